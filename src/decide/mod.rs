@@ -1,0 +1,4 @@
+//! Pure verdicts: anything that can be decided from values, as functions with table tests.
+//!
+//! Owns: transition, retry, group, outcome, recycle, liveness, capacity, admission.
+//! May import: `model`. Never: does I/O, reads a clock, draws randomness; `now` and chance come in as arguments.

@@ -1,0 +1,51 @@
+//! Documents between the stages of ingestion.
+
+use serde::{Deserialize, Serialize};
+use std::ops::Range;
+
+/// What a parser makes of a document: one Markdown text, and where its parts lie in it.
+///
+/// All offsets are byte offsets into `markdown`, on character boundaries, ascending.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ParsedDocument {
+    /// The media type that the content turned out to have, such as `text/html`.
+    pub media_type: String,
+    pub title: Option<String>,
+    pub markdown: String,
+    pub headings: Vec<Heading>,
+    /// Empty for formats without pages.
+    pub pages: Vec<PageStart>,
+    /// Byte ranges of Markdown tables.
+    pub tables: Vec<Range<usize>>,
+    /// What the reader should know, in plain words: `page 3 has no text`.
+    pub warnings: Vec<String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Heading {
+    /// 1 to 6.
+    pub level: u8,
+    pub text: String,
+    pub offset: usize,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PageStart {
+    /// Counted from 1.
+    pub page: u32,
+    pub offset: usize,
+}
+
+/// A passage that is embedded and found as a whole.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Chunk {
+    pub text: String,
+    /// The headings above it, outermost first.
+    pub headings: Vec<String>,
+    /// The page on which it begins, counted from 1.
+    pub page: Option<u32>,
+    /// Where it stands in the parsed Markdown, in bytes.
+    pub range: Range<usize>,
+    /// Tokens as the chunker counts them.
+    pub tokens: u32,
+}

@@ -1,0 +1,56 @@
+//! Identifiers: one type per noun, so that a run is never mistaken for a step.
+
+use serde::{Deserialize, Serialize};
+use std::{fmt, str::FromStr};
+
+macro_rules! id {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[serde(transparent)]
+        pub struct $name(pub i64);
+    };
+    ($(#[$doc:meta])* $name:ident, $letter:literal) => {
+        id!($(#[$doc])* $name);
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, concat!($letter, "{}"), self.0)
+            }
+        }
+
+        /// Reads the printed form; a bare number is accepted where only this kind fits.
+        impl FromStr for $name {
+            type Err = String;
+
+            fn from_str(text: &str) -> Result<Self, Self::Err> {
+                let digits = text.strip_prefix($letter).unwrap_or(text);
+                match digits.parse::<i64>() {
+                    Ok(number) if number > 0 => Ok($name(number)),
+                    _ => Err(format!("`{text}` is not a name like `{}12`", $letter)),
+                }
+            }
+        }
+    };
+}
+
+id!(/// A group: one submission. Printed `g12`.
+    GroupId, "g");
+id!(/// A run: one item through the workflow. Printed `r34`.
+    RunId, "r");
+id!(/// A step: one stage of a run. Printed `s56`.
+    StepId, "s");
+id!(/// A worker. Printed `w7`.
+    WorkerId, "w");
+id!(/// A row of `definition`.
+    DefinitionId);
+id!(/// A row of `step_type`: an interned step type.
+    TypeId);
+id!(/// A row of `resource_key`: an interned resource key.
+    KeyId);
+id!(/// A row of `artifact`.
+    ArtifactId);
+id!(/// A row of `output`.
+    OutputId);
+id!(/// A lease token, from a counter that only grows: never reused.
+    Token);

@@ -1,0 +1,38 @@
+//! Resource locks: the one rendezvous of everyone who writes a shared resource.
+
+use super::StepId;
+use serde::{Deserialize, Serialize};
+use std::fmt;
+
+/// A rendered key such as `vec:/home/me/.windlass/vectors/default.db`.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct ResourceKey(pub String);
+
+impl fmt::Display for ResourceKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum HolderKind {
+    Step = 1,
+    Web = 2,
+    Cli = 3,
+    Hook = 4,
+}
+
+/// Who holds a key. `id` is the step's id for `Step`, the hook's row for `Hook`, else the pid.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Holder {
+    pub kind: HolderKind,
+    pub id: i64,
+}
+
+impl Holder {
+    pub fn step(step: StepId) -> Holder {
+        Holder { kind: HolderKind::Step, id: step.0 }
+    }
+}

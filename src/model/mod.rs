@@ -1,0 +1,30 @@
+//! The plain nouns of the engine.
+//!
+//! Owns: identifiers, times, sizes, statuses, outcomes, and the values that travel between rooms.
+//! May import: `std` and `serde` (and `hex` for printing hashes). Never: does I/O, reads a clock, or decides anything.
+
+pub mod artifact;
+pub mod document;
+pub mod event;
+pub mod group;
+pub mod ids;
+pub mod lock;
+pub mod outcome;
+pub mod size;
+pub mod status;
+pub mod step;
+pub mod time;
+pub mod worker;
+
+pub use artifact::{ArtifactHash, ArtifactRef};
+pub use document::{Chunk, Heading, PageStart, ParsedDocument};
+pub use event::{Event, EventKind};
+pub use group::{GroupState, Scope};
+pub use ids::{ArtifactId, DefinitionId, GroupId, KeyId, OutputId, RunId, StepId, Token, TypeId, WorkerId};
+pub use lock::{Holder, HolderKind, ResourceKey};
+pub use outcome::{Certificate, ExitStatus, KillIntent, Outcome, Report, ResourceLimit};
+pub use size::Bytes;
+pub use status::Status;
+pub use step::{Lease, StepState};
+pub use time::{Millis, Monotonic, Timestamp};
+pub use worker::{Health, ProcessIdentity, WorkerLimits};

@@ -1,0 +1,46 @@
+//! Who works: the identity of a process, its health, and its limits.
+
+use super::{Bytes, Millis};
+use serde::{Deserialize, Serialize};
+
+/// What tells one process from every other, also after its pid was given away.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct ProcessIdentity {
+    pub pid: u32,
+    /// Clock ticks since boot (Linux) or microseconds since the epoch (macOS); None where unknown.
+    pub start_time: Option<u64>,
+    pub boot_id: String,
+    /// Inode of the pid namespace; None where there is none.
+    pub pid_namespace: Option<u64>,
+    /// Inode of the time namespace; None where there is none.
+    pub time_namespace: Option<u64>,
+}
+
+/// What a worker process reports of itself. A signal that the platform can't give is `None`, never a guess.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Health {
+    pub rss_bytes: Option<u64>,
+    pub open_fds: Option<u64>,
+}
+
+/// When a worker process is replaced. `None` opts out of a signal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct WorkerLimits {
+    pub rss: Option<Bytes>,
+    pub fds: Option<u64>,
+    pub age: Option<Millis>,
+}
+
+impl Default for WorkerLimits {
+    fn default() -> WorkerLimits {
+        WorkerLimits { rss: Some(Bytes(1 << 30)), fds: Some(200), age: Some(Millis::minutes(10)) }
+    }
+}
+
+impl WorkerLimits {
+    /// For tests.
+    pub fn unlimited() -> WorkerLimits {
+        WorkerLimits { rss: None, fds: None, age: None }
+    }
+}

@@ -1,0 +1,3 @@
+//! The event bus, metrics and the log.
+//!
+//! May import: `model`, `settings`. Never: announces what was not committed.

@@ -1,0 +1,3 @@
+//! Query and ranking over a vector database.
+//!
+//! May import: everything on the floors below. Never: writes.
