@@ -1,4 +1,20 @@
 //! Thin wrappers over the operating system; whatever is particular to Linux or macOS stays in here.
 //!
-//! Owns: clock, file locks, process identity and statistics, disk space, signals, spawning.
-//! May import: `model`. Never: knows of steps, workers or databases.
+//! Owns: clocks, file locks and the turnstile, process identity and statistics, disk space, cancel tokens, signals,
+//! limits of this process. May import: `model`. Never: knows of steps, workers or databases.
+
+pub mod cancel;
+pub mod clock;
+pub mod disk_space;
+pub mod file_lock;
+pub mod file_system;
+pub mod limits;
+pub mod process_stat;
+pub mod signals;
+pub mod turnstile;
+
+pub use cancel::CancelToken;
+pub use clock::{Clock, MovableClock, SystemClock, boot_id};
+pub use file_lock::{FileLock, LockState};
+pub use signals::{Signals, SuspendGuard, hold_suspend};
+pub use turnstile::{Turn, Turnstile};

@@ -1,0 +1,143 @@
+//! The two clocks of the engine, and the boot in which the second one counts.
+
+use crate::model::{Millis, Monotonic, Timestamp};
+use std::{
+    sync::{
+        OnceLock,
+        atomic::{AtomicI64, Ordering},
+    },
+    time::{SystemTime, UNIX_EPOCH},
+};
+
+pub trait Clock: Send + Sync {
+    /// Wall-clock time, for due and display times. It may jump in both directions.
+    fn wall(&self) -> Timestamp;
+
+    /// Milliseconds since an arbitrary moment of this boot. It never goes back and stands still in suspend.
+    fn monotonic(&self) -> Monotonic;
+}
+
+/// The clocks of the machine.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct SystemClock;
+
+impl Clock for SystemClock {
+    fn wall(&self) -> Timestamp {
+        let now = SystemTime::now();
+        Timestamp(match now.duration_since(UNIX_EPOCH) {
+            Ok(after) => after.as_millis() as i64,
+            Err(before) => -(before.duration().as_millis() as i64),
+        })
+    }
+
+    fn monotonic(&self) -> Monotonic {
+        // CLOCK_MONOTONIC stands still in suspend on Linux but not on macOS, where CLOCK_UPTIME_RAW does.
+        #[cfg(target_vendor = "apple")]
+        return Monotonic((unsafe { libc::clock_gettime_nsec_np(libc::CLOCK_UPTIME_RAW) } / 1_000_000) as i64);
+        #[cfg(not(target_vendor = "apple"))]
+        {
+            let now = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
+            Monotonic(now.tv_sec * 1000 + now.tv_nsec / 1_000_000)
+        }
+    }
+}
+
+/// A clock that tests move by hand. Share it in an `Arc`.
+#[derive(Debug)]
+pub struct MovableClock {
+    wall: AtomicI64,
+    monotonic: AtomicI64,
+}
+
+impl MovableClock {
+    pub fn new(wall: Timestamp, monotonic: Monotonic) -> MovableClock {
+        MovableClock { wall: AtomicI64::new(wall.0), monotonic: AtomicI64::new(monotonic.0) }
+    }
+
+    /// Lets time pass on both clocks.
+    pub fn advance(&self, time: Millis) {
+        self.wall.fetch_add(time.0 as i64, Ordering::SeqCst);
+        self.monotonic.fetch_add(time.0 as i64, Ordering::SeqCst);
+    }
+
+    /// Sets the wall clock alone, as a user or NTP would.
+    pub fn set_wall(&self, wall: Timestamp) {
+        self.wall.store(wall.0, Ordering::SeqCst);
+    }
+
+    /// Sets the monotonic clock alone, as a reboot would.
+    pub fn set_monotonic(&self, monotonic: Monotonic) {
+        self.monotonic.store(monotonic.0, Ordering::SeqCst);
+    }
+
+    /// Suspends the machine: the wall clock moves on, the monotonic clock does not.
+    pub fn suspend(&self, time: Millis) {
+        self.wall.fetch_add(time.0 as i64, Ordering::SeqCst);
+    }
+}
+
+impl Default for MovableClock {
+    fn default() -> MovableClock {
+        MovableClock::new(Timestamp(1_700_000_000_000), Monotonic(1_000_000))
+    }
+}
+
+impl Clock for MovableClock {
+    fn wall(&self) -> Timestamp {
+        Timestamp(self.wall.load(Ordering::SeqCst))
+    }
+
+    fn monotonic(&self) -> Monotonic {
+        Monotonic(self.monotonic.load(Ordering::SeqCst))
+    }
+}
+
+/// Names this boot of the machine. `unknown` where the system gives it no name.
+pub fn boot_id() -> String {
+    static BOOT: OnceLock<String> = OnceLock::new();
+    BOOT.get_or_init(|| read_boot_id().unwrap_or_else(|| "unknown".to_string())).clone()
+}
+
+#[cfg(not(target_vendor = "apple"))]
+fn read_boot_id() -> Option<String> {
+    let text = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
+    Some(text.trim().to_string()).filter(|it| !it.is_empty())
+}
+
+#[cfg(target_vendor = "apple")]
+fn read_boot_id() -> Option<String> {
+    let mut buffer = [0u8; 64];
+    let mut length = buffer.len();
+    let name = c"kern.bootsessionuuid".as_ptr();
+    let target = buffer.as_mut_ptr().cast();
+    let status = unsafe { libc::sysctlbyname(name, target, &mut length, std::ptr::null_mut(), 0) };
+    let text = std::ffi::CStr::from_bytes_until_nul(&buffer).ok()?.to_str().ok()?;
+    (status == 0 && !text.is_empty()).then(|| text.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_boot_id_is_the_same_twice() {
+        assert!(!boot_id().is_empty());
+        assert_eq!(boot_id(), boot_id());
+    }
+
+    #[test]
+    fn the_monotonic_clock_never_goes_back() {
+        let readings: Vec<Monotonic> = (0..1000).map(|_| SystemClock.monotonic()).collect();
+        assert!(readings.is_sorted());
+        assert!(readings[0].0 > 0);
+    }
+
+    #[test]
+    fn a_suspend_moves_the_wall_clock_alone() {
+        let clock = MovableClock::default();
+        let before = (clock.wall(), clock.monotonic());
+        clock.suspend(Millis::minutes(60));
+        assert_eq!(clock.wall().since(before.0), Millis::minutes(60));
+        assert_eq!(clock.monotonic(), before.1);
+    }
+}

@@ -1,0 +1,36 @@
+//! Limits of this process.
+
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use std::io;
+
+/// More than a busy engine can use; some systems report a hard limit of a billion.
+const ENOUGH: u64 = 1 << 20;
+/// macOS refuses a soft limit above OPEN_MAX.
+const APPLE_OPEN_MAX: u64 = 10_240;
+
+/// Raises the soft limit on open files toward the hard one. Never lowers it. Returns the limit that now holds.
+pub fn raise_open_files() -> io::Result<u64> {
+    let now = getrlimit(Resource::Nofile);
+    let ceiling = if cfg!(target_vendor = "apple") { APPLE_OPEN_MAX } else { ENOUGH };
+    let wanted = now.maximum.unwrap_or(u64::MAX).min(ceiling);
+    match now.current {
+        Some(current) if current < wanted => {
+            setrlimit(Resource::Nofile, Rlimit { current: Some(wanted), maximum: now.maximum })?;
+            Ok(wanted)
+        }
+        current => Ok(current.unwrap_or(u64::MAX)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_limit_on_open_files_is_never_lowered() {
+        let before = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
+        let after = raise_open_files().unwrap();
+        assert!(after >= before);
+        assert_eq!(raise_open_files().unwrap(), after);
+    }
+}

@@ -1,0 +1,332 @@
+//! What the system tells of processes: identity, memory, open files, CPU time, descendants, holders of locks.
+//!
+//! Linux answers from /proc. Elsewhere what has no cheap answer is `None`, never a guess.
+
+use super::clock::boot_id;
+use crate::model::{Millis, ProcessIdentity};
+use rustix::{
+    io::Errno,
+    process::{Pid, test_kill_process},
+};
+use std::path::Path;
+
+#[cfg(target_os = "linux")]
+pub use self::linux::{
+    children, cpu_time, descendants, is_zombie, open_fds, rss_bytes, start_time, thread_count, who_holds_lock,
+};
+#[cfg(not(target_os = "linux"))]
+pub use self::other::{
+    children, cpu_time, descendants, is_zombie, open_fds, rss_bytes, start_time, thread_count, who_holds_lock,
+};
+
+/// The identity of this process.
+pub fn own_identity() -> ProcessIdentity {
+    let pid = std::process::id();
+    ProcessIdentity {
+        pid,
+        start_time: start_time(pid),
+        boot_id: boot_id(),
+        pid_namespace: namespace(pid, "pid"),
+        time_namespace: namespace(pid, "time"),
+    }
+}
+
+/// The identity of a process of this machine; `None` when there is none with this pid.
+pub fn identity_of(pid: u32) -> Option<ProcessIdentity> {
+    if !pid_exists(pid) {
+        return None;
+    }
+    let own = own_identity();
+    Some(ProcessIdentity {
+        pid,
+        start_time: start_time(pid),
+        boot_id: own.boot_id,
+        // The links of other users' processes can't be read; a process that we see by its pid is in our namespace.
+        pid_namespace: own.pid_namespace,
+        time_namespace: namespace(pid, "time").or(own.time_namespace),
+    })
+}
+
+/// Tells whether that very process still lives. In doubt it does: one of another namespace, one whose start time is
+/// unknown while its pid lives, one that we may not signal. Only its lock decides then.
+pub fn is_alive(identity: &ProcessIdentity) -> bool {
+    let own = own_identity();
+    if identity.boot_id != own.boot_id {
+        return false;
+    }
+    if (identity.pid_namespace, identity.time_namespace) != (own.pid_namespace, own.time_namespace) {
+        return true;
+    }
+    if !pid_exists(identity.pid) {
+        return false;
+    }
+    match (identity.start_time, start_time(identity.pid)) {
+        (Some(known), Some(seen)) => known == seen,
+        _ => true,
+    }
+}
+
+/// A process that we may not signal (EPERM) exists; a zombie does not.
+fn pid_exists(pid: u32) -> bool {
+    let Some(pid) = i32::try_from(pid).ok().and_then(Pid::from_raw) else { return false };
+    !matches!(test_kill_process(pid), Err(Errno::SRCH)) && !is_zombie(pid.as_raw_nonzero().get() as u32)
+}
+
+fn namespace(pid: u32, kind: &str) -> Option<u64> {
+    use std::os::unix::fs::MetadataExt;
+    if !cfg!(target_os = "linux") {
+        return None;
+    }
+    std::fs::metadata(format!("/proc/{pid}/ns/{kind}")).ok().map(|it| it.ino())
+}
+
+#[cfg(target_os = "linux")]
+mod linux {
+    use super::*;
+    use std::{collections::HashMap, fs, os::unix::fs::MetadataExt};
+
+    /// Clock ticks since boot at which the process started.
+    pub fn start_time(pid: u32) -> Option<u64> {
+        Some(Stat::read(pid)?.start_time)
+    }
+
+    /// Dead, and waits for its parent to ask how it ended.
+    pub fn is_zombie(pid: u32) -> bool {
+        Stat::read(pid).is_some_and(|it| matches!(it.state, b'Z' | b'X'))
+    }
+
+    /// Current resident memory in bytes. Never ru_maxrss, which is a peak and survives exec.
+    pub fn rss_bytes(pid: u32) -> Option<u64> {
+        let text = fs::read_to_string(format!("/proc/{pid}/statm")).ok()?;
+        let pages: u64 = text.split(' ').nth(1)?.parse().ok()?;
+        Some(pages * system_constant(libc::_SC_PAGESIZE, 4096))
+    }
+
+    /// Open descriptors.
+    pub fn open_fds(pid: u32) -> Option<u64> {
+        let folder = format!("/proc/{pid}/fd");
+        // Since Linux 6.2 the size of the folder is the number of descriptors; before it was 0.
+        match fs::metadata(&folder).ok()?.size() {
+            0 => fs::read_dir(&folder).ok().map(|it| it.count() as u64),
+            count => Some(count),
+        }
+    }
+
+    /// User and system CPU time of the process itself and of the children that it has waited for.
+    pub fn cpu_time(pid: u32) -> Option<Millis> {
+        let stat = Stat::read(pid)?;
+        Some(Millis(stat.cpu_ticks * 1000 / system_constant(libc::_SC_CLK_TCK, 100)))
+    }
+
+    /// Direct children, of all threads.
+    pub fn children(pid: u32) -> Vec<u32> {
+        match children_by_file(pid) {
+            Some(found) => found,
+            None => parents().into_iter().filter(|it| it.1 == pid).map(|it| it.0).collect(),
+        }
+    }
+
+    /// All processes below `pid`, parents before children. Orphans count for the subreaper that inherited them.
+    pub fn descendants(pid: u32) -> Vec<u32> {
+        let mut below: HashMap<u32, Vec<u32>> = HashMap::new();
+        for (child, parent) in parents() {
+            below.entry(parent).or_default().push(child);
+        }
+        let mut found = below.remove(&pid).unwrap_or_default();
+        let mut next = 0;
+        while next < found.len() {
+            found.extend(below.remove(&found[next]).unwrap_or_default());
+            next += 1;
+        }
+        found
+    }
+
+    /// Threads of this process.
+    pub fn thread_count() -> usize {
+        fs::read_dir("/proc/self/task").map_or(1, |it| it.count())
+    }
+
+    /// The pid of a process that holds a flock on the file, from /proc/locks. `None` when nobody holds it, or when it is
+    /// held from another pid namespace.
+    pub fn who_holds_lock(path: &Path) -> Option<u32> {
+        let file = fs::metadata(path).ok()?;
+        let device = format!("{:02x}:{:02x}", rustix::fs::major(file.dev()), rustix::fs::minor(file.dev()));
+        holder_in(&fs::read_to_string("/proc/locks").ok()?, &device, file.ino())
+    }
+
+    /// Lines read `1: FLOCK  ADVISORY  WRITE 9983 fe:00:5357598 0 EOF`; waiters have `->` after the number.
+    /// Some file systems show another device there than stat(2) does, so the inode alone serves when it is unique.
+    pub(super) fn holder_in(locks: &str, device: &str, inode: u64) -> Option<u32> {
+        let held = locks.lines().filter_map(|line| {
+            let words: Vec<&str> = line.split_whitespace().collect();
+            let [_, "FLOCK", _, _, pid, place, ..] = words[..] else { return None };
+            let (its_device, its_inode) = place.rsplit_once(':')?;
+            let pid: u32 = pid.parse().ok().filter(|it| *it > 0)?;
+            (its_inode.parse() == Ok(inode)).then_some((pid, its_device == device))
+        });
+        let held: Vec<(u32, bool)> = held.collect();
+        let exact = held.iter().find(|it| it.1);
+        exact.or(held.first().filter(|_| held.len() == 1)).map(|it| it.0)
+    }
+
+    /// Needs CONFIG_PROC_CHILDREN; far cheaper than a look at every process.
+    fn children_by_file(pid: u32) -> Option<Vec<u32>> {
+        let mut found = Vec::new();
+        for task in fs::read_dir(format!("/proc/{pid}/task")).ok()? {
+            let text = fs::read_to_string(task.ok()?.path().join("children")).ok()?;
+            found.extend(text.split_ascii_whitespace().filter_map(|it| it.parse::<u32>().ok()));
+        }
+        Some(found)
+    }
+
+    /// (process, parent) of every living process.
+    fn parents() -> Vec<(u32, u32)> {
+        let Ok(entries) = fs::read_dir("/proc") else { return Vec::new() };
+        let pids = entries.filter_map(|it| it.ok()?.file_name().to_str()?.parse::<u32>().ok());
+        let living = pids.filter_map(|pid| Some((pid, Stat::read(pid)?)));
+        living.filter(|it| !matches!(it.1.state, b'Z' | b'X')).map(|it| (it.0, it.1.parent)).collect()
+    }
+
+    fn system_constant(name: libc::c_int, otherwise: u64) -> u64 {
+        // SAFETY: reads a number.
+        u64::try_from(unsafe { libc::sysconf(name) }).ok().filter(|it| *it > 0).unwrap_or(otherwise)
+    }
+
+    pub(super) struct Stat {
+        pub state: u8,
+        pub parent: u32,
+        /// utime + stime + cutime + cstime
+        pub cpu_ticks: u64,
+        pub start_time: u64,
+    }
+
+    impl Stat {
+        fn read(pid: u32) -> Option<Stat> {
+            // Bytes, because a command name may be anything.
+            Stat::parse(&fs::read(format!("/proc/{pid}/stat")).ok()?)
+        }
+
+        /// Fields as numbered in proc_pid_stat(5). The command name may hold spaces and parentheses: count from the last.
+        pub fn parse(bytes: &[u8]) -> Option<Stat> {
+            let close = bytes.iter().rposition(|it| *it == b')')?;
+            let rest = std::str::from_utf8(&bytes[close + 1..]).ok()?;
+            let fields: Vec<&str> = rest.split_ascii_whitespace().collect();
+            let field = |number: usize| fields.get(number - 3).copied();
+            let ticks = |number: usize| field(number).and_then(|it| it.parse::<u64>().ok());
+            Some(Stat {
+                state: *field(3)?.as_bytes().first()?,
+                parent: field(4)?.parse().ok()?,
+                cpu_ticks: ticks(14)? + ticks(15)? + ticks(16)? + ticks(17)?,
+                start_time: ticks(22)?,
+            })
+        }
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+mod other {
+    use super::*;
+
+    pub fn start_time(_pid: u32) -> Option<u64> {
+        None
+    }
+
+    pub fn is_zombie(_pid: u32) -> bool {
+        false
+    }
+
+    pub fn rss_bytes(_pid: u32) -> Option<u64> {
+        None
+    }
+
+    pub fn open_fds(pid: u32) -> Option<u64> {
+        (pid == std::process::id()).then(|| std::fs::read_dir("/dev/fd").ok().map(|it| it.count() as u64)).flatten()
+    }
+
+    pub fn cpu_time(_pid: u32) -> Option<Millis> {
+        None
+    }
+
+    pub fn children(_pid: u32) -> Vec<u32> {
+        Vec::new()
+    }
+
+    pub fn descendants(_pid: u32) -> Vec<u32> {
+        Vec::new()
+    }
+
+    pub fn thread_count() -> usize {
+        1
+    }
+
+    pub fn who_holds_lock(_path: &Path) -> Option<u32> {
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn this_process_is_alive_and_its_reused_pid_is_not() {
+        let own = own_identity();
+        assert!(is_alive(&own));
+        assert_eq!(identity_of(own.pid).as_ref(), Some(&own));
+        assert_eq!(is_alive(&ProcessIdentity { start_time: Some(1), ..own.clone() }), own.start_time.is_none());
+        assert!(!is_alive(&ProcessIdentity { boot_id: "before".to_string(), ..own.clone() }));
+        assert!(!is_alive(&ProcessIdentity { pid: 0x3fff_ffff, ..own.clone() }));
+        assert_eq!(identity_of(0x3fff_ffff), None);
+    }
+
+    #[test]
+    fn in_doubt_a_process_counts_as_alive() {
+        let own = own_identity();
+        assert!(is_alive(&ProcessIdentity { start_time: None, ..own.clone() }));
+        assert!(is_alive(&ProcessIdentity { pid_namespace: Some(1), pid: 0x3fff_ffff, ..own.clone() }));
+        assert!(is_alive(&ProcessIdentity { time_namespace: Some(1), pid: 0x3fff_ffff, ..own.clone() }));
+        assert!(is_alive(&identity_of(1).unwrap())); // not ours to signal, unless we are root
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn statistics_of_this_process_are_plausible() {
+        let pid = std::process::id();
+        let rss = rss_bytes(pid).unwrap();
+        assert!((100 << 10..16 << 30).contains(&rss), "{rss}");
+        let before = open_fds(pid).unwrap();
+        assert!(before >= 3);
+        assert!(cpu_time(pid).is_some() && thread_count() >= 1);
+        assert_eq!((rss_bytes(0x3fff_ffff), open_fds(0x3fff_ffff), cpu_time(0x3fff_ffff)), (None, None, None));
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_command_name_with_parentheses_is_read_past() {
+        let line = b"42 (a) b (c) S 7 42 42 0 -1 4194560 1 0 0 0 11 22 3 4 20 0 1 0 987654 1 1 1";
+        let stat = linux::Stat::parse(line).unwrap();
+        assert_eq!((stat.state, stat.parent, stat.cpu_ticks, stat.start_time), (b'S', 7, 40, 987_654));
+        assert!(linux::Stat::parse(b"42 (cut").is_none());
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn the_holder_of_a_lock_is_named() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("lock");
+        let held = crate::os::FileLock::try_exclusive(&path).unwrap().unwrap();
+        assert_eq!(who_holds_lock(&path), Some(std::process::id()));
+        drop(held);
+        assert_eq!(who_holds_lock(&path), None);
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn waiters_other_files_and_other_kinds_of_locks_are_not_holders() {
+        let locks = "1: FLOCK  ADVISORY  WRITE 9 fe:00:55 0 EOF\n1: -> FLOCK  ADVISORY  WRITE 8 fe:00:66 0 EOF\n\
+            2: POSIX  ADVISORY  READ 7 fe:00:66 128 128\n3: FLOCK  ADVISORY  WRITE 6 00:2b:77 0 EOF\n";
+        assert_eq!(linux::holder_in(locks, "fe:00", 55), Some(9));
+        assert_eq!(linux::holder_in(locks, "fe:00", 66), None);
+        assert_eq!(linux::holder_in(locks, "fe:00", 77), Some(6));
+    }
+}

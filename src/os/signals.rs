@@ -1,0 +1,150 @@
+//! Signals to this process: the first stop drains, the second kills; Ctrl-Z waits for a write to end.
+
+use signal_hook::{
+    consts::{SIGINT, SIGTERM, SIGTSTP},
+    iterator::{Handle, Signals as Iterator},
+};
+use std::{
+    io,
+    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
+    thread::{self, JoinHandle},
+    time::{Duration, Instant},
+};
+
+/// Listens for SIGINT, SIGTERM and SIGTSTP until it is dropped.
+#[derive(Debug)]
+pub struct Signals {
+    shared: Arc<Shared>,
+    handle: Handle,
+    thread: Option<JoinHandle<()>>,
+}
+
+#[derive(Debug, Default)]
+struct Shared {
+    stop: Mutex<bool>,
+    told: Condvar,
+}
+
+impl Signals {
+    /// The first SIGINT or SIGTERM asks for a stop; a second one exits at once with 128 + signal (130 or 143).
+    pub fn install() -> io::Result<Signals> {
+        Signals::install_with(|signal| std::process::exit(128 + signal))
+    }
+
+    /// As `install`, but tells `on_second` about the second and later signals.
+    pub fn install_with(on_second: impl Fn(i32) + Send + 'static) -> io::Result<Signals> {
+        let mut iterator = Iterator::new([SIGINT, SIGTERM, SIGTSTP])?;
+        let handle = iterator.handle();
+        let shared = Arc::new(Shared::default());
+        let told = Arc::clone(&shared);
+        let thread = thread::Builder::new().name("signals".to_string()).spawn(move || {
+            for signal in iterator.forever() {
+                match signal {
+                    SIGTSTP => suspend_when_allowed(),
+                    _ if told.request_stop() => on_second(signal),
+                    _ => (),
+                }
+            }
+        })?;
+        Ok(Signals { shared, handle, thread: Some(thread) })
+    }
+
+    pub fn stop_requested(&self) -> bool {
+        *self.shared.lock()
+    }
+
+    /// Waits at most `timeout` for the request to stop; true when it has come.
+    pub fn wait(&self, timeout: Duration) -> bool {
+        let deadline = Instant::now() + timeout;
+        let mut stop = self.shared.lock();
+        while !*stop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                break;
+            }
+            stop = self.shared.told.wait_timeout(stop, left).unwrap_or_else(PoisonError::into_inner).0;
+        }
+        *stop
+    }
+
+    /// Asks for a stop as the first signal would: a stop request that came over HTTP, say.
+    pub fn request_stop(&self) {
+        self.shared.request_stop();
+    }
+}
+
+impl Drop for Signals {
+    fn drop(&mut self) {
+        self.handle.close();
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, bool> {
+        self.stop.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Returns whether a stop had been requested before.
+    fn request_stop(&self) -> bool {
+        let before = std::mem::replace(&mut *self.lock(), true);
+        self.told.notify_all();
+        before
+    }
+}
+
+#[derive(Debug)]
+struct Suspension {
+    holders: usize,
+    wanted: bool,
+}
+
+static SUSPENSION: Mutex<Suspension> = Mutex::new(Suspension { holders: 0, wanted: false });
+
+/// While one lives, a Ctrl-Z is put off; the process stops itself when the last one is dropped.
+#[derive(Debug)]
+pub struct SuspendGuard(());
+
+/// Puts off a Ctrl-Z (SIGTSTP) for a write transaction: stopped inside one, the process would block all other writers.
+/// Works while `Signals` is installed. SIGSTOP can't be put off.
+pub fn hold_suspend() -> SuspendGuard {
+    suspension().holders += 1;
+    SuspendGuard(())
+}
+
+impl Drop for SuspendGuard {
+    fn drop(&mut self) {
+        let mut state = suspension();
+        state.holders -= 1;
+        if state.holders == 0 && std::mem::take(&mut state.wanted) {
+            suspend(state);
+        }
+    }
+}
+
+fn suspend_when_allowed() {
+    let mut state = suspension();
+    match state.holders {
+        0 => suspend(state),
+        _ => state.wanted = true,
+    }
+}
+
+/// Stops the process with the lock held, so that no thread enters a transaction between the decision and the stop.
+fn suspend(state: MutexGuard<'_, Suspension>) {
+    let _ = rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::STOP);
+    drop(state);
+}
+
+fn suspension() -> MutexGuard<'static, Suspension> {
+    SUSPENSION.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Lets a closed pipe end this process quietly, as other command-line tools do (`windlass list | head`). Only for
+/// commands that print and end: a server must not die of one closed socket.
+pub fn reset_sigpipe() {
+    // SAFETY: sets a disposition of the system; no handler of ours is involved.
+    unsafe { libc::signal(libc::SIGPIPE, libc::SIG_DFL) };
+}

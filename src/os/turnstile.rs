@@ -1,0 +1,159 @@
+//! A turnstile of two lock files for processes that write one database in turn.
+//!
+//! Whoever wants to write takes `door`, then `room`, and gives `door` back. Only the one in the door waits for the room,
+//! so nobody who just left can overtake all others: with one lock the last writer wins again and again.
+
+use super::file_lock;
+use fs2::FileExt;
+use std::{
+    fs::File,
+    io,
+    path::{Path, PathBuf},
+    sync::{Condvar, Mutex, PoisonError},
+    time::{Duration, Instant},
+};
+
+/// Both lock files, kept open: a turn costs system calls on descriptors, never an open.
+#[derive(Debug)]
+pub struct Turnstile {
+    door: File,
+    room: File,
+    paths: [PathBuf; 2],
+    // The locks belong to the open files, so two threads of one turnstile need a rule of their own.
+    inside: Mutex<bool>,
+    left: Condvar,
+}
+
+/// The right to write, given back on drop.
+#[derive(Debug)]
+pub struct Turn<'a>(&'a Turnstile);
+
+impl Turnstile {
+    /// Opens `DIR/STEM.door` and `DIR/STEM.room`, creating them with mode 0600.
+    pub fn open(dir: &Path, stem: &str) -> io::Result<Turnstile> {
+        let paths = [dir.join(format!("{stem}.door")), dir.join(format!("{stem}.room"))];
+        Ok(Turnstile {
+            door: file_lock::open(&paths[0])?,
+            room: file_lock::open(&paths[1])?,
+            paths,
+            inside: Mutex::new(false),
+            left: Condvar::new(),
+        })
+    }
+
+    /// Waits for a turn until the deadline; `None` when none came.
+    pub fn enter(&self, deadline: Instant) -> io::Result<Option<Turn<'_>>> {
+        if !self.enter_here(deadline) {
+            return Ok(None);
+        }
+        match self.pass_the_door(deadline) {
+            Ok(true) => Ok(Some(Turn(self))),
+            other => {
+                self.leave_here();
+                other.map(|_| None)
+            }
+        }
+    }
+
+    /// The file whose lock is held during a turn; with `process_stat::who_holds_lock` it names the writer.
+    pub fn room(&self) -> &Path {
+        &self.paths[1]
+    }
+
+    fn pass_the_door(&self, deadline: Instant) -> io::Result<bool> {
+        let door = || file_lock::taken(FileExt::try_lock_exclusive(&self.door));
+        if !file_lock::poll_until(deadline, Duration::from_millis(2), door)? {
+            return Ok(false);
+        }
+        // One process at a time stands in the door, so it may ask often: the room is never long without a writer.
+        let room = || file_lock::taken(FileExt::try_lock_exclusive(&self.room));
+        let got = file_lock::poll_until(deadline, Duration::from_micros(200), room);
+        FileExt::unlock(&self.door)?;
+        got
+    }
+
+    fn enter_here(&self, deadline: Instant) -> bool {
+        let mut inside = self.inside.lock().unwrap_or_else(PoisonError::into_inner);
+        while *inside {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return false;
+            }
+            inside = self.left.wait_timeout(inside, left).unwrap_or_else(PoisonError::into_inner).0;
+        }
+        *inside = true;
+        true
+    }
+
+    fn leave_here(&self) {
+        *self.inside.lock().unwrap_or_else(PoisonError::into_inner) = false;
+        self.left.notify_one();
+    }
+}
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        let _ = FileExt::unlock(&self.0.room);
+        self.0.leave_here();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::{
+        sync::atomic::{AtomicBool, AtomicU64, Ordering},
+        thread,
+    };
+
+    fn in_seconds(count: u64) -> Instant {
+        Instant::now() + Duration::from_secs(count)
+    }
+
+    #[test]
+    fn a_turn_keeps_others_out_until_it_ends() {
+        let dir = tempfile::tempdir().unwrap();
+        let mine = Turnstile::open(dir.path(), "engine").unwrap();
+        let yours = Turnstile::open(dir.path(), "engine").unwrap();
+        let turn = mine.enter(in_seconds(5)).unwrap().unwrap();
+        let short = || Instant::now() + Duration::from_millis(20);
+        assert!(yours.enter(short()).unwrap().is_none());
+        assert!(mine.enter(short()).unwrap().is_none());
+        drop(turn);
+        assert!(yours.enter(in_seconds(5)).unwrap().is_some());
+        assert!(mine.enter(in_seconds(5)).unwrap().is_some());
+    }
+
+    #[test]
+    fn writers_take_turns_and_nobody_starves() {
+        let dir = tempfile::tempdir().unwrap();
+        let writing = AtomicBool::new(false);
+        let total = AtomicU64::new(0);
+        let deadline = in_seconds(60);
+        let turns: Vec<u64> = thread::scope(|scope| {
+            let writers: Vec<_> = (0..4)
+                .map(|_| {
+                    scope.spawn(|| {
+                        let turnstile = Turnstile::open(dir.path(), "engine").unwrap();
+                        let mut mine = 0;
+                        while total.load(Ordering::SeqCst) < 800 {
+                            let turn = turnstile.enter(deadline).unwrap().unwrap();
+                            assert!(!writing.swap(true, Ordering::SeqCst), "two writers at once");
+                            let until = Instant::now() + Duration::from_micros(300);
+                            while Instant::now() < until {
+                                std::hint::spin_loop();
+                            }
+                            writing.store(false, Ordering::SeqCst);
+                            drop(turn);
+                            mine += 1;
+                            total.fetch_add(1, Ordering::SeqCst);
+                        }
+                        mine
+                    })
+                })
+                .collect();
+            writers.into_iter().map(|it| it.join().unwrap()).collect()
+        });
+        assert!(turns.iter().all(|it| *it >= 40), "turns of four writers: {turns:?}");
+    }
+}
