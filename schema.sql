@@ -54,7 +54,10 @@ CREATE TABLE resource_key(
 
 -- ---------------------------------------------------------------- groups and runs
 
--- The hot part of a group. `unfinished` counts runs. An unsealed group is unclaimable and cannot end.
+-- The hot part of a group. `unfinished` counts its open runs, plus one while it is being built or re-opened: that one more
+-- holds it open, so that it cannot end before its last slice is written.
+-- phase: 0 live, 1 being built (unclaimable), 2 being re-opened by `retry`.
+-- cancelling: set until the group has ended; nothing of it is claimed, and what completes starts no successor.
 -- `scope` is the group's own id while only `run` or `ingest` is meant to look for its steps first, else 0.
 CREATE TABLE run_group(
   id          INTEGER PRIMARY KEY,
@@ -62,19 +65,21 @@ CREATE TABLE run_group(
   failed      INTEGER NOT NULL DEFAULT 0,
   cancelled   INTEGER NOT NULL DEFAULT 0,
   epoch       INTEGER NOT NULL DEFAULT 1,
-  sealed      INTEGER NOT NULL DEFAULT 0 CHECK (sealed IN (0, 1)),
+  phase       INTEGER NOT NULL DEFAULT 1 CHECK (phase IN (0, 1, 2)),
   paused      INTEGER NOT NULL DEFAULT 0 CHECK (paused IN (0, 1)),
   cancelling  INTEGER NOT NULL DEFAULT 0 CHECK (cancelling IN (0, 1)),
   scope       INTEGER NOT NULL DEFAULT 0 CHECK (scope IN (0, id)),
   ended       INTEGER,
-  CHECK (ended IS NULL OR (sealed = 1 AND unfinished = 0))
+  CHECK (ended IS NULL OR (phase = 0 AND unfinished = 0 AND cancelling = 0))
 ) STRICT;
 CREATE INDEX run_group_open  ON run_group(id) WHERE ended IS NULL;
+CREATE INDEX run_group_phase ON run_group(id) WHERE phase > 0;                    -- what a crash may have left half done
+CREATE INDEX run_group_flagged ON run_group(id) WHERE paused + cancelling > 0;
 CREATE INDEX run_group_ended ON run_group(ended) WHERE ended IS NOT NULL;   -- retention
 
 -- The cold part: read to show a group and to start its steps, written once.
 CREATE TABLE group_detail(
-  group_id       INTEGER PRIMARY KEY REFERENCES run_group(id) ON DELETE CASCADE,
+  group_id       INTEGER PRIMARY KEY REFERENCES run_group(id),
   definition_id  INTEGER NOT NULL REFERENCES definition(id),
   name           TEXT    NOT NULL,
   params         TEXT    NOT NULL CHECK (json_valid(params)),
@@ -84,6 +89,7 @@ CREATE TABLE group_detail(
   runs           INTEGER NOT NULL DEFAULT 0,
   opened         INTEGER NOT NULL DEFAULT 0,   -- runs up to this id have their first steps in `ready`
   open_until     INTEGER NOT NULL DEFAULT 0,   -- the group's last run; opening ends here
+  builder        TEXT    NOT NULL DEFAULT 'null' CHECK (json_valid(builder)),   -- the process that builds it
   created        INTEGER NOT NULL
 ) STRICT;
 CREATE INDEX group_unopened ON group_detail(group_id) WHERE opened < open_until;
@@ -100,7 +106,7 @@ CREATE TABLE submit_key(
 -- `unfinished` counts open steps; it is kept for DAGs only, a chain ends with its last step or its first failure.
 CREATE TABLE run(
   id             INTEGER PRIMARY KEY,
-  group_id       INTEGER NOT NULL REFERENCES run_group(id) ON DELETE CASCADE,
+  group_id       INTEGER NOT NULL REFERENCES run_group(id),
   definition_id  INTEGER NOT NULL REFERENCES definition(id),
   first_step     INTEGER NOT NULL,
   unfinished     INTEGER NOT NULL CHECK (unfinished >= 0),
@@ -113,7 +119,7 @@ CREATE INDEX run_of_group ON run(group_id, id);
 
 -- The item of a run: a text, or a JSON object. Cold; read by the consumer.
 CREATE TABLE item(
-  run_id  INTEGER PRIMARY KEY REFERENCES run(id) ON DELETE CASCADE,
+  run_id  INTEGER PRIMARY KEY REFERENCES run(id),
   item    TEXT    NOT NULL
 ) STRICT;
 
@@ -175,12 +181,9 @@ CREATE TABLE lease(
   token     INTEGER NOT NULL,
   worker    INTEGER NOT NULL,
   started   INTEGER NOT NULL,
-  lane      INTEGER NOT NULL,
   type_id   INTEGER NOT NULL,
   run_id    INTEGER NOT NULL,
   group_id  INTEGER NOT NULL,
-  scope     INTEGER NOT NULL,
-  priority  INTEGER NOT NULL,
   due       INTEGER NOT NULL,
   key_id    INTEGER,
   attempts  INTEGER NOT NULL
@@ -191,7 +194,7 @@ CREATE TABLE lease(
 -- 8 crashed 9 from the cache. detail: {"outcome": {...}, "certificate": {...}}.
 CREATE TABLE attempt(
   step_id  INTEGER NOT NULL,
-  n        INTEGER NOT NULL,      -- counts executions from 1; a given-back attempt keeps its number
+  n        INTEGER NOT NULL,      -- counts spent attempts from 1; one that was given back keeps its number
   token    INTEGER NOT NULL,
   worker   INTEGER NOT NULL,
   started  INTEGER NOT NULL,
@@ -214,6 +217,7 @@ CREATE TABLE attempt_log(
 -- Running steps that somebody asked to cancel; the row goes when the step settles.
 CREATE TABLE cancel_request(
   step_id  INTEGER PRIMARY KEY,
+  token    INTEGER NOT NULL,      -- of the lease that is meant
   at       INTEGER NOT NULL
 ) STRICT;
 
@@ -235,7 +239,7 @@ CREATE TABLE output(
 ) STRICT;
 
 CREATE TABLE output_file(
-  output_id    INTEGER NOT NULL REFERENCES output(id) ON DELETE CASCADE,
+  output_id    INTEGER NOT NULL REFERENCES output(id),
   name         TEXT    NOT NULL,
   artifact_id  INTEGER NOT NULL REFERENCES artifact(id),
   PRIMARY KEY (output_id, name)
@@ -298,6 +302,7 @@ CREATE TABLE hook(
   run_id    INTEGER NOT NULL DEFAULT 0,
   step_id   INTEGER NOT NULL DEFAULT 0,
   epoch     INTEGER NOT NULL,
+  subject   INTEGER NOT NULL DEFAULT 0,   -- token of the attempt that it tells of, for step events
   state     INTEGER NOT NULL DEFAULT 0 CHECK (state IN (0, 1, 5, 6)),
   due       INTEGER NOT NULL,
   attempts  INTEGER NOT NULL DEFAULT 0,
@@ -306,7 +311,7 @@ CREATE TABLE hook(
   started   INTEGER,
   ended     INTEGER,
   detail    TEXT    NOT NULL DEFAULT '',
-  UNIQUE (group_id, event, no, run_id, step_id, epoch),
+  UNIQUE (group_id, event, no, run_id, step_id, epoch, subject),
   CHECK ((state >= 5) = (ended IS NOT NULL)),
   CHECK ((state = 1) = (token IS NOT NULL))
 ) STRICT;

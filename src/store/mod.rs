@@ -1,3 +1,51 @@
 //! The engine database; all of its SQL. One file per table, one function per verb.
 //!
-//! May import: `model`, `decide`, `os`, `settings`. Never: lets a rusqlite type out; runs a step; waits while a transaction is open.
+//! Owns: `schema.sql`, migrations, the writer thread, the read pool, every verb.
+//! May import: `model`, `decide`, `os`, `settings`.
+//! Never: lets a rusqlite type out; runs a step; waits while a transaction is open.
+
+pub mod artifact;
+pub mod attempt;
+mod batch;
+pub mod claim;
+pub mod counter;
+pub mod definition;
+pub mod error;
+pub mod event;
+pub mod group;
+mod handle;
+pub mod hook;
+pub mod input;
+pub mod lease;
+mod memory;
+mod migration;
+mod open;
+pub mod output;
+mod request;
+pub mod resource_key;
+pub mod resource_lock;
+pub mod run;
+pub mod settle;
+pub mod step;
+pub mod step_cache;
+pub mod step_type;
+pub mod submit_key;
+mod tx;
+pub mod worker;
+mod writer;
+
+pub use error::{Error, Result};
+pub use handle::{CommitListener, Store, Watch};
+pub use open::{Durability, Options};
+pub use request::{Claim, Claimed, Settle, Settled, Settlement, Take};
+pub use tx::{ReadTx, WriteTx};
+
+/// The schema version that this build writes (`PRAGMA user_version`).
+pub const SCHEMA_VERSION: i64 = migration::VERSION;
+
+/// Whether a settling verb still held its lease. A lost lease is a value, not an error.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Held {
+    Yes,
+    Lost,
+}

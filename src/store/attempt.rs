@@ -1,0 +1,135 @@
+//! Tables `attempt` and `attempt_log`: what an attempt leaves behind.
+
+use super::{
+    error::Result,
+    lease::Live,
+    tx::{ReadTx, WriteTx},
+};
+use crate::model::{Outcome, StepId, Timestamp, Token, WorkerId};
+use rusqlite::params;
+use serde::Serialize;
+
+/// The numbers of the column `outcome`.
+pub mod code {
+    pub const SUCCEEDED: i64 = 1;
+    pub const FAILED_RETRYABLE: i64 = 2;
+    pub const FAILED: i64 = 3;
+    pub const CANCELLED: i64 = 4;
+    pub const TIMED_OUT: i64 = 5;
+    pub const RESOURCE_LIMIT: i64 = 6;
+    pub const INTERRUPTED: i64 = 7;
+    pub const CRASHED: i64 = 8;
+    pub const CACHED: i64 = 9;
+
+    pub fn name(code: i64) -> &'static str {
+        match code {
+            SUCCEEDED => "succeeded",
+            FAILED_RETRYABLE | FAILED => "failed",
+            CANCELLED => "cancelled",
+            TIMED_OUT => "timed out",
+            RESOURCE_LIMIT => "resource limit",
+            INTERRUPTED => "interrupted",
+            CRASHED => "crashed",
+            CACHED => "cached",
+            _ => "unknown",
+        }
+    }
+}
+
+/// What is written of an attempt: the outcome's number, `{"outcome": .., "certificate": ..}`, and what it printed.
+#[derive(Debug, Clone)]
+pub struct Record {
+    pub outcome: i64,
+    pub detail: String,
+    pub logs: Vec<Log>,
+}
+
+/// The newest part of a stream, zstd-compressed. `stream`: 1 stdout, 2 stderr; `total`: all bytes printed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Log {
+    pub stream: i64,
+    pub total: u64,
+    pub body: Vec<u8>,
+}
+
+/// One attempt as `show` presents it; `outcome` None while it runs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Attempt {
+    pub n: i64,
+    pub token: Token,
+    pub worker: WorkerId,
+    pub started: Timestamp,
+    pub ended: Option<Timestamp>,
+    pub outcome: Option<&'static str>,
+    pub detail: Option<serde_json::Value>,
+}
+
+pub fn outcome_code(outcome: &Outcome) -> i64 {
+    match outcome {
+        Outcome::Succeeded => code::SUCCEEDED,
+        Outcome::Failed { retryable: true, .. } => code::FAILED_RETRYABLE,
+        Outcome::Failed { retryable: false, .. } => code::FAILED,
+        Outcome::Cancelled => code::CANCELLED,
+        Outcome::TimedOut { .. } => code::TIMED_OUT,
+        Outcome::ResourceLimit { .. } => code::RESOURCE_LIMIT,
+        Outcome::Interrupted { .. } => code::INTERRUPTED,
+        Outcome::Crashed { .. } => code::CRASHED,
+    }
+}
+
+pub(super) fn record(tx: &WriteTx, live: &Live, record: Option<&Record>) -> Result<()> {
+    let Some(record) = record else { return Ok(()) };
+    tx.execute(
+        "INSERT INTO attempt(step_id, n, token, worker, started, ended, outcome, detail)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+        params![
+            live.lease.step.0,
+            live.attempts + 1,
+            live.lease.token.0,
+            live.worker.0,
+            live.started.0,
+            tx.now().0,
+            record.outcome,
+            record.detail
+        ],
+    )?;
+    for log in &record.logs {
+        tx.execute(
+            "INSERT INTO attempt_log(step_id, token, stream, total, body) VALUES (?1, ?2, ?3, ?4, ?5)",
+            params![live.lease.step.0, live.lease.token.0, log.stream, log.total as i64, log.body],
+        )?;
+    }
+    Ok(())
+}
+
+/// All attempts of a step in the order of their starts.
+pub fn of_step(tx: &ReadTx, step: StepId) -> Result<Vec<Attempt>> {
+    tx.rows(
+        "SELECT n, token, worker, started, ended, outcome, detail FROM attempt_all WHERE step_id = ?1 ORDER BY token",
+        [step.0],
+        |row| {
+            let detail: Option<String> = row.get(6)?;
+            Ok(Attempt {
+                n: row.get(0)?,
+                token: Token(row.get(1)?),
+                worker: WorkerId(row.get(2)?),
+                started: Timestamp(row.get(3)?),
+                ended: row.get::<_, Option<i64>>(4)?.map(Timestamp),
+                outcome: row.get::<_, Option<i64>>(5)?.map(code::name),
+                detail: detail.and_then(|it| serde_json::from_str(&it).ok()),
+            })
+        },
+    )
+}
+
+/// The captured streams of a step's attempts, oldest attempt first.
+pub fn logs(tx: &ReadTx, step: StepId) -> Result<Vec<(Token, Log)>> {
+    tx.rows(
+        "SELECT token, stream, total, body FROM attempt_log WHERE step_id = ?1 ORDER BY token, stream",
+        [step.0],
+        |row| {
+            let log = Log { stream: row.get(1)?, total: row.get::<_, i64>(2)? as u64, body: row.get(3)? };
+            Ok((Token(row.get(0)?), log))
+        },
+    )
+}

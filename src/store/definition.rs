@@ -1,0 +1,66 @@
+//! Table `definition`: workflow definitions, versioned by content.
+
+use super::{
+    error::{Error, Result},
+    step_type,
+    tx::{ReadTx, WriteTx},
+};
+use crate::model::{DefinitionId, Shape, Timestamp};
+use rusqlite::params;
+use serde::Serialize;
+
+/// A definition to remember. `body` is its canonical JSON, `hash` the SHA-256 of that form.
+#[derive(Debug, Clone)]
+pub struct NewDefinition {
+    pub hash: [u8; 32],
+    pub name: String,
+    pub title: String,
+    pub body: String,
+    pub shape: Shape,
+}
+
+/// The id of this version of the definition; written when it is new.
+pub fn intern(tx: &WriteTx, new: &NewDefinition) -> Result<DefinitionId> {
+    for step in &new.shape.steps {
+        step_type::intern(tx, &step.step_type)?;
+    }
+    if let Some(id) = tx.row("SELECT id FROM definition WHERE hash = ?1", [new.hash], |row| row.get(0))? {
+        return Ok(DefinitionId(id));
+    }
+    let shape = serde_json::to_string(&new.shape).map_err(|error| Error::Sqlite { reason: error.to_string() })?;
+    tx.execute(
+        "INSERT INTO definition(hash, name, title, body, shape, created) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+        params![new.hash, new.name, new.title, new.body, shape, tx.now().0],
+    )?;
+    tx.memory().any_hooks |= !new.shape.hooks.is_empty();
+    Ok(DefinitionId(tx.conn().last_insert_rowid()))
+}
+
+/// The canonical JSON of a definition.
+pub fn body(tx: &ReadTx, id: DefinitionId) -> Result<String> {
+    tx.row("SELECT body FROM definition WHERE id = ?1", [id.0], |row| row.get(0))?
+        .ok_or_else(|| Error::not_found(format!("definition {}", id.0)))
+}
+
+pub(super) fn step_count(tx: &ReadTx, id: DefinitionId) -> Result<usize> {
+    let count = tx.row("SELECT json_array_length(shape, '$.steps') FROM definition WHERE id = ?1", [id.0], |row| {
+        row.get::<_, i64>(0)
+    })?;
+    Ok(count.unwrap_or(0) as usize)
+}
+
+/// A definition in a list.
+#[derive(Debug, Clone, Serialize)]
+pub struct Listed {
+    pub id: String,
+    pub title: String,
+    pub versions: i64,
+    pub newest: Timestamp,
+}
+
+/// All definitions by name, each with the number of its versions.
+pub fn list(tx: &ReadTx) -> Result<Vec<Listed>> {
+    tx.rows("SELECT name, title, count(*), max(created) FROM definition GROUP BY name ORDER BY name", [], |row| {
+        Ok(Listed { id: row.get(0)?, title: row.get(1)?, versions: row.get(2)?, newest: Timestamp(row.get(3)?) })
+    })
+}

@@ -1,0 +1,124 @@
+//! What can go wrong in the engine database, in words for people.
+
+use std::{io, path::PathBuf};
+
+pub type Result<T> = std::result::Result<T, Error>;
+
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error("the database {} is busy: {}", path.display(), busy(holder, *waited_ms))]
+    Busy { path: PathBuf, holder: Option<u32>, waited_ms: u64 },
+    #[error("no space left for the database {}", path.display())]
+    DiskFull { path: PathBuf },
+    #[error("failed to read or write the database {}: {reason}", path.display())]
+    Io { path: PathBuf, reason: String },
+    #[error("the database {} is damaged: {reason}", path.display())]
+    Corrupt { path: PathBuf, reason: String },
+    #[error("the database {} has schema version {found}; this windlass knows up to {known}", path.display())]
+    Newer { path: PathBuf, found: i64, known: i64 },
+    #[error("{} is not a windlass database", path.display())]
+    NotOurs { path: PathBuf },
+    #[error("the database {} is not set up as asked: `{pragma}` is {found}, wanted {wanted}", path.display())]
+    Pragma { path: PathBuf, pragma: &'static str, wanted: String, found: String },
+    #[error("failed to {action} {}", path.display())]
+    File { action: &'static str, path: PathBuf, source: io::Error },
+    /// Another request of the same transaction failed; nothing of this one was written.
+    #[error("the transaction was rolled back because another request in it failed")]
+    Aborted,
+    #[error("the database is closed")]
+    Closed,
+    #[error("the database was stopped after a failed fsync; restart windlass")]
+    Poisoned,
+    #[error("{what} does not exist")]
+    NotFound { what: String },
+    #[error("{reason}")]
+    Conflict { reason: String },
+    #[error("{reason}")]
+    Refused { reason: String },
+    #[error("a closure panicked inside a transaction; its writes were undone")]
+    Panicked,
+    #[error("database error: {reason}")]
+    Sqlite { reason: String },
+}
+
+fn busy(holder: &Option<u32>, waited_ms: u64) -> String {
+    match holder {
+        Some(pid) => format!("process {pid} has been writing for more than {waited_ms} ms"),
+        None => format!("another process has been writing for more than {waited_ms} ms"),
+    }
+}
+
+impl Error {
+    pub fn not_found(what: impl std::fmt::Display) -> Error {
+        Error::NotFound { what: what.to_string() }
+    }
+
+    pub fn conflict(reason: impl Into<String>) -> Error {
+        Error::Conflict { reason: reason.into() }
+    }
+
+    pub fn refused(reason: impl Into<String>) -> Error {
+        Error::Refused { reason: reason.into() }
+    }
+
+    /// Tells the user what to do next, where we know.
+    pub fn hint(&self) -> Option<&'static str> {
+        match self {
+            Error::Busy { .. } => {
+                Some("a stopped (Ctrl-Z) or hung windlass may hold it: continue it with `fg` or end it")
+            }
+            Error::DiskFull { .. } => {
+                Some("free some space or run `windlass vacuum`, then try again; nothing was lost")
+            }
+            Error::Newer { .. } => Some("use the newer windlass that wrote it"),
+            Error::NotOurs { .. } => Some("choose another home with `--home DIR`"),
+            Error::Corrupt { .. } => Some("restore a backup, or move the home directory away and start anew"),
+            _ => None,
+        }
+    }
+
+    /// Whether the whole shared transaction is gone, so that going on would write bare statements.
+    pub(super) fn ends_transaction(&self) -> bool {
+        matches!(self, Error::DiskFull { .. } | Error::Io { .. } | Error::Corrupt { .. } | Error::Poisoned)
+    }
+
+    /// A copy for every further caller of the same transaction.
+    pub(super) fn duplicate(&self) -> Error {
+        match self {
+            Error::Busy { path, holder, waited_ms } => {
+                Error::Busy { path: path.clone(), holder: *holder, waited_ms: *waited_ms }
+            }
+            Error::DiskFull { path } => Error::DiskFull { path: path.clone() },
+            Error::Io { path, reason } => Error::Io { path: path.clone(), reason: reason.clone() },
+            Error::Corrupt { path, reason } => Error::Corrupt { path: path.clone(), reason: reason.clone() },
+            Error::Newer { path, found, known } => Error::Newer { path: path.clone(), found: *found, known: *known },
+            Error::Poisoned => Error::Poisoned,
+            Error::Closed => Error::Closed,
+            other => Error::Sqlite { reason: other.to_string() },
+        }
+    }
+}
+
+/// Words an SQLite error; `Poisoned` for a failed fsync, after which nothing may be acknowledged.
+impl From<rusqlite::Error> for Error {
+    fn from(error: rusqlite::Error) -> Error {
+        use rusqlite::ErrorCode::*;
+        let rusqlite::Error::SqliteFailure(code, _) = &error else {
+            return Error::Sqlite { reason: error.to_string() };
+        };
+        let path = PathBuf::from("engine.db");
+        let reason = error.to_string();
+        match code.code {
+            DiskFull => Error::DiskFull { path },
+            SystemIoFailure if is_fsync(code.extended_code) => Error::Poisoned,
+            SystemIoFailure | CannotOpen | ReadOnly => Error::Io { path, reason },
+            DatabaseCorrupt | NotADatabase => Error::Corrupt { path, reason },
+            DatabaseBusy | DatabaseLocked => Error::Busy { path, holder: None, waited_ms: 0 },
+            _ => Error::Sqlite { reason },
+        }
+    }
+}
+
+fn is_fsync(extended: i32) -> bool {
+    extended == rusqlite::ffi::SQLITE_IOERR_FSYNC || extended == rusqlite::ffi::SQLITE_IOERR_DIR_FSYNC
+}

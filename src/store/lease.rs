@@ -1,0 +1,77 @@
+//! Table `lease`: who runs what, under which token.
+
+use super::{error::Result, request::ReadyRow, tx::WriteTx};
+use crate::model::{GroupId, KeyId, Lease, RunId, StepId, Timestamp, Token, TypeId, WorkerId};
+use rusqlite::{Row, params};
+
+/// A running step.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Live {
+    pub lease: Lease,
+    pub worker: WorkerId,
+    pub started: Timestamp,
+    pub step_type: TypeId,
+    pub run: RunId,
+    pub group: GroupId,
+    pub due: Timestamp,
+    pub key: Option<KeyId>,
+    pub attempts: i64,
+}
+
+pub(super) fn insert(tx: &WriteTx, row: &ReadyRow, token: Token, worker: WorkerId) -> Result<()> {
+    tx.execute(
+        "INSERT INTO lease(step_id, token, worker, started, type_id, run_id, group_id, due, key_id, attempts)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
+        params![
+            row.step.0,
+            token.0,
+            worker.0,
+            tx.now().0,
+            row.step_type.0,
+            row.run.0,
+            row.group.0,
+            row.due,
+            row.key.map(|it| it.0),
+            row.attempts
+        ],
+    )?;
+    Ok(())
+}
+
+/// Ends a lease if it is still live. None: it was given away, the caller drops its result.
+pub(super) fn take(tx: &WriteTx, lease: Lease) -> Result<Option<Live>> {
+    let live = tx.row(
+        "SELECT step_id, token, worker, started, type_id, run_id, group_id, due, key_id, attempts
+           FROM lease WHERE step_id = ?1 AND token = ?2",
+        params![lease.step.0, lease.token.0],
+        read,
+    )?;
+    if live.is_some() {
+        tx.execute("DELETE FROM lease WHERE step_id = ?1 AND token = ?2", params![lease.step.0, lease.token.0])?;
+    }
+    Ok(live)
+}
+
+/// What a worker runs. A scan is right: the table holds only what runs.
+pub(super) fn of_worker(tx: &WriteTx, worker: WorkerId, limit: usize) -> Result<Vec<Live>> {
+    tx.rows(
+        "SELECT step_id, token, worker, started, type_id, run_id, group_id, due, key_id, attempts
+           FROM lease WHERE worker = ?1 LIMIT ?2",
+        params![worker.0, limit as i64],
+        read,
+    )
+}
+
+fn read(row: &Row) -> rusqlite::Result<Live> {
+    Ok(Live {
+        lease: Lease { step: StepId(row.get(0)?), token: Token(row.get(1)?) },
+        worker: WorkerId(row.get(2)?),
+        started: Timestamp(row.get(3)?),
+        step_type: TypeId(row.get(4)?),
+        run: RunId(row.get(5)?),
+        group: GroupId(row.get(6)?),
+        due: Timestamp(row.get(7)?),
+        key: row.get::<_, Option<i64>>(8)?.map(KeyId),
+        attempts: row.get(9)?,
+    })
+}

@@ -1,0 +1,178 @@
+//! Opening connections: pragmas set, read back, and refused when they did not take.
+
+use super::{
+    error::{Error, Result},
+    migration,
+};
+use crate::{model::Timestamp, os::file_lock::Turnstile};
+use r2d2_sqlite::SqliteConnectionManager;
+use rusqlite::{Connection, OpenFlags, config::DbConfig};
+use std::{
+    path::{Path, PathBuf},
+    time::{Duration, Instant},
+};
+
+/// Older versions can lose commits when the WAL is reset.
+const OLDEST_SQLITE: i32 = 3_051_003;
+
+const JOURNAL_SIZE_LIMIT: i64 = 64 << 20;
+const STATEMENTS: usize = 192;
+
+/// What survives a power cut.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Durability {
+    /// Every acknowledged commit.
+    Full,
+    /// All but the newest commits; nothing is corrupted.
+    Normal,
+}
+
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// The database file; its directory must exist.
+    pub path: PathBuf,
+    pub durability: Durability,
+    /// How long a writer waits for its turn before it is told who is in the way.
+    pub patience: Duration,
+    /// Connections of the read pool.
+    pub readers: u32,
+}
+
+impl Options {
+    pub fn new(path: impl Into<PathBuf>) -> Options {
+        Options { path: path.into(), durability: Durability::Full, patience: Duration::from_secs(30), readers: 8 }
+    }
+}
+
+/// Opens the writing connection: file, WAL, schema. Under the turnstile, since the switch to WAL and the first
+/// transaction of a new file do not wait for each other.
+pub(super) fn writer(options: &Options, turnstile: &Turnstile, now: Timestamp) -> Result<Connection> {
+    assert!(rusqlite::version_number() >= OLDEST_SQLITE, "bundled SQLite is too old: {}", rusqlite::version());
+    let deadline = Instant::now() + options.patience;
+    let path = &options.path;
+    let turn = turnstile.enter(deadline).map_err(|source| Error::File {
+        action: "lock the turnstile of",
+        path: path.clone(),
+        source,
+    })?;
+    let Some(_turn) = turn else {
+        return Err(busy(options));
+    };
+    loop {
+        match attempt_writer(options, now) {
+            // A reader that is just opening the file can still be in the way of the switch to WAL.
+            Err(Error::Busy { .. }) if Instant::now() < deadline => std::thread::sleep(Duration::from_millis(2)),
+            Err(Error::Busy { .. }) => return Err(busy(options)),
+            Err(error) => return Err(at(error, path)),
+            Ok(conn) => return Ok(conn),
+        }
+    }
+}
+
+pub(super) fn busy(options: &Options) -> Error {
+    let room = options.path.with_extension("room");
+    Error::Busy {
+        path: options.path.clone(),
+        holder: crate::os::process_stat::who_holds_lock(&room),
+        waited_ms: options.patience.as_millis() as u64,
+    }
+}
+
+/// Names the file in an error that came from SQLite without it.
+pub(super) fn at(error: Error, path: &Path) -> Error {
+    let path = path.to_path_buf();
+    match error {
+        Error::DiskFull { .. } => Error::DiskFull { path },
+        Error::Io { reason, .. } => Error::Io { path, reason },
+        Error::Corrupt { reason, .. } => Error::Corrupt { path, reason },
+        Error::Busy { holder, waited_ms, .. } => Error::Busy { path, holder, waited_ms },
+        other => other,
+    }
+}
+
+fn attempt_writer(options: &Options, now: Timestamp) -> Result<Connection> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let mut conn = Connection::open_with_flags(&options.path, flags)?;
+    conn.busy_timeout(Duration::from_millis(100))?;
+    // Decided before the first page is written; no effect later.
+    conn.pragma_update(None, "auto_vacuum", "INCREMENTAL")?;
+    conn.pragma_update(None, "journal_mode", "WAL")?;
+    let synchronous = match options.durability {
+        Durability::Full => 2,
+        Durability::Normal => 1,
+    };
+    conn.pragma_update(None, "synchronous", synchronous)?;
+    #[cfg(target_os = "macos")]
+    conn.pragma_update(None, "fullfsync", 1)?;
+    conn.pragma_update(None, "wal_autocheckpoint", 1000)?;
+    conn.pragma_update(None, "journal_size_limit", JOURNAL_SIZE_LIMIT)?;
+    common(&conn)?;
+    migration::migrate(&mut conn, &options.path, now)?;
+    expect(&conn, &options.path, "journal_mode", "wal")?;
+    expect(&conn, &options.path, "synchronous", &synchronous.to_string())?;
+    expect(&conn, &options.path, "auto_vacuum", "2")?;
+    expect(&conn, &options.path, "wal_autocheckpoint", "1000")?;
+    expect(&conn, &options.path, "journal_size_limit", &JOURNAL_SIZE_LIMIT.to_string())?;
+    expect_common(&conn, &options.path)?;
+    Ok(conn)
+}
+
+/// The pool of read-only connections. They see the last committed state and never wait for the writer.
+pub(super) fn readers(options: &Options) -> Result<r2d2::Pool<SqliteConnectionManager>> {
+    let path = options.path.clone();
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let manager = SqliteConnectionManager::file(&options.path).with_flags(flags).with_init(move |conn| {
+        conn.busy_timeout(Duration::from_secs(5))?;
+        conn.pragma_update(None, "query_only", 1)?;
+        common(conn)?;
+        expect_common(conn, &path).map_err(|error| rusqlite::Error::ToSqlConversionFailure(error.into()))
+    });
+    r2d2::Pool::builder()
+        .max_size(options.readers)
+        .min_idle(Some(0))
+        .test_on_check_out(false)
+        .connection_timeout(Duration::from_secs(30))
+        .build(manager)
+        .map_err(|error| Error::Sqlite { reason: error.to_string() })
+}
+
+fn common(conn: &Connection) -> rusqlite::Result<()> {
+    conn.pragma_update(None, "foreign_keys", 1)?;
+    conn.pragma_update(None, "mmap_size", 0)?;
+    conn.pragma_update(None, "cache_size", -16_384)?;
+    conn.pragma_update(None, "temp_store", "MEMORY")?;
+    conn.pragma_update(None, "trusted_schema", 0)?;
+    // Without it the planner peeks at bound values and prepares a statement anew at every bind.
+    conn.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
+    conn.set_prepared_statement_cache_capacity(STATEMENTS);
+    Ok(())
+}
+
+fn expect_common(conn: &Connection, path: &Path) -> Result<()> {
+    expect(conn, path, "foreign_keys", "1")?;
+    let mapped: Option<i64> = conn.query_row("PRAGMA mmap_size", [], |row| row.get(0)).ok();
+    if mapped.is_some_and(|it| it != 0) {
+        return Err(mismatch(path, "mmap_size", "0", &format!("{mapped:?}")));
+    }
+    match conn.db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG)? {
+        true => Ok(()),
+        false => Err(mismatch(path, "enable_qpsg", "1", "0")),
+    }
+}
+
+fn expect(conn: &Connection, path: &Path, pragma: &'static str, wanted: &str) -> Result<()> {
+    let value: rusqlite::types::Value = conn.pragma_query_value(None, pragma, |row| row.get(0))?;
+    let found = match value {
+        rusqlite::types::Value::Integer(number) => number.to_string(),
+        rusqlite::types::Value::Text(text) => text,
+        other => format!("{other:?}"),
+    };
+    match found == wanted {
+        true => Ok(()),
+        false => Err(mismatch(path, pragma, wanted, &found)),
+    }
+}
+
+fn mismatch(path: &Path, pragma: &'static str, wanted: &str, found: &str) -> Error {
+    Error::Pragma { path: path.to_path_buf(), pragma, wanted: wanted.to_string(), found: found.to_string() }
+}

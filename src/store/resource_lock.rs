@@ -1,0 +1,172 @@
+//! Table `resource_lock`: the row half of a resource lock. The file half is `engine::resource_lock`.
+
+use super::{
+    Held,
+    error::Result,
+    request::Claim,
+    resource_key, step,
+    tx::{ReadTx, WriteTx},
+};
+use crate::model::{
+    EventKind, Holder, HolderKind, KeyId, Monotonic, ProcessIdentity, ResourceKey, StepId, Timestamp, Token,
+};
+use rusqlite::params;
+use serde::Serialize;
+
+/// A held key.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct LockRow {
+    pub key: ResourceKey,
+    pub holder: Holder,
+    pub token: Token,
+    pub identity: Option<ProcessIdentity>,
+    pub acquired: Timestamp,
+    pub boot_id: String,
+    pub deadline: Monotonic,
+}
+
+/// Who takes a key outside of a step: until when (monotonic, of this boot) unless refreshed.
+#[derive(Debug, Clone)]
+pub struct Taker {
+    pub holder: Holder,
+    /// JSON of the holding process.
+    pub identity: String,
+    pub boot_id: String,
+    pub deadline: Monotonic,
+}
+
+pub(super) fn is_held(tx: &ReadTx, key: KeyId) -> Result<bool> {
+    Ok(tx.row("SELECT 1 FROM resource_lock WHERE key_id = ?1", [key.0], |_| Ok(()))?.is_some())
+}
+
+pub(super) fn take_for_step(tx: &WriteTx, key: KeyId, step: StepId, token: Token, claim: &Claim) -> Result<bool> {
+    let changed = tx.execute(
+        "INSERT INTO resource_lock(key_id, holder_kind, holder, token, identity, acquired, boot_id, deadline)
+         VALUES (?1, 1, ?2, ?3, ?4, ?5, ?6, ?7) ON CONFLICT DO NOTHING",
+        params![key.0, step.0, token.0, &*claim.identity, tx.now().0, &*claim.boot_id, claim.lock_deadline.0],
+    )?;
+    Ok(changed == 1)
+}
+
+/// The settling transaction's half: the row goes if it is still this lease's, and the lines move up.
+pub(super) fn release_for_step(tx: &WriteTx, key: KeyId, token: Token) -> Result<()> {
+    let changed = tx.execute("DELETE FROM resource_lock WHERE key_id = ?1 AND token = ?2", params![key.0, token.0])?;
+    match changed {
+        0 => Ok(()),
+        _ => step::promote_lines(tx, key),
+    }
+}
+
+/// Takes a key for a holder that is not a step; idempotent for the same holder. None: somebody else has it.
+pub fn acquire(tx: &WriteTx, key: &ResourceKey, taker: &Taker) -> Result<Option<Token>> {
+    let id = resource_key::intern(tx, &key.0)?;
+    let mine = tx.row(
+        "SELECT token FROM resource_lock WHERE key_id = ?1 AND holder_kind = ?2 AND holder = ?3 AND identity = ?4",
+        params![id.0, taker.holder.kind as i64, taker.holder.id, taker.identity],
+        |row| row.get(0).map(Token),
+    )?;
+    if let Some(token) = mine {
+        refresh(tx, key, token, &taker.boot_id, taker.deadline)?;
+        return Ok(Some(token));
+    }
+    let token = tx.next_token();
+    let changed = tx.execute(
+        "INSERT INTO resource_lock(key_id, holder_kind, holder, token, identity, acquired, boot_id, deadline)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) ON CONFLICT DO NOTHING",
+        params![
+            id.0,
+            taker.holder.kind as i64,
+            taker.holder.id,
+            token.0,
+            taker.identity,
+            tx.now().0,
+            taker.boot_id,
+            taker.deadline.0
+        ],
+    )?;
+    Ok((changed == 1).then_some(token))
+}
+
+/// Extends a held key. `Lost`: it was forced away or swept.
+pub fn refresh(tx: &WriteTx, key: &ResourceKey, token: Token, boot_id: &str, deadline: Monotonic) -> Result<Held> {
+    let changed = tx.execute(
+        "UPDATE resource_lock SET deadline = ?3, boot_id = ?4
+          WHERE key_id = (SELECT id FROM resource_key WHERE name = ?1) AND token = ?2",
+        params![key.0, token.0, deadline.0, boot_id],
+    )?;
+    Ok(if changed == 1 { Held::Yes } else { Held::Lost })
+}
+
+/// Whether `token` still holds the key: asked again after the file lock was got.
+pub fn holds(tx: &ReadTx, key: &ResourceKey, token: Token) -> Result<bool> {
+    let row = tx.row(
+        "SELECT 1 FROM resource_lock WHERE key_id = (SELECT id FROM resource_key WHERE name = ?1) AND token = ?2",
+        params![key.0, token.0],
+        |_| Ok(()),
+    )?;
+    Ok(row.is_some())
+}
+
+pub fn release(tx: &WriteTx, key: &ResourceKey, token: Token) -> Result<Held> {
+    let Some(id) = resource_key::find(tx, &key.0)? else { return Ok(Held::Lost) };
+    let changed = tx.execute("DELETE FROM resource_lock WHERE key_id = ?1 AND token = ?2", params![id.0, token.0])?;
+    if changed == 0 {
+        return Ok(Held::Lost);
+    }
+    step::promote_lines(tx, id)?;
+    Ok(Held::Yes)
+}
+
+/// Clears a key's row whoever holds it, and says so in the history. False: it was not held.
+pub fn force_release(tx: &WriteTx, key: &ResourceKey, why: &str) -> Result<bool> {
+    let Some(id) = resource_key::find(tx, &key.0)? else { return Ok(false) };
+    if tx.execute("DELETE FROM resource_lock WHERE key_id = ?1", [id.0])? == 0 {
+        return Ok(false);
+    }
+    tx.event_with(EventKind::LockForced, None, None, None, format!("{key}: {why}"));
+    step::promote_lines(tx, id)?;
+    Ok(true)
+}
+
+/// Removes a row whose holder is not a live step and that the caller found expired with a free file lock.
+pub fn sweep(tx: &WriteTx, row: &LockRow) -> Result<bool> {
+    let Some(id) = resource_key::find(tx, &row.key.0)? else { return Ok(false) };
+    let changed = tx.execute(
+        "DELETE FROM resource_lock WHERE key_id = ?1 AND token = ?2 AND deadline = ?3
+            AND NOT EXISTS (SELECT 1 FROM lease l WHERE l.step_id = resource_lock.holder
+                               AND l.token = resource_lock.token AND resource_lock.holder_kind = 1)",
+        params![id.0, row.token.0, row.deadline.0],
+    )?;
+    if changed == 1 {
+        step::promote_lines(tx, id)?;
+    }
+    Ok(changed == 1)
+}
+
+pub fn list(tx: &ReadTx) -> Result<Vec<LockRow>> {
+    tx.rows(
+        "SELECT k.name, l.holder_kind, l.holder, l.token, l.identity, l.acquired, l.boot_id, l.deadline
+           FROM resource_lock l JOIN resource_key k ON k.id = l.key_id ORDER BY k.name",
+        [],
+        |row| {
+            Ok(LockRow {
+                key: ResourceKey(row.get(0)?),
+                holder: Holder { kind: kind(row.get(1)?), id: row.get(2)? },
+                token: Token(row.get(3)?),
+                identity: serde_json::from_str(&row.get::<_, String>(4)?).ok(),
+                acquired: Timestamp(row.get(5)?),
+                boot_id: row.get(6)?,
+                deadline: Monotonic(row.get(7)?),
+            })
+        },
+    )
+}
+
+fn kind(number: i64) -> HolderKind {
+    match number {
+        1 => HolderKind::Step,
+        2 => HolderKind::Web,
+        3 => HolderKind::Cli,
+        _ => HolderKind::Hook,
+    }
+}

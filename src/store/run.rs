@@ -1,0 +1,109 @@
+//! Table `run`: one item through the workflow.
+
+use super::{
+    error::Result,
+    hook,
+    memory::KnownShape,
+    tx::{ReadTx, WriteTx},
+};
+use crate::model::{EventKind, GroupId, RunId, StepId, StepState};
+use rusqlite::params;
+
+/// Steps of a run that just ended, and how.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Ended {
+    pub steps: i64,
+    pub failed: bool,
+    pub cancelled: bool,
+}
+
+/// Takes note that steps of a run ended; ends the run with its last one.
+///
+/// A chain is not counted: it ends with its last step, its first failure, or its cancellation. `no` is the step that ended.
+pub(super) fn steps_ended(
+    tx: &WriteTx,
+    run: RunId,
+    group: GroupId,
+    shape: &KnownShape,
+    no: usize,
+    ended: Ended,
+) -> Result<()> {
+    let (failed, cancelled) = (i64::from(ended.failed), i64::from(ended.cancelled));
+    if shape.chain {
+        let last = no + 1 == shape.shape.steps.len();
+        if !last && !ended.failed && !ended.cancelled {
+            return Ok(());
+        }
+        tx.execute(
+            "UPDATE run SET unfinished = 0, failed = ?2, cancelled = ?3, ended = ?4 WHERE id = ?1 AND ended IS NULL",
+            params![run.0, failed, cancelled, tx.now().0],
+        )?;
+        return run_ended(tx, run, group, ended.failed, ended.cancelled);
+    }
+    tx.execute(
+        "UPDATE run SET unfinished = unfinished - ?2, failed = failed + ?3, cancelled = cancelled + ?4,
+                ended = CASE WHEN unfinished = ?2 THEN ?5 END WHERE id = ?1",
+        params![run.0, ended.steps, failed, cancelled, tx.now().0],
+    )?;
+    let end = tx.row("SELECT failed, cancelled FROM run WHERE id = ?1 AND ended IS NOT NULL", [run.0], |row| {
+        Ok((row.get::<_, i64>(0)? > 0, row.get::<_, i64>(1)? > 0))
+    })?;
+    match end {
+        Some((failed, cancelled)) => run_ended(tx, run, group, failed, cancelled),
+        None => Ok(()),
+    }
+}
+
+/// Ends a chain whose next step has ended already: somebody cancelled it while it waited.
+pub(super) fn end_chain(tx: &WriteTx, run: RunId, group: GroupId) -> Result<()> {
+    let (failed, cancelled) = counts(tx, run)?;
+    let changed = tx.execute(
+        "UPDATE run SET unfinished = 0, failed = ?2, cancelled = ?3, ended = ?4 WHERE id = ?1 AND ended IS NULL",
+        params![run.0, failed, cancelled, tx.now().0],
+    )?;
+    match changed {
+        0 => Ok(()),
+        _ => run_ended(tx, run, group, failed > 0, cancelled > 0),
+    }
+}
+
+fn run_ended(tx: &WriteTx, run: RunId, group: GroupId, failed: bool, cancelled: bool) -> Result<()> {
+    let (kind, event) = match failed {
+        true => (EventKind::ItemFailed, "item_failed"),
+        false => (EventKind::ItemEnd, "item_end"),
+    };
+    tx.event(kind, Some(group), Some(run), None);
+    hook::due_for_run(tx, group, run, event)?;
+    tx.sum(group, |sums| {
+        sums.ended += 1;
+        sums.failed += i64::from(failed);
+        sums.cancelled += i64::from(cancelled && !failed);
+    });
+    Ok(())
+}
+
+/// (failed, cancelled) steps of a run.
+pub(super) fn counts(tx: &ReadTx, run: RunId) -> Result<(i64, i64)> {
+    let found = tx.row(
+        "SELECT count(*) FILTER (WHERE s.state = 6), count(*) FILTER (WHERE s.state = 7)
+           FROM run r JOIN definition d ON d.id = r.definition_id
+           JOIN step s ON s.id >= r.first_step AND s.id < r.first_step + json_array_length(d.shape, '$.steps')
+          WHERE r.id = ?1",
+        [run.0],
+        |row| Ok((row.get(0)?, row.get(1)?)),
+    )?;
+    Ok(found.unwrap_or((0, 0)))
+}
+
+/// Steps of a run that are not terminal, and those of them that run now.
+pub(super) fn open_steps(tx: &ReadTx, first: StepId, count: usize) -> Result<Vec<(StepId, StepState, bool)>> {
+    tx.rows(
+        "SELECT s.id, s.state, l.step_id IS NOT NULL FROM step s LEFT JOIN lease l ON l.step_id = s.id
+          WHERE s.id >= ?1 AND s.id < ?2 AND s.state < 5",
+        params![first.0, first.0 + count as i64],
+        |row| {
+            let state = StepState::from_number(row.get(1)?).unwrap_or(StepState::Open);
+            Ok((StepId(row.get(0)?), state, row.get(2)?))
+        },
+    )
+}

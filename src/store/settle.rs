@@ -1,0 +1,197 @@
+//! How a step leaves its lease: complete, retry, fail, release, cancel. Every path is gated on the token.
+
+use super::{
+    Held, attempt,
+    attempt::code,
+    error::Result,
+    hook,
+    lease::{self, Live},
+    memory::KnownShape,
+    output,
+    request::Settlement,
+    resource_lock, run, step, step_cache,
+    tx::WriteTx,
+};
+use crate::model::{EventKind, Lease, OutputId, StepId, StepState, Timestamp};
+use rusqlite::params;
+use std::sync::Arc;
+
+/// Settles a step, if `lease` still holds it.
+///
+/// `Held::Lost` means that the reaper gave the step away: nothing was changed, and the caller drops its result.
+pub(super) fn settle(tx: &WriteTx, lease: Lease, settlement: &Settlement) -> Result<Held> {
+    let Some(live) = lease::take(tx, lease)? else {
+        tx.memory().lost_leases += 1;
+        return Ok(Held::Lost);
+    };
+    let asked = tx.memory().cancel_requests.remove(&lease.step);
+    if asked {
+        tx.execute("DELETE FROM cancel_request WHERE step_id = ?1", [lease.step.0])?;
+    }
+    match settlement {
+        Settlement::Complete { output, cache_key, record } => {
+            let output = output.as_ref().map(|it| output::insert(tx, it)).transpose()?;
+            if let (Some(key), Some(output)) = (cache_key, output) {
+                step_cache::remember(tx, key, output)?;
+            }
+            attempt::record(tx, &live, record.as_ref())?;
+            complete(tx, &live, code::SUCCEEDED, output)?;
+        }
+        Settlement::Cached { output, record } => {
+            attempt::record(tx, &live, record.as_ref())?;
+            complete(tx, &live, code::CACHED, Some(*output))?;
+        }
+        Settlement::Retry { due, crashed, record } => {
+            attempt::record(tx, &live, Some(record))?;
+            retry(tx, &live, *due, *crashed)?;
+        }
+        Settlement::Fail { crashed, record } => {
+            attempt::record(tx, &live, Some(record))?;
+            fail(tx, &live, *crashed, record.outcome)?;
+        }
+        Settlement::Release { due, record } => {
+            attempt::record(tx, &live, record.as_ref())?;
+            tx.event(EventKind::StepReleased, Some(live.group), Some(live.run), Some(lease.step));
+            give_back(tx, &live, *due, false)?;
+        }
+        Settlement::Cancelled { record } => {
+            attempt::record(tx, &live, Some(record))?;
+            cancelled(tx, &live)?;
+        }
+    }
+    if let Some(key) = live.key {
+        resource_lock::release_for_step(tx, key, lease.token)?;
+    }
+    Ok(Held::Yes)
+}
+
+fn shape_of(tx: &WriteTx, live: &Live) -> Result<(Arc<KnownShape>, StepId)> {
+    let found = step::definition_of_run(tx, live.run)?;
+    let Some((definition, first)) = found else {
+        return Err(super::Error::not_found(live.run));
+    };
+    let shape = tx.memory().shape(tx.conn(), definition)?;
+    Ok((shape, first))
+}
+
+fn complete(tx: &WriteTx, live: &Live, outcome: i64, output: Option<OutputId>) -> Result<()> {
+    // A result from the cache costs no attempt.
+    let attempts = live.attempts + i64::from(outcome != code::CACHED);
+    let changed = tx.execute(
+        "UPDATE step SET state = 5, token = ?2, worker = ?3, started = ?4, ended = ?5, attempts = ?6, outcome = ?7,
+                output_id = ?8 WHERE id = ?1 AND state = 0",
+        params![
+            live.lease.step.0,
+            live.lease.token.0,
+            live.worker.0,
+            live.started.0,
+            tx.now().0,
+            attempts,
+            outcome,
+            output.map(|it| it.0)
+        ],
+    )?;
+    if changed != 1 {
+        return Err(super::Error::refused(format!("{} is leased but not open", live.lease.step)));
+    }
+    tx.event(EventKind::StepEnd, Some(live.group), Some(live.run), Some(live.lease.step));
+    hook::due_for_step(tx, live, "step_end")?;
+    let (shape, first) = shape_of(tx, live)?;
+    let no = (live.lease.step.0 - first.0) as usize;
+    if tx.memory().cancelling_groups.contains(&live.group) {
+        let dependents = cancel_dependents(tx, &shape, first, no)?;
+        let ended = run::Ended { steps: 1 + dependents, failed: false, cancelled: dependents > 0 };
+        return run::steps_ended(tx, live.run, live.group, &shape, no, ended);
+    }
+    let mut dead_end = false;
+    for &next in &shape.successors[no] {
+        dead_end |= !step::need_met(tx, &shape, first, next)?;
+    }
+    if dead_end && shape.chain {
+        return run::end_chain(tx, live.run, live.group);
+    }
+    let ended = run::Ended { steps: 1, failed: false, cancelled: false };
+    run::steps_ended(tx, live.run, live.group, &shape, no, ended)
+}
+
+/// Writes the end of a failed or cancelled step.
+fn end(tx: &WriteTx, live: &Live, state: StepState, outcome: i64, crashed: bool) -> Result<()> {
+    let failed = i64::from(state == StepState::Failed);
+    tx.execute(
+        "UPDATE step SET state = ?2, token = ?3, worker = ?4, started = ?5, ended = ?6, attempts = attempts + 1,
+                outcome = ?7, failures = failures + ?8, crashes = crashes + ?9 WHERE id = ?1 AND state = 0",
+        params![
+            live.lease.step.0,
+            state as i64,
+            live.lease.token.0,
+            live.worker.0,
+            live.started.0,
+            tx.now().0,
+            outcome,
+            failed * i64::from(!crashed),
+            failed * i64::from(crashed)
+        ],
+    )?;
+    Ok(())
+}
+
+fn fail(tx: &WriteTx, live: &Live, crashed: bool, outcome: i64) -> Result<()> {
+    end(tx, live, StepState::Failed, outcome, crashed)?;
+    tx.event(EventKind::StepFailed, Some(live.group), Some(live.run), Some(live.lease.step));
+    hook::due_for_step(tx, live, "step_failed")?;
+    let (shape, first) = shape_of(tx, live)?;
+    let no = (live.lease.step.0 - first.0) as usize;
+    let dependents = cancel_dependents(tx, &shape, first, no)?;
+    let ended = run::Ended { steps: 1 + dependents, failed: true, cancelled: false };
+    run::steps_ended(tx, live.run, live.group, &shape, no, ended)
+}
+
+fn cancelled(tx: &WriteTx, live: &Live) -> Result<()> {
+    end(tx, live, StepState::Cancelled, code::CANCELLED, false)?;
+    let step = Some(live.lease.step);
+    tx.event_with(EventKind::Cancel, Some(live.group), Some(live.run), step, "while running".into());
+    let (shape, first) = shape_of(tx, live)?;
+    let no = (live.lease.step.0 - first.0) as usize;
+    let dependents = cancel_dependents(tx, &shape, first, no)?;
+    let ended = run::Ended { steps: 1 + dependents, failed: false, cancelled: true };
+    run::steps_ended(tx, live.run, live.group, &shape, no, ended)
+}
+
+/// The steps that can never run now. They wait for a need, so they are in no other table.
+pub(super) fn cancel_dependents(tx: &WriteTx, shape: &KnownShape, first: StepId, no: usize) -> Result<i64> {
+    let mut count = 0;
+    for dependent in shape.shape.dependents(no) {
+        count += tx.execute(
+            "UPDATE step SET state = 7, ended = ?2, outcome = 4 WHERE id = ?1 AND state IN (0, 1, 2, 3)",
+            params![first.0 + dependent as i64, tx.now().0],
+        )?;
+    }
+    Ok(count as i64)
+}
+
+fn retry(tx: &WriteTx, live: &Live, due: Timestamp, crashed: bool) -> Result<()> {
+    tx.execute(
+        "UPDATE step SET state = 0, attempts = attempts + 1, failures = failures + ?2, crashes = crashes + ?3, due = ?4
+          WHERE id = ?1 AND state = 0",
+        params![live.lease.step.0, i64::from(!crashed), i64::from(crashed), due.0],
+    )?;
+    tx.event(EventKind::StepError, Some(live.group), Some(live.run), Some(live.lease.step));
+    match step::get(tx, live.lease.step)? {
+        Some(step) => step::place(tx, &step),
+        None => Ok(()),
+    }
+}
+
+/// Back to where it was claimed from, with the attempt given back. `suspect`: its engine died under it.
+pub(super) fn give_back(tx: &WriteTx, live: &Live, due: Timestamp, suspect: bool) -> Result<()> {
+    if suspect || due != live.due {
+        tx.execute(
+            "UPDATE step SET due = ?2, suspect = suspect + ?3 WHERE id = ?1 AND state = 0",
+            params![live.lease.step.0, due.0, i64::from(suspect)],
+        )?;
+    }
+    match step::get(tx, live.lease.step)? {
+        Some(step) => step::place(tx, &step),
+        None => Ok(()),
+    }
+}

@@ -1,0 +1,50 @@
+//! Table `step_type`: interned types and their lanes.
+
+use super::{
+    error::Result,
+    memory::KnownType,
+    tx::{ReadTx, WriteTx},
+};
+use crate::model::TypeId;
+use rusqlite::params;
+
+pub fn intern(tx: &WriteTx, name: &str) -> Result<TypeId> {
+    if let Some(id) = find(tx, name)? {
+        return Ok(id);
+    }
+    tx.execute("INSERT INTO step_type(name) VALUES (?1)", [name])?;
+    let id = TypeId(tx.conn().last_insert_rowid());
+    tx.memory().types.insert(id, KnownType { lane: 0, paused: false });
+    Ok(id)
+}
+
+pub fn find(tx: &ReadTx, name: &str) -> Result<Option<TypeId>> {
+    tx.row("SELECT id FROM step_type WHERE name = ?1", [name], |row| row.get(0).map(TypeId))
+}
+
+pub fn name(tx: &ReadTx, id: TypeId) -> Result<Option<String>> {
+    tx.row("SELECT name FROM step_type WHERE id = ?1", [id.0], |row| row.get(0))
+}
+
+/// Gives a type a lane of its own, for good. True: it is new, and rows may have to move (`claim::move_lane`).
+pub fn open_lane(tx: &WriteTx, id: TypeId) -> Result<bool> {
+    let changed = tx.execute("UPDATE step_type SET lane = id WHERE id = ?1 AND lane = 0", [id.0])?;
+    if changed == 1
+        && let Some(known) = tx.memory().types.get_mut(&id)
+    {
+        known.lane = id.0;
+    }
+    Ok(changed == 1)
+}
+
+/// Nothing of a paused type is claimed. The type gets a lane that nobody takes.
+pub fn set_paused(tx: &WriteTx, id: TypeId, paused: bool) -> Result<()> {
+    open_lane(tx, id)?;
+    tx.execute("UPDATE step_type SET paused = ?2 WHERE id = ?1", params![id.0, paused])?;
+    let mut memory = tx.memory();
+    if let Some(known) = memory.types.get_mut(&id) {
+        known.paused = paused;
+    }
+    memory.woke = true;
+    Ok(())
+}

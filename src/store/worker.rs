@@ -1,0 +1,151 @@
+//! Table `worker`: who works here, and what becomes of the steps of those who died.
+
+use super::{
+    SCHEMA_VERSION,
+    attempt::{self, code},
+    error::{Error, Result},
+    hook, lease, resource_lock, settle,
+    tx::{ReadTx, WriteTx},
+};
+use crate::model::{EventKind, ProcessIdentity, Scope, StepId, Timestamp, WorkerId};
+use rusqlite::params;
+use serde::Serialize;
+
+/// A worker as it registers. `pools` is JSON: {"parse": 4, "*": 2}.
+#[derive(Debug, Clone)]
+pub struct NewWorker {
+    pub identity: ProcessIdentity,
+    pub version: String,
+    pub pools: String,
+    pub scope: Scope,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct WorkerRow {
+    pub id: WorkerId,
+    pub identity: ProcessIdentity,
+    pub version: String,
+    pub pools: serde_json::Value,
+    pub registered: Timestamp,
+    /// Steps that it runs.
+    pub running: i64,
+}
+
+/// Reserves a worker's id, so that it can take its life line before anybody sees it.
+pub fn reserve(tx: &WriteTx) -> Result<WorkerId> {
+    tx.execute(
+        "INSERT INTO worker(identity, boot_id, version, schema, pools, registered) VALUES ('null', '', '', 0, '{}', 0)",
+        [],
+    )?;
+    let id = WorkerId(tx.conn().last_insert_rowid());
+    tx.execute("DELETE FROM worker WHERE id = ?1", [id.0])?;
+    Ok(id)
+}
+
+/// Registers a worker that holds its life line.
+pub fn register(tx: &WriteTx, id: WorkerId, new: &NewWorker) -> Result<()> {
+    let identity = serde_json::to_string(&new.identity).map_err(|error| Error::Sqlite { reason: error.to_string() })?;
+    let scope = match new.scope {
+        Scope::Everything => 0,
+        Scope::Group(group) => group.0,
+    };
+    tx.execute(
+        "INSERT INTO worker(id, identity, boot_id, version, schema, pools, scope, registered)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+        params![id.0, identity, new.identity.boot_id, new.version, SCHEMA_VERSION, new.pools, scope, tx.now().0],
+    )?;
+    Ok(())
+}
+
+/// A worker that stopped and holds nothing any more leaves.
+pub fn leave(tx: &WriteTx, id: WorkerId) -> Result<()> {
+    tx.execute("DELETE FROM worker WHERE id = ?1", [id.0])?;
+    Ok(())
+}
+
+pub fn is_registered(tx: &ReadTx, id: WorkerId) -> Result<bool> {
+    Ok(tx.row("SELECT 1 FROM worker WHERE id = ?1", [id.0], |_| Ok(()))?.is_some())
+}
+
+pub fn list(tx: &ReadTx) -> Result<Vec<WorkerRow>> {
+    tx.rows(
+        "SELECT id, identity, version, pools, registered, (SELECT count(*) FROM lease WHERE lease.worker = worker.id)
+           FROM worker ORDER BY id",
+        [],
+        |row| {
+            Ok((
+                WorkerId(row.get(0)?),
+                row.get::<_, String>(1)?,
+                row.get(2)?,
+                row.get::<_, String>(3)?,
+                Timestamp(row.get(4)?),
+                row.get(5)?,
+            ))
+        },
+    )
+    .map(|rows| {
+        rows.into_iter()
+            .filter_map(|(id, identity, version, pools, registered, running)| {
+                let identity = serde_json::from_str(&identity).ok()?;
+                let pools = serde_json::from_str(&pools).unwrap_or_default();
+                Some(WorkerRow { id, identity, version, pools, registered, running })
+            })
+            .collect()
+    })
+}
+
+/// Why a worker is reaped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Death {
+    /// Its life line is free: the process is gone. Its steps were in flight, so each is suspect.
+    Died,
+    /// Its life line is held but its heart stopped, or its machine was rebooted: nobody is to blame.
+    Silent,
+    Rebooted,
+}
+
+impl Death {
+    fn words(self) -> &'static str {
+        match self {
+            Death::Died => "its worker died",
+            Death::Silent => "its worker fell silent",
+            Death::Rebooted => "the machine was restarted",
+        }
+    }
+}
+
+/// Gives back up to `limit` steps of a worker, and at last removes it. Returns the steps given back; fewer than
+/// `limit` means that the worker is gone.
+///
+/// One transaction: leases cleared, locks released, hooks due again, events. A silent worker's resource locks stay until
+/// its file locks are free (`resource_lock::sweep`).
+pub fn reap(tx: &WriteTx, worker: WorkerId, death: Death, limit: usize) -> Result<Vec<StepId>> {
+    let lives = lease::of_worker(tx, worker, limit)?;
+    let mut reaped = Vec::with_capacity(lives.len());
+    for live in &lives {
+        if lease::take(tx, live.lease)?.is_none() {
+            continue;
+        }
+        if tx.memory().cancel_requests.remove(&live.lease.step) {
+            tx.execute("DELETE FROM cancel_request WHERE step_id = ?1", [live.lease.step.0])?;
+        }
+        let reason = death.words();
+        let detail = serde_json::json!({"outcome": {"outcome": "interrupted", "reason": reason}, "certificate": {}});
+        let record = attempt::Record { outcome: code::INTERRUPTED, detail: detail.to_string(), logs: Vec::new() };
+        attempt::record(tx, live, Some(&record))?;
+        let step = Some(live.lease.step);
+        tx.event_with(EventKind::StepReaped, Some(live.group), Some(live.run), step, reason.into());
+        settle::give_back(tx, live, live.due, death == Death::Died)?;
+        if let Some(key) = live.key
+            && death != Death::Silent
+        {
+            resource_lock::release_for_step(tx, key, live.lease.token)?;
+        }
+        reaped.push(live.lease.step);
+    }
+    if lives.len() < limit {
+        hook::reap(tx, worker)?;
+        leave(tx, worker)?;
+    }
+    Ok(reaped)
+}

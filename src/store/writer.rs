@@ -1,0 +1,241 @@
+//! The one thread of the process that writes. What waits at the same time shares one transaction and one fsync;
+//! every caller hears only after the COMMIT.
+
+use super::{
+    batch::{self, Done, refused},
+    error::{Error, Result},
+    handle::{Answer, Job, Shared, Waiting, lock},
+    memory::Memory,
+    migration, open,
+    open::Options,
+    request::Request,
+    tx::WriteTx,
+};
+use crate::{
+    model::Event,
+    os::{clock::Clock, file_lock::Turnstile},
+};
+use rusqlite::Connection;
+use std::{
+    cell::RefCell,
+    path::Path,
+    sync::{Arc, PoisonError, mpsc},
+    time::{Duration, Instant},
+};
+
+const IDLE_BEFORE_CHECKPOINT: Duration = Duration::from_secs(1);
+
+pub(super) struct Writer {
+    conn: Connection,
+    turnstile: Turnstile,
+    options: Options,
+    clock: Arc<dyn Clock>,
+    shared: Arc<Shared>,
+    memory: RefCell<Memory>,
+    /// None: the memory must be read again.
+    data_version: Option<i64>,
+    poisoned: bool,
+    /// Something was committed since the last checkpoint.
+    dirty: bool,
+}
+
+impl Writer {
+    pub(super) fn new(
+        conn: Connection,
+        turnstile: Turnstile,
+        options: Options,
+        clock: Arc<dyn Clock>,
+        shared: Arc<Shared>,
+    ) -> Writer {
+        let memory = RefCell::default();
+        Writer { conn, turnstile, options, clock, shared, memory, data_version: None, poisoned: false, dirty: false }
+    }
+
+    pub(super) fn run(mut self) {
+        loop {
+            let first = match self.next() {
+                Next::Job(first) => first,
+                Next::Idle => {
+                    self.checkpoint();
+                    continue;
+                }
+                Next::Close => break,
+            };
+            self.batch(first);
+        }
+        self.checkpoint();
+    }
+
+    fn next(&mut self) -> Next {
+        let mut queue = lock(&self.shared.queue);
+        loop {
+            if let Some(first) = queue.waiting.pop_front() {
+                return Next::Job(first);
+            }
+            if queue.closing {
+                return Next::Close;
+            }
+            if !self.dirty {
+                queue = self.shared.filled.wait(queue).unwrap_or_else(PoisonError::into_inner);
+                continue;
+            }
+            let waited = self.shared.filled.wait_timeout(queue, IDLE_BEFORE_CHECKPOINT);
+            let (again, timeout) = waited.unwrap_or_else(PoisonError::into_inner);
+            queue = again;
+            if timeout.timed_out() && queue.waiting.is_empty() {
+                return Next::Idle;
+            }
+        }
+    }
+
+    /// One transaction for everything that waits.
+    fn batch(&mut self, first: Waiting) {
+        let begun = Instant::now();
+        let mut done = Vec::new();
+        let committed = self.transaction(Some(first), &mut done);
+        let (events, woke, lost) = self.take_news();
+        match committed {
+            Ok(()) => {
+                let count = done.len();
+                for it in done {
+                    let _ = it.answer.send(it.outcome);
+                }
+                self.announce(&events, woke, lost, begun.elapsed(), count);
+            }
+            Err(error) => self.rescue(error, done),
+        }
+    }
+
+    fn announce(&self, events: &[Event], woke: bool, lost: u64, took: Duration, count: usize) {
+        for listener in lock(&self.shared.listeners).iter() {
+            listener.committed(events, woke, lost, took, count);
+        }
+    }
+
+    /// After a rolled-back transaction: requests run again alone, unless the database itself failed.
+    fn rescue(&mut self, error: Error, done: Vec<Done>) {
+        let hopeless = error.ends_transaction() || matches!(error, Error::Busy { .. } | Error::Newer { .. });
+        let alone = done.len() == 1;
+        for it in done {
+            let outcome = match it.again {
+                Some(request) if !hopeless && !alone => self.single(request),
+                _ if hopeless || alone => Err(error.duplicate()),
+                _ => Err(Error::Aborted),
+            };
+            let _ = it.answer.send(outcome);
+        }
+    }
+
+    fn single(&mut self, request: Request) -> Result<Answer> {
+        let (answer, hear) = mpsc::sync_channel(1);
+        let mut done = Vec::new();
+        let begun = Instant::now();
+        let committed = self.transaction(Some(Waiting { job: Job::Request(request), answer }), &mut done);
+        drop(hear);
+        let (events, woke, lost) = self.take_news();
+        committed?;
+        self.announce(&events, woke, lost, begun.elapsed(), 1);
+        done.into_iter().next().map_or(Err(Error::Aborted), |it| it.outcome)
+    }
+
+    fn take_news(&mut self) -> (Vec<Event>, bool, u64) {
+        let mut memory = self.memory.borrow_mut();
+        (std::mem::take(&mut memory.events), std::mem::take(&mut memory.woke), std::mem::take(&mut memory.lost_leases))
+    }
+
+    /// Runs jobs until nothing waits, then commits. On an error everything is rolled back and forgotten.
+    fn transaction(&mut self, first: Option<Waiting>, done: &mut Vec<Done>) -> Result<()> {
+        let result = self.try_transaction(first, done);
+        if let Err(error) = &result {
+            if !self.conn.is_autocommit() {
+                let _ = self.conn.execute_batch("ROLLBACK");
+            }
+            *self.memory.borrow_mut() = Memory::default();
+            self.data_version = None;
+            self.poisoned |= matches!(error, Error::Poisoned);
+        }
+        result
+    }
+
+    fn try_transaction(&mut self, mut first: Option<Waiting>, done: &mut Vec<Done>) -> Result<()> {
+        let deadline = Instant::now() + self.options.patience;
+        // Whatever happens from here on, the first job hears of it.
+        let entered = if self.poisoned { Err(Error::Poisoned) } else { Ok(()) };
+        let entered = entered.and_then(|()| {
+            let turn = self.turnstile.enter(deadline);
+            let path = self.options.path.clone();
+            turn.map_err(|source| Error::File { action: "lock the turnstile of", path, source })?
+                .ok_or_else(|| open::busy(&self.options))
+        });
+        let turn = match entered {
+            Ok(turn) => turn,
+            Err(error) => {
+                done.extend(first.take().map(refused));
+                return Err(error);
+            }
+        };
+        let mut begin = || -> Result<()> {
+            begin_immediate(&self.conn, deadline).map_err(|error| match error {
+                Error::Busy { .. } => open::busy(&self.options),
+                other => other,
+            })?;
+            refresh(&self.conn, &self.options.path, &self.memory, &mut self.data_version)
+        };
+        if let Err(error) = begin() {
+            done.extend(first.take().map(refused));
+            return Err(error);
+        }
+        let tx = WriteTx::new(&self.conn, &self.memory, self.clock.wall());
+        batch::work(&tx, &self.shared, first, done)?;
+        batch::finish(&tx)?;
+        self.conn.prepare_cached("COMMIT")?.execute([])?;
+        drop(turn);
+        self.dirty = true;
+        Ok(())
+    }
+
+    /// Empties the WAL. Failing is harmless: a reader is in the way, and the next idle time tries again.
+    fn checkpoint(&mut self) {
+        self.dirty = false;
+        if self.poisoned {
+            return;
+        }
+        if let Ok(Some(_turn)) = self.turnstile.enter(Instant::now() + Duration::from_millis(100)) {
+            let _ = self.conn.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
+        }
+    }
+}
+
+enum Next {
+    Job(Waiting),
+    Idle,
+    Close,
+}
+
+fn begin_immediate(conn: &Connection, deadline: Instant) -> Result<()> {
+    loop {
+        match conn.prepare_cached("BEGIN IMMEDIATE")?.execute([]).map_err(Error::from) {
+            // Only a program that does not use the turnstile can be in the way here.
+            Err(Error::Busy { .. }) if Instant::now() < deadline => std::thread::sleep(Duration::from_millis(1)),
+            Err(error) => return Err(error),
+            Ok(_) => return Ok(()),
+        }
+    }
+}
+
+/// Reads the memory again when another process wrote since, and refuses a schema that became newer.
+fn refresh(conn: &Connection, path: &Path, memory: &RefCell<Memory>, seen: &mut Option<i64>) -> Result<()> {
+    let version: i64 = conn.prepare_cached("PRAGMA data_version")?.query_row([], |row| row.get(0))?;
+    if *seen == Some(version) {
+        return Ok(());
+    }
+    let schema = migration::user_version(conn)?;
+    if schema != migration::VERSION {
+        return Err(Error::Newer { path: path.to_path_buf(), found: schema, known: migration::VERSION });
+    }
+    // Definitions never change, so their shapes are kept.
+    let shapes = std::mem::take(&mut memory.borrow_mut().shapes);
+    *memory.borrow_mut() = Memory { shapes, ..Memory::load(conn)? };
+    *seen = Some(version);
+    Ok(())
+}
