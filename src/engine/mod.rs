@@ -1,3 +1,135 @@
 //! Composes store, process and decide: submit, consumers, attempts, heartbeat, reaper, resource locks, hooks.
 //!
 //! May import: everything on the floors below. Never: writes SQL; judges without asking `decide`.
+
+mod attempt;
+mod bell;
+mod cache;
+mod catalog;
+mod consumer;
+mod error;
+mod hooks;
+mod keeper;
+pub mod kind;
+mod life_line;
+mod pools;
+mod resource_lock;
+mod settlement;
+pub mod step_kind;
+mod submit;
+mod wait;
+mod work_dir;
+mod worker;
+
+pub use error::{Error, Result};
+pub use resource_lock::{KeyGuard, LockWait};
+pub use step_kind::{Registry, StepContext, StepInput, StepKind, StepResult};
+pub use submit::{Submission, Submitted};
+pub use wait::{Ending, GroupEnd};
+pub use worker::{Worker, WorkerOptions};
+
+use crate::{
+    artifact::ArtifactStore,
+    model::{Bytes, Millis, ProcessIdentity},
+    observe::Metrics,
+    os::{disk_space, process_stat},
+    store::Store,
+};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+/// What the engine is told once, at start.
+#[derive(Debug, Clone)]
+pub struct Options {
+    pub home: PathBuf,
+    pub heartbeat: Millis,
+    /// A worker with leases whose heart is older than this is silent.
+    pub silent_after: Millis,
+    pub lock_ttl: Millis,
+    /// How long a keyed step waits for the file lock before it is given back.
+    pub lock_wait: Millis,
+    /// Below this much free disk nothing is claimed.
+    pub disk_reserve: Bytes,
+    pub version: String,
+}
+
+impl Options {
+    pub fn new(home: impl Into<PathBuf>) -> Options {
+        Options {
+            home: home.into(),
+            heartbeat: Millis::seconds(2),
+            silent_after: Millis::seconds(30),
+            lock_ttl: Millis::seconds(60),
+            lock_wait: Millis::seconds(10),
+            disk_reserve: Bytes::mib(64),
+            version: env!("CARGO_PKG_VERSION").to_string(),
+        }
+    }
+}
+
+/// The engine of one home: submits, and starts workers. Cheap to clone.
+#[derive(Clone)]
+pub struct Engine {
+    pub(crate) store: Store,
+    pub(crate) artifacts: ArtifactStore,
+    pub(crate) kinds: Registry,
+    pub(crate) options: Arc<Options>,
+    pub(crate) metrics: Arc<dyn Metrics>,
+    pub(crate) identity: Arc<ProcessIdentity>,
+    catalog: Arc<catalog::Catalog>,
+}
+
+impl Engine {
+    pub fn new(
+        store: Store,
+        artifacts: ArtifactStore,
+        kinds: Registry,
+        options: Options,
+        metrics: Arc<dyn Metrics>,
+    ) -> Engine {
+        Engine {
+            store,
+            artifacts,
+            kinds,
+            options: Arc::new(options),
+            metrics,
+            identity: Arc::new(process_stat::own_identity()),
+            catalog: Arc::default(),
+        }
+    }
+
+    pub fn store(&self) -> &Store {
+        &self.store
+    }
+
+    pub fn artifacts(&self) -> &ArtifactStore {
+        &self.artifacts
+    }
+
+    pub fn kinds(&self) -> &Registry {
+        &self.kinds
+    }
+
+    pub fn home(&self) -> &Path {
+        &self.options.home
+    }
+
+    pub fn options(&self) -> &Options {
+        &self.options
+    }
+
+    /// Free bytes of the home's disk, and whether that is enough to claim work.
+    pub fn disk(&self) -> (Bytes, bool) {
+        // A disk that can't be asked is not held against the work; writes will tell.
+        let free = disk_space::free(&self.options.home).unwrap_or(Bytes(u64::MAX));
+        (free, crate::decide::admission::admit(free, self.options.disk_reserve).is_admitted())
+    }
+}
+
+impl std::fmt::Debug for Engine {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Engine").field("home", &self.options.home).finish()
+    }
+}

@@ -1,0 +1,56 @@
+//! Wakes who waits for work. Rung after commits; a ring between a look and the wait is not lost.
+
+use std::{
+    sync::{Condvar, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+/// A count of rings, and who waits for the next one.
+#[derive(Debug, Default)]
+pub(super) struct Bell {
+    rings: Mutex<u64>,
+    rung: Condvar,
+}
+
+impl Bell {
+    /// To be read before the look for work that may find nothing.
+    pub(super) fn heard(&self) -> u64 {
+        *self.lock()
+    }
+
+    /// Wakes one; whoever finds work passes it on.
+    pub(super) fn ring(&self) {
+        *self.lock() += 1;
+        self.rung.notify_one();
+    }
+
+    /// Wakes one more without a new ring.
+    pub(super) fn pass_on(&self) {
+        self.rung.notify_one();
+    }
+
+    /// Wakes everyone: something ended.
+    pub(super) fn ring_all(&self) {
+        *self.lock() += 1;
+        self.rung.notify_all();
+    }
+
+    /// Waits until it was rung since `heard`.
+    pub(super) fn wait(&self, heard: u64) {
+        let mut rings = self.lock();
+        while *rings == heard {
+            rings = self.rung.wait(rings).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    /// The same, at most for `timeout`; true when it was rung.
+    pub(super) fn wait_for(&self, heard: u64, timeout: Duration) -> bool {
+        let rings = self.lock();
+        let waited = self.rung.wait_timeout_while(rings, timeout, |it| *it == heard);
+        *waited.unwrap_or_else(PoisonError::into_inner).0 != heard
+    }
+
+    fn lock(&self) -> MutexGuard<'_, u64> {
+        self.rings.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

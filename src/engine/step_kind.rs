@@ -1,0 +1,125 @@
+//! What a step can be: the trait of built-in kinds, and what they are given.
+//!
+//! A kind never sees the database: it reads its input, writes artifacts, and reports. So it can run in a child as well.
+
+use super::work_dir::WorkDir;
+use crate::{
+    artifact::{ArtifactStore, PutGuard},
+    definition::{Definition, StepDefinition},
+    model::{ArtifactRef, Certificate, GroupId, Outcome, Report, RunId, StepId, Token},
+    os::CancelToken,
+    store::output::Output,
+};
+use serde_json::Value;
+use std::{collections::BTreeMap, fs::File, path::PathBuf, sync::Arc};
+
+/// What a step is told: names to be idempotent by, its item, parameters, and what its predecessors left.
+#[derive(Debug, Clone)]
+pub struct StepInput {
+    pub group: GroupId,
+    pub run: RunId,
+    pub step: StepId,
+    /// Counted from 1.
+    pub attempt: u32,
+    pub token: Token,
+    /// A JSON string for a plain item.
+    pub item: Value,
+    pub params: Value,
+    /// `with:` of the definition, rendered.
+    pub with: Value,
+    /// By the name of the step, for every step before it in the run that has completed.
+    pub inputs: BTreeMap<String, Output>,
+    /// Where its commands start.
+    pub directory: PathBuf,
+    pub home: PathBuf,
+    pub group_name: String,
+}
+
+/// Everything that a step kind works with.
+pub struct StepContext<'a> {
+    pub input: &'a StepInput,
+    pub definition: &'a Definition,
+    pub step: &'a StepDefinition,
+    pub artifacts: &'a ArtifactStore,
+    pub cancel: &'a CancelToken,
+    /// The file lock of the step's resource key: a child that does keyed work inherits it.
+    pub lock: Option<&'a File>,
+    /// A directory of this attempt alone; created when asked for, removed afterwards.
+    pub work: &'a WorkDir,
+}
+
+/// What a kind hands back. Dropping the guards before the row of each file is committed would let a sweep take it.
+#[derive(Debug)]
+pub struct StepResult {
+    pub report: Report,
+    pub files: Vec<(String, ArtifactRef)>,
+    pub guards: Vec<PutGuard>,
+    pub logs: Vec<Printed>,
+}
+
+/// What an attempt printed: `stream` 1 stdout, 2 stderr.
+#[derive(Debug, Clone)]
+pub struct Printed {
+    pub stream: i64,
+    pub total: u64,
+    pub newest: Vec<u8>,
+}
+
+impl StepResult {
+    pub fn of(report: Report) -> StepResult {
+        StepResult { report, files: Vec::new(), guards: Vec::new(), logs: Vec::new() }
+    }
+
+    pub fn succeeded(value: Option<Value>) -> StepResult {
+        StepResult::of(Report::succeeded(value))
+    }
+
+    pub fn ended(outcome: Outcome) -> StepResult {
+        StepResult::of(Report::of(outcome))
+    }
+
+    /// A failure that no retry can mend. `kind` is a typed code, `message` is for people.
+    pub fn permanent(kind: &str, message: impl Into<String>) -> StepResult {
+        StepResult::ended(Outcome::permanent(kind, message))
+    }
+
+    pub fn retryable(kind: &str, message: impl Into<String>) -> StepResult {
+        StepResult::ended(Outcome::retryable(kind, message))
+    }
+
+    pub fn with_certificate(mut self, certificate: Certificate) -> StepResult {
+        self.report.certificate = certificate;
+        self
+    }
+}
+
+/// A kind of step.
+pub trait StepKind: Send + Sync {
+    /// Does the work of one attempt. Polls `cx.cancel` at least every 100 ms, or runs a child that can be killed.
+    fn run(&self, cx: &StepContext) -> StepResult;
+
+    /// What the result depends on, where it depends on nothing else: equal keys mean equal results. None: never cached.
+    fn cache_key(&self, _input: &StepInput) -> Option<[u8; 32]> {
+        None
+    }
+}
+
+/// The kinds by their names such as `windlass/noop`.
+#[derive(Clone, Default)]
+pub struct Registry {
+    kinds: BTreeMap<String, Arc<dyn StepKind>>,
+}
+
+impl Registry {
+    pub fn register(&mut self, name: &str, kind: impl StepKind + 'static) {
+        self.kinds.insert(name.to_string(), Arc::new(kind));
+    }
+
+    pub fn get(&self, name: &str) -> Option<&Arc<dyn StepKind>> {
+        self.kinds.get(name)
+    }
+
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.kinds.keys().map(String::as_str)
+    }
+}

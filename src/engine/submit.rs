@@ -1,0 +1,210 @@
+//! Submitting work: an unsealed group, its runs in slices, the seal.
+
+use super::{
+    Engine,
+    error::{Error, Result},
+};
+use crate::{
+    definition::{Definition, Values, digest},
+    model::{GroupId, RunId, Shape, ShapeHook, ShapeStep},
+    os::process_stat,
+    store::{
+        Store,
+        definition::NewDefinition,
+        group::{self, Created, NewGroup, NewRun},
+    },
+};
+use serde_json::Value;
+use std::{borrow::Cow, path::PathBuf};
+
+/// Rows that one transaction writes at most.
+const SLICE_ROWS: usize = 1_000;
+
+/// Work to submit.
+#[derive(Debug, Clone)]
+pub struct Submission {
+    pub definition: Definition,
+    /// One run each. A JSON object is an item with fields; anything else is a plain text.
+    pub items: Vec<String>,
+    pub params: Value,
+    /// Where commands start.
+    pub directory: PathBuf,
+    pub name: Option<String>,
+    /// High goes first.
+    pub priority: i64,
+    /// Submitting again with the same key makes no second group.
+    pub key: Option<String>,
+    /// Runs steps although their results are remembered.
+    pub force: bool,
+    /// Only its own worker looks for its steps first.
+    pub scoped: bool,
+}
+
+impl Submission {
+    pub fn new(definition: Definition, items: Vec<String>) -> Submission {
+        Submission {
+            definition,
+            items,
+            params: Value::Object(Default::default()),
+            directory: PathBuf::from("."),
+            name: None,
+            priority: 0,
+            key: None,
+            force: false,
+            scoped: false,
+        }
+    }
+}
+
+/// What a submission became.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Submitted {
+    pub group: GroupId,
+    /// False: the key had been used for the same content, and this is its group.
+    pub new: bool,
+    /// The run of the first item; the others follow in order. None for a group that existed or has no runs.
+    pub first_run: Option<RunId>,
+}
+
+/// The item as templates see it: a JSON object, or a string.
+pub(super) fn item_value(item: &str) -> Value {
+    match item.trim_start().starts_with('{') {
+        true => serde_json::from_str(item).unwrap_or_else(|_| Value::String(item.to_string())),
+        false => Value::String(item.to_string()),
+    }
+}
+
+impl Engine {
+    /// Writes a group with all its runs. When this returns the group is on disk, sealed, and claimable.
+    pub fn submit(&self, submission: Submission) -> Result<Submitted> {
+        submission.definition.check_parameters(&submission.params)?;
+        let runs = render_keys(&submission)?;
+        let new = NewGroup {
+            definition: self.intern(&submission.definition)?,
+            name: submission.name.clone().unwrap_or_else(|| submission.definition.name.clone()),
+            params: submission.params.to_string(),
+            directory: submission.directory.to_string_lossy().into_owned(),
+            priority: submission.priority,
+            force: submission.force,
+            scoped: submission.scoped,
+            key: submission.key.clone().map(|key| (key, content(&submission))),
+            builder: (*self.identity).clone(),
+        };
+        let rows_per_run = 2 + submission.definition.steps.len();
+        let slice = (SLICE_ROWS / rows_per_run).max(1);
+        let mut runs = runs.into_iter();
+        let first: Vec<NewRun> = runs.by_ref().take(slice).collect();
+        let small = runs.len() == 0;
+        loop {
+            match begin(&self.store, new.clone(), first.clone(), small)? {
+                (Created::Existing(group), _) => return Ok(Submitted { group, new: false, first_run: None }),
+                (Created::Unfinished(group, builder), _) if process_stat::is_alive(&builder) => {
+                    let key = submission.key.unwrap_or_default();
+                    let what = format!("{group} with key `{key}` is being submitted by process {}", builder.pid);
+                    return Err(Error::Refused { what, hint: Some("wait until it is done, then submit again") });
+                }
+                (Created::Unfinished(group, _), _) => self.sweep_unsealed(group)?,
+                (Created::New(group), first_run) => {
+                    self.add_rest(group, runs, slice)?;
+                    return Ok(Submitted { group, new: true, first_run });
+                }
+            }
+        }
+    }
+
+    fn add_rest(&self, group: GroupId, mut runs: std::vec::IntoIter<NewRun>, slice: usize) -> Result<()> {
+        if runs.len() > 0 {
+            loop {
+                let next: Vec<NewRun> = runs.by_ref().take(slice).collect();
+                if next.is_empty() {
+                    break;
+                }
+                self.store.write(move |tx| group::add_runs(tx, group, &next))?;
+            }
+            self.store.write(move |tx| group::seal(tx, group))?;
+        }
+        self.open_group(group)
+    }
+
+    /// Puts the first steps of a sealed group into place; safe to repeat.
+    pub(super) fn open_group(&self, group: GroupId) -> Result<()> {
+        while self.store.write(move |tx| group::open_slice(tx, group, SLICE_ROWS / 2))? {}
+        Ok(())
+    }
+
+    /// Removes a group that was never acknowledged and whose builder is dead.
+    pub(super) fn sweep_unsealed(&self, group: GroupId) -> Result<()> {
+        while self.store.write(move |tx| group::sweep_unsealed(tx, group, 100))? {}
+        Ok(())
+    }
+
+    fn intern(&self, definition: &Definition) -> Result<crate::model::DefinitionId> {
+        let new = NewDefinition {
+            hash: definition.hash(),
+            name: definition.id.clone(),
+            title: definition.name.clone(),
+            body: definition.to_json(),
+            shape: shape(definition),
+        };
+        Ok(self.store.write(move |tx| crate::store::definition::intern(tx, &new))?)
+    }
+}
+
+/// The first transaction; for a small submission the only one.
+fn begin(store: &Store, new: NewGroup, runs: Vec<NewRun>, small: bool) -> Result<(Created, Option<RunId>)> {
+    Ok(store.write(move |tx| {
+        let created = group::create(tx, &new)?;
+        let Created::New(id) = created else { return Ok((created, None)) };
+        let first = group::add_runs(tx, id, &runs)?;
+        if small {
+            group::seal(tx, id)?;
+            group::open_slice(tx, id, SLICE_ROWS / 2)?;
+        }
+        Ok((created, first))
+    })?)
+}
+
+/// What the store needs to know of a definition.
+pub(super) fn shape(definition: &Definition) -> Shape {
+    let steps = definition.steps.iter();
+    let steps = steps.map(|it| ShapeStep { step_type: it.step_type.clone(), needs: it.needs.clone() }).collect();
+    let hooks = definition.hooks.iter().flat_map(|(event, hooks)| {
+        let event = event.name();
+        hooks.iter().map(move |it| ShapeHook { event: event.to_string(), name: it.name.clone() })
+    });
+    Shape { steps, hooks: hooks.collect() }
+}
+
+/// The resource key of each step of each run: rendered now, so that it never changes.
+fn render_keys(submission: &Submission) -> Result<Vec<NewRun>> {
+    let steps = &submission.definition.steps;
+    let keyed = steps.iter().any(|it| it.resource_key.is_some());
+    let mut runs = Vec::with_capacity(submission.items.len());
+    for item in &submission.items {
+        let mut keys = Vec::new();
+        if keyed {
+            let value = item_value(item);
+            let values = Values {
+                item: Some(Cow::Borrowed(&value)),
+                params: Some(Cow::Borrowed(&submission.params)),
+                ..Values::default()
+            };
+            for step in steps {
+                keys.push(step.resource_key.as_ref().map(|it| it.render(&values)).transpose()?);
+            }
+        }
+        runs.push(NewRun { item: item.clone(), keys });
+    }
+    Ok(runs)
+}
+
+/// What a key stands for: the definition, the parameters and the items.
+fn content(submission: &Submission) -> [u8; 32] {
+    let what = serde_json::json!({
+        "definition": hex::encode(submission.definition.hash()),
+        "params": submission.params,
+        "items": submission.items,
+        "priority": submission.priority,
+    });
+    digest("windlass submission 1", &what)
+}

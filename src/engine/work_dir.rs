@@ -1,0 +1,124 @@
+//! The directory of one attempt: created when asked for, removed with everything in it afterwards.
+
+use super::error::{Error, Result};
+use crate::{
+    artifact::{ArtifactStore, PutGuard},
+    model::{ArtifactRef, Lease, WorkerId},
+    store::output::Output,
+};
+use std::{
+    fs,
+    path::{Component, Path, PathBuf},
+};
+
+/// Files that one step may leave behind.
+const MOST_FILES: usize = 10_000;
+
+#[derive(Debug)]
+pub struct WorkDir {
+    root: PathBuf,
+}
+
+impl WorkDir {
+    pub(super) fn of(home: &Path, worker: WorkerId, lease: Lease) -> WorkDir {
+        let name = format!("{}-{}-{}", worker, lease.step, lease.token.0);
+        WorkDir { root: home.join("tmp").join(name) }
+    }
+
+    /// An empty directory under the attempt's own; `name` is ours, never a user's.
+    pub fn create(&self, name: &str) -> Result<PathBuf> {
+        let path = self.root.join(name);
+        fs::create_dir_all(&path).map_err(|source| Error::Io { action: "create", path: path.clone(), source })?;
+        Ok(path)
+    }
+
+    /// Writes the files of a predecessor's output into a directory, for commands that want paths.
+    pub fn materialise(&self, name: &str, output: &Output, artifacts: &ArtifactStore) -> Result<PathBuf> {
+        let dir = self.create(&format!("in-{}", hex::encode(name)))?;
+        for (file, artifact) in &output.files {
+            let relative = Path::new(file);
+            // Stored names were checked when they were stored; a restored database is not trusted more than that.
+            if !is_plain(relative) {
+                let what = format!("output file `{file}` of step `{name}` has a name that leaves its directory");
+                return Err(Error::Refused { what, hint: None });
+            }
+            let path = dir.join(relative);
+            if let Some(parent) = path.parent() {
+                fs::create_dir_all(parent).map_err(|source| Error::Io {
+                    action: "create",
+                    path: parent.to_path_buf(),
+                    source,
+                })?;
+            }
+            artifacts.copy_to(artifact, &path)?;
+        }
+        Ok(dir)
+    }
+
+    /// Makes artifacts of all regular files under a directory, by their relative names. Symbolic links are left out.
+    pub fn collect(
+        &self,
+        dir: &Path,
+        artifacts: &ArtifactStore,
+    ) -> Result<(Vec<(String, ArtifactRef)>, Vec<PutGuard>)> {
+        let mut files = Vec::new();
+        let mut guards = Vec::new();
+        for path in regular_files(dir)? {
+            let relative = path.strip_prefix(dir).unwrap_or(&path);
+            let Some(name) = relative.to_str() else {
+                let what = format!("output file `{}` has a name that is not UTF-8", relative.display());
+                return Err(Error::Refused { what, hint: Some("rename it in the step") });
+            };
+            let file = fs::File::open(&path).map_err(|source| Error::Io { action: "read", path: path.clone(), source })?;
+            let put = artifacts.put(file, "output")?;
+            files.push((name.to_string(), put.artifact));
+            guards.push(put.guard);
+        }
+        Ok((files, guards))
+    }
+}
+
+impl Drop for WorkDir {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.root);
+    }
+}
+
+fn is_plain(path: &Path) -> bool {
+    path.components().all(|it| matches!(it, Component::Normal(_))) && path.components().next().is_some()
+}
+
+fn regular_files(dir: &Path) -> Result<Vec<PathBuf>> {
+    let mut found = Vec::new();
+    let mut folders = vec![dir.to_path_buf()];
+    while let Some(folder) = folders.pop() {
+        let wrong = |source| Error::Io { action: "list", path: folder.clone(), source };
+        for entry in fs::read_dir(&folder).map_err(wrong)? {
+            let entry = entry.map_err(wrong)?;
+            let kind = entry.file_type().map_err(wrong)?;
+            if kind.is_dir() {
+                folders.push(entry.path());
+            } else if kind.is_file() {
+                found.push(entry.path());
+            }
+        }
+        if found.len() > MOST_FILES {
+            let what = format!("the step left more than {MOST_FILES} files in its output directory");
+            return Err(Error::Refused { what, hint: Some("pack them into an archive") });
+        }
+    }
+    found.sort();
+    Ok(found)
+}
+
+/// Removes work directories of workers that are gone. `alive` is asked by the worker's printed name.
+pub(super) fn sweep(home: &Path, alive: impl Fn(&str) -> bool) {
+    let Ok(entries) = fs::read_dir(home.join("tmp")) else { return };
+    for entry in entries.flatten() {
+        let name = entry.file_name().to_string_lossy().to_string();
+        let worker = name.split('-').next().unwrap_or_default();
+        if worker.starts_with('w') && !alive(worker) {
+            let _ = fs::remove_dir_all(entry.path());
+        }
+    }
+}
