@@ -2,3 +2,9 @@
 //!
 //! Owns: transition, retry, group, outcome, recycle, liveness, capacity, admission.
 //! May import: `model`. Never: does I/O, reads a clock, draws randomness; `now` and chance come in as arguments.
+
+pub mod admission;
+pub mod capacity;
+pub mod group;
+pub mod retry;
+pub mod transition;

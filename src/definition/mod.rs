@@ -1,3 +1,25 @@
 //! Workflow and parameter-set YAML to validated values; templates and their quoting.
 //!
 //! May import: `model`, `decide`, `settings`. Never: reads the database or runs anything.
+
+mod canonical;
+mod error;
+mod expression;
+mod graph;
+mod parameters;
+mod read;
+mod shell;
+mod template;
+mod workflow;
+mod yaml;
+
+pub use canonical::{canonical_json, digest};
+pub use error::{Error, Result};
+pub use expression::{Expression, Input, Values};
+pub use parameters::{BUILTIN_PARAMETERS, ParameterSet, STAGES};
+pub use parameters::{PARAMETERS, Parameter};
+pub use read::{KnownKinds, parse};
+pub use template::{Part, Template, render_json};
+pub use workflow::{
+    Action, Command, Definition, Env, HookDefinition, HookEvent, StepDefinition, StepLimits, Unit, WorkerDefinition,
+};

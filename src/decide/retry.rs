@@ -1,0 +1,209 @@
+//! What becomes of a step after an attempt, and how long it waits before the next.
+
+use crate::model::{Millis, Outcome, Timestamp};
+use serde::{Deserialize, Serialize};
+
+/// Exponential back-off. The wait before retry `n` (from 1) is `initial * factor^(n-1)`, spread by `jitter`, at most `max`.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Backoff {
+    pub initial: Millis,
+    /// At least 1.
+    pub factor: f64,
+    pub max: Millis,
+    /// The share of the wait by which chance moves it either way, 0 to 1.
+    pub jitter: f64,
+}
+
+impl Default for Backoff {
+    fn default() -> Backoff {
+        Backoff { initial: Millis::seconds(1), factor: 2.0, max: Millis::minutes(5), jitter: 0.2 }
+    }
+}
+
+/// How often a step may fail and crash.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct RetryPolicy {
+    /// Attempts after the first.
+    pub retries: u32,
+    pub backoff: Backoff,
+    /// The crash that quarantines the step. 0 counts as 1.
+    pub max_crashes: u32,
+}
+
+/// What happened to a step before the attempt that is judged now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Counts {
+    /// Attempts that were not given back, the judged one included.
+    pub attempts: u32,
+    /// Failed attempts, crashes left out, the judged one not included.
+    pub failures: u32,
+    /// Crashed attempts, the judged one not included.
+    pub crashes: u32,
+}
+
+/// What the store is to do with the step.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Verdict {
+    Complete,
+    /// To ERROR, due at this time. Counts as a crash if the outcome was one, else as a failure.
+    RetryAt(Timestamp),
+    /// To FAILED; what depends on it is cancelled with the reason.
+    Fail {
+        reason: String,
+    },
+    /// Back to PENDING; the attempt is given back.
+    Release {
+        reason: String,
+    },
+    Cancel,
+    /// To FAILED because its own child died too often.
+    Quarantine {
+        crashes: u32,
+        reason: String,
+    },
+}
+
+/// Decides the fate of a step after an attempt. `chance` in 0..1 spreads the wait.
+///
+/// A crash is counted apart from failures and does not use up a retry; an interrupted attempt is ours to repair, so it
+/// costs nothing.
+pub fn after_attempt(outcome: &Outcome, counts: Counts, policy: &RetryPolicy, now: Timestamp, chance: f64) -> Verdict {
+    match outcome {
+        Outcome::Succeeded => Verdict::Complete,
+        Outcome::Cancelled => Verdict::Cancel,
+        Outcome::Interrupted { reason } => Verdict::Release { reason: reason.clone() },
+        Outcome::Crashed { .. } => after_crash(outcome, counts, policy, now, chance),
+        Outcome::Failed { retryable: false, message, .. } => Verdict::Fail { reason: message.clone() },
+        Outcome::Failed { .. } | Outcome::TimedOut { .. } | Outcome::ResourceLimit { .. } => {
+            if counts.failures < policy.retries {
+                return Verdict::RetryAt(now + wait(counts.failures.saturating_add(1), &policy.backoff, chance));
+            }
+            Verdict::Fail { reason: last_failure(outcome, counts) }
+        }
+    }
+}
+
+fn after_crash(outcome: &Outcome, counts: Counts, policy: &RetryPolicy, now: Timestamp, chance: f64) -> Verdict {
+    let crashes = counts.crashes.saturating_add(1);
+    if crashes < policy.max_crashes {
+        return Verdict::RetryAt(now + wait(crashes, &policy.backoff, chance));
+    }
+    let times = if crashes == 1 { "once".to_string() } else { format!("{crashes} times") };
+    Verdict::Quarantine { crashes, reason: format!("quarantined: crashed {times} (last: {outcome})") }
+}
+
+fn last_failure(outcome: &Outcome, counts: Counts) -> String {
+    match counts.failures {
+        0 => outcome.to_string(),
+        before => format!("{outcome} (failed {} times)", before.saturating_add(1)),
+    }
+}
+
+/// The wait before retry `attempt` (from 1): never more than `backoff.max`, for any input.
+///
+/// The spread is taken off the cap first, so that waits at the cap are spread as well instead of falling together.
+pub fn wait(attempt: u32, backoff: &Backoff, chance: f64) -> Millis {
+    let jitter = if backoff.jitter.is_finite() { backoff.jitter.clamp(0.0, 1.0) } else { 0.0 };
+    let factor = if backoff.factor.is_finite() { backoff.factor.max(1.0) } else { 1.0 };
+    let chance = if chance.is_finite() { chance.clamp(0.0, 1.0) } else { 0.5 };
+    let exponent = attempt.saturating_sub(1).min(i32::MAX as u32) as i32;
+    let grown = backoff.initial.0 as f64 * factor.powi(exponent);
+    let base = grown.min(backoff.max.0 as f64 / (1.0 + jitter));
+    let spread = base * (1.0 + jitter * (2.0 * chance - 1.0));
+    Millis((spread.round() as u64).min(backoff.max.0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::ResourceLimit;
+    use proptest::prelude::*;
+
+    const NOW: Timestamp = Timestamp(1_000_000);
+
+    fn policy(retries: u32) -> RetryPolicy {
+        let backoff = Backoff { initial: Millis(100), factor: 2.0, max: Millis(1000), jitter: 0.0 };
+        RetryPolicy { retries, backoff, max_crashes: 3 }
+    }
+
+    fn counts(failures: u32, crashes: u32) -> Counts {
+        Counts { attempts: failures + crashes + 1, failures, crashes }
+    }
+
+    fn crash() -> Outcome {
+        Outcome::Crashed { signal: Some(11), message: "killed by SIGSEGV".into() }
+    }
+
+    #[test]
+    fn each_outcome_has_its_verdict() {
+        let fail = |reason: &str| Verdict::Fail { reason: reason.into() };
+        let at = |wait: i64| Verdict::RetryAt(Timestamp(NOW.0 + wait));
+        let timed_out = Outcome::TimedOut { after: Millis::seconds(5) };
+        let limit = Outcome::ResourceLimit { limit: ResourceLimit::Memory, message: "too much memory".into() };
+        let released = Verdict::Release { reason: "shutdown".into() };
+        let table = [
+            (Outcome::Succeeded, counts(9, 9), 0, Verdict::Complete),
+            (Outcome::Cancelled, counts(0, 0), 3, Verdict::Cancel),
+            (Outcome::Interrupted { reason: "shutdown".into() }, counts(9, 9), 0, released),
+            (Outcome::permanent("exit", "bad input"), counts(0, 0), 3, fail("bad input")),
+            (Outcome::retryable("exit", "exit 1"), counts(0, 0), 0, fail("exit 1")),
+            (Outcome::retryable("exit", "exit 1"), counts(0, 0), 3, at(100)),
+            (Outcome::retryable("exit", "exit 1"), counts(2, 0), 3, at(400)),
+            (Outcome::retryable("exit", "exit 1"), counts(3, 0), 3, fail("exit 1 (failed 4 times)")),
+            (Outcome::retryable("exit", "exit 1"), counts(0, 2), 1, at(100)),
+            (timed_out.clone(), counts(1, 0), 2, at(200)),
+            (timed_out, counts(0, 0), 0, fail("timed out after 5s")),
+            (limit.clone(), counts(0, 0), 1, at(100)),
+            (limit, counts(1, 0), 1, fail("too much memory (failed 2 times)")),
+            (crash(), counts(5, 0), 0, at(100)),
+            (crash(), counts(0, 1), 0, at(200)),
+        ];
+        for (outcome, counts, retries, verdict) in table {
+            assert_eq!(after_attempt(&outcome, counts, &policy(retries), NOW, 0.5), verdict, "{outcome:?} {counts:?}");
+        }
+    }
+
+    #[test]
+    fn the_third_crash_quarantines() {
+        let Verdict::Quarantine { crashes, reason } = after_attempt(&crash(), counts(0, 2), &policy(9), NOW, 0.5)
+        else {
+            panic!("not quarantined")
+        };
+        assert_eq!(crashes, 3);
+        assert_eq!(reason, "quarantined: crashed 3 times (last: killed by SIGSEGV)");
+    }
+
+    #[test]
+    fn the_wait_doubles_up_to_its_cap() {
+        let backoff = policy(0).backoff;
+        let waits: Vec<u64> = (1..=6).map(|attempt| wait(attempt, &backoff, 0.5).0).collect();
+        assert_eq!(waits, [100, 200, 400, 800, 1000, 1000]);
+    }
+
+    #[test]
+    fn waits_at_the_cap_are_still_spread() {
+        let backoff = Backoff { jitter: 0.2, ..policy(0).backoff };
+        assert_eq!((wait(20, &backoff, 0.0).0, wait(20, &backoff, 1.0).0), (667, 1000));
+    }
+
+    proptest! {
+        #[test]
+        fn a_wait_keeps_within_its_spread_and_cap(
+            attempt in 0u32.., initial in 0u64..1 << 40, factor in -1.0f64..10.0, max in 0u64..1 << 40,
+            jitter in -1.0f64..2.0, chance in 0.0f64..1.0,
+        ) {
+            let backoff = Backoff { initial: Millis(initial), factor, max: Millis(max), jitter };
+            let waited = wait(attempt, &backoff, chance).0;
+            prop_assert!(waited <= max);
+            let least = (initial.min(max) as f64 * (1.0 - jitter.clamp(0.0, 1.0)) / 2.0) as u64;
+            prop_assert!(waited + 1 >= least, "{} < {}", waited, least);
+        }
+
+        #[test]
+        fn a_later_retry_never_waits_less(attempt in 1u32..100, chance in 0.0f64..1.0) {
+            let backoff = Backoff::default();
+            prop_assert!(wait(attempt, &backoff, chance) <= wait(attempt + 1, &backoff, chance));
+        }
+    }
+}

@@ -1,0 +1,32 @@
+//! What can be wrong with a definition, a parameter set or a template.
+
+/// Why a text was refused. Prints as a lower-case fragment; `hint` says what would be right.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Error {
+    /// A file was refused at this line, counted from 1.
+    #[error("{file}:{line}: {message}")]
+    Refused { file: String, line: u64, message: String, hint: Option<String> },
+    /// A template can't be read, or can't be rendered with the values at hand.
+    #[error("template `{template}`: {message}")]
+    Template { template: String, message: String, hint: Option<String> },
+    /// A parameter (`--set`, or one that a template asks for) was refused.
+    #[error("parameter `{key}`: {message}")]
+    Parameter { key: String, message: String, hint: Option<String> },
+    /// A stored definition or parameter set can't be read back.
+    #[error("stored {what} is damaged: {message}")]
+    Stored { what: &'static str, message: String },
+}
+
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+impl Error {
+    /// Tells the user what would be right, where we know.
+    pub fn hint(&self) -> Option<&str> {
+        match self {
+            Error::Refused { hint, .. } | Error::Template { hint, .. } | Error::Parameter { hint, .. } => {
+                hint.as_deref()
+            }
+            Error::Stored { .. } => Some("run `windlass doctor`"),
+        }
+    }
+}

@@ -1,0 +1,100 @@
+//! Worker processes and hooks.
+
+use super::{
+    Reader,
+    scope::{Place, Scope},
+};
+use crate::{
+    definition::{
+        error::Result,
+        workflow::{HookDefinition, HookEvent, WorkerDefinition},
+        yaml::{Fields, Node, Value},
+    },
+    model::WorkerLimits,
+};
+use std::collections::BTreeMap;
+
+const HOOK: &[&str] = &["name", "run", "uses", "retries", "backoff", "timeout", "with", "env"];
+
+impl Reader<'_> {
+    pub(super) fn workers(&self, fields: &Fields<'_>) -> Result<BTreeMap<String, WorkerDefinition>> {
+        let mut workers = BTreeMap::new();
+        let Some(node) = fields.get("workers") else { return Ok(workers) };
+        for (key, node) in self.source.map(node, "workers")? {
+            workers.insert(key.name.clone(), self.worker(node)?);
+        }
+        Ok(workers)
+    }
+
+    pub(super) fn worker(&self, node: &Node) -> Result<WorkerDefinition> {
+        let fields = self.source.fields(node, "a worker", &["command", "size", "limits", "env"])?;
+        let command = match fields.get("command") {
+            Some(node) => {
+                let words = self.source.list(node, "command")?.iter();
+                words.map(|it| self.source.text(it, "command")).collect::<Result<Vec<_>>>()?
+            }
+            None => Vec::new(),
+        };
+        if command.is_empty() {
+            let hint = "write `command: [python3, worker.py]`";
+            return Err(self.source.refuse(node.line, "the worker has no `command`", Some(hint)));
+        }
+        let size = fields.get("size").map(|it| self.source.count(it, "size", 1_024)).transpose()?.unwrap_or(1);
+        if size == 0 {
+            return Err(self.source.refuse(node.line, "a worker of `size` 0 would never work", None));
+        }
+        let limits = fields.get("limits").map(|it| self.worker_limits(it)).transpose()?.unwrap_or_default();
+        let mut env = BTreeMap::new();
+        if let Some(node) = fields.get("env") {
+            for (key, value) in self.source.map(node, "env")? {
+                self.variable_name(key)?;
+                let plain = value.value != Value::Null;
+                env.insert(key.name.clone(), plain.then(|| self.source.text(value, &key.name)).transpose()?);
+            }
+        }
+        Ok(WorkerDefinition { command, size: size as u32, limits, env })
+    }
+
+    /// A limit that is absent keeps its default; an explicit null (`~`) opts out of it.
+    pub(super) fn worker_limits(&self, node: &Node) -> Result<WorkerLimits> {
+        let fields = self.source.fields(node, "`limits` of a worker", &["rss", "fds", "age"])?;
+        let mut limits = WorkerLimits::default();
+        let given = |name| fields.get_or_null(name).map(|it| (it, it.value != Value::Null));
+        if let Some((node, set)) = given("rss") {
+            limits.rss = set.then(|| self.source.unit(node, "rss")).transpose()?;
+        }
+        if let Some((node, set)) = given("fds") {
+            limits.fds = set.then(|| self.source.count(node, "fds", 1 << 20)).transpose()?;
+        }
+        if let Some((node, set)) = given("age") {
+            limits.age = set.then(|| self.source.unit(node, "age")).transpose()?;
+        }
+        Ok(limits)
+    }
+
+    pub(super) fn hooks(&self, fields: &Fields<'_>) -> Result<BTreeMap<HookEvent, Vec<HookDefinition>>> {
+        let mut hooks = BTreeMap::new();
+        let Some(node) = fields.get("hooks") else { return Ok(hooks) };
+        let known = HookEvent::ALL.map(|it| it.1);
+        self.source.fields(node, "`hooks`", &known)?;
+        for (key, node) in self.source.map(node, "hooks")? {
+            let Some((event, ..)) = HookEvent::ALL.into_iter().find(|it| it.1 == key.name) else { continue };
+            let listed = self.source.list(node, &key.name)?;
+            hooks.insert(event, listed.iter().map(|it| self.hook(it)).collect::<Result<_>>()?);
+        }
+        Ok(hooks)
+    }
+
+    pub(super) fn hook(&self, node: &Node) -> Result<HookDefinition> {
+        let fields = self.source.fields(node, "a hook", HOOK)?;
+        let named = fields.get("name");
+        let named = named.ok_or_else(|| self.source.refuse(node.line, "the hook has no `name`", None))?;
+        let name = self.source.name(named, "hook name")?;
+        let (env, declared) = self.env(&fields)?;
+        let scope = Scope { place: Place::Hook, needs: &[], env: &declared };
+        self.check_env(&fields, &env, scope)?;
+        let action = self.action(&name, &fields, node.line, scope, None)?;
+        let (retries, backoff, timeout) = self.patience(&fields, 3)?;
+        Ok(HookDefinition { action, retries, backoff, timeout, with: self.with(&fields, scope)?, env, name })
+    }
+}

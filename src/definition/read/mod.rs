@@ -1,0 +1,174 @@
+//! Workflow YAML to a validated definition.
+
+mod hooks;
+mod scope;
+mod step;
+mod text;
+
+#[cfg(test)]
+mod tests;
+
+use super::{
+    error::{Error, Result},
+    graph::{self, Circle},
+    template::Template,
+    workflow::{Definition, StepDefinition, WorkerDefinition},
+    yaml::{self, Fields, Node, Source, Value, did_you_mean},
+};
+use scope::{Place, Scope};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// The step kinds that `uses:` may name.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct KnownKinds(BTreeSet<String>);
+
+impl KnownKinds {
+    pub fn new<S: Into<String>>(names: impl IntoIterator<Item = S>) -> KnownKinds {
+        KnownKinds(names.into_iter().map(Into::into).collect())
+    }
+
+    pub fn contains(&self, name: &str) -> bool {
+        self.0.contains(name)
+    }
+
+    fn names(&self) -> impl Iterator<Item = &str> + Clone {
+        self.0.iter().map(String::as_str)
+    }
+}
+
+const MOST_STEPS: usize = 1_000;
+const TOP: &[&str] = &["id", "name", "steps", "hooks", "workers"];
+const STEP: &[&str] = &[
+    "name",
+    "run",
+    "uses",
+    "worker",
+    "handler",
+    "needs",
+    "type",
+    "resource_key",
+    "retries",
+    "backoff",
+    "timeout",
+    "max_crashes",
+    "with",
+    "env",
+    "permanent_exits",
+    "cache",
+    "limits",
+    "unit",
+];
+
+/// Reads and validates a workflow. `file_name` is only for messages.
+pub fn parse(text: &str, file_name: &str, known: &KnownKinds) -> Result<Definition> {
+    let root = yaml::read(text, file_name)?;
+    let reader = Reader { source: Source { file: file_name }, known };
+    let fields = reader.source.fields(&root, "a workflow", TOP)?;
+    let id = match fields.get("id") {
+        Some(node) => reader.source.name(node, "id")?,
+        None => return Err(reader.source.refuse(root.line, "`id` is missing", Some("add a line like `id: nightly`"))),
+    };
+    let name = fields.get("name").map(|it| reader.source.text(it, "name")).transpose()?.unwrap_or_else(|| id.clone());
+    let workers = reader.workers(&fields)?;
+    let steps = match fields.get("steps") {
+        Some(node) => reader.steps(node, &workers)?,
+        None => return Err(reader.source.refuse(root.line, "`steps` is missing", Some("a workflow has at least one"))),
+    };
+    let hooks = reader.hooks(&fields)?;
+    Definition::new(id, name, steps, hooks, workers)
+}
+
+/// Refuses what a command outside of any file can't use: there are no earlier steps and no variables.
+pub fn check_alone(command: &Template) -> Result<()> {
+    let scope = Scope { place: Place::Step, needs: &[], env: &[] };
+    command.expressions().try_for_each(|it| scope.check(it)).map_err(|(message, hint)| Error::Template {
+        template: command.source().to_string(),
+        message,
+        hint,
+    })
+}
+
+struct Reader<'a> {
+    source: Source<'a>,
+    known: &'a KnownKinds,
+}
+
+/// A step before the names in its `needs` are resolved.
+struct Draft<'n> {
+    name: String,
+    fields: Fields<'n>,
+    line: u64,
+    needs: Vec<usize>,
+}
+
+impl Reader<'_> {
+    fn steps(&self, node: &Node, workers: &BTreeMap<String, WorkerDefinition>) -> Result<Vec<StepDefinition>> {
+        let nodes = self.source.list(node, "steps")?;
+        if nodes.is_empty() || nodes.len() > MOST_STEPS {
+            let message = format!("a workflow has 1 to {MOST_STEPS} steps, this one has {}", nodes.len());
+            return Err(self.source.refuse(node.line, message, None));
+        }
+        let mut drafts: Vec<Draft<'_>> = Vec::with_capacity(nodes.len());
+        for step in nodes {
+            let draft = self.draft(step)?;
+            if let Some(other) = drafts.iter().find(|it| it.name == draft.name) {
+                let message = format!("two steps are named `{}`, the first in line {}", draft.name, other.line);
+                return Err(self.source.refuse(draft.line, message, Some("give each step its own name")));
+            }
+            drafts.push(draft);
+        }
+        self.resolve_needs(&mut drafts)?;
+        let needs: Vec<Vec<usize>> = drafts.iter().map(|it| it.needs.clone()).collect();
+        let ordered = graph::order(&needs).map_err(|circle| self.refuse_circle(&drafts, &circle))?;
+        let mut place = vec![0; drafts.len()];
+        ordered.iter().enumerate().for_each(|(at, step)| place[*step] = at);
+        ordered.iter().map(|at| self.step(&drafts, *at, &place, workers)).collect()
+    }
+
+    fn draft<'n>(&self, node: &'n Node) -> Result<Draft<'n>> {
+        let fields = self.source.fields(node, "a step", STEP)?;
+        let named = fields.get("name");
+        let named = named.ok_or_else(|| self.source.refuse(node.line, "the step has no `name`", None))?;
+        let name = self.source.name(named, "step name")?;
+        if name.contains('.') {
+            let hint = "templates write `inputs.STEP.dir`, so use `_` or `-` instead of the dot";
+            return Err(self.source.refuse(named.line, format!("step name `{name}` has a dot"), Some(hint)));
+        }
+        Ok(Draft { name, fields, line: node.line, needs: Vec::new() })
+    }
+
+    fn resolve_needs(&self, drafts: &mut [Draft<'_>]) -> Result<()> {
+        let names: Vec<String> = drafts.iter().map(|it| it.name.clone()).collect();
+        for (at, draft) in drafts.iter_mut().enumerate() {
+            let Some(node) = draft.fields.get_or_null("needs") else {
+                draft.needs = at.checked_sub(1).into_iter().collect();
+                continue;
+            };
+            let listed = match &node.value {
+                Value::Null => &[],
+                Value::List(nodes) => &nodes[..],
+                _ => std::slice::from_ref(node),
+            };
+            for need in listed {
+                let name = self.source.text(need, "needs")?;
+                let Some(found) = names.iter().position(|it| *it == name) else {
+                    let hint = did_you_mean(&name, names.iter().map(String::as_str));
+                    let message = format!("step `{}` needs `{name}`, which is no step", draft.name);
+                    return Err(self.source.refuse(need.line, message, Some(&hint)));
+                };
+                if !draft.needs.contains(&found) {
+                    draft.needs.push(found);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn refuse_circle(&self, drafts: &[Draft<'_>], Circle(path): &Circle) -> Error {
+        let closed = path.iter().chain(path.first());
+        let names: Vec<&str> = closed.map(|it| drafts[*it].name.as_str()).collect();
+        let line = path.first().map_or(1, |it| drafts[*it].line);
+        let hint = "take one of these names out of a `needs`";
+        self.source.refuse(line, format!("steps need each other in a circle: {}", names.join(" -> ")), Some(hint))
+    }
+}

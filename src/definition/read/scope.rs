@@ -1,0 +1,62 @@
+//! Which names a template may use, by where it stands.
+
+use crate::definition::{expression::Expression, yaml::did_you_mean};
+
+/// What is wrong, and what would be right.
+pub type Problem = (String, Option<String>);
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Place {
+    /// In a step, rendered when an attempt starts.
+    Step,
+    /// Rendered at submit, before there is any attempt.
+    Submit,
+    /// In a hook, rendered when the event is told.
+    Hook,
+}
+
+#[derive(Debug, Clone, Copy)]
+pub struct Scope<'a> {
+    pub place: Place,
+    /// The names of the steps that this one needs.
+    pub needs: &'a [&'a str],
+    /// The declared variables.
+    pub env: &'a [String],
+}
+
+impl Scope<'_> {
+    pub fn check(&self, expression: &Expression) -> Result<(), Problem> {
+        let root = || expression.to_string().split('.').next().unwrap_or_default().to_string();
+        match expression {
+            Expression::Item(_) | Expression::Params(_) | Expression::Literal(_) => Ok(()),
+            _ if self.place == Place::Submit => {
+                let hint = "this is rendered at submit: use `item` and `params`";
+                Err((format!("`{}` has no value here", root()), Some(hint.into())))
+            }
+            Expression::Event if self.place == Place::Step => {
+                Err(("`event` has a value in hooks only".into(), Some("use `group`, `run`, `step` or `item`".into())))
+            }
+            Expression::Out | Expression::InputDir(_) | Expression::InputValue(..) | Expression::Token
+                if self.place == Place::Hook =>
+            {
+                let hint = "a hook knows `group`, `run`, `step`, `event`, `item`, `params` and `env`";
+                Err((format!("`{}` has no value in a hook", root()), Some(hint.into())))
+            }
+            Expression::InputDir(step) | Expression::InputValue(step, _) if !self.needs.contains(&step.as_str()) => {
+                let hint = match self.needs {
+                    [] => "this step needs no other: list the step in `needs`".to_string(),
+                    needs => format!("{} (or list it in `needs`)", did_you_mean(step, needs.iter().copied())),
+                };
+                Err((format!("`inputs.{step}` is not among the steps that this one needs"), Some(hint)))
+            }
+            Expression::Env(name) if !self.env.contains(name) => {
+                let hint = match self.env {
+                    [] => format!("declare it: `env: {{ {name}: ... }}`"),
+                    env => did_you_mean(name, env.iter().map(String::as_str)),
+                };
+                Err((format!("`env.{name}` is not declared in `env:`"), Some(hint)))
+            }
+            _ => Ok(()),
+        }
+    }
+}

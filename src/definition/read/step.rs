@@ -1,0 +1,188 @@
+//! One step: what it does, how patiently, and within which limits.
+
+use super::{
+    Draft, Reader,
+    scope::{Place, Scope},
+};
+use crate::{
+    decide::retry::Backoff,
+    definition::{
+        error::Result,
+        shell,
+        workflow::{Action, Command, StepDefinition, StepLimits, Unit, WorkerDefinition},
+        yaml::{Fields, Node, Value, did_you_mean},
+    },
+    model::Millis,
+};
+use std::collections::BTreeMap;
+
+impl Reader<'_> {
+    pub(super) fn step(
+        &self,
+        drafts: &[Draft<'_>],
+        at: usize,
+        place: &[usize],
+        workers: &BTreeMap<String, WorkerDefinition>,
+    ) -> Result<StepDefinition> {
+        let Draft { name, fields, line, needs } = &drafts[at];
+        let needed: Vec<&str> = needs.iter().map(|it| drafts[*it].name.as_str()).collect();
+        let (env, declared) = self.env(fields)?;
+        let scope = Scope { place: Place::Step, needs: &needed, env: &declared };
+        self.check_env(fields, &env, scope)?;
+        let mut step = StepDefinition::new(name, self.action(name, fields, *line, scope, Some(workers))?);
+        step.env = env;
+        step.with = self.with(fields, scope)?;
+        step.needs = needs.iter().map(|it| place[*it]).collect();
+        step.needs.sort_unstable();
+        if let Some(node) = fields.get("type") {
+            step.step_type = self.source.name(node, "type")?;
+        }
+        if let Some(node) = fields.get("resource_key") {
+            let scope = Scope { place: Place::Submit, needs: &[], env: &[] };
+            step.resource_key = Some(self.template(node, "resource_key", scope)?);
+        }
+        (step.retries, step.backoff, step.timeout) = self.patience(fields, step.retries)?;
+        if let Some(node) = fields.get("max_crashes") {
+            step.max_crashes = self.source.count(node, "max_crashes", 1_000)?.max(1) as u32;
+        }
+        if let Some(node) = fields.get("permanent_exits") {
+            let codes = self.source.list(node, "permanent_exits")?.iter();
+            step.permanent_exits =
+                codes.map(|it| Ok(self.source.count(it, "permanent_exits", 255)? as i32)).collect::<Result<_>>()?;
+        }
+        step.cache = fields.get("cache").map(|it| self.source.bool(it, "cache")).transpose()?;
+        if let Some(node) = fields.get("limits") {
+            step.limits = self.step_limits(node)?;
+        }
+        if let Some(node) = fields.get("unit") {
+            step.unit = self.unit(node)?;
+        }
+        Ok(step)
+    }
+
+    /// `retries`, `backoff` and `timeout`, which steps and hooks share.
+    pub(super) fn patience(&self, fields: &Fields<'_>, retries: u32) -> Result<(u32, Backoff, Option<Millis>)> {
+        let retries = match fields.get("retries") {
+            Some(node) => self.source.count(node, "retries", 10_000)? as u32,
+            None => retries,
+        };
+        let backoff = fields.get("backoff").map(|it| self.backoff(it)).transpose()?.unwrap_or_default();
+        let timeout = fields.get("timeout").map(|it| self.source.unit::<Millis>(it, "timeout")).transpose()?;
+        if let (Some(Millis(0)), Some(node)) = (timeout, fields.get("timeout")) {
+            let hint = "leave `timeout` away for none";
+            return Err(self.source.refuse(node.line, "a `timeout` of nothing ends every attempt at once", Some(hint)));
+        }
+        Ok((retries, backoff, timeout))
+    }
+
+    pub(super) fn backoff(&self, node: &Node) -> Result<Backoff> {
+        let fields = self.source.fields(node, "`backoff`", &["initial", "factor", "max", "jitter"])?;
+        let mut backoff = Backoff::default();
+        if let Some(node) = fields.get("initial") {
+            backoff.initial = self.source.unit(node, "initial")?;
+        }
+        if let Some(node) = fields.get("factor") {
+            backoff.factor = self.source.number(node, "factor")?;
+            if !(1.0..=1_000.0).contains(&backoff.factor) {
+                return Err(self.source.refuse(node.line, "`factor` must be 1 to 1000", None));
+            }
+        }
+        if let Some(node) = fields.get("max") {
+            backoff.max = self.source.unit(node, "max")?;
+        }
+        if let Some(node) = fields.get("jitter") {
+            backoff.jitter = self.source.number(node, "jitter")?;
+            if !(0.0..=1.0).contains(&backoff.jitter) {
+                return Err(self.source.refuse(node.line, "`jitter` must be 0 to 1", None));
+            }
+        }
+        backoff.max = backoff.max.max(backoff.initial);
+        Ok(backoff)
+    }
+
+    pub(super) fn action(
+        &self,
+        name: &str,
+        fields: &Fields<'_>,
+        line: u64,
+        scope: Scope<'_>,
+        workers: Option<&BTreeMap<String, WorkerDefinition>>,
+    ) -> Result<Action> {
+        let (run, uses, worker) = (fields.get("run"), fields.get("uses"), fields.get("worker"));
+        let what = if workers.is_some() { "step" } else { "hook" };
+        let handler = fields.get("handler").map(|it| self.source.name(it, "handler")).transpose()?;
+        if let (Some(node), None) = (fields.get("handler"), worker) {
+            return Err(self.source.refuse(node.line, "`handler` goes with `worker` only", None));
+        }
+        match (run, uses, worker, workers) {
+            (Some(node), None, None, _) => Ok(Action::Run(self.command(node, scope)?)),
+            (None, Some(node), None, _) => self.uses(node),
+            (None, None, Some(node), Some(workers)) => {
+                let worker = self.source.text(node, "worker")?;
+                if !workers.contains_key(&worker) {
+                    let hint =
+                        format!("add it to `workers:`; {}", did_you_mean(&worker, workers.keys().map(|it| &**it)));
+                    let message = format!("step `{name}` wants the worker `{worker}`, which is not defined");
+                    return Err(self.source.refuse(node.line, message, Some(&hint)));
+                }
+                Ok(Action::Worker { worker, handler: handler.unwrap_or_else(|| name.to_string()) })
+            }
+            (None, None, None, _) => {
+                let message = format!("{what} `{name}` has nothing to do");
+                Err(self.source.refuse(line, message, Some("give it `run:`, `uses:` or, for a step, `worker:`")))
+            }
+            _ => {
+                let message = format!("{what} `{name}` has more than one of `run`, `uses` and `worker`");
+                Err(self.source.refuse(line, message, Some("keep one of them")))
+            }
+        }
+    }
+
+    pub(super) fn uses(&self, node: &Node) -> Result<Action> {
+        let kind = self.source.text(node, "uses")?;
+        if !self.known.contains(&kind) {
+            let hint = did_you_mean(&kind, self.known.names());
+            return Err(self.source.refuse(node.line, format!("unknown step kind `{kind}`"), Some(&hint)));
+        }
+        Ok(Action::Uses(kind))
+    }
+
+    pub(super) fn command(&self, node: &Node, scope: Scope<'_>) -> Result<Command> {
+        if let Value::List(words) = &node.value {
+            if words.is_empty() {
+                return Err(self.source.refuse(
+                    node.line,
+                    "`run` is an empty list",
+                    Some("its first word is the program"),
+                ));
+            }
+            let words = words.iter().map(|it| self.template(it, "run", scope)).collect::<Result<_>>()?;
+            return Ok(Command::Argv(words));
+        }
+        let template = self.template(node, "run", scope)?;
+        if template.source().trim().is_empty() {
+            return Err(self.source.refuse(node.line, "`run` is empty", None));
+        }
+        shell::check(&template).map_err(|(message, hint)| self.source.refuse(node.line, message, Some(hint)))?;
+        Ok(Command::Shell(template))
+    }
+
+    pub(super) fn step_limits(&self, node: &Node) -> Result<StepLimits> {
+        let fields = self.source.fields(node, "`limits` of a step", &["memory", "open_files", "cpu"])?;
+        Ok(StepLimits {
+            memory: fields.get("memory").map(|it| self.source.unit(it, "memory")).transpose()?,
+            open_files: fields.get("open_files").map(|it| self.source.count(it, "open_files", 1 << 20)).transpose()?,
+            cpu: fields.get("cpu").map(|it| self.source.unit(it, "cpu")).transpose()?,
+        })
+    }
+
+    pub(super) fn unit(&self, node: &Node) -> Result<Unit> {
+        match self.source.text(node, "unit")?.as_str() {
+            "step" => Ok(Unit::Step),
+            "run" => Ok(Unit::Run),
+            other => {
+                Err(self.source.refuse(node.line, format!("unknown unit `{other}`"), Some("write `step` or `run`")))
+            }
+        }
+    }
+}

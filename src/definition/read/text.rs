@@ -1,0 +1,85 @@
+//! Texts with templates in them: commands, `with:` and variables.
+
+use super::{
+    Reader,
+    scope::{Problem, Scope},
+};
+use crate::definition::{
+    error::Result,
+    template::Template,
+    workflow::{Env, texts},
+    yaml::{Fields, Key, Node, Value},
+};
+use std::collections::BTreeMap;
+
+impl Reader<'_> {
+    pub(super) fn template(&self, node: &Node, what: &str, scope: Scope<'_>) -> Result<Template> {
+        let text = self.source.text(node, what)?;
+        let template = self.at(node.line, Template::parse(&text))?;
+        template.expressions().try_for_each(|it| scope.check(it)).map_err(|(message, hint)| {
+            self.source.refuse(node.line, format!("`{what}`: {message}"), hint.as_deref())
+        })?;
+        if template.source().contains('\0') {
+            return Err(self.source.refuse(node.line, format!("`{what}` has a NUL byte"), None));
+        }
+        Ok(template)
+    }
+
+    /// Gives an error of a template its file and line.
+    pub(super) fn at<T>(&self, line: u64, result: Result<T>) -> Result<T> {
+        result.map_err(|error| {
+            let (message, hint) = (error.to_string(), error.hint().map(str::to_string));
+            self.source.refuse(line, message, hint.as_deref())
+        })
+    }
+
+    pub(super) fn with(&self, fields: &Fields<'_>, scope: Scope<'_>) -> Result<serde_json::Value> {
+        let Some(node) = fields.get("with") else { return Ok(serde_json::Value::Null) };
+        for (_, entry) in self.source.map(node, "with")? {
+            let mut found = Vec::new();
+            self.at(entry.line, texts(&entry.json(), &mut found))?;
+            for expression in found.iter().flat_map(Template::expressions) {
+                let refuse = |(message, hint): Problem| self.source.refuse(entry.line, message, hint.as_deref());
+                scope.check(expression).map_err(refuse)?;
+            }
+        }
+        Ok(node.json())
+    }
+
+    /// The variables, and the names of all that are declared.
+    pub(super) fn env(&self, fields: &Fields<'_>) -> Result<(Env, Vec<String>)> {
+        let mut env = BTreeMap::new();
+        if let Some(node) = fields.get("env") {
+            for (key, value) in self.source.map(node, "env")? {
+                self.variable_name(key)?;
+                let template = match value.value {
+                    Value::Null => None,
+                    _ => Some(self.at(value.line, Template::parse(&self.source.text(value, &key.name)?))?),
+                };
+                env.insert(key.name.clone(), template);
+            }
+        }
+        let declared = env.keys().cloned().collect();
+        Ok((env, declared))
+    }
+
+    pub(super) fn variable_name(&self, key: &Key) -> Result<()> {
+        let begins = key.name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_');
+        if begins && key.name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_') {
+            return Ok(());
+        }
+        let hint = "use letters, digits and `_`, not beginning with a digit";
+        Err(self.source.refuse(key.line, format!("`{}` is not a variable name", key.name), Some(hint)))
+    }
+
+    /// A variable may use whatever its step may, other variables left out: they have no order.
+    pub(super) fn check_env(&self, fields: &Fields<'_>, env: &Env, scope: Scope<'_>) -> Result<()> {
+        let line = fields.get("env").map_or(1, |it| it.line);
+        let scope = Scope { env: &[], ..scope };
+        let expressions = env.values().flatten().flat_map(Template::expressions);
+        let checked = expressions.map(|it| scope.check(it)).collect::<std::result::Result<Vec<()>, _>>();
+        checked
+            .map(|_| ())
+            .map_err(|(message, hint)| self.source.refuse(line, format!("`env`: {message}"), hint.as_deref()))
+    }
+}

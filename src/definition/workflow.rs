@@ -1,0 +1,402 @@
+//! A workflow definition, validated: what a run is made from.
+
+use super::{
+    canonical::{canonical_json, digest},
+    error::{Error, Result},
+    expression::{Expression, Values},
+    template::Template,
+};
+use crate::{
+    decide::retry::{Backoff, RetryPolicy},
+    model::{Bytes, EventKind, Millis, WorkerLimits},
+};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// The variables of a command. `None` passes the engine's own variable of that name on.
+pub type Env = BTreeMap<String, Option<Template>>;
+
+/// A validated workflow. Steps stand in an order in which `needs` only point backwards.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(try_from = "Stored", into = "Stored")]
+pub struct Definition {
+    pub id: String,
+    pub name: String,
+    pub steps: Vec<StepDefinition>,
+    pub hooks: BTreeMap<HookEvent, Vec<HookDefinition>>,
+    pub workers: BTreeMap<String, WorkerDefinition>,
+    successors: Vec<Vec<usize>>,
+}
+
+/// One stage of a run.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct StepDefinition {
+    pub name: String,
+    pub action: Action,
+    /// Positions in `Definition::steps`, ascending, all before this step's own.
+    pub needs: Vec<usize>,
+    /// The pool that runs it.
+    pub step_type: String,
+    /// Rendered at submit, so it may use `item` and `params` only.
+    pub resource_key: Option<Template>,
+    /// Attempts after the first.
+    pub retries: u32,
+    pub backoff: Backoff,
+    pub timeout: Option<Millis>,
+    pub max_crashes: u32,
+    /// Passed to the step kind or worker; its texts are templates (`render_json`).
+    pub with: serde_json::Value,
+    pub env: Env,
+    /// Exit codes that no retry can mend.
+    pub permanent_exits: Vec<i32>,
+    /// Whether results are remembered; `None` leaves it to the step kind. Commands and workers: only if true.
+    pub cache: Option<bool>,
+    pub limits: StepLimits,
+    pub unit: Unit,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Action {
+    /// A command, started for this attempt.
+    Run(Command),
+    /// A built-in step kind such as `windlass/store`.
+    Uses(String),
+    /// A unit of work for a long-lived worker process. `handler` defaults to the step's name.
+    Worker { worker: String, handler: String },
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Command {
+    /// For `sh -c`. Every `{{ }}` becomes one quoted word.
+    Shell(Template),
+    /// Program and arguments, no shell. Never empty.
+    Argv(Vec<Template>),
+}
+
+/// What one attempt may use. `None` sets no limit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct StepLimits {
+    pub memory: Option<Bytes>,
+    pub open_files: Option<u64>,
+    pub cpu: Option<Millis>,
+}
+
+/// How many consecutive steps share state in one worker before it is asked to finalize.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Unit {
+    #[default]
+    Step,
+    Run,
+}
+
+/// What a hook can be subscribed to, named as in the file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum HookEvent {
+    GroupStart,
+    GroupEnd,
+    ItemStart,
+    ItemEnd,
+    ItemFailed,
+    StepStart,
+    StepEnd,
+    StepFailed,
+}
+
+/// Something to run when an event was committed, at least once.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct HookDefinition {
+    pub name: String,
+    /// Never `Action::Worker`.
+    pub action: Action,
+    pub retries: u32,
+    pub backoff: Backoff,
+    pub timeout: Option<Millis>,
+    pub with: serde_json::Value,
+    pub env: Env,
+}
+
+/// A long-lived worker process.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct WorkerDefinition {
+    /// Program and arguments, as they are.
+    pub command: Vec<String>,
+    /// How many processes, at least 1.
+    pub size: u32,
+    pub limits: WorkerLimits,
+    pub env: BTreeMap<String, Option<String>>,
+}
+
+/// The form in which a definition is stored and hashed.
+#[derive(Clone, Serialize, Deserialize)]
+struct Stored {
+    id: String,
+    name: String,
+    steps: Vec<StepDefinition>,
+    hooks: BTreeMap<HookEvent, Vec<HookDefinition>>,
+    workers: BTreeMap<String, WorkerDefinition>,
+}
+
+impl Definition {
+    /// Puts a validated definition together. Steps must stand in topological order.
+    pub(super) fn new(
+        id: String,
+        name: String,
+        steps: Vec<StepDefinition>,
+        hooks: BTreeMap<HookEvent, Vec<HookDefinition>>,
+        workers: BTreeMap<String, WorkerDefinition>,
+    ) -> Result<Definition> {
+        let mut successors = vec![Vec::new(); steps.len()];
+        for (no, step) in steps.iter().enumerate() {
+            for need in &step.needs {
+                if *need >= no {
+                    let message = format!("step `{}` needs a step that does not stand before it", step.name);
+                    return Err(Error::Stored { what: "definition", message });
+                }
+                successors[*need].push(no);
+            }
+        }
+        Ok(Definition { id, name, steps, hooks, workers, successors })
+    }
+
+    /// A workflow of one shell command, run for each item: what `windlass run --each` submits.
+    pub fn of_command(id: &str, command: &str) -> Result<Definition> {
+        let template = Template::parse(command)?;
+        super::shell::check(&template).map_err(|(message, hint)| Error::Template {
+            template: command.to_string(),
+            message,
+            hint: Some(hint.to_string()),
+        })?;
+        super::read::check_alone(&template)?;
+        let step = StepDefinition::new("each", Action::Run(Command::Shell(template)));
+        Definition::new(id.to_string(), id.to_string(), vec![step], BTreeMap::new(), BTreeMap::new())
+    }
+
+    /// The steps that need step `no`, ascending. Empty for a number that is none.
+    pub fn successors(&self, no: usize) -> &[usize] {
+        self.successors.get(no).map_or(&[], Vec::as_slice)
+    }
+
+    /// Whether each step needs exactly the one before, so that nothing has to be counted.
+    pub fn is_chain(&self) -> bool {
+        let needs_the_one_before = |(no, step): (usize, &StepDefinition)| match no {
+            0 => step.needs.is_empty(),
+            _ => step.needs == [no - 1],
+        };
+        self.steps.iter().enumerate().all(needs_the_one_before)
+    }
+
+    /// The position of the step with this name.
+    pub fn position(&self, step: &str) -> Option<usize> {
+        self.steps.iter().position(|it| it.name == step)
+    }
+
+    /// The version: SHA-256 over the canonical form. Two files that mean the same have the same hash.
+    pub fn hash(&self) -> [u8; 32] {
+        digest("windlass definition 1", &serde_json::to_value(self).unwrap_or_default())
+    }
+
+    /// The version of each step for the step cache: over what it does and what the steps that it needs do, transitively.
+    /// How often it is retried, where it runs and within which limits does not change its result, so is left out.
+    pub fn step_hashes(&self) -> Vec<[u8; 32]> {
+        let mut hashes: Vec<[u8; 32]> = Vec::with_capacity(self.steps.len());
+        for step in &self.steps {
+            let worker = match &step.action {
+                Action::Worker { worker, .. } => self.workers.get(worker).map(|it| (&it.command, &it.env)),
+                _ => None,
+            };
+            let needs: Vec<String> = step.needs.iter().map(|need| hex::encode(hashes[*need])).collect();
+            let what = serde_json::json!({
+                "name": step.name, "action": step.action, "with": step.with, "env": step.env, "worker": worker,
+                "needs": needs,
+            });
+            hashes.push(digest("windlass step 1", &what));
+        }
+        hashes
+    }
+
+    /// For the database: canonical JSON, so that equal definitions are equal texts.
+    pub fn to_json(&self) -> String {
+        canonical_json(&serde_json::to_value(self).unwrap_or_default())
+    }
+
+    pub fn from_json(text: &str) -> Result<Definition> {
+        serde_json::from_str(text).map_err(|error| Error::Stored { what: "definition", message: error.to_string() })
+    }
+
+    /// Whether `params` has every parameter that a template asks for. To be called at submit.
+    pub fn check_parameters(&self, params: &serde_json::Value) -> Result<()> {
+        let values = Values { params: Some(std::borrow::Cow::Borrowed(params)), ..Values::default() };
+        for (owner, template) in self.templates()? {
+            for expression in template.expressions().filter(|it| matches!(it, Expression::Params(_))) {
+                expression.value(&values).map_err(|message| {
+                    let hint = Some(format!("{owner} asks for it; give it with `--param` or a parameter set"));
+                    Error::Parameter { key: expression.to_string(), message, hint }
+                })?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Every template, with who owns it.
+    fn templates(&self) -> Result<Vec<(String, Template)>> {
+        let mut found = Vec::new();
+        for step in &self.steps {
+            let own = step.templates()?.into_iter().map(|it| (format!("step `{}`", step.name), it));
+            found.extend(own);
+        }
+        for hook in self.hooks.values().flatten() {
+            let own = action_templates(&hook.action, &hook.env, &hook.with)?;
+            found.extend(own.into_iter().map(|it| (format!("hook `{}`", hook.name), it)));
+        }
+        Ok(found)
+    }
+}
+
+impl StepDefinition {
+    /// A step with every setting at its default, its type its name, and no needs.
+    pub fn new(name: &str, action: Action) -> StepDefinition {
+        StepDefinition {
+            name: name.to_string(),
+            action,
+            needs: Vec::new(),
+            step_type: name.to_string(),
+            resource_key: None,
+            retries: 0,
+            backoff: Backoff::default(),
+            timeout: None,
+            max_crashes: 3,
+            with: serde_json::Value::Null,
+            env: BTreeMap::new(),
+            permanent_exits: Vec::new(),
+            cache: None,
+            limits: StepLimits::default(),
+            unit: Unit::Step,
+        }
+    }
+
+    pub fn retry_policy(&self) -> RetryPolicy {
+        RetryPolicy { retries: self.retries, backoff: self.backoff, max_crashes: self.max_crashes }
+    }
+
+    /// The step's environment; what is inherited is looked up with `inherited` and left out where it is not set.
+    pub fn render_env(
+        &self,
+        values: &Values<'_>,
+        inherited: impl Fn(&str) -> Option<String>,
+    ) -> Result<BTreeMap<String, String>> {
+        render_env(&self.env, values, inherited)
+    }
+
+    fn templates(&self) -> Result<Vec<Template>> {
+        let mut found = action_templates(&self.action, &self.env, &self.with)?;
+        found.extend(self.resource_key.clone());
+        Ok(found)
+    }
+}
+
+impl HookDefinition {
+    pub fn retry_policy(&self) -> RetryPolicy {
+        RetryPolicy { retries: self.retries, backoff: self.backoff, max_crashes: 3 }
+    }
+
+    pub fn render_env(
+        &self,
+        values: &Values<'_>,
+        inherited: impl Fn(&str) -> Option<String>,
+    ) -> Result<BTreeMap<String, String>> {
+        render_env(&self.env, values, inherited)
+    }
+}
+
+impl Command {
+    /// Program and arguments, ready to be started.
+    pub fn argv(&self, values: &Values<'_>) -> Result<Vec<String>> {
+        match self {
+            Command::Shell(template) => Ok(vec!["sh".into(), "-c".into(), template.shell_render(values)?]),
+            Command::Argv(templates) => templates.iter().map(|it| it.render(values)).collect(),
+        }
+    }
+
+    pub fn templates(&self) -> &[Template] {
+        match self {
+            Command::Shell(template) => std::slice::from_ref(template),
+            Command::Argv(templates) => templates,
+        }
+    }
+}
+
+impl HookEvent {
+    pub const ALL: [(HookEvent, &'static str, EventKind); 8] = [
+        (HookEvent::GroupStart, "group_start", EventKind::GroupStart),
+        (HookEvent::GroupEnd, "group_end", EventKind::GroupEnd),
+        (HookEvent::ItemStart, "item_start", EventKind::ItemStart),
+        (HookEvent::ItemEnd, "item_end", EventKind::ItemEnd),
+        (HookEvent::ItemFailed, "item_failed", EventKind::ItemFailed),
+        (HookEvent::StepStart, "step_start", EventKind::StepStart),
+        (HookEvent::StepEnd, "step_end", EventKind::StepEnd),
+        (HookEvent::StepFailed, "step_failed", EventKind::StepFailed),
+    ];
+
+    pub fn of_event(kind: EventKind) -> Option<HookEvent> {
+        HookEvent::ALL.into_iter().find(|it| it.2 == kind).map(|it| it.0)
+    }
+
+    pub fn event(self) -> EventKind {
+        HookEvent::ALL[self as usize].2
+    }
+}
+
+impl TryFrom<Stored> for Definition {
+    type Error = Error;
+
+    fn try_from(stored: Stored) -> Result<Definition> {
+        Definition::new(stored.id, stored.name, stored.steps, stored.hooks, stored.workers)
+    }
+}
+
+impl From<Definition> for Stored {
+    fn from(it: Definition) -> Stored {
+        Stored { id: it.id, name: it.name, steps: it.steps, hooks: it.hooks, workers: it.workers }
+    }
+}
+
+fn render_env(
+    env: &Env,
+    values: &Values<'_>,
+    inherited: impl Fn(&str) -> Option<String>,
+) -> Result<BTreeMap<String, String>> {
+    let mut rendered = BTreeMap::new();
+    for (name, template) in env {
+        let value = match template {
+            Some(template) => Some(template.render(values)?),
+            None => inherited(name),
+        };
+        rendered.extend(value.map(|it| (name.clone(), it)));
+    }
+    Ok(rendered)
+}
+
+fn action_templates(action: &Action, env: &Env, with: &serde_json::Value) -> Result<Vec<Template>> {
+    let mut found: Vec<Template> = env.values().flatten().cloned().collect();
+    if let Action::Run(command) = action {
+        found.extend_from_slice(command.templates());
+    }
+    texts(with, &mut found)?;
+    Ok(found)
+}
+
+/// Every text inside a JSON value, as a template.
+pub(super) fn texts(value: &serde_json::Value, found: &mut Vec<Template>) -> Result<()> {
+    match value {
+        serde_json::Value::String(text) => found.push(Template::parse(text)?),
+        serde_json::Value::Array(list) => list.iter().try_for_each(|it| texts(it, found))?,
+        serde_json::Value::Object(map) => map.values().try_for_each(|it| texts(it, found))?,
+        _ => (),
+    }
+    Ok(())
+}

@@ -1,0 +1,310 @@
+//! YAML as a tree in which every node knows its line, and readers that refuse with file, line and what would be right.
+
+use super::error::{Error, Result};
+use crate::model::nearest;
+use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
+use serde_saphyr::{Budget, Spanned};
+use std::fmt;
+
+/// The largest file that is read, in bytes.
+pub const MAX_FILE: usize = 4 << 20;
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct Node {
+    /// Counted from 1.
+    pub line: u64,
+    pub value: Value,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub enum Value {
+    Null,
+    Bool(bool),
+    Number(serde_json::Number),
+    Text(String),
+    List(Vec<Node>),
+    Map(Vec<(Key, Node)>),
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct Key {
+    pub line: u64,
+    pub name: String,
+}
+
+/// Reads one YAML document. Aliases, depth and size are bounded.
+pub fn read(text: &str, file: &str) -> Result<Node> {
+    let source = Source { file };
+    if text.len() > MAX_FILE {
+        let hint = "values of that size belong in items or artifacts";
+        return Err(source.refuse(1, format!("the file is larger than {} MiB", MAX_FILE >> 20), Some(hint)));
+    }
+    let mut budget = Budget::default();
+    (budget.max_depth, budget.max_nodes, budget.max_aliases) = (64, 100_000, 1_000);
+    let mut options = serde_saphyr::Options::default();
+    (options.strict_booleans, options.with_snippet) = (true, false);
+    options.budget = Some(budget);
+    options.alias_limits.max_total_replayed_events = 20_000;
+    serde_saphyr::from_str_with_options(text, options).map_err(|error| {
+        let line = error.location().map_or(1, |it| it.line());
+        let message = error.to_string();
+        let hint = message.contains("{").then_some("a value that begins with `{{` needs quotes: \"{{ item }}\"");
+        source.refuse(line, plain(&message), hint.filter(|_| text.contains(": {{")))
+    })
+}
+
+/// The message without the position that the parser appends: we print our own.
+fn plain(message: &str) -> String {
+    let first = message.lines().next().unwrap_or("not YAML");
+    let cut = first.find(" at line ").unwrap_or(first.len());
+    first[..cut].trim_start_matches("error: ").to_string()
+}
+
+/// A file that is being read.
+#[derive(Clone, Copy)]
+pub struct Source<'a> {
+    pub file: &'a str,
+}
+
+impl<'a> Source<'a> {
+    pub fn refuse(self, line: u64, message: impl Into<String>, hint: Option<&str>) -> Error {
+        let (message, hint) = (message.into(), hint.map(str::to_string));
+        Error::Refused { file: self.file.to_string(), line, message, hint }
+    }
+
+    /// The fields of a mapping, all of which must be known.
+    pub fn fields<'n>(self, node: &'n Node, what: &str, known: &[&'static str]) -> Result<Fields<'n>> {
+        let Value::Map(entries) = &node.value else {
+            let hint = format!("its keys are {}", known.join(", "));
+            return Err(self.refuse(node.line, format!("{what} must be a mapping"), Some(&hint)));
+        };
+        for (key, _) in entries {
+            if !known.contains(&key.name.as_str()) {
+                let hint = did_you_mean(&key.name, known.iter().copied());
+                return Err(self.refuse(key.line, format!("unknown key `{}` in {what}", key.name), Some(&hint)));
+            }
+        }
+        Ok(Fields { entries })
+    }
+
+    pub fn map<'n>(self, node: &'n Node, what: &str) -> Result<&'n [(Key, Node)]> {
+        match &node.value {
+            Value::Map(entries) => Ok(entries),
+            _ => Err(self.refuse(node.line, format!("`{what}` must be a mapping"), None)),
+        }
+    }
+
+    pub fn list<'n>(self, node: &'n Node, what: &str) -> Result<&'n [Node]> {
+        match &node.value {
+            Value::List(nodes) => Ok(nodes),
+            _ => Err(self.refuse(node.line, format!("`{what}` must be a list"), Some("write `[a, b]`"))),
+        }
+    }
+
+    /// A text. Whole numbers and booleans count as their spelling; a fraction would lose its zeros, so it needs quotes.
+    pub fn text(self, node: &Node, what: &str) -> Result<String> {
+        match &node.value {
+            Value::Text(text) => Ok(text.clone()),
+            Value::Bool(value) => Ok(value.to_string()),
+            Value::Number(number) if !number.is_f64() => Ok(number.to_string()),
+            _ => Err(self.refuse(node.line, format!("`{what}` must be a text"), Some("put it in quotes"))),
+        }
+    }
+
+    /// A text that names something: letters, digits, `_`, `-` and `.`, at most 100 of them.
+    pub fn name(self, node: &Node, what: &str) -> Result<String> {
+        let name = self.text(node, what)?;
+        let fits = |c: char| c.is_alphanumeric() || matches!(c, '_' | '-' | '.');
+        if name.is_empty() || name.len() > 100 || !name.chars().all(fits) || name.starts_with(['.', '-']) {
+            let message = format!("{what} `{}` is not a name", name.chars().take(100).collect::<String>());
+            let hint = "use letters, digits, `_`, `-` and `.`, at most 100, not beginning with `-` or `.`";
+            return Err(self.refuse(node.line, message, Some(hint)));
+        }
+        Ok(name)
+    }
+
+    pub fn bool(self, node: &Node, what: &str) -> Result<bool> {
+        match node.value {
+            Value::Bool(value) => Ok(value),
+            _ => Err(self.refuse(node.line, format!("`{what}` must be true or false"), None)),
+        }
+    }
+
+    pub fn number(self, node: &Node, what: &str) -> Result<f64> {
+        let number = match &node.value {
+            Value::Number(number) => number.as_f64(),
+            _ => None,
+        };
+        number.ok_or_else(|| self.refuse(node.line, format!("`{what}` must be a number"), None))
+    }
+
+    /// A whole number from 0 to `most`.
+    pub fn count(self, node: &Node, what: &str, most: u64) -> Result<u64> {
+        let count = match &node.value {
+            Value::Number(number) => number.as_u64().filter(|it| *it <= most),
+            _ => None,
+        };
+        count.ok_or_else(|| self.refuse(node.line, format!("`{what}` must be a whole number from 0 to {most}"), None))
+    }
+
+    /// A value with a unit: anything that reads from text and says itself what would be right.
+    pub fn unit<T: std::str::FromStr<Err = String>>(self, node: &Node, what: &str) -> Result<T> {
+        let text = match &node.value {
+            Value::Text(text) => text.clone(),
+            Value::Number(number) => number.to_string(),
+            _ => return Err(self.refuse(node.line, format!("`{what}` must be a value with a unit"), None)),
+        };
+        text.parse().map_err(|problem| self.refuse(node.line, format!("`{what}`: {problem}"), None))
+    }
+}
+
+/// A hint that names the nearest right name, or all of them.
+pub fn did_you_mean<'a>(word: &str, known: impl Iterator<Item = &'a str> + Clone) -> String {
+    if let Some(name) = nearest(word, known.clone()) {
+        return format!("did you mean `{name}`?");
+    }
+    match known.collect::<Vec<_>>() {
+        names if names.is_empty() => "there are none".to_string(),
+        names => format!("known are {}", names.join(", ")),
+    }
+}
+
+/// The fields of one mapping.
+#[derive(Debug, Clone, Copy)]
+pub struct Fields<'n> {
+    entries: &'n [(Key, Node)],
+}
+
+impl<'n> Fields<'n> {
+    /// The field's value. A field without a value counts as absent.
+    pub fn get(&self, name: &str) -> Option<&'n Node> {
+        let found = self.entries.iter().find(|(key, _)| key.name == name);
+        found.map(|(_, node)| node).filter(|it| it.value != Value::Null)
+    }
+
+    /// The field's value, also an explicit null.
+    pub fn get_or_null(&self, name: &str) -> Option<&'n Node> {
+        self.entries.iter().find(|(key, _)| key.name == name).map(|(_, node)| node)
+    }
+}
+
+impl Node {
+    pub fn json(&self) -> serde_json::Value {
+        match &self.value {
+            Value::Null => serde_json::Value::Null,
+            Value::Bool(value) => (*value).into(),
+            Value::Number(number) => number.clone().into(),
+            Value::Text(text) => text.clone().into(),
+            Value::List(nodes) => nodes.iter().map(Node::json).collect(),
+            Value::Map(entries) => entries.iter().map(|(key, node)| (key.name.clone(), node.json())).collect(),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Node {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Node, D::Error> {
+        let spanned = Spanned::<Value>::deserialize(deserializer)?;
+        Ok(Node { line: spanned.referenced.line(), value: spanned.value })
+    }
+}
+
+impl<'de> Deserialize<'de> for Value {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Value, D::Error> {
+        deserializer.deserialize_any(ValueVisitor)
+    }
+}
+
+struct ValueVisitor;
+
+impl<'de> Visitor<'de> for ValueVisitor {
+    type Value = Value;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a YAML value")
+    }
+
+    fn visit_unit<E>(self) -> std::result::Result<Value, E> {
+        Ok(Value::Null)
+    }
+
+    fn visit_none<E>(self) -> std::result::Result<Value, E> {
+        Ok(Value::Null)
+    }
+
+    fn visit_some<D: Deserializer<'de>>(self, deserializer: D) -> std::result::Result<Value, D::Error> {
+        deserializer.deserialize_any(ValueVisitor)
+    }
+
+    fn visit_bool<E>(self, value: bool) -> std::result::Result<Value, E> {
+        Ok(Value::Bool(value))
+    }
+
+    fn visit_i64<E>(self, value: i64) -> std::result::Result<Value, E> {
+        Ok(Value::Number(value.into()))
+    }
+
+    fn visit_u64<E>(self, value: u64) -> std::result::Result<Value, E> {
+        Ok(Value::Number(value.into()))
+    }
+
+    fn visit_f64<E: serde::de::Error>(self, value: f64) -> std::result::Result<Value, E> {
+        let number = serde_json::Number::from_f64(value);
+        number.map(Value::Number).ok_or_else(|| E::custom("infinity and NaN have no place here"))
+    }
+
+    fn visit_str<E>(self, value: &str) -> std::result::Result<Value, E> {
+        Ok(Value::Text(value.to_string()))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> std::result::Result<Value, A::Error> {
+        let mut nodes = Vec::new();
+        while let Some(node) = list.next_element()? {
+            nodes.push(node);
+        }
+        Ok(Value::List(nodes))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> std::result::Result<Value, A::Error> {
+        let mut entries = Vec::new();
+        while let Some((key, node)) = map.next_entry::<Spanned<String>, Node>()? {
+            entries.push((Key { line: key.referenced.line(), name: key.value }, node));
+        }
+        Ok(Value::Map(entries))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_node_knows_its_line() {
+        let node = read("a: 1\nb:\n  - x\n  - {c: [true]}\n", "f.yaml").unwrap();
+        let Value::Map(entries) = &node.value else { panic!() };
+        assert_eq!((entries[0].0.line, entries[0].1.line, entries[1].0.line), (1, 1, 2));
+        let Value::List(list) = &entries[1].1.value else { panic!() };
+        assert_eq!((list[0].line, list[1].line), (3, 4));
+        assert_eq!(node.json(), serde_json::json!({"a": 1, "b": ["x", {"c": [true]}]}));
+    }
+
+    #[test]
+    fn an_alias_bomb_is_refused() {
+        let mut bomb = String::from("a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n");
+        for level in 1..12 {
+            let list = vec![format!("*a{}", level - 1); 10].join(", ");
+            bomb += &format!("a{level}: &a{level} [{list}]\n");
+        }
+        let refused = read(&bomb, "bomb.yaml").unwrap_err();
+        assert!(matches!(&refused, Error::Refused { file, .. } if file == "bomb.yaml"), "{refused}");
+        let deep = format!("a: {}x{}", "[".repeat(5000), "]".repeat(5000));
+        assert!(read(&deep, "deep.yaml").is_err());
+    }
+
+    #[test]
+    fn what_is_not_yaml_is_refused_with_its_line() {
+        for (text, line) in [("a: 1\nb: [1, 2\n", 3), ("a: 1\na: 2\n", 2), ("a: b: c\n", 1), ("x\n---\ny\n", 2)] {
+            let Err(Error::Refused { line: at, message, .. }) = read(text, "f") else { panic!("{text} was read") };
+            assert!(at.abs_diff(line) <= 1, "{text:?}: line {at}: {message}");
+        }
+    }
+}

@@ -1,0 +1,121 @@
+//! Templates in commands, checked against the real shell.
+
+use proptest::prelude::*;
+use serde_json::json;
+use std::{borrow::Cow, process::Command};
+use windlass::definition::{Action, Definition, Values};
+
+/// What the shell prints when the item stands in this command.
+fn shell_prints(command: &str, item: &str) -> Vec<u8> {
+    let definition = Definition::of_command("each", command).unwrap();
+    let Action::Run(command) = &definition.steps[0].action else { panic!("not a command") };
+    let values = Values { item: Some(Cow::Owned(json!(item))), ..Values::default() };
+    let argv = command.argv(&values).unwrap();
+    let output = Command::new(&argv[0]).args(&argv[1..]).env("PWNED", "yes").output().unwrap();
+    assert!(output.status.success() && output.stderr.is_empty(), "{item:?}: {output:?}");
+    output.stdout
+}
+
+const NASTY: &[&str] = &[
+    "",
+    " ",
+    "plain",
+    "two words",
+    "it's",
+    "''",
+    "'; echo $PWNED; '",
+    "\"$(echo $PWNED)\"",
+    "$(echo pwned)",
+    "`echo pwned`",
+    "$PWNED ${PWNED}",
+    "-n",
+    "--help",
+    "a\nb\n",
+    "\\",
+    "\\'",
+    "*",
+    "~",
+    "# comment",
+    "a;b&c|d>e<f",
+    "%s%d",
+    "!history",
+    "ü 日本 \u{1F600}",
+    "\t\r\u{7f}\u{1}",
+];
+
+#[test]
+fn a_nasty_item_is_exactly_one_word() {
+    for item in NASTY {
+        assert_eq!(shell_prints("printf '%s|' begin {{ item }} end", item), format!("begin|{item}|end|").as_bytes());
+        let inside = shell_prints("printf '%s|' \"$(printf '%s|' {{ item }})\" x{{ item }}y", item);
+        assert_eq!(inside, format!("{item}||x{item}y|").as_bytes());
+    }
+}
+
+#[test]
+fn an_argument_list_needs_no_shell() {
+    let text = "id: a\nsteps:\n- {name: s, run: [printf, '%s|', '{{ item }}', 'x{{ item }}']}\n";
+    let definition = windlass::definition::parse(text, "a.yaml", &Default::default()).unwrap();
+    let Action::Run(command) = &definition.steps[0].action else { panic!("not a command") };
+    for item in NASTY {
+        let values = Values { item: Some(Cow::Owned(json!(item))), ..Values::default() };
+        let argv = command.argv(&values).unwrap();
+        let output = Command::new(&argv[0]).args(&argv[1..]).output().unwrap();
+        assert_eq!(output.stdout, format!("{item}|x{item}|").as_bytes());
+    }
+}
+
+/// Pieces that a scanner and a shell could read differently.
+const PIECES: &[&str] = &[
+    "echo ",
+    "'",
+    "\"",
+    "\\",
+    " # ",
+    "\n",
+    "$(",
+    ")",
+    "(",
+    "${x:-",
+    "}",
+    "`",
+    "$((",
+    "))",
+    "case x in x) ",
+    ";; esac",
+    "<<E\n",
+    "\nE\n",
+    "$'",
+    "$",
+    " a ",
+    "{{ item }}",
+    "; ",
+    "\\\n",
+];
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(400))]
+
+    #[test]
+    fn any_text_is_exactly_one_word(item in "[^\0]{0,40}") {
+        prop_assert_eq!(shell_prints("printf %s {{ item }}", &item), item.as_bytes());
+    }
+
+    /// Whatever command is let pass, an item never runs in it: what it would print appears in no output.
+    #[test]
+    fn no_command_that_is_let_pass_executes_its_item(picked in prop::collection::vec(0usize..PIECES.len(), 1..12)) {
+        let command = format!("{}{{{{ item }}}}", picked.iter().map(|it| PIECES[*it]).collect::<String>());
+        let Ok(definition) = Definition::of_command("each", &command) else { return Ok(()) };
+        let Action::Run(run) = &definition.steps[0].action else { unreachable!() };
+        for quote in ["", "'", "\"", "\n", "\\'", "}", ")", "E\n"] {
+            let item = format!("{quote}$(printf 'PW%s' NED >&2)`printf 'PW%s' NED >&2`;printf 'PW%s' NED >&2\n#{quote}");
+            let values = Values { item: Some(Cow::Owned(json!(item))), ..Values::default() };
+            let argv = run.argv(&values).unwrap();
+            for shell in ["sh", "bash"].into_iter().filter(|it| std::path::Path::new("/bin").join(it).exists()) {
+                let output = Command::new(shell).args(&argv[1..]).output().unwrap();
+                let said = String::from_utf8_lossy(&output.stderr).into_owned();
+                prop_assert!(!said.contains("PWNED"), "{}\n{}\n{}", shell, argv[2], said);
+            }
+        }
+    }
+}
