@@ -2,3 +2,7 @@
 //!
 //! Owns: transition, retry, group, outcome, recycle, liveness, capacity, admission.
 //! May import: `model`. Never: does I/O, reads a clock, draws randomness; `now` and chance come in as arguments.
+
+pub mod liveness;
+pub mod outcome;
+pub mod recycle;
