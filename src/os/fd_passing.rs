@@ -83,6 +83,17 @@ pub fn receive(socket: &UnixStream) -> io::Result<Vec<OwnedFd>> {
     }
 }
 
+/// Writes all bytes. A closed socket is an error, never a signal, whatever this process does with SIGPIPE.
+pub fn write_quietly(socket: &UnixStream, mut bytes: &[u8]) -> io::Result<()> {
+    while !bytes.is_empty() {
+        // SAFETY: the buffer outlives the call and its length is given.
+        let sent =
+            retry(|| unsafe { libc::send(socket.as_raw_fd(), bytes.as_ptr().cast(), bytes.len(), no_sigpipe()) })?;
+        bytes = &bytes[sent as usize..];
+    }
+    Ok(())
+}
+
 fn retry(mut call: impl FnMut() -> isize) -> io::Result<isize> {
     loop {
         let result = call();
