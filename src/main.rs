@@ -1,3 +1,8 @@
 //! argv to exit code.
 
-fn main() {}
+fn main() {
+    // Before anything else: a shim must start fast.
+    if let Some(code) = windlass::process::shim::run_if_asked() {
+        std::process::exit(code);
+    }
+}

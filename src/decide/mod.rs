@@ -8,3 +8,6 @@ pub mod capacity;
 pub mod group;
 pub mod retry;
 pub mod transition;
+pub mod liveness;
+pub mod outcome;
+pub mod recycle;

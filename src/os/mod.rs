@@ -6,11 +6,14 @@
 pub mod cancel;
 pub mod clock;
 pub mod disk_space;
+pub mod fd_passing;
 pub mod file_lock;
 pub mod file_system;
 pub mod limits;
 pub mod process_stat;
+pub mod readiness;
 pub mod signals;
+pub mod spawn;
 pub mod turnstile;
 
 pub use cancel::CancelToken;

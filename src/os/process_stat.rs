@@ -12,11 +12,13 @@ use std::path::Path;
 
 #[cfg(target_os = "linux")]
 pub use self::linux::{
-    children, cpu_time, descendants, is_zombie, open_fds, rss_bytes, start_time, thread_count, who_holds_lock,
+    children, cpu_time, descendants, is_zombie, open_fds, out_of_memory_kills, rss_bytes, start_time, thread_count,
+    who_holds_lock,
 };
 #[cfg(not(target_os = "linux"))]
 pub use self::other::{
-    children, cpu_time, descendants, is_zombie, open_fds, rss_bytes, start_time, thread_count, who_holds_lock,
+    children, cpu_time, descendants, is_zombie, open_fds, out_of_memory_kills, rss_bytes, start_time, thread_count,
+    who_holds_lock,
 };
 
 /// The identity of this process.
@@ -146,6 +148,12 @@ mod linux {
         fs::read_dir("/proc/self/task").map_or(1, |it| it.count())
     }
 
+    /// How often the kernel has killed a process for want of memory since boot, in any memory group.
+    pub fn out_of_memory_kills() -> Option<u64> {
+        let text = fs::read_to_string("/proc/vmstat").ok()?;
+        text.lines().find_map(|it| it.strip_prefix("oom_kill "))?.parse().ok()
+    }
+
     /// The pid of a process that holds a flock on the file, from /proc/locks. `None` when nobody holds it, or when it is
     /// held from another pid namespace.
     pub fn who_holds_lock(path: &Path) -> Option<u32> {
@@ -257,6 +265,10 @@ mod other {
 
     pub fn thread_count() -> usize {
         1
+    }
+
+    pub fn out_of_memory_kills() -> Option<u64> {
+        None
     }
 
     pub fn who_holds_lock(_path: &Path) -> Option<u32> {

@@ -1,3 +1,17 @@
 //! Child processes: the shim, the child, the protocol, the pool of workers and their health.
 //!
+//! Every child runs under a shim, this program executed again, which keeps the child's whole tree together and ends it
+//! when the engine is gone. `shim` is the code on the far side; `shimmed` is our end of the socket to it; `child` runs
+//! one command to its end.
+//!
 //! May import: `model`, `decide`, `os`, `settings`. Never: knows scheduling or opens the database.
+
+pub mod capture;
+pub mod child;
+pub mod program;
+pub mod shim;
+pub mod shimmed;
+pub mod wire;
+
+pub use capture::Captured;
+pub use child::{ChildEnd, ChildLimits, ChildSpec, Stdin, certificate, outcome, run};

@@ -1,0 +1,95 @@
+//! Keeps the newest bytes of a stream that may be endless.
+
+use crate::model::Bytes;
+
+/// What a child printed on one stream.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Captured {
+    /// The last bytes, at most as many as were asked for.
+    pub newest: Vec<u8>,
+    /// Everything that was printed, in bytes.
+    pub total: u64,
+}
+
+impl Captured {
+    /// Adds bytes and forgets the oldest. Holds up to twice `limit` meanwhile, so that forgetting is rare.
+    pub(super) fn push(&mut self, bytes: &[u8], limit: Bytes) {
+        self.total += bytes.len() as u64;
+        self.newest.extend_from_slice(bytes);
+        if self.newest.len() as u64 > limit.0.saturating_mul(2) {
+            self.trim(limit);
+        }
+    }
+
+    pub(super) fn trim(&mut self, limit: Bytes) {
+        let surplus = (self.newest.len() as u64).saturating_sub(limit.0) as usize;
+        self.newest.drain(..surplus);
+    }
+
+    /// The last lines as text, at most `limit` bytes. Begins at the start of a line where one fits; what is not UTF-8 is
+    /// replaced.
+    pub fn last_lines(&self, limit: usize) -> String {
+        let tail = &self.newest[self.newest.len().saturating_sub(limit)..];
+        let mut text = String::from_utf8_lossy(tail).into_owned();
+        if text.len() > limit {
+            // Replacement characters are longer than what they replace.
+            let start = (text.len() - limit..text.len()).find(|it| text.is_char_boundary(*it)).unwrap_or(text.len());
+            text.drain(..start);
+        }
+        let cut = tail.len() < self.newest.len() || self.total > self.newest.len() as u64;
+        match text.find('\n') {
+            Some(end) if cut && end + 1 < text.len() => text.split_off(end + 1),
+            _ => text,
+        }
+    }
+
+    /// The last line that is not blank, cut to a few hundred bytes, for a message.
+    pub fn last_line(&self) -> String {
+        let text = self.last_lines(4096);
+        let line = text.lines().rev().map(str::trim).find(|it| !it.is_empty()).unwrap_or_default();
+        let end = (0..=line.len().min(300)).rev().find(|it| line.is_char_boundary(*it)).unwrap_or(0);
+        line[..end].to_string()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn captured(parts: &[&[u8]], limit: u64) -> Captured {
+        let mut captured = Captured::default();
+        parts.iter().for_each(|it| captured.push(it, Bytes(limit)));
+        captured.trim(Bytes(limit));
+        captured
+    }
+
+    #[test]
+    fn the_newest_bytes_are_kept_and_all_are_counted() {
+        let long: Vec<u8> = (0..=255).cycle().take(10_000).collect();
+        for piece in [1, 7, 64, 10_000] {
+            let parts: Vec<&[u8]> = long.chunks(piece).collect();
+            let kept = captured(&parts, 100);
+            assert_eq!(kept.newest, long[9_900..], "in pieces of {piece}");
+            assert_eq!(kept.total, 10_000);
+        }
+        assert!(captured(&[b"abc"], 0).newest.is_empty());
+    }
+
+    #[test]
+    fn last_lines_begin_at_a_line_and_are_valid_text() {
+        assert_eq!(captured(&[b"one\ntwo\nthree\n"], 100).last_lines(100), "one\ntwo\nthree\n");
+        assert_eq!(captured(&[b"one\ntwo\nthree\n"], 100).last_lines(8), "three\n");
+        assert_eq!(captured(&[b"one\ntwo\nthree\n"], 8).last_lines(100), "three\n");
+        assert_eq!(captured(&["ääää".as_bytes()], 100).last_lines(3), "ä");
+        let broken = captured(&[&[0xff; 1000]], 1000).last_lines(100);
+        assert!(broken.len() <= 100 && broken.starts_with('\u{fffd}'), "{broken}");
+        assert_eq!(captured(&[], 100).last_lines(100), "");
+    }
+
+    #[test]
+    fn the_last_line_is_not_blank_and_short() {
+        assert_eq!(captured(&[b"first\n  second \n\n \n"], 100).last_line(), "second");
+        assert_eq!(captured(&["ä".repeat(400).as_bytes()], 1000).last_line(), "ä".repeat(150));
+        assert_eq!(captured(&[b"\n"], 100).last_line(), "");
+    }
+}

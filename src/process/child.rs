@@ -1,0 +1,415 @@
+//! Runs one command to its end: output captured, limits enforced, its whole tree gone afterwards.
+
+use super::{
+    capture::Captured,
+    shimmed::{Launch, Shimmed, start_error},
+    wire::{News, Order},
+};
+use crate::{
+    decide::outcome::{CommandFacts, StartError, of_command},
+    model::{Bytes, Certificate, ExitStatus, KillIntent, Millis, Outcome, ResourceLimit},
+    os::{
+        CancelToken,
+        cancel::CancelWake,
+        process_stat::out_of_memory_kills,
+        readiness::wait_readable,
+        spawn::{ProcessLimits, file_of},
+    },
+};
+use std::{
+    ffi::OsString,
+    fs::File,
+    io::{self, PipeReader, Read},
+    os::fd::{AsFd, OwnedFd},
+    path::PathBuf,
+    process::Stdio,
+    time::{Duration, Instant},
+};
+
+/// No child may open more files than this, whatever the engine may.
+const MOST_OPEN_FILES: u64 = 10_240;
+/// Pipes that are still held when the whole tree is dead were given to somebody else; they are not waited for.
+const STRAY_PIPES: Duration = Duration::from_millis(500);
+/// A stdout that goes straight into a file is measured this often.
+const FILE_CHECK: Duration = Duration::from_millis(100);
+/// In a certificate.
+const LAST_LINES: usize = 4096;
+
+/// A command and the conditions under which it runs.
+#[derive(Debug)]
+pub struct ChildSpec {
+    /// The program and its arguments. A program without a slash is looked up in the PATH of `env`.
+    pub argv: Vec<OsString>,
+    /// Where it runs. Must exist.
+    pub dir: PathBuf,
+    /// The complete environment: nothing of our own is added.
+    pub env: Vec<(OsString, OsString)>,
+    pub stdin: Stdin,
+    pub limits: ChildLimits,
+    /// Between TERM and KILL.
+    pub grace: Millis,
+    /// After the command's own end, how long output of processes that it left behind is waited for.
+    pub drain: Millis,
+    /// The newest so many bytes of stdout and of stderr are kept.
+    pub capture: Bytes,
+    /// Takes stdout instead of the capture.
+    pub stdout_file: Option<File>,
+    /// Inherited as descriptors 3, 4, ... The shim keeps no copy of these.
+    pub given_fds: Vec<OwnedFd>,
+    /// Inherited after the given ones, and held by the shim too, until the last process of the tree is dead: locks.
+    pub kept_fds: Vec<OwnedFd>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Stdin {
+    Null,
+    Bytes(Vec<u8>),
+}
+
+/// Limits of the whole tree where not said otherwise. `None` sets no limit.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct ChildLimits {
+    /// Resident memory, sampled every 100 ms at least.
+    pub memory: Option<Bytes>,
+    /// Address space of each process; allocations beyond it fail inside the child.
+    pub address_space: Option<Bytes>,
+    /// Of each process; at most 10,240.
+    pub open_files: Option<u64>,
+    pub cpu: Option<Millis>,
+    /// Exceeding it is a deadline: the attempt timed out.
+    pub wall: Option<Millis>,
+    /// Stdout and stderr together.
+    pub output: Option<Bytes>,
+}
+
+/// How a command ended, and what it left.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ChildEnd {
+    pub start_error: Option<StartError>,
+    /// None when it never started, or when its shim was killed before it could tell.
+    pub exit: Option<ExitStatus>,
+    /// Why we ended it; None when it ended by itself.
+    pub intent: Option<KillIntent>,
+    pub stdout: Captured,
+    pub stderr: Captured,
+    /// The largest sampled sum over the tree.
+    pub peak_rss: Option<Bytes>,
+    /// User and system time of the whole tree.
+    pub cpu: Option<Millis>,
+    pub wall: Millis,
+    pub open_files_hit: bool,
+    /// The kernel killed a process for want of memory while it ran.
+    pub out_of_memory: bool,
+    /// What a reader of the certificate should know.
+    pub remarks: Vec<String>,
+}
+
+impl ChildSpec {
+    /// A command in `dir` with nothing but a PATH, no input, no limits, 10 s of grace, 30 s of drain, 1 MiB of capture.
+    pub fn new(argv: Vec<OsString>, dir: PathBuf) -> ChildSpec {
+        ChildSpec {
+            argv,
+            dir,
+            env: vec![("PATH".into(), "/usr/local/bin:/usr/bin:/bin".into())],
+            stdin: Stdin::Null,
+            limits: ChildLimits::default(),
+            grace: Millis::seconds(10),
+            drain: Millis::seconds(30),
+            capture: Bytes::mib(1),
+            stdout_file: None,
+            given_fds: Vec::new(),
+            kept_fds: Vec::new(),
+        }
+    }
+
+    fn order(&self) -> Order {
+        let limits = ProcessLimits {
+            open_files: Some(self.limits.open_files.unwrap_or(MOST_OPEN_FILES).min(MOST_OPEN_FILES)),
+            cpu: self.limits.cpu,
+            address_space: self.limits.address_space,
+        };
+        Order { limits, memory: self.limits.memory, given: 0, kept: 0 }
+    }
+}
+
+/// Runs the command and waits until every process of its tree is gone, or is given up after KILL had no effect.
+///
+/// Blocks the calling thread, and uses no other. The child lives on when that thread ends, and dies with this process.
+pub fn run(spec: &ChildSpec, cancel: &CancelToken) -> ChildEnd {
+    let began = Instant::now();
+    if let Some(intent) = cancel.intent() {
+        return ChildEnd { intent: Some(intent), ..ChildEnd::default() };
+    }
+    let killed_before = out_of_memory_kills();
+    let mut end = match Watch::start(spec, cancel, began) {
+        Ok(watch) => watch.until_the_end(),
+        Err(error) => ChildEnd { start_error: Some(error), ..ChildEnd::default() },
+    };
+    end.wall = began.elapsed().into();
+    let killed = end.exit == Some(ExitStatus::Signal(libc::SIGKILL)) && end.intent.is_none();
+    end.out_of_memory = killed && out_of_memory_kills() > killed_before;
+    end
+}
+
+/// The outcome of a command that ended like this. `permanent_exits` are the codes that its definition declares permanent.
+pub fn outcome(end: &ChildEnd, permanent_exits: &[i32]) -> Outcome {
+    of_command(&CommandFacts {
+        intent: end.intent,
+        start_error: end.start_error.clone(),
+        exit: end.exit,
+        out_of_memory: end.out_of_memory,
+        open_files_hit: end.open_files_hit,
+        peak_rss: end.peak_rss,
+        permanent_exits,
+        last_line: &end.stderr.last_line(),
+    })
+}
+
+/// What the attempt leaves behind: at most 4 KiB of the last lines of stderr, as valid UTF-8.
+pub fn certificate(end: &ChildEnd) -> Certificate {
+    Certificate {
+        exit: end.exit,
+        peak_rss: end.peak_rss,
+        cpu: end.cpu,
+        last_lines: end.stderr.last_lines(LAST_LINES),
+        remarks: end.remarks.clone(),
+    }
+}
+
+/// Where a command stands on its way to the end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    Running,
+    /// The command itself has ended; its pipes may still be held by what it left behind.
+    Draining {
+        until: Instant,
+    },
+    /// TERM was sent.
+    Stopping {
+        until: Instant,
+    },
+    /// KILL was sent.
+    Killing {
+        until: Instant,
+    },
+    /// The whole tree is gone.
+    Gone {
+        until: Instant,
+    },
+}
+
+struct Watch<'a> {
+    spec: &'a ChildSpec,
+    cancel: &'a CancelToken,
+    wake: Option<CancelWake>,
+    shimmed: Shimmed,
+    /// stdout and stderr; None at their end.
+    pipes: [Option<PipeReader>; 2],
+    phase: Phase,
+    began: Instant,
+    end: ChildEnd,
+}
+
+impl<'a> Watch<'a> {
+    fn start(spec: &'a ChildSpec, cancel: &'a CancelToken, began: Instant) -> Result<Watch<'a>, StartError> {
+        let nameless = OsString::from("the command");
+        let name = spec.argv.first().unwrap_or(&nameless);
+        let no_room = |error: io::Error| start_error(name, &error);
+        let stdin: OwnedFd = match &spec.stdin {
+            Stdin::Null => File::open("/dev/null").map_err(no_room)?.into(),
+            Stdin::Bytes(bytes) => file_of(bytes).map_err(no_room)?,
+        };
+        let (out, stdout) = match &spec.stdout_file {
+            Some(file) => (None, Stdio::from(file.try_clone().map_err(no_room)?)),
+            None => io::pipe().map(|(read, write)| (Some(read), write.into())).map_err(no_room)?,
+        };
+        let (err, stderr) = io::pipe().map_err(no_room)?;
+        let wake = cancel.wake().map_err(no_room)?;
+        let shimmed = Shimmed::start(Launch {
+            argv: &spec.argv,
+            dir: &spec.dir,
+            env: &spec.env,
+            stdin: stdin.as_fd(),
+            stdout,
+            stderr: stderr.into(),
+            order: spec.order(),
+            given: &spec.given_fds,
+            kept: &spec.kept_fds,
+        })?;
+        let (pipes, phase) = ([out, Some(err)], Phase::Running);
+        Ok(Watch { spec, cancel, wake: Some(wake), shimmed, pipes, phase, began, end: ChildEnd::default() })
+    }
+
+    fn until_the_end(mut self) -> ChildEnd {
+        let mut buffer = vec![0; 64 << 10];
+        while !self.is_over() {
+            if let Err(error) = self.turn(&mut buffer) {
+                // Without poll we can neither hear nor wait; dropping the shim kills its tree.
+                self.end.remarks.push(format!("lost sight of the command: {error}"));
+                break;
+            }
+        }
+        for stream in [&mut self.end.stdout, &mut self.end.stderr] {
+            stream.trim(self.spec.capture);
+        }
+        if self.end.intent.is_some() && self.cancel.intent() == Some(KillIntent::Cancel) {
+            self.end.intent = Some(KillIntent::Cancel);
+        }
+        let own_limit = self.spec.limits.cpu.is_some() && self.end.exit == Some(ExitStatus::Signal(libc::SIGXCPU));
+        if own_limit && self.end.intent.is_none() {
+            self.end.intent = Some(KillIntent::Limit(ResourceLimit::CpuTime));
+        }
+        self.end
+    }
+
+    fn is_over(&self) -> bool {
+        matches!(self.phase, Phase::Gone { .. }) && self.pipes.iter().all(Option::is_none)
+    }
+
+    /// Waits for something to happen and deals with it.
+    fn turn(&mut self, buffer: &mut [u8]) -> io::Result<()> {
+        let gone = matches!(self.phase, Phase::Gone { .. });
+        let fds = [
+            self.pipes[0].as_ref().map(AsFd::as_fd),
+            self.pipes[1].as_ref().map(AsFd::as_fd),
+            (!gone).then(|| self.shimmed.control()),
+            self.wake.as_ref().map(AsFd::as_fd),
+        ];
+        let ready = wait_readable(&fds, self.patience())?;
+        for stream in [0, 1] {
+            if ready[stream] {
+                self.read(stream, buffer);
+            }
+        }
+        // Before the news, so that a command that answers our own TERM with exit 0 counts as cancelled.
+        if ready[3] {
+            self.cancelled();
+        }
+        if ready[2] {
+            self.shimmed.hear();
+            while let Some(news) = self.shimmed.next_news() {
+                self.heard(news);
+            }
+            if self.shimmed.is_gone() {
+                self.phase = Phase::Gone { until: Instant::now() + STRAY_PIPES };
+            }
+        }
+        self.look_at_limits();
+        self.look_at_the_time();
+        Ok(())
+    }
+
+    /// Until the next moment at which something is due.
+    fn patience(&self) -> Duration {
+        let now = Instant::now();
+        let due = match self.phase {
+            Phase::Running => self.spec.limits.wall.map(|it| self.began + it.duration()),
+            Phase::Draining { until } | Phase::Stopping { until } => Some(until),
+            Phase::Killing { until } | Phase::Gone { until } => Some(until),
+        };
+        let wait = due.map_or(Duration::from_secs(3600), |it| it.saturating_duration_since(now));
+        let measured = self.spec.stdout_file.is_some() && self.spec.limits.output.is_some();
+        if measured { wait.min(FILE_CHECK) } else { wait }
+    }
+
+    fn read(&mut self, stream: usize, buffer: &mut [u8]) {
+        let Some(pipe) = &mut self.pipes[stream] else { return };
+        match pipe.read(buffer) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => (),
+            Ok(0) | Err(_) => self.pipes[stream] = None,
+            Ok(count) => {
+                let captured = if stream == 0 { &mut self.end.stdout } else { &mut self.end.stderr };
+                captured.push(&buffer[..count], self.spec.capture);
+            }
+        }
+    }
+
+    fn cancelled(&mut self) {
+        self.wake = None; // it stays readable from now on
+        match (self.cancel.intent(), self.phase) {
+            (Some(intent), Phase::Running) => self.stop(intent),
+            (Some(_), Phase::Draining { .. }) => self.end_leftovers(),
+            _ => (),
+        }
+    }
+
+    fn heard(&mut self, news: News) {
+        let now = Instant::now();
+        match (news, self.phase) {
+            (News::Started { .. }, _) => (),
+            (News::NotStarted { errno }, _) => {
+                let error = io::Error::from_raw_os_error(errno);
+                self.end.start_error = self.spec.argv.first().map(|it| start_error(it, &error));
+            }
+            (News::Limit(limit), Phase::Running | Phase::Stopping { .. }) => {
+                self.end.intent.get_or_insert(KillIntent::Limit(limit));
+                self.phase = Phase::Killing { until: now + self.spec.drain.duration() };
+            }
+            (News::Limit(_), _) => (),
+            (News::Exited(exit), phase) => {
+                self.end.exit = Some(exit);
+                if phase == Phase::Running {
+                    self.phase = Phase::Draining { until: now + self.spec.drain.duration() };
+                }
+            }
+            (News::Ended { peak_rss, cpu, open_files_hit }, _) => {
+                self.end.peak_rss = peak_rss;
+                self.end.cpu = Some(cpu);
+                self.end.open_files_hit = open_files_hit;
+            }
+        }
+    }
+
+    fn look_at_limits(&mut self) {
+        let Some(limit) = self.spec.limits.output.filter(|_| self.phase == Phase::Running) else { return };
+        let in_file = self.spec.stdout_file.as_ref().and_then(|it| it.metadata().ok()).map_or(0, |it| it.len());
+        if self.end.stdout.total + self.end.stderr.total + in_file > limit.0 {
+            self.end.intent = Some(KillIntent::Limit(ResourceLimit::OutputSize));
+            self.kill();
+        }
+    }
+
+    fn look_at_the_time(&mut self) {
+        let now = Instant::now();
+        match self.phase {
+            Phase::Running => {
+                let wall = self.spec.limits.wall.filter(|it| now >= self.began + it.duration());
+                if let Some(wall) = wall {
+                    self.stop(KillIntent::Deadline(wall));
+                }
+            }
+            Phase::Draining { until } if now >= until || self.pipes.iter().all(Option::is_none) => {
+                self.end_leftovers();
+            }
+            Phase::Stopping { until } if now >= until => self.kill(),
+            Phase::Killing { until } if now >= until => {
+                self.end.remarks.push("a process of it could not be killed and was left behind".to_string());
+                self.pipes = [None, None];
+                self.phase = Phase::Gone { until: now };
+            }
+            Phase::Gone { until } if now >= until => {
+                if self.pipes.iter().any(Option::is_some) {
+                    self.end.remarks.push("its output was still held by a process outside its tree".to_string());
+                }
+                self.pipes = [None, None];
+            }
+            _ => (),
+        }
+    }
+
+    fn stop(&mut self, intent: KillIntent) {
+        self.end.intent = Some(intent);
+        self.end_leftovers();
+    }
+
+    /// TERM to all of the tree, and KILL after the grace.
+    fn end_leftovers(&mut self) {
+        self.shimmed.terminate();
+        self.phase = Phase::Stopping { until: Instant::now() + self.spec.grace.duration() };
+    }
+
+    fn kill(&mut self) {
+        self.shimmed.kill();
+        self.phase = Phase::Killing { until: Instant::now() + self.spec.drain.duration().max(Duration::from_secs(5)) };
+    }
+}

@@ -1,0 +1,35 @@
+//! Which program is executed as the shim.
+
+use super::shim;
+use std::{
+    path::{Path, PathBuf},
+    sync::{Mutex, PoisonError},
+};
+
+static CHOSEN: Mutex<Option<PathBuf>> = Mutex::new(None);
+
+/// Uses the windlass binary at `path` as the shim. For programs that embed the engine and can't call
+/// `shim::run_if_asked` at the start of their own `main`.
+pub fn use_program(path: &Path) {
+    *CHOSEN.lock().unwrap_or_else(PoisonError::into_inner) = Some(path.to_path_buf());
+}
+
+/// The program to execute: the chosen one, else this program when its `main` asks whether it is a shim, else a
+/// `windlass` beside this program.
+pub(super) fn program() -> Result<PathBuf, String> {
+    if let Some(chosen) = CHOSEN.lock().unwrap_or_else(PoisonError::into_inner).clone() {
+        return Ok(chosen);
+    }
+    let this = std::env::current_exe().map_err(|error| format!("can't find the running program: {error}"))?;
+    if shim::is_asked_here() {
+        // On Linux the link leads to the running program also after an upgrade has replaced its file.
+        let link = Path::new("/proc/self/exe");
+        return Ok(if cfg!(target_os = "linux") { link.to_path_buf() } else { this });
+    }
+    let beside = this.ancestors().skip(1).take(2).map(|it| it.join("windlass")).find(|it| it.is_file());
+    beside.ok_or_else(|| {
+        "this program can't start commands: call `windlass::process::shim::run_if_asked()` first in its `main`, or put \
+         the `windlass` binary beside it"
+            .to_string()
+    })
+}

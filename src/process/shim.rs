@@ -1,0 +1,261 @@
+//! The far side: a small process of this same program that leads a child's tree.
+//!
+//! It leads a session, adopts every orphan of the tree, and reads a socket whose other end only the engine holds. When
+//! the engine is gone, however it went, the socket ends and the shim kills every descendant until none is left. It
+//! starts before any argument parsing and does no work of its own, so that it is cheap to start.
+
+use super::wire::{KILL, News, Order, TERMINATE, WORD};
+use crate::{
+    model::ResourceLimit,
+    os::{
+        fd_passing, process_stat,
+        readiness::wait_readable,
+        spawn::{self, Reaped},
+    },
+};
+use std::{
+    collections::VecDeque,
+    env,
+    ffi::OsString,
+    fs::File,
+    io::{self, Read},
+    os::{
+        fd::{AsFd, AsRawFd, FromRawFd, OwnedFd},
+        unix::{net::UnixStream, process::CommandExt},
+    },
+    process::Command,
+    sync::atomic::{AtomicBool, Ordering},
+    time::{Duration, Instant},
+};
+
+/// The first look at the tree comes soon, so that a short command has a peak too; later ones are rarer.
+const FIRST_LOOK: Duration = Duration::from_millis(5);
+const LAST_LOOK: Duration = Duration::from_millis(100);
+
+static ASKED: AtomicBool = AtomicBool::new(false);
+
+/// Acts as a shim when this process was started as one, and returns the exit code to end with. A program that runs an
+/// engine calls this first in its `main`.
+pub fn run_if_asked() -> Option<i32> {
+    ASKED.store(true, Ordering::Relaxed);
+    let mut words = env::args_os().skip(1);
+    if words.next()? != WORD {
+        return None;
+    }
+    let Some(order) = Order::from_args(&mut words) else { return Some(2) };
+    Some(match serve(order, words.collect()) {
+        Ok(()) => 0,
+        Err(_) => 1,
+    })
+}
+
+pub(super) fn is_asked_here() -> bool {
+    ASKED.load(Ordering::Relaxed)
+}
+
+struct Shim {
+    order: Order,
+    /// None once the engine is gone.
+    control: Option<UnixStream>,
+    /// The child, until it was waited for: so long its process group can't be anybody else's.
+    child: Option<u32>,
+    killing: bool,
+    tree: Tree,
+    /// Becomes readable when a child dies.
+    deaths: UnixStream,
+}
+
+fn serve(order: Order, argv: Vec<OsString>) -> io::Result<()> {
+    spawn::close_from(3); // whatever else our parent forgot to close
+    spawn::leave_session();
+    spawn::adopt_orphans()?;
+    spawn::ignore_stops();
+    // SAFETY: descriptor 0 is the socket that the engine gave us; nothing else uses it.
+    let mut control = unsafe { UnixStream::from_raw_fd(0) };
+    let fds = receive(&control, &order)?;
+    let moved = control.as_fd().try_clone_to_owned()?;
+    spawn::replace_standard(0, fds.stdin.as_fd())?;
+    std::mem::forget(std::mem::replace(&mut control, moved.into())); // descriptor 0 is the child's input now
+    drop(fds.stdin);
+
+    let deaths = listen_for_deaths()?;
+    let limits = order.limits;
+    let (program, args) = argv.split_first().ok_or(io::ErrorKind::InvalidInput)?;
+    let mut command = Command::new(program);
+    command.args(args).process_group(0);
+    // SAFETY: `prepare_child` makes system calls only.
+    unsafe { command.pre_exec(move || spawn::prepare_child(&limits)) };
+    let started = command.spawn();
+    let nothing = File::options().read(true).write(true).open("/dev/null")?;
+    for number in 0..3 {
+        spawn::replace_standard(number, nothing.as_fd())?; // or the child's pipes would never end
+    }
+    drop(fds.given);
+    let mut shim = Shim { order, control: Some(control), child: None, killing: false, tree: Tree::default(), deaths };
+    match started {
+        Ok(child) => {
+            shim.child = Some(child.id());
+            shim.tell(News::Started { pid: child.id() });
+            shim.watch()
+        }
+        Err(error) => {
+            shim.tell(News::NotStarted { errno: error.raw_os_error().unwrap_or(0) });
+            Ok(())
+        }
+    }
+}
+
+/// The received descriptors. Given and kept ones stand at 3, 4, ... where the child expects them.
+struct Received {
+    given: Vec<OwnedFd>,
+    _kept: Vec<std::mem::ManuallyDrop<OwnedFd>>,
+    stdin: OwnedFd,
+}
+
+fn receive(control: &UnixStream, order: &Order) -> io::Result<Received> {
+    let mut fds: VecDeque<OwnedFd> = fd_passing::receive(control)?.into();
+    // With everything above 2 closed the system hands out 3, 4, ... in order; anything else would be a mix-up.
+    let in_place = fds.iter().enumerate().all(|(index, fd)| fd.as_raw_fd() == 3 + index as i32);
+    if fds.len() != order.given + order.kept + 1 || !in_place {
+        return Err(io::ErrorKind::InvalidData.into());
+    }
+    let stdin = fds.pop_back().ok_or(io::ErrorKind::InvalidData)?;
+    let kept = fds.split_off(order.given).into_iter().map(std::mem::ManuallyDrop::new).collect();
+    Ok(Received { given: fds.into(), _kept: kept, stdin })
+}
+
+fn listen_for_deaths() -> io::Result<UnixStream> {
+    let (read, write) = UnixStream::pair()?;
+    read.set_nonblocking(true)?;
+    write.set_nonblocking(true)?;
+    signal_hook::low_level::pipe::register(libc::SIGCHLD, write)?;
+    Ok(read)
+}
+
+impl Shim {
+    /// Until no process of the tree is left.
+    fn watch(&mut self) -> io::Result<()> {
+        self.look();
+        let mut kill_pause = Duration::from_millis(1);
+        while self.reap()? {
+            let pause = match self.killing {
+                true => {
+                    spawn::kill_descendants(self.child);
+                    kill_pause = (kill_pause * 2).min(Duration::from_millis(100));
+                    kill_pause
+                }
+                false => self.tree.next_look.saturating_duration_since(Instant::now()),
+            };
+            let fds = [self.control.as_ref().map(AsFd::as_fd), Some(self.deaths.as_fd())];
+            let ready = wait_readable(&fds, pause)?;
+            if ready[1] {
+                while matches!(self.deaths.read(&mut [0; 64]), Ok(count) if count > 0) {}
+            }
+            if ready[0] {
+                self.listen();
+            }
+            if !self.killing && self.tree.next_look <= Instant::now() {
+                self.look();
+            }
+        }
+        self.tell(News::Ended {
+            peak_rss: self.tree.peak_rss.map(crate::model::Bytes),
+            cpu: spawn::reaped_cpu_time(),
+            open_files_hit: self.tree.open_files_hit,
+        });
+        Ok(())
+    }
+
+    /// Waits for all that are dead. False when nobody is left.
+    fn reap(&mut self) -> io::Result<bool> {
+        loop {
+            match spawn::reap()? {
+                Reaped::Nobody => return Ok(true),
+                Reaped::Childless => return Ok(false),
+                Reaped::Child { pid, exit } if self.child == Some(pid) => {
+                    self.child = None;
+                    self.tell(News::Exited(exit));
+                }
+                Reaped::Child { .. } => (), // an orphan that we adopted
+            }
+        }
+    }
+
+    /// Hears what the engine wants, or that it is gone.
+    fn listen(&mut self) {
+        let Some(control) = &mut self.control else { return };
+        let mut words = [0; 16];
+        match control.read(&mut words) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => (),
+            Ok(0) | Err(_) => {
+                self.control = None;
+                self.killing = true;
+            }
+            Ok(count) => {
+                if words[..count].contains(&TERMINATE) {
+                    spawn::terminate_descendants(self.child);
+                }
+                self.killing |= words[..count].contains(&KILL);
+            }
+        }
+    }
+
+    /// Looks at memory, CPU time and descriptors of the tree, and kills it at a limit.
+    fn look(&mut self) {
+        let limit = self.tree.look(&self.order);
+        if let Some(limit) = limit {
+            self.tell(News::Limit(limit));
+            self.killing = true;
+        }
+    }
+
+    fn tell(&mut self, news: News) {
+        let told = self.control.as_ref().map(|it| fd_passing::write_quietly(it, &news.to_bytes()));
+        if let Some(Err(_)) = told {
+            self.control = None;
+            self.killing = true;
+        }
+    }
+}
+
+/// What was seen of the tree so far.
+struct Tree {
+    /// The largest sum of current resident sizes, in bytes. Pages that processes share count for each.
+    peak_rss: Option<u64>,
+    open_files_hit: bool,
+    next_look: Instant,
+    pause: Duration,
+}
+
+impl Default for Tree {
+    fn default() -> Tree {
+        Tree { peak_rss: None, open_files_hit: false, next_look: Instant::now(), pause: FIRST_LOOK }
+    }
+}
+
+impl Tree {
+    fn look(&mut self, order: &Order) -> Option<ResourceLimit> {
+        let mut rss = 0;
+        let mut cpu = spawn::reaped_cpu_time().0;
+        let mut waiting = process_stat::children(std::process::id());
+        while let Some(pid) = waiting.pop() {
+            rss += process_stat::rss_bytes(pid).unwrap_or(0);
+            if order.limits.cpu.is_some() {
+                cpu += process_stat::cpu_time(pid).map_or(0, |it| it.0);
+            }
+            if let Some(limit) = order.limits.open_files {
+                self.open_files_hit |= process_stat::open_fds(pid).is_some_and(|it| it >= limit);
+            }
+            waiting.extend(process_stat::children(pid));
+        }
+        if rss > 0 {
+            self.peak_rss = self.peak_rss.max(Some(rss));
+        }
+        self.next_look = Instant::now() + self.pause;
+        self.pause = (self.pause * 2).min(LAST_LOOK);
+        if order.memory.is_some_and(|it| rss >= it.0) {
+            return Some(ResourceLimit::Memory);
+        }
+        order.limits.cpu.filter(|it| cpu >= it.0).map(|_| ResourceLimit::CpuTime)
+    }
+}

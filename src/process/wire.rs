@@ -1,0 +1,170 @@
+//! What the shim and the engine say to each other over their socket. Both ends are the same program.
+
+use crate::{
+    model::{Bytes, ExitStatus, Millis, ResourceLimit},
+    os::spawn::ProcessLimits,
+};
+use std::ffi::{OsStr, OsString};
+
+/// The hidden first argument that turns this program into a shim.
+pub const WORD: &str = "__shim";
+
+/// From the engine, one byte each. The end of the stream means that the engine is gone: kill everything.
+pub const TERMINATE: u8 = b'T';
+pub const KILL: u8 = b'K';
+
+/// The arguments of a shim, before `--` and the command.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Order {
+    pub limits: ProcessLimits,
+    /// Resident memory of the whole tree.
+    pub memory: Option<Bytes>,
+    /// Of the received descriptors the first so many are closed in the shim once the child has them.
+    pub given: usize,
+    /// So many more stay open in the shim, so that a lock lasts until the last process of the tree is dead.
+    pub kept: usize,
+}
+
+impl Order {
+    pub fn to_args(self) -> Vec<String> {
+        let number = |it: Option<u64>| it.map_or("-".to_string(), |it| it.to_string());
+        vec![
+            number(self.limits.open_files),
+            number(self.limits.cpu.map(|it| it.0)),
+            number(self.limits.address_space.map(|it| it.0)),
+            number(self.memory.map(|it| it.0)),
+            self.given.to_string(),
+            self.kept.to_string(),
+            "--".to_string(),
+        ]
+    }
+
+    /// Reads what `to_args` wrote; the rest is the command.
+    pub fn from_args(words: &mut impl Iterator<Item = OsString>) -> Option<Order> {
+        let mut number = || -> Option<Option<u64>> {
+            let word = words.next()?;
+            if word == OsStr::new("-") { Some(None) } else { Some(Some(word.to_str()?.parse().ok()?)) }
+        };
+        let limits =
+            ProcessLimits { open_files: number()?, cpu: number()?.map(Millis), address_space: number()?.map(Bytes) };
+        let memory = number()?.map(Bytes);
+        let (given, kept) = (number()?? as usize, number()?? as usize);
+        (words.next()? == OsStr::new("--")).then_some(Order { limits, memory, given, kept })
+    }
+}
+
+/// From the shim, in this order: a start or a failure, limits, the exit of the child, and the end of its whole tree.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum News {
+    Started {
+        pid: u32,
+    },
+    /// `errno` is 0 where the system gave none.
+    NotStarted {
+        errno: i32,
+    },
+    /// The tree has reached a limit and is being killed.
+    Limit(ResourceLimit),
+    Exited(ExitStatus),
+    /// No process of the tree is left.
+    Ended {
+        peak_rss: Option<Bytes>,
+        cpu: Millis,
+        open_files_hit: bool,
+    },
+}
+
+/// One news in bytes: a kind and three numbers, little-endian.
+pub const RECORD: usize = 25;
+
+impl News {
+    pub fn to_bytes(self) -> [u8; RECORD] {
+        let (kind, numbers) = match self {
+            News::Started { pid } => (b'S', [u64::from(pid), 0, 0]),
+            News::NotStarted { errno } => (b'N', [errno as u64, 0, 0]),
+            News::Limit(ResourceLimit::Memory) => (b'L', [0, 0, 0]),
+            News::Limit(ResourceLimit::OpenFiles) => (b'L', [1, 0, 0]),
+            News::Limit(ResourceLimit::CpuTime) => (b'L', [2, 0, 0]),
+            News::Limit(ResourceLimit::WallTime) => (b'L', [3, 0, 0]),
+            News::Limit(ResourceLimit::OutputSize) => (b'L', [4, 0, 0]),
+            News::Exited(ExitStatus::Code(code)) => (b'X', [0, code as u64, 0]),
+            News::Exited(ExitStatus::Signal(signal)) => (b'X', [1, signal as u64, 0]),
+            News::Ended { peak_rss, cpu, open_files_hit } => {
+                (b'E', [peak_rss.map_or(0, |it| it.0), cpu.0, u64::from(open_files_hit)])
+            }
+        };
+        let mut bytes = [0; RECORD];
+        bytes[0] = kind;
+        for (place, number) in bytes[1..].chunks_exact_mut(8).zip(numbers) {
+            place.copy_from_slice(&number.to_le_bytes());
+        }
+        bytes
+    }
+
+    pub fn from_bytes(bytes: &[u8; RECORD]) -> Option<News> {
+        let number = |index: usize| {
+            let mut eight = [0; 8];
+            eight.copy_from_slice(&bytes[1 + 8 * index..9 + 8 * index]);
+            u64::from_le_bytes(eight)
+        };
+        let limits = [
+            ResourceLimit::Memory,
+            ResourceLimit::OpenFiles,
+            ResourceLimit::CpuTime,
+            ResourceLimit::WallTime,
+            ResourceLimit::OutputSize,
+        ];
+        Some(match (bytes[0], number(0)) {
+            (b'S', pid) => News::Started { pid: pid as u32 },
+            (b'N', errno) => News::NotStarted { errno: errno as i32 },
+            (b'L', index) => News::Limit(*limits.get(index as usize)?),
+            (b'X', 0) => News::Exited(ExitStatus::Code(number(1) as i32)),
+            (b'X', 1) => News::Exited(ExitStatus::Signal(number(1) as i32)),
+            (b'E', peak) => News::Ended {
+                peak_rss: (peak > 0).then_some(Bytes(peak)),
+                cpu: Millis(number(1)),
+                open_files_hit: number(2) == 1,
+            },
+            _ => return None,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_news_arrives_as_it_was_sent() {
+        let ended = |peak_rss, open_files_hit| News::Ended { peak_rss, cpu: Millis(7), open_files_hit };
+        let all = [
+            News::Started { pid: 4_194_304 },
+            News::NotStarted { errno: 2 },
+            News::Limit(ResourceLimit::Memory),
+            News::Limit(ResourceLimit::OpenFiles),
+            News::Limit(ResourceLimit::CpuTime),
+            News::Limit(ResourceLimit::WallTime),
+            News::Limit(ResourceLimit::OutputSize),
+            News::Exited(ExitStatus::Code(255)),
+            News::Exited(ExitStatus::Signal(11)),
+            ended(Some(Bytes::mib(3)), false),
+            ended(None, true),
+        ];
+        for news in all {
+            assert_eq!(News::from_bytes(&news.to_bytes()), Some(news));
+        }
+        assert_eq!(News::from_bytes(&[b'?'; RECORD]), None);
+    }
+
+    #[test]
+    fn an_order_survives_the_command_line() {
+        let limits = ProcessLimits { open_files: Some(64), cpu: None, address_space: Some(Bytes::mib(512)) };
+        for order in [Order::default(), Order { limits, memory: Some(Bytes(5)), given: 2, kept: 1 }] {
+            let mut words = order.to_args().into_iter().map(OsString::from).chain(["true".into()]);
+            assert_eq!(Order::from_args(&mut words), Some(order));
+            assert_eq!(words.next(), Some("true".into()));
+        }
+        let mut cut = ["-", "-"].map(OsString::from).into_iter();
+        assert_eq!(Order::from_args(&mut cut), None);
+    }
+}
