@@ -1,0 +1,336 @@
+//! A flat stream of HTML tokens in one pass over the text, after the tokenizer of the HTML standard, as far as text extraction
+//! needs it. It never looks back, so its time is linear whatever the input.
+
+use super::entities;
+use std::borrow::Cow;
+
+#[derive(Debug, PartialEq)]
+pub(super) enum Token<'a> {
+    /// Text as written, references not yet decoded.
+    Text(&'a str),
+    Open(Tag<'a>),
+    Close(String),
+}
+
+/// A start tag. Attributes are raw text between the name and `>`.
+#[derive(Debug, PartialEq)]
+pub(super) struct Tag<'a> {
+    /// Lower case.
+    pub name: String,
+    attributes: &'a str,
+    /// The text of an element whose content is no markup, such as `title` or `script`.
+    pub raw: Option<&'a str>,
+}
+
+/// Elements whose content is text up to their end tag.
+const RAW: &[&str] = &["script", "style", "title", "textarea", "xmp", "iframe", "noembed", "noframes"];
+
+/// No name that matters is longer; a longer one is cut, so that names stay cheap.
+const NAME_MAX: usize = 32;
+
+pub(super) struct Tokens<'a> {
+    html: &'a str,
+    at: usize,
+}
+
+impl<'a> Tokens<'a> {
+    pub(super) fn new(html: &'a str) -> Tokens<'a> {
+        Tokens { html, at: 0 }
+    }
+
+    /// Moves past the next `needle`, or to the end where there is none, and gives the text before it.
+    fn until(&mut self, needle: &str) -> &'a str {
+        let rest = &self.html[self.at..];
+        let (text, skip) = match rest.find(needle) {
+            Some(found) => (&rest[..found], found + needle.len()),
+            None => (rest, rest.len()),
+        };
+        self.at += skip;
+        text
+    }
+
+    /// `at` stands on `<`. None: this `<` opens nothing and is text.
+    fn markup(&mut self) -> Option<Option<Token<'a>>> {
+        let rest = &self.html[self.at + 1..];
+        match rest.as_bytes().first()? {
+            b'!' | b'?' => {
+                self.at += 1;
+                match rest {
+                    _ if rest.starts_with("!--") => {
+                        self.at += "!".len();
+                        self.until("-->");
+                    }
+                    _ => {
+                        self.until(">");
+                    }
+                }
+                Some(None)
+            }
+            b'/' => {
+                if !rest.as_bytes().get(1)?.is_ascii_alphabetic() {
+                    return None;
+                }
+                self.at += 2;
+                let inside = self.until(">");
+                Some(Some(Token::Close(name_of(inside).0)))
+            }
+            first if first.is_ascii_alphabetic() => {
+                self.at += 1;
+                let (name, length) = name_of(&self.html[self.at..]);
+                self.at += length;
+                let attributes = self.attributes();
+                let raw = RAW.contains(&name.as_str()).then(|| self.raw(&name));
+                Some(Some(Token::Open(Tag { name, attributes, raw })))
+            }
+            _ => None,
+        }
+    }
+
+    /// Moves past the `>` that ends the tag: one inside quotes does not.
+    fn attributes(&mut self) -> &'a str {
+        let start = self.at;
+        let mut quote = None;
+        let mut before = b' ';
+        for (index, byte) in self.html.as_bytes()[start..].iter().enumerate() {
+            match quote {
+                Some(open) if open == *byte => quote = None,
+                Some(_) => (),
+                None if *byte == b'>' => {
+                    self.at = start + index + 1;
+                    return &self.html[start..start + index];
+                }
+                None if matches!(byte, b'"' | b'\'') && before == b'=' => quote = Some(*byte),
+                None => (),
+            }
+            if !byte.is_ascii_whitespace() {
+                before = *byte;
+            }
+        }
+        self.at = self.html.len();
+        &self.html[start..]
+    }
+
+    /// The text up to the end tag of `name`, which stays in the stream.
+    fn raw(&mut self, name: &str) -> &'a str {
+        let start = self.at;
+        loop {
+            let rest = &self.html[self.at..];
+            let Some(found) = rest.find("</") else {
+                self.at = self.html.len();
+                return &self.html[start..];
+            };
+            let end = self.at + found;
+            if name_of(&self.html[end + 2..]).0 == name {
+                self.at = end;
+                return &self.html[start..end];
+            }
+            self.at = end + 2;
+        }
+    }
+}
+
+impl<'a> Iterator for Tokens<'a> {
+    type Item = Token<'a>;
+
+    fn next(&mut self) -> Option<Token<'a>> {
+        let start = self.at;
+        let mut search = start;
+        loop {
+            let Some(found) = self.html[search..].find('<') else {
+                self.at = self.html.len();
+                return (start < self.at).then(|| Token::Text(&self.html[start..]));
+            };
+            let open = search + found;
+            if open > start {
+                // The text before it goes first, if it is markup at all.
+                self.at = open;
+                match self.opens_markup() {
+                    true => return Some(Token::Text(&self.html[start..open])),
+                    false => search = open + 1,
+                }
+                continue;
+            }
+            self.at = open;
+            match self.markup() {
+                Some(Some(token)) => return Some(token),
+                Some(None) => return self.next_flat(),
+                None => search = open + 1,
+            }
+        }
+    }
+}
+
+impl<'a> Tokens<'a> {
+    fn opens_markup(&self) -> bool {
+        match &self.html.as_bytes()[self.at + 1..] {
+            [b'!' | b'?', ..] => true,
+            [b'/', next, ..] => next.is_ascii_alphabetic(),
+            [first, ..] => first.is_ascii_alphabetic(),
+            [] => false,
+        }
+    }
+
+    /// The token after a comment: an empty text, so that a million comments are no million stack frames.
+    fn next_flat(&mut self) -> Option<Token<'a>> {
+        Some(Token::Text(""))
+    }
+}
+
+fn name_of(text: &str) -> (String, usize) {
+    let length =
+        text.bytes().position(|it| it.is_ascii_whitespace() || matches!(it, b'/' | b'>')).unwrap_or(text.len());
+    let mut end = length.min(NAME_MAX);
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    (text[..end].to_ascii_lowercase(), length)
+}
+
+impl<'a> Tag<'a> {
+    /// The value of the attribute, decoded; empty for one without a value.
+    pub(super) fn attribute(&self, wanted: &str) -> Option<Cow<'a, str>> {
+        let mut rest = self.attributes;
+        loop {
+            rest = rest.trim_start_matches(|it: char| it.is_ascii_whitespace() || it == '/');
+            if rest.is_empty() {
+                return None;
+            }
+            let end = rest
+                .char_indices()
+                .skip(1)
+                .find(|(_, it)| it.is_ascii_whitespace() || matches!(it, '=' | '/'))
+                .map_or(rest.len(), |it| it.0);
+            let name = &rest[..end];
+            rest = rest[end..].trim_start_matches(|it: char| it.is_ascii_whitespace());
+            let mut value = "";
+            if let Some(after) = rest.strip_prefix('=') {
+                (value, rest) = value_of(after.trim_start_matches(|it: char| it.is_ascii_whitespace()));
+            }
+            if name.eq_ignore_ascii_case(wanted) {
+                return Some(decode(value));
+            }
+        }
+    }
+
+    pub(super) fn is_self_closing(&self) -> bool {
+        self.attributes.ends_with('/')
+    }
+}
+
+fn value_of(text: &str) -> (&str, &str) {
+    for quote in ['"', '\''] {
+        if let Some(inside) = text.strip_prefix(quote) {
+            return inside.split_once(quote).unwrap_or((inside, ""));
+        }
+    }
+    text.split_at(text.find(|it: char| it.is_ascii_whitespace()).unwrap_or(text.len()))
+}
+
+/// The longest reference that is looked at, in bytes.
+const REFERENCE_MAX: usize = 32;
+
+/// Replaces character references; what is none stays as it is.
+pub(super) fn decode(text: &str) -> Cow<'_, str> {
+    let Some(first) = text.find('&') else { return Cow::Borrowed(text) };
+    let mut plain = String::with_capacity(text.len());
+    plain.push_str(&text[..first]);
+    let mut rest = &text[first..];
+    while let Some(at) = rest.find('&') {
+        plain.push_str(&rest[..at]);
+        rest = &rest[at..];
+        match reference(rest) {
+            Some((letter, length)) => {
+                plain.push(letter);
+                rest = &rest[length..];
+            }
+            None => {
+                plain.push('&');
+                rest = &rest[1..];
+            }
+        }
+    }
+    plain.push_str(rest);
+    Cow::Owned(plain)
+}
+
+/// The character that `text`, which begins with `&`, refers to, and the length of the reference in bytes.
+fn reference(text: &str) -> Option<(char, usize)> {
+    let name_end = text.bytes().take(REFERENCE_MAX).skip(1).position(|it| !(it.is_ascii_alphanumeric() || it == b'#'));
+    let end = 1 + name_end.unwrap_or(text.len().min(REFERENCE_MAX) - 1);
+    let name = &text[1..end];
+    let closed = usize::from(text.as_bytes().get(end) == Some(&b';'));
+    if let Some(number) = name.strip_prefix('#') {
+        let code = match number.strip_prefix(['x', 'X']) {
+            Some(hex) => u32::from_str_radix(hex, 16).ok()?,
+            None => number.parse().ok()?,
+        };
+        return Some((numeric(code), end + closed));
+    }
+    match closed {
+        1 => Some((entities::named(name)?, end + 1)),
+        // A few old names are understood without their semicolon.
+        _ => ["nbsp", "amp", "lt", "gt", "quot", "copy", "reg"]
+            .into_iter()
+            .find(|it| *it == name)
+            .and_then(|it| Some((entities::named(it)?, end))),
+    }
+}
+
+/// Codes 128 to 159 mean Windows-1252, as the standard has it.
+fn numeric(code: u32) -> char {
+    match code {
+        0x80..=0x9f => {
+            let byte = [code as u8];
+            let (text, _) = encoding_rs::WINDOWS_1252.decode_without_bom_handling(&byte);
+            text.chars().next().unwrap_or('\u{fffd}')
+        }
+        0 => '\u{fffd}',
+        _ => char::from_u32(code).unwrap_or('\u{fffd}'),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(html: &str) -> Vec<String> {
+        Tokens::new(html)
+            .filter_map(|it| match it {
+                Token::Text("") => None,
+                Token::Text(text) => Some(text.to_string()),
+                Token::Open(tag) => {
+                    Some(format!("<{}{}", tag.name, tag.raw.map(|it| format!("={it}")).unwrap_or_default()))
+                }
+                Token::Close(name) => Some(format!("/{name}")),
+            })
+            .collect()
+    }
+
+    #[test]
+    fn tags_text_and_comments_are_told_apart() {
+        assert_eq!(names("a<B x='>'>b</b >c"), ["a", "<b", "b", "/b", "c"]);
+        assert_eq!(names("1 < 2 <!-- <p> -->&amp;<?x?>."), ["1 < 2 ", "&amp;", "."]);
+        assert_eq!(names("<script>if (a</b>1) </SCRIPT>x"), ["<script=if (a</b>1) ", "/script", "x"]);
+        assert_eq!(names("<!doctype html>a<"), ["a<"]);
+        assert_eq!(names("x <a href='never closed"), ["x ", "<a"]);
+    }
+
+    #[test]
+    fn attributes_are_found_in_any_dress() {
+        let html = "<a CLASS=\"x y\" hidden id=z href='a&amp;b' data-x = 1 />";
+        let Some(Token::Open(tag)) = Tokens::new(html).next() else { panic!("no tag") };
+        for (name, value) in [("class", "x y"), ("hidden", ""), ("id", "z"), ("href", "a&b"), ("data-x", "1")] {
+            assert_eq!(tag.attribute(name).as_deref(), Some(value), "{name}");
+        }
+        assert_eq!(tag.attribute("nosuch"), None);
+        assert!(tag.is_self_closing());
+    }
+
+    #[test]
+    fn references_are_decoded_as_browsers_do() {
+        assert_eq!(decode("a &lt;b&gt; &amp;amp; &#x263A;&#8212;&#150; &nbsp"), "a <b> &amp; ☺—– \u{a0}");
+        assert_eq!(decode("R&D &nosuch; &#xD800; &;&"), "R&D &nosuch; \u{fffd} &;&");
+        let long = "&".repeat(1000);
+        assert_eq!(decode(&long), long);
+    }
+}

@@ -1,0 +1,254 @@
+//! Which files there are: single files and whole directories, in a fixed order.
+
+use crate::model::Timestamp;
+use ignore::{WalkBuilder, overrides::OverrideBuilder};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use std::{
+    collections::HashSet,
+    ffi::OsString,
+    fs, io,
+    path::{Path, PathBuf},
+    time::UNIX_EPOCH,
+};
+
+/// What is taken from a directory. Files that are named themselves are always taken.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct SourceOptions {
+    /// Globs as in `.gitignore`: `*.pdf` is taken, `!drafts/` is left out. Empty: everything.
+    pub globs: Vec<String>,
+    /// Takes files and directories whose names begin with a dot.
+    pub hidden: bool,
+    /// Takes what `.gitignore` and `.ignore` leave out.
+    pub ignored: bool,
+    /// Follows symbolic links below the directory; loops are seen and left out.
+    pub follow: bool,
+}
+
+impl Default for SourceOptions {
+    fn default() -> SourceOptions {
+        SourceOptions { globs: Vec::new(), hidden: false, ignored: false, follow: true }
+    }
+}
+
+/// A file to be ingested.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SourceFile {
+    pub path: PathBuf,
+    /// `file://` and the absolute path, percent-encoded byte by byte, so that names that are no UTF-8 keep their own URI.
+    pub uri: String,
+    /// In bytes.
+    pub size: u64,
+    /// None where the file system keeps none.
+    pub modified: Option<Timestamp>,
+    /// What `NAME.meta.json` beside the file says: a JSON object.
+    pub metadata: Option<Value>,
+}
+
+/// What a walk found, and what it had to leave out.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Listing {
+    /// Sorted by URI, each file once.
+    pub files: Vec<SourceFile>,
+    /// `PATH: reason` for each link loop and file that vanished meanwhile.
+    pub warnings: Vec<String>,
+}
+
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SourceError {
+    #[error("{} does not exist", path.display())]
+    Missing { path: PathBuf },
+    #[error("failed to read {}", path.display())]
+    Unreadable { path: PathBuf, source: io::Error },
+    #[error("{} is neither a file nor a directory", path.display())]
+    Special { path: PathBuf },
+    #[error("`{glob}` is not a glob")]
+    Glob { glob: String, source: ignore::Error },
+    #[error("{} is not a JSON object", path.display())]
+    Metadata { path: PathBuf, source: Option<serde_json::Error> },
+}
+
+impl SourceError {
+    pub fn hint(&self) -> Option<&'static str> {
+        match self {
+            SourceError::Glob { .. } => Some("quote globs for the shell: --glob '*.pdf'"),
+            SourceError::Metadata { .. } => {
+                Some("a sidecar looks like {\"author\": \"A. Smith\"}; correct or remove it")
+            }
+            SourceError::Unreadable { .. } => {
+                Some("nothing was taken from here; give read permission and run it again")
+            }
+            _ => None,
+        }
+    }
+}
+
+/// The ending of a sidecar's name: `report.pdf.meta.json` describes `report.pdf`.
+const SIDECAR: &str = ".meta.json";
+/// A larger sidecar is a mistake, in bytes.
+const SIDECAR_MAX: u64 = 1 << 20;
+
+/// Lists the files under `roots`. Whatever cannot be read in full is an error: an incomplete list would look like removed documents.
+pub fn list(roots: &[PathBuf], options: &SourceOptions) -> Result<Listing, SourceError> {
+    let mut listing = Listing::default();
+    for root in roots {
+        let metadata = fs::metadata(root).map_err(|source| match source.kind() {
+            io::ErrorKind::NotFound => SourceError::Missing { path: root.clone() },
+            _ => SourceError::Unreadable { path: root.clone(), source },
+        })?;
+        match metadata {
+            it if it.is_file() => listing.files.push(describe(root, &it)?),
+            it if it.is_dir() => walk(root, options, &mut listing)?,
+            _ => return Err(SourceError::Special { path: root.clone() }),
+        }
+    }
+    listing.files.sort_by(|a, b| a.uri.cmp(&b.uri));
+    listing.files.dedup_by(|a, b| a.uri == b.uri);
+    Ok(listing)
+}
+
+fn walk(root: &Path, options: &SourceOptions, listing: &mut Listing) -> Result<(), SourceError> {
+    let mut found = Vec::new();
+    for entry in walker(root, options)?.build() {
+        let entry = match entry {
+            Ok(entry) => entry,
+            Err(error) => {
+                listing.warnings.push(tolerable(root, error)?);
+                continue;
+            }
+        };
+        if !entry.file_type().is_some_and(|it| it.is_file()) {
+            continue;
+        }
+        match fs::metadata(entry.path()) {
+            Ok(metadata) => found.push((entry.into_path(), metadata)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                listing.warnings.push(format!("{}: vanished while the directory was read", entry.path().display()));
+            }
+            Err(source) => return Err(SourceError::Unreadable { path: entry.into_path(), source }),
+        }
+    }
+    let paths: HashSet<PathBuf> = found.iter().map(|it| it.0.clone()).collect();
+    for (path, metadata) in &found {
+        // A sidecar of nothing is a document like any other.
+        if described(path).is_none_or(|it| !paths.contains(&it)) {
+            listing.files.push(describe(path, metadata)?);
+        }
+    }
+    Ok(())
+}
+
+fn walker(root: &Path, options: &SourceOptions) -> Result<WalkBuilder, SourceError> {
+    let mut globs = OverrideBuilder::new(root);
+    for glob in &options.globs {
+        globs.add(glob).map_err(|source| SourceError::Glob { glob: glob.clone(), source })?;
+    }
+    let all = options.globs.join(" ");
+    let globs = globs.build().map_err(|source| SourceError::Glob { glob: all, source })?;
+    let mut walker = WalkBuilder::new(root);
+    walker
+        .overrides(globs)
+        .standard_filters(!options.ignored)
+        .hidden(!options.hidden)
+        .require_git(false)
+        .git_global(false)
+        .follow_links(options.follow);
+    Ok(walker)
+}
+
+/// What a walk may leave out with a warning: link loops and what vanished or points nowhere.
+fn tolerable(root: &Path, error: ignore::Error) -> Result<String, SourceError> {
+    let path = path_of(&error).unwrap_or(root).to_path_buf();
+    let is_dangling = path != root && error.io_error().is_some_and(|it| it.kind() == io::ErrorKind::NotFound);
+    if is_loop(&error) || is_dangling {
+        return Ok(format!("{}: {error}", path.display()));
+    }
+    let reason = error.to_string();
+    let source = error.into_io_error().unwrap_or_else(|| io::Error::other(reason));
+    Err(SourceError::Unreadable { path, source })
+}
+
+fn path_of(error: &ignore::Error) -> Option<&Path> {
+    match error {
+        ignore::Error::WithPath { path, .. } => Some(path),
+        ignore::Error::WithDepth { err, .. } | ignore::Error::WithLineNumber { err, .. } => path_of(err),
+        ignore::Error::Loop { child, .. } => Some(child),
+        _ => None,
+    }
+}
+
+fn is_loop(error: &ignore::Error) -> bool {
+    match error {
+        ignore::Error::Loop { .. } => true,
+        ignore::Error::WithPath { err, .. } | ignore::Error::WithDepth { err, .. } => is_loop(err),
+        _ => false,
+    }
+}
+
+fn describe(path: &Path, metadata: &fs::Metadata) -> Result<SourceFile, SourceError> {
+    let absolute = std::path::absolute(path).map_err(|source| SourceError::Unreadable { path: path.into(), source })?;
+    let modified = metadata.modified().ok().map(|it| match it.duration_since(UNIX_EPOCH) {
+        Ok(after) => Timestamp(after.as_millis() as i64),
+        Err(before) => Timestamp(-(before.duration().as_millis() as i64)),
+    });
+    let metadata_of = sidecar(path)?;
+    Ok(SourceFile { path: path.into(), uri: uri(&absolute), size: metadata.len(), modified, metadata: metadata_of })
+}
+
+/// The document that `path` is the sidecar of, by its name.
+fn described(path: &Path) -> Option<PathBuf> {
+    let name = path.file_name()?.as_encoded_bytes();
+    let stem = name.strip_suffix(SIDECAR.as_bytes()).filter(|it| !it.is_empty())?;
+    let whole = path.as_os_str().as_encoded_bytes();
+    let kept = &whole[..whole.len() - (name.len() - stem.len())];
+    Some(PathBuf::from(os_string(kept)))
+}
+
+fn sidecar(path: &Path) -> Result<Option<Value>, SourceError> {
+    let mut name = path.as_os_str().to_os_string();
+    name.push(SIDECAR);
+    let path = PathBuf::from(name);
+    let size = match fs::metadata(&path) {
+        Ok(metadata) => metadata.len(),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(source) => return Err(SourceError::Unreadable { path, source }),
+    };
+    if size > SIDECAR_MAX {
+        return Err(SourceError::Metadata { path, source: None });
+    }
+    let bytes = fs::read(&path).map_err(|source| SourceError::Unreadable { path: path.clone(), source })?;
+    match serde_json::from_slice(&bytes) {
+        Ok(Value::Object(fields)) => Ok(Some(Value::Object(fields))),
+        Ok(_) => Err(SourceError::Metadata { path, source: None }),
+        Err(error) => Err(SourceError::Metadata { path, source: Some(error) }),
+    }
+}
+
+#[cfg(unix)]
+fn os_string(bytes: &[u8]) -> OsString {
+    use std::os::unix::ffi::OsStringExt;
+    OsString::from_vec(bytes.to_vec())
+}
+
+#[cfg(not(unix))]
+fn os_string(bytes: &[u8]) -> OsString {
+    String::from_utf8_lossy(bytes).into_owned().into()
+}
+
+/// Percent-encoding after RFC 3986, on the bytes of the name.
+pub fn uri(absolute: &Path) -> String {
+    let mut uri = String::from("file://");
+    for byte in absolute.as_os_str().as_encoded_bytes() {
+        match byte {
+            b'/' | b'-' | b'.' | b'_' | b'~' => uri.push(char::from(*byte)),
+            _ if byte.is_ascii_alphanumeric() => uri.push(char::from(*byte)),
+            _ => uri.push_str(&format!("%{byte:02X}")),
+        }
+    }
+    uri
+}
+
+#[cfg(test)]
+mod tests;

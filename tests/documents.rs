@@ -1,0 +1,251 @@
+//! What becomes of each kind of document, from its bytes to its chunks.
+
+use std::path::{Path, PathBuf};
+use windlass::{
+    ingest::{
+        ChunkOptions, Ocr, ParseError, ParseOptions, chunk, parse, parse_file,
+        source::{self, SourceOptions},
+    },
+    model::{Chunk, ParsedDocument},
+};
+
+fn path(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/documents").join(name)
+}
+
+fn read(name: &str) -> Result<ParsedDocument, ParseError> {
+    parse_file(&path(name), &ParseOptions::default())
+}
+
+fn chunks(document: &ParsedDocument) -> Vec<Chunk> {
+    let chunks = chunk(document, &ChunkOptions::default());
+    for chunk in &chunks {
+        assert_eq!(chunk.text, document.markdown[chunk.range.clone()]);
+        assert!(chunk.tokens <= ChunkOptions::default().max);
+    }
+    chunks
+}
+
+#[cfg(feature = "pdf")]
+mod pdf {
+    use super::*;
+
+    #[test]
+    fn a_pdf_is_cited_with_its_page() {
+        let document = read("amt_handbook_sample.pdf").unwrap();
+        assert_eq!(document.media_type, "application/pdf");
+        let found = chunks(&document).into_iter().find(|it| it.text.contains("despite severe vibration")).unwrap();
+        assert_eq!(found.page, Some(1));
+
+        let two = read("picture_classification.pdf").unwrap();
+        assert_eq!(two.pages.iter().map(|it| it.page).collect::<Vec<_>>(), [1, 2]);
+        assert_eq!(two.title.as_deref(), Some("Figures Example"));
+        assert!(two.markdown.contains("nonumy eirmod tempor"), "a word parted at a line's end stays parted");
+        assert!(chunks(&two).iter().any(|it| it.page == Some(2) || it.text.contains("Figure 2")));
+
+        assert!(
+            read("basic_ocr.pdf").unwrap().markdown.contains("sample document to test the PDF Image+Text OCR Engine")
+        );
+    }
+
+    #[test]
+    fn damaged_cross_references_are_repaired() {
+        assert!(read("invalid.pdf").unwrap().markdown.contains("Hello World"));
+    }
+
+    #[test]
+    fn a_page_without_text_is_warned_of() {
+        let document = read("empty.pdf").unwrap();
+        assert_eq!((document.markdown.as_str(), document.warnings), ("", vec!["page 1 has no text".to_string()]));
+    }
+
+    #[test]
+    fn an_image_of_a_page_needs_ocr() {
+        let error = read("scanned_page.pdf").unwrap_err();
+        assert_eq!(error.code(), "needs_ocr");
+        assert_eq!(error.to_string(), "no text layer: 1 of 1 pages are images, which needs OCR");
+        assert!(error.hint().unwrap().contains("tesseract"));
+    }
+
+    #[test]
+    fn an_image_of_a_page_is_read_by_whatever_reads_images() {
+        let ocr = Ocr::new(|image| {
+            let bytes = std::fs::read(image)?;
+            assert!(bytes.starts_with(b"\x89PNG"), "no PNG");
+            Ok("read from the image".to_string())
+        });
+        let options = ParseOptions { ocr: Some(ocr), ..ParseOptions::default() };
+        let document = parse_file(&path("scanned_page.pdf"), &options).unwrap();
+        assert_eq!((document.markdown.as_str(), document.pages.len()), ("read from the image", 1));
+
+        let failing = Ocr::new(|_| Err(std::io::Error::other("no such language")));
+        let options = ParseOptions { ocr: Some(failing), ..ParseOptions::default() };
+        assert_eq!(parse_file(&path("scanned_page.pdf"), &options).unwrap_err().code(), "needs_ocr");
+    }
+
+    #[test]
+    fn an_encrypted_pdf_needs_its_password() {
+        let error = read("encrypted.pdf").unwrap_err();
+        assert_eq!(
+            (error.code(), error.to_string().as_str()),
+            ("encrypted", "the document is encrypted: a password is needed")
+        );
+        let options = ParseOptions { password: Some("wrong".into()), ..ParseOptions::default() };
+        assert!(matches!(parse_file(&path("encrypted.pdf"), &options), Err(ParseError::WrongPassword)));
+    }
+
+    #[test]
+    fn a_pdf_that_was_cut_off_fails_with_that_reason_unless_told_to_salvage() {
+        let error = read("truncated.pdf").unwrap_err();
+        assert_eq!(error.code(), "truncated");
+        assert!(error.to_string().starts_with("the file is cut off: "), "{error}");
+        let options = ParseOptions { salvage: true, ..ParseOptions::default() };
+        let document = parse_file(&path("truncated.pdf"), &options).unwrap();
+        assert!(document.markdown.contains("self-locking"));
+        assert!(document.warnings[0].contains("cut off"), "{:?}", document.warnings);
+    }
+
+    #[test]
+    fn hostile_pdfs_are_refused_or_read_but_never_crash() {
+        let nested = |depth: usize, open: &str, close: &str| {
+            let (open, close) = (open.repeat(depth), close.repeat(depth));
+            format!(
+                "%PDF-1.4\n1 0 obj<</Type/Catalog/Pages 2 0 R/X {open}{close}>>endobj\n2 0 obj<</Type/Pages/Kids[]/Count 0>>endobj\ntrailer<</Root 1 0 R>>\n%%EOF"
+            )
+        };
+        for (open, close) in [("[", "]"), ("<</A ", ">>")] {
+            let error = parse(nested(200_000, open, close).as_bytes(), "a.pdf", &ParseOptions::default()).unwrap_err();
+            assert_eq!(error.code(), "too_deep");
+        }
+        for text in [nested(900, "[", "]"), nested(900, "<</A ", ">>"), "%PDF-1.7\n%%EOF".into(), "%PDF-".into()] {
+            if let Err(error) = parse(text.as_bytes(), "a.pdf", &ParseOptions::default()) {
+                assert!(!error.to_string().is_empty());
+            }
+        }
+        let sample = std::fs::read(path("invalid.pdf")).unwrap();
+        for seed in 0..60 {
+            let _ = parse(&mutated(&sample, seed), "a.pdf", &ParseOptions::default());
+        }
+    }
+}
+
+#[cfg(not(feature = "pdf"))]
+#[test]
+fn a_build_without_pdf_support_says_so() {
+    let error = read("invalid.pdf").unwrap_err();
+    assert_eq!(error.to_string(), "this build of windlass has no PDF support");
+    assert!(error.hint().unwrap().contains("default features"));
+}
+
+#[test]
+fn the_database_manual_is_read_with_its_headings_and_without_its_menus() {
+    let document = read("wal.html").unwrap();
+    assert_eq!(document.title.as_deref(), Some("Write-Ahead Logging"));
+    assert!(
+        document.headings.iter().any(|it| it.level == 2 && it.text == "2.1. Checkpointing"),
+        "{:?}",
+        document.headings
+    );
+    for chrome in ["Purchase", "Small. Fast. Reliable", "function ", "Search Changelog"] {
+        assert!(!document.markdown.contains(chrome), "{chrome}");
+    }
+    let found =
+        chunks(&document).into_iter().find(|it| it.text.contains("moving") || it.text.contains("checkpoint")).unwrap();
+    assert!(!found.headings.is_empty());
+
+    for name in ["isolation.html", "lockingv3.html"] {
+        let document = read(name).unwrap();
+        assert!(document.headings.len() >= 3 && document.markdown.len() > 5000, "{name}");
+    }
+}
+
+#[test]
+fn markdown_keeps_headings_and_tables() {
+    let document = read("notes.md").unwrap();
+    assert_eq!(document.title.as_deref(), Some("Notes on a hand winch"));
+    assert_eq!(
+        document.headings.iter().map(|it| it.text.as_str()).collect::<Vec<_>>(),
+        ["Notes on a hand winch", "Rope", "Care"]
+    );
+    assert!(document.markdown[document.tables[0].clone()].starts_with("| rope | breaking load |"));
+    let rope = chunks(&document).into_iter().find(|it| it.text.contains("hemp")).unwrap();
+    assert_eq!(rope.headings, ["Notes on a hand winch", "Rope"]);
+}
+
+#[test]
+fn the_same_words_come_out_of_every_charset() {
+    let koi8 = read("windlass_koi8r.txt").unwrap();
+    let wide = read("windlass_utf16.txt").unwrap();
+    assert_eq!(koi8.markdown.trim(), wide.markdown.trim());
+    assert!(koi8.markdown.to_lowercase().contains("собачка"));
+    assert!(koi8.warnings.is_empty() && wide.warnings.is_empty());
+}
+
+#[test]
+fn an_empty_file_is_warned_of_and_no_failure() {
+    let document = read("empty.txt").unwrap();
+    assert_eq!(document.warnings, ["the file is empty: nothing to index"]);
+    assert!(chunks(&document).is_empty());
+    let blank = parse(b" \n\n", "a.txt", &ParseOptions::default()).unwrap();
+    assert_eq!((blank.markdown.as_str(), blank.warnings.len()), ("", 1));
+}
+
+#[test]
+fn what_is_too_large_or_unknown_is_refused_with_what_to_do() {
+    let options = ParseOptions { max_bytes: 100, ..ParseOptions::default() };
+    let error = parse_file(&path("wal.html"), &options).unwrap_err();
+    assert_eq!((error.code(), error.hint().is_some()), ("too_large", true));
+    let error = parse(b"\x7fELF\x02\x01\x01\0\0", "a.txt", &ParseOptions::default()).unwrap_err();
+    assert_eq!(error.to_string(), "no reader for application/x-executable");
+}
+
+#[test]
+fn a_folder_of_documents_is_listed_and_read() {
+    let files = source::list(&[path("")], &SourceOptions::default()).unwrap().files;
+    assert!(files.len() >= 14, "{}", files.len());
+    let failed: Vec<_> = files.iter().filter_map(|it| parse_file(&it.path, &ParseOptions::default()).err()).collect();
+    let expected = if cfg!(feature = "pdf") { 3 } else { 8 };
+    assert_eq!(failed.len(), expected, "{failed:?}");
+}
+
+#[test]
+fn damaged_documents_never_panic_a_reader() {
+    for name in ["wal.html", "notes.md", "windlass_koi8r.txt", "windlass_utf16.txt"] {
+        let sample = std::fs::read(path(name)).unwrap();
+        for seed in 0..50 {
+            if let Ok(document) = parse(&mutated(&sample, seed), name, &ParseOptions::default()) {
+                chunks(&document);
+            }
+        }
+    }
+}
+
+/// The sample with a few dozen bytes changed, parts cut out and repeated; the same for the same seed.
+fn mutated(sample: &[u8], seed: u64) -> Vec<u8> {
+    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15).wrapping_add(1);
+    let mut next = |below: usize| {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        ((state >> 33) as usize) % below.max(1)
+    };
+    let mut bytes = sample.to_vec();
+    for _ in 0..1 + next(30) {
+        if bytes.is_empty() {
+            break;
+        }
+        let at = next(bytes.len());
+        match next(4) {
+            0 => bytes[at] = next(256) as u8,
+            1 => bytes[at] ^= 1 << next(8),
+            2 => {
+                let end = (at + next(64)).min(bytes.len());
+                bytes.drain(at..end);
+            }
+            _ => {
+                let part = bytes[at..(at + next(64)).min(bytes.len())].to_vec();
+                let to = next(bytes.len());
+                bytes.splice(to..to, part);
+            }
+        }
+    }
+    bytes
+}
