@@ -1,3 +1,39 @@
 //! The vector databases, one SQLite file each; all of their SQL.
 //!
-//! May import: `model`, `decide`, `os`, `settings`. Never: knows of workflows, steps or the engine database.
+//! Owns: the schema (`schema.sql`), the verbs that replace and remove documents, the two indexes (full text and vectors),
+//! the filter language and how it becomes SQL, and the care of a file (check, vacuum).
+//! May import: `model`, `decide`, `os`, `settings`. Never: knows of workflows, steps or the engine database; computes an
+//! embedding; takes a file lock (the caller holds it round every write, and the epoch fences whoever lost it).
+//!
+//! A write needs an [`Epoch`], which only [`VectorDb::raise_epoch`] gives: the caller takes the file lock, raises the
+//! epoch, and from then on every older writer is refused with [`Error::Fenced`] inside its own transaction. Readers never
+//! wait: they see the last committed state, also while a document is replaced, during a vacuum and after a crash.
+
+mod check;
+mod chunk;
+mod connection;
+mod database;
+mod document;
+mod error;
+mod filter;
+mod info;
+mod knn;
+mod marks;
+mod replace;
+mod text;
+mod vacuum;
+
+pub use check::CheckReport;
+pub use chunk::{ChunkId, FoundChunk, Scored, TextHash};
+pub use database::{Durability, Epoch, OpenOptions, VectorDb};
+pub use document::{Document, DocumentPage, DocumentQuery, DocumentRow};
+pub use error::Error;
+pub use filter::{Filter, FilterError};
+pub use info::Info;
+pub use marks::marks;
+pub use replace::ChunkRow;
+pub use text::{Term, TextQuery, is_unspaced};
+pub use vacuum::VacuumReport;
+
+/// What the verbs of this room return.
+pub type Result<T, E = Error> = std::result::Result<T, E>;

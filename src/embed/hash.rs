@@ -1,0 +1,98 @@
+//! Feature hashing: vectors without weights, for the smallest devices.
+
+use super::{Embedder, Result, normalise, wordpiece};
+use std::collections::HashMap;
+
+pub(super) const ID: &str = "hash:v1";
+
+const DIMENSION: usize = 1024;
+/// What the letter groups of a word weigh together, against 1 for the word itself.
+const GROUPS_WEIGHT: f32 = 0.5;
+const GROUP_LETTERS: usize = 4;
+
+/// Counts words and groups of four letters in 1024 signed cells.
+///
+/// Each feature falls into one cell by its hash, with a sign from another bit, so that collisions cancel out on average
+/// (Weinberger et al., "Feature Hashing for Large Scale Multitask Learning", 2009). A word weighs 1 + ln(count); longer
+/// words weigh more, as they are rarer.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct HashEmbedder;
+
+impl Embedder for HashEmbedder {
+    fn id(&self) -> &str {
+        ID
+    }
+
+    fn dimension(&self) -> usize {
+        DIMENSION
+    }
+
+    fn embed(&self, texts: &[&str]) -> Result<Vec<Vec<f32>>> {
+        Ok(texts.iter().map(|text| embed(text)).collect())
+    }
+}
+
+fn embed(text: &str) -> Vec<f32> {
+    let mut counts = HashMap::<String, u32>::new();
+    for word in wordpiece::words(text) {
+        *counts.entry(word).or_default() += 1;
+    }
+    // Sums of f32 depend on their order, and a map has none: the same text must give the same bits.
+    let mut counts: Vec<(String, u32)> = counts.into_iter().collect();
+    counts.sort_unstable();
+    let mut vector = vec![0.0; DIMENSION];
+    for (word, count) in counts {
+        let letters: Vec<char> = word.chars().collect();
+        if letters.len() == 1 && letters[0].is_ascii() {
+            continue;
+        }
+        let weight = (1.0 + (count as f32).ln()) * (1.0 + letters.len() as f32).ln();
+        add(&mut vector, &word, weight);
+        let groups = letters.len().saturating_sub(GROUP_LETTERS - 1);
+        for group in letters.windows(GROUP_LETTERS) {
+            let group: String = ['#'].iter().chain(group).collect();
+            add(&mut vector, &group, weight * GROUPS_WEIGHT / (groups as f32).sqrt());
+        }
+    }
+    normalise(&mut vector);
+    vector
+}
+
+fn add(vector: &mut [f32], feature: &str, weight: f32) {
+    let hash = fnv1a(feature.as_bytes());
+    let sign = if hash >> 63 == 0 { 1.0 } else { -1.0 };
+    vector[hash as usize % DIMENSION] += sign * weight;
+}
+
+/// FNV-1a in 64 bits, then the finaliser of MurmurHash3, as FNV leaves its high bits poor on short texts.
+fn fnv1a(bytes: &[u8]) -> u64 {
+    let mut hash = bytes
+        .iter()
+        .fold(0xcbf2_9ce4_8422_2325u64, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3));
+    hash = (hash ^ (hash >> 33)).wrapping_mul(0xff51_afd7_ed55_8ccd);
+    hash = (hash ^ (hash >> 33)).wrapping_mul(0xc4ce_b9fe_1a85_ec53);
+    hash ^ (hash >> 33)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn nearness(a: &str, b: &str) -> f32 {
+        embed(a).iter().zip(embed(b)).map(|(a, b)| a * b).sum()
+    }
+
+    #[test]
+    fn shared_words_and_word_forms_make_texts_near() {
+        let text = "the propeller slipstream changes the lift of the wing";
+        assert!((nearness(text, text) - 1.0).abs() < 1e-5);
+        assert!(nearness(text, "lift of a wing in a slipstream") > 0.3);
+        assert!(nearness("propellers slipstreams", "propeller slipstream") > 0.1);
+        assert!(nearness(text, "bread needs flour and water").abs() < 0.15);
+    }
+
+    #[test]
+    fn the_hash_never_changes() {
+        assert_eq!(fnv1a(b""), 0xefd0_1f60_ba99_2926);
+    }
+}

@@ -1,0 +1,120 @@
+//! The built-in embedder: a table of token vectors, distilled from a sentence transformer.
+
+use super::{Embedder, Error, Result, normalise, wordpiece};
+use std::{collections::HashMap, sync::OnceLock};
+
+pub(super) const ID: &str = "static:v1";
+
+/// Made by `scripts/make_static_table.py`, which says how; see `assets/LICENSE-static-table` for what it comes from.
+const PACKED: &[u8] = include_bytes!("../../assets/static-table.bin.zst");
+/// A bound for the decoder, well above the table's 8 MB.
+const PLAIN_MAX: usize = 32 << 20;
+const DIMENSION: usize = 256;
+
+/// Averages the vectors of a text's tokens, the rarer the weightier (SIF). 256 dimensions, English above all.
+///
+/// The table is unpacked when it is first needed, and shared; it takes about 10 MB of memory.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct StaticEmbedder;
+
+struct Table {
+    vocabulary: HashMap<Box<str>, u32>,
+    weights: Vec<f32>,
+    /// One row of `DIMENSION` cells for each token, in units that don't matter as sums are normalised.
+    cells: Vec<i8>,
+}
+
+impl Embedder for StaticEmbedder {
+    fn id(&self) -> &str {
+        ID
+    }
+
+    fn dimension(&self) -> usize {
+        DIMENSION
+    }
+
+    fn embed(&self, texts: &[&str]) -> Result<Vec<Vec<f32>>> {
+        let table = table()?;
+        Ok(texts.iter().map(|text| table.embed(text)).collect())
+    }
+}
+
+fn table() -> Result<&'static Table> {
+    static TABLE: OnceLock<std::result::Result<Table, String>> = OnceLock::new();
+    let table = TABLE.get_or_init(|| {
+        let plain = zstd::bulk::decompress(PACKED, PLAIN_MAX).map_err(|it| it.to_string())?;
+        read(&plain).ok_or_else(|| "its parts do not add up".to_string())
+    });
+    table.as_ref().map_err(|detail| Error::Table { detail: detail.clone() })
+}
+
+/// None when the bytes are not a table. The layout is described in the script that writes it.
+fn read(plain: &[u8]) -> Option<Table> {
+    let (magic, rest) = plain.split_at_checked(4)?;
+    let (header, rest) = rest.split_at_checked(16)?;
+    let number = |at: usize| u32::from_le_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]]) as usize;
+    let tokens = number(4);
+    if magic != b"WLST" || number(0) != 1 || number(8) != DIMENSION {
+        return None;
+    }
+    let (weights, rest) = rest.split_at_checked(tokens.checked_mul(4)?)?;
+    let (cells, names) = rest.split_at_checked(tokens.checked_mul(DIMENSION)?)?;
+    let names = std::str::from_utf8(names).ok()?;
+    let vocabulary: HashMap<Box<str>, u32> = names.lines().zip(0..).map(|(name, at)| (name.into(), at)).collect();
+    (vocabulary.len() == tokens).then(|| Table {
+        vocabulary,
+        weights: weights.chunks_exact(4).map(|it| f32::from_le_bytes([it[0], it[1], it[2], it[3]])).collect(),
+        cells: cells.iter().map(|it| *it as i8).collect(),
+    })
+}
+
+impl Table {
+    fn embed(&self, text: &str) -> Vec<f32> {
+        let mut sum = vec![0.0; DIMENSION];
+        for word in wordpiece::words(text) {
+            for piece in wordpiece::pieces(&word, &self.vocabulary).unwrap_or_default() {
+                let at = piece as usize;
+                let weight = self.weights[at];
+                let row = &self.cells[at * DIMENSION..][..DIMENSION];
+                sum.iter_mut().zip(row).for_each(|(sum, cell)| *sum += weight * f32::from(*cell));
+            }
+        }
+        normalise(&mut sum);
+        sum
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn nearness(a: &str, b: &str) -> f32 {
+        let vectors = StaticEmbedder.embed(&[a, b]).unwrap();
+        vectors[0].iter().zip(&vectors[1]).map(|(a, b)| a * b).sum()
+    }
+
+    #[test]
+    fn texts_of_one_meaning_are_nearer_than_texts_of_another() {
+        let asked = "how do I fix a car engine";
+        let near = nearness(asked, "repairing the motor of an automobile");
+        let far = nearness(asked, "a recipe for chocolate cake with cream");
+        assert!(near > far + 0.2, "{near} {far}");
+    }
+
+    #[test]
+    fn accents_and_case_make_no_difference() {
+        assert!((nearness("Café Zürich", "cafe zurich") - 1.0).abs() < 1e-5);
+    }
+
+    #[test]
+    fn a_table_cut_short_is_refused() {
+        let plain = zstd::bulk::decompress(PACKED, PLAIN_MAX).unwrap();
+        assert!(read(&plain).is_some());
+        for length in [0, 3, 19, 20, 5000, plain.len() - 1000] {
+            assert!(read(&plain[..length]).is_none(), "{length}");
+        }
+        let mut other = plain;
+        other[4] = 2;
+        assert!(read(&other).is_none());
+    }
+}

@@ -1,0 +1,121 @@
+//! The words of a query.
+
+use crate::vector::{Term, TextQuery, is_unspaced};
+
+/// Words that stand in so many texts that they tell nothing, yet cost the most to look up.
+const STOP_WORDS: &[&str] = &[
+    "a", "about", "above", "after", "again", "against", "all", "also", "am", "an", "and", "any", "are", "as", "at",
+    "be", "because", "been", "before", "being", "below", "between", "both", "but", "by", "can", "could", "did", "do",
+    "does", "doing", "down", "during", "each", "etc", "few", "for", "from", "further", "had", "has", "have", "having",
+    "he", "her", "here", "hers", "him", "his", "how", "i", "if", "in", "into", "is", "it", "its", "itself", "just",
+    "ll", "may", "me", "might", "more", "most", "must", "my", "no", "nor", "not", "now", "of", "off", "on", "once",
+    "only", "or", "other", "our", "ours", "out", "over", "own", "re", "s", "same", "shall", "she", "should", "so",
+    "some", "such", "t", "than", "that", "the", "their", "theirs", "them", "then", "there", "these", "they", "this",
+    "those", "through", "to", "too", "under", "until", "up", "upon", "us", "ve", "very", "was", "we", "were", "what",
+    "when", "where", "which", "while", "who", "whom", "why", "will", "with", "would", "you", "your", "yours",
+];
+
+/// Longer texts are cut: nobody types them, and a page pasted in says what it is about early.
+const BYTES_MAX: usize = 16_384;
+/// A Cyrillic or Greek word loses this many letters at its end, if enough are left to tell it from others.
+const ENDING_LETTERS: usize = 2;
+const STEM_LETTERS_MIN: usize = 4;
+
+/// What to look for. Stop words are left out unless there is nothing else; no word is looked for twice.
+pub(super) fn text_query(text: &str) -> TextQuery {
+    let words = words(text);
+    let telling: Vec<&String> = words.iter().filter(|it| !STOP_WORDS.contains(&it.as_str())).collect();
+    let chosen = if telling.is_empty() { words.iter().collect() } else { telling };
+    let mut terms = Vec::new();
+    for word in chosen {
+        for term in terms_of(word) {
+            if !terms.contains(&term) {
+                terms.push(term);
+            }
+        }
+    }
+    TextQuery { terms }
+}
+
+/// Runs of letters and digits, as FTS5 cuts them, with each run of an unspaced script on its own; lower case.
+fn words(text: &str) -> Vec<String> {
+    let mut words = Vec::new();
+    let mut word = String::new();
+    let mut unspaced = false;
+    for letter in text[..floor(text, BYTES_MAX)].chars().chain([' ']) {
+        let inside = letter.is_alphanumeric() || matches!(letter, '\u{300}'..='\u{36f}');
+        if !word.is_empty() && (!inside || is_unspaced(letter) != unspaced) {
+            words.push(std::mem::take(&mut word));
+        }
+        if inside {
+            unspaced = is_unspaced(letter);
+            word.extend(letter.to_lowercase());
+        }
+    }
+    words
+}
+
+fn floor(text: &str, length: usize) -> usize {
+    (0..=length.min(text.len())).rev().find(|it| text.is_char_boundary(*it)).unwrap_or(0)
+}
+
+/// An unspaced run is looked for by its pairs of letters, since we can't tell its words; a word of a language whose
+/// endings FTS5 can't take off by its start; any other word as it is.
+fn terms_of(word: &str) -> Vec<Term> {
+    let letters: Vec<char> = word.chars().collect();
+    if letters.iter().all(|it| is_unspaced(*it)) && letters.len() > 1 {
+        return letters.windows(2).map(|pair| Term::Phrase(pair.iter().map(char::to_string).collect())).collect();
+    }
+    let inflected = letters.iter().all(|it| matches!(it, '\u{370}'..='\u{52f}'));
+    if inflected && letters.len() > STEM_LETTERS_MIN {
+        let stem = (letters.len() - ENDING_LETTERS).max(STEM_LETTERS_MIN);
+        return vec![Term::Prefix(letters[..stem].iter().collect())];
+    }
+    vec![Term::Word(word.to_string())]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn word(it: &str) -> Term {
+        Term::Word(it.to_string())
+    }
+
+    #[test]
+    fn stop_words_go_unless_they_are_all_there_is() {
+        assert_eq!(text_query("What is the Lift of a wing?").terms, [word("lift"), word("wing")]);
+        assert_eq!(text_query("to be OR not to be").terms.len(), 4);
+        assert_eq!(text_query("wing \"wing\" AND wing*").terms, [word("wing")]);
+    }
+
+    #[test]
+    fn languages_without_a_stemmer_are_looked_for_by_their_starts_and_pairs() {
+        assert_eq!(text_query("собачка").terms, [Term::Prefix("собач".into())]);
+        assert_eq!(text_query("кот").terms, [word("кот")]);
+        let pair = |a: &str, b: &str| Term::Phrase(vec![a.into(), b.into()]);
+        assert_eq!(text_query("東京都 v2").terms, [pair("東", "京"), pair("京", "都"), word("v2")]);
+        assert_eq!(text_query("水").terms, [word("水")]);
+    }
+
+    #[test]
+    fn nothing_to_look_for_is_an_empty_query() {
+        for text in ["", "   ", "🦀 🚀", "\"()*:^-+{}", "\0"] {
+            assert!(text_query(text).terms.is_empty(), "{text}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_becomes_plain_terms(text in any::<String>()) {
+            for term in text_query(&text).terms {
+                let words = match term {
+                    Term::Word(word) | Term::Prefix(word) => vec![word],
+                    Term::Phrase(words) => words,
+                };
+                prop_assert!(words.iter().all(|it| !it.is_empty() && !it.contains(['"', '*', '\0'])));
+            }
+        }
+    }
+}

@@ -1,0 +1,141 @@
+//! Opens connections the one right way, and reads every pragma back.
+
+use super::{Durability, Error, Result};
+use rusqlite::{Connection, OpenFlags, config::DbConfig, functions::FunctionFlags, types::ValueRef};
+use std::{cell::RefCell, path::Path, time::Duration};
+
+/// `wlVD`, so that `file` and we can tell our databases from others.
+pub(super) const APPLICATION_ID: i64 = 0x776c_5644;
+pub(super) const SCHEMA_VERSION: i64 = 1;
+
+/// Fifteen vectors of 256 dimensions, or three of 1024, fit a page of this many bytes with little left over.
+const PAGE_SIZE: i64 = 16_384;
+const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
+
+pub(super) enum Access {
+    Read,
+    Write,
+}
+
+/// Opens `path`, which must exist for reading and is made for writing.
+pub(super) fn open(path: &Path, access: Access, durability: Durability) -> Result<Connection> {
+    let failed = |source| Error::sql("open", path, source);
+    let mode = match access {
+        Access::Read => OpenFlags::SQLITE_OPEN_READ_ONLY,
+        Access::Write => OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE,
+    };
+    let db = Connection::open_with_flags(path, mode | OpenFlags::SQLITE_OPEN_NO_MUTEX).map_err(failed)?;
+    db.busy_timeout(BUSY_TIMEOUT).map_err(failed)?;
+    db.set_prepared_statement_cache_capacity(64);
+    if matches!(access, Access::Write) {
+        // Takes effect on a new file only, and only before it becomes a WAL.
+        db.pragma_update(None, "page_size", PAGE_SIZE).map_err(failed)?;
+        become_wal(&db, path)?;
+        let level = match durability {
+            Durability::Full => 2,
+            Durability::Normal => 1,
+        };
+        set(&db, path, "synchronous", level)?;
+        set(&db, path, "foreign_keys", 1)?;
+        set(&db, path, "journal_size_limit", 64 << 20)?;
+    }
+    set(&db, path, "mmap_size", 0)?;
+    set(&db, path, "cache_size", -16_384)?;
+    set(&db, path, "temp_store", 2)?;
+    set(&db, path, "trusted_schema", 0)?;
+    if !db.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true).map_err(failed)? {
+        return Err(mismatch(path, "query planner stability", "on".into(), "off".into()));
+    }
+    add_dot(&db).map_err(failed)?;
+    Ok(db)
+}
+
+/// The switch to WAL fails with "locked" at once when another process makes it too, whatever the busy timeout says.
+fn become_wal(db: &Connection, path: &Path) -> Result<()> {
+    let mut tries = 0;
+    loop {
+        match db.pragma_update_and_check(None, "journal_mode", "wal", |row| row.get::<_, String>(0)) {
+            Ok(mode) if mode == "wal" => return Ok(()),
+            Ok(mode) => return Err(mismatch(path, "journal_mode", "wal".into(), mode)),
+            Err(error) if tries < 100 && error.sqlite_error_code() == Some(rusqlite::ErrorCode::DatabaseBusy) => {
+                tries += 1;
+                std::thread::sleep(Duration::from_millis(10));
+            }
+            Err(error) => return Err(Error::sql("open", path, error)),
+        }
+    }
+}
+
+fn set(db: &Connection, path: &Path, pragma: &'static str, wanted: i64) -> Result<()> {
+    let failed = |source| Error::sql("open", path, source);
+    db.pragma_update(None, pragma, wanted).map_err(failed)?;
+    let found: Option<i64> = match db.pragma_query_value(None, pragma, |row| row.get(0)) {
+        Ok(found) => Some(found),
+        // A build of SQLite without memory mapping answers `mmap_size` with no row: there is none to switch off.
+        Err(rusqlite::Error::QueryReturnedNoRows) if pragma == "mmap_size" => Some(0),
+        Err(error) => return Err(failed(error)),
+    };
+    match found {
+        Some(found) if found == wanted => Ok(()),
+        _ => Err(mismatch(path, pragma, wanted.to_string(), format!("{found:?}"))),
+    }
+}
+
+fn mismatch(path: &Path, pragma: &'static str, wanted: String, found: String) -> Error {
+    Error::Pragma { path: path.to_path_buf(), pragma, wanted, found }
+}
+
+/// `vec_dot(stored, asked)`: the dot product of two vectors of equal length, which is their cosine as both are normalised.
+fn add_dot(db: &Connection) -> rusqlite::Result<()> {
+    // SQLite's blobs lie anywhere in a page, while the kernel wants aligned numbers: one buffer, used again and again.
+    let aligned = RefCell::new(Vec::<f32>::new());
+    let flags = FunctionFlags::SQLITE_UTF8 | FunctionFlags::SQLITE_DETERMINISTIC | FunctionFlags::SQLITE_INNOCUOUS;
+    db.create_scalar_function("vec_dot", 2, flags, move |ctx| {
+        let asked = ctx.get_or_create_aux(1, |value| -> rusqlite::Result<Vec<f32>> {
+            let mut numbers = Vec::new();
+            read_into(&mut numbers, blob(value)?);
+            Ok(numbers)
+        })?;
+        let mut stored = aligned.borrow_mut();
+        read_into(&mut stored, blob(ctx.get_raw(0))?);
+        dot(&stored, &asked).ok_or_else(|| {
+            let detail = format!("vec_dot of {} and {} dimensions", stored.len(), asked.len());
+            rusqlite::Error::UserFunctionError(detail.into())
+        })
+    })
+}
+
+fn blob(value: ValueRef<'_>) -> rusqlite::Result<&[u8]> {
+    value.as_blob().map_err(|error| rusqlite::Error::UserFunctionError(Box::new(error)))
+}
+
+/// None when the lengths differ.
+pub(super) fn dot(a: &[f32], b: &[f32]) -> Option<f64> {
+    <f32 as simsimd::SpatialSimilarity>::dot(a, b)
+}
+
+pub(super) fn to_blob(vector: &[f32]) -> Vec<u8> {
+    vector.iter().flat_map(|number| number.to_le_bytes()).collect()
+}
+
+pub(super) fn read_into(numbers: &mut Vec<f32>, blob: &[u8]) {
+    numbers.clear();
+    numbers.extend(blob.chunks_exact(4).map(|it| f32::from_le_bytes([it[0], it[1], it[2], it[3]])));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn vec_dot_multiplies_and_refuses_unequal_lengths() {
+        let db = Connection::open_in_memory().unwrap();
+        add_dot(&db).unwrap();
+        let ask = |a: &[f32], b: &[f32]| {
+            db.query_row("SELECT vec_dot(?1, ?2)", (to_blob(a), to_blob(b)), |row| row.get::<_, f64>(0))
+        };
+        assert!((ask(&[1.0, 2.0, 3.0], &[4.0, -5.0, 6.0]).unwrap() - 12.0).abs() < 1e-6);
+        assert!(ask(&[1.0, 2.0], &[1.0]).is_err());
+        assert!(db.query_row("SELECT vec_dot('text', 1)", [], |row| row.get::<_, f64>(0)).is_err());
+    }
+}

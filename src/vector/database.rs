@@ -1,0 +1,242 @@
+//! One open vector database.
+
+use super::{
+    Error, Result,
+    connection::{self, APPLICATION_ID, Access, SCHEMA_VERSION},
+};
+use rusqlite::{Connection, Transaction, TransactionBehavior};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+/// How a commit reaches the disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Durability {
+    /// A commit survives a power cut.
+    #[default]
+    Full,
+    /// A power cut may take the last commits, never the file.
+    Normal,
+}
+
+#[derive(Debug, Clone, Copy, Default)]
+pub struct OpenOptions {
+    pub durability: Durability,
+}
+
+/// The right to write, given by [`VectorDb::raise_epoch`]. Every write checks that none was given since.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Epoch(pub(super) i64);
+
+impl Epoch {
+    pub fn number(self) -> i64 {
+        self.0
+    }
+}
+
+/// One connection to one vector database. It may move between threads; each thread that searches opens its own.
+#[derive(Debug)]
+pub struct VectorDb {
+    pub(super) db: Connection,
+    path: PathBuf,
+    embedder: String,
+    dimension: usize,
+    writable: bool,
+}
+
+impl VectorDb {
+    /// Opens a database for reading.
+    ///
+    /// Fails with [`Error::NotFound`] where there is none, also where a crash left an empty file behind.
+    pub fn open(path: &Path, options: &OpenOptions) -> Result<VectorDb> {
+        if fs::metadata(path).is_ok_and(|it| it.is_dir()) {
+            return Err(Error::NotAVectorDatabase { path: path.to_path_buf() });
+        }
+        match fs::metadata(path) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                return Err(Error::NotFound { path: path.to_path_buf() });
+            }
+            Err(source) => return Err(Error::Io { action: "open", path: path.to_path_buf(), source }),
+            Ok(_) => (),
+        }
+        let db = connection::open(path, Access::Read, options.durability)?;
+        match identity(&db, path)? {
+            Identity::Ours => VectorDb::opened(db, path, false),
+            Identity::Blank => Err(Error::NotFound { path: path.to_path_buf() }),
+        }
+    }
+
+    /// Opens a database for writing, and makes it first where there is none. The caller holds the file lock.
+    ///
+    /// `chunk_params` (a JSON object) is recorded in a new database; [`VectorDb::record_chunk_params`] changes it later.
+    /// Fails with [`Error::Embedder`] when the database was made with another embedder or dimension.
+    pub fn create_or_open_for_writing(
+        path: &Path,
+        options: &OpenOptions,
+        embedder: &str,
+        dimension: usize,
+        chunk_params: &serde_json::Value,
+    ) -> Result<VectorDb> {
+        if let Some(folder) = path.parent() {
+            fs::create_dir_all(folder).map_err(|source| Error::Io {
+                action: "make the directory of",
+                path: path.to_path_buf(),
+                source,
+            })?;
+        }
+        refuse_foreign(path)?;
+        let mut db = connection::open(path, Access::Write, options.durability)?;
+        create(&mut db, path, embedder, dimension, chunk_params)?;
+        let opened = VectorDb::opened(db, path, true)?;
+        if opened.embedder != embedder || opened.dimension != dimension {
+            return Err(Error::Embedder {
+                path: path.to_path_buf(),
+                recorded: opened.embedder,
+                recorded_dimension: opened.dimension,
+                asked: embedder.to_string(),
+                asked_dimension: dimension,
+            });
+        }
+        Ok(opened)
+    }
+
+    /// Opens an existing database for writing, whatever its embedder: to remove documents, or to vacuum. The caller holds
+    /// the file lock. Fails with [`Error::NotFound`] where there is none.
+    pub fn open_for_writing(path: &Path, options: &OpenOptions) -> Result<VectorDb> {
+        let (embedder, dimension) = {
+            let reader = VectorDb::open(path, options)?;
+            (reader.embedder, reader.dimension)
+        };
+        VectorDb::create_or_open_for_writing(path, options, &embedder, dimension, &serde_json::json!({}))
+    }
+
+    fn opened(db: Connection, path: &Path, writable: bool) -> Result<VectorDb> {
+        let (embedder, dimension) = db
+            .query_row("SELECT embedder, dimension FROM meta", [], |row| {
+                Ok((row.get(0)?, row.get::<_, i64>(1)? as usize))
+            })
+            .map_err(|source| Error::sql("open", path, source))?;
+        Ok(VectorDb { db, path: path.to_path_buf(), embedder, dimension, writable })
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The embedder on record, such as `static:v1`.
+    pub fn embedder(&self) -> &str {
+        &self.embedder
+    }
+
+    pub fn dimension(&self) -> usize {
+        self.dimension
+    }
+
+    /// Takes over as the one writer: every older epoch is refused from here on. Called under the file lock.
+    pub fn raise_epoch(&mut self) -> Result<Epoch> {
+        if !self.writable {
+            return Err(Error::ReadOnly { path: self.path.clone() });
+        }
+        let raised = self
+            .db
+            .query_row("UPDATE meta SET epoch = epoch + 1 RETURNING epoch", [], |row| row.get(0))
+            .map_err(|source| self.failed("take over", source))?;
+        Ok(Epoch(raised))
+    }
+
+    /// Records the parameters that chunks are cut with from now on.
+    pub fn record_chunk_params(&mut self, epoch: Epoch, chunk_params: &serde_json::Value) -> Result<()> {
+        self.write(epoch, "record the chunk parameters in", |tx| {
+            tx.execute("UPDATE meta SET chunk_params = ?1", [chunk_params.to_string()]).map(drop)
+        })
+    }
+
+    /// One write transaction under `epoch`: it happens as a whole, or not at all.
+    pub(super) fn write<T>(
+        &mut self,
+        epoch: Epoch,
+        action: &'static str,
+        change: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<T>,
+    ) -> Result<T> {
+        let path = self.path.clone();
+        let failed = |source| Error::sql(action, &path, source);
+        let tx = self.db.transaction_with_behavior(TransactionBehavior::Immediate).map_err(failed)?;
+        let current: i64 = tx.query_row("SELECT epoch FROM meta", [], |row| row.get(0)).map_err(failed)?;
+        if current != epoch.0 {
+            return Err(Error::Fenced { path: path.clone(), held: epoch.0, current });
+        }
+        let changed = change(&tx).map_err(failed)?;
+        tx.commit().map_err(failed)?;
+        Ok(changed)
+    }
+
+    /// One read transaction: everything in it sees the same committed state.
+    pub(super) fn read<T>(
+        &self,
+        action: &'static str,
+        ask: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<T>,
+    ) -> Result<T> {
+        let read = self.db.unchecked_transaction().and_then(|tx| ask(&tx));
+        read.map_err(|source| self.failed(action, source))
+    }
+
+    pub(super) fn failed(&self, action: &'static str, source: rusqlite::Error) -> Error {
+        Error::sql(action, &self.path, source)
+    }
+}
+
+enum Identity {
+    Ours,
+    Blank,
+}
+
+fn identity(db: &Connection, path: &Path) -> Result<Identity> {
+    let ask = |pragma| {
+        db.pragma_query_value(None, pragma, |row| row.get::<_, i64>(0)).map_err(|it| Error::sql("open", path, it))
+    };
+    let (application, version) = (ask("application_id")?, ask("user_version")?);
+    if application == 0 && version == 0 {
+        let tables = db.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get::<_, i64>(0));
+        if tables.map_err(|it| Error::sql("open", path, it))? == 0 {
+            return Ok(Identity::Blank);
+        }
+    }
+    match (application, version) {
+        (APPLICATION_ID, SCHEMA_VERSION) => Ok(Identity::Ours),
+        (APPLICATION_ID, found) => Err(Error::SchemaVersion { path: path.to_path_buf(), found, known: SCHEMA_VERSION }),
+        _ => Err(Error::NotAVectorDatabase { path: path.to_path_buf() }),
+    }
+}
+
+/// Somebody else's database must not even be switched to WAL.
+fn refuse_foreign(path: &Path) -> Result<()> {
+    match fs::metadata(path) {
+        Ok(found) if found.len() > 0 => {
+            let db = connection::open(path, Access::Read, Durability::Full)?;
+            identity(&db, path).map(drop)
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Makes the schema, in one transaction, unless it is there.
+fn create(
+    db: &mut Connection,
+    path: &Path,
+    embedder: &str,
+    dimension: usize,
+    chunk_params: &serde_json::Value,
+) -> Result<()> {
+    let failed = |source| Error::sql("create", path, source);
+    let tx = db.transaction_with_behavior(TransactionBehavior::Immediate).map_err(failed)?;
+    if let Identity::Ours = identity(&tx, path)? {
+        return Ok(());
+    }
+    tx.execute_batch(include_str!("schema.sql")).map_err(failed)?;
+    let meta = "INSERT INTO meta (id, embedder, dimension, chunk_params, epoch) VALUES (1, ?1, ?2, ?3, 0)";
+    tx.execute(meta, (embedder, dimension as i64, chunk_params.to_string())).map_err(failed)?;
+    tx.pragma_update(None, "application_id", APPLICATION_ID).map_err(failed)?;
+    tx.pragma_update(None, "user_version", SCHEMA_VERSION).map_err(failed)?;
+    tx.commit().map_err(failed)
+}

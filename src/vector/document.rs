@@ -1,0 +1,154 @@
+//! Documents: listing and removing them.
+
+use super::{Epoch, Filter, Result, VectorDb};
+use crate::model::{ArtifactHash, Timestamp};
+use rusqlite::{OptionalExtension, Row, Transaction, types::Value};
+use serde::Serialize;
+use std::collections::HashMap;
+
+/// A document to be stored. (`source`, `uri`) says which, `sha256` says with what content.
+#[derive(Debug, Clone, PartialEq)]
+pub struct DocumentRow<'a> {
+    pub source: &'a str,
+    pub uri: &'a str,
+    pub title: Option<&'a str>,
+    pub sha256: ArtifactHash,
+    pub media_type: &'a str,
+    /// What a sidecar file or the caller says about it: a JSON object.
+    pub metadata: &'a serde_json::Value,
+    pub now: Timestamp,
+}
+
+/// A stored document.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Document {
+    pub source: String,
+    pub uri: String,
+    pub title: Option<String>,
+    pub sha256: ArtifactHash,
+    pub media_type: String,
+    pub metadata: serde_json::Value,
+    pub created: Timestamp,
+    pub updated: Timestamp,
+    pub chunks: u64,
+}
+
+/// Which documents to list, in the order of (source, uri).
+#[derive(Debug, Clone, Default)]
+pub struct DocumentQuery<'a> {
+    pub filter: Option<&'a Filter>,
+    pub limit: u64,
+    pub offset: u64,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct DocumentPage {
+    pub documents: Vec<Document>,
+    /// How many pass the filter, on all pages together.
+    pub total: u64,
+}
+
+/// Few enough that a reader's checkpoint and other writers never wait long.
+const REMOVED_AT_ONCE: usize = 64;
+
+const COLUMNS: &str =
+    "d.source, d.uri, d.title, d.sha256, d.media_type, d.metadata, d.created, d.updated, d.chunks FROM document d";
+
+impl VectorDb {
+    /// Lists documents. A filter on `page` is refused, as documents have many.
+    pub fn documents(&self, query: &DocumentQuery<'_>) -> Result<DocumentPage> {
+        let mut values = Vec::new();
+        let passing = match query.filter {
+            None => "1".to_string(),
+            Some(filter) => filter.condition_on_documents(&mut values)?,
+        };
+        self.read("list the documents of", |tx| {
+            let counted = format!("SELECT count(*) FROM document d WHERE {passing}");
+            let total: i64 = tx.query_row(&counted, rusqlite::params_from_iter(values.clone()), |row| row.get(0))?;
+            let (limit, offset) = (values.len() + 1, values.len() + 2);
+            let sql =
+                format!("SELECT {COLUMNS} WHERE {passing} ORDER BY d.source, d.uri LIMIT ?{limit} OFFSET ?{offset}");
+            values.extend([query.limit, query.offset].map(|it| Value::Integer(i64::try_from(it).unwrap_or(i64::MAX))));
+            let mut statement = tx.prepare_cached(&sql)?;
+            let rows = statement.query_map(rusqlite::params_from_iter(values), document)?;
+            Ok(DocumentPage { documents: rows.collect::<rusqlite::Result<_>>()?, total: total as u64 })
+        })
+    }
+
+    pub fn document(&self, source: &str, uri: &str) -> Result<Option<Document>> {
+        let sql = format!("SELECT {COLUMNS} WHERE d.source = ?1 AND d.uri = ?2");
+        self.read("look up a document of", |tx| tx.prepare_cached(&sql)?.query_row([source, uri], document).optional())
+    }
+
+    /// URI and content hash of every document of one source: what a sync compares with what it finds.
+    pub fn hashes(&self, source: &str) -> Result<HashMap<String, ArtifactHash>> {
+        self.read("list the documents of", |tx| {
+            let mut statement = tx.prepare_cached("SELECT uri, sha256 FROM document WHERE source = ?1")?;
+            let rows = statement.query_map([source], |row| Ok((row.get(0)?, ArtifactHash(row.get(1)?))))?;
+            rows.collect()
+        })
+    }
+
+    /// Removes a document with its chunks, words and vectors. False when there was none.
+    pub fn remove_document(&mut self, epoch: Epoch, source: &str, uri: &str) -> Result<bool> {
+        self.write(epoch, "remove a document from", |tx| remove(tx, source, uri))
+    }
+
+    /// Removes documents, (source, uri) each, some at a time in transactions of their own, and counts those that were there.
+    ///
+    /// When it fails in the middle, what it removed before stays removed; doing it again goes on.
+    pub fn remove_documents(&mut self, epoch: Epoch, documents: &[(&str, &str)]) -> Result<usize> {
+        let mut removed = 0;
+        for slice in documents.chunks(REMOVED_AT_ONCE) {
+            removed += self.write(epoch, "remove documents from", |tx| {
+                let mut gone = 0;
+                for (source, uri) in slice {
+                    gone += usize::from(remove(tx, source, uri)?);
+                }
+                Ok(gone)
+            })?;
+        }
+        Ok(removed)
+    }
+}
+
+fn remove(tx: &Transaction<'_>, source: &str, uri: &str) -> rusqlite::Result<bool> {
+    let asked = tx
+        .prepare_cached("SELECT id FROM document WHERE source = ?1 AND uri = ?2")?
+        .query_row([source, uri], |row| row.get(0))
+        .optional()?;
+    let Some(document) = asked else {
+        return Ok(false);
+    };
+    remove_chunks(tx, document)?;
+    tx.prepare_cached("DELETE FROM document WHERE id = ?1")?.execute([document])?;
+    Ok(true)
+}
+
+/// Takes all chunks of a document out of the three tables.
+pub(super) fn remove_chunks(tx: &Transaction<'_>, document: i64) -> rusqlite::Result<()> {
+    for sql in [
+        "DELETE FROM chunk_text WHERE rowid IN (SELECT id FROM chunk WHERE document = ?1)",
+        "DELETE FROM vector WHERE chunk IN (SELECT id FROM chunk WHERE document = ?1)",
+        "DELETE FROM chunk WHERE document = ?1",
+    ] {
+        tx.prepare_cached(sql)?.execute([document])?;
+    }
+    Ok(())
+}
+
+fn document(row: &Row<'_>) -> rusqlite::Result<Document> {
+    let metadata: String = row.get(5)?;
+    Ok(Document {
+        source: row.get(0)?,
+        uri: row.get(1)?,
+        title: row.get(2)?,
+        sha256: ArtifactHash(row.get(3)?),
+        media_type: row.get(4)?,
+        metadata: serde_json::from_str(&metadata)
+            .map_err(|error| rusqlite::Error::FromSqlConversionFailure(5, rusqlite::types::Type::Text, error.into()))?,
+        created: Timestamp(row.get(6)?),
+        updated: Timestamp(row.get(7)?),
+        chunks: row.get::<_, i64>(8)? as u64,
+    })
+}

@@ -1,0 +1,76 @@
+//! What can go wrong with a vector database.
+
+use super::FilterError;
+use std::path::{Path, PathBuf};
+
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    #[error("no vector database at {}", path.display())]
+    NotFound { path: PathBuf },
+    #[error("{} is not a vector database", path.display())]
+    NotAVectorDatabase { path: PathBuf },
+    #[error("{} has schema version {found}, this program knows {known}", path.display())]
+    SchemaVersion { path: PathBuf, found: i64, known: i64 },
+    #[error(
+        "{} was embedded with `{recorded}` ({recorded_dimension} dimensions), not with `{asked}` ({asked_dimension})",
+        path.display()
+    )]
+    Embedder { path: PathBuf, recorded: String, recorded_dimension: usize, asked: String, asked_dimension: usize },
+    #[error("a vector of {got} dimensions in a database of {expected}")]
+    Dimension { expected: usize, got: usize },
+    #[error("a vector with a value that is not a finite number")]
+    NotFinite,
+    #[error("another writer took over {} (epoch {current}, ours was {held})", path.display())]
+    Fenced { path: PathBuf, held: i64, current: i64 },
+    #[error("{} is open for reading only", path.display())]
+    ReadOnly { path: PathBuf },
+    #[error("{} is busy", path.display())]
+    Busy { path: PathBuf },
+    #[error("no space left for {}", path.display())]
+    DiskFull { path: PathBuf },
+    #[error("{} is damaged: {detail}", path.display())]
+    Damaged { path: PathBuf, detail: String },
+    #[error("{} keeps `{pragma}` at {found}, wanted {wanted}", path.display())]
+    Pragma { path: PathBuf, pragma: &'static str, wanted: String, found: String },
+    #[error("failed to {action} {}", path.display())]
+    Io { action: &'static str, path: PathBuf, source: std::io::Error },
+    #[error("failed to {action} {}", path.display())]
+    Sql { action: &'static str, path: PathBuf, source: Box<dyn std::error::Error + Send + Sync> },
+    #[error(transparent)]
+    Filter(#[from] FilterError),
+}
+
+impl Error {
+    /// Tells the user what to do next, where we know.
+    pub fn hint(&self) -> Option<&'static str> {
+        match self {
+            Error::NotFound { .. } => Some("make one with `windlass ingest PATH`, or see `windlass db list`"),
+            Error::Embedder { .. } => {
+                Some("use the recorded embedder, or re-ingest with `--force` into another `--db`")
+            }
+            Error::SchemaVersion { .. } => Some("use the release of windlass that wrote it, or ingest again"),
+            Error::Fenced { .. } => Some("run the same command again; see `windlass locks` for who works on it"),
+            Error::Busy { .. } => Some("see `windlass locks` for who works on it"),
+            Error::DiskFull { .. } => {
+                Some("free some space, then run the same command again; nothing was half written")
+            }
+            Error::Damaged { .. } => Some("run `windlass db check`, or ingest again into another `--db`"),
+            Error::Filter(error) => error.hint(),
+            _ => None,
+        }
+    }
+
+    /// Names what SQLite said, so that no caller needs its codes.
+    pub(super) fn sql(action: &'static str, path: &Path, source: rusqlite::Error) -> Error {
+        let path = path.to_path_buf();
+        match source.sqlite_error_code() {
+            Some(rusqlite::ErrorCode::DatabaseBusy | rusqlite::ErrorCode::DatabaseLocked) => Error::Busy { path },
+            Some(rusqlite::ErrorCode::DiskFull) => Error::DiskFull { path },
+            Some(rusqlite::ErrorCode::ReadOnly) => Error::ReadOnly { path },
+            Some(rusqlite::ErrorCode::NotADatabase) => Error::NotAVectorDatabase { path },
+            Some(rusqlite::ErrorCode::DatabaseCorrupt) => Error::Damaged { path, detail: source.to_string() },
+            _ => Error::Sql { action, path, source: Box::new(source) },
+        }
+    }
+}

@@ -1,0 +1,68 @@
+//! What a vector database says of itself.
+
+use super::{Error, Result, VectorDb, connection::SCHEMA_VERSION};
+use serde::Serialize;
+use std::{fs, path::PathBuf};
+
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Info {
+    pub path: PathBuf,
+    pub schema_version: i64,
+    pub embedder: String,
+    pub dimension: usize,
+    pub chunk_params: serde_json::Value,
+    /// How often a writer took over.
+    pub epoch: i64,
+    pub documents: u64,
+    pub chunks: u64,
+    /// Of all chunks together, as the chunker counted them.
+    pub tokens: u64,
+    /// Documents of each source, by name.
+    pub sources: Vec<(String, u64)>,
+    /// The file and its write-ahead log.
+    pub bytes: u64,
+    /// What a vacuum would give back at least.
+    pub free_bytes: u64,
+}
+
+impl VectorDb {
+    pub fn info(&self) -> Result<Info> {
+        let read = self.read("read the state of", |tx| {
+            let count = |sql: &str| tx.query_row(sql, [], |row| row.get::<_, i64>(0)).map(|it| it as u64);
+            let (chunk_params, epoch) = tx.query_row("SELECT chunk_params, epoch FROM meta", [], |row| {
+                Ok((row.get::<_, String>(0)?, row.get(1)?))
+            })?;
+            let mut statement = tx.prepare("SELECT source, count(*) FROM document GROUP BY source ORDER BY source")?;
+            let sources = statement.query_map([], |row| Ok((row.get(0)?, row.get::<_, i64>(1)? as u64)))?;
+            Ok(Info {
+                path: self.path().to_path_buf(),
+                schema_version: SCHEMA_VERSION,
+                embedder: self.embedder().to_string(),
+                dimension: self.dimension(),
+                chunk_params: serde_json::from_str(&chunk_params).unwrap_or_default(),
+                epoch,
+                documents: count("SELECT count(*) FROM document")?,
+                chunks: count("SELECT count(*) FROM chunk")?,
+                tokens: count("SELECT coalesce(sum(tokens), 0) FROM chunk")?,
+                sources: sources.collect::<rusqlite::Result<_>>()?,
+                bytes: 0,
+                free_bytes: count(
+                    "SELECT freelist_count * page_size FROM pragma_freelist_count(), pragma_page_size()",
+                )?,
+            })
+        })?;
+        Ok(Info { bytes: self.bytes()?, ..read })
+    }
+
+    /// The file and its write-ahead log, in bytes.
+    pub(super) fn bytes(&self) -> Result<u64> {
+        let mut log = self.path().as_os_str().to_owned();
+        log.push("-wal");
+        let file = fs::metadata(self.path()).map_err(|source| Error::Io {
+            action: "measure",
+            path: self.path().to_path_buf(),
+            source,
+        })?;
+        Ok(file.len() + fs::metadata(log).map_or(0, |it| it.len()))
+    }
+}

@@ -1,0 +1,35 @@
+//! Search by vector.
+
+use super::{ChunkId, Filter, Result, Scored, VectorDb, connection};
+use rusqlite::types::Value;
+
+impl VectorDb {
+    /// The `k` chunks whose vectors point most nearly where `query` does, best first, by dot product: the cosine, as
+    /// stored vectors are normalised. Exact: every vector (that passes the filter) is looked at.
+    pub fn knn(&self, query: &[f32], k: usize, filter: Option<&Filter>) -> Result<Vec<Scored>> {
+        self.accept(query)?;
+        if k == 0 {
+            return Ok(Vec::new());
+        }
+        let mut values = vec![Value::Blob(connection::to_blob(query)), Value::Integer(k.min(i64::MAX as usize) as i64)];
+        // The index on (document, no) covers this, so a filter on documents reads no chunk.
+        let passing = match filter {
+            None => String::new(),
+            Some(filter) => format!(
+                "WHERE v.chunk IN (SELECT c.id FROM document d CROSS JOIN chunk c ON c.document = d.id WHERE {})",
+                filter.condition(&mut values)
+            ),
+        };
+        let sql = format!(
+            "SELECT v.chunk, vec_dot(v.value, ?1) AS score FROM vector v {passing}
+             ORDER BY score DESC, v.chunk LIMIT ?2"
+        );
+        self.read("search the vectors of", |tx| {
+            let mut statement = tx.prepare_cached(&sql)?;
+            let rows = statement.query_map(rusqlite::params_from_iter(values), |row| {
+                Ok(Scored { chunk: ChunkId(row.get(0)?), score: row.get(1)? })
+            })?;
+            rows.collect()
+        })
+    }
+}

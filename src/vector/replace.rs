@@ -1,0 +1,87 @@
+//! Stores one document as a whole.
+
+use super::{DocumentRow, Epoch, Result, TextHash, VectorDb, connection, document, text::spread};
+use crate::model::Chunk;
+use rusqlite::Transaction;
+
+/// A chunk to be stored.
+#[derive(Debug, Clone, Copy)]
+pub struct ChunkRow<'a> {
+    pub chunk: &'a Chunk,
+    /// Of the text that was embedded, so that the same text need not be embedded again.
+    pub text_hash: TextHash,
+    /// L2-normalised, as long as the database's dimension.
+    pub vector: &'a [f32],
+}
+
+impl VectorDb {
+    /// Replaces a document and all of its chunks in one transaction: a reader sees the old or the new, never half.
+    ///
+    /// A document without chunks is stored too, so that a sync knows it. Fails with [`Error::Dimension`] before anything is
+    /// written, and with [`Error::Fenced`] when another writer took over.
+    pub fn replace_document(&mut self, epoch: Epoch, row: &DocumentRow<'_>, chunks: &[ChunkRow<'_>]) -> Result<()> {
+        for chunk in chunks {
+            self.accept(chunk.vector)?;
+        }
+        self.write(epoch, "store a document in", |tx| {
+            let id = upsert(tx, row, chunks.len())?;
+            document::remove_chunks(tx, id)?;
+            for (no, chunk) in chunks.iter().enumerate() {
+                insert(tx, id, no, row.title, chunk)?;
+            }
+            Ok(())
+        })
+    }
+}
+
+fn upsert(tx: &Transaction<'_>, row: &DocumentRow<'_>, chunks: usize) -> rusqlite::Result<i64> {
+    let mut statement = tx.prepare_cached(
+        "INSERT INTO document (source, uri, title, sha256, media_type, created, updated, metadata, chunks)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?6, ?7, ?8)
+         ON CONFLICT (source, uri) DO UPDATE SET title = excluded.title, sha256 = excluded.sha256,
+             media_type = excluded.media_type, updated = excluded.updated, metadata = excluded.metadata,
+             chunks = excluded.chunks
+         RETURNING id",
+    )?;
+    let metadata = row.metadata.to_string();
+    let values =
+        (row.source, row.uri, row.title, &row.sha256.0[..], row.media_type, row.now.0, metadata, chunks as i64);
+    statement.query_row(values, |it| it.get(0))
+}
+
+fn insert(
+    tx: &Transaction<'_>,
+    document: i64,
+    no: usize,
+    title: Option<&str>,
+    row: &ChunkRow<'_>,
+) -> rusqlite::Result<()> {
+    let chunk = row.chunk;
+    let headings = serde_json::Value::from(chunk.headings.clone()).to_string();
+    tx.prepare_cached(
+        "INSERT INTO chunk (document, no, text, headings, page, range_start, range_end, tokens, text_hash)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+    )?
+    .execute((
+        document,
+        no as i64,
+        &chunk.text,
+        headings,
+        chunk.page,
+        chunk.range.start as i64,
+        chunk.range.end as i64,
+        chunk.tokens,
+        &row.text_hash.0[..],
+    ))?;
+    let id = tx.last_insert_rowid();
+    tx.prepare_cached("INSERT INTO vector (chunk, value) VALUES (?1, ?2)")?
+        .execute((id, connection::to_blob(row.vector)))?;
+    let headings = chunk.headings.join("\n");
+    tx.prepare_cached("INSERT INTO chunk_text (rowid, title, headings, text) VALUES (?1, ?2, ?3, ?4)")?.execute((
+        id,
+        title.map(spread),
+        spread(&headings),
+        spread(&chunk.text),
+    ))?;
+    Ok(())
+}

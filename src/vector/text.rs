@@ -1,0 +1,139 @@
+//! Search by words.
+
+use super::{ChunkId, Filter, Result, Scored, VectorDb};
+use rusqlite::types::Value;
+use std::borrow::Cow;
+
+/// What is looked for. Terms are plain text: whatever they hold, none of it is read as query syntax.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Term {
+    /// A word, in any of its English forms (Porter stemming).
+    Word(String),
+    /// Every word that begins so. For languages that no stemmer here knows.
+    Prefix(String),
+    /// These words (or letters of a script without spaces) next to each other.
+    Phrase(Vec<String>),
+}
+
+/// Terms of which a chunk has at least one; the more and the rarer, the better it ranks.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct TextQuery {
+    pub terms: Vec<Term>,
+}
+
+/// More terms than this make a query slow and no better.
+const TERMS_MAX: usize = 64;
+
+impl TextQuery {
+    /// The FTS5 expression. Every word stands in quotation marks, in which FTS5 knows no syntax but a doubled mark.
+    pub(super) fn expression(&self) -> String {
+        let terms: Vec<String> = self.terms.iter().take(TERMS_MAX).map(expression_of).collect();
+        terms.join(" OR ")
+    }
+}
+
+fn expression_of(term: &Term) -> String {
+    match term {
+        Term::Word(word) => quoted(word),
+        Term::Prefix(word) => format!("{} *", quoted(word)),
+        Term::Phrase(words) => quoted(&words.join(" ")),
+    }
+}
+
+/// FTS5 ends its text at a zero byte, so none may pass.
+fn quoted(word: &str) -> String {
+    format!("\"{}\"", word.replace('\0', " ").replace('"', "\"\""))
+}
+
+impl VectorDb {
+    /// The `k` chunks that match best by BM25, best first; the higher the score the better.
+    ///
+    /// Formula: <https://sqlite.org/fts5.html#the_bm25_function> (k1 = 1.2, b = 0.75), its sign turned.
+    pub fn text(&self, query: &TextQuery, k: usize, filter: Option<&Filter>) -> Result<Vec<Scored>> {
+        if query.terms.is_empty() || k == 0 {
+            return Ok(Vec::new());
+        }
+        let mut values = vec![Value::Text(query.expression()), Value::Integer(k.min(i64::MAX as usize) as i64)];
+        let mut joined = String::new();
+        if let Some(filter) = filter {
+            joined = format!(
+                "CROSS JOIN chunk c ON c.id = t.rowid CROSS JOIN document d ON d.id = c.document WHERE {} AND",
+                filter.condition(&mut values)
+            );
+        }
+        let joined = if joined.is_empty() { "WHERE" } else { &joined };
+        let sql = format!(
+            "SELECT t.rowid, -bm25(chunk_text) AS score FROM chunk_text t {joined} chunk_text MATCH ?1
+             ORDER BY score DESC, t.rowid LIMIT ?2"
+        );
+        self.read("search the text of", |tx| {
+            let mut statement = tx.prepare_cached(&sql)?;
+            let rows = statement.query_map(rusqlite::params_from_iter(values), |row| {
+                Ok(Scored { chunk: ChunkId(row.get(0)?), score: row.get(1)? })
+            })?;
+            rows.collect()
+        })
+    }
+}
+
+/// True for letters of scripts that put no spaces between words (and for Hangul, whose words carry their particles):
+/// they are indexed one by one and looked for as phrases.
+pub fn is_unspaced(letter: char) -> bool {
+    matches!(u32::from(letter),
+        0x0E00..=0x0EFF // Thai, Lao
+        | 0x1000..=0x109F // Myanmar
+        | 0x1100..=0x11FF // Hangul Jamo
+        | 0x1780..=0x17FF // Khmer
+        | 0x3040..=0x30FF // Hiragana, Katakana
+        | 0x3100..=0x318F // Bopomofo, Hangul compatibility Jamo
+        | 0x31F0..=0x31FF // Katakana extensions
+        | 0x3400..=0x4DBF | 0x4E00..=0x9FFF // Han
+        | 0xAC00..=0xD7FF // Hangul
+        | 0xF900..=0xFAFF // Han compatibility
+        | 0xFF66..=0xFF9F // halfwidth Katakana
+        | 0x20000..=0x3FFFF) // Han extensions
+}
+
+/// Stands between the letters of unspaced scripts; no token character to FTS5.
+pub(super) const SEPARATOR: char = '\u{1f}';
+
+/// The text as it is indexed.
+pub(super) fn spread(text: &str) -> Cow<'_, str> {
+    if !text.chars().any(is_unspaced) {
+        return Cow::Borrowed(text);
+    }
+    let mut spread = String::with_capacity(text.len() * 2);
+    for letter in text.chars() {
+        match is_unspaced(letter) {
+            true => spread.extend([SEPARATOR, letter, SEPARATOR]),
+            false => spread.push(letter),
+        }
+    }
+    Cow::Owned(spread)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn unspaced_scripts_are_spread_and_the_rest_is_left_alone() {
+        assert_eq!(spread("plain text"), "plain text");
+        assert_eq!(spread("a東京b"), "a\u{1f}東\u{1f}\u{1f}京\u{1f}b");
+    }
+
+    proptest! {
+        #[test]
+        fn no_term_is_read_as_syntax(words in prop::collection::vec(any::<String>(), 1..8)) {
+            let db = rusqlite::Connection::open_in_memory().unwrap();
+            db.execute_batch("CREATE VIRTUAL TABLE t USING fts5(text, tokenize = 'porter unicode61')").unwrap();
+            let mut terms: Vec<Term> = words.iter().cloned().map(Term::Word).collect();
+            terms.push(Term::Prefix(words[0].clone()));
+            terms.push(Term::Phrase(words));
+            let expression = TextQuery { terms }.expression();
+            let asked = db.query_row("SELECT count(*) FROM t WHERE t MATCH ?1", [&expression], |row| row.get::<_, i64>(0));
+            prop_assert_eq!(asked.unwrap(), 0);
+        }
+    }
+}
