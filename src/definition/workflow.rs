@@ -342,6 +342,11 @@ impl HookEvent {
         (HookEvent::StepFailed, "step_failed", EventKind::StepFailed),
     ];
 
+    /// As in the file.
+    pub fn name(self) -> &'static str {
+        HookEvent::ALL[self as usize].1
+    }
+
     pub fn of_event(kind: EventKind) -> Option<HookEvent> {
         HookEvent::ALL.into_iter().find(|it| it.2 == kind).map(|it| it.0)
     }
