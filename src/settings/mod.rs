@@ -1,3 +1,225 @@
 //! One struct of settings: defaults < file < environment < flags, and where each value came from.
 //!
+//! One table (`settings!` below) drives loading, `windlass settings` and `docs/configuration.md`.
 //! May import: `model`. Never: is read again after start; values are passed on.
+
+mod error;
+mod home;
+mod kind;
+mod load;
+mod reference;
+
+pub use error::{Error, Result};
+pub use home::{Home, HomeInputs, HomeOrigin, find_home, platform_data_dir};
+pub use kind::{Choice, Compression, Durability, Levels, LogFormat, Pools, Secret};
+pub use load::load;
+pub use reference::markdown;
+
+use crate::model::{Bytes, Millis, WorkerLimits};
+use kind::{Raw, Setting};
+use std::{
+    collections::BTreeMap,
+    fmt, fs, io,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+};
+
+/// The name of the settings file in the home directory.
+pub const FILE: &str = "windlass.toml";
+
+/// Where a value came from; later ones outrank earlier ones.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Origin {
+    Default,
+    File { path: PathBuf, line: usize },
+    Environment(String),
+    Flag,
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Origin::Default => f.write_str("default"),
+            Origin::File { path, line } => write!(f, "{}:{line}", path.display()),
+            Origin::Environment(name) => write!(f, "${name}"),
+            Origin::Flag => f.write_str("flag"),
+        }
+    }
+}
+
+/// One setting as it is listed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listed {
+    pub name: &'static str,
+    /// For people; a secret shows only whether it is set.
+    pub value: String,
+    pub default: String,
+    /// What it may be, such as `duration`.
+    pub kind: &'static str,
+    pub doc: &'static str,
+    pub variable: String,
+    pub origin: Origin,
+}
+
+/// One line of the table.
+struct Entry {
+    name: &'static str,
+    kind: &'static str,
+    doc: &'static str,
+    /// Shown instead of the default's value where that depends on the machine; else empty.
+    default_text: &'static str,
+    /// Whether it is a map, so that `name.key` sets one of its entries.
+    is_map: bool,
+    read: fn(&mut Settings, &Raw<'_>) -> std::result::Result<(), String>,
+    show: fn(&Settings) -> String,
+}
+
+macro_rules! settings {
+    ($($field:ident: $type:ty = $default:expr, $name:literal $(as $text:literal)?, $doc:literal;)+) => {
+        /// Every setting, with its value. Made by `load`.
+        #[derive(Debug, Clone, PartialEq)]
+        pub struct Settings {
+            /// The directory with the database, the artifacts and the settings file.
+            pub home: PathBuf,
+            $(#[doc = $doc] pub $field: $type,)+
+            /// Variables that look like settings but are none, with the name that was probably meant.
+            pub unknown_variables: Vec<(String, Option<String>)>,
+            origins: BTreeMap<&'static str, Origin>,
+        }
+
+        impl Settings {
+            /// Every setting at its default, on a machine with this many cores.
+            pub fn defaults(home: &Path, cores: usize) -> Settings {
+                let made: Settings = Settings {
+                    home: home.to_path_buf(),
+                    $($field: { let default: fn(usize) -> $type = $default; default(cores) },)+
+                    unknown_variables: Vec::new(),
+                    origins: BTreeMap::new(),
+                };
+                made
+            }
+        }
+
+        const ENTRIES: &[Entry] = &[$(Entry {
+            name: $name,
+            kind: <$type as Setting>::KIND,
+            doc: $doc,
+            default_text: concat!($($text)?),
+            is_map: <$type as Setting>::IS_MAP,
+            read: |settings, raw| {
+                settings.$field.accept(<$type as Setting>::read(raw)?);
+                Ok(())
+            },
+            show: |settings| settings.$field.show(),
+        },)+];
+    };
+}
+
+settings! {
+    durability: Durability = |_| Durability::Full, "durability",
+        "`full`: what was acknowledged survives a power cut. `normal`: a power cut may lose the newest commits, but corrupts nothing.";
+    pools: Pools = Pools::default_for, "pools" as "parse = cores, store = 1, * = cores",
+        "How many steps of each type run at once. `*` takes every type without a pool of its own; 0 runs none here.";
+    heartbeat: Millis = |_| Millis::seconds(2), "heartbeat",
+        "How often a worker shows that it is alive.";
+    silent_after: Millis = |_| Millis::seconds(30), "silent_after",
+        "How old a heartbeat may grow before the worker's steps are given to others.";
+    lock_ttl: Millis = |_| Millis::seconds(60), "lock_ttl",
+        "How long a resource lock lasts without being refreshed.";
+    stop_timeout: Millis = |_| Millis::seconds(30), "stop_timeout",
+        "How long running steps may go on after a stop was asked for.";
+    keep: Millis = |_| Millis(30 * 86_400_000), "keep",
+        "How long finished groups are kept.";
+    history_limit: u64 = |_| 1_000, "history_limit",
+        "How many recent events are kept in memory for the page and the API.";
+    artifact_dir: Option<PathBuf> = |_| None, "artifact_dir" as "`artifacts` in the home directory",
+        "Where artifacts are kept, for instance on a larger disk.";
+    disk_reserve: Bytes = |_| Bytes::mib(64), "disk_reserve",
+        "How much disk space is left free: below it nothing is claimed or written.";
+    ballast: Bytes = |_| Bytes::mib(16), "ballast",
+        "The size of the file that is given up on a full disk, so that work in flight can finish. 0: none.";
+    compression: Compression = |_| Compression::On, "compression.on",
+        "Whether artifacts are compressed (with zstd, where that saves space).";
+    compression_level: i64 = |_| 3, "compression.level",
+        "The zstd level, 1 (fast) to 19 (small).";
+    compression_levels: Levels = |_| Levels::default(), "compression.levels" as "none",
+        "Levels of single artifact types, such as `parse = 10`; 0 leaves a type uncompressed.";
+    listen: SocketAddr = |_| SocketAddr::from(([127, 0, 0, 1], 8787)), "listen",
+        "The address of the page and the API. Anything but a loopback address needs the token for every request.";
+    api_token: Option<Secret> = |_| None, "api_token" as "made at first start",
+        "The token that changes need. Better kept in a file in the secrets directory.";
+    api_open: bool = |_| false, "api_open",
+        "Whether the compatible API may be used without the token on loopback.";
+    autostart: bool = |_| false, "autostart",
+        "Whether `submit`, `ingest --detach` and `ui` start the daemon when it does not run.";
+    secrets_dir: Option<PathBuf> = |_| None, "secrets_dir" as "`secrets` in the home directory",
+        "A directory with one file for each secret; read only if it exists.";
+    worker_rss: Option<Bytes> = |_| WorkerLimits::default().rss, "worker.rss",
+        "The memory at which a worker process is replaced. `none`: no limit.";
+    worker_fds: Option<u64> = |_| WorkerLimits::default().fds, "worker.fds",
+        "The number of open files at which a worker process is replaced. `none`: no limit.";
+    worker_age: Option<Millis> = |_| WorkerLimits::default().age, "worker.age",
+        "The age at which a worker process is replaced. `none`: no limit.";
+    database: String = |_| "default".to_string(), "database",
+        "The vector database that `ingest` and `search` use when none is named.";
+    parameters: String = |_| "default".to_string(), "parameters",
+        "The parameter set that is used when none is named.";
+    log_level: String = |_| "info".to_string(), "log.level",
+        "What is logged: `error`, `warn`, `info`, `debug`, `trace`, or a filter such as `windlass::engine=debug`.";
+    log_format: LogFormat = |_| LogFormat::Human, "log.format",
+        "`human` or `json`, one event a line on stderr.";
+}
+
+impl Settings {
+    /// Every setting with its value and where that came from, in the order of the reference.
+    pub fn list(&self) -> Vec<Listed> {
+        let defaults = Settings::defaults(&self.home, cores());
+        let listed = |entry: &Entry| Listed {
+            name: entry.name,
+            value: (entry.show)(self),
+            default: (entry.show)(&defaults),
+            kind: entry.kind,
+            doc: entry.doc,
+            variable: variable(entry.name),
+            origin: self.origin(entry.name),
+        };
+        ENTRIES.iter().map(listed).collect()
+    }
+
+    /// Where the value of this setting came from.
+    pub fn origin(&self, name: &str) -> Origin {
+        self.origins.get(name).cloned().unwrap_or(Origin::Default)
+    }
+
+    pub fn worker_limits(&self) -> WorkerLimits {
+        WorkerLimits { rss: self.worker_rss, fds: self.worker_fds, age: self.worker_age }
+    }
+
+    pub fn artifact_dir(&self) -> PathBuf {
+        self.artifact_dir.clone().unwrap_or_else(|| self.home.join("artifacts"))
+    }
+
+    /// A secret from the secrets directory, or `None` if the directory or the file is not there. Ends of lines are cut off.
+    pub fn secret(&self, name: &str) -> Result<Option<Secret>> {
+        let directory = self.secrets_dir.clone().unwrap_or_else(|| self.home.join("secrets"));
+        let is_name = !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-'));
+        if !is_name || !directory.is_dir() {
+            return Ok(None);
+        }
+        let path = directory.join(name);
+        match fs::read_to_string(&path) {
+            Ok(text) => Ok(Some(Secret::new(text.trim_end_matches(['\r', '\n'])))),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(source) => Err(Error::Io { action: "read", path, source }),
+        }
+    }
+}
+
+/// The variable of a setting: `compression.level` is `WINDLASS_COMPRESSION_LEVEL`.
+fn variable(name: &str) -> String {
+    format!("WINDLASS_{}", name.replace('.', "_").to_uppercase())
+}
+
+fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, |it| it.get())
+}

@@ -1,0 +1,277 @@
+//! The kinds of values that a setting may have: how each is read and shown.
+
+use crate::model::{Bytes, Millis};
+use std::{collections::BTreeMap, fmt, net::SocketAddr, path::PathBuf};
+use toml::de::DeValue;
+
+/// A value before it is understood.
+pub(super) enum Raw<'a> {
+    /// From a variable or a flag.
+    Text(&'a str),
+    Toml(&'a DeValue<'a>),
+}
+
+/// A kind of value.
+pub(super) trait Setting: Sized {
+    const KIND: &'static str;
+    const IS_MAP: bool = false;
+
+    fn read(raw: &Raw<'_>) -> Result<Self, String>;
+    fn show(&self) -> String;
+
+    /// Puts a newer value in the place of this one; a map takes over entries instead.
+    fn accept(&mut self, newer: Self) {
+        *self = newer;
+    }
+}
+
+/// A setting with a few named values.
+pub trait Choice: Copy + 'static {
+    const KIND: &'static str;
+    const NAMES: &'static [(&'static str, Self)];
+}
+
+/// What a commit survives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Durability {
+    Full,
+    Normal,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogFormat {
+    Human,
+    Json,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Compression {
+    On,
+    Off,
+}
+
+impl Choice for Durability {
+    const KIND: &'static str = "`full` or `normal`";
+    const NAMES: &'static [(&'static str, Self)] = &[("full", Durability::Full), ("normal", Durability::Normal)];
+}
+
+impl Choice for LogFormat {
+    const KIND: &'static str = "`human` or `json`";
+    const NAMES: &'static [(&'static str, Self)] = &[("human", LogFormat::Human), ("json", LogFormat::Json)];
+}
+
+impl Choice for Compression {
+    const KIND: &'static str = "`true` or `false`";
+    const NAMES: &'static [(&'static str, Self)] = &[("true", Compression::On), ("false", Compression::Off)];
+}
+
+/// Places by type of step.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pools(pub BTreeMap<String, usize>);
+
+impl Pools {
+    pub fn default_for(cores: usize) -> Pools {
+        let places = [("parse", cores.max(1)), ("store", 1), ("*", cores.max(1))];
+        Pools(places.map(|(name, size)| (name.to_string(), size)).into())
+    }
+}
+
+/// zstd levels by type of artifact.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Levels(pub BTreeMap<String, i64>);
+
+/// A text that is never printed.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(String);
+
+impl Secret {
+    pub fn new(text: impl Into<String>) -> Secret {
+        Secret(text.into())
+    }
+
+    /// The secret itself, for the one place that needs it.
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret(hidden)")
+    }
+}
+
+impl Raw<'_> {
+    /// The value as it would be written on a command line.
+    fn text(&self) -> Result<String, String> {
+        match self {
+            Raw::Text(text) => Ok(text.trim().to_string()),
+            Raw::Toml(DeValue::String(text)) => Ok(text.to_string()),
+            Raw::Toml(DeValue::Integer(number)) => Ok(number.as_str().replace('_', "")),
+            Raw::Toml(DeValue::Float(number)) => Ok(number.as_str().replace('_', "")),
+            Raw::Toml(DeValue::Boolean(value)) => Ok(value.to_string()),
+            Raw::Toml(_) => Err("must be a single value".to_string()),
+        }
+    }
+
+    /// The entries of a table, or of a text such as `parse=4,store=1`.
+    fn entries(&self) -> Result<Vec<(String, i64)>, String> {
+        match self {
+            Raw::Toml(DeValue::Table(table)) => {
+                let number = |value| i64::read(&Raw::Toml(value));
+                table.iter().map(|(key, value)| Ok((key.get_ref().to_string(), number(value.get_ref())?))).collect()
+            }
+            Raw::Toml(_) => Err("must be a table such as `{ parse = 4 }`".to_string()),
+            Raw::Text(text) => text.split(',').filter(|it| !it.trim().is_empty()).map(entry).collect(),
+        }
+    }
+}
+
+fn entry(text: &str) -> Result<(String, i64), String> {
+    let wrong = || format!("`{}` must be written like `parse=4`", text.trim());
+    let (name, number) = text.rsplit_once('=').ok_or_else(wrong)?;
+    Ok((name.trim().to_string(), number.trim().parse().map_err(|_| wrong())?))
+}
+
+impl<C: Choice + PartialEq> Setting for C {
+    const KIND: &'static str = <C as Choice>::KIND;
+
+    fn read(raw: &Raw<'_>) -> Result<C, String> {
+        let text = raw.text()?;
+        let found = C::NAMES.iter().find(|it| it.0 == text);
+        found.map(|it| it.1).ok_or_else(|| format!("`{text}` must be {}", <C as Choice>::KIND))
+    }
+
+    fn show(&self) -> String {
+        C::NAMES.iter().find(|it| it.1 == *self).map_or("", |it| it.0).to_string()
+    }
+}
+
+impl Setting for bool {
+    const KIND: &'static str = "`true` or `false`";
+
+    fn read(raw: &Raw<'_>) -> Result<bool, String> {
+        match raw.text()?.as_str() {
+            "true" | "1" | "yes" | "on" => Ok(true),
+            "false" | "0" | "no" | "off" => Ok(false),
+            other => Err(format!("`{other}` must be `true` or `false`")),
+        }
+    }
+
+    fn show(&self) -> String {
+        self.to_string()
+    }
+}
+
+/// Kinds that read from text and print themselves.
+macro_rules! plain {
+    ($($type:ty, $kind:literal;)+) => {$(
+        impl Setting for $type {
+            const KIND: &'static str = $kind;
+
+            fn read(raw: &Raw<'_>) -> Result<$type, String> {
+                let text = raw.text()?;
+                text.parse::<$type>().map_err(|_| format!("`{text}` must be {}", $kind))
+            }
+
+            fn show(&self) -> String {
+                self.to_string()
+            }
+        }
+    )+};
+}
+
+plain! {
+    u64, "a whole number";
+    i64, "a whole number";
+    Millis, "a duration such as `30s`";
+    Bytes, "a size such as `64MiB`";
+    String, "a text";
+    SocketAddr, "an address such as `127.0.0.1:8787`";
+}
+
+impl<T: Setting> Setting for Option<T> {
+    const KIND: &'static str = T::KIND;
+
+    fn read(raw: &Raw<'_>) -> Result<Option<T>, String> {
+        match raw.text()?.as_str() {
+            "none" | "" => Ok(None),
+            _ => T::read(raw).map(Some),
+        }
+    }
+
+    fn show(&self) -> String {
+        self.as_ref().map_or("none".to_string(), T::show)
+    }
+}
+
+impl Setting for PathBuf {
+    const KIND: &'static str = "a path";
+
+    fn read(raw: &Raw<'_>) -> Result<PathBuf, String> {
+        raw.text().map(PathBuf::from)
+    }
+
+    fn show(&self) -> String {
+        self.display().to_string()
+    }
+}
+
+impl Setting for Secret {
+    const KIND: &'static str = "a secret";
+
+    fn read(raw: &Raw<'_>) -> Result<Secret, String> {
+        raw.text().map(Secret)
+    }
+
+    fn show(&self) -> String {
+        "(set)".to_string()
+    }
+}
+
+impl Setting for Pools {
+    const KIND: &'static str = "a table of sizes";
+    const IS_MAP: bool = true;
+
+    fn read(raw: &Raw<'_>) -> Result<Pools, String> {
+        let sized = |(name, size): (String, i64)| match usize::try_from(size) {
+            Ok(size) if size <= 4_096 && !name.is_empty() => Ok((name, size)),
+            _ => Err(format!("pool `{name}` must have 0 to 4096 places")),
+        };
+        raw.entries()?.into_iter().map(sized).collect::<Result<_, _>>().map(Pools)
+    }
+
+    fn show(&self) -> String {
+        show_map(&self.0)
+    }
+
+    fn accept(&mut self, newer: Pools) {
+        self.0.extend(newer.0);
+    }
+}
+
+impl Setting for Levels {
+    const KIND: &'static str = "a table of levels";
+    const IS_MAP: bool = true;
+
+    fn read(raw: &Raw<'_>) -> Result<Levels, String> {
+        let checked = |(name, level): (String, i64)| match level {
+            0..=19 => Ok((name, level)),
+            _ => Err(format!("the level of `{name}` must be 0 to 19")),
+        };
+        raw.entries()?.into_iter().map(checked).collect::<Result<_, _>>().map(Levels)
+    }
+
+    fn show(&self) -> String {
+        show_map(&self.0)
+    }
+
+    fn accept(&mut self, newer: Levels) {
+        self.0.extend(newer.0);
+    }
+}
+
+fn show_map<T: fmt::Display>(map: &BTreeMap<String, T>) -> String {
+    let entries: Vec<String> = map.iter().map(|(name, value)| format!("{name} = {value}")).collect();
+    if entries.is_empty() { "none".to_string() } else { entries.join(", ") }
+}
