@@ -1,3 +1,22 @@
 //! Content-addressed files: put, get, sweep. Names never become paths; paths come from hashes only.
 //!
+//! A file is `ab/<64 hex digits>`, or with `.zst` where compression paid: `sha256sum` and `zstd -d` can check both. What
+//! is being written is `.tmp.<worker>.<chance>` beside the 256 directories; a power cut leaves at most such files.
 //! May import: `model`, `decide`, `os`, `settings`. Never: knows of rows; the caller commits them.
+
+mod ballast;
+mod error;
+mod get;
+mod put;
+mod store;
+mod sweep;
+
+#[cfg(test)]
+mod tests;
+
+pub use ballast::Ballast;
+pub use error::{Error, Result};
+pub use get::ArtifactReader;
+pub use put::{Put, PutGuard};
+pub use store::{ArtifactOptions, ArtifactStore};
+pub use sweep::Swept;

@@ -6,8 +6,8 @@
 pub mod admission;
 pub mod capacity;
 pub mod group;
-pub mod retry;
-pub mod transition;
 pub mod liveness;
 pub mod outcome;
 pub mod recycle;
+pub mod retry;
+pub mod transition;

@@ -29,7 +29,7 @@ pub use wait::{Ending, GroupEnd};
 pub use worker::{Worker, WorkerOptions};
 
 use crate::{
-    artifact::ArtifactStore,
+    artifact::{ArtifactStore, Ballast},
     model::{Bytes, Millis, ProcessIdentity},
     observe::Metrics,
     os::{disk_space, process_stat},
@@ -39,6 +39,21 @@ use std::{
     path::{Path, PathBuf},
     sync::Arc,
 };
+
+/// The name under which this process makes temporary files: pid and start time, so that a later process can tell whether
+/// their maker still lives.
+pub fn process_tag() -> String {
+    let own = process_stat::own_identity();
+    format!("p{}_{}", own.pid, own.start_time.unwrap_or_default())
+}
+
+/// Whether the maker of temporary files still lives. A name that is not a tag of ours is left alone.
+pub(crate) fn tag_is_alive(tag: &str) -> bool {
+    let Some((pid, start)) = tag.strip_prefix('p').and_then(|it| it.split_once('_')) else { return true };
+    let (Ok(pid), Ok(start)) = (pid.parse::<u32>(), start.parse::<u64>()) else { return true };
+    let own = process_stat::own_identity();
+    process_stat::is_alive(&ProcessIdentity { pid, start_time: Some(start), ..own })
+}
 
 /// What the engine is told once, at start.
 #[derive(Debug, Clone)]
@@ -52,6 +67,8 @@ pub struct Options {
     pub lock_wait: Millis,
     /// Below this much free disk nothing is claimed.
     pub disk_reserve: Bytes,
+    /// Size of the file that is given up when the disk is full.
+    pub ballast: Bytes,
     pub version: String,
 }
 
@@ -64,6 +81,7 @@ impl Options {
             lock_ttl: Millis::seconds(60),
             lock_wait: Millis::seconds(10),
             disk_reserve: Bytes::mib(64),
+            ballast: Bytes::mib(16),
             version: env!("CARGO_PKG_VERSION").to_string(),
         }
     }
@@ -78,6 +96,7 @@ pub struct Engine {
     pub(crate) options: Arc<Options>,
     pub(crate) metrics: Arc<dyn Metrics>,
     pub(crate) identity: Arc<ProcessIdentity>,
+    ballast: Arc<Ballast>,
     catalog: Arc<catalog::Catalog>,
 }
 
@@ -89,6 +108,8 @@ impl Engine {
         options: Options,
         metrics: Arc<dyn Metrics>,
     ) -> Engine {
+        let path = options.home.join("ballast");
+        let ballast = Arc::new(Ballast::new(&path, options.ballast, options.disk_reserve));
         Engine {
             store,
             artifacts,
@@ -96,6 +117,7 @@ impl Engine {
             options: Arc::new(options),
             metrics,
             identity: Arc::new(process_stat::own_identity()),
+            ballast,
             catalog: Arc::default(),
         }
     }
@@ -118,6 +140,20 @@ impl Engine {
 
     pub fn options(&self) -> &Options {
         &self.options
+    }
+
+    /// Gives up the ballast file, so that settlements and clean-ups can be committed on a full disk.
+    pub(crate) fn give_up_ballast(&self) {
+        if let Err(error) = self.ballast.give_up() {
+            tracing::warn!(%error, "the ballast could not be given up");
+        }
+    }
+
+    /// Makes the ballast file again when there is room for it.
+    pub(crate) fn restore_ballast(&self) {
+        if let Err(error) = self.ballast.ensure() {
+            tracing::debug!(%error, "no room for the ballast yet");
+        }
     }
 
     /// Free bytes of the home's disk, and whether that is enough to claim work.

@@ -69,7 +69,8 @@ impl WorkDir {
                 let what = format!("output file `{}` has a name that is not UTF-8", relative.display());
                 return Err(Error::Refused { what, hint: Some("rename it in the step") });
             };
-            let file = fs::File::open(&path).map_err(|source| Error::Io { action: "read", path: path.clone(), source })?;
+            let file =
+                fs::File::open(&path).map_err(|source| Error::Io { action: "read", path: path.clone(), source })?;
             let put = artifacts.put(file, "output")?;
             files.push((name.to_string(), put.artifact));
             guards.push(put.guard);

@@ -15,6 +15,7 @@ pub mod event;
 pub mod group;
 mod handle;
 pub mod hook;
+pub mod idle;
 pub mod input;
 pub mod lease;
 mod memory;

@@ -107,3 +107,8 @@ pub(super) fn open_steps(tx: &ReadTx, first: StepId, count: usize) -> Result<Vec
         },
     )
 }
+
+/// The item of a run.
+pub fn item(tx: &ReadTx, run: RunId) -> Result<Option<String>> {
+    tx.row("SELECT item FROM item WHERE run_id = ?1", [run.0], |row| row.get(0))
+}

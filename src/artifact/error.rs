@@ -1,0 +1,60 @@
+//! What can go wrong with a file.
+
+use crate::model::ArtifactHash;
+use std::{
+    io,
+    path::{Path, PathBuf},
+};
+
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Nothing half-written is left. `needed` and `free` are bytes.
+    #[error("not enough disk space in {}: need {needed} bytes, have {free}", dir.display())]
+    DiskFull { dir: PathBuf, needed: u64, free: u64 },
+    /// What is stored is not what the hash promises. It is never handed out.
+    #[error("artifact {hash} is corrupt: {detail}")]
+    Corrupt { hash: ArtifactHash, detail: String },
+    #[error("artifact {hash} is missing")]
+    Missing { hash: ArtifactHash },
+    /// The source of a `put` failed; the store is unharmed.
+    #[error("failed to read what was to be stored")]
+    Source(#[source] io::Error),
+    #[error("failed to {action} {}", path.display())]
+    Io { action: &'static str, path: PathBuf, source: io::Error },
+    #[error("the artifacts in {} stayed locked", dir.display())]
+    Busy { dir: PathBuf },
+    #[error("`{0}` can't name a worker")]
+    WorkerTag(String),
+}
+
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+impl Error {
+    /// Tells the user what to do next, where we know.
+    pub fn hint(&self) -> Option<&'static str> {
+        match self {
+            Error::DiskFull { .. } => Some("run `windlass prune`, or set `artifact_dir` to a larger disk"),
+            Error::Corrupt { .. } | Error::Missing { .. } => {
+                Some("run `windlass doctor`; the step that made it can run again")
+            }
+            Error::Busy { .. } => Some("a prune is running; wait for it, or see `windlass status`"),
+            Error::Io { .. } => Some("check the disk and who owns the directory"),
+            Error::Source(_) | Error::WorkerTag(_) => None,
+        }
+    }
+
+    /// Whether the step that made the artifact must run again.
+    pub fn is_damage(&self) -> bool {
+        matches!(self, Error::Corrupt { .. } | Error::Missing { .. })
+    }
+
+    pub(super) fn io(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Error {
+        move |source| Error::Io { action, path: path.to_path_buf(), source }
+    }
+}
+
+/// Whether the disk, or the user's share of it, is full.
+pub(super) fn is_full(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+        || error.raw_os_error().is_some_and(|it| it == libc::ENOSPC || it == libc::EDQUOT)
+}

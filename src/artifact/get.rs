@@ -1,0 +1,144 @@
+//! Reading a file back: nothing but what the hash promises is ever handed out whole.
+
+use super::{
+    error::{Error, Result},
+    store::ArtifactStore,
+};
+use crate::{model::ArtifactRef, os::disk_space};
+use sha2::{Digest, Sha256};
+use std::{
+    fs::{self, File},
+    io::{self, Read, Write},
+    path::Path,
+};
+
+/// The largest window that a decoder accepts, as a power of two; our own levels need 2^23 at most.
+const WINDOW_LOG_MAX: u32 = 23;
+
+/// Streams an artifact. The last read fails with `InvalidData` if the bytes were not those that the hash promises, so
+/// what was read counts only when the end was reached without an error.
+pub struct ArtifactReader {
+    source: Source,
+    artifact: ArtifactRef,
+    hasher: Sha256,
+    read: u64,
+    ended: bool,
+}
+
+enum Source {
+    Plain(File),
+    Compressed(zstd::Decoder<'static, io::BufReader<File>>),
+}
+
+impl ArtifactStore {
+    /// A stream of the plain bytes.
+    pub fn get(&self, artifact: &ArtifactRef) -> Result<ArtifactReader> {
+        let (path, compressed) = self.find(&artifact.hash).ok_or(Error::Missing { hash: artifact.hash })?;
+        let file = File::open(&path).map_err(Error::io("open", &path))?;
+        let source = if compressed {
+            let decoder = zstd::Decoder::new(file).and_then(|mut it| {
+                it.window_log_max(WINDOW_LOG_MAX)?;
+                Ok(it)
+            });
+            Source::Compressed(decoder.map_err(Error::io("read", &path))?)
+        } else {
+            Source::Plain(file)
+        };
+        Ok(ArtifactReader { source, artifact: *artifact, hasher: Sha256::new(), read: 0, ended: false })
+    }
+
+    /// All plain bytes, verified. For what fits into memory.
+    pub fn get_bytes(&self, artifact: &ArtifactRef) -> Result<Vec<u8>> {
+        let mut bytes = Vec::with_capacity(artifact.size.min(1 << 20) as usize);
+        let read = self.get(artifact)?.read_to_end(&mut bytes);
+        read.map_err(|error| self.read_failed(artifact, error))?;
+        Ok(bytes)
+    }
+
+    /// Writes the plain bytes to a path, which appears only when all are there and verified. Replaces what is there.
+    pub fn copy_to(&self, artifact: &ArtifactRef, path: &Path) -> Result<()> {
+        let mut reader = self.get(artifact)?;
+        let parent = path.parent().filter(|it| !it.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let mut temporary = tempfile::Builder::new()
+            .prefix(".windlass-")
+            .tempfile_in(parent)
+            .map_err(|source| self.write_failed(path, source))?;
+        let mut block = vec![0; 64 << 10];
+        loop {
+            let count = reader.read(&mut block).map_err(|error| self.read_failed(artifact, error))?;
+            if count == 0 {
+                break;
+            }
+            temporary.write_all(&block[..count]).map_err(|error| self.write_failed(path, error))?;
+        }
+        temporary.persist(path).map_err(|error| self.write_failed(path, error.error))?;
+        Ok(())
+    }
+
+    /// Reads everything and checks it.
+    pub fn verify(&self, artifact: &ArtifactRef) -> Result<()> {
+        let copied = io::copy(&mut self.get(artifact)?, &mut io::sink());
+        copied.map(|_| ()).map_err(|error| self.read_failed(artifact, error))
+    }
+
+    /// Damage and a disk that can't be read are told apart: only the first makes the producer run again.
+    fn read_failed(&self, artifact: &ArtifactRef, error: io::Error) -> Error {
+        if error.raw_os_error().is_some() {
+            let path = self.path(&artifact.hash, true);
+            return Error::Io { action: "read", path, source: error };
+        }
+        Error::Corrupt { hash: artifact.hash, detail: error.to_string() }
+    }
+
+    fn write_failed(&self, path: &Path, source: io::Error) -> Error {
+        if super::error::is_full(&source) {
+            let dir = path.parent().unwrap_or(path).to_path_buf();
+            let free = disk_space::free(&dir).map_or(0, |it| it.0);
+            return Error::DiskFull { dir, needed: free.saturating_add(1), free };
+        }
+        Error::Io { action: "write", path: path.to_path_buf(), source }
+    }
+
+    /// The size of the stored file in bytes, if it is there.
+    pub fn stored_size(&self, artifact: &ArtifactRef) -> Option<u64> {
+        let (path, _) = self.find(&artifact.hash)?;
+        fs::metadata(path).ok().map(|it| it.len())
+    }
+}
+
+impl ArtifactReader {
+    fn check(&mut self) -> io::Result<()> {
+        self.ended = true;
+        let wrong = |detail: String| Err(io::Error::new(io::ErrorKind::InvalidData, detail));
+        if self.read != self.artifact.size {
+            return wrong(format!("it has {} bytes instead of {}", self.read, self.artifact.size));
+        }
+        let hash: [u8; 32] = std::mem::take(&mut self.hasher).finalize().into();
+        if hash != self.artifact.hash.0 { wrong("its content has another hash".to_string()) } else { Ok(()) }
+    }
+}
+
+impl Read for ArtifactReader {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if self.ended || buffer.is_empty() {
+            return Ok(0);
+        }
+        let count = match &mut self.source {
+            Source::Plain(file) => file.read(buffer)?,
+            Source::Compressed(decoder) => decoder.read(buffer)?,
+        };
+        if count == 0 {
+            self.check()?;
+            return Ok(0);
+        }
+        self.hasher.update(&buffer[..count]);
+        self.read += count as u64;
+        // A bomb is stopped as soon as it is larger than what was recorded.
+        if self.read > self.artifact.size {
+            self.ended = true;
+            let detail = format!("it has more than the {} bytes that it should have", self.artifact.size);
+            return Err(io::Error::new(io::ErrorKind::InvalidData, detail));
+        }
+        Ok(count)
+    }
+}

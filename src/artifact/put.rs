@@ -1,0 +1,195 @@
+//! Storing a file: durable before it is named, named by what it holds.
+
+use super::{
+    error::{Error, Result, is_full},
+    store::{ArtifactStore, sync_dir},
+};
+use crate::{
+    decide::admission::{Admission, admit_write},
+    model::{ArtifactHash, ArtifactRef, Bytes},
+    os::FileLock,
+};
+use sha2::{Digest, Sha256};
+use std::{
+    fs::{self, File, OpenOptions},
+    io::{self, Read, Write},
+    os::unix::fs::OpenOptionsExt,
+    path::{Path, PathBuf},
+};
+
+/// A stored file, and the guard that keeps sweeps away from it.
+#[derive(Debug)]
+pub struct Put {
+    pub artifact: ArtifactRef,
+    pub guard: PutGuard,
+}
+
+/// Keeps sweeps away. Hold it until the row that refers to the file is committed.
+#[derive(Debug)]
+pub struct PutGuard {
+    _lock: FileLock,
+}
+
+/// How much is read at once, and at most held.
+const BLOCK: usize = 256 << 10;
+/// How many blocks are written between two looks at the free space.
+const BLOCKS_BETWEEN_CHECKS: usize = 16;
+
+impl ArtifactStore {
+    /// Stores what the reader gives. `kind` is the type of artifact and decides the compression level.
+    ///
+    /// When this returns, the file is whole and durable under its name. On any error nothing is left behind.
+    pub fn put(&self, reader: impl Read, kind: &str) -> Result<Put> {
+        self.put_sized(reader, 0, kind)
+    }
+
+    /// Stores bytes that are at hand.
+    pub fn put_bytes(&self, bytes: &[u8], kind: &str) -> Result<Put> {
+        self.put_sized(bytes, bytes.len() as u64, kind)
+    }
+
+    /// As `put`, and refuses beforehand if `size` bytes and the reserve do not fit.
+    pub fn put_sized(&self, reader: impl Read, size: u64, kind: &str) -> Result<Put> {
+        let guard = PutGuard { _lock: self.lock(FileLock::shared_until)? };
+        self.check_space(size)?;
+        let temporary = Temporary::create(self)?;
+        let written = self.write(reader, kind, &temporary.path);
+        let (hash, size, compressed) = written.map_err(|error| self.name_full_disk(error))?;
+        let target = self.path(&hash, compressed);
+        let stored = match self.existing(&hash, size)? {
+            Some(stored) => stored,
+            None => self.publish(temporary, &target).map_err(|error| self.name_full_disk(error))?,
+        };
+        sync_dir(target.parent().unwrap_or(self.dir()))?;
+        Ok(Put { artifact: ArtifactRef { hash, size, stored }, guard })
+    }
+
+    /// The stored size of a file that is there already, whole, and now durable. Its writer may not have come to that.
+    fn existing(&self, hash: &ArtifactHash, size: u64) -> Result<Option<u64>> {
+        let Some((path, _)) = self.find(hash) else { return Ok(None) };
+        if self.verify(&ArtifactRef { hash: *hash, size, stored: 0 }).is_err() {
+            // It is corrupt: taking it away lets ours take its place, whatever the compression of the two.
+            fs::remove_file(&path).map_err(Error::io("remove", &path))?;
+            return Ok(None);
+        }
+        let file = File::open(&path).map_err(Error::io("open", &path))?;
+        file.sync_all().map_err(Error::io("sync", &path))?;
+        Ok(Some(file.metadata().map_err(Error::io("read", &path))?.len()))
+    }
+
+    fn publish(&self, temporary: Temporary, target: &Path) -> Result<u64> {
+        let file = File::open(&temporary.path).map_err(Error::io("open", &temporary.path))?;
+        file.sync_all().map_err(Error::io("sync", &temporary.path))?;
+        let stored = file.metadata().map_err(Error::io("read", &temporary.path))?.len();
+        fs::rename(&temporary.path, target).map_err(Error::io("rename", target))?;
+        Ok(stored)
+    }
+
+    /// Writes everything into the temporary file; its hash, plain size, and whether it was compressed.
+    fn write(&self, mut reader: impl Read, kind: &str, path: &Path) -> Result<(ArtifactHash, u64, bool)> {
+        let mut block = Vec::with_capacity(BLOCK);
+        fill(&mut reader, &mut block)?;
+        let level = self.inner.options.level_of(kind).filter(|level| pays(&block, *level));
+        let file = OpenOptions::new().write(true).open(path).map_err(Error::io("open", path))?;
+        let wrong = || Error::io("write", path);
+        let mut sink = Sink::new(file, level).map_err(wrong())?;
+        let (mut hasher, mut size, mut blocks) = (Sha256::new(), 0, 0);
+        while !block.is_empty() {
+            hasher.update(&block);
+            size += block.len() as u64;
+            sink.write(&block).map_err(wrong())?;
+            blocks += 1;
+            if blocks % BLOCKS_BETWEEN_CHECKS == 0 {
+                self.check_space((BLOCK * BLOCKS_BETWEEN_CHECKS) as u64)?;
+            }
+            fill(&mut reader, &mut block)?;
+        }
+        sink.finish().map_err(wrong())?;
+        Ok((ArtifactHash(hasher.finalize().into()), size, level.is_some()))
+    }
+
+    fn check_space(&self, size: u64) -> Result<()> {
+        match admit_write(self.free()?, Bytes(size), self.inner.options.reserve) {
+            Admission::Admit => Ok(()),
+            Admission::DiskLow { free, needed } => {
+                Err(Error::DiskFull { dir: self.inner.dir.clone(), needed: needed.0, free: free.0 })
+            }
+        }
+    }
+
+    /// A disk that fills in the middle is the same error as one that was full before.
+    fn name_full_disk(&self, error: Error) -> Error {
+        match error {
+            Error::Io { source, .. } if is_full(&source) => {
+                let free = self.free().map_or(0, |it| it.0);
+                let needed = self.inner.options.reserve.0.max(free.saturating_add(1));
+                Error::DiskFull { dir: self.inner.dir.clone(), needed, free }
+            }
+            other => other,
+        }
+    }
+}
+
+/// Reads until the block is full or the source is at its end.
+fn fill(reader: &mut impl Read, block: &mut Vec<u8>) -> Result<()> {
+    block.clear();
+    reader.by_ref().take(BLOCK as u64).read_to_end(block).map_err(Error::Source)?;
+    Ok(())
+}
+
+/// Whether compression saves a tenth of the first block, and at least a disk sector.
+fn pays(block: &[u8], level: i32) -> bool {
+    // A high level finds more, but what no low level finds is not worth the time.
+    let compressed = zstd::bulk::compress(block, level.min(3)).map_or(block.len(), |it| it.len());
+    compressed + (block.len() / 10).max(512) <= block.len()
+}
+
+enum Sink {
+    Plain(File),
+    Compressed(zstd::Encoder<'static, File>),
+}
+
+impl Sink {
+    fn new(file: File, level: Option<i32>) -> io::Result<Sink> {
+        match level {
+            None => Ok(Sink::Plain(file)),
+            Some(level) => Ok(Sink::Compressed(zstd::Encoder::new(file, level)?)),
+        }
+    }
+
+    fn write(&mut self, block: &[u8]) -> io::Result<()> {
+        match self {
+            Sink::Plain(file) => file.write_all(block),
+            Sink::Compressed(encoder) => encoder.write_all(block),
+        }
+    }
+
+    fn finish(self) -> io::Result<()> {
+        match self {
+            Sink::Plain(mut file) => file.flush(),
+            Sink::Compressed(encoder) => encoder.finish()?.flush(),
+        }
+    }
+}
+
+/// A temporary file that is gone when this is dropped, unless it was renamed.
+struct Temporary {
+    path: PathBuf,
+}
+
+impl Temporary {
+    fn create(store: &ArtifactStore) -> Result<Temporary> {
+        let mut chance = [0; 8];
+        getrandom::fill(&mut chance).map_err(|error| Error::Source(io::Error::other(error.to_string())))?;
+        let path = store.inner.dir.join(format!(".tmp.{}.{}", store.inner.worker, hex::encode(chance)));
+        let created = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path);
+        created.map_err(|source| store.name_full_disk(Error::io("create", &path)(source)))?;
+        Ok(Temporary { path })
+    }
+}
+
+impl Drop for Temporary {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(&self.path);
+    }
+}

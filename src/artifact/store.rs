@@ -1,0 +1,156 @@
+//! The directory, its options, and the paths of files.
+
+use super::error::{Error, Result};
+use crate::{
+    model::{ArtifactHash, Bytes},
+    os::{FileLock, disk_space},
+    settings::{Compression, Settings},
+};
+use std::{
+    collections::BTreeMap,
+    fmt,
+    fs::{self, DirBuilder, File},
+    io,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+/// How files are stored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ArtifactOptions {
+    /// How much disk space is left free.
+    pub reserve: Bytes,
+    pub compress: bool,
+    /// The zstd level where the type has no own one.
+    pub level: i32,
+    /// By type of artifact; 0 leaves a type uncompressed.
+    pub levels: BTreeMap<String, i32>,
+}
+
+impl Default for ArtifactOptions {
+    fn default() -> ArtifactOptions {
+        ArtifactOptions { reserve: Bytes::mib(64), compress: true, level: 3, levels: BTreeMap::new() }
+    }
+}
+
+impl From<&Settings> for ArtifactOptions {
+    fn from(settings: &Settings) -> ArtifactOptions {
+        let levels = settings.compression_levels.0.iter();
+        ArtifactOptions {
+            reserve: settings.disk_reserve,
+            compress: settings.compression == Compression::On,
+            level: settings.compression_level as i32,
+            levels: levels.map(|(kind, level)| (kind.clone(), *level as i32)).collect(),
+        }
+    }
+}
+
+impl ArtifactOptions {
+    /// The zstd level for artifacts of this type; `None` stores them plain.
+    pub fn level_of(&self, kind: &str) -> Option<i32> {
+        let level = self.levels.get(kind).copied().unwrap_or(self.level);
+        (self.compress && level > 0).then_some(level)
+    }
+}
+
+/// The store of one home directory. Clones share it.
+#[derive(Clone)]
+pub struct ArtifactStore {
+    pub(super) inner: Arc<Inner>,
+}
+
+pub(super) struct Inner {
+    pub dir: PathBuf,
+    pub options: ArtifactOptions,
+    pub worker: String,
+    pub free: FreeSpace,
+}
+
+type FreeSpace = Box<dyn Fn(&Path) -> io::Result<Bytes> + Send + Sync>;
+
+/// How long a put waits for a sweep, which holds the lock for one directory at a time.
+const LOCK_PATIENCE: Duration = Duration::from_secs(60);
+
+impl ArtifactStore {
+    /// Opens the store, creating it with mode 0700. `worker` names its temporary files (letters, digits, `-`), so that
+    /// `sweep_temporaries` can ask whether their writer still lives.
+    pub fn open(dir: &Path, options: ArtifactOptions, worker: &str) -> Result<ArtifactStore> {
+        ArtifactStore::open_with(dir, options, worker, Box::new(disk_space::free))
+    }
+
+    pub(super) fn open_with(
+        dir: &Path,
+        options: ArtifactOptions,
+        worker: &str,
+        free: FreeSpace,
+    ) -> Result<ArtifactStore> {
+        if worker.is_empty() || worker.len() > 64 || !worker.chars().all(|c| c.is_ascii_alphanumeric() || c == '-') {
+            return Err(Error::WorkerTag(worker.to_string()));
+        }
+        create_private(dir, true)?;
+        for shard in 0..=255u8 {
+            create_private(&dir.join(hex::encode([shard])), false)?;
+        }
+        // Whoever made the directories, they must be on disk before a file in one of them counts.
+        sync_dir(dir)?;
+        if let Some(parent) = dir.parent() {
+            sync_dir(if parent.as_os_str().is_empty() { Path::new(".") } else { parent })?;
+        }
+        let inner = Inner { dir: dir.to_path_buf(), options, worker: worker.to_string(), free };
+        Ok(ArtifactStore { inner: Arc::new(inner) })
+    }
+
+    pub fn dir(&self) -> &Path {
+        &self.inner.dir
+    }
+
+    /// Free disk space where the artifacts are.
+    pub fn free(&self) -> Result<Bytes> {
+        (self.inner.free)(&self.inner.dir).map_err(Error::io("read the free space of", &self.inner.dir))
+    }
+
+    /// Whether a file is there, without reading it.
+    pub fn contains(&self, hash: &ArtifactHash) -> bool {
+        self.find(hash).is_some()
+    }
+
+    /// The file of a hash and whether it is compressed.
+    pub(super) fn find(&self, hash: &ArtifactHash) -> Option<(PathBuf, bool)> {
+        let candidates = [(self.path(hash, true), true), (self.path(hash, false), false)];
+        candidates.into_iter().find(|(path, _)| fs::symlink_metadata(path).is_ok_and(|it| it.is_file()))
+    }
+
+    pub(super) fn path(&self, hash: &ArtifactHash, compressed: bool) -> PathBuf {
+        let name = hash.to_string();
+        let ending = if compressed { ".zst" } else { "" };
+        self.inner.dir.join(&name[..2]).join(format!("{name}{ending}"))
+    }
+
+    /// The lock that every put holds shared until its row is committed, and a sweep holds alone.
+    pub(super) fn lock(&self, take: impl Fn(&Path, Instant) -> io::Result<Option<FileLock>>) -> Result<FileLock> {
+        let path = self.inner.dir.join(".lock");
+        let got = take(&path, Instant::now() + LOCK_PATIENCE).map_err(Error::io("lock", &path))?;
+        got.ok_or_else(|| Error::Busy { dir: self.inner.dir.clone() })
+    }
+}
+
+impl fmt::Debug for ArtifactStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ArtifactStore").field("dir", &self.inner.dir).field("worker", &self.inner.worker).finish()
+    }
+}
+
+fn create_private(dir: &Path, with_parents: bool) -> Result<()> {
+    let mut builder = DirBuilder::new();
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    match builder.recursive(with_parents).create(dir) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists && dir.is_dir() => Ok(()),
+        result => result.map_err(Error::io("create", dir)),
+    }
+}
+
+/// Makes the names in a directory durable.
+pub(super) fn sync_dir(dir: &Path) -> Result<()> {
+    File::open(dir).and_then(|it| it.sync_all()).map_err(Error::io("sync", dir))
+}

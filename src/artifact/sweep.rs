@@ -1,0 +1,75 @@
+//! Removing what nobody refers to, and what dead workers left half-written.
+
+use super::{
+    error::{Error, Result},
+    store::ArtifactStore,
+};
+use crate::{model::ArtifactHash, os::FileLock};
+use std::fs;
+
+/// What a sweep removed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Swept {
+    pub files: u64,
+    /// On disk.
+    pub bytes: u64,
+}
+
+impl ArtifactStore {
+    /// Removes files that no committed row refers to.
+    ///
+    /// `is_referenced` is asked under the exclusive lock, so it must look at the database at that moment; when in doubt
+    /// it says yes. The lock is given up between the 256 directories, so a put waits for milliseconds.
+    pub fn sweep(&self, mut is_referenced: impl FnMut(&ArtifactHash) -> bool) -> Result<Swept> {
+        let mut swept = Swept::default();
+        for shard in 0..=255u8 {
+            let dir = self.inner.dir.join(hex::encode([shard]));
+            if fs::read_dir(&dir).map_err(Error::io("list", &dir))?.next().is_none() {
+                continue;
+            }
+            let _alone = self.lock(FileLock::exclusive_until)?;
+            for entry in fs::read_dir(&dir).map_err(Error::io("list", &dir))? {
+                let entry = entry.map_err(Error::io("list", &dir))?;
+                let Some(hash) = entry.file_name().to_str().and_then(hash_of) else { continue };
+                if is_referenced(&hash) {
+                    continue;
+                }
+                let size = entry.metadata().map_or(0, |it| it.len());
+                fs::remove_file(entry.path()).map_err(Error::io("remove", &entry.path()))?;
+                swept.files += 1;
+                swept.bytes += size;
+            }
+        }
+        Ok(swept)
+    }
+
+    /// Removes temporary files whose worker is dead. A worker of this store's own name counts as alive.
+    pub fn sweep_temporaries(&self, mut is_worker_alive: impl FnMut(&str) -> bool) -> Result<Swept> {
+        let mut swept = Swept::default();
+        let dir = &self.inner.dir;
+        for entry in fs::read_dir(dir).map_err(Error::io("list", dir))? {
+            let entry = entry.map_err(Error::io("list", dir))?;
+            let name = entry.file_name();
+            let Some(worker) = name.to_str().and_then(worker_of) else { continue };
+            if worker == self.inner.worker || is_worker_alive(worker) {
+                continue;
+            }
+            let size = entry.metadata().map_or(0, |it| it.len());
+            match fs::remove_file(entry.path()) {
+                Ok(()) => swept = Swept { files: swept.files + 1, bytes: swept.bytes + size },
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => (),
+                Err(source) => return Err(Error::Io { action: "remove", path: entry.path(), source }),
+            }
+        }
+        Ok(swept)
+    }
+}
+
+fn hash_of(name: &str) -> Option<ArtifactHash> {
+    name.strip_suffix(".zst").unwrap_or(name).parse().ok()
+}
+
+/// `w7` in `.tmp.w7.0123456789abcdef`.
+fn worker_of(name: &str) -> Option<&str> {
+    name.strip_prefix(".tmp.")?.split_once('.').map(|it| it.0)
+}

@@ -1,0 +1,227 @@
+//! One attempt: gathers what the step needs, runs its kind, and lets `decide` judge the report.
+
+use super::{
+    cache,
+    catalog::Known,
+    consumer::again_at,
+    error::Error,
+    resource_lock::{KeyGuard, StepKey},
+    settlement,
+    step_kind::{StepContext, StepInput, StepResult},
+    submit::item_value,
+    work_dir::WorkDir,
+    worker::Shared,
+};
+use crate::{
+    artifact::PutGuard,
+    definition::{Action, Values, render_json},
+    engine::kind::command,
+    model::{KillIntent, Outcome},
+    os::CancelToken,
+    store::{self, Claimed, Settlement, group::GroupDetail, input},
+};
+use std::{
+    borrow::Cow,
+    collections::BTreeMap,
+    panic::{AssertUnwindSafe, catch_unwind},
+    path::PathBuf,
+    sync::Arc,
+};
+
+/// How to settle, and what must live until that is committed.
+pub(super) struct Attempted {
+    pub settlement: Settlement,
+    pub guards: Vec<PutGuard>,
+    pub key: Option<KeyGuard>,
+}
+
+impl Attempted {
+    fn bare(settlement: Settlement) -> Attempted {
+        Attempted { settlement, guards: Vec::new(), key: None }
+    }
+}
+
+/// A step with everything that was read for it.
+pub(super) struct Task {
+    pub known: Arc<Known>,
+    pub group: Arc<GroupDetail>,
+    pub row: input::Input,
+    pub input: StepInput,
+}
+
+pub(super) fn run(shared: &Shared, claimed: &Claimed, cancel: &CancelToken) -> Attempted {
+    let key = match claimed.key.map(|key| StepKey::wait(shared, claimed, key, cancel)) {
+        None => None,
+        Some(Ok(Some(key))) => Some(key),
+        Some(Ok(None)) => {
+            return Attempted::bare(release(shared, claimed, "its resource is locked by another process"));
+        }
+        Some(Err(error)) => return Attempted::bare(refuse(shared, claimed, &error)),
+    };
+    let task = match gather(shared, claimed) {
+        Ok(task) => task,
+        Err(error) => {
+            let settlement = refuse(shared, claimed, &error);
+            return Attempted { settlement, guards: Vec::new(), key };
+        }
+    };
+    let cache_key = cache::key(shared, &task);
+    if let Some(hit) = cache_key.filter(|_| !task.group.force).and_then(|it| cache::find(shared, &it)) {
+        return Attempted { settlement: Settlement::Cached { output: hit, record: None }, guards: Vec::new(), key };
+    }
+    let mut result = execute(shared, claimed, &task, cancel, key.as_ref());
+    let guards = std::mem::take(&mut result.guards);
+    if let Some(intent) = cancel.intent() {
+        overrule(&mut result, intent);
+    }
+    let settlement = settlement::judge(shared, claimed, &task, result, cache_key);
+    Attempted { settlement, guards, key }
+}
+
+/// An in-process kind that stopped because it was asked to says nothing of why; we know.
+fn overrule(result: &mut StepResult, intent: KillIntent) {
+    let outcome = &mut result.report.outcome;
+    match intent {
+        KillIntent::Shutdown if !matches!(outcome, Outcome::Succeeded) => {
+            *outcome = Outcome::Interrupted { reason: "the worker was stopped".into() };
+        }
+        KillIntent::Cancel if !matches!(outcome, Outcome::Succeeded) => *outcome = Outcome::Cancelled,
+        _ => {}
+    }
+}
+
+fn gather(shared: &Shared, claimed: &Claimed) -> Result<Task, Error> {
+    let engine = &shared.engine;
+    let row = engine.store.read(|tx| input::read(tx, claimed.lease.step))?;
+    let known = engine.catalog.definition(&engine.store, row.definition)?;
+    let group = engine.catalog.group(&engine.store, claimed.group)?;
+    let step = &known.definition.steps[row.no];
+    let before: Vec<usize> = (0..row.no).collect();
+    let outputs = match before.is_empty() {
+        true => Vec::new(),
+        false => engine.store.read(|tx| input::outputs(tx, row.first_step, &before))?,
+    };
+    let inputs: BTreeMap<String, _> = before
+        .iter()
+        .zip(outputs)
+        .filter_map(|(no, output)| Some((known.definition.steps[*no].name.clone(), output?)))
+        .collect();
+    let item = item_value(&row.item);
+    let values = Values {
+        item: Some(Cow::Borrowed(&item)),
+        params: Some(Cow::Borrowed(&group.params)),
+        group: Some(claimed.group),
+        run: Some(claimed.run),
+        step: Some(claimed.lease.step),
+        attempt: Some(claimed.attempt),
+        token: Some(claimed.lease.token),
+        inputs: inputs
+            .iter()
+            .map(|(name, it)| (name.clone(), crate::definition::Input { dir: None, value: it.value.clone() }))
+            .collect(),
+        ..Values::default()
+    };
+    let with = match step.action {
+        Action::Uses(_) => render_json(&step.with, &values)?,
+        _ => step.with.clone(),
+    };
+    let input = StepInput {
+        group: claimed.group,
+        run: claimed.run,
+        step: claimed.lease.step,
+        attempt: claimed.attempt,
+        token: claimed.lease.token,
+        item,
+        params: group.params.clone(),
+        with,
+        inputs,
+        directory: PathBuf::from(&group.directory),
+        home: engine.options.home.clone(),
+        group_name: group.name.clone(),
+    };
+    Ok(Task { known, group, row, input })
+}
+
+fn execute(
+    shared: &Shared,
+    claimed: &Claimed,
+    task: &Task,
+    cancel: &CancelToken,
+    key: Option<&KeyGuard>,
+) -> StepResult {
+    let engine = &shared.engine;
+    let step = &task.known.definition.steps[task.row.no];
+    let work = WorkDir::of(&engine.options.home, shared.id(), claimed.lease);
+    let cx = StepContext {
+        input: &task.input,
+        definition: &task.known.definition,
+        step,
+        artifacts: &engine.artifacts,
+        cancel,
+        lock: key.map(KeyGuard::file),
+        work: &work,
+    };
+    match &step.action {
+        Action::Run(command) => command::run(&cx, command, &step.env),
+        Action::Uses(name) => match engine.kinds.get(name) {
+            // A deadline of our own: kinds in this process poll the token.
+            Some(kind) => with_deadline(&cx, || {
+                catch_unwind(AssertUnwindSafe(|| kind.run(&cx)))
+                    .unwrap_or_else(|panic| StepResult::retryable("panic", panic_words(panic.as_ref())))
+            }),
+            None => StepResult::permanent("unknown_kind", format!("this windlass has no step kind `{name}`")),
+        },
+        Action::Worker { worker, .. } => StepResult::permanent(
+            "no_worker_pool",
+            format!("worker processes are not part of this build, so `worker: {worker}` can't run"),
+        ),
+    }
+}
+
+/// Runs an in-process kind under the step's timeout.
+fn with_deadline(cx: &StepContext, run: impl FnOnce() -> StepResult) -> StepResult {
+    let Some(timeout) = cx.step.timeout else { return run() };
+    let done = CancelToken::new();
+    let (watched, told) = (done.clone(), cx.cancel.clone());
+    let watcher = std::thread::Builder::new().name("windlass-deadline".into()).spawn(move || {
+        if watched.wait(timeout.duration()).is_none() {
+            told.cancel(KillIntent::Deadline(timeout));
+        }
+    });
+    let mut result = run();
+    done.cancel(KillIntent::Shutdown);
+    if let Ok(watcher) = watcher {
+        let _ = watcher.join();
+    }
+    if matches!(cx.cancel.intent(), Some(KillIntent::Deadline(_))) && result.report.outcome != Outcome::Succeeded {
+        result.report.outcome = Outcome::TimedOut { after: timeout };
+    }
+    result
+}
+
+fn panic_words(panic: &(dyn std::any::Any + Send)) -> String {
+    let words = panic.downcast_ref::<&str>().map(|it| it.to_string());
+    let words = words.or_else(|| panic.downcast_ref::<String>().cloned());
+    format!("the step kind panicked: {}", words.unwrap_or_else(|| "no message".into()))
+}
+
+fn release(shared: &Shared, claimed: &Claimed, reason: &str) -> Settlement {
+    let now = shared.engine.store.now();
+    let waited = now.since(claimed.due).0;
+    // The longer it has waited, the longer until the next try: 0.1 s to 3 s.
+    let tries = 64 - (waited / 100).leading_zeros();
+    let outcome = Outcome::Interrupted { reason: reason.to_string() };
+    let record = settlement::record(&outcome, &Default::default(), Vec::new());
+    Settlement::Release { due: again_at(now, tries), record: Some(record) }
+}
+
+/// What was needed could not be read or locked: not the step's fault when it will pass, a failure when it won't.
+fn refuse(shared: &Shared, claimed: &Claimed, error: &Error) -> Settlement {
+    match error {
+        Error::Store(store::Error::NotFound { .. }) | Error::Definition(_) | Error::Refused { .. } => {
+            let outcome = Outcome::permanent("input", error.to_string());
+            Settlement::Fail { crashed: false, record: settlement::record(&outcome, &Default::default(), Vec::new()) }
+        }
+        error => release(shared, claimed, &error.to_string()),
+    }
+}

@@ -1,0 +1,170 @@
+//! A consumer: claims a step, runs it, settles it and claims the next in one request.
+
+use super::{attempt, error::Error, worker::Shared};
+use crate::{
+    model::{Lease, Millis, Timestamp},
+    os::{CancelToken, boot_id},
+    store::{self, Claim, Claimed, Held, Settle, Settlement},
+};
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::{Duration, Instant},
+};
+
+/// Between two tries to settle while the disk is full.
+const DISK_WAIT: Duration = Duration::from_millis(500);
+
+pub(super) fn run(shared: &Arc<Shared>, pool: usize) {
+    let template = template(shared, pool);
+    let bell = &shared.pools[pool].bell;
+    let mut next: Option<Claimed> = None;
+    while !shared.is_draining() || next.is_some() {
+        let heard = bell.heard();
+        let claimed = match next.take() {
+            Some(claimed) => Some(claimed),
+            None if shared.disk_low.load(Ordering::Relaxed) => None,
+            None => match claim(shared, &template) {
+                Ok(claimed) => claimed,
+                Err(error) => {
+                    failed(shared, error);
+                    None
+                }
+            },
+        };
+        let Some(claimed) = claimed else {
+            if !shared.is_draining() {
+                bell.wait(heard);
+            }
+            continue;
+        };
+        // There may be more where this came from.
+        bell.pass_on();
+        next = work(shared, pool, claimed, &template);
+    }
+    bell.pass_on();
+}
+
+fn template(shared: &Shared, pool: usize) -> Claim {
+    let identity = serde_json::to_string(&*shared.engine.identity).unwrap_or_default();
+    Claim {
+        worker: shared.id(),
+        take: shared.pools[pool].take.clone(),
+        scope: shared.scope,
+        limit: 1,
+        identity: identity.into(),
+        boot_id: boot_id().into(),
+        lock_deadline: Default::default(),
+    }
+}
+
+/// A claim of now: under the worker's present number, its locks good for the time to live.
+fn fresh(shared: &Shared, template: &Claim) -> Claim {
+    let now = shared.engine.store.clock().monotonic();
+    Claim { worker: shared.id(), lock_deadline: now + shared.engine.options.lock_ttl, ..template.clone() }
+}
+
+fn claim(shared: &Shared, template: &Claim) -> store::Result<Option<Claimed>> {
+    if shared.attempts().is_empty() {
+        // After a pause the last heartbeat is old; nobody may take the step for a silent worker's.
+        shared.beat();
+    }
+    let metrics = &shared.engine.metrics;
+    metrics.count("claim_attempts", 1);
+    let begun = Instant::now();
+    let claimed = shared.engine.store.claim(fresh(shared, template))?.into_iter().next();
+    metrics.observe("claim_duration", begun.elapsed().as_secs_f64());
+    metrics.count(if claimed.is_some() { "claim_success" } else { "claim_idle" }, 1);
+    Ok(claimed)
+}
+
+/// Runs one step to its settlement; the step that was claimed with it comes back.
+fn work(shared: &Shared, pool: usize, claimed: Claimed, template: &Claim) -> Option<Claimed> {
+    let cancel = CancelToken::new();
+    shared.attempts().insert(claimed.lease, cancel.clone());
+    shared.busy.fetch_add(1, Ordering::AcqRel);
+    shared.pools[pool].busy.fetch_add(1, Ordering::Relaxed);
+    let attempted = attempt::run(shared, &claimed, &cancel);
+    // The work is done: the file lock goes before the row, so that whoever gets the row need not wait for the file.
+    drop(attempted.key);
+    let next = settle(shared, &claimed, attempted.settlement, template);
+    // The rows of its artifacts are committed, so a sweep may look at the files again.
+    drop(attempted.guards);
+    shared.attempts().remove(&claimed.lease);
+    shared.pools[pool].busy.fetch_sub(1, Ordering::Relaxed);
+    shared.busy.fetch_sub(1, Ordering::AcqRel);
+    next
+}
+
+/// Settles, however long the disk stays full, and claims the next step with it.
+fn settle(shared: &Shared, claimed: &Claimed, settlement: Settlement, template: &Claim) -> Option<Claimed> {
+    let metrics = &shared.engine.metrics;
+    let kind = counter(&settlement);
+    loop {
+        let more = !shared.is_draining() && !shared.disk_low.load(Ordering::Relaxed);
+        let settle = Settle {
+            lease: claimed.lease,
+            settlement: settlement.clone(),
+            then: more.then(|| fresh(shared, template)),
+        };
+        match shared.engine.store.settle(settle) {
+            Ok(settled) => {
+                if settled.held == Held::Yes {
+                    metrics.count(kind, 1);
+                }
+                return settled.next.into_iter().next();
+            }
+            Err(store::Error::DiskFull { .. }) => {
+                shared.disk_low.store(true, Ordering::Relaxed);
+                shared.engine.give_up_ballast();
+                if shared.finished.load(Ordering::Acquire) {
+                    return None;
+                }
+                std::thread::sleep(DISK_WAIT);
+            }
+            Err(store::Error::Busy { .. } | store::Error::Aborted) => {}
+            Err(error) => {
+                failed(shared, error);
+                return None;
+            }
+        }
+    }
+}
+
+fn counter(settlement: &Settlement) -> &'static str {
+    match settlement {
+        Settlement::Complete { .. } => "step_completed",
+        Settlement::Cached { .. } => "step_cached",
+        Settlement::Retry { .. } => "step_error",
+        Settlement::Fail { .. } => "step_failed",
+        Settlement::Release { .. } => "step_released",
+        Settlement::Cancelled { .. } => "step_cancelled",
+    }
+}
+
+/// A database that can't be used ends the worker; one that is only busy or full does not.
+fn failed(shared: &Shared, error: store::Error) {
+    shared.engine.metrics.count("claim_error", 1);
+    match error {
+        store::Error::DiskFull { .. } => {
+            shared.disk_low.store(true, Ordering::Relaxed);
+            shared.engine.give_up_ballast();
+        }
+        store::Error::Busy { .. } | store::Error::Aborted => shared.ring(),
+        error => shared.fail(&Error::Store(error)),
+    }
+}
+
+/// When a step that could not get what it needs tries again: 0.1 s, doubling with each try, at most 3 s.
+pub(super) fn again_at(now: Timestamp, tries: u32) -> Timestamp {
+    now + Millis((100u64 << tries.min(5)).min(3_000))
+}
+
+/// A lease with its cancel token, for those who must tell it to stop.
+pub(super) fn cancel_all(shared: &Shared, leases: &[Lease], intent: crate::model::KillIntent) {
+    let attempts = shared.attempts();
+    for lease in leases {
+        if let Some(token) = attempts.get(lease) {
+            token.cancel(intent);
+        }
+    }
+}

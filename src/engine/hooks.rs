@@ -1,0 +1,126 @@
+//! Durable hooks: run outside of any step's path, retried, their result kept.
+
+use super::{
+    error::Result,
+    kind::command,
+    step_kind::{StepContext, StepInput},
+    submit::item_value,
+    work_dir::WorkDir,
+    worker::Shared,
+};
+use crate::{
+    decide::retry::wait,
+    definition::{Action, HookEvent, StepDefinition},
+    model::{Lease, Outcome, RunId, StepId},
+    os::CancelToken,
+    store::{self, hook, hook::HookEnd},
+};
+use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
+
+/// A wait without a ring ends after this, for hooks that became due meanwhile.
+const LOOK: Duration = Duration::from_millis(500);
+
+pub(super) fn run(shared: &Arc<Shared>) {
+    while !shared.is_draining() {
+        let heard = shared.hook_bell.heard();
+        match run_due(shared) {
+            Ok(true) => continue,
+            Ok(false) => {}
+            Err(error) => tracing::warn!(%error, "hooks could not be run"),
+        }
+        if waits(shared) {
+            shared.hook_bell.wait_for(heard, LOOK);
+        } else {
+            shared.hook_bell.wait(heard);
+        }
+    }
+}
+
+fn waits(shared: &Shared) -> bool {
+    shared.engine.store.read(|tx| hook::next_due(tx, shared.scope)).is_ok_and(|it| it.is_some())
+}
+
+/// Runs the hooks that are due; false when none was.
+fn run_due(shared: &Shared) -> Result<bool> {
+    let store = &shared.engine.store;
+    let scope = shared.scope;
+    let now = store.now();
+    if store.read(|tx| hook::next_due(tx, scope))?.is_none_or(|due| due > now) {
+        return Ok(false);
+    }
+    let worker = shared.id();
+    let hooks = store.write(move |tx| hook::claim(tx, worker, scope, 1))?;
+    let found = !hooks.is_empty();
+    for due in hooks {
+        let end = run_one(shared, &due).unwrap_or_else(|error| HookEnd::Failed(error.to_string()));
+        store.write(move |tx| hook::settle(tx, &due, &end))?;
+    }
+    Ok(found)
+}
+
+fn run_one(shared: &Shared, due: &hook::Hook) -> Result<HookEnd> {
+    let engine = &shared.engine;
+    let group = engine.catalog.group(&engine.store, due.group)?;
+    let known = engine.catalog.definition(&engine.store, group.definition)?;
+    let all = known.definition.hooks.iter().flat_map(|(event, hooks)| hooks.iter().map(move |it| (*event, it)));
+    let Some((event, hook)) = all.into_iter().nth(due.no) else {
+        return Ok(HookEnd::Failed("the definition has no such hook".into()));
+    };
+    let item = match due.run {
+        Some(run) => engine.store.read(|tx| store::run::item(tx, run))?,
+        None => None,
+    };
+    let step = StepDefinition { timeout: hook.timeout, ..StepDefinition::new(&hook.name, hook.action.clone()) };
+    let input = StepInput {
+        group: due.group,
+        run: due.run.unwrap_or(RunId(0)),
+        step: due.step.unwrap_or(StepId(0)),
+        attempt: due.attempts as u32,
+        token: due.token,
+        item: item.as_deref().map(item_value).unwrap_or_default(),
+        params: group.params.clone(),
+        with: hook.with.clone(),
+        inputs: BTreeMap::new(),
+        directory: PathBuf::from(&group.directory),
+        home: engine.options.home.clone(),
+        group_name: group.name.clone(),
+    };
+    let lease = Lease { step: input.step, token: due.token };
+    let cancel = CancelToken::new();
+    // Stopping the worker stops the hook too.
+    shared.attempts().insert(lease, cancel.clone());
+    let work = WorkDir::of(&engine.options.home, shared.id(), lease);
+    let cx = StepContext {
+        input: &input,
+        definition: &known.definition,
+        step: &step,
+        artifacts: &engine.artifacts,
+        cancel: &cancel,
+        lock: None,
+        work: &work,
+    };
+    let result = match &hook.action {
+        Action::Run(words) => command::run_for_event(&cx, words, &hook.env, event_name(event)),
+        Action::Uses(name) => match engine.kinds.get(name) {
+            Some(kind) => kind.run(&cx),
+            None => return Ok(HookEnd::Failed(format!("this windlass has no step kind `{name}`"))),
+        },
+        Action::Worker { .. } => return Ok(HookEnd::Failed("a hook can't be a worker".into())),
+    };
+    shared.attempts().remove(&lease);
+    let outcome = result.report.outcome;
+    Ok(match outcome {
+        Outcome::Succeeded => HookEnd::Done(String::new()),
+        Outcome::Interrupted { .. } => HookEnd::Released,
+        Outcome::Failed { retryable: false, .. } => HookEnd::Failed(outcome.to_string()),
+        outcome if (due.attempts as u32) <= hook.retries => {
+            let again = engine.store.now() + wait(due.attempts.max(1) as u32, &hook.backoff, 0.5);
+            HookEnd::RetryAt(again, outcome.to_string())
+        }
+        outcome => HookEnd::Failed(outcome.to_string()),
+    })
+}
+
+fn event_name(event: HookEvent) -> &'static str {
+    event.name()
+}

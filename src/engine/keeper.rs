@@ -1,0 +1,321 @@
+//! The keeper of a worker: beats its heart, watches what other processes commit, judges other workers, and mends what a
+//! crash left half done. One thread; it sleeps while there is nothing to watch.
+
+use super::{
+    Engine, consumer,
+    error::{Error, Result},
+    life_line::{self, LifeLine},
+    tag_is_alive, work_dir,
+    worker::{Membership, Shared, WorkerOptions},
+};
+use crate::{
+    decide::liveness::{LifeLine as Line, OwnTick, Sighting, Verdict, judge},
+    model::{KillIntent, Millis, Monotonic, Scope, Timestamp, WorkerId},
+    os::{LockState, boot_id, process_stat},
+    store::{
+        self, Watch, group, idle, resource_lock,
+        worker::{Death, NewWorker, WorkerRow},
+    },
+};
+use std::{
+    collections::{BTreeMap, HashSet},
+    sync::{Arc, atomic::Ordering},
+};
+
+/// How often the commits of other processes are looked for.
+const TICK: Millis = Millis(100);
+/// How often life lines are probed: well within the promised second.
+const PROBE: Millis = Millis(400);
+/// How often the disk is asked for free space.
+const DISK: Millis = Millis::seconds(1);
+/// How often resource locks of dead holders are looked for.
+const SWEEP: Millis = Millis::seconds(5);
+const REAP_SLICE: usize = 100;
+
+/// Takes a life line, then registers under the number that it was taken for.
+pub(super) fn register(engine: &Engine, options: &WorkerOptions) -> Result<Membership> {
+    register_as(engine, &options.pools, options.scope)
+}
+
+fn register_as(engine: &Engine, pools: &BTreeMap<String, usize>, scope: Scope) -> Result<Membership> {
+    let id = engine.store.write(store::worker::reserve)?;
+    let path = life_line::path(&engine.options.home, id);
+    let line = LifeLine::take(&engine.options.home, id).map_err(|source| Error::Io {
+        action: "take the life line",
+        path,
+        source,
+    })?;
+    // The first heartbeat comes before anybody can see the worker.
+    let _ = line.beat(engine.store.clock().monotonic());
+    let new = NewWorker {
+        identity: (*engine.identity).clone(),
+        version: engine.options.version.clone(),
+        pools: serde_json::to_string(pools).unwrap_or_else(|_| "{}".into()),
+        scope,
+    };
+    engine.store.write(move |tx| store::worker::register(tx, id, &new))?;
+    Ok(Membership { id, line: Some(line) })
+}
+
+pub(super) fn run(shared: &Arc<Shared>, pools: &BTreeMap<String, usize>) {
+    let mut keeper = match Keeper::new(shared.clone(), pools.clone()) {
+        Ok(keeper) => keeper,
+        Err(error) => return shared.fail(&error),
+    };
+    while !shared.finished.load(Ordering::Acquire) {
+        match keeper.tick() {
+            Ok(()) => {}
+            // A full or busy database passes; the next tick tries again.
+            Err(Error::Store(store::Error::DiskFull { .. })) => shared.disk_low.store(true, Ordering::Relaxed),
+            Err(Error::Store(store::Error::Busy { .. } | store::Error::Aborted)) => {}
+            Err(error) => shared.fail(&error),
+        }
+        std::thread::sleep(TICK.duration());
+    }
+}
+
+struct Keeper {
+    shared: Arc<Shared>,
+    pools: BTreeMap<String, usize>,
+    watch: Watch,
+    version: Option<i64>,
+    next_due: Option<Timestamp>,
+    /// The other workers, read again when anything was committed.
+    others: Vec<WorkerRow>,
+    planned: Monotonic,
+    beaten: Monotonic,
+    probed: Monotonic,
+    disk_asked: Monotonic,
+    swept: Monotonic,
+}
+
+impl Keeper {
+    fn new(shared: Arc<Shared>, pools: BTreeMap<String, usize>) -> Result<Keeper> {
+        let watch = shared.engine.store.watch()?;
+        let now = shared.engine.store.clock().monotonic();
+        let long_ago = Monotonic(i64::MIN / 2);
+        let keeper = Keeper {
+            shared,
+            pools,
+            watch,
+            version: None,
+            next_due: None,
+            others: Vec::new(),
+            planned: now,
+            beaten: now,
+            probed: long_ago,
+            disk_asked: now,
+            swept: long_ago,
+        };
+        keeper.mend()?;
+        Ok(keeper)
+    }
+
+    fn tick(&mut self) -> Result<()> {
+        let now = self.shared.engine.store.clock().monotonic();
+        let late = now.since(self.planned);
+        self.planned = now + TICK;
+        self.heartbeat(now);
+        self.look_at_commits()?;
+        self.due();
+        if now.since(self.disk_asked) >= DISK {
+            self.disk_asked = now;
+            self.ask_disk();
+        }
+        if now.since(self.probed) >= PROBE && !self.others.is_empty() {
+            self.probed = now;
+            self.judge_others(now, late)?;
+        }
+        if now.since(self.swept) >= SWEEP {
+            self.swept = now;
+            self.sweep_locks()?;
+        }
+        Ok(())
+    }
+
+    fn heartbeat(&mut self, now: Monotonic) {
+        let busy = !self.shared.attempts().is_empty();
+        if busy && now.since(self.beaten) >= self.shared.engine.options.heartbeat {
+            self.beaten = now;
+            self.shared.beat();
+        }
+    }
+
+    /// Commits of this process ring the bells themselves; those of others show in the data version.
+    fn look_at_commits(&mut self) -> Result<()> {
+        let version = self.watch.version()?;
+        if self.version == Some(version) {
+            return Ok(());
+        }
+        self.version = Some(version);
+        let store = &self.shared.engine.store;
+        let own = self.shared.id();
+        let (next_due, workers, asked) =
+            store.read(|tx| Ok((idle::next_due(tx)?, store::worker::list(tx)?, idle::leases(tx, own)?)))?;
+        self.next_due = next_due;
+        let registered = workers.iter().any(|it| it.id == own);
+        self.others = workers.into_iter().filter(|it| it.id != own).collect();
+        consumer::cancel_all(&self.shared, &asked.cancelled, KillIntent::Cancel);
+        if !registered {
+            self.come_back()?;
+        } else {
+            self.drop_lost(&asked.live.into_iter().collect());
+        }
+        self.shared.ring();
+        Ok(())
+    }
+
+    /// A reaped worker that wakes up kills its children, drops their results and registers anew.
+    fn come_back(&self) -> Result<()> {
+        let leases: Vec<_> = self.shared.attempts().keys().copied().collect();
+        consumer::cancel_all(&self.shared, &leases, KillIntent::Shutdown);
+        let fresh = register_as(&self.shared.engine, &self.pools, self.shared.scope)?;
+        let mut membership = self.shared.membership();
+        let old = std::mem::replace(&mut *membership, fresh);
+        drop(membership);
+        if let Some(line) = old.line {
+            line.leave();
+        }
+        tracing::warn!(old = %old.id, new = %self.shared.id(), "this worker had been taken for dead; it starts anew");
+        Ok(())
+    }
+
+    /// Attempts whose lease is gone work for nothing.
+    fn drop_lost(&self, live: &HashSet<crate::model::Lease>) {
+        let store = &self.shared.engine.store;
+        let suspects: Vec<_> = self.shared.attempts().keys().filter(|it| !live.contains(it)).copied().collect();
+        if suspects.is_empty() {
+            return;
+        }
+        // An attempt that was claimed or settled since the read above is not lost.
+        let Ok(now) = store.read(|tx| idle::leases(tx, self.shared.id())) else { return };
+        let lost: Vec<_> = suspects.into_iter().filter(|it| !now.live.contains(it)).collect();
+        consumer::cancel_all(&self.shared, &lost, KillIntent::Shutdown);
+    }
+
+    fn due(&mut self) {
+        if self.next_due.is_some_and(|due| due <= self.shared.engine.store.now()) {
+            // The claim promotes what is due; what is due next shows with that commit.
+            self.next_due = None;
+            self.shared.ring();
+        }
+    }
+
+    fn ask_disk(&self) {
+        let (_, enough) = self.shared.engine.disk();
+        let was_low = self.shared.disk_low.swap(!enough, Ordering::Relaxed);
+        if was_low && enough {
+            self.shared.engine.restore_ballast();
+            self.shared.ring_all();
+        }
+    }
+
+    fn judge_others(&mut self, now: Monotonic, late: Millis) -> Result<()> {
+        let engine = self.shared.engine.clone();
+        let own = OwnTick { late, tolerated: engine.options.heartbeat };
+        if late > own.tolerated {
+            // We were suspended or starved: show that we live before judging others.
+            self.shared.beat();
+        }
+        for worker in &self.others {
+            let verdict = self.see(worker, now, &own)?;
+            let death = match verdict {
+                Verdict::Dead if worker.identity.boot_id != boot_id() => Death::Rebooted,
+                Verdict::Dead => Death::Died,
+                Verdict::Silent => Death::Silent,
+                Verdict::Well | Verdict::Dormant | Verdict::LookAgain => continue,
+            };
+            reap(&engine, worker.id, death)?;
+        }
+        Ok(())
+    }
+
+    fn see(&self, worker: &WorkerRow, now: Monotonic, own: &OwnTick) -> Result<Verdict> {
+        let options = &self.shared.engine.options;
+        let path = life_line::path(&options.home, worker.id);
+        let (state, beat) = life_line::look(&options.home, worker.id).map_err(|source| Error::Io {
+            action: "probe the life line",
+            path,
+            source,
+        })?;
+        let same_boot = worker.identity.boot_id == boot_id();
+        let seen = Sighting {
+            life_line: match state {
+                LockState::Free => Line::Free,
+                LockState::Held => Line::Held,
+            },
+            heartbeat_age: beat.filter(|_| same_boot).map(|it| now.since(it)),
+            has_leases: worker.running > 0 || self.runs_something(worker.id),
+            is_own: false,
+        };
+        Ok(judge(&seen, own, options.silent_after))
+    }
+
+    fn runs_something(&self, worker: WorkerId) -> bool {
+        let found = self.shared.engine.store.read(|tx| idle::leases(tx, worker));
+        found.is_ok_and(|it| !it.live.is_empty())
+    }
+
+    fn sweep_locks(&self) -> Result<()> {
+        let engine = &self.shared.engine;
+        for row in engine.store.read(resource_lock::list)? {
+            engine.sweep_lock(&row.key)?;
+        }
+        Ok(())
+    }
+
+    /// What a crash left half done: groups that were sealed but not opened, groups that nobody will finish building,
+    /// temporary files and work directories of the dead.
+    fn mend(&self) -> Result<()> {
+        let engine = &self.shared.engine;
+        for group in engine.store.read(group::unopened)? {
+            engine.open_group(group)?;
+        }
+        for (group, builder) in engine.store.read(group::unsealed)? {
+            if builder.is_none_or(|it| !process_stat::is_alive(&it)) {
+                engine.sweep_unsealed(group)?;
+            }
+        }
+        let alive = |name: &str| {
+            let Ok(id) = name.parse::<WorkerId>() else { return true };
+            !matches!(life_line::look(&engine.options.home, id), Ok((LockState::Free, _)))
+        };
+        engine.artifacts.sweep_temporaries(tag_is_alive)?;
+        work_dir::sweep(&engine.options.home, alive);
+        Ok(())
+    }
+}
+
+/// Gives a dead or silent worker's steps back, in slices, and removes it.
+pub(super) fn reap(engine: &Engine, worker: WorkerId, death: Death) -> Result<usize> {
+    let mut count = 0;
+    loop {
+        let reaped = engine.store.write(move |tx| store::worker::reap(tx, worker, death, REAP_SLICE))?;
+        count += reaped.len();
+        if reaped.len() < REAP_SLICE {
+            break;
+        }
+    }
+    engine.metrics.count("worker_reaped", 1);
+    if death != Death::Silent {
+        let _ = std::fs::remove_file(life_line::path(&engine.options.home, worker));
+    }
+    Ok(count)
+}
+
+impl Engine {
+    /// Reaps every worker whose life line is free. For commands that start without a worker of their own.
+    pub fn reap_the_dead(&self) -> Result<usize> {
+        let mut count = 0;
+        for worker in self.store.read(store::worker::list)? {
+            let path = life_line::path(&self.options.home, worker.id);
+            let look = life_line::look(&self.options.home, worker.id);
+            let (state, _) = look.map_err(|source| Error::Io { action: "probe the life line", path, source })?;
+            if state == LockState::Free {
+                let rebooted = worker.identity.boot_id != boot_id();
+                count += reap(self, worker.id, if rebooted { Death::Rebooted } else { Death::Died })?;
+            }
+        }
+        Ok(count)
+    }
+}

@@ -1,0 +1,195 @@
+//! `run:` steps and hooks: a command in a child of its own.
+
+use crate::{
+    artifact,
+    definition::{Command, Env, Input, Values},
+    engine::{
+        error::{Error, Result},
+        step_kind::{Printed, StepContext, StepInput, StepResult},
+    },
+    model::{KillIntent, Millis, Outcome},
+    process::{self, Captured, ChildEnd, ChildSpec},
+};
+use serde_json::{Value, json};
+use std::{borrow::Cow, collections::BTreeMap, env, ffi::OsString, fs, os::fd::OwnedFd, path::PathBuf};
+
+/// Output that becomes the value of the step; more than that is only in the log.
+const MOST_VALUE: u64 = 64 << 10;
+/// Variables of ours that a command gets; all else is what its definition names.
+const PASSED_ON: [&str; 4] = ["PATH", "HOME", "LANG", "TMPDIR"];
+/// A variable larger than this can't be passed to a program.
+const MOST_VARIABLE: usize = 120 << 10;
+
+/// Runs a step's command.
+pub fn run(cx: &StepContext, command: &Command, env: &Env) -> StepResult {
+    attempt(cx, command, env, None).unwrap_or_else(|error| not_run(&error))
+}
+
+/// Runs a hook's command, which may ask for the event's name.
+pub fn run_for_event(cx: &StepContext, command: &Command, env: &Env, event: &str) -> StepResult {
+    attempt(cx, command, env, Some(event)).unwrap_or_else(|error| not_run(&error))
+}
+
+fn not_run(error: &Error) -> StepResult {
+    match error {
+        Error::Artifact(full @ artifact::Error::DiskFull { .. }) => {
+            StepResult::ended(Outcome::Interrupted { reason: full.to_string() })
+        }
+        Error::Definition(_) | Error::Refused { .. } => StepResult::permanent("input", error.to_string()),
+        error => StepResult::retryable("io", error.to_string()),
+    }
+}
+
+fn attempt(cx: &StepContext, command: &Command, env: &Env, event: Option<&str>) -> Result<StepResult> {
+    let out = cx.work.create("out")?;
+    let inputs = inputs(cx)?;
+    let mut values = values(cx.input, &out, &inputs, event);
+    let extra = render_env(env, &values)?;
+    values.env = extra.clone();
+    let argv = command.argv(&values)?;
+    let mut spec = ChildSpec::new(argv.into_iter().map(OsString::from).collect(), cx.input.directory.clone());
+    spec.env = environment(cx.input, &out, &inputs, &extra)?;
+    spec.limits.memory = cx.step.limits.memory;
+    spec.limits.open_files = cx.step.limits.open_files;
+    spec.limits.cpu = cx.step.limits.cpu;
+    spec.limits.wall = cx.step.timeout;
+    if let Some(lock) = cx.lock {
+        let lock = lock.try_clone().map_err(|source| Error::Io {
+            action: "share the lock with",
+            path: out.clone(),
+            source,
+        })?;
+        spec.kept_fds.push(OwnedFd::from(lock));
+    }
+    let end = process::run(&spec, cx.cancel);
+    finish(cx, end, &out)
+}
+
+fn render_env(env: &Env, values: &Values<'_>) -> Result<BTreeMap<String, String>> {
+    let inherited = |name: &str| env::var(name).ok();
+    let mut found = BTreeMap::new();
+    for (name, template) in env {
+        let value = match template {
+            Some(template) => Some(template.render(values)?),
+            None => inherited(name),
+        };
+        found.extend(value.map(|it| (name.clone(), it)));
+    }
+    Ok(found)
+}
+
+/// What earlier steps left: their values, and their files where there are any.
+fn inputs(cx: &StepContext) -> Result<BTreeMap<String, Input>> {
+    let mut found = BTreeMap::new();
+    for (name, output) in &cx.input.inputs {
+        let dir = cx.work.materialise(name, output, cx.artifacts)?;
+        let dir = Some(dir.to_string_lossy().into_owned());
+        found.insert(name.clone(), Input { dir, value: output.value.clone() });
+    }
+    Ok(found)
+}
+
+fn values<'a>(
+    input: &'a StepInput,
+    out: &'a std::path::Path,
+    inputs: &BTreeMap<String, Input>,
+    event: Option<&'a str>,
+) -> Values<'a> {
+    Values {
+        item: Some(Cow::Borrowed(&input.item)),
+        params: Some(Cow::Borrowed(&input.params)),
+        out: Some(out.to_string_lossy()),
+        inputs: inputs.clone(),
+        group: Some(input.group),
+        run: Some(input.run),
+        step: Some(input.step),
+        attempt: Some(input.attempt),
+        token: Some(input.token),
+        event: event.map(Cow::Borrowed),
+        env: BTreeMap::new(),
+    }
+}
+
+/// The complete environment of the command.
+fn environment(
+    input: &StepInput,
+    out: &std::path::Path,
+    inputs: &BTreeMap<String, Input>,
+    extra: &BTreeMap<String, String>,
+) -> Result<Vec<(OsString, OsString)>> {
+    let item = match &input.item {
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
+    };
+    let inputs: Value = inputs
+        .iter()
+        .map(|(name, it)| (name.clone(), json!({"dir": it.dir, "value": it.value})))
+        .collect::<serde_json::Map<_, _>>()
+        .into();
+    let own = [
+        ("WINDLASS_GROUP", input.group.to_string()),
+        ("WINDLASS_RUN", input.run.to_string()),
+        ("WINDLASS_STEP", input.step.to_string()),
+        ("WINDLASS_ATTEMPT", input.attempt.to_string()),
+        ("WINDLASS_TOKEN", input.token.0.to_string()),
+        ("WINDLASS_ITEM", item),
+        ("WINDLASS_PARAMS", input.params.to_string()),
+        ("WINDLASS_OUT", out.to_string_lossy().into_owned()),
+        ("WINDLASS_INPUTS", inputs.to_string()),
+    ];
+    let passed = PASSED_ON.iter().filter_map(|name| Some((OsString::from(name), env::var_os(name)?)));
+    let mut all: Vec<(OsString, OsString)> = passed.collect();
+    for (name, value) in own.into_iter().chain(extra.iter().map(|(name, value)| (name.as_str(), value.clone()))) {
+        if value.contains('\0') {
+            let what = format!("variable {name} has a NUL byte, which no program can be given");
+            return Err(Error::Refused { what, hint: None });
+        }
+        if value.len() > MOST_VARIABLE {
+            let what =
+                format!("variable {name} would be {} bytes; a program can be given {MOST_VARIABLE}", value.len());
+            return Err(Error::Refused { what, hint: Some("pass large values as files of an earlier step") });
+        }
+        all.retain(|it| it.0 != name);
+        all.push((name.into(), value.into()));
+    }
+    Ok(all)
+}
+
+fn finish(cx: &StepContext, end: ChildEnd, out: &PathBuf) -> Result<StepResult> {
+    let outcome = process::outcome(&end, &cx.step.permanent_exits);
+    let certificate = process::certificate(&end);
+    let mut result = StepResult::ended(outcome).with_certificate(certificate);
+    result.logs = vec![printed(1, &end.stdout), printed(2, &end.stderr)];
+    if result.report.outcome == Outcome::Succeeded {
+        result.report.value = value(&end.stdout);
+        match cx.work.collect(out, cx.artifacts) {
+            Ok((files, guards)) => (result.files, result.guards) = (files, guards),
+            Err(error) => {
+                let failed = not_run(&error);
+                result.report.outcome = failed.report.outcome;
+            }
+        }
+    }
+    if result.report.outcome == (Outcome::TimedOut { after: Millis(0) }) {
+        result.report.outcome = Outcome::TimedOut { after: end.wall };
+    }
+    debug_assert!(end.intent != Some(KillIntent::Cancel) || result.report.outcome == Outcome::Cancelled);
+    let _ = fs::remove_dir_all(out);
+    Ok(result)
+}
+
+fn printed(stream: i64, captured: &Captured) -> Printed {
+    Printed { stream, total: captured.total, newest: captured.newest.clone() }
+}
+
+/// What a command printed, as a value for its successors: JSON if it is JSON, else the text without its last newline.
+fn value(stdout: &Captured) -> Option<Value> {
+    if stdout.total == 0 || stdout.total > MOST_VALUE {
+        return None;
+    }
+    let text = String::from_utf8(stdout.newest.clone()).ok()?;
+    match serde_json::from_str(&text) {
+        Ok(value) => Some(value),
+        Err(_) => Some(Value::String(text.trim_end_matches('\n').to_string())),
+    }
+}

@@ -1,0 +1,64 @@
+//! Consumer pools: as many threads as steps of their type may run at once.
+
+use super::{Engine, bell::Bell, error::Result};
+use crate::{
+    model::TypeId,
+    store::{Take, claim, step_type},
+};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, atomic::AtomicUsize},
+};
+
+/// Rows that one transaction moves to a new lane.
+const MOVE: usize = 500;
+
+pub(super) struct Pool {
+    /// The step type, or `*`.
+    pub name: String,
+    pub size: usize,
+    pub take: Take,
+    pub bell: Bell,
+    pub busy: AtomicUsize,
+}
+
+impl Pool {
+    /// Gives each typed pool its lane, and moves what waits elsewhere into it.
+    pub(super) fn open_all(engine: &Engine, sizes: &BTreeMap<String, usize>) -> Result<Vec<Pool>> {
+        let mut typed = Vec::new();
+        for (name, size) in sizes.iter().filter(|it| it.0 != "*" && *it.1 > 0) {
+            let id = open_lane(engine, name)?;
+            typed.push((name.clone(), *size, id));
+        }
+        let own: Arc<[TypeId]> = typed.iter().map(|it| it.2).collect();
+        let pool =
+            |name: String, size, take| Pool { name, size, take, bell: Bell::default(), busy: AtomicUsize::new(0) };
+        let mut pools: Vec<Pool> = typed.into_iter().map(|(name, size, id)| pool(name, size, Take::Type(id))).collect();
+        if let Some(size) = sizes.get("*").filter(|it| **it > 0) {
+            pools.push(pool("*".into(), *size, Take::Others(own)));
+        }
+        Ok(pools)
+    }
+}
+
+fn open_lane(engine: &Engine, name: &str) -> Result<TypeId> {
+    let known = engine.store.read(|tx| step_type::find_with_lane(tx, name))?;
+    if let Some((id, lane)) = known
+        && lane != 0
+    {
+        return Ok(id);
+    }
+    let name = name.to_string();
+    let id = engine.store.write(move |tx| {
+        let id = step_type::intern(tx, &name)?;
+        step_type::open_lane(tx, id)?;
+        Ok(id)
+    })?;
+    let mut after = None;
+    loop {
+        after = engine.store.write(move |tx| claim::move_lane(tx, id, after, MOVE))?;
+        if after.is_none() {
+            return Ok(id);
+        }
+    }
+}

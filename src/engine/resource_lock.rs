@@ -1,0 +1,236 @@
+//! Resource locks: the row in the database serialises within one home, the file lock excludes whatever home, boot or bug.
+//!
+//! Order, always: row and token in a short transaction; leave it; file lock until a deadline, refreshing the row; ask
+//! again for the token; work; file unlock; release the row. Nobody waits for a file lock inside a transaction.
+
+use super::{
+    Engine,
+    error::{Error, Result},
+    worker::Shared,
+};
+use crate::{
+    model::{Holder, KeyId, Millis, ResourceKey, Token},
+    os::{CancelToken, FileLock, boot_id, process_stat},
+    store::{
+        Claimed, Held, resource_key,
+        resource_lock::{self, Taker},
+    },
+};
+use sha2::{Digest, Sha256};
+use std::{
+    fs::{self, File},
+    path::PathBuf,
+    time::{Duration, Instant},
+};
+
+/// Between two looks at a lock that somebody else holds.
+const LOOK: Duration = Duration::from_millis(50);
+
+/// How long to wait for a key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LockWait {
+    /// Not at all: fail with who holds it.
+    No,
+    AtMost(Millis),
+    Forever,
+}
+
+/// A held key: both locks. Dropping it frees the file first, then the row.
+#[derive(Debug)]
+pub struct KeyGuard {
+    lock: Option<FileLock>,
+    row: Option<Row>,
+}
+
+#[derive(Debug)]
+struct Row {
+    engine: Engine,
+    key: ResourceKey,
+    token: Token,
+}
+
+impl KeyGuard {
+    /// What a child that does keyed work inherits, so that the lock lasts until the last of them is dead.
+    pub fn file(&self) -> &File {
+        // Taken only by `drop`.
+        self.lock
+            .as_ref()
+            .map(FileLock::file)
+            .unwrap_or_else(|| unreachable!("a guard holds its lock until it is dropped"))
+    }
+
+    /// Extends the row's time to live; false: it was forced away, and the work must stop.
+    pub fn refresh(&self) -> Result<bool> {
+        let Some(row) = &self.row else { return Ok(true) };
+        let held = row.engine.refresh_row(&row.key, row.token)?;
+        Ok(held == Held::Yes)
+    }
+}
+
+impl Drop for KeyGuard {
+    fn drop(&mut self) {
+        self.lock = None;
+        if let Some(Row { engine, key, token }) = self.row.take() {
+            // A row that can't be released now expires; the file lock is free.
+            let _ = engine.store.write(move |tx| resource_lock::release(tx, &key, token));
+        }
+    }
+}
+
+impl Engine {
+    /// The file whose lock excludes all writers of a key. For a vector database it lies beside it.
+    pub fn lock_file(&self, key: &ResourceKey) -> PathBuf {
+        match key.0.strip_prefix("vec:") {
+            Some(path) => PathBuf::from(format!("{path}.lock")),
+            None => {
+                let name = hex::encode(&Sha256::digest(key.0.as_bytes())[..16]);
+                self.options.home.join("locks").join(format!("{name}.lock"))
+            }
+        }
+    }
+
+    /// Takes a key for somebody who is not a step; waits as told.
+    pub fn hold_key(&self, key: &ResourceKey, holder: Holder, wait: LockWait) -> Result<KeyGuard> {
+        let deadline = match wait {
+            LockWait::No => Some(Instant::now()),
+            LockWait::AtMost(time) => Some(Instant::now() + time.duration()),
+            LockWait::Forever => None,
+        };
+        let token = loop {
+            if let Some(token) = self.take_row(key, holder)? {
+                break token;
+            }
+            self.sweep_lock(key)?;
+            if deadline.is_some_and(|it| Instant::now() >= it) {
+                return Err(Error::Locked { key: key.to_string(), holder: self.holder_of(key)? });
+            }
+            std::thread::sleep(LOOK);
+        };
+        let row = Row { engine: self.clone(), key: key.clone(), token };
+        let mut guard = KeyGuard { lock: None, row: Some(row) };
+        let path = self.prepare_lock_file(key)?;
+        let wrong = |source| Error::Io { action: "lock", path: path.clone(), source };
+        loop {
+            guard.lock = FileLock::try_exclusive(&path).map_err(wrong)?;
+            if guard.lock.is_some() && guard.refresh()? {
+                return Ok(guard);
+            }
+            if deadline.is_some_and(|it| Instant::now() >= it) || !guard.refresh()? {
+                let holder = match process_stat::who_holds_lock(&path) {
+                    Some(pid) => format!("process {pid}"),
+                    None => "another process".to_string(),
+                };
+                return Err(Error::Locked { key: key.to_string(), holder });
+            }
+            std::thread::sleep(LOOK);
+        }
+    }
+
+    fn take_row(&self, key: &ResourceKey, holder: Holder) -> Result<Option<Token>> {
+        let taker = Taker {
+            holder,
+            identity: serde_json::to_string(&*self.identity).unwrap_or_default(),
+            boot_id: boot_id(),
+            deadline: self.store.clock().monotonic() + self.options.lock_ttl,
+        };
+        let key = key.clone();
+        Ok(self.store.write(move |tx| resource_lock::acquire(tx, &key, &taker))?)
+    }
+
+    fn refresh_row(&self, key: &ResourceKey, token: Token) -> Result<Held> {
+        let deadline = self.store.clock().monotonic() + self.options.lock_ttl;
+        let (key, boot) = (key.clone(), boot_id());
+        Ok(self.store.write(move |tx| resource_lock::refresh(tx, &key, token, &boot, deadline))?)
+    }
+
+    /// Who holds a key, in words: `step s812 for 41s`.
+    pub fn holder_of(&self, key: &ResourceKey) -> Result<String> {
+        let rows = self.store.read(resource_lock::list)?;
+        let now = self.store.now();
+        Ok(match rows.into_iter().find(|it| it.key == *key) {
+            Some(row) => holder_words(&row.holder, now.since(row.acquired)),
+            None => match process_stat::who_holds_lock(&self.lock_file(key)) {
+                Some(pid) => format!("process {pid}"),
+                None => "nobody any more".to_string(),
+            },
+        })
+    }
+
+    /// Removes the row of a holder that is gone: expired or of another boot, not a live step's, and its file lock free.
+    pub(super) fn sweep_lock(&self, key: &ResourceKey) -> Result<bool> {
+        let rows = self.store.read(resource_lock::list)?;
+        let Some(row) = rows.into_iter().find(|it| it.key == *key) else { return Ok(false) };
+        let expired = row.boot_id != boot_id() || row.deadline <= self.store.clock().monotonic();
+        let gone = row.identity.as_ref().is_some_and(|it| !process_stat::is_alive(it));
+        if !expired && !gone {
+            return Ok(false);
+        }
+        let path = self.lock_file(key);
+        // Held only for the moment of the sweep, so that nobody can start under the row that goes.
+        let Ok(Some(_lock)) = FileLock::try_exclusive(&path) else { return Ok(false) };
+        let swept = self.store.write(move |tx| resource_lock::sweep(tx, &row))?;
+        if swept {
+            self.metrics.count("resource_lock_swept", 1);
+        }
+        Ok(swept)
+    }
+
+    fn prepare_lock_file(&self, key: &ResourceKey) -> Result<PathBuf> {
+        let path = self.lock_file(key);
+        if let Some(dir) = path.parent() {
+            fs::create_dir_all(dir).map_err(|source| Error::Io {
+                action: "create",
+                path: dir.to_path_buf(),
+                source,
+            })?;
+        }
+        Ok(path)
+    }
+}
+
+/// The file half of a step's key; the row came with the claim and goes with the settlement.
+pub(super) struct StepKey;
+
+impl StepKey {
+    /// Waits for the file lock. None: not free by the deadline, so the step is given back.
+    pub(super) fn wait(
+        shared: &Shared,
+        claimed: &Claimed,
+        key: KeyId,
+        cancel: &CancelToken,
+    ) -> Result<Option<KeyGuard>> {
+        let engine = &shared.engine;
+        let name = engine.store.read(|tx| resource_key::name(tx, key))?;
+        let Some(name) = name else {
+            return Err(Error::Refused {
+                what: format!("{} has a key that does not exist", claimed.lease.step),
+                hint: None,
+            });
+        };
+        let path = engine.prepare_lock_file(&name)?;
+        let deadline = Instant::now() + engine.options.lock_wait.duration();
+        let wrong = |source| Error::Io { action: "lock", path: path.clone(), source };
+        let lock = loop {
+            if let Some(lock) = FileLock::try_exclusive(&path).map_err(wrong)? {
+                break lock;
+            }
+            if Instant::now() >= deadline || cancel.wait(LOOK).is_some() {
+                return Ok(None);
+            }
+        };
+        // While we waited the row may have been forced away and given to another.
+        let token = claimed.lease.token;
+        let holds = engine.store.read(|tx| resource_lock::holds(tx, &name, token))?;
+        Ok(holds.then_some(KeyGuard { lock: Some(lock), row: None }))
+    }
+}
+
+pub(super) fn holder_words(holder: &Holder, age: Millis) -> String {
+    let age = Millis(age.0 / 1000 * 1000);
+    match holder.kind {
+        crate::model::HolderKind::Step => format!("step s{} for {age}", holder.id),
+        crate::model::HolderKind::Hook => format!("hook {} for {age}", holder.id),
+        crate::model::HolderKind::Cli => format!("the command line (process {}) for {age}", holder.id),
+        crate::model::HolderKind::Web => format!("a web request (process {}) for {age}", holder.id),
+    }
+}

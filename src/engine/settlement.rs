@@ -1,0 +1,86 @@
+//! From a report to a settlement: `decide` judges, this room words it for the store.
+
+use super::{
+    attempt::Task,
+    step_kind::{Printed, StepResult},
+    worker::Shared,
+};
+use crate::{
+    decide::retry::{Counts, Verdict, after_attempt},
+    model::{Certificate, Outcome},
+    store::{
+        Claimed, Settlement,
+        attempt::{Log, Record, outcome_code},
+        output::NewOutput,
+    },
+};
+
+pub(super) fn judge(
+    shared: &Shared,
+    claimed: &Claimed,
+    task: &Task,
+    result: StepResult,
+    cache_key: Option<[u8; 32]>,
+) -> Settlement {
+    let now = shared.engine.store.now();
+    let step = &task.known.definition.steps[task.row.no];
+    let counts = Counts {
+        attempts: claimed.attempt,
+        failures: task.row.failures.max(0) as u32,
+        crashes: task.row.crashes.max(0) as u32,
+    };
+    let StepResult { report, files, logs, .. } = result;
+    let verdict = after_attempt(&report.outcome, counts, &step.retry_policy(), now, chance());
+    let crashed = matches!(report.outcome, Outcome::Crashed { .. });
+    let logs = logs.into_iter().filter_map(compress).collect::<Vec<_>>();
+    match verdict {
+        Verdict::Complete => {
+            let output = (report.value.is_some() || !files.is_empty())
+                .then(|| NewOutput { value: report.value.map(|it| it.to_string()), files });
+            let plain = report.certificate == Certificate::default() && logs.is_empty();
+            let record = (!plain).then(|| record(&report.outcome, &report.certificate, logs));
+            Settlement::Complete { output, cache_key, record }
+        }
+        Verdict::RetryAt(due) => {
+            Settlement::Retry { due, crashed, record: record(&report.outcome, &report.certificate, logs) }
+        }
+        Verdict::Fail { reason } | Verdict::Quarantine { reason, .. } => {
+            let mut record = record(&report.outcome, &report.certificate, logs);
+            record.detail = with_reason(&record.detail, &reason);
+            Settlement::Fail { crashed, record }
+        }
+        Verdict::Release { .. } => {
+            Settlement::Release { due: now, record: Some(record(&report.outcome, &report.certificate, logs)) }
+        }
+        Verdict::Cancel => Settlement::Cancelled { record: record(&report.outcome, &report.certificate, logs) },
+    }
+}
+
+/// `{"outcome": .., "certificate": ..}` and the streams.
+pub(super) fn record(outcome: &Outcome, certificate: &Certificate, logs: Vec<Log>) -> Record {
+    let detail = serde_json::json!({"outcome": outcome, "message": outcome.to_string(), "certificate": certificate});
+    Record { outcome: outcome_code(outcome), detail: detail.to_string(), logs }
+}
+
+fn with_reason(detail: &str, reason: &str) -> String {
+    let mut value: serde_json::Value = serde_json::from_str(detail).unwrap_or_default();
+    value["reason"] = reason.into();
+    value.to_string()
+}
+
+fn compress(printed: Printed) -> Option<Log> {
+    if printed.total == 0 {
+        return None;
+    }
+    let body = zstd::bulk::compress(&printed.newest, 3).ok()?;
+    Some(Log { stream: printed.stream, total: printed.total, body })
+}
+
+/// 0 to 1, for spreading waits.
+fn chance() -> f64 {
+    let mut bytes = [0; 8];
+    match getrandom::fill(&mut bytes) {
+        Ok(()) => (u64::from_le_bytes(bytes) >> 11) as f64 / (1u64 << 53) as f64,
+        Err(_) => 0.5,
+    }
+}

@@ -1,0 +1,256 @@
+//! A worker: consumer pools with a life line. A value, not a process: two can live in one.
+
+use super::{
+    Engine,
+    bell::Bell,
+    consumer,
+    error::{Error, Result},
+    hooks, keeper,
+    life_line::LifeLine,
+    pools::Pool,
+};
+use crate::{
+    model::{Event, KillIntent, Lease, Millis, Scope, WorkerId},
+    os::CancelToken,
+    store::{self, CommitListener},
+};
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+    thread::JoinHandle,
+    time::{Duration, Instant},
+};
+
+/// What a worker is for.
+#[derive(Debug, Clone)]
+pub struct WorkerOptions {
+    /// Steps of each type that may run at once; `"*"` takes every type without a pool of its own.
+    pub pools: BTreeMap<String, usize>,
+    pub scope: Scope,
+}
+
+/// A running worker. Dropping it stops it without grace.
+pub struct Worker {
+    shared: Arc<Shared>,
+    threads: Mutex<Vec<JoinHandle<()>>>,
+}
+
+/// What the threads of a worker share.
+pub(super) struct Shared {
+    pub engine: Engine,
+    pub scope: Scope,
+    pub pools: Vec<Pool>,
+    /// The number changes when a reaped worker wakes up and registers anew.
+    pub membership: Mutex<Membership>,
+    pub attempts: Mutex<HashMap<Lease, CancelToken>>,
+    /// Stop claiming; what runs may finish.
+    pub draining: AtomicBool,
+    /// Everything is settled: the keeper may end.
+    pub finished: AtomicBool,
+    pub busy: AtomicUsize,
+    pub disk_low: AtomicBool,
+    pub fatal: Mutex<Option<String>>,
+    pub hook_bell: Bell,
+    pub keeper_bell: Bell,
+}
+
+/// Under which number the worker is known, and the line that it holds.
+pub(super) struct Membership {
+    pub id: WorkerId,
+    pub line: Option<LifeLine>,
+}
+
+impl Shared {
+    pub(super) fn id(&self) -> WorkerId {
+        self.membership().id
+    }
+
+    pub(super) fn membership(&self) -> MutexGuard<'_, Membership> {
+        self.membership.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn attempts(&self) -> MutexGuard<'_, HashMap<Lease, CancelToken>> {
+        self.attempts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::Acquire)
+    }
+
+    /// The heart beats only while something could be taken away: an idle worker writes nothing.
+    pub(super) fn beat(&self) {
+        let now = self.engine.store.clock().monotonic();
+        if let Some(line) = &self.membership().line {
+            // A disk that is full or gone is found by the database first; the life line itself still tells.
+            let _ = line.beat(now);
+        }
+    }
+
+    pub(super) fn fail(&self, error: &Error) {
+        let mut fatal = self.fatal.lock().unwrap_or_else(PoisonError::into_inner);
+        fatal.get_or_insert_with(|| error.to_string());
+        drop(fatal);
+        self.draining.store(true, Ordering::Release);
+        self.ring_all();
+    }
+
+    pub(super) fn ring(&self) {
+        self.pools.iter().for_each(|it| it.bell.ring());
+        self.hook_bell.ring();
+        self.keeper_bell.ring();
+    }
+
+    pub(super) fn ring_all(&self) {
+        self.pools.iter().for_each(|it| it.bell.ring_all());
+        self.hook_bell.ring_all();
+        self.keeper_bell.ring_all();
+    }
+}
+
+impl CommitListener for Shared {
+    fn committed(&self, _events: &[Event], woke: bool, lost: u64, took: Duration, batch: usize) {
+        if woke {
+            self.ring();
+        }
+        let metrics = &self.engine.metrics;
+        if lost > 0 {
+            metrics.count("lease_lost", lost);
+        }
+        metrics.observe("commit_duration", took.as_secs_f64());
+        metrics.observe("commit_batch", batch as f64);
+    }
+}
+
+impl Worker {
+    /// Takes a life line, registers, and starts to claim.
+    pub fn start(engine: &Engine, options: WorkerOptions) -> Result<Worker> {
+        if options.pools.values().all(|size| *size == 0) {
+            let what = "a worker needs at least one pool with room".to_string();
+            return Err(Error::Refused { what, hint: Some("give one with `--pool '*=2'`") });
+        }
+        let pools = Pool::open_all(engine, &options.pools)?;
+        let membership = keeper::register(engine, &options)?;
+        let shared = Arc::new(Shared {
+            engine: engine.clone(),
+            scope: options.scope,
+            pools,
+            membership: Mutex::new(membership),
+            attempts: Mutex::default(),
+            draining: AtomicBool::new(false),
+            finished: AtomicBool::new(false),
+            busy: AtomicUsize::new(0),
+            disk_low: AtomicBool::new(!engine.disk().1),
+            fatal: Mutex::default(),
+            hook_bell: Bell::default(),
+            keeper_bell: Bell::default(),
+        });
+        shared.beat();
+        engine.store.listen(shared.clone());
+        let worker = Worker { shared: shared.clone(), threads: Mutex::default() };
+        let pools = options.pools.clone();
+        worker.spawn("windlass-keeper".into(), move |shared| keeper::run(&shared, &pools))?;
+        worker.spawn("windlass-hooks".into(), |shared| hooks::run(&shared))?;
+        for (number, pool) in shared.pools.iter().enumerate() {
+            for slot in 0..pool.size {
+                let name = format!("windlass-{}-{slot}", pool.name);
+                worker.spawn(name, move |shared| consumer::run(&shared, number))?;
+            }
+        }
+        Ok(worker)
+    }
+
+    fn spawn(&self, name: String, body: impl FnOnce(Arc<Shared>) + Send + 'static) -> Result<()> {
+        let shared = self.shared.clone();
+        let thread = std::thread::Builder::new()
+            .name(name.clone())
+            .spawn(move || body(shared))
+            .map_err(|source| Error::Io { action: "start thread", path: name.into(), source })?;
+        self.threads().push(thread);
+        Ok(())
+    }
+
+    fn threads(&self) -> MutexGuard<'_, Vec<JoinHandle<()>>> {
+        self.threads.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub fn id(&self) -> WorkerId {
+        self.shared.id()
+    }
+
+    /// Steps that run now.
+    pub fn running(&self) -> usize {
+        self.shared.attempts().len()
+    }
+
+    /// Busy and size of each pool, by name.
+    pub fn pools(&self) -> Vec<(String, usize, usize)> {
+        let pools = self.shared.pools.iter();
+        pools.map(|it| (it.name.clone(), it.busy.load(Ordering::Relaxed), it.size)).collect()
+    }
+
+    /// Why the worker gave up; None while it works.
+    pub fn fatal(&self) -> Option<String> {
+        self.shared.fatal.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Whether nothing claims because the disk is below its reserve.
+    pub fn is_disk_low(&self) -> bool {
+        self.shared.disk_low.load(Ordering::Relaxed)
+    }
+
+    /// Nothing of its scope is ready, running or delayed, and no hook is due.
+    pub fn is_idle(&self) -> Result<bool> {
+        if self.shared.busy.load(Ordering::Acquire) > 0 {
+            return Ok(false);
+        }
+        let scope = self.shared.scope;
+        Ok(self.shared.engine.store.read(|tx| store::idle::is_idle(tx, scope))?)
+    }
+
+    /// Stops claiming at once; what runs may finish.
+    pub fn drain(&self) {
+        self.shared.draining.store(true, Ordering::Release);
+        self.shared.ring_all();
+    }
+
+    /// Stops: running steps may finish until the timeout, then they are interrupted and given back. Idempotent.
+    pub fn stop(&self, timeout: Millis) {
+        self.drain();
+        let deadline = Instant::now() + timeout.duration();
+        let mut threads = std::mem::take(&mut *self.threads());
+        let mut interrupted = false;
+        while !consumers_done(&threads) {
+            if !interrupted && Instant::now() >= deadline {
+                interrupted = true;
+                self.shared.attempts().values().for_each(|it| it.cancel(KillIntent::Shutdown));
+            }
+            std::thread::sleep(Duration::from_millis(2));
+        }
+        self.shared.finished.store(true, Ordering::Release);
+        self.shared.ring_all();
+        for thread in threads.drain(..) {
+            let _ = thread.join();
+        }
+        let mut membership = self.shared.membership();
+        if let Some(line) = membership.line.take() {
+            let id = membership.id;
+            // A row that can't be removed now is reaped later: the life line is free.
+            let _ = self.shared.engine.store.write(move |tx| store::worker::leave(tx, id));
+            line.leave();
+        }
+    }
+}
+
+/// All but the keeper, which beats the heart until the last step is settled.
+fn consumers_done(threads: &[JoinHandle<()>]) -> bool {
+    threads.iter().all(|it| it.is_finished() || it.thread().name() == Some("windlass-keeper"))
+}
+
+impl Drop for Worker {
+    fn drop(&mut self) {
+        self.stop(Millis(0));
+    }
+}

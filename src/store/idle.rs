@@ -1,0 +1,60 @@
+//! Whether anything is left to do, and when the next thing is due.
+
+use super::{error::Result, hook, tx::ReadTx};
+use crate::model::{Lease, Scope, StepId, Timestamp, Token, WorkerId};
+
+/// Nothing ready, running, delayed or in line in this scope, and no hook waits or runs.
+///
+/// Steps that wait for a paused group, or for a need that is itself one of these, do not count by themselves.
+pub fn is_idle(tx: &ReadTx, scope: Scope) -> Result<bool> {
+    let busy = match scope {
+        Scope::Everything => tx.row(
+            "SELECT EXISTS (SELECT 1 FROM ready) OR EXISTS (SELECT 1 FROM lease)
+                 OR EXISTS (SELECT 1 FROM step WHERE state = 1) OR EXISTS (SELECT 1 FROM step WHERE state = 2)
+                 OR EXISTS (SELECT 1 FROM group_detail WHERE opened < open_until)",
+            [],
+            |row| row.get::<_, bool>(0),
+        )?,
+        Scope::Group(group) => {
+            tx.row("SELECT ended IS NULL FROM run_group WHERE id = ?1", [group.0], |row| row.get(0))?
+        }
+    };
+    if busy.unwrap_or(false) {
+        return Ok(false);
+    }
+    Ok(hook::next_due(tx, scope)?.is_none() && hook::running(tx, scope)? == 0)
+}
+
+/// When the next delayed step or waiting hook is due.
+pub fn next_due(tx: &ReadTx) -> Result<Option<Timestamp>> {
+    let step = tx.row("SELECT due FROM step WHERE state = 1 ORDER BY due LIMIT 1", [], |row| row.get(0))?;
+    let hook = hook::next_due(tx, Scope::Everything)?;
+    Ok(step.map(Timestamp).into_iter().chain(hook).min())
+}
+
+/// Which of a worker's leases are gone (taken by a reaper), and which somebody asked to cancel.
+#[derive(Debug, Default)]
+pub struct Asked {
+    pub cancelled: Vec<Lease>,
+    pub live: Vec<Lease>,
+}
+
+/// What became of the leases of a worker.
+pub fn leases(tx: &ReadTx, worker: WorkerId) -> Result<Asked> {
+    let rows = tx.rows(
+        "SELECT l.step_id, l.token, c.step_id IS NOT NULL OR g.cancelling FROM lease l
+           LEFT JOIN cancel_request c ON c.step_id = l.step_id AND c.token = l.token
+           JOIN run_group g ON g.id = l.group_id
+          WHERE l.worker = ?1",
+        [worker.0],
+        |row| Ok((Lease { step: StepId(row.get(0)?), token: Token(row.get(1)?) }, row.get::<_, bool>(2)?)),
+    )?;
+    let mut asked = Asked::default();
+    for (lease, cancelled) in rows {
+        asked.live.push(lease);
+        if cancelled {
+            asked.cancelled.push(lease);
+        }
+    }
+    Ok(asked)
+}
