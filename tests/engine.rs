@@ -1,0 +1,261 @@
+//! The engine on real files: workers, commands, retries, hooks, locks.
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::{Duration, Instant},
+};
+use windlass::{
+    artifact::{ArtifactOptions, ArtifactStore},
+    definition::{Definition, KnownKinds, parse},
+    engine::{self, Ending, Engine, GroupEnd, Options, Registry, Submission, Worker, WorkerOptions},
+    model::{GroupId, Holder, HolderKind, Millis, ResourceKey, Scope, Status, StepId},
+    observe::NoMetrics,
+    os::SystemClock,
+    store::{self, Store, attempt},
+};
+
+struct Shop {
+    dir: tempfile::TempDir,
+    engine: Engine,
+}
+
+impl Shop {
+    fn new() -> Shop {
+        windlass::process::program::use_program(Path::new(env!("CARGO_BIN_EXE_windlass")));
+        let dir = tempfile::tempdir().unwrap();
+        let engine = open(dir.path());
+        Shop { dir, engine }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    fn definition(&self, text: &str) -> Definition {
+        parse(text, "test.yaml", &KnownKinds::new(self.engine.kinds().names())).unwrap()
+    }
+
+    fn submit(&self, text: &str, items: &[&str]) -> GroupId {
+        let items = items.iter().map(|it| it.to_string()).collect();
+        let submission = Submission { directory: self.dir.path().into(), ..Submission::new(self.definition(text), items) };
+        self.engine.submit(submission).unwrap().group
+    }
+
+    fn worker(&self, size: usize) -> Worker {
+        let pools = BTreeMap::from([("*".to_string(), size)]);
+        Worker::start(&self.engine, WorkerOptions { pools, scope: Scope::Everything }).unwrap()
+    }
+
+    fn wait(&self, group: GroupId) -> GroupEnd {
+        let deadline = Instant::now() + Duration::from_secs(30);
+        match self.engine.wait_for_group(group, Some(deadline), || false).unwrap() {
+            Ending::Ended(end) => end,
+            other => panic!("{group} did not end: {other:?}"),
+        }
+    }
+
+    fn attempts(&self, step: i64) -> Vec<attempt::Attempt> {
+        self.engine.store().read(|tx| attempt::of_step(tx, StepId(step))).unwrap()
+    }
+}
+
+fn open(home: &Path) -> Engine {
+    let store = Store::open(&store::Options::new(home.join("engine.db")), Arc::new(SystemClock)).unwrap();
+    let artifacts =
+        ArtifactStore::open(&home.join("artifacts"), ArtifactOptions::default(), &engine::process_tag()).unwrap();
+    let mut kinds = Registry::default();
+    engine::kind::register(&mut kinds);
+    let options = Options { ballast: windlass::model::Bytes(0), ..Options::new(home) };
+    Engine::new(store, artifacts, kinds, options, Arc::new(NoMetrics))
+}
+
+fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while !holds() {
+        assert!(Instant::now() < deadline, "{what}");
+        std::thread::yield_now();
+    }
+}
+
+#[test]
+fn commands_pass_values_and_files_to_their_successors() {
+    let shop = Shop::new();
+    let _worker = shop.worker(2);
+    let text = r#"
+id: chain
+steps:
+  - name: make
+    run: "printf %s {{ item }} > {{ out }}/data.txt; echo '{\"n\": 3}'"
+  - name: use
+    run: "cat {{ inputs.make.dir }}/data.txt > result-{{ item }}.txt; printf ' %s' {{ inputs.make.value.n }} >> result-{{ item }}.txt"
+"#;
+    let group = shop.submit(text, &["a b", "it's"]);
+    assert_eq!(shop.wait(group).status, Status::Completed);
+    assert_eq!(fs::read_to_string(shop.path("result-a b.txt")).unwrap(), "a b 3");
+    assert_eq!(fs::read_to_string(shop.path("result-it's.txt")).unwrap(), "it's 3");
+}
+
+#[test]
+fn a_failing_command_is_retried_and_leaves_its_certificate() {
+    let shop = Shop::new();
+    let _worker = shop.worker(1);
+    let text = r#"
+id: flaky
+steps:
+  - name: try
+    run: "echo attempt {{ attempt }} >&2; test {{ attempt }} -ge 3"
+    retries: 3
+    backoff: { initial: 5ms, factor: 1, max: 5ms, jitter: 0 }
+"#;
+    let group = shop.submit(text, &["x"]);
+    assert_eq!(shop.wait(group).status, Status::Completed);
+    let attempts = shop.attempts(1);
+    assert_eq!(attempts.len(), 3);
+    assert_eq!(attempts[0].outcome, Some("failed"));
+    assert_eq!(attempts[0].detail.as_ref().unwrap()["certificate"]["last_lines"], "attempt 1");
+    assert_eq!(attempts[2].outcome, Some("succeeded"));
+}
+
+#[test]
+fn a_permanent_failure_cancels_what_depends_on_it_and_fails_the_group() {
+    let shop = Shop::new();
+    let _worker = shop.worker(1);
+    let text = "id: bad\nsteps:\n  - name: a\n    run: exit 64\n    retries: 5\n  - name: b\n    uses: windlass/noop\n";
+    let group = shop.submit(text, &["x", "y"]);
+    let end = shop.wait(group);
+    assert_eq!((end.status, end.failed), (Status::Failed, 2));
+    assert_eq!(shop.attempts(1).len(), 1);
+}
+
+#[test]
+fn a_command_past_its_timeout_is_ended() {
+    let shop = Shop::new();
+    let _worker = shop.worker(1);
+    let text = "id: slow\nsteps:\n  - name: a\n    run: [sleep, '600']\n    timeout: 100ms\n";
+    let group = shop.submit(text, &["x"]);
+    assert_eq!(shop.wait(group).status, Status::Failed);
+    assert_eq!(shop.attempts(1)[0].outcome, Some("timed out"));
+}
+
+#[test]
+fn hooks_run_after_the_group_and_are_retried() {
+    let shop = Shop::new();
+    let worker = shop.worker(1);
+    let text = r#"
+id: hooked
+steps: [{ name: a, uses: windlass/noop }]
+hooks:
+  group_end: [{ name: tell, run: "echo x >> told; test $(wc -l < told) -ge 2", retries: 2, backoff: { initial: 5ms } }]
+"#;
+    let group = shop.submit(text, &["x"]);
+    assert_eq!(shop.wait(group).status, Status::Completed);
+    eventually("hooks are drained", || worker.is_idle().unwrap());
+    assert_eq!(fs::read_to_string(shop.path("told")).unwrap(), "x\nx\n");
+}
+
+#[test]
+fn keyed_steps_never_overlap_whoever_runs_them() {
+    let shop = Shop::new();
+    let _one = shop.worker(2);
+    let _two = shop.worker(2);
+    let text = "id: keyed\nsteps:\n  - name: a\n    run: \"mkdir lockdir && rmdir lockdir\"\n    resource_key: \"db:one\"\n";
+    let items: Vec<String> = (0..20).map(|it| it.to_string()).collect();
+    let items: Vec<&str> = items.iter().map(String::as_str).collect();
+    let group = shop.submit(text, &items);
+    assert_eq!(shop.wait(group).status, Status::Completed, "mkdir fails when two overlap");
+}
+
+#[test]
+fn a_key_held_from_outside_makes_steps_wait() {
+    let shop = Shop::new();
+    let key = ResourceKey("db:one".into());
+    let holder = Holder { kind: HolderKind::Cli, id: 1 };
+    let guard = shop.engine.hold_key(&key, holder, engine::LockWait::No).unwrap();
+    let worker = shop.worker(2);
+    let text = "id: keyed\nsteps:\n  - name: a\n    uses: windlass/noop\n    resource_key: \"db:one\"\n";
+    let group = shop.submit(text, &["x"]);
+    let other = "id: free\nsteps: [{ name: a, uses: windlass/noop }]\n";
+    assert_eq!(shop.wait(shop.submit(other, &["y"])).status, Status::Completed, "others go on");
+    assert!(shop.engine.group_end(group).unwrap().is_none());
+    drop(guard);
+    assert_eq!(shop.wait(group).status, Status::Completed);
+    worker.stop(Millis::seconds(5));
+}
+
+#[test]
+fn stopping_gives_a_long_step_back_with_its_attempt() {
+    let shop = Shop::new();
+    let worker = shop.worker(1);
+    let text = "id: long\nsteps:\n  - name: a\n    run: \"touch started; test -e go || sleep 600\"\n";
+    let group = shop.submit(text, &["x"]);
+    eventually("the step starts", || shop.path("started").exists());
+    worker.stop(Millis(10));
+    assert!(shop.engine.store().read(store::worker::list).unwrap().is_empty(), "peers see the departure at once");
+    fs::write(shop.path("go"), "").unwrap();
+    let _second = shop.worker(1);
+    assert_eq!(shop.wait(group).status, Status::Completed);
+    let attempts = shop.attempts(1);
+    assert_eq!(attempts.iter().map(|it| it.n).collect::<Vec<_>>(), [1, 1], "the interrupted attempt was given back");
+}
+
+#[test]
+fn a_worker_whose_life_line_is_free_loses_its_steps_to_another() {
+    let shop = Shop::new();
+    let text = "id: one\nsteps: [{ name: a, uses: windlass/noop }]\n";
+    let group = shop.submit(text, &["x"]);
+    // A worker that registered and claimed, and whose process is gone: nobody holds its life line.
+    let store = shop.engine.store();
+    let identity = windlass::os::process_stat::own_identity();
+    let dead = store
+        .write(move |tx| {
+            let id = store::worker::reserve(tx)?;
+            let new = store::worker::NewWorker { identity, version: "0".into(), pools: "{}".into(), scope: Scope::Everything };
+            store::worker::register(tx, id, &new)?;
+            Ok(id)
+        })
+        .unwrap();
+    let claimed = store
+        .claim(store::Claim {
+            worker: dead,
+            take: store::Take::Others(Arc::from([])),
+            scope: Scope::Everything,
+            limit: 1,
+            identity: "null".into(),
+            boot_id: "".into(),
+            lock_deadline: Default::default(),
+        })
+        .unwrap();
+    assert_eq!(claimed.len(), 1);
+    let _worker = shop.worker(1);
+    assert_eq!(shop.wait(group).status, Status::Completed);
+    let attempts = shop.attempts(claimed[0].lease.step.0);
+    assert_eq!(attempts[0].outcome, Some("interrupted"));
+    assert_eq!(attempts[1].outcome, Some("succeeded"));
+}
+
+#[test]
+fn a_step_with_cache_true_runs_once_for_the_same_input() {
+    let shop = Shop::new();
+    let _worker = shop.worker(1);
+    let text = "id: cached\nsteps:\n  - name: a\n    run: \"echo x >> ran; echo {{ item }} > {{ out }}/o\"\n    cache: true\n";
+    for _ in 0..3 {
+        assert_eq!(shop.wait(shop.submit(text, &["x"])).status, Status::Completed);
+    }
+    assert_eq!(fs::read_to_string(shop.path("ran")).unwrap(), "x\n");
+    shop.wait(shop.submit(text, &["y"]));
+    assert_eq!(fs::read_to_string(shop.path("ran")).unwrap(), "x\nx\n", "another item is another input");
+}
+
+#[test]
+fn a_thousand_noops_drain_through_four_consumers() {
+    let shop = Shop::new();
+    let _worker = shop.worker(4);
+    let items: Vec<String> = (0..1000).map(|it| it.to_string()).collect();
+    let items: Vec<&str> = items.iter().map(String::as_str).collect();
+    let text = "id: many\nsteps:\n  - { name: a, uses: windlass/noop }\n  - { name: b, uses: windlass/noop }\n";
+    let group = shop.submit(text, &items);
+    assert_eq!(shop.wait(group).status, Status::Completed);
+}
