@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 use serde_json::json;
 use std::{borrow::Cow, process::Command};
-use windlass::definition::{Action, Definition, Values};
+use windlass::definition::{Action, Definition, KnownKinds, PARAMETERS, ParameterSet, Values, parse};
 
 /// What the shell prints when the item stands in this command.
 fn shell_prints(command: &str, item: &str) -> Vec<u8> {
@@ -118,4 +118,52 @@ proptest! {
             }
         }
     }
+}
+
+/// The fenced YAML blocks of a page, with the rest of the line that opens each.
+fn examples(page: &str) -> Vec<(String, String)> {
+    let blocks = page.split("```yaml").skip(1);
+    let split = |it: &str| {
+        let (opening, rest) = it.split_once('\n').unwrap();
+        (opening.trim().to_string(), rest.split("```").next().unwrap().to_string())
+    };
+    blocks.map(split).collect()
+}
+
+#[test]
+fn every_example_of_the_reference_is_read_and_the_bad_one_refused() {
+    let page = include_str!("../docs/workflows.md");
+    let known = KnownKinds::new(["windlass/noop", "windlass/sleep", "windlass/fail", "windlass/store"]);
+    let examples = examples(page);
+    assert!(examples.len() >= 10);
+    for (opening, text) in examples {
+        let read = if text.contains("\nconfig:") {
+            ParameterSet::parse(&text, "docs").map(|_| ())
+        } else {
+            parse(&text, "docs", &known).map(|_| ())
+        };
+        match opening.as_str() {
+            "" => read.unwrap_or_else(|error| panic!("{error} {:?}\n{text}", error.hint())),
+            "refused" => assert!(read.is_err(), "{text}"),
+            other => panic!("unknown kind of example: {other}"),
+        }
+    }
+}
+
+/// `UPDATE_DOCS=1 cargo test` writes the table anew.
+#[test]
+fn the_parameters_are_all_documented() {
+    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/workflows.md");
+    let page = std::fs::read_to_string(&path).unwrap();
+    let (before, _) = page.split_once("<!-- parameters").unwrap();
+    let mut table = "<!-- parameters: made by the test `the_parameters_are_all_documented` -->\n\n".to_string();
+    table += "| parameter | default | what it is |\n|---|---|---|\n";
+    for it in PARAMETERS {
+        table += &format!("| `{}.{}` | {} | {} |\n", it.stage, it.key, it.default.unwrap_or("not set"), it.doc);
+    }
+    let right = format!("{before}{table}");
+    if std::env::var_os("UPDATE_DOCS").is_some() {
+        std::fs::write(&path, &right).unwrap();
+    }
+    assert!(std::fs::read_to_string(&path).unwrap() == right, "run `UPDATE_DOCS=1 cargo test --test definitions`");
 }

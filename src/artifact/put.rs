@@ -55,12 +55,13 @@ impl ArtifactStore {
         let temporary = Temporary::create(self)?;
         let written = self.write(reader, kind, &temporary.path);
         let (hash, size, compressed) = written.map_err(|error| self.name_full_disk(error))?;
+        let shard = self.shard(&hash).map_err(|error| self.name_full_disk(error))?;
         let target = self.path(&hash, compressed);
         let stored = match self.existing(&hash, size)? {
             Some(stored) => stored,
             None => self.publish(temporary, &target).map_err(|error| self.name_full_disk(error))?,
         };
-        sync_dir(target.parent().unwrap_or(self.dir()))?;
+        sync_dir(&shard)?;
         Ok(Put { artifact: ArtifactRef { hash, size, stored }, guard })
     }
 

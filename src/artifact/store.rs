@@ -12,7 +12,7 @@ use std::{
     fs::{self, DirBuilder, File},
     io,
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
 
@@ -65,6 +65,8 @@ pub(super) struct Inner {
     pub options: ArtifactOptions,
     pub worker: String,
     pub free: FreeSpace,
+    /// The directories whose names this store has made durable.
+    known: Mutex<[bool; 256]>,
 }
 
 type FreeSpace = Box<dyn Fn(&Path) -> io::Result<Bytes> + Send + Sync>;
@@ -89,15 +91,16 @@ impl ArtifactStore {
             return Err(Error::WorkerTag(worker.to_string()));
         }
         create_private(dir, true)?;
-        for shard in 0..=255u8 {
-            create_private(&dir.join(hex::encode([shard])), false)?;
-        }
-        // Whoever made the directories, they must be on disk before a file in one of them counts.
-        sync_dir(dir)?;
         if let Some(parent) = dir.parent() {
             sync_dir(if parent.as_os_str().is_empty() { Path::new(".") } else { parent })?;
         }
-        let inner = Inner { dir: dir.to_path_buf(), options, worker: worker.to_string(), free };
+        let inner = Inner {
+            dir: dir.to_path_buf(),
+            options,
+            worker: worker.to_string(),
+            free,
+            known: Mutex::new([false; 256]),
+        };
         Ok(ArtifactStore { inner: Arc::new(inner) })
     }
 
@@ -125,6 +128,21 @@ impl ArtifactStore {
         let name = hash.to_string();
         let ending = if compressed { ".zst" } else { "" };
         self.inner.dir.join(&name[..2]).join(format!("{name}{ending}"))
+    }
+
+    /// The directory of a hash, there and durable.
+    ///
+    /// Another process may have made it a moment ago and not come to syncing its name, so the first file that this store
+    /// puts there syncs that as well.
+    pub(super) fn shard(&self, hash: &ArtifactHash) -> Result<PathBuf> {
+        let dir = self.inner.dir.join(hex::encode([hash.0[0]]));
+        let known = || self.inner.known.lock().unwrap_or_else(PoisonError::into_inner);
+        if !known()[usize::from(hash.0[0])] || !dir.is_dir() {
+            create_private(&dir, false)?;
+            sync_dir(&self.inner.dir)?;
+            known()[usize::from(hash.0[0])] = true;
+        }
+        Ok(dir)
     }
 
     /// The lock that every put holds shared until its row is committed, and a sweep holds alone.

@@ -5,7 +5,7 @@ use super::{
     store::ArtifactStore,
 };
 use crate::{model::ArtifactHash, os::FileLock};
-use std::fs;
+use std::{fs, path::Path};
 
 /// What a sweep removed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -24,7 +24,8 @@ impl ArtifactStore {
         let mut swept = Swept::default();
         for shard in 0..=255u8 {
             let dir = self.inner.dir.join(hex::encode([shard]));
-            if fs::read_dir(&dir).map_err(Error::io("list", &dir))?.next().is_none() {
+            let is_empty = |dir: &Path| fs::read_dir(dir).is_ok_and(|mut it| it.next().is_none());
+            if !dir.is_dir() || is_empty(&dir) {
                 continue;
             }
             let _alone = self.lock(FileLock::exclusive_until)?;

@@ -115,7 +115,8 @@ fn levels_follow_type_and_setting() {
 fn a_damaged_file_is_never_handed_out() {
     let plain = (noise(50_000), "plain");
     let compressed = (text(500_000), "compressed");
-    let damages: [(&str, fn(&mut Vec<u8>)); 4] = [
+    type Damage = fn(&mut Vec<u8>);
+    let damages: [(&str, Damage); 4] = [
         ("flipped", |it| {
             let middle = it.len() / 2;
             it[middle] ^= 1;

@@ -36,12 +36,14 @@ enum Kind {
     Size,
 }
 
-/// Every parameter: stage, key, kind, default (`None`: not set), and what it is for.
+/// One parameter, for the reference.
 pub struct Parameter {
     pub stage: &'static str,
     pub key: &'static str,
     kind: Kind,
-    default: Option<&'static str>,
+    /// `None`: not set.
+    pub default: Option<&'static str>,
+    /// What it is for.
     pub doc: &'static str,
 }
 
@@ -57,6 +59,7 @@ const fn parameter(
 
 const TOKENS: Kind = Kind::Count { least: 1, most: 1 << 20 };
 
+/// Every parameter, in the order of the stages.
 pub const PARAMETERS: &[Parameter] = &[
     parameter("parse", "backend", Kind::OneOf(&["builtin", "docling"]), Some("builtin"), "what reads documents"),
     parameter("parse", "url", Kind::Text, None, "the address of a docling-serve, for `backend: docling`"),

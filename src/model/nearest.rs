@@ -6,10 +6,11 @@
 /// third of the longer name, or a known name of which `word` is the beginning.
 pub fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let word = word.to_lowercase();
-    let ranked = known.into_iter().map(|name| (distance(&word, &name.to_lowercase()), name));
-    let (far, name) = ranked.min_by_key(|it| it.0)?;
-    let begins = word.len() >= 3 && name.to_lowercase().starts_with(&word);
-    (far * 3 <= word.chars().count().max(name.chars().count()) || begins).then_some(name)
+    let begins = |name: &str| word.len() >= 3 && name.to_lowercase().starts_with(&word);
+    let ranked = known.into_iter().map(|name| (!begins(name), distance(&word, &name.to_lowercase()), name));
+    let (no_beginning, far, name) = ranked.min_by_key(|it| (it.0, it.1))?;
+    let close = far * 3 <= word.chars().count().max(name.chars().count());
+    (close || !no_beginning).then_some(name)
 }
 
 fn distance(left: &str, right: &str) -> usize {

@@ -1,0 +1,172 @@
+//! What is counted and measured, by name.
+
+use std::time::Duration;
+
+/// What only grows. The label, where there is one, is named in the comment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Counter {
+    ClaimAttempts,
+    ClaimSuccess,
+    ClaimIdle,
+    ClaimError,
+    ClaimLostRace,
+    /// Label: step type.
+    StepCompleted,
+    /// Label: step type.
+    StepError,
+    /// Label: step type.
+    StepFailed,
+    /// Label: step type.
+    StepReleased,
+    /// Label: step type.
+    StepCached,
+    WorkerReaped,
+    LeaseLost,
+    ResourceLockSwept,
+    /// Label: reason.
+    WorkerRecycled,
+    /// Plain bytes. Label: `in` (stored) or `out` (read).
+    ArtifactBytes,
+}
+
+/// Distributions of times, or of sizes for `CommitBatch`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Histogram {
+    ClaimDuration,
+    /// Label: step type.
+    StepDuration,
+    /// From due to claimed. Label: step type.
+    QueueWait,
+    CommitDuration,
+    /// Requests in one transaction.
+    CommitBatch,
+}
+
+/// What goes up and down.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Gauge {
+    /// Labels: status, step type.
+    Steps,
+    /// Label: pool.
+    PoolBusy,
+    /// Label: pool.
+    PoolSize,
+    WalBytes,
+    FreeDiskBytes,
+}
+
+/// Receives what the engine counts. Every method does nothing by default. Called on hot paths: be quick.
+pub trait Metrics: Send + Sync {
+    /// Adds to a counter; `label` is empty where the counter has none.
+    fn add(&self, _counter: Counter, _label: &str, _by: u64) {}
+
+    /// Adds a value to a distribution, in seconds where it is of times.
+    fn observe(&self, _histogram: Histogram, _label: &str, _value: f64) {}
+
+    /// Sets a gauge; `labels` are the values of its labels, in order.
+    fn set(&self, _gauge: Gauge, _labels: &[&str], _value: f64) {}
+
+    fn count(&self, counter: Counter) {
+        self.add(counter, "", 1);
+    }
+
+    fn time(&self, histogram: Histogram, label: &str, took: Duration) {
+        self.observe(histogram, label, took.as_secs_f64());
+    }
+}
+
+/// Counts nothing.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct NoMetrics;
+
+impl Metrics for NoMetrics {}
+
+impl Counter {
+    pub const ALL: [Counter; 15] = [
+        Counter::ClaimAttempts,
+        Counter::ClaimSuccess,
+        Counter::ClaimIdle,
+        Counter::ClaimError,
+        Counter::ClaimLostRace,
+        Counter::StepCompleted,
+        Counter::StepError,
+        Counter::StepFailed,
+        Counter::StepReleased,
+        Counter::StepCached,
+        Counter::WorkerReaped,
+        Counter::LeaseLost,
+        Counter::ResourceLockSwept,
+        Counter::WorkerRecycled,
+        Counter::ArtifactBytes,
+    ];
+
+    /// Name without prefix and ending, what it counts, and its label.
+    pub(super) fn described(self) -> (&'static str, &'static str, Option<&'static str>) {
+        match self {
+            Counter::ClaimAttempts => ("claim_attempts", "Claims asked for.", None),
+            Counter::ClaimSuccess => ("claim_success", "Claims that got at least one step.", None),
+            Counter::ClaimIdle => ("claim_idle", "Claims that found nothing to do.", None),
+            Counter::ClaimError => ("claim_error", "Claims that failed.", None),
+            Counter::ClaimLostRace => ("claim_lost_race", "Steps whose resource key another took first.", None),
+            Counter::StepCompleted => ("step_completed", "Steps completed.", Some("type")),
+            Counter::StepError => ("step_error", "Attempts that failed and will be retried.", Some("type")),
+            Counter::StepFailed => ("step_failed", "Steps failed for good.", Some("type")),
+            Counter::StepReleased => ("step_released", "Steps given back without an outcome.", Some("type")),
+            Counter::StepCached => ("step_cached", "Steps completed from the cache.", Some("type")),
+            Counter::WorkerReaped => ("worker_reaped", "Dead or silent workers whose steps were taken back.", None),
+            Counter::LeaseLost => ("lease_lost", "Results dropped because their lease was lost.", None),
+            Counter::ResourceLockSwept => ("resource_lock_swept", "Expired resource locks removed.", None),
+            Counter::WorkerRecycled => ("worker_recycled", "Worker processes replaced.", Some("reason")),
+            Counter::ArtifactBytes => {
+                ("artifacts_bytes", "Plain bytes of artifacts stored and read.", Some("direction"))
+            }
+        }
+    }
+}
+
+impl Histogram {
+    pub const ALL: [Histogram; 5] = [
+        Histogram::ClaimDuration,
+        Histogram::StepDuration,
+        Histogram::QueueWait,
+        Histogram::CommitDuration,
+        Histogram::CommitBatch,
+    ];
+
+    pub(super) fn described(self) -> (&'static str, &'static str, Option<&'static str>) {
+        match self {
+            Histogram::ClaimDuration => ("claim_duration_seconds", "How long a claim took.", None),
+            Histogram::StepDuration => ("step_duration_seconds", "How long an attempt took.", Some("type")),
+            Histogram::QueueWait => ("queue_wait_seconds", "How long a due step waited for its claim.", Some("type")),
+            Histogram::CommitDuration => ("commit_duration_seconds", "How long a commit took.", None),
+            Histogram::CommitBatch => ("commit_batch_requests", "Requests that shared one commit.", None),
+        }
+    }
+
+    /// Upper bounds of the buckets, ascending; one without a bound follows.
+    pub(super) fn bounds(self) -> &'static [f64] {
+        match self {
+            Histogram::ClaimDuration | Histogram::CommitDuration => {
+                &[0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0]
+            }
+            Histogram::StepDuration | Histogram::QueueWait => {
+                &[0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0, 30.0, 60.0, 300.0, 1800.0, 7200.0]
+            }
+            Histogram::CommitBatch => &[1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0],
+        }
+    }
+}
+
+impl Gauge {
+    pub const ALL: [Gauge; 5] = [Gauge::Steps, Gauge::PoolBusy, Gauge::PoolSize, Gauge::WalBytes, Gauge::FreeDiskBytes];
+
+    pub(super) fn described(self) -> (&'static str, &'static str, &'static [&'static str]) {
+        match self {
+            Gauge::Steps => ("steps", "Steps by status and type.", &["status", "type"]),
+            Gauge::PoolBusy => ("pool_busy", "Places of a pool that are taken.", &["pool"]),
+            Gauge::PoolSize => ("pool_size", "Places of a pool.", &["pool"]),
+            Gauge::WalBytes => ("wal_bytes", "Size of the write-ahead log.", &[]),
+            Gauge::FreeDiskBytes => ("free_disk_bytes", "Free disk space of the home directory.", &[]),
+        }
+    }
+}

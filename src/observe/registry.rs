@@ -1,0 +1,238 @@
+//! Metrics kept in memory, and told in the text format of Prometheus (exposition format 0.0.4).
+
+use super::metrics::{Counter, Gauge, Histogram, Metrics};
+use std::{
+    collections::BTreeMap,
+    fmt::Write,
+    sync::{Mutex, MutexGuard, PoisonError},
+};
+
+/// At most this many label values of one metric are told apart; the rest is counted under `other`, so that item names
+/// used as step types can't fill the memory.
+const MOST_LABELS: usize = 1_000;
+const OTHER: &str = "other";
+
+/// Every metric, in memory.
+#[derive(Default)]
+pub struct Registry {
+    counters: Mutex<BTreeMap<(Counter, String), u64>>,
+    histograms: Mutex<BTreeMap<(Histogram, String), Distribution>>,
+    gauges: Mutex<BTreeMap<(Gauge, Vec<String>), f64>>,
+}
+
+#[derive(Default)]
+struct Distribution {
+    /// One more than there are bounds.
+    buckets: Vec<u64>,
+    sum: f64,
+}
+
+impl Registry {
+    pub fn new() -> Registry {
+        Registry::default()
+    }
+
+    /// A counter's value, over all labels.
+    pub fn total(&self, counter: Counter) -> u64 {
+        lock(&self.counters).iter().filter(|it| it.0.0 == counter).map(|it| it.1).sum()
+    }
+
+    /// A counter's value by label.
+    pub fn by_label(&self, counter: Counter) -> BTreeMap<String, u64> {
+        let counters = lock(&self.counters);
+        counters.iter().filter(|it| it.0.0 == counter).map(|it| (it.0.1.clone(), *it.1)).collect()
+    }
+
+    /// Forgets all values of a gauge: to be called before it is set anew, so that what is gone does not stay.
+    pub fn clear(&self, gauge: Gauge) {
+        lock(&self.gauges).retain(|it, _| it.0 != gauge);
+    }
+
+    /// The whole text for `/metrics`. Counters and distributions without a label are told also while they are zero.
+    pub fn prometheus(&self) -> String {
+        let mut text = String::new();
+        self.write_counters(&mut text);
+        self.write_histograms(&mut text);
+        self.write_gauges(&mut text);
+        text
+    }
+
+    fn write_counters(&self, text: &mut String) {
+        let counters = lock(&self.counters);
+        for counter in Counter::ALL {
+            let (name, help, label) = counter.described();
+            let name = format!("windlass_{name}_total");
+            head(text, &name, help, "counter");
+            let found: Vec<_> = counters.iter().filter(|it| it.0.0 == counter).collect();
+            if found.is_empty() && label.is_none() {
+                let _ = writeln!(text, "{name} 0");
+            }
+            for ((_, value), count) in found {
+                let labels = labels(label.as_slice(), std::slice::from_ref(value));
+                let _ = writeln!(text, "{name}{} {count}", braced(&labels));
+            }
+        }
+    }
+
+    fn write_histograms(&self, text: &mut String) {
+        let histograms = lock(&self.histograms);
+        for histogram in Histogram::ALL {
+            let (name, help, label) = histogram.described();
+            let name = format!("windlass_{name}");
+            head(text, &name, help, "histogram");
+            for ((_, value), distribution) in histograms.iter().filter(|it| it.0.0 == histogram) {
+                let own = labels(label.as_slice(), std::slice::from_ref(value));
+                let bounds = histogram.bounds().iter().map(f64::to_string).chain(["+Inf".to_string()]);
+                let mut below = 0;
+                for (bound, count) in bounds.zip(&distribution.buckets) {
+                    below += count;
+                    let mut labels = own.clone();
+                    labels.push(format!("le=\"{bound}\""));
+                    let _ = writeln!(text, "{name}_bucket{} {below}", braced(&labels));
+                }
+                let _ = writeln!(text, "{name}_sum{} {}", braced(&own), distribution.sum);
+                let _ = writeln!(text, "{name}_count{} {below}", braced(&own));
+            }
+        }
+    }
+
+    fn write_gauges(&self, text: &mut String) {
+        let gauges = lock(&self.gauges);
+        for gauge in Gauge::ALL {
+            let (name, help, names) = gauge.described();
+            let name = format!("windlass_{name}");
+            head(text, &name, help, "gauge");
+            for ((_, values), value) in gauges.iter().filter(|it| it.0.0 == gauge) {
+                let _ = writeln!(text, "{name}{} {value}", braced(&labels(names, values)));
+            }
+        }
+    }
+}
+
+impl Metrics for Registry {
+    fn add(&self, counter: Counter, label: &str, by: u64) {
+        let mut counters = lock(&self.counters);
+        let known = counters.len() < MOST_LABELS || counters.contains_key(&(counter, label.to_string()));
+        let label = if known { label } else { OTHER };
+        *counters.entry((counter, label.to_string())).or_default() += by;
+    }
+
+    fn observe(&self, histogram: Histogram, label: &str, value: f64) {
+        if !value.is_finite() {
+            return;
+        }
+        let mut histograms = lock(&self.histograms);
+        let known = histograms.len() < MOST_LABELS || histograms.contains_key(&(histogram, label.to_string()));
+        let label = if known { label } else { OTHER };
+        let bounds = histogram.bounds();
+        let distribution = histograms.entry((histogram, label.to_string())).or_default();
+        distribution.buckets.resize(bounds.len() + 1, 0);
+        distribution.buckets[bounds.partition_point(|bound| *bound < value)] += 1;
+        distribution.sum += value;
+    }
+
+    fn set(&self, gauge: Gauge, labels: &[&str], value: f64) {
+        let key = (gauge, labels.iter().map(|it| it.to_string()).collect());
+        let mut gauges = lock(&self.gauges);
+        if gauges.len() < MOST_LABELS || gauges.contains_key(&key) {
+            gauges.insert(key, value);
+        }
+    }
+}
+
+fn head(text: &mut String, name: &str, help: &str, kind: &str) {
+    let _ = writeln!(text, "# HELP {name} {help}\n# TYPE {name} {kind}");
+}
+
+fn labels(names: &[&str], values: &[String]) -> Vec<String> {
+    let escaped = |value: &str| value.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n");
+    names.iter().zip(values).map(|(name, value)| format!("{name}=\"{}\"", escaped(value))).collect()
+}
+
+fn braced(labels: &[String]) -> String {
+    if labels.is_empty() { String::new() } else { format!("{{{}}}", labels.join(",")) }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    #[test]
+    fn the_text_has_names_units_labels_and_values() {
+        let registry = Registry::new();
+        registry.count(Counter::ClaimIdle);
+        registry.add(Counter::StepCompleted, "par\"se\\\n", 3);
+        registry.set(Gauge::Steps, &["PENDING", "parse"], 5.0);
+        registry.set(Gauge::WalBytes, &[], 4096.0);
+        let text = registry.prometheus();
+        for line in [
+            "# HELP windlass_claim_idle_total Claims that found nothing to do.",
+            "# TYPE windlass_claim_idle_total counter",
+            "windlass_claim_idle_total 1",
+            "windlass_claim_attempts_total 0",
+            r#"windlass_step_completed_total{type="par\"se\\\n"} 3"#,
+            r#"windlass_steps{status="PENDING",type="parse"} 5"#,
+            "windlass_wal_bytes 4096",
+            "# TYPE windlass_step_duration_seconds histogram",
+        ] {
+            assert!(text.lines().any(|it| it == line), "{line}\n{text}");
+        }
+        assert_eq!((registry.total(Counter::StepCompleted), registry.total(Counter::LeaseLost)), (3, 0));
+    }
+
+    #[test]
+    fn buckets_count_everything_up_to_their_bound() {
+        let registry = Registry::new();
+        for millis in [1, 2, 2, 400, 10_000_000] {
+            registry.time(Histogram::StepDuration, "a", Duration::from_millis(millis));
+        }
+        registry.observe(Histogram::StepDuration, "a", f64::NAN);
+        let text = registry.prometheus();
+        for line in [
+            r#"windlass_step_duration_seconds_bucket{type="a",le="0.001"} 1"#,
+            r#"windlass_step_duration_seconds_bucket{type="a",le="0.005"} 3"#,
+            r#"windlass_step_duration_seconds_bucket{type="a",le="0.5"} 4"#,
+            r#"windlass_step_duration_seconds_bucket{type="a",le="7200"} 4"#,
+            r#"windlass_step_duration_seconds_bucket{type="a",le="+Inf"} 5"#,
+            r#"windlass_step_duration_seconds_count{type="a"} 5"#,
+            r#"windlass_step_duration_seconds_sum{type="a"} 10000.405"#,
+        ] {
+            assert!(text.lines().any(|it| it == line), "{line}\n{text}");
+        }
+    }
+
+    #[test]
+    fn endless_labels_end_up_under_other() {
+        let registry = Registry::new();
+        for number in 0..5_000 {
+            registry.add(Counter::StepFailed, &format!("type-{number}"), 1);
+        }
+        let labels = registry.by_label(Counter::StepFailed);
+        assert!(labels.len() <= MOST_LABELS + 1, "{}", labels.len());
+        assert_eq!((registry.total(Counter::StepFailed), labels[OTHER] > 3_000), (5_000, true));
+    }
+
+    #[test]
+    fn a_cleared_gauge_is_gone() {
+        let registry = Registry::new();
+        registry.set(Gauge::PoolBusy, &["a"], 1.0);
+        registry.clear(Gauge::PoolBusy);
+        assert!(!registry.prometheus().contains("windlass_pool_busy{"));
+    }
+
+    #[test]
+    fn every_metric_has_its_own_name() {
+        let mut names: Vec<&str> = Counter::ALL.iter().map(|it| it.described().0).collect();
+        names.extend(Histogram::ALL.iter().map(|it| it.described().0));
+        names.extend(Gauge::ALL.iter().map(|it| it.described().0));
+        let count = names.len();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), count);
+    }
+}
