@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use windlass::{
     ingest::{
-        ChunkOptions, Ocr, ParseError, ParseOptions, chunk, parse, parse_file,
+        ChunkOptions, Ocr, ParseError, ParseOptions, chunk, ocr, parse, parse_file,
         source::{self, SourceOptions},
     },
     model::{Chunk, ParsedDocument},
@@ -81,6 +81,26 @@ mod pdf {
         let failing = Ocr::new(|_| Err(std::io::Error::other("no such language")));
         let options = ParseOptions { ocr: Some(failing), ..ParseOptions::default() };
         assert_eq!(parse_file(&path("scanned_page.pdf"), &options).unwrap_err().code(), "needs_ocr");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn tesseract_is_used_where_it_is_found() {
+        use std::os::unix::fs::PermissionsExt;
+        windlass::process::program::use_program(Path::new(env!("CARGO_BIN_EXE_windlass")));
+        let folder = tempfile::tempdir().unwrap();
+        assert!(ocr::found_in(folder.path().as_os_str()).is_none());
+        let program = folder.path().join("tesseract");
+        let script = |text: &str| {
+            std::fs::write(&program, format!("#!/bin/sh\n{text}\n")).unwrap();
+            std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).unwrap();
+        };
+        script("head -c 4 \"$1\" | tail -c 3; echo \" to $2\"");
+        let options = ParseOptions { ocr: ocr::found_in(folder.path().as_os_str()), ..ParseOptions::default() };
+        assert_eq!(parse_file(&path("scanned_page.pdf"), &options).unwrap().markdown, "PNG to stdout");
+        script("echo no languages >&2; exit 1");
+        let image = parse(b"\x89PNG\r\n\x1a\n", "a.png", &options).unwrap_err();
+        assert!(image.to_string().contains("tesseract failed: no languages"), "{image}");
     }
 
     #[test]

@@ -267,6 +267,18 @@ fn extension(name: &str) -> String {
     Path::new(name).extension().unwrap_or_default().to_string_lossy().to_ascii_lowercase()
 }
 
+/// Whether a file of this name may be something that we read. A name says nothing for sure, so this only spares directories full of
+/// pictures and archives from failing one by one.
+pub fn may_be_read(path: &Path) -> bool {
+    let extension = path.extension().unwrap_or_default().to_string_lossy().to_ascii_lowercase();
+    !UNREADABLE.split_whitespace().any(|it| it == extension)
+}
+
+/// Extensions of pictures, sound, film, fonts, archives, programs and databases.
+const UNREADABLE: &str = "gif ico bmp webp heic avif png jpg jpeg tif tiff psd mp3 wav ogg oga flac m4a aac opus mp4 m4v mov avi mkv webm \
+    ttf otf woff woff2 eot gz tgz bz2 xz zst zip tar 7z rar jar war whl deb rpm iso dmg exe dll so dylib a o obj lib bin class pyc pyo \
+    wasm db db3 sqlite sqlite3 mdb parquet pack idx npy npz pt onnx safetensors gguf lock map";
+
 /// Extensions of program text and configuration.
 const CODE: &str = "rs py pyi c h cc cpp hpp cxx java kt kts go js mjs cjs ts tsx jsx rb php pl pm sh bash zsh fish ps1 sql lua \
     swift scala clj hs ml mli ex exs erl r jl cs fs vb zig nim d dart m mm css scss less vue svelte toml yaml yml ini cfg conf \
@@ -319,6 +331,15 @@ mod tests {
         ];
         for (bytes, name, expected) in cases {
             assert_eq!(detect(bytes, name), *expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn names_of_pictures_and_archives_are_spared_the_reading() {
+        for (name, expected) in
+            [("a.PDF", true), ("README", true), ("a.jpeg", false), ("a.tar.gz", false), ("a.unknown", true)]
+        {
+            assert_eq!(may_be_read(Path::new(name)), expected, "{name}");
         }
     }
 

@@ -9,6 +9,7 @@
 pub mod charset;
 pub mod chunk;
 pub mod media_type;
+pub mod ocr;
 pub mod outline;
 pub mod parse;
 pub mod reader;

@@ -6,7 +6,7 @@ use super::{
 };
 use crate::model::ParsedDocument;
 use serde::{Deserialize, Serialize};
-use std::{fmt, fs, io, path::Path, path::PathBuf, sync::Arc};
+use std::{fmt, fs, io, path::Path, path::PathBuf, sync::Arc, thread};
 
 /// How documents are read. The serialized part is what a parameter set may say under `parse`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -145,7 +145,7 @@ pub fn parse_file(path: &Path, options: &ParseOptions) -> Result<ParsedDocument,
 pub fn parse(bytes: &[u8], name: &str, options: &ParseOptions) -> Result<ParsedDocument, ParseError> {
     check_size("the document", bytes.len() as u64, options.max_bytes)?;
     let media_type = media_type::detect(bytes, name);
-    let mut document = reader::read(media_type, bytes, name, options)?;
+    let mut document = in_thread(media_type, || reader::read(media_type, bytes, name, options))?;
     document.media_type = media_type.name().to_string();
     if media_type.has_structure() {
         let found = outline::scan(&document.markdown);
@@ -161,6 +161,24 @@ pub fn parse(bytes: &[u8], name: &str, options: &ParseOptions) -> Result<ParsedD
         }
     }
     Ok(document)
+}
+
+/// Deep nesting costs stack: this much stands ready, in bytes, and only what is used is ever resident.
+const STACK: usize = 64 << 20;
+
+/// Runs a reader with a known stack. A panic in a format's library is a malformed document, not the end of the process.
+fn in_thread(
+    media_type: MediaType,
+    read: impl FnOnce() -> Result<ParsedDocument, ParseError> + Send,
+) -> Result<ParsedDocument, ParseError> {
+    let malformed = |reason: &str| ParseError::Malformed { format: media_type.label(), reason: reason.to_string() };
+    thread::scope(|scope| {
+        let reading = thread::Builder::new().name("parse".into()).stack_size(STACK).spawn_scoped(scope, read);
+        match reading {
+            Ok(reading) => reading.join().unwrap_or_else(|_| Err(malformed("its reader gave up on it"))),
+            Err(_) => Err(malformed("there is no thread to read it in")),
+        }
+    })
 }
 
 fn empty_warning(bytes: &[u8], media_type: MediaType) -> String {

@@ -1,5 +1,6 @@
 //! Which files there are: single files and whole directories, in a fixed order.
 
+use super::media_type;
 use crate::model::Timestamp;
 use ignore::{WalkBuilder, overrides::OverrideBuilder};
 use serde::{Deserialize, Serialize};
@@ -22,13 +23,15 @@ pub struct SourceOptions {
     pub hidden: bool,
     /// Takes what `.gitignore` and `.ignore` leave out.
     pub ignored: bool,
+    /// Takes files whose names say that nothing here reads them: pictures, sound, archives, programs. A glob takes them too.
+    pub unreadable: bool,
     /// Follows symbolic links below the directory; loops are seen and left out.
     pub follow: bool,
 }
 
 impl Default for SourceOptions {
     fn default() -> SourceOptions {
-        SourceOptions { globs: Vec::new(), hidden: false, ignored: false, follow: true }
+        SourceOptions { globs: Vec::new(), hidden: false, ignored: false, unreadable: false, follow: true }
     }
 }
 
@@ -51,6 +54,8 @@ pub struct SourceFile {
 pub struct Listing {
     /// Sorted by URI, each file once.
     pub files: Vec<SourceFile>,
+    /// How many files were left out because nothing here reads what their names say.
+    pub unreadable: usize,
     /// `PATH: reason` for each link loop and file that vanished meanwhile.
     pub warnings: Vec<String>,
 }
@@ -111,6 +116,7 @@ pub fn list(roots: &[PathBuf], options: &SourceOptions) -> Result<Listing, Sourc
 
 fn walk(root: &Path, options: &SourceOptions, listing: &mut Listing) -> Result<(), SourceError> {
     let mut found = Vec::new();
+    let takes_all = options.unreadable || options.globs.iter().any(|it| !it.starts_with('!'));
     for entry in walker(root, options)?.build() {
         let entry = match entry {
             Ok(entry) => entry,
@@ -120,6 +126,10 @@ fn walk(root: &Path, options: &SourceOptions, listing: &mut Listing) -> Result<(
             }
         };
         if !entry.file_type().is_some_and(|it| it.is_file()) {
+            continue;
+        }
+        if !takes_all && !media_type::may_be_read(entry.path()) {
+            listing.unreadable += 1;
             continue;
         }
         match fs::metadata(entry.path()) {

@@ -1,33 +1,15 @@
-//! PDF, by pdf_oxide, in a thread of its own with a known stack; a panic in the library is a malformed document.
-//!
-//! Built without the feature `pdf`, it says so for each PDF.
-
-use crate::{
-    ingest::parse::{ParseError, ParseOptions},
-    model::ParsedDocument,
-};
+//! PDF, by pdf_oxide, page by page. Built without the feature `pdf`, it says so for each PDF.
 
 #[cfg(not(feature = "pdf"))]
-pub(super) fn read(_: &[u8], _: &ParseOptions) -> Result<ParsedDocument, ParseError> {
-    Err(ParseError::NoPdfSupport)
+pub(super) fn read(
+    _: &[u8],
+    _: &crate::ingest::ParseOptions,
+) -> Result<crate::model::ParsedDocument, crate::ingest::ParseError> {
+    Err(crate::ingest::ParseError::NoPdfSupport)
 }
 
-/// Deep nesting costs stack: this much stands ready, in bytes, and only what is used is ever resident.
 #[cfg(feature = "pdf")]
-const STACK: usize = 64 << 20;
-
-#[cfg(feature = "pdf")]
-pub(super) fn read(bytes: &[u8], options: &ParseOptions) -> Result<ParsedDocument, ParseError> {
-    let malformed = |reason: &str| ParseError::Malformed { format: "PDF", reason: reason.to_string() };
-    std::thread::scope(|scope| {
-        let reading = std::thread::Builder::new()
-            .name("parse-pdf".into())
-            .stack_size(STACK)
-            .spawn_scoped(scope, || pages::read(bytes, options))
-            .map_err(|_| malformed("no thread to read it in"))?;
-        reading.join().unwrap_or_else(|_| Err(malformed("the PDF library gave up on it")))
-    })
-}
+pub(super) use pages::read;
 
 #[cfg(feature = "pdf")]
 mod pages {
@@ -59,7 +41,7 @@ mod pages {
         Bad(PdfError),
     }
 
-    pub(super) fn read(bytes: &[u8], options: &ParseOptions) -> Result<ParsedDocument, ParseError> {
+    pub fn read(bytes: &[u8], options: &ParseOptions) -> Result<ParsedDocument, ParseError> {
         let cut_off = cut_off(bytes);
         if let (Some(reason), false) = (&cut_off, options.salvage) {
             return Err(ParseError::Truncated { reason: reason.clone() });

@@ -38,6 +38,17 @@ fn globs_take_and_leave_out() {
 }
 
 #[test]
+fn pictures_are_left_out_of_a_directory_unless_asked_for() {
+    let folder = folder(&["a.md", "b.png", "c.zip"]);
+    let listing = list(&[folder.path().into()], &SourceOptions::default()).unwrap();
+    assert_eq!((listing.files.len(), listing.unreadable), (1, 2));
+    let named = list(&[folder.path().join("b.png")], &SourceOptions::default()).unwrap();
+    assert_eq!(named.files.len(), 1);
+    let globs = SourceOptions { globs: vec!["*.png".into()], ..SourceOptions::default() };
+    assert_eq!(names(folder.path(), &globs), ["b.png"]);
+}
+
+#[test]
 fn link_loops_end_and_links_are_followed() {
     let inside = folder(&["a/one.md"]);
     let outside = folder(&["two.md"]);

@@ -3,18 +3,15 @@
 //! Keeps headings, paragraphs, lists, tables and code; drops scripts, styles, navigation and the like. Of a page with a `main`
 //! element only that is kept. Links and emphasis keep their words alone: what is found and cited is text.
 
-mod entities;
-mod table;
-mod tokens;
-mod writer;
-
+use super::{
+    table::Table,
+    tokens::{Tag, Token, Tokens, decode},
+    writer::{List, Writer},
+};
 use crate::{
     ingest::parse::{ParseError, check_size},
     model::ParsedDocument,
 };
-use table::Table;
-use tokens::{Tag, Token, Tokens, decode};
-use writer::{List, Writer};
 
 /// Elements that are chrome by name.
 const CHROME: &str = "nav footer button select datalist svg canvas audio video object template noscript dialog";
@@ -94,7 +91,7 @@ impl Page {
             before_main: None,
             main_text: None,
         };
-        for token in Tokens::new(html) {
+        for token in Tokens::html(html) {
             reading.take(&token);
             check_size("the text of the page", reading.writer.text.len() as u64, limit as u64)?;
         }
@@ -127,6 +124,7 @@ impl Reading {
         }
         match token {
             Token::Text(text) => self.writer.words(&decode(text)),
+            Token::Literal(text) => self.writer.words(text),
             Token::Open(tag) => self.open(tag),
             Token::Close(name) => self.close(name),
         }

@@ -1,4 +1,4 @@
-//! A flat stream of HTML tokens in one pass over the text, after the tokenizer of the HTML standard, as far as text extraction
+//! A flat stream of HTML or XML tokens in one pass over the text, after the tokenizer of the HTML standard, as far as text extraction
 //! needs it. It never looks back, so its time is linear whatever the input.
 
 use super::entities;
@@ -8,6 +8,8 @@ use std::borrow::Cow;
 pub(super) enum Token<'a> {
     /// Text as written, references not yet decoded.
     Text(&'a str),
+    /// Text in which nothing is a reference.
+    Literal(&'a str),
     Open(Tag<'a>),
     Close(String),
 }
@@ -29,18 +31,25 @@ const RAW: &[&str] = &["script", "style", "title", "textarea", "xmp", "iframe", 
 const NAME_MAX: usize = 32;
 
 pub(super) struct Tokens<'a> {
-    html: &'a str,
+    text: &'a str,
     at: usize,
+    is_xml: bool,
 }
 
 impl<'a> Tokens<'a> {
-    pub(super) fn new(html: &'a str) -> Tokens<'a> {
-        Tokens { html, at: 0 }
+    pub(super) fn html(text: &'a str) -> Tokens<'a> {
+        Tokens { text, at: 0, is_xml: false }
+    }
+
+    /// XML by the same rules: names in lower case with their prefix, no element whose content is no markup. What is not well-formed
+    /// is read as far as it goes. Entities that a document declares are not expanded.
+    pub(super) fn xml(text: &'a str) -> Tokens<'a> {
+        Tokens { text, at: 0, is_xml: true }
     }
 
     /// Moves past the next `needle`, or to the end where there is none, and gives the text before it.
     fn until(&mut self, needle: &str) -> &'a str {
-        let rest = &self.html[self.at..];
+        let rest = &self.text[self.at..];
         let (text, skip) = match rest.find(needle) {
             Some(found) => (&rest[..found], found + needle.len()),
             None => (rest, rest.len()),
@@ -51,18 +60,18 @@ impl<'a> Tokens<'a> {
 
     /// `at` stands on `<`. None: this `<` opens nothing and is text.
     fn markup(&mut self) -> Option<Option<Token<'a>>> {
-        let rest = &self.html[self.at + 1..];
+        let rest = &self.text[self.at + 1..];
         match rest.as_bytes().first()? {
             b'!' | b'?' => {
                 self.at += 1;
-                match rest {
-                    _ if rest.starts_with("!--") => {
-                        self.at += "!".len();
-                        self.until("-->");
-                    }
-                    _ => {
-                        self.until(">");
-                    }
+                if rest.starts_with("!--") {
+                    self.at += "!".len();
+                    self.until("-->");
+                } else if rest.starts_with("![CDATA[") && self.is_xml {
+                    self.at += "![CDATA[".len();
+                    return Some(Some(Token::Literal(self.until("]]>"))));
+                } else {
+                    self.until(">");
                 }
                 Some(None)
             }
@@ -76,10 +85,10 @@ impl<'a> Tokens<'a> {
             }
             first if first.is_ascii_alphabetic() => {
                 self.at += 1;
-                let (name, length) = name_of(&self.html[self.at..]);
+                let (name, length) = name_of(&self.text[self.at..]);
                 self.at += length;
                 let attributes = self.attributes();
-                let raw = RAW.contains(&name.as_str()).then(|| self.raw(&name));
+                let raw = (!self.is_xml && RAW.contains(&name.as_str())).then(|| self.raw(&name));
                 Some(Some(Token::Open(Tag { name, attributes, raw })))
             }
             _ => None,
@@ -91,13 +100,13 @@ impl<'a> Tokens<'a> {
         let start = self.at;
         let mut quote = None;
         let mut before = b' ';
-        for (index, byte) in self.html.as_bytes()[start..].iter().enumerate() {
+        for (index, byte) in self.text.as_bytes()[start..].iter().enumerate() {
             match quote {
                 Some(open) if open == *byte => quote = None,
                 Some(_) => (),
                 None if *byte == b'>' => {
                     self.at = start + index + 1;
-                    return &self.html[start..start + index];
+                    return &self.text[start..start + index];
                 }
                 None if matches!(byte, b'"' | b'\'') && before == b'=' => quote = Some(*byte),
                 None => (),
@@ -106,23 +115,23 @@ impl<'a> Tokens<'a> {
                 before = *byte;
             }
         }
-        self.at = self.html.len();
-        &self.html[start..]
+        self.at = self.text.len();
+        &self.text[start..]
     }
 
     /// The text up to the end tag of `name`, which stays in the stream.
     fn raw(&mut self, name: &str) -> &'a str {
         let start = self.at;
         loop {
-            let rest = &self.html[self.at..];
+            let rest = &self.text[self.at..];
             let Some(found) = rest.find("</") else {
-                self.at = self.html.len();
-                return &self.html[start..];
+                self.at = self.text.len();
+                return &self.text[start..];
             };
             let end = self.at + found;
-            if name_of(&self.html[end + 2..]).0 == name {
+            if name_of(&self.text[end + 2..]).0 == name {
                 self.at = end;
-                return &self.html[start..end];
+                return &self.text[start..end];
             }
             self.at = end + 2;
         }
@@ -136,16 +145,16 @@ impl<'a> Iterator for Tokens<'a> {
         let start = self.at;
         let mut search = start;
         loop {
-            let Some(found) = self.html[search..].find('<') else {
-                self.at = self.html.len();
-                return (start < self.at).then(|| Token::Text(&self.html[start..]));
+            let Some(found) = self.text[search..].find('<') else {
+                self.at = self.text.len();
+                return (start < self.at).then(|| Token::Text(&self.text[start..]));
             };
             let open = search + found;
             if open > start {
                 // The text before it goes first, if it is markup at all.
                 self.at = open;
                 match self.opens_markup() {
-                    true => return Some(Token::Text(&self.html[start..open])),
+                    true => return Some(Token::Text(&self.text[start..open])),
                     false => search = open + 1,
                 }
                 continue;
@@ -162,7 +171,7 @@ impl<'a> Iterator for Tokens<'a> {
 
 impl<'a> Tokens<'a> {
     fn opens_markup(&self) -> bool {
-        match &self.html.as_bytes()[self.at + 1..] {
+        match &self.text.as_bytes()[self.at + 1..] {
             [b'!' | b'?', ..] => true,
             [b'/', next, ..] => next.is_ascii_alphabetic(),
             [first, ..] => first.is_ascii_alphabetic(),
@@ -294,7 +303,7 @@ mod tests {
     use super::*;
 
     fn names(html: &str) -> Vec<String> {
-        Tokens::new(html)
+        Tokens::html(html)
             .filter_map(|it| match it {
                 Token::Text("") => None,
                 Token::Text(text) => Some(text.to_string()),
@@ -302,8 +311,18 @@ mod tests {
                     Some(format!("<{}{}", tag.name, tag.raw.map(|it| format!("={it}")).unwrap_or_default()))
                 }
                 Token::Close(name) => Some(format!("/{name}")),
+                Token::Literal(text) => Some(format!("[{text}]")),
             })
             .collect()
+    }
+
+    #[test]
+    fn xml_has_literal_text_and_no_raw_elements() {
+        let html = "<Title>a<b/></Title><![CDATA[<x>&amp;]]>";
+        let found: Vec<Token> = Tokens::xml(html).collect();
+        assert!(matches!(&found[0], Token::Open(tag) if tag.name == "title" && tag.raw.is_none()));
+        assert!(matches!(&found[2], Token::Open(tag) if tag.is_self_closing()));
+        assert_eq!(found.last(), Some(&Token::Literal("<x>&amp;")));
     }
 
     #[test]
@@ -318,7 +337,7 @@ mod tests {
     #[test]
     fn attributes_are_found_in_any_dress() {
         let html = "<a CLASS=\"x y\" hidden id=z href='a&amp;b' data-x = 1 />";
-        let Some(Token::Open(tag)) = Tokens::new(html).next() else { panic!("no tag") };
+        let Some(Token::Open(tag)) = Tokens::html(html).next() else { panic!("no tag") };
         for (name, value) in [("class", "x y"), ("hidden", ""), ("id", "z"), ("href", "a&b"), ("data-x", "1")] {
             assert_eq!(tag.attribute(name).as_deref(), Some(value), "{name}");
         }

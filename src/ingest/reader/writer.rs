@@ -194,8 +194,30 @@ impl Writer {
         self.space = false;
     }
 
+    /// Whether the next visible character begins a line.
+    pub fn at_line_end(&self) -> bool {
+        self.breaks > 0 || self.text.is_empty()
+    }
+
     pub fn in_pre(&self) -> bool {
         self.pre.is_some()
+    }
+
+    /// A page or a slide begins here: what follows starts a paragraph of its own, at the offset that is returned.
+    pub fn part(&mut self) -> usize {
+        self.close_code();
+        self.close_pre();
+        self.close_heading();
+        self.lists.clear();
+        self.quotes = 0;
+        let kept = self.text.trim_end().len();
+        self.text.truncate(kept);
+        if kept > 0 {
+            self.text.push_str("\n\n");
+        }
+        (self.breaks, self.space, self.fresh) = (0, false, true);
+        self.marker.clear();
+        self.text.len()
     }
 
     /// Ends whatever is open and gives the text.
@@ -208,7 +230,7 @@ impl Writer {
 }
 
 /// A fence that does not occur in the code: at least three backticks.
-pub(crate) fn fence_for(code: &str) -> String {
+pub(super) fn fence_for(code: &str) -> String {
     let (mut longest, mut run) = (0, 0);
     for byte in code.bytes() {
         run = if byte == b'`' { run + 1 } else { 0 };

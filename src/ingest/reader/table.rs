@@ -85,7 +85,7 @@ fn text_of<'a>(writer: &'a Writer, cell: &Range<usize>) -> &'a str {
 }
 
 /// One row of a pipe table, padded to `width` cells; line breaks become spaces.
-pub(crate) fn push_row<T: AsRef<str>>(out: &mut String, cells: impl Iterator<Item = T>, width: usize) {
+pub(super) fn push_row<T: AsRef<str>>(out: &mut String, cells: impl Iterator<Item = T>, width: usize) {
     out.push('|');
     let mut count = 0;
     for cell in cells {
@@ -101,7 +101,7 @@ pub(crate) fn push_row<T: AsRef<str>>(out: &mut String, cells: impl Iterator<Ite
     out.push('\n');
 }
 
-pub(crate) fn push_rule(out: &mut String, width: usize) {
+pub(super) fn push_rule(out: &mut String, width: usize) {
     out.push('|');
     out.push_str(&"---|".repeat(width));
     out.push('\n');
