@@ -56,7 +56,7 @@ mod tests {
     fn both_rankings_count_by_their_weight() {
         let (by_words, by_meaning) = (list(&[(1, 8.0), (2, 4.0)]), list(&[(3, 0.9), (2, 0.9), (4, -0.1)]));
         let fused_at = |weight| fused(&by_words, &by_meaning, weight, 10);
-        assert_eq!(fused_at(0.2), list(&[(1, 0.8), (2, 0.6), (3, 0.2), (4, 0.0)]));
+        assert_eq!(fused_at(0.25), list(&[(1, 0.75), (2, 0.625), (3, 0.25), (4, 0.0)]));
         assert_eq!(fused_at(0.0)[..2], list(&[(1, 1.0), (2, 0.5)]));
         assert_eq!(fused_at(7.0)[0], list(&[(2, 1.0)])[0]);
         assert_eq!(fused(&by_words, &by_meaning, 0.5, 1).len(), 1);
