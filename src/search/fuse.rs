@@ -3,8 +3,6 @@
 use crate::vector::{ChunkId, Scored};
 use std::collections::HashMap;
 
-/// The constant of reciprocal rank fusion.
-const RANK_OFFSET: f64 = 60.0;
 /// Both rankings are read to this depth at least.
 const DEPTH_MIN: usize = 100;
 
@@ -14,24 +12,63 @@ pub(super) fn depth(k: usize) -> usize {
 }
 
 /// What the vectors of an embedder count, between 0 (words only) and 1 (vectors only).
+///
+/// Chosen by five-fold cross-validation on the Cranfield collection; `benches/cranfield.rs` repeats it.
 pub(super) fn weight(embedder: &str) -> f64 {
     match embedder.split(':').next() {
-        Some("static") => 0.3,
-        Some("hash") => 0.15,
-        _ => 0.5,
+        Some("static") => 0.15,
+        Some("hash") => 0.2,
+        _ => 0.4,
     }
 }
 
-/// Weighted reciprocal rank fusion (Cormack, Clarke and Buettcher, 2009), scaled so that first in both is 1.
+/// A weighted sum of scores, each list's divided by its best, so that first in both is 1 (a convex combination: Bruch, Gai
+/// and Ingber, "An Analysis of Fusion Functions for Hybrid Retrieval", 2023). What a list does not hold counts 0 there.
+///
+/// On Cranfield it beats reciprocal rank fusion, for which a clear first is no better than a narrow one.
 pub(super) fn fused(by_words: &[Scored], by_meaning: &[Scored], weight: f64, k: usize) -> Vec<Scored> {
+    let weight = weight.clamp(0.0, 1.0);
     let mut scores = HashMap::<ChunkId, f64>::new();
     for (list, share) in [(by_words, 1.0 - weight), (by_meaning, weight)] {
-        for (rank, found) in list.iter().enumerate() {
-            *scores.entry(found.chunk).or_default() += share * (RANK_OFFSET + 1.0) / (RANK_OFFSET + 1.0 + rank as f64);
+        let best = list.first().map_or(0.0, |it| it.score);
+        if best <= 0.0 {
+            continue;
+        }
+        for found in list {
+            *scores.entry(found.chunk).or_default() += share * found.score.max(0.0) / best;
         }
     }
     let mut fused: Vec<Scored> = scores.into_iter().map(|(chunk, score)| Scored { chunk, score }).collect();
     fused.sort_by(|a, b| b.score.total_cmp(&a.score).then(a.chunk.cmp(&b.chunk)));
     fused.truncate(k);
     fused
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn list(scores: &[(i64, f64)]) -> Vec<Scored> {
+        scores.iter().map(|(chunk, score)| Scored { chunk: ChunkId(*chunk), score: *score }).collect()
+    }
+
+    #[test]
+    fn both_rankings_count_by_their_weight() {
+        let (by_words, by_meaning) = (list(&[(1, 8.0), (2, 4.0)]), list(&[(3, 0.9), (2, 0.9), (4, -0.1)]));
+        let fused_at = |weight| fused(&by_words, &by_meaning, weight, 10);
+        assert_eq!(fused_at(0.25), list(&[(1, 0.75), (2, 0.625), (3, 0.25), (4, 0.0)]));
+        assert_eq!(fused_at(0.0)[..2], list(&[(1, 1.0), (2, 0.5)]));
+        assert_eq!(fused_at(7.0)[0], list(&[(2, 1.0)])[0]);
+        assert_eq!(fused(&by_words, &by_meaning, 0.5, 1).len(), 1);
+    }
+
+    #[test]
+    fn one_ranking_alone_keeps_its_order() {
+        let by_words = list(&[(5, 8.0), (4, 4.0)]);
+        assert_eq!(fused(&by_words, &[], 0.5, 10), list(&[(5, 0.5), (4, 0.25)]));
+        // An index in which a word stands in most chunks gives it a score of next to nothing, which is still an order.
+        let faint = list(&[(5, 1e-6), (4, 5e-7)]);
+        assert_eq!(fused(&faint, &[], 0.5, 10), list(&[(5, 0.5), (4, 0.25)]));
+        assert!(fused(&[], &[], 0.5, 10).is_empty());
+    }
 }

@@ -55,12 +55,14 @@ pub struct Query {
     pub k: usize,
     pub mode: Mode,
     pub filter: Option<Filter>,
+    /// For mode `hybrid`: what vectors count against words, from 0 to 1. None is what suits the embedder.
+    pub weight: Option<f64>,
 }
 
 impl Query {
     /// The ten best by words and by meaning.
     pub fn new(text: impl Into<String>) -> Query {
-        Query { text: text.into(), k: 10, mode: Mode::Hybrid, filter: None }
+        Query { text: text.into(), k: 10, mode: Mode::Hybrid, filter: None, weight: None }
     }
 }
 
@@ -103,7 +105,8 @@ pub fn search(db: &VectorDb, embedder: &dyn Embedder, query: &Query) -> Result<V
         Mode::Hybrid => {
             let by_words = db.text(&words, depth, filter)?;
             let by_meaning = by_meaning(db, embedder, query, depth)?;
-            fuse::fused(&by_words, &by_meaning, fuse::weight(embedder.id()), k)
+            let weight = query.weight.unwrap_or_else(|| fuse::weight(embedder.id()));
+            fuse::fused(&by_words, &by_meaning, weight, k)
         }
     };
     let ids: Vec<ChunkId> = ranked.iter().map(|it| it.chunk).collect();
