@@ -40,7 +40,8 @@ impl Shop {
 
     fn submit(&self, text: &str, items: &[&str]) -> GroupId {
         let items = items.iter().map(|it| it.to_string()).collect();
-        let submission = Submission { directory: self.dir.path().into(), ..Submission::new(self.definition(text), items) };
+        let submission =
+            Submission { directory: self.dir.path().into(), ..Submission::new(self.definition(text), items) };
         self.engine.submit(submission).unwrap().group
     }
 
@@ -161,7 +162,8 @@ fn keyed_steps_never_overlap_whoever_runs_them() {
     let shop = Shop::new();
     let _one = shop.worker(2);
     let _two = shop.worker(2);
-    let text = "id: keyed\nsteps:\n  - name: a\n    run: \"mkdir lockdir && rmdir lockdir\"\n    resource_key: \"db:one\"\n";
+    let text =
+        "id: keyed\nsteps:\n  - name: a\n    run: \"mkdir lockdir && rmdir lockdir\"\n    resource_key: \"db:one\"\n";
     let items: Vec<String> = (0..20).map(|it| it.to_string()).collect();
     let items: Vec<&str> = items.iter().map(String::as_str).collect();
     let group = shop.submit(text, &items);
@@ -212,7 +214,12 @@ fn a_worker_whose_life_line_is_free_loses_its_steps_to_another() {
     let dead = store
         .write(move |tx| {
             let id = store::worker::reserve(tx)?;
-            let new = store::worker::NewWorker { identity, version: "0".into(), pools: "{}".into(), scope: Scope::Everything };
+            let new = store::worker::NewWorker {
+                identity,
+                version: "0".into(),
+                pools: "{}".into(),
+                scope: Scope::Everything,
+            };
             store::worker::register(tx, id, &new)?;
             Ok(id)
         })
@@ -240,7 +247,8 @@ fn a_worker_whose_life_line_is_free_loses_its_steps_to_another() {
 fn a_step_with_cache_true_runs_once_for_the_same_input() {
     let shop = Shop::new();
     let _worker = shop.worker(1);
-    let text = "id: cached\nsteps:\n  - name: a\n    run: \"echo x >> ran; echo {{ item }} > {{ out }}/o\"\n    cache: true\n";
+    let text =
+        "id: cached\nsteps:\n  - name: a\n    run: \"echo x >> ran; echo {{ item }} > {{ out }}/o\"\n    cache: true\n";
     for _ in 0..3 {
         assert_eq!(shop.wait(shop.submit(text, &["x"])).status, Status::Completed);
     }

@@ -33,11 +33,13 @@ pub(super) struct Attempted {
     pub settlement: Settlement,
     pub guards: Vec<PutGuard>,
     pub key: Option<KeyGuard>,
+    /// For the metrics; empty when the step could not be read.
+    pub step_type: String,
 }
 
 impl Attempted {
     fn bare(settlement: Settlement) -> Attempted {
-        Attempted { settlement, guards: Vec::new(), key: None }
+        Attempted { settlement, guards: Vec::new(), key: None, step_type: String::new() }
     }
 }
 
@@ -62,12 +64,14 @@ pub(super) fn run(shared: &Shared, claimed: &Claimed, cancel: &CancelToken) -> A
         Ok(task) => task,
         Err(error) => {
             let settlement = refuse(shared, claimed, &error);
-            return Attempted { settlement, guards: Vec::new(), key };
+            return Attempted { key, ..Attempted::bare(settlement) };
         }
     };
+    let step_type = task.known.definition.steps[task.row.no].step_type.clone();
     let cache_key = cache::key(shared, &task);
     if let Some(hit) = cache_key.filter(|_| !task.group.force).and_then(|it| cache::find(shared, &it)) {
-        return Attempted { settlement: Settlement::Cached { output: hit, record: None }, guards: Vec::new(), key };
+        let settlement = Settlement::Cached { output: hit, record: None };
+        return Attempted { settlement, guards: Vec::new(), key, step_type };
     }
     let mut result = execute(shared, claimed, &task, cancel, key.as_ref());
     let guards = std::mem::take(&mut result.guards);
@@ -75,7 +79,7 @@ pub(super) fn run(shared: &Shared, claimed: &Claimed, cancel: &CancelToken) -> A
         overrule(&mut result, intent);
     }
     let settlement = settlement::judge(shared, claimed, &task, result, cache_key);
-    Attempted { settlement, guards, key }
+    Attempted { settlement, guards, key, step_type }
 }
 
 /// An in-process kind that stopped because it was asked to says nothing of why; we know.

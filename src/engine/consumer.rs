@@ -3,6 +3,7 @@
 use super::{attempt, error::Error, worker::Shared};
 use crate::{
     model::{Lease, Millis, Timestamp},
+    observe::{Counter, Histogram},
     os::{CancelToken, boot_id},
     store::{self, Claim, Claimed, Held, Settle, Settlement},
 };
@@ -69,16 +70,17 @@ fn claim(shared: &Shared, template: &Claim) -> store::Result<Option<Claimed>> {
         shared.beat();
     }
     let metrics = &shared.engine.metrics;
-    metrics.count("claim_attempts", 1);
+    metrics.count(Counter::ClaimAttempts);
     let begun = Instant::now();
     let claimed = shared.engine.store.claim(fresh(shared, template))?.into_iter().next();
-    metrics.observe("claim_duration", begun.elapsed().as_secs_f64());
-    metrics.count(if claimed.is_some() { "claim_success" } else { "claim_idle" }, 1);
+    metrics.time(Histogram::ClaimDuration, "", begun.elapsed());
+    metrics.count(if claimed.is_some() { Counter::ClaimSuccess } else { Counter::ClaimIdle });
     Ok(claimed)
 }
 
 /// Runs one step to its settlement; the step that was claimed with it comes back.
 fn work(shared: &Shared, pool: usize, claimed: Claimed, template: &Claim) -> Option<Claimed> {
+    let begun = Instant::now();
     let cancel = CancelToken::new();
     shared.attempts().insert(claimed.lease, cancel.clone());
     shared.busy.fetch_add(1, Ordering::AcqRel);
@@ -86,7 +88,12 @@ fn work(shared: &Shared, pool: usize, claimed: Claimed, template: &Claim) -> Opt
     let attempted = attempt::run(shared, &claimed, &cancel);
     // The work is done: the file lock goes before the row, so that whoever gets the row need not wait for the file.
     drop(attempted.key);
-    let next = settle(shared, &claimed, attempted.settlement, template);
+    let (settlement, step_type) = (attempted.settlement, attempted.step_type);
+    let waited = claimed.started.since(claimed.due);
+    let metrics = &shared.engine.metrics;
+    metrics.time(Histogram::QueueWait, &step_type, waited.duration());
+    metrics.time(Histogram::StepDuration, &step_type, begun.elapsed());
+    let next = settle(shared, &claimed, settlement, &step_type, template);
     // The rows of its artifacts are committed, so a sweep may look at the files again.
     drop(attempted.guards);
     shared.attempts().remove(&claimed.lease);
@@ -96,7 +103,13 @@ fn work(shared: &Shared, pool: usize, claimed: Claimed, template: &Claim) -> Opt
 }
 
 /// Settles, however long the disk stays full, and claims the next step with it.
-fn settle(shared: &Shared, claimed: &Claimed, settlement: Settlement, template: &Claim) -> Option<Claimed> {
+fn settle(
+    shared: &Shared,
+    claimed: &Claimed,
+    settlement: Settlement,
+    step_type: &str,
+    template: &Claim,
+) -> Option<Claimed> {
     let metrics = &shared.engine.metrics;
     let kind = counter(&settlement);
     loop {
@@ -109,7 +122,7 @@ fn settle(shared: &Shared, claimed: &Claimed, settlement: Settlement, template: 
         match shared.engine.store.settle(settle) {
             Ok(settled) => {
                 if settled.held == Held::Yes {
-                    metrics.count(kind, 1);
+                    metrics.add(kind, step_type, 1);
                 }
                 return settled.next.into_iter().next();
             }
@@ -130,20 +143,19 @@ fn settle(shared: &Shared, claimed: &Claimed, settlement: Settlement, template: 
     }
 }
 
-fn counter(settlement: &Settlement) -> &'static str {
+fn counter(settlement: &Settlement) -> Counter {
     match settlement {
-        Settlement::Complete { .. } => "step_completed",
-        Settlement::Cached { .. } => "step_cached",
-        Settlement::Retry { .. } => "step_error",
-        Settlement::Fail { .. } => "step_failed",
-        Settlement::Release { .. } => "step_released",
-        Settlement::Cancelled { .. } => "step_cancelled",
+        Settlement::Complete { .. } => Counter::StepCompleted,
+        Settlement::Cached { .. } => Counter::StepCached,
+        Settlement::Retry { .. } => Counter::StepError,
+        Settlement::Fail { .. } => Counter::StepFailed,
+        Settlement::Release { .. } | Settlement::Cancelled { .. } => Counter::StepReleased,
     }
 }
 
 /// A database that can't be used ends the worker; one that is only busy or full does not.
 fn failed(shared: &Shared, error: store::Error) {
-    shared.engine.metrics.count("claim_error", 1);
+    shared.engine.metrics.count(Counter::ClaimError);
     match error {
         store::Error::DiskFull { .. } => {
             shared.disk_low.store(true, Ordering::Relaxed);

@@ -11,6 +11,7 @@ use super::{
 use crate::{
     decide::liveness::{LifeLine as Line, OwnTick, Sighting, Verdict, judge},
     model::{KillIntent, Millis, Monotonic, Scope, Timestamp, WorkerId},
+    observe::Counter,
     os::{LockState, boot_id, process_stat},
     store::{
         self, Watch, group, idle, resource_lock,
@@ -296,7 +297,7 @@ pub(super) fn reap(engine: &Engine, worker: WorkerId, death: Death) -> Result<us
             break;
         }
     }
-    engine.metrics.count("worker_reaped", 1);
+    engine.metrics.count(Counter::WorkerReaped);
     if death != Death::Silent {
         let _ = std::fs::remove_file(life_line::path(&engine.options.home, worker));
     }

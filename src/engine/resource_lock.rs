@@ -10,6 +10,7 @@ use super::{
 };
 use crate::{
     model::{Holder, KeyId, Millis, ResourceKey, Token},
+    observe::Counter,
     os::{CancelToken, FileLock, boot_id, process_stat},
     store::{
         Claimed, Held, resource_key,
@@ -170,7 +171,7 @@ impl Engine {
         let Ok(Some(_lock)) = FileLock::try_exclusive(&path) else { return Ok(false) };
         let swept = self.store.write(move |tx| resource_lock::sweep(tx, &row))?;
         if swept {
-            self.metrics.count("resource_lock_swept", 1);
+            self.metrics.count(Counter::ResourceLockSwept);
         }
         Ok(swept)
     }

@@ -11,6 +11,7 @@ use super::{
 };
 use crate::{
     model::{Event, KillIntent, Lease, Millis, Scope, WorkerId},
+    observe::{Counter, Histogram},
     os::CancelToken,
     store::{self, CommitListener},
 };
@@ -117,10 +118,10 @@ impl CommitListener for Shared {
         }
         let metrics = &self.engine.metrics;
         if lost > 0 {
-            metrics.count("lease_lost", lost);
+            metrics.add(Counter::LeaseLost, "", lost);
         }
-        metrics.observe("commit_duration", took.as_secs_f64());
-        metrics.observe("commit_batch", batch as f64);
+        metrics.time(Histogram::CommitDuration, "", took);
+        metrics.observe(Histogram::CommitBatch, "", batch as f64);
     }
 }
 
