@@ -3,7 +3,7 @@
 use super::{error::Result, tx::ReadTx};
 use crate::model::{DefinitionId, Shape, StepState};
 use rusqlite::params;
-use std::collections::HashMap;
+use std::collections::{HashMap, hash_map::Entry};
 
 /// Findings of one kind that are told at most.
 const FINDINGS: usize = 20;
@@ -175,13 +175,10 @@ fn runs(tx: &ReadTx, found: &mut Vec<String>) -> Result<()> {
         let Some(last) = rows.last() else { return Ok(()) };
         after = last.id;
         for run in &rows {
-            if !shapes.contains_key(&run.definition) {
-                let text =
-                    tx.row("SELECT shape FROM definition WHERE id = ?1", [run.definition.0], |row| row.get(0))?;
-                let shape = text.and_then(|it: String| serde_json::from_str(&it).ok());
-                shapes.insert(run.definition, shape.unwrap_or(Shape { steps: vec![], hooks: vec![] }));
-            }
-            let shape = &shapes[&run.definition];
+            let shape = match shapes.entry(run.definition) {
+                Entry::Occupied(known) => known.into_mut(),
+                Entry::Vacant(new) => new.insert(shape_of(tx, run.definition)?),
+            };
             let steps = steps_of(tx, run, shape)?;
             for problem in problems_of_run(run, shape, &steps) {
                 found.push(format!("r{}: {problem}", run.id));
@@ -196,6 +193,11 @@ fn runs(tx: &ReadTx, found: &mut Vec<String>) -> Result<()> {
             }
         }
     }
+}
+
+fn shape_of(tx: &ReadTx, definition: DefinitionId) -> Result<Shape> {
+    let text = tx.row("SELECT shape FROM definition WHERE id = ?1", [definition.0], |row| row.get::<_, String>(0))?;
+    Ok(text.and_then(|it| serde_json::from_str(&it).ok()).unwrap_or(Shape { steps: vec![], hooks: vec![] }))
 }
 
 fn steps_of(tx: &ReadTx, run: &RunRow, shape: &Shape) -> Result<Vec<StepFacts>> {
