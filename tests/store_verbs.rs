@@ -395,3 +395,16 @@ fn a_hook_is_claimed_once_and_settled_by_its_token() {
     assert_eq!(held, Held::Lost);
     assert_eq!(book.store.write(|tx| hook::claim(tx, WORKER, Scope::Everything, 9)).unwrap().len(), 2);
 }
+
+#[test]
+fn a_pool_finds_the_steps_of_a_type_whose_lane_came_from_a_pause() {
+    let book = Book::new();
+    book.submit(&chain(&["a"]), &["x", "y"]);
+    for paused in [true, false] {
+        book.store.write(move |tx| pause::step_type(tx, "a", paused)).unwrap();
+    }
+    assert!(book.claims("a", 5).is_empty(), "its rows are still in the shared lane");
+    book.open_pool("a");
+    assert_eq!(book.claims("a", 5).len(), 2);
+    book.check();
+}
