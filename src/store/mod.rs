@@ -10,6 +10,7 @@ mod batch;
 pub mod claim;
 pub mod counter;
 pub mod definition;
+pub mod document;
 pub mod error;
 pub mod event;
 pub mod group;

@@ -1,0 +1,222 @@
+//! Table `document`: what `ingest` knows of each document of each vector database.
+
+use super::{
+    error::Result,
+    tx::{ReadTx, WriteTx},
+};
+use crate::model::{ArtifactHash, GroupId, RunId, StepId, Timestamp};
+use rusqlite::{Row, params};
+use serde::Serialize;
+use std::collections::BTreeMap;
+
+/// The column `state`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DocumentState {
+    /// Its run tells: it goes on, or ended in a way that another try may mend.
+    AskRun = 0,
+    /// Stored, without a single chunk.
+    Empty = 4,
+    Stored = 5,
+    /// Failed for good; not tried again until it changes.
+    Unusable = 6,
+}
+
+impl DocumentState {
+    fn from_number(number: i64) -> DocumentState {
+        match number {
+            4 => DocumentState::Empty,
+            5 => DocumentState::Stored,
+            6 => DocumentState::Unusable,
+            _ => DocumentState::AskRun,
+        }
+    }
+}
+
+/// A document as it was when it was submitted last. The vector database and the source are the caller's.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DocumentRow {
+    pub uri: String,
+    pub sha256: ArtifactHash,
+    /// In bytes.
+    pub size: u64,
+    /// Nanoseconds since the Unix epoch; 0 when size and time alone can't tell whether it has changed since.
+    pub mtime: i64,
+    /// Hash of the parameters it was submitted with.
+    pub params: [u8; 32],
+    pub run: Option<RunId>,
+    pub state: DocumentState,
+    /// Why it is unusable or empty, or what its reader warned of.
+    pub reason: String,
+}
+
+/// A row with what the run says now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Known {
+    pub row: DocumentRow,
+    /// Its run exists and has not ended.
+    pub running: bool,
+    pub updated: Timestamp,
+}
+
+/// How the run of a document ended.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct RunEnd {
+    pub failed: bool,
+    pub cancelled: bool,
+    /// What the failed step's last attempt left: `{"outcome": .., "message": .., "certificate": ..}`.
+    pub failure: Option<serde_json::Value>,
+    /// The values of the completed steps that have one, in order.
+    pub values: Vec<serde_json::Value>,
+}
+
+/// A run of a group with its item; `end` None while it goes on.
+#[derive(Debug, Clone, PartialEq)]
+pub struct GroupRun {
+    pub run: RunId,
+    pub item: String,
+    pub end: Option<RunEnd>,
+}
+
+/// All documents of one source, by URI.
+pub fn of_source(tx: &ReadTx, database: &str, source: &str) -> Result<BTreeMap<String, Known>> {
+    let rows = tx.rows(
+        "SELECT d.uri, d.sha256, d.size, d.mtime, d.params, d.run_id, d.state, d.reason,
+                r.id IS NOT NULL AND r.ended IS NULL, d.updated
+           FROM document d LEFT JOIN run r ON r.id = d.run_id WHERE d.database = ?1 AND d.source = ?2",
+        [database, source],
+        |row| Ok(Known { row: document(row)?, running: row.get(8)?, updated: Timestamp(row.get(9)?) }),
+    )?;
+    Ok(rows.into_iter().map(|it| (it.row.uri.clone(), it)).collect())
+}
+
+fn document(row: &Row) -> rusqlite::Result<DocumentRow> {
+    Ok(DocumentRow {
+        uri: row.get(0)?,
+        sha256: ArtifactHash(row.get(1)?),
+        size: row.get::<_, i64>(2)? as u64,
+        mtime: row.get(3)?,
+        params: row.get(4)?,
+        run: row.get::<_, Option<i64>>(5)?.map(RunId),
+        state: DocumentState::from_number(row.get(6)?),
+        reason: row.get(7)?,
+    })
+}
+
+/// Writes documents; at most 1,000 a call.
+pub fn upsert(tx: &WriteTx, database: &str, source: &str, rows: &[DocumentRow]) -> Result<()> {
+    for row in rows {
+        tx.execute(
+            "INSERT INTO document(database, source, uri, sha256, size, mtime, params, run_id, state, reason, updated)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)
+             ON CONFLICT(database, source, uri) DO UPDATE SET sha256 = excluded.sha256, size = excluded.size,
+                 mtime = excluded.mtime, params = excluded.params, run_id = excluded.run_id, state = excluded.state,
+                 reason = excluded.reason, updated = excluded.updated",
+            params![
+                database,
+                source,
+                row.uri,
+                row.sha256.0,
+                row.size as i64,
+                row.mtime,
+                row.params,
+                row.run.map(|it| it.0),
+                row.state as i64,
+                row.reason,
+                tx.now().0
+            ],
+        )?;
+    }
+    Ok(())
+}
+
+/// Forgets documents; how many there were. At most 1,000 a call.
+pub fn remove(tx: &WriteTx, database: &str, source: &str, uris: &[String]) -> Result<usize> {
+    let mut gone = 0;
+    for uri in uris {
+        gone += tx.execute(
+            "DELETE FROM document WHERE database = ?1 AND source = ?2 AND uri = ?3",
+            params![database, source, uri],
+        )?;
+    }
+    Ok(gone)
+}
+
+/// Documents whose run has ended since they were submitted, from a row on: (row, run, how it ended).
+///
+/// Unusable ones are among them, as their run may have been retried.
+pub fn unsettled(tx: &ReadTx, database: &str, after: i64, limit: usize) -> Result<Vec<(i64, RunId, RunEnd)>> {
+    let rows = tx.rows(
+        "SELECT d.id, r.id FROM document d JOIN run r ON r.id = d.run_id
+          WHERE d.database = ?1 AND d.state IN (0, 6) AND d.id > ?2 AND r.ended IS NOT NULL ORDER BY d.id LIMIT ?3",
+        params![database, after, limit as i64],
+        |row| Ok((row.get::<_, i64>(0)?, RunId(row.get(1)?))),
+    )?;
+    rows.into_iter().map(|(row, run)| Ok((row, run, run_end(tx, run)?))).collect()
+}
+
+/// Notes what became of documents: (row, run, state, reason). A row that was submitted again meanwhile is left alone.
+pub fn settle(tx: &WriteTx, ends: &[(i64, RunId, DocumentState, String)]) -> Result<()> {
+    for (row, run, state, reason) in ends {
+        tx.execute(
+            "UPDATE document SET state = ?3, reason = ?4, updated = ?5
+              WHERE id = ?1 AND run_id = ?2 AND (state <> ?3 OR reason <> ?4)",
+            params![row, run.0, *state as i64, reason, tx.now().0],
+        )?;
+    }
+    Ok(())
+}
+
+/// Sealed groups of the workflow `name` that have not ended and write to this database, oldest first.
+pub fn unfinished_groups(tx: &ReadTx, name: &str, database: &str) -> Result<Vec<GroupId>> {
+    tx.rows(
+        "SELECT g.id FROM run_group g JOIN group_detail d ON d.group_id = g.id JOIN definition f ON f.id = d.definition_id
+          WHERE g.ended IS NULL AND g.phase <> 1 AND f.name = ?1 AND json_extract(d.params, '$.store.path') = ?2
+          ORDER BY g.id",
+        [name, database],
+        |row| row.get(0).map(GroupId),
+    )
+}
+
+/// The runs of a group in the order of its items, after a run.
+pub fn runs_of_group(tx: &ReadTx, group: GroupId, after: RunId, limit: usize) -> Result<Vec<GroupRun>> {
+    let runs = tx.rows(
+        "SELECT r.id, i.item, r.ended IS NOT NULL FROM run r JOIN item i ON i.run_id = r.id
+          WHERE r.group_id = ?1 AND r.id > ?2 ORDER BY r.id LIMIT ?3",
+        params![group.0, after.0, limit as i64],
+        |row| Ok((RunId(row.get(0)?), row.get(1)?, row.get::<_, bool>(2)?)),
+    )?;
+    let with_end = |(run, item, ended)| {
+        let end = if ended { Some(run_end(tx, run)?) } else { None };
+        Ok(GroupRun { run, item, end })
+    };
+    runs.into_iter().map(with_end).collect()
+}
+
+fn run_end(tx: &ReadTx, run: RunId) -> Result<RunEnd> {
+    let steps = tx.rows(
+        "SELECT s.id, s.state, o.value FROM run r JOIN definition d ON d.id = r.definition_id
+           JOIN step s ON s.id >= r.first_step AND s.id < r.first_step + json_array_length(d.shape, '$.steps')
+           LEFT JOIN output o ON o.id = s.output_id WHERE r.id = ?1 ORDER BY s.id",
+        [run.0],
+        |row| Ok((StepId(row.get(0)?), row.get::<_, i64>(1)?, row.get::<_, Option<String>>(2)?)),
+    )?;
+    let mut end = RunEnd::default();
+    for (step, state, value) in steps {
+        match state {
+            5 => end.values.extend(value.and_then(|it| serde_json::from_str(&it).ok())),
+            6 => {
+                end.failed = true;
+                let detail = tx.row(
+                    "SELECT detail FROM attempt WHERE step_id = ?1 ORDER BY token DESC LIMIT 1",
+                    [step.0],
+                    |row| row.get::<_, String>(0),
+                )?;
+                end.failure = end.failure.or(detail.and_then(|it| serde_json::from_str(&it).ok()));
+            }
+            _ => end.cancelled = true,
+        }
+    }
+    end.cancelled &= !end.failed;
+    Ok(end)
+}
