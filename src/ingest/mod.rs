@@ -20,6 +20,7 @@ pub mod parse_child;
 pub mod reader;
 pub mod source;
 pub mod step;
+pub mod sync;
 mod tokens;
 mod workflow;
 

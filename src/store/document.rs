@@ -105,27 +105,38 @@ fn document(row: &Row) -> rusqlite::Result<DocumentRow> {
 
 /// Writes documents; at most 1,000 a call.
 pub fn upsert(tx: &WriteTx, database: &str, source: &str, rows: &[DocumentRow]) -> Result<()> {
+    let over = "DO UPDATE SET sha256 = excluded.sha256, size = excluded.size, mtime = excluded.mtime,
+        params = excluded.params, run_id = excluded.run_id, state = excluded.state, reason = excluded.reason,
+        updated = excluded.updated";
+    insert(tx, database, source, rows, over)
+}
+
+/// Writes those documents that have no row yet; at most 1,000 a call.
+pub fn insert_missing(tx: &WriteTx, database: &str, source: &str, rows: &[DocumentRow]) -> Result<()> {
+    insert(tx, database, source, rows, "DO NOTHING")
+}
+
+fn insert(tx: &WriteTx, database: &str, source: &str, rows: &[DocumentRow], over: &str) -> Result<()> {
+    let sql = format!(
+        "INSERT INTO document(database, source, uri, sha256, size, mtime, params, run_id, state, reason, updated)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11) ON CONFLICT(database, source, uri) {over}"
+    );
     for row in rows {
-        tx.execute(
-            "INSERT INTO document(database, source, uri, sha256, size, mtime, params, run_id, state, reason, updated)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)
-             ON CONFLICT(database, source, uri) DO UPDATE SET sha256 = excluded.sha256, size = excluded.size,
-                 mtime = excluded.mtime, params = excluded.params, run_id = excluded.run_id, state = excluded.state,
-                 reason = excluded.reason, updated = excluded.updated",
-            params![
-                database,
-                source,
-                row.uri,
-                row.sha256.0,
-                row.size as i64,
-                row.mtime,
-                row.params,
-                row.run.map(|it| it.0),
-                row.state as i64,
-                row.reason,
-                tx.now().0
-            ],
-        )?;
+        let run = row.run.map(|it| it.0);
+        let values = params![
+            database,
+            source,
+            row.uri,
+            row.sha256.0,
+            row.size as i64,
+            row.mtime,
+            row.params,
+            run,
+            row.state as i64,
+            row.reason,
+            tx.now().0
+        ];
+        tx.execute(&sql, values)?;
     }
     Ok(())
 }
@@ -175,6 +186,16 @@ pub fn unfinished_groups(tx: &ReadTx, name: &str, database: &str) -> Result<Vec<
           ORDER BY g.id",
         [name, database],
         |row| row.get(0).map(GroupId),
+    )
+}
+
+/// Runs of a group and their items, after a run.
+pub fn items_of_group(tx: &ReadTx, group: GroupId, after: RunId, limit: usize) -> Result<Vec<(RunId, String)>> {
+    tx.rows(
+        "SELECT r.id, i.item FROM run r JOIN item i ON i.run_id = r.id
+          WHERE r.group_id = ?1 AND r.id > ?2 ORDER BY r.id LIMIT ?3",
+        params![group.0, after.0, limit as i64],
+        |row| Ok((RunId(row.get(0)?), row.get(1)?)),
     )
 }
 
