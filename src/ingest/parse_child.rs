@@ -4,7 +4,7 @@
 //! takes nothing else along.
 
 use super::{
-    item,
+    item, ocr,
     parse::{ParseError, ParseOptions, parse},
 };
 use crate::model::ArtifactHash;
@@ -90,7 +90,8 @@ pub fn run_if_asked() -> Option<i32> {
 fn serve() -> io::Result<()> {
     let mut text = Vec::new();
     io::stdin().read_to_end(&mut text)?;
-    let request: Request = serde_json::from_slice(&text)?;
+    let mut request: Request = serde_json::from_slice(&text)?;
+    request.options.ocr = ocr::installed();
     // Rust names the thread whose stack overflowed, so its name is part of the message.
     let reader = thread::Builder::new().name("parse".into()).stack_size(STACK);
     let answer = match reader.spawn(move || read(&request, Path::new(".")))?.join() {

@@ -1,7 +1,7 @@
 //! The plan: what is new, changed, unchanged, unusable and removed.
 
 use super::{
-    SyncOptions,
+    SyncOptions, report,
     verdict::{Now, Verdict, Why, judge, params_hash, remembered_time},
 };
 use crate::{
@@ -45,6 +45,8 @@ pub struct SyncPlan {
     pub unusable: Vec<Failed>,
     /// Being ingested by a group that has not ended.
     pub at_work: Vec<String>,
+    /// Files whose names say that nothing here reads them.
+    pub left_out: usize,
     /// Could not be read now; nothing is done about them.
     pub unread: Vec<Unread>,
     /// Ingested before, and the file is gone.
@@ -102,6 +104,7 @@ impl SyncPlan {
             unchanged: 0,
             unusable: Vec::new(),
             at_work: Vec::new(),
+            left_out: 0,
             unread: Vec::new(),
             removed: Vec::new(),
             prune: options.prune,
@@ -130,9 +133,8 @@ pub fn plan(engine: &Engine, options: &SyncOptions) -> Result<SyncPlan> {
     parameters::check(&options.params)?;
     let params = parameters::for_database(&options.params, &options.database)?;
     let stored = stored(options, &*parameters::embedder(&params)?)?;
-    let Listing { files, warnings } = source::list(&options.paths, &options.source_options)?;
-    let database = options.database.to_string_lossy().into_owned();
-    let known = engine.store().read(|tx| document::of_source(tx, &database, &options.source))?;
+    let Listing { files, warnings, unreadable } = source::list(&options.paths, &options.source_options)?;
+    let known = known(engine, options)?;
     let mut planning = Planning {
         options,
         stored: &stored,
@@ -144,10 +146,29 @@ pub fn plan(engine: &Engine, options: &SyncOptions) -> Result<SyncPlan> {
     files.iter().for_each(|file| planning.take(file));
     planning.find_removed(&files)?;
     let mut plan = planning.plan;
+    plan.left_out = unreadable;
     if options.dry_run {
         find_steps(engine, &mut plan)?;
     }
     Ok(plan)
+}
+
+/// What is remembered of each document, with what its run came to, noted or not.
+fn known(engine: &Engine, options: &SyncOptions) -> Result<BTreeMap<String, Known>> {
+    let database = options.database.to_string_lossy().into_owned();
+    let mut known = engine.store().read(|tx| document::of_source(tx, &database, &options.source))?;
+    let mut ends = HashMap::new();
+    report::for_each_end(engine, &database, |slice| {
+        ends.extend(slice.into_iter().map(|(_, run, state, reason)| (run, (state, reason))));
+        Ok(())
+    })?;
+    for it in known.values_mut() {
+        if let Some((state, reason)) = it.row.run.and_then(|run| ends.get(&run)) {
+            it.row.state = *state;
+            it.row.reason.clone_from(reason);
+        }
+    }
+    Ok(known)
 }
 
 /// The content of each document that the vector database holds.

@@ -2,7 +2,7 @@
 
 use crate::{
     engine::Engine,
-    ingest::{error::Result, item::Item},
+    ingest::{error::Result, item::Item, ocr},
     model::{GroupId, RunId},
     store::document::{self, DocumentState, GroupRun, RunEnd},
 };
@@ -70,18 +70,26 @@ pub fn finish(engine: &Engine, database: &Path, groups: &[GroupId]) -> Result<Sy
 
 /// Notes what became of all documents of a database whose runs have ended. Safe to repeat.
 pub fn settle(engine: &Engine, database: &Path) -> Result<()> {
-    let database = database.to_string_lossy().into_owned();
+    let database = database.to_string_lossy();
+    for_each_end(engine, &database, |ends| Ok(engine.store().write(move |tx| document::settle(tx, &ends))?))
+}
+
+/// Hands out what became of documents whose runs have ended: (row, run, state, reason), some at a time.
+pub(super) fn for_each_end(
+    engine: &Engine,
+    database: &str,
+    mut take: impl FnMut(Vec<(i64, RunId, DocumentState, String)>) -> Result<()>,
+) -> Result<()> {
     let mut after = 0;
     loop {
-        let found = engine.store().read(|tx| document::unsettled(tx, &database, after, SLICE))?;
+        let found = engine.store().read(|tx| document::unsettled(tx, database, after, SLICE))?;
         let Some(last) = found.last() else { return Ok(()) };
         after = last.0;
-        let mut ends = Vec::new();
-        for (row, run, end) in &found {
+        let ends = found.iter().map(|(row, run, end)| {
             let (state, reason) = state_of(end);
-            ends.push((*row, *run, state, reason));
-        }
-        engine.store().write(move |tx| document::settle(tx, &ends))?;
+            (*row, *run, state, reason)
+        });
+        take(ends.collect())?;
     }
 }
 
@@ -168,10 +176,11 @@ const PASSING: [&str; 9] = [
 /// parser was crashed too often.
 fn is_for_good(failure: &Value) -> bool {
     let outcome = &failure["outcome"];
+    let kind = outcome["kind"].as_str().unwrap_or_default();
     match outcome["outcome"].as_str() {
-        Some("failed") => {
-            outcome["retryable"] == false && !PASSING.contains(&outcome["kind"].as_str().unwrap_or_default())
-        }
+        // What could not be read for want of OCR can be read once there is one.
+        Some("failed") if kind == "needs_ocr" => ocr::installed().is_none(),
+        Some("failed") => outcome["retryable"] == false && !PASSING.contains(&kind),
         Some("crashed") => true,
         _ => false,
     }

@@ -1,6 +1,6 @@
 //! From a plan to a group; groups that were interrupted; and the removal of what is gone.
 
-use super::{plan::SyncPlan, verdict::params_hash};
+use super::{plan::SyncPlan, report, verdict::params_hash};
 use crate::{
     definition::digest,
     engine::{Engine, LockWait, Submission, Submitted},
@@ -23,6 +23,7 @@ const SLICE: usize = 500;
 /// The group is idempotent for what the plan was made from: after a crash, or when two processes sync the same directory at
 /// the same time, the same plan finds the group that is there. It is scoped: a worker with its scope sees nothing else.
 pub fn submit(engine: &Engine, plan: &SyncPlan) -> Result<Option<Submitted>> {
+    report::settle(engine, &plan.database)?;
     write_rows(engine, plan, &plan.refreshed)?;
     if plan.runs.is_empty() {
         return Ok(None);
