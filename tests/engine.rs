@@ -116,7 +116,7 @@ steps:
     let attempts = shop.attempts(1);
     assert_eq!(attempts.len(), 3);
     assert_eq!(attempts[0].outcome, Some("failed"));
-    assert_eq!(attempts[0].detail.as_ref().unwrap()["certificate"]["last_lines"], "attempt 1");
+    assert_eq!(attempts[0].detail.as_ref().unwrap()["certificate"]["last_lines"], "attempt 1\n");
     assert_eq!(attempts[2].outcome, Some("succeeded"));
 }
 

@@ -1,16 +1,11 @@
-//! Pause, cancel, retry, documents and the reading verbs against a real SQLite file.
+//! Pause, cancel, retry and the reading verbs against a real SQLite file.
 
 mod house;
 
 use house::{Book, WORKER, chain, diamond, record, with_hook};
 use windlass::{
     model::{Millis, Scope, Status, StepId, Timestamp},
-    store::{
-        Held, Settlement, cancel, document,
-        hook,
-        output::NewOutput,
-        overview, pause, retry, worker,
-    },
+    store::{Held, Settlement, cancel, hook, overview, pause, retry, worker},
 };
 
 #[test]
