@@ -167,3 +167,35 @@ fn parsed(cx: &StepContext, dir: &Path) -> Work {
     }
     Ok(result)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::process::Captured;
+
+    #[test]
+    fn a_crash_of_the_parser_fails_the_document_at_once_and_a_kill_from_outside_does_not() {
+        let kind = |signal: i32, said: &str| {
+            let stderr = Captured { newest: said.as_bytes().to_vec(), total: said.len() as u64 };
+            let exit = Some(ExitStatus::Signal(signal));
+            match crashed(&ChildEnd { exit, stderr, ..ChildEnd::default() }, signal, Bytes::mib(64)) {
+                Outcome::Failed { retryable: false, kind, message } => {
+                    assert!(!message.is_empty());
+                    kind
+                }
+                Outcome::Crashed { signal, .. } => format!("crashed {signal:?}"),
+                other => panic!("{other:?}"),
+            }
+        };
+        for (signal, said, expected) in [
+            (libc::SIGSEGV, "", "parser_crashed"),
+            (libc::SIGABRT, "free(): invalid pointer", "parser_crashed"),
+            (libc::SIGABRT, "\nthread 'parse' has overflowed its stack\n", "too_deep"),
+            (libc::SIGABRT, "memory allocation of 99999999999 bytes failed", "parse_memory"),
+            (libc::SIGKILL, "", "crashed Some(9)"),
+            (libc::SIGTERM, "memory allocation of 5 bytes failed", "crashed Some(15)"),
+        ] {
+            assert_eq!(kind(signal, said), expected, "{signal} {said}");
+        }
+    }
+}

@@ -119,6 +119,11 @@ impl SyncPlan {
         }
     }
 
+    /// How many unchanged documents had to be read to know it, and need not be next time.
+    pub fn refreshed_rows(&self) -> usize {
+        self.refreshed.len()
+    }
+
     /// Whether there is nothing to submit and nothing to remove.
     pub fn is_empty(&self) -> bool {
         self.runs.is_empty() && (self.removed.is_empty() || !self.prune)
