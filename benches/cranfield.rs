@@ -4,7 +4,7 @@
 //!     cargo bench --bench cranfield -- DIRECTORY      (holds cran.all.1400, cran.qry and cranqrel)
 //!
 //! A query's number in `cranqrel` is its place in `cran.qry`, counted from 1. The judgements run from 1 (a complete answer)
-//! to 4 (of minimum interest), -1 stands for 1 in other copies of the collection; the gain is 5 minus the judgement.
+//! to 4 (of minimum interest), the gain is 5 minus the judgement.
 //! Weights are chosen on four fifths of the queries and reported on the fifth, five times over.
 
 use std::{collections::HashMap, fs, path::Path, sync::Arc};

@@ -85,7 +85,7 @@ fn timed<E: std::error::Error + Send + Sync + 'static>(
         times.push(started.elapsed().as_secs_f64() * 1e3);
     }
     times.sort_by(f64::total_cmp);
-    println!("{what}: median {:.1} ms, most {:.1} ms", times[5], times[10]);
+    println!("{what}: least {:.1} ms, median {:.1} ms, most {:.1} ms", times[0], times[5], times[10]);
     Ok(())
 }
 

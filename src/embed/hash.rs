@@ -47,28 +47,38 @@ fn embed(text: &str) -> Vec<f32> {
             continue;
         }
         let weight = (1.0 + (count as f32).ln()) * (1.0 + letters.len() as f32).ln();
-        add(&mut vector, &word, weight);
+        add(&mut vector, fnv1a(word.bytes()), weight);
         let groups = letters.len().saturating_sub(GROUP_LETTERS - 1);
         for group in letters.windows(GROUP_LETTERS) {
-            let group: String = ['#'].iter().chain(group).collect();
-            add(&mut vector, &group, weight * GROUPS_WEIGHT / (groups as f32).sqrt());
+            let mut bytes = [0; 4];
+            let hash = group.iter().fold(fnv1a_over(FNV_START, *b"#"), |hash, letter| {
+                fnv1a_over(hash, letter.encode_utf8(&mut bytes).bytes())
+            });
+            add(&mut vector, mixed(hash), weight * GROUPS_WEIGHT / (groups as f32).sqrt());
         }
     }
     normalise(&mut vector);
     vector
 }
 
-fn add(vector: &mut [f32], feature: &str, weight: f32) {
-    let hash = fnv1a(feature.as_bytes());
+fn add(vector: &mut [f32], hash: u64, weight: f32) {
     let sign = if hash >> 63 == 0 { 1.0 } else { -1.0 };
     vector[hash as usize % DIMENSION] += sign * weight;
 }
 
-/// FNV-1a in 64 bits, then the finaliser of MurmurHash3, as FNV leaves its high bits poor on short texts.
-fn fnv1a(bytes: &[u8]) -> u64 {
-    let mut hash = bytes
-        .iter()
-        .fold(0xcbf2_9ce4_8422_2325u64, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3));
+const FNV_START: u64 = 0xcbf2_9ce4_8422_2325;
+
+fn fnv1a(bytes: impl IntoIterator<Item = u8>) -> u64 {
+    mixed(fnv1a_over(FNV_START, bytes))
+}
+
+/// FNV-1a in 64 bits.
+fn fnv1a_over(hash: u64, bytes: impl IntoIterator<Item = u8>) -> u64 {
+    bytes.into_iter().fold(hash, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
+}
+
+/// The finaliser of MurmurHash3, as FNV leaves its high bits poor on short texts.
+fn mixed(mut hash: u64) -> u64 {
     hash = (hash ^ (hash >> 33)).wrapping_mul(0xff51_afd7_ed55_8ccd);
     hash = (hash ^ (hash >> 33)).wrapping_mul(0xc4ce_b9fe_1a85_ec53);
     hash ^ (hash >> 33)
@@ -93,6 +103,7 @@ mod tests {
 
     #[test]
     fn the_hash_never_changes() {
-        assert_eq!(fnv1a(b""), 0xefd0_1f60_ba99_2926);
+        assert_eq!(fnv1a(*b""), 0xefd0_1f60_ba99_2926);
+        assert_eq!(fnv1a(*b"#wing"), mixed(fnv1a_over(fnv1a_over(FNV_START, *b"#"), *b"wing")));
     }
 }

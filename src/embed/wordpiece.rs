@@ -31,6 +31,9 @@ fn is_ideograph(letter: char) -> bool {
 ///
 /// Algorithm: Wu et al., "Google's Neural Machine Translation System", 2016, section 4.1 (longest match first).
 pub(super) fn pieces(word: &str, vocabulary: &HashMap<Box<str>, u32>) -> Option<Vec<u32>> {
+    if let Some(number) = vocabulary.get(word) {
+        return Some(vec![*number]);
+    }
     if word.chars().count() > LETTERS_MAX {
         return None;
     }
