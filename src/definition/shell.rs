@@ -169,6 +169,11 @@ impl Scan {
         let quoted = self.frames.last() == Some(&Frame::Double);
         match rest.peek() {
             Some('\'') if !quoted => self.lose(("after `$'`", "write the quotes without the `$`")),
+            // `$$(` is the process id and a parenthesis.
+            Some('$' | '#' | '?' | '!' | '@' | '*' | '-') => {
+                rest.next();
+                self.last = 'x';
+            }
             Some('{') => self.open(Frame::Braces, rest),
             Some('[') => self.open(Frame::Brackets, rest),
             Some('(') => {
@@ -234,6 +239,7 @@ mod tests {
             ("echo '{{ item }}'", "inside quotes"),
             ("echo \"a $(echo \"{{ item }}\")\"", "inside quotes"),
             ("echo \"$(date) {{ item }}\"", "inside quotes"),
+            ("echo \"$$(({{ item }}\"", "inside quotes"),
             ("echo ${X:-{{ item }}}", "inside `${ }`"),
             ("echo $(( {{ item }} + 1 ))", "arithmetic"),
             ("(( {{ item }} ))", "arithmetic"),
