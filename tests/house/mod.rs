@@ -62,9 +62,7 @@ impl Book {
     pub fn new() -> Book {
         let directory = tempfile::tempdir().unwrap();
         let clock = Arc::new(MovableClock::default());
-        let mut options = Options::new(directory.path().join("engine.db"));
-        options.durability = Durability::Normal;
-        let store = Store::open(&options, clock.clone()).unwrap();
+        let store = Store::open(&options(&directory), clock.clone()).unwrap();
         Book { store, clock, directory }
     }
 
@@ -97,8 +95,23 @@ impl Book {
         keys: &[Option<&str>],
         change: impl FnOnce(&mut group::NewGroup),
     ) -> Result<GroupId> {
+        let (id, _) = self.build(&self.store, shape, items, keys, change)?;
+        while self.store.write(move |tx| group::open_slice(tx, id, 100))? {}
+        Ok(id)
+    }
+
+    /// Submits a group up to its seal; its runs with their first steps. Nothing of it is claimable yet.
+    pub fn build(
+        &self,
+        store: &Store,
+        shape: &Shape,
+        items: &[&str],
+        keys: &[Option<&str>],
+        change: impl FnOnce(&mut group::NewGroup),
+    ) -> Result<(GroupId, Vec<(RunId, StepId)>)> {
         let shape = shape.clone();
-        let definition = self.store.write(move |tx| definition::intern(tx, &new_definition(&shape)))?;
+        let steps = shape.steps.len() as i64;
+        let definition = store.write(move |tx| definition::intern(tx, &new_definition(&shape)))?;
         let mut new = group::NewGroup {
             definition,
             name: "test".into(),
@@ -111,20 +124,36 @@ impl Book {
             builder: identity(),
         };
         change(&mut new);
-        let id = match self.store.write(move |tx| group::create(tx, &new))? {
+        let id = match store.write(move |tx| group::create(tx, &new))? {
             group::Created::New(id) => id,
-            group::Created::Existing(id) | group::Created::Unfinished(id, _) => return Ok(id),
+            group::Created::Existing(id) | group::Created::Unfinished(id, _) => return Ok((id, vec![])),
         };
         let keys: Vec<Option<String>> = keys.iter().map(|it| it.map(String::from)).collect();
         let new = |item: &&str| group::NewRun { item: item.to_string(), keys: keys.clone() };
-        let runs: Vec<group::NewRun> = items.iter().map(new).collect();
-        for slice in runs.chunks(100) {
+        let all: Vec<group::NewRun> = items.iter().map(new).collect();
+        let mut runs = Vec::new();
+        for slice in all.chunks(100) {
             let slice = slice.to_vec();
-            self.store.write(move |tx| group::add_runs(tx, id, &slice))?;
+            let count = slice.len() as i64;
+            let first = store.write(move |tx| {
+                let run = group::add_runs(tx, id, &slice)?.unwrap_or(RunId(0));
+                Ok((run, overview::show_run(tx, run)?.steps[0].id))
+            })?;
+            runs.extend((0..count).map(|no| (RunId(first.0.0 + no), StepId(first.1.0 + no * steps))));
         }
-        self.store.write(move |tx| group::seal(tx, id))?;
-        while self.store.write(move |tx| group::open_slice(tx, id, 100))? {}
-        Ok(id)
+        store.write(move |tx| group::seal(tx, id))?;
+        Ok((id, runs))
+    }
+
+    /// Another process on the same file, as far as the store can tell.
+    pub fn open_again(&self) -> Store {
+        Store::open(&options(&self.directory), self.clock.clone()).unwrap()
+    }
+
+    /// Ends the store's writer and begins anew from what is on disk.
+    pub fn restart(&mut self) {
+        self.store.close();
+        self.store = self.open_again();
     }
 
     /// The one step that is claimable; `"*"` for any type.
@@ -187,9 +216,13 @@ impl Book {
     }
 
     pub fn reap_for(&self, id: WorkerId, death: worker::Death) -> usize {
+        self.reap_through(&self.store, id, death)
+    }
+
+    pub fn reap_through(&self, store: &Store, id: WorkerId, death: worker::Death) -> usize {
         let mut count = 0;
         loop {
-            let reaped = self.store.write(move |tx| worker::reap(tx, id, death, 100)).unwrap();
+            let reaped = store.write(move |tx| worker::reap(tx, id, death, 100)).unwrap();
             count += reaped.len();
             if reaped.len() < 100 {
                 return count;
@@ -267,6 +300,11 @@ impl Drop for Book {
     fn drop(&mut self) {
         self.store.close();
     }
+}
+
+fn options(directory: &tempfile::TempDir) -> Options {
+    let options = Options::new(directory.path().join("engine.db"));
+    Options { durability: Durability::Normal, ..options }
 }
 
 /// A claim as a consumer of this process would ask.

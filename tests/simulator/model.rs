@@ -1,0 +1,400 @@
+//! What the store should do, as plain values: no lanes, no lines, no cursors, no sums. A step is claimable when the rules
+//! of the contract say so, and everything is computed anew whenever it is asked.
+
+use std::collections::{BTreeMap, BTreeSet};
+use windlass::model::{Shape, Status};
+
+pub const KEYS: [&str; 2] = ["k0", "k1"];
+pub const TYPES: [&str; 3] = ["a", "b", "c"];
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Holder {
+    /// The lease token.
+    Step(i64),
+    /// The token of a lock that somebody outside took.
+    Outside(i64),
+}
+
+#[derive(Debug, Clone)]
+pub struct Lease {
+    pub token: i64,
+    pub worker: i64,
+    /// When the step was due as it was claimed.
+    pub due: i64,
+    pub asked: bool,
+}
+
+#[derive(Debug, Clone)]
+pub struct Step {
+    pub run: i64,
+    pub group: i64,
+    pub needs: Vec<i64>,
+    pub step_type: String,
+    pub key: Option<usize>,
+    pub priority: i64,
+    pub due: i64,
+    pub scope: i64,
+    /// PENDING or ERROR while it waits.
+    pub status: Status,
+    pub attempts: i64,
+    pub delayed: bool,
+    pub lease: Option<Lease>,
+}
+
+#[derive(Debug, Clone)]
+pub struct Run {
+    pub group: i64,
+    pub steps: Vec<i64>,
+    pub opened: bool,
+    pub ended: bool,
+}
+
+#[derive(Debug, Clone, Default)]
+pub struct Group {
+    pub runs: Vec<i64>,
+    pub paused: bool,
+    pub cancelling: bool,
+    /// The last run that a retry under way has looked at.
+    pub reopening: Option<i64>,
+    pub ended: bool,
+    pub ends: usize,
+}
+
+#[derive(Debug, Clone, Default)]
+pub struct Model {
+    pub now: i64,
+    pub steps: BTreeMap<i64, Step>,
+    pub runs: BTreeMap<i64, Run>,
+    pub groups: BTreeMap<i64, Group>,
+    pub held: BTreeMap<usize, Holder>,
+    pub paused_types: BTreeSet<String>,
+}
+
+/// What a worker asks for.
+#[derive(Debug, Clone)]
+pub enum Pool {
+    Any,
+    Only(String),
+    AllBut(String),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ending {
+    Complete,
+    Fail,
+    Retry(i64),
+    Release(Option<i64>),
+    Cancelled,
+}
+
+impl Model {
+    /// Every transaction first promotes what is due.
+    pub fn tick(&mut self, now: i64) {
+        self.now = now;
+        for step in self.steps.values_mut().filter(|it| it.delayed && it.due <= now) {
+            step.delayed = false;
+        }
+    }
+
+    pub fn submit(&mut self, group: i64, runs: &[(i64, i64)], shape: &Shape, keys: &[Option<usize>], new: (i64, bool)) {
+        let (priority, scoped) = new;
+        for &(run, first) in runs {
+            let steps: Vec<i64> = (0..shape.steps.len() as i64).map(|no| first + no).collect();
+            for (no, kind) in shape.steps.iter().enumerate() {
+                let step = Step {
+                    run,
+                    group,
+                    needs: kind.needs.iter().map(|&it| first + it as i64).collect(),
+                    step_type: kind.step_type.clone(),
+                    key: keys.get(no).copied().flatten(),
+                    priority,
+                    due: self.now,
+                    scope: if scoped { group } else { 0 },
+                    status: Status::Pending,
+                    attempts: 0,
+                    delayed: false,
+                    lease: None,
+                };
+                self.steps.insert(first + no as i64, step);
+            }
+            self.runs.insert(run, Run { group, steps, opened: false, ended: false });
+        }
+        let runs: Vec<i64> = runs.iter().map(|it| it.0).collect();
+        let ended = runs.is_empty();
+        self.groups.insert(group, Group { runs, ended, ends: ended.into(), ..Group::default() });
+    }
+
+    pub fn status(&self, id: i64) -> Status {
+        let step = &self.steps[&id];
+        if step.lease.is_some() { Status::Running } else { step.status }
+    }
+
+    fn open(&self, id: i64) -> bool {
+        !self.steps[&id].status.is_terminal()
+    }
+
+    fn eligible(&self, id: i64) -> bool {
+        let step = &self.steps[&id];
+        let group = &self.groups[&step.group];
+        self.open(id)
+            && step.lease.is_none()
+            && !step.delayed
+            && self.runs[&step.run].opened
+            && step.needs.iter().all(|need| self.steps[need].status == Status::Completed)
+            && !group.paused
+            && !group.cancelling
+            && !self.paused_types.contains(&step.step_type)
+    }
+
+    /// The steps that a claim must take: the best first, one for each key.
+    pub fn claimable(&self, pool: &Pool, scope: Option<i64>, limit: usize) -> BTreeSet<i64> {
+        let fits = |step: &Step| match pool {
+            Pool::Any => true,
+            Pool::Only(name) => step.step_type == *name,
+            Pool::AllBut(name) => step.step_type != *name,
+        };
+        let mut candidates: Vec<i64> = self.steps.keys().copied().filter(|id| self.eligible(*id)).collect();
+        candidates.retain(|id| fits(&self.steps[id]) && scope.is_none_or(|it| self.steps[id].scope == it));
+        candidates.sort_by_key(|id| (-self.steps[id].priority, self.steps[id].due, *id));
+        let mut taken: BTreeSet<usize> = self.held.keys().copied().collect();
+        let mut chosen = BTreeSet::new();
+        for id in candidates {
+            if chosen.len() < limit && self.steps[&id].key.is_none_or(|key| taken.insert(key)) {
+                chosen.insert(id);
+            }
+        }
+        chosen
+    }
+
+    pub fn claimed(&mut self, id: i64, token: i64, worker: i64) {
+        let step = self.steps.get_mut(&id).unwrap();
+        step.lease = Some(Lease { token, worker, due: step.due, asked: false });
+        if let Some(key) = step.key {
+            self.held.insert(key, Holder::Step(token));
+        }
+    }
+
+    /// False: the lease was lost.
+    pub fn settle(&mut self, id: i64, token: i64, ending: Ending) -> bool {
+        let step = self.steps.get_mut(&id).unwrap();
+        let Some(lease) = step.lease.take_if(|it| it.token == token) else { return false };
+        let back = if step.status == Status::Error { Status::Error } else { Status::Pending };
+        step.attempts += i64::from(!matches!(ending, Ending::Release(_)));
+        match ending {
+            Ending::Complete => step.status = Status::Completed,
+            Ending::Fail => step.status = Status::Failed,
+            Ending::Retry(_) | Ending::Release(_) if lease.asked => step.status = Status::Cancelled,
+            Ending::Cancelled => step.status = Status::Cancelled,
+            Ending::Retry(due) => {
+                step.status = Status::Error;
+                step.due = due;
+                step.delayed = due > self.now;
+            }
+            Ending::Release(None) => step.status = back,
+            Ending::Release(Some(due)) => {
+                step.status = back;
+                step.delayed = due != lease.due && due > self.now;
+                step.due = due;
+            }
+        }
+        self.let_go(token);
+        self.after_end(id);
+        true
+    }
+
+    pub fn reap(&mut self, worker: i64, silent: bool) -> usize {
+        let mine: Vec<i64> = self
+            .steps
+            .iter()
+            .filter(|(_, it)| it.lease.as_ref().is_some_and(|it| it.worker == worker))
+            .map(|it| *it.0)
+            .collect();
+        for &id in &mine {
+            let step = self.steps.get_mut(&id).unwrap();
+            let Some(lease) = step.lease.take() else { continue };
+            if lease.asked {
+                step.status = Status::Cancelled;
+                step.attempts += 1;
+            }
+            if !silent {
+                self.let_go(lease.token);
+            }
+            self.after_end(id);
+        }
+        mine.len()
+    }
+
+    fn let_go(&mut self, token: i64) {
+        self.held.retain(|_, holder| *holder != Holder::Step(token));
+    }
+
+    /// Drops the keys that no running step holds.
+    pub fn sweep(&mut self) {
+        let live: Vec<i64> = self.steps.values().filter_map(|it| it.lease.as_ref().map(|it| it.token)).collect();
+        self.held.retain(|_, holder| matches!(holder, Holder::Step(token) if live.contains(token)));
+    }
+
+    /// What follows from the end of a step: dependents that can never run, the end of its run, the end of its group.
+    fn after_end(&mut self, id: i64) {
+        let (run, group) = (self.steps[&id].run, self.steps[&id].group);
+        let status = self.steps[&id].status;
+        let dead = matches!(status, Status::Failed | Status::Cancelled);
+        if dead || (status == Status::Completed && self.groups[&group].cancelling) {
+            self.cancel_dependents(id);
+        }
+        self.end_run(run);
+    }
+
+    fn cancel_dependents(&mut self, id: i64) {
+        let dependents: Vec<i64> = self.steps.iter().filter(|(_, it)| it.needs.contains(&id)).map(|it| *it.0).collect();
+        for dependent in dependents {
+            if self.open(dependent) {
+                self.steps.get_mut(&dependent).unwrap().status = Status::Cancelled;
+            }
+            self.cancel_dependents(dependent);
+        }
+    }
+
+    fn end_run(&mut self, id: i64) {
+        if self.runs[&id].steps.iter().any(|it| self.open(*it)) {
+            return;
+        }
+        let run = self.runs.get_mut(&id).unwrap();
+        run.ended = true;
+        let group = run.group;
+        self.end_group(group);
+    }
+
+    fn end_group(&mut self, id: i64) {
+        let group = &self.groups[&id];
+        if group.ended || group.reopening.is_some() || group.runs.iter().any(|it| !self.runs[it].ended) {
+            return;
+        }
+        let group = self.groups.get_mut(&id).unwrap();
+        group.ended = true;
+        group.ends += 1;
+        group.paused = false;
+        group.cancelling = false;
+    }
+
+    pub fn cancel_step(&mut self, id: i64) {
+        let step = self.steps.get_mut(&id).unwrap();
+        if step.status.is_terminal() {
+            return;
+        }
+        match &mut step.lease {
+            Some(lease) => lease.asked = true,
+            None => {
+                step.status = Status::Cancelled;
+                self.after_end(id);
+            }
+        }
+    }
+
+    pub fn cancel_run(&mut self, id: i64) {
+        for step in self.runs[&id].steps.clone() {
+            self.cancel_step(step);
+        }
+    }
+
+    pub fn cancel_group(&mut self, id: i64) {
+        let group = self.groups.get_mut(&id).unwrap();
+        if group.ended {
+            return;
+        }
+        group.cancelling = true;
+        self.stop_retry(id);
+    }
+
+    /// Whether the retry is allowed, and begun or under way.
+    pub fn retry_group(&mut self, id: i64) -> Option<bool> {
+        let lost = self.groups[&id].runs.iter().any(|it| self.lost(*it));
+        let group = self.groups.get_mut(&id).unwrap();
+        if group.reopening.is_some() {
+            return Some(true);
+        }
+        if !group.ended {
+            return None;
+        }
+        if lost {
+            group.ended = false;
+            group.reopening = Some(0);
+        }
+        Some(lost)
+    }
+
+    /// Re-opens the next run of a group; false: that was all.
+    pub fn retry_slice(&mut self, id: i64) -> bool {
+        let Some(after) = self.groups[&id].reopening else { return false };
+        let next = self.groups[&id].runs.iter().copied().find(|it| *it > after && self.lost(*it));
+        match next {
+            Some(run) => {
+                self.groups.get_mut(&id).unwrap().reopening = Some(run);
+                self.runs.get_mut(&run).unwrap().opened = true;
+                self.reopen(run);
+                true
+            }
+            None => {
+                self.stop_retry(id);
+                false
+            }
+        }
+    }
+
+    fn stop_retry(&mut self, id: i64) {
+        let group = self.groups.get_mut(&id).unwrap();
+        if group.reopening.take().is_some() {
+            for run in group.runs.clone() {
+                self.runs.get_mut(&run).unwrap().opened = true;
+            }
+            self.end_group(id);
+        }
+    }
+
+    /// The number of steps that are PENDING again; None: refused.
+    pub fn retry_run(&mut self, id: i64) -> Option<usize> {
+        let group = self.runs[&id].group;
+        let facts = self.groups.get_mut(&group).unwrap();
+        if !self.runs[&id].ended || facts.cancelling || facts.reopening.is_some() {
+            return None;
+        }
+        if !self.lost(id) {
+            return Some(0);
+        }
+        let facts = self.groups.get_mut(&group).unwrap();
+        if facts.ended {
+            facts.ended = false;
+            for run in facts.runs.clone() {
+                self.runs.get_mut(&run).unwrap().opened = true;
+            }
+        }
+        Some(self.reopen(id))
+    }
+
+    fn lost(&self, run: i64) -> bool {
+        let completed = |id: &i64| self.steps[id].status == Status::Completed;
+        self.runs[&run].ended && !self.runs[&run].steps.iter().all(completed)
+    }
+
+    fn reopen(&mut self, id: i64) -> usize {
+        self.runs.get_mut(&id).unwrap().ended = false;
+        let mut count = 0;
+        for step in self.runs[&id].steps.clone() {
+            let step = self.steps.get_mut(&step).unwrap();
+            if step.status != Status::Completed {
+                step.status = Status::Pending;
+                step.attempts = 0;
+                step.due = self.now;
+                step.delayed = false;
+                count += 1;
+            }
+        }
+        count
+    }
+
+    pub fn adopt(&mut self, id: i64) {
+        for step in self.steps.values_mut().filter(|it| it.group == id && !it.status.is_terminal() && it.scope == 0) {
+            step.scope = id;
+        }
+    }
+}
