@@ -14,6 +14,13 @@ use std::{
 /// Files that one step may leave behind.
 const MOST_FILES: usize = 10_000;
 
+/// Files that became artifacts. The guards keep them from a sweep until their rows are committed.
+#[derive(Debug)]
+pub struct Collected {
+    pub files: Vec<(String, ArtifactRef)>,
+    pub guards: Vec<PutGuard>,
+}
+
 #[derive(Debug)]
 pub struct WorkDir {
     root: PathBuf,
@@ -56,11 +63,7 @@ impl WorkDir {
     }
 
     /// Makes artifacts of all regular files under a directory, by their relative names. Symbolic links are left out.
-    pub fn collect(
-        &self,
-        dir: &Path,
-        artifacts: &ArtifactStore,
-    ) -> Result<(Vec<(String, ArtifactRef)>, Vec<PutGuard>)> {
+    pub fn collect(&self, dir: &Path, artifacts: &ArtifactStore) -> Result<Collected> {
         let mut files = Vec::new();
         let mut guards = Vec::new();
         for path in regular_files(dir)? {
@@ -75,7 +78,7 @@ impl WorkDir {
             files.push((name.to_string(), put.artifact));
             guards.push(put.guard);
         }
-        Ok((files, guards))
+        Ok(Collected { files, guards })
     }
 }
 

@@ -163,7 +163,7 @@ fn finish(cx: &StepContext, end: ChildEnd, out: &PathBuf) -> Result<StepResult> 
     if result.report.outcome == Outcome::Succeeded {
         result.report.value = value(&end.stdout);
         match cx.work.collect(out, cx.artifacts) {
-            Ok((files, guards)) => (result.files, result.guards) = (files, guards),
+            Ok(collected) => (result.files, result.guards) = (collected.files, collected.guards),
             Err(error) => {
                 let failed = not_run(&error);
                 result.report.outcome = failed.report.outcome;
