@@ -5,4 +5,5 @@ fn main() {
     if let Some(code) = windlass::process::shim::run_if_asked() {
         std::process::exit(code);
     }
+    std::process::exit(windlass::cli::main());
 }

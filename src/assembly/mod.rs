@@ -3,9 +3,8 @@
 //! May import: everything on the floors below. Never: has behaviour of its own.
 
 use crate::{
-    artifact::{self, ArtifactStore},
+    artifact::{self, ArtifactOptions, ArtifactStore},
     engine::{self, Engine, Registry},
-    ingest,
     observe::Metrics,
     os::{clock::SystemClock, file_system},
     settings::{self, Settings},
@@ -62,12 +61,14 @@ pub fn store(settings: &Settings) -> Result<Store> {
 /// Builds the engine of a home: its database, its artifacts, and every step kind there is.
 pub fn engine(settings: &Settings, metrics: Arc<dyn Metrics>) -> Result<Engine> {
     let store = store(settings)?;
-    let artifacts = artifacts(settings, &store)?;
+    let artifacts =
+        ArtifactStore::open(&settings.artifact_dir(), ArtifactOptions::from(settings), &engine::process_tag())?;
     let options = engine::Options {
         heartbeat: settings.heartbeat,
         silent_after: settings.silent_after,
         lock_ttl: settings.lock_ttl,
         disk_reserve: settings.disk_reserve,
+        ballast: settings.ballast,
         ..engine::Options::new(&settings.home)
     };
     Ok(Engine::new(store, artifacts, registry(), options, metrics))
@@ -77,10 +78,5 @@ pub fn engine(settings: &Settings, metrics: Arc<dyn Metrics>) -> Result<Engine> 
 pub fn registry() -> Registry {
     let mut kinds = Registry::default();
     engine::kind::register(&mut kinds);
-    ingest::register(&mut kinds);
     kinds
-}
-
-fn artifacts(settings: &Settings, _store: &Store) -> Result<ArtifactStore> {
-    Ok(ArtifactStore::open(&settings.artifact_dir())?)
 }

@@ -109,7 +109,7 @@ fn info(cx: &Context, db: Option<&str>) -> Result<()> {
 }
 
 fn documents(cx: &Context, db: Option<&str>, filter: Option<String>, limit: u64, offset: u64) -> Result<()> {
-    let filter = filter.as_deref().map(Filter::parse).transpose()?;
+    let filter = filter.as_deref().map(str::parse::<Filter>).transpose()?;
     let (database, opened) = database::open(cx, db)?;
     let page = opened.documents(&DocumentQuery { filter: filter.as_ref(), limit, offset })?;
     if cx.output.json {

@@ -1,6 +1,6 @@
 //! Every way in which a command can fail: what it says, what it advises, and the exit code. The codes are promises.
 
-use crate::{artifact, definition, embed, engine, os, search, settings, store, vector};
+use crate::{artifact, assembly, definition, embed, engine, os, search, settings, store, vector};
 use std::{fmt, io};
 
 /// What the process ends with.
@@ -145,10 +145,23 @@ impl From<engine::Error> for Failure {
 }
 
 fn artifact_exit(error: &artifact::Error) -> Exit {
-    let source = std::error::Error::source(error);
-    match source.and_then(|it| it.downcast_ref::<io::Error>()) {
-        Some(error) => io_exit(error),
-        None => Exit::Error,
+    match error {
+        artifact::Error::DiskFull { .. } => Exit::Disk,
+        artifact::Error::Io { source, .. } | artifact::Error::Source(source) => io_exit(source),
+        artifact::Error::Busy { .. } => Exit::Conflict,
+        _ => Exit::Error,
+    }
+}
+
+impl From<assembly::Error> for Failure {
+    fn from(error: assembly::Error) -> Failure {
+        let exit = match &error {
+            assembly::Error::Store(error) => store_exit(error),
+            assembly::Error::Artifact(error) => artifact_exit(error),
+            assembly::Error::Create { source, .. } => io_exit(source),
+            assembly::Error::Home(_) => Exit::Error,
+        };
+        failure(exit, &error, error.hint())
     }
 }
 

@@ -39,7 +39,7 @@ impl Args {
             text: self.query.join(" "),
             k: self.k,
             mode: self.mode,
-            filter: self.filter.as_deref().map(Filter::parse).transpose()?,
+            filter: self.filter.as_deref().map(str::parse::<Filter>).transpose()?,
         };
         if !(1..=HITS_MAX).contains(&query.k) {
             return Err(Failure::usage(format!("`-k` must be 1 to {HITS_MAX}")));

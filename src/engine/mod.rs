@@ -44,12 +44,12 @@ use std::{
 /// their maker still lives.
 pub fn process_tag() -> String {
     let own = process_stat::own_identity();
-    format!("p{}_{}", own.pid, own.start_time.unwrap_or_default())
+    format!("p{}-{}", own.pid, own.start_time.unwrap_or_default())
 }
 
 /// Whether the maker of temporary files still lives. A name that is not a tag of ours is left alone.
 pub(crate) fn tag_is_alive(tag: &str) -> bool {
-    let Some((pid, start)) = tag.strip_prefix('p').and_then(|it| it.split_once('_')) else { return true };
+    let Some((pid, start)) = tag.strip_prefix('p').and_then(|it| it.split_once('-')) else { return true };
     let (Ok(pid), Ok(start)) = (pid.parse::<u32>(), start.parse::<u64>()) else { return true };
     let own = process_stat::own_identity();
     process_stat::is_alive(&ProcessIdentity { pid, start_time: Some(start), ..own })
