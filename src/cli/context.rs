@@ -45,6 +45,14 @@ impl Context {
         })?)
     }
 
+    /// `--home DIR ` as it must be said again to reach the same home; empty where it is found without.
+    pub fn home_flag(&self) -> String {
+        match &self.home {
+            Some(dir) => format!("--home {} ", quoted(&dir.to_string_lossy())),
+            None => String::new(),
+        }
+    }
+
     pub fn settings(&self) -> Result<&Settings> {
         if let Some(settings) = self.settings.get() {
             return Ok(settings);
@@ -87,5 +95,25 @@ impl Context {
         if let Some(engine) = self.engine.get() {
             engine.store().close();
         }
+    }
+}
+
+/// A word as a shell reads it back.
+fn quoted(word: &str) -> String {
+    let is_plain = |it: char| it.is_ascii_alphanumeric() || "/._-+=:,@%".contains(it);
+    match !word.is_empty() && word.chars().all(is_plain) {
+        true => word.to_string(),
+        false => format!("'{}'", word.replace('\'', r"'\''")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::quoted;
+
+    #[test]
+    fn a_path_is_quoted_only_where_a_shell_needs_it() {
+        assert_eq!(quoted("/tmp/home-1"), "/tmp/home-1");
+        assert_eq!(quoted("/my home/it's"), r"'/my home/it'\''s'");
     }
 }

@@ -11,12 +11,20 @@ mod database;
 mod db;
 mod failure;
 mod init;
+mod items;
 mod name;
 mod output;
+mod parameters;
+mod progress;
+mod run;
 mod search;
 mod settings;
+mod submit;
 mod table;
+mod wait;
+mod work;
 mod wording;
+mod worker;
 
 use clap::Parser;
 use context::Context;
@@ -59,6 +67,10 @@ struct Global {
 #[derive(Debug, clap::Subcommand)]
 enum Command {
     Search(search::Args),
+    Run(run::Args),
+    Submit(submit::Args),
+    Wait(wait::Args),
+    Worker(worker::Args),
     Db(db::Args),
     Settings(settings::Args),
     Init(init::Args),
@@ -92,6 +104,10 @@ impl Command {
     fn run(self, cx: &Context) -> Result<()> {
         match self {
             Command::Search(args) => args.run(cx),
+            Command::Run(args) => args.run(cx),
+            Command::Submit(args) => args.run(cx),
+            Command::Wait(args) => args.run(cx),
+            Command::Worker(args) => args.run(cx),
             Command::Db(args) => args.run(cx),
             Command::Settings(args) => args.run(cx),
             Command::Init(args) => args.run(cx),

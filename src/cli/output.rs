@@ -74,7 +74,12 @@ impl Output {
 
     /// One JSON document on a line of its own: an event in a stream.
     pub fn event(&self, value: &impl Serialize) -> Result<()> {
-        self.line(serde_json::to_string(value).map_err(io::Error::other)?)?;
+        self.flushed(serde_json::to_string(value).map_err(io::Error::other)?)
+    }
+
+    /// One line of data that must be seen at once.
+    pub fn flushed(&self, text: impl AsRef<str>) -> Result<()> {
+        self.line(text)?;
         io::stdout().lock().flush()?;
         Ok(())
     }

@@ -36,10 +36,10 @@ pub struct Args {
 impl Args {
     pub fn run(self, cx: &Context) -> Result<()> {
         let query = Query {
-            text: self.query.join(" "),
             k: self.k,
             mode: self.mode,
             filter: self.filter.as_deref().map(str::parse::<Filter>).transpose()?,
+            ..Query::new(self.query.join(" "))
         };
         if !(1..=HITS_MAX).contains(&query.k) {
             return Err(Failure::usage(format!("`-k` must be 1 to {HITS_MAX}")));

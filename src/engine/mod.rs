@@ -2,6 +2,7 @@
 //!
 //! May import: everything on the floors below. Never: writes SQL; judges without asking `decide`.
 
+mod adopt;
 mod attempt;
 mod bell;
 mod cache;
