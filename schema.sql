@@ -338,6 +338,7 @@ CREATE TABLE document(
   UNIQUE (database, source, uri)
 ) STRICT;
 CREATE INDEX document_run ON document(run_id);
+CREATE INDEX document_waiting ON document(database, id) WHERE state = 0;
 
 -- ---------------------------------------------------------------- views: what follows from the rows is not written twice
 

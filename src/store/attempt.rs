@@ -44,6 +44,14 @@ pub struct Record {
     pub logs: Vec<Log>,
 }
 
+impl Record {
+    /// Of an attempt that was cancelled and left nothing else to tell.
+    pub fn cancelled() -> Record {
+        let detail = serde_json::json!({"outcome": Outcome::Cancelled, "certificate": {}}).to_string();
+        Record { outcome: code::CANCELLED, detail, logs: Vec::new() }
+    }
+}
+
 /// The newest part of a stream, zstd-compressed. `stream`: 1 stdout, 2 stderr; `total`: all bytes printed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Log {
@@ -132,4 +140,24 @@ pub fn logs(tx: &ReadTx, step: StepId) -> Result<Vec<(Token, Log)>> {
             Ok((Token(row.get(0)?), log))
         },
     )
+}
+
+/// Why the newest attempt of a step that left a word did not succeed, for people.
+pub fn last_reason(tx: &ReadTx, step: StepId) -> Result<Option<String>> {
+    let detail = tx.row(
+        "SELECT detail FROM attempt WHERE step_id = ?1 AND outcome NOT IN (1, 9) ORDER BY token DESC LIMIT 1",
+        [step.0],
+        |row| row.get::<_, String>(0),
+    )?;
+    Ok(detail.as_deref().and_then(reason))
+}
+
+/// The words of an attempt's outcome: of `{"outcome": {"outcome": "failed", "message": ..}, ..}` the message.
+pub fn reason(detail: &str) -> Option<String> {
+    let detail: serde_json::Value = serde_json::from_str(detail).ok()?;
+    let outcome = detail.get("outcome")?;
+    match serde_json::from_value::<Outcome>(outcome.clone()) {
+        Ok(outcome) => Some(outcome.to_string()),
+        Err(_) => Some(outcome.get("message").or(outcome.get("reason"))?.as_str()?.to_string()),
+    }
 }

@@ -64,14 +64,16 @@ fn run_job(tx: &WriteTx, job: Job) -> (Result<Answer>, Option<Request>, Option<E
             Ok(answer) => (Ok(answer), Some(request), None),
             Err(error) => (Err(error.duplicate()), Some(request), Some(error)),
         },
-        Job::Work(work) => {
-            let outcome = run_work(tx, work);
-            let fatal = match &outcome {
-                Err(error) if error.ends_transaction() || tx.conn().is_autocommit() => Some(error.duplicate()),
-                _ => None,
-            };
-            (outcome, None, fatal)
-        }
+        Job::Work(work) => match run_work(tx, work) {
+            Ok(outcome) => {
+                let fatal = match &outcome {
+                    Err(error) if error.ends_transaction() || tx.conn().is_autocommit() => Some(error.duplicate()),
+                    _ => None,
+                };
+                (outcome, None, fatal)
+            }
+            Err(error) => (Err(error.duplicate()), None, Some(error)),
+        },
     }
 }
 
@@ -86,8 +88,10 @@ fn run_request(tx: &WriteTx, request: &Request) -> Result<Answer> {
     })
 }
 
-fn run_work(tx: &WriteTx, work: Option<Work>) -> Result<Answer> {
-    let Some(work) = work else { return Err(Error::Aborted) };
+/// Runs a closure under its savepoint. The inner result is the closure's own: what it wrote is kept or undone. The outer
+/// error says that the frame around it failed, so that nobody knows what the transaction holds.
+fn run_work(tx: &WriteTx, work: Option<Work>) -> Result<Result<Answer>> {
+    let Some(work) = work else { return Ok(Err(Error::Aborted)) };
     group::apply_sums(tx)?;
     tx.execute("SAVEPOINT closure", [])?;
     let events = tx.memory().events.len();
@@ -95,12 +99,12 @@ fn run_work(tx: &WriteTx, work: Option<Work>) -> Result<Answer> {
     // Within the savepoint, so that a failure to write the sums undoes the closure too.
     let outcome = outcome.and_then(|answer| group::apply_sums(tx).map(|()| answer));
     if tx.conn().is_autocommit() {
-        return Err(outcome.err().unwrap_or(Error::Aborted));
+        return Ok(Err(outcome.err().unwrap_or(Error::Aborted)));
     }
     match outcome {
         Ok(answer) => {
             tx.execute("RELEASE closure", [])?;
-            Ok(answer)
+            Ok(Ok(answer))
         }
         Err(error) => {
             tx.execute("ROLLBACK TO closure", [])?;
@@ -114,7 +118,7 @@ fn run_work(tx: &WriteTx, work: Option<Work>) -> Result<Answer> {
             fresh.woke = memory.woke;
             fresh.lost_leases = memory.lost_leases;
             *memory = fresh;
-            Err(error)
+            Ok(Err(error))
         }
     }
 }

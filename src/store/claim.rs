@@ -13,6 +13,7 @@ use super::{
 };
 use crate::model::{EventKind, Lease, Scope, Timestamp, TypeId};
 use rusqlite::params;
+use std::cmp::Reverse;
 
 const MOVES: usize = 256;
 
@@ -63,7 +64,7 @@ fn candidates(tx: &WriteTx, claim: &Claim, lanes: &[i64], limit: usize) -> Resul
         found.extend(candidates_of_lane(tx, claim.scope, *lane, limit)?);
     }
     if lanes.len() > 1 {
-        found.sort_by_key(|it| (-it.priority, it.due, it.step));
+        found.sort_by_key(|it| (Reverse(it.priority), it.due, it.step));
         found.truncate(limit);
     }
     Ok(found)

@@ -79,8 +79,6 @@ pub fn create(tx: &WriteTx, new: &NewGroup) -> Result<Created> {
     if let Some((key, content)) = &new.key {
         submit_key::insert(tx, key, content, group)?;
     }
-    tx.event(EventKind::GroupStart, Some(group), None, None);
-    hook::due_for_group(tx, group, new.definition, 1, "group_start")?;
     Ok(Created::New(group))
 }
 
@@ -106,6 +104,9 @@ pub fn add_runs(tx: &WriteTx, group: GroupId, runs: &[NewRun]) -> Result<Option<
         return Err(Error::refused(format!("{group} is not being built")));
     };
     let shape = tx.memory().shape(tx.conn(), definition)?;
+    if shape.shape.steps.is_empty() {
+        return Err(Error::refused("a workflow without steps has nothing to run"));
+    }
     let mut first_run = None;
     let due = tx.now();
     for new in runs {
@@ -139,8 +140,6 @@ pub fn add_runs(tx: &WriteTx, group: GroupId, runs: &[NewRun]) -> Result<Option<
             };
             step::insert(tx, StepId(first.0 + no as i64), &new)?;
         }
-        tx.event(EventKind::ItemStart, Some(group), Some(run), None);
-        hook::due_for_run(tx, group, run, "item_start")?;
     }
     let count = runs.len() as i64;
     tx.execute("UPDATE run_group SET unfinished = unfinished + ?2 WHERE id = ?1", params![group.0, count])?;
@@ -152,44 +151,55 @@ pub fn add_runs(tx: &WriteTx, group: GroupId, runs: &[NewRun]) -> Result<Option<
     Ok(first_run)
 }
 
-/// Seals a group: acknowledged from here on. A group without runs ends now.
+/// Seals a group: acknowledged from here on. A group without runs ends now. Idempotent.
 pub fn seal(tx: &WriteTx, group: GroupId) -> Result<()> {
-    leave_phase(tx, group, 1)
+    if !leave_phase(tx, group, 1)? {
+        return Ok(());
+    }
+    tx.event(EventKind::GroupStart, Some(group), None, None);
+    hook::due_for_group(tx, group, detail(tx, group)?.definition, 1, "group_start")
 }
 
-/// Gives up what held a group open while it was built (1) or re-opened (2), so that it may end.
-pub(super) fn leave_phase(tx: &WriteTx, group: GroupId, phase: i64) -> Result<()> {
+/// Gives up what held a group open while it was built (1) or re-opened (2), so that it may end. False: it was not so.
+pub(super) fn leave_phase(tx: &WriteTx, group: GroupId, phase: i64) -> Result<bool> {
     let changed = tx.execute("UPDATE run_group SET phase = 0 WHERE id = ?1 AND phase = ?2", params![group.0, phase])?;
     if changed == 1 {
         tx.sum(group, |sums| sums.ended += 1);
     }
-    Ok(())
+    Ok(changed == 1)
 }
 
-/// Puts the first steps of up to `limit` runs of a sealed group where they belong. True while more are left.
+/// Puts the first steps of up to `limit` runs of a sealed group where they belong, which is what starts these runs.
+/// True while more are left.
 pub fn open_slice(tx: &WriteTx, group: GroupId, limit: usize) -> Result<bool> {
     let found = tx.row(
         "SELECT d.opened, d.open_until, d.definition_id FROM run_group g JOIN group_detail d ON d.group_id = g.id
-          WHERE g.id = ?1 AND g.phase <> 1 AND d.opened < d.open_until",
+          WHERE g.id = ?1 AND g.phase = 0 AND d.opened < d.open_until",
         [group.0],
         |row| Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?, DefinitionId(row.get(2)?))),
     )?;
     let Some((opened, until, definition)) = found else { return Ok(false) };
     let shape = tx.memory().shape(tx.conn(), definition)?;
     let runs = tx.rows(
-        "SELECT id, first_step FROM run WHERE group_id = ?1 AND id > ?2 ORDER BY id LIMIT ?3",
+        "SELECT id, first_step, ended IS NOT NULL FROM run WHERE group_id = ?1 AND id > ?2 ORDER BY id LIMIT ?3",
         params![group.0, opened, limit as i64],
-        |row| Ok((row.get::<_, i64>(0)?, StepId(row.get(1)?))),
+        |row| Ok((RunId(row.get(0)?), StepId(row.get(1)?), row.get::<_, bool>(2)?)),
     )?;
     let starts = (0..shape.shape.steps.len()).filter(|&no| shape.shape.steps[no].needs.is_empty());
     let starts: Vec<usize> = starts.collect();
-    for (_, first) in &runs {
+    for (run, first, ended) in &runs {
+        // Cancelled before it began.
+        if *ended {
+            continue;
+        }
+        tx.event(EventKind::ItemStart, Some(group), Some(*run), None);
+        hook::due_for_run(tx, group, *run, "item_start")?;
         for &no in &starts {
             step::enter(tx, StepId(first.0 + no as i64), shape.types[no])?;
         }
     }
     let more = runs.len() == limit;
-    let reached = if more { runs.last().map_or(until, |it| it.0) } else { until };
+    let reached = if more { runs.last().map_or(until, |it| it.0.0) } else { until };
     tx.execute("UPDATE group_detail SET opened = ?2 WHERE group_id = ?1", params![group.0, reached])?;
     Ok(more && reached < until)
 }
@@ -198,7 +208,7 @@ pub fn open_slice(tx: &WriteTx, group: GroupId, limit: usize) -> Result<bool> {
 pub fn unopened(tx: &ReadTx) -> Result<Vec<GroupId>> {
     tx.rows(
         "SELECT d.group_id FROM group_detail d JOIN run_group g ON g.id = d.group_id
-          WHERE d.opened < d.open_until AND g.phase <> 1",
+          WHERE d.opened < d.open_until AND g.phase = 0",
         [],
         |row| row.get(0).map(GroupId),
     )

@@ -71,11 +71,11 @@ impl Store {
         let conn = open::writer(options, &turnstile, clock.wall())?;
         let shared = Arc::new(Shared { queue: Mutex::default(), filled: Condvar::new(), listeners: Mutex::default() });
         let writer = Writer::new(conn, turnstile, options.clone(), clock.clone(), shared.clone());
+        let readers = open::readers(options)?;
         let thread = std::thread::Builder::new()
             .name("windlass-writer".into())
             .spawn(move || writer.run())
             .map_err(|source| Error::File { action: "start the writer of", path: options.path.clone(), source })?;
-        let readers = open::readers(options)?;
         Ok(Store { shared, readers, path, clock, thread: Arc::new(Mutex::new(Some(thread))) })
     }
 

@@ -1,7 +1,7 @@
 //! Table `lease`: who runs what, under which token.
 
 use super::{error::Result, request::ReadyRow, tx::WriteTx};
-use crate::model::{GroupId, KeyId, Lease, RunId, StepId, Timestamp, Token, TypeId, WorkerId};
+use crate::model::{GroupId, KeyId, Lease, RunId, StepId, Timestamp, Token, WorkerId};
 use rusqlite::{Row, params};
 
 /// A running step.
@@ -10,7 +10,6 @@ pub(super) struct Live {
     pub lease: Lease,
     pub worker: WorkerId,
     pub started: Timestamp,
-    pub step_type: TypeId,
     pub run: RunId,
     pub group: GroupId,
     pub due: Timestamp,
@@ -40,22 +39,22 @@ pub(super) fn insert(tx: &WriteTx, row: &ReadyRow, token: Token, worker: WorkerI
 
 /// Ends a lease if it is still live. None: it was given away, the caller drops its result.
 pub(super) fn take(tx: &WriteTx, lease: Lease) -> Result<Option<Live>> {
-    let live = tx.row(
-        "SELECT step_id, token, worker, started, type_id, run_id, group_id, due, key_id, attempts
-           FROM lease WHERE step_id = ?1 AND token = ?2",
-        params![lease.step.0, lease.token.0],
-        read,
-    )?;
+    let live = tx.row(TAKE, params![lease.step.0, lease.token.0], read)?;
     if live.is_some() {
-        tx.execute("DELETE FROM lease WHERE step_id = ?1 AND token = ?2", params![lease.step.0, lease.token.0])?;
+        tx.execute(DELETE, params![lease.step.0, lease.token.0])?;
     }
     Ok(live)
 }
 
+/// S1.
+pub(super) const TAKE: &str = "SELECT step_id, token, worker, started, run_id, group_id, due, key_id, attempts
+   FROM lease WHERE step_id = ?1 AND token = ?2";
+pub(super) const DELETE: &str = "DELETE FROM lease WHERE step_id = ?1 AND token = ?2";
+
 /// What a worker runs. A scan is right: the table holds only what runs.
 pub(super) fn of_worker(tx: &WriteTx, worker: WorkerId, limit: usize) -> Result<Vec<Live>> {
     tx.rows(
-        "SELECT step_id, token, worker, started, type_id, run_id, group_id, due, key_id, attempts
+        "SELECT step_id, token, worker, started, run_id, group_id, due, key_id, attempts
            FROM lease WHERE worker = ?1 LIMIT ?2",
         params![worker.0, limit as i64],
         read,
@@ -67,11 +66,10 @@ fn read(row: &Row) -> rusqlite::Result<Live> {
         lease: Lease { step: StepId(row.get(0)?), token: Token(row.get(1)?) },
         worker: WorkerId(row.get(2)?),
         started: Timestamp(row.get(3)?),
-        step_type: TypeId(row.get(4)?),
-        run: RunId(row.get(5)?),
-        group: GroupId(row.get(6)?),
-        due: Timestamp(row.get(7)?),
-        key: row.get::<_, Option<i64>>(8)?.map(KeyId),
-        attempts: row.get(9)?,
+        run: RunId(row.get(4)?),
+        group: GroupId(row.get(5)?),
+        due: Timestamp(row.get(6)?),
+        key: row.get::<_, Option<i64>>(7)?.map(KeyId),
+        attempts: row.get(8)?,
     })
 }

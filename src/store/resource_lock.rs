@@ -10,7 +10,7 @@ use super::{
 use crate::model::{
     EventKind, Holder, HolderKind, KeyId, Monotonic, ProcessIdentity, ResourceKey, StepId, Timestamp, Token,
 };
-use rusqlite::params;
+use rusqlite::{Row, params};
 use serde::Serialize;
 
 /// A held key.
@@ -143,23 +143,29 @@ pub fn sweep(tx: &WriteTx, row: &LockRow) -> Result<bool> {
     Ok(changed == 1)
 }
 
+/// Every held key, by name.
 pub fn list(tx: &ReadTx) -> Result<Vec<LockRow>> {
-    tx.rows(
-        "SELECT k.name, l.holder_kind, l.holder, l.token, l.identity, l.acquired, l.boot_id, l.deadline
-           FROM resource_lock l JOIN resource_key k ON k.id = l.key_id ORDER BY k.name",
-        [],
-        |row| {
-            Ok(LockRow {
-                key: ResourceKey(row.get(0)?),
-                holder: Holder { kind: kind(row.get(1)?), id: row.get(2)? },
-                token: Token(row.get(3)?),
-                identity: serde_json::from_str(&row.get::<_, String>(4)?).ok(),
-                acquired: Timestamp(row.get(5)?),
-                boot_id: row.get(6)?,
-                deadline: Monotonic(row.get(7)?),
-            })
-        },
-    )
+    tx.rows(&format!("{HELD} ORDER BY k.name"), [], read)
+}
+
+/// Who holds a key; None: nobody.
+pub fn holder_of(tx: &ReadTx, key: &str) -> Result<Option<LockRow>> {
+    tx.row(&format!("{HELD} WHERE k.name = ?1"), [key], read)
+}
+
+const HELD: &str = "SELECT k.name, l.holder_kind, l.holder, l.token, l.identity, l.acquired, l.boot_id, l.deadline
+   FROM resource_lock l JOIN resource_key k ON k.id = l.key_id";
+
+fn read(row: &Row) -> rusqlite::Result<LockRow> {
+    Ok(LockRow {
+        key: ResourceKey(row.get(0)?),
+        holder: Holder { kind: kind(row.get(1)?), id: row.get(2)? },
+        token: Token(row.get(3)?),
+        identity: serde_json::from_str(&row.get::<_, String>(4)?).ok(),
+        acquired: Timestamp(row.get(5)?),
+        boot_id: row.get(6)?,
+        deadline: Monotonic(row.get(7)?),
+    })
 }
 
 fn kind(number: i64) -> HolderKind {

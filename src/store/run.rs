@@ -6,7 +6,7 @@ use super::{
     memory::KnownShape,
     tx::{ReadTx, WriteTx},
 };
-use crate::model::{EventKind, GroupId, RunId, StepId, StepState};
+use crate::model::{EventKind, GroupId, RunId, StepId};
 use rusqlite::params;
 
 /// Steps of a run that just ended, and how.
@@ -34,11 +34,11 @@ pub(super) fn steps_ended(
         if !last && !ended.failed && !ended.cancelled {
             return Ok(());
         }
-        tx.execute(
-            "UPDATE run SET unfinished = 0, failed = ?2, cancelled = ?3, ended = ?4 WHERE id = ?1 AND ended IS NULL",
-            params![run.0, failed, cancelled, tx.now().0],
-        )?;
-        return run_ended(tx, run, group, ended.failed, ended.cancelled);
+        let changed = tx.execute(END_CHAIN, params![run.0, failed, cancelled, tx.now().0])?;
+        return match changed {
+            0 => Ok(()),
+            _ => run_ended(tx, run, group, ended.failed, ended.cancelled),
+        };
     }
     tx.execute(
         "UPDATE run SET unfinished = unfinished - ?2, failed = failed + ?3, cancelled = cancelled + ?4,
@@ -54,13 +54,14 @@ pub(super) fn steps_ended(
     }
 }
 
-/// Ends a chain whose next step has ended already: somebody cancelled it while it waited.
+/// S4 for a chain.
+pub(super) const END_CHAIN: &str =
+    "UPDATE run SET unfinished = 0, failed = ?2, cancelled = ?3, ended = ?4 WHERE id = ?1 AND ended IS NULL";
+
+/// Ends a chain of which no step is open any more, with what its steps say. Idempotent.
 pub(super) fn end_chain(tx: &WriteTx, run: RunId, group: GroupId) -> Result<()> {
     let (failed, cancelled) = counts(tx, run)?;
-    let changed = tx.execute(
-        "UPDATE run SET unfinished = 0, failed = ?2, cancelled = ?3, ended = ?4 WHERE id = ?1 AND ended IS NULL",
-        params![run.0, failed, cancelled, tx.now().0],
-    )?;
+    let changed = tx.execute(END_CHAIN, params![run.0, failed, cancelled, tx.now().0])?;
     match changed {
         0 => Ok(()),
         _ => run_ended(tx, run, group, failed > 0, cancelled > 0),
@@ -95,20 +96,20 @@ pub(super) fn counts(tx: &ReadTx, run: RunId) -> Result<(i64, i64)> {
     Ok(found.unwrap_or((0, 0)))
 }
 
-/// Steps of a run that are not terminal, and those of them that run now.
-pub(super) fn open_steps(tx: &ReadTx, first: StepId, count: usize) -> Result<Vec<(StepId, StepState, bool)>> {
+/// Steps of a run that are not terminal.
+pub(super) fn open_steps(tx: &ReadTx, first: StepId, count: usize) -> Result<Vec<StepId>> {
     tx.rows(
-        "SELECT s.id, s.state, l.step_id IS NOT NULL FROM step s LEFT JOIN lease l ON l.step_id = s.id
-          WHERE s.id >= ?1 AND s.id < ?2 AND s.state < 5",
+        "SELECT id FROM step WHERE id >= ?1 AND id < ?2 AND state < 5",
         params![first.0, first.0 + count as i64],
-        |row| {
-            let state = StepState::from_number(row.get(1)?).unwrap_or(StepState::Open);
-            Ok((StepId(row.get(0)?), state, row.get(2)?))
-        },
+        |row| row.get(0).map(StepId),
     )
 }
 
 /// The item of a run.
 pub fn item(tx: &ReadTx, run: RunId) -> Result<Option<String>> {
     tx.row("SELECT item FROM item WHERE run_id = ?1", [run.0], |row| row.get(0))
+}
+
+pub(super) fn group_of(tx: &ReadTx, run: RunId) -> Result<Option<GroupId>> {
+    tx.row("SELECT group_id FROM run WHERE id = ?1", [run.0], |row| row.get(0).map(GroupId))
 }

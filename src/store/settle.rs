@@ -29,6 +29,15 @@ pub(super) fn settle(tx: &WriteTx, lease: Lease, settlement: &Settlement) -> Res
         tx.execute("DELETE FROM cancel_request WHERE step_id = ?1", [lease.step.0])?;
     }
     match settlement {
+        // Somebody asked to cancel it while it ran: it does not come back.
+        Settlement::Retry { record, .. } if asked => {
+            attempt::record(tx, &live, Some(record))?;
+            cancelled(tx, &live)?;
+        }
+        Settlement::Release { record, .. } if asked => {
+            attempt::record(tx, &live, Some(record.as_ref().unwrap_or(&attempt::Record::cancelled())))?;
+            cancelled(tx, &live)?;
+        }
         Settlement::Complete { output, cache_key, record } => {
             let output = output.as_ref().map(|it| output::insert(tx, it)).transpose()?;
             if let (Some(key), Some(output)) = (cache_key, output) {
@@ -74,12 +83,16 @@ fn shape_of(tx: &WriteTx, live: &Live) -> Result<(Arc<KnownShape>, StepId)> {
     Ok((shape, first))
 }
 
+/// S2.
+pub(super) const COMPLETE: &str =
+    "UPDATE step SET state = 5, token = ?2, worker = ?3, started = ?4, ended = ?5, attempts = ?6, outcome = ?7,
+            output_id = ?8 WHERE id = ?1 AND state = 0";
+
 fn complete(tx: &WriteTx, live: &Live, outcome: i64, output: Option<OutputId>) -> Result<()> {
     // A result from the cache costs no attempt.
     let attempts = live.attempts + i64::from(outcome != code::CACHED);
     let changed = tx.execute(
-        "UPDATE step SET state = 5, token = ?2, worker = ?3, started = ?4, ended = ?5, attempts = ?6, outcome = ?7,
-                output_id = ?8 WHERE id = ?1 AND state = 0",
+        COMPLETE,
         params![
             live.lease.step.0,
             live.lease.token.0,
@@ -100,6 +113,9 @@ fn complete(tx: &WriteTx, live: &Live, outcome: i64, output: Option<OutputId>) -
     let no = (live.lease.step.0 - first.0) as usize;
     if tx.memory().cancelling_groups.contains(&live.group) {
         let dependents = cancel_dependents(tx, &shape, first, no)?;
+        if shape.chain {
+            return run::end_chain(tx, live.run, live.group);
+        }
         let ended = run::Ended { steps: 1 + dependents, failed: false, cancelled: dependents > 0 };
         return run::steps_ended(tx, live.run, live.group, &shape, no, ended);
     }
@@ -146,7 +162,8 @@ fn fail(tx: &WriteTx, live: &Live, crashed: bool, outcome: i64) -> Result<()> {
     run::steps_ended(tx, live.run, live.group, &shape, no, ended)
 }
 
-fn cancelled(tx: &WriteTx, live: &Live) -> Result<()> {
+/// A running step ends as CANCELLED, and with it what needs it.
+pub(super) fn cancelled(tx: &WriteTx, live: &Live) -> Result<()> {
     end(tx, live, StepState::Cancelled, code::CANCELLED, false)?;
     let step = Some(live.lease.step);
     tx.event_with(EventKind::Cancel, Some(live.group), Some(live.run), step, "while running".into());
@@ -191,6 +208,8 @@ pub(super) fn give_back(tx: &WriteTx, live: &Live, due: Timestamp, suspect: bool
         )?;
     }
     match step::get(tx, live.lease.step)? {
+        // It was due when it was claimed, also if the wall clock was set back since.
+        Some(step) if due == live.due => step::place_due(tx, &step),
         Some(step) => step::place(tx, &step),
         None => Ok(()),
     }

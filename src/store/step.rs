@@ -8,6 +8,7 @@ use super::{
 };
 use crate::model::{DefinitionId, GroupId, KeyId, RunId, StepId, StepState, Timestamp, TypeId};
 use rusqlite::{Row, params};
+use std::cmp::Reverse;
 
 /// Due steps that one transaction promotes at most.
 const PROMOTE: usize = 256;
@@ -23,7 +24,6 @@ pub(super) struct StepRow {
     pub state: StepState,
     pub priority: i64,
     pub due: i64,
-    pub unmet: i64,
     pub key: Option<KeyId>,
     pub scope: i64,
     pub attempts: i64,
@@ -65,7 +65,7 @@ pub(super) fn insert(tx: &WriteTx, id: StepId, new: &NewStep) -> Result<()> {
 
 pub(super) fn get(tx: &ReadTx, id: StepId) -> Result<Option<StepRow>> {
     tx.row(
-        "SELECT id, run_id, group_id, no, type_id, state, priority, due, unmet, key_id, scope, attempts
+        "SELECT id, run_id, group_id, no, type_id, state, priority, due, key_id, scope, attempts
            FROM step WHERE id = ?1",
         [id.0],
         read,
@@ -82,10 +82,9 @@ fn read(row: &Row) -> rusqlite::Result<StepRow> {
         state: StepState::from_number(row.get(5)?).unwrap_or(StepState::Open),
         priority: row.get(6)?,
         due: row.get(7)?,
-        unmet: row.get(8)?,
-        key: row.get::<_, Option<i64>>(9)?.map(KeyId),
-        scope: row.get(10)?,
-        attempts: row.get(11)?,
+        key: row.get::<_, Option<i64>>(8)?.map(KeyId),
+        scope: row.get(9)?,
+        attempts: row.get(10)?,
     })
 }
 
@@ -109,12 +108,7 @@ pub(super) fn enter(tx: &WriteTx, id: StepId, step_type: TypeId) -> Result<bool>
         (memory.lane(step_type), !memory.paused_groups.is_empty() || !memory.cancelling_groups.is_empty())
     };
     if !flagged {
-        let entered = tx.execute(
-            "INSERT INTO ready(lane, priority, due, step_id, type_id, run_id, group_id, scope, key_id, attempts)
-             SELECT ?2, priority, due, id, type_id, run_id, group_id, scope, key_id, attempts
-               FROM step WHERE id = ?1 AND state = 0 AND key_id IS NULL AND due <= ?3",
-            params![id.0, lane, tx.now().0],
-        )?;
+        let entered = tx.execute(ENTER, params![id.0, lane])?;
         if entered == 1 {
             tx.memory().woke = true;
             return Ok(true);
@@ -122,43 +116,43 @@ pub(super) fn enter(tx: &WriteTx, id: StepId, step_type: TypeId) -> Result<bool>
     }
     match get(tx, id)? {
         Some(step) if step.state.is_terminal() => Ok(false),
-        Some(step) => place(tx, &step).map(|()| true),
+        Some(step) => place_due(tx, &step).map(|()| true),
         None => Ok(false),
     }
 }
+
+/// S3: a successor without a key. When it is due is not asked: before its first attempt `due` is the time of its
+/// submission and only orders, so that a wall clock that was set back delays nothing.
+pub(super) const ENTER: &str =
+    "INSERT INTO ready(lane, priority, due, step_id, type_id, run_id, group_id, scope, key_id, attempts)
+     SELECT ?2, priority, due, id, type_id, run_id, group_id, scope, key_id, attempts
+       FROM step WHERE id = ?1 AND state = 0 AND key_id IS NULL";
 
 /// Decides where an unfinished step that needs nothing more waits: due later, parked, in line, or claimable.
 ///
 /// The step must be in neither `ready` nor `lease`. A step of a group that is being cancelled is left to the canceller.
 pub(super) fn place(tx: &WriteTx, step: &StepRow) -> Result<()> {
-    if step.state.is_terminal() {
-        return Ok(());
-    }
-    if step.due > tx.now().0 {
+    if !step.state.is_terminal() && step.due > tx.now().0 {
         set_state(tx, step.id, StepState::Delayed)?;
         tx.memory().due_at(Timestamp(step.due));
         return Ok(());
     }
-    let (lane, paused) = {
+    place_due(tx, step)
+}
+
+/// The same for a step that was due already, whatever the wall clock says now.
+pub(super) fn place_due(tx: &WriteTx, step: &StepRow) -> Result<()> {
+    if step.state.is_terminal() {
+        return Ok(());
+    }
+    let paused = {
         let memory = tx.memory();
-        let group = &step.group;
-        (memory.lane(step.step_type), memory.paused_groups.contains(group) || memory.cancelling_groups.contains(group))
+        memory.paused_groups.contains(&step.group) || memory.cancelling_groups.contains(&step.group)
     };
     if paused {
         return set_state(tx, step.id, StepState::Parked);
     }
-    let row = ReadyRow {
-        lane,
-        priority: step.priority,
-        due: step.due,
-        step: step.id,
-        step_type: step.step_type,
-        run: step.run,
-        group: step.group,
-        scope: step.scope,
-        key: step.key,
-        attempts: step.attempts,
-    };
+    let row = ready_row(tx, step);
     let Some(key) = step.key else { return make_ready(tx, step.state, &row) };
     match head(tx, key, step.step_type, step.scope)? {
         Some(head) if !outranks(&row, &head) => set_state(tx, step.id, StepState::InLine),
@@ -168,6 +162,21 @@ pub(super) fn place(tx: &WriteTx, step: &StepRow) -> Result<()> {
         }
         None if super::resource_lock::is_held(tx, key)? => set_state(tx, step.id, StepState::InLine),
         None => make_ready(tx, step.state, &row),
+    }
+}
+
+fn ready_row(tx: &WriteTx, step: &StepRow) -> ReadyRow {
+    ReadyRow {
+        lane: tx.memory().lane(step.step_type),
+        priority: step.priority,
+        due: step.due,
+        step: step.id,
+        step_type: step.step_type,
+        run: step.run,
+        group: step.group,
+        scope: step.scope,
+        key: step.key,
+        attempts: step.attempts,
     }
 }
 
@@ -206,25 +215,23 @@ pub(super) fn insert_ready(tx: &WriteTx, row: &ReadyRow) -> Result<()> {
 }
 
 pub(super) fn delete_ready(tx: &WriteTx, row: &ReadyRow) -> Result<usize> {
-    tx.execute(
-        "DELETE FROM ready WHERE lane = ?1 AND priority = ?2 AND due = ?3 AND step_id = ?4",
-        params![row.lane, row.priority, row.due, row.step.0],
-    )
+    tx.execute(DELETE_READY, params![row.lane, row.priority, row.due, row.step.0])
 }
 
-/// Takes a step out of `ready`, wherever it stands there. For the rare verbs that know only its id.
-pub(super) fn leave_ready(tx: &WriteTx, step: &StepRow) -> Result<()> {
+/// C3.
+pub(super) const DELETE_READY: &str =
+    "DELETE FROM ready WHERE lane = ?1 AND priority = ?2 AND due = ?3 AND step_id = ?4";
+
+/// Takes a step out of `ready`, wherever it stands there; false: it was not there. For the rare verbs that know only
+/// its id. The head of a line leaves a gap: the caller promotes the next.
+pub(super) fn leave_ready(tx: &WriteTx, step: &StepRow) -> Result<bool> {
     let lane = tx.memory().lane(step.step_type);
     for lane in [lane, 0] {
-        let gone = tx.execute(
-            "DELETE FROM ready WHERE lane = ?1 AND priority = ?2 AND due = ?3 AND step_id = ?4",
-            params![lane, step.priority, step.due, step.id.0],
-        )?;
-        if gone > 0 {
-            break;
+        if tx.execute(DELETE_READY, params![lane, step.priority, step.due, step.id.0])? > 0 {
+            return Ok(true);
         }
     }
-    Ok(())
+    Ok(false)
 }
 
 pub(super) fn read_ready(row: &Row) -> rusqlite::Result<ReadyRow> {
@@ -244,17 +251,16 @@ pub(super) fn read_ready(row: &Row) -> rusqlite::Result<ReadyRow> {
 
 /// The claimable step of a line, if there is one.
 pub(super) fn head(tx: &ReadTx, key: KeyId, step_type: TypeId, scope: i64) -> Result<Option<ReadyRow>> {
-    tx.row(
-        "SELECT lane, priority, due, step_id, type_id, run_id, group_id, scope, key_id, attempts FROM ready
-          WHERE key_id = ?1 AND key_id IS NOT NULL AND type_id = ?2 AND scope = ?3",
-        params![key.0, step_type.0, scope],
-        read_ready,
-    )
+    tx.row(HEAD, params![key.0, step_type.0, scope], read_ready)
 }
+
+pub(super) const HEAD: &str =
+    "SELECT lane, priority, due, step_id, type_id, run_id, group_id, scope, key_id, attempts FROM ready
+      WHERE key_id = ?1 AND key_id IS NOT NULL AND type_id = ?2 AND scope = ?3";
 
 /// The claim order: priority high first, then due time, then id.
 fn outranks(one: &ReadyRow, other: &ReadyRow) -> bool {
-    (-one.priority, one.due, one.step) < (-other.priority, other.due, other.step)
+    (Reverse(one.priority), one.due, one.step) < (Reverse(other.priority), other.due, other.step)
 }
 
 /// A head whose key is taken, or that a better step replaces, goes back in line.
@@ -287,33 +293,34 @@ pub(super) fn promote_lines(tx: &WriteTx, key: KeyId) -> Result<()> {
 fn next_line(tx: &WriteTx, key: KeyId, after: Option<(i64, i64)>) -> Result<Option<(i64, i64)>> {
     let pair = |row: &Row| Ok((row.get(0)?, row.get(1)?));
     let (step_type, scope) = after.unwrap_or((i64::MIN, i64::MIN));
-    let same_type = tx.row(
-        "SELECT type_id, scope FROM step WHERE state = 2 AND key_id = ?1 AND type_id = ?2 AND scope > ?3
-          ORDER BY scope LIMIT 1",
-        params![key.0, step_type, scope],
-        pair,
-    )?;
+    let same_type = tx.row(NEXT_SCOPE, params![key.0, step_type, scope], pair)?;
     match same_type {
         Some(found) => Ok(Some(found)),
-        None => tx.row(
-            "SELECT type_id, scope FROM step WHERE state = 2 AND key_id = ?1 AND type_id > ?2
-              ORDER BY type_id, scope LIMIT 1",
-            params![key.0, step_type],
-            pair,
-        ),
+        None => tx.row(NEXT_TYPE, params![key.0, step_type], pair),
     }
 }
 
-/// The next of one line becomes claimable.
+/// L1, the probes.
+pub(super) const NEXT_SCOPE: &str =
+    "SELECT type_id, scope FROM step WHERE state = 2 AND key_id = ?1 AND type_id = ?2 AND scope > ?3
+      ORDER BY scope LIMIT 1";
+pub(super) const NEXT_TYPE: &str = "SELECT type_id, scope FROM step WHERE state = 2 AND key_id = ?1 AND type_id > ?2
+      ORDER BY type_id, scope LIMIT 1";
+pub(super) const NEXT_OF_LINE: &str =
+    "SELECT id FROM step WHERE state = 2 AND key_id = ?1 AND type_id = ?2 AND scope = ?3
+      ORDER BY priority DESC, due, id LIMIT 1";
+
+/// The next of one line becomes claimable, if the line has no head and its key is free.
+///
+/// A paused group's step becomes claimable too: the claim that meets it parks it and promotes the next. To look for a
+/// better one here could walk a long line, and to stop at it would leave the line without a head for good.
 pub(super) fn promote_line(tx: &WriteTx, key: KeyId, step_type: TypeId, scope: i64) -> Result<()> {
-    let next = tx.row(
-        "SELECT id FROM step WHERE state = 2 AND key_id = ?1 AND type_id = ?2 AND scope = ?3
-          ORDER BY priority DESC, due, id LIMIT 1",
-        params![key.0, step_type.0, scope],
-        |row| row.get(0).map(StepId),
-    )?;
+    if head(tx, key, step_type, scope)?.is_some() || super::resource_lock::is_held(tx, key)? {
+        return Ok(());
+    }
+    let next = tx.row(NEXT_OF_LINE, params![key.0, step_type.0, scope], |row| row.get(0).map(StepId))?;
     match next.map(|id| get(tx, id)).transpose()?.flatten() {
-        Some(step) => place(tx, &step),
+        Some(step) => make_ready(tx, step.state, &ready_row(tx, &step)),
         None => Ok(()),
     }
 }
@@ -323,11 +330,7 @@ pub(super) fn promote_due(tx: &WriteTx) -> Result<()> {
     if tx.memory().next_due.is_none_or(|due| due > tx.now()) {
         return Ok(());
     }
-    let due = tx.rows(
-        "SELECT id FROM step WHERE state = 1 AND due <= ?1 ORDER BY due LIMIT ?2",
-        params![tx.now().0, PROMOTE as i64],
-        |row| row.get(0).map(StepId),
-    )?;
+    let due = tx.rows(DUE, params![tx.now().0, PROMOTE as i64], |row| row.get(0).map(StepId))?;
     for id in due {
         if let Some(step) = get(tx, id)? {
             set_state(tx, id, StepState::Open)?;
@@ -335,9 +338,15 @@ pub(super) fn promote_due(tx: &WriteTx) -> Result<()> {
         }
     }
     let next = tx.row("SELECT due FROM step WHERE state = 1 ORDER BY due LIMIT 1", [], |row| row.get(0))?;
-    tx.memory().next_due = next.map(Timestamp);
+    let mut memory = tx.memory();
+    memory.next_due = next.map(Timestamp);
+    // More are due than one transaction takes: ask to be asked again.
+    memory.woke |= memory.next_due.is_some_and(|due| due <= tx.now());
     Ok(())
 }
+
+/// D1.
+pub(super) const DUE: &str = "SELECT id FROM step WHERE state = 1 AND due <= ?1 ORDER BY due LIMIT ?2";
 
 /// The definition of a run, and its first step.
 pub(super) fn definition_of_run(tx: &ReadTx, run: RunId) -> Result<Option<(DefinitionId, StepId)>> {
@@ -349,19 +358,14 @@ pub(super) fn definition_of_run(tx: &ReadTx, run: RunId) -> Result<Option<(Defin
 /// Gives an unfinished step the scope of its group, wherever it waits.
 pub(super) fn adopt(tx: &WriteTx, id: StepId, group: GroupId) -> Result<()> {
     let Some(before) = get(tx, id)? else { return Ok(()) };
-    let ready = tx.row(
-        "SELECT 1 FROM ready WHERE lane = ?1 AND priority = ?2 AND due = ?3 AND step_id = ?4",
-        params![tx.memory().lane(before.step_type), before.priority, before.due, id.0],
-        |_| Ok(()),
-    )?;
-    leave_ready(tx, &before)?;
+    let ready = leave_ready(tx, &before)?;
     tx.execute("UPDATE step SET scope = ?2 WHERE id = ?1", params![id.0, group.0])?;
     let after = StepRow { scope: group.0, ..before };
-    if ready.is_some() || before.state == StepState::InLine {
-        place(tx, &after)?;
+    if ready || before.state == StepState::InLine {
+        place_due(tx, &after)?;
     }
     match before.key {
-        Some(key) if ready.is_some() => promote_line(tx, key, before.step_type, before.scope),
+        Some(key) if ready => promote_line(tx, key, before.step_type, before.scope),
         _ => Ok(()),
     }
 }

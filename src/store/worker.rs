@@ -126,7 +126,8 @@ pub fn reap(tx: &WriteTx, worker: WorkerId, death: Death, limit: usize) -> Resul
         if lease::take(tx, live.lease)?.is_none() {
             continue;
         }
-        if tx.memory().cancel_requests.remove(&live.lease.step) {
+        let asked = tx.memory().cancel_requests.remove(&live.lease.step);
+        if asked {
             tx.execute("DELETE FROM cancel_request WHERE step_id = ?1", [live.lease.step.0])?;
         }
         let reason = death.words();
@@ -135,7 +136,10 @@ pub fn reap(tx: &WriteTx, worker: WorkerId, death: Death, limit: usize) -> Resul
         attempt::record(tx, live, Some(&record))?;
         let step = Some(live.lease.step);
         tx.event_with(EventKind::StepReaped, Some(live.group), Some(live.run), step, reason.into());
-        settle::give_back(tx, live, live.due, death == Death::Died)?;
+        match asked {
+            true => settle::cancelled(tx, live)?,
+            false => settle::give_back(tx, live, live.due, death == Death::Died)?,
+        }
         if let Some(key) = live.key
             && death != Death::Silent
         {

@@ -120,7 +120,8 @@ impl Writer {
             let outcome = match it.again {
                 Some(request) if !hopeless && !alone => self.single(request),
                 _ if hopeless || alone => Err(error.duplicate()),
-                _ => Err(Error::Aborted),
+                // A closure can't run twice: the culprit hears why, the others that they may try again.
+                _ => Err(it.outcome.err().unwrap_or(Error::Aborted)),
             };
             let _ = it.answer.send(outcome);
         }

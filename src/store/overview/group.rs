@@ -1,0 +1,182 @@
+//! Groups in a list and in full.
+
+use crate::{
+    model::{DefinitionId, GroupId, Status, Timestamp},
+    store::{
+        error::{Error, Result},
+        tx::ReadTx,
+    },
+};
+use rusqlite::{Row, params};
+use serde::Serialize;
+use std::collections::{BTreeMap, HashSet};
+
+/// Which groups to list, newest first. `before`: where the last page ended.
+#[derive(Debug, Clone, Default)]
+pub struct GroupFilter {
+    pub status: Option<Status>,
+    pub before: Option<GroupId>,
+    pub limit: usize,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct GroupRow {
+    pub id: GroupId,
+    pub name: String,
+    /// The id of its workflow, as the file names it.
+    pub definition: String,
+    pub status: Status,
+    pub runs: i64,
+    /// Runs that have ended, whatever became of them.
+    pub ended_runs: i64,
+    pub failed: i64,
+    pub cancelled: i64,
+    pub paused: bool,
+    pub cancelling: bool,
+    /// Its submission has not been acknowledged yet.
+    pub building: bool,
+    /// Only its own `run` or `ingest` looks for its steps first.
+    pub scoped: bool,
+    pub epoch: i64,
+    pub priority: i64,
+    pub created: Timestamp,
+    pub ended: Option<Timestamp>,
+}
+
+/// How many steps of a type have a status.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct TypeCount {
+    pub step_type: String,
+    pub status: Status,
+    pub count: i64,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct GroupDetails {
+    #[serde(flatten)]
+    pub group: GroupRow,
+    pub definition_id: DefinitionId,
+    pub params: serde_json::Value,
+    pub directory: String,
+    pub force: bool,
+    pub runs_by_status: BTreeMap<Status, i64>,
+    pub steps: Vec<TypeCount>,
+}
+
+const COLUMNS: &str = "g.id, d.name, w.name, g.ended, d.runs, g.unfinished - (g.phase > 0), g.failed, g.cancelled,
+    g.paused, g.cancelling, g.phase = 1, g.scope > 0, g.epoch, d.priority, d.created
+   FROM run_group g JOIN group_detail d ON d.group_id = g.id JOIN definition w ON w.id = d.definition_id";
+
+fn read(row: &Row, running: &HashSet<GroupId>) -> rusqlite::Result<GroupRow> {
+    let id = GroupId(row.get(0)?);
+    let ended = row.get::<_, Option<i64>>(3)?.map(Timestamp);
+    let (runs, open): (i64, i64) = (row.get(4)?, row.get(5)?);
+    let (failed, cancelled): (i64, i64) = (row.get(6)?, row.get(7)?);
+    let status = match ended {
+        Some(_) if failed > 0 => Status::Failed,
+        Some(_) if cancelled > 0 => Status::Cancelled,
+        Some(_) => Status::Completed,
+        None if running.contains(&id) || open < runs => Status::Running,
+        None => Status::Pending,
+    };
+    Ok(GroupRow {
+        id,
+        name: row.get(1)?,
+        definition: row.get(2)?,
+        status,
+        runs,
+        ended_runs: runs - open,
+        failed,
+        cancelled,
+        paused: row.get(8)?,
+        cancelling: row.get(9)?,
+        building: row.get(10)?,
+        scoped: row.get(11)?,
+        epoch: row.get(12)?,
+        priority: row.get(13)?,
+        created: Timestamp(row.get(14)?),
+        ended,
+    })
+}
+
+/// Groups of which a step runs now.
+fn running(tx: &ReadTx) -> Result<HashSet<GroupId>> {
+    Ok(tx.rows("SELECT DISTINCT group_id FROM lease", [], |row| row.get(0).map(GroupId))?.into_iter().collect())
+}
+
+/// Groups, newest first. A group is RUNNING from its first start to its end.
+pub fn groups(tx: &ReadTx, filter: &GroupFilter) -> Result<Vec<GroupRow>> {
+    let running = running(tx)?;
+    let wanted = match filter.status {
+        None => "1",
+        Some(Status::Completed) => "g.ended IS NOT NULL AND g.failed = 0 AND g.cancelled = 0",
+        Some(Status::Failed) => "g.ended IS NOT NULL AND g.failed > 0",
+        Some(Status::Cancelled) => "g.ended IS NOT NULL AND g.failed = 0 AND g.cancelled > 0",
+        // Told apart below, among the few that are open.
+        Some(Status::Pending | Status::Running | Status::Error) => "g.ended IS NULL",
+    };
+    let open = matches!(filter.status, Some(Status::Pending | Status::Running | Status::Error));
+    let sql = format!("SELECT {COLUMNS} WHERE g.id < ?1 AND {wanted} ORDER BY g.id DESC LIMIT ?2");
+    let before = filter.before.map_or(i64::MAX, |it| it.0);
+    let limit = if open { i64::MAX } else { filter.limit as i64 };
+    let mut found = tx.rows(&sql, params![before, limit], |row| read(row, &running))?;
+    if open {
+        found.retain(|it| Some(it.status) == filter.status);
+        found.truncate(filter.limit);
+    }
+    Ok(found)
+}
+
+/// A group with the counts of its runs and steps. Walks over all of its steps: not for polling.
+pub fn show_group(tx: &ReadTx, id: GroupId) -> Result<GroupDetails> {
+    let running = running(tx)?;
+    let sql = format!("SELECT {COLUMNS} WHERE g.id = ?1");
+    let group = tx.row(&sql, [id.0], |row| read(row, &running))?.ok_or_else(|| Error::not_found(id))?;
+    let detail = crate::store::group::detail(tx, id)?;
+    Ok(GroupDetails {
+        definition_id: detail.definition,
+        params: detail.params,
+        directory: detail.directory,
+        force: detail.force,
+        runs_by_status: runs_by_status(tx, &group)?,
+        steps: steps_by_status(tx, id)?,
+        group,
+    })
+}
+
+fn runs_by_status(tx: &ReadTx, group: &GroupRow) -> Result<BTreeMap<Status, i64>> {
+    let running =
+        tx.row("SELECT count(DISTINCT run_id) FROM lease WHERE group_id = ?1", [group.id.0], |row| row.get(0))?;
+    let running = running.unwrap_or(0);
+    let done = group.ended_runs - group.failed - group.cancelled;
+    let counts = [
+        (Status::Pending, group.runs - group.ended_runs - running),
+        (Status::Running, running),
+        (Status::Completed, done),
+        (Status::Failed, group.failed),
+        (Status::Cancelled, group.cancelled),
+    ];
+    Ok(counts.into_iter().filter(|it| it.1 > 0).collect())
+}
+
+/// Steps get their ids in the order of their runs, so those of a group lie in one range, among few others.
+fn steps_by_status(tx: &ReadTx, id: GroupId) -> Result<Vec<TypeCount>> {
+    let range = tx.row(
+        "SELECT (SELECT first_step FROM run WHERE group_id = ?1 ORDER BY id LIMIT 1),
+                (SELECT r.first_step + json_array_length(d.shape, '$.steps') FROM run r
+                   JOIN definition d ON d.id = r.definition_id WHERE r.group_id = ?1 ORDER BY r.id DESC LIMIT 1)",
+        [id.0],
+        |row| Ok((row.get::<_, Option<i64>>(0)?, row.get::<_, Option<i64>>(1)?)),
+    )?;
+    let Some((Some(first), Some(end))) = range else { return Ok(Vec::new()) };
+    let rows = tx.rows(
+        "SELECT t.name, v.status, count(*) FROM step_status v JOIN step_type t ON t.id = v.type_id
+          WHERE v.id >= ?1 AND v.id < ?2 AND v.group_id = ?3 GROUP BY v.type_id, v.status ORDER BY min(v.no), v.status",
+        params![first, end, id.0],
+        |row| Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?, row.get::<_, i64>(2)?)),
+    )?;
+    let count = |(step_type, status, count): (String, String, i64)| {
+        Some(TypeCount { step_type, status: status.parse().ok()?, count })
+    };
+    Ok(rows.into_iter().filter_map(count).collect())
+}

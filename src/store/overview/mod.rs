@@ -1,0 +1,16 @@
+//! What people and programs read: groups, runs, steps, queues, and why a step does not run. Only reads; lists are paged
+//! by key, so that a page costs the same wherever it lies.
+
+mod group;
+mod progress;
+mod queue;
+mod run;
+mod step;
+mod why;
+
+pub use group::{GroupDetails, GroupFilter, GroupRow, TypeCount, groups, show_group};
+pub use progress::{Progress, StepTally, Tally, progress};
+pub use queue::{Queues, TypeQueue, queues};
+pub use run::{Failure, RunDetails, RunFilter, RunRow, failures, runs, show_run};
+pub use step::{StepDetails, StepNeed, StepRow, show_step, status_of_step};
+pub use why::{KeyFacts, Taker, Why, why};

@@ -1,0 +1,127 @@
+//! How far a group is, cheap enough to be asked five times a second.
+
+use crate::{
+    model::{EventKind, GroupId, Timestamp},
+    store::{
+        error::{Error, Result},
+        event::{self, Cursor},
+        group,
+        tx::ReadTx,
+    },
+};
+use rusqlite::params;
+use serde::Serialize;
+use std::collections::HashMap;
+
+/// The counts that the engine keeps of a group anyway: two rows and the leases are read, whatever its size.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Progress {
+    pub runs: i64,
+    /// Runs that have ended, whatever became of them.
+    pub ended: i64,
+    pub failed: i64,
+    pub cancelled: i64,
+    /// Steps that run now.
+    pub running: i64,
+    pub ended_at: Option<Timestamp>,
+}
+
+pub fn progress(tx: &ReadTx, id: GroupId) -> Result<Progress> {
+    tx.row(
+        "SELECT d.runs, d.runs - (g.unfinished - (g.phase > 0)), g.failed, g.cancelled,
+                (SELECT count(*) FROM lease WHERE group_id = ?1), g.ended
+           FROM run_group g JOIN group_detail d ON d.group_id = g.id WHERE g.id = ?1",
+        [id.0],
+        |row| {
+            Ok(Progress {
+                runs: row.get(0)?,
+                ended: row.get(1)?,
+                failed: row.get(2)?,
+                cancelled: row.get(3)?,
+                running: row.get(4)?,
+                ended_at: row.get::<_, Option<i64>>(5)?.map(Timestamp),
+            })
+        },
+    )?
+    .ok_or_else(|| Error::not_found(id))
+}
+
+/// What became of the steps with one number.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct StepTally {
+    pub name: String,
+    pub completed: i64,
+    pub failed: i64,
+}
+
+/// Counts per step of the workflow. Counted once when it begins; from then on only the events that came since are read.
+#[derive(Debug, Clone)]
+pub struct Tally {
+    group: GroupId,
+    cursor: Cursor,
+    pub steps: Vec<StepTally>,
+}
+
+const BATCHES: usize = 10_000;
+
+impl Tally {
+    /// Walks over the group's steps once.
+    pub fn begin(tx: &ReadTx, id: GroupId) -> Result<Tally> {
+        let definition = group::detail(tx, id)?.definition;
+        let names = tx.rows(
+            "SELECT coalesce(json_extract(d.body, '$.steps[' || s.key || '].name'), json_extract(s.value, '$.type'))
+               FROM definition d, json_each(d.shape, '$.steps') s WHERE d.id = ?1 ORDER BY s.key",
+            [definition.0],
+            |row| row.get::<_, String>(0),
+        )?;
+        let mut steps: Vec<StepTally> =
+            names.into_iter().map(|name| StepTally { name, ..StepTally::default() }).collect();
+        let counts = tx.rows(
+            "SELECT s.no, sum(s.state = 5), sum(s.state = 6) FROM run r CROSS JOIN step s
+              WHERE r.group_id = ?1 AND s.id >= r.first_step AND s.id < r.first_step + ?2 GROUP BY s.no",
+            params![id.0, steps.len() as i64],
+            |row| Ok((row.get::<_, i64>(0)? as usize, row.get::<_, i64>(1)?, row.get::<_, i64>(2)?)),
+        )?;
+        for (no, completed, failed) in counts {
+            if let Some(step) = steps.get_mut(no) {
+                step.completed = completed;
+                step.failed = failed;
+            }
+        }
+        Ok(Tally { group: id, cursor: event::newest(tx)?, steps })
+    }
+
+    /// Takes in what happened since.
+    pub fn advance(&mut self, tx: &ReadTx) -> Result<()> {
+        let mut number = HashMap::new();
+        loop {
+            let events = event::after(tx, self.cursor, BATCHES)?;
+            let Some((last, _)) = events.last() else { return Ok(()) };
+            let last = *last;
+            for (_, event) in events.into_iter().filter(|(_, it)| it.group == Some(self.group)) {
+                if event.kind == EventKind::Retry {
+                    // What had failed has not any more.
+                    *self = Tally::begin(tx, self.group)?;
+                    return Ok(());
+                }
+                let (Some(run), Some(step)) = (event.run, event.step) else { continue };
+                let ended = match event.kind {
+                    EventKind::StepEnd => 0,
+                    EventKind::StepFailed => 1,
+                    _ => continue,
+                };
+                let first = match number.get(&run) {
+                    Some(first) => *first,
+                    None => {
+                        let found = tx.row("SELECT first_step FROM run WHERE id = ?1", [run.0], |row| row.get(0))?;
+                        *number.entry(run).or_insert(found.unwrap_or(step.0))
+                    }
+                };
+                if let Some(tally) = self.steps.get_mut((step.0 - first) as usize) {
+                    *(if ended == 0 { &mut tally.completed } else { &mut tally.failed }) += 1;
+                }
+            }
+            self.cursor = last;
+        }
+    }
+}

@@ -1,0 +1,79 @@
+//! What waits and what runs, told from the small tables and the partial indexes: never a scan of `step`.
+
+use crate::{
+    model::Timestamp,
+    store::{error::Result, tx::ReadTx},
+};
+use serde::Serialize;
+use std::collections::BTreeMap;
+
+/// The queue of one step type.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct TypeQueue {
+    pub step_type: String,
+    pub paused: bool,
+    /// It has a pool of its own.
+    pub own_lane: bool,
+    /// Claimable now.
+    pub ready: i64,
+    pub running: i64,
+    /// Behind the head of a resource key.
+    pub in_line: i64,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Queues {
+    /// By name; types of which nothing waits or runs are left out, unless they are paused.
+    pub types: Vec<TypeQueue>,
+    /// Steps that wait for their due time, and the earliest of these times.
+    pub delayed: i64,
+    pub next_due: Option<Timestamp>,
+    /// Steps of paused groups that a claim met.
+    pub parked: i64,
+    pub groups_open: i64,
+    pub groups_paused: i64,
+    pub hooks_waiting: i64,
+    pub hooks_running: i64,
+}
+
+pub fn queues(tx: &ReadTx) -> Result<Queues> {
+    let mut types: BTreeMap<i64, TypeQueue> = BTreeMap::new();
+    for (id, queue) in tx.rows("SELECT id, name, paused, lane > 0 FROM step_type", [], |row| {
+        let queue =
+            TypeQueue { step_type: row.get(1)?, paused: row.get(2)?, own_lane: row.get(3)?, ..TypeQueue::default() };
+        Ok((row.get::<_, i64>(0)?, queue))
+    })? {
+        types.insert(id, queue);
+    }
+    let mut count = |sql: &str, place: fn(&mut TypeQueue) -> &mut i64| -> Result<()> {
+        for (id, count) in tx.rows(sql, [], |row| Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?)))? {
+            if let Some(queue) = types.get_mut(&id) {
+                *place(queue) = count;
+            }
+        }
+        Ok(())
+    };
+    count("SELECT type_id, count(*) FROM ready GROUP BY type_id", |it| &mut it.ready)?;
+    count("SELECT type_id, count(*) FROM lease GROUP BY type_id", |it| &mut it.running)?;
+    count(IN_LINE, |it| &mut it.in_line)?;
+    let one = |sql: &str| -> Result<i64> { Ok(tx.row(sql, [], |row| row.get(0))?.unwrap_or(0)) };
+    let next_due = tx.row("SELECT due FROM step WHERE state = 1 ORDER BY due LIMIT 1", [], |row| row.get(0))?;
+    let mut types: Vec<TypeQueue> = types.into_values().collect();
+    types.retain(|it| it.paused || it.ready + it.running + it.in_line > 0);
+    types.sort_by(|one, other| one.step_type.cmp(&other.step_type));
+    Ok(Queues {
+        types,
+        delayed: one(DELAYED)?,
+        next_due: next_due.map(Timestamp),
+        parked: one(ALL_PARKED)?,
+        groups_open: one("SELECT count(*) FROM run_group WHERE ended IS NULL")?,
+        groups_paused: one("SELECT count(*) FROM run_group WHERE paused + cancelling > 0 AND paused = 1")?,
+        hooks_waiting: one("SELECT count(*) FROM hook WHERE state = 0")?,
+        hooks_running: one("SELECT count(*) FROM hook WHERE state = 1")?,
+    })
+}
+
+pub(crate) const IN_LINE: &str =
+    "SELECT type_id, count(*) FROM step INDEXED BY step_line WHERE state = 2 GROUP BY type_id";
+pub(crate) const DELAYED: &str = "SELECT count(*) FROM step INDEXED BY step_delayed WHERE state = 1";
+pub(crate) const ALL_PARKED: &str = "SELECT count(*) FROM step INDEXED BY step_parked WHERE state = 3";

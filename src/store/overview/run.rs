@@ -1,0 +1,143 @@
+//! Runs in a list and in full, and what failed.
+
+use super::step::{StepRow, steps_of_run};
+use crate::{
+    model::{GroupId, RunId, Status, StepId, Timestamp},
+    store::{
+        attempt,
+        error::{Error, Result},
+        output,
+        tx::ReadTx,
+    },
+};
+use rusqlite::{Row, params};
+use serde::Serialize;
+
+/// Which runs of a group to list, in the order of submission. `after`: where the last page ended.
+#[derive(Debug, Clone, Default)]
+pub struct RunFilter {
+    pub status: Option<Status>,
+    pub after: Option<RunId>,
+    pub limit: usize,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct RunRow {
+    pub id: RunId,
+    pub group: GroupId,
+    pub item: String,
+    pub status: Status,
+    pub ended: Option<Timestamp>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct RunDetails {
+    #[serde(flatten)]
+    pub run: RunRow,
+    pub definition: String,
+    pub steps: Vec<StepRow>,
+    /// What its last step produced.
+    pub output: Option<serde_json::Value>,
+}
+
+const COLUMNS: &str = "r.id, r.group_id, coalesce(i.item, ''), r.ended, r.failed, r.cancelled,
+    r.ended IS NULL AND EXISTS (SELECT 1 FROM lease l WHERE l.run_id = r.id),
+    r.ended IS NULL AND EXISTS (SELECT 1 FROM step s WHERE s.id >= r.first_step
+        AND s.id < r.first_step + json_array_length(w.shape, '$.steps') AND s.state < 5 AND s.failures + s.crashes > 0)
+   FROM run r JOIN definition w ON w.id = r.definition_id LEFT JOIN item i ON i.run_id = r.id";
+
+fn read(row: &Row) -> rusqlite::Result<RunRow> {
+    let ended = row.get::<_, Option<i64>>(3)?.map(Timestamp);
+    let (failed, cancelled): (i64, i64) = (row.get(4)?, row.get(5)?);
+    let status = match ended {
+        Some(_) if failed > 0 => Status::Failed,
+        Some(_) if cancelled > 0 => Status::Cancelled,
+        Some(_) => Status::Completed,
+        None if row.get(6)? => Status::Running,
+        None if row.get(7)? => Status::Error,
+        None => Status::Pending,
+    };
+    Ok(RunRow { id: RunId(row.get(0)?), group: GroupId(row.get(1)?), item: row.get(2)?, status, ended })
+}
+
+/// Runs of a group. With a status whose runs are rare it walks over the others.
+pub fn runs(tx: &ReadTx, group: GroupId, filter: &RunFilter) -> Result<Vec<RunRow>> {
+    let wanted = match filter.status {
+        None => "1",
+        Some(Status::Completed) => "r.ended IS NOT NULL AND r.failed = 0 AND r.cancelled = 0",
+        Some(Status::Failed) => "r.ended IS NOT NULL AND r.failed > 0",
+        Some(Status::Cancelled) => "r.ended IS NOT NULL AND r.failed = 0 AND r.cancelled > 0",
+        Some(Status::Running) => "r.ended IS NULL AND r.id IN (SELECT run_id FROM lease)",
+        Some(Status::Pending | Status::Error) => "r.ended IS NULL AND r.id NOT IN (SELECT run_id FROM lease)",
+    };
+    let sql = format!("SELECT {COLUMNS} WHERE r.group_id = ?1 AND r.id > ?2 AND {wanted} ORDER BY r.id LIMIT ?3");
+    let mut found: Vec<RunRow> = Vec::new();
+    let mut after = filter.after.map_or(0, |it| it.0);
+    loop {
+        let page = tx.rows(&sql, params![group.0, after, filter.limit as i64], read)?;
+        let more = page.len() == filter.limit;
+        after = page.last().map_or(after, |it| it.id.0);
+        // Whether a waiting run is PENDING or in ERROR is told by its steps.
+        found.extend(page.into_iter().filter(|it| filter.status.is_none_or(|wanted| wanted == it.status)));
+        if !more || found.len() >= filter.limit {
+            found.truncate(filter.limit);
+            return Ok(found);
+        }
+    }
+}
+
+/// A run with its steps.
+pub fn show_run(tx: &ReadTx, id: RunId) -> Result<RunDetails> {
+    let sql = format!("SELECT {COLUMNS} WHERE r.id = ?1");
+    let run = tx.row(&sql, [id.0], read)?.ok_or_else(|| Error::not_found(id))?;
+    let definition = tx.row(
+        "SELECT w.name FROM run r JOIN definition w ON w.id = r.definition_id WHERE r.id = ?1",
+        [id.0],
+        |row| row.get(0),
+    )?;
+    let steps = steps_of_run(tx, id)?;
+    let output = match steps.last() {
+        Some(last) => output::of_step(tx, last.id)?.and_then(|it| it.value),
+        None => None,
+    };
+    Ok(RunDetails { run, definition: definition.unwrap_or_default(), steps, output })
+}
+
+/// A failed step and why.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Failure {
+    pub run: RunId,
+    pub step: StepId,
+    /// The step's name in its workflow.
+    pub name: String,
+    pub item: String,
+    pub ended: Option<Timestamp>,
+    pub attempts: i64,
+    pub reason: String,
+}
+
+/// Failed steps of a group in the order of submission, behind the run `after`: up to `limit` failed runs, each with all
+/// of its failed steps.
+pub fn failures(tx: &ReadTx, group: GroupId, after: Option<RunId>, limit: usize) -> Result<Vec<Failure>> {
+    let runs = tx.rows(
+        "SELECT id FROM run WHERE group_id = ?1 AND id > ?2 AND failed > 0 ORDER BY id LIMIT ?3",
+        params![group.0, after.map_or(0, |it| it.0), limit as i64],
+        |row| row.get(0).map(RunId),
+    )?;
+    let mut found = Vec::new();
+    for run in runs {
+        let item = tx.row("SELECT item FROM item WHERE run_id = ?1", [run.0], |row| row.get::<_, String>(0))?;
+        for step in steps_of_run(tx, run)?.into_iter().filter(|it| it.status == Status::Failed) {
+            found.push(Failure {
+                run,
+                step: step.id,
+                name: step.name,
+                item: item.clone().unwrap_or_default(),
+                ended: step.ended,
+                attempts: step.attempts,
+                reason: attempt::last_reason(tx, step.id)?.unwrap_or_else(|| "failed without a word".into()),
+            });
+        }
+    }
+    Ok(found)
+}

@@ -1,0 +1,188 @@
+//! Steps in a list and in full.
+
+use crate::{
+    model::{DefinitionId, GroupId, RunId, Status, StepId, Timestamp, WorkerId},
+    store::{
+        attempt::{self, Attempt},
+        error::{Error, Result},
+        output,
+        resource_lock::{self, LockRow},
+        tx::ReadTx,
+    },
+};
+use rusqlite::{Row, params};
+use serde::Serialize;
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct StepRow {
+    pub id: StepId,
+    /// Its number and its name in the workflow.
+    pub no: i64,
+    pub name: String,
+    pub step_type: String,
+    pub status: Status,
+    pub attempts: i64,
+    pub failures: i64,
+    pub crashes: i64,
+    pub worker: Option<WorkerId>,
+    pub started: Option<Timestamp>,
+    pub ended: Option<Timestamp>,
+    /// Its result was taken from the cache.
+    pub cached: bool,
+    /// Why its newest attempt did not succeed; None once it is COMPLETED.
+    pub error: Option<String>,
+}
+
+/// What a step needs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct StepNeed {
+    pub step: StepId,
+    pub name: String,
+    pub status: Status,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct StepDetails {
+    #[serde(flatten)]
+    pub step: StepRow,
+    pub run: RunId,
+    pub group: GroupId,
+    pub definition: String,
+    pub definition_id: DefinitionId,
+    pub item: String,
+    pub params: serde_json::Value,
+    pub priority: i64,
+    pub due: Timestamp,
+    /// An engine died while it ran: it runs in a child of its own next time.
+    pub suspect: bool,
+    pub key: Option<String>,
+    /// Who holds the key now, this step or another.
+    pub lock: Option<LockRow>,
+    pub needs: Vec<StepNeed>,
+    pub attempts_all: Vec<Attempt>,
+    pub output: Option<serde_json::Value>,
+    /// (name, SHA-256) of the files that it produced.
+    pub files: Vec<(String, String)>,
+}
+
+const COLUMNS: &str = "s.id, s.no,
+    coalesce(json_extract(w.body, '$.steps[' || s.no || '].name'), t.name), t.name, v.status,
+    s.attempts + (l.step_id IS NOT NULL), s.failures, s.crashes, coalesce(l.worker, s.worker),
+    coalesce(l.started, s.started), s.ended, s.outcome = 9
+   FROM step s JOIN step_status v ON v.id = s.id JOIN run r ON r.id = s.run_id
+   JOIN definition w ON w.id = r.definition_id JOIN step_type t ON t.id = s.type_id
+   LEFT JOIN lease l ON l.step_id = s.id";
+
+fn read(row: &Row) -> rusqlite::Result<StepRow> {
+    Ok(StepRow {
+        id: StepId(row.get(0)?),
+        no: row.get(1)?,
+        name: row.get(2)?,
+        step_type: row.get(3)?,
+        status: row.get::<_, String>(4)?.parse().unwrap_or(Status::Pending),
+        attempts: row.get(5)?,
+        failures: row.get(6)?,
+        crashes: row.get(7)?,
+        worker: row.get::<_, Option<i64>>(8)?.map(WorkerId),
+        started: row.get::<_, Option<i64>>(9)?.map(Timestamp),
+        ended: row.get::<_, Option<i64>>(10)?.map(Timestamp),
+        cached: row.get::<_, Option<bool>>(11)?.unwrap_or(false),
+        error: None,
+    })
+}
+
+fn with_error(tx: &ReadTx, step: StepRow) -> Result<StepRow> {
+    let error = match step.status {
+        Status::Completed => None,
+        _ => attempt::last_reason(tx, step.id)?,
+    };
+    Ok(StepRow { error, ..step })
+}
+
+pub(super) fn steps_of_run(tx: &ReadTx, run: RunId) -> Result<Vec<StepRow>> {
+    let range = tx.row(
+        "SELECT r.first_step, r.first_step + json_array_length(d.shape, '$.steps') FROM run r
+           JOIN definition d ON d.id = r.definition_id WHERE r.id = ?1",
+        [run.0],
+        |row| Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?)),
+    )?;
+    let (first, end) = range.ok_or_else(|| Error::not_found(run))?;
+    let sql = format!("SELECT {COLUMNS} WHERE s.id >= ?1 AND s.id < ?2 ORDER BY s.id");
+    tx.rows(&sql, params![first, end], read)?.into_iter().map(|step| with_error(tx, step)).collect()
+}
+
+/// The status of one step.
+pub fn status_of_step(tx: &ReadTx, id: StepId) -> Result<Status> {
+    let status = tx.row("SELECT status FROM step_status WHERE id = ?1", [id.0], |row| row.get::<_, String>(0))?;
+    let status = status.ok_or_else(|| Error::not_found(id))?;
+    status.parse().map_err(|reason| Error::Sqlite { reason })
+}
+
+/// A step by its id, without its attempts.
+pub(super) fn find(tx: &ReadTx, id: StepId) -> Result<StepRow> {
+    let sql = format!("SELECT {COLUMNS} WHERE s.id = ?1");
+    let step = tx.row(&sql, [id.0], read)?.ok_or_else(|| Error::not_found(id))?;
+    with_error(tx, step)
+}
+
+/// What a step needs directly, with where that stands.
+pub(super) fn needs(tx: &ReadTx, id: StepId) -> Result<Vec<StepNeed>> {
+    let ids = tx.rows(
+        "SELECT r.first_step + n.value FROM step s JOIN run r ON r.id = s.run_id
+           JOIN definition d ON d.id = r.definition_id, json_each(d.shape, '$.steps[' || s.no || '].needs') n
+          WHERE s.id = ?1 ORDER BY n.value",
+        [id.0],
+        |row| row.get(0).map(StepId),
+    )?;
+    ids.into_iter()
+        .map(|id| {
+            let step = find(tx, id)?;
+            Ok(StepNeed { step: step.id, name: step.name, status: step.status })
+        })
+        .collect()
+}
+
+/// Everything about a step.
+pub fn show_step(tx: &ReadTx, id: StepId) -> Result<StepDetails> {
+    let step = find(tx, id)?;
+    let found = tx.row(
+        "SELECT s.run_id, s.group_id, w.name, w.id, coalesce(i.item, ''), d.params, s.priority, s.due, s.suspect > 0,
+                k.name, s.key_id
+           FROM step s JOIN run r ON r.id = s.run_id JOIN definition w ON w.id = r.definition_id
+           JOIN group_detail d ON d.group_id = s.group_id LEFT JOIN item i ON i.run_id = s.run_id
+           LEFT JOIN resource_key k ON k.id = s.key_id WHERE s.id = ?1",
+        [id.0],
+        |row| {
+            Ok(StepDetails {
+                step,
+                run: RunId(row.get(0)?),
+                group: GroupId(row.get(1)?),
+                definition: row.get(2)?,
+                definition_id: DefinitionId(row.get(3)?),
+                item: row.get(4)?,
+                params: serde_json::from_str(&row.get::<_, String>(5)?).unwrap_or_default(),
+                priority: row.get(6)?,
+                due: Timestamp(row.get(7)?),
+                suspect: row.get(8)?,
+                key: row.get(9)?,
+                lock: None,
+                needs: vec![],
+                attempts_all: vec![],
+                output: None,
+                files: vec![],
+            })
+        },
+    )?;
+    let mut details = found.ok_or_else(|| Error::not_found(id))?;
+    details.lock = match &details.key {
+        Some(key) => resource_lock::holder_of(tx, key)?,
+        None => None,
+    };
+    details.needs = needs(tx, id)?;
+    details.attempts_all = attempt::of_step(tx, id)?;
+    if let Some(output) = output::of_step(tx, id)? {
+        details.output = output.value;
+        details.files = output.files.into_iter().map(|(name, file)| (name, file.hash.to_string())).collect();
+    }
+    Ok(details)
+}

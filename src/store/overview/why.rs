@@ -1,0 +1,114 @@
+//! The facts from which `why` explains that a step does not run, or failed.
+
+use super::step::{StepNeed, StepRow, find, needs};
+use crate::{
+    model::{GroupId, RunId, Status, StepId, Timestamp, WorkerId},
+    store::{
+        error::{Error, Result},
+        resource_lock::{self, LockRow},
+        tx::ReadTx,
+    },
+};
+use rusqlite::params;
+use serde::Serialize;
+
+/// The resource key of a step.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct KeyFacts {
+    pub name: String,
+    pub holder: Option<LockRow>,
+    /// The step that is before it in line, when that is another.
+    pub head: Option<StepId>,
+}
+
+/// A pool of a live worker that takes the step's type.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Taker {
+    pub worker: WorkerId,
+    /// The type's name, or `*`.
+    pub pool: String,
+    pub size: i64,
+    /// Steps of all types that the worker runs.
+    pub running: i64,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Why {
+    pub step: StepRow,
+    pub run: RunId,
+    pub group: GroupId,
+    /// Needs that are not COMPLETED.
+    pub unmet: Vec<StepNeed>,
+    /// Set while it waits for this time.
+    pub due: Option<Timestamp>,
+    /// Claimable: only a worker is missing.
+    pub ready: bool,
+    pub group_paused: bool,
+    pub group_cancelling: bool,
+    /// Its group is not acknowledged, or its first steps are not in place yet.
+    pub group_opening: bool,
+    pub type_paused: bool,
+    pub key: Option<KeyFacts>,
+    pub takers: Vec<Taker>,
+    /// Somebody asked to cancel it while it runs.
+    pub cancel_asked: bool,
+}
+
+pub fn why(tx: &ReadTx, id: StepId) -> Result<Why> {
+    let step = find(tx, id)?;
+    let found = tx.row(
+        "SELECT s.run_id, s.group_id, CASE s.state WHEN 1 THEN s.due END, s.scope, s.key_id, s.type_id, k.name, g.paused,
+                g.cancelling, g.phase = 1 OR d.opened < s.run_id, t.paused,
+                EXISTS (SELECT 1 FROM ready q WHERE q.lane IN (0, t.lane) AND q.priority = s.priority
+                           AND q.due = s.due AND q.step_id = s.id),
+                EXISTS (SELECT 1 FROM cancel_request c WHERE c.step_id = s.id)
+           FROM step s JOIN run_group g ON g.id = s.group_id JOIN group_detail d ON d.group_id = s.group_id
+           JOIN step_type t ON t.id = s.type_id LEFT JOIN resource_key k ON k.id = s.key_id WHERE s.id = ?1",
+        [id.0],
+        |row| {
+            let line: (Option<i64>, i64, i64) = (row.get(4)?, row.get(5)?, row.get(3)?);
+            let why = Why {
+                run: RunId(row.get(0)?),
+                group: GroupId(row.get(1)?),
+                due: row.get::<_, Option<i64>>(2)?.map(Timestamp),
+                unmet: vec![],
+                ready: row.get(11)?,
+                group_paused: row.get(7)?,
+                group_cancelling: row.get(8)?,
+                group_opening: row.get(9)?,
+                type_paused: row.get(10)?,
+                key: row.get::<_, Option<String>>(6)?.map(|name| KeyFacts { name, holder: None, head: None }),
+                takers: vec![],
+                cancel_asked: row.get(12)?,
+                step,
+            };
+            Ok((why, line))
+        },
+    )?;
+    let (mut why, (key, step_type, scope)) = found.ok_or_else(|| Error::not_found(id))?;
+    why.unmet = needs(tx, id)?.into_iter().filter(|it| it.status != Status::Completed).collect();
+    if let (Some(facts), Some(key)) = (&mut why.key, key) {
+        facts.holder = resource_lock::holder_of(tx, &facts.name)?;
+        let head = tx.row(
+            "SELECT step_id FROM ready WHERE key_id = ?1 AND key_id IS NOT NULL AND type_id = ?2 AND scope = ?3",
+            params![key, step_type, scope],
+            |row| row.get(0).map(StepId),
+        )?;
+        facts.head = head.filter(|head| *head != id);
+    }
+    why.takers = takers(tx, &why.step.step_type, why.group)?;
+    Ok(why)
+}
+
+/// Live workers' pools for a type: their own, or `*` where they have none.
+fn takers(tx: &ReadTx, step_type: &str, group: GroupId) -> Result<Vec<Taker>> {
+    tx.rows(
+        "SELECT w.id, p.key, p.value, (SELECT count(*) FROM lease l WHERE l.worker = w.id)
+           FROM worker w, json_each(w.pools) p
+          WHERE w.scope IN (0, ?2)
+            AND (p.key = ?1 OR (p.key = '*' AND NOT EXISTS (SELECT 1 FROM json_each(w.pools) o WHERE o.key = ?1)))
+          ORDER BY w.id",
+        params![step_type, group.0],
+        |row| Ok(Taker { worker: WorkerId(row.get(0)?), pool: row.get(1)?, size: row.get(2)?, running: row.get(3)? }),
+    )
+}

@@ -1,0 +1,82 @@
+//! Pause and resume of a group or a type: one flag, effective at once. What the claims of a paused group met was parked;
+//! resuming moves it back in slices.
+
+use super::{
+    error::{Error, Result},
+    group, step, step_type,
+    tx::{ReadTx, WriteTx},
+};
+use crate::model::{EventKind, GroupId, StepId};
+use rusqlite::params;
+
+/// Nothing of the group is claimed from here on; what runs goes on. False: it is paused already.
+pub fn group(tx: &WriteTx, id: GroupId) -> Result<bool> {
+    if group::end(tx, id)?.ended.is_some() {
+        return Err(Error::conflict(format!("{id} has ended, there is nothing to pause")));
+    }
+    let changed = tx.execute("UPDATE run_group SET paused = 1 WHERE id = ?1 AND paused = 0", [id.0])?;
+    if changed == 1 {
+        tx.memory().paused_groups.insert(id);
+        tx.event(EventKind::Pause, Some(id), None, None);
+    }
+    Ok(changed == 1)
+}
+
+/// Lifts the pause; `resume_slice` moves the parked steps back. False: it was not paused.
+pub fn resume_group(tx: &WriteTx, id: GroupId) -> Result<bool> {
+    group::end(tx, id)?;
+    let changed = tx.execute("UPDATE run_group SET paused = 0 WHERE id = ?1 AND paused = 1", [id.0])?;
+    if changed == 1 {
+        tx.memory().paused_groups.remove(&id);
+        tx.memory().woke = true;
+        tx.event(EventKind::Resume, Some(id), None, None);
+    }
+    Ok(changed == 1)
+}
+
+/// Moves up to `limit` parked steps of a group that is not paused back to where they belong. True while more are left.
+pub fn resume_slice(tx: &WriteTx, id: GroupId, limit: usize) -> Result<bool> {
+    {
+        let memory = tx.memory();
+        if memory.paused_groups.contains(&id) || memory.cancelling_groups.contains(&id) {
+            return Ok(false);
+        }
+    }
+    let parked = tx.rows(PARKED, params![id.0, limit as i64], |row| row.get(0).map(StepId))?;
+    for id in &parked {
+        if let Some(step) = step::get(tx, *id)? {
+            step::place_due(tx, &step)?;
+        }
+    }
+    Ok(parked.len() == limit)
+}
+
+pub(super) const PARKED: &str = "SELECT id FROM step WHERE state = 3 AND group_id = ?1 LIMIT ?2";
+
+/// Groups with parked steps that are neither paused nor being cancelled: a crash came between the slices.
+pub fn unfinished(tx: &ReadTx) -> Result<Vec<GroupId>> {
+    let mut found = Vec::new();
+    let mut after = 0;
+    while let Some(group) = tx.row(NEXT_PARKED_GROUP, [after], |row| row.get::<_, i64>(0))? {
+        after = group;
+        let free =
+            tx.row("SELECT 1 FROM run_group WHERE id = ?1 AND paused = 0 AND cancelling = 0", [group], |_| Ok(()))?;
+        found.extend(free.map(|()| GroupId(group)));
+    }
+    Ok(found)
+}
+
+pub(super) const NEXT_PARKED_GROUP: &str =
+    "SELECT group_id FROM step WHERE state = 3 AND group_id > ?1 ORDER BY group_id LIMIT 1";
+
+/// Pauses or resumes every step of a type. False: it is so already.
+pub fn step_type(tx: &WriteTx, name: &str, paused: bool) -> Result<bool> {
+    let id = step_type::find(tx, name)?.ok_or_else(|| Error::not_found(format!("step type `{name}`")))?;
+    if tx.memory().types.get(&id).is_some_and(|it| it.paused == paused) {
+        return Ok(false);
+    }
+    step_type::set_paused(tx, id, paused)?;
+    let kind = if paused { EventKind::Pause } else { EventKind::Resume };
+    tx.event_with(kind, None, None, None, format!("type {name}"));
+    Ok(true)
+}
