@@ -5,17 +5,23 @@
 //!
 //! May import: everything on the floors below. Never: writes SQL or decides what the engine decides.
 
+mod cancel;
 mod completions;
 mod context;
 mod database;
 mod db;
+mod events;
 mod failure;
 mod init;
 mod items;
+mod logs;
 mod name;
 mod output;
 mod parameters;
+mod pause;
 mod progress;
+mod resume;
+mod retry;
 mod run;
 mod search;
 mod settings;
@@ -71,6 +77,12 @@ enum Command {
     Submit(submit::Args),
     Wait(wait::Args),
     Worker(worker::Args),
+    Logs(logs::Args),
+    Events(events::Args),
+    Cancel(cancel::Args),
+    Retry(retry::Args),
+    Pause(pause::Args),
+    Resume(resume::Args),
     Db(db::Args),
     Settings(settings::Args),
     Init(init::Args),
@@ -108,6 +120,12 @@ impl Command {
             Command::Submit(args) => args.run(cx),
             Command::Wait(args) => args.run(cx),
             Command::Worker(args) => args.run(cx),
+            Command::Logs(args) => args.run(cx),
+            Command::Events(args) => args.run(cx),
+            Command::Cancel(args) => args.run(cx),
+            Command::Retry(args) => args.run(cx),
+            Command::Pause(args) => args.run(cx),
+            Command::Resume(args) => args.run(cx),
             Command::Db(args) => args.run(cx),
             Command::Settings(args) => args.run(cx),
             Command::Init(args) => args.run(cx),

@@ -1,5 +1,6 @@
 //! Names that tell by their first letter what they name: `g12`, `r34`, `s56`.
 
+use super::failure::Failure;
 use crate::model::{GroupId, RunId, StepId, WorkerId};
 use std::str::FromStr;
 
@@ -24,6 +25,22 @@ impl FromStr for Name {
             Some('0'..='9') => Err(format!("`{text}` could be a group, a run or a step; write g{text}, r{text} or s{text}")),
             _ => Err(format!("`{text}` is not a name like g12 (group), r34 (run), s56 (step) or w7 (worker)")),
         }
+    }
+}
+
+impl Name {
+    pub fn number(self) -> i64 {
+        match self {
+            Name::Group(id) => id.0,
+            Name::Run(id) => id.0,
+            Name::Step(id) => id.0,
+            Name::Worker(id) => id.0,
+        }
+    }
+
+    /// What a command says to a kind of name that it has no use for.
+    pub fn refused(self, verb: &str, instead: &str) -> Failure {
+        Failure::usage(format!("can't {verb} {self}")).hint(instead)
     }
 }
 
