@@ -28,15 +28,8 @@ enum Command {
     Documents {
         /// A name, or a path to a file [default: the setting `database`]
         db: Option<String>,
-        /// Only documents for which this holds, such as 'source = "manuals"'
-        #[arg(long, value_name = "EXPR")]
-        filter: Option<String>,
-        /// How many at most
-        #[arg(long, default_value_t = 50, value_name = "N")]
-        limit: u64,
-        /// How many to skip
-        #[arg(long, default_value_t = 0, value_name = "N")]
-        offset: u64,
+        #[command(flatten)]
+        page: DocumentPage,
     },
     /// Read all of one and look for damage
     Check {
@@ -45,12 +38,26 @@ enum Command {
     },
 }
 
+/// Which documents.
+#[derive(Debug, Clone, clap::Args)]
+pub struct DocumentPage {
+    /// Only documents for which this holds, such as 'source = "manuals"'
+    #[arg(long, value_name = "EXPR")]
+    filter: Option<String>,
+    /// How many at most
+    #[arg(long, default_value_t = 50, value_name = "N")]
+    limit: u64,
+    /// How many to skip
+    #[arg(long, default_value_t = 0, value_name = "N")]
+    offset: u64,
+}
+
 impl Args {
     pub fn run(self, cx: &Context) -> Result<()> {
         match self.command {
             Command::List => list(cx),
             Command::Info { db } => info(cx, db.as_deref()),
-            Command::Documents { db, filter, limit, offset } => documents(cx, db.as_deref(), filter, limit, offset),
+            Command::Documents { db, page } => documents(cx, db.as_deref(), &page),
             Command::Check { db } => check(cx, db.as_deref()),
         }
     }
@@ -108,8 +115,10 @@ fn info(cx: &Context, db: Option<&str>) -> Result<()> {
     Ok(())
 }
 
-fn documents(cx: &Context, db: Option<&str>, filter: Option<String>, limit: u64, offset: u64) -> Result<()> {
-    let filter = filter.as_deref().map(str::parse::<Filter>).transpose()?;
+/// Lists documents of a vector database.
+pub fn documents(cx: &Context, db: Option<&str>, page: &DocumentPage) -> Result<()> {
+    let DocumentPage { limit, offset, .. } = *page;
+    let filter = page.filter.as_deref().map(str::parse::<Filter>).transpose()?;
     let (database, opened) = database::open(cx, db)?;
     let page = opened.documents(&DocumentQuery { filter: filter.as_ref(), limit, offset })?;
     if cx.output.json {

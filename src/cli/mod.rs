@@ -14,6 +14,7 @@ mod events;
 mod failure;
 mod init;
 mod items;
+mod list;
 mod logs;
 mod name;
 mod output;
@@ -25,6 +26,7 @@ mod retry;
 mod run;
 mod search;
 mod settings;
+mod show;
 mod submit;
 mod table;
 mod wait;
@@ -77,6 +79,8 @@ enum Command {
     Submit(submit::Args),
     Wait(wait::Args),
     Worker(worker::Args),
+    List(list::Args),
+    Show(show::Args),
     Logs(logs::Args),
     Events(events::Args),
     Cancel(cancel::Args),
@@ -120,6 +124,8 @@ impl Command {
             Command::Submit(args) => args.run(cx),
             Command::Wait(args) => args.run(cx),
             Command::Worker(args) => args.run(cx),
+            Command::List(args) => args.run(cx),
+            Command::Show(args) => args.run(cx),
             Command::Logs(args) => args.run(cx),
             Command::Events(args) => args.run(cx),
             Command::Cancel(args) => args.run(cx),
