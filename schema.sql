@@ -43,6 +43,7 @@ CREATE TABLE step_type(
   id      INTEGER PRIMARY KEY,
   name    TEXT    NOT NULL UNIQUE,
   lane    INTEGER NOT NULL DEFAULT 0 CHECK (lane IN (0, id)),
+  moving  INTEGER NOT NULL DEFAULT 0 CHECK (moving IN (0, 1)),   -- rows of it may still be in lane 0
   paused  INTEGER NOT NULL DEFAULT 0 CHECK (paused IN (0, 1))
 ) STRICT;
 

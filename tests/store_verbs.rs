@@ -7,7 +7,6 @@ use windlass::{
     model::{Millis, Scope, Status, StepId, Timestamp},
     store::{
         Held, Settlement, cancel, document,
-        document::{DocumentState, NewDocument},
         hook,
         output::NewOutput,
         overview, pause, retry, worker,
@@ -334,55 +333,6 @@ fn why_names_what_a_step_waits_for() {
 }
 
 #[test]
-fn documents_learn_what_became_of_their_runs() {
-    let book = Book::new();
-    let group = book.submit(&chain(&["parse", "store"]), &["full", "empty", "broken", "open"]);
-    let new = |uri: &str, run: i64| NewDocument {
-        database: "/db".into(),
-        source: "files".into(),
-        uri: uri.into(),
-        sha256: [7; 32],
-        size: 1,
-        mtime: 2,
-        params: [3; 32],
-        run: Some(windlass::model::RunId(run)),
-        state: DocumentState::Waiting,
-        reason: String::new(),
-    };
-    let rows = vec![new("full", 1), new("empty", 2), new("broken", 3), new("open", 4)];
-    book.store.write(move |tx| document::upsert(tx, &rows)).unwrap();
-    for step in book.claims("parse", 0).into_iter().chain(book.claims("*", 4)) {
-        match book.item(&step).as_str() {
-            "broken" => book.fail(&step, "it is encrypted"),
-            "open" => Held::Yes,
-            _ => book.complete(&step),
-        };
-    }
-    for step in book.claims("*", 4) {
-        let chunks = if book.item(&step) == "full" { 3 } else { 0 };
-        let value = Some(format!("{{\"chunks\": {chunks}}}"));
-        let output = Some(NewOutput { value, files: vec![] });
-        book.settle(&step, Settlement::Complete { output, cache_key: None, record: None });
-    }
-    assert_eq!(document::settle(&book.store, "/db").unwrap(), 3);
-    assert_eq!(document::settle(&book.store, "/db").unwrap(), 0);
-    let found = document::of_source(&book.store, "/db", "files").unwrap();
-    let state = |uri: &str| (found[uri].state, found[uri].reason.as_str());
-    assert_eq!(state("full"), (DocumentState::Stored, ""));
-    assert_eq!(state("empty"), (DocumentState::Empty, ""));
-    assert_eq!(state("broken"), (DocumentState::Unusable, "it is encrypted"));
-    assert_eq!(state("open"), (DocumentState::Waiting, ""));
-    let broken = windlass::model::RunId(3);
-    book.store.write(move |tx| retry::run(tx, broken)).unwrap();
-    let counts = book.store.read(|tx| document::counts(tx, "/db")).unwrap();
-    assert_eq!(counts[0], (DocumentState::Waiting, 2), "a retried run decides anew");
-    let id = found["full"].id;
-    assert_eq!(book.store.write(move |tx| document::remove(tx, &[id])).unwrap(), 1);
-    assert!(!book.ended(group));
-    book.check();
-}
-
-#[test]
 fn a_hook_is_claimed_once_and_settled_by_its_token() {
     let book = Book::new();
     book.submit(&with_hook(chain(&["a"]), "item_start"), &["x", "y"]);
@@ -394,4 +344,17 @@ fn a_hook_is_claimed_once_and_settled_by_its_token() {
     let held = book.store.write(move |tx| hook::settle(tx, &stale, &hook::HookEnd::Done(String::new()))).unwrap();
     assert_eq!(held, Held::Lost);
     assert_eq!(book.store.write(|tx| hook::claim(tx, WORKER, Scope::Everything, 9)).unwrap().len(), 2);
+}
+
+#[test]
+fn a_pool_finds_the_steps_of_a_type_whose_lane_came_from_a_pause() {
+    let book = Book::new();
+    book.submit(&chain(&["a"]), &["x", "y"]);
+    for paused in [true, false] {
+        book.store.write(move |tx| pause::step_type(tx, "a", paused)).unwrap();
+    }
+    assert!(book.claims("a", 5).is_empty(), "its rows are still in the shared lane");
+    book.open_pool("a");
+    assert_eq!(book.claims("a", 5).len(), 2);
+    book.check();
 }

@@ -34,6 +34,7 @@ enum Kind {
     Count { least: u64, most: u64 },
     Duration,
     Size,
+    Flag,
 }
 
 /// One parameter, for the reference.
@@ -65,6 +66,9 @@ pub const PARAMETERS: &[Parameter] = &[
     parameter("parse", "url", Kind::Text, None, "the address of a docling-serve, for `backend: docling`"),
     parameter("parse", "timeout", Kind::Duration, Some("2m"), "how long one document may take"),
     parameter("parse", "memory", Kind::Size, Some("1GiB"), "how much memory one document may take"),
+    parameter("parse", "max_bytes", Kind::Size, Some("256MiB"), "larger files are refused"),
+    parameter("parse", "max_text", Kind::Size, Some("64MiB"), "the most text that one document may unfold to"),
+    parameter("parse", "salvage", Kind::Flag, Some("false"), "read what is left of a document that was cut off"),
     parameter("chunk", "size", TOKENS, Some("400"), "the size of a chunk, in tokens"),
     parameter(
         "chunk",
@@ -230,6 +234,10 @@ impl Kind {
                 Ok(count) => self.read(&count.into()),
                 Err(_) => self.read(&Value::from(text)),
             },
+            Kind::Flag => match text.parse::<bool>() {
+                Ok(flag) => self.read(&flag.into()),
+                Err(_) => self.read(&Value::from(text)),
+            },
             _ => self.read(&Value::from(text)),
         }
     }
@@ -246,6 +254,8 @@ impl Kind {
                 Some(count) => Ok(count.into()),
                 None => Err(format!("must be a whole number from {least} to {most}")),
             },
+            (Kind::Flag, Value::Bool(_)) => Ok(value.clone()),
+            (Kind::Flag, _) => Err("must be true or false".to_string()),
             (Kind::Duration, _) => match value.as_str().unwrap_or_default().parse::<Millis>()? {
                 Millis(0) => Err("must be longer than nothing".to_string()),
                 millis => Ok(millis.to_string().into()),
@@ -293,6 +303,7 @@ mod tests {
             ("id: x\nconfig:\n  chunk:\n    size: 0\n", 4, None),
             ("id: x\nconfig:\n  parse: {timeout: soon}\n", 3, None),
             ("id: x\nconfig:\n  parse: {backend: magic}\n", 3, None),
+            ("id: x\nconfig:\n  parse: {salvage: perhaps}\n", 3, None),
             ("id: x\nconfig:\n  chunk: {overlap: 400}\n", 3, Some("make the overlap about a tenth of the size")),
         ] {
             let Err(error) = ParameterSet::parse(text, "p.yaml") else { panic!("{text} was read") };
@@ -304,8 +315,9 @@ mod tests {
     #[test]
     fn overlays_are_checked_and_judged_together() {
         let builtin = ParameterSet::builtin();
-        let set = builtin.overlay(["chunk.size=1000", "chunk.max=1200", "embed.dimensions=256"]).unwrap();
+        let set = builtin.overlay(["chunk.size=1000", "chunk.max=1200", "parse.salvage=true"]).unwrap();
         assert_eq!(set.config["chunk"]["size"], json!(1000));
+        assert_eq!(set.config["parse"]["salvage"], json!(true));
         let refused = builtin.overlay(["chunk.size=1000"]).unwrap_err();
         assert_eq!(refused.hint(), Some("set `chunk.max=1000` as well"));
         assert_eq!(builtin.overlay(["chunk.siez=3"]).unwrap_err().hint(), Some("did you mean `chunk.size`?"));

@@ -149,7 +149,8 @@ fn counter(settlement: &Settlement) -> Counter {
         Settlement::Cached { .. } => Counter::StepCached,
         Settlement::Retry { .. } => Counter::StepError,
         Settlement::Fail { .. } => Counter::StepFailed,
-        Settlement::Release { .. } | Settlement::Cancelled { .. } => Counter::StepReleased,
+        Settlement::Release { .. } => Counter::StepReleased,
+        Settlement::Cancelled { .. } => Counter::StepCancelled,
     }
 }
 

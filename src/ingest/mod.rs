@@ -8,13 +8,36 @@
 
 pub mod charset;
 pub mod chunk;
+mod content;
+mod error;
+pub mod item;
 pub mod media_type;
 pub mod ocr;
 pub mod outline;
+pub mod parameters;
 pub mod parse;
+pub mod parse_child;
 pub mod reader;
 pub mod source;
+pub mod step;
+pub mod sync;
 mod tokens;
+mod workflow;
 
 pub use chunk::{ChunkOptions, chunk};
+pub use error::{Error, Result};
+pub use parameters::database_path;
 pub use parse::{Ocr, ParseError, ParseOptions, parse, parse_file};
+pub use workflow::{KINDS, WORKFLOW, definition};
+
+use crate::engine::Registry;
+
+/// Makes the step kinds of the ingest workflow known.
+pub fn register(registry: &mut Registry) {
+    let [validate, parse, chunk, embed, store] = KINDS;
+    registry.register(validate, step::ValidateKind);
+    registry.register(parse, step::ParseKind);
+    registry.register(chunk, step::ChunkKind);
+    registry.register(embed, step::EmbedKind);
+    registry.register(store, step::StoreKind);
+}

@@ -45,6 +45,8 @@ pub struct SourceFile {
     pub size: u64,
     /// None where the file system keeps none.
     pub modified: Option<Timestamp>,
+    /// The same in nanoseconds since the Unix epoch, to tell changes apart; 0 where the file system keeps none.
+    pub mtime: i64,
     /// What `NAME.meta.json` beside the file says: a JSON object.
     pub metadata: Option<Value>,
 }
@@ -203,8 +205,9 @@ fn describe(path: &Path, metadata: &fs::Metadata) -> Result<SourceFile, SourceEr
         Ok(after) => Timestamp(after.as_millis() as i64),
         Err(before) => Timestamp(-(before.duration().as_millis() as i64)),
     });
-    let metadata_of = sidecar(path)?;
-    Ok(SourceFile { path: path.into(), uri: uri(&absolute), size: metadata.len(), modified, metadata: metadata_of })
+    let described = sidecar(path)?;
+    let (size, mtime) = (metadata.len(), super::content::modified(metadata));
+    Ok(SourceFile { path: path.into(), uri: uri(&absolute), size, modified, mtime, metadata: described })
 }
 
 /// The document that `path` is the sidecar of, by its name.
@@ -237,13 +240,13 @@ fn sidecar(path: &Path) -> Result<Option<Value>, SourceError> {
 }
 
 #[cfg(unix)]
-fn os_string(bytes: &[u8]) -> OsString {
+pub(super) fn os_string(bytes: &[u8]) -> OsString {
     use std::os::unix::ffi::OsStringExt;
     OsString::from_vec(bytes.to_vec())
 }
 
 #[cfg(not(unix))]
-fn os_string(bytes: &[u8]) -> OsString {
+pub(super) fn os_string(bytes: &[u8]) -> OsString {
     String::from_utf8_lossy(bytes).into_owned().into()
 }
 

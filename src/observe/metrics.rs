@@ -17,6 +17,8 @@ pub enum Counter {
     /// Label: step type.
     StepFailed,
     /// Label: step type.
+    StepCancelled,
+    /// Label: step type.
     StepReleased,
     /// Label: step type.
     StepCached,
@@ -82,7 +84,7 @@ pub struct NoMetrics;
 impl Metrics for NoMetrics {}
 
 impl Counter {
-    pub const ALL: [Counter; 15] = [
+    pub const ALL: [Counter; 16] = [
         Counter::ClaimAttempts,
         Counter::ClaimSuccess,
         Counter::ClaimIdle,
@@ -91,6 +93,7 @@ impl Counter {
         Counter::StepCompleted,
         Counter::StepError,
         Counter::StepFailed,
+        Counter::StepCancelled,
         Counter::StepReleased,
         Counter::StepCached,
         Counter::WorkerReaped,
@@ -111,6 +114,7 @@ impl Counter {
             Counter::StepCompleted => ("step_completed", "Steps completed.", Some("type")),
             Counter::StepError => ("step_error", "Attempts that failed and will be retried.", Some("type")),
             Counter::StepFailed => ("step_failed", "Steps failed for good.", Some("type")),
+            Counter::StepCancelled => ("step_cancelled", "Running steps cancelled.", Some("type")),
             Counter::StepReleased => ("step_released", "Steps given back without an outcome.", Some("type")),
             Counter::StepCached => ("step_cached", "Steps completed from the cache.", Some("type")),
             Counter::WorkerReaped => ("worker_reaped", "Dead or silent workers whose steps were taken back.", None),

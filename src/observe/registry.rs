@@ -4,7 +4,10 @@ use super::metrics::{Counter, Gauge, Histogram, Metrics};
 use std::{
     collections::BTreeMap,
     fmt::Write,
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 /// At most this many label values of one metric are told apart; the rest is counted under `other`, so that item names
@@ -15,8 +18,10 @@ const OTHER: &str = "other";
 /// Every metric, in memory.
 #[derive(Default)]
 pub struct Registry {
-    counters: Mutex<BTreeMap<(Counter, String), u64>>,
-    histograms: Mutex<BTreeMap<(Histogram, String), Distribution>>,
+    /// Counters without a label, by their position: these are counted for every claim, so they take no lock.
+    plain: [AtomicU64; Counter::ALL.len()],
+    labelled: Mutex<BTreeMap<(Counter, String), u64>>,
+    histograms: [Mutex<BTreeMap<String, Distribution>>; Histogram::ALL.len()],
     gauges: Mutex<BTreeMap<(Gauge, Vec<String>), f64>>,
 }
 
@@ -34,13 +39,15 @@ impl Registry {
 
     /// A counter's value, over all labels.
     pub fn total(&self, counter: Counter) -> u64 {
-        lock(&self.counters).iter().filter(|it| it.0.0 == counter).map(|it| it.1).sum()
+        self.by_label(counter).values().sum()
     }
 
-    /// A counter's value by label.
+    /// A counter's values by label; under the empty label what was counted without one.
     pub fn by_label(&self, counter: Counter) -> BTreeMap<String, u64> {
-        let counters = lock(&self.counters);
-        counters.iter().filter(|it| it.0.0 == counter).map(|it| (it.0.1.clone(), *it.1)).collect()
+        let plain = self.plain[counter as usize].load(Ordering::Relaxed);
+        let labelled = lock(&self.labelled);
+        let found = labelled.iter().filter(|it| it.0.0 == counter).map(|it| (it.0.1.clone(), *it.1));
+        found.chain((plain > 0).then(|| (String::new(), plain))).collect()
     }
 
     /// Forgets all values of a gauge: to be called before it is set anew, so that what is gone does not stay.
@@ -58,29 +65,27 @@ impl Registry {
     }
 
     fn write_counters(&self, text: &mut String) {
-        let counters = lock(&self.counters);
         for counter in Counter::ALL {
             let (name, help, label) = counter.described();
             let name = format!("windlass_{name}_total");
             head(text, &name, help, "counter");
-            let found: Vec<_> = counters.iter().filter(|it| it.0.0 == counter).collect();
+            let found = self.by_label(counter);
             if found.is_empty() && label.is_none() {
                 let _ = writeln!(text, "{name} 0");
             }
-            for ((_, value), count) in found {
-                let labels = labels(label.as_slice(), std::slice::from_ref(value));
+            for (value, count) in found {
+                let labels = labels(label.as_slice(), &[value]);
                 let _ = writeln!(text, "{name}{} {count}", braced(&labels));
             }
         }
     }
 
     fn write_histograms(&self, text: &mut String) {
-        let histograms = lock(&self.histograms);
         for histogram in Histogram::ALL {
             let (name, help, label) = histogram.described();
             let name = format!("windlass_{name}");
             head(text, &name, help, "histogram");
-            for ((_, value), distribution) in histograms.iter().filter(|it| it.0.0 == histogram) {
+            for (value, distribution) in lock(&self.histograms[histogram as usize]).iter() {
                 let own = labels(label.as_slice(), std::slice::from_ref(value));
                 let bounds = histogram.bounds().iter().map(f64::to_string).chain(["+Inf".to_string()]);
                 let mut below = 0;
@@ -111,21 +116,25 @@ impl Registry {
 
 impl Metrics for Registry {
     fn add(&self, counter: Counter, label: &str, by: u64) {
-        let mut counters = lock(&self.counters);
-        let known = counters.len() < MOST_LABELS || counters.contains_key(&(counter, label.to_string()));
+        if label.is_empty() {
+            self.plain[counter as usize].fetch_add(by, Ordering::Relaxed);
+            return;
+        }
+        let mut labelled = lock(&self.labelled);
+        let known = labelled.len() < MOST_LABELS || labelled.contains_key(&(counter, label.to_string()));
         let label = if known { label } else { OTHER };
-        *counters.entry((counter, label.to_string())).or_default() += by;
+        *labelled.entry((counter, label.to_string())).or_default() += by;
     }
 
     fn observe(&self, histogram: Histogram, label: &str, value: f64) {
         if !value.is_finite() {
             return;
         }
-        let mut histograms = lock(&self.histograms);
-        let known = histograms.len() < MOST_LABELS || histograms.contains_key(&(histogram, label.to_string()));
+        let mut by_label = lock(&self.histograms[histogram as usize]);
+        let known = by_label.len() < MOST_LABELS || by_label.contains_key(label);
         let label = if known { label } else { OTHER };
         let bounds = histogram.bounds();
-        let distribution = histograms.entry((histogram, label.to_string())).or_default();
+        let distribution = by_label.entry(label.to_string()).or_default();
         distribution.buckets.resize(bounds.len() + 1, 0);
         distribution.buckets[bounds.partition_point(|bound| *bound < value)] += 1;
         distribution.sum += value;
@@ -146,7 +155,8 @@ fn head(text: &mut String, name: &str, help: &str, kind: &str) {
 
 fn labels(names: &[&str], values: &[String]) -> Vec<String> {
     let escaped = |value: &str| value.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n");
-    names.iter().zip(values).map(|(name, value)| format!("{name}=\"{}\"", escaped(value))).collect()
+    let given = names.iter().zip(values).filter(|it| !it.1.is_empty());
+    given.map(|(name, value)| format!("{name}=\"{}\"", escaped(value))).collect()
 }
 
 fn braced(labels: &[String]) -> String {
@@ -160,7 +170,6 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::time::Duration;
 
     #[test]
     fn the_text_has_names_units_labels_and_values() {
@@ -188,8 +197,8 @@ mod tests {
     #[test]
     fn buckets_count_everything_up_to_their_bound() {
         let registry = Registry::new();
-        for millis in [1, 2, 2, 400, 10_000_000] {
-            registry.time(Histogram::StepDuration, "a", Duration::from_millis(millis));
+        for millis in [1, 2, 2, 400, 10_000_000u32] {
+            registry.observe(Histogram::StepDuration, "a", f64::from(millis) / 1000.0);
         }
         registry.observe(Histogram::StepDuration, "a", f64::NAN);
         let text = registry.prometheus();

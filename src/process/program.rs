@@ -16,7 +16,7 @@ pub fn use_program(path: &Path) {
 
 /// The program to execute: the chosen one, else this program when its `main` asks whether it is a shim, else a
 /// `windlass` beside this program.
-pub(super) fn program() -> Result<PathBuf, String> {
+pub fn program() -> Result<PathBuf, String> {
     if let Some(chosen) = CHOSEN.lock().unwrap_or_else(PoisonError::into_inner).clone() {
         return Ok(chosen);
     }

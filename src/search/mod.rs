@@ -99,6 +99,8 @@ pub fn search(db: &VectorDb, embedder: &dyn Embedder, query: &Query) -> Result<V
     let words = terms::text_query(&query.text);
     let depth = fuse::depth(k);
     let filter = query.filter.as_ref();
+    // What was ranked is still there to be fetched, whoever replaces it meanwhile.
+    let _moment = db.snapshot()?;
     let ranked = match query.mode {
         Mode::Text => db.text(&words, k, filter)?,
         Mode::Vector => by_meaning(db, embedder, query, k)?,

@@ -83,11 +83,8 @@ pub fn group_slice(tx: &WriteTx, id: GroupId, after: RunId, limit: usize) -> Res
     if !tx.memory().cancelling_groups.contains(&id) {
         return Ok(None);
     }
-    let runs = tx.rows(
-        "SELECT id, ended IS NULL FROM run WHERE group_id = ?1 AND id > ?2 ORDER BY id LIMIT ?3",
-        params![id.0, after.0, SCAN as i64],
-        |row| Ok((RunId(row.get(0)?), row.get::<_, bool>(1)?)),
-    )?;
+    let runs =
+        tx.rows(RUNS, params![id.0, after.0, SCAN as i64], |row| Ok((RunId(row.get(0)?), row.get::<_, bool>(1)?)))?;
     let mut written = 0;
     for (run, open) in &runs {
         if *open {
@@ -100,6 +97,8 @@ pub fn group_slice(tx: &WriteTx, id: GroupId, after: RunId, limit: usize) -> Res
     }
     Ok(runs.last().filter(|_| runs.len() == SCAN).map(|it| it.0))
 }
+
+pub(super) const RUNS: &str = "SELECT id, ended IS NULL FROM run WHERE group_id = ?1 AND id > ?2 ORDER BY id LIMIT ?3";
 
 /// Groups whose cancel is under way: their slices may have to be finished, or their last steps still run.
 pub fn unfinished(tx: &ReadTx) -> Result<Vec<GroupId>> {

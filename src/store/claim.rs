@@ -8,7 +8,7 @@ use super::{
     error::Result,
     hook, lease,
     request::{Claim, Claimed, ReadyRow, Take},
-    resource_lock, step,
+    resource_lock, step, step_type,
     tx::WriteTx,
 };
 use crate::model::{EventKind, Lease, Scope, Timestamp, TypeId};
@@ -160,10 +160,13 @@ pub fn move_lane(tx: &WriteTx, step_type: TypeId, after: Option<Place>, limit: u
         tx.memory().woke = true;
     }
     let last = rows.last().filter(|_| rows.len() == limit);
+    if last.is_none() {
+        step_type::moved(tx, step_type)?;
+    }
     Ok(last.map(|it| Place { priority: it.priority, due: it.due, step: it.step.0 }))
 }
 
-const RANGES: [&str; 3] = [
+pub(super) const RANGES: [&str; 3] = [
     "SELECT lane, priority, due, step_id, type_id, run_id, group_id, scope, key_id, attempts FROM ready
       WHERE lane = 0 AND priority = ?2 AND due = ?3 AND step_id > ?4 ORDER BY step_id LIMIT ?1",
     "SELECT lane, priority, due, step_id, type_id, run_id, group_id, scope, key_id, attempts FROM ready

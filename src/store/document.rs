@@ -1,30 +1,24 @@
 //! Table `document`: what `ingest` knows of each document of each vector database.
 
 use super::{
-    attempt,
-    error::{Error, Result},
-    handle::Store,
+    error::Result,
     tx::{ReadTx, WriteTx},
 };
-use crate::model::{RunId, StepId, Timestamp};
+use crate::model::{ArtifactHash, GroupId, RunId, StepId, Timestamp};
 use rusqlite::{Row, params};
 use serde::Serialize;
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
-/// Rows of one `upsert` at most.
-pub const SLICE: usize = 500;
-const PAGE: usize = 10_000;
-
-/// The numbers of the column `state`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+/// The column `state`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum DocumentState {
-    /// Ask the run.
-    Waiting = 0,
-    /// Nothing in it to index.
+    /// Its run tells: it goes on, or ended in a way that another try may mend.
+    AskRun = 0,
+    /// Stored, without a single chunk.
     Empty = 4,
     Stored = 5,
-    /// Not tried again until it changes.
+    /// Failed for good; not tried again until it changes.
     Unusable = 6,
 }
 
@@ -34,193 +28,218 @@ impl DocumentState {
             4 => DocumentState::Empty,
             5 => DocumentState::Stored,
             6 => DocumentState::Unusable,
-            _ => DocumentState::Waiting,
+            _ => DocumentState::AskRun,
         }
     }
 }
 
-/// A document as it is remembered. `mtime`: nanoseconds since the epoch; `params`: hash of the parameters.
+/// A document as it was when it was submitted last. The vector database and the source are the caller's.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct NewDocument {
-    pub database: String,
-    pub source: String,
+pub struct DocumentRow {
     pub uri: String,
-    pub sha256: [u8; 32],
+    pub sha256: ArtifactHash,
+    /// In bytes.
     pub size: u64,
+    /// Nanoseconds since the Unix epoch; 0 when size and time alone can't tell whether it has changed since.
     pub mtime: i64,
+    /// Hash of the parameters it was submitted with.
     pub params: [u8; 32],
     pub run: Option<RunId>,
     pub state: DocumentState,
+    /// Why it is unusable or empty, or what its reader warned of.
     pub reason: String,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct DocumentRow {
-    pub id: i64,
-    pub source: String,
-    pub uri: String,
-    #[serde(serialize_with = "as_hex")]
-    pub sha256: [u8; 32],
-    pub size: u64,
-    pub mtime: i64,
-    #[serde(skip)]
-    pub params: [u8; 32],
-    pub run: Option<RunId>,
-    pub state: DocumentState,
-    pub reason: String,
+/// A row with what the run says now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Known {
+    pub row: DocumentRow,
+    /// Its run exists and has not ended.
+    pub running: bool,
     pub updated: Timestamp,
 }
 
-fn as_hex<S: serde::Serializer>(hash: &[u8; 32], serializer: S) -> std::result::Result<S::Ok, S::Error> {
-    serializer.serialize_str(&hex::encode(hash))
+/// How the run of a document ended.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct RunEnd {
+    pub failed: bool,
+    pub cancelled: bool,
+    /// What the failed step's last attempt left: `{"outcome": .., "message": .., "certificate": ..}`.
+    pub failure: Option<serde_json::Value>,
+    /// The values of the completed steps that have one, in order.
+    pub values: Vec<serde_json::Value>,
 }
 
-/// All documents of one source of a vector database by their URI. Reads in pages, each a transaction of its own.
-pub fn of_source(store: &Store, database: &str, source: &str) -> Result<HashMap<String, DocumentRow>> {
-    let mut found: HashMap<String, DocumentRow> = HashMap::new();
-    let mut after = String::new();
-    loop {
-        let rows = store.read(|tx| page(tx, database, source, &after, PAGE))?;
-        let Some(last) = rows.last() else { return Ok(found) };
-        after = last.uri.clone();
-        found.extend(rows.into_iter().map(|row| (row.uri.clone(), row)));
-    }
+/// A run of a group with its item; `end` None while it goes on.
+#[derive(Debug, Clone, PartialEq)]
+pub struct GroupRun {
+    pub run: RunId,
+    pub item: String,
+    pub end: Option<RunEnd>,
 }
 
-/// Up to `limit` documents of a source in the order of their URIs, behind `after` (empty: from the first).
-pub fn page(tx: &ReadTx, database: &str, source: &str, after: &str, limit: usize) -> Result<Vec<DocumentRow>> {
-    tx.rows(
-        "SELECT id, source, uri, sha256, size, mtime, params, run_id, state, reason, updated FROM document
-          WHERE database = ?1 AND source = ?2 AND uri > ?3 ORDER BY uri LIMIT ?4",
-        params![database, source, after, limit as i64],
-        read,
-    )
+/// All documents of one source, by URI.
+pub fn of_source(tx: &ReadTx, database: &str, source: &str) -> Result<BTreeMap<String, Known>> {
+    let rows = tx.rows(
+        "SELECT d.uri, d.sha256, d.size, d.mtime, d.params, d.run_id, d.state, d.reason,
+                r.id IS NOT NULL AND r.ended IS NULL, d.updated
+           FROM document d LEFT JOIN run r ON r.id = d.run_id WHERE d.database = ?1 AND d.source = ?2",
+        [database, source],
+        |row| Ok(Known { row: document(row)?, running: row.get(8)?, updated: Timestamp(row.get(9)?) }),
+    )?;
+    Ok(rows.into_iter().map(|it| (it.row.uri.clone(), it)).collect())
 }
 
-fn read(row: &Row) -> rusqlite::Result<DocumentRow> {
+fn document(row: &Row) -> rusqlite::Result<DocumentRow> {
     Ok(DocumentRow {
-        id: row.get(0)?,
-        source: row.get(1)?,
-        uri: row.get(2)?,
-        sha256: row.get(3)?,
-        size: row.get::<_, i64>(4)? as u64,
-        mtime: row.get(5)?,
-        params: row.get(6)?,
-        run: row.get::<_, Option<i64>>(7)?.map(RunId),
-        state: DocumentState::from_number(row.get(8)?),
-        reason: row.get(9)?,
-        updated: Timestamp(row.get(10)?),
+        uri: row.get(0)?,
+        sha256: ArtifactHash(row.get(1)?),
+        size: row.get::<_, i64>(2)? as u64,
+        mtime: row.get(3)?,
+        params: row.get(4)?,
+        run: row.get::<_, Option<i64>>(5)?.map(RunId),
+        state: DocumentState::from_number(row.get(6)?),
+        reason: row.get(7)?,
     })
 }
 
-/// Writes documents, new or known by (database, source, uri); at most `SLICE` a call.
-pub fn upsert(tx: &WriteTx, rows: &[NewDocument]) -> Result<()> {
-    if rows.len() > SLICE {
-        return Err(Error::refused(format!("{} documents in one call, at most {SLICE} are allowed", rows.len())));
-    }
+/// Writes documents; at most 1,000 a call.
+pub fn upsert(tx: &WriteTx, database: &str, source: &str, rows: &[DocumentRow]) -> Result<()> {
+    let over = "DO UPDATE SET sha256 = excluded.sha256, size = excluded.size, mtime = excluded.mtime,
+        params = excluded.params, run_id = excluded.run_id, state = excluded.state, reason = excluded.reason,
+        updated = excluded.updated";
+    insert(tx, database, source, rows, over)
+}
+
+/// Writes those documents that have no row yet; at most 1,000 a call.
+pub fn insert_missing(tx: &WriteTx, database: &str, source: &str, rows: &[DocumentRow]) -> Result<()> {
+    insert(tx, database, source, rows, "DO NOTHING")
+}
+
+fn insert(tx: &WriteTx, database: &str, source: &str, rows: &[DocumentRow], over: &str) -> Result<()> {
+    let sql = format!(
+        "INSERT INTO document(database, source, uri, sha256, size, mtime, params, run_id, state, reason, updated)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11) ON CONFLICT(database, source, uri) {over}"
+    );
     for row in rows {
+        let run = row.run.map(|it| it.0);
+        let values = params![
+            database,
+            source,
+            row.uri,
+            row.sha256.0,
+            row.size as i64,
+            row.mtime,
+            row.params,
+            run,
+            row.state as i64,
+            row.reason,
+            tx.now().0
+        ];
+        tx.execute(&sql, values)?;
+    }
+    Ok(())
+}
+
+/// Forgets documents; how many there were. At most 1,000 a call.
+pub fn remove(tx: &WriteTx, database: &str, source: &str, uris: &[String]) -> Result<usize> {
+    let mut gone = 0;
+    for uri in uris {
+        gone += tx.execute(
+            "DELETE FROM document WHERE database = ?1 AND source = ?2 AND uri = ?3",
+            params![database, source, uri],
+        )?;
+    }
+    Ok(gone)
+}
+
+/// Documents whose run has ended since they were submitted, from a row on: (row, run, how it ended).
+///
+/// Unusable ones are among them, as their run may have been retried.
+pub fn unsettled(tx: &ReadTx, database: &str, after: i64, limit: usize) -> Result<Vec<(i64, RunId, RunEnd)>> {
+    let rows = tx.rows(
+        "SELECT d.id, r.id FROM document d JOIN run r ON r.id = d.run_id
+          WHERE d.database = ?1 AND d.state IN (0, 6) AND d.id > ?2 AND r.ended IS NOT NULL ORDER BY d.id LIMIT ?3",
+        params![database, after, limit as i64],
+        |row| Ok((row.get::<_, i64>(0)?, RunId(row.get(1)?))),
+    )?;
+    rows.into_iter().map(|(row, run)| Ok((row, run, run_end(tx, run)?))).collect()
+}
+
+/// Notes what became of documents: (row, run, state, reason). A row that was submitted again meanwhile is left alone.
+pub fn settle(tx: &WriteTx, ends: &[(i64, RunId, DocumentState, String)]) -> Result<()> {
+    for (row, run, state, reason) in ends {
         tx.execute(
-            "INSERT INTO document(database, source, uri, sha256, size, mtime, params, run_id, state, reason, updated)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)
-             ON CONFLICT(database, source, uri) DO UPDATE SET sha256 = excluded.sha256, size = excluded.size,
-                mtime = excluded.mtime, params = excluded.params, run_id = excluded.run_id, state = excluded.state,
-                reason = excluded.reason, updated = excluded.updated",
-            params![
-                row.database,
-                row.source,
-                row.uri,
-                row.sha256,
-                row.size as i64,
-                row.mtime,
-                row.params,
-                row.run.map(|it| it.0),
-                row.state as i64,
-                row.reason,
-                tx.now().0
-            ],
+            "UPDATE document SET state = ?3, reason = ?4, updated = ?5
+              WHERE id = ?1 AND run_id = ?2 AND (state <> ?3 OR reason <> ?4)",
+            params![row, run.0, *state as i64, reason, tx.now().0],
         )?;
     }
     Ok(())
 }
 
-/// Forgets documents; at most 1,000 a call. Returns how many there were.
-pub fn remove(tx: &WriteTx, ids: &[i64]) -> Result<usize> {
-    if ids.len() > 1000 {
-        return Err(Error::refused(format!("{} documents in one call, at most 1000 are allowed", ids.len())));
-    }
-    let mut removed = 0;
-    for id in ids {
-        removed += tx.execute("DELETE FROM document WHERE id = ?1", [id])?;
-    }
-    Ok(removed)
+/// Sealed groups of the workflow `name` that have not ended and write to this database, oldest first.
+pub fn unfinished_groups(tx: &ReadTx, name: &str, database: &str) -> Result<Vec<GroupId>> {
+    tx.rows(
+        "SELECT g.id FROM run_group g JOIN group_detail d ON d.group_id = g.id JOIN definition f ON f.id = d.definition_id
+          WHERE g.ended IS NULL AND g.phase <> 1 AND f.name = ?1 AND json_extract(d.params, '$.store.path') = ?2
+          ORDER BY g.id",
+        [name, database],
+        |row| row.get(0).map(GroupId),
+    )
 }
 
-/// Writes down what became of the documents whose run has ended, slice by slice. Returns how many were written.
-pub fn settle(store: &Store, database: &str) -> Result<usize> {
-    let mut settled = 0;
-    let mut after = 0;
-    loop {
-        let database = database.to_string();
-        let (count, last) = store.write(move |tx| settle_slice(tx, &database, after))?;
-        settled += count;
-        match last {
-            Some(last) => after = last,
-            None => return Ok(settled),
+/// Runs of a group and their items, after a run.
+pub fn items_of_group(tx: &ReadTx, group: GroupId, after: RunId, limit: usize) -> Result<Vec<(RunId, String)>> {
+    tx.rows(
+        "SELECT r.id, i.item FROM run r JOIN item i ON i.run_id = r.id
+          WHERE r.group_id = ?1 AND r.id > ?2 ORDER BY r.id LIMIT ?3",
+        params![group.0, after.0, limit as i64],
+        |row| Ok((RunId(row.get(0)?), row.get(1)?)),
+    )
+}
+
+/// The runs of a group in the order of its items, after a run.
+pub fn runs_of_group(tx: &ReadTx, group: GroupId, after: RunId, limit: usize) -> Result<Vec<GroupRun>> {
+    let runs = tx.rows(
+        "SELECT r.id, i.item, r.ended IS NOT NULL FROM run r JOIN item i ON i.run_id = r.id
+          WHERE r.group_id = ?1 AND r.id > ?2 ORDER BY r.id LIMIT ?3",
+        params![group.0, after.0, limit as i64],
+        |row| Ok((RunId(row.get(0)?), row.get(1)?, row.get::<_, bool>(2)?)),
+    )?;
+    let with_end = |(run, item, ended)| {
+        let end = if ended { Some(run_end(tx, run)?) } else { None };
+        Ok(GroupRun { run, item, end })
+    };
+    runs.into_iter().map(with_end).collect()
+}
+
+fn run_end(tx: &ReadTx, run: RunId) -> Result<RunEnd> {
+    let steps = tx.rows(
+        "SELECT s.id, s.state, o.value FROM run r JOIN definition d ON d.id = r.definition_id
+           JOIN step s ON s.id >= r.first_step AND s.id < r.first_step + json_array_length(d.shape, '$.steps')
+           LEFT JOIN output o ON o.id = s.output_id WHERE r.id = ?1 ORDER BY s.id",
+        [run.0],
+        |row| Ok((StepId(row.get(0)?), row.get::<_, i64>(1)?, row.get::<_, Option<String>>(2)?)),
+    )?;
+    let mut end = RunEnd::default();
+    for (step, state, value) in steps {
+        match state {
+            5 => end.values.extend(value.and_then(|it| serde_json::from_str(&it).ok())),
+            6 => {
+                end.failed = true;
+                let detail = tx.row(
+                    "SELECT detail FROM attempt WHERE step_id = ?1 ORDER BY token DESC LIMIT 1",
+                    [step.0],
+                    |row| row.get::<_, String>(0),
+                )?;
+                end.failure = end.failure.or(detail.and_then(|it| serde_json::from_str(&it).ok()));
+            }
+            _ => end.cancelled = true,
         }
     }
-}
-
-/// Settles up to `SLICE` waiting documents behind `after`: (how many were written, where to go on; None at the end).
-///
-/// A run that COMPLETED stored its document, or found nothing to index when its last step says `{"chunks": 0}`. A run that
-/// FAILED makes it unusable, with the reason of the failed step. A cancelled or unknown run leaves the document waiting.
-pub fn settle_slice(tx: &WriteTx, database: &str, after: i64) -> Result<(usize, Option<i64>)> {
-    let waiting = tx.rows(WAITING, params![database, after, SLICE as i64], |row| {
-        Ok((row.get::<_, i64>(0)?, row.get::<_, Option<i64>>(1)?.map(RunId)))
-    })?;
-    let mut written = 0;
-    for (id, run) in &waiting {
-        let Some(run) = run else { continue };
-        let Some((state, reason)) = verdict(tx, *run)? else { continue };
-        written += tx.execute(
-            "UPDATE document SET state = ?2, reason = ?3, updated = ?4 WHERE id = ?1 AND state = 0",
-            params![id, state as i64, reason, tx.now().0],
-        )?;
-    }
-    Ok((written, waiting.last().filter(|_| waiting.len() == SLICE).map(|it| it.0)))
-}
-
-pub(super) const WAITING: &str =
-    "SELECT id, run_id FROM document WHERE state = 0 AND database = ?1 AND id > ?2 ORDER BY id LIMIT ?3";
-
-/// What an ended run says of its documents; None: nothing yet.
-fn verdict(tx: &ReadTx, run: RunId) -> Result<Option<(DocumentState, String)>> {
-    let found = tx.row(
-        "SELECT r.failed, r.cancelled, r.first_step, json_array_length(d.shape, '$.steps')
-           FROM run r JOIN definition d ON d.id = r.definition_id WHERE r.id = ?1 AND r.ended IS NOT NULL",
-        [run.0],
-        |row| Ok((row.get::<_, i64>(0)? > 0, row.get::<_, i64>(1)? > 0, row.get::<_, i64>(2)?, row.get::<_, i64>(3)?)),
-    )?;
-    let Some((failed, cancelled, first, count)) = found else { return Ok(None) };
-    if failed {
-        let step = tx.row(
-            "SELECT id FROM step WHERE id >= ?1 AND id < ?2 AND state = 6 ORDER BY ended, id LIMIT 1",
-            params![first, first + count],
-            |row| row.get(0).map(StepId),
-        )?;
-        let reason = step.map(|it| attempt::last_reason(tx, it)).transpose()?.flatten();
-        return Ok(Some((DocumentState::Unusable, reason.unwrap_or_else(|| "failed".into()))));
-    }
-    if cancelled {
-        return Ok(None);
-    }
-    let chunks = tx.row(
-        "SELECT json_extract(o.value, '$.chunks') FROM step s JOIN output o ON o.id = s.output_id WHERE s.id = ?1",
-        [first + count - 1],
-        |row| row.get::<_, rusqlite::types::Value>(0),
-    )?;
-    let nothing = chunks == Some(rusqlite::types::Value::Integer(0));
-    Ok(Some((if nothing { DocumentState::Empty } else { DocumentState::Stored }, String::new())))
+    end.cancelled &= !end.failed;
+    Ok(end)
 }
 
 /// A run that is retried decides anew about its documents.

@@ -27,6 +27,7 @@ mod open;
 pub mod output;
 pub mod overview;
 pub mod pause;
+pub mod plan;
 mod request;
 pub mod resource_key;
 pub mod resource_lock;

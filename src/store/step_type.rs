@@ -31,15 +31,22 @@ pub fn name(tx: &ReadTx, id: TypeId) -> Result<Option<String>> {
     tx.row("SELECT name FROM step_type WHERE id = ?1", [id.0], |row| row.get(0))
 }
 
-/// Gives a type a lane of its own, for good. True: it is new, and rows may have to move (`claim::move_lane`).
+/// Gives a type a lane of its own, for good. True: rows of it may still be in lane 0, `claim::move_lane` moves them. It is
+/// true again after a crash came between, and after a pause gave the type its lane.
 pub fn open_lane(tx: &WriteTx, id: TypeId) -> Result<bool> {
-    let changed = tx.execute("UPDATE step_type SET lane = id WHERE id = ?1 AND lane = 0", [id.0])?;
+    let changed = tx.execute("UPDATE step_type SET lane = id, moving = 1 WHERE id = ?1 AND lane = 0", [id.0])?;
     if changed == 1
         && let Some(known) = tx.memory().types.get_mut(&id)
     {
         known.lane = id.0;
     }
-    Ok(changed == 1)
+    Ok(tx.row("SELECT moving FROM step_type WHERE id = ?1", [id.0], |row| row.get(0))?.unwrap_or(false))
+}
+
+/// No row of the type is in lane 0 any more.
+pub(super) fn moved(tx: &WriteTx, id: TypeId) -> Result<()> {
+    tx.execute("UPDATE step_type SET moving = 0 WHERE id = ?1 AND moving = 1", [id.0])?;
+    Ok(())
 }
 
 /// Nothing of a paused type is claimed. The type gets a lane that nobody takes.

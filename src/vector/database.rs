@@ -171,19 +171,31 @@ impl VectorDb {
         Ok(changed)
     }
 
-    /// One read transaction: everything in it sees the same committed state.
+    /// Holds on to one committed state: until the snapshot is dropped, everything that this connection reads is of it.
+    pub fn snapshot(&self) -> Result<Snapshot<'_>> {
+        let tx = self.db.unchecked_transaction().map_err(|source| self.failed("read", source))?;
+        Ok(Snapshot { _tx: tx })
+    }
+
+    /// Reads within the open snapshot, else within one of its own.
     pub(super) fn read<T>(
         &self,
         action: &'static str,
-        ask: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<T>,
+        ask: impl FnOnce(&Connection) -> rusqlite::Result<T>,
     ) -> Result<T> {
-        let read = self.db.unchecked_transaction().and_then(|tx| ask(&tx));
-        read.map_err(|source| self.failed(action, source))
+        let _own = if self.db.is_autocommit() { Some(self.snapshot()?) } else { None };
+        ask(&self.db).map_err(|source| self.failed(action, source))
     }
 
     pub(super) fn failed(&self, action: &'static str, source: rusqlite::Error) -> Error {
         Error::sql(action, &self.path, source)
     }
+}
+
+/// See [`VectorDb::snapshot`]. A vacuum can't give space back while one is held, so hold it shortly.
+#[derive(Debug)]
+pub struct Snapshot<'a> {
+    _tx: Transaction<'a>,
 }
 
 enum Identity {

@@ -152,7 +152,9 @@ impl Book {
 
     pub fn open_pool(&self, name: &str) {
         let id = self.type_id(name);
-        self.store.write(move |tx| step_type::open_lane(tx, id)).unwrap();
+        if !self.store.write(move |tx| step_type::open_lane(tx, id)).unwrap() {
+            return;
+        }
         let mut after = None;
         loop {
             after = self.store.write(move |tx| claim::move_lane(tx, id, after, 100)).unwrap();

@@ -1,0 +1,54 @@
+//! What can go wrong before documents are at work, in words for people. What goes wrong with one document is its outcome.
+
+use super::{chunk::ChunkOptionsError, source::SourceError};
+use crate::{definition, embed, engine, os::file_system, store, vector};
+use std::{io, path::PathBuf};
+
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    #[error(transparent)]
+    Source(#[from] SourceError),
+    #[error(transparent)]
+    Engine(#[from] engine::Error),
+    #[error(transparent)]
+    Store(#[from] store::Error),
+    #[error(transparent)]
+    Vector(#[from] vector::Error),
+    #[error(transparent)]
+    Embed(#[from] embed::Error),
+    #[error(transparent)]
+    Definition(#[from] definition::Error),
+    #[error(transparent)]
+    Chunk(#[from] ChunkOptionsError),
+    #[error(transparent)]
+    FileSystem(#[from] file_system::Error),
+    #[error("failed to {action} {}", path.display())]
+    Io { action: &'static str, path: PathBuf, source: io::Error },
+    #[error("{what}")]
+    Refused { what: String, hint: Option<&'static str> },
+}
+
+impl Error {
+    /// Tells the user what to do next, where we know.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Error::Source(error) => error.hint().map(str::to_string),
+            Error::Engine(error) => error.hint(),
+            Error::Store(error) => error.hint().map(str::to_string),
+            Error::Vector(error) => error.hint().map(str::to_string),
+            Error::Embed(error) => error.hint().map(str::to_string),
+            Error::Definition(error) => error.hint().map(str::to_string),
+            Error::Chunk(error) => error.hint().map(str::to_string),
+            Error::FileSystem(error) => error.hint(),
+            Error::Refused { hint, .. } => hint.map(str::to_string),
+            Error::Io { .. } => None,
+        }
+    }
+
+    pub(super) fn refused(what: impl Into<String>, hint: &'static str) -> Error {
+        Error::Refused { what: what.into(), hint: Some(hint) }
+    }
+}

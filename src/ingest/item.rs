@@ -1,0 +1,124 @@
+//! One item of the ingest workflow: a content, and the documents that have it.
+
+use super::source;
+use crate::{engine::StepInput, model::ArtifactHash, store::output::Output};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use std::path::{Path, PathBuf};
+
+/// What a run of the workflow is made from. Documents with equal content share one.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Item {
+    /// The file name of the first document, for people.
+    pub name: String,
+    /// Which collection the documents belong to.
+    pub source: String,
+    pub sha256: ArtifactHash,
+    /// In bytes.
+    pub size: u64,
+    /// Never empty.
+    pub documents: Vec<ItemDocument>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ItemDocument {
+    pub uri: String,
+    /// Where the content can be read, as a `file://` URI, when `uri` is not that place.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub file: Option<String>,
+    /// A JSON object, or null.
+    #[serde(default, skip_serializing_if = "Value::is_null")]
+    pub metadata: Value,
+}
+
+impl ItemDocument {
+    /// The file that holds the content. None: the URI leads to no local file.
+    pub fn path(&self) -> Option<PathBuf> {
+        path_of(self.file.as_deref().unwrap_or(&self.uri))
+    }
+}
+
+/// The name of the collection where none is given.
+pub const DEFAULT_SOURCE: &str = "default";
+
+impl Item {
+    /// The item of a step: as it was submitted, or, for a plain path, as the validate step found it.
+    pub fn of(input: &StepInput) -> Option<Item> {
+        if let Ok(item) = serde_json::from_value::<Item>(input.item.clone()) {
+            return Some(item).filter(|it| !it.documents.is_empty());
+        }
+        input.inputs.values().find_map(|output| {
+            let found = output.value.as_ref()?.get("item")?;
+            serde_json::from_value::<Item>(found.clone()).ok()
+        })
+    }
+
+    /// What the reader of the content may depend on besides the content: the ending of the name, or a name without one.
+    pub fn name_key(&self) -> String {
+        name_key(Path::new(&self.name))
+    }
+}
+
+/// See [`Item::name_key`].
+pub fn name_key(path: &Path) -> String {
+    match path.extension() {
+        Some(ending) => format!(".{}", ending.to_string_lossy().to_lowercase()),
+        None => path.file_name().unwrap_or_default().to_string_lossy().into_owned(),
+    }
+}
+
+/// The output of whichever earlier step left a file of this name: users may call their steps what they like.
+pub fn output_with<'a>(input: &'a StepInput, file: &str) -> Option<&'a Output> {
+    input.inputs.values().find(|output| output.files.iter().any(|it| it.0 == file))
+}
+
+/// The local path of a `file://` URI, byte by byte.
+pub fn path_of(uri: &str) -> Option<PathBuf> {
+    let encoded = uri.strip_prefix("file://")?.as_bytes();
+    if encoded.first() != Some(&b'/') {
+        return None;
+    }
+    let mut bytes = Vec::with_capacity(encoded.len());
+    let mut rest = encoded;
+    while let Some((first, after)) = rest.split_first() {
+        rest = after;
+        match first {
+            b'%' => {
+                let digits = std::str::from_utf8(after.get(..2)?).ok()?;
+                bytes.push(u8::from_str_radix(digits, 16).ok()?);
+                rest = &after[2..];
+            }
+            plain => bytes.push(*plain),
+        }
+    }
+    Some(PathBuf::from(source::os_string(&bytes)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::ffi::OsStringExt;
+
+    #[test]
+    fn a_uri_leads_back_to_its_path_whatever_its_bytes() {
+        let odd = PathBuf::from(std::ffi::OsString::from_vec(b"/a b/caf\xe9 50%#?.txt".to_vec()));
+        for path in [odd, PathBuf::from("/plain/name.md"), PathBuf::from("/日本/語.pdf")] {
+            assert_eq!(path_of(&source::uri(&path)), Some(path));
+        }
+        for uri in ["https://host/a.md", "file://host/a", "file:///a%2", "file:///a%zz"] {
+            assert_eq!(path_of(uri), None, "{uri}");
+        }
+    }
+
+    #[test]
+    fn names_that_are_read_alike_have_the_same_key() {
+        for (one, other, same) in [
+            ("a.md", "b.MD", true),
+            ("a.md", "a.txt", false),
+            ("Makefile", "x/Makefile", true),
+            ("Makefile", "README", false),
+        ] {
+            assert_eq!(name_key(Path::new(one)) == name_key(Path::new(other)), same, "{one} {other}");
+        }
+    }
+}

@@ -1,0 +1,199 @@
+//! What a parameter set means to the stages.
+
+use super::{
+    chunk::ChunkOptions,
+    error::{Error, Result},
+    parse::ParseOptions,
+};
+use crate::{
+    definition::{PARAMETERS, ParameterSet},
+    embed::{self, Embedder},
+    model::{Bytes, Millis},
+    os::file_system,
+};
+use serde_json::Value;
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+/// Reads the parameters of a group. What they leave out has its built-in value; keys of others are not ours to judge.
+pub fn read(params: &Value) -> Result<ParameterSet> {
+    let mut changes = Vec::new();
+    for it in PARAMETERS {
+        let text = match &params[it.stage][it.key] {
+            Value::Null => continue,
+            Value::String(text) => text.clone(),
+            other => other.to_string(),
+        };
+        changes.push(format!("{}.{}={text}", it.stage, it.key));
+    }
+    Ok(ParameterSet::builtin().overlay(changes)?)
+}
+
+/// Refuses what no document could be ingested with.
+pub fn check(set: &ParameterSet) -> Result<()> {
+    chunk_options(set).check()?;
+    if set.config["parse"]["backend"] == "docling" {
+        let what = "this build of windlass can't talk to a docling-serve";
+        return Err(Error::refused(what, "set `parse.backend=builtin`"));
+    }
+    embedder(set).map(drop)
+}
+
+/// How documents are read.
+pub fn parse_options(set: &ParameterSet) -> ParseOptions {
+    let parse = &set.config["parse"];
+    let default = ParseOptions::default();
+    ParseOptions {
+        max_bytes: parse["max_bytes"].as_u64().unwrap_or(default.max_bytes),
+        max_text: parse["max_text"].as_u64().map_or(default.max_text, |it| it as usize),
+        salvage: parse["salvage"].as_bool().unwrap_or(default.salvage),
+        ..default
+    }
+}
+
+/// The memory and the time that one document may take.
+pub fn parse_limits(set: &ParameterSet) -> (Bytes, Millis) {
+    let parse = &set.config["parse"];
+    let memory = parse["memory"].as_u64().map_or(Bytes(1 << 30), Bytes);
+    let time = parse["timeout"].as_str().and_then(|it| it.parse().ok()).unwrap_or(Millis::minutes(2));
+    (memory, time)
+}
+
+pub fn chunk_options(set: &ParameterSet) -> ChunkOptions {
+    let default = ChunkOptions::default();
+    let count = |key: &str, default: u32| {
+        set.config["chunk"][key].as_u64().map_or(default, |it| it.min(u64::from(u32::MAX)) as u32)
+    };
+    ChunkOptions {
+        size: count("size", default.size),
+        overlap: count("overlap", default.overlap),
+        max: count("max", default.max),
+    }
+}
+
+/// The embedder that the parameters ask for.
+pub fn embedder(set: &ParameterSet) -> Result<Arc<dyn Embedder>> {
+    let embed = &set.config["embed"];
+    if !embed["url"].is_null() {
+        let what = "this build of windlass can't talk to an embedding server";
+        return Err(Error::refused(what, "leave `embed.url` away and use `embed.model=static`"));
+    }
+    let embedder = embed::by_name(embed["model"].as_str().unwrap_or("static"))?;
+    match embed["dimensions"].as_u64() {
+        Some(asked) if asked != embedder.dimension() as u64 => {
+            let what = format!("`{}` has {} dimensions, not {asked}", embedder.id(), embedder.dimension());
+            Err(Error::refused(what, "leave `embed.dimensions` away"))
+        }
+        _ => Ok(embedder),
+    }
+}
+
+/// How many texts are embedded between two looks at the cancel token.
+pub fn batch(set: &ParameterSet) -> usize {
+    set.config["embed"]["batch"].as_u64().unwrap_or(64).max(1) as usize
+}
+
+/// What a group of the ingest workflow gets as its parameters: the set, with the canonical path of the database.
+pub fn for_database(set: &ParameterSet, database: &Path) -> Result<ParameterSet> {
+    let Some(path) = database.to_str() else {
+        let what = format!("the path {} of the vector database is not UTF-8", database.display());
+        return Err(Error::refused(what, "choose another name"));
+    };
+    let mut set = set.clone();
+    set.config["store"]["path"] = path.into();
+    Ok(set)
+}
+
+/// The file of a vector database. A plain name such as `default` stands for `vectors/NAME.db` in the home; anything with a
+/// slash or the ending `.db` is a path. The result is absolute, without symbolic links as far as it exists, and its
+/// directory is on a local file system.
+pub fn database_path(home: &Path, name: &str) -> Result<PathBuf> {
+    let is_path = name.contains('/') || name.ends_with(".db");
+    let given = match is_path {
+        true => PathBuf::from(name),
+        false if name.is_empty() || name.starts_with('.') => {
+            return Err(Error::refused(
+                format!("`{name}` can't name a vector database"),
+                "use letters, or a path with a slash",
+            ));
+        }
+        false => home.join("vectors").join(format!("{name}.db")),
+    };
+    let path = canonical(&given).map_err(|source| Error::Io { action: "resolve", path: given.clone(), source })?;
+    if path.is_dir() {
+        let what = format!("{} is a directory", path.display());
+        return Err(Error::refused(what, "give the path of a file, such as `./docs.db`"));
+    }
+    file_system::refuse_network_file_system(path.parent().unwrap_or(&path))?;
+    Ok(path)
+}
+
+/// Absolute; the longest part that exists without symbolic links.
+fn canonical(path: &Path) -> std::io::Result<PathBuf> {
+    let absolute = std::path::absolute(path)?;
+    let mut missing = Vec::new();
+    let mut existing = absolute.as_path();
+    loop {
+        match fs::canonicalize(existing) {
+            Ok(found) => return Ok(missing.iter().rev().fold(found, |path, name| path.join(name))),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                let (Some(name), Some(parent)) = (existing.file_name(), existing.parent()) else { return Err(error) };
+                missing.push(name.to_os_string());
+                existing = parent;
+            }
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+    use std::os::unix::fs::symlink;
+
+    #[test]
+    fn parameters_of_a_group_are_read_as_the_set_they_came_from() {
+        let set =
+            ParameterSet::builtin().overlay(["chunk.size=300", "parse.memory=64MiB", "embed.model=hash"]).unwrap();
+        let mut params = set.config.clone();
+        params["note"] = json!("of somebody else");
+        let read = read(&params).unwrap();
+        assert_eq!(read.config, set.config);
+        assert_eq!(read.config_hash_through("embed"), set.config_hash_through("embed"));
+        assert_eq!(chunk_options(&read).size, 300);
+        assert_eq!(parse_limits(&read), (Bytes::mib(64), Millis::minutes(2)));
+        assert_eq!(embedder(&read).unwrap().id(), "hash:v1");
+        assert_eq!(super::read(&json!({})).unwrap().config, ParameterSet::builtin().config);
+        assert!(super::read(&json!({"chunk": {"size": "many"}})).is_err());
+    }
+
+    #[test]
+    fn what_can_not_work_is_refused_before_any_work() {
+        let builtin = ParameterSet::builtin();
+        assert!(check(&builtin).is_ok());
+        for change in ["chunk.overlap=300", "embed.model=unheard-of", "embed.dimensions=3"] {
+            let error = check(&builtin.overlay([change]).unwrap()).unwrap_err();
+            assert!(error.hint().is_some(), "{change}: {error}");
+        }
+    }
+
+    #[test]
+    fn one_database_has_one_path() {
+        let dir = tempfile::tempdir().unwrap();
+        let home = dir.path().canonicalize().unwrap();
+        assert_eq!(database_path(&home, "notes").unwrap(), home.join("vectors/notes.db"));
+        std::fs::create_dir(home.join("real")).unwrap();
+        symlink(home.join("real"), home.join("link")).unwrap();
+        let through = |name: &str| database_path(&home, home.join(name).to_str().unwrap()).unwrap();
+        assert_eq!(through("link/a.db"), home.join("real/a.db"));
+        std::fs::write(home.join("real/a.db"), "").unwrap();
+        symlink(home.join("real/a.db"), home.join("b.db")).unwrap();
+        assert_eq!(through("b.db"), home.join("real/a.db"));
+        assert_eq!(through("link/new/c.db"), home.join("real/new/c.db"));
+        assert!(database_path(&home, "").is_err() && database_path(&home, home.to_str().unwrap()).is_err());
+    }
+}

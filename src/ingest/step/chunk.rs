@@ -1,0 +1,51 @@
+//! `windlass/chunk`: the text in passages.
+
+use super::{Work, bytes_of, cache_key_of, ended, go_on, json_of, of_artifact, parameters_of};
+use crate::{
+    engine::{StepContext, StepInput, StepKind, StepResult},
+    ingest::{
+        chunk, parameters,
+        parse_child::{MARKDOWN, STRUCTURE},
+    },
+    model::{Chunk, Outcome, ParsedDocument},
+};
+use serde_json::json;
+
+/// Raised whenever the same text is cut otherwise than before.
+pub(super) const VERSION: u32 = 1;
+/// A JSON list of `Chunk`s.
+pub(super) const CHUNKS: &str = "chunks.json";
+
+pub struct ChunkKind;
+
+impl StepKind for ChunkKind {
+    fn run(&self, cx: &StepContext) -> StepResult {
+        ended(cut(cx))
+    }
+
+    fn cache_key(&self, input: &StepInput) -> Option<[u8; 32]> {
+        cache_key_of("chunk", input)
+    }
+}
+
+fn cut(cx: &StepContext) -> Work {
+    let options = parameters::chunk_options(&parameters_of(cx.input)?);
+    options.check().map_err(|error| Outcome::permanent("parameters", error.to_string()))?;
+    let mut document: ParsedDocument = json_of(cx, STRUCTURE)?;
+    document.markdown = String::from_utf8(bytes_of(cx, MARKDOWN)?)
+        .map_err(|_| Outcome::permanent("input", format!("`{MARKDOWN}` of an earlier step is not UTF-8")))?;
+    go_on(cx)?;
+    let chunks = chunk(&document, &options);
+    go_on(cx)?;
+    let value = json!({ "chunks": chunks.len(), "tokens": chunks.iter().map(|it| u64::from(it.tokens)).sum::<u64>() });
+    let text = to_json(&chunks)?;
+    let put = cx.artifacts.put_bytes(&text, "json").map_err(of_artifact)?;
+    let mut result = StepResult::succeeded(Some(value));
+    result.files.push((CHUNKS.to_string(), put.artifact));
+    result.guards.push(put.guard);
+    Ok(result)
+}
+
+fn to_json(chunks: &[Chunk]) -> Result<Vec<u8>, Outcome> {
+    serde_json::to_vec(chunks).map_err(|error| Outcome::permanent("chunks", error.to_string()))
+}

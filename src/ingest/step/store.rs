@@ -1,0 +1,99 @@
+//! `windlass/store`: into the vector database, one transaction for each document.
+
+use super::{
+    Work, bytes_of, chunk::CHUNKS, embed::EMBEDDINGS, ended, go_on, item_of, json_of, of_vector, parameters_of,
+    with_hint,
+};
+use crate::{
+    engine::{StepContext, StepKind, StepResult},
+    ingest::{item::output_with, parameters, parse_child::MARKDOWN},
+    model::{Chunk, Outcome},
+    os::{Clock, SystemClock},
+    vector::{ChunkRow, DocumentRow, OpenOptions, TextHash, VectorDb},
+};
+use serde_json::{Value, json};
+use std::path::{Path, PathBuf};
+
+pub struct StoreKind;
+
+impl StepKind for StoreKind {
+    fn run(&self, cx: &StepContext) -> StepResult {
+        ended(store(cx))
+    }
+}
+
+fn store(cx: &StepContext) -> Work {
+    let set = parameters_of(cx.input)?;
+    let path = locked_path(cx, set.config["store"]["path"].as_str().unwrap_or_default())?;
+    let embedder = parameters::embedder(&set).map_err(|error| Outcome::permanent("embedder", with_hint(&error)))?;
+    let item = item_of(cx.input)?;
+    let chunks: Vec<Chunk> = json_of(cx, CHUNKS)?;
+    let vectors = floats(&bytes_of(cx, EMBEDDINGS)?);
+    let dimension = embedder.dimension();
+    if vectors.len() != chunks.len() * dimension {
+        let message = "the embeddings of an earlier step do not fit its chunks";
+        return Err(Outcome::permanent("input", message));
+    }
+    let rows: Vec<ChunkRow<'_>> = chunks
+        .iter()
+        .zip(vectors.chunks_exact(dimension))
+        .map(|(chunk, vector)| ChunkRow { chunk, text_hash: TextHash::of(&chunk.text), vector })
+        .collect();
+    let options = OpenOptions::default();
+    let chunk_params = &set.config["chunk"];
+    let mut db = VectorDb::create_or_open_for_writing(&path, &options, embedder.id(), dimension, chunk_params)
+        .map_err(of_vector)?;
+    let epoch = db.raise_epoch().map_err(of_vector)?;
+    let said = Said::of(cx);
+    for document in &item.documents {
+        go_on(cx)?;
+        // The name is what people know a document by when it has no title.
+        let name = document.path().and_then(|it| Some(it.file_name()?.to_string_lossy().into_owned()));
+        let name = name.unwrap_or_else(|| item.name.clone());
+        let row = DocumentRow {
+            source: &item.source,
+            uri: &document.uri,
+            title: Some(said.title.as_deref().unwrap_or(&name)),
+            sha256: item.sha256,
+            media_type: &said.media_type,
+            metadata: if document.metadata.is_null() { &said.no_metadata } else { &document.metadata },
+            now: SystemClock.wall(),
+        };
+        db.replace_document(epoch, &row, &rows).map_err(of_vector)?;
+    }
+    let value = json!({ "chunks": rows.len(), "documents": item.documents.len(), "database": path });
+    Ok(StepResult::succeeded(Some(value)))
+}
+
+/// The file of the database, if the lock that the engine holds for this step is that of the file.
+fn locked_path(cx: &StepContext, path: &str) -> Result<PathBuf, Outcome> {
+    let refuse = |message: String| Err(Outcome::permanent("unlocked", message));
+    if cx.lock.is_none() {
+        return refuse("a `windlass/store` step needs `resource_key: \"vec:{{ params.store.path }}\"`".to_string());
+    }
+    match parameters::database_path(&cx.input.home, path) {
+        Ok(canonical) if canonical == Path::new(path) => Ok(canonical),
+        Ok(canonical) => refuse(format!("`store.path` is `{path}`; write it as `{}`", canonical.display())),
+        Err(error) => refuse(with_hint(&error)),
+    }
+}
+
+/// What the parser said of the document.
+struct Said {
+    title: Option<String>,
+    media_type: String,
+    no_metadata: Value,
+}
+
+impl Said {
+    fn of(cx: &StepContext) -> Said {
+        let value = output_with(cx.input, MARKDOWN).and_then(|it| it.value.clone()).unwrap_or_default();
+        let text = |key: &str| value[key].as_str().map(str::to_string);
+        let media_type = text("media_type").unwrap_or_else(|| "application/octet-stream".to_string());
+        Said { title: text("title"), media_type, no_metadata: json!({}) }
+    }
+}
+
+fn floats(bytes: &[u8]) -> Vec<f32> {
+    bytes.chunks_exact(4).map(|it| f32::from_le_bytes([it[0], it[1], it[2], it[3]])).collect()
+}

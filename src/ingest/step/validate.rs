@@ -1,0 +1,102 @@
+//! `windlass/validate`: the content is there, readable, not too large, and still what was asked for.
+
+use super::{Work, ended, go_on, of_io, parameters_of};
+use crate::{
+    engine::{StepContext, StepKind, StepResult},
+    ingest::{
+        content::{self, Looked},
+        item::{DEFAULT_SOURCE, Item, ItemDocument},
+        media_type, parameters, source,
+    },
+    model::{ArtifactHash, Bytes, Outcome},
+};
+use serde_json::{Value, json};
+use std::{fs::File, io, path::Path};
+
+pub struct ValidateKind;
+
+impl StepKind for ValidateKind {
+    fn run(&self, cx: &StepContext) -> StepResult {
+        ended(validate(cx))
+    }
+}
+
+fn validate(cx: &StepContext) -> Work {
+    let set = parameters_of(cx.input)?;
+    let largest = parameters::parse_options(&set).max_bytes;
+    let item = match serde_json::from_value::<Item>(cx.input.item.clone()) {
+        Ok(item) => item,
+        Err(_) => from_path(cx, largest)?,
+    };
+    let mut reason = Outcome::permanent("no_item", "the item names no document");
+    for document in &item.documents {
+        go_on(cx)?;
+        match look(cx, &item, document, largest) {
+            Ok(media_type) => {
+                let value = json!({ "item": item, "media_type": media_type, "uri": document.uri });
+                return Ok(StepResult::succeeded(Some(value)));
+            }
+            // The content may be readable under another of its names.
+            Err(outcome @ Outcome::Failed { .. }) => reason = outcome,
+            Err(outcome) => return Err(outcome),
+        }
+    }
+    Err(reason)
+}
+
+/// The media type of the content, if this document still has it.
+fn look(cx: &StepContext, item: &Item, document: &ItemDocument, largest: u64) -> Result<&'static str, Outcome> {
+    let path = document.path().ok_or_else(|| {
+        let message = format!("`{}` is not a file on this machine", document.uri);
+        Outcome::permanent("not_a_file", message)
+    })?;
+    let looked = open_and_look(cx, &path, largest)?;
+    if looked.sha256 != item.sha256 {
+        let message = format!("{} changed while it was being ingested; run the same command again", path.display());
+        return Err(Outcome::permanent("changed", message));
+    }
+    media_type_of(&path, &looked)
+}
+
+fn open_and_look(cx: &StepContext, path: &Path, largest: u64) -> Result<Looked, Outcome> {
+    let what = format!("failed to read {}", path.display());
+    let wrong = |error: io::Error| match error.kind() {
+        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => {
+            let message = format!("{} is gone; run the same command again", path.display());
+            Outcome::permanent("gone", message)
+        }
+        io::ErrorKind::PermissionDenied => Outcome::permanent("permission", format!("{what}: permission denied")),
+        _ => of_io(&what, &error),
+    };
+    let file = File::open(path).map_err(wrong)?;
+    let size = file.metadata().map_err(wrong)?.len();
+    if size > largest {
+        let (size, largest) = (Bytes(size), Bytes(largest));
+        let message = format!("too large: {size}, the limit is {largest}; raise `parse.max_bytes`");
+        return Err(Outcome::permanent("too_large", message));
+    }
+    content::look(file, || cx.cancel.is_cancelled()).map_err(wrong)?.ok_or_else(|| match go_on(cx) {
+        Err(stopped) => stopped,
+        Ok(()) => Outcome::permanent("changed", format!("{} changes while it is being read", path.display())),
+    })
+}
+
+fn media_type_of(path: &Path, looked: &Looked) -> Result<&'static str, Outcome> {
+    Ok(media_type::detect(&looked.sample, &path.to_string_lossy()).name())
+}
+
+/// A plain item is the path of one document, from the directory in which the group was submitted.
+fn from_path(cx: &StepContext, largest: u64) -> Result<Item, Outcome> {
+    let Value::String(text) = &cx.input.item else {
+        let message = "the item is neither a path nor a document of `windlass ingest`";
+        return Err(Outcome::permanent("no_item", message));
+    };
+    let path = cx.input.directory.join(text);
+    let looked = open_and_look(cx, &path, largest)?;
+    let absolute = path.canonicalize().map_err(|error| of_io(&format!("failed to find {}", path.display()), &error))?;
+    let source = cx.input.params["source"].as_str().unwrap_or(DEFAULT_SOURCE).to_string();
+    let name = absolute.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let document = ItemDocument { uri: source::uri(&absolute), file: None, metadata: Value::Null };
+    let sha256: ArtifactHash = looked.sha256;
+    Ok(Item { name, source, sha256, size: looked.size, documents: vec![document] })
+}

@@ -1,0 +1,57 @@
+//! Sync: compares what is there with what was ingested, submits the difference, and tells what became of it.
+//!
+//! The order of a command: [`unfinished`] groups of the database are worked off first (and [`finish`]ed), then [`plan`],
+//! [`submit`], work until the group has ended, [`finish`], and [`prune`] if that was asked for. Each part can be interrupted
+//! anywhere: running the same command again goes on from what is on disk.
+//!
+//! The vector database says which content is stored. The table `document` remembers size and time of each file, so that an
+//! unchanged one costs a stat, and what could not be read, so that it is not tried again.
+
+mod plan;
+mod report;
+mod submit;
+mod verdict;
+
+pub use plan::{Failed, PlannedRun, SyncPlan, Unread, plan};
+pub use report::{DocumentOutcome, DocumentStatus, SyncReport, finish, settle};
+pub use submit::{prune, submit, unfinished};
+pub use verdict::Why;
+
+use super::source::SourceOptions;
+use crate::definition::ParameterSet;
+use std::path::PathBuf;
+
+/// What to sync, with what.
+#[derive(Debug, Clone)]
+pub struct SyncOptions {
+    /// Files and directories.
+    pub paths: Vec<PathBuf>,
+    /// What is taken from directories.
+    pub source_options: SourceOptions,
+    /// From `database_path`.
+    pub database: PathBuf,
+    /// The name of the collection that the documents belong to.
+    pub source: String,
+    pub params: ParameterSet,
+    /// Removes documents whose file is gone.
+    pub prune: bool,
+    /// Ingests everything again, what failed for good included, and takes no result from the cache.
+    pub force: bool,
+    /// Looks also at which steps would run. Nothing is written by `plan` either way.
+    pub dry_run: bool,
+}
+
+impl SyncOptions {
+    pub fn new(paths: Vec<PathBuf>, database: PathBuf) -> SyncOptions {
+        SyncOptions {
+            paths,
+            source_options: SourceOptions::default(),
+            database,
+            source: super::item::DEFAULT_SOURCE.to_string(),
+            params: ParameterSet::builtin(),
+            prune: false,
+            force: false,
+            dry_run: false,
+        }
+    }
+}

@@ -1,0 +1,327 @@
+//! The plan: what is new, changed, unchanged, unusable and removed.
+
+use super::{
+    SyncOptions, report,
+    verdict::{Now, Verdict, Why, judge, params_hash, remembered_time},
+};
+use crate::{
+    definition::ParameterSet,
+    embed::Embedder,
+    engine::Engine,
+    ingest::{
+        content,
+        error::{Error, Result},
+        item::{Item, ItemDocument, name_key, path_of},
+        parameters,
+        source::{self, Listing, SourceFile},
+        step,
+    },
+    model::ArtifactHash,
+    store::{
+        document::{self, DocumentRow, DocumentState, Known},
+        step_cache,
+    },
+    vector::{self, OpenOptions, VectorDb},
+};
+use serde::Serialize;
+use sha2::{Digest, Sha256};
+use std::{
+    collections::{BTreeMap, HashMap},
+    fs::{self, File},
+    io,
+    path::{Path, PathBuf},
+};
+
+/// What a sync will do, as data. Nothing has been written yet.
+#[derive(Debug, Clone, Serialize)]
+pub struct SyncPlan {
+    pub database: PathBuf,
+    pub source: String,
+    /// URIs, as in all lists here.
+    pub new: Vec<String>,
+    pub changed: Vec<(String, Why)>,
+    pub unchanged: u64,
+    /// Failed before with the same content and parameters: not tried again.
+    pub unusable: Vec<Failed>,
+    /// Being ingested by a group that has not ended.
+    pub at_work: Vec<String>,
+    /// Files whose names say that nothing here reads them.
+    pub left_out: usize,
+    /// Could not be read now; nothing is done about them.
+    pub unread: Vec<Unread>,
+    /// Ingested before, and the file is gone.
+    pub removed: Vec<String>,
+    /// Whether `removed` will be.
+    pub prune: bool,
+    pub warnings: Vec<String>,
+    /// One for each distinct content.
+    pub runs: Vec<PlannedRun>,
+    /// The bytes of all runs together.
+    pub bytes: u64,
+    #[serde(skip)]
+    pub(super) params: ParameterSet,
+    #[serde(skip)]
+    pub(super) force: bool,
+    /// The rows that each run will write.
+    #[serde(skip)]
+    pub(super) rows: Vec<Vec<DocumentRow>>,
+    /// Rows of unchanged documents whose size and time are known better now.
+    #[serde(skip)]
+    pub(super) refreshed: Vec<DocumentRow>,
+    /// What the plan was made from, so that the same plan is not submitted twice.
+    #[serde(skip)]
+    pub(super) basis: [u8; 32],
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Failed {
+    pub uri: String,
+    pub reason: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Unread {
+    pub uri: String,
+    pub reason: String,
+}
+
+/// One content and its documents.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct PlannedRun {
+    pub item: Item,
+    /// The steps whose results are not known yet; found only for a dry run.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub steps: Vec<&'static str>,
+}
+
+impl SyncPlan {
+    fn new(options: &SyncOptions, params: ParameterSet, warnings: Vec<String>, basis: [u8; 32]) -> SyncPlan {
+        SyncPlan {
+            database: options.database.clone(),
+            source: options.source.clone(),
+            new: Vec::new(),
+            changed: Vec::new(),
+            unchanged: 0,
+            unusable: Vec::new(),
+            at_work: Vec::new(),
+            left_out: 0,
+            unread: Vec::new(),
+            removed: Vec::new(),
+            prune: options.prune,
+            warnings,
+            runs: Vec::new(),
+            bytes: 0,
+            params,
+            force: options.force,
+            rows: Vec::new(),
+            refreshed: Vec::new(),
+            basis,
+        }
+    }
+
+    /// Whether there is nothing to submit and nothing to remove.
+    pub fn is_empty(&self) -> bool {
+        self.runs.is_empty() && (self.removed.is_empty() || !self.prune)
+    }
+}
+
+/// Compares the sources with what was ingested. Writes nothing.
+///
+/// Fails where a source can't be read in full, as an incomplete list would look like removed documents, and where nothing
+/// could be stored: parameters that contradict each other, a database of another embedder.
+pub fn plan(engine: &Engine, options: &SyncOptions) -> Result<SyncPlan> {
+    parameters::check(&options.params)?;
+    let params = parameters::for_database(&options.params, &options.database)?;
+    let stored = stored(options, &*parameters::embedder(&params)?)?;
+    let Listing { files, warnings, unreadable } = source::list(&options.paths, &options.source_options)?;
+    let known = known(engine, options)?;
+    let mut planning = Planning {
+        options,
+        stored: &stored,
+        known: &known,
+        now: engine.store().now().0,
+        runs: HashMap::new(),
+        plan: SyncPlan::new(options, params, warnings, basis(&known)),
+    };
+    files.iter().for_each(|file| planning.take(file));
+    planning.find_removed(&files)?;
+    let mut plan = planning.plan;
+    plan.left_out = unreadable;
+    if options.dry_run {
+        find_steps(engine, &mut plan)?;
+    }
+    Ok(plan)
+}
+
+/// What is remembered of each document, with what its run came to, noted or not.
+fn known(engine: &Engine, options: &SyncOptions) -> Result<BTreeMap<String, Known>> {
+    let database = options.database.to_string_lossy().into_owned();
+    let mut known = engine.store().read(|tx| document::of_source(tx, &database, &options.source))?;
+    let mut ends = HashMap::new();
+    report::for_each_end(engine, &database, |slice| {
+        ends.extend(slice.into_iter().map(|(_, run, state, reason)| (run, (state, reason))));
+        Ok(())
+    })?;
+    for it in known.values_mut() {
+        if let Some((state, reason)) = it.row.run.and_then(|run| ends.get(&run)) {
+            it.row.state = *state;
+            it.row.reason.clone_from(reason);
+        }
+    }
+    Ok(known)
+}
+
+/// The content of each document that the vector database holds.
+fn stored(options: &SyncOptions, embedder: &dyn Embedder) -> Result<HashMap<String, ArtifactHash>> {
+    let db = match VectorDb::open(&options.database, &OpenOptions::default()) {
+        Ok(db) => db,
+        Err(vector::Error::NotFound { .. }) => return Ok(HashMap::new()),
+        Err(error) => return Err(error.into()),
+    };
+    if db.embedder() != embedder.id() || db.dimension() != embedder.dimension() {
+        return Err(Error::Vector(vector::Error::Embedder {
+            path: options.database.clone(),
+            recorded: db.embedder().to_string(),
+            recorded_dimension: db.dimension(),
+            asked: embedder.id().to_string(),
+            asked_dimension: embedder.dimension(),
+        }));
+    }
+    Ok(db.hashes(&options.source)?)
+}
+
+fn basis(known: &BTreeMap<String, Known>) -> [u8; 32] {
+    let mut hasher = Sha256::new();
+    for Known { row, updated, .. } in known.values() {
+        hasher.update(format!("{} {:?} {} {}\n", row.uri, row.run, row.state as i64, updated.0));
+        hasher.update(row.sha256.0);
+        hasher.update(row.params);
+    }
+    hasher.finalize().into()
+}
+
+fn find_steps(engine: &Engine, plan: &mut SyncPlan) -> Result<()> {
+    for run in &mut plan.runs {
+        for name in ["validate", "parse", "chunk", "embed", "store"] {
+            let key = step::cache_key(name, &run.item, &plan.params).filter(|_| !plan.force);
+            let found = match key {
+                Some(key) => engine.store().read(|tx| step_cache::find(tx, &key))?,
+                None => None,
+            };
+            if found.is_none() {
+                run.steps.push(name);
+            }
+        }
+    }
+    Ok(())
+}
+
+struct Planning<'a> {
+    options: &'a SyncOptions,
+    stored: &'a HashMap<String, ArtifactHash>,
+    known: &'a BTreeMap<String, Known>,
+    /// Wall-clock milliseconds before the first file was read.
+    now: i64,
+    /// Which run has this content, read as this type.
+    runs: HashMap<(ArtifactHash, String), usize>,
+    plan: SyncPlan,
+}
+
+impl Planning<'_> {
+    fn take(&mut self, file: &SourceFile) {
+        let known = self.known.get(&file.uri);
+        let remembered = known.filter(|it| it.row.mtime != 0 && it.row.mtime == file.mtime && it.row.size == file.size);
+        let (sha256, size, mtime) = match remembered {
+            Some(known) => (known.row.sha256, file.size, file.mtime),
+            None => match read(&file.path) {
+                Ok(Some(looked)) => (looked.sha256, looked.size, remembered_time(looked.modified, self.now)),
+                Ok(None) => return self.leave(file, "it keeps changing".to_string()),
+                Err(error) => return self.leave(file, error.to_string()),
+            },
+        };
+        let now = Now { sha256, params: params_hash(&self.plan.params, file.metadata.as_ref()) };
+        match judge(known, self.stored.get(&file.uri), &now, self.options.force) {
+            Verdict::New => self.plan.new.push(file.uri.clone()),
+            Verdict::Changed(why) => self.plan.changed.push((file.uri.clone(), why)),
+            Verdict::AtWork => return self.plan.at_work.push(file.uri.clone()),
+            quiet => {
+                let Some(Known { row: old, .. }) = known else { return };
+                match quiet {
+                    Verdict::Unusable => {
+                        self.plan.unusable.push(Failed { uri: old.uri.clone(), reason: old.reason.clone() });
+                    }
+                    _ => self.plan.unchanged += 1,
+                }
+                if (old.size, old.mtime) != (size, mtime) {
+                    self.plan.refreshed.push(DocumentRow { size, mtime, ..old.clone() });
+                }
+                return;
+            }
+        }
+        let uri = file.uri.clone();
+        let state = DocumentState::AskRun;
+        let row = DocumentRow { uri, sha256, size, mtime, params: now.params, run: None, state, reason: String::new() };
+        self.add(file, row);
+    }
+
+    /// Documents with equal content, read as the same type, share one run.
+    fn add(&mut self, file: &SourceFile, row: DocumentRow) {
+        let metadata = file.metadata.clone().unwrap_or_default();
+        let document = ItemDocument { uri: file.uri.clone(), file: None, metadata };
+        let place = (row.sha256, name_key(&file.path));
+        if let Some(at) = self.runs.get(&place) {
+            self.plan.runs[*at].item.documents.push(document);
+            self.plan.rows[*at].push(row);
+            return;
+        }
+        self.runs.insert(place, self.plan.runs.len());
+        let item = Item {
+            name: file.path.file_name().unwrap_or_default().to_string_lossy().into_owned(),
+            source: self.options.source.clone(),
+            sha256: row.sha256,
+            size: row.size,
+            documents: vec![document],
+        };
+        self.plan.bytes += row.size;
+        self.plan.runs.push(PlannedRun { item, steps: Vec::new() });
+        self.plan.rows.push(vec![row]);
+    }
+
+    fn leave(&mut self, file: &SourceFile, reason: String) {
+        self.plan.unread.push(Unread { uri: file.uri.clone(), reason });
+    }
+
+    /// A document counts as removed when its directory was looked at, has other documents, and its file does not exist any
+    /// more. What is merely left out by a glob or an ignore file stays.
+    fn find_removed(&mut self, files: &[SourceFile]) -> Result<()> {
+        for root in self.options.paths.iter().filter(|it| it.is_dir()) {
+            let absolute =
+                std::path::absolute(root).map_err(|source| Error::Io { action: "find", path: root.clone(), source })?;
+            let prefix = format!("{}/", source::uri(&absolute).trim_end_matches('/'));
+            let gone = self.known.keys().filter(|uri| uri.starts_with(&prefix) && is_gone(uri));
+            let gone: Vec<String> = gone.cloned().collect();
+            if !gone.is_empty() && !files.iter().any(|it| it.uri.starts_with(&prefix)) {
+                let (root, count) = (root.display(), gone.len());
+                self.plan.warnings.push(format!(
+                    "{root}: no documents are left here, as if a disk were not mounted: none of the {count} that were \
+                     ingested from it is removed"
+                ));
+                continue;
+            }
+            self.plan.removed.extend(gone);
+        }
+        self.plan.removed.sort_unstable();
+        self.plan.removed.dedup();
+        Ok(())
+    }
+}
+
+fn read(path: &Path) -> io::Result<Option<content::Looked>> {
+    content::look(File::open(path)?, || false)
+}
+
+fn is_gone(uri: &str) -> bool {
+    use io::ErrorKind::{NotADirectory, NotFound};
+    let found = path_of(uri).map(fs::symlink_metadata);
+    matches!(found, Some(Err(error)) if matches!(error.kind(), NotFound | NotADirectory))
+}

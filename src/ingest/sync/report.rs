@@ -1,0 +1,246 @@
+//! What became of the documents of a group.
+
+use crate::{
+    engine::Engine,
+    ingest::{error::Result, item::Item, ocr},
+    model::{GroupId, RunId},
+    store::document::{self, DocumentState, GroupRun, RunEnd},
+};
+use serde::Serialize;
+use serde_json::Value;
+use std::path::Path;
+
+/// Rows that one transaction reads or writes at most.
+const SLICE: usize = 200;
+
+/// What one or more groups came to.
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+pub struct SyncReport {
+    pub stored: u64,
+    /// Stored, but without anything to index.
+    pub empty: u64,
+    pub failed: u64,
+    pub cancelled: u64,
+    /// Still at work.
+    pub open: u64,
+    /// Of the documents that were stored.
+    pub chunks: u64,
+    /// Passages that had to be embedded; the others were known.
+    pub embedded: u64,
+    /// Read, in bytes; equal contents count once.
+    pub bytes: u64,
+    pub documents: Vec<DocumentOutcome>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct DocumentOutcome {
+    pub uri: String,
+    pub run: RunId,
+    pub status: DocumentStatus,
+    pub chunks: u64,
+    /// Why it failed or is empty, or what its reader warned of.
+    pub reason: String,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DocumentStatus {
+    Stored,
+    Empty,
+    Failed,
+    Cancelled,
+    Open,
+}
+
+/// Notes what became of the documents of these groups, and tells it. Safe to repeat; groups may still be at work.
+pub fn finish(engine: &Engine, database: &Path, groups: &[GroupId]) -> Result<SyncReport> {
+    settle(engine, database)?;
+    let mut report = SyncReport::default();
+    for group in groups {
+        let mut after = RunId(0);
+        loop {
+            let runs = engine.store().read(|tx| document::runs_of_group(tx, *group, after, SLICE))?;
+            let Some(last) = runs.last() else { break };
+            after = last.run;
+            runs.iter().for_each(|it| report.add(it));
+        }
+    }
+    Ok(report)
+}
+
+/// Notes what became of all documents of a database whose runs have ended. Safe to repeat.
+pub fn settle(engine: &Engine, database: &Path) -> Result<()> {
+    let database = database.to_string_lossy();
+    for_each_end(engine, &database, |ends| Ok(engine.store().write(move |tx| document::settle(tx, &ends))?))
+}
+
+/// Hands out what became of documents whose runs have ended: (row, run, state, reason), some at a time.
+pub(super) fn for_each_end(
+    engine: &Engine,
+    database: &str,
+    mut take: impl FnMut(Vec<(i64, RunId, DocumentState, String)>) -> Result<()>,
+) -> Result<()> {
+    let mut after = 0;
+    loop {
+        let found = engine.store().read(|tx| document::unsettled(tx, database, after, SLICE))?;
+        let Some(last) = found.last() else { return Ok(()) };
+        after = last.0;
+        let ends = found.iter().map(|(row, run, end)| {
+            let (state, reason) = state_of(end);
+            (*row, *run, state, reason)
+        });
+        take(ends.collect())?;
+    }
+}
+
+impl SyncReport {
+    fn add(&mut self, run: &GroupRun) {
+        let Ok(item) = serde_json::from_str::<Item>(&run.item) else { return };
+        let (status, reason) = status_of(run.end.as_ref());
+        let noted = |name| run.end.as_ref().and_then(|it| count(it, name)).unwrap_or(0);
+        let chunks = if status == DocumentStatus::Stored { noted("chunks") } else { 0 };
+        let documents = item.documents.len() as u64;
+        let counter = match status {
+            DocumentStatus::Stored => &mut self.stored,
+            DocumentStatus::Empty => &mut self.empty,
+            DocumentStatus::Failed => &mut self.failed,
+            DocumentStatus::Cancelled => &mut self.cancelled,
+            DocumentStatus::Open => &mut self.open,
+        };
+        *counter += documents;
+        if status != DocumentStatus::Open {
+            self.bytes += item.size;
+        }
+        self.chunks += chunks * documents;
+        self.embedded += noted("embedded");
+        self.documents.extend(item.documents.into_iter().map(|it| DocumentOutcome {
+            uri: it.uri,
+            run: run.run,
+            status,
+            chunks,
+            reason: reason.clone(),
+        }));
+    }
+}
+
+fn status_of(end: Option<&RunEnd>) -> (DocumentStatus, String) {
+    let Some(end) = end else { return (DocumentStatus::Open, String::new()) };
+    let (state, reason) = state_of(end);
+    let status = match state {
+        _ if end.cancelled => DocumentStatus::Cancelled,
+        DocumentState::Stored => DocumentStatus::Stored,
+        DocumentState::Empty => DocumentStatus::Empty,
+        DocumentState::AskRun | DocumentState::Unusable => DocumentStatus::Failed,
+    };
+    (status, reason)
+}
+
+/// The number that a step noted under this name; the last one counts.
+fn count(end: &RunEnd, name: &str) -> Option<u64> {
+    end.values.iter().rev().find_map(|it| it[name].as_u64())
+}
+
+/// What an ended run means for its documents, and why.
+fn state_of(end: &RunEnd) -> (DocumentState, String) {
+    if end.failed {
+        let failure = end.failure.as_ref().unwrap_or(&Value::Null);
+        let state = if is_for_good(failure) { DocumentState::Unusable } else { DocumentState::AskRun };
+        let reason = failure["reason"].as_str().or(failure["message"].as_str()).unwrap_or("failed");
+        return (state, reason.to_string());
+    }
+    if end.cancelled {
+        return (DocumentState::AskRun, "cancelled".to_string());
+    }
+    let warnings = end.values.iter().filter_map(|it| it["warnings"].as_array()).flatten();
+    let warnings: Vec<&str> = warnings.filter_map(Value::as_str).take(5).collect();
+    match count(end, "chunks") {
+        Some(0) => (DocumentState::Empty, warnings.join("; ")),
+        _ => (DocumentState::Stored, warnings.join("; ")),
+    }
+}
+
+/// Failures of the world around a document, which say nothing of the document itself.
+const PASSING: [&str; 9] = [
+    "changed",
+    "gone",
+    "permission",
+    "not_startable",
+    "unlocked",
+    "database",
+    "embedder",
+    "unknown_kind",
+    "parameters",
+];
+
+/// Whether the same bytes with the same parameters would fail again: a permanent failure of the document's own, or its
+/// parser was crashed too often.
+fn is_for_good(failure: &Value) -> bool {
+    let outcome = &failure["outcome"];
+    let kind = outcome["kind"].as_str().unwrap_or_default();
+    match outcome["outcome"].as_str() {
+        // What could not be read for want of OCR can be read once there is one.
+        Some("failed") if kind == "needs_ocr" => ocr::installed().is_none(),
+        Some("failed") => outcome["retryable"] == false && !PASSING.contains(&kind),
+        Some("crashed") => true,
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{Millis, Outcome};
+    use serde_json::json;
+
+    fn failed(outcome: &Outcome) -> RunEnd {
+        let failure = json!({"outcome": outcome, "message": outcome.to_string()});
+        RunEnd { failed: true, failure: Some(failure), ..RunEnd::default() }
+    }
+
+    #[test]
+    fn only_what_the_document_itself_did_makes_it_unusable() {
+        let crashed = Outcome::Crashed { signal: Some(9), message: "crashed".to_string() };
+        let table = [
+            (Outcome::permanent("encrypted", "a password is needed"), DocumentState::Unusable),
+            (Outcome::permanent("parse_timeout", "took longer"), DocumentState::Unusable),
+            (crashed, DocumentState::Unusable),
+            (Outcome::permanent("changed", "changed"), DocumentState::AskRun),
+            (Outcome::permanent("gone", "gone"), DocumentState::AskRun),
+            (Outcome::retryable("io", "disk"), DocumentState::AskRun),
+            (Outcome::TimedOut { after: Millis(1) }, DocumentState::AskRun),
+        ];
+        for (outcome, state) in table {
+            let (found, reason) = state_of(&failed(&outcome));
+            assert_eq!(found, state, "{outcome:?}");
+            assert_eq!(reason, outcome.to_string());
+        }
+        let cancelled = RunEnd { cancelled: true, ..RunEnd::default() };
+        assert_eq!(state_of(&cancelled).0, DocumentState::AskRun);
+        assert_eq!(status_of(Some(&cancelled)).0, DocumentStatus::Cancelled);
+    }
+
+    #[test]
+    fn a_document_without_chunks_is_empty_and_says_why() {
+        let values = vec![json!({"warnings": ["page 1 has no text"]}), json!({"chunks": 0})];
+        let end = RunEnd { values, ..RunEnd::default() };
+        assert_eq!(state_of(&end), (DocumentState::Empty, "page 1 has no text".to_string()));
+        let end = RunEnd { values: vec![json!({"chunks": 3})], ..RunEnd::default() };
+        assert_eq!(state_of(&end), (DocumentState::Stored, String::new()));
+    }
+
+    #[test]
+    fn documents_with_one_content_are_counted_one_by_one() {
+        let item = json!({
+            "name": "a.md", "source": "default", "sha256": "0".repeat(64), "size": 7,
+            "documents": [{"uri": "file:///a.md"}, {"uri": "file:///b.md"}],
+        });
+        let values = vec![json!({"embedded": 2, "chunks": 3}), json!({"chunks": 3})];
+        let end = RunEnd { values, ..RunEnd::default() };
+        let mut report = SyncReport::default();
+        report.add(&GroupRun { run: RunId(1), item: item.to_string(), end: Some(end) });
+        assert_eq!((report.stored, report.chunks, report.embedded, report.bytes), (2, 6, 2, 7));
+        report.add(&GroupRun { run: RunId(2), item: item.to_string(), end: None });
+        assert_eq!((report.open, report.documents.len()), (2, 4));
+        assert_eq!(report.documents[1].uri, "file:///b.md");
+    }
+}

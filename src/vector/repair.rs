@@ -1,0 +1,53 @@
+//! Makes a database whole again.
+
+use super::{Epoch, Result, VectorDb, document};
+use serde::Serialize;
+
+/// What a repair took out; empty when the database was sound.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct RepairReport {
+    /// (source, uri) of documents that had lost a vector or words, or had the wrong number of chunks. The next ingestion
+    /// brings them back.
+    pub documents_removed: Vec<(String, String)>,
+    /// Vectors, words and chunks that belonged to nothing.
+    pub orphans_removed: u64,
+}
+
+const NOT_WHOLE: &str = "
+    SELECT d.id, d.source, d.uri FROM document d
+    WHERE d.chunks <> (SELECT count(*) FROM chunk c WHERE c.document = d.id)
+       OR EXISTS (
+           SELECT 1 FROM chunk c, meta m LEFT JOIN vector v ON v.chunk = c.id
+           WHERE c.document = d.id
+             AND (v.chunk IS NULL OR length(v.value) <> 4 * m.dimension
+                  OR c.id NOT IN (SELECT id FROM chunk_text_docsize)))
+    ORDER BY d.source, d.uri";
+
+/// Chunks without a document go first, as they make orphans of what hangs on them.
+const ORPHANS: &[&str] = &[
+    "DELETE FROM vector WHERE chunk IN (SELECT id FROM chunk WHERE document NOT IN (SELECT id FROM document))",
+    "DELETE FROM chunk WHERE document NOT IN (SELECT id FROM document)",
+    "DELETE FROM vector WHERE chunk NOT IN (SELECT id FROM chunk)",
+    "DELETE FROM chunk_text WHERE rowid IN (SELECT id FROM chunk_text_docsize WHERE id NOT IN (SELECT id FROM chunk))",
+];
+
+impl VectorDb {
+    /// Removes what [`VectorDb::check`] counts, in one transaction: orphans, and every document that is not whole. It can't
+    /// mend a file that SQLite itself finds damaged.
+    pub fn repair(&mut self, epoch: Epoch) -> Result<RepairReport> {
+        self.write(epoch, "repair", |tx| {
+            let mut report = RepairReport::default();
+            let mut statement = tx.prepare(NOT_WHOLE)?;
+            let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
+            for (id, source, uri) in rows.collect::<rusqlite::Result<Vec<(i64, String, String)>>>()? {
+                document::remove_chunks(tx, id)?;
+                tx.execute("DELETE FROM document WHERE id = ?1", [id])?;
+                report.documents_removed.push((source, uri));
+            }
+            for sql in ORPHANS {
+                report.orphans_removed += tx.execute(sql, [])? as u64;
+            }
+            Ok(report)
+        })
+    }
+}

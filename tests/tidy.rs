@@ -1,0 +1,143 @@
+//! The house rules, checked by `cargo test`.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+/// Ground floor first. A room may import only from lines above its own.
+const FLOORS: &[&[&str]] = &[
+    &["model"],
+    &["decide", "os", "settings"],
+    &["store", "vector", "embed", "artifact", "definition", "process", "observe"],
+    &["engine"],
+    &["ingest", "search"],
+    &["http"],
+    &["assembly"],
+    &["daemon"],
+    &["cli"],
+];
+
+#[test]
+fn rooms_import_only_from_lower_floors() {
+    for (path, text) in sources() {
+        let Some(here) = floor(&room(&path)) else { continue };
+        for used in imports(code(&text)) {
+            let allowed = used == room(&path) || floor(&used).is_none_or(|it| it < here);
+            assert!(allowed, "{}: {} may not import {used}", path.display(), room(&path));
+        }
+        assert!(!text.contains("super::super"), "{}: say `crate::` instead", path.display());
+    }
+}
+
+#[test]
+fn every_room_has_a_floor() {
+    for (path, _) in sources() {
+        let room = room(&path);
+        assert!(["lib", "main"].contains(&room.as_str()) || floor(&room).is_some(), "{room} has no floor");
+    }
+}
+
+#[test]
+fn files_and_functions_fit() {
+    for (path, text) in sources() {
+        let lines: Vec<&str> = text.lines().collect();
+        assert!(lines.len() <= 500, "{}: {} lines", path.display(), lines.len());
+        for (start, line) in lines.iter().enumerate().filter(|(_, line)| line.contains("fn ")) {
+            let indent = &line[..line.len() - line.trim_start().len()];
+            let end = lines[start..].iter().position(|it| *it == format!("{indent}}}")).unwrap_or(0);
+            assert!(end < 70, "{}:{}: function of {} lines", path.display(), start + 1, end + 1);
+        }
+    }
+}
+
+#[test]
+fn each_power_stays_in_its_room() {
+    let powers: &[(&str, &[&str])] = &[
+        ("rusqlite", &["store", "vector"]),
+        ("SELECT ", &["store", "vector"]),
+        ("Command::new", &["os", "process"]),
+        ("SystemTime::now", &["os"]),
+        ("clap::", &["cli"]),
+    ];
+    for (path, text) in sources() {
+        for (power, rooms) in powers {
+            let allowed = rooms.contains(&room(&path).as_str()) || !code(&text).contains(power);
+            assert!(allowed, "{}: `{power}` belongs in {rooms:?}", path.display());
+        }
+    }
+}
+
+#[test]
+fn names_say_what_is_inside() {
+    for (path, _) in sources() {
+        let name = path.to_string_lossy().to_string();
+        for vague in ["util", "helper", "common", "manager", "misc"] {
+            assert!(!name.contains(vague), "{name}: name it for what it owns");
+        }
+    }
+}
+
+fn sources() -> Vec<(PathBuf, String)> {
+    let mut found = Vec::new();
+    let mut folders = vec![PathBuf::from("src")];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            match path.is_dir() {
+                true => folders.push(path),
+                false => found.push((path.clone(), fs::read_to_string(&path).unwrap())),
+            }
+        }
+    }
+    assert!(!found.is_empty());
+    found
+}
+
+/// `src/store/steps.rs` and `src/store.rs` are both in the room `store`.
+fn room(path: &Path) -> String {
+    let first = path.strip_prefix("src").unwrap().components().next().unwrap();
+    first.as_os_str().to_string_lossy().trim_end_matches(".rs").to_string()
+}
+
+fn floor(room: &str) -> Option<usize> {
+    FLOORS.iter().position(|rooms| rooms.contains(&room))
+}
+
+/// The text without its inline unit tests.
+fn code(text: &str) -> &str {
+    text.split("#[cfg(test)]").next().unwrap()
+}
+
+/// Every `a` in `crate::a` and in `crate::{a::B, c}`, however the list is wrapped.
+fn imports(text: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    for (at, _) in text.match_indices("crate::") {
+        let rest = &text[at + "crate::".len()..];
+        let mut depth = 0;
+        let mut name = String::new();
+        let mut in_path = false; // past the first segment of this entry
+        for letter in rest.chars() {
+            match letter {
+                '{' => depth += 1,
+                '}' => depth -= 1,
+                ',' if depth == 1 => in_path = false,
+                ':' => in_path = true,
+                _ if (letter.is_alphanumeric() || letter == '_') && !in_path && depth <= 1 => name.push(letter),
+                _ => (),
+            }
+            let ended = !(letter.is_alphanumeric() || letter == '_');
+            if ended && !name.is_empty() {
+                found.push(std::mem::take(&mut name));
+                in_path = true;
+                if letter == ',' {
+                    in_path = false;
+                }
+            }
+            if depth <= 0 && ended && letter != '{' {
+                break;
+            }
+        }
+    }
+    found
+}
