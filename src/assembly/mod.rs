@@ -5,6 +5,7 @@
 use crate::{
     artifact::{self, ArtifactOptions, ArtifactStore},
     engine::{self, Engine, Registry},
+    ingest,
     observe::Metrics,
     os::{clock::SystemClock, file_system},
     settings::{self, Settings},
@@ -78,5 +79,6 @@ pub fn engine(settings: &Settings, metrics: Arc<dyn Metrics>) -> Result<Engine> 
 pub fn registry() -> Registry {
     let mut kinds = Registry::default();
     engine::kind::register(&mut kinds);
+    ingest::register(&mut kinds);
     kinds
 }

@@ -99,7 +99,7 @@ impl Context {
 }
 
 /// A word as a shell reads it back.
-fn quoted(word: &str) -> String {
+pub fn quoted(word: &str) -> String {
     let is_plain = |it: char| it.is_ascii_alphanumeric() || "/._-+=:,@%".contains(it);
     match !word.is_empty() && word.chars().all(is_plain) {
         true => word.to_string(),

@@ -1,6 +1,6 @@
 //! Every way in which a command can fail: what it says, what it advises, and the exit code. The codes are promises.
 
-use crate::{artifact, assembly, definition, embed, engine, os, search, settings, store, vector};
+use crate::{artifact, assembly, definition, embed, engine, ingest, os, search, settings, store, vector};
 use std::{fmt, io};
 
 /// What the process ends with.
@@ -168,6 +168,23 @@ impl From<assembly::Error> for Failure {
 impl From<artifact::Error> for Failure {
     fn from(error: artifact::Error) -> Failure {
         failure(artifact_exit(&error), &error, error.hint())
+    }
+}
+
+impl From<ingest::Error> for Failure {
+    fn from(error: ingest::Error) -> Failure {
+        let hint = error.hint();
+        let inner = match error {
+            ingest::Error::Engine(error) => Failure::from(error),
+            ingest::Error::Store(error) => Failure::from(error),
+            ingest::Error::Vector(error) => Failure::from(error),
+            ingest::Error::Definition(error) => Failure::from(error),
+            ingest::Error::FileSystem(error) => Failure::from(error),
+            ingest::Error::Io { action, path, source } => Failure::io(action, &path, source),
+            error @ (ingest::Error::Chunk(_) | ingest::Error::Embed(_)) => failure(Exit::Usage, &error, hint.clone()),
+            error => failure(Exit::Error, &error, hint.clone()),
+        };
+        Failure { hint: hint.or(inner.hint), ..inner }
     }
 }
 

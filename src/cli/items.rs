@@ -40,6 +40,11 @@ fn text(path: &Path) -> Result<String> {
     Ok(text)
 }
 
+/// One path a line, from a file or stdin (`-`).
+pub fn path_lines(path: &Path) -> Result<Vec<String>> {
+    Ok(text(path)?.lines().map(str::to_string).filter(|it| !it.is_empty()).collect())
+}
+
 fn lines(text: &str, path: &Path) -> Result<Vec<String>> {
     let mut items = Vec::new();
     for (number, line) in text.lines().enumerate() {

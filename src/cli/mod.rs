@@ -12,6 +12,8 @@ mod database;
 mod db;
 mod events;
 mod failure;
+mod ingest;
+mod ingest_report;
 mod init;
 mod items;
 mod list;
@@ -74,6 +76,7 @@ struct Global {
 
 #[derive(Debug, clap::Subcommand)]
 enum Command {
+    Ingest(ingest::Args),
     Search(search::Args),
     Run(run::Args),
     Submit(submit::Args),
@@ -119,6 +122,7 @@ pub fn main() -> i32 {
 impl Command {
     fn run(self, cx: &Context) -> Result<()> {
         match self {
+            Command::Ingest(args) => args.run(cx),
             Command::Search(args) => args.run(cx),
             Command::Run(args) => args.run(cx),
             Command::Submit(args) => args.run(cx),

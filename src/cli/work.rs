@@ -54,7 +54,7 @@ pub fn show_pools(pools: &BTreeMap<String, usize>) -> String {
 }
 
 /// How working on a group ended here.
-enum Worked {
+pub enum Worked {
     Ended(GroupEnd),
     /// By this signal.
     Stopped(i32),
@@ -62,19 +62,26 @@ enum Worked {
 
 /// Works on a group until it has ended, and tells how. The result carries the exit code.
 pub fn until_ended(cx: &Context, group: GroupId, pools: &PoolArgs) -> Result<()> {
+    let signals = Signals::install()?;
+    match work(cx, group, pools, &signals, &resume_command(cx, group))? {
+        Worked::Ended(end) => report(cx, cx.engine()?, end),
+        Worked::Stopped(signal) => Err(stopped(cx, group, signal, &resume_command(cx, group))?),
+    }
+}
+
+/// Works on a group until it has ended or a signal came. `command` goes on with it.
+pub fn work(cx: &Context, group: GroupId, pools: &PoolArgs, signals: &Signals, command: &str) -> Result<Worked> {
     let settings = cx.settings()?;
     let engine = cx.engine()?;
     let pools = pools.pools(settings)?;
-    let signals = Signals::install()?;
     let worker = Worker::start(engine, WorkerOptions { pools, scope: Scope::Group(group) })?;
     let mut progress = Progress::new(cx, engine, group)?;
-    let worked = watch(cx, engine, &worker, &signals, group, &mut progress);
+    let worked = watch(cx, &worker, signals, group, &mut progress);
     progress.finish();
     if let Ok(Worked::Stopped(_)) = worked {
-        let running = worker.running();
-        cx.output.note(match running {
+        cx.output.note(match worker.running() {
             0 => "stopping".to_string(),
-            _ => format!(
+            running => format!(
                 "stopping: {} may take {} to finish; Ctrl-C again kills",
                 count(running as u64, "running step"),
                 settings.stop_timeout
@@ -82,18 +89,18 @@ pub fn until_ended(cx: &Context, group: GroupId, pools: &PoolArgs) -> Result<()>
         });
     }
     worker.stop(settings.stop_timeout);
-    match worked? {
-        Worked::Ended(end) => report(cx, engine, end),
+    let hint = format!("go on with `{command}`");
+    match worked.map_err(|failure| if failure.hint.is_none() { failure.hint(hint) } else { failure })? {
         Worked::Stopped(signal) => match engine.group_end(group)? {
-            Some(end) => report(cx, engine, end),
-            None => stopped(cx, group, signal),
+            Some(end) => Ok(Worked::Ended(end)),
+            None => Ok(Worked::Stopped(signal)),
         },
+        ended => Ok(ended),
     }
 }
 
 fn watch(
     cx: &Context,
-    engine: &Engine,
     worker: &Worker,
     signals: &Signals,
     group: GroupId,
@@ -101,7 +108,7 @@ fn watch(
 ) -> Result<Worked> {
     let mut broken = None;
     let mut disk_low = false;
-    let ending = engine.wait_for_group(group, None, || {
+    let ending = cx.engine()?.wait_for_group(group, None, || {
         if worker.is_disk_low() && !disk_low {
             disk_low = true;
             cx.output.warn("the disk is nearly full: nothing is claimed until there is space again");
@@ -113,8 +120,7 @@ fn watch(
         return Err(failure);
     }
     if let Some(reason) = worker.fatal() {
-        return Err(Failure::new(Exit::Error, format!("the worker gave up: {reason}"))
-            .hint(format!("go on with `{}`", resume_command(cx, group))));
+        return Err(Failure::new(Exit::Error, format!("the worker gave up: {reason}")));
     }
     let Ending::Ended(end) = ending else {
         return Ok(Worked::Stopped(signals.stop_signal().unwrap_or(libc::SIGINT)));
@@ -128,15 +134,14 @@ fn watch(
     Ok(Worked::Ended(end))
 }
 
-fn stopped(cx: &Context, group: GroupId, signal: i32) -> Result<()> {
-    let command = resume_command(cx, group);
+/// Says how to go on after a signal. What is returned ends the command with the signal's exit code.
+pub fn stopped(cx: &Context, group: GroupId, signal: i32, command: &str) -> Result<Failure> {
     let exit = if signal == libc::SIGTERM { Exit::Terminated } else { Exit::Interrupted };
-    if cx.output.json {
-        cx.output.event(&serde_json::json!({"event": "stopped", "group": group, "resume": command}))?;
-        return Err(Failure::quiet(exit));
+    match cx.output.json {
+        true => cx.output.event(&serde_json::json!({"event": "stopped", "group": group, "resume": command}))?,
+        false => eprintln!("{group} is not finished; go on with `{command}`"),
     }
-    eprintln!("{group} is not finished; go on with `{command}`");
-    Err(Failure::quiet(exit))
+    Ok(Failure::quiet(exit))
 }
 
 fn resume_command(cx: &Context, group: GroupId) -> String {
