@@ -5,4 +5,5 @@ fn main() {
     if let Some(code) = windlass::process::shim::run_if_asked().or_else(windlass::ingest::parse_child::run_if_asked) {
         std::process::exit(code);
     }
+    std::process::exit(windlass::cli::main());
 }

@@ -1,3 +1,84 @@
 //! The one place that registers step kinds and builds an engine from settings.
 //!
 //! May import: everything on the floors below. Never: has behaviour of its own.
+
+use crate::{
+    artifact::{self, ArtifactOptions, ArtifactStore},
+    engine::{self, Engine, Registry},
+    ingest,
+    observe::Metrics,
+    os::{clock::SystemClock, file_system},
+    settings::{self, Settings},
+    store::{self, Store},
+};
+use std::{fs, io, path::PathBuf, sync::Arc};
+
+/// The engine database in the home directory.
+pub const DATABASE: &str = "engine.db";
+
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error(transparent)]
+    Home(#[from] file_system::Error),
+    #[error("failed to make the home directory {}", path.display())]
+    Create { path: PathBuf, source: io::Error },
+    #[error(transparent)]
+    Store(#[from] store::Error),
+    #[error(transparent)]
+    Artifact(#[from] artifact::Error),
+}
+
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+impl Error {
+    /// Tells the user what to do next, where we know.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Error::Home(error) => error.hint(),
+            Error::Create { .. } => Some("name another directory with `--home DIR`".to_string()),
+            Error::Store(error) => error.hint().map(str::to_string),
+            Error::Artifact(error) => error.hint().map(str::to_string),
+        }
+    }
+}
+
+/// Makes the home directory, unless it is there. Refuses a network file system.
+pub fn prepare_home(settings: &Settings) -> Result<()> {
+    file_system::refuse_network_file_system(&settings.home)?;
+    fs::create_dir_all(&settings.home).map_err(|source| Error::Create { path: settings.home.clone(), source })
+}
+
+/// Opens the engine database, which is made at first use.
+pub fn store(settings: &Settings) -> Result<Store> {
+    prepare_home(settings)?;
+    let durability = match settings.durability {
+        settings::Durability::Full => store::Durability::Full,
+        settings::Durability::Normal => store::Durability::Normal,
+    };
+    let options = store::Options { durability, ..store::Options::new(settings.home.join(DATABASE)) };
+    Ok(Store::open(&options, Arc::new(SystemClock))?)
+}
+
+/// Builds the engine of a home: its database, its artifacts, and every step kind there is.
+pub fn engine(settings: &Settings, metrics: Arc<dyn Metrics>) -> Result<Engine> {
+    let store = store(settings)?;
+    let artifacts =
+        ArtifactStore::open(&settings.artifact_dir(), ArtifactOptions::from(settings), &engine::process_tag())?;
+    let options = engine::Options {
+        heartbeat: settings.heartbeat,
+        silent_after: settings.silent_after,
+        lock_ttl: settings.lock_ttl,
+        disk_reserve: settings.disk_reserve,
+        ballast: settings.ballast,
+        ..engine::Options::new(&settings.home)
+    };
+    Ok(Engine::new(store, artifacts, registry(), options, metrics))
+}
+
+/// Every step kind by its name.
+pub fn registry() -> Registry {
+    let mut kinds = Registry::default();
+    engine::kind::register(&mut kinds);
+    ingest::register(&mut kinds);
+    kinds
+}

@@ -1,3 +1,170 @@
 //! One file per command; output for people or `--json`; failures and exit codes.
 //!
+//! Data goes to stdout, messages go to stderr. The fields of `--json` are promises (`docs/json.md`), and so are the exit
+//! codes (`failure.rs`). Nothing asks a question unless a person sits at the terminal.
+//!
 //! May import: everything on the floors below. Never: writes SQL or decides what the engine decides.
+
+mod cancel;
+mod completions;
+mod context;
+mod database;
+mod db;
+mod events;
+mod failure;
+mod ingest;
+mod ingest_report;
+mod init;
+mod items;
+mod list;
+mod logs;
+mod name;
+mod output;
+mod parameters;
+mod pause;
+mod progress;
+mod resume;
+mod retry;
+mod run;
+mod search;
+mod settings;
+mod show;
+mod submit;
+mod table;
+mod wait;
+mod work;
+mod wording;
+mod worker;
+
+use clap::Parser;
+use context::Context;
+use failure::{Exit, Result};
+use output::Output;
+use std::path::PathBuf;
+
+/// A durable workflow engine for one machine: one binary, one SQLite file.
+///
+/// Start with `windlass ingest DIR`, then `windlass search "what you want to know"`.
+/// Or run any command over many items: `windlass run --each 'convert {{ item }} {{ item }}.webp' --items *.png`.
+#[derive(Debug, Parser)]
+#[command(name = "windlass", version, subcommand_required = true, arg_required_else_help = true, after_help = EXITS)]
+struct CommandLine {
+    #[command(flatten)]
+    global: Global,
+    #[command(subcommand)]
+    command: Command,
+}
+
+const EXITS: &str = "Exit codes: 0 done, 1 error, 2 usage, 3 the work failed, 4 not found, 5 locked or conflicting, \
+                     6 cancelled, 7 timed out waiting, 74 disk full or I/O error, 130 and 143 stopped by a signal.";
+
+#[derive(Debug, clap::Args)]
+struct Global {
+    /// The home directory [default: WINDLASS_HOME, else the nearest .windlass upward from here, else the platform's]
+    #[arg(long, global = true, value_name = "DIR")]
+    home: Option<PathBuf>,
+    /// Print JSON, whose fields are documented promises
+    #[arg(long, global = true)]
+    json: bool,
+    /// Print results and errors only
+    #[arg(short, long, global = true, conflicts_with = "verbose")]
+    quiet: bool,
+    /// Print more
+    #[arg(short, long, global = true)]
+    verbose: bool,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Command {
+    Ingest(ingest::Args),
+    Search(search::Args),
+    Run(run::Args),
+    Submit(submit::Args),
+    Wait(wait::Args),
+    Worker(worker::Args),
+    List(list::Args),
+    Show(show::Args),
+    Logs(logs::Args),
+    Events(events::Args),
+    Cancel(cancel::Args),
+    Retry(retry::Args),
+    Pause(pause::Args),
+    Resume(resume::Args),
+    Db(db::Args),
+    Settings(settings::Args),
+    Init(init::Args),
+    Completions(completions::Args),
+}
+
+/// Runs the command of the command line. Returns the exit code of the process.
+pub fn main() -> i32 {
+    let line = match CommandLine::try_parse() {
+        Ok(line) => line,
+        Err(error) => {
+            // A reader that went away while the help was printed is no error.
+            let _ = error.print();
+            return if error.use_stderr() { Exit::Usage as i32 } else { Exit::Done as i32 };
+        }
+    };
+    let output = Output::new(line.global.json, line.global.quiet, line.global.verbose);
+    let context = Context::new(line.global.home, output);
+    let ended = line.command.run(&context);
+    context.close();
+    match ended {
+        Ok(()) => Exit::Done as i32,
+        Err(failure) => {
+            failure.report(output.json, output.lively);
+            failure.exit as i32
+        }
+    }
+}
+
+impl Command {
+    fn run(self, cx: &Context) -> Result<()> {
+        match self {
+            Command::Ingest(args) => args.run(cx),
+            Command::Search(args) => args.run(cx),
+            Command::Run(args) => args.run(cx),
+            Command::Submit(args) => args.run(cx),
+            Command::Wait(args) => args.run(cx),
+            Command::Worker(args) => args.run(cx),
+            Command::List(args) => args.run(cx),
+            Command::Show(args) => args.run(cx),
+            Command::Logs(args) => args.run(cx),
+            Command::Events(args) => args.run(cx),
+            Command::Cancel(args) => args.run(cx),
+            Command::Retry(args) => args.run(cx),
+            Command::Pause(args) => args.run(cx),
+            Command::Resume(args) => args.run(cx),
+            Command::Db(args) => args.run(cx),
+            Command::Settings(args) => args.run(cx),
+            Command::Init(args) => args.run(cx),
+            Command::Completions(args) => args.run(cx),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        CommandLine::command().debug_assert();
+    }
+
+    #[test]
+    fn every_command_and_argument_explains_itself() {
+        fn check(command: &clap::Command, path: &str) {
+            assert!(command.get_about().is_some(), "{path} has no help");
+            for argument in command.get_arguments().filter(|it| !it.is_hide_set()) {
+                assert!(argument.get_help().is_some(), "{path} {} has no help", argument.get_id());
+            }
+            for inner in command.get_subcommands().filter(|it| it.get_name() != "help") {
+                check(inner, &format!("{path} {}", inner.get_name()));
+            }
+        }
+        check(&CommandLine::command(), "windlass");
+    }
+}

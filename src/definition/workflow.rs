@@ -242,6 +242,13 @@ impl Definition {
         Ok(())
     }
 
+    /// Whether a template asks for the item, so that a run without one makes no sense.
+    pub fn asks_for_item(&self) -> Result<bool> {
+        let templates = self.templates()?;
+        let mut expressions = templates.iter().flat_map(|(_, it)| it.expressions());
+        Ok(expressions.any(|it| matches!(it, Expression::Item(_))))
+    }
+
     /// Every template, with who owns it.
     fn templates(&self) -> Result<Vec<(String, Template)>> {
         let mut found = Vec::new();

@@ -2,9 +2,11 @@
 //!
 //! May import: everything on the floors below. Never: writes SQL; judges without asking `decide`.
 
+mod adopt;
 mod attempt;
 mod bell;
 mod cache;
+mod cancel;
 mod catalog;
 mod consumer;
 mod error;
@@ -12,8 +14,10 @@ mod hooks;
 mod keeper;
 pub mod kind;
 mod life_line;
+mod pause;
 mod pools;
 mod resource_lock;
+mod retry;
 mod settlement;
 pub mod step_kind;
 mod submit;

@@ -6,7 +6,10 @@ use signal_hook::{
 };
 use std::{
     io,
-    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Condvar, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicI32, Ordering},
+    },
     thread::{self, JoinHandle},
     time::{Duration, Instant},
 };
@@ -22,6 +25,8 @@ pub struct Signals {
 #[derive(Debug, Default)]
 struct Shared {
     stop: Mutex<bool>,
+    /// The first signal that asked for a stop; 0: none.
+    signal: AtomicI32,
     told: Condvar,
 }
 
@@ -42,7 +47,7 @@ impl Signals {
                 match signal {
                     SIGTSTP => suspend_when_allowed(),
                     _ if told.request_stop() => on_second(signal),
-                    _ => (),
+                    _ => told.signal.store(signal, Ordering::Release),
                 }
             }
         })?;
@@ -65,6 +70,11 @@ impl Signals {
             stop = self.shared.told.wait_timeout(stop, left).unwrap_or_else(PoisonError::into_inner).0;
         }
         *stop
+    }
+
+    /// The signal that asked for the stop, if one did.
+    pub fn stop_signal(&self) -> Option<i32> {
+        Some(self.shared.signal.load(Ordering::Acquire)).filter(|it| *it != 0)
     }
 
     /// Asks for a stop as the first signal would: a stop request that came over HTTP, say.

@@ -1,0 +1,119 @@
+//! What every command starts from: the home, the settings, the engine; each made when it is first asked for.
+
+use super::{
+    failure::{Failure, Result},
+    output::Output,
+};
+use crate::{
+    assembly,
+    engine::Engine,
+    model::Timestamp,
+    observe::NoMetrics,
+    os::clock::{Clock, SystemClock},
+    settings::{self, Home, HomeInputs, Settings},
+    store::Store,
+};
+use std::{
+    cell::OnceCell,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+pub struct Context {
+    pub output: Output,
+    home: Option<PathBuf>,
+    settings: OnceCell<Settings>,
+    engine: OnceCell<Engine>,
+}
+
+impl Context {
+    pub fn new(home: Option<PathBuf>, output: Output) -> Context {
+        Context { output, home, settings: OnceCell::new(), engine: OnceCell::new() }
+    }
+
+    /// Which home directory it is, and why. It need not exist yet.
+    pub fn home(&self) -> Result<Home> {
+        let here = self.here()?;
+        let variable = |name: &str| std::env::var(name).ok();
+        let platform = settings::platform_data_dir(variable);
+        let named = variable("WINDLASS_HOME");
+        Ok(settings::find_home(HomeInputs {
+            flag: self.home.as_deref(),
+            variable: named.as_deref(),
+            here: &here,
+            platform: platform.as_deref(),
+        })?)
+    }
+
+    /// `--home DIR ` as it must be said again to reach the same home; empty where it is found without.
+    pub fn home_flag(&self) -> String {
+        match &self.home {
+            Some(dir) => format!("--home {} ", quoted(&dir.to_string_lossy())),
+            None => String::new(),
+        }
+    }
+
+    pub fn settings(&self) -> Result<&Settings> {
+        if let Some(settings) = self.settings.get() {
+            return Ok(settings);
+        }
+        let home = self.home()?;
+        // Variables that are not UTF-8 can't be ours.
+        let environment = std::env::vars_os().filter_map(|(name, value)| {
+            Some((name.into_string().ok()?, value.into_string().ok()?))
+        });
+        let settings = settings::load(&home.path, environment, &[])?;
+        for (name, meant) in &settings.unknown_variables {
+            let meant = meant.as_ref().map(|it| format!("; did you mean {it}?")).unwrap_or_default();
+            self.output.warn(format!("variable {name} is not known{meant}"));
+        }
+        Ok(self.settings.get_or_init(|| settings))
+    }
+
+    pub fn engine(&self) -> Result<&Engine> {
+        if let Some(engine) = self.engine.get() {
+            return Ok(engine);
+        }
+        let engine = assembly::engine(self.settings()?, Arc::new(NoMetrics))?;
+        Ok(self.engine.get_or_init(|| engine))
+    }
+
+    pub fn store(&self) -> Result<&Store> {
+        Ok(self.engine()?.store())
+    }
+
+    pub fn now(&self) -> Timestamp {
+        SystemClock.wall()
+    }
+
+    pub fn here(&self) -> Result<PathBuf> {
+        std::env::current_dir().map_err(|source| Failure::io("find", Path::new("the current directory"), source))
+    }
+
+    /// Ends the writer, so that what it holds is on disk and the log is short.
+    pub fn close(&self) {
+        if let Some(engine) = self.engine.get() {
+            engine.store().close();
+        }
+    }
+}
+
+/// A word as a shell reads it back.
+pub fn quoted(word: &str) -> String {
+    let is_plain = |it: char| it.is_ascii_alphanumeric() || "/._-+=:,@%".contains(it);
+    match !word.is_empty() && word.chars().all(is_plain) {
+        true => word.to_string(),
+        false => format!("'{}'", word.replace('\'', r"'\''")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::quoted;
+
+    #[test]
+    fn a_path_is_quoted_only_where_a_shell_needs_it() {
+        assert_eq!(quoted("/tmp/home-1"), "/tmp/home-1");
+        assert_eq!(quoted("/my home/it's"), r"'/my home/it'\''s'");
+    }
+}

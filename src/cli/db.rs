@@ -1,0 +1,187 @@
+use super::{
+    context::Context,
+    database,
+    failure::{Exit, Failure, Result},
+    output::Paint,
+    table::Table,
+    wording::{count, number_of, relative, size},
+};
+use crate::vector::{DocumentQuery, Filter, OpenOptions, VectorDb};
+
+/// Look at vector databases
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Command {
+    /// All vector databases of this home
+    List,
+    /// What is in one: counts, sizes, its embedder, its sources
+    Info {
+        /// A name, or a path to a file [default: the setting `database`]
+        db: Option<String>,
+    },
+    /// The documents in one, by source and URI
+    Documents {
+        /// A name, or a path to a file [default: the setting `database`]
+        db: Option<String>,
+        #[command(flatten)]
+        page: DocumentPage,
+    },
+    /// Read all of one and look for damage
+    Check {
+        /// A name, or a path to a file [default: the setting `database`]
+        db: Option<String>,
+    },
+}
+
+/// Which documents.
+#[derive(Debug, Clone, clap::Args)]
+pub struct DocumentPage {
+    /// Only documents for which this holds, such as 'source = "manuals"'
+    #[arg(long, value_name = "EXPR")]
+    filter: Option<String>,
+    /// How many at most
+    #[arg(long, default_value_t = 50, value_name = "N")]
+    limit: u64,
+    /// How many to skip
+    #[arg(long, default_value_t = 0, value_name = "N")]
+    offset: u64,
+}
+
+impl Args {
+    pub fn run(self, cx: &Context) -> Result<()> {
+        match self.command {
+            Command::List => list(cx),
+            Command::Info { db } => info(cx, db.as_deref()),
+            Command::Documents { db, page } => documents(cx, db.as_deref(), &page),
+            Command::Check { db } => check(cx, db.as_deref()),
+        }
+    }
+}
+
+fn list(cx: &Context) -> Result<()> {
+    let mut rows = Vec::new();
+    for database in database::all(cx)? {
+        match VectorDb::open(&database.path, &OpenOptions::default()).and_then(|it| it.info()) {
+            Ok(info) => rows.push((database, info)),
+            Err(error) => cx.output.warn(format!("{error}")),
+        }
+    }
+    if cx.output.json {
+        let all: Vec<_> = rows.iter().map(|(database, info)| with_name(&database.name, info)).collect();
+        return cx.output.document(&serde_json::json!({"databases": all}));
+    }
+    if rows.is_empty() {
+        cx.output.note("no vector database yet; make one with `windlass ingest PATH`");
+        return Ok(());
+    }
+    let mut table = Table::new(&["NAME", ">DOCUMENTS", ">CHUNKS", ">SIZE", "EMBEDDER", "~PATH"]);
+    for (database, info) in &rows {
+        table.row([
+            database.name.as_str().into(),
+            number_of(info.documents).into(),
+            number_of(info.chunks).into(),
+            size(info.bytes).into(),
+            info.embedder.as_str().into(),
+            info.path.to_string_lossy().into(),
+        ]);
+    }
+    cx.output.table(&table)
+}
+
+fn info(cx: &Context, db: Option<&str>) -> Result<()> {
+    let (database, opened) = database::open(cx, db)?;
+    let info = opened.info()?;
+    if cx.output.json {
+        return cx.output.document(&with_name(&database.name, &info));
+    }
+    let out = &cx.output;
+    out.line(out.paint(Paint::Bold, &database.name))?;
+    out.line(format!("  path       {}", info.path.display()))?;
+    out.line(format!("  documents  {}", number_of(info.documents)))?;
+    out.line(format!("  chunks     {} ({})", number_of(info.chunks), count(info.tokens, "token")))?;
+    out.line(format!("  embedder   {} ({} dimensions)", info.embedder, info.dimension))?;
+    out.line(format!("  size       {}", size(info.bytes)))?;
+    if info.free_bytes > 0 {
+        out.line(format!("  free       {} (`windlass vacuum {}`)", size(info.free_bytes), database.name))?;
+    }
+    for (source, documents) in &info.sources {
+        out.line(format!("  source     {} ({})", super::wording::plain(source), count(*documents, "document")))?;
+    }
+    Ok(())
+}
+
+/// Lists documents of a vector database.
+pub fn documents(cx: &Context, db: Option<&str>, page: &DocumentPage) -> Result<()> {
+    let DocumentPage { limit, offset, .. } = *page;
+    let filter = page.filter.as_deref().map(str::parse::<Filter>).transpose()?;
+    let (database, opened) = database::open(cx, db)?;
+    let page = opened.documents(&DocumentQuery { filter: filter.as_ref(), limit, offset })?;
+    if cx.output.json {
+        return cx.output.document(&serde_json::json!({
+            "database": database.name, "total": page.total, "offset": offset, "documents": page.documents,
+        }));
+    }
+    let now = cx.now();
+    let mut table = Table::new(&["SOURCE", "~URI", "~TITLE", ">CHUNKS", "UPDATED"]);
+    for it in &page.documents {
+        table.row([
+            it.source.as_str().into(),
+            it.uri.as_str().into(),
+            it.title.as_deref().unwrap_or("").into(),
+            number_of(it.chunks).into(),
+            relative(it.updated, now).into(),
+        ]);
+    }
+    if table.is_empty() {
+        cx.output.note(format!("no such document in `{}`; add some with `windlass ingest PATH`", database.name));
+        return Ok(());
+    }
+    cx.output.table(&table)?;
+    let seen = offset + page.documents.len() as u64;
+    if seen < page.total {
+        cx.output.note(format!("{seen} of {}; go on with `--offset {seen}`", count(page.total, "document")));
+    }
+    Ok(())
+}
+
+fn check(cx: &Context, db: Option<&str>) -> Result<()> {
+    let (database, opened) = database::open(cx, db)?;
+    let report = opened.check()?;
+    if cx.output.json {
+        let mut document = with_name(&database.name, &report);
+        document["sound"] = report.is_sound().into();
+        cx.output.document(&document)?;
+    } else if report.is_sound() {
+        cx.output.line(format!("`{}` is sound", database.name))?;
+    } else {
+        cx.output.line(format!("`{}` is damaged:", database.name))?;
+        let found = serde_json::to_value(&report).unwrap_or_default();
+        for (what, number) in found.as_object().into_iter().flatten().filter(|(_, it)| it.as_u64().is_some_and(|it| it > 0))
+        {
+            cx.output.line(format!("  {}: {number}", what.replace('_', " ")))?;
+        }
+        for line in &report.damage {
+            cx.output.line(format!("  {}", super::wording::plain(line)))?;
+        }
+    }
+    match report.is_sound() {
+        true => Ok(()),
+        false => Err(Failure::new(Exit::Error, format!("vector database `{}` is damaged", database.name))
+            .hint("ingest again into another `--db`, or restore a backup")),
+    }
+}
+
+fn with_name(name: &str, value: &impl serde::Serialize) -> serde_json::Value {
+    let mut document = serde_json::json!({"name": name});
+    if let (Some(document), Ok(serde_json::Value::Object(fields))) =
+        (document.as_object_mut(), serde_json::to_value(value))
+    {
+        document.extend(fields);
+    }
+    document
+}

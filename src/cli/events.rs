@@ -1,0 +1,127 @@
+use super::{
+    context::Context,
+    failure::{Failure, Result},
+    output::Paint,
+    wording::{plain, relative},
+};
+use crate::{
+    model::{Event, EventKind, GroupId},
+    os::signals::Signals,
+    store::event::{self, Cursor},
+};
+use std::time::Duration;
+
+/// Show what happened, oldest first
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Go on showing what happens, until Ctrl-C
+    #[arg(short, long)]
+    follow: bool,
+    /// Only events of this group
+    #[arg(long, value_name = "GROUP")]
+    group: Option<GroupId>,
+    /// How many of the newest to begin with
+    #[arg(short = 'n', long, default_value_t = 50, value_name = "N")]
+    lines: usize,
+    /// Begin after this event: the `cursor` that JSON output gives
+    #[arg(long, value_name = "CURSOR")]
+    after: Option<String>,
+}
+
+/// Transactions that are read at once.
+const BATCHES: usize = 1_000;
+const LOOK: Duration = Duration::from_millis(100);
+
+impl Args {
+    pub fn run(self, cx: &Context) -> Result<()> {
+        let store = cx.store()?;
+        let signals = if self.follow { Some(Signals::install()?) } else { None };
+        let (mut cursor, begin) = match &self.after {
+            Some(text) => (read_cursor(text)?, Vec::new()),
+            None => self.newest(cx)?,
+        };
+        for (at, event) in &begin {
+            show(cx, *at, event)?;
+        }
+        let watch = store.watch()?;
+        let mut seen = None;
+        loop {
+            let version = watch.version()?;
+            if seen != Some(version) {
+                seen = Some(version);
+                loop {
+                    let found = store.read(|tx| event::after(tx, cursor, BATCHES))?;
+                    let Some((last, _)) = found.last() else { break };
+                    cursor = *last;
+                    for (at, event) in found.iter().filter(|(_, it)| self.wants(it)) {
+                        show(cx, *at, event)?;
+                    }
+                }
+            }
+            match &signals {
+                Some(signals) if !signals.wait(LOOK) => (),
+                _ => return Ok(()),
+            }
+        }
+    }
+
+    fn wants(&self, event: &Event) -> bool {
+        self.group.is_none_or(|it| event.group == Some(it))
+    }
+
+    /// The newest events that are wanted, and where they end.
+    fn newest(&self, cx: &Context) -> Result<(Cursor, Vec<(Cursor, Event)>)> {
+        let store = cx.store()?;
+        let end = store.read(event::newest)?;
+        let mut kept: Vec<(Cursor, Event)> = Vec::new();
+        // A transaction has at least one event, so the newest N are in the newest N transactions; of one group they may
+        // be anywhere.
+        let from = if self.group.is_some() { 0 } else { end.seq - self.lines as i64 };
+        let mut cursor = Cursor { seq: from.max(0), index: 0 };
+        loop {
+            let found = store.read(|tx| event::after(tx, cursor, BATCHES))?;
+            let Some((last, _)) = found.last() else { break };
+            cursor = *last;
+            kept.extend(found.into_iter().filter(|(_, it)| self.wants(it)));
+            let surplus = kept.len().saturating_sub(self.lines);
+            kept.drain(..surplus);
+        }
+        Ok((cursor.max(end), kept))
+    }
+}
+
+fn read_cursor(text: &str) -> Result<Cursor> {
+    let wrong = || Failure::usage(format!("`{text}` is not a cursor")).hint("take it from `windlass events --json`");
+    let (seq, index) = text.split_once('.').ok_or_else(wrong)?;
+    Ok(Cursor { seq: seq.parse().map_err(|_| wrong())?, index: index.parse().map_err(|_| wrong())? })
+}
+
+fn show(cx: &Context, cursor: Cursor, event: &Event) -> Result<()> {
+    if cx.output.json {
+        let mut document = serde_json::json!({"cursor": format!("{}.{}", cursor.seq, cursor.index)});
+        if let (Some(document), Ok(serde_json::Value::Object(fields))) =
+            (document.as_object_mut(), serde_json::to_value(event))
+        {
+            document.extend(fields);
+        }
+        return cx.output.event(&document);
+    }
+    let kind = serde_json::to_value(event.kind).ok().and_then(|it| it.as_str().map(str::to_string)).unwrap_or_default();
+    let paint = match event.kind {
+        EventKind::StepFailed | EventKind::ItemFailed | EventKind::HookFailed => Paint::Bad,
+        EventKind::StepError | EventKind::StepReaped | EventKind::LockForced | EventKind::Cancel => Paint::Warn,
+        EventKind::GroupEnd | EventKind::ItemEnd | EventKind::StepEnd | EventKind::HookEnd => Paint::Good,
+        _ => Paint::Dim,
+    };
+    let names = [
+        event.group.map(|it| it.to_string()),
+        event.run.map(|it| it.to_string()),
+        event.step.map(|it| it.to_string()),
+    ];
+    let names: Vec<String> = names.into_iter().flatten().collect();
+    let when = relative(event.at, cx.now());
+    cx.output.flushed(
+        format!("{when:<10}  {}  {}  {}", cx.output.paint(paint, &format!("{kind:<13}")), names.join(" "), plain(&event.detail))
+            .trim_end(),
+    )
+}

@@ -1,0 +1,284 @@
+//! Every way in which a command can fail: what it says, what it advises, and the exit code. The codes are promises.
+
+use crate::{artifact, assembly, definition, embed, engine, ingest, os, search, settings, store, vector};
+use std::{fmt, io};
+
+/// What the process ends with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Exit {
+    Done = 0,
+    /// Something went wrong that has no code of its own.
+    Error = 1,
+    /// The command line, or a file that it names, can't be understood.
+    Usage = 2,
+    /// The work ended FAILED.
+    WorkFailed = 3,
+    NotFound = 4,
+    /// Locked by somebody else, or in conflict with what is there.
+    Conflict = 5,
+    Cancelled = 6,
+    /// The time to wait ran out.
+    TimedOut = 7,
+    /// The disk is full or does not work (EX_IOERR of sysexits.h).
+    Disk = 74,
+    /// Already running under a supervisor (EX_TEMPFAIL of sysexits.h).
+    AlreadyRunning = 75,
+    /// SIGINT.
+    Interrupted = 130,
+    /// SIGTERM.
+    Terminated = 143,
+}
+
+/// The end of a command that did not do what it was asked to.
+#[derive(Debug)]
+pub struct Failure {
+    pub exit: Exit,
+    /// None when everything was said already, or nobody listens any more.
+    pub message: Option<String>,
+    pub hint: Option<String>,
+}
+
+pub type Result<T, E = Failure> = std::result::Result<T, E>;
+
+impl Failure {
+    pub fn new(exit: Exit, message: impl Into<String>) -> Failure {
+        Failure { exit, message: Some(message.into()), hint: None }
+    }
+
+    pub fn usage(message: impl Into<String>) -> Failure {
+        Failure::new(Exit::Usage, message)
+    }
+
+    pub fn not_found(message: impl Into<String>) -> Failure {
+        Failure::new(Exit::NotFound, message)
+    }
+
+    /// Ends with a code after the command has said itself what there was to say.
+    pub fn quiet(exit: Exit) -> Failure {
+        Failure { exit, message: None, hint: None }
+    }
+
+    pub fn hint(mut self, hint: impl Into<String>) -> Failure {
+        self.hint = Some(hint.into());
+        self
+    }
+
+    /// A file that could not be read or written.
+    pub fn io(action: &str, path: &std::path::Path, source: io::Error) -> Failure {
+        let exit = match source.kind() {
+            io::ErrorKind::NotFound => Exit::NotFound,
+            _ => io_exit(&source),
+        };
+        Failure::new(exit, format!("failed to {action} {}: {source}", path.display()))
+    }
+
+    /// Says what happened on stderr, in words or as one line of JSON.
+    pub fn report(&self, json: bool, color: bool) {
+        let Some(message) = &self.message else { return };
+        if json {
+            let what = serde_json::json!({"error": message, "hint": self.hint, "exit": self.exit as i32});
+            eprintln!("{what}");
+            return;
+        }
+        let (bold, cyan, plain) = if color { ("\x1b[1;31m", "\x1b[36m", "\x1b[0m") } else { ("", "", "") };
+        eprintln!("{bold}error:{plain} {message}");
+        if let Some(hint) = &self.hint {
+            eprintln!("  {cyan}hint:{plain} {hint}");
+        }
+    }
+}
+
+/// An error with its causes on one line, without saying twice what a cause only repeats.
+fn words(error: &dyn std::error::Error) -> String {
+    let mut said = error.to_string();
+    let mut cause = error.source();
+    while let Some(next) = cause {
+        let more = next.to_string();
+        if !said.contains(&more) {
+            said = format!("{said}: {more}");
+        }
+        cause = next.source();
+    }
+    said
+}
+
+fn io_exit(error: &io::Error) -> Exit {
+    match error.raw_os_error() {
+        Some(libc::ENOSPC | libc::EIO | libc::EDQUOT | libc::EROFS) => Exit::Disk,
+        _ => Exit::Error,
+    }
+}
+
+fn failure(exit: Exit, error: &dyn std::error::Error, hint: Option<impl fmt::Display>) -> Failure {
+    Failure { exit, message: Some(words(error)), hint: hint.map(|it| it.to_string()) }
+}
+
+fn store_exit(error: &store::Error) -> Exit {
+    match error {
+        store::Error::DiskFull { .. } | store::Error::Io { .. } | store::Error::Poisoned => Exit::Disk,
+        store::Error::NotFound { .. } => Exit::NotFound,
+        store::Error::Busy { .. } | store::Error::Conflict { .. } => Exit::Conflict,
+        store::Error::File { source, .. } => io_exit(source),
+        _ => Exit::Error,
+    }
+}
+
+impl From<store::Error> for Failure {
+    fn from(error: store::Error) -> Failure {
+        failure(store_exit(&error), &error, error.hint())
+    }
+}
+
+impl From<engine::Error> for Failure {
+    fn from(error: engine::Error) -> Failure {
+        let exit = match &error {
+            engine::Error::Store(error) => store_exit(error),
+            engine::Error::Artifact(error) => artifact_exit(error),
+            engine::Error::Definition(_) => Exit::Usage,
+            engine::Error::Io { source, .. } => io_exit(source),
+            engine::Error::Locked { .. } => Exit::Conflict,
+            engine::Error::TimedOut { .. } => Exit::TimedOut,
+            engine::Error::Refused { .. } => Exit::Conflict,
+        };
+        failure(exit, &error, error.hint())
+    }
+}
+
+fn artifact_exit(error: &artifact::Error) -> Exit {
+    match error {
+        artifact::Error::DiskFull { .. } => Exit::Disk,
+        artifact::Error::Io { source, .. } | artifact::Error::Source(source) => io_exit(source),
+        artifact::Error::Busy { .. } => Exit::Conflict,
+        _ => Exit::Error,
+    }
+}
+
+impl From<assembly::Error> for Failure {
+    fn from(error: assembly::Error) -> Failure {
+        let exit = match &error {
+            assembly::Error::Store(error) => store_exit(error),
+            assembly::Error::Artifact(error) => artifact_exit(error),
+            assembly::Error::Create { source, .. } => io_exit(source),
+            assembly::Error::Home(_) => Exit::Error,
+        };
+        failure(exit, &error, error.hint())
+    }
+}
+
+impl From<artifact::Error> for Failure {
+    fn from(error: artifact::Error) -> Failure {
+        failure(artifact_exit(&error), &error, error.hint())
+    }
+}
+
+impl From<ingest::Error> for Failure {
+    fn from(error: ingest::Error) -> Failure {
+        let hint = error.hint();
+        let inner = match error {
+            ingest::Error::Engine(error) => Failure::from(error),
+            ingest::Error::Store(error) => Failure::from(error),
+            ingest::Error::Vector(error) => Failure::from(error),
+            ingest::Error::Definition(error) => Failure::from(error),
+            ingest::Error::FileSystem(error) => Failure::from(error),
+            ingest::Error::Io { action, path, source } => Failure::io(action, &path, source),
+            error @ (ingest::Error::Chunk(_) | ingest::Error::Embed(_)) => failure(Exit::Usage, &error, hint.clone()),
+            error => failure(Exit::Error, &error, hint.clone()),
+        };
+        Failure { hint: hint.or(inner.hint), ..inner }
+    }
+}
+
+impl From<vector::Error> for Failure {
+    fn from(error: vector::Error) -> Failure {
+        failure(vector_exit(&error), &error, error.hint())
+    }
+}
+
+fn vector_exit(error: &vector::Error) -> Exit {
+    match error {
+        vector::Error::NotFound { .. } => Exit::NotFound,
+        vector::Error::Busy { .. } | vector::Error::Fenced { .. } | vector::Error::Embedder { .. } => Exit::Conflict,
+        vector::Error::DiskFull { .. } => Exit::Disk,
+        vector::Error::Io { source, .. } => io_exit(source),
+        vector::Error::Filter(_) => Exit::Usage,
+        _ => Exit::Error,
+    }
+}
+
+impl From<vector::FilterError> for Failure {
+    fn from(error: vector::FilterError) -> Failure {
+        failure(Exit::Usage, &error, error.hint())
+    }
+}
+
+impl From<search::Error> for Failure {
+    fn from(error: search::Error) -> Failure {
+        let exit = match &error {
+            search::Error::Vector(error) => vector_exit(error),
+            search::Error::Embedder { .. } => Exit::Conflict,
+            _ => Exit::Error,
+        };
+        failure(exit, &error, error.hint())
+    }
+}
+
+impl From<embed::Error> for Failure {
+    fn from(error: embed::Error) -> Failure {
+        failure(Exit::Error, &error, error.hint())
+    }
+}
+
+impl From<definition::Error> for Failure {
+    fn from(error: definition::Error) -> Failure {
+        failure(Exit::Usage, &error, error.hint())
+    }
+}
+
+impl From<settings::Error> for Failure {
+    fn from(error: settings::Error) -> Failure {
+        let exit = match &error {
+            settings::Error::Io { source, .. } => io_exit(source),
+            _ => Exit::Usage,
+        };
+        failure(exit, &error, error.hint())
+    }
+}
+
+impl From<os::file_system::Error> for Failure {
+    fn from(error: os::file_system::Error) -> Failure {
+        failure(Exit::Error, &error, error.hint())
+    }
+}
+
+/// Writing to stdout: a reader that went away ends the command quietly.
+impl From<io::Error> for Failure {
+    fn from(error: io::Error) -> Failure {
+        match error.kind() {
+            io::ErrorKind::BrokenPipe => Failure::quiet(Exit::Done),
+            _ => Failure::new(io_exit(&error), format!("failed to write the output: {error}")),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reader_that_went_away_is_no_error() {
+        let quiet = Failure::from(io::Error::from(io::ErrorKind::BrokenPipe));
+        assert_eq!((quiet.exit, quiet.message), (Exit::Done, None));
+        let full = Failure::from(io::Error::from_raw_os_error(libc::ENOSPC));
+        assert_eq!(full.exit, Exit::Disk);
+    }
+
+    #[test]
+    fn a_cause_is_said_once() {
+        let path = std::path::PathBuf::from("/x/engine.db");
+        let error = store::Error::File { action: "open", path, source: io::Error::other("odd thing") };
+        assert_eq!(Failure::from(error).message.as_deref(), Some("failed to open /x/engine.db: odd thing"));
+        let error = engine::Error::Store(store::Error::not_found("g9"));
+        let failure = Failure::from(error);
+        assert_eq!((failure.exit, failure.message.as_deref()), (Exit::NotFound, Some("g9 does not exist")));
+    }
+}

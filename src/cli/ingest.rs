@@ -1,0 +1,196 @@
+use super::{
+    context::{Context, quoted},
+    failure::{Exit, Failure, Result},
+    ingest_report as said,
+    items::path_lines,
+    parameters,
+    submit::workers,
+    wording::count,
+    work::{self, PoolArgs, Worked},
+};
+use crate::{
+    definition::{ParameterSet, STAGES},
+    engine::{Engine, LockWait},
+    ingest::{
+        database_path,
+        source::SourceOptions,
+        sync::{self, SyncOptions, SyncPlan},
+    },
+    model::{GroupId, Holder, HolderKind, Millis, Status},
+    os::signals::Signals,
+};
+use std::path::PathBuf;
+
+/// Bring documents into a vector database, and keep it up to date
+///
+/// New and changed files are read, cut into passages and embedded; unchanged ones cost a look. Running the same command
+/// again goes on where it stopped. Afterwards: `windlass search "what you want to know"`.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Files and directories
+    #[arg(value_name = "PATH", required_unless_present = "paths_from")]
+    paths: Vec<PathBuf>,
+    /// A file with one path a line, or `-` for stdin
+    #[arg(long, value_name = "FILE")]
+    paths_from: Option<PathBuf>,
+    /// The vector database: a name, or a path to its file [default: the setting `database`]
+    #[arg(long, value_name = "NAME")]
+    db: Option<String>,
+    /// A parameter set: its id (`windlass list params`), or a YAML file [default: the setting `parameters`]
+    #[arg(long, value_name = "ID")]
+    params: Option<String>,
+    /// Change one parameter, such as chunk.size=512
+    #[arg(long, value_name = "KEY=VALUE")]
+    set: Vec<String>,
+    /// The collection that the documents belong to
+    #[arg(long, default_value = "default", value_name = "NAME")]
+    source: String,
+    /// Only files of directories that match, as in .gitignore: '*.pdf', '!drafts/'
+    #[arg(long, value_name = "GLOB")]
+    glob: Vec<String>,
+    /// Take files whose names begin with a dot, too
+    #[arg(long)]
+    hidden: bool,
+    /// Remove documents whose files are gone
+    #[arg(long)]
+    prune: bool,
+    /// Show what is new, changed and gone; write nothing
+    #[arg(long)]
+    dry_run: bool,
+    /// Ingest everything again, what failed before included
+    #[arg(long)]
+    force: bool,
+    /// Submit only; a running worker does the rest
+    #[arg(long)]
+    detach: bool,
+    #[command(flatten)]
+    pools: PoolArgs,
+}
+
+/// How long a removal waits for the lock of the vector database.
+const PRUNE_WAIT: Millis = Millis::minutes(10);
+
+impl Args {
+    pub fn run(self, cx: &Context) -> Result<()> {
+        let options = self.options(cx)?;
+        let engine = cx.engine()?;
+        if self.dry_run {
+            let plan = sync::plan(engine, &options)?;
+            return said::plan_in_full(cx, &plan);
+        }
+        let signals = Signals::install()?;
+        if !self.detach {
+            self.finish_unfinished(cx, engine, &options, &signals)?;
+        }
+        let plan = sync::plan(engine, &options)?;
+        said::plan(cx, &plan)?;
+        let submitted = sync::submit(engine, &plan)?;
+        if let Some(submitted) = submitted {
+            said::submitted(cx, submitted, plan.runs.len())?;
+            if self.detach {
+                return detached(cx, submitted.group);
+            }
+            engine.adopt(submitted.group)?;
+        }
+        let groups: Vec<GroupId> = submitted.iter().map(|it| it.group).collect();
+        let status = match groups.first() {
+            Some(group) => self.work(cx, *group, &signals)?,
+            None => Status::Completed,
+        };
+        let removed = self.remove(cx, engine, &plan)?;
+        let report = sync::finish(engine, &options.database, &groups)?;
+        said::report(cx, &plan, &report, removed, &groups, &self.search_command(cx))?;
+        match status {
+            Status::Failed => Err(Failure::quiet(Exit::WorkFailed)),
+            Status::Cancelled => Err(Failure::quiet(Exit::Cancelled)),
+            _ if !plan.unread.is_empty() => Err(Failure::quiet(Exit::WorkFailed)),
+            _ => Ok(()),
+        }
+    }
+
+    fn options(&self, cx: &Context) -> Result<SyncOptions> {
+        let settings = cx.settings()?;
+        let set = parameters::find(cx, self.params.as_deref().unwrap_or(&settings.parameters))?;
+        let params = set.overlay(&self.set)?;
+        let named = params.config[STAGES[3]]["path"].as_str().filter(|it| Some(*it) != builtin_path().as_deref());
+        let name = self.db.as_deref().or(named).unwrap_or(&settings.database).to_string();
+        let database = database_path(&settings.home, &name)?;
+        let mut paths = self.paths.clone();
+        if let Some(list) = &self.paths_from {
+            paths.extend(path_lines(list)?.into_iter().map(PathBuf::from));
+        }
+        let source_options =
+            SourceOptions { globs: self.glob.clone(), hidden: self.hidden, ..SourceOptions::default() };
+        Ok(SyncOptions {
+            source_options,
+            source: self.source.clone(),
+            params,
+            prune: self.prune,
+            force: self.force,
+            dry_run: self.dry_run,
+            ..SyncOptions::new(paths, database)
+        })
+    }
+
+    /// Groups that an earlier command left come first: their documents count as being at work.
+    fn finish_unfinished(
+        &self,
+        cx: &Context,
+        engine: &Engine,
+        options: &SyncOptions,
+        signals: &Signals,
+    ) -> Result<()> {
+        let groups = sync::unfinished(engine, &options.database)?;
+        for &group in &groups {
+            cx.output.note(format!("going on with {group}, which was not finished"));
+            engine.adopt(group)?;
+            self.work(cx, group, signals)?;
+        }
+        if !groups.is_empty() {
+            sync::settle(engine, &options.database)?;
+        }
+        Ok(())
+    }
+
+    fn work(&self, cx: &Context, group: GroupId, signals: &Signals) -> Result<Status> {
+        let again = this_command();
+        match work::work(cx, group, &self.pools, signals, &again)? {
+            Worked::Ended(end) => Ok(end.status),
+            Worked::Stopped(signal) => Err(work::stopped(cx, group, signal, &again)?),
+        }
+    }
+
+    fn remove(&self, cx: &Context, engine: &Engine, plan: &SyncPlan) -> Result<usize> {
+        if plan.prune && !plan.removed.is_empty() {
+            cx.output.note(format!("removing {}", count(plan.removed.len() as u64, "document")));
+        }
+        let holder = Holder { kind: HolderKind::Cli, id: i64::from(std::process::id()) };
+        Ok(sync::prune(engine, plan, holder, LockWait::AtMost(PRUNE_WAIT))?)
+    }
+
+    fn search_command(&self, cx: &Context) -> String {
+        let db = self.db.as_ref().map(|it| format!("--db {} ", quoted(it))).unwrap_or_default();
+        format!("windlass {}search {db}\"what you want to know\"", cx.home_flag())
+    }
+}
+
+fn builtin_path() -> Option<String> {
+    ParameterSet::builtin().config[STAGES[3]]["path"].as_str().map(str::to_string)
+}
+
+fn detached(cx: &Context, group: GroupId) -> Result<()> {
+    if !cx.output.json {
+        cx.output.line(group.to_string())?;
+    }
+    match workers(cx)? {
+        0 => cx.output.note("no worker is running: start one with `windlass worker`"),
+        _ => cx.output.note(format!("wait for it with `windlass wait {group}`")),
+    }
+    Ok(())
+}
+
+/// The command line as it was given, for a shell.
+fn this_command() -> String {
+    let words = std::env::args_os().skip(1).map(|it| quoted(&it.to_string_lossy()));
+    std::iter::once("windlass".to_string()).chain(words).collect::<Vec<_>>().join(" ")
+}

@@ -1,0 +1,169 @@
+//! What `ingest` tells: the plan, and what became of the documents.
+
+use super::{
+    context::Context,
+    failure::Result,
+    output::Paint,
+    wording::{count, number_of, plain, size},
+};
+use crate::{
+    engine::Submitted,
+    ingest::sync::{DocumentStatus, SyncPlan, SyncReport},
+    model::GroupId,
+};
+
+/// Lines of one kind that are told one by one.
+const LINES: usize = 10;
+
+/// A plan in a few words, before the work.
+pub fn plan(cx: &Context, plan: &SyncPlan) -> Result<()> {
+    if cx.output.json {
+        return cx.output.event(&serde_json::json!({
+            "event": "plan", "database": plan.database, "source": plan.source, "new": plan.new.len(),
+            "changed": plan.changed.len(), "unchanged": plan.unchanged, "unusable": plan.unusable.len(),
+            "at_work": plan.at_work.len(), "unread": plan.unread.len(), "left_out": plan.left_out,
+            "removed": plan.removed.len(), "prune": plan.prune, "runs": plan.runs.len(), "bytes": plan.bytes,
+        }));
+    }
+    cx.output.note(format!("{}; afterwards: `windlass search \"what you want to know\"`", counts(plan)));
+    problems(cx, plan);
+    Ok(())
+}
+
+fn problems(cx: &Context, plan: &SyncPlan) {
+    plan.warnings.iter().take(LINES).for_each(|it| cx.output.warn(plain(it)));
+    for it in plan.unread.iter().take(LINES) {
+        cx.output.warn(format!("can't read {}: {}", place(&it.uri), plain(&it.reason)));
+    }
+    if plan.unread.len() > LINES {
+        cx.output.warn(format!("and {} more that can't be read", plan.unread.len() - LINES));
+    }
+    for it in plan.unusable.iter().take(LINES) {
+        cx.output.note(format!("failed before, not tried again: {}: {}", place(&it.uri), plain(&it.reason)));
+    }
+    if !plan.unusable.is_empty() {
+        cx.output.note("`--force` tries them again");
+    }
+}
+
+fn counts(plan: &SyncPlan) -> String {
+    let mut parts = Vec::new();
+    let mut part = |number: usize, what: &str| {
+        if number > 0 {
+            parts.push(format!("{} {what}", number_of(number as u64)));
+        }
+    };
+    part(plan.new.len(), "new");
+    part(plan.changed.len(), "changed");
+    part(plan.unchanged as usize, "unchanged");
+    part(plan.unusable.len(), "unusable");
+    part(plan.at_work.len(), "at work elsewhere");
+    part(plan.left_out, "left out (nothing here reads such files)");
+    part(plan.removed.len(), if plan.prune { "gone" } else { "gone (`--prune` removes them)" });
+    match parts.is_empty() {
+        true => "no documents found".to_string(),
+        false => format!("documents: {}", parts.join(", ")),
+    }
+}
+
+/// A dry run: every document by name.
+pub fn plan_in_full(cx: &Context, plan: &SyncPlan) -> Result<()> {
+    if cx.output.json {
+        return cx.output.document(plan);
+    }
+    let out = &cx.output;
+    let mut line = |paint: Paint, what: &str, uri: &str, more: &str| {
+        out.line(format!("{}  {}{more}", out.paint(paint, &format!("{what:<9}")), place(uri)))
+    };
+    for uri in &plan.new {
+        line(Paint::Good, "new", uri, "")?;
+    }
+    for (uri, why) in &plan.changed {
+        let why = serde_json::to_value(why).ok().and_then(|it| it.as_str().map(str::to_string)).unwrap_or_default();
+        line(Paint::Warn, "changed", uri, &format!("  ({why})"))?;
+    }
+    for it in &plan.unusable {
+        line(Paint::Dim, "unusable", &it.uri, &format!("  ({})", plain(&it.reason)))?;
+    }
+    for uri in &plan.at_work {
+        line(Paint::Busy, "at work", uri, "")?;
+    }
+    for uri in &plan.removed {
+        line(Paint::Bad, if plan.prune { "removed" } else { "gone" }, uri, "")?;
+    }
+    for it in &plan.unread {
+        line(Paint::Bad, "unread", &it.uri, &format!("  ({})", plain(&it.reason)))?;
+    }
+    out.line(format!("{}; {} to read; nothing was written", counts(plan), size(plan.bytes)))?;
+    let stages = ["validate", "parse", "chunk", "embed", "store"];
+    let runs = |stage: &str| plan.runs.iter().filter(|it| it.steps.iter().any(|step| step.ends_with(stage))).count();
+    let steps: Vec<String> = stages.iter().map(|it| format!("{it} {}", runs(it))).collect();
+    if !plan.runs.is_empty() {
+        out.line(format!("steps to run: {}", steps.join(", ")))?;
+    }
+    Ok(())
+}
+
+pub fn submitted(cx: &Context, submitted: Submitted, runs: usize) -> Result<()> {
+    match cx.output.json {
+        true => cx.output.event(&serde_json::json!({
+            "event": "submitted", "group": submitted.group, "new": submitted.new, "runs": runs,
+        })),
+        false => {
+            super::submit::said(cx, submitted, runs);
+            Ok(())
+        }
+    }
+}
+
+/// What the documents came to, and what to do next.
+pub fn report(
+    cx: &Context,
+    plan: &SyncPlan,
+    report: &SyncReport,
+    removed: usize,
+    groups: &[GroupId],
+    search: &str,
+) -> Result<()> {
+    let out = &cx.output;
+    if out.json {
+        return out.event(&serde_json::json!({
+            "event": "ended", "groups": groups, "database": plan.database, "removed": removed, "report": report,
+        }));
+    }
+    for it in report.documents.iter().filter(|it| it.status == DocumentStatus::Failed).take(LINES) {
+        let mark = out.paint(Paint::Bad, "failed");
+        out.line(format!("{mark}  {}: {}  (`windlass show {}`)", place(&it.uri), plain(&it.reason), it.run))?;
+    }
+    if report.failed as usize > LINES {
+        out.line(format!("and {} more", report.failed as usize - LINES))?;
+    }
+    let mut parts = vec![format!("{} stored", count(report.stored, "document"))];
+    let mut part = |number: u64, what: &str| {
+        if number > 0 {
+            parts.push(format!("{} {what}", number_of(number)));
+        }
+    };
+    part(report.empty, "empty");
+    part(report.failed, "failed");
+    part(report.cancelled, "cancelled");
+    part(report.open, "still at work");
+    part(plan.unchanged, "unchanged");
+    part(removed as u64, "removed");
+    let chunks = format!("{} ({} embedded)", count(report.chunks, "chunk"), number_of(report.embedded));
+    out.line(match groups.is_empty() {
+        true if removed == 0 => format!("nothing to do: {}", counts(plan)),
+        true => format!("{} removed", count(removed as u64, "document")),
+        false => format!("{}; {chunks} from {}", parts.join(", "), size(report.bytes)),
+    })?;
+    out.note(format!("next: `{search}`"));
+    Ok(())
+}
+
+/// The file of a URI, as people know it.
+fn place(uri: &str) -> String {
+    match crate::ingest::item::path_of(uri) {
+        Some(path) => plain(&path.to_string_lossy()),
+        None => plain(uri),
+    }
+}

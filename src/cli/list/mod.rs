@@ -1,0 +1,64 @@
+mod documents;
+mod groups;
+mod plans;
+mod runs;
+mod steps;
+mod workers;
+
+pub use steps::took as steps_took;
+pub use workers::{as_json as worker_json, table as worker_table};
+
+use super::{context::Context, failure::Result};
+use crate::model::Status;
+
+/// List groups, runs, steps, workers, documents, definitions or params
+///
+/// Without a word after it: groups, newest first.
+#[derive(Debug, clap::Args)]
+#[command(args_conflicts_with_subcommands = true)]
+pub struct Args {
+    #[command(subcommand)]
+    what: Option<What>,
+    #[command(flatten)]
+    groups: groups::Groups,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum What {
+    Groups(groups::Groups),
+    Runs(runs::Runs),
+    Steps(steps::Steps),
+    /// Workers that are registered, and what they do
+    Workers,
+    Documents(documents::Documents),
+    /// Workflow definitions, by id
+    Definitions,
+    /// Parameter sets, by id
+    Params,
+}
+
+/// Which part of a list.
+#[derive(Debug, Clone, clap::Args)]
+pub struct Page {
+    /// Only those with this status: pending, running, completed, error, failed or cancelled
+    #[arg(long, value_name = "STATUS")]
+    status: Option<Status>,
+    /// How many at most
+    #[arg(long, default_value_t = 50, value_name = "N")]
+    limit: usize,
+}
+
+impl Args {
+    pub fn run(self, cx: &Context) -> Result<()> {
+        match self.what {
+            None => self.groups.run(cx),
+            Some(What::Groups(groups)) => groups.run(cx),
+            Some(What::Runs(runs)) => runs.run(cx),
+            Some(What::Steps(steps)) => steps.run(cx),
+            Some(What::Workers) => workers::list(cx),
+            Some(What::Documents(documents)) => documents.run(cx),
+            Some(What::Definitions) => plans::definitions(cx),
+            Some(What::Params) => plans::parameter_sets(cx),
+        }
+    }
+}

@@ -1,0 +1,69 @@
+use super::Page;
+use crate::{
+    cli::{
+        context::Context,
+        failure::{Failure, Result},
+        table::{Cell, Table},
+        wording::relative,
+        work::item_name,
+    },
+    model::{GroupId, RunId},
+    store::overview::{self, GroupFilter, RunFilter},
+};
+
+/// Runs of a group, in the order of submission
+#[derive(Debug, clap::Args)]
+pub struct Runs {
+    #[command(flatten)]
+    page: Page,
+    /// The group [default: the newest]
+    #[arg(long, value_name = "GROUP")]
+    group: Option<GroupId>,
+    /// Only runs behind this one: where the last page ended
+    #[arg(long, value_name = "RUN")]
+    after: Option<RunId>,
+}
+
+impl Runs {
+    pub fn run(self, cx: &Context) -> Result<()> {
+        let Page { status, limit } = self.page;
+        let group = group_or_newest(cx, self.group)?;
+        let filter = RunFilter { status, after: self.after, limit };
+        let rows = cx.store()?.read(|tx| {
+            crate::store::group::detail(tx, group)?;
+            overview::runs(tx, group, &filter)
+        })?;
+        let next = rows.last().filter(|_| rows.len() == limit).map(|it| it.id);
+        if cx.output.json {
+            return cx.output.document(&serde_json::json!({"group": group, "runs": rows, "next": next}));
+        }
+        if rows.is_empty() {
+            cx.output.note(format!("no such run in {group}"));
+            return Ok(());
+        }
+        let now = cx.now();
+        let mut table = Table::new(&["RUN", "STATUS", "ENDED", "~ITEM"]);
+        for it in &rows {
+            let ended = it.ended.map(|it| relative(it, now)).unwrap_or_default();
+            table.row([it.id.to_string().into(), Cell::status(it.status), ended.into(), item_name(&it.item).into()]);
+        }
+        cx.output.table(&table)?;
+        if let Some(next) = next {
+            cx.output.note(format!("more: `windlass list runs --group {group} --after {next}`"));
+        }
+        Ok(())
+    }
+}
+
+/// The group that was asked for, else the newest.
+pub fn group_or_newest(cx: &Context, asked: Option<GroupId>) -> Result<GroupId> {
+    if let Some(group) = asked {
+        return Ok(group);
+    }
+    let filter = GroupFilter { limit: 1, ..GroupFilter::default() };
+    let newest = cx.store()?.read(|tx| overview::groups(tx, &filter))?;
+    newest.first().map(|it| it.id).ok_or_else(|| {
+        Failure::not_found("there is no group yet")
+            .hint("make one with `windlass ingest PATH` or `windlass run FILE`")
+    })
+}

@@ -1,0 +1,116 @@
+//! The parameters of a submission: a set by its id, and single values over it.
+
+use super::{
+    context::Context,
+    failure::{Failure, Result},
+};
+use crate::{
+    definition::{BUILTIN_PARAMETERS, ParameterSet},
+    model::nearest,
+};
+use serde_json::{Map, Value};
+use std::{fs, path::Path};
+
+/// Where the parameter sets of a home are, as `ID.yaml`.
+pub const DIRECTORY: &str = "params";
+
+#[derive(Debug, Clone, Default, clap::Args)]
+pub struct Parameters {
+    /// Set one parameter; dots reach inside, and the value is JSON if it can be read as JSON
+    #[arg(long, value_name = "KEY=VALUE")]
+    param: Vec<String>,
+    /// A parameter set: its id (`windlass list params`), or a YAML file
+    #[arg(long, value_name = "ID")]
+    params: Option<String>,
+}
+
+impl Parameters {
+    /// The parameters as templates see them.
+    pub fn read(&self, cx: &Context) -> Result<Value> {
+        let mut params = match &self.params {
+            Some(id) => find(cx, id)?.config,
+            None => Value::Object(Map::new()),
+        };
+        for assignment in &self.param {
+            assign(&mut params, assignment)?;
+        }
+        Ok(params)
+    }
+}
+
+fn assign(params: &mut Value, assignment: &str) -> Result<()> {
+    let wrong = || Failure::usage(format!("`{assignment}` is not a parameter")).hint("write `--param depth=3`");
+    let (name, text) = assignment.split_once('=').ok_or_else(wrong)?;
+    let value = serde_json::from_str(text).unwrap_or_else(|_| Value::String(text.to_string()));
+    let mut place = params;
+    for part in name.split('.') {
+        if part.trim().is_empty() {
+            return Err(wrong());
+        }
+        if !place.is_object() {
+            *place = Value::Object(Map::new());
+        }
+        place = &mut place[part];
+    }
+    *place = value;
+    Ok(())
+}
+
+/// A parameter set by its id, or from a file.
+pub fn find(cx: &Context, id: &str) -> Result<ParameterSet> {
+    if id.contains('/') || id.ends_with(".yaml") || id.ends_with(".yml") {
+        return read(Path::new(id));
+    }
+    if id == BUILTIN_PARAMETERS {
+        return Ok(ParameterSet::builtin());
+    }
+    let sets = all(cx)?;
+    if let Some(found) = sets.iter().find(|it| it.id == id) {
+        return Ok(found.clone());
+    }
+    let failure = Failure::not_found(format!("no parameter set `{id}`"));
+    Err(match nearest(id, sets.iter().map(|it| it.id.as_str())) {
+        Some(meant) => failure.hint(format!("did you mean `{meant}`?")),
+        None => failure.hint(format!("put {id}.yaml into {}", cx.settings()?.home.join(DIRECTORY).display())),
+    })
+}
+
+/// Every parameter set of the home and the built-in one, by id.
+pub fn all(cx: &Context) -> Result<Vec<ParameterSet>> {
+    let mut sets = vec![ParameterSet::builtin()];
+    let dir = cx.settings()?.home.join(DIRECTORY);
+    if dir.is_dir() {
+        let entries = fs::read_dir(&dir).map_err(|error| Failure::io("list", &dir, error))?;
+        for path in entries.flatten().map(|it| it.path()) {
+            if path.extension().is_some_and(|it| it == "yaml" || it == "yml") {
+                sets.push(read(&path)?);
+            }
+        }
+    }
+    sets.sort_by(|one, other| one.id.cmp(&other.id));
+    Ok(sets)
+}
+
+fn read(path: &Path) -> Result<ParameterSet> {
+    let text = fs::read_to_string(path).map_err(|error| Failure::io("read", path, error))?;
+    Ok(ParameterSet::parse(&text, &path.to_string_lossy())?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn single_values_reach_inside_and_are_json_where_they_can_be() {
+        let mut params = json!({"chunk": {"size": 400}});
+        for assignment in ["chunk.size=512", "name=a b", "deep.er=[1]", "flag=true", "empty="] {
+            assign(&mut params, assignment).unwrap();
+        }
+        assert_eq!(
+            params,
+            json!({"chunk": {"size": 512}, "name": "a b", "deep": {"er": [1]}, "flag": true, "empty": ""})
+        );
+        assert!(assign(&mut params, "size").is_err() && assign(&mut params, "a..b=1").is_err());
+    }
+}

@@ -1,0 +1,39 @@
+use super::{context::Context, failure::Result};
+use crate::model::GroupId;
+
+/// Pause a group or a step type: what runs goes on, nothing new is started
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// A group such as g12, or a step type such as parse
+    target: String,
+}
+
+impl Args {
+    pub fn run(self, cx: &Context) -> Result<()> {
+        set(cx, &self.target, true)
+    }
+}
+
+/// Pauses or resumes; a name like `g12` is a group, anything else a step type.
+pub fn set(cx: &Context, target: &str, paused: bool) -> Result<()> {
+    let engine = cx.engine()?;
+    let group = target.strip_prefix('g').filter(|it| it.parse::<i64>().is_ok()).and_then(|_| target.parse().ok());
+    let changed = match (group, paused) {
+        (Some(group), true) => engine.pause_group(group)?,
+        (Some(group), false) => engine.resume_group(group)?,
+        (None, _) => engine.pause_type(target, paused)?,
+    };
+    if cx.output.json {
+        let group: Option<GroupId> = group;
+        let kind = if group.is_some() { None } else { Some(target) };
+        return cx.output.document(&serde_json::json!({
+            "group": group, "type": kind, "paused": paused, "changed": changed,
+        }));
+    }
+    cx.output.line(match (paused, changed) {
+        (true, true) => format!("{target} is paused; go on with `windlass resume {target}`"),
+        (true, false) => format!("{target} was paused before"),
+        (false, true) => format!("{target} goes on"),
+        (false, false) => format!("{target} was not paused"),
+    })
+}

@@ -1,0 +1,14 @@
+use super::{context::Context, failure::Result, pause};
+
+/// Lift the pause of a group or a step type
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// A group such as g12, or a step type such as parse
+    target: String,
+}
+
+impl Args {
+    pub fn run(self, cx: &Context) -> Result<()> {
+        pause::set(cx, &self.target, false)
+    }
+}

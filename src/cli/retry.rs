@@ -1,0 +1,56 @@
+use super::{
+    context::Context,
+    failure::{Failure, Result},
+    name::Name,
+    submit::workers,
+    wording::count,
+};
+use crate::{model::GroupId, store::overview};
+
+/// Try again what failed or was cancelled, in a group or a run
+///
+/// Finished steps stay finished. Attempts are given back.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Such as g12 or r34
+    #[arg(value_name = "ID")]
+    id: Name,
+}
+
+impl Args {
+    pub fn run(self, cx: &Context) -> Result<()> {
+        let engine = cx.engine()?;
+        let (group, reopened, said) = match self.id {
+            Name::Group(id) => {
+                let reopened = engine.retry_group(id)?;
+                (id, reopened, format!("{id} is open again"))
+            }
+            Name::Run(id) => {
+                let steps = engine.retry_run(id)?;
+                let group = engine.store().read(|tx| overview::show_run(tx, id))?.run.group;
+                (group, steps > 0, format!("{id}: {} will run again", count(steps as u64, "step")))
+            }
+            Name::Step(id) => {
+                let run = engine.store().read(|tx| overview::show_step(tx, id))?.run;
+                return Err(Failure::usage(format!("{id} can't be retried alone"))
+                    .hint(format!("retry its run with `windlass retry {run}`")));
+            }
+            Name::Worker(_) => return Err(self.id.refused("retry", "retry a group or a run")),
+        };
+        tell(cx, group, reopened, said)
+    }
+}
+
+fn tell(cx: &Context, group: GroupId, reopened: bool, said: String) -> Result<()> {
+    if cx.output.json {
+        return cx.output.document(&serde_json::json!({"group": group, "reopened": reopened}));
+    }
+    if !reopened {
+        return cx.output.line(format!("nothing of {group} failed or was cancelled"));
+    }
+    cx.output.line(said)?;
+    if workers(cx)? == 0 {
+        cx.output.note(format!("no worker is running: work on it with `windlass run --resume {group}`"));
+    }
+    Ok(())
+}

@@ -1,0 +1,67 @@
+use super::{
+    context::Context,
+    failure::{Failure, Result},
+    submit::{What, plan, said},
+    work::{self, PoolArgs},
+};
+use crate::{engine::Submission, model::GroupId};
+
+/// Submit a workflow and work on it here until it ends
+///
+/// Ctrl-C stops after the steps that run now; the work goes on with `windlass run --resume GROUP`.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    #[command(flatten)]
+    what: What,
+    /// Go on with a group that was interrupted
+    #[arg(long, value_name = "GROUP", conflicts_with_all = ["file", "each", "items", "items_from", "key", "dry_run"])]
+    resume: Option<GroupId>,
+    #[command(flatten)]
+    pools: PoolArgs,
+}
+
+impl Args {
+    pub fn run(self, cx: &Context) -> Result<()> {
+        let group = match self.resume {
+            Some(group) => resume(cx, group)?,
+            None if !self.what.is_given() => {
+                return Err(Failure::usage("nothing to run: give a workflow file, `--each CMD` or `--resume GROUP`")
+                    .hint("for instance `windlass run --each 'echo {{ item }}' --items a b`"));
+            }
+            None => {
+                let submission = self.what.submission(cx)?;
+                if self.what.is_dry_run() {
+                    return plan(cx, &submission);
+                }
+                submit(cx, submission)?
+            }
+        };
+        work::until_ended(cx, group, &self.pools)
+    }
+}
+
+/// Submits for this process alone to begin with; a key that was used before leads to its group.
+fn submit(cx: &Context, submission: Submission) -> Result<GroupId> {
+    let runs = submission.items.len();
+    let engine = cx.engine()?;
+    let submitted = engine.submit(Submission { scoped: true, ..submission })?;
+    if !submitted.new {
+        engine.adopt(submitted.group)?;
+    }
+    if cx.output.json {
+        cx.output.event(&serde_json::json!({
+            "event": "submitted", "group": submitted.group, "new": submitted.new, "runs": runs,
+        }))?;
+    }
+    said(cx, submitted, runs);
+    Ok(submitted.group)
+}
+
+fn resume(cx: &Context, group: GroupId) -> Result<GroupId> {
+    let engine = cx.engine()?;
+    match engine.group_end(group)? {
+        Some(end) => cx.output.note(format!("{group} has ended: {}", end.status)),
+        None => engine.adopt(group)?,
+    }
+    Ok(group)
+}

@@ -1,0 +1,210 @@
+use super::{
+    context::Context,
+    failure::{Failure, Result},
+    list::{steps_took, worker_json, worker_table},
+    name::Name,
+    output::{Output, Paint},
+    table::{Cell, Table, status_paint},
+    wording::{count, duration, plain, relative},
+    work::{item_name, show_failures},
+};
+use crate::{
+    model::{GroupId, RunId, StepId, WorkerId},
+    store::{
+        attempt::Attempt,
+        overview::{self, StepDetails},
+        worker,
+    },
+};
+use serde_json::Value;
+
+/// Show a group, a run, a step or a worker in full
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Such as g12, r34, s56 or w7
+    #[arg(value_name = "ID")]
+    id: Name,
+}
+
+impl Args {
+    pub fn run(self, cx: &Context) -> Result<()> {
+        match self.id {
+            Name::Group(id) => group(cx, id),
+            Name::Run(id) => run(cx, id),
+            Name::Step(id) => step(cx, id),
+            Name::Worker(id) => worker(cx, id),
+        }
+    }
+}
+
+fn line(out: &Output, name: &str, value: impl AsRef<str>) -> Result<()> {
+    out.line(format!("  {name:<10} {}", plain(value.as_ref())))
+}
+
+fn group(cx: &Context, id: GroupId) -> Result<()> {
+    let details = cx.store()?.read(|tx| overview::show_group(tx, id))?;
+    if cx.output.json {
+        return cx.output.document(&details);
+    }
+    let (out, now, it) = (&cx.output, cx.now(), &details.group);
+    out.line(format!("{} {}  {}", id, out.paint(status_paint(it.status), it.status.name()), plain(&it.name)))?;
+    line(out, "workflow", &it.definition)?;
+    line(out, "created", relative(it.created, now))?;
+    line(out, if it.ended.is_some() { "took" } else { "runs for" }, duration(it.ended.unwrap_or(now).since(it.created)))?;
+    line(out, "directory", &details.directory)?;
+    if details.params.as_object().is_some_and(|it| !it.is_empty()) {
+        line(out, "params", details.params.to_string())?;
+    }
+    if it.paused {
+        line(out, "paused", format!("go on with `windlass resume {id}`"))?;
+    }
+    let runs: Vec<String> = details.runs_by_status.iter().map(|(status, n)| format!("{n} {status}")).collect();
+    line(out, "runs", format!("{} ({})", it.runs, runs.join(", ")))?;
+    let mut table = Table::new(&["  TYPE", "STATUS", ">STEPS"]);
+    for it in &details.steps {
+        table.row([format!("  {}", it.step_type).into(), Cell::status(it.status), it.count.to_string().into()]);
+    }
+    if !table.is_empty() {
+        out.line("")?;
+        out.table(&table)?;
+    }
+    if it.failed > 0 {
+        out.line("")?;
+    }
+    show_failures(cx, id)
+}
+
+fn run(cx: &Context, id: RunId) -> Result<()> {
+    let details = cx.store()?.read(|tx| overview::show_run(tx, id))?;
+    if cx.output.json {
+        return cx.output.document(&details);
+    }
+    let (out, now, it) = (&cx.output, cx.now(), &details.run);
+    out.line(format!("{} {}  of {}", id, out.paint(status_paint(it.status), it.status.name()), it.group))?;
+    line(out, "workflow", &details.definition)?;
+    if !it.item.is_empty() {
+        line(out, "item", &it.item)?;
+    }
+    if let Some(ended) = it.ended {
+        line(out, "ended", relative(ended, now))?;
+    }
+    if let Some(output) = &details.output {
+        line(out, "output", output.to_string())?;
+    }
+    out.line("")?;
+    let mut table = Table::new(&["  STEP", "NAME", "STATUS", ">TRIES", ">TOOK", "~ERROR"]);
+    for it in &details.steps {
+        let status = if it.cached { Cell::painted("CACHED", Paint::Good) } else { Cell::status(it.status) };
+        table.row([
+            format!("  {}", it.id).into(),
+            it.name.as_str().into(),
+            status,
+            it.attempts.to_string().into(),
+            steps_took(it, now).into(),
+            it.error.as_deref().unwrap_or("").into(),
+        ]);
+    }
+    out.table(&table)
+}
+
+fn step(cx: &Context, id: StepId) -> Result<()> {
+    let details = cx.store()?.read(|tx| overview::show_step(tx, id))?;
+    if cx.output.json {
+        return cx.output.document(&details);
+    }
+    let (out, it) = (&cx.output, &details.step);
+    out.line(format!(
+        "{} {}  {} of {} of {}",
+        id,
+        out.paint(status_paint(it.status), it.status.name()),
+        plain(&it.name),
+        details.run,
+        details.group
+    ))?;
+    facts(cx, &details)?;
+    for attempt in &details.attempts_all {
+        show_attempt(cx, attempt)?;
+    }
+    if !it.status.is_terminal() || it.error.is_some() {
+        out.note(format!("why: `windlass why {id}`; its output: `windlass logs {id}`"));
+    }
+    Ok(())
+}
+
+fn facts(cx: &Context, details: &StepDetails) -> Result<()> {
+    let (out, now, it) = (&cx.output, cx.now(), &details.step);
+    line(out, "type", &it.step_type)?;
+    if !details.item.is_empty() {
+        line(out, "item", item_name(&details.item))?;
+    }
+    if !it.status.is_terminal() && details.due.0 > now.0 {
+        line(out, "due", relative(details.due, now))?;
+    }
+    if let Some(key) = &details.key {
+        line(out, "key", key)?;
+    }
+    if !details.needs.is_empty() {
+        let needs: Vec<String> = details.needs.iter().map(|it| format!("{} {} {}", it.step, it.name, it.status)).collect();
+        line(out, "needs", needs.join(", "))?;
+    }
+    if let Some(output) = &details.output {
+        line(out, "output", output.to_string())?;
+    }
+    if !details.files.is_empty() {
+        line(out, "files", count(details.files.len() as u64, "file"))?;
+        for (name, hash) in details.files.iter().take(20) {
+            out.line(format!("             {}  {}", &hash[..hash.len().min(12)], plain(name)))?;
+        }
+    }
+    Ok(())
+}
+
+/// One attempt: its outcome, and the certificate that a death leaves.
+pub fn show_attempt(cx: &Context, attempt: &Attempt) -> Result<()> {
+    let (out, now) = (&cx.output, cx.now());
+    let took = duration(attempt.ended.unwrap_or(now).since(attempt.started));
+    let outcome = attempt.outcome.unwrap_or("running");
+    let paint = match outcome {
+        "succeeded" | "cached" => Paint::Good,
+        "running" => Paint::Busy,
+        "interrupted" | "cancelled" => Paint::Warn,
+        _ => Paint::Bad,
+    };
+    let reason = attempt.detail.as_ref().and_then(|it| crate::store::attempt::reason(&it.to_string()));
+    let reason = reason.map(|it| format!(": {}", plain(&it))).unwrap_or_default();
+    out.line(format!(
+        "  attempt {} on {}, {}, {took}: {}{reason}",
+        attempt.n,
+        attempt.worker,
+        relative(attempt.started, now),
+        out.paint(paint, outcome)
+    ))?;
+    let certificate = attempt.detail.as_ref().map_or(&Value::Null, |it| &it["certificate"]);
+    for (name, value) in certificate.as_object().into_iter().flatten() {
+        match (name.as_str(), value) {
+            ("last_lines", Value::String(text)) => {
+                for line in text.lines() {
+                    out.line(out.paint(Paint::Dim, &format!("    | {}", plain(line))))?;
+                }
+            }
+            ("peak_rss", Value::Number(bytes)) => {
+                let size = super::wording::size(bytes.as_u64().unwrap_or(0));
+                out.line(format!("    peak memory {size}"))?;
+            }
+            (_, Value::String(text)) => out.line(format!("    {name} {}", plain(text)))?,
+            (_, other) => out.line(format!("    {name} {}", plain(&other.to_string())))?,
+        }
+    }
+    Ok(())
+}
+
+fn worker(cx: &Context, id: WorkerId) -> Result<()> {
+    let rows = cx.store()?.read(worker::list)?;
+    let Some(row) = rows.into_iter().find(|it| it.id == id) else {
+        return Err(Failure::not_found(format!("{id} is not running")).hint("see `windlass list workers`"));
+    };
+    match cx.output.json {
+        true => cx.output.document(&worker_json(&row)),
+        false => cx.output.table(&worker_table(cx, &[row])),
+    }
+}

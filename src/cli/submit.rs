@@ -1,0 +1,200 @@
+use super::{
+    context::Context,
+    failure::{Failure, Result},
+    items,
+    output::Paint,
+    parameters,
+    table::Table,
+    wording::count,
+};
+use crate::{
+    assembly,
+    definition::{Action, Command, Definition, KnownKinds, parse},
+    engine::{Submission, Submitted},
+    os::process_stat,
+    store,
+};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+/// Submit a workflow without working on it
+///
+/// A running `windlass worker` takes it up; `windlass wait` waits for its end.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    #[command(flatten)]
+    what: What,
+}
+
+/// What to submit: the same for `submit` and `run`.
+#[derive(Debug, clap::Args)]
+pub struct What {
+    /// The workflow, a YAML file
+    #[arg(value_name = "FILE", conflicts_with = "each")]
+    file: Option<PathBuf>,
+    /// No file: this shell command for each item, such as 'convert {{ item }} {{ item }}.webp'
+    #[arg(long, value_name = "CMD")]
+    each: Option<String>,
+    #[command(flatten)]
+    items: items::Items,
+    #[command(flatten)]
+    params: parameters::Parameters,
+    /// Submitting again with the same key makes no second group
+    #[arg(long, value_name = "KEY")]
+    key: Option<String>,
+    /// High goes first
+    #[arg(long, default_value_t = 0, allow_negative_numbers = true, value_name = "N")]
+    priority: i64,
+    /// What the group is called [default: the workflow's name]
+    #[arg(long, value_name = "NAME")]
+    name: Option<String>,
+    /// Run steps although their results are remembered
+    #[arg(long)]
+    force: bool,
+    /// Show what would be submitted; write nothing
+    #[arg(long)]
+    dry_run: bool,
+}
+
+impl Args {
+    pub fn run(self, cx: &Context) -> Result<()> {
+        let submission = self.what.submission(cx)?;
+        if self.what.dry_run {
+            return plan(cx, &submission);
+        }
+        let runs = submission.items.len();
+        let submitted = cx.engine()?.submit(submission)?;
+        let working = workers(cx)?;
+        if cx.output.json {
+            return cx.output.document(&serde_json::json!({
+                "group": submitted.group, "new": submitted.new, "runs": runs, "workers": working,
+            }));
+        }
+        cx.output.line(submitted.group.to_string())?;
+        said(cx, submitted, runs);
+        if working == 0 {
+            cx.output.note("no worker is running: start one with `windlass worker`");
+        } else {
+            cx.output.note(format!("wait for it with `windlass wait {}`", submitted.group));
+        }
+        Ok(())
+    }
+}
+
+impl What {
+    pub fn is_given(&self) -> bool {
+        self.file.is_some() || self.each.is_some()
+    }
+
+    pub fn is_dry_run(&self) -> bool {
+        self.dry_run
+    }
+
+    /// Reads the workflow, the items and the parameters, and refuses what can't work.
+    pub fn submission(&self, cx: &Context) -> Result<Submission> {
+        let (definition, directory) = self.definition(cx)?;
+        let items = match self.items.read()? {
+            Some(items) => items,
+            None if definition.asks_for_item()? => {
+                let what = format!("the workflow `{}` asks for items, and none were given", definition.id);
+                return Err(Failure::usage(what).hint("give them with `--items A B ...` or `--items-from FILE`"));
+            }
+            None => vec![String::new()],
+        };
+        let params = self.params.read(cx)?;
+        definition.check_parameters(&params)?;
+        let name = self.name.clone().or_else(|| self.each.as_ref().map(|it| super::wording::cut(it, 60)));
+        Ok(Submission {
+            params,
+            directory,
+            name,
+            priority: self.priority,
+            key: self.key.clone(),
+            force: self.force,
+            ..Submission::new(definition, items)
+        })
+    }
+
+    fn definition(&self, cx: &Context) -> Result<(Definition, PathBuf)> {
+        if let Some(command) = &self.each {
+            return Ok((Definition::of_command("each", command)?, cx.here()?));
+        }
+        let Some(file) = &self.file else {
+            return Err(Failure::usage("no workflow was given")
+                .hint("name a YAML file, or give a command with `--each 'CMD {{ item }}' --items A B`"));
+        };
+        let path = fs::canonicalize(file).map_err(|error| Failure::io("read", file, error))?;
+        let text = fs::read_to_string(&path).map_err(|error| Failure::io("read", file, error))?;
+        let kinds = assembly::registry();
+        let definition = parse(&text, &file.to_string_lossy(), &KnownKinds::new(kinds.names()))?;
+        Ok((definition, path.parent().unwrap_or(Path::new("/")).to_path_buf()))
+    }
+}
+
+/// Tells what a submission became.
+pub fn said(cx: &Context, submitted: Submitted, runs: usize) {
+    match submitted.new {
+        true => cx.output.note(format!("submitted {} with {}", submitted.group, count(runs as u64, "run"))),
+        false => cx.output.note(format!("{} was submitted before with this key", submitted.group)),
+    }
+}
+
+/// Workers that are alive.
+pub fn workers(cx: &Context) -> Result<usize> {
+    let rows = cx.store()?.read(store::worker::list)?;
+    Ok(rows.iter().filter(|it| process_stat::is_alive(&it.identity)).count())
+}
+
+/// Shows what would be submitted.
+pub fn plan(cx: &Context, submission: &Submission) -> Result<()> {
+    let definition = &submission.definition;
+    let runs = submission.items.len();
+    if cx.output.json {
+        let steps: Vec<_> = definition
+            .steps
+            .iter()
+            .map(|it| {
+                let needs: Vec<&str> = it.needs.iter().map(|need| definition.steps[*need].name.as_str()).collect();
+                serde_json::json!({"name": it.name, "type": it.step_type, "needs": needs, "action": action(&it.action)})
+            })
+            .collect();
+        return cx.output.document(&serde_json::json!({
+            "workflow": definition.id, "name": definition.name, "version": hex::encode(definition.hash()),
+            "directory": submission.directory, "params": submission.params, "priority": submission.priority,
+            "items": submission.items, "steps": steps,
+        }));
+    }
+    let steps = runs * definition.steps.len();
+    cx.output.line(format!(
+        "{}: {} of {}, {} in all; nothing was written",
+        cx.output.paint(Paint::Bold, &definition.name),
+        count(runs as u64, "run"),
+        count(definition.steps.len() as u64, "step"),
+        count(steps as u64, "step"),
+    ))?;
+    let mut table = Table::new(&["STEP", "TYPE", "~NEEDS", "~WHAT"]);
+    for it in &definition.steps {
+        let needs: Vec<&str> = it.needs.iter().map(|need| definition.steps[*need].name.as_str()).collect();
+        table.row([it.name.as_str().into(), it.step_type.as_str().into(), needs.join(", ").into(), action(&it.action).into()]);
+    }
+    cx.output.table(&table)?;
+    let shown = submission.items.iter().take(5);
+    for item in shown.filter(|it| !it.is_empty()) {
+        cx.output.line(format!("item  {}", super::wording::cut(&super::wording::plain(item), 100)))?;
+    }
+    if runs > 5 {
+        cx.output.line(format!("and {} more", count((runs - 5) as u64, "item")))?;
+    }
+    Ok(())
+}
+
+fn action(action: &Action) -> String {
+    match action {
+        Action::Run(Command::Shell(template)) => template.source().to_string(),
+        Action::Run(Command::Argv(argv)) => argv.iter().map(|it| it.source()).collect::<Vec<_>>().join(" "),
+        Action::Uses(kind) => format!("uses {kind}"),
+        Action::Worker { worker, handler } => format!("worker {worker}, handler {handler}"),
+    }
+}

@@ -1,0 +1,210 @@
+//! Working on one group in this process, until it has ended and its hooks are done.
+
+use super::{
+    context::Context,
+    failure::{Exit, Failure, Result},
+    output::Paint,
+    progress::Progress,
+    table::status_paint,
+    wait::{as_json, exit_of},
+    wording::{count, cut, duration, plain},
+};
+use crate::{
+    engine::{Ending, Engine, GroupEnd, Worker, WorkerOptions},
+    model::{GroupId, Scope, Status},
+    os::signals::Signals,
+    settings::Settings,
+    store::overview,
+};
+use std::{collections::BTreeMap, time::Duration};
+
+/// Failures that are told one by one.
+const FAILURES: usize = 10;
+
+#[derive(Debug, Clone, Default, clap::Args)]
+pub struct PoolArgs {
+    /// How many steps of a type run at once, such as `parse=4`; `*` is every type without a pool of its own
+    #[arg(long, value_name = "TYPE=N")]
+    pool: Vec<String>,
+}
+
+impl PoolArgs {
+    /// The pools of the settings with those of the command line over them; with flags only those count.
+    pub fn pools(&self, settings: &Settings) -> Result<BTreeMap<String, usize>> {
+        if self.pool.is_empty() {
+            return Ok(settings.pools.0.clone());
+        }
+        let mut pools = BTreeMap::new();
+        for text in &self.pool {
+            let wrong = || Failure::usage(format!("`{text}` is not a pool")).hint("write `--pool parse=4 --pool '*=2'`");
+            let (name, size) = text.rsplit_once('=').ok_or_else(wrong)?;
+            let size: usize = size.trim().parse().map_err(|_| wrong())?;
+            if name.trim().is_empty() || size > 4_096 {
+                return Err(wrong());
+            }
+            pools.insert(name.trim().to_string(), size);
+        }
+        Ok(pools)
+    }
+}
+
+/// `parse=4 store=1 *=2`
+pub fn show_pools(pools: &BTreeMap<String, usize>) -> String {
+    pools.iter().map(|(name, size)| format!("{name}={size}")).collect::<Vec<_>>().join(" ")
+}
+
+/// How working on a group ended here.
+pub enum Worked {
+    Ended(GroupEnd),
+    /// By this signal.
+    Stopped(i32),
+}
+
+/// Works on a group until it has ended, and tells how. The result carries the exit code.
+pub fn until_ended(cx: &Context, group: GroupId, pools: &PoolArgs) -> Result<()> {
+    let signals = Signals::install()?;
+    match work(cx, group, pools, &signals, &resume_command(cx, group))? {
+        Worked::Ended(end) => report(cx, cx.engine()?, end),
+        Worked::Stopped(signal) => Err(stopped(cx, group, signal, &resume_command(cx, group))?),
+    }
+}
+
+/// Works on a group until it has ended or a signal came. `command` goes on with it.
+pub fn work(cx: &Context, group: GroupId, pools: &PoolArgs, signals: &Signals, command: &str) -> Result<Worked> {
+    let settings = cx.settings()?;
+    let engine = cx.engine()?;
+    let pools = pools.pools(settings)?;
+    let worker = Worker::start(engine, WorkerOptions { pools, scope: Scope::Group(group) })?;
+    let mut progress = Progress::new(cx, engine, group)?;
+    let worked = watch(cx, &worker, signals, group, &mut progress);
+    progress.finish();
+    if let Ok(Worked::Stopped(_)) = worked {
+        cx.output.note(match worker.running() {
+            0 => "stopping".to_string(),
+            running => format!(
+                "stopping: {} may take {} to finish; Ctrl-C again kills",
+                count(running as u64, "running step"),
+                settings.stop_timeout
+            ),
+        });
+    }
+    worker.stop(settings.stop_timeout);
+    let hint = format!("go on with `{command}`");
+    match worked.map_err(|failure| if failure.hint.is_none() { failure.hint(hint) } else { failure })? {
+        Worked::Stopped(signal) => match engine.group_end(group)? {
+            Some(end) => Ok(Worked::Ended(end)),
+            None => Ok(Worked::Stopped(signal)),
+        },
+        ended => Ok(ended),
+    }
+}
+
+fn watch(
+    cx: &Context,
+    worker: &Worker,
+    signals: &Signals,
+    group: GroupId,
+    progress: &mut Progress,
+) -> Result<Worked> {
+    let mut broken = None;
+    let mut disk_low = false;
+    let ending = cx.engine()?.wait_for_group(group, None, || {
+        if worker.is_disk_low() && !disk_low {
+            disk_low = true;
+            cx.output.warn("the disk is nearly full: nothing is claimed until there is space again");
+        }
+        broken = broken.take().or_else(|| progress.tick().err());
+        signals.stop_requested() || worker.fatal().is_some() || broken.is_some()
+    })?;
+    if let Some(failure) = broken {
+        return Err(failure);
+    }
+    if let Some(reason) = worker.fatal() {
+        return Err(Failure::new(Exit::Error, format!("the worker gave up: {reason}")));
+    }
+    let Ending::Ended(end) = ending else {
+        return Ok(Worked::Stopped(signals.stop_signal().unwrap_or(libc::SIGINT)));
+    };
+    // Hooks of the end are part of the work.
+    while !worker.is_idle()? && worker.fatal().is_none() {
+        if signals.wait(Duration::from_millis(20)) {
+            break;
+        }
+    }
+    Ok(Worked::Ended(end))
+}
+
+/// Says how to go on after a signal. What is returned ends the command with the signal's exit code.
+pub fn stopped(cx: &Context, group: GroupId, signal: i32, command: &str) -> Result<Failure> {
+    let exit = if signal == libc::SIGTERM { Exit::Terminated } else { Exit::Interrupted };
+    match cx.output.json {
+        true => cx.output.event(&serde_json::json!({"event": "stopped", "group": group, "resume": command}))?,
+        false => eprintln!("{group} is not finished; go on with `{command}`"),
+    }
+    Ok(Failure::quiet(exit))
+}
+
+fn resume_command(cx: &Context, group: GroupId) -> String {
+    format!("windlass {}run --resume {group}", cx.home_flag())
+}
+
+fn report(cx: &Context, engine: &Engine, end: GroupEnd) -> Result<()> {
+    let group = end.group;
+    let (progress, detail) = engine
+        .store()
+        .read(|tx| Ok((overview::progress(tx, group)?, crate::store::group::detail(tx, group)?)))?;
+    if cx.output.json {
+        let failures = engine.store().read(|tx| overview::failures(tx, group, None, FAILURES))?;
+        let mut event = as_json(&end);
+        event["event"] = "ended".into();
+        event["runs"] = progress.runs.into();
+        event["failures"] = serde_json::to_value(failures).unwrap_or_default();
+        cx.output.event(&event)?;
+        return exit_of([end.status].into_iter());
+    }
+    let status = cx.output.paint(status_paint(end.status), &end.status.name().to_lowercase());
+    let took = duration(end.ended.since(detail.created));
+    let done = progress.ended - progress.failed - progress.cancelled;
+    let mut said = format!("{group} {status}: {} of {} in {took}", done, count(progress.runs as u64, "run"));
+    if progress.failed > 0 {
+        said.push_str(&format!(", {} failed", progress.failed));
+    }
+    if progress.cancelled > 0 {
+        said.push_str(&format!(", {} cancelled", progress.cancelled));
+    }
+    if !cx.output.quiet || end.status != Status::Completed {
+        cx.output.line(said)?;
+    }
+    show_failures(cx, group)?;
+    exit_of([end.status].into_iter())
+}
+
+/// Tells which items failed, in which step, why, and what to do next.
+pub fn show_failures(cx: &Context, group: GroupId) -> Result<()> {
+    let found = cx.store()?.read(|tx| overview::failures(tx, group, None, FAILURES + 1))?;
+    for failure in found.iter().take(FAILURES) {
+        let item = match failure.item.is_empty() {
+            true => failure.run.to_string(),
+            false => cut(&plain(&item_name(&failure.item)), 60),
+        };
+        let mark = cx.output.paint(Paint::Bad, "failed");
+        cx.output.line(format!("  {mark}  {} {}  {item}: {}", failure.step, failure.name, plain(&failure.reason)))?;
+    }
+    if found.len() > FAILURES {
+        cx.output.line(format!("  and more: `windlass list runs --group {group} --status failed`"))?;
+    }
+    if let Some(first) = found.first() {
+        cx.output.note(format!(
+            "why: `windlass why {0}`; its output: `windlass logs {0}`; try again: `windlass retry {group}`",
+            first.step
+        ));
+    }
+    Ok(())
+}
+
+/// An item on one line: of an object what tells most.
+pub fn item_name(item: &str) -> String {
+    let Ok(serde_json::Value::Object(fields)) = serde_json::from_str(item) else { return item.to_string() };
+    let telling = ["name", "uri", "url", "id", "path", "title"].iter().find_map(|it| fields.get(*it)?.as_str());
+    telling.map_or_else(|| item.to_string(), str::to_string)
+}

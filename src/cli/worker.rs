@@ -1,0 +1,66 @@
+use super::{
+    context::Context,
+    failure::{Exit, Failure, Result},
+    work::{PoolArgs, show_pools},
+};
+use crate::{
+    engine::{Worker, WorkerOptions},
+    model::Scope,
+    os::signals::Signals,
+};
+use std::time::Duration;
+
+/// Claim and run steps of every group, until stopped
+///
+/// The first Ctrl-C or SIGTERM lets running steps finish (setting `stop_timeout`), a second one kills them.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    #[command(flatten)]
+    pools: PoolArgs,
+    /// Stop when nothing is ready, running, delayed, and no hook is due
+    #[arg(long)]
+    until_idle: bool,
+}
+
+/// Between two looks whether there is anything left to do.
+const LOOK: Duration = Duration::from_millis(100);
+
+impl Args {
+    pub fn run(self, cx: &Context) -> Result<()> {
+        let settings = cx.settings()?;
+        let engine = cx.engine()?;
+        let signals = Signals::install()?;
+        let pools = self.pools.pools(settings)?;
+        let worker = Worker::start(engine, WorkerOptions { pools: pools.clone(), scope: Scope::Everything })?;
+        cx.output.note(format!("worker {} with {}", worker.id(), show_pools(&pools)));
+        let mut disk_low = false;
+        let ended = loop {
+            if signals.wait(LOOK) {
+                cx.output.note(format!("stopping; running steps may take {} to finish", settings.stop_timeout));
+                break "signal";
+            }
+            if worker.fatal().is_some() {
+                break "error";
+            }
+            if self.until_idle && worker.is_idle()? {
+                break "idle";
+            }
+            if worker.is_disk_low() != disk_low {
+                disk_low = !disk_low;
+                match disk_low {
+                    true => cx.output.warn("the disk is nearly full: nothing is claimed until there is space again"),
+                    false => cx.output.note("there is space on the disk again"),
+                }
+            }
+        };
+        worker.stop(settings.stop_timeout);
+        match worker.fatal() {
+            Some(reason) => Err(Failure::new(Exit::Error, format!("the worker gave up: {reason}"))
+                .hint("see `windlass doctor`")),
+            None if cx.output.json => {
+                cx.output.document(&serde_json::json!({"worker": worker.id(), "ended": ended}))
+            }
+            None => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,27 @@
+//! Pause and resume of a group or a step type.
+
+use super::{Engine, error::Result};
+use crate::{model::GroupId, store::pause};
+
+/// Rows that one transaction writes at most.
+const SLICE: usize = 500;
+
+impl Engine {
+    /// Nothing of the group is claimed from here on. False: it is paused already.
+    pub fn pause_group(&self, id: GroupId) -> Result<bool> {
+        Ok(self.store.write(move |tx| pause::group(tx, id))?)
+    }
+
+    /// Lifts the pause. False: it was not paused.
+    pub fn resume_group(&self, id: GroupId) -> Result<bool> {
+        let resumed = self.store.write(move |tx| pause::resume_group(tx, id))?;
+        while self.store.write(move |tx| pause::resume_slice(tx, id, SLICE))? {}
+        Ok(resumed)
+    }
+
+    /// Pauses or resumes every step of a type. False: it is so already.
+    pub fn pause_type(&self, name: &str, paused: bool) -> Result<bool> {
+        let name = name.to_string();
+        Ok(self.store.write(move |tx| pause::step_type(tx, &name, paused))?)
+    }
+}

@@ -1,0 +1,24 @@
+//! Retry: what FAILED or was CANCELLED is PENDING again.
+
+use super::{Engine, error::Result};
+use crate::{
+    model::{GroupId, RunId},
+    store::retry,
+};
+
+/// Rows that one transaction writes at most.
+const SLICE: usize = 500;
+
+impl Engine {
+    /// Re-opens a group that has ended. False: nothing of it had failed or was cancelled.
+    pub fn retry_group(&self, id: GroupId) -> Result<bool> {
+        let reopened = self.store.write(move |tx| retry::group(tx, id))?;
+        while self.store.write(move |tx| retry::group_slice(tx, id, SLICE))? {}
+        Ok(reopened)
+    }
+
+    /// Re-opens one run. How many of its steps are PENDING again.
+    pub fn retry_run(&self, id: RunId) -> Result<usize> {
+        Ok(self.store.write(move |tx| retry::run(tx, id))?)
+    }
+}
