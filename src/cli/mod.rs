@@ -32,8 +32,8 @@ mod show;
 mod submit;
 mod table;
 mod wait;
-mod work;
 mod wording;
+mod work;
 mod worker;
 
 use clap::Parser;

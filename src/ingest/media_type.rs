@@ -1,7 +1,7 @@
 //! What a document is: by its content first, because extensions lie, and by its name where the content leaves it open.
 
 use encoding_rs::Encoding;
-use std::path::Path;
+use std::{fs, io::Read, path::Path};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum MediaType {
@@ -272,6 +272,19 @@ fn extension(name: &str) -> String {
 pub fn may_be_read(path: &Path) -> bool {
     let extension = path.extension().unwrap_or_default().to_string_lossy().to_ascii_lowercase();
     !UNREADABLE.split_whitespace().any(|it| it == extension)
+}
+
+/// Whether the name tells a type that has a reader.
+pub fn is_known_name(path: &Path) -> bool {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    by_name(&extension(&name), &name).is_some()
+}
+
+/// Whether a file begins like something that has a reader. One that can't be opened does: its own step says why.
+pub fn begins_readable(path: &Path) -> bool {
+    let mut head = Vec::new();
+    let read = fs::File::open(path).and_then(|file| file.take(1 << 20).read_to_end(&mut head));
+    read.is_err() || !matches!(detect(&head, &path.to_string_lossy()), MediaType::Other(_))
 }
 
 /// Extensions of pictures, sound, film, fonts, archives, programs and databases.

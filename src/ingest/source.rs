@@ -25,13 +25,13 @@ pub struct SourceOptions {
     pub ignored: bool,
     /// Takes files whose names say that nothing here reads them: pictures, sound, archives, programs. A glob takes them too.
     pub unreadable: bool,
-    /// Follows symbolic links below the directory; loops are seen and left out.
+    /// Follows symbolic links to directories; loops are seen and left out. Links to files are always taken.
     pub follow: bool,
 }
 
 impl Default for SourceOptions {
     fn default() -> SourceOptions {
-        SourceOptions { globs: Vec::new(), hidden: false, ignored: false, unreadable: false, follow: true }
+        SourceOptions { globs: Vec::new(), hidden: false, ignored: false, unreadable: false, follow: false }
     }
 }
 
@@ -101,6 +101,8 @@ const SIDECAR_MAX: u64 = 1 << 20;
 pub fn list(roots: &[PathBuf], options: &SourceOptions) -> Result<Listing, SourceError> {
     let mut listing = Listing::default();
     for root in roots {
+        // One document has one URI, however its directory was named.
+        let root = &resolved(root);
         let metadata = fs::metadata(root).map_err(|source| match source.kind() {
             io::ErrorKind::NotFound => SourceError::Missing { path: root.clone() },
             _ => SourceError::Unreadable { path: root.clone(), source },
@@ -116,6 +118,24 @@ pub fn list(roots: &[PathBuf], options: &SourceOptions) -> Result<Listing, Sourc
     Ok(listing)
 }
 
+/// The directory without links and `..`; of a file only where it lies, since its own name is what it was called by.
+fn resolved(root: &Path) -> PathBuf {
+    let canonical = |path: &Path| fs::canonicalize(if path.as_os_str().is_empty() { Path::new(".") } else { path });
+    let found = match (fs::metadata(root), root.parent(), root.file_name()) {
+        (Ok(metadata), Some(parent), Some(name)) if !metadata.is_dir() => canonical(parent).map(|it| it.join(name)),
+        _ => canonical(root),
+    };
+    found.unwrap_or_else(|_| root.to_path_buf())
+}
+
+/// Whether a walk takes the file: by its name, and where that says nothing by how its content begins.
+fn is_wanted(path: &Path) -> bool {
+    if !media_type::may_be_read(path) {
+        return false;
+    }
+    media_type::is_known_name(path) || media_type::begins_readable(path)
+}
+
 fn walk(root: &Path, options: &SourceOptions, listing: &mut Listing) -> Result<(), SourceError> {
     let mut found = Vec::new();
     let takes_all = options.unreadable || options.globs.iter().any(|it| !it.starts_with('!'));
@@ -127,10 +147,12 @@ fn walk(root: &Path, options: &SourceOptions, listing: &mut Listing) -> Result<(
                 continue;
             }
         };
-        if !entry.file_type().is_some_and(|it| it.is_file()) {
+        let kind = entry.file_type();
+        let linked = kind.is_some_and(|it| it.is_symlink()) && entry.path().is_file();
+        if !linked && !kind.is_some_and(|it| it.is_file()) {
             continue;
         }
-        if !takes_all && !media_type::may_be_read(entry.path()) {
+        if !takes_all && !is_wanted(entry.path()) {
             listing.unreadable += 1;
             continue;
         }

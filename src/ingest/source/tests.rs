@@ -49,16 +49,39 @@ fn pictures_are_left_out_of_a_directory_unless_asked_for() {
 }
 
 #[test]
-fn link_loops_end_and_links_are_followed() {
+fn links_to_directories_are_followed_when_asked_and_loops_end() {
     let inside = folder(&["a/one.md"]);
     let outside = folder(&["two.md"]);
     symlink(inside.path(), inside.path().join("a/loop")).unwrap();
     symlink(outside.path(), inside.path().join("b")).unwrap();
     symlink("nowhere", inside.path().join("dangling.md")).unwrap();
+    symlink(outside.path().join("two.md"), inside.path().join("linked.md")).unwrap();
+    let follow = SourceOptions { follow: true, ..SourceOptions::default() };
+    let found = |listing: &Listing| -> Vec<String> {
+        listing.files.iter().map(|it| it.path.file_name().unwrap().to_str().unwrap().to_string()).collect()
+    };
+    let followed = list(&[inside.path().into()], &follow).unwrap();
+    assert_eq!(found(&followed), ["one.md", "two.md", "linked.md"]);
+    assert_eq!(followed.warnings.len(), 2, "{:?}", followed.warnings);
+    let plain = list(&[inside.path().into()], &SourceOptions::default()).unwrap();
+    assert_eq!(found(&plain), ["one.md", "linked.md"], "links to directories are not followed unless asked");
+}
+
+#[test]
+fn binary_files_under_unknown_names_are_left_out_of_directories() {
+    let inside = folder(&["a.md"]);
+    fs::write(inside.path().join("objects.inv"), b"\x00\x01\x02\xff\xfe\x00binary\x00").unwrap();
+    fs::write(inside.path().join("notes.unknown"), "plain words").unwrap();
     let listing = list(&[inside.path().into()], &SourceOptions::default()).unwrap();
-    let found: Vec<_> = listing.files.iter().map(|it| it.path.file_name().unwrap().to_str().unwrap()).collect();
-    assert_eq!(found, ["one.md", "two.md"]);
-    assert_eq!(listing.warnings.len(), 2, "{:?}", listing.warnings);
+    assert_eq!((listing.files.len(), listing.unreadable), (2, 1));
+}
+
+#[test]
+fn a_document_has_one_uri_however_its_directory_is_named() {
+    let inside = folder(&["a/one.md"]);
+    let straight = list(&[inside.path().join("a")], &SourceOptions::default()).unwrap();
+    let around = list(&[inside.path().join("a/../a/.")], &SourceOptions::default()).unwrap();
+    assert_eq!(straight.files[0].uri, around.files[0].uri);
 }
 
 #[test]
