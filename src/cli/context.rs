@@ -8,9 +8,9 @@ use crate::{
     assembly,
     engine::Engine,
     model::Timestamp,
-    observe::NoMetrics,
+    observe::{self, NoMetrics},
     os::clock::{Clock, SystemClock},
-    settings::{self, Home, HomeInputs, Settings},
+    settings::{self, Home, HomeInputs, Origin, Settings},
     store::Store,
 };
 use std::{
@@ -59,9 +59,8 @@ impl Context {
         }
         let home = self.home()?;
         // Variables that are not UTF-8 can't be ours.
-        let environment = std::env::vars_os().filter_map(|(name, value)| {
-            Some((name.into_string().ok()?, value.into_string().ok()?))
-        });
+        let environment =
+            std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
         let settings = settings::load(&home.path, environment, &[])?;
         for (name, meant) in &settings.unknown_variables {
             let meant = meant.as_ref().map(|it| format!("; did you mean {it}?")).unwrap_or_default();
@@ -74,8 +73,21 @@ impl Context {
         if let Some(engine) = self.engine.get() {
             return Ok(engine);
         }
-        let engine = assembly::engine(self.settings()?, Arc::new(NoMetrics))?;
+        let settings = self.settings()?;
+        self.start_log(settings)?;
+        let engine = assembly::engine(settings, Arc::new(NoMetrics))?;
         Ok(self.engine.get_or_init(|| engine))
+    }
+
+    /// Commands talk to people, so only warnings are logged unless more was asked for.
+    fn start_log(&self, settings: &Settings) -> Result<()> {
+        let filter = match (self.output.verbose, settings.origin("log.level")) {
+            (true, _) => "windlass=debug,warn",
+            (false, Origin::Default) => "warn",
+            (false, _) => &settings.log_level,
+        };
+        observe::start_log(filter, settings.log_format)
+            .map_err(|message| Failure::usage(message).hint("see `windlass settings log.level`"))
     }
 
     pub fn store(&self) -> Result<&Store> {
