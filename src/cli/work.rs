@@ -80,6 +80,7 @@ pub fn work(cx: &Context, group: GroupId, pools: &PoolArgs, signals: &Signals, c
     let worked = watch(cx, &worker, signals, group, &mut progress);
     progress.finish();
     if let Ok(Worked::Stopped(_)) = worked {
+        worker.drain();
         cx.output.note(match worker.running() {
             0 => "stopping".to_string(),
             running => format!(
