@@ -8,9 +8,9 @@ use crate::{
     assembly,
     engine::Engine,
     model::Timestamp,
-    observe::NoMetrics,
+    observe::{self, NoMetrics},
     os::clock::{Clock, SystemClock},
-    settings::{self, Home, HomeInputs, Settings},
+    settings::{self, Home, HomeInputs, Origin, Settings},
     store::Store,
 };
 use std::{
@@ -73,8 +73,21 @@ impl Context {
         if let Some(engine) = self.engine.get() {
             return Ok(engine);
         }
-        let engine = assembly::engine(self.settings()?, Arc::new(NoMetrics))?;
+        let settings = self.settings()?;
+        self.start_log(settings)?;
+        let engine = assembly::engine(settings, Arc::new(NoMetrics))?;
         Ok(self.engine.get_or_init(|| engine))
+    }
+
+    /// Commands talk to people, so only warnings are logged unless more was asked for.
+    fn start_log(&self, settings: &Settings) -> Result<()> {
+        let filter = match (self.output.verbose, settings.origin("log.level")) {
+            (true, _) => "windlass=debug,warn",
+            (false, Origin::Default) => "warn",
+            (false, _) => &settings.log_level,
+        };
+        observe::start_log(filter, settings.log_format)
+            .map_err(|message| Failure::usage(message).hint("see `windlass settings log.level`"))
     }
 
     pub fn store(&self) -> Result<&Store> {

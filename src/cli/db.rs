@@ -2,11 +2,16 @@ use super::{
     context::Context,
     database,
     failure::{Exit, Failure, Result},
+    locks,
     output::Paint,
     table::Table,
-    wording::{count, number_of, relative, size},
+    wording::{count, number_of, plain, relative, size},
 };
-use crate::vector::{DocumentQuery, Filter, OpenOptions, VectorDb};
+use crate::{
+    ingest::database_path,
+    model::ResourceKey,
+    vector::{CheckReport, DocumentQuery, Filter, OpenOptions, VectorDb},
+};
 
 /// Look at vector databases
 #[derive(Debug, clap::Args)]
@@ -35,6 +40,9 @@ enum Command {
     Check {
         /// A name, or a path to a file [default: the setting `database`]
         db: Option<String>,
+        /// Take out what is not whole; the next `windlass ingest` brings it back
+        #[arg(long)]
+        repair: bool,
     },
 }
 
@@ -58,7 +66,8 @@ impl Args {
             Command::List => list(cx),
             Command::Info { db } => info(cx, db.as_deref()),
             Command::Documents { db, page } => documents(cx, db.as_deref(), &page),
-            Command::Check { db } => check(cx, db.as_deref()),
+            Command::Check { db, repair: false } => check(cx, db.as_deref()),
+            Command::Check { db, repair: true } => repair(cx, db.as_deref()),
         }
     }
 }
@@ -110,7 +119,7 @@ fn info(cx: &Context, db: Option<&str>) -> Result<()> {
         out.line(format!("  free       {} (`windlass vacuum {}`)", size(info.free_bytes), database.name))?;
     }
     for (source, documents) in &info.sources {
-        out.line(format!("  source     {} ({})", super::wording::plain(source), count(*documents, "document")))?;
+        out.line(format!("  source     {} ({})", plain(source), count(*documents, "document")))?;
     }
     Ok(())
 }
@@ -156,25 +165,53 @@ fn check(cx: &Context, db: Option<&str>) -> Result<()> {
         let mut document = with_name(&database.name, &report);
         document["sound"] = report.is_sound().into();
         cx.output.document(&document)?;
-    } else if report.is_sound() {
-        cx.output.line(format!("`{}` is sound", database.name))?;
     } else {
-        cx.output.line(format!("`{}` is damaged:", database.name))?;
-        let found = serde_json::to_value(&report).unwrap_or_default();
-        for (what, number) in
-            found.as_object().into_iter().flatten().filter(|(_, it)| it.as_u64().is_some_and(|it| it > 0))
-        {
-            cx.output.line(format!("  {}: {number}", what.replace('_', " ")))?;
-        }
-        for line in &report.damage {
-            cx.output.line(format!("  {}", super::wording::plain(line)))?;
+        let sound = if report.is_sound() { "is sound" } else { "is damaged:" };
+        cx.output.line(format!("`{}` {sound}", database.name))?;
+        for problem in problems_of(&report) {
+            cx.output.line(format!("  {problem}"))?;
         }
     }
     match report.is_sound() {
         true => Ok(()),
         false => Err(Failure::new(Exit::Error, format!("vector database `{}` is damaged", database.name))
-            .hint("ingest again into another `--db`, or restore a backup")),
+            .hint(format!("`windlass db check {} --repair`, then ingest again", database.name))),
     }
+}
+
+/// What a check found, in words.
+pub fn problems_of(report: &CheckReport) -> Vec<String> {
+    let found = serde_json::to_value(report).unwrap_or_default();
+    let counts = found.as_object().into_iter().flatten().filter(|(_, it)| it.as_u64().is_some_and(|it| it > 0));
+    let counts = counts.map(|(what, number)| format!("{}: {number}", what.replace('_', " ")));
+    report.damage.iter().map(|it| plain(it)).chain(counts).collect()
+}
+
+fn repair(cx: &Context, db: Option<&str>) -> Result<()> {
+    let named = database::named(cx, db)?;
+    let path = database_path(&cx.settings()?.home, &named.path.to_string_lossy())?;
+    if !path.exists() {
+        return Err(database::unknown(cx, &named)?);
+    }
+    let guard = locks::take(cx, &ResourceKey(format!("vec:{}", path.display())), None)?;
+    let mut opened = VectorDb::open_for_writing(&path, &OpenOptions::default())?;
+    let epoch = opened.raise_epoch()?;
+    let report = opened.repair(epoch)?;
+    drop(guard);
+    if cx.output.json {
+        return cx.output.document(&with_name(&named.name, &report));
+    }
+    let removed = report.documents_removed.len() as u64;
+    cx.output.line(format!(
+        "`{}`: {} removed that were not whole, {} removed",
+        named.name,
+        count(removed, "document"),
+        count(report.orphans_removed, "orphan")
+    ))?;
+    if removed > 0 {
+        cx.output.note("bring them back with the `windlass ingest` that made them");
+    }
+    check(cx, db)
 }
 
 fn with_name(name: &str, value: &impl serde::Serialize) -> serde_json::Value {

@@ -6,27 +6,49 @@ use std::{fmt, io};
 /// What the process ends with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Exit {
-    Done = 0,
-    /// Something went wrong that has no code of its own.
-    Error = 1,
-    /// The command line, or a file that it names, can't be understood.
-    Usage = 2,
-    /// The work ended FAILED.
-    WorkFailed = 3,
-    NotFound = 4,
-    /// Locked by somebody else, or in conflict with what is there.
-    Conflict = 5,
-    Cancelled = 6,
-    /// The time to wait ran out.
-    TimedOut = 7,
-    /// The disk is full or does not work (EX_IOERR of sysexits.h).
-    Disk = 74,
-    /// Already running under a supervisor (EX_TEMPFAIL of sysexits.h).
-    AlreadyRunning = 75,
-    /// SIGINT.
-    Interrupted = 130,
-    /// SIGTERM.
-    Terminated = 143,
+    /// 0
+    Done,
+    /// 1: something went wrong that has no code of its own.
+    Error,
+    /// 2: the command line, or a file that it names, can't be understood.
+    Usage,
+    /// 3: the work ended FAILED.
+    WorkFailed,
+    /// 4
+    NotFound,
+    /// 5: locked by somebody else, or in conflict with what is there.
+    Conflict,
+    /// 6
+    Cancelled,
+    /// 7: the time to wait ran out.
+    TimedOut,
+    /// 74: the disk is full or does not work (EX_IOERR of sysexits.h).
+    Disk,
+    /// 130: SIGINT.
+    Interrupted,
+    /// 143: SIGTERM.
+    Terminated,
+    /// The code of a command that ran for us.
+    Command(i32),
+}
+
+impl Exit {
+    pub fn code(self) -> i32 {
+        match self {
+            Exit::Done => 0,
+            Exit::Error => 1,
+            Exit::Usage => 2,
+            Exit::WorkFailed => 3,
+            Exit::NotFound => 4,
+            Exit::Conflict => 5,
+            Exit::Cancelled => 6,
+            Exit::TimedOut => 7,
+            Exit::Disk => 74,
+            Exit::Interrupted => 130,
+            Exit::Terminated => 143,
+            Exit::Command(code) => code,
+        }
+    }
 }
 
 /// The end of a command that did not do what it was asked to.
@@ -63,6 +85,11 @@ impl Failure {
         self
     }
 
+    /// The exit code of a command that ran for us, as it is.
+    pub fn of_command(code: i32) -> Failure {
+        Failure::quiet(Exit::Command(code))
+    }
+
     /// A file that could not be read or written.
     pub fn io(action: &str, path: &std::path::Path, source: io::Error) -> Failure {
         let exit = match source.kind() {
@@ -76,7 +103,7 @@ impl Failure {
     pub fn report(&self, json: bool, color: bool) {
         let Some(message) = &self.message else { return };
         if json {
-            let what = serde_json::json!({"error": message, "hint": self.hint, "exit": self.exit as i32});
+            let what = serde_json::json!({"error": message, "hint": self.hint, "exit": self.exit.code()});
             eprintln!("{what}");
             return;
         }

@@ -72,7 +72,7 @@ pub fn plan_in_full(cx: &Context, plan: &SyncPlan) -> Result<()> {
         return cx.output.document(plan);
     }
     let out = &cx.output;
-    let mut line = |paint: Paint, what: &str, uri: &str, more: &str| {
+    let line = |paint: Paint, what: &str, uri: &str, more: &str| {
         out.line(format!("{}  {}{more}", out.paint(paint, &format!("{what:<9}")), place(uri)))
     };
     for uri in &plan.new {

@@ -10,6 +10,7 @@ mod completions;
 mod context;
 mod database;
 mod db;
+mod doctor;
 mod events;
 mod failure;
 mod ingest;
@@ -17,6 +18,7 @@ mod ingest_report;
 mod init;
 mod items;
 mod list;
+mod locks;
 mod logs;
 mod name;
 mod output;
@@ -29,9 +31,13 @@ mod run;
 mod search;
 mod settings;
 mod show;
+mod status;
 mod submit;
 mod table;
+mod vacuum;
 mod wait;
+mod why;
+mod why_reasons;
 mod wording;
 mod work;
 mod worker;
@@ -82,15 +88,20 @@ enum Command {
     Submit(submit::Args),
     Wait(wait::Args),
     Worker(worker::Args),
+    Status(status::Args),
     List(list::Args),
     Show(show::Args),
+    Why(why::Args),
     Logs(logs::Args),
     Events(events::Args),
     Cancel(cancel::Args),
     Retry(retry::Args),
     Pause(pause::Args),
     Resume(resume::Args),
+    Locks(locks::Args),
+    Vacuum(vacuum::Args),
     Db(db::Args),
+    Doctor(doctor::Args),
     Settings(settings::Args),
     Init(init::Args),
     Completions(completions::Args),
@@ -103,7 +114,7 @@ pub fn main() -> i32 {
         Err(error) => {
             // A reader that went away while the help was printed is no error.
             let _ = error.print();
-            return if error.use_stderr() { Exit::Usage as i32 } else { Exit::Done as i32 };
+            return if error.use_stderr() { Exit::Usage.code() } else { Exit::Done.code() };
         }
     };
     let output = Output::new(line.global.json, line.global.quiet, line.global.verbose);
@@ -111,10 +122,10 @@ pub fn main() -> i32 {
     let ended = line.command.run(&context);
     context.close();
     match ended {
-        Ok(()) => Exit::Done as i32,
+        Ok(()) => Exit::Done.code(),
         Err(failure) => {
             failure.report(output.json, output.lively);
-            failure.exit as i32
+            failure.exit.code()
         }
     }
 }
@@ -128,15 +139,20 @@ impl Command {
             Command::Submit(args) => args.run(cx),
             Command::Wait(args) => args.run(cx),
             Command::Worker(args) => args.run(cx),
+            Command::Status(args) => args.run(cx),
             Command::List(args) => args.run(cx),
             Command::Show(args) => args.run(cx),
+            Command::Why(args) => args.run(cx),
             Command::Logs(args) => args.run(cx),
             Command::Events(args) => args.run(cx),
             Command::Cancel(args) => args.run(cx),
             Command::Retry(args) => args.run(cx),
             Command::Pause(args) => args.run(cx),
             Command::Resume(args) => args.run(cx),
+            Command::Locks(args) => args.run(cx),
+            Command::Vacuum(args) => args.run(cx),
             Command::Db(args) => args.run(cx),
+            Command::Doctor(args) => args.run(cx),
             Command::Settings(args) => args.run(cx),
             Command::Init(args) => args.run(cx),
             Command::Completions(args) => args.run(cx),

@@ -6,7 +6,7 @@ use crate::{
     model::GroupId,
     store::overview::{self, Tally},
 };
-use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 use std::time::{Duration, Instant};
 
 /// More stages than these share one bar.
@@ -27,7 +27,7 @@ pub struct Progress<'a> {
 }
 
 enum Look {
-    Bars { tally: Tally, bars: Vec<ProgressBar>, all: MultiProgress },
+    Bars { tally: Tally, bars: Vec<ProgressBar> },
     Events,
     Lines,
     Silent,
@@ -44,7 +44,7 @@ impl<'a> Progress<'a> {
                 let total = engine.store().read(|tx| overview::progress(tx, group))?.runs;
                 let all = MultiProgress::with_draw_target(ProgressDrawTarget::stderr());
                 let bars = bars(&tally, total.max(0) as u64, &all);
-                Look::Bars { tally, bars, all }
+                Look::Bars { tally, bars }
             }
             _ => Look::Lines,
         };
@@ -63,7 +63,7 @@ impl<'a> Progress<'a> {
         }
         let pause = match &mut self.look {
             Look::Silent => return Ok(()),
-            Look::Bars { tally, bars, .. } => {
+            Look::Bars { tally, bars } => {
                 self.engine.store().read(|tx| tally.advance(tx))?;
                 show(tally, bars);
                 LIVELY
@@ -110,12 +110,11 @@ impl<'a> Progress<'a> {
 
     /// Shows the last state once more and leaves the bars standing.
     pub fn finish(&mut self) {
-        if let Look::Bars { tally, bars, all } = &mut self.look {
+        if let Look::Bars { tally, bars } = &mut self.look {
             if self.engine.store().read(|tx| tally.advance(tx)).is_ok() {
                 show(tally, bars);
             }
             bars.iter().for_each(|it| it.abandon());
-            let _ = all.clear();
         }
     }
 }
@@ -128,8 +127,12 @@ fn bars(tally: &Tally, runs: u64, all: &MultiProgress) -> Vec<ProgressBar> {
     let total = if names.len() == tally.steps.len() { runs } else { runs * tally.steps.len() as u64 };
     let widest = names.iter().map(|it| it.chars().count()).max().unwrap_or(0);
     // The template is ours and constant: if it can't be read the plain bar does.
-    let style = ProgressStyle::with_template("{prefix} {bar:30} {human_pos}/{human_len}  {per_sec}  {eta} left{msg}")
-        .unwrap_or_else(|_| ProgressStyle::default_bar());
+    let style = ProgressStyle::with_template("{prefix} {bar:30} {human_pos}/{human_len}  {rate}  {eta} left{msg}")
+        .unwrap_or_else(|_| ProgressStyle::default_bar())
+        .with_key("rate", |state: &ProgressState, text: &mut dyn std::fmt::Write| {
+            // Writing into the line that is being made can't fail.
+            let _ = write!(text, "{:.0}/s", state.per_sec());
+        });
     let bar = |name: &String| {
         let bar = all.add(ProgressBar::new(total).with_style(style.clone()));
         bar.set_prefix(format!("{name:widest$}"));

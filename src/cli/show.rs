@@ -192,6 +192,8 @@ pub fn show_attempt(cx: &Context, attempt: &Attempt) -> Result<()> {
                     out.line(out.paint(Paint::Dim, &format!("    | {}", plain(line))))?;
                 }
             }
+            // The reason tells it.
+            ("exit", _) => (),
             ("peak_rss", Value::Number(bytes)) => {
                 let size = super::wording::size(bytes.as_u64().unwrap_or(0));
                 out.line(format!("    peak memory {size}"))?;

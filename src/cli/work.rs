@@ -7,7 +7,7 @@ use super::{
     progress::Progress,
     table::status_paint,
     wait::{as_json, exit_of},
-    wording::{count, cut, duration, plain},
+    wording::{count, cut, duration, number_of, plain},
 };
 use crate::{
     engine::{Ending, Engine, GroupEnd, Worker, WorkerOptions},
@@ -80,6 +80,7 @@ pub fn work(cx: &Context, group: GroupId, pools: &PoolArgs, signals: &Signals, c
     let worked = watch(cx, &worker, signals, group, &mut progress);
     progress.finish();
     if let Ok(Worked::Stopped(_)) = worked {
+        worker.drain();
         cx.output.note(match worker.running() {
             0 => "stopping".to_string(),
             running => format!(
@@ -159,7 +160,11 @@ fn report(cx: &Context, engine: &Engine, end: GroupEnd) -> Result<()> {
     let status = cx.output.paint(status_paint(end.status), &end.status.name().to_lowercase());
     let took = duration(end.ended.since(detail.created));
     let done = progress.ended - progress.failed - progress.cancelled;
-    let mut said = format!("{group} {status}: {} of {} in {took}", done, count(progress.runs as u64, "run"));
+    let mut said = format!(
+        "{group} {status}: {} of {} in {took}",
+        number_of(done.max(0) as u64),
+        count(progress.runs as u64, "run")
+    );
     if progress.failed > 0 {
         said.push_str(&format!(", {} failed", progress.failed));
     }

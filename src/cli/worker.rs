@@ -36,6 +36,7 @@ impl Args {
         let mut disk_low = false;
         let ended = loop {
             if signals.wait(LOOK) {
+                worker.drain();
                 cx.output.note(format!("stopping; running steps may take {} to finish", settings.stop_timeout));
                 break "signal";
             }

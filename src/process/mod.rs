@@ -8,6 +8,7 @@
 
 pub mod capture;
 pub mod child;
+pub mod foreground;
 pub mod program;
 pub mod shim;
 pub mod shimmed;
@@ -15,3 +16,4 @@ pub mod wire;
 
 pub use capture::Captured;
 pub use child::{ChildEnd, ChildLimits, ChildSpec, Stdin, certificate, outcome, run};
+pub use foreground::run_in_foreground;

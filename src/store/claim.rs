@@ -33,13 +33,8 @@ pub(super) fn claim(tx: &WriteTx, claim: &Claim) -> Result<Vec<Claimed>> {
                 break;
             }
             match take(tx, claim, &row)? {
-                Taken::Step(it) => claimed.push(it),
-                Taken::Passed => moves += 1,
-                // What came up in its place may be better than the candidates that are left.
-                Taken::Moved => {
-                    moves += 1;
-                    break;
-                }
+                Some(it) => claimed.push(it),
+                None => moves += 1,
             }
         }
     }
@@ -100,17 +95,8 @@ pub(super) const BY_KEY: &str =
     "SELECT lane, priority, due, step_id, type_id, run_id, group_id, scope, key_id, attempts
        FROM ready WHERE lane = ?1 AND priority = ?2 AND due = ?3 AND step_id = ?4";
 
-/// What became of a candidate.
-enum Taken {
-    Step(Claimed),
-    /// Its key is held: it went back in line.
-    Passed,
-    /// It went where it belongs, and another may have come up.
-    Moved,
-}
-
 /// Takes one candidate, or moves it out of the way.
-fn take(tx: &WriteTx, claim: &Claim, row: &ReadyRow) -> Result<Taken> {
+fn take(tx: &WriteTx, claim: &Claim, row: &ReadyRow) -> Result<Option<Claimed>> {
     let (lane, paused, cancelling) = {
         let memory = tx.memory();
         (
@@ -123,24 +109,24 @@ fn take(tx: &WriteTx, claim: &Claim, row: &ReadyRow) -> Result<Taken> {
         step::delete_ready(tx, row)?;
         step::insert_ready(tx, &ReadyRow { lane, ..*row })?;
         tx.memory().woke = true;
-        return Ok(Taken::Moved);
+        return Ok(None);
     }
     if paused || cancelling {
         step::park(tx, row)?;
-        return Ok(Taken::Moved);
+        return Ok(None);
     }
     let token = tx.next_token();
     if let Some(key) = row.key
         && !resource_lock::take_for_step(tx, key, row.step, token, claim)?
     {
         step::back_in_line(tx, row)?;
-        return Ok(Taken::Passed);
+        return Ok(None);
     }
     step::delete_ready(tx, row)?;
     lease::insert(tx, row, token, claim.worker)?;
     tx.event(EventKind::StepStart, Some(row.group), Some(row.run), Some(row.step));
     hook::due_for_start(tx, row, token)?;
-    Ok(Taken::Step(Claimed {
+    Ok(Some(Claimed {
         lease: Lease { step: row.step, token },
         run: row.run,
         group: row.group,

@@ -91,15 +91,18 @@ impl Steps {
         let status = self.page.status.filter(|it| matches!(it, Status::Running));
         let mut filter = RunFilter { status, after: self.after, limit: RUNS };
         let mut found = Vec::new();
+        let mut last = None;
         loop {
             let runs = store.read(|tx| overview::runs(tx, group, &filter))?;
             for run in &runs {
                 let steps = store.read(|tx| overview::show_run(tx, run.id))?.steps;
-                let wanted = steps.into_iter().filter(|it| self.wants(it));
-                found.extend(wanted.map(|step| Found { run: run.id, item: run.item.clone(), step }));
-                if found.len() >= self.page.limit {
-                    return Ok((found, Some(run.id)));
+                let wanted: Vec<StepRow> = steps.into_iter().filter(|it| self.wants(it)).collect();
+                // A page ends between runs, so that the next one can begin behind a run.
+                if !found.is_empty() && found.len() + wanted.len() > self.page.limit {
+                    return Ok((found, last));
                 }
+                found.extend(wanted.into_iter().map(|step| Found { run: run.id, item: run.item.clone(), step }));
+                last = Some(run.id);
             }
             match runs.last().filter(|_| runs.len() == RUNS) {
                 Some(last) => filter.after = Some(last.id),

@@ -5,7 +5,6 @@ mod embed;
 mod parse;
 mod store;
 mod validate;
-mod writer;
 
 pub use chunk::ChunkKind;
 pub use embed::EmbedKind;

@@ -1,0 +1,129 @@
+use super::{
+    context::Context,
+    database,
+    failure::{Exit, Failure, Result},
+    output::Paint,
+    wording::{count, plain, size},
+};
+use crate::{
+    os::{file_system, process_stat},
+    store::{artifact, check, worker},
+    vector::{OpenOptions, VectorDb},
+};
+use serde::Serialize;
+
+/// Check the database, artifacts, vector databases, disk and settings, and say what to do
+///
+/// Reads much; changes nothing.
+#[derive(Debug, clap::Args)]
+pub struct Args {}
+
+/// One thing that was looked at. `problems` is empty when all is well.
+#[derive(Debug, Serialize)]
+struct Finding {
+    what: String,
+    problems: Vec<String>,
+    remedy: Option<&'static str>,
+}
+
+impl Args {
+    pub fn run(self, cx: &Context) -> Result<()> {
+        let mut findings = vec![home(cx)?, engine_database(cx)?, files(cx)?, disk(cx)?, workers(cx)?];
+        for named in database::all(cx)? {
+            findings.push(vector_database(&named));
+        }
+        let sick = findings.iter().filter(|it| !it.problems.is_empty()).count();
+        if cx.output.json {
+            cx.output.document(&serde_json::json!({"sound": sick == 0, "findings": findings}))?;
+        } else {
+            findings.iter().try_for_each(|it| tell(cx, it))?;
+        }
+        match sick {
+            0 => Ok(()),
+            _ => Err(Failure::new(
+                Exit::Error,
+                format!("{} of {} need care", sick, count(findings.len() as u64, "check")),
+            )),
+        }
+    }
+}
+
+fn tell(cx: &Context, finding: &Finding) -> Result<()> {
+    let out = &cx.output;
+    if finding.problems.is_empty() {
+        return out.line(format!("{}  {}", out.paint(Paint::Good, "ok  "), finding.what));
+    }
+    out.line(format!("{}  {}", out.paint(Paint::Bad, "sick"), finding.what))?;
+    for problem in &finding.problems {
+        out.line(format!("        {}", plain(problem)))?;
+    }
+    match finding.remedy {
+        Some(remedy) => out.line(format!("        {}", out.paint(Paint::Bold, remedy))),
+        None => Ok(()),
+    }
+}
+
+fn home(cx: &Context) -> Result<Finding> {
+    let settings = cx.settings()?;
+    let mut problems = Vec::new();
+    for dir in [&settings.home, &settings.artifact_dir()] {
+        problems.extend(file_system::refuse_network_file_system(dir).err().map(|it| it.to_string()));
+    }
+    for (name, meant) in &settings.unknown_variables {
+        let meant = meant.as_ref().map(|it| format!("; did you mean {it}?")).unwrap_or_default();
+        problems.push(format!("variable {name} is not known{meant}"));
+    }
+    let what = format!("home {} and its settings", settings.home.display());
+    Ok(Finding { what, problems, remedy: Some("see `windlass settings`") })
+}
+
+fn engine_database(cx: &Context) -> Result<Finding> {
+    let store = cx.store()?;
+    let mut problems = store.read(check::integrity)?;
+    problems.extend(store.read(check::check)?);
+    let rows: i64 = store.read(check::row_counts)?.iter().map(|it| it.1).sum();
+    let bytes = std::fs::metadata(store.path()).map_or(0, |it| it.len());
+    let what = format!("engine database: {}, {}", size(bytes), count(rows.max(0) as u64, "row"));
+    Ok(Finding { what, problems, remedy: Some("keep a copy of the home directory, then restore a backup") })
+}
+
+fn files(cx: &Context) -> Result<Finding> {
+    let engine = cx.engine()?;
+    let (number, plain_bytes, stored) = engine.store().read(artifact::totals)?;
+    let problems = engine.artifacts().free().err().map(|it| it.to_string()).into_iter().collect();
+    let what = format!(
+        "{}: {} in {} on disk",
+        count(number.max(0) as u64, "artifact"),
+        size(plain_bytes.max(0) as u64),
+        size(stored.max(0) as u64)
+    );
+    Ok(Finding { what, problems, remedy: Some("check the disk and who owns the directory") })
+}
+
+fn disk(cx: &Context) -> Result<Finding> {
+    let (free, enough) = cx.engine()?.disk();
+    let reserve = cx.settings()?.disk_reserve;
+    let low = (!enough).then(|| format!("{free} are free, {reserve} are kept free: nothing is started"));
+    let what = format!("disk: {free} free, {reserve} kept free");
+    Ok(Finding { what, problems: low.into_iter().collect(), remedy: Some("free some space, or lower `disk_reserve`") })
+}
+
+fn workers(cx: &Context) -> Result<Finding> {
+    let rows = cx.store()?.read(worker::list)?;
+    let dead = rows.iter().filter(|it| !process_stat::is_alive(&it.identity));
+    let problems: Vec<String> = dead
+        .map(|it| format!("worker {} (process {}) is dead and holds {} steps", it.id, it.identity.pid, it.running))
+        .collect();
+    let what = count(rows.len() as u64, "registered worker");
+    Ok(Finding { what, problems, remedy: Some("any `windlass worker` gives its steps back") })
+}
+
+fn vector_database(named: &database::Named) -> Finding {
+    let what = format!("vector database `{}`", named.name);
+    let remedy = Some("windlass db check NAME --repair");
+    let problems = match VectorDb::open(&named.path, &OpenOptions::default()).and_then(|it| it.check()) {
+        Err(error) => vec![error.to_string()],
+        Ok(report) => super::db::problems_of(&report),
+    };
+    Finding { what, problems, remedy }
+}

@@ -1,0 +1,201 @@
+use super::{
+    context::Context,
+    failure::{Exit, Failure, Result},
+    output::{self, Paint},
+    table::{Cell, Table},
+    wording::relative,
+};
+use crate::{
+    engine::{Engine, LockWait},
+    model::{Holder, HolderKind, Millis, ResourceKey},
+    os::{
+        file_lock::{FileLock, LockState},
+        process_stat,
+    },
+    process::run_in_foreground,
+    store::resource_lock::{self, LockRow},
+};
+use std::ffi::OsString;
+
+/// Show the resource locks; hold one for a command; clear one by force
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Command {
+    /// The keys that are held, and by whom
+    List,
+    /// Hold a key while a command runs; its exit code is ours
+    ///
+    /// For instance `windlass locks hold vec:/data/docs.db -- cp /data/docs.db /backup/`.
+    Hold {
+        /// The key, as `windlass locks` shows it
+        key: String,
+        /// Give up after this time when somebody else holds it; 0s does not wait at all
+        #[arg(long, value_name = "TIME")]
+        max_wait: Option<Millis>,
+        /// The command and its arguments
+        #[arg(last = true, required = true, value_name = "CMD")]
+        argv: Vec<OsString>,
+    },
+    /// Clear a key's row although its holder did not release it; the history says so
+    Release {
+        /// The key, as `windlass locks` shows it
+        key: String,
+        /// Needed: it takes the key away from whoever holds it
+        #[arg(long)]
+        force: bool,
+        /// Why, for the history
+        #[arg(long, default_value = "released by hand", value_name = "TEXT")]
+        why: String,
+    },
+}
+
+impl Args {
+    pub fn run(self, cx: &Context) -> Result<()> {
+        match self.command {
+            None | Some(Command::List) => list(cx),
+            Some(Command::Hold { key, max_wait, argv }) => hold(cx, &ResourceKey(key), max_wait, &argv),
+            Some(Command::Release { key, force, why }) => release(cx, &ResourceKey(key), force, &why),
+        }
+    }
+}
+
+/// This process as the holder of a key.
+pub fn this_process() -> Holder {
+    Holder { kind: HolderKind::Cli, id: i64::from(std::process::id()) }
+}
+
+pub fn wait_of(max_wait: Option<Millis>) -> LockWait {
+    match max_wait {
+        None => LockWait::Forever,
+        Some(Millis(0)) => LockWait::No,
+        Some(time) => LockWait::AtMost(time),
+    }
+}
+
+fn list(cx: &Context) -> Result<()> {
+    let engine = cx.engine()?;
+    let rows = engine.store().read(resource_lock::list)?;
+    if cx.output.json {
+        let all: Vec<_> = rows.iter().map(|it| as_json(engine, it)).collect();
+        return cx.output.document(&serde_json::json!({"locks": all}));
+    }
+    if rows.is_empty() {
+        cx.output.note("no resource key is held");
+        return Ok(());
+    }
+    let now = cx.now();
+    let mut table = Table::new(&["~KEY", "HOLDER", ">PID", "TAKEN", "FILE LOCK"]);
+    for it in &rows {
+        let file = match is_file_locked(engine, &it.key) {
+            true => Cell::painted("held", Paint::Busy),
+            false => Cell::painted("free", Paint::Dim),
+        };
+        table.row([
+            it.key.to_string().into(),
+            holder(&it.holder).into(),
+            it.identity.as_ref().map(|it| it.pid.to_string()).unwrap_or_default().into(),
+            relative(it.acquired, now).into(),
+            file,
+        ]);
+    }
+    cx.output.table(&table)
+}
+
+fn holder(holder: &Holder) -> String {
+    match holder.kind {
+        HolderKind::Step => format!("step s{}", holder.id),
+        HolderKind::Web => "web request".to_string(),
+        HolderKind::Cli => "command line".to_string(),
+        HolderKind::Hook => format!("hook {}", holder.id),
+    }
+}
+
+fn as_json(engine: &Engine, row: &LockRow) -> serde_json::Value {
+    let mut value = serde_json::to_value(row).unwrap_or_default();
+    value["file_locked"] = is_file_locked(engine, &row.key).into();
+    value
+}
+
+fn is_file_locked(engine: &Engine, key: &ResourceKey) -> bool {
+    let path = engine.lock_file(key);
+    path.exists() && matches!(FileLock::probe(&path), Ok(LockState::Held))
+}
+
+fn hold(cx: &Context, key: &ResourceKey, max_wait: Option<Millis>, argv: &[OsString]) -> Result<()> {
+    let engine = cx.engine()?;
+    let guard = take(cx, key, max_wait)?;
+    let every = engine.options().lock_ttl.duration() / 4;
+    let mut lost = false;
+    let code = run_in_foreground(argv, guard.file(), every, || {
+        // Forced away: the file lock still excludes; the command is told of nothing, the user is.
+        if !lost && matches!(guard.refresh(), Ok(false)) {
+            lost = true;
+            cx.output.warn(format!("the lock `{key}` was taken away by force"));
+        }
+    });
+    drop(guard);
+    let program = argv.first().map(|it| it.to_string_lossy().into_owned()).unwrap_or_default();
+    match code {
+        Ok(0) => Ok(()),
+        Ok(code) => Err(Failure::of_command(code)),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            Err(Failure::not_found(format!("there is no program `{program}`")))
+        }
+        Err(error) => Err(Failure::new(Exit::Error, format!("failed to run `{program}`: {error}"))),
+    }
+}
+
+/// Takes a key for this command; says for whom it waits.
+pub fn take(cx: &Context, key: &ResourceKey, max_wait: Option<Millis>) -> Result<crate::engine::KeyGuard> {
+    let engine = cx.engine()?;
+    match engine.hold_key(key, this_process(), LockWait::No) {
+        Err(crate::engine::Error::Locked { holder, .. }) if max_wait != Some(Millis(0)) => {
+            cx.output.note(format!("waiting for `{key}`, held by {holder}"));
+            Ok(engine.hold_key(key, this_process(), wait_of(max_wait))?)
+        }
+        taken => Ok(taken?),
+    }
+}
+
+fn release(cx: &Context, key: &ResourceKey, force: bool, why: &str) -> Result<()> {
+    let engine = cx.engine()?;
+    if !force {
+        let holder = engine.holder_of(key)?;
+        let question = format!("`{key}` is held by {holder}. Take it away?");
+        if output::can_ask() && output::ask(&question) {
+            return release(cx, key, true, why);
+        }
+        return Err(
+            Failure::usage(format!("`{key}` is held by {holder}")).hint("wait for it, or take it away with `--force`")
+        );
+    }
+    let released = force_release(engine, key, why)?;
+    if !released {
+        return Err(Failure::not_found(format!("`{key}` is not held")).hint("see `windlass locks`"));
+    }
+    match cx.output.json {
+        true => cx.output.document(&serde_json::json!({"key": key, "released": true})),
+        false => cx.output.line(format!("released `{key}`")),
+    }
+}
+
+/// Clears the row. A process that still holds the file lock is named: it goes on excluding others.
+pub fn force_release(engine: &Engine, key: &ResourceKey, why: &str) -> Result<bool> {
+    let (row, text) = (key.clone(), why.to_string());
+    let released = engine.store().write(move |tx| resource_lock::force_release(tx, &row, &text))?;
+    let path = engine.lock_file(key);
+    if is_file_locked(engine, key) {
+        let who = match process_stat::who_holds_lock(&path) {
+            Some(pid) => format!("process {pid}"),
+            None => "a process".to_string(),
+        };
+        let failure = Failure::new(Exit::Conflict, format!("{who} still holds the file lock {}", path.display()));
+        return Err(failure.hint("end that process, or wait for it: its work is not interrupted by force"));
+    }
+    Ok(released)
+}

@@ -1,0 +1,244 @@
+//! From the facts of a step to sentences: why it stands where it stands, and the command that changes it.
+
+use super::wording::{duration, relative};
+use crate::{
+    model::{Holder, HolderKind, Status, Timestamp},
+    store::overview::{KeyFacts, Why},
+};
+use serde::Serialize;
+
+/// Why a step does not run, or how it ended. `code` is a promise for programs, `text` is for people.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Reason {
+    pub code: &'static str,
+    pub text: String,
+    /// What would change it.
+    pub command: Option<String>,
+}
+
+/// What is known besides the database.
+#[derive(Debug, Clone, Copy)]
+pub struct Seen {
+    pub now: Timestamp,
+    pub disk_low: bool,
+}
+
+fn reason(code: &'static str, text: impl Into<String>, command: Option<String>) -> Reason {
+    Reason { code, text: text.into(), command }
+}
+
+/// Every reason that holds, the weightiest first. Never empty.
+pub fn reasons(why: &Why, seen: &Seen) -> Vec<Reason> {
+    let step = &why.step;
+    let error = step.error.clone().unwrap_or_else(|| "it left no word".to_string());
+    match step.status {
+        Status::Completed => {
+            let how = if step.cached { "completed from the cache" } else { "completed" };
+            let when = step.ended.map(|it| format!(" {}", relative(it, seen.now))).unwrap_or_default();
+            vec![reason("completed", format!("it {how}{when}"), None)]
+        }
+        Status::Failed => {
+            let retry = Some(format!("windlass retry {}", why.run));
+            vec![reason("failed", format!("it failed after {}: {error}", attempts(step.attempts)), retry)]
+        }
+        Status::Cancelled => {
+            let lost = why.unmet.iter().find(|it| it.status == Status::Failed);
+            let text = match lost {
+                Some(need) => format!("it was cancelled because {} ({}) failed", need.step, need.name),
+                None => "it was cancelled".to_string(),
+            };
+            vec![reason("cancelled", text, Some(format!("windlass retry {}", why.run)))]
+        }
+        Status::Running => vec![running(why, seen)],
+        Status::Pending | Status::Error => waiting(why, seen, &error),
+    }
+}
+
+fn attempts(count: i64) -> String {
+    if count == 1 { "1 attempt".to_string() } else { format!("{count} attempts") }
+}
+
+fn running(why: &Why, seen: &Seen) -> Reason {
+    let step = &why.step;
+    let since = step.started.map(|it| format!(" for {}", duration(seen.now.since(it)))).unwrap_or_default();
+    let on = step.worker.map(|it| format!(" on {it}")).unwrap_or_default();
+    match why.cancel_asked || why.group_cancelling {
+        true => reason("stopping", format!("it runs{on}{since}, and was asked to stop"), None),
+        false => reason("running", format!("it runs{on}{since}"), Some(format!("windlass logs {} -f", step.id))),
+    }
+}
+
+fn waiting(why: &Why, seen: &Seen, error: &str) -> Vec<Reason> {
+    let (step, group) = (&why.step, why.group);
+    let mut found = Vec::new();
+    if step.status == Status::Error {
+        found.push(reason("error", format!("{} failed: {error}", attempts(step.failures + step.crashes)), None));
+    }
+    if why.group_cancelling {
+        found.push(reason("cancelling", format!("{group} is being cancelled"), None));
+    }
+    if why.group_opening {
+        found.push(reason("opening", format!("{group} is still being submitted"), None));
+    }
+    if why.group_paused {
+        let resume = Some(format!("windlass resume {group}"));
+        found.push(reason("group_paused", format!("{group} is paused"), resume));
+    }
+    if why.type_paused {
+        let resume = Some(format!("windlass resume {}", step.step_type));
+        found.push(reason("type_paused", format!("the type `{}` is paused", step.step_type), resume));
+    }
+    for need in &why.unmet {
+        let text = format!("it needs {} ({}), which is {}", need.step, need.name, need.status);
+        found.push(reason("needs", text, Some(format!("windlass why {}", need.step))));
+    }
+    if let Some(due) = why.due.filter(|it| it.0 > seen.now.0) {
+        found.push(reason("due", format!("it is due {}", relative(due, seen.now)), None));
+    }
+    found.extend(why.key.as_ref().and_then(|it| key(it, why, seen)));
+    if why.unmet.is_empty() {
+        found.extend(workers(why));
+    }
+    if seen.disk_low {
+        let text = "the disk is nearly full: nothing is started below the reserve";
+        found.push(reason("disk_low", text, Some("windlass settings disk_reserve".to_string())));
+    }
+    if found.iter().all(|it| it.code == "error") {
+        found.push(reason("next", "nothing holds it up: it starts in a moment", None));
+    }
+    found
+}
+
+fn key(key: &KeyFacts, why: &Why, seen: &Seen) -> Option<Reason> {
+    let own = Holder::step(why.step.id);
+    if let Some(row) = key.holder.as_ref().filter(|it| it.holder != own) {
+        let age = duration(seen.now.since(row.acquired));
+        let (who, command) = match row.holder.kind {
+            HolderKind::Step => (format!("step s{}", row.holder.id), format!("windlass show s{}", row.holder.id)),
+            HolderKind::Cli => (format!("a command (process {})", row.holder.id), "windlass locks".to_string()),
+            HolderKind::Web => (format!("a web request (process {})", row.holder.id), "windlass locks".to_string()),
+            HolderKind::Hook => (format!("hook {}", row.holder.id), "windlass locks".to_string()),
+        };
+        return Some(reason("locked", format!("`{}` is held by {who} for {age}", key.name), Some(command)));
+    }
+    let head = key.head?;
+    Some(reason(
+        "in_line",
+        format!("{head} is before it in line for `{}`", key.name),
+        Some(format!("windlass why {head}")),
+    ))
+}
+
+fn workers(why: &Why) -> Option<Reason> {
+    let step_type = &why.step.step_type;
+    if why.takers.is_empty() {
+        let text = format!("no worker takes steps of type `{step_type}`");
+        return Some(reason("no_worker", text, Some(format!("windlass run --resume {}", why.group))));
+    }
+    let full = why.takers.iter().all(|it| it.running >= it.size);
+    let pools: Vec<String> = why
+        .takers
+        .iter()
+        .map(|it| format!("{} runs {} (pool `{}` has {})", it.worker, it.running, it.pool, it.size))
+        .collect();
+    (why.ready && full).then(|| {
+        reason(
+            "pool_full",
+            format!("every place is taken: {}", pools.join(", ")),
+            Some("windlass list workers".to_string()),
+        )
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        model::{GroupId, RunId, StepId, WorkerId},
+        store::overview::{StepNeed, StepRow, Taker},
+    };
+
+    const NOW: Seen = Seen { now: Timestamp(1_000_000), disk_low: false };
+
+    fn waiting_step() -> Why {
+        let step = StepRow {
+            id: StepId(56),
+            no: 1,
+            name: "clean".into(),
+            step_type: "clean".into(),
+            status: Status::Pending,
+            attempts: 0,
+            failures: 0,
+            crashes: 0,
+            worker: None,
+            started: None,
+            ended: None,
+            cached: false,
+            error: None,
+        };
+        Why {
+            step,
+            run: RunId(34),
+            group: GroupId(12),
+            unmet: vec![],
+            due: None,
+            ready: true,
+            group_paused: false,
+            group_cancelling: false,
+            group_opening: false,
+            type_paused: false,
+            key: None,
+            takers: vec![Taker { worker: WorkerId(7), pool: "*".into(), size: 2, running: 0 }],
+            cancel_asked: false,
+        }
+    }
+
+    fn codes(why: &Why) -> Vec<&'static str> {
+        reasons(why, &NOW).iter().map(|it| it.code).collect()
+    }
+
+    #[test]
+    fn each_fact_becomes_its_reason() {
+        type Change = fn(&mut Why);
+        let table: [(Change, &str); 7] = [
+            (|_| (), "next"),
+            (|it| it.group_paused = true, "group_paused"),
+            (|it| it.type_paused = true, "type_paused"),
+            (|it| it.due = Some(Timestamp(1_240_000)), "due"),
+            (|it| it.takers.clear(), "no_worker"),
+            (|it| it.takers[0].running = 2, "pool_full"),
+            (
+                |it| it.unmet = vec![StepNeed { step: StepId(55), name: "fetch".into(), status: Status::Running }],
+                "needs",
+            ),
+        ];
+        for (change, code) in table {
+            let mut why = waiting_step();
+            change(&mut why);
+            assert_eq!(codes(&why), [code]);
+        }
+    }
+
+    #[test]
+    fn an_error_that_will_be_tried_again_says_when() {
+        let mut why = waiting_step();
+        why.step.status = Status::Error;
+        why.step.failures = 2;
+        why.step.error = Some("exit code 7".into());
+        why.due = Some(Timestamp(1_240_000));
+        let found = reasons(&why, &NOW);
+        assert_eq!(found[0].text, "2 attempts failed: exit code 7");
+        assert_eq!(found[1].text, "it is due in 4 m");
+    }
+
+    #[test]
+    fn an_ended_step_says_how() {
+        let mut why = waiting_step();
+        why.step.status = Status::Failed;
+        why.step.attempts = 3;
+        why.step.error = Some("exit code 7".into());
+        let found = reasons(&why, &NOW);
+        assert_eq!(found[0].text, "it failed after 3 attempts: exit code 7");
+        assert_eq!(found[0].command.as_deref(), Some("windlass retry r34"));
+    }
+}

@@ -1,0 +1,48 @@
+//! Runs a command in the foreground, with the terminal as it is.
+
+use crate::os::signals::Signals;
+use std::{
+    ffi::OsString,
+    fs::File,
+    io,
+    os::{fd::AsFd, unix::process::ExitStatusExt},
+    process::Command,
+    time::{Duration, Instant},
+};
+
+const LOOK: Duration = Duration::from_millis(20);
+
+/// Runs `argv` to its end and returns its exit code, or 128 + the signal that killed it.
+///
+/// The command inherits `held`, so that a lock on it lasts until the last process of the command is gone. Ctrl-C reaches the
+/// command through the terminal; SIGTERM is passed on. `tick` is called once every `every`.
+pub fn run_in_foreground(argv: &[OsString], held: &File, every: Duration, mut tick: impl FnMut()) -> io::Result<i32> {
+    let Some((program, arguments)) = argv.split_first() else {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "no command was given"));
+    };
+    // Installed before the start, so that no signal ends us while the command runs.
+    let signals = Signals::install_with(|_| ())?;
+    let inherited = held.try_clone()?;
+    rustix::io::fcntl_setfd(inherited.as_fd(), rustix::io::FdFlags::empty())?;
+    let mut child = Command::new(program).args(arguments).spawn()?;
+    drop(inherited);
+    let mut passed_on = false;
+    let mut ticked = Instant::now();
+    let status = loop {
+        if let Some(status) = child.try_wait()? {
+            break status;
+        }
+        if !passed_on && signals.stop_signal() == Some(libc::SIGTERM) {
+            passed_on = true;
+            let pid = rustix::process::Pid::from_child(&child);
+            // It may have ended in between; then there is nobody to tell.
+            let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
+        }
+        if ticked.elapsed() >= every {
+            ticked = Instant::now();
+            tick();
+        }
+        std::thread::sleep(LOOK);
+    };
+    Ok(status.code().unwrap_or_else(|| 128 + status.signal().unwrap_or(0)))
+}
