@@ -14,7 +14,7 @@ use std::{
 };
 
 /// What is taken from a directory. Files that are named themselves are always taken.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Default)]
 #[serde(deny_unknown_fields, default)]
 pub struct SourceOptions {
     /// Globs as in `.gitignore`: `*.pdf` is taken, `!drafts/` is left out. Empty: everything.
@@ -27,12 +27,6 @@ pub struct SourceOptions {
     pub unreadable: bool,
     /// Follows symbolic links to directories; loops are seen and left out. Links to files are always taken.
     pub follow: bool,
-}
-
-impl Default for SourceOptions {
-    fn default() -> SourceOptions {
-        SourceOptions { globs: Vec::new(), hidden: false, ignored: false, unreadable: false, follow: false }
-    }
 }
 
 /// A file to be ingested.
