@@ -3,7 +3,7 @@
 use crate::house::{self, Book, WORKER, chain, completion, diamond, record, request, with_hook};
 use std::sync::Arc;
 use windlass::{
-    model::{GroupId, Holder, HolderKind, Millis, Monotonic, ResourceKey, RunId, Scope},
+    model::{ArtifactHash, GroupId, Holder, HolderKind, Millis, Monotonic, ResourceKey, RunId, Scope},
     store::{
         Result, Settle, Settlement, Store, Take, cancel, claim, definition, document, group, hook, output::NewOutput,
         pause, resource_lock, retry, step_type, worker,
@@ -272,23 +272,17 @@ pub const VERBS: &[Verb] = &[
         "documents",
         |_| {
             act(|store| {
-                store.write(|tx| {
-                    document::upsert(
-                        tx,
-                        &[document::NewDocument {
-                            database: "/db".into(),
-                            source: "s".into(),
-                            uri: "u".into(),
-                            sha256: [1; 32],
-                            size: 1,
-                            mtime: 1,
-                            params: [2; 32],
-                            run: None,
-                            state: document::DocumentState::Stored,
-                            reason: String::new(),
-                        }],
-                    )
-                })
+                let row = document::DocumentRow {
+                    uri: "u".into(),
+                    sha256: ArtifactHash([1; 32]),
+                    size: 1,
+                    mtime: 1,
+                    params: [2; 32],
+                    run: None,
+                    state: document::DocumentState::Stored,
+                    reason: String::new(),
+                };
+                store.write(move |tx| document::upsert(tx, "/db", "s", &[row]))
             })
         },
         |book| assert_eq!(book.count("document"), 1),
