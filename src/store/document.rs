@@ -155,16 +155,16 @@ pub fn remove(tx: &WriteTx, database: &str, source: &str, uris: &[String]) -> Re
 
 /// Documents whose run has ended since they were submitted, from a row on: (row, run, how it ended).
 ///
-/// Unusable ones are among them, as their run may have been retried.
+/// A retry of a run makes its documents ask it again (`reopen`), so that only those that wait are looked at.
 pub fn unsettled(tx: &ReadTx, database: &str, after: i64, limit: usize) -> Result<Vec<(i64, RunId, RunEnd)>> {
-    let rows = tx.rows(
-        "SELECT d.id, r.id FROM document d JOIN run r ON r.id = d.run_id
-          WHERE d.database = ?1 AND d.state IN (0, 6) AND d.id > ?2 AND r.ended IS NOT NULL ORDER BY d.id LIMIT ?3",
-        params![database, after, limit as i64],
-        |row| Ok((row.get::<_, i64>(0)?, RunId(row.get(1)?))),
-    )?;
+    let rows = tx.rows(UNSETTLED, params![database, after, limit as i64], |row| {
+        Ok((row.get::<_, i64>(0)?, RunId(row.get(1)?)))
+    })?;
     rows.into_iter().map(|(row, run)| Ok((row, run, run_end(tx, run)?))).collect()
 }
+
+pub(super) const UNSETTLED: &str = "SELECT d.id, r.id FROM document d CROSS JOIN run r ON r.id = d.run_id
+      WHERE d.database = ?1 AND d.state = 0 AND d.id > ?2 AND r.ended IS NOT NULL ORDER BY d.id LIMIT ?3";
 
 /// Notes what became of documents: (row, run, state, reason). A row that was submitted again meanwhile is left alone.
 pub fn settle(tx: &WriteTx, ends: &[(i64, RunId, DocumentState, String)]) -> Result<()> {

@@ -15,6 +15,7 @@ use std::{
 /// Older versions can lose commits when the WAL is reset.
 const OLDEST_SQLITE: i32 = 3_051_003;
 
+const BUSY: Duration = Duration::from_millis(100);
 const JOURNAL_SIZE_LIMIT: i64 = 64 << 20;
 const STATEMENTS: usize = 192;
 
@@ -93,7 +94,7 @@ pub(super) fn at(error: Error, path: &Path) -> Error {
 fn attempt_writer(options: &Options, now: Timestamp) -> Result<Connection> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let mut conn = Connection::open_with_flags(&options.path, flags)?;
-    conn.busy_timeout(Duration::from_millis(100))?;
+    conn.busy_timeout(BUSY)?;
     // Decided before the first page is written; no effect later.
     conn.pragma_update(None, "auto_vacuum", "INCREMENTAL")?;
     conn.pragma_update(None, "journal_mode", "WAL")?;
@@ -104,17 +105,28 @@ fn attempt_writer(options: &Options, now: Timestamp) -> Result<Connection> {
     conn.pragma_update(None, "synchronous", synchronous)?;
     #[cfg(target_os = "macos")]
     conn.pragma_update(None, "fullfsync", 1)?;
-    conn.pragma_update(None, "wal_autocheckpoint", 1000)?;
+    // SQLite's own automatic checkpoints swallow their errors, also a failed fsync: the writer does them itself.
+    conn.pragma_update(None, "wal_autocheckpoint", 0)?;
     conn.pragma_update(None, "journal_size_limit", JOURNAL_SIZE_LIMIT)?;
     common(&conn)?;
     migration::migrate(&mut conn, &options.path, now)?;
     expect(&conn, &options.path, "journal_mode", "wal")?;
     expect(&conn, &options.path, "synchronous", &synchronous.to_string())?;
     expect(&conn, &options.path, "auto_vacuum", "2")?;
-    expect(&conn, &options.path, "wal_autocheckpoint", "1000")?;
+    expect(&conn, &options.path, "wal_autocheckpoint", "0")?;
     expect(&conn, &options.path, "journal_size_limit", &JOURNAL_SIZE_LIMIT.to_string())?;
     expect_common(&conn, &options.path)?;
+    empty_the_log(&conn)?;
     Ok(conn)
+}
+
+/// Brings what an earlier process left in the log into the database before anything new is acknowledged: after a failed
+/// fsync nobody knows which of its pages are on disk. Where others work with the file, it does what it can at once.
+fn empty_the_log(conn: &Connection) -> Result<()> {
+    conn.busy_timeout(Duration::ZERO)?;
+    conn.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?;
+    conn.busy_timeout(BUSY)?;
+    Ok(())
 }
 
 /// The pool of read-only connections. They see the last committed state and never wait for the writer.

@@ -1,7 +1,7 @@
 //! The statements whose cost must not depend on how much is stored, with the plans that they must have.
 
 use super::{
-    cancel, claim,
+    cancel, claim, document,
     error::Result,
     lease, overview, pause, run, settle, step,
     tx::{ReadTx, WriteTx},
@@ -81,6 +81,14 @@ const HOT: &[HotStatement] = &[
         &["SEARCH step USING COVERING INDEX step_parked (group_id>?)"],
     ),
     hot("runs to cancel", cancel::RUNS, &["SEARCH run USING INDEX run_of_group (group_id=? AND id>?)"]),
+    hot(
+        "documents to settle",
+        document::UNSETTLED,
+        &[
+            "SEARCH d USING INDEX document_waiting (database=? AND id>?)",
+            "SEARCH r USING INTEGER PRIMARY KEY (rowid=?)",
+        ],
+    ),
     hot(
         "steps in line by type",
         overview::IN_LINE,

@@ -22,9 +22,11 @@ pub fn find(tx: &ReadTx, name: &str) -> Result<Option<TypeId>> {
     tx.row("SELECT id FROM step_type WHERE name = ?1", [name], |row| row.get(0).map(TypeId))
 }
 
-/// The type and its lane; 0 for the shared one.
+/// The type and its lane; 0 for the shared one, and while rows of the type may still wait in that.
 pub fn find_with_lane(tx: &ReadTx, name: &str) -> Result<Option<(TypeId, i64)>> {
-    tx.row("SELECT id, lane FROM step_type WHERE name = ?1", [name], |row| Ok((TypeId(row.get(0)?), row.get(1)?)))
+    tx.row("SELECT id, CASE moving WHEN 0 THEN lane ELSE 0 END FROM step_type WHERE name = ?1", [name], |row| {
+        Ok((TypeId(row.get(0)?), row.get(1)?))
+    })
 }
 
 pub fn name(tx: &ReadTx, id: TypeId) -> Result<Option<String>> {

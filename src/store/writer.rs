@@ -17,13 +17,21 @@ use crate::{
 };
 use rusqlite::Connection;
 use std::{
-    cell::RefCell,
+    cell::{Cell, RefCell},
     path::Path,
     sync::{Arc, PoisonError, mpsc},
     time::{Duration, Instant},
 };
 
 const IDLE_BEFORE_CHECKPOINT: Duration = Duration::from_secs(1);
+
+/// Pages in the log from which on a commit is followed by a checkpoint.
+const LONG_LOG: i32 = 1000;
+
+thread_local! {
+    /// Pages in the log after the last commit of this thread.
+    static PAGES: Cell<i32> = const { Cell::new(0) };
+}
 
 pub(super) struct Writer {
     conn: Connection,
@@ -52,6 +60,10 @@ impl Writer {
     }
 
     pub(super) fn run(mut self) {
+        self.conn.wal_hook(Some(|_, pages| {
+            PAGES.set(pages);
+            Ok(())
+        }));
         loop {
             let first = match self.next() {
                 Next::Job(first) => first,
@@ -190,21 +202,31 @@ impl Writer {
         batch::work(&tx, &self.shared, first, done)?;
         batch::finish(&tx)?;
         self.conn.prepare_cached("COMMIT")?.execute([])?;
+        if PAGES.take() >= LONG_LOG {
+            self.poisoned |= fsync_failed(&self.conn, "PRAGMA wal_checkpoint(PASSIVE)");
+        }
         drop(turn);
         self.dirty = true;
         Ok(())
     }
 
-    /// Empties the WAL. Failing is harmless: a reader is in the way, and the next idle time tries again.
+    /// Empties the log when nothing else is to be done.
     fn checkpoint(&mut self) {
         self.dirty = false;
         if self.poisoned {
             return;
         }
         if let Ok(Some(_turn)) = self.turnstile.enter(Instant::now() + Duration::from_millis(100)) {
-            let _ = self.conn.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
+            self.poisoned |= fsync_failed(&self.conn, "PRAGMA wal_checkpoint(TRUNCATE)");
         }
     }
+}
+
+/// Runs a checkpoint. What fails in it is harmless, a reader in the way or a full disk: the log keeps everything, and the
+/// next one tries again. Not so a failed fsync: the kernel may have dropped the pages and say yes the next time.
+fn fsync_failed(conn: &Connection, checkpoint: &str) -> bool {
+    let done = conn.prepare_cached(checkpoint).and_then(|mut it| it.query_row([], |_| Ok(())));
+    matches!(done.map_err(Error::from), Err(Error::Poisoned))
 }
 
 enum Next {

@@ -25,6 +25,7 @@ pub struct Book {
     pub store: Store,
     pub clock: Arc<MovableClock>,
     pub directory: tempfile::TempDir,
+    options: Options,
 }
 
 /// A workflow of steps that each need the one before.
@@ -59,11 +60,17 @@ pub fn completion() -> Settlement {
 }
 
 impl Book {
+    /// Fast: what is not synced is lost in a power cut only.
     pub fn new() -> Book {
+        Book::with(Durability::Normal)
+    }
+
+    pub fn with(durability: Durability) -> Book {
         let directory = tempfile::tempdir().unwrap();
         let clock = Arc::new(MovableClock::default());
-        let store = Store::open(&options(&directory), clock.clone()).unwrap();
-        Book { store, clock, directory }
+        let options = Options { durability, ..Options::new(directory.path().join("engine.db")) };
+        let store = Store::open(&options, clock.clone()).unwrap();
+        Book { store, clock, directory, options }
     }
 
     pub fn now(&self) -> Timestamp {
@@ -147,7 +154,7 @@ impl Book {
 
     /// Another process on the same file, as far as the store can tell.
     pub fn open_again(&self) -> Store {
-        Store::open(&options(&self.directory), self.clock.clone()).unwrap()
+        Store::open(&self.options, self.clock.clone()).unwrap()
     }
 
     /// Ends the store's writer and begins anew from what is on disk.
@@ -300,11 +307,6 @@ impl Drop for Book {
     fn drop(&mut self) {
         self.store.close();
     }
-}
-
-fn options(directory: &tempfile::TempDir) -> Options {
-    let options = Options::new(directory.path().join("engine.db"));
-    Options { durability: Durability::Normal, ..options }
 }
 
 /// A claim as a consumer of this process would ask.

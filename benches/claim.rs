@@ -1,0 +1,137 @@
+//! What a claim costs beside what is stored, and how fast steps are drained. `cargo bench --bench claim`.
+//!
+//! `WINDLASS_ROWS` (default 1,000,000) is the number of pending, of completed and of delayed steps in the large database;
+//! a tenth of it stands behind a held key. Rounds on the small and the large one alternate, since the machine's mood
+//! changes by the minute.
+
+#[path = "../tests/house/mod.rs"]
+mod house;
+
+use house::{Book, WORKER, chain, completion, record, request, step};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::{Duration, Instant},
+};
+use windlass::{
+    model::{Holder, HolderKind, Millis, Monotonic, ResourceKey, Scope, Shape},
+    store::{Claim, Claimed, Durability, Settle, Settlement, Store, Take, resource_lock},
+};
+
+const CONSUMERS: usize = 64;
+const BATCH: usize = 100;
+const ROUNDS: usize = 200;
+/// Steps of one run in the large database, side by side: steps are what is measured, not runs.
+const WIDE: usize = 100;
+
+fn main() {
+    let rows = std::env::var("WINDLASS_ROWS").ok().and_then(|it| it.parse().ok()).unwrap_or(1_000_000);
+    claims(rows);
+    drain(100_000.min(rows));
+}
+
+fn any(limit: usize) -> Claim {
+    request(WORKER, Take::Others(Arc::new([])), Scope::Everything, limit)
+}
+
+/// The cost of a claimed step in databases with little and with much in them.
+fn claims(rows: usize) {
+    let small = Book::new();
+    submit(&small, 1000, None);
+    let begun = Instant::now();
+    let large = Book::new();
+    fill(&large, rows);
+    println!("filled the large database with {} steps in {:.0?}", large.count("step"), begun.elapsed());
+    let mut times = [Vec::new(), Vec::new()];
+    for round in 0..ROUNDS + 20 {
+        for (book, times) in [&small, &large].into_iter().zip(&mut times) {
+            let begun = Instant::now();
+            let claimed = book.store.claim(any(BATCH)).expect("the claim succeeds");
+            let took = begun.elapsed();
+            assert_eq!(claimed.len(), BATCH);
+            give_back(&book.store, claimed);
+            if round >= 20 {
+                times.push(took.as_nanos() as f64 / BATCH as f64 / 1000.0);
+            }
+        }
+    }
+    let [small, large] = times.map(median);
+    println!("claim of a step, median of {ROUNDS} batches of {BATCH}:");
+    println!("  1,000 pending                                        {small:.2} us");
+    println!(
+        "  {rows} each pending, completed, delayed; {} in line      {large:.2} us, ratio {:.2}",
+        rows / 10,
+        large / small
+    );
+}
+
+fn median(mut times: Vec<f64>) -> f64 {
+    times.sort_by(f64::total_cmp);
+    times[times.len() / 2]
+}
+
+fn give_back(store: &Store, claimed: Vec<Claimed>) {
+    for it in claimed {
+        let settlement = Settlement::Release { due: it.due, record: None };
+        store.settle(Settle { lease: it.lease, settlement, then: None }).expect("the release succeeds");
+    }
+}
+
+fn fill(book: &Book, rows: usize) {
+    submit(book, rows, None);
+    work(&book.store, rows, completion);
+    submit(book, rows, None);
+    let due = book.now() + Millis(86_400_000);
+    work(&book.store, rows, || Settlement::Retry { due, crashed: false, record: record("later") });
+    let holder = Holder { kind: HolderKind::Cli, id: 1 };
+    let taker =
+        resource_lock::Taker { holder, identity: "{}".into(), boot_id: "boot".into(), deadline: Monotonic(i64::MAX) };
+    let key = ResourceKey("held".into());
+    book.store.write(move |tx| resource_lock::acquire(tx, &key, &taker)).expect("the key is free");
+    submit(book, rows / 10, Some("held"));
+    submit(book, rows, None);
+}
+
+fn submit(book: &Book, steps: usize, key: Option<&str>) {
+    let shape = Shape { steps: (0..WIDE).map(|_| step("work", &[])).collect(), hooks: vec![] };
+    let items = vec!["item"; steps / WIDE];
+    book.submit_with(&shape, &items, 0, &vec![key; WIDE]);
+}
+
+/// Claims and settles exactly `count` steps with as many consumers as a busy engine has; the time it took.
+fn work(store: &Store, count: usize, how: impl Fn() -> Settlement + Sync) -> Duration {
+    let left = AtomicUsize::new(count);
+    // Permission to claim one more step.
+    let more = || left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |it| it.checked_sub(1)).is_ok();
+    let begun = Instant::now();
+    std::thread::scope(|scope| {
+        for _ in 0..CONSUMERS {
+            scope.spawn(|| {
+                let first = if more() { store.claim(any(1)).expect("the claim succeeds") } else { Vec::new() };
+                let mut mine = first;
+                while let Some(step) = mine.pop() {
+                    let then = more().then(|| any(1));
+                    let settled = store.settle(Settle { lease: step.lease, settlement: how(), then });
+                    mine = settled.expect("the settlement succeeds").next;
+                }
+            });
+        }
+    });
+    begun.elapsed()
+}
+
+/// Single-step runs at full durability, each consumer settling a step and claiming the next in one call.
+fn drain(steps: usize) {
+    let book = Book::with(Durability::Full);
+    let items = vec!["item"; steps];
+    book.submit(&chain(&["work"]), &items);
+    let took = work(&book.store, steps, completion);
+    println!(
+        "drained {steps} runs of one step with {CONSUMERS} consumers at full durability in {took:.2?}: {:.0} steps/s",
+        steps as f64 / took.as_secs_f64()
+    );
+    assert!(book.store.claim(any(1)).expect("the claim succeeds").is_empty(), "every step was taken");
+    book.check();
+}
