@@ -59,9 +59,8 @@ impl Context {
         }
         let home = self.home()?;
         // Variables that are not UTF-8 can't be ours.
-        let environment = std::env::vars_os().filter_map(|(name, value)| {
-            Some((name.into_string().ok()?, value.into_string().ok()?))
-        });
+        let environment =
+            std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
         let settings = settings::load(&home.path, environment, &[])?;
         for (name, meant) in &settings.unknown_variables {
             let meant = meant.as_ref().map(|it| format!("; did you mean {it}?")).unwrap_or_default();

@@ -161,7 +161,8 @@ fn check(cx: &Context, db: Option<&str>) -> Result<()> {
     } else {
         cx.output.line(format!("`{}` is damaged:", database.name))?;
         let found = serde_json::to_value(&report).unwrap_or_default();
-        for (what, number) in found.as_object().into_iter().flatten().filter(|(_, it)| it.as_u64().is_some_and(|it| it > 0))
+        for (what, number) in
+            found.as_object().into_iter().flatten().filter(|(_, it)| it.as_u64().is_some_and(|it| it > 0))
         {
             cx.output.line(format!("  {}: {number}", what.replace('_', " ")))?;
         }

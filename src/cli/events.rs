@@ -113,15 +113,17 @@ fn show(cx: &Context, cursor: Cursor, event: &Event) -> Result<()> {
         EventKind::GroupEnd | EventKind::ItemEnd | EventKind::StepEnd | EventKind::HookEnd => Paint::Good,
         _ => Paint::Dim,
     };
-    let names = [
-        event.group.map(|it| it.to_string()),
-        event.run.map(|it| it.to_string()),
-        event.step.map(|it| it.to_string()),
-    ];
+    let names =
+        [event.group.map(|it| it.to_string()), event.run.map(|it| it.to_string()), event.step.map(|it| it.to_string())];
     let names: Vec<String> = names.into_iter().flatten().collect();
     let when = relative(event.at, cx.now());
     cx.output.flushed(
-        format!("{when:<10}  {}  {}  {}", cx.output.paint(paint, &format!("{kind:<13}")), names.join(" "), plain(&event.detail))
-            .trim_end(),
+        format!(
+            "{when:<10}  {}  {}  {}",
+            cx.output.paint(paint, &format!("{kind:<13}")),
+            names.join(" "),
+            plain(&event.detail)
+        )
+        .trim_end(),
     )
 }

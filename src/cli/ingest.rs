@@ -133,13 +133,7 @@ impl Args {
     }
 
     /// Groups that an earlier command left come first: their documents count as being at work.
-    fn finish_unfinished(
-        &self,
-        cx: &Context,
-        engine: &Engine,
-        options: &SyncOptions,
-        signals: &Signals,
-    ) -> Result<()> {
+    fn finish_unfinished(&self, cx: &Context, engine: &Engine, options: &SyncOptions, signals: &Signals) -> Result<()> {
         let groups = sync::unfinished(engine, &options.database)?;
         for &group in &groups {
             cx.output.note(format!("going on with {group}, which was not finished"));

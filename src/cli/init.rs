@@ -14,7 +14,8 @@ pub struct Args {
     dir: PathBuf,
 }
 
-const SETTINGS: &str = "# Settings of this home. `windlass settings` lists all of them, with their values and where each came from.\n";
+const SETTINGS: &str =
+    "# Settings of this home. `windlass settings` lists all of them, with their values and where each came from.\n";
 
 impl Args {
     pub fn run(self, cx: &Context) -> Result<()> {

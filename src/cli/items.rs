@@ -55,7 +55,8 @@ fn lines(text: &str, path: &Path) -> Result<Vec<String>> {
         if line.trim_start().starts_with('{')
             && let Err(error) = serde_json::from_str::<serde_json::Map<String, serde_json::Value>>(line)
         {
-            let said = format!("{}:{}: this line begins a JSON object but is none: {error}", path.display(), number + 1);
+            let said =
+                format!("{}:{}: this line begins a JSON object but is none: {error}", path.display(), number + 1);
             return Err(Failure::usage(said).hint("write one whole JSON object a line"));
         }
         items.push(line.to_string());

@@ -23,6 +23,7 @@ mod output;
 mod parameters;
 mod pause;
 mod progress;
+mod prove;
 mod resume;
 mod retry;
 mod run;
@@ -32,8 +33,8 @@ mod show;
 mod submit;
 mod table;
 mod wait;
-mod work;
 mod wording;
+mod work;
 mod worker;
 
 use clap::Parser;
@@ -92,6 +93,7 @@ enum Command {
     Resume(resume::Args),
     Db(db::Args),
     Settings(settings::Args),
+    Prove(prove::Args),
     Init(init::Args),
     Completions(completions::Args),
 }
@@ -138,6 +140,7 @@ impl Command {
             Command::Resume(args) => args.run(cx),
             Command::Db(args) => args.run(cx),
             Command::Settings(args) => args.run(cx),
+            Command::Prove(args) => args.run(cx),
             Command::Init(args) => args.run(cx),
             Command::Completions(args) => args.run(cx),
         }

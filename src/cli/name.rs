@@ -22,7 +22,9 @@ impl FromStr for Name {
             Some('r') => text.parse().map(Name::Run),
             Some('s') => text.parse().map(Name::Step),
             Some('w') => text.parse().map(Name::Worker),
-            Some('0'..='9') => Err(format!("`{text}` could be a group, a run or a step; write g{text}, r{text} or s{text}")),
+            Some('0'..='9') => {
+                Err(format!("`{text}` could be a group, a run or a step; write g{text}, r{text} or s{text}"))
+            }
             _ => Err(format!("`{text}` is not a name like g12 (group), r34 (run), s56 (step) or w7 (worker)")),
         }
     }

@@ -82,7 +82,11 @@ impl<'a> Progress<'a> {
                 self.tell(|group, it| {
                     let failed = if it.failed > 0 { format!(", {} failed", it.failed) } else { String::new() };
                     let runs = count(it.runs.max(0) as u64, "run");
-                    format!("{group}: {} of {runs} ended{failed}, {} running", it.ended, count(it.running.max(0) as u64, "step"))
+                    format!(
+                        "{group}: {} of {runs} ended{failed}, {} running",
+                        it.ended,
+                        count(it.running.max(0) as u64, "step")
+                    )
                 })?;
                 LINES
             }

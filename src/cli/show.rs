@@ -50,7 +50,11 @@ fn group(cx: &Context, id: GroupId) -> Result<()> {
     out.line(format!("{} {}  {}", id, out.paint(status_paint(it.status), it.status.name()), plain(&it.name)))?;
     line(out, "workflow", &it.definition)?;
     line(out, "created", relative(it.created, now))?;
-    line(out, if it.ended.is_some() { "took" } else { "runs for" }, duration(it.ended.unwrap_or(now).since(it.created)))?;
+    line(
+        out,
+        if it.ended.is_some() { "took" } else { "runs for" },
+        duration(it.ended.unwrap_or(now).since(it.created)),
+    )?;
     line(out, "directory", &details.directory)?;
     if details.params.as_object().is_some_and(|it| !it.is_empty()) {
         line(out, "params", details.params.to_string())?;
@@ -144,7 +148,8 @@ fn facts(cx: &Context, details: &StepDetails) -> Result<()> {
         line(out, "key", key)?;
     }
     if !details.needs.is_empty() {
-        let needs: Vec<String> = details.needs.iter().map(|it| format!("{} {} {}", it.step, it.name, it.status)).collect();
+        let needs: Vec<String> =
+            details.needs.iter().map(|it| format!("{} {} {}", it.step, it.name, it.status)).collect();
         line(out, "needs", needs.join(", "))?;
     }
     if let Some(output) = &details.output {

@@ -177,7 +177,12 @@ pub fn plan(cx: &Context, submission: &Submission) -> Result<()> {
     let mut table = Table::new(&["STEP", "TYPE", "~NEEDS", "~WHAT"]);
     for it in &definition.steps {
         let needs: Vec<&str> = it.needs.iter().map(|need| definition.steps[*need].name.as_str()).collect();
-        table.row([it.name.as_str().into(), it.step_type.as_str().into(), needs.join(", ").into(), action(&it.action).into()]);
+        table.row([
+            it.name.as_str().into(),
+            it.step_type.as_str().into(),
+            needs.join(", ").into(),
+            action(&it.action).into(),
+        ]);
     }
     cx.output.table(&table)?;
     let shown = submission.items.iter().take(5);

@@ -112,9 +112,8 @@ impl Table {
 
     fn widths(&self, most: Option<usize>) -> Vec<usize> {
         let wide = |at: usize| self.rows.iter().filter_map(|row| row.get(at)).map(|it| width(&it.text)).max();
-        let mut widths: Vec<usize> = (0..self.head.len())
-            .map(|at| wide(at).unwrap_or(0).max(width(self.head[at].name)))
-            .collect();
+        let mut widths: Vec<usize> =
+            (0..self.head.len()).map(|at| wide(at).unwrap_or(0).max(width(self.head[at].name))).collect();
         let Some(most) = most else { return widths };
         let mut over = (widths.iter().sum::<usize>() + GAP * widths.len().saturating_sub(1)).saturating_sub(most);
         while over > 0 {

@@ -36,7 +36,8 @@ impl PoolArgs {
         }
         let mut pools = BTreeMap::new();
         for text in &self.pool {
-            let wrong = || Failure::usage(format!("`{text}` is not a pool")).hint("write `--pool parse=4 --pool '*=2'`");
+            let wrong =
+                || Failure::usage(format!("`{text}` is not a pool")).hint("write `--pool parse=4 --pool '*=2'`");
             let (name, size) = text.rsplit_once('=').ok_or_else(wrong)?;
             let size: usize = size.trim().parse().map_err(|_| wrong())?;
             if name.trim().is_empty() || size > 4_096 {
@@ -99,13 +100,7 @@ pub fn work(cx: &Context, group: GroupId, pools: &PoolArgs, signals: &Signals, c
     }
 }
 
-fn watch(
-    cx: &Context,
-    worker: &Worker,
-    signals: &Signals,
-    group: GroupId,
-    progress: &mut Progress,
-) -> Result<Worked> {
+fn watch(cx: &Context, worker: &Worker, signals: &Signals, group: GroupId, progress: &mut Progress) -> Result<Worked> {
     let mut broken = None;
     let mut disk_low = false;
     let ending = cx.engine()?.wait_for_group(group, None, || {
@@ -150,9 +145,8 @@ fn resume_command(cx: &Context, group: GroupId) -> String {
 
 fn report(cx: &Context, engine: &Engine, end: GroupEnd) -> Result<()> {
     let group = end.group;
-    let (progress, detail) = engine
-        .store()
-        .read(|tx| Ok((overview::progress(tx, group)?, crate::store::group::detail(tx, group)?)))?;
+    let (progress, detail) =
+        engine.store().read(|tx| Ok((overview::progress(tx, group)?, crate::store::group::detail(tx, group)?)))?;
     if cx.output.json {
         let failures = engine.store().read(|tx| overview::failures(tx, group, None, FAILURES))?;
         let mut event = as_json(&end);

@@ -55,11 +55,10 @@ impl Args {
         };
         worker.stop(settings.stop_timeout);
         match worker.fatal() {
-            Some(reason) => Err(Failure::new(Exit::Error, format!("the worker gave up: {reason}"))
-                .hint("see `windlass doctor`")),
-            None if cx.output.json => {
-                cx.output.document(&serde_json::json!({"worker": worker.id(), "ended": ended}))
+            Some(reason) => {
+                Err(Failure::new(Exit::Error, format!("the worker gave up: {reason}")).hint("see `windlass doctor`"))
             }
+            None if cx.output.json => cx.output.document(&serde_json::json!({"worker": worker.id(), "ended": ended})),
             None => Ok(()),
         }
     }

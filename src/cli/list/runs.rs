@@ -63,7 +63,6 @@ pub fn group_or_newest(cx: &Context, asked: Option<GroupId>) -> Result<GroupId> 
     let filter = GroupFilter { limit: 1, ..GroupFilter::default() };
     let newest = cx.store()?.read(|tx| overview::groups(tx, &filter))?;
     newest.first().map(|it| it.id).ok_or_else(|| {
-        Failure::not_found("there is no group yet")
-            .hint("make one with `windlass ingest PATH` or `windlass run FILE`")
+        Failure::not_found("there is no group yet").hint("make one with `windlass ingest PATH` or `windlass run FILE`")
     })
 }
