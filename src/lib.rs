@@ -27,4 +27,6 @@ pub mod assembly;
 
 pub mod daemon;
 
+pub mod prove;
+
 pub mod cli;

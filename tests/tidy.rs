@@ -15,6 +15,7 @@ const FLOORS: &[&[&str]] = &[
     &["http"],
     &["assembly"],
     &["daemon"],
+    &["prove"],
     &["cli"],
 ];
 

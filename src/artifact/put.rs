@@ -7,7 +7,10 @@ use super::{
 use crate::{
     decide::admission::{Admission, admit_write},
     model::{ArtifactHash, ArtifactRef, Bytes},
-    os::FileLock,
+    os::{
+        FileLock,
+        probe::{self, Window},
+    },
 };
 use sha2::{Digest, Sha256};
 use std::{
@@ -55,6 +58,7 @@ impl ArtifactStore {
         let temporary = Temporary::create(self)?;
         let written = self.write(reader, kind, &temporary.path);
         let (hash, size, compressed) = written.map_err(|error| self.name_full_disk(error))?;
+        let _inside = probe::inside(Window::Rename);
         let shard = self.shard(&hash).map_err(|error| self.name_full_disk(error))?;
         let target = self.path(&hash, compressed);
         let stored = match self.existing(&hash, size)? {

@@ -1,6 +1,6 @@
 //! Every way in which a command can fail: what it says, what it advises, and the exit code. The codes are promises.
 
-use crate::{artifact, assembly, definition, embed, engine, ingest, os, search, settings, store, vector};
+use crate::{artifact, assembly, definition, embed, engine, ingest, os, prove, search, settings, store, vector};
 use std::{fmt, io};
 
 /// What the process ends with.
@@ -229,6 +229,17 @@ fn vector_exit(error: &vector::Error) -> Exit {
         vector::Error::Io { source, .. } => io_exit(source),
         vector::Error::Filter(_) => Exit::Usage,
         _ => Exit::Error,
+    }
+}
+
+impl From<prove::Error> for Failure {
+    fn from(error: prove::Error) -> Failure {
+        let exit = match &error {
+            prove::Error::Io { source, .. } => io_exit(source),
+            prove::Error::NotEmpty(_) => Exit::Usage,
+            _ => Exit::Error,
+        };
+        failure(exit, &error, error.hint())
     }
 }
 

@@ -25,6 +25,7 @@ mod output;
 mod parameters;
 mod pause;
 mod progress;
+mod prove;
 mod resume;
 mod retry;
 mod run;
@@ -103,6 +104,7 @@ enum Command {
     Db(db::Args),
     Doctor(doctor::Args),
     Settings(settings::Args),
+    Prove(prove::Args),
     Init(init::Args),
     Completions(completions::Args),
 }
@@ -154,6 +156,7 @@ impl Command {
             Command::Db(args) => args.run(cx),
             Command::Doctor(args) => args.run(cx),
             Command::Settings(args) => args.run(cx),
+            Command::Prove(args) => args.run(cx),
             Command::Init(args) => args.run(cx),
             Command::Completions(args) => args.run(cx),
         }

@@ -17,7 +17,10 @@ use crate::{
     definition::{Action, Values, render_json},
     engine::kind::command,
     model::{KillIntent, Outcome},
-    os::CancelToken,
+    os::{
+        CancelToken,
+        probe::{self, Window},
+    },
     store::{self, Claimed, Settlement, group::GroupDetail, input},
 };
 use std::{
@@ -165,6 +168,7 @@ fn execute(
         lock: key.map(KeyGuard::file),
         work: &work,
     };
+    let _inside = probe::inside(Window::Effect);
     match &step.action {
         Action::Run(command) => command::run(&cx, command, &step.env),
         Action::Uses(name) => match engine.kinds.get(name) {

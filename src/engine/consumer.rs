@@ -4,7 +4,10 @@ use super::{attempt, error::Error, worker::Shared};
 use crate::{
     model::{Lease, Millis, Timestamp},
     observe::{Counter, Histogram},
-    os::{CancelToken, boot_id},
+    os::{
+        CancelToken, boot_id,
+        probe::{self, Window},
+    },
     store::{self, Claim, Claimed, Held, Settle, Settlement},
 };
 use std::{
@@ -72,6 +75,7 @@ fn claim(shared: &Shared, template: &Claim) -> store::Result<Option<Claimed>> {
     let metrics = &shared.engine.metrics;
     metrics.count(Counter::ClaimAttempts);
     let begun = Instant::now();
+    let _inside = probe::inside(Window::Claim);
     let claimed = shared.engine.store.claim(fresh(shared, template))?.into_iter().next();
     metrics.time(Histogram::ClaimDuration, "", begun.elapsed());
     metrics.count(if claimed.is_some() { Counter::ClaimSuccess } else { Counter::ClaimIdle });
@@ -112,6 +116,7 @@ fn settle(
 ) -> Option<Claimed> {
     let metrics = &shared.engine.metrics;
     let kind = counter(&settlement);
+    let _inside = probe::inside(Window::Settle);
     loop {
         let more = !shared.is_draining() && !shared.disk_low.load(Ordering::Relaxed);
         let settle = Settle {

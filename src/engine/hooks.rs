@@ -12,7 +12,10 @@ use crate::{
     decide::retry::wait,
     definition::{Action, HookEvent, StepDefinition},
     model::{Lease, Outcome, RunId, StepId},
-    os::CancelToken,
+    os::{
+        CancelToken,
+        probe::{self, Window},
+    },
     store::{self, hook, hook::HookEnd},
 };
 use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
@@ -52,6 +55,7 @@ fn run_due(shared: &Shared) -> Result<bool> {
     let hooks = store.write(move |tx| hook::claim(tx, worker, scope, 1))?;
     let found = !hooks.is_empty();
     for due in hooks {
+        let _inside = probe::inside(Window::Hook);
         let end = run_one(shared, &due).unwrap_or_else(|error| HookEnd::Failed(error.to_string()));
         store.write(move |tx| hook::settle(tx, &due, &end))?;
     }

@@ -7,7 +7,10 @@ use super::{
 use crate::{
     definition::{Definition, Values, digest},
     model::{GroupId, RunId, Shape, ShapeHook, ShapeStep},
-    os::process_stat,
+    os::{
+        probe::{self, Window},
+        process_stat,
+    },
     store::{
         Store,
         definition::NewDefinition,
@@ -77,6 +80,7 @@ pub(super) fn item_value(item: &str) -> Value {
 impl Engine {
     /// Writes a group with all its runs. When this returns the group is on disk, sealed, and claimable.
     pub fn submit(&self, submission: Submission) -> Result<Submitted> {
+        let _inside = probe::inside(Window::Submit);
         submission.definition.check_parameters(&submission.params)?;
         let runs = render_keys(&submission)?;
         let new = NewGroup {

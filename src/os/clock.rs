@@ -17,6 +17,12 @@ pub trait Clock: Send + Sync {
     fn monotonic(&self) -> Monotonic;
 }
 
+/// Nanoseconds of the monotonic clock, comparable between the processes of one boot.
+pub fn precise_now() -> i64 {
+    let now = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
+    now.tv_sec * 1_000_000_000 + now.tv_nsec
+}
+
 /// The clocks of the machine.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct SystemClock;

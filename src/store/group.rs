@@ -7,6 +7,7 @@ use super::{
     tx::{ReadTx, WriteTx},
 };
 use crate::model::{DefinitionId, EventKind, GroupId, KeyId, ProcessIdentity, RunId, Scope, StepId, Timestamp};
+use crate::os::probe::{self, Window};
 use rusqlite::params;
 
 /// A submission before its first run.
@@ -269,6 +270,7 @@ pub(super) fn apply_sums(tx: &WriteTx) -> Result<()> {
             params![group.0, tx.now().0],
         )?;
         if ended == 1 {
+            tx.memory().group_end.get_or_insert_with(|| probe::inside(Window::GroupEnd));
             group_ended(tx, group)?;
         }
     }

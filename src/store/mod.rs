@@ -6,6 +6,7 @@
 
 pub mod artifact;
 pub mod attempt;
+pub mod audit;
 mod batch;
 pub mod cancel;
 pub mod check;

@@ -13,7 +13,11 @@ use super::{
 };
 use crate::{
     model::Event,
-    os::{clock::Clock, file_lock::Turnstile},
+    os::{
+        clock::Clock,
+        file_lock::Turnstile,
+        probe::{self, Window},
+    },
 };
 use rusqlite::Connection;
 use std::{
@@ -201,7 +205,9 @@ impl Writer {
         let tx = WriteTx::new(&self.conn, &self.memory, self.clock.wall());
         batch::work(&tx, &self.shared, first, done)?;
         batch::finish(&tx)?;
+        let committing = probe::inside(Window::Commit);
         self.conn.prepare_cached("COMMIT")?.execute([])?;
+        drop((committing, self.memory.borrow_mut().group_end.take()));
         if PAGES.take() >= LONG_LOG {
             self.poisoned |= fsync_failed(&self.conn, "PRAGMA wal_checkpoint(PASSIVE)");
         }

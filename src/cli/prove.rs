@@ -1,0 +1,164 @@
+use super::{
+    context::Context,
+    failure::{Exit, Failure, Result},
+    output::{Output, Paint},
+};
+use crate::{
+    os::file_system,
+    prove::{self, Drill, Invariant, Progress, Report},
+};
+use indicatif::{ProgressBar, ProgressStyle};
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+/// Torture windlass on this very disk, and check that nothing was lost
+///
+/// Starts workers and clients of this program in a fresh directory, kills and stops them at random and inside of each
+/// critical moment, then lets all work end and checks every promise from outside. Your own data is not touched.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// End when so many processes were killed
+    #[arg(long, value_name = "N", default_value_t = 300, value_parser = clap::value_parser!(u32).range(1..))]
+    kills: u32,
+    /// What is done to whom and when follows from this number [default: by chance]
+    #[arg(long, value_name = "N")]
+    seed: Option<u64>,
+    /// Workers that live at the same time
+    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=64))]
+    workers: u32,
+    /// End after this many seconds, however many were killed
+    #[arg(long, value_name = "N")]
+    seconds: Option<u64>,
+    /// A directory that is empty or not there yet, on the disk to prove; it is kept [default: a temporary one, on the
+    /// disk of the home directory]
+    #[arg(long, value_name = "DIR")]
+    dir: Option<PathBuf>,
+}
+
+const CLIENTS: usize = 2;
+/// How long the work that is left may take, once everything is well again.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+impl Args {
+    pub fn run(self, cx: &Context) -> Result<()> {
+        let kept = self.dir.is_some();
+        let dir = match &self.dir {
+            Some(dir) => cx.here()?.join(dir),
+            None => temporary(&cx.home()?.path)?,
+        };
+        file_system::refuse_network_file_system(dir.parent().unwrap_or(&dir))?;
+        let drill = Drill {
+            dir,
+            program: None,
+            seed: self.seed.unwrap_or_else(seed),
+            kills: self.kills as usize,
+            workers: self.workers as usize,
+            clients: CLIENTS,
+            at_most: self.seconds.map(Duration::from_secs),
+            patience: PATIENCE,
+        };
+        cx.output.note(format!("proving {} with seed {}", drill.dir.display(), drill.seed));
+        let report = watch(&drill, &cx.output)?;
+        show(&report, &cx.output)?;
+        if !report.verdict.is_sound() {
+            let message = format!(
+                "{} violations; everything is kept in {}",
+                report.verdict.violations.len(),
+                drill.dir.display()
+            );
+            return Err(Failure::new(Exit::Error, message).hint(format!(
+                "please report it with this directory; repeat with `windlass prove --seed {}`",
+                report.seed
+            )));
+        }
+        if !kept {
+            std::fs::remove_dir_all(&drill.dir).map_err(|source| Failure::io("remove", &drill.dir, source))?;
+        }
+        Ok(())
+    }
+}
+
+/// A new directory on the disk of the home, which need not be there yet.
+fn temporary(home: &Path) -> Result<PathBuf> {
+    let near = home.ancestors().find(|it| it.is_dir()).unwrap_or(Path::new("/"));
+    let made = tempfile::Builder::new().prefix("prove-").tempdir_in(near);
+    Ok(made.map_err(|source| Failure::io("make a directory in", near, source))?.keep())
+}
+
+fn seed() -> u64 {
+    // Six digits are easy to say again.
+    u64::from(getrandom::u32().unwrap_or(std::process::id())) % 1_000_000
+}
+
+fn watch(drill: &Drill, output: &Output) -> Result<Report> {
+    let bar = match output.lively {
+        true => ProgressBar::new(drill.kills as u64),
+        false => ProgressBar::hidden(),
+    };
+    let style = ProgressStyle::with_template("{msg} {wide_bar} {pos} of {len} kills, {elapsed}");
+    bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
+    bar.set_message("torturing");
+    let report = prove::run(drill, &mut |progress| match progress {
+        Progress::Killed { done, .. } => bar.set_position(done as u64),
+        Progress::Draining => bar.set_message("draining"),
+        Progress::Checking => bar.set_message("checking"),
+    });
+    bar.finish_and_clear();
+    Ok(report?)
+}
+
+fn show(report: &Report, output: &Output) -> Result<()> {
+    if output.json {
+        return output.document(report);
+    }
+    let windows: Vec<String> = report.windows.iter().map(|(name, count)| format!("{name} {count}")).collect();
+    output.line(format!(
+        "{} kills ({} workers, {} clients), {} stops ({} longer than silence), {} clock shifts in {:.0} s",
+        report.kills,
+        report.kills_of_workers,
+        report.kills_of_clients,
+        report.stops,
+        report.long_stops,
+        report.clock_shifts,
+        report.tormented_s
+    ))?;
+    output.line(format!("killed in: {}; in none of these {}", windows.join(", "), report.idle_kills))?;
+    output.line(format!(
+        "{} submissions ({} unknown), {} groups, {} steps, {} handlers ({} cut off), {} leases reaped, {} hooks, {} artifacts",
+        report.submissions,
+        report.unknown,
+        report.groups,
+        report.steps,
+        report.attempts,
+        report.cut_off,
+        report.reaped,
+        report.hooks,
+        report.artifacts
+    ))?;
+    for invariant in Invariant::ALL {
+        let found: Vec<_> = report.verdict.violations.iter().filter(|it| it.invariant == invariant).collect();
+        let word = match found.is_empty() {
+            true => output.paint(Paint::Good, "holds"),
+            false => output.paint(Paint::Bad, "BROKEN"),
+        };
+        output.line(format!("{} {word:6} {}", invariant.letter(), invariant.sentence()))?;
+        for violation in found.iter().take(MOST) {
+            output.line(format!("    {}", violation.what))?;
+        }
+        if found.len() > MOST {
+            output.line(format!("    and {} more", found.len() - MOST))?;
+        }
+    }
+    if let Some(rate) = report.rate_below {
+        output.line(format!(
+            "no violation: fewer than {:.2} % of such crashes cause one (95 % confidence)",
+            rate * 100.0
+        ))?;
+    }
+    Ok(())
+}
+
+/// Violations of one kind that are told at most; `--json` has all.
+const MOST: usize = 10;

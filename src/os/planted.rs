@@ -1,0 +1,53 @@
+//! Bugs planted on purpose, to see that `windlass prove` finds them. Without the feature `planted-bugs` none can be
+//! switched on, and the questions below cost nothing.
+
+/// A mistake that somebody could make in the engine. `WINDLASS_PLANTED=name` switches one on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Bug {
+    /// A settlement does not look at its token.
+    UnfencedSettle,
+    /// A write transaction begins as DEFERRED and without waiting for its turn.
+    DeferredBegin,
+    /// A reaper reads the age of heartbeats off the wall clock.
+    WallClockReaper,
+    /// The writer answers before it commits.
+    EarlyAnswer,
+    /// A keyed step does not take the file lock.
+    NoFileLock,
+    /// An artifact is written under its final name, and what is found there is believed.
+    ArtifactInPlace,
+    /// The steps of a dead worker are not given back.
+    NoReaper,
+    /// A hook is marked as done before it runs.
+    HookFirst,
+}
+
+impl Bug {
+    pub const ALL: [(Bug, &'static str); 8] = [
+        (Bug::UnfencedSettle, "unfenced-settle"),
+        (Bug::DeferredBegin, "deferred-begin"),
+        (Bug::WallClockReaper, "wall-clock-reaper"),
+        (Bug::EarlyAnswer, "early-answer"),
+        (Bug::NoFileLock, "no-file-lock"),
+        (Bug::ArtifactInPlace, "artifact-in-place"),
+        (Bug::NoReaper, "no-reaper"),
+        (Bug::HookFirst, "hook-first"),
+    ];
+}
+
+/// Whether this bug is planted in this process.
+#[cfg(feature = "planted-bugs")]
+pub fn is_planted(bug: Bug) -> bool {
+    static PLANTED: std::sync::OnceLock<Option<Bug>> = std::sync::OnceLock::new();
+    let chosen = PLANTED.get_or_init(|| {
+        let name = std::env::var("WINDLASS_PLANTED").ok()?;
+        Bug::ALL.into_iter().find(|it| it.1 == name).map(|it| it.0)
+    });
+    *chosen == Some(bug)
+}
+
+/// Whether this bug is planted in this process: never.
+#[cfg(not(feature = "planted-bugs"))]
+pub const fn is_planted(_bug: Bug) -> bool {
+    false
+}

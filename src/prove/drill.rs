@@ -1,0 +1,187 @@
+//! A drill from its first process to its verdict.
+
+use super::{
+    Result, checker,
+    gather::gather,
+    home::Site,
+    nemesis::{Act, Nemesis},
+    part::Role,
+    processes::Cast,
+    verdict::Report,
+};
+use crate::{
+    engine::Engine,
+    model::{Scope, WorkerId},
+    os::spawn,
+    store::{audit, idle, worker},
+};
+use std::{
+    path::PathBuf,
+    time::{Duration, Instant},
+};
+
+/// What to do.
+#[derive(Debug, Clone)]
+pub struct Drill {
+    /// A directory that is empty or not there yet, on the disk that is to be proven.
+    pub dir: PathBuf,
+    /// The windlass binary; None: this very program.
+    pub program: Option<PathBuf>,
+    pub seed: u64,
+    /// Ends the torture when so many processes were killed.
+    pub kills: usize,
+    pub workers: usize,
+    pub clients: usize,
+    /// Ends the torture after this time, however many were killed.
+    pub at_most: Option<Duration>,
+    /// How long the work that is left may take once all is healed.
+    pub patience: Duration,
+}
+
+/// How far a drill is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Progress {
+    Killed { done: usize, of: usize },
+    Draining,
+    Checking,
+}
+
+const TICK: Duration = Duration::from_millis(5);
+/// How long the wall clock stays at a shift.
+const SHIFTED: Duration = Duration::from_millis(400);
+const HOPELESS: usize = 10;
+const GOODBYE: Duration = Duration::from_secs(30);
+
+/// Holds a drill. A violation is a result, not an error; the directory stays as it is either way.
+pub fn run(drill: &Drill, tell: &mut dyn FnMut(Progress)) -> Result<Report> {
+    let begun = Instant::now();
+    let site = Site::create(&drill.dir)?;
+    // Whatever a killed worker leaves running becomes ours, and so can be found.
+    let _ = spawn::adopt_orphans();
+    let mut cast = Cast::new(&site, drill.seed, drill.program.clone());
+    let torment = Torment { site: &site, drill, tell };
+    let shifts = torment.run(&mut cast, begun)?;
+    let tormented = begun.elapsed();
+    tell(Progress::Draining);
+    let undrained = drain(&site, drill, &mut cast)?;
+    tell(Progress::Checking);
+    let history = gather(&site, drill.seed, cast, undrained)?;
+    let verdict = checker::check(&history);
+    Ok(Report::new(drill, &history, verdict, shifts, tormented, begun.elapsed()))
+}
+
+struct Torment<'a> {
+    site: &'a Site,
+    drill: &'a Drill,
+    tell: &'a mut dyn FnMut(Progress),
+}
+
+impl Torment<'_> {
+    /// Keeps the processes coming and strikes them until enough were killed. Returns how often the clock was shifted.
+    fn run(self, cast: &mut Cast, begun: Instant) -> Result<usize> {
+        let mut nemesis = Nemesis::new(self.drill.seed);
+        let clock = self.site.clock()?;
+        let wrong = super::Error::io("shift", "the clock");
+        let mut shifted: Option<(Instant, i64)> = None;
+        let mut shifts = 0;
+        let (gap, mut act) = nemesis.next();
+        let mut due = begun + gap;
+        let mut told = 0;
+        let mut last = 0;
+        let on = |cast: &Cast| {
+            // Processes that end by themselves again and again make no drill: the verdict will say why.
+            cast.kills() < self.drill.kills && cast.exits.iter().filter(|it| !it.expected).count() < HOPELESS
+        };
+        while on(cast) && self.drill.at_most.is_none_or(|it| begun.elapsed() < it) {
+            cast.tend(false)?;
+            for (role, wanted) in [(Role::Worker, self.drill.workers), (Role::Client, self.drill.clients)] {
+                while cast.living(role) < wanted {
+                    cast.start(role, nemesis.mine(role))?;
+                }
+            }
+            if let Some((_, after)) = shifted.filter(|it| it.0 <= Instant::now()) {
+                shifted = None;
+                last = after;
+                if let Err(error) = clock.shift(after) {
+                    return Err(wrong(error));
+                }
+            }
+            if Instant::now() >= due {
+                match act {
+                    Act::Kill { role, of } => cast.kill(role, of)?,
+                    Act::KillAllWorkers => cast.kill_all(Role::Worker)?,
+                    Act::Stop { role, of, time } => cast.stop(role, of, time)?,
+                    Act::Shift { by, after } => {
+                        shifts += 1;
+                        shifted = Some((Instant::now() + SHIFTED, after));
+                        if let Err(error) = clock.shift(by) {
+                            return Err(wrong(error));
+                        }
+                    }
+                }
+                let (gap, next) = nemesis.next();
+                (due, act) = (Instant::now() + gap, next);
+            }
+            if cast.kills() > told {
+                told = cast.kills();
+                (self.tell)(Progress::Killed { done: told, of: self.drill.kills });
+            }
+            std::thread::sleep(TICK);
+        }
+        let after = shifted.map_or(last, |it| it.1);
+        clock.shift(after).map_err(wrong)?;
+        Ok(shifts)
+    }
+}
+
+/// Heals everything and lets the work end: stopped processes go on, clients leave, workers are whole. Then one last
+/// worker starts, which clears away what the dead left. Returns what did not end.
+fn drain(site: &Site, drill: &Drill, cast: &mut Cast) -> Result<Option<String>> {
+    let mut wrong = Vec::new();
+    if !cast.dismiss(Role::Client, Instant::now() + GOODBYE)? {
+        wrong.push("a client did not end when it was asked to".to_string());
+    }
+    let engine = site.engine(0)?;
+    wrong.extend(wait_for_end(&engine, drill.workers, drill.patience, cast)?);
+    if !cast.dismiss(Role::Worker, Instant::now() + GOODBYE)? {
+        wrong.push("a worker did not end when it was asked to".to_string());
+    }
+    cast.tend(true)?;
+    wrong.extend(wait_for_end(&engine, 1, GOODBYE, cast)?);
+    cast.dismiss(Role::Worker, Instant::now() + GOODBYE)?;
+    // Those who did not end are killed by now, and only have to be seen.
+    while cast.living(Role::Worker) + cast.living(Role::Client) > 0 {
+        cast.tend(true)?;
+        std::thread::sleep(TICK);
+    }
+    engine.store().close();
+    Ok((!wrong.is_empty()).then(|| wrong.join("; ")))
+}
+
+/// Waits, with so many workers, until nothing is left to do.
+fn wait_for_end(engine: &Engine, workers: usize, patience: Duration, cast: &mut Cast) -> Result<Option<String>> {
+    let deadline = Instant::now() + patience;
+    loop {
+        cast.tend(true)?;
+        while cast.living(Role::Worker) < workers {
+            cast.start(Role::Worker, None)?;
+        }
+        let (idle, registered) = engine.store().read(|tx| {
+            let idle = idle::is_idle(tx, Scope::Everything)? && audit::unsealed(tx)?.is_empty();
+            let all: Vec<WorkerId> = worker::list(tx)?.into_iter().map(|it| it.id).collect();
+            Ok((idle, all.len()))
+        })?;
+        // A worker that has just registered has yet to sweep; those who died must be gone from the list.
+        if idle && registered == workers {
+            return Ok(None);
+        }
+        if Instant::now() >= deadline {
+            let open = engine.store().read(|tx| Ok(audit::groups(tx)?.iter().filter(|it| !it.ended).count()))?;
+            return Ok(Some(format!(
+                "{open} groups were open, {registered} workers registered where {workers} lived, {} s after all was well",
+                patience.as_secs()
+            )));
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}

@@ -1,0 +1,65 @@
+//! The torture program: the real binary as several processes, a seeded nemesis, and a checker that trusts nobody.
+//!
+//! One drill: processes of this program submit and work on one home in a fresh directory; the nemesis kills, stops and
+//! misleads them; then all is healed, the work drains, and what is left is checked against what the processes said while
+//! they lived. Everything that they said is in one side log, written by one append and one fsync each.
+//!
+//! `checker` is pure: a history in, a verdict out. `drill` runs the whole; `part` is what the tormented processes do.
+//! May import: everything on the floors below. Never: touches a home that it has not made.
+
+mod chance;
+mod checker;
+mod clock;
+mod drill;
+mod gather;
+mod history;
+mod home;
+mod kind;
+mod log;
+mod nemesis;
+mod part;
+mod processes;
+mod trace;
+mod verdict;
+mod workload;
+
+pub use drill::{Drill, Progress, run};
+pub use part::run_if_asked;
+pub use verdict::{Invariant, Report, Verdict, Violation};
+
+use std::{io, path::PathBuf};
+
+/// Why a drill could not be held at all. A violation is no error.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error("failed to {action} {}", path.display())]
+    Io { action: &'static str, path: PathBuf, source: io::Error },
+    #[error(transparent)]
+    Engine(#[from] crate::engine::Error),
+    #[error(transparent)]
+    Store(#[from] crate::store::Error),
+    #[error(transparent)]
+    Artifact(#[from] crate::artifact::Error),
+    #[error("{} is not empty", .0.display())]
+    NotEmpty(PathBuf),
+}
+
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+impl Error {
+    /// Tells the user what to do next, where we know.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Error::Io { .. } => None,
+            Error::Engine(error) => error.hint(),
+            Error::Store(error) => error.hint().map(str::to_string),
+            Error::Artifact(error) => error.hint().map(str::to_string),
+            Error::NotEmpty(_) => Some("name a directory that does not exist yet with `--dir`".to_string()),
+        }
+    }
+
+    fn io(action: &'static str, path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> Error {
+        let path = path.into();
+        move |source| Error::Io { action, path, source }
+    }
+}

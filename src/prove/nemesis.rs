@@ -1,0 +1,113 @@
+//! What is done to whom and when: follows from the seed alone.
+
+use super::{chance::Chance, home::SILENT_AFTER, part::Role, trace::Mine};
+use crate::os::probe::Window;
+use std::time::Duration;
+
+const DAY: i64 = 86_400_000;
+
+/// One act of the nemesis. `of` picks among those who live: modulo their number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Act {
+    Kill {
+        role: Role,
+        of: u64,
+    },
+    /// Every worker in the same moment: nobody is left to reap.
+    KillAllWorkers,
+    Stop {
+        role: Role,
+        of: u64,
+        time: Duration,
+    },
+    /// The wall clock is this many milliseconds beside the truth for a while, then ahead by `after`.
+    Shift {
+        by: i64,
+        after: i64,
+    },
+}
+
+#[derive(Debug)]
+pub struct Nemesis {
+    chance: Chance,
+    /// The wall clock only gains in the end: what was due before stays due.
+    ahead: i64,
+}
+
+impl Nemesis {
+    pub fn new(seed: u64) -> Nemesis {
+        Nemesis { chance: Chance::new(seed, 3), ahead: 0 }
+    }
+
+    /// What comes next, and how long to wait before it.
+    pub fn next(&mut self) -> (Duration, Act) {
+        let chance = &mut self.chance;
+        let gap = Duration::from_millis(chance.between(30, 330));
+        let role = if chance.percent(75) { Role::Worker } else { Role::Client };
+        let of = chance.next();
+        let act = match chance.between(0, 99) {
+            0..62 => Act::Kill { role, of },
+            62..66 => Act::KillAllWorkers,
+            66..90 => Act::Stop { role, of, time: Duration::from_millis(chance.between(5, 700)) },
+            90..95 => Act::Stop { role, of, time: SILENT_AFTER.duration() + Duration::from_millis(1_500) },
+            _ => {
+                let back = chance.percent(50);
+                self.ahead += if chance.percent(50) { DAY } else { chance.between(1, 5_000) as i64 };
+                let by = if back { -DAY } else { self.ahead };
+                Act::Shift { by, after: self.ahead }
+            }
+        };
+        (gap, act)
+    }
+
+    /// The mine that a new process carries, if it carries one. Windows that are narrow or rare are mined most.
+    pub fn mine(&mut self, role: Role) -> Option<Mine> {
+        let chance = &mut self.chance;
+        if !chance.percent(if role == Role::Worker { 60 } else { 30 }) {
+            return None;
+        }
+        let (window, most, longest) = match (role, chance.between(0, 99)) {
+            (Role::Client, 0..70) => (Window::Submit, 8, 6_000),
+            (Role::Client, _) => (Window::Commit, 12, 3_000),
+            (_, 0..10) => (Window::Claim, 10, 3_000),
+            (_, 10..20) => (Window::Effect, 25, 5_000),
+            (_, 20..40) => (Window::Settle, 25, 5_000),
+            (_, 40..55) => (Window::Commit, 40, 3_000),
+            (_, 55..70) => (Window::GroupEnd, 4, 2_000),
+            (_, 70..87) => (Window::Rename, 6, 5_000),
+            _ => (Window::Hook, 4, 5_000),
+        };
+        let after = if chance.percent(30) { 0 } else { chance.between(1, longest) };
+        Some(Mine { window, nth: chance.between(1, most) as u32, after: Duration::from_micros(after) })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_seed_repeats_its_acts_and_does_all_there_is() {
+        let acts = |seed| {
+            let mut nemesis = Nemesis::new(seed);
+            (0..400).map(|_| nemesis.next()).collect::<Vec<_>>()
+        };
+        assert_eq!(acts(5), acts(5));
+        let all = acts(5);
+        let some = |is: fn(&Act) -> bool| all.iter().any(|it| is(&it.1));
+        assert!(some(|it| matches!(it, Act::Kill { role: Role::Client, .. })));
+        assert!(some(|it| matches!(it, Act::KillAllWorkers)));
+        assert!(some(|it| matches!(it, Act::Stop { time, .. } if *time > SILENT_AFTER.duration())));
+        assert!(some(|it| matches!(it, Act::Shift { by, .. } if *by < 0)));
+    }
+
+    #[test]
+    fn every_window_is_mined() {
+        let mut nemesis = Nemesis::new(1);
+        let mines: Vec<Mine> =
+            (0..400).filter_map(|at| nemesis.mine(if at % 4 == 0 { Role::Client } else { Role::Worker })).collect();
+        for window in Window::ALL {
+            assert!(mines.iter().any(|it| it.window == window), "{window:?}");
+        }
+    }
+}

@@ -1,0 +1,212 @@
+//! What the tormented processes do: a worker works, a client submits and writes down what it was told.
+
+use super::{
+    Error, Result,
+    chance::Chance,
+    home::Site,
+    log::{self, Log, Record},
+    trace::{Mine, Trace},
+    workload::Work,
+};
+use crate::{
+    definition::{KnownKinds, parse},
+    engine::{self, Engine, Submission, Worker, WorkerOptions},
+    model::{GroupId, Millis, Scope},
+    os::{probe, signals::Signals},
+    store,
+};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    env,
+    path::Path,
+    time::{Duration, Instant},
+};
+
+/// The first word of a tormented process.
+const WORD: &str = "__prove";
+/// Steps that a worker runs at once.
+const ROOM: usize = 3;
+const LOOK: Duration = Duration::from_millis(20);
+/// Groups of its own that a client leaves open before it waits for them.
+const OPEN: usize = 6;
+const PATIENCE: Duration = Duration::from_secs(3);
+
+/// What a process of the drill is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Role {
+    Worker,
+    Client,
+}
+
+impl Role {
+    pub fn name(self) -> &'static str {
+        match self {
+            Role::Worker => "worker",
+            Role::Client => "client",
+        }
+    }
+}
+
+/// The arguments that start a part.
+pub fn arguments(role: Role, root: &Path, process: u32, seed: u64, mine: Option<Mine>) -> Vec<std::ffi::OsString> {
+    let mut args = vec![WORD.into(), role.name().into(), root.into()];
+    args.extend([process.to_string().into(), seed.to_string().into()]);
+    args.extend(mine.map(|it| it.to_string().into()));
+    args
+}
+
+/// Plays a part when this process was started for one, and returns the exit code to end with.
+pub fn run_if_asked() -> Option<i32> {
+    let mut words = env::args_os().skip(1);
+    if words.next()? != WORD {
+        return None;
+    }
+    let words: Vec<_> = words.collect();
+    let text = |at: usize| words.get(at).and_then(|it| it.to_str());
+    let role = [Role::Worker, Role::Client].into_iter().find(|it| text(0) == Some(it.name()));
+    let number = |at: usize| text(at).and_then(|it| it.parse::<u64>().ok());
+    let (Some(role), Some(root), Some(process), Some(seed)) = (role, words.get(1), number(2), number(3)) else {
+        return Some(2);
+    };
+    let part = Part { site: Site::at(root), process: process as u32, seed };
+    Some(match part.play(role, text(4).and_then(|it| it.parse().ok())) {
+        Ok(()) => 0,
+        Err(error) => {
+            eprintln!("{} {process}: {error}", role.name());
+            1
+        }
+    })
+}
+
+struct Part {
+    site: Site,
+    process: u32,
+    seed: u64,
+}
+
+impl Part {
+    fn play(&self, role: Role, mine: Option<Mine>) -> Result<()> {
+        let path = self.site.trace(self.process);
+        probe::install(Trace::create(&path, mine).map_err(Error::io("create", path))?);
+        let signals = Signals::install().map_err(Error::io("listen for", "signals"))?;
+        let log = self.site.log()?;
+        let engine = self.site.engine(self.process)?;
+        match role {
+            Role::Worker => self.work(&engine, &log, &signals)?,
+            Role::Client => self.submit(&engine, &log, &signals)?,
+        }
+        engine.store().close();
+        Ok(())
+    }
+
+    fn write(&self, log: &Log, record: &Record) -> Result<()> {
+        log.write(record).map_err(Error::io("write to", self.site.log_path()))
+    }
+
+    fn work(&self, engine: &Engine, log: &Log, signals: &Signals) -> Result<()> {
+        let pools = BTreeMap::from([("*".to_string(), ROOM)]);
+        let worker = Worker::start(engine, WorkerOptions { pools, scope: Scope::Everything })?;
+        let mut known = None;
+        while !signals.wait(LOOK) {
+            // The number changes when others took this worker for dead.
+            if known.replace(worker.id()) != Some(worker.id()) {
+                self.write(log, &Record::Worker { process: self.process, worker: worker.id() })?;
+            }
+            if let Some(what) = worker.fatal() {
+                return Err(Error::Engine(engine::Error::Refused { what, hint: None }));
+            }
+        }
+        worker.stop(Millis::seconds(10));
+        Ok(())
+    }
+
+    fn submit(&self, engine: &Engine, log: &Log, signals: &Signals) -> Result<()> {
+        let mut chance = Chance::new(self.seed, 2_000_000 + u64::from(self.process));
+        let mut open = VecDeque::new();
+        let mut number = first_number(&log::read(&self.site.log_path())?);
+        while !signals.stop_requested() {
+            let client = Client { part: self, engine, log, signals };
+            if let Some(group) = client.submit(number, chance.percent(10))? {
+                open.push_back(group);
+            }
+            number += 1;
+            signals.wait(Duration::from_millis(chance.between(0, 40)));
+            let waited = Instant::now();
+            while open.len() >= OPEN && waited.elapsed() < PATIENCE && !signals.wait(LOOK) {
+                open.retain(|it| matches!(engine.group_end(*it), Ok(None)));
+            }
+            open.truncate(4 * OPEN);
+        }
+        Ok(())
+    }
+}
+
+/// Goes on a little before where the clients were: what was unknown is asked again.
+fn first_number(records: &[Record]) -> u64 {
+    let newest = records.iter().rev().find_map(|it| match it {
+        Record::Invoke { number, .. } => Some(*number),
+        _ => None,
+    });
+    newest.map_or(0, |it| it.saturating_sub(2))
+}
+
+struct Client<'a> {
+    part: &'a Part,
+    engine: &'a Engine,
+    log: &'a Log,
+    signals: &'a Signals,
+}
+
+impl Client<'_> {
+    /// Submits work as often as it takes to be told something certain; once more with other content if `wrong_too`.
+    fn submit(&self, number: u64, wrong_too: bool) -> Result<Option<GroupId>> {
+        let work = Work::of(self.part.seed, number);
+        let name = match work.keyed {
+            true => format!("k{number}"),
+            false => format!("c{}-{number}", self.part.process),
+        };
+        let begun = Instant::now();
+        loop {
+            let (group, again) = self.ask(number, &name, &work, false)?;
+            if group.is_some() && work.keyed && wrong_too {
+                self.ask(number, &name, &work, true)?;
+            }
+            // Its builder lives, or is stopped: the key is not free and not done.
+            if !again || begun.elapsed() > PATIENCE || self.signals.wait(LOOK) {
+                return Ok(group);
+            }
+        }
+    }
+
+    fn ask(&self, number: u64, name: &str, work: &Work, wrong: bool) -> Result<(Option<GroupId>, bool)> {
+        let (process, name) = (self.part.process, name.to_string());
+        let key = work.keyed.then(|| name.clone());
+        let known = KnownKinds::new(self.engine.kinds().names());
+        let definition = parse(work.workflow.text(), "prove", &known).map_err(engine::Error::from)?;
+        let mut items = work.item_texts();
+        if wrong {
+            items.push(items[0].clone());
+        }
+        let submission = Submission {
+            priority: work.priority,
+            key: key.clone(),
+            name: Some(name.clone()),
+            directory: self.part.site.root().to_path_buf(),
+            ..Submission::new(definition, items)
+        };
+        self.part.write(self.log, &Record::Invoke { process, number, key, name: name.clone(), wrong })?;
+        let (record, group, again) = match self.engine.submit(submission) {
+            Ok(done) => {
+                let (group, new) = (done.group, done.new);
+                (Record::Accepted { process, name, group, new }, Some(group), false)
+            }
+            Err(error) => {
+                let busy = matches!(error, engine::Error::Refused { .. });
+                let conflict = busy || matches!(error, engine::Error::Store(store::Error::Conflict { .. }));
+                (Record::Refused { process, name, conflict, error: error.to_string() }, None, busy)
+            }
+        };
+        self.part.write(self.log, &record)?;
+        Ok((group, again))
+    }
+}

@@ -1,0 +1,148 @@
+//! The processes of a drill: started, struck, and seen to their ends.
+
+use super::{
+    Error, Result,
+    history::{Exit, Stop},
+    home::Site,
+    part::{Role, arguments},
+    trace::{self, Mine, Seen},
+};
+use crate::{
+    model::ExitStatus,
+    os::{
+        clock::precise_now,
+        peer::{Blow, Peer},
+    },
+};
+use std::{
+    path::PathBuf,
+    time::{Duration, Instant},
+};
+
+const KILLED: ExitStatus = ExitStatus::Signal(9);
+
+/// A living process of the drill.
+struct Player {
+    process: u32,
+    role: Role,
+    peer: Peer,
+    /// When it goes on, if it is stopped, and since when it stands.
+    stopped: Option<(Instant, i64)>,
+    /// It was told to end, or killed, at this time.
+    struck: Option<i64>,
+    asked: bool,
+}
+
+pub struct Cast {
+    site: Site,
+    seed: u64,
+    program: Option<PathBuf>,
+    players: Vec<Player>,
+    next: u32,
+    pub exits: Vec<Exit>,
+    pub stops: Vec<Stop>,
+}
+
+impl Cast {
+    pub fn new(site: &Site, seed: u64, program: Option<PathBuf>) -> Cast {
+        Cast { site: site.clone(), seed, program, players: Vec::new(), next: 1, exits: Vec::new(), stops: Vec::new() }
+    }
+
+    pub fn start(&mut self, role: Role, mine: Option<Mine>) -> Result<()> {
+        let process = self.next;
+        self.next += 1;
+        let args = arguments(role, self.site.root(), process, self.seed, mine);
+        let output = self.site.output(process);
+        let peer = Peer::start(self.program.as_deref(), &args, &output).map_err(Error::io("start", "a process"))?;
+        self.players.push(Player { process, role, peer, stopped: None, struck: None, asked: false });
+        Ok(())
+    }
+
+    pub fn living(&self, role: Role) -> usize {
+        self.players.iter().filter(|it| it.role == role).count()
+    }
+
+    /// Processes that were killed so far.
+    pub fn kills(&self) -> usize {
+        self.exits.iter().filter(|it| it.how == KILLED).count()
+    }
+
+    /// Strikes the `of`th living process of a role, modulo their number.
+    pub fn kill(&mut self, role: Role, of: u64) -> Result<()> {
+        let Some(player) = self.nth(role, of) else { return Ok(()) };
+        player.struck = Some(precise_now());
+        player.peer.strike(Blow::Kill).map_err(Error::io("kill", "a process"))
+    }
+
+    pub fn kill_all(&mut self, role: Role) -> Result<()> {
+        (0..self.living(role) as u64).try_for_each(|of| self.kill(role, of))
+    }
+
+    /// Stops a process for a while, unless it is stopped already.
+    pub fn stop(&mut self, role: Role, of: u64, time: Duration) -> Result<()> {
+        let Some(player) = self.nth(role, of).filter(|it| it.stopped.is_none()) else { return Ok(()) };
+        player.stopped = Some((Instant::now() + time, precise_now()));
+        player.peer.strike(Blow::Stop).map_err(Error::io("stop", "a process"))
+    }
+
+    /// Lets those go on whose time has come (or everyone), and sees who has ended.
+    pub fn tend(&mut self, wake_all: bool) -> Result<()> {
+        let now = Instant::now();
+        let mut left = Vec::new();
+        for mut player in std::mem::take(&mut self.players) {
+            if let Some((until, from)) = player.stopped.filter(|it| wake_all || it.0 <= now) {
+                let _ = until;
+                player.stopped = None;
+                player.peer.strike(Blow::Continue).map_err(Error::io("continue", "a process"))?;
+                self.stops.push(Stop { process: player.process, from, until: precise_now() });
+            }
+            match player.peer.ended().map_err(Error::io("wait for", "a process"))? {
+                None => left.push(player),
+                Some(how) => self.saw_end(player, how),
+            }
+        }
+        self.players = left;
+        Ok(())
+    }
+
+    fn saw_end(&mut self, player: Player, how: ExitStatus) {
+        let seen: Seen = trace::read(&self.site.trace(player.process));
+        if let Some((_, from)) = player.stopped {
+            self.stops.push(Stop { process: player.process, from, until: precise_now() });
+        }
+        let mined = seen.died.filter(|_| how == KILLED);
+        self.exits.push(Exit {
+            process: player.process,
+            role: player.role,
+            how,
+            at: mined.or(player.struck).unwrap_or_else(precise_now),
+            expected: match how {
+                KILLED => mined.is_some() || player.struck.is_some(),
+                how => player.asked && how == ExitStatus::Code(0),
+            },
+            windows: seen.windows(),
+        });
+    }
+
+    /// Asks everyone of a role to end, and waits until they have. False: some have not by the deadline, and are killed.
+    pub fn dismiss(&mut self, role: Role, deadline: Instant) -> Result<bool> {
+        self.tend(true)?;
+        for player in self.players.iter_mut().filter(|it| it.role == role) {
+            player.asked = true;
+            player.peer.strike(Blow::Terminate).map_err(Error::io("end", "a process"))?;
+        }
+        while self.living(role) > 0 && Instant::now() < deadline {
+            self.tend(true)?;
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        let all = self.living(role) == 0;
+        self.kill_all(role)?;
+        Ok(all)
+    }
+
+    fn nth(&mut self, role: Role, of: u64) -> Option<&mut Player> {
+        let count = self.living(role) as u64;
+        let at = of.checked_rem(count)?;
+        self.players.iter_mut().filter(|it| it.role == role).nth(at as usize)
+    }
+}

@@ -1,0 +1,182 @@
+//! What a drill found.
+
+use super::{
+    drill::Drill,
+    history::History,
+    home::SILENT_AFTER,
+    log::{HandlerEnd, Record},
+    part::Role,
+};
+use crate::{model::ExitStatus, os::probe::Window};
+use serde::Serialize;
+use std::{collections::BTreeMap, path::PathBuf, time::Duration};
+
+/// What must hold, whatever happened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Invariant {
+    Acknowledged,
+    CompletedOnce,
+    GroupEndsOnce,
+    ArtifactsWhole,
+    NoOrphans,
+    NothingLeft,
+    Sound,
+    Exclusive,
+    Ordered,
+    HooksRun,
+    Alive,
+}
+
+impl Invariant {
+    pub const ALL: [Invariant; 11] = [
+        Invariant::Acknowledged,
+        Invariant::CompletedOnce,
+        Invariant::GroupEndsOnce,
+        Invariant::ArtifactsWhole,
+        Invariant::NoOrphans,
+        Invariant::NothingLeft,
+        Invariant::Sound,
+        Invariant::Exclusive,
+        Invariant::Ordered,
+        Invariant::HooksRun,
+        Invariant::Alive,
+    ];
+
+    pub fn letter(self) -> char {
+        match self {
+            Invariant::Acknowledged => 'A',
+            Invariant::CompletedOnce => 'B',
+            Invariant::GroupEndsOnce => 'C',
+            Invariant::ArtifactsWhole => 'D',
+            Invariant::NoOrphans => 'E',
+            Invariant::NothingLeft => 'F',
+            Invariant::Sound => 'G',
+            Invariant::Exclusive => 'X',
+            Invariant::Ordered => 'O',
+            Invariant::HooksRun => 'K',
+            Invariant::Alive => 'L',
+        }
+    }
+
+    pub fn sentence(self) -> &'static str {
+        match self {
+            Invariant::Acknowledged => "every acknowledged submission is there, whole, and once per key",
+            Invariant::CompletedOnce => "each step ended once, by its newest lease, after its work was done",
+            Invariant::GroupEndsOnce => "each group ended once, as it had to",
+            Invariant::ArtifactsWhole => "every artifact is there, with the right hash",
+            Invariant::NoOrphans => "no process outlived its worker",
+            Invariant::NothingLeft => "nothing half-written is left after a restart",
+            Invariant::Sound => "the database is sound; every answer and every exit was clean",
+            Invariant::Exclusive => "steps with the same resource key never overlapped",
+            Invariant::Ordered => "no step began before what it needs was done",
+            Invariant::HooksRun => "every hook was queued once and ran",
+            Invariant::Alive => "all work ended once healed; nobody alive was taken for dead",
+        }
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Violation {
+    pub invariant: Invariant,
+    pub what: String,
+}
+
+/// What the checker says of a history.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Verdict {
+    pub violations: Vec<Violation>,
+}
+
+impl Verdict {
+    pub fn is_sound(&self) -> bool {
+        self.violations.is_empty()
+    }
+
+    pub(super) fn add(&mut self, invariant: Invariant, what: impl Into<String>) {
+        self.violations.push(Violation { invariant, what: what.into() });
+    }
+}
+
+/// A drill in numbers, and its verdict.
+#[derive(Debug, Clone, Serialize)]
+pub struct Report {
+    pub seed: u64,
+    pub dir: PathBuf,
+    pub kills: usize,
+    pub kills_of_workers: usize,
+    pub kills_of_clients: usize,
+    /// How many of the killed were in each window; one can be in several.
+    pub windows: BTreeMap<&'static str, usize>,
+    /// The killed that were in no window.
+    pub idle_kills: usize,
+    pub stops: usize,
+    /// Stops that were longer than the time after which a worker counts as silent.
+    pub long_stops: usize,
+    pub clock_shifts: usize,
+    pub submissions: usize,
+    /// Submissions whose client died before it was told anything.
+    pub unknown: usize,
+    pub groups: usize,
+    pub steps: usize,
+    /// Handlers that began, and those that were cut off.
+    pub attempts: usize,
+    pub cut_off: usize,
+    /// Attempts that were taken from a dead or silent worker.
+    pub reaped: usize,
+    pub hooks: usize,
+    pub artifacts: usize,
+    /// Seconds under torture, and with draining and checking.
+    pub tormented_s: f64,
+    pub elapsed_s: f64,
+    /// With no violation in n kills, the rate of violations per kill is below this with 95 % confidence (the rule of three:
+    /// Hanley and Lippman-Hand, "If nothing goes wrong, is everything all right?", 1983). None where there is no bound.
+    pub rate_below: Option<f64>,
+    pub verdict: Verdict,
+}
+
+impl Report {
+    pub(super) fn new(
+        drill: &Drill,
+        history: &History,
+        verdict: Verdict,
+        clock_shifts: usize,
+        tormented: Duration,
+        elapsed: Duration,
+    ) -> Report {
+        let killed: Vec<_> = history.exits.iter().filter(|it| it.how == ExitStatus::Signal(9)).collect();
+        let of = |role| killed.iter().filter(|it| it.role == role).count();
+        let in_window = |window: Window| killed.iter().filter(|it| it.windows.contains(&window)).count();
+        let count = |is: fn(&Record) -> bool| history.records.iter().filter(|it| is(it)).count();
+        let submissions = count(|it| matches!(it, Record::Invoke { .. }));
+        let answered = count(|it| matches!(it, Record::Accepted { .. } | Record::Refused { .. }));
+        let begun = count(|it| matches!(it, Record::Start { .. }));
+        let ended = count(|it| matches!(it, Record::End { end: HandlerEnd::Done | HandlerEnd::Failed, .. }));
+        let long = i64::try_from(SILENT_AFTER.duration().as_nanos()).unwrap_or(i64::MAX);
+        Report {
+            seed: drill.seed,
+            dir: drill.dir.clone(),
+            kills: killed.len(),
+            kills_of_workers: of(Role::Worker),
+            kills_of_clients: of(Role::Client),
+            windows: Window::ALL.iter().map(|it| (it.name(), in_window(*it))).collect(),
+            idle_kills: killed.iter().filter(|it| it.windows.is_empty()).count(),
+            stops: history.stops.len(),
+            long_stops: history.stops.iter().filter(|it| it.until - it.from > long).count(),
+            clock_shifts,
+            submissions,
+            unknown: submissions.saturating_sub(answered),
+            groups: history.groups.len(),
+            steps: history.steps.len(),
+            attempts: begun,
+            cut_off: begun.saturating_sub(ended),
+            reaped: history.events.iter().filter(|it| it.kind == crate::model::EventKind::StepReaped).count(),
+            hooks: history.hooks.len(),
+            artifacts: history.artifacts,
+            tormented_s: tormented.as_secs_f64(),
+            elapsed_s: elapsed.as_secs_f64(),
+            rate_below: (verdict.is_sound() && !killed.is_empty()).then(|| (3.0 / killed.len() as f64).min(1.0)),
+            verdict,
+        }
+    }
+}

@@ -1,0 +1,270 @@
+//! The work of a drill: workflows of every shape, submissions that follow from the seed, and what must become of them.
+
+use super::chance::Chance;
+use serde::{Deserialize, Serialize};
+
+/// The shapes of work.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Workflow {
+    /// Three steps in a row, with files.
+    Chain,
+    /// One, then two side by side, then one.
+    Diamond,
+    /// Two steps that must have their key for themselves.
+    Keyed,
+    /// A step that fails some times before it succeeds.
+    Flaky,
+    /// A step that fails for good for some items.
+    Doomed,
+    /// Steps and a group with hooks.
+    Hooked,
+    /// A command with a child that it leaves behind.
+    Shell,
+    /// So many runs that the submission takes several transactions.
+    Wide,
+}
+
+impl Workflow {
+    pub const ALL: [Workflow; 8] = [
+        Workflow::Chain,
+        Workflow::Diamond,
+        Workflow::Keyed,
+        Workflow::Flaky,
+        Workflow::Doomed,
+        Workflow::Hooked,
+        Workflow::Shell,
+        Workflow::Wide,
+    ];
+
+    pub fn id(self) -> &'static str {
+        match self {
+            Workflow::Chain => "chain",
+            Workflow::Diamond => "diamond",
+            Workflow::Keyed => "keyed",
+            Workflow::Flaky => "flaky",
+            Workflow::Doomed => "doomed",
+            Workflow::Hooked => "hooked",
+            Workflow::Shell => "shell",
+            Workflow::Wide => "wide",
+        }
+    }
+
+    /// As YAML.
+    pub fn text(self) -> &'static str {
+        match self {
+            Workflow::Chain => {
+                "id: chain
+steps:
+  - { name: a, uses: windlass/prove, with: { file: true } }
+  - { name: b, uses: windlass/prove }
+  - { name: c, uses: windlass/prove, with: { file: true } }
+"
+            }
+            Workflow::Diamond => {
+                "id: diamond
+steps:
+  - { name: a, uses: windlass/prove }
+  - { name: b, uses: windlass/prove, needs: [a], with: { file: true } }
+  - { name: c, uses: windlass/prove, needs: [a], with: { file: true } }
+  - { name: d, uses: windlass/prove, needs: [b, c] }
+"
+            }
+            Workflow::Keyed => {
+                "id: keyed
+steps:
+  - { name: a, uses: windlass/prove, resource_key: '{{ item.key }}' }
+  - { name: b, uses: windlass/prove, resource_key: '{{ item.key }}' }
+"
+            }
+            Workflow::Flaky => {
+                "id: flaky
+steps:
+  - name: a
+    uses: windlass/prove
+    with: { flaky: true }
+    retries: 10
+    backoff: { initial: 2ms, factor: 1, max: 2ms }
+  - { name: b, uses: windlass/prove }
+"
+            }
+            Workflow::Doomed => {
+                "id: doomed
+steps:
+  - { name: a, uses: windlass/prove }
+  - { name: b, uses: windlass/prove, with: { doomed: true } }
+  - { name: c, uses: windlass/prove }
+"
+            }
+            Workflow::Hooked => {
+                "id: hooked
+steps:
+  - { name: a, uses: windlass/prove }
+  - { name: b, uses: windlass/prove }
+hooks:
+  step_end: [{ name: step, uses: windlass/prove, with: { hook: step_end } }]
+  group_end: [{ name: group, uses: windlass/prove, with: { hook: group_end } }]
+"
+            }
+            Workflow::Shell => {
+                "id: shell
+steps:
+  - { name: a, run: 'sleep 60 >/dev/null 2>&1 & sleep 0.02; echo {{ item.id }}' }
+  - { name: b, uses: windlass/prove }
+"
+            }
+            Workflow::Wide => "id: wide\nsteps: [{ name: a, uses: windlass/noop }]\n",
+        }
+    }
+
+    /// The steps that step `no` needs.
+    pub fn needs(self, no: usize) -> &'static [usize] {
+        match (self, no) {
+            (_, 0) => &[],
+            (Workflow::Diamond, 2) => &[0],
+            (Workflow::Diamond, 3) => &[1, 2],
+            (_, 1) => &[0],
+            (_, 2) => &[1],
+            _ => &[2],
+        }
+    }
+
+    pub fn steps(self) -> usize {
+        match self {
+            Workflow::Chain | Workflow::Doomed => 3,
+            Workflow::Diamond => 4,
+            Workflow::Keyed | Workflow::Flaky | Workflow::Hooked | Workflow::Shell => 2,
+            Workflow::Wide => 1,
+        }
+    }
+
+    /// Whether step `no` tells the side log of itself.
+    pub fn is_logged(self, no: usize) -> bool {
+        !matches!((self, no), (Workflow::Wide, _) | (Workflow::Shell, 0))
+    }
+
+    /// Files that step `no` leaves.
+    pub fn files(self, no: usize) -> i64 {
+        i64::from(matches!((self, no), (Workflow::Chain, 0 | 2) | (Workflow::Diamond, 1 | 2)))
+    }
+
+    /// What must become of step `no` for this item: its state (5 completed, 6 failed, 7 cancelled) and its attempts.
+    pub fn fate(self, no: usize, item: &Item) -> (i64, i64) {
+        match (self, no) {
+            (Workflow::Flaky, 0) => (5, i64::from(item.fail) + 1),
+            (Workflow::Doomed, 1) if item.doomed => (6, 1),
+            (Workflow::Doomed, 2) if item.doomed => (7, 0),
+            _ => (5, 1),
+        }
+    }
+}
+
+/// An item of a run: how its steps behave.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Item {
+    pub id: String,
+    /// Microseconds that each step takes.
+    pub sleep: u64,
+    /// The attempts that fail in a flaky workflow.
+    pub fail: u32,
+    pub doomed: bool,
+    /// The size of its files.
+    pub bytes: usize,
+    /// What keyed steps need for themselves.
+    pub key: String,
+}
+
+impl Item {
+    /// What step `name` leaves for this item. Items with the same last digit share content: some files are there already.
+    pub fn content(&self, name: &str) -> Vec<u8> {
+        let seed = self.id.bytes().last().map_or(0, u64::from) + ((self.bytes as u64) << 8);
+        let mut chance = Chance::new(seed, name.len() as u64);
+        (0..self.bytes).map(|at| if at % 3 == 0 { chance.next() as u8 } else { b'.' }).collect()
+    }
+}
+
+/// One submission.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Work {
+    pub workflow: Workflow,
+    pub items: Vec<Item>,
+    pub priority: i64,
+    /// Submitted under a key that all clients share.
+    pub keyed: bool,
+}
+
+impl Work {
+    /// The work with this number, the same for every client and every checker.
+    pub fn of(seed: u64, number: u64) -> Work {
+        let mut chance = Chance::new(seed, 1_000 + number);
+        let workflow = match chance.between(0, 99) {
+            0..20 => Workflow::Chain,
+            20..38 => Workflow::Diamond,
+            38..56 => Workflow::Keyed,
+            56..68 => Workflow::Flaky,
+            68..80 => Workflow::Doomed,
+            80..93 => Workflow::Hooked,
+            93..98 => Workflow::Shell,
+            _ => Workflow::Wide,
+        };
+        let count = if workflow == Workflow::Wide { 360 } else { chance.between(1, 4) };
+        let items = (0..count).map(|no| item(&mut chance, number, no)).collect();
+        Work { workflow, items, priority: chance.between(0, 2) as i64, keyed: chance.percent(75) }
+    }
+
+    pub fn item_texts(&self) -> Vec<String> {
+        self.items.iter().map(|it| serde_json::to_string(it).unwrap_or_default()).collect()
+    }
+
+    /// (failed, cancelled) runs.
+    pub fn failed_runs(&self) -> i64 {
+        let doomed = self.items.iter().filter(|it| it.doomed && self.workflow == Workflow::Doomed);
+        doomed.count() as i64
+    }
+}
+
+fn item(chance: &mut Chance, number: u64, no: u64) -> Item {
+    Item {
+        id: format!("{number}-{no}"),
+        sleep: match chance.between(0, 19) {
+            0 => chance.between(50_000, 400_000),
+            1..8 => 0,
+            _ => chance.between(100, 8_000),
+        },
+        fail: chance.between(0, 3) as u32,
+        doomed: chance.percent(40),
+        bytes: *chance.pick(&[0, 10, 3_000, 3_000, 60_000, 700_000]),
+        key: format!("prove:{}", chance.between(0, 2)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        definition::{KnownKinds, parse},
+        prove::kind::Handler,
+    };
+
+    #[test]
+    fn the_workflows_are_what_the_checker_thinks() {
+        let known = KnownKinds::new([Handler::NAME, "windlass/noop"]);
+        for workflow in Workflow::ALL {
+            let definition = parse(workflow.text(), "prove", &known).unwrap();
+            assert_eq!(definition.id, workflow.id());
+            assert_eq!(definition.steps.len(), workflow.steps(), "{workflow:?}");
+            for (no, step) in definition.steps.iter().enumerate() {
+                assert_eq!(step.needs, workflow.needs(no), "{workflow:?} {no}");
+            }
+        }
+    }
+
+    #[test]
+    fn work_follows_from_its_number_and_every_shape_comes() {
+        let all: Vec<Work> = (0..400).map(|it| Work::of(7, it)).collect();
+        assert_eq!(all[5], Work::of(7, 5));
+        assert_ne!(all[5], Work::of(8, 5));
+        for workflow in Workflow::ALL {
+            assert!(all.iter().any(|it| it.workflow == workflow), "{workflow:?}");
+        }
+    }
+}
