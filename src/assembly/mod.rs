@@ -61,6 +61,11 @@ pub fn store(settings: &Settings) -> Result<Store> {
 
 /// Builds the engine of a home: its database, its artifacts, and every step kind there is.
 pub fn engine(settings: &Settings, metrics: Arc<dyn Metrics>) -> Result<Engine> {
+    engine_with(settings, registry(), metrics)
+}
+
+/// The same with step kinds of one's own: begin with `registry()` and register them.
+pub fn engine_with(settings: &Settings, kinds: Registry, metrics: Arc<dyn Metrics>) -> Result<Engine> {
     let store = store(settings)?;
     let artifacts =
         ArtifactStore::open(&settings.artifact_dir(), ArtifactOptions::from(settings), &engine::process_tag())?;
@@ -72,7 +77,7 @@ pub fn engine(settings: &Settings, metrics: Arc<dyn Metrics>) -> Result<Engine> 
         ballast: settings.ballast,
         ..engine::Options::new(&settings.home)
     };
-    Ok(Engine::new(store, artifacts, registry(), options, metrics))
+    Ok(Engine::new(store, artifacts, kinds, options, metrics))
 }
 
 /// Every step kind by its name.

@@ -6,6 +6,7 @@ use super::{
 };
 use crate::{
     definition::{BUILTIN_PARAMETERS, ParameterSet},
+    ingest::database_path,
     model::nearest,
 };
 use serde_json::{Map, Value};
@@ -33,6 +34,13 @@ impl Parameters {
         };
         for assignment in &self.param {
             assign(&mut params, assignment)?;
+        }
+        // In a parameter set this is a vector database; its steps lock the file by this one path, however it was named.
+        if self.params.is_some()
+            && let Some(path) = params.pointer_mut("/store/path")
+            && let Some(name) = path.as_str()
+        {
+            *path = database_path(&cx.settings()?.home, name)?.to_string_lossy().into();
         }
         Ok(params)
     }

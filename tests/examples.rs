@@ -1,0 +1,154 @@
+//! The examples, run as `examples/README.md` tells people to.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::{Command, Output, Stdio},
+};
+
+/// A home of its own, and a directory for what the examples make.
+struct Bench {
+    dir: tempfile::TempDir,
+}
+
+impl Bench {
+    fn new() -> Bench {
+        Bench { dir: tempfile::tempdir().unwrap() }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    /// `windlass` with these words, in the root of the repository.
+    fn windlass(&self, words: &[&str]) -> Output {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_windlass"));
+        command.args(words).env("WINDLASS_HOME", self.path("home")).current_dir(env!("CARGO_MANIFEST_DIR"));
+        command.stdin(Stdio::null()).output().unwrap()
+    }
+
+    /// The same, which must end with this exit code. Returns what it printed on stdout.
+    fn ends(&self, code: i32, words: &[&str]) -> String {
+        let output = self.windlass(words);
+        let (said, noted) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        assert_eq!(output.status.code(), Some(code), "windlass {words:?}\n{said}\n{noted}");
+        said.into_owned()
+    }
+
+    fn json(&self, words: &[&str]) -> serde_json::Value {
+        serde_json::from_str(&self.ends(0, words)).unwrap()
+    }
+
+    /// When each step of the first group began its newest attempt.
+    fn started(&self) -> Vec<Option<i64>> {
+        let steps = self.json(&["list", "steps", "--group", "g1", "--json"]);
+        steps["steps"].as_array().unwrap().iter().map(|it| it["started"].as_i64()).collect()
+    }
+
+    /// Files with different contents, and the list of their paths, one a line.
+    fn files(&self, count: usize) -> (Vec<PathBuf>, PathBuf) {
+        fs::create_dir(self.path("files")).unwrap();
+        let files: Vec<PathBuf> = (0..count).map(|it| self.path("files").join(format!("it's file {it}.txt"))).collect();
+        for (number, file) in files.iter().enumerate() {
+            fs::write(file, format!("content {number}\n")).unwrap();
+        }
+        let lines: Vec<String> = files.iter().map(|it| it.display().to_string()).collect();
+        let list = self.path("list");
+        fs::write(&list, lines.join("\n")).unwrap();
+        (files, list)
+    }
+
+    /// The packed files: what each of them unpacks to, in order.
+    fn unpacked(&self, dir: &Path) -> Vec<String> {
+        let names: Vec<PathBuf> = fs::read_dir(dir).unwrap().map(|it| it.unwrap().path()).collect();
+        let read = |path: &PathBuf| Command::new("gzip").arg("-dc").arg(path).output().unwrap().stdout;
+        let mut texts: Vec<String> = names.iter().map(|it| String::from_utf8(read(it)).unwrap()).collect();
+        texts.sort();
+        texts
+    }
+}
+
+fn text(path: &Path) -> &str {
+    path.to_str().unwrap()
+}
+
+#[test]
+fn the_documents_are_ingested_and_found() {
+    let bench = Bench::new();
+    let question = "why does the load not fall when I let go of the crank";
+    bench.ends(0, &["ingest", "examples/documents"]);
+    let found = bench.json(&["search", question, "--json"]);
+    let first = &found["hits"][0];
+    assert!(first["uri"].as_str().unwrap().ends_with("/hand-winch.md"), "{first}");
+}
+
+#[test]
+fn the_ingest_workflow_does_what_the_command_does() {
+    let bench = Bench::new();
+    let documents = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/documents");
+    let [notes, rope] = ["hand-winch.md", "rope-and-load.txt"].map(|it| documents.join(it));
+    let run = ["run", "examples/ingest.yaml", "--params", "default", "--items", text(&notes), text(&rope)];
+    bench.ends(0, &run);
+    let found = bench.json(&["search", "strength of a rope with a bowline", "--json"]);
+    let first = &found["hits"][0];
+    assert!(first["uri"].as_str().unwrap().ends_with("/rope-and-load.txt"), "{first}");
+}
+
+#[test]
+fn a_thousand_files_are_packed_and_none_is_missing() {
+    let bench = Bench::new();
+    let (files, list) = bench.files(1_000);
+    let to = bench.path("packed");
+    let param = format!("to={}", text(&to));
+    bench.ends(0, &["run", "examples/batch.yaml", "--items-from", text(&list), "--param", &param]);
+    let group = bench.json(&["show", "g1", "--json"]);
+    assert_eq!(group["status"], "COMPLETED", "{group}");
+    let mut wanted: Vec<String> = files.iter().map(|it| fs::read_to_string(it).unwrap()).collect();
+    wanted.sort();
+    assert_eq!(bench.unpacked(&to), wanted);
+}
+
+#[test]
+fn one_missing_file_fails_alone_and_is_named() {
+    let bench = Bench::new();
+    let (files, list) = bench.files(4);
+    fs::remove_file(&files[2]).unwrap();
+    let param = format!("to={}", text(&bench.path("packed")));
+    let said = bench.ends(3, &["run", "examples/batch.yaml", "--items-from", text(&list), "--param", &param]);
+    assert!(said.contains("3 of 4 runs"), "{said}");
+    let told = said.lines().find(|it| it.contains("compress")).unwrap();
+    assert!(told.contains("it's file 2.txt") && told.contains("No such file"), "{said}");
+    assert_eq!(bench.unpacked(&bench.path("packed")), ["content 0\n", "content 1\n", "content 3\n"]);
+
+    // What went wrong is put right, and only that is done again.
+    let before = bench.started();
+    fs::write(&files[2], "content 2\n").unwrap();
+    bench.ends(0, &["retry", "g1"]);
+    bench.ends(0, &["run", "--resume", "g1"]);
+    assert_eq!(bench.unpacked(&bench.path("packed")).len(), 4);
+    let again = bench.started().iter().zip(&before).filter(|(now, then)| now != then).count();
+    assert_eq!(again, 3, "the three steps of the one file");
+}
+
+#[test]
+fn a_program_can_embed_the_engine() {
+    // Cargo builds the examples whenever it builds all tests.
+    let own = std::env::current_exe().unwrap();
+    let program = own.ancestors().nth(2).unwrap().join("examples/embed");
+    assert!(program.is_file(), "{} is missing: run `cargo build --example embed`", program.display());
+    let bench = Bench::new();
+    let output = Command::new(program).arg(bench.path("home")).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{said}{}", String::from_utf8_lossy(&output.stderr));
+    assert_eq!(
+        said.lines().collect::<Vec<_>>(),
+        [
+            r#"r1 "heave away": "heave away has 2 words""#,
+            r#"r2 "walk the capstan round": "walk the capstan round has 4 words""#,
+            r#"r3 "pawl": "pawl has 1 words""#,
+        ]
+    );
+    // The command line sees what the program did.
+    let group = bench.json(&["show", "g1", "--json"]);
+    assert_eq!(group["status"], "COMPLETED", "{group}");
+}
