@@ -39,5 +39,5 @@ pub fn register(registry: &mut Registry) {
     registry.register(parse, step::ParseKind);
     registry.register(chunk, step::ChunkKind);
     registry.register(embed, step::EmbedKind);
-    registry.register(store, step::StoreKind);
+    registry.register(store, step::StoreKind::default());
 }

@@ -33,8 +33,13 @@ pub(super) fn claim(tx: &WriteTx, claim: &Claim) -> Result<Vec<Claimed>> {
                 break;
             }
             match take(tx, claim, &row)? {
-                Some(it) => claimed.push(it),
-                None => moves += 1,
+                Taken::Step(it) => claimed.push(it),
+                Taken::Passed => moves += 1,
+                // What came up in its place may be better than the candidates that are left.
+                Taken::Moved => {
+                    moves += 1;
+                    break;
+                }
             }
         }
     }
@@ -95,8 +100,17 @@ pub(super) const BY_KEY: &str =
     "SELECT lane, priority, due, step_id, type_id, run_id, group_id, scope, key_id, attempts
        FROM ready WHERE lane = ?1 AND priority = ?2 AND due = ?3 AND step_id = ?4";
 
+/// What became of a candidate.
+enum Taken {
+    Step(Claimed),
+    /// Its key is held: it went back in line.
+    Passed,
+    /// It went where it belongs, and another may have come up.
+    Moved,
+}
+
 /// Takes one candidate, or moves it out of the way.
-fn take(tx: &WriteTx, claim: &Claim, row: &ReadyRow) -> Result<Option<Claimed>> {
+fn take(tx: &WriteTx, claim: &Claim, row: &ReadyRow) -> Result<Taken> {
     let (lane, paused, cancelling) = {
         let memory = tx.memory();
         (
@@ -109,24 +123,24 @@ fn take(tx: &WriteTx, claim: &Claim, row: &ReadyRow) -> Result<Option<Claimed>> 
         step::delete_ready(tx, row)?;
         step::insert_ready(tx, &ReadyRow { lane, ..*row })?;
         tx.memory().woke = true;
-        return Ok(None);
+        return Ok(Taken::Moved);
     }
     if paused || cancelling {
         step::park(tx, row)?;
-        return Ok(None);
+        return Ok(Taken::Moved);
     }
     let token = tx.next_token();
     if let Some(key) = row.key
         && !resource_lock::take_for_step(tx, key, row.step, token, claim)?
     {
         step::back_in_line(tx, row)?;
-        return Ok(None);
+        return Ok(Taken::Passed);
     }
     step::delete_ready(tx, row)?;
     lease::insert(tx, row, token, claim.worker)?;
     tx.event(EventKind::StepStart, Some(row.group), Some(row.run), Some(row.step));
     hook::due_for_start(tx, row, token)?;
-    Ok(Some(Claimed {
+    Ok(Taken::Step(Claimed {
         lease: Lease { step: row.step, token },
         run: row.run,
         group: row.group,

@@ -145,6 +145,19 @@ impl VectorDb {
         Ok(Epoch(raised))
     }
 
+    /// Whether nobody took over since this epoch was given.
+    pub fn is_current(&self, epoch: Epoch) -> Result<bool> {
+        let asked = self.db.query_row("SELECT epoch FROM meta", [], |row| row.get::<_, i64>(0));
+        Ok(asked.map_err(|source| self.failed("read the state of", source))? == epoch.0)
+    }
+
+    /// The parameters that chunks were cut with last.
+    pub fn chunk_params(&self) -> Result<serde_json::Value> {
+        let asked = self.db.query_row("SELECT chunk_params FROM meta", [], |row| row.get::<_, String>(0));
+        let text = asked.map_err(|source| self.failed("read the state of", source))?;
+        Ok(serde_json::from_str(&text).unwrap_or_default())
+    }
+
     /// Records the parameters that chunks are cut with from now on.
     pub fn record_chunk_params(&mut self, epoch: Epoch, chunk_params: &serde_json::Value) -> Result<()> {
         self.write(epoch, "record the chunk parameters in", |tx| {

@@ -5,6 +5,7 @@ mod embed;
 mod parse;
 mod store;
 mod validate;
+mod writer;
 
 pub use chunk::ChunkKind;
 pub use embed::EmbedKind;

@@ -2,27 +2,30 @@
 
 use super::{
     Work, bytes_of, chunk::CHUNKS, embed::EMBEDDINGS, ended, go_on, item_of, json_of, of_vector, parameters_of,
-    with_hint,
+    with_hint, writer::Writers,
 };
 use crate::{
     engine::{StepContext, StepKind, StepResult},
     ingest::{item::output_with, parameters, parse_child::MARKDOWN},
     model::{Chunk, Outcome},
     os::{Clock, SystemClock},
-    vector::{ChunkRow, DocumentRow, OpenOptions, TextHash, VectorDb},
+    vector::{ChunkRow, DocumentRow, TextHash},
 };
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 
-pub struct StoreKind;
+#[derive(Default)]
+pub struct StoreKind {
+    writers: Writers,
+}
 
 impl StepKind for StoreKind {
     fn run(&self, cx: &StepContext) -> StepResult {
-        ended(store(cx))
+        ended(store(cx, &self.writers))
     }
 }
 
-fn store(cx: &StepContext) -> Work {
+fn store(cx: &StepContext, writers: &Writers) -> Work {
     let set = parameters_of(cx.input)?;
     let path = locked_path(cx, set.config["store"]["path"].as_str().unwrap_or_default())?;
     let embedder = parameters::embedder(&set).map_err(|error| Outcome::permanent("embedder", with_hint(&error)))?;
@@ -39,11 +42,8 @@ fn store(cx: &StepContext) -> Work {
         .zip(vectors.chunks_exact(dimension))
         .map(|(chunk, vector)| ChunkRow { chunk, text_hash: TextHash::of(&chunk.text), vector })
         .collect();
-    let options = OpenOptions::default();
-    let chunk_params = &set.config["chunk"];
-    let mut db = VectorDb::create_or_open_for_writing(&path, &options, embedder.id(), dimension, chunk_params)
-        .map_err(of_vector)?;
-    let epoch = db.raise_epoch().map_err(of_vector)?;
+    let opened = writers.open(&path, embedder.id(), dimension, &set.config["chunk"]);
+    let mut writer = opened.map_err(of_vector)?;
     let said = Said::of(cx);
     for document in &item.documents {
         go_on(cx)?;
@@ -59,8 +59,9 @@ fn store(cx: &StepContext) -> Work {
             metadata: if document.metadata.is_null() { &said.no_metadata } else { &document.metadata },
             now: SystemClock.wall(),
         };
-        db.replace_document(epoch, &row, &rows).map_err(of_vector)?;
+        writer.db.replace_document(writer.epoch, &row, &rows).map_err(of_vector)?;
     }
+    writers.keep(writer);
     let value = json!({ "chunks": rows.len(), "documents": item.documents.len(), "database": path });
     Ok(StepResult::succeeded(Some(value)))
 }

@@ -1,0 +1,186 @@
+//! Connections for the store step, kept for the next document.
+//!
+//! Opening a vector database, raising its epoch and closing it again cost several flushes of the disk; a document costs one.
+//! So the connection of the last step stays open for a moment. It holds no lock of any kind meanwhile. Whoever takes it over
+//! holds the file lock and asks first whether somebody else took over in between: then the epoch is raised again.
+
+use crate::vector::{Epoch, Error, OpenOptions, VectorDb};
+use serde_json::Value;
+use std::{
+    fs,
+    os::unix::fs::MetadataExt,
+    path::Path,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    thread,
+    time::{Duration, Instant},
+};
+
+/// An idle process holds no database open.
+const KEPT_FOR: Duration = Duration::from_secs(1);
+
+/// The connection that was used last, if it is still open.
+#[derive(Clone, Default)]
+pub(super) struct Writers(Arc<Mutex<Slot>>);
+
+#[derive(Default)]
+struct Slot {
+    kept: Option<Kept>,
+    /// A thread will close what is kept.
+    watched: bool,
+}
+
+struct Kept {
+    writer: Writer,
+    used: Instant,
+}
+
+/// An open database and the right to write.
+pub(super) struct Writer {
+    pub db: VectorDb,
+    pub epoch: Epoch,
+    /// Device and inode: a file that was put in its place is another database.
+    file: Option<(u64, u64)>,
+}
+
+impl Writers {
+    /// A writer for this database. The caller holds the file lock.
+    pub(super) fn open(
+        &self,
+        path: &Path,
+        embedder: &str,
+        dimension: usize,
+        chunk_params: &Value,
+    ) -> Result<Writer, Error> {
+        let kept = self.lock().kept.take().map(|it| it.writer);
+        let fits = |it: &Writer| {
+            it.db.path() == path
+                && it.db.embedder() == embedder
+                && it.db.dimension() == dimension
+                && it.file.is_some()
+                && it.file == identity(path)
+        };
+        let mut writer = match kept.filter(fits) {
+            Some(mut kept) => {
+                if !kept.db.is_current(kept.epoch)? {
+                    kept.epoch = kept.db.raise_epoch()?;
+                }
+                kept
+            }
+            None => {
+                let options = OpenOptions::default();
+                let mut db = VectorDb::create_or_open_for_writing(path, &options, embedder, dimension, chunk_params)?;
+                let epoch = db.raise_epoch()?;
+                Writer { db, epoch, file: identity(path) }
+            }
+        };
+        if writer.db.chunk_params()? != *chunk_params {
+            writer.db.record_chunk_params(writer.epoch, chunk_params)?;
+        }
+        Ok(writer)
+    }
+
+    /// Keeps a writer for the next step. To be called while the file lock is held; not after an error.
+    pub(super) fn keep(&self, writer: Writer) {
+        let mut slot = self.lock();
+        let older = slot.kept.replace(Kept { writer, used: Instant::now() });
+        if !slot.watched {
+            let watched = self.clone();
+            let closer = thread::Builder::new().name("windlass-vector-closer".into());
+            slot.watched = closer.spawn(move || watched.close_when_idle()).is_ok();
+            if !slot.watched {
+                slot.kept = None;
+            }
+        }
+        drop(slot);
+        // Closing one may take a flush, which nobody else should wait for.
+        drop(older);
+    }
+
+    fn close_when_idle(&self) {
+        loop {
+            let mut slot = self.lock();
+            let age = slot.kept.as_ref().map_or(Duration::ZERO, |it| it.used.elapsed());
+            if age >= KEPT_FOR || slot.kept.is_none() {
+                slot.watched = false;
+                let kept = slot.kept.take();
+                drop(slot);
+                drop(kept);
+                return;
+            }
+            drop(slot);
+            thread::sleep(KEPT_FOR - age);
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Slot> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn identity(path: &Path) -> Option<(u64, u64)> {
+    fs::metadata(path).ok().map(|it| (it.dev(), it.ino()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn open(writers: &Writers, path: &Path, size: u32) -> Writer {
+        writers.open(path, "hash:v1", 8, &json!({"size": size})).unwrap()
+    }
+
+    #[test]
+    fn a_kept_writer_goes_on_under_its_epoch_until_somebody_else_took_over() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a.db");
+        let writers = Writers::default();
+        let first = open(&writers, &path, 1);
+        let epoch = first.epoch;
+        writers.keep(first);
+        let second = open(&writers, &path, 1);
+        assert_eq!(second.epoch, epoch);
+        writers.keep(second);
+
+        let other = open(&Writers::default(), &path, 1);
+        assert!(other.epoch > epoch);
+        let third = open(&writers, &path, 2);
+        assert!(third.epoch > other.epoch);
+        assert!(!other.db.is_current(other.epoch).unwrap());
+        assert_eq!(other.db.chunk_params().unwrap(), json!({"size": 2}));
+    }
+
+    #[test]
+    fn a_writer_of_another_file_or_embedder_is_not_taken_over() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a.db");
+        let writers = Writers::default();
+        writers.keep(open(&writers, &path, 1));
+        assert!(writers.open(&path, "static:v1", 8, &json!({})).is_err());
+
+        let writer = open(&writers, &path, 1);
+        for ending in ["", "-wal", "-shm"] {
+            let _ = fs::remove_file(format!("{}{ending}", path.display()));
+        }
+        writers.keep(writer);
+        let fresh = open(&writers, &path, 1);
+        assert_eq!(fresh.epoch.number(), 1);
+        assert!(path.exists());
+    }
+
+    #[test]
+    fn an_idle_writer_is_closed() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a.db");
+        let writers = Writers::default();
+        writers.keep(open(&writers, &path, 1));
+        let log = dir.path().join("a.db-wal");
+        assert!(log.exists());
+        // The last connection takes the log away when it is closed.
+        let deadline = Instant::now() + Duration::from_secs(20);
+        while log.exists() {
+            assert!(Instant::now() < deadline, "still open");
+            thread::yield_now();
+        }
+    }
+}
