@@ -208,6 +208,9 @@ impl From<ingest::Error> for Failure {
             ingest::Error::Definition(error) => Failure::from(error),
             ingest::Error::FileSystem(error) => Failure::from(error),
             ingest::Error::Io { action, path, source } => Failure::io(action, &path, source),
+            error @ ingest::Error::Source(ingest::source::SourceError::Missing { .. }) => {
+                failure(Exit::NotFound, &error, hint.clone())
+            }
             error @ (ingest::Error::Chunk(_) | ingest::Error::Embed(_)) => failure(Exit::Usage, &error, hint.clone()),
             error => failure(Exit::Error, &error, hint.clone()),
         };

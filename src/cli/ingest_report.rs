@@ -25,7 +25,9 @@ pub fn plan(cx: &Context, plan: &SyncPlan) -> Result<()> {
             "removed": plan.removed.len(), "prune": plan.prune, "runs": plan.runs.len(), "bytes": plan.bytes,
         }));
     }
-    cx.output.note(format!("{}; afterwards: `windlass search \"what you want to know\"`", counts(plan)));
+    if !plan.is_empty() {
+        cx.output.note(counts(plan));
+    }
     problems(cx, plan);
     Ok(())
 }
@@ -138,6 +140,13 @@ pub fn report(
     if report.failed as usize > LINES {
         out.line(format!("and {} more", report.failed as usize - LINES))?;
     }
+    for it in report.documents.iter().filter(|it| it.status == DocumentStatus::Empty).take(LINES) {
+        let mark = out.paint(Paint::Warn, "empty ");
+        out.line(format!("{mark}  {}: {}", place(&it.uri), plain(&it.reason)))?;
+    }
+    if report.empty as usize > LINES {
+        out.line(format!("and {} more without text", report.empty as usize - LINES))?;
+    }
     let mut parts = vec![format!("{} stored", count(report.stored, "document"))];
     let mut part = |number: u64, what: &str| {
         if number > 0 {
@@ -156,7 +165,9 @@ pub fn report(
         true => format!("{} removed", count(removed as u64, "document")),
         false => format!("{}; {chunks} from {}", parts.join(", "), size(report.bytes)),
     })?;
-    out.note(format!("next: `{search}`"));
+    if report.stored > 0 || plan.unchanged > 0 {
+        out.note(format!("next: `{search}`"));
+    }
     Ok(())
 }
 

@@ -19,7 +19,8 @@ const SETTINGS: &str =
 
 impl Args {
     pub fn run(self, cx: &Context) -> Result<()> {
-        let home = cx.here()?.join(&self.dir).join(".windlass");
+        let dir: std::path::PathBuf = cx.here()?.join(&self.dir).components().collect();
+        let home = dir.join(".windlass");
         if home.join(crate::settings::FILE).exists() {
             let said = format!("{} is a windlass home already", home.display());
             return Err(Failure::new(Exit::Conflict, said).hint("see `windlass status`"));

@@ -194,12 +194,25 @@ fn render_keys(submission: &Submission) -> Result<Vec<NewRun>> {
                 ..Values::default()
             };
             for step in steps {
-                keys.push(step.resource_key.as_ref().map(|it| it.render(&values)).transpose()?);
+                let key = step.resource_key.as_ref().map(|it| it.render(&values)).transpose()?;
+                check_key(key.as_deref())?;
+                keys.push(key);
             }
         }
         runs.push(NewRun { item: item.clone(), keys });
     }
     Ok(runs)
+}
+
+/// The key of a vector database names its file, so that everyone who writes it meets at the same lock.
+fn check_key(key: Option<&str>) -> Result<()> {
+    match key.and_then(|it| it.strip_prefix("vec:")) {
+        Some(path) if !std::path::Path::new(path).is_absolute() => Err(Error::Refused {
+            what: format!("resource key `vec:{path}` does not name the file of a vector database by its whole path"),
+            hint: Some("give the parameter `store.path` as a whole path, or run it with `--params default`"),
+        }),
+        _ => Ok(()),
+    }
 }
 
 /// What a key stands for: the definition, the parameters and the items.

@@ -8,6 +8,7 @@ use crate::{
 };
 use std::{
     fs,
+    os::unix::fs::PermissionsExt,
     path::{Component, Path, PathBuf},
 };
 
@@ -58,6 +59,9 @@ impl WorkDir {
                 })?;
             }
             artifacts.copy_to(artifact, &path)?;
+            // The directory is private; the file itself is like any that a command would make, so that `cp` passes it on.
+            let mode = fs::Permissions::from_mode(0o644);
+            fs::set_permissions(&path, mode).map_err(|source| Error::Io { action: "set the mode of", path, source })?;
         }
         Ok(dir)
     }

@@ -25,6 +25,7 @@ pub enum Workflow {
 }
 
 impl Workflow {
+    #[cfg(test)]
     pub const ALL: [Workflow; 8] = [
         Workflow::Chain,
         Workflow::Diamond,
