@@ -31,7 +31,7 @@ fn op() -> impl Strategy<Value = Op> {
         2 => (pick(), 0..3usize).prop_map(|(group, slices)| Op::CancelGroup { group, slices }),
         1 => pick().prop_map(Op::CancelRun),
         1 => pick().prop_map(Op::CancelStep),
-        3 => (pick(), 0..4usize).prop_map(|(group, slices)| Op::RetryGroup { group, slices }),
+        6 => (pick(), 0..3usize).prop_map(|(group, slices)| Op::RetryGroup { group, slices }),
         2 => pick().prop_map(Op::RetryRun),
         1 => pick().prop_map(Op::Open),
         1 => (0..2usize).prop_map(Op::TakeKey),
@@ -45,7 +45,7 @@ fn op() -> impl Strategy<Value = Op> {
 fn settling() -> impl Strategy<Value = Settling> {
     prop_oneof![
         8 => Just(Settling::Complete),
-        2 => Just(Settling::Fail),
+        5 => Just(Settling::Fail),
         3 => (0..3000i64).prop_map(Settling::Retry),
         1 => Just(Settling::Release),
         1 => (-1000..2000i64).prop_map(Settling::ReleaseLater),
