@@ -396,7 +396,7 @@ fn documents_become_answers_and_stay_in_step_with_their_files() {
 
     let first = place.run(&["ingest", "docs"]);
     assert_eq!(first.code, 0, "{}", first.err);
-    assert!(first.err.lines().next().unwrap().contains("windlass search"), "{}", first.err);
+    assert!(first.err.contains("next: `windlass search"), "{}", first.err);
     assert!(first.out.contains("2 documents stored"), "{}", first.out);
     let found = place.json(&["search", "heavy", "load", "-k", "1"]);
     assert!(found["hits"][0]["uri"].as_str().unwrap().ends_with("/docs/winch.md"), "{found}");
