@@ -405,7 +405,7 @@ fn documents_become_answers_and_stay_in_step_with_their_files() {
     assert!(place.ok(&["ingest", "docs"]).contains("nothing to do"));
     fs::remove_file(place.path().join("docs/tea.txt")).unwrap();
     let gone = place.run(&["ingest", "docs"]);
-    assert!(gone.err.contains("--prune"), "{}", gone.err);
+    assert!(gone.out.contains("--prune"), "{}", gone.out);
     assert_eq!(place.json(&["list", "documents"])["total"], 2);
     place.ok(&["ingest", "docs", "--prune"]);
     assert_eq!(place.json(&["db", "documents"])["total"], 1);

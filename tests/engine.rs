@@ -267,3 +267,34 @@ fn a_thousand_noops_drain_through_four_consumers() {
     let group = shop.submit(text, &items);
     assert_eq!(shop.wait(group).status, Status::Completed);
 }
+
+#[test]
+fn what_stopped_between_two_slices_is_finished_by_the_next_worker() {
+    let shop = Shop::new();
+    let text = "id: one\nsteps: [{ name: a, uses: windlass/fail }]\n";
+    let failed = shop.submit(text, &["x", "y"]);
+    let worker = shop.worker(1);
+    assert_eq!(shop.wait(failed).status, Status::Failed);
+    worker.stop(Millis::seconds(5));
+    let cancelled = shop.submit("id: two\nsteps: [{ name: a, uses: windlass/noop }]\n", &["x", "y"]);
+    let store = shop.engine.store();
+    // The first half of each verb, and then the crash: neither's slices are written.
+    assert!(store.write(move |tx| store::retry::group(tx, failed)).unwrap());
+    assert!(store.write(move |tx| store::cancel::group(tx, cancelled)).unwrap());
+    let _second = shop.worker(1);
+    assert_eq!(shop.wait(cancelled).status, Status::Cancelled);
+    assert_eq!(shop.wait(failed).status, Status::Failed, "it was re-opened and failed again");
+    assert_eq!(shop.attempts(1).len(), 2);
+}
+
+#[test]
+fn a_paused_type_does_not_keep_a_worker_from_being_idle() {
+    let shop = Shop::new();
+    let group = shop.submit("id: one\nsteps: [{ name: a, uses: windlass/noop }]\n", &["x"]);
+    shop.engine.store().write(|tx| store::pause::step_type(tx, "a", true)).unwrap();
+    let worker = shop.worker(1);
+    eventually("it is idle", || worker.is_idle().unwrap());
+    assert!(shop.engine.group_end(group).unwrap().is_none());
+    shop.engine.store().write(|tx| store::pause::step_type(tx, "a", false)).unwrap();
+    assert_eq!(shop.wait(group).status, Status::Completed);
+}

@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     decide::liveness::{LifeLine as Line, OwnTick, Sighting, Verdict, judge},
-    model::{KillIntent, Millis, Monotonic, Scope, Timestamp, WorkerId},
+    model::{KillIntent, Millis, Monotonic, RunId, Scope, Timestamp, WorkerId},
     observe::Counter,
     os::{
         Clock, LockState, boot_id,
@@ -36,6 +36,8 @@ const DISK: Millis = Millis::seconds(1);
 /// How often resource locks of dead holders are looked for.
 const SWEEP: Millis = Millis::seconds(5);
 const REAP_SLICE: usize = 100;
+/// Runs or steps of one transaction of a mend.
+const MEND_SLICE: usize = 100;
 
 /// The time of heartbeats: no wall clock, which others may set.
 pub(super) fn heart_time(clock: &dyn Clock) -> Monotonic {
@@ -278,8 +280,8 @@ impl Keeper {
         Ok(())
     }
 
-    /// What a crash left half done: groups that were sealed but not opened, groups that nobody will finish building,
-    /// temporary files and work directories of the dead.
+    /// What a crash left half done: groups that were sealed but not opened, that nobody will finish building, or whose
+    /// retry, cancel or resume stopped between two slices; temporary files and work directories of the dead.
     fn mend(&self) -> Result<()> {
         let engine = &self.shared.engine;
         for group in engine.store.read(group::unopened)? {
@@ -289,6 +291,18 @@ impl Keeper {
             if builder.is_none_or(|it| !process_stat::is_alive(&it)) {
                 engine.sweep_unsealed(group)?;
             }
+        }
+        for group in engine.store.read(store::retry::unfinished)? {
+            while engine.store.write(move |tx| store::retry::group_slice(tx, group, MEND_SLICE))? {}
+        }
+        for group in engine.store.read(store::cancel::unfinished)? {
+            let mut after = Some(RunId(0));
+            while let Some(reached) = after {
+                after = engine.store.write(move |tx| store::cancel::group_slice(tx, group, reached, MEND_SLICE))?;
+            }
+        }
+        for group in engine.store.read(store::pause::unfinished)? {
+            while engine.store.write(move |tx| store::pause::resume_slice(tx, group, MEND_SLICE))? {}
         }
         let alive = |name: &str| {
             let Ok(id) = name.parse::<WorkerId>() else { return true };

@@ -5,12 +5,16 @@ use crate::model::{Lease, Scope, StepId, Timestamp, Token, WorkerId};
 
 /// Nothing ready, running, delayed or in line in this scope, and no hook waits or runs.
 ///
-/// Steps that wait for a paused group, or for a need that is itself one of these, do not count by themselves.
+/// Steps that wait for a paused group or type, or for a need that is itself one of these, do not count by themselves.
 pub fn is_idle(tx: &ReadTx, scope: Scope) -> Result<bool> {
     let busy = match scope {
         Scope::Everything => tx.row(
-            "SELECT EXISTS (SELECT 1 FROM ready) OR EXISTS (SELECT 1 FROM lease)
-                 OR EXISTS (SELECT 1 FROM step WHERE state = 1) OR EXISTS (SELECT 1 FROM step WHERE state = 2)
+            "SELECT EXISTS (SELECT 1 FROM ready WHERE lane = 0) OR EXISTS (SELECT 1 FROM lease)
+                 OR EXISTS (SELECT 1 FROM step_type t WHERE t.lane > 0 AND NOT t.paused
+                               AND EXISTS (SELECT 1 FROM ready WHERE ready.lane = t.lane))
+                 OR EXISTS (SELECT 1 FROM step WHERE state = 1)
+                 OR EXISTS (SELECT 1 FROM step WHERE state = 2
+                               AND type_id NOT IN (SELECT id FROM step_type WHERE paused))
                  OR EXISTS (SELECT 1 FROM group_detail WHERE opened < open_until)",
             [],
             |row| row.get::<_, bool>(0),
