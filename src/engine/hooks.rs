@@ -14,6 +14,7 @@ use crate::{
     model::{Lease, Outcome, RunId, StepId},
     os::{
         CancelToken,
+        planted::{Bug, is_planted},
         probe::{self, Window},
     },
     store::{self, hook, hook::HookEnd},
@@ -56,6 +57,10 @@ fn run_due(shared: &Shared) -> Result<bool> {
     let found = !hooks.is_empty();
     for due in hooks {
         let _inside = probe::inside(Window::Hook);
+        if is_planted(Bug::HookFirst) {
+            let told = due.clone();
+            store.write(move |tx| hook::settle(tx, &told, &HookEnd::Done(String::new())))?;
+        }
         let end = run_one(shared, &due).unwrap_or_else(|error| HookEnd::Failed(error.to_string()));
         store.write(move |tx| hook::settle(tx, &due, &end))?;
     }

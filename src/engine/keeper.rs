@@ -12,7 +12,11 @@ use crate::{
     decide::liveness::{LifeLine as Line, OwnTick, Sighting, Verdict, judge},
     model::{KillIntent, Millis, Monotonic, Scope, Timestamp, WorkerId},
     observe::Counter,
-    os::{LockState, boot_id, process_stat},
+    os::{
+        Clock, LockState, boot_id,
+        planted::{Bug, is_planted},
+        process_stat,
+    },
     store::{
         self, Watch, group, idle, resource_lock,
         worker::{Death, NewWorker, WorkerRow},
@@ -33,6 +37,14 @@ const DISK: Millis = Millis::seconds(1);
 const SWEEP: Millis = Millis::seconds(5);
 const REAP_SLICE: usize = 100;
 
+/// The time of heartbeats: no wall clock, which others may set.
+pub(super) fn heart_time(clock: &dyn Clock) -> Monotonic {
+    match is_planted(Bug::WallClockReaper) {
+        true => Monotonic(clock.wall().0),
+        false => clock.monotonic(),
+    }
+}
+
 /// Takes a life line, then registers under the number that it was taken for.
 pub(super) fn register(engine: &Engine, options: &WorkerOptions) -> Result<Membership> {
     register_as(engine, &options.pools, options.scope)
@@ -47,7 +59,7 @@ fn register_as(engine: &Engine, pools: &BTreeMap<String, usize>, scope: Scope) -
         source,
     })?;
     // The first heartbeat comes before anybody can see the worker.
-    let _ = line.beat(engine.store.clock().monotonic());
+    let _ = line.beat(heart_time(&**engine.store.clock()));
     let new = NewWorker {
         identity: (*engine.identity).clone(),
         version: engine.options.version.clone(),
@@ -125,7 +137,7 @@ impl Keeper {
         }
         if now.since(self.probed) >= PROBE && !self.others.is_empty() {
             self.probed = now;
-            self.judge_others(now, late)?;
+            self.judge_others(late)?;
         }
         if now.since(self.swept) >= SWEEP {
             self.swept = now;
@@ -211,7 +223,8 @@ impl Keeper {
         }
     }
 
-    fn judge_others(&mut self, now: Monotonic, late: Millis) -> Result<()> {
+    fn judge_others(&mut self, late: Millis) -> Result<()> {
+        let now = heart_time(&**self.shared.engine.store.clock());
         let engine = self.shared.engine.clone();
         let own = OwnTick { late, tolerated: engine.options.heartbeat };
         if late > own.tolerated {

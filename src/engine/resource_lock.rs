@@ -11,7 +11,11 @@ use super::{
 use crate::{
     model::{Holder, KeyId, Millis, ResourceKey, Token},
     observe::Counter,
-    os::{CancelToken, FileLock, boot_id, process_stat},
+    os::{
+        CancelToken, FileLock, boot_id,
+        planted::{Bug, is_planted},
+        process_stat,
+    },
     store::{
         Claimed, Held, resource_key,
         resource_lock::{self, Taker},
@@ -208,7 +212,10 @@ impl StepKey {
                 hint: None,
             });
         };
-        let path = engine.prepare_lock_file(&name)?;
+        let mut path = engine.prepare_lock_file(&name)?;
+        if is_planted(Bug::NoFileLock) {
+            path.set_extension(claimed.lease.token.0.to_string());
+        }
         let deadline = Instant::now() + engine.options.lock_wait.duration();
         let wrong = |source| Error::Io { action: "lock", path: path.clone(), source };
         let lock = loop {

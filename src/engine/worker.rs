@@ -83,7 +83,7 @@ impl Shared {
 
     /// The heart beats only while something could be taken away: an idle worker writes nothing.
     pub(super) fn beat(&self) {
-        let now = self.engine.store.clock().monotonic();
+        let now = keeper::heart_time(&**self.engine.store.clock());
         if let Some(line) = &self.membership().line {
             // A disk that is full or gone is found by the database first; the life line itself still tells.
             let _ = line.beat(now);

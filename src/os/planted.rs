@@ -16,21 +16,18 @@ pub enum Bug {
     NoFileLock,
     /// An artifact is written under its final name, and what is found there is believed.
     ArtifactInPlace,
-    /// The steps of a dead worker are not given back.
-    NoReaper,
     /// A hook is marked as done before it runs.
     HookFirst,
 }
 
 impl Bug {
-    pub const ALL: [(Bug, &'static str); 8] = [
+    pub const ALL: [(Bug, &'static str); 7] = [
         (Bug::UnfencedSettle, "unfenced-settle"),
         (Bug::DeferredBegin, "deferred-begin"),
         (Bug::WallClockReaper, "wall-clock-reaper"),
         (Bug::EarlyAnswer, "early-answer"),
         (Bug::NoFileLock, "no-file-lock"),
         (Bug::ArtifactInPlace, "artifact-in-place"),
-        (Bug::NoReaper, "no-reaper"),
         (Bug::HookFirst, "hook-first"),
     ];
 }

@@ -11,9 +11,13 @@ use super::{
 };
 use crate::{
     engine::Engine,
-    model::{Scope, WorkerId},
+    model::Scope,
     os::spawn,
-    store::{audit, idle, worker},
+    store::{
+        audit,
+        event::{self, Cursor},
+        idle, worker,
+    },
 };
 use std::{
     path::PathBuf,
@@ -50,6 +54,8 @@ const TICK: Duration = Duration::from_millis(5);
 /// How long the wall clock stays at a shift.
 const SHIFTED: Duration = Duration::from_millis(400);
 const HOPELESS: usize = 10;
+/// Nothing that the drill does takes longer than this without an event.
+const STALLED: Duration = Duration::from_secs(30);
 const GOODBYE: Duration = Duration::from_secs(30);
 
 /// Holds a drill. A violation is a result, not an error; the directory stays as it is either way.
@@ -158,28 +164,31 @@ fn drain(site: &Site, drill: &Drill, cast: &mut Cast) -> Result<Option<String>> 
     Ok((!wrong.is_empty()).then(|| wrong.join("; ")))
 }
 
-/// Waits, with so many workers, until nothing is left to do.
+/// Waits, with so many workers, until nothing is left to do. Says what is left when nothing happens any more.
 fn wait_for_end(engine: &Engine, workers: usize, patience: Duration, cast: &mut Cast) -> Result<Option<String>> {
-    let deadline = Instant::now() + patience;
+    let begun = Instant::now();
+    let mut newest = (Cursor::default(), begun);
     loop {
         cast.tend(true)?;
         while cast.living(Role::Worker) < workers {
             cast.start(Role::Worker, None)?;
         }
-        let (idle, registered) = engine.store().read(|tx| {
+        let (idle, registered, cursor) = engine.store().read(|tx| {
             let idle = idle::is_idle(tx, Scope::Everything)? && audit::unsealed(tx)?.is_empty();
-            let all: Vec<WorkerId> = worker::list(tx)?.into_iter().map(|it| it.id).collect();
-            Ok((idle, all.len()))
+            Ok((idle, worker::list(tx)?.len(), event::newest(tx)?))
         })?;
         // A worker that has just registered has yet to sweep; those who died must be gone from the list.
         if idle && registered == workers {
             return Ok(None);
         }
-        if Instant::now() >= deadline {
+        if cursor != newest.0 {
+            newest = (cursor, Instant::now());
+        }
+        if begun.elapsed() > patience || newest.1.elapsed() > STALLED {
             let open = engine.store().read(|tx| Ok(audit::groups(tx)?.iter().filter(|it| !it.ended).count()))?;
+            let time = begun.elapsed().as_secs();
             return Ok(Some(format!(
-                "{open} groups were open, {registered} workers registered where {workers} lived, {} s after all was well",
-                patience.as_secs()
+                "{open} groups were open, {registered} workers registered where {workers} lived, {time} s after all was well"
             )));
         }
         std::thread::sleep(Duration::from_millis(50));

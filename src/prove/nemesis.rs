@@ -42,14 +42,20 @@ impl Nemesis {
     /// What comes next, and how long to wait before it.
     pub fn next(&mut self) -> (Duration, Act) {
         let chance = &mut self.chance;
-        let gap = Duration::from_millis(chance.between(30, 330));
+        // Now and then some calm, in which a worker grows older than a second.
+        let gap = if chance.percent(6) { chance.between(800, 2_500) } else { chance.between(30, 330) };
+        let gap = Duration::from_millis(gap);
         let role = if chance.percent(75) { Role::Worker } else { Role::Client };
         let of = chance.next();
         let act = match chance.between(0, 99) {
-            0..62 => Act::Kill { role, of },
-            62..66 => Act::KillAllWorkers,
-            66..90 => Act::Stop { role, of, time: Duration::from_millis(chance.between(5, 700)) },
-            90..95 => Act::Stop { role, of, time: SILENT_AFTER.duration() + Duration::from_millis(1_500) },
+            0..60 => Act::Kill { role, of },
+            60..64 => Act::KillAllWorkers,
+            64..86 => Act::Stop { role, of, time: Duration::from_millis(chance.between(5, 700)) },
+            // Just longer than silence: it wakes up while others run its steps again.
+            86..95 => {
+                let time = SILENT_AFTER.duration() + Duration::from_millis(chance.between(100, 1_200));
+                Act::Stop { role: Role::Worker, of, time }
+            }
             _ => {
                 let back = chance.percent(50);
                 self.ahead += if chance.percent(50) { DAY } else { chance.between(1, 5_000) as i64 };

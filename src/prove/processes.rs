@@ -3,7 +3,7 @@
 use super::{
     Error, Result,
     history::{Exit, Stop},
-    home::Site,
+    home::{SILENT_AFTER, Site},
     part::{Role, arguments},
     trace::{self, Mine, Seen},
 };
@@ -26,11 +26,24 @@ struct Player {
     process: u32,
     role: Role,
     peer: Peer,
-    /// When it goes on, if it is stopped, and since when it stands.
-    stopped: Option<(Instant, i64)>,
+    stopped: Option<Standing>,
     /// It was told to end, or killed, at this time.
     struck: Option<i64>,
     asked: bool,
+}
+
+/// A process that is stopped, in nanoseconds of the monotonic clock.
+#[derive(Debug, Clone, Copy)]
+struct Standing {
+    from: i64,
+    until: i64,
+}
+
+impl Player {
+    /// One that is stopped for long is to wake up and find that others have its work.
+    fn is_spared(&self) -> bool {
+        self.stopped.is_some_and(|it| it.until - it.from > nanos(SILENT_AFTER.duration()))
+    }
 }
 
 pub struct Cast {
@@ -69,7 +82,7 @@ impl Cast {
 
     /// Strikes the `of`th living process of a role, modulo their number.
     pub fn kill(&mut self, role: Role, of: u64) -> Result<()> {
-        let Some(player) = self.nth(role, of) else { return Ok(()) };
+        let Some(player) = self.nth(role, of).filter(|it| !it.is_spared()) else { return Ok(()) };
         player.struck = Some(precise_now());
         player.peer.strike(Blow::Kill).map_err(Error::io("kill", "a process"))
     }
@@ -81,20 +94,19 @@ impl Cast {
     /// Stops a process for a while, unless it is stopped already.
     pub fn stop(&mut self, role: Role, of: u64, time: Duration) -> Result<()> {
         let Some(player) = self.nth(role, of).filter(|it| it.stopped.is_none()) else { return Ok(()) };
-        player.stopped = Some((Instant::now() + time, precise_now()));
+        let from = precise_now();
+        player.stopped = Some(Standing { from, until: from + nanos(time) });
         player.peer.strike(Blow::Stop).map_err(Error::io("stop", "a process"))
     }
 
     /// Lets those go on whose time has come (or everyone), and sees who has ended.
     pub fn tend(&mut self, wake_all: bool) -> Result<()> {
-        let now = Instant::now();
         let mut left = Vec::new();
         for mut player in std::mem::take(&mut self.players) {
-            if let Some((until, from)) = player.stopped.filter(|it| wake_all || it.0 <= now) {
-                let _ = until;
+            if let Some(standing) = player.stopped.filter(|it| wake_all || it.until <= precise_now()) {
                 player.stopped = None;
                 player.peer.strike(Blow::Continue).map_err(Error::io("continue", "a process"))?;
-                self.stops.push(Stop { process: player.process, from, until: precise_now() });
+                self.stops.push(Stop { process: player.process, from: standing.from, until: precise_now() });
             }
             match player.peer.ended().map_err(Error::io("wait for", "a process"))? {
                 None => left.push(player),
@@ -107,7 +119,7 @@ impl Cast {
 
     fn saw_end(&mut self, player: Player, how: ExitStatus) {
         let seen: Seen = trace::read(&self.site.trace(player.process));
-        if let Some((_, from)) = player.stopped {
+        if let Some(Standing { from, .. }) = player.stopped {
             self.stops.push(Stop { process: player.process, from, until: precise_now() });
         }
         let mined = seen.died.filter(|_| how == KILLED);
@@ -145,4 +157,8 @@ impl Cast {
         let at = of.checked_rem(count)?;
         self.players.iter_mut().filter(|it| it.role == role).nth(at as usize)
     }
+}
+
+fn nanos(time: Duration) -> i64 {
+    i64::try_from(time.as_nanos()).unwrap_or(i64::MAX)
 }

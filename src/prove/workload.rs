@@ -175,10 +175,12 @@ pub struct Item {
 }
 
 impl Item {
-    /// What step `name` leaves for this item. Items with the same last digit share content: some files are there already.
+    /// What step `name` leaves for this item. The first items of all runs share content: their files are there already.
     pub fn content(&self, name: &str) -> Vec<u8> {
-        let seed = self.id.bytes().last().map_or(0, u64::from) + ((self.bytes as u64) << 8);
-        let mut chance = Chance::new(seed, name.len() as u64);
+        let shared = self.id.ends_with("-0");
+        let from = if shared { name } else { &self.id };
+        let seed = from.bytes().fold(self.bytes as u64, |seed, it| seed.wrapping_mul(31).wrapping_add(u64::from(it)));
+        let mut chance = Chance::new(seed, name.bytes().map(u64::from).sum());
         (0..self.bytes).map(|at| if at % 3 == 0 { chance.next() as u8 } else { b'.' }).collect()
     }
 }
@@ -227,8 +229,8 @@ fn item(chance: &mut Chance, number: u64, no: u64) -> Item {
     Item {
         id: format!("{number}-{no}"),
         sleep: match chance.between(0, 19) {
-            0 => chance.between(50_000, 400_000),
-            1..8 => 0,
+            0..3 => chance.between(50_000, 400_000),
+            3..9 => 0,
             _ => chance.between(100, 8_000),
         },
         fail: chance.between(0, 3) as u32,

@@ -2,6 +2,7 @@
 
 use super::{error::Result, request::ReadyRow, tx::WriteTx};
 use crate::model::{GroupId, KeyId, Lease, RunId, StepId, Timestamp, Token, WorkerId};
+use crate::os::planted::{Bug, is_planted};
 use rusqlite::{Row, params};
 
 /// A running step.
@@ -39,6 +40,16 @@ pub(super) fn insert(tx: &WriteTx, row: &ReadyRow, token: Token, worker: WorkerI
 
 /// Ends a lease if it is still live. None: it was given away, the caller drops its result.
 pub(super) fn take(tx: &WriteTx, lease: Lease) -> Result<Option<Live>> {
+    if is_planted(Bug::UnfencedSettle) {
+        let live = tx.row(
+            "SELECT step_id, token, worker, started, run_id, group_id, due, key_id, attempts
+                             FROM lease WHERE step_id = ?1",
+            [lease.step.0],
+            read,
+        )?;
+        tx.execute("DELETE FROM lease WHERE step_id = ?1", [lease.step.0])?;
+        return Ok(live);
+    }
     let live = tx.row(TAKE, params![lease.step.0, lease.token.0], read)?;
     if live.is_some() {
         tx.execute(DELETE, params![lease.step.0, lease.token.0])?;

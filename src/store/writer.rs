@@ -16,6 +16,7 @@ use crate::{
     os::{
         clock::Clock,
         file_lock::Turnstile,
+        planted::{Bug, is_planted},
         probe::{self, Window},
     },
 };
@@ -179,10 +180,14 @@ impl Writer {
         // Whatever happens from here on, the first job hears of it.
         let entered = if self.poisoned { Err(Error::Poisoned) } else { Ok(()) };
         let entered = entered.and_then(|()| {
+            if is_planted(Bug::DeferredBegin) {
+                return Ok(None);
+            }
             let turn = self.turnstile.enter(deadline);
             let path = self.options.path.clone();
             turn.map_err(|source| Error::File { action: "lock the turnstile of", path, source })?
                 .ok_or_else(|| open::busy(&self.options))
+                .map(Some)
         });
         let turn = match entered {
             Ok(turn) => turn,
@@ -205,6 +210,10 @@ impl Writer {
         let tx = WriteTx::new(&self.conn, &self.memory, self.clock.wall());
         batch::work(&tx, &self.shared, first, done)?;
         batch::finish(&tx)?;
+        if is_planted(Bug::EarlyAnswer) {
+            done.drain(..).for_each(|it| drop(it.answer.send(it.outcome)));
+            std::thread::sleep(Duration::from_millis(3));
+        }
         let committing = probe::inside(Window::Commit);
         self.conn.prepare_cached("COMMIT")?.execute([])?;
         drop((committing, self.memory.borrow_mut().group_end.take()));
@@ -242,8 +251,9 @@ enum Next {
 }
 
 fn begin_immediate(conn: &Connection, deadline: Instant) -> Result<()> {
+    let begin = if is_planted(Bug::DeferredBegin) { "BEGIN DEFERRED" } else { "BEGIN IMMEDIATE" };
     loop {
-        match conn.prepare_cached("BEGIN IMMEDIATE")?.execute([]).map_err(Error::from) {
+        match conn.prepare_cached(begin)?.execute([]).map_err(Error::from) {
             // Only a program that does not use the turnstile can be in the way here.
             Err(Error::Busy { .. }) if Instant::now() < deadline => std::thread::sleep(Duration::from_millis(1)),
             Err(error) => return Err(error),

@@ -1,0 +1,41 @@
+//! The torture program in short: real processes, real kills, no violation.
+
+use assert_cmd::Command;
+use serde_json::Value;
+
+/// What a drill reports; the process must end with this code.
+fn prove(args: &[&str], code: i32) -> Value {
+    let dir = tempfile::tempdir().unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_windlass"));
+    command.arg("--home").arg(dir.path().join("home")).args(["--json", "prove"]).args(args);
+    command.arg("--dir").arg(dir.path().join("drill"));
+    let done = command.output().unwrap();
+    let told = String::from_utf8_lossy(&done.stdout).to_string();
+    let errors = String::from_utf8_lossy(&done.stderr).to_string();
+    assert_eq!(done.status.code(), Some(code), "{told}\n{errors}");
+    serde_json::from_str(&told).unwrap_or_else(|error| panic!("{error}: {told}\n{errors}"))
+}
+
+#[test]
+fn two_dozen_kills_break_no_promise() {
+    let report = prove(&["--kills", "24", "--seed", "20"], 0);
+    assert_eq!(report["verdict"]["violations"], serde_json::json!([]));
+    assert!(report["kills"].as_u64().unwrap() >= 24);
+    // A drill in which nothing was at stake would prove nothing.
+    for what in ["groups", "steps", "attempts", "cut_off", "reaped", "artifacts"] {
+        assert!(report[what].as_u64().unwrap() > 0, "{what}: {report}");
+    }
+    let hit = |window: &str| report["windows"][window].as_u64().unwrap();
+    assert!(hit("effect") + hit("settle") + hit("commit") > 0, "{report}");
+}
+
+#[test]
+fn a_directory_with_something_in_it_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("mine"), "precious").unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_windlass"));
+    let done = command.args(["prove", "--kills", "1", "--dir"]).arg(dir.path()).output().unwrap();
+    assert_eq!(done.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&done.stderr).contains("is not empty"));
+    assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1, "nothing was written");
+}
