@@ -3,9 +3,10 @@
 mod house;
 
 use house::{Book, chain, diamond};
+use std::sync::Arc;
 use windlass::{
     model::{GroupId, Millis, Scope, Status, Timestamp},
-    store::{Held, Settlement},
+    store::{Held, Settlement, Take, worker},
 };
 
 #[test]
@@ -55,6 +56,17 @@ fn a_lost_lease_changes_nothing() {
     assert_eq!(book.complete(&fresh), Held::Yes);
     assert_eq!(book.complete(&fresh), Held::Lost, "a completion is recorded at most once");
     book.check();
+}
+
+#[test]
+fn a_worker_that_was_taken_for_dead_claims_nothing_under_its_old_number() {
+    let book = Book::new();
+    book.submit(&chain(&["a"]), &["x"]);
+    let others = || Take::Others(Arc::new([]));
+    book.store.write(|tx| worker::leave(tx, house::WORKER)).unwrap();
+    assert!(book.store.claim(house::request(house::WORKER, others(), Scope::Everything, 1)).unwrap().is_empty());
+    book.enrol(house::WORKER);
+    assert_eq!(book.store.claim(house::request(house::WORKER, others(), Scope::Everything, 1)).unwrap().len(), 1);
 }
 
 fn stale_worker() -> windlass::model::WorkerId {

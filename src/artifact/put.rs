@@ -87,6 +87,9 @@ impl ArtifactStore {
     }
 
     fn publish(&self, temporary: Temporary, target: &Path) -> Result<u64> {
+        if is_planted(Bug::ArtifactInPlace) {
+            return publish_in_place(&temporary.path, target);
+        }
         let file = File::open(&temporary.path).map_err(Error::io("open", &temporary.path))?;
         file.sync_all().map_err(Error::io("sync", &temporary.path))?;
         let stored = file.metadata().map_err(Error::io("read", &temporary.path))?.len();
@@ -147,6 +150,17 @@ impl ArtifactStore {
             other => other,
         }
     }
+}
+
+/// The planted bug: a kill leaves half a file under its final name.
+fn publish_in_place(from: &Path, target: &Path) -> Result<u64> {
+    let content = fs::read(from).map_err(Error::io("read", from))?;
+    let mut file = File::create(target).map_err(Error::io("create", target))?;
+    for block in content.chunks(512) {
+        file.write_all(block).map_err(Error::io("write", target))?;
+    }
+    file.sync_all().map_err(Error::io("sync", target))?;
+    Ok(content.len() as u64)
 }
 
 /// Reads until the block is full or the source is at its end.

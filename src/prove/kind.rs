@@ -13,6 +13,9 @@ use crate::{
 };
 use std::{io, time::Duration};
 
+/// How long a hook takes before it has done its work.
+const HOOK: Duration = Duration::from_millis(4);
+
 pub struct Handler {
     pub log: Log,
     pub process: u32,
@@ -38,6 +41,7 @@ impl Handler {
         let input = cx.input;
         let step = Some(input.step).filter(|it| it.0 > 0);
         let (event, token) = (event.to_string(), input.token);
+        cx.cancel.wait(HOOK);
         self.log.write(&Record::Hook { group: input.group, step, event, token, at: precise_now() })?;
         Ok(StepResult::succeeded(None))
     }

@@ -67,6 +67,10 @@ const RULES: &[(&str, &str)] = &[
              OR l.group_id <> s.group_id OR l.key_id IS NOT s.key_id OR l.attempts <> s.attempts",
     ),
     (
+        "is leased by a worker that is not registered, so nobody will ever reap it",
+        "SELECT 's' || l.step_id FROM lease l WHERE NOT EXISTS (SELECT 1 FROM worker w WHERE w.id = l.worker)",
+    ),
+    (
         "is in line without a key, or behind a free key without a head",
         "SELECT 's' || s.id FROM step s WHERE s.state = 2
             AND (s.key_id IS NULL

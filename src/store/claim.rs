@@ -10,6 +10,7 @@ use super::{
     request::{Claim, Claimed, ReadyRow, Take},
     resource_lock, step, step_type,
     tx::WriteTx,
+    worker,
 };
 use crate::model::{EventKind, Lease, Scope, Timestamp, TypeId};
 use rusqlite::params;
@@ -19,6 +20,10 @@ const MOVES: usize = 256;
 
 /// Claims up to `claim.limit` steps, best first. All or nothing: an error leaves the transaction to be rolled back.
 pub(super) fn claim(tx: &WriteTx, claim: &Claim) -> Result<Vec<Claimed>> {
+    // Somebody who was taken for dead has to register anew: nobody would ever reap what it claims under its old number.
+    if !worker::is_registered(tx, claim.worker)? {
+        return Ok(Vec::new());
+    }
     let lanes = lanes(tx, &claim.take);
     let mut claimed = Vec::new();
     let mut moves = 0;

@@ -7,6 +7,7 @@ use super::{
     request::ReadyRow,
     step,
     tx::{ReadTx, WriteTx},
+    worker,
 };
 use crate::model::{DefinitionId, EventKind, GroupId, RunId, Scope, StepId, Timestamp, Token, WorkerId};
 use rusqlite::{Row, params};
@@ -102,8 +103,11 @@ pub(super) fn due_for_start(tx: &WriteTx, row: &ReadyRow, token: Token) -> Resul
     queue(tx, &shape, "step_start", &subject)
 }
 
-/// Claims due hooks of a scope, at most `limit`; each under a fresh token.
-pub fn claim(tx: &WriteTx, worker: WorkerId, scope: Scope, limit: usize) -> Result<Vec<Hook>> {
+/// Claims due hooks of a scope, at most `limit`; each under a fresh token. None for a worker that was reaped meanwhile.
+pub fn claim(tx: &WriteTx, id: WorkerId, scope: Scope, limit: usize) -> Result<Vec<Hook>> {
+    if !worker::is_registered(tx, id)? {
+        return Ok(Vec::new());
+    }
     let group = scope_number(scope);
     let due = tx.rows(
         "SELECT id, event, name, no, group_id, run_id, step_id, attempts FROM hook
@@ -117,7 +121,7 @@ pub fn claim(tx: &WriteTx, worker: WorkerId, scope: Scope, limit: usize) -> Resu
         tx.execute(
             "UPDATE hook SET state = 1, token = ?2, worker = ?3, started = ?4, attempts = attempts + 1
               WHERE id = ?1 AND state = 0",
-            params![hook.id, token.0, worker.0, tx.now().0],
+            params![hook.id, token.0, id.0, tx.now().0],
         )?;
         claimed.push(Hook { token, attempts: hook.attempts + 1, ..hook });
     }

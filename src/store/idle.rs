@@ -43,13 +43,15 @@ pub struct Asked {
     pub live: Vec<Lease>,
 }
 
-/// What became of the leases of a worker.
+/// What became of the leases of a worker, those of its running hooks included (their step is 0 where they are of no step).
 pub fn leases(tx: &ReadTx, worker: WorkerId) -> Result<Asked> {
     let rows = tx.rows(
         "SELECT l.step_id, l.token, c.step_id IS NOT NULL OR g.cancelling FROM lease l
            LEFT JOIN cancel_request c ON c.step_id = l.step_id AND c.token = l.token
            JOIN run_group g ON g.id = l.group_id
-          WHERE l.worker = ?1",
+          WHERE l.worker = ?1
+         UNION ALL
+         SELECT step_id, token, 0 FROM hook WHERE worker = ?1 AND state = 1",
         [worker.0],
         |row| Ok((Lease { step: StepId(row.get(0)?), token: Token(row.get(1)?) }, row.get::<_, bool>(2)?)),
     )?;

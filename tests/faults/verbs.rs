@@ -109,7 +109,10 @@ pub const VERBS: &[Verb] = &[
             assert_eq!(book.claims("*", 9).len(), 3);
             act(|store| store.write(|tx| worker::reap(tx, WORKER, worker::Death::Died, 100)).map(drop))
         },
-        |book| assert_eq!(book.claims("*", 9).len(), 3),
+        |book| {
+            book.enrol(WORKER);
+            assert_eq!(book.claims("*", 9).len(), 3);
+        },
     ),
     verb(
         "register",
@@ -124,7 +127,7 @@ pub const VERBS: &[Verb] = &[
                 })
             })
         },
-        |book| assert_eq!(book.count("worker"), 1),
+        |book| assert_eq!(book.count("worker"), 2, "with the one of the fixture"),
     ),
     verb(
         "pause",

@@ -99,6 +99,7 @@ pub struct World {
 impl World {
     pub fn new() -> World {
         let book = Book::new();
+        (10..14).for_each(|it| book.enrol(WorkerId(it)));
         let other = book.open_again();
         // Every type is known, so that pools and pauses find it.
         let types = chain(&TYPES);
