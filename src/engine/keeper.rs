@@ -47,14 +47,6 @@ pub(super) fn heart_time(clock: &dyn Clock) -> Monotonic {
     }
 }
 
-/// The time of heartbeats: no wall clock, which others may set.
-pub(super) fn heart_time(clock: &dyn Clock) -> Monotonic {
-    match is_planted(Bug::WallClockReaper) {
-        true => Monotonic(clock.wall().0),
-        false => clock.monotonic(),
-    }
-}
-
 /// Takes a life line, then registers under the number that it was taken for.
 pub(super) fn register(engine: &Engine, options: &WorkerOptions) -> Result<Membership> {
     register_as(engine, &options.pools, options.scope)
