@@ -15,7 +15,7 @@ use super::{
 use crate::{
     artifact::PutGuard,
     definition::{Action, Values, render_json},
-    engine::kind::command,
+    engine::kind::{command, worker},
     model::{KillIntent, Outcome},
     os::{
         CancelToken,
@@ -179,10 +179,9 @@ fn execute(
             }),
             None => StepResult::permanent("unknown_kind", format!("this windlass has no step kind `{name}`")),
         },
-        Action::Worker { worker, .. } => StepResult::permanent(
-            "no_worker_pool",
-            format!("worker processes are not part of this build, so `worker: {worker}` can't run"),
-        ),
+        Action::Worker { worker: name, handler } => {
+            worker::run(&cx, &shared.worker_pools, task.row.definition, name, handler)
+        }
     }
 }
 

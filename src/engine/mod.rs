@@ -24,6 +24,7 @@ mod submit;
 mod wait;
 mod work_dir;
 mod worker;
+mod worker_pools;
 
 pub use error::{Error, Result};
 pub use resource_lock::{KeyGuard, LockWait};

@@ -29,7 +29,7 @@ pub(super) fn judge(
         failures: task.row.failures.max(0) as u32,
         crashes: task.row.crashes.max(0) as u32,
     };
-    let StepResult { report, files, logs, .. } = result;
+    let StepResult { report, files, logs, again, .. } = result;
     let verdict = after_attempt(&report.outcome, counts, &step.retry_policy(), now, chance());
     let crashed = matches!(report.outcome, Outcome::Crashed { .. });
     let logs = logs.into_iter().filter_map(compress).collect::<Vec<_>>();
@@ -50,7 +50,8 @@ pub(super) fn judge(
             Settlement::Fail { crashed, record }
         }
         Verdict::Release { .. } => {
-            Settlement::Release { due: now, record: Some(record(&report.outcome, &report.certificate, logs)) }
+            let due = now + again.unwrap_or_default();
+            Settlement::Release { due, record: Some(record(&report.outcome, &report.certificate, logs)) }
         }
         Verdict::Cancel => Settlement::Cancelled { record: record(&report.outcome, &report.certificate, logs) },
     }

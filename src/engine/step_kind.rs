@@ -6,7 +6,7 @@ use super::work_dir::WorkDir;
 use crate::{
     artifact::{ArtifactStore, PutGuard},
     definition::{Definition, StepDefinition},
-    model::{ArtifactRef, Certificate, GroupId, Outcome, Report, RunId, StepId, Token},
+    model::{ArtifactRef, Certificate, GroupId, Millis, Outcome, Report, RunId, StepId, Token},
     os::CancelToken,
     store::output::Output,
 };
@@ -55,6 +55,8 @@ pub struct StepResult {
     pub files: Vec<(String, ArtifactRef)>,
     pub guards: Vec<PutGuard>,
     pub logs: Vec<Printed>,
+    /// When it was interrupted before it began: not to be tried again before so much time.
+    pub again: Option<Millis>,
 }
 
 /// What an attempt printed: `stream` 1 stdout, 2 stderr.
@@ -67,7 +69,7 @@ pub struct Printed {
 
 impl StepResult {
     pub fn of(report: Report) -> StepResult {
-        StepResult { report, files: Vec::new(), guards: Vec::new(), logs: Vec::new() }
+        StepResult { report, files: Vec::new(), guards: Vec::new(), logs: Vec::new(), again: None }
     }
 
     pub fn succeeded(value: Option<Value>) -> StepResult {

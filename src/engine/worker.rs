@@ -8,11 +8,13 @@ use super::{
     hooks, keeper,
     life_line::LifeLine,
     pools::Pool,
+    worker_pools::WorkerPools,
 };
 use crate::{
     model::{Event, KillIntent, Lease, Millis, Scope, WorkerId},
     observe::{Counter, Histogram},
     os::CancelToken,
+    process::pool::WorkerHealth,
     store::{self, CommitListener},
 };
 use std::{
@@ -44,6 +46,7 @@ pub(super) struct Shared {
     pub engine: Engine,
     pub scope: Scope,
     pub pools: Vec<Pool>,
+    pub worker_pools: WorkerPools,
     /// The number changes when a reaped worker wakes up and registers anew.
     pub membership: Mutex<Membership>,
     pub attempts: Mutex<HashMap<Lease, CancelToken>>,
@@ -138,6 +141,7 @@ impl Worker {
             engine: engine.clone(),
             scope: options.scope,
             pools,
+            worker_pools: WorkerPools::new(engine.metrics.clone()),
             membership: Mutex::new(membership),
             attempts: Mutex::default(),
             draining: AtomicBool::new(false),
@@ -192,6 +196,16 @@ impl Worker {
         pools.map(|it| (it.name.clone(), it.busy.load(Ordering::Relaxed), it.size)).collect()
     }
 
+    /// Every long-lived worker process that its steps run on.
+    pub fn worker_processes(&self) -> Vec<WorkerHealth> {
+        self.shared.worker_pools.workers()
+    }
+
+    /// What keeps worker processes from working as they should, in words: starts that fail, limits that are too low.
+    pub fn worker_trouble(&self) -> Vec<String> {
+        self.shared.worker_pools.trouble()
+    }
+
     /// Why the worker gave up; None while it works.
     pub fn fatal(&self) -> Option<String> {
         self.shared.fatal.lock().unwrap_or_else(PoisonError::into_inner).clone()
@@ -230,6 +244,7 @@ impl Worker {
             }
             std::thread::sleep(Duration::from_millis(2));
         }
+        self.shared.worker_pools.close();
         self.shared.finished.store(true, Ordering::Release);
         self.shared.ring_all();
         for thread in threads.drain(..) {

@@ -22,14 +22,19 @@ union Control {
     _align: libc::cmsghdr,
 }
 
-/// Sends descriptors, and one byte with them.
+/// Sends descriptors, and one byte of no meaning with them.
 pub fn send(socket: &UnixStream, fds: &[BorrowedFd<'_>]) -> io::Result<()> {
+    send_with(socket, 0, fds)
+}
+
+/// Sends one byte, and descriptors with it.
+pub fn send_with(socket: &UnixStream, byte: u8, fds: &[BorrowedFd<'_>]) -> io::Result<()> {
     if fds.len() > MOST {
         return Err(io::Error::new(io::ErrorKind::InvalidInput, "too many descriptors to pass"));
     }
     let raw: Vec<RawFd> = fds.iter().map(|it| it.as_raw_fd()).collect();
     let length = size_of::<RawFd>() * raw.len();
-    let mut byte = [0u8];
+    let mut byte = [byte];
     let mut control = Control { bytes: [0; 256] };
     let mut part = libc::iovec { iov_base: byte.as_mut_ptr().cast(), iov_len: 1 };
     // SAFETY: all pointers lead to locals that outlive the call; the control message fits in its buffer, because
@@ -55,9 +60,16 @@ pub fn send(socket: &UnixStream, fds: &[BorrowedFd<'_>]) -> io::Result<()> {
 /// Waits for a message of `send`. The descriptors are *not* close-on-exec: they are meant for a child. An end of the
 /// stream is an error of the kind `UnexpectedEof`.
 pub fn receive(socket: &UnixStream) -> io::Result<Vec<OwnedFd>> {
-    let mut byte = [0u8];
+    match receive_with(socket, &mut [0])? {
+        (0, _) => Err(io::ErrorKind::UnexpectedEof.into()),
+        (_, fds) => Ok(fds),
+    }
+}
+
+/// Reads bytes, and the descriptors that came with them, which are *not* close-on-exec. No bytes: the stream has ended.
+pub fn receive_with(socket: &UnixStream, bytes: &mut [u8]) -> io::Result<(usize, Vec<OwnedFd>)> {
     let mut control = Control { bytes: [0; 256] };
-    let mut part = libc::iovec { iov_base: byte.as_mut_ptr().cast(), iov_len: 1 };
+    let mut part = libc::iovec { iov_base: bytes.as_mut_ptr().cast(), iov_len: bytes.len() };
     let mut fds = Vec::new();
     // SAFETY: as in `send`; each received descriptor is new and owned by nobody else.
     let count = unsafe {
@@ -77,10 +89,7 @@ pub fn receive(socket: &UnixStream) -> io::Result<Vec<OwnedFd>> {
         }
         count
     };
-    match count {
-        0 => Err(io::ErrorKind::UnexpectedEof.into()),
-        _ => Ok(fds),
-    }
+    Ok((count as usize, fds))
 }
 
 /// Writes all bytes. A closed socket is an error, never a signal, whatever this process does with SIGPIPE.
@@ -137,6 +146,21 @@ mod tests {
             assert_eq!(read, text);
         }
         assert!(got.next().is_none());
+    }
+
+    #[test]
+    fn a_word_comes_with_its_descriptor() {
+        let (here, there) = UnixStream::pair().unwrap();
+        let (_pipe, end) = io::pipe().unwrap();
+        write_quietly(&here, b"ab").unwrap();
+        send_with(&here, b'c', &[end.as_fd()]).unwrap();
+        let (mut words, mut fds, mut buffer) = (Vec::new(), 0, [0; 16]);
+        while words.len() < 3 {
+            let (count, got) = receive_with(&there, &mut buffer).unwrap();
+            words.extend_from_slice(&buffer[..count]);
+            fds += got.len();
+        }
+        assert_eq!((words.as_slice(), fds), (&b"abc"[..], 1));
     }
 
     #[test]

@@ -9,10 +9,22 @@ use std::{
 /// Waits until one of the descriptors can be read or has hung up, or the time is over. The answer has one entry per
 /// descriptor, in order; a `None` is skipped. A signal ends the wait early with nothing ready.
 pub fn wait_readable(fds: &[Option<BorrowedFd<'_>>], timeout: Duration) -> io::Result<Vec<bool>> {
-    let mut polled: Vec<libc::pollfd> = fds
-        .iter()
-        .map(|it| libc::pollfd { fd: it.map_or(-1, |fd| fd.as_raw_fd()), events: libc::POLLIN, revents: 0 })
-        .collect();
+    Ok(wait_ready(fds, None, timeout)?.0)
+}
+
+/// The same, and also until `writer` can be written to or has hung up, which the second part of the answer tells.
+pub fn wait_ready(
+    readers: &[Option<BorrowedFd<'_>>],
+    writer: Option<BorrowedFd<'_>>,
+    timeout: Duration,
+) -> io::Result<(Vec<bool>, bool)> {
+    let entry = |fd: Option<BorrowedFd<'_>>, events| libc::pollfd {
+        fd: fd.map_or(-1, |it| it.as_raw_fd()),
+        events,
+        revents: 0,
+    };
+    let mut polled: Vec<libc::pollfd> = readers.iter().map(|it| entry(*it, libc::POLLIN)).collect();
+    polled.push(entry(writer, libc::POLLOUT));
     // Rounded up, so that a loop with a deadline does not spin through its last millisecond.
     let millis = timeout.as_nanos().div_ceil(1_000_000).min(i32::MAX as u128) as i32;
     // SAFETY: the array outlives the call and its length is given.
@@ -20,11 +32,19 @@ pub fn wait_readable(fds: &[Option<BorrowedFd<'_>>], timeout: Duration) -> io::R
     if count < 0 {
         let error = io::Error::last_os_error();
         return match error.kind() {
-            io::ErrorKind::Interrupted => Ok(vec![false; fds.len()]),
+            io::ErrorKind::Interrupted => Ok((vec![false; readers.len()], false)),
             _ => Err(error),
         };
     }
-    Ok(polled.iter().map(|it| it.revents != 0).collect())
+    let writable = polled.pop().is_some_and(|it| it.revents != 0);
+    Ok((polled.iter().map(|it| it.revents != 0).collect(), writable))
+}
+
+/// From now on a read that finds nothing and a write that finds no room fail with `WouldBlock`, for everybody who shares
+/// this open file.
+pub fn never_block(fd: BorrowedFd<'_>) -> io::Result<()> {
+    let flags = rustix::fs::fcntl_getfl(fd)?;
+    Ok(rustix::fs::fcntl_setfl(fd, flags | rustix::fs::OFlags::NONBLOCK)?)
 }
 
 #[cfg(test)]
@@ -42,5 +62,18 @@ mod tests {
         let fds = [Some(quiet.as_fd()), Some(full.as_fd()), None, Some(closed.as_fd())];
         assert_eq!(wait_readable(&fds, Duration::from_secs(9)).unwrap(), [false, true, false, true]);
         assert_eq!(wait_readable(&fds[..1], Duration::from_millis(1)).unwrap(), [false]);
+    }
+
+    #[test]
+    fn a_writer_is_ready_while_there_is_room() {
+        let (mut reader, mut writer) = io::pipe().unwrap();
+        never_block(writer.as_fd()).unwrap();
+        let ready = |writer: &io::PipeWriter| wait_ready(&[], Some(writer.as_fd()), Duration::ZERO).unwrap().1;
+        assert!(ready(&writer));
+        let chunk = [0; 4096];
+        while writer.write(&chunk).is_ok() {}
+        assert!(!ready(&writer));
+        std::io::Read::read_exact(&mut reader, &mut [0; 8192]).unwrap();
+        assert!(ready(&writer));
     }
 }

@@ -128,7 +128,7 @@ impl ChildSpec {
             cpu: self.limits.cpu,
             address_space: self.limits.address_space,
         };
-        Order { limits, memory: self.limits.memory, given: 0, kept: 0 }
+        Order { limits, memory: self.limits.memory, ..Order::default() }
     }
 }
 

@@ -2,17 +2,23 @@
 //!
 //! Every child runs under a shim, this program executed again, which keeps the child's whole tree together and ends it
 //! when the engine is gone. `shim` is the code on the far side; `shimmed` is our end of the socket to it; `child` runs
-//! one command to its end.
+//! one command to its end. `protocol` is what we say to a worker process, `talk` says it, `worker` is one such process,
+//! `pool` keeps as many as are needed.
 //!
 //! May import: `model`, `decide`, `os`, `settings`. Never: knows scheduling or opens the database.
 
 pub mod capture;
 pub mod child;
 pub mod foreground;
+pub mod pool;
 pub mod program;
+pub mod protocol;
+pub mod sdk;
 pub mod shim;
 pub mod shimmed;
+pub mod talk;
 pub mod wire;
+pub mod worker;
 
 pub use capture::Captured;
 pub use child::{ChildEnd, ChildLimits, ChildSpec, Stdin, certificate, outcome, run};

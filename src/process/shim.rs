@@ -4,7 +4,7 @@
 //! the engine is gone, however it went, the socket ends and the shim kills every descendant until none is left. It
 //! starts before any argument parsing and does no work of its own, so that it is cheap to start.
 
-use super::wire::{KILL, News, Order, TERMINATE, WORD};
+use super::wire::{KILL, LET_GO, News, Order, TERMINATE, WORD};
 use crate::{
     model::ResourceLimit,
     os::{
@@ -31,6 +31,7 @@ use std::{
 /// The first look at the tree comes soon, so that a short command has a peak too; later ones are rarer.
 const FIRST_LOOK: Duration = Duration::from_millis(5);
 const LAST_LOOK: Duration = Duration::from_millis(100);
+const NEVER: Duration = Duration::from_secs(100 * 365 * 86_400);
 
 static ASKED: AtomicBool = AtomicBool::new(false);
 
@@ -63,6 +64,8 @@ struct Shim {
     tree: Tree,
     /// Becomes readable when a child dies.
     deaths: UnixStream,
+    /// Locks under which the tree works for now.
+    held: Vec<OwnedFd>,
 }
 
 fn serve(order: Order, argv: Vec<OsString>) -> io::Result<()> {
@@ -91,7 +94,8 @@ fn serve(order: Order, argv: Vec<OsString>) -> io::Result<()> {
         spawn::replace_standard(number, nothing.as_fd())?; // or the child's pipes would never end
     }
     drop(fds.given);
-    let mut shim = Shim { order, control: Some(control), child: None, killing: false, tree: Tree::default(), deaths };
+    let tree = Tree::new(order.unwatched);
+    let mut shim = Shim { order, control: Some(control), child: None, killing: false, tree, deaths, held: Vec::new() };
     match started {
         Ok(child) => {
             shim.child = Some(child.id());
@@ -135,7 +139,9 @@ fn listen_for_deaths() -> io::Result<UnixStream> {
 impl Shim {
     /// Until no process of the tree is left.
     fn watch(&mut self) -> io::Result<()> {
-        self.look();
+        if !self.order.unwatched {
+            self.look();
+        }
         let mut kill_pause = Duration::from_millis(1);
         while self.reap()? {
             let pause = match self.killing {
@@ -185,13 +191,17 @@ impl Shim {
     fn listen(&mut self) {
         let Some(control) = &mut self.control else { return };
         let mut words = [0; 16];
-        match control.read(&mut words) {
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => (),
-            Ok(0) | Err(_) => {
+        match fd_passing::receive_with(control, &mut words) {
+            Ok((0, _)) | Err(_) => {
                 self.control = None;
                 self.killing = true;
             }
-            Ok(count) => {
+            Ok((count, locks)) => {
+                // A message ends with its descriptors, so a lock to hold comes after one to let go.
+                if words[..count].contains(&LET_GO) {
+                    self.held.clear();
+                }
+                self.held.extend(locks);
                 if words[..count].contains(&TERMINATE) {
                     spawn::terminate_descendants(self.child);
                 }
@@ -227,13 +237,12 @@ struct Tree {
     pause: Duration,
 }
 
-impl Default for Tree {
-    fn default() -> Tree {
-        Tree { peak_rss: None, open_files_hit: false, next_look: Instant::now(), pause: FIRST_LOOK }
-    }
-}
-
 impl Tree {
+    fn new(unwatched: bool) -> Tree {
+        let next_look = Instant::now() + if unwatched { NEVER } else { Duration::ZERO };
+        Tree { peak_rss: None, open_files_hit: false, next_look, pause: FIRST_LOOK }
+    }
+
     fn look(&mut self, order: &Order) -> Option<ResourceLimit> {
         let mut rss = 0;
         let mut cpu = spawn::reaped_cpu_time().0;

@@ -2,7 +2,7 @@
 
 use super::{
     program::program,
-    wire::{KILL, News, Order, RECORD, TERMINATE, WORD},
+    wire::{HOLD, KILL, LET_GO, News, Order, RECORD, TERMINATE, WORD},
 };
 use crate::{decide::outcome::StartError, os::fd_passing};
 use std::{
@@ -110,6 +110,15 @@ impl Shimmed {
     /// Kills all of the tree.
     pub fn kill(&self) {
         let _ = fd_passing::write_quietly(&self.control, &[KILL]);
+    }
+
+    /// Has the shim hold a lock until `let_go`, or else until the last process of its tree is dead.
+    pub fn hold(&self, lock: BorrowedFd<'_>) -> io::Result<()> {
+        fd_passing::send_with(&self.control, HOLD, &[lock])
+    }
+
+    pub fn let_go(&self) {
+        let _ = fd_passing::write_quietly(&self.control, &[LET_GO]);
     }
 }
 

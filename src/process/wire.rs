@@ -12,6 +12,10 @@ pub const WORD: &str = "__shim";
 /// From the engine, one byte each. The end of the stream means that the engine is gone: kill everything.
 pub const TERMINATE: u8 = b'T';
 pub const KILL: u8 = b'K';
+/// Comes with a descriptor, which the shim holds until it hears `LET_GO` or until its whole tree is dead: a lock under which
+/// the tree works for now.
+pub const HOLD: u8 = b'H';
+pub const LET_GO: u8 = b'L';
 
 /// The arguments of a shim, before `--` and the command.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -23,6 +27,9 @@ pub struct Order {
     pub given: usize,
     /// So many more stay open in the shim, so that a lock lasts until the last process of the tree is dead.
     pub kept: usize,
+    /// The shim does not look at memory, CPU time and descriptors by itself: for a tree that mostly waits for work, and is
+    /// looked at by the engine while it has some. Limits that need a look don't hold then.
+    pub unwatched: bool,
 }
 
 impl Order {
@@ -35,6 +42,7 @@ impl Order {
             number(self.memory.map(|it| it.0)),
             self.given.to_string(),
             self.kept.to_string(),
+            u8::from(self.unwatched).to_string(),
             "--".to_string(),
         ]
     }
@@ -48,8 +56,8 @@ impl Order {
         let limits =
             ProcessLimits { open_files: number()?, cpu: number()?.map(Millis), address_space: number()?.map(Bytes) };
         let memory = number()?.map(Bytes);
-        let (given, kept) = (number()?? as usize, number()?? as usize);
-        (words.next()? == OsStr::new("--")).then_some(Order { limits, memory, given, kept })
+        let (given, kept, unwatched) = (number()?? as usize, number()?? as usize, number()?? == 1);
+        (words.next()? == OsStr::new("--")).then_some(Order { limits, memory, given, kept, unwatched })
     }
 }
 
@@ -159,7 +167,7 @@ mod tests {
     #[test]
     fn an_order_survives_the_command_line() {
         let limits = ProcessLimits { open_files: Some(64), cpu: None, address_space: Some(Bytes::mib(512)) };
-        for order in [Order::default(), Order { limits, memory: Some(Bytes(5)), given: 2, kept: 1 }] {
+        for order in [Order::default(), Order { limits, memory: Some(Bytes(5)), given: 2, kept: 1, unwatched: true }] {
             let mut words = order.to_args().into_iter().map(OsString::from).chain(["true".into()]);
             assert_eq!(Order::from_args(&mut words), Some(order));
             assert_eq!(words.next(), Some("true".into()));

@@ -30,7 +30,8 @@ pub fn run_for_event(cx: &StepContext, command: &Command, env: &Env, event: &str
     attempt(cx, command, env, Some(event)).unwrap_or_else(|error| not_run(&error))
 }
 
-fn not_run(error: &Error) -> StepResult {
+/// What was needed could not be made ready.
+pub(super) fn not_run(error: &Error) -> StepResult {
     match error {
         Error::Artifact(full @ artifact::Error::DiskFull { .. }) => {
             StepResult::ended(Outcome::Interrupted { reason: full.to_string() })
@@ -65,7 +66,8 @@ fn attempt(cx: &StepContext, command: &Command, env: &Env, event: Option<&str>) 
     finish(cx, end, &out)
 }
 
-fn render_env(env: &Env, values: &Values<'_>) -> Result<BTreeMap<String, String>> {
+/// The declared variables with their values.
+pub(super) fn render_env(env: &Env, values: &Values<'_>) -> Result<BTreeMap<String, String>> {
     let inherited = |name: &str| env::var(name).ok();
     let mut found = BTreeMap::new();
     for (name, template) in env {
@@ -89,7 +91,8 @@ fn inputs(cx: &StepContext) -> Result<BTreeMap<String, Input>> {
     Ok(found)
 }
 
-fn values<'a>(
+/// What templates of the step can ask for.
+pub(super) fn values<'a>(
     input: &'a StepInput,
     out: &'a std::path::Path,
     inputs: &BTreeMap<String, Input>,
@@ -108,6 +111,11 @@ fn values<'a>(
         event: event.map(Cow::Borrowed),
         env: BTreeMap::new(),
     }
+}
+
+/// What every child gets of our own environment.
+pub(super) fn environment_passed_on() -> Vec<(OsString, OsString)> {
+    PASSED_ON.iter().filter_map(|name| Some((OsString::from(name), env::var_os(name)?))).collect()
 }
 
 /// The complete environment of the command.
@@ -137,8 +145,7 @@ fn environment(
         ("WINDLASS_OUT", out.to_string_lossy().into_owned()),
         ("WINDLASS_INPUTS", inputs.to_string()),
     ];
-    let passed = PASSED_ON.iter().filter_map(|name| Some((OsString::from(name), env::var_os(name)?)));
-    let mut all: Vec<(OsString, OsString)> = passed.collect();
+    let mut all = environment_passed_on();
     for (name, value) in own.into_iter().chain(extra.iter().map(|(name, value)| (name.as_str(), value.clone()))) {
         if value.contains('\0') {
             let what = format!("variable {name} has a NUL byte, which no program can be given");
@@ -178,7 +185,7 @@ fn finish(cx: &StepContext, end: ChildEnd, out: &PathBuf) -> Result<StepResult> 
     Ok(result)
 }
 
-fn printed(stream: i64, captured: &Captured) -> Printed {
+pub(super) fn printed(stream: i64, captured: &Captured) -> Printed {
     Printed { stream, total: captured.total, newest: captured.newest.clone() }
 }
 

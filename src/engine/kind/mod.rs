@@ -1,7 +1,9 @@
-//! The built-in step kinds that need no documents: `windlass/noop`, `windlass/sleep`, `windlass/fail`, and commands.
+//! The built-in step kinds that need no documents: `windlass/noop`, `windlass/sleep`, `windlass/fail`, commands, and
+//! work for long-lived processes.
 
 pub mod command;
 mod simple;
+pub(crate) mod worker;
 
 use super::Registry;
 

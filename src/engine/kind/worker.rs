@@ -1,0 +1,160 @@
+//! `worker:` steps: a unit of work for a long-lived worker process.
+
+use super::command::{environment_passed_on, not_run, printed, render_env, values};
+use crate::{
+    definition::{Action, Definition, Input, StepDefinition, Unit, render_json},
+    engine::{
+        error::Result,
+        step_kind::{StepContext, StepResult},
+        worker_pools::{PoolKey, WorkerPools},
+    },
+    model::{DefinitionId, Outcome},
+    process::{
+        pool::{Done, Job, PoolSpec, Ran, Timing, UnitOf},
+        protocol::{Work, WorkInput},
+        talk::WorkLimits,
+        worker::{Patience, WorkerSpec},
+    },
+};
+use serde_json::Value;
+use std::{collections::BTreeMap, env, fs, path::Path};
+
+/// Runs a step on a process of its worker's pool.
+pub(crate) fn run(
+    cx: &StepContext,
+    pools: &WorkerPools,
+    definition: DefinitionId,
+    worker: &str,
+    handler: &str,
+) -> StepResult {
+    attempt(cx, pools, definition, worker, handler).unwrap_or_else(|error| not_run(&error))
+}
+
+fn attempt(
+    cx: &StepContext,
+    pools: &WorkerPools,
+    definition: DefinitionId,
+    worker: &str,
+    handler: &str,
+) -> Result<StepResult> {
+    let Some(spec) = pool_spec(cx, worker) else {
+        let message = format!("the workflow has no worker `{worker}`");
+        return Ok(StepResult::permanent("no_worker", message));
+    };
+    let key = PoolKey { definition, worker: worker.to_string(), dir: cx.input.directory.clone() };
+    let pool = pools.pool(key, spec)?;
+    let out = cx.work.create("out")?;
+    let work = work(cx, handler, &out)?;
+    let limits = &cx.step.limits;
+    let done = pool.run(&Job {
+        work: &work,
+        unit: unit(cx, worker),
+        cancel: cx.cancel,
+        deadline: cx.step.timeout,
+        limits: WorkLimits { memory: limits.memory, open_files: limits.open_files, cpu: limits.cpu },
+        lock: cx.lock,
+    });
+    match done {
+        Done::NotNow { reason, after } => {
+            Ok(StepResult { again: Some(after), ..StepResult::ended(Outcome::Interrupted { reason }) })
+        }
+        Done::Ran(ran) => finish(cx, *ran, &out),
+    }
+}
+
+fn pool_spec(cx: &StepContext, worker: &str) -> Option<PoolSpec> {
+    let definition = cx.definition.workers.get(worker)?;
+    let mut env = environment_passed_on();
+    for (name, value) in &definition.env {
+        let value = value.clone().map(Into::into).or_else(|| env::var_os(name));
+        env.retain(|it| it.0 != name.as_str());
+        env.extend(value.map(|it| (name.into(), it)));
+    }
+    let handlers = steps_of(cx.definition, worker).map(|(_, it)| handler_of(it).to_string()).collect();
+    Some(PoolSpec {
+        name: worker.to_string(),
+        size: definition.size as usize,
+        limits: definition.limits,
+        worker: WorkerSpec {
+            command: definition.command.iter().map(Into::into).collect(),
+            dir: cx.input.directory.clone(),
+            env,
+            definition: cx.definition.id.clone(),
+            handlers,
+            patience: Patience::default(),
+        },
+        timing: Timing::default(),
+    })
+}
+
+fn steps_of<'a>(definition: &'a Definition, worker: &str) -> impl Iterator<Item = (usize, &'a StepDefinition)> {
+    let steps = definition.steps.iter().enumerate();
+    steps.filter(move |(_, it)| matches!(&it.action, Action::Worker { worker: its, .. } if its == worker))
+}
+
+fn handler_of(step: &StepDefinition) -> &str {
+    match &step.action {
+        Action::Worker { handler, .. } => handler,
+        _ => &step.name,
+    }
+}
+
+/// The last step of a run that shares the unit ends it.
+fn unit(cx: &StepContext, worker: &str) -> UnitOf {
+    match cx.step.unit {
+        Unit::Step => UnitOf::Step,
+        Unit::Run => {
+            let last = steps_of(cx.definition, worker).filter(|it| it.1.unit == Unit::Run).last();
+            UnitOf::Run { run: cx.input.run, last: last.is_none_or(|it| it.1.name == cx.step.name) }
+        }
+    }
+}
+
+fn work(cx: &StepContext, handler: &str, out: &Path) -> Result<Work> {
+    let inputs = inputs(cx)?;
+    let mut values = values(cx.input, out, &inputs, None);
+    values.env = render_env(&cx.step.env, &values)?;
+    let with: Value = render_json(&cx.step.with, &values)?;
+    let input = cx.input;
+    Ok(Work {
+        group: input.group.to_string(),
+        run: input.run.to_string(),
+        step: input.step.to_string(),
+        attempt: input.attempt,
+        token: input.token.0,
+        handler: handler.to_string(),
+        item: input.item.clone(),
+        params: input.params.clone(),
+        with,
+        inputs: inputs.into_iter().map(|(name, it)| (name, WorkInput { value: it.value, dir: it.dir })).collect(),
+        out: out.to_string_lossy().into_owned(),
+        deadline_ms: cx.step.timeout.map(|it| it.0),
+    })
+}
+
+/// What earlier steps left; directories only for those that left files.
+fn inputs(cx: &StepContext) -> Result<BTreeMap<String, Input>> {
+    let mut found = BTreeMap::new();
+    for (name, output) in &cx.input.inputs {
+        let dir = match output.files.is_empty() {
+            true => None,
+            false => Some(cx.work.materialise(name, output, cx.artifacts)?.to_string_lossy().into_owned()),
+        };
+        found.insert(name.clone(), Input { dir, value: output.value.clone() });
+    }
+    Ok(found)
+}
+
+fn finish(cx: &StepContext, ran: Ran, out: &Path) -> Result<StepResult> {
+    let mut result = StepResult::ended(ran.outcome).with_certificate(ran.certificate);
+    result.logs = vec![printed(1, &ran.stdout), printed(2, &ran.stderr)];
+    if result.report.outcome == Outcome::Succeeded {
+        result.report.value = ran.value;
+        match cx.work.collect(out, cx.artifacts) {
+            Ok(collected) => (result.files, result.guards) = (collected.files, collected.guards),
+            Err(error) => result.report.outcome = not_run(&error).report.outcome,
+        }
+    }
+    let _ = fs::remove_dir_all(out);
+    Ok(result)
+}

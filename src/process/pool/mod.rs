@@ -1,0 +1,311 @@
+//! A pool of worker processes: runs steps on them, replaces those that died or have lived long enough.
+//!
+//! A worker is a value that somebody owns: a step while it runs, else the pool. The pool has one thread, the keeper, which
+//! watches the idle ones, prepares replacements and ends what is no longer needed; it sleeps while nothing happens.
+
+mod keeper;
+mod run;
+mod state;
+
+pub use run::{Done, Job, Ran, UnitOf};
+
+use super::worker::{StartFailure, Worker, WorkerSpec};
+use crate::{
+    decide::recycle::{RecycleReason, jittered_age},
+    model::{KillIntent, Millis, RunId, WorkerLimits},
+    os::CancelToken,
+};
+use serde::Serialize;
+use state::{State, Turn};
+use std::{
+    io::{self, PipeReader, PipeWriter, Write},
+    os::fd::AsFd,
+    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
+    thread::JoinHandle,
+    time::{Duration, Instant},
+};
+
+/// A token is looked at this often while a worker is waited for.
+const LOOK: Duration = Duration::from_millis(100);
+
+/// What a pool is made of.
+#[derive(Debug, Clone)]
+pub struct PoolSpec {
+    /// The worker's name in the workflow.
+    pub name: String,
+    /// How many processes at most.
+    pub size: usize,
+    pub limits: WorkerLimits,
+    pub worker: WorkerSpec,
+    pub timing: Timing,
+}
+
+/// When the pool does what.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Timing {
+    /// The first wait after a failed start; doubles with each failure in a row.
+    pub backoff: Millis,
+    pub backoff_most: Millis,
+    /// A worker that was idle so long is watched by the keeper.
+    pub linger: Millis,
+    /// A worker without work for so long is ended; the next step starts another.
+    pub idle_most: Millis,
+    /// A worker that waits for the next step of its run gives way to another run after this.
+    pub hold: Millis,
+    /// The same, when nobody else wants it.
+    pub hold_most: Millis,
+    /// An idle worker is asked whether it still answers when nothing was heard from it for so long.
+    pub doubt: Millis,
+}
+
+impl Default for Timing {
+    fn default() -> Timing {
+        Timing {
+            backoff: Millis(100),
+            backoff_most: Millis::seconds(5),
+            linger: Millis(200),
+            idle_most: Millis::minutes(10),
+            hold: Millis::seconds(5),
+            hold_most: Millis::minutes(1),
+            doubt: Millis::seconds(30),
+        }
+    }
+}
+
+/// A worker process as it is shown.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct WorkerHealth {
+    pub pool: String,
+    pub pid: u32,
+    pub age: Millis,
+    pub rss_bytes: Option<u64>,
+    pub open_fds: Option<u64>,
+    /// Units that it has served.
+    pub units: u64,
+    pub busy: bool,
+    /// Why the pool last replaced a worker.
+    pub last_recycle: Option<String>,
+}
+
+/// A worker that was replaced.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Recycled {
+    pub pid: u32,
+    pub reason: RecycleReason,
+    pub age: Millis,
+    pub units: u64,
+}
+
+type Listener = Box<dyn Fn(&Recycled) + Send + Sync>;
+
+/// A pool of worker processes. Dropping it ends them.
+pub struct Pool {
+    inner: Arc<Inner>,
+    keeper: Mutex<Option<JoinHandle<()>>>,
+}
+
+struct Inner {
+    spec: PoolSpec,
+    listener: Listener,
+    state: Mutex<State>,
+    /// Somebody waits for a worker.
+    freed: Condvar,
+    /// The keeper waits for something to do.
+    chores: Condvar,
+    /// Wakes the keeper from watching.
+    bell: (PipeReader, PipeWriter),
+    /// Cancelled when the pool is closed.
+    closing: CancelToken,
+}
+
+/// Why there is no worker for a step.
+enum Unavailable {
+    NotStartable(String),
+    NotNow { reason: String, after: Millis },
+    Stopped(KillIntent),
+}
+
+impl Pool {
+    /// Opens a pool. Processes are started when they are needed. `listener` hears of each worker that is recycled.
+    pub fn open(spec: PoolSpec, listener: impl Fn(&Recycled) + Send + Sync + 'static) -> io::Result<Pool> {
+        let bell = io::pipe()?;
+        crate::os::readiness::never_block(bell.0.as_fd())?;
+        crate::os::readiness::never_block(bell.1.as_fd())?;
+        let name = format!("windlass-pool-{}", spec.name);
+        let inner = Arc::new(Inner {
+            state: Mutex::new(State::new(&spec)),
+            spec,
+            listener: Box::new(listener),
+            freed: Condvar::new(),
+            chores: Condvar::new(),
+            bell,
+            closing: CancelToken::new(),
+        });
+        let theirs = inner.clone();
+        let keeper = std::thread::Builder::new().name(name).spawn(move || keeper::keep(&theirs))?;
+        Ok(Pool { inner, keeper: Mutex::new(Some(keeper)) })
+    }
+
+    /// Runs one step on a worker of the pool; waits for one that is busy. Blocks the calling thread.
+    pub fn run(&self, job: &Job) -> Done {
+        run::run(&self.inner, job)
+    }
+
+    /// Every worker process, the oldest first.
+    pub fn workers(&self) -> Vec<WorkerHealth> {
+        let state = self.inner.lock();
+        let shown = |it: &state::Listed| WorkerHealth {
+            pool: self.inner.spec.name.clone(),
+            pid: it.pid,
+            age: it.started.elapsed().into(),
+            rss_bytes: it.health.rss_bytes,
+            open_fds: it.health.open_fds,
+            units: it.units,
+            busy: it.busy,
+            last_recycle: state.last_recycle.clone(),
+        };
+        state.roster.values().map(shown).collect()
+    }
+
+    /// What keeps it from working as it should: workers that can't be started, limits that were suspended.
+    pub fn trouble(&self) -> Vec<String> {
+        let state = self.inner.lock();
+        let broken = state.starts.is_broken().then(|| state.starts.reason.clone());
+        broken.into_iter().chain(state.baselines.suspended()).collect()
+    }
+
+    /// Ends every worker: idle ones at once, busy ones when they are given back. Idempotent.
+    pub fn close(&self) {
+        self.inner.closing.cancel(KillIntent::Shutdown);
+        self.inner.lock().closed = true;
+        self.inner.freed.notify_all();
+        self.inner.chores.notify_all();
+        self.inner.ring();
+        let keeper = self.keeper.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(keeper) = keeper {
+            let _ = keeper.join();
+        }
+    }
+}
+
+impl Drop for Pool {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+impl std::fmt::Debug for Pool {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Pool").field("name", &self.inner.spec.name).finish_non_exhaustive()
+    }
+}
+
+impl Inner {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn ring(&self) {
+        // A full pipe has rung already.
+        let _ = (&self.bell.1).write(&[0]);
+    }
+
+    /// A worker that lives, for a step of `run` if its unit is one.
+    fn check_out(&self, run: Option<RunId>, cancel: &CancelToken) -> Result<Worker, Unavailable> {
+        let mut state = self.lock();
+        loop {
+            if let Some(intent) = cancel.intent() {
+                return Err(Unavailable::Stopped(intent));
+            }
+            match state.next_turn(&self.spec, run, Instant::now()) {
+                Turn::Take(idle) => {
+                    drop(state);
+                    let mut worker = idle.worker;
+                    if self.answers(&mut worker, idle.since) {
+                        return Ok(worker);
+                    }
+                    self.bury(worker);
+                    state = self.lock();
+                }
+                Turn::Evict(idle) => {
+                    drop(state);
+                    self.end_unit(idle);
+                    state = self.lock();
+                }
+                Turn::Start(number) => {
+                    drop(state);
+                    match self.start(number, cancel) {
+                        Ok(worker) => {
+                            self.lock().enter(&worker, run);
+                            return Ok(worker);
+                        }
+                        Err(StartFailure::NotStartable(why)) => return Err(Unavailable::NotStartable(why)),
+                        Err(StartFailure::Stopped(intent)) => return Err(Unavailable::Stopped(intent)),
+                        Err(StartFailure::Failed(_)) => state = self.lock(),
+                    }
+                }
+                Turn::Wait { at_most, parked } => {
+                    if parked {
+                        self.ring();
+                    }
+                    state.waiting += 1;
+                    let wait = at_most.min(LOOK);
+                    state = self.freed.wait_timeout(state, wait).unwrap_or_else(PoisonError::into_inner).0;
+                    state.waiting -= 1;
+                }
+                Turn::Later { reason, after } => return Err(Unavailable::NotNow { reason, after }),
+                Turn::Closed => return Err(Unavailable::Stopped(KillIntent::Shutdown)),
+            }
+        }
+    }
+
+    /// Starts a process in the room that was made for it, and remembers how that went.
+    fn start(&self, number: u64, cancel: &CancelToken) -> Result<Worker, StartFailure> {
+        let started = Worker::start(number, &self.spec.worker, cancel);
+        let mut state = self.lock();
+        state.starting -= 1;
+        match started {
+            Ok(mut worker) => {
+                state.starts.succeeded();
+                worker.age_limit = self.spec.limits.age.map(|it| jittered_age(it, chance()));
+                tracing::debug!(worker = self.spec.name, pid = worker.pid, "started a worker process");
+                Ok(worker)
+            }
+            Err(failure) => {
+                if let StartFailure::Failed(why) = &failure {
+                    state.starts.failed(&self.spec, why, Instant::now());
+                }
+                self.wake_waiters(&state);
+                Err(failure)
+            }
+        }
+    }
+
+    /// Whether an idle worker lives, and still answers if nothing was heard from it for long.
+    fn answers(&self, worker: &mut Worker, since: Instant) -> bool {
+        if !worker.attend() {
+            return false;
+        }
+        since.elapsed() < self.spec.timing.doubt.duration() || worker.pings()
+    }
+
+    /// Forgets a worker that died while it was idle: nobody is blamed, the next step gets another.
+    fn bury(&self, mut worker: Worker) {
+        tracing::info!(worker = self.spec.name, pid = worker.pid, "an idle worker process died; it will be replaced");
+        worker.end(&CancelToken::new());
+        let mut state = self.lock();
+        state.leave(worker.number);
+        self.wake_waiters(&state);
+    }
+
+    fn wake_waiters(&self, state: &State) {
+        if state.waiting > 0 {
+            self.freed.notify_all();
+        }
+    }
+}
+
+/// 0 to 1, for spreading ages.
+fn chance() -> f64 {
+    f64::from(getrandom::u32().unwrap_or(u32::MAX / 2)) / f64::from(u32::MAX)
+}

@@ -1,0 +1,259 @@
+//! One step on a worker of the pool, with the end of its unit.
+
+use super::{Inner, Unavailable, state::Idle};
+use crate::{
+    decide::outcome::{Failure, ResultFrame, StartError, WorkerFacts, of_worker},
+    model::{Certificate, Millis, Outcome, RunId},
+    os::CancelToken,
+    process::{
+        capture::Captured,
+        protocol::{Failed, LONGEST, Request, Work},
+        talk::{Asked, Terms, WorkLimits},
+        worker::{CAPTURE, Worker},
+    },
+};
+use serde_json::Value;
+use std::{fs::File, os::fd::AsFd};
+
+/// In a certificate.
+const LAST_LINES: usize = 4096;
+
+/// One attempt of a step.
+#[derive(Debug)]
+pub struct Job<'a> {
+    pub work: &'a Work,
+    pub unit: UnitOf,
+    pub cancel: &'a CancelToken,
+    /// From the moment at which it is sent.
+    pub deadline: Option<Millis>,
+    pub limits: WorkLimits,
+    /// Held until the step is done, or until the last process of the worker's tree is dead.
+    pub lock: Option<&'a File>,
+}
+
+/// The unit that a step belongs to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum UnitOf {
+    /// The step alone.
+    Step,
+    /// The steps of a run share one worker; after the last one it is finalized.
+    Run { run: RunId, last: bool },
+}
+
+/// What became of a job.
+#[derive(Debug)]
+pub enum Done {
+    Ran(Box<Ran>),
+    /// It was not sent to anybody: try again after some time.
+    NotNow {
+        reason: String,
+        after: Millis,
+    },
+}
+
+/// How an attempt ended.
+#[derive(Debug)]
+pub struct Ran {
+    pub outcome: Outcome,
+    pub value: Option<Value>,
+    /// Empty for a step that succeeded in a moment and without a word.
+    pub certificate: Certificate,
+    pub stdout: Captured,
+    pub stderr: Captured,
+}
+
+impl UnitOf {
+    fn run(self) -> Option<RunId> {
+        match self {
+            UnitOf::Step => None,
+            UnitOf::Run { run, .. } => Some(run),
+        }
+    }
+}
+
+pub(super) fn run(inner: &Inner, job: &Job) -> Done {
+    let mut worker = match inner.check_out(job.unit.run(), job.cancel) {
+        Ok(worker) => worker,
+        Err(Unavailable::NotNow { reason, after }) => return Done::NotNow { reason, after },
+        Err(Unavailable::NotStartable(why)) => {
+            let start_error = Some(StartError::NotStartable(why));
+            return unsent(&WorkerFacts { start_error, ..WorkerFacts::default() });
+        }
+        Err(Unavailable::Stopped(intent)) => {
+            return unsent(&WorkerFacts { intent: Some(intent), ..WorkerFacts::default() });
+        }
+    };
+    if let Some(lock) = job.lock {
+        // A shim that can't be told is dead, and its worker with it, as the request will show.
+        let _ = worker.hold(lock.as_fd());
+    }
+    let patience = worker.patience;
+    let terms = Terms { deadline: job.deadline, limits: job.limits, ..Terms::of(job.cancel, &patience) };
+    let asked = worker.ask(&Request::Run(job.work), &terms);
+    let mut ran = judge(&worker, asked);
+    if worker.fate().is_some() {
+        inner.lost(worker);
+        return Done::Ran(Box::new(ran));
+    }
+    let goes_on = matches!(job.unit, UnitOf::Run { last: false, .. }) && ran.outcome == Outcome::Succeeded;
+    let kept_for = job.unit.run().filter(|_| goes_on);
+    let ended = match kept_for {
+        Some(_) => Ok(()),
+        None => finalize(&mut worker, job.unit.run().map_or(&job.work.step, |_| &job.work.run), Some(&mut ran)),
+    };
+    worker.let_go();
+    match ended {
+        Ok(()) => inner.give_back(worker, kept_for),
+        Err(why) => {
+            ran.certificate.remarks.push(why);
+            inner.lost(worker);
+        }
+    }
+    Done::Ran(Box::new(ran))
+}
+
+fn unsent(facts: &WorkerFacts) -> Done {
+    Done::Ran(Box::new(Ran {
+        outcome: of_worker(facts),
+        value: None,
+        certificate: Certificate::default(),
+        stdout: Captured::default(),
+        stderr: Captured::default(),
+    }))
+}
+
+/// Asks for the end of a unit and waits for it. The words of an error are for the certificate of the step before it; they
+/// are never held against the next one. A worker that failed is of no more use.
+fn finalize(worker: &mut Worker, unit: &str, ran: Option<&mut Ran>) -> Result<(), String> {
+    let patience = worker.patience;
+    // Teardown always runs, also when the step itself was cancelled meanwhile.
+    let calm = CancelToken::new();
+    // Whoever else holds the pipe of a worker that ended is not worth waiting for: no result can be lost any more.
+    let drain = patience.drain.min(Millis::seconds(2));
+    let terms = Terms { deadline: Some(patience.finalize), drain, ..Terms::of(&calm, &patience) };
+    let asked = worker.ask(&Request::Finalize { unit }, &terms);
+    worker.units += 1;
+    let why = match (&asked.answer, asked.intent) {
+        (Some(answer), _) => answer.failed.as_ref().map(|it| format!("finalize failed: {}", it.message)),
+        (None, Some(_)) => Some(format!("finalize took longer than {}", patience.finalize)),
+        (None, None) => Some("finalize ended the worker".to_string()),
+    };
+    if let Some(ran) = ran {
+        ran.stdout.push(&asked.stdout.newest, CAPTURE);
+        ran.stderr.push(&asked.stderr.newest, CAPTURE);
+    }
+    match why {
+        None => Ok(()),
+        Some(why) => {
+            tracing::warn!(pid = worker.pid, unit, "{why}; the worker process is replaced");
+            Err(why)
+        }
+    }
+}
+
+fn judge(worker: &Worker, mut asked: Asked) -> Ran {
+    if let Some(length) = asked.too_long {
+        let message = format!("the request for the worker would be {length} bytes; a frame holds {LONGEST}");
+        asked.remarks.push("pass large values as files of an earlier step".to_string());
+        return ran(worker, Outcome::permanent("input", message), None, asked);
+    }
+    let (value, frame) = match asked.answer.take() {
+        Some(answer) => (answer.value, Some(result_frame(answer.failed, &mut asked.stderr))),
+        None => (None, None),
+    };
+    if asked.recovered {
+        asked.remarks.push("result recovered from drained output".to_string());
+    }
+    let last_line = asked.stderr.last_line();
+    let outcome = of_worker(&WorkerFacts {
+        intent: asked.intent,
+        start_error: None,
+        frame: frame.as_ref(),
+        exit: asked.exit,
+        out_of_memory: worker.fate().is_some_and(|it| it.out_of_memory),
+        open_files_hit: false,
+        peak_rss: asked.peak_rss,
+        raw_messages: asked.raw_messages,
+        parse_failures: asked.parse_failures,
+        last_line: &last_line,
+    });
+    let value = value.filter(|_| outcome == Outcome::Succeeded);
+    ran(worker, outcome, value, asked)
+}
+
+/// The traceback of a failure goes into the log, where it is looked for.
+fn result_frame(failed: Option<Failed>, log: &mut Captured) -> ResultFrame {
+    let Some(failed) = failed else { return ResultFrame::default() };
+    if let Some(traceback) = &failed.traceback {
+        log.push(format!("{}\n", traceback.trim_end()).as_bytes(), CAPTURE);
+    }
+    let or = |text: String, otherwise: &str| if text.is_empty() { otherwise.to_string() } else { text };
+    let failure = Failure {
+        retryable: failed.retryable,
+        kind: or(failed.kind, "failed"),
+        message: or(failed.message, "the worker gave no reason"),
+    };
+    ResultFrame { failed: Some(failure) }
+}
+
+fn ran(worker: &Worker, outcome: Outcome, value: Option<Value>, asked: Asked) -> Ran {
+    let mut certificate = Certificate {
+        exit: worker.fate().and_then(|it| it.exit),
+        peak_rss: asked.peak_rss,
+        cpu: asked.cpu,
+        last_lines: asked.stderr.last_lines(LAST_LINES),
+        remarks: asked.remarks,
+    };
+    if worker.fate().is_some() {
+        certificate.remarks.push(format!("worker process {} had served {} units", worker.pid, worker.units));
+    }
+    Ran { outcome, value, certificate, stdout: asked.stdout, stderr: asked.stderr }
+}
+
+impl Inner {
+    /// Takes a worker back; for the next step of a run, or after its unit was finalized.
+    fn give_back(&self, worker: Worker, kept_for: Option<RunId>) {
+        let health = worker.health();
+        let mut state = self.lock();
+        if state.closed {
+            drop(state);
+            return self.lost(worker);
+        }
+        let mut recycled = None;
+        let replaced = state.recycling.as_ref().filter(|it| it.number == worker.number).map(|it| (it.ready, it.reason));
+        match (kept_for, replaced) {
+            (None, Some((true, reason))) => recycled = Some(state.retire(worker, reason)),
+            (None, None) => match state.judge(&self.spec, &worker, &health) {
+                Some(reason) => state.begin_recycling(worker, reason, health),
+                None => state.put(worker, health, None),
+            },
+            (kept_for, _) => state.put(worker, health, kept_for),
+        }
+        self.wake_waiters(&state);
+        if state.keeper_dozes {
+            self.chores.notify_one();
+        }
+        drop(state);
+        if let Some(recycled) = recycled {
+            self.tell(&recycled);
+        }
+    }
+
+    /// A worker that is dead or of no more use; the next step gets another.
+    pub(super) fn lost(&self, mut worker: Worker) {
+        worker.end(&CancelToken::new());
+        let mut state = self.lock();
+        state.leave(worker.number);
+        self.wake_waiters(&state);
+    }
+
+    /// Ends the unit of a run whose next step did not come.
+    pub(super) fn end_unit(&self, idle: Box<Idle>) {
+        let Idle { mut worker, run, .. } = *idle;
+        let unit = run.map(|it| it.to_string()).unwrap_or_default();
+        match worker.attend() && finalize(&mut worker, &unit, None).is_ok() {
+            true => self.give_back(worker, None),
+            false => self.lost(worker),
+        }
+    }
+}

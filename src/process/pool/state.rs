@@ -1,0 +1,338 @@
+//! What a pool knows, behind its lock: who is there, who is idle, and what to do for the next step.
+
+use super::{PoolSpec, Recycled};
+use crate::{
+    decide::recycle::{Baseline, RecycleReason, limits_that_count, recycle},
+    model::{Health, Millis, RunId, WorkerLimits},
+    process::worker::Worker,
+};
+use std::{
+    collections::{BTreeMap, HashMap},
+    time::{Duration, Instant},
+};
+
+/// After so many failed starts in a row the pool says so instead of letting steps wait inside.
+const BREAK: u32 = 5;
+/// When a step is to be tried again that found every worker waiting for another run.
+const ALL_HELD: Millis = Millis(100);
+
+pub(super) struct State {
+    /// The most recently used last.
+    pub idle: Vec<Idle>,
+    /// Idle ones that the keeper has in its hands.
+    pub parked: usize,
+    /// Every process that has said hello and is not on its way out, by number.
+    pub roster: BTreeMap<u64, Listed>,
+    /// Processes that are being started.
+    pub starting: usize,
+    pub starts: Starts,
+    pub recycling: Option<Recycling>,
+    /// Out of service; the keeper ends them.
+    pub ending: Vec<Worker>,
+    /// The worker that keeps the state of a run.
+    pub runs: HashMap<RunId, u64>,
+    pub baselines: Baselines,
+    pub last_recycle: Option<String>,
+    /// Steps that wait for a worker.
+    pub waiting: usize,
+    pub closed: bool,
+    /// It waits without end for something to do.
+    pub keeper_dozes: bool,
+    next_number: u64,
+    size: usize,
+}
+
+/// A worker with nothing to do.
+pub(super) struct Idle {
+    pub worker: Worker,
+    pub since: Instant,
+    /// The keeper looked after it until then.
+    pub seen: Instant,
+    /// It waits for the next step of this run.
+    pub run: Option<RunId>,
+}
+
+pub(super) struct Listed {
+    pub pid: u32,
+    pub started: Instant,
+    pub units: u64,
+    pub health: Health,
+    pub busy: bool,
+    /// It still works, or waits, until its replacement is ready.
+    pub leaving: bool,
+}
+
+/// One replacement at a time.
+pub(super) struct Recycling {
+    pub number: u64,
+    pub reason: RecycleReason,
+    /// The old worker, where it must not go on meanwhile.
+    pub aside: Option<Worker>,
+    /// The new one is there.
+    pub ready: bool,
+}
+
+/// What to do for a step that needs a worker.
+pub(super) enum Turn {
+    Take(Box<Idle>),
+    /// Its run has kept it for too long: finalize it first.
+    Evict(Box<Idle>),
+    Start(u64),
+    /// `parked`: the keeper has one.
+    Wait {
+        at_most: Duration,
+        parked: bool,
+    },
+    Later {
+        reason: String,
+        after: Millis,
+    },
+    Closed,
+}
+
+impl State {
+    pub(super) fn new(spec: &PoolSpec) -> State {
+        State {
+            idle: Vec::new(),
+            parked: 0,
+            roster: BTreeMap::new(),
+            starting: 0,
+            starts: Starts::default(),
+            recycling: None,
+            ending: Vec::new(),
+            runs: HashMap::new(),
+            baselines: Baselines::default(),
+            last_recycle: None,
+            waiting: 0,
+            closed: false,
+            keeper_dozes: false,
+            next_number: 1,
+            size: spec.size.max(1),
+        }
+    }
+
+    pub(super) fn next_turn(&mut self, spec: &PoolSpec, run: Option<RunId>, now: Instant) -> Turn {
+        let wait = |at_most, parked: usize| Turn::Wait { at_most, parked: parked > 0 };
+        const LONG: Duration = Duration::from_secs(60);
+        if self.closed {
+            return Turn::Closed;
+        }
+        if let Some(number) = run.and_then(|it| self.runs.get(&it).copied()) {
+            if let Some(at) = self.idle.iter().position(|it| it.worker.number == number) {
+                return self.take(at, run);
+            }
+            if self.roster.contains_key(&number) {
+                return wait(LONG, self.parked);
+            }
+            // It died, and the state of the run with it.
+            self.runs.retain(|_, it| *it != number);
+        }
+        if let Some(at) = self.idle.iter().rposition(|it| it.run.is_none()) {
+            return self.take(at, run);
+        }
+        if self.parked > 0 {
+            return wait(LONG, self.parked);
+        }
+        if self.serving() < self.size {
+            return match self.starts.wait(now) {
+                Some(_) | None if self.starts.is_broken() && self.starting > 0 => wait(LONG, 0),
+                None => Turn::Start(self.make_room()),
+                Some(left) if self.starts.is_broken() => {
+                    Turn::Later { reason: self.starts.reason.clone(), after: left.into() }
+                }
+                Some(left) => wait(left, 0),
+            };
+        }
+        if self.starting > 0 || self.roster.values().any(|it| it.busy) {
+            return wait(LONG, 0);
+        }
+        let kept_too_long = |it: &Idle| now.duration_since(it.since) >= spec.timing.hold.duration();
+        match self.idle.iter().position(kept_too_long) {
+            Some(at) => {
+                let idle = self.idle.remove(at);
+                self.set_busy(idle.worker.number, true);
+                Turn::Evict(Box::new(idle))
+            }
+            None => Turn::Later { reason: "every worker waits for the next step of a run".into(), after: ALL_HELD },
+        }
+    }
+
+    fn take(&mut self, at: usize, run: Option<RunId>) -> Turn {
+        let idle = self.idle.remove(at);
+        self.set_busy(idle.worker.number, true);
+        if let Some(run) = run {
+            self.runs.insert(run, idle.worker.number);
+        }
+        Turn::Take(Box::new(idle))
+    }
+
+    /// Processes that serve or will.
+    fn serving(&self) -> usize {
+        self.starting + self.roster.values().filter(|it| !it.leaving).count()
+    }
+
+    /// Makes room for a process that is about to be started.
+    pub(super) fn make_room(&mut self) -> u64 {
+        self.starting += 1;
+        self.next_number += 1;
+        self.next_number
+    }
+
+    /// A process that was started for a step.
+    pub(super) fn enter(&mut self, worker: &Worker, run: Option<RunId>) {
+        let listed = Listed {
+            pid: worker.pid,
+            started: worker.started,
+            units: 0,
+            health: worker.health(),
+            busy: true,
+            leaving: false,
+        };
+        self.roster.insert(worker.number, listed);
+        if let Some(run) = run {
+            self.runs.insert(run, worker.number);
+        }
+    }
+
+    /// A process that is gone or about to go. What waits for it alone gets another.
+    pub(super) fn leave(&mut self, number: u64) {
+        self.roster.remove(&number);
+        self.runs.retain(|_, it| *it != number);
+        if self.recycling.as_ref().is_some_and(|it| it.number == number && it.aside.is_none()) {
+            self.recycling = None;
+        }
+    }
+
+    pub(super) fn set_busy(&mut self, number: u64, busy: bool) {
+        if let Some(listed) = self.roster.get_mut(&number) {
+            listed.busy = busy;
+        }
+    }
+
+    /// Takes an idle worker in, which may wait for the next step of a run.
+    pub(super) fn put(&mut self, worker: Worker, health: Health, run: Option<RunId>) {
+        if let Some(listed) = self.roster.get_mut(&worker.number) {
+            (listed.busy, listed.units, listed.health) = (false, worker.units, health);
+        }
+        if run.is_none() {
+            self.runs.retain(|_, it| *it != worker.number);
+        }
+        let now = Instant::now();
+        self.idle.push(Idle { worker, since: now, seen: now, run });
+    }
+
+    /// Whether a worker whose unit was finalized has lived long enough, by a reading that was taken after that.
+    pub(super) fn judge(&mut self, spec: &PoolSpec, worker: &Worker, health: &Health) -> Option<RecycleReason> {
+        if worker.units == 1 {
+            self.baselines.first_reading(&spec.name, health, &spec.limits);
+        }
+        let limits = WorkerLimits { age: worker.age_limit, ..self.baselines.limits(&spec.limits) };
+        let limits = limits_that_count(&limits, worker.units, worker.age());
+        let reason = recycle(health, worker.age(), &limits)?;
+        let free = self.recycling.is_none() && self.starts.wait(Instant::now()).is_none() && !self.closed;
+        free.then_some(reason)
+    }
+
+    /// Begins to replace a worker. One whose age alone is against it serves on until the other is ready; one that holds too
+    /// much would hold ever more.
+    pub(super) fn begin_recycling(&mut self, worker: Worker, reason: RecycleReason, health: Health) {
+        let number = worker.number;
+        if let Some(listed) = self.roster.get_mut(&number) {
+            (listed.leaving, listed.busy, listed.units, listed.health) = (true, false, worker.units, health);
+        }
+        let mut aside = None;
+        match reason {
+            RecycleReason::Age { .. } => self.put(worker, health, None),
+            _ => aside = Some(worker),
+        }
+        self.recycling = Some(Recycling { number, reason, aside, ready: false });
+    }
+
+    /// The old worker leaves for good, now that its replacement is there.
+    pub(super) fn retire(&mut self, worker: Worker, reason: RecycleReason) -> Recycled {
+        let recycled = Recycled { pid: worker.pid, reason, age: worker.age(), units: worker.units };
+        self.last_recycle = Some(reason.to_string());
+        self.recycling = None;
+        self.leave(worker.number);
+        self.ending.push(worker);
+        recycled
+    }
+}
+
+/// How the last starts went.
+#[derive(Default)]
+pub(super) struct Starts {
+    failures: u32,
+    next_try: Option<Instant>,
+    /// For people.
+    pub reason: String,
+}
+
+impl Starts {
+    pub(super) fn succeeded(&mut self) {
+        *self = Starts::default();
+    }
+
+    pub(super) fn failed(&mut self, spec: &PoolSpec, why: &str, now: Instant) {
+        self.failures += 1;
+        let most = spec.timing.backoff_most.0;
+        let wait = spec.timing.backoff.0.saturating_mul(1 << (self.failures - 1).min(20)).min(most);
+        let wait = if self.is_broken() { most } else { wait };
+        self.next_try = Some(now + Duration::from_millis(wait));
+        self.reason = format!("worker `{}` {why} (failed to start {} times in a row)", spec.name, self.failures);
+        match self.failures {
+            BREAK => tracing::error!(worker = spec.name, "{}; its steps wait", self.reason),
+            _ => tracing::warn!(worker = spec.name, "{}", self.reason),
+        }
+    }
+
+    pub(super) fn is_broken(&self) -> bool {
+        self.failures >= BREAK
+    }
+
+    /// How long to wait until the next start; None: not at all.
+    pub(super) fn wait(&self, now: Instant) -> Option<Duration> {
+        self.next_try.map(|it| it.saturating_duration_since(now)).filter(|it| !it.is_zero())
+    }
+}
+
+/// Which limits lie below what every worker needs.
+#[derive(Default)]
+pub(super) struct Baselines {
+    memory: (Baseline, bool),
+    open_files: (Baseline, bool),
+    words: Vec<String>,
+}
+
+impl Baselines {
+    /// Hears what a fresh worker needs after its very first unit.
+    fn first_reading(&mut self, pool: &str, health: &Health, limits: &WorkerLimits) {
+        let signals = [
+            ("memory", &mut self.memory, health.rss_bytes, limits.rss.map(|it| it.0)),
+            ("open files", &mut self.open_files, health.open_fds, limits.fds),
+        ];
+        for (signal, (baseline, suspended), reading, limit) in signals {
+            if baseline.first_reading(reading, limit) && !*suspended {
+                *suspended = true;
+                let words = format!(
+                    "the limit on {signal} of worker `{pool}` lies below what a fresh process needs, so it is ignored; \
+                     raise it in the workflow"
+                );
+                tracing::warn!(worker = pool, "{words}");
+                self.words.push(words);
+            }
+        }
+    }
+
+    fn limits(&self, limits: &WorkerLimits) -> WorkerLimits {
+        WorkerLimits {
+            rss: limits.rss.filter(|_| !self.memory.1),
+            fds: limits.fds.filter(|_| !self.open_files.1),
+            age: limits.age,
+        }
+    }
+
+    pub(super) fn suspended(&self) -> impl Iterator<Item = String> + '_ {
+        self.words.iter().cloned()
+    }
+}

@@ -1,0 +1,394 @@
+//! One request to a worker process and what comes of it: an answer, or an end.
+//!
+//! The loop of whoever waits for the answer also drains what the worker prints, looks at its limits, and hears when it
+//! dies. After a death everything that the pipes still hold is read first, so an answer that was written is not lost.
+
+use super::{
+    capture::Captured,
+    protocol::{Answer, Frame, Message, VERSION},
+    worker::{CAPTURE, Patience, Worker},
+};
+use crate::{
+    model::{Bytes, ExitStatus, KillIntent, Millis, ResourceLimit},
+    os::{CancelToken, cancel::CancelWake, process_stat, readiness::wait_ready},
+};
+use std::{
+    io::{self, Write},
+    os::fd::AsFd,
+    time::{Duration, Instant},
+};
+
+/// A worker that closed its pipe is about to end; it gets so long to do it by itself.
+const LAST_BREATH: Duration = Duration::from_secs(2);
+/// A killed process that does not go away in this time is stuck in the system, and left to it.
+const STUCK: Duration = Duration::from_secs(30);
+/// The first look at memory comes soon, later ones are rarer.
+const FIRST_LOOK: Duration = Duration::from_millis(20);
+const LAST_LOOK: Duration = Duration::from_millis(100);
+
+/// The conditions of one request.
+#[derive(Clone, Copy)]
+pub struct Terms<'a> {
+    pub cancel: &'a CancelToken,
+    /// A worker that has not answered by then is ended.
+    pub deadline: Option<Millis>,
+    pub limits: WorkLimits,
+    /// Between TERM and KILL.
+    pub grace: Millis,
+    pub drain: Millis,
+}
+
+/// What the worker and its descendants may use during one request; sampled. `None` sets no limit.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct WorkLimits {
+    pub memory: Option<Bytes>,
+    /// Of each process.
+    pub open_files: Option<u64>,
+    /// Of the worker and of what it waited for.
+    pub cpu: Option<Millis>,
+}
+
+impl<'a> Terms<'a> {
+    /// No deadline and no limits.
+    pub fn of(cancel: &'a CancelToken, patience: &Patience) -> Terms<'a> {
+        Terms { cancel, deadline: None, limits: WorkLimits::default(), grace: patience.grace, drain: patience.drain }
+    }
+}
+
+/// What came of a request.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Asked {
+    pub answer: Option<Answer>,
+    /// The answer was found in what the pipes still held when the worker had ended.
+    pub recovered: bool,
+    /// The request was never sent: its JSON has so many bytes.
+    pub too_long: Option<usize>,
+    /// Why we ended the worker; None when it lives or ended by itself.
+    pub intent: Option<KillIntent>,
+    /// How it ended by itself; None while it lives, or when it closed its pipe without ending.
+    pub exit: Option<ExitStatus>,
+    pub raw_messages: u64,
+    pub parse_failures: u64,
+    pub stdout: Captured,
+    /// With the lines of `log` messages.
+    pub stderr: Captured,
+    /// As sampled; None for a request that took but a moment.
+    pub peak_rss: Option<Bytes>,
+    pub cpu: Option<Millis>,
+    pub took: Millis,
+    pub remarks: Vec<String>,
+}
+
+/// What ends the wait.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Awaited<'a> {
+    /// With this nonce.
+    Hello(&'a str),
+    /// To the last request.
+    Answer,
+    /// Of the worker.
+    End,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    Waiting,
+    /// The worker or its pipe has ended.
+    Lost {
+        until: Instant,
+    },
+    /// TERM was sent.
+    Stopping {
+        until: Instant,
+    },
+    /// KILL was sent.
+    Killing {
+        until: Instant,
+    },
+    /// The whole tree is gone.
+    Gone,
+}
+
+struct Talk<'a, 'w> {
+    worker: &'w mut Worker,
+    awaited: Awaited<'a>,
+    terms: &'a Terms<'a>,
+    wake: Option<CancelWake>,
+    outgoing: Vec<u8>,
+    sent: usize,
+    phase: Phase,
+    began: Instant,
+    next_look: Instant,
+    pause: Duration,
+    cpu_before: Option<Millis>,
+    /// We have sent it signals, so its exit says nothing any more.
+    signalled: bool,
+    asked: Asked,
+}
+
+/// Sends a frame, if there is one, and waits.
+pub(super) fn talk(worker: &mut Worker, awaited: Awaited, frame: Option<Vec<u8>>, terms: &Terms) -> Asked {
+    let began = Instant::now();
+    let mut talk = Talk {
+        awaited,
+        terms,
+        // Without one the token is looked at every 100 ms.
+        wake: terms.cancel.wake().ok(),
+        outgoing: frame.unwrap_or_default(),
+        sent: 0,
+        phase: Phase::Waiting,
+        began,
+        next_look: began + FIRST_LOOK,
+        pause: FIRST_LOOK,
+        cpu_before: terms.limits.cpu.and_then(|_| process_stat::cpu_time(worker.pid)),
+        signalled: false,
+        asked: Asked::default(),
+        worker,
+    };
+    talk.send();
+    while !talk.is_over() {
+        if let Err(error) = talk.turn() {
+            // Without poll we can neither hear nor wait.
+            talk.asked.remarks.push(format!("lost sight of the worker: {error}"));
+            talk.worker.shimmed.kill();
+            talk.worker.fate.get_or_insert_default();
+            break;
+        }
+    }
+    talk.finish()
+}
+
+impl Talk<'_, '_> {
+    fn is_over(&self) -> bool {
+        let heard = self.asked.answer.is_some() && self.awaited != Awaited::End;
+        self.phase == Phase::Gone || (self.phase == Phase::Waiting && heard)
+    }
+
+    /// Writes as much of the request as the pipe takes.
+    fn send(&mut self) {
+        while self.sent < self.outgoing.len() {
+            match self.worker.requests.write(&self.outgoing[self.sent..]) {
+                Ok(count) => self.sent += count,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => (),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
+                Err(_) => {
+                    // Nobody reads any more; how it ended is told by other means.
+                    self.sent = self.outgoing.len();
+                    self.phase = Phase::Lost { until: Instant::now() + LAST_BREATH };
+                }
+            }
+        }
+    }
+
+    /// Waits for something to happen and deals with it.
+    fn turn(&mut self) -> io::Result<()> {
+        let [answers, out, err, control] = self.worker.signs();
+        let readers = [answers, out, err, control, self.wake.as_ref().map(AsFd::as_fd)];
+        let writer = (self.sent < self.outgoing.len()).then(|| self.worker.requests.as_fd());
+        let (ready, writable) = wait_ready(&readers, writer, self.patience())?;
+        if writable {
+            self.send();
+        }
+        if ready[1] || ready[2] {
+            self.worker.read_printed();
+        }
+        if ready[0] {
+            self.worker.read_answers();
+            self.hear_frames();
+        }
+        // Before the news, so that a worker that answers our own TERM with exit 0 counts as cancelled.
+        if ready[4] || self.wake.is_none() {
+            self.look_at_the_token();
+        }
+        if ready[3] {
+            self.worker.hear_news();
+        }
+        self.move_on();
+        Ok(())
+    }
+
+    /// Until the next moment at which something is due.
+    fn patience(&self) -> Duration {
+        let due = match self.phase {
+            Phase::Waiting => {
+                let deadline = self.terms.deadline.map(|it| self.began + it.duration());
+                deadline.map_or(self.next_look, |it| it.min(self.next_look))
+            }
+            Phase::Lost { until } | Phase::Stopping { until } | Phase::Killing { until } => until,
+            Phase::Gone => self.began,
+        };
+        due.saturating_duration_since(Instant::now())
+    }
+
+    fn hear_frames(&mut self) {
+        while let Some(frame) = self.worker.frames.next_frame() {
+            self.asked.raw_messages += 1;
+            match frame {
+                Frame::Message(message) => self.hear(message),
+                Frame::Unreadable => self.asked.parse_failures += 1,
+                Frame::TooLong => {
+                    self.asked.parse_failures += 1;
+                    self.asked.remarks.push("the worker sent a frame of more than 16 MiB".to_string());
+                    self.worker.answers = None;
+                    return;
+                }
+            }
+        }
+    }
+
+    fn hear(&mut self, message: Message) {
+        let ours = |id: Option<u64>| id == Some(self.worker.last_id);
+        match message {
+            Message::Hello { nonce, protocol: VERSION, pid } if self.awaited == Awaited::Hello(&nonce) => {
+                // A worker that was started through another program is looked at itself. In another namespace its
+                // number says nothing.
+                if process_stat::descendants(self.worker.pid).contains(&pid) {
+                    self.worker.pid = pid;
+                }
+                self.asked.answer = Some(Answer::default());
+            }
+            Message::Hello { protocol, .. } if protocol != VERSION => {
+                self.asked.remarks.push(format!("it speaks protocol {protocol}, this is protocol {VERSION}"));
+                self.worker.answers = None;
+            }
+            Message::Answer(answer) if self.awaited == Awaited::Answer && ours(Some(answer.id)) => {
+                self.worker.note(&answer);
+                self.asked.recovered = self.worker.fate.is_some();
+                self.asked.answer = Some(*answer);
+            }
+            Message::Log { id, level, message } if ours(id) => {
+                let level = level.map(|it| format!("[{it}] ")).unwrap_or_default();
+                self.worker.captured[1].push(format!("{level}{message}\n").as_bytes(), CAPTURE);
+            }
+            // Progress renews nothing; everything else answers nothing that was asked.
+            Message::Progress { .. } | Message::Log { .. } | Message::Answer(_) | Message::Hello { .. } => (),
+            Message::Other => (),
+        }
+    }
+
+    fn look_at_the_token(&mut self) {
+        let Some(intent) = self.terms.cancel.intent() else { return };
+        self.wake = None; // it stays readable from now on
+        match self.phase {
+            Phase::Waiting if self.asked.answer.is_none() => self.stop(intent),
+            // Cancel outranks whatever else we had in mind.
+            Phase::Stopping { .. } | Phase::Killing { .. } if intent == KillIntent::Cancel => {
+                self.asked.intent = self.asked.intent.map(|_| intent);
+            }
+            _ => (),
+        }
+    }
+
+    fn move_on(&mut self) {
+        let now = Instant::now();
+        if self.worker.shimmed.is_gone() {
+            // Nobody is left who could write; what they wrote is here.
+            self.worker.read_answers();
+            self.hear_frames();
+            self.phase = Phase::Gone;
+        }
+        if self.phase == Phase::Waiting {
+            self.wait_on(now);
+        }
+        match self.phase {
+            Phase::Lost { until } => {
+                let known = self.worker.fate.is_some();
+                let complete = self.asked.answer.is_some() || self.worker.answers.is_none();
+                if (known && complete) || now >= until {
+                    self.end_leftovers();
+                }
+            }
+            Phase::Stopping { until } if now >= until => self.kill(),
+            Phase::Killing { until } if now >= until => {
+                self.asked.remarks.push("a process of the worker could not be killed and was left behind".to_string());
+                self.worker.fate.get_or_insert_default();
+                self.phase = Phase::Gone;
+            }
+            _ => (),
+        }
+    }
+
+    fn wait_on(&mut self, now: Instant) {
+        if self.is_over() {
+            return;
+        }
+        if self.worker.fate.is_some() {
+            let drain = if self.awaited == Awaited::End { LAST_BREATH } else { self.terms.drain.duration() };
+            self.phase = Phase::Lost { until: now + drain };
+        } else if self.worker.answers.is_none() {
+            self.phase = Phase::Lost { until: now + LAST_BREATH };
+        } else if let Some(deadline) = self.terms.deadline.filter(|it| now >= self.began + it.duration()) {
+            self.stop(KillIntent::Deadline(deadline));
+        } else if now >= self.next_look {
+            self.look();
+            self.pause = (self.pause * 2).min(LAST_LOOK);
+            self.next_look = now + self.pause;
+        }
+    }
+
+    /// Looks at what the worker and its descendants use, and kills it at a limit.
+    fn look(&mut self) {
+        let limits = &self.terms.limits;
+        let (mut rss, mut most_files) = (0, 0);
+        let mut waiting = vec![self.worker.pid];
+        while let Some(pid) = waiting.pop() {
+            rss += process_stat::rss_bytes(pid).unwrap_or(0);
+            if limits.open_files.is_some() {
+                most_files = most_files.max(process_stat::open_fds(pid).unwrap_or(0));
+            }
+            waiting.extend(process_stat::children(pid));
+        }
+        self.worker.out_of_memory_kills = process_stat::out_of_memory_kills();
+        if rss > 0 {
+            self.asked.peak_rss = self.asked.peak_rss.max(Some(Bytes(rss)));
+        }
+        self.asked.cpu = self.cpu_since().or(self.asked.cpu);
+        let reached = match (limits.memory, limits.open_files, limits.cpu.zip(self.asked.cpu)) {
+            (Some(limit), _, _) if rss >= limit.0 => ResourceLimit::Memory,
+            (_, Some(limit), _) if most_files >= limit => ResourceLimit::OpenFiles,
+            (_, _, Some((limit, used))) if used >= limit => ResourceLimit::CpuTime,
+            _ => return,
+        };
+        self.asked.intent = Some(KillIntent::Limit(reached));
+        self.kill();
+    }
+
+    fn cpu_since(&self) -> Option<Millis> {
+        let (before, now) = self.cpu_before.zip(process_stat::cpu_time(self.worker.pid))?;
+        Some(Millis(now.0.saturating_sub(before.0)))
+    }
+
+    fn stop(&mut self, intent: KillIntent) {
+        self.asked.intent = Some(intent);
+        self.end_leftovers();
+    }
+
+    /// TERM to the worker and all below it, and KILL after the grace.
+    fn end_leftovers(&mut self) {
+        // How it ended by itself; what our own signals do from now on says nothing.
+        self.note_exit();
+        self.worker.shimmed.terminate();
+        self.phase = Phase::Stopping { until: Instant::now() + self.terms.grace.duration() };
+    }
+
+    fn kill(&mut self) {
+        self.note_exit();
+        self.worker.shimmed.kill();
+        self.phase = Phase::Killing { until: Instant::now() + STUCK };
+    }
+
+    fn note_exit(&mut self) {
+        if !std::mem::replace(&mut self.signalled, true) {
+            self.asked.exit = self.worker.fate.as_ref().and_then(|it| it.exit);
+        }
+    }
+
+    fn finish(mut self) -> Asked {
+        // What it printed before it answered is there already.
+        self.worker.read_printed();
+        self.note_exit();
+        let [stdout, stderr] = self.worker.take_printed();
+        let took = self.began.elapsed().into();
+        Asked { stdout, stderr, took, ..self.asked }
+    }
+}

@@ -1,0 +1,376 @@
+//! One long-lived worker process: its pipes, what it said, and what became of it.
+//!
+//! A value without a thread of its own: whoever holds it asks it something (`ask`), or looks after it while it is idle
+//! (`attend`). What is sent and heard between the two is in `talk`.
+
+use super::{
+    capture::Captured,
+    protocol::{self, Answer, Frames, Request},
+    shimmed::{Launch, Shimmed, start_error},
+    talk::{Asked, Awaited, Terms, talk},
+    wire::{News, Order},
+};
+use crate::{
+    decide::outcome::StartError,
+    model::{Bytes, ExitStatus, Health, KillIntent, Millis},
+    os::{CancelToken, process_stat, readiness::never_block, spawn::ProcessLimits},
+};
+use std::{
+    ffi::OsString,
+    fs::File,
+    io::{self, PipeReader, PipeWriter, Read},
+    os::fd::{AsFd, BorrowedFd, OwnedFd},
+    path::PathBuf,
+    time::{Duration, Instant},
+};
+
+/// No worker may open more files than this, whatever the engine may.
+const MOST_OPEN_FILES: u64 = 10_240;
+/// The newest so many bytes of what is printed during one attempt are kept.
+pub(super) const CAPTURE: Bytes = Bytes::mib(1);
+/// Of one stream in one go, so that endless printing can't keep us from everything else.
+const MOST_READS: usize = 32;
+
+/// How to start a worker process.
+#[derive(Debug, Clone)]
+pub struct WorkerSpec {
+    /// Program and arguments.
+    pub command: Vec<OsString>,
+    /// Where it runs. Must exist.
+    pub dir: PathBuf,
+    /// Its complete environment but for the protocol's own variables.
+    pub env: Vec<(OsString, OsString)>,
+    /// The name of the workflow, for its `load`.
+    pub definition: String,
+    /// The handlers that will be asked for.
+    pub handlers: Vec<String>,
+    pub patience: Patience,
+}
+
+/// How long to wait for what.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Patience {
+    pub hello: Millis,
+    pub load: Millis,
+    pub ping: Millis,
+    pub finalize: Millis,
+    /// From a `shutdown` to TERM.
+    pub shutdown: Millis,
+    /// Between TERM and KILL.
+    pub grace: Millis,
+    /// After a worker has ended, how long a final answer is waited for while somebody still holds its pipe.
+    pub drain: Millis,
+}
+
+impl Default for Patience {
+    fn default() -> Patience {
+        Patience {
+            hello: Millis::seconds(10),
+            load: Millis::seconds(60),
+            ping: Millis::seconds(5),
+            finalize: Millis::seconds(30),
+            shutdown: Millis::seconds(5),
+            grace: Millis::seconds(10),
+            drain: Millis::seconds(30),
+        }
+    }
+}
+
+/// Why there is no worker.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum StartFailure {
+    /// Not found, not executable: the same next time.
+    NotStartable(String),
+    /// It started but is of no use; the text says why.
+    Failed(String),
+    /// We were asked to stop meanwhile.
+    Stopped(KillIntent),
+}
+
+/// How a worker process ended.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Fate {
+    pub exit: Option<ExitStatus>,
+    /// User and system time of its whole tree, over its whole life.
+    pub cpu: Option<Millis>,
+    /// The kernel killed a process for want of memory shortly before.
+    pub out_of_memory: bool,
+}
+
+/// A worker process that has said hello. Dropping it kills its whole tree.
+#[derive(Debug)]
+pub struct Worker {
+    /// Unique within its pool.
+    pub number: u64,
+    /// Its program, for messages.
+    pub name: OsString,
+    pub pid: u32,
+    pub started: Instant,
+    /// Units that were finalized.
+    pub units: u64,
+    pub age_limit: Option<Millis>,
+    pub(super) patience: Patience,
+    pub(super) shimmed: Shimmed,
+    pub(super) requests: PipeWriter,
+    /// None at its end.
+    pub(super) answers: Option<PipeReader>,
+    /// stdout and stderr; None at their end.
+    pub(super) printed: [Option<PipeReader>; 2],
+    pub(super) captured: [Captured; 2],
+    pub(super) frames: Frames,
+    pub(super) last_id: u64,
+    pub(super) health: Health,
+    /// None while it lives.
+    pub(super) fate: Option<Fate>,
+    pub(super) start_error: Option<StartError>,
+    pub(super) out_of_memory_kills: Option<u64>,
+    buffer: Vec<u8>,
+}
+
+impl Worker {
+    /// Starts a process, waits for its hello and has it load its handlers.
+    pub fn start(number: u64, spec: &WorkerSpec, cancel: &CancelToken) -> Result<Worker, StartFailure> {
+        let nonce = nonce();
+        let mut worker = Worker::launch(number, spec, &nonce)?;
+        let patience = spec.patience;
+        let terms = Terms { deadline: Some(patience.hello), ..Terms::of(cancel, &patience) };
+        let greeted = talk(&mut worker, Awaited::Hello(&nonce), None, &terms);
+        worker.welcome(greeted, "say hello", patience.hello)?;
+        let load = Request::Load { definition: &spec.definition, handlers: &spec.handlers };
+        let terms = Terms { deadline: Some(patience.load), ..Terms::of(cancel, &patience) };
+        let loaded = worker.ask(&load, &terms);
+        let failed = loaded.answer.as_ref().and_then(|it| it.failed.clone());
+        worker.welcome(loaded, "load its handlers", patience.load)?;
+        match failed {
+            Some(failed) => Err(StartFailure::Failed(format!("could not load its handlers: {}", failed.message))),
+            None => Ok(worker),
+        }
+    }
+
+    fn launch(number: u64, spec: &WorkerSpec, nonce: &str) -> Result<Worker, StartFailure> {
+        let no_room = |error: io::Error| StartFailure::Failed(format!("no room to start it: {error}"));
+        let nothing = File::open("/dev/null").map_err(no_room)?;
+        let (their_requests, requests) = io::pipe().map_err(no_room)?;
+        let (answers, their_answers) = io::pipe().map_err(no_room)?;
+        let (out, stdout) = io::pipe().map_err(no_room)?;
+        let (err, stderr) = io::pipe().map_err(no_room)?;
+        for end in [requests.as_fd(), answers.as_fd(), out.as_fd(), err.as_fd()] {
+            never_block(end).map_err(no_room)?;
+        }
+        let mut env = spec.env.clone();
+        env.retain(|it| it.0 != protocol::FDS && it.0 != protocol::NONCE);
+        env.push((protocol::FDS.into(), "3,4".into()));
+        env.push((protocol::NONCE.into(), nonce.into()));
+        let limits = ProcessLimits { open_files: Some(MOST_OPEN_FILES), ..ProcessLimits::default() };
+        let shimmed = Shimmed::start(Launch {
+            argv: &spec.command,
+            dir: &spec.dir,
+            env: &env,
+            stdin: nothing.as_fd(),
+            stdout: stdout.into(),
+            stderr: stderr.into(),
+            order: Order { limits, unwatched: true, ..Order::default() },
+            given: &[OwnedFd::from(their_requests), OwnedFd::from(their_answers)],
+            kept: &[],
+        });
+        let shimmed = shimmed.map_err(|error| match error {
+            StartError::NotStartable(why) => StartFailure::NotStartable(why),
+            StartError::NoRoom(why) => StartFailure::Failed(why),
+        })?;
+        Ok(Worker {
+            number,
+            name: spec.command.first().cloned().unwrap_or_default(),
+            pid: 0,
+            started: Instant::now(),
+            units: 0,
+            age_limit: None,
+            patience: spec.patience,
+            shimmed,
+            requests,
+            answers: Some(answers),
+            printed: [Some(out), Some(err)],
+            captured: Default::default(),
+            frames: Frames::default(),
+            last_id: 0,
+            health: Health::default(),
+            fate: None,
+            start_error: None,
+            out_of_memory_kills: process_stat::out_of_memory_kills(),
+            buffer: vec![0; 64 << 10],
+        })
+    }
+
+    /// Whether what was asked at the start came.
+    fn welcome(&mut self, asked: Asked, what: &str, patience: Millis) -> Result<(), StartFailure> {
+        if asked.answer.is_some() && self.fate.is_none() {
+            return Ok(());
+        }
+        let last_line = asked.remarks.first().cloned().unwrap_or_else(|| asked.stderr.last_line());
+        let said = if last_line.is_empty() { String::new() } else { format!(": {last_line}") };
+        Err(match (self.start_error.take(), asked.intent) {
+            (Some(StartError::NotStartable(why)), _) => StartFailure::NotStartable(why),
+            (Some(StartError::NoRoom(why)), _) => StartFailure::Failed(why),
+            (None, Some(KillIntent::Deadline(_))) => {
+                StartFailure::Failed(format!("did not {what} within {patience}{said}"))
+            }
+            (None, Some(intent)) => StartFailure::Stopped(intent),
+            (None, None) => {
+                let how = match self.fate.as_ref().and_then(|it| it.exit) {
+                    Some(ExitStatus::Code(code)) => format!("exited with code {code}"),
+                    Some(ExitStatus::Signal(signal)) => format!("was killed by signal {signal}"),
+                    None => "closed its pipe".to_string(),
+                };
+                StartFailure::Failed(format!("{how} before it could {what}{said}"))
+            }
+        })
+    }
+
+    /// Sends a request and waits for its answer, or for the end of the worker.
+    pub fn ask(&mut self, request: &Request, terms: &Terms) -> Asked {
+        self.last_id += 1;
+        match protocol::encode(self.last_id, request) {
+            Ok(frame) => talk(self, Awaited::Answer, Some(frame), terms),
+            Err(length) => Asked { too_long: Some(length), ..Asked::default() },
+        }
+    }
+
+    /// Asks it to end, and ends it when it does not. Its whole tree is gone afterwards.
+    pub fn end(&mut self, cancel: &CancelToken) {
+        if self.fate.is_some() {
+            return;
+        }
+        self.last_id += 1;
+        let patience = self.patience;
+        let terms = Terms { deadline: Some(patience.shutdown), ..Terms::of(cancel, &patience) };
+        let frame = protocol::encode(self.last_id, &Request::Shutdown).ok();
+        talk(self, Awaited::End, frame, &terms);
+    }
+
+    /// Whether it answers, though it has nothing to do. One that does not is ended.
+    pub(super) fn pings(&mut self) -> bool {
+        let (calm, patience) = (CancelToken::new(), self.patience);
+        let terms = Terms { deadline: Some(patience.ping), ..Terms::of(&calm, &patience) };
+        self.ask(&Request::Ping, &terms).answer.is_some() && self.fate.is_none()
+    }
+
+    pub fn age(&self) -> Millis {
+        self.started.elapsed().into()
+    }
+
+    /// What it said last, but the memory as the system sees it where it does.
+    pub fn health(&self) -> Health {
+        let rss_bytes = process_stat::rss_bytes(self.pid).or(self.health.rss_bytes);
+        let open_fds = self.health.open_fds.or_else(|| process_stat::open_fds(self.pid));
+        Health { rss_bytes, open_fds }
+    }
+
+    pub fn fate(&self) -> Option<&Fate> {
+        self.fate.as_ref()
+    }
+
+    /// Has the shim hold a lock until `let_go`, or else until the last process of the worker's tree is dead.
+    pub fn hold(&self, lock: BorrowedFd<'_>) -> io::Result<()> {
+        self.shimmed.hold(lock)
+    }
+
+    pub fn let_go(&self) {
+        self.shimmed.let_go();
+    }
+
+    /// What becomes readable when an idle worker prints, dies, or speaks without being asked.
+    pub(super) fn signs(&self) -> [Option<BorrowedFd<'_>>; 4] {
+        [
+            self.answers.as_ref().map(AsFd::as_fd),
+            self.printed[0].as_ref().map(AsFd::as_fd),
+            self.printed[1].as_ref().map(AsFd::as_fd),
+            Some(self.shimmed.control()),
+        ]
+    }
+
+    /// Reads and forgets what an idle worker printed or said; false when it is dead.
+    pub fn attend(&mut self) -> bool {
+        self.read_printed();
+        self.captured = Default::default();
+        self.read_answers();
+        while self.frames.next_frame().is_some_and(|it| it != protocol::Frame::TooLong) {}
+        self.hear_news();
+        self.fate.is_none() && self.answers.is_some()
+    }
+
+    /// Reads what it printed so far.
+    pub(super) fn read_printed(&mut self) {
+        for (pipe, captured) in self.printed.iter_mut().zip(&mut self.captured) {
+            read_available(pipe, &mut self.buffer, |bytes| captured.push(bytes, CAPTURE));
+        }
+    }
+
+    /// Reads what it answered so far.
+    pub(super) fn read_answers(&mut self) {
+        let frames = &mut self.frames;
+        read_available(&mut self.answers, &mut self.buffer, |bytes| frames.push(bytes));
+    }
+
+    /// Hears what the shim has to tell; never waits.
+    pub(super) fn hear_news(&mut self) {
+        loop {
+            let heard = crate::os::readiness::wait_readable(&[Some(self.shimmed.control())], Duration::ZERO);
+            if self.shimmed.is_gone() || !heard.is_ok_and(|it| it[0]) {
+                break;
+            }
+            self.shimmed.hear();
+        }
+        while let Some(news) = self.shimmed.next_news() {
+            match news {
+                News::Started { pid } => self.pid = pid,
+                News::NotStarted { errno } => {
+                    let error = io::Error::from_raw_os_error(errno);
+                    self.start_error = Some(start_error(&self.name, &error));
+                    self.fate.get_or_insert_default();
+                }
+                News::Exited(exit) => {
+                    let killed = exit == ExitStatus::Signal(libc::SIGKILL);
+                    let out_of_memory = killed && process_stat::out_of_memory_kills() > self.out_of_memory_kills;
+                    self.fate = Some(Fate { exit: Some(exit), out_of_memory, cpu: None });
+                }
+                News::Ended { cpu, .. } => self.fate.get_or_insert_default().cpu = Some(cpu),
+                News::Limit(_) => (),
+            }
+        }
+        if self.shimmed.is_gone() {
+            self.fate.get_or_insert_default();
+        }
+    }
+
+    pub(super) fn take_printed(&mut self) -> [Captured; 2] {
+        let mut taken = std::mem::take(&mut self.captured);
+        taken.iter_mut().for_each(|it| it.trim(CAPTURE));
+        taken
+    }
+
+    pub(super) fn note(&mut self, answer: &Answer) {
+        self.health = answer.health;
+    }
+}
+
+/// Reads until there is nothing more for now. None at the end of the stream.
+fn read_available(pipe: &mut Option<PipeReader>, buffer: &mut [u8], mut take: impl FnMut(&[u8])) {
+    for _ in 0..MOST_READS {
+        let Some(open) = pipe else { return };
+        match open.read(buffer) {
+            Ok(0) => *pipe = None,
+            Ok(count) => take(&buffer[..count]),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => (),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
+            Err(_) => *pipe = None,
+        }
+    }
+}
+
+/// A word that nobody can guess, so that only what we started can say hello.
+fn nonce() -> String {
+    let mut bytes = [0; 16];
+    if getrandom::fill(&mut bytes).is_err() {
+        return format!("{:?}", Instant::now());
+    }
+    hex::encode(bytes)
+}
