@@ -19,7 +19,7 @@ use crate::{
     model::{GroupId, Holder, HolderKind, Millis, Status},
     os::signals::Signals,
 };
-use std::path::PathBuf;
+use std::{path::PathBuf, time::Instant};
 
 /// Bring documents into a vector database, and keep it up to date
 ///
@@ -72,6 +72,7 @@ const PRUNE_WAIT: Millis = Millis::minutes(10);
 
 impl Args {
     pub fn run(self, cx: &Context) -> Result<()> {
+        let begun = Instant::now();
         let options = self.options(cx)?;
         let engine = cx.engine()?;
         if self.dry_run {
@@ -99,7 +100,8 @@ impl Args {
         };
         let removed = self.remove(cx, engine, &plan)?;
         let report = sync::finish(engine, &options.database, &groups)?;
-        said::report(cx, &plan, &report, removed, &groups, &self.search_command(cx))?;
+        let told = said::Told { removed, groups: &groups, search: &self.search_command(cx), took: begun.elapsed() };
+        said::report(cx, &plan, &report, &told)?;
         match status {
             Status::Failed => Err(Failure::quiet(Exit::WorkFailed)),
             Status::Cancelled => Err(Failure::quiet(Exit::Cancelled)),

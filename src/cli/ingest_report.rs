@@ -10,7 +10,9 @@ use crate::{
     engine::Submitted,
     ingest::sync::{DocumentStatus, SyncPlan, SyncReport},
     model::GroupId,
+    os::process_stat,
 };
+use std::time::Duration;
 
 /// Lines of one kind that are told one by one.
 const LINES: usize = 10;
@@ -118,19 +120,24 @@ pub fn submitted(cx: &Context, submitted: Submitted, runs: usize) -> Result<()> 
     }
 }
 
-/// What the documents came to, and what to do next.
-pub fn report(
-    cx: &Context,
-    plan: &SyncPlan,
-    report: &SyncReport,
-    removed: usize,
-    groups: &[GroupId],
-    search: &str,
-) -> Result<()> {
+/// What the command knows beside the plan and the report.
+pub struct Told<'a> {
+    pub removed: usize,
+    pub groups: &'a [GroupId],
+    /// The command that searches this database.
+    pub search: &'a str,
+    pub took: Duration,
+}
+
+/// What the documents came to, how fast, and what to do next.
+pub fn report(cx: &Context, plan: &SyncPlan, report: &SyncReport, told: &Told) -> Result<()> {
+    let Told { removed, groups, search, took } = *told;
     let out = &cx.output;
     if out.json {
         return out.event(&serde_json::json!({
             "event": "ended", "groups": groups, "database": plan.database, "removed": removed, "report": report,
+            "seconds": took.as_secs_f64(), "peak_rss_bytes": process_stat::peak_rss_bytes(),
+            "database_bytes": database_size(plan),
         }));
     }
     for it in report.documents.iter().filter(|it| it.status == DocumentStatus::Failed).take(LINES) {
@@ -165,10 +172,33 @@ pub fn report(
         true => format!("{} removed", count(removed as u64, "document")),
         false => format!("{}; {chunks} from {}", parts.join(", "), size(report.bytes)),
     })?;
+    if !groups.is_empty() {
+        out.line(pace(plan, report, took))?;
+    }
     if report.stored > 0 || plan.unchanged > 0 {
         out.note(format!("next: `{search}`"));
     }
     Ok(())
+}
+
+/// Rate, memory and size: `1.2 s: 9.3 documents/s, 1.3 MiB/s; peak memory 58.1 MiB; database 1.1 MiB`.
+fn pace(plan: &SyncPlan, report: &SyncReport, took: Duration) -> String {
+    let seconds = took.as_secs_f64().max(0.001);
+    let documents = (report.stored + report.empty + report.failed) as f64 / seconds;
+    let bytes = size((report.bytes as f64 / seconds) as u64);
+    let mut text = format!("{seconds:.1} s: {documents:.1} documents/s, {bytes}/s");
+    if let Some(peak) = process_stat::peak_rss_bytes() {
+        text.push_str(&format!("; peak memory {}", size(peak)));
+    }
+    if let Some(bytes) = database_size(plan) {
+        text.push_str(&format!("; database {}", size(bytes)));
+    }
+    text
+}
+
+/// The vector database on disk, in bytes. By its metadata: nobody but SQLite opens the file.
+fn database_size(plan: &SyncPlan) -> Option<u64> {
+    std::fs::metadata(&plan.database).ok().map(|it| it.len())
 }
 
 /// The file of a URI, as people know it.

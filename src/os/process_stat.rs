@@ -12,13 +12,13 @@ use std::path::Path;
 
 #[cfg(target_os = "linux")]
 pub use self::linux::{
-    children, cpu_time, descendants, is_zombie, open_fds, out_of_memory_kills, rss_bytes, start_time, thread_count,
-    who_holds_lock,
+    children, cpu_time, descendants, is_zombie, open_fds, out_of_memory_kills, peak_rss_bytes, rss_bytes, start_time,
+    thread_count, who_holds_lock,
 };
 #[cfg(not(target_os = "linux"))]
 pub use self::other::{
-    children, cpu_time, descendants, is_zombie, open_fds, out_of_memory_kills, rss_bytes, start_time, thread_count,
-    who_holds_lock,
+    children, cpu_time, descendants, is_zombie, open_fds, out_of_memory_kills, peak_rss_bytes, rss_bytes, start_time,
+    thread_count, who_holds_lock,
 };
 
 /// The identity of this process.
@@ -102,6 +102,13 @@ mod linux {
         let text = fs::read_to_string(format!("/proc/{pid}/statm")).ok()?;
         let pages: u64 = text.split(' ').nth(1)?.parse().ok()?;
         Some(pages * system_constant(libc::_SC_PAGESIZE, 4096))
+    }
+
+    /// The most memory that this process has had resident, in bytes. For telling people, never for judging a child.
+    pub fn peak_rss_bytes() -> Option<u64> {
+        let text = fs::read_to_string("/proc/self/status").ok()?;
+        let line = text.lines().find_map(|it| it.strip_prefix("VmHWM:"))?;
+        line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok().map(|it| it * 1024)
     }
 
     /// Open descriptors.
@@ -244,6 +251,10 @@ mod other {
     }
 
     pub fn rss_bytes(_pid: u32) -> Option<u64> {
+        None
+    }
+
+    pub fn peak_rss_bytes() -> Option<u64> {
         None
     }
 

@@ -1,0 +1,60 @@
+//! Many threads and processes meet at a database that does not exist yet.
+
+use assert_cmd::cargo::cargo_bin;
+use std::{
+    process::{Command, Stdio},
+    sync::{Arc, Barrier},
+    thread,
+};
+use windlass::{
+    model::Scope,
+    os::{SystemClock, process_stat},
+    store::{Options, Store, worker},
+};
+
+#[test]
+fn eight_threads_and_four_processes_open_a_new_database_at_once() {
+    for round in 0..6 {
+        let home = tempfile::tempdir().unwrap();
+        let start = Arc::new(Barrier::new(8));
+        let processes: Vec<_> = (0..4)
+            .map(|_| {
+                Command::new(cargo_bin!("windlass"))
+                    .arg("--home")
+                    .arg(home.path())
+                    .args(["run", "--each", "true {{ item }}", "--items", "a", "b"])
+                    .stdout(Stdio::piped())
+                    .stderr(Stdio::piped())
+                    .spawn()
+                    .unwrap()
+            })
+            .collect();
+        let threads: Vec<_> = (0..8)
+            .map(|_| {
+                let (start, path) = (start.clone(), home.path().join("engine.db"));
+                thread::spawn(move || {
+                    start.wait();
+                    let store = Store::open(&Options::new(path), Arc::new(SystemClock)).unwrap();
+                    // A write of each, so that nobody was given a database that it can't write.
+                    store
+                        .write(|tx| {
+                            let id = worker::reserve(tx)?;
+                            let identity = process_stat::own_identity();
+                            let (version, pools) = ("test".to_string(), "{}".to_string());
+                            let new = worker::NewWorker { identity, version, pools, scope: Scope::Everything };
+                            worker::register(tx, id, &new)?;
+                            worker::leave(tx, id)
+                        })
+                        .unwrap();
+                })
+            })
+            .collect();
+        threads.into_iter().for_each(|it| it.join().unwrap());
+        for process in processes {
+            let done = process.wait_with_output().unwrap();
+            let told = String::from_utf8_lossy(&done.stderr);
+            assert!(done.status.success(), "round {round}: {told}");
+            assert!(!told.contains("locked"), "round {round}: {told}");
+        }
+    }
+}
