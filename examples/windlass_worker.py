@@ -1,0 +1,1 @@
+../src/process/sdk/windlass_worker.py
