@@ -158,6 +158,25 @@ hooks:
 }
 
 #[test]
+fn a_running_hook_is_not_disturbed_by_what_others_commit() {
+    let shop = Shop::new();
+    let worker = shop.worker(1);
+    let text = r#"
+id: hooked
+steps: [{ name: a, uses: windlass/noop }]
+hooks:
+  group_end: [{ name: slow, run: "echo x >> told; until test -e go; do sleep 0.01; done" }]
+"#;
+    shop.wait(shop.submit(text, &["x"]));
+    eventually("the hook starts", || shop.path("told").exists());
+    let other = "id: other\nsteps: [{ name: a, run: \"sleep 0.3\" }]\n";
+    shop.wait(shop.submit(other, &["x"]));
+    fs::write(shop.path("go"), "").unwrap();
+    eventually("hooks are drained", || worker.is_idle().unwrap());
+    assert_eq!(fs::read_to_string(shop.path("told")).unwrap(), "x\n");
+}
+
+#[test]
 fn keyed_steps_never_overlap_whoever_runs_them() {
     let shop = Shop::new();
     let _one = shop.worker(2);

@@ -88,12 +88,11 @@ pub enum Ending {
 }
 
 impl Model {
-    /// Every transaction first promotes what is due.
-    pub fn tick(&mut self, now: i64) {
+    /// Every transaction first promotes what is due. True when something was.
+    pub fn tick(&mut self, now: i64) -> bool {
         self.now = now;
-        for step in self.steps.values_mut().filter(|it| it.delayed && it.due <= now) {
-            step.delayed = false;
-        }
+        let due = self.steps.values_mut().filter(|it| it.delayed && it.due <= now);
+        due.map(|it| it.delayed = false).count() > 0
     }
 
     pub fn submit(&mut self, group: i64, runs: &[(i64, i64)], shape: &Shape, keys: &[Option<usize>], new: (i64, bool)) {
