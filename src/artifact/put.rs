@@ -156,7 +156,7 @@ impl ArtifactStore {
 fn publish_in_place(from: &Path, target: &Path) -> Result<u64> {
     let content = fs::read(from).map_err(Error::io("read", from))?;
     let mut file = File::create(target).map_err(Error::io("create", target))?;
-    for block in content.chunks(512) {
+    for block in content.chunks(128) {
         file.write_all(block).map_err(Error::io("write", target))?;
     }
     file.sync_all().map_err(Error::io("sync", target))?;

@@ -75,12 +75,12 @@ impl Nemesis {
         let (window, most, longest) = match (role, chance.between(0, 99)) {
             (Role::Client, 0..70) => (Window::Submit, 8, 6_000),
             (Role::Client, _) => (Window::Commit, 12, 3_000),
-            (_, 0..10) => (Window::Claim, 10, 3_000),
-            (_, 10..20) => (Window::Effect, 25, 5_000),
-            (_, 20..40) => (Window::Settle, 25, 5_000),
-            (_, 40..55) => (Window::Commit, 40, 3_000),
-            (_, 55..70) => (Window::GroupEnd, 4, 2_000),
-            (_, 70..87) => (Window::Rename, 6, 5_000),
+            (_, 0..8) => (Window::Claim, 10, 3_000),
+            (_, 8..16) => (Window::Effect, 25, 5_000),
+            (_, 16..34) => (Window::Settle, 25, 5_000),
+            (_, 34..48) => (Window::Commit, 40, 3_000),
+            (_, 48..63) => (Window::GroupEnd, 4, 2_000),
+            (_, 63..87) => (Window::Rename, 6, 8_000),
             _ => (Window::Hook, 4, 5_000),
         };
         let after = if chance.percent(30) { 0 } else { chance.between(1, longest) };

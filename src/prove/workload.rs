@@ -235,7 +235,7 @@ fn item(chance: &mut Chance, number: u64, no: u64) -> Item {
         },
         fail: chance.between(0, 3) as u32,
         doomed: chance.percent(40),
-        bytes: *chance.pick(&[0, 10, 3_000, 3_000, 60_000, 700_000]),
+        bytes: *chance.pick(&[0, 10, 3_000, 60_000, 700_000, 700_000]),
         key: format!("prove:{}", chance.between(0, 2)),
     }
 }
