@@ -196,9 +196,12 @@ fn pace(plan: &SyncPlan, report: &SyncReport, took: Duration) -> String {
     text
 }
 
-/// The vector database on disk, in bytes. By its metadata: nobody but SQLite opens the file.
+/// The vector database on disk with its log, in bytes. By their metadata: nobody but SQLite opens the files.
 fn database_size(plan: &SyncPlan) -> Option<u64> {
-    std::fs::metadata(&plan.database).ok().map(|it| it.len())
+    let mut log = plan.database.clone().into_os_string();
+    log.push("-wal");
+    let log = std::fs::metadata(log).map_or(0, |it| it.len());
+    std::fs::metadata(&plan.database).ok().map(|it| it.len() + log)
 }
 
 /// The file of a URI, as people know it.
