@@ -9,6 +9,7 @@ use std::{
     process::{Command, Stdio},
     sync::Arc,
     thread,
+    time::{Duration, Instant},
 };
 use windlass::{
     artifact::{ArtifactOptions, ArtifactStore},
@@ -296,11 +297,19 @@ fn a_leaking_worker_is_replaced_and_counted() {
     let items: Vec<String> = (0..60).map(|it| it.to_string()).collect();
     let items: Vec<&str> = items.iter().map(String::as_str).collect();
     let limits = "{ command: [python3, steps.py], limits: { rss: ~, fds: 30, age: ~ } }";
-    assert_eq!(shop.wait(shop.submit_with("  - { name: leak, worker: py }", limits, &items)).status, Status::Completed);
-    let recycled = shop.counts.0.lock().unwrap().get("open_files").copied().unwrap_or_default();
-    assert!((1..=12).contains(&recycled), "{recycled}");
-    let workers = worker.worker_processes();
-    assert!(workers.iter().any(|it| it.last_recycle.as_deref().is_some_and(|it| it.contains("open files 30 >= 30"))));
+    let recycled = || shop.counts.0.lock().unwrap().get("open_files").copied().unwrap_or_default();
+    // On a fast machine a group can end before the replacement of the first worker has started; then there is a next group.
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while recycled() == 0 {
+        let group = shop.submit_with("  - { name: leak, worker: py }", limits, &items);
+        assert_eq!(shop.wait(group).status, Status::Completed);
+        assert!(Instant::now() < deadline, "no worker was replaced");
+    }
+    let named = |it: &str| it.contains("open files") && it.contains(">= 30");
+    while !worker.worker_processes().iter().any(|it| it.last_recycle.as_deref().is_some_and(named)) {
+        assert!(Instant::now() < deadline, "the reason is not told");
+        std::thread::yield_now();
+    }
 }
 
 #[test]
