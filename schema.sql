@@ -266,7 +266,8 @@ CREATE TABLE worker(
   schema      INTEGER NOT NULL,                    -- the user_version that it understands
   pools       TEXT    NOT NULL CHECK (json_valid(pools)),
   scope       INTEGER NOT NULL DEFAULT 0,
-  registered  INTEGER NOT NULL
+  registered  INTEGER NOT NULL,
+  processes   TEXT    NOT NULL DEFAULT '[]' CHECK (json_valid(processes))   -- health of its worker processes, while busy
 ) STRICT;
 
 -- One row while a key is held. The primary key serialises rivals. holder_kind: 1 step 2 web 3 CLI 4 hook.

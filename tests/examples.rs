@@ -152,3 +152,16 @@ fn a_program_can_embed_the_engine() {
     let group = bench.json(&["show", "g1", "--json"]);
     assert_eq!(group["status"], "COMPLETED", "{group}");
 }
+
+#[test]
+fn words_are_counted_in_python_by_processes_that_are_started_once() {
+    let python = Command::new("python3").arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status();
+    if !python.is_ok_and(|it| it.success()) {
+        return eprintln!("skipped: there is no python3 in the PATH");
+    }
+    let bench = Bench::new();
+    let item = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/documents/hand-winch.md");
+    bench.ends(0, &["run", "examples/python-worker.yaml", "--items", text(&item)]);
+    let library = bench.ends(0, &["worker", "sdk", "python"]);
+    assert_eq!(library, fs::read_to_string("examples/windlass_worker.py").unwrap());
+}

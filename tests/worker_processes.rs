@@ -139,14 +139,16 @@ fn a_worker_that_dies_while_it_is_idle_is_replaced_and_no_step_is_blamed() {
         return;
     }
     let house = House::new();
-    let pool = house.pool();
-    for watched in [false, true] {
+    for (linger, watched) in [(Millis::minutes(60), false), (Millis(1), true)] {
+        let mut spec = house.spec();
+        spec.timing.linger = linger;
+        let pool = house.open(spec);
         let first = pid(&pool);
-        if watched {
-            thread::sleep(Duration::from_millis(400)); // longer than a worker lingers before the keeper watches it
-        }
         kill(first);
-        wait_until("the worker is gone", || is_gone(first));
+        match watched {
+            true => wait_until("the keeper has seen it", || pool.workers().is_empty()),
+            false => wait_until("the worker is gone", || is_gone(first)),
+        }
         let second = pid(&pool);
         assert_ne!(first, second);
         assert_eq!(pool.workers().iter().map(|it| it.pid).collect::<Vec<_>>(), [second]);

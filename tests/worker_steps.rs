@@ -273,6 +273,7 @@ fn steps_wait_for_a_worker_that_does_not_start_and_go_on_when_it_does() {
     let fixed = "from windlass_worker import *\n@step\ndef work(ctx):\n    return 1\nrun()\n";
     fs::write(shop.house.path("steps.py"), fixed).unwrap();
     assert_eq!(shop.wait(group).status, Status::Completed, "no attempt was used up");
+    assert!(shop.reason(1, 0).contains("no such model"), "{}", shop.reason(1, 0));
     assert_eq!(worker.worker_trouble(), Vec::<String>::new());
 }
 
@@ -432,7 +433,7 @@ fn a_hello_that_does_not_come_in_time_is_said_so() {
         lock: None,
     };
     let done = pool.run(&job);
-    let windlass::process::pool::Done::NotNow { reason, after } = done else { panic!("{done:?}") };
+    let windlass::process::pool::Done::NotNow { reason: Some(reason), after } = done else { panic!("{done:?}") };
     assert!(reason.contains("did not say hello within 500ms") && reason.contains("loading"), "{reason}");
     assert!(reason.contains("5 times in a row") && after > Millis::seconds(30), "{reason}, {after}");
 }

@@ -7,6 +7,7 @@ use crate::{
     engine::{Worker, WorkerOptions},
     model::Scope,
     os::signals::Signals,
+    process::sdk,
 };
 use std::time::Duration;
 
@@ -14,7 +15,10 @@ use std::time::Duration;
 ///
 /// The first Ctrl-C or SIGTERM lets running steps finish (setting `stop_timeout`), a second one kills them.
 #[derive(Debug, clap::Args)]
+#[command(args_conflicts_with_subcommands = true)]
 pub struct Args {
+    #[command(subcommand)]
+    instead: Option<Instead>,
     #[command(flatten)]
     pools: PoolArgs,
     /// Stop when nothing is ready, running, delayed, and no hook is due
@@ -22,11 +26,25 @@ pub struct Args {
     until_idle: bool,
 }
 
+#[derive(Debug, clap::Subcommand)]
+enum Instead {
+    /// Print the library with which worker processes are written (see docs/workers.md)
+    Sdk { language: Language },
+}
+
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+enum Language {
+    Python,
+}
+
 /// Between two looks whether there is anything left to do.
 const LOOK: Duration = Duration::from_millis(100);
 
 impl Args {
     pub fn run(self, cx: &Context) -> Result<()> {
+        if let Some(Instead::Sdk { language: Language::Python }) = self.instead {
+            return cx.output.line(sdk::PYTHON.trim_end());
+        }
         let settings = cx.settings()?;
         let engine = cx.engine()?;
         let signals = Signals::install()?;

@@ -35,6 +35,8 @@ const PROBE: Millis = Millis(400);
 const DISK: Millis = Millis::seconds(1);
 /// How often resource locks of dead holders are looked for.
 const SWEEP: Millis = Millis::seconds(5);
+/// How often the health of worker processes is told to whoever looks into the database.
+const TELL: Millis = Millis::seconds(5);
 const REAP_SLICE: usize = 100;
 /// Runs or steps of one transaction of a mend.
 const MEND_SLICE: usize = 100;
@@ -102,6 +104,9 @@ struct Keeper {
     probed: Monotonic,
     disk_asked: Monotonic,
     swept: Monotonic,
+    told: Monotonic,
+    /// The worker processes of which was told last.
+    told_of: Vec<u32>,
 }
 
 impl Keeper {
@@ -121,6 +126,8 @@ impl Keeper {
             probed: long_ago,
             disk_asked: now,
             swept: long_ago,
+            told: now,
+            told_of: Vec::new(),
         };
         keeper.mend()?;
         Ok(keeper)
@@ -145,6 +152,24 @@ impl Keeper {
             self.swept = now;
             self.sweep_locks()?;
         }
+        if now.since(self.told) >= TELL {
+            self.told = now;
+            self.tell_processes()?;
+        }
+        Ok(())
+    }
+
+    /// While there is work; an idle worker writes nothing, but that a process of it came or went.
+    fn tell_processes(&mut self) -> Result<()> {
+        let processes = self.shared.worker_pools.workers();
+        let pids: Vec<u32> = processes.iter().map(|it| it.pid).collect();
+        let works = !pids.is_empty() && !self.shared.attempts().is_empty();
+        if !works && pids == self.told_of {
+            return Ok(());
+        }
+        let (id, text) = (self.shared.id(), serde_json::to_string(&processes).unwrap_or_else(|_| "[]".into()));
+        self.shared.engine.store.write(move |tx| store::worker::tell_processes(tx, id, &text))?;
+        self.told_of = pids;
         Ok(())
     }
 

@@ -10,7 +10,7 @@ use crate::{
     model::{Certificate, Outcome},
     store::{
         Claimed, Settlement,
-        attempt::{Log, Record, outcome_code},
+        attempt::{self, Log, Record, outcome_code},
         output::NewOutput,
     },
 };
@@ -49,12 +49,20 @@ pub(super) fn judge(
             record.detail = with_reason(&record.detail, &reason);
             Settlement::Fail { crashed, record }
         }
-        Verdict::Release { .. } => {
+        Verdict::Release { reason } => {
             let due = now + again.unwrap_or_default();
-            Settlement::Release { due, record: Some(record(&report.outcome, &report.certificate, logs)) }
+            let told = again.is_some() && (reason.is_empty() || told_before(shared, claimed));
+            let record = (!told).then(|| record(&report.outcome, &report.certificate, logs));
+            Settlement::Release { due, record }
         }
         Verdict::Cancel => Settlement::Cancelled { record: record(&report.outcome, &report.certificate, logs) },
     }
+}
+
+/// Whether the attempt was given back before: a step that waits for long for what it needs says so once.
+fn told_before(shared: &Shared, claimed: &Claimed) -> bool {
+    let attempts = shared.engine.store.read(|tx| attempt::of_step(tx, claimed.lease.step)).unwrap_or_default();
+    attempts.last().is_some_and(|it| i64::from(claimed.attempt) == it.n && it.outcome == Some("interrupted"))
 }
 
 /// `{"outcome": .., "certificate": ..}` and the streams.

@@ -29,6 +29,9 @@ pub struct WorkerRow {
     pub registered: Timestamp,
     /// Steps that it runs.
     pub running: i64,
+    /// The health of its worker processes, as it told last: a list of objects with `pool`, `pid`, `age`, `rss_bytes`,
+    /// `open_fds`, `units`, `busy`, `last_recycle`.
+    pub processes: serde_json::Value,
 }
 
 /// Reserves a worker's id, so that it can take its life line before anybody sees it.
@@ -57,6 +60,12 @@ pub fn register(tx: &WriteTx, id: WorkerId, new: &NewWorker) -> Result<()> {
     Ok(())
 }
 
+/// Tells the health of a worker's processes; `processes` is JSON.
+pub fn tell_processes(tx: &WriteTx, id: WorkerId, processes: &str) -> Result<()> {
+    tx.execute("UPDATE worker SET processes = ?2 WHERE id = ?1", params![id.0, processes])?;
+    Ok(())
+}
+
 /// A worker that stopped and holds nothing any more leaves.
 pub fn leave(tx: &WriteTx, id: WorkerId) -> Result<()> {
     tx.execute("DELETE FROM worker WHERE id = ?1", [id.0])?;
@@ -69,7 +78,8 @@ pub fn is_registered(tx: &ReadTx, id: WorkerId) -> Result<bool> {
 
 pub fn list(tx: &ReadTx) -> Result<Vec<WorkerRow>> {
     tx.rows(
-        "SELECT id, identity, version, pools, registered, (SELECT count(*) FROM lease WHERE lease.worker = worker.id)
+        "SELECT id, identity, version, pools, registered, (SELECT count(*) FROM lease WHERE lease.worker = worker.id),
+                processes
            FROM worker ORDER BY id",
         [],
         |row| {
@@ -80,15 +90,17 @@ pub fn list(tx: &ReadTx) -> Result<Vec<WorkerRow>> {
                 row.get::<_, String>(3)?,
                 Timestamp(row.get(4)?),
                 row.get(5)?,
+                row.get::<_, String>(6)?,
             ))
         },
     )
     .map(|rows| {
         rows.into_iter()
-            .filter_map(|(id, identity, version, pools, registered, running)| {
+            .filter_map(|(id, identity, version, pools, registered, running, processes)| {
                 let identity = serde_json::from_str(&identity).ok()?;
                 let pools = serde_json::from_str(&pools).unwrap_or_default();
-                Some(WorkerRow { id, identity, version, pools, registered, running })
+                let processes = serde_json::from_str(&processes).unwrap_or_default();
+                Some(WorkerRow { id, identity, version, pools, registered, running, processes })
             })
             .collect()
     })

@@ -163,7 +163,7 @@ pub fn run_with(pool: &Pool, code: &str, extra: &Extra) -> Ran {
         });
         match done {
             Done::Ran(ran) => return *ran,
-            Done::NotNow { reason, .. } => assert!(Instant::now() < deadline, "{reason}"),
+            Done::NotNow { reason, .. } => assert!(Instant::now() < deadline, "{reason:?}"),
         }
         thread::yield_now();
     }

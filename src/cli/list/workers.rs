@@ -4,7 +4,7 @@ use crate::{
         failure::Result,
         output::Paint,
         table::{Cell, Table},
-        wording::relative,
+        wording::{relative, size},
     },
     os::process_stat,
     store::worker::{self, WorkerRow},
@@ -20,7 +20,34 @@ pub fn list(cx: &Context) -> Result<()> {
         cx.output.note("no worker is running; start one with `windlass worker`");
         return Ok(());
     }
-    cx.output.table(&table(cx, &rows))
+    cx.output.table(&table(cx, &rows))?;
+    match processes(&rows) {
+        Some(table) => cx.output.table(&table),
+        None => Ok(()),
+    }
+}
+
+/// The long-lived processes of all workers, as they were told last; None where there are none.
+fn processes(rows: &[WorkerRow]) -> Option<Table> {
+    let mut table =
+        Table::new(&["WORKER", "PROCESS", ">PID", "STATE", ">AGE", ">MEMORY", ">FILES", ">UNITS", "~REPLACED"]);
+    let all = rows.iter().flat_map(|row| row.processes.as_array().into_iter().flatten().map(move |it| (row.id, it)));
+    let mut any = false;
+    for (worker, it) in all {
+        let text = |key: &str| match &it[key] {
+            serde_json::Value::String(text) => text.clone(),
+            serde_json::Value::Null => "-".to_string(),
+            other => other.to_string(),
+        };
+        let state = if it["busy"] == true { "busy" } else { "idle" };
+        let memory = it["rss_bytes"].as_u64().map_or("-".to_string(), size);
+        let columns =
+            [text("pool"), text("pid"), state.to_string(), text("age"), memory, text("open_fds"), text("units")];
+        let cells = std::iter::once(worker.to_string()).chain(columns).chain([text("last_recycle")]);
+        table.row(cells.map(Cell::from).collect::<Vec<_>>());
+        any = true;
+    }
+    any.then_some(table)
 }
 
 pub fn table(cx: &Context, rows: &[WorkerRow]) -> Table {

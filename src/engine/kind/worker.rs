@@ -56,7 +56,8 @@ fn attempt(
     });
     match done {
         Done::NotNow { reason, after } => {
-            Ok(StepResult { again: Some(after), ..StepResult::ended(Outcome::Interrupted { reason }) })
+            let outcome = Outcome::Interrupted { reason: reason.unwrap_or_default() };
+            Ok(StepResult { again: Some(after), ..StepResult::ended(outcome) })
         }
         Done::Ran(ran) => finish(cx, *ran, &out),
     }

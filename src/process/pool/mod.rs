@@ -121,7 +121,7 @@ struct Inner {
 /// Why there is no worker for a step.
 enum Unavailable {
     NotStartable(String),
-    NotNow { reason: String, after: Millis },
+    NotNow { reason: Option<String>, after: Millis },
     Stopped(KillIntent),
 }
 

@@ -44,9 +44,9 @@ pub enum UnitOf {
 #[derive(Debug)]
 pub enum Done {
     Ran(Box<Ran>),
-    /// It was not sent to anybody: try again after some time.
+    /// It was not sent to anybody: try again after some time. Without a reason nothing is wrong, there is only no room.
     NotNow {
-        reason: String,
+        reason: Option<String>,
         after: Millis,
     },
 }

@@ -84,7 +84,8 @@ pub(super) enum Turn {
         parked: bool,
     },
     Later {
-        reason: String,
+        /// What is wrong; None: every worker waits for the next step of a run.
+        reason: Option<String>,
         after: Millis,
     },
     Closed,
@@ -138,7 +139,7 @@ impl State {
                 Some(_) | None if self.starts.is_broken() && self.starting > 0 => wait(LONG, 0),
                 None => Turn::Start(self.make_room()),
                 Some(left) if self.starts.is_broken() => {
-                    Turn::Later { reason: self.starts.reason.clone(), after: left.into() }
+                    Turn::Later { reason: Some(self.starts.reason.clone()), after: left.into() }
                 }
                 Some(left) => wait(left, 0),
             };
@@ -153,7 +154,7 @@ impl State {
                 self.set_busy(idle.worker.number, true);
                 Turn::Evict(Box::new(idle))
             }
-            None => Turn::Later { reason: "every worker waits for the next step of a run".into(), after: ALL_HELD },
+            None => Turn::Later { reason: None, after: ALL_HELD },
         }
     }
 

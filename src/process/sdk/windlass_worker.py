@@ -212,15 +212,17 @@ class _Channel:
         self.answers = answers
         self.nonce = nonce
         self.lock = threading.Lock()
+        self.forked = False
         if hasattr(os, "register_at_fork"):
             # A fork that does not exec would keep the pipes open, and could speak for us.
-            os.register_at_fork(after_in_child=self.close)
+            os.register_at_fork(after_in_child=self.let_go)
 
-    def close(self):
-        if self.answers is not None:
-            os.close(self.answers)
-            os.close(self.requests.fileno())
-            self.answers = None
+    def let_go(self):
+        nothing = os.open(os.devnull, os.O_RDWR)
+        for number in (self.requests.fileno(), self.answers):
+            os.dup2(nothing, number, inheritable=False)
+        os.close(nothing)
+        self.forked = True
 
     def send(self, message):
         body = _encode(message)
@@ -230,9 +232,9 @@ class _Channel:
 
     def write(self, frame):
         view = memoryview(frame)
+        if self.forked:
+            raise RuntimeError("a forked process can't speak for the worker")
         with self.lock:
-            if self.answers is None:
-                raise RuntimeError("a forked process can't speak for the worker")
             while view:
                 view = view[os.write(self.answers, view):]
 
