@@ -29,7 +29,10 @@ pub struct Args {
 #[derive(Debug, clap::Subcommand)]
 enum Instead {
     /// Print the library with which worker processes are written (see docs/workers.md)
-    Sdk { language: Language },
+    Sdk {
+        /// The language of the worker
+        language: Language,
+    },
 }
 
 #[derive(Debug, Clone, Copy, clap::ValueEnum)]

@@ -28,6 +28,18 @@ impl RecycleReason {
     }
 }
 
+impl RecycleReason {
+    /// Whether the reading is so far beyond its limit (by half) that the worker must not go on even while another is being
+    /// replaced. Age does no harm.
+    pub fn is_urgent(&self) -> bool {
+        match self {
+            RecycleReason::Memory { reading, limit } => reading.0 / 3 >= limit.0 / 2,
+            RecycleReason::OpenFiles { reading, limit } => reading / 3 >= limit / 2,
+            RecycleReason::Age { .. } => false,
+        }
+    }
+}
+
 impl fmt::Display for RecycleReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -131,6 +143,15 @@ mod tests {
     fn a_reason_prints_for_people() {
         let reason = RecycleReason::Memory { reading: Bytes(1288490189), limit: Bytes(1 << 30) };
         assert_eq!(reason.to_string(), "memory 1.2 GiB >= 1 GiB");
+    }
+
+    #[test]
+    fn only_what_is_half_beyond_its_limit_is_urgent() {
+        let memory = |reading| RecycleReason::Memory { reading: Bytes(reading), limit: Bytes(1000) };
+        assert_eq!([1000, 1499, 1500, 9000].map(|it| memory(it).is_urgent()), [false, false, true, true]);
+        assert!(RecycleReason::OpenFiles { reading: 300, limit: 200 }.is_urgent());
+        assert!(!RecycleReason::OpenFiles { reading: 299, limit: 200 }.is_urgent());
+        assert!(!RecycleReason::Age { reading: Millis(9), limit: Millis(1) }.is_urgent());
     }
 
     #[test]

@@ -47,12 +47,14 @@ fn next_chore(inner: &Inner) -> Chore {
     loop {
         if state.closed {
             let aside = state.recycling.as_mut().and_then(|it| it.aside.take());
+            let queue = std::mem::take(&mut state.queue).into_iter().map(|it| it.0);
             let idle = std::mem::take(&mut state.idle).into_iter().map(|it| it.worker);
-            let mut workers: Vec<Worker> = idle.chain(aside).collect();
+            let mut workers: Vec<Worker> = idle.chain(queue).chain(aside).collect();
             workers.append(&mut state.ending);
             state.roster.retain(|number, _| workers.iter().all(|it| it.number != *number));
             return Chore::Close(workers);
         }
+        take_from_queue(&mut state);
         if let Some(worker) = state.ending.pop() {
             return Chore::End(Box::new(worker));
         }
@@ -76,6 +78,20 @@ fn next_chore(inner: &Inner) -> Chore {
                 woken
             }
         };
+    }
+}
+
+/// The next one that waits for its replacement; all go back to work when there is none to be had.
+fn take_from_queue(state: &mut State) {
+    while let Some((worker, reason)) = state.queue.pop_front() {
+        let health = worker.health();
+        if !state.can_start() {
+            state.put(worker, health, None);
+        } else if state.recycling.is_none() {
+            return state.begin_recycling(worker, reason, health);
+        } else {
+            return state.queue.push_front((worker, reason));
+        }
     }
 }
 

@@ -224,8 +224,9 @@ impl Inner {
         match (kept_for, replaced) {
             (None, Some((true, reason))) => recycled = Some(state.retire(worker, reason)),
             (None, None) => match state.judge(&self.spec, &worker, &health) {
-                Some(reason) => state.begin_recycling(worker, reason, health),
-                None => state.put(worker, health, None),
+                Some(reason) if state.can_recycle() => state.begin_recycling(worker, reason, health),
+                Some(reason) if reason.is_urgent() && state.can_start() => state.enqueue(worker, reason, health),
+                _ => state.put(worker, health, None),
             },
             (kept_for, _) => state.put(worker, health, kept_for),
         }

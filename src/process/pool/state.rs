@@ -7,7 +7,7 @@ use crate::{
     process::worker::Worker,
 };
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, HashMap, VecDeque},
     time::{Duration, Instant},
 };
 
@@ -27,6 +27,8 @@ pub(super) struct State {
     pub starting: usize,
     pub starts: Starts,
     pub recycling: Option<Recycling>,
+    /// Too far beyond a limit to go on, while another is being replaced.
+    pub queue: VecDeque<(Worker, RecycleReason)>,
     /// Out of service; the keeper ends them.
     pub ending: Vec<Worker>,
     /// The worker that keeps the state of a run.
@@ -100,6 +102,7 @@ impl State {
             starting: 0,
             starts: Starts::default(),
             recycling: None,
+            queue: VecDeque::new(),
             ending: Vec::new(),
             runs: HashMap::new(),
             baselines: Baselines::default(),
@@ -144,7 +147,8 @@ impl State {
                 Some(left) => wait(left, 0),
             };
         }
-        if self.starting > 0 || self.roster.values().any(|it| it.busy) {
+        let more_to_come = self.starting > 0 || self.recycling.is_some() || !self.queue.is_empty();
+        if more_to_come || self.roster.values().any(|it| it.busy) {
             return wait(LONG, 0);
         }
         let kept_too_long = |it: &Idle| now.duration_since(it.since) >= spec.timing.hold.duration();
@@ -229,9 +233,24 @@ impl State {
         }
         let limits = WorkerLimits { age: worker.age_limit, ..self.baselines.limits(&spec.limits) };
         let limits = limits_that_count(&limits, worker.units, worker.age());
-        let reason = recycle(health, worker.age(), &limits)?;
-        let free = self.recycling.is_none() && self.starts.wait(Instant::now()).is_none() && !self.closed;
-        free.then_some(reason)
+        recycle(health, worker.age(), &limits)
+    }
+
+    /// Whether a worker can be replaced now: nobody else is, and the last start did not just fail.
+    pub(super) fn can_recycle(&self) -> bool {
+        self.recycling.is_none() && self.can_start()
+    }
+
+    pub(super) fn can_start(&self) -> bool {
+        self.starts.wait(Instant::now()).is_none()
+    }
+
+    /// Has a worker wait for its replacement.
+    pub(super) fn enqueue(&mut self, worker: Worker, reason: RecycleReason, health: Health) {
+        if let Some(listed) = self.roster.get_mut(&worker.number) {
+            (listed.busy, listed.units, listed.health) = (false, worker.units, health);
+        }
+        self.queue.push_back((worker, reason));
     }
 
     /// Begins to replace a worker. One whose age alone is against it serves on until the other is ready; one that holds too
