@@ -30,6 +30,7 @@ mod resume;
 mod retry;
 mod run;
 mod search;
+mod serve;
 mod settings;
 mod show;
 mod status;
@@ -89,6 +90,7 @@ enum Command {
     Submit(submit::Args),
     Wait(wait::Args),
     Worker(worker::Args),
+    Serve(serve::Args),
     Status(status::Args),
     List(list::Args),
     Show(show::Args),
@@ -141,6 +143,7 @@ impl Command {
             Command::Submit(args) => args.run(cx),
             Command::Wait(args) => args.run(cx),
             Command::Worker(args) => args.run(cx),
+            Command::Serve(args) => args.run(cx),
             Command::Status(args) => args.run(cx),
             Command::List(args) => args.run(cx),
             Command::Show(args) => args.run(cx),

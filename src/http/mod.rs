@@ -1,3 +1,160 @@
-//! Router, one file per resource, the page.
+//! The HTTP server: one sub-router per area, behind one door.
 //!
-//! May import: everything on the floors below. Never: holds a lock that a step can hold.
+//! Owns: the listening thread, its bounds, who may in, `/health`, `/metrics`. The areas: `ingestion` (what existing clients
+//! of the ingestion API speak), `own` (windlass's own API) and `page`.
+//! May import: everything on the floors below. Never: takes a lock that a step can hold; touches SQLite, a file or a
+//! process on the thread of the server: that is done inside `App::blocking`.
+
+pub mod access;
+mod connections;
+mod failure;
+mod health;
+pub mod ingestion;
+mod jobs;
+mod metrics;
+pub mod own;
+pub mod page;
+mod server;
+mod session;
+mod stream;
+pub mod token;
+
+pub use access::{Access, Area, Caller};
+pub use failure::{Failure, Result};
+pub use server::{Limits, Server};
+
+use crate::{
+    engine::{Engine, Worker},
+    observe::{Bus, Registry},
+    settings::Settings,
+};
+use axum::{Router, middleware};
+use jobs::Jobs;
+use std::{
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::{Duration, Instant},
+};
+use utoipa_axum::router::OpenApiRouter;
+
+/// What an `App` is made of.
+pub struct Parts {
+    pub engine: Engine,
+    pub settings: Arc<Settings>,
+    pub registry: Arc<Registry>,
+    /// Where committed events are announced.
+    pub bus: Bus,
+    /// The worker of this process, if it has one.
+    pub worker: Option<Arc<Worker>>,
+    pub access: Access,
+    /// Asks the process to stop, as the first SIGTERM would.
+    pub on_stop: Box<dyn Fn() + Send + Sync>,
+}
+
+/// What every handler gets. Cheap to clone.
+#[derive(Clone)]
+pub struct App(Arc<Inner>);
+
+struct Inner {
+    parts: Parts,
+    jobs: Jobs,
+    health: health::Observer,
+    started: Instant,
+    stopping: AtomicBool,
+    /// Known once the runtime runs.
+    runtime: OnceLock<tokio::runtime::Handle>,
+    connections: Arc<connections::Connections>,
+    openapi: OnceLock<Arc<utoipa::openapi::OpenApi>>,
+}
+
+impl App {
+    pub fn new(parts: Parts) -> App {
+        let health = health::Observer::new(&parts);
+        App(Arc::new(Inner {
+            parts,
+            jobs: Jobs::default(),
+            health,
+            started: Instant::now(),
+            stopping: AtomicBool::new(false),
+            runtime: OnceLock::new(),
+            connections: Arc::default(),
+            openapi: OnceLock::new(),
+        }))
+    }
+
+    /// For handlers only inside `blocking`: what it does may wait for the disk.
+    pub fn engine(&self) -> &Engine {
+        &self.0.parts.engine
+    }
+
+    pub fn settings(&self) -> &Arc<Settings> {
+        &self.0.parts.settings
+    }
+
+    pub fn registry(&self) -> &Arc<Registry> {
+        &self.0.parts.registry
+    }
+
+    pub fn bus(&self) -> &Bus {
+        &self.0.parts.bus
+    }
+
+    pub fn worker(&self) -> Option<&Arc<Worker>> {
+        self.0.parts.worker.as_ref()
+    }
+
+    pub fn access(&self) -> &Access {
+        &self.0.parts.access
+    }
+
+    pub fn uptime(&self) -> Duration {
+        self.0.started.elapsed()
+    }
+
+    /// The description of everything that is served, made from the handlers. `None` before `router` was called.
+    pub fn openapi(&self) -> Option<Arc<utoipa::openapi::OpenApi>> {
+        self.0.openapi.get().cloned()
+    }
+
+    /// Whether the process is about to end; `/health` says so, and streams end.
+    pub fn is_stopping(&self) -> bool {
+        self.0.stopping.load(Ordering::Acquire)
+    }
+
+    /// From now on `/health` answers 503 with the reason `stopping`.
+    pub fn begin_stop(&self) {
+        self.0.stopping.store(true, Ordering::Release);
+    }
+
+    /// Runs work that may block (a read, a write, a file) away from the server's thread, on a few threads with a bounded
+    /// queue. 503 when the queue is full; a panic is a 500. Work whose client went away before it began is dropped.
+    pub async fn blocking<T, E>(&self, work: impl FnOnce(&Engine) -> Result<T, E> + Send + 'static) -> Result<T>
+    where
+        T: Send + 'static,
+        E: Into<Failure> + 'static,
+    {
+        let app = self.clone();
+        self.0.jobs.run(move || work(app.engine()).map_err(Into::into)).await
+    }
+}
+
+/// Everything that is served, behind the door.
+pub fn router(app: App) -> Router {
+    let open = OpenApiRouter::new().merge(health::router()).merge(session::open_router());
+    let own = metrics::router().merge(session::router()).merge(own::router());
+    let all = open
+        .layer(middleware::from_fn_with_state((app.clone(), Area::Open), access::guard))
+        .merge(own.layer(middleware::from_fn_with_state((app.clone(), Area::Own), access::guard)))
+        .merge(ingestion::router().layer(middleware::from_fn_with_state((app.clone(), Area::Ingestion), access::guard)))
+        .merge(page::router().layer(middleware::from_fn_with_state((app.clone(), Area::Page), access::guard)));
+    let (router, description) = all.split_for_parts();
+    let _ = app.0.openapi.set(Arc::new(description));
+    router
+        .fallback(async || Failure::not_found("there is nothing at this address"))
+        .method_not_allowed_fallback(async || Failure::new(405, "this address does not know this method"))
+        .layer(middleware::from_fn(failure::shape))
+        .layer(middleware::from_fn_with_state(app.clone(), access::door))
+        .with_state(app)
+}

@@ -1,7 +1,12 @@
 //! The kinds of values that a setting may have: how each is read and shown.
 
 use crate::model::{Bytes, Millis};
-use std::{collections::BTreeMap, fmt, net::SocketAddr, path::PathBuf};
+use std::{
+    collections::BTreeMap,
+    fmt,
+    net::{IpAddr, SocketAddr},
+    path::PathBuf,
+};
 use toml::de::DeValue;
 
 /// A value before it is understood.
@@ -80,6 +85,13 @@ impl Pools {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Levels(pub BTreeMap<String, i64>);
 
+/// Names of hosts, in lower case.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Names(pub Vec<String>);
+
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Addresses(pub Vec<IpAddr>);
+
 /// A text that is never printed.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(String);
@@ -111,6 +123,18 @@ impl Raw<'_> {
             Raw::Toml(DeValue::Float(number)) => Ok(number.as_str().replace('_', "")),
             Raw::Toml(DeValue::Boolean(value)) => Ok(value.to_string()),
             Raw::Toml(_) => Err("must be a single value".to_string()),
+        }
+    }
+
+    /// The words of a list, or of a text such as `a,b`.
+    fn words(&self) -> Result<Vec<String>, String> {
+        match self {
+            Raw::Toml(DeValue::Array(list)) => list.iter().map(|it| Raw::Toml(it.get_ref()).text()).collect(),
+            _ => {
+                let text = self.text()?;
+                let words = text.split(',').map(str::trim).filter(|it| !it.is_empty() && *it != "none");
+                Ok(words.map(str::to_string).collect())
+            }
         }
     }
 
@@ -269,6 +293,41 @@ impl Setting for Levels {
     fn accept(&mut self, newer: Levels) {
         self.0.extend(newer.0);
     }
+}
+
+impl Setting for Names {
+    const KIND: &'static str = "a list of names";
+
+    fn read(raw: &Raw<'_>) -> Result<Names, String> {
+        let fits = |name: &String| name.chars().all(|it| it.is_ascii_alphanumeric() || matches!(it, '.' | '-' | '_'));
+        let words = raw.words()?;
+        match words.iter().find(|it| !fits(it)) {
+            Some(wrong) => Err(format!("`{wrong}` must be the name of a host, without a port")),
+            None => Ok(Names(words.iter().map(|it| it.to_lowercase()).collect())),
+        }
+    }
+
+    fn show(&self) -> String {
+        show_list(&self.0)
+    }
+}
+
+impl Setting for Addresses {
+    const KIND: &'static str = "a list of addresses";
+
+    fn read(raw: &Raw<'_>) -> Result<Addresses, String> {
+        let address = |it: &String| it.parse().map_err(|_| format!("`{it}` must be an address such as `127.0.0.1`"));
+        raw.words()?.iter().map(address).collect::<Result<_, _>>().map(Addresses)
+    }
+
+    fn show(&self) -> String {
+        show_list(&self.0)
+    }
+}
+
+fn show_list<T: fmt::Display>(list: &[T]) -> String {
+    let words: Vec<String> = list.iter().map(T::to_string).collect();
+    if words.is_empty() { "none".to_string() } else { words.join(", ") }
 }
 
 fn show_map<T: fmt::Display>(map: &BTreeMap<String, T>) -> String {

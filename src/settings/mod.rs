@@ -11,7 +11,7 @@ mod reference;
 
 pub use error::{Error, Result};
 pub use home::{Home, HomeInputs, HomeOrigin, find_home, platform_data_dir};
-pub use kind::{Choice, Compression, Durability, Levels, LogFormat, Pools, Secret};
+pub use kind::{Addresses, Choice, Compression, Durability, Levels, LogFormat, Names, Pools, Secret};
 pub use load::load;
 pub use reference::markdown;
 
@@ -150,6 +150,14 @@ settings! {
         "The token that changes need. Better kept in a file in the secrets directory.";
     api_open: bool = |_| false, "api_open",
         "Whether the compatible API may be used without the token on loopback.";
+    read_open: bool = |_| false, "read_open",
+        "Whether everything may be read without the token on loopback, by every user of this machine. Changes need it still.";
+    hosts: Names = |_| Names::default(), "hosts",
+        "Names under which a reverse proxy reaches the page and the API, beside this machine's addresses and `localhost`.";
+    trust_proxy_headers: Addresses = |_| Addresses::default(), "trust_proxy_headers",
+        "Addresses of proxies whose `X-Forwarded-User` is believed: whom it names may do everything.";
+    http_body: Bytes = |_| Bytes::mib(64), "http.body",
+        "The largest body that a request may have.";
     autostart: bool = |_| false, "autostart",
         "Whether `submit`, `ingest --detach` and `ui` start the daemon when it does not run.";
     secrets_dir: Option<PathBuf> = |_| None, "secrets_dir" as "`secrets` in the home directory",

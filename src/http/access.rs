@@ -1,0 +1,235 @@
+//! Who may in.
+//!
+//! Two checks. The *door* asks of every request whether it is meant for us: a foreign `Host` is DNS rebinding, a foreign
+//! `Origin` another site's script. The *guard* of each area asks who sends it. Both are pure functions over the head.
+
+use super::{App, Failure, Result, server::Peer, session, token::Token};
+use crate::settings::{Secret, Settings};
+use axum::{
+    extract::{Request, State},
+    http::{HeaderMap, HeaderValue, Method, Uri, header, request::Parts, uri::Authority},
+    middleware::Next,
+    response::{IntoResponse, Response},
+};
+use std::net::{IpAddr, SocketAddr};
+
+/// Addresses that change something although they are asked for with GET.
+const GETS_THAT_CHANGE: [&str; 1] = ["/api/v1/lancedb/vacuum"];
+
+/// How much a part of the server asks of a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Area {
+    /// Everybody may in; who is known may see more.
+    Open,
+    /// The compatible API: with `api_open`, everybody on this machine may do everything.
+    Ingestion,
+    /// windlass's own API: with `read_open`, everybody on this machine may read.
+    Own,
+    /// As `Own`, and a browser is told in words how to get in.
+    Page,
+}
+
+/// Who sends a request. Handlers find it among the extensions of the request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Caller {
+    /// Showed the token.
+    Token,
+    /// A browser that was let in with a one-time link.
+    Session,
+    /// Somebody whom a trusted proxy vouches for.
+    Proxy(String),
+    /// Showed nothing, but is on this machine, and the settings let him.
+    Local,
+    /// Showed nothing.
+    Nobody,
+}
+
+impl Caller {
+    /// For the audit log.
+    pub fn name(&self) -> String {
+        match self {
+            Caller::Token => "api".to_string(),
+            Caller::Session => "page".to_string(),
+            Caller::Proxy(user) => format!("page ({user})"),
+            Caller::Local => "local".to_string(),
+            Caller::Nobody => "nobody".to_string(),
+        }
+    }
+
+    /// Whether it may see texts and paths.
+    pub fn is_known(&self) -> bool {
+        *self != Caller::Nobody
+    }
+}
+
+/// What is asked of requests, fixed at start.
+pub struct Access {
+    token: Token,
+    bound: IpAddr,
+    api_open: bool,
+    read_open: bool,
+    hosts: Vec<String>,
+    proxies: Vec<IpAddr>,
+    pub(super) tickets: session::Tickets,
+}
+
+impl Access {
+    pub fn new(settings: &Settings, bound: SocketAddr, token: Secret) -> Access {
+        Access {
+            token: Token::new(token),
+            bound: bound.ip().to_canonical(),
+            api_open: settings.api_open,
+            read_open: settings.read_open,
+            hosts: settings.hosts.0.clone(),
+            proxies: settings.trust_proxy_headers.0.iter().map(IpAddr::to_canonical).collect(),
+            tickets: session::Tickets::default(),
+        }
+    }
+
+    pub(super) fn token(&self) -> &Token {
+        &self.token
+    }
+
+    /// A path that lets one browser in, once, within ten minutes.
+    pub fn one_time_path(&self) -> String {
+        format!("/open/{}", self.tickets.issue())
+    }
+
+    /// Whether the request is meant for us.
+    fn at_door(&self, method: &Method, uri: &Uri, headers: &HeaderMap) -> Result<()> {
+        let authority = uri.authority().cloned().or_else(|| authority_of(headers.get(header::HOST)?));
+        let authority = authority.ok_or_else(|| Failure::bad_request("the request names no host"))?;
+        if headers.get_all(header::HOST).iter().count() > 1 || !self.is_our_host(authority.host()) {
+            return Err(Failure::new(403, "this host name is not served here")
+                .hint("use the address that `windlass ui` opens, or add the name to the setting `hosts`"));
+        }
+        if let Some(origin) = headers.get(header::ORIGIN) {
+            let ours = origin.to_str().ok().and_then(|it| it.parse::<Uri>().ok()).is_some_and(|it| {
+                it.authority().is_some_and(|it| it.as_str().eq_ignore_ascii_case(authority.as_str()))
+            });
+            if !ours {
+                return Err(Failure::new(403, "requests of other sites are not served"));
+            }
+        }
+        let text = |name| headers.get(name).and_then(|it: &HeaderValue| it.to_str().ok()).unwrap_or_default();
+        let foreign = matches!(text("sec-fetch-site"), "cross-site" | "same-site");
+        let follows_link = text("sec-fetch-mode") == "navigate" && !changes(method, uri);
+        match foreign && !follows_link {
+            true => Err(Failure::new(403, "requests of other sites are not served")),
+            false => Ok(()),
+        }
+    }
+
+    /// An address can't be rebound by a name server, so of addresses any that we can be reached at is ours.
+    fn is_our_host(&self, host: &str) -> bool {
+        let host = host.trim_start_matches('[').trim_end_matches(']').trim_end_matches('.').to_lowercase();
+        match host.parse::<IpAddr>() {
+            Ok(address) => {
+                let address = address.to_canonical();
+                address.is_loopback() || address == self.bound || self.bound.is_unspecified()
+            }
+            Err(_) => host == "localhost" || self.hosts.contains(&host),
+        }
+    }
+
+    fn caller(&self, headers: &HeaderMap, peer: Option<IpAddr>) -> Result<Caller> {
+        if let Some(shown) = credential(headers) {
+            return match self.token.is(shown) {
+                true => Ok(Caller::Token),
+                false => Err(Failure::new(401, "the token is not right")),
+            };
+        }
+        if session::cookies(headers).any(|it| self.token.is_session(it)) {
+            return Ok(Caller::Session);
+        }
+        let user = headers.get("x-forwarded-user").and_then(|it| it.to_str().ok()).map(str::trim);
+        match (user.filter(|it| !it.is_empty() && it.len() <= 256), peer) {
+            (Some(user), Some(peer)) if self.proxies.contains(&peer) => Ok(Caller::Proxy(user.to_string())),
+            _ => Ok(Caller::Nobody),
+        }
+    }
+
+    /// Who the request is from, if its sender may do in this area what it asks for.
+    fn guard(&self, area: Area, head: &Parts, peer: Option<IpAddr>) -> Result<Caller> {
+        let caller = self.caller(&head.headers, peer);
+        if area == Area::Open {
+            // A wrong token is nobody's: liveness is told to everybody.
+            return Ok(caller.unwrap_or(Caller::Nobody));
+        }
+        let caller = caller?;
+        if caller.is_known() {
+            return Ok(caller);
+        }
+        let open = match area {
+            Area::Ingestion => self.api_open || (self.read_open && !changes(&head.method, &head.uri)),
+            Area::Own | Area::Page => self.read_open && !changes(&head.method, &head.uri),
+            Area::Open => true,
+        };
+        if open && self.is_local(head, peer) {
+            return Ok(Caller::Local);
+        }
+        Err(Failure::new(401, "this needs the token")
+            .hint("send `Authorization: Bearer TOKEN` with the token of the file `serve.token` in the home directory"))
+    }
+
+    /// On this machine, and not through a proxy that may speak for the world.
+    fn is_local(&self, head: &Parts, peer: Option<IpAddr>) -> bool {
+        let forwarded = ["forwarded", "x-forwarded-for", "x-forwarded-host", "x-real-ip", "via"];
+        let host = head.uri.authority().cloned().or_else(|| authority_of(head.headers.get(header::HOST)?));
+        let host = host.map(|it| it.host().trim_matches(['[', ']']).to_lowercase()).unwrap_or_default();
+        let named_locally = host == "localhost" || host.parse::<IpAddr>().is_ok_and(|it| it.is_loopback());
+        self.bound.is_loopback()
+            && peer.is_some_and(|it| it.is_loopback())
+            && named_locally
+            && !forwarded.iter().any(|it| head.headers.contains_key(*it))
+    }
+}
+
+/// Whether a request asks for a change.
+pub fn changes(method: &Method, uri: &Uri) -> bool {
+    let reads = [Method::GET, Method::HEAD, Method::OPTIONS].contains(method);
+    !reads || GETS_THAT_CHANGE.contains(&uri.path().trim_end_matches('/'))
+}
+
+fn authority_of(value: &HeaderValue) -> Option<Authority> {
+    let authority: Authority = value.to_str().ok()?.parse().ok()?;
+    // `user@host` is no host that a client of ours sends.
+    (!authority.as_str().contains('@')).then_some(authority)
+}
+
+/// The token as a client shows it: `Authorization: Bearer`, or `X-API-Key`.
+fn credential(headers: &HeaderMap) -> Option<&[u8]> {
+    let bearer = headers.get(header::AUTHORIZATION).and_then(|it| {
+        let (scheme, rest) = it.as_bytes().split_at_checked(7)?;
+        scheme.eq_ignore_ascii_case(b"bearer ").then(|| rest.trim_ascii())
+    });
+    bearer.or_else(|| headers.get("x-api-key").map(|it| it.as_bytes().trim_ascii()))
+}
+
+/// Middleware: turns away what is not meant for us.
+pub async fn door(State(app): State<App>, request: Request, next: Next) -> Response {
+    let mut response = match app.access().at_door(request.method(), request.uri(), request.headers()) {
+        Ok(()) => next.run(request).await,
+        Err(failure) => failure.into_response(),
+    };
+    let headers = response.headers_mut();
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.insert(header::X_FRAME_OPTIONS, HeaderValue::from_static("DENY"));
+    headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+    headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
+    response
+}
+
+/// Middleware of an area: lets in who may, and tells the handler who it is.
+pub async fn guard(State((app, area)): State<(App, Area)>, request: Request, next: Next) -> Response {
+    let peer = request.extensions().get::<Peer>().map(|it| it.0.ip().to_canonical());
+    let (mut head, body) = request.into_parts();
+    match app.access().guard(area, &head, peer) {
+        Ok(caller) => {
+            head.extensions.insert(caller);
+            next.run(Request::from_parts(head, body)).await
+        }
+        Err(failure) if area == Area::Page && session::wants_page(&head.headers) => session::how_to_get_in(&failure),
+        Err(failure) => failure.into_response(),
+    }
+}

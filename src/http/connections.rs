@@ -1,0 +1,137 @@
+//! The open connections, and which of them has to go when there are too many.
+
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU8, AtomicU64, Ordering},
+    },
+};
+use tokio::task::AbortHandle;
+
+/// What a connection does now, in the order in which they are given up for a new one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[repr(u8)]
+pub enum Phase {
+    /// It has not sent a whole request yet.
+    Silent,
+    /// It sent one before; now it waits, or reads an answer.
+    Idle,
+    /// A request is being worked on.
+    Busy,
+}
+
+#[derive(Default)]
+pub struct Connections {
+    open: Mutex<HashMap<u64, Open>>,
+    next: AtomicU64,
+    /// Connections that had to go for newer ones.
+    evicted: AtomicU64,
+}
+
+struct Open {
+    state: Arc<State>,
+    abort: Option<AbortHandle>,
+}
+
+/// One connection, as its task sees it.
+pub struct State {
+    phase: AtomicU8,
+    /// Counts up over all connections, so that the smallest is the one that has been quiet longest.
+    touched: AtomicU64,
+}
+
+/// Takes the connection out of the list when its task ends, however it ends.
+pub struct Entry {
+    number: u64,
+    pub state: Arc<State>,
+    list: Arc<Connections>,
+}
+
+impl State {
+    pub fn set(&self, phase: Phase, list: &Connections) {
+        self.phase.store(phase as u8, Ordering::Relaxed);
+        self.touched.store(list.next.fetch_add(1, Ordering::Relaxed), Ordering::Relaxed);
+    }
+}
+
+impl Connections {
+    /// Enters a connection. While there are `limit` already, the least useful of them is cut.
+    pub fn enter(self: &Arc<Connections>, limit: usize) -> Entry {
+        let number = self.next.fetch_add(1, Ordering::Relaxed);
+        let state = Arc::new(State { phase: AtomicU8::new(Phase::Silent as u8), touched: AtomicU64::new(number) });
+        let mut open = self.lock();
+        while open.len() >= limit.max(1) {
+            let worst = open.iter().min_by_key(|(_, it)| it.rank()).map(|it| *it.0);
+            let Some(cut) = worst.and_then(|it| open.remove(&it)) else { break };
+            self.evicted.fetch_add(1, Ordering::Relaxed);
+            if let Some(abort) = cut.abort {
+                abort.abort();
+            }
+        }
+        open.insert(number, Open { state: state.clone(), abort: None });
+        Entry { number, state, list: self.clone() }
+    }
+
+    /// Tells how the connection is cut. One that is gone already is not entered again.
+    pub fn can_be_cut(&self, number: u64, abort: AbortHandle) {
+        if let Some(open) = self.lock().get_mut(&number) {
+            open.abort = Some(abort);
+        }
+    }
+
+    pub fn count(&self) -> usize {
+        self.lock().len()
+    }
+
+    pub fn evicted(&self) -> u64 {
+        self.evicted.load(Ordering::Relaxed)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<u64, Open>> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Open {
+    fn rank(&self) -> (u8, u64) {
+        (self.state.phase.load(Ordering::Relaxed), self.state.touched.load(Ordering::Relaxed))
+    }
+}
+
+impl Entry {
+    pub fn number(&self) -> u64 {
+        self.number
+    }
+
+    pub fn enter(&self, phase: Phase) {
+        self.state.set(phase, &self.list);
+    }
+}
+
+impl Drop for Entry {
+    fn drop(&mut self) {
+        self.list.lock().remove(&self.number);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_one_that_said_nothing_for_longest_goes_first_and_a_request_at_work_last() {
+        let list = Arc::new(Connections::default());
+        let (busy, idle, silent) = (list.enter(3), list.enter(3), list.enter(3));
+        busy.enter(Phase::Busy);
+        idle.enter(Phase::Idle);
+        let known = |entry: &Entry| list.lock().contains_key(&entry.number());
+        let fourth = list.enter(3);
+        assert_eq!((known(&busy), known(&idle), known(&silent), known(&fourth)), (true, true, false, true));
+        fourth.enter(Phase::Busy);
+        let fifth = list.enter(3);
+        assert_eq!((known(&busy), known(&idle), known(&fifth)), (true, false, true));
+        drop((busy, idle, silent, fourth, fifth));
+        assert_eq!((list.count(), list.evicted()), (0, 2));
+    }
+}

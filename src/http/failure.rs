@@ -1,0 +1,191 @@
+//! What a request that can't be served is told: a status, and `{"error": "...", "status_code": N}`.
+
+use crate::{artifact, definition, engine, ingest, search, store, vector};
+use axum::{
+    Json,
+    body::{Body, HttpBody},
+    extract::Request,
+    http::{HeaderValue, StatusCode, header},
+    middleware::Next,
+    response::{IntoResponse, Response},
+};
+use serde_json::json;
+
+pub type Result<T, E = Failure> = std::result::Result<T, E>;
+
+/// The longest text of a foreign error that is passed on, in bytes.
+const LONGEST: usize = 4_096;
+
+/// Why a request was not served.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct Failure {
+    pub status: StatusCode,
+    pub message: String,
+    /// What to do next, where we know.
+    pub hint: Option<String>,
+    /// Sent as `Retry-After`, in seconds.
+    pub retry_after: Option<u32>,
+}
+
+impl Failure {
+    /// A status that is none becomes 500.
+    pub fn new(status: u16, message: impl Into<String>) -> Failure {
+        let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        Failure { status, message: message.into(), hint: None, retry_after: None }
+    }
+
+    /// 400
+    pub fn bad_request(message: impl Into<String>) -> Failure {
+        Failure::new(400, message)
+    }
+
+    /// 404
+    pub fn not_found(message: impl Into<String>) -> Failure {
+        Failure::new(404, message)
+    }
+
+    /// 409: locked by somebody else, or in conflict with what is there.
+    pub fn conflict(message: impl Into<String>) -> Failure {
+        Failure::new(409, message)
+    }
+
+    /// 503: try again after so many seconds.
+    pub fn unavailable(message: impl Into<String>, retry_after: u32) -> Failure {
+        Failure { retry_after: Some(retry_after), ..Failure::new(503, message) }
+    }
+
+    pub fn hint(mut self, hint: impl Into<String>) -> Failure {
+        self.hint = Some(hint.into());
+        self
+    }
+
+    fn with_hint(mut self, hint: Option<impl Into<String>>) -> Failure {
+        self.hint = hint.map(Into::into);
+        self
+    }
+}
+
+impl IntoResponse for Failure {
+    fn into_response(self) -> Response {
+        let mut body = json!({"error": self.message, "status_code": self.status.as_u16()});
+        if let Some(hint) = &self.hint {
+            body["hint"] = hint.as_str().into();
+        }
+        let mut response = (self.status, Json(body)).into_response();
+        if let Some(seconds) = self.retry_after {
+            response.headers_mut().insert(header::RETRY_AFTER, seconds.into());
+        }
+        if self.status == StatusCode::UNAUTHORIZED {
+            response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        response
+    }
+}
+
+/// Gives every error that did not come from us (an extractor's, say) the one shape.
+pub async fn shape(request: Request, next: Next) -> Response {
+    let response = next.run(request).await;
+    let status = response.status();
+    let is_json = response.headers().get(header::CONTENT_TYPE).is_some_and(|it| it == "application/json");
+    let is_page =
+        response.headers().get(header::CONTENT_TYPE).is_some_and(|it| it.as_bytes().starts_with(b"text/html"));
+    if !(status.is_client_error() || status.is_server_error()) || is_json || is_page {
+        return response;
+    }
+    let text = text_of(response.into_body()).await;
+    let message = if text.is_empty() { status.canonical_reason().unwrap_or("error").to_lowercase() } else { text };
+    Failure::new(status.as_u16(), message).into_response()
+}
+
+/// A short text; what is longer or no text is left out.
+async fn text_of(body: Body) -> String {
+    if body.size_hint().upper().is_none_or(|it| it > LONGEST as u64) {
+        return String::new();
+    }
+    let bytes = axum::body::to_bytes(body, LONGEST).await.unwrap_or_default();
+    String::from_utf8_lossy(&bytes).trim().to_string()
+}
+
+impl From<store::Error> for Failure {
+    fn from(error: store::Error) -> Failure {
+        use store::Error::*;
+        let hint = error.hint();
+        let failure = match &error {
+            NotFound { .. } => Failure::not_found(error.to_string()),
+            Conflict { .. } => Failure::conflict(error.to_string()),
+            Refused { .. } => Failure::bad_request(error.to_string()),
+            Busy { .. } | Aborted => Failure::unavailable(error.to_string(), 1),
+            Closed => Failure::unavailable("windlass is stopping", 5),
+            DiskFull { .. } => Failure::new(507, error.to_string()),
+            _ => internal(&error),
+        };
+        failure.with_hint(hint)
+    }
+}
+
+impl From<engine::Error> for Failure {
+    fn from(error: engine::Error) -> Failure {
+        let hint = error.hint();
+        match error {
+            engine::Error::Store(error) => error.into(),
+            engine::Error::Artifact(error) => error.into(),
+            engine::Error::Definition(error) => error.into(),
+            engine::Error::Refused { .. } => Failure::bad_request(error.to_string()).with_hint(hint),
+            engine::Error::Locked { .. } => Failure::conflict(error.to_string()).with_hint(hint),
+            engine::Error::TimedOut { .. } => Failure::new(504, error.to_string()),
+            engine::Error::Io { .. } => internal(&error),
+        }
+    }
+}
+
+impl From<definition::Error> for Failure {
+    fn from(error: definition::Error) -> Failure {
+        Failure::bad_request(error.to_string()).with_hint(error.hint())
+    }
+}
+
+/// Errors of rooms that name their own hints but have no status of their own.
+macro_rules! internal {
+    ($($error:ty),+) => {$(
+        impl From<$error> for Failure {
+            fn from(error: $error) -> Failure {
+                let hint = error.hint();
+                internal(&error).with_hint(hint)
+            }
+        }
+    )+};
+}
+
+internal!(artifact::Error, vector::Error, search::Error, ingest::Error);
+
+/// 500. The causes go to the log, not to the client.
+fn internal(error: &(dyn std::error::Error + 'static)) -> Failure {
+    let mut causes = error.to_string();
+    let mut next = error.source();
+    while let Some(cause) = next {
+        causes.push_str(&format!(": {cause}"));
+        next = cause.source();
+    }
+    tracing::error!(error = causes, "a request failed");
+    Failure::new(500, error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_says_its_status_twice_and_what_to_do() {
+        let response = Failure::unavailable("busy", 2).hint("wait").into_response();
+        assert_eq!(
+            (response.status(), response.headers()["retry-after"].to_str().unwrap()),
+            (StatusCode::SERVICE_UNAVAILABLE, "2")
+        );
+        let from: Failure = store::Error::not_found("run r9").into();
+        assert_eq!((from.status.as_u16(), from.message.as_str()), (404, "run r9 does not exist"));
+        let locked: Failure = engine::Error::Locked { key: "vec:x".into(), holder: "s1".into() }.into();
+        assert_eq!(locked.status.as_u16(), 409);
+        assert!(locked.hint.is_some());
+    }
+}

@@ -1,0 +1,190 @@
+//! The thread that listens: one reactor, bounded in everything that a client could make grow.
+
+use super::{
+    App,
+    connections::{Connections, Entry, Phase},
+    stream::Impatient,
+};
+use axum::{Router, body::Body, http::Request, response::IntoResponse, response::Response};
+use http_body_util::Limited;
+use hyper::{body::Incoming, server::conn::http1, service::service_fn};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use std::{
+    convert::Infallible,
+    io,
+    net::{SocketAddr, TcpListener},
+    sync::{Arc, Mutex, PoisonError},
+    thread::JoinHandle,
+    time::{Duration, Instant},
+};
+use tokio::{sync::watch, task::JoinSet};
+use tower::ServiceExt;
+
+/// What a client may take of the server.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// Open connections; a new one beyond takes the place of the least useful one.
+    pub connections: usize,
+    /// To send the head of a request; also how long a connection may stay open without one.
+    pub head: Duration,
+    /// For a request as a whole, from its head to the beginning of the answer. Streams of answers may go on.
+    pub request: Duration,
+    /// Without being able to write a byte of an answer.
+    pub write: Duration,
+    /// Bytes of any request's body. Most routes take far less (`DefaultBodyLimit`).
+    pub body: usize,
+    /// Bytes of a request's head, and of the buffer of a connection.
+    pub buffer: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Limits {
+        Limits {
+            connections: 256,
+            head: Duration::from_secs(10),
+            request: Duration::from_secs(60),
+            write: Duration::from_secs(20),
+            body: 64 << 20,
+            buffer: 64 << 10,
+        }
+    }
+}
+
+/// Who is at the other end of a connection; every request carries it.
+#[derive(Debug, Clone, Copy)]
+pub struct Peer(pub SocketAddr);
+
+/// A running server. Dropping it stops it without grace.
+pub struct Server {
+    address: SocketAddr,
+    stop: watch::Sender<Option<Instant>>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+impl Server {
+    /// Serves on the listener, on a thread of its own.
+    pub fn start(listener: TcpListener, app: App) -> io::Result<Server> {
+        let limits = Limits { body: app.settings().http_body.0 as usize, ..Limits::default() };
+        Server::start_with(listener, app, limits)
+    }
+
+    pub fn start_with(listener: TcpListener, app: App, limits: Limits) -> io::Result<Server> {
+        listener.set_nonblocking(true)?;
+        let address = listener.local_addr()?;
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let (stop, stopped) = watch::channel(None);
+        let _ = app.0.runtime.set(runtime.handle().clone());
+        let connections = app.0.connections.clone();
+        let router = super::router(app);
+        let thread = std::thread::Builder::new().name("windlass-http".into()).spawn(move || {
+            runtime.block_on(listen(listener, router, limits, connections, stopped));
+            // What is left has had its deadline.
+            runtime.shutdown_background();
+        })?;
+        Ok(Server { address, stop, thread: Mutex::new(Some(thread)) })
+    }
+
+    /// Where it listens, with the port that the system chose.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Accepts nothing more, lets requests end until the deadline, then cuts them. Idempotent.
+    pub fn stop(&self, deadline: Instant) {
+        self.stop.send_replace(Some(deadline));
+        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(thread) = thread {
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.stop(Instant::now());
+    }
+}
+
+async fn listen(
+    listener: TcpListener,
+    router: Router,
+    limits: Limits,
+    connections: Arc<Connections>,
+    mut stopped: watch::Receiver<Option<Instant>>,
+) {
+    let listener = match tokio::net::TcpListener::from_std(listener) {
+        Ok(listener) => listener,
+        Err(error) => return tracing::error!(%error, "the server can't listen"),
+    };
+    let mut tasks = JoinSet::new();
+    loop {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            _ = tasks.join_next(), if !tasks.is_empty() => continue,
+            _ = stopped.changed() => break,
+        };
+        match accepted {
+            Ok((stream, peer)) => {
+                let _ = stream.set_nodelay(true);
+                let entry = connections.enter(limits.connections);
+                let (number, list) = (entry.number(), connections.clone());
+                let stream = Impatient::new(stream, limits.write);
+                let task = tasks.spawn(serve(stream, Peer(peer), router.clone(), limits, entry, stopped.clone()));
+                list.can_be_cut(number, task);
+            }
+            // Out of descriptors, or a client that is gone already: the next one may have more luck.
+            Err(error) => {
+                tracing::debug!(%error, "a connection could not be accepted");
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        }
+    }
+    drop(listener);
+    let deadline = stopped.borrow().unwrap_or_else(Instant::now);
+    let drained = async { while tasks.join_next().await.is_some() {} };
+    let _ = tokio::time::timeout_at(deadline.into(), drained).await;
+}
+
+/// Serves one connection until it ends or the server stops: then the request at work may end.
+async fn serve(
+    stream: Impatient,
+    peer: Peer,
+    router: Router,
+    limits: Limits,
+    entry: Entry,
+    mut stopped: watch::Receiver<Option<Instant>>,
+) {
+    let entry = &entry;
+    let service = service_fn(|request: Request<Incoming>| {
+        let router = router.clone();
+        async move {
+            entry.enter(Phase::Busy);
+            let response = answer(router, request, peer, limits).await;
+            entry.enter(Phase::Idle);
+            Ok::<_, Infallible>(response)
+        }
+    });
+    let mut http = http1::Builder::new();
+    http.timer(TokioTimer::new()).header_read_timeout(limits.head).max_buf_size(limits.buffer);
+    let mut connection = std::pin::pin!(http.serve_connection(TokioIo::new(stream), service));
+    // A client that breaks off, is too slow or speaks no HTTP is no event of ours.
+    tokio::select! {
+        _ = connection.as_mut() => return,
+        _ = stopped.changed() => connection.as_mut().graceful_shutdown(),
+    }
+    let _ = connection.await;
+}
+
+async fn answer(router: Router, request: Request<Incoming>, peer: Peer, limits: Limits) -> Response {
+    let (mut head, body) = request.into_parts();
+    head.extensions.insert(peer);
+    let request = Request::from_parts(head, Body::new(Limited::new(body, limits.body)));
+    match tokio::time::timeout(limits.request, router.oneshot(request)).await {
+        Ok(Ok(response)) => response,
+        Ok(Err(never)) => match never {},
+        Err(_) => {
+            let seconds = limits.request.as_secs();
+            super::Failure::unavailable(format!("the request took longer than {seconds} s"), 1).into_response()
+        }
+    }
+}

@@ -1,0 +1,134 @@
+//! The token: where it is kept, and whether something that was shown is it.
+
+use crate::settings::{self, Secret, Settings};
+use sha2::{Digest, Sha256};
+use std::{
+    fs, io,
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
+};
+use subtle::ConstantTimeEq;
+
+/// The file in the home directory, mode 0600.
+const FILE: &str = "serve.token";
+/// The file in the secrets directory that outranks it.
+const SECRET: &str = "api_token";
+
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error(transparent)]
+    Settings(#[from] settings::Error),
+    #[error("failed to {action} the token {}", path.display())]
+    Io { action: &'static str, path: PathBuf, source: io::Error },
+    #[error("there is no randomness for a token: {0}")]
+    Random(getrandom::Error),
+}
+
+/// Only digests are kept, and they are compared in a time that tells nothing.
+pub struct Token {
+    token: [u8; 32],
+    session: [u8; 32],
+    session_text: String,
+}
+
+impl Token {
+    pub fn new(secret: Secret) -> Token {
+        let session_text =
+            hex::encode(Sha256::new_with_prefix(b"windlass session\0").chain_update(secret.reveal()).finalize());
+        Token { token: digest(secret.reveal().as_bytes()), session: digest(session_text.as_bytes()), session_text }
+    }
+
+    pub fn is(&self, shown: &[u8]) -> bool {
+        !shown.is_empty() && digest(shown).ct_eq(&self.token).into()
+    }
+
+    pub fn is_session(&self, shown: &str) -> bool {
+        digest(shown.as_bytes()).ct_eq(&self.session).into()
+    }
+
+    /// What a browser shows once it has been let in. It follows from the token, so that it outlives a restart and ends
+    /// when the token is changed.
+    pub fn session(&self) -> &str {
+        &self.session_text
+    }
+}
+
+fn digest(bytes: &[u8]) -> [u8; 32] {
+    Sha256::digest(bytes).into()
+}
+
+/// The token of a home, if there is one: from the settings, the secrets directory, or its file.
+pub fn find(settings: &Settings) -> Result<Option<Secret>, Error> {
+    if let Some(token) = settings.api_token.clone().or(settings.secret(SECRET)?).filter(|it| !it.reveal().is_empty()) {
+        return Ok(Some(token));
+    }
+    let path = settings.home.join(FILE);
+    match fs::read_to_string(&path) {
+        Ok(text) => Ok(Some(Secret::new(text.trim())).filter(|it| !it.reveal().is_empty())),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(source) => Err(Error::Io { action: "read", path, source }),
+    }
+}
+
+/// The same, making the file at first use. Only the daemon calls this, under its lock.
+pub fn find_or_make(settings: &Settings) -> Result<Secret, Error> {
+    let path = settings.home.join(FILE);
+    tighten(&path);
+    if let Some(token) = find(settings)? {
+        return Ok(token);
+    }
+    let mut bytes = [0u8; 32];
+    getrandom::fill(&mut bytes).map_err(Error::Random)?;
+    let token = hex::encode(bytes);
+    write(&settings.home, &path, &token).map_err(|source| Error::Io { action: "write", path, source })?;
+    Ok(Secret::new(token))
+}
+
+/// A temporary file is made with mode 0600 whatever the umask.
+fn write(home: &Path, path: &Path, token: &str) -> io::Result<()> {
+    use io::Write;
+    let mut file = tempfile::NamedTempFile::with_prefix_in("serve.token.", home)?;
+    writeln!(file, "{token}")?;
+    file.as_file().sync_all()?;
+    file.persist(path)?;
+    Ok(())
+}
+
+/// A token that others can read is taken back from them; what they read before they still know.
+fn tighten(path: &Path) {
+    let Ok(metadata) = fs::metadata(path) else { return };
+    if metadata.permissions().mode() & 0o077 != 0 {
+        tracing::warn!(file = FILE, "the token could be read by others; delete the file to get a new one");
+        let _ = fs::set_permissions(path, fs::Permissions::from_mode(0o600));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_is_made_once_for_its_owner_alone() {
+        let home = tempfile::tempdir().unwrap();
+        let settings = Settings::defaults(home.path(), 1);
+        assert!(find(&settings).unwrap().is_none());
+        let made = find_or_make(&settings).unwrap();
+        assert_eq!(made.reveal().len(), 64);
+        let path = home.path().join(FILE);
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
+        assert_eq!(find_or_make(&settings).unwrap(), made);
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        fs::create_dir(home.path().join("secrets")).unwrap();
+        fs::write(home.path().join("secrets/api_token"), "mine\n").unwrap();
+        assert_eq!(find(&settings).unwrap().unwrap().reveal(), "mine");
+    }
+
+    #[test]
+    fn only_the_token_and_its_session_are_right() {
+        let token = Token::new(Secret::new("abc"));
+        assert!(token.is(b"abc") && !token.is(b"abcd") && !token.is(b""));
+        let other = Token::new(Secret::new("abd"));
+        assert!(token.is_session(token.session()) && !token.is_session("abc") && !other.is_session(token.session()));
+    }
+}

@@ -1,0 +1,209 @@
+//! The fixture of tests that talk HTTP: the real binary's `serve` on a free port, with a home of its own.
+#![allow(dead_code)] // Each test program uses its own part of it.
+
+use serde_json::Value;
+use std::{
+    fs,
+    io::{BufRead, BufReader, Read},
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    process::{Child, Command, ExitStatus, Stdio},
+    time::{Duration, Instant},
+};
+
+pub const BINARY: &str = env!("CARGO_BIN_EXE_windlass");
+
+/// Longer than anything takes on a busy machine.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A running daemon. Dropping it kills it.
+pub struct Web {
+    pub child: Child,
+    pub address: SocketAddr,
+    pub token: String,
+    /// The one-time path to the page that it printed.
+    pub link: String,
+    home: Home,
+}
+
+/// A home directory that is gone with its last user.
+pub enum Home {
+    Own(tempfile::TempDir),
+    Lent(PathBuf),
+}
+
+impl Home {
+    pub fn path(&self) -> &Path {
+        match self {
+            Home::Own(directory) => directory.path(),
+            Home::Lent(path) => path,
+        }
+    }
+}
+
+/// An answer, read whole.
+#[derive(Debug)]
+pub struct Answer {
+    pub status: u16,
+    pub headers: ureq::http::HeaderMap,
+    pub body: Vec<u8>,
+}
+
+impl Answer {
+    pub fn text(&self) -> String {
+        String::from_utf8_lossy(&self.body).into_owned()
+    }
+
+    #[track_caller]
+    pub fn json(&self) -> Value {
+        serde_json::from_slice(&self.body).unwrap_or_else(|error| panic!("{error}: {}", self.text()))
+    }
+}
+
+/// A command of the real binary on this home, with nothing of the environment that could change its settings.
+pub fn windlass(home: &Path) -> Command {
+    let mut command = Command::new(BINARY);
+    command.env_clear().env("PATH", std::env::var_os("PATH").unwrap_or_default());
+    command.env("WINDLASS_HOME", home).stdin(Stdio::null());
+    command
+}
+
+impl Web {
+    /// A daemon with a home of its own, and a token of its own making.
+    pub fn start() -> Web {
+        Web::with("")
+    }
+
+    /// The same, with these lines in `windlass.toml`.
+    pub fn with(settings: &str) -> Web {
+        let home = tempfile::tempdir().unwrap();
+        fs::write(home.path().join("windlass.toml"), settings).unwrap();
+        Web::launch(Home::Own(home), &[])
+    }
+
+    /// A daemon on a home that outlives it.
+    pub fn on(home: &Path, arguments: &[&str]) -> Web {
+        Web::launch(Home::Lent(home.to_path_buf()), arguments)
+    }
+
+    fn launch(home: Home, arguments: &[&str]) -> Web {
+        let mut command = windlass(home.path());
+        command.args(["serve", "--listen", "127.0.0.1:0"]).args(arguments).stdout(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        let mut lines = BufReader::new(child.stdout.take().unwrap());
+        let mut line = String::new();
+        lines.read_line(&mut line).unwrap();
+        assert!(line.starts_with("http://"), "`serve` said `{line}` and {:?}", child.try_wait());
+        // Nobody reads what it says later; a full pipe must not stop it.
+        std::thread::spawn(move || std::io::copy(&mut lines, &mut std::io::sink()));
+        let (address, path) = line.trim().trim_start_matches("http://").split_once('/').unwrap();
+        let token = fs::read_to_string(home.path().join("serve.token")).unwrap_or_default().trim().to_string();
+        Web { child, address: address.parse().unwrap(), token, link: format!("/{path}"), home }
+    }
+
+    pub fn home(&self) -> &Path {
+        self.home.path()
+    }
+
+    pub fn url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.address)
+    }
+
+    /// Another command of the binary on the same home.
+    pub fn windlass(&self, arguments: &[&str]) -> Command {
+        let mut command = windlass(self.home());
+        command.args(arguments);
+        command
+    }
+
+    /// A request with the token.
+    pub fn get(&self, path: &str) -> Answer {
+        self.send("GET", path, &[("authorization", &self.bearer())], &[])
+    }
+
+    pub fn delete(&self, path: &str) -> Answer {
+        self.send("DELETE", path, &[("authorization", &self.bearer())], &[])
+    }
+
+    pub fn post_json(&self, path: &str, body: &Value) -> Answer {
+        let headers = [("authorization", self.bearer()), ("content-type", "application/json".into())];
+        let headers = headers.each_ref().map(|it| (it.0, it.1.as_str()));
+        self.send("POST", path, &headers, body.to_string().as_bytes())
+    }
+
+    /// `body` is `a=1&b=2`.
+    pub fn post_form(&self, path: &str, body: &str) -> Answer {
+        let headers = [("authorization", self.bearer()), ("content-type", "application/x-www-form-urlencoded".into())];
+        let headers = headers.each_ref().map(|it| (it.0, it.1.as_str()));
+        self.send("POST", path, &headers, body.as_bytes())
+    }
+
+    pub fn bearer(&self) -> String {
+        format!("Bearer {}", self.token)
+    }
+
+    /// A request with exactly these headers; no token unless one of them is it.
+    pub fn send(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Answer {
+        self.try_send(method, path, headers, body).unwrap_or_else(|error| panic!("{method} {path}: {error}"))
+    }
+
+    pub fn try_send(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: &[u8],
+    ) -> Result<Answer, ureq::Error> {
+        let agent: ureq::Agent = ureq::Agent::config_builder()
+            .http_status_as_error(false)
+            .max_redirects(0)
+            .timeout_global(Some(PATIENCE))
+            .allow_non_standard_methods(true)
+            .build()
+            .into();
+        let mut request = ureq::http::Request::builder().method(method).uri(self.url(path));
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let mut response = match body.is_empty() {
+            true => agent.run(request.body(()).unwrap())?,
+            false => agent.run(request.body(body).unwrap())?,
+        };
+        let mut read = Vec::new();
+        response.body_mut().as_reader().read_to_end(&mut read)?;
+        Ok(Answer { status: response.status().as_u16(), headers: response.headers().clone(), body: read })
+    }
+
+    /// Asks with SIGTERM and waits for the end.
+    pub fn terminate(&mut self) -> ExitStatus {
+        let pid = rustix::process::Pid::from_child(&self.child);
+        rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+        wait(&mut self.child)
+    }
+}
+
+impl Drop for Web {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Waits for a process to end, but not for ever.
+#[track_caller]
+pub fn wait(child: &mut Child) -> ExitStatus {
+    until("the process ends", || child.try_wait().unwrap())
+}
+
+/// Asks until there is an answer.
+#[track_caller]
+pub fn until<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        if let Some(found) = ask() {
+            return found;
+        }
+        assert!(Instant::now() < deadline, "not in time: {what}");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
