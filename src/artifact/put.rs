@@ -91,18 +91,10 @@ impl ArtifactStore {
             return publish_in_place(&temporary.path, target);
         }
         let file = File::open(&temporary.path).map_err(Error::io("open", &temporary.path))?;
-        file.sync_all().map_err(Error::io("sync", &temporary.path))?;
-        let stored = file.metadata().map_err(Error::io("read", &temporary.path))?.len();
-        if is_planted(Bug::ArtifactInPlace) {
-            let (mut from, mut to) = (File::open(&temporary.path), File::create(target));
-            if let (Ok(from), Ok(to)) = (&mut from, &mut to) {
-                let mut block = [0; 4096];
-                while let Ok(count @ 1..) = from.read(&mut block) {
-                    to.write_all(&block[..count]).map_err(Error::io("write", target))?;
-                }
-            }
-            return Ok(stored);
+        if !is_planted(Bug::ArtifactUnsynced) {
+            file.sync_all().map_err(Error::io("sync", &temporary.path))?;
         }
+        let stored = file.metadata().map_err(Error::io("read", &temporary.path))?.len();
         fs::rename(&temporary.path, target).map_err(Error::io("rename", target))?;
         Ok(stored)
     }

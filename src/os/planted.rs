@@ -1,5 +1,5 @@
-//! Bugs planted on purpose, to see that `windlass prove` finds them. Without the feature `planted-bugs` none can be
-//! switched on, and the questions below cost nothing.
+//! Bugs planted on purpose, to see that `windlass prove` and the replayed power cuts find them. Without the feature
+//! `planted-bugs` none can be switched on, and the questions below cost nothing.
 
 /// A mistake that somebody could make in the engine. `WINDLASS_PLANTED=name` switches one on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,10 +18,14 @@ pub enum Bug {
     ArtifactInPlace,
     /// A hook is marked as done before it runs.
     HookFirst,
+    /// The database is written with `synchronous=OFF`. Only a power cut shows it.
+    SynchronousOff,
+    /// An artifact is renamed into place before it is on disk. Only a power cut shows it.
+    ArtifactUnsynced,
 }
 
 impl Bug {
-    pub const ALL: [(Bug, &'static str); 7] = [
+    pub const ALL: [(Bug, &'static str); 9] = [
         (Bug::UnfencedSettle, "unfenced-settle"),
         (Bug::DeferredBegin, "deferred-begin"),
         (Bug::WallClockReaper, "wall-clock-reaper"),
@@ -29,6 +33,8 @@ impl Bug {
         (Bug::NoFileLock, "no-file-lock"),
         (Bug::ArtifactInPlace, "artifact-in-place"),
         (Bug::HookFirst, "hook-first"),
+        (Bug::SynchronousOff, "synchronous-off"),
+        (Bug::ArtifactUnsynced, "artifact-unsynced"),
     ];
 }
 

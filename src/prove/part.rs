@@ -86,9 +86,10 @@ struct Part {
 
 impl Part {
     fn play(&self, role: Role, mine: Option<Mine>) -> Result<()> {
+        // The trace says that signals are heard from now on.
+        let signals = Signals::install().map_err(Error::io("listen for", "signals"))?;
         let path = self.site.trace(self.process);
         probe::install(Trace::create(&path, mine).map_err(Error::io("create", path))?);
-        let signals = Signals::install().map_err(Error::io("listen for", "signals"))?;
         let log = self.site.log()?;
         let engine = self.site.engine(self.process)?;
         match role {

@@ -20,6 +20,7 @@ use std::{
 };
 
 const KILLED: ExitStatus = ExitStatus::Signal(9);
+const TERMINATED: ExitStatus = ExitStatus::Signal(15);
 
 /// A living process of the drill.
 struct Player {
@@ -118,7 +119,10 @@ impl Cast {
     }
 
     fn saw_end(&mut self, player: Player, how: ExitStatus) {
-        let seen: Seen = trace::read(&self.site.trace(player.process));
+        let trace = self.site.trace(player.process);
+        let seen: Seen = trace::read(&trace);
+        // It listens to signals before it begins its trace. Until then it is as if it had not been started.
+        let begun = trace.exists();
         if let Some(Standing { from, .. }) = player.stopped {
             self.stops.push(Stop { process: player.process, from, until: precise_now() });
         }
@@ -130,7 +134,7 @@ impl Cast {
             at: mined.or(player.struck).unwrap_or_else(precise_now),
             expected: match how {
                 KILLED => mined.is_some() || player.struck.is_some(),
-                how => player.asked && how == ExitStatus::Code(0),
+                how => player.asked && (how == ExitStatus::Code(0) || (how == TERMINATED && !begun)),
             },
             windows: seen.windows(),
         });
@@ -161,4 +165,35 @@ impl Cast {
 
 fn nanos(time: Duration) -> i64 {
     i64::try_from(time.as_nanos()).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::{fs, os::unix::fs::PermissionsExt};
+
+    /// How a process ends that is asked to end while it knows nothing of signals yet.
+    fn end(with_a_trace: bool) -> Exit {
+        let dir = tempfile::tempdir().unwrap();
+        let site = Site::create(&dir.path().join("drill")).unwrap();
+        let program = dir.path().join("slow");
+        fs::write(&program, "#!/bin/sh\nexec sleep 60\n").unwrap();
+        fs::set_permissions(&program, fs::Permissions::from_mode(0o700)).unwrap();
+        let mut cast = Cast::new(&site, 1, Some(program));
+        cast.start(Role::Client, None).unwrap();
+        if with_a_trace {
+            fs::write(site.trace(1), "").unwrap();
+        }
+        assert!(cast.dismiss(Role::Client, Instant::now() + Duration::from_secs(20)).unwrap());
+        assert_eq!(cast.exits.len(), 1);
+        cast.exits.remove(0)
+    }
+
+    #[test]
+    fn a_process_that_is_asked_to_end_before_it_began_is_no_violation() {
+        let exit = end(false);
+        assert_eq!((exit.how, exit.expected), (TERMINATED, true));
+        let exit = end(true);
+        assert_eq!((exit.how, exit.expected), (TERMINATED, false), "one that had begun must end by itself");
+    }
 }

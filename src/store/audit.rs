@@ -138,3 +138,9 @@ pub fn artifacts(tx: &ReadTx) -> Result<Vec<ArtifactRef>> {
         Ok(ArtifactRef { hash: ArtifactHash(row.get(0)?), size, stored })
     })
 }
+
+/// The token that was given out last.
+pub fn newest_token(tx: &ReadTx) -> Result<Token> {
+    let value = tx.row("SELECT value FROM counter WHERE id = 1", [], |row| row.get(0))?;
+    Ok(Token(value.unwrap_or(0)))
+}

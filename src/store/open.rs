@@ -4,7 +4,13 @@ use super::{
     error::{Error, Result},
     migration,
 };
-use crate::{model::Timestamp, os::file_lock::Turnstile};
+use crate::{
+    model::Timestamp,
+    os::{
+        file_lock::Turnstile,
+        planted::{Bug, is_planted},
+    },
+};
 use r2d2_sqlite::SqliteConnectionManager;
 use rusqlite::{Connection, OpenFlags, config::DbConfig};
 use std::{
@@ -99,6 +105,7 @@ fn attempt_writer(options: &Options, now: Timestamp) -> Result<Connection> {
     conn.pragma_update(None, "auto_vacuum", "INCREMENTAL")?;
     conn.pragma_update(None, "journal_mode", "WAL")?;
     let synchronous = match options.durability {
+        _ if is_planted(Bug::SynchronousOff) => 0,
         Durability::Full => 2,
         Durability::Normal => 1,
     };

@@ -1,0 +1,218 @@
+//! Power cuts: a real run is recorded call by call, and cut off at many moments. Whatever the disk may hold then, the
+//! engine starts on it, nothing that was acknowledged is missing, and every artifact is whole.
+//!
+//! `WINDLASS_IMAGES` says how many images are tried (200), `WINDLASS_SEED` which. Needs strace, and to be let trace.
+
+mod disk;
+mod trace;
+mod verdict;
+
+use disk::{Disk, Fate};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+    sync::Mutex,
+    thread,
+    time::{Duration, Instant},
+};
+use trace::{Call, What};
+use verdict::{Said, judge, resume};
+
+/// A recorded run of one client and two workers.
+struct Recording {
+    calls: Vec<Call>,
+    said: Vec<(usize, Said)>,
+}
+
+/// What was found.
+#[derive(Debug, Default)]
+struct Found {
+    images: usize,
+    resumed: usize,
+    /// Pieces that were written and not saved, over all images.
+    at_stake: usize,
+    acknowledged: usize,
+    artifacts: usize,
+    wrong: Vec<String>,
+}
+
+/// Numbers that follow from a seed (SplitMix64: Steele, Lea, Flood, "Fast splittable pseudorandom number generators").
+struct Chance(u64);
+
+impl Chance {
+    fn below(&mut self, bound: u64) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut it = self.0;
+        it = (it ^ (it >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        it = (it ^ (it >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        (it ^ (it >> 31)) % bound
+    }
+}
+
+fn number(name: &str, otherwise: u64) -> u64 {
+    std::env::var(name).ok().and_then(|it| it.parse().ok()).unwrap_or(otherwise)
+}
+
+/// What strace needs here; None where it is missing or may not trace.
+fn strace() -> Option<Vec<&'static str>> {
+    let works = |flags: &[&str]| {
+        let mut command = Command::new("strace");
+        command.args(flags).args(["-f", "-y", "-xx", "-qq", "-e", "trace=fsync", "-o", "/dev/null", "true"]);
+        command.stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok_and(|it| it.success())
+    };
+    // The filter spares the calls that are not asked for; older versions do not know it.
+    [vec!["--seccomp-bpf"], vec![]].into_iter().find(|it| works(it))
+}
+
+/// Runs a client and two workers of the torture program for a while, and records what they do to their files.
+fn record(dir: &Path, flags: &[&str], planted: Option<&str>) -> Recording {
+    let site = dir.join("site");
+    for name in ["home", "trace", "out"] {
+        fs::create_dir_all(site.join(name)).unwrap();
+    }
+    let script = "
+        \"$0\" __prove client \"$1\" 1 \"$2\" & c=$!
+        \"$0\" __prove worker \"$1\" 2 \"$2\" & v=$!
+        \"$0\" __prove worker \"$1\" 3 \"$2\" & w=$!
+        sleep 1; kill -TERM $c; wait $c; kill -TERM $v; wait $v; sleep 0.2; kill -TERM $w; wait $w";
+    let record = dir.join("record");
+    let mut command = Command::new("strace");
+    command.args(flags).args(["-f", "-y", "-xx", "-qq", "-s", "4000000", "-e", "signal=none"]);
+    command.arg("-e").arg(format!("trace={}", trace::CALLS)).arg("-o").arg(&record);
+    command.args(["sh", "-c", script]).arg(env!("CARGO_BIN_EXE_windlass")).arg(&site);
+    command.arg(number("WINDLASS_SEED", 11).to_string()).env_remove("WINDLASS_PLANTED");
+    if let Some(bug) = planted {
+        command.env("WINDLASS_PLANTED", bug);
+    }
+    let done = command.output().unwrap();
+    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+    let calls = trace::read(&fs::read(&record).unwrap(), &fs::canonicalize(&site).unwrap());
+    let said = said(&calls);
+    assert!(said.iter().any(|it| matches!(it.1, Said::Accepted { .. })), "nothing was acknowledged");
+    Recording { calls, said }
+}
+
+/// Each record of the side log, with the line at which it was begun to be written.
+fn said(calls: &[Call]) -> Vec<(usize, Said)> {
+    let mut all = Vec::new();
+    for call in calls {
+        let What::Write { path, data, .. } = &call.what else { continue };
+        if path == Path::new("side.log") {
+            let lines = data.split(|it| *it == b'\n').filter_map(|it| serde_json::from_slice(it).ok());
+            all.extend(lines.map(|it| (call.from, it)));
+        }
+    }
+    all
+}
+
+/// Cuts the power at so many moments, spread over the record, in two threads.
+fn cut(recording: &Recording, count: usize, dir: &Path) -> Found {
+    let kept: Vec<usize> = moments(&recording.calls);
+    let found = Mutex::new(Found::default());
+    let halves = thread::available_parallelism().map_or(1, |it| it.get().min(4));
+    thread::scope(|scope| {
+        for part in 0..halves {
+            let (kept, found) = (&kept, &found);
+            scope.spawn(move || {
+                let mut chance = Chance(number("WINDLASS_SEED", 11).wrapping_add(part as u64));
+                let mut disk = Disk::with(&["home"]);
+                let mut next = 0;
+                for at in (part..count).step_by(halves) {
+                    // In order, so that the disk is built up once; with chance in it, so that no moment is left out.
+                    let slot = (at * kept.len() / count, (at + 1) * kept.len() / count);
+                    let line = kept[slot.0 + chance.below((slot.1 - slot.0).max(1) as u64) as usize];
+                    while next < recording.calls.len() && recording.calls[next].from <= line {
+                        disk.apply(&recording.calls[next]);
+                        next += 1;
+                    }
+                    disk.reach(line + 1);
+                    let fate = Fate::ALL[(at / halves) % Fate::ALL.len()];
+                    let image = dir.join(format!("image-{at}"));
+                    fs::create_dir_all(&image).unwrap();
+                    disk.image(&image, fate, &mut |bound| chance.below(bound)).unwrap();
+                    try_image(recording, line, fate, at, &image, disk.pending(), found);
+                    fs::remove_dir_all(&image).unwrap();
+                }
+            });
+        }
+    });
+    found.into_inner().unwrap()
+}
+
+/// The lines at which something was begun or was through.
+fn moments(calls: &[Call]) -> Vec<usize> {
+    let mut all: Vec<usize> = calls.iter().flat_map(|it| [it.from, it.until]).collect();
+    all.sort_unstable();
+    all.dedup();
+    all
+}
+
+fn try_image(
+    recording: &Recording,
+    line: usize,
+    fate: Fate,
+    at: usize,
+    image: &Path,
+    at_stake: usize,
+    found: &Mutex<Found>,
+) {
+    let said: Vec<&Said> = recording.said.iter().filter(|it| it.0 <= line).map(|it| &it.1).collect();
+    let judged = judge(image, &said);
+    // Now and then, the work goes on from what is left.
+    let goes_on = at % 40 == 7 && judged.as_ref().is_ok_and(|it| it.wrong.is_empty());
+    let resumed = if goes_on { resume(image) } else { Vec::new() };
+    let mut found = found.lock().unwrap();
+    found.images += 1;
+    found.resumed += usize::from(goes_on);
+    found.at_stake += at_stake;
+    let wrong = match judged {
+        Ok(judged) => {
+            found.acknowledged += judged.acknowledged;
+            found.artifacts += judged.artifacts;
+            judged.wrong
+        }
+        Err(error) => vec![format!("the engine does not start: {error}")],
+    };
+    let told = wrong.into_iter().chain(resumed).map(|it| format!("line {line}, {fate:?} (image {at}): {it}"));
+    found.wrong.extend(told);
+}
+
+/// A place for images: memory where there is some, since thousands of them are written.
+fn room() -> tempfile::TempDir {
+    let memory = PathBuf::from("/dev/shm");
+    if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() }.unwrap()
+}
+
+fn skipped() {
+    println!("skipped: strace is not installed or may not trace here (Debian: apt install strace)");
+}
+
+#[test]
+fn what_a_power_cut_leaves_is_whole_and_holds_what_was_acknowledged() {
+    let Some(flags) = strace() else { return skipped() };
+    let dir = tempfile::tempdir().unwrap();
+    let recording = record(dir.path(), &flags, None);
+    let images = room();
+    let begun = Instant::now();
+    let found = cut(&recording, number("WINDLASS_IMAGES", 200) as usize, images.path());
+    println!("{found:?}; {} calls, {:?}", recording.calls.len(), begun.elapsed());
+    assert!(found.wrong.is_empty(), "{} wrong: {:#?}", found.wrong.len(), &found.wrong[..found.wrong.len().min(20)]);
+    assert!(found.acknowledged > 0 && found.artifacts > 0 && found.at_stake > 0 && found.resumed > 0, "{found:?}");
+    assert!(begun.elapsed() < Duration::from_secs(3600));
+}
+
+/// With the mistakes planted that only a power cut shows, it shows them.
+#[cfg(feature = "planted-bugs")]
+#[test]
+fn a_power_cut_finds_what_is_not_synced() {
+    let Some(flags) = strace() else { return skipped() };
+    for bug in ["synchronous-off", "artifact-unsynced"] {
+        let dir = tempfile::tempdir().unwrap();
+        let recording = record(dir.path(), &flags, Some(bug));
+        let images = room();
+        let found = cut(&recording, number("WINDLASS_IMAGES", 200) as usize, images.path());
+        println!("{bug}: {} of {} images; {:?}", found.wrong.len(), found.images, found.wrong.first());
+        assert!(!found.wrong.is_empty(), "{bug} was not found in {} images", found.images);
+    }
+}
