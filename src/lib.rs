@@ -70,6 +70,8 @@ pub mod engine;
 pub mod ingest;
 pub mod search;
 
+pub mod view;
+
 pub mod http;
 
 pub mod assembly;

@@ -12,6 +12,7 @@ const FLOORS: &[&[&str]] = &[
     &["store", "vector", "embed", "artifact", "definition", "process", "observe"],
     &["engine"],
     &["ingest", "search"],
+    &["view"],
     &["http"],
     &["assembly"],
     &["daemon"],

@@ -2,23 +2,12 @@
 
 use super::{
     context::Context,
-    failure::{Exit, Failure, Result},
+    failure::{Failure, Result},
 };
 use crate::{
-    model::nearest,
-    vector::{OpenOptions, VectorDb},
+    vector::VectorDb,
+    view::{self, Named},
 };
-use std::{
-    fs,
-    path::{Path, PathBuf},
-};
-
-/// A vector database of this home.
-#[derive(Debug, Clone)]
-pub struct Named {
-    pub name: String,
-    pub path: PathBuf,
-}
 
 /// The database that was asked for, or the one of the settings. A name with a slash or ending in `.db` is a path.
 pub fn named(cx: &Context, asked: Option<&str>) -> Result<Named> {
@@ -31,46 +20,24 @@ pub fn named(cx: &Context, asked: Option<&str>) -> Result<Named> {
         true => cx.here()?.join(name),
         false => settings.home.join("vectors").join(format!("{name}.db")),
     };
-    Ok(Named { name: name.to_string(), path })
+    Ok(Named { name: name.to_string(), path, home: settings.home.clone() })
 }
 
 /// Opens it for reading; says which ones there are when there is none of that name.
 pub fn open(cx: &Context, asked: Option<&str>) -> Result<(Named, VectorDb)> {
     let database = named(cx, asked)?;
-    match VectorDb::open(&database.path, &OpenOptions::default()) {
-        Ok(opened) => Ok((database, opened)),
-        Err(crate::vector::Error::NotFound { .. }) => Err(unknown(cx, &database)?),
-        Err(error) => Err(error.into()),
-    }
+    let opened = view::open_database(&database)?;
+    Ok((database, opened))
 }
 
 pub fn unknown(cx: &Context, database: &Named) -> Result<Failure> {
-    let there: Vec<String> = all(cx)?.into_iter().map(|it| it.name).collect();
-    let failure = Failure::new(Exit::NotFound, format!("no vector database `{}`", database.name));
-    let meant = nearest(&database.name, there.iter().map(String::as_str));
-    Ok(match (meant, there.is_empty()) {
-        (Some(meant), _) => failure.hint(format!("did you mean `--db {meant}`?")),
-        (None, true) => failure.hint("make one with `windlass ingest PATH`"),
-        (None, false) => failure.hint(format!("there is {}", there.join(", "))),
-    })
+    let there = all(cx)?.into_iter().map(|it| it.name).collect();
+    Ok(view::Error::NoDatabase { name: database.name.clone(), there }.into())
 }
 
 /// Every vector database in the home directory, by name.
 pub fn all(cx: &Context) -> Result<Vec<Named>> {
-    let dir = cx.settings()?.home.join("vectors");
-    let entries = match fs::read_dir(&dir) {
-        Ok(entries) => entries,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(error) => return Err(Failure::io("list", &dir, error)),
-    };
-    let mut found: Vec<Named> = entries.flatten().filter_map(|it| of_file(&it.path())).collect();
-    found.sort_by(|one, other| one.name.cmp(&other.name));
-    Ok(found)
-}
-
-fn of_file(path: &Path) -> Option<Named> {
-    let name = path.file_name()?.to_str()?.strip_suffix(".db")?;
-    Some(Named { name: name.to_string(), path: path.to_path_buf() })
+    Ok(view::databases_of(&cx.settings()?.home)?)
 }
 
 fn is_path(name: &str) -> bool {

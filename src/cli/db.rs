@@ -10,7 +10,8 @@ use super::{
 use crate::{
     ingest::database_path,
     model::ResourceKey,
-    vector::{CheckReport, DocumentQuery, Filter, OpenOptions, VectorDb},
+    vector::{CheckReport, Filter, OpenOptions, VectorDb},
+    view::{self, DatabaseInfo},
 };
 
 /// Look at vector databases
@@ -73,25 +74,19 @@ impl Args {
 }
 
 fn list(cx: &Context) -> Result<()> {
-    let mut rows = Vec::new();
-    for database in database::all(cx)? {
-        match VectorDb::open(&database.path, &OpenOptions::default()).and_then(|it| it.info()) {
-            Ok(info) => rows.push((database, info)),
-            Err(error) => cx.output.warn(format!("{error}")),
-        }
-    }
+    let found = view::databases(&cx.settings()?.home, |_, error| cx.output.warn(format!("{error}")))?;
     if cx.output.json {
-        let all: Vec<_> = rows.iter().map(|(database, info)| with_name(&database.name, info)).collect();
-        return cx.output.document(&serde_json::json!({"databases": all}));
+        return cx.output.document(&found);
     }
+    let rows = found.databases;
     if rows.is_empty() {
         cx.output.note("no vector database yet; make one with `windlass ingest PATH`");
         return Ok(());
     }
     let mut table = Table::new(&["NAME", ">DOCUMENTS", ">CHUNKS", ">SIZE", "EMBEDDER", "~PATH"]);
-    for (database, info) in &rows {
+    for DatabaseInfo { name, info } in &rows {
         table.row([
-            database.name.as_str().into(),
+            name.as_str().into(),
             number_of(info.documents).into(),
             number_of(info.chunks).into(),
             size(info.bytes).into(),
@@ -106,7 +101,7 @@ fn info(cx: &Context, db: Option<&str>) -> Result<()> {
     let (database, opened) = database::open(cx, db)?;
     let info = opened.info()?;
     if cx.output.json {
-        return cx.output.document(&with_name(&database.name, &info));
+        return cx.output.document(&DatabaseInfo { name: database.name, info });
     }
     let out = &cx.output;
     out.line(out.paint(Paint::Bold, &database.name))?;
@@ -128,12 +123,9 @@ fn info(cx: &Context, db: Option<&str>) -> Result<()> {
 pub fn documents(cx: &Context, db: Option<&str>, page: &DocumentPage) -> Result<()> {
     let DocumentPage { limit, offset, .. } = *page;
     let filter = page.filter.as_deref().map(str::parse::<Filter>).transpose()?;
-    let (database, opened) = database::open(cx, db)?;
-    let page = opened.documents(&DocumentQuery { filter: filter.as_ref(), limit, offset })?;
+    let page = view::documents(&database::named(cx, db)?, filter.as_ref(), limit, offset)?;
     if cx.output.json {
-        return cx.output.document(&serde_json::json!({
-            "database": database.name, "total": page.total, "offset": offset, "documents": page.documents,
-        }));
+        return cx.output.document(&page);
     }
     let now = cx.now();
     let mut table = Table::new(&["SOURCE", "~URI", "~TITLE", ">CHUNKS", "UPDATED"]);
@@ -147,7 +139,7 @@ pub fn documents(cx: &Context, db: Option<&str>, page: &DocumentPage) -> Result<
         ]);
     }
     if table.is_empty() {
-        cx.output.note(format!("no such document in `{}`; add some with `windlass ingest PATH`", database.name));
+        cx.output.note(format!("no such document in `{}`; add some with `windlass ingest PATH`", page.database));
         return Ok(());
     }
     cx.output.table(&table)?;

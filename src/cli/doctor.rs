@@ -118,7 +118,7 @@ fn workers(cx: &Context) -> Result<Finding> {
     Ok(Finding { what, problems, remedy: Some("any `windlass worker` gives its steps back") })
 }
 
-fn vector_database(named: &database::Named) -> Finding {
+fn vector_database(named: &crate::view::Named) -> Finding {
     let what = format!("vector database `{}`", named.name);
     let remedy = Some("windlass db check NAME --repair");
     let problems = match VectorDb::open(&named.path, &OpenOptions::default()).and_then(|it| it.check()) {

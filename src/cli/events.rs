@@ -1,6 +1,6 @@
 use super::{
     context::Context,
-    failure::{Failure, Result},
+    failure::Result,
     output::Paint,
     wording::{plain, relative},
 };
@@ -8,6 +8,7 @@ use crate::{
     model::{Event, EventKind, GroupId},
     os::signals::Signals,
     store::event::{self, Cursor},
+    view,
 };
 use std::time::Duration;
 
@@ -37,7 +38,7 @@ impl Args {
         let store = cx.store()?;
         let signals = if self.follow { Some(Signals::install()?) } else { None };
         let (mut cursor, begin) = match &self.after {
-            Some(text) => (read_cursor(text)?, Vec::new()),
+            Some(text) => (view::read_cursor(text)?, Vec::new()),
             None => self.newest(cx)?,
         };
         for (at, event) in &begin {
@@ -90,21 +91,9 @@ impl Args {
     }
 }
 
-fn read_cursor(text: &str) -> Result<Cursor> {
-    let wrong = || Failure::usage(format!("`{text}` is not a cursor")).hint("take it from `windlass events --json`");
-    let (seq, index) = text.split_once('.').ok_or_else(wrong)?;
-    Ok(Cursor { seq: seq.parse().map_err(|_| wrong())?, index: index.parse().map_err(|_| wrong())? })
-}
-
 fn show(cx: &Context, cursor: Cursor, event: &Event) -> Result<()> {
     if cx.output.json {
-        let mut document = serde_json::json!({"cursor": format!("{}.{}", cursor.seq, cursor.index)});
-        if let (Some(document), Ok(serde_json::Value::Object(fields))) =
-            (document.as_object_mut(), serde_json::to_value(event))
-        {
-            document.extend(fields);
-        }
-        return cx.output.event(&document);
+        return cx.output.event(&view::event_view(cursor, event));
     }
     let kind = serde_json::to_value(event.kind).ok().and_then(|it| it.as_str().map(str::to_string)).unwrap_or_default();
     let paint = match event.kind {

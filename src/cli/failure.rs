@@ -1,6 +1,6 @@
 //! Every way in which a command can fail: what it says, what it advises, and the exit code. The codes are promises.
 
-use crate::{artifact, assembly, definition, embed, engine, ingest, os, prove, search, settings, store, vector};
+use crate::{artifact, assembly, definition, embed, engine, ingest, os, prove, search, settings, store, vector, view};
 use std::{fmt, io};
 
 /// What the process ends with.
@@ -231,6 +231,32 @@ fn vector_exit(error: &vector::Error) -> Exit {
         vector::Error::DiskFull { .. } => Exit::Disk,
         vector::Error::Io { source, .. } => io_exit(source),
         vector::Error::Filter(_) => Exit::Usage,
+        _ => Exit::Error,
+    }
+}
+
+impl From<view::Error> for Failure {
+    fn from(error: view::Error) -> Failure {
+        let hint = error.hint();
+        let inner = match error {
+            view::Error::Engine(error) => Failure::from(error),
+            view::Error::Store(error) => Failure::from(error),
+            view::Error::Vector(error) => Failure::from(error),
+            view::Error::Search(error) => Failure::from(error),
+            view::Error::Embed(error) => Failure::from(error),
+            view::Error::Filter(error) => Failure::from(error),
+            error => failure(view_exit(&error), &error, hint.clone()),
+        };
+        Failure { hint: hint.or(inner.hint), ..inner }
+    }
+}
+
+fn view_exit(error: &view::Error) -> Exit {
+    match error {
+        view::Error::List { source, .. } | view::Error::DamagedLog { source, .. } => io_exit(source),
+        view::Error::NoDatabase { .. } | view::Error::NoGroup => Exit::NotFound,
+        view::Error::StillLocked { .. } => Exit::Conflict,
+        view::Error::DatabaseName { .. } | view::Error::Cursor(_) => Exit::Usage,
         _ => Exit::Error,
     }
 }

@@ -6,14 +6,10 @@ use super::{
     wording::relative,
 };
 use crate::{
-    engine::{Engine, LockWait},
+    engine::LockWait,
     model::{Holder, HolderKind, Millis, ResourceKey},
-    os::{
-        file_lock::{FileLock, LockState},
-        process_stat,
-    },
     process::run_in_foreground,
-    store::resource_lock::{self, LockRow},
+    view,
 };
 use std::ffi::OsString;
 
@@ -79,19 +75,18 @@ pub fn wait_of(max_wait: Option<Millis>) -> LockWait {
 
 fn list(cx: &Context) -> Result<()> {
     let engine = cx.engine()?;
-    let rows = engine.store().read(resource_lock::list)?;
+    let held = view::locks(engine)?;
     if cx.output.json {
-        let all: Vec<_> = rows.iter().map(|it| as_json(engine, it)).collect();
-        return cx.output.document(&serde_json::json!({"locks": all}));
+        return cx.output.document(&held);
     }
-    if rows.is_empty() {
+    if held.locks.is_empty() {
         cx.output.note("no resource key is held");
         return Ok(());
     }
     let now = cx.now();
     let mut table = Table::new(&["~KEY", "HOLDER", ">PID", "TAKEN", "FILE LOCK"]);
-    for it in &rows {
-        let file = match is_file_locked(engine, &it.key) {
+    for view::Lock { row: it, file_locked } in &held.locks {
+        let file = match file_locked {
             true => Cell::painted("held", Paint::Busy),
             false => Cell::painted("free", Paint::Dim),
         };
@@ -113,17 +108,6 @@ fn holder(holder: &Holder) -> String {
         HolderKind::Cli => "command line".to_string(),
         HolderKind::Hook => format!("hook {}", holder.id),
     }
-}
-
-fn as_json(engine: &Engine, row: &LockRow) -> serde_json::Value {
-    let mut value = serde_json::to_value(row).unwrap_or_default();
-    value["file_locked"] = is_file_locked(engine, &row.key).into();
-    value
-}
-
-fn is_file_locked(engine: &Engine, key: &ResourceKey) -> bool {
-    let path = engine.lock_file(key);
-    path.exists() && matches!(FileLock::probe(&path), Ok(LockState::Held))
 }
 
 fn hold(cx: &Context, key: &ResourceKey, max_wait: Option<Millis>, argv: &[OsString]) -> Result<()> {
@@ -174,7 +158,7 @@ fn release(cx: &Context, key: &ResourceKey, force: bool, why: &str) -> Result<()
             Failure::usage(format!("`{key}` is held by {holder}")).hint("wait for it, or take it away with `--force`")
         );
     }
-    let released = force_release(engine, key, why)?;
+    let released = view::force_release(engine, key, why)?;
     if !released {
         return Err(Failure::not_found(format!("`{key}` is not held")).hint("see `windlass locks`"));
     }
@@ -182,20 +166,4 @@ fn release(cx: &Context, key: &ResourceKey, force: bool, why: &str) -> Result<()
         true => cx.output.document(&serde_json::json!({"key": key, "released": true})),
         false => cx.output.line(format!("released `{key}`")),
     }
-}
-
-/// Clears the row. A process that still holds the file lock is named: it goes on excluding others.
-pub fn force_release(engine: &Engine, key: &ResourceKey, why: &str) -> Result<bool> {
-    let (row, text) = (key.clone(), why.to_string());
-    let released = engine.store().write(move |tx| resource_lock::force_release(tx, &row, &text))?;
-    let path = engine.lock_file(key);
-    if is_file_locked(engine, key) {
-        let who = match process_stat::who_holds_lock(&path) {
-            Some(pid) => format!("process {pid}"),
-            None => "a process".to_string(),
-        };
-        let failure = Failure::new(Exit::Conflict, format!("{who} still holds the file lock {}", path.display()));
-        return Err(failure.hint("end that process, or wait for it: its work is not interrupted by force"));
-    }
-    Ok(released)
 }

@@ -39,7 +39,6 @@ mod table;
 mod vacuum;
 mod wait;
 mod why;
-mod why_reasons;
 mod wording;
 mod work;
 mod worker;

@@ -6,9 +6,9 @@ use super::{
     wording::{count, plain},
 };
 use crate::{
-    embed,
-    search::{HITS_MAX, Hit, Mode, Query, search},
+    search::{HITS_MAX, Hit, Mode, Query},
     vector::Filter,
+    view,
 };
 
 /// Find passages in what was ingested
@@ -44,24 +44,16 @@ impl Args {
         if !(1..=HITS_MAX).contains(&query.k) {
             return Err(Failure::usage(format!("`-k` must be 1 to {HITS_MAX}")));
         }
-        let (database, opened) = database::open(cx, self.db.as_deref())?;
-        let hits = match (embed::by_name(opened.embedder()), query.mode) {
-            (Ok(embedder), _) => search(&opened, embedder.as_ref(), &query)?,
-            // A search by words alone needs no embedder.
-            (Err(_), Mode::Text) => search(&opened, embed::by_name("hash")?.as_ref(), &query)?,
-            (Err(error), _) => return Err(Failure::from(error).hint("search by words alone with `--mode text`")),
-        };
+        let found = view::find(&database::named(cx, self.db.as_deref())?, &query)?;
         if cx.output.json {
-            return cx.output.document(&serde_json::json!({
-                "query": query.text, "mode": query.mode, "database": database.name, "hits": hits,
-            }));
+            return cx.output.document(&found);
         }
+        let hits = &found.hits;
         for (at, hit) in hits.iter().enumerate() {
             show(&cx.output, at + 1, hit)?;
         }
         if hits.is_empty() {
-            let documents = opened.info()?.documents;
-            cx.output.note(format!("nothing found in {} of `{}`", count(documents, "document"), database.name));
+            cx.output.note(format!("nothing found in {} of `{}`", count(found.documents, "document"), found.database));
         }
         Ok(())
     }

@@ -1,7 +1,7 @@
 use super::{
     context::Context,
     failure::{Failure, Result},
-    list::{steps_took, worker_json, worker_table},
+    list::{steps_took, worker_table},
     name::Name,
     output::{Output, Paint},
     table::{Cell, Table, status_paint},
@@ -13,8 +13,8 @@ use crate::{
     store::{
         attempt::Attempt,
         overview::{self, StepDetails},
-        worker,
     },
+    view,
 };
 use serde_json::Value;
 
@@ -206,12 +206,12 @@ pub fn show_attempt(cx: &Context, attempt: &Attempt) -> Result<()> {
 }
 
 fn worker(cx: &Context, id: WorkerId) -> Result<()> {
-    let rows = cx.store()?.read(worker::list)?;
-    let Some(row) = rows.into_iter().find(|it| it.id == id) else {
+    let all = view::workers(cx.store()?)?.workers;
+    let Some(found) = all.into_iter().find(|it| it.row.id == id) else {
         return Err(Failure::not_found(format!("{id} is not running")).hint("see `windlass list workers`"));
     };
     match cx.output.json {
-        true => cx.output.document(&worker_json(&row)),
-        false => cx.output.table(&worker_table(cx, &[row])),
+        true => cx.output.document(&found),
+        false => cx.output.table(&worker_table(cx, &[found])),
     }
 }

@@ -1,125 +1,40 @@
 use super::{
     context::Context,
     failure::Result,
-    list::{worker_json, worker_table},
+    list::worker_table,
     output::Paint,
     table::{Cell, Table},
     wording::{count, number_of, relative, size},
 };
 use crate::{
-    model::{Bytes, Status},
-    os::process_stat,
-    store::{
-        overview::{self, GroupFilter, GroupRow, Queues},
-        worker::{self, WorkerRow},
-    },
+    store::overview::Queues,
+    view::{self, Problem, StatusView},
 };
-use serde::Serialize;
 
 /// One screen: what runs, what waits and on what, workers, disk, and problems with the command that mends each
 #[derive(Debug, clap::Args)]
 pub struct Args {}
 
-/// Groups that are shown.
-const GROUPS: usize = 10;
-
-#[derive(Debug, Serialize)]
-struct Problem {
-    text: String,
-    command: Option<String>,
-}
-
-struct Facts {
-    open: Vec<GroupRow>,
-    recent: Vec<GroupRow>,
-    queues: Queues,
-    workers: Vec<WorkerRow>,
-    disk: Bytes,
-    disk_ok: bool,
-}
-
 impl Args {
     pub fn run(self, cx: &Context) -> Result<()> {
-        let facts = facts(cx)?;
-        let problems = problems(cx, &facts)?;
-        if cx.output.json {
-            let workers: Vec<_> = facts.workers.iter().map(worker_json).collect();
-            return cx.output.document(&serde_json::json!({
-                "home": cx.settings()?.home, "disk_free": facts.disk, "disk_ok": facts.disk_ok,
-                "queues": facts.queues, "groups": facts.open, "recent": facts.recent, "workers": workers,
-                "problems": problems,
-            }));
+        let mut status = view::status(cx.engine()?)?;
+        for (name, meant) in &cx.settings()?.unknown_variables {
+            let command = meant.as_ref().map(|it| format!("did you mean {it}?"));
+            status.problems.push(Problem { text: format!("variable {name} is not known"), command });
         }
-        show(cx, &facts, &problems)
+        match cx.output.json {
+            true => cx.output.document(&status),
+            false => show(cx, &status),
+        }
     }
 }
 
-fn facts(cx: &Context) -> Result<Facts> {
-    let engine = cx.engine()?;
-    let (disk, disk_ok) = engine.disk();
-    let store = engine.store();
-    let newest = store.read(|tx| overview::groups(tx, &GroupFilter { limit: GROUPS, ..GroupFilter::default() }))?;
-    let mut open = Vec::new();
-    for status in [Status::Running, Status::Pending] {
-        let filter = GroupFilter { status: Some(status), limit: GROUPS, before: None };
-        open.extend(store.read(|tx| overview::groups(tx, &filter))?);
-    }
-    open.truncate(GROUPS);
-    Ok(Facts {
-        open,
-        recent: newest.into_iter().filter(|it| it.ended.is_some()).take(5).collect(),
-        queues: store.read(overview::queues)?,
-        workers: store.read(worker::list)?,
-        disk,
-        disk_ok,
-    })
-}
-
-fn problems(cx: &Context, facts: &Facts) -> Result<Vec<Problem>> {
-    let mut found = Vec::new();
-    let mut problem = |text: String, command: Option<String>| found.push(Problem { text, command });
-    let alive = facts.workers.iter().filter(|it| process_stat::is_alive(&it.identity)).count();
-    let ready: i64 = facts.queues.types.iter().map(|it| it.ready).sum();
-    if !facts.disk_ok {
-        let reserve = cx.settings()?.disk_reserve;
-        let text = format!("only {} are free on the disk, and {reserve} are kept free: nothing starts", facts.disk);
-        problem(text, Some("free some space, or lower `disk_reserve`".to_string()));
-    }
-    if ready > 0 && alive == 0 {
-        let text = format!("{} could run, and no worker is running", count(ready.max(0) as u64, "step"));
-        problem(text, Some("windlass worker".to_string()));
-    }
-    for it in facts.workers.iter().filter(|it| !process_stat::is_alive(&it.identity)) {
-        let text = format!(
-            "worker {} is dead; its {} go back as soon as a worker starts",
-            it.id,
-            count(it.running.max(0) as u64, "step")
-        );
-        problem(text, Some("windlass worker --until-idle".to_string()));
-    }
-    for it in facts.open.iter().filter(|it| it.paused) {
-        problem(format!("{} is paused", it.id), Some(format!("windlass resume {}", it.id)));
-    }
-    for it in facts.queues.types.iter().filter(|it| it.paused) {
-        problem(format!("the type `{}` is paused", it.step_type), Some(format!("windlass resume {}", it.step_type)));
-    }
-    for it in facts.recent.iter().filter(|it| it.status == Status::Failed) {
-        let text = format!("{} failed: {} of {}", it.id, it.failed, count(it.runs.max(0) as u64, "run"));
-        problem(text, Some(format!("windlass why {0}   (then: windlass retry {0})", it.id)));
-    }
-    for (name, meant) in &cx.settings()?.unknown_variables {
-        let meant = meant.as_ref().map(|it| format!("did you mean {it}?"));
-        problem(format!("variable {name} is not known"), meant);
-    }
-    Ok(found)
-}
-
-fn show(cx: &Context, facts: &Facts, problems: &[Problem]) -> Result<()> {
+fn show(cx: &Context, facts: &StatusView) -> Result<()> {
     let (out, now) = (&cx.output, cx.now());
-    let home = cx.settings()?.home.display().to_string();
-    out.line(format!("{}  {home}, {} free", out.paint(Paint::Bold, "home"), size(facts.disk.0)))?;
+    let (home, free) = (facts.home.display(), size(facts.disk_free.0));
+    out.line(format!("{}  {home}, {free} free", out.paint(Paint::Bold, "home")))?;
     let mut groups = Table::new(&["GROUP", "STATUS", ">RUNS", ">FAILED", "SINCE", "~NAME"]);
-    for it in facts.open.iter().chain(&facts.recent) {
+    for it in facts.groups.iter().chain(&facts.recent) {
         groups.row([
             it.id.to_string().into(),
             Cell::status(it.status),
@@ -154,10 +69,10 @@ fn show(cx: &Context, facts: &Facts, problems: &[Problem]) -> Result<()> {
     if groups.is_empty() {
         out.note("\nnothing yet: begin with `windlass ingest PATH`, or `windlass run FILE`");
     }
-    if !problems.is_empty() {
+    if !facts.problems.is_empty() {
         out.line(format!("\n{}", out.paint(Paint::Bad, "problems")))?;
     }
-    for it in problems {
+    for it in &facts.problems {
         out.line(format!("  {}", it.text))?;
         if let Some(command) = &it.command {
             out.line(format!("    {}", out.paint(Paint::Bold, command)))?;

@@ -1,6 +1,6 @@
 use super::{
     context::Context,
-    database::{self, Named},
+    database,
     failure::{Exit, Result},
     locks,
     wording::size,
@@ -9,6 +9,7 @@ use crate::{
     ingest::database_path,
     model::{Millis, ResourceKey},
     vector::{OpenOptions, VacuumReport, VectorDb},
+    view::Named,
 };
 
 /// Give back the space that a vector database does not need
@@ -71,7 +72,7 @@ fn vacuum(cx: &Context, named: &Named, max_wait: Option<Millis>, force: bool) ->
     }
     let key = ResourceKey(format!("vec:{}", path.display()));
     if force {
-        locks::force_release(cx.engine()?, &key, "vacuum --force")?;
+        crate::view::force_release(cx.engine()?, &key, "vacuum --force")?;
     }
     let guard = locks::take(cx, &key, max_wait)?;
     let mut opened = VectorDb::open_for_writing(&path, &OpenOptions::default())?;

@@ -1,7 +1,7 @@
 //! The plain nouns of the engine.
 //!
 //! Owns: identifiers, times, sizes, statuses, outcomes, and the values that travel between rooms.
-//! May import: `std` and `serde` (and `hex` for printing hashes). Never: does I/O, reads a clock, or decides anything.
+//! May import: `std` and `serde` (`hex` for printing hashes, `utoipa` to say what a noun is in JSON). Never: does I/O, reads a clock, or decides anything.
 
 pub mod artifact;
 pub mod document;

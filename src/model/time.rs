@@ -4,12 +4,16 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::{fmt, ops, str::FromStr, time::Duration};
 
 /// Wall-clock milliseconds since the Unix epoch. For due and display times only.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize, utoipa::ToSchema,
+)]
 #[serde(transparent)]
 pub struct Timestamp(pub i64);
 
 /// Milliseconds of a monotonic clock that stands still in suspend; comparable within one boot only.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize, utoipa::ToSchema,
+)]
 #[serde(transparent)]
 pub struct Monotonic(pub i64);
 

@@ -4,7 +4,7 @@ use super::{Bytes, Millis};
 use serde::{Deserialize, Serialize};
 
 /// What tells one process from every other, also after its pid was given away.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct ProcessIdentity {
     pub pid: u32,
     /// Clock ticks since boot (Linux) or microseconds since the epoch (macOS); None where unknown.

@@ -22,7 +22,7 @@ use std::ops::Range;
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// How chunks are found.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Mode {
     /// By words and by meaning, fused.
@@ -67,7 +67,7 @@ impl Query {
 }
 
 /// One chunk that was found. Its fields in JSON are promises.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, utoipa::ToSchema)]
 pub struct Hit {
     /// The higher the better; comparable within one search only. Fused (0 to 1), BM25, or the cosine, after the mode.
     pub score: f64,
@@ -82,6 +82,7 @@ pub struct Hit {
     /// Which chunk of its document, counted from 0.
     pub chunk: u32,
     /// Where the chunk stands in the parsed Markdown, in bytes.
+    #[schema(value_type = std::collections::BTreeMap<String, usize>)]
     pub range: Range<usize>,
     #[serde(flatten)]
     pub passage: Passage,

@@ -4,12 +4,13 @@ use serde::Serialize;
 use std::ops::Range;
 
 /// A piece of a chunk's text and where its matching words stand in it.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct Passage {
     /// About 300 bytes round the words that match best, cut between words.
     pub passage: String,
     /// Byte ranges in `passage`, as `[start, end]`, ascending.
     #[serde(serialize_with = "pairs")]
+    #[schema(value_type = Vec<(usize, usize)>)]
     pub marks: Vec<Range<usize>>,
     /// Whether text was left out before and after.
     pub cut: (bool, bool),

@@ -61,7 +61,7 @@ pub struct Log {
 }
 
 /// One attempt as `show` presents it; `outcome` None while it runs.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct Attempt {
     pub n: i64,
     pub token: Token,

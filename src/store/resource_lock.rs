@@ -14,7 +14,7 @@ use rusqlite::{Row, params};
 use serde::Serialize;
 
 /// A held key.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct LockRow {
     pub key: ResourceKey,
     pub holder: Holder,

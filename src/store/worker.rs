@@ -20,7 +20,7 @@ pub struct NewWorker {
     pub scope: Scope,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct WorkerRow {
     pub id: WorkerId,
     pub identity: ProcessIdentity,

@@ -20,11 +20,12 @@ pub struct DocumentRow<'a> {
 }
 
 /// A stored document.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, utoipa::ToSchema)]
 pub struct Document {
     pub source: String,
     pub uri: String,
     pub title: Option<String>,
+    #[schema(value_type = String)]
     pub sha256: ArtifactHash,
     pub media_type: String,
     pub metadata: serde_json::Value,

@@ -4,8 +4,9 @@ use super::{Error, Result, VectorDb, connection::SCHEMA_VERSION};
 use serde::Serialize;
 use std::{fs, path::PathBuf};
 
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, utoipa::ToSchema)]
 pub struct Info {
+    #[schema(value_type = String)]
     pub path: PathBuf,
     pub schema_version: i64,
     pub embedder: String,

@@ -7,7 +7,8 @@ use crate::{
         wording::{duration, number_of, relative},
     },
     model::GroupId,
-    store::overview::{self, GroupFilter},
+    store::overview::GroupFilter,
+    view::{self, GroupList},
 };
 
 /// Groups, newest first
@@ -24,11 +25,11 @@ impl Groups {
     pub fn run(self, cx: &Context) -> Result<()> {
         let Page { status, limit } = self.page;
         let filter = GroupFilter { status, before: self.before, limit };
-        let rows = cx.store()?.read(|tx| overview::groups(tx, &filter))?;
-        let next = rows.last().filter(|_| rows.len() == limit).map(|it| it.id);
+        let found = view::groups(cx.store()?, &filter)?;
         if cx.output.json {
-            return cx.output.document(&serde_json::json!({"groups": rows, "next": next}));
+            return cx.output.document(&found);
         }
+        let GroupList { groups: rows, next } = found;
         if rows.is_empty() {
             cx.output.note("no such group; make one with `windlass ingest PATH` or `windlass run FILE`");
             return Ok(());

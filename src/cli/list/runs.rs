@@ -2,13 +2,14 @@ use super::Page;
 use crate::{
     cli::{
         context::Context,
-        failure::{Failure, Result},
+        failure::Result,
         table::{Cell, Table},
         wording::relative,
         work::item_name,
     },
     model::{GroupId, RunId},
-    store::overview::{self, GroupFilter, RunFilter},
+    store::overview::RunFilter,
+    view::{self, RunList},
 };
 
 /// Runs of a group, in the order of submission
@@ -29,14 +30,11 @@ impl Runs {
         let Page { status, limit } = self.page;
         let group = group_or_newest(cx, self.group)?;
         let filter = RunFilter { status, after: self.after, limit };
-        let rows = cx.store()?.read(|tx| {
-            crate::store::group::detail(tx, group)?;
-            overview::runs(tx, group, &filter)
-        })?;
-        let next = rows.last().filter(|_| rows.len() == limit).map(|it| it.id);
+        let found = view::runs(cx.store()?, group, &filter)?;
         if cx.output.json {
-            return cx.output.document(&serde_json::json!({"group": group, "runs": rows, "next": next}));
+            return cx.output.document(&found);
         }
+        let RunList { runs: rows, next, .. } = found;
         if rows.is_empty() {
             cx.output.note(format!("no such run in {group}"));
             return Ok(());
@@ -57,12 +55,8 @@ impl Runs {
 
 /// The group that was asked for, else the newest.
 pub fn group_or_newest(cx: &Context, asked: Option<GroupId>) -> Result<GroupId> {
-    if let Some(group) = asked {
-        return Ok(group);
+    match asked {
+        Some(group) => Ok(group),
+        None => Ok(view::newest_group(cx.store()?)?),
     }
-    let filter = GroupFilter { limit: 1, ..GroupFilter::default() };
-    let newest = cx.store()?.read(|tx| overview::groups(tx, &filter))?;
-    newest.first().map(|it| it.id).ok_or_else(|| {
-        Failure::not_found("there is no group yet").hint("make one with `windlass ingest PATH` or `windlass run FILE`")
-    })
 }

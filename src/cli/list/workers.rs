@@ -6,16 +6,16 @@ use crate::{
         table::{Cell, Table},
         wording::{relative, size},
     },
-    os::process_stat,
-    store::worker::{self, WorkerRow},
+    store::worker::WorkerRow,
+    view::{self, WorkerView},
 };
 
 pub fn list(cx: &Context) -> Result<()> {
-    let rows = cx.store()?.read(worker::list)?;
+    let all = view::workers(cx.store()?)?;
     if cx.output.json {
-        let all: Vec<_> = rows.iter().map(as_json).collect();
-        return cx.output.document(&serde_json::json!({"workers": all}));
+        return cx.output.document(&all);
     }
+    let rows = all.workers;
     if rows.is_empty() {
         cx.output.note("no worker is running; start one with `windlass worker`");
         return Ok(());
@@ -28,10 +28,12 @@ pub fn list(cx: &Context) -> Result<()> {
 }
 
 /// The long-lived processes of all workers, as they were told last; None where there are none.
-fn processes(rows: &[WorkerRow]) -> Option<Table> {
+fn processes(rows: &[WorkerView]) -> Option<Table> {
     let mut table =
         Table::new(&["WORKER", "PROCESS", ">PID", "STATE", ">AGE", ">MEMORY", ">FILES", ">UNITS", "~REPLACED"]);
-    let all = rows.iter().flat_map(|row| row.processes.as_array().into_iter().flatten().map(move |it| (row.id, it)));
+    let all = rows
+        .iter()
+        .flat_map(|WorkerView { row, .. }| row.processes.as_array().into_iter().flatten().map(move |it| (row.id, it)));
     let mut any = false;
     for (worker, it) in all {
         let text = |key: &str| match &it[key] {
@@ -50,11 +52,11 @@ fn processes(rows: &[WorkerRow]) -> Option<Table> {
     any.then_some(table)
 }
 
-pub fn table(cx: &Context, rows: &[WorkerRow]) -> Table {
+pub fn table(cx: &Context, rows: &[WorkerView]) -> Table {
     let now = cx.now();
     let mut table = Table::new(&["WORKER", "STATE", ">PID", ">RUNNING", "SINCE", "~POOLS"]);
-    for it in rows {
-        let state = match process_stat::is_alive(&it.identity) {
+    for WorkerView { row: it, alive } in rows {
+        let state = match alive {
             true => Cell::painted("alive", Paint::Good),
             false => Cell::painted("dead", Paint::Bad),
         };
@@ -73,11 +75,4 @@ pub fn table(cx: &Context, rows: &[WorkerRow]) -> Table {
 fn pools(row: &WorkerRow) -> String {
     let pools = row.pools.as_object().into_iter().flatten();
     pools.map(|(name, size)| format!("{name}={size}")).collect::<Vec<_>>().join(" ")
-}
-
-/// A worker as a document; `alive` says whether its process lives.
-pub fn as_json(row: &WorkerRow) -> serde_json::Value {
-    let mut value = serde_json::to_value(row).unwrap_or_default();
-    value["alive"] = process_stat::is_alive(&row.identity).into();
-    value
 }

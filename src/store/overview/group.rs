@@ -19,7 +19,7 @@ pub struct GroupFilter {
     pub limit: usize,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct GroupRow {
     pub id: GroupId,
     pub name: String,
@@ -44,14 +44,14 @@ pub struct GroupRow {
 }
 
 /// How many steps of a type have a status.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct TypeCount {
     pub step_type: String,
     pub status: Status,
     pub count: i64,
 }
 
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, utoipa::ToSchema)]
 pub struct GroupDetails {
     #[serde(flatten)]
     pub group: GroupRow,

@@ -14,7 +14,7 @@ use serde::Serialize;
 use std::collections::HashMap;
 
 /// The counts that the engine keeps of a group anyway: two rows and the leases are read, whatever its size.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct Progress {
     pub runs: i64,
     /// Runs that have ended, whatever became of them.
@@ -47,7 +47,7 @@ pub fn progress(tx: &ReadTx, id: GroupId) -> Result<Progress> {
 }
 
 /// What became of the steps with one number.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct StepTally {
     pub name: String,
     pub completed: i64,

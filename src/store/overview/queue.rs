@@ -8,7 +8,7 @@ use serde::Serialize;
 use std::collections::BTreeMap;
 
 /// The queue of one step type.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct TypeQueue {
     pub step_type: String,
     pub paused: bool,
@@ -21,7 +21,7 @@ pub struct TypeQueue {
     pub in_line: i64,
 }
 
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct Queues {
     /// By name; types of which nothing waits or runs are left out, unless they are paused.
     pub types: Vec<TypeQueue>,

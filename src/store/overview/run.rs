@@ -21,7 +21,7 @@ pub struct RunFilter {
     pub limit: usize,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct RunRow {
     pub id: RunId,
     pub group: GroupId,
@@ -30,7 +30,7 @@ pub struct RunRow {
     pub ended: Option<Timestamp>,
 }
 
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, utoipa::ToSchema)]
 pub struct RunDetails {
     #[serde(flatten)]
     pub run: RunRow,
@@ -104,7 +104,7 @@ pub fn show_run(tx: &ReadTx, id: RunId) -> Result<RunDetails> {
 }
 
 /// A failed step and why.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct Failure {
     pub run: RunId,
     pub step: StepId,

@@ -13,7 +13,7 @@ use crate::{
 use rusqlite::{Row, params};
 use serde::Serialize;
 
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct StepRow {
     pub id: StepId,
     /// Its number and its name in the workflow.
@@ -34,14 +34,14 @@ pub struct StepRow {
 }
 
 /// What a step needs.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct StepNeed {
     pub step: StepId,
     pub name: String,
     pub status: Status,
 }
 
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, utoipa::ToSchema)]
 pub struct StepDetails {
     #[serde(flatten)]
     pub step: StepRow,

@@ -13,7 +13,7 @@ use rusqlite::params;
 use serde::Serialize;
 
 /// The resource key of a step.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct KeyFacts {
     pub name: String,
     pub holder: Option<LockRow>,
@@ -22,7 +22,7 @@ pub struct KeyFacts {
 }
 
 /// A pool of a live worker that takes the step's type.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct Taker {
     pub worker: WorkerId,
     /// The type's name, or `*`.
@@ -32,7 +32,7 @@ pub struct Taker {
     pub running: i64,
 }
 
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, utoipa::ToSchema)]
 pub struct Why {
     pub step: StepRow,
     pub run: RunId,

@@ -8,7 +8,7 @@ use crate::{
 use serde::Serialize;
 
 /// Why a step does not run, or how it ended. `code` is a promise for programs, `text` is for people.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct Reason {
     pub code: &'static str,
     pub text: String,

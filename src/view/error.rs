@@ -1,0 +1,61 @@
+//! What can go wrong when a document is made: mostly what went wrong below.
+
+use crate::{embed, engine, model::nearest, search, store, vector};
+use std::path::PathBuf;
+
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error(transparent)]
+    Engine(#[from] engine::Error),
+    #[error(transparent)]
+    Store(#[from] store::Error),
+    #[error(transparent)]
+    Vector(#[from] vector::Error),
+    #[error(transparent)]
+    Search(#[from] search::Error),
+    #[error(transparent)]
+    Embed(#[from] embed::Error),
+    #[error(transparent)]
+    Filter(#[from] vector::FilterError),
+    #[error("failed to list {}", path.display())]
+    List { path: PathBuf, source: std::io::Error },
+    #[error("no vector database `{name}`")]
+    NoDatabase { name: String, there: Vec<String> },
+    #[error("`{name}` can't be the name of a vector database")]
+    DatabaseName { name: String },
+    #[error("{who} still holds the file lock {}", path.display())]
+    StillLocked { who: String, path: PathBuf },
+    #[error("the log of {step} is damaged")]
+    DamagedLog { step: crate::model::StepId, source: std::io::Error },
+    #[error("`{0}` is not a cursor")]
+    Cursor(String),
+    #[error("there is no group yet")]
+    NoGroup,
+}
+
+impl Error {
+    /// Tells the user what to do next, where we know.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Error::Engine(error) => error.hint(),
+            Error::Store(error) => error.hint().map(str::to_string),
+            Error::Vector(error) => error.hint().map(|it| it.to_string()),
+            Error::Search(error) => error.hint().map(|it| it.to_string()),
+            Error::Embed(_) => Some("search by words alone: mode `text`".to_string()),
+            Error::Filter(error) => error.hint().map(|it| it.to_string()),
+            Error::NoDatabase { name, there } => Some(match nearest(name, there.iter().map(String::as_str)) {
+                Some(meant) => format!("did you mean `{meant}`?"),
+                None if there.is_empty() => "make one with `windlass ingest PATH`".to_string(),
+                None => format!("there is {}", there.join(", ")),
+            }),
+            Error::StillLocked { .. } => {
+                Some("end that process, or wait for it: its work is not interrupted by force".to_string())
+            }
+            Error::Cursor(_) => Some("take it from `windlass events --json`".to_string()),
+            Error::NoGroup => Some("make one with `windlass ingest PATH` or `windlass run FILE`".to_string()),
+            Error::List { .. } | Error::DatabaseName { .. } | Error::DamagedLog { .. } => None,
+        }
+    }
+}

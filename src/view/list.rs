@@ -1,0 +1,114 @@
+//! Lists of groups, runs and steps, a page at a time; `next` is where the next page begins.
+
+use super::error::{Error, Result};
+use crate::{
+    model::{GroupId, RunId, Status},
+    store::{
+        Store, group,
+        overview::{self, GroupFilter, GroupRow, RunFilter, RunRow, StepRow},
+    },
+};
+use serde::Serialize;
+
+/// Groups, newest first.
+#[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
+pub struct GroupList {
+    pub groups: Vec<GroupRow>,
+    /// For `before`; null on the last page.
+    pub next: Option<GroupId>,
+}
+
+/// Runs of a group, in the order of submission.
+#[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
+pub struct RunList {
+    pub group: GroupId,
+    pub runs: Vec<RunRow>,
+    /// For `after`; null on the last page.
+    pub next: Option<RunId>,
+}
+
+/// A step with the run that it belongs to.
+#[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
+pub struct ListedStep {
+    #[serde(flatten)]
+    pub step: StepRow,
+    pub run: RunId,
+    pub item: String,
+}
+
+#[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
+pub struct StepList {
+    pub steps: Vec<ListedStep>,
+    /// A run, for `after`; null on the last page.
+    pub next: Option<RunId>,
+}
+
+/// Which steps to list: of a run, or of a group behind the run `after`.
+#[derive(Debug, Clone, Default)]
+pub struct StepFilter {
+    pub status: Option<Status>,
+    pub step_type: Option<String>,
+    pub after: Option<RunId>,
+    pub limit: usize,
+}
+
+/// Runs that are read at once.
+const RUNS: usize = 200;
+
+pub fn groups(store: &Store, filter: &GroupFilter) -> Result<GroupList> {
+    let groups = store.read(|tx| overview::groups(tx, filter))?;
+    let next = groups.last().filter(|_| groups.len() == filter.limit).map(|it| it.id);
+    Ok(GroupList { groups, next })
+}
+
+/// The group that was submitted last.
+pub fn newest_group(store: &Store) -> Result<GroupId> {
+    let newest = groups(store, &GroupFilter { limit: 1, ..GroupFilter::default() })?;
+    newest.groups.first().map(|it| it.id).ok_or(Error::NoGroup)
+}
+
+pub fn runs(store: &Store, group: GroupId, filter: &RunFilter) -> Result<RunList> {
+    let runs = store.read(|tx| {
+        group::detail(tx, group)?;
+        overview::runs(tx, group, filter)
+    })?;
+    let next = runs.last().filter(|_| runs.len() == filter.limit).map(|it| it.id);
+    Ok(RunList { group, runs, next })
+}
+
+/// The steps that are wanted, run by run. A page ends between runs, so that the next one can begin behind a run.
+pub fn steps(store: &Store, group: GroupId, wanted: &StepFilter) -> Result<StepList> {
+    store.read(|tx| group::detail(tx, group))?;
+    // Only a run that runs has a step that runs; of other statuses any run may have a step.
+    let status = wanted.status.filter(|it| matches!(it, Status::Running));
+    let mut filter = RunFilter { status, after: wanted.after, limit: RUNS };
+    let mut found: Vec<ListedStep> = Vec::new();
+    let mut last = None;
+    loop {
+        let runs = store.read(|tx| overview::runs(tx, group, &filter))?;
+        for run in &runs {
+            let of_run = steps_of_run(store, run, wanted)?;
+            if !found.is_empty() && found.len() + of_run.len() > wanted.limit {
+                return Ok(StepList { steps: found, next: last });
+            }
+            found.extend(of_run);
+            last = Some(run.id);
+        }
+        match runs.last().filter(|_| runs.len() == RUNS) {
+            Some(last) => filter.after = Some(last.id),
+            None => return Ok(StepList { steps: found, next: None }),
+        }
+    }
+}
+
+fn steps_of_run(store: &Store, run: &RunRow, wanted: &StepFilter) -> Result<Vec<ListedStep>> {
+    let steps = store.read(|tx| overview::show_run(tx, run.id))?.steps.into_iter();
+    let steps = steps.filter(|it| wanted.wants(it));
+    Ok(steps.map(|step| ListedStep { step, run: run.id, item: run.item.clone() }).collect())
+}
+
+impl StepFilter {
+    pub fn wants(&self, step: &StepRow) -> bool {
+        self.status.is_none_or(|it| it == step.status) && self.step_type.as_ref().is_none_or(|it| *it == step.step_type)
+    }
+}

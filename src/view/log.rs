@@ -1,0 +1,54 @@
+//! What the attempts of a step printed.
+
+use super::error::{Error, Result};
+use crate::{
+    model::{StepId, Token},
+    store::{Store, attempt, overview},
+};
+use serde::Serialize;
+use std::io::Read;
+
+/// The newest part of one stream of one attempt.
+#[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
+pub struct LogText {
+    pub step: StepId,
+    /// Which attempt.
+    pub token: Token,
+    /// `stdout` or `stderr`.
+    pub stream: &'static str,
+    /// Bytes that were printed in all; more than `text` holds where its beginning was not kept.
+    pub total: u64,
+    pub text: String,
+    /// The text as it was printed, which need not be UTF-8.
+    #[serde(skip)]
+    pub body: Vec<u8>,
+}
+
+#[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
+pub struct Logs {
+    /// Oldest attempt first.
+    pub logs: Vec<LogText>,
+}
+
+/// A kept stream is far smaller; more can't be ours.
+const MOST: u64 = 64 << 20;
+
+/// What was kept of the streams of a step, oldest attempt first.
+pub fn logs(store: &Store, step: StepId) -> Result<Logs> {
+    let found = store.read(|tx| {
+        overview::status_of_step(tx, step)?;
+        attempt::logs(tx, step)
+    })?;
+    let text = |(token, log): (Token, attempt::Log)| {
+        let body = unpacked(&log.body).map_err(|source| Error::DamagedLog { step, source })?;
+        let stream = if log.stream == 1 { "stdout" } else { "stderr" };
+        Ok(LogText { step, token, stream, total: log.total, text: String::from_utf8_lossy(&body).into_owned(), body })
+    };
+    Ok(Logs { logs: found.into_iter().map(text).collect::<Result<_>>()? })
+}
+
+fn unpacked(body: &[u8]) -> std::io::Result<Vec<u8>> {
+    let mut text = Vec::new();
+    zstd::stream::read::Decoder::new(body)?.take(MOST).read_to_end(&mut text)?;
+    Ok(text)
+}

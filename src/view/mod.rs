@@ -1,0 +1,32 @@
+//! The documents that the command line prints with `--json` and that HTTP answers: made in one place, so that one promise
+//! (docs/json.md) holds for both.
+//!
+//! Owns: the shape of these documents, the sentences of `why`, and how times and counts are worded.
+//! May import: everything on the floors below. Never: decides, prints, or knows whether a person or a program asks.
+
+mod database;
+mod error;
+mod event;
+mod export;
+mod list;
+mod lock;
+mod log;
+mod reason;
+mod search;
+mod status;
+mod why;
+pub mod wording;
+mod worker;
+
+pub use database::{DatabaseInfo, Databases, Documents, Named, databases, databases_of, documents, open_database};
+pub use error::{Error, Result};
+pub use event::{EventView, event_view, read_cursor, write_cursor};
+pub use export::{Export, ExportHead, ExportedRun, ExportedStep, export_head, export_runs};
+pub use list::{GroupList, ListedStep, RunList, StepFilter, StepList, groups, newest_group, runs, steps};
+pub use lock::{Lock, Locks, force_release, is_file_locked, locks};
+pub use log::{LogText, Logs, logs};
+pub use reason::{Reason, Seen};
+pub use search::{Found, find};
+pub use status::{Problem, StatusView, status};
+pub use why::{Explained, Subject, WhyView, why};
+pub use worker::{WorkerView, Workers, workers};

@@ -1,0 +1,98 @@
+//! One screen: what runs, what waits, who works, and problems with the command that mends each.
+
+use super::{
+    error::Result,
+    wording::count,
+    worker::{WorkerView, workers},
+};
+use crate::{
+    engine::Engine,
+    model::{Bytes, Status},
+    store::overview::{self, GroupFilter, GroupRow, Queues},
+};
+use serde::Serialize;
+use std::path::PathBuf;
+
+/// Something that a person should mend.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
+pub struct Problem {
+    pub text: String,
+    pub command: Option<String>,
+}
+
+#[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
+pub struct StatusView {
+    #[schema(value_type = String)]
+    pub home: PathBuf,
+    #[schema(value_type = u64)]
+    pub disk_free: Bytes,
+    /// Whether that is enough for steps to start.
+    pub disk_ok: bool,
+    pub queues: Queues,
+    /// Groups that have not ended.
+    pub groups: Vec<GroupRow>,
+    /// Groups that have, newest first.
+    pub recent: Vec<GroupRow>,
+    pub workers: Vec<WorkerView>,
+    pub problems: Vec<Problem>,
+}
+
+/// Groups that are shown.
+const GROUPS: usize = 10;
+const RECENT: usize = 5;
+
+pub fn status(engine: &Engine) -> Result<StatusView> {
+    let (disk_free, disk_ok) = engine.disk();
+    let store = engine.store();
+    let newest = store.read(|tx| overview::groups(tx, &GroupFilter { limit: GROUPS, ..GroupFilter::default() }))?;
+    let mut groups = Vec::new();
+    for status in [Status::Running, Status::Pending] {
+        let filter = GroupFilter { status: Some(status), limit: GROUPS, before: None };
+        groups.extend(store.read(|tx| overview::groups(tx, &filter))?);
+    }
+    groups.truncate(GROUPS);
+    let mut status = StatusView {
+        home: engine.home().to_path_buf(),
+        disk_free,
+        disk_ok,
+        queues: store.read(overview::queues)?,
+        groups,
+        recent: newest.into_iter().filter(|it| it.ended.is_some()).take(RECENT).collect(),
+        workers: workers(store)?.workers,
+        problems: Vec::new(),
+    };
+    status.problems = problems(engine, &status);
+    Ok(status)
+}
+
+fn problems(engine: &Engine, status: &StatusView) -> Vec<Problem> {
+    let mut found = Vec::new();
+    let mut problem = |text: String, command: Option<String>| found.push(Problem { text, command });
+    let alive = status.workers.iter().filter(|it| it.alive).count();
+    let ready: i64 = status.queues.types.iter().map(|it| it.ready).sum();
+    if !status.disk_ok {
+        let (free, reserve) = (status.disk_free, engine.options().disk_reserve);
+        let text = format!("only {free} are free on the disk, and {reserve} are kept free: nothing starts");
+        problem(text, Some("free some space, or lower `disk_reserve`".to_string()));
+    }
+    if ready > 0 && alive == 0 {
+        let text = format!("{} could run, and no worker is running", count(ready.max(0) as u64, "step"));
+        problem(text, Some("windlass worker".to_string()));
+    }
+    for it in status.workers.iter().filter(|it| !it.alive) {
+        let running = count(it.row.running.max(0) as u64, "step");
+        let text = format!("worker {} is dead; its {running} go back as soon as a worker starts", it.row.id);
+        problem(text, Some("windlass worker --until-idle".to_string()));
+    }
+    for it in status.groups.iter().filter(|it| it.paused) {
+        problem(format!("{} is paused", it.id), Some(format!("windlass resume {}", it.id)));
+    }
+    for it in status.queues.types.iter().filter(|it| it.paused) {
+        problem(format!("the type `{}` is paused", it.step_type), Some(format!("windlass resume {}", it.step_type)));
+    }
+    for it in status.recent.iter().filter(|it| it.status == Status::Failed) {
+        let text = format!("{} failed: {} of {}", it.id, it.failed, count(it.runs.max(0) as u64, "run"));
+        problem(text, Some(format!("windlass why {0}   (then: windlass retry {0})", it.id)));
+    }
+    found
+}

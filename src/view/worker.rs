@@ -1,0 +1,32 @@
+//! Workers, and whether each still lives.
+
+use super::error::Result;
+use crate::{
+    os::process_stat,
+    store::{
+        Store,
+        worker::{self, WorkerRow},
+    },
+};
+use serde::Serialize;
+
+/// A worker that is registered.
+#[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
+pub struct WorkerView {
+    #[serde(flatten)]
+    pub row: WorkerRow,
+    /// Whether its process lives.
+    pub alive: bool,
+}
+
+#[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
+pub struct Workers {
+    pub workers: Vec<WorkerView>,
+}
+
+/// Every worker that is registered, the dead ones too.
+pub fn workers(store: &Store) -> Result<Workers> {
+    let rows = store.read(worker::list)?;
+    let alive = |row: WorkerRow| WorkerView { alive: process_stat::is_alive(&row.identity), row };
+    Ok(Workers { workers: rows.into_iter().map(alive).collect() })
+}
