@@ -66,7 +66,17 @@ impl Book {
     }
 
     pub fn with(durability: Durability) -> Book {
-        let directory = tempfile::tempdir().unwrap();
+        Book::inside(tempfile::tempdir().unwrap(), durability)
+    }
+
+    /// In memory where the machine has a place for that: for thousands of books whose fsyncs are not what is tested.
+    pub fn in_memory() -> Book {
+        let memory = std::path::Path::new("/dev/shm");
+        let directory = if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() };
+        Book::inside(directory.unwrap(), Durability::Normal)
+    }
+
+    fn inside(directory: tempfile::TempDir, durability: Durability) -> Book {
         let clock = Arc::new(MovableClock::default());
         let options = Options { durability, ..Options::new(directory.path().join("engine.db")) };
         let store = Store::open(&options, clock.clone()).unwrap();

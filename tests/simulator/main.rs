@@ -11,6 +11,7 @@ use proptest::{
     prelude::*,
     test_runner::{Config, RngAlgorithm, TestError, TestRng, TestRunner},
 };
+use std::thread;
 use world::{Op, Settling, World};
 
 fn op() -> impl Strategy<Value = Op> {
@@ -53,20 +54,13 @@ fn settling() -> impl Strategy<Value = Settling> {
     ]
 }
 
-#[test]
-fn any_history_leaves_the_store_where_the_model_is() {
-    let number = |name: &str| std::env::var(name).ok().and_then(|it| it.parse::<u64>().ok());
-    let cases = number("WINDLASS_SEQUENCES").unwrap_or(150) as u32;
-    let seed = number("WINDLASS_SEED").unwrap_or_else(house::chance);
-    println!("{cases} histories; WINDLASS_SEED={seed} repeats them");
+/// The first history that ends otherwise than the model says, made as small as it can be; None when all agree.
+fn refuted(cases: u32, seed: u64) -> Option<String> {
     let mut bytes = [0; 32];
     bytes[..8].copy_from_slice(&seed.to_le_bytes());
     let config = Config { cases, failure_persistence: None, max_shrink_iters: 2000, ..Config::default() };
     let mut runner = TestRunner::new_with_rng(config, TestRng::from_seed(RngAlgorithm::ChaCha, &bytes));
     let histories = proptest::collection::vec((any::<bool>(), op()), 1..60);
-    // While a failure is made smaller, hundreds of histories panic: only the last word is for people.
-    let loud = std::panic::take_hook();
-    std::panic::set_hook(Box::new(|_| ()));
     let outcome = runner.run(&histories, |history| {
         let mut world = World::new();
         for (at, (other_process, op)) in history.iter().enumerate() {
@@ -79,14 +73,41 @@ fn any_history_leaves_the_store_where_the_model_is() {
         world.heal_and_drain();
         Ok(())
     });
-    std::panic::set_hook(loud);
     match outcome {
-        Ok(()) => (),
+        Ok(()) => None,
         Err(TestError::Fail(reason, history)) => {
             let steps: Vec<String> =
                 history.iter().map(|(other, op)| format!("{}{op:?}", if *other { "other: " } else { "" })).collect();
-            panic!("WINDLASS_SEED={seed} {reason}\nafter\n  {}", steps.join("\n  "));
+            Some(format!("{reason}\nafter\n  {}", steps.join("\n  ")))
         }
-        Err(error) => panic!("{error}"),
+        Err(error) => Some(error.to_string()),
     }
+}
+
+#[test]
+fn any_history_leaves_the_store_where_the_model_is() {
+    let number = |name: &str| std::env::var(name).ok().and_then(|it| it.parse::<u64>().ok());
+    let cases = number("WINDLASS_SEQUENCES").unwrap_or(1000);
+    let seed = number("WINDLASS_SEED").unwrap_or_else(house::chance);
+    // Each history has three threads that wait for each other: more lanes than processors keep the processors busy.
+    let lanes =
+        number("WINDLASS_LANES").unwrap_or_else(|| 2 * thread::available_parallelism().map_or(1, usize::from) as u64);
+    println!("{cases} histories; WINDLASS_SEED={seed} WINDLASS_LANES={lanes} repeats them");
+    // While a failure is made smaller, hundreds of histories panic: only the last word is for people.
+    let loud = std::panic::take_hook();
+    std::panic::set_hook(Box::new(|_| ()));
+    let refuted: Vec<String> = thread::scope(|scope| {
+        let lanes: Vec<_> = (0..lanes)
+            .map(|lane| {
+                let own = seed.wrapping_add(lane);
+                scope.spawn(move || {
+                    let found = refuted((cases / lanes).max(1) as u32, own);
+                    found.map(|it| format!("WINDLASS_SEED={own} WINDLASS_LANES=1 {it}"))
+                })
+            })
+            .collect();
+        lanes.into_iter().filter_map(|it| it.join().unwrap()).collect()
+    });
+    std::panic::set_hook(loud);
+    assert!(refuted.is_empty(), "{}", refuted.join("\n\n"));
 }

@@ -98,7 +98,7 @@ pub struct World {
 
 impl World {
     pub fn new() -> World {
-        let book = Book::new();
+        let book = Book::in_memory();
         (10..14).for_each(|it| book.enrol(WorkerId(it)));
         let other = book.open_again();
         // Every type is known, so that pools and pauses find it.
@@ -125,10 +125,7 @@ impl World {
 
     pub fn step(&mut self, other: bool, op: &Op) {
         self.through_other = other;
-        if self.model.tick(self.book.now().0) {
-            // The store promotes in its next transaction, which may come after the clock was set back.
-            self.write(|_| Ok(())).unwrap();
-        }
+        self.tick();
         match op {
             Op::Submit { shape, keys, priority, scoped, items, open } => {
                 self.submit(*shape, keys, *priority, *scoped, *items, *open);
@@ -158,6 +155,14 @@ impl World {
             }
             Op::Silence(_) => (),
             other => self.control(other),
+        }
+    }
+
+    /// Tells the model what time it is.
+    fn tick(&mut self) {
+        if self.model.tick(self.book.now().0) {
+            // The store promotes in its next transaction, which may come after the clock was set back.
+            self.write(|_| Ok(())).unwrap();
         }
     }
 
@@ -436,6 +441,7 @@ impl World {
 
     /// Undoes every hindrance as a keeper would, works until nothing is left, and sees that everything has ended.
     pub fn heal_and_drain(mut self) {
+        self.tick();
         for group in self.book.store.read(retry::unfinished).unwrap() {
             while self.write(move |tx| retry::group_slice(tx, group, 1)).unwrap() {
                 assert!(self.model.retry_slice(group.0));
