@@ -57,7 +57,7 @@ CREATE TABLE resource_key(
 
 -- The hot part of a group. `unfinished` counts its open runs, plus one while it is being built or re-opened: that one more
 -- holds it open, so that it cannot end before its last slice is written.
--- phase: 0 live, 1 being built (unclaimable), 2 being re-opened by `retry`.
+-- phase: 0 live, 1 being built (unclaimable), 2 being re-opened by `retry`, 3 being pruned (nobody sees it any more).
 -- cancelling: set until the group has ended; nothing of it is claimed, and what completes starts no successor.
 -- `scope` is the group's own id while only `run` or `ingest` is meant to look for its steps first, else 0.
 CREATE TABLE run_group(
@@ -66,12 +66,13 @@ CREATE TABLE run_group(
   failed      INTEGER NOT NULL DEFAULT 0,
   cancelled   INTEGER NOT NULL DEFAULT 0,
   epoch       INTEGER NOT NULL DEFAULT 1,
-  phase       INTEGER NOT NULL DEFAULT 1 CHECK (phase IN (0, 1, 2)),
+  phase       INTEGER NOT NULL DEFAULT 1 CHECK (phase IN (0, 1, 2, 3)),
   paused      INTEGER NOT NULL DEFAULT 0 CHECK (paused IN (0, 1)),
   cancelling  INTEGER NOT NULL DEFAULT 0 CHECK (cancelling IN (0, 1)),
   scope       INTEGER NOT NULL DEFAULT 0 CHECK (scope IN (0, id)),
   ended       INTEGER,
-  CHECK (ended IS NULL OR (phase = 0 AND unfinished = 0 AND cancelling = 0))
+  CHECK (ended IS NULL OR (phase IN (0, 3) AND unfinished = 0 AND cancelling = 0)),
+  CHECK (phase < 3 OR ended IS NOT NULL)
 ) STRICT;
 CREATE INDEX run_group_open  ON run_group(id) WHERE ended IS NULL;
 CREATE INDEX run_group_phase ON run_group(id) WHERE phase > 0;                    -- what a crash may have left half done
@@ -95,13 +96,16 @@ CREATE TABLE group_detail(
 ) STRICT;
 CREATE INDEX group_unopened ON group_detail(group_id) WHERE opened < open_until;
 
--- Idempotency keys of submissions. They outlive the group that they made.
+-- Idempotency keys of submissions. They outlive the group that they made; `ended_as` tells how it had ended when it was
+-- pruned.
 CREATE TABLE submit_key(
   key       TEXT    PRIMARY KEY,
   content   BLOB    NOT NULL CHECK (length(content) = 32),   -- what was submitted; other content is refused
   group_id  INTEGER NOT NULL,
-  created   INTEGER NOT NULL
+  created   INTEGER NOT NULL,
+  ended_as  TEXT CHECK (ended_as IN ('COMPLETED', 'FAILED', 'CANCELLED'))
 ) STRICT, WITHOUT ROWID;
+CREATE INDEX submit_key_group ON submit_key(group_id);
 
 -- The steps of a run have consecutive ids: step no N is first_step + N.
 -- `unfinished` counts open steps; it is kept for DAGs only, a chain ends with its last step or its first failure.
@@ -234,9 +238,11 @@ CREATE TABLE artifact(
 ) STRICT;
 
 -- What a step produced; immutable, shared by the steps that took it from the cache. value: JSON, NULL for nothing.
+-- users: how many rows of `step`, `step_cache` and `kept_output` refer to it. With the last one it goes.
 CREATE TABLE output(
   id     INTEGER PRIMARY KEY,
-  value  TEXT CHECK (value IS NULL OR json_valid(value))
+  value  TEXT CHECK (value IS NULL OR json_valid(value)),
+  users  INTEGER NOT NULL DEFAULT 1 CHECK (users >= 0)
 ) STRICT;
 
 CREATE TABLE output_file(
@@ -254,6 +260,23 @@ CREATE TABLE step_cache(
   used       INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX step_cache_output ON step_cache(output_id);
+
+-- Outputs whose step is gone or has given them up.
+-- why: 0 nothing keeps it, the next prune takes it; 1 files that a command or a worker process made, which retention never
+-- takes; 2 files behind a document that still is as that run left it. `step_id` is 0 where it was of no step any more.
+CREATE TABLE kept_output(
+  id         INTEGER PRIMARY KEY,
+  output_id  INTEGER NOT NULL REFERENCES output(id),
+  why        INTEGER NOT NULL CHECK (why IN (0, 1, 2)),
+  step_id    INTEGER NOT NULL DEFAULT 0,
+  run_id     INTEGER NOT NULL DEFAULT 0,
+  group_id   INTEGER NOT NULL DEFAULT 0,
+  name       TEXT    NOT NULL DEFAULT '',   -- of the step in its workflow
+  item       TEXT    NOT NULL DEFAULT '',
+  ended      INTEGER NOT NULL DEFAULT 0     -- when its step had ended
+) STRICT;
+CREATE INDEX kept_output_output ON kept_output(output_id);
+CREATE INDEX kept_output_step   ON kept_output(step_id) WHERE step_id > 0;
 
 -- ---------------------------------------------------------------- who works, who locks
 

@@ -75,6 +75,7 @@ pub fn engine_with(settings: &Settings, kinds: Registry, metrics: Arc<dyn Metric
         lock_ttl: settings.lock_ttl,
         disk_reserve: settings.disk_reserve,
         ballast: settings.ballast,
+        keep: settings.keep,
         ..engine::Options::new(&settings.home)
     };
     Ok(Engine::new(store, artifacts, kinds, options, metrics))

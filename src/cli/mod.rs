@@ -26,6 +26,7 @@ mod parameters;
 mod pause;
 mod progress;
 mod prove;
+mod prune;
 mod resume;
 mod retry;
 mod run;
@@ -102,6 +103,7 @@ enum Command {
     Resume(resume::Args),
     Locks(locks::Args),
     Vacuum(vacuum::Args),
+    Prune(prune::Args),
     Db(db::Args),
     Doctor(doctor::Args),
     Settings(settings::Args),
@@ -155,6 +157,7 @@ impl Command {
             Command::Resume(args) => args.run(cx),
             Command::Locks(args) => args.run(cx),
             Command::Vacuum(args) => args.run(cx),
+            Command::Prune(args) => args.run(cx),
             Command::Db(args) => args.run(cx),
             Command::Doctor(args) => args.run(cx),
             Command::Settings(args) => args.run(cx),

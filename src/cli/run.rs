@@ -2,9 +2,13 @@ use super::{
     context::Context,
     failure::{Failure, Result},
     submit::{What, plan, said},
+    wait::exit_of,
     work::{self, PoolArgs},
 };
-use crate::{engine::Submission, model::GroupId};
+use crate::{
+    engine::{Submission, Submitted},
+    model::GroupId,
+};
 
 /// Submit a workflow and work on it here until it ends
 ///
@@ -33,7 +37,10 @@ impl Args {
                 if self.what.is_dry_run() {
                     return plan(cx, &submission);
                 }
-                submit(cx, submission)?
+                match submit(cx, submission)? {
+                    Submitted { gone: Some(status), .. } => return exit_of([status].into_iter()),
+                    submitted => submitted.group,
+                }
             }
         };
         work::until_ended(cx, group, &self.pools)
@@ -41,20 +48,20 @@ impl Args {
 }
 
 /// Submits for this process alone to begin with; a key that was used before leads to its group.
-fn submit(cx: &Context, submission: Submission) -> Result<GroupId> {
+fn submit(cx: &Context, submission: Submission) -> Result<Submitted> {
     let runs = submission.items.len();
     let engine = cx.engine()?;
     let submitted = engine.submit(Submission { scoped: true, ..submission })?;
-    if !submitted.new {
+    if !submitted.new && submitted.gone.is_none() {
         engine.adopt(submitted.group)?;
     }
     if cx.output.json {
         cx.output.event(&serde_json::json!({
-            "event": "submitted", "group": submitted.group, "new": submitted.new, "runs": runs,
+            "event": "submitted", "group": submitted.group, "new": submitted.new, "runs": runs, "gone": submitted.gone,
         }))?;
     }
     said(cx, submitted, runs);
-    Ok(submitted.group)
+    Ok(submitted)
 }
 
 fn resume(cx: &Context, group: GroupId) -> Result<GroupId> {

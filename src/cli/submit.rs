@@ -70,10 +70,14 @@ impl Args {
         if cx.output.json {
             return cx.output.document(&serde_json::json!({
                 "group": submitted.group, "new": submitted.new, "runs": runs, "workers": working,
+                "gone": submitted.gone,
             }));
         }
         cx.output.line(submitted.group.to_string())?;
         said(cx, submitted, runs);
+        if submitted.gone.is_some() {
+            return Ok(());
+        }
         if working == 0 {
             cx.output.note("no worker is running: start one with `windlass worker`");
         } else {
@@ -135,9 +139,13 @@ impl What {
 
 /// Tells what a submission became.
 pub fn said(cx: &Context, submitted: Submitted, runs: usize) {
-    match submitted.new {
-        true => cx.output.note(format!("submitted {} with {}", submitted.group, count(runs as u64, "run"))),
-        false => cx.output.note(format!("{} was submitted before with this key", submitted.group)),
+    let group = submitted.group;
+    match (submitted.new, submitted.gone) {
+        (true, _) => cx.output.note(format!("submitted {group} with {}", count(runs as u64, "run"))),
+        (false, None) => cx.output.note(format!("{group} was submitted before with this key")),
+        (false, Some(status)) => {
+            cx.output.note(format!("{group} was submitted before with this key, ended {status}, and was pruned since"));
+        }
     }
 }
 

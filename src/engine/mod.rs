@@ -16,17 +16,20 @@ pub mod kind;
 mod life_line;
 mod pause;
 mod pools;
+mod prune;
 mod resource_lock;
 mod retry;
 mod settlement;
 pub mod step_kind;
 mod submit;
+mod upkeep;
 mod wait;
 mod work_dir;
 mod worker;
 mod worker_pools;
 
 pub use error::{Error, Result};
+pub use prune::{Prune, Pruned};
 pub use resource_lock::{KeyGuard, LockWait};
 pub use step_kind::{Registry, StepContext, StepInput, StepKind, StepResult};
 pub use submit::{Submission, Submitted};
@@ -74,6 +77,10 @@ pub struct Options {
     pub disk_reserve: Bytes,
     /// Size of the file that is given up when the disk is full.
     pub ballast: Bytes,
+    /// How long a group is kept after its end.
+    pub keep: Millis,
+    /// How often a worker that takes every step looks whether something is to be pruned.
+    pub prune_every: Millis,
     pub version: String,
 }
 
@@ -87,6 +94,8 @@ impl Options {
             lock_wait: Millis::seconds(10),
             disk_reserve: Bytes::mib(64),
             ballast: Bytes::mib(16),
+            keep: Millis(30 * 86_400_000),
+            prune_every: Millis::minutes(60),
             version: env!("CARGO_PKG_VERSION").to_string(),
         }
     }

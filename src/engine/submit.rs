@@ -6,7 +6,7 @@ use super::{
 };
 use crate::{
     definition::{Definition, Values, digest},
-    model::{GroupId, RunId, Shape, ShapeHook, ShapeStep},
+    model::{GroupId, RunId, Shape, ShapeHook, ShapeStep, Status},
     os::{
         probe::{self, Window},
         process_stat,
@@ -67,6 +67,8 @@ pub struct Submitted {
     pub new: bool,
     /// The run of the first item; the others follow in order. None for a group that existed or has no runs.
     pub first_run: Option<RunId>,
+    /// The group of the key had ended so, and was pruned since: nothing of it is left to look at.
+    pub gone: Option<Status>,
 }
 
 /// The item as templates see it: a JSON object, or a string.
@@ -101,7 +103,12 @@ impl Engine {
         let small = runs.len() == 0;
         loop {
             match begin(&self.store, new.clone(), first.clone(), small)? {
-                (Created::Existing(group), _) => return Ok(Submitted { group, new: false, first_run: None }),
+                (Created::Existing(group), _) => {
+                    return Ok(Submitted { group, new: false, first_run: None, gone: None });
+                }
+                (Created::Gone(group, status), _) => {
+                    return Ok(Submitted { group, new: false, first_run: None, gone: Some(status) });
+                }
                 (Created::Unfinished(group, builder), _) if process_stat::is_alive(&builder) => {
                     let key = submission.key.unwrap_or_default();
                     let what = format!("{group} with key `{key}` is being submitted by process {}", builder.pid);
@@ -110,7 +117,7 @@ impl Engine {
                 (Created::Unfinished(group, _), _) => self.sweep_unsealed(group)?,
                 (Created::New(group), first_run) => {
                     self.add_rest(group, runs, slice)?;
-                    return Ok(Submitted { group, new: true, first_run });
+                    return Ok(Submitted { group, new: true, first_run, gone: None });
                 }
             }
         }

@@ -8,6 +8,7 @@ use super::{
     hooks, keeper,
     life_line::LifeLine,
     pools::Pool,
+    upkeep,
     worker_pools::WorkerPools,
 };
 use crate::{
@@ -59,6 +60,8 @@ pub(super) struct Shared {
     pub fatal: Mutex<Option<String>>,
     pub hook_bell: Bell,
     pub keeper_bell: Bell,
+    /// Rung only when the worker is to end.
+    pub upkeep_bell: Bell,
 }
 
 /// Under which number the worker is known, and the line that it holds.
@@ -111,6 +114,7 @@ impl Shared {
         self.pools.iter().for_each(|it| it.bell.ring_all());
         self.hook_bell.ring_all();
         self.keeper_bell.ring_all();
+        self.upkeep_bell.ring_all();
     }
 }
 
@@ -151,6 +155,7 @@ impl Worker {
             fatal: Mutex::default(),
             hook_bell: Bell::default(),
             keeper_bell: Bell::default(),
+            upkeep_bell: Bell::default(),
         });
         shared.beat();
         engine.store.listen(shared.clone());
@@ -158,6 +163,9 @@ impl Worker {
         let pools = options.pools.clone();
         worker.spawn("windlass-keeper".into(), move |shared| keeper::run(&shared, &pools))?;
         worker.spawn("windlass-hooks".into(), |shared| hooks::run(&shared))?;
+        if options.scope == Scope::Everything {
+            worker.spawn("windlass-upkeep".into(), |shared| upkeep::run(&shared))?;
+        }
         for (number, pool) in shared.pools.iter().enumerate() {
             for slot in 0..pool.size {
                 let name = format!("windlass-{}-{slot}", pool.name);

@@ -27,6 +27,15 @@ pub fn find(tx: &ReadTx, hash: &ArtifactHash) -> Result<Option<ArtifactRef>> {
     })
 }
 
+/// Removes the row of a file to which no output refers; the file itself goes in the next sweep.
+pub(super) fn forget_unused(tx: &WriteTx, id: ArtifactId) -> Result<()> {
+    tx.execute(
+        "DELETE FROM artifact WHERE id = ?1 AND NOT EXISTS (SELECT 1 FROM output_file WHERE artifact_id = ?1)",
+        [id.0],
+    )?;
+    Ok(())
+}
+
 /// (number of artifacts, plain bytes, bytes on disk).
 pub fn totals(tx: &ReadTx) -> Result<(i64, i64, i64)> {
     let found =

@@ -101,13 +101,13 @@ const RULES: &[(&str, &str)] = &[
            LEFT JOIN (SELECT group_id, count(*) AS runs, sum(ended IS NULL) AS open, sum(ended IS NOT NULL AND failed > 0) AS failed,
                         sum(ended IS NOT NULL AND failed = 0 AND cancelled > 0) AS cancelled FROM run GROUP BY group_id) r
              ON r.group_id = g.id
-          WHERE d.group_id IS NULL OR g.unfinished <> coalesce(r.open, 0) + (g.phase > 0)
+          WHERE g.phase < 3 AND (d.group_id IS NULL OR g.unfinished <> coalesce(r.open, 0) + (g.phase > 0)
              OR g.failed <> coalesce(r.failed, 0) OR g.cancelled <> coalesce(r.cancelled, 0)
-             OR d.runs <> coalesce(r.runs, 0)",
+             OR d.runs <> coalesce(r.runs, 0))",
     ),
     (
         "has ended with open runs, or has none and is open",
-        "SELECT 'g' || id FROM run_group WHERE (ended IS NOT NULL) <> (unfinished = 0 AND phase = 0)",
+        "SELECT 'g' || id FROM run_group WHERE (ended IS NOT NULL) <> (unfinished = 0 AND phase IN (0, 3))",
     ),
     (
         "is behind what was given out",
@@ -119,6 +119,23 @@ const RULES: &[(&str, &str)] = &[
             WHEN 3 THEN coalesce((SELECT max(id) FROM run), 0)
             WHEN 4 THEN coalesce((SELECT max(id) FROM step), 0)
             WHEN 5 THEN coalesce((SELECT max(id) FROM output), 0) END",
+    ),
+    (
+        "counts other users than the rows that refer to it",
+        "SELECT 'output ' || o.id FROM output o LEFT JOIN
+           (SELECT output_id, count(*) AS n FROM (SELECT output_id FROM step WHERE output_id IS NOT NULL
+              UNION ALL SELECT output_id FROM step_cache UNION ALL SELECT output_id FROM kept_output) GROUP BY output_id) u
+             ON u.output_id = o.id WHERE o.users <> coalesce(u.n, 0)",
+    ),
+    (
+        "refers to an output that is gone",
+        "SELECT 's' || s.id FROM step s WHERE s.output_id IS NOT NULL
+            AND NOT EXISTS (SELECT 1 FROM output o WHERE o.id = s.output_id)",
+    ),
+    (
+        "belongs to no output",
+        "SELECT 'artifact ' || hex(a.hash) FROM artifact a
+          WHERE NOT EXISTS (SELECT 1 FROM output_file f WHERE f.artifact_id = a.id)",
     ),
     (
         "settled twice under one token",
@@ -160,7 +177,7 @@ fn runs(tx: &ReadTx, found: &mut Vec<String>) -> Result<()> {
             "SELECT r.id, r.group_id, r.definition_id, r.first_step, r.unfinished, r.failed, r.cancelled,
                     r.ended IS NOT NULL, g.phase <> 1 AND (d.opened >= r.id OR g.phase = 2)
                FROM run r JOIN run_group g ON g.id = r.group_id JOIN group_detail d ON d.group_id = g.id
-              WHERE r.id > ?1 ORDER BY r.id LIMIT ?2",
+              WHERE r.id > ?1 AND g.phase < 3 ORDER BY r.id LIMIT ?2",
             params![after, PAGE],
             |row| {
                 Ok(RunRow {

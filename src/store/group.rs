@@ -6,7 +6,7 @@ use super::{
     hook, resource_key, step, submit_key,
     tx::{ReadTx, WriteTx},
 };
-use crate::model::{DefinitionId, EventKind, GroupId, KeyId, ProcessIdentity, RunId, Scope, StepId, Timestamp};
+use crate::model::{DefinitionId, EventKind, GroupId, KeyId, ProcessIdentity, RunId, Scope, Status, StepId, Timestamp};
 use crate::os::probe::{self, Window};
 use rusqlite::params;
 
@@ -34,6 +34,8 @@ pub enum Created {
     New(GroupId),
     /// The key was used before, for the same content.
     Existing(GroupId),
+    /// The same, and its group has ended so and was pruned since.
+    Gone(GroupId, Status),
     /// The key's group was left half built by this process, which may be dead.
     Unfinished(GroupId, ProcessIdentity),
 }
@@ -52,6 +54,9 @@ pub fn create(tx: &WriteTx, new: &NewGroup) -> Result<Created> {
     {
         if found.content != *content {
             return Err(Error::conflict(format!("key `{key}` was used for other content by {}", found.group)));
+        }
+        if let Some(status) = found.ended_as {
+            return Ok(Created::Gone(found.group, status));
         }
         return match builder(tx, found.group)? {
             Some(builder) => Ok(Created::Unfinished(found.group, builder)),
@@ -342,7 +347,7 @@ pub struct End {
 }
 
 pub fn end(tx: &ReadTx, group: GroupId) -> Result<End> {
-    tx.row("SELECT failed, cancelled, ended FROM run_group WHERE id = ?1", [group.0], |row| {
+    tx.row("SELECT failed, cancelled, ended FROM run_group WHERE id = ?1 AND phase < 3", [group.0], |row| {
         Ok(End { failed: row.get(0)?, cancelled: row.get(1)?, ended: row.get::<_, Option<i64>>(2)?.map(Timestamp) })
     })?
     .ok_or_else(|| Error::not_found(group))

@@ -2,10 +2,11 @@
 
 use super::{
     artifact,
+    budget::Budget,
     error::Result,
     tx::{ReadTx, WriteTx},
 };
-use crate::model::{ArtifactHash, ArtifactRef, OutputId, StepId};
+use crate::model::{ArtifactHash, ArtifactId, ArtifactRef, OutputId, StepId};
 use rusqlite::params;
 
 /// An output to write. `value` is JSON; the files exist, whole and fsynced.
@@ -52,6 +53,55 @@ pub fn get(tx: &ReadTx, id: OutputId) -> Result<Option<Output>> {
         },
     )?;
     Ok(Some(Output { value: value.and_then(|it| serde_json::from_str(&it).ok()), files }))
+}
+
+/// One more row refers to an output. False: it is gone, and nothing may refer to it.
+pub(super) fn share(tx: &WriteTx, id: OutputId) -> Result<bool> {
+    Ok(tx.execute("UPDATE output SET users = users + 1 WHERE id = ?1", [id.0])? == 1)
+}
+
+/// What became of an output that one row less is to refer to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Released {
+    /// Others refer to it still.
+    Shared,
+    /// It was the last one, its files' rows are gone: delete the row that referred to it, then `remove` it.
+    Last,
+    /// The budget ran out: keep the row, and go on later.
+    NotYet,
+}
+
+/// Gives up one reference to an output; with the last one it goes, in as many slices as its files take.
+pub(super) fn release(tx: &WriteTx, id: OutputId, budget: &mut Budget) -> Result<Released> {
+    if tx.execute("UPDATE output SET users = users - 1 WHERE id = ?1 AND users > 1", [id.0])? == 1 {
+        return Ok(Released::Shared);
+    }
+    loop {
+        let files =
+            tx.rows("SELECT name, artifact_id FROM output_file WHERE output_id = ?1 LIMIT 100", [id.0], |row| {
+                Ok((row.get::<_, String>(0)?, row.get(1).map(ArtifactId)?))
+            })?;
+        if files.is_empty() {
+            return Ok(Released::Last);
+        }
+        for (name, file) in files {
+            if !budget.spend(2) {
+                return Ok(Released::NotYet);
+            }
+            tx.execute("DELETE FROM output_file WHERE output_id = ?1 AND name = ?2", params![id.0, name])?;
+            artifact::forget_unused(tx, file)?;
+        }
+    }
+}
+
+/// Removes an output whose last reference was released and is gone.
+pub(super) fn remove(tx: &WriteTx, id: OutputId) -> Result<()> {
+    tx.execute("DELETE FROM output WHERE id = ?1", [id.0])?;
+    Ok(())
+}
+
+pub(super) fn has_files(tx: &ReadTx, id: OutputId) -> Result<bool> {
+    Ok(tx.row("SELECT 1 FROM output_file WHERE output_id = ?1 LIMIT 1", [id.0], |_| Ok(()))?.is_some())
 }
 
 /// The output of a completed step; None when it produced none.

@@ -22,10 +22,11 @@ const SCAN: usize = 5_000;
 ///
 /// False: no run of it failed or was cancelled. A group that is being re-opened already is left as it is.
 pub fn group(tx: &WriteTx, id: GroupId) -> Result<bool> {
-    let found =
-        tx.row("SELECT phase, ended IS NOT NULL, failed + cancelled FROM run_group WHERE id = ?1", [id.0], |row| {
-            Ok((row.get::<_, i64>(0)?, row.get::<_, bool>(1)?, row.get::<_, i64>(2)?))
-        })?;
+    let found = tx.row(
+        "SELECT phase, ended IS NOT NULL, failed + cancelled FROM run_group WHERE id = ?1 AND phase < 3",
+        [id.0],
+        |row| Ok((row.get::<_, i64>(0)?, row.get::<_, bool>(1)?, row.get::<_, i64>(2)?)),
+    )?;
     let (phase, ended, lost) = found.ok_or_else(|| Error::not_found(id))?;
     if phase == 2 {
         return Ok(true);
@@ -101,7 +102,8 @@ pub fn run(tx: &WriteTx, id: RunId) -> Result<usize> {
     let found = tx.row(
         "SELECT r.group_id, r.ended IS NOT NULL, r.failed + r.cancelled, g.phase, g.cancelling, g.ended IS NOT NULL,
                 d.opened >= r.id
-           FROM run r JOIN run_group g ON g.id = r.group_id JOIN group_detail d ON d.group_id = g.id WHERE r.id = ?1",
+           FROM run r JOIN run_group g ON g.id = r.group_id JOIN group_detail d ON d.group_id = g.id
+          WHERE r.id = ?1 AND g.phase < 3",
         [id.0],
         |row| {
             let run: (bool, i64) = (row.get(1)?, row.get(2)?);

@@ -48,7 +48,12 @@ pub(super) fn settle(tx: &WriteTx, lease: Lease, settlement: &Settlement) -> Res
         }
         Settlement::Cached { output, record } => {
             attempt::record(tx, &live, record.as_ref())?;
-            complete(tx, &live, code::CACHED, Some(*output))?;
+            match output::share(tx, *output)? {
+                true => complete(tx, &live, code::CACHED, Some(*output))?,
+                false if asked => cancelled(tx, &live)?,
+                // It was pruned since it was found: the step runs after all.
+                false => give_back(tx, &live, live.due, false)?,
+            }
         }
         Settlement::Retry { due, crashed, record } => {
             attempt::record(tx, &live, Some(record))?;

@@ -6,7 +6,7 @@ use windlass::{
     model::{ArtifactHash, GroupId, Holder, HolderKind, Millis, Monotonic, ResourceKey, RunId, Scope},
     store::{
         Result, Settle, Settlement, Store, Take, cancel, claim, definition, document, group, hook, output::NewOutput,
-        pause, resource_lock, retry, step_type, worker,
+        pause, prune, resource_lock, retry, step_type, worker,
     },
 };
 
@@ -226,6 +226,21 @@ pub const VERBS: &[Verb] = &[
             act(|store| store.write(|tx| retry::run(tx, RunId(2))).map(drop))
         },
         |book| assert_eq!(book.claims("*", 9).len(), 1),
+    ),
+    verb(
+        "prune",
+        |book| {
+            let group = failed_group(book);
+            act(move |store| {
+                store.write(move |tx| {
+                    assert!(prune::begin(tx, group)?);
+                    let removed = &mut prune::Removed::default();
+                    prune::slice(tx, group, prune::Outputs::Keep, 7, removed)?;
+                    prune::slice(tx, group, prune::Outputs::Keep, 100, removed).map(drop)
+                })
+            })
+        },
+        |book| assert_eq!((book.count("run_group"), book.count("step"), book.count("attempt")), (0, 0, 0)),
     ),
     verb(
         "lock",

@@ -152,7 +152,9 @@ impl Book {
         change(&mut new);
         let id = match store.write(move |tx| group::create(tx, &new))? {
             group::Created::New(id) => id,
-            group::Created::Existing(id) | group::Created::Unfinished(id, _) => return Ok((id, vec![])),
+            group::Created::Existing(id) | group::Created::Unfinished(id, _) | group::Created::Gone(id, _) => {
+                return Ok((id, vec![]));
+            }
         };
         let keys: Vec<Option<String>> = keys.iter().map(|it| it.map(String::from)).collect();
         let new = |item: &&str| group::NewRun { item: item.to_string(), keys: keys.clone() };

@@ -65,7 +65,8 @@ pub struct GroupDetails {
 
 const COLUMNS: &str = "g.id, d.name, w.name, g.ended, d.runs, g.unfinished - (g.phase > 0), g.failed, g.cancelled,
     g.paused, g.cancelling, g.phase = 1, g.scope > 0, g.epoch, d.priority, d.created
-   FROM run_group g JOIN group_detail d ON d.group_id = g.id JOIN definition w ON w.id = d.definition_id";
+   FROM run_group g JOIN group_detail d ON d.group_id = g.id AND g.phase < 3
+   JOIN definition w ON w.id = d.definition_id";
 
 fn read(row: &Row, running: &HashSet<GroupId>) -> rusqlite::Result<GroupRow> {
     let id = GroupId(row.get(0)?);

@@ -1,0 +1,249 @@
+//! Retention: what has ended and is old goes, slice by slice; what a crash interrupts, the next prune goes on with.
+
+use super::{
+    Engine,
+    error::{Error, Result},
+};
+use crate::{
+    artifact,
+    model::{GroupId, Timestamp},
+    store::{
+        self, WriteTx, artifact as artifact_row, kept_output,
+        prune::{self, Outputs, Prunable, Removed},
+        step_cache,
+    },
+};
+use serde::Serialize;
+
+/// Rows that one transaction takes away at most; the store ends a slice earlier when it takes too long.
+const SLICE: usize = 500;
+/// Rows that are looked at by one read.
+const PAGE: usize = 1_000;
+const GROUPS: usize = 100;
+/// Pages that one transaction moves, and free pages that stay for what comes next.
+const VACUUM: usize = 200;
+const SPARE: i64 = 256;
+
+/// What is to go.
+#[derive(Debug, Clone)]
+pub struct Prune {
+    /// What ended by then.
+    pub before: Timestamp,
+    /// Only these groups, whenever they ended; empty: every group that ended before `before`.
+    pub groups: Vec<GroupId>,
+    /// Also the files that commands made, and those behind current documents.
+    pub outputs: Outputs,
+}
+
+/// What went.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Pruned {
+    pub groups: u64,
+    #[serde(flatten)]
+    pub removed: Removed,
+    /// Transactions of the history.
+    pub events: u64,
+    /// Remembered results that nothing uses any more.
+    pub cached: u64,
+    /// Outputs that had outlived their steps.
+    pub outputs: u64,
+    /// Artifacts taken off the disk, and their bytes there.
+    pub files: u64,
+    pub file_bytes: u64,
+    /// Of the database file.
+    pub bytes_before: i64,
+    pub bytes_after: i64,
+    /// Ended before all was done: it was asked to stop.
+    pub stopped: bool,
+    /// Somebody kept the artifacts locked: their files go next time.
+    pub files_locked: bool,
+}
+
+impl Prune {
+    pub fn before(before: Timestamp) -> Prune {
+        Prune { before, groups: Vec::new(), outputs: Outputs::Keep }
+    }
+}
+
+impl Engine {
+    /// Whether anything is to be pruned by now: one look at an index, nothing written.
+    pub fn is_prune_due(&self, before: Timestamp) -> Result<bool> {
+        Ok(self
+            .store
+            .read(|tx| Ok(!prune::unfinished(tx)?.is_empty() || !prune::ended_before(tx, before, 1)?.is_empty()))?)
+    }
+
+    /// What a prune would take, at most `limit` groups of it.
+    pub fn prunable(&self, what: &Prune, limit: usize) -> Result<Vec<Prunable>> {
+        if what.groups.is_empty() {
+            return Ok(self.store.read(|tx| prune::ended_before(tx, what.before, limit))?);
+        }
+        Ok(self.store.read(|tx| what.groups.iter().map(|id| prune::one(tx, *id)).collect())?)
+    }
+
+    /// Prunes until nothing is left to do, or `go_on` says no. A group that is named and can't go is an error before
+    /// anything is done.
+    pub fn prune(&self, what: &Prune, go_on: &dyn Fn() -> bool) -> Result<Pruned> {
+        let (pages, _, size) = self.store.read(prune::pages)?;
+        let mut pruned = Pruned { bytes_before: pages * size, ..Pruned::default() };
+        let done = self.prune_rows(what, go_on, &mut pruned)? && self.sweep_files(go_on, &mut pruned)? && {
+            while self.slice(|tx| prune::vacuum_slice(tx, VACUUM, SPARE))? && go_on() {}
+            go_on()
+        };
+        pruned.stopped = !done;
+        let (pages, _, size) = self.store.read(prune::pages)?;
+        pruned.bytes_after = pages * size;
+        self.restore_ballast();
+        Ok(pruned)
+    }
+
+    fn prune_rows(&self, what: &Prune, go_on: &dyn Fn() -> bool, pruned: &mut Pruned) -> Result<bool> {
+        for group in self.store.read(prune::unfinished)? {
+            if !self.prune_group(group, what.outputs, go_on, pruned)? {
+                return Ok(false);
+            }
+        }
+        if what.groups.is_empty() {
+            loop {
+                let due = self.prunable(what, GROUPS)?;
+                let mut taken = 0;
+                for group in &due {
+                    let id = group.id;
+                    taken += usize::from(self.slice(move |tx| prune::begin(tx, id))?);
+                    if !self.prune_group(id, what.outputs, go_on, pruned)? {
+                        return Ok(false);
+                    }
+                }
+                if taken == 0 {
+                    break;
+                }
+            }
+            while go_on() && self.count_events(what.before, pruned)? > 0 {}
+        } else {
+            for group in self.prunable(what, GROUPS)? {
+                let id = group.id;
+                self.slice(move |tx| prune::begin(tx, id))?;
+                if !self.prune_group(id, what.outputs, go_on, pruned)? {
+                    return Ok(false);
+                }
+            }
+        }
+        Ok(self.prune_cache(what.before, go_on, pruned)? && self.prune_kept(what, go_on, pruned)?)
+    }
+
+    fn count_events(&self, before: Timestamp, pruned: &mut Pruned) -> Result<usize> {
+        let gone = self.slice(move |tx| prune::events_slice(tx, before, SLICE))?;
+        pruned.events += gone as u64;
+        Ok(gone)
+    }
+
+    fn prune_group(
+        &self,
+        id: GroupId,
+        outputs: Outputs,
+        go_on: &dyn Fn() -> bool,
+        pruned: &mut Pruned,
+    ) -> Result<bool> {
+        let mut any = false;
+        loop {
+            if !go_on() {
+                return Ok(false);
+            }
+            let (more, removed) = self.slice(move |tx| {
+                let mut removed = Removed::default();
+                let more = prune::slice(tx, id, outputs, SLICE, &mut removed)?;
+                Ok((more, removed))
+            })?;
+            any |= more || removed != Removed::default();
+            let sum = &mut pruned.removed;
+            sum.runs += removed.runs;
+            sum.steps += removed.steps;
+            sum.attempts += removed.attempts;
+            sum.logs += removed.logs;
+            sum.hooks += removed.hooks;
+            sum.kept += removed.kept;
+            if !more {
+                pruned.groups += u64::from(any);
+                return Ok(true);
+            }
+        }
+    }
+
+    /// Remembered results that are old and of no use to any step that is left.
+    fn prune_cache(&self, before: Timestamp, go_on: &dyn Fn() -> bool, pruned: &mut Pruned) -> Result<bool> {
+        let mut after: Vec<u8> = Vec::new();
+        loop {
+            if !go_on() {
+                return Ok(false);
+            }
+            let (keys, last) = self.store.read(|tx| step_cache::stale(tx, before, &after, PAGE))?;
+            for slice in keys.chunks(SLICE / 4) {
+                let slice = slice.to_vec();
+                pruned.cached += self.slice(move |tx| step_cache::drop_slice(tx, &slice, before))? as u64;
+            }
+            match last {
+                Some(key) => after = key.to_vec(),
+                None => return Ok(true),
+            }
+        }
+    }
+
+    fn prune_kept(&self, what: &Prune, go_on: &dyn Fn() -> bool, pruned: &mut Pruned) -> Result<bool> {
+        let asked = what.outputs == Outputs::Remove;
+        let groups: Vec<Option<GroupId>> = match what.groups.is_empty() || !asked {
+            true => vec![None],
+            false => what.groups.iter().copied().map(Some).collect(),
+        };
+        for all_of in groups {
+            let all_before = (asked && what.groups.is_empty()).then_some(what.before);
+            let which = kept_output::Stale { all_before, all_of };
+            let mut after = 0;
+            loop {
+                let (mut ids, last) = self.store.read(|tx| kept_output::stale(tx, which, after, PAGE))?;
+                while !ids.is_empty() {
+                    if !go_on() {
+                        return Ok(false);
+                    }
+                    let slice = ids.clone();
+                    let done = self.slice(move |tx| kept_output::drop_slice(tx, &slice, SLICE))?;
+                    pruned.outputs += done as u64;
+                    ids.drain(..done);
+                }
+                match last {
+                    Some(id) => after = id,
+                    None => break,
+                }
+            }
+        }
+        Ok(true)
+    }
+
+    /// Takes the files off the disk to which no row refers.
+    fn sweep_files(&self, go_on: &dyn Fn() -> bool, pruned: &mut Pruned) -> Result<bool> {
+        // When the database can't be asked, or the time has come to stop, every file counts as used.
+        let used = |hash: &crate::model::ArtifactHash| {
+            !go_on() || self.store.read(|tx| artifact_row::find(tx, hash)).map_or(true, |it| it.is_some())
+        };
+        match self.artifacts.sweep(used) {
+            Ok(swept) => (pruned.files, pruned.file_bytes) = (swept.files, swept.bytes),
+            Err(artifact::Error::Busy { .. }) => pruned.files_locked = true,
+            Err(error) => return Err(error.into()),
+        }
+        Ok(go_on())
+    }
+
+    /// One slice in a transaction of its own. On a full disk the ballast makes room for it.
+    fn slice<T: Send + 'static>(
+        &self,
+        work: impl Fn(&WriteTx) -> store::Result<T> + Clone + Send + 'static,
+    ) -> Result<T> {
+        let again = work.clone();
+        match self.store.write(move |tx| work(tx)) {
+            Err(store::Error::DiskFull { .. }) => {
+                self.give_up_ballast();
+                self.store.write(move |tx| again(tx)).map_err(Error::Store)
+            }
+            other => other.map_err(Error::Store),
+        }
+    }
+}

@@ -1,0 +1,86 @@
+//! Retention by itself: a worker that lives long looks once an hour whether something is due.
+//!
+//! A look writes nothing. It waits out the first minutes of a process, and trusts the wall clock only as long as it goes on
+//! at the pace of the monotonic one: a clock that jumped a year ahead must not take away what ended yesterday.
+
+use super::{error::Error, prune::Prune, worker::Shared};
+use crate::{
+    model::{Millis, Monotonic, Timestamp},
+    os::Clock,
+    store,
+};
+use std::sync::Arc;
+
+/// How far the two clocks may drift apart between two looks.
+const DRIFT: i64 = 10 * 60_000;
+
+/// Both clocks at one moment.
+#[derive(Debug, Clone, Copy)]
+struct Moment {
+    wall: Timestamp,
+    monotonic: Monotonic,
+}
+
+impl Moment {
+    fn now(clock: &dyn Clock) -> Moment {
+        Moment { wall: clock.wall(), monotonic: clock.monotonic() }
+    }
+
+    /// Whether the wall clock did not run ahead since. A machine that slept shows as that too: the next look tells.
+    fn is_steady_since(&self, earlier: &Moment) -> bool {
+        let wall = self.wall.0 - earlier.wall.0;
+        let monotonic = self.monotonic.0 - earlier.monotonic.0;
+        wall - monotonic <= DRIFT
+    }
+}
+
+pub(super) fn run(shared: &Arc<Shared>) {
+    let options = &shared.engine.options;
+    let mut seen = Moment::now(&**shared.engine.store.clock());
+    let mut pause = options.prune_every.0.min(Millis::minutes(5).0);
+    while !shared.is_draining() {
+        let heard = shared.upkeep_bell.heard();
+        if shared.is_draining() || shared.upkeep_bell.wait_for(heard, Millis(pause).duration()) {
+            continue;
+        }
+        pause = options.prune_every.0;
+        let now = Moment::now(&**shared.engine.store.clock());
+        if now.is_steady_since(&seen) {
+            look(shared, Timestamp(now.wall.0.saturating_sub_unsigned(options.keep.0)));
+        }
+        seen = now;
+    }
+}
+
+fn look(shared: &Shared, before: Timestamp) {
+    let engine = &shared.engine;
+    let go_on = || !shared.is_draining();
+    let pruned = engine.is_prune_due(before).and_then(|due| match due {
+        true => engine.prune(&Prune::before(before), &go_on).map(Some),
+        false => Ok(None),
+    });
+    match pruned {
+        Ok(None) => {}
+        Ok(Some(pruned)) => {
+            let (groups, steps, files) = (pruned.groups, pruned.removed.steps, pruned.files);
+            tracing::info!(groups, steps, files, "pruned what had ended and was old");
+        }
+        // It is tried again at the next look; a database that can't be used is found by the consumers.
+        Err(Error::Store(store::Error::Closed)) => {}
+        Err(error) => tracing::warn!(%error, "could not prune"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wall_clock_that_jumped_ahead_is_not_trusted() {
+        let at = |wall, monotonic| Moment { wall: Timestamp(wall), monotonic: Monotonic(monotonic) };
+        let hour = 3_600_000;
+        assert!(at(hour, hour).is_steady_since(&at(0, 0)));
+        assert!(at(-hour, hour).is_steady_since(&at(0, 0)), "set back");
+        assert!(!at(365 * 24 * hour, hour).is_steady_since(&at(0, 0)));
+    }
+}
