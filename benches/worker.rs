@@ -108,6 +108,7 @@ fn spec(dir: &Path) -> WorkerSpec {
         env: vec![("PATH".into(), std::env::var_os("PATH").unwrap_or_default())],
         definition: "bench".into(),
         handlers: vec!["echo".into()],
+        address_space: None,
         patience: Patience::default(),
     }
 }
@@ -137,6 +138,7 @@ fn pooled(dir: &Path, work: &Work, rounds: usize) -> anyhow::Result<Vec<Duration
             cancel: &cancel,
             deadline: None,
             limits: WorkLimits::default(),
+            alone: false,
             lock: None,
         };
         let Done::Ran(ran) = pool.run(&job) else { anyhow::bail!("there is no worker") };

@@ -430,6 +430,7 @@ fn a_hello_that_does_not_come_in_time_is_said_so() {
         cancel: &Default::default(),
         deadline: None,
         limits: WorkLimits::default(),
+        alone: false,
         lock: None,
     };
     let done = pool.run(&job);

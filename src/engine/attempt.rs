@@ -167,6 +167,7 @@ fn execute(
         cancel,
         lock: key.map(KeyGuard::file),
         work: &work,
+        pools: &shared.worker_pools,
     };
     let _inside = probe::inside(Window::Effect);
     match &step.action {
@@ -179,9 +180,7 @@ fn execute(
             }),
             None => StepResult::permanent("unknown_kind", format!("this windlass has no step kind `{name}`")),
         },
-        Action::Worker { worker: name, handler } => {
-            worker::run(&cx, &shared.worker_pools, task.row.definition, name, handler)
-        }
+        Action::Worker { worker: name, handler } => worker::run(&cx, task.row.definition, name, handler),
     }
 }
 

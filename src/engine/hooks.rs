@@ -107,6 +107,7 @@ fn run_one(shared: &Shared, due: &hook::Hook) -> Result<HookEnd> {
         cancel: &cancel,
         lock: None,
         work: &work,
+        pools: &shared.worker_pools,
     };
     let result = match &hook.action {
         Action::Run(words) => command::run_for_event(&cx, words, &hook.env, event_name(event)),

@@ -35,6 +35,7 @@ pub use step_kind::{Registry, StepContext, StepInput, StepKind, StepResult};
 pub use submit::{Submission, Submitted};
 pub use wait::{Ending, GroupEnd};
 pub use worker::{Worker, WorkerOptions};
+pub use worker_pools::{PoolKey, WorkerPools};
 
 use crate::{
     artifact::{ArtifactStore, Ballast},

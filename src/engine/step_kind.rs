@@ -2,7 +2,7 @@
 //!
 //! A kind never sees the database: it reads its input, writes artifacts, and reports. So it can run in a child as well.
 
-use super::work_dir::WorkDir;
+use super::{work_dir::WorkDir, worker_pools::WorkerPools};
 use crate::{
     artifact::{ArtifactStore, PutGuard},
     definition::{Definition, StepDefinition},
@@ -46,6 +46,8 @@ pub struct StepContext<'a> {
     pub lock: Option<&'a File>,
     /// A directory of this attempt alone; created when asked for, removed afterwards.
     pub work: &'a WorkDir,
+    /// Processes for work that may crash, hang or explode.
+    pub pools: &'a WorkerPools,
 }
 
 /// What a kind hands back. Dropping the guards before the row of each file is committed would let a sweep take it.

@@ -1,5 +1,5 @@
-//! The pools of worker processes that an engine worker runs its `worker:` steps on: opened when first needed, closed when it
-//! stops.
+//! The pools of worker processes that an engine worker runs its `worker:` steps on, and those of step kinds that work in
+//! processes of our own program: opened when first needed, closed when it stops.
 
 use super::error::{Error, Result};
 use crate::{
@@ -13,15 +13,17 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-/// Which pool: a worker of one version of a workflow, in the directory of that workflow's file.
+/// Which pool.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct PoolKey {
-    pub definition: DefinitionId,
-    pub worker: String,
-    pub dir: PathBuf,
+pub enum PoolKey {
+    /// A worker of one version of a workflow, in the directory of that workflow's file.
+    Named { definition: DefinitionId, worker: String, dir: PathBuf },
+    /// Of a built-in kind: everything in which its processes differ is part of the text.
+    OurOwn(String),
 }
 
-pub(crate) struct WorkerPools {
+/// Pools that live as long as the engine worker whose steps use them.
+pub struct WorkerPools {
     pools: Mutex<BTreeMap<PoolKey, Arc<Pool>>>,
     metrics: Arc<dyn Metrics>,
 }
@@ -31,11 +33,13 @@ impl WorkerPools {
         WorkerPools { pools: Mutex::default(), metrics }
     }
 
-    pub(super) fn pool(&self, key: PoolKey, spec: PoolSpec) -> Result<Arc<Pool>> {
+    /// The pool with this key; `spec` says how to open it, if it is not open yet. Nothing is started before a step needs it.
+    pub fn pool(&self, key: PoolKey, spec: impl FnOnce() -> PoolSpec) -> Result<Arc<Pool>> {
         let mut pools = self.lock();
         if let Some(pool) = pools.get(&key) {
             return Ok(pool.clone());
         }
+        let spec = spec();
         let metrics = self.metrics.clone();
         let listener = move |it: &crate::process::pool::Recycled| {
             metrics.add(Counter::WorkerRecycled, it.reason.signal(), 1);

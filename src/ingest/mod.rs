@@ -16,7 +16,7 @@ pub mod ocr;
 pub mod outline;
 pub mod parameters;
 pub mod parse;
-pub mod parse_child;
+pub mod parser;
 pub mod reader;
 pub mod source;
 pub mod step;

@@ -43,6 +43,15 @@ pub fn close_from(first: i32) {
     }
 }
 
+/// From now on programs that this process starts do not inherit the descriptor.
+pub fn close_on_exec(number: i32) -> io::Result<()> {
+    // SAFETY: sets a flag of a descriptor; one that is not open is an error, no more.
+    match unsafe { libc::fcntl(number, libc::F_SETFD, libc::FD_CLOEXEC) } {
+        -1 => Err(io::Error::last_os_error()),
+        _ => Ok(()),
+    }
+}
+
 /// Collected first: the listing itself holds a descriptor, which is closed by then.
 fn open_descriptors(first: i32) -> Vec<i32> {
     let Ok(entries) = std::fs::read_dir("/dev/fd") else { return Vec::new() };

@@ -3,7 +3,7 @@
 //! Every child runs under a shim, this program executed again, which keeps the child's whole tree together and ends it
 //! when the engine is gone. `shim` is the code on the far side; `shimmed` is our end of the socket to it; `child` runs
 //! one command to its end. `protocol` is what we say to a worker process, `talk` says it, `worker` is one such process,
-//! `pool` keeps as many as are needed.
+//! `pool` keeps as many as are needed, and `serve` is the far side of the protocol for work of our own.
 //!
 //! May import: `model`, `decide`, `os`, `settings`. Never: knows scheduling or opens the database.
 
@@ -14,6 +14,7 @@ pub mod pool;
 pub mod program;
 pub mod protocol;
 pub mod sdk;
+pub mod serve;
 pub mod shim;
 pub mod shimmed;
 pub mod talk;

@@ -33,8 +33,28 @@ pub enum Request<'a> {
     Shutdown,
 }
 
+/// A request as it arrives on the far side.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum Incoming {
+    Ping,
+    Load {
+        definition: String,
+        handlers: Vec<String>,
+    },
+    Run(Box<Work>),
+    Finalize {
+        unit: String,
+    },
+    Shutdown,
+    /// A request of a later version.
+    #[serde(other)]
+    Unknown,
+}
+
 /// What a worker is told of a step.
-#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Work {
     /// Printed names such as `g12`, `r34`, `s56`.
     pub group: String,
@@ -58,7 +78,7 @@ pub struct Work {
 }
 
 /// What an earlier step left behind.
-#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct WorkInput {
     pub value: Option<Value>,
     /// Where its files are, if it left any.
@@ -66,7 +86,7 @@ pub struct WorkInput {
 }
 
 /// From the worker.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum Message {
     /// The first message. `nonce` repeats the word from the environment: what says hello was started for us.
@@ -83,7 +103,7 @@ pub enum Message {
 }
 
 /// Neither a value nor a failure is a success that produced nothing.
-#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Answer {
     pub id: u64,
     #[serde(default)]
@@ -95,7 +115,7 @@ pub struct Answer {
 }
 
 /// What went wrong, in the worker's words.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Failed {
     #[serde(default)]
     pub retryable: bool,
@@ -119,11 +139,32 @@ struct Envelope<'a> {
     request: &'a Request<'a>,
 }
 
+#[derive(Deserialize)]
+struct Opened {
+    id: u64,
+    #[serde(flatten)]
+    request: Incoming,
+}
+
 /// The frame of a request; the length of its JSON in bytes when that is more than a frame holds.
 pub fn encode(id: u64, request: &Request) -> Result<Vec<u8>, usize> {
+    frame_of(&Envelope { id, request })
+}
+
+/// The frame of a message from the far side; else as `encode`.
+pub fn encode_message(message: &Message) -> Result<Vec<u8>, usize> {
+    frame_of(message)
+}
+
+/// The id and the request that the JSON of a frame holds.
+pub fn decode(body: &[u8]) -> serde_json::Result<(u64, Incoming)> {
+    serde_json::from_slice(body).map(|it: Opened| (it.id, it.request))
+}
+
+fn frame_of(content: &impl Serialize) -> Result<Vec<u8>, usize> {
     let mut frame = vec![0; 4];
-    // Fails for keys that are no texts only, and a request has none.
-    let _ = serde_json::to_writer(&mut frame, &Envelope { id, request });
+    // Fails for keys that are no texts only, and there are none.
+    let _ = serde_json::to_writer(&mut frame, content);
     let length = frame.len() - 4;
     if length > LONGEST {
         return Err(length);
@@ -195,6 +236,18 @@ mod tests {
         let handlers = ["a".to_string()];
         let load = encode(1, &Request::Load { definition: "w", handlers: &handlers }).unwrap();
         assert_eq!(&load[4..], br#"{"id":1,"type":"load","definition":"w","handlers":["a"]}"#);
+    }
+
+    #[test]
+    fn a_request_arrives_as_it_was_sent() {
+        let inputs = BTreeMap::from([("a".to_string(), WorkInput { value: Some(json!([1])), dir: None })]);
+        let work = Work { handler: "h".into(), item: json!({"a": 1.5}), inputs, token: -4, ..Work::default() };
+        let opened = |request: &Request| decode(&encode(9, request).unwrap()[4..]).unwrap();
+        assert_eq!(opened(&Request::Run(&work)), (9, Incoming::Run(Box::new(work.clone()))));
+        assert_eq!(opened(&Request::Ping).1, Incoming::Ping);
+        assert_eq!(opened(&Request::Finalize { unit: "r1" }).1, Incoming::Finalize { unit: "r1".into() });
+        assert_eq!(decode(br#"{"id":1,"type":"of_later","x":1}"#).unwrap().1, Incoming::Unknown);
+        assert!(decode(b"{}").is_err());
     }
 
     #[test]

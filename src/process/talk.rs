@@ -42,6 +42,8 @@ pub struct Terms<'a> {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct WorkLimits {
     pub memory: Option<Bytes>,
+    /// The same for a process that has worked before as if it were new: what earlier work left does not count.
+    pub memory_if_new: Option<Bytes>,
     /// Of each process.
     pub open_files: Option<u64>,
     /// Of the worker and of what it waited for.
@@ -121,6 +123,8 @@ struct Talk<'a, 'w> {
     next_look: Instant,
     pause: Duration,
     cpu_before: Option<Millis>,
+    /// What earlier work left, in bytes; where that matters.
+    rss_left: u64,
     /// We have sent it signals, so its exit says nothing any more.
     signalled: bool,
     asked: Asked,
@@ -141,6 +145,7 @@ pub(super) fn talk(worker: &mut Worker, awaited: Awaited, frame: Option<Vec<u8>>
         next_look: began + FIRST_LOOK,
         pause: FIRST_LOOK,
         cpu_before: terms.limits.cpu.and_then(|_| process_stat::cpu_time(worker.pid)),
+        rss_left: terms.limits.memory_if_new.map_or(0, |_| worker.rss_left()),
         signalled: false,
         asked: Asked::default(),
         worker,
@@ -345,6 +350,9 @@ impl Talk<'_, '_> {
         self.asked.cpu = self.cpu_since().or(self.asked.cpu);
         let reached = match (limits.memory, limits.open_files, limits.cpu.zip(self.asked.cpu)) {
             (Some(limit), _, _) if rss >= limit.0 => ResourceLimit::Memory,
+            _ if limits.memory_if_new.is_some_and(|it| rss.saturating_sub(self.rss_left) >= it.0) => {
+                ResourceLimit::Memory
+            }
             (_, Some(limit), _) if most_files >= limit => ResourceLimit::OpenFiles,
             (_, _, Some((limit, used))) if used >= limit => ResourceLimit::CpuTime,
             _ => return,

@@ -44,6 +44,8 @@ pub struct WorkerSpec {
     pub definition: String,
     /// The handlers that will be asked for.
     pub handlers: Vec<String>,
+    /// Of each of its processes; allocations beyond it fail inside.
+    pub address_space: Option<Bytes>,
     pub patience: Patience,
 }
 
@@ -124,6 +126,8 @@ pub struct Worker {
     pub(super) fate: Option<Fate>,
     pub(super) start_error: Option<StartError>,
     pub(super) out_of_memory_kills: Option<u64>,
+    /// Resident before its first unit, in bytes.
+    rss_new: Option<u64>,
     buffer: Vec<u8>,
 }
 
@@ -143,7 +147,10 @@ impl Worker {
         worker.welcome(loaded, "load its handlers", patience.load)?;
         match failed {
             Some(failed) => Err(StartFailure::Failed(format!("could not load its handlers: {}", failed.message))),
-            None => Ok(worker),
+            None => {
+                worker.rss_new = process_stat::rss_bytes(worker.pid);
+                Ok(worker)
+            }
         }
     }
 
@@ -161,7 +168,8 @@ impl Worker {
         env.retain(|it| it.0 != protocol::FDS && it.0 != protocol::NONCE);
         env.push((protocol::FDS.into(), "3,4".into()));
         env.push((protocol::NONCE.into(), nonce.into()));
-        let limits = ProcessLimits { open_files: Some(MOST_OPEN_FILES), ..ProcessLimits::default() };
+        let address_space = spec.address_space;
+        let limits = ProcessLimits { open_files: Some(MOST_OPEN_FILES), address_space, cpu: None };
         let shimmed = Shimmed::start(Launch {
             argv: &spec.command,
             dir: &spec.dir,
@@ -196,6 +204,7 @@ impl Worker {
             fate: None,
             start_error: None,
             out_of_memory_kills: process_stat::out_of_memory_kills(),
+            rss_new: None,
             buffer: vec![0; 64 << 10],
         })
     }
@@ -262,6 +271,12 @@ impl Worker {
         let rss_bytes = process_stat::rss_bytes(self.pid).or(self.health.rss_bytes);
         let open_fds = self.health.open_fds.or_else(|| process_stat::open_fds(self.pid));
         Health { rss_bytes, open_fds }
+    }
+
+    /// Resident memory beyond that of a process that has done nothing yet, in bytes.
+    pub(super) fn rss_left(&self) -> u64 {
+        let now = process_stat::rss_bytes(self.pid);
+        now.zip(self.rss_new).map_or(0, |(now, new)| now.saturating_sub(new))
     }
 
     pub fn fate(&self) -> Option<&Fate> {

@@ -83,6 +83,7 @@ impl House {
                 env: vec![("PATH".into(), std::env::var_os("PATH").unwrap())],
                 definition: "test".into(),
                 handlers: vec!["do".into()],
+                address_space: None,
                 patience: Patience::default(),
             },
             timing: Timing::default(),
@@ -119,6 +120,7 @@ pub struct Extra<'a> {
     pub cancel: CancelToken,
     pub deadline: Option<windlass::model::Millis>,
     pub limits: WorkLimits,
+    pub alone: bool,
     pub lock: Option<&'a fs::File>,
 }
 
@@ -129,6 +131,7 @@ impl Default for Extra<'_> {
             cancel: CancelToken::new(),
             deadline: None,
             limits: WorkLimits::default(),
+            alone: false,
             lock: None,
         }
     }
@@ -159,6 +162,7 @@ pub fn run_with(pool: &Pool, code: &str, extra: &Extra) -> Ran {
             cancel: &extra.cancel,
             deadline: extra.deadline,
             limits: extra.limits,
+            alone: extra.alone,
             lock: extra.lock,
         });
         match done {

@@ -6,7 +6,7 @@ use crate::{
     engine::{
         error::Result,
         step_kind::{StepContext, StepResult},
-        worker_pools::{PoolKey, WorkerPools},
+        worker_pools::PoolKey,
     },
     model::{DefinitionId, Outcome},
     process::{
@@ -20,29 +20,17 @@ use serde_json::Value;
 use std::{collections::BTreeMap, env, fs, path::Path};
 
 /// Runs a step on a process of its worker's pool.
-pub(crate) fn run(
-    cx: &StepContext,
-    pools: &WorkerPools,
-    definition: DefinitionId,
-    worker: &str,
-    handler: &str,
-) -> StepResult {
-    attempt(cx, pools, definition, worker, handler).unwrap_or_else(|error| not_run(&error))
+pub(crate) fn run(cx: &StepContext, definition: DefinitionId, worker: &str, handler: &str) -> StepResult {
+    attempt(cx, definition, worker, handler).unwrap_or_else(|error| not_run(&error))
 }
 
-fn attempt(
-    cx: &StepContext,
-    pools: &WorkerPools,
-    definition: DefinitionId,
-    worker: &str,
-    handler: &str,
-) -> Result<StepResult> {
+fn attempt(cx: &StepContext, definition: DefinitionId, worker: &str, handler: &str) -> Result<StepResult> {
     let Some(spec) = pool_spec(cx, worker) else {
         let message = format!("the workflow has no worker `{worker}`");
         return Ok(StepResult::permanent("no_worker", message));
     };
-    let key = PoolKey { definition, worker: worker.to_string(), dir: cx.input.directory.clone() };
-    let pool = pools.pool(key, spec)?;
+    let key = PoolKey::Named { definition, worker: worker.to_string(), dir: cx.input.directory.clone() };
+    let pool = cx.pools.pool(key, || spec)?;
     let out = cx.work.create("out")?;
     let work = work(cx, handler, &out)?;
     let limits = &cx.step.limits;
@@ -51,7 +39,13 @@ fn attempt(
         unit: unit(cx, worker),
         cancel: cx.cancel,
         deadline: cx.step.timeout,
-        limits: WorkLimits { memory: limits.memory, open_files: limits.open_files, cpu: limits.cpu },
+        limits: WorkLimits {
+            memory: limits.memory,
+            open_files: limits.open_files,
+            cpu: limits.cpu,
+            ..WorkLimits::default()
+        },
+        alone: false,
         lock: cx.lock,
     });
     match done {
@@ -82,6 +76,7 @@ fn pool_spec(cx: &StepContext, worker: &str) -> Option<PoolSpec> {
             env,
             definition: cx.definition.id.clone(),
             handlers,
+            address_space: None,
             patience: Patience::default(),
         },
         timing: Timing::default(),

@@ -5,7 +5,7 @@ use crate::{
     engine::{StepContext, StepInput, StepKind, StepResult},
     ingest::{
         chunk, parameters,
-        parse_child::{MARKDOWN, STRUCTURE},
+        parser::{MARKDOWN, STRUCTURE},
     },
     model::{Chunk, Outcome, ParsedDocument},
 };

@@ -1,44 +1,38 @@
-//! `windlass/parse`: to Markdown, in a process of its own.
+//! `windlass/parse`: to Markdown, in a worker process of our own.
 
 use super::{Work, cache_key_of, ended, go_on, item_of, of_artifact, of_engine, of_io, parameters_of};
 use crate::{
-    engine::{StepContext, StepInput, StepKind, StepResult},
+    engine::{PoolKey, StepContext, StepInput, StepKind, StepResult},
     ingest::{
         item::Item,
         parameters,
-        parse_child::{ANSWER, Answer, MARKDOWN, Request, STRUCTURE, WORD},
+        parser::{DISK_FULL, MARKDOWN, NAME, Request, STRUCTURE},
     },
-    model::{Bytes, ExitStatus, KillIntent, Millis, Outcome, ResourceLimit},
-    process::{ChildEnd, ChildLimits, ChildSpec, Stdin, child, program},
+    model::{Bytes, Millis, Outcome, ResourceLimit, WorkerLimits},
+    process::{
+        pool::{Done, Job, PoolSpec, Ran, Timing, UnitOf},
+        protocol,
+        serve::command_of,
+        talk::WorkLimits,
+        worker::{Patience, WorkerSpec},
+    },
 };
-use std::{
-    env,
-    fs::{self, File},
-    io::Read,
-    path::Path,
-};
+use std::{env, ffi::OsString, fs, fs::File, path::Path};
 
 /// Raised whenever a reader reads otherwise than before.
 pub(super) const VERSION: u32 = 1;
-/// A child that prints more than this is out of its mind.
-const OUTPUT_MAX: Bytes = Bytes::mib(64);
-/// An answer holds at most a hundred warnings and a title.
-const ANSWER_MAX: u64 = 16 << 20;
-/// The program itself, its stacks and libraries, beside what a document takes.
+/// The program itself, its stacks and libraries, and what earlier documents left, beside what a document takes.
 const OWN_ADDRESS_SPACE: u64 = 768 << 20;
+/// A parser that keeps more than this between two documents is replaced.
+const KEPT_MOST: Bytes = Bytes::mib(128);
+/// As many as ask at once: the pools of the engine say how many that are.
+const SIZE: usize = 1024;
 
 pub struct ParseKind;
 
 impl StepKind for ParseKind {
     fn run(&self, cx: &StepContext) -> StepResult {
-        match start(cx) {
-            Ok((spec, limits)) => {
-                let end = child::run(&spec, cx.cancel);
-                let result = ended(judge(cx, &spec.dir, &end, limits));
-                result.with_certificate(child::certificate(&end))
-            }
-            Err(outcome) => StepResult::ended(outcome),
-        }
+        parse(cx).unwrap_or_else(StepResult::ended)
     }
 
     fn cache_key(&self, input: &StepInput) -> Option<[u8; 32]> {
@@ -49,7 +43,7 @@ impl StepKind for ParseKind {
 /// The memory and the time that the document may take.
 type Limits = (Bytes, Millis);
 
-fn start(cx: &StepContext) -> Result<(ChildSpec, Limits), Outcome> {
+fn parse(cx: &StepContext) -> Work {
     go_on(cx)?;
     let item = item_of(cx.input)?;
     let set = parameters_of(cx.input)?;
@@ -60,28 +54,76 @@ fn start(cx: &StepContext) -> Result<(ChildSpec, Limits), Outcome> {
         sha256: item.sha256,
         options: parameters::parse_options(&set),
     };
-    let request = serde_json::to_vec(&request).map_err(|error| Outcome::permanent("request", error.to_string()))?;
-    let program = program::program().map_err(|error| Outcome::permanent("not_startable", error))?;
-    let mut spec = ChildSpec::new(vec![program.into(), WORD.into()], cx.work.create("parse").map_err(of_engine)?);
-    spec.stdin = Stdin::Bytes(request);
+    let spec = pool_spec(&cx.input.home, memory)?;
+    let key = PoolKey::OurOwn(format!("parse {memory:?}"));
+    let pool = cx.pools.pool(key, || spec).map_err(of_engine)?;
+    let dir = cx.work.create("parse").map_err(of_engine)?;
+    let work = work(cx, &request, &dir, time)?;
+    let done = pool.run(&Job {
+        work: &work,
+        unit: UnitOf::Step,
+        cancel: cx.cancel,
+        deadline: Some(time),
+        limits: WorkLimits { memory_if_new: Some(memory), cpu: Some(time), ..WorkLimits::default() },
+        // What went wrong the first time must not be some other document's doing the second time.
+        alone: cx.input.attempt > 1,
+        lock: None,
+    });
+    match done {
+        Done::NotNow { reason, after } => {
+            let outcome = Outcome::Interrupted { reason: reason.unwrap_or_default() };
+            Ok(StepResult { again: Some(after), ..StepResult::ended(outcome) })
+        }
+        Done::Ran(ran) => {
+            let result = ended(judge(cx, &dir, &ran, (memory, time)));
+            Ok(result.with_certificate(ran.certificate))
+        }
+    }
+}
+
+fn pool_spec(home: &Path, memory: Bytes) -> Result<PoolSpec, Outcome> {
+    let command = command_of(NAME).map_err(|error| Outcome::permanent("not_startable", error))?;
+    let mut env: Vec<(OsString, OsString)> = vec![("PATH".into(), "/usr/local/bin:/usr/bin:/bin".into())];
     // OCR looks for its program and its languages there.
     for name in ["PATH", "TESSDATA_PREFIX"] {
-        spec.env.retain(|it| it.0 != name);
-        spec.env.extend(env::var_os(name).map(|value| (name.into(), value)));
+        if let Some(value) = env::var_os(name) {
+            env.retain(|it| it.0 != name);
+            env.push((name.into(), value));
+        }
     }
-    spec.limits = ChildLimits {
-        memory: Some(memory),
-        address_space: Some(Bytes(memory.0.saturating_add(OWN_ADDRESS_SPACE))),
-        cpu: Some(time),
-        wall: Some(time),
-        output: Some(OUTPUT_MAX),
-        open_files: None,
-    };
-    // It holds nothing that could be put in order.
-    spec.grace = Millis(200);
-    spec.drain = Millis::seconds(2);
-    spec.capture = Bytes(64 << 10);
-    Ok((spec, (memory, time)))
+    Ok(PoolSpec {
+        name: "windlass/parse".to_string(),
+        size: SIZE,
+        limits: WorkerLimits { rss: Some(KEPT_MOST), fds: Some(200), age: Some(Millis::minutes(30)) },
+        worker: WorkerSpec {
+            command,
+            dir: home.to_path_buf(),
+            env,
+            definition: "windlass/ingest".to_string(),
+            handlers: vec![NAME.to_string()],
+            address_space: Some(Bytes(memory.0.saturating_add(OWN_ADDRESS_SPACE))),
+            // It holds nothing that could be put in order.
+            patience: Patience { grace: Millis(200), drain: Millis::seconds(2), ..Patience::default() },
+        },
+        timing: Timing { idle_most: Millis::minutes(1), ..Timing::default() },
+    })
+}
+
+fn work(cx: &StepContext, request: &Request, dir: &Path, time: Millis) -> Result<protocol::Work, Outcome> {
+    let item = serde_json::to_value(request).map_err(|error| Outcome::permanent("request", error.to_string()))?;
+    let out = std::path::absolute(dir).map_err(|error| of_io("failed to find the directory of the step", &error))?;
+    Ok(protocol::Work {
+        group: cx.input.group.to_string(),
+        run: cx.input.run.to_string(),
+        step: cx.input.step.to_string(),
+        attempt: cx.input.attempt,
+        token: cx.input.token.0,
+        handler: NAME.to_string(),
+        item,
+        out: out.to_string_lossy().into_owned(),
+        deadline_ms: Some(time.0),
+        ..protocol::Work::default()
+    })
 }
 
 /// The URI of the file that the validate step found to hold the content.
@@ -94,39 +136,44 @@ fn readable(input: &StepInput, item: &Item) -> Result<String, Outcome> {
     }
 }
 
-fn judge(cx: &StepContext, dir: &Path, end: &ChildEnd, (memory, time): Limits) -> Work {
-    if cx.cancel.is_cancelled() || end.start_error.is_some() {
-        return Err(child::outcome(end, &[]));
+fn judge(cx: &StepContext, dir: &Path, ran: &Ran, (memory, time): Limits) -> Work {
+    if cx.cancel.is_cancelled() {
+        return Err(ran.outcome.clone());
     }
-    match (end.intent, end.exit) {
-        (None, Some(ExitStatus::Code(0))) => parsed(cx, dir),
-        (Some(KillIntent::Deadline(_) | KillIntent::Limit(ResourceLimit::CpuTime)), _) => {
+    match &ran.outcome {
+        Outcome::Succeeded => parsed(cx, dir, ran),
+        Outcome::TimedOut { .. } | Outcome::ResourceLimit { limit: ResourceLimit::CpuTime, .. } => {
             let message = format!("took longer than {time} to read; raise `parse.timeout` if it is worth it");
             Err(Outcome::permanent("parse_timeout", message))
         }
-        (Some(KillIntent::Limit(ResourceLimit::Memory)), _) => Err(too_much(memory)),
-        (Some(KillIntent::Limit(_)), _) => Err(Outcome::permanent("parse_output", "the parser printed without end")),
-        (None, Some(ExitStatus::Signal(signal))) => Err(crashed(end, signal, memory)),
-        _ => Err(child::outcome(end, &[])),
+        Outcome::ResourceLimit { limit: ResourceLimit::Memory, .. } => Err(too_much(memory)),
+        Outcome::Crashed { signal: Some(signal), .. } => Err(crashed(ran, *signal, memory)),
+        Outcome::Failed { kind, message, .. } if kind == DISK_FULL => {
+            Err(Outcome::Interrupted { reason: message.clone() })
+        }
+        other => Err(other.clone()),
     }
 }
 
-/// The same bytes crash the same parser again, so there is no second attempt; but what SIGKILL or SIGTERM ended was ended
-/// by somebody else, the kernel for want of memory perhaps, and counts as any other crash.
-fn crashed(end: &ChildEnd, signal: i32, memory: Bytes) -> Outcome {
-    let lines = end.stderr.last_lines(4096);
+/// The same bytes crash the same parser again, so there is no second attempt where the parser had read nothing else before;
+/// where it had, the crash may be the doing of an earlier document, and the next attempt gets a parser of its own.
+/// What SIGKILL or SIGTERM ended was ended by somebody else, the kernel for want of memory perhaps.
+fn crashed(ran: &Ran, signal: i32, memory: Bytes) -> Outcome {
+    let lines = &ran.certificate.last_lines;
     let own = [libc::SIGSEGV, libc::SIGABRT, libc::SIGBUS, libc::SIGILL, libc::SIGFPE, libc::SIGTRAP, libc::SIGSYS];
     match own.contains(&signal) {
-        // Rust's own words for an allocation beyond the limit on address space, and for a stack that was used up.
-        true if lines.contains("memory allocation of") => too_much(memory),
+        // Rust's own words for a stack that was used up (each document has a new one), and for an allocation beyond the
+        // limit on address space.
         true if lines.contains("has overflowed its stack") => {
             Outcome::permanent("too_deep", "nested too deeply to be read")
         }
+        true if ran.served > 0 => ran.outcome.clone(),
+        true if lines.contains("memory allocation of") => too_much(memory),
         true => {
             let message = format!("the parser crashed on this document (signal {signal})");
             Outcome::permanent("parser_crashed", message)
         }
-        false => child::outcome(end, &[]),
+        false => ran.outcome.clone(),
     }
 }
 
@@ -135,27 +182,8 @@ fn too_much(memory: Bytes) -> Outcome {
     Outcome::permanent("parse_memory", message)
 }
 
-fn parsed(cx: &StepContext, dir: &Path) -> Work {
-    let answer = dir.join(ANSWER);
-    let mut text = Vec::new();
-    File::open(&answer)
-        .and_then(|it| it.take(ANSWER_MAX).read_to_end(&mut text))
-        .map_err(|error| of_io("the parser left no answer", &error))?;
-    let answer: Answer = serde_json::from_slice(&text)
-        .map_err(|error| Outcome::retryable("answer", format!("the answer of the parser can't be read: {error}")))?;
-    let summary = match answer {
-        Answer::Parsed(summary) => summary,
-        Answer::Changed => {
-            let message = "the document changed while it was being ingested; run the same command again";
-            return Err(Outcome::permanent("changed", message));
-        }
-        Answer::Failed { code, message, hint, retryable } => {
-            let message = hint.map_or(message.clone(), |hint| format!("{message}; {hint}"));
-            return Err(Outcome::Failed { retryable, kind: code, message });
-        }
-    };
-    let value = serde_json::to_value(&summary).map_err(|error| Outcome::permanent("answer", error.to_string()))?;
-    let mut result = StepResult::succeeded(Some(value));
+fn parsed(cx: &StepContext, dir: &Path, ran: &Ran) -> Work {
+    let mut result = StepResult::succeeded(ran.value.clone());
     for (name, kind) in [(MARKDOWN, "markdown"), (STRUCTURE, "json")] {
         let path = dir.join(name);
         let file = File::open(&path).map_err(|error| of_io("the parser left no text", &error))?;
@@ -171,14 +199,20 @@ fn parsed(cx: &StepContext, dir: &Path) -> Work {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::process::Captured;
+    use crate::{model::Certificate, process::Captured};
 
     #[test]
-    fn a_crash_of_the_parser_fails_the_document_at_once_and_a_kill_from_outside_does_not() {
-        let kind = |signal: i32, said: &str| {
-            let stderr = Captured { newest: said.as_bytes().to_vec(), total: said.len() as u64 };
-            let exit = Some(ExitStatus::Signal(signal));
-            match crashed(&ChildEnd { exit, stderr, ..ChildEnd::default() }, signal, Bytes::mib(64)) {
+    fn a_crash_is_charged_to_a_document_only_where_no_other_can_have_caused_it() {
+        let kind = |signal: i32, said: &str, served: u64| {
+            let ran = Ran {
+                outcome: Outcome::Crashed { signal: Some(signal), message: "crashed".to_string() },
+                value: None,
+                certificate: Certificate { last_lines: said.to_string(), ..Certificate::default() },
+                served,
+                stdout: Captured::default(),
+                stderr: Captured::default(),
+            };
+            match crashed(&ran, signal, Bytes::mib(64)) {
                 Outcome::Failed { retryable: false, kind, message } => {
                     assert!(!message.is_empty());
                     kind
@@ -187,15 +221,17 @@ mod tests {
                 other => panic!("{other:?}"),
             }
         };
-        for (signal, said, expected) in [
-            (libc::SIGSEGV, "", "parser_crashed"),
-            (libc::SIGABRT, "free(): invalid pointer", "parser_crashed"),
-            (libc::SIGABRT, "\nthread 'parse' has overflowed its stack\n", "too_deep"),
-            (libc::SIGABRT, "memory allocation of 99999999999 bytes failed", "parse_memory"),
-            (libc::SIGKILL, "", "crashed Some(9)"),
-            (libc::SIGTERM, "memory allocation of 5 bytes failed", "crashed Some(15)"),
-        ] {
-            assert_eq!(kind(signal, said), expected, "{signal} {said}");
+        let table = [
+            (libc::SIGSEGV, "", "parser_crashed", "crashed Some(11)"),
+            (libc::SIGABRT, "free(): invalid pointer", "parser_crashed", "crashed Some(6)"),
+            (libc::SIGABRT, "\nthread 'parse' has overflowed its stack\n", "too_deep", "too_deep"),
+            (libc::SIGABRT, "memory allocation of 99999999999 bytes failed", "parse_memory", "crashed Some(6)"),
+            (libc::SIGKILL, "", "crashed Some(9)", "crashed Some(9)"),
+            (libc::SIGTERM, "memory allocation of 5 bytes failed", "crashed Some(15)", "crashed Some(15)"),
+        ];
+        for (signal, said, of_a_new_one, of_a_used_one) in table {
+            assert_eq!(kind(signal, said, 0), of_a_new_one, "{signal} {said}");
+            assert_eq!(kind(signal, said, 7), of_a_used_one, "{signal} {said}");
         }
     }
 }

@@ -6,7 +6,7 @@ use super::{
 };
 use crate::{
     engine::{StepContext, StepKind, StepResult},
-    ingest::{item::output_with, parameters, parse_child::MARKDOWN},
+    ingest::{item::output_with, parameters, parser::MARKDOWN},
     model::{Chunk, Outcome},
     os::{Clock, SystemClock},
     vector::{ChunkRow, DocumentRow, TextHash},

@@ -259,6 +259,27 @@ impl Inner {
         }
     }
 
+    /// A worker that has served nobody: one that has is ended, and another takes its place.
+    fn check_out_new(&self, cancel: &CancelToken) -> Result<Worker, Unavailable> {
+        let worker = self.check_out(None, cancel)?;
+        if worker.units == 0 {
+            return Ok(worker);
+        }
+        self.lost(worker);
+        let number = self.lock().make_room();
+        match self.start(number, cancel) {
+            Ok(worker) => {
+                self.lock().enter(&worker, None);
+                Ok(worker)
+            }
+            Err(StartFailure::NotStartable(why)) => Err(Unavailable::NotStartable(why)),
+            Err(StartFailure::Stopped(intent)) => Err(Unavailable::Stopped(intent)),
+            Err(StartFailure::Failed(why)) => {
+                Err(Unavailable::NotNow { reason: Some(why), after: self.spec.timing.backoff })
+            }
+        }
+    }
+
     /// Starts a process in the room that was made for it, and remembers how that went.
     fn start(&self, number: u64, cancel: &CancelToken) -> Result<Worker, StartFailure> {
         let started = Worker::start(number, &self.spec.worker, cancel);

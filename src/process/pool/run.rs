@@ -27,6 +27,8 @@ pub struct Job<'a> {
     /// From the moment at which it is sent.
     pub deadline: Option<Millis>,
     pub limits: WorkLimits,
+    /// On a process that has served nobody before: whatever happens to it is this step's doing.
+    pub alone: bool,
     /// Held until the step is done, or until the last process of the worker's tree is dead.
     pub lock: Option<&'a File>,
 }
@@ -58,6 +60,8 @@ pub struct Ran {
     pub value: Option<Value>,
     /// Empty for a step that succeeded in a moment and without a word.
     pub certificate: Certificate,
+    /// Units that its process had served before.
+    pub served: u64,
     pub stdout: Captured,
     pub stderr: Captured,
 }
@@ -72,7 +76,11 @@ impl UnitOf {
 }
 
 pub(super) fn run(inner: &Inner, job: &Job) -> Done {
-    let mut worker = match inner.check_out(job.unit.run(), job.cancel) {
+    let taken = match job.alone {
+        true => inner.check_out_new(job.cancel),
+        false => inner.check_out(job.unit.run(), job.cancel),
+    };
+    let mut worker = match taken {
         Ok(worker) => worker,
         Err(Unavailable::NotNow { reason, after }) => return Done::NotNow { reason, after },
         Err(Unavailable::NotStartable(why)) => {
@@ -117,6 +125,7 @@ fn unsent(facts: &WorkerFacts) -> Done {
         outcome: of_worker(facts),
         value: None,
         certificate: Certificate::default(),
+        served: 0,
         stdout: Captured::default(),
         stderr: Captured::default(),
     }))
@@ -207,7 +216,7 @@ fn ran(worker: &Worker, outcome: Outcome, value: Option<Value>, asked: Asked) ->
     if worker.fate().is_some() {
         certificate.remarks.push(format!("worker process {} had served {} units", worker.pid, worker.units));
     }
-    Ran { outcome, value, certificate, stdout: asked.stdout, stderr: asked.stderr }
+    Ran { outcome, value, certificate, served: worker.units, stdout: asked.stdout, stderr: asked.stderr }
 }
 
 impl Inner {

@@ -1,32 +1,38 @@
-//! The far side of the parse step: this same program, started again to read one document and then end.
+//! The far side of the parse step: a worker process of this same program, which reads one document after the other.
 //!
-//! It is told on stdin what to read and leaves files in the directory in which it runs. What crashes, hangs or explodes it
-//! takes nothing else along.
+//! It is told what to read, and leaves files in the directory that the request names. What crashes, hangs or explodes it
+//! takes nothing else along: the next document gets another process.
 
 use super::{
     item, ocr,
     parse::{ParseError, ParseOptions, parse},
 };
-use crate::model::ArtifactHash;
+use crate::{
+    model::{ArtifactHash, ParsedDocument},
+    process::{
+        protocol::{Failed, Work},
+        serve::{self, panicked, serve},
+    },
+};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use sha2::{Digest, Sha256};
 use std::{
-    any::Any,
-    env,
     fs::{self, File},
     io::{self, BufWriter, Read, Write},
-    path::{Path, PathBuf},
+    path::Path,
     thread,
 };
 
-/// The first argument that makes this program a parser.
-pub(super) const WORD: &str = "__parse";
+/// What a parser process serves, and its handler.
+pub(super) const NAME: &str = "parse";
 /// The text of the document.
 pub(super) const MARKDOWN: &str = "document.md";
 /// Everything else of it: a `ParsedDocument` whose `markdown` is empty.
 pub(super) const STRUCTURE: &str = "document.json";
-/// What the parent reads first.
-pub(super) const ANSWER: &str = "answer.json";
+
+/// The kind of a failure that is nobody's fault.
+pub(super) const DISK_FULL: &str = "disk_full";
 
 /// Deep nesting costs stack; what costs more than this is no document.
 const STACK: usize = 64 << 20;
@@ -43,21 +49,6 @@ pub(super) struct Request {
     pub options: ParseOptions,
 }
 
-/// What became of it.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub(super) enum Answer {
-    Parsed(Summary),
-    /// The bytes are not those that were asked for.
-    Changed,
-    Failed {
-        code: String,
-        message: String,
-        hint: Option<String>,
-        retryable: bool,
-    },
-}
-
 /// What successors and people want to know without reading the document.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(super) struct Summary {
@@ -72,13 +63,13 @@ pub(super) struct Summary {
     pub warnings: Vec<String>,
 }
 
-/// Reads a document when this process was started to do so, and returns the exit code to end with. Called at the start of
+/// Reads documents when this process was started to do so, and returns the exit code to end with. Called at the start of
 /// `main`, after the shim.
 pub fn run_if_asked() -> Option<i32> {
-    if env::args_os().nth(1)? != WORD {
+    if serve::asked_for()? != NAME {
         return None;
     }
-    Some(match serve() {
+    Some(match serve(work) {
         Ok(()) => 0,
         Err(error) => {
             eprintln!("{error}");
@@ -87,55 +78,47 @@ pub fn run_if_asked() -> Option<i32> {
     })
 }
 
-fn serve() -> io::Result<()> {
-    let mut text = Vec::new();
-    io::stdin().read_to_end(&mut text)?;
-    let mut request: Request = serde_json::from_slice(&text)?;
+fn work(work: &Work) -> Result<Option<Value>, Failed> {
+    let unreadable = |error: serde_json::Error| failed("request", error.to_string());
+    let mut request: Request = serde_json::from_value(work.item.clone()).map_err(unreadable)?;
     request.options.ocr = ocr::installed();
+    let dir = Path::new(&work.out);
     // Rust names the thread whose stack overflowed, so its name is part of the message.
     let reader = thread::Builder::new().name("parse".into()).stack_size(STACK);
-    let answer = match reader.spawn(move || read(&request, Path::new(".")))?.join() {
-        Ok(answer) => answer?,
-        Err(panic) => panicked(&*panic),
-    };
-    write_json(&PathBuf::from(ANSWER), &answer)
-}
-
-fn panicked(panic: &(dyn Any + Send)) -> Answer {
-    let said = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
-    let said: String = said.unwrap_or("without a message").chars().take(200).collect();
-    Answer::Failed {
-        code: "parser_panicked".to_string(),
-        message: format!("the parser gave up on this document: {said}"),
-        hint: None,
-        retryable: false,
-    }
+    let summary = thread::scope(|scope| match reader.spawn_scoped(scope, || read(&request, dir)) {
+        Ok(reading) => reading.join().unwrap_or_else(|panic| {
+            let said = panicked(&*panic).message;
+            Err(failed("parser_panicked", format!("the parser gave up on this document: {said}")))
+        }),
+        Err(error) => Err(of_io("there is no thread to read it in", &error)),
+    })?;
+    serde_json::to_value(&summary).map(Some).map_err(unreadable)
 }
 
 /// Reads the document and leaves its parts in `dir`.
-pub(super) fn read(request: &Request, dir: &Path) -> io::Result<Answer> {
-    let document = match parsed(request) {
+fn read(request: &Request, dir: &Path) -> Result<Summary, Failed> {
+    let mut document = match parsed(request) {
         Ok(Some(document)) => document,
-        Ok(None) => return Ok(Answer::Changed),
+        Ok(None) => {
+            let message = "the document changed while it was being ingested; run the same command again";
+            return Err(failed("changed", message.to_string()));
+        }
         Err(error) => {
-            return Ok(Answer::Failed {
-                code: error.code().to_string(),
-                message: with_cause(&error),
-                hint: error.hint().map(str::to_string),
-                retryable: error.is_retryable(),
-            });
+            let hint = error.hint().map(|it| format!("; {it}")).unwrap_or_default();
+            let message = format!("{}{hint}", with_cause(&error));
+            return Err(Failed { retryable: error.is_retryable(), ..failed(error.code(), message) });
         }
     };
-    let mut document = document;
     let more = document.warnings.len().saturating_sub(WARNINGS_MAX);
     if more > 0 {
         document.warnings.truncate(WARNINGS_MAX);
         document.warnings.push(format!("and {more} more warnings"));
     }
     let markdown = std::mem::take(&mut document.markdown);
-    fs::write(dir.join(MARKDOWN), &markdown)?;
-    write_json(&dir.join(STRUCTURE), &document)?;
-    Ok(Answer::Parsed(Summary {
+    fs::write(dir.join(MARKDOWN), &markdown)
+        .and_then(|()| write_json(&dir.join(STRUCTURE), &document))
+        .map_err(|error| of_io("failed to write the text of the document", &error))?;
+    Ok(Summary {
         media_type: document.media_type,
         title: document.title,
         pages: document.pages.len(),
@@ -143,11 +126,21 @@ pub(super) fn read(request: &Request, dir: &Path) -> io::Result<Answer> {
         tables: document.tables.len(),
         bytes: markdown.len(),
         warnings: document.warnings,
-    }))
+    })
+}
+
+/// A failure that no retry mends.
+fn failed(kind: &str, message: String) -> Failed {
+    Failed { kind: kind.to_string(), message, ..Failed::default() }
+}
+
+fn of_io(what: &str, error: &io::Error) -> Failed {
+    let full = matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded);
+    Failed { retryable: true, ..failed(if full { DISK_FULL } else { "io" }, format!("{what}: {error}")) }
 }
 
 /// None: the file has other content by now.
-fn parsed(request: &Request) -> Result<Option<crate::model::ParsedDocument>, ParseError> {
+fn parsed(request: &Request) -> Result<Option<ParsedDocument>, ParseError> {
     let missing = || io::Error::new(io::ErrorKind::NotFound, "not a local file");
     let io = |path: &Path| {
         let path = path.to_path_buf();
@@ -181,7 +174,7 @@ fn write_json(path: &Path, value: &impl Serialize) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{ingest::source, model::ParsedDocument};
+    use crate::ingest::source;
 
     fn request(path: &Path, content: &[u8]) -> Request {
         Request {
@@ -198,9 +191,7 @@ mod tests {
         let path = dir.path().join("notes.md");
         let content = "# Ropes\n\nHemp rots.\n\n| a | b |\n|---|---|\n| 1 | 2 |\n";
         fs::write(&path, content).unwrap();
-        let Answer::Parsed(summary) = read(&request(&path, content.as_bytes()), dir.path()).unwrap() else {
-            panic!("not parsed")
-        };
+        let summary = read(&request(&path, content.as_bytes()), dir.path()).unwrap();
         assert_eq!((summary.title.as_deref(), summary.headings, summary.tables), (Some("Ropes"), 1, 1));
         let markdown = fs::read_to_string(dir.path().join(MARKDOWN)).unwrap();
         assert_eq!(markdown.len(), summary.bytes);
@@ -214,16 +205,18 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("a.md");
         fs::write(&path, "new").unwrap();
-        assert_eq!(read(&request(&path, b"old"), dir.path()).unwrap(), Answer::Changed);
+        let code = |request: &Request| {
+            let failed = read(request, dir.path()).unwrap_err();
+            (failed.kind, failed.retryable)
+        };
+        assert_eq!(code(&request(&path, b"old")), ("changed".to_string(), false));
         let mut large = request(&path, b"new");
         large.options.max_bytes = 2;
-        let code = |answer| match answer {
-            Answer::Failed { code, retryable, .. } => (code, retryable),
-            other => panic!("{other:?}"),
-        };
-        assert_eq!(code(read(&large, dir.path()).unwrap()), ("too_large".to_string(), false));
+        assert_eq!(code(&large), ("too_large".to_string(), false));
         let gone = request(&dir.path().join("gone.md"), b"");
-        assert_eq!(code(read(&gone, dir.path()).unwrap()), ("io".to_string(), true));
+        assert_eq!(code(&gone), ("io".to_string(), true));
         assert!(!dir.path().join(STRUCTURE).exists());
+        let full = io::Error::from(io::ErrorKind::StorageFull);
+        assert_eq!(of_io("no room", &full).kind, DISK_FULL);
     }
 }
