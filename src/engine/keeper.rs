@@ -142,6 +142,8 @@ impl Keeper {
         self.due();
         if now.since(self.disk_asked) >= DISK {
             self.disk_asked = now;
+            // Nothing that is written need come: an idle worker must notice too.
+            self.shared.engine.store.check_file()?;
             self.ask_disk();
         }
         if now.since(self.probed) >= PROBE && !self.others.is_empty() {

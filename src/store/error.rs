@@ -14,6 +14,8 @@ pub enum Error {
     Io { path: PathBuf, reason: String },
     #[error("the database {} is damaged: {reason}", path.display())]
     Corrupt { path: PathBuf, reason: String },
+    #[error("the database {} was replaced or removed while windlass worked with it", path.display())]
+    Replaced { path: PathBuf },
     #[error("the database {} has schema version {found}; this windlass knows up to {known}", path.display())]
     Newer { path: PathBuf, found: i64, known: i64 },
     #[error("{} is not a windlass database", path.display())]
@@ -70,6 +72,7 @@ impl Error {
             Error::DiskFull { .. } => {
                 Some("free some space or run `windlass vacuum`, then try again; nothing was lost")
             }
+            Error::Replaced { .. } => Some("start windlass again; what was not acknowledged is to be submitted again"),
             Error::Newer { .. } => Some("use the newer windlass that wrote it"),
             Error::NotOurs { .. } => Some("choose another home with `--home DIR`"),
             Error::Corrupt { .. } => Some("restore a backup, or move the home directory away and start anew"),
@@ -92,6 +95,7 @@ impl Error {
             Error::Io { path, reason } => Error::Io { path: path.clone(), reason: reason.clone() },
             Error::Corrupt { path, reason } => Error::Corrupt { path: path.clone(), reason: reason.clone() },
             Error::Newer { path, found, known } => Error::Newer { path: path.clone(), found: *found, known: *known },
+            Error::Replaced { path } => Error::Replaced { path: path.clone() },
             Error::Poisoned => Error::Poisoned,
             Error::Closed => Error::Closed,
             other => Error::Sqlite { reason: other.to_string() },

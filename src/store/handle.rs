@@ -16,6 +16,8 @@ use r2d2_sqlite::SqliteConnectionManager;
 use std::{
     any::Any,
     collections::VecDeque,
+    fs, io,
+    os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, mpsc},
     thread::JoinHandle,
@@ -51,6 +53,7 @@ pub(super) struct Shared {
     pub queue: Mutex<Queue>,
     pub filled: Condvar,
     pub listeners: Mutex<Vec<Arc<dyn CommitListener>>>,
+    pub file: OpenedFile,
 }
 
 /// The engine database of one home: cheap to clone, one writer thread for all clones.
@@ -69,7 +72,12 @@ impl Store {
         let path: Arc<Path> = options.path.as_path().into();
         let turnstile = open_turnstile(&options.path)?;
         let conn = open::writer(options, &turnstile, clock.wall())?;
-        let shared = Arc::new(Shared { queue: Mutex::default(), filled: Condvar::new(), listeners: Mutex::default() });
+        let shared = Arc::new(Shared {
+            queue: Mutex::default(),
+            filled: Condvar::new(),
+            listeners: Mutex::default(),
+            file: OpenedFile::of(&options.path)?,
+        });
         let writer = Writer::new(conn, turnstile, options.clone(), clock.clone(), shared.clone());
         let readers = open::readers(options)?;
         let thread = std::thread::Builder::new()
@@ -116,6 +124,11 @@ impl Store {
         work(&ReadTx::new(&tx)).map_err(|error| open::at(error, &self.path))
     }
 
+    /// Refuses when the path leads to another file than the one that is open, or to none. Opens nothing.
+    pub fn check_file(&self) -> Result<()> {
+        self.shared.file.check()
+    }
+
     /// Changes whenever any process has committed to the database. Costs microseconds, writes nothing.
     pub fn watch(&self) -> Result<Watch> {
         let conn = self.readers.get().map_err(|error| Error::Sqlite { reason: error.to_string() })?;
@@ -153,6 +166,33 @@ impl Store {
             Err(_) => Err(Error::Sqlite { reason: "the writer answered with another type".into() }),
         }
     }
+}
+
+/// The database file by what it is, not by its name.
+#[derive(Debug)]
+pub(super) struct OpenedFile {
+    path: PathBuf,
+    identity: (u64, u64),
+}
+
+impl OpenedFile {
+    fn of(path: &Path) -> Result<OpenedFile> {
+        let identity =
+            identity(path).map_err(|source| Error::File { action: "look at", path: path.to_path_buf(), source })?;
+        Ok(OpenedFile { path: path.to_path_buf(), identity })
+    }
+
+    pub(super) fn check(&self) -> Result<()> {
+        match identity(&self.path) {
+            Ok(found) if found == self.identity => Ok(()),
+            _ => Err(Error::Replaced { path: self.path.clone() }),
+        }
+    }
+}
+
+fn identity(path: &Path) -> io::Result<(u64, u64)> {
+    let found = fs::metadata(path)?;
+    Ok((found.dev(), found.ino()))
 }
 
 /// A connection that only asks whether anything was committed.

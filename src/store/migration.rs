@@ -33,6 +33,12 @@ pub(super) fn migrate(conn: &mut Connection, path: &Path, now: Timestamp) -> Res
     Ok(())
 }
 
+/// Whether there is a schema at all. A newer or a foreign one is refused.
+pub(super) fn is_made(conn: &Connection, path: &Path) -> Result<bool> {
+    check_version(conn, path)?;
+    Ok(conn.pragma_query_value(None, "page_count", |row| row.get::<_, i64>(0))? > 0)
+}
+
 /// Whether the schema is there and current. An empty file is not; a newer or foreign one is an error.
 fn check_version(conn: &Connection, path: &Path) -> Result<bool> {
     let version = user_version(conn)?;

@@ -101,8 +101,11 @@ fn attempt_writer(options: &Options, now: Timestamp) -> Result<Connection> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let mut conn = Connection::open_with_flags(&options.path, flags)?;
     conn.busy_timeout(BUSY)?;
-    // Decided before the first page is written; no effect later.
-    conn.pragma_update(None, "auto_vacuum", "INCREMENTAL")?;
+    // What is foreign or newer is refused before anything is written. SQLite writes a page for `auto_vacuum` also where it
+    // changes nothing, so it is asked for in a new file alone, where it is decided before the first page.
+    if !migration::is_made(&conn, &options.path)? {
+        conn.pragma_update(None, "auto_vacuum", "INCREMENTAL")?;
+    }
     conn.pragma_update(None, "journal_mode", "WAL")?;
     let synchronous = match options.durability {
         _ if is_planted(Bug::SynchronousOff) => 0,

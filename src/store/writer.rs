@@ -131,7 +131,8 @@ impl Writer {
 
     /// After a rolled-back transaction: requests run again alone, unless the database itself failed.
     fn rescue(&mut self, error: Error, done: Vec<Done>) {
-        let hopeless = error.ends_transaction() || matches!(error, Error::Busy { .. } | Error::Newer { .. });
+        let hopeless = error.ends_transaction()
+            || matches!(error, Error::Busy { .. } | Error::Newer { .. } | Error::Replaced { .. });
         let alone = done.len() == 1;
         for it in done {
             let outcome = match it.again {
@@ -197,6 +198,8 @@ impl Writer {
             }
         };
         let mut begin = || -> Result<()> {
+            // What is written into a file without a name is lost, however well it is synced.
+            self.shared.file.check()?;
             begin_immediate(&self.conn, deadline).map_err(|error| match error {
                 Error::Busy { .. } => open::busy(&self.options),
                 other => other,
