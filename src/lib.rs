@@ -67,6 +67,7 @@ pub mod vector;
 
 pub mod engine;
 
+pub mod backup;
 pub mod ingest;
 pub mod search;
 

@@ -11,7 +11,7 @@ const FLOORS: &[&[&str]] = &[
     &["decide", "os", "settings"],
     &["store", "vector", "embed", "artifact", "definition", "process", "observe"],
     &["engine"],
-    &["ingest", "search"],
+    &["ingest", "search", "backup"],
     &["view"],
     &["http"],
     &["assembly"],

@@ -4,7 +4,10 @@ use super::{
     error::{Error, Result},
     store::ArtifactStore,
 };
-use crate::{model::ArtifactRef, os::disk_space};
+use crate::{
+    model::{ArtifactHash, ArtifactRef},
+    os::disk_space,
+};
 use sha2::{Digest, Sha256};
 use std::{
     fs::{self, File},
@@ -79,6 +82,13 @@ impl ArtifactStore {
     pub fn verify(&self, artifact: &ArtifactRef) -> Result<()> {
         let copied = io::copy(&mut self.get(artifact)?, &mut io::sink());
         copied.map(|_| ()).map_err(|error| self.read_failed(artifact, error))
+    }
+
+    /// The file of an artifact as it is stored, and the ending of its name.
+    pub fn open_stored(&self, hash: &ArtifactHash) -> Result<(File, &'static str)> {
+        let (path, compressed) = self.find(hash).ok_or(Error::Missing { hash: *hash })?;
+        let file = File::open(&path).map_err(Error::io("open", &path))?;
+        Ok((file, if compressed { ".zst" } else { "" }))
     }
 
     /// Damage and a disk that can't be read are told apart: only the first makes the producer run again.

@@ -52,6 +52,11 @@ impl ArtifactStore {
         self.put_sized(bytes, bytes.len() as u64, kind)
     }
 
+    /// Keeps sweeps away for as long as the guard lives; puts go on.
+    pub fn hold(&self) -> Result<PutGuard> {
+        Ok(PutGuard { _lock: self.lock(FileLock::shared_until)? })
+    }
+
     /// As `put`, and refuses beforehand if `size` bytes and the reserve do not fit.
     pub fn put_sized(&self, reader: impl Read, size: u64, kind: &str) -> Result<Put> {
         let guard = PutGuard { _lock: self.lock(FileLock::shared_until)? };

@@ -4,6 +4,7 @@
 
 use crate::{
     artifact::{self, ArtifactOptions, ArtifactStore},
+    backup,
     engine::{self, Engine, Registry},
     ingest,
     observe::Metrics,
@@ -20,6 +21,8 @@ pub const DATABASE: &str = "engine.db";
 pub enum Error {
     #[error(transparent)]
     Home(#[from] file_system::Error),
+    #[error("a restore into {} was interrupted: nothing there can be used", path.display())]
+    Unfinished { path: PathBuf },
     #[error("failed to make the home directory {}", path.display())]
     Create { path: PathBuf, source: io::Error },
     #[error(transparent)]
@@ -35,6 +38,7 @@ impl Error {
     pub fn hint(&self) -> Option<String> {
         match self {
             Error::Home(error) => error.hint(),
+            Error::Unfinished { .. } => Some("restore again with `windlass restore FILE`".to_string()),
             Error::Create { .. } => Some("name another directory with `--home DIR`".to_string()),
             Error::Store(error) => error.hint().map(str::to_string),
             Error::Artifact(error) => error.hint().map(str::to_string),
@@ -45,6 +49,9 @@ impl Error {
 /// Makes the home directory, unless it is there. Refuses a network file system.
 pub fn prepare_home(settings: &Settings) -> Result<()> {
     file_system::refuse_network_file_system(&settings.home)?;
+    if settings.home.join(backup::UNFINISHED).exists() {
+        return Err(Error::Unfinished { path: settings.home.clone() });
+    }
     fs::create_dir_all(&settings.home).map_err(|source| Error::Create { path: settings.home.clone(), source })
 }
 

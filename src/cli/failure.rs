@@ -1,6 +1,8 @@
 //! Every way in which a command can fail: what it says, what it advises, and the exit code. The codes are promises.
 
-use crate::{artifact, assembly, definition, embed, engine, ingest, os, prove, search, settings, store, vector, view};
+use crate::{
+    artifact, assembly, backup, definition, embed, engine, ingest, os, prove, search, settings, store, vector, view,
+};
 use std::{fmt, io};
 
 /// What the process ends with.
@@ -186,7 +188,7 @@ impl From<assembly::Error> for Failure {
             assembly::Error::Store(error) => store_exit(error),
             assembly::Error::Artifact(error) => artifact_exit(error),
             assembly::Error::Create { source, .. } => io_exit(source),
-            assembly::Error::Home(_) => Exit::Error,
+            assembly::Error::Home(_) | assembly::Error::Unfinished { .. } => Exit::Error,
         };
         failure(exit, &error, error.hint())
     }
@@ -258,6 +260,22 @@ fn view_exit(error: &view::Error) -> Exit {
         view::Error::StillLocked { .. } => Exit::Conflict,
         view::Error::DatabaseName { .. } | view::Error::Cursor(_) => Exit::Usage,
         _ => Exit::Error,
+    }
+}
+
+impl From<backup::Error> for Failure {
+    fn from(error: backup::Error) -> Failure {
+        let exit = match &error {
+            backup::Error::Io { source, .. } if source.kind() == io::ErrorKind::NotFound => Exit::NotFound,
+            backup::Error::Io { source, .. } => io_exit(source),
+            backup::Error::DiskFull { .. } => Exit::Disk,
+            backup::Error::NotEmpty { .. } | backup::Error::InUse { .. } => Exit::Conflict,
+            backup::Error::Store(error) => store_exit(error),
+            backup::Error::Artifact(error) => artifact_exit(error),
+            backup::Error::Vector(error) => vector_exit(error),
+            _ => Exit::Error,
+        };
+        failure(exit, &error, error.hint())
     }
 }
 

@@ -5,6 +5,7 @@
 //!
 //! May import: everything on the floors below. Never: writes SQL or decides what the engine decides.
 
+mod backup;
 mod cancel;
 mod completions;
 mod context;
@@ -27,6 +28,7 @@ mod pause;
 mod progress;
 mod prove;
 mod prune;
+mod restore;
 mod resume;
 mod retry;
 mod run;
@@ -104,6 +106,8 @@ enum Command {
     Locks(locks::Args),
     Vacuum(vacuum::Args),
     Prune(prune::Args),
+    Backup(backup::Args),
+    Restore(restore::Args),
     Db(db::Args),
     Doctor(doctor::Args),
     Settings(settings::Args),
@@ -158,6 +162,8 @@ impl Command {
             Command::Locks(args) => args.run(cx),
             Command::Vacuum(args) => args.run(cx),
             Command::Prune(args) => args.run(cx),
+            Command::Backup(args) => args.run(cx),
+            Command::Restore(args) => args.run(cx),
             Command::Db(args) => args.run(cx),
             Command::Doctor(args) => args.run(cx),
             Command::Settings(args) => args.run(cx),

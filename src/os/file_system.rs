@@ -34,6 +34,18 @@ pub fn refuse_network_file_system(dir: &Path) -> Result<(), Error> {
     }
 }
 
+/// Makes everything durable that was written to the file system of `dir`.
+pub fn sync_file_system(dir: &Path) -> io::Result<()> {
+    #[cfg(target_os = "linux")]
+    rustix::fs::syncfs(std::fs::File::open(dir)?)?;
+    #[cfg(not(target_os = "linux"))]
+    {
+        let _ = dir;
+        rustix::fs::sync();
+    }
+    Ok(())
+}
+
 /// The path itself or the nearest parent that exists.
 pub(super) fn nearest_existing(dir: &Path) -> PathBuf {
     let found = dir.ancestors().find(|it| !it.as_os_str().is_empty() && it.exists());

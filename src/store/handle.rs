@@ -129,6 +129,12 @@ impl Store {
         self.shared.file.check()
     }
 
+    /// Copies the whole database of one moment into a new file, while others go on. False: `go_on` said no.
+    pub fn copy_to(&self, to: &Path, go_on: &dyn Fn() -> bool) -> Result<bool> {
+        let mut conn = self.readers.get().map_err(|error| Error::Sqlite { reason: error.to_string() })?;
+        super::backup::copy(&mut conn, to, go_on).map_err(|error| open::at(error, to))
+    }
+
     /// Changes whenever any process has committed to the database. Costs microseconds, writes nothing.
     pub fn watch(&self) -> Result<Watch> {
         let conn = self.readers.get().map_err(|error| Error::Sqlite { reason: error.to_string() })?;

@@ -7,6 +7,7 @@
 pub mod artifact;
 pub mod attempt;
 pub mod audit;
+pub mod backup;
 mod batch;
 mod budget;
 pub mod cancel;

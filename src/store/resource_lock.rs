@@ -128,6 +128,12 @@ pub fn force_release(tx: &WriteTx, key: &ResourceKey, why: &str) -> Result<bool>
     Ok(true)
 }
 
+/// Removes the row of a key; the caller promotes its lines.
+pub(super) fn clear(tx: &WriteTx, key: KeyId) -> Result<()> {
+    tx.execute("DELETE FROM resource_lock WHERE key_id = ?1", [key.0])?;
+    Ok(())
+}
+
 /// Removes a row whose holder is not a live step and that the caller found expired with a free file lock.
 pub fn sweep(tx: &WriteTx, row: &LockRow) -> Result<bool> {
     let Some(id) = resource_key::find(tx, &row.key.0)? else { return Ok(false) };

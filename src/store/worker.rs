@@ -114,6 +114,8 @@ pub enum Death {
     /// Its life line is held but its heart stopped, or its machine was rebooted: nobody is to blame.
     Silent,
     Rebooted,
+    /// It worked for the engine of which this one is a restored copy.
+    Restored,
 }
 
 impl Death {
@@ -122,6 +124,7 @@ impl Death {
             Death::Died => "its worker died",
             Death::Silent => "its worker fell silent",
             Death::Rebooted => "the machine was restarted",
+            Death::Restored => "a backup was restored",
         }
     }
 }

@@ -9,6 +9,7 @@
 //! epoch, and from then on every older writer is refused with [`Error::Fenced`] inside its own transaction. Readers never
 //! wait: they see the last committed state, also while a document is replaced, during a vacuum and after a crash.
 
+pub mod backup;
 mod check;
 mod chunk;
 mod connection;

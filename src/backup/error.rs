@@ -1,0 +1,57 @@
+//! What can go wrong with a backup, in words for people.
+
+use crate::{artifact, store, vector};
+use std::{io, path::PathBuf};
+
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error("failed to {action} {}", path.display())]
+    Io { action: &'static str, path: PathBuf, source: io::Error },
+    #[error("not enough disk space in {}: need {needed} bytes, have {free}", dir.display())]
+    DiskFull { dir: PathBuf, needed: u64, free: u64 },
+    #[error("{} is not a whole backup: {reason}", path.display())]
+    Damaged { path: PathBuf, reason: String },
+    #[error("{} was made by a newer windlass ({version})", path.display())]
+    Newer { path: PathBuf, version: String },
+    #[error("the database that was copied is damaged: {}", problems.join("; "))]
+    DamagedDatabase { problems: Vec<String> },
+    #[error("{} is not empty", home.display())]
+    NotEmpty { home: PathBuf },
+    #[error("{} is in use: {by}", home.display())]
+    InUse { home: PathBuf, by: String },
+    #[error("stopped before it was done; nothing of it is left")]
+    Stopped,
+    #[error(transparent)]
+    Store(#[from] store::Error),
+    #[error(transparent)]
+    Artifact(#[from] artifact::Error),
+    #[error(transparent)]
+    Vector(#[from] vector::Error),
+}
+
+impl Error {
+    /// Tells the user what to do next, where we know.
+    pub fn hint(&self) -> Option<String> {
+        let words = match self {
+            Error::DiskFull { .. } => "free some space, or choose another disk",
+            Error::Damaged { .. } => "take another backup, or another copy of this one",
+            Error::Newer { .. } => "use the windlass that made it",
+            Error::DamagedDatabase { .. } => "see `windlass doctor`",
+            Error::NotEmpty { .. } => {
+                "choose another home with `--home DIR`, or give `--force`, which moves what is there aside"
+            }
+            Error::InUse { .. } => "stop it first with `windlass stop`, or stop its workers with Ctrl-C",
+            Error::Store(error) => return error.hint().map(str::to_string),
+            Error::Artifact(error) => return error.hint().map(str::to_string),
+            Error::Vector(error) => return error.hint().map(str::to_string),
+            Error::Io { .. } | Error::Stopped => return None,
+        };
+        Some(words.to_string())
+    }
+
+    pub(super) fn io(action: &'static str, path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> Error {
+        move |source| Error::Io { action, path: path.into(), source }
+    }
+}

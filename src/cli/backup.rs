@@ -1,0 +1,83 @@
+use super::{
+    context::Context,
+    failure::{Exit, Failure, Result},
+    wording::{count, relative, size},
+};
+use crate::{
+    backup::{self, Checked, Taken},
+    os::signals::Signals,
+};
+use std::path::PathBuf;
+
+/// Write everything of this home into one file while work goes on, and check the file
+///
+/// The file is a zip archive with the databases, the artifacts, the parameter sets and the settings; secrets are not in it.
+/// It appears only when it is whole: read back, compared with its hashes, its databases checked. `windlass restore` makes a
+/// home of it.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// The file to write, such as windlass.zip
+    #[arg(value_name = "FILE")]
+    file: PathBuf,
+    /// Only check a backup that was written before
+    #[arg(long)]
+    check: bool,
+    /// Replace a file that is there
+    #[arg(long, conflicts_with = "check")]
+    force: bool,
+}
+
+impl Args {
+    pub fn run(self, cx: &Context) -> Result<()> {
+        let signals = Signals::install()?;
+        let go_on = || !signals.stop_requested();
+        if self.check {
+            let checked = backup::verify(&self.file, &go_on).map_err(|error| with_signal(error, &signals))?;
+            if cx.output.json {
+                return cx.output.document(&checked);
+            }
+            cx.output.line(format!("{} is whole", self.file.display()))?;
+            return tell(cx, &checked);
+        }
+        if self.file.exists() && !self.force {
+            return Err(Failure::new(Exit::Conflict, format!("{} is there already", self.file.display()))
+                .hint("choose another name, or give `--force`"));
+        }
+        let taken = backup::take(cx.engine()?, &self.file, &go_on).map_err(|error| with_signal(error, &signals))?;
+        if cx.output.json {
+            return cx.output.document(&taken);
+        }
+        let Taken { path, bytes, checked } = &taken;
+        cx.output.line(format!("{} ({}), read back and whole", path.display(), size(*bytes)))?;
+        tell(cx, checked)
+    }
+}
+
+/// A backup that was stopped by a signal ends with the signal's code.
+pub fn with_signal(error: backup::Error, signals: &Signals) -> Failure {
+    match (&error, signals.stop_signal()) {
+        (backup::Error::Stopped, Some(libc::SIGINT)) => Failure::new(Exit::Interrupted, error.to_string()),
+        (backup::Error::Stopped, Some(_)) => Failure::new(Exit::Terminated, error.to_string()),
+        _ => error.into(),
+    }
+}
+
+/// What is in a backup, for people.
+pub fn tell(cx: &Context, checked: &Checked) -> Result<()> {
+    let out = &cx.output;
+    out.line(format!("  taken        {} of {}", relative(checked.created, cx.now()), checked.home))?;
+    out.line(format!("  artifacts    {} ({})", count(checked.artifacts, "file"), size(checked.artifact_bytes)))?;
+    if !checked.vector_databases.is_empty() {
+        out.line(format!("  vectors      {}", checked.vector_databases.join(", ")))?;
+    }
+    if !checked.damaged.is_empty() {
+        let damaged = count(checked.damaged.len() as u64, "artifact");
+        out.warn(format!(
+            "{damaged} were damaged when it was taken and are not in it; their steps run again when needed"
+        ));
+    }
+    for path in &checked.left_out {
+        out.warn(format!("{path} is outside of the home and not in it: copy it yourself while nobody ingests"));
+    }
+    Ok(())
+}
