@@ -16,8 +16,8 @@ use std::{
     time::{Duration, Instant},
 };
 use windlass::{
-    model::{Event, Holder, HolderKind, Millis, Monotonic, ResourceKey, Scope, Shape},
-    store::{Claim, Claimed, CommitListener, Durability, Settle, Settlement, Store, Take, resource_lock},
+    model::{Holder, HolderKind, Millis, Monotonic, ResourceKey, Scope, Shape},
+    store::{Claim, Claimed, Commit, CommitListener, Durability, Settle, Settlement, Store, Take, resource_lock},
 };
 
 const CONSUMERS: usize = 64;
@@ -41,7 +41,7 @@ fn any(limit: usize) -> Claim {
 struct Meter(AtomicI64);
 
 impl CommitListener for Meter {
-    fn committed(&self, _: &[Event], _: bool, _: u64, _: Duration, _: usize) {
+    fn committed(&self, _: &Commit<'_>) {
         let now = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
         self.0.store(now.tv_sec * 1_000_000_000 + now.tv_nsec, Ordering::SeqCst);
     }

@@ -36,6 +36,12 @@ enum Source {
 impl ArtifactStore {
     /// A stream of the plain bytes.
     pub fn get(&self, artifact: &ArtifactRef) -> Result<ArtifactReader> {
+        let reader = self.reader(artifact)?;
+        self.tell_traffic("out", artifact.size);
+        Ok(reader)
+    }
+
+    fn reader(&self, artifact: &ArtifactRef) -> Result<ArtifactReader> {
         let (path, compressed) = self.find(&artifact.hash).ok_or(Error::Missing { hash: artifact.hash })?;
         let file = File::open(&path).map_err(Error::io("open", &path))?;
         let source = if compressed {
@@ -80,7 +86,7 @@ impl ArtifactStore {
 
     /// Reads everything and checks it.
     pub fn verify(&self, artifact: &ArtifactRef) -> Result<()> {
-        let copied = io::copy(&mut self.get(artifact)?, &mut io::sink());
+        let copied = io::copy(&mut self.reader(artifact)?, &mut io::sink());
         copied.map(|_| ()).map_err(|error| self.read_failed(artifact, error))
     }
 

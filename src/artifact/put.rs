@@ -72,6 +72,7 @@ impl ArtifactStore {
             None => self.publish(temporary, &target).map_err(|error| self.name_full_disk(error))?,
         };
         sync_dir(&shard)?;
+        self.tell_traffic("in", size);
         Ok(Put { artifact: ArtifactRef { hash, size, stored }, guard })
     }
 

@@ -12,7 +12,7 @@ use std::{
     fs::{self, DirBuilder, File},
     io,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, OnceLock, PoisonError},
     time::{Duration, Instant},
 };
 
@@ -67,7 +67,11 @@ pub(super) struct Inner {
     pub free: FreeSpace,
     /// The directories whose names this store has made durable.
     known: Mutex<[bool; 256]>,
+    traffic: OnceLock<Listener>,
 }
+
+/// Is told of `in` (stored) or `out` (read), and of how many plain bytes.
+type Listener = Box<dyn Fn(&'static str, u64) + Send + Sync>;
 
 type FreeSpace = Box<dyn Fn(&Path) -> io::Result<Bytes> + Send + Sync>;
 
@@ -100,8 +104,20 @@ impl ArtifactStore {
             worker: worker.to_string(),
             free,
             known: Mutex::new([false; 256]),
+            traffic: OnceLock::new(),
         };
         Ok(ArtifactStore { inner: Arc::new(inner) })
+    }
+
+    /// From now on the listener is told how many plain bytes are stored (`in`) and read (`out`). The first one stays.
+    pub fn on_traffic(&self, listener: impl Fn(&'static str, u64) + Send + Sync + 'static) {
+        let _ = self.inner.traffic.set(Box::new(listener));
+    }
+
+    pub(super) fn tell_traffic(&self, direction: &'static str, bytes: u64) {
+        if let Some(listener) = self.inner.traffic.get() {
+            listener(direction, bytes);
+        }
     }
 
     pub fn dir(&self) -> &Path {

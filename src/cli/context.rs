@@ -90,6 +90,13 @@ impl Context {
             .map_err(|message| Failure::usage(message).hint("see `windlass settings log.level`"))
     }
 
+    /// A server talks to its log, so what it does is logged as the settings say.
+    pub fn start_server_log(&self, settings: &Settings) -> Result<()> {
+        let filter = if self.output.verbose { "windlass=debug,warn" } else { &settings.log_level };
+        observe::start_log(filter, settings.log_format)
+            .map_err(|message| Failure::usage(message).hint("see `windlass settings log.level`"))
+    }
+
     pub fn store(&self) -> Result<&Store> {
         Ok(self.engine()?.store())
     }

@@ -1,7 +1,8 @@
 //! Every way in which a command can fail: what it says, what it advises, and the exit code. The codes are promises.
 
 use crate::{
-    artifact, assembly, backup, definition, embed, engine, ingest, os, prove, search, settings, store, vector, view,
+    artifact, assembly, backup, daemon, definition, embed, engine, http::token, ingest, os, prove, search, settings,
+    store, vector, view,
 };
 use std::{fmt, io};
 
@@ -26,6 +27,8 @@ pub enum Exit {
     TimedOut,
     /// 74: the disk is full or does not work (EX_IOERR of sysexits.h).
     Disk,
+    /// 75: a daemon runs already, told to a supervisor (EX_TEMPFAIL of sysexits.h).
+    AlreadyRunning,
     /// 130: SIGINT.
     Interrupted,
     /// 143: SIGTERM.
@@ -46,6 +49,7 @@ impl Exit {
             Exit::Cancelled => 6,
             Exit::TimedOut => 7,
             Exit::Disk => 74,
+            Exit::AlreadyRunning => 75,
             Exit::Interrupted => 130,
             Exit::Terminated => 143,
             Exit::Command(code) => code,
@@ -191,6 +195,26 @@ impl From<assembly::Error> for Failure {
             assembly::Error::Home(_) | assembly::Error::Unfinished { .. } => Exit::Error,
         };
         failure(exit, &error, error.hint())
+    }
+}
+
+impl From<daemon::Error> for Failure {
+    fn from(error: daemon::Error) -> Failure {
+        use daemon::Error::*;
+        let exit = match &error {
+            Store(error) | Assembly(assembly::Error::Store(error)) => store_exit(error),
+            Io { source, .. } | System { source, .. } => io_exit(source),
+            Listen { .. } | AlreadyRunning { .. } => Exit::Conflict,
+            DidNotStart { exit, .. } => Exit::Command(*exit),
+            _ => Exit::Error,
+        };
+        failure(exit, &error, error.hint())
+    }
+}
+
+impl From<token::Error> for Failure {
+    fn from(error: token::Error) -> Failure {
+        failure(Exit::Error, &error, None::<String>)
     }
 }
 

@@ -3,7 +3,7 @@ use super::{
     failure::{Exit, Failure, Result},
     ingest_report as said,
     items::path_lines,
-    parameters,
+    parameters, serve,
     submit::workers,
     wording::count,
     work::{self, PoolArgs, Worked},
@@ -63,6 +63,9 @@ pub struct Args {
     /// Submit only; a running worker does the rest
     #[arg(long)]
     detach: bool,
+    /// With `--detach`: do not start the daemon, whatever the setting `autostart` says
+    #[arg(long)]
+    no_autostart: bool,
     #[command(flatten)]
     pools: PoolArgs,
 }
@@ -89,7 +92,7 @@ impl Args {
         if let Some(submitted) = submitted {
             said::submitted(cx, submitted, plan.runs.len())?;
             if self.detach {
-                return detached(cx, submitted.group);
+                return detached(cx, submitted.group, self.no_autostart);
             }
             engine.adopt(submitted.group)?;
         }
@@ -174,7 +177,8 @@ fn builtin_path() -> Option<String> {
     ParameterSet::builtin().config[STAGES[3]]["path"].as_str().map(str::to_string)
 }
 
-fn detached(cx: &Context, group: GroupId) -> Result<()> {
+fn detached(cx: &Context, group: GroupId, no_autostart: bool) -> Result<()> {
+    serve::autostart(cx, no_autostart)?;
     if !cx.output.json {
         cx.output.line(group.to_string())?;
     }

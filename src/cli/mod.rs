@@ -37,8 +37,10 @@ mod serve;
 mod settings;
 mod show;
 mod status;
+mod stop;
 mod submit;
 mod table;
+mod ui;
 mod vacuum;
 mod wait;
 mod why;
@@ -66,7 +68,8 @@ struct CommandLine {
 }
 
 const EXITS: &str = "Exit codes: 0 done, 1 error, 2 usage, 3 the work failed, 4 not found, 5 locked or conflicting, \
-                     6 cancelled, 7 timed out waiting, 74 disk full or I/O error, 130 and 143 stopped by a signal.";
+                     6 cancelled, 7 timed out waiting, 74 disk full or I/O error, \
+                     75 already running under a supervisor, 130 and 143 stopped by a signal.";
 
 #[derive(Debug, clap::Args)]
 struct Global {
@@ -93,6 +96,8 @@ enum Command {
     Wait(wait::Args),
     Worker(worker::Args),
     Serve(serve::Args),
+    Stop(stop::Args),
+    Ui(ui::Args),
     Status(status::Args),
     List(list::Args),
     Show(show::Args),
@@ -149,6 +154,8 @@ impl Command {
             Command::Wait(args) => args.run(cx),
             Command::Worker(args) => args.run(cx),
             Command::Serve(args) => args.run(cx),
+            Command::Stop(args) => args.run(cx),
+            Command::Ui(args) => args.run(cx),
             Command::Status(args) => args.run(cx),
             Command::List(args) => args.run(cx),
             Command::Show(args) => args.run(cx),

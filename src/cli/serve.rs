@@ -1,26 +1,170 @@
 use super::{
     context::Context,
     failure::{Exit, Failure, Result},
+    output::Output,
 };
-use crate::daemon;
+use crate::{
+    daemon::{
+        self, launch,
+        serve::Start,
+        startup::{Said, Starter},
+    },
+    os::{Supervisor, detached},
+};
+use std::{
+    io::Write,
+    net::SocketAddr,
+    sync::{Arc, atomic::AtomicBool, atomic::Ordering},
+};
 
 /// Run workers, hooks and the web server in one process, until stopped
+///
+/// The first Ctrl-C or SIGTERM lets running steps finish (setting `stop_timeout`), a second one kills them. Where a
+/// daemon of this home runs already, says so and ends with 0.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Where to listen, such as `127.0.0.1:8787`; port 0 lets the system choose
+    /// Where to listen, such as `127.0.0.1:8787`; port 0 lets the system choose [default: setting `listen`]
     #[arg(long, value_name = "ADDRESS")]
-    listen: Option<std::net::SocketAddr>,
+    listen: Option<SocketAddr>,
+    /// Go on in the background once it is ready; its messages go to `serve.log` in the home directory
+    #[arg(long, conflicts_with = "supervised")]
+    background: bool,
+    /// A supervisor started it: end with 75 where a daemon runs already, so that it is not tried again and again
+    #[arg(long)]
+    supervised: bool,
+    /// This process is the one in the background
+    #[arg(long, hide = true)]
+    in_background: bool,
+    /// No person asked for it by name: a stop that is under way comes first
+    #[arg(long, hide = true)]
+    by_itself: bool,
 }
 
 impl Args {
     pub fn run(self, cx: &Context) -> Result<()> {
-        let mut settings = cx.settings()?.clone();
-        if let Some(listen) = self.listen {
-            settings.listen = listen;
+        if self.background {
+            return self.start_background(cx);
         }
-        daemon::serve::run(settings, |address, path| {
-            let _ = cx.output.flushed(format!("http://{address}{path}"));
-        })
-        .map_err(|error| Failure::new(Exit::Error, format!("{error:#}")))
+        let ended = self.serve(cx);
+        match &ended {
+            // The starter hears why, and this process's own message goes to the log.
+            Err(failure) if self.in_background => tell(&Said::Failed {
+                message: failure.message.clone().unwrap_or_default(),
+                hint: failure.hint.clone(),
+                exit: failure.exit.code(),
+            }),
+            _ => {}
+        }
+        ended
     }
+
+    fn serve(&self, cx: &Context) -> Result<()> {
+        let mut settings = cx.settings()?.clone();
+        settings.listen = self.listen.unwrap_or(settings.listen);
+        cx.start_server_log(&settings)?;
+        let start = Start { by_itself: self.by_itself, background: self.in_background };
+        let starter: Starter = match self.in_background {
+            true => Arc::new(|said| tell(&said)),
+            false => talk(cx.output),
+        };
+        match daemon::serve::run(settings, start, starter) {
+            Err(daemon::Error::AlreadyRunning { holder, pid, http }) if self.in_background => {
+                tell(&Said::Already { holder, pid, http });
+                Ok(())
+            }
+            Err(error @ daemon::Error::AlreadyRunning { .. }) => {
+                let supervised = self.supervised || Supervisor::of_environment().is_there();
+                already(cx, error, if supervised { Exit::AlreadyRunning } else { Exit::Done })
+            }
+            ended => Ok(ended?),
+        }
+    }
+
+    fn start_background(self, cx: &Context) -> Result<()> {
+        let started = launch::start(cx.settings()?, self.listen, false, |what| cx.output.note(what));
+        match started {
+            Err(error @ daemon::Error::AlreadyRunning { .. }) => already(cx, error, Exit::Done),
+            Err(error) => Err(error.into()),
+            Ok(it) if cx.output.json => cx.output.document(&serde_json::json!({
+                "state": "started", "pid": it.pid, "http": it.http, "link": it.link,
+            })),
+            Ok(it) => {
+                cx.output.note(format!("windlass runs in the background (pid {})", it.pid));
+                cx.output.line(it.link)
+            }
+        }
+    }
+}
+
+/// One line of the pipe between a starting daemon and its starter. After the last one nobody reads any more.
+fn tell(said: &Said) {
+    let line = serde_json::to_string(said).unwrap_or_default();
+    let mut out = std::io::stdout().lock();
+    let _ = writeln!(out, "{line}").and_then(|()| out.flush());
+    if !matches!(said, Said::Progress { .. }) {
+        let _ = detached::close_output();
+    }
+}
+
+/// For a person who looks on.
+fn talk(output: Output) -> Starter {
+    let slow = AtomicBool::new(false);
+    Arc::new(move |said| match said {
+        Said::Progress { what } => {
+            slow.store(true, Ordering::Relaxed);
+            output.note(what);
+        }
+        Said::Ready { pid, http, link } => {
+            if output.json {
+                let _ = output.event(&serde_json::json!({"state": "ready", "pid": pid, "http": http, "link": link}));
+                return;
+            }
+            if slow.load(Ordering::Relaxed) {
+                output.note("ready");
+            }
+            let _ = output.flushed(link);
+            output.note("open it once in a browser; for another one use `windlass ui`. Stop with Ctrl-C.");
+        }
+        Said::Already { .. } | Said::Failed { .. } => {}
+    })
+}
+
+fn already(cx: &Context, error: daemon::Error, exit: Exit) -> Result<()> {
+    if let daemon::Error::AlreadyRunning { pid, http, .. } = &error
+        && cx.output.json
+    {
+        cx.output.document(&serde_json::json!({"state": "already running", "pid": pid, "http": http}))?;
+    } else {
+        cx.output.note(error.to_string());
+    }
+    match exit {
+        Exit::Done => Ok(()),
+        exit => Err(Failure::quiet(exit)),
+    }
+}
+
+/// Starts the daemon if the settings say so, for a command that has just left work for it. What goes wrong is only told:
+/// the work is on disk.
+pub fn autostart(cx: &Context, no_autostart: bool) -> Result<bool> {
+    let settings = cx.settings()?;
+    match launch::ensure(settings, settings.autostart && !no_autostart, |what| cx.output.note(what)) {
+        Ok(launch::Ensured::Started(it)) => {
+            cx.output.note(format!("started windlass in the background (pid {}, http://{})", it.pid, it.http));
+            Ok(true)
+        }
+        Ok(launch::Ensured::Running(_)) => Ok(true),
+        Ok(launch::Ensured::NotWanted) => Ok(false),
+        Err(error) => {
+            let failure = Failure::from(error);
+            cx.output.warn(failure.message.unwrap_or_default());
+            let flag = cx.home_flag();
+            cx.output.note(format!("start it with `windlass {flag}serve --background`"));
+            Ok(false)
+        }
+    }
+}
+
+/// The command that starts a daemon for this home.
+pub fn start_command(cx: &Context) -> String {
+    format!("windlass {}serve --background", cx.home_flag())
 }

@@ -3,7 +3,7 @@ use super::{
     failure::{Failure, Result},
     items,
     output::Paint,
-    parameters,
+    parameters, serve,
     table::Table,
     wording::count,
 };
@@ -26,6 +26,9 @@ use std::{
 pub struct Args {
     #[command(flatten)]
     what: What,
+    /// Do not start the daemon, whatever the setting `autostart` says
+    #[arg(long)]
+    no_autostart: bool,
 }
 
 /// What to submit: the same for `submit` and `run`.
@@ -66,6 +69,7 @@ impl Args {
         }
         let runs = submission.items.len();
         let submitted = cx.engine()?.submit(submission)?;
+        serve::autostart(cx, self.no_autostart)?;
         let working = workers(cx)?;
         if cx.output.json {
             return cx.output.document(&serde_json::json!({

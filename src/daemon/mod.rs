@@ -1,6 +1,18 @@
 //! The daemon's life: the claim, the sentinel, the files that tell of it, serve and stop.
 //!
-//! Owns: `engine.db.lock`, `serve.pid`, `serve.port`, `serve.stopping` in the home directory.
-//! May import: everything on the floors below. Never: signals a process whose identity it has not checked; unlinks the lock.
+//! Owns: `engine.db.lock`, `serve.pid`, `serve.port`, `serve.stopping`, `serve.log` in the home directory.
+//! May import: everything on the floors below. Never: signals a process whose identity it has not checked; unlinks the
+//! lock; believes a file where the lock can be asked.
 
+pub mod claim;
+pub mod contact;
+mod error;
+pub mod files;
+pub mod launch;
+mod log_file;
+pub mod sentinel;
 pub mod serve;
+pub mod startup;
+pub mod stop;
+
+pub use error::{Error, Result};

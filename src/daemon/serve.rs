@@ -1,52 +1,178 @@
-//! Workers, hooks, reaper and HTTP in one process.
+//! Workers, hooks, reaper and HTTP in one process, from the claim to the last checkpoint.
 
+use super::{
+    claim::Claim,
+    error::{Error, Result},
+    files::{self, Info, Phase},
+    log_file, sentinel,
+    startup::{Said, Starter, Startup},
+};
 use crate::{
     assembly,
-    engine::{Worker, WorkerOptions},
-    http::{self, Access, App, Parts, Server, token},
+    engine::{Engine, News, Worker, WorkerOptions},
+    http::{Access, App, Parts, Server, token},
     model::Scope,
     observe::{Bus, Registry},
-    os::signals::Signals,
+    os::{Clock, Supervisor, SystemClock, signals::Signals},
     settings::Settings,
 };
-use anyhow::{Context, Result};
 use std::{
-    fs,
     net::TcpListener,
+    path::Path,
     sync::Arc,
     time::{Duration, Instant},
 };
 
+/// Between two looks at what could end the daemon.
+const LOOK: Duration = Duration::from_millis(500);
+/// How long requests at work may take once everything else has stopped.
+const LAST_REQUESTS: Duration = Duration::from_secs(2);
+/// A token that may be shown to the network has at least this many bytes.
+const STRONG: usize = 16;
+
+/// How it was started.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Start {
+    /// By another command, not by a person: a stop that is under way comes first.
+    pub by_itself: bool,
+    /// In the background: its messages go to a file, which is kept short.
+    pub background: bool,
+}
+
 /// Serves until a signal, or a request, asks for a stop.
-pub fn run(settings: Settings, announce: impl FnOnce(&str, &str)) -> Result<()> {
-    let settings = Arc::new(settings);
-    let registry = Arc::new(Registry::new());
-    let signals = Arc::new(Signals::install()?);
-    let engine = assembly::engine(&settings, registry.clone())?;
-    let listener =
-        TcpListener::bind(settings.listen).with_context(|| format!("failed to listen on {}", settings.listen))?;
-    let token = token::find_or_make(&settings)?;
-    let options = WorkerOptions { pools: settings.pools.0.clone(), scope: Scope::Everything };
-    let worker = Arc::new(Worker::start(&engine, options)?);
-    let stop = signals.clone();
-    let app = App::new(Parts {
-        engine: engine.clone(),
-        settings: settings.clone(),
-        registry,
-        bus: Bus::new(settings.history_limit as usize),
-        worker: Some(worker.clone()),
-        access: Access::new(&settings, listener.local_addr()?, token),
-        on_stop: Box::new(move || stop.request_stop()),
-    });
-    let server: Server = http::Server::start(listener, app.clone())?;
-    let address = server.address().to_string();
-    fs::write(settings.home.join("serve.port"), &address)?;
-    announce(&address, &app.access().one_time_path());
-    while !signals.wait(Duration::from_millis(200)) {}
-    app.begin_stop();
-    worker.stop(settings.stop_timeout);
-    server.stop(Instant::now() + Duration::from_secs(2));
-    engine.store().close();
-    let _ = fs::remove_file(settings.home.join("serve.port"));
-    Ok(())
+pub fn run(settings: Settings, start: Start, starter: Starter) -> Result<()> {
+    let signals = Signals::install().map_err(|source| Error::System { action: "listen for signals", source })?;
+    let signals = Arc::new(signals);
+    let supervisor = Arc::new(Supervisor::of_environment());
+    assembly::prepare_home(&settings)?;
+    let home = settings.home.clone();
+    let say = starter.clone();
+    let claim = Arc::new(Claim::take(&home, move |what| say(Said::Progress { what: what.to_string() }))?);
+    files::remove(&home);
+    let now = SystemClock.wall();
+    if start.by_itself && sentinel::is_active(&home, now) {
+        return Err(Error::JustStopped);
+    }
+    sentinel::sweep(&home, now);
+    let started = Daemon::start(settings, claim.clone(), signals, supervisor, starter);
+    let ended = started.and_then(|it| it.serve(start));
+    // Whatever happened, nobody shall look for us. Until here the claim is held: these are still our files.
+    files::remove(&home);
+    drop(claim);
+    ended
+}
+
+/// What runs.
+struct Daemon {
+    settings: Arc<Settings>,
+    claim: Arc<Claim>,
+    signals: Arc<Signals>,
+    supervisor: Arc<Supervisor>,
+    engine: Engine,
+    worker: Arc<Worker>,
+    app: App,
+    server: Server,
+    news: News,
+    info: Info,
+}
+
+impl Daemon {
+    fn start(
+        settings: Settings,
+        claim: Arc<Claim>,
+        signals: Arc<Signals>,
+        supervisor: Arc<Supervisor>,
+        starter: Starter,
+    ) -> Result<Daemon> {
+        let settings = Arc::new(settings);
+        let registry = Arc::new(Registry::new());
+        let info = Info::of_this_process(SystemClock.wall());
+        let startup = Startup::begin(&settings.home, info, starter.clone(), supervisor.clone())?;
+        startup.busy_with(opening(&settings.home));
+        let engine = assembly::engine(&settings, registry.clone())?;
+        engine.store().begin_epoch()?;
+        let listener =
+            TcpListener::bind(settings.listen).map_err(|source| Error::Listen { address: settings.listen, source })?;
+        let address = listener.local_addr().map_err(|source| Error::Listen { address: settings.listen, source })?;
+        let token = token::find_or_make(&settings)?;
+        if !address.ip().is_loopback() && token.reveal().len() < STRONG {
+            return Err(Error::WeakToken { address });
+        }
+        startup.busy_with("taking up the work");
+        let bus = Bus::new(settings.history_limit as usize);
+        let news = News::start(&engine, bus.clone())?;
+        let options = WorkerOptions { pools: settings.pools.0.clone(), scope: Scope::Everything };
+        let worker = Arc::new(Worker::start(&engine, options)?);
+        let stop = signals.clone();
+        let app = App::new(Parts {
+            engine: engine.clone(),
+            settings: settings.clone(),
+            registry,
+            bus,
+            last_commit: news.last_commit(),
+            worker: Some(worker.clone()),
+            access: Access::new(&settings, address, token),
+            on_stop: Box::new(move || stop.request_stop()),
+        });
+        let server = Server::start(listener, app.clone()).map_err(|source| Error::Listen { address, source })?;
+        let info = startup.ready(&address.to_string())?;
+        supervisor.ready();
+        let link = format!("http://{address}{}", app.access().one_time_path());
+        starter(Said::Ready { pid: std::process::id(), http: address.to_string(), link });
+        Ok(Daemon { settings, claim, signals, supervisor, engine, worker, app, server, news, info })
+    }
+
+    /// Until somebody asks for a stop, or it can't go on.
+    fn serve(self, start: Start) -> Result<()> {
+        let tick = self.supervisor.watchdog().map_or(LOOK, |it| it.min(LOOK));
+        let mut ended = Ok(());
+        while !self.signals.wait(tick) {
+            self.supervisor.alive();
+            if start.background {
+                log_file::keep_short(&self.settings.home);
+            }
+            ended = self.can_go_on();
+            if ended.is_err() {
+                break;
+            }
+        }
+        self.stop();
+        ended
+    }
+
+    fn can_go_on(&self) -> Result<()> {
+        if self.claim.is_lost() {
+            return Err(Error::LockLost);
+        }
+        self.engine.store().check_file()?;
+        match self.worker.fatal() {
+            Some(reason) => Err(Error::GaveUp { reason }),
+            None => Ok(()),
+        }
+    }
+
+    /// Intake, steps, children, hooks; then the server, which tells of all that; then the database.
+    fn stop(&self) {
+        self.app.begin_stop();
+        self.supervisor.stopping();
+        let info = Info { phase: Phase::Stopping, ..self.info.clone() };
+        if let Err(error) = info.write(&self.settings.home) {
+            tracing::warn!(%error, "the phase could not be written");
+        }
+        tracing::info!(steps = self.worker.running(), "stopping");
+        self.worker.stop(self.settings.stop_timeout);
+        self.news.stop();
+        self.server.stop(Instant::now() + LAST_REQUESTS);
+        files::remove(&self.settings.home);
+        self.engine.store().close();
+    }
+}
+
+/// A long log takes a while to be brought in.
+fn opening(home: &Path) -> String {
+    let log = std::fs::metadata(home.join(format!("{}-wal", assembly::DATABASE))).map_or(0, |it| it.len());
+    match log >> 20 {
+        0 => "opening the database".to_string(),
+        mib => format!("opening the database, with {mib} MiB of log to bring in"),
+    }
 }

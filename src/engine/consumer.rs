@@ -128,6 +128,12 @@ fn settle(
             Ok(settled) => {
                 if settled.held == Held::Yes {
                     metrics.add(kind, step_type, 1);
+                    count_in_a_row(shared, kind);
+                }
+                if more {
+                    metrics.count(Counter::ClaimAttempts);
+                    let found = !settled.next.is_empty();
+                    metrics.count(if found { Counter::ClaimSuccess } else { Counter::ClaimIdle });
                 }
                 return settled.next.into_iter().next();
             }
@@ -145,6 +151,14 @@ fn settle(
                 return None;
             }
         }
+    }
+}
+
+fn count_in_a_row(shared: &Shared, kind: Counter) {
+    match kind {
+        Counter::StepError | Counter::StepFailed => drop(shared.failures_in_a_row.fetch_add(1, Ordering::Relaxed)),
+        Counter::StepCompleted | Counter::StepCached => shared.failures_in_a_row.store(0, Ordering::Relaxed),
+        _ => {}
     }
 }
 

@@ -11,7 +11,7 @@ use super::{
 use crate::{
     decide::retry::wait,
     definition::{Action, HookEvent, StepDefinition},
-    model::{Lease, Outcome, RunId, StepId},
+    model::{KillIntent, Lease, Outcome, RunId, StepId},
     os::{
         CancelToken,
         planted::{Bug, is_planted},
@@ -19,10 +19,17 @@ use crate::{
     },
     store::{self, hook, hook::HookEnd},
 };
-use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    path::PathBuf,
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 
 /// A wait without a ring ends after this, for hooks that became due meanwhile.
 const LOOK: Duration = Duration::from_millis(500);
+/// The same while the last steps end.
+const LAST_LOOK: Duration = Duration::from_millis(20);
 
 pub(super) fn run(shared: &Arc<Shared>) {
     while !shared.is_draining() {
@@ -36,6 +43,22 @@ pub(super) fn run(shared: &Arc<Shared>) {
             shared.hook_bell.wait_for(heard, LOOK);
         } else {
             shared.hook_bell.wait(heard);
+        }
+    }
+    finish(shared);
+}
+
+/// The steps that still run may end their groups: what becomes due by that runs before the worker goes.
+fn finish(shared: &Arc<Shared>) {
+    while !shared.interrupted.load(Ordering::Acquire) {
+        let heard = shared.hook_bell.heard();
+        let steps_run = shared.busy.load(Ordering::Acquire) > 0;
+        match run_due(shared) {
+            Ok(true) => {}
+            Ok(false) if steps_run => {
+                shared.hook_bell.wait_for(heard, LAST_LOOK);
+            }
+            Ok(false) | Err(_) => return,
         }
     }
 }
@@ -98,6 +121,9 @@ fn run_one(shared: &Shared, due: &hook::Hook) -> Result<HookEnd> {
     let cancel = CancelToken::new();
     // Stopping the worker stops the hook too.
     shared.attempts().insert(lease, cancel.clone());
+    if shared.interrupted.load(Ordering::Acquire) {
+        cancel.cancel(KillIntent::Shutdown);
+    }
     let work = WorkDir::of(&engine.options.home, shared.id(), lease);
     let cx = StepContext {
         input: &input,

@@ -14,6 +14,7 @@ mod hooks;
 mod keeper;
 pub mod kind;
 mod life_line;
+mod news;
 mod pause;
 mod pools;
 mod prune;
@@ -29,6 +30,7 @@ mod worker;
 mod worker_pools;
 
 pub use error::{Error, Result};
+pub use news::{LastCommit, News};
 pub use prune::{Prune, Pruned};
 pub use resource_lock::{KeyGuard, LockWait};
 pub use step_kind::{Registry, StepContext, StepInput, StepKind, StepResult};
@@ -40,7 +42,7 @@ pub use worker_pools::{PoolKey, WorkerPools};
 use crate::{
     artifact::{ArtifactStore, Ballast},
     model::{Bytes, Millis, ProcessIdentity},
-    observe::Metrics,
+    observe::{Counter, Metrics},
     os::{disk_space, process_stat},
     store::Store,
 };
@@ -124,6 +126,8 @@ impl Engine {
         metrics: Arc<dyn Metrics>,
     ) -> Engine {
         let path = options.home.join("ballast");
+        let told = metrics.clone();
+        artifacts.on_traffic(move |direction, bytes| told.add(Counter::ArtifactBytes, direction, bytes));
         let ballast = Arc::new(Ballast::new(&path, options.ballast, options.disk_reserve));
         Engine {
             store,

@@ -12,17 +12,17 @@ use super::{
     worker_pools::WorkerPools,
 };
 use crate::{
-    model::{Event, KillIntent, Lease, Millis, Scope, WorkerId},
+    model::{KillIntent, Lease, Millis, Scope, WorkerId},
     observe::{Counter, Histogram},
     os::CancelToken,
     process::pool::WorkerHealth,
-    store::{self, CommitListener},
+    store::{self, Commit, CommitListener},
 };
 use std::{
     collections::{BTreeMap, HashMap},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
     thread::JoinHandle,
     time::{Duration, Instant},
@@ -53,9 +53,13 @@ pub(super) struct Shared {
     pub attempts: Mutex<HashMap<Lease, CancelToken>>,
     /// Stop claiming; what runs may finish.
     pub draining: AtomicBool,
+    /// The time of what still runs is over.
+    pub interrupted: AtomicBool,
     /// Everything is settled: the keeper may end.
     pub finished: AtomicBool,
     pub busy: AtomicUsize,
+    /// Attempts that failed since the last one that succeeded. Cancels and releases neither count nor reset.
+    pub failures_in_a_row: AtomicU64,
     pub disk_low: AtomicBool,
     pub fatal: Mutex<Option<String>>,
     pub hook_bell: Bell,
@@ -119,16 +123,19 @@ impl Shared {
 }
 
 impl CommitListener for Shared {
-    fn committed(&self, _events: &[Event], woke: bool, lost: u64, took: Duration, batch: usize) {
-        if woke {
+    fn committed(&self, commit: &Commit<'_>) {
+        if commit.woke {
             self.ring();
         }
         let metrics = &self.engine.metrics;
-        if lost > 0 {
-            metrics.add(Counter::LeaseLost, "", lost);
+        for (counter, count) in [(Counter::LeaseLost, commit.lost_leases), (Counter::ClaimLostRace, commit.lost_races)]
+        {
+            if count > 0 {
+                metrics.add(counter, "", count);
+            }
         }
-        metrics.time(Histogram::CommitDuration, "", took);
-        metrics.observe(Histogram::CommitBatch, "", batch as f64);
+        metrics.time(Histogram::CommitDuration, "", commit.took);
+        metrics.observe(Histogram::CommitBatch, "", commit.requests as f64);
     }
 }
 
@@ -149,8 +156,10 @@ impl Worker {
             membership: Mutex::new(membership),
             attempts: Mutex::default(),
             draining: AtomicBool::new(false),
+            interrupted: AtomicBool::new(false),
             finished: AtomicBool::new(false),
             busy: AtomicUsize::new(0),
+            failures_in_a_row: AtomicU64::new(0),
             disk_low: AtomicBool::new(!engine.disk().1),
             fatal: Mutex::default(),
             hook_bell: Bell::default(),
@@ -219,6 +228,11 @@ impl Worker {
         self.shared.fatal.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    /// Attempts that failed since the last one that succeeded. Cancelled ones neither count nor reset.
+    pub fn failures_in_a_row(&self) -> u64 {
+        self.shared.failures_in_a_row.load(Ordering::Relaxed)
+    }
+
     /// Whether nothing claims because the disk is below its reserve.
     pub fn is_disk_low(&self) -> bool {
         self.shared.disk_low.load(Ordering::Relaxed)
@@ -248,6 +262,7 @@ impl Worker {
         while !consumers_done(&threads) {
             if !interrupted && Instant::now() >= deadline {
                 interrupted = true;
+                self.shared.interrupted.store(true, Ordering::Release);
                 self.shared.attempts().values().for_each(|it| it.cancel(KillIntent::Shutdown));
             }
             std::thread::sleep(Duration::from_millis(2));

@@ -16,6 +16,9 @@ use std::net::{IpAddr, SocketAddr};
 /// Addresses that change something although they are asked for with GET.
 const GETS_THAT_CHANGE: [&str; 1] = ["/api/v1/lancedb/vacuum"];
 
+/// Asking a second time is no error.
+const STOP: &str = "/api/v1/stop";
+
 /// How much a part of the server asks of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Area {
@@ -224,6 +227,9 @@ pub async fn door(State(app): State<App>, request: Request, next: Next) -> Respo
 pub async fn guard(State((app, area)): State<(App, Area)>, request: Request, next: Next) -> Response {
     let peer = request.extensions().get::<Peer>().map(|it| it.0.ip().to_canonical());
     let (mut head, body) = request.into_parts();
+    if app.is_stopping() && changes(&head.method, &head.uri) && head.uri.path() != STOP {
+        return Failure::unavailable("windlass is stopping", 5).into_response();
+    }
     match app.access().guard(area, &head, peer) {
         Ok(caller) => {
             head.extensions.insert(caller);

@@ -1,32 +1,142 @@
-//! `/health`: whether the engine can make progress.
+//! `/health`: whether the engine can make progress, and what it is made of just now.
+//!
+//! It takes no lock that a step can hold, asks neither the database nor the disk itself, and answers within a second
+//! whatever hangs.
 
-use super::{App, Parts};
-use axum::{Json, extract::State, http::StatusCode};
-use serde_json::{Value, json};
+use super::{App, Caller, health_body, observer::Seen};
+use crate::{
+    decide::admission,
+    model::Bytes,
+    store::{Pulse, WriteFailure},
+};
+use axum::{
+    Extension, Json,
+    extract::State,
+    http::{StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use serde::Serialize;
+use std::{sync::Arc, time::Duration};
+use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-pub struct Observer {
-    limit: u64,
-}
+/// From then on a transaction, or a look at the database, that does not end counts as one that never will.
+const STUCK: Duration = Duration::from_secs(30);
 
-impl Observer {
-    pub fn new(parts: &Parts) -> Observer {
-        Observer { limit: parts.settings.history_limit }
-    }
+/// Why the engine can't make progress.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Reason {
+    /// It was told to stop, and ends its steps.
+    Stopping,
+    DatabaseNotWritable,
+    DatabaseNotReadable,
+    DiskBelowReserve,
+    /// Nothing in this process claims steps.
+    NoConsumer,
 }
 
 pub fn router() -> OpenApiRouter<App> {
     OpenApiRouter::new().routes(routes!(health))
 }
 
-/// Whether the engine can make progress.
-#[utoipa::path(get, path = "/health", tag = "daemon", responses((status = 200), (status = 503)))]
-async fn health(State(app): State<App>) -> (StatusCode, Json<Value>) {
-    let stopping = app.is_stopping();
-    let status = if stopping { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::OK };
-    let reasons: &[&str] = if stopping { &["stopping"] } else { &[] };
-    let body = json!({"status": if stopping { "unhealthy" } else { "ok" }, "reasons": reasons, "uptime": app.uptime().as_secs(),
-        "connections": app.0.connections.count(), "connections_evicted": app.0.connections.evicted(),
-        "requests_waiting": app.0.jobs.load().0, "history_limit": app.0.health.limit});
-    (status, Json(body))
+/// Tells whether the engine can make progress: 200, or 503 with the reasons. Open to everybody, who sees numbers only.
+#[utoipa::path(
+    get, path = "/health", tag = "daemon",
+    responses((status = 200, body = health_body::Health), (status = 503, body = health_body::Health))
+)]
+async fn health(State(app): State<App>, Extension(caller): Extension<Caller>) -> Response {
+    let seen = app.0.observer.look().await;
+    let reasons = reasons(&Facts::of(&app, seen.as_deref()));
+    let status = if reasons.is_empty() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    let body = health_body::Health::of(&app, seen, reasons, caller.is_known());
+    (status, [(header::CACHE_CONTROL, "no-store")], Json(body)).into_response()
+}
+
+/// What the reasons follow from.
+struct Facts {
+    stopping: bool,
+    consumes: bool,
+    pulse: Pulse,
+    readable: bool,
+    /// For how long the present look has been under way.
+    looking: Duration,
+    free: Option<Bytes>,
+    reserve: Bytes,
+}
+
+impl Facts {
+    fn of(app: &App, seen: Option<&Seen>) -> Facts {
+        Facts {
+            stopping: app.is_stopping(),
+            consumes: app.worker().is_some_and(|it| it.fatal().is_none()),
+            pulse: app.engine().store().pulse(),
+            readable: seen.is_none_or(|it| it.readable),
+            looking: app.0.observer.stuck(),
+            free: seen.and_then(|it| it.free_disk),
+            reserve: app.settings().disk_reserve,
+        }
+    }
+}
+
+fn reasons(facts: &Facts) -> Vec<Reason> {
+    let below = facts.free.is_some_and(|free| !admission::admit(free, facts.reserve).is_admitted());
+    let cannot_write = match facts.pulse.failure {
+        // A disk that has space again is found out by the next write.
+        Some(WriteFailure::DiskFull) => below,
+        Some(WriteFailure::Busy | WriteFailure::Broken) => true,
+        None => facts.pulse.busy.is_some_and(|it| it >= STUCK),
+    };
+    let all = [
+        (facts.stopping, Reason::Stopping),
+        (cannot_write, Reason::DatabaseNotWritable),
+        (!facts.readable || facts.looking >= STUCK, Reason::DatabaseNotReadable),
+        (below, Reason::DiskBelowReserve),
+        (!facts.consumes && !facts.stopping, Reason::NoConsumer),
+    ];
+    all.into_iter().filter(|it| it.0).map(|it| it.1).collect()
+}
+
+/// A look, shared with the answer.
+pub type Look = Option<Arc<Seen>>;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn well() -> Facts {
+        Facts {
+            stopping: false,
+            consumes: true,
+            pulse: Pulse::default(),
+            readable: true,
+            looking: Duration::ZERO,
+            free: Some(Bytes::mib(100)),
+            reserve: Bytes::mib(64),
+        }
+    }
+
+    #[test]
+    fn every_reason_has_its_fact() {
+        let pulse = |failure| Pulse { failure: Some(failure), ..Pulse::default() };
+        for (facts, reasons_are) in [
+            (well(), vec![]),
+            (Facts { stopping: true, consumes: false, ..well() }, vec![Reason::Stopping]),
+            (Facts { consumes: false, ..well() }, vec![Reason::NoConsumer]),
+            (Facts { free: Some(Bytes::mib(1)), ..well() }, vec![Reason::DiskBelowReserve]),
+            (Facts { free: None, ..well() }, vec![]),
+            (Facts { pulse: pulse(WriteFailure::DiskFull), ..well() }, vec![]),
+            (Facts { pulse: pulse(WriteFailure::Broken), ..well() }, vec![Reason::DatabaseNotWritable]),
+            (Facts { readable: false, ..well() }, vec![Reason::DatabaseNotReadable]),
+            (Facts { looking: STUCK, ..well() }, vec![Reason::DatabaseNotReadable]),
+            (Facts { looking: STUCK / 2, ..well() }, vec![]),
+        ] {
+            assert_eq!(reasons(&facts), reasons_are);
+        }
+        let slow = |time| Facts { pulse: Pulse { busy: Some(time), ..Pulse::default() }, ..well() };
+        assert_eq!(reasons(&slow(Duration::from_secs(10))), [], "a slow fsync is no failure");
+        assert_eq!(reasons(&slow(STUCK)), [Reason::DatabaseNotWritable]);
+        let full = Facts { free: Some(Bytes(0)), pulse: pulse(WriteFailure::DiskFull), ..well() };
+        assert_eq!(reasons(&full), [Reason::DatabaseNotWritable, Reason::DiskBelowReserve]);
+    }
 }

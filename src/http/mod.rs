@@ -9,13 +9,16 @@ pub mod access;
 mod connections;
 mod failure;
 mod health;
+mod health_body;
 pub mod ingestion;
 mod jobs;
 mod metrics;
+mod observer;
 pub mod own;
 pub mod page;
 mod server;
 mod session;
+mod stop;
 mod stream;
 pub mod token;
 
@@ -24,7 +27,7 @@ pub use failure::{Failure, Result};
 pub use server::{Limits, Server};
 
 use crate::{
-    engine::{Engine, Worker},
+    engine::{Engine, LastCommit, Worker},
     observe::{Bus, Registry},
     settings::Settings,
 };
@@ -46,6 +49,7 @@ pub struct Parts {
     pub registry: Arc<Registry>,
     /// Where committed events are announced.
     pub bus: Bus,
+    pub last_commit: Arc<LastCommit>,
     /// The worker of this process, if it has one.
     pub worker: Option<Arc<Worker>>,
     pub access: Access,
@@ -60,7 +64,7 @@ pub struct App(Arc<Inner>);
 struct Inner {
     parts: Parts,
     jobs: Jobs,
-    health: health::Observer,
+    observer: observer::Observer,
     started: Instant,
     stopping: AtomicBool,
     /// Known once the runtime runs.
@@ -71,11 +75,11 @@ struct Inner {
 
 impl App {
     pub fn new(parts: Parts) -> App {
-        let health = health::Observer::new(&parts);
+        let observer = observer::Observer::new(&parts);
         App(Arc::new(Inner {
             parts,
             jobs: Jobs::default(),
-            health,
+            observer,
             started: Instant::now(),
             stopping: AtomicBool::new(false),
             runtime: OnceLock::new(),
@@ -128,6 +132,11 @@ impl App {
         self.0.stopping.store(true, Ordering::Release);
     }
 
+    /// Asks the process to stop, as the first SIGTERM would. Asking again changes nothing.
+    pub fn request_stop(&self) {
+        (self.0.parts.on_stop)();
+    }
+
     /// Runs work that may block (a read, a write, a file) away from the server's thread, on a few threads with a bounded
     /// queue. 503 when the queue is full; a panic is a 500. Work whose client went away before it began is dropped.
     pub async fn blocking<T, E>(&self, work: impl FnOnce(&Engine) -> Result<T, E> + Send + 'static) -> Result<T>
@@ -143,7 +152,7 @@ impl App {
 /// Everything that is served, behind the door.
 pub fn router(app: App) -> Router {
     let open = OpenApiRouter::new().merge(health::router()).merge(session::open_router());
-    let own = metrics::router().merge(session::router()).merge(own::router());
+    let own = metrics::router().merge(stop::router()).merge(session::router()).merge(own::router());
     let all = open
         .layer(middleware::from_fn_with_state((app.clone(), Area::Open), access::guard))
         .merge(own.layer(middleware::from_fn_with_state((app.clone(), Area::Own), access::guard)))

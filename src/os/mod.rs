@@ -3,8 +3,10 @@
 //! Owns: clocks, file locks and the turnstile, process identity and statistics, disk space, cancel tokens, signals,
 //! limits of this process. May import: `model`. Never: knows of steps, workers or databases.
 
+pub mod browser;
 pub mod cancel;
 pub mod clock;
+pub mod detached;
 pub mod disk_space;
 pub mod fd_passing;
 pub mod file_lock;
@@ -13,14 +15,18 @@ pub mod limits;
 pub mod peer;
 pub mod planted;
 pub mod probe;
+pub mod process_handle;
 pub mod process_stat;
 pub mod readiness;
 pub mod signals;
 pub mod spawn;
+pub mod supervisor;
 pub mod turnstile;
 
 pub use cancel::CancelToken;
 pub use clock::{Clock, MovableClock, SystemClock, boot_id};
 pub use file_lock::{FileLock, LockState};
+pub use process_handle::ProcessHandle;
 pub use signals::{Signals, SuspendGuard, hold_suspend};
+pub use supervisor::Supervisor;
 pub use turnstile::{Turn, Turnstile};

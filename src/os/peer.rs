@@ -22,7 +22,7 @@ pub enum Blow {
 }
 
 impl Blow {
-    fn signal(self) -> Signal {
+    pub(super) fn signal(self) -> Signal {
         match self {
             Blow::Kill => Signal::KILL,
             Blow::Stop => Signal::STOP,

@@ -13,12 +13,12 @@ use std::path::Path;
 #[cfg(target_os = "linux")]
 pub use self::linux::{
     children, cpu_time, descendants, is_zombie, open_fds, out_of_memory_kills, peak_rss_bytes, rss_bytes, start_time,
-    thread_count, who_holds_lock,
+    thread_count, thread_names, who_holds_lock,
 };
 #[cfg(not(target_os = "linux"))]
 pub use self::other::{
     children, cpu_time, descendants, is_zombie, open_fds, out_of_memory_kills, peak_rss_bytes, rss_bytes, start_time,
-    thread_count, who_holds_lock,
+    thread_count, thread_names, who_holds_lock,
 };
 
 /// The identity of this process.
@@ -155,6 +155,16 @@ mod linux {
         fs::read_dir("/proc/self/task").map_or(1, |it| it.count())
     }
 
+    /// The names of this process's threads.
+    pub fn thread_names() -> Vec<String> {
+        let tasks = fs::read_dir("/proc/self/task").into_iter().flatten().flatten();
+        let mut names: Vec<String> = tasks
+            .filter_map(|it| fs::read_to_string(it.path().join("comm")).ok().map(|it| it.trim().to_string()))
+            .collect();
+        names.sort_unstable();
+        names
+    }
+
     /// How often the kernel has killed a process for want of memory since boot, in any memory group.
     pub fn out_of_memory_kills() -> Option<u64> {
         let text = fs::read_to_string("/proc/vmstat").ok()?;
@@ -276,6 +286,10 @@ mod other {
 
     pub fn thread_count() -> usize {
         1
+    }
+
+    pub fn thread_names() -> Vec<String> {
+        Vec::new()
     }
 
     pub fn out_of_memory_kills() -> Option<u64> {

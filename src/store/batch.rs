@@ -117,6 +117,7 @@ fn run_work(tx: &WriteTx, work: Option<Work>) -> Result<Result<Answer>> {
             fresh.counters = memory.counters;
             fresh.woke = memory.woke;
             fresh.lost_leases = memory.lost_leases;
+            fresh.lost_races = memory.lost_races;
             *memory = fresh;
             Ok(Err(error))
         }

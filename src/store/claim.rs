@@ -139,6 +139,7 @@ fn take(tx: &WriteTx, claim: &Claim, row: &ReadyRow) -> Result<Taken> {
         && !resource_lock::take_for_step(tx, key, row.step, token, claim)?
     {
         step::back_in_line(tx, row)?;
+        tx.memory().lost_races += 1;
         return Ok(Taken::Passed);
     }
     step::delete_ready(tx, row)?;

@@ -31,6 +31,8 @@ pub enum Error {
     Closed,
     #[error("the database was stopped after a failed fsync; restart windlass")]
     Poisoned,
+    #[error("another daemon has taken over; this one may not write any more")]
+    Fenced,
     #[error("{what} does not exist")]
     NotFound { what: String },
     #[error("{reason}")]
@@ -97,6 +99,7 @@ impl Error {
             Error::Newer { path, found, known } => Error::Newer { path: path.clone(), found: *found, known: *known },
             Error::Replaced { path } => Error::Replaced { path: path.clone() },
             Error::Poisoned => Error::Poisoned,
+            Error::Fenced => Error::Fenced,
             Error::Closed => Error::Closed,
             other => Error::Sqlite { reason: other.to_string() },
         }

@@ -1,9 +1,11 @@
 //! The handle that everyone else holds: asks the writer thread, reads through the pool.
 
 use super::{
+    daemon,
     error::{Error, Result},
     open,
     open::Options,
+    presence::Presence,
     request::{Claim, Claimed, Request, Settle, Settled},
     tx::{ReadTx, WriteTx},
     writer::Writer,
@@ -16,18 +18,55 @@ use r2d2_sqlite::SqliteConnectionManager;
 use std::{
     any::Any,
     collections::VecDeque,
-    fs, io,
-    os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
-    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, mpsc},
+    sync::{
+        Arc, Condvar, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicI64, Ordering},
+        mpsc,
+    },
     thread::JoinHandle,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
-/// Told after each commit, by the writer thread: must not block.
-pub trait CommitListener: Send + Sync {
-    /// `woke`: something became claimable or due earlier. `lost`: settlements that had lost their lease.
-    fn committed(&self, events: &[Event], woke: bool, lost: u64, took: Duration, batch: usize);
+/// What a commit brought.
+#[derive(Debug, Clone, Copy)]
+pub struct Commit<'a> {
+    pub events: &'a [Event],
+    /// Something became claimable, or due earlier.
+    pub woke: bool,
+    /// Settlements that had lost their lease.
+    pub lost_leases: u64,
+    /// Claims that met a step whose resource key another had taken first.
+    pub lost_races: u64,
+    pub took: Duration,
+    /// Requests that shared it.
+    pub requests: usize,
+}
+
+/// How the writer is.
+#[derive(Debug, Clone, Default)]
+pub struct Pulse {
+    /// For how long it has been at its present transaction.
+    pub busy: Option<Duration>,
+    /// Requests that wait for it.
+    pub waiting: usize,
+    /// Why its last transaction failed, if the fault was the database's or the disk's.
+    pub failure: Option<WriteFailure>,
+}
+
+/// What kept a transaction from being written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WriteFailure {
+    DiskFull,
+    /// Another process writes, and does not end.
+    Busy,
+    Broken,
+}
+
+#[derive(Default)]
+pub(super) struct PulseState {
+    pub since: Option<Instant>,
+    pub failure: Option<WriteFailure>,
 }
 
 pub(super) type Answer = Box<dyn Any + Send>;
@@ -53,7 +92,10 @@ pub(super) struct Shared {
     pub queue: Mutex<Queue>,
     pub filled: Condvar,
     pub listeners: Mutex<Vec<Arc<dyn CommitListener>>>,
-    pub file: OpenedFile,
+    pub file: Presence,
+    /// The daemon epoch under which this process writes; 0: it is no daemon.
+    pub epoch: AtomicI64,
+    pub pulse: Mutex<PulseState>,
 }
 
 /// The engine database of one home: cheap to clone, one writer thread for all clones.
@@ -66,6 +108,11 @@ pub struct Store {
     thread: Arc<Mutex<Option<JoinHandle<()>>>>,
 }
 
+/// Told after each commit, by the writer thread: must not block.
+pub trait CommitListener: Send + Sync {
+    fn committed(&self, commit: &Commit<'_>);
+}
+
 impl Store {
     /// Opens the database, creating it when it is not there; safe from many threads and processes at once.
     pub fn open(options: &Options, clock: Arc<dyn Clock>) -> Result<Store> {
@@ -76,7 +123,9 @@ impl Store {
             queue: Mutex::default(),
             filled: Condvar::new(),
             listeners: Mutex::default(),
-            file: OpenedFile::of(&options.path)?,
+            epoch: AtomicI64::new(0),
+            pulse: Mutex::default(),
+            file: Presence::of(&options.path),
         });
         let writer = Writer::new(conn, turnstile, options.clone(), clock.clone(), shared.clone());
         let readers = open::readers(options)?;
@@ -105,6 +154,20 @@ impl Store {
     pub fn write<T: Send + 'static>(&self, work: impl FnOnce(&WriteTx) -> Result<T> + Send + 'static) -> Result<T> {
         let work: Work = Box::new(move |tx| work(tx).map(|value| Box::new(value) as Answer));
         self.ask(Job::Work(Some(work)))
+    }
+
+    /// How the writer is. Never waits for it.
+    pub fn pulse(&self) -> Pulse {
+        let waiting = lock(&self.shared.queue).waiting.len();
+        let state = lock(&self.shared.pulse);
+        Pulse { busy: state.since.map(|it| it.elapsed()), waiting, failure: state.failure }
+    }
+
+    /// Makes this process the daemon: a new epoch begins, and every write of an earlier daemon is refused. Returns it.
+    pub fn begin_epoch(&self) -> Result<i64> {
+        let epoch = self.write(daemon::begin_epoch)?;
+        self.shared.epoch.store(epoch, Ordering::Release);
+        Ok(epoch)
     }
 
     /// Claims steps; an empty list when nothing is claimable.
@@ -172,33 +235,6 @@ impl Store {
             Err(_) => Err(Error::Sqlite { reason: "the writer answered with another type".into() }),
         }
     }
-}
-
-/// The database file by what it is, not by its name.
-#[derive(Debug)]
-pub(super) struct OpenedFile {
-    path: PathBuf,
-    identity: (u64, u64),
-}
-
-impl OpenedFile {
-    fn of(path: &Path) -> Result<OpenedFile> {
-        let identity =
-            identity(path).map_err(|source| Error::File { action: "look at", path: path.to_path_buf(), source })?;
-        Ok(OpenedFile { path: path.to_path_buf(), identity })
-    }
-
-    pub(super) fn check(&self) -> Result<()> {
-        match identity(&self.path) {
-            Ok(found) if found == self.identity => Ok(()),
-            _ => Err(Error::Replaced { path: self.path.clone() }),
-        }
-    }
-}
-
-fn identity(path: &Path) -> io::Result<(u64, u64)> {
-    let found = fs::metadata(path)?;
-    Ok((found.dev(), found.ino()))
 }
 
 /// A connection that only asks whether anything was committed.

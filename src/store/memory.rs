@@ -55,6 +55,7 @@ pub(super) struct Memory {
     /// Something became claimable, or due earlier: consumers should look.
     pub woke: bool,
     pub lost_leases: u64,
+    pub lost_races: u64,
     /// There while the transaction ends a group.
     pub group_end: Option<crate::os::probe::Inside>,
 }

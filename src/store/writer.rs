@@ -3,13 +3,14 @@
 
 use super::{
     batch::{self, Done, refused},
+    daemon,
     error::{Error, Result},
-    handle::{Answer, Job, Shared, Waiting, lock},
+    handle::{Answer, Commit, Job, PulseState, Shared, Waiting, WriteFailure, lock},
     memory::Memory,
     migration, open,
     open::Options,
     request::Request,
-    tx::WriteTx,
+    tx::{ReadTx, WriteTx},
 };
 use crate::{
     model::Event,
@@ -24,7 +25,7 @@ use rusqlite::Connection;
 use std::{
     cell::{Cell, RefCell},
     path::Path,
-    sync::{Arc, PoisonError, mpsc},
+    sync::{Arc, PoisonError, atomic::Ordering, mpsc},
     time::{Duration, Instant},
 };
 
@@ -50,6 +51,8 @@ pub(super) struct Writer {
     poisoned: bool,
     /// Something was committed since the last checkpoint.
     dirty: bool,
+    /// The daemon epoch that was last found to be the present one.
+    epoch: i64,
 }
 
 impl Writer {
@@ -60,8 +63,18 @@ impl Writer {
         clock: Arc<dyn Clock>,
         shared: Arc<Shared>,
     ) -> Writer {
-        let memory = RefCell::default();
-        Writer { conn, turnstile, options, clock, shared, memory, data_version: None, poisoned: false, dirty: false }
+        Writer {
+            conn,
+            turnstile,
+            options,
+            clock,
+            shared,
+            memory: RefCell::default(),
+            data_version: None,
+            poisoned: false,
+            dirty: false,
+            epoch: 0,
+        }
     }
 
     pub(super) fn run(mut self) {
@@ -110,29 +123,37 @@ impl Writer {
         let begun = Instant::now();
         let mut done = Vec::new();
         let committed = self.transaction(Some(first), &mut done);
-        let (events, woke, lost) = self.take_news();
+        let news = self.take_news();
         match committed {
             Ok(()) => {
                 let count = done.len();
                 for it in done {
                     let _ = it.answer.send(it.outcome);
                 }
-                self.announce(&events, woke, lost, begun.elapsed(), count);
+                self.announce(&news, begun, count);
             }
             Err(error) => self.rescue(error, done),
         }
     }
 
-    fn announce(&self, events: &[Event], woke: bool, lost: u64, took: Duration, count: usize) {
+    fn announce(&self, news: &News, begun: Instant, requests: usize) {
+        let commit = Commit {
+            events: &news.events,
+            woke: news.woke,
+            lost_leases: news.lost_leases,
+            lost_races: news.lost_races,
+            took: begun.elapsed(),
+            requests,
+        };
         for listener in lock(&self.shared.listeners).iter() {
-            listener.committed(events, woke, lost, took, count);
+            listener.committed(&commit);
         }
     }
 
     /// After a rolled-back transaction: requests run again alone, unless the database itself failed.
     fn rescue(&mut self, error: Error, done: Vec<Done>) {
         let hopeless = error.ends_transaction()
-            || matches!(error, Error::Busy { .. } | Error::Newer { .. } | Error::Replaced { .. });
+            || matches!(error, Error::Busy { .. } | Error::Newer { .. } | Error::Replaced { .. } | Error::Fenced);
         let alone = done.len() == 1;
         for it in done {
             let outcome = match it.again {
@@ -151,20 +172,27 @@ impl Writer {
         let begun = Instant::now();
         let committed = self.transaction(Some(Waiting { job: Job::Request(request), answer }), &mut done);
         drop(hear);
-        let (events, woke, lost) = self.take_news();
+        let news = self.take_news();
         committed?;
-        self.announce(&events, woke, lost, begun.elapsed(), 1);
+        self.announce(&news, begun, 1);
         done.into_iter().next().map_or(Err(Error::Aborted), |it| it.outcome)
     }
 
-    fn take_news(&mut self) -> (Vec<Event>, bool, u64) {
+    fn take_news(&mut self) -> News {
         let mut memory = self.memory.borrow_mut();
-        (std::mem::take(&mut memory.events), std::mem::take(&mut memory.woke), std::mem::take(&mut memory.lost_leases))
+        News {
+            events: std::mem::take(&mut memory.events),
+            woke: std::mem::take(&mut memory.woke),
+            lost_leases: std::mem::take(&mut memory.lost_leases),
+            lost_races: std::mem::take(&mut memory.lost_races),
+        }
     }
 
     /// Runs jobs until nothing waits, then commits. On an error everything is rolled back and forgotten.
     fn transaction(&mut self, first: Option<Waiting>, done: &mut Vec<Done>) -> Result<()> {
+        lock(&self.shared.pulse).since = Some(Instant::now());
         let result = self.try_transaction(first, done);
+        *lock(&self.shared.pulse) = PulseState { since: None, failure: result.as_ref().err().and_then(failure_of) };
         if let Err(error) = &result {
             if !self.conn.is_autocommit() {
                 let _ = self.conn.execute_batch("ROLLBACK");
@@ -204,7 +232,14 @@ impl Writer {
                 Error::Busy { .. } => open::busy(&self.options),
                 other => other,
             })?;
-            refresh(&self.conn, &self.options.path, &self.memory, &mut self.data_version)
+            let epoch = self.shared.epoch.load(Ordering::Acquire);
+            if epoch != self.epoch {
+                // A new daemon looks anew, also if nobody has written since.
+                self.data_version = None;
+            }
+            refresh(&self.conn, &self.options.path, &self.memory, &mut self.data_version, epoch)?;
+            self.epoch = epoch;
+            Ok(())
         };
         if let Err(error) = begin() {
             done.extend(first.take().map(refused));
@@ -247,6 +282,25 @@ fn fsync_failed(conn: &Connection, checkpoint: &str) -> bool {
     matches!(done.map_err(Error::from), Err(Error::Poisoned))
 }
 
+/// What a transaction taught, for the listeners.
+struct News {
+    events: Vec<Event>,
+    woke: bool,
+    lost_leases: u64,
+    lost_races: u64,
+}
+
+fn failure_of(error: &Error) -> Option<WriteFailure> {
+    match error {
+        Error::DiskFull { .. } => Some(WriteFailure::DiskFull),
+        Error::Busy { .. } => Some(WriteFailure::Busy),
+        Error::Io { .. } | Error::Corrupt { .. } | Error::Poisoned | Error::Replaced { .. } | Error::Fenced => {
+            Some(WriteFailure::Broken)
+        }
+        _ => None,
+    }
+}
+
 enum Next {
     Job(Waiting),
     Idle,
@@ -265,8 +319,9 @@ fn begin_immediate(conn: &Connection, deadline: Instant) -> Result<()> {
     }
 }
 
-/// Reads the memory again when another process wrote since, and refuses a schema that became newer.
-fn refresh(conn: &Connection, path: &Path, memory: &RefCell<Memory>, seen: &mut Option<i64>) -> Result<()> {
+/// Reads the memory again when another process wrote since, and refuses a schema that became newer, or to write for a
+/// daemon (`epoch` > 0) that another has replaced.
+fn refresh(conn: &Connection, path: &Path, memory: &RefCell<Memory>, seen: &mut Option<i64>, epoch: i64) -> Result<()> {
     let version: i64 = conn.prepare_cached("PRAGMA data_version")?.query_row([], |row| row.get(0))?;
     if *seen == Some(version) {
         return Ok(());
@@ -274,6 +329,9 @@ fn refresh(conn: &Connection, path: &Path, memory: &RefCell<Memory>, seen: &mut 
     let schema = migration::user_version(conn)?;
     if schema != migration::VERSION {
         return Err(Error::Newer { path: path.to_path_buf(), found: schema, known: migration::VERSION });
+    }
+    if epoch > 0 && epoch != daemon::epoch(&ReadTx::new(conn))? {
+        return Err(Error::Fenced);
     }
     // Definitions never change, so their shapes are kept.
     let shapes = std::mem::take(&mut memory.borrow_mut().shapes);

@@ -11,7 +11,7 @@ mod why;
 pub use group::{GroupDetails, GroupFilter, GroupRow, TypeCount, groups, show_group};
 pub use progress::{Progress, StepTally, Tally, progress};
 pub(super) use queue::{ALL_PARKED, DELAYED, IN_LINE};
-pub use queue::{Queues, TypeQueue, queues};
+pub use queue::{Queues, TypeQueue, oldest_running, queues};
 pub use run::{Failure, RunDetails, RunFilter, RunRow, failures, runs, show_run};
 pub use step::{StepDetails, StepNeed, StepRow, show_step, status_of_step};
 pub use why::{KeyFacts, Taker, Why, why};

@@ -1,7 +1,7 @@
 //! What waits and what runs, told from the small tables and the partial indexes: never a scan of `step`.
 
 use crate::{
-    model::Timestamp,
+    model::{StepId, Timestamp},
     store::{error::Result, tx::ReadTx},
 };
 use serde::Serialize;
@@ -70,6 +70,13 @@ pub fn queues(tx: &ReadTx) -> Result<Queues> {
         groups_paused: one("SELECT count(*) FROM run_group WHERE paused + cancelling > 0 AND paused = 1")?,
         hooks_waiting: one("SELECT count(*) FROM hook WHERE state = 0")?,
         hooks_running: one("SELECT count(*) FROM hook WHERE state = 1")?,
+    })
+}
+
+/// The step that has been running longest, and since when.
+pub fn oldest_running(tx: &ReadTx) -> Result<Option<(StepId, Timestamp)>> {
+    tx.row("SELECT step_id, min(started) FROM lease HAVING count(*) > 0", [], |row| {
+        Ok((StepId(row.get(0)?), Timestamp(row.get(1)?)))
     })
 }
 

@@ -1,0 +1,39 @@
+use super::{context::Context, failure::Result};
+use crate::{
+    daemon::stop::{self, Stopped},
+    model::Millis,
+};
+use std::time::Duration;
+
+/// Stop the daemon: running steps may finish, then it ends
+///
+/// After the time to wait it is killed; its steps run again at the next start. Where none runs, says so and ends with 0.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// How long to wait before it is killed [default: setting `stop_timeout`, and ten seconds]
+    #[arg(long, value_name = "TIME")]
+    timeout: Option<Millis>,
+}
+
+/// What it needs beside the time of its steps: children to end, requests, a last checkpoint.
+const MORE: Duration = Duration::from_secs(10);
+
+impl Args {
+    pub fn run(self, cx: &Context) -> Result<()> {
+        let settings = cx.settings()?;
+        let grace = self.timeout.map_or(settings.stop_timeout.duration() + MORE, |it| it.duration());
+        let stopped = stop::run(settings, grace, |what| cx.output.note(what))?;
+        let (state, pid, words) = match stopped {
+            Stopped::NotRunning => ("not running", None, "windlass is not running".to_string()),
+            Stopped::Ended { pid, forced: false } => ("stopped", pid, "windlass has stopped".to_string()),
+            Stopped::Ended { pid, forced: true } => {
+                ("killed", pid, "windlass was killed; its steps run again at the next start".to_string())
+            }
+        };
+        if cx.output.json {
+            return cx.output.document(&serde_json::json!({"state": state, "pid": pid}));
+        }
+        cx.output.note(words);
+        Ok(())
+    }
+}

@@ -1,0 +1,31 @@
+//! Asking a running daemon.
+
+use super::files::{Info, read_port};
+use crate::settings::Secret;
+use serde_json::Value;
+use std::{path::Path, time::Duration};
+
+/// An answer of `/health`, at whichever status.
+pub fn health(address: &str, patience: Duration) -> Option<Value> {
+    let mut response = agent(patience).get(format!("http://{address}/health")).call().ok()?;
+    response.body_mut().read_json().ok()
+}
+
+/// Sends a request without a body; the answer's JSON if the daemon agreed.
+pub fn post(address: &str, path: &str, token: &Secret, patience: Duration) -> Option<Value> {
+    let request = agent(patience)
+        .post(format!("http://{address}{path}"))
+        .header("authorization", format!("Bearer {}", token.reveal()));
+    let mut response = request.send_empty().ok().filter(|it| it.status().is_success())?;
+    response.body_mut().read_json().ok()
+}
+
+/// Where the daemon of a home listens, as its files say.
+pub fn address(home: &Path) -> Option<String> {
+    read_port(home).or_else(|| Info::read(home)?.http)
+}
+
+fn agent(patience: Duration) -> ureq::Agent {
+    let config = ureq::Agent::config_builder().http_status_as_error(false).timeout_global(Some(patience)).proxy(None);
+    config.build().into()
+}

@@ -1,0 +1,66 @@
+//! What can go wrong in the daemon's life, in words for people.
+
+use crate::{assembly, engine, http::token, store};
+use std::{io, net::SocketAddr, path::PathBuf};
+
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error(transparent)]
+    Assembly(#[from] assembly::Error),
+    #[error(transparent)]
+    Engine(#[from] engine::Error),
+    #[error(transparent)]
+    Store(#[from] store::Error),
+    #[error(transparent)]
+    Token(#[from] token::Error),
+    #[error("failed to {action} {}", path.display())]
+    Io { action: &'static str, path: PathBuf, source: io::Error },
+    #[error("failed to {action}")]
+    System { action: &'static str, source: io::Error },
+    #[error("failed to listen on {address}")]
+    Listen { address: SocketAddr, source: io::Error },
+    #[error("{address} can be reached from other machines, and the token is too short for that")]
+    WeakToken { address: SocketAddr },
+    #[error("file locks do not work in {}", home.display())]
+    NoLocks { home: PathBuf },
+    /// Not an error for people; the exit code tells a supervisor.
+    #[error("windlass is already running ({holder})")]
+    AlreadyRunning { holder: String, pid: Option<u32>, http: Option<String> },
+    #[error("windlass holds its lock but does not answer ({holder})")]
+    Hung { holder: String },
+    #[error("windlass was just told to stop, so it is not started")]
+    JustStopped,
+    #[error("the worker gave up: {reason}")]
+    GaveUp { reason: String },
+    #[error("the lock file of this daemon was deleted; another may start")]
+    LockLost,
+    #[error("windlass did not start: {reason}")]
+    DidNotStart { reason: String, hint: Option<String>, exit: i32 },
+    #[error("windlass ({holder}) did not end, not even when it was killed")]
+    DidNotStop { holder: String },
+}
+
+impl Error {
+    /// Tells the user what to do next, where we know.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Error::Assembly(error) => error.hint(),
+            Error::Engine(error) => error.hint(),
+            Error::Store(error) => error.hint().map(str::to_string),
+            Error::Listen { .. } => {
+                Some("choose another port with `--listen 127.0.0.1:0`, or set `listen` in windlass.toml".into())
+            }
+            Error::WeakToken { .. } => Some("give `api_token` 16 characters or more, or listen on 127.0.0.1".into()),
+            Error::NoLocks { .. } => Some("use a home directory on a local disk: `--home DIR`".into()),
+            Error::Hung { .. } => Some("`windlass stop` ends it, with force if need be".into()),
+            Error::JustStopped => Some("start it with `windlass serve --background`".into()),
+            Error::LockLost => Some("nothing but windlass should touch `engine.db.lock`; start it again".into()),
+            Error::GaveUp { .. } => Some("see `windlass doctor`".into()),
+            Error::DidNotStart { hint, .. } => hint.clone(),
+            Error::DidNotStop { .. } => Some("it may wait for a disk that does not answer".into()),
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,133 @@
+//! The files that tell of the daemon. Only the holder of the lock writes them, and always whole: a temporary name, then a
+//! rename. They are information; the lock alone decides.
+
+use crate::{
+    model::{ProcessIdentity, Timestamp},
+    os::process_stat,
+};
+use serde::{Deserialize, Serialize};
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+};
+
+/// Held locked for the daemon's life; never unlinked, its content is nothing.
+pub const LOCK: &str = "engine.db.lock";
+const INFO: &str = "serve.pid";
+const PORT: &str = "serve.port";
+/// What a daemon in the background says.
+pub const LOG: &str = "serve.log";
+
+/// What the daemon is doing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Phase {
+    Starting,
+    Ready,
+    Stopping,
+}
+
+/// What `serve.pid` says.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Info {
+    pub phase: Phase,
+    #[serde(flatten)]
+    pub identity: ProcessIdentity,
+    pub version: String,
+    /// Differs from daemon to daemon, whatever their pids are.
+    pub nonce: String,
+    /// What a slow start is busy with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub progress: Option<String>,
+    /// The address of the page and the API, once it is bound.
+    pub http: Option<String>,
+    /// The path of a local socket; this version has none.
+    pub socket: Option<PathBuf>,
+    pub since: Timestamp,
+}
+
+impl Info {
+    /// Of this process, at its start.
+    pub fn of_this_process(now: Timestamp) -> Info {
+        let mut nonce = [0u8; 8];
+        // Without randomness pid and start time still tell one daemon from the next.
+        let _ = getrandom::fill(&mut nonce);
+        Info {
+            phase: Phase::Starting,
+            identity: process_stat::own_identity(),
+            version: env!("CARGO_PKG_VERSION").to_string(),
+            nonce: hex::encode(nonce),
+            progress: None,
+            http: None,
+            socket: None,
+            since: now,
+        }
+    }
+
+    /// `None`: absent, half-written or garbage.
+    pub fn read(home: &Path) -> Option<Info> {
+        serde_json::from_slice(&fs::read(home.join(INFO)).ok()?).ok()
+    }
+
+    pub fn write(&self, home: &Path) -> io::Result<()> {
+        replace(&home.join(INFO), &serde_json::to_string(self).map_err(io::Error::other)?)
+    }
+}
+
+/// The address that the daemon is bound to.
+pub fn read_port(home: &Path) -> Option<String> {
+    let text = fs::read_to_string(home.join(PORT)).ok()?;
+    text.trim().parse::<std::net::SocketAddr>().ok().map(|it| it.to_string())
+}
+
+pub fn write_port(home: &Path, address: &str) -> io::Result<()> {
+    replace(&home.join(PORT), address)
+}
+
+/// Removes what a former daemon left, and its half-written files.
+pub fn remove(home: &Path) {
+    for name in [PORT, INFO] {
+        let _ = fs::remove_file(home.join(name));
+        let _ = fs::remove_file(temporary(&home.join(name)));
+    }
+}
+
+/// Writes a file whole, for its owner alone. There is one writer, so one temporary name does.
+fn replace(path: &Path, text: &str) -> io::Result<()> {
+    let temporary = temporary(path);
+    write_private(&temporary, text)?;
+    fs::rename(&temporary, path)
+}
+
+pub(super) fn write_private(path: &Path, text: &str) -> io::Result<()> {
+    use std::os::unix::fs::OpenOptionsExt;
+    let mut file = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
+    io::Write::write_all(&mut file, format!("{text}\n").as_bytes())
+}
+
+fn temporary(path: &Path) -> PathBuf {
+    path.with_extension(format!("{}.new", path.extension().unwrap_or_default().to_string_lossy()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_written_is_read_back_and_garbage_is_nothing() {
+        let home = tempfile::tempdir().unwrap();
+        assert_eq!((Info::read(home.path()), read_port(home.path())), (None, None));
+        let info = Info { http: Some("127.0.0.1:1".into()), ..Info::of_this_process(Timestamp(5)) };
+        info.write(home.path()).unwrap();
+        write_port(home.path(), "127.0.0.1:1").unwrap();
+        assert_eq!(Info::read(home.path()), Some(info));
+        assert_eq!(read_port(home.path()).as_deref(), Some("127.0.0.1:1"));
+        for garbage in ["", "{", "{\"phase\":\"ready\"}", "nonsense"] {
+            fs::write(home.path().join(INFO), garbage).unwrap();
+            fs::write(home.path().join(PORT), garbage).unwrap();
+            assert_eq!((Info::read(home.path()), read_port(home.path())), (None, None), "{garbage}");
+        }
+        remove(home.path());
+        assert_eq!(fs::read_dir(home.path()).unwrap().count(), 0);
+    }
+}

@@ -1,0 +1,101 @@
+//! Starting the daemon in the background, and the one function through which other commands do so.
+
+use super::{
+    claim::{self, Holder, Look},
+    error::{Error, Result},
+    log_file, sentinel,
+    startup::Said,
+};
+use crate::{
+    assembly,
+    os::{Clock, SystemClock, detached::Detached},
+    settings::Settings,
+};
+use std::{
+    io::{BufRead, BufReader},
+    net::SocketAddr,
+};
+
+/// A daemon that was started and is ready.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Started {
+    pub pid: u32,
+    pub http: String,
+    /// A one-time link to the page.
+    pub link: String,
+}
+
+/// What `ensure` found or did.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Ensured {
+    /// It runs already, or is about to. Its address, when it is known.
+    Running(Option<String>),
+    Started(Started),
+    /// It does not run, and nobody wants it started.
+    NotWanted,
+}
+
+/// Every start of the daemon that nobody asked for by name goes through here. `wanted` is the setting `autostart` and
+/// the command's own flags.
+///
+/// While a stop is under way nothing is started: `Error::JustStopped`.
+pub fn ensure(settings: &Settings, wanted: bool, say: impl FnMut(&str)) -> Result<Ensured> {
+    let home = &settings.home;
+    if home.is_dir() && claim::is_held(home)? {
+        let holder = Holder::of(home);
+        if !matches!(holder.look(), Look::Stopping) {
+            return Ok(Ensured::Running(holder.http));
+        }
+    }
+    if !wanted {
+        return Ok(Ensured::NotWanted);
+    }
+    if sentinel::is_active(home, SystemClock.wall()) {
+        return Err(Error::JustStopped);
+    }
+    match start(settings, None, true, say) {
+        Err(Error::AlreadyRunning { http, .. }) => Ok(Ensured::Running(http)),
+        started => started.map(Ensured::Started),
+    }
+}
+
+/// Starts the daemon in the background and waits until it is ready or has failed: then with its reason.
+pub fn start(
+    settings: &Settings,
+    listen: Option<SocketAddr>,
+    by_itself: bool,
+    mut say: impl FnMut(&str),
+) -> Result<Started> {
+    assembly::prepare_home(settings)?;
+    let home = &settings.home;
+    let log =
+        log_file::open(home).map_err(|source| Error::Io { action: "open the log in", path: home.clone(), source })?;
+    let mut args: Vec<std::ffi::OsString> =
+        vec!["--home".into(), home.into(), "serve".into(), "--in-background".into()];
+    if let Some(address) = listen {
+        args.extend(["--listen".into(), address.to_string().into()]);
+    }
+    if by_itself {
+        args.push("--by-itself".into());
+    }
+    let system = |action| move |source| Error::System { action, source };
+    let mut child = Detached::start(&args, log).map_err(system("start windlass in the background"))?;
+    let output = child.output().map(BufReader::new);
+    for line in output.into_iter().flat_map(|it| it.lines()).map_while(std::result::Result::ok) {
+        match serde_json::from_str(&line) {
+            Ok(Said::Progress { what }) => say(&what),
+            Ok(Said::Ready { pid, http, link }) => return Ok(Started { pid, http, link }),
+            Ok(Said::Already { holder, pid, http }) => return Err(Error::AlreadyRunning { holder, pid, http }),
+            Ok(Said::Failed { message, hint, exit }) => {
+                let _ = child.wait();
+                return Err(Error::DidNotStart { reason: message, hint, exit });
+            }
+            Err(_) => {}
+        }
+    }
+    // It ended without a word: a crash, or somebody killed it.
+    let code = child.wait().map_err(system("wait for windlass in the background"))?;
+    let how = code.map_or("was killed".to_string(), |it| format!("ended with code {it}"));
+    let reason = format!("it {how}; its log ends with:\n{}", log_file::tail(home));
+    Err(Error::DidNotStart { reason, hint: None, exit: 1 })
+}

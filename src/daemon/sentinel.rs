@@ -1,0 +1,77 @@
+//! The shutdown sentinel, `serve.stopping`: while it is active nothing starts the daemon by itself.
+//!
+//! It holds an absolute expiry, at most 30 s ahead. Expired, empty, corrupt or further away means absent: whoever wrote
+//! it died, and nobody has to clean up after him.
+
+use super::files::write_private;
+use crate::model::{Millis, Timestamp};
+use std::{fs, io, path::Path};
+
+const FILE: &str = "serve.stopping";
+const LASTS: Millis = Millis::seconds(30);
+/// How often whoever stops the daemon renews it.
+pub const RENEW: Millis = Millis::seconds(10);
+
+/// Whether a stop is under way.
+pub fn is_active(home: &Path, now: Timestamp) -> bool {
+    let text = fs::read_to_string(home.join(FILE)).unwrap_or_default();
+    text.trim().parse().is_ok_and(|expiry: i64| now.0 < expiry && expiry <= now.0.saturating_add(LASTS.0 as i64))
+}
+
+/// Begins a stop, or renews it.
+pub fn raise(home: &Path, now: Timestamp) -> io::Result<()> {
+    // Several may stop the daemon at once, so each writes under a name of its own.
+    let temporary = home.join(format!("{FILE}.{}", std::process::id()));
+    write_private(&temporary, &(now + LASTS).0.to_string())?;
+    fs::rename(&temporary, home.join(FILE))
+}
+
+pub fn clear(home: &Path) {
+    let _ = fs::remove_file(home.join(FILE));
+}
+
+/// Removes one that counts as absent, and what a writer that died left behind.
+pub fn sweep(home: &Path, now: Timestamp) {
+    if !is_active(home, now) {
+        clear(home);
+    }
+    for entry in fs::read_dir(home).into_iter().flatten().flatten() {
+        let name = entry.file_name();
+        let pid = name.to_str().and_then(|it| it.strip_prefix(FILE)?.strip_prefix('.')?.parse::<u32>().ok());
+        if pid.is_some_and(|it| crate::os::process_stat::identity_of(it).is_none()) {
+            let _ = fs::remove_file(entry.path());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_lasts_for_thirty_seconds_and_not_longer() {
+        let home = tempfile::tempdir().unwrap();
+        let now = Timestamp(1_700_000_000_000);
+        assert!(!is_active(home.path(), now));
+        raise(home.path(), now).unwrap();
+        for (later, active) in [(0, true), (29_999, true), (30_000, false), (-1, false)] {
+            assert_eq!(is_active(home.path(), Timestamp(now.0 + later)), active, "{later}");
+        }
+        sweep(home.path(), now);
+        assert!(is_active(home.path(), now));
+        sweep(home.path(), Timestamp(now.0 + 30_000));
+        assert_eq!(fs::read_dir(home.path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn garbage_and_what_is_too_far_away_is_absent() {
+        let home = tempfile::tempdir().unwrap();
+        for text in ["", "soon", "99999999999999999999999", "1700000030001", "-1"] {
+            fs::write(home.path().join(FILE), text).unwrap();
+            assert!(!is_active(home.path(), Timestamp(1_700_000_000_000)), "{text}");
+        }
+        fs::write(home.path().join(format!("{FILE}.1073741823")), "").unwrap();
+        sweep(home.path(), Timestamp(0));
+        assert_eq!(fs::read_dir(home.path()).unwrap().count(), 0);
+    }
+}

@@ -1,0 +1,146 @@
+//! Looks at what may keep one waiting: the database and the disk. A thread of its own does that when it is asked to, so
+//! that `/health` can answer from the last look while a new one is stuck.
+
+use super::Parts;
+use crate::{
+    engine::Engine,
+    model::{Bytes, StepId, Timestamp},
+    os::disk_space,
+    store::overview::{self, Queues},
+};
+use std::{
+    fs,
+    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak},
+    thread,
+    time::{Duration, Instant},
+};
+use tokio::sync::watch;
+
+/// How long `/health` waits for a fresh look before it tells of the last one.
+const FRESH: Duration = Duration::from_millis(300);
+/// A look is not repeated before it is this many times as old as it took: counting a long queue costs.
+const REST: u32 = 20;
+const LEAST_REST: Duration = Duration::from_millis(100);
+
+/// What a look saw. What could not be read is `None`.
+#[derive(Debug, Clone)]
+pub struct Seen {
+    pub at: Instant,
+    pub took: Duration,
+    pub readable: bool,
+    pub queues: Option<Queues>,
+    pub oldest_running: Option<(StepId, Timestamp)>,
+    pub wal_bytes: Option<u64>,
+    pub free_disk: Option<Bytes>,
+}
+
+/// Asks for looks and hands out what they saw.
+pub struct Observer {
+    asked: Arc<Asked>,
+    seen: watch::Receiver<Option<Arc<Seen>>>,
+}
+
+#[derive(Default)]
+struct Asked {
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct State {
+    wanted: bool,
+    /// Since when the present look has been under way.
+    looking: Option<Instant>,
+}
+
+impl Observer {
+    pub fn new(parts: &Parts) -> Observer {
+        let (tell, seen) = watch::channel(None);
+        let asked = Arc::new(Asked::default());
+        let (weak, engine) = (Arc::downgrade(&asked), parts.engine.clone());
+        let started = thread::Builder::new().name("windlass-health".into()).spawn(move || run(&weak, &engine, &tell));
+        if let Err(error) = started {
+            // `/health` says then that nothing can be read.
+            tracing::error!(%error, "the health of the engine can't be watched");
+        }
+        Observer { asked, seen }
+    }
+
+    /// The newest look; a new one if it comes soon enough.
+    pub async fn look(&self) -> Option<Arc<Seen>> {
+        let mut seen = self.seen.clone();
+        let newest = seen.borrow_and_update().clone();
+        let rested = |it: &Arc<Seen>| it.at.elapsed() >= (it.took * REST).max(LEAST_REST);
+        if newest.as_ref().is_some_and(|it| !rested(it)) {
+            return newest;
+        }
+        self.ask();
+        let _ = tokio::time::timeout(FRESH, seen.changed()).await;
+        seen.borrow().clone()
+    }
+
+    /// For how long a look has been stuck.
+    pub fn stuck(&self) -> Duration {
+        self.asked.lock().looking.map_or(Duration::ZERO, |it| it.elapsed())
+    }
+
+    fn ask(&self) {
+        self.asked.lock().wanted = true;
+        self.asked.changed.notify_one();
+    }
+}
+
+impl Drop for Observer {
+    fn drop(&mut self) {
+        self.ask();
+    }
+}
+
+impl Asked {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits for somebody to ask; marks the look as begun.
+    fn wait(&self) {
+        let mut state = self.lock();
+        state.looking = None;
+        while !state.wanted {
+            state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+        *state = State { wanted: false, looking: Some(Instant::now()) };
+    }
+}
+
+/// Until nobody is left who could ask.
+fn run(asked: &Weak<Asked>, engine: &Engine, tell: &watch::Sender<Option<Arc<Seen>>>) {
+    while let Some(strong) = asked.upgrade() {
+        strong.wait();
+        if Arc::strong_count(&strong) == 1 {
+            return;
+        }
+        drop(strong);
+        if tell.send(Some(Arc::new(look(engine)))).is_err() {
+            return;
+        }
+    }
+}
+
+fn look(engine: &Engine) -> Seen {
+    let begun = Instant::now();
+    let read = engine.store().read(|tx| Ok((overview::queues(tx)?, overview::oldest_running(tx)?)));
+    let log = format!("{}-wal", engine.store().path().display());
+    let (readable, queues, oldest_running) = match read {
+        Ok((queues, oldest)) => (true, Some(queues), oldest),
+        Err(_) => (false, None, None),
+    };
+    Seen {
+        readable,
+        queues,
+        oldest_running,
+        wal_bytes: fs::metadata(log).ok().map(|it| it.len()),
+        free_disk: disk_space::free(engine.home()).ok(),
+        at: Instant::now(),
+        took: begun.elapsed(),
+    }
+}
