@@ -17,6 +17,7 @@ mod life_line;
 mod pause;
 mod pools;
 mod prune;
+mod removal;
 mod resource_lock;
 mod retry;
 mod settlement;

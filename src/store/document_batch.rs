@@ -64,11 +64,12 @@ pub fn list(tx: &ReadTx, after: i64, limit: usize) -> Result<Vec<Batch>> {
     tx.rows(&format!("SELECT {COLUMNS} WHERE b.id > ?1 ORDER BY b.id LIMIT ?2"), params![after, limit as i64], read)
 }
 
-/// (contents in a batch, those of them that some run has completed). Walks over the batch's documents.
+/// (contents in a batch, those of them that some run has completed, whether or not that run is still remembered). Walks over the batch's documents.
 pub fn progress(tx: &ReadTx, id: i64) -> Result<(i64, i64)> {
     let found = tx.row(
         "SELECT count(*), coalesce(sum(EXISTS (SELECT 1 FROM content_run c JOIN run r ON r.id = c.run_id
-                    WHERE c.sha256 = u.sha256 AND r.ended IS NOT NULL AND r.failed = 0 AND r.cancelled = 0)), 0)
+                    WHERE c.sha256 = u.sha256 AND r.ended IS NOT NULL AND r.failed = 0 AND r.cancelled = 0)
+                    OR EXISTS (SELECT 1 FROM document d WHERE d.sha256 = u.sha256 AND d.state IN (4, 5))), 0)
            FROM (SELECT DISTINCT sha256 FROM document_uri WHERE batch_id = ?1) u",
         [id],
         |row| Ok((row.get(0)?, row.get(1)?)),

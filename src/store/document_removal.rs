@@ -6,7 +6,7 @@ use super::{
     run_removal,
     tx::{ReadTx, WriteTx},
 };
-use crate::model::{ArtifactHash, RunId};
+use crate::model::{ArtifactHash, ArtifactId, RunId};
 use rusqlite::params;
 use serde::Serialize;
 
@@ -23,6 +23,15 @@ pub struct Removed {
 }
 
 impl Removed {
+    pub fn add(&mut self, other: &Removed) {
+        self.document_uris += other.document_uris;
+        self.uri_history += other.uri_history;
+        self.documents += other.documents;
+        self.runs += other.runs;
+        self.steps += other.steps;
+        self.history += other.history;
+    }
+
     pub fn total(&self) -> i64 {
         self.document_uris + self.uri_history + self.documents + self.runs + self.steps + self.history
     }
@@ -103,14 +112,16 @@ fn remove_content(tx: &WriteTx, sha256: &ArtifactHash, removed: &mut Removed) ->
         return Err(Error::conflict(format!("{run} works on the document: wait for it or cancel it first")));
     }
     let runs = tx.rows("SELECT run_id FROM content_run WHERE sha256 = ?1", [sha256.0], |row| row.get(0).map(RunId))?;
+    // A file of this machine with equal content may take the results up again.
+    let elsewhere = tx.row("SELECT 1 FROM document WHERE sha256 = ?1 LIMIT 1", [sha256.0], |_| Ok(()))?.is_some();
     let mut files = Vec::new();
     for run in runs {
-        let gone = run_removal::remove(tx, run, &mut files)?;
+        let gone = run_removal::remove(tx, run, !elsewhere, &mut files)?;
         removed.runs += 1;
         removed.steps += gone.steps;
         removed.history += gone.attempts + gone.hooks;
     }
-    let artifact = tx.row("SELECT artifact_id FROM content WHERE sha256 = ?1", [sha256.0], |row| row.get(0))?;
+    let artifact = tx.row("SELECT artifact_id FROM content WHERE sha256 = ?1", [sha256.0], |row| row.get(0).map(ArtifactId))?;
     removed.documents += tx.execute("DELETE FROM content WHERE sha256 = ?1", [sha256.0])? as i64;
     if let Some(artifact) = artifact {
         run_removal::forget_artifact(tx, artifact, &mut files)?;
