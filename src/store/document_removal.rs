@@ -57,8 +57,11 @@ pub fn delete(tx: &WriteTx, source: &str, uri: &str) -> Result<Option<(Removed, 
     tx.execute(
         "INSERT INTO document_removal(database, source, uri, at)
          SELECT database, source, uri, ?3 FROM document WHERE source = ?1 AND uri = ?2
+         UNION SELECT json_extract(d.params, '$.store.path'), ?1, ?2, ?3 FROM content_run c JOIN run r ON r.id = c.run_id
+           JOIN group_detail d ON d.group_id = r.group_id
+          WHERE c.sha256 = ?4 AND json_type(d.params, '$.store.path') = 'text'
          ON CONFLICT DO UPDATE SET at = excluded.at",
-        params![source, uri, tx.now().0],
+        params![source, uri, tx.now().0, sha256.0],
     )?;
     tx.execute("DELETE FROM document WHERE source = ?1 AND uri = ?2", [source, uri])?;
     let history = tx.execute("DELETE FROM uri_history WHERE uri_id = ?1", [id])? as i64;

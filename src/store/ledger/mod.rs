@@ -14,8 +14,8 @@ mod tally;
 
 pub use group::{GroupRecord, group, groups};
 pub use history::{HistoryRecord, history};
-pub use page::{Wanted, page, total};
-pub use run::{RunRecord, run, runs_of_content};
+pub use page::{NEWEST, Place, Wanted, older, page, total};
+pub use run::{RunRecord, run, runs_of_batch};
 pub use stats::{DurationRecord, StepCount, durations, step_counts};
 pub use step::{StepRecord, steps_of_run, steps_with_status};
 pub use tally::{Tally, tally_of_batch, tally_of_group};

@@ -86,17 +86,10 @@ struct Part {
 
 impl Part {
     fn ids(&self, tx: &ReadTx, live: &Live, status: Option<Status>) -> Result<Vec<RunId>> {
-        let condition = match status {
-            None => "1",
-            Some(Status::Completed) => "ended IS NOT NULL AND failed = 0 AND cancelled = 0",
-            Some(Status::Failed) => "failed + cancelled > 0 AND failed > 0 AND ended IS NOT NULL",
-            Some(Status::Cancelled) => "failed + cancelled > 0 AND failed = 0 AND ended IS NOT NULL",
-            Some(Status::Pending) => {
-                "ended IS NULL AND id NOT IN (SELECT run_id FROM lease)
-                 AND id NOT IN (SELECT run_id FROM step WHERE failures + crashes > 0 AND state < 5)"
-            }
-            Some(status @ (Status::Running | Status::Error)) => {
-                let runs = live.of(self.group, status).into_iter().flatten().rev().copied();
+        let condition = match condition(status) {
+            Some(condition) => condition,
+            None => {
+                let runs = live.of(self.group, status.unwrap_or(Status::Running)).into_iter().flatten().rev().copied();
                 return Ok(runs.skip(self.offset as usize).take(self.limit as usize).collect());
             }
         };
@@ -106,11 +99,72 @@ impl Part {
             false => ("DESC", self.offset, self.limit),
             true => ("ASC", rest.max(0), self.limit + rest.min(0)),
         };
-        let sql = format!("SELECT id FROM run WHERE group_id = ?1 AND {condition} ORDER BY id {order} LIMIT ?2 OFFSET ?3");
+        let sql =
+            format!("SELECT id FROM run WHERE group_id = ?1 AND {condition} ORDER BY id {order} LIMIT ?2 OFFSET ?3");
         let mut ids = tx.rows(&sql, params![self.group.0, limit, offset], |row| row.get(0).map(RunId))?;
         if order == "ASC" {
             ids.reverse();
         }
         Ok(ids)
+    }
+}
+
+/// None: such runs are known from the small tables.
+fn condition(status: Option<Status>) -> Option<&'static str> {
+    Some(match status {
+        None => "1",
+        Some(Status::Completed) => "ended IS NOT NULL AND failed = 0 AND cancelled = 0",
+        Some(Status::Failed) => "failed + cancelled > 0 AND failed > 0 AND ended IS NOT NULL",
+        Some(Status::Cancelled) => "failed + cancelled > 0 AND failed = 0 AND ended IS NOT NULL",
+        Some(Status::Pending) => {
+            "ended IS NULL AND id NOT IN (SELECT run_id FROM lease)
+             AND id NOT IN (SELECT run_id FROM step WHERE failures + crashes > 0 AND state < 5)"
+        }
+        Some(Status::Running | Status::Error) => return None,
+    })
+}
+
+/// A place in the order of runs: what comes next is older.
+pub type Place = (GroupId, RunId);
+
+/// Before the newest run.
+pub const NEWEST: Place = (GroupId(i64::MAX - 1), RunId(i64::MAX));
+
+/// Up to `limit` runs that come behind a place; where to go on, None at the end. What comes in meanwhile moves nothing.
+pub fn older(tx: &ReadTx, wanted: &Wanted, from: Place, limit: usize) -> Result<(Vec<RunRecord>, Option<Place>)> {
+    let live = Live::read(tx)?;
+    let mut found: Vec<RunRecord> = Vec::new();
+    let (mut group_before, run_before) = (from.0.0 + 1, from.1);
+    loop {
+        let groups = groups(tx, wanted.batch, group_before)?;
+        let Some((last, _)) = groups.last() else { return Ok((found, None)) };
+        group_before = last.0;
+        for (group, counts) in groups {
+            if wanted.of(&tally::tally(&live, group, counts)) == 0 {
+                continue;
+            }
+            let before = if group == from.0 { run_before } else { RunId(i64::MAX) };
+            let missing = limit - found.len();
+            let ids = match condition(wanted.status) {
+                Some(condition) => tx.rows(
+                    &format!(
+                        "SELECT id FROM run WHERE group_id = ?1 AND id < ?2 AND {condition} ORDER BY id DESC LIMIT ?3"
+                    ),
+                    params![group.0, before.0, missing as i64],
+                    |row| row.get(0).map(RunId),
+                )?,
+                None => {
+                    let runs = live.of(group, wanted.status.unwrap_or(Status::Running)).into_iter().flatten().rev();
+                    runs.copied().filter(|it| *it < before).take(missing).collect()
+                }
+            };
+            for id in ids {
+                found.extend(run::run(tx, id)?);
+            }
+            if found.len() >= limit {
+                let place = found.last().map(|it| (it.group, it.id));
+                return Ok((found, place));
+            }
+        }
     }
 }

@@ -85,12 +85,27 @@ pub fn run(tx: &ReadTx, id: RunId) -> Result<Option<RunRecord>> {
     Ok(Some(RunRecord { message, ..record }))
 }
 
-/// The newest runs of a content.
-pub fn runs_of_content(tx: &ReadTx, content: &ArtifactHash, limit: usize) -> Result<Vec<RunRecord>> {
+/// Some runs of the groups of a batch behind (group, run), and where to go on; None at the end.
+pub fn runs_of_batch(
+    tx: &ReadTx,
+    batch: i64,
+    (group, run): (GroupId, RunId),
+    limit: usize,
+) -> Result<(Vec<RunId>, Option<(GroupId, RunId)>)> {
     let ids = tx.rows(
-        "SELECT run_id FROM content_run WHERE sha256 = ?1 ORDER BY run_id DESC LIMIT ?2",
-        params![content.0, limit as i64],
+        "SELECT r.id FROM batch_group l JOIN run r ON r.group_id = l.group_id
+          WHERE l.batch_id = ?1 AND l.group_id = ?2 AND r.id > ?3 ORDER BY r.id LIMIT ?4",
+        params![batch, group.0, run.0, limit as i64],
         |row| row.get(0).map(RunId),
     )?;
-    ids.into_iter().filter_map(|id| run(tx, id).transpose()).collect()
+    if ids.len() == limit {
+        let next = ids.last().map(|it| (group, *it));
+        return Ok((ids, next));
+    }
+    let next = tx.row(
+        "SELECT min(group_id) FROM batch_group WHERE batch_id = ?1 AND group_id > ?2",
+        params![batch, group.0],
+        |row| row.get::<_, Option<i64>>(0),
+    )?;
+    Ok((ids, next.flatten().map(|it| (GroupId(it), RunId(0)))))
 }
