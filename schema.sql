@@ -95,6 +95,7 @@ CREATE TABLE group_detail(
   created        INTEGER NOT NULL
 ) STRICT;
 CREATE INDEX group_unopened ON group_detail(group_id) WHERE opened < open_until;
+CREATE INDEX group_runs ON group_detail(group_id, runs);   -- the runs of all groups are summed, not counted
 
 -- Idempotency keys of submissions. They outlive the group that they made; `ended_as` tells how it had ended when it was
 -- pruned.
@@ -121,6 +122,7 @@ CREATE TABLE run(
   CHECK (ended IS NULL OR unfinished = 0)
 ) STRICT;
 CREATE INDEX run_of_group ON run(group_id, id);
+CREATE INDEX run_lost     ON run(group_id, id) WHERE failed + cancelled > 0;
 
 -- The item of a run: a text, or a JSON object. Cold; read by the consumer.
 CREATE TABLE item(
@@ -161,6 +163,7 @@ CREATE TABLE step(
 CREATE INDEX step_delayed ON step(due) WHERE state = 1;
 CREATE INDEX step_line    ON step(key_id, type_id, scope, priority DESC, due) WHERE state = 2;   -- rowid breaks ties
 CREATE INDEX step_parked  ON step(group_id) WHERE state = 3;
+CREATE INDEX step_error   ON step(group_id, run_id) WHERE failures + crashes > 0 AND state < 5;   -- will be tried again
 
 -- Claimable steps, in claim order. Everything a claim needs is in the row.
 -- lane: 0, or the type's id when the type has a pool of its own.
@@ -364,6 +367,97 @@ CREATE TABLE document(
 ) STRICT;
 CREATE INDEX document_run ON document(run_id);
 CREATE INDEX document_waiting ON document(database, id) WHERE state = 0;
+CREATE INDEX document_place ON document(source, uri);
+CREATE INDEX document_content ON document(sha256);
+
+-- Documents that were given to the engine as bytes (uploads, URLs, stdin) rather than as files of this machine. They
+-- are kept until somebody deletes them; which vector databases hold them is told by `document`, as for files.
+
+-- A batch of documents, as clients of the ingestion API make them. changed: when a document of it came or changed last.
+CREATE TABLE document_batch(
+  id       INTEGER PRIMARY KEY AUTOINCREMENT,
+  source   TEXT    NOT NULL,
+  name     TEXT    NOT NULL,
+  params   TEXT    NOT NULL DEFAULT '{}' CHECK (json_valid(params)),
+  created  INTEGER NOT NULL,
+  changed  INTEGER NOT NULL
+) STRICT;
+
+-- The bytes. media_type: as the client says, or as the name lets guess.
+CREATE TABLE content(
+  sha256       BLOB    PRIMARY KEY CHECK (length(sha256) = 32),
+  artifact_id  INTEGER NOT NULL REFERENCES artifact(id),
+  size         INTEGER NOT NULL,
+  media_type   TEXT    NOT NULL,
+  created      INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE INDEX content_artifact ON content(artifact_id);
+
+-- A document: where its source has it, which content it has now, and to which batch it belongs. version grows with each
+-- change of its content. name: the file name that helps to tell its type. etag: what its source says of this version.
+CREATE TABLE document_uri(
+  id        INTEGER PRIMARY KEY AUTOINCREMENT,
+  source    TEXT    NOT NULL,
+  uri       TEXT    NOT NULL,
+  sha256    BLOB    NOT NULL REFERENCES content(sha256),
+  version   INTEGER NOT NULL DEFAULT 1,
+  batch_id  INTEGER REFERENCES document_batch(id),
+  name      TEXT    NOT NULL,
+  etag      TEXT,
+  metadata  TEXT    NOT NULL DEFAULT '{}' CHECK (json_valid(metadata)),
+  updated   INTEGER NOT NULL,
+  UNIQUE (source, uri)
+) STRICT;
+CREATE INDEX document_uri_batch   ON document_uri(batch_id, sha256);
+CREATE INDEX document_uri_content ON document_uri(sha256);
+
+-- What happened to a document: `create` and `update` with the content that it got.
+CREATE TABLE uri_history(
+  id       INTEGER PRIMARY KEY AUTOINCREMENT,
+  uri_id   INTEGER NOT NULL REFERENCES document_uri(id) ON DELETE CASCADE,
+  version  INTEGER NOT NULL,
+  sha256   BLOB    NOT NULL CHECK (length(sha256) = 32),
+  action   TEXT    NOT NULL CHECK (action IN ('create', 'update')),
+  batch_id INTEGER,
+  at       INTEGER NOT NULL
+) STRICT;
+CREATE INDEX uri_history_uri     ON uri_history(uri_id);
+CREATE INDEX uri_history_content ON uri_history(sha256);
+
+-- Documents that were deleted here, and whose rows in a vector database are still to go. Written with the deletion, so that
+-- a crash or a lock that is held only delays it.
+CREATE TABLE document_removal(
+  database  TEXT    NOT NULL,
+  source    TEXT    NOT NULL,
+  uri       TEXT    NOT NULL,
+  at        INTEGER NOT NULL,
+  PRIMARY KEY (database, source, uri)
+) STRICT, WITHOUT ROWID;
+
+-- How far a client has come with a source: a note that it leaves here for its next visit.
+CREATE TABLE sync_state(
+  source      TEXT    PRIMARY KEY,
+  commit_sha  TEXT    NOT NULL,
+  branch      TEXT    NOT NULL,
+  metadata    TEXT    NOT NULL CHECK (json_valid(metadata)),
+  synced      INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+-- The groups that work on a batch, with the id of the parameter set.
+CREATE TABLE batch_group(
+  group_id  INTEGER PRIMARY KEY REFERENCES run_group(id) ON DELETE CASCADE,
+  batch_id  INTEGER NOT NULL REFERENCES document_batch(id),
+  params    TEXT    NOT NULL
+) STRICT;
+CREATE INDEX batch_group_batch ON batch_group(batch_id, group_id);
+
+-- The runs of such groups by what they work on.
+CREATE TABLE content_run(
+  sha256  BLOB    NOT NULL CHECK (length(sha256) = 32),
+  run_id  INTEGER NOT NULL REFERENCES run(id) ON DELETE CASCADE,
+  PRIMARY KEY (sha256, run_id)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX content_run_run ON content_run(run_id);
 
 -- ---------------------------------------------------------------- views: what follows from the rows is not written twice
 

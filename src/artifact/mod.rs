@@ -7,6 +7,7 @@
 mod ballast;
 mod error;
 mod get;
+mod incoming;
 mod put;
 mod store;
 mod sweep;
@@ -17,6 +18,7 @@ mod tests;
 pub use ballast::Ballast;
 pub use error::{Error, Result};
 pub use get::ArtifactReader;
+pub use incoming::Incoming;
 pub use put::{Put, PutGuard};
 pub use store::{ArtifactOptions, ArtifactStore};
 pub use sweep::Swept;

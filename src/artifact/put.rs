@@ -34,6 +34,12 @@ pub struct PutGuard {
     _lock: FileLock,
 }
 
+impl PutGuard {
+    pub(super) fn new(lock: FileLock) -> PutGuard {
+        PutGuard { _lock: lock }
+    }
+}
+
 /// How much is read at once, and at most held.
 const BLOCK: usize = 256 << 10;
 /// How many blocks are written between two looks at the free space.
@@ -59,21 +65,33 @@ impl ArtifactStore {
 
     /// As `put`, and refuses beforehand if `size` bytes and the reserve do not fit.
     pub fn put_sized(&self, reader: impl Read, size: u64, kind: &str) -> Result<Put> {
-        let guard = PutGuard { _lock: self.lock(FileLock::shared_until)? };
+        let guard = PutGuard::new(self.lock(FileLock::shared_until)?);
         self.check_space(size)?;
         let temporary = Temporary::create(self)?;
         let written = self.write(reader, kind, &temporary.path);
         let (hash, size, compressed) = written.map_err(|error| self.name_full_disk(error))?;
+        let stored = self.settle(temporary, &hash, size, compressed)?;
+        Ok(Put { artifact: ArtifactRef { hash, size, stored }, guard })
+    }
+
+    /// Gives a file that is written its name, durably; its size on disk. The caller holds the lock of a put.
+    pub(super) fn settle(
+        &self,
+        temporary: Temporary,
+        hash: &ArtifactHash,
+        size: u64,
+        compressed: bool,
+    ) -> Result<u64> {
         let _inside = probe::inside(Window::Rename);
-        let shard = self.shard(&hash).map_err(|error| self.name_full_disk(error))?;
-        let target = self.path(&hash, compressed);
-        let stored = match self.existing(&hash, size)? {
+        let shard = self.shard(hash).map_err(|error| self.name_full_disk(error))?;
+        let target = self.path(hash, compressed);
+        let stored = match self.existing(hash, size)? {
             Some(stored) => stored,
             None => self.publish(temporary, &target).map_err(|error| self.name_full_disk(error))?,
         };
         sync_dir(&shard)?;
         self.tell_traffic("in", size);
-        Ok(Put { artifact: ArtifactRef { hash, size, stored }, guard })
+        Ok(stored)
     }
 
     /// The stored size of a file that is there already, whole, and now durable. Its writer may not have come to that.
@@ -128,7 +146,7 @@ impl ArtifactStore {
         Ok((ArtifactHash(hasher.finalize().into()), size, level.is_some()))
     }
 
-    fn check_space(&self, size: u64) -> Result<()> {
+    pub(super) fn check_space(&self, size: u64) -> Result<()> {
         match admit_write(self.free()?, Bytes(size), self.inner.options.reserve) {
             Admission::Admit => Ok(()),
             Admission::DiskLow { free, needed } => {
@@ -138,7 +156,7 @@ impl ArtifactStore {
     }
 
     /// A disk that fills in the middle is the same error as one that was full before.
-    fn name_full_disk(&self, error: Error) -> Error {
+    pub(super) fn name_full_disk(&self, error: Error) -> Error {
         match error {
             Error::Io { source, .. } if is_full(&source) => {
                 let free = self.free().map_or(0, |it| it.0);
@@ -169,33 +187,33 @@ fn fill(reader: &mut impl Read, block: &mut Vec<u8>) -> Result<()> {
 }
 
 /// Whether compression saves a tenth of the first block, and at least a disk sector.
-fn pays(block: &[u8], level: i32) -> bool {
+pub(super) fn pays(block: &[u8], level: i32) -> bool {
     // A high level finds more, but what no low level finds is not worth the time.
     let compressed = zstd::bulk::compress(block, level.min(3)).map_or(block.len(), |it| it.len());
     compressed + (block.len() / 10).max(512) <= block.len()
 }
 
-enum Sink {
+pub(super) enum Sink {
     Plain(File),
     Compressed(zstd::Encoder<'static, File>),
 }
 
 impl Sink {
-    fn new(file: File, level: Option<i32>) -> io::Result<Sink> {
+    pub(super) fn new(file: File, level: Option<i32>) -> io::Result<Sink> {
         match level {
             None => Ok(Sink::Plain(file)),
             Some(level) => Ok(Sink::Compressed(zstd::Encoder::new(file, level)?)),
         }
     }
 
-    fn write(&mut self, block: &[u8]) -> io::Result<()> {
+    pub(super) fn write(&mut self, block: &[u8]) -> io::Result<()> {
         match self {
             Sink::Plain(file) => file.write_all(block),
             Sink::Compressed(encoder) => encoder.write_all(block),
         }
     }
 
-    fn finish(self) -> io::Result<()> {
+    pub(super) fn finish(self) -> io::Result<()> {
         match self {
             Sink::Plain(mut file) => file.flush(),
             Sink::Compressed(encoder) => encoder.finish()?.flush(),
@@ -204,12 +222,12 @@ impl Sink {
 }
 
 /// A temporary file that is gone when this is dropped, unless it was renamed.
-struct Temporary {
-    path: PathBuf,
+pub(super) struct Temporary {
+    pub path: PathBuf,
 }
 
 impl Temporary {
-    fn create(store: &ArtifactStore) -> Result<Temporary> {
+    pub(super) fn create(store: &ArtifactStore) -> Result<Temporary> {
         let mut chance = [0; 8];
         getrandom::fill(&mut chance).map_err(|error| Error::Source(io::Error::other(error.to_string())))?;
         let path = store.inner.dir.join(format!(".tmp.{}.{}", store.inner.worker, hex::encode(chance)));

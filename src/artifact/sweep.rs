@@ -44,6 +44,24 @@ impl ArtifactStore {
         Ok(swept)
     }
 
+    /// Removes single files to which no committed row refers. `is_referenced` as for `sweep`.
+    pub fn remove(
+        &self,
+        hashes: &[ArtifactHash],
+        mut is_referenced: impl FnMut(&ArtifactHash) -> bool,
+    ) -> Result<Swept> {
+        let mut swept = Swept::default();
+        for hash in hashes {
+            let _alone = self.lock(FileLock::exclusive_until)?;
+            while let Some((path, _)) = self.find(hash).filter(|_| !is_referenced(hash)) {
+                let size = fs::metadata(&path).map_or(0, |it| it.len());
+                fs::remove_file(&path).map_err(Error::io("remove", &path))?;
+                swept = Swept { files: swept.files + 1, bytes: swept.bytes + size };
+            }
+        }
+        Ok(swept)
+    }
+
     /// Removes temporary files whose worker is dead. A worker of this store's own name counts as alive.
     pub fn sweep_temporaries(&self, mut is_worker_alive: impl FnMut(&str) -> bool) -> Result<Swept> {
         let mut swept = Swept::default();

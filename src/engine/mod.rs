@@ -18,6 +18,7 @@ mod news;
 mod pause;
 mod pools;
 mod prune;
+mod removal;
 mod resource_lock;
 mod retry;
 mod settlement;

@@ -6,13 +6,14 @@ use super::{
 };
 use crate::{
     definition::{Definition, Values, digest},
-    model::{GroupId, RunId, Shape, ShapeHook, ShapeStep, Status},
+    model::{ArtifactHash, GroupId, RunId, Shape, ShapeHook, ShapeStep, Status},
     os::{
         probe::{self, Window},
         process_stat,
     },
     store::{
         Store,
+        batch_group::OfBatch,
         definition::NewDefinition,
         group::{self, Created, NewGroup, NewRun},
     },
@@ -41,6 +42,8 @@ pub struct Submission {
     pub force: bool,
     /// Only its own worker looks for its steps first.
     pub scoped: bool,
+    /// The batch of documents that it works on: each item names its content as `sha256`.
+    pub of_batch: Option<OfBatch>,
 }
 
 impl Submission {
@@ -55,6 +58,7 @@ impl Submission {
             key: None,
             force: false,
             scoped: false,
+            of_batch: None,
         }
     }
 }
@@ -95,8 +99,9 @@ impl Engine {
             scoped: submission.scoped,
             key: submission.key.clone().map(|key| (key, content(&submission))),
             builder: (*self.identity).clone(),
+            of_batch: submission.of_batch.clone(),
         };
-        let rows_per_run = 2 + submission.definition.steps.len();
+        let rows_per_run = 3 + submission.definition.steps.len();
         let slice = (SLICE_ROWS / rows_per_run).max(1);
         let mut runs = runs.into_iter();
         let first: Vec<NewRun> = runs.by_ref().take(slice).collect();
@@ -206,9 +211,15 @@ fn render_keys(submission: &Submission) -> Result<Vec<NewRun>> {
                 keys.push(key);
             }
         }
-        runs.push(NewRun { item: item.clone(), keys });
+        let content = submission.of_batch.as_ref().and_then(|_| content_of(item));
+        runs.push(NewRun { item: item.clone(), keys, content });
     }
     Ok(runs)
+}
+
+/// The content that an item of a batch names.
+fn content_of(item: &str) -> Option<ArtifactHash> {
+    item_value(item).get("sha256")?.as_str()?.parse().ok()
 }
 
 /// The key of a vector database names its file, so that everyone who writes it meets at the same lock.

@@ -39,6 +39,16 @@ pub(super) fn look(mut file: File, give_up: impl Fn() -> bool) -> io::Result<Opt
     Ok(None)
 }
 
+/// Reads a stream of `expected` bytes that does not change. None: `give_up` said so.
+pub(super) fn look_at(
+    reader: &mut impl Read,
+    expected: u64,
+    give_up: impl Fn() -> bool,
+) -> io::Result<Option<Looked>> {
+    let read = read(reader, expected, &give_up)?;
+    Ok(read.map(|(sha256, size, sample)| Looked { sha256, size, modified: 0, sample }))
+}
+
 /// Nanoseconds since the Unix epoch; 0 where the file system keeps no times.
 pub(super) fn modified(metadata: &Metadata) -> i64 {
     use std::time::UNIX_EPOCH;
@@ -50,7 +60,7 @@ pub(super) fn modified(metadata: &Metadata) -> i64 {
 
 /// Reads to the end, or a little beyond `expected` bytes: a file may grow faster than it is read.
 fn read(
-    file: &mut File,
+    file: &mut impl Read,
     expected: u64,
     give_up: &impl Fn() -> bool,
 ) -> io::Result<Option<(ArtifactHash, u64, Vec<u8>)>> {

@@ -23,7 +23,7 @@ pub struct Item {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ItemDocument {
     pub uri: String,
-    /// Where the content can be read, as a `file://` URI, when `uri` is not that place.
+    /// Where the content can be read when `uri` is not that place: a `file://` URI, or [`KEPT`] where it is an artifact.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub file: Option<String>,
     /// A JSON object, or null.
@@ -36,6 +36,30 @@ impl ItemDocument {
     pub fn path(&self) -> Option<PathBuf> {
         path_of(self.file.as_deref().unwrap_or(&self.uri))
     }
+
+    /// Whether the engine itself keeps the content, as an artifact under the hash of the item.
+    pub fn is_kept(&self) -> bool {
+        self.file.as_deref() == Some(KEPT)
+    }
+
+    /// What people know the document by when it has no title: the name of its file, or the end of its URI.
+    pub fn name(&self) -> Option<String> {
+        if let Some(path) = self.path() {
+            return Some(path.file_name()?.to_string_lossy().into_owned());
+        }
+        name_of_uri(&self.uri)
+    }
+}
+
+/// `ItemDocument::file` of a document whose content the engine keeps as an artifact.
+pub const KEPT: &str = "artifact:";
+
+/// The last part of a URI's path, such as `report.pdf` of `https://host/docs/report.pdf?v=2`.
+pub fn name_of_uri(uri: &str) -> Option<String> {
+    let path = uri.split(['?', '#']).next().unwrap_or_default();
+    let path = path.split_once("://").map_or(path, |(_, rest)| rest.split_once('/').map_or("", |it| it.1));
+    let last = path.trim_end_matches('/').rsplit('/').next().unwrap_or_default();
+    (!last.is_empty()).then(|| last.to_string())
 }
 
 /// The name of the collection where none is given.
@@ -107,6 +131,20 @@ mod tests {
         }
         for uri in ["https://host/a.md", "file://host/a", "file:///a%2", "file:///a%zz"] {
             assert_eq!(path_of(uri), None, "{uri}");
+        }
+    }
+
+    #[test]
+    fn a_uri_has_the_name_of_its_last_part() {
+        for (uri, name) in [
+            ("https://host/docs/a.pdf?v=2#x", Some("a.pdf")),
+            ("https://host/docs/", Some("docs")),
+            ("https://host", None),
+            ("/plain/path.md", Some("path.md")),
+            ("path.md", Some("path.md")),
+            ("", None),
+        ] {
+            assert_eq!(name_of_uri(uri).as_deref(), name, "{uri}");
         }
     }
 

@@ -6,18 +6,23 @@
 //!
 //! May import: everything on the floors below. Never: parses a document in the process of the engine.
 
+pub mod batch;
 pub mod charset;
 pub mod chunk;
 mod content;
 mod error;
+pub mod fetch;
+pub mod given;
 pub mod item;
 pub mod media_type;
 pub mod ocr;
 pub mod outline;
+pub mod parameter_sets;
 pub mod parameters;
 pub mod parse;
 pub mod parser;
 pub mod reader;
+pub mod removal;
 pub mod source;
 pub mod step;
 pub mod sync;

@@ -27,10 +27,11 @@ pub fn find(tx: &ReadTx, hash: &ArtifactHash) -> Result<Option<ArtifactRef>> {
     })
 }
 
-/// Removes the row of a file to which no output refers; the file itself goes in the next sweep.
+/// Removes the row of a file to which no output and no content refers; the file itself goes in the next sweep.
 pub(super) fn forget_unused(tx: &WriteTx, id: ArtifactId) -> Result<()> {
     tx.execute(
-        "DELETE FROM artifact WHERE id = ?1 AND NOT EXISTS (SELECT 1 FROM output_file WHERE artifact_id = ?1)",
+        "DELETE FROM artifact WHERE id = ?1 AND NOT EXISTS (SELECT 1 FROM output_file WHERE artifact_id = ?1)
+            AND NOT EXISTS (SELECT 1 FROM content WHERE artifact_id = ?1)",
         [id.0],
     )?;
     Ok(())

@@ -64,3 +64,19 @@ pub fn list(tx: &ReadTx) -> Result<Vec<Listed>> {
         Ok(Listed { id: row.get(0)?, title: row.get(1)?, versions: row.get(2)?, newest: Timestamp(row.get(3)?) })
     })
 }
+
+/// The newest version of a definition.
+#[derive(Debug, Clone)]
+pub struct Newest {
+    /// Its canonical JSON.
+    pub body: String,
+}
+
+/// The newest version of every definition, by name.
+pub fn newest(tx: &ReadTx) -> Result<Vec<Newest>> {
+    tx.rows(
+        "SELECT body FROM definition WHERE id IN (SELECT max(id) FROM definition GROUP BY name) ORDER BY name",
+        [],
+        |row| Ok(Newest { body: row.get(0)? }),
+    )
+}

@@ -1,12 +1,15 @@
 //! Tables `run_group` and `group_detail`: one submission, from its first slice to its end.
 
 use super::{
+    batch_group::{self, OfBatch},
     definition,
     error::{Error, Result},
     hook, resource_key, step, submit_key,
     tx::{ReadTx, WriteTx},
 };
-use crate::model::{DefinitionId, EventKind, GroupId, KeyId, ProcessIdentity, RunId, Scope, Status, StepId, Timestamp};
+use crate::model::{
+    ArtifactHash, DefinitionId, EventKind, GroupId, KeyId, ProcessIdentity, RunId, Scope, Status, StepId, Timestamp,
+};
 use crate::os::probe::{self, Window};
 use rusqlite::params;
 
@@ -26,6 +29,8 @@ pub struct NewGroup {
     pub key: Option<(String, [u8; 32])>,
     /// The process that builds it: while it lives, nobody else touches an unsealed group.
     pub builder: ProcessIdentity,
+    /// The batch of documents that it works on.
+    pub of_batch: Option<OfBatch>,
 }
 
 /// What `create` found.
@@ -45,6 +50,8 @@ pub enum Created {
 pub struct NewRun {
     pub item: String,
     pub keys: Vec<Option<String>>,
+    /// The content that it works on, for a group of a batch.
+    pub content: Option<ArtifactHash>,
 }
 
 /// Begins a group: unsealed, unclaimable, held open. The same key with other content is refused.
@@ -82,6 +89,9 @@ pub fn create(tx: &WriteTx, new: &NewGroup) -> Result<Created> {
             tx.now().0
         ],
     )?;
+    if let Some(of) = &new.of_batch {
+        batch_group::insert(tx, group, of)?;
+    }
     if let Some((key, content)) = &new.key {
         submit_key::insert(tx, key, content, group)?;
     }
@@ -128,6 +138,9 @@ pub fn add_runs(tx: &WriteTx, group: GroupId, runs: &[NewRun]) -> Result<Option<
             params![run.0, group.0, definition.0, first.0, count as i64],
         )?;
         tx.execute("INSERT INTO item(run_id, item) VALUES (?1, ?2)", params![run.0, new.item])?;
+        if let Some(content) = &new.content {
+            batch_group::insert_run(tx, run, content)?;
+        }
         for (no, kind) in shape.shape.steps.iter().enumerate() {
             let key: Option<KeyId> = match new.keys.get(no) {
                 Some(Some(key)) => Some(resource_key::intern(tx, key)?),

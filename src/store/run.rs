@@ -105,6 +105,16 @@ pub(super) fn open_steps(tx: &ReadTx, first: StepId, count: usize) -> Result<Vec
     )
 }
 
+/// Runs of a group that failed or were cancelled, behind a run.
+pub fn lost(tx: &ReadTx, group: GroupId, after: RunId, limit: usize) -> Result<Vec<RunId>> {
+    tx.rows(
+        "SELECT id FROM run WHERE group_id = ?1 AND id > ?2 AND failed + cancelled > 0 AND ended IS NOT NULL
+          ORDER BY id LIMIT ?3",
+        params![group.0, after.0, limit as i64],
+        |row| row.get(0).map(RunId),
+    )
+}
+
 /// The item of a run.
 pub fn item(tx: &ReadTx, run: RunId) -> Result<Option<String>> {
     tx.row("SELECT item FROM item WHERE run_id = ?1", [run.0], |row| row.get(0))

@@ -148,6 +148,7 @@ impl Book {
             scoped: false,
             key: None,
             builder: identity(),
+            of_batch: None,
         };
         change(&mut new);
         let id = match store.write(move |tx| group::create(tx, &new))? {
@@ -157,7 +158,7 @@ impl Book {
             }
         };
         let keys: Vec<Option<String>> = keys.iter().map(|it| it.map(String::from)).collect();
-        let new = |item: &&str| group::NewRun { item: item.to_string(), keys: keys.clone() };
+        let new = |item: &&str| group::NewRun { item: item.to_string(), keys: keys.clone(), content: None };
         let all: Vec<group::NewRun> = items.iter().map(new).collect();
         let mut runs = Vec::new();
         for slice in all.chunks(100) {

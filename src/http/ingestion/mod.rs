@@ -1,11 +1,88 @@
 //! The ingestion API under `/api/v1`, wire-compatible with what existing clients speak.
 //!
-//! One file per resource. May import: everything on the floors below, and of this room `App`, `Failure`, `Caller`.
+//! One file per resource; `object` has what they are made of, `form` reads requests, `listing` sends long answers.
+//! May import: everything on the floors below, and of this room `App`, `Failure`, `Caller`.
 //! Never: blocks the thread of the server; keeps a whole body in memory that may be large.
 
-use crate::http::App;
-use utoipa_axum::router::OpenApiRouter;
+mod batch;
+mod definitions;
+mod document;
+mod form;
+mod listing;
+mod object;
+mod param_sets;
+mod run_groups;
+mod source_status;
+mod stats;
+mod sync_state;
+mod vector_databases;
+mod workflow;
+
+use crate::{
+    http::{App, Failure},
+    ingest,
+};
+use axum::extract::DefaultBodyLimit;
+use std::time::Duration;
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+/// How long a deletion waits for what it has cancelled.
+const PATIENCE: Duration = Duration::from_secs(15);
 
 pub fn router() -> OpenApiRouter<App> {
     OpenApiRouter::new()
+        .routes(routes!(batch::list, batch::create))
+        .routes(routes!(batch::start_workflows))
+        .routes(routes!(batch::status))
+        .routes(routes!(batch::steps))
+        .routes(routes!(document::list))
+        .routes(routes!(document::ingest))
+        .routes(routes!(document::delete_by_uri))
+        .routes(routes!(document::cleanup_orphans))
+        .routes(routes!(source_status::source_status))
+        .routes(routes!(sync_state::show, sync_state::put, sync_state::delete))
+        .routes(routes!(workflow::list, workflow::start))
+        .routes(routes!(workflow::by_status))
+        .routes(routes!(workflow::steps))
+        .routes(routes!(workflow::of_batch))
+        .routes(routes!(workflow::show))
+        .routes(routes!(workflow::lifecycle))
+        .routes(routes!(workflow::retry))
+        .routes(routes!(definitions::list))
+        .routes(routes!(definitions::show))
+        .routes(routes!(param_sets::list, param_sets::create))
+        .routes(routes!(param_sets::show, param_sets::delete))
+        .routes(routes!(param_sets::of_target))
+        .routes(routes!(run_groups::list))
+        .routes(routes!(run_groups::show, run_groups::delete))
+        .routes(routes!(run_groups::stats))
+        .routes(routes!(stats::durations))
+        .routes(routes!(stats::step_stats))
+        .routes(routes!(vector_databases::list))
+        .routes(routes!(vector_databases::info))
+        .routes(routes!(vector_databases::vacuum, vector_databases::post_vacuum))
+        .routes(routes!(vector_databases::documents))
+        // `form` has bounds of its own; a file may be as large as the server takes at all.
+        .layer(DefaultBodyLimit::disable())
+}
+
+/// What a client asked for that can't be is its mistake; what the engine can't do is ours.
+fn of_ingest(error: ingest::Error) -> Failure {
+    use ingest::Error;
+    let hint = error.hint();
+    let failure = match error {
+        Error::Refused { .. } | Error::Chunk(_) | Error::Embed(_) | Error::Source(_) => {
+            Failure::bad_request(error.to_string())
+        }
+        Error::Definition(error) => return error.into(),
+        Error::Engine(error) => return error.into(),
+        Error::Store(error) => return error.into(),
+        Error::Vector(crate::vector::Error::Embedder { .. }) => Failure::bad_request(error.to_string()),
+        Error::FileSystem(_) => Failure::bad_request(error.to_string()),
+        other => return other.into(),
+    };
+    match hint {
+        Some(hint) => failure.hint(hint),
+        None => failure,
+    }
 }

@@ -15,14 +15,14 @@ pub use validate::ValidateKind;
 
 use super::{
     item::{self, Item},
-    parameters,
+    parameters, source,
 };
 use crate::{
     artifact,
     decide::outcome::{CommandFacts, of_command},
     definition::{ParameterSet, digest},
     engine::{self, StepContext, StepInput, StepResult},
-    model::{KillIntent, Outcome},
+    model::{ArtifactRef, KillIntent, Outcome},
     vector,
 };
 use serde::de::DeserializeOwned;
@@ -51,6 +51,30 @@ fn item_of(input: &StepInput) -> Result<Item, Outcome> {
             `windlass/validate`";
         Outcome::permanent("no_item", message)
     })
+}
+
+/// The artifact that holds the content of an item whose documents are kept.
+fn kept(item: &Item) -> ArtifactRef {
+    // What is stored is found by its hash; how large it is on disk does not matter to a reader.
+    ArtifactRef { hash: item.sha256, size: item.size, stored: 0 }
+}
+
+/// The URI of a local file with the content of the item. Content that is kept as an artifact, compressed perhaps, is
+/// written out into the work directory of the attempt.
+fn readable(cx: &StepContext, item: &Item) -> Result<String, Outcome> {
+    let seen = cx.input.inputs.values().find_map(|it| it.value.as_ref()?.get("uri")?.as_str());
+    let document = item.documents.iter().find(|it| Some(it.uri.as_str()) == seen).or(item.documents.first());
+    let Some(document) = document else {
+        return Err(Outcome::permanent("no_item", "the item names no document"));
+    };
+    if !document.is_kept() {
+        return Ok(document.file.clone().unwrap_or_else(|| document.uri.clone()));
+    }
+    let dir = cx.work.create("content").map_err(of_engine)?;
+    let path = dir.join("content");
+    cx.artifacts.copy_to(&kept(item), &path).map_err(of_artifact)?;
+    let absolute = std::path::absolute(&path).map_err(|error| of_io("failed to find the content", &error))?;
+    Ok(source::uri(&absolute))
 }
 
 fn parameters_of(input: &StepInput) -> Result<ParameterSet, Outcome> {

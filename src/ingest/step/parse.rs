@@ -1,10 +1,9 @@
 //! `windlass/parse`: to Markdown, in a worker process of our own.
 
-use super::{Work, cache_key_of, ended, go_on, item_of, of_artifact, of_engine, of_io, parameters_of};
+use super::{Work, cache_key_of, ended, go_on, item_of, of_artifact, of_engine, of_io, parameters_of, readable};
 use crate::{
     engine::{PoolKey, StepContext, StepInput, StepKind, StepResult},
     ingest::{
-        item::Item,
         parameters,
         parser::{DISK_FULL, MARKDOWN, NAME, Request, STRUCTURE},
     },
@@ -49,7 +48,7 @@ fn parse(cx: &StepContext) -> Work {
     let set = parameters_of(cx.input)?;
     let (memory, time) = parameters::parse_limits(&set);
     let request = Request {
-        file: readable(cx.input, &item)?,
+        file: readable(cx, &item)?,
         name: item.name.clone(),
         sha256: item.sha256,
         options: parameters::parse_options(&set),
@@ -124,16 +123,6 @@ fn work(cx: &StepContext, request: &Request, dir: &Path, time: Millis) -> Result
         deadline_ms: Some(time.0),
         ..protocol::Work::default()
     })
-}
-
-/// The URI of the file that the validate step found to hold the content.
-fn readable(input: &StepInput, item: &Item) -> Result<String, Outcome> {
-    let seen = input.inputs.values().find_map(|it| it.value.as_ref()?.get("uri")?.as_str());
-    let document = item.documents.iter().find(|it| Some(it.uri.as_str()) == seen).or(item.documents.first());
-    match document {
-        Some(document) => Ok(document.file.clone().unwrap_or_else(|| document.uri.clone())),
-        None => Err(Outcome::permanent("no_item", "the item names no document")),
-    }
 }
 
 fn judge(cx: &StepContext, dir: &Path, ran: &Ran, (memory, time): Limits) -> Work {

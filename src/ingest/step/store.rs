@@ -48,8 +48,7 @@ fn store(cx: &StepContext, writers: &Writers) -> Work {
     for document in &item.documents {
         go_on(cx)?;
         // The name is what people know a document by when it has no title.
-        let name = document.path().and_then(|it| Some(it.file_name()?.to_string_lossy().into_owned()));
-        let name = name.unwrap_or_else(|| item.name.clone());
+        let name = document.name().unwrap_or_else(|| item.name.clone());
         let row = DocumentRow {
             source: &item.source,
             uri: &document.uri,

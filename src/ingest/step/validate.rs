@@ -1,6 +1,6 @@
 //! `windlass/validate`: the content is there, readable, not too large, and still what was asked for.
 
-use super::{Work, ended, go_on, of_io, parameters_of};
+use super::{Work, ended, go_on, kept, of_artifact, of_io, parameters_of};
 use crate::{
     engine::{StepContext, StepKind, StepResult},
     ingest::{
@@ -46,6 +46,9 @@ fn validate(cx: &StepContext) -> Work {
 
 /// The media type of the content, if this document still has it.
 fn look(cx: &StepContext, item: &Item, document: &ItemDocument, largest: u64) -> Result<&'static str, Outcome> {
+    if document.is_kept() {
+        return look_at_kept(cx, item, largest);
+    }
     let path = document.path().ok_or_else(|| {
         let message = format!("`{}` is not a file on this machine", document.uri);
         Outcome::permanent("not_a_file", message)
@@ -69,16 +72,31 @@ fn open_and_look(cx: &StepContext, path: &Path, largest: u64) -> Result<Looked, 
         _ => of_io(&what, &error),
     };
     let file = File::open(path).map_err(wrong)?;
-    let size = file.metadata().map_err(wrong)?.len();
-    if size > largest {
-        let (size, largest) = (Bytes(size), Bytes(largest));
-        let message = format!("too large: {size}, the limit is {largest}; raise `parse.max_bytes`");
-        return Err(Outcome::permanent("too_large", message));
-    }
+    check_size(file.metadata().map_err(wrong)?.len(), largest)?;
     content::look(file, || cx.cancel.is_cancelled()).map_err(wrong)?.ok_or_else(|| match go_on(cx) {
         Err(stopped) => stopped,
         Ok(()) => Outcome::permanent("changed", format!("{} changes while it is being read", path.display())),
     })
+}
+
+fn check_size(size: u64, largest: u64) -> Result<(), Outcome> {
+    if size <= largest {
+        return Ok(());
+    }
+    let (size, largest) = (Bytes(size), Bytes(largest));
+    let message = format!("too large: {size}, the limit is {largest}; raise `parse.max_bytes`");
+    Err(Outcome::permanent("too_large", message))
+}
+
+/// The content is an artifact, which is handed out only if it is what its hash says.
+fn look_at_kept(cx: &StepContext, item: &Item, largest: u64) -> Result<&'static str, Outcome> {
+    check_size(item.size, largest)?;
+    let mut reader = cx.artifacts.get(&kept(item)).map_err(of_artifact)?;
+    let looked = content::look_at(&mut reader, item.size, || cx.cancel.is_cancelled());
+    match looked.map_err(|error| of_io(&format!("failed to read what was stored as {}", item.sha256), &error))? {
+        Some(looked) => media_type_of(Path::new(&item.name), &looked),
+        None => go_on(cx).and(Err(Outcome::retryable("io", "the stored content could not be read to its end"))),
+    }
 }
 
 fn media_type_of(path: &Path, looked: &Looked) -> Result<&'static str, Outcome> {

@@ -10,7 +10,7 @@
 mod plan;
 mod report;
 mod submit;
-mod verdict;
+pub(super) mod verdict;
 
 pub use plan::{Failed, PlannedRun, SyncPlan, Unread, plan};
 pub use report::{DocumentOutcome, DocumentStatus, SyncReport, finish, settle};

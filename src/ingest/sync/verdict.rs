@@ -70,7 +70,7 @@ pub(super) fn judge(known: Option<&Known>, stored: Option<&ArtifactHash>, now: &
 /// What the stored form of a document depends on besides its content: the parameters, and what its sidecar says.
 ///
 /// Not on where the vector database lies: what is remembered is remembered for each database, and a home may move.
-pub(super) fn params_hash(set: &ParameterSet, metadata: Option<&Value>) -> [u8; 32] {
+pub(in crate::ingest) fn params_hash(set: &ParameterSet, metadata: Option<&Value>) -> [u8; 32] {
     let mut set = set.clone();
     if let Some(path) = set.config.pointer_mut("/store/path") {
         *path = Value::Null;

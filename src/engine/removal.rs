@@ -1,0 +1,167 @@
+//! Deleting what somebody wants to be gone: groups, and documents that were given to the engine. What goes on is cancelled
+//! first; when it does not end in time, nothing is deleted.
+
+use super::{
+    Engine,
+    error::{Error, Result},
+};
+use crate::{
+    artifact,
+    model::{ArtifactHash, GroupId, RunId},
+    store::{
+        self,
+        document_removal::{self, Removed},
+        document_uri, group, ledger,
+        prune::{self, Outputs},
+        run,
+    },
+};
+use std::time::{Duration, Instant};
+
+/// Between two looks at what was asked to stop.
+const LOOK: Duration = Duration::from_millis(20);
+/// Rows that one transaction takes away at most.
+const SLICE: usize = 500;
+
+impl Engine {
+    /// Deletes a group with everything that hangs on it; what went. Fails with a conflict while something of it goes on at
+    /// the deadline.
+    pub fn delete_group(&self, id: GroupId, deadline: Instant) -> Result<prune::Removed> {
+        if self.store.read(|tx| group::end(tx, id))?.ended.is_none() {
+            self.cancel_group(id)?;
+            self.wait_until(deadline, || Ok(self.store.read(|tx| group::end(tx, id))?.ended.is_some()))?;
+        }
+        self.wait_until(deadline, || {
+            if self.store.write(move |tx| prune::begin(tx, id))? {
+                return Ok(true);
+            }
+            // Why it can't go yet; a hook that is due will have run soon.
+            self.store.read(|tx| prune::one(tx, id)).map(|_| false).or_else(|error| match error {
+                store::Error::Conflict { .. } if Instant::now() < deadline => Ok(false),
+                error => Err(error.into()),
+            })
+        })?;
+        let mut sum = prune::Removed::default();
+        loop {
+            let (more, removed) = self.store.write(move |tx| {
+                let mut removed = prune::Removed::default();
+                let more = prune::slice(tx, id, Outputs::Remove, SLICE, &mut removed)?;
+                Ok((more, removed))
+            })?;
+            sum.runs += removed.runs;
+            sum.steps += removed.steps;
+            sum.attempts += removed.attempts;
+            sum.logs += removed.logs;
+            sum.hooks += removed.hooks;
+            if !more {
+                return Ok(sum);
+            }
+        }
+    }
+
+    /// Deletes a document, and its content with all runs of it when no other document has it. None: there is no such
+    /// document. What vector databases hold of it is noted as still to be removed, in the same transaction.
+    pub fn delete_document(&self, source: &str, uri: &str, deadline: Instant) -> Result<Option<Removed>> {
+        let Some(known) = self.store.read(|tx| document_uri::find(tx, source, uri))? else { return Ok(None) };
+        self.until_unused(deadline, &known.sha256, || {
+            let last = self.store.read(|tx| document_uri::of_content(tx, &known.sha256))?.len() < 2;
+            if last {
+                self.stop_runs(&known.sha256)?;
+            }
+            let (source, uri) = (source.to_string(), uri.to_string());
+            Ok(self.store.write(move |tx| document_removal::delete(tx, &source, &uri))?)
+        })
+    }
+
+    /// Deletes the contents that no document has any more.
+    pub fn delete_orphans(&self, deadline: Instant) -> Result<Removed> {
+        let mut sum = Removed::default();
+        let mut after = None;
+        loop {
+            let orphans = self.store.read(|tx| document_removal::orphans(tx, after, 100))?;
+            let Some(last) = orphans.last() else { return Ok(sum) };
+            after = Some(*last);
+            for orphan in orphans {
+                let removed = self.until_unused(deadline, &orphan, || {
+                    self.stop_runs(&orphan)?;
+                    Ok(self.store.write(move |tx| document_removal::delete_orphan(tx, &orphan))?)
+                })?;
+                if let Some(it) = removed {
+                    sum.add(&it);
+                }
+            }
+        }
+    }
+
+    /// Tries until no run of the content goes on; then its files go too.
+    fn until_unused(
+        &self,
+        deadline: Instant,
+        content: &ArtifactHash,
+        attempt: impl Fn() -> Result<Option<(Removed, Vec<ArtifactHash>)>>,
+    ) -> Result<Option<Removed>> {
+        loop {
+            match attempt() {
+                Err(Error::Store(store::Error::Conflict { .. })) if Instant::now() < deadline => {
+                    self.wait_until(deadline, || {
+                        Ok(self.store.read(|tx| document_removal::open_runs(tx, content))?.is_empty())
+                    })?;
+                }
+                Err(error) => return Err(error),
+                Ok(None) => return Ok(None),
+                Ok(Some((removed, files))) => {
+                    self.remove_files(&files);
+                    return Ok(Some(removed));
+                }
+            }
+        }
+    }
+
+    fn stop_runs(&self, content: &ArtifactHash) -> Result<()> {
+        let open: Vec<RunId> = self.store.read(|tx| document_removal::open_runs(tx, content))?;
+        open.into_iter().try_for_each(|run| self.cancel_run(run).map(drop))
+    }
+
+    /// Takes files off the disk now. What fails is left to the next sweep.
+    fn remove_files(&self, files: &[ArtifactHash]) {
+        let used = |hash: &ArtifactHash| {
+            self.store.read(|tx| store::artifact::find(tx, hash)).map_or(true, |it| it.is_some())
+        };
+        if let Err(error) = self.artifacts.remove(files, used) {
+            match error {
+                artifact::Error::Busy { .. } => tracing::debug!(%error, "files are left to the next prune"),
+                error => tracing::warn!(%error, "files are left to the next prune"),
+            }
+        }
+    }
+
+    fn wait_until(&self, deadline: Instant, done: impl Fn() -> Result<bool>) -> Result<()> {
+        while !done()? {
+            if Instant::now() >= deadline {
+                let reason = "something of it still goes on; it was asked to stop: try again in a moment";
+                return Err(Error::Store(store::Error::conflict(reason)));
+            }
+            std::thread::sleep(LOOK);
+        }
+        Ok(())
+    }
+
+    /// Tries again what failed or was cancelled: the whole group, or, while it goes on, those of its runs that have ended.
+    /// How many runs go on again.
+    pub fn retry_lost(&self, id: GroupId) -> Result<i64> {
+        let lost = self.store.read(|tx| ledger::tally_of_group(tx, id))?;
+        let lost = lost.map_or(0, |it| it.failed + it.cancelled);
+        if self.store.read(|tx| group::end(tx, id))?.ended.is_some() {
+            return Ok(if self.retry_group(id)? { lost } else { 0 });
+        }
+        let (mut after, mut count) = (RunId(0), 0);
+        loop {
+            let runs = self.store.read(|tx| run::lost(tx, id, after, SLICE))?;
+            let Some(last) = runs.last() else { return Ok(count) };
+            after = *last;
+            for run in runs {
+                count += i64::from(self.retry_run(run)? > 0);
+            }
+        }
+    }
+}

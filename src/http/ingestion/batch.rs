@@ -1,0 +1,140 @@
+//! `/batch`: documents that are uploaded and worked on together.
+
+use super::{
+    definitions,
+    form::{Queried, Sent},
+    listing::{self, PAGE},
+    object::{self, BatchObject, GroupObject, StepObject},
+    workflow,
+};
+use crate::{
+    http::{App, Failure, Result},
+    ingest::batch::{self, Start, Which},
+    model::{GroupId, RunId},
+    store::{document_batch, ledger},
+};
+use axum::{
+    Json,
+    extract::{Path, State},
+    http::StatusCode,
+    response::{IntoResponse, Response},
+};
+use serde_json::{Map, Value, json};
+
+#[utoipa::path(get, path = "/api/v1/batch/", tag = "ingestion", summary = "All batches",
+    responses((status = 200, body = [BatchObject])))]
+pub async fn list(State(app): State<App>) -> Result<Response> {
+    listing::array(app, String::new(), String::new(), 0, |engine, after| {
+        let found = engine.store().read(|tx| document_batch::list(tx, after, PAGE))?;
+        let next = found.last().filter(|_| found.len() == PAGE).map(|it| it.id);
+        Ok((found.into_iter().map(BatchObject::from).collect(), next))
+    })
+    .await
+}
+
+/// What makes a batch.
+#[derive(utoipa::ToSchema)]
+#[allow(dead_code)] // Only described.
+pub struct NewBatch {
+    source: String,
+    name: String,
+}
+
+#[utoipa::path(post, path = "/api/v1/batch/", tag = "ingestion", summary = "Make a batch",
+    request_body(content = NewBatch, content_type = "multipart/form-data"),
+    responses((status = 201, description = "`{batch_id}`"), (status = 400)))]
+pub async fn create(State(app): State<App>, Sent(form): Sent) -> Result<Response> {
+    let (source, name) = (form.text("source")?.to_string(), form.text("name")?.to_string());
+    let id = app.blocking(move |engine| engine.store().write(move |tx| document_batch::insert(tx, &source, &name))).await?;
+    Ok((StatusCode::CREATED, Json(json!({"batch_id": id}))).into_response())
+}
+
+/// What starts the workflow on the documents of a batch.
+#[derive(utoipa::ToSchema)]
+#[allow(dead_code)] // Only described.
+pub struct StartWorkflows {
+    batch_id: i64,
+    /// The built-in `ingest` by default.
+    workflow_definition_id: Option<String>,
+    /// The setting `parameters` by default.
+    param_id: Option<String>,
+    priority: Option<i64>,
+    /// Leaves out what a group of the batch with the same workflow and parameters has worked on.
+    only_unparsed: Option<bool>,
+}
+
+#[utoipa::path(post, path = "/api/v1/batch/start-workflows", tag = "ingestion", summary = "Work on the documents of a batch",
+    request_body(content = StartWorkflows, content_type = "multipart/form-data"),
+    responses((status = 201, description = "`{message, workflows, run_group}`"), (status = 400), (status = 404)))]
+pub async fn start_workflows(State(app): State<App>, Sent(form): Sent) -> Result<Response> {
+    let id = form.needed_number("batch_id")?;
+    let asked = workflow::Asked::of(&form, &app)?;
+    let which = if form.flag("only_unparsed")? { Which::New } else { Which::All };
+    let (workflows, group) = app
+        .blocking(move |engine| {
+            if !engine.store().read(|tx| document_batch::exists(tx, id))? {
+                return Err(Failure::not_found(format!("Batch {id} not found")));
+            }
+            let (definition, params) = definitions::find_both(engine, &asked)?;
+            let start = Start {
+                batch: id,
+                definition,
+                params,
+                database: asked.database,
+                priority: asked.priority,
+                name: None,
+                which,
+            };
+            let started = batch::start(engine, &start).map_err(super::of_ingest)?;
+            let group = engine.store().read(|tx| ledger::group(tx, started.group))?;
+            Ok((started.runs, group.map(GroupObject::from)))
+        })
+        .await?;
+    let answer = json!({"message": "Workflows started", "workflows": workflows, "run_group": group});
+    Ok((StatusCode::CREATED, Json(answer)).into_response())
+}
+
+#[utoipa::path(get, path = "/api/v1/batch/status", tag = "ingestion", summary = "How far a batch is",
+    params(("batch_id" = i64, Query)),
+    responses((status = 200, description = "`{batch, document_count, workflow_count, workflows, parsed, remaining}`"),
+        (status = 404)))]
+pub async fn status(State(app): State<App>, Queried(query): Queried) -> Result<Response> {
+    let id = query.needed_number("batch_id")?;
+    let (batch, documents, parsed, tally) = app
+        .blocking(move |engine| {
+            engine.store().read(|tx| {
+                let (documents, parsed) = document_batch::progress(tx, id)?;
+                Ok((document_batch::get(tx, id)?, documents, parsed, ledger::tally_of_batch(tx, id)?))
+            })
+        })
+        .await
+        .map_err(|failure| match failure.status {
+            StatusCode::NOT_FOUND => Failure::not_found(format!("Batch {id} not found")),
+            _ => failure,
+        })?;
+    let counts: Map<String, Value> = object::counts(&tally).into_iter().filter(|it| it.1 != json!(0)).collect();
+    let batch = serde_json::to_string(&BatchObject::from(batch)).unwrap_or_default();
+    let head = format!(
+        "{{\"batch\":{batch},\"document_count\":{documents},\"workflow_count\":{},\"workflows\":",
+        Value::Object(counts)
+    );
+    let tail = format!(",\"parsed\":{parsed},\"remaining\":{}}}", documents - parsed);
+    workflow::runs_of_batch(app, id, head, tail).await
+}
+
+#[utoipa::path(get, path = "/api/v1/batch/{batch_id}/steps", tag = "ingestion", summary = "All steps of a batch",
+    params(("batch_id" = i64, Path)), responses((status = 200, body = [StepObject])))]
+pub async fn steps(State(app): State<App>, Path(id): Path<i64>) -> Result<Response> {
+    let start = (GroupId(0), RunId(0));
+    listing::array(app, String::new(), String::new(), start, move |engine, after| {
+        Ok(engine.store().read(|tx| {
+            let (runs, next) = ledger::runs_of_batch(tx, id, after, PAGE / 5)?;
+            let mut steps = Vec::new();
+            for run in &runs {
+                steps.extend(ledger::steps_of_run(tx, *run)?.into_iter().map(StepObject::from));
+            }
+            Ok((steps, next))
+        })?)
+    })
+    .await
+}

@@ -1,0 +1,106 @@
+//! `/workflow/definitions`: the workflows that can be started. The built-in one, the files of `workflows/` in the home
+//! directory, and what was submitted before, newest version; by id.
+
+use super::workflow::Asked;
+use crate::{
+    definition::{Definition, KnownKinds, ParameterSet, parse},
+    engine::Engine,
+    http::{App, Failure, Result},
+    ingest::{self, WORKFLOW, parameter_sets},
+    store::definition,
+};
+use axum::{
+    Json,
+    extract::{Path, State},
+    http::header,
+    response::{IntoResponse, Response},
+};
+use serde_json::{Value, json};
+use std::{collections::BTreeMap, fs, io, path::PathBuf};
+
+/// Where the workflows of a home are.
+const DIRECTORY: &str = "workflows";
+
+/// A workflow that can be started, and its text.
+struct Known {
+    definition: Definition,
+    text: String,
+}
+
+#[utoipa::path(get, path = "/api/v1/workflow/definitions", tag = "ingestion", summary = "Workflows that can be started",
+    responses((status = 200, description = "`[{id, name}]`, by id")))]
+pub async fn list(State(app): State<App>) -> Result<Json<Vec<Value>>> {
+    let all = app.blocking(all).await?;
+    Ok(Json(all.into_iter().map(|(id, it)| json!({"id": id, "name": it.definition.name})).collect()))
+}
+
+#[utoipa::path(get, path = "/api/v1/workflow/definitions/{id}", tag = "ingestion", summary = "A workflow as YAML",
+    params(("id" = String, Path)), responses((status = 200, content_type = "text/yaml"), (status = 404)))]
+pub async fn show(State(app): State<App>, Path(id): Path<String>) -> Result<Response> {
+    let text = app.blocking(move |engine| Ok::<_, Failure>(find(engine, &id)?.text)).await?;
+    Ok(yaml(text))
+}
+
+pub fn yaml(text: String) -> Response {
+    ([(header::CONTENT_TYPE, "text/yaml; charset=utf-8")], text).into_response()
+}
+
+/// Later sources outrank earlier ones: what was submitted, files, the built-in one.
+fn all(engine: &Engine) -> Result<BTreeMap<String, Known>> {
+    let mut found = BTreeMap::new();
+    for it in engine.store().read(definition::newest)? {
+        // A version that this program can't read any more can't be started.
+        let Ok(definition) = Definition::from_json(&it.body) else { continue };
+        let text = pretty(&it.body);
+        found.insert(definition.id.clone(), Known { definition, text });
+    }
+    let kinds = KnownKinds::new(engine.kinds().names());
+    for path in files(engine)? {
+        let parsed = fs::read_to_string(&path).map_err(|it| it.to_string()).and_then(|text| {
+            let definition = parse(&text, &path.to_string_lossy(), &kinds).map_err(|it| it.to_string())?;
+            Ok(Known { definition, text })
+        });
+        match parsed {
+            Ok(known) => drop(found.insert(known.definition.id.clone(), known)),
+            Err(error) => tracing::warn!(%error, "a workflow can't be read"),
+        }
+    }
+    let definition = ingest::definition()?;
+    found.insert(definition.id.clone(), Known { definition, text: WORKFLOW.to_string() });
+    Ok(found)
+}
+
+/// JSON is YAML.
+fn pretty(body: &str) -> String {
+    let value: Value = serde_json::from_str(body).unwrap_or_default();
+    serde_json::to_string_pretty(&value).unwrap_or_default() + "\n"
+}
+
+fn files(engine: &Engine) -> Result<Vec<PathBuf>> {
+    let dir = engine.home().join(DIRECTORY);
+    let entries = match fs::read_dir(&dir) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(Failure::new(500, format!("failed to list {}: {error}", dir.display()))),
+    };
+    let yaml = |it: &PathBuf| it.extension().is_some_and(|it| it == "yaml" || it == "yml");
+    let mut paths: Vec<PathBuf> = entries.flatten().map(|it| it.path()).filter(yaml).collect();
+    paths.sort();
+    Ok(paths)
+}
+
+fn find(engine: &Engine, id: &str) -> Result<Known> {
+    let missing = || Failure::not_found(format!("workflow definition {id} not found"));
+    all(engine)?.remove(id).ok_or_else(missing)
+}
+
+/// The workflow and the parameter set that a request asks for.
+pub fn find_both(engine: &Engine, asked: &Asked) -> Result<(Definition, ParameterSet)> {
+    let definition = match &asked.definition {
+        Some(id) => find(engine, id)?.definition,
+        None => ingest::definition()?,
+    };
+    let found = parameter_sets::find(engine.home(), &asked.params).map_err(super::of_ingest)?;
+    let missing = || Failure::not_found(format!("param set {} not found", asked.params));
+    Ok((definition, found.ok_or_else(missing)?.set))
+}

@@ -1,0 +1,237 @@
+//! `/document`: documents that are uploaded or fetched, and their end.
+
+use super::{
+    PATIENCE,
+    form::{Queried, Sent, Upload, UploadForm},
+    listing::{self, PAGE},
+    object::{DocumentUriObject, hash},
+};
+use crate::{
+    artifact::Put,
+    engine::{Engine, LockWait},
+    http::{App, Caller, Failure, Result},
+    ingest::{
+        fetch::{self, FetchLimits},
+        given::{self, Given},
+        item, removal,
+    },
+    model::{ArtifactHash, Holder, HolderKind, Millis},
+    store::{document_batch, document_removal::Removed, document_uri},
+};
+use axum::{
+    Extension, Json,
+    extract::State,
+    http::StatusCode,
+    response::{IntoResponse, Response},
+};
+use serde_json::{Map, Value, json};
+use std::{fs::File, time::Instant};
+
+/// How long a deletion waits for the lock of a vector database. What is not done then is done with the next one.
+const REMOVAL_WAIT: Millis = Millis::seconds(5);
+
+#[utoipa::path(get, path = "/api/v1/document/", tag = "ingestion", summary = "Documents of a source or a batch",
+    params(("source" = Option<String>, Query), ("batch_id" = Option<i64>, Query)),
+    responses((status = 200, body = [DocumentUriObject]), (status = 400, description = "Neither was given.")))]
+pub async fn list(State(app): State<App>, Queried(query): Queried) -> Result<Response> {
+    let objects = |found: Vec<_>| found.into_iter().map(DocumentUriObject::from).collect();
+    if let Some(source) = query.get("source").map(str::to_string) {
+        return listing::array(app, String::new(), String::new(), String::new(), move |engine, after: String| {
+            let found = engine.store().read(|tx| document_uri::of_source(tx, &source, &after, PAGE))?;
+            let next = found.last().filter(|_| found.len() == PAGE).map(|it| it.uri.clone());
+            Ok((objects(found), next))
+        })
+        .await;
+    }
+    let Some(batch) = query.number("batch_id")? else {
+        return Err(Failure::bad_request("No source or batch_id provided"));
+    };
+    listing::array(app, String::new(), String::new(), None, move |engine, after: Option<(ArtifactHash, i64)>| {
+        let found = engine.store().read(|tx| document_uri::of_batch(tx, batch, after, PAGE))?;
+        let next = found.last().filter(|_| found.len() == PAGE).map(|it| Some((it.sha256, it.id)));
+        Ok((objects(found), next))
+    })
+    .await
+}
+
+/// A document.
+#[derive(utoipa::ToSchema)]
+#[allow(dead_code)] // Only described.
+pub struct NewDocument {
+    /// The bytes; or else `input_uri`.
+    #[schema(value_type = Option<String>, format = Binary)]
+    file: Option<Vec<u8>>,
+    /// Where to get the bytes: `http://`, or with the token `file://` on this machine.
+    input_uri: Option<String>,
+    /// What the document is called in its source; (source, source_uri) identifies it.
+    source_uri: String,
+    source: String,
+    batch_id: i64,
+    mime_type: Option<String>,
+    /// A JSON object.
+    doc_meta: Option<String>,
+    /// Read, and without effect: the priority counts where the workflows are started.
+    priority: Option<i64>,
+}
+
+#[utoipa::path(post, path = "/api/v1/document/ingest-document", tag = "ingestion", summary = "Take a document into a batch",
+    request_body(content = NewDocument, content_type = "multipart/form-data"),
+    responses((status = 201, description = "`{batch_id, document_uri, document_hash, source, uri_id}`"),
+        (status = 203, description = "The document lives in another batch already, and stays there."),
+        (status = 400), (status = 404, description = "There is no such batch.")))]
+pub async fn ingest(
+    State(app): State<App>,
+    caller: Extension<Caller>,
+    UploadForm(form, upload): UploadForm,
+) -> Result<Response> {
+    let batch = form.needed_number("batch_id")?;
+    form.number("priority")?;
+    let metadata = metadata_of(form.get("doc_meta"))?;
+    let given = Given {
+        source: form.text("source")?.to_string(),
+        uri: form.text("source_uri")?.to_string(),
+        file_name: upload.as_ref().and_then(|it| it.file_name.clone()),
+        media_type: form.get("mime_type").map(str::to_string),
+        etag: metadata.get("etag").and_then(Value::as_str).map(str::to_string),
+        metadata: Value::Object(metadata),
+        batch: Some(batch),
+    };
+    let input = form.get("input_uri").map(str::to_string);
+    let may_read = !matches!(*caller, Caller::Local | Caller::Nobody);
+    let document = app
+        .blocking(move |engine| {
+            if !engine.store().read(|tx| document_batch::exists(tx, batch))? {
+                return Err(Failure::not_found(format!("Batch {batch} not found")));
+            }
+            let (put, given) = bytes_of(engine, upload, input.as_deref(), given, may_read)?;
+            given::take(engine, put, given).map_err(super::of_ingest)
+        })
+        .await?;
+    let status =
+        if document.batch == Some(batch) { StatusCode::CREATED } else { StatusCode::NON_AUTHORITATIVE_INFORMATION };
+    let answer = json!({
+        "batch_id": document.batch,
+        "document_uri": document.uri,
+        "document_hash": hash(&document.sha256),
+        "source": document.source,
+        "uri_id": document.id,
+    });
+    Ok((status, Json(answer)).into_response())
+}
+
+fn metadata_of(text: Option<&str>) -> Result<Map<String, Value>> {
+    let wrong = || Failure::bad_request("`doc_meta` is not a JSON object");
+    text.map_or(Ok(Map::new()), |text| serde_json::from_str(text).map_err(|_| wrong()))
+}
+
+/// The bytes of a document, wherever they come from.
+fn bytes_of(
+    engine: &Engine,
+    upload: Option<Upload>,
+    input: Option<&str>,
+    given: Given,
+    may_read: bool,
+) -> Result<(Put, Given)> {
+    if let Some(Upload { put, content_type, .. }) = upload {
+        // What clients say of every file says nothing.
+        let said = content_type.filter(|it| !it.ends_with("/octet-stream"));
+        return Ok((put, Given { media_type: given.media_type.or(said), ..given }));
+    }
+    let input = input.ok_or_else(|| Failure::bad_request("neither `file` nor `input_uri` was given"))?;
+    let limits = FetchLimits::default();
+    if fetch::is_url(input) {
+        let fetched = fetch::fetch(engine.artifacts(), input, &limits).map_err(as_bad_request)?;
+        let media_type = given.media_type.or(fetched.media_type);
+        let etag = given.etag.or(fetched.etag);
+        return Ok((fetched.put, Given { media_type, etag, ..given }));
+    }
+    let Some(path) = item::path_of(input) else {
+        return Err(Failure::bad_request("`input_uri` is neither http:// nor file://"));
+    };
+    if !may_read {
+        return Err(Failure::new(403, "files of this machine are read only for whoever shows the token"));
+    }
+    let failed = |error: std::io::Error| Failure::bad_request(format!("failed to read {}: {error}", path.display()));
+    let file = File::open(&path).map_err(failed)?;
+    if !file.metadata().map_err(failed)?.is_file() {
+        return Err(Failure::bad_request(format!("{} is not a file", path.display())));
+    }
+    let put = given::receive_all(engine.artifacts(), file, limits.size, input).map_err(as_bad_request)?;
+    Ok((put, given))
+}
+
+/// What can't be got from where a client says is the client's mistake, unless it is our disk.
+fn as_bad_request(error: crate::ingest::Error) -> Failure {
+    match &error {
+        crate::ingest::Error::Io { source, .. } => Failure::bad_request(format!("{error}: {source}")),
+        _ => super::of_ingest(error),
+    }
+}
+
+#[utoipa::path(delete, path = "/api/v1/document/by-uri", tag = "ingestion",
+    summary = "Delete a document; with the last of its content also that, its runs and what they produced",
+    params(("uri" = String, Query), ("source" = String, Query)),
+    responses((status = 200, description = "`{message, uri, source, statistics}`"), (status = 404),
+        (status = 409, description = "A run of it still goes on.")))]
+pub async fn delete_by_uri(State(app): State<App>, Sent(form): Sent) -> Result<Json<Value>> {
+    let (uri, source) = (form.text("uri")?.to_string(), form.text("source")?.to_string());
+    let (asked_uri, asked_source) = (uri.clone(), source.clone());
+    let deadline = Instant::now() + PATIENCE;
+    let removed = app
+        .blocking(move |engine| {
+            let removed = engine.delete_document(&asked_source, &asked_uri, deadline)?;
+            if removed.is_some() {
+                finish_removal(engine);
+            }
+            Ok::<_, Failure>(removed)
+        })
+        .await?;
+    let Some(removed) = removed else {
+        return Err(Failure::not_found(format!("DocumentURI not found for uri={uri}, source={source}")));
+    };
+    Ok(Json(json!({
+        "message": "DocumentURI deleted successfully",
+        "uri": uri,
+        "source": source,
+        "statistics": statistics(&removed),
+    })))
+}
+
+fn statistics(it: &Removed) -> Value {
+    json!({
+        "deleted_document_uris": it.document_uris,
+        "deleted_uri_history": it.uri_history,
+        "deleted_documents": it.documents,
+        "deleted_workflow_runs": it.runs,
+        "deleted_run_steps": it.steps,
+        "deleted_lifecycle_history": it.history,
+        "total_deleted": it.total(),
+    })
+}
+
+/// Takes what was deleted out of the vector databases. What is locked for long, or fails, is done with the next deletion.
+pub fn finish_removal(engine: &Engine) {
+    let holder = Holder { kind: HolderKind::Web, id: i64::from(std::process::id()) };
+    match removal::finish(engine, holder, LockWait::AtMost(REMOVAL_WAIT)) {
+        Ok(true) => {}
+        Ok(false) => tracing::info!("a vector database is locked: deleted documents leave it later"),
+        Err(error) => tracing::warn!(%error, "deleted documents could not be taken out of a vector database"),
+    }
+}
+
+#[utoipa::path(post, path = "/api/v1/document/cleanup-orphans", tag = "ingestion",
+    summary = "Delete contents that no document has any more", responses((status = 200, description = "`{message, statistics}`")))]
+pub async fn cleanup_orphans(State(app): State<App>) -> Result<Json<Value>> {
+    let deadline = Instant::now() + PATIENCE;
+    let removed = app
+        .blocking(move |engine| {
+            let removed = engine.delete_orphans(deadline)?;
+            finish_removal(engine);
+            Ok::<_, Failure>(removed)
+        })
+        .await?;
+    Ok(Json(json!({
+        "message": "Orphaned documents cleaned up",
+        "statistics": {"deleted_documents": removed.documents, "deleted_history": removed.uri_history},
+    })))
+}

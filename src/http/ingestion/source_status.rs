@@ -1,0 +1,137 @@
+//! `/source-status`: which documents of a source are new or changed, and which are gone.
+
+use super::{
+    PATIENCE,
+    form::Sent,
+    object::{digits, parse_hash},
+};
+use crate::{
+    engine::Engine,
+    http::{App, Failure, Result},
+    store::document_uri::{self, DocumentUri},
+};
+use axum::{Json, extract::State};
+use serde_json::{Map, Value, json};
+use std::{collections::HashMap, time::Instant};
+
+/// Documents that one read or write takes.
+const SLICE: usize = 500;
+
+/// What a source has now.
+#[derive(utoipa::ToSchema)]
+#[allow(dead_code)] // Only described.
+pub struct SourceHashes {
+    source: String,
+    /// A JSON object: URI to the SHA-256 of the content, or to `{"sha256": ..., "etag": ...}`.
+    hashes: String,
+    /// Deletes the documents that the source does not have any more. An empty `hashes` deletes nothing.
+    delete_stale: Option<bool>,
+}
+
+#[utoipa::path(post, path = "/api/v1/source-status", tag = "ingestion", summary = "What is new, changed or gone in a source",
+    request_body(content = SourceHashes, content_type = "multipart/form-data"),
+    responses((status = 200, description = "`{uri: {status}}`, status being new, mismatch, match or deleted; with \
+        delete_stale `{status: {...}, deleted_count}`"), (status = 400)))]
+pub async fn source_status(State(app): State<App>, Sent(form): Sent) -> Result<Json<Value>> {
+    let source = form.text("source")?.to_string();
+    let hashes: Map<String, Value> = serde_json::from_str(form.text("hashes")?)
+        .map_err(|_| Failure::bad_request("`hashes` is not a JSON object of URIs"))?;
+    let delete_stale = form.flag("delete_stale")?;
+    let answer = app.blocking(move |engine| status_of(engine, &source, &hashes, delete_stale)).await?;
+    Ok(Json(answer))
+}
+
+fn status_of(engine: &Engine, source: &str, hashes: &Map<String, Value>, delete_stale: bool) -> Result<Value> {
+    let mut stored = stored(engine, source)?;
+    let (mut answer, mut etags) = (Map::new(), Vec::new());
+    for (uri, said) in hashes {
+        let said = Said::of(uri, said)?;
+        let known = stored.remove(uri);
+        if let (Some(known), Some(etag)) = (&known, &said.etag)
+            && said.is_same(known)
+            && known.etag.as_ref() != Some(etag)
+        {
+            etags.push((uri.clone(), etag.clone()));
+        }
+        answer.insert(uri.clone(), said.verdict(known.as_ref()));
+    }
+    for slice in etags.chunks(SLICE) {
+        let (slice, source) = (slice.to_vec(), source.to_string());
+        engine.store().write(move |tx| document_uri::set_etags(tx, &source, &slice))?;
+    }
+    let mut gone: Vec<DocumentUri> = stored.into_values().collect();
+    gone.sort_by(|one, other| one.uri.cmp(&other.uri));
+    for it in &gone {
+        answer.insert(it.uri.clone(), json!({"hash": it.sha256, "status": "deleted"}));
+    }
+    if !delete_stale {
+        return Ok(Value::Object(answer));
+    }
+    // A source that could not be read looks empty.
+    let deleted = if hashes.is_empty() { 0 } else { delete(engine, source, &gone)? };
+    Ok(json!({"status": answer, "deleted_count": deleted}))
+}
+
+fn stored(engine: &Engine, source: &str) -> Result<HashMap<String, DocumentUri>> {
+    let (mut all, mut after) = (HashMap::new(), String::new());
+    loop {
+        let page = engine.store().read(|tx| document_uri::of_source(tx, source, &after, SLICE))?;
+        let Some(last) = page.last() else { return Ok(all) };
+        after = last.uri.clone();
+        all.extend(page.into_iter().map(|it| (it.uri.clone(), it)));
+    }
+}
+
+fn delete(engine: &Engine, source: &str, gone: &[DocumentUri]) -> Result<usize> {
+    let deadline = Instant::now() + PATIENCE;
+    let mut deleted = 0;
+    for it in gone {
+        deleted += usize::from(engine.delete_document(source, &it.uri, deadline)?.is_some());
+    }
+    super::document::finish_removal(engine);
+    Ok(deleted)
+}
+
+/// What the source says of one document.
+struct Said {
+    hash: Option<String>,
+    etag: Option<String>,
+}
+
+impl Said {
+    fn of(uri: &str, value: &Value) -> Result<Said> {
+        let text = |value: &Value| value.as_str().filter(|it| !it.is_empty()).map(str::to_string);
+        let said = match value {
+            Value::String(_) => Said { hash: text(value), etag: None },
+            Value::Object(it) => Said {
+                hash: it.get("sha256").and_then(text),
+                etag: it.get("etag").and_then(text),
+            },
+            _ => Said { hash: None, etag: None },
+        };
+        match said.hash.is_some() || said.etag.is_some() {
+            true => Ok(said),
+            false => {
+                let uri: String = uri.chars().take(200).collect();
+                Err(Failure::bad_request(format!("`hashes` has neither a SHA-256 nor an etag for `{uri}`")))
+            }
+        }
+    }
+
+    /// By the content where it is known, else by the etag.
+    fn is_same(&self, known: &DocumentUri) -> bool {
+        match &self.hash {
+            Some(hash) => parse_hash(hash) == Some(known.sha256),
+            None => self.etag.is_some() && self.etag == known.etag,
+        }
+    }
+
+    fn verdict(&self, known: Option<&DocumentUri>) -> Value {
+        let hash = self.hash.as_deref().map(digits);
+        match known {
+            None => json!({"hash": hash, "status": "new"}),
+            Some(known) if self.is_same(known) => json!({"hash": known.sha256, "status": "match"}),
+            Some(known) => json!({"source_hash": hash, "stored_hash": known.sha256, "status": "mismatch"}),
+        }
+    }
+}

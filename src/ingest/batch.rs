@@ -1,0 +1,190 @@
+//! Working on a batch of documents that the engine keeps: one group, one run for each content.
+
+use super::{
+    error::{Error, Result},
+    item::{Item, ItemDocument, KEPT},
+    parameters, sync,
+    sync::verdict::params_hash,
+};
+use crate::{
+    definition::{Definition, ParameterSet},
+    embed::Embedder,
+    engine::{Engine, Submission},
+    model::{ArtifactHash, GroupId, RunId},
+    store::{
+        batch_group::{self, OfBatch},
+        document::{self, DocumentRow, DocumentState},
+        document_uri::{self, DocumentUri},
+    },
+    vector::{self, OpenOptions, VectorDb},
+};
+use serde_json::Value;
+use std::path::Path;
+
+/// How to work on a batch, or on one content.
+#[derive(Debug, Clone)]
+pub struct Start {
+    pub batch: i64,
+    pub definition: Definition,
+    pub params: ParameterSet,
+    /// The vector database where the parameters name none of their own: the setting `database`.
+    pub database: String,
+    pub priority: i64,
+    pub name: Option<String>,
+    pub which: Which,
+}
+
+/// Which contents get a run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Which {
+    /// All of the batch.
+    All,
+    /// Those that no group of the batch with the same workflow and parameters has worked on.
+    New,
+    One(ArtifactHash),
+}
+
+/// The group that works on a batch, and how many runs were added.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Started {
+    pub group: GroupId,
+    pub runs: usize,
+    pub first_run: Option<RunId>,
+}
+
+/// Documents that one read takes.
+const SLICE: usize = 500;
+
+/// Submits a group for the documents of a batch. What could not be stored is refused before any work.
+pub fn start(engine: &Engine, start: &Start) -> Result<Started> {
+    parameters::check(&start.params)?;
+    let builtin = ParameterSet::builtin();
+    let named = start.params.config["store"]["path"].as_str().unwrap_or_default();
+    let name = if Value::from(named) == builtin.config["store"]["path"] { start.database.as_str() } else { named };
+    let database = parameters::database_path(engine.home(), name)?;
+    let params = parameters::for_database(&start.params, &database)?;
+    check_embedder(&database, &*parameters::embedder(&params)?)?;
+    sync::settle(engine, &database)?;
+    let alike = engine.store().read(|tx| {
+        batch_group::alike(tx, start.batch, &start.definition.id, &start.params.id)
+    })?;
+    let mut items = Items::default();
+    for document in wanted(engine, start)? {
+        items.add(document);
+    }
+    if start.which == Which::New {
+        items.retain_without_run(engine, &alike)?;
+        if let (true, Some(group)) = (items.items.is_empty(), alike.first()) {
+            return Ok(Started { group: *group, runs: 0, first_run: None });
+        }
+    }
+    let texts: Vec<String> = items.items.iter().map(|it| serde_json::to_value(it).unwrap_or_default().to_string()).collect();
+    let submitted = engine.submit(Submission {
+        params: params.config.clone(),
+        directory: engine.home().to_path_buf(),
+        name: start.name.clone().or_else(|| Some(format!("batch {}", start.batch))),
+        priority: start.priority,
+        of_batch: Some(OfBatch { batch: start.batch, params: start.params.id.clone() }),
+        ..Submission::new(start.definition.clone(), texts)
+    })?;
+    note(engine, &database, &params, submitted.group)?;
+    Ok(Started { group: submitted.group, runs: items.items.len(), first_run: submitted.first_run })
+}
+
+/// Refuses a database of another embedder before any work.
+fn check_embedder(database: &Path, embedder: &dyn Embedder) -> Result<()> {
+    let db = match VectorDb::open(database, &OpenOptions::default()) {
+        Ok(db) => db,
+        Err(vector::Error::NotFound { .. }) => return Ok(()),
+        Err(error) => return Err(error.into()),
+    };
+    if db.embedder() == embedder.id() && db.dimension() == embedder.dimension() {
+        return Ok(());
+    }
+    Err(Error::Vector(vector::Error::Embedder {
+        path: database.to_path_buf(),
+        recorded: db.embedder().to_string(),
+        recorded_dimension: db.dimension(),
+        asked: embedder.id().to_string(),
+        asked_dimension: embedder.dimension(),
+    }))
+}
+
+fn wanted(engine: &Engine, start: &Start) -> Result<Vec<DocumentUri>> {
+    if let Which::One(content) = &start.which {
+        return Ok(engine.store().read(|tx| document_uri::of_content(tx, content))?);
+    }
+    let (mut all, mut after) = (Vec::new(), None);
+    loop {
+        let page = engine.store().read(|tx| document_uri::of_batch(tx, start.batch, after, SLICE))?;
+        let Some(last) = page.last() else { return Ok(all) };
+        after = Some((last.sha256, last.id));
+        all.extend(page);
+    }
+}
+
+/// One item for each content and source: a document is stored under its source.
+#[derive(Default)]
+struct Items {
+    items: Vec<Item>,
+}
+
+impl Items {
+    /// Documents come by content.
+    fn add(&mut self, document: DocumentUri) {
+        let metadata = if document.metadata == serde_json::json!({}) { Value::Null } else { document.metadata };
+        let entry = ItemDocument { uri: document.uri, file: Some(KEPT.to_string()), metadata };
+        let mut same = self.items.iter_mut().rev().take_while(|it| it.sha256 == document.sha256);
+        match same.find(|it| it.source == document.source) {
+            Some(item) => item.documents.push(entry),
+            None => self.items.push(Item {
+                name: document.name,
+                source: document.source,
+                sha256: document.sha256,
+                size: document.size,
+                documents: vec![entry],
+            }),
+        }
+    }
+
+    fn retain_without_run(&mut self, engine: &Engine, groups: &[GroupId]) -> Result<()> {
+        let mut kept = Vec::new();
+        for items in std::mem::take(&mut self.items).chunks(SLICE) {
+            let known = engine.store().read(|tx| {
+                items.iter().map(|it| batch_group::has_run(tx, groups, &it.sha256)).collect::<Result<Vec<_>, _>>()
+            })?;
+            kept.extend(items.iter().zip(known).filter(|it| !it.1).map(|it| it.0.clone()));
+        }
+        self.items = kept;
+        Ok(())
+    }
+}
+
+/// Notes where the documents go, as `windlass ingest` does for files.
+fn note(engine: &Engine, database: &Path, params: &ParameterSet, group: GroupId) -> Result<()> {
+    let database = database.to_string_lossy().into_owned();
+    let mut after = RunId(0);
+    loop {
+        let runs = engine.store().read(|tx| document::items_of_group(tx, group, after, SLICE))?;
+        let Some(last) = runs.last() else { return Ok(()) };
+        after = last.0;
+        for (run, text) in runs {
+            let Ok(item) = serde_json::from_str::<Item>(&text) else { continue };
+            let row = |document: &ItemDocument| DocumentRow {
+                uri: document.uri.clone(),
+                sha256: item.sha256,
+                size: item.size,
+                mtime: 0,
+                params: params_hash(params, Some(&document.metadata)),
+                run: Some(run),
+                state: DocumentState::AskRun,
+                reason: String::new(),
+            };
+            for slice in item.documents.chunks(SLICE) {
+                let rows: Vec<DocumentRow> = slice.iter().map(row).collect();
+                let (database, source) = (database.clone(), item.source.clone());
+                engine.store().write(move |tx| document::upsert(tx, &database, &source, &rows))?;
+            }
+        }
+    }
+}

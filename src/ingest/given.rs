@@ -1,0 +1,157 @@
+//! Documents that come as bytes (an upload, a URL, stdin) rather than as files of this machine. The engine keeps them.
+
+use super::{
+    error::{Error, Result},
+    item,
+    media_type::{self},
+};
+use crate::{
+    artifact::{ArtifactStore, Incoming, Put},
+    engine::Engine,
+    store::document_uri::{self, DocumentUri, NewDocument},
+};
+use serde_json::Value;
+use std::{
+    io::{self, Read},
+    path::{Path, PathBuf},
+};
+
+/// The type of artifact, for the levels of compression.
+pub const KIND: &str = "document";
+
+/// What is known of a document beside its bytes.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Given {
+    pub source: String,
+    pub uri: String,
+    /// The name of the file, where somebody says one.
+    pub file_name: Option<String>,
+    /// The media type, where somebody says one.
+    pub media_type: Option<String>,
+    /// A JSON object, or null.
+    pub metadata: Value,
+    pub etag: Option<String>,
+    pub batch: Option<i64>,
+}
+
+/// Begins to keep a document piece by piece.
+pub fn receive(artifacts: &ArtifactStore) -> Result<Incoming> {
+    artifacts.receive(KIND).map_err(|error| Error::Engine(error.into()))
+}
+
+/// Keeps everything that the reader gives, up to `largest` bytes.
+pub fn receive_all(artifacts: &ArtifactStore, mut reader: impl Read, largest: u64, what: &str) -> Result<Put> {
+    let mut incoming = receive(artifacts)?;
+    let mut block = vec![0; 256 << 10];
+    loop {
+        let count = match reader.read(&mut block) {
+            Ok(0) => break,
+            Ok(count) => count,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            Err(source) => return Err(Error::Io { action: "read", path: PathBuf::from(what), source }),
+        };
+        if incoming.size() + count as u64 > largest {
+            let largest = crate::model::Bytes(largest);
+            return Err(Error::refused(format!("{what} is larger than {largest}"), "raise `parse.max_bytes`"));
+        }
+        incoming.write(&block[..count]).map_err(|error| Error::Engine(error.into()))?;
+    }
+    incoming.finish().map_err(|error| Error::Engine(error.into()))
+}
+
+/// Takes a document in whose bytes are kept already. One that is known keeps its id and its batch.
+pub fn take(engine: &Engine, put: Put, given: Given) -> Result<DocumentUri> {
+    let name = name_of(&given);
+    let media_type = given.media_type.unwrap_or_else(|| media_type::detect(&[], &name).name().to_string());
+    let new = NewDocument {
+        source: given.source,
+        uri: given.uri,
+        file: put.artifact,
+        media_type,
+        name,
+        etag: given.etag,
+        metadata: if given.metadata.is_null() { Value::Object(Default::default()) } else { given.metadata },
+        batch: given.batch,
+    };
+    let document = engine.store().write(move |tx| document_uri::put(tx, &new))?;
+    // Its row is committed: from here on no sweep takes the file.
+    drop(put.guard);
+    Ok(document)
+}
+
+/// A name that tells the type: that of the URI, else that of the file; with an ending for the media type where it has none.
+fn name_of(given: &Given) -> String {
+    let of_uri = item::name_of_uri(&given.uri).map(|it| decoded(&it));
+    let names = [of_uri, given.file_name.clone()];
+    let plain = |name: &String| Path::new(name).file_name().map(|it| it.to_string_lossy().into_owned());
+    let mut names = names.iter().flatten().filter_map(plain);
+    let first = names.next().unwrap_or_else(|| "document".to_string());
+    let known = |name: &String| media_type::is_known_name(Path::new(name));
+    if known(&first) {
+        return first;
+    }
+    if let Some(other) = names.find(known) {
+        return other;
+    }
+    match given.media_type.as_deref().and_then(ending_of) {
+        Some(ending) => format!("{first}.{ending}"),
+        None => first,
+    }
+}
+
+/// `%20` and the like; what is no UTF-8 stays as it is.
+fn decoded(text: &str) -> String {
+    item::path_of(&format!("file:///{text}"))
+        .and_then(|it| it.to_str().map(|it| it.trim_start_matches('/').to_string()))
+        .unwrap_or_else(|| text.to_string())
+}
+
+/// The ending of files of a media type that content alone does not tell.
+fn ending_of(media_type: &str) -> Option<&'static str> {
+    let essence = media_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    Some(match essence.as_str() {
+        "text/markdown" | "text/x-markdown" => "md",
+        "text/html" | "application/xhtml+xml" => "html",
+        "text/csv" => "csv",
+        "text/tab-separated-values" => "tsv",
+        "application/json" => "json",
+        "application/jsonl" | "application/x-ndjson" => "jsonl",
+        "message/rfc822" => "eml",
+        "application/pdf" => "pdf",
+        "application/epub+zip" => "epub",
+        "application/vnd.openxmlformats-officedocument.wordprocessingml.document" => "docx",
+        "application/vnd.openxmlformats-officedocument.presentationml.presentation" => "pptx",
+        "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet" => "xlsx",
+        "application/vnd.oasis.opendocument.text" => "odt",
+        "application/vnd.oasis.opendocument.spreadsheet" => "ods",
+        "application/vnd.oasis.opendocument.presentation" => "odp",
+        "text/plain" => "txt",
+        _ => return None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_document_gets_a_name_that_tells_its_type() {
+        for (uri, file, media_type, name) in [
+            ("docs/a.md", None, None, "a.md"),
+            ("https://host/a%20b.pdf?x=1", Some("z.txt"), None, "a b.pdf"),
+            ("id-17", Some("report.docx"), None, "report.docx"),
+            ("id-17", Some("blob"), Some("text/markdown; charset=utf-8"), "id-17.md"),
+            ("id-17", None, Some("binary/octet-stream"), "id-17"),
+            ("", None, None, "document"),
+            ("..", Some("../../x.md"), None, "x.md"),
+        ] {
+            let given = Given {
+                uri: uri.to_string(),
+                file_name: file.map(str::to_string),
+                media_type: media_type.map(str::to_string),
+                ..Given::default()
+            };
+            assert_eq!(name_of(&given), name, "{given:?}");
+        }
+    }
+}

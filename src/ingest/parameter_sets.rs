@@ -1,0 +1,159 @@
+//! The parameter sets of a home: the built-in one, and `params/ID.yaml`.
+
+use super::error::{Error, Result};
+use crate::definition::{BUILTIN_PARAMETERS, ParameterSet, STAGES};
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+};
+
+/// Where the parameter sets of a home are, as `ID.yaml`.
+pub const DIRECTORY: &str = "params";
+
+/// How the built-in set begins when it is written out.
+const BUILTIN_TEXT_HEAD: &str = "# Built in. What a set of your own does not mention has these values.\n";
+
+/// A parameter set and where it comes from.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Stored {
+    pub set: ParameterSet,
+    /// None: it is built in.
+    pub path: Option<PathBuf>,
+}
+
+impl Stored {
+    /// As YAML: the file as it stands.
+    pub fn text(&self) -> Result<String> {
+        match &self.path {
+            Some(path) => fs::read_to_string(path).map_err(|source| io_error("read", path, source)),
+            None => Ok(written_out(&self.set)),
+        }
+    }
+}
+
+/// A set as a file of it would be; what is not set has no place there.
+fn written_out(set: &ParameterSet) -> String {
+    let mut text = format!("{BUILTIN_TEXT_HEAD}id: {}\nname: {}\nconfig:\n", set.id, set.name);
+    for stage in STAGES {
+        text.push_str(&format!("  {stage}:\n"));
+        let values = set.config[stage].as_object().into_iter().flatten();
+        for (key, value) in values.filter(|it| !it.1.is_null()) {
+            text.push_str(&format!("    {key}: {value}\n"));
+        }
+    }
+    text
+}
+
+/// Why a set was not saved or removed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Change {
+    Done(PathBuf),
+    /// There is one with this id; is it built in?
+    Exists {
+        builtin: bool,
+    },
+    Missing,
+    Builtin,
+}
+
+/// Every parameter set of the home and the built-in one, by id. A file that can't be read is an error.
+pub fn all(home: &Path) -> Result<Vec<Stored>> {
+    let mut sets = vec![Stored { set: ParameterSet::builtin(), path: None }];
+    let dir = home.join(DIRECTORY);
+    let entries = match fs::read_dir(&dir) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(sets),
+        Err(source) => return Err(io_error("list", &dir, source)),
+    };
+    for path in entries.flatten().map(|it| it.path()) {
+        if path.extension().is_some_and(|it| it == "yaml" || it == "yml") {
+            sets.push(Stored { set: read(&path)?, path: Some(path) });
+        }
+    }
+    sets.sort_by(|one, other| one.set.id.cmp(&other.set.id));
+    Ok(sets)
+}
+
+/// A parameter set of the home by its id.
+pub fn find(home: &Path, id: &str) -> Result<Option<Stored>> {
+    if id == BUILTIN_PARAMETERS {
+        return Ok(Some(Stored { set: ParameterSet::builtin(), path: None }));
+    }
+    Ok(all(home)?.into_iter().find(|it| it.set.id == id))
+}
+
+/// A parameter set from a file.
+pub fn read(path: &Path) -> Result<ParameterSet> {
+    let text = fs::read_to_string(path).map_err(|source| io_error("read", path, source))?;
+    Ok(ParameterSet::parse(&text, &path.to_string_lossy())?)
+}
+
+/// Saves a new set under its id. What could not work is refused; what is there is never overwritten.
+pub fn save(home: &Path, text: &str) -> Result<(ParameterSet, Change)> {
+    let set = ParameterSet::parse(text, "yaml_content")?;
+    super::parameters::check(&set)?;
+    if let Some(found) = find(home, &set.id)? {
+        return Ok((set, Change::Exists { builtin: found.path.is_none() }));
+    }
+    let dir = home.join(DIRECTORY);
+    fs::create_dir_all(&dir).map_err(|source| io_error("create", &dir, source))?;
+    // Ids are names: letters, digits, `-` and `_`.
+    let path = dir.join(format!("{}.yaml", set.id));
+    let written = tempfile::NamedTempFile::new_in(&dir).and_then(|file| {
+        fs::write(file.path(), text)?;
+        file.as_file().sync_all()?;
+        file.persist_noclobber(&path).map_err(|error| error.error)
+    });
+    match written {
+        Ok(_) => Ok((set, Change::Done(path))),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok((set, Change::Exists { builtin: false })),
+        Err(source) => Err(io_error("write", &path, source)),
+    }
+}
+
+/// Removes a set of the home; the built-in one stays.
+pub fn remove(home: &Path, id: &str) -> Result<Change> {
+    let Some(found) = find(home, id)? else { return Ok(Change::Missing) };
+    let Some(path) = found.path else { return Ok(Change::Builtin) };
+    match fs::remove_file(&path) {
+        Ok(()) => Ok(Change::Done(path)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Change::Missing),
+        Err(source) => Err(io_error("remove", &path, source)),
+    }
+}
+
+fn io_error(action: &'static str, path: &Path, source: io::Error) -> Error {
+    Error::Io { action, path: path.to_path_buf(), source }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_set_is_saved_once_found_again_and_removed() {
+        let home = tempfile::tempdir().unwrap();
+        let text = "id: small\nconfig:\n  chunk: {size: 200}\n";
+        let (set, change) = save(home.path(), text).unwrap();
+        assert_eq!(change, Change::Done(home.path().join("params/small.yaml")));
+        assert_eq!(find(home.path(), "small").unwrap().unwrap().set, set);
+        assert_eq!(find(home.path(), "small").unwrap().unwrap().text().unwrap(), text);
+        assert_eq!(save(home.path(), text).unwrap().1, Change::Exists { builtin: false });
+        assert_eq!(save(home.path(), "id: default\n").unwrap().1, Change::Exists { builtin: true });
+        let ids: Vec<String> = all(home.path()).unwrap().into_iter().map(|it| it.set.id).collect();
+        assert_eq!(ids, ["default", "small"]);
+        assert_eq!(remove(home.path(), "default").unwrap(), Change::Builtin);
+        assert!(matches!(remove(home.path(), "small").unwrap(), Change::Done(_)));
+        assert_eq!(remove(home.path(), "small").unwrap(), Change::Missing);
+        for wrong in ["", "id: ../x\n", "id: x\nconfig:\n  chunk: {overlap: 400}\n", "id: x\nconfig: {a: {}}\n"] {
+            assert!(save(home.path(), wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn the_built_in_set_reads_back_as_itself() {
+        let stored = find(Path::new("/nowhere"), "default").unwrap().unwrap();
+        let text = stored.text().unwrap();
+        assert_eq!(ParameterSet::parse(&text, "default").unwrap(), stored.set);
+    }
+}

@@ -1,0 +1,115 @@
+//! What happened to one run: its start, the attempts of its steps, its hooks, its end. Told from the rows that say so.
+
+use super::{run, step};
+use crate::{
+    model::{EventKind, GroupId, RunId, Status, StepId, Timestamp},
+    store::{
+        attempt::{self, Attempt},
+        error::Result,
+        tx::ReadTx,
+    },
+};
+use rusqlite::Row;
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HistoryRecord {
+    pub event: EventKind,
+    /// The hook that ran, or the step's name.
+    pub handler: Option<String>,
+    pub group: GroupId,
+    pub run: RunId,
+    pub step: Option<StepId>,
+    pub started: Timestamp,
+    pub ended: Option<Timestamp>,
+    pub status: Status,
+    pub message: Option<String>,
+}
+
+/// In the order of their starts; empty where there is no such run.
+pub fn history(tx: &ReadTx, id: RunId) -> Result<Vec<HistoryRecord>> {
+    let Some(run) = run::run(tx, id)? else { return Ok(Vec::new()) };
+    let base = HistoryRecord {
+        event: EventKind::ItemStart,
+        handler: None,
+        group: run.group,
+        run: id,
+        step: None,
+        started: run.started.unwrap_or(run.created),
+        ended: Some(run.started.unwrap_or(run.created)),
+        status: Status::Completed,
+        message: None,
+    };
+    let mut found = vec![base.clone()];
+    for step in step::steps_of_run(tx, id)? {
+        for attempt in attempt::of_step(tx, step.id)? {
+            let of_step = HistoryRecord { step: Some(step.id), handler: Some(step.name.clone()), ..base.clone() };
+            found.extend(of_attempt(&of_step, &attempt));
+        }
+    }
+    if let Some(ended) = run.ended {
+        let failed = run.status == Status::Failed;
+        let event = if failed { EventKind::ItemFailed } else { EventKind::ItemEnd };
+        let (status, message) = (run.status, run.message.clone());
+        found.push(HistoryRecord { event, started: ended, ended: Some(ended), status, message, ..base.clone() });
+    }
+    found.extend(hooks(tx, &base)?);
+    found.sort_by_key(|it| it.started);
+    Ok(found)
+}
+
+/// The start of an attempt, and its end when it has one.
+fn of_attempt(base: &HistoryRecord, attempt: &Attempt) -> Vec<HistoryRecord> {
+    let running = if attempt.ended.is_some() { Status::Completed } else { Status::Running };
+    let start = HistoryRecord {
+        event: EventKind::StepStart,
+        started: attempt.started,
+        ended: attempt.ended,
+        status: running,
+        ..base.clone()
+    };
+    let Some(ended) = attempt.ended else { return vec![start] };
+    let (event, status) = match attempt.outcome {
+        Some("succeeded" | "cached") => (EventKind::StepEnd, Status::Completed),
+        Some("cancelled") => (EventKind::StepFailed, Status::Cancelled),
+        _ => (EventKind::StepFailed, Status::Failed),
+    };
+    let message = match status {
+        Status::Completed => None,
+        _ => attempt.detail.as_ref().and_then(|it| attempt::reason(&it.to_string())),
+    };
+    let end = HistoryRecord { event, started: ended, ended: Some(ended), status, message, ..base.clone() };
+    vec![start, end]
+}
+
+fn hooks(tx: &ReadTx, base: &HistoryRecord) -> Result<Vec<HistoryRecord>> {
+    let read = |row: &Row| {
+        let event: String = row.get(0)?;
+        let status = match row.get::<_, i64>(3)? {
+            0 => Status::Pending,
+            1 => Status::Running,
+            5 => Status::Completed,
+            _ => Status::Failed,
+        };
+        let detail: String = row.get(6)?;
+        Ok(HistoryRecord {
+            event: event_of(&event),
+            handler: Some(row.get(1)?),
+            step: Some(row.get::<_, i64>(2)?).filter(|it| *it > 0).map(StepId),
+            status,
+            started: Timestamp(row.get(4)?),
+            ended: row.get::<_, Option<i64>>(5)?.map(Timestamp),
+            message: Some(detail).filter(|it| !it.is_empty()),
+            ..base.clone()
+        })
+    };
+    tx.rows(
+        "SELECT event, name, step_id, state, coalesce(started, due), ended, detail FROM hook
+          WHERE group_id = ?1 AND run_id = ?2 ORDER BY id",
+        [base.group.0, base.run.0],
+        read,
+    )
+}
+
+fn event_of(name: &str) -> EventKind {
+    serde_json::from_value(name.to_uppercase().into()).unwrap_or(EventKind::HookEnd)
+}

@@ -1,0 +1,21 @@
+//! Groups, runs and steps as the ingestion API tells of them: in flat records, newest first, with totals from the counters
+//! that the engine keeps anyway. Only reads.
+//!
+//! Runs are ordered by (group, run). A page skips whole groups by their counts, so that what it costs does not depend on
+//! how much lies before it; within a group it walks an index.
+
+mod group;
+mod history;
+mod page;
+mod run;
+mod stats;
+mod step;
+mod tally;
+
+pub use group::{GroupRecord, group, groups};
+pub use history::{HistoryRecord, history};
+pub use page::{NEWEST, Place, Wanted, older, page, total};
+pub use run::{RunRecord, run, runs_of_batch};
+pub use stats::{DurationRecord, StepCount, durations, step_counts};
+pub use step::{StepRecord, steps_of_run, steps_with_status};
+pub use tally::{Tally, tally_of_batch, tally_of_group};
