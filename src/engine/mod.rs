@@ -20,6 +20,7 @@ mod prune;
 mod resource_lock;
 mod retry;
 mod settlement;
+pub mod step_child;
 pub mod step_kind;
 mod submit;
 mod upkeep;
