@@ -133,7 +133,7 @@ CREATE TABLE item(
 -- ---------------------------------------------------------------- steps
 
 -- state: 0 open (in `ready`, in `lease`, or waiting for a need), 1 delayed, 2 in line for its key, 3 parked because its
--- group is paused, 5 completed, 6 failed, 7 cancelled. The last attempt is kept in place.
+-- group is paused, 4 waits for a step of its run that runs again, 5 completed, 6 failed, 7 cancelled. The last attempt is kept in place.
 -- outcome: see `attempt`; 1 succeeded, 9 succeeded from the cache.
 CREATE TABLE step(
   id         INTEGER PRIMARY KEY,
@@ -141,7 +141,7 @@ CREATE TABLE step(
   group_id   INTEGER NOT NULL,
   no         INTEGER NOT NULL,
   type_id    INTEGER NOT NULL,
-  state      INTEGER NOT NULL CHECK (state IN (0, 1, 2, 3, 5, 6, 7)),
+  state      INTEGER NOT NULL CHECK (state IN (0, 1, 2, 3, 4, 5, 6, 7)),
   priority   INTEGER NOT NULL,
   due        INTEGER NOT NULL,
   unmet      INTEGER NOT NULL CHECK (unmet >= 0),   -- counted down only where a step has two needs or more
@@ -151,6 +151,7 @@ CREATE TABLE step(
   failures   INTEGER NOT NULL DEFAULT 0 CHECK (failures >= 0),
   crashes    INTEGER NOT NULL DEFAULT 0 CHECK (crashes >= 0),
   suspect    INTEGER NOT NULL DEFAULT 0,            -- in flight when an engine died: runs alone in a child next time
+  redone     INTEGER NOT NULL DEFAULT 0,            -- how often it ran again because a file that it had made was damaged
   token      INTEGER,
   worker     INTEGER,
   started    INTEGER,
@@ -164,6 +165,7 @@ CREATE INDEX step_delayed ON step(due) WHERE state = 1;
 CREATE INDEX step_line    ON step(key_id, type_id, scope, priority DESC, due) WHERE state = 2;   -- rowid breaks ties
 CREATE INDEX step_parked  ON step(group_id) WHERE state = 3;
 CREATE INDEX step_error   ON step(group_id, run_id) WHERE failures + crashes > 0 AND state < 5;   -- will be tried again
+CREATE INDEX step_redoing ON step(id) WHERE redone > 0 AND state < 5;
 
 -- Claimable steps, in claim order. Everything a claim needs is in the row.
 -- lane: 0, or the type's id when the type has a pool of its own.

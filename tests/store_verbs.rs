@@ -353,3 +353,72 @@ fn a_pool_finds_the_steps_of_a_type_whose_lane_came_from_a_pause() {
     assert_eq!(book.claims("a", 5).len(), 2);
     book.check();
 }
+
+#[test]
+fn a_single_step_is_retried_with_what_was_cancelled_because_of_it() {
+    let book = Book::new();
+    let group = book.submit(&with_hook(chain(&["a", "b", "c"]), "group_end"), &["x"]);
+    book.complete(&book.claim("*"));
+    let failed = book.claim("*");
+    let (id, last) = (failed.lease.step, StepId(failed.lease.step.0 + 1));
+    let retry = |id| book.store.write(move |tx| retry::step(tx, id));
+    assert!(retry(id).unwrap_err().to_string().contains("has not ended"));
+    book.fail(&failed, "boom");
+    assert!(book.ended(group));
+    let refused = retry(last).unwrap_err().to_string();
+    assert!(refused.contains(&format!("needs {id}")), "{refused}");
+    assert_eq!(retry(StepId(id.0 - 1)).unwrap(), 0, "what is COMPLETED stays so");
+    assert_eq!(retry(id).unwrap(), 2);
+    book.check();
+    assert!(!book.ended(group) && book.status_of(last) == Status::Pending);
+    for _ in 0..2 {
+        book.complete(&book.claim("*"));
+    }
+    assert!(book.ended(group));
+    assert_eq!((book.group_end(group).failed, book.events("GROUP_END"), book.count("hook")), (0, 2, 2));
+    book.check();
+}
+
+#[test]
+fn a_step_of_a_live_run_is_retried_beside_what_still_runs() {
+    let book = Book::new();
+    let group = book.submit(&diamond(), &["x"]);
+    book.complete(&book.claim("*"));
+    let (b, c) = (book.claim("*"), book.claim("*"));
+    book.fail(&b, "boom");
+    book.check();
+    let (id, last) = (b.lease.step, StepId(b.lease.step.0.max(c.lease.step.0) + 1));
+    assert_eq!(book.status_of(last), Status::Cancelled);
+    assert_eq!(book.store.write(move |tx| retry::step(tx, id)).unwrap(), 2);
+    book.check();
+    book.complete(&c);
+    book.check();
+    book.complete(&book.claim("*"));
+    book.complete(&book.claim("*"));
+    assert_eq!((book.ended(group), book.group_end(group).failed, book.events("GROUP_END")), (true, 0, 1));
+    book.check();
+}
+
+#[test]
+fn a_retry_that_races_with_a_reap_or_a_cancel_leaves_one_state() {
+    let book = Book::new();
+    let group = book.submit(&chain(&["a", "b"]), &["x"]);
+    let stale = book.claim("*");
+    let id = stale.lease.step;
+    let step = move |store: &windlass::store::Store| store.write(move |tx| retry::step(tx, id));
+    // While it runs, and after it was reaped, it is open: there is nothing to retry.
+    assert!(step(&book.store).is_err());
+    book.reap(WORKER);
+    assert!(step(&book.store).is_err());
+    // Cancelled, retried, and the late result of before loses.
+    book.cancel(group);
+    assert!(book.ended(group));
+    assert_eq!(step(&book.store).unwrap(), 2);
+    assert_eq!(book.complete(&stale), Held::Lost);
+    let fresh = book.claim("*");
+    book.cancel(group);
+    assert!(step(&book.store).unwrap_err().to_string().contains("not ended"), "it still runs");
+    book.settle(&fresh, Settlement::Cancelled { record: record("stopped") });
+    assert_eq!((book.status(&fresh), book.ended(group)), (Status::Cancelled, true));
+    book.check();
+}

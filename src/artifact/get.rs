@@ -1,6 +1,7 @@
 //! Reading a file back: nothing but what the hash promises is ever handed out whole.
 
 use super::{
+    damage::Damage,
     error::{Error, Result},
     store::ArtifactStore,
 };
@@ -26,6 +27,7 @@ pub struct ArtifactReader {
     hasher: Sha256,
     read: u64,
     ended: bool,
+    damage: Option<Damage>,
 }
 
 enum Source {
@@ -42,7 +44,8 @@ impl ArtifactStore {
     }
 
     fn reader(&self, artifact: &ArtifactRef) -> Result<ArtifactReader> {
-        let (path, compressed) = self.find(&artifact.hash).ok_or(Error::Missing { hash: artifact.hash })?;
+        let (path, compressed) =
+            self.find(&artifact.hash).ok_or_else(|| self.noted(Error::Missing { hash: artifact.hash }))?;
         let file = File::open(&path).map_err(Error::io("open", &path))?;
         let source = if compressed {
             let decoder = zstd::Decoder::new(file).and_then(|mut it| {
@@ -53,7 +56,8 @@ impl ArtifactStore {
         } else {
             Source::Plain(file)
         };
-        Ok(ArtifactReader { source, artifact: *artifact, hasher: Sha256::new(), read: 0, ended: false })
+        let damage = self.damage.clone();
+        Ok(ArtifactReader { source, artifact: *artifact, hasher: Sha256::new(), read: 0, ended: false, damage })
     }
 
     /// All plain bytes, verified. For what fits into memory.
@@ -103,7 +107,7 @@ impl ArtifactStore {
             let path = self.path(&artifact.hash, true);
             return Error::Io { action: "read", path, source: error };
         }
-        Error::Corrupt { hash: artifact.hash, detail: error.to_string() }
+        self.noted(Error::Corrupt { hash: artifact.hash, detail: error.to_string() })
     }
 
     fn write_failed(&self, path: &Path, source: io::Error) -> Error {
@@ -136,6 +140,20 @@ impl ArtifactReader {
 
 impl Read for ArtifactReader {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let read = self.read_some(buffer);
+        // An error of the system is the disk's, or passes; any other one says that the bytes are wrong.
+        if let (Err(error), Some(damage)) = (&read, &self.damage)
+            && error.raw_os_error().is_none()
+            && error.kind() != io::ErrorKind::Interrupted
+        {
+            damage.note(self.artifact.hash);
+        }
+        read
+    }
+}
+
+impl ArtifactReader {
+    fn read_some(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         if self.ended || buffer.is_empty() {
             return Ok(0);
         }

@@ -5,6 +5,7 @@
 //! May import: `model`, `decide`, `os`, `settings`. Never: knows of rows; the caller commits them.
 
 mod ballast;
+mod damage;
 mod error;
 mod get;
 mod incoming;
@@ -16,6 +17,7 @@ mod sweep;
 mod tests;
 
 pub use ballast::Ballast;
+pub use damage::Damage;
 pub use error::{Error, Result};
 pub use get::ArtifactReader;
 pub use incoming::Incoming;

@@ -1,11 +1,15 @@
 //! The directory, its options, and the paths of files.
 
-use super::error::{Error, Result};
+use super::{
+    damage::Damage,
+    error::{Error, Result},
+};
 use crate::{
     model::{ArtifactHash, Bytes},
     os::{FileLock, disk_space},
     settings::{Compression, Settings},
 };
+use serde::{Deserialize, Serialize};
 use std::{
     collections::BTreeMap,
     fmt,
@@ -17,7 +21,7 @@ use std::{
 };
 
 /// How files are stored.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ArtifactOptions {
     /// How much disk space is left free.
     pub reserve: Bytes,
@@ -58,6 +62,8 @@ impl ArtifactOptions {
 #[derive(Clone)]
 pub struct ArtifactStore {
     pub(super) inner: Arc<Inner>,
+    /// Where damage is noted, if anywhere.
+    pub(super) damage: Option<Damage>,
 }
 
 pub(super) struct Inner {
@@ -106,7 +112,11 @@ impl ArtifactStore {
             known: Mutex::new([false; 256]),
             traffic: OnceLock::new(),
         };
-        Ok(ArtifactStore { inner: Arc::new(inner) })
+        Ok(ArtifactStore { inner: Arc::new(inner), damage: None })
+    }
+
+    pub fn options(&self) -> &ArtifactOptions {
+        &self.inner.options
     }
 
     /// From now on the listener is told how many plain bytes are stored (`in`) and read (`out`). The first one stays.

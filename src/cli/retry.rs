@@ -1,18 +1,12 @@
-use super::{
-    context::Context,
-    failure::{Failure, Result},
-    name::Name,
-    submit::workers,
-    wording::count,
-};
+use super::{context::Context, failure::Result, name::Name, submit::workers, wording::count};
 use crate::{model::GroupId, store::overview};
 
-/// Try again what failed or was cancelled, in a group or a run
+/// Try again what failed or was cancelled, in a group, a run or a step
 ///
-/// Finished steps stay finished. Attempts are given back.
+/// A step brings back what was cancelled because it needs that step. Finished steps stay finished. Attempts are given back.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Such as g12 or r34
+    /// Such as g12, r34 or s56
     #[arg(value_name = "ID")]
     id: Name,
 }
@@ -31,11 +25,11 @@ impl Args {
                 (group, steps > 0, format!("{id}: {} will run again", count(steps as u64, "step")))
             }
             Name::Step(id) => {
-                let run = engine.store().read(|tx| overview::show_step(tx, id))?.run;
-                return Err(Failure::usage(format!("{id} can't be retried alone"))
-                    .hint(format!("retry its run with `windlass retry {run}`")));
+                let steps = engine.retry_step(id)?;
+                let group = engine.store().read(|tx| overview::show_step(tx, id))?.group;
+                (group, steps > 0, format!("{id}: {} will run again", count(steps as u64, "step")))
             }
-            Name::Worker(_) => return Err(self.id.refused("retry", "retry a group or a run")),
+            Name::Worker(_) => return Err(self.id.refused("retry", "retry a group, a run or a step")),
         };
         tell(cx, group, reopened, said)
     }

@@ -1,13 +1,13 @@
 //! One attempt: gathers what the step needs, runs its kind, and lets `decide` judge the report.
 
 use super::{
-    cache,
+    Engine, cache,
     catalog::Known,
     consumer::again_at,
     error::Error,
     resource_lock::{KeyGuard, StepKey},
-    settlement,
-    step_kind::{StepContext, StepInput, StepResult},
+    settlement, step_child,
+    step_kind::{StepContext, StepInput, StepKind, StepResult},
     submit::item_value,
     work_dir::WorkDir,
     worker::Shared,
@@ -71,6 +71,11 @@ pub(super) fn run(shared: &Shared, claimed: &Claimed, cancel: &CancelToken) -> A
         }
     };
     let step_type = task.known.definition.steps[task.row.no].step_type.clone();
+    if task.row.redoing {
+        let otherwise = Box::new(Settlement::Release { due: claimed.due, record: None });
+        let settlement = Settlement::Redo { damaged: Vec::new(), otherwise };
+        return Attempted { settlement, guards: Vec::new(), key, step_type };
+    }
     let cache_key = cache::key(shared, &task);
     if let Some(hit) = cache_key.filter(|_| !task.group.force).and_then(|it| cache::find(shared, &it)) {
         let settlement = Settlement::Cached { output: hit, record: None };
@@ -81,7 +86,14 @@ pub(super) fn run(shared: &Shared, claimed: &Claimed, cancel: &CancelToken) -> A
     if let Some(intent) = cancel.intent() {
         overrule(&mut result, intent);
     }
+    let damaged = std::mem::take(&mut result.damaged);
     let settlement = settlement::judge(shared, claimed, &task, result, cache_key);
+    let settlement = match settlement {
+        Settlement::Retry { .. } | Settlement::Fail { .. } if !damaged.is_empty() => {
+            Settlement::Redo { damaged, otherwise: Box::new(settlement) }
+        }
+        other => other,
+    };
     Attempted { settlement, guards, key, step_type }
 }
 
@@ -159,32 +171,42 @@ fn execute(
     let engine = &shared.engine;
     let step = &task.known.definition.steps[task.row.no];
     let work = WorkDir::of(&engine.options.home, shared.id(), claimed.lease);
+    let (artifacts, damage) = engine.artifacts.noting();
     let cx = StepContext {
         input: &task.input,
         definition: &task.known.definition,
         step,
-        artifacts: &engine.artifacts,
+        artifacts: &artifacts,
         cancel,
         lock: key.map(KeyGuard::file),
         work: &work,
         pools: &shared.worker_pools,
     };
     let _inside = probe::inside(Window::Effect);
-    match &step.action {
+    let mut result = match &step.action {
         Action::Run(command) => command::run(&cx, command, &step.env),
         Action::Uses(name) => match engine.kinds.get(name) {
-            // A deadline of our own: kinds in this process poll the token.
-            Some(kind) => with_deadline(&cx, || {
-                catch_unwind(AssertUnwindSafe(|| kind.run(&cx)))
-                    .unwrap_or_else(|panic| StepResult::retryable("panic", panic_words(panic.as_ref())))
+            Some(kind) => in_child(engine, &cx, &**kind, name, task.row.suspect).unwrap_or_else(|| {
+                with_deadline(&cx, || {
+                    catch_unwind(AssertUnwindSafe(|| kind.run(&cx)))
+                        .unwrap_or_else(|panic| StepResult::panicked(&*panic))
+                })
             }),
             None => StepResult::permanent("unknown_kind", format!("this windlass has no step kind `{name}`")),
         },
         Action::Worker { worker: name, handler } => worker::run(&cx, task.row.definition, name, handler),
-    }
+    };
+    result.damaged.extend(damage.found());
+    result
 }
 
-/// Runs an in-process kind under the step's timeout.
+/// A step that was in flight when an engine died runs alone. None: it runs here.
+fn in_child(engine: &Engine, cx: &StepContext, kind: &dyn StepKind, name: &str, suspect: bool) -> Option<StepResult> {
+    let alone = suspect && kind.can_run_in_child();
+    alone.then(|| step_child::run(engine, cx, name)).flatten()
+}
+
+/// Runs an in-process kind under the step's timeout: a deadline of our own, since such kinds poll the token.
 fn with_deadline(cx: &StepContext, run: impl FnOnce() -> StepResult) -> StepResult {
     let Some(timeout) = cx.step.timeout else { return run() };
     let done = CancelToken::new();
@@ -203,12 +225,6 @@ fn with_deadline(cx: &StepContext, run: impl FnOnce() -> StepResult) -> StepResu
         result.report.outcome = Outcome::TimedOut { after: timeout };
     }
     result
-}
-
-fn panic_words(panic: &(dyn std::any::Any + Send)) -> String {
-    let words = panic.downcast_ref::<&str>().map(|it| it.to_string());
-    let words = words.or_else(|| panic.downcast_ref::<String>().cloned());
-    format!("the step kind panicked: {}", words.unwrap_or_else(|| "no message".into()))
 }
 
 fn release(shared: &Shared, claimed: &Claimed, reason: &str) -> Settlement {

@@ -168,7 +168,7 @@ fn counter(settlement: &Settlement) -> Counter {
         Settlement::Cached { .. } => Counter::StepCached,
         Settlement::Retry { .. } => Counter::StepError,
         Settlement::Fail { .. } => Counter::StepFailed,
-        Settlement::Release { .. } => Counter::StepReleased,
+        Settlement::Release { .. } | Settlement::Redo { .. } => Counter::StepReleased,
         Settlement::Cancelled { .. } => Counter::StepCancelled,
     }
 }

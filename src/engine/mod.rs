@@ -22,6 +22,7 @@ mod removal;
 mod resource_lock;
 mod retry;
 mod settlement;
+pub mod step_child;
 pub mod step_kind;
 mod submit;
 mod upkeep;

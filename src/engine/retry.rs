@@ -2,7 +2,7 @@
 
 use super::{Engine, error::Result};
 use crate::{
-    model::{GroupId, RunId},
+    model::{GroupId, RunId, StepId},
     store::retry,
 };
 
@@ -15,6 +15,11 @@ impl Engine {
         let reopened = self.store.write(move |tx| retry::group(tx, id))?;
         while self.store.write(move |tx| retry::group_slice(tx, id, SLICE))? {}
         Ok(reopened)
+    }
+
+    /// Re-opens one step and what was cancelled with it. How many steps are PENDING again.
+    pub fn retry_step(&self, id: StepId) -> Result<usize> {
+        Ok(self.store.write(move |tx| retry::step(tx, id))?)
     }
 
     /// Re-opens one run. How many of its steps are PENDING again.

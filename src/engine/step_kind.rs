@@ -6,15 +6,16 @@ use super::{work_dir::WorkDir, worker_pools::WorkerPools};
 use crate::{
     artifact::{ArtifactStore, PutGuard},
     definition::{Definition, StepDefinition},
-    model::{ArtifactRef, Certificate, GroupId, Millis, Outcome, Report, RunId, StepId, Token},
+    model::{ArtifactHash, ArtifactRef, Certificate, GroupId, Millis, Outcome, Report, RunId, StepId, Token},
     os::CancelToken,
     store::output::Output,
 };
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::{collections::BTreeMap, fs::File, path::PathBuf, sync::Arc};
 
 /// What a step is told: names to be idempotent by, its item, parameters, and what its predecessors left.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct StepInput {
     pub group: GroupId,
     pub run: RunId,
@@ -59,10 +60,12 @@ pub struct StepResult {
     pub logs: Vec<Printed>,
     /// When it was interrupted before it began: not to be tried again before so much time.
     pub again: Option<Millis>,
+    /// Files of earlier steps that turned out to be damaged.
+    pub damaged: Vec<ArtifactHash>,
 }
 
 /// What an attempt printed: `stream` 1 stdout, 2 stderr.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Printed {
     pub stream: i64,
     pub total: u64,
@@ -71,7 +74,7 @@ pub struct Printed {
 
 impl StepResult {
     pub fn of(report: Report) -> StepResult {
-        StepResult { report, files: Vec::new(), guards: Vec::new(), logs: Vec::new(), again: None }
+        StepResult { report, files: Vec::new(), guards: Vec::new(), logs: Vec::new(), again: None, damaged: Vec::new() }
     }
 
     pub fn succeeded(value: Option<Value>) -> StepResult {
@@ -91,6 +94,13 @@ impl StepResult {
         StepResult::ended(Outcome::retryable(kind, message))
     }
 
+    pub(super) fn panicked(panic: &(dyn std::any::Any + Send)) -> StepResult {
+        let words = panic.downcast_ref::<&str>().map(|it| it.to_string());
+        let words = words.or_else(|| panic.downcast_ref::<String>().cloned());
+        let words = words.unwrap_or_else(|| "no message".into());
+        StepResult::retryable("panic", format!("the step kind panicked: {words}"))
+    }
+
     pub fn with_certificate(mut self, certificate: Certificate) -> StepResult {
         self.report.certificate = certificate;
         self
@@ -101,6 +111,11 @@ impl StepResult {
 pub trait StepKind: Send + Sync {
     /// Does the work of one attempt. Polls `cx.cancel` at least every 100 ms, or runs a child that can be killed.
     fn run(&self, cx: &StepContext) -> StepResult;
+
+    /// Whether it can run in a child of its own, where nothing of this process is at hand.
+    fn can_run_in_child(&self) -> bool {
+        true
+    }
 
     /// What the result depends on, where it depends on nothing else: equal keys mean equal results. None: never cached.
     fn cache_key(&self, _input: &StepInput) -> Option<[u8; 32]> {

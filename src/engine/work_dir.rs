@@ -33,6 +33,11 @@ impl WorkDir {
         WorkDir { root: home.join("tmp").join(name) }
     }
 
+    /// The directory that a parent gave to its child.
+    pub(super) fn at(root: PathBuf) -> WorkDir {
+        WorkDir { root }
+    }
+
     /// An empty directory under the attempt's own; `name` is ours, never a user's.
     pub fn create(&self, name: &str) -> Result<PathBuf> {
         let path = self.root.join(name);

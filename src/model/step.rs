@@ -14,6 +14,8 @@ pub enum StepState {
     InLine = 2,
     /// Its group is paused.
     Parked = 3,
+    /// Waits for an earlier step of its run that runs again.
+    Waiting = 4,
     Completed = 5,
     Failed = 6,
     Cancelled = 7,
@@ -26,6 +28,7 @@ impl StepState {
             1 => StepState::Delayed,
             2 => StepState::InLine,
             3 => StepState::Parked,
+            4 => StepState::Waiting,
             5 => StepState::Completed,
             6 => StepState::Failed,
             7 => StepState::Cancelled,

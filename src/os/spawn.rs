@@ -194,6 +194,12 @@ pub fn file_of(content: &[u8]) -> io::Result<OwnedFd> {
     Ok(file.into())
 }
 
+/// A descriptor that this process was started with, as a file of its own. To be asked for once.
+pub fn inherited_file(number: i32) -> std::fs::File {
+    // SAFETY: the caller knows that its parent gave it this descriptor, and nothing else uses it.
+    unsafe { std::os::fd::FromRawFd::from_raw_fd(number) }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -34,6 +34,11 @@ impl StepKind for Handler {
         // Nothing was promised: the attempt is given back.
         done.unwrap_or_else(|error| StepResult::ended(Outcome::Interrupted { reason: error.to_string() }))
     }
+
+    /// It writes into the side log of its process.
+    fn can_run_in_child(&self) -> bool {
+        false
+    }
 }
 
 impl Handler {

@@ -4,7 +4,7 @@
 use super::{
     error::{Error, Result},
     memory::KnownShape,
-    retry, run, settle, step,
+    redo, retry, run, settle, step,
     step::StepRow,
     tx::{ReadTx, WriteTx},
 };
@@ -39,6 +39,7 @@ pub fn step(tx: &WriteTx, id: StepId) -> Result<Cancelled> {
     let (shape, first) = shape_of(tx, row.run)?;
     out(tx, &row)?;
     let count = 1 + settle::cancel_dependents(tx, &shape, first, row.no)?;
+    redo::over(tx, id, first, shape.shape.steps.len())?;
     tx.event(EventKind::Cancel, Some(row.group), Some(row.run), Some(id));
     steps_out(tx, &row, &shape, first, count)?;
     Ok(Cancelled { out: count, asked: 0 })
@@ -132,6 +133,7 @@ fn cancel_run(tx: &WriteTx, id: RunId) -> Result<Cancelled> {
             None => {
                 let Some(row) = step::get(tx, open)? else { continue };
                 out(tx, &row)?;
+                tx.memory().redoing.remove(&open);
                 cancelled.out += 1;
                 last = Some(row);
             }
@@ -144,7 +146,7 @@ fn cancel_run(tx: &WriteTx, id: RunId) -> Result<Cancelled> {
 }
 
 /// Asks the worker of a running step to stop it. None: it does not run; false: it was asked before.
-fn ask(tx: &WriteTx, id: StepId) -> Result<Option<bool>> {
+pub(super) fn ask(tx: &WriteTx, id: StepId) -> Result<Option<bool>> {
     let token = tx.row("SELECT token FROM lease WHERE step_id = ?1", [id.0], |row| row.get::<_, i64>(0))?;
     let Some(token) = token else { return Ok(None) };
     let changed = tx.execute(
@@ -159,10 +161,10 @@ fn ask(tx: &WriteTx, id: StepId) -> Result<Option<bool>> {
 }
 
 /// A waiting step is out: CANCELLED, and its line moves up.
-fn out(tx: &WriteTx, row: &StepRow) -> Result<()> {
+pub(super) fn out(tx: &WriteTx, row: &StepRow) -> Result<()> {
     let was_ready = row.state == StepState::Open && step::leave_ready(tx, row)?;
     tx.execute(
-        "UPDATE step SET state = 7, ended = ?2, outcome = 4 WHERE id = ?1 AND state IN (0, 1, 2, 3)",
+        "UPDATE step SET state = 7, ended = ?2, outcome = 4 WHERE id = ?1 AND state IN (0, 1, 2, 3, 4)",
         params![row.id.0, tx.now().0],
     )?;
     match row.key {

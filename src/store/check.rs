@@ -163,6 +163,7 @@ struct StepFacts {
     no: i64,
     step_type: String,
     state: StepState,
+    redone: bool,
     unmet: i64,
     ready: bool,
     leased: bool,
@@ -223,7 +224,7 @@ fn shape_of(tx: &ReadTx, definition: DefinitionId) -> Result<Shape> {
 
 fn steps_of(tx: &ReadTx, run: &RunRow, shape: &Shape) -> Result<Vec<StepFacts>> {
     tx.rows(
-        "SELECT s.id, s.run_id, s.group_id, s.no, t.name, s.state, s.unmet,
+        "SELECT s.id, s.run_id, s.group_id, s.no, t.name, s.state, s.unmet, s.redone > 0,
                 EXISTS (SELECT 1 FROM ready q WHERE q.lane IN (0, t.lane) AND q.priority = s.priority
                            AND q.due = s.due AND q.step_id = s.id),
                 EXISTS (SELECT 1 FROM lease l WHERE l.step_id = s.id)
@@ -238,8 +239,9 @@ fn steps_of(tx: &ReadTx, run: &RunRow, shape: &Shape) -> Result<Vec<StepFacts>> 
                 step_type: row.get(4)?,
                 state: StepState::from_number(row.get(5)?).unwrap_or(StepState::Open),
                 unmet: row.get(6)?,
-                ready: row.get(7)?,
-                leased: row.get(8)?,
+                redone: row.get(7)?,
+                ready: row.get(8)?,
+                leased: row.get(9)?,
             })
         },
     )
@@ -277,8 +279,16 @@ fn problem_of_step(run: &RunRow, shape: &Shape, steps: &[StepFacts], step: &Step
     if step.run != run.id || step.group != run.group || step.no != no as i64 || step.step_type != kind.step_type {
         return Some("does not belong where its id puts it".into());
     }
-    let state = |no: usize| steps.iter().find(|it| it.no == no as i64).map(|it| it.state);
-    let unmet = kind.needs.iter().filter(|&&need| state(need) != Some(StepState::Completed)).count();
+    // What runs again had been told of when it completed first.
+    let runs_again = |it: &&StepFacts| it.redone && !it.state.is_terminal();
+    let met = |no: usize| {
+        let need = steps.iter().find(|it| it.no == no as i64);
+        need.is_some_and(|it| it.state == StepState::Completed || runs_again(&it) || (it.redone && step.leased))
+    };
+    let unmet = kind.needs.iter().filter(|&&need| !met(need)).count();
+    if step.state == StepState::Waiting && !steps.iter().any(|it| it.no < step.no && runs_again(&it)) {
+        return Some("waits for a step that runs again, but none does".into());
+    }
     let places = usize::from(step.ready) + usize::from(step.leased);
     if step.state != StepState::Open {
         let early = !step.state.is_terminal() && (unmet > 0 || !run.opened);
@@ -288,9 +298,11 @@ fn problem_of_step(run: &RunRow, shape: &Shape, steps: &[StepFacts], step: &Step
             _ => Some(format!("is {:?} and in `ready` or leased", step.state)),
         };
     }
-    if let Some(dead) =
-        kind.needs.iter().find(|&&need| matches!(state(need), Some(StepState::Failed | StepState::Cancelled)))
-    {
+    // One that runs already may have begun before what it needs ran again and was lost.
+    let lost =
+        |it: &&StepFacts| matches!(it.state, StepState::Failed | StepState::Cancelled) && !(it.redone && step.leased);
+    let dead = |no: usize| steps.iter().find(|it| it.no == no as i64).is_some_and(|it| lost(&it));
+    if let Some(dead) = kind.needs.iter().find(|&&need| dead(need)) {
         return Some(format!("is open although it needs step {dead}, which will not complete"));
     }
     if kind.needs.len() > 1 && step.unmet != unmet as i64 {

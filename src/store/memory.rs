@@ -45,6 +45,8 @@ pub(super) struct Memory {
     pub paused_groups: HashSet<GroupId>,
     pub cancelling_groups: HashSet<GroupId>,
     pub cancel_requests: HashSet<StepId>,
+    /// Steps that had completed and run again, see `redo`.
+    pub redoing: HashSet<StepId>,
     pub types: HashMap<TypeId, KnownType>,
     pub shapes: HashMap<DefinitionId, Arc<KnownShape>>,
     /// Whether any definition has hooks: most databases have none, and then nobody asks.
@@ -82,6 +84,9 @@ impl Memory {
         let mut requests = conn.prepare_cached("SELECT step_id FROM cancel_request")?;
         let found = requests.query_map([], |row| row.get(0).map(StepId))?;
         memory.cancel_requests = found.collect::<rusqlite::Result<_>>()?;
+        let mut redoing = conn.prepare_cached("SELECT id FROM step WHERE redone > 0 AND state < 5")?;
+        let found = redoing.query_map([], |row| row.get(0).map(StepId))?;
+        memory.redoing = found.collect::<rusqlite::Result<_>>()?;
         let mut types = conn.prepare_cached("SELECT id, lane, paused FROM step_type")?;
         let found = types
             .query_map([], |row| Ok((TypeId(row.get(0)?), KnownType { lane: row.get(1)?, paused: row.get(2)? })))?;

@@ -43,6 +43,7 @@ pub mod prune;
 mod request;
 pub mod resource_key;
 pub mod resource_lock;
+mod redo;
 pub mod retry;
 pub mod run;
 pub mod run_removal;

@@ -8,6 +8,7 @@ use super::{
 };
 use crate::model::{ArtifactHash, ArtifactId, ArtifactRef, OutputId, StepId};
 use rusqlite::params;
+use serde::{Deserialize, Serialize};
 
 /// An output to write. `value` is JSON; the files exist, whole and fsynced.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -17,7 +18,7 @@ pub struct NewOutput {
 }
 
 /// What a step produced.
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Output {
     pub value: Option<serde_json::Value>,
     pub files: Vec<(String, ArtifactRef)>,

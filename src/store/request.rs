@@ -1,7 +1,7 @@
 //! The hot verbs as values: what consumers ask of the writer thread.
 
 use super::{attempt::Record, output::NewOutput};
-use crate::model::{GroupId, KeyId, Lease, Monotonic, RunId, Scope, StepId, Timestamp, TypeId, WorkerId};
+use crate::model::{ArtifactHash, GroupId, KeyId, Lease, Monotonic, RunId, Scope, StepId, Timestamp, TypeId, WorkerId};
 use std::sync::Arc;
 
 /// Which steps a pool takes.
@@ -71,6 +71,12 @@ pub enum Settlement {
     },
     Cancelled {
         record: Record,
+    },
+    /// Back to PENDING with the attempt given back, until the steps that made these files have made them again: they are
+    /// damaged, or, with none named, being made again already. `otherwise`: no step of the run made them.
+    Redo {
+        damaged: Vec<ArtifactHash>,
+        otherwise: Box<Settlement>,
     },
 }
 

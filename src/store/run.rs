@@ -83,6 +83,12 @@ fn run_ended(tx: &WriteTx, run: RunId, group: GroupId, failed: bool, cancelled: 
     Ok(())
 }
 
+/// A step of a run that had completed is open again. For DAGs only: a chain is not counted.
+pub(super) fn one_more(tx: &WriteTx, run: RunId) -> Result<()> {
+    tx.execute("UPDATE run SET unfinished = unfinished + 1 WHERE id = ?1", [run.0])?;
+    Ok(())
+}
+
 /// (failed, cancelled) steps of a run.
 pub(super) fn counts(tx: &ReadTx, run: RunId) -> Result<(i64, i64)> {
     let found = tx.row(

@@ -8,6 +8,7 @@ use super::{
     lease::{self, Live},
     memory::KnownShape,
     output,
+    redo::{self, Asked},
     request::Settlement,
     resource_lock, run, step, step_cache,
     tx::WriteTx,
@@ -28,55 +29,74 @@ pub(super) fn settle(tx: &WriteTx, lease: Lease, settlement: &Settlement) -> Res
     if asked {
         tx.execute("DELETE FROM cancel_request WHERE step_id = ?1", [lease.step.0])?;
     }
+    apply(tx, &live, settlement, asked)?;
+    if let Some(key) = live.key {
+        resource_lock::release_for_step(tx, key, lease.token)?;
+    }
+    Ok(Held::Yes)
+}
+
+/// `asked`: somebody asked to cancel it while it ran.
+fn apply(tx: &WriteTx, live: &Live, settlement: &Settlement, asked: bool) -> Result<()> {
     match settlement {
         // Somebody asked to cancel it while it ran: it does not come back.
         Settlement::Retry { record, .. } if asked => {
-            attempt::record(tx, &live, Some(record))?;
-            cancelled(tx, &live)?;
+            attempt::record(tx, live, Some(record))?;
+            cancelled(tx, live)?;
         }
         Settlement::Release { record, .. } if asked => {
-            attempt::record(tx, &live, Some(record.as_ref().unwrap_or(&attempt::Record::cancelled())))?;
-            cancelled(tx, &live)?;
+            attempt::record(tx, live, Some(record.as_ref().unwrap_or(&attempt::Record::cancelled())))?;
+            cancelled(tx, live)?;
         }
+        Settlement::Redo { .. } if asked => {
+            attempt::record(tx, live, Some(&attempt::Record::cancelled()))?;
+            cancelled(tx, live)?;
+        }
+        Settlement::Redo { damaged, otherwise } => match redo::ask(tx, live, damaged)? {
+            Asked::Waits => {}
+            Asked::GivenBack => give_back(tx, live, live.due, false)?,
+            Asked::Hopeless(record) => {
+                attempt::record(tx, live, Some(&record))?;
+                fail(tx, live, false, record.outcome)?;
+            }
+            Asked::Unknown => apply(tx, live, otherwise, asked)?,
+        },
         Settlement::Complete { output, cache_key, record } => {
             let output = output.as_ref().map(|it| output::insert(tx, it)).transpose()?;
             if let (Some(key), Some(output)) = (cache_key, output) {
                 step_cache::remember(tx, key, output)?;
             }
-            attempt::record(tx, &live, record.as_ref())?;
-            complete(tx, &live, code::SUCCEEDED, output)?;
+            attempt::record(tx, live, record.as_ref())?;
+            complete(tx, live, code::SUCCEEDED, output)?;
         }
         Settlement::Cached { output, record } => {
-            attempt::record(tx, &live, record.as_ref())?;
+            attempt::record(tx, live, record.as_ref())?;
             match output::share(tx, *output)? {
-                true => complete(tx, &live, code::CACHED, Some(*output))?,
-                false if asked => cancelled(tx, &live)?,
+                true => complete(tx, live, code::CACHED, Some(*output))?,
+                false if asked => cancelled(tx, live)?,
                 // It was pruned since it was found: the step runs after all.
-                false => give_back(tx, &live, live.due, false)?,
+                false => give_back(tx, live, live.due, false)?,
             }
         }
         Settlement::Retry { due, crashed, record } => {
-            attempt::record(tx, &live, Some(record))?;
-            retry(tx, &live, *due, *crashed)?;
+            attempt::record(tx, live, Some(record))?;
+            retry(tx, live, *due, *crashed)?;
         }
         Settlement::Fail { crashed, record } => {
-            attempt::record(tx, &live, Some(record))?;
-            fail(tx, &live, *crashed, record.outcome)?;
+            attempt::record(tx, live, Some(record))?;
+            fail(tx, live, *crashed, record.outcome)?;
         }
         Settlement::Release { due, record } => {
-            attempt::record(tx, &live, record.as_ref())?;
-            tx.event(EventKind::StepReleased, Some(live.group), Some(live.run), Some(lease.step));
-            give_back(tx, &live, *due, false)?;
+            attempt::record(tx, live, record.as_ref())?;
+            tx.event(EventKind::StepReleased, Some(live.group), Some(live.run), Some(live.lease.step));
+            give_back(tx, live, *due, false)?;
         }
         Settlement::Cancelled { record } => {
-            attempt::record(tx, &live, Some(record))?;
-            cancelled(tx, &live)?;
+            attempt::record(tx, live, Some(record))?;
+            cancelled(tx, live)?;
         }
     }
-    if let Some(key) = live.key {
-        resource_lock::release_for_step(tx, key, lease.token)?;
-    }
-    Ok(Held::Yes)
+    Ok(())
 }
 
 fn shape_of(tx: &WriteTx, live: &Live) -> Result<(Arc<KnownShape>, StepId)> {
@@ -116,12 +136,20 @@ fn complete(tx: &WriteTx, live: &Live, outcome: i64, output: Option<OutputId>) -
     hook::due_for_step(tx, live, "step_end")?;
     let (shape, first) = shape_of(tx, live)?;
     let no = (live.lease.step.0 - first.0) as usize;
+    let redone = tx.memory().redoing.contains(&live.lease.step);
     if tx.memory().cancelling_groups.contains(&live.group) {
         let dependents = cancel_dependents(tx, &shape, first, no)?;
+        redo::over(tx, live.lease.step, first, shape.shape.steps.len())?;
         if shape.chain {
             return run::end_chain(tx, live.run, live.group);
         }
         let ended = run::Ended { steps: 1 + dependents, failed: false, cancelled: dependents > 0 };
+        return run::steps_ended(tx, live.run, live.group, &shape, no, ended);
+    }
+    if redone {
+        // Who needs it was told when it completed for the first time.
+        redo::over(tx, live.lease.step, first, shape.shape.steps.len())?;
+        let ended = run::Ended { steps: 1, failed: false, cancelled: false };
         return run::steps_ended(tx, live.run, live.group, &shape, no, ended);
     }
     let mut dead_end = false;
@@ -163,6 +191,7 @@ fn fail(tx: &WriteTx, live: &Live, crashed: bool, outcome: i64) -> Result<()> {
     let (shape, first) = shape_of(tx, live)?;
     let no = (live.lease.step.0 - first.0) as usize;
     let dependents = cancel_dependents(tx, &shape, first, no)?;
+    redo::over(tx, live.lease.step, first, shape.shape.steps.len())?;
     let ended = run::Ended { steps: 1 + dependents, failed: true, cancelled: false };
     run::steps_ended(tx, live.run, live.group, &shape, no, ended)
 }
@@ -175,12 +204,16 @@ pub(super) fn cancelled(tx: &WriteTx, live: &Live) -> Result<()> {
     let (shape, first) = shape_of(tx, live)?;
     let no = (live.lease.step.0 - first.0) as usize;
     let dependents = cancel_dependents(tx, &shape, first, no)?;
+    redo::over(tx, live.lease.step, first, shape.shape.steps.len())?;
     let ended = run::Ended { steps: 1 + dependents, failed: false, cancelled: true };
     run::steps_ended(tx, live.run, live.group, &shape, no, ended)
 }
 
 /// The steps that can never run now. They wait for a need, so they are in no other table.
 pub(super) fn cancel_dependents(tx: &WriteTx, shape: &KnownShape, first: StepId, no: usize) -> Result<i64> {
+    if tx.memory().redoing.contains(&StepId(first.0 + no as i64)) {
+        return redo::cancel_dependents(tx, shape, first, no);
+    }
     let mut count = 0;
     for dependent in shape.shape.dependents(no) {
         count += tx.execute(

@@ -190,7 +190,7 @@ fn make_ready(tx: &WriteTx, state: StepState, row: &ReadyRow) -> Result<()> {
 }
 
 pub(super) fn set_state(tx: &WriteTx, id: StepId, state: StepState) -> Result<()> {
-    tx.execute("UPDATE step SET state = ?2 WHERE id = ?1 AND state IN (0, 1, 2, 3)", params![id.0, state as i64])?;
+    tx.execute("UPDATE step SET state = ?2 WHERE id = ?1 AND state IN (0, 1, 2, 3, 4)", params![id.0, state as i64])?;
     Ok(())
 }
 

@@ -9,6 +9,9 @@ use super::{
 use crate::model::{OutputId, Timestamp};
 use rusqlite::params;
 
+/// SHA-256 of what a result depends on.
+pub type Key = [u8; 32];
+
 pub(super) fn remember(tx: &WriteTx, key: &[u8; 32], id: OutputId) -> Result<()> {
     forget(tx, key)?;
     output::share(tx, id)?;
@@ -35,7 +38,7 @@ pub(super) fn forget_output(tx: &WriteTx, id: OutputId) -> Result<()> {
 
 /// Keys of one page, behind `after`, that were remembered by then and that no step and no kept output has a use for; and
 /// where the page ended, None at the end.
-pub fn stale(tx: &ReadTx, before: Timestamp, after: &[u8], page: usize) -> Result<(Vec<[u8; 32]>, Option<[u8; 32]>)> {
+pub fn stale(tx: &ReadTx, before: Timestamp, after: &[u8], page: usize) -> Result<(Vec<Key>, Option<Key>)> {
     let rows = tx.rows(
         "SELECT c.key, c.used <= ?2 AND o.users = 1 FROM step_cache c JOIN output o ON o.id = c.output_id
           WHERE c.key > ?1 ORDER BY c.key LIMIT ?3",

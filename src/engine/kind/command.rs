@@ -31,7 +31,7 @@ pub fn run_for_event(cx: &StepContext, command: &Command, env: &Env, event: &str
 }
 
 /// What was needed could not be made ready.
-pub(super) fn not_run(error: &Error) -> StepResult {
+pub(in crate::engine) fn not_run(error: &Error) -> StepResult {
     match error {
         Error::Artifact(full @ artifact::Error::DiskFull { .. }) => {
             StepResult::ended(Outcome::Interrupted { reason: full.to_string() })
@@ -185,7 +185,7 @@ fn finish(cx: &StepContext, end: ChildEnd, out: &PathBuf) -> Result<StepResult> 
     Ok(result)
 }
 
-pub(super) fn printed(stream: i64, captured: &Captured) -> Printed {
+pub(in crate::engine) fn printed(stream: i64, captured: &Captured) -> Printed {
     Printed { stream, total: captured.total, newest: captured.newest.clone() }
 }
 

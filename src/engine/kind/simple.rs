@@ -33,11 +33,15 @@ impl StepKind for Sleep {
     }
 }
 
-/// Fails with `with: { message: ..., retryable: true }`.
+/// Fails with `with: { message: ..., retryable: true }`; with `mode: abort` it takes its process along, as a crash of a
+/// library would, to see what becomes of such a step.
 pub(super) struct Fail;
 
 impl StepKind for Fail {
     fn run(&self, cx: &StepContext) -> StepResult {
+        if cx.input.with.get("mode").and_then(|it| it.as_str()) == Some("abort") {
+            std::process::abort();
+        }
         let message = cx.input.with.get("message").and_then(|it| it.as_str()).unwrap_or("failed as asked");
         match cx.input.with.get("retryable").and_then(|it| it.as_bool()).unwrap_or(false) {
             true => StepResult::retryable("asked", message),

@@ -96,6 +96,16 @@ pub fn why(tx: &ReadTx, id: StepId) -> Result<Why> {
         )?;
         facts.head = head.filter(|head| *head != id);
     }
+    let again = tx.rows(
+        "SELECT w.id FROM step s JOIN run r ON r.id = s.run_id JOIN step w ON w.id >= r.first_step AND w.id < s.id
+          WHERE s.id = ?1 AND s.state = 4 AND w.redone > 0 AND w.state < 5",
+        [id.0],
+        |row| row.get(0).map(StepId),
+    )?;
+    for step in again.into_iter().filter(|it| why.unmet.iter().all(|need| need.step != *it)).collect::<Vec<_>>() {
+        let row = find(tx, step)?;
+        why.unmet.push(StepNeed { step: row.id, name: row.name, status: row.status });
+    }
     why.takers = takers(tx, &why.step.step_type, why.group)?;
     Ok(why)
 }

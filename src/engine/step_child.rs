@@ -1,0 +1,196 @@
+//! A built-in kind in a process of its own: this same program, started again for one step.
+//!
+//! A step that was in flight when an engine died may be what killed it. The next time it runs here, where it takes nothing
+//! along, and only deaths here count as its crashes.
+
+use super::{
+    Engine,
+    error::{Error, Result},
+    step_kind::{Printed, Registry, StepContext, StepInput, StepKind, StepResult},
+    work_dir::WorkDir,
+};
+use crate::{
+    artifact::{ArtifactOptions, ArtifactStore},
+    definition::{Definition, StepDefinition},
+    model::{ArtifactHash, ArtifactRef, Certificate, ExitStatus, Millis, Outcome, Report},
+    os::{CancelToken, spawn::inherited_file},
+    process::{self, ChildEnd, ChildSpec, Stdin, program},
+};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use std::{
+    env, fs,
+    io::{self, Read},
+    os::fd::OwnedFd,
+    panic::{AssertUnwindSafe, catch_unwind},
+    path::PathBuf,
+};
+
+/// The first argument that makes this program run one step.
+const WORD: &str = "__step";
+const ANSWER: &str = "answer.json";
+/// Values are bounded where they are made; this is far more.
+const ANSWER_MAX: u64 = 256 << 20;
+
+#[derive(Serialize, Deserialize)]
+struct Request {
+    kind: String,
+    input: StepInput,
+    definition: Definition,
+    step: StepDefinition,
+    artifacts: PathBuf,
+    options: ArtifactOptions,
+    /// The step's own directory.
+    work: PathBuf,
+    /// The file lock of its resource key is inherited as descriptor 3.
+    locked: bool,
+}
+
+#[derive(Serialize, Deserialize)]
+enum Answer {
+    Ended(Box<Ended>),
+    /// This program has no such kind: the one that asked has registered it itself.
+    Unknown,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Ended {
+    outcome: Outcome,
+    value: Option<Value>,
+    certificate: Certificate,
+    files: Vec<(String, ArtifactRef)>,
+    logs: Vec<Printed>,
+    again: Option<Millis>,
+    damaged: Vec<ArtifactHash>,
+}
+
+/// Runs a step when this process was started to do so, and returns the exit code to end with. `kinds` makes the registry of
+/// the program. Called at the start of `main`, after the shim.
+pub fn run_if_asked(kinds: impl FnOnce() -> Registry) -> Option<i32> {
+    if env::args_os().nth(1)? != WORD {
+        return None;
+    }
+    Some(match serve(&kinds()) {
+        Ok(()) => 0,
+        Err(error) => {
+            eprintln!("{error}");
+            74
+        }
+    })
+}
+
+fn serve(kinds: &Registry) -> io::Result<()> {
+    let mut text = Vec::new();
+    io::stdin().read_to_end(&mut text)?;
+    let request: Request = serde_json::from_slice(&text)?;
+    let answer = match kinds.get(&request.kind) {
+        None => Answer::Unknown,
+        Some(kind) => Answer::Ended(Box::new(work(&request, &**kind)?)),
+    };
+    fs::write(ANSWER, serde_json::to_vec(&answer)?)
+}
+
+fn work(request: &Request, kind: &dyn StepKind) -> io::Result<Ended> {
+    let store = ArtifactStore::open(&request.artifacts, request.options.clone(), &super::process_tag());
+    let (artifacts, damage) = store.map_err(io::Error::other)?.noting();
+    let lock = request.locked.then(|| inherited_file(3));
+    let work = WorkDir::at(request.work.clone());
+    let cx = StepContext {
+        input: &request.input,
+        definition: &request.definition,
+        step: &request.step,
+        artifacts: &artifacts,
+        // Whoever wants it to stop ends this process.
+        cancel: &CancelToken::new(),
+        lock: lock.as_ref(),
+        work: &work,
+    };
+    let result = catch_unwind(AssertUnwindSafe(|| kind.run(&cx))).unwrap_or_else(|panic| StepResult::panicked(&*panic));
+    let Report { outcome, value, certificate } = result.report;
+    let (files, logs, again) = (result.files, result.logs, result.again);
+    Ok(Ended { outcome, value, certificate, files, logs, again, damaged: damage.found() })
+}
+
+/// Runs a built-in kind in a child. None: it can't run there, so it must run here.
+pub(super) fn run(engine: &Engine, cx: &StepContext, name: &str) -> Option<StepResult> {
+    match attempt(engine, cx, name) {
+        Ok(result) => result,
+        Err(error) => Some(super::kind::command::not_run(&error)),
+    }
+}
+
+fn attempt(engine: &Engine, cx: &StepContext, name: &str) -> Result<Option<StepResult>> {
+    let Ok(program) = program::program() else { return Ok(None) };
+    let dir = cx.work.create("child")?;
+    let request = Request {
+        kind: name.to_string(),
+        input: cx.input.clone(),
+        definition: cx.definition.clone(),
+        step: cx.step.clone(),
+        artifacts: engine.artifacts.dir().to_path_buf(),
+        options: engine.artifacts.options().clone(),
+        work: cx.work.create("inner")?,
+        locked: cx.lock.is_some(),
+    };
+    let text = serde_json::to_vec(&request).map_err(|error| Error::Refused { what: error.to_string(), hint: None })?;
+    let mut spec = ChildSpec::new(vec![program.into(), WORD.into()], dir.clone());
+    spec.stdin = Stdin::Bytes(text);
+    spec.env = env::vars_os().collect();
+    spec.limits.memory = cx.step.limits.memory;
+    spec.limits.open_files = cx.step.limits.open_files;
+    spec.limits.cpu = cx.step.limits.cpu;
+    spec.limits.wall = cx.step.timeout;
+    if let Some(lock) = cx.lock {
+        let shared = lock.try_clone();
+        let lock = shared.map_err(|source| Error::Io { action: "share the lock with", path: dir.clone(), source })?;
+        spec.kept_fds.push(OwnedFd::from(lock));
+    }
+    // What it stores is kept from a sweep until the row is committed here.
+    let guard = engine.artifacts.hold()?;
+    let end = process::run(&spec, cx.cancel);
+    let mut result = match answer(&dir, &end) {
+        Some(Answer::Unknown) => return Ok(None),
+        Some(Answer::Ended(ended)) => ended.into_result(),
+        None => died(&end),
+    };
+    result.guards.push(guard);
+    Ok(Some(result))
+}
+
+fn answer(dir: &std::path::Path, end: &ChildEnd) -> Option<Answer> {
+    if end.intent.is_some() || end.exit != Some(ExitStatus::Code(0)) {
+        return None;
+    }
+    let mut text = Vec::new();
+    fs::File::open(dir.join(ANSWER)).and_then(|it| it.take(ANSWER_MAX).read_to_end(&mut text)).ok()?;
+    serde_json::from_slice(&text).ok()
+}
+
+impl Ended {
+    fn into_result(self) -> StepResult {
+        let report = Report { outcome: self.outcome, value: self.value, certificate: self.certificate };
+        StepResult {
+            files: self.files,
+            logs: self.logs,
+            again: self.again,
+            damaged: self.damaged,
+            ..StepResult::of(report)
+        }
+    }
+}
+
+/// The child left no answer: by our own will, or it died.
+fn died(end: &ChildEnd) -> StepResult {
+    let outcome = match (process::outcome(end, &[]), end.exit) {
+        (Outcome::Succeeded | Outcome::Failed { .. }, Some(ExitStatus::Code(code))) if end.start_error.is_none() => {
+            let last = end.stderr.last_lines(200);
+            let message = format!("crashed: exit code {code} without a word of its own: {}", last.trim());
+            Outcome::Crashed { signal: None, message }
+        }
+        (outcome, _) => outcome,
+    };
+    let printed = |stream, captured| super::kind::command::printed(stream, captured);
+    let mut result = StepResult::ended(outcome).with_certificate(process::certificate(end));
+    result.logs = vec![printed(1, &end.stdout), printed(2, &end.stderr)];
+    result
+}
