@@ -89,6 +89,8 @@ enum Command {
     Submit(submit::Args),
     Wait(wait::Args),
     Worker(worker::Args),
+    /// List workers and their processes; the same as `windlass list workers`
+    Workers,
     Status(status::Args),
     List(list::Args),
     Show(show::Args),
@@ -141,6 +143,7 @@ impl Command {
             Command::Submit(args) => args.run(cx),
             Command::Wait(args) => args.run(cx),
             Command::Worker(args) => args.run(cx),
+            Command::Workers => list::list_workers(cx),
             Command::Status(args) => args.run(cx),
             Command::List(args) => args.run(cx),
             Command::Show(args) => args.run(cx),
