@@ -98,6 +98,8 @@ enum Command {
     Serve(serve::Args),
     Stop(stop::Args),
     Ui(ui::Args),
+    /// List workers and their processes; the same as `windlass list workers`
+    Workers,
     Status(status::Args),
     List(list::Args),
     Show(show::Args),
@@ -156,6 +158,7 @@ impl Command {
             Command::Serve(args) => args.run(cx),
             Command::Stop(args) => args.run(cx),
             Command::Ui(args) => args.run(cx),
+            Command::Workers => list::list_workers(cx),
             Command::Status(args) => args.run(cx),
             Command::List(args) => args.run(cx),
             Command::Show(args) => args.run(cx),

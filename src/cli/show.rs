@@ -176,7 +176,8 @@ pub fn show_attempt(cx: &Context, attempt: &Attempt) -> Result<()> {
         _ => Paint::Bad,
     };
     let reason = attempt.detail.as_ref().and_then(|it| crate::store::attempt::reason(&it.to_string()));
-    let reason = reason.map(|it| format!(": {}", plain(&it))).unwrap_or_default();
+    let prefix = format!("{outcome}: ");
+    let reason = reason.map(|it| format!(": {}", plain(it.strip_prefix(&prefix).unwrap_or(&it)))).unwrap_or_default();
     out.line(format!(
         "  attempt {} on {}, {}, {took}: {}{reason}",
         attempt.n,
@@ -197,6 +198,12 @@ pub fn show_attempt(cx: &Context, attempt: &Attempt) -> Result<()> {
             ("peak_rss", Value::Number(bytes)) => {
                 let size = super::wording::size(bytes.as_u64().unwrap_or(0));
                 out.line(format!("    peak memory {size}"))?;
+            }
+            ("cpu", Value::String(time)) => out.line(format!("    CPU time {}", plain(time)))?,
+            ("remarks", Value::Array(remarks)) => {
+                for remark in remarks.iter().filter_map(Value::as_str) {
+                    out.line(format!("    {}", plain(remark)))?;
+                }
             }
             (_, Value::String(text)) => out.line(format!("    {name} {}", plain(text)))?,
             (_, other) => out.line(format!("    {name} {}", plain(&other.to_string())))?,

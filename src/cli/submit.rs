@@ -136,7 +136,8 @@ impl What {
         let path = fs::canonicalize(file).map_err(|error| Failure::io("read", file, error))?;
         let text = fs::read_to_string(&path).map_err(|error| Failure::io("read", file, error))?;
         let kinds = assembly::registry();
-        let definition = parse(&text, &file.to_string_lossy(), &KnownKinds::new(kinds.names()))?;
+        let known = KnownKinds::new(kinds.names()).with_worker_limits(cx.settings()?.worker_limits());
+        let definition = parse(&text, &file.to_string_lossy(), &known)?;
         Ok((definition, path.parent().unwrap_or(Path::new("/")).to_path_buf()))
     }
 }

@@ -1,10 +1,14 @@
 use super::{
     context::Context, failure::Result, name::Name, output::Paint, show::show_attempt, table::status_paint,
     wording::plain,
+    work::item_name,
 };
 use crate::{
     model::Status,
-    store::{attempt, overview::Why},
+    store::{
+        attempt,
+        overview::{self, Why},
+    },
     view::{self, Reason, Subject},
 };
 
@@ -47,6 +51,10 @@ fn tell(cx: &Context, why: &Why, reasons: &[Reason]) -> Result<()> {
     let (out, step) = (&cx.output, &why.step);
     let status = out.paint(status_paint(step.status), step.status.name());
     out.line(format!("{} {status}  {} of {} of {}", step.id, plain(&step.name), why.run, why.group))?;
+    let item = cx.store()?.read(|tx| overview::show_step(tx, step.id))?.item;
+    if !item.is_empty() {
+        out.line(format!("  item       {}", plain(&item_name(&item))))?;
+    }
     for reason in reasons {
         out.line(format!("  {}", plain(&reason.text)))?;
         if let Some(command) = &reason.command {

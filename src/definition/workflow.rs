@@ -128,6 +128,9 @@ pub struct WorkerDefinition {
     /// How many processes, at least 1.
     pub size: u32,
     pub limits: WorkerLimits,
+    /// From its start to its hello; None: the engine's own patience.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub start_timeout: Option<Millis>,
     pub env: BTreeMap<String, Option<String>>,
 }
 

@@ -8,11 +8,13 @@ use super::{
     error::{Error, Result},
     step_kind::{Printed, Registry, StepContext, StepInput, StepKind, StepResult},
     work_dir::WorkDir,
+    worker_pools::WorkerPools,
 };
 use crate::{
     artifact::{ArtifactOptions, ArtifactStore},
     definition::{Definition, StepDefinition},
     model::{ArtifactHash, ArtifactRef, Certificate, ExitStatus, Millis, Outcome, Report},
+    observe::NoMetrics,
     os::{CancelToken, spawn::inherited_file},
     process::{self, ChildEnd, ChildSpec, Stdin, program},
 };
@@ -24,6 +26,7 @@ use std::{
     os::fd::OwnedFd,
     panic::{AssertUnwindSafe, catch_unwind},
     path::PathBuf,
+    sync::Arc,
 };
 
 /// The first argument that makes this program run one step.
@@ -95,6 +98,7 @@ fn work(request: &Request, kind: &dyn StepKind) -> io::Result<Ended> {
     let (artifacts, damage) = store.map_err(io::Error::other)?.noting();
     let lock = request.locked.then(|| inherited_file(3));
     let work = WorkDir::at(request.work.clone());
+    let pools = WorkerPools::new(Arc::new(NoMetrics));
     let cx = StepContext {
         input: &request.input,
         definition: &request.definition,
@@ -104,8 +108,10 @@ fn work(request: &Request, kind: &dyn StepKind) -> io::Result<Ended> {
         cancel: &CancelToken::new(),
         lock: lock.as_ref(),
         work: &work,
+        pools: &pools,
     };
     let result = catch_unwind(AssertUnwindSafe(|| kind.run(&cx))).unwrap_or_else(|panic| StepResult::panicked(&*panic));
+    pools.close();
     let Report { outcome, value, certificate } = result.report;
     let (files, logs, again) = (result.files, result.logs, result.again);
     Ok(Ended { outcome, value, certificate, files, logs, again, damaged: damage.found() })

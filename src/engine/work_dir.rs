@@ -7,7 +7,7 @@ use crate::{
     store::output::Output,
 };
 use std::{
-    fs,
+    fs, io,
     os::unix::fs::PermissionsExt,
     path::{Component, Path, PathBuf},
 };
@@ -36,6 +36,12 @@ impl WorkDir {
     /// The directory that a parent gave to its child.
     pub(super) fn at(root: PathBuf) -> WorkDir {
         WorkDir { root }
+    }
+
+    /// Where a directory under the attempt's own would be, for those who make it themselves if they need it: a directory
+    /// costs more than a short step does.
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.root.join(name)
     }
 
     /// An empty directory under the attempt's own; `name` is ours, never a user's.
@@ -71,7 +77,8 @@ impl WorkDir {
         Ok(dir)
     }
 
-    /// Makes artifacts of all regular files under a directory, by their relative names. Symbolic links are left out.
+    /// Makes artifacts of all regular files under a directory, by their relative names. Symbolic links are left out; a
+    /// directory that does not exist has no files.
     pub fn collect(&self, dir: &Path, artifacts: &ArtifactStore) -> Result<Collected> {
         let mut files = Vec::new();
         let mut guards = Vec::new();
@@ -106,7 +113,11 @@ fn regular_files(dir: &Path) -> Result<Vec<PathBuf>> {
     let mut folders = vec![dir.to_path_buf()];
     while let Some(folder) = folders.pop() {
         let wrong = |source| Error::Io { action: "list", path: folder.clone(), source };
-        for entry in fs::read_dir(&folder).map_err(wrong)? {
+        let entries = match fs::read_dir(&folder) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound && folder == dir => break,
+            entries => entries.map_err(wrong)?,
+        };
+        for entry in entries {
             let entry = entry.map_err(wrong)?;
             let kind = entry.file_type().map_err(wrong)?;
             if kind.is_dir() {

@@ -12,13 +12,13 @@ use std::path::Path;
 
 #[cfg(target_os = "linux")]
 pub use self::linux::{
-    children, cpu_time, descendants, is_zombie, open_fds, out_of_memory_kills, peak_rss_bytes, rss_bytes, start_time,
-    thread_count, thread_names, who_holds_lock,
+    children, cpu_time, descendants, is_zombie, open_fds, out_of_memory_kills, own_cpu_time, peak_rss_bytes, rss_bytes,
+    start_time, thread_count, thread_names, who_holds_lock,
 };
 #[cfg(not(target_os = "linux"))]
 pub use self::other::{
-    children, cpu_time, descendants, is_zombie, open_fds, out_of_memory_kills, peak_rss_bytes, rss_bytes, start_time,
-    thread_count, thread_names, who_holds_lock,
+    children, cpu_time, descendants, is_zombie, open_fds, out_of_memory_kills, own_cpu_time, peak_rss_bytes, rss_bytes,
+    start_time, thread_count, thread_names, who_holds_lock,
 };
 
 /// The identity of this process.
@@ -125,6 +125,18 @@ mod linux {
     pub fn cpu_time(pid: u32) -> Option<Millis> {
         let stat = Stat::read(pid)?;
         Some(Millis(stat.cpu_ticks * 1000 / system_constant(libc::_SC_CLK_TCK, 100)))
+    }
+
+    /// User and system CPU time of all threads of a process, without its children. Costs a microsecond, where `cpu_time`
+    /// reads a file.
+    pub fn own_cpu_time(pid: u32) -> Option<Millis> {
+        let mut clock = 0;
+        let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+        // SAFETY: both write to what they are given, which lives on.
+        let read = unsafe {
+            libc::clock_getcpuclockid(pid as libc::pid_t, &mut clock) == 0 && libc::clock_gettime(clock, &mut time) == 0
+        };
+        read.then(|| Millis(time.tv_sec as u64 * 1000 + time.tv_nsec as u64 / 1_000_000))
     }
 
     /// Direct children, of all threads.
@@ -273,6 +285,10 @@ mod other {
     }
 
     pub fn cpu_time(_pid: u32) -> Option<Millis> {
+        None
+    }
+
+    pub fn own_cpu_time(_pid: u32) -> Option<Millis> {
         None
     }
 

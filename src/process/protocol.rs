@@ -71,7 +71,7 @@ pub struct Work {
     /// `with:` of the step, its templates rendered.
     pub with: Value,
     pub inputs: BTreeMap<String, WorkInput>,
-    /// A directory that exists and is empty; files in it become artifacts of the step when it succeeds.
+    /// A directory that the worker makes when it has files to leave: they become artifacts of the step when it succeeds.
     pub out: String,
     /// The time that the step may take; None: as long as it likes.
     pub deadline_ms: Option<u64>,

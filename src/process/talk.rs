@@ -76,6 +76,7 @@ pub struct Asked {
     pub stderr: Captured,
     /// As sampled; None for a request that took but a moment.
     pub peak_rss: Option<Bytes>,
+    /// Of the worker; where CPU time is limited also of what it waited for. None as above.
     pub cpu: Option<Millis>,
     pub took: Millis,
     pub remarks: Vec<String>,
@@ -123,6 +124,8 @@ struct Talk<'a, 'w> {
     next_look: Instant,
     pause: Duration,
     cpu_before: Option<Millis>,
+    /// Of the worker itself, for the certificate.
+    own_cpu_before: Option<Millis>,
     /// What earlier work left, in bytes; where that matters.
     rss_left: u64,
     /// We have sent it signals, so its exit says nothing any more.
@@ -145,6 +148,7 @@ pub(super) fn talk(worker: &mut Worker, awaited: Awaited, frame: Option<Vec<u8>>
         next_look: began + FIRST_LOOK,
         pause: FIRST_LOOK,
         cpu_before: terms.limits.cpu.and_then(|_| process_stat::cpu_time(worker.pid)),
+        own_cpu_before: process_stat::own_cpu_time(worker.pid),
         rss_left: terms.limits.memory_if_new.map_or(0, |_| worker.rss_left()),
         signalled: false,
         asked: Asked::default(),
@@ -362,7 +366,12 @@ impl Talk<'_, '_> {
     }
 
     fn cpu_since(&self) -> Option<Millis> {
-        let (before, now) = self.cpu_before.zip(process_stat::cpu_time(self.worker.pid))?;
+        let pid = self.worker.pid;
+        // With what it waited for where that is limited.
+        let (before, now) = match self.cpu_before {
+            Some(before) => (before, process_stat::cpu_time(pid)?),
+            None => (self.own_cpu_before?, process_stat::own_cpu_time(pid)?),
+        };
         Some(Millis(now.0.saturating_sub(before.0)))
     }
 
@@ -395,6 +404,13 @@ impl Talk<'_, '_> {
         // What it printed before it answered is there already.
         self.worker.read_printed();
         self.note_exit();
+        if self.asked.peak_rss.is_some() {
+            // Of a process that has done nothing before, its end tells exactly.
+            let whole_life = self.worker.fate.as_ref().and_then(|it| it.cpu).filter(|_| self.worker.units == 0);
+            let of_the_dead =
+                whole_life.zip(self.own_cpu_before).map(|(all, before)| Millis(all.0.saturating_sub(before.0)));
+            self.asked.cpu = of_the_dead.or(self.cpu_since()).or(self.asked.cpu);
+        }
         let [stdout, stderr] = self.worker.take_printed();
         let took = self.began.elapsed().into();
         Asked { stdout, stderr, took, ..self.asked }

@@ -92,6 +92,11 @@ fn waiting(why: &Why, seen: &Seen, error: &str) -> Vec<Reason> {
         let text = format!("it needs {} ({}), which is {}", need.step, need.name, need.status);
         found.push(reason("needs", text, Some(format!("windlass why {}", need.step))));
     }
+    // It was given back without using up an attempt: by a pool whose workers do not start, by a full disk, by a lock.
+    if let Some(given_back) = step.error.as_deref().filter(|_| step.status == Status::Pending) {
+        let text = given_back.strip_prefix("interrupted: ").unwrap_or(given_back);
+        found.push(reason("put_off", format!("it was put off: {text}"), None));
+    }
     if let Some(due) = why.due.filter(|it| it.0 > seen.now.0) {
         found.push(reason("due", format!("it is due {}", relative(due, seen.now)), None));
     }
@@ -200,11 +205,12 @@ mod tests {
     #[test]
     fn each_fact_becomes_its_reason() {
         type Change = fn(&mut Why);
-        let table: [(Change, &str); 7] = [
+        let table: [(Change, &str); 8] = [
             (|_| (), "next"),
             (|it| it.group_paused = true, "group_paused"),
             (|it| it.type_paused = true, "type_paused"),
             (|it| it.due = Some(Timestamp(1_240_000)), "due"),
+            (|it| it.step.error = Some("interrupted: worker `py` exited".into()), "put_off"),
             (|it| it.takers.clear(), "no_worker"),
             (|it| it.takers[0].running = 2, "pool_full"),
             (

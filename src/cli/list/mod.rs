@@ -6,7 +6,7 @@ mod steps;
 mod workers;
 
 pub use steps::took as steps_took;
-pub use workers::table as worker_table;
+pub use workers::{list as list_workers, table as worker_table};
 
 use super::{context::Context, failure::Result};
 use crate::model::Status;

@@ -10,7 +10,7 @@ use crate::{
         workflow::{HookDefinition, HookEvent, WorkerDefinition},
         yaml::{Fields, Node, Value},
     },
-    model::WorkerLimits,
+    model::{Millis, WorkerLimits},
 };
 use std::collections::BTreeMap;
 
@@ -27,7 +27,7 @@ impl Reader<'_> {
     }
 
     pub(super) fn worker(&self, node: &Node) -> Result<WorkerDefinition> {
-        let fields = self.source.fields(node, "a worker", &["command", "size", "limits", "env"])?;
+        let fields = self.source.fields(node, "a worker", &["command", "size", "limits", "env", "start_timeout"])?;
         let command = match fields.get("command") {
             Some(node) => {
                 let words = self.source.list(node, "command")?.iter();
@@ -43,7 +43,12 @@ impl Reader<'_> {
         if size == 0 {
             return Err(self.source.refuse(node.line, "a worker of `size` 0 would never work", None));
         }
-        let limits = fields.get("limits").map(|it| self.worker_limits(it)).transpose()?.unwrap_or_default();
+        let limits = fields.get("limits").map(|it| self.worker_limits(it)).transpose()?;
+        let limits = limits.unwrap_or(self.known.worker_limits);
+        let start_timeout = fields.get("start_timeout").map(|it| self.source.unit(it, "start_timeout")).transpose()?;
+        if start_timeout == Some(Millis(0)) {
+            return Err(self.source.refuse(node.line, "a `start_timeout` of 0 would let no worker start", None));
+        }
         let mut env = BTreeMap::new();
         if let Some(node) = fields.get("env") {
             for (key, value) in self.source.map(node, "env")? {
@@ -52,13 +57,13 @@ impl Reader<'_> {
                 env.insert(key.name.clone(), plain.then(|| self.source.text(value, &key.name)).transpose()?);
             }
         }
-        Ok(WorkerDefinition { command, size: size as u32, limits, env })
+        Ok(WorkerDefinition { command, size: size as u32, limits, start_timeout, env })
     }
 
     /// A limit that is absent keeps its default; an explicit null (`~`) opts out of it.
     pub(super) fn worker_limits(&self, node: &Node) -> Result<WorkerLimits> {
         let fields = self.source.fields(node, "`limits` of a worker", &["rss", "fds", "age"])?;
-        let mut limits = WorkerLimits::default();
+        let mut limits = self.known.worker_limits;
         let given = |name| fields.get_or_null(name).map(|it| (it, it.value != Value::Null));
         if let Some((node, set)) = given("rss") {
             limits.rss = set.then(|| self.source.unit(node, "rss")).transpose()?;

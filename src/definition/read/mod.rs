@@ -15,24 +15,33 @@ use super::{
     workflow::{Definition, StepDefinition, WorkerDefinition},
     yaml::{self, Fields, Node, Source, Value, did_you_mean},
 };
+use crate::model::WorkerLimits;
 use scope::{Place, Scope};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// The step kinds that `uses:` may name.
+/// The step kinds that `uses:` may name, and what a workflow leaves to the settings.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct KnownKinds(BTreeSet<String>);
+pub struct KnownKinds {
+    names: BTreeSet<String>,
+    worker_limits: WorkerLimits,
+}
 
 impl KnownKinds {
     pub fn new<S: Into<String>>(names: impl IntoIterator<Item = S>) -> KnownKinds {
-        KnownKinds(names.into_iter().map(Into::into).collect())
+        KnownKinds { names: names.into_iter().map(Into::into).collect(), worker_limits: WorkerLimits::default() }
+    }
+
+    /// The limits of a worker process for what a workflow does not say.
+    pub fn with_worker_limits(self, worker_limits: WorkerLimits) -> KnownKinds {
+        KnownKinds { worker_limits, ..self }
     }
 
     pub fn contains(&self, name: &str) -> bool {
-        self.0.contains(name)
+        self.names.contains(name)
     }
 
     fn names(&self) -> impl Iterator<Item = &str> + Clone {
-        self.0.iter().map(String::as_str)
+        self.names.iter().map(String::as_str)
     }
 }
 

@@ -1,7 +1,7 @@
 use super::*;
 use crate::{
     definition::workflow::{Action, Command, HookEvent, Unit},
-    model::{Bytes, Millis},
+    model::{Bytes, Millis, WorkerLimits},
 };
 
 fn kinds() -> KnownKinds {
@@ -38,7 +38,7 @@ steps:
 hooks:
   group_end: [{ name: tell, run: "notify-send done {{ group }}", retries: 1 }]
 workers:
-  py: { command: [python3, worker.py], size: 2, limits: { rss: 1GiB, fds: 200, age: ~ } }
+  py: { command: [python3, worker.py], size: 2, limits: { rss: 1GiB, fds: 200, age: ~ }, start_timeout: 2m }
 "#;
 
 #[test]
@@ -57,6 +57,7 @@ fn the_whole_language_reads() {
     assert_eq!((model.step_type.as_str(), model.unit, model.env["HOST"].is_none()), ("heavy", Unit::Run, true));
     assert_eq!((publish.step_type.as_str(), publish.max_crashes, publish.cache), ("publish", 3, None));
     assert_eq!(it.hooks[&HookEvent::GroupEnd][0].retries, 1);
+    assert_eq!(it.workers["py"].start_timeout, Some(Millis::minutes(2)));
     assert_eq!((it.workers["py"].size, it.workers["py"].limits.age, it.workers["py"].limits.fds), (2, None, Some(200)));
     assert!(it.is_chain());
     assert_eq!((it.successors(0), it.successors(3), it.successors(9)), (&[1][..], &[][..], &[][..]));
@@ -187,4 +188,17 @@ fn a_command_alone_is_checked_too() {
     for command in ["echo '{{ item }}'", "ls {{ inputs.a.dir }}", "ls {{ env.HOME }}", "ls {{ itm }}"] {
         assert!(Definition::of_command("each", command).is_err(), "{command}");
     }
+}
+
+#[test]
+fn what_a_worker_does_not_say_is_left_to_the_settings() {
+    let settings = WorkerLimits { rss: Some(Bytes::mib(64)), fds: None, age: Some(Millis(5)) };
+    let known = kinds().with_worker_limits(settings);
+    let limits = |limits: &str| {
+        let text = format!("id: a\nsteps: [{{name: a, worker: py}}]\nworkers: {{py: {{command: [x]{limits}}}}}");
+        parse(&text, "a.yaml", &known).unwrap().workers["py"].limits
+    };
+    assert_eq!(limits(""), settings);
+    let said = WorkerLimits { rss: None, fds: Some(7), ..settings };
+    assert_eq!(limits(", limits: {rss: ~, fds: 7}"), said);
 }

@@ -8,7 +8,7 @@ use crate::{
         step_kind::{StepContext, StepResult},
         worker_pools::PoolKey,
     },
-    model::{DefinitionId, Outcome},
+    model::{DefinitionId, Millis, Outcome},
     process::{
         pool::{Done, Job, PoolSpec, Ran, Timing, UnitOf},
         protocol::{Work, WorkInput},
@@ -17,7 +17,7 @@ use crate::{
     },
 };
 use serde_json::Value;
-use std::{collections::BTreeMap, env, fs, path::Path};
+use std::{collections::BTreeMap, env, path::Path};
 
 /// Runs a step on a process of its worker's pool.
 pub(crate) fn run(cx: &StepContext, definition: DefinitionId, worker: &str, handler: &str) -> StepResult {
@@ -31,7 +31,7 @@ fn attempt(cx: &StepContext, definition: DefinitionId, worker: &str, handler: &s
     };
     let key = PoolKey::Named { definition, worker: worker.to_string(), dir: cx.input.directory.clone() };
     let pool = cx.pools.pool(key, || spec)?;
-    let out = cx.work.create("out")?;
+    let out = cx.work.path("out");
     let work = work(cx, handler, &out)?;
     let limits = &cx.step.limits;
     let done = pool.run(&Job {
@@ -77,10 +77,19 @@ fn pool_spec(cx: &StepContext, worker: &str) -> Option<PoolSpec> {
             definition: cx.definition.id.clone(),
             handlers,
             address_space: None,
-            patience: Patience::default(),
+            patience: patience(definition.start_timeout),
         },
         timing: Timing::default(),
     })
+}
+
+/// What takes long to start takes long to load as well.
+fn patience(start_timeout: Option<Millis>) -> Patience {
+    let usual = Patience::default();
+    match start_timeout {
+        Some(time) => Patience { hello: time, load: usual.load.max(time), ..usual },
+        None => usual,
+    }
 }
 
 fn steps_of<'a>(definition: &'a Definition, worker: &str) -> impl Iterator<Item = (usize, &'a StepDefinition)> {
@@ -151,6 +160,5 @@ fn finish(cx: &StepContext, ran: Ran, out: &Path) -> Result<StepResult> {
             Err(error) => result.report.outcome = not_run(&error).report.outcome,
         }
     }
-    let _ = fs::remove_dir_all(out);
     Ok(result)
 }

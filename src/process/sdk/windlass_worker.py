@@ -105,13 +105,19 @@ class Artifacts:
     """Files that the step leaves, and those of earlier steps."""
 
     def __init__(self, out, inputs):
-        self.out = out
+        self._out = out
         self._inputs = inputs
+
+    @property
+    def out(self):
+        """The directory whose files become artifacts of the step. It is made when it is asked for."""
+        os.makedirs(self._out, exist_ok=True)
+        return self._out
 
     def path(self, name):
         """Where to write a file that becomes an artifact of the step."""
-        path = os.path.normpath(os.path.join(self.out, name))
-        if not path.startswith(os.path.join(self.out, "")):
+        path = os.path.normpath(os.path.join(self._out, name))
+        if not path.startswith(os.path.join(self._out, "")):
             raise Permanent("%r is not the name of a file below the output directory" % name)
         os.makedirs(os.path.dirname(path), exist_ok=True)
         return path
