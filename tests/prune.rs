@@ -64,6 +64,7 @@ fn a_key_outlives_its_pruned_group() {
         scoped: false,
         key: Some(("nightly".into(), content)),
         builder: house::identity(),
+        of_batch: None,
     };
     let same = new([1; 32]);
     let found = book.store.write(move |tx| group::create(tx, &same)).unwrap();

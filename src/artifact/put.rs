@@ -75,13 +75,7 @@ impl ArtifactStore {
     }
 
     /// Gives a file that is written its name, durably; its size on disk. The caller holds the lock of a put.
-    pub(super) fn settle(
-        &self,
-        temporary: Temporary,
-        hash: &ArtifactHash,
-        size: u64,
-        compressed: bool,
-    ) -> Result<u64> {
+    pub(super) fn settle(&self, temporary: Temporary, hash: &ArtifactHash, size: u64, compressed: bool) -> Result<u64> {
         let _inside = probe::inside(Window::Rename);
         let shard = self.shard(hash).map_err(|error| self.name_full_disk(error))?;
         let target = self.path(hash, compressed);

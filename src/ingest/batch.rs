@@ -60,14 +60,14 @@ pub fn start(engine: &Engine, start: &Start) -> Result<Started> {
     parameters::check(&start.params)?;
     let builtin = ParameterSet::builtin();
     let named = start.params.config["store"]["path"].as_str().unwrap_or_default();
-    let name = if Value::from(named) == builtin.config["store"]["path"] { start.database.as_str() } else { named };
+    let is_builtin = builtin.config["store"]["path"] == *named;
+    let name = if is_builtin { start.database.as_str() } else { named };
     let database = parameters::database_path(engine.home(), name)?;
     let params = parameters::for_database(&start.params, &database)?;
     check_embedder(&database, &*parameters::embedder(&params)?)?;
     sync::settle(engine, &database)?;
-    let alike = engine.store().read(|tx| {
-        batch_group::alike(tx, start.batch, &start.definition.id, &start.params.id)
-    })?;
+    let alike =
+        engine.store().read(|tx| batch_group::alike(tx, start.batch, &start.definition.id, &start.params.id))?;
     let mut items = Items::default();
     for document in wanted(engine, start)? {
         items.add(document);
@@ -78,7 +78,8 @@ pub fn start(engine: &Engine, start: &Start) -> Result<Started> {
             return Ok(Started { group: *group, runs: 0, first_run: None });
         }
     }
-    let texts: Vec<String> = items.items.iter().map(|it| serde_json::to_value(it).unwrap_or_default().to_string()).collect();
+    let texts: Vec<String> =
+        items.items.iter().map(|it| serde_json::to_value(it).unwrap_or_default().to_string()).collect();
     let submitted = engine.submit(Submission {
         params: params.config.clone(),
         directory: engine.home().to_path_buf(),

@@ -43,8 +43,7 @@ fn finish_one(engine: &Engine, path: &Path, database: &str, holder: Holder, wait
             return Ok(false);
         }
         if let (Some(db), Some(epoch)) = (&mut db, epoch) {
-            let documents: Vec<(&str, &str)> =
-                pending.iter().map(|it| (it.source.as_str(), it.uri.as_str())).collect();
+            let documents: Vec<(&str, &str)> = pending.iter().map(|it| (it.source.as_str(), it.uri.as_str())).collect();
             db.remove_documents(epoch, &documents)?;
         }
         let database = database.to_string();

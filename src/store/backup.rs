@@ -88,6 +88,11 @@ pub fn renew(tx: &WriteTx, old_home: &str, new_home: &str) -> Result<()> {
         moved,
     )?;
     tx.execute(
+        "UPDATE OR IGNORE document_removal SET database = ?2 || substr(database, length(?1) + 1)
+          WHERE substr(database, 1, length(?1)) = ?1",
+        moved,
+    )?;
+    tx.execute(
         "UPDATE OR IGNORE resource_key SET name = 'vec:' || ?2 || substr(name, length(?1) + 5)
           WHERE substr(name, 1, length(?1) + 4) = 'vec:' || ?1",
         moved,

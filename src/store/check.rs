@@ -133,9 +133,10 @@ const RULES: &[(&str, &str)] = &[
             AND NOT EXISTS (SELECT 1 FROM output o WHERE o.id = s.output_id)",
     ),
     (
-        "belongs to no output",
+        "belongs to no output and no document",
         "SELECT 'artifact ' || hex(a.hash) FROM artifact a
-          WHERE NOT EXISTS (SELECT 1 FROM output_file f WHERE f.artifact_id = a.id)",
+          WHERE NOT EXISTS (SELECT 1 FROM output_file f WHERE f.artifact_id = a.id)
+            AND NOT EXISTS (SELECT 1 FROM content c WHERE c.artifact_id = a.id)",
     ),
     (
         "settled twice under one token",

@@ -48,11 +48,9 @@ pub struct Pending {
 /// Deletes a document, and its content when no other document has it. What went, and the files that nothing refers to any
 /// more. None: there is no such document. Refused with a conflict while a run of the content goes on.
 pub fn delete(tx: &WriteTx, source: &str, uri: &str) -> Result<Option<(Removed, Vec<ArtifactHash>)>> {
-    let found = tx.row(
-        "SELECT id, sha256 FROM document_uri WHERE source = ?1 AND uri = ?2",
-        [source, uri],
-        |row| Ok((row.get::<_, i64>(0)?, ArtifactHash(row.get(1)?))),
-    )?;
+    let found = tx.row("SELECT id, sha256 FROM document_uri WHERE source = ?1 AND uri = ?2", [source, uri], |row| {
+        Ok((row.get::<_, i64>(0)?, ArtifactHash(row.get(1)?)))
+    })?;
     let Some((id, sha256)) = found else { return Ok(None) };
     tx.execute(
         "INSERT INTO document_removal(database, source, uri, at)
@@ -116,7 +114,13 @@ fn remove_content(tx: &WriteTx, sha256: &ArtifactHash, removed: &mut Removed) ->
     }
     let runs = tx.rows("SELECT run_id FROM content_run WHERE sha256 = ?1", [sha256.0], |row| row.get(0).map(RunId))?;
     // A file of this machine with equal content may take the results up again.
-    let elsewhere = tx.row("SELECT 1 FROM document WHERE sha256 = ?1 LIMIT 1", [sha256.0], |_| Ok(()))?.is_some();
+    let elsewhere = tx.row(
+        "SELECT 1 FROM document d WHERE d.sha256 = ?1
+            AND NOT EXISTS (SELECT 1 FROM document_uri u WHERE u.source = d.source AND u.uri = d.uri) LIMIT 1",
+        [sha256.0],
+        |_| Ok(()),
+    )?;
+    let elsewhere = elsewhere.is_some();
     let mut files = Vec::new();
     for run in runs {
         let gone = run_removal::remove(tx, run, !elsewhere, &mut files)?;
@@ -124,7 +128,8 @@ fn remove_content(tx: &WriteTx, sha256: &ArtifactHash, removed: &mut Removed) ->
         removed.steps += gone.steps;
         removed.history += gone.attempts + gone.hooks;
     }
-    let artifact = tx.row("SELECT artifact_id FROM content WHERE sha256 = ?1", [sha256.0], |row| row.get(0).map(ArtifactId))?;
+    let artifact =
+        tx.row("SELECT artifact_id FROM content WHERE sha256 = ?1", [sha256.0], |row| row.get(0).map(ArtifactId))?;
     removed.documents += tx.execute("DELETE FROM content WHERE sha256 = ?1", [sha256.0])? as i64;
     if let Some(artifact) = artifact {
         run_removal::forget_artifact(tx, artifact, &mut files)?;

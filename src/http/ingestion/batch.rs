@@ -45,7 +45,8 @@ pub struct NewBatch {
     responses((status = 201, description = "`{batch_id}`"), (status = 400)))]
 pub async fn create(State(app): State<App>, Sent(form): Sent) -> Result<Response> {
     let (source, name) = (form.text("source")?.to_string(), form.text("name")?.to_string());
-    let id = app.blocking(move |engine| engine.store().write(move |tx| document_batch::insert(tx, &source, &name))).await?;
+    let id =
+        app.blocking(move |engine| engine.store().write(move |tx| document_batch::insert(tx, &source, &name))).await?;
     Ok((StatusCode::CREATED, Json(json!({"batch_id": id}))).into_response())
 }
 

@@ -1,9 +1,6 @@
 //! `/workflow/param-sets`: parameter sets; the built-in one can't be deleted.
 
-use super::{
-    definitions::yaml,
-    form::Sent,
-};
+use super::{definitions::yaml, form::Sent};
 use crate::{
     http::{App, Failure, Result},
     ingest::{
@@ -59,8 +56,7 @@ pub async fn create(State(app): State<App>, Sent(form): Sent) -> Result<Response
         app.blocking(move |engine| parameter_sets::save(engine.home(), &text).map_err(super::of_ingest)).await?;
     match change {
         Change::Done(path) => {
-            let answer =
-                json!({"message": "Parameter set created successfully", "id": set.id, "file_path": path});
+            let answer = json!({"message": "Parameter set created successfully", "id": set.id, "file_path": path});
             Ok((StatusCode::CREATED, Json(answer)).into_response())
         }
         _ => Err(Failure::conflict(format!("Parameter set with ID '{}' already exists", set.id))),
@@ -71,7 +67,8 @@ pub async fn create(State(app): State<App>, Sent(form): Sent) -> Result<Response
     params(("id" = String, Path)), responses((status = 200), (status = 403, description = "It is built in."), (status = 404)))]
 pub async fn delete(State(app): State<App>, Path(id): Path<String>) -> Result<Json<Value>> {
     let name = id.clone();
-    let change = app.blocking(move |engine| parameter_sets::remove(engine.home(), &name).map_err(super::of_ingest)).await?;
+    let change =
+        app.blocking(move |engine| parameter_sets::remove(engine.home(), &name).map_err(super::of_ingest)).await?;
     match change {
         Change::Done(_) => Ok(Json(json!({"message": format!("Parameter set '{id}' deleted successfully")}))),
         Change::Builtin => Err(Failure::new(403, format!("Parameter set '{id}' is built in and can't be deleted"))),

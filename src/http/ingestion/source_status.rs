@@ -103,10 +103,7 @@ impl Said {
         let text = |value: &Value| value.as_str().filter(|it| !it.is_empty()).map(str::to_string);
         let said = match value {
             Value::String(_) => Said { hash: text(value), etag: None },
-            Value::Object(it) => Said {
-                hash: it.get("sha256").and_then(text),
-                etag: it.get("etag").and_then(text),
-            },
+            Value::Object(it) => Said { hash: it.get("sha256").and_then(text), etag: it.get("etag").and_then(text) },
             _ => Said { hash: None, etag: None },
         };
         match said.hash.is_some() || said.etag.is_some() {

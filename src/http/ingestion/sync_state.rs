@@ -37,7 +37,11 @@ pub struct NewSyncState {
 #[utoipa::path(put, path = "/api/v1/sync-state/{*source}", tag = "ingestion", summary = "Note how far a client has come",
     params(("source" = String, Path)), request_body(content = NewSyncState, content_type = "multipart/form-data"),
     responses((status = 200, body = SyncStateObject), (status = 400)))]
-pub async fn put(State(app): State<App>, Path(source): Path<String>, Sent(form): Sent) -> Result<Json<SyncStateObject>> {
+pub async fn put(
+    State(app): State<App>,
+    Path(source): Path<String>,
+    Sent(form): Sent,
+) -> Result<Json<SyncStateObject>> {
     let commit = form.text("commit_sha")?.to_string();
     let branch = form.get("branch").unwrap_or("main").to_string();
     let metadata: Map<String, Value> = match form.get("metadata") {

@@ -78,8 +78,8 @@ fn find(engine: &Engine, name: &str) -> Result<PathBuf> {
         false => database_path(engine.home(), name),
     };
     let path = path.map_err(|_| missing())?;
-    let known = is_plain
-        || engine.store().read(|tx| document_removal::is_known_database(tx, &path.to_string_lossy()))?;
+    let known =
+        is_plain || engine.store().read(|tx| document_removal::is_known_database(tx, &path.to_string_lossy()))?;
     if known && path.is_file() { Ok(path) } else { Err(missing()) }
 }
 

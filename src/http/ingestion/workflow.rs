@@ -153,8 +153,7 @@ async fn runs(app: App, wanted: Wanted, query: &Fields) -> Result<Response> {
         })
         .await?;
     let pages = (total + rows - 1) / rows;
-    let answer =
-        json!({"items": items, "total": total, "page": page, "rows_per_page": rows, "total_pages": pages});
+    let answer = json!({"items": items, "total": total, "page": page, "rows_per_page": rows, "total_pages": pages});
     Ok(Json(answer).into_response())
 }
 

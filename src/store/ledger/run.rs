@@ -1,5 +1,6 @@
 //! One run, flat.
 
+use super::page::Place;
 use crate::{
     model::{ArtifactHash, GroupId, RunId, Status, StepId, Timestamp},
     store::{attempt, error::Result, tx::ReadTx},
@@ -89,9 +90,9 @@ pub fn run(tx: &ReadTx, id: RunId) -> Result<Option<RunRecord>> {
 pub fn runs_of_batch(
     tx: &ReadTx,
     batch: i64,
-    (group, run): (GroupId, RunId),
+    (group, run): Place,
     limit: usize,
-) -> Result<(Vec<RunId>, Option<(GroupId, RunId)>)> {
+) -> Result<(Vec<RunId>, Option<Place>)> {
     let ids = tx.rows(
         "SELECT r.id FROM batch_group l JOIN run r ON r.group_id = l.group_id
           WHERE l.batch_id = ?1 AND l.group_id = ?2 AND r.id > ?3 ORDER BY r.id LIMIT ?4",

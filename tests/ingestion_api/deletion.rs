@@ -1,0 +1,146 @@
+//! What is deleted, and what goes with it.
+
+use crate::{
+    KNOTS, ROPES,
+    client::{Client, quoted, text},
+    ended, ingest, keys, refused, start,
+    web::Web,
+    worked,
+};
+use serde_json::{Value, json};
+use std::{fs, path::Path};
+
+const BY_URI: &str = "/api/v1/document/by-uri";
+const STATISTICS: [&str; 7] = [
+    "deleted_document_uris",
+    "deleted_uri_history",
+    "deleted_documents",
+    "deleted_workflow_runs",
+    "deleted_run_steps",
+    "deleted_lifecycle_history",
+    "total_deleted",
+];
+
+fn uris(client: &Client) -> Vec<Value> {
+    let found = client.get("/api/v1/lancedb/documents?db=default").json();
+    found["documents"].as_array().unwrap().iter().map(|it| it["uri"].clone()).collect()
+}
+
+/// Files of artifacts on the disk.
+fn files(home: &Path) -> usize {
+    let shards = fs::read_dir(home.join("artifacts")).unwrap().flatten().filter(|it| it.path().is_dir());
+    shards.map(|it| fs::read_dir(it.path()).unwrap().count()).sum()
+}
+
+fn doctor(web: &Web) {
+    let output = web.windlass(&["doctor"]).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+}
+
+#[test]
+fn the_last_uri_of_a_content_takes_everything_with_it() {
+    let (web, id, group) = worked();
+    let client = Client::of(&web);
+    assert_eq!(uris(&client), ["docs/knots.md", "docs/ropes.md"]);
+    let before = files(web.home());
+    // As multipart with DELETE, and in one transaction.
+    let form = [text("uri", "docs/ropes.md"), text("source", "shed")];
+    let deleted = client.multipart("DELETE", BY_URI, &form);
+    assert_eq!(deleted.status, 200, "{}", deleted.text());
+    let deleted = deleted.json();
+    assert_eq!(keys(&deleted), ["message", "uri", "source", "statistics"]);
+    assert_eq!(keys(&deleted["statistics"]), STATISTICS);
+    let count = |name: &str| deleted["statistics"][name].as_i64().unwrap();
+    assert_eq!((count("deleted_document_uris"), count("deleted_uri_history"), count("deleted_documents")), (1, 1, 1));
+    assert_eq!((count("deleted_workflow_runs"), count("deleted_run_steps")), (1, 5));
+    let parts: i64 = STATISTICS[..6].iter().map(|it| count(it)).sum();
+    assert_eq!(count("total_deleted"), parts);
+
+    assert_eq!(uris(&client), ["docs/knots.md"]);
+    // The upload, which is its own Markdown, the structure, the chunks and the embeddings.
+    assert_eq!(files(web.home()), before - 4);
+    assert_eq!(client.get("/api/v1/document/?source=shed").json().as_array().unwrap().len(), 1);
+    assert_eq!(client.get(&format!("/api/v1/workflow/?batch_id={id}")).json().as_array().unwrap().len(), 1);
+    let counts = client.get(&format!("/api/v1/workflow/run_groups/{group}/stats")).json();
+    assert_eq!(counts["COMPLETED"], 1);
+    refused(&client.multipart("DELETE", BY_URI, &form), 404);
+    doctor(&web);
+
+    // It can come back.
+    ingest(&client, "shed", "docs/ropes.md", id, ROPES);
+    let group = start(&client, id, &[]);
+    assert_eq!(ended(&client, group)["status"], "COMPLETED");
+    assert_eq!(uris(&client), ["docs/knots.md", "docs/ropes.md"]);
+}
+
+#[test]
+fn a_content_that_another_uri_has_stays() {
+    let (web, id, _) = worked();
+    let client = Client::of(&web);
+    ingest(&client, "shed", "docs/copy of ropes.md", id, ROPES);
+    let group = start(&client, id, &[]);
+    ended(&client, group);
+    assert_eq!(uris(&client).len(), 3);
+    let before = files(web.home());
+    // As a query, which aiohttp sends with `params`.
+    let query = format!("{BY_URI}?uri={}&source=shed", quoted("docs/copy of ropes.md", true));
+    let deleted = client.send("DELETE", &query, None).json();
+    assert_eq!(deleted["statistics"]["total_deleted"], 2);
+    assert_eq!(deleted["statistics"]["deleted_documents"], 0);
+    assert_eq!(uris(&client), ["docs/knots.md", "docs/ropes.md"]);
+    assert_eq!(files(web.home()), before);
+    // As urlencoded with DELETE.
+    let form = [text("uri", "docs/ropes.md"), text("source", "shed")];
+    let deleted = client.urlencoded("DELETE", BY_URI, &form).json();
+    assert_eq!(deleted["statistics"]["deleted_workflow_runs"], 2);
+    assert_eq!(uris(&client), ["docs/knots.md"]);
+    assert_eq!(files(web.home()), before - 4);
+    doctor(&web);
+    refused(&client.send("DELETE", BY_URI, None), 400);
+    refused(&client.send("DELETE", &format!("{BY_URI}?uri=docs/knots.md&source=other"), None), 404);
+}
+
+#[test]
+fn a_document_that_is_worked_on_is_cancelled_and_deleted() {
+    let web = Web::start();
+    let client = Client::of(&web);
+    fs::create_dir(web.home().join("workflows")).unwrap();
+    let text_of = "id: slow\nsteps: [{ name: sleep, run: [sleep, \"600\"] }, { name: after, run: [\"true\"] }]\n";
+    fs::write(web.home().join("workflows/slow.yaml"), text_of).unwrap();
+    let id = crate::batch(&client, "shed");
+    ingest(&client, "shed", "a.md", id, ROPES);
+    ingest(&client, "shed", "b.md", id, KNOTS);
+    let group = start(&client, id, &[text("workflow_definition_id", "slow")]);
+    crate::web::until("both run", || {
+        let running = client.get("/api/v1/workflow/by-status?status=RUNNING&page=1").json();
+        (running["total"] == 2).then_some(())
+    });
+    let deleted = client.send("DELETE", &format!("{BY_URI}?uri=a.md&source=shed"), None);
+    assert_eq!((deleted.status, &deleted.json()["statistics"]["deleted_run_steps"]), (200, &json!(2)));
+
+    let deleted = client.send("DELETE", &format!("/api/v1/workflow/run_groups/{group}"), None);
+    assert_eq!(deleted.status, 200, "{}", deleted.text());
+    let statistics = &deleted.json()["statistics"];
+    let names =
+        ["deleted_runsteps", "deleted_lifecyclehistory", "deleted_workflowruns", "deleted_rungroups", "total_deleted"];
+    assert_eq!(keys(statistics), names);
+    assert_eq!((&statistics["deleted_runsteps"], &statistics["deleted_workflowruns"]), (&json!(2), &json!(1)));
+    refused(&client.send("DELETE", &format!("/api/v1/workflow/run_groups/{group}"), None), 404);
+    refused(&client.get(&format!("/api/v1/workflow/run_groups/{group}")), 404);
+    doctor(&web);
+}
+
+#[test]
+fn contents_that_nobody_has_any_more_are_cleaned_up() {
+    let (web, id, _) = worked();
+    let client = Client::of(&web);
+    let orphans = || client.send("POST", "/api/v1/document/cleanup-orphans", None).json();
+    assert_eq!(keys(&orphans()), ["message", "statistics"]);
+    assert_eq!(orphans()["statistics"], json!({"deleted_documents": 0, "deleted_history": 0}));
+    let before = files(web.home());
+    ingest(&client, "shed", "docs/ropes.md", id, "# Ropes\n\nNylon stretches.\n");
+    assert_eq!(orphans()["statistics"], json!({"deleted_documents": 1, "deleted_history": 1}));
+    assert_eq!(files(web.home()), before + 1 - 4);
+    assert_eq!(orphans()["statistics"]["deleted_documents"], 0);
+    doctor(&web);
+}

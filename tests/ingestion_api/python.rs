@@ -1,0 +1,22 @@
+//! The same with the real aiohttp, where `python3` has it (`WINDLASS_PYTHON` names another interpreter).
+
+use crate::web::Web;
+use std::process::Command;
+
+const SCRIPT: &str = include_str!("client.py");
+
+#[test]
+fn a_client_in_python_ingests_asks_and_deletes() {
+    let python = std::env::var("WINDLASS_PYTHON").unwrap_or_else(|_| "python3".to_string());
+    let has = Command::new(&python).args(["-c", "import aiohttp"]).output();
+    if !has.is_ok_and(|it| it.status.success()) {
+        eprintln!("skipped: `{python}` has no aiohttp");
+        return;
+    }
+    let web = Web::start();
+    let mut command = Command::new(&python);
+    command.args(["-c", SCRIPT, &web.url("/api/v1"), &web.token]);
+    let output = command.output().unwrap();
+    let said = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success() && said.contains("all is well"), "{said}");
+}
