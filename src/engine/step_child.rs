@@ -8,11 +8,13 @@ use super::{
     error::{Error, Result},
     step_kind::{Printed, Registry, StepContext, StepInput, StepKind, StepResult},
     work_dir::WorkDir,
+    worker_pools::WorkerPools,
 };
 use crate::{
     artifact::{ArtifactOptions, ArtifactStore},
     definition::{Definition, StepDefinition},
     model::{ArtifactHash, ArtifactRef, Certificate, ExitStatus, Millis, Outcome, Report},
+    observe::NoMetrics,
     os::{CancelToken, spawn::inherited_file},
     process::{self, ChildEnd, ChildSpec, Stdin, program},
 };
@@ -24,6 +26,7 @@ use std::{
     os::fd::OwnedFd,
     panic::{AssertUnwindSafe, catch_unwind},
     path::PathBuf,
+    sync::Arc,
 };
 
 /// The first argument that makes this program run one step.
@@ -59,6 +62,7 @@ struct Ended {
     value: Option<Value>,
     certificate: Certificate,
     files: Vec<(String, ArtifactRef)>,
+    executable: Vec<String>,
     logs: Vec<Printed>,
     again: Option<Millis>,
     damaged: Vec<ArtifactHash>,
@@ -95,6 +99,7 @@ fn work(request: &Request, kind: &dyn StepKind) -> io::Result<Ended> {
     let (artifacts, damage) = store.map_err(io::Error::other)?.noting();
     let lock = request.locked.then(|| inherited_file(3));
     let work = WorkDir::at(request.work.clone());
+    let pools = WorkerPools::new(Arc::new(NoMetrics));
     let cx = StepContext {
         input: &request.input,
         definition: &request.definition,
@@ -104,11 +109,13 @@ fn work(request: &Request, kind: &dyn StepKind) -> io::Result<Ended> {
         cancel: &CancelToken::new(),
         lock: lock.as_ref(),
         work: &work,
+        pools: &pools,
     };
     let result = catch_unwind(AssertUnwindSafe(|| kind.run(&cx))).unwrap_or_else(|panic| StepResult::panicked(&*panic));
-    let Report { outcome, value, certificate } = result.report;
-    let (files, logs, again) = (result.files, result.logs, result.again);
-    Ok(Ended { outcome, value, certificate, files, logs, again, damaged: damage.found() })
+    pools.close();
+    let StepResult { report, files, executable, logs, again, .. } = result;
+    let Report { outcome, value, certificate } = report;
+    Ok(Ended { outcome, value, certificate, files, executable, logs, again, damaged: damage.found() })
 }
 
 /// Runs a built-in kind in a child. None: it can't run there, so it must run here.
@@ -171,6 +178,7 @@ impl Ended {
         let report = Report { outcome: self.outcome, value: self.value, certificate: self.certificate };
         StepResult {
             files: self.files,
+            executable: self.executable,
             logs: self.logs,
             again: self.again,
             damaged: self.damaged,
