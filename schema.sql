@@ -165,6 +165,7 @@ CREATE INDEX step_delayed ON step(due) WHERE state = 1;
 CREATE INDEX step_line    ON step(key_id, type_id, scope, priority DESC, due) WHERE state = 2;   -- rowid breaks ties
 CREATE INDEX step_parked  ON step(group_id) WHERE state = 3;
 CREATE INDEX step_error   ON step(group_id, run_id) WHERE failures + crashes > 0 AND state < 5;   -- will be tried again
+CREATE INDEX step_lost    ON step(group_id, state, run_id) WHERE state >= 6;   -- rare among many
 CREATE INDEX step_redoing ON step(id) WHERE redone > 0 AND state < 5;
 
 -- Claimable steps, in claim order. Everything a claim needs is in the row.
@@ -253,6 +254,7 @@ CREATE TABLE output(
 CREATE TABLE output_file(
   output_id    INTEGER NOT NULL REFERENCES output(id),
   name         TEXT    NOT NULL,
+  executable   INTEGER NOT NULL DEFAULT 0 CHECK (executable IN (0, 1)),   -- whether it could be run where it was made
   artifact_id  INTEGER NOT NULL REFERENCES artifact(id),
   PRIMARY KEY (output_id, name)
 ) STRICT, WITHOUT ROWID;

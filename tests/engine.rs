@@ -100,6 +100,23 @@ steps:
 }
 
 #[test]
+fn a_file_that_can_be_run_can_be_run_by_later_steps() {
+    let shop = Shop::new();
+    let _worker = shop.worker(1);
+    let text = r#"
+id: tools
+steps:
+  - name: build
+    run: "printf '#!/bin/sh\\necho ran' > {{ out }}/tool; chmod 755 {{ out }}/tool; echo plain > {{ out }}/text"
+  - name: use
+    run: "test ! -x {{ inputs.build.dir }}/text && {{ inputs.build.dir }}/tool > ran.txt"
+"#;
+    let group = shop.submit(text, &["x"]);
+    assert_eq!(shop.wait(group).status, Status::Completed);
+    assert_eq!(fs::read_to_string(shop.path("ran.txt")).unwrap(), "ran\n");
+}
+
+#[test]
 fn a_failing_command_is_retried_and_leaves_its_certificate() {
     let shop = Shop::new();
     let _worker = shop.worker(1);

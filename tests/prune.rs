@@ -41,7 +41,8 @@ fn file(byte: u8) -> ArtifactRef {
 }
 
 fn with_file(byte: u8, cache_key: Option<[u8; 32]>) -> Settlement {
-    let output = NewOutput { value: Some("1".into()), files: vec![("data.csv".into(), file(byte))] };
+    let output =
+        NewOutput { value: Some("1".into()), files: vec![("data.csv".into(), file(byte))], ..NewOutput::default() };
     Settlement::Complete { output: Some(output), cache_key, record: None }
 }
 

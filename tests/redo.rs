@@ -28,7 +28,7 @@ fn hash(byte: u8) -> ArtifactHash {
 
 fn with_file(byte: u8) -> Settlement {
     let file = ArtifactRef { hash: hash(byte), size: 1, stored: 1 };
-    let output = NewOutput { value: None, files: vec![("f".into(), file)] };
+    let output = NewOutput { files: vec![("f".into(), file)], ..NewOutput::default() };
     Settlement::Complete { output: Some(output), cache_key: Some([byte; 32]), record: None }
 }
 

@@ -3,6 +3,7 @@ use super::{
     database,
     failure::{Exit, Failure, Result},
     output::Paint,
+    typed,
     wording::{count, plain, size},
 };
 use crate::{
@@ -58,7 +59,7 @@ fn tell(cx: &Context, finding: &Finding) -> Result<()> {
         out.line(format!("        {}", plain(problem)))?;
     }
     match finding.remedy {
-        Some(remedy) => out.line(format!("        {}", out.paint(Paint::Bold, remedy))),
+        Some(remedy) => out.line(format!("        {}", out.paint(Paint::Bold, &typed::command(remedy)))),
         None => Ok(()),
     }
 }

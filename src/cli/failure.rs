@@ -1,5 +1,6 @@
 //! Every way in which a command can fail: what it says, what it advises, and the exit code. The codes are promises.
 
+use super::typed;
 use crate::{
     artifact, assembly, backup, daemon, definition, embed, engine, http::token, ingest, os, prove, search, settings,
     store, vector, view,
@@ -107,15 +108,16 @@ impl Failure {
 
     /// Says what happened on stderr, in words or as one line of JSON.
     pub fn report(&self, json: bool, color: bool) {
-        let Some(message) = &self.message else { return };
+        let Some(message) = self.message.as_deref().map(typed::sentence) else { return };
+        let hint = self.hint.as_deref().map(typed::sentence);
         if json {
-            let what = serde_json::json!({"error": message, "hint": self.hint, "exit": self.exit.code()});
+            let what = serde_json::json!({"error": message, "hint": hint, "exit": self.exit.code()});
             eprintln!("{what}");
             return;
         }
         let (bold, cyan, plain) = if color { ("\x1b[1;31m", "\x1b[36m", "\x1b[0m") } else { ("", "", "") };
         eprintln!("{bold}error:{plain} {message}");
-        if let Some(hint) = &self.hint {
+        if let Some(hint) = hint {
             eprintln!("  {cyan}hint:{plain} {hint}");
         }
     }

@@ -36,10 +36,12 @@ mod search;
 mod serve;
 mod settings;
 mod show;
+mod show_file;
 mod status;
 mod stop;
 mod submit;
 mod table;
+mod typed;
 mod ui;
 mod vacuum;
 mod wait;
@@ -135,6 +137,7 @@ pub fn main() -> i32 {
     };
     let output = Output::new(line.global.json, line.global.quiet, line.global.verbose);
     let context = Context::new(line.global.home, output);
+    typed::begin(&context.home_flag());
     let ended = line.command.run(&context);
     context.close();
     match ended {

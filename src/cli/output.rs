@@ -1,6 +1,6 @@
 //! What a command prints: data to stdout, messages to stderr; for people, or `--json` for programs.
 
-use super::{failure::Result, table::Table};
+use super::{failure::Result, table::Table, typed};
 use rustix::termios;
 use serde::Serialize;
 use std::io::{self, IsTerminal, Write};
@@ -50,7 +50,10 @@ impl Output {
     /// One line of data.
     pub fn line(&self, text: impl AsRef<str>) -> Result<()> {
         let mut out = io::stdout().lock();
-        out.write_all(text.as_ref().as_bytes())?;
+        match self.json {
+            true => out.write_all(text.as_ref().as_bytes())?,
+            false => out.write_all(typed::sentence(text.as_ref()).as_bytes())?,
+        }
         out.write_all(b"\n")?;
         Ok(())
     }
@@ -94,14 +97,14 @@ impl Output {
     /// A message for people, on stderr; `--quiet` drops it, `--json` too.
     pub fn note(&self, text: impl AsRef<str>) {
         if !self.quiet && !self.json {
-            eprintln!("{}", text.as_ref());
+            eprintln!("{}", typed::sentence(text.as_ref()));
         }
     }
 
     /// A message that even `--quiet` lets through.
     pub fn warn(&self, text: impl AsRef<str>) {
         let (yellow, plain) = if self.lively { ("\x1b[33m", "\x1b[0m") } else { ("", "") };
-        eprintln!("{yellow}warning:{plain} {}", text.as_ref());
+        eprintln!("{yellow}warning:{plain} {}", typed::sentence(text.as_ref()));
     }
 
     pub fn paint(&self, paint: Paint, text: &str) -> String {

@@ -4,6 +4,7 @@ use super::{
     list::{steps_took, worker_table},
     name::Name,
     output::{Output, Paint},
+    show_file,
     table::{Cell, Table, status_paint},
     wording::{count, duration, plain, relative},
     work::{item_name, show_failures},
@@ -19,15 +20,26 @@ use crate::{
 use serde_json::Value;
 
 /// Show a group, a run, a step or a worker in full
+///
+/// `windlass show s5 --file data.csv > data.csv` fetches a file that a step left in its output directory, also when the step
+/// itself was pruned since.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// Such as g12, r34, s56 or w7
     #[arg(value_name = "ID")]
     id: Name,
+    /// Write this file of the step's output to stdout, such as data.csv
+    #[arg(long, value_name = "NAME", conflicts_with = "json")]
+    file: Option<String>,
 }
 
 impl Args {
     pub fn run(self, cx: &Context) -> Result<()> {
+        match (self.id, &self.file) {
+            (Name::Step(id), Some(name)) => return show_file::to_stdout(cx, id, name),
+            (_, Some(_)) => return Err(Failure::usage("only steps have files").hint("name a step, such as s56")),
+            (_, None) => (),
+        }
         match self.id {
             Name::Group(id) => group(cx, id),
             Name::Run(id) => run(cx, id),
@@ -112,7 +124,11 @@ fn run(cx: &Context, id: RunId) -> Result<()> {
 }
 
 fn step(cx: &Context, id: StepId) -> Result<()> {
-    let details = cx.store()?.read(|tx| overview::show_step(tx, id))?;
+    let store = cx.store()?;
+    let details = match store.read(|tx| overview::show_step(tx, id)) {
+        Err(crate::store::Error::NotFound { .. }) => return show_file::pruned(cx, id),
+        found => found?,
+    };
     if cx.output.json {
         return cx.output.document(&details);
     }
@@ -156,7 +172,11 @@ fn facts(cx: &Context, details: &StepDetails) -> Result<()> {
         line(out, "output", output.to_string())?;
     }
     if !details.files.is_empty() {
-        line(out, "files", count(details.files.len() as u64, "file"))?;
+        line(
+            out,
+            "files",
+            format!("{} (`windlass show {} --file NAME`)", count(details.files.len() as u64, "file"), it.id),
+        )?;
         for (name, hash) in details.files.iter().take(20) {
             out.line(format!("             {}  {}", &hash[..hash.len().min(12)], plain(name)))?;
         }

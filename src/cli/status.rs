@@ -4,6 +4,7 @@ use super::{
     list::worker_table,
     output::Paint,
     table::{Cell, Table},
+    typed,
     wording::{count, number_of, relative, size},
 };
 use crate::{
@@ -75,7 +76,7 @@ fn show(cx: &Context, facts: &StatusView) -> Result<()> {
     for it in &facts.problems {
         out.line(format!("  {}", it.text))?;
         if let Some(command) = &it.command {
-            out.line(format!("    {}", out.paint(Paint::Bold, command)))?;
+            out.line(format!("    {}", out.paint(Paint::Bold, &typed::command(command))))?;
         }
     }
     Ok(())

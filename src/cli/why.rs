@@ -1,5 +1,5 @@
 use super::{
-    context::Context, failure::Result, name::Name, output::Paint, show::show_attempt, table::status_paint,
+    context::Context, failure::Result, name::Name, output::Paint, show::show_attempt, table::status_paint, typed,
     wording::plain,
     work::item_name,
 };
@@ -58,7 +58,7 @@ fn tell(cx: &Context, why: &Why, reasons: &[Reason]) -> Result<()> {
     for reason in reasons {
         out.line(format!("  {}", plain(&reason.text)))?;
         if let Some(command) = &reason.command {
-            out.line(format!("    {}", out.paint(Paint::Bold, command)))?;
+            out.line(format!("    {}", out.paint(Paint::Bold, &typed::command(command))))?;
         }
     }
     if step.status == Status::Failed || step.status == Status::Error {

@@ -64,9 +64,9 @@ pub enum Worked {
 /// Works on a group until it has ended, and tells how. The result carries the exit code.
 pub fn until_ended(cx: &Context, group: GroupId, pools: &PoolArgs) -> Result<()> {
     let signals = Signals::install()?;
-    match work(cx, group, pools, &signals, &resume_command(cx, group))? {
+    match work(cx, group, pools, &signals, &resume_command(group))? {
         Worked::Ended(end) => report(cx, cx.engine()?, end),
-        Worked::Stopped(signal) => Err(stopped(cx, group, signal, &resume_command(cx, group))?),
+        Worked::Stopped(signal) => Err(stopped(cx, group, signal, &resume_command(group))?),
     }
 }
 
@@ -140,8 +140,8 @@ pub fn stopped(cx: &Context, group: GroupId, signal: i32, command: &str) -> Resu
     Ok(Failure::quiet(exit))
 }
 
-fn resume_command(cx: &Context, group: GroupId) -> String {
-    format!("windlass {}run --resume {group}", cx.home_flag())
+fn resume_command(group: GroupId) -> String {
+    super::typed::command(&format!("windlass run --resume {group}"))
 }
 
 fn report(cx: &Context, engine: &Engine, end: GroupEnd) -> Result<()> {

@@ -337,6 +337,8 @@ impl Keeper {
         };
         engine.artifacts.sweep_temporaries(tag_is_alive)?;
         work_dir::sweep(&engine.options.home, alive);
+        let registered: Vec<WorkerId> = engine.store.read(store::worker::list)?.iter().map(|it| it.id).collect();
+        life_line::sweep(&engine.options.home, &registered, engine.store.now());
         Ok(())
     }
 }

@@ -3,14 +3,18 @@
 //! The kernel frees the lock when the process is gone, however it went; so nobody has to guess.
 
 use crate::{
-    model::{Monotonic, WorkerId},
+    model::{Millis, Monotonic, Timestamp, WorkerId},
     os::file_lock::{FileLock, LockState},
 };
 use std::{
     fs, io,
     os::unix::fs::FileExt,
     path::{Path, PathBuf},
+    time::UNIX_EPOCH,
 };
+
+/// A life line that nobody wrote into for so long is no starting worker's.
+const OLD: Millis = Millis::minutes(10);
 
 pub(super) fn path(home: &Path, worker: WorkerId) -> PathBuf {
     home.join("workers").join(format!("{worker}.life"))
@@ -46,10 +50,52 @@ impl LifeLine {
     }
 }
 
+/// Removes files of workers that are not registered, that nobody holds, and that are old: a worker that was taken for dead
+/// while it lived leaves its file behind when it dies. A worker that is just starting has a fresh one.
+pub(super) fn sweep(home: &Path, registered: &[WorkerId], now: Timestamp) -> usize {
+    let mut gone = 0;
+    for entry in fs::read_dir(home.join("workers")).into_iter().flatten().flatten() {
+        let path = entry.path();
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let id = name.strip_suffix(".life").and_then(|it| it.parse::<WorkerId>().ok());
+        let Some(id) = id.filter(|it| !registered.contains(it)) else { continue };
+        let modified = entry.metadata().and_then(|it| it.modified()).ok();
+        let written =
+            modified.and_then(|it| it.duration_since(UNIX_EPOCH).ok()).map_or(i64::MAX, |it| it.as_millis() as i64);
+        let old = now.0.saturating_sub(written) > OLD.0 as i64;
+        if old && matches!(look(home, id), Ok((LockState::Free, _))) && fs::remove_file(path).is_ok() {
+            gone += 1;
+        }
+    }
+    gone
+}
+
 /// What others see of a worker: whether it holds its line, and its last heartbeat.
 pub(super) fn look(home: &Path, worker: WorkerId) -> io::Result<(LockState, Option<Monotonic>)> {
     let path = path(home, worker);
     let state = FileLock::probe(&path)?;
     let beat = fs::read_to_string(&path).ok().and_then(|it| it.trim().parse().ok()).map(Monotonic);
     Ok((state, beat))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_reaped_worker_left_is_swept_and_nothing_else() {
+        let home = tempfile::tempdir().unwrap();
+        let lives = LifeLine::take(home.path(), WorkerId(1)).unwrap();
+        for id in 2..=4 {
+            drop(LifeLine::take(home.path(), WorkerId(id)).unwrap());
+        }
+        let written = fs::metadata(path(home.path(), WorkerId(4))).unwrap().modified().unwrap();
+        let now = Timestamp(written.duration_since(UNIX_EPOCH).unwrap().as_millis() as i64);
+        assert_eq!(sweep(home.path(), &[], now), 0, "they may just be starting");
+        let later = now + Millis::minutes(11);
+        assert_eq!(sweep(home.path(), &[WorkerId(2)], later), 2);
+        let left = |id| path(home.path(), WorkerId(id)).exists();
+        assert_eq!([1, 2, 3, 4].map(left), [true, true, false, false]);
+        drop(lives);
+    }
 }

@@ -29,14 +29,17 @@ pub(super) fn judge(
         failures: task.row.failures.max(0) as u32,
         crashes: task.row.crashes.max(0) as u32,
     };
-    let StepResult { report, files, logs, again, .. } = result;
+    let StepResult { report, files, executable, logs, again, .. } = result;
     let verdict = after_attempt(&report.outcome, counts, &step.retry_policy(), now, chance());
     let crashed = matches!(report.outcome, Outcome::Crashed { .. });
     let logs = logs.into_iter().filter_map(compress).collect::<Vec<_>>();
     match verdict {
         Verdict::Complete => {
-            let output = (report.value.is_some() || !files.is_empty())
-                .then(|| NewOutput { value: report.value.map(|it| it.to_string()), files });
+            let output = (report.value.is_some() || !files.is_empty()).then(|| NewOutput {
+                value: report.value.map(|it| it.to_string()),
+                files,
+                executable,
+            });
             let plain = report.certificate == Certificate::default() && logs.is_empty();
             let record = (!plain).then(|| record(&report.outcome, &report.certificate, logs));
             Settlement::Complete { output, cache_key, record }

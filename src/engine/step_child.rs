@@ -62,6 +62,7 @@ struct Ended {
     value: Option<Value>,
     certificate: Certificate,
     files: Vec<(String, ArtifactRef)>,
+    executable: Vec<String>,
     logs: Vec<Printed>,
     again: Option<Millis>,
     damaged: Vec<ArtifactHash>,
@@ -112,9 +113,9 @@ fn work(request: &Request, kind: &dyn StepKind) -> io::Result<Ended> {
     };
     let result = catch_unwind(AssertUnwindSafe(|| kind.run(&cx))).unwrap_or_else(|panic| StepResult::panicked(&*panic));
     pools.close();
-    let Report { outcome, value, certificate } = result.report;
-    let (files, logs, again) = (result.files, result.logs, result.again);
-    Ok(Ended { outcome, value, certificate, files, logs, again, damaged: damage.found() })
+    let StepResult { report, files, executable, logs, again, .. } = result;
+    let Report { outcome, value, certificate } = report;
+    Ok(Ended { outcome, value, certificate, files, executable, logs, again, damaged: damage.found() })
 }
 
 /// Runs a built-in kind in a child. None: it can't run there, so it must run here.
@@ -177,6 +178,7 @@ impl Ended {
         let report = Report { outcome: self.outcome, value: self.value, certificate: self.certificate };
         StepResult {
             files: self.files,
+            executable: self.executable,
             logs: self.logs,
             again: self.again,
             damaged: self.damaged,

@@ -56,6 +56,8 @@ pub struct StepContext<'a> {
 pub struct StepResult {
     pub report: Report,
     pub files: Vec<(String, ArtifactRef)>,
+    /// Names of the files that can be run.
+    pub executable: Vec<String>,
     pub guards: Vec<PutGuard>,
     pub logs: Vec<Printed>,
     /// When it was interrupted before it began: not to be tried again before so much time.
@@ -74,7 +76,15 @@ pub struct Printed {
 
 impl StepResult {
     pub fn of(report: Report) -> StepResult {
-        StepResult { report, files: Vec::new(), guards: Vec::new(), logs: Vec::new(), again: None, damaged: Vec::new() }
+        StepResult {
+            report,
+            files: Vec::new(),
+            executable: Vec::new(),
+            guards: Vec::new(),
+            logs: Vec::new(),
+            again: None,
+            damaged: Vec::new(),
+        }
     }
 
     pub fn succeeded(value: Option<Value>) -> StepResult {

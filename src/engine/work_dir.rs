@@ -19,6 +19,8 @@ const MOST_FILES: usize = 10_000;
 #[derive(Debug)]
 pub struct Collected {
     pub files: Vec<(String, ArtifactRef)>,
+    /// Names of those that can be run.
+    pub executable: Vec<String>,
     pub guards: Vec<PutGuard>,
 }
 
@@ -71,7 +73,8 @@ impl WorkDir {
             }
             artifacts.copy_to(artifact, &path)?;
             // The directory is private; the file itself is like any that a command would make, so that `cp` passes it on.
-            let mode = fs::Permissions::from_mode(0o644);
+            let mode = if output.executable.contains(file) { 0o755 } else { 0o644 };
+            let mode = fs::Permissions::from_mode(mode);
             fs::set_permissions(&path, mode).map_err(|source| Error::Io { action: "set the mode of", path, source })?;
         }
         Ok(dir)
@@ -81,7 +84,7 @@ impl WorkDir {
     /// directory that does not exist has no files.
     pub fn collect(&self, dir: &Path, artifacts: &ArtifactStore) -> Result<Collected> {
         let mut files = Vec::new();
-        let mut guards = Vec::new();
+        let (mut executable, mut guards) = (Vec::new(), Vec::new());
         for path in regular_files(dir)? {
             let relative = path.strip_prefix(dir).unwrap_or(&path);
             let Some(name) = relative.to_str() else {
@@ -90,11 +93,14 @@ impl WorkDir {
             };
             let file =
                 fs::File::open(&path).map_err(|source| Error::Io { action: "read", path: path.clone(), source })?;
+            if file.metadata().is_ok_and(|it| it.permissions().mode() & 0o100 != 0) {
+                executable.push(name.to_string());
+            }
             let put = artifacts.put(file, "output")?;
             files.push((name.to_string(), put.artifact));
             guards.push(put.guard);
         }
-        Ok(Collected { files, guards })
+        Ok(Collected { files, executable, guards })
     }
 }
 

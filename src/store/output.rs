@@ -15,6 +15,8 @@ use serde::{Deserialize, Serialize};
 pub struct NewOutput {
     pub value: Option<String>,
     pub files: Vec<(String, ArtifactRef)>,
+    /// Which of the files could be run, by name.
+    pub executable: Vec<String>,
 }
 
 /// What a step produced.
@@ -22,6 +24,9 @@ pub struct NewOutput {
 pub struct Output {
     pub value: Option<serde_json::Value>,
     pub files: Vec<(String, ArtifactRef)>,
+    /// Which of the files can be run, by name.
+    #[serde(default)]
+    pub executable: Vec<String>,
 }
 
 pub(super) fn insert(tx: &WriteTx, new: &NewOutput) -> Result<OutputId> {
@@ -30,8 +35,8 @@ pub(super) fn insert(tx: &WriteTx, new: &NewOutput) -> Result<OutputId> {
     for (name, file) in &new.files {
         let artifact = artifact::intern(tx, file)?;
         tx.execute(
-            "INSERT INTO output_file(output_id, name, artifact_id) VALUES (?1, ?2, ?3)",
-            params![id.0, name, artifact.0],
+            "INSERT INTO output_file(output_id, name, artifact_id, executable) VALUES (?1, ?2, ?3, ?4)",
+            params![id.0, name, artifact.0, new.executable.contains(name)],
         )?;
     }
     Ok(id)
@@ -41,7 +46,7 @@ pub fn get(tx: &ReadTx, id: OutputId) -> Result<Option<Output>> {
     let value = tx.row("SELECT value FROM output WHERE id = ?1", [id.0], |row| row.get::<_, Option<String>>(0))?;
     let Some(value) = value else { return Ok(None) };
     let files = tx.rows(
-        "SELECT f.name, a.hash, a.size, a.stored FROM output_file f JOIN artifact a ON a.id = f.artifact_id
+        "SELECT f.name, a.hash, a.size, a.stored, f.executable FROM output_file f JOIN artifact a ON a.id = f.artifact_id
           WHERE f.output_id = ?1 ORDER BY f.name",
         [id.0],
         |row| {
@@ -50,10 +55,12 @@ pub fn get(tx: &ReadTx, id: OutputId) -> Result<Option<Output>> {
                 size: row.get::<_, i64>(2)? as u64,
                 stored: row.get::<_, i64>(3)? as u64,
             };
-            Ok((row.get(0)?, file))
+            Ok(((row.get(0)?, file), row.get::<_, bool>(4)?))
         },
     )?;
-    Ok(Some(Output { value: value.and_then(|it| serde_json::from_str(&it).ok()), files }))
+    let executable = files.iter().filter(|it| it.1).map(|it: &((String, ArtifactRef), bool)| it.0.0.clone()).collect();
+    let files = files.into_iter().map(|it| it.0).collect();
+    Ok(Some(Output { value: value.and_then(|it| serde_json::from_str(&it).ok()), files, executable }))
 }
 
 /// One more row refers to an output. False: it is gone, and nothing may refer to it.

@@ -90,6 +90,21 @@ const HOT: &[HotStatement] = &[
         ],
     ),
     hot(
+        "runs with failed steps",
+        overview::WITH_FAILED,
+        &["SEARCH step USING COVERING INDEX step_lost (group_id=? AND state=? AND run_id>?)"],
+    ),
+    hot(
+        "runs with cancelled steps",
+        overview::WITH_CANCELLED,
+        &["SEARCH step USING COVERING INDEX step_lost (group_id=? AND state=? AND run_id>?)"],
+    ),
+    hot(
+        "runs with steps to be tried again",
+        overview::WITH_ERROR,
+        &["SEARCH step USING INDEX step_error (group_id=? AND run_id>?)"],
+    ),
+    hot(
         "steps in line by type",
         overview::IN_LINE,
         &["SCAN step USING COVERING INDEX step_line", "USE TEMP B-TREE FOR GROUP BY"],

@@ -79,13 +79,17 @@ pub fn runs(store: &Store, group: GroupId, filter: &RunFilter) -> Result<RunList
 /// The steps that are wanted, run by run. A page ends between runs, so that the next one can begin behind a run.
 pub fn steps(store: &Store, group: GroupId, wanted: &StepFilter) -> Result<StepList> {
     store.read(|tx| group::detail(tx, group))?;
-    // Only a run that runs has a step that runs; of other statuses any run may have a step.
-    let status = wanted.status.filter(|it| matches!(it, Status::Running));
-    let mut filter = RunFilter { status, after: wanted.after, limit: RUNS };
+    let mut filter = RunFilter { status: None, after: wanted.after, limit: RUNS };
     let mut found: Vec<ListedStep> = Vec::new();
     let mut last = None;
     loop {
-        let runs = store.read(|tx| overview::runs(tx, group, &filter))?;
+        let runs = store.read(|tx| {
+            let rare = match wanted.status {
+                Some(status) => overview::runs_with_steps(tx, group, status, filter.after, RUNS)?,
+                None => None,
+            };
+            rare.map_or_else(|| overview::runs(tx, group, &filter), Ok)
+        })?;
         for run in &runs {
             let of_run = steps_of_run(store, run, wanted)?;
             if !found.is_empty() && found.len() + of_run.len() > wanted.limit {

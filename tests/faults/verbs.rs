@@ -3,10 +3,12 @@
 use crate::house::{self, Book, WORKER, chain, completion, diamond, record, request, with_hook};
 use std::sync::Arc;
 use windlass::{
-    model::{ArtifactHash, GroupId, Holder, HolderKind, Millis, Monotonic, ResourceKey, RunId, Scope},
+    model::{
+        ArtifactHash, ArtifactRef, GroupId, Holder, HolderKind, Millis, Monotonic, ResourceKey, RunId, Scope, StepId,
+    },
     store::{
-        Result, Settle, Settlement, Store, Take, cancel, claim, definition, document, group, hook, output::NewOutput,
-        pause, prune, resource_lock, retry, step_type, worker,
+        Result, Settle, Settlement, Store, Take, cancel, claim, definition, document, group, hook, kept_output,
+        output::NewOutput, pause, prune, resource_lock, retry, step_cache, step_type, worker,
     },
 };
 
@@ -62,7 +64,7 @@ pub const VERBS: &[Verb] = &[
             settling(
                 book,
                 Settlement::Complete {
-                    output: Some(NewOutput { value: Some("7".into()), files: vec![] }),
+                    output: Some(NewOutput { value: Some("7".into()), ..NewOutput::default() }),
                     cache_key: Some([1; 32]),
                     record: Some(record("all well")),
                 },
@@ -243,6 +245,49 @@ pub const VERBS: &[Verb] = &[
         |book| assert_eq!((book.count("run_group"), book.count("step"), book.count("attempt")), (0, 0, 0)),
     ),
     verb(
+        "retry of a step",
+        |book| {
+            failed_group(book);
+            act(|store| store.write(|tx| retry::step(tx, StepId(5))).map(drop))
+        },
+        |book| assert_eq!(book.claims("*", 9).len(), 1),
+    ),
+    verb(
+        "a damaged file",
+        |book| {
+            book.submit(&diamond(), &["x"]);
+            let file = ArtifactRef { hash: ArtifactHash([1; 32]), size: 1, stored: 1 };
+            let output = NewOutput { files: vec![("f".into(), file)], ..NewOutput::default() };
+            let made = Settlement::Complete { output: Some(output), cache_key: Some([1; 32]), record: None };
+            book.settle(&book.claim("*"), made);
+            let step = book.claim("*");
+            act(move |store| {
+                let settlement = Settlement::Redo { damaged: vec![file.hash], otherwise: Box::new(completion()) };
+                store.settle(Settle { lease: step.lease, settlement, then: None }).map(drop)
+            })
+        },
+        |book| assert_eq!(book.claims("*", 9).len(), 2),
+    ),
+    verb(
+        "kept outputs",
+        |book| {
+            book.submit(&chain(&["a"]), &["x"]);
+            let file = ArtifactRef { hash: ArtifactHash([1; 32]), size: 1, stored: 1 };
+            let output = NewOutput { files: vec![("f".into(), file)], ..NewOutput::default() };
+            let made = Settlement::Complete { output: Some(output), cache_key: Some([1; 32]), record: None };
+            book.settle(&book.claim("*"), made);
+            book.store.write(|tx| prune::begin(tx, GroupId(1))).unwrap();
+            act(|store| {
+                store.write(|tx| {
+                    prune::slice(tx, GroupId(1), prune::Outputs::Remove, 100, &mut prune::Removed::default())?;
+                    step_cache::forget(tx, &[1; 32])?;
+                    kept_output::drop_slice(tx, &[1], 100).map(drop)
+                })
+            })
+        },
+        |book| assert_eq!((book.count("output"), book.count("artifact"), book.count("kept_output")), (0, 0, 0)),
+    ),
+    verb(
         "lock",
         |_| {
             act(|store| {
@@ -342,7 +387,8 @@ fn submit(book: &Book) -> Act {
             let group::Created::New(id) = group::create(tx, &new)? else {
                 panic!("a failed submit left its key behind")
             };
-            let run = |item: &str| group::NewRun { item: item.into(), keys: vec![None, Some("k".into())], content: None };
+            let run =
+                |item: &str| group::NewRun { item: item.into(), keys: vec![None, Some("k".into())], content: None };
             group::add_runs(tx, id, &[run("x"), run("y"), run("z")])?;
             group::seal(tx, id)?;
             group::open_slice(tx, id, 100).map(drop)

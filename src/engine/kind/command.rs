@@ -170,7 +170,10 @@ fn finish(cx: &StepContext, end: ChildEnd, out: &PathBuf) -> Result<StepResult> 
     if result.report.outcome == Outcome::Succeeded {
         result.report.value = value(&end.stdout);
         match cx.work.collect(out, cx.artifacts) {
-            Ok(collected) => (result.files, result.guards) = (collected.files, collected.guards),
+            Ok(collected) => {
+                (result.files, result.executable) = (collected.files, collected.executable);
+                result.guards = collected.guards;
+            }
             Err(error) => {
                 let failed = not_run(&error);
                 result.report.outcome = failed.report.outcome;

@@ -156,7 +156,10 @@ fn finish(cx: &StepContext, ran: Ran, out: &Path) -> Result<StepResult> {
     if result.report.outcome == Outcome::Succeeded {
         result.report.value = ran.value;
         match cx.work.collect(out, cx.artifacts) {
-            Ok(collected) => (result.files, result.guards) = (collected.files, collected.guards),
+            Ok(collected) => {
+                (result.files, result.executable) = (collected.files, collected.executable);
+                result.guards = collected.guards;
+            }
             Err(error) => result.report.outcome = not_run(&error).report.outcome,
         }
     }

@@ -34,6 +34,11 @@ impl StepKind for ParseKind {
         parse(cx).unwrap_or_else(StepResult::ended)
     }
 
+    /// A document is read in a process of its own anyway.
+    fn can_run_in_child(&self) -> bool {
+        false
+    }
+
     fn cache_key(&self, input: &StepInput) -> Option<[u8; 32]> {
         cache_key_of("parse", input)
     }

@@ -12,6 +12,7 @@ pub use group::{GroupDetails, GroupFilter, GroupRow, TypeCount, groups, show_gro
 pub use progress::{Progress, StepTally, Tally, progress};
 pub(super) use queue::{ALL_PARKED, DELAYED, IN_LINE};
 pub use queue::{Queues, TypeQueue, oldest_running, queues};
-pub use run::{Failure, RunDetails, RunFilter, RunRow, failures, runs, show_run};
+pub use run::{Failure, RunDetails, RunFilter, RunRow, failures, runs, runs_with_steps, show_run};
+pub(super) use run::{WITH_CANCELLED, WITH_ERROR, WITH_FAILED};
 pub use step::{StepDetails, StepNeed, StepRow, show_step, status_of_step};
 pub use why::{KeyFacts, Taker, Why, why};

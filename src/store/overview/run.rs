@@ -86,6 +86,40 @@ pub fn runs(tx: &ReadTx, group: GroupId, filter: &RunFilter) -> Result<Vec<RunRo
     }
 }
 
+/// Runs of a group, behind `after`, that have a step of a status which is rare among many; None for other statuses, of which
+/// any run may have a step. Costs what is found, however large the group is.
+pub fn runs_with_steps(
+    tx: &ReadTx,
+    group: GroupId,
+    status: Status,
+    after: Option<RunId>,
+    limit: usize,
+) -> Result<Option<Vec<RunRow>>> {
+    let sql = match status {
+        Status::Failed => WITH_FAILED,
+        Status::Cancelled => WITH_CANCELLED,
+        Status::Error => WITH_ERROR,
+        Status::Running => WITH_RUNNING,
+        Status::Pending | Status::Completed => return Ok(None),
+    };
+    let after = after.map_or(0, |it| it.0);
+    let ids = tx.rows(sql, params![group.0, after, limit as i64], |row| row.get::<_, i64>(0))?;
+    let mut found = Vec::with_capacity(ids.len());
+    for id in ids {
+        found.extend(tx.row(&format!("SELECT {COLUMNS} WHERE r.id = ?1"), [id], read)?);
+    }
+    Ok(Some(found))
+}
+
+pub(in crate::store) const WITH_FAILED: &str = "SELECT DISTINCT run_id FROM step
+      WHERE group_id = ?1 AND state = 6 AND state >= 6 AND run_id > ?2 ORDER BY run_id LIMIT ?3";
+pub(in crate::store) const WITH_CANCELLED: &str = "SELECT DISTINCT run_id FROM step
+      WHERE group_id = ?1 AND state = 7 AND state >= 6 AND run_id > ?2 ORDER BY run_id LIMIT ?3";
+pub(in crate::store) const WITH_ERROR: &str = "SELECT DISTINCT run_id FROM step
+      WHERE group_id = ?1 AND state < 5 AND failures + crashes > 0 AND run_id > ?2 ORDER BY run_id LIMIT ?3";
+const WITH_RUNNING: &str =
+    "SELECT DISTINCT run_id FROM lease WHERE group_id = ?1 AND run_id > ?2 ORDER BY run_id LIMIT ?3";
+
 /// A run with its steps.
 pub fn show_run(tx: &ReadTx, id: RunId) -> Result<RunDetails> {
     let sql = format!("SELECT {COLUMNS} WHERE r.id = ?1");

@@ -1,0 +1,74 @@
+//! Files that steps left, also of steps that were pruned.
+
+use super::{
+    context::Context,
+    failure::{Failure, Result},
+    wording::{count, plain, relative, size},
+    work::item_name,
+};
+use crate::{
+    model::{ArtifactRef, StepId, nearest},
+    store::{self, kept_output, output, overview},
+};
+use std::io;
+
+/// Files that are listed one by one.
+const LISTED: usize = 20;
+
+/// Writes a file of a step to stdout, once it was seen to be whole.
+pub fn to_stdout(cx: &Context, id: StepId, name: &str) -> Result<()> {
+    let files = files(cx, id)?;
+    let Some((_, file)) = files.iter().find(|it| it.0 == name) else {
+        let failure = Failure::not_found(format!("{id} left no file `{}`", plain(name)));
+        let names: Vec<&str> = files.iter().take(LISTED).map(|it| it.0.as_str()).collect();
+        return Err(match (nearest(name, names.iter().copied()), names.is_empty()) {
+            (Some(meant), _) => failure.hint(format!("did you mean `--file {}`?", plain(meant))),
+            (None, true) => failure.hint(format!("it left none; see `windlass show {id}`")),
+            (None, false) => failure.hint(format!("there is {}", plain(&names.join(", ")))),
+        });
+    };
+    let artifacts = cx.engine()?.artifacts();
+    // What is damaged is never handed out, not even in part.
+    artifacts.verify(file)?;
+    let mut reader = artifacts.get(file)?;
+    io::copy(&mut reader, &mut io::stdout().lock())?;
+    Ok(())
+}
+
+fn files(cx: &Context, id: StepId) -> Result<Vec<(String, ArtifactRef)>> {
+    let found = cx.store()?.read(|tx| {
+        if let Some(kept) = kept_output::of_step(tx, id)? {
+            return Ok(kept.output.files);
+        }
+        overview::status_of_step(tx, id)?;
+        Ok(output::of_step(tx, id)?.map(|it| it.files).unwrap_or_default())
+    });
+    Ok(found?)
+}
+
+/// Shows what is left of a step that was pruned.
+pub fn pruned(cx: &Context, id: StepId) -> Result<()> {
+    let Some(kept) = cx.store()?.read(|tx| kept_output::of_step(tx, id))? else {
+        return Err(store::Error::not_found(id).into());
+    };
+    if cx.output.json {
+        let files: Vec<_> = kept.output.files.iter().map(|(name, file)| (name, file.hash.to_string())).collect();
+        let mut value = serde_json::to_value(&kept).unwrap_or_default();
+        value["pruned"] = true.into();
+        value["output"] = kept.output.value.clone().unwrap_or_default();
+        value["files"] = serde_json::json!(files);
+        return cx.output.document(&value);
+    }
+    let out = &cx.output;
+    out.line(format!("{id} was pruned: {} of {} of {}", plain(&kept.name), kept.run, kept.group))?;
+    if !kept.item.is_empty() {
+        out.line(format!("  item       {}", plain(&item_name(&kept.item))))?;
+    }
+    out.line(format!("  ended      {}", relative(kept.ended, cx.now())))?;
+    for (name, file) in kept.output.files.iter().take(LISTED) {
+        out.line(format!("  {}  {}", plain(name), size(file.size)))?;
+    }
+    let all = count(kept.output.files.len() as u64, "file");
+    out.note(format!("{all} kept; fetch one with `windlass show {id} --file NAME`"));
+    Ok(())
+}

@@ -1,0 +1,135 @@
+//! Pruning, fetching files and long lists as people meet them: the real binary.
+
+use serde_json::Value;
+use std::{
+    fs,
+    os::unix::fs::symlink,
+    path::Path,
+    process::{Command, Stdio},
+};
+use tempfile::TempDir;
+
+const WINDLASS: &str = env!("CARGO_BIN_EXE_windlass");
+
+struct Place(TempDir);
+
+impl Place {
+    fn new() -> Place {
+        Place(tempfile::tempdir().unwrap())
+    }
+
+    fn path(&self) -> &Path {
+        self.0.path()
+    }
+
+    fn command(&self, program: &str, arguments: &[&str]) -> Command {
+        let mut command = Command::new(program);
+        command.args(arguments).current_dir(self.path()).env("WINDLASS_HOME", self.path().join("home"));
+        command.env("WINDLASS_DURABILITY", "normal").stdin(Stdio::null());
+        command
+    }
+
+    fn run(&self, arguments: &[&str]) -> (i32, Vec<u8>, String) {
+        let output = self.command(WINDLASS, arguments).output().unwrap();
+        (output.status.code().unwrap_or(-1), output.stdout, String::from_utf8(output.stderr).unwrap())
+    }
+
+    #[track_caller]
+    fn ok(&self, arguments: &[&str]) -> String {
+        let (code, out, err) = self.run(arguments);
+        let out = String::from_utf8(out).unwrap();
+        assert_eq!(code, 0, "{arguments:?} {out} {err}");
+        out
+    }
+
+    #[track_caller]
+    fn json(&self, arguments: &[&str]) -> Value {
+        serde_json::from_str(&self.ok(&[arguments, &["--json"]].concat())).unwrap()
+    }
+}
+
+const MAKE: &str =
+    "id: make\nsteps:\n  - { name: make, run: 'printf \"%s\\0tail\" {{ item }} > {{ out }}/data.bin' }\n";
+
+#[test]
+fn a_file_of_a_step_is_fetched_before_and_after_its_group_was_pruned() {
+    let place = Place::new();
+    fs::write(place.path().join("w.yaml"), MAKE).unwrap();
+    place.ok(&["run", "w.yaml", "--items", "one", "--key", "k"]);
+    let fetch = || place.run(&["show", "s1", "--file", "data.bin"]);
+    assert_eq!(fetch().1, b"one\0tail");
+    let (code, _, err) = place.run(&["show", "s1", "--file", "data.bim"]);
+    assert!(code == 4 && err.contains("did you mean `--file data.bin`?"), "{err}");
+
+    let plan = place.json(&["prune", "--keep", "0s", "--dry-run"]);
+    assert_eq!((plan["groups"][0]["id"].clone(), plan["steps"].clone()), (1.into(), 1.into()), "{plan}");
+    let pruned = place.json(&["prune", "--keep", "0s"]);
+    assert_eq!((pruned["groups"].clone(), pruned["kept"].clone()), (1.into(), 1.into()), "{pruned}");
+    assert_eq!(place.run(&["show", "g1"]).0, 4);
+    assert_eq!(fetch().1, b"one\0tail");
+    let left = place.json(&["show", "s1"]);
+    assert_eq!((&left["pruned"], &left["name"]), (&Value::from(true), &Value::from("make")), "{left}");
+    // The key is known, and with other content it is refused.
+    let (code, _, err) = place.run(&["run", "w.yaml", "--items", "one", "--key", "k"]);
+    assert!(code == 0 && err.contains("ended COMPLETED, and was pruned since"), "{code} {err}");
+    let (code, _, err) = place.run(&["run", "w.yaml", "--items", "two", "--key", "k"]);
+    assert!(code == 5 && err.contains("used for other content by g1"), "{code} {err}");
+
+    place.ok(&["prune", "--keep", "0s", "--outputs"]);
+    assert_eq!(fetch().0, 4);
+    place.ok(&["doctor"]);
+}
+
+#[test]
+fn a_damaged_file_is_not_fetched_in_part() {
+    let place = Place::new();
+    fs::write(place.path().join("w.yaml"), MAKE).unwrap();
+    place.ok(&["run", "w.yaml", "--items", "one"]);
+    for shard in fs::read_dir(place.path().join("home/artifacts")).unwrap().flatten().filter(|it| it.path().is_dir()) {
+        for file in fs::read_dir(shard.path()).unwrap().flatten() {
+            fs::write(file.path(), "one\0tale").unwrap();
+        }
+    }
+    let (code, out, err) = place.run(&["show", "s1", "--file", "data.bin"]);
+    assert!(code == 1 && out.is_empty() && err.contains("corrupt"), "{code} {err}");
+}
+
+#[test]
+fn steps_are_listed_by_status_however_few_they_are_among_many() {
+    let place = Place::new();
+    let text = "id: many\nsteps:\n  - { name: a, run: 'test {{ item }} != 3 -a {{ item }} != 4' }\n  - { name: b, uses: windlass/noop }\n";
+    fs::write(place.path().join("w.yaml"), text).unwrap();
+    let items: Vec<String> = (1..=6).map(|it| it.to_string()).collect();
+    let items: Vec<&str> = items.iter().map(String::as_str).collect();
+    assert_eq!(place.run(&[&["run", "w.yaml", "--items"], &items[..]].concat()).0, 3);
+    let list = |more: &[&str]| place.json(&[&["list", "steps"], more].concat());
+    let ids = |list: &Value| {
+        list["steps"].as_array().unwrap().iter().map(|it| it["id"].as_i64().unwrap()).collect::<Vec<_>>()
+    };
+    assert_eq!(ids(&list(&["--status", "FAILED"])), [5, 7]);
+    assert_eq!(ids(&list(&["--status", "CANCELLED"])), [6, 8]);
+    assert_eq!(ids(&list(&["--status", "COMPLETED"])).len(), 8);
+    let first = list(&["--status", "FAILED", "--limit", "1"]);
+    assert_eq!((ids(&first), &first["next"]), (vec![5], &Value::from(3)));
+    let second = list(&["--status", "FAILED", "--limit", "1", "--after", "3"]);
+    assert_eq!(ids(&second), [7]);
+    assert!(ids(&list(&["--status", "RUNNING"])).is_empty() && ids(&list(&["--status", "ERROR"])).is_empty());
+}
+
+#[test]
+fn a_suggested_command_can_be_typed_as_it_stands() {
+    let place = Place::new();
+    let suggestion = |program: &str, path: &str| {
+        let mut command = place.command(program, &["submit", "--each", "true", "--items", "a"]);
+        let output = command.env("PATH", path).output().unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        said.split('`').nth(1).unwrap().to_string()
+    };
+    let dir = place.path().join("bin");
+    fs::create_dir(&dir).unwrap();
+    assert_eq!(suggestion(WINDLASS, "/usr/bin"), format!("{WINDLASS} worker"));
+    symlink(WINDLASS, dir.join("windlass")).unwrap();
+    let path = format!("{}:/usr/bin", dir.display());
+    assert_eq!(suggestion(WINDLASS, &path), "windlass worker", "PATH leads to this very program");
+    assert_eq!(suggestion("bin/windlass", "/usr/bin"), "bin/windlass worker");
+}
