@@ -60,3 +60,78 @@ fn the_printed_link_lets_one_browser_in_once() {
     let another = web.send("POST", "/api/v1/session", &[("authorization", &web.bearer())], &[]).json();
     assert_eq!(web.send("GET", another["path"].as_str().unwrap(), &[], &[]).status, 303);
 }
+
+#[test]
+fn with_read_open_this_machine_may_read_but_not_change() {
+    let web = Web::with("read_open = true\n");
+    let get = |headers: &[(&str, &str)]| web.send("GET", "/metrics", headers, &[]).status;
+    assert_eq!(get(&[]), 200);
+    // Through a proxy it may be anybody.
+    assert_eq!((get(&[("x-forwarded-for", "8.8.8.8")]), get(&[("via", "1.1 proxy")])), (401, 401));
+    assert_eq!(web.send("POST", "/api/v1/session", &[], &[]).status, 401);
+    assert_eq!(web.send("POST", "/api/v1/stop", &[("content-type", "text/plain")], b"x").status, 401);
+    assert_eq!(web.send("GET", "/metrics", &[("authorization", "Bearer wrong")], &[]).status, 401, "wrong is wrong");
+}
+
+#[test]
+fn beyond_loopback_everything_needs_the_token() {
+    let home = tempfile::tempdir().unwrap();
+    let settings = "listen = \"0.0.0.0:0\"\nread_open = true\napi_open = true\n";
+    std::fs::write(home.path().join("windlass.toml"), settings).unwrap();
+    let web = Web::on(home.path(), &["--listen", "0.0.0.0:0"]);
+    assert_eq!(web.send("GET", "/metrics", &[], &[]).status, 401);
+    assert_eq!((web.get("/metrics").status, web.send("GET", "/health", &[], &[]).status), (200, 200));
+    let foreign = [("host", "windlass.example"), ("authorization", &web.bearer())];
+    assert_eq!(web.send("GET", "/metrics", &foreign, &[]).status, 403);
+    drop(web);
+    std::fs::write(home.path().join("windlass.toml"), "api_token = \"short\"\n").unwrap();
+    let weak = web::windlass(home.path()).args(["serve", "--listen", "0.0.0.0:0"]).output().unwrap();
+    let said = String::from_utf8_lossy(&weak.stderr).into_owned();
+    assert!(weak.status.code() == Some(1) && said.contains("too short") && !said.contains("short\""), "{said}");
+}
+
+#[test]
+fn a_proxy_is_believed_only_where_it_is_listed() {
+    let user = [("x-forwarded-user", "alice")];
+    let stranger = Web::with("");
+    assert_eq!(stranger.send("GET", "/metrics", &user, &[]).status, 401);
+    let other = Web::with("trust_proxy_headers = [\"10.0.0.1\"]\n");
+    assert_eq!(other.send("GET", "/metrics", &user, &[]).status, 401);
+    let listed = Web::with("trust_proxy_headers = [\"127.0.0.1\"]\nhosts = [\"Windlass.example\"]\n");
+    assert_eq!(listed.send("GET", "/metrics", &user, &[]).status, 200);
+    assert_eq!(listed.send("GET", "/metrics", &[("x-forwarded-user", " ")], &[]).status, 401);
+    let named = [("host", "windlass.example"), ("origin", "https://windlass.example"), user[0]];
+    assert_eq!(listed.send("POST", "/api/v1/session", &named, &[]).status, 201);
+    let foreign = [("host", "windlass.example"), ("origin", "https://evil.example"), user[0]];
+    assert_eq!(listed.send("POST", "/api/v1/session", &foreign, &[]).status, 403);
+}
+
+#[test]
+fn no_secret_is_ever_said() {
+    let secret = "hunter2-hunter2-hunter2";
+    let home = tempfile::tempdir().unwrap();
+    let settings = format!("listen = \"127.0.0.1:0\"\napi_token = \"{secret}\"\nlog.level = \"trace\"\n");
+    std::fs::write(home.path().join("windlass.toml"), settings).unwrap();
+    let run = |arguments: &[&str]| {
+        let output = web::windlass(home.path()).args(arguments).output().unwrap();
+        assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+        format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
+    };
+    let started = run(&["--json", "serve", "--background"]);
+    let address = serde_json::from_str::<serde_json::Value>(&started).unwrap()["http"].as_str().unwrap().to_string();
+    let ask = |path: &str| {
+        let url = format!("http://{address}{path}");
+        let header = format!("Bearer {secret}");
+        ureq::get(url).header("authorization", header).call().unwrap().body_mut().read_to_string().unwrap()
+    };
+    let link = run(&["ui", "--print"]);
+    let mut said =
+        [started, ask("/health"), ask("/metrics"), run(&["settings"]), run(&["--json", "settings"])].concat();
+    said += &link;
+    run(&["stop"]);
+    let log = std::fs::read_to_string(home.path().join("serve.log")).unwrap();
+    assert!(log.contains("/metrics"), "the log tells of requests: {log}");
+    assert!(!said.contains(secret) && !log.contains(secret));
+    let code = link.trim().rsplit('/').next().unwrap();
+    assert!(!log.contains(code), "a one-time link is a secret too");
+}

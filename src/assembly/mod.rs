@@ -12,7 +12,7 @@ use crate::{
     settings::{self, Settings},
     store::{self, Store},
 };
-use std::{fs, io, path::PathBuf, sync::Arc};
+use std::{fs, io, os::unix::fs::DirBuilderExt, path::PathBuf, sync::Arc};
 
 /// The engine database in the home directory.
 pub const DATABASE: &str = "engine.db";
@@ -46,13 +46,14 @@ impl Error {
     }
 }
 
-/// Makes the home directory, unless it is there. Refuses a network file system.
+/// Makes the home directory, unless it is there; one that is made is its owner's alone. Refuses a network file system.
 pub fn prepare_home(settings: &Settings) -> Result<()> {
     file_system::refuse_network_file_system(&settings.home)?;
     if settings.home.join(backup::UNFINISHED).exists() {
         return Err(Error::Unfinished { path: settings.home.clone() });
     }
-    fs::create_dir_all(&settings.home).map_err(|source| Error::Create { path: settings.home.clone(), source })
+    let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(&settings.home);
+    made.map_err(|source| Error::Create { path: settings.home.clone(), source })
 }
 
 /// Opens the engine database, which is made at first use.

@@ -5,7 +5,13 @@ use super::{
     connections::{Connections, Entry, Phase},
     stream::Impatient,
 };
-use axum::{Router, body::Body, http::Request, response::IntoResponse, response::Response};
+use axum::{
+    Router,
+    body::{Body, HttpBody},
+    http::Request,
+    response::IntoResponse,
+    response::Response,
+};
 use http_body_util::Limited;
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -159,7 +165,9 @@ async fn serve(
         let router = router.clone();
         async move {
             entry.enter(Phase::Busy);
+            let (method, path, begun) = (request.method().clone(), loggable(request.uri().path()), Instant::now());
             let response = answer(router, request, peer, limits).await;
+            tracing::debug!(%method, path, status = response.status().as_u16(), took = ?begun.elapsed(), "request");
             entry.enter(Phase::Idle);
             Ok::<_, Infallible>(response)
         }
@@ -175,8 +183,20 @@ async fn serve(
     let _ = connection.await;
 }
 
+/// A one-time link is a secret, and so may be what stands in a query.
+fn loggable(path: &str) -> String {
+    match path.starts_with("/open/") {
+        true => "/open/".to_string(),
+        false => path.chars().take(200).collect(),
+    }
+}
+
 async fn answer(router: Router, request: Request<Incoming>, peer: Peer, limits: Limits) -> Response {
     let (mut head, body) = request.into_parts();
+    // Said beforehand, so refused beforehand; what says nothing is cut off at the limit.
+    if body.size_hint().lower() > limits.body as u64 {
+        return super::Failure::new(413, format!("a body may have {} bytes at most", limits.body)).into_response();
+    }
     head.extensions.insert(peer);
     let request = Request::from_parts(head, Body::new(Limited::new(body, limits.body)));
     match tokio::time::timeout(limits.request, router.oneshot(request)).await {

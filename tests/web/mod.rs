@@ -62,7 +62,8 @@ impl Answer {
 
 /// A command of the real binary on this home, with nothing of the environment that could change its settings.
 pub fn windlass(home: &Path) -> Command {
-    let mut command = Command::new(BINARY);
+    // Another build of it, for a long run beside which this one is built anew.
+    let mut command = Command::new(std::env::var_os("WINDLASS_TEST_BINARY").unwrap_or(BINARY.into()));
     command.env_clear().env("PATH", std::env::var_os("PATH").unwrap_or_default());
     command.env("WINDLASS_HOME", home).stdin(Stdio::null());
     command
@@ -88,7 +89,10 @@ impl Web {
 
     fn launch(home: Home, arguments: &[&str]) -> Web {
         let mut command = windlass(home.path());
-        command.args(["serve", "--listen", "127.0.0.1:0"]).args(arguments).stdout(Stdio::piped());
+        command.arg("serve").args(arguments).stdout(Stdio::piped());
+        if !arguments.contains(&"--listen") {
+            command.args(["--listen", "127.0.0.1:0"]);
+        }
         let mut child = command.spawn().unwrap();
         let mut lines = BufReader::new(child.stdout.take().unwrap());
         let mut line = String::new();

@@ -1,0 +1,194 @@
+//! Clients that are slow, greedy, broken or hostile: none of them keeps `/health` from answering within a second.
+
+mod web;
+
+use std::{
+    io::{ErrorKind, Read, Write},
+    net::TcpStream,
+    sync::atomic::{AtomicBool, Ordering},
+    thread,
+    time::{Duration, Instant},
+};
+use web::{PATIENCE, Web, until};
+use windlass::os::{FileLock, process_stat};
+
+const PROMISED: Duration = Duration::from_secs(1);
+
+fn connect(web: &Web) -> TcpStream {
+    let stream = TcpStream::connect(web.address).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream.set_write_timeout(Some(PATIENCE)).unwrap();
+    stream
+}
+
+/// Asks for `/health` over and over while `during` runs; the slowest answer and how many there were.
+fn watch_health(web: &Web, during: impl FnOnce()) -> (Duration, u32) {
+    let done = AtomicBool::new(false);
+    thread::scope(|scope| {
+        let watcher = scope.spawn(|| {
+            let (mut slowest, mut count) = (Duration::ZERO, 0);
+            while !done.load(Ordering::Relaxed) || count < 20 {
+                let begun = Instant::now();
+                assert_eq!(web.send("GET", "/health", &[], &[]).status, 200);
+                slowest = slowest.max(begun.elapsed());
+                count += 1;
+                thread::sleep(Duration::from_millis(10));
+            }
+            (slowest, count)
+        });
+        during();
+        done.store(true, Ordering::Relaxed);
+        watcher.join().unwrap()
+    })
+}
+
+fn rss(web: &Web) -> u64 {
+    process_stat::rss_bytes(web.child.id()).unwrap()
+}
+
+#[test]
+fn hundreds_of_slow_clients_are_cut_and_health_answers_meanwhile() {
+    let web = Web::start();
+    let host = web.address.to_string();
+    let (slowest, count) = watch_health(&web, || {
+        // Heads that never end, bodies that never come, connections that say nothing.
+        let parts = [
+            format!("GET /health HTTP/1.1\r\nHost: {host}\r\n"),
+            format!("POST /api/v1/session HTTP/1.1\r\nHost: {host}\r\nContent-Length: 100000\r\n\r\nabc"),
+            String::new(),
+            "G".to_string(),
+        ];
+        let mut slow: Vec<TcpStream> = Vec::new();
+        for number in 0..400 {
+            let mut stream = connect(&web);
+            let _ = stream.write_all(parts[number % parts.len()].as_bytes());
+            slow.push(stream);
+        }
+        let known = web.get("/health").json();
+        let connections = known["diagnostics"]["http"]["connections"].as_u64().unwrap();
+        assert!(connections <= 256, "{connections}");
+        assert!(known["diagnostics"]["http"]["evicted"].as_u64().unwrap() > 0);
+        // Those that are not in the way are cut when the time for a head is over.
+        let mut last = slow.pop().unwrap();
+        let mut rest = Vec::new();
+        let ended = last.read_to_end(&mut rest);
+        assert!(ended.is_ok() || ended.is_err_and(|it| it.kind() == ErrorKind::ConnectionReset));
+    });
+    assert!(slowest < PROMISED && count > 20, "{slowest:?} over {count}");
+}
+
+#[test]
+fn a_gigabyte_for_the_wrong_address_is_not_read() {
+    let web = Web::start();
+    let before = rss(&web);
+    let (slowest, _) = watch_health(&web, || {
+        let mut stream = connect(&web);
+        let head = format!("POST /health HTTP/1.1\r\nHost: {}\r\nTransfer-Encoding: chunked\r\n\r\n", web.address);
+        stream.write_all(head.as_bytes()).unwrap();
+        let chunk = [format!("{:x}\r\n", 1 << 20).as_bytes(), &vec![b'x'; 1 << 20], b"\r\n"].concat();
+        let sent = (0..1024).take_while(|_| stream.write_all(&chunk).is_ok()).count();
+        assert!(sent < 100, "{sent} MiB were taken");
+    });
+    assert!(slowest < PROMISED, "{slowest:?}");
+    assert!(rss(&web) < before + (16 << 20), "{before} -> {}", rss(&web));
+}
+
+#[test]
+fn a_body_that_is_too_long_is_refused_before_it_is_sent() {
+    let web = Web::start();
+    let before = rss(&web);
+    let mut stream = connect(&web);
+    let length = 100u64 << 20;
+    let head = format!(
+        "POST /api/v1/session HTTP/1.1\r\nHost: {}\r\nAuthorization: {}\r\nContent-Length: {length}\r\n\r\n",
+        web.address,
+        web.bearer()
+    );
+    stream.write_all(head.as_bytes()).unwrap();
+    let mut answer = [0; 500];
+    let count = stream.read(&mut answer).unwrap();
+    let answer = String::from_utf8_lossy(&answer[..count]).into_owned();
+    assert!(answer.starts_with("HTTP/1.1 413"), "{answer}");
+    assert!(rss(&web) < before + (16 << 20));
+}
+
+#[test]
+fn what_is_no_http_gets_a_400_or_nothing() {
+    let web = Web::start();
+    let host = web.address;
+    let long = format!("GET /{} HTTP/1.1\r\nHost: {host}\r\n\r\n", "x".repeat(1 << 20));
+    let many = format!("GET /health HTTP/1.1\r\n{}\r\n", "a: b\r\n".repeat(100_000));
+    for (hostile, most) in [
+        ("\0\0\0\0\r\n\r\n".to_string(), "400"),
+        ("GET / HTTP/9.9\r\n\r\n".to_string(), "400"),
+        ("GET /health HTTP/1.1\r\n\r\n".to_string(), "400"),
+        (format!("GET /health HTTP/1.1\r\nHost: {host}\r\nHost: {host}\r\n\r\n"), "403"),
+        (format!("GET /health HTTP/1.1\r\nHost: {host}\r\nContent-Length: -1\r\n\r\n"), "400"),
+        ("GET http://evil.example/health HTTP/1.1\r\nHost: evil.example\r\n\r\n".to_string(), "403"),
+        (format!("GET /health HTTP/1.1\r\nHost: user@{host}\r\n\r\n"), "400"),
+        (long, "431"),
+        (many, "431"),
+    ] {
+        let mut stream = connect(&web);
+        let _ = stream.write_all(hostile.as_bytes());
+        let mut answer = vec![0; 64];
+        let count = stream.read(&mut answer).unwrap_or(0);
+        let answer = String::from_utf8_lossy(&answer[..count]).into_owned();
+        let fine = answer.is_empty() || answer.starts_with(&format!("HTTP/1.1 {most}"));
+        assert!(fine, "{}: {answer}", hostile.chars().take(60).collect::<String>());
+    }
+    assert_eq!(web.send("GET", "/health", &[], &[]).status, 200);
+}
+
+#[test]
+fn a_client_that_asks_and_never_reads_takes_no_memory() {
+    let web = Web::start();
+    let before = rss(&web);
+    let mut stream = connect(&web);
+    stream.set_write_timeout(Some(Duration::from_millis(500))).unwrap();
+    let request = format!("GET /metrics HTTP/1.1\r\nHost: {}\r\nAuthorization: {}\r\n\r\n", web.address, web.bearer());
+    let burst = request.repeat(100);
+    let sent = (0..1_000).take_while(|_| stream.write_all(burst.as_bytes()).is_ok()).count();
+    assert!(sent < 1_000, "it went on reading");
+    assert!(rss(&web) < before + (24 << 20), "{before} -> {}", rss(&web));
+}
+
+#[test]
+fn health_answers_while_the_database_can_not_be_written() {
+    let web = Web::start();
+    let flow = web.home().join("flow.yaml");
+    std::fs::write(&flow, "id: f\nsteps: [{ name: a, uses: windlass/noop }]\n").unwrap();
+    // Another program holds the turn to write and does not give it up; a step's end waits for it.
+    assert!(web.windlass(&["submit", flow.to_str().unwrap()]).output().unwrap().status.success());
+    let room = until("the turn is ours", || FileLock::try_exclusive(&web.home().join("engine.room")).unwrap());
+    let mut submit =
+        web.windlass(&["submit", flow.to_str().unwrap()]).stderr(std::process::Stdio::null()).spawn().unwrap();
+    let (slowest, count) = watch_health(&web, || thread::sleep(Duration::from_millis(500)));
+    assert!(slowest < PROMISED, "{slowest:?} over {count}");
+    assert_eq!(web.get("/metrics").status, 200, "what only reads goes on");
+    drop(room);
+    assert!(web::wait(&mut submit).success());
+}
+
+#[test]
+fn without_a_token_health_tells_numbers_and_with_it_names() {
+    let web = Web::start();
+    let (open, known) = (web.send("GET", "/health", &[], &[]).json(), web.get("/health").json());
+    assert_eq!((&open["status"], &open["reasons"]), (&"ok".into(), &serde_json::json!([])));
+    let numbers = &open["diagnostics"];
+    for name in ["thread_count", "async_task_count", "open_fds", "rss_bytes", "wal_bytes", "free_disk_bytes"] {
+        assert!(numbers[name].as_i64().unwrap() > 0 || name == "wal_bytes", "{name}: {numbers}");
+    }
+    for name in ["running_attempts", "consecutive_failures", "leases_lost", "last_commit_age"] {
+        assert!(numbers[name].is_number(), "{name}: {numbers}");
+    }
+    assert_eq!(numbers["history"]["limit"], 1000);
+    assert!(numbers["pools"]["size"].as_i64().unwrap() >= 3);
+    let text = open.to_string();
+    assert!(!text.contains(web.home().to_str().unwrap()) && !text.contains("windlass-http"), "{text}");
+    let names = known["diagnostics"]["thread_names"].as_array().unwrap();
+    assert!(names.iter().any(|it| it == "windlass-http"), "{names:?}");
+    assert_eq!(known["diagnostics"]["pools"]["by_name"]["store"], serde_json::json!([0, 1]));
+    let wrong = web.send("GET", "/health", &[("authorization", "Bearer wrong")], &[]);
+    assert_eq!((wrong.status, wrong.json()["diagnostics"]["thread_names"].is_null()), (200, true));
+}
