@@ -7,6 +7,7 @@
 
 pub mod access;
 mod connections;
+mod describe;
 mod failure;
 mod health;
 mod health_body;
@@ -23,6 +24,7 @@ mod stream;
 pub mod token;
 
 pub use access::{Access, Area, Caller};
+pub use describe::manual;
 pub use failure::{Failure, Result};
 pub use server::{Limits, Server};
 
@@ -149,19 +151,33 @@ impl App {
     }
 }
 
+/// The areas with what each asks of a request.
+fn areas() -> [(Area, OpenApiRouter<App>); 4] {
+    [
+        (Area::Open, health::router().merge(session::open_router())),
+        (Area::Own, metrics::router().merge(stop::router()).merge(session::router()).merge(own::router())),
+        (Area::Ingestion, ingestion::router()),
+        (Area::Page, page::router()),
+    ]
+}
+
+/// What is served, as OpenAPI 3.1, made from the handlers.
+pub fn description() -> utoipa::openapi::OpenApi {
+    let all = areas().into_iter().fold(OpenApiRouter::new(), |all, (_, area)| all.merge(area));
+    describe::complete(all.split_for_parts().1)
+}
+
 /// Everything that is served, behind the door.
 pub fn router(app: App) -> Router {
-    let open = OpenApiRouter::new().merge(health::router()).merge(session::open_router());
-    let own = metrics::router().merge(stop::router()).merge(session::router()).merge(own::router());
-    let all = open
-        .layer(middleware::from_fn_with_state((app.clone(), Area::Open), access::guard))
-        .merge(own.layer(middleware::from_fn_with_state((app.clone(), Area::Own), access::guard)))
-        .merge(ingestion::router().layer(middleware::from_fn_with_state((app.clone(), Area::Ingestion), access::guard)))
-        .merge(page::router().layer(middleware::from_fn_with_state((app.clone(), Area::Page), access::guard)));
-    let (router, description) = all.split_for_parts();
-    let _ = app.0.openapi.set(Arc::new(description));
-    router
-        .fallback(async || Failure::not_found("there is nothing at this address"))
+    let _ = app.0.openapi.set(Arc::new(description()));
+    let mut all = Router::new();
+    for (area, router) in areas() {
+        let (router, _) = router.split_for_parts();
+        let guard = middleware::from_fn_with_state((app.clone(), area), access::guard);
+        // An area without routes has nothing to guard, and a layer over nothing is refused.
+        all = all.merge(if router.has_routes() { router.route_layer(guard) } else { router });
+    }
+    all.fallback(async || Failure::not_found("there is nothing at this address"))
         .method_not_allowed_fallback(async || Failure::new(405, "this address does not know this method"))
         .layer(middleware::from_fn(failure::shape))
         .layer(middleware::from_fn_with_state(app.clone(), access::door))

@@ -77,6 +77,12 @@ pub fn after(tx: &ReadTx, cursor: Cursor, batches: usize) -> Result<Vec<(Cursor,
     Ok(found)
 }
 
+/// The cursor before the oldest event that is kept. A reader whose cursor is smaller has missed some.
+pub fn oldest(tx: &ReadTx) -> Result<Cursor> {
+    let first = tx.row("SELECT min(seq) FROM event_batch", [], |row| row.get::<_, Option<i64>>(0))?.flatten();
+    Ok(first.map_or(Cursor::default(), |seq| Cursor { seq, index: 0 }))
+}
+
 /// The cursor behind the newest event.
 pub fn newest(tx: &ReadTx) -> Result<Cursor> {
     let last = tx.row("SELECT seq, body FROM event_batch ORDER BY seq DESC LIMIT 1", [], |row| {

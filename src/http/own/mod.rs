@@ -1,11 +1,34 @@
 //! windlass's own API: groups, runs, steps, workers, locks, events, search.
 //!
 //! One file per resource. May import: everything on the floors below, and of this room `App`, `Failure`, `Caller`.
-//! Never: blocks the thread of the server; pages by a large offset.
+//! Never: blocks the thread of the server; pages by a large offset; shapes a document that `--json` prints (`view` does).
+
+mod answer;
+mod events;
+mod export;
+mod groups;
+mod hub;
+mod locks;
+mod machine;
+mod openapi;
+mod runs;
+mod search;
+mod steps;
+mod submit;
+
+pub use answer::ErrorBody;
 
 use crate::http::App;
 use utoipa_axum::router::OpenApiRouter;
 
 pub fn router() -> OpenApiRouter<App> {
     OpenApiRouter::new()
+        .merge(groups::router())
+        .merge(runs::router())
+        .merge(steps::router())
+        .merge(machine::router())
+        .merge(locks::router())
+        .merge(search::router())
+        .merge(events::router())
+        .merge(openapi::router())
 }

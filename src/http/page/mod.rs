@@ -1,10 +1,122 @@
-//! The page, served from the binary.
+//! The page, served from the binary: HTML, a style sheet and a few scripts, nothing from elsewhere.
 //!
-//! May import: everything on the floors below, and of this room `App`, `Failure`, `Caller`. Never: reads a file of the disk.
+//! May import: everything on the floors below, and of this room `App`, `Failure`, `Caller`. Never: reads a file of the
+//! disk; writes a text of others into HTML (the scripts insert it as text).
 
 use crate::http::App;
+use axum::{
+    extract::Path,
+    http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header},
+    response::{IntoResponse, Response},
+    routing::get,
+};
+use sha2::{Digest, Sha256};
 use utoipa_axum::router::OpenApiRouter;
+
+const HTML: &str = "text/html; charset=utf-8";
+const SCRIPT: &str = "text/javascript; charset=utf-8";
+
+/// Nothing but our own files runs or is loaded; nobody may frame the page; `style` attributes in markup do nothing.
+const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self'; \
+    base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+
+/// Name, media type, content.
+type Asset = (&'static str, &'static str, &'static str);
+
+const PAGE: Asset = ("index.html", HTML, include_str!("index.html"));
+const DOCS: Asset = ("docs.html", HTML, include_str!("docs.html"));
+
+/// Everything under `/assets/`.
+const ASSETS: &[Asset] = &[
+    ("page.css", "text/css; charset=utf-8", include_str!("page.css")),
+    ("icon.svg", "image/svg+xml", include_str!("icon.svg")),
+    ("app.js", SCRIPT, include_str!("app.js")),
+    ("wire.js", SCRIPT, include_str!("wire.js")),
+    ("dom.js", SCRIPT, include_str!("dom.js")),
+    ("groups.js", SCRIPT, include_str!("groups.js")),
+    ("runs.js", SCRIPT, include_str!("runs.js")),
+    ("graph.js", SCRIPT, include_str!("graph.js")),
+    ("machine.js", SCRIPT, include_str!("machine.js")),
+    ("search.js", SCRIPT, include_str!("search.js")),
+    ("docs.js", SCRIPT, include_str!("docs.js")),
+];
 
 pub fn router() -> OpenApiRouter<App> {
     OpenApiRouter::new()
+        .route("/", get(async |headers: HeaderMap| served(&PAGE, &headers)))
+        .route("/docs", get(async |headers: HeaderMap| served(&DOCS, &headers)))
+        .route("/assets/{name}", get(asset))
+}
+
+async fn asset(Path(name): Path<String>, headers: HeaderMap) -> Response {
+    match ASSETS.iter().find(|it| it.0 == name) {
+        Some(found) => served(found, &headers),
+        None => crate::http::Failure::not_found("the page has no such file").into_response(),
+    }
+}
+
+/// A file, or 304 when the browser has it. It asks each time, so that a new version is seen at once.
+fn served((_, media_type, content): &Asset, headers: &HeaderMap) -> Response {
+    let tag = format!("\"{}\"", hex::encode(&Sha256::digest(content)[..12]));
+    let known = headers.get(header::IF_NONE_MATCH).is_some_and(|it| it.as_bytes() == tag.as_bytes());
+    let mut response = match known {
+        true => StatusCode::NOT_MODIFIED.into_response(),
+        false => ([(header::CONTENT_TYPE, *media_type)], *content).into_response(),
+    };
+    let fixed: [(HeaderName, &'static str); 5] = [
+        (header::CONTENT_SECURITY_POLICY, POLICY),
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (header::REFERRER_POLICY, "no-referrer"),
+        (header::CACHE_CONTROL, "no-cache"),
+        (HeaderName::from_static("cross-origin-opener-policy"), "same-origin"),
+    ];
+    for (name, value) in fixed {
+        response.headers_mut().insert(name, HeaderValue::from_static(value));
+    }
+    if let Ok(tag) = HeaderValue::from_str(&tag) {
+        response.headers_mut().insert(header::ETAG, tag);
+    }
+    response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn all() -> impl Iterator<Item = &'static Asset> {
+        [&PAGE, &DOCS].into_iter().chain(ASSETS)
+    }
+
+    #[test]
+    fn the_page_is_small() {
+        let bytes: usize = all().map(|it| it.2.len()).sum();
+        assert!(bytes < 100_000, "{bytes} bytes");
+    }
+
+    #[test]
+    fn nothing_is_loaded_from_elsewhere_and_no_script_or_style_is_inline() {
+        for (name, media_type, content) in all() {
+            let urls = content.match_indices("//").map(|(at, _)| &content[at.saturating_sub(6)..at]);
+            let foreign: Vec<&str> = urls.filter(|it| it.ends_with("https:") || it.ends_with("http:")).collect();
+            // The name of SVG's namespace is no address.
+            let namespaces = content.matches("http://www.w3.org/2000/svg").count();
+            assert_eq!(foreign.len(), namespaces, "{name} names another place");
+            assert!(!content.contains("innerHTML") && !content.contains("insertAdjacentHTML"), "{name}");
+            if *media_type == HTML {
+                assert!(
+                    !content.contains("<script>") && !content.contains("<style") && !content.contains(" on"),
+                    "{name}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn a_browser_that_has_a_file_is_told_so() {
+        let first = served(&PAGE, &HeaderMap::new());
+        assert!(first.headers().contains_key(header::CONTENT_SECURITY_POLICY));
+        let mut headers = HeaderMap::new();
+        headers.insert(header::IF_NONE_MATCH, first.headers()[header::ETAG].clone());
+        assert_eq!(served(&PAGE, &headers).status(), StatusCode::NOT_MODIFIED);
+    }
 }

@@ -83,6 +83,8 @@ pub struct WorkerHealth {
     /// Units that it has served.
     pub units: u64,
     pub busy: bool,
+    /// Beyond any of these it is replaced.
+    pub limits: WorkerLimits,
     /// Why the pool last replaced a worker.
     pub last_recycle: Option<String>,
 }
@@ -162,6 +164,7 @@ impl Pool {
             open_fds: it.health.open_fds,
             units: it.units,
             busy: it.busy,
+            limits: self.inner.spec.limits,
             last_recycle: state.last_recycle.clone(),
         };
         state.roster.values().map(shown).collect()

@@ -2,7 +2,7 @@
 
 use super::step::{StepRow, steps_of_run};
 use crate::{
-    model::{GroupId, RunId, Status, StepId, Timestamp},
+    model::{GroupId, RunId, ShapeStep, Status, StepId, Timestamp},
     store::{
         attempt,
         error::{Error, Result},
@@ -36,6 +36,8 @@ pub struct RunDetails {
     pub run: RunRow,
     pub definition: String,
     pub steps: Vec<StepRow>,
+    /// For each step, by its number, the numbers of the steps that it needs.
+    pub needs: Vec<Vec<i64>>,
     /// What its last step produced.
     pub output: Option<serde_json::Value>,
 }
@@ -125,16 +127,20 @@ pub fn show_run(tx: &ReadTx, id: RunId) -> Result<RunDetails> {
     let sql = format!("SELECT {COLUMNS} WHERE r.id = ?1");
     let run = tx.row(&sql, [id.0], read)?.ok_or_else(|| Error::not_found(id))?;
     let definition = tx.row(
-        "SELECT w.name FROM run r JOIN definition w ON w.id = r.definition_id WHERE r.id = ?1",
+        "SELECT w.name, json_extract(w.shape, '$.steps') FROM run r JOIN definition w ON w.id = r.definition_id
+          WHERE r.id = ?1",
         [id.0],
-        |row| row.get(0),
+        |row| Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?)),
     )?;
+    let (definition, shape) = definition.unwrap_or_default();
+    let shape: Vec<ShapeStep> = serde_json::from_str(&shape).unwrap_or_default();
+    let needs = shape.into_iter().map(|it| it.needs.into_iter().map(|no| no as i64).collect()).collect();
     let steps = steps_of_run(tx, id)?;
     let output = match steps.last() {
         Some(last) => output::of_step(tx, last.id)?.and_then(|it| it.value),
         None => None,
     };
-    Ok(RunDetails { run, definition: definition.unwrap_or_default(), steps, output })
+    Ok(RunDetails { run, definition, steps, needs, output })
 }
 
 /// A failed step and why.

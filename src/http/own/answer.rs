@@ -1,0 +1,123 @@
+//! What the handlers share: names in addresses, pages, and what an error looks like.
+
+use crate::{
+    http::{Failure, Result},
+    search, vector,
+    view::Error,
+};
+use serde::{Deserialize, Serialize};
+use std::str::FromStr;
+
+/// What every error looks like.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+pub struct ErrorBody {
+    /// What went wrong, for people.
+    pub error: String,
+    /// The status again.
+    pub status_code: u16,
+    /// What to do next, where we know.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hint: Option<String>,
+}
+
+/// How a request for something by its id may be refused.
+#[derive(utoipa::IntoResponses)]
+#[allow(dead_code)] // Only described, never made: what is sent is a `Failure`.
+pub enum Refused {
+    /// The request can't be understood.
+    #[response(status = 400)]
+    BadRequest(ErrorBody),
+    /// A token is needed.
+    #[response(status = 401)]
+    Unauthorized(ErrorBody),
+    /// The request comes from where it may not.
+    #[response(status = 403)]
+    Forbidden(ErrorBody),
+    /// There is no such thing.
+    #[response(status = 404)]
+    NotFound(ErrorBody),
+    /// Locked by somebody else, or in conflict with what is there.
+    #[response(status = 409)]
+    Conflict(ErrorBody),
+    /// The database is busy, or windlass is stopping; try again.
+    #[response(status = 503)]
+    Unavailable(ErrorBody),
+}
+
+/// How a request with a body may be refused besides.
+#[derive(utoipa::IntoResponses)]
+#[allow(dead_code)] // Only described, as above.
+pub enum RefusedBody {
+    /// The body is too large.
+    #[response(status = 413)]
+    TooLarge(ErrorBody),
+    /// The body is not declared as JSON.
+    #[response(status = 415)]
+    MediaType(ErrorBody),
+    /// The body is JSON, but not what is wanted.
+    #[response(status = 422)]
+    Unprocessable(ErrorBody),
+}
+
+/// A name such as `g12`, or the bare number.
+pub fn id<T: FromStr<Err = String>>(text: &str) -> Result<T> {
+    text.parse().map_err(Failure::bad_request)
+}
+
+/// The same where a parameter may be left out.
+pub fn optional<T: FromStr<Err = String>>(text: &Option<String>) -> Result<Option<T>> {
+    text.as_deref().map(id).transpose()
+}
+
+/// How much of a list is wanted at once.
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(transparent)]
+pub struct Limit(u64);
+
+pub const PAGE: usize = 50;
+const PAGE_MAX: u64 = 1_000;
+
+/// The number of rows of a page.
+pub fn page(limit: Option<Limit>) -> Result<usize> {
+    match limit {
+        None => Ok(PAGE),
+        Some(Limit(limit @ 1..=PAGE_MAX)) => Ok(limit as usize),
+        Some(_) => Err(Failure::bad_request(format!("`limit` must be 1 to {PAGE_MAX}"))),
+    }
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Failure {
+        let hint = error.hint();
+        let failure = match error {
+            Error::Engine(error) => error.into(),
+            Error::Store(error) => error.into(),
+            Error::Vector(error) => of_vector(error),
+            Error::Search(search::Error::Vector(error)) => of_vector(error),
+            Error::Search(error @ search::Error::Embedder { .. }) => Failure::conflict(error.to_string()),
+            Error::Search(error) => error.into(),
+            Error::Embed(error) => Failure::conflict(error.to_string()),
+            Error::Filter(error) => Failure::bad_request(error.to_string()),
+            Error::NoDatabase { .. } | Error::NoGroup => Failure::not_found(error.to_string()),
+            Error::DatabaseName { .. } | Error::Cursor(_) => Failure::bad_request(error.to_string()),
+            Error::StillLocked { .. } => Failure::conflict(error.to_string()),
+            Error::List { .. } | Error::DamagedLog { .. } => {
+                tracing::error!(%error, "a request failed");
+                Failure::new(500, error.to_string())
+            }
+        };
+        match hint {
+            Some(hint) => failure.hint(hint),
+            None => failure,
+        }
+    }
+}
+
+fn of_vector(error: vector::Error) -> Failure {
+    match &error {
+        vector::Error::NotFound { .. } => Failure::not_found(error.to_string()),
+        vector::Error::Filter(_) => Failure::bad_request(error.to_string()),
+        vector::Error::Busy { .. } => Failure::unavailable(error.to_string(), 1),
+        _ => error.into(),
+    }
+}

@@ -1,0 +1,242 @@
+//! `/api/v1/events`: what happens, as server-sent events, from any point of the history on.
+
+use super::{
+    answer::{Refused, optional},
+    hub::{Ahead, Hub, Seat, Told},
+};
+use crate::{
+    http::{App, Failure, Result},
+    model::{EventKind, GroupId, RunId},
+    store::{
+        self,
+        event::{self, Cursor},
+    },
+    view::{self, EventView},
+};
+use axum::{
+    Extension,
+    body::{Body, Bytes},
+    extract::{Query, State},
+    http::{HeaderMap, header},
+    response::{IntoResponse, Response},
+};
+use futures_util::stream;
+use serde::{Deserialize, Serialize};
+use std::{
+    collections::BTreeSet,
+    convert::Infallible,
+    fmt::Write,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+use utoipa::{IntoParams, ToSchema};
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+pub fn router() -> OpenApiRouter<App> {
+    OpenApiRouter::new().routes(routes!(events)).layer(Extension(Hub::default()))
+}
+
+/// Events that are sent at once, and so the most that are held for one subscriber.
+const AT_ONCE: usize = 256;
+/// Transactions that are read for one who fell behind.
+const BATCHES: usize = 64;
+/// A comment is sent when nothing else was for so long: it keeps proxies from closing, and finds readers that are gone.
+const BEAT: Duration = Duration::from_secs(15);
+/// How soon a stream notices that the process is stopping.
+const GLANCE: Duration = Duration::from_secs(1);
+/// Groups and runs that a digest names; of more it says that there were many.
+const NAMED: usize = 100;
+
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+struct Asked {
+    /// Only events of this group, such as 12 or g12
+    group: Option<String>,
+    /// Begin behind this event; as the header Last-Event-ID, which goes first. Not said: with what happens from now on
+    after: Option<String>,
+    /// Milliseconds, 100 to 60000: instead of every event, send at most one `digest` in this time that names what changed
+    #[param(minimum = 100, maximum = 60000)]
+    digest: Option<u64>,
+}
+
+/// What changed since the last digest.
+#[derive(Debug, Serialize, ToSchema)]
+struct Digest {
+    /// Where to go on behind this digest.
+    cursor: String,
+    /// Groups of which something happened; null: many.
+    groups: Option<BTreeSet<GroupId>>,
+    /// Runs of which something happened; null: many.
+    runs: Option<BTreeSet<RunId>>,
+    kinds: Vec<EventKind>,
+}
+
+/// What happens, as server-sent events
+///
+/// Every event has an `id`, its cursor: who comes back with it as `Last-Event-ID` misses nothing. `data` is an event as
+/// `windlass events --json` prints it, or a digest (`event: digest`). When part of the history between is not kept any
+/// more, `event: gap` says so. A comment is sent every 15 seconds. A slow reader falls behind and catches up from the
+/// database; nothing is held for it.
+#[utoipa::path(get, path = "/api/v1/events", tag = "events",
+    params(Asked, ("Last-Event-ID" = Option<String>, Header, description = "The `id` of the last event that was received")),
+    responses((status = 200, description = "A stream", content((EventView = "text/event-stream"), (Digest = "text/event-stream"))), Refused))]
+async fn events(
+    State(app): State<App>,
+    Extension(hub): Extension<Hub>,
+    Query(asked): Query<Asked>,
+    headers: HeaderMap,
+) -> Result<Response> {
+    let group = optional(&asked.group)?;
+    if asked.digest.is_some_and(|it| !(100..=60_000).contains(&it)) {
+        return Err(Failure::bad_request("`digest` must be 100 to 60000 milliseconds"));
+    }
+    let last = headers.get("last-event-id").and_then(|it| it.to_str().ok()).filter(|it| !it.is_empty());
+    let after = last.or(asked.after.as_deref()).map(view::read_cursor).transpose()?;
+    let taker = app.clone();
+    let sat = app.blocking(move |engine| {
+        let seat = hub.sit_down(&taker)?;
+        Ok::<_, store::Error>((seat, engine.store().read(event::oldest)?))
+    });
+    let (Some(seat), oldest) = sat.await? else {
+        return Err(Failure::unavailable("too many clients listen to the events", 5));
+    };
+    let mut cursor = after.unwrap_or_else(|| seat.hub().end());
+    let mut begin = "retry: 2000\n".to_string();
+    // Whether all of the row before the oldest was read is not known any more; it is taken as read.
+    if after.is_some() && cursor.seq + 1 < oldest.seq {
+        let _ = write!(begin, "event: gap\ndata: {{\"after\":\"{}\"}}\n\n", view::write_cursor(oldest));
+        cursor = oldest;
+    }
+    let _ = write!(begin, "id: {}\nevent: hello\ndata: {{}}\n\n", view::write_cursor(cursor));
+    let digest = asked.digest.map(Duration::from_millis);
+    let follower = Follower { app, seat, group, cursor, digest, begin: Some(begin), sent: Instant::now() };
+    let body = stream::unfold(follower, |mut follower| async move {
+        let text = follower.next().await?;
+        Some((Ok::<_, Infallible>(Bytes::from(text)), follower))
+    });
+    let headers = [
+        (header::CONTENT_TYPE, "text/event-stream"),
+        (header::CACHE_CONTROL, "no-store"),
+        (header::HeaderName::from_static("x-accel-buffering"), "no"),
+    ];
+    Ok((headers, Body::from_stream(body)).into_response())
+}
+
+/// One subscriber: a cursor and a place at the hub, nothing more.
+struct Follower {
+    app: App,
+    seat: Seat,
+    group: Option<GroupId>,
+    cursor: Cursor,
+    digest: Option<Duration>,
+    begin: Option<String>,
+    /// When something was sent last.
+    sent: Instant,
+}
+
+impl Follower {
+    /// What to send next; `None` ends the stream.
+    async fn next(&mut self) -> Option<String> {
+        if let Some(begin) = self.begin.take() {
+            return Some(begin);
+        }
+        loop {
+            if self.app.is_stopping() {
+                return None;
+            }
+            let text = match self.digest {
+                Some(every) => self.digest(every).await,
+                None => self.events().await,
+            };
+            if let Some(text) = text {
+                self.sent = Instant::now();
+                return Some(text);
+            }
+            if self.sent.elapsed() >= BEAT {
+                self.sent = Instant::now();
+                return Some(": beat\n\n".to_string());
+            }
+            self.seat.wait(GLANCE).await;
+        }
+    }
+
+    /// The next events that are wanted, if there are any.
+    async fn events(&mut self) -> Option<String> {
+        loop {
+            let found: Vec<Arc<Told>> = match self.seat.hub().after(self.cursor, AT_ONCE) {
+                Ahead::Events(events) => events,
+                Ahead::Behind => self.catch_up().await?,
+                Ahead::Beyond(end) => {
+                    self.cursor = end;
+                    return Some(format!("event: gap\ndata: {{\"after\":\"{}\"}}\n\n", view::write_cursor(end)));
+                }
+            };
+            self.cursor = found.last()?.cursor;
+            let mut text = String::new();
+            for it in found.iter().filter(|it| it.is_of(self.group)) {
+                let _ = write!(text, "id: {}\ndata: {}\n\n", view::write_cursor(it.cursor), it.json);
+            }
+            if !text.is_empty() {
+                return Some(text);
+            }
+        }
+    }
+
+    /// Reads from the database what has left the ring; `None` when that is not possible just now.
+    async fn catch_up(&self) -> Option<Vec<Arc<Told>>> {
+        let cursor = self.cursor;
+        let found = self.app.blocking(move |engine| engine.store().read(|tx| event::after(tx, cursor, BATCHES))).await;
+        match found {
+            Ok(found) => Some(found.into_iter().map(|(at, event)| Arc::new(Told::new(at, event))).collect()),
+            Err(failure) => {
+                tracing::debug!(%failure, "a subscriber could not catch up yet");
+                None
+            }
+        }
+    }
+
+    /// What changed, if something did and the time has come.
+    async fn digest(&mut self, every: Duration) -> Option<String> {
+        if self.cursor >= self.seat.hub().end() {
+            return None;
+        }
+        let wait = every.saturating_sub(self.sent.elapsed());
+        tokio::time::sleep(wait).await;
+        let (mut groups, mut runs, mut kinds) = (BTreeSet::new(), BTreeSet::new(), Vec::new());
+        let mut many = false;
+        let mut any = false;
+        loop {
+            match self.seat.hub().after(self.cursor, AT_ONCE) {
+                Ahead::Events(found) if found.is_empty() => break,
+                Ahead::Events(found) => {
+                    self.cursor = found[found.len() - 1].cursor;
+                    for it in found.iter().filter(|it| it.is_of(self.group)) {
+                        any = true;
+                        groups.extend(it.event.group);
+                        runs.extend(it.event.run);
+                        if !kinds.contains(&it.event.kind) {
+                            kinds.push(it.event.kind);
+                        }
+                    }
+                    many |= groups.len() > NAMED;
+                }
+                // A digest need not know everything: it says that much changed.
+                Ahead::Behind | Ahead::Beyond(_) => {
+                    (many, any) = (true, true);
+                    self.cursor = self.seat.hub().end();
+                }
+            }
+            if runs.len() > NAMED * AT_ONCE {
+                break;
+            }
+        }
+        let digest = Digest {
+            cursor: view::write_cursor(self.cursor),
+            groups: Some(groups).filter(|_| !many),
+            runs: Some(runs).filter(|it| !many && it.len() <= NAMED),
+            kinds,
+        };
+        let json = serde_json::to_string(&digest).unwrap_or_default();
+        any.then(|| format!("id: {}\nevent: digest\ndata: {json}\n\n", digest.cursor))
+    }
+}

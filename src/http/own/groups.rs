@@ -1,0 +1,153 @@
+//! `/api/v1/groups`: list, show, submit, and what is done to a group as a whole.
+
+use super::answer::{Limit, Refused, id, optional, page};
+use crate::{
+    http::{App, Result},
+    model::{GroupId, Status},
+    store::overview::{self, GroupDetails, GroupFilter, Progress},
+    view::{self, GroupList, Subject, WhyView},
+};
+use axum::{
+    Json,
+    extract::{Path, Query, State},
+};
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+pub fn router() -> OpenApiRouter<App> {
+    OpenApiRouter::new()
+        .routes(routes!(list, super::submit::submit))
+        .routes(routes!(show))
+        .routes(routes!(progress))
+        .routes(routes!(why))
+        .routes(routes!(cancel))
+        .routes(routes!(retry))
+        .routes(routes!(pause))
+        .routes(routes!(resume))
+        .routes(routes!(super::export::export))
+}
+
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+struct Page {
+    /// Only groups with this status: PENDING, RUNNING, COMPLETED, FAILED or CANCELLED
+    status: Option<String>,
+    /// Only groups older than this one: `next` of the page before
+    before: Option<String>,
+    /// How many at most, 1 to 1000; 50 if not said
+    #[param(value_type = Option<u64>, minimum = 1, maximum = 1000)]
+    limit: Option<Limit>,
+}
+
+/// Groups, newest first
+#[utoipa::path(get, path = "/api/v1/groups", tag = "groups", params(Page), responses((status = 200, body = GroupList), Refused))]
+async fn list(State(app): State<App>, Query(asked): Query<Page>) -> Result<Json<GroupList>> {
+    let filter = GroupFilter {
+        status: optional::<Status>(&asked.status)?,
+        before: optional(&asked.before)?,
+        limit: page(asked.limit)?,
+    };
+    Ok(Json(app.blocking(move |engine| view::groups(engine.store(), &filter)).await?))
+}
+
+/// A group with the counts of its runs and steps
+///
+/// Walks over all of its steps: `/progress` is for polling.
+#[utoipa::path(get, path = "/api/v1/groups/{group}", tag = "groups", params(("group" = String, Path, description = "Such as 12 or g12")),
+    responses((status = 200, body = GroupDetails), Refused))]
+async fn show(State(app): State<App>, Path(group): Path<String>) -> Result<Json<GroupDetails>> {
+    let group: GroupId = id(&group)?;
+    Ok(Json(app.blocking(move |engine| engine.store().read(|tx| overview::show_group(tx, group))).await?))
+}
+
+/// How far a group is
+///
+/// Costs the same whatever the size of the group.
+#[utoipa::path(get, path = "/api/v1/groups/{group}/progress", tag = "groups", params(("group" = String, Path, description = "Such as 12 or g12")),
+    responses((status = 200, body = Progress), Refused))]
+async fn progress(State(app): State<App>, Path(group): Path<String>) -> Result<Json<Progress>> {
+    let group: GroupId = id(&group)?;
+    Ok(Json(app.blocking(move |engine| engine.store().read(|tx| overview::progress(tx, group))).await?))
+}
+
+/// Which steps hold a group up, and why
+#[utoipa::path(get, path = "/api/v1/groups/{group}/why", tag = "groups", params(("group" = String, Path, description = "Such as 12 or g12")),
+    responses((status = 200, body = WhyView), Refused))]
+async fn why(State(app): State<App>, Path(group): Path<String>) -> Result<Json<WhyView>> {
+    let group: GroupId = id(&group)?;
+    Ok(Json(app.blocking(move |engine| view::why(engine, Subject::Group(group))).await?))
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+struct Cancelled {
+    group: GroupId,
+    /// False: it had ended, or was being cancelled already.
+    cancelled: bool,
+    /// Whether it has ended; else its running steps were asked to stop.
+    ended: bool,
+}
+
+/// Cancels a group
+///
+/// What waits is out at once. What runs is asked to stop, then terminated, then killed.
+#[utoipa::path(post, path = "/api/v1/groups/{group}/cancel", tag = "groups", params(("group" = String, Path, description = "Such as 12 or g12")),
+    responses((status = 200, body = Cancelled), Refused))]
+async fn cancel(State(app): State<App>, Path(group): Path<String>) -> Result<Json<Cancelled>> {
+    let group: GroupId = id(&group)?;
+    let did = app.blocking(move |engine| {
+        let cancelled = engine.cancel_group(group)?;
+        let ended = engine.group_end(group)?.is_some();
+        Ok::<_, crate::engine::Error>(Cancelled { group, cancelled, ended })
+    });
+    Ok(Json(did.await?))
+}
+
+/// What a retry did.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Retried {
+    pub group: GroupId,
+    /// False: nothing of it had failed or was cancelled.
+    pub reopened: bool,
+}
+
+/// Tries again what failed or was cancelled
+///
+/// Finished steps stay finished. Attempts are given back.
+#[utoipa::path(post, path = "/api/v1/groups/{group}/retry", tag = "groups", params(("group" = String, Path, description = "Such as 12 or g12")),
+    responses((status = 200, body = Retried), Refused))]
+async fn retry(State(app): State<App>, Path(group): Path<String>) -> Result<Json<Retried>> {
+    let group: GroupId = id(&group)?;
+    let reopened = app.blocking(move |engine| engine.retry_group(group)).await?;
+    Ok(Json(Retried { group, reopened }))
+}
+
+/// What a pause or a resume did.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Paused {
+    pub group: Option<GroupId>,
+    /// The step type, when it was one.
+    #[serde(rename = "type")]
+    pub step_type: Option<String>,
+    pub paused: bool,
+    /// False: it was so before.
+    pub changed: bool,
+}
+
+/// Pauses a group: what runs goes on, nothing new is started
+#[utoipa::path(post, path = "/api/v1/groups/{group}/pause", tag = "groups", params(("group" = String, Path, description = "Such as 12 or g12")),
+    responses((status = 200, body = Paused), Refused))]
+async fn pause(State(app): State<App>, Path(group): Path<String>) -> Result<Json<Paused>> {
+    let group: GroupId = id(&group)?;
+    let changed = app.blocking(move |engine| engine.pause_group(group)).await?;
+    Ok(Json(Paused { group: Some(group), step_type: None, paused: true, changed }))
+}
+
+/// Lifts the pause of a group
+#[utoipa::path(post, path = "/api/v1/groups/{group}/resume", tag = "groups", params(("group" = String, Path, description = "Such as 12 or g12")),
+    responses((status = 200, body = Paused), Refused))]
+async fn resume(State(app): State<App>, Path(group): Path<String>) -> Result<Json<Paused>> {
+    let group: GroupId = id(&group)?;
+    let changed = app.blocking(move |engine| engine.resume_group(group)).await?;
+    Ok(Json(Paused { group: Some(group), step_type: None, paused: false, changed }))
+}

@@ -1,0 +1,69 @@
+//! `/api/v1/locks`: who holds which resource key, and taking one away.
+
+use super::answer::{Refused, RefusedBody};
+use crate::{
+    http::{App, Caller, Failure, Result},
+    model::ResourceKey,
+    view::{self, Locks},
+};
+use axum::{Extension, Json, extract::State};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+pub fn router() -> OpenApiRouter<App> {
+    OpenApiRouter::new().routes(routes!(list)).routes(routes!(release))
+}
+
+/// The longest reason that is written into the history, in bytes.
+const REASON: usize = 1_000;
+
+/// The keys that are held
+#[utoipa::path(get, path = "/api/v1/locks", tag = "locks", responses((status = 200, body = Locks), Refused))]
+async fn list(State(app): State<App>) -> Result<Json<Locks>> {
+    Ok(Json(app.blocking(view::locks).await?))
+}
+
+/// Which key is to be taken away, and why.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+struct Release {
+    /// As the list of locks shows it.
+    key: ResourceKey,
+    /// For the history.
+    #[schema(min_length = 1, max_length = 1000)]
+    reason: String,
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+struct Released {
+    key: ResourceKey,
+    released: bool,
+}
+
+/// Clears a key's row although its holder did not release it
+///
+/// The history says who did it and why. A process that holds the lock of the key's file goes on excluding others, and is
+/// named in the answer (409): end it, or wait for it.
+#[utoipa::path(post, path = "/api/v1/locks/release", tag = "locks", request_body = Release,
+    responses((status = 200, body = Released), Refused, RefusedBody))]
+async fn release(
+    State(app): State<App>,
+    Extension(caller): Extension<Caller>,
+    Json(asked): Json<Release>,
+) -> Result<Json<Released>> {
+    let reason = asked.reason.trim();
+    if reason.is_empty() || reason.len() > REASON {
+        return Err(Failure::bad_request(format!("`reason` must have 1 to {REASON} bytes")));
+    }
+    let why = format!("{reason} (by {})", caller.name());
+    let key = asked.key.clone();
+    let released = app.blocking(move |engine| view::force_release(engine, &key, &why)).await?;
+    match released {
+        true => {
+            tracing::warn!(key = %asked.key, by = caller.name(), reason, "a resource key was taken away by force");
+            Ok(Json(Released { key: asked.key, released }))
+        }
+        false => Err(Failure::not_found(format!("`{}` is not held", asked.key)).hint("see GET /api/v1/locks")),
+    }
+}

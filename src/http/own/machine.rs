@@ -1,0 +1,63 @@
+//! The state of the engine as a whole: `/api/v1/status`, `/workers`, `/queues`.
+
+use super::{answer::Refused, groups::Paused};
+use crate::{
+    http::{App, Failure, Result},
+    store::overview::{self, Queues},
+    view::{self, StatusView, Workers},
+};
+use axum::{
+    Json,
+    extract::{Path, State},
+};
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+pub fn router() -> OpenApiRouter<App> {
+    OpenApiRouter::new()
+        .routes(routes!(status))
+        .routes(routes!(workers))
+        .routes(routes!(queues))
+        .routes(routes!(pause))
+        .routes(routes!(resume))
+}
+
+/// One screen: what runs, what waits, who works, and problems with the command that mends each
+#[utoipa::path(get, path = "/api/v1/status", tag = "machine", responses((status = 200, body = StatusView), Refused))]
+async fn status(State(app): State<App>) -> Result<Json<StatusView>> {
+    Ok(Json(app.blocking(view::status).await?))
+}
+
+/// Workers that are registered, and the processes that they keep
+#[utoipa::path(get, path = "/api/v1/workers", tag = "machine", responses((status = 200, body = Workers), Refused))]
+async fn workers(State(app): State<App>) -> Result<Json<Workers>> {
+    Ok(Json(app.blocking(|engine| view::workers(engine.store())).await?))
+}
+
+/// What waits and what runs, by step type
+#[utoipa::path(get, path = "/api/v1/queues", tag = "machine", responses((status = 200, body = Queues), Refused))]
+async fn queues(State(app): State<App>) -> Result<Json<Queues>> {
+    Ok(Json(app.blocking(|engine| engine.store().read(overview::queues)).await?))
+}
+
+/// Pauses a step type: what runs goes on, nothing new of it is started
+#[utoipa::path(post, path = "/api/v1/queues/{type}/pause", tag = "machine", params(("type" = String, Path, description = "A step type")),
+    responses((status = 200, body = Paused), Refused))]
+async fn pause(State(app): State<App>, Path(step_type): Path<String>) -> Result<Json<Paused>> {
+    set(app, step_type, true).await
+}
+
+/// Lifts the pause of a step type
+#[utoipa::path(post, path = "/api/v1/queues/{type}/resume", tag = "machine", params(("type" = String, Path, description = "A step type")),
+    responses((status = 200, body = Paused), Refused))]
+async fn resume(State(app): State<App>, Path(step_type): Path<String>) -> Result<Json<Paused>> {
+    set(app, step_type, false).await
+}
+
+async fn set(app: App, step_type: String, paused: bool) -> Result<Json<Paused>> {
+    if step_type.contains('\0') {
+        return Err(Failure::bad_request("a step type has no NUL in it"));
+    }
+    let name = step_type.clone();
+    let changed = app.blocking(move |engine| engine.pause_type(&name, paused)).await?;
+    Ok(Json(Paused { group: None, step_type: Some(step_type), paused, changed }))
+}

@@ -1,0 +1,98 @@
+//! `/api/v1/runs`: list, show, why, cancel, retry.
+
+use super::{
+    answer::{Limit, Refused, id, optional, page},
+    groups::Retried,
+    steps::CancelledSteps,
+};
+use crate::{
+    http::{App, Result},
+    model::{RunId, Status},
+    store::overview::{self, RunDetails, RunFilter},
+    view::{self, RunList, Subject, WhyView},
+};
+use axum::{
+    Json,
+    extract::{Path, Query, State},
+};
+use serde::Deserialize;
+use utoipa::IntoParams;
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+pub fn router() -> OpenApiRouter<App> {
+    OpenApiRouter::new()
+        .routes(routes!(list))
+        .routes(routes!(show))
+        .routes(routes!(why))
+        .routes(routes!(cancel))
+        .routes(routes!(retry))
+}
+
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+struct Page {
+    /// The group, such as 12 or g12; the newest if not said
+    group: Option<String>,
+    /// Only runs with this status
+    status: Option<String>,
+    /// Only runs behind this one: `next` of the page before
+    after: Option<String>,
+    /// How many at most, 1 to 1000; 50 if not said
+    #[param(value_type = Option<u64>, minimum = 1, maximum = 1000)]
+    limit: Option<Limit>,
+}
+
+/// Runs of a group, in the order of submission
+#[utoipa::path(get, path = "/api/v1/runs", tag = "runs", params(Page), responses((status = 200, body = RunList), Refused))]
+async fn list(State(app): State<App>, Query(asked): Query<Page>) -> Result<Json<RunList>> {
+    let group = optional(&asked.group)?;
+    let filter = RunFilter {
+        status: optional::<Status>(&asked.status)?,
+        after: optional(&asked.after)?,
+        limit: page(asked.limit)?,
+    };
+    let found = app.blocking(move |engine| {
+        let store = engine.store();
+        let group = group.map_or_else(|| view::newest_group(store), Ok)?;
+        view::runs(store, group, &filter)
+    });
+    Ok(Json(found.await?))
+}
+
+/// A run with its steps, and what each of them needs
+#[utoipa::path(get, path = "/api/v1/runs/{run}", tag = "runs", params(("run" = String, Path, description = "Such as 34 or r34")),
+    responses((status = 200, body = RunDetails), Refused))]
+async fn show(State(app): State<App>, Path(run): Path<String>) -> Result<Json<RunDetails>> {
+    let run: RunId = id(&run)?;
+    Ok(Json(app.blocking(move |engine| engine.store().read(|tx| overview::show_run(tx, run))).await?))
+}
+
+/// Which steps hold a run up, and why
+#[utoipa::path(get, path = "/api/v1/runs/{run}/why", tag = "runs", params(("run" = String, Path, description = "Such as 34 or r34")),
+    responses((status = 200, body = WhyView), Refused))]
+async fn why(State(app): State<App>, Path(run): Path<String>) -> Result<Json<WhyView>> {
+    let run: RunId = id(&run)?;
+    Ok(Json(app.blocking(move |engine| view::why(engine, Subject::Run(run))).await?))
+}
+
+/// Cancels a run
+#[utoipa::path(post, path = "/api/v1/runs/{run}/cancel", tag = "runs", params(("run" = String, Path, description = "Such as 34 or r34")),
+    responses((status = 200, body = CancelledSteps), Refused))]
+async fn cancel(State(app): State<App>, Path(run): Path<String>) -> Result<Json<CancelledSteps>> {
+    let run: RunId = id(&run)?;
+    let did = app.blocking(move |engine| engine.cancel_run(run)).await?;
+    Ok(Json(CancelledSteps { run: Some(run), step: None, cancelled: did.out, asked: did.asked }))
+}
+
+/// Tries again what failed or was cancelled in a run
+#[utoipa::path(post, path = "/api/v1/runs/{run}/retry", tag = "runs", params(("run" = String, Path, description = "Such as 34 or r34")),
+    responses((status = 200, body = Retried), Refused))]
+async fn retry(State(app): State<App>, Path(run): Path<String>) -> Result<Json<Retried>> {
+    let run: RunId = id(&run)?;
+    let did = app.blocking(move |engine| {
+        let steps = engine.retry_run(run)?;
+        let group = engine.store().read(|tx| overview::show_run(tx, run))?.run.group;
+        Ok::<_, crate::engine::Error>(Retried { group, reopened: steps > 0 })
+    });
+    Ok(Json(did.await?))
+}

@@ -1,0 +1,110 @@
+//! `/api/v1/steps`: list, show with attempts, logs, why, cancel.
+
+use super::answer::{Limit, Refused, id, optional, page};
+use crate::{
+    http::{App, Result},
+    model::{RunId, Status, StepId},
+    store::overview::{self, StepDetails},
+    view::{self, Logs, StepFilter, StepList, Subject, WhyView},
+};
+use axum::{
+    Json,
+    extract::{Path, Query, State},
+};
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+pub fn router() -> OpenApiRouter<App> {
+    OpenApiRouter::new()
+        .routes(routes!(list))
+        .routes(routes!(show))
+        .routes(routes!(logs))
+        .routes(routes!(why))
+        .routes(routes!(cancel))
+}
+
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+struct Page {
+    /// The group, such as 12 or g12; the newest if not said
+    group: Option<String>,
+    /// Only steps with this status
+    status: Option<String>,
+    /// Only steps of this type
+    #[serde(rename = "type")]
+    step_type: Option<String>,
+    /// Only runs behind this one: `next` of the page before
+    after: Option<String>,
+    /// How many at most, 1 to 1000; 50 if not said
+    #[param(value_type = Option<u64>, minimum = 1, maximum = 1000)]
+    limit: Option<Limit>,
+}
+
+/// Steps of a group, run by run
+///
+/// A page ends between runs. With a status or a type of which there are few it walks over the other steps.
+#[utoipa::path(get, path = "/api/v1/steps", tag = "steps", params(Page), responses((status = 200, body = StepList), Refused))]
+async fn list(State(app): State<App>, Query(asked): Query<Page>) -> Result<Json<StepList>> {
+    let group = optional(&asked.group)?;
+    let wanted = StepFilter {
+        status: optional::<Status>(&asked.status)?,
+        step_type: asked.step_type,
+        after: optional(&asked.after)?,
+        limit: page(asked.limit)?,
+    };
+    let found = app.blocking(move |engine| {
+        let store = engine.store();
+        let group = group.map_or_else(|| view::newest_group(store), Ok)?;
+        view::steps(store, group, &wanted)
+    });
+    Ok(Json(found.await?))
+}
+
+/// A step with its attempts
+#[utoipa::path(get, path = "/api/v1/steps/{step}", tag = "steps", params(("step" = String, Path, description = "Such as 56 or s56")),
+    responses((status = 200, body = StepDetails), Refused))]
+async fn show(State(app): State<App>, Path(step): Path<String>) -> Result<Json<StepDetails>> {
+    let step: StepId = id(&step)?;
+    Ok(Json(app.blocking(move |engine| engine.store().read(|tx| overview::show_step(tx, step))).await?))
+}
+
+/// What a step printed, oldest attempt first
+///
+/// Of each stream the newest part is kept.
+#[utoipa::path(get, path = "/api/v1/steps/{step}/logs", tag = "steps", params(("step" = String, Path, description = "Such as 56 or s56")),
+    responses((status = 200, body = Logs), Refused))]
+async fn logs(State(app): State<App>, Path(step): Path<String>) -> Result<Json<Logs>> {
+    let step: StepId = id(&step)?;
+    Ok(Json(app.blocking(move |engine| view::logs(engine.store(), step)).await?))
+}
+
+/// Why a step does not run, or why it failed, and what would change that
+#[utoipa::path(get, path = "/api/v1/steps/{step}/why", tag = "steps", params(("step" = String, Path, description = "Such as 56 or s56")),
+    responses((status = 200, body = WhyView), Refused))]
+async fn why(State(app): State<App>, Path(step): Path<String>) -> Result<Json<WhyView>> {
+    let step: StepId = id(&step)?;
+    Ok(Json(app.blocking(move |engine| view::why(engine, Subject::Step(step))).await?))
+}
+
+/// What became of the steps that were to be cancelled.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct CancelledSteps {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub run: Option<RunId>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub step: Option<StepId>,
+    /// Steps that are out.
+    pub cancelled: i64,
+    /// Running steps that were asked to stop.
+    pub asked: i64,
+}
+
+/// Cancels a step and what needs it
+#[utoipa::path(post, path = "/api/v1/steps/{step}/cancel", tag = "steps", params(("step" = String, Path, description = "Such as 56 or s56")),
+    responses((status = 200, body = CancelledSteps), Refused))]
+async fn cancel(State(app): State<App>, Path(step): Path<String>) -> Result<Json<CancelledSteps>> {
+    let step: StepId = id(&step)?;
+    let did = app.blocking(move |engine| engine.cancel_step(step)).await?;
+    Ok(Json(CancelledSteps { run: None, step: Some(step), cancelled: did.out, asked: did.asked }))
+}

@@ -1,0 +1,146 @@
+//! Submitting any workflow with its items.
+
+use super::answer::{Refused, RefusedBody};
+use crate::{
+    definition::{Definition, KnownKinds, parse},
+    engine::{Engine, Submission},
+    http::{App, Failure, Result},
+    model::GroupId,
+    view,
+};
+use axum::{Json, extract::State, http::StatusCode};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use std::path::PathBuf;
+use utoipa::ToSchema;
+
+/// A workflow to run.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct NewGroup {
+    /// The workflow: its YAML or JSON as a text, or as an object.
+    definition: DefinitionText,
+    /// One run each: a text, or an object whose fields the steps read. Left out: one run, if the workflow asks for no item.
+    items: Option<Vec<Item>>,
+    /// What the templates read as `params`.
+    #[serde(default)]
+    #[schema(value_type = Object)]
+    params: serde_json::Map<String, Value>,
+    /// Submitting again with the same key and content makes no second group.
+    #[schema(max_length = 1024)]
+    key: Option<String>,
+    /// High goes first.
+    #[serde(default)]
+    priority: i64,
+    /// What the group is called; else the workflow's name.
+    name: Option<String>,
+    /// Where commands start: an absolute path; else `/`.
+    #[schema(value_type = Option<String>)]
+    directory: Option<PathBuf>,
+    /// Runs steps although their results are remembered.
+    #[serde(default)]
+    force: bool,
+}
+
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(untagged)]
+enum DefinitionText {
+    Text(String),
+    #[schema(value_type = Object)]
+    Object(serde_json::Map<String, Value>),
+}
+
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(untagged)]
+enum Item {
+    Text(String),
+    #[schema(value_type = Object)]
+    Object(serde_json::Map<String, Value>),
+}
+
+/// What a submission became.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct SubmittedView {
+    group: GroupId,
+    /// False: the key had been used for the same content, and this is its group.
+    new: bool,
+    runs: usize,
+    /// Workers that are alive.
+    workers: usize,
+}
+
+/// Submits a workflow with its items
+///
+/// When the answer comes the group is on disk. The same key with the same content leads to the group that it made.
+#[utoipa::path(post, path = "/api/v1/groups", tag = "groups", request_body = NewGroup, responses(
+    (status = 201, body = SubmittedView),
+    (status = 200, body = SubmittedView, description = "The key had been used for the same content"),
+    Refused, RefusedBody))]
+pub(super) async fn submit(
+    State(app): State<App>,
+    Json(new): Json<NewGroup>,
+) -> Result<(StatusCode, Json<SubmittedView>)> {
+    let done = app.blocking(move |engine| submitted(engine, new)).await?;
+    let status = if done.new { StatusCode::CREATED } else { StatusCode::OK };
+    Ok((status, Json(done)))
+}
+
+fn submitted(engine: &Engine, new: NewGroup) -> Result<SubmittedView> {
+    let submission = submission(engine, new)?;
+    let runs = submission.items.len();
+    let made = engine.submit(submission)?;
+    let alive = view::workers(engine.store())?.workers.iter().filter(|it| it.alive).count();
+    Ok(SubmittedView { group: made.group, new: made.new, runs, workers: alive })
+}
+
+fn submission(engine: &Engine, new: NewGroup) -> Result<Submission> {
+    let text = match new.definition {
+        DefinitionText::Text(text) => text,
+        DefinitionText::Object(object) => Value::Object(object).to_string(),
+    };
+    let definition = parse(&text, "definition", &KnownKinds::new(engine.kinds().names()))?;
+    let items = items_of(&definition, new.items)?;
+    let directory = directory_of(new.directory)?;
+    if new.key.as_ref().is_some_and(|it| it.is_empty() || it.len() > 1024) {
+        return Err(Failure::bad_request("`key` must have 1 to 1024 bytes"));
+    }
+    Ok(Submission {
+        params: Value::Object(new.params),
+        directory,
+        name: new.name.filter(|it| !it.is_empty()),
+        priority: new.priority,
+        key: new.key,
+        force: new.force,
+        ..Submission::new(definition, items)
+    })
+}
+
+fn items_of(definition: &Definition, items: Option<Vec<Item>>) -> Result<Vec<String>> {
+    let Some(items) = items else {
+        if definition.asks_for_item()? {
+            let what = format!("the workflow `{}` asks for items, and none were given", definition.id);
+            return Err(Failure::bad_request(what).hint("give them in `items`, one run each"));
+        }
+        return Ok(vec![String::new()]);
+    };
+    let text = |(at, item): (usize, Item)| match item {
+        Item::Object(object) => Ok(Value::Object(object).to_string()),
+        // Such a text is meant as an object: templates could not read a broken one.
+        Item::Text(text) if text.trim_start().starts_with('{') => match serde_json::from_str::<Value>(&text) {
+            Ok(_) => Ok(text),
+            Err(error) => Err(Failure::bad_request(format!("item {at} begins a JSON object but is none: {error}"))),
+        },
+        Item::Text(text) => Ok(text),
+    };
+    items.into_iter().enumerate().map(text).collect()
+}
+
+fn directory_of(asked: Option<PathBuf>) -> Result<PathBuf> {
+    let Some(directory) = asked else { return Ok(PathBuf::from("/")) };
+    match directory.is_absolute() && directory.is_dir() {
+        true => Ok(directory),
+        false => {
+            Err(Failure::bad_request(format!("`{}` is not the absolute path of a directory", directory.display())))
+        }
+    }
+}

@@ -1,0 +1,232 @@
+// Groups: the list, and one group with its runs.
+
+import { bar, confirm, count, empty, h, number, put, status, table, took, when } from "./dom.js";
+import { get, post, query } from "./wire.js";
+
+const STATUSES = ["RUNNING", "PENDING", "COMPLETED", "FAILED", "CANCELLED"];
+
+/** How far a group is: what completed, failed, was cancelled, and runs. */
+export function progress(group) {
+  const all = group.runs || 1;
+  const completed = group.ended_runs - group.failed - group.cancelled;
+  const label = `${number(group.ended_runs)} of ${count(group.runs, "run")} ended, ${number(group.failed)} failed, ${number(group.cancelled)} cancelled`;
+  return bar([["completed", completed / all], ["failed", group.failed / all], ["cancelled", group.cancelled / all]], label);
+}
+
+const runsOf = (it) => (it.ended_runs === it.runs ? number(it.runs) : `${number(it.ended_runs)} / ${number(it.runs)}`);
+
+const flags = (it) =>
+  [it.paused && "paused", it.cancelling && "being cancelled", it.building && "being submitted"]
+    .filter(Boolean)
+    .map((text) => h("span", { class: "flag" }, text));
+
+/** Buttons that choose a status. */
+function filters(statuses, chosen, href) {
+  return h(
+    "div",
+    { class: "filters", role: "group", "aria-label": "Status" },
+    [["", "all"], ...statuses.map((it) => [it, it.toLowerCase()])].map(([value, text]) =>
+      h("a", { href: href(value), "aria-current": value === chosen ? "true" : null }, text),
+    ),
+  );
+}
+
+function pager(first, next) {
+  return [
+    h("a", { class: "button", "data-key-of": "b", href: first || "#", hidden: !first }, "First page"),
+    h("a", { class: "button", "data-key-of": "n", href: next || "#", hidden: !next }, "Next page"),
+  ];
+}
+
+export function groupList({ parameters }) {
+  const rows = table(
+    [["Group", "id"], ["Status", ""], ["Name", "grow"], ["Progress", "wide"], ["Runs", "num"], ["Failed", "num wide"], ["Created", "num wide"], ["Took", "num mid"]],
+    (it) => it.id,
+    (it) => [
+      `g${it.id}`,
+      status(it.status),
+      [h("span", { class: "text" }, it.name), flags(it)],
+      progress(it),
+      runsOf(it),
+      it.failed ? h("span", { class: "bad" }, number(it.failed)) : "",
+      when(it.created),
+      took(it.created, it.ended),
+    ],
+    (it) => `#/g${it.id}`,
+  );
+  const top = h("div", { class: "toolbar" });
+  const problems = h("div", { class: "problems" });
+  const none = h("div");
+  const pages = h("div", { class: "pager" });
+  const href = (values) => `#/groups${query(values)}`;
+  const view = {
+    element: h("section", {}, h("h1", { class: "hidden" }, "Groups"), problems, top, rows, none, pages),
+    concerns: () => true,
+    change(fresh) {
+      parameters = fresh;
+      return true;
+    },
+    async refresh(signal) {
+      const { status: chosen, before } = parameters;
+      put(top, filters(STATUSES, chosen || "", (it) => href({ status: it })));
+      const [found, state] = await Promise.all([
+        get(`/api/v1/groups${query({ status: chosen, before, limit: 50 })}`, signal),
+        before ? null : get("/api/v1/status", signal),
+      ]);
+      put(problems, problemList(state));
+      rows.show(found.groups);
+      put(none, found.groups.length === 0 && nothing(chosen, before));
+      put(pages, pager(before && href({ status: chosen }), found.next && href({ status: chosen, before: found.next })));
+    },
+  };
+  return view;
+}
+
+const nothing = (chosen, before) =>
+  chosen || before
+    ? empty(`No ${before ? "older" : ""} group ${chosen ? `is ${chosen.toLowerCase()}` : "is there"}.`)
+    : empty("No group yet. Make one:", "windlass ingest DIRECTORY", "windlass submit WORKFLOW.yaml --items A B");
+
+/** What a person should mend, with the command for it. */
+export function problemList(state) {
+  if (!state?.problems?.length) return null;
+  return h(
+    "ul",
+    {},
+    state.problems.map((it) => h("li", {}, h("span", { class: "text" }, it.text), it.command ? [" ", h("code", {}, it.command)] : null)),
+  );
+}
+
+const reasons = (why) =>
+  why.steps.map((it) =>
+    h(
+      "li",
+      {},
+      h("a", { href: `#/s${it.facts.step.id}` }, `s${it.facts.step.id}`),
+      h("span", { class: "dim" }, ` ${it.facts.step.name} `),
+      it.reasons.map((reason) => h("span", { class: "text" }, reason.text, reason.command ? [" ", h("code", {}, reason.command)] : null)),
+    ),
+  );
+
+export function groupView({ id, parameters, act }) {
+  const head = h("div", { class: "head" });
+  const actions = h("div", { class: "actions" });
+  const big = h("div", { class: "big" });
+  const facts = h("dl", { class: "facts" });
+  const types = h("div", { class: "types" });
+  const why = h("div", { class: "why" });
+  const chosen = h("div", { class: "toolbar" });
+  const none = h("div");
+  const pages = h("div", { class: "pager" });
+  const rows = table(
+    [["Run", "id"], ["Status", ""], ["Item", "grow"], ["Ended", "num"]],
+    (it) => it.id,
+    (it) => [`r${it.id}`, status(it.status), h("span", { class: "text" }, it.item || "(no item)"), when(it.ended)],
+    (it) => `#/r${it.id}`,
+  );
+  let details = null;
+  let read = 0;
+
+  const href = (values) => `#/g${id}${query(values)}`;
+  return {
+    element: h("section", {}, head, big, actions, why, h("div", { class: "pair" }, facts, types), h("h2", {}, "Runs"), chosen, rows, none, pages),
+    up: () => "#/groups",
+    concerns: (digest) => !digest || !digest.groups || digest.groups.includes(id) || digest.kinds.includes("PAUSE"),
+    change(fresh) {
+      parameters = fresh;
+      return true;
+    },
+    async refresh(signal) {
+      const { status: wanted, after } = parameters;
+      // The counts of steps take a walk over all of them: not more often than they cost.
+      const far = await get(`/api/v1/groups/${id}/progress`, signal);
+      const ended = far.ended_at !== null;
+      const due = !details || Date.now() - read.at > Math.max(2000, 20 * read.cost) || ended !== (details.ended !== null);
+      if (due) {
+        const begun = Date.now();
+        details = await get(`/api/v1/groups/${id}`, signal);
+        read = { at: Date.now(), cost: Date.now() - begun };
+      }
+      const group = { ...details, runs: far.runs, ended_runs: far.ended, failed: far.failed, cancelled: far.cancelled, ended: far.ended_at };
+      put(head, h("h1", {}, h("span", { class: "id" }, `g${id}`), " ", h("span", { class: "text" }, group.name)), status(group.status), flags(group));
+      put(big, progress(group), h("span", {}, sentence(group, far)));
+      put(actions, buttons(group, act));
+      put(facts, factsOf(group));
+      put(types, typeTable(group));
+      put(chosen, filters(["RUNNING", "PENDING", "ERROR", "COMPLETED", "FAILED", "CANCELLED"], wanted || "", (it) => href({ status: it })));
+      const stuck = group.failed > 0 || (!ended && far.running === 0);
+      const [found, explained] = await Promise.all([
+        get(`/api/v1/runs${query({ group: id, status: wanted, after, limit: 50 })}`, signal),
+        stuck && due ? get(`/api/v1/groups/${id}/why`, signal) : null,
+      ]);
+      rows.show(found.runs);
+      put(none, found.runs.length === 0 && empty(wanted ? `No run is ${wanted.toLowerCase()}.` : "This group has no runs."));
+      put(pages, pager(after && href({ status: wanted }), found.next && href({ status: wanted, after: found.next })));
+      if (explained) put(why, explained.steps.length > 0 && [h("h2", {}, group.failed ? "Why it failed" : "What holds it up"), h("ul", {}, reasons(explained))]);
+      else if (!stuck) put(why);
+    },
+  };
+}
+
+function sentence(group, far) {
+  const parts = [`${number(group.ended_runs)} of ${count(group.runs, "run")} ended`];
+  if (group.failed) parts.push(`${number(group.failed)} failed`);
+  if (group.cancelled) parts.push(`${number(group.cancelled)} cancelled`);
+  if (far.running) parts.push(`${count(far.running, "step")} running`);
+  return parts.join(", ");
+}
+
+function buttons(group, act) {
+  const name = `g${group.id}`;
+  const at = `/api/v1/groups/${group.id}`;
+  const ended = group.ended !== null;
+  const cancel = async () => {
+    const left = group.runs - group.ended_runs;
+    const details = [`${count(left, "run")} of ${number(group.runs)} would not be finished.`, "What waits is out at once. What runs is asked to stop, then terminated."];
+    if ((await confirm(`Cancel ${name}?`, details, `Cancel ${name}`, { danger: true })) === null) return;
+    act(() => post(`${at}/cancel`), (it) => (it.ended ? `${name} is cancelled.` : `${name} is being cancelled; its running steps were asked to stop.`));
+  };
+  const retry = async () => {
+    const lost = group.failed + group.cancelled;
+    const details = [`${count(lost, "run")} failed or cancelled would run again. Finished steps stay finished.`];
+    if ((await confirm(`Try ${name} again?`, details, `Retry ${name}`)) === null) return;
+    act(() => post(`${at}/retry`), (it) => (it.reopened ? `${name} is open again.` : `Nothing of ${name} failed or was cancelled.`));
+  };
+  const pause = async () => {
+    const verb = group.paused ? "resume" : "pause";
+    const details = [group.paused ? "Its steps are started again." : "What runs goes on; nothing new of it is started."];
+    if ((await confirm(`${group.paused ? "Resume" : "Pause"} ${name}?`, details, `${group.paused ? "Resume" : "Pause"} ${name}`)) === null) return;
+    act(() => post(`${at}/${verb}`), group.paused ? `${name} goes on.` : `${name} is paused.`);
+  };
+  return [
+    h("button", { type: "button", "data-key-of": "p", hidden: ended, onclick: pause }, group.paused ? "Resume" : "Pause"),
+    h("button", { type: "button", "data-key-of": "c", class: "danger", hidden: ended || group.cancelling, onclick: cancel }, "Cancel"),
+    h("button", { type: "button", "data-key-of": "t", hidden: !ended || group.failed + group.cancelled === 0, onclick: retry }, "Retry"),
+    h("a", { class: "button", href: `${at}/export`, download: `${name}.json` }, "Export"),
+  ];
+}
+
+function factsOf(group) {
+  const rows = [
+    ["Workflow", group.definition],
+    ["Created", when(group.created)],
+    [group.ended ? "Took" : "Runs for", took(group.created, group.ended)],
+    ["Priority", group.priority || null],
+    ["Directory", group.directory],
+    ["Parameters", Object.keys(group.params || {}).length ? h("code", { class: "json" }, JSON.stringify(group.params)) : null],
+  ];
+  return rows.filter((it) => it[1]).map(([name, value]) => [h("dt", {}, name), h("dd", {}, value)]);
+}
+
+/** A bar for each type of step. */
+function typeTable(group) {
+  const types = new Map();
+  for (const it of group.steps) types.set(it.step_type, [...(types.get(it.step_type) || []), it]);
+  return [...types].map(([name, counts]) => {
+    const all = counts.reduce((sum, it) => sum + it.count, 0);
+    const label = counts.map((it) => `${number(it.count)} ${it.status.toLowerCase()}`).join(", ");
+    const order = ["COMPLETED", "FAILED", "CANCELLED", "ERROR", "RUNNING"];
+    const parts = order.map((it) => [it.toLowerCase(), (counts.find((one) => one.status === it)?.count || 0) / all]);
+    return h("div", { class: "type" }, h("span", { class: "text" }, name), bar(parts, `${name}: ${label}`), h("span", { class: "dim" }, label));
+  });
+}

@@ -1,0 +1,182 @@
+// The machine: queues, workers, locks, health.
+
+import { bytes, confirm, count, duration, empty, h, meter, number, put, span, table, when } from "./dom.js";
+import { problemList } from "./groups.js";
+import { get, post } from "./wire.js";
+
+export function queueView({ act }) {
+  const rows = table(
+    [["Type", "grow"], ["Running", "num"], ["Ready", "num"], ["In line", "num"], ["State", "mid"], ["", "end"]],
+    (it) => it.step_type,
+    (it) => [
+      [h("span", { class: "text" }, it.step_type), it.paused ? h("span", { class: "flag" }, "paused") : null],
+      number(it.running),
+      number(it.ready),
+      number(it.in_line),
+      it.running ? h("span", { class: "status running" }, "running") : h("span", { class: "status pending" }, "waiting"),
+      toggle(it, act),
+    ],
+  );
+  const none = h("div");
+  const facts = h("p", { class: "dim" });
+  return {
+    element: h("section", {}, h("h1", {}, "Queues"), facts, rows, none),
+    polls: true,
+    async refresh(signal) {
+      const found = await get("/api/v1/queues", signal);
+      rows.show(found.types);
+      put(none, found.types.length === 0 && empty("Nothing waits and nothing runs. Give it work:", "windlass submit WORKFLOW.yaml --items A B"));
+      put(facts, waits(found));
+    },
+  };
+}
+
+function waits(found) {
+  const parts = [[`${count(found.groups_open, "open group")}`]];
+  if (found.groups_paused) parts.push([`${number(found.groups_paused)} paused`]);
+  if (found.delayed) parts.push([`${count(found.delayed, "step")} wait for their time, the next `, when(found.next_due)]);
+  if (found.parked) parts.push([`${count(found.parked, "step")} of paused groups wait`]);
+  if (found.hooks_waiting + found.hooks_running) parts.push([`${count(found.hooks_waiting + found.hooks_running, "hook")} due or running`]);
+  return parts.flatMap((it, at) => (at ? [" · ", ...it] : it));
+}
+
+function toggle(it, act) {
+  const verb = it.paused ? "Resume" : "Pause";
+  const change = async () => {
+    const details = [it.paused ? "Steps of this type are started again, in every group." : "What runs goes on; no step of this type is started, in any group."];
+    if ((await confirm(`${verb} the type ${it.step_type}?`, details, verb)) === null) return;
+    const path = `/api/v1/queues/${encodeURIComponent(it.step_type)}/${verb.toLowerCase()}`;
+    act(() => post(path), it.paused ? `${it.step_type} goes on.` : `${it.step_type} is paused.`);
+  };
+  return h("button", { type: "button", class: "small rowlink", onclick: change }, verb);
+}
+
+export function workerView() {
+  const list = h("div", { class: "cards" });
+  return {
+    element: h("section", {}, h("h1", {}, "Workers"), list),
+    polls: true,
+    async refresh(signal) {
+      const { workers } = await get("/api/v1/workers", signal);
+      const none = empty("No worker is registered, so nothing starts. Start one:", "windlass worker");
+      put(list, workers.length ? workers.map(card) : none);
+    },
+  };
+}
+
+function card(it) {
+  const pools = Object.entries(it.pools || {});
+  const room = pools.reduce((sum, [, size]) => sum + size, 0);
+  return h(
+    "article",
+    { class: "card" },
+    h("h2", {}, h("span", { class: "id" }, `w${it.id}`), " ", h("span", { class: `status ${it.alive ? "completed" : "failed"}` }, it.alive ? "alive" : "dead"), h("span", { class: "dim" }, ` pid ${it.identity.pid}, version ${it.version}, since `, when(it.registered))),
+    h("p", {}, `${count(it.running, "step")} running in ${count(room, "place")}: `, pools.map(([name, size]) => h("span", { class: "flag" }, `${name === "*" ? "any type" : name} ${size}`))),
+    it.processes?.length ? processes(it.processes) : null,
+  );
+}
+
+function processes(all) {
+  const rows = table(
+    [["Process", "grow"], ["Pid", "num"], ["State", ""], ["Memory", "gauge"], ["Files", "gauge"], ["Age", "gauge"], ["Units", "num"], ["Replaced for", "wide"]],
+    (it) => it.pid,
+    (it) => {
+      const [age, most] = [span(it.age), span(it.limits?.age)];
+      return [
+        h("span", { class: "text" }, it.pool),
+        String(it.pid),
+        h("span", { class: `status ${it.busy ? "running" : "pending"}` }, it.busy ? "busy" : "idle"),
+        meter(it.rss_bytes, it.limits?.rss, of(bytes(it.rss_bytes), it.limits?.rss && bytes(it.limits.rss))),
+        meter(it.open_fds, it.limits?.fds, of(it.open_fds, it.limits?.fds)),
+        meter(age, most, of(age === null ? it.age : duration(age), most && duration(most))),
+        number(it.units),
+        it.last_recycle || "",
+      ];
+    },
+  );
+  return rows.show(all);
+}
+
+const of = (value, most) => (most ? `${value} of ${most}` : String(value));
+
+export function lockView({ act }) {
+  const rows = table(
+    [["Key", "grow"], ["Holder", ""], ["Process", "num wide"], ["Taken", "num"], ["File lock", "wide"], ["", "end"]],
+    (it) => it.key,
+    (it) => [
+      h("span", { class: "text" }, it.key),
+      it.holder.kind === "STEP" ? h("a", { href: `#/s${it.holder.id}` }, `step s${it.holder.id}`) : { WEB: "web request", CLI: "command line", HOOK: `hook ${it.holder.id}` }[it.holder.kind],
+      it.identity ? String(it.identity.pid) : "",
+      when(it.acquired),
+      it.file_locked ? h("span", { class: "status running" }, "held") : h("span", { class: "status pending" }, "free"),
+      h("button", { type: "button", class: "small danger rowlink", onclick: () => release(it, act) }, "Release"),
+    ],
+  );
+  const none = h("div");
+  return {
+    element: h("section", {}, h("h1", {}, "Locks"), h("p", { class: "dim" }, "Resource keys that are held: at any time one step, command or hook works under a key."), rows, none),
+    polls: true,
+    async refresh(signal) {
+      const { locks } = await get("/api/v1/locks", signal);
+      rows.show(locks);
+      put(none, locks.length === 0 && empty("No resource key is held. Steps take one when their workflow says:", "resource_key: 'vec:{{ params.store.path }}'"));
+    },
+  };
+}
+
+async function release(it, act) {
+  const details = [
+    `${it.key}`,
+    "It is taken away from its holder, and the next in line starts. Do this only when you know that the holder does nothing with it any more.",
+    it.file_locked ? "A process still holds the lock of its file: it goes on excluding others until it ends." : "No process holds the lock of its file.",
+  ];
+  const reason = await confirm("Take this key away by force?", details, "Take it away", { reason: true, danger: true });
+  if (reason === null) return;
+  act(() => post("/api/v1/locks/release", { key: it.key, reason }), `${it.key} is released.`);
+}
+
+export function healthView() {
+  const head = h("div", { class: "head" });
+  const problems = h("div", { class: "problems" });
+  const facts = h("div", { class: "tiles" });
+  return {
+    element: h("section", {}, head, problems, facts),
+    polls: true,
+    async refresh(signal) {
+      const [health, state] = await Promise.all([get("/health", signal), get("/api/v1/status", signal)]);
+      const well = health.status === "ok" || health.status === "healthy";
+      put(head, h("h1", {}, "Health"), h("span", { class: `status ${well ? "completed" : "failed"}` }, health.status), (health.reasons || []).map((it) => h("span", { class: "flag" }, String(it))));
+      put(problems, problemList(state));
+      const { status: _, reasons: __, diagnostics, ...rest } = health;
+      const own = { home: state.home, disk_free: state.disk_free, ...rest, ...diagnostics };
+      put(facts, tiles(own));
+    },
+  };
+}
+
+const UNIT = (name, value) => {
+  if (value === null || value === -1) return "unknown";
+  if (typeof value !== "number") return String(value);
+  if (/(bytes|disk_free|free_disk|rss)/.test(name)) return bytes(value);
+  if (/(uptime|_seconds|_s$)/.test(name)) return duration(value * 1000);
+  if (/(age|_ms)$/.test(name)) return duration(value);
+  return number(value);
+};
+
+/** Every figure, whatever health tells; what is nested gets a tile of its own. */
+function tiles(values) {
+  const flat = [];
+  const deep = [];
+  for (const [name, value] of Object.entries(values)) {
+    if (value !== null && typeof value === "object") deep.push([name, value]);
+    else flat.push([name, value]);
+  }
+  const list = (rows, key) => h("dl", { class: "facts" }, rows.map(([name, value]) => [h("dt", {}, String(name).replaceAll("_", " ")), h("dd", { class: "text" }, value !== null && typeof value === "object" ? JSON.stringify(value) : UNIT(`${key} ${name}`, value))]));
+  return [
+    h("article", { class: "card" }, h("h2", {}, "windlass"), list(flat, "")),
+    deep.filter(([, it]) => Object.keys(it).length).map(([name, value]) => {
+      const rows = Array.isArray(value) ? value.map((it, at) => [it && typeof it === "object" ? at + 1 : "", it]) : Object.entries(value);
+      return h("article", { class: "card" }, h("h2", {}, name.replaceAll("_", " ")), list(rows, name));
+    }),
+  ];
+}

@@ -1,0 +1,181 @@
+// A run as a graph of its steps, and a step with its attempts and what it printed.
+
+import { bytes, confirm, count, empty, h, number, put, status, table, took, when } from "./dom.js";
+import { graph } from "./graph.js";
+import { get, post } from "./wire.js";
+
+const crumbs = (...parts) => h("nav", { class: "crumbs", "aria-label": "Where you are" }, parts.flatMap((it, at) => (at ? [" / ", it] : [it])));
+
+export function runView({ id, act }) {
+  const head = h("div", { class: "head" });
+  const actions = h("div", { class: "actions" });
+  const picture = h("div", { class: "graph" });
+  const facts = h("dl", { class: "facts" });
+  const rows = table(
+    [["Step", "id"], ["Name", "grow"], ["Status", ""], ["Tries", "num"], ["Took", "num"], ["Worker", "num wide"], ["Why", "grow wide"]],
+    (it) => it.id,
+    (it) => [
+      `s${it.id}`,
+      [h("span", { class: "text" }, it.name), it.name === it.step_type ? null : h("span", { class: "dim" }, ` ${it.step_type}`)],
+      it.cached ? h("span", { class: "status completed" }, "cached") : status(it.status),
+      number(it.attempts),
+      took(it.started, it.ended),
+      it.worker ? `w${it.worker}` : "",
+      h("span", { class: "text" }, it.error || ""),
+    ],
+    (it) => `#/s${it.id}`,
+  );
+  const trail = h("div");
+  let run = null;
+  let drawn = "";
+  return {
+    element: h("section", {}, trail, head, actions, picture, rows, facts),
+    up: () => (run ? `#/g${run.group}` : "#/groups"),
+    concerns: (digest) => !digest || !digest.runs || digest.runs.includes(id) || digest.kinds.includes("STEP_REAPED"),
+    async refresh(signal) {
+      run = await get(`/api/v1/runs/${id}`, signal);
+      put(trail, crumbs(h("a", { href: `#/g${run.group}` }, `g${run.group}`), `r${id}`));
+      put(head, h("h1", {}, h("span", { class: "id" }, `r${id}`), " ", h("span", { class: "text" }, run.item || run.definition)), status(run.status));
+      put(actions, buttons(run, act));
+      // A picture that shows the same is left alone, with the focus that it may have.
+      const seen = JSON.stringify(run.steps);
+      if (seen !== drawn) {
+        drawn = seen;
+        const focused = picture.contains(document.activeElement) ? document.activeElement.getAttribute("href") : null;
+        put(picture, graph(run, picture.parentElement.clientWidth));
+        if (focused) picture.querySelector(`a[href="${focused}"]`)?.focus();
+      }
+      rows.show(run.steps);
+      put(facts, [h("dt", {}, "Workflow"), h("dd", {}, run.definition), ...output(run.output)]);
+    },
+  };
+}
+
+function output(value) {
+  if (value === null || value === undefined) return [];
+  return [h("dt", {}, "Output"), h("dd", {}, h("pre", { class: "json", tabindex: 0 }, JSON.stringify(value, null, 2)))];
+}
+
+function buttons(run, act) {
+  const name = `r${run.id}`;
+  const ended = run.ended !== null;
+  const cancel = async () => {
+    const left = run.steps.filter((it) => !it.ended).length;
+    const details = [`${count(left, "step")} would not be finished. What runs is asked to stop.`];
+    if ((await confirm(`Cancel ${name}?`, details, `Cancel ${name}`, { danger: true })) === null) return;
+    act(() => post(`/api/v1/runs/${run.id}/cancel`), (it) => `${name}: ${count(it.cancelled, "step")} cancelled, ${number(it.asked)} asked to stop.`);
+  };
+  const retry = async () => {
+    if ((await confirm(`Try ${name} again?`, ["Finished steps stay finished."], `Retry ${name}`)) === null) return;
+    act(() => post(`/api/v1/runs/${run.id}/retry`), (it) => (it.reopened ? `${name} is open again.` : `Nothing of ${name} failed or was cancelled.`));
+  };
+  const again = run.status === "FAILED" || run.status === "CANCELLED";
+  return [
+    h("button", { type: "button", "data-key-of": "c", class: "danger", hidden: ended, onclick: cancel }, "Cancel"),
+    h("button", { type: "button", "data-key-of": "t", hidden: !again, onclick: retry }, "Retry"),
+  ];
+}
+
+export function stepView({ id, act }) {
+  const trail = h("div");
+  const head = h("div", { class: "head" });
+  const actions = h("div", { class: "actions" });
+  const why = h("div", { class: "why" });
+  const facts = h("dl", { class: "facts" });
+  const attempts = h("div", { class: "attempts" });
+  let step = null;
+  let shown = "";
+  return {
+    element: h("section", {}, trail, head, actions, why, facts, h("h2", {}, "Attempts"), attempts),
+    up: () => (step ? `#/r${step.run}` : "#/groups"),
+    concerns: (digest) => !digest || !digest.runs || !step || digest.runs.includes(step.run),
+    async refresh(signal) {
+      const at = `/api/v1/steps/${id}`;
+      const [found, explained, printed] = await Promise.all([get(at, signal), get(`${at}/why`, signal), get(`${at}/logs`, signal)]);
+      step = found;
+      put(trail, crumbs(h("a", { href: `#/g${step.group}` }, `g${step.group}`), h("a", { href: `#/r${step.run}` }, `r${step.run}`), `s${id}`));
+      put(head, h("h1", {}, h("span", { class: "id" }, `s${id}`), " ", h("span", { class: "text" }, step.name)), status(step.status), step.cached ? h("span", { class: "flag" }, "from the cache") : null);
+      put(actions, stopButton(step, act));
+      put(why, reasonList(explained));
+      put(facts, factsOf(step));
+      const seen = JSON.stringify([step.attempts_all, printed]);
+      if (seen !== shown) {
+        shown = seen;
+        put(attempts, step.attempts_all.length ? step.attempts_all.map((it) => attempt(it, printed.logs)).reverse() : empty("It has not been tried yet."));
+      }
+    },
+  };
+}
+
+const reasonList = (why) =>
+  h("ul", {}, why.steps.flatMap((it) => it.reasons).map((it) => h("li", {}, h("span", { class: "text" }, it.text), it.command ? [" ", h("code", {}, it.command)] : null)));
+
+function stopButton(step, act) {
+  const open = !["COMPLETED", "FAILED", "CANCELLED"].includes(step.status);
+  const cancel = async () => {
+    const details = ["What needs it is cancelled with it. If it runs, it is asked to stop, then terminated."];
+    if ((await confirm(`Cancel s${step.id}?`, details, `Cancel s${step.id}`, { danger: true })) === null) return;
+    act(() => post(`/api/v1/steps/${step.id}/cancel`), (it) => `s${step.id}: ${count(it.cancelled, "step")} cancelled, ${number(it.asked)} asked to stop.`);
+  };
+  return h("button", { type: "button", "data-key-of": "c", class: "danger", hidden: !open, onclick: cancel }, "Cancel");
+}
+
+function factsOf(step) {
+  const holder = step.lock && step.lock.holder;
+  const waits = !["COMPLETED", "FAILED", "CANCELLED", "RUNNING"].includes(step.status) && step.due > Date.now();
+  const rows = [
+    ["Type", step.step_type],
+    ["Item", step.item],
+    ["Started", when(step.started)],
+    ["Took", took(step.started, step.ended)],
+    ["Due", waits ? when(step.due) : null],
+    ["Worker", step.worker ? `w${step.worker}` : null],
+    ["Tries", step.attempts ? `${number(step.attempts)} (${number(step.failures)} failed, ${number(step.crashes)} crashed)` : null],
+    ["Needs", step.needs.length ? step.needs.flatMap((it, at) => [at ? ", " : "", h("a", { href: `#/s${it.step}` }, `${it.name}`), ` ${it.status.toLowerCase()}`]) : null],
+    ["Resource key", step.key],
+    ["Held by", holder ? (holder.kind === "STEP" ? h("a", { href: `#/s${holder.id}` }, `s${holder.id}`) : `${holder.kind.toLowerCase()} ${holder.id}`) : null],
+    ["Suspect", step.suspect ? "an engine died while it ran: it runs in a child of its own next time" : null],
+    ["Files", step.files.length ? count(step.files.length, "file") : null],
+  ];
+  return [...rows.filter((it) => it[1]).map(([name, value]) => [h("dt", {}, name), h("dd", { class: "text" }, value)]), ...output(step.output)];
+}
+
+const OUTCOMES = { succeeded: "completed", cached: "completed", cancelled: "cancelled", interrupted: "error" };
+
+function attempt(it, logs) {
+  const outcome = it.outcome || "running";
+  const kind = outcome === "running" ? "running" : OUTCOMES[outcome] || "failed";
+  const said = it.detail?.outcome;
+  const text = said && (said.message || said.reason);
+  const printed = logs.filter((one) => one.token === it.token);
+  return h(
+    "article",
+    { class: "attempt" },
+    h("h3", {}, `Attempt ${it.n} `, h("span", { class: `status ${kind}` }, outcome), h("span", { class: "dim" }, ` on w${it.worker}, `, when(it.started), ", ", took(it.started, it.ended))),
+    text ? h("p", { class: "text bad" }, text) : null,
+    certificate(it.detail?.certificate, printed.length > 0),
+    printed.map(log),
+  );
+}
+
+/** What a death leaves behind. */
+function certificate(found, printed) {
+  // The reason tells the exit, and what it printed is shown whole where that was kept.
+  const rows = Object.entries(found || {}).filter(([name, value]) => value !== null && name !== "last_lines" && name !== "exit");
+  const lines = printed ? null : found?.last_lines;
+  if (!rows.length && !lines) return null;
+  const word = (name, value) => (name === "peak_rss" ? bytes(value) : Array.isArray(value) ? value.join("; ") : typeof value === "object" ? JSON.stringify(value) : String(value));
+  return [
+    rows.length ? h("dl", { class: "certificate" }, rows.map(([name, value]) => [h("dt", {}, name.replaceAll("_", " ")), h("dd", { class: "text" }, word(name, value))])) : null,
+    lines ? h("pre", { class: "log", tabindex: 0, "aria-label": "Last lines" }, lines) : null,
+  ];
+}
+
+function log(it) {
+  const size = new TextEncoder().encode(it.text).length;
+  const missing = it.total - size;
+  return [
+    h("h4", {}, it.stream, missing > 0 ? h("span", { class: "dim" }, ` (${bytes(missing)} before this were not kept)`) : null),
+    h("pre", { class: "log", tabindex: 0, "aria-label": it.stream }, it.text || " "),
+  ];
+}
