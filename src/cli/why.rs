@@ -1,7 +1,6 @@
 use super::{
     context::Context, failure::Result, name::Name, output::Paint, show::show_attempt, table::status_paint, typed,
-    wording::plain,
-    work::item_name,
+    wording::plain, work::item_name,
 };
 use crate::{
     model::Status,

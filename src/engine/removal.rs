@@ -124,9 +124,8 @@ impl Engine {
 
     /// Takes files off the disk now. What fails is left to the next sweep.
     fn remove_files(&self, files: &[ArtifactHash]) {
-        let used = |hash: &ArtifactHash| {
-            self.store.read(|tx| store::artifact::find(tx, hash)).map_or(true, |it| it.is_some())
-        };
+        let used =
+            |hash: &ArtifactHash| self.store.read(|tx| store::artifact::find(tx, hash)).map_or(true, |it| it.is_some());
         if let Err(error) = self.artifacts.remove(files, used) {
             match error {
                 artifact::Error::Busy { .. } => tracing::debug!(%error, "files are left to the next prune"),

@@ -40,11 +40,7 @@ pub(super) fn look(mut file: File, give_up: impl Fn() -> bool) -> io::Result<Opt
 }
 
 /// Reads a stream of `expected` bytes that does not change. None: `give_up` said so.
-pub(super) fn look_at(
-    reader: &mut impl Read,
-    expected: u64,
-    give_up: impl Fn() -> bool,
-) -> io::Result<Option<Looked>> {
+pub(super) fn look_at(reader: &mut impl Read, expected: u64, give_up: impl Fn() -> bool) -> io::Result<Option<Looked>> {
     let read = read(reader, expected, &give_up)?;
     Ok(read.map(|(sha256, size, sample)| Looked { sha256, size, modified: 0, sample }))
 }

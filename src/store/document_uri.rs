@@ -138,12 +138,7 @@ pub fn of_source(tx: &ReadTx, source: &str, after: &str, limit: usize) -> Result
 }
 
 /// Documents of a batch by content, behind (content, id).
-pub fn of_batch(
-    tx: &ReadTx,
-    batch: i64,
-    after: Option<(ArtifactHash, i64)>,
-    limit: usize,
-) -> Result<Vec<DocumentUri>> {
+pub fn of_batch(tx: &ReadTx, batch: i64, after: Option<(ArtifactHash, i64)>, limit: usize) -> Result<Vec<DocumentUri>> {
     let sql = format!(
         "SELECT {COLUMNS} WHERE u.batch_id = ?1 AND (u.sha256, u.id) > (?2, ?3) ORDER BY u.sha256, u.id LIMIT ?4"
     );

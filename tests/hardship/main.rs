@@ -42,6 +42,12 @@ pub struct Ended {
     pub err: String,
 }
 
+impl Default for Place {
+    fn default() -> Place {
+        Place::new()
+    }
+}
+
 impl Place {
     pub fn new() -> Place {
         Place { dir: tempfile::tempdir().unwrap() }
