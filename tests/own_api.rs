@@ -355,6 +355,11 @@ fn the_description_tells_of_every_address_and_the_manual_is_made_from_it() {
     for path in ["/health", "/api/v1/groups", "/api/v1/steps/{step}/why", "/api/v1/events", "/api/v1/locks/release"] {
         assert!(served["paths"][path].is_object(), "{path}");
     }
+    let text = served.to_string();
+    for (at, name) in text.match_indices("#/components/schemas/") {
+        let schema = text[at + name.len()..].split('"').next().unwrap();
+        assert!(served["components"]["schemas"][schema].is_object(), "{schema} is named and not described");
+    }
     let description = windlass::http::description();
     assert_eq!(served, serde_json::to_value(&description).unwrap());
     let manual = windlass::http::manual(&description);

@@ -1,10 +1,14 @@
 //! The description of everything that is served: what the handlers can't say of themselves, and the manual made from it.
 
+use super::own::ErrorBody;
 use serde_json::Value;
 use std::fmt::Write;
-use utoipa::openapi::{
-    OpenApi,
-    security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme},
+use utoipa::{
+    PartialSchema, ToSchema,
+    openapi::{
+        OpenApi,
+        security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme},
+    },
 };
 
 /// Adds title, version and how a client shows who it is.
@@ -22,6 +26,9 @@ pub(super) fn complete(mut description: OpenApi) -> OpenApi {
     schemes.insert("token".to_string(), bearer);
     let key = SecurityScheme::ApiKey(ApiKey::Header(ApiKeyValue::new("X-API-Key")));
     schemes.insert("key".to_string(), key);
+    // Only responses name it, and these do not bring their schemas along.
+    let schemas = &mut description.components.get_or_insert_default().schemas;
+    schemas.insert(ErrorBody::name().to_string(), ErrorBody::schema());
     let nothing: [&str; 0] = [];
     description.security =
         Some(vec![SecurityRequirement::new("token", nothing), SecurityRequirement::new("key", nothing)]);

@@ -39,8 +39,10 @@ fn furnished() -> Web {
         ),
     ];
     notes.iter().for_each(|(name, text)| fs::write(docs.join(name), text).unwrap());
-    let ingest = web.windlass(&["ingest", docs.to_str().unwrap()]).output().unwrap();
+    // The daemon does the work, so that its worker has processes to show.
+    let ingest = web.windlass(&["ingest", "--detach", docs.to_str().unwrap()]).output().unwrap();
     assert!(ingest.status.success(), "{}", String::from_utf8_lossy(&ingest.stderr));
+    wait_for_group(&web, 1);
     let items: Vec<String> =
         (0..24).map(|at| format!("archive-{at:03}{}.tar.zst", if at % 9 == 4 { "-broken" } else { "" })).collect();
     let items: Vec<&str> = items.iter().map(String::as_str).collect();
@@ -86,7 +88,7 @@ fn views(web: &Web) -> Vec<(&'static str, String, &'static str)> {
         ("workers", "/#/workers".into(), "alive"),
         ("locks", "/#/locks".into(), "index:main"),
         ("search", "/#/search?q=checkpoint+of+the+log".into(), "moves pages"),
-        ("health", "/#/health".into(), "disk free"),
+        ("health", "/#/health".into(), "free disk"),
         ("docs", "/docs".into(), "Submits a workflow"),
     ]
 }
@@ -157,6 +159,7 @@ fn every_view_is_readable_in_both_themes_and_on_a_phone() {
         browser.shows("next, previous row");
         check(&mut browser, &format!("help-{screen}"));
         browser.press("Escape");
+        browser.until("the help is gone", "!document.querySelector('dialog')");
         browser.press("j");
         browser.press("Enter");
         browser.until("the group can be cancelled", "document.querySelector('[data-key-of=c]:not([hidden])')");

@@ -27,7 +27,7 @@ enum Place {
 /// A whole group: its definition, runs, steps and attempts
 ///
 /// Sent as it is read, so that a group may have any size; an export of a group that still runs is not of one moment.
-#[utoipa::path(get, path = "/api/v1/groups/{group}/export", tag = "groups", params(("group" = String, Path, description = "Such as 12 or g12")),
+#[utoipa::path(get, path = "/api/v1/groups/{group}/export", tag = "groups", params(("group" = String, Path, description = "Such as 12 or g12", example = "g2")),
     responses((status = 200, body = Export), Refused))]
 pub(super) async fn export(State(app): State<App>, Path(group): Path<String>) -> Result<Response> {
     let group: GroupId = id(&group)?;

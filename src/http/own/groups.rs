@@ -54,7 +54,7 @@ async fn list(State(app): State<App>, Query(asked): Query<Page>) -> Result<Json<
 /// A group with the counts of its runs and steps
 ///
 /// Walks over all of its steps: `/progress` is for polling.
-#[utoipa::path(get, path = "/api/v1/groups/{group}", tag = "groups", params(("group" = String, Path, description = "Such as 12 or g12")),
+#[utoipa::path(get, path = "/api/v1/groups/{group}", tag = "groups", params(("group" = String, Path, description = "Such as 12 or g12", example = "g2")),
     responses((status = 200, body = GroupDetails), Refused))]
 async fn show(State(app): State<App>, Path(group): Path<String>) -> Result<Json<GroupDetails>> {
     let group: GroupId = id(&group)?;
@@ -64,7 +64,7 @@ async fn show(State(app): State<App>, Path(group): Path<String>) -> Result<Json<
 /// How far a group is
 ///
 /// Costs the same whatever the size of the group.
-#[utoipa::path(get, path = "/api/v1/groups/{group}/progress", tag = "groups", params(("group" = String, Path, description = "Such as 12 or g12")),
+#[utoipa::path(get, path = "/api/v1/groups/{group}/progress", tag = "groups", params(("group" = String, Path, description = "Such as 12 or g12", example = "g2")),
     responses((status = 200, body = Progress), Refused))]
 async fn progress(State(app): State<App>, Path(group): Path<String>) -> Result<Json<Progress>> {
     let group: GroupId = id(&group)?;
@@ -72,7 +72,7 @@ async fn progress(State(app): State<App>, Path(group): Path<String>) -> Result<J
 }
 
 /// Which steps hold a group up, and why
-#[utoipa::path(get, path = "/api/v1/groups/{group}/why", tag = "groups", params(("group" = String, Path, description = "Such as 12 or g12")),
+#[utoipa::path(get, path = "/api/v1/groups/{group}/why", tag = "groups", params(("group" = String, Path, description = "Such as 12 or g12", example = "g2")),
     responses((status = 200, body = WhyView), Refused))]
 async fn why(State(app): State<App>, Path(group): Path<String>) -> Result<Json<WhyView>> {
     let group: GroupId = id(&group)?;
@@ -91,7 +91,7 @@ struct Cancelled {
 /// Cancels a group
 ///
 /// What waits is out at once. What runs is asked to stop, then terminated, then killed.
-#[utoipa::path(post, path = "/api/v1/groups/{group}/cancel", tag = "groups", params(("group" = String, Path, description = "Such as 12 or g12")),
+#[utoipa::path(post, path = "/api/v1/groups/{group}/cancel", tag = "groups", params(("group" = String, Path, description = "Such as 12 or g12", example = "g2")),
     responses((status = 200, body = Cancelled), Refused))]
 async fn cancel(State(app): State<App>, Path(group): Path<String>) -> Result<Json<Cancelled>> {
     let group: GroupId = id(&group)?;
@@ -114,7 +114,7 @@ pub(super) struct Retried {
 /// Tries again what failed or was cancelled
 ///
 /// Finished steps stay finished. Attempts are given back.
-#[utoipa::path(post, path = "/api/v1/groups/{group}/retry", tag = "groups", params(("group" = String, Path, description = "Such as 12 or g12")),
+#[utoipa::path(post, path = "/api/v1/groups/{group}/retry", tag = "groups", params(("group" = String, Path, description = "Such as 12 or g12", example = "g2")),
     responses((status = 200, body = Retried), Refused))]
 async fn retry(State(app): State<App>, Path(group): Path<String>) -> Result<Json<Retried>> {
     let group: GroupId = id(&group)?;
@@ -135,7 +135,7 @@ pub(super) struct Paused {
 }
 
 /// Pauses a group: what runs goes on, nothing new is started
-#[utoipa::path(post, path = "/api/v1/groups/{group}/pause", tag = "groups", params(("group" = String, Path, description = "Such as 12 or g12")),
+#[utoipa::path(post, path = "/api/v1/groups/{group}/pause", tag = "groups", params(("group" = String, Path, description = "Such as 12 or g12", example = "g2")),
     responses((status = 200, body = Paused), Refused))]
 async fn pause(State(app): State<App>, Path(group): Path<String>) -> Result<Json<Paused>> {
     let group: GroupId = id(&group)?;
@@ -144,7 +144,7 @@ async fn pause(State(app): State<App>, Path(group): Path<String>) -> Result<Json
 }
 
 /// Lifts the pause of a group
-#[utoipa::path(post, path = "/api/v1/groups/{group}/resume", tag = "groups", params(("group" = String, Path, description = "Such as 12 or g12")),
+#[utoipa::path(post, path = "/api/v1/groups/{group}/resume", tag = "groups", params(("group" = String, Path, description = "Such as 12 or g12", example = "g2")),
     responses((status = 200, body = Paused), Refused))]
 async fn resume(State(app): State<App>, Path(group): Path<String>) -> Result<Json<Paused>> {
     let group: GroupId = id(&group)?;

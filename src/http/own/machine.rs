@@ -40,14 +40,14 @@ async fn queues(State(app): State<App>) -> Result<Json<Queues>> {
 }
 
 /// Pauses a step type: what runs goes on, nothing new of it is started
-#[utoipa::path(post, path = "/api/v1/queues/{type}/pause", tag = "machine", params(("type" = String, Path, description = "A step type")),
+#[utoipa::path(post, path = "/api/v1/queues/{type}/pause", tag = "machine", params(("type" = String, Path, description = "A step type", example = "each")),
     responses((status = 200, body = Paused), Refused))]
 async fn pause(State(app): State<App>, Path(step_type): Path<String>) -> Result<Json<Paused>> {
     set(app, step_type, true).await
 }
 
 /// Lifts the pause of a step type
-#[utoipa::path(post, path = "/api/v1/queues/{type}/resume", tag = "machine", params(("type" = String, Path, description = "A step type")),
+#[utoipa::path(post, path = "/api/v1/queues/{type}/resume", tag = "machine", params(("type" = String, Path, description = "A step type", example = "each")),
     responses((status = 200, body = Paused), Refused))]
 async fn resume(State(app): State<App>, Path(step_type): Path<String>) -> Result<Json<Paused>> {
     set(app, step_type, false).await

@@ -60,7 +60,7 @@ async fn list(State(app): State<App>, Query(asked): Query<Page>) -> Result<Json<
 }
 
 /// A run with its steps, and what each of them needs
-#[utoipa::path(get, path = "/api/v1/runs/{run}", tag = "runs", params(("run" = String, Path, description = "Such as 34 or r34")),
+#[utoipa::path(get, path = "/api/v1/runs/{run}", tag = "runs", params(("run" = String, Path, description = "Such as 34 or r34", example = "r3")),
     responses((status = 200, body = RunDetails), Refused))]
 async fn show(State(app): State<App>, Path(run): Path<String>) -> Result<Json<RunDetails>> {
     let run: RunId = id(&run)?;
@@ -68,7 +68,7 @@ async fn show(State(app): State<App>, Path(run): Path<String>) -> Result<Json<Ru
 }
 
 /// Which steps hold a run up, and why
-#[utoipa::path(get, path = "/api/v1/runs/{run}/why", tag = "runs", params(("run" = String, Path, description = "Such as 34 or r34")),
+#[utoipa::path(get, path = "/api/v1/runs/{run}/why", tag = "runs", params(("run" = String, Path, description = "Such as 34 or r34", example = "r3")),
     responses((status = 200, body = WhyView), Refused))]
 async fn why(State(app): State<App>, Path(run): Path<String>) -> Result<Json<WhyView>> {
     let run: RunId = id(&run)?;
@@ -76,7 +76,7 @@ async fn why(State(app): State<App>, Path(run): Path<String>) -> Result<Json<Why
 }
 
 /// Cancels a run
-#[utoipa::path(post, path = "/api/v1/runs/{run}/cancel", tag = "runs", params(("run" = String, Path, description = "Such as 34 or r34")),
+#[utoipa::path(post, path = "/api/v1/runs/{run}/cancel", tag = "runs", params(("run" = String, Path, description = "Such as 34 or r34", example = "r3")),
     responses((status = 200, body = CancelledSteps), Refused))]
 async fn cancel(State(app): State<App>, Path(run): Path<String>) -> Result<Json<CancelledSteps>> {
     let run: RunId = id(&run)?;
@@ -85,7 +85,7 @@ async fn cancel(State(app): State<App>, Path(run): Path<String>) -> Result<Json<
 }
 
 /// Tries again what failed or was cancelled in a run
-#[utoipa::path(post, path = "/api/v1/runs/{run}/retry", tag = "runs", params(("run" = String, Path, description = "Such as 34 or r34")),
+#[utoipa::path(post, path = "/api/v1/runs/{run}/retry", tag = "runs", params(("run" = String, Path, description = "Such as 34 or r34", example = "r3")),
     responses((status = 200, body = Retried), Refused))]
 async fn retry(State(app): State<App>, Path(run): Path<String>) -> Result<Json<Retried>> {
     let run: RunId = id(&run)?;

@@ -62,7 +62,7 @@ async fn list(State(app): State<App>, Query(asked): Query<Page>) -> Result<Json<
 }
 
 /// A step with its attempts
-#[utoipa::path(get, path = "/api/v1/steps/{step}", tag = "steps", params(("step" = String, Path, description = "Such as 56 or s56")),
+#[utoipa::path(get, path = "/api/v1/steps/{step}", tag = "steps", params(("step" = String, Path, description = "Such as 56 or s56", example = "s5")),
     responses((status = 200, body = StepDetails), Refused))]
 async fn show(State(app): State<App>, Path(step): Path<String>) -> Result<Json<StepDetails>> {
     let step: StepId = id(&step)?;
@@ -72,7 +72,7 @@ async fn show(State(app): State<App>, Path(step): Path<String>) -> Result<Json<S
 /// What a step printed, oldest attempt first
 ///
 /// Of each stream the newest part is kept.
-#[utoipa::path(get, path = "/api/v1/steps/{step}/logs", tag = "steps", params(("step" = String, Path, description = "Such as 56 or s56")),
+#[utoipa::path(get, path = "/api/v1/steps/{step}/logs", tag = "steps", params(("step" = String, Path, description = "Such as 56 or s56", example = "s5")),
     responses((status = 200, body = Logs), Refused))]
 async fn logs(State(app): State<App>, Path(step): Path<String>) -> Result<Json<Logs>> {
     let step: StepId = id(&step)?;
@@ -80,7 +80,7 @@ async fn logs(State(app): State<App>, Path(step): Path<String>) -> Result<Json<L
 }
 
 /// Why a step does not run, or why it failed, and what would change that
-#[utoipa::path(get, path = "/api/v1/steps/{step}/why", tag = "steps", params(("step" = String, Path, description = "Such as 56 or s56")),
+#[utoipa::path(get, path = "/api/v1/steps/{step}/why", tag = "steps", params(("step" = String, Path, description = "Such as 56 or s56", example = "s5")),
     responses((status = 200, body = WhyView), Refused))]
 async fn why(State(app): State<App>, Path(step): Path<String>) -> Result<Json<WhyView>> {
     let step: StepId = id(&step)?;
@@ -101,7 +101,7 @@ pub(super) struct CancelledSteps {
 }
 
 /// Cancels a step and what needs it
-#[utoipa::path(post, path = "/api/v1/steps/{step}/cancel", tag = "steps", params(("step" = String, Path, description = "Such as 56 or s56")),
+#[utoipa::path(post, path = "/api/v1/steps/{step}/cancel", tag = "steps", params(("step" = String, Path, description = "Such as 56 or s56", example = "s5")),
     responses((status = 200, body = CancelledSteps), Refused))]
 async fn cancel(State(app): State<App>, Path(step): Path<String>) -> Result<Json<CancelledSteps>> {
     let step: StepId = id(&step)?;

@@ -209,7 +209,7 @@ function help() {
     ["Esc", "leave a field, close a message or a question, go up"],
     ["?", "this help"],
   ];
-  if (document.querySelector("dialog")) return;
+  if (document.querySelector("dialog[open]")) return;
   const list = h("dl", { class: "keys" }, rows.map(([key, what]) => [h("dt", {}, key.split(" ").map((it) => h("kbd", {}, it))), h("dd", {}, what)]));
   const dialog = h("dialog", { "aria-label": "Keyboard" }, h("form", { method: "dialog" }, h("h2", {}, "Keyboard"), list, h("div", { class: "actions" }, h("button", { class: "primary" }, "Close"))));
   dialog.addEventListener("close", () => dialog.remove());
@@ -218,7 +218,7 @@ function help() {
 }
 
 addEventListener("keydown", (event) => {
-  if (event.ctrlKey || event.metaKey || event.altKey || event.isComposing || document.querySelector("dialog")) return;
+  if (event.ctrlKey || event.metaKey || event.altKey || event.isComposing || document.querySelector("dialog[open]")) return;
   const field = event.target.closest?.("input, select, textarea");
   if (field) {
     if (event.key === "Escape") field.blur();

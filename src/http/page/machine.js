@@ -148,7 +148,8 @@ export function healthView() {
       put(head, h("h1", {}, "Health"), h("span", { class: `status ${well ? "completed" : "failed"}` }, health.status), (health.reasons || []).map((it) => h("span", { class: "flag" }, String(it))));
       put(problems, problemList(state));
       const { status: _, reasons: __, diagnostics, ...rest } = health;
-      const own = { home: state.home, disk_free: state.disk_free, ...rest, ...diagnostics };
+      const free = diagnostics?.free_disk_bytes === undefined ? { disk_free: state.disk_free } : {};
+      const own = { home: state.home, ...free, ...rest, ...diagnostics };
       put(facts, tiles(own));
     },
   };
@@ -156,7 +157,9 @@ export function healthView() {
 
 const UNIT = (name, value) => {
   if (value === null || value === -1) return "unknown";
-  if (typeof value !== "number") return String(value);
+  if (Array.isArray(value)) return value.length === 2 && value.every(Number.isFinite) ? `${value[0]} of ${value[1]}` : value.map((it) => UNIT(name, it)).join(", ");
+  if (typeof value === "object") return Object.entries(value).map(([key, it]) => `${key.replaceAll("_", " ")}: ${UNIT(key, it)}`).join(", ");
+  if (typeof value !== "number" || /pid$/.test(name)) return String(value);
   if (/(bytes|disk_free|free_disk|rss)/.test(name)) return bytes(value);
   if (/(uptime|_seconds|_s$)/.test(name)) return duration(value * 1000);
   if (/(age|_ms)$/.test(name)) return duration(value);
@@ -171,12 +174,13 @@ function tiles(values) {
     if (value !== null && typeof value === "object") deep.push([name, value]);
     else flat.push([name, value]);
   }
-  const list = (rows, key) => h("dl", { class: "facts" }, rows.map(([name, value]) => [h("dt", {}, String(name).replaceAll("_", " ")), h("dd", { class: "text" }, value !== null && typeof value === "object" ? JSON.stringify(value) : UNIT(`${key} ${name}`, value))]));
+  const list = (rows, key) => h("dl", { class: "facts" }, rows.map(([name, value]) => [h("dt", {}, String(name).replaceAll("_", " ")), h("dd", { class: "text" }, UNIT(`${key} ${name}`, value))]));
   return [
     h("article", { class: "card" }, h("h2", {}, "windlass"), list(flat, "")),
     deep.filter(([, it]) => Object.keys(it).length).map(([name, value]) => {
-      const rows = Array.isArray(value) ? value.map((it, at) => [it && typeof it === "object" ? at + 1 : "", it]) : Object.entries(value);
-      return h("article", { class: "card" }, h("h2", {}, name.replaceAll("_", " ")), list(rows, name));
+      const plain = Array.isArray(value) && value.every((it) => typeof it !== "object");
+      const rows = Array.isArray(value) ? value.map((it, at) => [at + 1, it]) : Object.entries(value);
+      return h("article", { class: "card" }, h("h2", {}, name.replaceAll("_", " ")), plain ? h("p", { class: "text" }, value.join(", ")) : list(rows, name));
     }),
   ];
 }
