@@ -135,3 +135,22 @@ fn no_secret_is_ever_said() {
     let code = link.trim().rsplit('/').next().unwrap();
     assert!(!log.contains(code), "a one-time link is a secret too");
 }
+
+#[test]
+fn api_open_opens_the_compatible_api_on_this_machine_and_nothing_else() {
+    let closed = Web::start();
+    assert_eq!(closed.send("GET", "/api/v1/batch/", &[], &[]).status, 401);
+    let web = Web::with("api_open = true\n");
+    let form = ("content-type", "application/x-www-form-urlencoded");
+    let made = |headers: &[(&str, &str)]| web.send("POST", "/api/v1/batch/", headers, b"source=s&name=n").status;
+    assert_eq!((web.send("GET", "/api/v1/batch/", &[], &[]).status, made(&[form])), (200, 201));
+    // Neither another site's page nor the world behind a proxy is this machine.
+    assert_eq!(made(&[form, ("origin", "http://evil.example")]), 403);
+    assert_eq!(made(&[form, ("sec-fetch-site", "cross-site"), ("sec-fetch-mode", "navigate")]), 403);
+    assert_eq!(made(&[form, ("x-forwarded-for", "8.8.8.8")]), 401);
+    let link = [("sec-fetch-site", "cross-site"), ("sec-fetch-mode", "navigate")];
+    assert_eq!(web.send("GET", "/api/v1/lancedb/vacuum?db=x", &link, &[]).status, 403, "a link that changes something");
+    assert_eq!(web.send("GET", "/api/v1/groups", &[], &[]).status, 401);
+    assert_eq!(web.send("POST", "/api/v1/stop", &[], &[]).status, 401);
+    assert_eq!(web.send("GET", "/metrics", &[], &[]).status, 401);
+}

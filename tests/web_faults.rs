@@ -192,3 +192,63 @@ fn without_a_token_health_tells_numbers_and_with_it_names() {
     let wrong = web.send("GET", "/health", &[("authorization", "Bearer wrong")], &[]);
     assert_eq!((wrong.status, wrong.json()["diagnostics"]["thread_names"].is_null()), (200, true));
 }
+
+/// Sends a body in chunks of 1 MiB until it is over or the server has enough; the answer's first line.
+fn pour(web: &Web, path: &str, kind: &str, mebibytes: usize) -> String {
+    let mut stream = connect(web);
+    let head = format!(
+        "POST {path} HTTP/1.1\r\nHost: {}\r\nAuthorization: {}\r\nContent-Type: {kind}\r\nTransfer-Encoding: chunked\r\n\r\n",
+        web.address,
+        web.bearer()
+    );
+    stream.write_all(head.as_bytes()).unwrap();
+    let mut chunk = format!("{:x}\r\n", 1 << 20).into_bytes();
+    chunk.extend(vec![b'['; 1 << 20]);
+    chunk.extend(b"\r\n");
+    let whole = (0..mebibytes).all(|_| stream.write_all(&chunk).is_ok());
+    if whole {
+        let _ = stream.write_all(b"0\r\n\r\n");
+    }
+    let mut answer = [0; 100];
+    let count = stream.read(&mut answer).unwrap_or(0);
+    String::from_utf8_lossy(&answer[..count]).lines().next().unwrap_or_default().to_string()
+}
+
+#[test]
+fn a_hundred_megabytes_for_the_api_get_a_4xx_and_take_no_memory() {
+    let web = Web::start();
+    let before = rss(&web);
+    let (slowest, _) = watch_health(&web, || {
+        for (path, kind) in [
+            ("/api/v1/groups", "application/json"),
+            ("/api/v1/batch/", "application/x-www-form-urlencoded"),
+            ("/api/v1/batch/", "multipart/form-data; boundary=x"),
+        ] {
+            let answer = pour(&web, path, kind, 100);
+            // A client that is told no while it still sends may see the connection end instead.
+            assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 4"), "{path} {kind}: {answer}");
+        }
+    });
+    assert!(slowest < PROMISED, "{slowest:?}");
+    assert!(rss(&web) < before + (80 << 20), "{before} -> {}", rss(&web));
+}
+
+#[test]
+fn json_a_hundred_thousand_deep_gets_a_4xx() {
+    let web = Web::start();
+    let bearer = web.bearer();
+    for body in ["[".repeat(100_000), format!("{}1{}", "{\"a\":".repeat(100_000), "}".repeat(100_000))] {
+        for (path, kind, body) in [
+            ("/api/v1/groups", "application/json", body.clone()),
+            ("/api/v1/groups", "application/json", format!("{{\"workflow\": {body}}}")),
+            ("/api/v1/source-status", "application/x-www-form-urlencoded", format!("source=s&hashes={body}")),
+            ("/api/v1/workflow/param-sets", "application/x-www-form-urlencoded", format!("yaml_content={body}")),
+        ] {
+            let headers = [("authorization", bearer.as_str()), ("content-type", kind)];
+            let answer = web.send("POST", path, &headers, body.as_bytes());
+            assert!((400..500).contains(&answer.status), "{path}: {} {}", answer.status, answer.text());
+            assert_eq!(answer.json()["status_code"], answer.status, "{path}");
+        }
+    }
+    assert_eq!(web.send("GET", "/health", &[], &[]).status, 200);
+}

@@ -11,6 +11,8 @@ use tokio::sync::oneshot;
 
 /// Threads, started when they are first needed.
 const THREADS: usize = 4;
+/// As much stack as a main thread has: readers of nested texts are bounded by depth, not by what a smaller stack holds.
+const STACK: usize = 8 << 20;
 /// Jobs that may wait for a thread.
 const QUEUE: usize = 64;
 
@@ -92,7 +94,8 @@ impl Jobs {
             return Ok(());
         }
         let shared = self.shared.clone();
-        let started = thread::Builder::new().name(format!("windlass-api-{number}")).spawn(move || shared.work());
+        let builder = thread::Builder::new().name(format!("windlass-api-{number}")).stack_size(STACK);
+        let started = builder.spawn(move || shared.work());
         match started {
             Ok(thread) => lock(&self.threads).push(thread),
             Err(error) => {

@@ -16,8 +16,9 @@ use std::{
 };
 use tokio::sync::watch;
 
-/// How long `/health` waits for a fresh look before it tells of the last one.
-const FRESH: Duration = Duration::from_millis(300);
+/// How long `/health` waits for a fresh look before it tells of the last one; and for the first one.
+const FRESH: Duration = Duration::from_millis(30);
+const FIRST: Duration = Duration::from_millis(300);
 /// A look is not repeated before it is this many times as old as it took: counting a long queue costs.
 const REST: u32 = 20;
 const LEAST_REST: Duration = Duration::from_millis(100);
@@ -75,7 +76,8 @@ impl Observer {
             return newest;
         }
         self.ask();
-        let _ = tokio::time::timeout(FRESH, seen.changed()).await;
+        let patience = if newest.is_some() { FRESH } else { FIRST };
+        let _ = tokio::time::timeout(patience, seen.changed()).await;
         seen.borrow().clone()
     }
 
