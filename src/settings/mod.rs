@@ -129,7 +129,7 @@ settings! {
     stop_timeout: Millis = |_| Millis::seconds(30), "stop_timeout",
         "How long running steps may go on after a stop was asked for.";
     keep: Millis = |_| Millis(30 * 86_400_000), "keep",
-        "How long finished groups are kept.";
+        "How long finished groups are kept. Workers and the daemon remove older ones once an hour, `windlass prune` does at once.";
     history_limit: u64 = |_| 1_000, "history_limit",
         "How many recent events are kept in memory for the page and the API.";
     artifact_dir: Option<PathBuf> = |_| None, "artifact_dir" as "`artifacts` in the home directory",

@@ -87,8 +87,10 @@ pub struct Stale {
 /// Rows of one page that nothing keeps, and the last row that was looked at; None at the end.
 pub fn stale(tx: &ReadTx, which: Stale, after: i64, page: usize) -> Result<(Vec<i64>, Option<i64>)> {
     let rows = tx.rows(
-        "SELECT k.id, k.why = 0 OR (k.why = 2 AND NOT EXISTS (SELECT 1 FROM document d WHERE d.run_id = k.run_id))
-                OR k.ended <= ?2 OR k.group_id = ?3
+        "SELECT k.id, k.why = 0 OR k.ended <= ?2 OR k.group_id = ?3
+                OR (k.why = 2 AND NOT EXISTS (SELECT 1 FROM document d WHERE d.run_id = k.run_id)
+                    AND NOT EXISTS (SELECT 1 FROM content c WHERE c.sha256 = unhex(
+                          CASE WHEN json_valid(k.item) THEN json_extract(k.item, '$.sha256') END)))
            FROM kept_output k WHERE k.id > ?1 ORDER BY k.id LIMIT ?4",
         params![
             after,

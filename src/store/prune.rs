@@ -226,7 +226,12 @@ fn why_kept(tx: &WriteTx, run: &RunOf, no: i64, output: OutputId) -> Result<Opti
     if built_in != Some(true) {
         return Ok(Some(Why::Command));
     }
-    let current = tx.row("SELECT 1 FROM document WHERE run_id = ?1 LIMIT 1", [run.id], |_| Ok(()))?;
+    let current = tx.row(
+        "SELECT 1 WHERE EXISTS (SELECT 1 FROM document WHERE run_id = ?1)
+             OR EXISTS (SELECT 1 FROM content_run WHERE run_id = ?1)",
+        [run.id],
+        |_| Ok(()),
+    )?;
     Ok(current.map(|()| Why::Document))
 }
 
