@@ -8,11 +8,11 @@ use crate::{
     engine::{self, Engine, Registry},
     ingest,
     observe::Metrics,
-    os::{clock::SystemClock, file_system},
+    os::{clock::SystemClock, file_system, private},
     settings::{self, Settings},
     store::{self, Store},
 };
-use std::{fs, io, os::unix::fs::DirBuilderExt, path::PathBuf, sync::Arc};
+use std::{io, path::PathBuf, sync::Arc};
 
 /// The engine database in the home directory.
 pub const DATABASE: &str = "engine.db";
@@ -52,8 +52,7 @@ pub fn prepare_home(settings: &Settings) -> Result<()> {
     if settings.home.join(backup::UNFINISHED).exists() {
         return Err(Error::Unfinished { path: settings.home.clone() });
     }
-    let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(&settings.home);
-    made.map_err(|source| Error::Create { path: settings.home.clone(), source })
+    private::create_dir_all(&settings.home).map_err(|source| Error::Create { path: settings.home.clone(), source })
 }
 
 /// Opens the engine database, which is made at first use.

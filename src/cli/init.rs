@@ -26,7 +26,7 @@ impl Args {
             return Err(Failure::new(Exit::Conflict, said).hint("see `windlass status`"));
         }
         crate::os::file_system::refuse_network_file_system(&home)?;
-        fs::create_dir_all(&home).map_err(|it| Failure::io("make", &home, it))?;
+        crate::os::private::create_dir_all(&home).map_err(|it| Failure::io("make", &home, it))?;
         for (name, text) in [(crate::settings::FILE, SETTINGS), (".gitignore", "*\n")] {
             let path = home.join(name);
             let made = fs::File::create_new(&path).and_then(|mut it| it.write_all(text.as_bytes()));

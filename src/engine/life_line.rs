@@ -4,7 +4,10 @@
 
 use crate::{
     model::{Millis, Monotonic, Timestamp, WorkerId},
-    os::file_lock::{FileLock, LockState},
+    os::{
+        file_lock::{FileLock, LockState},
+        private,
+    },
 };
 use std::{
     fs, io,
@@ -30,7 +33,7 @@ impl LifeLine {
     pub(super) fn take(home: &Path, worker: WorkerId) -> io::Result<LifeLine> {
         let path = path(home, worker);
         if let Some(dir) = path.parent() {
-            fs::create_dir_all(dir)?;
+            private::create_dir_all(dir)?;
         }
         match FileLock::try_exclusive(&path)? {
             Some(lock) => Ok(LifeLine { lock, path }),

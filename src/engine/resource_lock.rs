@@ -23,7 +23,7 @@ use crate::{
 };
 use sha2::{Digest, Sha256};
 use std::{
-    fs::{self, File},
+    fs::File,
     path::PathBuf,
     time::{Duration, Instant},
 };
@@ -183,7 +183,7 @@ impl Engine {
     fn prepare_lock_file(&self, key: &ResourceKey) -> Result<PathBuf> {
         let path = self.lock_file(key);
         if let Some(dir) = path.parent() {
-            fs::create_dir_all(dir).map_err(|source| Error::Io {
+            crate::os::private::create_dir_all(dir).map_err(|source| Error::Io {
                 action: "create",
                 path: dir.to_path_buf(),
                 source,

@@ -7,13 +7,16 @@ use super::{
 };
 use crate::{
     decide::retry::{Counts, Verdict, after_attempt},
-    model::{Certificate, Outcome},
+    model::{Certificate, Millis, Outcome},
     store::{
         Claimed, Settlement,
         attempt::{self, Log, Record, outcome_code},
         output::NewOutput,
     },
 };
+
+/// Until a step is tried again for which there was no room.
+const NO_ROOM: Millis = Millis::seconds(1);
 
 pub(super) fn judge(
     shared: &Shared,
@@ -53,6 +56,9 @@ pub(super) fn judge(
             Settlement::Fail { crashed, record }
         }
         Verdict::Release { reason } => {
+            // A worker that stops gives its steps to the others at once. One that could not start its step for want of
+            // something tries again in a moment: at once would be a thousand times a second.
+            let again = again.or_else(|| (!shared.is_draining()).then_some(NO_ROOM));
             let due = now + again.unwrap_or_default();
             let told = again.is_some() && (reason.is_empty() || told_before(shared, claimed));
             let record = (!told).then(|| record(&report.outcome, &report.certificate, logs));

@@ -4,11 +4,12 @@ use super::error::{Error, Result};
 use crate::{
     artifact::{ArtifactStore, PutGuard},
     model::{ArtifactRef, Lease, WorkerId},
+    os::private,
     store::output::Output,
 };
 use std::{
     fs, io,
-    os::unix::fs::PermissionsExt,
+    os::unix::fs::{OpenOptionsExt, PermissionsExt},
     path::{Component, Path, PathBuf},
 };
 
@@ -49,7 +50,7 @@ impl WorkDir {
     /// An empty directory under the attempt's own; `name` is ours, never a user's.
     pub fn create(&self, name: &str) -> Result<PathBuf> {
         let path = self.root.join(name);
-        fs::create_dir_all(&path).map_err(|source| Error::Io { action: "create", path: path.clone(), source })?;
+        private::create_dir_all(&path).map_err(|source| Error::Io { action: "create", path: path.clone(), source })?;
         Ok(path)
     }
 
@@ -91,8 +92,7 @@ impl WorkDir {
                 let what = format!("output file `{}` has a name that is not UTF-8", relative.display());
                 return Err(Error::Refused { what, hint: Some("rename it in the step") });
             };
-            let file =
-                fs::File::open(&path).map_err(|source| Error::Io { action: "read", path: path.clone(), source })?;
+            let Some(file) = open_regular(&path)? else { continue };
             if file.metadata().is_ok_and(|it| it.permissions().mode() & 0o100 != 0) {
                 executable.push(name.to_string());
             }
@@ -107,6 +107,17 @@ impl WorkDir {
 impl Drop for WorkDir {
     fn drop(&mut self) {
         let _ = fs::remove_dir_all(&self.root);
+    }
+}
+
+/// Opens what was listed as a regular file. None: something else has been put in its place since.
+fn open_regular(path: &Path) -> Result<Option<fs::File>> {
+    let wrong = |source| Error::Io { action: "read", path: path.to_path_buf(), source };
+    let flags = libc::O_NOFOLLOW | libc::O_NONBLOCK;
+    match fs::OpenOptions::new().read(true).custom_flags(flags).open(path) {
+        Ok(file) => Ok(file.metadata().map_err(wrong)?.is_file().then_some(file)),
+        Err(error) if error.raw_os_error() == Some(libc::ELOOP) => Ok(None),
+        Err(source) => Err(wrong(source)),
     }
 }
 

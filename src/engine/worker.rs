@@ -16,7 +16,7 @@ use crate::{
     observe::{Counter, Histogram},
     os::CancelToken,
     process::pool::WorkerHealth,
-    store::{self, Commit, CommitListener},
+    store::{self, Commit, CommitListener, worker::Death},
 };
 use std::{
     collections::{BTreeMap, HashMap},
@@ -276,9 +276,14 @@ impl Worker {
         let mut membership = self.shared.membership();
         if let Some(line) = membership.line.take() {
             let id = membership.id;
+            let engine = &self.shared.engine;
             // A row that can't be removed now is reaped later: the life line is free.
-            let _ = self.shared.engine.store.write(move |tx| store::worker::leave(tx, id));
+            let gone = engine.store.write(move |tx| store::worker::leave(tx, id));
             line.leave();
+            if matches!(gone, Ok(false)) {
+                // Something could not be settled: its steps must not stay with a worker that is no more.
+                let _ = keeper::reap(engine, id, Death::Died);
+            }
         }
     }
 }

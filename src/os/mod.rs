@@ -14,6 +14,7 @@ pub mod file_system;
 pub mod limits;
 pub mod peer;
 pub mod planted;
+pub mod private;
 pub mod probe;
 pub mod process_handle;
 pub mod process_stat;
@@ -22,6 +23,7 @@ pub mod signals;
 pub mod spawn;
 pub mod supervisor;
 pub mod turnstile;
+pub mod wal_readers;
 
 pub use cancel::CancelToken;
 pub use clock::{Clock, MovableClock, SystemClock, boot_id};

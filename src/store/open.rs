@@ -9,6 +9,7 @@ use crate::{
     os::{
         file_lock::Turnstile,
         planted::{Bug, is_planted},
+        private,
     },
 };
 use r2d2_sqlite::SqliteConnectionManager;
@@ -98,8 +99,13 @@ pub(super) fn at(error: Error, path: &Path) -> Error {
 }
 
 fn attempt_writer(options: &Options, now: Timestamp) -> Result<Connection> {
-    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let mut conn = Connection::open_with_flags(&options.path, flags)?;
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
+        | OpenFlags::SQLITE_OPEN_CREATE
+        | OpenFlags::SQLITE_OPEN_NO_MUTEX
+        | OpenFlags::SQLITE_OPEN_URI;
+    // As private as the files of the turnstile, which are there by now. The log takes after the database.
+    let uri = private::sqlite_uri(&options.path, &options.path.with_extension("room"));
+    let mut conn = Connection::open_with_flags(uri, flags)?;
     conn.busy_timeout(BUSY)?;
     // What is foreign or newer is refused before anything is written. SQLite writes a page for `auto_vacuum` also where it
     // changes nothing, so it is asked for in a new file alone, where it is decided before the first page.
@@ -134,7 +140,11 @@ fn attempt_writer(options: &Options, now: Timestamp) -> Result<Connection> {
 /// fsync nobody knows which of its pages are on disk. Where others work with the file, it does what it can at once.
 fn empty_the_log(conn: &Connection) -> Result<()> {
     conn.busy_timeout(Duration::ZERO)?;
-    conn.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?;
+    match conn.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())).map_err(Error::from) {
+        // A full disk keeps the log as it is, and nothing from being read.
+        Ok(()) | Err(Error::DiskFull { .. }) => {}
+        Err(error) => return Err(error),
+    }
     conn.busy_timeout(BUSY)?;
     Ok(())
 }

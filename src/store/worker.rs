@@ -66,10 +66,10 @@ pub fn tell_processes(tx: &WriteTx, id: WorkerId, processes: &str) -> Result<()>
     Ok(())
 }
 
-/// A worker that stopped and holds nothing any more leaves.
-pub fn leave(tx: &WriteTx, id: WorkerId) -> Result<()> {
-    tx.execute("DELETE FROM worker WHERE id = ?1", [id.0])?;
-    Ok(())
+/// A worker that stopped leaves. False: it still holds leases, which must be reaped, or was not registered any more.
+pub fn leave(tx: &WriteTx, id: WorkerId) -> Result<bool> {
+    let sql = "DELETE FROM worker WHERE id = ?1 AND NOT EXISTS (SELECT 1 FROM lease WHERE worker = ?1)";
+    Ok(tx.execute(sql, [id.0])? == 1)
 }
 
 pub fn is_registered(tx: &ReadTx, id: WorkerId) -> Result<bool> {

@@ -1,6 +1,7 @@
 //! Opens connections the one right way, and reads every pragma back.
 
 use super::{Durability, Error, Result};
+use crate::os::private;
 use rusqlite::{Connection, OpenFlags, config::DbConfig, functions::FunctionFlags, types::ValueRef};
 use std::{cell::RefCell, path::Path, time::Duration};
 
@@ -24,6 +25,9 @@ pub(super) fn open(path: &Path, access: Access, durability: Durability) -> Resul
         Access::Read => OpenFlags::SQLITE_OPEN_READ_ONLY,
         Access::Write => OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE,
     };
+    if matches!(access, Access::Write) {
+        private::create_file(path).map_err(|source| Error::Io { action: "create", path: path.into(), source })?;
+    }
     let db = Connection::open_with_flags(path, mode | OpenFlags::SQLITE_OPEN_NO_MUTEX).map_err(failed)?;
     db.busy_timeout(BUSY_TIMEOUT).map_err(failed)?;
     db.set_prepared_statement_cache_capacity(64);

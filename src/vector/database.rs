@@ -4,6 +4,7 @@ use super::{
     Error, Result,
     connection::{self, APPLICATION_ID, Access, SCHEMA_VERSION},
 };
+use crate::os::private;
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 use std::{
     fs,
@@ -79,7 +80,7 @@ impl VectorDb {
         chunk_params: &serde_json::Value,
     ) -> Result<VectorDb> {
         if let Some(folder) = path.parent() {
-            fs::create_dir_all(folder).map_err(|source| Error::Io {
+            private::create_dir_all(folder).map_err(|source| Error::Io {
                 action: "make the directory of",
                 path: path.to_path_buf(),
                 source,

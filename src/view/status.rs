@@ -8,6 +8,7 @@ use super::{
 use crate::{
     engine::Engine,
     model::{Bytes, Status},
+    os::wal_readers,
     store::overview::{self, GroupFilter, GroupRow, Queues},
 };
 use serde::Serialize;
@@ -40,6 +41,8 @@ pub struct StatusView {
 /// Groups that are shown.
 const GROUPS: usize = 10;
 const RECENT: usize = 5;
+/// A log that is longer than this is worth a word: it is emptied at a thousand pages unless somebody reads.
+const LONG_LOG: u64 = 8 << 20;
 
 pub fn status(engine: &Engine) -> Result<StatusView> {
     let (disk_free, disk_ok) = engine.disk();
@@ -65,6 +68,21 @@ pub fn status(engine: &Engine) -> Result<StatusView> {
     Ok(status)
 }
 
+/// A reader keeps the log from being emptied for as long as it reads; whoever it is, it is named.
+fn found_log(engine: &Engine, problem: &mut impl FnMut(String, Option<String>)) {
+    let path = engine.store().path();
+    let mut log = path.as_os_str().to_owned();
+    log.push("-wal");
+    // Asked for its size only: nothing but SQLite opens it.
+    let length = std::fs::metadata(log).map_or(0, |it| it.len());
+    let readers = if length > LONG_LOG { wal_readers::staying(path) } else { Vec::new() };
+    let Some(first) = readers.first() else { return };
+    let names: Vec<String> = readers.iter().map(|it| format!("process {it}")).collect();
+    let text =
+        format!("the log of the database has {} MiB and grows: {} reads all the time", length >> 20, names.join(", "));
+    problem(text, Some(format!("ps -p {first}   (it must end its transaction)")));
+}
+
 fn problems(engine: &Engine, status: &StatusView) -> Vec<Problem> {
     let mut found = Vec::new();
     let mut problem = |text: String, command: Option<String>| found.push(Problem { text, command });
@@ -75,6 +93,7 @@ fn problems(engine: &Engine, status: &StatusView) -> Vec<Problem> {
         let text = format!("only {free} are free on the disk, and {reserve} are kept free: nothing starts");
         problem(text, Some("free some space, or lower `disk_reserve`".to_string()));
     }
+    found_log(engine, &mut problem);
     if ready > 0 && alive == 0 {
         let text = format!("{} could run, and no worker is running", count(ready.max(0) as u64, "step"));
         problem(text, Some("windlass worker".to_string()));

@@ -1,1 +1,115 @@
-//! To come.
+//! Many at once: processes that submit in a hot loop, a reader that stays.
+
+use crate::{Place, Running, eventually};
+use std::{
+    collections::BTreeMap,
+    env, fs,
+    process::{Command, Stdio},
+    sync::Arc,
+    time::{Duration, Instant},
+};
+use windlass::{
+    definition::{KnownKinds, parse},
+    engine::Submission,
+    observe::NoMetrics,
+    settings,
+};
+
+const NOOP: &str = "id: noop\nsteps: [{ name: a, uses: windlass/noop }]\n";
+
+/// Not a test of its own: what each process of the crowd does.
+#[test]
+fn part_that_submits() {
+    let Some(home) = env::var_os("CROWD_HOME") else { return };
+    let seconds: u64 = env::var("CROWD_SECONDS").unwrap().parse().unwrap();
+    let settings = settings::load(home.as_ref(), [], &[]).unwrap();
+    let engine = windlass::assembly::engine(&settings, Arc::new(NoMetrics)).unwrap();
+    let definition = parse(NOOP, "noop", &KnownKinds::new(engine.kinds().names())).unwrap();
+    let (begun, mut count, mut longest, mut total) = (Instant::now(), 0u64, Duration::ZERO, Duration::ZERO);
+    while begun.elapsed() < Duration::from_secs(seconds) {
+        let call = Instant::now();
+        let item = format!("{} {count}", std::process::id());
+        engine.submit(Submission::new(definition.clone(), vec![item])).unwrap();
+        let took = call.elapsed();
+        (count, longest, total) = (count + 1, longest.max(took), total + took);
+    }
+    engine.store().close();
+    println!("\nCROWD {count} {} {}", longest.as_millis(), (total / count.max(1) as u32).as_micros());
+}
+
+/// `WINDLASS_SECONDS` says for how long (5).
+#[test]
+fn eight_processes_in_a_hot_loop_beside_a_worker_are_all_served() {
+    let seconds: u64 = env::var("WINDLASS_SECONDS").ok().and_then(|it| it.parse().ok()).unwrap_or(5);
+    let place = Place::new();
+    place.ok(&["status"]);
+    let workers: Vec<Running> = (0..2).map(|_| place.start(&["worker"])).collect();
+    eventually("both work", || place.ok(&["list", "workers"]).lines().count() >= 3);
+    let crowd: Vec<Running> = (0..8)
+        .map(|_| {
+            let mut command = Command::new(env::current_exe().unwrap());
+            command.args(["--exact", "crowd::part_that_submits", "--nocapture"]);
+            command.env("CROWD_HOME", place.home()).env("CROWD_SECONDS", seconds.to_string());
+            Running(command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap())
+        })
+        .collect();
+    let mut counts = Vec::new();
+    for process in crowd {
+        let ended = process.end(Duration::from_secs(seconds + 60));
+        assert_eq!(ended.code, 0, "{ended:?}");
+        assert!(!ended.err.contains("locked"), "{ended:?}");
+        let line = ended.out.lines().find_map(|it| it.strip_prefix("CROWD ")).unwrap_or_else(|| panic!("{ended:?}"));
+        let numbers: Vec<u64> = line.split(' ').map(|it| it.parse().unwrap()).collect();
+        counts.push((numbers[0], numbers[1], numbers[2]));
+    }
+    let total: u64 = counts.iter().map(|it| it.0).sum();
+    let longest = counts.iter().map(|it| it.1).max().unwrap();
+    println!("{total} submissions in {seconds} s; count, longest ms and mean us of each process: {counts:?}");
+    assert!(longest < 2_000, "a call took {longest} ms: {counts:?}");
+    let least = counts.iter().map(|it| it.0).min().unwrap();
+    assert!(least * 8 * 4 > total, "somebody starves: {counts:?}");
+    let store = place.store();
+    let idle = || store.read(|tx| windlass::store::idle::is_idle(tx, windlass::model::Scope::Everything)).unwrap();
+    eventually("all of it is done", idle);
+    let events = store.read(|tx| windlass::store::event::after(tx, Default::default(), 100_000_000)).unwrap();
+    let mut kinds: BTreeMap<String, u64> = BTreeMap::new();
+    for (_, event) in &events {
+        *kinds.entry(format!("{:?}", event.kind)).or_default() += 1;
+    }
+    assert_eq!(kinds.get("GroupEnd"), Some(&total), "{kinds:?}");
+    assert_eq!(kinds.get("StepReaped"), None, "{kinds:?}");
+    assert_eq!(kinds.get("StepEnd"), Some(&total), "{kinds:?}");
+    store.close();
+    for worker in workers {
+        worker.signal("TERM");
+        let ended = worker.end(Duration::from_secs(30));
+        assert!(!ended.err.contains("locked"), "{ended:?}");
+    }
+}
+
+#[test]
+fn a_reader_that_stays_is_named_and_the_log_is_short_again_when_it_leaves() {
+    let place = Place::new();
+    place.write("noop.yaml", NOOP);
+    let items: Vec<String> = (0..1500).map(|it| format!("{it} {}", "x".repeat(300))).collect();
+    place.write("items", &items.join("\n"));
+    place.ok(&["submit", "noop.yaml", "--items", "first"]);
+    let reader = rusqlite::Connection::open(place.database()).unwrap();
+    reader.execute_batch("BEGIN; SELECT count(*) FROM step").unwrap();
+    let worker = place.start(&["worker"]);
+    let log = || fs::metadata(place.home().join("engine.db-wal")).map_or(0, |it| it.len());
+    while log() < 9 << 20 {
+        place.ok(&["submit", "noop.yaml", "--items-from", "items"]);
+    }
+    let status = place.ok(&["status"]);
+    let told = format!("process {}", std::process::id());
+    assert!(status.contains(&told) && status.contains("MiB"), "{status}");
+    drop(reader);
+    eventually("the log is short again", || {
+        // What is written next may begin the log anew; when nothing is, it is emptied.
+        log() < 1 << 20
+    });
+    worker.signal("TERM");
+    assert_eq!(worker.end(Duration::from_secs(60)).code, 0);
+    place.assert_sound();
+}

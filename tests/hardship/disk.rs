@@ -1,1 +1,220 @@
-//! To come.
+//! Disks that are full, broken or slow.
+
+use crate::{Place, Running, ended, eventually, works};
+use std::{
+    fs::{self, File},
+    io::Write,
+    path::PathBuf,
+    process::{Command, Stdio},
+    time::Duration,
+};
+
+/// A small disk in memory, which only processes see that are started inside.
+struct SmallDisk {
+    place: Place,
+    holder: Running,
+    inside: Vec<String>,
+}
+
+impl SmallDisk {
+    /// A home of so many MiB; None where this process may not mount.
+    fn new(mib: u64) -> Option<SmallDisk> {
+        let alone: &[&str] = match Command::new("unshare").args(["-m", "true"]).output() {
+            Ok(done) if done.status.success() => &["-m"],
+            _ => &["-r", "-m"],
+        };
+        let place = Place::new();
+        fs::create_dir(place.home()).unwrap();
+        let script = format!("mount -t tmpfs -o size={mib}m none '{}' && exec sleep 600", place.home().display());
+        let mut command = Command::new("unshare");
+        let holder =
+            command.args(alone).args(["sh", "-c", &script]).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
+        let holder = Running(holder.ok()?);
+        let pid = holder.0.id().to_string();
+        let mut disk = SmallDisk { place, holder, inside: vec![] };
+        let here = format!("--wd={}", disk.place.path().display());
+        disk.inside = ["nsenter", "-m", "-t", &pid, &here].map(String::from).to_vec();
+        if alone.contains(&"-r") {
+            disk.inside.extend(["-U", "--preserve-credentials"].map(String::from));
+        }
+        for _ in 0..1000 {
+            let mounts = fs::read_to_string(format!("/proc/{pid}/mounts")).unwrap_or_default();
+            if mounts.contains(&disk.place.home().display().to_string()) {
+                return Some(disk);
+            }
+            if disk.holder.0.try_wait().unwrap().is_some() {
+                break;
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        println!("skipped: no small disk can be mounted here (`unshare -m` and `mount` are not allowed)");
+        None
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let before: Vec<&str> = self.inside.iter().map(String::as_str).collect();
+        let mut command = self.place.command(&before, arguments);
+        command.env("WINDLASS_DISK_RESERVE", "1MiB").env("WINDLASS_BALLAST", "1MiB");
+        command
+    }
+
+    fn run(&self, arguments: &[&str]) -> crate::Ended {
+        ended(self.command(arguments).output().unwrap())
+    }
+
+    /// The disk as this process can reach it.
+    fn root(&self) -> PathBuf {
+        let home = self.place.home();
+        PathBuf::from(format!("/proc/{}/root", self.holder.0.id())).join(home.strip_prefix("/").unwrap())
+    }
+
+    /// Takes every byte that is left.
+    fn fill(&self) {
+        let mut file = File::options().append(true).create(true).open(self.root().join("filler")).unwrap();
+        while file.write_all(&[7; 4096]).is_ok() {}
+    }
+
+    fn free(&self) {
+        fs::remove_file(self.root().join("filler")).unwrap();
+    }
+}
+
+#[test]
+fn a_submission_to_a_full_disk_is_an_error_and_can_be_repeated() {
+    let Some(disk) = SmallDisk::new(16) else { return };
+    disk.place.write("noop.yaml", "id: noop\nsteps: [{ name: a, uses: windlass/noop }]\n");
+    assert_eq!(disk.run(&["run", "noop.yaml", "--items", "before"]).code, 0);
+    disk.fill();
+    let items: Vec<String> = (0..2000).map(|it| format!("item number {it}")).collect();
+    disk.place.write("items", &items.join("\n"));
+    let submit = ["submit", "noop.yaml", "--items-from", "items", "--key", "k"];
+    let refused = disk.run(&submit);
+    assert_eq!(refused.code, 74, "{refused:?}");
+    assert!(refused.err.contains("no space left") && refused.err.contains("hint:"), "{refused:?}");
+    // It can still be looked at.
+    let status = disk.run(&["status"]);
+    assert!(status.code == 0 && status.out.contains("kept free: nothing starts"), "{status:?}");
+    disk.free();
+    let accepted = disk.run(&submit);
+    assert_eq!(accepted.code, 0, "{accepted:?}");
+    assert_eq!(disk.run(&["worker", "--until-idle"]).code, 0);
+    let listed = disk.run(&["list", "groups"]).out;
+    assert_eq!(listed.matches("COMPLETED").count(), 2, "{listed}");
+    assert_eq!(disk.run(&["doctor"]).code, 0);
+}
+
+#[test]
+fn a_disk_that_fills_under_work_and_is_freed_later_drains_without_a_hand() {
+    let Some(disk) = SmallDisk::new(40) else { return };
+    let text = "id: files\nsteps: [{ name: a, run: 'echo x >> begun; sleep 0.05; until head -c 200000 /dev/urandom > {{ out }}/f; do sleep 0.1; done' },\
+        { name: b, run: 'wc -c < {{ inputs.a.dir }}/f' }]\n";
+    disk.place.write("files.yaml", text);
+    let items: Vec<String> = (0..60).map(|it| it.to_string()).collect();
+    disk.place.write("items", &items.join("\n"));
+    assert_eq!(disk.run(&["submit", "files.yaml", "--items-from", "items"]).code, 0);
+    let worker = Running(disk.command(&["worker"]).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap());
+    let begun = || fs::read_to_string(disk.place.path().join("begun")).unwrap_or_default().lines().count();
+    for target in [8, 20] {
+        eventually("steps run", || begun() >= target);
+        disk.fill();
+        // In the middle of whatever is just written; then it must come to rest.
+        let (mut before, mut same) = (0, 0);
+        eventually("nothing is started any more", || {
+            std::thread::sleep(Duration::from_millis(100));
+            // What a failed write leaves free is taken too.
+            disk.fill();
+            same = if begun() == before { same + 1 } else { 0 };
+            before = begun();
+            same >= 10
+        });
+        assert!(begun() < 60, "nothing was left to do");
+        let status = disk.run(&["status"]);
+        assert!(status.code == 0 && status.out.contains("nothing starts"), "{status:?}");
+        disk.free();
+    }
+    eventually("it drains", || disk.run(&["list", "groups"]).out.contains("COMPLETED"));
+    worker.signal("TERM");
+    let worker = worker.end(Duration::from_secs(30));
+    assert_eq!(worker.code, 0, "{worker:?}");
+    // No attempt was lost to the disk: each step counts one.
+    let steps: serde_json::Value =
+        serde_json::from_str(&disk.run(&["list", "steps", "--limit", "1000", "--json"]).out).unwrap();
+    for step in steps["steps"].as_array().unwrap() {
+        assert_eq!((&step["status"], &step["attempts"]), (&"COMPLETED".into(), &1.into()), "{step}");
+    }
+    assert_eq!(disk.run(&["doctor"]).code, 0);
+    let left = fs::read_dir(disk.root().join("artifacts")).unwrap().flatten();
+    assert_eq!(left.filter(|it| it.file_name().to_string_lossy().starts_with(".tmp")).count(), 0);
+}
+
+#[test]
+fn a_disk_that_does_not_work_stops_the_process_and_loses_nothing() {
+    if !works("strace", &["-f", "-qq", "-e", "trace=none", "true"]) {
+        return;
+    }
+    let text =
+        "id: files\nsteps: [{ name: a, run: 'echo {{ item }} > {{ out }}/f' }, { name: b, uses: windlass/noop }]\n";
+    let mut failed = 0;
+    for inject in [
+        "pwrite64:error=EIO:when=5+",
+        "pwrite64:error=EIO:when=40+",
+        "pwrite64:error=EIO:when=25",
+        "pread64:error=EIO:when=3+",
+        "pread64:error=EIO:when=30+",
+        "fsync,fdatasync:error=EIO:when=2",
+        "fsync,fdatasync:error=EIO:when=6",
+        "fsync,fdatasync:error=EIO:when=9+",
+    ] {
+        let place = Place::new();
+        place.write("files.yaml", text);
+        place.ok(&["run", "files.yaml", "--items", "before"]);
+        let rule = format!("inject={inject}");
+        let strace = ["strace", "-f", "-qq", "-o", "/dev/null", "-e", &rule];
+        let items = ["run", "files.yaml", "--key", "k", "--items", "a", "b", "c", "d"];
+        let mut command = place.command(&strace, &items);
+        let worker = Running(command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap());
+        let broken = worker.end(Duration::from_secs(60));
+        assert!([0, 1, 3, 74].contains(&broken.code), "{inject}: {broken:?}");
+        assert!([0, 3].contains(&broken.code) || broken.err.contains("error:"), "{inject}: {broken:?}");
+        failed += usize::from(broken.code != 0);
+        // On a disk that works again, everything is there and goes on.
+        let again = place.run(&items);
+        if again.code == 3 {
+            place.ok(&["retry", "g2"]);
+            place.ok(&["worker", "--until-idle"]);
+        }
+        assert_eq!(place.ok(&["list", "groups"]).matches("COMPLETED").count(), 2, "{inject}: {broken:?} {again:?}");
+        assert_eq!(place.run(&["doctor"]).code, 0, "{inject}");
+        place.assert_sound();
+    }
+    assert!(failed >= 4, "{failed} met an error");
+}
+
+#[test]
+fn a_slow_fsync_costs_no_lease() {
+    if !works("strace", &["-f", "-qq", "-e", "trace=none", "true"]) {
+        return;
+    }
+    let place = Place::new();
+    place.write("slow.yaml", "id: slow\nsteps: [{ name: a, run: 'echo x >> begun; sleep 2' }]\n");
+    place.ok(&["submit", "slow.yaml", "--items", "1", "2", "3", "4", "5", "6"]);
+    // Every fsync of a commit takes three times as long as a worker may be silent.
+    let strace =
+        ["strace", "-f", "-qq", "-o", "/dev/null", "-e", "inject=fsync,fdatasync:delay_enter=2400000:when=8..10"];
+    let quick = |command: &mut Command| {
+        command.env("WINDLASS_HEARTBEAT", "200ms").env("WINDLASS_SILENT_AFTER", "800ms");
+        Running(command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap())
+    };
+    let slow = quick(&mut place.command(&strace, &["worker", "--pool", "*=2"]));
+    place.wait_for_file("begun");
+    let judge = quick(&mut place.command(&[], &["worker", "--pool", "none=1"]));
+    eventually("the group ends", || place.ok(&["list", "groups"]).contains("COMPLETED"));
+    let events = place.ok(&["events", "--json"]);
+    assert!(!events.contains("REAP"), "a living worker was reaped: {events}");
+    assert_eq!(fs::read_to_string(place.path().join("begun")).unwrap().lines().count(), 6, "a step ran twice");
+    judge.signal("TERM");
+    judge.end(Duration::from_secs(30));
+    // Not strace itself: it would let its child go on.
+    slow.signal_child("TERM");
+    slow.end(Duration::from_secs(60));
+}

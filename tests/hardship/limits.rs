@@ -1,1 +1,69 @@
-//! To come.
+//! Few descriptors, little memory.
+
+use crate::{Place, Running, WINDLASS};
+use std::{
+    fs,
+    process::Stdio,
+    time::{Duration, Instant},
+};
+
+const WORKFLOW: &str = r#"
+id: files
+steps:
+  - { name: make, run: "echo {{ item }} > {{ out }}/it" }
+  - { name: use, run: "cat {{ inputs.make.dir }}/it" }
+"#;
+
+/// Runs 12 items under a limit of the shell; then, if it could not, without.
+fn under(limit: &str) -> bool {
+    let place = Place::new();
+    place.write("files.yaml", WORKFLOW);
+    let items = "1 2 3 4 5 6 7 8 9 10 11 12";
+    let script = format!("{limit}; exec '{WINDLASS}' run files.yaml --key k --items {items}");
+    let begun = Instant::now();
+    let mut command = place.command(&["sh", "-c", &script], &[]);
+    let mut running = Running(command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap());
+    // With too little even for one command it goes on trying, slowly, until it is told to stop.
+    while running.0.try_wait().unwrap().is_none() {
+        if begun.elapsed() > Duration::from_secs(6) {
+            running.signal("TERM");
+            break;
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    let limited = running.end(Duration::from_secs(60));
+    let size = fs::metadata(place.database()).map_or(0, |it| it.len());
+    assert!(size < 4 << 20, "{limit}: the database grew to {size} bytes");
+    assert!(limited.code == 0 || !limited.err.is_empty(), "{limit}: {limited:?}");
+    let mut again = vec!["run", "files.yaml", "--key", "k", "--items"];
+    again.extend(items.split(' '));
+    let whole = place.run(&again);
+    println!("{limit}: {} {}, then {}", limited.code, limited.err.lines().last().unwrap_or_default(), whole.code);
+    // What failed under the limit may be tried again; nothing is lost or stuck.
+    if whole.code == 3 {
+        place.ok(&["retry", "g1"]);
+        place.ok(&["worker", "--until-idle"]);
+    }
+    assert!(place.ok(&["list", "groups"]).contains("COMPLETED"), "{limit}: {whole:?}");
+    place.assert_sound();
+    limited.code == 0
+}
+
+#[test]
+fn thirty_two_descriptors_are_enough_for_a_run() {
+    assert!(under("ulimit -n 32"));
+}
+
+#[test]
+fn too_few_descriptors_are_an_error_that_can_be_repaired() {
+    for count in [24, 16, 12, 8] {
+        under(&format!("ulimit -n {count}"));
+    }
+}
+
+#[test]
+fn little_address_space_is_an_error_that_can_be_repaired() {
+    for kib in [400_000, 150_000, 90_000, 60_000] {
+        under(&format!("ulimit -v {kib}"));
+    }
+}

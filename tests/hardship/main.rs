@@ -124,6 +124,14 @@ impl Running {
         assert!(Command::new("kill").args([&format!("-{name}"), &pid]).status().unwrap().success());
     }
 
+    /// For a process that was started by another program: strace.
+    pub fn signal_child(&self, name: &str) {
+        let pid = self.0.id();
+        let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap();
+        let child = children.split_whitespace().next().expect("a child");
+        assert!(Command::new("kill").args([&format!("-{name}"), child]).status().unwrap().success());
+    }
+
     /// Waits for its end, at most so long.
     pub fn end(mut self, within: Duration) -> Ended {
         let deadline = Instant::now() + within;

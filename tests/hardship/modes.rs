@@ -1,1 +1,110 @@
-//! To come.
+//! Permissions: loose masks, directories that can't be written or read, no home at all.
+
+use crate::{Ended, Place, WINDLASS, ended};
+use std::{
+    fs,
+    os::unix::{
+        fs::{MetadataExt, PermissionsExt},
+        process::CommandExt,
+    },
+    path::Path,
+};
+
+const WORKFLOW: &str = r#"
+id: files
+steps:
+  - { name: make, run: "echo {{ item }} > {{ out }}/it", resource_key: "k:{{ item }}" }
+  - { name: use, run: "cat {{ inputs.make.dir }}/it" }
+"#;
+/// `nobody`: root is let do everything, so its tests act as somebody else.
+const NOBODY: u32 = 65_534;
+
+fn walk(dir: &Path, found: &mut Vec<(String, u32)>) {
+    for entry in fs::read_dir(dir).unwrap().flatten() {
+        let facts = entry.metadata().unwrap();
+        found.push((entry.path().display().to_string(), facts.mode() & 0o777));
+        if facts.is_dir() {
+            walk(&entry.path(), found);
+        }
+    }
+}
+
+#[test]
+fn what_windlass_makes_is_private_whatever_the_mask_says() {
+    let place = Place::new();
+    place.write("files.yaml", WORKFLOW);
+    fs::create_dir(place.path().join("documents")).unwrap();
+    place.write("documents/one.txt", "Some words about a winch.");
+    for arguments in ["run files.yaml --items a b", "ingest documents", "search winch"] {
+        let script = format!("umask 000; exec '{WINDLASS}' {arguments}");
+        let mut command = place.command(&["sh", "-c", &script], &[]);
+        let ended = ended(command.output().unwrap());
+        assert_eq!(ended.code, 0, "{arguments}: {ended:?}");
+    }
+    let mut found = vec![("home".to_string(), fs::metadata(place.home()).unwrap().mode() & 0o777)];
+    walk(&place.home(), &mut found);
+    assert!(found.len() > 8, "{found:?}");
+    let open: Vec<_> = found.iter().filter(|it| it.1 & 0o077 != 0).map(|it| format!("{} {:o}", it.0, it.1)).collect();
+    assert!(open.is_empty(), "others may look into {open:#?}");
+}
+
+/// A command as a user to whom permissions mean something.
+fn as_somebody(place: &Place, arguments: &[&str]) -> Ended {
+    let mut command = place.command(&[], arguments);
+    if rustix::process::getuid().is_root() {
+        command.uid(NOBODY).gid(NOBODY);
+    }
+    ended(command.output().unwrap())
+}
+
+/// A home with a group in it that belongs to somebody; None where the binary can't be run as him.
+fn of_somebody() -> Option<Place> {
+    let place = Place::new();
+    place.write("files.yaml", WORKFLOW);
+    let free = fs::Permissions::from_mode(0o777);
+    fs::set_permissions(place.path(), free).unwrap();
+    let made = as_somebody(&place, &["run", "files.yaml", "--items", "a"]);
+    if made.code != 0 {
+        println!("skipped: the binary can't be run as another user here: {}", made.err);
+        return None;
+    }
+    Some(place)
+}
+
+fn with_mode(place: &Place, directory: u32, file: u32) {
+    let mut all = Vec::new();
+    walk(&place.home(), &mut all);
+    for (path, _) in &all {
+        let mode = if fs::metadata(path).unwrap().is_dir() { directory } else { file };
+        fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+    }
+    fs::set_permissions(place.home(), fs::Permissions::from_mode(directory)).unwrap();
+}
+
+#[test]
+fn a_home_that_can_not_be_written_or_read_is_a_clear_error_and_works_again_afterwards() {
+    let Some(place) = of_somebody() else { return };
+    for (directory, file) in [(0o500, 0o400), (0o000, 0o000)] {
+        with_mode(&place, directory, file);
+        for arguments in [&["status"][..], &["list", "groups"], &["run", "files.yaml", "--items", "b"], &["doctor"]] {
+            let ended = as_somebody(&place, arguments);
+            assert!([1, 74].contains(&ended.code), "{directory:o} {arguments:?}: {ended:?}");
+            assert!(ended.err.contains("error:") && ended.err.contains("home"), "{arguments:?}: {ended:?}");
+        }
+    }
+    with_mode(&place, 0o700, 0o600);
+    assert_eq!(as_somebody(&place, &["run", "files.yaml", "--items", "b"]).code, 0);
+    place.assert_sound();
+}
+
+#[test]
+fn without_any_home_the_error_says_what_to_do() {
+    let place = Place::new();
+    let mut command = place.command(&[], &["status"]);
+    for name in ["HOME", "XDG_DATA_HOME", "WINDLASS_HOME"] {
+        command.env_remove(name);
+    }
+    let ended = ended(command.output().unwrap());
+    assert_eq!(ended.code, 2, "{ended:?}");
+    assert!(ended.err.contains("--home"), "{ended:?}");
+}

@@ -1,0 +1,71 @@
+//! Directories and files that only their owner may look into, whatever the umask says.
+
+use std::{
+    fs::{DirBuilder, OpenOptions},
+    io,
+    os::unix::{
+        ffi::OsStrExt,
+        fs::{DirBuilderExt, OpenOptionsExt},
+    },
+    path::Path,
+};
+
+/// Makes a directory and those above it that are missing, with mode 0700. Those that are there stay as they are.
+pub fn create_dir_all(dir: &Path) -> io::Result<()> {
+    DirBuilder::new().recursive(true).mode(0o700).create(dir)
+}
+
+/// Makes an empty file with mode 0600, unless there is one. A file that is there is not opened: closing it would drop the
+/// POSIX locks that this process has on it.
+pub fn create_file(path: &Path) -> io::Result<()> {
+    match OpenOptions::new().write(true).create_new(true).mode(0o600).open(path) {
+        Ok(_) => Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        Err(error) => Err(error),
+    }
+}
+
+/// The SQLite URI of a file; when SQLite makes it, it gets the mode of the file `like`.
+///
+/// `modeof` is described in <https://www.sqlite.org/c3ref/open.html>.
+pub fn sqlite_uri(path: &Path, like: &Path) -> String {
+    // An absolute path comes after an empty authority, so that one that begins with `//` is still a path.
+    let scheme = if path.is_absolute() { "file://" } else { "file:" };
+    format!("{scheme}{}?modeof={}", quoted(path), quoted(like))
+}
+
+fn quoted(path: &Path) -> String {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/-._~".contains(&byte);
+    path.as_os_str()
+        .as_bytes()
+        .iter()
+        .map(|byte| if plain(*byte) { (*byte as char).to_string() } else { format!("%{byte:02x}") })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::{fs, os::unix::fs::MetadataExt};
+
+    #[test]
+    fn what_is_made_is_private_and_what_is_there_is_kept() {
+        let dir = tempfile::tempdir().unwrap();
+        let mode = |name: &str| fs::metadata(dir.path().join(name)).unwrap().mode() & 0o777;
+        create_dir_all(&dir.path().join("a/b")).unwrap();
+        assert_eq!((mode("a"), mode("a/b")), (0o700, 0o700));
+        create_file(&dir.path().join("a/f")).unwrap();
+        assert_eq!(mode("a/f"), 0o600);
+        fs::write(dir.path().join("a/f"), "kept").unwrap();
+        create_file(&dir.path().join("a/f")).unwrap();
+        assert_eq!(fs::read_to_string(dir.path().join("a/f")).unwrap(), "kept");
+    }
+
+    #[test]
+    fn any_path_survives_the_uri() {
+        assert_eq!(
+            sqlite_uri(Path::new("/a b/ü?.db"), Path::new("/x%#")),
+            "file:///a%20b/%c3%bc%3f.db?modeof=/x%25%23"
+        );
+    }
+}

@@ -1,0 +1,71 @@
+//! Who keeps the write-ahead log of an SQLite database from being emptied.
+//!
+//! A reader holds a shared POSIX lock on one of five bytes of the `-shm` file for as long as its transaction lasts
+//! (<https://www.sqlite.org/walformat.html>, "WAL Locks": WAL_READ_LOCK(0) to (4) are bytes 123 to 127). The kernel lists
+//! locks; the file itself is never opened, since closing it would drop the locks that this process has.
+
+use std::{collections::BTreeSet, path::Path, time::Duration};
+
+/// How long a look takes: whoever reads at its start and at its end stays.
+const LOOK: Duration = Duration::from_millis(200);
+
+/// Other processes that are reading the database at `path` for a while. Empty where the kernel does not tell.
+pub fn staying(path: &Path) -> Vec<u32> {
+    let first = readers(path);
+    if first.is_empty() {
+        return Vec::new();
+    }
+    std::thread::sleep(LOOK);
+    let second = readers(path);
+    first.into_iter().filter(|it| second.contains(it)).collect()
+}
+
+#[cfg(target_os = "linux")]
+fn readers(path: &Path) -> BTreeSet<u32> {
+    use std::os::unix::fs::MetadataExt;
+    let mut shm = path.as_os_str().to_owned();
+    shm.push("-shm");
+    let Ok(facts) = std::fs::metadata(shm) else { return BTreeSet::new() };
+    let locks = std::fs::read_to_string("/proc/locks").unwrap_or_default();
+    let mut found = readers_in(&locks, facts.ino());
+    found.remove(&std::process::id());
+    found
+}
+
+#[cfg(not(target_os = "linux"))]
+fn readers(_path: &Path) -> BTreeSet<u32> {
+    BTreeSet::new()
+}
+
+/// Lines read `1: POSIX  ADVISORY  READ 9983 fe:00:5357598 124 124`; waiters have `->` after the number.
+#[cfg_attr(not(target_os = "linux"), allow(dead_code))]
+fn readers_in(locks: &str, inode: u64) -> BTreeSet<u32> {
+    let reader = |line: &str| {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        let [_, "POSIX", _, "READ", pid, place, from, until] = words[..] else { return None };
+        let (_, its_inode) = place.rsplit_once(':')?;
+        let at: u64 = from.parse().ok()?;
+        let here = its_inode.parse() == Ok(inode) && from == until && (123..=127).contains(&at);
+        pid.parse::<u32>().ok().filter(|it| here && *it > 0)
+    };
+    locks.lines().filter_map(reader).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_readers_of_this_log_are_named() {
+        let locks = "\
+1: POSIX  ADVISORY  READ 100 fe:00:77 124 124
+2: POSIX  ADVISORY  READ 101 fe:00:77 128 128
+3: POSIX  ADVISORY  WRITE 102 fe:00:77 120 120
+4: POSIX  ADVISORY  READ 103 fe:00:78 124 124
+4: -> POSIX  ADVISORY  READ 104 fe:00:77 124 124
+5: FLOCK  ADVISORY  WRITE 105 fe:00:77 0 EOF
+6: POSIX  ADVISORY  READ 106 fe:00:77 123 123
+";
+        assert_eq!(readers_in(locks, 77), BTreeSet::from([100, 106]));
+    }
+}
