@@ -111,7 +111,7 @@ fn info(cx: &Context, db: Option<&str>) -> Result<()> {
     out.line(format!("  embedder   {} ({} dimensions)", info.embedder, info.dimension))?;
     out.line(format!("  size       {}", size(info.bytes)))?;
     if info.free_bytes > 0 {
-        out.line(format!("  free       {} (`windlass vacuum {}`)", size(info.free_bytes), database.name))?;
+        out.advice(format!("  free       {} (`windlass vacuum {}`)", size(info.free_bytes), database.name))?;
     }
     for (source, documents) in &info.sources {
         out.line(format!("  source     {} ({})", plain(source), count(*documents, "document")))?;

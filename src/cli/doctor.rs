@@ -59,7 +59,7 @@ fn tell(cx: &Context, finding: &Finding) -> Result<()> {
         out.line(format!("        {}", plain(problem)))?;
     }
     match finding.remedy {
-        Some(remedy) => out.line(format!("        {}", out.paint(Paint::Bold, &typed::command(remedy)))),
+        Some(remedy) => out.advice(format!("        {}", out.paint(Paint::Bold, &typed::command(remedy)))),
         None => Ok(()),
     }
 }

@@ -142,7 +142,7 @@ pub fn report(cx: &Context, plan: &SyncPlan, report: &SyncReport, told: &Told) -
     }
     for it in report.documents.iter().filter(|it| it.status == DocumentStatus::Failed).take(LINES) {
         let mark = out.paint(Paint::Bad, "failed");
-        out.line(format!("{mark}  {}: {}  (`windlass show {}`)", place(&it.uri), plain(&it.reason), it.run))?;
+        out.advice(format!("{mark}  {}: {}  (`windlass show {}`)", place(&it.uri), plain(&it.reason), it.run))?;
     }
     if report.failed as usize > LINES {
         out.line(format!("and {} more", report.failed as usize - LINES))?;

@@ -50,12 +50,14 @@ impl Output {
     /// One line of data.
     pub fn line(&self, text: impl AsRef<str>) -> Result<()> {
         let mut out = io::stdout().lock();
-        match self.json {
-            true => out.write_all(text.as_ref().as_bytes())?,
-            false => out.write_all(typed::sentence(text.as_ref()).as_bytes())?,
-        }
+        out.write_all(text.as_ref().as_bytes())?;
         out.write_all(b"\n")?;
         Ok(())
+    }
+
+    /// One line of our own words for people, whose suggested commands can be typed as they stand.
+    pub fn advice(&self, text: impl AsRef<str>) -> Result<()> {
+        self.line(typed::sentence(text.as_ref()))
     }
 
     /// Data as it is, without a line end of ours.

@@ -30,7 +30,7 @@ pub fn set(cx: &Context, target: &str, paused: bool) -> Result<()> {
             "group": group, "type": kind, "paused": paused, "changed": changed,
         }));
     }
-    cx.output.line(match (paused, changed) {
+    cx.output.advice(match (paused, changed) {
         (true, true) => format!("{target} is paused; go on with `windlass resume {target}`"),
         (true, false) => format!("{target} was paused before"),
         (false, true) => format!("{target} goes on"),

@@ -6,6 +6,7 @@ use super::{
     output::{Output, Paint},
     show_file,
     table::{Cell, Table, status_paint},
+    typed,
     wording::{count, duration, plain, relative},
     work::{item_name, show_failures},
 };
@@ -72,7 +73,7 @@ fn group(cx: &Context, id: GroupId) -> Result<()> {
         line(out, "params", details.params.to_string())?;
     }
     if it.paused {
-        line(out, "paused", format!("go on with `windlass resume {id}`"))?;
+        line(out, "paused", typed::sentence(&format!("go on with `windlass resume {id}`")))?;
     }
     let runs: Vec<String> = details.runs_by_status.iter().map(|(status, n)| format!("{n} {status}")).collect();
     line(out, "runs", format!("{} ({})", it.runs, runs.join(", ")))?;
@@ -175,7 +176,11 @@ fn facts(cx: &Context, details: &StepDetails) -> Result<()> {
         line(
             out,
             "files",
-            format!("{} (`windlass show {} --file NAME`)", count(details.files.len() as u64, "file"), it.id),
+            typed::sentence(&format!(
+                "{} (`windlass show {} --file NAME`)",
+                count(details.files.len() as u64, "file"),
+                it.id
+            )),
         )?;
         for (name, hash) in details.files.iter().take(20) {
             out.line(format!("             {}  {}", &hash[..hash.len().min(12)], plain(name)))?;

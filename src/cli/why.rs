@@ -37,7 +37,7 @@ impl Args {
             tell(cx, &it.facts, &it.reasons)?;
         }
         if why.steps.is_empty() {
-            cx.output.line(format!("nothing holds {} up: see `windlass show {0}`", self.id))?;
+            cx.output.advice(format!("nothing holds {} up: see `windlass show {0}`", self.id))?;
         }
         if why.more {
             cx.output.note("and more steps like these");
@@ -55,7 +55,7 @@ fn tell(cx: &Context, why: &Why, reasons: &[Reason]) -> Result<()> {
         out.line(format!("  item       {}", plain(&item_name(&item))))?;
     }
     for reason in reasons {
-        out.line(format!("  {}", plain(&reason.text)))?;
+        out.advice(format!("  {}", plain(&reason.text)))?;
         if let Some(command) = &reason.command {
             out.line(format!("    {}", out.paint(Paint::Bold, &typed::command(command))))?;
         }

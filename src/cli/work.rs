@@ -190,7 +190,7 @@ pub fn show_failures(cx: &Context, group: GroupId) -> Result<()> {
         cx.output.line(format!("  {mark}  {} {}  {item}: {}", failure.step, failure.name, plain(&failure.reason)))?;
     }
     if found.len() > FAILURES {
-        cx.output.line(format!("  and more: `windlass list runs --group {group} --status failed`"))?;
+        cx.output.advice(format!("  and more: `windlass list runs --group {group} --status failed`"))?;
     }
     if let Some(first) = found.first() {
         cx.output.note(format!(
