@@ -29,6 +29,10 @@
 //! if let Some(code) = windlass::process::shim::run_if_asked() {
 //!     std::process::exit(code);
 //! }
+//! // And this one gives a step that took the program along a process of its own the next time.
+//! if let Some(code) = windlass::engine::step_child::run_if_asked(assembly::registry) {
+//!     std::process::exit(code);
+//! }
 //! let home = tempfile::tempdir()?;
 //! let settings = settings::load(home.path(), [], &[])?;
 //! let mut kinds = assembly::registry();

@@ -3,6 +3,7 @@
 use std::{
     collections::BTreeMap,
     fs,
+    os::unix::fs::PermissionsExt,
     path::Path,
     process::{Command, Output, Stdio},
     sync::Arc,
@@ -96,6 +97,7 @@ fn a_backup_taken_while_workers_run_flat_out_is_restored_and_runs_to_its_end() {
     }
     let taken = backup::take(&engine, &file, &|| true).unwrap();
     assert!(taken.checked.artifacts > 0 && taken.bytes == fs::metadata(&file).unwrap().len());
+    assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
     let at_backup = done(&engine);
     assert_eq!(wait(&engine, &working, group), Status::Completed);
     working.stop(Millis::seconds(10));

@@ -17,6 +17,7 @@ use crate::{
 use serde::Serialize;
 use std::{
     fs::{self, File},
+    os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
 };
 
@@ -39,7 +40,7 @@ pub fn take(engine: &Engine, path: &Path, go_on: &dyn Fn() -> bool) -> Result<Ta
     let make = || Error::io("make a file in", parent);
     let work = tempfile::Builder::new().prefix(".windlass-backup-").tempdir_in(parent).map_err(make())?;
     let temporary = work.path().join("backup");
-    let file = File::options().write(true).create_new(true).open(&temporary).map_err(make())?;
+    let file = File::options().write(true).create_new(true).mode(0o600).open(&temporary).map_err(make())?;
     let mut writer = ArchiveWriter::new(file, &temporary);
     // From here on nothing that a row refers to can be swept.
     let guard = engine.artifacts().hold()?;

@@ -26,7 +26,10 @@ use std::{
     os::fd::OwnedFd,
     panic::{AssertUnwindSafe, catch_unwind},
     path::PathBuf,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 /// The first argument that makes this program run one step.
@@ -34,6 +37,8 @@ const WORD: &str = "__step";
 const ANSWER: &str = "answer.json";
 /// Values are bounded where they are made; this is far more.
 const ANSWER_MAX: u64 = 256 << 20;
+
+static ASKED: AtomicBool = AtomicBool::new(false);
 
 #[derive(Serialize, Deserialize)]
 struct Request {
@@ -69,8 +74,9 @@ struct Ended {
 }
 
 /// Runs a step when this process was started to do so, and returns the exit code to end with. `kinds` makes the registry of
-/// the program. Called at the start of `main`, after the shim.
+/// the program. Called at the start of `main`, after the shim. Without it suspects run where all others do.
 pub fn run_if_asked(kinds: impl FnOnce() -> Registry) -> Option<i32> {
+    ASKED.store(true, Ordering::Relaxed);
     if env::args_os().nth(1)? != WORD {
         return None;
     }
@@ -127,6 +133,10 @@ pub(super) fn run(engine: &Engine, cx: &StepContext, name: &str) -> Option<StepR
 }
 
 fn attempt(engine: &Engine, cx: &StepContext, name: &str) -> Result<Option<StepResult>> {
+    // A program that was never asked would begin its own work again instead.
+    if program::is_this_program() && !ASKED.load(Ordering::Relaxed) {
+        return Ok(None);
+    }
     let Ok(program) = program::program() else { return Ok(None) };
     let dir = cx.work.create("child")?;
     let request = Request {

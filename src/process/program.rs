@@ -14,6 +14,11 @@ pub fn use_program(path: &Path) {
     *CHOSEN.lock().unwrap_or_else(PoisonError::into_inner) = Some(path.to_path_buf());
 }
 
+/// Whether `program` is this very program, which then must have been asked what it was started as.
+pub fn is_this_program() -> bool {
+    CHOSEN.lock().unwrap_or_else(PoisonError::into_inner).is_none() && shim::is_asked_here()
+}
+
 /// The program to execute: the chosen one, else this program when its `main` asks whether it is a shim, else a
 /// `windlass` beside this program.
 pub fn program() -> Result<PathBuf, String> {
