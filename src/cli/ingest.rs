@@ -13,13 +13,15 @@ use crate::{
     engine::{Engine, LockWait},
     ingest::{
         database_path,
+        fetch::is_url,
+        removal,
         source::SourceOptions,
-        sync::{self, SyncOptions, SyncPlan},
+        sync::{self, Place, SyncOptions, SyncPlan, Unread},
     },
     model::{GroupId, Holder, HolderKind, Millis, Status},
     os::signals::Signals,
 };
-use std::{path::PathBuf, time::Instant};
+use std::{error::Error as _, path::PathBuf, time::Instant};
 
 /// Bring documents into a vector database, and keep it up to date
 ///
@@ -27,7 +29,7 @@ use std::{path::PathBuf, time::Instant};
 /// again goes on where it stopped. Afterwards: `windlass search "what you want to know"`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Files and directories
+    /// Files, directories, `http://` addresses, or `-` for one document on stdin
     #[arg(value_name = "PATH", required_unless_present = "paths_from")]
     paths: Vec<PathBuf>,
     /// A file with one path a line, or `-` for stdin
@@ -76,8 +78,9 @@ const PRUNE_WAIT: Millis = Millis::minutes(10);
 impl Args {
     pub fn run(self, cx: &Context) -> Result<()> {
         let begun = Instant::now();
-        let options = self.options(cx)?;
+        let mut options = self.options(cx)?;
         let engine = cx.engine()?;
+        self.give(engine, &mut options)?;
         if self.dry_run {
             let plan = sync::plan(engine, &options)?;
             return said::plan_in_full(cx, &plan);
@@ -137,6 +140,29 @@ impl Args {
         })
     }
 
+    /// Gets what is no file of this machine. One address that can't be reached does not keep the others out.
+    fn give(&self, engine: &Engine, options: &mut SyncOptions) -> Result<()> {
+        let place = |path: &PathBuf| match path.to_str() {
+            Some("-") => Some(Place::Stdin),
+            Some(text) if is_url(text) => Some(Place::Url(text.to_string())),
+            _ => None,
+        };
+        let places: Vec<Place> = options.paths.iter().filter_map(place).collect();
+        options.paths.retain(|it| place(it).is_none());
+        for it in places {
+            match (sync::give(engine, options, &it), it) {
+                (Ok(file), _) => options.given.push(file),
+                (Err(error), Place::Url(uri)) => {
+                    let cause = error.source().map(|it| format!(": {it}")).unwrap_or_default();
+                    let reason = format!("{error}{cause}");
+                    options.ungiven.push(Unread { uri, reason });
+                }
+                (Err(error), Place::Stdin) => return Err(error.into()),
+            }
+        }
+        Ok(())
+    }
+
     /// Groups that an earlier command left come first: their documents count as being at work.
     fn finish_unfinished(&self, cx: &Context, engine: &Engine, options: &SyncOptions, signals: &Signals) -> Result<()> {
         let groups = sync::unfinished(engine, &options.database)?;
@@ -164,6 +190,8 @@ impl Args {
             cx.output.note(format!("removing {}", count(plan.removed.len() as u64, "document")));
         }
         let holder = Holder { kind: HolderKind::Cli, id: i64::from(std::process::id()) };
+        // What was deleted over the API while the database was locked.
+        removal::finish(engine, holder, LockWait::No)?;
         Ok(sync::prune(engine, plan, holder, LockWait::AtMost(PRUNE_WAIT))?)
     }
 

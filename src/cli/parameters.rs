@@ -5,15 +5,14 @@ use super::{
     failure::{Failure, Result},
 };
 use crate::{
-    definition::{BUILTIN_PARAMETERS, ParameterSet},
-    ingest::database_path,
+    definition::ParameterSet,
+    ingest::{database_path, parameter_sets},
     model::nearest,
 };
 use serde_json::{Map, Value};
-use std::{fs, path::Path};
+use std::path::Path;
 
-/// Where the parameter sets of a home are, as `ID.yaml`.
-pub const DIRECTORY: &str = "params";
+pub use crate::ingest::parameter_sets::DIRECTORY;
 
 #[derive(Debug, Clone, Default, clap::Args)]
 pub struct Parameters {
@@ -67,41 +66,23 @@ fn assign(params: &mut Value, assignment: &str) -> Result<()> {
 /// A parameter set by its id, or from a file.
 pub fn find(cx: &Context, id: &str) -> Result<ParameterSet> {
     if id.contains('/') || id.ends_with(".yaml") || id.ends_with(".yml") {
-        return read(Path::new(id));
+        return Ok(parameter_sets::read(Path::new(id))?);
     }
-    if id == BUILTIN_PARAMETERS {
-        return Ok(ParameterSet::builtin());
+    let home = &cx.settings()?.home;
+    if let Some(found) = parameter_sets::find(home, id)? {
+        return Ok(found.set);
     }
     let sets = all(cx)?;
-    if let Some(found) = sets.iter().find(|it| it.id == id) {
-        return Ok(found.clone());
-    }
     let failure = Failure::not_found(format!("no parameter set `{id}`"));
     Err(match nearest(id, sets.iter().map(|it| it.id.as_str())) {
         Some(meant) => failure.hint(format!("did you mean `{meant}`?")),
-        None => failure.hint(format!("put {id}.yaml into {}", cx.settings()?.home.join(DIRECTORY).display())),
+        None => failure.hint(format!("put {id}.yaml into {}", home.join(DIRECTORY).display())),
     })
 }
 
 /// Every parameter set of the home and the built-in one, by id.
 pub fn all(cx: &Context) -> Result<Vec<ParameterSet>> {
-    let mut sets = vec![ParameterSet::builtin()];
-    let dir = cx.settings()?.home.join(DIRECTORY);
-    if dir.is_dir() {
-        let entries = fs::read_dir(&dir).map_err(|error| Failure::io("list", &dir, error))?;
-        for path in entries.flatten().map(|it| it.path()) {
-            if path.extension().is_some_and(|it| it == "yaml" || it == "yml") {
-                sets.push(read(&path)?);
-            }
-        }
-    }
-    sets.sort_by(|one, other| one.id.cmp(&other.id));
-    Ok(sets)
-}
-
-fn read(path: &Path) -> Result<ParameterSet> {
-    let text = fs::read_to_string(path).map_err(|error| Failure::io("read", path, error))?;
-    Ok(ParameterSet::parse(&text, &path.to_string_lossy())?)
+    Ok(parameter_sets::all(&cx.settings()?.home)?.into_iter().map(|it| it.set).collect())
 }
 
 #[cfg(test)]

@@ -51,6 +51,8 @@ pub fn fetch(artifacts: &ArtifactStore, url: &str, limits: &FetchLimits) -> Resu
         .timeout_global(Some(limits.time.duration()))
         .timeout_connect(Some(Duration::from_secs(10)))
         .max_redirects(limits.redirects)
+        // One document, one connection: an idle one that the server has closed meanwhile is no use to a redirect.
+        .max_idle_connections(0)
         .user_agent(concat!("windlass/", env!("CARGO_PKG_VERSION")))
         .build()
         .into();

@@ -80,7 +80,7 @@ pub fn take(engine: &Engine, put: Put, given: Given) -> Result<DocumentUri> {
 }
 
 /// A name that tells the type: that of the URI, else that of the file; with an ending for the media type where it has none.
-fn name_of(given: &Given) -> String {
+pub(super) fn name_of(given: &Given) -> String {
     let of_uri = item::name_of_uri(&given.uri).map(|it| decoded(&it));
     let names = [of_uri, given.file_name.clone()];
     let plain = |name: &String| Path::new(name).file_name().map(|it| it.to_string_lossy().into_owned());

@@ -1,7 +1,7 @@
 //! Which files there are: single files and whole directories, in a fixed order.
 
 use super::media_type;
-use crate::model::Timestamp;
+use crate::model::{ArtifactHash, Timestamp};
 use ignore::{WalkBuilder, overrides::OverrideBuilder};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -43,6 +43,8 @@ pub struct SourceFile {
     pub mtime: i64,
     /// What `NAME.meta.json` beside the file says: a JSON object.
     pub metadata: Option<Value>,
+    /// The engine keeps the content under this hash; the path is but a name.
+    pub kept: Option<ArtifactHash>,
 }
 
 /// What a walk found, and what it had to leave out.
@@ -223,7 +225,7 @@ fn describe(path: &Path, metadata: &fs::Metadata) -> Result<SourceFile, SourceEr
     });
     let described = sidecar(path)?;
     let (size, mtime) = (metadata.len(), super::content::modified(metadata));
-    Ok(SourceFile { path: path.into(), uri: uri(&absolute), size, modified, mtime, metadata: described })
+    Ok(SourceFile { path: path.into(), uri: uri(&absolute), size, modified, mtime, metadata: described, kept: None })
 }
 
 /// The document that `path` is the sidecar of, by its name.

@@ -44,7 +44,7 @@ pub struct NewDocument {
     pub batch: Option<i64>,
 }
 
-/// Takes a document in. One that is known keeps its id and its batch; other content raises its version.
+/// Takes a document in. One that is known keeps its id and its batch, if it has one; other content raises its version.
 pub fn put(tx: &WriteTx, new: &NewDocument) -> Result<DocumentUri> {
     if let Some(batch) = new.batch
         && !document_batch::exists(tx, batch)?
@@ -63,8 +63,9 @@ pub fn put(tx: &WriteTx, new: &NewDocument) -> Result<DocumentUri> {
     if known.is_some() {
         tx.execute(
             "UPDATE document_uri SET sha256 = ?2, version = ?3, name = ?4, etag = coalesce(?5, CASE WHEN sha256 = ?2
-                    THEN etag END), metadata = ?6, updated = ?7 WHERE id = ?1",
-            params![id, new.file.hash.0, version, new.name, new.etag, new.metadata.to_string(), tx.now().0],
+                    THEN etag END), metadata = ?6, updated = ?7,
+                    batch_id = coalesce(batch_id, ?8) WHERE id = ?1",
+            params![id, new.file.hash.0, version, new.name, new.etag, new.metadata.to_string(), tx.now().0, new.batch],
         )?;
     }
     if let Some(action) = action {

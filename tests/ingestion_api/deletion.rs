@@ -8,7 +8,7 @@ use crate::{
     worked,
 };
 use serde_json::{Value, json};
-use std::{fs, path::Path};
+use std::{fs, path::Path, process::Stdio};
 
 const BY_URI: &str = "/api/v1/document/by-uri";
 const STATISTICS: [&str; 7] = [
@@ -143,4 +143,24 @@ fn contents_that_nobody_has_any_more_are_cleaned_up() {
     assert_eq!(files(web.home()), before + 1 - 4);
     assert_eq!(orphans()["statistics"]["deleted_documents"], 0);
     doctor(&web);
+}
+
+#[test]
+fn a_held_lock_delays_the_removal_from_a_vector_database_and_loses_nothing() {
+    let (web, _, _) = worked();
+    let client = Client::of(&web);
+    let info = client.get("/api/v1/lancedb/info?db=default").json();
+    let key = format!("vec:{}", info["path"].as_str().unwrap());
+    let (held, gate) = (web.home().join("held"), web.home().join("gate"));
+    let script = format!("touch '{}'; until [ -e '{}' ]; do sleep 0.05; done", held.display(), gate.display());
+    let mut command = web.windlass(&["locks", "hold", &key, "--", "sh", "-c", &script]);
+    let mut holder = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    crate::web::until("the key is held", || held.exists().then_some(()));
+    let deleted = client.send("DELETE", &format!("{BY_URI}?uri=docs/ropes.md&source=shed"), None);
+    assert_eq!((deleted.status, &deleted.json()["statistics"]["deleted_documents"]), (200, &json!(1)));
+    assert_eq!(uris(&client), ["docs/knots.md", "docs/ropes.md"]);
+    fs::write(gate, "").unwrap();
+    assert!(crate::web::wait(&mut holder).success());
+    client.send("POST", "/api/v1/document/cleanup-orphans", None);
+    assert_eq!(uris(&client), ["docs/knots.md"]);
 }

@@ -132,7 +132,8 @@ fn bytes_of(
     given: Given,
     may_read: bool,
 ) -> Result<(Put, Given)> {
-    if let Some(Upload { put, content_type, .. }) = upload {
+    if let Some(Upload { incoming, content_type, .. }) = upload {
+        let put = incoming.finish()?;
         // What clients say of every file says nothing.
         let said = content_type.filter(|it| !it.ends_with("/octet-stream"));
         return Ok((put, Given { media_type: given.media_type.or(said), ..given }));

@@ -1,7 +1,7 @@
 //! What a request says: its query, and a body of either form. Fields are bounded and kept; a file is streamed into an artifact.
 
 use crate::{
-    artifact::Put,
+    artifact::Incoming,
     http::{App, Failure, Result},
     ingest::given,
 };
@@ -27,12 +27,12 @@ pub struct Fields {
     size: usize,
 }
 
-/// A file that came with a request: it is kept as an artifact already.
-#[derive(Debug)]
+/// A file that came with a request, written but not kept yet: a client that is slow with what follows must not hold up
+/// those who sweep.
 pub struct Upload {
     pub file_name: Option<String>,
     pub content_type: Option<String>,
-    pub put: Put,
+    pub incoming: Incoming,
 }
 
 impl Fields {
@@ -249,8 +249,7 @@ async fn file(mut part: Field<'_>, app: &App) -> Result<Option<Upload>> {
     if incoming.size() == 0 && file_name.as_deref().unwrap_or_default().is_empty() {
         return Ok(None);
     }
-    let put = app.blocking(move |_| incoming.finish()).await?;
-    Ok(Some(Upload { file_name, content_type, put }))
+    Ok(Some(Upload { file_name, content_type, incoming }))
 }
 
 #[cfg(test)]

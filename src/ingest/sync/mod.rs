@@ -7,17 +7,19 @@
 //! The vector database says which content is stored. The table `document` remembers size and time of each file, so that an
 //! unchanged one costs a stat, and what could not be read, so that it is not tried again.
 
+mod give;
 mod plan;
 mod report;
 mod submit;
 pub(super) mod verdict;
 
+pub use give::{Place, give};
 pub use plan::{Failed, PlannedRun, SyncPlan, Unread, plan};
 pub use report::{DocumentOutcome, DocumentStatus, SyncReport, finish, settle};
 pub use submit::{prune, submit, unfinished};
 pub use verdict::Why;
 
-use super::source::SourceOptions;
+use super::source::{SourceFile, SourceOptions};
 use crate::definition::ParameterSet;
 use std::path::PathBuf;
 
@@ -26,6 +28,9 @@ use std::path::PathBuf;
 pub struct SyncOptions {
     /// Files and directories.
     pub paths: Vec<PathBuf>,
+    /// Documents that are no files of this machine, from `give`; and those that could not be got.
+    pub given: Vec<SourceFile>,
+    pub ungiven: Vec<Unread>,
     /// What is taken from directories.
     pub source_options: SourceOptions,
     /// From `database_path`.
@@ -45,6 +50,8 @@ impl SyncOptions {
     pub fn new(paths: Vec<PathBuf>, database: PathBuf) -> SyncOptions {
         SyncOptions {
             paths,
+            given: Vec::new(),
+            ungiven: Vec::new(),
             source_options: SourceOptions::default(),
             database,
             source: super::item::DEFAULT_SOURCE.to_string(),

@@ -11,7 +11,7 @@ use crate::{
     ingest::{
         content,
         error::{Error, Result},
-        item::{Item, ItemDocument, name_key, path_of},
+        item::{Item, ItemDocument, KEPT, name_key, path_of},
         parameters,
         source::{self, Listing, SourceFile},
         step,
@@ -148,10 +148,11 @@ pub fn plan(engine: &Engine, options: &SyncOptions) -> Result<SyncPlan> {
         runs: HashMap::new(),
         plan: SyncPlan::new(options, params, warnings, basis(&known)),
     };
-    files.iter().for_each(|file| planning.take(file));
+    files.iter().chain(&options.given).for_each(|file| planning.take(file));
     planning.find_removed(&files)?;
     let mut plan = planning.plan;
     plan.left_out = unreadable;
+    plan.unread.extend(options.ungiven.iter().cloned());
     if options.dry_run {
         find_steps(engine, &mut plan)?;
     }
@@ -236,9 +237,10 @@ impl Planning<'_> {
     fn take(&mut self, file: &SourceFile) {
         let known = self.known.get(&file.uri);
         let remembered = known.filter(|it| it.row.mtime != 0 && it.row.mtime == file.mtime && it.row.size == file.size);
-        let (sha256, size, mtime) = match remembered {
-            Some(known) => (known.row.sha256, file.size, file.mtime),
-            None => match read(&file.path) {
+        let (sha256, size, mtime) = match (file.kept, remembered) {
+            (Some(kept), _) => (kept, file.size, 0),
+            (None, Some(known)) => (known.row.sha256, file.size, file.mtime),
+            (None, None) => match read(&file.path) {
                 Ok(Some(looked)) => (looked.sha256, looked.size, remembered_time(looked.modified, self.now)),
                 Ok(None) => return self.leave(file, "it keeps changing".to_string()),
                 Err(error) => return self.leave(file, error.to_string()),
@@ -272,7 +274,8 @@ impl Planning<'_> {
     /// Documents with equal content, read as the same type, share one run.
     fn add(&mut self, file: &SourceFile, row: DocumentRow) {
         let metadata = file.metadata.clone().unwrap_or_default();
-        let document = ItemDocument { uri: file.uri.clone(), file: None, metadata };
+        let kept = file.kept.map(|_| KEPT.to_string());
+        let document = ItemDocument { uri: file.uri.clone(), file: kept, metadata };
         let place = (row.sha256, name_key(&file.path));
         if let Some(at) = self.runs.get(&place) {
             self.plan.runs[*at].item.documents.push(document);

@@ -1,0 +1,68 @@
+//! Documents that are no files of this machine: an address, or what comes on stdin.
+
+use crate::{
+    artifact::Put,
+    engine::Engine,
+    ingest::{
+        error::{Error, Result},
+        fetch::{self, FetchLimits},
+        given::{self, Given},
+        parameters,
+        source::SourceFile,
+    },
+    model::Timestamp,
+    store::artifact,
+};
+use std::{io, path::PathBuf};
+
+use super::SyncOptions;
+
+/// Where a document comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Place {
+    /// `http://...`
+    Url(String),
+    Stdin,
+}
+
+/// Gets a document and keeps it; for a dry run it is only looked at.
+pub fn give(engine: &Engine, options: &SyncOptions, place: &Place) -> Result<SourceFile> {
+    let size = parameters::parse_options(&options.params).max_bytes;
+    let (put, uri, media_type, etag) = match place {
+        Place::Url(url) => {
+            let limits = FetchLimits { size, ..FetchLimits::default() };
+            let fetched = fetch::fetch(engine.artifacts(), url, &limits)?;
+            (fetched.put, url.clone(), fetched.media_type, fetched.etag)
+        }
+        Place::Stdin => {
+            let put = given::receive_all(engine.artifacts(), io::stdin().lock(), size, "stdin")?;
+            // Equal text is the same document, whoever sends it.
+            let uri = format!("stdin:sha256-{}", put.artifact.hash);
+            (put, uri, None, None)
+        }
+    };
+    let given = Given { source: options.source.clone(), uri, media_type, etag, ..Given::default() };
+    let name = given::name_of(&given);
+    let file = SourceFile {
+        path: PathBuf::from(name),
+        uri: given.uri.clone(),
+        size: put.artifact.size,
+        modified: None::<Timestamp>,
+        mtime: 0,
+        metadata: None,
+        kept: Some(put.artifact.hash),
+    };
+    match options.dry_run {
+        false => given::take(engine, put, given).map(drop)?,
+        true => forget(engine, put)?,
+    }
+    Ok(file)
+}
+
+/// Nothing is to be left of a dry run.
+fn forget(engine: &Engine, put: Put) -> Result<()> {
+    let hash = put.artifact.hash;
+    drop(put.guard);
+    let used = |hash: &_| engine.store().read(|tx| artifact::find(tx, hash)).map_or(true, |it| it.is_some());
+    engine.artifacts().remove(&[hash], used).map(drop).map_err(|error| Error::Engine(error.into()))
+}
