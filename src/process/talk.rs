@@ -139,8 +139,8 @@ pub(super) fn talk(worker: &mut Worker, awaited: Awaited, frame: Option<Vec<u8>>
     let mut talk = Talk {
         awaited,
         terms,
-        // Without one the token is looked at every 100 ms.
-        wake: terms.cancel.wake().ok(),
+        // Made when the request takes longer than a moment: a pipe for each would cost more than it saves.
+        wake: None,
         outgoing: frame.unwrap_or_default(),
         sent: 0,
         phase: Phase::Waiting,
@@ -337,6 +337,9 @@ impl Talk<'_, '_> {
 
     /// Looks at what the worker and its descendants use, and kills it at a limit.
     fn look(&mut self) {
+        if self.wake.is_none() {
+            self.wake = self.terms.cancel.wake().ok();
+        }
         let limits = &self.terms.limits;
         let (mut rss, mut most_files) = (0, 0);
         let mut waiting = vec![self.worker.pid];

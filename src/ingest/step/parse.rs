@@ -203,6 +203,7 @@ mod tests {
                 value: None,
                 certificate: Certificate { last_lines: said.to_string(), ..Certificate::default() },
                 served,
+                clean: false,
                 stdout: Captured::default(),
                 stderr: Captured::default(),
             };

@@ -62,6 +62,8 @@ pub struct Ran {
     pub certificate: Certificate,
     /// Units that its process had served before.
     pub served: u64,
+    /// The worker has nothing to tear down.
+    pub clean: bool,
     pub stdout: Captured,
     pub stderr: Captured,
 }
@@ -107,9 +109,15 @@ pub(super) fn run(inner: &Inner, job: &Job) -> Done {
     let kept_for = job.unit.run().filter(|_| goes_on);
     let ended = match kept_for {
         Some(_) => Ok(()),
+        None if ran.clean => {
+            worker.units += 1;
+            Ok(())
+        }
         None => finalize(&mut worker, job.unit.run().map_or(&job.work.step, |_| &job.work.run), Some(&mut ran)),
     };
-    worker.let_go();
+    if job.lock.is_some() {
+        worker.let_go();
+    }
     match ended {
         Ok(()) => inner.give_back(worker, kept_for),
         Err(why) => {
@@ -126,6 +134,7 @@ fn unsent(facts: &WorkerFacts) -> Done {
         value: None,
         certificate: Certificate::default(),
         served: 0,
+        clean: false,
         stdout: Captured::default(),
         stderr: Captured::default(),
     }))
@@ -166,9 +175,9 @@ fn judge(worker: &Worker, mut asked: Asked) -> Ran {
         asked.remarks.push("pass large values as files of an earlier step".to_string());
         return ran(worker, Outcome::permanent("input", message), None, asked);
     }
-    let (value, frame) = match asked.answer.take() {
-        Some(answer) => (answer.value, Some(result_frame(answer.failed, &mut asked.stderr))),
-        None => (None, None),
+    let (value, frame, clean) = match asked.answer.take() {
+        Some(answer) => (answer.value, Some(result_frame(answer.failed, &mut asked.stderr)), answer.clean),
+        None => (None, None, false),
     };
     if asked.recovered {
         asked.remarks.push("result recovered from drained output".to_string());
@@ -187,7 +196,7 @@ fn judge(worker: &Worker, mut asked: Asked) -> Ran {
         last_line: &last_line,
     });
     let value = value.filter(|_| outcome == Outcome::Succeeded);
-    ran(worker, outcome, value, asked)
+    Ran { clean, ..ran(worker, outcome, value, asked) }
 }
 
 /// The traceback of a failure goes into the log, where it is looked for.
@@ -216,7 +225,7 @@ fn ran(worker: &Worker, outcome: Outcome, value: Option<Value>, asked: Asked) ->
     if worker.fate().is_some() {
         certificate.remarks.push(format!("worker process {} had served {} units", worker.pid, worker.units));
     }
-    Ran { outcome, value, certificate, served: worker.units, stdout: asked.stdout, stderr: asked.stderr }
+    Ran { outcome, value, certificate, served: worker.units, clean: false, stdout: asked.stdout, stderr: asked.stderr }
 }
 
 impl Inner {
