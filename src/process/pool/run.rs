@@ -13,7 +13,7 @@ use crate::{
     },
 };
 use serde_json::Value;
-use std::{fs::File, os::fd::AsFd};
+use std::{fs::File, os::fd::AsFd, path::Path};
 
 /// In a certificate.
 const LAST_LINES: usize = 4096;
@@ -29,6 +29,8 @@ pub struct Job<'a> {
     pub limits: WorkLimits,
     /// On a process that has served nobody before: whatever happens to it is this step's doing.
     pub alone: bool,
+    /// A directory, not needed to exist, for what a follower reads while the step runs (`process::live`).
+    pub live: Option<&'a Path>,
     /// Held until the step is done, or until the last process of the worker's tree is dead.
     pub lock: Option<&'a File>,
 }
@@ -98,7 +100,8 @@ pub(super) fn run(inner: &Inner, job: &Job) -> Done {
         let _ = worker.hold(lock.as_fd());
     }
     let patience = worker.patience;
-    let terms = Terms { deadline: job.deadline, limits: job.limits, ..Terms::of(job.cancel, &patience) };
+    let terms =
+        Terms { deadline: job.deadline, limits: job.limits, live: job.live, ..Terms::of(job.cancel, &patience) };
     let asked = worker.ask(&Request::Run(job.work), &terms);
     let mut ran = judge(&worker, asked);
     if worker.fate().is_some() {
