@@ -139,6 +139,7 @@ fn pooled(dir: &Path, work: &Work, rounds: usize) -> anyhow::Result<Vec<Duration
             deadline: None,
             limits: WorkLimits::default(),
             alone: false,
+            live: None,
             lock: None,
         };
         let Done::Ran(ran) = pool.run(&job) else { anyhow::bail!("there is no worker") };

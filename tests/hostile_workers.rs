@@ -229,3 +229,46 @@ fn what_a_failed_step_printed_and_used_is_in_its_certificate() {
     let workers = shop.said(&["workers", "--json"]);
     assert!(serde_json::from_str::<Value>(&workers).unwrap()["workers"].is_array(), "{}", text(workers.as_bytes()));
 }
+
+#[test]
+fn logs_follow_a_running_attempt_and_tell_every_line_once() {
+    if python_is_missing() {
+        return;
+    }
+    let shop = Shop::new(
+        "
+id: shop
+steps:
+  - { name: work, worker: py, retries: 0 }
+  - { name: command, run: \"echo started; echo aside >&2; while [ ! -e go-on ]; do sleep 0.05; done; echo ended\" }
+workers: { py: { command: [python3, worker.py] } }
+",
+    );
+    let worker = "from windlass_worker import step, run\nimport os, time\n\n@step\ndef work(ctx):\n    \
+        print('began', flush=True)\n    while not os.path.exists('go'): time.sleep(0.01)\n    print('done')\n\nrun()\n";
+    fs::write(shop.house.path("worker.py"), worker).unwrap();
+    let _engine = shop.start(&["run", "shop.yaml", "--items", "x"]);
+    let begun = |step: &str| wait_until("the group is there", || shop.said(&["show", step, "--json"]).starts_with('{'));
+    begun("s1");
+    for (step, go, first, last) in
+        [("s1", "go", "began\n", "began\ndone\n"), ("s2", "go-on", "started\n", "started\nended\n")]
+    {
+        let shown = shop.house.path(&format!("shown-{step}"));
+        let file = fs::File::create(&shown).unwrap();
+        let mut follower = shop.command(&["logs", step, "--follow", "--stream", "stdout"]);
+        let mut follower = Started(follower.stdout(file).stderr(Stdio::null()).spawn().unwrap());
+        wait_until("the first line is shown while the step runs", || fs::read_to_string(&shown).unwrap() == first);
+        fs::write(shop.house.path(go), "").unwrap();
+        let mut ended = None;
+        wait_until("the follower ends with the step", || {
+            ended = follower.0.try_wait().unwrap();
+            ended.is_some()
+        });
+        assert!(ended.unwrap().success());
+        assert_eq!(fs::read_to_string(&shown).unwrap(), last);
+    }
+    assert_eq!(shop.said(&["logs", "s2", "--stream", "stderr"]), "aside\n");
+    wait_until("nothing is left of what was followed", || {
+        fs::read_dir(shop.house.path("home/tmp")).map_or(0, |it| it.count()) == 0
+    });
+}

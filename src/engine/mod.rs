@@ -39,6 +39,7 @@ pub use step_kind::{Registry, StepContext, StepInput, StepKind, StepResult};
 pub use submit::{Submission, Submitted};
 pub use wait::{Ending, GroupEnd};
 pub use worker::{Worker, WorkerOptions};
+pub use work_dir::WorkDir;
 pub use worker_pools::{PoolKey, WorkerPools};
 
 use crate::{

@@ -3,7 +3,7 @@
 use super::error::{Error, Result};
 use crate::{
     artifact::{ArtifactStore, PutGuard},
-    model::{ArtifactRef, Lease, WorkerId},
+    model::{ArtifactRef, Lease, StepId, Token, WorkerId},
     os::private,
     store::output::Output,
 };
@@ -39,6 +39,22 @@ impl WorkDir {
     /// The directory that a parent gave to its child.
     pub(super) fn at(root: PathBuf) -> WorkDir {
         WorkDir { root }
+    }
+
+    /// The attempt's own directory, which need not exist.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// The directories of the attempts of a step that may be running, by token.
+    pub fn of_step(home: &Path, step: StepId) -> Vec<(Token, PathBuf)> {
+        let Ok(entries) = fs::read_dir(home.join("tmp")) else { return Vec::new() };
+        let infix = format!("-{step}-");
+        let token = |name: &str| Some(Token(name.split_once(&infix)?.1.parse().ok()?));
+        let mut found: Vec<_> =
+            entries.flatten().filter_map(|it| Some((token(it.file_name().to_str()?)?, it.path()))).collect();
+        found.sort();
+        found
     }
 
     /// Where a directory under the attempt's own would be, for those who make it themselves if they need it: a directory

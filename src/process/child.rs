@@ -2,6 +2,7 @@
 
 use super::{
     capture::Captured,
+    live::Live,
     shimmed::{Launch, Shimmed, start_error},
     wire::{News, Order},
 };
@@ -52,6 +53,8 @@ pub struct ChildSpec {
     pub drain: Millis,
     /// The newest so many bytes of stdout and of stderr are kept.
     pub capture: Bytes,
+    /// A directory, not needed to exist, for what a follower reads while the command runs (`live`).
+    pub live: Option<PathBuf>,
     /// Takes stdout instead of the capture.
     pub stdout_file: Option<File>,
     /// Inherited as descriptors 3, 4, ... The shim keeps no copy of these.
@@ -116,6 +119,7 @@ impl ChildSpec {
             grace: Millis::seconds(10),
             drain: Millis::seconds(30),
             capture: Bytes::mib(1),
+            live: None,
             stdout_file: None,
             given_fds: Vec::new(),
             kept_fds: Vec::new(),
@@ -207,6 +211,7 @@ struct Watch<'a> {
     pipes: [Option<PipeReader>; 2],
     phase: Phase,
     began: Instant,
+    live: Option<Live>,
     end: ChildEnd,
 }
 
@@ -237,7 +242,8 @@ impl<'a> Watch<'a> {
             kept: &spec.kept_fds,
         })?;
         let (pipes, phase) = ([out, Some(err)], Phase::Running);
-        Ok(Watch { spec, cancel, wake: Some(wake), shimmed, pipes, phase, began, end: ChildEnd::default() })
+        let live = spec.live.as_ref().map(|it| Live::new(it, began));
+        Ok(Watch { spec, cancel, wake: Some(wake), shimmed, pipes, phase, began, live, end: ChildEnd::default() })
     }
 
     fn until_the_end(mut self) -> ChildEnd {
@@ -296,6 +302,9 @@ impl<'a> Watch<'a> {
         }
         self.look_at_limits();
         self.look_at_the_time();
+        if let Some(live) = &mut self.live {
+            live.look([&self.end.stdout, &self.end.stderr], Instant::now());
+        }
         Ok(())
     }
 
@@ -307,6 +316,8 @@ impl<'a> Watch<'a> {
             Phase::Draining { until } | Phase::Stopping { until } => Some(until),
             Phase::Killing { until } | Phase::Gone { until } => Some(until),
         };
+        let shown = self.live.as_ref().and_then(|it| it.due([&self.end.stdout, &self.end.stderr]));
+        let due = due.into_iter().chain(shown).min();
         let wait = due.map_or(Duration::from_secs(3600), |it| it.saturating_duration_since(now));
         let measured = self.spec.stdout_file.is_some() && self.spec.limits.output.is_some();
         if measured { wait.min(FILE_CHECK) } else { wait }

@@ -3,13 +3,14 @@
 //! Every child runs under a shim, this program executed again, which keeps the child's whole tree together and ends it
 //! when the engine is gone. `shim` is the code on the far side; `shimmed` is our end of the socket to it; `child` runs
 //! one command to its end. `protocol` is what we say to a worker process, `talk` says it, `worker` is one such process,
-//! `pool` keeps as many as are needed, and `serve` is the far side of the protocol for work of our own.
+//! `live` shows what a running one has printed; `pool` keeps as many as are needed, and `serve` is the far side of the protocol for work of our own.
 //!
 //! May import: `model`, `decide`, `os`, `settings`. Never: knows scheduling or opens the database.
 
 pub mod capture;
 pub mod child;
 pub mod foreground;
+pub mod live;
 pub mod pool;
 pub mod program;
 pub mod protocol;

@@ -110,6 +110,9 @@ pub struct Answer {
     pub value: Option<Value>,
     #[serde(default)]
     pub failed: Option<Failed>,
+    /// Nothing is held for the unit: `finalize` may be left out.
+    #[serde(default)]
+    pub clean: bool,
     #[serde(default)]
     pub health: Health,
 }

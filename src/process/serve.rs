@@ -130,7 +130,9 @@ impl Channel {
             Ok(value) => (value, None),
             Err(failed) => (None, Some(failed)),
         };
-        let answer = |value, failed| Message::Answer(Box::new(Answer { id, value, failed, health: health() }));
+        let health = health();
+        let clean = health.rss_bytes.is_none_or(|it| it <= LITTLE);
+        let answer = |value, failed| Message::Answer(Box::new(Answer { id, value, failed, clean, health }));
         match encode_message(&answer(value, failed)) {
             Ok(frame) => self.answers.write_all(&frame),
             Err(length) => {

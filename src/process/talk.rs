@@ -5,6 +5,7 @@
 
 use super::{
     capture::Captured,
+    live::Live,
     protocol::{Answer, Frame, Message, VERSION},
     worker::{CAPTURE, Patience, Worker},
 };
@@ -15,6 +16,7 @@ use crate::{
 use std::{
     io::{self, Write},
     os::fd::AsFd,
+    path::Path,
     time::{Duration, Instant},
 };
 
@@ -36,6 +38,8 @@ pub struct Terms<'a> {
     /// Between TERM and KILL.
     pub grace: Millis,
     pub drain: Millis,
+    /// For what a follower reads meanwhile (`live`).
+    pub live: Option<&'a Path>,
 }
 
 /// What the worker and its descendants may use during one request; sampled. `None` sets no limit.
@@ -53,7 +57,14 @@ pub struct WorkLimits {
 impl<'a> Terms<'a> {
     /// No deadline and no limits.
     pub fn of(cancel: &'a CancelToken, patience: &Patience) -> Terms<'a> {
-        Terms { cancel, deadline: None, limits: WorkLimits::default(), grace: patience.grace, drain: patience.drain }
+        Terms {
+            cancel,
+            deadline: None,
+            limits: WorkLimits::default(),
+            grace: patience.grace,
+            drain: patience.drain,
+            live: None,
+        }
     }
 }
 
@@ -128,6 +139,7 @@ struct Talk<'a, 'w> {
     own_cpu_before: Option<Millis>,
     /// What earlier work left, in bytes; where that matters.
     rss_left: u64,
+    live: Option<Live>,
     /// We have sent it signals, so its exit says nothing any more.
     signalled: bool,
     asked: Asked,
@@ -139,8 +151,8 @@ pub(super) fn talk(worker: &mut Worker, awaited: Awaited, frame: Option<Vec<u8>>
     let mut talk = Talk {
         awaited,
         terms,
-        // Without one the token is looked at every 100 ms.
-        wake: terms.cancel.wake().ok(),
+        // Made when the request takes longer than a moment: a pipe for each would cost more than it saves.
+        wake: None,
         outgoing: frame.unwrap_or_default(),
         sent: 0,
         phase: Phase::Waiting,
@@ -150,6 +162,7 @@ pub(super) fn talk(worker: &mut Worker, awaited: Awaited, frame: Option<Vec<u8>>
         cpu_before: terms.limits.cpu.and_then(|_| process_stat::cpu_time(worker.pid)),
         own_cpu_before: process_stat::own_cpu_time(worker.pid),
         rss_left: terms.limits.memory_if_new.map_or(0, |_| worker.rss_left()),
+        live: terms.live.map(|it| Live::new(it, began)),
         signalled: false,
         asked: Asked::default(),
         worker,
@@ -213,6 +226,10 @@ impl Talk<'_, '_> {
             self.worker.hear_news();
         }
         self.move_on();
+        if let Some(live) = &mut self.live {
+            let [out, err] = &self.worker.captured;
+            live.look([out, err], Instant::now());
+        }
         Ok(())
     }
 
@@ -337,6 +354,9 @@ impl Talk<'_, '_> {
 
     /// Looks at what the worker and its descendants use, and kills it at a limit.
     fn look(&mut self) {
+        if self.wake.is_none() {
+            self.wake = self.terms.cancel.wake().ok();
+        }
         let limits = &self.terms.limits;
         let (mut rss, mut most_files) = (0, 0);
         let mut waiting = vec![self.worker.pid];

@@ -163,6 +163,7 @@ pub fn run_with(pool: &Pool, code: &str, extra: &Extra) -> Ran {
             deadline: extra.deadline,
             limits: extra.limits,
             alone: extra.alone,
+            live: None,
             lock: extra.lock,
         });
         match done {

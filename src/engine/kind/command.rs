@@ -50,6 +50,7 @@ fn attempt(cx: &StepContext, command: &Command, env: &Env, event: Option<&str>) 
     let argv = command.argv(&values)?;
     let mut spec = ChildSpec::new(argv.into_iter().map(OsString::from).collect(), cx.input.directory.clone());
     spec.env = environment(cx.input, &out, &inputs, &extra)?;
+    spec.live = Some(cx.work.root().to_path_buf());
     spec.limits.memory = cx.step.limits.memory;
     spec.limits.open_files = cx.step.limits.open_files;
     spec.limits.cpu = cx.step.limits.cpu;

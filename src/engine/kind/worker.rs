@@ -46,6 +46,7 @@ fn attempt(cx: &StepContext, definition: DefinitionId, worker: &str, handler: &s
             ..WorkLimits::default()
         },
         alone: false,
+        live: Some(cx.work.root()),
         lock: cx.lock,
     });
     match done {

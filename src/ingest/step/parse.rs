@@ -71,6 +71,7 @@ fn parse(cx: &StepContext) -> Work {
         limits: WorkLimits { memory_if_new: Some(memory), cpu: Some(time), ..WorkLimits::default() },
         // What went wrong the first time must not be some other document's doing the second time.
         alone: cx.input.attempt > 1,
+        live: None,
         lock: None,
     });
     match done {
@@ -203,6 +204,7 @@ mod tests {
                 value: None,
                 certificate: Certificate { last_lines: said.to_string(), ..Certificate::default() },
                 served,
+                clean: false,
                 stdout: Captured::default(),
                 stderr: Captured::default(),
             };

@@ -13,7 +13,7 @@ use crate::{
     },
 };
 use serde_json::Value;
-use std::{fs::File, os::fd::AsFd};
+use std::{fs::File, os::fd::AsFd, path::Path};
 
 /// In a certificate.
 const LAST_LINES: usize = 4096;
@@ -29,6 +29,8 @@ pub struct Job<'a> {
     pub limits: WorkLimits,
     /// On a process that has served nobody before: whatever happens to it is this step's doing.
     pub alone: bool,
+    /// A directory, not needed to exist, for what a follower reads while the step runs (`process::live`).
+    pub live: Option<&'a Path>,
     /// Held until the step is done, or until the last process of the worker's tree is dead.
     pub lock: Option<&'a File>,
 }
@@ -62,6 +64,8 @@ pub struct Ran {
     pub certificate: Certificate,
     /// Units that its process had served before.
     pub served: u64,
+    /// The worker has nothing to tear down.
+    pub clean: bool,
     pub stdout: Captured,
     pub stderr: Captured,
 }
@@ -96,7 +100,8 @@ pub(super) fn run(inner: &Inner, job: &Job) -> Done {
         let _ = worker.hold(lock.as_fd());
     }
     let patience = worker.patience;
-    let terms = Terms { deadline: job.deadline, limits: job.limits, ..Terms::of(job.cancel, &patience) };
+    let terms =
+        Terms { deadline: job.deadline, limits: job.limits, live: job.live, ..Terms::of(job.cancel, &patience) };
     let asked = worker.ask(&Request::Run(job.work), &terms);
     let mut ran = judge(&worker, asked);
     if worker.fate().is_some() {
@@ -107,9 +112,15 @@ pub(super) fn run(inner: &Inner, job: &Job) -> Done {
     let kept_for = job.unit.run().filter(|_| goes_on);
     let ended = match kept_for {
         Some(_) => Ok(()),
+        None if ran.clean => {
+            worker.units += 1;
+            Ok(())
+        }
         None => finalize(&mut worker, job.unit.run().map_or(&job.work.step, |_| &job.work.run), Some(&mut ran)),
     };
-    worker.let_go();
+    if job.lock.is_some() {
+        worker.let_go();
+    }
     match ended {
         Ok(()) => inner.give_back(worker, kept_for),
         Err(why) => {
@@ -126,6 +137,7 @@ fn unsent(facts: &WorkerFacts) -> Done {
         value: None,
         certificate: Certificate::default(),
         served: 0,
+        clean: false,
         stdout: Captured::default(),
         stderr: Captured::default(),
     }))
@@ -166,9 +178,9 @@ fn judge(worker: &Worker, mut asked: Asked) -> Ran {
         asked.remarks.push("pass large values as files of an earlier step".to_string());
         return ran(worker, Outcome::permanent("input", message), None, asked);
     }
-    let (value, frame) = match asked.answer.take() {
-        Some(answer) => (answer.value, Some(result_frame(answer.failed, &mut asked.stderr))),
-        None => (None, None),
+    let (value, frame, clean) = match asked.answer.take() {
+        Some(answer) => (answer.value, Some(result_frame(answer.failed, &mut asked.stderr)), answer.clean),
+        None => (None, None, false),
     };
     if asked.recovered {
         asked.remarks.push("result recovered from drained output".to_string());
@@ -187,7 +199,7 @@ fn judge(worker: &Worker, mut asked: Asked) -> Ran {
         last_line: &last_line,
     });
     let value = value.filter(|_| outcome == Outcome::Succeeded);
-    ran(worker, outcome, value, asked)
+    Ran { clean, ..ran(worker, outcome, value, asked) }
 }
 
 /// The traceback of a failure goes into the log, where it is looked for.
@@ -216,7 +228,7 @@ fn ran(worker: &Worker, outcome: Outcome, value: Option<Value>, asked: Asked) ->
     if worker.fate().is_some() {
         certificate.remarks.push(format!("worker process {} had served {} units", worker.pid, worker.units));
     }
-    Ran { outcome, value, certificate, served: worker.units, stdout: asked.stdout, stderr: asked.stderr }
+    Ran { outcome, value, certificate, served: worker.units, clean: false, stdout: asked.stdout, stderr: asked.stderr }
 }
 
 impl Inner {

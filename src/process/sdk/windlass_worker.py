@@ -201,15 +201,19 @@ def _take_channel():
     nonce = os.environ.pop("WINDLASS_NONCE", "")
     if numbers is None:
         return None
-    moved = []
-    for number in (int(it) for it in numbers.split(",")):
-        try:
-            moved.append(fcntl.fcntl(number, fcntl.F_DUPFD_CLOEXEC, 100))
-            os.close(number)
-        except OSError:  # a low limit on open files
-            os.set_inheritable(number, False)
-            moved.append(number)
-    return _Channel(moved[0], moved[1], nonce)
+    requests, answers = (_out_of_the_way(int(it)) for it in numbers.split(","))
+    return _Channel(requests, answers, nonce)
+
+
+def _out_of_the_way(number):
+    """The same open file under a high number that closes on exec."""
+    try:
+        moved = fcntl.fcntl(number, fcntl.F_DUPFD_CLOEXEC, 100)
+        os.close(number)
+        return moved
+    except OSError:  # a low limit on open files
+        os.set_inheritable(number, False)
+        return number
 
 
 class _Channel:
@@ -258,12 +262,25 @@ def _encode(message):
     return json.dumps(message, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode("utf-8")
 
 
+_PAGE = os.sysconf("SC_PAGE_SIZE")
+_statm = None
+
+
+def _resident_pages():
+    """Through a descriptor that stays open, unless a step has closed it."""
+    global _statm
+    try:
+        return int(os.pread(_statm, 128, 0).split()[1])
+    except (OSError, TypeError, ValueError, IndexError):
+        _statm = _out_of_the_way(os.open("/proc/self/statm", os.O_RDONLY))
+        return int(os.pread(_statm, 128, 0).split()[1])
+
+
 def _health():
     """What this process uses now. What the system can't tell is None: a peak, such as ru_maxrss, would be a lie."""
     rss = fds = None
     try:
-        with open("/proc/self/statm", "rb", buffering=0) as file:
-            rss = int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+        rss = _resident_pages() * _PAGE
     except (OSError, ValueError, IndexError):
         pass
     try:
@@ -363,6 +380,8 @@ def _answer(request, channel, unit):
             stream.flush()
         except (AttributeError, OSError, ValueError):
             pass
+    if not unit and not _finalizers:
+        answer["clean"] = True
     answer["health"] = _health()
     try:
         channel.send(answer)
