@@ -320,3 +320,32 @@ proptest! {
         prop_assert_eq!(house.store.get_bytes(&put.artifact).unwrap(), whole);
     }
 }
+
+#[test]
+fn a_file_that_comes_in_pieces_is_stored_as_one_that_comes_whole() {
+    let house = house();
+    for content in [text(700_000), noise(300_000), Vec::new()] {
+        let whole = house.store.put_bytes(&content, "document").unwrap().artifact;
+        let other = super::ArtifactStore::open(&house.dir.path().join("other"), options(), "w2").unwrap();
+        let mut incoming = other.receive("document").unwrap();
+        content.chunks(100_000).for_each(|it| incoming.write(it).unwrap());
+        assert_eq!(incoming.size(), content.len() as u64);
+        let put = incoming.finish().unwrap().artifact;
+        assert_eq!((put.hash, put.size), (whole.hash, whole.size));
+        assert!(other.get_bytes(&put).unwrap() == content);
+    }
+}
+
+#[test]
+fn a_file_that_breaks_off_leaves_nothing_and_one_that_nobody_uses_is_removed() {
+    let house = house();
+    let mut incoming = house.store.receive("document").unwrap();
+    incoming.write(b"half").unwrap();
+    drop(incoming);
+    assert!(house.files().is_empty());
+    let hash = house.store.put_bytes(b"whole", "document").unwrap().artifact.hash;
+    assert_eq!(house.store.remove(&[hash], |_| true).unwrap().files, 0);
+    house.the_file();
+    assert_eq!(house.store.remove(&[hash, hash], |_| false).unwrap().files, 1);
+    assert!(house.files().is_empty());
+}
