@@ -79,6 +79,10 @@ pub fn take(engine: &Engine, put: Put, given: Given) -> Result<DocumentUri> {
     Ok(document)
 }
 
+/// Endings of types that are told by their content, but that people know by their names.
+const BY_CONTENT: [&str; 13] =
+    ["pdf", "docx", "pptx", "xlsx", "xls", "odt", "ods", "odp", "epub", "png", "jpg", "jpeg", "tiff"];
+
 /// A name that tells the type: that of the URI, else that of the file; with an ending for the media type where it has none.
 pub(super) fn name_of(given: &Given) -> String {
     let of_uri = item::name_of_uri(&given.uri).map(|it| decoded(&it));
@@ -86,7 +90,10 @@ pub(super) fn name_of(given: &Given) -> String {
     let plain = |name: &String| Path::new(name).file_name().map(|it| it.to_string_lossy().into_owned());
     let mut names = names.iter().flatten().filter_map(plain);
     let first = names.next().unwrap_or_else(|| "document".to_string());
-    let known = |name: &String| media_type::is_known_name(Path::new(name));
+    let known = |name: &String| {
+        let ending = Path::new(name).extension().unwrap_or_default().to_string_lossy().to_ascii_lowercase();
+        media_type::is_known_name(Path::new(name)) || BY_CONTENT.contains(&ending.as_str())
+    };
     if known(&first) {
         return first;
     }
