@@ -29,6 +29,9 @@ pub(super) fn complete(mut description: OpenApi) -> OpenApi {
     // Only responses name it, and these do not bring their schemas along.
     let schemas = &mut description.components.get_or_insert_default().schemas;
     schemas.insert(ErrorBody::name().to_string(), ErrorBody::schema());
+    // The router's sign for "the rest of the path" is none of OpenAPI's.
+    let paths = std::mem::take(&mut description.paths.paths);
+    description.paths.paths = paths.into_iter().map(|(path, item)| (path.replace("{*", "{"), item)).collect();
     let nothing: [&str; 0] = [];
     description.security =
         Some(vec![SecurityRequirement::new("token", nothing), SecurityRequirement::new("key", nothing)]);

@@ -9,6 +9,7 @@ use serde::Serialize;
 
 /// Why a step does not run, or how it ended. `code` is a promise for programs, `text` is for people.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
+#[schema(as = WhyReason)]
 pub struct Reason {
     pub code: &'static str,
     pub text: String,

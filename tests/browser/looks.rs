@@ -1,6 +1,10 @@
 //! How the page looks: pictures of every view in both themes and on a phone, contrast, and a hundred thousand runs.
 
-use super::{driver::Browser, let_in, submit, wait_for_group, web::Web};
+use super::{
+    driver::Browser,
+    let_in, submit, wait_for_group,
+    web::{Web, until},
+};
 use serde_json::{Value, json};
 use std::fs;
 
@@ -39,7 +43,6 @@ fn furnished() -> Web {
         ),
     ];
     notes.iter().for_each(|(name, text)| fs::write(docs.join(name), text).unwrap());
-    // The daemon does the work, so that its worker has processes to show.
     let ingest = web.windlass(&["ingest", "--detach", docs.to_str().unwrap()]).output().unwrap();
     assert!(ingest.status.success(), "{}", String::from_utf8_lossy(&ingest.stderr));
     wait_for_group(&web, 1);
@@ -67,6 +70,25 @@ fn furnished() -> Web {
     web
 }
 
+/// Gives the worker a document to parse, so that it has processes to show: they end after a while without work.
+fn show_processes(web: &Web, screen: &str) {
+    fs::write(web.home().join("docs").join(format!("{screen}.md")), format!("# Seen on {screen}\n")).unwrap();
+    let docs = web.home().join("docs");
+    let ingest = web.windlass(&["ingest", "--detach", docs.to_str().unwrap()]).output().unwrap();
+    assert!(ingest.status.success(), "{}", String::from_utf8_lossy(&ingest.stderr));
+    until("the worker tells of its processes", || {
+        let workers = web.get("/api/v1/workers").json();
+        workers["workers"][0]["processes"].as_array().is_some_and(|it| !it.is_empty()).then_some(())
+    });
+}
+
+/// Where the group is that is paused.
+fn newsletter(web: &Web) -> String {
+    let groups = web.get("/api/v1/groups").json();
+    let found = groups["groups"].as_array().unwrap().iter().find(|it| it["paused"] == true).unwrap();
+    format!("/#/g{}", found["id"])
+}
+
 /// Every view: its name, its address, and a text that tells that it is there.
 fn views(web: &Web) -> Vec<(&'static str, String, &'static str)> {
     let groups = web.get("/api/v1/groups").json();
@@ -85,7 +107,7 @@ fn views(web: &Web) -> Vec<(&'static str, String, &'static str)> {
         ("run", format!("/#/r{failed}"), "check-signature"),
         ("step", format!("/#/s{step}"), "unexpected end of file"),
         ("queues", "/#/queues".into(), "in line"),
-        ("workers", "/#/workers".into(), "alive"),
+        ("workers", "/#/workers".into(), "windlass/parse"),
         ("locks", "/#/locks".into(), "index:main"),
         ("search", "/#/search?q=checkpoint+of+the+log".into(), "moves pages"),
         ("health", "/#/health".into(), "free disk"),
@@ -147,6 +169,7 @@ fn every_view_is_readable_in_both_themes_and_on_a_phone() {
         ("phone-dark", 375, 812, true),
     ] {
         browser.screen(width, height, dark);
+        show_processes(&web, screen);
         for (name, address, text) in views(&web) {
             browser.open("about:blank#");
             browser.open(&web.url(&address));
@@ -160,8 +183,7 @@ fn every_view_is_readable_in_both_themes_and_on_a_phone() {
         check(&mut browser, &format!("help-{screen}"));
         browser.press("Escape");
         browser.until("the help is gone", "!document.querySelector('dialog')");
-        browser.press("j");
-        browser.press("Enter");
+        browser.open(&web.url(&newsletter(&web)));
         browser.until("the group can be cancelled", "document.querySelector('[data-key-of=c]:not([hidden])')");
         browser.press("c");
         browser.shows("would not be finished");

@@ -115,7 +115,7 @@ export function table(columns, key, show, href) {
     const row = h("tr", { "data-key": key(item) });
     cells.forEach((cell, at) => {
       const inside = at === 0 && href ? h("a", { href: href(item), class: "rowlink" }, cell) : cell;
-      row.append(h("td", { class: columns[at][1] }, inside));
+      row.append(h("td", { class: columns[at][1], "data-title": columns[at][0] }, inside));
     });
     return { row, seen };
   };

@@ -78,7 +78,7 @@ function card(it) {
 
 function processes(all) {
   const rows = table(
-    [["Process", "grow"], ["Pid", "num"], ["State", ""], ["Memory", "gauge"], ["Files", "gauge"], ["Age", "gauge"], ["Units", "num"], ["Replaced for", "wide"]],
+    [["Process", "grow"], ["Pid", "num mid"], ["State", ""], ["Memory", "gauge"], ["Files", "gauge"], ["Age", "gauge"], ["Units", "num"], ["Replaced for", "wide"]],
     (it) => it.pid,
     (it) => {
       const [age, most] = [span(it.age), span(it.limits?.age)];
@@ -94,6 +94,7 @@ function processes(all) {
       ];
     },
   );
+  rows.classList.add("processes");
   return rows.show(all);
 }
 
