@@ -38,8 +38,8 @@ pub use resource_lock::{KeyGuard, LockWait};
 pub use step_kind::{Registry, StepContext, StepInput, StepKind, StepResult};
 pub use submit::{Submission, Submitted};
 pub use wait::{Ending, GroupEnd};
-pub use worker::{Worker, WorkerOptions};
 pub use work_dir::WorkDir;
+pub use worker::{Worker, WorkerOptions};
 pub use worker_pools::{PoolKey, WorkerPools};
 
 use crate::{
