@@ -249,6 +249,10 @@ impl Inner {
                 Some(reason) if reason.is_urgent() && state.can_start() => state.enqueue(worker, reason, health),
                 _ => state.put(worker, health, None),
             },
+            (None, Some((false, _))) => match state.judge(&self.spec, &worker, &health) {
+                Some(reason) if reason.is_urgent() => state.set_aside(worker, health),
+                _ => state.put(worker, health, None),
+            },
             (kept_for, _) => state.put(worker, health, kept_for),
         }
         self.wake_waiters(&state);

@@ -253,19 +253,30 @@ impl State {
         self.queue.push_back((worker, reason));
     }
 
-    /// Begins to replace a worker. One whose age alone is against it serves on until the other is ready; one that holds too
-    /// much would hold ever more.
+    /// Begins to replace a worker. It serves on until the other is ready, so that a start costs no place; but one that holds
+    /// far too much would hold ever more.
     pub(super) fn begin_recycling(&mut self, worker: Worker, reason: RecycleReason, health: Health) {
         let number = worker.number;
         if let Some(listed) = self.roster.get_mut(&number) {
             (listed.leaving, listed.busy, listed.units, listed.health) = (true, false, worker.units, health);
         }
         let mut aside = None;
-        match reason {
-            RecycleReason::Age { .. } => self.put(worker, health, None),
-            _ => aside = Some(worker),
+        match reason.is_urgent() {
+            false => self.put(worker, health, None),
+            true => aside = Some(worker),
         }
         self.recycling = Some(Recycling { number, reason, aside, ready: false });
+    }
+
+    /// A worker that is being replaced holds so much by now that it does not serve on.
+    pub(super) fn set_aside(&mut self, worker: Worker, health: Health) {
+        if let Some(listed) = self.roster.get_mut(&worker.number) {
+            (listed.busy, listed.units, listed.health) = (false, worker.units, health);
+        }
+        match &mut self.recycling {
+            Some(recycling) => recycling.aside = Some(worker),
+            None => self.put(worker, health, None),
+        }
     }
 
     /// The old worker leaves for good, now that its replacement is there.
