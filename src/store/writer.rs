@@ -255,11 +255,14 @@ impl Writer {
         let committing = probe::inside(Window::Commit);
         self.conn.prepare_cached("COMMIT")?.execute([])?;
         drop((committing, self.memory.borrow_mut().group_end.take()));
-        if PAGES.take() >= LONG_LOG {
+        let pages = PAGES.take();
+        if pages >= LONG_LOG {
             self.poisoned |= fsync_failed(&self.conn, "PRAGMA wal_checkpoint(PASSIVE)");
         }
         drop(turn);
-        self.dirty = true;
+        // A claim that found nothing has written nothing. A checkpoint after it would look like a commit to those who
+        // watch, who would claim again: an idle engine would never come to rest.
+        self.dirty |= pages > 0;
         Ok(())
     }
 
