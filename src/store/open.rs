@@ -164,12 +164,19 @@ pub(super) fn readers(options: &Options) -> Result<r2d2::Pool<SqliteConnectionMa
         expect_common(conn, &path).map_err(|error| rusqlite::Error::ToSqlConversionFailure(error.into()))
     });
     r2d2::Pool::builder()
-        .max_size(options.readers)
+        .max_size(options.readers.min(affordable_readers()))
         .min_idle(Some(0))
         .test_on_check_out(false)
         .connection_timeout(Duration::from_secs(30))
         .build(manager)
         .map_err(|error| Error::Sqlite { reason: error.to_string() })
+}
+
+/// Each connection takes three descriptors, and commands need theirs: with few of them there are few readers. One is the
+/// watch's.
+fn affordable_readers() -> u32 {
+    let most = rustix::process::getrlimit(rustix::process::Resource::Nofile).current.unwrap_or(u64::MAX);
+    (most / 12).clamp(4, 64) as u32
 }
 
 fn common(conn: &Connection) -> rusqlite::Result<()> {
