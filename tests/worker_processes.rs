@@ -107,6 +107,27 @@ os._exit(3)";
 }
 
 #[test]
+fn answers_to_other_requests_and_unknown_messages_are_ignored() {
+    if python_is_missing() {
+        return;
+    }
+    let house = House::new();
+    fs::write(house.path("worker.py"), CARELESS).unwrap();
+    let pool = house.pool();
+    let answers = "
+send(type='answer', id=request['id'] + 1000, value='of another')
+send(type='answer', id=0, failed={'message': 'of nobody'})
+send(type='of a later version', id=request['id'])
+send(type='progress', id=request['id'], done=1, total=2)
+send(type='log', id=request['id'], message='a line')
+send(type='answer', id=request['id'], value='ours')
+os._exit(0)";
+    let ran = run(&pool, answers);
+    assert_eq!((ran.outcome, ran.value), (Outcome::Succeeded, Some("ours".into())));
+    assert_eq!(text(&ran.stderr.newest), "a line\n");
+}
+
+#[test]
 fn a_pipe_that_a_grandchild_holds_is_drained_for_a_bounded_time() {
     if python_is_missing() {
         return;
