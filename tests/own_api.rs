@@ -253,6 +253,10 @@ fn cancel_retry_pause_and_resume_do_what_they_say() {
     assert_eq!(post(format!("/api/v1/runs/{run}/retry")).json(), json!({"group": group, "reopened": true}));
     assert_eq!(post(format!("/api/v1/runs/{run}/cancel")).json()["run"], run);
     ended(&web, group);
+    let step = web.get(&format!("/api/v1/runs/{run}")).json()["steps"][0]["id"].as_i64().unwrap();
+    assert_eq!(post(format!("/api/v1/steps/{step}/retry")).json(), json!({"group": group, "reopened": true}));
+    assert_eq!(post(format!("/api/v1/steps/{step}/cancel")).json()["step"], step);
+    ended(&web, group);
     assert_eq!(post(format!("/api/v1/groups/{group}/retry")).json()["reopened"], true);
     post(format!("/api/v1/groups/{group}/cancel"));
 }

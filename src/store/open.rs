@@ -24,6 +24,8 @@ const OLDEST_SQLITE: i32 = 3_051_003;
 
 const BUSY: Duration = Duration::from_millis(100);
 const JOURNAL_SIZE_LIMIT: i64 = 64 << 20;
+/// The page cache of a reading connection; negative: in KiB.
+const READER_CACHE: i64 = -2_048;
 const STATEMENTS: usize = 192;
 
 /// What survives a power cut.
@@ -157,6 +159,8 @@ pub(super) fn readers(options: &Options) -> Result<r2d2::Pool<SqliteConnectionMa
         conn.busy_timeout(Duration::from_secs(5))?;
         conn.pragma_update(None, "query_only", 1)?;
         common(conn)?;
+        // There are several of them, and the system keeps the pages of the file as well.
+        conn.pragma_update(None, "cache_size", READER_CACHE)?;
         expect_common(conn, &path).map_err(|error| rusqlite::Error::ToSqlConversionFailure(error.into()))
     });
     r2d2::Pool::builder()

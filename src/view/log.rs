@@ -2,7 +2,9 @@
 
 use super::error::{Error, Result};
 use crate::{
+    engine::{Engine, WorkDir},
     model::{StepId, Token},
+    process::live,
     store::{Store, attempt, overview},
 };
 use serde::Serialize;
@@ -45,6 +47,24 @@ pub fn logs(store: &Store, step: StepId) -> Result<Logs> {
         Ok(LogText { step, token, stream, total: log.total, text: String::from_utf8_lossy(&body).into_owned(), body })
     };
     Ok(Logs { logs: found.into_iter().map(text).collect::<Result<_>>()? })
+}
+
+/// The same with what the attempts that run on this machine have printed so far.
+pub fn logs_until_now(engine: &Engine, step: StepId) -> Result<Logs> {
+    let running = WorkDir::of_step(engine.home(), step);
+    // Read after the directories were found: an attempt that ends in between is in one of both.
+    let mut found = logs(engine.store(), step)?;
+    for (token, dir) in running {
+        for (number, stream) in [(1, "stdout"), (2, "stderr")] {
+            if found.logs.iter().any(|it| it.token == token && it.stream == stream) {
+                continue;
+            }
+            let Some((from, body)) = live::read_from(&dir, number, 0) else { continue };
+            let (total, text) = (from + body.len() as u64, String::from_utf8_lossy(&body).into_owned());
+            found.logs.push(LogText { step, token, stream, total, text, body });
+        }
+    }
+    Ok(found)
 }
 
 fn unpacked(body: &[u8]) -> std::io::Result<Vec<u8>> {

@@ -24,7 +24,7 @@ pub use event::{EventView, event_view, read_cursor, write_cursor};
 pub use export::{Export, ExportHead, ExportedRun, ExportedStep, export_head, export_runs};
 pub use list::{GroupList, ListedStep, RunList, StepFilter, StepList, groups, newest_group, runs, steps};
 pub use lock::{Lock, Locks, force_release, is_file_locked, locks};
-pub use log::{LogText, Logs, logs};
+pub use log::{LogText, Logs, logs, logs_until_now};
 pub use reason::{Reason, Seen};
 pub use search::{Found, find};
 pub use status::{Problem, StatusView, status};

@@ -1,6 +1,9 @@
 //! `/api/v1/steps`: list, show with attempts, logs, why, cancel.
 
-use super::answer::{Limit, Refused, id, optional, page};
+use super::{
+    answer::{Limit, Refused, id, optional, page},
+    groups::Retried,
+};
 use crate::{
     http::{App, Result},
     model::{RunId, Status, StepId},
@@ -22,6 +25,7 @@ pub fn router() -> OpenApiRouter<App> {
         .routes(routes!(logs))
         .routes(routes!(why))
         .routes(routes!(cancel))
+        .routes(routes!(retry))
 }
 
 #[derive(Debug, Deserialize, IntoParams)]
@@ -71,12 +75,12 @@ async fn show(State(app): State<App>, Path(step): Path<String>) -> Result<Json<S
 
 /// What a step printed, oldest attempt first
 ///
-/// Of each stream the newest part is kept.
+/// Of each stream the newest part is kept. What an attempt that still runs has printed is there, too.
 #[utoipa::path(get, path = "/api/v1/steps/{step}/logs", tag = "steps", params(("step" = String, Path, description = "Such as 56 or s56", example = "s5")),
     responses((status = 200, body = Logs), Refused))]
 async fn logs(State(app): State<App>, Path(step): Path<String>) -> Result<Json<Logs>> {
     let step: StepId = id(&step)?;
-    Ok(Json(app.blocking(move |engine| view::logs(engine.store(), step)).await?))
+    Ok(Json(app.blocking(move |engine| view::logs_until_now(engine, step)).await?))
 }
 
 /// Why a step does not run, or why it failed, and what would change that
@@ -107,4 +111,17 @@ async fn cancel(State(app): State<App>, Path(step): Path<String>) -> Result<Json
     let step: StepId = id(&step)?;
     let did = app.blocking(move |engine| engine.cancel_step(step)).await?;
     Ok(Json(CancelledSteps { run: None, step: Some(step), cancelled: did.out, asked: did.asked }))
+}
+
+/// Tries a step again, with what was cancelled because of it
+#[utoipa::path(post, path = "/api/v1/steps/{step}/retry", tag = "steps", params(("step" = String, Path, description = "Such as 56 or s56", example = "s5")),
+    responses((status = 200, body = Retried), Refused))]
+async fn retry(State(app): State<App>, Path(step): Path<String>) -> Result<Json<Retried>> {
+    let step: StepId = id(&step)?;
+    let did = app.blocking(move |engine| {
+        let steps = engine.retry_step(step)?;
+        let group = engine.store().read(|tx| overview::show_step(tx, step))?.group;
+        Ok::<_, crate::engine::Error>(Retried { group, reopened: steps > 0 })
+    });
+    Ok(Json(did.await?))
 }

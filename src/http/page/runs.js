@@ -88,6 +88,10 @@ export function stepView({ id, act }) {
   return {
     element: h("section", {}, trail, head, actions, why, facts, h("h2", {}, "Attempts"), attempts),
     up: () => (step ? `#/r${step.run}` : "#/groups"),
+    // What a running step prints comes without an event.
+    get polls() {
+      return step?.status === "RUNNING";
+    },
     concerns: (digest) => !digest || !digest.runs || !step || digest.runs.includes(step.run),
     async refresh(signal) {
       const at = `/api/v1/steps/${id}`;
@@ -95,7 +99,7 @@ export function stepView({ id, act }) {
       step = found;
       put(trail, crumbs(h("a", { href: `#/g${step.group}` }, `g${step.group}`), h("a", { href: `#/r${step.run}` }, `r${step.run}`), `s${id}`));
       put(head, h("h1", {}, h("span", { class: "id" }, `s${id}`), " ", h("span", { class: "text" }, step.name)), status(step.status), step.cached ? h("span", { class: "flag" }, "from the cache") : null);
-      put(actions, stopButton(step, act));
+      put(actions, stepButtons(step, act));
       put(why, reasonList(explained));
       put(facts, factsOf(step));
       const seen = JSON.stringify([step.attempts_all, printed]);
@@ -110,14 +114,22 @@ export function stepView({ id, act }) {
 const reasonList = (why) =>
   h("ul", {}, why.steps.flatMap((it) => it.reasons).map((it) => h("li", {}, h("span", { class: "text" }, it.text), it.command ? [" ", h("code", {}, it.command)] : null)));
 
-function stopButton(step, act) {
+function stepButtons(step, act) {
   const open = !["COMPLETED", "FAILED", "CANCELLED"].includes(step.status);
   const cancel = async () => {
     const details = ["What needs it is cancelled with it. If it runs, it is asked to stop, then terminated."];
     if ((await confirm(`Cancel s${step.id}?`, details, `Cancel s${step.id}`, { danger: true })) === null) return;
     act(() => post(`/api/v1/steps/${step.id}/cancel`), (it) => `s${step.id}: ${count(it.cancelled, "step")} cancelled, ${number(it.asked)} asked to stop.`);
   };
-  return h("button", { type: "button", "data-key-of": "c", class: "danger", hidden: !open, onclick: cancel }, "Cancel");
+  const retry = async () => {
+    if ((await confirm(`Try s${step.id} again?`, ["What was cancelled because of it runs again, too."], `Retry s${step.id}`)) === null) return;
+    act(() => post(`/api/v1/steps/${step.id}/retry`), (it) => (it.reopened ? `s${step.id} will run again.` : `s${step.id} neither failed nor was cancelled.`));
+  };
+  const again = step.status === "FAILED" || step.status === "CANCELLED";
+  return [
+    h("button", { type: "button", "data-key-of": "c", class: "danger", hidden: !open, onclick: cancel }, "Cancel"),
+    h("button", { type: "button", "data-key-of": "t", hidden: !again, onclick: retry }, "Retry"),
+  ];
 }
 
 function factsOf(step) {
