@@ -110,9 +110,10 @@ fn call(line: &[u8], root: &Path) -> Option<What> {
     }
 }
 
-/// Whether an image holds this file. Not what is shared memory, and not what the drill keeps about itself.
+/// Whether an image holds this file. Not what is shared memory, not the scratch directories of attempts, and not what the
+/// drill keeps about itself.
 pub fn is_kept(path: &Path) -> bool {
-    path.starts_with("home") && !path.to_string_lossy().ends_with("-shm")
+    path.starts_with("home") && !path.starts_with("home/tmp") && !path.to_string_lossy().ends_with("-shm")
 }
 
 /// Strings are all in hexadecimal, so a comma only stands between arguments.
