@@ -129,7 +129,13 @@ fn judgements(file: &str) -> HashMap<usize, HashMap<String, f64>> {
 fn index(path: &Path, embedder: &Arc<dyn Embedder>, documents: &[(String, String)]) -> anyhow::Result<VectorDb> {
     let options = OpenOptions::default();
     let nothing = serde_json::json!({});
-    let mut db = VectorDb::create_or_open_for_writing(path, &options, embedder.id(), embedder.dimension(), &nothing)?;
+    let mut db = VectorDb::create_or_open_for_writing(
+        path,
+        &options,
+        embedder.id(),
+        embedder.dimension().unwrap_or_default(),
+        &nothing,
+    )?;
     let epoch = db.raise_epoch()?;
     for (at, (_, text)) in documents.iter().enumerate() {
         let range = 0..text.len();

@@ -25,7 +25,7 @@ struct House {
 impl House {
     fn new(embedder: &str) -> House {
         let house = House { folder: tempfile::tempdir().unwrap(), embedder: embed::by_name(embedder).unwrap() };
-        let (id, dimension) = (house.embedder.id(), house.embedder.dimension());
+        let (id, dimension) = (house.embedder.id(), house.embedder.dimension().unwrap());
         let options = OpenOptions::default();
         let mut db = VectorDb::create_or_open_for_writing(&house.path(), &options, id, dimension, &json!({})).unwrap();
         let epoch = db.raise_epoch().unwrap();

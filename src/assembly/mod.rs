@@ -4,7 +4,7 @@
 
 use crate::{
     artifact::{self, ArtifactOptions, ArtifactStore},
-    backup,
+    backup, embed,
     engine::{self, Engine, Registry},
     ingest,
     observe::Metrics,
@@ -73,6 +73,7 @@ pub fn engine(settings: &Settings, metrics: Arc<dyn Metrics>) -> Result<Engine> 
 
 /// The same with step kinds of one's own: begin with `registry()` and register them.
 pub fn engine_with(settings: &Settings, kinds: Registry, metrics: Arc<dyn Metrics>) -> Result<Engine> {
+    embed::use_secrets(&settings.secrets_dir());
     let store = store(settings)?;
     let artifacts =
         ArtifactStore::open(&settings.artifact_dir(), ArtifactOptions::from(settings), &engine::process_tag())?;

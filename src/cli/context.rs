@@ -5,7 +5,7 @@ use super::{
     output::Output,
 };
 use crate::{
-    assembly,
+    assembly, embed,
     engine::Engine,
     model::Timestamp,
     observe::{self, NoMetrics},
@@ -66,6 +66,7 @@ impl Context {
             let meant = meant.as_ref().map(|it| format!("; did you mean {it}?")).unwrap_or_default();
             self.output.warn(format!("variable {name} is not known{meant}"));
         }
+        embed::use_secrets(&settings.secrets_dir());
         Ok(self.settings.get_or_init(|| settings))
     }
 

@@ -109,6 +109,9 @@ fn info(cx: &Context, db: Option<&str>) -> Result<()> {
     out.line(format!("  documents  {}", number_of(info.documents)))?;
     out.line(format!("  chunks     {} ({})", number_of(info.chunks), count(info.tokens, "token")))?;
     out.line(format!("  embedder   {} ({} dimensions)", info.embedder, info.dimension))?;
+    if let Some(url) = info.server.as_ref().and_then(|it| it["url"].as_str()) {
+        out.line(format!("  server     {}", plain(url)))?;
+    }
     out.line(format!("  size       {}", size(info.bytes)))?;
     if info.free_bytes > 0 {
         out.advice(format!("  free       {} (`windlass vacuum {}`)", size(info.free_bytes), database.name))?;

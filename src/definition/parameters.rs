@@ -30,6 +30,7 @@ pub struct ParameterSet {
 #[derive(Debug, Clone, Copy)]
 enum Kind {
     Text,
+    Url,
     OneOf(&'static [&'static str]),
     Count { least: u64, most: u64 },
     Duration,
@@ -63,7 +64,7 @@ const TOKENS: Kind = Kind::Count { least: 1, most: 1 << 20 };
 /// Every parameter, in the order of the stages.
 pub const PARAMETERS: &[Parameter] = &[
     parameter("parse", "backend", Kind::OneOf(&["builtin", "docling"]), Some("builtin"), "what reads documents"),
-    parameter("parse", "url", Kind::Text, None, "the address of a docling-serve, for `backend: docling`"),
+    parameter("parse", "url", Kind::Url, None, "the address of a docling-serve, for `backend: docling`"),
     parameter("parse", "timeout", Kind::Duration, Some("2m"), "how long one document may take"),
     parameter("parse", "memory", Kind::Size, Some("1GiB"), "how much memory one document may take"),
     parameter("parse", "max_bytes", Kind::Size, Some("256MiB"), "larger files are refused"),
@@ -79,7 +80,7 @@ pub const PARAMETERS: &[Parameter] = &[
     ),
     parameter("chunk", "max", TOKENS, Some("512"), "the hard limit of a chunk, in tokens"),
     parameter("embed", "model", Kind::Text, Some("static"), "`static`, `hash`, or a model of the server at `url`"),
-    parameter("embed", "url", Kind::Text, None, "the address of an OpenAI-compatible server, up to and with `/v1`"),
+    parameter("embed", "url", Kind::Url, None, "the address of an OpenAI-compatible server, such as Ollama"),
     parameter(
         "embed",
         "dimensions",
@@ -227,6 +228,19 @@ fn find(stage: &str, key: &str) -> Option<&'static Parameter> {
     PARAMETERS.iter().find(|it| it.stage == stage && it.key == key)
 }
 
+/// An address without the slashes at its end. A password in it would be stored and shown.
+fn url(text: &str) -> Result<&str, String> {
+    let (scheme, rest) = text.split_once("://").unwrap_or_default();
+    let host = rest.split(['/', '?', '#']).next().unwrap_or_default();
+    if !["http", "https"].contains(&scheme) || host.is_empty() || text.contains(char::is_whitespace) {
+        return Err("must be an address such as `http://127.0.0.1:11434`".to_string());
+    }
+    if host.contains('@') || rest.contains(['?', '#']) {
+        return Err("must be an address without a user name, a password or a query".to_string());
+    }
+    Ok(text.trim_end_matches('/'))
+}
+
 impl Kind {
     fn read_text(self, text: &str) -> Result<Value, String> {
         match self {
@@ -246,6 +260,7 @@ impl Kind {
         match (self, value) {
             (Kind::Text, Value::String(text)) if !text.is_empty() => Ok(value.clone()),
             (Kind::Text, _) => Err("must be a text".to_string()),
+            (Kind::Url, _) => url(value.as_str().unwrap_or_default()).map(Value::from),
             (Kind::OneOf(names), _) => match value.as_str().filter(|it| names.contains(it)) {
                 Some(name) => Ok(name.into()),
                 None => Err(format!("must be one of {}", names.join(", "))),
@@ -309,6 +324,22 @@ mod tests {
             let Err(error) = ParameterSet::parse(text, "p.yaml") else { panic!("{text} was read") };
             assert!(error.to_string().starts_with(&format!("p.yaml:{line}: ")), "{text:?}: {error}");
             assert_eq!(error.hint(), hint, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn addresses_are_taken_without_secrets_only() {
+        let builtin = ParameterSet::builtin();
+        let set = builtin.overlay(["embed.url=http://127.0.0.1:11434/v1/"]).unwrap();
+        assert_eq!(set.config["embed"]["url"], json!("http://127.0.0.1:11434/v1"));
+        for odd in
+            ["localhost:1", "ftp://h", "http://", "http://a b", "http://me:secret@h/v1", "https://h/v1?key=secret"]
+        {
+            let error = builtin.overlay([format!("embed.url={odd}")]).unwrap_err();
+            assert!(
+                error.to_string().contains("must be an address") && !error.to_string().contains("secret"),
+                "{error}"
+            );
         }
     }
 

@@ -7,16 +7,56 @@ pub enum Error {
     Unknown { name: String },
     #[error("the built-in table of the static embedder is damaged: {detail}")]
     Table { detail: String },
+    #[error("`{model}` is built in, not a model of the server at {url}")]
+    NoModel { url: String, model: String },
+    #[error("{url}: this build of windlass has no TLS")]
+    NoTls { url: String },
+    #[error("the API key of the server at {url} is missing: no variable and no secret is called `{name}`")]
+    Key { url: String, name: String },
+    #[error("the embedding server at {url} can't be reached: {reason}")]
+    Away { url: String, reason: String },
+    #[error("the embedding server at {url} answered {status}{said}")]
+    Status { url: String, status: u16, said: String },
+    #[error("the embedding server at {url} gave an answer that is no list of vectors: {reason}")]
+    Answer { url: String, reason: String },
+    #[error("the model `{model}` answered with vectors of {got} dimensions, expected are {expected}")]
+    Dimension { model: String, expected: usize, got: usize },
 }
 
 impl Error {
+    /// Whether the same request may succeed later: the server was away or busy, or stumbled.
+    pub fn is_retryable(&self) -> bool {
+        match self {
+            Error::Away { .. } | Error::Answer { .. } => true,
+            Error::Status { status, .. } => matches!(status, 408 | 425 | 429 | 500..=599),
+            _ => false,
+        }
+    }
+
     /// Tells the user what to do next, where we know.
     pub fn hint(&self) -> Option<&'static str> {
         match self {
-            Error::Unknown { .. } => {
-                Some("use `static` (built in, the default) or `hash` (no table, for small devices)")
-            }
+            Error::Unknown { .. } => Some(
+                "use `static` (built in, the default) or `hash` (no table, for small devices), or set `embed.url` to the \
+                 server that has it",
+            ),
             Error::Table { .. } => Some("this binary is broken: install windlass again"),
+            Error::NoModel { .. } => Some("set `embed.model` to a model of the server, or leave `embed.url` away"),
+            Error::NoTls { .. } => Some("build it with `--features https`, or use an `http://` address"),
+            Error::Key { .. } => Some("set the variable, or write the key into a file of that name in `secrets`"),
+            Error::Away { .. } => Some("start the server, or see `embed.url`; `search --mode text` needs no server"),
+            Error::Status { status: 401 | 403, .. } => Some("see `embed.key`: it names the variable with the API key"),
+            Error::Status { status: 404, .. } => {
+                Some("see `embed.url` and `embed.model`: the server does not know them")
+            }
+            Error::Status { .. } if self.is_retryable() => {
+                Some("try again later; `search --mode text` needs no server")
+            }
+            Error::Status { .. } => Some("see `embed.model`, `embed.dimensions` and `embed.batch`"),
+            Error::Answer { .. } => Some("see whether `embed.url` is the address of an OpenAI-compatible server"),
+            Error::Dimension { .. } => {
+                Some("use the model that the vector database was made with, or ingest into another `--db`")
+            }
         }
     }
 }

@@ -23,8 +23,8 @@ impl Embedder for HashEmbedder {
         ID
     }
 
-    fn dimension(&self) -> usize {
-        DIMENSION
+    fn dimension(&self) -> Option<usize> {
+        Some(DIMENSION)
     }
 
     fn embed(&self, texts: &[&str]) -> Result<Vec<Vec<f32>>> {

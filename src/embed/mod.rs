@@ -1,15 +1,19 @@
-//! Text to vectors: the built-in static table and feature hashing.
+//! Text to vectors: the built-in static table, feature hashing, and models behind a server.
 //!
-//! Owns: the [`Embedder`] trait, and the embedders that come with the program.
+//! Owns: the [`Embedder`] trait, the embedders that come with the program, and the client of OpenAI-compatible servers.
 //! May import: `model`, `os`, `settings`. Never: stores anything.
 
 mod error;
 mod hash;
+mod key;
+mod served;
 mod static_table;
 mod wordpiece;
 
 pub use error::Error;
 pub use hash::HashEmbedder;
+pub use key::use_secrets;
+pub use served::Server;
 pub use static_table::StaticEmbedder;
 
 use std::sync::Arc;
@@ -22,8 +26,13 @@ pub trait Embedder: Send + Sync {
     /// A name with a version, such as `static:v1`. A database records it, as vectors of two embedders can't be compared.
     fn id(&self) -> &str;
 
-    /// How many numbers a vector has.
-    fn dimension(&self) -> usize;
+    /// How many numbers a vector has. None: only the server knows, and its vectors will tell.
+    fn dimension(&self) -> Option<usize>;
+
+    /// Where the model is served. None: it is built in.
+    fn server(&self) -> Option<&Server> {
+        None
+    }
 
     /// One vector for each text, L2-normalised; all zeros for a text without a word that the embedder knows.
     fn embed(&self, texts: &[&str]) -> Result<Vec<Vec<f32>>>;
@@ -35,6 +44,21 @@ pub fn by_name(name: &str) -> Result<Arc<dyn Embedder>> {
         "static" | static_table::ID => Ok(Arc::new(StaticEmbedder)),
         "hash" | hash::ID => Ok(Arc::new(HashEmbedder)),
         _ => Err(Error::Unknown { name: name.to_string() }),
+    }
+}
+
+/// A model behind a server. Vectors of another length than `dimension` are refused, where that is known.
+pub fn served(server: Server, dimension: Option<usize>) -> Result<Arc<dyn Embedder>> {
+    Ok(Arc::new(served::ServedEmbedder::new(server, dimension)?))
+}
+
+/// The embedder that a database recorded: its id, its server if it has one, its dimension.
+pub fn recorded(id: &str, server: Option<Server>, dimension: usize) -> Result<Arc<dyn Embedder>> {
+    match server {
+        Some(server) if id.strip_prefix(served::PREFIX) == Some(server.model.as_str()) => {
+            served(server, Some(dimension))
+        }
+        _ => by_name(id),
     }
 }
 
@@ -65,7 +89,7 @@ mod tests {
             for name in ["static", "hash"] {
                 let embedder = by_name(name).unwrap();
                 let vector = embedder.embed(&[&text]).unwrap().remove(0);
-                prop_assert_eq!(vector.len(), embedder.dimension());
+                prop_assert_eq!(Some(vector.len()), embedder.dimension());
                 let length: f32 = vector.iter().map(|it| it * it).sum();
                 prop_assert!(length == 0.0 || (length - 1.0).abs() < 1e-4, "{} {}", name, length);
             }

@@ -1,14 +1,13 @@
 //! Working on a batch of documents that the engine keeps: one group, one run for each content.
 
 use super::{
-    error::{Error, Result},
+    error::Result,
     item::{Item, ItemDocument, KEPT},
     parameters, sync,
     sync::verdict::params_hash,
 };
 use crate::{
     definition::{Definition, ParameterSet},
-    embed::Embedder,
     engine::{Engine, Submission},
     model::{ArtifactHash, GroupId, RunId},
     store::{
@@ -16,7 +15,6 @@ use crate::{
         document::{self, DocumentRow, DocumentState},
         document_uri::{self, DocumentUri},
     },
-    vector::{self, OpenOptions, VectorDb},
 };
 use serde_json::Value;
 use std::path::Path;
@@ -64,7 +62,8 @@ pub fn start(engine: &Engine, start: &Start) -> Result<Started> {
     let name = if is_builtin { start.database.as_str() } else { named };
     let database = parameters::database_path(engine.home(), name)?;
     let params = parameters::for_database(&start.params, &database)?;
-    check_embedder(&database, &*parameters::embedder(&params)?)?;
+    let embedder = parameters::embedder(&params)?;
+    parameters::check_database(&database, embedder.id(), embedder.dimension())?;
     sync::settle(engine, &database)?;
     let alike =
         engine.store().read(|tx| batch_group::alike(tx, start.batch, &start.definition.id, &start.params.id))?;
@@ -78,6 +77,7 @@ pub fn start(engine: &Engine, start: &Start) -> Result<Started> {
             return Ok(Started { group: *group, runs: 0, first_run: None });
         }
     }
+    parameters::try_server(&params, &database)?;
     let texts: Vec<String> =
         items.items.iter().map(|it| serde_json::to_value(it).unwrap_or_default().to_string()).collect();
     let submitted = engine.submit(Submission {
@@ -90,25 +90,6 @@ pub fn start(engine: &Engine, start: &Start) -> Result<Started> {
     })?;
     note(engine, &database, &params, submitted.group)?;
     Ok(Started { group: submitted.group, runs: items.items.len(), first_run: submitted.first_run })
-}
-
-/// Refuses a database of another embedder before any work.
-fn check_embedder(database: &Path, embedder: &dyn Embedder) -> Result<()> {
-    let db = match VectorDb::open(database, &OpenOptions::default()) {
-        Ok(db) => db,
-        Err(vector::Error::NotFound { .. }) => return Ok(()),
-        Err(error) => return Err(error.into()),
-    };
-    if db.embedder() == embedder.id() && db.dimension() == embedder.dimension() {
-        return Ok(());
-    }
-    Err(Error::Vector(vector::Error::Embedder {
-        path: database.to_path_buf(),
-        recorded: db.embedder().to_string(),
-        recorded_dimension: db.dimension(),
-        asked: embedder.id().to_string(),
-        asked_dimension: embedder.dimension(),
-    }))
 }
 
 fn wanted(engine: &Engine, start: &Start) -> Result<Vec<DocumentUri>> {

@@ -10,6 +10,7 @@ pub mod batch;
 pub mod charset;
 pub mod chunk;
 mod content;
+mod docling;
 mod error;
 pub mod fetch;
 pub mod given;

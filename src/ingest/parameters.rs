@@ -2,14 +2,16 @@
 
 use super::{
     chunk::ChunkOptions,
+    docling::Docling,
     error::{Error, Result},
     parse::ParseOptions,
 };
 use crate::{
     definition::{PARAMETERS, ParameterSet},
-    embed::{self, Embedder},
+    embed::{self, Embedder, Server},
     model::{Bytes, Millis},
     os::file_system,
+    vector::{self, OpenOptions, VectorDb},
 };
 use serde_json::Value;
 use std::{
@@ -17,6 +19,9 @@ use std::{
     path::{Path, PathBuf},
     sync::Arc,
 };
+
+/// How long a trial of a server may take.
+const TRIAL: Millis = Millis::seconds(10);
 
 /// Reads the parameters of a group. What they leave out has its built-in value; keys of others are not ours to judge.
 pub fn read(params: &Value) -> Result<ParameterSet> {
@@ -35,11 +40,49 @@ pub fn read(params: &Value) -> Result<ParameterSet> {
 /// Refuses what no document could be ingested with.
 pub fn check(set: &ParameterSet) -> Result<()> {
     chunk_options(set).check()?;
-    if set.config["parse"]["backend"] == "docling" {
-        let what = "this build of windlass can't talk to a docling-serve";
-        return Err(Error::refused(what, "set `parse.backend=builtin`"));
+    if let Some(server) = docling(set) {
+        server.check()?;
     }
     embedder(set).map(drop)
+}
+
+/// Asks the server of the embedder, if it has one, for one vector: what no document could be embedded with is refused before
+/// any work. A server that is away may be back when its turn comes, so that is no reason.
+pub fn try_server(set: &ParameterSet, database: &Path) -> Result<()> {
+    let Some(mut server) = server(set) else { return Ok(()) };
+    server.timeout = server.timeout.min(TRIAL);
+    let embedder = embed::served(server, None)?;
+    match embedder.embed(&[super::step::TRIAL_TEXT]) {
+        Ok(vectors) => check_database(database, embedder.id(), vectors.first().map(Vec::len)).map(drop),
+        Err(error) if error.is_retryable() => Ok(()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Opens the vector database for reading, if it is there and was made with this embedder. `dimension` is None where only
+/// the embedder's server knows it.
+pub fn check_database(database: &Path, embedder: &str, dimension: Option<usize>) -> Result<Option<VectorDb>> {
+    let db = match VectorDb::open(database, &OpenOptions::default()) {
+        Ok(db) => db,
+        Err(vector::Error::NotFound { .. }) => return Ok(None),
+        Err(error) => return Err(error.into()),
+    };
+    if db.embedder() == embedder && dimension.is_none_or(|it| it == db.dimension()) {
+        return Ok(Some(db));
+    }
+    Err(Error::Vector(vector::Error::Embedder {
+        path: database.to_path_buf(),
+        recorded: db.embedder().to_string(),
+        recorded_dimension: db.dimension(),
+        asked: embedder.to_string(),
+        asked_dimension: dimension,
+    }))
+}
+
+/// The docling-serve that reads documents, if one does.
+pub fn docling(set: &ParameterSet) -> Option<Docling> {
+    let url = set.config["parse"]["url"].as_str().filter(|_| set.config["parse"]["backend"] == "docling")?;
+    Some(Docling { url: url.to_string(), time: parse_limits(set).1 })
 }
 
 /// How documents are read.
@@ -77,18 +120,31 @@ pub fn chunk_options(set: &ParameterSet) -> ChunkOptions {
 /// The embedder that the parameters ask for.
 pub fn embedder(set: &ParameterSet) -> Result<Arc<dyn Embedder>> {
     let embed = &set.config["embed"];
-    if !embed["url"].is_null() {
-        let what = "this build of windlass can't talk to an embedding server";
-        return Err(Error::refused(what, "leave `embed.url` away and use `embed.model=static`"));
+    if let Some(server) = server(set) {
+        return Ok(embed::served(server, None)?);
     }
     let embedder = embed::by_name(embed["model"].as_str().unwrap_or("static"))?;
     match embed["dimensions"].as_u64() {
-        Some(asked) if asked != embedder.dimension() as u64 => {
-            let what = format!("`{}` has {} dimensions, not {asked}", embedder.id(), embedder.dimension());
+        Some(asked) if embedder.dimension().is_some_and(|it| asked != it as u64) => {
+            let there = embedder.dimension().unwrap_or_default();
+            let what = format!("`{}` has {there} dimensions, not {asked}", embedder.id());
             Err(Error::refused(what, "leave `embed.dimensions` away"))
         }
         _ => Ok(embedder),
     }
+}
+
+/// The server that the parameters name, if they name one.
+fn server(set: &ParameterSet) -> Option<Server> {
+    let embed = &set.config["embed"];
+    let text = |key: &str| embed[key].as_str().map(str::to_string);
+    Some(Server {
+        url: text("url")?,
+        model: text("model").unwrap_or_default(),
+        dimensions: embed["dimensions"].as_u64().map(|it| it as usize),
+        key: text("key"),
+        timeout: text("timeout").and_then(|it| it.parse().ok()).unwrap_or(Millis::minutes(1)),
+    })
 }
 
 /// How many texts are embedded between two looks at the cancel token.
@@ -175,7 +231,7 @@ mod tests {
     fn what_can_not_work_is_refused_before_any_work() {
         let builtin = ParameterSet::builtin();
         assert!(check(&builtin).is_ok());
-        for change in ["chunk.overlap=300", "embed.model=unheard-of", "embed.dimensions=3"] {
+        for change in ["chunk.overlap=300", "embed.model=unheard-of", "embed.dimensions=3", "embed.url=http://h:1"] {
             let error = check(&builtin.overlay([change]).unwrap()).unwrap_err();
             assert!(error.hint().is_some(), "{change}: {error}");
         }

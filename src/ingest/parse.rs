@@ -61,7 +61,7 @@ impl PartialEq for Ocr {
     }
 }
 
-/// Why a document could not be read. Each is permanent: the same bytes fail the same way.
+/// Why a document could not be read. Most are permanent, as the same bytes fail the same way: see `is_retryable`.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ParseError {
@@ -85,6 +85,10 @@ pub enum ParseError {
     NoPdfSupport,
     #[error("not a well-formed {format} document: {reason}")]
     Malformed { format: &'static str, reason: String },
+    #[error("the docling-serve at {url} {problem}")]
+    Docling { url: String, problem: String, retryable: bool },
+    #[error("docling could not read the document: {reason}")]
+    DoclingRefused { reason: String },
     #[error("failed to {action} {}", path.display())]
     Io { action: &'static str, path: PathBuf, source: io::Error },
 }
@@ -102,13 +106,15 @@ impl ParseError {
             ParseError::Unsupported { .. } => "unsupported",
             ParseError::NoPdfSupport => "no_pdf_support",
             ParseError::Malformed { .. } => "malformed",
+            ParseError::Docling { .. } => "docling",
+            ParseError::DoclingRefused { .. } => "docling_refused",
             ParseError::Io { .. } => "io",
         }
     }
 
-    /// Whether another attempt could end otherwise: only when the file could not be read from disk.
+    /// Whether another attempt could end otherwise: only when the file could not be read from disk, or a server was away.
     pub fn is_retryable(&self) -> bool {
-        matches!(self, ParseError::Io { .. })
+        matches!(self, ParseError::Io { .. } | ParseError::Docling { retryable: true, .. })
     }
 
     /// What to do next, where we know.
@@ -125,6 +131,9 @@ impl ParseError {
             ParseError::TooLarge { .. } => "raise `parse.max_bytes` or `parse.max_text`, or split the document",
             ParseError::Unsupported { .. } => "leave it out with a glob, or convert it to PDF, HTML or text first",
             ParseError::NoPdfSupport => "build windlass with its default features (`pdf` is one of them)",
+            ParseError::Docling { retryable: false, .. } => "see `parse.url`, or use `parse.backend=builtin`",
+            ParseError::DoclingRefused { .. } => "read it with `parse.backend=builtin`, or leave it out with a glob",
+            ParseError::Docling { .. } => return None,
             ParseError::TooDeep { .. } | ParseError::Malformed { .. } | ParseError::Io { .. } => return None,
         })
     }
@@ -145,7 +154,12 @@ pub fn parse_file(path: &Path, options: &ParseOptions) -> Result<ParsedDocument,
 pub fn parse(bytes: &[u8], name: &str, options: &ParseOptions) -> Result<ParsedDocument, ParseError> {
     check_size("the document", bytes.len() as u64, options.max_bytes)?;
     let media_type = media_type::detect(bytes, name);
-    let mut document = in_thread(media_type, || reader::read(media_type, bytes, name, options))?;
+    let document = in_thread(media_type, || reader::read(media_type, bytes, name, options))?;
+    Ok(finished(document, media_type, bytes))
+}
+
+/// What is told of every document in the same way, whoever read it.
+pub(super) fn finished(mut document: ParsedDocument, media_type: MediaType, bytes: &[u8]) -> ParsedDocument {
     document.media_type = media_type.name().to_string();
     if media_type.has_structure() {
         let found = outline::scan(&document.markdown);
@@ -160,7 +174,7 @@ pub fn parse(bytes: &[u8], name: &str, options: &ParseOptions) -> Result<ParsedD
             document.warnings.push(empty_warning(bytes, media_type));
         }
     }
-    Ok(document)
+    document
 }
 
 /// Deep nesting costs stack: this much stands ready, in bytes, and only what is used is ever resident.

@@ -4,6 +4,7 @@
 //! takes nothing else along: the next document gets another process.
 
 use super::{
+    docling::Docling,
     item, ocr,
     parse::{ParseError, ParseOptions, parse},
 };
@@ -47,6 +48,9 @@ pub(super) struct Request {
     pub name: String,
     pub sha256: ArtifactHash,
     pub options: ParseOptions,
+    /// Who reads it instead of us.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub docling: Option<Docling>,
 }
 
 /// What successors and people want to know without reading the document.
@@ -155,6 +159,11 @@ fn parsed(request: &Request) -> Result<Option<ParsedDocument>, ParseError> {
     if !too_long && Sha256::digest(&bytes)[..] != request.sha256.0 {
         return Ok(None);
     }
+    if let Some(docling) = &request.docling
+        && let Some(document) = docling.parse(&bytes, &request.name, request.sha256, &request.options)?
+    {
+        return Ok(Some(document));
+    }
     parse(&bytes, &request.name, &request.options).map(Some)
 }
 
@@ -182,6 +191,7 @@ mod tests {
             name: path.to_string_lossy().into_owned(),
             sha256: ArtifactHash(Sha256::digest(content).into()),
             options: ParseOptions::default(),
+            docling: None,
         }
     }
 

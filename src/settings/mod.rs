@@ -209,17 +209,26 @@ impl Settings {
 
     /// A secret from the secrets directory, or `None` if the directory or the file is not there. Ends of lines are cut off.
     pub fn secret(&self, name: &str) -> Result<Option<Secret>> {
-        let directory = self.secrets_dir.clone().unwrap_or_else(|| self.home.join("secrets"));
-        let is_name = !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-'));
-        if !is_name || !directory.is_dir() {
-            return Ok(None);
-        }
-        let path = directory.join(name);
-        match fs::read_to_string(&path) {
-            Ok(text) => Ok(Some(Secret::new(text.trim_end_matches(['\r', '\n'])))),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(source) => Err(Error::Io { action: "read", path, source }),
-        }
+        secret_in(&self.secrets_dir(), name)
+    }
+
+    /// The secrets directory, which need not be there.
+    pub fn secrets_dir(&self) -> PathBuf {
+        self.secrets_dir.clone().unwrap_or_else(|| self.home.join("secrets"))
+    }
+}
+
+/// See [`Settings::secret`].
+pub fn secret_in(directory: &Path, name: &str) -> Result<Option<Secret>> {
+    let is_name = !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-'));
+    if !is_name || !directory.is_dir() {
+        return Ok(None);
+    }
+    let path = directory.join(name);
+    match fs::read_to_string(&path) {
+        Ok(text) => Ok(Some(Secret::new(text.trim_end_matches(['\r', '\n'])))),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(source) => Err(Error::Io { action: "read", path, source }),
     }
 }
 

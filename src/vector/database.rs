@@ -96,7 +96,7 @@ impl VectorDb {
                 recorded: opened.embedder,
                 recorded_dimension: opened.dimension,
                 asked: embedder.to_string(),
-                asked_dimension: dimension,
+                asked_dimension: Some(dimension),
             });
         }
         Ok(opened)
@@ -157,6 +157,20 @@ impl VectorDb {
         let asked = self.db.query_row("SELECT chunk_params FROM meta", [], |row| row.get::<_, String>(0));
         let text = asked.map_err(|source| self.failed("read the state of", source))?;
         Ok(serde_json::from_str(&text).unwrap_or_default())
+    }
+
+    /// Where the model is served that embedded the chunks, as whoever wrote them recorded it. None: the embedder is built in.
+    pub fn server(&self) -> Result<Option<serde_json::Value>> {
+        let asked = self.db.query_row("SELECT server FROM meta", [], |row| row.get::<_, Option<String>>(0));
+        let text = asked.map_err(|source| self.failed("read the state of", source))?;
+        Ok(text.and_then(|it| serde_json::from_str(&it).ok()))
+    }
+
+    /// Records where the model is served, so that a search finds it. Holds no secret.
+    pub fn record_server(&mut self, epoch: Epoch, server: &serde_json::Value) -> Result<()> {
+        self.write(epoch, "record the embedding server in", |tx| {
+            tx.execute("UPDATE meta SET server = ?1", [server.to_string()]).map(drop)
+        })
     }
 
     /// Records the parameters that chunks are cut with from now on.

@@ -13,10 +13,18 @@ pub enum Error {
     #[error("{} has schema version {found}, this program knows {known}", path.display())]
     SchemaVersion { path: PathBuf, found: i64, known: i64 },
     #[error(
-        "{} was embedded with `{recorded}` ({recorded_dimension} dimensions), not with `{asked}` ({asked_dimension})",
-        path.display()
+        "{} was embedded with `{recorded}` ({recorded_dimension} dimensions), not with `{asked}`{}",
+        path.display(),
+        asked_dimension.map_or(String::new(), |it| format!(" ({it})"))
     )]
-    Embedder { path: PathBuf, recorded: String, recorded_dimension: usize, asked: String, asked_dimension: usize },
+    Embedder {
+        path: PathBuf,
+        recorded: String,
+        recorded_dimension: usize,
+        asked: String,
+        /// None: its server was not asked yet.
+        asked_dimension: Option<usize>,
+    },
     #[error("a vector of {got} dimensions in a database of {expected}")]
     Dimension { expected: usize, got: usize },
     #[error("a vector with a value that is not a finite number")]

@@ -11,6 +11,9 @@ pub struct Info {
     pub schema_version: i64,
     pub embedder: String,
     pub dimension: usize,
+    /// Where the model is served: `url`, `model`, and the name of its API key. None: it is built in.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub server: Option<serde_json::Value>,
     pub chunk_params: serde_json::Value,
     /// How often a writer took over.
     pub epoch: i64,
@@ -28,6 +31,7 @@ pub struct Info {
 
 impl VectorDb {
     pub fn info(&self) -> Result<Info> {
+        let server = self.server()?;
         let read = self.read("read the state of", |tx| {
             let count = |sql: &str| tx.query_row(sql, [], |row| row.get::<_, i64>(0)).map(|it| it as u64);
             let (chunk_params, epoch) = tx.query_row("SELECT chunk_params, epoch FROM meta", [], |row| {
@@ -40,6 +44,7 @@ impl VectorDb {
                 schema_version: SCHEMA_VERSION,
                 embedder: self.embedder().to_string(),
                 dimension: self.dimension(),
+                server,
                 chunk_params: serde_json::from_str(&chunk_params).unwrap_or_default(),
                 epoch,
                 documents: count("SELECT count(*) FROM document")?,

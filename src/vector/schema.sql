@@ -5,6 +5,8 @@ CREATE TABLE meta (
     id           INTEGER PRIMARY KEY CHECK (id = 1),
     embedder     TEXT    NOT NULL,                        -- such as `static:v1`; vectors of two embedders never mix
     dimension    INTEGER NOT NULL CHECK (dimension > 0),
+    -- Where a served model was asked last, as {url, model, dimensions, key}; of the API key only its name. NULL: built in.
+    server       TEXT    CHECK (server IS NULL OR json_valid(server)),
     chunk_params TEXT    NOT NULL CHECK (json_valid(chunk_params)),
     epoch        INTEGER NOT NULL CHECK (epoch >= 0)      -- fences writers that lost the file lock
 ) STRICT;

@@ -25,7 +25,9 @@ pub struct Found {
 /// Searches one vector database. By words alone needs no embedder.
 pub fn find(database: &Named, query: &Query) -> Result<Found> {
     let opened = open_database(database)?;
-    let hits = match (embed::by_name(opened.embedder()), query.mode) {
+    let server = opened.server()?.and_then(|it| serde_json::from_value(it).ok());
+    let embedder = embed::recorded(opened.embedder(), server, opened.dimension());
+    let hits = match (embedder, query.mode) {
         (Ok(embedder), _) => search(&opened, embedder.as_ref(), query)?,
         (Err(_), Mode::Text) => search(&opened, embed::by_name("hash").map_err(Error::Embed)?.as_ref(), query)?,
         (Err(error), _) => return Err(error.into()),

@@ -95,7 +95,10 @@ impl From<Error> for Failure {
             Error::Vector(error) => of_vector(error),
             Error::Search(search::Error::Vector(error)) => of_vector(error),
             Error::Search(error @ search::Error::Embedder { .. }) => Failure::conflict(error.to_string()),
-            Error::Search(error) => error.into(),
+            Error::Search(search::Error::Embed(error)) if error.is_retryable() => {
+                Failure::unavailable(error.to_string(), 5)
+            }
+            Error::Search(search::Error::Embed(error)) => Failure::conflict(error.to_string()),
             Error::Embed(error) => Failure::conflict(error.to_string()),
             Error::Filter(error) => Failure::bad_request(error.to_string()),
             Error::NoDatabase { .. } | Error::NoGroup => Failure::not_found(error.to_string()),

@@ -1,23 +1,36 @@
 //! `windlass/embed`: a vector for each passage. Passages whose text the database holds already keep their vectors.
 
 use super::{
-    Work, cache_key_of, chunk::CHUNKS, ended, go_on, json_of, of_artifact, of_vector, parameters_of, with_hint,
+    TRIAL_TEXT, Work, cache_key_of, chunk::CHUNKS, ended, go_on, json_of, of_artifact, of_io, of_vector, parameters_of,
+    with_hint,
 };
 use crate::{
     definition::ParameterSet,
-    embed::Embedder,
+    embed::{self, Embedder},
     engine::{StepContext, StepInput, StepKind, StepResult},
     ingest::parameters,
     model::{Chunk, Outcome},
     vector::{self, OpenOptions, TextHash, VectorDb},
 };
 use serde_json::json;
-use std::{collections::HashMap, path::Path};
+use std::{
+    collections::HashMap,
+    path::Path,
+    sync::{
+        Arc,
+        mpsc::{self, RecvTimeoutError},
+    },
+    thread,
+    time::Duration,
+};
 
 /// Raised whenever the same chunk is embedded otherwise than before, by the same embedder.
 pub(super) const VERSION: u32 = 1;
 /// Little-endian f32: a row of the embedder's dimension for each chunk, in order.
 pub(super) const EMBEDDINGS: &str = "embeddings.bin";
+
+/// How long it takes at most to see that the step is to end, while a server is asked.
+const LOOK: Duration = Duration::from_millis(50);
 
 pub struct EmbedKind;
 
@@ -36,7 +49,7 @@ fn embed(cx: &StepContext) -> Work {
     let embedder = parameters::embedder(&set).map_err(|error| Outcome::permanent("embedder", with_hint(&error)))?;
     let chunks: Vec<Chunk> = json_of(cx, CHUNKS)?;
     let hashes: Vec<TextHash> = chunks.iter().map(|it| TextHash::of(&it.text)).collect();
-    let mut vectors = remembered(&set, &*embedder, &hashes)?;
+    let Remembered { mut vectors, mut dimension } = remembered(&set, &*embedder, &hashes)?;
     let mut missing: Vec<usize> = Vec::new();
     for (at, hash) in hashes.iter().enumerate() {
         if !vectors.contains_key(hash) {
@@ -45,23 +58,23 @@ fn embed(cx: &StepContext) -> Work {
         }
     }
     for batch in missing.chunks(parameters::batch(&set)) {
-        go_on(cx)?;
-        let texts: Vec<&str> = batch.iter().map(|at| chunks[*at].text.as_str()).collect();
-        let embedded = embedder.embed(&texts).map_err(|error| Outcome::retryable("embedder", error.to_string()))?;
-        if embedded.len() != texts.len() || embedded.iter().any(|it| it.len() != embedder.dimension()) {
-            let message = format!("`{}` answered with vectors of another number or length", embedder.id());
-            return Err(Outcome::retryable("embedder", message));
-        }
+        let texts = batch.iter().map(|at| chunks[*at].text.clone()).collect();
+        let embedded = asked(cx, &embedder, texts, &mut dimension)?;
         vectors.extend(batch.iter().map(|at| hashes[*at]).zip(embedded));
     }
-    let mut bytes = Vec::with_capacity(chunks.len() * embedder.dimension() * 4);
+    let dimension = match dimension {
+        Some(dimension) => dimension,
+        // No text yet, and a new database must know how long its vectors will be.
+        None => asked(cx, &embedder, vec![TRIAL_TEXT.to_string()], &mut dimension)?.first().map_or(0, Vec::len),
+    };
+    let mut bytes = Vec::with_capacity(chunks.len() * dimension * 4);
     for vector in hashes.iter().filter_map(|it| vectors.get(it)) {
         bytes.extend(vector.iter().flat_map(|it| it.to_le_bytes()));
     }
     let put = cx.artifacts.put_bytes(&bytes, "embeddings").map_err(of_artifact)?;
     let value = json!({
         "embedder": embedder.id(),
-        "dimension": embedder.dimension(),
+        "dimension": dimension,
         "chunks": chunks.len(),
         "embedded": missing.len(),
     });
@@ -71,19 +84,82 @@ fn embed(cx: &StepContext) -> Work {
     Ok(result)
 }
 
+/// One batch. All vectors have one length, and `dimension` says which from the first on.
+fn asked(
+    cx: &StepContext,
+    embedder: &Arc<dyn Embedder>,
+    texts: Vec<String>,
+    dimension: &mut Option<usize>,
+) -> Result<Vec<Vec<f32>>, Outcome> {
+    go_on(cx)?;
+    let count = texts.len();
+    let embedded = match embedder.server() {
+        None => all(&**embedder, &texts),
+        Some(_) => {
+            let embedder = embedder.clone();
+            meanwhile(cx, move || all(&*embedder, &texts))?
+        }
+    };
+    let embedded = embedded.map_err(of_embed)?;
+    let length = embedded.first().map(Vec::len);
+    let expected = *dimension.get_or_insert(length.unwrap_or_default());
+    if embedded.len() != count || embedded.iter().any(|it| it.len() != expected) {
+        let got = length.unwrap_or_default();
+        return Err(of_embed(embed::Error::Dimension { model: embedder.id().to_string(), expected, got }));
+    }
+    Ok(embedded)
+}
+
+fn all(embedder: &dyn Embedder, texts: &[String]) -> embed::Result<Vec<Vec<f32>>> {
+    embedder.embed(&texts.iter().map(String::as_str).collect::<Vec<_>>())
+}
+
+fn of_embed(error: embed::Error) -> Outcome {
+    let retryable = error.is_retryable();
+    let message = with_hint(&error.into());
+    match retryable {
+        true => Outcome::retryable("embedder", message),
+        false => Outcome::permanent("embedder", message),
+    }
+}
+
+/// Waits for a server in a thread of its own: who cancels the step, or ends the engine, does not wait for a server too.
+fn meanwhile<T: Send + 'static>(cx: &StepContext, work: impl FnOnce() -> T + Send + 'static) -> Result<T, Outcome> {
+    let (done, waiting) = mpsc::channel();
+    let asking = thread::Builder::new().name("windlass-embed".into()).spawn(move || {
+        // Nobody waits any more where the step was cancelled.
+        let _ = done.send(work());
+    });
+    asking.map_err(|error| of_io("there is no thread to ask the embedding server in", &error))?;
+    loop {
+        match waiting.recv_timeout(LOOK) {
+            Ok(answer) => return Ok(answer),
+            Err(RecvTimeoutError::Timeout) => go_on(cx)?,
+            Err(RecvTimeoutError::Disconnected) => {
+                return Err(Outcome::retryable("embedder", "the request to the embedding server broke off"));
+            }
+        }
+    }
+}
+
 /// The embedding cache: what the database holds for these texts, if it was made by the same embedder.
-fn remembered(
-    set: &ParameterSet,
-    embedder: &dyn Embedder,
-    hashes: &[TextHash],
-) -> Result<HashMap<TextHash, Vec<f32>>, Outcome> {
+struct Remembered {
+    vectors: HashMap<TextHash, Vec<f32>>,
+    /// How long vectors are to be, where that is known.
+    dimension: Option<usize>,
+}
+
+fn remembered(set: &ParameterSet, embedder: &dyn Embedder, hashes: &[TextHash]) -> Result<Remembered, Outcome> {
     let path = Path::new(set.config["store"]["path"].as_str().unwrap_or_default());
+    let dimension = embedder.dimension();
+    let fits = |db: &VectorDb| db.embedder() == embedder.id() && dimension.is_none_or(|it| it == db.dimension());
     let db = match VectorDb::open(path, &OpenOptions::default()) {
-        Ok(db) if db.embedder() == embedder.id() && db.dimension() == embedder.dimension() => db,
+        Ok(db) if fits(&db) => db,
         // The store step says what is wrong with it.
-        Ok(_) | Err(vector::Error::NotFound { .. }) => return Ok(HashMap::new()),
+        Ok(_) | Err(vector::Error::NotFound { .. }) => return Ok(Remembered { vectors: HashMap::new(), dimension }),
         Err(error) => return Err(of_vector(error)),
     };
     let found = db.vectors_for(hashes).map_err(of_vector)?;
-    Ok(hashes.iter().copied().zip(found).filter_map(|(hash, vector)| Some((hash, vector?))).collect())
+    let vectors = hashes.iter().copied().zip(found).filter_map(|(hash, vector)| Some((hash, vector?))).collect();
+    Ok(Remembered { vectors, dimension: Some(db.dimension()) })
 }

@@ -29,6 +29,9 @@ use serde::de::DeserializeOwned;
 use serde_json::json;
 use std::io;
 
+/// What a server is asked to embed where nothing else is to be, so that it tells the length of its vectors.
+pub(super) const TRIAL_TEXT: &str = "windlass";
+
 /// What a kind's work comes to: its result, or the outcome that ended it early.
 type Work = Result<StepResult, Outcome>;
 

@@ -27,6 +27,9 @@ const KEPT_MOST: Bytes = Bytes::mib(128);
 /// As many as ask at once: the pools of the engine say how many that are.
 const SIZE: usize = 1024;
 
+/// What a document may take beyond the time of the server that reads it.
+const WAITED: Millis = Millis::seconds(5);
+
 pub struct ParseKind;
 
 impl StepKind for ParseKind {
@@ -57,7 +60,10 @@ fn parse(cx: &StepContext) -> Work {
         name: item.name.clone(),
         sha256: item.sha256,
         options: parameters::parse_options(&set),
+        docling: parameters::docling(&set),
     };
+    // A server that is slow is named by whoever waits for it, before the parser is ended for waiting.
+    let time = if request.docling.is_some() { Millis(time.0.saturating_add(WAITED.0)) } else { time };
     let spec = pool_spec(&cx.input.home, memory)?;
     let key = PoolKey::OurOwn(format!("parse {memory:?}"));
     let pool = cx.pools.pool(key, || spec).map_err(of_engine)?;

@@ -32,8 +32,9 @@ fn store(cx: &StepContext, writers: &Writers) -> Work {
     let item = item_of(cx.input)?;
     let chunks: Vec<Chunk> = json_of(cx, CHUNKS)?;
     let vectors = floats(&bytes_of(cx, EMBEDDINGS)?);
-    let dimension = embedder.dimension();
-    if vectors.len() != chunks.len() * dimension {
+    let noted = output_with(cx.input, EMBEDDINGS).and_then(|it| it.value.as_ref()?["dimension"].as_u64());
+    let dimension = embedder.dimension().or(noted.map(|it| it as usize)).unwrap_or_default();
+    if dimension == 0 || vectors.len() != chunks.len() * dimension {
         let message = "the embeddings of an earlier step do not fit its chunks";
         return Err(Outcome::permanent("input", message));
     }
@@ -42,7 +43,8 @@ fn store(cx: &StepContext, writers: &Writers) -> Work {
         .zip(vectors.chunks_exact(dimension))
         .map(|(chunk, vector)| ChunkRow { chunk, text_hash: TextHash::of(&chunk.text), vector })
         .collect();
-    let opened = writers.open(&path, embedder.id(), dimension, &set.config["chunk"]);
+    let server = embedder.server().and_then(|it| serde_json::to_value(it).ok());
+    let opened = writers.open(&path, embedder.id(), dimension, server.as_ref(), &set.config["chunk"]);
     let mut writer = opened.map_err(of_vector)?;
     let said = Said::of(cx);
     for document in &item.documents {

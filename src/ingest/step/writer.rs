@@ -49,6 +49,7 @@ impl Writers {
         path: &Path,
         embedder: &str,
         dimension: usize,
+        server: Option<&Value>,
         chunk_params: &Value,
     ) -> Result<Writer, Error> {
         let kept = self.lock().kept.take().map(|it| it.writer);
@@ -75,6 +76,12 @@ impl Writers {
         };
         if writer.db.chunk_params()? != *chunk_params {
             writer.db.record_chunk_params(writer.epoch, chunk_params)?;
+        }
+        // The same model may have moved to another address since.
+        if let Some(server) = server
+            && writer.db.server()?.as_ref() != Some(server)
+        {
+            writer.db.record_server(writer.epoch, server)?;
         }
         Ok(writer)
     }
@@ -127,7 +134,7 @@ mod tests {
     use serde_json::json;
 
     fn open(writers: &Writers, path: &Path, size: u32) -> Writer {
-        writers.open(path, "hash:v1", 8, &json!({"size": size})).unwrap()
+        writers.open(path, "hash:v1", 8, None, &json!({"size": size})).unwrap()
     }
 
     #[test]
@@ -156,7 +163,7 @@ mod tests {
         let path = dir.path().join("a.db");
         let writers = Writers::default();
         writers.keep(open(&writers, &path, 1));
-        assert!(writers.open(&path, "static:v1", 8, &json!({})).is_err());
+        assert!(writers.open(&path, "static:v1", 8, None, &json!({})).is_err());
 
         let writer = open(&writers, &path, 1);
         for ending in ["", "-wal", "-shm"] {

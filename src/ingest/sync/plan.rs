@@ -21,7 +21,6 @@ use crate::{
         document::{self, DocumentRow, DocumentState, Known},
         step_cache,
     },
-    vector::{self, OpenOptions, VectorDb},
 };
 use serde::Serialize;
 use sha2::{Digest, Sha256};
@@ -179,21 +178,10 @@ fn known(engine: &Engine, options: &SyncOptions) -> Result<BTreeMap<String, Know
 
 /// The content of each document that the vector database holds.
 fn stored(options: &SyncOptions, embedder: &dyn Embedder) -> Result<HashMap<String, ArtifactHash>> {
-    let db = match VectorDb::open(&options.database, &OpenOptions::default()) {
-        Ok(db) => db,
-        Err(vector::Error::NotFound { .. }) => return Ok(HashMap::new()),
-        Err(error) => return Err(error.into()),
-    };
-    if db.embedder() != embedder.id() || db.dimension() != embedder.dimension() {
-        return Err(Error::Vector(vector::Error::Embedder {
-            path: options.database.clone(),
-            recorded: db.embedder().to_string(),
-            recorded_dimension: db.dimension(),
-            asked: embedder.id().to_string(),
-            asked_dimension: embedder.dimension(),
-        }));
+    match parameters::check_database(&options.database, embedder.id(), embedder.dimension())? {
+        Some(db) => Ok(db.hashes(&options.source)?),
+        None => Ok(HashMap::new()),
     }
-    Ok(db.hashes(&options.source)?)
 }
 
 fn basis(known: &BTreeMap<String, Known>) -> [u8; 32] {

@@ -160,7 +160,7 @@ fn state_of(end: &RunEnd) -> (DocumentState, String) {
 }
 
 /// Failures of the world around a document, which say nothing of the document itself.
-const PASSING: [&str; 9] = [
+const PASSING: [&str; 10] = [
     "changed",
     "gone",
     "permission",
@@ -168,6 +168,7 @@ const PASSING: [&str; 9] = [
     "unlocked",
     "database",
     "embedder",
+    "docling",
     "unknown_kind",
     "parameters",
 ];

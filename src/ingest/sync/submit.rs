@@ -28,6 +28,7 @@ pub fn submit(engine: &Engine, plan: &SyncPlan) -> Result<Option<Submitted>> {
     if plan.runs.is_empty() {
         return Ok(None);
     }
+    parameters::try_server(&plan.params, &plan.database)?;
     let items: Vec<String> = plan.runs.iter().map(|it| text(&it.item)).collect();
     let what = json!([hex::encode(plan.basis), plan.database, plan.source, plan.params.config, plan.force, items]);
     let submission = Submission {

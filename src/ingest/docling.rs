@@ -1,0 +1,189 @@
+//! Documents read by a docling-serve: one request for each, bounded in size and time.
+//!
+//! The request is made by the parser process, so that whatever an answer does to its reader stays in there.
+
+use super::{
+    error::{Error, Result},
+    media_type::{self, MediaType},
+    parse::{ParseError, ParseOptions, check_size, finished},
+    reader,
+};
+use crate::model::{ArtifactHash, Millis, ParsedDocument};
+use serde::{Deserialize, Serialize};
+use std::time::Duration;
+use ureq::Agent;
+
+const CONNECT: Duration = Duration::from_secs(10);
+/// What an answer takes beside the text.
+const AROUND: u64 = 1 << 20;
+const REFUSAL: u64 = 64 << 10;
+const SHOWN: usize = 300;
+
+/// Where a docling-serve is, and how long one document may take it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Docling {
+    pub url: String,
+    pub time: Millis,
+}
+
+/// What docling reads better than we do. Everything else that we read, it does not, or not otherwise.
+fn is_sent(media_type: MediaType) -> bool {
+    use MediaType::{Docx, Html, Jpeg, Pdf, Png, Pptx, Tiff, Xlsx};
+    matches!(media_type, Pdf | Html | Docx | Pptx | Xlsx | Png | Jpeg | Tiff)
+}
+
+impl Docling {
+    /// Refuses an address that this build can't reach.
+    pub fn check(&self) -> Result<()> {
+        if self.url.to_ascii_lowercase().starts_with("https:") && !cfg!(feature = "https") {
+            let what = format!("{}: this build of windlass has no TLS", self.url);
+            return Err(Error::refused(what, "build it with `--features https`, or use an `http://` address"));
+        }
+        Ok(())
+    }
+
+    /// Reads a document there. None: it is of a type that is read here.
+    pub(super) fn parse(
+        &self,
+        bytes: &[u8],
+        name: &str,
+        sha256: ArtifactHash,
+        options: &ParseOptions,
+    ) -> std::result::Result<Option<ParsedDocument>, ParseError> {
+        let media_type = media_type::detect(bytes, name);
+        if !is_sent(media_type) {
+            return Ok(None);
+        }
+        check_size("the document", bytes.len() as u64, options.max_bytes)?;
+        let answer = self.convert(bytes, media_type, sha256, options)?;
+        let Some(markdown) = answer.document.and_then(|it| it.md_content) else {
+            return Err(refused(answer.errors.first().map_or("it answered without a text", |it| &it.error_message)));
+        };
+        if !matches!(answer.status.as_str(), "success" | "partial_success") {
+            return Err(refused(answer.errors.first().map_or(&answer.status, |it| &it.error_message)));
+        }
+        let mut document = reader::read(MediaType::Markdown, markdown.as_bytes(), name, options)?;
+        document.warnings.extend(answer.errors.iter().map(|it| format!("docling: {}", line(&it.error_message))));
+        Ok(Some(finished(document, media_type, bytes)))
+    }
+
+    fn convert(
+        &self,
+        bytes: &[u8],
+        media_type: MediaType,
+        sha256: ArtifactHash,
+        options: &ParseOptions,
+    ) -> std::result::Result<Answer, ParseError> {
+        let agent: Agent = Agent::config_builder()
+            .timeout_global(Some(self.time.duration()))
+            .timeout_connect(Some(CONNECT))
+            .http_status_as_error(false)
+            .max_redirects(0)
+            .max_redirects_will_error(false)
+            .proxy(None)
+            .user_agent(concat!("windlass/", env!("CARGO_PKG_VERSION")))
+            .build()
+            .into();
+        // No document contains its own hash.
+        let boundary = format!("windlass-{sha256}");
+        let request = agent
+            .post(format!("{}/v1/convert/file", self.url.trim_end_matches('/').trim_end_matches("/v1")))
+            .header("accept", "application/json")
+            .header("content-type", format!("multipart/form-data; boundary={boundary}"));
+        let away = |error: ureq::Error| match error {
+            ureq::Error::Timeout(ureq::Timeout::Global) => {
+                self.failed(true, format!("took longer than {}; raise `parse.timeout`", self.time))
+            }
+            other => self.failed(true, format!("can't be reached: {other}; start it, or use `parse.backend=builtin`")),
+        };
+        let response = request.send(&form(bytes, media_type, &boundary)[..]).map_err(away)?;
+        let status = response.status().as_u16();
+        let body = response.into_body().into_with_config();
+        if status != 200 {
+            let text = body.limit(REFUSAL).lossy_utf8(true).read_to_string().unwrap_or_default();
+            return Err(match status {
+                400 | 413 | 415 | 422 => refused(&text),
+                _ => {
+                    let passes = matches!(status, 408 | 425 | 429 | 500..=599);
+                    self.failed(passes, format!("answered {status}: {}", line(&text)))
+                }
+            });
+        }
+        // In JSON a letter may take two bytes, and rarely six.
+        let most = AROUND + 2 * options.max_text as u64;
+        let bytes = body.limit(most).read_to_vec().map_err(|error| match error {
+            ureq::Error::BodyExceedsLimit(_) => {
+                ParseError::TooLarge { what: "docling's text".to_string(), size: most, limit: options.max_text as u64 }
+            }
+            other => away(other),
+        })?;
+        serde_json::from_slice(&bytes)
+            .map_err(|error| self.failed(true, format!("gave an answer that is not docling's: {error}")))
+    }
+
+    fn failed(&self, retryable: bool, problem: String) -> ParseError {
+        ParseError::Docling { url: self.url.clone(), problem, retryable }
+    }
+}
+
+fn refused(reason: &str) -> ParseError {
+    ParseError::DoclingRefused { reason: line(reason) }
+}
+
+/// The document under a name that says its type and nothing else.
+fn form(bytes: &[u8], media_type: MediaType, boundary: &str) -> Vec<u8> {
+    let ending = match media_type {
+        MediaType::Html => "html",
+        MediaType::Docx => "docx",
+        MediaType::Pptx => "pptx",
+        MediaType::Xlsx => "xlsx",
+        MediaType::Png => "png",
+        MediaType::Jpeg => "jpg",
+        MediaType::Tiff => "tiff",
+        _ => "pdf",
+    };
+    let mut form = Vec::with_capacity(bytes.len() + 1024);
+    // Images within the text would only be noise in an index.
+    for (name, value) in [("to_formats", "md"), ("image_export_mode", "placeholder")] {
+        let part = format!("--{boundary}\r\ncontent-disposition: form-data; name=\"{name}\"\r\n\r\n{value}\r\n");
+        form.extend_from_slice(part.as_bytes());
+    }
+    let head = format!(
+        "--{boundary}\r\ncontent-disposition: form-data; name=\"files\"; filename=\"document.{ending}\"\r\n\
+         content-type: {}\r\n\r\n",
+        media_type.name()
+    );
+    form.extend_from_slice(head.as_bytes());
+    form.extend_from_slice(bytes);
+    form.extend_from_slice(format!("\r\n--{boundary}--\r\n").as_bytes());
+    form
+}
+
+/// On one line, and short.
+fn line(text: &str) -> String {
+    let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    match line.char_indices().nth(SHOWN) {
+        Some((at, _)) => format!("{}...", &line[..at]),
+        None => line,
+    }
+}
+
+#[derive(Deserialize)]
+struct Answer {
+    #[serde(default)]
+    document: Option<Converted>,
+    status: String,
+    #[serde(default)]
+    errors: Vec<Problem>,
+}
+
+#[derive(Deserialize)]
+struct Converted {
+    md_content: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Problem {
+    #[serde(default)]
+    error_message: String,
+}
