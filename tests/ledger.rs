@@ -71,10 +71,10 @@ fn pages_and_totals_agree_with_the_runs_for_every_status() {
     assert_eq!(book.store.read(|tx| ledger::tally_of_group(tx, GroupId(9))).unwrap(), None);
 }
 
-/// `WINDLASS_LEDGER_RUNS=200000 cargo test --test ledger` measures a million steps.
+/// `TEST_LEDGER_RUNS=200000 cargo test --test ledger` measures a million steps.
 #[test]
 fn a_page_is_fast_wherever_it_lies() {
-    let runs: usize = std::env::var("WINDLASS_LEDGER_RUNS").ok().and_then(|it| it.parse().ok()).unwrap_or(4_000);
+    let runs: usize = std::env::var("TEST_LEDGER_RUNS").ok().and_then(|it| it.parse().ok()).unwrap_or(4_000);
     let book = Book::new();
     let shape = chain(&["validate", "parse", "chunk", "embed", "store"]);
     let groups = 4;

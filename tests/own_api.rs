@@ -369,9 +369,9 @@ fn the_description_tells_of_every_address_and_the_manual_is_made_from_it() {
     assert_eq!(served, serde_json::to_value(&description).unwrap());
     let manual = windlass::http::manual(&description);
     let file = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/http.md");
-    if std::env::var_os("WINDLASS_WRITE_MANUAL").is_some() {
+    if std::env::var_os("TEST_WRITE_MANUAL").is_some() {
         fs::write(file, &manual).unwrap();
     }
     let written = fs::read_to_string(file).unwrap_or_default();
-    assert!(written == manual, "docs/http.md is stale: run `WINDLASS_WRITE_MANUAL=1 cargo test --test own_api manual`");
+    assert!(written == manual, "docs/http.md is stale: run `TEST_WRITE_MANUAL=1 cargo test --test own_api manual`");
 }

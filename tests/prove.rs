@@ -1,4 +1,4 @@
-//! The torture program in short: real processes, real kills, no violation. `WINDLASS_KILLS=300` is the long form.
+//! The torture program in short: real processes, real kills, no violation. `TEST_KILLS=300` is the long form.
 
 use assert_cmd::Command;
 use serde_json::Value;
@@ -18,7 +18,7 @@ fn prove(args: &[&str], code: i32) -> Value {
 
 #[test]
 fn two_dozen_kills_break_no_promise() {
-    let kills = std::env::var("WINDLASS_KILLS").ok().and_then(|it| it.parse().ok()).unwrap_or(24u64);
+    let kills = std::env::var("TEST_KILLS").ok().and_then(|it| it.parse().ok()).unwrap_or(24u64);
     let report = prove(&["--kills", &kills.to_string(), "--seed", "20"], 0);
     assert_eq!(report["verdict"]["violations"], serde_json::json!([]));
     assert!(report["kills"].as_u64().unwrap() >= kills);

@@ -59,6 +59,7 @@ fn the_page_shows_groups_and_their_progress_as_it_happens_and_complains_of_nothi
     browser.shows("running");
     browser.click("a.rowlink");
     browser.shows("0 of 2 runs ended, 2 steps running");
+    browser.until("the runs are listed", "document.querySelectorAll('a.rowlink').length === 2");
     browser.press("j");
     browser.press("Enter");
     browser.until("the run is shown", "document.querySelectorAll('a.rowlink').length === 1");

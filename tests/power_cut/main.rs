@@ -1,7 +1,7 @@
 //! Power cuts: a real run is recorded call by call, and cut off at many moments. Whatever the disk may hold then, the
 //! engine starts on it, nothing that was acknowledged is missing, and every artifact is whole.
 //!
-//! `WINDLASS_IMAGES` says how many images are tried (200), `WINDLASS_SEED` which. Needs strace, and to be let trace.
+//! `TEST_IMAGES` says how many images are tried (200), `WINDLASS_SEED` which. Needs strace, and to be let trace.
 
 mod disk;
 mod trace;
@@ -195,7 +195,7 @@ fn what_a_power_cut_leaves_is_whole_and_holds_what_was_acknowledged() {
     let recording = record(dir.path(), &flags, None);
     let images = room();
     let begun = Instant::now();
-    let found = cut(&recording, number("WINDLASS_IMAGES", 200) as usize, images.path());
+    let found = cut(&recording, number("TEST_IMAGES", 200) as usize, images.path());
     println!("{found:?}; {} calls, {:?}", recording.calls.len(), begun.elapsed());
     assert!(found.wrong.is_empty(), "{} wrong: {:#?}", found.wrong.len(), &found.wrong[..found.wrong.len().min(20)]);
     assert!(found.acknowledged > 0 && found.artifacts > 0 && found.at_stake > 0 && found.resumed > 0, "{found:?}");
@@ -211,7 +211,7 @@ fn a_power_cut_finds_what_is_not_synced() {
         let dir = tempfile::tempdir().unwrap();
         let recording = record(dir.path(), &flags, Some(bug));
         let images = room();
-        let found = cut(&recording, number("WINDLASS_IMAGES", 200) as usize, images.path());
+        let found = cut(&recording, number("TEST_IMAGES", 200) as usize, images.path());
         println!("{bug}: {} of {} images; {:?}", found.wrong.len(), found.images, found.wrong.first());
         assert!(!found.wrong.is_empty(), "{bug} was not found in {} images", found.images);
     }

@@ -1,6 +1,6 @@
 //! The store against a model of it, driven by chance: random histories of two processes' writers on one real file.
 //!
-//! `WINDLASS_SEQUENCES` is the number of histories, `WINDLASS_SEED` repeats them.
+//! `TEST_SEQUENCES` is the number of histories, `WINDLASS_SEED` repeats them.
 
 #[path = "../house/mod.rs"]
 mod house;
@@ -87,7 +87,7 @@ fn refuted(cases: u32, seed: u64) -> Option<String> {
 #[test]
 fn any_history_leaves_the_store_where_the_model_is() {
     let number = |name: &str| std::env::var(name).ok().and_then(|it| it.parse::<u64>().ok());
-    let cases = number("WINDLASS_SEQUENCES").unwrap_or(1000);
+    let cases = number("TEST_SEQUENCES").unwrap_or(1000);
     let seed = number("WINDLASS_SEED").unwrap_or_else(house::chance);
     // Each history has three threads that wait for each other: more lanes than processors keep the processors busy.
     let lanes =
