@@ -26,6 +26,13 @@ fn two_dozen_kills_break_no_promise() {
     for what in ["groups", "steps", "attempts", "cut_off", "reaped", "artifacts"] {
         assert!(report[what].as_u64().unwrap() > 0, "{what}: {report}");
     }
+    // Either a small disk was filled, or it says why not.
+    let why = &report["not_filled"];
+    assert_eq!(report["fills"].as_u64().unwrap() > 0, why.is_null(), "{report}");
+    let mounts = std::process::Command::new("unshare").args(["-m", "mount", "-t", "tmpfs", "none", "/mnt"]).output();
+    if mounts.is_ok_and(|it| it.status.success()) {
+        assert!(why.is_null(), "a small disk can be mounted here: {why}");
+    }
     let hit = |window: &str| report["windows"][window].as_u64().unwrap();
     assert!(hit("effect") + hit("settle") + hit("commit") > 0, "{report}");
 }

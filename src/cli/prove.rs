@@ -16,7 +16,7 @@ use std::{
 /// Torture windlass on this very disk, and check that nothing was lost
 ///
 /// Starts workers and clients of this program in a fresh directory, kills and stops them at random and inside of each
-/// critical moment, then lets all work end and checks every promise from outside. Your own data is not touched.
+/// critical moment, fills a small disk in memory under some of them (never yours), then lets all work end and checks every promise from outside. Your own data is not touched.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// End when so many processes were killed
@@ -101,7 +101,12 @@ fn watch(drill: &Drill, output: &Output) -> Result<Report> {
     bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
     bar.set_message("torturing");
     let report = prove::run(drill, &mut |progress| match progress {
-        Progress::Killed { done, .. } => bar.set_position(done as u64),
+        Progress::Killed { done, of } => {
+            bar.set_message("torturing");
+            // Those on the small disk come first.
+            bar.set_position((drill.kills.saturating_sub(of) + done) as u64);
+        }
+        Progress::Filling => bar.set_message("filling a small disk"),
         Progress::Draining => bar.set_message("draining"),
         Progress::Checking => bar.set_message("checking"),
     });
@@ -124,6 +129,10 @@ fn show(report: &Report, output: &Output) -> Result<()> {
         report.clock_shifts,
         report.tormented_s
     ))?;
+    output.line(match &report.not_filled {
+        None => format!("a small disk filled {} times; {} submissions were told so", report.fills, report.told_full),
+        Some(why) => format!("the full disk was not tried: {why}"),
+    })?;
     output.line(format!("killed in: {}; in none of these {}", windows.join(", "), report.idle_kills))?;
     output.line(format!(
         "{} submissions ({} unknown), {} groups, {} steps, {} handlers ({} cut off), {} leases reaped, {} hooks, {} artifacts",

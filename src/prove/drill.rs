@@ -1,7 +1,8 @@
 //! A drill from its first process to its verdict.
 
 use super::{
-    Result, checker,
+    Error, Result, checker,
+    filling::{self, Filling},
     gather::gather,
     home::Site,
     nemesis::{Act, Nemesis},
@@ -19,13 +20,14 @@ use crate::{
         idle, worker,
     },
 };
+use serde::{Deserialize, Serialize};
 use std::{
     path::PathBuf,
     time::{Duration, Instant},
 };
 
 /// What to do.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Drill {
     /// A directory that is empty or not there yet, on the disk that is to be proven.
     pub dir: PathBuf,
@@ -45,7 +47,12 @@ pub struct Drill {
 /// How far a drill is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Progress {
-    Killed { done: usize, of: usize },
+    /// The drill on a disk that is filled, which is held first.
+    Filling,
+    Killed {
+        done: usize,
+        of: usize,
+    },
     Draining,
     Checking,
 }
@@ -60,18 +67,43 @@ const GOODBYE: Duration = Duration::from_secs(30);
 
 /// Holds a drill. A violation is a result, not an error; the directory stays as it is either way.
 pub fn run(drill: &Drill, tell: &mut dyn FnMut(Progress)) -> Result<Report> {
-    let begun = Instant::now();
     let site = Site::create(&drill.dir)?;
+    tell(Progress::Filling);
+    let share = filling::share(drill);
+    let (filled, own) = match filling::run(&share)? {
+        Ok(report) => {
+            let kills = drill.kills.saturating_sub(report.kills).max(1);
+            (Ok(report), Drill { kills, at_most: drill.at_most.map(|it| it * 3 / 4), ..drill.clone() })
+        }
+        Err(why) => (Err(why), drill.clone()),
+    };
+    let mut report = hold(&own, &site, None, tell)?;
+    match filled {
+        Ok(filled) => report.join(filled),
+        Err(why) => report.not_filled = Some(why),
+    }
+    Ok(report)
+}
+
+/// Holds a drill on a disk that may be filled, or is never.
+pub(super) fn hold(
+    drill: &Drill,
+    site: &Site,
+    mut filling: Option<Filling>,
+    tell: &mut dyn FnMut(Progress),
+) -> Result<Report> {
+    let begun = Instant::now();
     // Whatever a killed worker leaves running becomes ours, and so can be found.
     let _ = spawn::adopt_orphans();
-    let mut cast = Cast::new(&site, drill.seed, drill.program.clone());
-    let torment = Torment { site: &site, drill, tell };
-    let shifts = torment.run(&mut cast, begun)?;
+    let mut cast = Cast::new(site, drill.seed, drill.program.clone());
+    let torment = Torment { site, drill, tell };
+    let shifts = torment.run(&mut cast, filling.as_mut(), begun)?;
     let tormented = begun.elapsed();
     tell(Progress::Draining);
-    let undrained = drain(&site, drill, &mut cast)?;
+    let undrained = drain(site, drill, &mut cast)?;
     tell(Progress::Checking);
-    let history = gather(&site, drill.seed, cast, undrained)?;
+    let fills = filling.map_or(0, |it| it.fills);
+    let history = gather(site, drill.seed, cast, fills, undrained)?;
     let verdict = checker::check(&history);
     Ok(Report::new(drill, &history, verdict, shifts, tormented, begun.elapsed()))
 }
@@ -84,26 +116,30 @@ struct Torment<'a> {
 
 impl Torment<'_> {
     /// Keeps the processes coming and strikes them until enough were killed. Returns how often the clock was shifted.
-    fn run(self, cast: &mut Cast, begun: Instant) -> Result<usize> {
-        let mut nemesis = Nemesis::new(self.drill.seed);
+    fn run(self, cast: &mut Cast, mut filling: Option<&mut Filling>, begun: Instant) -> Result<usize> {
+        let mut nemesis = Nemesis::new(self.drill.seed, filling.is_some());
         let clock = self.site.clock()?;
-        let wrong = super::Error::io("shift", "the clock");
+        let wrong = Error::io("shift", "the clock");
         let mut shifted: Option<(Instant, i64)> = None;
         let mut shifts = 0;
         let (gap, mut act) = nemesis.next();
         let mut due = begun + gap;
         let mut told = 0;
         let mut last = 0;
-        let on = |cast: &Cast| {
+        let on = |cast: &Cast, filling: Option<&Filling>| {
+            let enough = cast.kills() >= self.drill.kills && filling.is_none_or(|it| it.fills > 0);
             // Processes that end by themselves again and again make no drill: the verdict will say why.
-            cast.kills() < self.drill.kills && cast.exits.iter().filter(|it| !it.expected).count() < HOPELESS
+            !enough && cast.exits.iter().filter(|it| !it.expected).count() < HOPELESS
         };
-        while on(cast) && self.drill.at_most.is_none_or(|it| begun.elapsed() < it) {
+        while on(cast, filling.as_deref()) && self.drill.at_most.is_none_or(|it| begun.elapsed() < it) {
             cast.tend(false)?;
             for (role, wanted) in [(Role::Worker, self.drill.workers), (Role::Client, self.drill.clients)] {
                 while cast.living(role) < wanted {
                     cast.start(role, nemesis.mine(role))?;
                 }
+            }
+            if let Some(filling) = &mut filling {
+                filling.tend().map_err(Error::io("fill", "the small disk"))?;
             }
             if let Some((_, after)) = shifted.filter(|it| it.0 <= Instant::now()) {
                 shifted = None;
@@ -117,6 +153,11 @@ impl Torment<'_> {
                     Act::Kill { role, of } => cast.kill(role, of)?,
                     Act::KillAllWorkers => cast.kill_all(Role::Worker)?,
                     Act::Stop { role, of, time } => cast.stop(role, of, time)?,
+                    Act::Fill { time, left } => {
+                        if let Some(filling) = &mut filling {
+                            filling.fill(time, left).map_err(Error::io("fill", "the small disk"))?;
+                        }
+                    }
                     Act::Shift { by, after } => {
                         shifts += 1;
                         shifted = Some((Instant::now() + SHIFTED, after));
@@ -133,6 +174,9 @@ impl Torment<'_> {
                 (self.tell)(Progress::Killed { done: told, of: self.drill.kills });
             }
             std::thread::sleep(TICK);
+        }
+        if let Some(filling) = &mut filling {
+            filling.heal().map_err(Error::io("make room on", "the small disk"))?;
         }
         let after = shifted.map_or(last, |it| it.1);
         clock.shift(after).map_err(wrong)?;

@@ -23,7 +23,7 @@ const BATCHES: usize = 1_000;
 const MOURNING: Duration = Duration::from_secs(5);
 
 /// Reads everything. All processes of the drill have ended.
-pub fn gather(site: &Site, seed: u64, cast: Cast, undrained: Option<String>) -> Result<History> {
+pub fn gather(site: &Site, seed: u64, cast: Cast, fills: usize, undrained: Option<String>) -> Result<History> {
     let orphans = orphans();
     let engine = site.engine(0)?;
     let records: Vec<Record> = log::read(&site.log_path())?;
@@ -57,6 +57,7 @@ pub fn gather(site: &Site, seed: u64, cast: Cast, undrained: Option<String>) -> 
         records,
         exits: cast.exits,
         stops: cast.stops,
+        fills,
         artifacts,
         damaged,
         leftovers: leftovers(site)?,

@@ -35,6 +35,8 @@ pub struct History {
     pub records: Vec<Record>,
     pub exits: Vec<Exit>,
     pub stops: Vec<Stop>,
+    /// How often the disk was full for a while.
+    pub fills: usize,
     pub groups: Vec<GroupFact>,
     /// Groups that were begun and neither sealed nor removed.
     pub unsealed: Vec<GroupId>,

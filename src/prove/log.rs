@@ -30,8 +30,8 @@ pub enum Record {
     Invoke { process: u32, number: u64, key: Option<String>, name: String, wrong: bool },
     /// The submission with this name was acknowledged.
     Accepted { process: u32, name: String, group: GroupId, new: bool },
-    /// It was refused or failed. `conflict`: because the key stands for other content.
-    Refused { process: u32, name: String, conflict: bool, error: String },
+    /// It was refused or failed. `conflict`: because the key stands for other content. `full`: the disk was.
+    Refused { process: u32, name: String, conflict: bool, full: bool, error: String },
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

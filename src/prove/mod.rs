@@ -1,7 +1,7 @@
 //! The torture program: the real binary as several processes, a seeded nemesis, and a checker that trusts nobody.
 //!
 //! One drill: processes of this program submit and work on one home in a fresh directory; the nemesis kills, stops and
-//! misleads them; then all is healed, the work drains, and what is left is checked against what the processes said while
+//! misleads them, and fills a disk that it has made; then all is healed, the work drains, and what is left is checked against what the processes said while
 //! they lived. Everything that they said is in one side log, written by one append and one fsync each.
 //!
 //! `checker` is pure: a history in, a verdict out. `drill` runs the whole; `part` is what the tormented processes do.
@@ -11,6 +11,7 @@ mod chance;
 mod checker;
 mod clock;
 mod drill;
+mod filling;
 mod gather;
 mod history;
 mod home;
@@ -27,6 +28,7 @@ pub use drill::{Drill, Progress, run};
 pub use part::run_if_asked;
 pub use verdict::{Invariant, Report, Verdict, Violation};
 
+use crate::model::ExitStatus;
 use std::{io, path::PathBuf};
 
 /// Why a drill could not be held at all. A violation is no error.
@@ -40,6 +42,8 @@ pub enum Error {
     Store(#[from] crate::store::Error),
     #[error(transparent)]
     Artifact(#[from] crate::artifact::Error),
+    #[error("the drill on a small disk ended by itself: {how:?}; see {}", log.display())]
+    Filled { how: ExitStatus, log: PathBuf },
     #[error("{} is not empty", .0.display())]
     NotEmpty(PathBuf),
 }
@@ -50,11 +54,28 @@ impl Error {
     /// Tells the user what to do next, where we know.
     pub fn hint(&self) -> Option<String> {
         match self {
-            Error::Io { .. } => None,
+            Error::Io { .. } | Error::Filled { .. } => None,
             Error::Engine(error) => error.hint(),
             Error::Store(error) => error.hint().map(str::to_string),
             Error::Artifact(error) => error.hint().map(str::to_string),
             Error::NotEmpty(_) => Some("name a directory that does not exist yet with `--dir`".to_string()),
+        }
+    }
+
+    /// Whether all it wants is room on the disk.
+    fn is_full(&self) -> bool {
+        use crate::{artifact, engine, store};
+        match self {
+            Error::Io { source, .. } => source.kind() == io::ErrorKind::StorageFull,
+            Error::Store(error) | Error::Engine(engine::Error::Store(error)) => {
+                matches!(error, store::Error::DiskFull { .. })
+            }
+            Error::Artifact(error) | Error::Engine(engine::Error::Artifact(error)) => match error {
+                artifact::Error::DiskFull { .. } => true,
+                artifact::Error::Io { source, .. } => source.kind() == io::ErrorKind::StorageFull,
+                _ => false,
+            },
+            _ => false,
         }
     }
 

@@ -1,7 +1,7 @@
 //! What is done to whom and when: follows from the seed alone.
 
 use super::{chance::Chance, home::SILENT_AFTER, part::Role, trace::Mine};
-use crate::os::probe::Window;
+use crate::{model::Bytes, os::probe::Window};
 use std::time::Duration;
 
 const DAY: i64 = 86_400_000;
@@ -25,6 +25,11 @@ pub enum Act {
         by: i64,
         after: i64,
     },
+    /// The disk has only so much left for a while.
+    Fill {
+        time: Duration,
+        left: Bytes,
+    },
 }
 
 #[derive(Debug)]
@@ -32,11 +37,13 @@ pub struct Nemesis {
     chance: Chance,
     /// The wall clock only gains in the end: what was due before stays due.
     ahead: i64,
+    /// The disk may be filled.
+    fills: bool,
 }
 
 impl Nemesis {
-    pub fn new(seed: u64) -> Nemesis {
-        Nemesis { chance: Chance::new(seed, 3), ahead: 0 }
+    pub fn new(seed: u64, fills: bool) -> Nemesis {
+        Nemesis { chance: Chance::new(seed, if fills { 4 } else { 3 }), ahead: 0, fills }
     }
 
     /// What comes next, and how long to wait before it.
@@ -45,6 +52,13 @@ impl Nemesis {
         // Now and then some calm, in which a worker grows older than a second.
         let gap = if chance.percent(6) { chance.between(800, 2_500) } else { chance.between(30, 330) };
         let gap = Duration::from_millis(gap);
+        if self.fills && chance.percent(25) {
+            // Some fills outlast the time after which a worker counts as silent.
+            let longest = if chance.percent(15) { 6_000 } else { 1_500 };
+            let left = *chance.pick(&[0, 0, 4 << 10, 64 << 10, 700 << 10, 1_500 << 10]);
+            let time = Duration::from_millis(chance.between(200, longest));
+            return (gap, Act::Fill { time, left: Bytes(left) });
+        }
         let role = if chance.percent(75) { Role::Worker } else { Role::Client };
         let of = chance.next();
         let act = match chance.between(0, 99) {
@@ -95,7 +109,7 @@ mod tests {
     #[test]
     fn a_seed_repeats_its_acts_and_does_all_there_is() {
         let acts = |seed| {
-            let mut nemesis = Nemesis::new(seed);
+            let mut nemesis = Nemesis::new(seed, seed == 6);
             (0..400).map(|_| nemesis.next()).collect::<Vec<_>>()
         };
         assert_eq!(acts(5), acts(5));
@@ -105,11 +119,18 @@ mod tests {
         assert!(some(|it| matches!(it, Act::KillAllWorkers)));
         assert!(some(|it| matches!(it, Act::Stop { time, .. } if *time > SILENT_AFTER.duration())));
         assert!(some(|it| matches!(it, Act::Shift { by, .. } if *by < 0)));
+        assert!(!some(|it| matches!(it, Act::Fill { .. })), "a disk that may not be filled");
+        let filled = acts(6);
+        assert!(
+            filled
+                .iter()
+                .any(|it| matches!(it.1, Act::Fill { time, left: Bytes(0) } if time > SILENT_AFTER.duration()))
+        );
     }
 
     #[test]
     fn every_window_is_mined() {
-        let mut nemesis = Nemesis::new(1);
+        let mut nemesis = Nemesis::new(1, false);
         let mines: Vec<Mine> =
             (0..400).filter_map(|at| nemesis.mine(if at % 4 == 0 { Role::Client } else { Role::Worker })).collect();
         for window in Window::ALL {

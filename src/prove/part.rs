@@ -3,6 +3,7 @@
 use super::{
     Error, Result,
     chance::Chance,
+    filling,
     home::Site,
     log::{self, Log, Record},
     trace::{Mine, Trace},
@@ -23,7 +24,7 @@ use std::{
 };
 
 /// The first word of a tormented process.
-const WORD: &str = "__prove";
+pub(super) const WORD: &str = "__prove";
 /// Steps that a worker runs at once.
 const ROOM: usize = 3;
 const LOOK: Duration = Duration::from_millis(20);
@@ -63,19 +64,26 @@ pub fn run_if_asked() -> Option<i32> {
     }
     let words: Vec<_> = words.collect();
     let text = |at: usize| words.get(at).and_then(|it| it.to_str());
+    if text(0) == Some(filling::NAME) {
+        return Some(exit(filling::NAME, 0, filling::play(text(1).unwrap_or_default())));
+    }
     let role = [Role::Worker, Role::Client].into_iter().find(|it| text(0) == Some(it.name()));
     let number = |at: usize| text(at).and_then(|it| it.parse::<u64>().ok());
     let (Some(role), Some(root), Some(process), Some(seed)) = (role, words.get(1), number(2), number(3)) else {
         return Some(2);
     };
     let part = Part { site: Site::at(root), process: process as u32, seed };
-    Some(match part.play(role, text(4).and_then(|it| it.parse().ok())) {
+    Some(exit(role.name(), process, part.play(role, text(4).and_then(|it| it.parse().ok()))))
+}
+
+fn exit(name: &str, process: u64, done: Result<()>) -> i32 {
+    match done {
         Ok(()) => 0,
         Err(error) => {
-            eprintln!("{} {process}: {error}", role.name());
+            eprintln!("{name} {process}: {error}");
             1
         }
-    })
+    }
 }
 
 struct Part {
@@ -91,13 +99,24 @@ impl Part {
         let path = self.site.trace(self.process);
         probe::install(Trace::create(&path, mine).map_err(Error::io("create", path))?);
         let log = self.site.log()?;
-        let engine = self.site.engine(self.process)?;
-        match role {
-            Role::Worker => self.work(&engine, &log, &signals)?,
-            Role::Client => self.submit(&engine, &log, &signals)?,
+        loop {
+            match self.begin(role, &log, &signals) {
+                // Who can't even begin on a full disk comes again, as under a supervisor. Who has begun must stay.
+                Err(error) if error.is_full() && !signals.wait(LOOK) => {}
+                Err(error) if error.is_full() => return Ok(()),
+                done => return done,
+            }
         }
+    }
+
+    fn begin(&self, role: Role, log: &Log, signals: &Signals) -> Result<()> {
+        let engine = self.site.engine(self.process)?;
+        let done = match role {
+            Role::Worker => self.work(&engine, log, signals),
+            Role::Client => self.submit(&engine, log, signals),
+        };
         engine.store().close();
-        Ok(())
+        done
     }
 
     fn write(&self, log: &Log, record: &Record) -> Result<()> {
@@ -204,7 +223,11 @@ impl Client<'_> {
             Err(error) => {
                 let busy = matches!(error, engine::Error::Refused { .. });
                 let conflict = busy || matches!(error, engine::Error::Store(store::Error::Conflict { .. }));
-                (Record::Refused { process, name, conflict, error: error.to_string() }, None, busy)
+                let error = Error::from(error);
+                let full = error.is_full();
+                // Whether it is there is not known: it may be asked for again under its key, not without one.
+                let again = busy || (full && work.keyed);
+                (Record::Refused { process, name, conflict, full, error: error.to_string() }, None, again)
             }
         };
         self.part.write(self.log, &record)?;

@@ -8,11 +8,11 @@ use super::{
     part::Role,
 };
 use crate::{model::ExitStatus, os::probe::Window};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
 /// What must hold, whatever happened.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Invariant {
     Acknowledged,
@@ -76,14 +76,14 @@ impl Invariant {
     }
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Violation {
     pub invariant: Invariant,
     pub what: String,
 }
 
 /// What the checker says of a history.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Verdict {
     pub violations: Vec<Violation>,
 }
@@ -99,7 +99,7 @@ impl Verdict {
 }
 
 /// A drill in numbers, and its verdict.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Report {
     pub seed: u64,
     pub dir: PathBuf,
@@ -107,16 +107,22 @@ pub struct Report {
     pub kills_of_workers: usize,
     pub kills_of_clients: usize,
     /// How many of the killed were in each window; one can be in several.
-    pub windows: BTreeMap<&'static str, usize>,
+    pub windows: BTreeMap<String, usize>,
     /// The killed that were in no window.
     pub idle_kills: usize,
     pub stops: usize,
     /// Stops that were longer than the time after which a worker counts as silent.
     pub long_stops: usize,
     pub clock_shifts: usize,
+    /// How often a small disk was filled under all processes, for a while.
+    pub fills: usize,
+    /// Why no disk was filled, if none was.
+    pub not_filled: Option<String>,
     pub submissions: usize,
-    /// Submissions whose client died before it was told anything.
+    /// Submissions whose client died before it was told anything, or was told that the disk is full.
     pub unknown: usize,
+    /// Submissions whose client was told that the disk is full.
+    pub told_full: usize,
     pub groups: usize,
     pub steps: usize,
     /// Handlers that began, and those that were cut off.
@@ -150,6 +156,7 @@ impl Report {
         let count = |is: fn(&Record) -> bool| history.records.iter().filter(|it| is(it)).count();
         let submissions = count(|it| matches!(it, Record::Invoke { .. }));
         let answered = count(|it| matches!(it, Record::Accepted { .. } | Record::Refused { .. }));
+        let told_full = count(|it| matches!(it, Record::Refused { full: true, .. }));
         let begun = count(|it| matches!(it, Record::Start { .. }));
         let ended = count(|it| matches!(it, Record::End { end: HandlerEnd::Done | HandlerEnd::Failed, .. }));
         let long = i64::try_from(SILENT_AFTER.duration().as_nanos()).unwrap_or(i64::MAX);
@@ -159,13 +166,16 @@ impl Report {
             kills: killed.len(),
             kills_of_workers: of(Role::Worker),
             kills_of_clients: of(Role::Client),
-            windows: Window::ALL.iter().map(|it| (it.name(), in_window(*it))).collect(),
+            windows: Window::ALL.iter().map(|it| (it.name().to_string(), in_window(*it))).collect(),
             idle_kills: killed.iter().filter(|it| it.windows.is_empty()).count(),
             stops: history.stops.len(),
             long_stops: history.stops.iter().filter(|it| it.until - it.from > long).count(),
             clock_shifts,
+            fills: history.fills,
+            not_filled: None,
             submissions,
-            unknown: submissions.saturating_sub(answered),
+            unknown: submissions.saturating_sub(answered) + told_full,
+            told_full,
             groups: history.groups.len(),
             steps: history.steps.len(),
             attempts: begun,
@@ -175,8 +185,43 @@ impl Report {
             artifacts: history.artifacts,
             tormented_s: tormented.as_secs_f64(),
             elapsed_s: elapsed.as_secs_f64(),
-            rate_below: (verdict.is_sound() && !killed.is_empty()).then(|| (3.0 / killed.len() as f64).min(1.0)),
+            rate_below: rate_below(&verdict, killed.len()),
             verdict,
         }
     }
+
+    /// Both drills as one. `other` was held on a disk that was filled.
+    pub(super) fn join(&mut self, other: Report) {
+        self.kills += other.kills;
+        self.kills_of_workers += other.kills_of_workers;
+        self.kills_of_clients += other.kills_of_clients;
+        for (name, count) in other.windows {
+            *self.windows.entry(name).or_default() += count;
+        }
+        self.idle_kills += other.idle_kills;
+        self.stops += other.stops;
+        self.long_stops += other.long_stops;
+        self.clock_shifts += other.clock_shifts;
+        self.fills += other.fills;
+        self.submissions += other.submissions;
+        self.unknown += other.unknown;
+        self.told_full += other.told_full;
+        self.groups += other.groups;
+        self.steps += other.steps;
+        self.attempts += other.attempts;
+        self.cut_off += other.cut_off;
+        self.reaped += other.reaped;
+        self.hooks += other.hooks;
+        self.artifacts += other.artifacts;
+        self.tormented_s += other.tormented_s;
+        self.elapsed_s += other.elapsed_s;
+        for violation in other.verdict.violations {
+            self.verdict.add(violation.invariant, format!("on the disk that was filled: {}", violation.what));
+        }
+        self.rate_below = rate_below(&self.verdict, self.kills);
+    }
+}
+
+fn rate_below(verdict: &Verdict, kills: usize) -> Option<f64> {
+    (verdict.is_sound() && kills > 0).then(|| (3.0 / kills as f64).min(1.0))
 }

@@ -202,7 +202,10 @@ fn what_prints_into_a_pipe_that_closes_ends_quietly() {
         let mut shell = std::process::Command::new("sh");
         shell.args(["-c", &script]).env("WINDLASS_HOME", place.home()).current_dir(place.path());
         let ended = ended(shell.output().unwrap());
-        assert_eq!((ended.code, ended.err.as_str()), (0, ""), "{command}");
+        assert_eq!(ended.code, 0, "{command}: {ended:?}");
+        // A tip may be told, no trouble.
+        let trouble = ["error", "panicked", "ipe"].iter().any(|it| ended.err.contains(it));
+        assert!(!trouble, "{command}: {ended:?}");
         // And where stdout is closed from the start.
         let script = format!("'{WINDLASS}' {command} >&-");
         let mut shell = std::process::Command::new("sh");

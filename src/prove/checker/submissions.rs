@@ -46,6 +46,8 @@ fn answers(known: &Known, verdict: &mut Verdict) {
                 groups.entry(name).or_default().insert(*group);
                 *made.entry(name).or_default() += usize::from(*new);
             }
+            // A disk that was full once may have been so just then.
+            Record::Refused { full: true, .. } if known.history.fills > 0 => {}
             Record::Refused { name, conflict: false, error, .. } => {
                 verdict.add(Invariant::Sound, format!("submission {name} failed on a healthy disk: {error}"));
             }

@@ -168,15 +168,20 @@ fn a_submission_that_was_acknowledged_must_be_there_once_and_whole() {
 
 #[test]
 fn a_refusal_must_have_a_reason() {
-    let refuse = |conflict| {
+    let refuse = |conflict, full, fills| {
         move |it: &mut History| {
+            it.fills = fills;
             let record =
-                Record::Refused { process: 9, name: "k1".into(), conflict, error: "database is locked".into() };
+                Record::Refused { process: 9, name: "k1".into(), conflict, full, error: "database is locked".into() };
             it.records.push(record);
         }
     };
-    assert_eq!(broken(refuse(true)), []);
-    assert_eq!(broken(refuse(false)), [Invariant::Sound]);
+    assert_eq!(broken(refuse(true, false, 0)), []);
+    assert_eq!(broken(refuse(false, false, 0)), [Invariant::Sound]);
+    // A full disk is a reason where one was filled, and excuses nothing else.
+    assert_eq!(broken(refuse(false, true, 1)), []);
+    assert_eq!(broken(refuse(false, true, 0)), [Invariant::Sound]);
+    assert_eq!(broken(refuse(false, false, 1)), [Invariant::Sound]);
 }
 
 #[test]

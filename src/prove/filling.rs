@@ -1,0 +1,151 @@
+//! The part of a drill whose disk is filled: on a small disk in memory, in a process of its own that alone sees it. The
+//! disk of the user is never filled.
+
+use super::{
+    Error, Result,
+    drill::{self, Drill},
+    home::Site,
+    part::WORD,
+    verdict::{Invariant, Report},
+};
+use crate::{
+    model::{Bytes, ExitStatus},
+    os::{SmallDisk, peer::Peer},
+};
+use serde::{Deserialize, Serialize};
+use std::{
+    ffi::OsString,
+    fs, io,
+    path::Path,
+    time::{Duration, Instant},
+};
+
+/// What such a process is told to be.
+pub const NAME: &str = "filling";
+const OUTCOME: &str = "outcome.json";
+/// Room while the disk is not full. It is taken from memory as it is used.
+const ROOM: Bytes = Bytes::mib(256);
+/// Kills bound what such a drill keeps in memory.
+const MOST_KILLS: usize = 100;
+const LOOK: Duration = Duration::from_millis(20);
+
+/// What became of it.
+#[derive(Debug, Serialize, Deserialize)]
+enum Outcome {
+    Held(Box<Report>),
+    /// There is no small disk, for this reason.
+    Refused(String),
+}
+
+/// A disk that can be filled, and until when it is full.
+#[derive(Debug)]
+pub struct Filling {
+    disk: SmallDisk,
+    full: Option<(Instant, Bytes)>,
+    pub fills: usize,
+}
+
+impl Filling {
+    fn new(home: &Path) -> io::Result<Filling> {
+        Ok(Filling { disk: SmallDisk::mount(home, ROOM)?, full: None, fills: 0 })
+    }
+
+    /// Leaves so many bytes for a while. A disk that is full already stays so for as long as was said.
+    pub fn fill(&mut self, time: Duration, left: Bytes) -> io::Result<()> {
+        if self.full.is_none() {
+            self.full = Some((Instant::now() + time, left));
+            self.fills += 1;
+            self.disk.leave(left)?;
+        }
+        Ok(())
+    }
+
+    /// Makes room when the time has come. Until then it takes what was given up, as another program would.
+    pub fn tend(&mut self) -> io::Result<()> {
+        match self.full {
+            Some((until, _)) if until <= Instant::now() => self.heal(),
+            Some((_, Bytes(0))) => self.disk.leave(Bytes(0)),
+            _ => Ok(()),
+        }
+    }
+
+    pub fn heal(&mut self) -> io::Result<()> {
+        self.full = None;
+        self.disk.leave(ROOM)
+    }
+}
+
+/// What of a drill is held on a disk that is filled.
+pub fn share(drill: &Drill) -> Drill {
+    Drill {
+        dir: drill.dir.join("filled"),
+        kills: drill.kills.div_ceil(4).min(MOST_KILLS),
+        at_most: drill.at_most.map(|it| it / 4),
+        ..drill.clone()
+    }
+}
+
+/// Holds a drill on a small disk that is filled again and again; or the reason why there is none.
+pub fn run(drill: &Drill) -> Result<Result<Report, String>> {
+    fs::create_dir_all(&drill.dir).map_err(Error::io("create", &drill.dir))?;
+    let text = serde_json::to_string(drill).map_err(io::Error::other);
+    let text = text.map_err(Error::io("describe the drill in", &drill.dir))?;
+    let log = drill.dir.with_extension("log");
+    let words: [OsString; 3] = [WORD.into(), NAME.into(), text.into()];
+    let mut peer = Peer::start(drill.program.as_deref(), &words, &log).map_err(Error::io("start", "a drill"))?;
+    let how = loop {
+        if let Some(how) = peer.ended().map_err(Error::io("wait for", "a drill"))? {
+            break how;
+        }
+        std::thread::sleep(LOOK);
+    };
+    if how != ExitStatus::Code(0) {
+        return Err(Error::Filled { how, log });
+    }
+    let path = drill.dir.join(OUTCOME);
+    let bytes = fs::read(&path).map_err(Error::io("read", &path))?;
+    let outcome = serde_json::from_slice(&bytes).map_err(io::Error::from).map_err(Error::io("read", &path))?;
+    Ok(match outcome {
+        Outcome::Held(report) => Ok(*report),
+        Outcome::Refused(why) => Err(why),
+    })
+}
+
+/// The process of such a drill.
+pub fn play(text: &str) -> Result<()> {
+    let drill: Drill = serde_json::from_str(text).map_err(io::Error::from).map_err(Error::io("read", "the drill"))?;
+    let site = Site::create(&drill.dir)?;
+    let outcome = match Filling::new(&site.home()) {
+        Err(error) => Outcome::Refused(format!("no small disk can be mounted here: {error}")),
+        Ok(filling) => {
+            let mut report = drill::hold(&drill, &site, Some(filling), &mut |_| {})?;
+            if !report.verdict.is_sound() {
+                // The disk is gone with this process.
+                let kept = site.root().join("kept-home");
+                if let Err(error) = copy(&site.home(), &kept) {
+                    let what = format!("failed to keep the home of the small disk in {}: {error}", kept.display());
+                    report.verdict.add(Invariant::Sound, what);
+                }
+            }
+            Outcome::Held(Box::new(report))
+        }
+    };
+    let path = drill.dir.join(OUTCOME);
+    let bytes = serde_json::to_vec(&outcome).map_err(io::Error::from).map_err(Error::io("write", &path))?;
+    fs::write(&path, bytes).map_err(Error::io("write", &path))
+}
+
+/// Files and directories, nothing else.
+fn copy(from: &Path, to: &Path) -> io::Result<()> {
+    fs::create_dir_all(to)?;
+    for entry in fs::read_dir(from)? {
+        let entry = entry?;
+        let (kind, target) = (entry.file_type()?, to.join(entry.file_name()));
+        if kind.is_dir() {
+            copy(&entry.path(), &target)?;
+        } else if kind.is_file() {
+            fs::copy(entry.path(), target)?;
+        }
+    }
+    Ok(())
+}
