@@ -1,5 +1,5 @@
 //! Starts, stops, kills and autostarts at random, several at a time: never two daemons, never a signalled stranger, never a
-//! sentinel that stays, never a child that is left over. `TEST_ROUNDS=1000` makes it long, `WINDLASS_SEED` another.
+//! sentinel that stays, never a child that is left over. `TEST_ROUNDS=1000` makes it long, `TEST_SEED` another.
 
 mod web;
 
@@ -137,8 +137,8 @@ impl Drop for Rounds {
 fn in_whatever_order_it_is_started_stopped_and_killed_there_is_at_most_one_daemon() {
     let rounds = number("TEST_ROUNDS").unwrap_or(40);
     let clock = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_nanos() as u64;
-    let seed = number("WINDLASS_SEED").unwrap_or(clock) | 1;
-    println!("WINDLASS_SEED={seed}");
+    let seed = number("TEST_SEED").unwrap_or(clock) | 1;
+    println!("TEST_SEED={seed}");
     let home = tempfile::tempdir().unwrap();
     let settings = "listen = \"127.0.0.1:0\"\nautostart = true\nstop_timeout = \"200ms\"\n";
     fs::write(home.path().join("windlass.toml"), settings).unwrap();

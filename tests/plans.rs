@@ -1,6 +1,6 @@
 //! The plans of the hot statements: on an empty database, on a large one, and with the planner's statistics.
 //!
-//! `WINDLASS_ROWS=1000000` makes the large one larger.
+//! `TEST_ROWS=1000000` makes the large one larger.
 
 mod house;
 
@@ -26,7 +26,7 @@ fn assert_plans(store: &Store, moment: &str) {
 fn hot_statements_have_the_same_plans_whatever_is_stored() {
     let book = Book::new();
     assert_plans(&book.store, "empty");
-    let rows: usize = std::env::var("WINDLASS_ROWS").ok().and_then(|it| it.parse().ok()).unwrap_or(100_000);
+    let rows: usize = std::env::var("TEST_ROWS").ok().and_then(|it| it.parse().ok()).unwrap_or(100_000);
     fill(&book, rows);
     assert_eq!(book.count("step"), rows as i64);
     for (table, least) in [("ready", 1000), ("lease", 100), ("attempt", 100)] {

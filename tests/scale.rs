@@ -1,4 +1,4 @@
-//! Upkeep over large groups: nobody waits for it. `WINDLASS_ROWS=1000000` makes them larger.
+//! Upkeep over large groups: nobody waits for it. `TEST_ROWS=1000000` makes them larger.
 
 mod house;
 
@@ -17,7 +17,7 @@ use windlass::{
 };
 
 fn rows() -> usize {
-    std::env::var("WINDLASS_ROWS").ok().and_then(|it| it.parse().ok()).unwrap_or(40_000)
+    std::env::var("TEST_ROWS").ok().and_then(|it| it.parse().ok()).unwrap_or(40_000)
 }
 
 /// How long each transaction held the writer.

@@ -91,7 +91,7 @@ fn fail_everywhere(
 #[test]
 fn a_verb_that_is_interrupted_at_any_statement_has_done_nothing() {
     let injector = inject::begin();
-    let stride = std::env::var("WINDLASS_STRIDE").ok().and_then(|it| it.parse().ok()).unwrap_or(7);
+    let stride = std::env::var("TEST_STRIDE").ok().and_then(|it| it.parse().ok()).unwrap_or(7);
     for verb in VERBS {
         let expected = |error: &Error| matches!(error, Error::Sqlite { .. } | Error::Aborted);
         let arm = |n| injector.interrupt_at(n);

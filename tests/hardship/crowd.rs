@@ -37,10 +37,10 @@ fn part_that_submits() {
     println!("\nCROWD {count} {} {}", longest.as_millis(), (total / count.max(1) as u32).as_micros());
 }
 
-/// `WINDLASS_SECONDS` says for how long (5).
+/// `TEST_SECONDS` says for how long (5).
 #[test]
 fn eight_processes_in_a_hot_loop_beside_a_worker_are_all_served() {
-    let seconds: u64 = env::var("WINDLASS_SECONDS").ok().and_then(|it| it.parse().ok()).unwrap_or(5);
+    let seconds: u64 = env::var("TEST_SECONDS").ok().and_then(|it| it.parse().ok()).unwrap_or(5);
     let place = Place::new();
     place.ok(&["status"]);
     let workers: Vec<Running> = (0..2).map(|_| place.start(&["worker"])).collect();

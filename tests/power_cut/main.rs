@@ -1,7 +1,7 @@
 //! Power cuts: a real run is recorded call by call, and cut off at many moments. Whatever the disk may hold then, the
 //! engine starts on it, nothing that was acknowledged is missing, and every artifact is whole.
 //!
-//! `TEST_IMAGES` says how many images are tried (200), `WINDLASS_SEED` which. Needs strace, and to be let trace.
+//! `TEST_IMAGES` says how many images are tried (200), `TEST_SEED` which. Needs strace, and to be let trace.
 
 mod disk;
 mod trace;
@@ -81,7 +81,7 @@ fn record(dir: &Path, flags: &[&str], planted: Option<&str>) -> Recording {
     command.args(flags).args(["-f", "-y", "-xx", "-qq", "-s", "4000000", "-e", "signal=none"]);
     command.arg("-e").arg(format!("trace={}", trace::CALLS)).arg("-o").arg(&record);
     command.args(["sh", "-c", script]).arg(env!("CARGO_BIN_EXE_windlass")).arg(&site);
-    command.arg(number("WINDLASS_SEED", 11).to_string()).env_remove("WINDLASS_PLANTED");
+    command.arg(number("TEST_SEED", 11).to_string()).env_remove("WINDLASS_PLANTED");
     if let Some(bug) = planted {
         command.env("WINDLASS_PLANTED", bug);
     }
@@ -115,7 +115,7 @@ fn cut(recording: &Recording, count: usize, dir: &Path) -> Found {
         for part in 0..halves {
             let (kept, found) = (&kept, &found);
             scope.spawn(move || {
-                let mut chance = Chance(number("WINDLASS_SEED", 11).wrapping_add(part as u64));
+                let mut chance = Chance(number("TEST_SEED", 11).wrapping_add(part as u64));
                 let mut disk = Disk::with(&["home"]);
                 let mut next = 0;
                 for at in (part..count).step_by(halves) {

@@ -1,6 +1,6 @@
 //! The store against a model of it, driven by chance: random histories of two processes' writers on one real file.
 //!
-//! `TEST_SEQUENCES` is the number of histories, `WINDLASS_SEED` repeats them.
+//! `TEST_SEQUENCES` is the number of histories, `TEST_SEED` repeats them.
 
 #[path = "../house/mod.rs"]
 mod house;
@@ -88,11 +88,11 @@ fn refuted(cases: u32, seed: u64) -> Option<String> {
 fn any_history_leaves_the_store_where_the_model_is() {
     let number = |name: &str| std::env::var(name).ok().and_then(|it| it.parse::<u64>().ok());
     let cases = number("TEST_SEQUENCES").unwrap_or(1000);
-    let seed = number("WINDLASS_SEED").unwrap_or_else(house::chance);
+    let seed = number("TEST_SEED").unwrap_or_else(house::chance);
     // Each history has three threads that wait for each other: more lanes than processors keep the processors busy.
     let lanes =
-        number("WINDLASS_LANES").unwrap_or_else(|| 2 * thread::available_parallelism().map_or(1, usize::from) as u64);
-    println!("{cases} histories; WINDLASS_SEED={seed} WINDLASS_LANES={lanes} repeats them");
+        number("TEST_LANES").unwrap_or_else(|| 2 * thread::available_parallelism().map_or(1, usize::from) as u64);
+    println!("{cases} histories; TEST_SEED={seed} TEST_LANES={lanes} repeats them");
     // While a failure is made smaller, hundreds of histories panic: only the last word is for people.
     let loud = std::panic::take_hook();
     std::panic::set_hook(Box::new(|_| ()));
@@ -102,7 +102,7 @@ fn any_history_leaves_the_store_where_the_model_is() {
                 let own = seed.wrapping_add(lane);
                 scope.spawn(move || {
                     let found = refuted((cases / lanes).max(1) as u32, own);
-                    found.map(|it| format!("WINDLASS_SEED={own} WINDLASS_LANES=1 {it}"))
+                    found.map(|it| format!("TEST_SEED={own} TEST_LANES=1 {it}"))
                 })
             })
             .collect();
