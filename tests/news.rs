@@ -135,9 +135,13 @@ fn every_metric_is_fed() {
     assert!(value("windlass_artifacts_bytes_total{direction=\"out\"}") >= 8.0);
     assert!(value("windlass_free_disk_bytes") > 0.0 && value("windlass_wal_bytes") >= 0.0);
     assert!(value("windlass_claim_attempts_total") >= value("windlass_claim_success_total"));
-    let health = web.get("/health").json();
-    assert!(health["diagnostics"]["consecutive_failures"].as_i64().unwrap() > 0, "{health}");
-    assert!(health["diagnostics"]["history"]["size"].as_i64().unwrap() > 0, "{health}");
+    // The history hears of a commit shortly after it.
+    until("health tells of the failures and the history", || {
+        let health = web.get("/health").json();
+        let above_zero = |it: &serde_json::Value| it.as_i64().is_some_and(|it| it > 0);
+        let told = &health["diagnostics"];
+        (above_zero(&told["consecutive_failures"]) && above_zero(&told["history"]["size"])).then_some(())
+    });
 }
 
 #[test]
