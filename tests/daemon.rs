@@ -109,6 +109,9 @@ fn a_second_daemon_says_who_runs_and_ends_well_or_with_75() {
     let told: Value = serde_json::from_slice(&background.stdout).unwrap();
     assert_eq!((background.status.code(), &told["pid"]), (Some(0), &json!(web.child.id())));
     assert_eq!(home.run(&["serve", "--supervised"]).status.code(), Some(75));
+    // Set is enough: that nobody listens there must not start us in a loop.
+    let notified = windlass(home.path()).arg("serve").env("NOTIFY_SOCKET", home.path().join("gone")).output().unwrap();
+    assert_eq!(notified.status.code(), Some(75), "{}", said(&notified));
 }
 
 #[test]
@@ -167,6 +170,20 @@ fn a_stale_file_with_a_reused_pid_harms_nobody() {
     assert!(home.run(&["stop"]).status.success());
     assert!(stranger.lives());
     assert_eq!(wait(&mut web.child).code(), Some(0));
+}
+
+#[test]
+fn whoever_else_holds_the_lock_is_named_and_not_signalled() {
+    let home = Home::new("");
+    let lock = home.path().join("engine.db.lock");
+    let script = "import fcntl, sys, time; f = open(sys.argv[1], 'w'); fcntl.flock(f, fcntl.LOCK_EX); time.sleep(1000)";
+    let mut stranger = Stranger(Command::new("python3").args(["-c", script]).arg(&lock).spawn().unwrap());
+    until("the lock is held", || home.holder());
+    let stopped = home.run(&["stop", "--timeout", "200ms"]);
+    assert!(stranger.lives());
+    assert_eq!(stopped.status.code(), Some(5), "{}", said(&stopped));
+    assert!(said(&stopped).contains(&format!("pid {}", stranger.0.id())), "{}", said(&stopped));
+    assert!(!home.path().join("serve.stopping").exists());
 }
 
 #[test]

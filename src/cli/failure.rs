@@ -206,7 +206,7 @@ impl From<daemon::Error> for Failure {
         let exit = match &error {
             Store(error) | Assembly(assembly::Error::Store(error)) => store_exit(error),
             Io { source, .. } | System { source, .. } => io_exit(source),
-            Listen { .. } | AlreadyRunning { .. } => Exit::Conflict,
+            Listen { .. } | AlreadyRunning { .. } | Stranger { .. } => Exit::Conflict,
             DidNotStart { exit, .. } => Exit::Command(*exit),
             _ => Exit::Error,
         };

@@ -38,6 +38,8 @@ pub enum Error {
     LockLost,
     #[error("windlass did not start: {reason}")]
     DidNotStart { reason: String, hint: Option<String>, exit: i32 },
+    #[error("the lock of this home is held by pid {pid}, which is not known to be windlass, so it was not signalled")]
+    Stranger { pid: u32 },
     #[error("windlass ({holder}) did not end, not even when it was killed")]
     DidNotStop { holder: String },
 }
@@ -59,6 +61,7 @@ impl Error {
             Error::LockLost => Some("nothing but windlass should touch `engine.db.lock`; start it again".into()),
             Error::GaveUp { .. } => Some("see `windlass doctor`".into()),
             Error::DidNotStart { hint, .. } => hint.clone(),
+            Error::Stranger { pid } => Some(format!("see what it is with `ps -fp {pid}`, and end it yourself")),
             Error::DidNotStop { .. } => Some("it may wait for a disk that does not answer".into()),
             _ => None,
         }

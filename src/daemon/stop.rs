@@ -43,7 +43,7 @@ pub fn run(settings: &Settings, grace: Duration, mut say: impl FnMut(&str)) -> R
         return Ok(Stopped::NotRunning);
     }
     let mut raised = Raised::new(home)?;
-    let target = Target::of(home);
+    let target = Target::of(home)?;
     if target.is_gone(home)? {
         return Ok(Stopped::NotRunning);
     }
@@ -76,7 +76,7 @@ struct Target {
 }
 
 impl Target {
-    fn of(home: &Path) -> Target {
+    fn of(home: &Path) -> Result<Target> {
         let holder = Holder::of(home);
         let process = match &holder.info {
             Some(info) => ProcessHandle::open(&info.identity),
@@ -87,7 +87,12 @@ impl Target {
                 (process_stat::who_holds_lock(&home.join(LOCK)) == Some(process.pid())).then_some(process)
             }),
         };
-        Target { holder, process }
+        if let (None, Some(process)) = (&holder.info, &process)
+            && !process_stat::runs_this_program_with(process.pid(), "serve")
+        {
+            return Err(Error::Stranger { pid: process.pid() });
+        }
+        Ok(Target { holder, process })
     }
 
     /// The API is the polite way, and the only one into another pid namespace.

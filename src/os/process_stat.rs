@@ -13,12 +13,12 @@ use std::path::Path;
 #[cfg(target_os = "linux")]
 pub use self::linux::{
     children, cpu_time, descendants, is_zombie, open_fds, out_of_memory_kills, own_cpu_time, peak_rss_bytes, rss_bytes,
-    start_time, thread_count, thread_names, who_holds_lock,
+    runs_this_program_with, start_time, thread_count, thread_names, who_holds_lock,
 };
 #[cfg(not(target_os = "linux"))]
 pub use self::other::{
     children, cpu_time, descendants, is_zombie, open_fds, out_of_memory_kills, own_cpu_time, peak_rss_bytes, rss_bytes,
-    start_time, thread_count, thread_names, who_holds_lock,
+    runs_this_program_with, start_time, thread_count, thread_names, who_holds_lock,
 };
 
 /// The identity of this process.
@@ -183,27 +183,55 @@ mod linux {
         text.lines().find_map(|it| it.strip_prefix("oom_kill "))?.parse().ok()
     }
 
-    /// The pid of a process that holds a flock on the file, from /proc/locks. `None` when nobody holds it, or when it is
-    /// held from another pid namespace.
+    /// The pid of the process that holds an exclusive flock on the file, from /proc/locks. `None` when nobody holds it,
+    /// when it is held from another pid namespace, or when it is not certain who does.
     pub fn who_holds_lock(path: &Path) -> Option<u32> {
         let file = fs::metadata(path).ok()?;
         let device = format!("{:02x}:{:02x}", rustix::fs::major(file.dev()), rustix::fs::minor(file.dev()));
-        holder_in(&fs::read_to_string("/proc/locks").ok()?, &device, file.ino())
+        let found = holders_in(&fs::read_to_string("/proc/locks").ok()?, &device, file.ino());
+        // Who took the lock may have handed it on and ended, and his pid may be another's by now.
+        let is_it = |it: &&Holder| has_open(it.pid, &file).unwrap_or(it.same_device);
+        found.iter().find(is_it).map(|it| it.pid)
     }
 
-    /// Lines read `1: FLOCK  ADVISORY  WRITE 9983 fe:00:5357598 0 EOF`; waiters have `->` after the number.
-    /// Some file systems show another device there than stat(2) does, so the inode alone serves when it is unique.
-    pub(super) fn holder_in(locks: &str, device: &str, inode: u64) -> Option<u32> {
+    /// Somebody who may hold the lock on a file.
+    #[derive(Debug, PartialEq)]
+    pub(super) struct Holder {
+        pub pid: u32,
+        /// Some file systems show another device in /proc/locks than stat(2) does; so does another file with this inode.
+        pub same_device: bool,
+    }
+
+    /// Lines read `1: FLOCK  ADVISORY  WRITE 9983 fe:00:5357598 0 EOF`; waiters have `->` after the number. A shared lock
+    /// is a look at whether there is an exclusive one.
+    pub(super) fn holders_in(locks: &str, device: &str, inode: u64) -> Vec<Holder> {
         let held = locks.lines().filter_map(|line| {
             let words: Vec<&str> = line.split_whitespace().collect();
-            let [_, "FLOCK", _, _, pid, place, ..] = words[..] else { return None };
+            let [_, "FLOCK", _, "WRITE", pid, place, ..] = words[..] else { return None };
             let (its_device, its_inode) = place.rsplit_once(':')?;
             let pid: u32 = pid.parse().ok().filter(|it| *it > 0)?;
-            (its_inode.parse() == Ok(inode)).then_some((pid, its_device == device))
+            (its_inode.parse() == Ok(inode)).then_some(Holder { pid, same_device: its_device == device })
         });
-        let held: Vec<(u32, bool)> = held.collect();
-        let exact = held.iter().find(|it| it.1);
-        exact.or(held.first().filter(|_| held.len() == 1)).map(|it| it.0)
+        held.collect()
+    }
+
+    /// Whether the process has that very file open; `None` where we may not look.
+    fn has_open(pid: u32, file: &fs::Metadata) -> Option<bool> {
+        let open = fs::read_dir(format!("/proc/{pid}/fd")).ok()?;
+        let mut files = open.filter_map(|it| fs::metadata(it.ok()?.path()).ok());
+        Some(files.any(|it| (it.dev(), it.ino()) == (file.dev(), file.ino())))
+    }
+
+    /// Whether the process runs a program of this one's name with this argument.
+    pub fn runs_this_program_with(pid: u32, argument: &str) -> bool {
+        let name = |link: String| {
+            // An upgrade has replaced the file of a program that still runs.
+            let path = fs::read_link(link).ok()?.to_string_lossy().trim_end_matches(" (deleted)").to_string();
+            Some(Path::new(&path).file_name()?.to_owned())
+        };
+        let same = name(format!("/proc/{pid}/exe")).is_some_and(|it| Some(it) == name("/proc/self/exe".to_string()));
+        let line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        same && line.split(|it| *it == 0).any(|it| it == argument.as_bytes())
     }
 
     /// Needs CONFIG_PROC_CHILDREN; far cheaper than a look at every process.
@@ -315,6 +343,10 @@ mod other {
     pub fn who_holds_lock(_path: &Path) -> Option<u32> {
         None
     }
+
+    pub fn runs_this_program_with(_pid: u32, _argument: &str) -> bool {
+        false
+    }
 }
 
 #[cfg(test)]
@@ -377,9 +409,11 @@ mod tests {
     #[test]
     fn waiters_other_files_and_other_kinds_of_locks_are_not_holders() {
         let locks = "1: FLOCK  ADVISORY  WRITE 9 fe:00:55 0 EOF\n1: -> FLOCK  ADVISORY  WRITE 8 fe:00:66 0 EOF\n\
-            2: POSIX  ADVISORY  READ 7 fe:00:66 128 128\n3: FLOCK  ADVISORY  WRITE 6 00:2b:77 0 EOF\n";
-        assert_eq!(linux::holder_in(locks, "fe:00", 55), Some(9));
-        assert_eq!(linux::holder_in(locks, "fe:00", 66), None);
-        assert_eq!(linux::holder_in(locks, "fe:00", 77), Some(6));
+            2: POSIX  ADVISORY  READ 7 fe:00:66 128 128\n3: FLOCK  ADVISORY  WRITE 6 00:2b:77 0 EOF\n\
+            4: FLOCK  ADVISORY  READ 5 fe:00:88 0 EOF\n";
+        let found = |inode| linux::holders_in(locks, "fe:00", inode);
+        assert_eq!(found(55), [linux::Holder { pid: 9, same_device: true }]);
+        assert_eq!((found(66), found(88)), (vec![], vec![]));
+        assert_eq!(found(77), [linux::Holder { pid: 6, same_device: false }]);
     }
 }

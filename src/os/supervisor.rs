@@ -7,21 +7,24 @@ use std::{env, io, os::unix::net::UnixDatagram, time::Duration};
 pub struct Supervisor {
     socket: Option<UnixDatagram>,
     watchdog: Option<Duration>,
+    named: bool,
 }
 
 impl Supervisor {
     /// Reads `NOTIFY_SOCKET`, `WATCHDOG_USEC` and `WATCHDOG_PID`.
     pub fn of_environment() -> Supervisor {
         let variable = |name| env::var(name).ok().filter(|it| !it.is_empty());
-        let socket = variable("NOTIFY_SOCKET").and_then(|it| connect(&it).ok());
+        let name = variable("NOTIFY_SOCKET");
+        let socket = name.as_deref().and_then(|it| connect(it).ok());
         let for_us = variable("WATCHDOG_PID").is_none_or(|it| it == std::process::id().to_string());
         let micros = variable("WATCHDOG_USEC").and_then(|it| it.parse::<u64>().ok()).filter(|it| *it > 0 && for_us);
-        Supervisor { watchdog: micros.filter(|_| socket.is_some()).map(Duration::from_micros), socket }
+        let watchdog = micros.filter(|_| socket.is_some()).map(Duration::from_micros);
+        Supervisor { watchdog, socket, named: name.is_some() }
     }
 
-    /// Whether a supervisor listens.
+    /// Whether a supervisor started this process; it may not listen any more.
     pub fn is_there(&self) -> bool {
-        self.socket.is_some()
+        self.named
     }
 
     /// How often to call `alive`: half of what the supervisor grants.
@@ -77,7 +80,8 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("notify");
         let hears = UnixDatagram::bind(&path).unwrap();
-        let supervisor = Supervisor { socket: Some(connect(path.to_str().unwrap()).unwrap()), watchdog: None };
+        let socket = connect(path.to_str().unwrap()).unwrap();
+        let supervisor = Supervisor { socket: Some(socket), watchdog: None, named: true };
         supervisor.ready();
         supervisor.busy_with("two\nlines", Duration::from_secs(1));
         let mut buffer = [0; 200];
