@@ -78,6 +78,26 @@ fn hundreds_of_slow_clients_are_cut_and_health_answers_meanwhile() {
 }
 
 #[test]
+fn clients_that_ask_without_end_and_read_nothing_do_not_hold_health_up() {
+    for path in ["/health", "/openapi.json"] {
+        let web = Web::start();
+        let one = format!("GET {path} HTTP/1.1\r\nHost: {}\r\nAuthorization: {}\r\n\r\n", web.address, web.bearer());
+        let many = one.repeat(50);
+        let (slowest, count) = watch_health(&web, || {
+            let mut all: Vec<TcpStream> = (0..200).map(|_| connect(&web)).collect();
+            let begun = Instant::now();
+            all.iter_mut().for_each(|it| it.set_nonblocking(true).unwrap());
+            while begun.elapsed() < Duration::from_secs(4) {
+                // A server that does not take more is what is wanted.
+                all.iter_mut().for_each(|it| drop(it.write(many.as_bytes())));
+                thread::sleep(Duration::from_millis(20));
+            }
+        });
+        assert!(slowest < PROMISED && count > 20, "{path}: {slowest:?} over {count}");
+    }
+}
+
+#[test]
 fn a_gigabyte_for_the_wrong_address_is_not_read() {
     let web = Web::start();
     let before = rss(&web);

@@ -33,7 +33,7 @@ use crate::{
     observe::{Bus, Registry},
     settings::Settings,
 };
-use axum::{Router, middleware};
+use axum::{Router, body::Bytes, middleware};
 use jobs::Jobs;
 use std::{
     sync::{
@@ -72,7 +72,8 @@ struct Inner {
     /// Known once the runtime runs.
     runtime: OnceLock<tokio::runtime::Handle>,
     connections: Arc<connections::Connections>,
-    openapi: OnceLock<Arc<utoipa::openapi::OpenApi>>,
+    /// As JSON: everybody gets the same bytes.
+    openapi: OnceLock<Bytes>,
 }
 
 impl App {
@@ -119,8 +120,8 @@ impl App {
         self.0.started.elapsed()
     }
 
-    /// The description of everything that is served, made from the handlers. `None` before `router` was called.
-    pub fn openapi(&self) -> Option<Arc<utoipa::openapi::OpenApi>> {
+    /// The description of everything that is served, made from the handlers, as JSON. `None` before `router` was called.
+    pub fn openapi(&self) -> Option<Bytes> {
         self.0.openapi.get().cloned()
     }
 
@@ -169,7 +170,9 @@ pub fn description() -> utoipa::openapi::OpenApi {
 
 /// Everything that is served, behind the door.
 pub fn router(app: App) -> Router {
-    let _ = app.0.openapi.set(Arc::new(description()));
+    if let Ok(text) = serde_json::to_vec(&description()) {
+        let _ = app.0.openapi.set(text.into());
+    }
     let mut all = Router::new();
     for (area, router) in areas() {
         let (router, _) = router.split_for_parts();

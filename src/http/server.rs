@@ -165,6 +165,8 @@ async fn serve(
         let router = router.clone();
         async move {
             entry.enter(Phase::Busy);
+            // Requests that came in one piece take turns with those of other connections.
+            tokio::task::yield_now().await;
             let (method, path, begun) = (request.method().clone(), loggable(request.uri().path()), Instant::now());
             let response = answer(router, request, peer, limits).await;
             tracing::debug!(%method, path, status = response.status().as_u16(), took = ?begun.elapsed(), "request");
