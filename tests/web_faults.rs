@@ -10,7 +10,10 @@ use std::{
     time::{Duration, Instant},
 };
 use web::{PATIENCE, Web, until};
-use windlass::os::{FileLock, process_stat};
+use windlass::{
+    os::{FileLock, process_stat},
+    vector::{OpenOptions, VectorDb},
+};
 
 const PROMISED: Duration = Duration::from_secs(1);
 
@@ -24,6 +27,13 @@ fn connect(web: &Web) -> TcpStream {
 /// Asks for `/health` over and over while `during` runs; the slowest answer and how many there were.
 fn watch_health(web: &Web, during: impl FnOnce()) -> (Duration, u32) {
     let done = AtomicBool::new(false);
+    // Also when `during` fails: nobody waits for the watcher for ever.
+    struct Done<'a>(&'a AtomicBool);
+    impl Drop for Done<'_> {
+        fn drop(&mut self) {
+            self.0.store(true, Ordering::Relaxed);
+        }
+    }
     thread::scope(|scope| {
         let watcher = scope.spawn(|| {
             let (mut slowest, mut count) = (Duration::ZERO, 0);
@@ -36,8 +46,9 @@ fn watch_health(web: &Web, during: impl FnOnce()) -> (Duration, u32) {
             }
             (slowest, count)
         });
+        let over = Done(&done);
         during();
-        done.store(true, Ordering::Relaxed);
+        drop(over);
         watcher.join().unwrap()
     })
 }
@@ -133,6 +144,49 @@ fn a_body_that_is_too_long_is_refused_before_it_is_sent() {
 }
 
 #[test]
+fn a_client_that_sends_too_much_before_it_reads_is_told_so() {
+    let web = Web::start();
+    for (path, kind) in [("/api/v1/groups", "application/json"), ("/nowhere", "text/plain"), ("/health", "text/plain")]
+    {
+        let (whole, answer) = pour(&web, path, kind, 20);
+        // Its writes do not fail either: many clients would not look for an answer then.
+        assert!(whole && answer.starts_with("HTTP/1.1 4"), "{path} {kind}: {whole} {answer:?}");
+    }
+}
+
+#[test]
+fn health_answers_while_every_thread_of_the_api_is_stuck() {
+    let web = Web::start();
+    let path = web.home().join("vectors/held.db");
+    drop(VectorDb::create_or_open_for_writing(&path, &OpenOptions::default(), "test:v1", 4, &"".into()).unwrap());
+    // A program of somebody else's keeps the database to itself: who opens it waits.
+    let other = rusqlite::Connection::open(&path).unwrap();
+    other.execute_batch("PRAGMA locking_mode = EXCLUSIVE; BEGIN EXCLUSIVE").unwrap();
+    let address = "/api/v1/lancedb/info?db=held";
+    let request = format!("GET {address} HTTP/1.1\r\nHost: {}\r\nAuthorization: {}\r\n\r\n", web.address, web.bearer());
+    let (slowest, count) = watch_health(&web, || {
+        let mut clients = Vec::new();
+        until("every thread is at work and the queue is full", || {
+            let mut client = connect(&web);
+            client.write_all(request.as_bytes()).unwrap();
+            clients.push(client);
+            let http = &web.get("/health").json()["diagnostics"]["http"];
+            (http["working"] == 4 && http["waiting"] == 64).then_some(())
+        });
+        let refused = web.get(address);
+        assert_eq!(
+            (refused.status, refused.headers["retry-after"].to_str().unwrap()),
+            (503, "1"),
+            "{}",
+            refused.text()
+        );
+    });
+    assert!(slowest < PROMISED && count >= 20, "{slowest:?} over {count}");
+    drop(other);
+    until("the API answers again", || (web.get(address).status == 200).then_some(()));
+}
+
+#[test]
 fn what_is_no_http_gets_a_400_or_nothing() {
     let web = Web::start();
     let host = web.address;
@@ -213,8 +267,9 @@ fn without_a_token_health_tells_numbers_and_with_it_names() {
     assert_eq!((wrong.status, wrong.json()["diagnostics"]["thread_names"].is_null()), (200, true));
 }
 
-/// Sends a body in chunks of 1 MiB until it is over or the server has enough; the answer's first line.
-fn pour(web: &Web, path: &str, kind: &str, mebibytes: usize) -> String {
+/// Sends a body in chunks of 1 MiB until it is over or the server has enough; whether it went out whole, and the answer's
+/// first line.
+fn pour(web: &Web, path: &str, kind: &str, mebibytes: usize) -> (bool, String) {
     let mut stream = connect(web);
     let head = format!(
         "POST {path} HTTP/1.1\r\nHost: {}\r\nAuthorization: {}\r\nContent-Type: {kind}\r\nTransfer-Encoding: chunked\r\n\r\n",
@@ -231,7 +286,7 @@ fn pour(web: &Web, path: &str, kind: &str, mebibytes: usize) -> String {
     }
     let mut answer = [0; 100];
     let count = stream.read(&mut answer).unwrap_or(0);
-    String::from_utf8_lossy(&answer[..count]).lines().next().unwrap_or_default().to_string()
+    (whole, String::from_utf8_lossy(&answer[..count]).lines().next().unwrap_or_default().to_string())
 }
 
 #[test]
@@ -244,7 +299,7 @@ fn a_hundred_megabytes_for_the_api_get_a_4xx_and_take_no_memory() {
             ("/api/v1/batch/", "application/x-www-form-urlencoded"),
             ("/api/v1/batch/", "multipart/form-data; boundary=x"),
         ] {
-            let answer = pour(&web, path, kind, 100);
+            let (_, answer) = pour(&web, path, kind, 100);
             // A client that is told no while it still sends may see the connection end instead.
             assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 4"), "{path} {kind}: {answer}");
         }

@@ -120,9 +120,10 @@ impl App {
         self.0.started.elapsed()
     }
 
-    /// The description of everything that is served, made from the handlers, as JSON. `None` before `router` was called.
-    pub fn openapi(&self) -> Option<Bytes> {
-        self.0.openapi.get().cloned()
+    /// The description of everything that is served, made from the handlers, as JSON. Made when it is first asked for.
+    pub fn openapi(&self) -> Bytes {
+        let made = || serde_json::to_vec(&description()).unwrap_or_default().into();
+        self.0.openapi.get_or_init(made).clone()
     }
 
     /// Whether the process is about to end; `/health` says so, and streams end.
@@ -152,6 +153,11 @@ impl App {
     }
 }
 
+/// Whether what is asked for at this address takes as long as it takes.
+fn takes_long(path: &str) -> bool {
+    ingestion::LONG.contains(&path)
+}
+
 /// The areas with what each asks of a request.
 fn areas() -> [(Area, OpenApiRouter<App>); 4] {
     [
@@ -170,9 +176,6 @@ pub fn description() -> utoipa::openapi::OpenApi {
 
 /// Everything that is served, behind the door.
 pub fn router(app: App) -> Router {
-    if let Ok(text) = serde_json::to_vec(&description()) {
-        let _ = app.0.openapi.set(text.into());
-    }
     let mut all = Router::new();
     for (area, router) in areas() {
         let (router, _) = router.split_for_parts();

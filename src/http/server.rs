@@ -7,7 +7,7 @@ use super::{
 };
 use axum::{
     Router,
-    body::{Body, HttpBody},
+    body::{Body, Bytes, HttpBody},
     http::Request,
     response::IntoResponse,
     response::Response,
@@ -35,6 +35,8 @@ pub struct Limits {
     pub head: Duration,
     /// For a request as a whole, from its head to the beginning of the answer. Streams of answers may go on.
     pub request: Duration,
+    /// Likewise, for the few addresses where the work itself takes long.
+    pub long_request: Duration,
     /// Without being able to write a byte of an answer.
     pub write: Duration,
     /// Bytes of any request's body. Most routes take far less (`DefaultBodyLimit`).
@@ -49,6 +51,7 @@ impl Default for Limits {
             connections: 256,
             head: Duration::from_secs(10),
             request: Duration::from_secs(60),
+            long_request: Duration::from_secs(60 * 60),
             write: Duration::from_secs(20),
             body: 64 << 20,
             buffer: 64 << 10,
@@ -134,7 +137,7 @@ async fn listen(
                 let _ = stream.set_nodelay(true);
                 let entry = connections.enter(limits.connections);
                 let (number, list) = (entry.number(), connections.clone());
-                let stream = Impatient::new(stream, limits.write);
+                let stream = Impatient::new(stream, limits.write, limits.body);
                 let task = tasks.spawn(serve(stream, Peer(peer), router.clone(), limits, entry, stopped.clone()));
                 list.can_be_cut(number, task);
             }
@@ -193,20 +196,45 @@ fn loggable(path: &str) -> String {
     }
 }
 
-async fn answer(router: Router, request: Request<Incoming>, peer: Peer, limits: Limits) -> Response {
+async fn answer<B>(router: Router, request: Request<B>, peer: Peer, limits: Limits) -> Response
+where
+    B: HttpBody<Data = Bytes> + Send + 'static,
+    B::Error: Into<axum::BoxError>,
+{
     let (mut head, body) = request.into_parts();
     // Said beforehand, so refused beforehand; what says nothing is cut off at the limit.
     if body.size_hint().lower() > limits.body as u64 {
         return super::Failure::new(413, format!("a body may have {} bytes at most", limits.body)).into_response();
     }
     head.extensions.insert(peer);
+    let time = if super::takes_long(head.uri.path()) { limits.long_request } else { limits.request };
     let request = Request::from_parts(head, Body::new(Limited::new(body, limits.body)));
-    match tokio::time::timeout(limits.request, router.oneshot(request)).await {
+    match tokio::time::timeout(time, router.oneshot(request)).await {
         Ok(Ok(response)) => response,
         Ok(Err(never)) => match never {},
         Err(_) => {
-            let seconds = limits.request.as_secs();
+            let seconds = time.as_secs_f64();
             super::Failure::unavailable(format!("the request took longer than {seconds} s"), 1).into_response()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use axum::routing::get;
+
+    #[tokio::test]
+    async fn a_request_has_its_time_and_a_vacuum_a_longer_one() {
+        let limits = Limits { request: Duration::from_millis(20), ..Limits::default() };
+        let slow = async || tokio::time::sleep(Duration::from_millis(100)).await;
+        let vacuum = "/api/v1/lancedb/vacuum";
+        let router = Router::new().route("/slow", get(slow)).route(vacuum, get(slow));
+        let peer = Peer(SocketAddr::from(([127, 0, 0, 1], 1)));
+        for (path, status) in [("/slow", 503), (vacuum, 200)] {
+            let request = Request::get(path).body(Body::empty()).unwrap();
+            let answered = answer(router.clone(), request, peer, limits).await;
+            assert_eq!(answered.status(), status, "{path}");
         }
     }
 }

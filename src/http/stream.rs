@@ -1,10 +1,10 @@
-//! A socket that gives up on a peer that does not read.
+//! A socket that gives up on a peer that does not read, and lets one that still writes read its answer.
 
 use std::{
     future::Future,
     io,
     pin::Pin,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
     time::Duration,
 };
 use tokio::{
@@ -22,11 +22,39 @@ pub struct Impatient {
     patience: Duration,
     /// Runs while a write waits.
     waits: Option<Pin<Box<Sleep>>>,
+    /// Bytes that are still taken, and dropped, of a peer that was answered before it had sent everything.
+    unwanted: usize,
+    /// Runs from the end of the last answer on.
+    lingers: Option<Pin<Box<Sleep>>>,
 }
 
+/// How long a connection may stay open behind its last answer.
+const LINGER: Duration = Duration::from_secs(5);
+
 impl Impatient {
-    pub fn new(inner: TcpStream, patience: Duration) -> Impatient {
-        Impatient { inner, patience, waits: None }
+    pub fn new(inner: TcpStream, patience: Duration, unwanted: usize) -> Impatient {
+        Impatient { inner, patience, waits: None, unwanted, lingers: None }
+    }
+
+    /// Reads until the peer has closed its side, has sent too much more, or had its time. Closing a socket with bytes that
+    /// nobody read resets the connection, and the peer never sees what it was told.
+    fn poll_linger(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let deadline = self.lingers.get_or_insert_with(|| Box::pin(sleep(LINGER)));
+        if deadline.as_mut().poll(cx).is_ready() {
+            return Poll::Ready(());
+        }
+        let mut bytes = [0; 16 << 10];
+        loop {
+            let mut buffer = ReadBuf::new(&mut bytes);
+            let Ok(()) = ready!(Pin::new(&mut self.inner).poll_read(cx, &mut buffer)) else {
+                return Poll::Ready(());
+            };
+            let count = buffer.filled().len();
+            if count == 0 || count > self.unwanted {
+                return Poll::Ready(());
+            }
+            self.unwanted -= count;
+        }
     }
 
     fn judge(&mut self, cx: &mut Context<'_>, done: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
@@ -76,6 +104,9 @@ impl AsyncWrite for Impatient {
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.inner).poll_shutdown(cx)
+        if self.lingers.is_none() {
+            ready!(Pin::new(&mut self.inner).poll_shutdown(cx))?;
+        }
+        self.poll_linger(cx).map(Ok)
     }
 }

@@ -26,6 +26,9 @@ use axum::extract::DefaultBodyLimit;
 use std::time::Duration;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
+/// Addresses whose work takes as long as a database is large.
+pub const LONG: &[&str] = &["/api/v1/lancedb/vacuum"];
+
 /// How long a deletion waits for what it has cancelled.
 const PATIENCE: Duration = Duration::from_secs(15);
 
