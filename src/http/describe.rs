@@ -67,6 +67,7 @@ const MANUAL_HEAD: &str = "# The HTTP interface\n\n\
     - An error is `{\"error\": text, \"status_code\": number}`, with a `hint` where there is one: 400 and 422 the request can't\n\
     \x20 be understood, 401 the token is needed, 403 it comes from where it may not, 404 there is no such thing, 409 locked or in\n\
     \x20 conflict, 413 too large, 415 another media type is needed, 503 busy or stopping: try again.\n\
+    \x20 What is not HTTP at all gets a bare 400 or 431.\n\
     - Lists are paged by key: `next` of one page is `before` or `after` of the next.\n\
     - TLS belongs to a proxy in front.\n";
 

@@ -74,6 +74,9 @@ impl Fields {
         if self.size > FIELDS_MAX || self.values.len() >= COUNT_MAX {
             return Err(Failure::new(413, "the fields of the request are too large"));
         }
+        if name.contains('\0') || value.contains('\0') {
+            return Err(Failure::bad_request(format!("`{}` has a NUL in it", short(&name.replace('\0', "\u{fffd}")))));
+        }
         self.values.insert(name, value);
         Ok(())
     }
