@@ -29,6 +29,9 @@ use std::{
 
 /// How often the commits of other processes are looked for.
 const TICK: Millis = Millis(100);
+/// The same once nothing has happened for `QUIET`: every look wakes the processor.
+const IDLE_TICK: Millis = Millis(200);
+const QUIET: Millis = Millis::seconds(2);
 /// How often life lines are probed: well within the promised second.
 const PROBE: Millis = Millis(400);
 /// How often the disk is asked for free space.
@@ -87,7 +90,7 @@ pub(super) fn run(shared: &Arc<Shared>, pools: &BTreeMap<String, usize>) {
             Err(Error::Store(store::Error::Busy { .. } | store::Error::Aborted)) => {}
             Err(error) => shared.fail(&error),
         }
-        std::thread::sleep(TICK.duration());
+        std::thread::sleep(keeper.pause.duration());
     }
 }
 
@@ -99,7 +102,11 @@ struct Keeper {
     next_due: Option<Timestamp>,
     /// The other workers, read again when anything was committed.
     others: Vec<WorkerRow>,
+    /// Until the next tick.
+    pause: Millis,
     planned: Monotonic,
+    /// When a commit was seen last.
+    stirred: Monotonic,
     beaten: Monotonic,
     probed: Monotonic,
     disk_asked: Monotonic,
@@ -121,7 +128,9 @@ impl Keeper {
             version: None,
             next_due: None,
             others: Vec::new(),
+            pause: TICK,
             planned: now,
+            stirred: now,
             beaten: now,
             probed: long_ago,
             disk_asked: now,
@@ -136,9 +145,9 @@ impl Keeper {
     fn tick(&mut self) -> Result<()> {
         let now = self.shared.engine.store.clock().monotonic();
         let late = now.since(self.planned);
-        self.planned = now + TICK;
+        (self.pause, self.planned) = (TICK, now + TICK);
         self.heartbeat(now);
-        self.look_at_commits()?;
+        self.look_at_commits(now)?;
         self.due();
         if now.since(self.disk_asked) >= DISK {
             self.disk_asked = now;
@@ -158,7 +167,19 @@ impl Keeper {
             self.told = now;
             self.tell_processes()?;
         }
+        if self.is_quiet(now) {
+            (self.pause, self.planned) = (IDLE_TICK, now + IDLE_TICK);
+        }
         Ok(())
+    }
+
+    /// Nothing happens, nobody is to be judged, and nothing falls due before the next look.
+    fn is_quiet(&self, now: Monotonic) -> bool {
+        let soon = self.shared.engine.store.now() + IDLE_TICK;
+        now.since(self.stirred) >= QUIET
+            && self.others.is_empty()
+            && self.next_due.is_none_or(|due| due > soon)
+            && self.shared.attempts().is_empty()
     }
 
     /// While there is work; an idle worker writes nothing, but that a process of it came or went.
@@ -184,12 +205,13 @@ impl Keeper {
     }
 
     /// Commits of this process ring the bells themselves; those of others show in the data version.
-    fn look_at_commits(&mut self) -> Result<()> {
+    fn look_at_commits(&mut self, now: Monotonic) -> Result<()> {
         let version = self.watch.version()?;
         if self.version == Some(version) {
             return Ok(());
         }
         self.version = Some(version);
+        self.stirred = now;
         let store = &self.shared.engine.store;
         let own = self.shared.id();
         let (next_due, workers, asked) =

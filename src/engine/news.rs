@@ -131,10 +131,13 @@ impl Shared {
             if stop {
                 return;
             }
-            let quiet = self.bus.subscriber_count() == 0;
-            self.bell.wait_for(heard, LOOK);
-            // Interrupted by the stop, which is rung once.
-            self.ending.wait_for(0, if quiet { LEISURE } else { PAUSE });
+            // Both are interrupted by the stop; `ending` is rung once.
+            if self.bus.subscriber_count() == 0 {
+                self.ending.wait_for(0, LEISURE);
+            } else {
+                self.bell.wait_for(heard, LOOK);
+                self.ending.wait_for(0, PAUSE);
+            }
         }
     }
 

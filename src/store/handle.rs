@@ -244,7 +244,8 @@ pub struct Watch {
 
 impl Watch {
     pub fn version(&self) -> Result<i64> {
-        Ok(self.conn.pragma_query_value(None, "data_version", |row| row.get(0))?)
+        // Asked ten times a second, also by an engine that has nothing to do: the statement is made once.
+        Ok(self.conn.prepare_cached("PRAGMA data_version")?.query_row([], |row| row.get(0))?)
     }
 }
 
