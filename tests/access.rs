@@ -79,6 +79,7 @@ fn beyond_loopback_everything_needs_the_token() {
     let settings = "listen = \"0.0.0.0:0\"\nread_open = true\napi_open = true\n";
     std::fs::write(home.path().join("windlass.toml"), settings).unwrap();
     let web = Web::on(home.path(), &["--listen", "0.0.0.0:0"]);
+    assert!(web.address.ip().is_loopback(), "the link is one that can be opened: {}", web.address);
     assert_eq!(web.send("GET", "/metrics", &[], &[]).status, 401);
     assert_eq!((web.get("/metrics").status, web.send("GET", "/health", &[], &[]).status), (200, 200));
     let foreign = [("host", "windlass.example"), ("authorization", &web.bearer())];

@@ -123,6 +123,9 @@ fn talk(output: Output) -> Starter {
                 output.note("ready");
             }
             let _ = output.flushed(link);
+            if http.parse().is_ok_and(|it: SocketAddr| it.ip().is_unspecified()) {
+                output.note("it listens on every address: from another machine open the link with this machine's address in it.");
+            }
             output.note("open it once in a browser; for another one use `windlass ui`. Stop with Ctrl-C.");
         }
         Said::Already { .. } | Said::Failed { .. } => {}

@@ -13,11 +13,11 @@ use crate::{
     http::{Access, App, Parts, Server, token},
     model::Scope,
     observe::{Bus, Registry},
-    os::{Clock, Supervisor, SystemClock, signals::Signals},
+    os::{Clock, Supervisor, SystemClock, limits, signals::Signals},
     settings::Settings,
 };
 use std::{
-    net::TcpListener,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener},
     path::Path,
     sync::Arc,
     time::{Duration, Instant},
@@ -117,8 +117,11 @@ impl Daemon {
         let server = Server::start(listener, app.clone()).map_err(|source| Error::Listen { address, source })?;
         let info = startup.ready(&address.to_string())?;
         supervisor.ready();
-        let link = format!("http://{address}{}", app.access().one_time_path());
+        tracing::info!(%address, version = env!("CARGO_PKG_VERSION"), "ready");
+        let link = format!("http://{}{}", from_here(address), app.access().one_time_path());
         starter(Said::Ready { pid: std::process::id(), http: address.to_string(), link });
+        // What the start has used, and nobody needs any more.
+        limits::give_memory_back();
         Ok(Daemon { settings, claim, signals, supervisor, engine, worker, app, server, news, info })
     }
 
@@ -166,6 +169,16 @@ impl Daemon {
         files::remove(&self.settings.home);
         self.engine.store().close();
     }
+}
+
+/// The address for a client on this machine: "every address" is none that one can open.
+fn from_here(address: SocketAddr) -> SocketAddr {
+    let ip = match address.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+        ip => ip,
+    };
+    SocketAddr::new(ip, address.port())
 }
 
 /// A long log takes a while to be brought in.
