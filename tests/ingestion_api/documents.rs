@@ -67,7 +67,9 @@ fn what_is_no_document_is_refused() {
     refused(&post(&base), 400);
     refused(&post(&[&base[..2], std::slice::from_ref(&file)].concat()), 400);
     refused(&post(&[&base[1..], std::slice::from_ref(&file)].concat()), 400);
-    for (name, value) in [("doc_meta", "[1]"), ("doc_meta", "{"), ("priority", "high"), ("batch_id", "x")] {
+    for (name, value) in
+        [("doc_meta", "[1]"), ("doc_meta", "{"), ("priority", "high"), ("batch_id", "x"), ("source", "a\0b")]
+    {
         refused(&post(&[&base[..], &[text(name, value), file.clone()]].concat()), 400);
     }
     refused(&post(&[&base[..2], &[text("batch_id", "99"), file.clone()]].concat()), 404);
