@@ -1,5 +1,8 @@
 //! Backups: taken while work goes on, read back, restored, and continued.
 
+mod plant;
+
+use plant::{WINDLASS, open, submit_numbers, wait, worker};
 use std::{
     collections::BTreeMap,
     fs,
@@ -10,50 +13,12 @@ use std::{
     time::{Duration, Instant},
 };
 use windlass::{
-    artifact::{ArtifactOptions, ArtifactStore},
     backup::{self, Error, Restore},
-    definition::{KnownKinds, parse},
-    engine::{self, Ending, Engine, Options, Registry, Submission, Worker, WorkerOptions},
-    model::{Bytes, GroupId, Millis, Scope, Status},
-    observe::NoMetrics,
+    engine::Engine,
+    model::{Bytes, Millis, Status},
     os::{Clock, SystemClock},
-    store::{self, Store, audit, check},
+    store::{audit, check},
 };
-
-const WINDLASS: &str = env!("CARGO_BIN_EXE_windlass");
-
-fn open(home: &Path) -> Engine {
-    windlass::process::program::use_program(Path::new(WINDLASS));
-    let durability = store::Durability::Normal;
-    let at = store::Options { durability, ..store::Options::new(home.join("engine.db")) };
-    let store = Store::open(&at, Arc::new(SystemClock)).unwrap();
-    let artifacts =
-        ArtifactStore::open(&home.join("artifacts"), ArtifactOptions::default(), &engine::process_tag()).unwrap();
-    let mut kinds = Registry::default();
-    engine::kind::register(&mut kinds);
-    let options = Options { ballast: Bytes(0), ..Options::new(home) };
-    Engine::new(store, artifacts, kinds, options, Arc::new(NoMetrics))
-}
-
-fn submit(engine: &Engine, text: &str, items: usize) -> GroupId {
-    let definition = parse(text, "t.yaml", &KnownKinds::new(engine.kinds().names())).unwrap();
-    let items = (0..items).map(|it| it.to_string()).collect();
-    let directory = engine.home().to_path_buf();
-    engine.submit(Submission { directory, ..Submission::new(definition, items) }).unwrap().group
-}
-
-fn worker(engine: &Engine) -> Worker {
-    let pools = BTreeMap::from([("*".to_string(), 4)]);
-    Worker::start(engine, WorkerOptions { pools, scope: Scope::Everything }).unwrap()
-}
-
-fn wait(engine: &Engine, worker: &Worker, group: GroupId) -> Status {
-    let deadline = Instant::now() + Duration::from_secs(120);
-    match engine.wait_for_group(group, Some(deadline), || worker.fatal().is_some()).unwrap() {
-        Ending::Ended(end) => end.status,
-        other => panic!("{other:?}"),
-    }
-}
 
 #[track_caller]
 fn assert_sound(engine: &Engine) {
@@ -88,8 +53,8 @@ fn a_backup_taken_while_workers_run_flat_out_is_restored_and_runs_to_its_end() {
     fs::create_dir(&home).unwrap();
     fs::write(home.join("windlass.toml"), "keep = \"9d\"\nartifact_dir = \"/elsewhere\"\n").unwrap();
     let engine = open(&home);
-    let group = submit(&engine, WORK, 60);
-    let working = worker(&engine);
+    let group = submit_numbers(&engine, WORK, 60);
+    let working = worker(&engine, 4);
     let done = |engine: &Engine| engine.store().read(audit::steps).unwrap().iter().filter(|it| it.state == 5).count();
     let deadline = Instant::now() + Duration::from_secs(60);
     while done(&engine) < 20 {
@@ -110,7 +75,7 @@ fn a_backup_taken_while_workers_run_flat_out_is_restored_and_runs_to_its_end() {
     assert_sound(&again);
     let before = done(&again);
     assert!(before > 0 && before <= at_backup, "{before} of {at_backup}");
-    let working = worker(&again);
+    let working = worker(&again, 4);
     assert_eq!(wait(&again, &working, group), Status::Completed);
     working.stop(Millis::seconds(10));
     assert_sound(&again);
@@ -136,9 +101,9 @@ fn a_home_that_is_in_use_or_not_empty_is_not_restored_into() {
     let (home, file) = (dir.path().join("home"), dir.path().join("b.zip"));
     fs::create_dir(&home).unwrap();
     let engine = open(&home);
-    let group = submit(&engine, WORK, 1);
+    let group = submit_numbers(&engine, WORK, 1);
     backup::take(&engine, &file, &|| true).unwrap();
-    let working = worker(&engine);
+    let working = worker(&engine, 4);
     let forced = Restore { force: true, ..restore(&file, &home) };
     assert!(matches!(run(&forced), Err(Error::InUse { .. })));
     wait(&engine, &working, group);
@@ -160,8 +125,8 @@ fn a_flipped_byte_anywhere_in_a_backup_is_found() {
     let (home, file, other) = (dir.path().join("home"), dir.path().join("b.zip"), dir.path().join("other"));
     fs::create_dir(&home).unwrap();
     let engine = open(&home);
-    let group = submit(&engine, WORK, 3);
-    let working = worker(&engine);
+    let group = submit_numbers(&engine, WORK, 3);
+    let working = worker(&engine, 4);
     wait(&engine, &working, group);
     working.stop(Millis::seconds(10));
     backup::take(&engine, &file, &|| true).unwrap();
@@ -204,8 +169,8 @@ fn a_restore_that_is_killed_leaves_a_home_that_nobody_uses_until_it_is_restored(
     let (home, file, other) = (dir.path().join("home"), dir.path().join("b.zip"), dir.path().join("other"));
     fs::create_dir(&home).unwrap();
     let engine = open(&home);
-    let group = submit(&engine, WORK, 20);
-    let working = worker(&engine);
+    let group = submit_numbers(&engine, WORK, 20);
+    let working = worker(&engine, 4);
     wait(&engine, &working, group);
     working.stop(Millis::seconds(10));
     backup::take(&engine, &file, &|| true).unwrap();

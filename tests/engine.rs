@@ -1,20 +1,17 @@
 //! The engine on real files: workers, commands, retries, hooks, locks.
 
+mod plant;
+
 use std::{
-    collections::BTreeMap,
     fs,
-    path::{Path, PathBuf},
+    path::PathBuf,
     sync::Arc,
     time::{Duration, Instant},
 };
 use windlass::{
-    artifact::{ArtifactOptions, ArtifactStore},
-    definition::{Definition, KnownKinds, parse},
-    engine::{self, Ending, Engine, GroupEnd, Options, Registry, Submission, Worker, WorkerOptions},
+    engine::{self, Ending, Engine, GroupEnd, Worker},
     model::{GroupId, Holder, HolderKind, Millis, ResourceKey, Scope, Status, StepId},
-    observe::NoMetrics,
-    os::SystemClock,
-    store::{self, Store, attempt},
+    store::{self, attempt},
 };
 
 struct Shop {
@@ -24,9 +21,8 @@ struct Shop {
 
 impl Shop {
     fn new() -> Shop {
-        windlass::process::program::use_program(Path::new(env!("CARGO_BIN_EXE_windlass")));
         let dir = tempfile::tempdir().unwrap();
-        let engine = open(dir.path());
+        let engine = plant::open(dir.path());
         Shop { dir, engine }
     }
 
@@ -34,20 +30,12 @@ impl Shop {
         self.dir.path().join(name)
     }
 
-    fn definition(&self, text: &str) -> Definition {
-        parse(text, "test.yaml", &KnownKinds::new(self.engine.kinds().names())).unwrap()
-    }
-
     fn submit(&self, text: &str, items: &[&str]) -> GroupId {
-        let items = items.iter().map(|it| it.to_string()).collect();
-        let submission =
-            Submission { directory: self.dir.path().into(), ..Submission::new(self.definition(text), items) };
-        self.engine.submit(submission).unwrap().group
+        plant::submit(&self.engine, text, items)
     }
 
     fn worker(&self, size: usize) -> Worker {
-        let pools = BTreeMap::from([("*".to_string(), size)]);
-        Worker::start(&self.engine, WorkerOptions { pools, scope: Scope::Everything }).unwrap()
+        plant::worker(&self.engine, size)
     }
 
     fn wait(&self, group: GroupId) -> GroupEnd {
@@ -61,16 +49,6 @@ impl Shop {
     fn attempts(&self, step: i64) -> Vec<attempt::Attempt> {
         self.engine.store().read(|tx| attempt::of_step(tx, StepId(step))).unwrap()
     }
-}
-
-fn open(home: &Path) -> Engine {
-    let store = Store::open(&store::Options::new(home.join("engine.db")), Arc::new(SystemClock)).unwrap();
-    let artifacts =
-        ArtifactStore::open(&home.join("artifacts"), ArtifactOptions::default(), &engine::process_tag()).unwrap();
-    let mut kinds = Registry::default();
-    engine::kind::register(&mut kinds);
-    let options = Options { ballast: windlass::model::Bytes(0), ..Options::new(home) };
-    Engine::new(store, artifacts, kinds, options, Arc::new(NoMetrics))
 }
 
 fn eventually(what: &str, mut holds: impl FnMut() -> bool) {

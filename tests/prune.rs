@@ -1,24 +1,21 @@
 //! Retention: what goes, what stays, and what a crash in the middle leaves.
 
 mod house;
+mod plant;
 
 use house::{Book, chain, completion, record, with_hook};
+use plant::{open, submit_numbers, wait, worker};
 use std::{
-    collections::BTreeMap,
-    path::Path,
     process::{Command, Stdio},
     sync::Arc,
     time::{Duration, Instant},
 };
 use windlass::{
-    artifact::{ArtifactOptions, ArtifactStore},
-    definition::{KnownKinds, parse},
-    engine::{self, Ending, Engine, Options, Prune, Registry, Submission, Worker, WorkerOptions},
-    model::{ArtifactHash, ArtifactRef, Bytes, GroupId, Millis, RunId, Scope, Status, StepId, Timestamp},
-    observe::NoMetrics,
+    engine::{Engine, Options, Prune},
+    model::{ArtifactHash, ArtifactRef, GroupId, Millis, RunId, Status, StepId, Timestamp},
     os::SystemClock,
     store::{
-        self, Settlement, Store, check, definition, document, group, kept_output,
+        Settlement, Store, check, definition, document, group, kept_output,
         output::NewOutput,
         overview,
         prune::{self, Outputs, Removed},
@@ -237,37 +234,10 @@ fn the_history_goes_with_its_time() {
 
 // ---------------------------------------------------------------- the engine, on real files
 
-fn open(home: &Path, options: impl FnOnce(Options) -> Options) -> Engine {
-    windlass::process::program::use_program(Path::new(env!("CARGO_BIN_EXE_windlass")));
-    let durability = store::Durability::Normal;
-    let at = store::Options { durability, ..store::Options::new(home.join("engine.db")) };
-    let store = Store::open(&at, Arc::new(SystemClock)).unwrap();
-    let artifacts =
-        ArtifactStore::open(&home.join("artifacts"), ArtifactOptions::default(), &engine::process_tag()).unwrap();
-    let mut kinds = Registry::default();
-    engine::kind::register(&mut kinds);
-    let options = options(Options { ballast: Bytes(0), ..Options::new(home) });
-    Engine::new(store, artifacts, kinds, options, Arc::new(NoMetrics))
-}
-
-fn submit(engine: &Engine, text: &str, items: usize) -> GroupId {
-    let definition = parse(text, "t.yaml", &KnownKinds::new(engine.kinds().names())).unwrap();
-    let items = (0..items).map(|it| it.to_string()).collect();
-    let directory = engine.home().to_path_buf();
-    engine.submit(Submission { directory, ..Submission::new(definition, items) }).unwrap().group
-}
-
 fn work(engine: &Engine, group: GroupId) {
-    let worker = worker(engine);
-    let deadline = Instant::now() + Duration::from_secs(120);
-    let ending = engine.wait_for_group(group, Some(deadline), || worker.fatal().is_some()).unwrap();
-    assert!(matches!(ending, Ending::Ended(_)), "{ending:?}");
+    let worker = worker(engine, 2);
+    wait(engine, &worker, group);
     worker.stop(Millis::seconds(10));
-}
-
-fn worker(engine: &Engine) -> Worker {
-    let pools = BTreeMap::from([("*".to_string(), 2)]);
-    Worker::start(engine, WorkerOptions { pools, scope: Scope::Everything }).unwrap()
 }
 
 fn now(engine: &Engine) -> Timestamp {
@@ -285,9 +255,9 @@ const NOOP: &str = "id: noop\nsteps: [{ name: a, uses: windlass/noop }, { name: 
 #[test]
 fn the_file_of_a_command_stays_on_disk_until_outputs_are_pruned_too() {
     let home = tempfile::tempdir().unwrap();
-    let engine = open(home.path(), |it| it);
+    let engine = open(home.path());
     let text = "id: make\nsteps: [{ name: make, run: 'head -c 3000 /dev/urandom > {{ out }}/x' }]";
-    let group = submit(&engine, text, 1);
+    let group = submit_numbers(&engine, text, 1);
     work(&engine, group);
     let pruned = engine.prune(&Prune::before(now(&engine)), &|| true).unwrap();
     assert_eq!((pruned.groups, pruned.removed.kept, pruned.files), (1, 1, 0), "{pruned:?}");
@@ -303,8 +273,8 @@ fn the_file_of_a_command_stays_on_disk_until_outputs_are_pruned_too() {
 #[test]
 fn a_prune_gives_the_space_back_and_never_takes_what_is_young() {
     let home = tempfile::tempdir().unwrap();
-    let engine = open(home.path(), |it| it);
-    let group = submit(&engine, NOOP, 4_000);
+    let engine = open(home.path());
+    let group = submit_numbers(&engine, NOOP, 4_000);
     work(&engine, group);
     let young = Timestamp(engine.store().now().0 - 3_600_000);
     assert!(!engine.is_prune_due(young).unwrap());
@@ -319,9 +289,13 @@ fn a_prune_gives_the_space_back_and_never_takes_what_is_young() {
 #[test]
 fn a_worker_that_lives_long_prunes_by_itself_what_is_due() {
     let home = tempfile::tempdir().unwrap();
-    let engine = open(home.path(), |it| Options { keep: Millis(1), prune_every: Millis(20), ..it });
-    let group = submit(&engine, NOOP, 3);
-    let worker = worker(&engine);
+    let engine = plant::open_with(home.path(), Arc::new(SystemClock), |it| Options {
+        keep: Millis(1),
+        prune_every: Millis(20),
+        ..it
+    });
+    let group = submit_numbers(&engine, NOOP, 3);
+    let worker = worker(&engine, 2);
     let deadline = Instant::now() + Duration::from_secs(60);
     while engine.store().read(|tx| overview::show_group(tx, group)).is_ok() {
         assert!(Instant::now() < deadline, "{group} is still there");
@@ -334,8 +308,8 @@ fn a_worker_that_lives_long_prunes_by_itself_what_is_due() {
 #[test]
 fn a_prune_that_is_killed_at_any_moment_is_taken_up_again() {
     let home = tempfile::tempdir().unwrap();
-    let engine = open(home.path(), |it| it);
-    let group = submit(&engine, NOOP, 3_000);
+    let engine = open(home.path());
+    let group = submit_numbers(&engine, NOOP, 3_000);
     work(&engine, group);
     let steps = |store: &Store| store.read(check::row_counts).unwrap().iter().find(|it| it.0 == "step").unwrap().1;
     let mut left = steps(engine.store());

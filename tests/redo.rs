@@ -1,25 +1,20 @@
 //! A damaged artifact: its producer runs again, whoever found it waits with its attempt given back, and every group ends once.
 
 mod house;
+mod plant;
 
 use house::{Book, chain, completion, diamond, record};
+use plant::{open, submit, wait, worker};
 use std::{
     collections::BTreeMap,
     fs,
     path::{Path, PathBuf},
-    sync::Arc,
     time::{Duration, Instant},
 };
 use windlass::{
-    artifact::{ArtifactOptions, ArtifactStore},
-    definition::{KnownKinds, parse},
-    engine::{self, Ending, Engine, Options, Registry, Submission, Worker, WorkerOptions},
-    model::{ArtifactHash, ArtifactRef, Bytes, GroupId, Millis, Scope, Status, StepId},
-    observe::NoMetrics,
-    os::SystemClock,
-    store::{
-        self, Claimed, Held, Settlement, Store, attempt, cancel, check, event, output::NewOutput, overview, step_cache,
-    },
+    engine::{Engine, Worker, WorkerOptions},
+    model::{ArtifactHash, ArtifactRef, Millis, Scope, Status, StepId},
+    store::{Claimed, Held, Settlement, attempt, cancel, check, event, output::NewOutput, overview, step_cache},
 };
 
 fn hash(byte: u8) -> ArtifactHash {
@@ -168,31 +163,16 @@ fn a_group_that_is_cancelled_or_retried_during_a_repair_stays_sound() {
 
 // ---------------------------------------------------------------- on real files
 
-fn open(home: &Path) -> Engine {
-    windlass::process::program::use_program(Path::new(env!("CARGO_BIN_EXE_windlass")));
-    let durability = store::Durability::Normal;
-    let at = store::Options { durability, ..store::Options::new(home.join("engine.db")) };
-    let store = Store::open(&at, Arc::new(SystemClock)).unwrap();
-    let artifacts =
-        ArtifactStore::open(&home.join("artifacts"), ArtifactOptions::default(), &engine::process_tag()).unwrap();
-    let mut kinds = Registry::default();
-    engine::kind::register(&mut kinds);
-    let options = Options { ballast: Bytes(0), ..Options::new(home) };
-    Engine::new(store, artifacts, kinds, options, Arc::new(NoMetrics))
-}
-
-fn submit(engine: &Engine, text: &str) -> GroupId {
-    let definition = parse(text, "t.yaml", &KnownKinds::new(engine.kinds().names())).unwrap();
-    let directory = engine.home().to_path_buf();
-    engine.submit(Submission { directory, ..Submission::new(definition, vec!["x".into()]) }).unwrap().group
-}
-
-fn wait(engine: &Engine, worker: &Worker, group: GroupId) -> Status {
+/// A worker for one type of step, until something holds.
+fn work_on(engine: &Engine, step_type: &str, mut done: impl FnMut() -> bool) {
+    let pools = BTreeMap::from([(step_type.to_string(), 1)]);
+    let worker = Worker::start(engine, WorkerOptions { pools, scope: Scope::Everything }).unwrap();
     let deadline = Instant::now() + Duration::from_secs(60);
-    match engine.wait_for_group(group, Some(deadline), || worker.fatal().is_some()).unwrap() {
-        Ending::Ended(end) => end.status,
-        other => panic!("{other:?}"),
+    while !done() {
+        assert!(Instant::now() < deadline && worker.fatal().is_none());
+        std::thread::yield_now();
     }
+    worker.stop(Millis::seconds(10));
 }
 
 fn files(home: &Path) -> Vec<PathBuf> {
@@ -206,23 +186,6 @@ const FLIP: &str = "for f in artifacts/*/*; do printf X | dd of=$f bs=1 seek=40 
 fn events(engine: &Engine, kind: &str) -> usize {
     let all = engine.store().read(|tx| event::after(tx, event::Cursor::default(), 10_000)).unwrap();
     all.iter().filter(|(_, it)| serde_json::to_value(it.kind).unwrap() == kind).count()
-}
-
-fn worker(engine: &Engine) -> Worker {
-    let pools = BTreeMap::from([("*".to_string(), 2)]);
-    Worker::start(engine, WorkerOptions { pools, scope: Scope::Everything }).unwrap()
-}
-
-/// A worker for one type of step, until something holds.
-fn work_on(engine: &Engine, step_type: &str, mut done: impl FnMut() -> bool) {
-    let pools = BTreeMap::from([(step_type.to_string(), 1)]);
-    let worker = Worker::start(engine, WorkerOptions { pools, scope: Scope::Everything }).unwrap();
-    let deadline = Instant::now() + Duration::from_secs(60);
-    while !done() {
-        assert!(Instant::now() < deadline && worker.fatal().is_none());
-        std::thread::yield_now();
-    }
-    worker.stop(Millis::seconds(10));
 }
 
 #[test]
@@ -239,8 +202,8 @@ hooks:
   group_end: [{{ name: tell, run: 'echo ended >> ended' }}]
 "
     );
-    let group = submit(&engine, &text);
-    let worker = worker(&engine);
+    let group = submit(&engine, &text, &["x"]);
+    let worker = worker(&engine, 2);
     assert_eq!(wait(&engine, &worker, group), Status::Completed);
     while !worker.is_idle().unwrap() {
         std::thread::yield_now();
@@ -264,7 +227,7 @@ steps:
   - { name: make, run: 'seq 1 2000 > {{ out }}/n' }
   - { name: use, run: 'cat {{ inputs.make.dir }}/n' }
 ";
-    let group = submit(&engine, text);
+    let group = submit(&engine, text, &["x"]);
     let status = |id| engine.store().read(|tx| overview::status_of_step(tx, StepId(id))).unwrap();
     // One worker makes the file and ends, the file is spoilt, another one meets it.
     for round in 1..=4 {

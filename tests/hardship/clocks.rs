@@ -1,59 +1,78 @@
 //! Wall clocks that jump, machines that sleep, another boot.
 
-use crate::eventually;
-use std::{collections::BTreeMap, path::Path, sync::Arc, time::Duration};
+use crate::{
+    eventually,
+    plant::{open_with, submit, worker_on},
+};
+use std::{
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 use windlass::{
-    artifact::{ArtifactOptions, ArtifactStore},
-    definition::{KnownKinds, parse},
-    engine::{self, Engine, Options, Registry, Submission, Worker, WorkerOptions},
-    model::{Bytes, Millis, Monotonic, ProcessIdentity, Scope, Timestamp},
-    observe::NoMetrics,
+    engine::{Engine, Options},
+    model::{Millis, Monotonic, ProcessIdentity, Scope, Timestamp},
     os::{Clock, MovableClock, SystemClock},
-    store::{self, Store, idle},
+    store::{self, idle},
 };
 
 const DAY: Millis = Millis::seconds(86_400);
 
-/// An engine whose clock is moved by hand. It stands still else: a heart that beats looks young for ever.
+/// A clock that is moved by hand, and counts how often it was asked: each keeper asks once in a round. It stands still
+/// else: a heart that beats looks young for ever.
+struct Counting {
+    clock: MovableClock,
+    asked: AtomicUsize,
+}
+
+impl Clock for Counting {
+    fn wall(&self) -> Timestamp {
+        self.clock.wall()
+    }
+
+    fn monotonic(&self) -> Monotonic {
+        self.asked.fetch_add(1, Ordering::Relaxed);
+        self.clock.monotonic()
+    }
+}
+
+impl Counting {
+    /// Waits for several rounds of the judge.
+    fn rounds(&self) {
+        let begun = self.asked.load(Ordering::Relaxed);
+        eventually("the keepers look", || self.asked.load(Ordering::Relaxed) > begun + 30);
+    }
+}
+
+/// It takes who is silent for three seconds for dead.
 fn engine(home: &Path, clock: Arc<dyn Clock>) -> Engine {
-    windlass::process::program::use_program(Path::new(crate::WINDLASS));
-    let store = Store::open(&store::Options::new(home.join("engine.db")), clock).unwrap();
-    let artifacts = ArtifactStore::open(&home.join("artifacts"), ArtifactOptions::default(), &engine::process_tag());
-    let mut kinds = Registry::default();
-    engine::kind::register(&mut kinds);
-    let options = Options { ballast: Bytes(0), silent_after: Millis::seconds(3), ..Options::new(home) };
-    Engine::new(store, artifacts.unwrap(), kinds, options, Arc::new(NoMetrics))
-}
-
-fn worker(engine: &Engine, pool: &str) -> Worker {
-    let pools = BTreeMap::from([(pool.to_string(), 1)]);
-    Worker::start(engine, WorkerOptions { pools, scope: Scope::Everything }).unwrap()
-}
-
-fn submit(engine: &Engine, home: &Path, text: &str) -> windlass::model::GroupId {
-    let definition = parse(text, "test", &KnownKinds::new(engine.kinds().names())).unwrap();
-    engine.submit(Submission { directory: home.into(), ..Submission::new(definition, vec!["x".into()]) }).unwrap().group
+    open_with(home, clock, |it| Options { silent_after: Millis::seconds(3), ..it })
 }
 
 #[test]
 fn a_wall_clock_that_jumps_a_day_and_a_long_sleep_cost_no_lease() {
     let dir = tempfile::tempdir().unwrap();
-    let clock = Arc::new(MovableClock::new(SystemClock.wall(), Monotonic(1_000_000)));
+    let clock = Arc::new(Counting {
+        clock: MovableClock::new(SystemClock.wall(), Monotonic(1_000_000)),
+        asked: AtomicUsize::new(0),
+    });
     let engine = engine(dir.path(), clock.clone());
     let text = "id: long\nsteps: [{ name: a, run: 'echo x >> begun; until test -e go; do sleep 0.02; done' }]\n";
-    let group = submit(&engine, dir.path(), text);
-    let works = worker(&engine, "a");
-    let judges = worker(&engine, "none");
+    let group = submit(&engine, text, &["x"]);
+    let works = worker_on(&engine, "a", 1);
+    let judges = worker_on(&engine, "none", 1);
     let begun = dir.path().join("begun");
     eventually("it begins", || begun.exists());
     let now = engine.store().now();
     for wall in [Timestamp(now.0 + DAY.0 as i64), Timestamp(now.0 - DAY.0 as i64), now] {
-        clock.set_wall(wall);
-        // Several rounds of the judge.
-        std::thread::sleep(Duration::from_millis(1_000));
+        clock.clock.set_wall(wall);
+        clock.rounds();
     }
-    clock.suspend(DAY);
-    std::thread::sleep(Duration::from_millis(1_000));
+    clock.clock.suspend(DAY);
+    clock.rounds();
     let leases = engine.store().read(|tx| idle::leases(tx, works.id())).unwrap();
     assert_eq!(leases.live.len(), 1, "its lease was taken away");
     std::fs::write(dir.path().join("go"), "").unwrap();
@@ -67,7 +86,7 @@ fn a_wall_clock_that_jumps_a_day_and_a_long_sleep_cost_no_lease() {
 fn what_ran_before_a_reboot_is_claimable_at_once_after_it() {
     let dir = tempfile::tempdir().unwrap();
     let engine = engine(dir.path(), Arc::new(SystemClock));
-    let group = submit(&engine, dir.path(), "id: one\nsteps: [{ name: a, uses: windlass/noop }]\n");
+    let group = submit(&engine, "id: one\nsteps: [{ name: a, uses: windlass/noop }]\n", &["x"]);
     // Of the boot before: its process number may be anybody's now, and its heartbeat is of another clock.
     let identity = ProcessIdentity { boot_id: "before".into(), ..windlass::os::process_stat::own_identity() };
     let store = engine.store();
@@ -84,7 +103,7 @@ fn what_ran_before_a_reboot_is_claimable_at_once_after_it() {
     let claim = crate::house::request(dead, take, Scope::Everything, 1);
     assert_eq!(store.claim(claim).unwrap().len(), 1);
     let begun = std::time::Instant::now();
-    let worker = worker(&engine, "*");
+    let worker = worker_on(&engine, "*", 1);
     eventually("the group ends", || engine.group_end(group).unwrap().is_some());
     println!("claimed again and done {:?} after the start", begun.elapsed());
     assert!(begun.elapsed() < Duration::from_millis(2_500));

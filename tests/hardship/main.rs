@@ -6,6 +6,8 @@
 
 #[path = "../house/mod.rs"]
 mod house;
+#[path = "../plant/mod.rs"]
+mod plant;
 
 mod clocks;
 mod crowd;
