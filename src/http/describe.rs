@@ -2,11 +2,12 @@
 
 use super::own::ErrorBody;
 use serde_json::Value;
-use std::fmt::Write;
+use std::{collections::BTreeSet, fmt::Write};
 use utoipa::{
     PartialSchema, ToSchema,
     openapi::{
-        OpenApi,
+        ContentBuilder, OpenApi, Ref, RefOr, ResponseBuilder,
+        path::Operation,
         security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme},
     },
 };
@@ -29,6 +30,10 @@ pub(super) fn complete(mut description: OpenApi) -> OpenApi {
     // Only responses name it, and these do not bring their schemas along.
     let schemas = &mut description.components.get_or_insert_default().schemas;
     schemas.insert(ErrorBody::name().to_string(), ErrorBody::schema());
+    for (path, item) in &mut description.paths.paths {
+        let methods = [&mut item.get, &mut item.put, &mut item.post, &mut item.delete];
+        methods.into_iter().flatten().for_each(|it| tell_refusals(it, path == "/health"));
+    }
     // The router's sign for "the rest of the path" is none of OpenAPI's.
     let paths = std::mem::take(&mut description.paths.paths);
     description.paths.paths = paths.into_iter().map(|(path, item)| (path.replace("{*", "{"), item)).collect();
@@ -36,6 +41,41 @@ pub(super) fn complete(mut description: OpenApi) -> OpenApi {
     description.security =
         Some(vec![SecurityRequirement::new("token", nothing), SecurityRequirement::new("key", nothing)]);
     description
+}
+
+/// Statuses that any request may be refused with, and why. The manual tells them once.
+const ANYWHERE: [(&str, &str); 5] = [
+    ("401", "A token is needed."),
+    ("403", "The request comes from where it may not."),
+    ("500", "A fault inside windlass; its log tells more."),
+    ("503", "The database is busy, or windlass is stopping; try again."),
+    ("507", "The disk is full."),
+];
+
+/// Every error has the one shape, also where a handler names only its status.
+fn tell_refusals(operation: &mut Operation, open: bool) {
+    let mut known: Vec<(&str, &str)> = if open { vec![ANYWHERE[1]] } else { ANYWHERE.to_vec() };
+    if operation.parameters.is_some() || operation.request_body.is_some() {
+        known.push(("400", "The request can't be understood."));
+    }
+    if operation.request_body.is_some() {
+        known.push(("413", "The body is too large."));
+        known.push(("415", "The body is of a type that is not taken."));
+    }
+    let responses = &mut operation.responses.responses;
+    for (status, why) in known {
+        let made = || ResponseBuilder::new().description(why).build().into();
+        responses.entry(status.to_string()).or_insert_with(made);
+    }
+    for (status, response) in responses {
+        if let RefOr::T(response) = response
+            && status.starts_with(['4', '5'])
+            && response.content.is_empty()
+        {
+            let schema = Ref::from_schema_name(ErrorBody::name());
+            response.content.insert("application/json".to_string(), ContentBuilder::new().schema(Some(schema)).build());
+        }
+    }
 }
 
 /// The description as Markdown: `docs/http.md` is this text.
@@ -56,7 +96,58 @@ pub fn manual(description: &OpenApi) -> String {
             let _ = write!(text, "\n## {title}\n{rows}");
         }
     }
+    text.push_str(&shapes_of(&document, "ingestion"));
     text
+}
+
+/// The documents that operations with this tag take and give, with those inside them. Of windlass's own tells `json.md`.
+fn shapes_of(document: &Value, tag: &str) -> String {
+    let operations = document["paths"].as_object().into_iter().flatten().flat_map(|it| it.1.as_object()).flatten();
+    let tagged =
+        operations.map(|it| it.1).filter(|it| it["tags"].as_array().is_some_and(|it| it.contains(&tag.into())));
+    let mut found = BTreeSet::new();
+    let mut ahead: Vec<String> = tagged.flat_map(references).collect();
+    while let Some(name) = ahead.pop() {
+        let schema = &document["components"]["schemas"][&name];
+        if name != ErrorBody::name() && found.insert(name) {
+            ahead.extend(references(schema));
+        }
+    }
+    let mut text = "\n## What they take and give\n".to_string();
+    for name in found {
+        let schema = &document["components"]["schemas"][&name];
+        let _ = write!(text, "\n### {name}\n\n");
+        describe_schema(&mut text, schema);
+    }
+    text
+}
+
+/// The names of the schemas that a part of the description refers to.
+fn references(part: &Value) -> Vec<String> {
+    match part {
+        Value::Object(it) => match it.get("$ref").and_then(Value::as_str) {
+            Some(name) => vec![name.rsplit('/').next().unwrap_or_default().to_string()],
+            None => it.values().flat_map(references).collect(),
+        },
+        Value::Array(it) => it.iter().flat_map(references).collect(),
+        _ => Vec::new(),
+    }
+}
+
+fn describe_schema(text: &mut String, schema: &Value) {
+    if let Some(said) = schema["description"].as_str() {
+        let _ = write!(text, "{}\n\n", said.replace('\n', " "));
+    }
+    if let Some(fields) = schema["properties"].as_object() {
+        let _ = write!(text, "| field | |\n|---|---|\n");
+        for (name, field) in fields {
+            let said = field["description"].as_str().unwrap_or("").replace('\n', " ");
+            let separator = if said.is_empty() { "" } else { ". " };
+            let _ = writeln!(text, "| `{name}` | {}{separator}{said} |", shape(field));
+        }
+        return;
+    }
+    let _ = writeln!(text, "{}", shape(schema));
 }
 
 const MANUAL_HEAD: &str = "# The HTTP interface\n\n\
@@ -66,7 +157,8 @@ const MANUAL_HEAD: &str = "# The HTTP interface\n\n\
     - Changes need the token: `Authorization: Bearer $(cat ~/.local/share/windlass/serve.token)`, or the same in `X-API-Key`.\n\
     - An error is `{\"error\": text, \"status_code\": number}`, with a `hint` where there is one: 400 and 422 the request can't\n\
     \x20 be understood, 401 the token is needed, 403 it comes from where it may not, 404 there is no such thing, 409 locked or in\n\
-    \x20 conflict, 413 too large, 415 another media type is needed, 503 busy or stopping: try again.\n\
+    \x20 conflict, 413 too large, 415 another media type is needed, 500 a fault inside, 503 busy or stopping: try again, 507 the\n\
+    \x20 disk is full. 401, 403, 500, 503 and 507 can be the answer to anything and are not repeated below.\n\
     \x20 What is not HTTP at all gets a bare 400 or 431.\n\
     - Lists are paged by key: `next` of one page is `before` or `after` of the next.\n\
     - TLS belongs to a proxy in front.\n";
@@ -82,12 +174,6 @@ const TAGS: &[(&str, &str)] = &[
     ("locks", "Locks"),
     ("daemon", "The daemon"),
     ("page", "The page"),
-    ("batch", "Ingestion: batches"),
-    ("document", "Ingestion: documents"),
-    ("source", "Ingestion: state of sources"),
-    ("workflow", "Ingestion: workflows"),
-    ("stats", "Ingestion: statistics"),
-    ("lancedb", "Ingestion: vector databases"),
     ("ingestion", "Ingestion"),
 ];
 
@@ -113,9 +199,10 @@ fn describe_operation(text: &mut String, method: &str, path: &str, operation: &V
     }
     let mut answers = String::new();
     let mut refusals: Vec<&str> = Vec::new();
+    let error = serde_json::json!({"$ref": format!("#/components/schemas/{}", ErrorBody::name())});
     for (status, answer) in operation["responses"].as_object().into_iter().flatten() {
-        if status.starts_with(['4', '5']) {
-            refusals.push(status);
+        if status.starts_with(['4', '5']) && answer["content"]["application/json"]["schema"] == error {
+            refusals.extend((!ANYWHERE.iter().any(|it| it.0 == status)).then_some(status.as_str()));
             continue;
         }
         let said = answer["description"].as_str().unwrap_or("").replace('\n', " ");
@@ -134,12 +221,42 @@ fn describe_operation(text: &mut String, method: &str, path: &str, operation: &V
 
 /// The name of a schema, or its kind.
 fn shape(schema: &Value) -> String {
+    let all = |parts: &Value, word: &str| {
+        let parts: Vec<String> = parts.as_array().into_iter().flatten().map(shape).collect();
+        parts.join(word)
+    };
     if let Some(name) = schema["$ref"].as_str().and_then(|it| it.rsplit('/').next()) {
         return format!("`{name}`");
     }
-    match (schema["type"].as_str(), schema["items"].is_object()) {
-        (Some("array"), true) => format!("array of {}", shape(&schema["items"])),
-        (Some(kind), _) => kind.to_string(),
-        _ => "any JSON".to_string(),
+    if let Some(values) = schema["enum"].as_array() {
+        return values
+            .iter()
+            .map(|it| format!("`{}`", it.as_str().unwrap_or_default()))
+            .collect::<Vec<_>>()
+            .join(" or ");
+    }
+    for (key, word) in [("oneOf", " or "), ("anyOf", " or "), ("allOf", " and ")] {
+        if schema[key].is_array() {
+            return all(&schema[key], word);
+        }
+    }
+    if let Some(inner) = schema["additionalProperties"].as_object() {
+        return format!("object of {}", shape(&Value::Object(inner.clone())));
+    }
+    if let Some(fields) = schema["properties"].as_object() {
+        let fields: Vec<String> = fields.iter().map(|(name, it)| format!("`{name}`: {}", shape(it))).collect();
+        return format!("{{{}}}", fields.join(", "));
+    }
+    let kinds: Vec<&str> = match &schema["type"] {
+        Value::Array(kinds) => kinds.iter().filter_map(Value::as_str).collect(),
+        kind => kind.as_str().into_iter().collect(),
+    };
+    match (kinds.as_slice(), schema["items"].is_object()) {
+        ([], _) => "any JSON".to_string(),
+        ([first @ "array", rest @ ..], true) => {
+            let whole = format!("{first} of {}", shape(&schema["items"]));
+            [&[whole.as_str()], rest].concat().join(" or ")
+        }
+        (kinds, _) => kinds.join(" or "),
     }
 }

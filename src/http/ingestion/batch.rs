@@ -4,7 +4,7 @@ use super::{
     definitions,
     form::{Queried, Sent},
     listing::{self, PAGE},
-    object::{self, BatchObject, GroupObject, StepObject},
+    object::{self, BatchObject, GroupObject, RunObject, StepObject},
     workflow,
 };
 use crate::{
@@ -17,9 +17,12 @@ use axum::{
     Json,
     extract::{Path, State},
     http::StatusCode,
-    response::{IntoResponse, Response},
+    response::Response,
 };
+use serde::Serialize;
 use serde_json::{Map, Value, json};
+use std::collections::BTreeMap;
+use utoipa::ToSchema;
 
 #[utoipa::path(get, path = "/api/v1/batch/", tag = "ingestion", summary = "All batches",
     responses((status = 200, body = [BatchObject])))]
@@ -33,25 +36,30 @@ pub async fn list(State(app): State<App>) -> Result<Response> {
 }
 
 /// What makes a batch.
-#[derive(utoipa::ToSchema)]
+#[derive(ToSchema)]
 #[allow(dead_code)] // Only described.
 pub struct NewBatch {
     source: String,
     name: String,
 }
 
+#[derive(Debug, Serialize, ToSchema)]
+pub struct MadeBatch {
+    batch_id: i64,
+}
+
 #[utoipa::path(post, path = "/api/v1/batch/", tag = "ingestion", summary = "Make a batch",
     request_body(content = NewBatch, content_type = "multipart/form-data"),
-    responses((status = 201, description = "`{batch_id}`"), (status = 400)))]
-pub async fn create(State(app): State<App>, Sent(form): Sent) -> Result<Response> {
+    responses((status = 201, body = MadeBatch), (status = 400)))]
+pub async fn create(State(app): State<App>, Sent(form): Sent) -> Result<(StatusCode, Json<MadeBatch>)> {
     let (source, name) = (form.text("source")?.to_string(), form.text("name")?.to_string());
-    let id =
+    let batch_id =
         app.blocking(move |engine| engine.store().write(move |tx| document_batch::insert(tx, &source, &name))).await?;
-    Ok((StatusCode::CREATED, Json(json!({"batch_id": id}))).into_response())
+    Ok((StatusCode::CREATED, Json(MadeBatch { batch_id })))
 }
 
 /// What starts the workflow on the documents of a batch.
-#[derive(utoipa::ToSchema)]
+#[derive(ToSchema)]
 #[allow(dead_code)] // Only described.
 pub struct StartWorkflows {
     batch_id: i64,
@@ -64,14 +72,22 @@ pub struct StartWorkflows {
     only_unparsed: Option<bool>,
 }
 
+#[derive(Debug, Serialize, ToSchema)]
+pub struct StartedWorkflows {
+    message: &'static str,
+    /// Runs that were started.
+    workflows: usize,
+    run_group: Option<GroupObject>,
+}
+
 #[utoipa::path(post, path = "/api/v1/batch/start-workflows", tag = "ingestion", summary = "Work on the documents of a batch",
     request_body(content = StartWorkflows, content_type = "multipart/form-data"),
-    responses((status = 201, description = "`{message, workflows, run_group}`"), (status = 400), (status = 404)))]
-pub async fn start_workflows(State(app): State<App>, Sent(form): Sent) -> Result<Response> {
+    responses((status = 201, body = StartedWorkflows), (status = 400), (status = 404)))]
+pub async fn start_workflows(State(app): State<App>, Sent(form): Sent) -> Result<(StatusCode, Json<StartedWorkflows>)> {
     let id = form.needed_number("batch_id")?;
     let asked = workflow::Asked::of(&form, &app)?;
     let which = if form.flag("only_unparsed")? { Which::New } else { Which::All };
-    let (workflows, group) = app
+    let (workflows, run_group) = app
         .blocking(move |engine| {
             if !engine.store().read(|tx| document_batch::exists(tx, id))? {
                 return Err(Failure::not_found(format!("Batch {id} not found")));
@@ -91,14 +107,26 @@ pub async fn start_workflows(State(app): State<App>, Sent(form): Sent) -> Result
             Ok((started.runs, group.map(GroupObject::from)))
         })
         .await?;
-    let answer = json!({"message": "Workflows started", "workflows": workflows, "run_group": group});
-    Ok((StatusCode::CREATED, Json(answer)).into_response())
+    Ok((StatusCode::CREATED, Json(StartedWorkflows { message: "Workflows started", workflows, run_group })))
+}
+
+/// How far a batch is.
+#[derive(ToSchema)]
+#[allow(dead_code)] // Only described: the runs are sent while they are read.
+pub struct BatchProgress {
+    batch: BatchObject,
+    document_count: i64,
+    /// By status, where there are any.
+    workflow_count: BTreeMap<String, i64>,
+    workflows: Vec<RunObject>,
+    /// Documents on which a workflow was completed.
+    parsed: i64,
+    remaining: i64,
 }
 
 #[utoipa::path(get, path = "/api/v1/batch/status", tag = "ingestion", summary = "How far a batch is",
     params(("batch_id" = i64, Query)),
-    responses((status = 200, description = "`{batch, document_count, workflow_count, workflows, parsed, remaining}`"),
-        (status = 404)))]
+    responses((status = 200, body = BatchProgress), (status = 404)))]
 pub async fn status(State(app): State<App>, Queried(query): Queried) -> Result<Response> {
     let id = query.needed_number("batch_id")?;
     let (batch, documents, parsed, tally) = app

@@ -15,8 +15,10 @@ use axum::{
     http::header,
     response::{IntoResponse, Response},
 };
-use serde_json::{Value, json};
+use serde::Serialize;
+use serde_json::Value;
 use std::{collections::BTreeMap, fs, io, path::PathBuf};
+use utoipa::ToSchema;
 
 /// Where the workflows of a home are.
 const DIRECTORY: &str = "workflows";
@@ -27,11 +29,17 @@ struct Known {
     text: String,
 }
 
+#[derive(Debug, Serialize, ToSchema)]
+pub struct ListedDefinition {
+    id: String,
+    name: String,
+}
+
 #[utoipa::path(get, path = "/api/v1/workflow/definitions", tag = "ingestion", summary = "Workflows that can be started",
-    responses((status = 200, description = "`[{id, name}]`, by id")))]
-pub async fn list(State(app): State<App>) -> Result<Json<Vec<Value>>> {
+    responses((status = 200, body = [ListedDefinition], description = "By id")))]
+pub async fn list(State(app): State<App>) -> Result<Json<Vec<ListedDefinition>>> {
     let all = app.blocking(all).await?;
-    Ok(Json(all.into_iter().map(|(id, it)| json!({"id": id, "name": it.definition.name})).collect()))
+    Ok(Json(all.into_iter().map(|(id, it)| ListedDefinition { id, name: it.definition.name }).collect()))
 }
 
 #[utoipa::path(get, path = "/api/v1/workflow/definitions/{id}", tag = "ingestion", summary = "A workflow as YAML",

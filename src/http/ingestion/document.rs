@@ -18,14 +18,11 @@ use crate::{
     model::{ArtifactHash, Holder, HolderKind, Millis},
     store::{document_batch, document_removal::Removed, document_uri},
 };
-use axum::{
-    Extension, Json,
-    extract::State,
-    http::StatusCode,
-    response::{IntoResponse, Response},
-};
-use serde_json::{Map, Value, json};
+use axum::{Extension, Json, extract::State, http::StatusCode, response::Response};
+use serde::Serialize;
+use serde_json::{Map, Value};
 use std::{fs::File, time::Instant};
+use utoipa::ToSchema;
 
 /// How long a deletion waits for the lock of a vector database. What is not done then is done with the next one.
 const REMOVAL_WAIT: Millis = Millis::seconds(5);
@@ -55,7 +52,7 @@ pub async fn list(State(app): State<App>, Queried(query): Queried) -> Result<Res
 }
 
 /// A document.
-#[derive(utoipa::ToSchema)]
+#[derive(ToSchema)]
 #[allow(dead_code)] // Only described.
 pub struct NewDocument {
     /// The bytes; or else `input_uri`.
@@ -74,16 +71,27 @@ pub struct NewDocument {
     priority: Option<i64>,
 }
 
+/// What a document became.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct TakenDocument {
+    batch_id: Option<i64>,
+    document_uri: String,
+    /// `sha256-<hex>`
+    document_hash: String,
+    source: String,
+    uri_id: i64,
+}
+
 #[utoipa::path(post, path = "/api/v1/document/ingest-document", tag = "ingestion", summary = "Take a document into a batch",
     request_body(content = NewDocument, content_type = "multipart/form-data"),
-    responses((status = 201, description = "`{batch_id, document_uri, document_hash, source, uri_id}`"),
-        (status = 203, description = "The document lives in another batch already, and stays there."),
+    responses((status = 201, body = TakenDocument),
+        (status = 203, body = TakenDocument, description = "The document lives in another batch already, and stays there."),
         (status = 400), (status = 404, description = "There is no such batch.")))]
 pub async fn ingest(
     State(app): State<App>,
     caller: Extension<Caller>,
     UploadForm(form, upload): UploadForm,
-) -> Result<Response> {
+) -> Result<(StatusCode, Json<TakenDocument>)> {
     let batch = form.needed_number("batch_id")?;
     form.number("priority")?;
     let metadata = metadata_of(form.get("doc_meta"))?;
@@ -109,14 +117,14 @@ pub async fn ingest(
         .await?;
     let status =
         if document.batch == Some(batch) { StatusCode::CREATED } else { StatusCode::NON_AUTHORITATIVE_INFORMATION };
-    let answer = json!({
-        "batch_id": document.batch,
-        "document_uri": document.uri,
-        "document_hash": hash(&document.sha256),
-        "source": document.source,
-        "uri_id": document.id,
-    });
-    Ok((status, Json(answer)).into_response())
+    let taken = TakenDocument {
+        batch_id: document.batch,
+        document_uri: document.uri,
+        document_hash: hash(&document.sha256),
+        source: document.source,
+        uri_id: document.id,
+    };
+    Ok((status, Json(taken)))
 }
 
 fn metadata_of(text: Option<&str>) -> Result<Map<String, Value>> {
@@ -169,12 +177,32 @@ fn as_bad_request(error: crate::ingest::Error) -> Failure {
     }
 }
 
+#[derive(Debug, Serialize, ToSchema)]
+pub struct DeletedDocument {
+    message: &'static str,
+    uri: String,
+    source: String,
+    statistics: DeletedRows,
+}
+
+/// What went with a document.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct DeletedRows {
+    deleted_document_uris: i64,
+    deleted_uri_history: i64,
+    deleted_documents: i64,
+    deleted_workflow_runs: i64,
+    deleted_run_steps: i64,
+    deleted_lifecycle_history: i64,
+    total_deleted: i64,
+}
+
 #[utoipa::path(delete, path = "/api/v1/document/by-uri", tag = "ingestion",
     summary = "Delete a document; with the last of its content also that, its runs and what they produced",
     params(("uri" = String, Query), ("source" = String, Query)),
-    responses((status = 200, description = "`{message, uri, source, statistics}`"), (status = 404),
+    responses((status = 200, body = DeletedDocument), (status = 404),
         (status = 409, description = "A run of it still goes on.")))]
-pub async fn delete_by_uri(State(app): State<App>, Sent(form): Sent) -> Result<Json<Value>> {
+pub async fn delete_by_uri(State(app): State<App>, Sent(form): Sent) -> Result<Json<DeletedDocument>> {
     let (uri, source) = (form.text("uri")?.to_string(), form.text("source")?.to_string());
     let (asked_uri, asked_source) = (uri.clone(), source.clone());
     let deadline = Instant::now() + PATIENCE;
@@ -190,24 +218,22 @@ pub async fn delete_by_uri(State(app): State<App>, Sent(form): Sent) -> Result<J
     let Some(removed) = removed else {
         return Err(Failure::not_found(format!("DocumentURI not found for uri={uri}, source={source}")));
     };
-    Ok(Json(json!({
-        "message": "DocumentURI deleted successfully",
-        "uri": uri,
-        "source": source,
-        "statistics": statistics(&removed),
-    })))
+    let statistics = DeletedRows::from(&removed);
+    Ok(Json(DeletedDocument { message: "DocumentURI deleted successfully", uri, source, statistics }))
 }
 
-fn statistics(it: &Removed) -> Value {
-    json!({
-        "deleted_document_uris": it.document_uris,
-        "deleted_uri_history": it.uri_history,
-        "deleted_documents": it.documents,
-        "deleted_workflow_runs": it.runs,
-        "deleted_run_steps": it.steps,
-        "deleted_lifecycle_history": it.history,
-        "total_deleted": it.total(),
-    })
+impl From<&Removed> for DeletedRows {
+    fn from(it: &Removed) -> DeletedRows {
+        DeletedRows {
+            deleted_document_uris: it.document_uris,
+            deleted_uri_history: it.uri_history,
+            deleted_documents: it.documents,
+            deleted_workflow_runs: it.runs,
+            deleted_run_steps: it.steps,
+            deleted_lifecycle_history: it.history,
+            total_deleted: it.total(),
+        }
+    }
 }
 
 /// Takes what was deleted out of the vector databases. What is locked for long, or fails, is done with the next deletion.
@@ -220,9 +246,21 @@ pub fn finish_removal(engine: &Engine) {
     }
 }
 
+#[derive(Debug, Serialize, ToSchema)]
+pub struct DeletedOrphans {
+    message: &'static str,
+    statistics: OrphanRows,
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+pub struct OrphanRows {
+    deleted_documents: i64,
+    deleted_history: i64,
+}
+
 #[utoipa::path(post, path = "/api/v1/document/cleanup-orphans", tag = "ingestion",
-    summary = "Delete contents that no document has any more", responses((status = 200, description = "`{message, statistics}`")))]
-pub async fn cleanup_orphans(State(app): State<App>) -> Result<Json<Value>> {
+    summary = "Delete contents that no document has any more", responses((status = 200, body = DeletedOrphans)))]
+pub async fn cleanup_orphans(State(app): State<App>) -> Result<Json<DeletedOrphans>> {
     let deadline = Instant::now() + PATIENCE;
     let removed = app
         .blocking(move |engine| {
@@ -231,8 +269,6 @@ pub async fn cleanup_orphans(State(app): State<App>) -> Result<Json<Value>> {
             Ok::<_, Failure>(removed)
         })
         .await?;
-    Ok(Json(json!({
-        "message": "Orphaned documents cleaned up",
-        "statistics": {"deleted_documents": removed.documents, "deleted_history": removed.uri_history},
-    })))
+    let statistics = OrphanRows { deleted_documents: removed.documents, deleted_history: removed.uri_history };
+    Ok(Json(DeletedOrphans { message: "Orphaned documents cleaned up", statistics }))
 }

@@ -67,6 +67,12 @@ pub fn human(bytes: u64) -> String {
     format!("{size:.2} PB")
 }
 
+/// What was done, in words.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Message {
+    pub message: String,
+}
+
 #[derive(Debug, Serialize, ToSchema)]
 pub struct BatchObject {
     pub id: i64,

@@ -1,6 +1,6 @@
 //! `/workflow/param-sets`: parameter sets; the built-in one can't be deleted.
 
-use super::{definitions::yaml, form::Sent};
+use super::{definitions::yaml, form::Sent, object::Message};
 use crate::{
     http::{App, Failure, Result},
     ingest::{
@@ -12,19 +12,31 @@ use axum::{
     Json,
     extract::{Path, State},
     http::StatusCode,
-    response::{IntoResponse, Response},
+    response::Response,
 };
+use serde::Serialize;
 use serde_json::{Value, json};
+use std::path::PathBuf;
+use utoipa::ToSchema;
 
 fn source(stored: &Stored) -> &'static str {
     if stored.path.is_some() { "user" } else { "app" }
 }
 
+#[derive(Debug, Serialize, ToSchema)]
+pub struct ListedParamSet {
+    id: String,
+    name: String,
+    /// `app`: built in, or `user`.
+    source: &'static str,
+}
+
 #[utoipa::path(get, path = "/api/v1/workflow/param-sets", tag = "ingestion", summary = "Parameter sets",
-    responses((status = 200, description = "`[{id, name, source}]`, by id; source is `app` or `user`")))]
-pub async fn list(State(app): State<App>) -> Result<Json<Vec<Value>>> {
+    responses((status = 200, body = [ListedParamSet], description = "By id")))]
+pub async fn list(State(app): State<App>) -> Result<Json<Vec<ListedParamSet>>> {
     let all = app.blocking(|engine| parameter_sets::all(engine.home()).map_err(super::of_ingest)).await?;
-    Ok(Json(all.iter().map(|it| json!({"id": it.set.id, "name": it.set.name, "source": source(it)})).collect()))
+    let listed = |it: Stored| ListedParamSet { source: source(&it), id: it.set.id, name: it.set.name };
+    Ok(Json(all.into_iter().map(listed).collect()))
 }
 
 #[utoipa::path(get, path = "/api/v1/workflow/param-sets/{id}", tag = "ingestion", summary = "A parameter set as YAML",
@@ -41,45 +53,64 @@ pub async fn show(State(app): State<App>, Path(id): Path<String>) -> Result<Resp
 }
 
 /// A parameter set to be kept.
-#[derive(utoipa::ToSchema)]
+#[derive(ToSchema)]
 #[allow(dead_code)] // Only described.
 pub struct NewParamSet {
     yaml_content: String,
 }
 
+#[derive(Debug, Serialize, ToSchema)]
+pub struct KeptParamSet {
+    message: &'static str,
+    id: String,
+    #[schema(value_type = String)]
+    file_path: PathBuf,
+}
+
 #[utoipa::path(post, path = "/api/v1/workflow/param-sets", tag = "ingestion", summary = "Add a parameter set",
     request_body(content = NewParamSet, content_type = "multipart/form-data"),
-    responses((status = 201, description = "`{message, id, file_path}`"), (status = 400), (status = 409)))]
-pub async fn create(State(app): State<App>, Sent(form): Sent) -> Result<Response> {
+    responses((status = 201, body = KeptParamSet), (status = 400), (status = 409)))]
+pub async fn create(State(app): State<App>, Sent(form): Sent) -> Result<(StatusCode, Json<KeptParamSet>)> {
     let text = form.text("yaml_content")?.to_string();
     let (set, change) =
         app.blocking(move |engine| parameter_sets::save(engine.home(), &text).map_err(super::of_ingest)).await?;
     match change {
         Change::Done(path) => {
-            let answer = json!({"message": "Parameter set created successfully", "id": set.id, "file_path": path});
-            Ok((StatusCode::CREATED, Json(answer)).into_response())
+            let message = "Parameter set created successfully";
+            Ok((StatusCode::CREATED, Json(KeptParamSet { message, id: set.id, file_path: path })))
         }
         _ => Err(Failure::conflict(format!("Parameter set with ID '{}' already exists", set.id))),
     }
 }
 
 #[utoipa::path(delete, path = "/api/v1/workflow/param-sets/{id}", tag = "ingestion", summary = "Delete a parameter set",
-    params(("id" = String, Path)), responses((status = 200), (status = 403, description = "It is built in."), (status = 404)))]
-pub async fn delete(State(app): State<App>, Path(id): Path<String>) -> Result<Json<Value>> {
+    params(("id" = String, Path)), responses((status = 200, body = Message), (status = 403, description = "It is built in."), (status = 404)))]
+pub async fn delete(State(app): State<App>, Path(id): Path<String>) -> Result<Json<Message>> {
     let name = id.clone();
     let change =
         app.blocking(move |engine| parameter_sets::remove(engine.home(), &name).map_err(super::of_ingest)).await?;
     match change {
-        Change::Done(_) => Ok(Json(json!({"message": format!("Parameter set '{id}' deleted successfully")}))),
+        Change::Done(_) => Ok(Json(Message { message: format!("Parameter set '{id}' deleted successfully") })),
         Change::Builtin => Err(Failure::new(403, format!("Parameter set '{id}' is built in and can't be deleted"))),
         _ => Err(Failure::not_found(format!("Parameter set '{id}' not found"))),
     }
 }
 
+#[derive(Debug, Serialize, ToSchema)]
+pub struct WholeParamSet {
+    id: String,
+    name: String,
+    #[schema(value_type = Object)]
+    meta: Value,
+    #[schema(value_type = Object)]
+    config: Value,
+    source: &'static str,
+}
+
 #[utoipa::path(get, path = "/api/v1/workflow/param_sets/target/{target}", tag = "ingestion",
     summary = "Parameter sets that write into a vector database", params(("target" = String, Path)),
-    responses((status = 200, description = "`[{id, name, meta, config, source}]`")))]
-pub async fn of_target(State(app): State<App>, Path(target): Path<String>) -> Result<Json<Vec<Value>>> {
+    responses((status = 200, body = [WholeParamSet])))]
+pub async fn of_target(State(app): State<App>, Path(target): Path<String>) -> Result<Json<Vec<WholeParamSet>>> {
     let all = app
         .blocking(move |engine| {
             let place = |name: &str| database_path(engine.home(), name).ok();
@@ -92,9 +123,9 @@ pub async fn of_target(State(app): State<App>, Path(target): Path<String>) -> Re
             Ok::<_, Failure>(all)
         })
         .await?;
-    let object = |it: &Stored| {
-        let set = &it.set;
-        json!({"id": set.id, "name": set.name, "meta": set.meta, "config": set.config, "source": source(it)})
+    let object = |it: Stored| {
+        let (source, set) = (source(&it), it.set);
+        WholeParamSet { id: set.id, name: set.name, meta: json!(set.meta), config: json!(set.config), source }
     };
-    Ok(Json(all.iter().map(object).collect()))
+    Ok(Json(all.into_iter().map(object).collect()))
 }

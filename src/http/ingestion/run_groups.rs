@@ -16,8 +16,10 @@ use axum::{
     extract::{Path, State},
     response::Response,
 };
-use serde_json::{Map, Value, json};
+use serde::Serialize;
+use serde_json::{Map, Value};
 use std::time::Instant;
+use utoipa::ToSchema;
 
 #[utoipa::path(get, path = "/api/v1/workflow/run-groups", tag = "ingestion", summary = "Groups, newest first",
     params(("batch_id" = Option<i64>, Query)), responses((status = 200, body = [GroupObject])))]
@@ -42,29 +44,43 @@ pub async fn show(State(app): State<App>, Path(id): Path<i64>) -> Result<Json<Gr
     found.map(|it| Json(it.into())).ok_or_else(|| missing(id))
 }
 
+#[derive(Debug, Serialize, ToSchema)]
+pub struct DeletedGroup {
+    message: String,
+    statistics: DeletedGroupRows,
+}
+
+/// What went with a group.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct DeletedGroupRows {
+    deleted_runsteps: u64,
+    deleted_lifecyclehistory: u64,
+    deleted_workflowruns: u64,
+    deleted_rungroups: u64,
+    total_deleted: u64,
+}
+
 #[utoipa::path(delete, path = "/api/v1/workflow/run_groups/{id}", tag = "ingestion",
     summary = "Delete a group with its runs, steps and history; what goes on is cancelled first", params(("id" = i64, Path)),
-    responses((status = 200, description = "`{message, statistics}`"), (status = 404),
+    responses((status = 200, body = DeletedGroup), (status = 404),
         (status = 409, description = "Something of it still goes on.")))]
-pub async fn delete(State(app): State<App>, Path(id): Path<i64>) -> Result<Json<Value>> {
+pub async fn delete(State(app): State<App>, Path(id): Path<i64>) -> Result<Json<DeletedGroup>> {
     let deadline = Instant::now() + PATIENCE;
     let removed = app.blocking(move |engine| engine.delete_group(GroupId(id), deadline)).await;
     let removed = removed.map_err(|failure| if failure.status.as_u16() == 404 { missing(id) } else { failure })?;
     let history = removed.attempts + removed.hooks;
-    Ok(Json(json!({
-        "message": format!("RunGroup {id} deleted successfully"),
-        "statistics": {
-            "deleted_runsteps": removed.steps,
-            "deleted_lifecyclehistory": history,
-            "deleted_workflowruns": removed.runs,
-            "deleted_rungroups": 1,
-            "total_deleted": removed.steps + history + removed.runs + 1,
-        },
-    })))
+    let statistics = DeletedGroupRows {
+        deleted_runsteps: removed.steps,
+        deleted_lifecyclehistory: history,
+        deleted_workflowruns: removed.runs,
+        deleted_rungroups: 1,
+        total_deleted: removed.steps + history + removed.runs + 1,
+    };
+    Ok(Json(DeletedGroup { message: format!("RunGroup {id} deleted successfully"), statistics }))
 }
 
 #[utoipa::path(get, path = "/api/v1/workflow/run_groups/{id}/stats", tag = "ingestion", summary = "Runs of a group by status",
-    params(("id" = i64, Path)), responses((status = 200, description = "`{PENDING: n, RUNNING: n, ...}`"), (status = 404)))]
+    params(("id" = i64, Path)), responses((status = 200, body = std::collections::BTreeMap<String, i64>, description = "`{PENDING: n, RUNNING: n, ...}`"), (status = 404)))]
 pub async fn stats(State(app): State<App>, Path(id): Path<i64>) -> Result<Json<Map<String, Value>>> {
     let found = app.blocking(move |engine| engine.store().read(|tx| ledger::tally_of_group(tx, GroupId(id)))).await?;
     found.map(|it| Json(object::counts(&it))).ok_or_else(|| missing(id))

@@ -11,14 +11,19 @@ use crate::{
     store::document_uri::{self, DocumentUri},
 };
 use axum::{Json, extract::State};
-use serde_json::{Map, Value, json};
-use std::{collections::HashMap, time::Instant};
+use serde::Serialize;
+use serde_json::{Map, Value};
+use std::{
+    collections::{BTreeMap, HashMap},
+    time::Instant,
+};
+use utoipa::ToSchema;
 
 /// Documents that one read or write takes.
 const SLICE: usize = 500;
 
 /// What a source has now.
-#[derive(utoipa::ToSchema)]
+#[derive(ToSchema)]
 #[allow(dead_code)] // Only described.
 pub struct SourceHashes {
     source: String,
@@ -28,11 +33,38 @@ pub struct SourceHashes {
     delete_stale: Option<bool>,
 }
 
+#[derive(Debug, Clone, Copy, Serialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Verdict {
+    New,
+    Mismatch,
+    Match,
+    /// The source does not have it any more.
+    Deleted,
+}
+
+/// What became of a document. Hashes are told without their kind.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(untagged)]
+pub enum DocumentStatus {
+    Mismatch { source_hash: Option<String>, stored_hash: String, status: Verdict },
+    Other { hash: Option<String>, status: Verdict },
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(untagged)]
+pub enum SourceStatus {
+    /// With `delete_stale`.
+    Cleaned { status: BTreeMap<String, DocumentStatus>, deleted_count: usize },
+    /// By URI.
+    Asked(BTreeMap<String, DocumentStatus>),
+}
+
 #[utoipa::path(post, path = "/api/v1/source-status", tag = "ingestion", summary = "What is new, changed or gone in a source",
     request_body(content = SourceHashes, content_type = "multipart/form-data"),
-    responses((status = 200, description = "`{uri: {status}}`, status being new, mismatch, match or deleted; with \
-        delete_stale `{status: {...}, deleted_count}`"), (status = 400)))]
-pub async fn source_status(State(app): State<App>, Sent(form): Sent) -> Result<Json<Value>> {
+    responses((status = 200, body = SourceStatus, description = "`{uri: {status}}`; with `delete_stale` \
+        `{status: {uri: {status}}, deleted_count}`"), (status = 400)))]
+pub async fn source_status(State(app): State<App>, Sent(form): Sent) -> Result<Json<SourceStatus>> {
     let source = form.text("source")?.to_string();
     let hashes: Map<String, Value> = serde_json::from_str(form.text("hashes")?)
         .map_err(|_| Failure::bad_request("`hashes` is not a JSON object of URIs"))?;
@@ -41,9 +73,9 @@ pub async fn source_status(State(app): State<App>, Sent(form): Sent) -> Result<J
     Ok(Json(answer))
 }
 
-fn status_of(engine: &Engine, source: &str, hashes: &Map<String, Value>, delete_stale: bool) -> Result<Value> {
+fn status_of(engine: &Engine, source: &str, hashes: &Map<String, Value>, delete_stale: bool) -> Result<SourceStatus> {
     let mut stored = stored(engine, source)?;
-    let (mut answer, mut etags) = (Map::new(), Vec::new());
+    let (mut answer, mut etags) = (BTreeMap::new(), Vec::new());
     for (uri, said) in hashes {
         let said = Said::of(uri, said)?;
         let known = stored.remove(uri);
@@ -62,14 +94,15 @@ fn status_of(engine: &Engine, source: &str, hashes: &Map<String, Value>, delete_
     let mut gone: Vec<DocumentUri> = stored.into_values().collect();
     gone.sort_by(|one, other| one.uri.cmp(&other.uri));
     for it in &gone {
-        answer.insert(it.uri.clone(), json!({"hash": it.sha256, "status": "deleted"}));
+        let hash = Some(it.sha256.to_string());
+        answer.insert(it.uri.clone(), DocumentStatus::Other { hash, status: Verdict::Deleted });
     }
     if !delete_stale {
-        return Ok(Value::Object(answer));
+        return Ok(SourceStatus::Asked(answer));
     }
     // A source that could not be read looks empty.
-    let deleted = if hashes.is_empty() { 0 } else { delete(engine, source, &gone)? };
-    Ok(json!({"status": answer, "deleted_count": deleted}))
+    let deleted_count = if hashes.is_empty() { 0 } else { delete(engine, source, &gone)? };
+    Ok(SourceStatus::Cleaned { status: answer, deleted_count })
 }
 
 fn stored(engine: &Engine, source: &str) -> Result<HashMap<String, DocumentUri>> {
@@ -123,12 +156,13 @@ impl Said {
         }
     }
 
-    fn verdict(&self, known: Option<&DocumentUri>) -> Value {
-        let hash = self.hash.as_deref().map(digits);
-        match known {
-            None => json!({"hash": hash, "status": "new"}),
-            Some(known) if self.is_same(known) => json!({"hash": known.sha256, "status": "match"}),
-            Some(known) => json!({"source_hash": hash, "stored_hash": known.sha256, "status": "mismatch"}),
+    fn verdict(&self, known: Option<&DocumentUri>) -> DocumentStatus {
+        let source_hash = self.hash.as_deref().map(|it| digits(it).to_string());
+        let Some(known) = known else { return DocumentStatus::Other { hash: source_hash, status: Verdict::New } };
+        let stored_hash = known.sha256.to_string();
+        match self.is_same(known) {
+            true => DocumentStatus::Other { hash: Some(stored_hash), status: Verdict::Match },
+            false => DocumentStatus::Mismatch { source_hash, stored_hash, status: Verdict::Mismatch },
         }
     }
 }

@@ -10,49 +10,76 @@ use crate::{
     store::ledger::{self, DurationRecord, StepCount},
 };
 use axum::{Json, extract::State};
-use serde_json::{Value, json};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+/// How long the completed steps of one name took; seconds.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct StepDurations {
+    step_type: String,
+    count: i64,
+    longest: f64,
+    shortest: f64,
+    average: f64,
+    /// Where they count pages.
+    pages: Option<i64>,
+    pages_per_min: Option<f64>,
+    total_duration: f64,
+    /// From the first beginning to the last end.
+    wall_clock_time: f64,
+}
 
 #[utoipa::path(get, path = "/api/v1/stats/durations", tag = "ingestion",
     summary = "How long completed steps of a group took, by step; in seconds", params(("run_group_id" = i64, Query)),
-    responses((status = 200, description = "`[{step_type, count, longest, shortest, average, pages, pages_per_min, \
-        total_duration, wall_clock_time}]`")))]
-pub async fn durations(State(app): State<App>, Queried(query): Queried) -> Result<Json<Vec<Value>>> {
+    responses((status = 200, body = [StepDurations])))]
+pub async fn durations(State(app): State<App>, Queried(query): Queried) -> Result<Json<Vec<StepDurations>>> {
     let id = GroupId(query.needed_number("run_group_id")?);
     let found = app.blocking(move |engine| engine.store().read(|tx| ledger::durations(tx, id))).await?;
-    Ok(Json(found.iter().map(duration).collect()))
+    Ok(Json(found.into_iter().map(StepDurations::from).collect()))
 }
 
-fn duration(it: &DurationRecord) -> Value {
-    let minutes = it.total as f64 / 60_000.0;
-    let per_minute = it.pages.filter(|_| minutes > 0.0).map(|pages| (pages as f64 / minutes).round());
-    json!({
-        "step_type": it.step,
-        "count": it.count,
-        "longest": tenths(it.longest as f64),
-        "shortest": tenths(it.shortest as f64),
-        "average": tenths(it.total as f64 / it.count.max(1) as f64),
-        "pages": it.pages,
-        "pages_per_min": per_minute,
-        "total_duration": in_seconds(it.total),
-        "wall_clock_time": in_seconds(it.wall),
-    })
+impl From<DurationRecord> for StepDurations {
+    fn from(it: DurationRecord) -> StepDurations {
+        let minutes = it.total as f64 / 60_000.0;
+        StepDurations {
+            pages_per_min: it.pages.filter(|_| minutes > 0.0).map(|pages| (pages as f64 / minutes).round()),
+            step_type: it.step,
+            count: it.count,
+            longest: tenths(it.longest as f64),
+            shortest: tenths(it.shortest as f64),
+            average: tenths(it.total as f64 / it.count.max(1) as f64),
+            pages: it.pages,
+            total_duration: in_seconds(it.total),
+            wall_clock_time: in_seconds(it.wall),
+        }
+    }
+}
+
+/// Steps of one name and status in a group.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct StepStats {
+    /// Of the batch.
+    name: Option<String>,
+    param_definition_id: Option<String>,
+    workflow_step_name: String,
+    status: &'static str,
+    count: i64,
+    pages: Option<i64>,
 }
 
 #[utoipa::path(get, path = "/api/v1/stats/step-stats", tag = "ingestion",
     summary = "Steps of a group by step and status", params(("run_group_id" = i64, Query)),
-    responses((status = 200, description = "`[{name, param_definition_id, workflow_step_name, status, count, pages}]`")))]
-pub async fn step_stats(State(app): State<App>, Queried(query): Queried) -> Result<Json<Vec<Value>>> {
+    responses((status = 200, body = [StepStats])))]
+pub async fn step_stats(State(app): State<App>, Queried(query): Queried) -> Result<Json<Vec<StepStats>>> {
     let id = GroupId(query.needed_number("run_group_id")?);
     let found = app.blocking(move |engine| engine.store().read(|tx| ledger::step_counts(tx, id))).await?;
-    let object = |it: StepCount| {
-        json!({
-            "name": it.batch,
-            "param_definition_id": it.params,
-            "workflow_step_name": it.step,
-            "status": it.status.name(),
-            "count": it.count,
-            "pages": it.pages,
-        })
+    let object = |it: StepCount| StepStats {
+        name: it.batch,
+        param_definition_id: it.params,
+        workflow_step_name: it.step,
+        status: it.status.name(),
+        count: it.count,
+        pages: it.pages,
     };
     Ok(Json(found.into_iter().map(object).collect()))
 }

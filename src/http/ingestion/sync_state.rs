@@ -1,6 +1,9 @@
 //! `/sync-state/{source}`: a note of how far a client has come with a source.
 
-use super::{form::Sent, object::SyncStateObject};
+use super::{
+    form::Sent,
+    object::{Message, SyncStateObject},
+};
 use crate::{
     http::{App, Failure, Result},
     store::sync_state,
@@ -9,7 +12,7 @@ use axum::{
     Json,
     extract::{Path, State},
 };
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
 fn missing(source: &str) -> Failure {
     Failure::not_found(format!("No sync state found for {source}"))
@@ -59,12 +62,12 @@ pub async fn put(
 }
 
 #[utoipa::path(delete, path = "/api/v1/sync-state/{*source}", tag = "ingestion", summary = "Forget how far a client has come",
-    params(("source" = String, Path)), responses((status = 200, description = "`{message}`"), (status = 404)))]
-pub async fn delete(State(app): State<App>, Path(source): Path<String>) -> Result<Json<Value>> {
+    params(("source" = String, Path)), responses((status = 200, body = Message), (status = 404)))]
+pub async fn delete(State(app): State<App>, Path(source): Path<String>) -> Result<Json<Message>> {
     let name = source.clone();
     let gone = app.blocking(move |engine| engine.store().write(move |tx| sync_state::remove(tx, &name))).await?;
     match gone {
-        true => Ok(Json(json!({"message": format!("Sync state reset for {source}")}))),
+        true => Ok(Json(Message { message: format!("Sync state reset for {source}") })),
         false => Err(missing(&source)),
     }
 }

@@ -13,35 +13,54 @@ use crate::{
     vector::{self, Document, DocumentQuery, Filter, OpenOptions, VectorDb},
 };
 use axum::{Json, extract::State};
-use serde_json::{Value, json};
+use serde::Serialize;
+use serde_json::Value;
 use sha2::{Digest, Sha256};
 use std::{fs, io, path::PathBuf};
+use utoipa::ToSchema;
 
 /// Where the vector databases of a home are.
 const DIRECTORY: &str = "vectors";
 /// Documents that one answer has at most.
 const DOCUMENTS_MAX: u64 = 10_000;
 
+#[derive(Debug, Serialize, ToSchema)]
+pub struct VectorDatabases {
+    status: &'static str,
+    lancedb_dir: String,
+    database_count: usize,
+    databases: Vec<ListedDatabase>,
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+pub struct ListedDatabase {
+    name: String,
+    /// Within `lancedb_dir`.
+    path: String,
+    size_bytes: u64,
+    size_human: String,
+}
+
 #[utoipa::path(get, path = "/api/v1/lancedb/list", tag = "ingestion", summary = "Vector databases",
-    responses((status = 200, description = "`{status, lancedb_dir, database_count, databases}`")))]
-pub async fn list(State(app): State<App>) -> Result<Json<Value>> {
+    responses((status = 200, body = VectorDatabases)))]
+pub async fn list(State(app): State<App>) -> Result<Json<VectorDatabases>> {
     let answer = app
         .blocking(|engine| {
             let dir = engine.home().join(DIRECTORY);
-            let databases: Vec<Value> = names(engine)?
+            let databases: Vec<ListedDatabase> = names(engine)?
                 .into_iter()
                 .map(|name| {
-                    let file = format!("{name}.db");
-                    let size = size_of(&dir.join(&file));
-                    json!({"name": name, "path": file, "size_bytes": size, "size_human": human(size)})
+                    let path = format!("{name}.db");
+                    let size_bytes = size_of(&dir.join(&path));
+                    ListedDatabase { name, path, size_bytes, size_human: human(size_bytes) }
                 })
                 .collect();
-            Ok::<_, Failure>(json!({
-                "status": "ok",
-                "lancedb_dir": dir,
-                "database_count": databases.len(),
-                "databases": databases,
-            }))
+            Ok::<_, Failure>(VectorDatabases {
+                status: "ok",
+                lancedb_dir: dir.to_string_lossy().into_owned(),
+                database_count: databases.len(),
+                databases,
+            })
         })
         .await?;
     Ok(Json(answer))
@@ -102,58 +121,106 @@ fn of_vector(name: &str, error: vector::Error) -> Failure {
     }
 }
 
+#[derive(Debug, Serialize, ToSchema)]
+pub struct VectorDatabaseInfo {
+    status: &'static str,
+    path: String,
+    versions: Versions,
+    embeddings: Embeddings,
+    documents: Table,
+    chunks: Table,
+    vector_index: VectorIndex,
+    tables: [&'static str; 3],
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Versions {
+    windlass: &'static str,
+    schema: i64,
+    stored_version: String,
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Embeddings {
+    provider: String,
+    model: String,
+    vector_dim: usize,
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Table {
+    count: u64,
+    size_bytes: u64,
+    size_human: String,
+    versions: u64,
+}
+
+impl Table {
+    fn new(count: u64, size_bytes: u64) -> Table {
+        Table { count, size_bytes, size_human: human(size_bytes), versions: 1 }
+    }
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+pub struct VectorIndex {
+    exists: bool,
+    indexed_rows: u64,
+    unindexed_rows: u64,
+}
+
 #[utoipa::path(get, path = "/api/v1/lancedb/info", tag = "ingestion", summary = "What is in a vector database",
-    params(("db" = String, Query)), responses((status = 200), (status = 404)))]
-pub async fn info(State(app): State<App>, Queried(query): Queried) -> Result<Json<Value>> {
+    params(("db" = String, Query)), responses((status = 200, body = VectorDatabaseInfo), (status = 404)))]
+pub async fn info(State(app): State<App>, Queried(query): Queried) -> Result<Json<VectorDatabaseInfo>> {
     let name = query.text("db")?.to_string();
     let info = app.blocking(move |engine| open(engine, &name)?.info().map_err(|it| of_vector(&name, it))).await?;
     let (provider, _) = info.embedder.split_once(':').unwrap_or(("windlass", ""));
     let text = 4 * info.tokens;
     let vectors = info.chunks * info.dimension as u64 * 4;
-    Ok(Json(json!({
-        "status": "ok",
-        "path": info.path,
-        "versions": {
-            "windlass": env!("CARGO_PKG_VERSION"),
-            "schema": info.schema_version,
-            "stored_version": info.schema_version.to_string(),
+    Ok(Json(VectorDatabaseInfo {
+        status: "ok",
+        path: info.path.to_string_lossy().into_owned(),
+        versions: Versions {
+            windlass: env!("CARGO_PKG_VERSION"),
+            schema: info.schema_version,
+            stored_version: info.schema_version.to_string(),
         },
-        "embeddings": {"provider": provider, "model": info.embedder, "vector_dim": info.dimension},
-        "documents": {
-            "count": info.documents,
-            "size_bytes": info.bytes,
-            "size_human": human(info.bytes),
-            "versions": 1,
+        embeddings: Embeddings {
+            provider: provider.to_string(),
+            model: info.embedder.clone(),
+            vector_dim: info.dimension,
         },
-        "chunks": {
-            "count": info.chunks,
-            "size_bytes": text + vectors,
-            "size_human": human(text + vectors),
-            "versions": 1,
-        },
+        documents: Table::new(info.documents, info.bytes),
+        chunks: Table::new(info.chunks, text + vectors),
         // Every vector is compared with every query: exact, and so there is nothing that is not indexed.
-        "vector_index": {"exists": false, "indexed_rows": info.chunks, "unindexed_rows": 0},
-        "tables": ["documents", "chunks", "vectors"],
-    })))
+        vector_index: VectorIndex { exists: false, indexed_rows: info.chunks, unindexed_rows: 0 },
+        tables: ["documents", "chunks", "vectors"],
+    }))
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Vacuumed {
+    status: &'static str,
+    bytes_before: u64,
+    bytes_after: u64,
 }
 
 #[utoipa::path(get, path = "/api/v1/lancedb/vacuum", tag = "ingestion",
     summary = "Give back the space that a vector database does not need; never waits", params(("db" = String, Query)),
-    responses((status = 200), (status = 404), (status = 409, description = "Somebody else writes to it."), (status = 500)))]
-pub async fn vacuum(State(app): State<App>, Queried(query): Queried) -> Result<Json<Value>> {
+    responses((status = 200, body = Vacuumed), (status = 404), (status = 409, description = "Somebody else writes to it."), (status = 500)))]
+pub async fn vacuum(State(app): State<App>, Queried(query): Queried) -> Result<Json<Vacuumed>> {
     let name = query.text("db")?.to_string();
     app.blocking(move |engine| vacuumed(engine, &name)).await.map(Json)
 }
 
 #[utoipa::path(post, path = "/api/v1/lancedb/vacuum", tag = "ingestion",
     summary = "Give back the space that a vector database does not need; never waits", params(("db" = String, Query)),
-    responses((status = 200), (status = 404), (status = 409, description = "Somebody else writes to it."), (status = 500)))]
-pub async fn post_vacuum(State(app): State<App>, Sent(form): Sent) -> Result<Json<Value>> {
+    responses((status = 200, body = Vacuumed), (status = 404), (status = 409, description = "Somebody else writes to it."), (status = 500)))]
+pub async fn post_vacuum(State(app): State<App>, Sent(form): Sent) -> Result<Json<Vacuumed>> {
     let name = form.text("db")?.to_string();
     app.blocking(move |engine| vacuumed(engine, &name)).await.map(Json)
 }
 
-fn vacuumed(engine: &Engine, name: &str) -> Result<Value> {
+fn vacuumed(engine: &Engine, name: &str) -> Result<Vacuumed> {
     let path = find(engine, name)?;
     let key = ResourceKey(format!("vec:{}", path.display()));
     let holder = Holder { kind: HolderKind::Web, id: i64::from(std::process::id()) };
@@ -162,14 +229,35 @@ fn vacuumed(engine: &Engine, name: &str) -> Result<Value> {
     let epoch = db.raise_epoch().map_err(|it| of_vector(name, it))?;
     let report = db.vacuum(epoch).map_err(|it| of_vector(name, it))?;
     drop(guard);
-    Ok(json!({"status": "ok", "bytes_before": report.bytes_before, "bytes_after": report.bytes_after}))
+    Ok(Vacuumed { status: "ok", bytes_before: report.bytes_before, bytes_after: report.bytes_after })
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+pub struct VectorDocuments {
+    status: &'static str,
+    path: String,
+    document_count: usize,
+    documents: Vec<VectorDocument>,
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+pub struct VectorDocument {
+    /// The same as long as the document has its source and its URI.
+    id: String,
+    uri: String,
+    title: Option<String>,
+    created_at: String,
+    updated_at: String,
+    chunk_count: u64,
+    #[schema(value_type = Object)]
+    metadata: Value,
 }
 
 #[utoipa::path(get, path = "/api/v1/lancedb/documents", tag = "ingestion", summary = "Documents in a vector database",
     params(("db" = String, Query), ("limit" = Option<u64>, Query), ("offset" = Option<u64>, Query),
         ("filter" = Option<String>, Query, description = "Such as `source = 'manuals' AND title LIKE '%rope%'`")),
-    responses((status = 200, description = "`{status, path, document_count, documents}`"), (status = 400), (status = 404)))]
-pub async fn documents(State(app): State<App>, Queried(query): Queried) -> Result<Json<Value>> {
+    responses((status = 200, body = VectorDocuments), (status = 400), (status = 404)))]
+pub async fn documents(State(app): State<App>, Queried(query): Queried) -> Result<Json<VectorDocuments>> {
     let name = query.text("db")?.to_string();
     let limit = query.parse::<u64>("limit", "a number from 0")?.unwrap_or(DOCUMENTS_MAX).min(DOCUMENTS_MAX);
     let offset = query.parse::<u64>("offset", "a number from 0")?.unwrap_or(0);
@@ -183,27 +271,28 @@ pub async fn documents(State(app): State<App>, Queried(query): Queried) -> Resul
             Ok::<_, Failure>((db.path().to_path_buf(), page.documents))
         })
         .await?;
-    Ok(Json(json!({
-        "status": "ok",
-        "path": path,
-        "document_count": documents.len(),
-        "documents": documents.iter().map(object).collect::<Vec<Value>>(),
-    })))
+    Ok(Json(VectorDocuments {
+        status: "ok",
+        path: path.to_string_lossy().into_owned(),
+        document_count: documents.len(),
+        documents: documents.into_iter().map(VectorDocument::from).collect(),
+    }))
 }
 
-fn object(it: &Document) -> Value {
-    json!({
-        "id": id_of(it),
-        "uri": it.uri,
-        "title": it.title,
-        "created_at": date(it.created),
-        "updated_at": date(it.updated),
-        "chunk_count": it.chunks,
-        "metadata": it.metadata,
-    })
+impl From<Document> for VectorDocument {
+    fn from(it: Document) -> VectorDocument {
+        VectorDocument {
+            id: id_of(&it),
+            uri: it.uri,
+            title: it.title,
+            created_at: date(it.created),
+            updated_at: date(it.updated),
+            chunk_count: it.chunks,
+            metadata: it.metadata,
+        }
+    }
 }
 
-/// The same as long as the document has its source and its URI.
 fn id_of(it: &Document) -> String {
     let digest = Sha256::digest(format!("{}\0{}", it.source, it.uri));
     hex::encode(&digest[..16])

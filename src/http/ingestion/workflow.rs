@@ -24,7 +24,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use serde::Serialize;
-use serde_json::{Value, json};
+use utoipa::ToSchema;
 
 /// The most rows that a page may have.
 const ROWS_MAX: i64 = 1_000;
@@ -55,8 +55,8 @@ fn status_of(query: &Fields) -> Result<Status> {
 }
 
 /// The document of a run.
-#[derive(Debug, Default, Serialize)]
-struct DocumentInfo {
+#[derive(Debug, Default, Serialize, ToSchema)]
+pub struct DocumentInfo {
     uri: Option<String>,
     source: Option<String>,
     file_size: Option<u64>,
@@ -64,11 +64,20 @@ struct DocumentInfo {
 }
 
 /// A run with what was asked to be included.
-#[derive(Debug, Serialize)]
-struct Detailed {
+#[derive(Debug, Serialize, ToSchema)]
+pub struct DetailedRun {
     workflow_run: RunObject,
     steps: Option<Vec<StepObject>>,
     document_info: Option<DocumentInfo>,
+}
+
+/// A run, as it is listed.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(untagged)]
+pub enum ListedRun {
+    /// Nothing was to be included.
+    Alone(Box<RunObject>),
+    Detailed(Box<DetailedRun>),
 }
 
 /// What each run of a list comes with.
@@ -83,21 +92,17 @@ impl Include {
         Ok(Include { steps: query.flag("include_steps")?, document: query.flag("include_doc_info")? })
     }
 
-    fn object(self, tx: &ReadTx, run: RunRecord) -> crate::store::Result<Value> {
+    fn object(self, tx: &ReadTx, run: RunRecord) -> crate::store::Result<ListedRun> {
         if !self.steps && !self.document {
-            return Ok(to_value(RunObject::from(run)));
+            return Ok(ListedRun::Alone(Box::new(run.into())));
         }
         let steps = match self.steps {
             true => Some(ledger::steps_of_run(tx, run.id)?.into_iter().map(StepObject::from).collect()),
             false => None,
         };
         let document_info = if self.document { Some(document_of(tx, &run)?) } else { None };
-        Ok(to_value(Detailed { workflow_run: run.into(), steps, document_info }))
+        Ok(ListedRun::Detailed(Box::new(DetailedRun { workflow_run: run.into(), steps, document_info })))
     }
-}
-
-fn to_value(value: impl Serialize) -> Value {
-    serde_json::to_value(value).unwrap_or_default()
 }
 
 /// The document of the run's batch that has its content, else any that has it.
@@ -114,10 +119,29 @@ fn document_of(tx: &ReadTx, run: &RunRecord) -> crate::store::Result<DocumentInf
     })
 }
 
+/// A page of runs, where one was asked for.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct RunPage {
+    items: Vec<ListedRun>,
+    total: i64,
+    page: i64,
+    rows_per_page: i64,
+    total_pages: i64,
+}
+
+/// Runs: all of them, or a page.
+#[derive(Serialize, ToSchema)]
+#[serde(untagged)]
+#[allow(dead_code)] // Only described: all of them are sent while they are read.
+pub enum ListedRuns {
+    All(Vec<ListedRun>),
+    Page(RunPage),
+}
+
 #[utoipa::path(get, path = "/api/v1/workflow/", tag = "ingestion", summary = "Runs, newest first",
     params(("batch_id" = Option<i64>, Query), ("include_steps" = Option<bool>, Query),
         ("include_doc_info" = Option<bool>, Query), ("page" = Option<i64>, Query), ("rows_per_page" = Option<i64>, Query)),
-    responses((status = 200, description = "An array, or `{items, total, page, rows_per_page, total_pages}`"), (status = 400)))]
+    responses((status = 200, body = ListedRuns, description = "An array, or with `page` or `rows_per_page` a page of it"), (status = 400)))]
 pub async fn list(State(app): State<App>, Queried(query): Queried) -> Result<Response> {
     let wanted = Wanted { batch: query.number("batch_id")?, status: None };
     runs(app, wanted, &query).await
@@ -126,7 +150,7 @@ pub async fn list(State(app): State<App>, Queried(query): Queried) -> Result<Res
 #[utoipa::path(get, path = "/api/v1/workflow/by-status", tag = "ingestion", summary = "Runs with a status, newest first",
     params(("status" = String, Query), ("batch_id" = Option<i64>, Query), ("include_doc_info" = Option<bool>, Query),
         ("page" = Option<i64>, Query), ("rows_per_page" = Option<i64>, Query)),
-    responses((status = 200, description = "An array, or `{items, total, page, rows_per_page, total_pages}`"), (status = 400)))]
+    responses((status = 200, body = ListedRuns, description = "An array, or with `page` or `rows_per_page` a page of it"), (status = 400)))]
 pub async fn by_status(State(app): State<App>, Queried(query): Queried) -> Result<Response> {
     let wanted = Wanted { batch: query.number("batch_id")?, status: Some(status_of(&query)?) };
     runs(app, wanted, &query).await
@@ -148,20 +172,20 @@ async fn runs(app: App, wanted: Wanted, query: &Fields) -> Result<Response> {
                 let total = ledger::total(tx, &wanted)?;
                 let runs = ledger::page(tx, &wanted, (page - 1).saturating_mul(rows), rows)?;
                 let items = runs.into_iter().map(|it| include.object(tx, it));
-                Ok((items.collect::<crate::store::Result<Vec<Value>>>()?, total))
+                Ok((items.collect::<crate::store::Result<Vec<ListedRun>>>()?, total))
             })
         })
         .await?;
-    let pages = (total + rows - 1) / rows;
-    let answer = json!({"items": items, "total": total, "page": page, "rows_per_page": rows, "total_pages": pages});
-    Ok(Json(answer).into_response())
+    let total_pages = (total + rows - 1) / rows;
+    Ok(Json(RunPage { items, total, page, rows_per_page: rows, total_pages }).into_response())
 }
 
 async fn all_runs(app: App, wanted: Wanted, include: Include, before: String, after: String) -> Result<Response> {
     listing::array(app, before, after, NEWEST, move |engine, place| {
         Ok(engine.store().read(|tx| {
             let (runs, next) = ledger::older(tx, &wanted, place, PAGE / 5)?;
-            let items = runs.into_iter().map(|it| include.object(tx, it)).collect::<crate::store::Result<Vec<Value>>>();
+            let items =
+                runs.into_iter().map(|it| include.object(tx, it)).collect::<crate::store::Result<Vec<ListedRun>>>();
             Ok((items?, next))
         })?)
     })
@@ -182,7 +206,7 @@ pub async fn of_batch(State(app): State<App>, Queried(query): Queried) -> Result
 }
 
 /// A run with its steps.
-#[derive(Debug, Serialize, utoipa::ToSchema)]
+#[derive(Debug, Serialize, ToSchema)]
 pub struct RunWithSteps {
     #[serde(flatten)]
     run: RunObject,
@@ -226,7 +250,7 @@ pub async fn steps(State(app): State<App>, Queried(query): Queried) -> Result<Re
 }
 
 /// What starts the workflow on one document.
-#[derive(utoipa::ToSchema)]
+#[derive(ToSchema)]
 #[allow(dead_code)] // Only described.
 pub struct StartWorkflow {
     /// `sha256-<hex>`
@@ -239,16 +263,16 @@ pub struct StartWorkflow {
 
 #[utoipa::path(post, path = "/api/v1/workflow/", tag = "ingestion", summary = "Work on one document",
     request_body(content = StartWorkflow, content_type = "multipart/form-data"),
-    responses((status = 201, description = "`[run, [step, ...]]`"), (status = 400), (status = 404)))]
-pub async fn start(State(app): State<App>, Sent(form): Sent) -> Result<Response> {
+    responses((status = 201, body = Vec<serde_json::Value>, description = "`[run, [step, ...]]`"), (status = 400), (status = 404)))]
+pub async fn start(
+    State(app): State<App>,
+    Sent(form): Sent,
+) -> Result<(StatusCode, Json<(Option<RunObject>, Vec<StepObject>)>)> {
     let doc_id = form.text("doc_id")?.to_string();
     let asked = Asked::of(&form, &app)?;
     let started = app.blocking(move |engine| start_one(engine, &doc_id, asked)).await?;
-    let (run, steps) = match started {
-        Some(it) => (to_value(it.run), to_value(it.steps)),
-        None => (Value::Null, json!([])),
-    };
-    Ok((StatusCode::CREATED, Json(json!([run, steps]))).into_response())
+    let (run, steps) = started.map_or((None, Vec::new()), |it| (Some(it.run), it.steps));
+    Ok((StatusCode::CREATED, Json((run, steps))))
 }
 
 fn start_one(engine: &Engine, doc_id: &str, asked: Asked) -> Result<Option<RunWithSteps>> {
@@ -270,12 +294,19 @@ fn start_one(engine: &Engine, doc_id: &str, asked: Asked) -> Result<Option<RunWi
     started.first_run.map_or(Ok(None), |run| with_steps(engine, run))
 }
 
+#[derive(Debug, Serialize, ToSchema)]
+pub struct RetriedGroup {
+    message: &'static str,
+    run_group_id: i64,
+    /// Runs that go on again.
+    runs: i64,
+}
+
 #[utoipa::path(post, path = "/api/v1/workflow/retry", tag = "ingestion", summary = "Try again what failed in a group",
     params(("run_group_id" = i64, Query)),
-    responses((status = 201, description = "`{message, run_group_id, runs}`"), (status = 404)))]
-pub async fn retry(State(app): State<App>, Sent(form): Sent) -> Result<Response> {
+    responses((status = 201, body = RetriedGroup), (status = 404)))]
+pub async fn retry(State(app): State<App>, Sent(form): Sent) -> Result<(StatusCode, Json<RetriedGroup>)> {
     let id = form.needed_number("run_group_id")?;
     let runs = app.blocking(move |engine| engine.retry_lost(GroupId(id))).await?;
-    let answer = json!({"message": "Failed runs go on again", "run_group_id": id, "runs": runs});
-    Ok((StatusCode::CREATED, Json(answer)).into_response())
+    Ok((StatusCode::CREATED, Json(RetriedGroup { message: "Failed runs go on again", run_group_id: id, runs })))
 }
