@@ -229,6 +229,21 @@ fn in_the_background_the_starter_hears_of_success_and_of_failure() {
 }
 
 #[test]
+fn a_log_in_json_has_nothing_else_between_its_lines() {
+    let home = Home::new("");
+    let log = home.path().join("all.log");
+    let mut command = windlass(home.path());
+    command.args(["serve", "--listen", "127.0.0.1:0"]).env("WINDLASS_LOG_FORMAT", "json").stdout(Stdio::null());
+    let mut child = command.stderr(std::fs::File::create(&log).unwrap()).spawn().unwrap();
+    let lines = || std::fs::read_to_string(&log).unwrap();
+    until("it is ready", || lines().contains("Ctrl-C").then_some(()));
+    assert!(home.run(&["stop"]).status.success() && wait(&mut child).success());
+    for line in lines().lines() {
+        assert!(serde_json::from_str::<Value>(line).is_ok_and(|it| it.is_object()), "{line}");
+    }
+}
+
+#[test]
 fn a_slow_start_is_never_silent() {
     let home = Home::new("");
     assert!(home.run(&["status"]).status.success(), "makes the database");

@@ -128,6 +128,8 @@ fn what_cannot_be_understood_is_refused_with_its_reason() {
         assert!(said["error"].as_str().unwrap().contains(reason), "{body}: {said}");
         assert_eq!(said["status_code"], answer.status);
     }
+    fs::create_dir_all(web.home().join("vectors")).unwrap();
+    fs::write(web.home().join("vectors/junk.db"), "no database").unwrap();
     for (path, status) in [
         ("/api/v1/groups/99", 404),
         ("/api/v1/groups/x", 400),
@@ -140,6 +142,7 @@ fn what_cannot_be_understood_is_refused_with_its_reason() {
         ("/api/v1/steps/s9/why", 404),
         ("/api/v1/search?q=x", 404),
         ("/api/v1/search?q=x&db=../engine", 404),
+        ("/api/v1/search?q=x&db=junk", 404),
         ("/api/v1/search?q=", 400),
         ("/api/v1/events?after=odd", 400),
         ("/api/v1/events?digest=1", 400),
@@ -358,6 +361,15 @@ fn the_description_tells_of_every_address_and_the_manual_is_made_from_it() {
     assert!(served["openapi"].as_str().unwrap().starts_with("3.1"));
     for path in ["/health", "/api/v1/groups", "/api/v1/steps/{step}/why", "/api/v1/events", "/api/v1/locks/release"] {
         assert!(served["paths"][path].is_object(), "{path}");
+    }
+    let mut ids = std::collections::BTreeSet::new();
+    let operations = served["paths"].as_object().unwrap().values().flat_map(|it| it.as_object().unwrap().values());
+    for operation in operations {
+        let id = operation["operationId"].as_str().unwrap();
+        assert!(ids.insert(id), "{id} is the name of two operations");
+        for (status, response) in operation["responses"].as_object().unwrap() {
+            assert!(response["content"].is_object() || id == "get_api_v1_events", "{id} {status} has no shape");
+        }
     }
     let text = served.to_string();
     assert!(!text.contains("{*"), "a path is written as only our router understands it");

@@ -10,6 +10,7 @@ use crate::{
         startup::{Said, Starter},
     },
     os::{Supervisor, detached},
+    settings::LogFormat,
 };
 use std::{
     io::Write,
@@ -65,7 +66,7 @@ impl Args {
         let start = Start { by_itself: self.by_itself, background: self.in_background };
         let starter: Starter = match self.in_background {
             true => Arc::new(|said| tell(&said)),
-            false => talk(cx.output),
+            false => talk(cx.output, settings.log_format),
         };
         match daemon::serve::run(settings, start, starter) {
             Err(daemon::Error::AlreadyRunning { holder, pid, http }) if self.in_background => {
@@ -106,13 +107,17 @@ fn tell(said: &Said) {
     }
 }
 
-/// For a person who looks on.
-fn talk(output: Output) -> Starter {
+/// For a person who looks on. Where a program reads the log, nothing else stands between its lines.
+fn talk(output: Output, format: LogFormat) -> Starter {
     let slow = AtomicBool::new(false);
+    let note = move |text: &str| match format {
+        LogFormat::Human => output.note(text),
+        LogFormat::Json => tracing::info!("{text}"),
+    };
     Arc::new(move |said| match said {
         Said::Progress { what } => {
             slow.store(true, Ordering::Relaxed);
-            output.note(what);
+            note(&what);
         }
         Said::Ready { pid, http, link } => {
             if output.json {
@@ -120,13 +125,15 @@ fn talk(output: Output) -> Starter {
                 return;
             }
             if slow.load(Ordering::Relaxed) {
-                output.note("ready");
+                note("ready");
             }
             let _ = output.flushed(link);
             if http.parse().is_ok_and(|it: SocketAddr| it.ip().is_unspecified()) {
-                output.note("it listens on every address: from another machine open the link with this machine's address in it.");
+                note(
+                    "it listens on every address: from another machine open the link with this machine's address in it.",
+                );
             }
-            output.note("open it once in a browser; for another one use `windlass ui`. Stop with Ctrl-C.");
+            note("open it once in a browser; for another one use `windlass ui`. Stop with Ctrl-C.");
         }
         Said::Already { .. } | Said::Failed { .. } => {}
     })

@@ -24,13 +24,14 @@ const LOOK: Duration = Duration::from_millis(20);
 const SLICE: usize = 500;
 
 impl Engine {
-    /// Deletes a group with everything that hangs on it; what went. Fails with a conflict while something of it goes on at
+    /// Deletes a group with everything that hangs on it; what went, and how many records its history had. Fails with a conflict while something of it goes on at
     /// the deadline.
-    pub fn delete_group(&self, id: GroupId, deadline: Instant) -> Result<prune::Removed> {
+    pub fn delete_group(&self, id: GroupId, deadline: Instant) -> Result<(prune::Removed, i64)> {
         if self.store.read(|tx| group::end(tx, id))?.ended.is_none() {
             self.cancel_group(id)?;
             self.wait_until(deadline, || Ok(self.store.read(|tx| group::end(tx, id))?.ended.is_some()))?;
         }
+        let history = self.store.read(|tx| ledger::history_size(tx, id))?;
         self.wait_until(deadline, || {
             if self.store.write(move |tx| prune::begin(tx, id))? {
                 return Ok(true);
@@ -54,7 +55,7 @@ impl Engine {
             sum.logs += removed.logs;
             sum.hooks += removed.hooks;
             if !more {
-                return Ok(sum);
+                return Ok((sum, history));
             }
         }
     }

@@ -239,6 +239,6 @@ pub(super) fn holder_words(holder: &Holder, age: Millis) -> String {
         crate::model::HolderKind::Step => format!("step s{} for {age}", holder.id),
         crate::model::HolderKind::Hook => format!("hook {} for {age}", holder.id),
         crate::model::HolderKind::Cli => format!("the command line (process {}) for {age}", holder.id),
-        crate::model::HolderKind::Web => format!("a web request (process {}) for {age}", holder.id),
+        crate::model::HolderKind::Web => format!("a web request for {age}"),
     }
 }

@@ -31,8 +31,13 @@ pub(super) fn complete(mut description: OpenApi) -> OpenApi {
     let schemas = &mut description.components.get_or_insert_default().schemas;
     schemas.insert(ErrorBody::name().to_string(), ErrorBody::schema());
     for (path, item) in &mut description.paths.paths {
-        let methods = [&mut item.get, &mut item.put, &mut item.post, &mut item.delete];
-        methods.into_iter().flatten().for_each(|it| tell_refusals(it, path == "/health"));
+        for (method, operation) in
+            [("get", &mut item.get), ("put", &mut item.put), ("post", &mut item.post), ("delete", &mut item.delete)]
+        {
+            let Some(operation) = operation else { continue };
+            operation.operation_id = Some(operation_id(method, path));
+            tell_refusals(operation, path == "/health");
+        }
     }
     // The router's sign for "the rest of the path" is none of OpenAPI's.
     let paths = std::mem::take(&mut description.paths.paths);
@@ -51,6 +56,13 @@ const ANYWHERE: [(&str, &str); 5] = [
     ("503", "The database is busy, or windlass is stopping; try again."),
     ("507", "The disk is full."),
 ];
+
+/// `get_batch_status`: no two addresses have the same, and it stays as it is while the address does.
+fn operation_id(method: &str, path: &str) -> String {
+    let words = path.trim_start_matches("/api/v1").split(|it: char| !it.is_ascii_alphanumeric());
+    let words: Vec<&str> = std::iter::once(method).chain(words).filter(|it| !it.is_empty()).collect();
+    words.join("_")
+}
 
 /// Every error has the one shape, also where a handler names only its status.
 fn tell_refusals(operation: &mut Operation, open: bool) {

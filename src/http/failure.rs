@@ -124,6 +124,17 @@ impl From<store::Error> for Failure {
     }
 }
 
+impl From<artifact::Error> for Failure {
+    fn from(error: artifact::Error) -> Failure {
+        let failure = match &error {
+            artifact::Error::DiskFull { .. } => Failure::new(507, error.to_string()),
+            artifact::Error::Busy { .. } => Failure::unavailable(error.to_string(), 1),
+            _ => internal(&error),
+        };
+        failure.with_hint(error.hint())
+    }
+}
+
 impl From<engine::Error> for Failure {
     fn from(error: engine::Error) -> Failure {
         let hint = error.hint();
@@ -145,6 +156,18 @@ impl From<definition::Error> for Failure {
     }
 }
 
+impl From<ingest::Error> for Failure {
+    fn from(error: ingest::Error) -> Failure {
+        let hint = error.hint();
+        match error {
+            ingest::Error::Engine(error) => error.into(),
+            ingest::Error::Store(error) => error.into(),
+            ingest::Error::Definition(error) => error.into(),
+            error => internal(&error).with_hint(hint),
+        }
+    }
+}
+
 /// Errors of rooms that name their own hints but have no status of their own.
 macro_rules! internal {
     ($($error:ty),+) => {$(
@@ -157,7 +180,7 @@ macro_rules! internal {
     )+};
 }
 
-internal!(artifact::Error, vector::Error, search::Error, ingest::Error);
+internal!(vector::Error, search::Error);
 
 /// 500. The causes go to the log, not to the client.
 fn internal(error: &(dyn std::error::Error + 'static)) -> Failure {

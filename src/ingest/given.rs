@@ -28,7 +28,7 @@ pub struct Given {
     pub file_name: Option<String>,
     /// The media type, where somebody says one.
     pub media_type: Option<String>,
-    /// A JSON object, or null.
+    /// A JSON object; null where nobody said.
     pub metadata: Value,
     pub etag: Option<String>,
     pub batch: Option<i64>,
@@ -62,6 +62,7 @@ pub fn receive_all(artifacts: &ArtifactStore, mut reader: impl Read, largest: u6
 /// Takes a document in whose bytes are kept already. One that is known keeps its id and its batch.
 pub fn take(engine: &Engine, put: Put, given: Given) -> Result<DocumentUri> {
     let name = name_of(&given);
+    let type_said = given.media_type.is_some();
     let media_type = given.media_type.unwrap_or_else(|| media_type::detect(&[], &name).name().to_string());
     let new = NewDocument {
         source: given.source,
@@ -69,8 +70,9 @@ pub fn take(engine: &Engine, put: Put, given: Given) -> Result<DocumentUri> {
         file: put.artifact,
         media_type,
         name,
+        type_said,
         etag: given.etag,
-        metadata: if given.metadata.is_null() { Value::Object(Default::default()) } else { given.metadata },
+        metadata: (!given.metadata.is_null()).then_some(given.metadata),
         batch: given.batch,
     };
     let document = engine.store().write(move |tx| document_uri::put(tx, &new))?;

@@ -85,7 +85,7 @@ fn namespace(pid: u32, kind: &str) -> Option<u64> {
 #[cfg(target_os = "linux")]
 mod linux {
     use super::*;
-    use std::{collections::HashMap, fs, os::unix::fs::MetadataExt};
+    use std::{collections::HashMap, fs, io, os::unix::fs::MetadataExt};
 
     /// Clock ticks since boot at which the process started.
     pub fn start_time(pid: u32) -> Option<u64> {
@@ -215,9 +215,12 @@ mod linux {
         held.collect()
     }
 
-    /// Whether the process has that very file open; `None` where we may not look.
+    /// Whether the process has that very file open; `None` where we may not look. One that has ended has not.
     fn has_open(pid: u32, file: &fs::Metadata) -> Option<bool> {
-        let open = fs::read_dir(format!("/proc/{pid}/fd")).ok()?;
+        let open = match fs::read_dir(format!("/proc/{pid}/fd")) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Some(false),
+            open => open.ok()?,
+        };
         let mut files = open.filter_map(|it| fs::metadata(it.ok()?.path()).ok());
         Some(files.any(|it| (it.dev(), it.ino()) == (file.dev(), file.ino())))
     }

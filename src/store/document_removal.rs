@@ -126,7 +126,7 @@ fn remove_content(tx: &WriteTx, sha256: &ArtifactHash, removed: &mut Removed) ->
         let gone = run_removal::remove(tx, run, !elsewhere, &mut files)?;
         removed.runs += 1;
         removed.steps += gone.steps;
-        removed.history += gone.attempts + gone.hooks;
+        removed.history += gone.history;
     }
     let artifact =
         tx.row("SELECT artifact_id FROM content WHERE sha256 = ?1", [sha256.0], |row| row.get(0).map(ArtifactId))?;

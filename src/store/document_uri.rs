@@ -37,9 +37,13 @@ pub struct NewDocument {
     pub uri: String,
     pub file: ArtifactRef,
     pub media_type: String,
+    /// It tells the type as well.
     pub name: String,
+    /// Whether somebody said what the type is. Otherwise the same content keeps the name that it has.
+    pub type_said: bool,
+    /// None: nobody said, and the same content keeps what it has. Likewise the metadata.
     pub etag: Option<String>,
-    pub metadata: serde_json::Value,
+    pub metadata: Option<serde_json::Value>,
     /// None: it belongs to no batch.
     pub batch: Option<i64>,
 }
@@ -62,10 +66,21 @@ pub fn put(tx: &WriteTx, new: &NewDocument) -> Result<DocumentUri> {
     };
     if known.is_some() {
         tx.execute(
-            "UPDATE document_uri SET sha256 = ?2, version = ?3, name = ?4, etag = coalesce(?5, CASE WHEN sha256 = ?2
-                    THEN etag END), metadata = ?6, updated = ?7,
+            "UPDATE document_uri SET sha256 = ?2, version = ?3, name = CASE WHEN sha256 = ?2 AND NOT ?9 THEN name ELSE ?4 END,
+                    etag = coalesce(?5, CASE WHEN sha256 = ?2 THEN etag END),
+                    metadata = coalesce(?6, CASE WHEN sha256 = ?2 THEN metadata ELSE '{}' END), updated = ?7,
                     batch_id = coalesce(batch_id, ?8) WHERE id = ?1",
-            params![id, new.file.hash.0, version, new.name, new.etag, new.metadata.to_string(), tx.now().0, new.batch],
+            params![
+                id,
+                new.file.hash.0,
+                version,
+                new.name,
+                new.etag,
+                new.metadata.as_ref().map(ToString::to_string),
+                tx.now().0,
+                new.batch,
+                new.type_said
+            ],
         )?;
     }
     if let Some(action) = action {
@@ -93,7 +108,7 @@ fn put_content(tx: &WriteTx, new: &NewDocument) -> Result<()> {
 fn insert(tx: &WriteTx, new: &NewDocument) -> Result<i64> {
     tx.execute(
         "INSERT INTO document_uri(source, uri, sha256, batch_id, name, etag, metadata, updated)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, coalesce(?7, '{}'), ?8)",
         params![
             new.source,
             new.uri,
@@ -101,7 +116,7 @@ fn insert(tx: &WriteTx, new: &NewDocument) -> Result<i64> {
             new.batch,
             new.name,
             new.etag,
-            new.metadata.to_string(),
+            new.metadata.as_ref().map(ToString::to_string),
             tx.now().0
         ],
     )?;

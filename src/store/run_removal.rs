@@ -5,6 +5,7 @@ use super::{
     artifact,
     budget::Budget,
     error::{Error, Result},
+    ledger,
     output::{self, Released},
     tx::WriteTx,
 };
@@ -15,8 +16,8 @@ use rusqlite::params;
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Gone {
     pub steps: i64,
-    pub attempts: i64,
-    pub hooks: i64,
+    /// Records of its history.
+    pub history: i64,
 }
 
 /// Deletes a run and takes it out of its group's counts. `uncached`: its results are not to be taken up again either.
@@ -36,9 +37,9 @@ pub(super) fn remove(tx: &WriteTx, run: RunId, uncached: bool, files: &mut Vec<A
     let Some((group, (first, end), (failed, cancelled))) = found else {
         return Err(Error::conflict(format!("{run} has not ended: wait for it or cancel it first")));
     };
-    let mut gone = Gone::default();
+    let mut gone = Gone { steps: 0, history: ledger::history(tx, run)?.len() as i64 };
     for step in first..end {
-        gone.attempts += tx.execute("DELETE FROM attempt WHERE step_id = ?1", [step])? as i64;
+        tx.execute("DELETE FROM attempt WHERE step_id = ?1", [step])?;
         tx.execute("DELETE FROM attempt_log WHERE step_id = ?1", [step])?;
         let output = tx.row("SELECT output_id FROM step WHERE id = ?1", [step], |row| row.get::<_, Option<i64>>(0))?;
         gone.steps += tx.execute("DELETE FROM step WHERE id = ?1", [step])? as i64;
@@ -49,7 +50,7 @@ pub(super) fn remove(tx: &WriteTx, run: RunId, uncached: bool, files: &mut Vec<A
             }
         }
     }
-    gone.hooks += tx.execute("DELETE FROM hook WHERE group_id = ?1 AND run_id = ?2", [group.0, run.0])? as i64;
+    tx.execute("DELETE FROM hook WHERE group_id = ?1 AND run_id = ?2", [group.0, run.0])?;
     tx.execute("DELETE FROM item WHERE run_id = ?1", [run.0])?;
     tx.execute("UPDATE document SET run_id = NULL WHERE run_id = ?1", [run.0])?;
     tx.execute("DELETE FROM run WHERE id = ?1", [run.0])?;

@@ -122,7 +122,7 @@ fn key(key: &KeyFacts, why: &Why, seen: &Seen) -> Option<Reason> {
         let (who, command) = match row.holder.kind {
             HolderKind::Step => (format!("step s{}", row.holder.id), format!("windlass show s{}", row.holder.id)),
             HolderKind::Cli => (format!("a command (process {})", row.holder.id), "windlass locks".to_string()),
-            HolderKind::Web => (format!("a web request (process {})", row.holder.id), "windlass locks".to_string()),
+            HolderKind::Web => ("a web request".to_string(), "windlass locks".to_string()),
             HolderKind::Hook => (format!("hook {}", row.holder.id), "windlass locks".to_string()),
         };
         return Some(reason("locked", format!("`{}` is held by {who} for {age}", key.name), Some(command)));

@@ -127,6 +127,24 @@ fn what_can_not_be_started_is_refused() {
 }
 
 #[test]
+fn of_many_that_start_what_is_new_at_once_one_does() {
+    let web = Web::start();
+    let client = Client::of(&web);
+    let id = batch(&client, "shed");
+    for number in 0..5 {
+        ingest(&client, "shed", &format!("{number}.md"), id, &format!("# Rope {number}\n"));
+    }
+    let only = [text("batch_id", &id.to_string()), text("only_unparsed", "true")];
+    let started: Vec<i64> = std::thread::scope(|scope| {
+        let start = || client.multipart("POST", "/api/v1/batch/start-workflows", &only);
+        let all: Vec<_> = (0..4).map(|_| scope.spawn(start)).collect();
+        let workflows = |it: &web::Answer| it.json()["workflows"].as_i64().unwrap_or_else(|| panic!("{}", it.text()));
+        all.into_iter().map(|it| workflows(&it.join().unwrap())).collect()
+    });
+    assert_eq!(started.iter().sum::<i64>(), 5, "{started:?}");
+}
+
+#[test]
 fn only_unparsed_leaves_out_what_was_worked_on() {
     let (web, id, first) = worked();
     let client = Client::of(&web);

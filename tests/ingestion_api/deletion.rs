@@ -43,6 +43,10 @@ fn the_last_uri_of_a_content_takes_everything_with_it() {
     let client = Client::of(&web);
     assert_eq!(uris(&client), ["docs/knots.md", "docs/ropes.md"]);
     let before = files(web.home());
+    let runs = client.get(&format!("/api/v1/workflow/?batch_id={id}&include_doc_info=true")).json();
+    let is_ropes = |it: &&Value| it["document_info"]["uri"] == "docs/ropes.md";
+    let run = &runs.as_array().unwrap().iter().find(is_ropes).unwrap()["workflow_run"]["id"];
+    let history = client.get(&format!("/api/v1/workflow/runs/{run}/lifecycle")).json().as_array().unwrap().len();
     // As multipart with DELETE, and in one transaction.
     let form = [text("uri", "docs/ropes.md"), text("source", "shed")];
     let deleted = client.multipart("DELETE", BY_URI, &form);
@@ -53,6 +57,7 @@ fn the_last_uri_of_a_content_takes_everything_with_it() {
     let count = |name: &str| deleted["statistics"][name].as_i64().unwrap();
     assert_eq!((count("deleted_document_uris"), count("deleted_uri_history"), count("deleted_documents")), (1, 1, 1));
     assert_eq!((count("deleted_workflow_runs"), count("deleted_run_steps")), (1, 5));
+    assert_eq!((count("deleted_lifecycle_history"), history), (history as i64, 12));
     let parts: i64 = STATISTICS[..6].iter().map(|it| count(it)).sum();
     assert_eq!(count("total_deleted"), parts);
 

@@ -166,6 +166,35 @@ fn with_api_open_no_token_is_needed_but_files_of_the_machine_stay_closed() {
 }
 
 #[test]
+fn what_is_not_said_again_stays_as_it_was_said() {
+    let web = Web::start();
+    let client = Client::of(&web);
+    let (first, second) = (batch(&client, "shed"), batch(&client, "shed"));
+    let send = |batch: i64, more: &[Field]| {
+        let page = b"<html><title>Knots</title><h1>Knots</h1><p>A bowline does not slip.</p></html>";
+        let file = Field::file("file", "blob", "binary/octet-stream", page);
+        let base = [text("source", "shed"), text("source_uri", "id-17"), text("batch_id", &batch.to_string()), file];
+        client.multipart("POST", INGEST, &[&base[..], more].concat()).status
+    };
+    let said = [text("doc_meta", "{\"author\": \"Ann\"}"), text("mime_type", "text/html")];
+    assert_eq!(send(first, &said), 201);
+    assert_eq!((send(first, &[]), send(second, &[text("doc_meta", "{}")])), (201, 203));
+    let group = start(&client, first, &[]);
+    assert_eq!(ended(&client, group)["status"], "COMPLETED");
+    let documents = client.get("/api/v1/lancedb/documents?db=default").json();
+    let document = &documents["documents"][0];
+    assert_eq!((&document["title"], &document["metadata"]["author"]), (&json!("Knots"), &json!("Ann")));
+}
+
+#[test]
+fn an_upload_beyond_the_disk_is_a_507() {
+    let web = Web::with("disk_reserve = \"10000GiB\"\n");
+    let client = Client::of(&web);
+    let id = batch(&client, "shed");
+    refused(&client.multipart("POST", INGEST, &upload("shed", "a.md", id, ROPES)), 507);
+}
+
+#[test]
 fn metadata_and_odd_names_reach_the_vector_database() {
     let web = Web::start();
     let client = Client::of(&web);

@@ -8,9 +8,10 @@ use super::{
     workflow,
 };
 use crate::{
+    engine::LockWait,
     http::{App, Failure, Result},
     ingest::batch::{self, Start, Which},
-    model::{GroupId, RunId},
+    model::{GroupId, Millis, ResourceKey, RunId},
     store::{document_batch, ledger},
 };
 use axum::{
@@ -23,6 +24,9 @@ use serde::Serialize;
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 use utoipa::ToSchema;
+
+/// How long the start of a batch's new documents waits for another one.
+const TURN: Millis = Millis::seconds(30);
 
 #[utoipa::path(get, path = "/api/v1/batch/", tag = "ingestion", summary = "All batches",
     responses((status = 200, body = [BatchObject])))]
@@ -93,6 +97,12 @@ pub async fn start_workflows(State(app): State<App>, Sent(form): Sent) -> Result
                 return Err(Failure::not_found(format!("Batch {id} not found")));
             }
             let (definition, params) = definitions::find_both(engine, &asked)?;
+            // Of two that look for what nobody works on yet, the second sees what the first has started.
+            let key = ResourceKey(format!("batch:{id}"));
+            let _turn = match which {
+                Which::New => Some(engine.hold_key(&key, super::holder(), LockWait::AtMost(TURN))?),
+                _ => None,
+            };
             let start = Start {
                 batch: id,
                 definition,

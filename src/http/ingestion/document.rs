@@ -15,7 +15,7 @@ use crate::{
         given::{self, Given},
         item, removal,
     },
-    model::{ArtifactHash, Holder, HolderKind, Millis},
+    model::{ArtifactHash, Millis},
     store::{document_batch, document_removal::Removed, document_uri},
 };
 use axum::{Extension, Json, extract::State, http::StatusCode, response::Response};
@@ -100,8 +100,8 @@ pub async fn ingest(
         uri: form.text("source_uri")?.to_string(),
         file_name: upload.as_ref().and_then(|it| it.file_name.clone()),
         media_type: form.get("mime_type").map(str::to_string),
-        etag: metadata.get("etag").and_then(Value::as_str).map(str::to_string),
-        metadata: Value::Object(metadata),
+        etag: metadata.as_ref().and_then(|it| it.get("etag")).and_then(Value::as_str).map(str::to_string),
+        metadata: metadata.map_or(Value::Null, Value::Object),
         batch: Some(batch),
     };
     let input = form.get("input_uri").map(str::to_string);
@@ -127,9 +127,11 @@ pub async fn ingest(
     Ok((status, Json(taken)))
 }
 
-fn metadata_of(text: Option<&str>) -> Result<Map<String, Value>> {
-    let wrong = || Failure::bad_request("`doc_meta` is not a JSON object");
-    text.map_or(Ok(Map::new()), |text| serde_json::from_str(text).map_err(|_| wrong()))
+/// None where nothing is said: `{}` is what clients send who have nothing to say.
+fn metadata_of(text: Option<&str>) -> Result<Option<Map<String, Value>>> {
+    let wrong = |_| Failure::bad_request("`doc_meta` is not a JSON object");
+    let said = text.map(serde_json::from_str::<Map<String, Value>>).transpose().map_err(wrong)?;
+    Ok(said.filter(|it| !it.is_empty()))
 }
 
 /// The bytes of a document, wherever they come from.
@@ -177,6 +179,14 @@ fn as_bad_request(error: crate::ingest::Error) -> Failure {
     }
 }
 
+/// The document to delete, where the query does not say it.
+#[derive(ToSchema)]
+#[allow(dead_code)] // Only described.
+pub struct WhichDocument {
+    uri: String,
+    source: String,
+}
+
 #[derive(Debug, Serialize, ToSchema)]
 pub struct DeletedDocument {
     message: &'static str,
@@ -199,7 +209,9 @@ pub struct DeletedRows {
 
 #[utoipa::path(delete, path = "/api/v1/document/by-uri", tag = "ingestion",
     summary = "Delete a document; with the last of its content also that, its runs and what they produced",
-    params(("uri" = String, Query), ("source" = String, Query)),
+    params(("uri" = Option<String>, Query, description = "Here or in a form"),
+        ("source" = Option<String>, Query, description = "Here or in a form")),
+    request_body(content = Option<WhichDocument>, content_type = "multipart/form-data"),
     responses((status = 200, body = DeletedDocument), (status = 404),
         (status = 409, description = "A run of it still goes on.")))]
 pub async fn delete_by_uri(State(app): State<App>, Sent(form): Sent) -> Result<Json<DeletedDocument>> {
@@ -238,8 +250,7 @@ impl From<&Removed> for DeletedRows {
 
 /// Takes what was deleted out of the vector databases. What is locked for long, or fails, is done with the next deletion.
 pub fn finish_removal(engine: &Engine) {
-    let holder = Holder { kind: HolderKind::Web, id: i64::from(std::process::id()) };
-    match removal::finish(engine, holder, LockWait::AtMost(REMOVAL_WAIT)) {
+    match removal::finish(engine, super::holder(), LockWait::AtMost(REMOVAL_WAIT)) {
         Ok(true) => {}
         Ok(false) => tracing::info!("a vector database is locked: deleted documents leave it later"),
         Err(error) => tracing::warn!(%error, "deleted documents could not be taken out of a vector database"),

@@ -21,9 +21,13 @@ mod workflow;
 use crate::{
     http::{App, Failure},
     ingest,
+    model::{Holder, HolderKind},
 };
 use axum::extract::DefaultBodyLimit;
-use std::time::Duration;
+use std::{
+    sync::atomic::{AtomicI64, Ordering},
+    time::Duration,
+};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 /// Addresses whose work takes as long as a database is large.
@@ -69,6 +73,12 @@ pub fn router() -> OpenApiRouter<App> {
         .layer(DefaultBodyLimit::disable())
 }
 
+/// A request as the holder of a resource lock. Each is one of its own: two of them exclude each other.
+fn holder() -> Holder {
+    static NEXT: AtomicI64 = AtomicI64::new(1);
+    Holder { kind: HolderKind::Web, id: NEXT.fetch_add(1, Ordering::Relaxed) }
+}
+
 /// What a client asked for that can't be is its mistake; what the engine can't do is ours.
 fn of_ingest(error: ingest::Error) -> Failure {
     use ingest::Error;
@@ -77,9 +87,6 @@ fn of_ingest(error: ingest::Error) -> Failure {
         Error::Refused { .. } | Error::Chunk(_) | Error::Embed(_) | Error::Source(_) => {
             Failure::bad_request(error.to_string())
         }
-        Error::Definition(error) => return error.into(),
-        Error::Engine(error) => return error.into(),
-        Error::Store(error) => return error.into(),
         Error::Vector(crate::vector::Error::Embedder { .. }) => Failure::bad_request(error.to_string()),
         Error::FileSystem(_) => Failure::bad_request(error.to_string()),
         other => return other.into(),

@@ -40,7 +40,7 @@ pub async fn list(State(app): State<App>) -> Result<Json<Vec<ListedParamSet>>> {
 }
 
 #[utoipa::path(get, path = "/api/v1/workflow/param-sets/{id}", tag = "ingestion", summary = "A parameter set as YAML",
-    params(("id" = String, Path)), responses((status = 200, body = String, content_type = "text/yaml"), (status = 404)))]
+    params(("id" = String, Path)), responses((status = 200, body = Object, content_type = "text/yaml"), (status = 404)))]
 pub async fn show(State(app): State<App>, Path(id): Path<String>) -> Result<Response> {
     let text = app
         .blocking(move |engine| {

@@ -54,7 +54,7 @@ pub struct DeletedGroup {
 #[derive(Debug, Serialize, ToSchema)]
 pub struct DeletedGroupRows {
     deleted_runsteps: u64,
-    deleted_lifecyclehistory: u64,
+    deleted_lifecyclehistory: i64,
     deleted_workflowruns: u64,
     deleted_rungroups: u64,
     total_deleted: u64,
@@ -67,14 +67,14 @@ pub struct DeletedGroupRows {
 pub async fn delete(State(app): State<App>, Path(id): Path<i64>) -> Result<Json<DeletedGroup>> {
     let deadline = Instant::now() + PATIENCE;
     let removed = app.blocking(move |engine| engine.delete_group(GroupId(id), deadline)).await;
-    let removed = removed.map_err(|failure| if failure.status.as_u16() == 404 { missing(id) } else { failure })?;
-    let history = removed.attempts + removed.hooks;
+    let (removed, history) =
+        removed.map_err(|failure| if failure.status.as_u16() == 404 { missing(id) } else { failure })?;
     let statistics = DeletedGroupRows {
         deleted_runsteps: removed.steps,
         deleted_lifecyclehistory: history,
         deleted_workflowruns: removed.runs,
         deleted_rungroups: 1,
-        total_deleted: removed.steps + history + removed.runs + 1,
+        total_deleted: removed.steps + removed.runs + 1 + history.unsigned_abs(),
     };
     Ok(Json(DeletedGroup { message: format!("RunGroup {id} deleted successfully"), statistics }))
 }

@@ -45,6 +45,9 @@ pub async fn put(
     Path(source): Path<String>,
     Sent(form): Sent,
 ) -> Result<Json<SyncStateObject>> {
+    if source.contains('\0') {
+        return Err(Failure::bad_request("a source has no NUL in it"));
+    }
     let commit = form.text("commit_sha")?.to_string();
     let branch = form.get("branch").unwrap_or("main").to_string();
     let metadata: Map<String, Value> = match form.get("metadata") {

@@ -8,7 +8,7 @@ use crate::{
     engine::{Engine, LockWait},
     http::{App, Failure, Result},
     ingest::database_path,
-    model::{Holder, HolderKind, ResourceKey},
+    model::ResourceKey,
     store::document_removal,
     vector::{self, Document, DocumentQuery, Filter, OpenOptions, VectorDb},
 };
@@ -197,6 +197,13 @@ pub async fn info(State(app): State<App>, Queried(query): Queried) -> Result<Jso
     }))
 }
 
+/// The database to vacuum, where the query does not say it.
+#[derive(ToSchema)]
+#[allow(dead_code)] // Only described.
+pub struct WhichDatabase {
+    db: String,
+}
+
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Vacuumed {
     status: &'static str,
@@ -213,7 +220,8 @@ pub async fn vacuum(State(app): State<App>, Queried(query): Queried) -> Result<J
 }
 
 #[utoipa::path(post, path = "/api/v1/lancedb/vacuum", tag = "ingestion",
-    summary = "Give back the space that a vector database does not need; never waits", params(("db" = String, Query)),
+    summary = "Give back the space that a vector database does not need; never waits", params(("db" = Option<String>, Query, description = "Here or in a form")),
+    request_body(content = Option<WhichDatabase>, content_type = "multipart/form-data"),
     responses((status = 200, body = Vacuumed), (status = 404), (status = 409, description = "Somebody else writes to it."), (status = 500)))]
 pub async fn post_vacuum(State(app): State<App>, Sent(form): Sent) -> Result<Json<Vacuumed>> {
     let name = form.text("db")?.to_string();
@@ -223,8 +231,7 @@ pub async fn post_vacuum(State(app): State<App>, Sent(form): Sent) -> Result<Jso
 fn vacuumed(engine: &Engine, name: &str) -> Result<Vacuumed> {
     let path = find(engine, name)?;
     let key = ResourceKey(format!("vec:{}", path.display()));
-    let holder = Holder { kind: HolderKind::Web, id: i64::from(std::process::id()) };
-    let guard = engine.hold_key(&key, holder, LockWait::No)?;
+    let guard = engine.hold_key(&key, super::holder(), LockWait::No)?;
     let mut db = VectorDb::open_for_writing(&path, &OpenOptions::default()).map_err(|it| of_vector(name, it))?;
     let epoch = db.raise_epoch().map_err(|it| of_vector(name, it))?;
     let report = db.vacuum(epoch).map_err(|it| of_vector(name, it))?;

@@ -294,6 +294,13 @@ fn start_one(engine: &Engine, doc_id: &str, asked: Asked) -> Result<Option<RunWi
     started.first_run.map_or(Ok(None), |run| with_steps(engine, run))
 }
 
+/// The group to try again, where the query does not say it.
+#[derive(ToSchema)]
+#[allow(dead_code)] // Only described.
+pub struct WhichGroup {
+    run_group_id: i64,
+}
+
 #[derive(Debug, Serialize, ToSchema)]
 pub struct RetriedGroup {
     message: &'static str,
@@ -303,7 +310,8 @@ pub struct RetriedGroup {
 }
 
 #[utoipa::path(post, path = "/api/v1/workflow/retry", tag = "ingestion", summary = "Try again what failed in a group",
-    params(("run_group_id" = i64, Query)),
+    params(("run_group_id" = Option<i64>, Query, description = "Here or in a form")),
+    request_body(content = Option<WhichGroup>, content_type = "multipart/form-data"),
     responses((status = 201, body = RetriedGroup), (status = 404)))]
 pub async fn retry(State(app): State<App>, Sent(form): Sent) -> Result<(StatusCode, Json<RetriedGroup>)> {
     let id = form.needed_number("run_group_id")?;

@@ -118,7 +118,9 @@ impl From<Error> for Failure {
 
 fn of_vector(error: vector::Error) -> Failure {
     match &error {
-        vector::Error::NotFound { .. } => Failure::not_found(error.to_string()),
+        vector::Error::NotFound { .. } | vector::Error::NotAVectorDatabase { .. } => {
+            Failure::not_found(error.to_string())
+        }
         vector::Error::Filter(_) => Failure::bad_request(error.to_string()),
         vector::Error::Busy { .. } => Failure::unavailable(error.to_string(), 1),
         _ => error.into(),

@@ -57,6 +57,19 @@ pub fn history(tx: &ReadTx, id: RunId) -> Result<Vec<HistoryRecord>> {
     Ok(found)
 }
 
+/// How many records the histories of a group's runs have, once it has ended, with the hooks of the group itself.
+pub fn history_size(tx: &ReadTx, group: GroupId) -> Result<i64> {
+    let count = tx.row(
+        "SELECT coalesce(sum(2 + 2 * (SELECT count(*) FROM attempt_all a WHERE a.step_id >= r.first_step
+                    AND a.step_id < r.first_step + json_array_length(d.shape, '$.steps'))), 0)
+                + (SELECT count(*) FROM hook WHERE group_id = ?1)
+           FROM run r JOIN definition d ON d.id = r.definition_id WHERE r.group_id = ?1",
+        [group.0],
+        |row| row.get(0),
+    )?;
+    Ok(count.unwrap_or(0))
+}
+
 /// The start of an attempt, and its end when it has one.
 fn of_attempt(base: &HistoryRecord, attempt: &Attempt) -> Vec<HistoryRecord> {
     let running = if attempt.ended.is_some() { Status::Completed } else { Status::Running };

@@ -13,7 +13,7 @@ mod step;
 mod tally;
 
 pub use group::{GroupRecord, group, groups};
-pub use history::{HistoryRecord, history};
+pub use history::{HistoryRecord, history, history_size};
 pub use page::{NEWEST, Place, Wanted, older, page, total};
 pub use run::{RunRecord, run, runs_of_batch};
 pub use stats::{DurationRecord, StepCount, durations, step_counts};
