@@ -68,6 +68,7 @@ fn with_read_open_this_machine_may_read_but_not_change() {
     assert_eq!(get(&[]), 200);
     // Through a proxy it may be anybody.
     assert_eq!((get(&[("x-forwarded-for", "8.8.8.8")]), get(&[("via", "1.1 proxy")])), (401, 401));
+    assert_eq!((get(&[("x-forwarded-proto", "https")]), get(&[("cf-connecting-ip", "8.8.8.8")])), (401, 401));
     assert_eq!(web.send("POST", "/api/v1/session", &[], &[]).status, 401);
     assert_eq!(web.send("POST", "/api/v1/stop", &[("content-type", "text/plain")], b"x").status, 401);
     assert_eq!(web.send("GET", "/metrics", &[("authorization", "Bearer wrong")], &[]).status, 401, "wrong is wrong");

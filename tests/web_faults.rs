@@ -308,6 +308,46 @@ fn a_hundred_megabytes_for_the_api_get_a_4xx_and_take_no_memory() {
     assert!(rss(&web) < before + (80 << 20), "{before} -> {}", rss(&web));
 }
 
+/// The beginning of a form of 32 MiB; all but its last bytes are sent, as far as the server takes them.
+fn most_of_a_form(web: &Web) -> TcpStream {
+    const LENGTH: usize = 31 << 20;
+    let mut stream = connect(web);
+    let head = format!(
+        "POST /api/v1/source-status HTTP/1.1\r\nHost: {}\r\nAuthorization: {}\r\nContent-Length: {LENGTH}\r\n\
+         Content-Type: application/x-www-form-urlencoded\r\n\r\nsource=s&hashes=",
+        web.address,
+        web.bearer()
+    );
+    let _ = stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(&vec![b'x'; LENGTH - 20]));
+    stream
+}
+
+#[test]
+fn what_clients_send_is_bounded_together_and_given_back() {
+    let web = Web::start();
+    let before = rss(&web);
+    let (slowest, _) = watch_health(&web, || {
+        let mut clients: Vec<TcpStream> = (0..20).map(|_| most_of_a_form(&web)).collect();
+        let held = rss(&web);
+        assert!(held < before + (160 << 20), "{before} -> {held}");
+        // There is room for two; the others were told so, and a small request has room always.
+        let mut refused = 0;
+        for client in &mut clients {
+            client.set_read_timeout(Some(Duration::from_millis(200))).unwrap();
+            let mut answer = [0; 12];
+            refused += usize::from(client.read_exact(&mut answer).is_ok() && &answer[9..] == b"503");
+        }
+        assert_eq!(refused, 18);
+        assert_eq!(web.get("/api/v1/batch/").status, 200);
+        // Two whole ones are decoded while others ask.
+        for client in &mut clients {
+            let _ = client.write_all(&[b'x'; 5]);
+        }
+    });
+    assert!(slowest < PROMISED, "{slowest:?}");
+    until("the memory is given back", || (rss(&web) < before + (24 << 20)).then_some(()));
+}
+
 #[test]
 fn json_a_hundred_thousand_deep_gets_a_4xx() {
     let web = Web::start();

@@ -208,6 +208,8 @@ impl From<daemon::Error> for Failure {
             Io { source, .. } | System { source, .. } => io_exit(source),
             Listen { .. } | AlreadyRunning { .. } | Stranger { .. } => Exit::Conflict,
             DidNotStart { exit, .. } => Exit::Command(*exit),
+            Interrupted { signal } if *signal == libc::SIGINT => Exit::Interrupted,
+            Interrupted { .. } => Exit::Terminated,
             _ => Exit::Error,
         };
         failure(exit, &error, error.hint())

@@ -13,7 +13,6 @@ use crate::{
     settings::LogFormat,
 };
 use std::{
-    io::Write,
     net::SocketAddr,
     sync::{Arc, atomic::AtomicBool, atomic::Ordering},
 };
@@ -84,7 +83,10 @@ impl Args {
     fn start_background(self, cx: &Context) -> Result<()> {
         let started = launch::start(cx.settings()?, self.listen, false, |what| cx.output.note(what));
         match started {
-            Err(error @ daemon::Error::AlreadyRunning { .. }) => already(cx, error, Exit::Done),
+            Err(error @ daemon::Error::AlreadyRunning { .. }) => {
+                let supervised = Supervisor::of_environment().is_there();
+                already(cx, error, if supervised { Exit::AlreadyRunning } else { Exit::Done })
+            }
             Err(error) => Err(error.into()),
             Ok(it) if cx.output.json => cx.output.document(&serde_json::json!({
                 "state": "started", "pid": it.pid, "http": it.http, "link": it.link,
@@ -99,9 +101,9 @@ impl Args {
 
 /// One line of the pipe between a starting daemon and its starter. After the last one nobody reads any more.
 fn tell(said: &Said) {
-    let line = serde_json::to_string(said).unwrap_or_default();
-    let mut out = std::io::stdout().lock();
-    let _ = writeln!(out, "{line}").and_then(|()| out.flush());
+    let line = serde_json::to_string(said).unwrap_or_default() + "\n";
+    // Past the buffer of the standard output: what nobody reads must not go to the log later, it has a link in it.
+    let _ = detached::say(line.as_bytes());
     if !matches!(said, Said::Progress { .. }) {
         let _ = detached::close_output();
     }

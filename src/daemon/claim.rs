@@ -21,6 +21,8 @@ const LOOK: Duration = Duration::from_millis(20);
 const ANSWER: Duration = Duration::from_secs(2);
 /// How long a holder that should answer may stay silent.
 const HUNG: Duration = Duration::from_secs(10);
+/// How long one that stops may be silent: its server goes first, then the log is brought into the database.
+const CLOSING: Duration = Duration::from_secs(30);
 /// How long a start may show no progress: it tells every half second what it is busy with, and for how long.
 const STUCK: Duration = Duration::from_secs(60);
 
@@ -33,13 +35,10 @@ pub struct Claim {
 }
 
 impl Claim {
-    /// Takes the lock, waiting for a holder that is going. `say` hears what it waits for, at most once a second.
-    pub fn take(home: &Path, mut say: impl FnMut(&str)) -> Result<Claim> {
+    /// Takes the lock, waiting for a holder that is going. `wait` hears what for, at most once a second, and may end it.
+    pub fn take(home: &Path, mut wait: impl FnMut(&str) -> Result<()>) -> Result<Claim> {
         let path = home.join(LOCK);
-        let begun = Instant::now();
-        // What the holder showed last, and since when that has not changed.
-        let mut shown = (String::new(), Instant::now());
-        let mut said = Instant::now();
+        let (begun, mut watch) = (Instant::now(), Watch::default());
         loop {
             if let Some(claim) = Claim::try_take(&path)? {
                 return Ok(claim);
@@ -49,25 +48,11 @@ impl Claim {
                 continue;
             }
             let holder = Holder::of(home);
-            let (what, patience) = match holder.look() {
+            match holder.look() {
                 Look::Running => return Err(holder.already_running()),
-                Look::Starting(progress) => (progress, STUCK),
-                // It takes as long as its steps may.
-                Look::Stopping => ("is stopping".to_string(), Duration::MAX),
-                Look::Silent => ("waiting for an answer".to_string(), HUNG),
-            };
-            let state = format!("{} {what}", holder.nonce());
-            if shown.0 != state {
-                shown = (state, Instant::now());
+                Look::Silent if holder.is_stranger() => return Err(Error::Stranger { pid: holder.pid.unwrap_or(0) }),
+                look => watch.wait(&holder, look, &mut wait)?,
             }
-            if shown.1.elapsed() >= patience {
-                return Err(Error::Hung { holder: holder.words() });
-            }
-            if said.elapsed() >= TRY {
-                said = Instant::now();
-                say(&format!("windlass ({}): {what}", holder.words()));
-            }
-            thread::sleep(LOOK * 5);
         }
     }
 
@@ -93,6 +78,56 @@ impl Claim {
     }
 }
 
+/// Waits until the holder of a home's lock is done with its start, if it is starting; who it is then.
+pub fn settled(home: &Path, mut wait: impl FnMut(&str) -> Result<()>) -> Result<Holder> {
+    let mut watch = Watch::default();
+    loop {
+        let holder = Holder::of(home);
+        match holder.look() {
+            Look::Starting(progress) if is_held(home)? => watch.wait(&holder, Look::Starting(progress), &mut wait)?,
+            _ => return Ok(holder),
+        }
+    }
+}
+
+/// A wait for a holder, for as long as it shows that it gets on.
+struct Watch {
+    /// What it showed last, and since when that has not changed.
+    shown: (String, Instant),
+    said: Instant,
+}
+
+impl Default for Watch {
+    fn default() -> Watch {
+        Watch { shown: (String::new(), Instant::now()), said: Instant::now() }
+    }
+}
+
+impl Watch {
+    fn wait(&mut self, holder: &Holder, look: Look, wait: &mut impl FnMut(&str) -> Result<()>) -> Result<()> {
+        let (what, patience) = match look {
+            Look::Starting(progress) => (progress, STUCK),
+            // It takes as long as its steps may.
+            Look::Stopping { answers: true } => ("is stopping".to_string(), Duration::MAX),
+            Look::Stopping { answers: false } => ("is closing its database".to_string(), CLOSING),
+            Look::Running | Look::Silent => ("waiting for an answer".to_string(), HUNG),
+        };
+        let state = format!("{} {what}", holder.nonce());
+        if self.shown.0 != state {
+            self.shown = (state, Instant::now());
+        }
+        if self.shown.1.elapsed() >= patience {
+            return Err(Error::Hung { holder: holder.words() });
+        }
+        if self.said.elapsed() >= TRY {
+            self.said = Instant::now();
+            wait(&format!("windlass ({}): {what}", holder.words()))?;
+        }
+        thread::sleep(LOOK * 5);
+        Ok(())
+    }
+}
+
 /// Whoever holds the lock of a home, as far as can be told.
 pub struct Holder {
     pub info: Option<Info>,
@@ -106,7 +141,8 @@ pub enum Look {
     Running,
     /// With what it is busy, in words.
     Starting(String),
-    Stopping,
+    /// While it ends its steps it answers.
+    Stopping { answers: bool },
     /// It should answer, and does not.
     Silent,
 }
@@ -127,12 +163,21 @@ impl Holder {
             Some(info) if info.phase == Phase::Starting => {
                 Look::Starting(info.progress.clone().unwrap_or_else(|| "is starting".to_string()))
             }
-            Some(info) if info.phase == Phase::Stopping => Look::Stopping,
-            _ => match self.http.as_deref().and_then(|it| contact::health(it, ANSWER)) {
-                Some(_) => Look::Running,
-                None => Look::Silent,
-            },
+            Some(info) if info.phase == Phase::Stopping => Look::Stopping { answers: self.answers() },
+            _ if self.answers() => Look::Running,
+            _ => Look::Silent,
         }
+    }
+
+    /// Whether it is this one that answers: an address that a former daemon has left may be another's by now.
+    fn answers(&self) -> bool {
+        let health = self.http.as_deref().and_then(|it| contact::health(it, ANSWER));
+        health.is_some_and(|it| self.pid.is_none_or(|pid| it["diagnostics"]["pid"] == pid))
+    }
+
+    /// Whether something else than windlass holds the lock.
+    fn is_stranger(&self) -> bool {
+        self.info.is_none() && self.pid.is_some_and(|it| !process_stat::runs_this_program_with(it, "serve"))
     }
 
     /// `pid 12, http://127.0.0.1:8787`
@@ -167,11 +212,11 @@ mod tests {
     #[test]
     fn a_deleted_lock_file_is_a_lost_claim() {
         let home = tempfile::tempdir().unwrap();
-        let claim = Claim::take(home.path(), |_| {}).unwrap();
+        let claim = Claim::take(home.path(), |_| Ok(())).unwrap();
         assert!(!claim.is_lost() && is_held(home.path()).unwrap());
         fs::remove_file(home.path().join(LOCK)).unwrap();
         assert!(claim.is_lost());
-        let second = Claim::take(home.path(), |_| {}).unwrap();
+        let second = Claim::take(home.path(), |_| Ok(())).unwrap();
         assert!(claim.is_lost() && !second.is_lost());
     }
 }

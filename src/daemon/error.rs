@@ -38,8 +38,12 @@ pub enum Error {
     LockLost,
     #[error("windlass did not start: {reason}")]
     DidNotStart { reason: String, hint: Option<String>, exit: i32 },
-    #[error("the lock of this home is held by pid {pid}, which is not known to be windlass, so it was not signalled")]
+    #[error("the lock of this home is held by pid {pid}, which is not known to be windlass")]
     Stranger { pid: u32 },
+    #[error("windlass ({holder}) did not end, and from here it can't be signalled")]
+    OutOfReach { holder: String },
+    #[error("interrupted while waiting for the daemon of this home")]
+    Interrupted { signal: i32 },
     #[error("windlass ({holder}) did not end, not even when it was killed")]
     DidNotStop { holder: String },
 }
@@ -62,6 +66,7 @@ impl Error {
             Error::GaveUp { .. } => Some("see `windlass doctor`".into()),
             Error::DidNotStart { hint, .. } => hint.clone(),
             Error::Stranger { pid } => Some(format!("see what it is with `ps -fp {pid}`, and end it yourself")),
+            Error::OutOfReach { .. } => Some("run `windlass stop` where it runs: in its container, say".into()),
             Error::DidNotStop { .. } => Some("it may wait for a disk that does not answer".into()),
             _ => None,
         }

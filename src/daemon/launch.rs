@@ -1,7 +1,7 @@
 //! Starting the daemon in the background, and the one function through which other commands do so.
 
 use super::{
-    claim::{self, Holder, Look},
+    claim::{self, Look},
     error::{Error, Result},
     log_file, sentinel,
     startup::Said,
@@ -39,11 +39,14 @@ pub enum Ensured {
 /// the command's own flags.
 ///
 /// While a stop is under way nothing is started: `Error::JustStopped`.
-pub fn ensure(settings: &Settings, wanted: bool, say: impl FnMut(&str)) -> Result<Ensured> {
+pub fn ensure(settings: &Settings, wanted: bool, mut say: impl FnMut(&str)) -> Result<Ensured> {
     let home = &settings.home;
     if home.is_dir() && claim::is_held(home)? {
-        let holder = Holder::of(home);
-        if !matches!(holder.look(), Look::Stopping) {
+        let holder = claim::settled(home, |what| {
+            say(what);
+            Ok(())
+        })?;
+        if claim::is_held(home)? && !matches!(holder.look(), Look::Stopping { .. }) {
             return Ok(Ensured::Running(holder.http));
         }
     }

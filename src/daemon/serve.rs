@@ -44,10 +44,18 @@ pub fn run(settings: Settings, start: Start, starter: Starter) -> Result<()> {
     let signals = Signals::install().map_err(|source| Error::System { action: "listen for signals", source })?;
     let signals = Arc::new(signals);
     let supervisor = Arc::new(Supervisor::of_environment());
+    if let Err(error) = limits::raise_open_files() {
+        tracing::debug!(%error, "the limit on open files stays as it is");
+    }
     assembly::prepare_home(&settings)?;
     let home = settings.home.clone();
     let say = starter.clone();
-    let claim = Arc::new(Claim::take(&home, move |what| say(Said::Progress { what: what.to_string() }))?);
+    let told = signals.clone();
+    let wait = |what: &str| {
+        say(Said::Progress { what: what.to_string() });
+        told.stop_signal().map_or(Ok(()), |signal| Err(Error::Interrupted { signal }))
+    };
+    let claim = Arc::new(Claim::take(&home, wait)?);
     files::remove(&home);
     let now = SystemClock.wall();
     if start.by_itself && sentinel::is_active(&home, now) {
@@ -56,8 +64,10 @@ pub fn run(settings: Settings, start: Start, starter: Starter) -> Result<()> {
     sentinel::sweep(&home, now);
     let started = Daemon::start(settings, claim.clone(), signals, supervisor, starter);
     let ended = started.and_then(|it| it.serve(start));
-    // Whatever happened, nobody shall look for us. Until here the claim is held: these are still our files.
-    files::remove(&home);
+    // Whatever happened, nobody shall look for us. While the claim is held these are our files; without it another's.
+    if !claim.is_lost() {
+        files::remove(&home);
+    }
     drop(claim);
     ended
 }
@@ -134,6 +144,9 @@ impl Daemon {
             if start.background {
                 log_file::keep_short(&self.settings.home);
             }
+            if self.app.has_left_much() {
+                limits::give_memory_back();
+            }
             ended = self.can_go_on();
             if ended.is_err() {
                 break;
@@ -159,14 +172,18 @@ impl Daemon {
         self.app.begin_stop();
         self.supervisor.stopping();
         let info = Info { phase: Phase::Stopping, ..self.info.clone() };
-        if let Err(error) = info.write(&self.settings.home) {
+        if !self.claim.is_lost()
+            && let Err(error) = info.write(&self.settings.home)
+        {
             tracing::warn!(%error, "the phase could not be written");
         }
         tracing::info!(steps = self.worker.running(), "stopping");
         self.worker.stop(self.settings.stop_timeout);
         self.news.stop();
         self.server.stop(Instant::now() + LAST_REQUESTS);
-        files::remove(&self.settings.home);
+        if !self.claim.is_lost() {
+            files::remove(&self.settings.home);
+        }
         self.engine.store().close();
     }
 }

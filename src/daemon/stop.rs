@@ -4,7 +4,7 @@ use super::{
     claim::{self, Holder},
     contact,
     error::{Error, Result},
-    files::LOCK,
+    files::{LOCK, Phase},
     sentinel,
 };
 use crate::{
@@ -51,10 +51,11 @@ pub fn run(settings: &Settings, grace: Duration, mut say: impl FnMut(&str)) -> R
     if target.wait(home, grace, &mut raised, &mut say)? {
         return Ok(Stopped::Ended { pid: target.holder.pid, forced: false });
     }
+    let Some(process) = &target.process else {
+        return Err(Error::OutOfReach { holder: target.holder.words() });
+    };
     say(&format!("windlass ({}) is still there after {} s: killing it", target.holder.words(), grace.as_secs()));
-    if let Some(process) = &target.process {
-        process.strike_group(Blow::Kill).map_err(|source| Error::System { action: "kill windlass", source })?;
-    }
+    process.strike_group(Blow::Kill).map_err(|source| Error::System { action: "kill windlass", source })?;
     match target.wait(home, KILLED, &mut raised, &mut say)? {
         true => Ok(Stopped::Ended { pid: target.holder.pid, forced: true }),
         false => Err(Error::DidNotStop { holder: target.holder.words() }),
@@ -97,6 +98,9 @@ impl Target {
 
     /// The API is the polite way, and the only one into another pid namespace.
     fn ask(&self, settings: &Settings) -> Result<()> {
+        if self.holder.info.as_ref().is_some_and(|it| it.phase == Phase::Stopping) {
+            return Ok(());
+        }
         let token = token::find(settings)?;
         let agreed = match (&self.holder.http, &self.holder.info, token) {
             (Some(http), Some(_), Some(token)) => contact::post(http, "/api/v1/stop", &token, ANSWER).is_some(),

@@ -177,14 +177,15 @@ impl Access {
 
     /// On this machine, and not through a proxy that may speak for the world.
     fn is_local(&self, head: &Parts, peer: Option<IpAddr>) -> bool {
-        let forwarded = ["forwarded", "x-forwarded-for", "x-forwarded-host", "x-real-ip", "via"];
+        let forwarded = ["forwarded", "x-real-ip", "via", "cf-connecting-ip", "true-client-ip", "x-client-ip"];
+        let forwarded = |name: &str| name.starts_with("x-forwarded") || forwarded.contains(&name);
         let host = head.uri.authority().cloned().or_else(|| authority_of(head.headers.get(header::HOST)?));
         let host = host.map(|it| it.host().trim_matches(['[', ']']).to_lowercase()).unwrap_or_default();
         let named_locally = host == "localhost" || host.parse::<IpAddr>().is_ok_and(|it| it.is_loopback());
         self.bound.is_loopback()
             && peer.is_some_and(|it| it.is_loopback())
             && named_locally
-            && !forwarded.iter().any(|it| head.headers.contains_key(*it))
+            && !head.headers.keys().any(|it| forwarded(it.as_str()))
     }
 }
 

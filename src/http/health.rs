@@ -6,17 +6,21 @@
 use super::{App, Caller, health_body, observer::Seen};
 use crate::{
     decide::admission,
-    model::Bytes,
+    model,
     store::{Pulse, WriteFailure},
 };
 use axum::{
-    Extension, Json,
+    Extension,
+    body::Bytes,
     extract::State,
     http::{StatusCode, header},
     response::{IntoResponse, Response},
 };
 use serde::Serialize;
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
+};
 use utoipa::ToSchema;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
@@ -46,11 +50,47 @@ pub fn router() -> OpenApiRouter<App> {
     responses((status = 200, body = health_body::Health), (status = 503, body = health_body::Health))
 )]
 async fn health(State(app): State<App>, Extension(caller): Extension<Caller>) -> Response {
-    let seen = app.0.observer.look().await;
-    let reasons = reasons(&Facts::of(&app, seen.as_deref()));
-    let status = if reasons.is_empty() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    let body = health_body::Health::of(&app, seen, reasons, caller.is_known());
-    (status, [(header::CACHE_CONTROL, "no-store")], Json(body)).into_response()
+    let asked = (caller.is_known(), app.is_stopping());
+    let (status, body) = match app.0.health.of(asked) {
+        Some(answer) => answer,
+        None => {
+            let seen = app.0.observer.look().await;
+            let reasons = reasons(&Facts::of(&app, seen.as_deref()));
+            let status = if reasons.is_empty() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+            let body = serde_json::to_vec(&health_body::Health::of(&app, seen, reasons, asked.0)).unwrap_or_default();
+            app.0.health.keep(asked, (status, body.into()))
+        }
+    };
+    let headers = [(header::CACHE_CONTROL, "no-store"), (header::CONTENT_TYPE, "application/json")];
+    (status, headers, body).into_response()
+}
+
+/// Answers are this old at most. Making one looks into /proc, on the thread that serves everybody.
+const RECENT: Duration = Duration::from_millis(50);
+
+/// The last answer to those who are known, and to those who are not.
+#[derive(Default)]
+pub(super) struct Recent(Mutex<[Option<Kept>; 2]>);
+
+struct Kept {
+    at: Instant,
+    /// Whether the process was stopping: that is told at once.
+    stopping: bool,
+    answer: (StatusCode, Bytes),
+}
+
+impl Recent {
+    fn of(&self, (known, stopping): (bool, bool)) -> Option<(StatusCode, Bytes)> {
+        let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let kept = all[usize::from(known)].as_ref()?;
+        (kept.stopping == stopping && kept.at.elapsed() < RECENT).then(|| kept.answer.clone())
+    }
+
+    fn keep(&self, (known, stopping): (bool, bool), answer: (StatusCode, Bytes)) -> (StatusCode, Bytes) {
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        all[usize::from(known)] = Some(Kept { at: Instant::now(), stopping, answer: answer.clone() });
+        answer
+    }
 }
 
 /// What the reasons follow from.
@@ -61,8 +101,8 @@ struct Facts {
     readable: bool,
     /// For how long the present look has been under way.
     looking: Duration,
-    free: Option<Bytes>,
-    reserve: Bytes,
+    free: Option<model::Bytes>,
+    reserve: model::Bytes,
 }
 
 impl Facts {
@@ -103,6 +143,7 @@ pub type Look = Option<Arc<Seen>>;
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::Bytes;
 
     fn well() -> Facts {
         Facts {

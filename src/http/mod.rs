@@ -6,6 +6,7 @@
 //! process on the thread of the server: that is done inside `App::blocking`.
 
 pub mod access;
+mod budget;
 mod connections;
 mod describe;
 mod failure;
@@ -72,6 +73,8 @@ struct Inner {
     /// Known once the runtime runs.
     runtime: OnceLock<tokio::runtime::Handle>,
     connections: Arc<connections::Connections>,
+    budget: Arc<budget::Budget>,
+    health: health::Recent,
     /// As JSON: everybody gets the same bytes.
     openapi: OnceLock<Bytes>,
 }
@@ -87,6 +90,8 @@ impl App {
             stopping: AtomicBool::new(false),
             runtime: OnceLock::new(),
             connections: Arc::default(),
+            budget: Arc::default(),
+            health: health::Recent::default(),
             openapi: OnceLock::new(),
         }))
     }
@@ -134,6 +139,11 @@ impl App {
     /// From now on `/health` answers 503 with the reason `stopping`.
     pub fn begin_stop(&self) {
         self.0.stopping.store(true, Ordering::Release);
+    }
+
+    /// Whether requests have left so much freed memory behind that it should be given back to the system.
+    pub fn has_left_much(&self) -> bool {
+        self.0.budget.has_left_much()
     }
 
     /// Asks the process to stop, as the first SIGTERM would. Asking again changes nothing.

@@ -2,9 +2,11 @@
 
 use super::{
     App,
+    budget::{Budget, Charged},
     connections::{Connections, Entry, Phase},
     stream::Impatient,
 };
+use crate::os::limits;
 use axum::{
     Router,
     body::{Body, Bytes, HttpBody},
@@ -59,6 +61,12 @@ impl Default for Limits {
     }
 }
 
+/// Connections that leave enough descriptors for the database, the artifacts and the pipes of children.
+fn affordable() -> usize {
+    let most = limits::open_files();
+    usize::try_from(most.saturating_sub(48) / 3).unwrap_or(usize::MAX).max(8)
+}
+
 /// Who is at the other end of a connection; every request carries it.
 #[derive(Debug, Clone, Copy)]
 pub struct Peer(pub SocketAddr);
@@ -73,7 +81,8 @@ pub struct Server {
 impl Server {
     /// Serves on the listener, on a thread of its own.
     pub fn start(listener: TcpListener, app: App) -> io::Result<Server> {
-        let limits = Limits { body: app.settings().http_body.0 as usize, ..Limits::default() };
+        let connections = Limits::default().connections.min(affordable());
+        let limits = Limits { connections, body: app.settings().http_body.0 as usize, ..Limits::default() };
         Server::start_with(listener, app, limits)
     }
 
@@ -83,10 +92,10 @@ impl Server {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let (stop, stopped) = watch::channel(None);
         let _ = app.0.runtime.set(runtime.handle().clone());
-        let connections = app.0.connections.clone();
+        let (connections, budget) = (app.0.connections.clone(), app.0.budget.clone());
         let router = super::router(app);
         let thread = std::thread::Builder::new().name("windlass-http".into()).spawn(move || {
-            runtime.block_on(listen(listener, router, limits, connections, stopped));
+            runtime.block_on(listen(listener, (router, budget), limits, connections, stopped));
             // What is left has had its deadline.
             runtime.shutdown_background();
         })?;
@@ -116,7 +125,7 @@ impl Drop for Server {
 
 async fn listen(
     listener: TcpListener,
-    router: Router,
+    served: (Router, Arc<Budget>),
     limits: Limits,
     connections: Arc<Connections>,
     mut stopped: watch::Receiver<Option<Instant>>,
@@ -138,7 +147,7 @@ async fn listen(
                 let entry = connections.enter(limits.connections);
                 let (number, list) = (entry.number(), connections.clone());
                 let stream = Impatient::new(stream, limits.write, limits.body);
-                let task = tasks.spawn(serve(stream, Peer(peer), router.clone(), limits, entry, stopped.clone()));
+                let task = tasks.spawn(serve(stream, Peer(peer), served.clone(), limits, entry, stopped.clone()));
                 list.can_be_cut(number, task);
             }
             // Out of descriptors, or a client that is gone already: the next one may have more luck.
@@ -158,20 +167,20 @@ async fn listen(
 async fn serve(
     stream: Impatient,
     peer: Peer,
-    router: Router,
+    served: (Router, Arc<Budget>),
     limits: Limits,
     entry: Entry,
     mut stopped: watch::Receiver<Option<Instant>>,
 ) {
     let entry = &entry;
     let service = service_fn(|request: Request<Incoming>| {
-        let router = router.clone();
+        let (router, budget) = served.clone();
         async move {
             entry.enter(Phase::Busy);
             // Requests that came in one piece take turns with those of other connections.
             tokio::task::yield_now().await;
             let (method, path, begun) = (request.method().clone(), loggable(request.uri().path()), Instant::now());
-            let response = answer(router, request, peer, limits).await;
+            let response = answer(router, request, peer, limits, &budget).await;
             tracing::debug!(%method, path, status = response.status().as_u16(), took = ?begun.elapsed(), "request");
             entry.enter(Phase::Idle);
             Ok::<_, Infallible>(response)
@@ -190,13 +199,13 @@ async fn serve(
 
 /// A one-time link is a secret, and so may be what stands in a query.
 fn loggable(path: &str) -> String {
-    match path.starts_with("/open/") {
+    match path.trim_start_matches('/').starts_with("open/") {
         true => "/open/".to_string(),
         false => path.chars().take(200).collect(),
     }
 }
 
-async fn answer<B>(router: Router, request: Request<B>, peer: Peer, limits: Limits) -> Response
+async fn answer<B>(router: Router, request: Request<B>, peer: Peer, limits: Limits, budget: &Arc<Budget>) -> Response
 where
     B: HttpBody<Data = Bytes> + Send + 'static,
     B::Error: Into<axum::BoxError>,
@@ -206,10 +215,16 @@ where
     if body.size_hint().lower() > limits.body as u64 {
         return super::Failure::new(413, format!("a body may have {} bytes at most", limits.body)).into_response();
     }
+    let charge = budget.open();
     head.extensions.insert(peer);
+    head.extensions.insert(charge.clone());
     let time = if super::takes_long(head.uri.path()) { limits.long_request } else { limits.request };
-    let request = Request::from_parts(head, Body::new(Limited::new(body, limits.body)));
+    let body = Body::new(Limited::new(body, limits.body));
+    let request = Request::from_parts(head, Body::new(Charged { body, charge: charge.clone() }));
     match tokio::time::timeout(time, router.oneshot(request)).await {
+        Ok(Ok(_)) if charge.is_refused() => {
+            super::Failure::unavailable("too many large requests at once", 1).into_response()
+        }
         Ok(Ok(response)) => response,
         Ok(Err(never)) => match never {},
         Err(_) => {
@@ -233,7 +248,7 @@ mod tests {
         let peer = Peer(SocketAddr::from(([127, 0, 0, 1], 1)));
         for (path, status) in [("/slow", 503), (vacuum, 200)] {
             let request = Request::get(path).body(Body::empty()).unwrap();
-            let answered = answer(router.clone(), request, peer, limits).await;
+            let answered = answer(router.clone(), request, peer, limits, &Arc::default()).await;
             assert_eq!(answered.status(), status, "{path}");
         }
     }

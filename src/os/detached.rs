@@ -26,6 +26,10 @@ impl Detached {
         };
         let mut command = Command::new(program);
         command.arg0("windlass").args(args).current_dir("/");
+        // Whoever supervises the starter does not supervise it.
+        for name in ["NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID"] {
+            command.env_remove(name);
+        }
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log);
         // SAFETY: one system call that allocates nothing.
         unsafe {
@@ -50,6 +54,15 @@ impl Detached {
     pub fn wait(&mut self) -> io::Result<Option<i32>> {
         Ok(self.child.wait()?.code())
     }
+}
+
+/// Writes to the standard output at once.
+pub fn say(mut bytes: &[u8]) -> io::Result<()> {
+    while !bytes.is_empty() {
+        let count = rustix::io::retry_on_intr(|| rustix::io::write(rustix::stdio::stdout(), bytes))?;
+        bytes = &bytes[count..];
+    }
+    Ok(())
 }
 
 /// Lets go of the standard output: from here on it goes where the messages go.

@@ -3,8 +3,8 @@
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::io;
 
-/// More than a busy engine can use; some systems report a hard limit of a billion.
-const ENOUGH: u64 = 1 << 20;
+/// More than a busy engine can use. Children inherit it, and some programs are slow with a very high limit.
+const ENOUGH: u64 = 4_096;
 /// macOS refuses a soft limit above OPEN_MAX.
 const APPLE_OPEN_MAX: u64 = 10_240;
 
@@ -20,6 +20,11 @@ pub fn raise_open_files() -> io::Result<u64> {
         }
         current => Ok(current.unwrap_or(u64::MAX)),
     }
+}
+
+/// How many files this process may have open.
+pub fn open_files() -> u64 {
+    getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX)
 }
 
 /// Gives memory that is free inside this process back to the system, where its allocator can.

@@ -25,7 +25,7 @@ pub struct Signals {
 #[derive(Debug, Default)]
 struct Shared {
     stop: Mutex<bool>,
-    /// The first signal that asked for a stop; 0: none.
+    /// The last signal that asked for a stop; 0: none.
     signal: AtomicI32,
     told: Condvar,
 }
@@ -46,8 +46,14 @@ impl Signals {
             for signal in iterator.forever() {
                 match signal {
                     SIGTSTP => suspend_when_allowed(),
-                    _ if told.request_stop() => on_second(signal),
-                    _ => told.signal.store(signal, Ordering::Release),
+                    _ => {
+                        // A stop that was asked for otherwise is no signal: the first one still only asks.
+                        let is_second = told.signal.swap(signal, Ordering::AcqRel) != 0;
+                        told.request_stop();
+                        if is_second {
+                            on_second(signal);
+                        }
+                    }
                 }
             }
         })?;
@@ -97,11 +103,9 @@ impl Shared {
         self.stop.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Returns whether a stop had been requested before.
-    fn request_stop(&self) -> bool {
-        let before = std::mem::replace(&mut *self.lock(), true);
+    fn request_stop(&self) {
+        *self.lock() = true;
         self.told.notify_all();
-        before
     }
 }
 

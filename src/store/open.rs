@@ -8,6 +8,7 @@ use crate::{
     model::Timestamp,
     os::{
         file_lock::Turnstile,
+        limits,
         planted::{Bug, is_planted},
         private,
     },
@@ -175,8 +176,7 @@ pub(super) fn readers(options: &Options) -> Result<r2d2::Pool<SqliteConnectionMa
 /// Each connection takes three descriptors, and commands need theirs: with few of them there are few readers. One is the
 /// watch's.
 fn affordable_readers() -> u32 {
-    let most = rustix::process::getrlimit(rustix::process::Resource::Nofile).current.unwrap_or(u64::MAX);
-    (most / 12).clamp(4, 64) as u32
+    (limits::open_files() / 12).clamp(4, 64) as u32
 }
 
 fn common(conn: &Connection) -> rusqlite::Result<()> {

@@ -2,7 +2,7 @@
 
 use crate::{
     artifact::Incoming,
-    http::{App, Failure, Result},
+    http::{App, Failure, Result, budget::Charge},
     ingest::given,
 };
 use axum::{
@@ -11,12 +11,14 @@ use axum::{
     http::{header, request::Parts},
 };
 use http_body_util::{BodyExt, Limited};
-use std::{collections::HashMap, str::FromStr};
+use std::{collections::HashMap, str::FromStr, sync::Arc};
 
 /// All fields of a request together, in bytes. The hashes of a large source are one field.
 const FIELDS_MAX: usize = 32 << 20;
 /// More fields than any client sends.
 const COUNT_MAX: usize = 1_000;
+/// A body up to this size is read in microseconds.
+const QUICK: usize = 64 << 10;
 /// What a file is handed on in, in bytes.
 const PIECE: usize = 256 << 10;
 
@@ -172,8 +174,10 @@ async fn read(request: Request, app: &App, takes_file: bool) -> Result<(Fields, 
             if !bytes.is_empty() && essence != "application/x-www-form-urlencoded" {
                 return Err(Failure::new(415, "the body is no form").hint("send multipart/form-data"));
             }
-            fields.add_encoded(&bytes)?;
-            Ok((fields, None))
+            let size = bytes.len();
+            let decode = move || fields.add_encoded(&bytes).map(|()| (fields, None));
+            // What takes milliseconds must not keep the thread of the server from others.
+            if size > QUICK { app.blocking(move |_| decode()).await } else { decode() }
         }
         other => Err(Failure::new(415, format!("`{}` is no form", short(other))).hint("send multipart/form-data")),
     }
@@ -199,16 +203,20 @@ fn is_too_long(error: &(dyn std::error::Error + 'static)) -> bool {
 }
 
 async fn multipart(request: Request, app: &App, takes_file: bool, fields: &mut Fields) -> Result<Option<Upload>> {
+    let charge = request.extensions().get::<Arc<Charge>>().cloned();
     let mut parts = Multipart::from_request(request, app)
         .await
         .map_err(|error| Failure::new(error.status().as_u16(), error.body_text()))?;
-    let mut upload = None;
+    let (mut upload, keep) = (None, charge.filter(|_| takes_file));
+    if let Some(charge) = &keep {
+        charge.stream();
+    }
     while let Some(part) = parts.next_field().await.map_err(wrong)? {
         let Some(name) = part.name().map(str::to_string) else { continue };
         if name == "file" && takes_file {
             upload = file(part, app).await?;
         } else {
-            let value = text(part).await?;
+            let value = text(part, keep.as_deref()).await?;
             fields.add(name, value)?;
         }
     }
@@ -219,11 +227,14 @@ fn wrong(error: axum::extract::multipart::MultipartError) -> Failure {
     Failure::new(error.status().as_u16(), error.body_text())
 }
 
-async fn text(mut part: Field<'_>) -> Result<String> {
+async fn text(mut part: Field<'_>, keep: Option<&Charge>) -> Result<String> {
     let mut bytes = Vec::new();
     while let Some(chunk) = part.chunk().await.map_err(wrong)? {
         if bytes.len() + chunk.len() > FIELDS_MAX {
             return Err(Failure::new(413, "a field of the request is too large"));
+        }
+        if keep.is_some_and(|it| !it.keep(chunk.len())) {
+            return Err(Failure::unavailable("too many large requests at once", 1));
         }
         bytes.extend_from_slice(&chunk);
     }

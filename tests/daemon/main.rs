@@ -1,6 +1,9 @@
 //! The daemon's life: claim, files, background, stop, autostart.
 
+#[path = "../web/mod.rs"]
 mod web;
+
+mod edges;
 
 use serde_json::{Value, json};
 use std::{
@@ -257,17 +260,6 @@ fn a_slow_start_is_never_silent() {
     drop(room);
     assert_eq!(wait(&mut child).code(), Some(0));
     assert!(home.run(&["stop"]).status.success());
-}
-
-#[test]
-fn a_holder_that_does_not_answer_is_named_as_hung() {
-    let home = Home::new("");
-    let _lock = FileLock::try_exclusive(&home.path().join("engine.db.lock")).unwrap().unwrap();
-    let hung = home.run(&["serve"]);
-    assert_eq!(hung.status.code(), Some(1));
-    let text = said(&hung);
-    assert!(text.contains("does not answer") && text.contains(&std::process::id().to_string()), "{text}");
-    assert!(text.contains("windlass stop"), "{text}");
 }
 
 #[test]

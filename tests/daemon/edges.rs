@@ -1,0 +1,153 @@
+//! Starts and stops that meet each other, or somebody who does not answer.
+
+use crate::{
+    Home, said,
+    web::{PATIENCE, Web, until, wait, windlass},
+};
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::json;
+use std::{
+    fs,
+    io::{Read, Write},
+    net::TcpStream,
+    os::unix::process::ExitStatusExt,
+    process::{Child, Stdio},
+    time::{Duration, Instant},
+};
+use windlass::os::FileLock;
+
+fn signal(child: &Child, signal: Signal) {
+    kill_process(Pid::from_raw(child.id() as i32).unwrap(), signal).unwrap();
+}
+
+#[test]
+fn a_holder_that_does_not_answer_is_named_as_hung() {
+    let home = Home::new("");
+    let mut web = Web::on(home.path(), &[]);
+    signal(&web.child, Signal::STOP);
+    let hung = home.run(&["serve"]);
+    assert_eq!(hung.status.code(), Some(1));
+    let text = said(&hung);
+    assert!(text.contains("does not answer") && text.contains(&web.child.id().to_string()), "{text}");
+    assert!(text.contains("windlass stop"), "{text}");
+    signal(&web.child, Signal::CONT);
+    assert!(home.run(&["stop"]).status.success() && wait(&mut web.child).success());
+}
+
+#[test]
+fn a_holder_that_is_not_windlass_is_named_at_once() {
+    let home = Home::new("");
+    let _lock = FileLock::try_exclusive(&home.path().join("engine.db.lock")).unwrap().unwrap();
+    // What a former daemon has left leads to one of another home.
+    let other = Web::start();
+    fs::write(home.path().join("serve.port"), other.address.to_string()).unwrap();
+    let refused = home.run(&["serve"]);
+    assert_eq!(refused.status.code(), Some(5), "{}", said(&refused));
+    assert!(said(&refused).contains(&format!("pid {}", std::process::id())), "{}", said(&refused));
+}
+
+#[test]
+fn one_that_waits_for_its_turn_can_be_interrupted() {
+    let home = Home::new("");
+    let mut web = Web::on(home.path(), &[]);
+    signal(&web.child, Signal::STOP);
+    let mut second = windlass(home.path());
+    let mut second = second.arg("serve").stderr(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
+    let mut lines = std::io::BufRead::lines(std::io::BufReader::new(second.stderr.take().unwrap()));
+    assert!(lines.next().unwrap().unwrap().contains("waiting for an answer"));
+    signal(&second, Signal::TERM);
+    assert_eq!(wait(&mut second).code(), Some(143));
+    signal(&web.child, Signal::CONT);
+    assert!(home.run(&["stop"]).status.success() && wait(&mut web.child).success());
+}
+
+#[test]
+fn a_daemon_whose_lock_file_was_deleted_leaves_the_files_of_the_next_one_alone() {
+    let home = Home::new("");
+    let mut first = Web::on(home.path(), &[]);
+    fs::remove_file(home.path().join("engine.db.lock")).unwrap();
+    let second = Web::on(home.path(), &[]);
+    assert_eq!(wait(&mut first.child).code(), Some(1));
+    assert_eq!(home.info()["pid"], json!(second.child.id()));
+    assert_eq!(home.files(), ["serve.pid", "serve.port", "serve.token"]);
+    assert!(home.run(&["ui", "--print"]).status.success());
+}
+
+#[test]
+fn two_that_stop_it_politely_are_no_force() {
+    let home = Home::new("");
+    let mut web = Web::on(home.path(), &[]);
+    // A request at work keeps it for a moment after it has closed its door.
+    let mut slow = TcpStream::connect(web.address).unwrap();
+    let head = format!(
+        "POST /api/v1/batch/ HTTP/1.1\r\nHost: {}\r\nAuthorization: {}\r\nContent-Type: application/x-www-form-urlencoded\r\n\
+         Content-Length: 100\r\n\r\nsource=",
+        web.address,
+        web.bearer()
+    );
+    slow.write_all(head.as_bytes()).unwrap();
+    until("the request is at work", || {
+        (web.get("/health").json()["diagnostics"]["http"]["connections"].as_i64() > Some(1)).then_some(())
+    });
+    let mut first = windlass(home.path()).arg("stop").stderr(Stdio::null()).spawn().unwrap();
+    until("its door is closed", || TcpStream::connect(web.address).is_err().then_some(()));
+    assert!(home.run(&["stop"]).status.success());
+    assert!(wait(&mut first).success());
+    let ended = wait(&mut web.child);
+    assert_eq!((ended.code(), ended.signal()), (Some(0), None));
+    assert_eq!(home.files(), ["serve.token"]);
+}
+
+#[test]
+fn what_wants_the_page_waits_for_a_daemon_that_is_starting() {
+    let home = Home::new("autostart = true\n");
+    assert!(home.run(&["status"]).status.success(), "makes the database");
+    let room = FileLock::try_exclusive(&home.path().join("engine.room")).unwrap().unwrap();
+    let mut web = windlass(home.path()).arg("serve").stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    until("it is starting", || (home.info()["phase"] == "starting").then_some(()));
+    let mut ui = windlass(home.path());
+    let mut ui = ui.args(["ui", "--print"]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut lines = std::io::BufRead::lines(std::io::BufReader::new(ui.stderr.take().unwrap()));
+    assert!(lines.next().unwrap().unwrap().contains("opening the database"), "it says what it waits for");
+    drop(room);
+    assert!(wait(&mut ui).success());
+    let mut link = String::new();
+    ui.stdout.take().unwrap().read_to_string(&mut link).unwrap();
+    assert!(link.contains("/open/"), "{link}");
+    assert!(home.run(&["stop"]).status.success() && wait(&mut web).success());
+}
+
+#[test]
+fn a_link_that_nobody_heard_is_not_logged() {
+    let home = Home::new("");
+    let log = home.path().join("all.log");
+    let mut command = windlass(home.path());
+    command.args(["serve", "--in-background"]).stdout(Stdio::piped()).stderr(fs::File::create(&log).unwrap());
+    let mut child = command.spawn().unwrap();
+    drop(child.stdout.take());
+    until("it is ready", || (home.info()["phase"] == "ready").then_some(()));
+    assert!(home.run(&["stop"]).status.success() && wait(&mut child).success());
+    let text = fs::read_to_string(&log).unwrap();
+    assert!(text.contains("ready") && !text.contains("/open/"), "{text}");
+}
+
+#[test]
+fn silent_clients_do_not_take_the_last_descriptor() {
+    let home = Home::new("");
+    let mut command = std::process::Command::new("sh");
+    let binary = windlass(home.path()).get_program().to_owned();
+    command.args(["-c", "ulimit -n 80; exec \"$0\" serve"]).arg(binary).env_clear().env("WINDLASS_HOME", home.path());
+    let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    let address = until("it is ready", || home.info()["http"].as_str().map(str::to_string));
+    let silent: Vec<_> = (0..100).map(|_| TcpStream::connect(&address)).collect();
+    let begun = Instant::now();
+    let mut client = TcpStream::connect(&address).unwrap();
+    client.set_read_timeout(Some(PATIENCE)).unwrap();
+    client.write_all(format!("GET /health HTTP/1.1\r\nHost: {address}\r\n\r\n").as_bytes()).unwrap();
+    let mut answer = [0; 12];
+    client.read_exact(&mut answer).unwrap();
+    assert_eq!(&answer, b"HTTP/1.1 200");
+    assert!(begun.elapsed() < Duration::from_secs(1), "{:?}", begun.elapsed());
+    drop(silent);
+    assert!(home.run(&["stop"]).status.success() && wait(&mut child).success());
+}
