@@ -326,6 +326,13 @@ fn cancel_pause_and_resume_are_seen_at_once() {
 }
 
 #[test]
+fn a_pool_on_the_command_line_leaves_the_other_types_theirs() {
+    let place = Place::new();
+    let each = "test {{ item }}";
+    assert_eq!(place.run(&["run", "--each", each, "--items", "a", "--pool", "other=1"]).code, 0);
+}
+
+#[test]
 fn a_signal_drains_and_the_printed_command_goes_on() {
     let place = Place::new();
     let each = "touch {{ item }}.began; until [ -e go ]; do sleep 0.02; done";

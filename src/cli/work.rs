@@ -29,12 +29,21 @@ pub struct PoolArgs {
 }
 
 impl PoolArgs {
-    /// The pools of the settings with those of the command line over them; with flags only those count.
+    /// The pools of a worker: those of the command line, and of the settings where it names none.
     pub fn pools(&self, settings: &Settings) -> Result<BTreeMap<String, usize>> {
-        if self.pool.is_empty() {
-            return Ok(settings.pools.0.clone());
+        match self.pool.is_empty() {
+            true => Ok(settings.pools.0.clone()),
+            false => self.over(BTreeMap::new()),
         }
-        let mut pools = BTreeMap::new();
+    }
+
+    /// The pools of somebody who works until a group has ended: types that the command line leaves out must not wait for
+    /// ever, so what it names goes over the settings.
+    fn pools_for_all(&self, settings: &Settings) -> Result<BTreeMap<String, usize>> {
+        self.over(settings.pools.0.clone())
+    }
+
+    fn over(&self, mut pools: BTreeMap<String, usize>) -> Result<BTreeMap<String, usize>> {
         for text in &self.pool {
             let wrong =
                 || Failure::usage(format!("`{text}` is not a pool")).hint("write `--pool parse=4 --pool '*=2'`");
@@ -74,7 +83,7 @@ pub fn until_ended(cx: &Context, group: GroupId, pools: &PoolArgs) -> Result<()>
 pub fn work(cx: &Context, group: GroupId, pools: &PoolArgs, signals: &Signals, command: &str) -> Result<Worked> {
     let settings = cx.settings()?;
     let engine = cx.engine()?;
-    let pools = pools.pools(settings)?;
+    let pools = pools.pools_for_all(settings)?;
     let worker = Worker::start(engine, WorkerOptions { pools, scope: Scope::Group(group) })?;
     let mut progress = Progress::new(cx, engine, group)?;
     let worked = watch(cx, &worker, signals, group, &mut progress);
