@@ -61,6 +61,9 @@ impl Default for Limits {
     }
 }
 
+/// Connections that may wait to be accepted: more than there can be at once.
+const BACKLOG: i32 = 1_024;
+
 /// Connections that leave enough descriptors for the database, the artifacts and the pipes of children.
 fn affordable() -> usize {
     let most = limits::open_files();
@@ -88,6 +91,7 @@ impl Server {
 
     pub fn start_with(listener: TcpListener, app: App, limits: Limits) -> io::Result<Server> {
         listener.set_nonblocking(true)?;
+        limits::widen_backlog(&listener, BACKLOG)?;
         let address = listener.local_addr()?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let (stop, stopped) = watch::channel(None);

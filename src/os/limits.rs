@@ -27,6 +27,17 @@ pub fn open_files() -> u64 {
     getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX)
 }
 
+/// Lets so many connections wait to be accepted (the system may allow fewer). One that finds no place is tried again by
+/// its client's system, a second later.
+pub fn widen_backlog(listener: &std::net::TcpListener, connections: i32) -> io::Result<()> {
+    use std::os::fd::AsRawFd;
+    // SAFETY: the descriptor is open, and of a socket that listens already: that only changes its queue.
+    match unsafe { libc::listen(listener.as_raw_fd(), connections) } {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
+
 /// Gives memory that is free inside this process back to the system, where its allocator can.
 pub fn give_memory_back() {
     #[cfg(all(target_os = "linux", target_env = "gnu"))]
