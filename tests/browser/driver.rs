@@ -138,6 +138,15 @@ impl Browser {
         self.eval(&format!("document.querySelector({selector}).dispatchEvent({event})"));
     }
 
+    /// A press or a release of the mouse in the middle of an element, as a hand does it.
+    #[track_caller]
+    pub fn mouse(&mut self, kind: &str, selector: &str) {
+        let selector = Value::from(selector);
+        let place = self.eval(&format!("(it => [it.x + it.width / 2, it.y + it.height / 2])(document.querySelector({selector}).getBoundingClientRect())"));
+        let event = json!({"type": kind, "x": place[0], "y": place[1], "button": "left", "clickCount": 1});
+        self.ask("Input.dispatchMouseEvent", event);
+    }
+
     /// Presses a key as a person does: a letter, or a name such as `Enter`.
     pub fn press(&mut self, key: &str) {
         let (code, text) = match key {

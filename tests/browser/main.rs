@@ -4,6 +4,7 @@ mod driver;
 mod looks;
 #[path = "../web/mod.rs"]
 mod web;
+mod working;
 
 use driver::Browser;
 use serde_json::{Value, json};
@@ -231,7 +232,7 @@ fn a_daemon_that_is_gone_is_told_of_and_one_that_is_back_is_found() {
     let address = web.address.to_string();
     web.terminate();
     browser.shows("windlass does not answer");
-    browser.shows("offline");
+    browser.shows("not answering");
     let web = until("the address is free again", || {
         let mut command = web::windlass(home.path());
         let child = command.args(["serve", "--listen", &address]).stdout(std::process::Stdio::piped()).spawn().unwrap();

@@ -1,11 +1,12 @@
 // The page: which view is shown, the keyboard, and whether windlass answers.
 
-import { h, put } from "./dom.js";
+import { connect } from "./connection.js";
+import { count, h, put, took } from "./dom.js";
 import { groupList, groupView } from "./groups.js";
 import { healthView, lockView, queueView, workerView } from "./machine.js";
 import { runView, stepView } from "./runs.js";
 import { searchView } from "./search.js";
-import { Refused, follow } from "./wire.js";
+import { Refused } from "./wire.js";
 
 const TABS = [
   ["groups", "Groups", groupList],
@@ -20,6 +21,7 @@ const THINGS = { g: [groupView, "groups"], r: [runView, "groups"], s: [stepView,
 const main = document.getElementById("main");
 const tabs = document.getElementById("tabs");
 const banner = document.getElementById("banner");
+const said = document.getElementById("said");
 const live = document.getElementById("live");
 
 let view = null;
@@ -34,9 +36,8 @@ function place() {
 }
 
 function route() {
-  if (location.hash === "#main") return;
   const [name, parameters] = place();
-  const thing = /^([grs])([1-9]\d*)$/.exec(name);
+  const thing = /^([grs])([1-9]\d{0,14})$/.exec(name);
   const tab = thing ? THINGS[thing[1]][1] : name;
   const make = thing ? THINGS[thing[1]][0] : TABS.find((it) => it[0] === name)?.[2];
   for (const it of tabs.children) {
@@ -45,21 +46,43 @@ function route() {
   }
   cancelled?.abort();
   cancelled = new AbortController();
+  clearTimeout(later);
+  // A question belongs to the place where it was asked.
+  for (const it of document.querySelectorAll("dialog[open]")) it.close("");
   document.title = `${thing ? name : TABS.find((it) => it[0] === name)?.[1] || "Not found"} · windlass`;
   if (!make) {
-    view = null;
-    put(main, h("div", { class: "empty" }, h("p", {}, "There is nothing here."), h("p", {}, h("a", { href: "#/groups" }, "Groups"))));
+    nothing("There is nothing here.");
     return;
   }
+  const page = parameters.after || parameters.before || parameters.q;
   const same = view?.name === name && view.change?.(parameters);
   if (!same) {
-    view = make({ id: thing ? Number(thing[2]) : null, parameters, signal: cancelled.signal, act, go });
+    view = make({ id: thing ? Number(thing[2]) : null, parameters, signal: cancelled.signal, act, go, again });
     view.name = name;
-    put(main, view.element);
-    scrollTo(0, 0);
+    main.replaceChildren(view.element);
+    trouble = null;
+    hide();
   }
+  if (!same || view.page !== page) arrive();
+  view.page = page;
   view.signal = cancelled.signal;
   refresh();
+}
+
+let moved = false;
+
+/** After a step from one place to another: its top, and the focus where a reader begins. */
+function arrive() {
+  scrollTo(0, 0);
+  if (!moved || main.contains(document.activeElement?.closest("input"))) return;
+  const title = main.querySelector("h1");
+  (title || main).focus({ preventScroll: true });
+}
+
+function nothing(text) {
+  view = null;
+  main.replaceChildren(h("div", { class: "empty" }, h("p", {}, text), h("p", {}, h("a", { href: "#/groups" }, "All groups"))));
+  tell();
 }
 
 const go = (hash) => {
@@ -69,6 +92,13 @@ const go = (hash) => {
 // One refresh at a time; what changes meanwhile leads to one more, not before a pause.
 let running = false;
 let wanted = false;
+let later = null;
+
+/** Reads anew after a while: what was skipped is made up for. */
+function again(ms) {
+  clearTimeout(later);
+  later = setTimeout(refresh, ms);
+}
 
 async function refresh() {
   if (running) {
@@ -79,10 +109,14 @@ async function refresh() {
   const shown = view;
   try {
     await shown?.refresh(shown.signal || cancelled.signal);
-    if (shown === view) answered();
+    if (shown === view) {
+      trouble = null;
+      if (document.activeElement === main) main.querySelector("h1")?.focus({ preventScroll: true });
+    }
   } catch (error) {
     if (error.name !== "AbortError" && shown === view) failed(error);
   }
+  tell();
   running = false;
   if (wanted || shown !== view) {
     wanted = false;
@@ -90,71 +124,81 @@ async function refresh() {
   }
 }
 
-function answered() {
-  if (banner.dataset.kind !== "action") hide();
-}
+// ---- what the page says: how the connection is, or else what is wrong with what it shows
 
-function hide() {
-  banner.hidden = true;
-  banner.dataset.kind = "";
-}
+let state = ["", null];
+let trouble = null;
 
-function say(kind, ...children) {
-  banner.dataset.kind = kind;
-  put(banner, h("div", {}, children), h("button", { type: "button", class: "quiet", onclick: hide, "aria-label": "Close the message" }, "×"));
-  banner.hidden = false;
+const WORDS = { live: "live", stopping: "stopping", silent: "not answering", out: "not let in" };
+
+function tell() {
+  const [word, fact] = state;
+  live.className = `live ${word}`;
+  put(live, WORDS[word] || "", word === "silent" ? h("span", { "aria-hidden": "true" }, "for ", took(fact)) : null);
+  const text = {
+    silent: ["windlass does not answer. The page tries again; what you see is old. If it does not run, start it with ", h("code", {}, "windlass serve"), "."],
+    stopping: ["windlass is stopping", fact > 0 ? `; ${count(fact, "step")} may finish.` : "."],
+    out: ["Your browser is not let in any more. Run ", h("code", {}, "windlass ui"), " to open the page again."],
+  }[word] || trouble;
+  banner.hidden = !text;
+  put(banner, text ? h("div", {}, text) : null);
 }
 
 function failed(error) {
   if (!(error instanceof Refused)) {
     console.error(error);
-    say("bad", `the page has a mistake: ${error.message}`);
-  } else if (error.status === 0) {
-    gone();
-  } else if (error.status === 401) {
-    say("bad", "Your browser is not let in any more. Run ", h("code", {}, "windlass ui"), " to open the page again.");
-  } else if (error.status === 404) {
-    hide();
-    put(main, h("div", { class: "empty" }, h("p", {}, error.message), h("p", {}, h("a", { href: "#/groups" }, "All groups"))));
-    view = null;
-  } else {
-    say("bad", error.message, error.hint ? h("span", { class: "hint" }, ` ${error.hint}`) : null);
-  }
+    trouble = [`the page has a mistake: ${error.message}`];
+  } else if (error.status === 0 || error.status === 503) connection.doubt();
+  else if (error.status === 401) connection.out();
+  else if (error.status === 404) nothing(error.message);
+  else trouble = refused(error);
 }
 
-function gone() {
-  say("gone", "windlass does not answer. The page tries again; what you see is old. Start it with ", h("code", {}, "windlass serve"), ".");
+const refused = (error) => [error.message, error.hint ? h("span", { class: "hint" }, ` ${error.hint}`) : null];
+
+// ---- what came of an action: it stays until it is closed, or for a while when all is well
+
+let fades = null;
+
+function hide() {
+  clearTimeout(fades);
+  said.hidden = true;
+}
+
+function say(kind, ...children) {
+  hide();
+  said.className = `banner ${kind}`;
+  put(said, h("div", {}, children), h("button", { type: "button", class: "quiet", onclick: hide, "aria-label": "Close the message" }, "×"));
+  said.hidden = false;
+  if (kind === "done") fades = setTimeout(hide, 6000);
 }
 
 /** Does something that was confirmed, and tells how it went. */
 async function act(work, done) {
   try {
     const answer = await work();
-    if (done) say("action", typeof done === "function" ? done(answer) : done);
-    else hide();
-    setTimeout(() => banner.dataset.kind === "action" && hide(), 6000);
+    say("done", typeof done === "function" ? done(answer) : done);
   } catch (error) {
-    failed(error);
+    if (error instanceof Refused) say("refused", refused(error));
+    else failed(error);
+    if (error.status === 0 || error.status === 503) connection.doubt();
+    if (error.status === 401) connection.out();
   }
+  view?.stale?.();
   refresh();
 }
 
-follow(
+const connection = connect(
   (digest) => {
-    if (!view || !view.concerns || view.concerns(digest)) refresh();
+    if (!view || !view.concerns || !digest || view.concerns(digest)) refresh();
   },
-  (open) => {
-    live.className = open ? "live on" : "live off";
-    live.textContent = open ? "live" : "offline";
-    if (!open) gone();
-    else {
-      if (banner.dataset.kind === "gone") hide();
-      refresh();
-    }
+  (...now) => {
+    state = now;
+    tell();
   },
 );
 // What no event tells of: health of processes, disk, locks of files.
-setInterval(() => !document.hidden && view?.polls && refresh(), 3000);
+setInterval(() => !document.hidden && view?.polls && (state[0] === "live" || state[0] === "") && refresh(), 3000);
 
 // ---- keyboard
 
@@ -188,8 +232,8 @@ const KEYS = {
   },
   "?": help,
   Escape: () => {
-    if (!banner.hidden && banner.dataset.kind !== "gone") hide();
-    else if (document.activeElement !== document.body && document.activeElement !== main) document.activeElement.blur();
+    if (!said.hidden) hide();
+    else if (document.activeElement.tabIndex >= 0) document.activeElement.blur();
     else if (view?.up) go(view.up());
   },
 };
@@ -232,5 +276,12 @@ addEventListener("keydown", (event) => {
 });
 
 document.getElementById("help").addEventListener("click", help);
-addEventListener("hashchange", route);
+document.querySelector(".skip").addEventListener("click", (event) => {
+  event.preventDefault();
+  main.focus();
+});
+addEventListener("hashchange", () => {
+  moved = true;
+  route();
+});
 route();

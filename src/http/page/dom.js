@@ -2,13 +2,20 @@
 
 const SVG = "http://www.w3.org/2000/svg";
 
+// What is not seen but changes what is read (control characters, marks of direction) is shown as what it is.
+const UNSEEN = /\r(?!\n)|[\0-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]/g;
+const seen = (text) => String(text).replace(UNSEEN, (it) => (it < " " ? String.fromCharCode(0x2400 + it.charCodeAt(0)) : `\u27e8U+${it.charCodeAt(0).toString(16).toUpperCase().padStart(4, "0")}\u27e9`));
+
+const nodes = (children) =>
+  children.flat(9).filter((it) => it !== null && it !== undefined && it !== false).map((it) => (it instanceof Node ? it : document.createTextNode(seen(it))));
+
 function fill(element, attributes, children) {
   for (const [name, value] of Object.entries(attributes || {})) {
     if (value === null || value === undefined || value === false) continue;
-    if (name.startsWith("on")) element.addEventListener(name.slice(2), value);
+    if (name.startsWith("on")) element[name] = value;
     else element.setAttribute(name, value === true ? "" : value);
   }
-  element.append(...children.flat(9).filter((it) => it !== null && it !== undefined && it !== false));
+  element.append(...nodes(children));
   return element;
 }
 
@@ -69,11 +76,12 @@ export const when = (at) => (at ? h("time", { "data-at": at, datetime: new Date(
 export const took = (from, to) =>
   !from ? "" : to ? duration(to - from) : h("span", { "data-since": from }, duration(Date.now() - from));
 
+// The text of a node is changed in place: a selection around it stays.
 setInterval(() => {
-  for (const it of document.querySelectorAll("[data-since]")) it.textContent = duration(Date.now() - Number(it.dataset.since));
+  for (const it of document.querySelectorAll("[data-since]")) it.firstChild.data = duration(Date.now() - Number(it.dataset.since));
 }, 1000);
 setInterval(() => {
-  for (const it of document.querySelectorAll("[data-at]")) it.textContent = ago(Number(it.dataset.at));
+  for (const it of document.querySelectorAll("[data-at]")) it.firstChild.data = ago(Number(it.dataset.at));
 }, 5000);
 
 export const status = (name) => h("span", { class: `status ${name.toLowerCase()}` }, name.toLowerCase());
@@ -98,52 +106,32 @@ export function meter(value, most, label) {
   return h("span", { class: "meter" }, most ? bar([[kind, share]], label) : null, h("span", {}, label));
 }
 
+/** Whether a click was meant for a row as a whole: not for something in it, and not to select a text. */
+const meant = (event) => !event.target.closest("a, button") && String(getSelection()) === "";
+
 /**
- * A table whose rows are kept while what they show stays the same, so that focus and selection outlive a refresh.
- * Columns: [title, class]. `show(item)` gives the cells; `href(item)` makes the first cell a link and the row selectable.
+ * A table. Columns: [title, class]. `show(item)` gives the cells; `href(item)` makes the first cell a link, and a click
+ * anywhere in the row opens it.
  */
 export function table(columns, key, show, href) {
   const body = h("tbody");
   const element = h(
     "div",
-    { class: "scroll" },
+    { class: "scroll", hidden: true },
     h("table", {}, h("thead", {}, h("tr", {}, columns.map(([title, kind]) => h("th", { class: kind, scope: "col" }, title)))), body),
   );
-  const kept = new Map();
-  const make = (item, seen) => {
-    const cells = show(item);
-    const row = h("tr", { "data-key": key(item) });
-    cells.forEach((cell, at) => {
-      const inside = at === 0 && href ? h("a", { href: href(item), class: "rowlink" }, cell) : cell;
-      row.append(h("td", { class: columns[at][1], "data-title": columns[at][0] }, inside));
-    });
-    return { row, seen };
+  const row = (item) => {
+    const to = href?.(item);
+    const open = (event) => {
+      if (meant(event)) location.hash = to;
+    };
+    const cells = show(item).map((cell, at) =>
+      h("td", { class: columns[at][1], "data-title": columns[at][0] }, at === 0 && to ? h("a", { href: to, class: "rowlink" }, cell) : cell),
+    );
+    return h("tr", { "data-key": key(item), class: to ? "opens" : null, onclick: to ? open : null }, cells);
   };
   element.show = (items) => {
-    const wanted = new Set();
-    let before = null;
-    for (const item of items) {
-      const name = String(key(item));
-      wanted.add(name);
-      const seen = JSON.stringify(item);
-      let found = kept.get(name);
-      if (!found || found.seen !== seen) {
-        const fresh = make(item, seen);
-        const focused = found && found.row.contains(document.activeElement);
-        if (found) found.row.replaceWith(fresh.row);
-        if (focused) fresh.row.querySelector("a, button")?.focus({ preventScroll: true });
-        kept.set(name, fresh);
-        found = fresh;
-      }
-      const place = before ? before.nextSibling : body.firstChild;
-      if (place !== found.row) body.insertBefore(found.row, place);
-      before = found.row;
-    }
-    for (const [name, it] of kept) {
-      if (wanted.has(name)) continue;
-      it.row.remove();
-      kept.delete(name);
-    }
+    put(body, items.map(row));
     element.hidden = items.length === 0;
     return element;
   };
@@ -154,10 +142,55 @@ export function table(columns, key, show, href) {
 export const empty = (text, ...commands) =>
   h("div", { class: "empty" }, h("p", {}, text), commands.map((it) => h("p", {}, h("code", {}, it))));
 
-/** Replaces what an element holds, unless it is the same. */
+// Who a node is among its siblings: a key that it was given, or else only what kind of node.
+const name = (node) => `${node.nodeName} ${node.dataset?.key || node.dataset?.keyOf || node.id || ""}`;
+
+/** Makes a text another one by its ends: what stays keeps its selection. */
+function edit(text, fresh) {
+  if (text.data === fresh) return;
+  // A log loses its beginning and grows at its end.
+  const lost = fresh.startsWith(text.data) ? 0 : text.data.indexOf(fresh.slice(0, 200));
+  if (lost < 0 || !fresh.startsWith(text.data.slice(lost))) text.data = fresh;
+  else {
+    text.deleteData(0, lost);
+    text.appendData(fresh.slice(text.length));
+  }
+}
+
+/** Makes an element look and work as a fresh one does. */
+function become(kept, fresh) {
+  if (kept === fresh) return kept;
+  if (kept.nodeType === Node.TEXT_NODE) {
+    edit(kept, fresh.data);
+    return kept;
+  }
+  for (const { name: it } of [...kept.attributes]) if (!fresh.hasAttribute(it)) kept.removeAttribute(it);
+  for (const { name: it, value } of fresh.attributes) {
+    if (kept.getAttribute(it) === value) continue;
+    // Our policy forbids styles that come as attributes.
+    if (it === "style") kept.style.cssText = value;
+    else kept.setAttribute(it, value);
+  }
+  kept.onclick = fresh.onclick;
+  put(kept, ...fresh.childNodes);
+  return kept;
+}
+
+/**
+ * Makes an element hold these children. What it holds already stays the same element, so that focus, selection, scroll
+ * and a click that has begun outlive it; what it did not hold comes in, what is not there any more goes.
+ */
 export function put(element, ...children) {
-  const fresh = children.flat(9).filter((it) => it !== null && it !== undefined && it !== false);
-  element.replaceChildren(...fresh);
+  const old = new Map();
+  for (const it of element.childNodes) old.set(name(it), [...(old.get(name(it)) || []), it]);
+  const wanted = nodes(children).map((fresh) => {
+    if (fresh.parentNode === element) return fresh;
+    const kept = old.get(name(fresh))?.shift();
+    return kept ? become(kept, fresh) : fresh;
+  });
+  const stays = new Set(wanted);
+  for (const it of [...element.childNodes]) if (!stays.has(it)) it.remove();
+  wanted.forEach((it, at) => element.childNodes[at] !== it && element.insertBefore(it, element.childNodes[at] || null));
   return element;
 }
 

@@ -29,7 +29,8 @@ function time(step) {
 
 export function graph(run, width) {
   const { steps, needs } = run;
-  if (steps.length < 2 || steps.length > MOST) return null;
+  if (steps.length > MOST) return h("p", { class: "dim" }, `${steps.length} steps are too many for a picture.`);
+  if (steps.length < 2) return null;
   const layer = layers(needs);
   const depth = Math.max(...layer) + 1;
   const rows = Array.from({ length: depth }, () => []);
@@ -67,7 +68,7 @@ function node(step, [x, y]) {
   const label = `${step.name}: ${kind}, ${time(step)}`;
   return svg(
     "a",
-    { href: `#/s${step.id}`, class: `node ${kind}`, "aria-label": label },
+    { href: `#/s${step.id}`, "data-key": step.id, class: `node ${kind}`, "aria-label": label },
     svg("title", {}, label),
     svg("rect", { x, y, width: WIDE, height: HIGH, rx: 6 }),
     svg("rect", { class: "edgebar", x, y, width: 5, height: HIGH, rx: 2.5 }),

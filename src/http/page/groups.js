@@ -60,7 +60,7 @@ export function groupList({ parameters }) {
   const pages = h("div", { class: "pager" });
   const href = (values) => `#/groups${query(values)}`;
   const view = {
-    element: h("section", {}, h("h1", { class: "hidden" }, "Groups"), problems, top, rows, none, pages),
+    element: h("section", {}, h("h1", { class: "hidden", tabindex: -1 }, "Groups"), problems, top, rows, none, pages),
     concerns: () => true,
     change(fresh) {
       parameters = fresh;
@@ -108,7 +108,7 @@ const reasons = (why) =>
     ),
   );
 
-export function groupView({ id, parameters, act }) {
+export function groupView({ id, parameters, act, again }) {
   const head = h("div", { class: "head" });
   const actions = h("div", { class: "actions" });
   const big = h("div", { class: "big" });
@@ -125,13 +125,17 @@ export function groupView({ id, parameters, act }) {
     (it) => `#/r${it.id}`,
   );
   let details = null;
-  let read = 0;
+  let read = null;
 
   const href = (values) => `#/g${id}${query(values)}`;
   return {
     element: h("section", {}, head, big, actions, why, h("div", { class: "pair" }, facts, types), h("h2", {}, "Runs"), chosen, rows, none, pages),
     up: () => "#/groups",
     concerns: (digest) => !digest || !digest.groups || digest.groups.includes(id) || digest.kinds.includes("PAUSE"),
+    // What was done may have changed what is read seldom.
+    stale() {
+      read = null;
+    },
     change(fresh) {
       parameters = fresh;
       return true;
@@ -141,14 +145,16 @@ export function groupView({ id, parameters, act }) {
       // The counts of steps take a walk over all of them: not more often than they cost.
       const far = await get(`/api/v1/groups/${id}/progress`, signal);
       const ended = far.ended_at !== null;
-      const due = !details || Date.now() - read.at > Math.max(2000, 20 * read.cost) || ended !== (details.ended !== null);
+      const wait = read && ended === (details.ended !== null) ? read.next - Date.now() : 0;
+      const due = wait <= 0;
       if (due) {
         const begun = Date.now();
+        read = null;
         details = await get(`/api/v1/groups/${id}`, signal);
-        read = { at: Date.now(), cost: Date.now() - begun };
-      }
+        read = { next: Date.now() + Math.max(2000, 20 * (Date.now() - begun)) };
+      } else again(wait);
       const group = { ...details, runs: far.runs, ended_runs: far.ended, failed: far.failed, cancelled: far.cancelled, ended: far.ended_at };
-      put(head, h("h1", {}, h("span", { class: "id" }, `g${id}`), " ", h("span", { class: "text" }, group.name)), status(group.status), flags(group));
+      put(head, h("h1", { tabindex: -1 }, h("span", { class: "id" }, `g${id}`), " ", h("span", { class: "text" }, group.name)), status(group.status), flags(group));
       put(big, progress(group), h("span", {}, sentence(group, far)));
       put(actions, buttons(group, act));
       put(facts, factsOf(group));

@@ -20,7 +20,7 @@ export function queueView({ act }) {
   const none = h("div");
   const facts = h("p", { class: "dim" });
   return {
-    element: h("section", {}, h("h1", {}, "Queues"), facts, rows, none),
+    element: h("section", {}, h("h1", { tabindex: -1 }, "Queues"), facts, rows, none),
     polls: true,
     async refresh(signal) {
       const found = await get("/api/v1/queues", signal);
@@ -54,7 +54,7 @@ function toggle(it, act) {
 export function workerView() {
   const list = h("div", { class: "cards" });
   return {
-    element: h("section", {}, h("h1", {}, "Workers"), list),
+    element: h("section", {}, h("h1", { tabindex: -1 }, "Workers"), list),
     polls: true,
     async refresh(signal) {
       const { workers } = await get("/api/v1/workers", signal);
@@ -115,7 +115,7 @@ export function lockView({ act }) {
   );
   const none = h("div");
   return {
-    element: h("section", {}, h("h1", {}, "Locks"), h("p", { class: "dim" }, "Resource keys that are held: at any time one step, command or hook works under a key."), rows, none),
+    element: h("section", {}, h("h1", { tabindex: -1 }, "Locks"), h("p", { class: "dim" }, "Resource keys that are held: at any time one step, command or hook works under a key."), rows, none),
     polls: true,
     async refresh(signal) {
       const { locks } = await get("/api/v1/locks", signal);
@@ -146,7 +146,7 @@ export function healthView() {
     async refresh(signal) {
       const [health, state] = await Promise.all([get("/health", signal), get("/api/v1/status", signal)]);
       const well = health.status === "ok" || health.status === "healthy";
-      put(head, h("h1", {}, "Health"), h("span", { class: `status ${well ? "completed" : "failed"}` }, health.status), (health.reasons || []).map((it) => h("span", { class: "flag" }, String(it))));
+      put(head, h("h1", { tabindex: -1 }, "Health"), h("span", { class: `status ${well ? "completed" : "failed"}` }, health.status), (health.reasons || []).map((it) => h("span", { class: "flag" }, String(it))));
       put(problems, problemList(state));
       const { status: _, reasons: __, diagnostics, ...rest } = health;
       const free = diagnostics?.free_disk_bytes === undefined ? { disk_free: state.disk_free } : {};

@@ -31,6 +31,7 @@ const ASSETS: &[Asset] = &[
     ("page.css", "text/css; charset=utf-8", include_str!("page.css")),
     ("icon.svg", "image/svg+xml", include_str!("icon.svg")),
     ("app.js", SCRIPT, include_str!("app.js")),
+    ("connection.js", SCRIPT, include_str!("connection.js")),
     ("wire.js", SCRIPT, include_str!("wire.js")),
     ("dom.js", SCRIPT, include_str!("dom.js")),
     ("groups.js", SCRIPT, include_str!("groups.js")),

@@ -27,7 +27,8 @@ export function runView({ id, act }) {
   );
   const trail = h("div");
   let run = null;
-  let drawn = "";
+  const draw = () => run && picture.clientWidth && put(picture, graph(run, picture.clientWidth));
+  new ResizeObserver(draw).observe(picture);
   return {
     element: h("section", {}, trail, head, actions, picture, rows, facts),
     up: () => (run ? `#/g${run.group}` : "#/groups"),
@@ -35,16 +36,9 @@ export function runView({ id, act }) {
     async refresh(signal) {
       run = await get(`/api/v1/runs/${id}`, signal);
       put(trail, crumbs(h("a", { href: `#/g${run.group}` }, `g${run.group}`), `r${id}`));
-      put(head, h("h1", {}, h("span", { class: "id" }, `r${id}`), " ", h("span", { class: "text" }, run.item || run.definition)), status(run.status));
+      put(head, h("h1", { tabindex: -1 }, h("span", { class: "id" }, `r${id}`), " ", h("span", { class: "text" }, run.item || run.definition)), status(run.status));
       put(actions, buttons(run, act));
-      // A picture that shows the same is left alone, with the focus that it may have.
-      const seen = JSON.stringify(run.steps);
-      if (seen !== drawn) {
-        drawn = seen;
-        const focused = picture.contains(document.activeElement) ? document.activeElement.getAttribute("href") : null;
-        put(picture, graph(run, picture.parentElement.clientWidth));
-        if (focused) picture.querySelector(`a[href="${focused}"]`)?.focus();
-      }
+      draw();
       rows.show(run.steps);
       put(facts, [h("dt", {}, "Workflow"), h("dd", {}, run.definition), ...output(run.output)]);
     },
@@ -84,7 +78,6 @@ export function stepView({ id, act }) {
   const facts = h("dl", { class: "facts" });
   const attempts = h("div", { class: "attempts" });
   let step = null;
-  let shown = "";
   return {
     element: h("section", {}, trail, head, actions, why, facts, h("h2", {}, "Attempts"), attempts),
     up: () => (step ? `#/r${step.run}` : "#/groups"),
@@ -98,17 +91,21 @@ export function stepView({ id, act }) {
       const [found, explained, printed] = await Promise.all([get(at, signal), get(`${at}/why`, signal), get(`${at}/logs`, signal)]);
       step = found;
       put(trail, crumbs(h("a", { href: `#/g${step.group}` }, `g${step.group}`), h("a", { href: `#/r${step.run}` }, `r${step.run}`), `s${id}`));
-      put(head, h("h1", {}, h("span", { class: "id" }, `s${id}`), " ", h("span", { class: "text" }, step.name)), status(step.status), step.cached ? h("span", { class: "flag" }, "from the cache") : null);
+      put(head, h("h1", { tabindex: -1 }, h("span", { class: "id" }, `s${id}`), " ", h("span", { class: "text" }, step.name)), status(step.status), step.cached ? h("span", { class: "flag" }, "from the cache") : null);
       put(actions, stepButtons(step, act));
       put(why, reasonList(explained));
       put(facts, factsOf(step));
-      const seen = JSON.stringify([step.attempts_all, printed]);
-      if (seen !== shown) {
-        shown = seen;
-        put(attempts, step.attempts_all.length ? step.attempts_all.map((it) => attempt(it, printed.logs)).reverse() : empty("It has not been tried yet."));
-      }
+      const tried = step.attempts_all.map((it) => attempt(it, printed.logs)).reverse();
+      following(attempts, () => put(attempts, tried.length ? tried : empty("It has not been tried yet.")));
     },
   };
+}
+
+/** Shows the end of every log, of a new one, too, unless its reader has scrolled away from it. */
+function following(place, change) {
+  const away = new Set([...place.querySelectorAll("pre.log")].filter((it) => it.scrollTop + it.clientHeight < it.scrollHeight - 4));
+  change();
+  for (const it of place.querySelectorAll("pre.log")) if (!away.has(it)) it.scrollTop = it.scrollHeight;
 }
 
 const reasonList = (why) =>
@@ -162,7 +159,7 @@ function attempt(it, logs) {
   const printed = logs.filter((one) => one.token === it.token);
   return h(
     "article",
-    { class: "attempt" },
+    { class: "attempt", "data-key": it.token },
     h("h3", {}, `Attempt ${it.n} `, h("span", { class: `status ${kind}` }, outcome), h("span", { class: "dim" }, ` on w${it.worker}, `, when(it.started), ", ", took(it.started, it.ended))),
     text ? h("p", { class: "text bad" }, text) : null,
     certificate(it.detail?.certificate, printed.length > 0),

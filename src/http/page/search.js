@@ -34,7 +34,7 @@ export function searchView({ parameters, go }) {
   queueMicrotask(() => matchMedia("(min-width: 700px)").matches && !parameters.q && field.focus());
 
   return {
-    element: h("section", {}, h("h1", { class: "hidden" }, "Search"), form, note, list, none),
+    element: h("section", {}, h("h1", { class: "hidden", tabindex: -1 }, "Search"), form, note, list, none),
     concerns: () => false,
     change(fresh) {
       parameters = fresh;

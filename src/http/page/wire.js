@@ -1,4 +1,4 @@
-// What goes over the wire: requests, and the stream of what changed.
+// What goes over the wire: requests and their answers.
 
 /** A request that was refused. `status` 0: nobody answered. */
 export class Refused extends Error {
@@ -9,16 +9,23 @@ export class Refused extends Error {
   }
 }
 
-async function ask(path, options) {
+/** In ms: what takes longer is no answer. */
+const LIMIT = 10000;
+
+async function ask(path, { signal, limit, ...options }) {
   let response;
+  let body = null;
+  const late = AbortSignal.timeout(limit || LIMIT);
   try {
-    response = await fetch(path, { ...options, headers: { accept: "application/json", ...options?.headers } });
+    response = await fetch(path, { ...options, signal: signal ? AbortSignal.any([signal, late]) : late, headers: { accept: "application/json", ...options.headers } });
+    // Read to the end, whatever it is, under the same limit.
+    const text = await response.text();
+    const type = response.headers.get("content-type") || "";
+    if (type.includes("json")) body = JSON.parse(text);
   } catch (error) {
-    if (error.name === "AbortError") throw error;
-    throw new Refused(0, "windlass does not answer");
+    if (signal?.aborted) throw new DOMException("not wanted any more", "AbortError");
+    throw new Refused(0, late.aborted ? `windlass did not answer within ${(limit || LIMIT) / 1000} s` : "windlass does not answer");
   }
-  const type = response.headers.get("content-type") || "";
-  const body = type.includes("json") ? await response.json().catch(() => null) : null;
   // `/health` tells why it is not well with 503.
   if (!response.ok && !(path === "/health" && body)) {
     throw new Refused(response.status, body?.error || `the answer was ${response.status}`, body?.hint);
@@ -26,7 +33,7 @@ async function ask(path, options) {
   return body;
 }
 
-export const get = (path, signal) => ask(path, { signal });
+export const get = (path, signal, limit) => ask(path, { signal, limit });
 
 export const post = (path, body) =>
   ask(path, {
@@ -39,47 +46,4 @@ export const post = (path, body) =>
 export function query(values) {
   const given = Object.entries(values).filter(([, it]) => it !== null && it !== undefined && it !== "");
   return given.length ? `?${new URLSearchParams(given)}` : "";
-}
-
-/**
- * Follows what changes, as digests, and says when the stream is open or lost. Closed while the page is hidden: a browser
- * has few connections to one server, and a hidden page needs none.
- */
-export function follow(changed, state) {
-  let source = null;
-  let last = null;
-  let again = null;
-  let wait = 1000;
-
-  function open() {
-    close();
-    source = new EventSource(`/api/v1/events${query({ digest: 400, after: last })}`);
-    source.addEventListener("hello", (it) => {
-      last = it.lastEventId || last;
-      wait = 1000;
-      state(true);
-    });
-    source.addEventListener("gap", () => changed(null));
-    source.addEventListener("digest", (it) => {
-      last = it.lastEventId;
-      changed(JSON.parse(it.data));
-    });
-    source.addEventListener("error", () => {
-      close();
-      if (document.hidden) return;
-      state(false);
-      again = setTimeout(open, wait);
-      wait = Math.min(wait * 1.6, 10000);
-    });
-  }
-
-  function close() {
-    clearTimeout(again);
-    source?.close();
-    source = null;
-  }
-
-  document.addEventListener("visibilitychange", () => (document.hidden ? close() : open()));
-  addEventListener("pagehide", close);
-  open();
 }
