@@ -5,7 +5,7 @@ use axum::{
     Json,
     extract::{Path, State},
     http::{HeaderMap, HeaderValue, StatusCode, header},
-    response::{Html, IntoResponse, Response},
+    response::{Html, IntoResponse, Redirect, Response},
 };
 use serde::Serialize;
 use std::{
@@ -73,8 +73,12 @@ async fn issue(State(app): State<App>) -> (StatusCode, Json<Link>) {
     (StatusCode::CREATED, Json(link))
 }
 
-async fn open(State(app): State<App>, Path(code): Path<String>) -> Result<Response> {
+async fn open(State(app): State<App>, Path(code): Path<String>, headers: HeaderMap) -> Result<Response> {
     if !app.access().tickets.redeem(&code, Instant::now()) {
+        // Whoever is let in may follow an old link: it leads to the page.
+        if cookies(&headers).any(|it| app.access().token().is_session(it)) {
+            return Ok(Redirect::to("/").into_response());
+        }
         let failure = Failure::new(401, "this link was opened already, or is too old");
         return Ok(how_to_get_in(&failure));
     }

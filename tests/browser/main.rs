@@ -1,14 +1,16 @@
 //! The page in a real browser: what it shows, what its keys and buttons do, how it looks.
 
+mod connection;
 mod driver;
 mod looks;
+mod walking;
 #[path = "../web/mod.rs"]
 mod web;
 mod working;
 
 use driver::Browser;
 use serde_json::{Value, json};
-use web::{PATIENCE, Web, until};
+use web::{Web, until};
 
 /// A workflow of four steps: `a`, then `b` and `c` side by side, then `d`.
 const DIAMOND: &str = "
@@ -233,23 +235,10 @@ fn a_daemon_that_is_gone_is_told_of_and_one_that_is_back_is_found() {
     web.terminate();
     browser.shows("windlass does not answer");
     browser.shows("not answering");
-    let web = until("the address is free again", || {
-        let mut command = web::windlass(home.path());
-        let child = command.args(["serve", "--listen", &address]).stdout(std::process::Stdio::piped()).spawn().unwrap();
-        let mut child = Ended(child);
-        let deadline = std::time::Instant::now() + PATIENCE;
-        loop {
-            if std::net::TcpStream::connect(&address).is_ok() {
-                return Some(child);
-            }
-            if child.0.try_wait().unwrap().is_some() || std::time::Instant::now() > deadline {
-                return None;
-            }
-        }
-    });
+    let served = connection::serve_again(home.path(), &address);
     browser.shows("live");
     browser.until("the message is gone", "document.getElementById('banner').hidden");
-    drop(web);
+    drop(served);
 }
 
 /// A process that does not outlive its test.

@@ -74,7 +74,7 @@ let moved = false;
 /** After a step from one place to another: its top, and the focus where a reader begins. */
 function arrive() {
   scrollTo(0, 0);
-  if (!moved || main.contains(document.activeElement?.closest("input"))) return;
+  if (!moved || main.contains(document.activeElement?.closest("input, .filters"))) return;
   const title = main.querySelector("h1");
   (title || main).focus({ preventScroll: true });
 }

@@ -1,0 +1,76 @@
+//! From place to place: where the focus goes, what is left behind, and ways in.
+
+use super::{let_in, submit, web::Web};
+use serde_json::json;
+
+const SLOW: &str = "id: slow\nname: Slow work\nsteps: [{ name: wait, run: 'sleep 600' }]";
+
+#[test]
+fn the_skip_link_leads_to_the_content_and_leaves_the_address_alone() {
+    let web = Web::start();
+    let Some(mut browser) = let_in(&web) else { return };
+    browser.press("6");
+    browser.shows("free disk");
+    browser.eval("document.querySelector('.skip').focus()");
+    browser.press("Enter");
+    browser.until("the content has the focus", "document.activeElement.id === 'main'");
+    assert_eq!(browser.eval("location.hash"), "#/health");
+    browser.eval("void (window.before = true, location.reload())");
+    browser.until("it is loaded anew", "!window.before && document.readyState === 'complete'");
+    browser.shows("free disk");
+}
+
+#[test]
+fn a_question_does_not_follow_to_another_place() {
+    let web = Web::start();
+    let Some(mut browser) = let_in(&web) else { return };
+    let group = submit(&web, SLOW, &["x"], json!({}));
+    browser.shows("Slow work");
+    browser.click("a.rowlink");
+    browser.shows("1 step running");
+    browser.press("c");
+    browser.shows(&format!("Cancel g{group}?"));
+    browser.eval("history.back()");
+    browser.until("the list is back", "location.hash !== '#/g1' && document.querySelector('td .bar')");
+    browser.until("the question is gone", "!document.querySelector('dialog')");
+    assert!(web.get(&format!("/api/v1/groups/{group}")).json()["ended"].is_null(), "nothing was confirmed");
+}
+
+#[test]
+fn a_new_place_begins_at_its_top_with_the_focus_on_its_heading() {
+    let web = Web::start();
+    let Some(mut browser) = let_in(&web) else { return };
+    let items: Vec<String> = (0..120).map(|at| format!("item {at}")).collect();
+    submit(&web, SLOW, &items.iter().map(String::as_str).collect::<Vec<_>>(), json!({}));
+    browser.shows("Slow work");
+    browser.press("j");
+    browser.press("Enter");
+    let heading = "document.activeElement.matches('h1') && document.activeElement.innerText.includes('Slow work')";
+    browser.until("the heading has the focus", heading);
+    browser.shows("item 49");
+    browser.eval("scrollTo(0, 9999)");
+    browser.until("it is at the bottom", "scrollY > 300");
+    browser.eval("document.querySelector('[data-key-of=n]').focus()");
+    browser.press("Enter");
+    browser.shows("item 99");
+    browser.until("the heading has the focus again", &format!("scrollY === 0 && {heading}"));
+    // A filter is used again and again: it keeps the focus.
+    browser.eval("document.querySelector('.filters a:nth-child(3)').focus()");
+    browser.press("Enter");
+    browser.until("the filter is set", "document.querySelector('.filters [aria-current]').innerText === 'pending'");
+    assert_eq!(browser.eval("document.activeElement.innerText"), "pending");
+    // The whole row leads to its run.
+    browser.click("tbody tr td:nth-child(2)");
+    browser.until("the run is shown", "location.hash.startsWith('#/r')");
+}
+
+#[test]
+fn a_link_that_was_opened_already_leads_a_browser_that_is_let_in_to_the_page() {
+    let web = Web::start();
+    let Some(mut browser) = let_in(&web) else { return };
+    browser.open("about:blank#");
+    browser.open(&web.url(&web.link));
+    browser.shows("No group yet");
+    assert_eq!(browser.eval("location.pathname"), "/");
+    assert_eq!(web.send("GET", &web.link, &[], b"").status, 401, "nobody else is let in");
+}
