@@ -57,12 +57,14 @@ pub struct Query {
     pub filter: Option<Filter>,
     /// For mode `hybrid`: what vectors count against words, from 0 to 1. None is what suits the embedder.
     pub weight: Option<f64>,
+    /// Whether a hit shows its whole chunk, not only the part that matches best.
+    pub whole: bool,
 }
 
 impl Query {
     /// The ten best by words and by meaning.
     pub fn new(text: impl Into<String>) -> Query {
-        Query { text: text.into(), k: 10, mode: Mode::Hybrid, filter: None, weight: None }
+        Query { text: text.into(), k: 10, mode: Mode::Hybrid, filter: None, weight: None, whole: false }
     }
 }
 
@@ -116,7 +118,7 @@ pub fn search(db: &VectorDb, embedder: &dyn Embedder, query: &Query) -> Result<V
     let found = db.fetch(&ids)?;
     let texts: Vec<&str> = found.iter().map(|it| it.chunk.text.as_str()).collect();
     let marked = marks(&words, &texts)?;
-    Ok(found.iter().zip(&marked).map(|(found, marks)| hit(found, marks, &ranked)).collect())
+    Ok(found.iter().zip(&marked).map(|(found, marks)| hit(found, marks, &ranked, query.whole)).collect())
 }
 
 fn by_meaning(db: &VectorDb, embedder: &dyn Embedder, query: &Query, k: usize) -> Result<Vec<Scored>> {
@@ -131,7 +133,8 @@ fn by_meaning(db: &VectorDb, embedder: &dyn Embedder, query: &Query, k: usize) -
     Ok(db.knn(&vector, k, query.filter.as_ref())?)
 }
 
-fn hit(found: &FoundChunk, marks: &[Range<usize>], ranked: &[Scored]) -> Hit {
+fn hit(found: &FoundChunk, marks: &[Range<usize>], ranked: &[Scored], whole: bool) -> Hit {
+    let text = &found.chunk.text;
     Hit {
         score: ranked.iter().find(|it| it.chunk == found.id).map_or(0.0, |it| it.score),
         source: found.source.clone(),
@@ -142,6 +145,6 @@ fn hit(found: &FoundChunk, marks: &[Range<usize>], ranked: &[Scored]) -> Hit {
         page: found.chunk.page,
         chunk: found.no,
         range: found.chunk.range.clone(),
-        passage: passage::best(&found.chunk.text, marks),
+        passage: if whole { passage::whole(text, marks) } else { passage::best(text, marks) },
     }
 }

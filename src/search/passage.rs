@@ -6,7 +6,7 @@ use std::ops::Range;
 /// A piece of a chunk's text and where its matching words stand in it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct Passage {
-    /// About 300 bytes round the words that match best, cut between words.
+    /// About 300 bytes round the words that match best, cut between words; all of the chunk where that was asked for.
     pub passage: String,
     /// Byte ranges in `passage`, as `[start, end]`, ascending.
     #[serde(serialize_with = "pairs")]
@@ -19,6 +19,11 @@ pub struct Passage {
 const LENGTH: usize = 300;
 /// How far a cut may move to fall between words.
 const REACH: usize = 40;
+
+/// Everything.
+pub(super) fn whole(text: &str, marks: &[Range<usize>]) -> Passage {
+    Passage { passage: text.to_string(), marks: marks.to_vec(), cut: (false, false) }
+}
 
 /// The window with the most different marked words, then the most marked words, then the first.
 pub(super) fn best(text: &str, marks: &[Range<usize>]) -> Passage {

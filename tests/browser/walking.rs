@@ -74,3 +74,37 @@ fn a_link_that_was_opened_already_leads_a_browser_that_is_let_in_to_the_page() {
     assert_eq!(browser.eval("location.pathname"), "/");
     assert_eq!(web.send("GET", &web.link, &[], b"").status, 401, "nobody else is let in");
 }
+
+#[test]
+fn a_hit_is_opened_to_its_whole_text_and_only_the_database_that_was_asked_for_is_searched() {
+    let web = Web::start();
+    let Some(mut browser) = let_in(&web) else { return };
+    let docs = web.home().join("docs");
+    std::fs::create_dir(&docs).unwrap();
+    let filler = "The drum turns slowly and the pawl falls into the ratchet. ".repeat(8);
+    let text = format!("# Hand winch\n\nA rope is wound on the drum. {filler} The brake is released last.\n");
+    std::fs::write(docs.join("winch.md"), text).unwrap();
+    let ingest = web.windlass(&["ingest", "--detach", docs.to_str().unwrap()]).output().unwrap();
+    assert!(ingest.status.success(), "{}", String::from_utf8_lossy(&ingest.stderr));
+    super::wait_for_group(&web, 1);
+    browser.open(&web.url("/#/search?q=rope"));
+    browser.shows("wound on the drum");
+    assert_eq!(browser.eval("document.body.innerText.includes('released last')"), false);
+    browser.press("j");
+    browser.press("Enter");
+    browser.shows("The brake is released last.");
+    assert_eq!(browser.eval("document.activeElement.getAttribute('aria-expanded')"), "true");
+    browser.eval("document.querySelector('.path button').click()");
+    browser.until(
+        "the path is copied or selected",
+        "document.querySelector('.path button').innerText === 'Copied' || String(getSelection()).endsWith('winch.md')",
+    );
+    browser.press("Enter");
+    browser.until("it is closed", "!document.body.innerText.includes('released last')");
+    browser.open(&web.url("/#/search?q=rope&db=nope"));
+    browser.shows("There is no vector database nope");
+    assert_eq!(browser.eval("document.querySelectorAll('.hits li').length"), 0);
+    browser.click(".empty a");
+    browser.shows("wound on the drum");
+    assert_eq!(browser.complaints, [] as [&str; 0]);
+}

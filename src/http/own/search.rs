@@ -38,6 +38,8 @@ struct Asked {
     k: Option<u64>,
     /// Only passages for which this holds, such as `source = "manuals" and page < 10`
     filter: Option<String>,
+    /// Whether each hit shows its whole chunk, not only about 300 bytes of it
+    whole: Option<bool>,
 }
 
 /// Passages of what was ingested
@@ -53,7 +55,8 @@ async fn search(State(app): State<App>, Query(asked): Query<Asked>) -> Result<Js
     let mode = asked.mode.as_deref().unwrap_or("hybrid").parse().map_err(Failure::bad_request)?;
     let filter = asked.filter.as_deref().filter(|it| !it.trim().is_empty());
     let filter = filter.map(str::parse::<Filter>).transpose().map_err(Error::Filter)?;
-    let query = SearchQuery { k: k as usize, mode, filter, ..SearchQuery::new(asked.q) };
+    let query =
+        SearchQuery { k: k as usize, mode, filter, whole: asked.whole.unwrap_or(false), ..SearchQuery::new(asked.q) };
     let name = asked.db.filter(|it| !it.is_empty()).unwrap_or_else(|| app.settings().database.clone());
     Ok(Json(app.blocking(move |engine| view::find(&named(engine.home(), &name)?, &query)).await?))
 }

@@ -107,7 +107,7 @@ export function meter(value, most, label) {
 }
 
 /** Whether a click was meant for a row as a whole: not for something in it, and not to select a text. */
-const meant = (event) => !event.target.closest("a, button") && String(getSelection()) === "";
+export const meant = (event) => !event.target.closest("a, button") && String(getSelection()) === "";
 
 /**
  * A table. Columns: [title, class]. `show(item)` gives the cells; `href(item)` makes the first cell a link, and a click

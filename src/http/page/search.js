@@ -1,7 +1,10 @@
 // Search over a vector database.
 
-import { count, empty, h, number, put } from "./dom.js";
+import { count, empty, h, meant, number, put } from "./dom.js";
 import { get, query } from "./wire.js";
+
+/** In ms: the first search may have to wait for a model. */
+const PATIENCE = 60000;
 
 /** The text with its marked parts; marks are byte ranges. */
 function marked(passage, marks) {
@@ -24,8 +27,29 @@ export function searchView({ parameters, go }) {
   const note = h("p", { class: "dim", role: "status" });
   const none = h("div");
   const form = h("form", { class: "search", role: "search" }, field, h("button", { class: "primary" }, "Search"), databases, mode);
-  let known = null;
+  let known = [];
   let shown = null;
+  let hits = [];
+  // The whole chunks of what was found, once one of them was opened; and which of them are open.
+  let whole = null;
+  const open = new Set();
+  const draw = () => put(list, hits.map((it) => hit(it, open.has(it.key) && whole?.get(it.key), toggle)));
+
+  async function toggle(it) {
+    if (!open.delete(it.key)) open.add(it.key);
+    draw();
+    if (whole || !open.has(it.key)) return;
+    const asked = shown;
+    try {
+      const found = await get(`/api/v1/search${asked}&whole=true`, null, PATIENCE);
+      if (asked !== shown) return;
+      whole = new Map(keyed(found.hits).map((one) => [one.key, one]));
+      draw();
+    } catch (error) {
+      open.delete(it.key);
+      put(note, error.message);
+    }
+  }
   form.addEventListener("submit", (event) => {
     event.preventDefault();
     go(`#/search${query({ q: field.value.trim(), db: databases.value, mode: mode.value === "hybrid" ? null : mode.value })}`);
@@ -41,22 +65,30 @@ export function searchView({ parameters, go }) {
       return true;
     },
     async refresh(signal) {
-      if (!known) {
-        known = (await get("/api/v1/databases", signal)).databases;
-        put(databases, known.map((it) => h("option", { value: it.name }, `${it.name} (${number(it.documents)})`)));
-        databases.hidden = known.length === 0;
-        if (known.some((it) => it.name === "default")) databases.value = "default";
-      }
+      known = (await get("/api/v1/databases", signal)).databases;
+      put(databases, known.map((it) => h("option", { value: it.name }, `${it.name} (${number(it.documents)})`)));
+      databases.hidden = known.length === 0;
       if (!known.length) {
         put(none, empty("No vector database yet. Make one from your documents:", "windlass ingest DIRECTORY"));
         return;
       }
       const { q, db, mode: how } = parameters;
-      const asked = JSON.stringify([q, db, how]);
+      const there = (name) => known.some((it) => it.name === name);
+      databases.value = db || (there("default") ? "default" : known[0].name);
+      const asked = query({ q, db: databases.value, mode: how, k: 20 });
       if (asked === shown) return;
-      if (db) databases.value = db;
+      hits = [];
+      whole = null;
+      open.clear();
       mode.value = how || "hybrid";
       field.value = q || "";
+      if (db && !there(db)) {
+        put(list);
+        put(note);
+        put(none, h("div", { class: "empty" }, h("p", {}, `There is no vector database ${db}. There is:`), known.map((it) => h("p", {}, h("a", { href: `#/search${query({ q, db: it.name })}` }, it.name)))));
+        shown = null;
+        return;
+      }
       if (!q) {
         put(list);
         put(note);
@@ -68,7 +100,7 @@ export function searchView({ parameters, go }) {
       const begun = performance.now();
       let found;
       try {
-        found = await get(`/api/v1/search${query({ q, db: databases.value, mode: how, k: 20 })}`, signal);
+        found = await get(`/api/v1/search${asked}`, signal, PATIENCE);
       } catch (error) {
         put(note);
         throw error;
@@ -76,19 +108,43 @@ export function searchView({ parameters, go }) {
       shown = asked;
       put(none);
       put(note, found.hits.length ? `${count(found.hits.length, "passage")} in ${Math.round(performance.now() - begun)} ms` : `Nothing found in ${count(found.documents, "document")} of ${found.database}.`);
-      put(list, found.hits.map(hit));
+      hits = keyed(found.hits);
+      draw();
     },
   };
 }
 
-function hit(it) {
+const keyed = (hits) => hits.map((it) => ({ ...it, key: `${it.source} ${it.uri} ${it.chunk}` }));
+
+async function copy(text, event) {
+  const button = event.currentTarget;
+  try {
+    await navigator.clipboard.writeText(text);
+    put(button, "Copied");
+  } catch {
+    // Without leave to write, or where the page came over plain HTTP: it is selected, to be copied by hand.
+    getSelection().selectAllChildren(button.previousElementSibling);
+  }
+}
+
+/** One hit; `all` is its whole chunk where it is open. */
+function hit(it, all, toggle) {
   const uri = it.uri.replace(/^file:\/\//, "");
   const above = it.headings.filter((one) => one !== it.title);
+  const shown = all || it;
   return h(
     "li",
-    { class: "rowlink", tabindex: 0 },
-    h("h2", { class: "text" }, it.title?.trim() || uri, above.length ? h("span", { class: "dim" }, ` › ${above.join(" › ")}`) : null),
+    { "data-key": it.key, class: all ? "open" : null, onclick: (event) => meant(event) && void toggle(it) },
+    h(
+      "h2",
+      {},
+      h("button", { type: "button", class: "rowlink text", "aria-expanded": all ? "true" : "false", onclick: () => toggle(it) }, it.title?.trim() || uri),
+      above.length ? h("span", { class: "dim text" }, ` › ${above.join(" › ")}`) : null,
+    ),
     h("p", { class: "where" }, h("span", { class: "text" }, uri), it.page ? `, page ${it.page}` : "", h("span", { class: "dim" }, ` ${it.score.toFixed(3)}`)),
-    h("p", { class: "text passage" }, it.cut?.[0] ? "… " : "", marked(it.passage, it.marks), it.cut?.[1] ? " …" : ""),
+    h("p", { class: "text passage" }, shown.cut?.[0] ? "… " : "", marked(shown.passage, shown.marks), shown.cut?.[1] ? " …" : ""),
+    all
+      ? h("p", { class: "path" }, h("code", {}, uri), h("button", { type: "button", class: "small", onclick: (event) => copy(uri, event) }, "Copy"), h("span", { class: "dim" }, `part ${number(it.chunk + 1)} of the document, ${it.media_type}`))
+      : null,
   );
 }
