@@ -84,6 +84,21 @@ setInterval(() => {
   for (const it of document.querySelectorAll("[data-at]")) it.firstChild.data = ago(Number(it.dataset.at));
 }, 5000);
 
+/** A text of others, such as a name: whole where it is short, else its first lines and the rest as a hint. */
+export const label = (text) => h("span", { class: text.length > 160 ? "text long" : "text", title: text.length > 160 ? seen(text) : null }, text);
+
+/** What an item is called: of an object its name, its address, or else its text. */
+export function titled(item) {
+  if (!/^\{/.test(item || "")) return item || "";
+  try {
+    const it = JSON.parse(item);
+    const found = [it.name, it.title, it.uri, it.path, it.source, it.id].find((one) => one && ["string", "number"].includes(typeof one));
+    return String(found ?? item);
+  } catch {
+    return item;
+  }
+}
+
 export const status = (name) => h("span", { class: `status ${name.toLowerCase()}` }, name.toLowerCase());
 
 /** A bar of parts: [[class, share of the whole], ...]. */

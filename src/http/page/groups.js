@@ -1,6 +1,6 @@
 // Groups: the list, and one group with its runs.
 
-import { bar, confirm, count, empty, h, number, put, status, table, took, when } from "./dom.js";
+import { bar, confirm, count, empty, h, label, number, put, status, table, titled, took, when } from "./dom.js";
 import { get, post, query } from "./wire.js";
 
 const STATUSES = ["RUNNING", "PENDING", "COMPLETED", "FAILED", "CANCELLED"];
@@ -45,7 +45,7 @@ export function groupList({ parameters }) {
     (it) => [
       `g${it.id}`,
       status(it.status),
-      [h("span", { class: "text" }, it.name), flags(it)],
+      [label(it.name), flags(it), h("span", { class: "narrow" }, progress(it), it.failed ? h("span", { class: "bad" }, `${number(it.failed)} failed`) : null)],
       progress(it),
       runsOf(it),
       it.failed ? h("span", { class: "bad" }, number(it.failed)) : "",
@@ -108,6 +108,13 @@ const reasons = (why) =>
     ),
   );
 
+/** How many are not told of. */
+function more(why, group, href) {
+  const left = group.failed - why.steps.length;
+  if (!why.more && left <= 0) return null;
+  return h("li", {}, left > 0 ? h("a", { href: href({ status: "FAILED" }) }, `and ${number(left)} more`) : "and more");
+}
+
 export function groupView({ id, parameters, act, again }) {
   const head = h("div", { class: "head" });
   const actions = h("div", { class: "actions" });
@@ -121,7 +128,7 @@ export function groupView({ id, parameters, act, again }) {
   const rows = table(
     [["Run", "id"], ["Status", ""], ["Item", "grow"], ["Ended", "num"]],
     (it) => it.id,
-    (it) => [`r${it.id}`, status(it.status), h("span", { class: "text" }, it.item || "(no item)"), when(it.ended)],
+    (it) => [`r${it.id}`, status(it.status), label(titled(it.item) || "(no item)"), when(it.ended)],
     (it) => `#/r${it.id}`,
   );
   let details = null;
@@ -154,7 +161,7 @@ export function groupView({ id, parameters, act, again }) {
         read = { next: Date.now() + Math.max(2000, 20 * (Date.now() - begun)) };
       } else again(wait);
       const group = { ...details, runs: far.runs, ended_runs: far.ended, failed: far.failed, cancelled: far.cancelled, ended: far.ended_at };
-      put(head, h("h1", { tabindex: -1 }, h("span", { class: "id" }, `g${id}`), " ", h("span", { class: "text" }, group.name)), status(group.status), flags(group));
+      put(head, h("h1", { tabindex: -1 }, h("span", { class: "id" }, `g${id}`), " ", label(group.name)), status(group.status), flags(group));
       put(big, progress(group), h("span", {}, sentence(group, far)));
       put(actions, buttons(group, act));
       put(facts, factsOf(group));
@@ -168,7 +175,7 @@ export function groupView({ id, parameters, act, again }) {
       rows.show(found.runs);
       put(none, found.runs.length === 0 && empty(wanted ? `No run is ${wanted.toLowerCase()}.` : "This group has no runs."));
       put(pages, pager(after && href({ status: wanted }), found.next && href({ status: wanted, after: found.next })));
-      if (explained) put(why, explained.steps.length > 0 && [h("h2", {}, group.failed ? "Why it failed" : "What holds it up"), h("ul", {}, reasons(explained))]);
+      if (explained) put(why, explained.steps.length > 0 && [h("h2", {}, group.failed ? "Why it failed" : "What holds it up"), h("ul", {}, reasons(explained), more(explained, group, href))]);
       else if (!stuck) put(why);
     },
   };
@@ -219,10 +226,13 @@ function factsOf(group) {
     [group.ended ? "Took" : "Runs for", took(group.created, group.ended)],
     ["Priority", group.priority || null],
     ["Directory", group.directory],
-    ["Parameters", Object.keys(group.params || {}).length ? h("code", { class: "json" }, JSON.stringify(group.params)) : null],
+    ["Parameters", Object.keys(group.params || {}).length ? parameters(group.params) : null],
   ];
   return rows.filter((it) => it[1]).map(([name, value]) => [h("dt", {}, name), h("dd", {}, value)]);
 }
+
+const parameters = (values) =>
+  h("dl", { class: "parameters" }, Object.entries(values).map(([name, value]) => [h("dt", {}, name), h("dd", {}, h("code", { class: "text" }, typeof value === "string" ? value : JSON.stringify(value)))]));
 
 /** A bar for each type of step. */
 function typeTable(group) {

@@ -34,8 +34,8 @@ export function queueView({ act }) {
 function waits(found) {
   const parts = [[`${count(found.groups_open, "open group")}`]];
   if (found.groups_paused) parts.push([`${number(found.groups_paused)} paused`]);
-  if (found.delayed) parts.push([`${count(found.delayed, "step")} wait for their time, the next `, when(found.next_due)]);
-  if (found.parked) parts.push([`${count(found.parked, "step")} of paused groups wait`]);
+  if (found.delayed) parts.push([`${count(found.delayed, "step")} ${found.delayed === 1 ? "waits" : "wait"} for ${found.delayed === 1 ? "its" : "their"} time, the next `, when(found.next_due)]);
+  if (found.parked) parts.push([`${count(found.parked, "step")} of paused groups ${found.parked === 1 ? "waits" : "wait"}`]);
   if (found.hooks_waiting + found.hooks_running) parts.push([`${count(found.hooks_waiting + found.hooks_running, "hook")} due or running`]);
   return parts.flatMap((it, at) => (at ? [" · ", ...it] : it));
 }
@@ -70,7 +70,7 @@ function card(it) {
   return h(
     "article",
     { class: "card" },
-    h("h2", {}, h("span", { class: "id" }, `w${it.id}`), " ", h("span", { class: `status ${it.alive ? "completed" : "failed"}` }, it.alive ? "alive" : "dead"), h("span", { class: "dim" }, ` pid ${it.identity.pid}, version ${it.version}, since `, when(it.registered))),
+    h("h2", {}, h("span", { class: "id" }, `w${it.id}`), " ", h("span", { class: `status ${it.alive ? "completed" : "failed"}` }, it.alive ? "alive" : "dead"), h("span", { class: "dim" }, ` pid ${it.identity.pid}, version ${it.version}, started `, when(it.registered))),
     h("p", {}, `${count(it.running, "step")} running in ${count(room, "place")}: `, pools.map(([name, size]) => h("span", { class: "flag" }, `${name === "*" ? "any type" : name} ${size}`))),
     it.processes?.length ? processes(it.processes) : null,
   );

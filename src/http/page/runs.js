@@ -1,6 +1,6 @@
 // A run as a graph of its steps, and a step with its attempts and what it printed.
 
-import { bytes, confirm, count, empty, h, number, put, status, table, took, when } from "./dom.js";
+import { bytes, confirm, count, empty, h, label, number, put, status, table, titled, took, when } from "./dom.js";
 import { graph } from "./graph.js";
 import { get, post } from "./wire.js";
 
@@ -36,13 +36,26 @@ export function runView({ id, act }) {
     async refresh(signal) {
       run = await get(`/api/v1/runs/${id}`, signal);
       put(trail, crumbs(h("a", { href: `#/g${run.group}` }, `g${run.group}`), `r${id}`));
-      put(head, h("h1", { tabindex: -1 }, h("span", { class: "id" }, `r${id}`), " ", h("span", { class: "text" }, run.item || run.definition)), status(run.status));
+      put(head, h("h1", { tabindex: -1 }, h("span", { class: "id" }, `r${id}`), " ", label(titled(run.item) || run.definition)), status(run.status));
       put(actions, buttons(run, act));
       draw();
       rows.show(run.steps);
-      put(facts, [h("dt", {}, "Workflow"), h("dd", {}, run.definition), ...output(run.output)]);
+      put(facts, runFacts(run));
     },
   };
+}
+
+function runFacts(run) {
+  const started = Math.min(...run.steps.map((it) => it.started).filter(Boolean));
+  const known = Number.isFinite(started);
+  const rows = [
+    ["Workflow", run.definition],
+    ["Started", known && when(started)],
+    ["Ended", when(run.ended)],
+    [run.ended ? "Took" : "Runs for", known && took(started, run.ended)],
+    ["Item", titled(run.item) === run.item ? null : h("pre", { class: "json", tabindex: 0 }, JSON.stringify(JSON.parse(run.item), null, 2))],
+  ];
+  return [...rows.filter((it) => it[1]).map(([name, value]) => [h("dt", {}, name), h("dd", {}, value)]), ...output(run.output)];
 }
 
 function output(value) {
@@ -95,7 +108,8 @@ export function stepView({ id, act }) {
       put(actions, stepButtons(step, act));
       put(why, reasonList(explained));
       put(facts, factsOf(step));
-      const tried = step.attempts_all.map((it) => attempt(it, printed.logs)).reverse();
+      // The attempts are counted anew after every retry by hand.
+      const tried = step.attempts_all.map((it, at) => [attempt(it, printed.logs), it.n === 1 && at > 0 ? h("p", { class: "divider dim" }, "Tried again. Before that:") : null]).reverse();
       following(attempts, () => put(attempts, tried.length ? tried : empty("It has not been tried yet.")));
     },
   };
@@ -134,7 +148,7 @@ function factsOf(step) {
   const waits = !["COMPLETED", "FAILED", "CANCELLED", "RUNNING"].includes(step.status) && step.due > Date.now();
   const rows = [
     ["Type", step.step_type],
-    ["Item", step.item],
+    ["Item", titled(step.item)],
     ["Started", when(step.started)],
     ["Took", took(step.started, step.ended)],
     ["Due", waits ? when(step.due) : null],
