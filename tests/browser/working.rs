@@ -52,7 +52,7 @@ fn a_slow_click_and_a_focused_button_outlive_what_happens_meanwhile() {
     browser.shows("2 runs of 4 would not be finished");
     browser.press("Escape");
     assert_eq!(browser.eval("held.length > 10 && held.every(it => it.isConnected)"), true);
-    ["3", "4"].map(&open);
+    ["3", "4"].iter().for_each(|it| open(it));
     wait_for_group(&web, group);
     assert_eq!(browser.complaints, [] as [&str; 0]);
 }
@@ -94,7 +94,7 @@ fn the_state_of_a_group_is_right_when_nothing_else_happens() {
         web.post_json(&format!("/api/v1/groups/{group}/{verb}"), &json!({}));
         browser.until(verb, &button(text));
     }
-    ["1", "2"].map(&open);
+    ["1", "2"].iter().for_each(|it| open(it));
     browser.shows("2 completed");
     assert_eq!(browser.complaints, [] as [&str; 0]);
 }
