@@ -128,3 +128,18 @@ fn a_document_is_called_by_its_name_and_what_is_not_seen_is_marked() {
     browser.shows("Ended");
     assert_eq!(browser.complaints, [] as [&str; 0]);
 }
+
+#[test]
+fn a_place_that_is_not_there_is_told_and_left() {
+    let web = Web::start();
+    let Some(mut browser) = let_in(&web) else { return };
+    browser.open(&web.url("/#/g99999999999999999999999"));
+    browser.shows("There is nothing here.");
+    browser.open(&web.url("/#/g777"));
+    browser.until("the view says so", "document.querySelector('main .empty').innerText.includes('777')");
+    browser.open(&web.url("/#/groups?status=BOGUS"));
+    browser.until("the banner says so", "!banner.hidden && banner.innerText.includes('BOGUS')");
+    browser.click(".filters a");
+    browser.shows("No group yet");
+    browser.until("the banner is gone", "banner.hidden");
+}

@@ -148,8 +148,12 @@ function failed(error) {
   if (!(error instanceof Refused)) {
     console.error(error);
     trouble = [`the page has a mistake: ${error.message}`];
-  } else if (error.status === 0 || error.status === 503) connection.doubt();
-  else if (error.status === 401) connection.out();
+  } else if (error.status === 0 || error.status === 503) {
+    trouble = refused(error);
+    connection.doubt();
+    // When it is live all the same, the view is still to be read.
+    if (state[0] === "live") again(3000);
+  } else if (error.status === 401) connection.out();
   else if (error.status === 404) nothing(error.message);
   else trouble = refused(error);
 }

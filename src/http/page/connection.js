@@ -18,7 +18,9 @@ export function connect(changed, show) {
   let last = null;
   let answered = Date.now();
   let timer = null;
+  // Only the newest look counts; `busy` is the one that is under way.
   let turn = 0;
+  let busy = 0;
 
   function be(next, fact) {
     const other = next !== word;
@@ -52,6 +54,7 @@ export function connect(changed, show) {
 
   async function look(thoroughly) {
     const mine = ++turn;
+    busy = mine;
     clearTimeout(timer);
     let found;
     try {
@@ -63,7 +66,8 @@ export function connect(changed, show) {
     } catch (error) {
       found = error.status === 401 ? ["out"] : error.status === 0 ? ["silent", answered] : ["live"];
     }
-    if (mine !== turn || document.hidden) return;
+    if (mine !== turn) return;
+    busy = 0;
     be(...found);
     if (word === "out") return;
     if (word === "live" && !source && Date.now() - opened >= AGAIN) open();
@@ -72,6 +76,7 @@ export function connect(changed, show) {
 
   function close() {
     turn += 1;
+    busy = 0;
     clearTimeout(timer);
     source?.close();
     source = null;
@@ -82,5 +87,5 @@ export function connect(changed, show) {
   addEventListener("pageshow", (event) => event.persisted && look(true));
   open();
   timer = setTimeout(() => look(false), WATCH);
-  return { doubt: () => word !== "out" && look(true), out: () => be("out") };
+  return { doubt: () => word !== "out" && !busy && look(true), out: () => be("out") };
 }
