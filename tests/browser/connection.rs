@@ -76,6 +76,7 @@ fn while_it_drains_the_page_says_so_calmly() {
     signal(&web, Signal::TERM);
     browser.shows("windlass is stopping; 1 step may finish");
     wait_for_requests(&mut browser, 6);
+    browser.picture("stopping-desktop-light");
     let seen = browser.eval("seen");
     assert_eq!(
         seen,
@@ -95,6 +96,7 @@ fn a_daemon_that_hangs_is_noticed_and_one_that_wakes_is_live_again() {
     watch(&mut browser);
     wait_for_requests(&mut browser, 2);
     assert_eq!(browser.eval("seen.filter(it => !it.startsWith('live silent: '))"), json!([]));
+    browser.picture("hangs-desktop-light");
     signal(&web, Signal::CONT);
     browser.until("it is live", "document.getElementById('live').className === 'live live' && banner.hidden");
     submit(&web, "id: after\nname: After the sleep\nsteps: [{ name: one, run: 'true' }]", &["x"], json!({}));

@@ -176,6 +176,12 @@ fn every_view_is_readable_in_both_themes_and_on_a_phone() {
             browser.shows(text);
             check(&mut browser, &format!("{name}-{screen}"));
         }
+        browser.open(&web.url("/#/search?q=checkpoint+of+the+log"));
+        browser.shows("moves pages");
+        browser.press("j");
+        browser.press("Enter");
+        browser.shows("of the document");
+        check(&mut browser, &format!("hit-{screen}"));
         browser.open(&web.url("/#/groups"));
         browser.shows("Send the newsletter");
         browser.press("?");

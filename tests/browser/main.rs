@@ -90,6 +90,12 @@ fn a_run_is_a_graph_and_a_step_has_its_attempts_and_what_it_printed() {
     browser.until("the graph is drawn", "document.querySelectorAll('svg .node').length === 4");
     assert_eq!(browser.eval("document.querySelectorAll('svg .edge').length"), 4);
     assert_eq!(browser.eval("document.querySelectorAll('svg .node.failed').length"), 1);
+    let broad = "document.querySelector('.graph svg').getBoundingClientRect().width > 400";
+    browser.until("it goes from left to right", broad);
+    browser.screen(420, 860, false);
+    browser.until("it is drawn anew where it is narrow", &format!("!({broad})"));
+    browser.screen(1280, 860, false);
+    browser.until("it goes from left to right again", broad);
     browser.click("svg .node");
     browser.shows("fetched bad");
     browser.shows("attempt 1");

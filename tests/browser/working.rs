@@ -70,6 +70,7 @@ fn what_was_refused_is_told_until_it_is_read() {
     browser.until("the question is gone", "!document.querySelector('dialog')");
     wait_for_reads(&mut browser, "/api/v1/locks");
     browser.shows("still holds the file lock");
+    browser.picture("refused-desktop-light");
     assert_eq!(browser.eval("document.querySelectorAll('[role=alert]:not([hidden])').length"), 1);
     browser.click("[role=alert]:not([hidden]) button");
     browser.until("the message is gone", "!document.querySelector('[role=alert]:not([hidden])')");

@@ -158,7 +158,7 @@ function failed(error) {
   else trouble = refused(error);
 }
 
-const refused = (error) => [error.message, error.hint ? h("span", { class: "hint" }, ` ${error.hint}`) : null];
+const refused = (error) => [error.message, error.hint ? h("span", { class: "hint" }, error.hint) : null];
 
 // ---- what came of an action: it stays until it is closed, or for a while when all is well
 
