@@ -111,7 +111,7 @@ fn problems(engine: &Engine, status: &StatusView) -> Vec<Problem> {
     }
     for it in status.recent.iter().filter(|it| it.status == Status::Failed) {
         let text = format!("{} failed: {} of {}", it.id, it.failed, count(it.runs.max(0) as u64, "run"));
-        problem(text, Some(format!("windlass why {0}   (then: windlass retry {0})", it.id)));
+        problem(text, Some(format!("windlass why {}", it.id)));
     }
     found
 }
