@@ -25,8 +25,8 @@ pub enum Error {
     NoDatabase { name: String, there: Vec<String> },
     #[error("`{name}` can't be the name of a vector database")]
     DatabaseName { name: String },
-    #[error("{who} still holds the file lock {}", path.display())]
-    StillLocked { who: String, path: PathBuf },
+    #[error("`{key}` was taken away, but {who} still holds the file lock {}: whoever comes next waits for it", path.display())]
+    StillLocked { key: String, who: String, path: PathBuf },
     #[error("the log of {step} is damaged")]
     DamagedLog { step: crate::model::StepId, source: std::io::Error },
     #[error("`{0}` is not a cursor")]
@@ -51,7 +51,7 @@ impl Error {
                 None => format!("there is {}", there.join(", ")),
             }),
             Error::StillLocked { .. } => {
-                Some("end that process, or wait for it: its work is not interrupted by force".to_string())
+                Some("cancel what works under it, or wait for it: its work is not interrupted by force".to_string())
             }
             Error::Cursor(_) => Some("take it from `windlass events --json`".to_string()),
             Error::NoGroup => Some("make one with `windlass ingest PATH` or `windlass run FILE`".to_string()),

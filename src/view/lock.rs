@@ -48,10 +48,11 @@ pub fn force_release(engine: &Engine, key: &ResourceKey, why: &str) -> Result<bo
     let path = engine.lock_file(key);
     if is_file_locked(engine, key) {
         let who = match process_stat::who_holds_lock(&path) {
+            Some(pid) if pid == std::process::id() => "a step or request of this process".to_string(),
             Some(pid) => format!("process {pid}"),
             None => "a process".to_string(),
         };
-        return Err(Error::StillLocked { who, path });
+        return Err(Error::StillLocked { key: key.to_string(), who, path });
     }
     Ok(released)
 }

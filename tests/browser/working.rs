@@ -129,3 +129,41 @@ fn a_log_that_grows_is_read_in_peace_and_followed_at_its_end() {
     browser.until("the log of a step that failed opens at its end", end);
     assert_eq!(browser.complaints, [] as [&str; 0]);
 }
+
+#[test]
+fn a_key_does_nothing_that_the_page_does_not_offer() {
+    let web = Web::start();
+    let flow = web.home().join("f.yaml");
+    std::fs::write(&flow, "id: f\nsteps: [{ name: a, uses: windlass/noop }]\n").unwrap();
+    assert!(web.windlass(&["submit", flow.to_str().unwrap()]).output().unwrap().status.success());
+    let Some(mut browser) = let_in(&web) else { return };
+    browser.eval("location.hash = '#/g1'");
+    browser.until("it has ended", "document.querySelector('.head .status.completed')");
+    for key in ["c", "p", "t", "n", "b"] {
+        browser.press(key);
+        assert_eq!(browser.eval("document.querySelector('dialog[open]') === null && location.hash"), "#/g1", "{key}");
+    }
+}
+
+#[test]
+fn a_log_stays_the_log_of_its_stream_when_another_one_comes_before_it() {
+    let web = Web::start();
+    let flow = web.home().join("f.yaml");
+    let run =
+        "seq 1 200 >&2; until test -e go; do sleep 0.02; done; echo hello; until test -e gone; do sleep 0.02; done";
+    std::fs::write(&flow, format!("id: f\nsteps: [{{ name: a, run: '{run}' }}]\n")).unwrap();
+    let mut submit = web.windlass(&["submit", flow.to_str().unwrap()]);
+    assert!(submit.current_dir(web.home()).output().unwrap().status.success());
+    let Some(mut browser) = let_in(&web) else { return };
+    browser.eval("location.hash = '#/s1'");
+    browser.until(
+        "what it printed is there",
+        "document.querySelector('pre[aria-label=stderr]')?.textContent.includes('200')",
+    );
+    browser.eval("window.kept = document.querySelector('pre[aria-label=stderr]'); kept.scrollTop = 40");
+    std::fs::write(web.home().join("go"), "").unwrap();
+    browser.until("the other stream is there", "document.querySelector('pre[aria-label=stdout]')");
+    let same = "kept.isConnected && kept.getAttribute('aria-label') === 'stderr' && kept.scrollTop === 40";
+    assert_eq!(browser.eval(same), true);
+    std::fs::write(web.home().join("gone"), "").unwrap();
+}

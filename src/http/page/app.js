@@ -217,7 +217,7 @@ function step(by) {
   next.scrollIntoView({ block: "nearest" });
 }
 
-const press = (name) => main.querySelector(`[data-key-of="${name}"]:not([disabled])`)?.click();
+const press = (name) => main.querySelector(`[data-key-of="${name}"]:not([disabled], [hidden])`)?.click();
 
 const KEYS = {
   j: () => step(1),

@@ -33,8 +33,8 @@ function filters(statuses, chosen, href) {
 
 function pager(first, next) {
   return [
-    h("a", { class: "button", "data-key-of": "b", href: first || "#", hidden: !first }, "First page"),
-    h("a", { class: "button", "data-key-of": "n", href: next || "#", hidden: !next }, "Next page"),
+    h("a", { class: "button", "data-key-of": "b", href: first || null, hidden: !first }, "First page"),
+    h("a", { class: "button", "data-key-of": "n", href: next || null, hidden: !next }, "Next page"),
   ];
 }
 
@@ -101,7 +101,7 @@ const reasons = (why) =>
   why.steps.map((it) =>
     h(
       "li",
-      {},
+      { "data-key": it.facts.step.id },
       h("a", { href: `#/s${it.facts.step.id}` }, `s${it.facts.step.id}`),
       h("span", { class: "dim" }, ` ${it.facts.step.name} `),
       it.reasons.map((reason) => h("span", { class: "text" }, reason.text, reason.command ? [" ", h("code", {}, reason.command)] : null)),
@@ -197,7 +197,7 @@ function buttons(group, act) {
     const left = group.runs - group.ended_runs;
     const details = [`${count(left, "run")} of ${number(group.runs)} would not be finished.`, "What waits is out at once. What runs is asked to stop, then terminated."];
     if ((await confirm(`Cancel ${name}?`, details, `Cancel ${name}`, { danger: true })) === null) return;
-    act(() => post(`${at}/cancel`), (it) => (it.ended ? `${name} is cancelled.` : `${name} is being cancelled; its running steps were asked to stop.`));
+    act(() => post(`${at}/cancel`), (it) => (it.ended && !it.cancelled ? `${name} had ended.` : it.ended ? `${name} is cancelled.` : `${name} is being cancelled; its running steps were asked to stop.`));
   };
   const retry = async () => {
     const lost = group.failed + group.cancelled;

@@ -190,7 +190,7 @@ function certificate(found, printed) {
   const word = (name, value) => (name === "peak_rss" ? bytes(value) : Array.isArray(value) ? value.join("; ") : typeof value === "object" ? JSON.stringify(value) : String(value));
   return [
     rows.length ? h("dl", { class: "certificate" }, rows.map(([name, value]) => [h("dt", {}, name.replaceAll("_", " ")), h("dd", { class: "text" }, word(name, value))])) : null,
-    lines ? h("pre", { class: "log", tabindex: 0, "aria-label": "Last lines" }, lines) : null,
+    lines ? h("pre", { class: "log", "data-key": "last", tabindex: 0, "aria-label": "Last lines" }, lines) : null,
   ];
 }
 
@@ -198,7 +198,7 @@ function log(it) {
   const size = new TextEncoder().encode(it.text).length;
   const missing = it.total - size;
   return [
-    h("h4", {}, it.stream, missing > 0 ? h("span", { class: "dim" }, ` (${bytes(missing)} before this were not kept)`) : null),
-    h("pre", { class: "log", tabindex: 0, "aria-label": it.stream }, it.text || " "),
+    h("h4", { "data-key": it.stream }, it.stream, missing > 0 ? h("span", { class: "dim" }, ` (${bytes(missing)} before this were not kept)`) : null),
+    h("pre", { class: "log", "data-key": it.stream, tabindex: 0, "aria-label": it.stream }, it.text || " "),
   ];
 }

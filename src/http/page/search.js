@@ -74,10 +74,10 @@ export function searchView({ parameters, go }) {
       }
       const { q, db, mode: how } = parameters;
       const there = (name) => known.some((it) => it.name === name);
-      databases.value = db || (there("default") ? "default" : known[0].name);
-      const asked = query({ q, db: databases.value, mode: how, k: 20 });
+      const asked = query({ q, db: db || (there("default") ? "default" : known[0].name), mode: how, k: 20 });
+      // What was chosen or typed since, and is not asked for yet, stays.
       if (asked === shown) return;
-      hits = [];
+      databases.value = db || (there("default") ? "default" : known[0].name);
       whole = null;
       open.clear();
       mode.value = how || "hybrid";
@@ -94,6 +94,7 @@ export function searchView({ parameters, go }) {
         put(note);
         put(none, empty(`${count(known.reduce((sum, it) => sum + it.documents, 0), "document")} can be searched. No character has a special meaning.`));
         shown = asked;
+        hits = [];
         return;
       }
       put(note, "searching…");
