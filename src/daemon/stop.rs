@@ -88,6 +88,11 @@ impl Target {
                 (process_stat::who_holds_lock(&home.join(LOCK)) == Some(process.pid())).then_some(process)
             }),
         };
+        // A file may name anybody: where the kernel tells who holds the lock, nobody else is ever signalled. It may not tell
+        // just now, when a daemon was killed while a child of it was being made; then the lock is free in a moment.
+        let lock = home.join(LOCK);
+        let holds = |it: &ProcessHandle| process_stat::who_holds_lock(&lock) == Some(it.pid());
+        let process = process.filter(|it| !process_stat::lock_holders_are_known() || holds(it));
         if let (None, Some(process)) = (&holder.info, &process)
             && !process_stat::runs_this_program_with(process.pid(), "serve")
         {

@@ -12,13 +12,13 @@ use std::path::Path;
 
 #[cfg(target_os = "linux")]
 pub use self::linux::{
-    children, cpu_time, descendants, is_zombie, open_fds, out_of_memory_kills, own_cpu_time, peak_rss_bytes, rss_bytes,
-    runs_this_program_with, start_time, thread_count, thread_names, who_holds_lock,
+    children, cpu_time, descendants, is_zombie, lock_holders_are_known, open_fds, out_of_memory_kills, own_cpu_time,
+    peak_rss_bytes, rss_bytes, runs_this_program_with, start_time, thread_count, thread_names, who_holds_lock,
 };
 #[cfg(not(target_os = "linux"))]
 pub use self::other::{
-    children, cpu_time, descendants, is_zombie, open_fds, out_of_memory_kills, own_cpu_time, peak_rss_bytes, rss_bytes,
-    runs_this_program_with, start_time, thread_count, thread_names, who_holds_lock,
+    children, cpu_time, descendants, is_zombie, lock_holders_are_known, open_fds, out_of_memory_kills, own_cpu_time,
+    peak_rss_bytes, rss_bytes, runs_this_program_with, start_time, thread_count, thread_names, who_holds_lock,
 };
 
 /// The identity of this process.
@@ -194,6 +194,11 @@ mod linux {
         found.iter().find(is_it).map(|it| it.pid)
     }
 
+    /// Whether the system tells at all who holds locks.
+    pub fn lock_holders_are_known() -> bool {
+        fs::File::open("/proc/locks").is_ok()
+    }
+
     /// Somebody who may hold the lock on a file.
     #[derive(Debug, PartialEq)]
     pub(super) struct Holder {
@@ -345,6 +350,10 @@ mod other {
 
     pub fn who_holds_lock(_path: &Path) -> Option<u32> {
         None
+    }
+
+    pub fn lock_holders_are_known() -> bool {
+        false
     }
 
     pub fn runs_this_program_with(_pid: u32, _argument: &str) -> bool {
