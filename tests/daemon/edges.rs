@@ -151,3 +151,26 @@ fn silent_clients_do_not_take_the_last_descriptor() {
     drop(silent);
     assert!(home.run(&["stop"]).status.success() && wait(&mut child).success());
 }
+
+#[test]
+fn while_nobody_is_known_to_hold_the_lock_nobody_is_signalled() {
+    let home = Home::new("");
+    let mut stranger = std::process::Command::new("sleep").arg("1000").stdin(Stdio::null()).spawn().unwrap();
+    let own = windlass::os::process_stat::identity_of(stranger.id()).unwrap();
+    let forged = json!({
+        "phase": "ready", "pid": own.pid, "start_time": own.start_time, "boot_id": own.boot_id, "version": "0", "nonce": "x",
+        "pid_namespace": own.pid_namespace, "time_namespace": own.time_namespace, "http": "127.0.0.1:1", "since": 0,
+    });
+    // Who took the lock has ended; its child keeps it.
+    let script = "import fcntl, os, sys, time\nf = open(sys.argv[1], 'w')\nfcntl.flock(f, fcntl.LOCK_EX)\nif os.fork() == 0: time.sleep(1000)\nprint('held', flush=True)\nos._exit(0)";
+    let mut taker = std::process::Command::new("python3");
+    taker.args(["-c", script]).arg(home.path().join("engine.db.lock")).stdout(Stdio::null());
+    assert!(taker.status().unwrap().success());
+    fs::write(home.path().join("serve.pid"), forged.to_string()).unwrap();
+    let stopped = home.run(&["stop", "--timeout", "200ms"]);
+    assert_eq!(stopped.status.code(), Some(1), "{}", said(&stopped));
+    assert!(stranger.try_wait().unwrap().is_none(), "the stranger was signalled: {}", said(&stopped));
+    stranger.kill().unwrap();
+    stranger.wait().unwrap();
+    let _ = std::process::Command::new("pkill").args(["-f", home.path().to_str().unwrap()]).status();
+}
