@@ -150,6 +150,8 @@ fn in_whatever_order_it_is_started_stopped_and_killed_there_is_at_most_one_daemo
     }
     assert!(wait(&mut all.command(&["stop"])).success());
     until("nothing is left over", || processes(all.home.path()).is_empty().then_some(()));
+    // A daemon that was killed last has left its entry.
+    assert!(wait(&mut all.command(&["worker", "--until-idle"])).success());
     let doctor = windlass(all.home.path()).arg("doctor").output().unwrap();
     assert!(doctor.status.success(), "{}", String::from_utf8_lossy(&doctor.stdout));
 }
