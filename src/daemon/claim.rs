@@ -50,7 +50,7 @@ impl Claim {
             let holder = Holder::of(home);
             match holder.look() {
                 Look::Running => return Err(holder.already_running()),
-                Look::Silent if holder.is_stranger() => return Err(Error::Stranger { pid: holder.pid.unwrap_or(0) }),
+                Look::Silent if let Some(pid) = holder.stranger(home) => return Err(Error::Stranger { pid }),
                 look => watch.wait(&holder, look, &mut wait)?,
             }
         }
@@ -175,9 +175,12 @@ impl Holder {
         health.is_some_and(|it| self.pid.is_none_or(|pid| it["diagnostics"]["pid"] == pid))
     }
 
-    /// Whether something else than windlass holds the lock.
-    fn is_stranger(&self) -> bool {
-        self.info.is_none() && self.pid.is_some_and(|it| !process_stat::runs_this_program_with(it, "serve"))
+    /// The pid of whoever holds the lock and is not windlass. A daemon that ends just now does not look like one either:
+    /// then the lock does not name it any more.
+    pub fn stranger(&self, home: &Path) -> Option<u32> {
+        let pid = self.pid.filter(|_| self.info.is_none())?;
+        let strange = !process_stat::runs_this_program_with(pid, "serve");
+        (strange && process_stat::who_holds_lock(&home.join(LOCK)) == Some(pid)).then_some(pid)
     }
 
     /// `pid 12, http://127.0.0.1:8787`

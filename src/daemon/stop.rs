@@ -81,22 +81,20 @@ impl Target {
         let holder = Holder::of(home);
         let process = match &holder.info {
             Some(info) => ProcessHandle::open(&info.identity),
-            // Its file is not there or not whole. The kernel knows who holds the lock; asked again once we hold on to
-            // that process, so that it can't have changed in between.
-            None => holder.pid.and_then(process_stat::identity_of).and_then(|it| {
-                let process = ProcessHandle::open(&it)?;
-                (process_stat::who_holds_lock(&home.join(LOCK)) == Some(process.pid())).then_some(process)
-            }),
+            // Its file is not there or not whole.
+            None => holder.pid.and_then(process_stat::identity_of).and_then(|it| ProcessHandle::open(&it)),
         };
-        // A file may name anybody: where the kernel tells who holds the lock, nobody else is ever signalled. It may not tell
-        // just now, when a daemon was killed while a child of it was being made; then the lock is free in a moment.
+        // A file may name anybody: where the kernel tells who holds the lock, nobody else is ever signalled. It is asked once
+        // we hold on to that process, so that it can't have changed in between. It may not tell just now, when a daemon was
+        // killed while a child of it was being made; then the lock is free in a moment.
         let lock = home.join(LOCK);
         let holds = |it: &ProcessHandle| process_stat::who_holds_lock(&lock) == Some(it.pid());
         let process = process.filter(|it| !process_stat::lock_holders_are_known() || holds(it));
-        if let (None, Some(process)) = (&holder.info, &process)
-            && !process_stat::runs_this_program_with(process.pid(), "serve")
-        {
-            return Err(Error::Stranger { pid: process.pid() });
+        let ours =
+            |it: &ProcessHandle| holder.info.is_some() || process_stat::runs_this_program_with(it.pid(), "serve");
+        let process = process.filter(ours);
+        if let Some(pid) = holder.stranger(home) {
+            return Err(Error::Stranger { pid });
         }
         Ok(Target { holder, process })
     }

@@ -3,7 +3,7 @@
 use super::{
     cancel, claim, document,
     error::Result,
-    lease, overview, pause, run, settle, step,
+    lease, ledger, overview, pause, run, settle, step,
     tx::{ReadTx, WriteTx},
 };
 
@@ -45,6 +45,26 @@ const HOT: &[HotStatement] = &[
     hot("end a lease", lease::DELETE, &["SEARCH lease USING INTEGER PRIMARY KEY (rowid=?)"]),
     hot("complete a step", settle::COMPLETE, &["SEARCH step USING INTEGER PRIMARY KEY (rowid=?)"]),
     hot("a successor becomes claimable", step::ENTER, &["SEARCH step USING INTEGER PRIMARY KEY (rowid=?)"]),
+    hot(
+        "attempts of a group with a row",
+        ledger::RECORDED,
+        &[
+            "SEARCH r USING INDEX run_of_group (group_id=?)",
+            "SEARCH d USING INTEGER PRIMARY KEY (rowid=?)",
+            "SEARCH a USING PRIMARY KEY (step_id>? AND step_id<?)",
+        ],
+    ),
+    hot(
+        "attempts of a group without a row",
+        ledger::UNRECORDED,
+        &[
+            "SEARCH r USING INDEX run_of_group (group_id=?)",
+            "SEARCH d USING INTEGER PRIMARY KEY (rowid=?)",
+            "SEARCH s USING INTEGER PRIMARY KEY (rowid>? AND rowid<?)",
+            "CORRELATED SCALAR SUBQUERY 1",
+            "SEARCH a USING PRIMARY KEY (step_id=? AND token=?)",
+        ],
+    ),
     hot("end a chain", run::END_CHAIN, &["SEARCH run USING INTEGER PRIMARY KEY (rowid=?)"]),
     hot("due steps", step::DUE, &["SEARCH step USING COVERING INDEX step_delayed (due<?)"]),
     hot("head of a line", step::HEAD, &["SEARCH ready USING INDEX ready_head (key_id=? AND type_id=? AND scope=?)"]),

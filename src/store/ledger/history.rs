@@ -5,7 +5,7 @@ use crate::{
     model::{EventKind, GroupId, RunId, Status, StepId, Timestamp},
     store::{
         attempt::{self, Attempt},
-        error::Result,
+        error::{Error, Result},
         tx::ReadTx,
     },
 };
@@ -59,16 +59,22 @@ pub fn history(tx: &ReadTx, id: RunId) -> Result<Vec<HistoryRecord>> {
 
 /// How many records the histories of a group's runs have, once it has ended, with the hooks of the group itself.
 pub fn history_size(tx: &ReadTx, group: GroupId) -> Result<i64> {
-    let count = tx.row(
-        "SELECT coalesce(sum(2 + 2 * (SELECT count(*) FROM attempt_all a WHERE a.step_id >= r.first_step
-                    AND a.step_id < r.first_step + json_array_length(d.shape, '$.steps'))), 0)
-                + (SELECT count(*) FROM hook WHERE group_id = ?1)
-           FROM run r JOIN definition d ON d.id = r.definition_id WHERE r.group_id = ?1",
-        [group.0],
-        |row| row.get(0),
-    )?;
-    Ok(count.unwrap_or(0))
+    let count = |sql| Ok::<i64, Error>(tx.row(sql, [group.0], |row| row.get(0))?.unwrap_or(0));
+    let runs = count("SELECT count(*) FROM run WHERE group_id = ?1")?;
+    let hooks = count("SELECT count(*) FROM hook WHERE group_id = ?1")?;
+    Ok(2 * (runs + count(RECORDED)? + count(UNRECORDED)?) + hooks)
 }
+
+// Run by run over the range of its steps: through the view of all attempts each run would walk over every table.
+/// The attempts of a group that have a row.
+pub(crate) const RECORDED: &str = "SELECT count(*) FROM run r CROSS JOIN definition d ON d.id = r.definition_id
+    CROSS JOIN attempt a ON a.step_id >= r.first_step AND a.step_id < r.first_step + json_array_length(d.shape, '$.steps')
+    WHERE r.group_id = ?1";
+/// Those that succeeded, and of which only the step tells.
+pub(crate) const UNRECORDED: &str = "SELECT count(*) FROM run r CROSS JOIN definition d ON d.id = r.definition_id
+    CROSS JOIN step s ON s.id >= r.first_step AND s.id < r.first_step + json_array_length(d.shape, '$.steps')
+    WHERE r.group_id = ?1 AND s.state = 5 AND s.token IS NOT NULL
+      AND NOT EXISTS (SELECT 1 FROM attempt a WHERE a.step_id = s.id AND a.token = s.token)";
 
 /// The start of an attempt, and its end when it has one.
 fn of_attempt(base: &HistoryRecord, attempt: &Attempt) -> Vec<HistoryRecord> {

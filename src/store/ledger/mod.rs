@@ -14,6 +14,7 @@ mod tally;
 
 pub use group::{GroupRecord, group, groups};
 pub use history::{HistoryRecord, history, history_size};
+pub(crate) use history::{RECORDED, UNRECORDED};
 pub use page::{NEWEST, Place, Wanted, older, page, total};
 pub use run::{RunRecord, run, runs_of_batch};
 pub use stats::{DurationRecord, StepCount, durations, step_counts};
