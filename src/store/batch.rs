@@ -6,13 +6,13 @@ use super::{
     event, group,
     handle::{Answer, Job, Shared, Waiting, Work, lock},
     memory::Memory,
+    reply::Reply,
     request::{Request, Settled},
     settle, step,
     tx::WriteTx,
 };
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
-    sync::mpsc,
     time::{Duration, Instant},
 };
 
@@ -23,7 +23,7 @@ const BATCH_TIME: Duration = Duration::from_millis(20);
 pub(super) struct Done {
     pub outcome: Result<Answer>,
     pub again: Option<Request>,
-    pub answer: mpsc::SyncSender<Result<Answer>>,
+    pub answer: Reply,
 }
 
 pub(super) fn refused(waiting: Waiting) -> Done {

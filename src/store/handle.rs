@@ -6,6 +6,7 @@ use super::{
     open,
     open::Options,
     presence::Presence,
+    reply::{self, Reply},
     request::{Claim, Claimed, Request, Settle, Settled},
     tx::{ReadTx, WriteTx},
     writer::Writer,
@@ -22,7 +23,6 @@ use std::{
     sync::{
         Arc, Condvar, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicI64, Ordering},
-        mpsc,
     },
     thread::JoinHandle,
     time::{Duration, Instant},
@@ -79,7 +79,7 @@ pub(super) enum Job {
 
 pub(super) struct Waiting {
     pub job: Job,
-    pub answer: mpsc::SyncSender<Result<Answer>>,
+    pub answer: Reply,
 }
 
 #[derive(Default)]
@@ -220,7 +220,7 @@ impl Store {
     }
 
     fn ask<T: 'static>(&self, job: Job) -> Result<T> {
-        let (answer, hear) = mpsc::sync_channel(1);
+        let (answer, hearing) = reply::pair();
         {
             let mut queue = lock(&self.shared.queue);
             if queue.closing {
@@ -229,7 +229,7 @@ impl Store {
             queue.waiting.push_back(Waiting { job, answer });
         }
         self.shared.filled.notify_one();
-        let answer = hear.recv().map_err(|_| Error::Closed)?.map_err(|error| open::at(error, &self.path))?;
+        let answer = hearing.recv().map_err(|error| open::at(error, &self.path))?;
         match answer.downcast::<T>() {
             Ok(value) => Ok(*value),
             Err(_) => Err(Error::Sqlite { reason: "the writer answered with another type".into() }),

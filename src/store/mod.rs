@@ -41,6 +41,7 @@ pub mod plan;
 mod presence;
 pub mod prune;
 mod redo;
+mod reply;
 mod request;
 pub mod resource_key;
 pub mod resource_lock;

@@ -9,6 +9,7 @@ use super::{
     memory::Memory,
     migration, open,
     open::Options,
+    reply,
     request::Request,
     tx::{ReadTx, WriteTx},
 };
@@ -25,7 +26,7 @@ use rusqlite::Connection;
 use std::{
     cell::{Cell, RefCell},
     path::Path,
-    sync::{Arc, PoisonError, atomic::Ordering, mpsc},
+    sync::{Arc, PoisonError, atomic::Ordering},
     time::{Duration, Instant},
 };
 
@@ -127,9 +128,7 @@ impl Writer {
         match committed {
             Ok(()) => {
                 let count = done.len();
-                for it in done {
-                    let _ = it.answer.send(it.outcome);
-                }
+                reply::send_all(done.into_iter().map(|it| (it.answer, it.outcome)));
                 self.announce(&news, begun, count);
             }
             Err(error) => self.rescue(error, done),
@@ -162,16 +161,16 @@ impl Writer {
                 // A closure can't run twice: the culprit hears why, the others that they may try again.
                 _ => Err(it.outcome.err().unwrap_or(Error::Aborted)),
             };
-            let _ = it.answer.send(outcome);
+            it.answer.send(outcome);
         }
     }
 
     fn single(&mut self, request: Request) -> Result<Answer> {
-        let (answer, hear) = mpsc::sync_channel(1);
+        // Nobody waits at the other end: the outcome is taken from where the batch has left it.
+        let (answer, _) = reply::pair();
         let mut done = Vec::new();
         let begun = Instant::now();
         let committed = self.transaction(Some(Waiting { job: Job::Request(request), answer }), &mut done);
-        drop(hear);
         let news = self.take_news();
         committed?;
         self.announce(&news, begun, 1);
@@ -249,7 +248,7 @@ impl Writer {
         batch::work(&tx, &self.shared, first, done)?;
         batch::finish(&tx)?;
         if is_planted(Bug::EarlyAnswer) {
-            done.drain(..).for_each(|it| drop(it.answer.send(it.outcome)));
+            reply::send_all(done.drain(..).map(|it| (it.answer, it.outcome)));
             std::thread::sleep(Duration::from_millis(3));
         }
         let committing = probe::inside(Window::Commit);
