@@ -121,7 +121,10 @@ impl Engine {
                 }
                 (Created::Unfinished(group, _), _) => self.sweep_unsealed(group)?,
                 (Created::New(group), first_run) => {
-                    self.add_rest(group, runs, slice)?;
+                    self.add_rest(group, runs, slice).inspect_err(|_| {
+                        // Nobody was told of it. Where this fails, too, the next start of an engine removes it.
+                        let _ = self.sweep_unsealed(group);
+                    })?;
                     return Ok(Submitted { group, new: true, first_run, gone: None });
                 }
             }

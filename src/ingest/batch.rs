@@ -1,18 +1,20 @@
 //! Working on a batch of documents that the engine keeps: one group, one run for each content.
 
 use super::{
-    error::Result,
+    error::{Error, Result},
     item::{Item, ItemDocument, KEPT},
     parameters, sync,
     sync::verdict::params_hash,
 };
 use crate::{
     definition::{Definition, ParameterSet},
-    engine::{Engine, Submission},
+    engine::{self, Engine, Submission},
     model::{ArtifactHash, GroupId, RunId},
     store::{
+        self, ReadTx,
         batch_group::{self, OfBatch},
         document::{self, DocumentRow, DocumentState},
+        document_batch,
         document_uri::{self, DocumentUri},
     },
 };
@@ -37,7 +39,8 @@ pub struct Start {
 pub enum Which {
     /// All of the batch.
     All,
-    /// Those that no group of the batch with the same workflow and parameters has worked on.
+    /// Those that no group of the batch with the same workflow and parameters has worked on as they are now: a document that
+    /// changed back to an older content, a copy under another URI and new metadata are new.
     New,
     One(ArtifactHash),
 }
@@ -53,8 +56,21 @@ pub struct Started {
 /// Documents that one read takes.
 const SLICE: usize = 500;
 
+/// How often a submission that met a deletion looks anew.
+const TRIES: usize = 20;
+
 /// Submits a group for the documents of a batch. What could not be stored is refused before any work.
 pub fn start(engine: &Engine, start: &Start) -> Result<Started> {
+    for _ in 1..TRIES {
+        match start_once(engine, start) {
+            Err(Error::Engine(engine::Error::Store(store::Error::DocumentGone))) => {}
+            other => return other,
+        }
+    }
+    start_once(engine, start)
+}
+
+fn start_once(engine: &Engine, start: &Start) -> Result<Started> {
     parameters::check(&start.params)?;
     let builtin = ParameterSet::builtin();
     let named = start.params.config["store"]["path"].as_str().unwrap_or_default();
@@ -67,14 +83,20 @@ pub fn start(engine: &Engine, start: &Start) -> Result<Started> {
     sync::settle(engine, &database)?;
     let alike =
         engine.store().read(|tx| batch_group::alike(tx, start.batch, &start.definition.id, &start.params.id))?;
+    let changed = engine.store().read(|tx| document_batch::changed(tx, start.batch))?;
     let mut items = Items::default();
     for document in wanted(engine, start)? {
         items.add(document);
     }
+    if let (Which::One(content), true) = (&start.which, items.items.is_empty()) {
+        return Err(store::Error::not_found(format!("document {content}")).into());
+    }
     if start.which == Which::New {
-        items.retain_without_run(engine, &alike)?;
+        items.retain_new(engine, &alike, &database, &params)?;
         if let (true, Some(group)) = (items.items.is_empty(), alike.first()) {
-            return Ok(Started { group: *group, runs: 0, first_run: None });
+            let (group, batch) = (*group, start.batch);
+            engine.store().write(move |tx| document_batch::nothing_new(tx, batch, changed))?;
+            return Ok(Started { group, runs: 0, first_run: None });
         }
     }
     parameters::try_server(&params, &database)?;
@@ -129,12 +151,28 @@ impl Items {
         }
     }
 
-    fn retain_without_run(&mut self, engine: &Engine, groups: &[GroupId]) -> Result<()> {
+    /// Keeps what has no run of these groups, and what has one but was something else when it was submitted last.
+    fn retain_new(
+        &mut self,
+        engine: &Engine,
+        groups: &[GroupId],
+        database: &Path,
+        params: &ParameterSet,
+    ) -> Result<()> {
+        let database = database.to_string_lossy();
+        let is_noted = |tx: &ReadTx, item: &Item| {
+            for it in &item.documents {
+                let noted = document::submitted_as(tx, &database, &item.source, &it.uri)?;
+                if noted != Some((item.sha256, params_hash(params, Some(&it.metadata)))) {
+                    return Ok(false);
+                }
+            }
+            batch_group::has_run(tx, groups, &item.sha256)
+        };
         let mut kept = Vec::new();
         for items in std::mem::take(&mut self.items).chunks(SLICE) {
-            let known = engine.store().read(|tx| {
-                items.iter().map(|it| batch_group::has_run(tx, groups, &it.sha256)).collect::<Result<Vec<_>, _>>()
-            })?;
+            let known =
+                engine.store().read(|tx| items.iter().map(|it| is_noted(tx, it)).collect::<store::Result<Vec<_>>>())?;
             kept.extend(items.iter().zip(known).filter(|it| !it.1).map(|it| it.0.clone()));
         }
         self.items = kept;

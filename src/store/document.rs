@@ -141,6 +141,15 @@ fn insert(tx: &WriteTx, database: &str, source: &str, rows: &[DocumentRow], over
     Ok(())
 }
 
+/// The content and the parameters that a document was submitted with last.
+pub fn submitted_as(tx: &ReadTx, database: &str, source: &str, uri: &str) -> Result<Option<(ArtifactHash, [u8; 32])>> {
+    tx.row(
+        "SELECT sha256, params FROM document WHERE database = ?1 AND source = ?2 AND uri = ?3",
+        params![database, source, uri],
+        |row| Ok((ArtifactHash(row.get(0)?), row.get(1)?)),
+    )
+}
+
 /// Forgets documents; how many there were. At most 1,000 a call.
 pub fn remove(tx: &WriteTx, database: &str, source: &str, uris: &[String]) -> Result<usize> {
     let mut gone = 0;

@@ -33,6 +33,23 @@ pub(super) fn touch(tx: &WriteTx, id: i64) -> Result<()> {
     Ok(())
 }
 
+/// When a document of the batch came or changed last.
+pub fn changed(tx: &ReadTx, id: i64) -> Result<Timestamp> {
+    tx.row("SELECT changed FROM document_batch WHERE id = ?1", [id], |row| row.get(0).map(Timestamp))?
+        .ok_or_else(|| Error::not_found(format!("batch {id}")))
+}
+
+/// Whoever looked found that all documents of the batch, as they were at `changed`, have been worked on: they changed and
+/// changed back. Then its groups have covered them. Does nothing when a document came or changed since.
+pub fn nothing_new(tx: &WriteTx, id: i64, changed: Timestamp) -> Result<()> {
+    tx.execute(
+        "UPDATE document_batch SET changed = min(changed, (SELECT max(d.created) FROM batch_group l
+                JOIN group_detail d ON d.group_id = l.group_id WHERE l.batch_id = ?1)) WHERE id = ?1 AND changed = ?2",
+        params![id, changed.0],
+    )?;
+    Ok(())
+}
+
 pub fn exists(tx: &ReadTx, id: i64) -> Result<bool> {
     Ok(tx.row("SELECT 1 FROM document_batch WHERE id = ?1", [id], |_| Ok(()))?.is_some())
 }

@@ -72,7 +72,8 @@ pub fn delete(tx: &WriteTx, source: &str, uri: &str) -> Result<Option<(Removed, 
     Ok(Some((removed, files)))
 }
 
-fn is_used(tx: &ReadTx, sha256: &ArtifactHash) -> Result<bool> {
+/// Whether any document has this content.
+pub(super) fn is_used(tx: &ReadTx, sha256: &ArtifactHash) -> Result<bool> {
     Ok(tx.row("SELECT 1 FROM document_uri WHERE sha256 = ?1 LIMIT 1", [sha256.0], |_| Ok(()))?.is_some())
 }
 

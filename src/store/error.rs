@@ -37,6 +37,9 @@ pub enum Error {
     NotFound { what: String },
     #[error("{reason}")]
     Conflict { reason: String },
+    /// Somebody deleted a document while work on it was being submitted.
+    #[error("a document was deleted while work on it was submitted")]
+    DocumentGone,
     #[error("{reason}")]
     Refused { reason: String },
     #[error("a closure panicked inside a transaction; its writes were undone")]
@@ -101,6 +104,7 @@ impl Error {
             Error::Poisoned => Error::Poisoned,
             Error::Fenced => Error::Fenced,
             Error::Closed => Error::Closed,
+            Error::DocumentGone => Error::DocumentGone,
             other => Error::Sqlite { reason: other.to_string() },
         }
     }

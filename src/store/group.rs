@@ -2,7 +2,7 @@
 
 use super::{
     batch_group::{self, OfBatch},
-    definition,
+    definition, document_removal,
     error::{Error, Result},
     hook, resource_key, step, submit_key,
     tx::{ReadTx, WriteTx},
@@ -139,6 +139,9 @@ pub fn add_runs(tx: &WriteTx, group: GroupId, runs: &[NewRun]) -> Result<Option<
         )?;
         tx.execute("INSERT INTO item(run_id, item) VALUES (?1, ?2)", params![run.0, new.item])?;
         if let Some(content) = &new.content {
+            if !document_removal::is_used(tx, content)? {
+                return Err(Error::DocumentGone);
+            }
             batch_group::insert_run(tx, run, content)?;
         }
         for (no, kind) in shape.shape.steps.iter().enumerate() {

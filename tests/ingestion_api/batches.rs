@@ -160,3 +160,82 @@ fn only_unparsed_leaves_out_what_was_worked_on() {
     assert_eq!((&status["document_count"], &status["remaining"]), (&json!(2), &json!(0)));
     assert_eq!(status["workflow_count"], json!({"COMPLETED": 3}));
 }
+
+/// The title of each document in the vector database, by URI.
+fn titles(client: &Client) -> Value {
+    let found = client.get("/api/v1/lancedb/documents?db=default").json();
+    let documents = found["documents"].as_array().unwrap_or_else(|| panic!("{found}")).iter();
+    documents.map(|it| (it["uri"].as_str().unwrap().to_string(), it["title"].clone())).collect()
+}
+
+/// Works on what is new; how many runs that took. The batch is done afterwards.
+#[track_caller]
+fn what_is_new(client: &Client, batch: i64) -> i64 {
+    let only = [text("batch_id", &batch.to_string()), text("only_unparsed", "true")];
+    let started = client.multipart("POST", "/api/v1/batch/start-workflows", &only).json();
+    ended(client, started["run_group"]["id"].as_i64().unwrap_or_else(|| panic!("{started}")));
+    let status = client.get(&format!("/api/v1/batch/status?batch_id={batch}")).json();
+    assert!(status["batch"]["completed_date"].is_string(), "{}", status["batch"]);
+    assert_eq!(status["remaining"], 0);
+    started["workflows"].as_i64().unwrap()
+}
+
+#[test]
+fn what_changed_back_and_what_came_as_a_copy_is_new_to_only_unparsed() {
+    let web = Web::start();
+    let client = Client::of(&web);
+    let id = batch(&client, "shed");
+    let put = |uri: &str, content: &str| ingest(&client, "shed", uri, id, content);
+    for (content, title) in [(ROPES, "Ropes"), (KNOTS, "Knots"), (ROPES, "Ropes")] {
+        put("a.md", content);
+        assert_eq!(what_is_new(&client, id), 1);
+        assert_eq!(titles(&client), json!({"a.md": title}));
+    }
+    put("copy.md", ROPES);
+    assert_eq!(what_is_new(&client, id), 1);
+    assert_eq!(titles(&client), json!({"a.md": "Ropes", "copy.md": "Ropes"}));
+
+    let mut form = crate::upload("shed", "a.md", id, ROPES);
+    form[3] = text("doc_meta", r#"{"shelf": 3}"#);
+    let answer = client.multipart("POST", "/api/v1/document/ingest-document", &form);
+    assert_eq!(answer.status, 201, "{}", answer.text());
+    assert_eq!(what_is_new(&client, id), 1);
+    let found = client.get("/api/v1/lancedb/documents?db=default").json();
+    assert_eq!(found["documents"][0]["metadata"]["shelf"], 3, "{found}");
+    assert_eq!(what_is_new(&client, id), 0);
+}
+
+#[test]
+fn a_batch_that_changed_and_changed_back_meanwhile_is_done() {
+    let web = Web::start();
+    let client = Client::of(&web);
+    let id = batch(&client, "shed");
+    ingest(&client, "shed", "a.md", id, ROPES);
+    assert_eq!(what_is_new(&client, id), 1);
+    ingest(&client, "shed", "a.md", id, KNOTS);
+    ingest(&client, "shed", "a.md", id, ROPES);
+    let status = client.get(&format!("/api/v1/batch/status?batch_id={id}")).json();
+    assert_eq!(status["batch"]["completed_date"], Value::Null);
+    assert_eq!(what_is_new(&client, id), 0);
+}
+
+#[test]
+fn a_document_that_is_deleted_while_its_work_is_submitted_leaves_no_run() {
+    let web = Web::start();
+    let client = Client::of(&web);
+    let id = batch(&client, "shed");
+    for round in 0..30 {
+        ingest(&client, "shed", "a.md", id, &format!("# Round {round}\n\nHaul away.\n"));
+        let gone = [text("uri", "a.md"), text("source", "shed")];
+        let started = std::thread::scope(|scope| {
+            let deleted = scope.spawn(|| client.multipart("DELETE", "/api/v1/document/by-uri", &gone));
+            let group = start(&client, id, &[]);
+            let deleted = deleted.join().unwrap();
+            assert!([200, 409].contains(&deleted.status), "{}", deleted.text());
+            group
+        });
+        assert_eq!(ended(&client, started)["status"], "COMPLETED", "round {round}");
+    }
+    let status = client.get(&format!("/api/v1/batch/status?batch_id={id}")).json();
+    assert!(status["workflow_count"].get("FAILED").is_none(), "{}", status["workflow_count"]);
+}

@@ -72,7 +72,7 @@ pub struct StartWorkflows {
     /// The setting `parameters` by default.
     param_id: Option<String>,
     priority: Option<i64>,
-    /// Leaves out what a group of the batch with the same workflow and parameters has worked on.
+    /// Leaves out what a group of the batch with the same workflow and parameters has worked on as it is now.
     only_unparsed: Option<bool>,
 }
 
@@ -97,12 +97,9 @@ pub async fn start_workflows(State(app): State<App>, Sent(form): Sent) -> Result
                 return Err(Failure::not_found(format!("Batch {id} not found")));
             }
             let (definition, params) = definitions::find_both(engine, &asked)?;
-            // Of two that look for what nobody works on yet, the second sees what the first has started.
+            // Who looks for what nobody works on yet sees what others have started.
             let key = ResourceKey(format!("batch:{id}"));
-            let _turn = match which {
-                Which::New => Some(engine.hold_key(&key, super::holder(), LockWait::AtMost(TURN))?),
-                _ => None,
-            };
+            let _turn = engine.hold_key(&key, super::holder(), LockWait::AtMost(TURN))?;
             let start = Start {
                 batch: id,
                 definition,
