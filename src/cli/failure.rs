@@ -2,8 +2,8 @@
 
 use super::typed;
 use crate::{
-    artifact, assembly, backup, daemon, definition, embed, engine, http::token, ingest, os, prove, search, settings,
-    store, vector, view,
+    artifact, assembly, backup, daemon, definition, embed, engine, http::token, ingest, os, os::stderr, prove, search,
+    settings, store, vector, view,
 };
 use std::{fmt, io};
 
@@ -32,7 +32,7 @@ pub enum Exit {
     AlreadyRunning,
     /// 130: SIGINT.
     Interrupted,
-    /// 143: SIGTERM.
+    /// 143: SIGTERM, or the terminal was closed (SIGHUP).
     Terminated,
     /// The code of a command that ran for us.
     Command(i32),
@@ -112,13 +112,13 @@ impl Failure {
         let hint = self.hint.as_deref().map(typed::sentence);
         if json {
             let what = serde_json::json!({"error": message, "hint": hint, "exit": self.exit.code()});
-            eprintln!("{what}");
+            stderr::say(what.to_string());
             return;
         }
         let (bold, cyan, plain) = if color { ("\x1b[1;31m", "\x1b[36m", "\x1b[0m") } else { ("", "", "") };
-        eprintln!("{bold}error:{plain} {message}");
+        stderr::say(format!("{bold}error:{plain} {message}"));
         if let Some(hint) = hint {
-            eprintln!("  {cyan}hint:{plain} {hint}");
+            stderr::say(format!("  {cyan}hint:{plain} {hint}"));
         }
     }
 }

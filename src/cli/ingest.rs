@@ -98,6 +98,12 @@ impl Args {
                 return detached(cx, submitted.group, self.no_autostart);
             }
             engine.adopt(submitted.group)?;
+        } else if self.detach && !plan.at_work.is_empty() {
+            // Submitted before, perhaps while nobody was there to work on it.
+            serve::autostart(cx, self.no_autostart)?;
+            if workers(cx)? == 0 {
+                cx.output.note(NOBODY);
+            }
         }
         let groups: Vec<GroupId> = submitted.iter().map(|it| it.group).collect();
         let status = match groups.first() {
@@ -205,13 +211,15 @@ fn builtin_path() -> Option<String> {
     ParameterSet::builtin().config[STAGES[3]]["path"].as_str().map(str::to_string)
 }
 
+const NOBODY: &str = "no worker is running: start one with `windlass worker`";
+
 fn detached(cx: &Context, group: GroupId, no_autostart: bool) -> Result<()> {
     serve::autostart(cx, no_autostart)?;
     if !cx.output.json {
         cx.output.line(group.to_string())?;
     }
     match workers(cx)? {
-        0 => cx.output.note("no worker is running: start one with `windlass worker`"),
+        0 => cx.output.note(NOBODY),
         _ => cx.output.note(format!("wait for it with `windlass wait {group}`")),
     }
     Ok(())

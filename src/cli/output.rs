@@ -1,6 +1,7 @@
 //! What a command prints: data to stdout, messages to stderr; for people, or `--json` for programs.
 
 use super::{failure::Result, table::Table, typed};
+use crate::os::stderr;
 use rustix::termios;
 use serde::Serialize;
 use std::io::{self, IsTerminal, Write};
@@ -99,14 +100,14 @@ impl Output {
     /// A message for people, on stderr; `--quiet` drops it, `--json` too.
     pub fn note(&self, text: impl AsRef<str>) {
         if !self.quiet && !self.json {
-            eprintln!("{}", typed::sentence(text.as_ref()));
+            stderr::say(typed::sentence(text.as_ref()));
         }
     }
 
     /// A message that even `--quiet` lets through.
     pub fn warn(&self, text: impl AsRef<str>) {
         let (yellow, plain) = if self.lively { ("\x1b[33m", "\x1b[0m") } else { ("", "") };
-        eprintln!("{yellow}warning:{plain} {}", typed::sentence(text.as_ref()));
+        stderr::say(format!("{yellow}warning:{plain} {}", typed::sentence(text.as_ref())));
     }
 
     pub fn paint(&self, paint: Paint, text: &str) -> String {

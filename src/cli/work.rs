@@ -12,7 +12,7 @@ use super::{
 use crate::{
     engine::{Ending, Engine, GroupEnd, Worker, WorkerOptions},
     model::{GroupId, Scope, Status},
-    os::signals::Signals,
+    os::{signals::Signals, stderr},
     settings::Settings,
     store::overview,
 };
@@ -141,10 +141,10 @@ fn watch(cx: &Context, worker: &Worker, signals: &Signals, group: GroupId, progr
 
 /// Says how to go on after a signal. What is returned ends the command with the signal's exit code.
 pub fn stopped(cx: &Context, group: GroupId, signal: i32, command: &str) -> Result<Failure> {
-    let exit = if signal == libc::SIGTERM { Exit::Terminated } else { Exit::Interrupted };
+    let exit = if signal == libc::SIGINT { Exit::Interrupted } else { Exit::Terminated };
     match cx.output.json {
         true => cx.output.event(&serde_json::json!({"event": "stopped", "group": group, "resume": command}))?,
-        false => eprintln!("{group} is not finished; go on with `{command}`"),
+        false => stderr::say(format!("{group} is not finished; go on with `{command}`")),
     }
     Ok(Failure::quiet(exit))
 }

@@ -22,8 +22,11 @@ pub fn is_active(home: &Path, now: Timestamp) -> bool {
 pub fn raise(home: &Path, now: Timestamp) -> io::Result<()> {
     // Several may stop the daemon at once, so each writes under a name of its own.
     let temporary = home.join(format!("{FILE}.{}", std::process::id()));
-    write_private(&temporary, &(now + LASTS).0.to_string())?;
-    fs::rename(&temporary, home.join(FILE))
+    let raised = write_private(&temporary, &(now + LASTS).0.to_string());
+    raised.and_then(|()| fs::rename(&temporary, home.join(FILE))).inspect_err(|_| {
+        // Nothing is left of it on a full disk.
+        let _ = fs::remove_file(&temporary);
+    })
 }
 
 pub fn clear(home: &Path) {

@@ -42,7 +42,7 @@ pub fn run(settings: &Settings, grace: Duration, mut say: impl FnMut(&str)) -> R
         sentinel_of_nobody(home);
         return Ok(Stopped::NotRunning);
     }
-    let mut raised = Raised::new(home)?;
+    let mut raised = Raised::new(home, &mut say);
     let target = Target::of(home)?;
     if target.is_gone(home)? {
         return Ok(Stopped::NotRunning);
@@ -156,14 +156,13 @@ struct Raised<'a> {
 }
 
 impl Raised<'_> {
-    fn new(home: &Path) -> Result<Raised<'_>> {
+    /// A full disk or a home that can't be written is no reason to let the daemon run on.
+    fn new<'a>(home: &'a Path, say: &mut impl FnMut(&str)) -> Raised<'a> {
         let at = SystemClock.wall();
-        sentinel::raise(home, at).map_err(|source| Error::Io {
-            action: "write the sentinel in",
-            path: home.to_path_buf(),
-            source,
-        })?;
-        Ok(Raised { home, at })
+        if let Err(error) = sentinel::raise(home, at) {
+            say(&format!("nothing keeps other commands from starting windlass meanwhile: {}: {error}", home.display()));
+        }
+        Raised { home, at }
     }
 
     fn renew(&mut self) {

@@ -15,7 +15,7 @@ use crate::{
     definition::{Definition, StepDefinition},
     model::{ArtifactHash, ArtifactRef, Certificate, ExitStatus, Millis, Outcome, Report},
     observe::NoMetrics,
-    os::{CancelToken, spawn::inherited_file},
+    os::{CancelToken, spawn::inherited_file, stderr},
     process::{self, ChildEnd, ChildSpec, Stdin, program},
 };
 use serde::{Deserialize, Serialize};
@@ -83,7 +83,7 @@ pub fn run_if_asked(kinds: impl FnOnce() -> Registry) -> Option<i32> {
     Some(match serve(&kinds()) {
         Ok(()) => 0,
         Err(error) => {
-            eprintln!("{error}");
+            stderr::say(error.to_string());
             74
         }
     })

@@ -10,6 +10,7 @@ use super::{
 };
 use crate::{
     model::{ArtifactHash, ParsedDocument},
+    os::stderr,
     process::{
         protocol::{Failed, Work},
         serve::{self, panicked, serve},
@@ -76,7 +77,7 @@ pub fn run_if_asked() -> Option<i32> {
     Some(match serve(work) {
         Ok(()) => 0,
         Err(error) => {
-            eprintln!("{error}");
+            stderr::say(error.to_string());
             74
         }
     })

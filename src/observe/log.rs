@@ -1,6 +1,6 @@
 //! The log: one subscriber that formats everything, to stderr.
 
-use crate::settings::LogFormat;
+use crate::{os::stderr::Forgiving, settings::LogFormat};
 use std::io::IsTerminal;
 use tracing_subscriber::{EnvFilter, fmt, util::SubscriberInitExt};
 
@@ -9,7 +9,7 @@ use tracing_subscriber::{EnvFilter, fmt, util::SubscriberInitExt};
 /// Returns what is wrong with the filter, or that another log runs already (an embedding program's own).
 pub fn start_log(filter: &str, format: LogFormat) -> Result<(), String> {
     let filter = EnvFilter::try_new(filter).map_err(|error| format!("`log.level`: {error}"))?;
-    let builder = fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false);
+    let builder = fmt().with_env_filter(filter).with_writer(|| Forgiving).with_target(false);
     let colour = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|it| it.is_empty());
     let started = match format {
         LogFormat::Human => builder.with_ansi(colour).compact().finish().try_init(),

@@ -22,6 +22,7 @@ pub mod readiness;
 pub mod signals;
 pub mod small_disk;
 pub mod spawn;
+pub mod stderr;
 pub mod supervisor;
 pub mod turnstile;
 pub mod wal_readers;

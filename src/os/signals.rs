@@ -1,7 +1,8 @@
-//! Signals to this process: the first stop drains, the second kills; Ctrl-Z waits for a write to end.
+//! Signals to this process: the first stop drains, the second kills; Ctrl-Z waits for a write to end. A closed terminal is a
+//! stop like any other, unless `nohup` says that it is none.
 
 use signal_hook::{
-    consts::{SIGINT, SIGTERM, SIGTSTP},
+    consts::{SIGHUP, SIGINT, SIGTERM, SIGTSTP},
     iterator::{Handle, Signals as Iterator},
 };
 use std::{
@@ -14,7 +15,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// Listens for SIGINT, SIGTERM and SIGTSTP until it is dropped.
+/// Listens for SIGINT, SIGTERM, SIGHUP and SIGTSTP until it is dropped.
 #[derive(Debug)]
 pub struct Signals {
     shared: Arc<Shared>,
@@ -31,7 +32,7 @@ struct Shared {
 }
 
 impl Signals {
-    /// The first SIGINT or SIGTERM asks for a stop; a second one exits at once with 128 + signal (130 or 143).
+    /// The first SIGINT, SIGTERM or SIGHUP asks for a stop; a second one exits at once with 128 + signal (130, 143, 129).
     pub fn install() -> io::Result<Signals> {
         Signals::install_with(|signal| std::process::exit(128 + signal))
     }
@@ -39,6 +40,9 @@ impl Signals {
     /// As `install`, but tells `on_second` about the second and later signals.
     pub fn install_with(on_second: impl Fn(i32) + Send + 'static) -> io::Result<Signals> {
         let mut iterator = Iterator::new([SIGINT, SIGTERM, SIGTSTP])?;
+        if !is_ignored(SIGHUP) {
+            iterator.add_signal(SIGHUP)?;
+        }
         let handle = iterator.handle();
         let shared = Arc::new(Shared::default());
         let told = Arc::clone(&shared);
@@ -154,6 +158,15 @@ fn suspend(state: MutexGuard<'_, Suspension>) {
 
 fn suspension() -> MutexGuard<'static, Suspension> {
     SUSPENSION.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Whether this process was started so that a signal does not reach it, as `nohup` does.
+fn is_ignored(signal: i32) -> bool {
+    // SAFETY: only asks for a disposition; the place for the answer is ours and large enough.
+    unsafe {
+        let mut now: libc::sigaction = std::mem::zeroed();
+        libc::sigaction(signal, std::ptr::null(), &mut now) == 0 && now.sa_sigaction == libc::SIG_IGN
+    }
 }
 
 /// Lets a closed pipe end this process quietly, as other command-line tools do (`windlass list | head`). Only for

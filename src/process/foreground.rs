@@ -15,7 +15,7 @@ const LOOK: Duration = Duration::from_millis(20);
 /// Runs `argv` to its end and returns its exit code, or 128 + the signal that killed it.
 ///
 /// The command inherits `held`, so that a lock on it lasts until the last process of the command is gone. Ctrl-C reaches the
-/// command through the terminal; SIGTERM is passed on. `tick` is called once every `every`.
+/// command through the terminal; SIGTERM is passed on, and so is the end of a terminal. `tick` is called once every `every`.
 pub fn run_in_foreground(argv: &[OsString], held: &File, every: Duration, mut tick: impl FnMut()) -> io::Result<i32> {
     let Some((program, arguments)) = argv.split_first() else {
         return Err(io::Error::new(io::ErrorKind::InvalidInput, "no command was given"));
@@ -32,7 +32,7 @@ pub fn run_in_foreground(argv: &[OsString], held: &File, every: Duration, mut ti
         if let Some(status) = child.try_wait()? {
             break status;
         }
-        if !passed_on && signals.stop_signal() == Some(libc::SIGTERM) {
+        if !passed_on && signals.stop_signal().is_some_and(|it| it != libc::SIGINT) {
             passed_on = true;
             let pid = rustix::process::Pid::from_child(&child);
             // It may have ended in between; then there is nobody to tell.

@@ -13,7 +13,7 @@ use crate::{
     definition::{KnownKinds, parse},
     engine::{self, Engine, Submission, Worker, WorkerOptions},
     model::{GroupId, Millis, Scope},
-    os::{probe, signals::Signals},
+    os::{probe, signals::Signals, stderr},
     store,
 };
 use std::{
@@ -80,7 +80,7 @@ fn exit(name: &str, process: u64, done: Result<()>) -> i32 {
     match done {
         Ok(()) => 0,
         Err(error) => {
-            eprintln!("{name} {process}: {error}");
+            stderr::say(format!("{name} {process}: {error}"));
             1
         }
     }

@@ -4,6 +4,7 @@
 mod web;
 
 mod edges;
+mod unheard;
 
 use serde_json::{Value, json};
 use std::{

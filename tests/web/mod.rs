@@ -93,6 +93,16 @@ impl Web {
         if !arguments.contains(&"--listen") {
             command.args(["--listen", "127.0.0.1:0"]);
         }
+        Web::of(command, home)
+    }
+
+    /// A daemon that this command starts, on a home that outlives it.
+    pub fn started_by(mut command: Command, home: &Path) -> Web {
+        command.stdout(Stdio::piped());
+        Web::of(command, Home::Lent(home.to_path_buf()))
+    }
+
+    fn of(mut command: Command, home: Home) -> Web {
         let mut child = command.spawn().unwrap();
         let mut lines = BufReader::new(child.stdout.take().unwrap());
         let mut line = String::new();
