@@ -106,7 +106,7 @@ fn work(shared: &Shared, pool: usize, claimed: Claimed, template: &Claim) -> Opt
     next
 }
 
-/// Settles, however long the disk stays full, and claims the next step with it.
+/// Settles, however long the disk stays full, unless the worker is to end, and claims the next step with it.
 fn settle(
     shared: &Shared,
     claimed: &Claimed,
@@ -140,7 +140,8 @@ fn settle(
             Err(store::Error::DiskFull { .. }) => {
                 shared.disk_low.store(true, Ordering::Relaxed);
                 shared.engine.give_up_ballast();
-                if shared.finished.load(Ordering::Acquire) {
+                if shared.interrupted.load(Ordering::Acquire) {
+                    // The time to stop is over: its lease is taken back when somebody can write again.
                     return None;
                 }
                 std::thread::sleep(DISK_WAIT);

@@ -218,3 +218,27 @@ fn a_slow_fsync_costs_no_lease() {
     slow.signal_child("TERM");
     slow.end(Duration::from_secs(60));
 }
+
+#[test]
+fn a_worker_that_can_not_settle_on_a_full_disk_ends_when_its_time_to_stop_is_over() {
+    let Some(disk) = SmallDisk::new(16) else { return };
+    disk.place
+        .write("nap.yaml", "id: nap\nsteps: [{ name: a, run: 'touch begun; until [ -e go ]; do sleep 0.02; done' }]\n");
+    assert_eq!(disk.run(&["submit", "nap.yaml", "--items", "a"]).code, 0);
+    let mut worker = disk.command(&["worker"]);
+    // Nothing is in reserve that could be given up.
+    worker.env("WINDLASS_BALLAST", "0MiB").env("WINDLASS_STOP_TIMEOUT", "1s");
+    let worker = Running(worker.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap());
+    eventually("the step runs", || disk.place.path().join("begun").exists());
+    disk.fill();
+    disk.place.write("go", "");
+    worker.signal("TERM");
+    let worker = worker.end(Duration::from_secs(30));
+    assert_eq!(worker.code, 0, "{worker:?}");
+    disk.free();
+    // Whoever comes next takes its lease back.
+    assert_eq!(disk.run(&["worker", "--until-idle"]).code, 0);
+    let listed = disk.run(&["list", "groups"]).out;
+    assert_eq!(listed.matches("COMPLETED").count(), 1, "{listed}");
+    assert_eq!(disk.run(&["doctor"]).code, 0);
+}
