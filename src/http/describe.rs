@@ -49,9 +49,12 @@ pub(super) fn complete(mut description: OpenApi) -> OpenApi {
 }
 
 /// Statuses that any request may be refused with, and why. The manual tells them once.
-const ANYWHERE: [(&str, &str); 5] = [
+const ANYWHERE: [(&str, &str); 8] = [
     ("401", "A token is needed."),
     ("403", "The request comes from where it may not."),
+    ("408", "The body took too long to come."),
+    ("414", "The address is too long."),
+    ("431", "The header fields are too long."),
     ("500", "A fault inside windlass; its log tells more."),
     ("503", "The database is busy, or windlass is stopping; try again."),
     ("507", "The disk is full."),
@@ -169,9 +172,12 @@ const MANUAL_HEAD: &str = "# The HTTP interface\n\n\
     - Changes need the token: `Authorization: Bearer $(cat ~/.local/share/windlass/serve.token)`, or the same in `X-API-Key`.\n\
     - An error is `{\"error\": text, \"status_code\": number}`, with a `hint` where there is one: 400 and 422 the request can't\n\
     \x20 be understood, 401 the token is needed, 403 it comes from where it may not, 404 there is no such thing, 409 locked or in\n\
-    \x20 conflict, 413 too large, 415 another media type is needed, 500 a fault inside, 503 busy or stopping: try again, 507 the\n\
-    \x20 disk is full. 401, 403, 500, 503 and 507 can be the answer to anything and are not repeated below.\n\
-    \x20 What is not HTTP at all gets a bare 400 or 431.\n\
+    \x20 conflict, 408 the body took longer than a minute to come, 413 too large, 414 and 431 the address or the header fields\n\
+    \x20 have more than 40 KiB, 415 another media type is needed, 500 a fault inside, 503 busy or stopping: try again, 507 the\n\
+    \x20 disk is full. 401, 403, 408, 414, 431, 500, 503 and 507 can be the answer to anything and are not repeated below.\n\
+    \x20 What is not HTTP at all, or has a head of more than 64 KiB, gets a bare 400, 414 or 431.\n\
+    - An answer may come before the request was sent whole. What is left of a small body (256 KiB) is taken, and the connection\n\
+    \x20 goes on; else the answer says `Connection: close`.\n\
     - Lists are paged by key: `next` of one page is `before` or `after` of the next.\n\
     - TLS belongs to a proxy in front.\n";
 

@@ -23,6 +23,7 @@ mod session;
 mod stop;
 mod stream;
 pub mod token;
+mod unread;
 
 pub use access::{Access, Area, Caller};
 pub use describe::manual;

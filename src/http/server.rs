@@ -4,13 +4,15 @@ use super::{
     App,
     budget::{Budget, Charged},
     connections::{Connections, Entry, Phase},
+    failure::Failure,
     stream::Impatient,
+    unread::{self, Reading, Unread},
 };
 use crate::os::limits;
 use axum::{
     Router,
     body::{Body, Bytes, HttpBody},
-    http::Request,
+    http::{HeaderMap, HeaderValue, Request, header, request::Parts},
     response::IntoResponse,
     response::Response,
 };
@@ -43,7 +45,10 @@ pub struct Limits {
     pub write: Duration,
     /// Bytes of any request's body. Most routes take far less (`DefaultBodyLimit`).
     pub body: usize,
-    /// Bytes of a request's head, and of the buffer of a connection.
+    /// Bytes of a request's target, and of its header fields together: 414 and 431 beyond.
+    pub target: usize,
+    pub fields: usize,
+    /// Bytes of a request's head, and of the buffer of a connection. What is larger is no HTTP to us: it gets a bare status.
     pub buffer: usize,
 }
 
@@ -56,6 +61,9 @@ impl Default for Limits {
             long_request: Duration::from_secs(60 * 60),
             write: Duration::from_secs(20),
             body: 64 << 20,
+            // The longest query of a search, every byte of it percent-encoded, and more.
+            target: 40 << 10,
+            fields: 40 << 10,
             buffer: 64 << 10,
         }
     }
@@ -184,9 +192,14 @@ async fn serve(
             // Requests that came in one piece take turns with those of other connections.
             tokio::task::yield_now().await;
             let (method, path, begun) = (request.method().clone(), loggable(request.uri().path()), Instant::now());
-            let response = answer(router, request, peer, limits, &budget).await;
+            let asks = request.headers().contains_key(header::EXPECT);
+            let (mut response, unread) = answer(router, request, peer, limits, &budget).await;
             tracing::debug!(%method, path, status = response.status().as_u16(), took = ?begun.elapsed(), "request");
             entry.enter(Phase::Idle);
+            if !unread.settle(asks).await {
+                // Said by nobody else: a client would send its next request into a connection that ends.
+                response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+            }
             Ok::<_, Infallible>(response)
         }
     });
@@ -209,15 +222,23 @@ fn loggable(path: &str) -> String {
     }
 }
 
-async fn answer<B>(router: Router, request: Request<B>, peer: Peer, limits: Limits, budget: &Arc<Budget>) -> Response
+async fn answer<B>(
+    router: Router,
+    request: Request<B>,
+    peer: Peer,
+    limits: Limits,
+    budget: &Arc<Budget>,
+) -> (Response, Unread<B>)
 where
-    B: HttpBody<Data = Bytes> + Send + 'static,
+    B: HttpBody<Data = Bytes> + Send + Unpin + 'static,
     B::Error: Into<axum::BoxError>,
 {
     let (mut head, body) = request.into_parts();
-    // Said beforehand, so refused beforehand; what says nothing is cut off at the limit.
-    if body.size_hint().lower() > limits.body as u64 {
-        return super::Failure::new(413, format!("a body may have {} bytes at most", limits.body)).into_response();
+    let said = body.size_hint().lower();
+    let (body, unread) = unread::lend(body);
+    if let Some(failure) = too_large(&head, said, limits) {
+        drop(body);
+        return (failure.into_response(), unread);
     }
     let charge = budget.open();
     head.extensions.insert(peer);
@@ -225,23 +246,41 @@ where
     let time = if super::takes_long(head.uri.path()) { limits.long_request } else { limits.request };
     let body = Body::new(Limited::new(body, limits.body));
     let request = Request::from_parts(head, Body::new(Charged { body, charge: charge.clone() }));
-    match tokio::time::timeout(time, router.oneshot(request)).await {
-        Ok(Ok(_)) if charge.is_refused() => {
-            super::Failure::unavailable("too many large requests at once", 1).into_response()
-        }
+    let response = match tokio::time::timeout(time, router.oneshot(request)).await {
+        Ok(Ok(_)) if charge.is_refused() => Failure::unavailable("too many large requests at once", 1).into_response(),
         Ok(Ok(response)) => response,
         Ok(Err(never)) => match never {},
-        Err(_) => {
-            let seconds = time.as_secs_f64();
-            super::Failure::unavailable(format!("the request took longer than {seconds} s"), 1).into_response()
-        }
+        Err(_) => too_slow(time, unread.reading()).into_response(),
+    };
+    (response, unread)
+}
+
+/// What is said beforehand is refused beforehand; a body that does not say its size is cut off at the limit.
+fn too_large(head: &Parts, body: u64, limits: Limits) -> Option<Failure> {
+    let target = head.uri.path_and_query().map_or(0, |it| it.as_str().len());
+    let of_fields = |it: &HeaderMap| it.iter().map(|(name, value)| name.as_str().len() + value.len()).sum::<usize>();
+    if target > limits.target {
+        return Some(Failure::new(414, format!("an address may have {} bytes at most", limits.target)));
+    }
+    if of_fields(&head.headers) > limits.fields {
+        return Some(Failure::new(431, format!("the header fields may have {} bytes at most", limits.fields)));
+    }
+    (body > limits.body as u64).then(|| Failure::new(413, format!("a body may have {} bytes at most", limits.body)))
+}
+
+/// Whose fault it is: the client's, as long as we wait for more of its body.
+fn too_slow(time: Duration, reading: Reading) -> Failure {
+    let seconds = time.as_secs_f64();
+    match reading {
+        Reading::Waiting => Failure::new(408, format!("the body of the request took longer than {seconds} s to come")),
+        _ => Failure::unavailable(format!("the request took longer than {seconds} s"), 1),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use axum::routing::get;
+    use axum::routing::{get, post};
 
     #[tokio::test]
     async fn a_request_has_its_time_and_a_vacuum_a_longer_one() {
@@ -252,8 +291,30 @@ mod tests {
         let peer = Peer(SocketAddr::from(([127, 0, 0, 1], 1)));
         for (path, status) in [("/slow", 503), (vacuum, 200)] {
             let request = Request::get(path).body(Body::empty()).unwrap();
-            let answered = answer(router.clone(), request, peer, limits, &Arc::default()).await;
+            let (answered, _) = answer(router.clone(), request, peer, limits, &Arc::default()).await;
             assert_eq!(answered.status(), status, "{path}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_body_that_comes_too_slowly_is_the_fault_of_its_client() {
+        let limits = Limits { request: Duration::from_millis(20), ..Limits::default() };
+        let slow = async || tokio::time::sleep(Duration::from_millis(100)).await;
+        let read = async |body: Bytes| body.len().to_string();
+        let after = async |_: Bytes| tokio::time::sleep(Duration::from_millis(100)).await;
+        let router = Router::new().route("/read", post(read)).route("/slow", post(slow)).route("/after", post(after));
+        let peer = Peer(SocketAddr::from(([127, 0, 0, 1], 1)));
+        let never = || Body::from_stream(futures_util::stream::pending::<io::Result<Bytes>>());
+        for (path, body, status) in [
+            ("/read", never(), 408),
+            ("/slow", never(), 503),
+            ("/after", Body::from("x"), 503),
+            ("/read", "x".into(), 200),
+        ] {
+            let request = Request::post(path).body(body).unwrap();
+            let (answered, _) = answer(router.clone(), request, peer, limits, &Arc::default()).await;
+            assert_eq!(answered.status(), status, "{path}");
+            assert_eq!(answered.headers().contains_key(header::RETRY_AFTER), status == 503, "{path}");
         }
     }
 }

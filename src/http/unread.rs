@@ -1,0 +1,192 @@
+//! What is left of a request's body when its answer is ready: a little of it is taken and dropped, so that the connection
+//! can be used again; with more of it the client is told that the connection ends.
+
+use axum::body::{Bytes, HttpBody};
+use hyper::body::{Frame, SizeHint};
+use std::{
+    future::poll_fn,
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicU8, Ordering},
+    },
+    task::{Context, Poll},
+    time::Duration,
+};
+use tokio::{sync::oneshot, time::timeout};
+
+/// Bytes that are taken for the sake of the connection.
+const LITTLE: usize = 256 << 10;
+/// How long they may take to come. The client has sent its request's head already.
+const SOON: Duration = Duration::from_millis(500);
+
+/// How far the reading of a body is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Reading {
+    /// Nobody has asked for it.
+    Untouched,
+    /// Some of it has been read.
+    Begun,
+    /// More was asked for, and has not come yet.
+    Waiting,
+    /// It was read to its end.
+    Ended,
+    /// It broke off, or is no body at all.
+    Broken,
+}
+
+#[derive(Debug)]
+struct Progress(AtomicU8);
+
+/// A body that comes back when whoever reads it lets go of it.
+pub struct Lent<B> {
+    /// Until it goes back.
+    body: Option<B>,
+    back: Option<oneshot::Sender<B>>,
+    progress: Arc<Progress>,
+}
+
+/// Where a body comes back.
+pub struct Unread<B> {
+    back: oneshot::Receiver<B>,
+    progress: Arc<Progress>,
+}
+
+/// Lends a body.
+pub fn lend<B: HttpBody>(body: B) -> (Lent<B>, Unread<B>) {
+    let begun = if body.is_end_stream() { Reading::Ended } else { Reading::Untouched };
+    let progress = Arc::new(Progress(AtomicU8::new(begun as u8)));
+    let (give, back) = oneshot::channel();
+    (Lent { body: Some(body), back: Some(give), progress: progress.clone() }, Unread { back, progress })
+}
+
+impl Progress {
+    fn set(&self, reading: Reading) {
+        self.0.store(reading as u8, Ordering::Relaxed);
+    }
+
+    fn get(&self) -> Reading {
+        let number = self.0.load(Ordering::Relaxed);
+        let all = [Reading::Untouched, Reading::Begun, Reading::Waiting, Reading::Ended];
+        all.into_iter().find(|it| *it as u8 == number).unwrap_or(Reading::Broken)
+    }
+}
+
+impl<B: HttpBody<Data = Bytes> + Unpin> HttpBody for Lent<B> {
+    type Data = Bytes;
+    type Error = B::Error;
+
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
+        let it = self.get_mut();
+        let Some(body) = &mut it.body else { return Poll::Ready(None) };
+        let polled = Pin::new(&mut *body).poll_frame(cx);
+        it.progress.set(match &polled {
+            Poll::Pending => Reading::Waiting,
+            Poll::Ready(None) => Reading::Ended,
+            Poll::Ready(Some(Ok(_))) if body.is_end_stream() => Reading::Ended,
+            Poll::Ready(Some(Ok(_))) => Reading::Begun,
+            Poll::Ready(Some(Err(_))) => Reading::Broken,
+        });
+        polled
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.as_ref().is_none_or(HttpBody::is_end_stream)
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.as_ref().map_or(SizeHint::with_exact(0), HttpBody::size_hint)
+    }
+}
+
+impl<B> Drop for Lent<B> {
+    fn drop(&mut self) {
+        if let (Some(body), Some(back)) = (self.body.take(), self.back.take()) {
+            // Nobody may be left who wants it.
+            let _ = back.send(body);
+        }
+    }
+}
+
+impl<B: HttpBody<Data = Bytes> + Unpin> Unread<B> {
+    pub fn reading(&self) -> Reading {
+        self.progress.get()
+    }
+
+    /// Takes the rest of the body, if it is little and comes at once. False: some of it is still to come, and the connection
+    /// can't take another request. A client that waits to be asked for its body (`asks`) sends none any more.
+    pub async fn settle(mut self, asks: bool) -> bool {
+        match self.reading() {
+            Reading::Ended => return true,
+            Reading::Broken => return false,
+            Reading::Untouched if asks => return false,
+            _ => {}
+        }
+        // Not back yet: it is still being read, while the answer is sent.
+        let Ok(mut body) = self.back.try_recv() else { return true };
+        if body.size_hint().lower() > LITTLE as u64 {
+            return false;
+        }
+        let rest = async {
+            let mut taken = 0;
+            while !body.is_end_stream() {
+                match poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)).await {
+                    Some(Ok(frame)) => taken += frame.data_ref().map_or(0, Bytes::len),
+                    Some(Err(_)) => return false,
+                    None => return true,
+                }
+                if taken > LITTLE {
+                    return false;
+                }
+            }
+            true
+        };
+        timeout(SOON, rest).await.unwrap_or(false)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use axum::body::Body;
+    use futures_util::stream;
+    use http_body_util::BodyExt;
+    use std::{convert::Infallible, io};
+
+    fn pieces(count: usize, size: usize) -> Body {
+        let piece = Bytes::from(vec![b'x'; size]);
+        Body::from_stream(stream::iter((0..count).map(move |_| Ok::<_, Infallible>(piece.clone()))))
+    }
+
+    #[tokio::test]
+    async fn a_little_that_comes_at_once_is_taken_and_nothing_else() {
+        let cut = Body::from_stream(stream::iter([Ok(Bytes::from_static(b"x")), Err(io::Error::other("cut"))]));
+        let never = Body::from_stream(stream::pending::<Result<Bytes, Infallible>>());
+        for (body, asks, done, what) in [
+            (Body::empty(), true, true, "none"),
+            (Body::from("abc"), false, true, "little"),
+            (Body::from("abc"), true, false, "a client that waits to be asked"),
+            (Body::from(vec![0; LITTLE + 1]), false, false, "much, as said beforehand"),
+            (pieces(4, 1 << 10), false, true, "little, of no said length"),
+            (pieces(5, LITTLE / 4), false, false, "much, of no said length"),
+            (cut, false, false, "cut off"),
+            (never, false, false, "one that never comes"),
+        ] {
+            let (lent, unread) = lend(body);
+            drop(lent);
+            assert_eq!(unread.settle(asks).await, done, "{what}");
+        }
+    }
+
+    #[tokio::test]
+    async fn what_was_read_to_its_end_or_still_is_being_read_is_done() {
+        let (lent, unread) = lend(pieces(2, 10));
+        assert_eq!(unread.reading(), Reading::Untouched);
+        assert_eq!(lent.collect().await.unwrap().to_bytes().len(), 20);
+        assert_eq!(unread.reading(), Reading::Ended);
+        assert!(unread.settle(true).await);
+        let (_lent, unread) = lend(pieces(2, 10));
+        assert!(unread.settle(false).await);
+    }
+}
