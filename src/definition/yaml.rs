@@ -45,12 +45,30 @@ pub fn read(text: &str, file: &str) -> Result<Node> {
     (options.strict_booleans, options.with_snippet) = (true, false);
     options.budget = Some(budget);
     options.alias_limits.max_total_replayed_events = 20_000;
-    serde_saphyr::from_str_with_options(text, options).map_err(|error| {
+    let read = serde_saphyr::from_str_with_options(text, options).map_err(|error| {
         let line = error.location().map_or(1, |it| it.line());
         let message = error.to_string();
         let hint = message.contains("{").then_some("a value that begins with `{{` needs quotes: \"{{ item }}\"");
         source.refuse(line, plain(&message), hint.filter(|_| text.contains(": {{")))
-    })
+    })?;
+    match line_of_nul(&read) {
+        Some(line) => {
+            Err(source.refuse(line, "there is a NUL in this text", Some("no command or file name can have one")))
+        }
+        None => Ok(read),
+    }
+}
+
+/// Where a text or a key has a NUL in it.
+fn line_of_nul(node: &Node) -> Option<u64> {
+    match &node.value {
+        Value::Text(text) => text.contains('\0').then_some(node.line),
+        Value::List(nodes) => nodes.iter().find_map(line_of_nul),
+        Value::Map(entries) => entries
+            .iter()
+            .find_map(|(key, node)| if key.name.contains('\0') { Some(key.line) } else { line_of_nul(node) }),
+        Value::Null | Value::Bool(_) | Value::Number(_) => None,
+    }
 }
 
 /// The message without the position that the parser appends: we print our own.

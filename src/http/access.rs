@@ -63,6 +63,11 @@ impl Caller {
     pub fn is_known(&self) -> bool {
         *self != Caller::Nobody
     }
+
+    /// Whether it may name files, servers and keys that windlass then uses: not who is let in without having shown anything.
+    pub fn may_reach_out(&self) -> bool {
+        !matches!(self, Caller::Local | Caller::Nobody)
+    }
 }
 
 /// What is asked of requests, fixed at start.

@@ -76,7 +76,7 @@ fn start_once(engine: &Engine, start: &Start) -> Result<Started> {
     let named = start.params.config["store"]["path"].as_str().unwrap_or_default();
     let is_builtin = builtin.config["store"]["path"] == *named;
     let name = if is_builtin { start.database.as_str() } else { named };
-    let database = parameters::database_path(engine.home(), name)?;
+    let database = parameters::kept_database_path(engine.home(), name)?;
     let params = parameters::for_database(&start.params, &database)?;
     let embedder = parameters::embedder(&params)?;
     parameters::check_database(&database, embedder.id(), embedder.dimension())?;

@@ -32,7 +32,7 @@ mod workflow;
 
 pub use chunk::{ChunkOptions, chunk};
 pub use error::{Error, Result};
-pub use parameters::database_path;
+pub use parameters::{database_path, kept_database_path, reaches_beyond};
 pub use parse::{Ocr, ParseError, ParseOptions, parse, parse_file};
 pub use workflow::{KINDS, WORKFLOW, definition};
 

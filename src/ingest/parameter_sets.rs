@@ -1,7 +1,13 @@
 //! The parameter sets of a home: the built-in one, and `params/ID.yaml`.
 
-use super::error::{Error, Result};
-use crate::definition::{BUILTIN_PARAMETERS, ParameterSet, STAGES};
+use super::{
+    error::{Error, Result},
+    parameters::kept_database_path,
+};
+use crate::{
+    definition::{BUILTIN_PARAMETERS, ParameterSet, STAGES},
+    vector::{self, OpenOptions, VectorDb},
+};
 use std::{
     fs, io,
     path::{Path, PathBuf},
@@ -92,6 +98,7 @@ pub fn read(path: &Path) -> Result<ParameterSet> {
 pub fn save(home: &Path, text: &str) -> Result<(ParameterSet, Change)> {
     let set = ParameterSet::parse(text, "yaml_content")?;
     super::parameters::check(&set)?;
+    check_place(home, &set)?;
     if let Some(found) = find(home, &set.id)? {
         return Ok((set, Change::Exists { builtin: found.path.is_none() }));
     }
@@ -108,6 +115,16 @@ pub fn save(home: &Path, text: &str) -> Result<(ParameterSet, Change)> {
         Ok(_) => Ok((set, Change::Done(path))),
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok((set, Change::Exists { builtin: false })),
         Err(source) => Err(io_error("write", &path, source)),
+    }
+}
+
+/// Refuses a set whose documents could be stored nowhere.
+fn check_place(home: &Path, set: &ParameterSet) -> Result<()> {
+    let path = kept_database_path(home, set.config["store"]["path"].as_str().unwrap_or_default())?;
+    match VectorDb::open(&path, &OpenOptions::default()) {
+        Err(error @ vector::Error::NotAVectorDatabase { .. }) => Err(error.into()),
+        // Whatever else is in the way may be gone when the set is used.
+        _ => Ok(()),
     }
 }
 
@@ -145,7 +162,13 @@ mod tests {
         assert_eq!(remove(home.path(), "default").unwrap(), Change::Builtin);
         assert!(matches!(remove(home.path(), "small").unwrap(), Change::Done(_)));
         assert_eq!(remove(home.path(), "small").unwrap(), Change::Missing);
-        for wrong in ["", "id: ../x\n", "id: x\nconfig:\n  chunk: {overlap: 400}\n", "id: x\nconfig: {a: {}}\n"] {
+        for wrong in [
+            "",
+            "id: ../x\n",
+            "id: x\nconfig:\n  chunk: {overlap: 400}\n",
+            "id: x\nconfig: {a: {}}\n",
+            "id: x\nconfig: {store: {path: ../x.db}}\n",
+        ] {
             assert!(save(home.path(), wrong).is_err(), "{wrong}");
         }
     }

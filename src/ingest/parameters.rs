@@ -20,6 +20,9 @@ use std::{
     sync::Arc,
 };
 
+/// Where the vector databases of a home are.
+const VECTORS: &str = "vectors";
+
 /// How long a trial of a server may take.
 const TRIAL: Millis = Millis::seconds(10);
 
@@ -167,8 +170,7 @@ pub fn for_database(set: &ParameterSet, database: &Path) -> Result<ParameterSet>
 /// slash or the ending `.db` is a path. The result is absolute, without symbolic links as far as it exists, and its
 /// directory is on a local file system.
 pub fn database_path(home: &Path, name: &str) -> Result<PathBuf> {
-    let is_path = name.contains('/') || name.ends_with(".db");
-    let given = match is_path {
+    let given = match is_path(name) {
         true => PathBuf::from(name),
         false if name.is_empty() || name.starts_with('.') => {
             return Err(Error::refused(
@@ -176,15 +178,49 @@ pub fn database_path(home: &Path, name: &str) -> Result<PathBuf> {
                 "use letters, or a path with a slash",
             ));
         }
-        false => home.join("vectors").join(format!("{name}.db")),
+        false => home.join(VECTORS).join(format!("{name}.db")),
     };
     let path = canonical(&given).map_err(|source| Error::Io { action: "resolve", path: given.clone(), source })?;
-    if path.is_dir() {
-        let what = format!("{} is a directory", path.display());
+    if let Ok(there) = fs::metadata(&path)
+        && !there.is_file()
+    {
+        let what = format!("{} is {}", path.display(), if there.is_dir() { "a directory" } else { "no file" });
         return Err(Error::refused(what, "give the path of a file, such as `./docs.db`"));
     }
     file_system::refuse_network_file_system(path.parent().unwrap_or(&path))?;
     Ok(path)
+}
+
+/// The same for a name that is kept, in a parameter set or a setting: a relative path would be another file for everybody who
+/// reads it, so it is refused.
+pub fn kept_database_path(home: &Path, name: &str) -> Result<PathBuf> {
+    if is_path(name) && Path::new(name).is_relative() {
+        let what = format!("the relative path `{name}` means another vector database in each working directory");
+        return Err(Error::refused(what, "write a name such as `docs`, which lies in the home, or an absolute path"));
+    }
+    database_path(home, name)
+}
+
+/// The parameter with which a set reaches beyond its home, if there is one: a server that is sent documents, a key that is
+/// sent along, or a vector database that is not one of the home's own.
+pub fn reaches_beyond(home: &Path, set: &ParameterSet) -> Option<&'static str> {
+    for (name, stage, key) in
+        [("parse.url", "parse", "url"), ("embed.url", "embed", "url"), ("embed.key", "embed", "key")]
+    {
+        if !set.config[stage][key].is_null() {
+            return Some(name);
+        }
+    }
+    let path = set.config["store"]["path"].as_str().unwrap_or_default();
+    let own = || {
+        let (found, vectors) = (kept_database_path(home, path).ok()?, canonical(&home.join(VECTORS)).ok()?);
+        Some(found.parent() == Some(&vectors) && found.extension().is_some_and(|it| it == "db"))
+    };
+    (is_path(path) && own() != Some(true)).then_some("store.path")
+}
+
+fn is_path(name: &str) -> bool {
+    name.contains('/') || name.ends_with(".db")
 }
 
 /// Absolute; the longest part that exists without symbolic links.
@@ -251,5 +287,38 @@ mod tests {
         assert_eq!(through("b.db"), home.join("real/a.db"));
         assert_eq!(through("link/new/c.db"), home.join("real/new/c.db"));
         assert!(database_path(&home, "").is_err() && database_path(&home, home.to_str().unwrap()).is_err());
+        assert!(database_path(&home, "/dev/null").is_err());
+        assert_eq!(kept_database_path(&home, "notes").unwrap(), home.join("vectors/notes.db"));
+        for relative in ["notes.db", "./notes", "../../x", "~/x.db"] {
+            assert!(kept_database_path(&home, relative).is_err(), "{relative}");
+        }
+    }
+
+    #[test]
+    fn what_reaches_beyond_the_home_is_named() {
+        let dir = tempfile::tempdir().unwrap();
+        let home = dir.path().canonicalize().unwrap();
+        std::fs::create_dir(home.join(VECTORS)).unwrap();
+        std::fs::write(home.join("elsewhere.db"), "").unwrap();
+        symlink(home.join("elsewhere.db"), home.join("vectors/link.db")).unwrap();
+        let own = format!("store.path={}/vectors/own.db", home.display());
+        let up = format!("store.path={}/vectors/../engine.db", home.display());
+        let link = format!("store.path={}/vectors/link.db", home.display());
+        for (change, beyond) in [
+            ("chunk.size=300", None),
+            ("store.path=notes", None),
+            (own.as_str(), None),
+            (up.as_str(), Some("store.path")),
+            (link.as_str(), Some("store.path")),
+            ("store.path=/etc/passwd", Some("store.path")),
+            ("store.path=../x", Some("store.path")),
+            ("store.path=x.db", Some("store.path")),
+            ("parse.url=http://127.0.0.1:1", Some("parse.url")),
+            ("embed.url=http://127.0.0.1:1", Some("embed.url")),
+            ("embed.key=HOME", Some("embed.key")),
+        ] {
+            let set = ParameterSet::builtin().overlay([change]).unwrap();
+            assert_eq!(reaches_beyond(&home, &set), beyond, "{change}");
+        }
     }
 }

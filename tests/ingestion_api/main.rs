@@ -10,6 +10,7 @@ mod client;
 mod deletion;
 mod documents;
 mod python;
+mod reach;
 mod sources;
 mod vectors;
 mod workflows;

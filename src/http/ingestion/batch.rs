@@ -9,13 +9,13 @@ use super::{
 };
 use crate::{
     engine::LockWait,
-    http::{App, Failure, Result},
+    http::{App, Caller, Failure, Result},
     ingest::batch::{self, Start, Which},
     model::{GroupId, Millis, ResourceKey, RunId},
     store::{document_batch, ledger},
 };
 use axum::{
-    Json,
+    Extension, Json,
     extract::{Path, State},
     http::StatusCode,
     response::Response,
@@ -86,10 +86,15 @@ pub struct StartedWorkflows {
 
 #[utoipa::path(post, path = "/api/v1/batch/start-workflows", tag = "ingestion", summary = "Work on the documents of a batch",
     request_body(content = StartWorkflows, content_type = "multipart/form-data"),
-    responses((status = 201, body = StartedWorkflows), (status = 400), (status = 404)))]
-pub async fn start_workflows(State(app): State<App>, Sent(form): Sent) -> Result<(StatusCode, Json<StartedWorkflows>)> {
+    responses((status = 201, body = StartedWorkflows), (status = 400),
+        (status = 403, description = "Without the token: the workflow was only submitted."), (status = 404)))]
+pub async fn start_workflows(
+    State(app): State<App>,
+    caller: Extension<Caller>,
+    Sent(form): Sent,
+) -> Result<(StatusCode, Json<StartedWorkflows>)> {
     let id = form.needed_number("batch_id")?;
-    let asked = workflow::Asked::of(&form, &app)?;
+    let asked = workflow::Asked::of(&form, &app, &caller)?;
     let which = if form.flag("only_unparsed")? { Which::New } else { Which::All };
     let (workflows, run_group) = app
         .blocking(move |engine| {

@@ -27,6 +27,8 @@ const DIRECTORY: &str = "workflows";
 struct Known {
     definition: Definition,
     text: String,
+    /// It is known only because it was submitted once, with items that its author chose.
+    submitted: bool,
 }
 
 #[derive(Debug, Serialize, ToSchema)]
@@ -60,13 +62,13 @@ fn all(engine: &Engine) -> Result<BTreeMap<String, Known>> {
         // A version that this program can't read any more can't be started.
         let Ok(definition) = Definition::from_json(&it.body) else { continue };
         let text = pretty(&it.body);
-        found.insert(definition.id.clone(), Known { definition, text });
+        found.insert(definition.id.clone(), Known { definition, text, submitted: true });
     }
     let kinds = KnownKinds::new(engine.kinds().names());
     for path in files(engine)? {
         let parsed = fs::read_to_string(&path).map_err(|it| it.to_string()).and_then(|text| {
             let definition = parse(&text, &path.to_string_lossy(), &kinds).map_err(|it| it.to_string())?;
-            Ok(Known { definition, text })
+            Ok(Known { definition, text, submitted: false })
         });
         match parsed {
             Ok(known) => drop(found.insert(known.definition.id.clone(), known)),
@@ -74,7 +76,7 @@ fn all(engine: &Engine) -> Result<BTreeMap<String, Known>> {
         }
     }
     let definition = ingest::definition()?;
-    found.insert(definition.id.clone(), Known { definition, text: WORKFLOW.to_string() });
+    found.insert(definition.id.clone(), Known { definition, text: WORKFLOW.to_string(), submitted: false });
     Ok(found)
 }
 
@@ -105,7 +107,18 @@ fn find(engine: &Engine, id: &str) -> Result<Known> {
 /// The workflow and the parameter set that a request asks for.
 pub fn find_both(engine: &Engine, asked: &Asked) -> Result<(Definition, ParameterSet)> {
     let definition = match &asked.definition {
-        Some(id) => find(engine, id)?.definition,
+        Some(id) => {
+            let found = find(engine, id)?;
+            // Its commands would get items of the caller's choice.
+            if found.submitted && !asked.may_reach_out {
+                return Err(Failure::new(
+                    403,
+                    format!("the workflow {id} was only submitted: to start it needs the token"),
+                )
+                .hint("show the token, or put the workflow into `workflows/` in the home directory"));
+            }
+            found.definition
+        }
         None => ingest::definition()?,
     };
     let found = parameter_sets::find(engine.home(), &asked.params).map_err(super::of_ingest)?;

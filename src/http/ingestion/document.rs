@@ -105,7 +105,7 @@ pub async fn ingest(
         batch: Some(batch),
     };
     let input = form.get("input_uri").map(str::to_string);
-    let may_read = !matches!(*caller, Caller::Local | Caller::Nobody);
+    let may_read = caller.may_reach_out();
     let document = app
         .blocking(move |engine| {
             if !engine.store().read(|tx| document_batch::exists(tx, batch))? {

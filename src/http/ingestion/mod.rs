@@ -22,6 +22,7 @@ use crate::{
     http::{App, Failure},
     ingest,
     model::{Holder, HolderKind},
+    vector,
 };
 use axum::extract::DefaultBodyLimit;
 use std::{
@@ -87,7 +88,14 @@ fn of_ingest(error: ingest::Error) -> Failure {
         Error::Refused { .. } | Error::Chunk(_) | Error::Embed(_) | Error::Source(_) => {
             Failure::bad_request(error.to_string())
         }
-        Error::Vector(crate::vector::Error::Embedder { .. }) => Failure::bad_request(error.to_string()),
+        Error::Vector(
+            vector::Error::Embedder { .. }
+            | vector::Error::NotAVectorDatabase { .. }
+            | vector::Error::SchemaVersion { .. },
+        ) => Failure::bad_request(error.to_string()),
+        Error::Vector(vector::Error::Busy { .. }) => Failure::unavailable(error.to_string(), 1),
+        // A name that leads nowhere.
+        Error::Io { action: "resolve", ref source, .. } => Failure::bad_request(format!("{error}: {source}")),
         Error::FileSystem(_) => Failure::bad_request(error.to_string()),
         other => return other.into(),
     };

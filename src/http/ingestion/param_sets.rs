@@ -2,21 +2,23 @@
 
 use super::{definitions::yaml, form::Sent, object::Message};
 use crate::{
-    http::{App, Failure, Result},
+    definition::ParameterSet,
+    http::{App, Caller, Failure, Result},
     ingest::{
-        database_path,
+        kept_database_path,
         parameter_sets::{self, Change, Stored},
+        reaches_beyond,
     },
 };
 use axum::{
-    Json,
+    Extension, Json,
     extract::{Path, State},
     http::StatusCode,
     response::Response,
 };
 use serde::Serialize;
 use serde_json::{Value, json};
-use std::path::PathBuf;
+use std::path::{self, PathBuf};
 use utoipa::ToSchema;
 
 fn source(stored: &Stored) -> &'static str {
@@ -69,17 +71,39 @@ pub struct KeptParamSet {
 
 #[utoipa::path(post, path = "/api/v1/workflow/param-sets", tag = "ingestion", summary = "Add a parameter set",
     request_body(content = NewParamSet, content_type = "multipart/form-data"),
-    responses((status = 201, body = KeptParamSet), (status = 400), (status = 409)))]
-pub async fn create(State(app): State<App>, Sent(form): Sent) -> Result<(StatusCode, Json<KeptParamSet>)> {
+    responses((status = 201, body = KeptParamSet), (status = 400),
+        (status = 403, description = "Without the token: it names a server, a key, or a vector database beyond the home."),
+        (status = 409)))]
+pub async fn create(
+    State(app): State<App>,
+    caller: Extension<Caller>,
+    Sent(form): Sent,
+) -> Result<(StatusCode, Json<KeptParamSet>)> {
     let text = form.text("yaml_content")?.to_string();
-    let (set, change) =
-        app.blocking(move |engine| parameter_sets::save(engine.home(), &text).map_err(super::of_ingest)).await?;
+    let (set, change) = app
+        .blocking(move |engine| {
+            if !caller.may_reach_out() {
+                let set = ParameterSet::parse(&text, "yaml_content")?;
+                stays_at_home(engine.home(), &set)?;
+            }
+            parameter_sets::save(engine.home(), &text).map_err(super::of_ingest)
+        })
+        .await?;
     match change {
         Change::Done(path) => {
             let message = "Parameter set created successfully";
             Ok((StatusCode::CREATED, Json(KeptParamSet { message, id: set.id, file_path: path })))
         }
         _ => Err(Failure::conflict(format!("Parameter set with ID '{}' already exists", set.id))),
+    }
+}
+
+/// What a caller without the token may set.
+fn stays_at_home(home: &path::Path, set: &ParameterSet) -> Result<()> {
+    match reaches_beyond(home, set) {
+        None => Ok(()),
+        Some(key) => Err(Failure::new(403, format!("`{key}` reaches beyond the home: that needs the token"))
+            .hint("show the token, or put the set into `params/` in the home directory")),
     }
 }
 
@@ -113,7 +137,7 @@ pub struct WholeParamSet {
 pub async fn of_target(State(app): State<App>, Path(target): Path<String>) -> Result<Json<Vec<WholeParamSet>>> {
     let all = app
         .blocking(move |engine| {
-            let place = |name: &str| database_path(engine.home(), name).ok();
+            let place = |name: &str| kept_database_path(engine.home(), name).ok();
             let wanted = place(&target);
             let mut all = parameter_sets::all(engine.home()).map_err(super::of_ingest)?;
             all.retain(|it| {

@@ -7,7 +7,7 @@ use super::{
 use crate::{
     engine::{Engine, LockWait},
     http::{App, Failure, Result},
-    ingest::database_path,
+    ingest::kept_database_path,
     model::ResourceKey,
     store::document_removal,
     vector::{self, Document, DocumentQuery, Filter, OpenOptions, VectorDb},
@@ -93,8 +93,8 @@ fn find(engine: &Engine, name: &str) -> Result<PathBuf> {
     let plain = name.strip_suffix(".db").unwrap_or(name);
     let is_plain = !plain.is_empty() && !plain.starts_with('.') && !plain.contains(['/', '\\', '\0']);
     let path = match is_plain {
-        true => database_path(engine.home(), plain),
-        false => database_path(engine.home(), name),
+        true => kept_database_path(engine.home(), plain),
+        false => kept_database_path(engine.home(), name),
     };
     let path = path.map_err(|_| missing())?;
     let known =

@@ -9,7 +9,7 @@ use super::{
 use crate::{
     definition::Definition,
     engine::Engine,
-    http::{App, Failure, Result},
+    http::{App, Caller, Failure, Result},
     ingest::batch::{self, Start, Which},
     model::{GroupId, RunId, Status, StepId},
     store::{
@@ -18,7 +18,7 @@ use crate::{
     },
 };
 use axum::{
-    Json,
+    Extension, Json,
     extract::{Path, State},
     http::StatusCode,
     response::{IntoResponse, Response},
@@ -35,10 +35,12 @@ pub struct Asked {
     pub params: String,
     pub database: String,
     pub priority: i64,
+    /// As `Caller::may_reach_out`.
+    pub may_reach_out: bool,
 }
 
 impl Asked {
-    pub fn of(form: &Fields, app: &App) -> Result<Asked> {
+    pub fn of(form: &Fields, app: &App, caller: &Caller) -> Result<Asked> {
         let definition = form.get("workflow_definition_id").or(form.get("workflow_definiton_id"));
         let settings = app.settings();
         Ok(Asked {
@@ -46,6 +48,7 @@ impl Asked {
             params: form.get("param_id").unwrap_or(&settings.parameters).to_string(),
             database: settings.database.clone(),
             priority: form.number("priority")?.unwrap_or(0),
+            may_reach_out: caller.may_reach_out(),
         })
     }
 }
@@ -263,13 +266,15 @@ pub struct StartWorkflow {
 
 #[utoipa::path(post, path = "/api/v1/workflow/", tag = "ingestion", summary = "Work on one document",
     request_body(content = StartWorkflow, content_type = "multipart/form-data"),
-    responses((status = 201, body = Vec<serde_json::Value>, description = "`[run, [step, ...]]`"), (status = 400), (status = 404)))]
+    responses((status = 201, body = Vec<serde_json::Value>, description = "`[run, [step, ...]]`"), (status = 400),
+        (status = 403, description = "Without the token: the workflow was only submitted."), (status = 404)))]
 pub async fn start(
     State(app): State<App>,
+    caller: Extension<Caller>,
     Sent(form): Sent,
 ) -> Result<(StatusCode, Json<(Option<RunObject>, Vec<StepObject>)>)> {
     let doc_id = form.text("doc_id")?.to_string();
-    let asked = Asked::of(&form, &app)?;
+    let asked = Asked::of(&form, &app, &caller)?;
     let started = app.blocking(move |engine| start_one(engine, &doc_id, asked)).await?;
     let (run, steps) = started.map_or((None, Vec::new()), |it| (Some(it.run), it.steps));
     Ok((StatusCode::CREATED, Json((run, steps))))

@@ -104,6 +104,11 @@ fn submission(engine: &Engine, new: NewGroup) -> Result<Submission> {
     if new.key.as_ref().is_some_and(|it| it.is_empty() || it.len() > 1024) {
         return Err(Failure::bad_request("`key` must have 1 to 1024 bytes"));
     }
+    let texts = [&new.key, &new.name].into_iter().flatten().chain(&items);
+    if let Some(text) = texts.into_iter().find(|it| it.contains('\0')) {
+        let shown: String = text.replace('\0', "\u{fffd}").chars().take(80).collect();
+        return Err(Failure::bad_request(format!("`{shown}` has a NUL in it")));
+    }
     Ok(Submission {
         params: Value::Object(new.params),
         directory,

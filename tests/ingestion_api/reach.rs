@@ -1,0 +1,136 @@
+//! What a caller names that lies beyond the home: only with the token, and never by a path that depends on who reads it.
+
+use crate::{
+    KNOTS, batch,
+    client::{Client, text},
+    ended, ingest, refused, start,
+    web::{Answer, Web},
+};
+use serde_json::json;
+use std::{fs, path::Path};
+
+const SETS: &str = "/api/v1/workflow/param-sets";
+
+fn save(client: &Client, id: &str, config: &str) -> Answer {
+    let yaml = format!("id: {id}\nconfig: {{ {config} }}\n");
+    client.multipart("POST", SETS, &[text("yaml_content", &yaml)])
+}
+
+fn begin(client: &Client, batch: i64, more: &[(&str, &str)]) -> Answer {
+    let mut fields = vec![text("batch_id", &batch.to_string())];
+    fields.extend(more.iter().map(|(name, value)| text(name, value)));
+    client.multipart("POST", "/api/v1/batch/start-workflows", &fields)
+}
+
+fn nothing_is_in(directory: &Path) -> bool {
+    fs::read_dir(directory).unwrap().next().is_none()
+}
+
+#[test]
+fn without_the_token_no_set_reaches_beyond_the_home() {
+    let web = Web::with("api_open = true\n");
+    let (open, known) = (Client::without_token(&web), Client::of(&web));
+    let elsewhere = tempfile::tempdir().unwrap();
+    let absolute = format!("store: {{path: {}/made/planted.db}}", elsewhere.path().display());
+    let up = format!("store: {{path: {}/vectors/../../x.db}}", web.home().display());
+    let outside = [
+        absolute.as_str(),
+        up.as_str(),
+        "store: {path: ../../x}",
+        "store: {path: x.db}",
+        "store: {path: /etc/passwd}",
+        "embed: {url: 'http://127.0.0.1:9', model: m}",
+        "embed: {url: 'http://127.0.0.1:9', model: m, key: PATH}",
+        "embed: {key: PATH}",
+        "parse: {backend: docling, url: 'http://127.0.0.1:9'}",
+    ];
+    for config in outside {
+        let answer = save(&open, "beyond", config);
+        refused(&answer, 403);
+        assert!(answer.json()["hint"].as_str().unwrap().contains("params/"), "{config}");
+    }
+    assert!(nothing_is_in(elsewhere.path()) && !web.home().join("params/beyond.yaml").exists());
+    // What stays in the home is for everybody, and so is a set that somebody with the token has made.
+    assert_eq!(save(&open, "inside", "chunk: {size: 200}, store: {path: inside}").status, 201);
+    let own = format!("store: {{path: {}/vectors/own.db}}", web.home().display());
+    assert_eq!(save(&open, "own", &own).status, 201);
+    assert_eq!(save(&known, "elsewhere", &absolute).status, 201);
+    let id = batch(&open, "shed");
+    ingest(&open, "shed", "docs/knots.md", id, KNOTS);
+    for (set, file) in
+        [("inside", web.home().join("vectors/inside.db")), ("elsewhere", elsewhere.path().join("made/planted.db"))]
+    {
+        let group = start(&open, id, &[text("param_id", set)]);
+        assert_eq!(ended(&open, group)["status"], "COMPLETED");
+        assert!(file.exists(), "{set}");
+    }
+}
+
+#[test]
+fn without_the_token_only_workflows_that_are_offered_are_started() {
+    let web = Web::with("api_open = true\n");
+    let (open, known) = (Client::without_token(&web), Client::of(&web));
+    let file = web.home().join("mine.yaml");
+    let flow = "id: mine\nsteps: [{ name: only, run: [\"true\"] }]\n";
+    fs::write(&file, flow).unwrap();
+    assert!(web.windlass(&["submit", file.to_str().unwrap()]).output().unwrap().status.success());
+    let id = batch(&open, "shed");
+    let hash = ingest(&open, "shed", "docs/knots.md", id, KNOTS)["document_hash"].as_str().unwrap().to_string();
+    let mine = [("workflow_definition_id", "mine")];
+    refused(&begin(&open, id, &mine), 403);
+    let one = [text("doc_id", &hash), text("workflow_definition_id", "mine")];
+    refused(&open.multipart("POST", "/api/v1/workflow/", &one), 403);
+    assert_eq!(begin(&known, id, &mine).status, 201);
+    // The owner offers it.
+    fs::create_dir(web.home().join("workflows")).unwrap();
+    fs::write(web.home().join("workflows/mine.yaml"), flow).unwrap();
+    assert_eq!(begin(&open, id, &mine).status, 201);
+}
+
+#[test]
+fn a_place_where_no_database_can_be_is_a_bad_request() {
+    let web = Web::start();
+    let client = Client::of(&web);
+    let id = batch(&client, "shed");
+    ingest(&client, "shed", "docs/knots.md", id, KNOTS);
+    for (number, path) in
+        ["/etc/passwd", "/etc/passwd/x.db", "/etc", "/dev/null", "../../x", "x.db", "./x"].into_iter().enumerate()
+    {
+        refused(&save(&client, "wrong", &format!("store: {{path: {path}}}")), 400);
+        // By hand nobody stops it before it is used.
+        fs::create_dir_all(web.home().join("params")).unwrap();
+        let text = format!("id: hand{number}\nconfig: {{store: {{path: {path}}}}}\n");
+        fs::write(web.home().join(format!("params/hand{number}.yaml")), text).unwrap();
+        let answer = begin(&client, id, &[("param_id", &format!("hand{number}"))]);
+        refused(&answer, 400);
+        assert!(answer.json()["error"].as_str().unwrap().contains(path), "{}", answer.text());
+    }
+    assert!(!Path::new("x.db").exists());
+}
+
+#[test]
+fn a_nul_in_a_text_is_refused_however_it_is_written() {
+    let web = Web::start();
+    let client = Client::of(&web);
+    for yaml in [
+        "id: n\nname: \"a\\0b\"\n",
+        "id: n\nmeta: {note: [\"a\\x00b\"]}\n",
+        "id: n\nmeta: {\"a\\0\": 1}\n",
+        "id: n\nconfig: {store: {path: \"a\\0b\"}}\n",
+    ] {
+        let answer = client.multipart("POST", SETS, &[text("yaml_content", yaml)]);
+        refused(&answer, 400);
+        assert!(answer.json()["error"].as_str().unwrap().contains("NUL"), "{}", answer.text());
+    }
+    let flow = "id: f\nsteps: [{ name: a, run: [\"echo\", \"{{ item }}\"] }]\n";
+    for group in [
+        json!({"definition": flow.replace("echo", "a\\0b"), "items": ["x"]}),
+        json!({"definition": flow, "items": ["a\0b"]}),
+        json!({"definition": flow, "items": ["x"], "name": "a\0b"}),
+        json!({"definition": flow, "items": ["x"], "key": "a\0b"}),
+    ] {
+        let answer = web.post_json("/api/v1/groups", &group);
+        refused(&answer, 400);
+        assert!(answer.json()["error"].as_str().unwrap().contains("NUL"), "{}", answer.text());
+    }
+}
