@@ -2,7 +2,7 @@
 
 use crate::{
     KNOTS, batch,
-    client::{Client, text},
+    client::{Client, Field, text},
     ended, ingest, refused, start,
     web::{Answer, Web},
 };
@@ -133,4 +133,16 @@ fn a_nul_in_a_text_is_refused_however_it_is_written() {
         refused(&answer, 400);
         assert!(answer.json()["error"].as_str().unwrap().contains("NUL"), "{}", answer.text());
     }
+    let id = batch(&client, "shed");
+    for (odd, name) in [
+        (text("doc_meta", "{\"a\": [\"\\u0000\"]}"), "a.md"),
+        (text("doc_meta", "{\"\\u0000\": 1}"), "a.md"),
+        (text("doc_meta", "{}"), "a\0.md"),
+    ] {
+        let file = Field::file("file", name, "text/markdown", b"# A\n");
+        let fields = [text("source", "s"), text("source_uri", "u"), text("batch_id", &id.to_string()), odd, file];
+        refused(&client.multipart("POST", "/api/v1/document/ingest-document", &fields), 400);
+    }
+    let state = [text("commit_sha", "x"), text("metadata", "{\"a\": {\"b\": \"\\u0000\"}}")];
+    refused(&client.multipart("PUT", "/api/v1/sync-state/shed", &state), 400);
 }

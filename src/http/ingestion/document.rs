@@ -20,7 +20,7 @@ use crate::{
 };
 use axum::{Extension, Json, extract::State, http::StatusCode, response::Response};
 use serde::Serialize;
-use serde_json::{Map, Value};
+use serde_json::Value;
 use std::{fs::File, time::Instant};
 use utoipa::ToSchema;
 
@@ -94,7 +94,8 @@ pub async fn ingest(
 ) -> Result<(StatusCode, Json<TakenDocument>)> {
     let batch = form.needed_number("batch_id")?;
     form.number("priority")?;
-    let metadata = metadata_of(form.get("doc_meta"))?;
+    // `{}` is what clients send who have nothing to say.
+    let metadata = form.object("doc_meta")?.filter(|it| !it.is_empty());
     let given = Given {
         source: form.text("source")?.to_string(),
         uri: form.text("source_uri")?.to_string(),
@@ -125,13 +126,6 @@ pub async fn ingest(
         uri_id: document.id,
     };
     Ok((status, Json(taken)))
-}
-
-/// None where nothing is said: `{}` is what clients send who have nothing to say.
-fn metadata_of(text: Option<&str>) -> Result<Option<Map<String, Value>>> {
-    let wrong = |_| Failure::bad_request("`doc_meta` is not a JSON object");
-    let said = text.map(serde_json::from_str::<Map<String, Value>>).transpose().map_err(wrong)?;
-    Ok(said.filter(|it| !it.is_empty()))
 }
 
 /// The bytes of a document, wherever they come from.

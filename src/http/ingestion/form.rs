@@ -11,6 +11,7 @@ use axum::{
     http::{header, request::Parts},
 };
 use http_body_util::{BodyExt, Limited};
+use serde_json::{Map, Value};
 use std::{collections::HashMap, str::FromStr, sync::Arc};
 
 /// All fields of a request together, in bytes. The hashes of a large source are one field.
@@ -71,6 +72,18 @@ impl Fields {
         }
     }
 
+    /// A field that is a JSON object; `null` is none.
+    pub fn object(&self, name: &str) -> Result<Option<Map<String, Value>>> {
+        let wrong = |_| Failure::bad_request(format!("`{name}` is not a JSON object"));
+        let read = serde_json::from_str::<Option<Map<String, Value>>>;
+        let object = self.get(name).map(read).transpose().map_err(wrong)?.flatten();
+        // In JSON it is written `\u0000`, so the text of the field has none.
+        match object.iter().flatten().any(|(key, value)| key.contains('\0') || has_nul(value)) {
+            true => Err(Failure::bad_request(format!("`{name}` has a NUL in it"))),
+            false => Ok(object),
+        }
+    }
+
     fn add(&mut self, name: String, value: String) -> Result<()> {
         self.size += name.len() + value.len();
         if self.size > FIELDS_MAX || self.values.len() >= COUNT_MAX {
@@ -93,6 +106,16 @@ impl Fields {
             self.add(decoded(name, true)?, decoded(value, true)?)?;
         }
         Ok(())
+    }
+}
+
+/// The JSON reader bounds how deep it goes.
+fn has_nul(value: &Value) -> bool {
+    match value {
+        Value::String(text) => text.contains('\0'),
+        Value::Array(values) => values.iter().any(has_nul),
+        Value::Object(fields) => fields.iter().any(|(key, value)| key.contains('\0') || has_nul(value)),
+        Value::Null | Value::Bool(_) | Value::Number(_) => false,
     }
 }
 
@@ -250,6 +273,9 @@ async fn text(mut part: Field<'_>, keep: Option<&Charge>) -> Result<String> {
 async fn file(mut part: Field<'_>, app: &App) -> Result<Option<Upload>> {
     // Clients percent-encode the name.
     let file_name = part.file_name().map(|it| decoded(it.as_bytes(), false)).transpose()?;
+    if file_name.as_ref().is_some_and(|it| it.contains('\0')) {
+        return Err(Failure::bad_request("the name of the file has a NUL in it"));
+    }
     let content_type = part.content_type().map(str::to_string);
     let mut incoming = app.blocking(|engine| given::receive(engine.artifacts())).await?;
     let mut piece = Vec::with_capacity(PIECE);

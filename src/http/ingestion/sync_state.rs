@@ -12,7 +12,6 @@ use axum::{
     Json,
     extract::{Path, State},
 };
-use serde_json::{Map, Value};
 
 fn missing(source: &str) -> Failure {
     Failure::not_found(format!("No sync state found for {source}"))
@@ -50,12 +49,7 @@ pub async fn put(
     }
     let commit = form.text("commit_sha")?.to_string();
     let branch = form.get("branch").unwrap_or("main").to_string();
-    let metadata: Map<String, Value> = match form.get("metadata") {
-        None | Some("null") => Map::new(),
-        Some(text) => {
-            serde_json::from_str(text).map_err(|_| Failure::bad_request("`metadata` is not a JSON object"))?
-        }
-    };
+    let metadata = form.object("metadata")?.unwrap_or_default();
     let state = app
         .blocking(move |engine| {
             engine.store().write(move |tx| sync_state::put(tx, &source, &commit, &branch, &metadata))
