@@ -1,6 +1,6 @@
 //! Thin wrappers over the operating system; whatever is particular to Linux or macOS stays in here.
 //!
-//! Owns: clocks, file locks and the turnstile, process identity and statistics, disk space, cancel tokens, signals,
+//! Owns: clocks, file locks and the turnstile, process identity and statistics, disk space, cancel tokens, signals, stderr,
 //! limits of this process. May import: `model`. Never: knows of steps, workers or databases.
 
 pub mod browser;
