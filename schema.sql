@@ -349,6 +349,7 @@ CREATE TABLE hook(
 ) STRICT;
 CREATE INDEX hook_due     ON hook(due) WHERE state = 0;
 CREATE INDEX hook_running ON hook(worker) WHERE state = 1;
+CREATE INDEX hook_failed  ON hook(group_id) WHERE state = 6;   -- newest first by its row id
 
 -- ---------------------------------------------------------------- documents
 

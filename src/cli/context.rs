@@ -12,6 +12,7 @@ use crate::{
     os::clock::{Clock, SystemClock},
     settings::{self, Home, HomeInputs, Origin, Settings},
     store::Store,
+    view::wording::quoted,
 };
 use std::{
     cell::OnceCell,
@@ -115,25 +116,5 @@ impl Context {
         if let Some(engine) = self.engine.get() {
             engine.store().close();
         }
-    }
-}
-
-/// A word as a shell reads it back.
-pub fn quoted(word: &str) -> String {
-    let is_plain = |it: char| it.is_ascii_alphanumeric() || "/._-+=:,@%".contains(it);
-    match !word.is_empty() && word.chars().all(is_plain) {
-        true => word.to_string(),
-        false => format!("'{}'", word.replace('\'', r"'\''")),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::quoted;
-
-    #[test]
-    fn a_path_is_quoted_only_where_a_shell_needs_it() {
-        assert_eq!(quoted("/tmp/home-1"), "/tmp/home-1");
-        assert_eq!(quoted("/my home/it's"), r"'/my home/it'\''s'");
     }
 }

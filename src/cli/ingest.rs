@@ -1,11 +1,11 @@
 use super::{
-    context::{Context, quoted},
+    context::Context,
     failure::{Exit, Failure, Result},
     ingest_report as said,
     items::path_lines,
     parameters, serve,
     submit::workers,
-    wording::count,
+    wording::{count, quoted},
     work::{self, PoolArgs, Worked},
 };
 use crate::{

@@ -4,7 +4,7 @@ use super::{
     context::Context,
     failure::Result,
     output::Paint,
-    wording::{count, number_of, plain, size},
+    wording::{count, number_of, place, plain, size},
 };
 use crate::{
     engine::Submitted,
@@ -202,12 +202,4 @@ fn database_size(plan: &SyncPlan) -> Option<u64> {
     log.push("-wal");
     let log = std::fs::metadata(log).map_or(0, |it| it.len());
     std::fs::metadata(&plan.database).ok().map(|it| it.len() + log)
-}
-
-/// The file of a URI, as people know it.
-fn place(uri: &str) -> String {
-    match crate::ingest::item::path_of(uri) {
-        Some(path) => plain(&path.to_string_lossy()),
-        None => plain(uri),
-    }
 }

@@ -47,7 +47,7 @@ impl Args {
             if seen != Some(version) {
                 seen = Some(version);
                 let now = store.read(|tx| overview::status_of_step(tx, self.step))?;
-                for log in view::logs(store, self.step)?.logs {
+                for log in view::logs(store, self.step, Token(0))?.logs {
                     self.show(cx, &mut shown, log)?;
                 }
                 status = Some(now);

@@ -1,8 +1,8 @@
 use super::{
     backup::{tell, with_signal},
-    context::{Context, quoted},
+    context::Context,
     failure::Result,
-    wording::count,
+    wording::{count, quoted},
 };
 use crate::{
     backup::Restore,

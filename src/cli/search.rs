@@ -3,7 +3,7 @@ use super::{
     database,
     failure::{Failure, Result},
     output::{Output, Paint},
-    wording::{count, plain},
+    wording::{count, place, plain},
 };
 use crate::{
     search::{HITS_MAX, Hit, Mode, Query},
@@ -60,7 +60,7 @@ impl Args {
 }
 
 fn show(output: &Output, at: usize, hit: &Hit) -> Result<()> {
-    let uri = plain(hit.uri.strip_prefix("file://").unwrap_or(&hit.uri));
+    let uri = place(&hit.uri);
     let title = hit.title.as_deref().filter(|it| !it.trim().is_empty()).map(plain);
     let mut head = format!("{at:>2}  {}", output.paint(Paint::Bold, title.as_deref().unwrap_or(&uri)));
     let above: Vec<String> = hit.headings.iter().map(|it| plain(it)).filter(|it| Some(it) != title.as_ref()).collect();

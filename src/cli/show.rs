@@ -85,8 +85,19 @@ fn group(cx: &Context, id: GroupId) -> Result<()> {
         out.line("")?;
         out.table(&table)?;
     }
-    if it.failed > 0 {
+    if it.failed > 0 || !details.failed_hooks.is_empty() {
         out.line("")?;
+    }
+    for hook in &details.failed_hooks {
+        let subject = match (hook.step, hook.run) {
+            (Some(step), _) => format!(" of {step}"),
+            (None, Some(run)) => format!(" of {run}"),
+            (None, None) => String::new(),
+        };
+        let name = format!("hook {} ({}){subject}", plain(&hook.name), hook.event);
+        let (mark, tries) = (out.paint(Paint::Bad, "failed"), count(hook.attempts.max(0) as u64, "attempt"));
+        let ended = relative(hook.ended, now);
+        out.line(format!("  {mark}  {name}, {ended}, after {tries}: {}", plain(&hook.detail)))?;
     }
     show_failures(cx, id)
 }

@@ -1,7 +1,7 @@
 //! Commands that we suggest are written so that they can be typed as they stand: with the name by which this program was
 //! started, where `windlass` alone would not find it, and with `--home` where that was given.
 
-use super::context::quoted;
+use super::wording::quoted;
 use std::{env, fs, sync::OnceLock};
 
 static CALL: OnceLock<String> = OnceLock::new();

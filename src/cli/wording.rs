@@ -1,6 +1,6 @@
 //! Times, counts and texts as people read them.
 
-pub use crate::view::wording::{count, duration, number_of, relative};
+pub use crate::view::wording::{count, duration, number_of, quoted, relative};
 
 use crate::model::Bytes;
 use unicode_width::UnicodeWidthChar;
@@ -16,7 +16,15 @@ pub fn plain(text: &str) -> String {
     spaced.filter(|it| !is_command(*it)).collect()
 }
 
-/// The same over several lines.
+/// A document as people know it: the path of a file, else its address.
+pub fn place(uri: &str) -> String {
+    match crate::ingest::item::path_of(uri) {
+        Some(path) => plain(&path.to_string_lossy()),
+        None => plain(uri),
+    }
+}
+
+/// The same as `plain` over several lines.
 pub fn plain_lines(text: &str) -> String {
     text.chars().filter(|it| matches!(it, '\n' | '\t') || !is_command(*it)).collect()
 }

@@ -130,11 +130,11 @@ pub fn of_step(tx: &ReadTx, step: StepId) -> Result<Vec<Attempt>> {
     )
 }
 
-/// The captured streams of a step's attempts, oldest attempt first.
-pub fn logs(tx: &ReadTx, step: StepId) -> Result<Vec<(Token, Log)>> {
+/// The captured streams of a step's attempts, oldest attempt first; of those with this token or a later one.
+pub fn logs(tx: &ReadTx, step: StepId, from: Token) -> Result<Vec<(Token, Log)>> {
     tx.rows(
-        "SELECT token, stream, total, body FROM attempt_log WHERE step_id = ?1 ORDER BY token, stream",
-        [step.0],
+        "SELECT token, stream, total, body FROM attempt_log WHERE step_id = ?1 AND token >= ?2 ORDER BY token, stream",
+        [step.0, from.0],
         |row| {
             let log = Log { stream: row.get(1)?, total: row.get::<_, i64>(2)? as u64, body: row.get(3)? };
             Ok((Token(row.get(0)?), log))

@@ -130,6 +130,11 @@ const HOT: &[HotStatement] = &[
         &["SCAN step USING COVERING INDEX step_line", "USE TEMP B-TREE FOR GROUP BY"],
     ),
     hot("delayed steps", overview::DELAYED, &["SCAN step USING COVERING INDEX step_delayed"]),
+    hot(
+        "failed hooks of a group",
+        overview::FAILED_HOOKS_OF_GROUP,
+        &["SEARCH hook USING INDEX hook_failed (group_id=?)"],
+    ),
     hot("parked steps", overview::ALL_PARKED, &["SCAN step USING COVERING INDEX step_parked"]),
 ];
 

@@ -35,11 +35,11 @@ pub struct Logs {
 /// A kept stream is far smaller; more can't be ours.
 const MOST: u64 = 64 << 20;
 
-/// What was kept of the streams of a step, oldest attempt first.
-pub fn logs(store: &Store, step: StepId) -> Result<Logs> {
+/// What was kept of the streams of a step, oldest attempt first; of the attempts with the token `from` or a later one.
+pub fn logs(store: &Store, step: StepId, from: Token) -> Result<Logs> {
     let found = store.read(|tx| {
         overview::status_of_step(tx, step)?;
-        attempt::logs(tx, step)
+        attempt::logs(tx, step, from)
     })?;
     let text = |(token, log): (Token, attempt::Log)| {
         let body = unpacked(&log.body).map_err(|source| Error::DamagedLog { step, source })?;
@@ -50,11 +50,11 @@ pub fn logs(store: &Store, step: StepId) -> Result<Logs> {
 }
 
 /// The same with what the attempts that run on this machine have printed so far.
-pub fn logs_until_now(engine: &Engine, step: StepId) -> Result<Logs> {
+pub fn logs_until_now(engine: &Engine, step: StepId, from: Token) -> Result<Logs> {
     let running = WorkDir::of_step(engine.home(), step);
     // Read after the directories were found: an attempt that ends in between is in one of both.
-    let mut found = logs(engine.store(), step)?;
-    for (token, dir) in running {
+    let mut found = logs(engine.store(), step, from)?;
+    for (token, dir) in running.into_iter().filter(|it| it.0 >= from) {
         for (number, stream) in [(1, "stdout"), (2, "stderr")] {
             if found.logs.iter().any(|it| it.token == token && it.stream == stream) {
                 continue;

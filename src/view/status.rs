@@ -2,17 +2,18 @@
 
 use super::{
     error::Result,
-    wording::count,
+    wording::{count, quoted},
     worker::{WorkerView, workers},
 };
 use crate::{
     engine::Engine,
     model::{Bytes, Status},
     os::wal_readers,
+    settings::platform_data_dir,
     store::overview::{self, GroupFilter, GroupRow, Queues},
 };
 use serde::Serialize;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Something that a person should mend.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
@@ -25,6 +26,9 @@ pub struct Problem {
 pub struct StatusView {
     #[schema(value_type = String)]
     pub home: PathBuf,
+    /// How a shell calls windlass for this home: `windlass`, or `windlass --home '/my home'` where it is not the one that
+    /// this user has without saying so.
+    pub call: String,
     #[schema(value_type = u64)]
     pub disk_free: Bytes,
     /// Whether that is enough for steps to start.
@@ -56,6 +60,7 @@ pub fn status(engine: &Engine) -> Result<StatusView> {
     groups.truncate(GROUPS);
     let mut status = StatusView {
         home: engine.home().to_path_buf(),
+        call: call(engine.home(), platform_data_dir(|name| std::env::var(name).ok())),
         disk_free,
         disk_ok,
         queues: store.read(overview::queues)?,
@@ -65,7 +70,22 @@ pub fn status(engine: &Engine) -> Result<StatusView> {
         problems: Vec::new(),
     };
     status.problems = problems(engine, &status);
+    // Of these few groups one row each is asked for, and found by its index.
+    for id in status.groups.iter().chain(&status.recent).map(|it| it.id) {
+        if let Some(hook) = store.read(|tx| overview::failed_hooks(tx, id, 1))?.pop() {
+            let text = format!("hook {} ({}) of {id} failed: {}", hook.name, hook.event, hook.detail);
+            status.problems.push(Problem { text, command: Some(format!("windlass show {id}")) });
+        }
+    }
     Ok(status)
+}
+
+fn call(home: &Path, default: Option<PathBuf>) -> String {
+    let real = |path: &Path| std::fs::canonicalize(path).unwrap_or_else(|_| path.to_path_buf());
+    match default.is_some_and(|it| real(&it) == real(home)) {
+        true => "windlass".to_string(),
+        false => format!("windlass --home {}", quoted(&home.to_string_lossy())),
+    }
 }
 
 /// A reader keeps the log from being emptied for as long as it reads; whoever it is, it is named.
@@ -114,4 +134,18 @@ fn problems(engine: &Engine, status: &StatusView) -> Vec<Problem> {
         problem(text, Some(format!("windlass why {}", it.id)));
     }
     found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_call_names_the_home_unless_it_is_the_one_without_saying_so() {
+        let home = tempfile::tempdir().unwrap();
+        let home = home.path();
+        assert_eq!(call(home, Some(home.join("."))), "windlass");
+        assert_eq!(call(home, None), format!("windlass --home {}", home.display()));
+        assert_eq!(call(Path::new("/my home"), Some(home.into())), "windlass --home '/my home'");
+    }
 }

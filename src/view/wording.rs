@@ -37,6 +37,15 @@ pub fn relative(at: Timestamp, now: Timestamp) -> String {
     }
 }
 
+/// A word as a shell reads it back.
+pub fn quoted(word: &str) -> String {
+    let is_plain = |it: char| it.is_ascii_alphanumeric() || "/._-+=:,@%".contains(it);
+    match !word.is_empty() && word.chars().all(is_plain) {
+        true => word.to_string(),
+        false => format!("'{}'", word.replace('\'', r"'\''")),
+    }
+}
+
 /// `1 run`, `2 runs`, `12,345 runs`.
 pub fn count(number: u64, noun: &str) -> String {
     format!("{} {noun}{}", number_of(number), if number == 1 { "" } else { "s" })
@@ -95,5 +104,11 @@ mod tests {
         assert_eq!(count(0, "run"), "0 runs");
         assert_eq!(count(1_234_567, "chunk"), "1,234,567 chunks");
         assert_eq!(number_of(999), "999");
+    }
+
+    #[test]
+    fn a_path_is_quoted_only_where_a_shell_needs_it() {
+        assert_eq!(quoted("/tmp/home-1"), "/tmp/home-1");
+        assert_eq!(quoted("/my home/it's"), r"'/my home/it'\''s'");
     }
 }

@@ -123,3 +123,23 @@ fn a_session_that_ended_is_told_of_once_and_nothing_is_tried_any_more() {
     assert_eq!(browser.eval("banner.innerText.includes('does not answer')"), false);
     drop(served);
 }
+
+#[test]
+fn many_windows_at_once_are_all_live_and_all_see_what_happens() {
+    let web = Web::start();
+    let Some(mut browser) = let_in(&web) else { return };
+    let url = web.url("/#/groups");
+    let windows: Vec<String> = (0..7).map(|_| browser.another_window(&url)).collect();
+    let live = "document.getElementById('live').className === 'live live' && banner.hidden";
+    for window in &windows {
+        browser.turn_to(window);
+        browser.until("it is live", live);
+        assert_eq!(browser.eval("document.visibilityState"), "visible");
+    }
+    submit(&web, "id: after\nname: Seen by all\nsteps: [{ name: one, run: 'true' }]", &["x"], json!({}));
+    for window in &windows {
+        browser.turn_to(window);
+        browser.shows("Seen by all");
+        browser.until("it is live", live);
+    }
+}

@@ -92,6 +92,20 @@ impl Browser {
         self.ask("Emulation.setEmulatedMedia", json!({"features": features}));
     }
 
+    /// Opens another window of the same browser, which is shown beside this one. Gives what `turn_to` needs.
+    pub fn another_window(&mut self, url: &str) -> String {
+        let before = self.turn_to("");
+        let target = self.ask("Target.createTarget", json!({"url": url, "newWindow": true}))["targetId"].clone();
+        let attached = self.ask("Target.attachToTarget", json!({"targetId": target, "flatten": true}));
+        self.turn_to(&before);
+        attached["sessionId"].as_str().unwrap().to_string()
+    }
+
+    /// Drives that window from now on; gives the one of before.
+    pub fn turn_to(&mut self, window: &str) -> String {
+        std::mem::replace(&mut self.session, window.to_string())
+    }
+
     pub fn open(&mut self, url: &str) {
         let answer = self.ask("Page.navigate", json!({"url": url}));
         assert!(answer.get("errorText").is_none(), "{url}: {answer}");

@@ -3,6 +3,7 @@
 mod connection;
 mod driver;
 mod looks;
+mod telling;
 mod walking;
 #[path = "../web/mod.rs"]
 mod web;
@@ -103,7 +104,7 @@ fn a_run_is_a_graph_and_a_step_has_its_attempts_and_what_it_printed() {
     browser.until("the run is shown again", "document.querySelectorAll('svg .node').length === 4");
     browser.click("svg .node.failed");
     browser.shows("it failed after 1 attempt");
-    browser.shows(&format!("windlass retry r{run}"));
+    browser.shows(&format!("retry r{run}"));
     assert_eq!(browser.complaints, [] as [&str; 0]);
 }
 

@@ -65,6 +65,37 @@ fn a_new_place_begins_at_its_top_with_the_focus_on_its_heading() {
 }
 
 #[test]
+fn back_leads_to_where_a_list_was_left() {
+    let web = Web::start();
+    let Some(mut browser) = let_in(&web) else { return };
+    let items: Vec<String> = (0..120).map(|at| format!("item {at}")).collect();
+    submit(&web, SLOW, &items.iter().map(String::as_str).collect::<Vec<_>>(), json!({}));
+    browser.open(&web.url("/#/g1"));
+    browser.shows("item 49");
+    browser.eval("scrollTo(0, 700)");
+    browser.eval("document.querySelector('a[href=\"#/r30\"]').focus({ preventScroll: true })");
+    let y = browser.eval("scrollY");
+    assert!(y.as_i64() > Some(300), "{y}");
+    browser.press("Enter");
+    browser.until(
+        "the run is shown",
+        "location.hash === '#/r30' && document.querySelector('h1').innerText.includes('item 29')",
+    );
+    browser.until("from its top", "scrollY === 0");
+    let there = format!("scrollY === {y} && document.activeElement.matches('a[href=\"#/r30\"]')");
+    browser.eval("history.back()");
+    browser.until("it is as it was left", &there);
+    browser.eval("history.forward()");
+    browser.until("the run is shown again", "document.querySelector('h1').innerText.includes('item 29')");
+    browser.eval("history.back()");
+    browser.until("it is as it was left again", &there);
+    browser.eval("void (window.before = true, location.reload())");
+    browser.until("it is loaded anew", "!window.before && document.readyState === 'complete'");
+    browser.until("where it was", &there);
+    assert_eq!(browser.complaints, [] as [&str; 0]);
+}
+
+#[test]
 fn a_link_that_was_opened_already_leads_a_browser_that_is_let_in_to_the_page() {
     let web = Web::start();
     let Some(mut browser) = let_in(&web) else { return };

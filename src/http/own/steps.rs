@@ -6,7 +6,7 @@ use super::{
 };
 use crate::{
     http::{App, Result},
-    model::{RunId, Status, StepId},
+    model::{RunId, Status, StepId, Token},
     store::overview::{self, StepDetails},
     view::{self, Logs, StepFilter, StepList, Subject, WhyView},
 };
@@ -73,14 +73,22 @@ async fn show(State(app): State<App>, Path(step): Path<String>) -> Result<Json<S
     Ok(Json(app.blocking(move |engine| engine.store().read(|tx| overview::show_step(tx, step))).await?))
 }
 
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+struct Wanted {
+    /// Only attempts with this token or a later one
+    from: Option<i64>,
+}
+
 /// What a step printed, oldest attempt first
 ///
 /// Of each stream the newest part is kept. What an attempt that still runs has printed is there, too.
-#[utoipa::path(get, path = "/api/v1/steps/{step}/logs", tag = "steps", params(("step" = String, Path, description = "Such as 56 or s56", example = "s5")),
+#[utoipa::path(get, path = "/api/v1/steps/{step}/logs", tag = "steps", params(("step" = String, Path, description = "Such as 56 or s56", example = "s5"), Wanted),
     responses((status = 200, body = Logs), Refused))]
-async fn logs(State(app): State<App>, Path(step): Path<String>) -> Result<Json<Logs>> {
+async fn logs(State(app): State<App>, Path(step): Path<String>, Query(wanted): Query<Wanted>) -> Result<Json<Logs>> {
     let step: StepId = id(&step)?;
-    Ok(Json(app.blocking(move |engine| view::logs_until_now(engine, step)).await?))
+    let from = Token(wanted.from.unwrap_or(0));
+    Ok(Json(app.blocking(move |engine| view::logs_until_now(engine, step, from)).await?))
 }
 
 /// Why a step does not run, or why it failed, and what would change that

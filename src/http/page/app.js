@@ -1,12 +1,12 @@
 // The page: which view is shown, the keyboard, and whether windlass answers.
 
 import { connect } from "./connection.js";
-import { count, h, put, took } from "./dom.js";
+import { callIt, count, h, put, told, took, typed } from "./dom.js";
 import { groupList, groupView } from "./groups.js";
 import { healthView, lockView, queueView, workerView } from "./machine.js";
 import { runView, stepView } from "./runs.js";
 import { searchView } from "./search.js";
-import { Refused } from "./wire.js";
+import { get, Refused } from "./wire.js";
 
 const TABS = [
   ["groups", "Groups", groupList],
@@ -51,6 +51,7 @@ function route() {
   for (const it of document.querySelectorAll("dialog[open]")) it.close("");
   document.title = `${thing ? name : TABS.find((it) => it[0] === name)?.[1] || "Not found"} · windlass`;
   if (!make) {
+    hide();
     nothing("There is nothing here.");
     return;
   }
@@ -61,6 +62,7 @@ function route() {
     view.name = name;
     main.replaceChildren(view.element);
     trouble = null;
+    acted = false;
     hide();
   }
   if (!same || view.page !== page) arrive();
@@ -71,18 +73,41 @@ function route() {
 
 let moved = false;
 
+// Where each place of the history was left: how far down, and at which link.
+history.scrollRestoration = "manual";
+const left = new Map(JSON.parse(sessionStorage.left || "[]"));
+let entry = null;
+// Where to go when what was there is shown again.
+let back = null;
+
+function enter() {
+  entry = history.state || Math.random();
+  back = left.get(entry);
+  history.replaceState(entry, "");
+}
+
+function comeBack() {
+  if (!back) return;
+  const { y, at } = back;
+  back = null;
+  scrollTo(0, y);
+  if (at) main.querySelector(`a[href="${CSS.escape(at)}"]`)?.focus({ preventScroll: true });
+}
+
 /** After a step from one place to another: its top, and the focus where a reader begins. */
 function arrive() {
   scrollTo(0, 0);
-  if (!moved || main.contains(document.activeElement?.closest("input, .filters"))) return;
+  if (back || !moved || main.contains(document.activeElement?.closest("input, .filters"))) return;
   const title = main.querySelector("h1");
   (title || main).focus({ preventScroll: true });
 }
 
 function nothing(text) {
   view = null;
-  main.replaceChildren(h("div", { class: "empty" }, h("p", {}, text), h("p", {}, h("a", { href: "#/groups" }, "All groups"))));
+  trouble = null;
+  main.replaceChildren(h("div", { class: "empty" }, h("h1", { tabindex: -1 }, text), h("p", {}, h("a", { href: "#/groups" }, "All groups"))));
   tell();
+  arrive();
 }
 
 const go = (hash) => {
@@ -92,6 +117,7 @@ const go = (hash) => {
 // One refresh at a time; what changes meanwhile leads to one more, not before a pause.
 let running = false;
 let wanted = false;
+let acted = false;
 let later = null;
 
 /** Reads anew after a while: what was skipped is made up for. */
@@ -111,7 +137,14 @@ async function refresh() {
     await shown?.refresh(shown.signal || cancelled.signal);
     if (shown === view) {
       trouble = null;
-      if (document.activeElement === main) main.querySelector("h1")?.focus({ preventScroll: true });
+      comeBack();
+      // The focus must not be lost with a button that an action took away.
+      const at = document.activeElement;
+      if (at === main || (acted && at.offsetParent === null)) {
+        acted = false;
+        main.querySelector("h1")?.focus({ preventScroll: true });
+      }
+      if (state[0] === "out") connection.heal();
     }
   } catch (error) {
     if (error.name !== "AbortError" && shown === view) failed(error);
@@ -136,9 +169,9 @@ function tell() {
   live.className = `live ${word}`;
   put(live, WORDS[word] || "", word === "silent" ? h("span", { "aria-hidden": "true" }, "for ", took(fact)) : null);
   const text = {
-    silent: ["windlass does not answer. The page tries again; what you see is old. If it does not run, start it with ", h("code", {}, "windlass serve"), "."],
+    silent: ["windlass does not answer. The page tries again; what you see is old. If it does not run, start it with ", typed("windlass serve"), "."],
     stopping: ["windlass is stopping", fact > 0 ? `; ${count(fact, "step")} may finish.` : "."],
-    out: ["Your browser is not let in any more. Run ", h("code", {}, "windlass ui"), " to open the page again."],
+    out: ["Your browser is not let in any more. Run ", typed("windlass ui"), " to open the page again."],
   }[word] || trouble;
   banner.hidden = !text;
   put(banner, text ? h("div", {}, text) : null);
@@ -158,7 +191,7 @@ function failed(error) {
   else trouble = refused(error);
 }
 
-const refused = (error) => [error.message, error.hint ? h("span", { class: "hint" }, error.hint) : null];
+const refused = (error) => [told(error.message), error.hint ? h("span", { class: "hint" }, told(error.hint)) : null];
 
 // ---- what came of an action: it stays until it is closed, or for a while when all is well
 
@@ -169,22 +202,27 @@ function hide() {
   said.hidden = true;
 }
 
-function say(kind, ...children) {
+function say(kind, fading, ...children) {
   hide();
   said.className = `banner ${kind}`;
   put(said, h("div", {}, children), h("button", { type: "button", class: "quiet", onclick: hide, "aria-label": "Close the message" }, "×"));
   said.hidden = false;
-  if (kind === "done") fades = setTimeout(hide, 6000);
+  if (fading) fades = setTimeout(hide, 6000);
 }
 
-/** Does something that was confirmed, and tells how it went. */
-async function act(work, done) {
+/** Does something that was confirmed, such as `Cancel g21`, and tells at once that it is tried, and then how it went. */
+async function act(name, work, done) {
+  acted = true;
+  say("done", false, `${name} …`);
   try {
     const answer = await work();
-    say("done", typeof done === "function" ? done(answer) : done);
+    say("done", true, typeof done === "function" ? done(answer) : done);
   } catch (error) {
-    if (error instanceof Refused) say("refused", refused(error));
-    else failed(error);
+    if (!(error instanceof Refused)) failed(error);
+    else if (error.status === 0) say("refused", false, `${name}: no answer. It is not known whether it was done.`);
+    // The other message tells why.
+    else if (error.status === 503 && /stopping/.test(error.message)) say("refused", false, `${name} was not done.`);
+    else say("refused", false, `${name}: `, refused(error));
     if (error.status === 0 || error.status === 503) connection.doubt();
     if (error.status === 401) connection.out();
   }
@@ -244,7 +282,7 @@ const KEYS = {
 
 function help() {
   const rows = [
-    ["1 – 6", "a view"],
+    ["1 2 3 4 5 6", "a view"],
     ["j k", "next, previous row"],
     ["Enter", "open it"],
     ["u", "up: from a step to its run, to its group, to all groups"],
@@ -284,8 +322,23 @@ document.querySelector(".skip").addEventListener("click", (event) => {
   event.preventDefault();
   main.focus();
 });
+const leave = () => left.set(entry, { y: scrollY, at: main.contains(document.activeElement) ? document.activeElement.getAttribute("href") : null });
 addEventListener("hashchange", () => {
+  leave();
   moved = true;
+  enter();
   route();
 });
+addEventListener("pagehide", () => {
+  leave();
+  sessionStorage.left = JSON.stringify([...left]);
+});
+enter();
 route();
+get("/api/v1/status").then(
+  (it) => {
+    callIt(it.call);
+    refresh();
+  },
+  () => {},
+);

@@ -1,9 +1,12 @@
 // Elements from texts: a text is always inserted as text, never as markup.
 
+import { now } from "./wire.js";
+
 const SVG = "http://www.w3.org/2000/svg";
 
-// What is not seen but changes what is read (control characters, marks of direction) is shown as what it is.
-const UNSEEN = /\r(?!\n)|[\0-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]/g;
+// What is not seen but changes what is read (control characters, marks of direction, what has no width) is shown as what
+// it is. U+200D joins emoji.
+const UNSEEN = /\r(?!\n)|[\0-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\xad\u061c\u200b\u200c\u200e\u200f\u202a-\u202e\u2060-\u2064\u2066-\u2069\ufeff]/g;
 const seen = (text) => String(text).replace(UNSEEN, (it) => (it < " " ? String.fromCharCode(0x2400 + it.charCodeAt(0)) : `\u27e8U+${it.charCodeAt(0).toString(16).toUpperCase().padStart(4, "0")}\u27e9`));
 
 const nodes = (children) =>
@@ -40,13 +43,13 @@ export function duration(ms) {
   return two(Math.floor(s / 86400), "d", Math.floor((s % 86400) / 3600), "h");
 }
 
-export function ago(at, now = Date.now()) {
-  const away = Math.abs(now - at);
+export function ago(at) {
+  const away = Math.abs(now() - at);
   if (away < 1000) return "just now";
   const s = Math.floor(away / 1000);
   const coarse =
     s < 60 ? `${s} s` : s < 3600 ? `${Math.floor(s / 60)} m` : s < 86400 ? `${Math.floor(s / 3600)} h` : `${Math.floor(s / 86400)} d`;
-  return at > now ? `in ${coarse}` : `${coarse} ago`;
+  return at > now() ? `in ${coarse}` : `${coarse} ago`;
 }
 
 export function bytes(value) {
@@ -72,13 +75,16 @@ const stamp = (at) => new Date(at).toISOString().replace("T", " ").replace("Z", 
 /** A moment that goes on being told from now. */
 export const when = (at) => (at ? h("time", { "data-at": at, datetime: new Date(at).toISOString(), title: stamp(at) }, ago(at)) : "");
 
+/** The same with the time on the reader's clock beside it. */
+export const whenExactly = (at) => at && [when(at), h("span", { class: "dim" }, `, ${new Date(at).toLocaleString("sv")}`)];
+
 /** How long something took, or takes. */
 export const took = (from, to) =>
-  !from ? "" : to ? duration(to - from) : h("span", { "data-since": from }, duration(Date.now() - from));
+  !from ? "" : to ? duration(to - from) : h("span", { "data-since": from }, duration(now() - from));
 
 // The text of a node is changed in place: a selection around it stays.
 setInterval(() => {
-  for (const it of document.querySelectorAll("[data-since]")) it.firstChild.data = duration(Date.now() - Number(it.dataset.since));
+  for (const it of document.querySelectorAll("[data-since]")) it.firstChild.data = duration(now() - Number(it.dataset.since));
 }, 1000);
 setInterval(() => {
   for (const it of document.querySelectorAll("[data-at]")) it.firstChild.data = ago(Number(it.dataset.at));
@@ -121,8 +127,9 @@ export function meter(value, most, label) {
   return h("span", { class: "meter" }, most ? bar([[kind, share]], label) : null, h("span", {}, label));
 }
 
-/** Whether a click was meant for a row as a whole: not for something in it, and not to select a text. */
-export const meant = (event) => !event.target.closest("a, button") && String(getSelection()) === "";
+/** Whether a click was meant for a row as a whole: not for something in it or another window, and not to select a text. */
+export const meant = (event) =>
+  !event.target.closest("a, button") && !event.ctrlKey && !event.metaKey && !event.shiftKey && String(getSelection()) === "";
 
 /**
  * A table. Columns: [title, class]. `show(item)` gives the cells; `href(item)` makes the first cell a link, and a click
@@ -133,7 +140,7 @@ export function table(columns, key, show, href) {
   const element = h(
     "div",
     { class: "scroll", hidden: true },
-    h("table", {}, h("thead", {}, h("tr", {}, columns.map(([title, kind]) => h("th", { class: kind, scope: "col" }, title)))), body),
+    h("table", {}, h("thead", {}, h("tr", {}, columns.map(([title, kind]) => h("th", { class: kind, scope: "col" }, title || h("span", { class: "hidden" }, "Action"))))), body),
   );
   const row = (item) => {
     const to = href?.(item);
@@ -155,7 +162,24 @@ export function table(columns, key, show, href) {
 
 /** What a view says when it has nothing to show, and the command that changes that. */
 export const empty = (text, ...commands) =>
-  h("div", { class: "empty" }, h("p", {}, text), commands.map((it) => h("p", {}, h("code", {}, it))));
+  h("div", { class: "empty" }, h("p", {}, text), commands.map((it) => h("p", {}, typed(it))));
+
+// ---- commands, as they are typed for the home of this daemon
+
+let call = "windlass";
+export const callIt = (text) => (call = text);
+
+/** A command, or whatever else mends something. */
+export const typed = (text) => h("code", {}, text.replace(/^windlass (?!--home )/, () => `${call} `));
+
+/** A sentence of ours: its commands between backticks, and links to what it names before it quotes others after a colon. */
+export function told(text) {
+  const [, ours, theirs] = /^(.*?)(: .*)?$/s.exec(text.replace(/`windlass (?!--home )/g, () => `\`${call} `));
+  return h("span", { class: "text" }, ours.split(/(\b[grs][1-9]\d*\b)/).map((it, at) => (at % 2 ? h("a", { href: `#/${it}` }, it) : it)), theirs);
+}
+
+/** What is to be mended, or why something is as it is: a sentence, and the command that changes it. */
+export const advice = ({ text, command }) => [told(text), command ? [" ", typed(command)] : null];
 
 // Who a node is among its siblings: a key that it was given, or else only what kind of node.
 const name = (node) => `${node.nodeName} ${node.dataset?.key || node.dataset?.keyOf || node.id || ""}`;
@@ -179,7 +203,7 @@ function become(kept, fresh) {
     edit(kept, fresh.data);
     return kept;
   }
-  for (const { name: it } of [...kept.attributes]) if (!fresh.hasAttribute(it)) kept.removeAttribute(it);
+  for (const { name: it } of [...kept.attributes]) if (!fresh.hasAttribute(it) && it !== "open") kept.removeAttribute(it);
   for (const { name: it, value } of fresh.attributes) {
     if (kept.getAttribute(it) === value) continue;
     // Our policy forbids styles that come as attributes.
@@ -212,7 +236,7 @@ export function put(element, ...children) {
 /** Asks before something is done. Resolves to null when it is not wanted, else to the text that was given (or ""). */
 export function confirm(question, details, action, { reason = false, danger = false } = {}) {
   return new Promise((done) => {
-    const field = reason && h("input", { type: "text", required: true, maxlength: 200, id: "reason", autocomplete: "off" });
+    const field = reason && h("input", { type: "text", required: true, pattern: ".*\\S.*", maxlength: 200, id: "reason", autocomplete: "off" });
     const form = h(
       "form",
       { method: "dialog" },

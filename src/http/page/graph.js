@@ -1,6 +1,8 @@
-// The steps of a run as a small graph: layers by need, from left to right, or from top to bottom where it is narrow.
+// The steps of a run as a small graph: layers by need, from left to right, or from top to bottom where it is narrow, a
+// broad layer in several lines.
 
 import { duration, h, svg } from "./dom.js";
+import { now } from "./wire.js";
 
 const WIDE = 168;
 const HIGH = 46;
@@ -22,7 +24,7 @@ const words = (text, most) => (text.length > most ? `${text.slice(0, most - 1)}â
 
 function time(step) {
   if (!step.started) return step.status.toLowerCase();
-  const taken = duration((step.ended || Date.now()) - step.started);
+  const taken = duration((step.ended || now()) - step.started);
   const tries = step.attempts > 1 ? `, ${step.attempts} tries` : "";
   return `${step.cached ? "cached" : taken}${tries}`;
 }
@@ -35,20 +37,23 @@ export function graph(run, width) {
   const depth = Math.max(...layer) + 1;
   const rows = Array.from({ length: depth }, () => []);
   steps.forEach((_, at) => rows[layer[at]].push(at));
-  const broad = Math.max(...rows.map((it) => it.length));
   const down = depth * WIDE + (depth - 1) * BETWEEN > width;
-  const along = down ? HIGH : WIDE;
-  const across = down ? WIDE : HIGH;
-  const length = depth * along + (depth - 1) * (down ? 28 : BETWEEN);
-  const breadth = broad * across + (broad - 1) * GAP;
-  const place = steps.map((_, at) => {
-    const row = rows[layer[at]];
-    const used = row.length * across + (row.length - 1) * GAP;
-    const a = layer[at] * (along + (down ? 28 : BETWEEN));
-    const b = (breadth - used) / 2 + row.indexOf(at) * (across + GAP);
-    return down ? [b, a] : [a, b];
-  });
-  const [w, tall] = down ? [breadth, length] : [length, breadth];
+  const [along, across, between] = down ? [HIGH, WIDE, 28] : [WIDE, HIGH, BETWEEN];
+  const most = down ? Math.max(1, Math.floor((width - 4 + GAP) / (across + GAP))) : steps.length;
+  const size = (many) => many * (across + GAP) - GAP;
+  const breadth = size(Math.min(most, Math.max(...rows.map((it) => it.length))));
+  const place = [];
+  let far = 0;
+  for (const row of rows) {
+    row.forEach((step, at) => {
+      const line = Math.floor(at / most);
+      const b = (breadth - size(Math.min(most, row.length - line * most))) / 2 + (at % most) * (across + GAP);
+      const a = far + line * (along + GAP);
+      place[step] = down ? [b, a] : [a, b];
+    });
+    far += Math.ceil(row.length / most) * (along + GAP) - GAP + between;
+  }
+  const [w, tall] = down ? [breadth, far - between] : [far - between, breadth];
   const edges = needs.flatMap((of, to) => of.map((from) => edge(place[from], place[to], down, steps[from].status)));
   const nodes = steps.map((step, at) => node(step, place[at]));
   const picture = svg("svg", { width: w + 4, height: tall + 4, viewBox: `-2 -2 ${w + 4} ${tall + 4}`, role: "group", "aria-label": "Steps of the run" }, edges, nodes);
@@ -65,7 +70,7 @@ function edge([x1, y1], [x2, y2], down, status) {
 
 function node(step, [x, y]) {
   const kind = step.status.toLowerCase();
-  const label = `${step.name}: ${kind}, ${time(step)}`;
+  const label = [`${step.name} ${time(step)}`, step.started && kind].filter(Boolean).join(", ");
   return svg(
     "a",
     { href: `#/s${step.id}`, "data-key": step.id, class: `node ${kind}`, "aria-label": label },

@@ -1,6 +1,6 @@
 // Groups: the list, and one group with its runs.
 
-import { bar, confirm, count, empty, h, label, number, put, status, table, titled, took, when } from "./dom.js";
+import { advice, bar, confirm, count, empty, h, label, number, put, status, table, titled, took, when, whenExactly } from "./dom.js";
 import { get, post, query } from "./wire.js";
 
 const STATUSES = ["RUNNING", "PENDING", "COMPLETED", "FAILED", "CANCELLED"];
@@ -90,29 +90,36 @@ const nothing = (chosen, before) =>
 /** What a person should mend, with the command for it. */
 export function problemList(state) {
   if (!state?.problems?.length) return null;
-  return h(
-    "ul",
-    {},
-    state.problems.map((it) => h("li", {}, h("span", { class: "text" }, it.text), it.command ? [" ", h("code", {}, it.command)] : null)),
+  const failed = state.problems.some((it) => it.command?.startsWith("windlass why g"));
+  return h("ul", {}, state.problems.map((it) => h("li", {}, advice(it))), failed ? h("li", {}, h("a", { href: "#/groups?status=FAILED" }, "All failed groups")) : null);
+}
+
+/** What holds steps up; what holds for several is told once. */
+function reasons(why, id) {
+  const alike = Map.groupBy(why.steps, (it) => JSON.stringify([it.facts.step.name, it.reasons.map((one) => one.text)]));
+  return [...alike.values()].map(([first, ...others]) =>
+    h(
+      "li",
+      { "data-key": first.facts.step.id },
+      [first, ...others].map((it, at) => [at ? ", " : "", h("a", { href: `#/s${it.facts.step.id}` }, `s${it.facts.step.id}`)]),
+      h("span", { class: "dim" }, ` ${first.facts.step.name} `),
+      // One command for all of them.
+      first.reasons.map((it) => advice(others.length && it.command?.startsWith("windlass retry r") ? { ...it, command: `windlass retry g${id}` } : it)),
+    ),
   );
 }
 
-const reasons = (why) =>
-  why.steps.map((it) =>
-    h(
-      "li",
-      { "data-key": it.facts.step.id },
-      h("a", { href: `#/s${it.facts.step.id}` }, `s${it.facts.step.id}`),
-      h("span", { class: "dim" }, ` ${it.facts.step.name} `),
-      it.reasons.map((reason) => h("span", { class: "text" }, reason.text, reason.command ? [" ", h("code", {}, reason.command)] : null)),
-    ),
-  );
+const hooks = (failed) =>
+  failed.map((it) => {
+    const name = it.step ? `s${it.step}` : it.run && `r${it.run}`;
+    return h("li", { "data-key": it.id }, "hook ", h("span", { class: "text" }, it.name), ` (${it.event})`, name && [" of ", h("a", { href: `#/${name}` }, name)], " failed ", when(it.ended), ": ", label(it.detail));
+  });
 
 /** How many are not told of. */
-function more(why, group, href) {
+function more(why, group, link) {
   const left = group.failed - why.steps.length;
   if (!why.more && left <= 0) return null;
-  return h("li", {}, left > 0 ? h("a", { href: href({ status: "FAILED" }) }, `and ${number(left)} more`) : "and more");
+  return h("li", {}, left > 0 ? link(`and ${number(left)} more`) : "and more");
 }
 
 export function groupView({ id, parameters, act, again }) {
@@ -122,6 +129,7 @@ export function groupView({ id, parameters, act, again }) {
   const facts = h("dl", { class: "facts" });
   const types = h("div", { class: "types" });
   const why = h("div", { class: "why" });
+  const hooked = h("div", { class: "why" });
   const chosen = h("div", { class: "toolbar" });
   const none = h("div");
   const pages = h("div", { class: "pager" });
@@ -135,8 +143,17 @@ export function groupView({ id, parameters, act, again }) {
   let read = null;
 
   const href = (values) => `#/g${id}${query(values)}`;
+  // Where the list of runs begins; a link leads there from above it.
+  const title = h("h2", { tabindex: -1 }, "Runs");
+  let sought = false;
+  const jump = () => {
+    sought = false;
+    title.scrollIntoView();
+    title.focus({ preventScroll: true });
+  };
+  const failedRuns = (text) => h("a", { href: href({ status: "FAILED" }), onclick: () => (parameters.status === "FAILED" ? jump() : (sought = true)) }, text);
   return {
-    element: h("section", {}, head, big, actions, why, h("div", { class: "pair" }, facts, types), h("h2", {}, "Runs"), chosen, rows, none, pages),
+    element: h("section", {}, head, big, actions, why, hooked, h("div", { class: "pair" }, facts, types), title, chosen, rows, none, pages),
     up: () => "#/groups",
     concerns: (digest) => !digest || !digest.groups || digest.groups.includes(id) || digest.kinds.includes("PAUSE"),
     // What was done may have changed what is read seldom.
@@ -166,6 +183,7 @@ export function groupView({ id, parameters, act, again }) {
       put(actions, buttons(group, act));
       put(facts, factsOf(group));
       put(types, typeTable(group));
+      put(hooked, group.failed_hooks.length > 0 && [h("h2", {}, "Hooks that failed"), h("ul", {}, hooks(group.failed_hooks))]);
       put(chosen, filters(["RUNNING", "PENDING", "ERROR", "COMPLETED", "FAILED", "CANCELLED"], wanted || "", (it) => href({ status: it })));
       const stuck = group.failed > 0 || (!ended && far.running === 0);
       const [found, explained] = await Promise.all([
@@ -173,9 +191,10 @@ export function groupView({ id, parameters, act, again }) {
         stuck && due ? get(`/api/v1/groups/${id}/why`, signal) : null,
       ]);
       rows.show(found.runs);
+      if (sought && wanted === "FAILED") jump();
       put(none, found.runs.length === 0 && empty(wanted ? `No run is ${wanted.toLowerCase()}.` : "This group has no runs."));
       put(pages, pager(after && href({ status: wanted }), found.next && href({ status: wanted, after: found.next })));
-      if (explained) put(why, explained.steps.length > 0 && [h("h2", {}, group.failed ? "Why it failed" : "What holds it up"), h("ul", {}, reasons(explained), more(explained, group, href))]);
+      if (explained) put(why, explained.steps.length > 0 && [h("h2", {}, !group.failed ? "What holds it up" : ended ? "Why it failed" : "Failures so far"), h("ul", {}, reasons(explained, id), more(explained, group, failedRuns))]);
       else if (!stuck) put(why);
     },
   };
@@ -197,19 +216,20 @@ function buttons(group, act) {
     const left = group.runs - group.ended_runs;
     const details = [`${count(left, "run")} of ${number(group.runs)} would not be finished.`, "What waits is out at once. What runs is asked to stop, then terminated."];
     if ((await confirm(`Cancel ${name}?`, details, `Cancel ${name}`, { danger: true })) === null) return;
-    act(() => post(`${at}/cancel`), (it) => (it.ended && !it.cancelled ? `${name} had ended.` : it.ended ? `${name} is cancelled.` : `${name} is being cancelled; its running steps were asked to stop.`));
+    act(`Cancel ${name}`, () => post(`${at}/cancel`), (it) => (it.ended && !it.cancelled ? `${name} had ended.` : it.ended ? `${name} is cancelled.` : `${name} is being cancelled; its running steps were asked to stop.`));
   };
   const retry = async () => {
     const lost = group.failed + group.cancelled;
     const details = [`${count(lost, "run")} failed or cancelled would run again. Finished steps stay finished.`];
     if ((await confirm(`Try ${name} again?`, details, `Retry ${name}`)) === null) return;
-    act(() => post(`${at}/retry`), (it) => (it.reopened ? `${name} is open again.` : `Nothing of ${name} failed or was cancelled.`));
+    act(`Retry ${name}`, () => post(`${at}/retry`), (it) => (it.reopened ? `${name} is open again.` : `Nothing of ${name} failed or was cancelled.`));
   };
   const pause = async () => {
     const verb = group.paused ? "resume" : "pause";
     const details = [group.paused ? "Its steps are started again." : "What runs goes on; nothing new of it is started."];
-    if ((await confirm(`${group.paused ? "Resume" : "Pause"} ${name}?`, details, `${group.paused ? "Resume" : "Pause"} ${name}`)) === null) return;
-    act(() => post(`${at}/${verb}`), group.paused ? `${name} goes on.` : `${name} is paused.`);
+    const what = `${group.paused ? "Resume" : "Pause"} ${name}`;
+    if ((await confirm(`${what}?`, details, what)) === null) return;
+    act(what, () => post(`${at}/${verb}`), group.paused ? `${name} goes on.` : `${name} is paused.`);
   };
   return [
     h("button", { type: "button", "data-key-of": "p", hidden: ended, onclick: pause }, group.paused ? "Resume" : "Pause"),
@@ -222,8 +242,8 @@ function buttons(group, act) {
 function factsOf(group) {
   const rows = [
     ["Workflow", group.definition],
-    ["Created", when(group.created)],
-    [group.ended ? "Took" : "Runs for", took(group.created, group.ended)],
+    ["Created", whenExactly(group.created)],
+    [group.ended ? "Took" : group.status === "PENDING" ? "Open for" : "Runs for", took(group.created, group.ended)],
     ["Priority", group.priority || null],
     ["Directory", group.directory],
     ["Parameters", Object.keys(group.params || {}).length ? parameters(group.params) : null],
@@ -234,15 +254,22 @@ function factsOf(group) {
 const parameters = (values) =>
   h("dl", { class: "parameters" }, Object.entries(values).map(([name, value]) => [h("dt", {}, name), h("dd", {}, h("code", { class: "text" }, typeof value === "string" ? value : JSON.stringify(value)))]));
 
+/** Types of steps that are shown at once. */
+const TYPES = 12;
+
 /** A bar for each type of step. */
 function typeTable(group) {
   const types = new Map();
   for (const it of group.steps) types.set(it.step_type, [...(types.get(it.step_type) || []), it]);
-  return [...types].map(([name, counts]) => {
+  const bars = [...types].map(([name, counts]) => {
     const all = counts.reduce((sum, it) => sum + it.count, 0);
     const label = counts.map((it) => `${number(it.count)} ${it.status.toLowerCase()}`).join(", ");
     const order = ["COMPLETED", "FAILED", "CANCELLED", "ERROR", "RUNNING"];
     const parts = order.map((it) => [it.toLowerCase(), (counts.find((one) => one.status === it)?.count || 0) / all]);
-    return h("div", { class: "type" }, h("span", { class: "text" }, name), bar(parts, `${name}: ${label}`), h("span", { class: "dim" }, label));
+    return [h("div", { class: "type" }, h("span", { class: "text" }, name), bar(parts, `${name}: ${label}`), h("span", { class: "dim" }, label)), parts[0][1] === 1];
   });
+  // What is done is of less interest.
+  if (bars.length > TYPES) bars.sort((one, other) => one[1] - other[1]);
+  const rest = bars.slice(TYPES).map((it) => it[0]);
+  return [bars.slice(0, TYPES).map((it) => it[0]), rest.length > 0 && h("details", {}, h("summary", {}, `${count(rest.length, "more type")} of step`), rest)];
 }

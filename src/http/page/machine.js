@@ -46,7 +46,7 @@ function toggle(it, act) {
     const details = [it.paused ? "Steps of this type are started again, in every group." : "What runs goes on; no step of this type is started, in any group."];
     if ((await confirm(`${verb} the type ${it.step_type}?`, details, verb)) === null) return;
     const path = `/api/v1/queues/${encodeURIComponent(it.step_type)}/${verb.toLowerCase()}`;
-    act(() => post(path), it.paused ? `${it.step_type} goes on.` : `${it.step_type} is paused.`);
+    act(`${verb} ${it.step_type}`, () => post(path), it.paused ? `${it.step_type} goes on.` : `${it.step_type} is paused.`);
   };
   return h("button", { type: "button", class: "small rowlink", onclick: change }, verb);
 }
@@ -133,7 +133,7 @@ async function release(it, act) {
   ];
   const reason = await confirm("Take this key away by force?", details, "Take it away", { reason: true, danger: true });
   if (reason === null) return;
-  act(() => post("/api/v1/locks/release", { key: it.key, reason }), `${it.key} is released.`);
+  act(`Release ${it.key}`, () => post("/api/v1/locks/release", { key: it.key, reason }), `${it.key} is released.`);
 }
 
 export function healthView() {
@@ -157,13 +157,14 @@ export function healthView() {
 }
 
 const UNIT = (name, value) => {
-  if (value === null || value === -1) return "unknown";
+  if (value === null || value === -1) return /last_/.test(name) ? "never" : "unknown";
+  if (value.step && value.seconds >= 0) return [h("a", { href: `#/s${value.step}` }, `s${value.step}`), ` for ${duration(value.seconds * 1000)}`];
   if (Array.isArray(value)) return value.length === 2 && value.every(Number.isFinite) ? `${value[0]} of ${value[1]}` : value.map((it) => UNIT(name, it)).join(", ");
   if (typeof value === "object") return Object.entries(value).map(([key, it]) => `${key.replaceAll("_", " ")}: ${UNIT(key, it)}`).join(", ");
   if (typeof value !== "number" || /pid$/.test(name)) return String(value);
   if (/(bytes|disk_free|free_disk|rss)/.test(name)) return bytes(value);
-  if (/(uptime|_seconds|_s$)/.test(name)) return duration(value * 1000);
-  if (/(age|_ms)$/.test(name)) return duration(value);
+  if (/(uptime|_seconds|_s$|age$)/.test(name)) return duration(value * 1000);
+  if (/_ms$/.test(name)) return duration(value);
   return number(value);
 };
 
@@ -172,7 +173,7 @@ function tiles(values) {
   const flat = [];
   const deep = [];
   for (const [name, value] of Object.entries(values)) {
-    if (value !== null && typeof value === "object") deep.push([name, value]);
+    if (value !== null && typeof value === "object" && !value.step) deep.push([name, value]);
     else flat.push([name, value]);
   }
   const list = (rows, key) => h("dl", { class: "facts" }, rows.map(([name, value]) => [h("dt", {}, String(name).replaceAll("_", " ")), h("dd", { class: "text" }, UNIT(`${key} ${name}`, value))]));

@@ -1,8 +1,8 @@
 // A run as a graph of its steps, and a step with its attempts and what it printed.
 
-import { bytes, confirm, count, empty, h, label, number, put, status, table, titled, took, when } from "./dom.js";
+import { advice, bytes, confirm, count, empty, h, label, number, put, status, table, titled, took, typed, whenExactly } from "./dom.js";
 import { graph } from "./graph.js";
-import { get, post } from "./wire.js";
+import { get, now, post, query } from "./wire.js";
 
 const crumbs = (...parts) => h("nav", { class: "crumbs", "aria-label": "Where you are" }, parts.flatMap((it, at) => (at ? [" / ", it] : [it])));
 
@@ -16,7 +16,7 @@ export function runView({ id, act }) {
     (it) => it.id,
     (it) => [
       `s${it.id}`,
-      [h("span", { class: "text" }, it.name), it.name === it.step_type ? null : h("span", { class: "dim" }, ` ${it.step_type}`)],
+      [h("span", { class: "text" }, it.name), it.name === it.step_type ? null : h("span", { class: "dim" }, ` ${it.step_type}`), it.error ? h("span", { class: "narrow bad" }, label(it.error)) : null],
       it.cached ? h("span", { class: "status completed" }, "cached") : status(it.status),
       number(it.attempts),
       took(it.started, it.ended),
@@ -50,8 +50,8 @@ function runFacts(run) {
   const known = Number.isFinite(started);
   const rows = [
     ["Workflow", run.definition],
-    ["Started", known && when(started)],
-    ["Ended", when(run.ended)],
+    ["Started", known && whenExactly(started)],
+    ["Ended", whenExactly(run.ended)],
     [run.ended ? "Took" : "Runs for", known && took(started, run.ended)],
     ["Item", titled(run.item) === run.item ? null : h("pre", { class: "json", tabindex: 0 }, JSON.stringify(JSON.parse(run.item), null, 2))],
   ];
@@ -70,11 +70,11 @@ function buttons(run, act) {
     const left = run.steps.filter((it) => !it.ended).length;
     const details = [`${count(left, "step")} would not be finished. What runs is asked to stop.`];
     if ((await confirm(`Cancel ${name}?`, details, `Cancel ${name}`, { danger: true })) === null) return;
-    act(() => post(`/api/v1/runs/${run.id}/cancel`), (it) => `${name}: ${count(it.cancelled, "step")} cancelled, ${number(it.asked)} asked to stop.`);
+    act(`Cancel ${name}`, () => post(`/api/v1/runs/${run.id}/cancel`), (it) => `${name}: ${count(it.cancelled, "step")} cancelled, ${number(it.asked)} asked to stop.`);
   };
   const retry = async () => {
     if ((await confirm(`Try ${name} again?`, ["Finished steps stay finished."], `Retry ${name}`)) === null) return;
-    act(() => post(`/api/v1/runs/${run.id}/retry`), (it) => (it.reopened ? `${name} is open again.` : `Nothing of ${name} failed or was cancelled.`));
+    act(`Retry ${name}`, () => post(`/api/v1/runs/${run.id}/retry`), (it) => (it.reopened ? `${name} is open again.` : `Nothing of ${name} failed or was cancelled.`));
   };
   const again = run.status === "FAILED" || run.status === "CANCELLED";
   return [
@@ -91,6 +91,9 @@ export function stepView({ id, act }) {
   const facts = h("dl", { class: "facts" });
   const attempts = h("div", { class: "attempts" });
   let step = null;
+  // What attempts printed that had ended before it was asked for; and the first token that is not among them.
+  let kept = [];
+  let from = null;
   return {
     element: h("section", {}, trail, head, actions, why, facts, h("h2", {}, "Attempts"), attempts),
     up: () => (step ? `#/r${step.run}` : "#/groups"),
@@ -101,15 +104,21 @@ export function stepView({ id, act }) {
     concerns: (digest) => !digest || !digest.runs || !step || digest.runs.includes(step.run),
     async refresh(signal) {
       const at = `/api/v1/steps/${id}`;
-      const [found, explained, printed] = await Promise.all([get(at, signal), get(`${at}/why`, signal), get(`${at}/logs`, signal)]);
+      const last = step?.attempts_all.findLast((it) => it.ended)?.token;
+      const [found, explained, printed] = await Promise.all([get(at, signal), get(`${at}/why`, signal), get(`${at}/logs${query({ from })}`, signal)]);
       step = found;
+      const logs = [...kept, ...printed.logs];
+      if (last) {
+        kept = logs.filter((it) => it.token <= last);
+        from = last + 1;
+      }
       put(trail, crumbs(h("a", { href: `#/g${step.group}` }, `g${step.group}`), h("a", { href: `#/r${step.run}` }, `r${step.run}`), `s${id}`));
       put(head, h("h1", { tabindex: -1 }, h("span", { class: "id" }, `s${id}`), " ", h("span", { class: "text" }, step.name)), status(step.status), step.cached ? h("span", { class: "flag" }, "from the cache") : null);
       put(actions, stepButtons(step, act));
       put(why, reasonList(explained));
       put(facts, factsOf(step));
       // The attempts are counted anew after every retry by hand.
-      const tried = step.attempts_all.map((it, at) => [attempt(it, printed.logs), it.n === 1 && at > 0 ? h("p", { class: "divider dim" }, "Tried again. Before that:") : null]).reverse();
+      const tried = step.attempts_all.map((it, at) => [attempt(it, logs), it.n === 1 && at > 0 ? h("p", { class: "divider dim" }, "Tried again. Before that:") : null]).reverse();
       following(attempts, () => put(attempts, tried.length ? tried : empty("It has not been tried yet.")));
     },
   };
@@ -123,18 +132,18 @@ function following(place, change) {
 }
 
 const reasonList = (why) =>
-  h("ul", {}, why.steps.flatMap((it) => it.reasons).map((it) => h("li", {}, h("span", { class: "text" }, it.text), it.command ? [" ", h("code", {}, it.command)] : null)));
+  h("ul", {}, why.steps.flatMap((it) => it.reasons).map((it) => h("li", {}, advice(it))));
 
 function stepButtons(step, act) {
   const open = !["COMPLETED", "FAILED", "CANCELLED"].includes(step.status);
   const cancel = async () => {
     const details = ["What needs it is cancelled with it. If it runs, it is asked to stop, then terminated."];
     if ((await confirm(`Cancel s${step.id}?`, details, `Cancel s${step.id}`, { danger: true })) === null) return;
-    act(() => post(`/api/v1/steps/${step.id}/cancel`), (it) => `s${step.id}: ${count(it.cancelled, "step")} cancelled, ${number(it.asked)} asked to stop.`);
+    act(`Cancel s${step.id}`, () => post(`/api/v1/steps/${step.id}/cancel`), (it) => `s${step.id}: ${count(it.cancelled, "step")} cancelled, ${number(it.asked)} asked to stop.`);
   };
   const retry = async () => {
     if ((await confirm(`Try s${step.id} again?`, ["What was cancelled because of it runs again, too."], `Retry s${step.id}`)) === null) return;
-    act(() => post(`/api/v1/steps/${step.id}/retry`), (it) => (it.reopened ? `s${step.id} will run again.` : `s${step.id} neither failed nor was cancelled.`));
+    act(`Retry s${step.id}`, () => post(`/api/v1/steps/${step.id}/retry`), (it) => (it.reopened ? `s${step.id} will run again.` : `s${step.id} neither failed nor was cancelled.`));
   };
   const again = step.status === "FAILED" || step.status === "CANCELLED";
   return [
@@ -144,24 +153,32 @@ function stepButtons(step, act) {
 }
 
 function factsOf(step) {
-  const holder = step.lock && step.lock.holder;
-  const waits = !["COMPLETED", "FAILED", "CANCELLED", "RUNNING"].includes(step.status) && step.due > Date.now();
+  const holder = step.lock && !(step.lock.holder.kind === "STEP" && step.lock.holder.id === step.id) && step.lock.holder;
+  const waits = !["COMPLETED", "FAILED", "CANCELLED", "RUNNING"].includes(step.status) && step.due > now();
   const rows = [
     ["Type", step.step_type],
-    ["Item", titled(step.item)],
-    ["Started", when(step.started)],
-    ["Took", took(step.started, step.ended)],
-    ["Due", waits ? when(step.due) : null],
+    ["Item", step.item && label(titled(step.item))],
+    ["Started", whenExactly(step.started)],
+    [step.ended ? "Took" : "Runs for", took(step.started, step.ended)],
+    ["Due", waits ? whenExactly(step.due) : null],
     ["Worker", step.worker ? `w${step.worker}` : null],
     ["Tries", step.attempts ? `${number(step.attempts)} (${number(step.failures)} failed, ${number(step.crashes)} crashed)` : null],
     ["Needs", step.needs.length ? step.needs.flatMap((it, at) => [at ? ", " : "", h("a", { href: `#/s${it.step}` }, `${it.name}`), ` ${it.status.toLowerCase()}`]) : null],
     ["Resource key", step.key],
     ["Held by", holder ? (holder.kind === "STEP" ? h("a", { href: `#/s${holder.id}` }, `s${holder.id}`) : `${holder.kind.toLowerCase()} ${holder.id}`) : null],
     ["Suspect", step.suspect ? "an engine died while it ran: it runs in a child of its own next time" : null],
-    ["Files", step.files.length ? count(step.files.length, "file") : null],
+    ["Files", step.files.length ? files(step) : null],
   ];
   return [...rows.filter((it) => it[1]).map(([name, value]) => [h("dt", {}, name), h("dd", { class: "text" }, value)]), ...output(step.output)];
 }
+
+/** Names that are shown of the files of a step. */
+const NAMES = 20;
+
+const files = (step) => [
+  h("ul", { class: "files" }, step.files.slice(0, NAMES).map(([name]) => h("li", {}, name)), step.files.length > NAMES && h("li", {}, `and ${number(step.files.length - NAMES)} more`)),
+  typed(`windlass show s${step.id} --file ${step.files.length === 1 && /^[\w./-]+$/.test(step.files[0][0]) ? step.files[0][0] : "NAME"}`),
+];
 
 const OUTCOMES = { succeeded: "completed", cached: "completed", cancelled: "cancelled", interrupted: "error" };
 
@@ -174,10 +191,10 @@ function attempt(it, logs) {
   return h(
     "article",
     { class: "attempt", "data-key": it.token },
-    h("h3", {}, `Attempt ${it.n} `, h("span", { class: `status ${kind}` }, outcome), h("span", { class: "dim" }, ` on w${it.worker}, `, when(it.started), ", ", took(it.started, it.ended))),
+    h("h3", {}, `Attempt ${it.n} `, h("span", { class: `status ${kind}` }, outcome), h("span", { class: "dim" }, ` on w${it.worker}, `, whenExactly(it.started), ", ", took(it.started, it.ended))),
     text ? h("p", { class: "text bad" }, text) : null,
     certificate(it.detail?.certificate, printed.length > 0),
-    printed.map(log),
+    printed.map((one) => log(one, !it.ended)),
   );
 }
 
@@ -194,11 +211,11 @@ function certificate(found, printed) {
   ];
 }
 
-function log(it) {
+function log(it, running) {
   const size = new TextEncoder().encode(it.text).length;
   const missing = it.total - size;
   return [
-    h("h4", { "data-key": it.stream }, it.stream, missing > 0 ? h("span", { class: "dim" }, ` (${bytes(missing)} before this were not kept)`) : null),
+    h("h4", { "data-key": it.stream }, it.stream, missing > 0 ? h("span", { class: "dim" }, ` (${bytes(missing)} before this ${running ? "are shown when it ends" : "were not kept"})`) : null),
     h("pre", { class: "log", "data-key": it.stream, tabindex: 0, "aria-label": it.stream }, it.text || " "),
   ];
 }

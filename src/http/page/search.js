@@ -122,15 +122,26 @@ async function copy(text, event) {
   try {
     await navigator.clipboard.writeText(text);
     put(button, "Copied");
+    setTimeout(() => put(button, "Copy"), 2000);
   } catch {
     // Without leave to write, or where the page came over plain HTTP: it is selected, to be copied by hand.
     getSelection().selectAllChildren(button.previousElementSibling);
   }
 }
 
+/** A document as people know it: the path of a file, else its address. */
+function place(uri) {
+  try {
+    return uri.startsWith("file:///") ? decodeURIComponent(uri.slice(7)) : uri;
+  } catch {
+    // Its name is not UTF-8.
+    return uri;
+  }
+}
+
 /** One hit; `all` is its whole chunk where it is open. */
 function hit(it, all, toggle) {
-  const uri = it.uri.replace(/^file:\/\//, "");
+  const uri = place(it.uri);
   const above = it.headings.filter((one) => one !== it.title);
   const shown = all || it;
   return h(

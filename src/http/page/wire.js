@@ -9,6 +9,12 @@ export class Refused extends Error {
   }
 }
 
+// How far the clock of this browser is behind the server's, in ms. A header tells whole seconds.
+let behind = 0;
+
+/** The time as the server has it. */
+export const now = () => Date.now() + behind;
+
 /** In ms: what takes longer is no answer. */
 const LIMIT = 10000;
 
@@ -18,6 +24,8 @@ async function ask(path, { signal, limit, ...options }) {
   const late = AbortSignal.timeout(limit || LIMIT);
   try {
     response = await fetch(path, { ...options, signal: signal ? AbortSignal.any([signal, late]) : late, headers: { accept: "application/json", ...options.headers } });
+    const away = Date.parse(response.headers.get("date")) - Date.now();
+    behind = Math.abs(away) > 2000 ? away : 0;
     // Read to the end, whatever it is, under the same limit.
     const text = await response.text();
     const type = response.headers.get("content-type") || "";

@@ -1,5 +1,6 @@
 //! Groups in a list and in full.
 
+use super::hook::{FAILED_HOOKS, FailedHook, failed_hooks};
 use crate::{
     model::{DefinitionId, GroupId, Status, Timestamp},
     store::{
@@ -61,6 +62,8 @@ pub struct GroupDetails {
     pub force: bool,
     pub runs_by_status: BTreeMap<Status, i64>,
     pub steps: Vec<TypeCount>,
+    /// Newest first, at most 20.
+    pub failed_hooks: Vec<FailedHook>,
 }
 
 const COLUMNS: &str = "g.id, d.name, w.name, g.ended, d.runs, g.unfinished - (g.phase > 0), g.failed, g.cancelled,
@@ -141,6 +144,7 @@ pub fn show_group(tx: &ReadTx, id: GroupId) -> Result<GroupDetails> {
         force: detail.force,
         runs_by_status: runs_by_status(tx, &group)?,
         steps: steps_by_status(tx, id)?,
+        failed_hooks: failed_hooks(tx, id, FAILED_HOOKS)?,
         group,
     })
 }

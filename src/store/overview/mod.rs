@@ -2,6 +2,7 @@
 //! by key, so that a page costs the same wherever it lies.
 
 mod group;
+mod hook;
 mod progress;
 mod queue;
 mod run;
@@ -9,6 +10,8 @@ mod step;
 mod why;
 
 pub use group::{GroupDetails, GroupFilter, GroupRow, TypeCount, groups, show_group};
+pub(super) use hook::FAILED as FAILED_HOOKS_OF_GROUP;
+pub use hook::{FailedHook, failed_hooks};
 pub use progress::{Progress, StepTally, Tally, progress};
 pub(super) use queue::{ALL_PARKED, DELAYED, IN_LINE};
 pub use queue::{Queues, TypeQueue, oldest_running, queues};

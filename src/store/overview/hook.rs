@@ -1,0 +1,47 @@
+//! Hooks that failed for good.
+
+use crate::{
+    model::{GroupId, RunId, StepId, Timestamp},
+    store::{error::Result, tx::ReadTx},
+};
+use rusqlite::params;
+use serde::Serialize;
+
+/// A hook whose attempts are used up.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
+pub struct FailedHook {
+    pub id: i64,
+    /// What it was subscribed to, such as `group_end`.
+    pub event: String,
+    pub name: String,
+    /// The run and the step that it was to tell of, where it tells of one.
+    pub run: Option<RunId>,
+    pub step: Option<StepId>,
+    pub attempts: i64,
+    pub ended: Timestamp,
+    /// Why its last attempt did not succeed.
+    pub detail: String,
+}
+
+/// Told of at most, in what is shown of a group.
+pub const FAILED_HOOKS: usize = 20;
+
+pub(in crate::store) const FAILED: &str = "SELECT id, event, name, run_id, step_id, attempts, ended, detail
+    FROM hook INDEXED BY hook_failed WHERE group_id = ?1 AND state = 6 ORDER BY id DESC LIMIT ?2";
+
+/// The newest failed hooks of a group, at most `limit`. Costs the same however many hooks the group has.
+pub fn failed_hooks(tx: &ReadTx, group: GroupId, limit: usize) -> Result<Vec<FailedHook>> {
+    let some = |id: i64| Some(id).filter(|it| *it > 0);
+    tx.rows(FAILED, params![group.0, limit as i64], |row| {
+        Ok(FailedHook {
+            id: row.get(0)?,
+            event: row.get(1)?,
+            name: row.get(2)?,
+            run: some(row.get(3)?).map(RunId),
+            step: some(row.get(4)?).map(StepId),
+            attempts: row.get(5)?,
+            ended: Timestamp(row.get(6)?),
+            detail: row.get(7)?,
+        })
+    })
+}

@@ -1,0 +1,238 @@
+//! What the page tells is so: a path that exists, a command for this home, the reason on a phone, hooks, what goes on.
+
+use super::{
+    let_in, submit, wait_for_group,
+    web::{Web, until},
+};
+use serde_json::json;
+use std::{fs, path::Path};
+
+#[test]
+fn a_hit_is_shown_and_copied_as_its_file_is_called() {
+    let web = Web::start();
+    let Some(mut browser) = let_in(&web) else { return };
+    let docs = web.home().join("docs");
+    fs::create_dir(&docs).unwrap();
+    fs::write(docs.join("Résumé of 100%.md"), "A rope is wound on the drum.\n").unwrap();
+    let ingest = web.windlass(&["ingest", "--detach", docs.to_str().unwrap()]).output().unwrap();
+    assert!(ingest.status.success(), "{}", String::from_utf8_lossy(&ingest.stderr));
+    wait_for_group(&web, 1);
+    browser.open(&web.url("/#/search?q=rope"));
+    browser.shows("wound on the drum");
+    let shown = browser.eval("document.querySelector('.where .text').innerText");
+    assert!(Path::new(shown.as_str().unwrap()).is_file(), "{shown}");
+    browser.eval("void (navigator.clipboard.writeText = async (it) => { window.copied = it; })");
+    browser.click(".hits .rowlink");
+    browser.click(".path button");
+    browser.shows("Copied");
+    assert_eq!(browser.eval("copied"), shown);
+    browser.until("it can be copied again", "document.querySelector('.path button').innerText === 'Copy'");
+    let printed = web.windlass(&["search", "rope"]).output().unwrap();
+    let printed = String::from_utf8(printed.stdout).unwrap();
+    assert!(printed.contains(shown.as_str().unwrap()), "{printed}");
+    assert_eq!(browser.complaints, [] as [&str; 0]);
+}
+
+#[test]
+fn commands_on_the_page_are_for_the_home_of_this_daemon() {
+    let directory = tempfile::tempdir().unwrap();
+    let home = directory.path().join("my home");
+    fs::create_dir(&home).unwrap();
+    let web = Web::on(&home, &[]);
+    let Some(mut browser) = let_in(&web) else { return };
+    let call = format!("windlass --home '{}'", home.display());
+    browser.shows(&format!("{call} ingest DIRECTORY"));
+    assert_eq!(web.get("/api/v1/status").json()["call"], call);
+    let group = submit(&web, "id: no\nsteps: [{ name: no, run: 'exit 3' }]", &["x"], json!({}));
+    wait_for_group(&web, group);
+    browser.shows(&format!("{call} why g{group}"));
+    browser.click(".problems a[href='#/g1']");
+    browser.shows(&format!("{call} retry r1"));
+    browser.open(&web.url("/#/s1"));
+    browser.shows(&format!("{call} retry r1"));
+    // Where the user has this home without saying so, it is left away.
+    let mut status = web.windlass(&["status", "--json"]);
+    let link = directory.path().join("windlass");
+    std::os::unix::fs::symlink(&home, &link).unwrap();
+    let status = status.env("XDG_DATA_HOME", directory.path()).output().unwrap();
+    let status: serde_json::Value = serde_json::from_slice(&status.stdout).unwrap();
+    assert_eq!(status["call"], "windlass");
+}
+
+#[test]
+fn a_failed_run_says_why_on_a_phone() {
+    let web = Web::start();
+    let Some(mut browser) = let_in(&web) else { return };
+    browser.screen(390, 844, false);
+    let group = submit(&web, "id: no\nsteps: [{ name: no, run: 'exit 3' }]", &["x"], json!({}));
+    wait_for_group(&web, group);
+    browser.open(&web.url("/#/r1"));
+    browser.until("the reason is seen", "document.querySelector('main table').innerText.includes('exit code 3')");
+    browser.picture("why-phone-light");
+    browser.screen(390, 844, true);
+    browser.picture("why-phone-dark");
+}
+
+#[test]
+fn a_hook_that_failed_is_told_of_by_its_group_and_by_the_status() {
+    let web = Web::start();
+    let Some(mut browser) = let_in(&web) else { return };
+    let text = "id: hooked\nsteps: [{ name: a, run: 'true' }]\nhooks:\n  group_end: [{ name: tell, run: 'exit 7', retries: 1, backoff: { initial: 5ms } }]\n  step_end: [{ name: note, run: 'exit 8' }]";
+    let group = submit(&web, text, &["x"], json!({}));
+    let address = format!("/api/v1/groups/{group}");
+    let hooks = until("both hooks failed", || {
+        let found = web.get(&address).json()["failed_hooks"].clone();
+        (found.as_array().unwrap().len() == 2).then_some(found)
+    });
+    assert_eq!((&hooks[0]["name"], &hooks[0]["event"]), (&json!("tell"), &json!("group_end")), "the newest first");
+    assert_eq!((&hooks[0]["attempts"], &hooks[0]["run"], &hooks[1]["step"]), (&json!(2), &json!(null), &json!(1)));
+    browser.shows(&format!("hook tell (group_end) of g{group} failed: exit code 7"));
+    browser.open(&web.url(&format!("/#/g{group}")));
+    browser.shows("hook tell (group_end) failed");
+    browser.shows("exit code 7");
+    browser.shows("hook note (step_end) of s1 failed");
+    browser.picture("hooks-desktop-light");
+    browser.click(".why a[href='#/s1']");
+    browser.until("the step is shown", "document.querySelector('h1').innerText.includes('s1')");
+    let shown = web.windlass(&["show", "g1"]).output().unwrap();
+    let shown = String::from_utf8(shown.stdout).unwrap();
+    assert!(shown.contains("hook tell (group_end), ") && shown.contains("after 2 attempts: exit code 7"), "{shown}");
+    assert!(shown.contains("hook note (step_end) of s1"), "{shown}");
+    assert_eq!(browser.complaints, [] as [&str; 0]);
+}
+
+/// Fails once with a word; then prints more than the page is sent of a running step, and waits.
+const LOUD: &str = "id: loud\nsteps: [{ name: loud, retries: 1, backoff: { initial: 5ms }, run: 'test -e {{ params.gate }}-tried || { touch {{ params.gate }}-tried; echo the first words; exit 3; }; seq 20000; while ! test -e {{ params.gate }}; do sleep 0.05; done' }]";
+
+#[test]
+fn the_log_of_a_running_step_is_shown_whole_at_its_end_and_earlier_ones_are_read_once() {
+    let web = Web::start();
+    let Some(mut browser) = let_in(&web) else { return };
+    let gate = web.home().join("gate");
+    let group = submit(&web, LOUD, &["x"], json!({"gate": gate.to_str().unwrap()}));
+    browser.open(&web.url("/#/s1"));
+    browser.shows("before this are shown when it ends");
+    browser.shows("the first words");
+    let logs = "performance.getEntriesByType('resource').filter(it => it.name.includes('/logs?from=')).length";
+    browser.until("only what may have changed is read", &format!("{logs} > 1"));
+    assert_eq!(browser.eval("document.body.innerText.includes('the first words')"), true);
+    let tokens: Vec<i64> = {
+        let step = web.get("/api/v1/steps/s1").json();
+        step["attempts_all"].as_array().unwrap().iter().map(|it| it["token"].as_i64().unwrap()).collect()
+    };
+    let later = web.get(&format!("/api/v1/steps/s1/logs?from={}", tokens[0] + 1)).json();
+    let found: Vec<i64> = later["logs"].as_array().unwrap().iter().map(|it| it["token"].as_i64().unwrap()).collect();
+    assert_eq!(found, [tokens[1]]);
+    fs::write(&gate, "").unwrap();
+    wait_for_group(&web, group);
+    browser.until("it is whole", "[...document.querySelectorAll('pre.log')].some(it => it.textContent.startsWith('1\\n2\\n') && it.textContent.endsWith('20000\\n'))");
+    assert_eq!(browser.eval("document.body.innerText.includes('before this')"), false);
+    browser.shows("the first words");
+    assert_eq!(browser.complaints, [] as [&str; 0]);
+}
+
+#[test]
+fn an_action_is_named_at_once_and_when_nobody_answers_it_is_not_known_whether_it_was_done() {
+    let web = Web::start();
+    let Some(mut browser) = let_in(&web) else { return };
+    submit(&web, "id: slow\nsteps: [{ name: wait, run: 'sleep 600' }]", &["x"], json!({}));
+    browser.open(&web.url("/#/g1"));
+    browser.shows("1 step running");
+    browser.eval(
+        "void (window.real = fetch, window.fetch = (path, options) => options?.method !== 'POST' ? real(path, options) : \
+         new Promise((done, lost) => { window.lose = () => lost(new TypeError('gone')); window.pass = () => done(real(path, options)); }))",
+    );
+    browser.press("c");
+    browser.click("dialog .danger");
+    browser.until("it is tried", "said.innerText.includes('Cancel g1 …')");
+    browser.eval("lose()");
+    browser.until("it is named", "said.innerText.startsWith('Cancel g1: no answer. It is not known')");
+    browser.picture("unknown-desktop-light");
+    browser.press("c");
+    browser.click("dialog .danger");
+    browser.until("it is tried again", "said.innerText.includes('Cancel g1 …')");
+    browser.eval("pass()");
+    browser.shows("is being cancelled");
+    wait_for_group(&web, 1);
+    // The button that was used has gone; the focus has not.
+    browser.until("the heading has the focus", "document.activeElement.matches('h1')");
+}
+
+#[test]
+fn the_link_to_more_failures_leads_to_them() {
+    let web = Web::start();
+    let Some(mut browser) = let_in(&web) else { return };
+    browser.screen(390, 844, false);
+    let items: Vec<String> = (0..30).map(|at| at.to_string()).collect();
+    let items: Vec<&str> = items.iter().map(String::as_str).collect();
+    let steps: Vec<String> = (0..30)
+        .map(|at| format!("{{ name: 'part-{at:02}', run: '{}' }}", if at == 20 { "exit 3" } else { "true" }))
+        .collect();
+    let group = submit(&web, &format!("id: wide\nsteps: [{}]", steps.join(", ")), &items, json!({}));
+    wait_for_group(&web, group);
+    browser.open(&web.url("/#/g1"));
+    browser.shows("and 25 more");
+    let alike = "[...document.querySelectorAll('.why li')].map(it => it.querySelectorAll('a').length)";
+    assert_eq!(browser.eval(alike), json!([5, 1]), "what is equal is told once");
+    assert_eq!(browser.eval("document.querySelectorAll('.types > .type').length"), 12);
+    assert_eq!(browser.eval("document.querySelector('.types .type').innerText.includes('part-20')"), true);
+    browser.picture("wide-phone-light");
+    browser.click(".why a[href*=FAILED]");
+    let there = "document.activeElement.innerText === 'Runs' && document.activeElement.getBoundingClientRect().top < innerHeight / 2";
+    browser.until("the runs are seen", there);
+    assert_eq!(browser.eval("document.querySelector('.filters [aria-current]').innerText"), "failed");
+    browser.click(".types summary");
+    browser.until("the rest is shown", "document.querySelectorAll('details[open] .type').length === 18");
+    browser.picture("wide-open-phone-light");
+    assert_eq!(browser.complaints, [] as [&str; 0]);
+}
+
+#[test]
+fn a_message_about_one_place_does_not_stay_at_another() {
+    let web = Web::start();
+    let Some(mut browser) = let_in(&web) else { return };
+    browser.open(&web.url("/#/groups?status=BOGUS"));
+    browser.until("the banner says so", "!banner.hidden && banner.innerText.includes('BOGUS')");
+    browser.eval("location.hash = '#/nowhere'");
+    browser
+        .until("it says that nothing is there", "document.querySelector('h1').innerText === 'There is nothing here.'");
+    browser.until("the banner is gone", "banner.hidden");
+}
+
+#[test]
+fn small_things_are_as_they_are_meant() {
+    let web = Web::start();
+    let Some(mut browser) = let_in(&web) else { return };
+    let item = format!("a\u{200b}b{}", "x".repeat(10_000));
+    let text = "id: held\nsteps: [{ name: hold, resource_key: 'index:main', run: 'echo 1 > {{ out }}/one.txt; echo 2 > {{ out }}/two.txt; sleep 600' }]";
+    submit(&web, text, &[&item], json!({}));
+    browser.open(&web.url("/#/s1"));
+    browser.shows("index:main");
+    browser.shows("Runs for");
+    assert_eq!(browser.eval("document.body.innerText.includes('Held by')"), false, "it holds its key itself");
+    browser.shows("a\u{27e8}U+200B\u{27e9}b");
+    assert!(browser.eval("document.querySelector('.facts').offsetHeight").as_i64() < Some(600));
+    browser.screen(320, 700, false);
+    for place in ["groups", "g1", "r1", "s1", "queues", "workers", "locks", "search", "health"] {
+        browser.open(&web.url(&format!("/#/{place}")));
+        browser.until("it is shown", "document.querySelector('h1, .search')");
+        assert_eq!(browser.eval("document.documentElement.scrollWidth <= innerWidth"), true, "{place}");
+    }
+    browser.shows("s1 for ");
+    browser.open(&web.url("/#/locks"));
+    browser.shows("index:main");
+    assert_eq!(browser.eval("[...document.querySelectorAll('th')].every(it => it.textContent.trim())"), true);
+    browser.click("td button.danger");
+    browser.until("a reason is asked for", "document.querySelector('dialog[open] input')");
+    browser.type_text("   ");
+    browser.press("Enter");
+    assert_eq!(browser.eval("document.querySelector('dialog').open"), true, "spaces are no reason");
+    browser.press("Escape");
+    browser.screen(1280, 860, false);
+    browser.open(&web.url("/#/g1"));
+    browser.until("the run is listed", "document.querySelector('tbody tr')");
+    for key in ["ctrlKey", "metaKey", "shiftKey"] {
+        browser.eval(&format!("document.querySelector('tbody td:nth-child(2)').dispatchEvent(new MouseEvent('click', {{ bubbles: true, {key}: true }}))"));
+        assert_eq!(browser.eval("location.hash"), "#/g1", "{key}");
+    }
+}
