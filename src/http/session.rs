@@ -106,9 +106,10 @@ pub fn wants_page(headers: &HeaderMap) -> bool {
 /// For people who came without a way in.
 pub fn how_to_get_in(failure: &Failure) -> Response {
     let page = format!(
-        "<!doctype html><meta charset=utf-8><meta name=viewport content=\"width=device-width\"><title>windlass</title>\
-         <body style=\"font:1.1rem system-ui;max-width:36rem;margin:4rem auto;padding:0 1rem\"><h1>windlass</h1>\
-         <p>{}.<p>Run <code>windlass ui</code> on the machine where windlass runs: it opens this page for your browser.",
+        "<!doctype html><html lang=en><meta charset=utf-8><meta name=viewport content=\"width=device-width\">\
+         <meta name=color-scheme content=\"light dark\"><title>Not let in · windlass</title>\
+         <body style=\"font:1.1rem/1.5 system-ui;max-width:36rem;margin:4rem auto;padding:0 1rem\"><h1>windlass</h1>\
+         <p>You are not let in: {}.<p>Run <code>windlass ui</code> on the machine where windlass runs: it opens this page for your browser.",
         failure.message
     );
     (failure.status, Html(page)).into_response()

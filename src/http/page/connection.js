@@ -1,6 +1,6 @@
 // Whether windlass answers, in one of four words (live, stopping, silent, out), and the stream of what changed.
 
-import { get, query } from "./wire.js";
+import { get, now, query } from "./wire.js";
 
 /** How often it is asked whether it is there, and how long the answer may take, in ms: a stream alone tells no death. */
 const WATCH = 5000;
@@ -36,7 +36,7 @@ export function connect(changed, show) {
   let asks = false;
   let opened = 0;
   let last = null;
-  let answered = Date.now();
+  let answered = now();
   let timer = null;
   // Only the newest look counts; `busy` is the one that is under way.
   let turn = 0;
@@ -69,7 +69,7 @@ export function connect(changed, show) {
     source = new EventSource(`/api/v1/events${query({ digest: 400, after: last })}`);
     source.addEventListener("hello", (it) => {
       last = it.lastEventId || last;
-      answered = Date.now();
+      answered = now();
       if (word === "") be("live");
       else changed(null);
     });
@@ -101,7 +101,7 @@ export function connect(changed, show) {
       const health = await get("/health", null, WATCH);
       // Health is told to everybody; this is not.
       if (thoroughly) await get("/api/v1/queues", null, WATCH);
-      answered = Date.now();
+      answered = now();
       found = health.reasons?.includes("stopping") ? ["stopping", health.diagnostics?.running_attempts || 0] : ["live"];
     } catch (error) {
       found = error.status === 401 ? ["out"] : error.status === 0 ? ["silent", answered] : ["live"];
