@@ -121,6 +121,17 @@ fn a_session_that_ended_is_told_of_once_and_nothing_is_tried_any_more() {
     browser.until("nothing waits to be tried", "armed.size === 0");
     assert_eq!(browser.eval("sources.every(it => it.readyState === EventSource.CLOSED)"), true);
     assert_eq!(browser.eval("banner.innerText.includes('does not answer')"), false);
+    // Let in by another window, it finds that out as soon as it reads something.
+    let bearer = ("authorization", "Bearer an-entirely-different-token-of-some-length");
+    let link = web.send("POST", "/api/v1/session", &[bearer], b"").json();
+    let here = browser.turn_to("");
+    browser.turn_to(&here);
+    let other = browser.another_window(&web.url(link["path"].as_str().unwrap()));
+    browser.turn_to(&other);
+    browser.shows("No group yet");
+    browser.turn_to(&here);
+    browser.press("r");
+    browser.until("it is live", "document.getElementById('live').className === 'live live' && banner.hidden");
     drop(served);
 }
 

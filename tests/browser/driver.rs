@@ -95,10 +95,12 @@ impl Browser {
     /// Opens another window of the same browser, which is shown beside this one. Gives what `turn_to` needs.
     pub fn another_window(&mut self, url: &str) -> String {
         let before = self.turn_to("");
-        let target = self.ask("Target.createTarget", json!({"url": url, "newWindow": true}))["targetId"].clone();
+        let target =
+            self.ask("Target.createTarget", json!({"url": "about:blank", "newWindow": true}))["targetId"].clone();
         let attached = self.ask("Target.attachToTarget", json!({"targetId": target, "flatten": true}));
-        self.turn_to(&before);
-        attached["sessionId"].as_str().unwrap().to_string()
+        self.turn_to(attached["sessionId"].as_str().unwrap());
+        self.open(url);
+        self.turn_to(&before)
     }
 
     /// Drives that window from now on; gives the one of before.

@@ -250,3 +250,15 @@ fn small_things_are_as_they_are_meant() {
         assert_eq!(browser.eval("location.hash"), "#/g1", "{key}");
     }
 }
+
+#[test]
+fn times_are_told_by_the_clock_of_the_server() {
+    let web = Web::start();
+    let Some(mut browser) = let_in(&web) else { return };
+    browser.shows("No group yet");
+    browser.eval("void (window.real = Date.now, Date.now = () => real() - 3600000)");
+    submit(&web, "id: slow\nsteps: [{ name: wait, run: 'sleep 600' }]", &["x"], json!({}));
+    browser.shows("slow");
+    let created = "document.querySelector('time').innerText";
+    browser.until("it is not of the future", &format!("/^(just now|\\d s ago)$/.test({created})"));
+}
