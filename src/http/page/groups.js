@@ -141,6 +141,7 @@ export function groupView({ id, parameters, act, again }) {
   );
   let details = null;
   let read = null;
+  let explained = null;
 
   const href = (values) => `#/g${id}${query(values)}`;
   // Where the list of runs begins; a link leads there from above it.
@@ -186,7 +187,7 @@ export function groupView({ id, parameters, act, again }) {
       put(hooked, group.failed_hooks.length > 0 && [h("h2", {}, "Hooks that failed"), h("ul", {}, hooks(group.failed_hooks))]);
       put(chosen, filters(["RUNNING", "PENDING", "ERROR", "COMPLETED", "FAILED", "CANCELLED"], wanted || "", (it) => href({ status: it })));
       const stuck = group.failed > 0 || (!ended && far.running === 0);
-      const [found, explained] = await Promise.all([
+      const [found, fresh] = await Promise.all([
         get(`/api/v1/runs${query({ group: id, status: wanted, after, limit: 50 })}`, signal),
         stuck && due ? get(`/api/v1/groups/${id}/why`, signal) : null,
       ]);
@@ -194,8 +195,9 @@ export function groupView({ id, parameters, act, again }) {
       if (sought && wanted === "FAILED") jump();
       put(none, found.runs.length === 0 && empty(wanted ? `No run is ${wanted.toLowerCase()}.` : "This group has no runs."));
       put(pages, pager(after && href({ status: wanted }), found.next && href({ status: wanted, after: found.next })));
-      if (explained) put(why, explained.steps.length > 0 && [h("h2", {}, !group.failed ? "What holds it up" : ended ? "Why it failed" : "Failures so far"), h("ul", {}, reasons(explained, id), more(explained, group, failedRuns))]);
-      else if (!stuck) put(why);
+      explained = fresh || (stuck ? explained : null);
+      // Drawn each time: how many more there are is counted as the heading counts them.
+      put(why, explained?.steps.length > 0 && [h("h2", {}, !group.failed ? "What holds it up" : ended ? "Why it failed" : "Failures so far"), h("ul", {}, reasons(explained, id), more(explained, group, failedRuns))]);
     },
   };
 }
