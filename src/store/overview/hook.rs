@@ -27,7 +27,7 @@ pub struct FailedHook {
 pub const FAILED_HOOKS: usize = 20;
 
 pub(in crate::store) const FAILED: &str = "SELECT id, event, name, run_id, step_id, attempts, ended, detail
-    FROM hook INDEXED BY hook_failed WHERE group_id = ?1 AND state = 6 ORDER BY id DESC LIMIT ?2";
+    FROM hook WHERE group_id = ?1 AND state = 6 ORDER BY id DESC LIMIT ?2";
 
 /// The newest failed hooks of a group, at most `limit`. Costs the same however many hooks the group has.
 pub fn failed_hooks(tx: &ReadTx, group: GroupId, limit: usize) -> Result<Vec<FailedHook>> {
