@@ -104,6 +104,22 @@ fn who_waits_for_a_writer_that_stands_still_is_told_its_process() {
     book.store.write(|tx| resource_key::intern(tx, "after")).unwrap();
 }
 
+#[test]
+fn a_writer_that_was_kept_out_finds_out_by_itself_that_it_can_write_again() {
+    let book = house::Book::new();
+    let patience = Duration::from_millis(100);
+    let options = windlass::store::Options { patience, ..windlass::store::Options::new(book.store.path()) };
+    let store = windlass::store::Store::open(&options, book.clock.clone()).unwrap();
+    // Somebody who knows nothing of turns.
+    let stranger = rusqlite::Connection::open(book.store.path()).unwrap();
+    stranger.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let error = store.write(|tx| resource_key::intern(tx, "meanwhile")).unwrap_err();
+    assert!(matches!(error, Error::Busy { holder: None, .. }), "{error}");
+    assert_eq!(store.pulse().failure, Some(windlass::store::WriteFailure::Busy));
+    stranger.execute_batch("ROLLBACK").unwrap();
+    eventually("it has found out", || store.pulse().failure.is_none());
+}
+
 /// A home directory and the processes that work in it, ended with it.
 struct Place {
     dir: tempfile::TempDir,

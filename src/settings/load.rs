@@ -12,6 +12,7 @@ use toml::{
     Spanned,
     de::{DeTable, DeValue},
 };
+use tracing_subscriber::EnvFilter;
 
 /// Variables with our prefix that are no settings: the home itself, and what steps and workers are given.
 const OTHER_VARIABLES: &[&str] = &[
@@ -148,6 +149,14 @@ impl Settings {
         if self.pools.0.values().all(|it| *it == 0) {
             return Err(self.refuse("pools", "no pool has a place".into(), Some("set `*` to 1 or more".into())));
         }
+        let filter = &self.log_level;
+        if let Some(word) = filter.split(',').map(str::trim).find(|it| is_no_level(it)) {
+            let hint = "`error`, `warn`, `info`, `debug`, `trace`, `off`, or a filter such as `windlass::engine=debug`";
+            return Err(self.refuse("log.level", format!("`{word}` is no level"), Some(hint.into())));
+        }
+        if let Err(error) = EnvFilter::try_new(filter) {
+            return Err(self.refuse("log.level", error.to_string(), None));
+        }
         Ok(())
     }
 
@@ -158,6 +167,13 @@ impl Settings {
             Origin::Default | Origin::Flag => Error::Flag { name: name.to_string(), message, hint },
         }
     }
+}
+
+/// A word that the filter takes for the name of a part of a program: with a misspelt level it would let nothing through.
+fn is_no_level(directive: &str) -> bool {
+    let levels = ["error", "warn", "info", "debug", "trace", "off", ""];
+    let is_level = levels.iter().any(|it| directive.eq_ignore_ascii_case(it));
+    !is_level && !directive.contains(['=', '[', ':']) && directive != "windlass" && directive.parse::<u8>().is_err()
 }
 
 fn as_table<'v, 'i>(value: &'v Spanned<DeValue<'i>>) -> Option<&'v DeTable<'i>> {
@@ -244,6 +260,8 @@ mod tests {
             ("heartbeat = 2\n", 1, "`2` must be a duration such as `30s`", ""),
             ("durability = \"off\"\n", 1, "must be `full` or `normal`", ""),
             ("pools = 3\n", 1, "must be a table", ""),
+            ("[log]\nlevel = \"warning\"\n", 2, "`warning` is no level", "`warn`"),
+            ("[log]\nlevel = \"windlass=quux\"\n", 2, "`log.level`", ""),
             ("[pools]\nparse = -1\n", 1, "0 to 4096 places", ""),
             ("a = [\n", 1, "unclosed array", ""),
             ("heartbeat = \"20s\"\nsilent_after = \"30s\"\n", 2, "three heartbeats", "taken for dead"),

@@ -84,7 +84,8 @@ pub(super) fn busy(options: &Options) -> Error {
     let room = options.path.with_extension("room");
     Error::Busy {
         path: options.path.clone(),
-        holder: crate::os::process_stat::who_holds_lock(&room),
+        // We ourselves may be in the room, and wait for somebody who uses no doors.
+        holder: crate::os::process_stat::who_holds_lock(&room).filter(|it| *it != std::process::id()),
         waited_ms: options.patience.as_millis() as u64,
     }
 }

@@ -3,9 +3,9 @@
 
 use super::{
     batch::{self, Done, refused},
-    daemon,
+    counter, daemon,
     error::{Error, Result},
-    handle::{Answer, Commit, Job, PulseState, Shared, Waiting, WriteFailure, lock},
+    handle::{Answer, Commit, Job, PulseState, Shared, Waiting, Work, WriteFailure, lock},
     memory::Memory,
     migration, open,
     open::Options,
@@ -31,6 +31,9 @@ use std::{
 };
 
 const IDLE_BEFORE_CHECKPOINT: Duration = Duration::from_secs(1);
+
+/// How often a writer that could not write finds out whether it can.
+const SICK_BEFORE_LOOK: Duration = Duration::from_secs(1);
 
 /// Pages in the log from which on a commit is followed by a checkpoint.
 const LONG_LOG: i32 = 1000;
@@ -86,6 +89,10 @@ impl Writer {
         loop {
             let first = match self.next() {
                 Next::Job(first) => first,
+                Next::Idle if self.is_sick() => {
+                    self.look_again();
+                    continue;
+                }
                 Next::Idle => {
                     self.checkpoint();
                     continue;
@@ -97,7 +104,24 @@ impl Writer {
         self.checkpoint();
     }
 
+    /// Whether the last transaction failed, in a way that may pass while nobody asks for another one.
+    fn is_sick(&self) -> bool {
+        let failure = lock(&self.shared.pulse).failure;
+        matches!(failure, Some(WriteFailure::Busy | WriteFailure::Broken)) && !self.poisoned
+    }
+
+    /// Tries a write that changes nothing, without waiting for its turn: who watches learns that all is well again.
+    fn look_again(&mut self) {
+        let work: Work = Box::new(|tx| counter::touch(tx).map(|()| Box::new(()) as Answer));
+        let (answer, _) = reply::pair();
+        let patience = std::mem::take(&mut self.options.patience);
+        self.batch(Waiting { job: Job::Work(Some(work)), answer });
+        self.options.patience = patience;
+    }
+
     fn next(&mut self) -> Next {
+        let wait = if self.is_sick() { SICK_BEFORE_LOOK } else { IDLE_BEFORE_CHECKPOINT };
+        let must_look = self.dirty || self.is_sick();
         let mut queue = lock(&self.shared.queue);
         loop {
             if let Some(first) = queue.waiting.pop_front() {
@@ -106,11 +130,11 @@ impl Writer {
             if queue.closing {
                 return Next::Close;
             }
-            if !self.dirty {
+            if !must_look {
                 queue = self.shared.filled.wait(queue).unwrap_or_else(PoisonError::into_inner);
                 continue;
             }
-            let waited = self.shared.filled.wait_timeout(queue, IDLE_BEFORE_CHECKPOINT);
+            let waited = self.shared.filled.wait_timeout(queue, wait);
             let (again, timeout) = waited.unwrap_or_else(PoisonError::into_inner);
             queue = again;
             if timeout.timed_out() && queue.waiting.is_empty() {
