@@ -225,3 +225,26 @@ fn documents_are_found_and_unchanged_in_a_restored_home() {
     ok(&other, &["doctor"]);
     assert!(!home.exists(), "the restored home has nothing to do with the old one");
 }
+
+#[test]
+fn a_backup_without_all_artifacts_is_no_success_and_doctor_misses_them() {
+    let dir = tempfile::tempdir().unwrap();
+    let (home, file) = (dir.path().join("home"), dir.path().join("b.zip"));
+    fs::create_dir(&home).unwrap();
+    let artifacts = dir.path().join("disk");
+    fs::write(home.join("windlass.toml"), format!("artifact_dir = {:?}\n", artifacts)).unwrap();
+    let each = ["run", "--each", "echo {{ item }} > {{ out }}/f", "--items", "a", "b"];
+    let (code, out, err) = ended(windlass(&home, &each));
+    assert_eq!(code, 0, "{out} {err}");
+    assert_eq!(ended(windlass(&home, &["doctor"])).0, 0);
+    // As if its disk was not mounted.
+    fs::rename(&artifacts, dir.path().join("unplugged")).unwrap();
+    let (code, out, err) = ended(windlass(&home, &["backup", &file.to_string_lossy()]));
+    assert!(code == 1 && err.contains("2 artifacts could not be read"), "{code} {out} {err}");
+    assert!(!out.contains("whole") && err.contains("artifact_dir"), "{out} {err}");
+    let (code, out, err) = ended(windlass(&home, &["doctor"]));
+    assert!(code != 0 && out.contains("2 artifacts can't be found"), "{code} {out} {err}");
+    fs::remove_dir_all(&artifacts).unwrap();
+    fs::rename(dir.path().join("unplugged"), &artifacts).unwrap();
+    assert_eq!(ended(windlass(&home, &["backup", &file.to_string_lossy(), "--force"])).0, 0);
+}

@@ -358,6 +358,23 @@ fn a_signal_drains_and_the_printed_command_goes_on() {
 }
 
 #[test]
+fn root_does_not_work_in_the_home_of_another_user() {
+    if !rustix::process::geteuid().is_root() {
+        return println!("skipped: only root could");
+    }
+    let place = Place::new();
+    place.ok(&["run", "--each", "true", "--items", "a"]);
+    std::os::unix::fs::chown(place.path().join("home/engine.db"), Some(65_534), None).unwrap();
+    for command in [&["worker", "--until-idle"][..], &["run", "--each", "true", "--items", "a"]] {
+        let refused = place.run(command);
+        assert!(refused.code == 5 && refused.err.contains("belongs to user 65534"), "{} {}", refused.code, refused.err);
+        assert!(refused.err.contains("sudo -u"), "{}", refused.err);
+    }
+    place.ok(&["status"]);
+    place.ok(&["doctor"]);
+}
+
+#[test]
 fn a_reader_that_goes_away_ends_a_command_quietly() {
     let place = Place::new();
     place.ok(&["submit", "--each", "true {{ item }}", "--items", "a"]);

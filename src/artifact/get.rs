@@ -44,8 +44,10 @@ impl ArtifactStore {
     }
 
     fn reader(&self, artifact: &ArtifactRef) -> Result<ArtifactReader> {
-        let (path, compressed) =
-            self.find(&artifact.hash).ok_or_else(|| self.noted(Error::Missing { hash: artifact.hash }))?;
+        let (path, compressed) = self.look_for(&artifact.hash).map_err(|error| match error {
+            Error::Missing { .. } => self.noted(error),
+            other => other,
+        })?;
         let file = File::open(&path).map_err(Error::io("open", &path))?;
         let source = if compressed {
             let decoder = zstd::Decoder::new(file).and_then(|mut it| {
@@ -96,7 +98,7 @@ impl ArtifactStore {
 
     /// The file of an artifact as it is stored, and the ending of its name.
     pub fn open_stored(&self, hash: &ArtifactHash) -> Result<(File, &'static str)> {
-        let (path, compressed) = self.find(hash).ok_or(Error::Missing { hash: *hash })?;
+        let (path, compressed) = self.look_for(hash)?;
         let file = File::open(&path).map_err(Error::io("open", &path))?;
         Ok((file, if compressed { ".zst" } else { "" }))
     }

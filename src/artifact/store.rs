@@ -144,10 +144,23 @@ impl ArtifactStore {
         self.find(hash).is_some()
     }
 
-    /// The file of a hash and whether it is compressed.
+    /// The file of a hash and whether it is compressed; None also where nobody may look.
     pub(super) fn find(&self, hash: &ArtifactHash) -> Option<(PathBuf, bool)> {
-        let candidates = [(self.path(hash, true), true), (self.path(hash, false), false)];
-        candidates.into_iter().find(|(path, _)| fs::symlink_metadata(path).is_ok_and(|it| it.is_file()))
+        self.look_for(hash).ok()
+    }
+
+    /// The same, telling a file that is missing from one that can't be looked for: only the first can be made again.
+    pub(super) fn look_for(&self, hash: &ArtifactHash) -> Result<(PathBuf, bool)> {
+        for compressed in [true, false] {
+            let path = self.path(hash, compressed);
+            match fs::symlink_metadata(&path) {
+                Ok(it) if it.is_file() => return Ok((path, compressed)),
+                Ok(_) => {}
+                Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {}
+                Err(error) => return Err(Error::io("look for", &path)(error)),
+            }
+        }
+        Err(Error::Missing { hash: *hash })
     }
 
     pub(super) fn path(&self, hash: &ArtifactHash, compressed: bool) -> PathBuf {

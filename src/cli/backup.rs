@@ -45,12 +45,24 @@ impl Args {
         }
         let taken = backup::take(cx.engine()?, &self.file, &go_on).map_err(|error| with_signal(error, &signals))?;
         if cx.output.json {
-            return cx.output.document(&taken);
+            cx.output.document(&taken)?;
+            return all_of_it(&taken.checked);
         }
         let Taken { path, bytes, checked } = &taken;
-        cx.output.line(format!("{} ({}), read back and whole", path.display(), size(*bytes)))?;
-        tell(cx, checked)
+        let whole = if checked.damaged.is_empty() { "read back and whole" } else { "read back" };
+        cx.output.line(format!("{} ({}), {whole}", path.display(), size(*bytes)))?;
+        tell(cx, checked)?;
+        all_of_it(checked)
     }
+}
+
+/// Artifacts that are not in a backup are more than a word of warning: what was uploaded can't be made again.
+fn all_of_it(checked: &Checked) -> Result<()> {
+    let Some(first) = checked.damaged.first() else { return Ok(()) };
+    let missing = count(checked.damaged.len() as u64, "artifact");
+    let what = format!("{missing} could not be read and are not in the backup, {first} the first of them");
+    Err(Failure::new(Exit::Error, what)
+        .hint("is `artifact_dir` where it should be? A step makes its file again; for an upload look for another copy"))
 }
 
 /// A backup that was stopped by a signal ends with the signal's code.

@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     os::{file_system, process_stat},
-    store::{artifact, check, worker},
+    store::{artifact, audit, check, worker},
     vector::{OpenOptions, VectorDb},
 };
 use serde::Serialize;
@@ -91,7 +91,13 @@ fn engine_database(cx: &Context) -> Result<Finding> {
 fn files(cx: &Context) -> Result<Finding> {
     let engine = cx.engine()?;
     let (number, plain_bytes, stored) = engine.store().read(artifact::totals)?;
-    let problems = engine.artifacts().free().err().map(|it| it.to_string()).into_iter().collect();
+    let mut problems: Vec<String> = engine.artifacts().free().err().map(|it| it.to_string()).into_iter().collect();
+    let known = engine.store().read(audit::artifacts)?;
+    let gone: Vec<_> = known.iter().filter(|it| !engine.artifacts().contains(&it.hash)).collect();
+    if let Some(first) = gone.first() {
+        let gone = count(gone.len() as u64, "artifact");
+        problems.push(format!("{gone} can't be found, {} the first of them", first.hash));
+    }
     let what = format!(
         "{}: {} in {} on disk",
         count(number.max(0) as u64, "artifact"),

@@ -7,6 +7,7 @@ use crate::{
     daemon::{
         contact,
         launch::{self, Ensured},
+        serve::from_here,
     },
     http::token,
     os::browser,
@@ -57,6 +58,7 @@ impl Args {
         let (http, token) = http.zip(token::find(settings)?).ok_or_else(silent)?;
         let issued = contact::post(&http, "/api/v1/session", &token, ANSWER).ok_or_else(silent)?;
         let path = issued["path"].as_str().ok_or_else(silent)?;
+        let http = http.parse().map_or(http, |it| from_here(it).to_string());
         Ok(format!("http://{http}{path}"))
     }
 }

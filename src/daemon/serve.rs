@@ -19,12 +19,18 @@ use crate::{
 use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener},
     path::Path,
-    sync::Arc,
+    sync::{
+        Arc,
+        mpsc::{self, RecvTimeoutError},
+    },
+    thread,
     time::{Duration, Instant},
 };
 
 /// Between two looks at what could end the daemon.
 const LOOK: Duration = Duration::from_millis(500);
+/// What the supervisor is asked for again and again while something slow goes on.
+const PATIENCE_OF_SUPERVISOR: Duration = Duration::from_secs(10);
 /// How long requests at work may take once everything else has stopped.
 const LAST_REQUESTS: Duration = Duration::from_secs(2);
 /// A token that may be shown to the network has at least this many bytes.
@@ -50,9 +56,10 @@ pub fn run(settings: Settings, start: Start, starter: Starter) -> Result<()> {
     assembly::prepare_home(&settings)?;
     let home = settings.home.clone();
     let say = starter.clone();
-    let told = signals.clone();
+    let (told, waits) = (signals.clone(), supervisor.clone());
     let wait = |what: &str| {
         say(Said::Progress { what: what.to_string() });
+        waits.busy_with(what, PATIENCE_OF_SUPERVISOR);
         told.stop_signal().map_or(Ok(()), |signal| Err(Error::Interrupted { signal }))
     };
     let claim = Arc::new(Claim::take(&home, wait)?);
@@ -167,10 +174,33 @@ impl Daemon {
         }
     }
 
-    /// Intake, steps, children, hooks; then the server, which tells of all that; then the database.
+    /// Stops, and tells the supervisor what that is busy with, for as long as it takes.
     fn stop(&self) {
-        self.app.begin_stop();
         self.supervisor.stopping();
+        thread::scope(|scope| {
+            let (stopped, stops) = mpsc::channel::<()>();
+            scope.spawn(move || {
+                while stops.recv_timeout(LOOK) == Err(RecvTimeoutError::Timeout) {
+                    self.supervisor.busy_with(&self.ending(), PATIENCE_OF_SUPERVISOR);
+                    self.supervisor.alive();
+                }
+            });
+            self.end();
+            drop(stopped);
+        });
+    }
+
+    fn ending(&self) -> String {
+        match self.worker.running() {
+            0 => "closing the database".to_string(),
+            1 => "waiting for a step to end".to_string(),
+            steps => format!("waiting for {steps} steps to end"),
+        }
+    }
+
+    /// Intake, steps, children, hooks; then the server, which tells of all that; then the database.
+    fn end(&self) {
+        self.app.begin_stop();
         let info = Info { phase: Phase::Stopping, ..self.info.clone() };
         if !self.claim.is_lost()
             && let Err(error) = info.write(&self.settings.home)
@@ -189,7 +219,7 @@ impl Daemon {
 }
 
 /// The address for a client on this machine: "every address" is none that one can open.
-fn from_here(address: SocketAddr) -> SocketAddr {
+pub fn from_here(address: SocketAddr) -> SocketAddr {
     let ip = match address.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
         IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),

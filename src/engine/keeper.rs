@@ -24,6 +24,8 @@ use crate::{
 };
 use std::{
     collections::{BTreeMap, HashSet},
+    io,
+    path::Path,
     sync::{Arc, atomic::Ordering},
 };
 
@@ -43,6 +45,19 @@ const TELL: Millis = Millis::seconds(5);
 const REAP_SLICE: usize = 100;
 /// Runs or steps of one transaction of a mend.
 const MEND_SLICE: usize = 100;
+
+/// The life line of a worker and its last heartbeat. A line that can't be opened is another user's; then the process table
+/// tells whether the worker lives, and nobody whether its heart beats.
+fn look_at(home: &Path, worker: &WorkerRow) -> Result<(LockState, Option<Monotonic>)> {
+    match life_line::look(home, worker.id) {
+        Ok(seen) => Ok(seen),
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+            let lives = process_stat::is_alive(&worker.identity);
+            Ok((if lives { LockState::Held } else { LockState::Free }, None))
+        }
+        Err(source) => Err(Error::Io { action: "probe the life line", path: life_line::path(home, worker.id), source }),
+    }
+}
 
 /// The time of heartbeats: no wall clock, which others may set.
 pub(super) fn heart_time(clock: &dyn Clock) -> Monotonic {
@@ -297,12 +312,7 @@ impl Keeper {
 
     fn see(&self, worker: &WorkerRow, now: Monotonic, own: &OwnTick) -> Result<Verdict> {
         let options = &self.shared.engine.options;
-        let path = life_line::path(&options.home, worker.id);
-        let (state, beat) = life_line::look(&options.home, worker.id).map_err(|source| Error::Io {
-            action: "probe the life line",
-            path,
-            source,
-        })?;
+        let (state, beat) = look_at(&options.home, worker)?;
         let same_boot = worker.identity.boot_id == boot_id();
         let seen = Sighting {
             life_line: match state {
@@ -387,9 +397,7 @@ impl Engine {
     pub fn reap_the_dead(&self) -> Result<usize> {
         let mut count = 0;
         for worker in self.store.read(store::worker::list)? {
-            let path = life_line::path(&self.options.home, worker.id);
-            let look = life_line::look(&self.options.home, worker.id);
-            let (state, _) = look.map_err(|source| Error::Io { action: "probe the life line", path, source })?;
+            let (state, _) = look_at(&self.options.home, &worker)?;
             if state == LockState::Free {
                 let rebooted = worker.identity.boot_id != boot_id();
                 count += reap(self, worker.id, if rebooted { Death::Rebooted } else { Death::Died })?;

@@ -14,7 +14,7 @@ use super::{
 use crate::{
     model::{KillIntent, Lease, Millis, Scope, WorkerId},
     observe::{Counter, Histogram},
-    os::CancelToken,
+    os::{CancelToken, private},
     process::pool::WorkerHealth,
     store::{self, Commit, CommitListener, worker::Death},
 };
@@ -145,6 +145,11 @@ impl Worker {
         if options.pools.values().all(|size| *size == 0) {
             let what = "a worker needs at least one pool with room".to_string();
             return Err(Error::Refused { what, hint: Some("give one with `--pool '*=2'`") });
+        }
+        if let Some(owner) = private::owner_above_whom_we_are(engine.store.path()) {
+            let what =
+                format!("{} belongs to user {owner}, who could not use what root makes in it", engine.home().display());
+            return Err(Error::Refused { what, hint: Some("run it as that user, for example with `sudo -u`") });
         }
         let pools = Pool::open_all(engine, &options.pools)?;
         let membership = keeper::register(engine, &options)?;

@@ -20,6 +20,8 @@ pub enum Error {
     Settings(#[from] settings::Error),
     #[error("failed to {action} the token {}", path.display())]
     Io { action: &'static str, path: PathBuf, source: io::Error },
+    #[error("the setting or secret `api_token` can't be shown: it has control characters, such as line breaks, in it")]
+    Unfit,
     #[error("there is no randomness for a token: {0}")]
     Random(getrandom::Error),
 }
@@ -59,8 +61,15 @@ fn digest(bytes: &[u8]) -> [u8; 32] {
 
 /// The token of a home, if there is one: from the settings, the secrets directory, or its file.
 pub fn find(settings: &Settings) -> Result<Option<Secret>, Error> {
-    if let Some(token) = settings.api_token.clone().or(settings.secret(SECRET)?).filter(|it| !it.reveal().is_empty()) {
-        return Ok(Some(token));
+    if let Some(said) = settings.api_token.clone().or(settings.secret(SECRET)?) {
+        // A header has no white space at its ends, and no line breaks.
+        let token = said.reveal().trim();
+        if token.chars().any(char::is_control) {
+            return Err(Error::Unfit);
+        }
+        if !token.is_empty() {
+            return Ok(Some(Secret::new(token)));
+        }
     }
     let path = settings.home.join(FILE);
     match fs::read_to_string(&path) {
@@ -122,6 +131,10 @@ mod tests {
         fs::create_dir(home.path().join("secrets")).unwrap();
         fs::write(home.path().join("secrets/api_token"), "mine\n").unwrap();
         assert_eq!(find(&settings).unwrap().unwrap().reveal(), "mine");
+        for (text, token) in [(" mine\t\r\n", Some("mine")), ("two\nlines\n", None), ("  \n", Some(made.reveal()))] {
+            fs::write(home.path().join("secrets/api_token"), text).unwrap();
+            assert_eq!(find(&settings).ok().flatten().as_ref().map(Secret::reveal), token, "{text:?}");
+        }
     }
 
     #[test]

@@ -396,7 +396,7 @@ fn while_a_stop_is_under_way_nothing_starts_by_itself() {
 
 #[test]
 fn a_supervisor_is_told() {
-    let home = Home::new("");
+    let home = Home::new("stop_timeout = \"2s\"\n");
     let path = home.path().join("notify");
     let socket = UnixDatagram::bind(&path).unwrap();
     socket.set_read_timeout(Some(PATIENCE)).unwrap();
@@ -422,8 +422,13 @@ fn a_supervisor_is_told() {
     hear("WATCHDOG=1");
     let mut second = start();
     assert_eq!(wait(&mut second).code(), Some(75));
+    assert!(submit(&home, SLEEPER, &["--items", "a"]).status.success());
+    sleeper_of(child.id());
     rustix::process::kill_process(rustix::process::Pid::from_child(&child), rustix::process::Signal::TERM).unwrap();
     hear("STOPPING=1");
+    // It would kill what stops for long without a word.
+    hear("STATUS=waiting for a step to end\nEXTEND_TIMEOUT_USEC=");
+    hear("WATCHDOG=1");
     assert_eq!(wait(&mut child).code(), Some(0));
 }
 
