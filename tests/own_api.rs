@@ -6,13 +6,15 @@ use serde_json::{Value, json};
 use std::{
     collections::BTreeSet,
     fs,
-    io::{BufRead, BufReader, Write},
+    io::{BufRead, Read, Write},
     net::TcpStream,
 };
-use web::{PATIENCE, Web, until};
+use web::{PATIENCE, Web, stream::Stream, until};
 
 const ECHO: &str =
     "id: echo\nsteps: [{ name: say, run: 'echo {{ item }}; test {{ item }} != bad' }, { name: end, run: 'true' }]";
+
+const QUICK: &str = "id: quick\nsteps: [{ name: a, uses: windlass/noop }]";
 
 fn submit(web: &Web, body: &Value) -> i64 {
     let answer = web.post_json("/api/v1/groups", body);
@@ -31,69 +33,6 @@ fn ended(web: &Web, group: i64) -> Value {
 fn printed(web: &Web, arguments: &[&str]) -> Value {
     let output = web.windlass(&[arguments, &["--json"]].concat()).output().unwrap();
     serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{arguments:?}: {error}: {output:?}"))
-}
-
-/// A stream of events as it is sent.
-struct Stream(BufReader<TcpStream>);
-
-#[derive(Debug, PartialEq)]
-struct Message {
-    id: Option<String>,
-    event: Option<String>,
-    data: Value,
-}
-
-impl Stream {
-    fn open(web: &Web, query: &str, last: Option<&str>) -> Stream {
-        let mut socket = TcpStream::connect(web.address).unwrap();
-        socket.set_read_timeout(Some(PATIENCE)).unwrap();
-        let last = last.map(|it| format!("Last-Event-ID: {it}\r\n")).unwrap_or_default();
-        let (host, bearer) = (web.address, web.bearer());
-        let head =
-            format!("GET /api/v1/events{query} HTTP/1.1\r\nHost: {host}\r\nAuthorization: {bearer}\r\n{last}\r\n");
-        socket.write_all(head.as_bytes()).unwrap();
-        let mut stream = Stream(BufReader::new(socket));
-        assert!(stream.line().starts_with("HTTP/1.1 200"));
-        while !stream.line().is_empty() {}
-        stream
-    }
-
-    fn line(&mut self) -> String {
-        let mut line = String::new();
-        assert!(self.0.read_line(&mut line).unwrap() > 0, "the stream ended");
-        line.trim_end().to_string()
-    }
-
-    /// The next message; comments and the sizes of chunks are passed over.
-    fn next(&mut self) -> Message {
-        let (mut id, mut event) = (None, None);
-        loop {
-            let line = self.line();
-            if let Some(found) = line.strip_prefix("id: ") {
-                id = Some(found.to_string());
-            } else if let Some(found) = line.strip_prefix("event: ") {
-                event = Some(found.to_string());
-            } else if let Some(found) = line.strip_prefix("data: ") {
-                return Message { id, event, data: serde_json::from_str(found).unwrap() };
-            }
-        }
-    }
-
-    /// Reads on to an event of this kind; the cursors and kinds of all that came.
-    fn to(&mut self, kind: &str) -> Vec<(String, String)> {
-        let mut seen = Vec::new();
-        loop {
-            let message = self.next();
-            if message.event.is_some() {
-                continue;
-            }
-            let found = message.data["kind"].as_str().unwrap().to_string();
-            seen.push((message.id.unwrap(), found.clone()));
-            if found == kind {
-                return seen;
-            }
-        }
-    }
 }
 
 #[test]
@@ -155,6 +94,79 @@ fn what_cannot_be_understood_is_refused_with_its_reason() {
     assert_eq!(web.post_json("/api/v1/locks/release", &json!({"key": "none", "reason": "x"})).status, 404);
     assert_eq!(web.post_json("/api/v1/locks/release", &json!({"key": "none", "reason": " "})).status, 400);
     assert_eq!(web.post_json("/api/v1/queues/none/pause", &json!({})).status, 404);
+}
+
+#[test]
+fn a_body_may_be_as_large_as_the_setting_says_and_no_larger() {
+    let web = Web::with("http.body = \"6MiB\"\n");
+    let of = |size: usize| json!({"definition": ECHO, "items": ["x".repeat(size)], "key": size.to_string()});
+    let made = web.post_json("/api/v1/groups", &of(5 << 20));
+    assert_eq!(made.status, 201, "{}", made.text());
+    let head = format!(
+        "POST /api/v1/groups HTTP/1.1\r\nHost: {}\r\nAuthorization: {}\r\nContent-Type: application/json\r\n",
+        web.address,
+        web.bearer()
+    );
+    let chunk = format!("100000\r\n{}\r\n", " ".repeat(1 << 20));
+    let chunked = format!("{head}Transfer-Encoding: chunked\r\n\r\n{}0\r\n\r\n", chunk.repeat(7));
+    let announced = format!("{head}Content-Length: {}\r\n\r\n", 7 << 20);
+    for request in [chunked, announced] {
+        let mut socket = TcpStream::connect(web.address).unwrap();
+        socket.set_read_timeout(Some(PATIENCE)).unwrap();
+        // It may be refused before it was sent whole.
+        let _ = socket.write_all(request.as_bytes());
+        let mut answer = vec![0; 4_096];
+        let read = socket.read(&mut answer).unwrap();
+        let answer = String::from_utf8_lossy(&answer[..read]).into_owned();
+        assert!(answer.starts_with("HTTP/1.1 413") && answer.contains("`http.body`"), "{answer}");
+    }
+}
+
+#[test]
+fn names_and_keys_have_bounds_wherever_they_come_from() {
+    let web = Web::start();
+    let (most, more) = ("n".repeat(1_024), "n".repeat(1_025));
+    submit(&web, &json!({"definition": ECHO, "items": [], "name": most, "key": most}));
+    let titled = format!("id: echo\nname: {more}\nsteps: [{{ name: a, run: 'true' }}]");
+    for (body, word) in [
+        (json!({"definition": ECHO, "items": [], "name": more}), "name"),
+        (json!({"definition": ECHO, "items": [], "key": more}), "key"),
+        (json!({"definition": titled}), "name"),
+    ] {
+        let answer = web.post_json("/api/v1/groups", &body);
+        assert_eq!(answer.status, 400, "{}", answer.text());
+        assert!(answer.text().contains(word) && answer.text().contains("1024 bytes"), "{}", answer.text());
+    }
+    let file = web.home().join("echo.yaml");
+    fs::write(&file, ECHO).unwrap();
+    for option in ["--name", "--key"] {
+        let mut command = web.windlass(&["submit", file.to_str().unwrap(), "--items", "a", option, &more]);
+        let output = command.output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(!output.status.success() && said.contains("1024 bytes"), "{option}: {said}");
+    }
+    assert_eq!(web.get("/api/v1/groups").json()["groups"].as_array().unwrap().len(), 1);
+}
+
+#[test]
+fn only_an_object_is_a_submission_and_null_is_as_good_as_nothing() {
+    let web = Web::start();
+    let json = ("content-type", "application/json");
+    let bearer = web.bearer();
+    let send = |kind: (&str, &str), body: &str| {
+        let answer = web.send("POST", "/api/v1/groups", &[("authorization", &bearer), kind], body.as_bytes());
+        (answer.status, answer.json()["error"].as_str().unwrap_or_default().to_string())
+    };
+    let list = json!([ECHO, ["a"], {}, null, 0, null, null, false]).to_string();
+    for (body, status) in [(list.as_str(), 422), ("\"x\"", 422), (" null", 422), ("{", 400), ("", 400)] {
+        let (found, said) = send(json, body);
+        assert_eq!(found, status, "{body}: {said}");
+        assert!(found == 400 || said == "the body must be a JSON object", "{body}: {said}");
+    }
+    assert_eq!(send(("content-type", "text/plain"), "{}").0, 415);
+    let nulls = json!({"definition": ECHO, "items": ["a"], "params": null, "key": null, "priority": null,
+        "name": null, "directory": null, "force": null});
+    submit(&web, &nulls);
 }
 
 #[test]
@@ -285,8 +297,7 @@ fn a_stream_tells_what_happens_and_goes_on_behind_the_last_event() {
     drop(first);
     // While nobody listens, more happens than the ring of the newest events holds at a time.
     let items: Vec<String> = (0..1_200).map(|at| at.to_string()).collect();
-    let quick = "id: quick\nsteps: [{ name: a, uses: windlass/noop }]";
-    let made = web.post_json("/api/v1/groups", &json!({"definition": quick, "items": items}));
+    let made = web.post_json("/api/v1/groups", &json!({"definition": QUICK, "items": items}));
     assert_eq!(made.status, 201, "{}", made.text());
     ended(&web, made.json()["group"].as_i64().unwrap());
     let all = web.windlass(&["events", "--json", "-n", "100000"]).output().unwrap();
@@ -324,6 +335,76 @@ fn a_digest_names_what_changed_and_is_not_sent_for_every_event() {
         }
     }
     assert!(digests < 100, "{digests} digests for some 900 events");
+}
+
+/// Runs that many runs, then prunes them and the history of them; the cursors of that history.
+fn run_and_prune(web: &Web, runs: usize) -> Vec<String> {
+    let items: Vec<String> = (0..runs).map(|at| at.to_string()).collect();
+    let group = submit(web, &json!({"definition": QUICK, "items": items}));
+    ended(web, group);
+    let told = web.windlass(&["events", "--json", "--after", "0.0"]).output().unwrap();
+    let told = told.stdout.lines().map(|it| serde_json::from_str::<Value>(&it.unwrap()).unwrap());
+    let cursors = told.map(|it| it["cursor"].as_str().unwrap().to_string()).collect();
+    until("nothing of the history is left", || {
+        assert!(web.windlass(&["prune", "--keep", "1ms"]).output().unwrap().status.success());
+        let left = web.windlass(&["events", "--json", "--after", "0.0"]).output().unwrap();
+        left.stdout.is_empty().then_some(())
+    });
+    cursors
+}
+
+#[test]
+fn a_reader_that_stays_connected_is_told_what_was_pruned_before_it_read_on() {
+    let web = Web::start();
+    let mut stream = Stream::narrow(&web, "");
+    assert_eq!(stream.next().event.as_deref(), Some("hello"));
+    // More than the buffers of the connection and the ring of the newest events hold.
+    let history = run_and_prune(&web, 9_000);
+    let after = submit(&web, &json!({"definition": QUICK, "items": ["after"]}));
+    let (mut at, mut gaps) = (0, 0);
+    loop {
+        let message = stream.next();
+        if message.event.as_deref() == Some("gap") {
+            gaps += 1;
+            continue;
+        }
+        if message.data["group"] == after {
+            break;
+        }
+        assert_eq!((message.id.as_ref(), gaps), (Some(&history[at]), 0), "after {at} events");
+        at += 1;
+    }
+    assert!(at < history.len(), "all {at} events were told: this reader was not slow");
+    assert_eq!(gaps, 1, "of {} events {at} were told", history.len());
+}
+
+#[test]
+fn who_comes_back_to_a_history_that_is_gone_is_told_so_and_who_had_read_it_all_is_not() {
+    let web = Web::start();
+    let history = run_and_prune(&web, 2);
+    let last = history.last().unwrap();
+    let end: i64 = last.split('.').next().unwrap().parse().unwrap();
+    let mut streams = Vec::new();
+    for query in ["", "?digest=100"] {
+        let ahead = format!("{}.0", end + 500);
+        for (cursor, gap) in [(history[0].as_str(), true), (last.as_str(), false), (ahead.as_str(), true)] {
+            let mut stream = Stream::open(&web, query, Some(cursor));
+            let first = stream.next();
+            assert_eq!(first.event.as_deref(), Some(if gap { "gap" } else { "hello" }), "{query} {cursor}: {first:?}");
+            let went_on = if gap { stream.next().id.unwrap() } else { last.to_string() };
+            let again = Stream::open(&web, query, Some(&went_on)).next();
+            assert_eq!(again.event.as_deref(), Some("hello"), "{query} {cursor} then {went_on}");
+            streams.push((stream, query, cursor.to_string()));
+        }
+    }
+    let group = submit(&web, &json!({"definition": QUICK, "items": ["a"]}));
+    for (mut stream, query, cursor) in streams {
+        let message = stream.next();
+        match query {
+            "" => assert_eq!((&message.data["group"], &message.data["kind"]), (&json!(group), &json!("GROUP_START"))),
+            _ => assert_eq!(message.event.as_deref(), Some("digest"), "{cursor}"),
+        }
+    }
 }
 
 #[test]
@@ -368,8 +449,17 @@ fn the_description_tells_of_every_address_and_the_manual_is_made_from_it() {
         let id = operation["operationId"].as_str().unwrap();
         assert!(ids.insert(id), "{id} is the name of two operations");
         for (status, response) in operation["responses"].as_object().unwrap() {
-            assert!(response["content"].is_object() || id == "get_api_v1_events", "{id} {status} has no shape");
+            assert!(response["content"].is_object(), "{id} {status} has no shape");
         }
+        assert!(id == "get_health" || operation["responses"]["405"].is_object(), "{id} has no 405");
+        for it in operation["parameters"].as_array().into_iter().flatten().filter(|it| it["name"] == "status") {
+            let known = it["schema"]["enum"].as_array();
+            assert!(!id.contains("api_v1_") || known.is_some_and(|it| it.contains(&json!("RUNNING"))), "{id}: {it}");
+        }
+    }
+    let told = &served["paths"]["/api/v1/events"]["get"]["responses"]["200"]["content"]["text/event-stream"]["schema"];
+    for name in ["EventView", "Digest"] {
+        assert!(told["oneOf"].to_string().contains(&format!("/{name}\"")), "a stream holds no {name}: {told}");
     }
     let text = served.to_string();
     assert!(!text.contains("{*"), "a path is written as only our router understands it");

@@ -21,6 +21,8 @@ use crate::{
 use serde_json::Value;
 use std::{borrow::Cow, path::PathBuf};
 
+/// Bytes that the name of a group and its key may have: lists show the one, and an index has the other.
+const NAME_BYTES: usize = 1 << 10;
 /// Rows that one transaction writes at most.
 const SLICE_ROWS: usize = 1_000;
 
@@ -88,6 +90,8 @@ impl Engine {
     pub fn submit(&self, submission: Submission) -> Result<Submitted> {
         let _inside = probe::inside(Window::Submit);
         submission.definition.check_parameters(&submission.params)?;
+        check_length("name", submission.name.as_deref().unwrap_or(&submission.definition.name))?;
+        check_length("key", submission.key.as_deref().unwrap_or_default())?;
         let runs = render_keys(&submission)?;
         let new = NewGroup {
             definition: self.intern(&submission.definition)?,
@@ -181,6 +185,14 @@ fn begin(store: &Store, new: NewGroup, runs: Vec<NewRun>, small: bool) -> Result
         }
         Ok((created, first))
     })?)
+}
+
+fn check_length(what: &str, text: &str) -> Result<()> {
+    if text.len() <= NAME_BYTES {
+        return Ok(());
+    }
+    let what = format!("the {what} of a group may have {NAME_BYTES} bytes, and this one has {}", text.len());
+    Err(Error::Refused { what, hint: Some("give a shorter one; long texts belong in items or params") })
 }
 
 /// What the store needs to know of a definition.

@@ -177,7 +177,7 @@ impl Access {
             return Ok(Caller::Local);
         }
         Err(Failure::new(401, "this needs the token")
-            .hint("send `Authorization: Bearer TOKEN` with the token of the file `serve.token` in the home directory"))
+            .hint("send `Authorization: Bearer TOKEN`; the token is the setting `api_token`, else in the file `serve.token` of the home"))
     }
 
     /// On this machine, and not through a proxy that may speak for the world.

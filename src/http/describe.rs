@@ -18,7 +18,7 @@ pub(super) fn complete(mut description: OpenApi) -> OpenApi {
     description.info.version = env!("CARGO_PKG_VERSION").to_string();
     description.info.description = Some(
         "A durable workflow engine for one machine. Changes need the token, as `Authorization: Bearer TOKEN` or in \
-         `X-API-Key`; it lies in the file `serve.token` in the home directory."
+         `X-API-Key`; it is the setting `api_token`, else it lies in the file `serve.token` in the home directory."
             .to_string(),
     );
     description.info.license = None;
@@ -49,9 +49,10 @@ pub(super) fn complete(mut description: OpenApi) -> OpenApi {
 }
 
 /// Statuses that any request may be refused with, and why. The manual tells them once.
-const ANYWHERE: [(&str, &str); 8] = [
+const ANYWHERE: [(&str, &str); 9] = [
     ("401", "A token is needed."),
     ("403", "The request comes from where it may not."),
+    ("405", "There is something at this address, but not for this method."),
     ("408", "The body took too long to come."),
     ("414", "The address is too long."),
     ("431", "The header fields are too long."),
@@ -169,12 +170,14 @@ const MANUAL_HEAD: &str = "# The HTTP interface\n\n\
     `windlass serve` answers on `http://127.0.0.1:8787`. This page is made from the description that it serves itself at\n\
     `/openapi.json` (OpenAPI 3.1); `/docs` shows the same in a browser. The fields of windlass's own documents are those of\n\
     `--json` (see [json.md](json.md)).\n\n\
-    - Changes need the token: `Authorization: Bearer $(cat ~/.local/share/windlass/serve.token)`, or the same in `X-API-Key`.\n\
+    - Changes need the token: `Authorization: Bearer $(cat ~/.local/share/windlass/serve.token)`, or the same in `X-API-Key`;\n\
+    \x20 with the setting `api_token` it is that one.\n\
     - An error is `{\"error\": text, \"status_code\": number}`, with a `hint` where there is one: 400 and 422 the request can't\n\
-    \x20 be understood, 401 the token is needed, 403 it comes from where it may not, 404 there is no such thing, 409 locked or in\n\
-    \x20 conflict, 408 the body took longer than a minute to come, 413 too large, 414 and 431 the address or the header fields\n\
-    \x20 have more than 40 KiB, 415 another media type is needed, 500 a fault inside, 503 busy or stopping: try again, 507 the\n\
-    \x20 disk is full. 401, 403, 408, 414, 431, 500, 503 and 507 can be the answer to anything and are not repeated below.\n\
+    \x20 be understood, 401 the token is needed, 403 it comes from where it may not, 404 there is no such thing, 405 not with this\n\
+    \x20 method, 408 the body took longer than a minute to come, 409 locked or in conflict, 413 larger than the setting\n\
+    \x20 `http.body` or another bound, 414 and 431 the address or the header fields have more than 40 KiB, 415 another media\n\
+    \x20 type is needed, 500 a fault inside, 503 busy or stopping: try again, 507 the disk is full. 401, 403, 405, 408, 414, 431,\n\
+    \x20 500, 503 and 507 can be the answer to anything and are not repeated below.\n\
     \x20 What is not HTTP at all, or has a head of more than 64 KiB, gets a bare 400, 414 or 431.\n\
     - An answer may come before the request was sent whole. What is left of a small body (256 KiB) is taken, and the connection\n\
     \x20 goes on; else the answer says `Connection: close`.\n\

@@ -50,6 +50,11 @@ impl Failure {
         Failure::new(409, message)
     }
 
+    /// 413: `most` is the setting `http.body`.
+    pub fn too_large(most: u64) -> Failure {
+        Failure::new(413, format!("a body may have {most} bytes at most, which is the setting `http.body`"))
+    }
+
     /// 503: try again after so many seconds.
     pub fn unavailable(message: impl Into<String>, retry_after: u32) -> Failure {
         Failure { retry_after: Some(retry_after), ..Failure::new(503, message) }

@@ -265,7 +265,7 @@ fn too_large(head: &Parts, body: u64, limits: Limits) -> Option<Failure> {
     if of_fields(&head.headers) > limits.fields {
         return Some(Failure::new(431, format!("the header fields may have {} bytes at most", limits.fields)));
     }
-    (body > limits.body as u64).then(|| Failure::new(413, format!("a body may have {} bytes at most", limits.body)))
+    (body > limits.body as u64).then(|| Failure::too_large(limits.body as u64))
 }
 
 /// Whose fault it is: the client's, as long as we wait for more of its body.

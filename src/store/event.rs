@@ -77,19 +77,24 @@ pub fn after(tx: &ReadTx, cursor: Cursor, batches: usize) -> Result<Vec<(Cursor,
     Ok(found)
 }
 
-/// The cursor before the oldest event that is kept. A reader whose cursor is smaller has missed some.
+/// The cursor before the oldest event that is kept, or before the next one when none is. Rows have consecutive numbers:
+/// a reader has missed some when the row that it wants next, `cursor.seq + 1`, is a smaller one.
 pub fn oldest(tx: &ReadTx) -> Result<Cursor> {
     let first = tx.row("SELECT min(seq) FROM event_batch", [], |row| row.get::<_, Option<i64>>(0))?.flatten();
-    Ok(first.map_or(Cursor::default(), |seq| Cursor { seq, index: 0 }))
+    Ok(Cursor { seq: first.map_or_else(|| Ok::<_, Error>(last_number(tx)? + 1), Ok)?, index: 0 })
 }
 
-/// The cursor behind the newest event.
+/// The number of the newest row, whether it is kept or not.
+fn last_number(tx: &ReadTx) -> Result<i64> {
+    let row = tx.row("SELECT seq FROM sqlite_sequence WHERE name = 'event_batch'", [], |row| row.get(0))?;
+    Ok(row.unwrap_or(0))
+}
+
+/// The cursor behind the newest event; of its row alone, when that is not kept.
 pub fn newest(tx: &ReadTx) -> Result<Cursor> {
     let last = tx.row("SELECT seq, body FROM event_batch ORDER BY seq DESC LIMIT 1", [], |row| {
         Ok((row.get::<_, i64>(0)?, row.get::<_, String>(1)?))
     })?;
-    Ok(last.map_or(Cursor::default(), |(seq, body)| Cursor {
-        seq,
-        index: serde_json::from_str::<Vec<Compact>>(&body).map_or(0, |it| it.len()),
-    }))
+    let Some((seq, body)) = last else { return Ok(Cursor { seq: last_number(tx)?, index: 0 }) };
+    Ok(Cursor { seq, index: serde_json::from_str::<Vec<Compact>>(&body).map_or(0, |it| it.len()) })
 }

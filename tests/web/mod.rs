@@ -1,6 +1,8 @@
 //! The fixture of tests that talk HTTP: the real binary's `serve` on a free port, with a home of its own.
 #![allow(dead_code)] // Each test program uses its own part of it.
 
+pub mod stream;
+
 use serde_json::Value;
 use std::{
     fs,

@@ -46,6 +46,8 @@ impl KnownKinds {
 }
 
 const MOST_STEPS: usize = 1_000;
+/// As many as the name of a group may have: it is called so when it has no name of its own.
+const TITLE_BYTES: usize = 1 << 10;
 const TOP: &[&str] = &["id", "name", "steps", "hooks", "workers"];
 const STEP: &[&str] = &[
     "name",
@@ -77,7 +79,7 @@ pub fn parse(text: &str, file_name: &str, known: &KnownKinds) -> Result<Definiti
         Some(node) => reader.source.name(node, "id")?,
         None => return Err(reader.source.refuse(root.line, "`id` is missing", Some("add a line like `id: nightly`"))),
     };
-    let name = fields.get("name").map(|it| reader.source.text(it, "name")).transpose()?.unwrap_or_else(|| id.clone());
+    let name = fields.get("name").map(|it| reader.title(it)).transpose()?.unwrap_or_else(|| id.clone());
     let workers = reader.workers(&fields)?;
     let steps = match fields.get("steps") {
         Some(node) => reader.steps(node, &workers)?,
@@ -111,6 +113,16 @@ struct Draft<'n> {
 }
 
 impl Reader<'_> {
+    /// What people call the workflow; its groups are called so, too.
+    fn title(&self, node: &Node) -> Result<String> {
+        let title = self.source.text(node, "name")?;
+        if title.len() <= TITLE_BYTES {
+            return Ok(title);
+        }
+        let message = format!("the name of a workflow may have {TITLE_BYTES} bytes, this one has {}", title.len());
+        Err(self.source.refuse(node.line, message, Some("comments are the place for long texts")))
+    }
+
     fn steps(&self, node: &Node, workers: &BTreeMap<String, WorkerDefinition>) -> Result<Vec<StepDefinition>> {
         let nodes = self.source.list(node, "steps")?;
         if nodes.is_empty() || nodes.len() > MOST_STEPS {

@@ -71,15 +71,24 @@ struct Digest {
     kinds: Vec<EventKind>,
 }
 
+/// What the `data` of a message is.
+#[derive(ToSchema)]
+#[allow(dead_code)] // Only described: an event is sent as the text that was made for everybody.
+#[serde(untagged)]
+enum Sent {
+    Event(EventView),
+    Digest(Digest),
+}
+
 /// What happens, as server-sent events
 ///
 /// Every event has an `id`, its cursor: who comes back with it as `Last-Event-ID` misses nothing. `data` is an event as
 /// `windlass events --json` prints it, or a digest (`event: digest`). When part of the history between is not kept any
-/// more, `event: gap` says so. A comment is sent every 15 seconds. A slow reader falls behind and catches up from the
-/// database; nothing is held for it.
+/// more, or the cursor is of another history, `event: gap` says so. A comment is sent every 15 seconds. A slow reader
+/// falls behind and catches up from the database; nothing is held for it.
 #[utoipa::path(get, path = "/api/v1/events", tag = "events",
     params(Asked, ("Last-Event-ID" = Option<String>, Header, description = "The `id` of the last event that was received")),
-    responses((status = 200, description = "A stream", content((EventView = "text/event-stream"), (Digest = "text/event-stream"))), Refused))]
+    responses((status = 200, description = "A stream; each `data` is one of these", body = inline(Sent), content_type = "text/event-stream"), Refused))]
 async fn events(
     State(app): State<App>,
     Extension(hub): Extension<Hub>,
@@ -95,21 +104,26 @@ async fn events(
     let taker = app.clone();
     let sat = app.blocking(move |engine| {
         let seat = hub.sit_down(&taker)?;
-        Ok::<_, store::Error>((seat, engine.store().read(event::oldest)?))
+        let kept = engine.store().read(|tx| Ok((event::oldest(tx)?, event::newest(tx)?)))?;
+        Ok::<_, store::Error>((seat, kept))
     });
-    let (Some(seat), oldest) = sat.await? else {
+    let (Some(seat), (oldest, newest)) = sat.await? else {
         return Err(Failure::unavailable("too many clients listen to the events", 5));
     };
     let mut cursor = after.unwrap_or_else(|| seat.hub().end());
     let mut begin = "retry: 2000\n".to_string();
     // Whether all of the row before the oldest was read is not known any more; it is taken as read.
-    if after.is_some() && cursor.seq + 1 < oldest.seq {
-        let _ = write!(begin, "event: gap\ndata: {{\"after\":\"{}\"}}\n\n", view::write_cursor(oldest));
-        cursor = oldest;
+    let lost = cursor.seq + 1 < oldest.seq;
+    // Of a history that does not exist, as after a restore: it would wait for what happened long ago.
+    let beyond = cursor > Cursor { seq: newest.seq + 1, index: 0 };
+    if after.is_some() && (lost || beyond) {
+        cursor = if lost { oldest } else { newest };
+        begin.push_str(&gap(cursor));
     }
     let _ = write!(begin, "id: {}\nevent: hello\ndata: {{}}\n\n", view::write_cursor(cursor));
     let digest = asked.digest.map(Duration::from_millis);
-    let follower = Follower { app, seat, group, cursor, digest, begin: Some(begin), sent: Instant::now() };
+    let (begin, sent) = (Some(begin), Instant::now());
+    let follower = Follower { app, seat, group, cursor, whole: true, digest, begin, sent };
     let body = stream::unfold(follower, |mut follower| async move {
         let text = follower.next().await?;
         Some((Ok::<_, Infallible>(Bytes::from(text)), follower))
@@ -122,12 +136,18 @@ async fn events(
     Ok((headers, Body::from_stream(body)).into_response())
 }
 
+fn gap(after: Cursor) -> String {
+    format!("event: gap\ndata: {{\"after\":\"{}\"}}\n\n", view::write_cursor(after))
+}
+
 /// One subscriber: a cursor and a place at the hub, nothing more.
 struct Follower {
     app: App,
     seat: Seat,
     group: Option<GroupId>,
     cursor: Cursor,
+    /// Nothing is left of the row that the cursor is in, as far as is known.
+    whole: bool,
     digest: Option<Duration>,
     begin: Option<String>,
     /// When something was sent last.
@@ -160,15 +180,23 @@ impl Follower {
         }
     }
 
-    /// The next events that are wanted, if there are any.
+    /// The next events that are wanted, or that some are lost; if there are any.
     async fn events(&mut self) -> Option<String> {
         loop {
             let found: Vec<Arc<Told>> = match self.seat.hub().after(self.cursor, AT_ONCE) {
-                Ahead::Events(events) => events,
-                Ahead::Behind => self.catch_up().await?,
-                Ahead::Beyond(end) => {
-                    self.cursor = end;
-                    return Some(format!("event: gap\ndata: {{\"after\":\"{}\"}}\n\n", view::write_cursor(end)));
+                Ahead::Events(events) => {
+                    // What is taken at once may end inside of a row.
+                    self.whole = if events.is_empty() { self.whole } else { events.len() < AT_ONCE };
+                    events
+                }
+                Ahead::Behind => {
+                    let (oldest, found) = self.catch_up().await?;
+                    if self.cursor.seq + i64::from(self.whole) < oldest.seq {
+                        (self.cursor, self.whole) = (oldest, true);
+                        return Some(gap(oldest));
+                    }
+                    self.whole = true;
+                    found
                 }
             };
             self.cursor = found.last()?.cursor;
@@ -182,12 +210,15 @@ impl Follower {
         }
     }
 
-    /// Reads from the database what has left the ring; `None` when that is not possible just now.
-    async fn catch_up(&self) -> Option<Vec<Arc<Told>>> {
+    /// Reads from the database what has left the ring, and before what its history begins; `None` when that is not
+    /// possible just now.
+    async fn catch_up(&self) -> Option<(Cursor, Vec<Arc<Told>>)> {
         let cursor = self.cursor;
-        let found = self.app.blocking(move |engine| engine.store().read(|tx| event::after(tx, cursor, BATCHES))).await;
-        match found {
-            Ok(found) => Some(found.into_iter().map(|(at, event)| Arc::new(Told::new(at, event))).collect()),
+        let read = move |tx: &store::ReadTx| Ok((event::oldest(tx)?, event::after(tx, cursor, BATCHES)?));
+        match self.app.blocking(move |engine| engine.store().read(read)).await {
+            Ok((oldest, found)) => {
+                Some((oldest, found.into_iter().map(|(at, event)| Arc::new(Told::new(at, event))).collect()))
+            }
             Err(failure) => {
                 tracing::debug!(%failure, "a subscriber could not catch up yet");
                 None
@@ -221,7 +252,7 @@ impl Follower {
                     many |= groups.len() > NAMED;
                 }
                 // A digest need not know everything: it says that much changed.
-                Ahead::Behind | Ahead::Beyond(_) => {
+                Ahead::Behind => {
                     (many, any) = (true, true);
                     self.cursor = self.seat.hub().end();
                 }

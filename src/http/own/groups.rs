@@ -32,6 +32,7 @@ pub fn router() -> OpenApiRouter<App> {
 #[into_params(parameter_in = Query)]
 struct Page {
     /// Only groups with this status: PENDING, RUNNING, COMPLETED, FAILED or CANCELLED
+    #[param(value_type = Option<Status>, inline)]
     status: Option<String>,
     /// Only groups older than this one: `next` of the page before
     before: Option<String>,

@@ -53,8 +53,6 @@ pub enum Ahead {
     Events(Vec<Arc<Told>>),
     /// What is next has left the ring.
     Behind,
-    /// The cursor is of a history that does not exist (any more): go on from here.
-    Beyond(Cursor),
 }
 
 #[derive(Clone)]
@@ -121,15 +119,11 @@ impl Hub {
         self.ring().end
     }
 
-    /// At most `most` events behind a cursor.
+    /// At most `most` events behind a cursor; none yet when that was seen elsewhere before it was read here.
     pub fn after(&self, cursor: Cursor, most: usize) -> Ahead {
         let ring = self.ring();
         if cursor < ring.start {
             return Ahead::Behind;
-        }
-        // One more transaction than we know may have been seen elsewhere; a higher number is of another history.
-        if cursor.seq > ring.end.seq + 1 {
-            return Ahead::Beyond(ring.end);
         }
         let first = ring.events.partition_point(|it| it.cursor <= cursor);
         Ahead::Events(ring.events.iter().skip(first).take(most).cloned().collect())
@@ -167,7 +161,13 @@ impl Hub {
     fn take_in(&self, store: &Store) -> store::Result<()> {
         loop {
             let from = self.end();
-            let found = store.read(|tx| event::after(tx, from, BATCHES))?;
+            let (oldest, found) = store.read(|tx| Ok((event::oldest(tx)?, event::after(tx, from, BATCHES)?)))?;
+            if from.seq + 1 < oldest.seq {
+                // Pruned before it was read here: nobody may go on in the ring as if nothing were missing.
+                let mut ring = self.ring();
+                ring.events.clear();
+                (ring.start, ring.end) = (oldest, oldest);
+            }
             if found.is_empty() {
                 return Ok(());
             }
@@ -246,7 +246,7 @@ mod tests {
         assert_eq!(seqs(hub.after(Cursor { seq: 12, index: 0 }, 1)), [12]);
         assert_eq!(seqs(hub.after(Cursor { seq: 13, index: 1 }, 100)), [] as [i64; 0]);
         assert!(matches!(hub.after(Cursor { seq: 9, index: 5 }, 100), Ahead::Behind));
-        assert!(matches!(hub.after(Cursor { seq: 99, index: 0 }, 100), Ahead::Beyond(end) if end.seq == 13));
+        assert_eq!(seqs(hub.after(Cursor { seq: 99, index: 0 }, 100)), [] as [i64; 0]);
     }
 
     #[test]

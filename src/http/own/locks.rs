@@ -1,6 +1,9 @@
 //! `/api/v1/locks`: who holds which resource key, and taking one away.
 
-use super::answer::{Refused, RefusedBody};
+use super::{
+    answer::{Refused, RefusedBody},
+    given::Given,
+};
 use crate::{
     http::{App, Caller, Failure, Result},
     model::ResourceKey,
@@ -50,7 +53,7 @@ struct Released {
 async fn release(
     State(app): State<App>,
     Extension(caller): Extension<Caller>,
-    Json(asked): Json<Release>,
+    Given(asked): Given<Release>,
 ) -> Result<Json<Released>> {
     let reason = asked.reason.trim();
     if reason.is_empty() || reason.len() > REASON {

@@ -6,6 +6,7 @@
 mod answer;
 mod events;
 mod export;
+mod given;
 mod groups;
 mod hub;
 mod locks;
@@ -19,6 +20,7 @@ mod submit;
 pub use answer::ErrorBody;
 
 use crate::http::App;
+use axum::extract::DefaultBodyLimit;
 use utoipa_axum::router::OpenApiRouter;
 
 pub fn router() -> OpenApiRouter<App> {
@@ -31,4 +33,6 @@ pub fn router() -> OpenApiRouter<App> {
         .merge(search::router())
         .merge(events::router())
         .merge(openapi::router())
+        // The server takes no more of any body than the setting `http.body`.
+        .layer(DefaultBodyLimit::disable())
 }

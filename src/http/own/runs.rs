@@ -34,6 +34,7 @@ struct Page {
     /// The group, such as 12 or g12; the newest if not said
     group: Option<String>,
     /// Only runs with this status
+    #[param(value_type = Option<Status>, inline)]
     status: Option<String>,
     /// Only runs behind this one: `next` of the page before
     after: Option<String>,

@@ -1,6 +1,9 @@
 //! Submitting any workflow with its items.
 
-use super::answer::{Refused, RefusedBody};
+use super::{
+    answer::{Refused, RefusedBody},
+    given::Given,
+};
 use crate::{
     definition::{Definition, KnownKinds, parse},
     engine::{Engine, Submission},
@@ -14,7 +17,7 @@ use serde_json::Value;
 use std::path::PathBuf;
 use utoipa::ToSchema;
 
-/// A workflow to run.
+/// A workflow to run. A field that is null is as good as left out.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct NewGroup {
@@ -23,23 +26,21 @@ pub(super) struct NewGroup {
     /// One run each: a text, or an object whose fields the steps read. Left out: one run, if the workflow asks for no item.
     items: Option<Vec<Item>>,
     /// What the templates read as `params`.
-    #[serde(default)]
-    #[schema(value_type = Object)]
-    params: serde_json::Map<String, Value>,
+    #[schema(value_type = Option<Object>)]
+    params: Option<serde_json::Map<String, Value>>,
     /// Submitting again with the same key and content makes no second group.
     #[schema(max_length = 1024)]
     key: Option<String>,
-    /// High goes first.
-    #[serde(default)]
-    priority: i64,
+    /// High goes first; else 0.
+    priority: Option<i64>,
     /// What the group is called; else the workflow's name.
+    #[schema(max_length = 1024)]
     name: Option<String>,
     /// Where commands start: an absolute path; else `/`.
     #[schema(value_type = Option<String>)]
     directory: Option<PathBuf>,
     /// Runs steps although their results are remembered.
-    #[serde(default)]
-    force: bool,
+    force: Option<bool>,
 }
 
 #[derive(Debug, Deserialize, ToSchema)]
@@ -78,7 +79,7 @@ pub(super) struct SubmittedView {
     Refused, RefusedBody))]
 pub(super) async fn submit(
     State(app): State<App>,
-    Json(new): Json<NewGroup>,
+    Given(new): Given<NewGroup>,
 ) -> Result<(StatusCode, Json<SubmittedView>)> {
     let done = app.blocking(move |engine| submitted(engine, new)).await?;
     let status = if done.new { StatusCode::CREATED } else { StatusCode::OK };
@@ -101,8 +102,8 @@ fn submission(engine: &Engine, new: NewGroup) -> Result<Submission> {
     let definition = parse(&text, "definition", &KnownKinds::new(engine.kinds().names()))?;
     let items = items_of(&definition, new.items)?;
     let directory = directory_of(new.directory)?;
-    if new.key.as_ref().is_some_and(|it| it.is_empty() || it.len() > 1024) {
-        return Err(Failure::bad_request("`key` must have 1 to 1024 bytes"));
+    if new.key.as_ref().is_some_and(String::is_empty) {
+        return Err(Failure::bad_request("`key` must have a byte at least"));
     }
     let texts = [&new.key, &new.name].into_iter().flatten().chain(&items);
     if let Some(text) = texts.into_iter().find(|it| it.contains('\0')) {
@@ -110,12 +111,12 @@ fn submission(engine: &Engine, new: NewGroup) -> Result<Submission> {
         return Err(Failure::bad_request(format!("`{shown}` has a NUL in it")));
     }
     Ok(Submission {
-        params: Value::Object(new.params),
+        params: Value::Object(new.params.unwrap_or_default()),
         directory,
         name: new.name.filter(|it| !it.is_empty()),
-        priority: new.priority,
+        priority: new.priority.unwrap_or(0),
         key: new.key,
-        force: new.force,
+        force: new.force.unwrap_or(false),
         ..Submission::new(definition, items)
     })
 }

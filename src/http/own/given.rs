@@ -1,0 +1,42 @@
+//! The documents that requests bring.
+
+use crate::http::{App, Failure, Result};
+use axum::{
+    Json,
+    body::Bytes,
+    extract::{FromRequest, Request},
+    http::{HeaderMap, StatusCode, header},
+};
+use serde::de::DeserializeOwned;
+
+/// A JSON object that a request brought as its body. How large it may be is the setting `http.body`.
+pub struct Given<T>(pub T);
+
+impl<T: DeserializeOwned> FromRequest<App> for Given<T> {
+    type Rejection = Failure;
+
+    async fn from_request(request: Request, app: &App) -> Result<Given<T>> {
+        if !is_json(request.headers()) {
+            let said = "the body must be declared as JSON";
+            return Err(Failure::new(415, said).hint("send the header `Content-Type: application/json`"));
+        }
+        let bytes = Bytes::from_request(request, app).await.map_err(|error| match error.status() {
+            StatusCode::PAYLOAD_TOO_LARGE => Failure::too_large(app.settings().http_body.0),
+            _ => Failure::bad_request("the body of the request broke off"),
+        })?;
+        let wrong = |it: axum::extract::rejection::JsonRejection| Failure::new(it.status().as_u16(), it.body_text());
+        // A list would be read as the fields in their order, whatever that is.
+        if !bytes.trim_ascii_start().starts_with(b"{") {
+            let Json(_) = Json::<serde::de::IgnoredAny>::from_bytes(&bytes).map_err(wrong)?;
+            return Err(Failure::new(422, "the body must be a JSON object"));
+        }
+        let Json(given) = Json::from_bytes(&bytes).map_err(wrong)?;
+        Ok(Given(given))
+    }
+}
+
+fn is_json(headers: &HeaderMap) -> bool {
+    let kind = headers.get(header::CONTENT_TYPE).and_then(|it| it.to_str().ok()).unwrap_or_default();
+    let kind = kind.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    kind == "application/json" || (kind.starts_with("application/") && kind.ends_with("+json"))
+}

@@ -1,0 +1,84 @@
+//! A listener to `/api/v1/events`.
+
+use super::{PATIENCE, Web};
+use serde_json::Value;
+use std::{
+    io::{BufRead, BufReader, Write},
+    net::TcpStream,
+};
+
+/// A stream of events as it is sent.
+pub struct Stream(BufReader<TcpStream>);
+
+#[derive(Debug, PartialEq)]
+pub struct Message {
+    pub id: Option<String>,
+    pub event: Option<String>,
+    pub data: Value,
+}
+
+impl Stream {
+    pub fn open(web: &Web, query: &str, last: Option<&str>) -> Stream {
+        Stream::over(TcpStream::connect(web.address).unwrap(), web, query, last)
+    }
+
+    /// One that takes next to nothing unless it is read.
+    pub fn narrow(web: &Web, query: &str) -> Stream {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let socket = tokio::net::TcpSocket::new_v4().unwrap();
+        socket.set_recv_buffer_size(4_096).unwrap();
+        let socket = runtime.block_on(socket.connect(web.address)).unwrap().into_std().unwrap();
+        socket.set_nonblocking(false).unwrap();
+        Stream::over(socket, web, query, None)
+    }
+
+    fn over(mut socket: TcpStream, web: &Web, query: &str, last: Option<&str>) -> Stream {
+        socket.set_read_timeout(Some(PATIENCE)).unwrap();
+        let last = last.map(|it| format!("Last-Event-ID: {it}\r\n")).unwrap_or_default();
+        let (host, bearer) = (web.address, web.bearer());
+        let head =
+            format!("GET /api/v1/events{query} HTTP/1.1\r\nHost: {host}\r\nAuthorization: {bearer}\r\n{last}\r\n");
+        socket.write_all(head.as_bytes()).unwrap();
+        let mut stream = Stream(BufReader::new(socket));
+        assert!(stream.line().starts_with("HTTP/1.1 200"));
+        while !stream.line().is_empty() {}
+        stream
+    }
+
+    fn line(&mut self) -> String {
+        let mut line = String::new();
+        assert!(self.0.read_line(&mut line).unwrap() > 0, "the stream ended");
+        line.trim_end().to_string()
+    }
+
+    /// The next message; comments and the sizes of chunks are passed over.
+    pub fn next(&mut self) -> Message {
+        let (mut id, mut event) = (None, None);
+        loop {
+            let line = self.line();
+            if let Some(found) = line.strip_prefix("id: ") {
+                id = Some(found.to_string());
+            } else if let Some(found) = line.strip_prefix("event: ") {
+                event = Some(found.to_string());
+            } else if let Some(found) = line.strip_prefix("data: ") {
+                return Message { id, event, data: serde_json::from_str(found).unwrap() };
+            }
+        }
+    }
+
+    /// Reads on to an event of this kind; the cursors and kinds of all that came.
+    pub fn to(&mut self, kind: &str) -> Vec<(String, String)> {
+        let mut seen = Vec::new();
+        loop {
+            let message = self.next();
+            if message.event.is_some() {
+                continue;
+            }
+            let found = message.data["kind"].as_str().unwrap().to_string();
+            seen.push((message.id.unwrap(), found.clone()));
+            if found == kind {
+                return seen;
+            }
+        }
+    }
+}
