@@ -11,6 +11,8 @@ fn health_is_open_and_everything_else_needs_the_token() {
     assert_eq!(web.send("GET", "/health", &[], &[]).status, 200);
     let closed = web.send("GET", "/metrics", &[], &[]);
     assert_eq!((closed.status, &closed.json()["status_code"]), (401, &json!(401)));
+    let hint = closed.json()["hint"].to_string();
+    assert!(hint.contains("`api_token`") && hint.contains("`serve.token`"), "{hint}");
     assert!(closed.json()["error"].as_str().unwrap().contains("token"));
     assert_eq!(web.get("/metrics").status, 200);
     assert_eq!(web.send("GET", "/metrics", &[("x-api-key", &web.token)], &[]).status, 200);

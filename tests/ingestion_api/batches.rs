@@ -26,6 +26,11 @@ fn a_batch_is_made_and_listed_and_has_its_shape() {
     );
     assert_eq!((&all[1]["completed_date"], &all[1]["duration"]), (&Value::Null, &Value::Null));
     assert_eq!(all[1]["batch_params"], json!({}));
+    let long = "n".repeat(1_025);
+    for form in [[text("source", "s"), text("name", &long)], [text("source", &long), text("name", "n")]] {
+        let answer = client.urlencoded("POST", "/api/v1/batch/", &form);
+        assert!(answer.status == 400 && answer.text().contains("1024 bytes"), "{}", answer.text());
+    }
     let date = all[1]["start_date"].as_str().unwrap();
     assert!(date.len() >= 19 && date.as_bytes()[10] == b'T' && !date.contains(['Z', '+']), "{date}");
 

@@ -43,7 +43,9 @@ pub async fn list(State(app): State<App>) -> Result<Response> {
 #[derive(ToSchema)]
 #[allow(dead_code)] // Only described.
 pub struct NewBatch {
+    #[schema(max_length = 1024)]
     source: String,
+    #[schema(max_length = 1024)]
     name: String,
 }
 
@@ -56,7 +58,7 @@ pub struct MadeBatch {
     request_body(content = NewBatch, content_type = "multipart/form-data"),
     responses((status = 201, body = MadeBatch), (status = 400)))]
 pub async fn create(State(app): State<App>, Sent(form): Sent) -> Result<(StatusCode, Json<MadeBatch>)> {
-    let (source, name) = (form.text("source")?.to_string(), form.text("name")?.to_string());
+    let (source, name) = (form.name("source")?.to_string(), form.name("name")?.to_string());
     let batch_id =
         app.blocking(move |engine| engine.store().write(move |tx| document_batch::insert(tx, &source, &name))).await?;
     Ok((StatusCode::CREATED, Json(MadeBatch { batch_id })))

@@ -16,6 +16,8 @@ use std::{collections::HashMap, str::FromStr, sync::Arc};
 
 /// All fields of a request together, in bytes. The hashes of a large source are one field.
 const FIELDS_MAX: usize = 32 << 20;
+/// Bytes of a name.
+const NAME_MAX: usize = 1 << 10;
 /// More fields than any client sends.
 const COUNT_MAX: usize = 1_000;
 /// A body up to this size is read in microseconds.
@@ -42,6 +44,15 @@ impl Fields {
     /// A field that must be there.
     pub fn text(&self, name: &str) -> Result<&str> {
         self.get(name).ok_or_else(|| Failure::bad_request(format!("`{name}` is missing")))
+    }
+
+    /// A field that lists show later: 1 KiB at most.
+    pub fn name(&self, name: &str) -> Result<&str> {
+        let text = self.text(name)?;
+        match text.len() <= NAME_MAX {
+            true => Ok(text),
+            false => Err(Failure::bad_request(format!("`{name}` may have {NAME_MAX} bytes at most"))),
+        }
     }
 
     /// An empty field is none.
