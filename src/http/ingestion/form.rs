@@ -259,7 +259,7 @@ async fn multipart(request: Request, app: &App, takes_file: bool, fields: &mut F
 
 fn wrong(error: axum::extract::multipart::MultipartError) -> Failure {
     match error.status().as_u16() {
-        _ if is_too_long(&error) => Failure::new(413, "the body of the request is too large"),
+        _ if is_too_long(&error) => Failure::new(413, "the body of the request is larger than the setting `http.body`"),
         // What can't be read of a body was not sent, or not as it was announced.
         500.. => Failure::bad_request("the body of the request broke off"),
         status => Failure::new(status, error.body_text()),
