@@ -1,4 +1,4 @@
-//! What the engine tells: events of every process on the bus, metrics of everything it counts, and which daemon may write.
+//! What the engine tells: metrics of everything it counts, and which daemon may write.
 
 mod web;
 
@@ -7,11 +7,10 @@ use web::{PATIENCE, Web, until};
 use windlass::{
     assembly,
     definition::{self, KnownKinds},
-    engine::{Engine, News, Submission, Worker, WorkerOptions},
-    model::{EventKind, Scope},
-    observe::{Bus, Counter, Metrics, Registry},
-    settings,
-    store::{self, event},
+    engine::{Engine, Submission, Worker, WorkerOptions},
+    model::Scope,
+    observe::{Counter, Metrics, Registry},
+    settings, store,
 };
 
 fn engine(home: &std::path::Path, metrics: Arc<dyn Metrics>) -> Engine {
@@ -25,37 +24,6 @@ fn submission(engine: &Engine, text: &str, items: usize) -> Submission {
 }
 
 const NOTHING: &str = "id: nothing\nsteps: [{ name: a, uses: windlass/noop }, { name: b, uses: windlass/noop }]\n";
-
-#[test]
-fn the_bus_hears_in_commit_order_what_any_process_has_committed() {
-    let home = tempfile::tempdir().unwrap();
-    // Two engines on one home stand for two processes: each has a writer of its own.
-    let (hears, works) =
-        (engine(home.path(), Arc::new(Registry::new())), engine(home.path(), Arc::new(Registry::new())));
-    let bus = Bus::new(10);
-    let news = News::start(&hears, bus.clone()).unwrap();
-    let heard = bus.subscribe(100_000);
-    let group = works.submit(submission(&works, NOTHING, 20)).unwrap().group;
-    let pools = BTreeMap::from([("*".to_string(), 2)]);
-    let worker = Worker::start(&works, WorkerOptions { pools, scope: Scope::Everything }).unwrap();
-    works.wait_for_group(group, Some(Instant::now() + PATIENCE), || false).unwrap();
-    drop(worker);
-    let mut told = Vec::new();
-    while let Some(event) = heard.next_within(PATIENCE) {
-        let last = event.kind == EventKind::GroupEnd;
-        told.push((*event).clone());
-        if last {
-            break;
-        }
-    }
-    news.stop();
-    told.extend(std::iter::from_fn(|| heard.try_next()).map(|it| (*it).clone()));
-    let written = hears.store().read(|tx| event::after(tx, event::Cursor::default(), 10_000)).unwrap();
-    let written: Vec<_> = written.into_iter().map(|it| it.1).collect();
-    assert!(told.len() > 40 && told == written, "{} told, {} written", told.len(), written.len());
-    assert_eq!(bus.history_size(), (10, 10), "the history is bounded");
-    assert!(news.last_commit().age().is_some());
-}
 
 #[test]
 fn an_earlier_daemon_may_not_write_once_another_has_begun() {
@@ -119,6 +87,7 @@ fn every_metric_is_fed() {
         "windlass_lease_lost_total 0",
         "windlass_resource_lock_swept_total 0",
         "windlass_claim_error_total 0",
+        "windlass_pool_size{pool=\"store\"} 1",
     ] {
         assert!(text.lines().any(|it| it == line), "{line}\n{text}");
     }

@@ -426,6 +426,29 @@ fn events_of_other_processes_are_told_and_a_hundred_listeners_hear_them() {
 }
 
 #[test]
+fn the_history_in_memory_has_its_limit_its_followers_and_a_count_of_what_they_missed() {
+    let web = Web::with("history_limit = 5\n");
+    let history = || web.get("/health").json()["diagnostics"]["history"].clone();
+    assert_eq!(history(), json!({"size": 0, "limit": 5, "subscribers": 0}));
+    let group = submit(&web, &json!({"definition": ECHO, "items": ["a", "b", "c", "d"]}));
+    ended(&web, group);
+    // Also while nobody listens.
+    until("it is full", || (history() == json!({"size": 5, "limit": 5, "subscribers": 0})).then_some(()));
+    let missed =
+        || web.get("/metrics").text().lines().any(|it| it.starts_with("windlass_events_missed_total{how=\"read\"}"));
+    let mut streams: Vec<Stream> = (0..3).map(|_| Stream::open(&web, "", None)).collect();
+    until("they are counted", || (history()["subscribers"] == 3).then_some(()));
+    assert!(!missed());
+    streams.push(Stream::open(&web, "?after=0.0", None));
+    streams[3].to("GROUP_END");
+    assert!(missed(), "what came from the database is counted");
+    drop(streams);
+    let more = submit(&web, &json!({"definition": ECHO, "items": ["e"]}));
+    ended(&web, more);
+    until("they are gone", || (history()["subscribers"] == 0).then_some(()));
+}
+
+#[test]
 fn a_stop_is_not_held_up_by_listeners() {
     let mut web = Web::start();
     let mut stream = Stream::open(&web, "", None);

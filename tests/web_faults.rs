@@ -12,6 +12,7 @@ use std::{
 use web::{PATIENCE, Web, until};
 use windlass::{
     os::{FileLock, process_stat},
+    process::sdk,
     vector::{OpenOptions, VectorDb},
 };
 
@@ -256,6 +257,8 @@ fn without_a_token_health_tells_numbers_and_with_it_names() {
     for name in ["running_attempts", "consecutive_failures", "leases_lost", "last_commit_age"] {
         assert!(numbers[name].is_number(), "{name}: {numbers}");
     }
+    // The start was the last to commit.
+    assert!(numbers["last_commit_age"].as_f64().unwrap() >= 0.0, "{numbers}");
     assert_eq!(numbers["history"]["limit"], 1000);
     assert!(numbers["pools"]["size"].as_i64().unwrap() >= 3);
     let text = open.to_string();
@@ -265,6 +268,34 @@ fn without_a_token_health_tells_numbers_and_with_it_names() {
     assert_eq!(known["diagnostics"]["pools"]["by_name"]["store"], serde_json::json!([0, 1]));
     let wrong = web.send("GET", "/health", &[("authorization", "Bearer wrong")], &[]);
     assert_eq!((wrong.status, wrong.json()["diagnostics"]["thread_names"].is_null()), (200, true));
+}
+
+#[test]
+fn the_reading_that_a_worker_was_replaced_for_is_told_with_the_token_only() {
+    let python = std::process::Command::new("python3").arg("--version").output();
+    if !python.is_ok_and(|it| it.status.success()) {
+        return eprintln!("skipped: there is no python3 in the PATH");
+    }
+    let web = Web::start();
+    let code = "from windlass_worker import *\n@step\ndef a(ctx):\n    return 1\nrun()\n";
+    std::fs::write(web.home().join("windlass_worker.py"), sdk::PYTHON).unwrap();
+    std::fs::write(web.home().join("steps.py"), code).unwrap();
+    let text = "id: w\nsteps: [{ name: a, worker: py }]\n\
+                workers: { py: { command: [python3, steps.py], limits: { age: 10ms } } }\n";
+    let flow = web.home().join("flow.yaml");
+    std::fs::write(&flow, text).unwrap();
+    let last = |answer: serde_json::Value| {
+        let workers = answer["diagnostics"]["workers"].as_array().unwrap().clone();
+        workers.iter().find_map(|it| it["last_recycle"].as_str().map(str::to_string))
+    };
+    let reading = until("a worker is replaced", || {
+        let submit = web.windlass(&["submit", flow.to_str().unwrap()]).output().unwrap();
+        assert!(submit.status.success(), "{}", String::from_utf8_lossy(&submit.stderr));
+        last(web.get("/health").json())
+    });
+    assert!(reading.starts_with("age ") && reading.contains(">="), "{reading}");
+    let signal = until("somebody else sees it", || last(web.send("GET", "/health", &[], &[]).json()));
+    assert_eq!(signal, "age");
 }
 
 /// Sends a body in chunks of 1 MiB until it is over or the server has enough; whether it went out whole, and the answer's

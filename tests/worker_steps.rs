@@ -13,6 +13,7 @@ use std::{
 };
 use windlass::{
     artifact::{ArtifactOptions, ArtifactStore},
+    decide::recycle::RecycleReason,
     definition::{Definition, KnownKinds, parse},
     engine::{self, Ending, Engine, GroupEnd, Options, Registry, Submission, Worker, WorkerOptions},
     model::{Bytes, GroupId, KillIntent, Millis, Outcome, ResourceLimit, Scope, Status, StepId},
@@ -306,8 +307,8 @@ fn a_leaking_worker_is_replaced_and_counted() {
         assert_eq!(shop.wait(group).status, Status::Completed);
         assert!(Instant::now() < deadline, "no worker was replaced");
     }
-    let named = |it: &str| it.contains("open files") && it.contains(">= 30");
-    while !worker.worker_processes().iter().any(|it| it.last_recycle.as_deref().is_some_and(named)) {
+    let named = |it: RecycleReason| matches!(it, RecycleReason::OpenFiles { limit: 30, .. });
+    while !worker.worker_processes().iter().any(|it| it.last_recycle.is_some_and(named)) {
         assert!(Instant::now() < deadline, "the reason is not told");
         std::thread::yield_now();
     }

@@ -1,11 +1,14 @@
 //! `serve.log`: what a daemon in the background says. It is kept short, with one predecessor.
 
 use super::files::LOG;
-use rustix::stdio;
+use rustix::{
+    fs::{FileType, fstat},
+    stdio,
+};
 use std::{
     fs::{self, File, OpenOptions},
     io,
-    os::unix::fs::OpenOptionsExt,
+    os::unix::fs::{MetadataExt, OpenOptionsExt},
     path::Path,
 };
 
@@ -16,13 +19,21 @@ pub fn open(home: &Path) -> io::Result<File> {
     OpenOptions::new().append(true).create(true).mode(0o600).open(home.join(LOG))
 }
 
-/// Begins a new file when this one is long; from then on this process's messages go there.
+/// Begins a new file when this one is long, or was taken away: a file without a name would grow unseen. From then on this
+/// process's messages go there.
 pub fn keep_short(home: &Path) {
     let path = home.join(LOG);
-    if fs::metadata(&path).map_or(0, |it| it.len()) < LONG {
+    // Where the messages go is what counts, whatever stands at the path by now.
+    let Ok(ours) = fstat(stdio::stderr()) else { return };
+    if FileType::from_raw_mode(ours.st_mode) != FileType::RegularFile {
         return;
     }
-    let begun = fs::rename(&path, home.join(format!("{LOG}.1"))).and_then(|()| open(home));
+    let has_name = fs::metadata(&path).is_ok_and(|it| (it.dev(), it.ino()) == (ours.st_dev as u64, ours.st_ino as u64));
+    let begun = match has_name {
+        true if (ours.st_size as u64) < LONG => return,
+        true => fs::rename(&path, home.join(format!("{LOG}.1"))).and_then(|()| open(home)),
+        false => open(home),
+    };
     if let Ok(file) = begun {
         // Where that fails the messages go on into the old file.
         let _ = stdio::dup2_stderr(&file);

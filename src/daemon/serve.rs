@@ -9,10 +9,10 @@ use super::{
 };
 use crate::{
     assembly,
-    engine::{Engine, News, Worker, WorkerOptions},
+    engine::{Engine, Worker, WorkerOptions},
     http::{Access, App, Parts, Server, token},
     model::Scope,
-    observe::{Bus, Registry},
+    observe::Registry,
     os::{Clock, Supervisor, SystemClock, limits, signals::Signals},
     settings::Settings,
 };
@@ -89,7 +89,6 @@ struct Daemon {
     worker: Arc<Worker>,
     app: App,
     server: Server,
-    news: News,
     info: Info,
 }
 
@@ -116,8 +115,6 @@ impl Daemon {
             return Err(Error::WeakToken { address });
         }
         startup.busy_with("taking up the work");
-        let bus = Bus::new(settings.history_limit as usize);
-        let news = News::start(&engine, bus.clone())?;
         let options = WorkerOptions { pools: settings.pools.0.clone(), scope: Scope::Everything };
         let worker = Arc::new(Worker::start(&engine, options)?);
         let stop = signals.clone();
@@ -125,8 +122,6 @@ impl Daemon {
             engine: engine.clone(),
             settings: settings.clone(),
             registry,
-            bus,
-            last_commit: news.last_commit(),
             worker: Some(worker.clone()),
             access: Access::new(&settings, address, token),
             on_stop: Box::new(move || stop.request_stop()),
@@ -139,7 +134,7 @@ impl Daemon {
         starter(Said::Ready { pid: std::process::id(), http: address.to_string(), link });
         // What the start has used, and nobody needs any more.
         limits::give_memory_back();
-        Ok(Daemon { settings, claim, signals, supervisor, engine, worker, app, server, news, info })
+        Ok(Daemon { settings, claim, signals, supervisor, engine, worker, app, server, info })
     }
 
     /// Until somebody asks for a stop, or it can't go on.
@@ -209,7 +204,6 @@ impl Daemon {
         }
         tracing::info!(steps = self.worker.running(), "stopping");
         self.worker.stop(self.settings.stop_timeout);
-        self.news.stop();
         self.server.stop(Instant::now() + LAST_REQUESTS);
         if !self.claim.is_lost() {
             files::remove(&self.settings.home);

@@ -1,6 +1,7 @@
 //! When a worker process has lived long enough.
 
 use crate::model::{Bytes, Health, Millis, WorkerLimits};
+use serde::{Serialize, Serializer};
 use std::fmt;
 
 /// A memory or descriptor reading counts only after so many units or so much life: start-up is not a leak.
@@ -9,7 +10,7 @@ const SETTLED_AGE: Millis = Millis::seconds(30);
 /// So many fresh workers in a row at the limit after their first unit, and the limit is below what a worker needs.
 const BASELINE_WITNESSES: u32 = 3;
 
-/// Why a worker is replaced. Prints for people: `memory 1.2 GiB >= 1 GiB`.
+/// Why a worker is replaced. Prints for people, also in JSON: `memory 1.2 GiB >= 1 GiB`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RecycleReason {
     Memory { reading: Bytes, limit: Bytes },
@@ -18,7 +19,7 @@ pub enum RecycleReason {
 }
 
 impl RecycleReason {
-    /// A word for counters.
+    /// A word for counters, and for whoever may see no more.
     pub fn signal(&self) -> &'static str {
         match self {
             RecycleReason::Memory { .. } => "memory",
@@ -47,6 +48,12 @@ impl fmt::Display for RecycleReason {
             RecycleReason::OpenFiles { reading, limit } => write!(f, "open files {reading} >= {limit}"),
             RecycleReason::Age { reading, limit } => write!(f, "age {reading} >= {limit}"),
         }
+    }
+}
+
+impl Serialize for RecycleReason {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
     }
 }
 

@@ -14,7 +14,6 @@ mod hooks;
 mod keeper;
 pub mod kind;
 mod life_line;
-mod news;
 mod pause;
 mod pools;
 mod prune;
@@ -32,7 +31,6 @@ mod worker;
 mod worker_pools;
 
 pub use error::{Error, Result};
-pub use news::{LastCommit, News};
 pub use prune::{Prune, Pruned};
 pub use resource_lock::{KeyGuard, LockWait};
 pub use step_kind::{Registry, StepContext, StepInput, StepKind, StepResult};

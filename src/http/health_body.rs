@@ -40,7 +40,8 @@ struct Diagnostics {
     /// Steps of all processes of this home.
     queue: Queue,
     pools: Pools,
-    /// Long-lived worker processes: `pid`, `age_seconds`, `rss_bytes`, `open_fds`, `units`, `busy`, `last_recycle`.
+    /// Long-lived worker processes: `pid`, `age_seconds`, `rss_bytes`, `open_fds`, `units`, `busy`, `last_recycle` (why the
+    /// pool last replaced one; without the token only the signal: `memory`, `open_files` or `age`).
     workers: Vec<Value>,
     /// What keeps worker processes from working as they should.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -48,7 +49,7 @@ struct Diagnostics {
     history: History,
     wal_bytes: i64,
     free_disk_bytes: i64,
-    /// Seconds since anybody committed; -1: not since the start.
+    /// Seconds since anybody committed; the start did.
     last_commit_age: f64,
     writer: WriterState,
     /// Attempts that failed since one succeeded; cancels neither count nor reset.
@@ -80,10 +81,12 @@ struct Pools {
     by_name: Option<BTreeMap<String, [usize; 2]>>,
 }
 
+/// The newest events, in memory.
 #[derive(Debug, Serialize, ToSchema)]
 struct History {
     size: usize,
     limit: usize,
+    /// Clients that follow the events.
     subscribers: usize,
 }
 
@@ -127,7 +130,7 @@ impl Diagnostics {
         let pid = std::process::id();
         let names = process_stat::thread_names();
         let (registry, pulse, worker) = (app.registry(), app.engine().store().pulse(), app.worker());
-        let (size, limit) = app.bus().history_size();
+        let (size, limit, subscribers) = app.history().load();
         let (waiting, working) = app.0.jobs.load();
         let seen = seen.as_deref();
         let of_worker = |value: fn(&crate::engine::Worker) -> i64| worker.map_or(-1, |it| value(it));
@@ -143,10 +146,10 @@ impl Diagnostics {
             pools: Pools::of(app, all),
             workers: worker.map(|it| processes(it, all)).unwrap_or_default(),
             worker_trouble: worker.filter(|_| all).map(|it| it.worker_trouble()),
-            history: History { size, limit, subscribers: app.bus().subscriber_count() },
+            history: History { size, limit, subscribers },
             wal_bytes: number(seen.and_then(|it| it.wal_bytes)),
             free_disk_bytes: number(seen.and_then(|it| it.free_disk).map(|it| it.0)),
-            last_commit_age: app.0.parts.last_commit.age().map_or(-1.0, |it| it.as_secs_f64()),
+            last_commit_age: app.history().last_commit().elapsed().as_secs_f64(),
             writer: WriterState { busy_seconds: pulse.busy.map(|it| it.as_secs_f64()), waiting: pulse.waiting },
             consecutive_failures: of_worker(|it| it.failures_in_a_row() as i64),
             recycles: registry.by_label(Counter::WorkerRecycled),
@@ -199,9 +202,11 @@ fn processes(worker: &crate::engine::Worker, all: bool) -> Vec<Value> {
     let told = worker.worker_processes().into_iter().map(|it| {
         let mut value = serde_json::json!({
             "pid": it.pid, "age_seconds": it.age.0 / 1000, "rss_bytes": number(it.rss_bytes),
-            "open_fds": number(it.open_fds), "units": it.units, "busy": it.busy, "last_recycle": it.last_recycle,
+            "open_fds": number(it.open_fds), "units": it.units, "busy": it.busy,
+            "last_recycle": it.last_recycle.map(|it| it.signal()),
         });
         if all {
+            value["last_recycle"] = serde_json::json!(it.last_recycle);
             value["pool"] = it.pool.into();
         }
         value

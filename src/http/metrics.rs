@@ -1,7 +1,7 @@
 //! `/metrics`: everything that is counted, in the text format of Prometheus.
 
 use super::{App, observer::Seen};
-use crate::observe::{Gauge, Metrics, Registry};
+use crate::observe::{Gauge, Registry};
 use axum::{extract::State, http::header, response::IntoResponse};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
@@ -23,23 +23,16 @@ async fn metrics(State(app): State<App>) -> impl IntoResponse {
 
 /// Sets what goes up and down. What could not be read is left out, or -1 where there is one of it.
 fn measure(registry: &Registry, seen: Option<&Seen>, pools: &[(String, usize, usize)]) {
-    registry.clear(Gauge::Steps);
-    if let Some(queues) = seen.and_then(|it| it.queues.as_ref()) {
-        for it in &queues.types {
-            for (status, count) in [("ready", it.ready), ("running", it.running), ("blocked", it.in_line)] {
-                registry.set(Gauge::Steps, &[status, &it.step_type], count as f64);
-            }
-        }
-        registry.set(Gauge::Steps, &["delayed", ""], queues.delayed as f64);
-        registry.set(Gauge::Steps, &["paused", ""], queues.parked as f64);
-    }
-    registry.clear(Gauge::PoolBusy);
-    registry.clear(Gauge::PoolSize);
-    for (name, busy, size) in pools {
-        registry.set(Gauge::PoolBusy, &[name], *busy as f64);
-        registry.set(Gauge::PoolSize, &[name], *size as f64);
-    }
-    let number = |value: Option<u64>| value.map_or(-1.0, |it| it as f64);
-    registry.set(Gauge::WalBytes, &[], number(seen.and_then(|it| it.wal_bytes)));
-    registry.set(Gauge::FreeDiskBytes, &[], number(seen.and_then(|it| it.free_disk).map(|it| it.0)));
+    let queues = seen.and_then(|it| it.queues.as_ref());
+    let of_types = queues.iter().flat_map(|it| &it.types).flat_map(|it| {
+        let counts = [("ready", it.ready), ("running", it.running), ("blocked", it.in_line)];
+        counts.map(|(status, count)| ([status, it.step_type.as_str()], count as f64))
+    });
+    let of_all = queues.iter().flat_map(|it| [("delayed", it.delayed), ("paused", it.parked)]);
+    registry.replace(Gauge::Steps, of_types.chain(of_all.map(|(status, count)| ([status, ""], count as f64))));
+    registry.replace(Gauge::PoolBusy, pools.iter().map(|it| ([it.0.as_str()], it.1 as f64)));
+    registry.replace(Gauge::PoolSize, pools.iter().map(|it| ([it.0.as_str()], it.2 as f64)));
+    let number = |value: Option<u64>| [([], value.map_or(-1.0, |it| it as f64))];
+    registry.replace(Gauge::WalBytes, number(seen.and_then(|it| it.wal_bytes)));
+    registry.replace(Gauge::FreeDiskBytes, number(seen.and_then(|it| it.free_disk).map(|it| it.0)));
 }

@@ -31,8 +31,8 @@ pub use failure::{Failure, Result};
 pub use server::{Limits, Server};
 
 use crate::{
-    engine::{Engine, LastCommit, Worker},
-    observe::{Bus, Registry},
+    engine::{Engine, Worker},
+    observe::Registry,
     settings::Settings,
 };
 use axum::{Router, body::Bytes, middleware};
@@ -51,9 +51,6 @@ pub struct Parts {
     pub engine: Engine,
     pub settings: Arc<Settings>,
     pub registry: Arc<Registry>,
-    /// Where committed events are announced.
-    pub bus: Bus,
-    pub last_commit: Arc<LastCommit>,
     /// The worker of this process, if it has one.
     pub worker: Option<Arc<Worker>>,
     pub access: Access,
@@ -69,6 +66,7 @@ struct Inner {
     parts: Parts,
     jobs: Jobs,
     observer: observer::Observer,
+    history: own::Hub,
     started: Instant,
     stopping: AtomicBool,
     /// Known once the runtime runs.
@@ -83,10 +81,12 @@ struct Inner {
 impl App {
     pub fn new(parts: Parts) -> App {
         let observer = observer::Observer::new(&parts);
+        let history = own::Hub::start(&parts.engine, parts.settings.history_limit, parts.registry.clone());
         App(Arc::new(Inner {
             parts,
             jobs: Jobs::default(),
             observer,
+            history,
             started: Instant::now(),
             stopping: AtomicBool::new(false),
             runtime: OnceLock::new(),
@@ -110,8 +110,9 @@ impl App {
         &self.0.parts.registry
     }
 
-    pub fn bus(&self) -> &Bus {
-        &self.0.parts.bus
+    /// The newest events, and who follows them.
+    pub fn history(&self) -> &own::Hub {
+        &self.0.history
     }
 
     pub fn worker(&self) -> Option<&Arc<Worker>> {
@@ -140,6 +141,7 @@ impl App {
     /// From now on `/health` answers 503 with the reason `stopping`.
     pub fn begin_stop(&self) {
         self.0.stopping.store(true, Ordering::Release);
+        self.0.history.stop();
     }
 
     /// Whether requests have left so much freed memory behind that it should be given back to the system.

@@ -216,10 +216,10 @@ async fn serve(
 
 /// A one-time link is a secret, and so may be what stands in a query.
 fn loggable(path: &str) -> String {
-    match path.trim_start_matches('/').starts_with("open/") {
-        true => "/open/".to_string(),
-        false => path.chars().take(200).collect(),
-    }
+    // A link that was spelled in another way opens nothing here, but whoever reads it could mend it.
+    let opened = path.to_ascii_lowercase().find("open/").map(|it| it + "open/".len());
+    let end = opened.into_iter().chain(path.find('%')).min().unwrap_or(path.len());
+    path[..end].chars().take(200).collect()
 }
 
 async fn answer<B>(

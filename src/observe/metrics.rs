@@ -29,6 +29,9 @@ pub enum Counter {
     WorkerRecycled,
     /// Plain bytes. Label: `in` (stored) or `out` (read).
     ArtifactBytes,
+    /// Events that had left the history in memory before a subscriber had them. Label: `read` (from the database
+    /// instead) or `dropped`.
+    EventsMissed,
 }
 
 /// Distributions of times, or of sizes for `CommitBatch`.
@@ -65,9 +68,6 @@ pub trait Metrics: Send + Sync {
     /// Adds a value to a distribution, in seconds where it is of times.
     fn observe(&self, _histogram: Histogram, _label: &str, _value: f64) {}
 
-    /// Sets a gauge; `labels` are the values of its labels, in order.
-    fn set(&self, _gauge: Gauge, _labels: &[&str], _value: f64) {}
-
     fn count(&self, counter: Counter) {
         self.add(counter, "", 1);
     }
@@ -84,7 +84,7 @@ pub struct NoMetrics;
 impl Metrics for NoMetrics {}
 
 impl Counter {
-    pub const ALL: [Counter; 16] = [
+    pub const ALL: [Counter; 17] = [
         Counter::ClaimAttempts,
         Counter::ClaimSuccess,
         Counter::ClaimIdle,
@@ -101,6 +101,7 @@ impl Counter {
         Counter::ResourceLockSwept,
         Counter::WorkerRecycled,
         Counter::ArtifactBytes,
+        Counter::EventsMissed,
     ];
 
     /// Name without prefix and ending, what it counts, and its label.
@@ -124,6 +125,11 @@ impl Counter {
             Counter::ArtifactBytes => {
                 ("artifacts_bytes", "Plain bytes of artifacts stored and read.", Some("direction"))
             }
+            Counter::EventsMissed => (
+                "events_missed",
+                "Events that left memory before a subscriber had them: read later, or dropped.",
+                Some("how"),
+            ),
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use super::metrics::{Counter, Gauge, Histogram, Metrics};
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fmt::Write,
     sync::{
         Mutex, MutexGuard, PoisonError,
@@ -10,9 +10,10 @@ use std::{
     },
 };
 
-/// At most this many label values of one metric are told apart; the rest is counted under `other`, so that item names
-/// used as step types can't fill the memory.
-const MOST_LABELS: usize = 1_000;
+/// At most this many step types of one metric are told apart; the rest is summed under `other`, so that item names used
+/// as step types can't fill the memory. Other labels have few values, and no bound.
+const MOST_TYPES: usize = 1_000;
+const TYPE: &str = "type";
 const OTHER: &str = "other";
 
 /// Every metric, in memory.
@@ -20,9 +21,9 @@ const OTHER: &str = "other";
 pub struct Registry {
     /// Counters without a label, by their position: these are counted for every claim, so they take no lock.
     plain: [AtomicU64; Counter::ALL.len()],
-    labelled: Mutex<BTreeMap<(Counter, String), u64>>,
+    labelled: [Mutex<BTreeMap<String, u64>>; Counter::ALL.len()],
     histograms: [Mutex<BTreeMap<String, Distribution>>; Histogram::ALL.len()],
-    gauges: Mutex<BTreeMap<(Gauge, Vec<String>), f64>>,
+    gauges: [Mutex<BTreeMap<Vec<String>, f64>>; Gauge::ALL.len()],
 }
 
 #[derive(Default)]
@@ -45,14 +46,30 @@ impl Registry {
     /// A counter's values by label; under the empty label what was counted without one.
     pub fn by_label(&self, counter: Counter) -> BTreeMap<String, u64> {
         let plain = self.plain[counter as usize].load(Ordering::Relaxed);
-        let labelled = lock(&self.labelled);
-        let found = labelled.iter().filter(|it| it.0.0 == counter).map(|it| (it.0.1.clone(), *it.1));
-        found.chain((plain > 0).then(|| (String::new(), plain))).collect()
+        let mut found = lock(&self.labelled[counter as usize]).clone();
+        found.extend((plain > 0).then(|| (String::new(), plain)));
+        found
     }
 
-    /// Forgets all values of a gauge: to be called before it is set anew, so that what is gone does not stay.
-    pub fn clear(&self, gauge: Gauge) {
-        lock(&self.gauges).retain(|it, _| it.0 != gauge);
+    /// Puts these values in the place of all that a gauge had, at once: what is gone does not stay, and nobody reads one
+    /// half. Each comes with the values of the gauge's labels, in order; equal labels are summed.
+    pub fn replace<'a, const LABELS: usize>(
+        &self,
+        gauge: Gauge,
+        values: impl IntoIterator<Item = ([&'a str; LABELS], f64)>,
+    ) {
+        let types = gauge.described().2.iter().position(|it| *it == TYPE);
+        let (mut all, mut told_apart) = (BTreeMap::new(), BTreeSet::new());
+        for (mut labels, value) in values {
+            if let Some(name) = types.and_then(|it| labels.get_mut(it)).filter(|it| !it.is_empty()) {
+                if told_apart.len() < MOST_TYPES {
+                    told_apart.insert(*name);
+                }
+                *name = if told_apart.contains(*name) { *name } else { OTHER };
+            }
+            *all.entry(labels.map(str::to_string).to_vec()).or_default() += value;
+        }
+        *lock(&self.gauges[gauge as usize]) = all;
     }
 
     /// The whole text for `/metrics`. Counters and distributions without a label are told also while they are zero.
@@ -102,12 +119,11 @@ impl Registry {
     }
 
     fn write_gauges(&self, text: &mut String) {
-        let gauges = lock(&self.gauges);
         for gauge in Gauge::ALL {
             let (name, help, names) = gauge.described();
             let name = format!("windlass_{name}");
             head(text, &name, help, "gauge");
-            for ((_, values), value) in gauges.iter().filter(|it| it.0.0 == gauge) {
+            for (values, value) in lock(&self.gauges[gauge as usize]).iter() {
                 let _ = writeln!(text, "{name}{} {value}", braced(&labels(names, values)));
             }
         }
@@ -120,10 +136,10 @@ impl Metrics for Registry {
             self.plain[counter as usize].fetch_add(by, Ordering::Relaxed);
             return;
         }
-        let mut labelled = lock(&self.labelled);
-        let known = labelled.len() < MOST_LABELS || labelled.contains_key(&(counter, label.to_string()));
-        let label = if known { label } else { OTHER };
-        *labelled.entry((counter, label.to_string())).or_default() += by;
+        let mut labelled = lock(&self.labelled[counter as usize]);
+        let bounded = counter.described().2 == Some(TYPE);
+        let label = told_as(&labelled, label, bounded);
+        *labelled.entry(label.to_string()).or_default() += by;
     }
 
     fn observe(&self, histogram: Histogram, label: &str, value: f64) {
@@ -131,22 +147,19 @@ impl Metrics for Registry {
             return;
         }
         let mut by_label = lock(&self.histograms[histogram as usize]);
-        let known = by_label.len() < MOST_LABELS || by_label.contains_key(label);
-        let label = if known { label } else { OTHER };
+        let label = told_as(&by_label, label, histogram.described().2 == Some(TYPE));
         let bounds = histogram.bounds();
         let distribution = by_label.entry(label.to_string()).or_default();
         distribution.buckets.resize(bounds.len() + 1, 0);
         distribution.buckets[bounds.partition_point(|bound| *bound < value)] += 1;
         distribution.sum += value;
     }
+}
 
-    fn set(&self, gauge: Gauge, labels: &[&str], value: f64) {
-        let key = (gauge, labels.iter().map(|it| it.to_string()).collect());
-        let mut gauges = lock(&self.gauges);
-        if gauges.len() < MOST_LABELS || gauges.contains_key(&key) {
-            gauges.insert(key, value);
-        }
-    }
+/// The label under which something is counted, beside what one metric has counted so far.
+fn told_as<'a, T>(counted: &BTreeMap<String, T>, label: &'a str, bounded: bool) -> &'a str {
+    let has_room = !bounded || counted.len() < MOST_TYPES || counted.contains_key(label);
+    if has_room { label } else { OTHER }
 }
 
 fn head(text: &mut String, name: &str, help: &str, kind: &str) {
@@ -176,8 +189,8 @@ mod tests {
         let registry = Registry::new();
         registry.count(Counter::ClaimIdle);
         registry.add(Counter::StepCompleted, "par\"se\\\n", 3);
-        registry.set(Gauge::Steps, &["PENDING", "parse"], 5.0);
-        registry.set(Gauge::WalBytes, &[], 4096.0);
+        registry.replace(Gauge::Steps, [(["PENDING", "parse"], 5.0)]);
+        registry.replace(Gauge::WalBytes, [([], 4096.0)]);
         let text = registry.prometheus();
         for line in [
             "# HELP windlass_claim_idle_total Claims that found nothing to do.",
@@ -222,16 +235,49 @@ mod tests {
             registry.add(Counter::StepFailed, &format!("type-{number}"), 1);
         }
         let labels = registry.by_label(Counter::StepFailed);
-        assert!(labels.len() <= MOST_LABELS + 1, "{}", labels.len());
+        assert!(labels.len() <= MOST_TYPES + 1, "{}", labels.len());
         assert_eq!((registry.total(Counter::StepFailed), labels[OTHER] > 3_000), (5_000, true));
+        // Nobody else pays for that: neither another counter, nor one whose label has few values.
+        registry.add(Counter::StepCompleted, "parse", 1);
+        registry.add(Counter::WorkerRecycled, "age", 1);
+        registry.add(Counter::ArtifactBytes, "in", 1);
+        for (counter, label) in
+            [(Counter::StepCompleted, "parse"), (Counter::WorkerRecycled, "age"), (Counter::ArtifactBytes, "in")]
+        {
+            assert_eq!(registry.by_label(counter), BTreeMap::from([(label.to_string(), 1)]), "{counter:?}");
+        }
     }
 
     #[test]
-    fn a_cleared_gauge_is_gone() {
+    fn the_sum_of_a_gauge_is_true_however_many_types_there_are() {
         let registry = Registry::new();
-        registry.set(Gauge::PoolBusy, &["a"], 1.0);
-        registry.clear(Gauge::PoolBusy);
-        assert!(!registry.prometheus().contains("windlass_pool_busy{"));
+        let types: Vec<String> = (0..5_000).map(|it| format!("type-{it}")).collect();
+        let of_types = types.iter().flat_map(|it| [(["ready", it.as_str()], 2.0), (["running", it.as_str()], 1.0)]);
+        registry.replace(Gauge::Steps, of_types.chain([(["delayed", ""], 7.0)]));
+        registry.replace(Gauge::PoolBusy, [(["a"], 1.0)]);
+        registry.replace(Gauge::WalBytes, [([], 4096.0)]);
+        let text = registry.prometheus();
+        for line in [
+            r#"windlass_steps{status="delayed"} 7"#,
+            r#"windlass_steps{status="ready",type="type-999"} 2"#,
+            r#"windlass_steps{status="running",type="other"} 4000"#,
+            r#"windlass_pool_busy{pool="a"} 1"#,
+            "windlass_wal_bytes 4096",
+        ] {
+            assert!(text.lines().any(|it| it == line), "{line}");
+        }
+        let ready = text.lines().filter(|it| it.starts_with(r#"windlass_steps{status="ready""#));
+        let values: Vec<u32> = ready.filter_map(|it| it.rsplit(' ').next()?.parse().ok()).collect();
+        assert_eq!((values.len(), values.iter().sum::<u32>()), (MOST_TYPES + 1, 10_000));
+    }
+
+    #[test]
+    fn what_is_gone_from_a_gauge_does_not_stay() {
+        let registry = Registry::new();
+        registry.replace(Gauge::PoolBusy, [(["a"], 1.0)]);
+        registry.replace(Gauge::PoolBusy, [(["b"], 1.0)]);
+        let text = registry.prometheus();
+        assert!(!text.contains(r#"{pool="a"}"#) && text.contains(r#"{pool="b"}"#), "{text}");
     }
 
     #[test]

@@ -14,6 +14,9 @@ use toml::{
 };
 use tracing_subscriber::EnvFilter;
 
+/// More events in memory than anybody reads; they would take some 500 MB.
+const MOST_HISTORY: u64 = 1_000_000;
+
 /// Variables with our prefix that are no settings: the home itself, and what steps and workers are given.
 const OTHER_VARIABLES: &[&str] = &[
     "WINDLASS_HOME",
@@ -97,11 +100,12 @@ impl Settings {
             self.unknown_variables.push((name.to_string(), meant));
             return Ok(());
         };
-        // A history without a usable limit would grow without bound: what is no such number means the default.
-        let unusable = entry.name == "history_limit" && value.trim().parse::<u64>().unwrap_or(0) == 0;
-        if value.is_empty() || unusable {
+        // What is no usable limit of the history means the default, and one beyond the highest means that.
+        let limit = (entry.name == "history_limit").then(|| value.trim().parse::<u64>().unwrap_or(0).min(MOST_HISTORY));
+        if value.is_empty() || limit == Some(0) {
             return Ok(());
         }
+        let value = &limit.map_or(value.to_string(), |it| it.to_string());
         let refuse = |message| Error::Variable { name: name.to_string(), message };
         (entry.read)(self, &Raw::Text(value)).map_err(refuse)?;
         self.origins.insert(entry.name, Origin::Environment(name.to_string()));
@@ -132,6 +136,9 @@ impl Settings {
         ];
         if let Some((name, _)) = positive.into_iter().find(|it| it.1 == 0) {
             return Err(self.refuse(name, "must be more than nothing".into(), None));
+        }
+        if self.history_limit > MOST_HISTORY {
+            return Err(self.refuse("history_limit", format!("must be at most {MOST_HISTORY}"), None));
         }
         if self.silent_after.0 < self.heartbeat.0.saturating_mul(3) {
             let message = format!("must be at least three heartbeats ({})", self.heartbeat);
@@ -267,6 +274,7 @@ mod tests {
             ("heartbeat = \"20s\"\nsilent_after = \"30s\"\n", 2, "three heartbeats", "taken for dead"),
             ("compression.level = 40\n", 1, "must be 1 to 19", "compression.on = false"),
             ("history_limit = 0\n", 1, "more than nothing", ""),
+            ("history_limit = 1000001\n", 1, "must be at most 1000000", ""),
             ("[listen]\nport = 1\n", 1, "single value", ""),
         ] {
             let error = load_text(text, &[], &[]).err().unwrap_or_else(|| panic!("{text} was read"));
@@ -295,7 +303,9 @@ mod tests {
                 "{value}"
             );
         }
-        assert_eq!(load_text("", &[("WINDLASS_HISTORY_LIMIT", "50")], &[]).unwrap().history_limit, 50);
+        for (value, limit) in [("50", 50), ("18446744073709551615", 1_000_000)] {
+            assert_eq!(load_text("", &[("WINDLASS_HISTORY_LIMIT", value)], &[]).unwrap().history_limit, limit);
+        }
     }
 
     #[test]

@@ -131,7 +131,7 @@ settings! {
     keep: Millis = |_| Millis(30 * 86_400_000), "keep",
         "How long finished groups are kept. Workers and the daemon remove older ones once an hour, `windlass prune` does at once.";
     history_limit: u64 = |_| 1_000, "history_limit",
-        "How many recent events are kept in memory for the page and the API.";
+        "How many recent events are kept in memory for the page and the API, at most 1000000.";
     artifact_dir: Option<PathBuf> = |_| None, "artifact_dir" as "`artifacts` in the home directory",
         "Where artifacts are kept, for instance on a larger disk.";
     disk_reserve: Bytes = |_| Bytes::mib(64), "disk_reserve",

@@ -174,3 +174,29 @@ fn while_nobody_is_known_to_hold_the_lock_nobody_is_signalled() {
     stranger.wait().unwrap();
     let _ = std::process::Command::new("pkill").args(["-f", home.path().to_str().unwrap()]).status();
 }
+
+#[test]
+fn a_log_that_is_taken_away_begins_anew_and_a_long_one_is_set_aside() {
+    let home = Home::new("log.level = \"windlass=debug\"\n");
+    let started = home.run(&["serve", "--background"]);
+    assert!(started.status.success(), "{}", said(&started));
+    let (log, before) = (home.path().join("serve.log"), home.path().join("serve.log.1"));
+    let address = home.info()["http"].as_str().unwrap().to_string();
+    // Every request is logged; a new one is made until the messages stand in the file.
+    let is_used = |what: &str| {
+        until(what, || {
+            let _ = ureq::get(format!("http://{address}/health")).call();
+            fs::read_to_string(&log).is_ok_and(|it| it.contains("/health")).then_some(())
+        });
+    };
+    fs::remove_file(&log).unwrap();
+    is_used("a deleted log begins anew");
+    fs::rename(&log, home.path().join("moved")).unwrap();
+    fs::write(&log, "of somebody else\n").unwrap();
+    is_used("messages go where the log is looked for");
+    assert!(fs::read_to_string(&log).unwrap().starts_with("of somebody else"));
+    fs::OpenOptions::new().write(true).open(&log).unwrap().set_len(9 << 20).unwrap();
+    until("the long one is set aside", || before.exists().then_some(()));
+    is_used("and a new one begins");
+    assert!(fs::metadata(&log).unwrap().len() < 1 << 20);
+}

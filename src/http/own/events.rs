@@ -2,7 +2,7 @@
 
 use super::{
     answer::{Refused, optional},
-    hub::{Ahead, Hub, Seat, Told},
+    hub::{Ahead, Seat, Told},
 };
 use crate::{
     http::{App, Failure, Result},
@@ -14,7 +14,6 @@ use crate::{
     view::{self, EventView},
 };
 use axum::{
-    Extension,
     body::{Body, Bytes},
     extract::{Query, State},
     http::{HeaderMap, header},
@@ -33,7 +32,7 @@ use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 pub fn router() -> OpenApiRouter<App> {
-    OpenApiRouter::new().routes(routes!(events)).layer(Extension(Hub::default()))
+    OpenApiRouter::new().routes(routes!(events))
 }
 
 /// Events that are sent at once, and so the most that are held for one subscriber.
@@ -89,21 +88,16 @@ enum Sent {
 #[utoipa::path(get, path = "/api/v1/events", tag = "events",
     params(Asked, ("Last-Event-ID" = Option<String>, Header, description = "The `id` of the last event that was received")),
     responses((status = 200, description = "A stream; each `data` is one of these", body = inline(Sent), content_type = "text/event-stream"), Refused))]
-async fn events(
-    State(app): State<App>,
-    Extension(hub): Extension<Hub>,
-    Query(asked): Query<Asked>,
-    headers: HeaderMap,
-) -> Result<Response> {
+async fn events(State(app): State<App>, Query(asked): Query<Asked>, headers: HeaderMap) -> Result<Response> {
     let group = optional(&asked.group)?;
     if asked.digest.is_some_and(|it| !(100..=60_000).contains(&it)) {
         return Err(Failure::bad_request("`digest` must be 100 to 60000 milliseconds"));
     }
     let last = headers.get("last-event-id").and_then(|it| it.to_str().ok()).filter(|it| !it.is_empty());
     let after = last.or(asked.after.as_deref()).map(view::read_cursor).transpose()?;
-    let taker = app.clone();
+    let hub = app.history().clone();
     let sat = app.blocking(move |engine| {
-        let seat = hub.sit_down(&taker)?;
+        let seat = hub.sit_down(engine.store())?;
         let kept = engine.store().read(|tx| Ok((event::oldest(tx)?, event::newest(tx)?)))?;
         Ok::<_, store::Error>((seat, kept))
     });
@@ -217,6 +211,7 @@ impl Follower {
         let read = move |tx: &store::ReadTx| Ok((event::oldest(tx)?, event::after(tx, cursor, BATCHES)?));
         match self.app.blocking(move |engine| engine.store().read(read)).await {
             Ok((oldest, found)) => {
+                self.seat.hub().count_missed("read", found.len() as i64);
                 Some((oldest, found.into_iter().map(|(at, event)| Arc::new(Told::new(at, event))).collect()))
             }
             Err(failure) => {
@@ -254,7 +249,10 @@ impl Follower {
                 // A digest need not know everything: it says that much changed.
                 Ahead::Behind => {
                     (many, any) = (true, true);
-                    self.cursor = self.seat.hub().end();
+                    let end = self.seat.hub().end();
+                    // One for each transaction at the least: what they told is not looked for.
+                    self.seat.hub().count_missed("dropped", end.seq - self.cursor.seq);
+                    self.cursor = end;
                 }
             }
             if runs.len() > NAMED * AT_ONCE {

@@ -1,9 +1,13 @@
-//! One reader of the history for all subscribers: what is new is read once, and kept in a ring that everybody reads at his
-//! own pace. Who falls behind the ring reads from the database until he has caught up, so nothing is lost and nothing grows.
+//! The history in memory: the newest events that any process of the home has committed, in commit order.
+//!
+//! One thread reads the event table where it left off, into a ring that all subscribers read at their own pace. Nothing is
+//! told that is not on disk, and whoever writes never waits for whoever listens. Who falls behind the ring reads from the
+//! database until he has caught up, so nothing is lost and nothing grows.
 
 use crate::{
-    http::App,
+    engine::Engine,
     model::{Event, GroupId},
+    observe::{Counter, Metrics},
     store::{
         self, Store,
         event::{self, Cursor},
@@ -12,17 +16,18 @@ use crate::{
 };
 use std::{
     collections::VecDeque,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
+    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak},
+    thread,
+    time::{Duration, Instant},
 };
 use tokio::sync::watch;
 
-/// Events that are kept for those who follow.
-const RING: usize = 4_096;
 /// Subscribers at a time; a connection each.
 pub const SUBSCRIBERS: usize = 128;
 /// Between two looks at whether anything was committed, by whatever process. A look costs microseconds.
 const LOOK: Duration = Duration::from_millis(100);
+/// The same while nobody listens.
+const LEISURE: Duration = Duration::from_millis(500);
 /// Transactions that are read at once.
 const BATCHES: usize = 256;
 
@@ -60,11 +65,17 @@ pub struct Hub(Arc<Shared>);
 
 struct Shared {
     ring: Mutex<Ring>,
+    /// Events that the ring holds at most.
+    limit: usize,
+    /// Held while the ring is filled: by one at a time, so that nothing comes twice.
+    filling: Mutex<()>,
+    /// Wakes the reader before its time.
+    woken: Condvar,
     /// Counts up whenever the ring has grown.
     grown: watch::Sender<u64>,
+    metrics: Arc<dyn Metrics>,
 }
 
-#[derive(Default)]
 struct Ring {
     events: VecDeque<Arc<Told>>,
     /// Before the first event of the ring.
@@ -72,56 +83,88 @@ struct Ring {
     /// Behind the last.
     end: Cursor,
     subscribers: usize,
-    /// The thread that reads lives.
-    reading: bool,
+    /// When anybody was last seen to commit.
+    last_commit: Instant,
+    stopped: bool,
 }
 
-/// A place at the hub. Dropping it frees the place; with the last one the reading ends.
+/// A place at the hub. Dropping it frees the place.
 pub struct Seat {
     hub: Hub,
     grown: watch::Receiver<u64>,
 }
 
-impl Default for Hub {
-    fn default() -> Hub {
-        Hub(Arc::new(Shared { ring: Mutex::default(), grown: watch::Sender::new(0) }))
-    }
-}
-
 impl Hub {
-    /// Takes a place; the first one starts the reading. `None` when all are taken. Reads the database: not for the
-    /// server's thread.
-    pub fn sit_down(&self, app: &App) -> store::Result<Option<Seat>> {
-        let store = app.engine().store();
-        // Asked before the lock is taken: nobody waits for a read while he wants the ring.
-        let newest = store.read(event::newest)?;
-        let mut ring = self.ring();
+    /// Keeps the newest `limit` events from now on, until it is stopped or nobody has it any more.
+    pub fn start(engine: &Engine, limit: u64, metrics: Arc<dyn Metrics>) -> Hub {
+        let store = engine.store().clone();
+        // Where that fails all of the table is new; no more than the newest of it is read.
+        let hub = Hub::empty(limit, metrics, store.read(event::newest).unwrap_or_default());
+        let shared = Arc::downgrade(&hub.0);
+        let started = thread::Builder::new().name("windlass-events".into()).spawn(move || follow(&shared, &store));
+        if let Err(error) = started {
+            tracing::error!(%error, "events can't be followed");
+        }
+        hub
+    }
+
+    fn empty(limit: u64, metrics: Arc<dyn Metrics>, end: Cursor) -> Hub {
+        let ring = Ring {
+            events: VecDeque::new(),
+            start: end,
+            end,
+            subscribers: 0,
+            // The start of a daemon commits its epoch.
+            last_commit: Instant::now(),
+            stopped: false,
+        };
+        Hub(Arc::new(Shared {
+            ring: Mutex::new(ring),
+            limit: usize::try_from(limit).unwrap_or(usize::MAX),
+            filling: Mutex::default(),
+            woken: Condvar::new(),
+            grown: watch::Sender::new(0),
+            metrics,
+        }))
+    }
+
+    /// Takes a place. `None` when all are taken. Reads the database: not for the server's thread.
+    pub fn sit_down(&self, store: &Store) -> store::Result<Option<Seat>> {
+        // What has happened so far is no news for him.
+        self.0.take_in(store)?;
+        let mut ring = self.0.ring();
         if ring.subscribers >= SUBSCRIBERS {
             return Ok(None);
         }
-        if !ring.reading {
-            *ring = Ring { start: newest, end: newest, subscribers: ring.subscribers, ..Ring::default() };
-            let (hub, app) = (self.clone(), app.clone());
-            let spawned = std::thread::Builder::new().name("windlass-events".into()).spawn(move || hub.read(&app));
-            spawned.map_err(|source| store::Error::File {
-                action: "start the reader of the events of",
-                path: store.path().to_path_buf(),
-                source,
-            })?;
-            ring.reading = true;
-        }
         ring.subscribers += 1;
+        self.0.woken.notify_all();
         Ok(Some(Seat { hub: self.clone(), grown: self.0.grown.subscribe() }))
+    }
+
+    /// Events that are held, how many they may be, and who follows them.
+    pub fn load(&self) -> (usize, usize, usize) {
+        let ring = self.0.ring();
+        (ring.events.len(), self.0.limit, ring.subscribers)
+    }
+
+    /// When any process was last seen to commit.
+    pub fn last_commit(&self) -> Instant {
+        self.0.ring().last_commit
+    }
+
+    /// Counts events that a subscriber did not find here any more; how it went on is `read` or `dropped`.
+    pub fn count_missed(&self, how: &str, events: i64) {
+        self.0.metrics.add(Counter::EventsMissed, how, u64::try_from(events).unwrap_or(0));
     }
 
     /// Behind the newest event that was read.
     pub fn end(&self) -> Cursor {
-        self.ring().end
+        self.0.ring().end
     }
 
     /// At most `most` events behind a cursor; none yet when that was seen elsewhere before it was read here.
     pub fn after(&self, cursor: Cursor, most: usize) -> Ahead {
-        let ring = self.ring();
+        let ring = self.0.ring();
         if cursor < ring.start {
             return Ahead::Behind;
         }
@@ -129,38 +172,59 @@ impl Hub {
         Ahead::Events(ring.events.iter().skip(first).take(most).cloned().collect())
     }
 
-    /// Follows the history until nobody listens any more.
-    fn read(&self, app: &App) {
-        let store = app.engine().store();
-        let mut watch = None;
-        let mut seen = None;
-        let gone = || {
-            let mut ring = self.ring();
-            ring.reading &= ring.subscribers > 0 && !app.is_stopping();
-            !ring.reading
-        };
-        while !gone() {
-            if watch.is_none() {
-                watch = store.watch().inspect_err(|error| tracing::warn!(%error, "events can't be followed")).ok();
-            }
-            match watch.as_ref().map(store::Watch::version) {
-                Some(Ok(version)) if seen != Some(version) => match self.take_in(store) {
+    /// The reading ends; whoever sits learns that the process is stopping.
+    pub fn stop(&self) {
+        self.0.ring().stopped = true;
+        self.0.woken.notify_all();
+        self.0.grown.send_modify(|it| *it += 1);
+    }
+}
+
+/// Reads what is committed for as long as somebody wants it.
+fn follow(shared: &Weak<Shared>, store: &Store) {
+    let mut watch = None;
+    let mut seen = None;
+    while let Some(shared) = shared.upgrade() {
+        if watch.is_none() {
+            watch = store.watch().inspect_err(|error| tracing::warn!(%error, "events can't be followed")).ok();
+        }
+        match watch.as_ref().map(store::Watch::version) {
+            Some(Ok(version)) if seen != Some(version) => {
+                // The first look has nothing to compare with.
+                if seen.is_some() {
+                    shared.ring().last_commit = Instant::now();
+                }
+                match shared.take_in(store) {
                     Ok(()) => seen = Some(version),
                     Err(error) => tracing::warn!(%error, "events can't be read"),
-                },
-                Some(Err(_)) => watch = None,
-                _ => (),
+                }
             }
-            std::thread::sleep(LOOK);
+            Some(Err(_)) => watch = None,
+            _ => (),
         }
-        // Whoever sits yet learns that the process is stopping.
-        self.0.grown.send_modify(|it| *it += 1);
+        if shared.rest() {
+            return;
+        }
+    }
+}
+
+impl Shared {
+    /// Waits until the next look is due; whether there will be none.
+    fn rest(&self) -> bool {
+        let ring = self.ring();
+        let time = if ring.subscribers == 0 { LEISURE } else { LOOK };
+        if ring.stopped {
+            return true;
+        }
+        self.woken.wait_timeout(ring, time).unwrap_or_else(PoisonError::into_inner).0.stopped
     }
 
     /// Reads what is new into the ring. No transaction stays open while it waits for anything.
     fn take_in(&self, store: &Store) -> store::Result<()> {
+        let _filling = self.filling.lock().unwrap_or_else(PoisonError::into_inner);
+        self.skip(store.read(event::newest)?);
         loop {
-            let from = self.end();
+            let from = self.ring().end;
             let (oldest, found) = store.read(|tx| Ok((event::oldest(tx)?, event::after(tx, from, BATCHES)?)))?;
             if from.seq + 1 < oldest.seq {
                 // Pruned before it was read here: nobody may go on in the ring as if nothing were missing.
@@ -171,24 +235,39 @@ impl Hub {
             if found.is_empty() {
                 return Ok(());
             }
-            let told: Vec<Arc<Told>> = found.into_iter().map(|(at, event)| Arc::new(Told::new(at, event))).collect();
-            let mut ring = self.ring();
-            for it in told {
-                if ring.events.len() == RING
-                    && let Some(first) = ring.events.pop_front()
-                {
-                    ring.start = first.cursor;
-                }
-                ring.end = it.cursor;
-                ring.events.push_back(it);
-            }
-            drop(ring);
-            self.0.grown.send_modify(|it| *it += 1);
+            let told = found.into_iter().map(|(at, event)| Arc::new(Told::new(at, event))).collect();
+            self.push(told);
         }
     }
 
+    /// Leaves out what would leave the ring at once: every transaction of the table told at least one event.
+    fn skip(&self, newest: Cursor) {
+        let first = newest.seq.saturating_sub(i64::try_from(self.limit).unwrap_or(i64::MAX));
+        let mut ring = self.ring();
+        if first > ring.end.seq + 1 {
+            ring.events.clear();
+            ring.start = Cursor { seq: first, index: 0 };
+            ring.end = ring.start;
+        }
+    }
+
+    fn push(&self, told: Vec<Arc<Told>>) {
+        let mut ring = self.ring();
+        for it in told {
+            if ring.events.len() == self.limit
+                && let Some(first) = ring.events.pop_front()
+            {
+                ring.start = first.cursor;
+            }
+            ring.end = it.cursor;
+            ring.events.push_back(it);
+        }
+        drop(ring);
+        self.grown.send_modify(|it| *it += 1);
+    }
+
     fn ring(&self) -> MutexGuard<'_, Ring> {
-        self.0.ring.lock().unwrap_or_else(PoisonError::into_inner)
+        self.ring.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -205,14 +284,17 @@ impl Seat {
 
 impl Drop for Seat {
     fn drop(&mut self) {
-        self.hub.ring().subscribers -= 1;
+        self.hub.0.ring().subscribers -= 1;
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{EventKind, Timestamp};
+    use crate::{
+        model::{EventKind, Timestamp},
+        observe::NoMetrics,
+    };
 
     fn told(seq: i64, group: i64) -> Arc<Told> {
         let event = Event {
@@ -235,18 +317,27 @@ mod tests {
 
     #[test]
     fn a_reader_goes_on_behind_its_cursor_and_hears_when_it_fell_behind() {
-        let hub = Hub::default();
-        {
-            let mut ring = hub.ring();
-            ring.start = Cursor { seq: 10, index: 1 };
-            ring.end = Cursor { seq: 13, index: 1 };
-            ring.events = (11..=13).map(|seq| told(seq, seq)).collect();
-        }
+        // Room for three: the first two make way.
+        let hub = Hub::empty(3, Arc::new(NoMetrics), Cursor { seq: 8, index: 1 });
+        hub.0.push((9..=13).map(|seq| told(seq, seq)).collect());
+        assert_eq!(hub.load(), (3, 3, 0));
         assert_eq!(seqs(hub.after(Cursor { seq: 10, index: 1 }, 100)), [11, 12, 13]);
         assert_eq!(seqs(hub.after(Cursor { seq: 12, index: 0 }, 1)), [12]);
         assert_eq!(seqs(hub.after(Cursor { seq: 13, index: 1 }, 100)), [] as [i64; 0]);
         assert!(matches!(hub.after(Cursor { seq: 9, index: 5 }, 100), Ahead::Behind));
         assert_eq!(seqs(hub.after(Cursor { seq: 99, index: 0 }, 100)), [] as [i64; 0]);
+    }
+
+    #[test]
+    fn what_would_leave_the_ring_at_once_is_not_read() {
+        let hub = Hub::empty(3, Arc::new(NoMetrics), Cursor { seq: 1, index: 1 });
+        hub.0.push(vec![told(2, 2)]);
+        hub.0.skip(Cursor { seq: 6, index: 1 });
+        assert_eq!((hub.end().seq, hub.load().0), (2, 1), "the next of three is at hand");
+        hub.0.skip(Cursor { seq: 100, index: 4 });
+        hub.0.push((98..=100).map(|seq| told(seq, seq)).collect());
+        assert_eq!(seqs(hub.after(Cursor { seq: 97, index: 1 }, 100)), [98, 99, 100]);
+        assert!(matches!(hub.after(Cursor { seq: 2, index: 1 }, 100), Ahead::Behind));
     }
 
     #[test]

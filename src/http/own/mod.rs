@@ -18,6 +18,7 @@ mod steps;
 mod submit;
 
 pub use answer::ErrorBody;
+pub use hub::Hub;
 
 use crate::http::App;
 use axum::extract::DefaultBodyLimit;

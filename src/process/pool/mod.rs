@@ -86,7 +86,7 @@ pub struct WorkerHealth {
     /// Beyond any of these it is replaced.
     pub limits: WorkerLimits,
     /// Why the pool last replaced a worker.
-    pub last_recycle: Option<String>,
+    pub last_recycle: Option<RecycleReason>,
 }
 
 /// A worker that was replaced.
@@ -165,7 +165,7 @@ impl Pool {
             units: it.units,
             busy: it.busy,
             limits: self.inner.spec.limits,
-            last_recycle: state.last_recycle.clone(),
+            last_recycle: state.last_recycle,
         };
         state.roster.values().map(shown).collect()
     }

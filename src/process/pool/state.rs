@@ -34,7 +34,7 @@ pub(super) struct State {
     /// The worker that keeps the state of a run.
     pub runs: HashMap<RunId, u64>,
     pub baselines: Baselines,
-    pub last_recycle: Option<String>,
+    pub last_recycle: Option<RecycleReason>,
     /// Steps that wait for a worker.
     pub waiting: usize,
     pub closed: bool,
@@ -282,7 +282,7 @@ impl State {
     /// The old worker leaves for good, now that its replacement is there.
     pub(super) fn retire(&mut self, worker: Worker, reason: RecycleReason) -> Recycled {
         let recycled = Recycled { pid: worker.pid, reason, age: worker.age(), units: worker.units };
-        self.last_recycle = Some(reason.to_string());
+        self.last_recycle = Some(reason);
         self.recycling = None;
         self.leave(worker.number);
         self.ending.push(worker);
