@@ -1,10 +1,7 @@
 //! `serve.log`: what a daemon in the background says. It is kept short, with one predecessor.
 
 use super::files::LOG;
-use rustix::{
-    fs::{FileType, fstat},
-    stdio,
-};
+use rustix::stdio;
 use std::{
     fs::{self, File, OpenOptions},
     io,
@@ -24,13 +21,13 @@ pub fn open(home: &Path) -> io::Result<File> {
 pub fn keep_short(home: &Path) {
     let path = home.join(LOG);
     // Where the messages go is what counts, whatever stands at the path by now.
-    let Ok(ours) = fstat(stdio::stderr()) else { return };
-    if FileType::from_raw_mode(ours.st_mode) != FileType::RegularFile {
+    let Ok(ours) = stdio::stderr().try_clone_to_owned().and_then(|it| File::from(it).metadata()) else { return };
+    if !ours.is_file() {
         return;
     }
-    let has_name = fs::metadata(&path).is_ok_and(|it| (it.dev(), it.ino()) == (ours.st_dev as u64, ours.st_ino as u64));
+    let has_name = fs::metadata(&path).is_ok_and(|it| (it.dev(), it.ino()) == (ours.dev(), ours.ino()));
     let begun = match has_name {
-        true if (ours.st_size as u64) < LONG => return,
+        true if ours.len() < LONG => return,
         true => fs::rename(&path, home.join(format!("{LOG}.1"))).and_then(|()| open(home)),
         false => open(home),
     };
