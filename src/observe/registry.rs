@@ -246,6 +246,10 @@ mod tests {
         {
             assert_eq!(registry.by_label(counter), BTreeMap::from([(label.to_string(), 1)]), "{counter:?}");
         }
+        for number in 0..=MOST_TYPES {
+            registry.add(Counter::WorkerRecycled, &format!("reason-{number}"), 1);
+        }
+        assert!(!registry.by_label(Counter::WorkerRecycled).contains_key(OTHER), "only types are bounded");
     }
 
     #[test]

@@ -335,6 +335,7 @@ mod tests {
         hub.0.skip(Cursor { seq: 6, index: 1 });
         assert_eq!((hub.end().seq, hub.load().0), (2, 1), "the next of three is at hand");
         hub.0.skip(Cursor { seq: 100, index: 4 });
+        assert_eq!(hub.load().0, 0, "what is before the gap has left, too");
         hub.0.push((98..=100).map(|seq| told(seq, seq)).collect());
         assert_eq!(seqs(hub.after(Cursor { seq: 97, index: 1 }, 100)), [98, 99, 100]);
         assert!(matches!(hub.after(Cursor { seq: 2, index: 1 }, 100), Ahead::Behind));
