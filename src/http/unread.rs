@@ -2,9 +2,9 @@
 //! can be used again; with more of it the client is told that the connection ends.
 
 use axum::body::{Bytes, HttpBody};
+use http_body_util::BodyExt;
 use hyper::body::{Frame, SizeHint};
 use std::{
-    future::poll_fn,
     pin::Pin,
     sync::{
         Arc,
@@ -131,7 +131,7 @@ impl<B: HttpBody<Data = Bytes> + Unpin> Unread<B> {
         let rest = async {
             let mut taken = 0;
             while !body.is_end_stream() {
-                match poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)).await {
+                match body.frame().await {
                     Some(Ok(frame)) => taken += frame.data_ref().map_or(0, Bytes::len),
                     Some(Err(_)) => return false,
                     None => return true,
@@ -151,7 +151,6 @@ mod tests {
     use super::*;
     use axum::body::Body;
     use futures_util::stream;
-    use http_body_util::BodyExt;
     use std::{convert::Infallible, io};
 
     fn pieces(count: usize, size: usize) -> Body {
