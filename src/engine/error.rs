@@ -24,6 +24,32 @@ pub enum Error {
 }
 
 impl Error {
+    /// Whether all that it wants is room on a disk.
+    pub fn is_full(&self) -> bool {
+        match self {
+            Error::Store(store::Error::DiskFull { .. }) | Error::Artifact(artifact::Error::DiskFull { .. }) => true,
+            error => error.system_code().is_some_and(|it| [libc::ENOSPC, libc::EDQUOT].contains(&it)),
+        }
+    }
+
+    /// Whether descriptors, memory, threads or disk space are wanting: it passes, and no step is to blame.
+    pub fn wants_room(&self) -> bool {
+        let wanting = [libc::EMFILE, libc::ENFILE, libc::ENOMEM, libc::EAGAIN];
+        self.is_full() || self.system_code().is_some_and(|it| wanting.contains(&it))
+    }
+
+    /// What the system said, if it was the system.
+    fn system_code(&self) -> Option<i32> {
+        let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(self);
+        while let Some(it) = cause {
+            if let Some(code) = it.downcast_ref::<io::Error>().and_then(io::Error::raw_os_error) {
+                return Some(code);
+            }
+            cause = it.source();
+        }
+        None
+    }
+
     /// Tells the user what to do next, where we know.
     pub fn hint(&self) -> Option<String> {
         match self {

@@ -35,6 +35,9 @@ use std::{
 /// The first argument that makes this program run one step.
 const WORD: &str = "__step";
 const ANSWER: &str = "answer.json";
+/// How the child ends that could not answer: for want of room, or for another fault of the system. Neither is a crash.
+const NO_ROOM: i32 = 75;
+const NO_ANSWER: i32 = 74;
 /// Values are bounded where they are made; this is far more.
 const ANSWER_MAX: u64 = 256 << 20;
 
@@ -83,26 +86,38 @@ pub fn run_if_asked(kinds: impl FnOnce() -> Registry) -> Option<i32> {
     Some(match serve(&kinds()) {
         Ok(()) => 0,
         Err(error) => {
-            stderr::say(error.to_string());
-            74
+            stderr::say(with_causes(&error));
+            if error.wants_room() { NO_ROOM } else { NO_ANSWER }
         }
     })
 }
 
-fn serve(kinds: &Registry) -> io::Result<()> {
+fn with_causes(error: &Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = std::error::Error::source(error);
+    while let Some(it) = cause {
+        text.push_str(&format!(": {it}"));
+        cause = it.source();
+    }
+    text
+}
+
+fn serve(kinds: &Registry) -> Result<()> {
+    let io = |action, path: &'static str| move |source| Error::Io { action, path: path.into(), source };
     let mut text = Vec::new();
-    io::stdin().read_to_end(&mut text)?;
-    let request: Request = serde_json::from_slice(&text)?;
+    io::stdin().read_to_end(&mut text).map_err(io("read", "the request"))?;
+    let request: Request = serde_json::from_slice(&text).map_err(io::Error::from).map_err(io("read", "the request"))?;
     let answer = match kinds.get(&request.kind) {
         None => Answer::Unknown,
         Some(kind) => Answer::Ended(Box::new(work(&request, &**kind)?)),
     };
-    fs::write(ANSWER, serde_json::to_vec(&answer)?)
+    let answer = serde_json::to_vec(&answer).map_err(io::Error::from).map_err(io("write", ANSWER))?;
+    fs::write(ANSWER, answer).map_err(io("write", ANSWER))
 }
 
-fn work(request: &Request, kind: &dyn StepKind) -> io::Result<Ended> {
+fn work(request: &Request, kind: &dyn StepKind) -> Result<Ended> {
     let store = ArtifactStore::open(&request.artifacts, request.options.clone(), &super::process_tag());
-    let (artifacts, damage) = store.map_err(io::Error::other)?.noting();
+    let (artifacts, damage) = store?.noting();
     let lock = request.locked.then(|| inherited_file(3));
     let work = WorkDir::at(request.work.clone());
     let pools = WorkerPools::new(Arc::new(NoMetrics));
@@ -197,9 +212,15 @@ impl Ended {
     }
 }
 
-/// The child left no answer: by our own will, or it died.
+/// The child left no answer: by our own will, or it could not, or it died.
 fn died(end: &ChildEnd) -> StepResult {
     let outcome = match (process::outcome(end, &[]), end.exit) {
+        (Outcome::Failed { .. }, Some(ExitStatus::Code(NO_ROOM))) if end.start_error.is_none() => {
+            Outcome::Interrupted { reason: format!("no room: {}", end.stderr.last_lines(200).trim()) }
+        }
+        (Outcome::Failed { .. }, Some(ExitStatus::Code(NO_ANSWER))) if end.start_error.is_none() => {
+            Outcome::retryable("io", end.stderr.last_lines(200).trim())
+        }
         (Outcome::Succeeded | Outcome::Failed { .. }, Some(ExitStatus::Code(code))) if end.start_error.is_none() => {
             let last = end.stderr.last_lines(200);
             let message = format!("crashed: exit code {code} without a word of its own: {}", last.trim());

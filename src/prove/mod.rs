@@ -64,17 +64,14 @@ impl Error {
 
     /// Whether all it wants is room on the disk.
     fn is_full(&self) -> bool {
-        use crate::{artifact, engine, store};
+        use crate::{artifact, store};
         match self {
             Error::Io { source, .. } => source.kind() == io::ErrorKind::StorageFull,
-            Error::Store(error) | Error::Engine(engine::Error::Store(error)) => {
-                matches!(error, store::Error::DiskFull { .. })
+            Error::Engine(error) => error.is_full(),
+            Error::Store(store::Error::DiskFull { .. }) | Error::Artifact(artifact::Error::DiskFull { .. }) => true,
+            Error::Store(store::Error::File { source, .. }) | Error::Artifact(artifact::Error::Io { source, .. }) => {
+                source.kind() == io::ErrorKind::StorageFull
             }
-            Error::Artifact(error) | Error::Engine(engine::Error::Artifact(error)) => match error {
-                artifact::Error::DiskFull { .. } => true,
-                artifact::Error::Io { source, .. } => source.kind() == io::ErrorKind::StorageFull,
-                _ => false,
-            },
             _ => false,
         }
     }

@@ -122,6 +122,8 @@ impl From<rusqlite::Error> for Error {
         match code.code {
             DiskFull => Error::DiskFull { path },
             SystemIoFailure if is_fsync(code.extended_code) => Error::Poisoned,
+            // The shared memory of the log could not grow.
+            SystemIoFailure if code.extended_code == rusqlite::ffi::SQLITE_IOERR_SHMSIZE => Error::DiskFull { path },
             SystemIoFailure | CannotOpen | ReadOnly => Error::Io { path, reason },
             DatabaseCorrupt | NotADatabase => Error::Corrupt { path, reason },
             DatabaseBusy | DatabaseLocked => Error::Busy { path, holder: None, waited_ms: 0 },

@@ -12,6 +12,8 @@ use std::{
 /// A small disk in memory, which only processes see that are started inside.
 struct SmallDisk {
     place: Place,
+    /// Where it is mounted.
+    root: PathBuf,
     holder: Running,
     inside: Vec<String>,
 }
@@ -19,19 +21,25 @@ struct SmallDisk {
 impl SmallDisk {
     /// A home of so many MiB; None where this process may not mount.
     fn new(mib: u64) -> Option<SmallDisk> {
+        SmallDisk::at("", mib)
+    }
+
+    /// A folder of the home.
+    fn at(folder: &str, mib: u64) -> Option<SmallDisk> {
         let alone: &[&str] = match Command::new("unshare").args(["-m", "true"]).output() {
             Ok(done) if done.status.success() => &["-m"],
             _ => &["-r", "-m"],
         };
         let place = Place::new();
-        fs::create_dir(place.home()).unwrap();
-        let script = format!("mount -t tmpfs -o size={mib}m none '{}' && exec sleep 600", place.home().display());
+        let root = place.home().join(folder);
+        fs::create_dir_all(&root).unwrap();
+        let script = format!("mount -t tmpfs -o size={mib}m none '{}' && exec sleep 600", root.display());
         let mut command = Command::new("unshare");
         let holder =
             command.args(alone).args(["sh", "-c", &script]).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
         let holder = Running(holder.ok()?);
         let pid = holder.0.id().to_string();
-        let mut disk = SmallDisk { place, holder, inside: vec![] };
+        let mut disk = SmallDisk { place, root, holder, inside: vec![] };
         let here = format!("--wd={}", disk.place.path().display());
         disk.inside = ["nsenter", "-m", "-t", &pid, &here].map(String::from).to_vec();
         if alone.contains(&"-r") {
@@ -39,7 +47,7 @@ impl SmallDisk {
         }
         for _ in 0..1000 {
             let mounts = fs::read_to_string(format!("/proc/{pid}/mounts")).unwrap_or_default();
-            if mounts.contains(&disk.place.home().display().to_string()) {
+            if mounts.contains(&format!(" {} ", disk.root.display().to_string().trim_end_matches('/'))) {
                 return Some(disk);
             }
             if disk.holder.0.try_wait().unwrap().is_some() {
@@ -64,8 +72,7 @@ impl SmallDisk {
 
     /// The disk as this process can reach it.
     fn root(&self) -> PathBuf {
-        let home = self.place.home();
-        PathBuf::from(format!("/proc/{}/root", self.holder.0.id())).join(home.strip_prefix("/").unwrap())
+        PathBuf::from(format!("/proc/{}/root", self.holder.0.id())).join(self.root.strip_prefix("/").unwrap())
     }
 
     /// Takes every byte that is left.
@@ -241,4 +248,45 @@ fn a_worker_that_can_not_settle_on_a_full_disk_ends_when_its_time_to_stop_is_ove
     let listed = disk.run(&["list", "groups"]).out;
     assert_eq!(listed.matches("COMPLETED").count(), 1, "{listed}");
     assert_eq!(disk.run(&["doctor"]).code, 0);
+}
+
+#[test]
+fn a_suspect_whose_child_has_no_room_for_its_answer_has_not_crashed() {
+    let Some(disk) = SmallDisk::at("tmp", 1) else { return };
+    disk.place.write("nap.yaml", "id: nap\nsteps: [{ name: a, uses: windlass/sleep, with: { for: 1s } }]\n");
+    assert_eq!(disk.run(&["submit", "nap.yaml", "--items", "x"]).code, 0);
+    let steps = || {
+        let listed: serde_json::Value = serde_json::from_str(&disk.run(&["list", "steps", "--json"]).out).unwrap();
+        listed["steps"][0].clone()
+    };
+    let worker = || Running(disk.command(&["worker"]).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap());
+    let killed = worker();
+    eventually("it runs", || steps()["status"] == "RUNNING");
+    killed.signal("KILL");
+    killed.end(Duration::from_secs(30));
+    disk.fill();
+    let worker = worker();
+    let why = || disk.run(&["show", "s1", "--json"]).out;
+    eventually("its child could not answer", || why().contains("no room") || why().contains("crashed"));
+    disk.free();
+    eventually("it completes", || steps()["status"] == "COMPLETED");
+    assert_eq!(steps()["attempts"], 1, "{}", why());
+    worker.signal("TERM");
+    assert_eq!(worker.end(Duration::from_secs(30)).code, 0);
+}
+
+#[test]
+fn a_full_disk_without_room_for_the_memory_of_the_log_is_called_full() {
+    let Some(disk) = SmallDisk::new(16) else { return };
+    disk.place.write("noop.yaml", "id: noop\nsteps: [{ name: a, uses: windlass/noop }]\n");
+    assert_eq!(disk.run(&["run", "noop.yaml", "--items", "before"]).code, 0);
+    // As after a kill, with the log in place; its shared memory is made by whoever comes first.
+    File::create(disk.root().join("engine.db-shm")).unwrap();
+    fs::remove_file(disk.root().join("ballast")).unwrap_or_default();
+    disk.fill();
+    let full = disk.run(&["submit", "noop.yaml", "--items", "x"]);
+    assert_eq!(full.code, 74, "{full:?}");
+    assert!(full.err.contains("no space left"), "{full:?}");
+    disk.free();
+    assert_eq!(disk.run(&["run", "noop.yaml", "--items", "after"]).code, 0);
 }

@@ -37,23 +37,9 @@ pub(in crate::engine) fn not_run(error: &Error) -> StepResult {
             StepResult::ended(Outcome::Interrupted { reason: full.to_string() })
         }
         Error::Definition(_) | Error::Refused { .. } => StepResult::permanent("input", error.to_string()),
-        error if wants_room(error) => StepResult::ended(Outcome::Interrupted { reason: format!("no room: {error}") }),
+        error if error.wants_room() => StepResult::ended(Outcome::Interrupted { reason: format!("no room: {error}") }),
         error => StepResult::retryable("io", error.to_string()),
     }
-}
-
-/// Whether descriptors, memory or disk space were wanting: no fault of the step, so it costs no attempt.
-fn wants_room(error: &Error) -> bool {
-    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
-    while let Some(it) = cause {
-        let code = it.downcast_ref::<std::io::Error>().and_then(std::io::Error::raw_os_error);
-        let wanting = [libc::EMFILE, libc::ENFILE, libc::ENOSPC, libc::EDQUOT, libc::ENOMEM, libc::EAGAIN];
-        if code.is_some_and(|it| wanting.contains(&it)) {
-            return true;
-        }
-        cause = it.source();
-    }
-    false
 }
 
 fn attempt(cx: &StepContext, command: &Command, env: &Env, event: Option<&str>) -> Result<StepResult> {
