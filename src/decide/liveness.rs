@@ -1,6 +1,9 @@
 //! Whether a worker is dead, silent or well.
+//!
+//! A heart that does not beat proves nothing by itself: on a busy machine a thread may be without a processor for longer
+//! than any threshold. So silence counts only while the heart could have beaten.
 
-use crate::model::Millis;
+use crate::model::{Millis, Monotonic, ThreadLook, ThreadState};
 
 /// What a probe of a worker's life line found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -14,9 +17,12 @@ pub enum LifeLine {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Sighting {
     pub life_line: LifeLine,
-    /// Time since its last heartbeat, on the monotonic clock of this boot. None where it can't be told (another boot, an
-    /// unreadable heartbeat): then only the life line decides.
-    pub heartbeat_age: Option<Millis>,
+    /// Its last heartbeat, on the monotonic clock of this boot. None where it can't be told (another boot, an unreadable
+    /// heartbeat): then only the life line decides.
+    pub heartbeat: Option<Monotonic>,
+    /// What the thread does that beats, seen before the heartbeat was read. None where the system can't tell: then the
+    /// heartbeat decides alone.
+    pub heart: Option<ThreadLook>,
     pub has_leases: bool,
     /// The reaper never judges the worker that it belongs to.
     pub is_own: bool,
@@ -25,6 +31,7 @@ pub struct Sighting {
 /// How the reaper itself is doing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct OwnTick {
+    pub now: Monotonic,
     /// By how much this tick came later than planned.
     pub late: Millis,
     /// A tick later than this says that the machine was suspended or overloaded: silence proves nothing then.
@@ -45,20 +52,48 @@ pub enum Verdict {
     LookAgain,
 }
 
-/// Judges one worker. `silent_after` is the age of a heartbeat from which on a worker counts as silent.
+/// Since when a worker could have shown that it lives and did not. Each look at it goes on from the one before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Stillness {
+    pub since: Monotonic,
+    /// How many turns its heart had had by the last look.
+    turns: Option<u64>,
+}
+
+/// How long a worker has been still, from what is seen of it now and from the look before. None: it can't be known.
+///
+/// A thread that runs or waits for a processor or a disk has an excuse. So has one that was given a processor since the
+/// last look: it was without one before. One that waits as it did at the last look could have beaten all the time; and
+/// one that is stopped does not beat, whatever it would like to do.
+pub fn stillness(before: Option<Stillness>, seen: &Sighting, now: Monotonic) -> Option<Stillness> {
+    let beaten = seen.heartbeat?;
+    let turns = seen.heart.map(|it| it.turns);
+    let still = before.map_or(beaten, |it| it.since.max(beaten));
+    let since = match seen.heart.map(|it| it.state) {
+        Some(ThreadState::Runs | ThreadState::Stuck) => now,
+        None | Some(ThreadState::Stopped) => still,
+        Some(ThreadState::Waits) if before.is_some_and(|it| it.turns == turns) => still,
+        Some(ThreadState::Waits) => now,
+    };
+    Some(Stillness { since, turns })
+}
+
+/// Judges one worker. `silent_after` is the stillness from which on a worker counts as silent.
 ///
 /// A free life line is the kernel's word and needs no clock, so a late tick delays only the judgement of silence.
-pub fn judge(seen: &Sighting, own: &OwnTick, silent_after: Millis) -> Verdict {
+pub fn judge(seen: &Sighting, still: Option<Stillness>, own: &OwnTick, silent_after: Millis) -> Verdict {
     if seen.is_own {
         return Verdict::Well;
     }
-    match (seen.life_line, seen.heartbeat_age) {
+    match (seen.life_line, still) {
         (LifeLine::Free, _) => Verdict::Dead,
-        (LifeLine::Held, Some(age)) if age >= silent_after => match (own.late > own.tolerated, seen.has_leases) {
-            (true, _) => Verdict::LookAgain,
-            (false, true) => Verdict::Silent,
-            (false, false) => Verdict::Dormant,
-        },
+        (LifeLine::Held, Some(still)) if own.now.since(still.since) >= silent_after => {
+            match (own.late > own.tolerated, seen.has_leases) {
+                (true, _) => Verdict::LookAgain,
+                (false, true) => Verdict::Silent,
+                (false, false) => Verdict::Dormant,
+            }
+        }
         (LifeLine::Held, _) => Verdict::Well,
     }
 }
@@ -67,12 +102,20 @@ pub fn judge(seen: &Sighting, own: &OwnTick, silent_after: Millis) -> Verdict {
 mod tests {
     use super::*;
     use LifeLine::{Free, Held};
+    use ThreadState::{Runs, Stopped, Stuck, Waits};
+    use proptest::prelude::*;
 
     const SILENT_AFTER: Millis = Millis::seconds(30);
+    const NOW: Monotonic = Monotonic(1_000_000);
+
+    fn sighting(life_line: LifeLine, age: Option<u64>, has_leases: bool) -> Sighting {
+        let heartbeat = age.map(|it| Monotonic(NOW.0 - it as i64));
+        Sighting { life_line, heartbeat, heart: None, has_leases, is_own: false }
+    }
 
     #[test]
     fn workers_are_judged_by_life_line_then_heartbeat() {
-        let (fresh, old) = (Some(Millis(29_999)), Some(SILENT_AFTER));
+        let (fresh, old) = (Some(29_999), Some(SILENT_AFTER.0));
         let (on_time, late) = (Millis(1000), Millis(1001));
         let table = [
             (Held, fresh, true, on_time, Verdict::Well),
@@ -87,11 +130,83 @@ mod tests {
             (Free, None, false, on_time, Verdict::Dead),
             (Free, fresh, true, late, Verdict::Dead), // a free life line needs no clock
         ];
-        for (life_line, heartbeat_age, has_leases, late, expected) in table {
-            let seen = Sighting { life_line, heartbeat_age, has_leases, is_own: false };
-            let own = OwnTick { late, tolerated: Millis::seconds(1) };
-            assert_eq!(judge(&seen, &own, SILENT_AFTER), expected, "{seen:?} {own:?}");
-            assert_eq!(judge(&Sighting { is_own: true, ..seen }, &own, SILENT_AFTER), Verdict::Well);
+        for (life_line, age, has_leases, late, expected) in table {
+            let seen = sighting(life_line, age, has_leases);
+            let own = OwnTick { now: NOW, late, tolerated: Millis::seconds(1) };
+            let still = stillness(None, &seen, NOW);
+            assert_eq!(judge(&seen, still, &own, SILENT_AFTER), expected, "{seen:?} {own:?}");
+            assert_eq!(judge(&Sighting { is_own: true, ..seen }, still, &own, SILENT_AFTER), Verdict::Well);
+        }
+    }
+
+    /// The verdict after looks at a worker with a lease, one every half second: what its heart does, how many turns it
+    /// has had, and when it has beaten, in milliseconds after the first look.
+    fn after(looks: &[(ThreadState, u64, i64)], own_late: Millis) -> Verdict {
+        let mut still = None;
+        let mut verdict = Verdict::Well;
+        for (no, (state, turns, beaten)) in looks.iter().enumerate() {
+            let now = NOW + Millis(500 * no as u64);
+            let seen = Sighting {
+                heartbeat: Some(Monotonic(NOW.0 + beaten)),
+                heart: Some(ThreadLook { state: *state, turns: *turns }),
+                ..sighting(Held, None, true)
+            };
+            still = stillness(still, &seen, now);
+            let own = OwnTick { now, late: own_late, tolerated: Millis::seconds(1) };
+            verdict = judge(&seen, still, &own, SILENT_AFTER);
+        }
+        verdict
+    }
+
+    /// The same look as often as it takes to be seen for longer than a worker may be silent.
+    fn for_long(look: (ThreadState, u64, i64)) -> Vec<(ThreadState, u64, i64)> {
+        vec![look; 2 + SILENT_AFTER.0 as usize / 500]
+    }
+
+    #[test]
+    fn only_who_could_have_beaten_is_silent() {
+        const OLD: i64 = -60_000;
+        let judge = |looks: &[(ThreadState, u64, i64)]| after(looks, Millis(0));
+        assert_eq!(judge(&[(Stopped, 7, OLD)]), Verdict::Silent, "a stopped one");
+        assert_eq!(judge(&for_long((Stopped, 7, 0))), Verdict::Silent);
+        assert_eq!(after(&[(Stopped, 7, OLD)], Millis(1001)), Verdict::LookAgain, "but we were late ourselves");
+        // Starved: it wants a processor at every look, or has had one between two looks.
+        assert_eq!(judge(&for_long((Runs, 7, OLD))), Verdict::Well, "it got no processor");
+        assert_eq!(judge(&for_long((Stuck, 7, OLD))), Verdict::Well, "it waits for a disk");
+        let woken: Vec<_> =
+            for_long((Waits, 0, OLD)).iter().enumerate().map(|(no, it)| (it.0, no as u64, OLD)).collect();
+        assert_eq!(judge(&woken), Verdict::Well, "it works, and its disk takes no heartbeat");
+        // Hung: it waits, and was given no processor since it was seen to wait.
+        assert_eq!(judge(&[(Waits, 7, OLD)]), Verdict::Well, "one look proves nothing");
+        assert_eq!(judge(&for_long((Waits, 7, OLD))), Verdict::Silent, "it hangs");
+        // It was starved for long before it was stopped: the stop counts, not what was before.
+        let starved = for_long((Runs, 7, OLD));
+        assert_eq!(judge(&[starved.as_slice(), &[(Stopped, 7, OLD)]].concat()), Verdict::Well);
+        assert_eq!(judge(&[starved, for_long((Stopped, 7, OLD))].concat()), Verdict::Silent);
+    }
+
+    proptest! {
+        /// Whatever it did before: an excuse at some look is good for as long as a worker may be silent.
+        #[test]
+        fn an_excuse_holds_until_silence_has_lasted_since(
+            before in prop::collection::vec((0usize..4, 0u64..3), 0..80),
+            excuse in 0usize..2,
+            rest in prop::collection::vec((0usize..4, 0u64..3), 0..59),
+        ) {
+            let states = [Runs, Stuck, Waits, Stopped];
+            let looks: Vec<_> = before.iter().copied().chain([(excuse, 0)]).chain(rest.iter().copied())
+                .map(|(state, turns)| (states[state], turns, -600_000))
+                .collect();
+            prop_assert_ne!(after(&looks, Millis(0)), Verdict::Silent);
+        }
+
+        /// One that stands still from some moment on is found, whatever it did before.
+        #[test]
+        fn a_worker_that_stands_still_is_found(before in prop::collection::vec((0usize..4, 0u64..3), 0..80), stopped: bool) {
+            let states = [Runs, Stuck, Waits, Stopped];
+            let mut looks: Vec<_> = before.iter().map(|(state, turns)| (states[*state], *turns, -600_000)).collect();
+            looks.extend(for_long((if stopped { Stopped } else { Waits }, 9, -600_000)));
+            prop_assert_eq!(after(&looks, Millis(0)), Verdict::Silent);
         }
     }
 }

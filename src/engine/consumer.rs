@@ -16,7 +16,7 @@ use std::{
 };
 
 /// Between two tries to settle while the disk is full.
-const DISK_WAIT: Duration = Duration::from_millis(500);
+pub(super) const DISK_WAIT: Duration = Duration::from_millis(500);
 
 pub(super) fn run(shared: &Arc<Shared>, pool: usize) {
     let template = template(shared, pool);
@@ -76,6 +76,7 @@ fn claim(shared: &Shared, template: &Claim) -> store::Result<Option<Claimed>> {
     metrics.count(Counter::ClaimAttempts);
     let begun = Instant::now();
     let _inside = probe::inside(Window::Claim);
+    let _claiming = shared.heart.claiming();
     let claimed = shared.engine.store.claim(fresh(shared, template))?.into_iter().next();
     metrics.time(Histogram::ClaimDuration, "", begun.elapsed());
     metrics.count(if claimed.is_some() { Counter::ClaimSuccess } else { Counter::ClaimIdle });
@@ -86,7 +87,7 @@ fn claim(shared: &Shared, template: &Claim) -> store::Result<Option<Claimed>> {
 fn work(shared: &Shared, pool: usize, claimed: Claimed, template: &Claim) -> Option<Claimed> {
     let begun = Instant::now();
     let cancel = CancelToken::new();
-    shared.attempts().insert(claimed.lease, cancel.clone());
+    shared.begin(claimed.lease, cancel.clone());
     shared.busy.fetch_add(1, Ordering::AcqRel);
     shared.pools[pool].busy.fetch_add(1, Ordering::Relaxed);
     let attempted = attempt::run(shared, &claimed, &cancel);

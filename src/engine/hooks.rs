@@ -1,9 +1,10 @@
 //! Durable hooks: run outside of any step's path, retried, their result kept.
 
 use super::{
+    consumer::DISK_WAIT,
     error::Result,
     kind::command,
-    step_kind::{StepContext, StepInput},
+    step_kind::{StepContext, StepInput, StepResult},
     submit::item_value,
     work_dir::WorkDir,
     worker::Shared,
@@ -81,13 +82,30 @@ fn run_due(shared: &Shared) -> Result<bool> {
     for due in hooks {
         let _inside = probe::inside(Window::Hook);
         if is_planted(Bug::HookFirst) {
-            let told = due.clone();
-            store.write(move |tx| hook::settle(tx, &told, &HookEnd::Done(String::new())))?;
+            settle(shared, &due, &HookEnd::Done(String::new()))?;
         }
         let end = run_one(shared, &due).unwrap_or_else(|error| HookEnd::Failed(error.to_string()));
-        store.write(move |tx| hook::settle(tx, &due, &end))?;
+        settle(shared, &due, &end)?;
     }
     Ok(found)
+}
+
+/// Settles a hook, however long the disk stays full: while this worker lives no other takes the hook over.
+fn settle(shared: &Shared, due: &hook::Hook, end: &HookEnd) -> Result<()> {
+    loop {
+        let (due, end) = (due.clone(), end.clone());
+        match shared.engine.store.write(move |tx| hook::settle(tx, &due, &end)) {
+            Ok(_) => return Ok(()),
+            Err(_) if shared.interrupted.load(Ordering::Acquire) => return Ok(()),
+            Err(store::Error::DiskFull { .. }) => {
+                shared.disk_low.store(true, Ordering::Relaxed);
+                shared.engine.give_up_ballast();
+                std::thread::sleep(DISK_WAIT);
+            }
+            Err(store::Error::Busy { .. } | store::Error::Aborted) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
 }
 
 fn run_one(shared: &Shared, due: &hook::Hook) -> Result<HookEnd> {
@@ -120,7 +138,7 @@ fn run_one(shared: &Shared, due: &hook::Hook) -> Result<HookEnd> {
     let lease = Lease { step: input.step, token: due.token };
     let cancel = CancelToken::new();
     // Stopping the worker stops the hook too.
-    shared.attempts().insert(lease, cancel.clone());
+    shared.begin(lease, cancel.clone());
     if shared.interrupted.load(Ordering::Acquire) {
         cancel.cancel(KillIntent::Shutdown);
     }
@@ -139,9 +157,9 @@ fn run_one(shared: &Shared, due: &hook::Hook) -> Result<HookEnd> {
         Action::Run(words) => command::run_for_event(&cx, words, &hook.env, event_name(event)),
         Action::Uses(name) => match engine.kinds.get(name) {
             Some(kind) => kind.run(&cx),
-            None => return Ok(HookEnd::Failed(format!("this windlass has no step kind `{name}`"))),
+            None => StepResult::permanent("unknown_kind", format!("this windlass has no step kind `{name}`")),
         },
-        Action::Worker { .. } => return Ok(HookEnd::Failed("a hook can't be a worker".into())),
+        Action::Worker { .. } => StepResult::permanent("worker", "a hook can't be a worker"),
     };
     shared.attempts().remove(&lease);
     let outcome = result.report.outcome;

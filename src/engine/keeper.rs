@@ -1,21 +1,21 @@
-//! The keeper of a worker: beats its heart, watches what other processes commit, judges other workers, and mends what a
+//! The keeper of a worker: watches what other processes commit, judges other workers, and mends what a
 //! crash left half done. One thread; it sleeps while there is nothing to watch.
 
 use super::{
     Engine, consumer,
     error::{Error, Result},
-    life_line::{self, LifeLine},
+    life_line::{self, Beat, LifeLine},
     tag_is_alive, work_dir,
     worker::{Membership, Shared, WorkerOptions},
 };
 use crate::{
-    decide::liveness::{LifeLine as Line, OwnTick, Sighting, Verdict, judge},
-    model::{KillIntent, Millis, Monotonic, RunId, Scope, Timestamp, WorkerId},
+    decide::liveness::{LifeLine as Line, OwnTick, Sighting, Stillness, Verdict, judge, stillness},
+    model::{KillIntent, Millis, Monotonic, RunId, Scope, ThreadLook, Timestamp, WorkerId},
     observe::Counter,
     os::{
         Clock, LockState, boot_id,
         planted::{Bug, is_planted},
-        process_stat,
+        process_stat, thread_stat,
     },
     store::{
         self, Watch, group, idle, resource_lock,
@@ -23,7 +23,7 @@ use crate::{
     },
 };
 use std::{
-    collections::{BTreeMap, HashSet},
+    collections::{BTreeMap, HashMap, HashSet},
     io,
     path::Path,
     sync::{Arc, atomic::Ordering},
@@ -48,7 +48,7 @@ const MEND_SLICE: usize = 100;
 
 /// The life line of a worker and its last heartbeat. A line that can't be opened is another user's; then the process table
 /// tells whether the worker lives, and nobody whether its heart beats.
-fn look_at(home: &Path, worker: &WorkerRow) -> Result<(LockState, Option<Monotonic>)> {
+fn look_at(home: &Path, worker: &WorkerRow) -> Result<(LockState, Option<Beat>)> {
     match life_line::look(home, worker.id) {
         Ok(seen) => Ok(seen),
         Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
@@ -69,10 +69,11 @@ pub(super) fn heart_time(clock: &dyn Clock) -> Monotonic {
 
 /// Takes a life line, then registers under the number that it was taken for.
 pub(super) fn register(engine: &Engine, options: &WorkerOptions) -> Result<Membership> {
-    register_as(engine, &options.pools, options.scope)
+    register_as(engine, &options.pools, options.scope, 0)
 }
 
-fn register_as(engine: &Engine, pools: &BTreeMap<String, usize>, scope: Scope) -> Result<Membership> {
+/// `heart`: the thread that will beat; 0: it is yet to begin.
+fn register_as(engine: &Engine, pools: &BTreeMap<String, usize>, scope: Scope, heart: u32) -> Result<Membership> {
     let id = engine.store.write(store::worker::reserve)?;
     let path = life_line::path(&engine.options.home, id);
     let line = LifeLine::take(&engine.options.home, id).map_err(|source| Error::Io {
@@ -81,7 +82,7 @@ fn register_as(engine: &Engine, pools: &BTreeMap<String, usize>, scope: Scope) -
         source,
     })?;
     // The first heartbeat comes before anybody can see the worker.
-    let _ = line.beat(heart_time(&**engine.store.clock()));
+    let _ = line.beat(heart_time(&**engine.store.clock()), heart);
     let new = NewWorker {
         identity: (*engine.identity).clone(),
         version: engine.options.version.clone(),
@@ -89,7 +90,7 @@ fn register_as(engine: &Engine, pools: &BTreeMap<String, usize>, scope: Scope) -
         scope,
     };
     engine.store.write(move |tx| store::worker::register(tx, id, &new))?;
-    Ok(Membership { id, line: Some(line) })
+    Ok(Membership { id, line: Some(Arc::new(line)) })
 }
 
 pub(super) fn run(shared: &Arc<Shared>, pools: &BTreeMap<String, usize>) {
@@ -100,9 +101,13 @@ pub(super) fn run(shared: &Arc<Shared>, pools: &BTreeMap<String, usize>) {
     while !shared.finished.load(Ordering::Acquire) {
         match keeper.tick() {
             Ok(()) => {}
-            // A full or busy database passes; the next tick tries again.
-            Err(Error::Store(store::Error::DiskFull { .. })) => shared.disk_low.store(true, Ordering::Relaxed),
+            // What passes is tried again at the next tick.
+            Err(error) if error.is_full() => {
+                shared.disk_low.store(true, Ordering::Relaxed);
+                shared.engine.give_up_ballast();
+            }
             Err(Error::Store(store::Error::Busy { .. } | store::Error::Aborted)) => {}
+            Err(error) if error.wants_room() => {}
             Err(error) => shared.fail(&error),
         }
         std::thread::sleep(keeper.pause.duration());
@@ -117,12 +122,15 @@ struct Keeper {
     next_due: Option<Timestamp>,
     /// The other workers, read again when anything was committed.
     others: Vec<WorkerRow>,
+    /// Since when each of them has been still.
+    still: HashMap<WorkerId, Stillness>,
+    /// What a crash left half done was mended.
+    mended: bool,
     /// Until the next tick.
     pause: Millis,
     planned: Monotonic,
     /// When a commit was seen last.
     stirred: Monotonic,
-    beaten: Monotonic,
     probed: Monotonic,
     disk_asked: Monotonic,
     swept: Monotonic,
@@ -136,32 +144,30 @@ impl Keeper {
         let watch = shared.engine.store.watch()?;
         let now = shared.engine.store.clock().monotonic();
         let long_ago = Monotonic(i64::MIN / 2);
-        let keeper = Keeper {
+        Ok(Keeper {
             shared,
             pools,
             watch,
             version: None,
             next_due: None,
             others: Vec::new(),
+            still: HashMap::new(),
+            mended: false,
             pause: TICK,
             planned: now,
             stirred: now,
-            beaten: now,
             probed: long_ago,
             disk_asked: now,
             swept: long_ago,
             told: now,
             told_of: Vec::new(),
-        };
-        keeper.mend()?;
-        Ok(keeper)
+        })
     }
 
     fn tick(&mut self) -> Result<()> {
         let now = self.shared.engine.store.clock().monotonic();
         let late = now.since(self.planned);
         (self.pause, self.planned) = (TICK, now + TICK);
-        self.heartbeat(now);
         self.look_at_commits(now)?;
         self.due();
         if now.since(self.disk_asked) >= DISK {
@@ -181,6 +187,11 @@ impl Keeper {
         if now.since(self.told) >= TELL {
             self.told = now;
             self.tell_processes()?;
+        }
+        if !self.mended {
+            // On a full disk it takes more than one try.
+            self.mend()?;
+            self.mended = true;
         }
         if self.is_quiet(now) {
             (self.pause, self.planned) = (IDLE_TICK, now + IDLE_TICK);
@@ -209,14 +220,6 @@ impl Keeper {
         self.shared.engine.store.write(move |tx| store::worker::tell_processes(tx, id, &text))?;
         self.told_of = pids;
         Ok(())
-    }
-
-    fn heartbeat(&mut self, now: Monotonic) {
-        let busy = !self.shared.attempts().is_empty();
-        if busy && now.since(self.beaten) >= self.shared.engine.options.heartbeat {
-            self.beaten = now;
-            self.shared.beat();
-        }
     }
 
     /// Commits of this process ring the bells themselves; those of others show in the data version.
@@ -248,7 +251,8 @@ impl Keeper {
     fn come_back(&self) -> Result<()> {
         let leases: Vec<_> = self.shared.attempts().keys().copied().collect();
         consumer::cancel_all(&self.shared, &leases, KillIntent::Shutdown);
-        let fresh = register_as(&self.shared.engine, &self.pools, self.shared.scope)?;
+        let heart = self.shared.heart.thread.load(Ordering::SeqCst);
+        let fresh = register_as(&self.shared.engine, &self.pools, self.shared.scope, heart)?;
         let mut membership = self.shared.membership();
         let old = std::mem::replace(&mut *membership, fresh);
         drop(membership);
@@ -290,40 +294,60 @@ impl Keeper {
     }
 
     fn judge_others(&mut self, late: Millis) -> Result<()> {
-        let now = heart_time(&**self.shared.engine.store.clock());
         let engine = self.shared.engine.clone();
-        let own = OwnTick { late, tolerated: engine.options.heartbeat };
+        let own = OwnTick { now: heart_time(&**engine.store.clock()), late, tolerated: engine.options.heartbeat };
         if late > own.tolerated {
             // We were suspended or starved: show that we live before judging others.
             self.shared.beat();
         }
-        for worker in &self.others {
-            let verdict = self.see(worker, now, &own)?;
-            let death = match verdict {
-                Verdict::Dead if worker.identity.boot_id != boot_id() => Death::Rebooted,
-                Verdict::Dead => Death::Died,
-                Verdict::Silent => Death::Silent,
-                Verdict::Well | Verdict::Dormant | Verdict::LookAgain => continue,
-            };
-            reap(&engine, worker.id, death)?;
+        let others = std::mem::take(&mut self.others);
+        self.still.retain(|id, _| others.iter().any(|it| it.id == *id));
+        let judged = others.iter().try_for_each(|it| self.judge_one(&engine, it, &own));
+        self.others = others;
+        judged
+    }
+
+    fn judge_one(&mut self, engine: &Engine, worker: &WorkerRow, own: &OwnTick) -> Result<()> {
+        let seen = self.see(worker)?;
+        let now = heart_time(&**engine.store.clock());
+        let still = stillness(self.still.get(&worker.id).copied(), &seen, now);
+        match still {
+            Some(still) => drop(self.still.insert(worker.id, still)),
+            None => drop(self.still.remove(&worker.id)),
         }
+        let death = match judge(&seen, still, own, engine.options.silent_after) {
+            Verdict::Dead if worker.identity.boot_id != boot_id() => Death::Rebooted,
+            Verdict::Dead => Death::Died,
+            Verdict::Silent => Death::Silent,
+            Verdict::Well | Verdict::Dormant | Verdict::LookAgain => return Ok(()),
+        };
+        reap(engine, worker.id, death)?;
         Ok(())
     }
 
-    fn see(&self, worker: &WorkerRow, now: Monotonic, own: &OwnTick) -> Result<Verdict> {
+    fn see(&self, worker: &WorkerRow) -> Result<Sighting> {
         let options = &self.shared.engine.options;
-        let (state, beat) = look_at(&options.home, worker)?;
-        let same_boot = worker.identity.boot_id == boot_id();
-        let seen = Sighting {
+        let (state, mut beat) = look_at(&options.home, worker)?;
+        if worker.identity.boot_id != boot_id() {
+            beat = None;
+        }
+        let age = |it: Beat| heart_time(&**self.shared.engine.store.clock()).since(it.at);
+        let mut heart = None;
+        if let Some(old) = beat.filter(|it| age(*it) >= Millis(2 * options.heartbeat.0)) {
+            heart = heart_of(worker, old.thread);
+            // It may have beaten just before it was looked at.
+            beat = life_line::last_beat(&options.home, worker.id).or(beat);
+        }
+        Ok(Sighting {
             life_line: match state {
                 LockState::Free => Line::Free,
                 LockState::Held => Line::Held,
             },
-            heartbeat_age: beat.filter(|_| same_boot).map(|it| now.since(it)),
+            heartbeat: beat.map(|it| it.at),
+            heart,
             has_leases: worker.running > 0 || self.runs_something(worker.id),
             is_own: false,
-        };
-        Ok(judge(&seen, own, options.silent_after))
+        })
     }
 
     fn runs_something(&self, worker: WorkerId) -> bool {
@@ -375,11 +399,29 @@ impl Keeper {
     }
 }
 
+/// What the thread does that beats for a worker.
+fn heart_of(worker: &WorkerRow, thread: u32) -> Option<ThreadLook> {
+    match is_planted(Bug::WallClockReaper) {
+        true => None,
+        false => thread_stat::look(&worker.identity, thread),
+    }
+}
+
 /// Gives a dead or silent worker's steps back, in slices, and removes it.
+///
+/// That a worker is silent is true for a while: when the turn to write comes much later it may be back at work. Then
+/// nothing is taken, and the next look decides.
 pub(super) fn reap(engine: &Engine, worker: WorkerId, death: Death) -> Result<usize> {
+    let clock = engine.store.clock().clone();
+    let until = (death == Death::Silent).then(|| clock.monotonic() + Millis(engine.options.silent_after.0 / 4));
     let mut count = 0;
     loop {
-        let reaped = engine.store.write(move |tx| store::worker::reap(tx, worker, death, REAP_SLICE))?;
+        let (clock, begun) = (clock.clone(), count > 0);
+        let reaped = engine.store.write(move |tx| match until.is_some_and(|it| !begun && clock.monotonic() > it) {
+            true => Ok(None),
+            false => store::worker::reap(tx, worker, death, REAP_SLICE).map(Some),
+        })?;
+        let Some(reaped) = reaped else { return Ok(0) };
         count += reaped.len();
         if reaped.len() < REAP_SLICE {
             break;

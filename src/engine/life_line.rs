@@ -41,14 +41,15 @@ impl LifeLine {
         }
     }
 
-    /// Writes the time of this heartbeat, without fsync: it must be seen by the living only.
-    pub(super) fn beat(&self, now: Monotonic) -> io::Result<()> {
-        let text = format!("{:020}\n", now.0);
+    /// Writes the time of this heartbeat and the number of the thread that beats, without fsync: it must be seen by the
+    /// living only.
+    pub(super) fn beat(&self, now: Monotonic, thread: u32) -> io::Result<()> {
+        let text = format!("{:020} {thread:010}\n", now.0);
         self.lock.file().write_all_at(text.as_bytes(), 0)
     }
 
-    /// Lets go. The worker's row is gone, and its id is never given out again, so nobody looks for the file any more.
-    pub(super) fn leave(self) {
+    /// The worker's row is gone, and its id is never given out again, so nobody looks for the file any more.
+    pub(super) fn leave(&self) {
         let _ = fs::remove_file(&self.path);
     }
 }
@@ -73,17 +74,44 @@ pub(super) fn sweep(home: &Path, registered: &[WorkerId], now: Timestamp) -> usi
     gone
 }
 
+/// A heartbeat: its time, and the thread that beats; 0: not known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Beat {
+    pub at: Monotonic,
+    pub thread: u32,
+}
+
 /// What others see of a worker: whether it holds its line, and its last heartbeat.
-pub(super) fn look(home: &Path, worker: WorkerId) -> io::Result<(LockState, Option<Monotonic>)> {
-    let path = path(home, worker);
-    let state = FileLock::probe(&path)?;
-    let beat = fs::read_to_string(&path).ok().and_then(|it| it.trim().parse().ok()).map(Monotonic);
-    Ok((state, beat))
+pub(super) fn look(home: &Path, worker: WorkerId) -> io::Result<(LockState, Option<Beat>)> {
+    Ok((FileLock::probe(&path(home, worker))?, last_beat(home, worker)))
+}
+
+/// None: it has not beaten yet, or what it wrote can't be read.
+pub(super) fn last_beat(home: &Path, worker: WorkerId) -> Option<Beat> {
+    let text = fs::read_to_string(path(home, worker)).ok()?;
+    let mut words = text.split_ascii_whitespace();
+    let at = Monotonic(words.next()?.parse().ok()?);
+    // A windlass of before did not say which thread beats.
+    Some(Beat { at, thread: words.next().and_then(|it| it.parse().ok()).unwrap_or(0) })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_heartbeat_says_when_and_which_thread() {
+        let home = tempfile::tempdir().unwrap();
+        let line = LifeLine::take(home.path(), WorkerId(1)).unwrap();
+        assert_eq!(look(home.path(), WorkerId(1)).unwrap(), (LockState::Held, None), "it has not beaten yet");
+        line.beat(Monotonic(12), 34).unwrap();
+        let beat = Beat { at: Monotonic(12), thread: 34 };
+        assert_eq!(look(home.path(), WorkerId(1)).unwrap(), (LockState::Held, Some(beat)));
+        drop(line);
+        fs::write(path(home.path(), WorkerId(1)), format!("{:020}\n", 56)).unwrap();
+        let beat = Beat { at: Monotonic(56), thread: 0 };
+        assert_eq!(look(home.path(), WorkerId(1)).unwrap(), (LockState::Free, Some(beat)), "of an older windlass");
+    }
 
     #[test]
     fn what_a_reaped_worker_left_is_swept_and_nothing_else() {

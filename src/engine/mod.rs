@@ -10,6 +10,7 @@ mod cancel;
 mod catalog;
 mod consumer;
 mod error;
+mod heart;
 mod hooks;
 mod keeper;
 pub mod kind;

@@ -5,6 +5,7 @@ use super::{
     bell::Bell,
     consumer,
     error::{Error, Result},
+    heart::{self, Heart},
     hooks, keeper,
     life_line::LifeLine,
     pools::Pool,
@@ -23,10 +24,14 @@ use std::{
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
+        mpsc,
     },
     thread::JoinHandle,
     time::{Duration, Instant},
 };
+
+const KEEPER: &str = "windlass-keeper";
+const HEART: &str = "windlass-heart";
 
 /// What a worker is for.
 #[derive(Debug, Clone)]
@@ -50,7 +55,9 @@ pub(super) struct Shared {
     pub worker_pools: WorkerPools,
     /// The number changes when a reaped worker wakes up and registers anew.
     pub membership: Mutex<Membership>,
+    /// What runs. To be added to by `begin` alone, which rouses the heart.
     pub attempts: Mutex<HashMap<Lease, CancelToken>>,
+    pub heart: Heart,
     /// Stop claiming; what runs may finish.
     pub draining: AtomicBool,
     /// The time of what still runs is over.
@@ -71,7 +78,7 @@ pub(super) struct Shared {
 /// Under which number the worker is known, and the line that it holds.
 pub(super) struct Membership {
     pub id: WorkerId,
-    pub line: Option<LifeLine>,
+    pub line: Option<Arc<LifeLine>>,
 }
 
 impl Shared {
@@ -91,12 +98,20 @@ impl Shared {
         self.draining.load(Ordering::Acquire)
     }
 
-    /// The heart beats only while something could be taken away: an idle worker writes nothing.
+    /// An attempt begins.
+    pub(super) fn begin(&self, lease: Lease, cancel: CancelToken) {
+        self.attempts().insert(lease, cancel);
+        self.heart.rouse();
+    }
+
+    /// Writes a heartbeat, for the thread whose business that is.
     pub(super) fn beat(&self) {
         let now = keeper::heart_time(&**self.engine.store.clock());
-        if let Some(line) = &self.membership().line {
+        // A slow disk must not keep others from asking for the worker's number.
+        let line = self.membership().line.clone();
+        if let Some(line) = line {
             // A disk that is full or gone is found by the database first; the life line itself still tells.
-            let _ = line.beat(now);
+            let _ = line.beat(now, self.heart.thread.load(Ordering::SeqCst));
         }
     }
 
@@ -119,6 +134,7 @@ impl Shared {
         self.hook_bell.ring_all();
         self.keeper_bell.ring_all();
         self.upkeep_bell.ring_all();
+        self.heart.ring();
     }
 }
 
@@ -160,6 +176,7 @@ impl Worker {
             worker_pools: WorkerPools::new(engine.metrics.clone()),
             membership: Mutex::new(membership),
             attempts: Mutex::default(),
+            heart: Heart::default(),
             draining: AtomicBool::new(false),
             interrupted: AtomicBool::new(false),
             finished: AtomicBool::new(false),
@@ -171,11 +188,14 @@ impl Worker {
             keeper_bell: Bell::default(),
             upkeep_bell: Bell::default(),
         });
-        shared.beat();
         engine.store.listen(shared.clone());
         let worker = Worker { shared: shared.clone(), threads: Mutex::default() };
         let pools = options.pools.clone();
-        worker.spawn("windlass-keeper".into(), move |shared| keeper::run(&shared, &pools))?;
+        let (begun, beats) = mpsc::channel();
+        worker.spawn(HEART.into(), |shared| heart::run(&shared, begun))?;
+        // Nothing is claimed before others can see which thread beats.
+        let _ = beats.recv();
+        worker.spawn(KEEPER.into(), move |shared| keeper::run(&shared, &pools))?;
         worker.spawn("windlass-hooks".into(), |shared| hooks::run(&shared))?;
         if options.scope == Scope::Everything {
             worker.spawn("windlass-upkeep".into(), |shared| upkeep::run(&shared))?;
@@ -293,9 +313,9 @@ impl Worker {
     }
 }
 
-/// All but the keeper, which beats the heart until the last step is settled.
+/// All but the keeper and the heart, which beats until the last step is settled.
 fn consumers_done(threads: &[JoinHandle<()>]) -> bool {
-    threads.iter().all(|it| it.is_finished() || it.thread().name() == Some("windlass-keeper"))
+    threads.iter().all(|it| it.is_finished() || matches!(it.thread().name(), Some(KEEPER | HEART)))
 }
 
 impl Drop for Worker {

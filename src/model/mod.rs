@@ -31,4 +31,4 @@ pub use size::Bytes;
 pub use status::Status;
 pub use step::{Lease, StepState};
 pub use time::{Millis, Monotonic, Timestamp};
-pub use worker::{Health, ProcessIdentity, WorkerLimits};
+pub use worker::{Health, ProcessIdentity, ThreadLook, ThreadState, WorkerLimits};

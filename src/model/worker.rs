@@ -16,6 +16,27 @@ pub struct ProcessIdentity {
     pub time_namespace: Option<u64>,
 }
 
+/// What a thread does, as the system tells.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ThreadState {
+    /// It has a processor, or waits for one.
+    Runs,
+    /// It waits for a disk, or for whatever else can't be interrupted.
+    Stuck,
+    /// It waits for something, or sleeps.
+    Waits,
+    /// SIGSTOP, Ctrl-Z, a debugger.
+    Stopped,
+}
+
+/// One look at a thread of a process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ThreadLook {
+    pub state: ThreadState,
+    /// How often it has given its processor up. A thread that was not given one since an earlier look has the same number.
+    pub turns: u64,
+}
+
 /// What a worker process reports of itself. A signal that the platform can't give is `None`, never a guess.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Health {

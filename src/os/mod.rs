@@ -24,6 +24,7 @@ pub mod small_disk;
 pub mod spawn;
 pub mod stderr;
 pub mod supervisor;
+pub mod thread_stat;
 pub mod turnstile;
 pub mod wal_readers;
 

@@ -123,7 +123,7 @@ settings! {
     heartbeat: Millis = |_| Millis::seconds(2), "heartbeat",
         "How often a worker shows that it is alive.";
     silent_after: Millis = |_| Millis::seconds(30), "silent_after",
-        "How old a heartbeat may grow before the worker's steps are given to others.";
+        "How long a worker may stand still, stopped or hung, before others take its steps.";
     lock_ttl: Millis = |_| Millis::seconds(60), "lock_ttl",
         "How long a resource lock lasts without being refreshed.";
     stop_timeout: Millis = |_| Millis::seconds(30), "stop_timeout",

@@ -4,14 +4,24 @@
 #[path = "../house/mod.rs"]
 mod house;
 mod inject;
+#[path = "../plant/mod.rs"]
+mod plant;
 mod verbs;
 
 use house::Book;
 use inject::Injector;
 use rusqlite::ffi;
-use std::collections::BTreeMap;
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
 use verbs::{VERBS, Verb};
-use windlass::store::{Durability, Error, Store, resource_key};
+use windlass::{
+    engine::{Worker, WorkerOptions},
+    model::{Millis, ProcessIdentity, Scope},
+    os::process_stat::own_identity,
+    store::{self, Durability, Error, Store, definition, group, resource_key},
+};
 
 /// Every row of every table as text, but of `counter`: a verb that failed may have used up numbers.
 struct Dump(rusqlite::Connection);
@@ -221,4 +231,57 @@ fn callers_that_share_a_transaction_each_know_what_became_of_theirs() {
     }
     assert!(known.iter().any(|it| !it.1), "no fault was met");
     assert!(known.iter().any(|it| it.1));
+}
+
+#[test]
+fn a_worker_that_finds_the_disk_full_at_its_first_look_stays_and_looks_again() {
+    let injector = inject::begin();
+    let mut begun = 0;
+    for n in 0.. {
+        let dir = tempfile::tempdir().unwrap();
+        let engine = plant::open(dir.path());
+        // A process died in the middle of a submission: the first worker removes what it left.
+        let builder = ProcessIdentity { boot_id: "before".into(), ..own_identity() };
+        let half = move |tx: &store::WriteTx| {
+            let definition = definition::intern(tx, &house::new_definition(&house::chain(&["a"])))?;
+            let (name, params, directory) = ("half".into(), "{}".into(), "/".into());
+            let new = group::NewGroup {
+                definition,
+                name,
+                params,
+                directory,
+                priority: 0,
+                force: false,
+                scoped: false,
+                key: None,
+                builder: builder.clone(),
+                of_batch: None,
+            };
+            group::create(tx, &new).map(drop)
+        };
+        engine.store().write(half).unwrap();
+        injector.fail_write(n, ffi::SQLITE_FULL);
+        let pools = BTreeMap::from([("*".to_string(), 1)]);
+        let worker = match Worker::start(&engine, WorkerOptions { pools, scope: Scope::Everything }) {
+            Ok(worker) => worker,
+            Err(error) => {
+                assert!(error.to_string().contains("no space left"), "{error}");
+                continue;
+            }
+        };
+        begun += 1;
+        let deadline = Instant::now() + plant::PATIENCE;
+        while !engine.store().read(group::unsealed).unwrap().is_empty() {
+            assert_eq!(worker.fatal(), None, "at write {n}");
+            assert!(Instant::now() < deadline, "at write {n}: it never looks again");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        assert_eq!(worker.fatal(), None, "at write {n}");
+        worker.stop(Millis::seconds(5));
+        engine.store().close();
+        if !injector.fired() {
+            break;
+        }
+    }
+    assert!(begun > 1, "the first look met no full disk");
 }

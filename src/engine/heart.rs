@@ -1,0 +1,81 @@
+//! The heart of a worker: a thread that beats, and does nothing else.
+//!
+//! It waits for no database, no lock file and no other thread, so that only a process which stands still, or gets no
+//! processor, falls silent. While nothing could be taken away it sleeps: an idle worker writes nothing.
+
+use super::{bell::Bell, worker::Shared};
+use crate::os::thread_stat;
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering},
+    mpsc::Sender,
+};
+
+/// What the heart shares with those for whom it beats.
+#[derive(Default)]
+pub(super) struct Heart {
+    bell: Bell,
+    /// It sleeps until the bell is rung.
+    asleep: AtomicBool,
+    /// Claims that were sent and not answered: a lease may come at any moment, however long they wait for their turn.
+    claims: AtomicUsize,
+    /// Others look here for what it does; 0 until it has begun.
+    pub thread: AtomicU32,
+}
+
+impl Heart {
+    /// Something can be taken away from now on.
+    pub(super) fn rouse(&self) {
+        if self.asleep.load(Ordering::SeqCst) {
+            self.bell.ring();
+        }
+    }
+
+    /// Rings it out of its sleep in any case.
+    pub(super) fn ring(&self) {
+        self.bell.ring_all();
+    }
+
+    /// A claim is on its way until what is returned is dropped.
+    pub(super) fn claiming(&self) -> Claiming<'_> {
+        self.claims.fetch_add(1, Ordering::SeqCst);
+        self.rouse();
+        Claiming(self)
+    }
+
+    fn expects(&self) -> bool {
+        self.claims.load(Ordering::SeqCst) > 0
+    }
+}
+
+/// A claim on its way.
+pub(super) struct Claiming<'a>(&'a Heart);
+
+impl Drop for Claiming<'_> {
+    fn drop(&mut self) {
+        self.0.claims.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+/// `begun` is dropped once the heart beats.
+pub(super) fn run(shared: &Arc<Shared>, begun: Sender<()>) {
+    let heart = &shared.heart;
+    heart.thread.store(thread_stat::own_thread(), Ordering::SeqCst);
+    shared.beat();
+    drop(begun);
+    let between = shared.engine.options.heartbeat.duration();
+    while !shared.finished.load(Ordering::Acquire) {
+        let heard = heart.bell.heard();
+        // Before the look, so that whoever comes after it rings.
+        heart.asleep.store(true, Ordering::SeqCst);
+        let rests = !heart.expects() && shared.attempts().is_empty();
+        if rests && !shared.finished.load(Ordering::Acquire) {
+            heart.bell.wait(heard);
+            heart.asleep.store(false, Ordering::SeqCst);
+            continue;
+        }
+        heart.asleep.store(false, Ordering::SeqCst);
+        shared.beat();
+        heart.bell.wait_for(heard, between);
+    }
+}
