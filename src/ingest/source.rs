@@ -25,7 +25,8 @@ pub struct SourceOptions {
     pub ignored: bool,
     /// Takes files whose names say that nothing here reads them: pictures, sound, archives, programs. A glob takes them too.
     pub unreadable: bool,
-    /// Follows symbolic links to directories; loops are seen and left out. Links to files are always taken.
+    /// Follows symbolic links to directories, whose loops are seen and left out, and to files outside of the directory.
+    /// Without it only links to files inside are taken.
     pub follow: bool,
 }
 
@@ -54,6 +55,8 @@ pub struct Listing {
     pub files: Vec<SourceFile>,
     /// How many files were left out because nothing here reads what their names say.
     pub unreadable: usize,
+    /// How many links were left out because they lead out of their directory.
+    pub outside: usize,
     /// `PATH: reason` for each link loop and file that vanished meanwhile.
     pub warnings: Vec<String>,
 }
@@ -104,7 +107,7 @@ pub fn list(roots: &[PathBuf], options: &SourceOptions) -> Result<Listing, Sourc
             _ => SourceError::Unreadable { path: root.clone(), source },
         })?;
         match metadata {
-            it if it.is_file() => listing.files.push(describe(root, &it)?),
+            it if it.is_file() => listing.files.push(describe(root, &it, options)?),
             it if it.is_dir() => walk(root, options, &mut listing)?,
             _ => return Err(SourceError::Special { path: root.clone() }),
         }
@@ -144,7 +147,12 @@ fn walk(root: &Path, options: &SourceOptions, listing: &mut Listing) -> Result<(
             }
         };
         let kind = entry.file_type();
-        let linked = kind.is_some_and(|it| it.is_symlink()) && entry.path().is_file();
+        let link = kind.is_some_and(|it| it.is_symlink());
+        if link && !options.follow && entry.path().exists() && leads_out(entry.path(), root) {
+            listing.outside += 1;
+            continue;
+        }
+        let linked = link && entry.path().is_file();
         if !linked && !kind.is_some_and(|it| it.is_file()) {
             continue;
         }
@@ -164,10 +172,16 @@ fn walk(root: &Path, options: &SourceOptions, listing: &mut Listing) -> Result<(
     for (path, metadata) in &found {
         // A sidecar of nothing is a document like any other.
         if described(path).is_none_or(|it| !paths.contains(&it)) {
-            listing.files.push(describe(path, metadata)?);
+            listing.files.push(describe(path, metadata, options)?);
         }
     }
     Ok(())
+}
+
+/// Whether a link leads to a place that is not in `directory`.
+fn leads_out(link: &Path, directory: &Path) -> bool {
+    let inside = |found: PathBuf| fs::canonicalize(directory).is_ok_and(|it| found.starts_with(it));
+    !fs::canonicalize(link).is_ok_and(inside)
 }
 
 fn walker(root: &Path, options: &SourceOptions) -> Result<WalkBuilder, SourceError> {
@@ -217,13 +231,13 @@ fn is_loop(error: &ignore::Error) -> bool {
     }
 }
 
-fn describe(path: &Path, metadata: &fs::Metadata) -> Result<SourceFile, SourceError> {
+fn describe(path: &Path, metadata: &fs::Metadata, options: &SourceOptions) -> Result<SourceFile, SourceError> {
     let absolute = std::path::absolute(path).map_err(|source| SourceError::Unreadable { path: path.into(), source })?;
     let modified = metadata.modified().ok().map(|it| match it.duration_since(UNIX_EPOCH) {
         Ok(after) => Timestamp(after.as_millis() as i64),
         Err(before) => Timestamp(-(before.duration().as_millis() as i64)),
     });
-    let described = sidecar(path)?;
+    let described = sidecar(path, options)?;
     let (size, mtime) = (metadata.len(), super::content::modified(metadata));
     Ok(SourceFile { path: path.into(), uri: uri(&absolute), size, modified, mtime, metadata: described, kept: None })
 }
@@ -237,10 +251,14 @@ fn described(path: &Path) -> Option<PathBuf> {
     Some(PathBuf::from(os_string(kept)))
 }
 
-fn sidecar(path: &Path) -> Result<Option<Value>, SourceError> {
+/// A sidecar that is a link out of its directory is none, unless links are followed.
+fn sidecar(path: &Path, options: &SourceOptions) -> Result<Option<Value>, SourceError> {
     let mut name = path.as_os_str().to_os_string();
     name.push(SIDECAR);
     let path = PathBuf::from(name);
+    if !options.follow && path.is_symlink() && leads_out(&path, path.parent().unwrap_or(&path)) {
+        return Ok(None);
+    }
     let size = match fs::metadata(&path) {
         Ok(metadata) => metadata.len(),
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),

@@ -64,7 +64,27 @@ fn links_to_directories_are_followed_when_asked_and_loops_end() {
     assert_eq!(found(&followed), ["one.md", "two.md", "linked.md"]);
     assert_eq!(followed.warnings.len(), 2, "{:?}", followed.warnings);
     let plain = list(&[inside.path().into()], &SourceOptions::default()).unwrap();
-    assert_eq!(found(&plain), ["one.md", "linked.md"], "links to directories are not followed unless asked");
+    assert_eq!(found(&plain), ["one.md"], "links are not followed out of the directory unless asked");
+    assert_eq!((plain.outside, followed.outside), (2, 0));
+}
+
+#[test]
+fn only_links_that_stay_inside_are_taken_and_a_sidecar_is_no_way_out() {
+    let outside = folder(&["secret.md"]);
+    fs::write(outside.path().join("key.json"), "{\"key\": \"sesame\"}").unwrap();
+    let inside = folder(&["a.md", "deep/b.md"]);
+    symlink("deep/b.md", inside.path().join("c.md")).unwrap();
+    symlink("../../../../../../../../../../etc/passwd", inside.path().join("n.txt")).unwrap();
+    symlink(outside.path().join("key.json"), inside.path().join("a.md.meta.json")).unwrap();
+    let listing = list(&[inside.path().into()], &SourceOptions::default()).unwrap();
+    let names: Vec<_> = listing.files.iter().map(|it| it.path.file_name().unwrap().to_str().unwrap()).collect();
+    assert_eq!((names, listing.outside), (vec!["a.md", "c.md", "b.md"], 2));
+    assert_eq!(listing.files[0].metadata, None);
+    let named = list(&[inside.path().join("a.md")], &SourceOptions::default()).unwrap();
+    assert_eq!(named.files[0].metadata, None);
+    let follow = SourceOptions { follow: true, ..SourceOptions::default() };
+    let followed = list(&[inside.path().join("a.md")], &follow).unwrap();
+    assert_eq!(followed.files[0].metadata, Some(serde_json::json!({"key": "sesame"})));
 }
 
 #[test]
