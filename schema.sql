@@ -368,12 +368,22 @@ CREATE TABLE document(
   state     INTEGER NOT NULL DEFAULT 0 CHECK (state IN (0, 4, 5, 6)),
   reason    TEXT    NOT NULL DEFAULT '',
   updated   INTEGER NOT NULL,
+  version   INTEGER NOT NULL DEFAULT 0,          -- the run that it was submitted with, also when that run is pruned
   UNIQUE (database, source, uri)
 ) STRICT;
 CREATE INDEX document_run ON document(run_id);
 CREATE INDEX document_waiting ON document(database, id) WHERE state = 0;
 CREATE INDEX document_place ON document(source, uri);
 CREATE INDEX document_content ON document(sha256);
+
+-- What `document` is to know once a run begins, as a JSON array. Moved there by the transaction that makes the run's first
+-- steps claimable, so that no step ever runs before its documents are known to be of its run.
+CREATE TABLE run_document(
+  run_id     INTEGER PRIMARY KEY REFERENCES run(id) ON DELETE CASCADE,
+  database   TEXT    NOT NULL,
+  source     TEXT    NOT NULL,
+  documents  TEXT    NOT NULL CHECK (json_valid(documents))
+) STRICT;
 
 -- Documents that were given to the engine as bytes (uploads, URLs, stdin) rather than as files of this machine. They
 -- are kept until somebody deletes them; which vector databases hold them is told by `document`, as for files.
@@ -429,15 +439,19 @@ CREATE TABLE uri_history(
 CREATE INDEX uri_history_uri     ON uri_history(uri_id);
 CREATE INDEX uri_history_content ON uri_history(sha256);
 
--- Documents that were deleted here, and whose rows in a vector database are still to go. Written with the deletion, so that
--- a crash or a lock that is held only delays it.
+-- Documents that were deleted. Written with the deletion, so that a crash or a lock that is held only delays their removal
+-- from the vector database. version: the run that was submitted last before the deletion; what it and older runs still
+-- store is refused. done: they are out of the vector database. The row goes when no run that old is left.
 CREATE TABLE document_removal(
   database  TEXT    NOT NULL,
   source    TEXT    NOT NULL,
   uri       TEXT    NOT NULL,
   at        INTEGER NOT NULL,
+  version   INTEGER NOT NULL DEFAULT 0,
+  done      INTEGER NOT NULL DEFAULT 0 CHECK (done IN (0, 1)),
   PRIMARY KEY (database, source, uri)
 ) STRICT, WITHOUT ROWID;
+CREATE INDEX document_removal_pending ON document_removal(database) WHERE done = 0;
 
 -- How far a client has come with a source: a note that it leaves here for its next visit.
 CREATE TABLE sync_state(

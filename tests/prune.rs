@@ -183,7 +183,7 @@ fn retention_keeps_the_artifacts_of_current_documents_and_their_place_in_the_cac
     assert!(stale().is_empty() && book.count("artifact") == 1, "a changed parameter takes it from the cache");
     book.check();
     // The document is another run's now: nothing keeps the old files any more.
-    let newer = row(None);
+    let newer = row(Some(RunId(run.0 + 1)));
     book.store.write(move |tx| document::upsert(tx, "/db", "s", &[newer])).unwrap();
     let none = kept_output::Stale { all_before: None, all_of: None };
     let drop_kept = || {

@@ -5,7 +5,8 @@ use std::{path::PathBuf, sync::mpsc, thread};
 use windlass::{
     model::{ArtifactHash, Chunk, Timestamp},
     vector::{
-        ChunkRow, DocumentQuery, DocumentRow, Epoch, Error, Filter, OpenOptions, Term, TextHash, TextQuery, VectorDb,
+        ChunkRow, DocumentQuery, DocumentRow, Epoch, Error, Filter, OpenOptions, Origin, Removal, Stored, Term,
+        TextHash, TextQuery, VectorDb,
     },
 };
 
@@ -60,6 +61,10 @@ impl House {
             .collect();
         db.replace_document(epoch, &self.row(uri), &rows)
     }
+}
+
+fn removal(uri: &str) -> Removal<'_> {
+    Removal { source: "books", uri, until: None }
 }
 
 fn chunk(text: &str, page: u32) -> Chunk {
@@ -131,7 +136,7 @@ fn replacing_and_removing_leave_nothing_behind() {
     for uri in &uris {
         house.store(&mut db, epoch, uri, &["many"]).unwrap();
     }
-    let all: Vec<(&str, &str)> = uris.iter().map(|it| ("books", it.as_str())).chain([("books", "absent")]).collect();
+    let all: Vec<Removal> = uris.iter().map(String::as_str).chain(["absent"]).map(removal).collect();
     assert_eq!(db.remove_documents(epoch, &all).unwrap(), 150);
     let info = db.info().unwrap();
     assert_eq!((info.documents, info.chunks, info.sources), (1, 1, vec![("books".to_string(), 1)]));
@@ -280,7 +285,7 @@ fn vacuum_gives_space_back_while_a_reader_reads() {
         house.store(&mut db, epoch, &format!("{at}.txt"), &[&text]).unwrap();
     }
     let uris: Vec<String> = (1..50).map(|at| format!("{at}.txt")).collect();
-    let gone: Vec<(&str, &str)> = uris.iter().map(|it| ("books", it.as_str())).collect();
+    let gone: Vec<Removal> = uris.iter().map(|it| removal(it)).collect();
     db.remove_documents(epoch, &gone).unwrap();
     let reader = house.reader();
     let report = db.vacuum(epoch).unwrap();
@@ -362,4 +367,50 @@ fn the_chunk_parameters_on_record_can_be_changed() {
     assert_eq!(house.reader().info().unwrap().chunk_params, json!({"size": 256}));
     let kept = VectorDb::open_for_writing(&house.path(), &OpenOptions::default()).unwrap();
     assert_eq!((kept.embedder(), kept.info().unwrap().chunk_params), ("test:v1", json!({"size": 256})));
+}
+
+#[test]
+fn an_older_run_does_not_replace_what_a_newer_one_of_its_engine_stored() {
+    let house = House::new();
+    let (mut db, epoch) = house.writer();
+    let mut store = |engine: &str, run: i64, text: &str| {
+        let (chunk, vector) = (chunk(text, 1), vector(text));
+        let rows = [ChunkRow { chunk: &chunk, text_hash: TextHash::of(text), vector: &vector }];
+        db.replace_document_from(epoch, &Origin { engine, run }, &house.row("a.txt"), &rows).unwrap()
+    };
+    assert_eq!(store("one", 7, "seventh"), Stored::Yes);
+    assert_eq!(store("one", 5, "fifth"), Stored::Superseded(7));
+    assert_eq!(store("one", 7, "again"), Stored::Yes, "the same run may have been interrupted before it was settled");
+    assert_eq!(store("two", 3, "elsewhere"), Stored::Yes, "runs of two engines can't be compared");
+    assert_eq!(store("one", 8, "eighth"), Stored::Yes);
+    assert_eq!(found(&db, "eighth"), ["eighth"]);
+
+    // A deletion takes away what was stored before it, and hides it until then.
+    let until = |run| Removal { until: Some(Origin { engine: "one", run }), ..removal("a.txt") };
+    let mut reader = house.reader();
+    assert_eq!((reader.hide(&[until(7)]).unwrap(), found(&reader, "eighth").len()), (0, 1));
+    assert_eq!((reader.hide(&[until(8)]).unwrap(), found(&reader, "eighth").len()), (1, 0));
+    assert!(reader.knn(&vector("eighth"), 9, None).unwrap().is_empty());
+    assert_eq!(reader.documents(&DocumentQuery { limit: 9, ..Default::default() }).unwrap().total, 0);
+    assert_eq!(db.remove_documents(epoch, &[until(7)]).unwrap(), 0);
+    assert_eq!(db.remove_documents(epoch, &[until(8)]).unwrap(), 1);
+    assert!(db.check().unwrap().is_sound());
+}
+
+#[test]
+fn a_database_of_the_first_schema_is_read_as_it_is_and_upgraded_by_whoever_writes() {
+    let house = House::new();
+    let (mut db, epoch) = house.writer();
+    house.store(&mut db, epoch, "a.txt", &["old"]).unwrap();
+    drop(db);
+    let plain = rusqlite::Connection::open(house.path()).unwrap();
+    plain.execute_batch("DROP TABLE version; PRAGMA user_version = 1").unwrap();
+    drop(plain);
+    let mut reader = house.reader();
+    assert_eq!((found(&reader, "old"), reader.info().unwrap().schema_version), (vec!["old".to_string()], 1));
+    let gone = Removal { until: Some(Origin { engine: "one", run: 1 }), ..removal("a.txt") };
+    assert_eq!(reader.hide(&[gone]).unwrap(), 1, "nobody knows who stored it: it is older than any deletion");
+    let (mut db, epoch) = house.writer();
+    assert_eq!(db.info().unwrap().schema_version, 2);
+    assert_eq!(db.remove_documents(epoch, &[gone]).unwrap(), 1);
 }

@@ -62,6 +62,12 @@ pub struct Args {
     /// Ingest everything again, what failed before included
     #[arg(long)]
     force: bool,
+    /// Follow links to directories, and to files outside of the directory
+    #[arg(long)]
+    follow_links: bool,
+    /// End with exit code 3 when documents are skipped because they failed earlier
+    #[arg(long)]
+    strict: bool,
     /// Submit only; a running worker does the rest
     #[arg(long)]
     detach: bool,
@@ -86,6 +92,7 @@ impl Args {
             return said::plan_in_full(cx, &plan);
         }
         let signals = Signals::install()?;
+        removal::finish(engine, holder(), LockWait::No)?;
         if !self.detach {
             self.finish_unfinished(cx, engine, &options, &signals)?;
         }
@@ -117,7 +124,9 @@ impl Args {
         match status {
             Status::Failed => Err(Failure::quiet(Exit::WorkFailed)),
             Status::Cancelled => Err(Failure::quiet(Exit::Cancelled)),
-            _ if !plan.unread.is_empty() => Err(Failure::quiet(Exit::WorkFailed)),
+            _ if !plan.unread.is_empty() || self.strict && !plan.unusable.is_empty() => {
+                Err(Failure::quiet(Exit::WorkFailed))
+            }
             _ => Ok(()),
         }
     }
@@ -133,8 +142,12 @@ impl Args {
         if let Some(list) = &self.paths_from {
             paths.extend(path_lines(list)?.into_iter().map(PathBuf::from));
         }
-        let source_options =
-            SourceOptions { globs: self.glob.clone(), hidden: self.hidden, ..SourceOptions::default() };
+        let source_options = SourceOptions {
+            globs: self.glob.clone(),
+            hidden: self.hidden,
+            follow: self.follow_links,
+            ..SourceOptions::default()
+        };
         Ok(SyncOptions {
             source_options,
             source: self.source.clone(),
@@ -195,16 +208,25 @@ impl Args {
         if plan.prune && !plan.removed.is_empty() {
             cx.output.note(format!("removing {}", count(plan.removed.len() as u64, "document")));
         }
-        let holder = Holder { kind: HolderKind::Cli, id: i64::from(std::process::id()) };
-        // What was deleted over the API while the database was locked.
-        removal::finish(engine, holder, LockWait::No)?;
-        Ok(sync::prune(engine, plan, holder, LockWait::AtMost(PRUNE_WAIT))?)
+        // What was deleted while a database was locked.
+        removal::finish(engine, holder(), LockWait::No)?;
+        let (removed, all) = sync::prune(engine, plan, holder(), LockWait::AtMost(PRUNE_WAIT))?;
+        if !all {
+            cx.output
+                .note("the vector database is locked: the documents are not found any more, and go when it is free");
+        }
+        Ok(removed)
     }
 
     fn search_command(&self, cx: &Context) -> String {
         let db = self.db.as_ref().map(|it| format!("--db {} ", quoted(it))).unwrap_or_default();
         format!("windlass {}search {db}\"what you want to know\"", cx.home_flag())
     }
+}
+
+/// This command, for whoever waits for a lock that it holds.
+pub fn holder() -> Holder {
+    Holder { kind: HolderKind::Cli, id: i64::from(std::process::id()) }
 }
 
 fn builtin_path() -> Option<String> {

@@ -24,6 +24,7 @@ pub fn plan(cx: &Context, plan: &SyncPlan) -> Result<()> {
             "event": "plan", "database": plan.database, "source": plan.source, "new": plan.new.len(),
             "changed": plan.changed.len(), "unchanged": plan.unchanged, "unusable": plan.unusable.len(),
             "at_work": plan.at_work.len(), "unread": plan.unread.len(), "left_out": plan.left_out,
+            "linked_outside": plan.linked_outside, "retry": plan.retry,
             "removed": plan.removed.len(), "prune": plan.prune, "runs": plan.runs.len(), "bytes": plan.bytes,
         }));
     }
@@ -43,10 +44,16 @@ fn problems(cx: &Context, plan: &SyncPlan) {
         cx.output.warn(format!("and {} more that can't be read", plan.unread.len() - LINES));
     }
     for it in plan.unusable.iter().take(LINES) {
-        cx.output.note(format!("failed before, not tried again: {}: {}", place(&it.uri), plain(&it.reason)));
+        cx.output.note(format!("skipped: {}: {}", place(&it.uri), plain(&it.reason)));
     }
     if !plan.unusable.is_empty() {
-        cx.output.note("`--force` tries them again");
+        let skipped = number_of(plan.unusable.len() as u64);
+        let groups: Vec<String> = plan.retry.iter().take(3).map(|it| format!("`windlass retry {it}`")).collect();
+        let how = match groups.is_empty() {
+            true => "change them, or ingest everything again with `--force`".to_string(),
+            false => format!("{} or change them", groups.join(", ")),
+        };
+        cx.output.note(format!("{skipped} skipped: failed earlier and unchanged ({how})"));
     }
 }
 
@@ -63,6 +70,7 @@ fn counts(plan: &SyncPlan) -> String {
     part(plan.unusable.len(), "unusable");
     part(plan.at_work.len(), "at work elsewhere");
     part(plan.left_out, "left out (nothing here reads such files)");
+    part(plan.linked_outside, "left out (links out of their directory, which `--follow-links` takes)");
     part(plan.removed.len(), if plan.prune { "gone" } else { "gone (`--prune` removes them)" });
     match parts.is_empty() {
         true => "no documents found".to_string(),
@@ -147,6 +155,9 @@ pub fn report(cx: &Context, plan: &SyncPlan, report: &SyncReport, told: &Told) -
     if report.failed as usize > LINES {
         out.line(format!("and {} more", report.failed as usize - LINES))?;
     }
+    if let (true, Some(group)) = (report.failed > 0, groups.first()) {
+        out.note(format!("try again what failed: `windlass retry {group}`, then the same command"));
+    }
     for it in report.documents.iter().filter(|it| it.status == DocumentStatus::Empty).take(LINES) {
         let mark = out.paint(Paint::Warn, "empty ");
         out.line(format!("{mark}  {}: {}", place(&it.uri), plain(&it.reason)))?;
@@ -163,6 +174,7 @@ pub fn report(cx: &Context, plan: &SyncPlan, report: &SyncReport, told: &Told) -
     part(report.empty, "empty");
     part(report.failed, "failed");
     part(report.cancelled, "cancelled");
+    part(report.superseded, "superseded");
     part(report.open, "still at work");
     part(plan.unchanged, "unchanged");
     part(removed as u64, "removed");

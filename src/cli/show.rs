@@ -116,6 +116,9 @@ fn run(cx: &Context, id: RunId) -> Result<()> {
     if let Some(ended) = it.ended {
         line(out, "ended", relative(ended, now))?;
     }
+    if let Some(remark) = &it.remark {
+        line(out, "remark", remark)?;
+    }
     if let Some(output) = &details.output {
         line(out, "output", output.to_string())?;
     }

@@ -23,6 +23,7 @@ use crate::{
     },
     store::{self, Claimed, Settlement, group::GroupDetail, input},
 };
+use serde_json::Value;
 use std::{
     borrow::Cow,
     collections::BTreeMap,
@@ -86,6 +87,7 @@ pub(super) fn run(shared: &Shared, claimed: &Claimed, cancel: &CancelToken) -> A
     if let Some(intent) = cancel.intent() {
         overrule(&mut result, intent);
     }
+    let cache_key = cache_key.filter(|_| !result.uncached);
     let damaged = std::mem::take(&mut result.damaged);
     let settlement = settlement::judge(shared, claimed, &task, result, cache_key);
     let settlement = match settlement {
@@ -144,7 +146,7 @@ fn gather(shared: &Shared, claimed: &Claimed) -> Result<Task, Error> {
         Action::Uses(_) => render_json(&step.with, &values)?,
         _ => step.with.clone(),
     };
-    let input = StepInput {
+    let mut input = StepInput {
         group: claimed.group,
         run: claimed.run,
         step: claimed.lease.step,
@@ -157,7 +159,13 @@ fn gather(shared: &Shared, claimed: &Claimed) -> Result<Task, Error> {
         directory: PathBuf::from(&group.directory),
         home: engine.options.home.clone(),
         group_name: group.name.clone(),
+        looked_up: Value::Null,
     };
+    if let Action::Uses(name) = &step.action
+        && let Some(kind) = engine.kinds.get(name)
+    {
+        input.looked_up = kind.look_up(&input, &engine.store)?;
+    }
     Ok(Task { known, group, row, input })
 }
 

@@ -20,6 +20,7 @@ use crate::{
     },
     store::{self, hook, hook::HookEnd},
 };
+use serde_json::Value;
 use std::{
     collections::BTreeMap,
     path::PathBuf,
@@ -134,6 +135,7 @@ fn run_one(shared: &Shared, due: &hook::Hook) -> Result<HookEnd> {
         directory: PathBuf::from(&group.directory),
         home: engine.options.home.clone(),
         group_name: group.name.clone(),
+        looked_up: Value::Null,
     };
     let lease = Lease { step: input.step, token: due.token };
     let cancel = CancelToken::new();

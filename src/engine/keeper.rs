@@ -243,6 +243,7 @@ impl Keeper {
         } else {
             self.drop_lost(&asked.live.into_iter().collect());
         }
+        self.shared.chore_bell.ring();
         self.shared.ring();
         Ok(())
     }

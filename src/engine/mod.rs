@@ -8,6 +8,7 @@ mod bell;
 mod cache;
 mod cancel;
 mod catalog;
+mod chores;
 mod consumer;
 mod error;
 mod heart;
@@ -31,6 +32,7 @@ mod work_dir;
 mod worker;
 mod worker_pools;
 
+pub use chores::Chore;
 pub use error::{Error, Result};
 pub use prune::{Prune, Pruned};
 pub use resource_lock::{KeyGuard, LockWait};

@@ -8,7 +8,7 @@ use crate::{
     artifact,
     model::{GroupId, Timestamp},
     store::{
-        self, WriteTx, artifact as artifact_row, kept_output,
+        self, WriteTx, artifact as artifact_row, document_removal, kept_output,
         prune::{self, Outputs, Prunable, Removed},
         step_cache,
     },
@@ -86,15 +86,24 @@ impl Engine {
     pub fn prune(&self, what: &Prune, go_on: &dyn Fn() -> bool) -> Result<Pruned> {
         let (pages, _, size) = self.store.read(prune::pages)?;
         let mut pruned = Pruned { bytes_before: pages * size, ..Pruned::default() };
-        let done = self.prune_rows(what, go_on, &mut pruned)? && self.sweep_files(go_on, &mut pruned)? && {
-            while self.slice(|tx| prune::vacuum_slice(tx, VACUUM, SPARE))? && go_on() {}
-            go_on()
-        };
+        let done = self.prune_rows(what, go_on, &mut pruned)?
+            && self.forget_deletions(go_on)?
+            && self.sweep_files(go_on, &mut pruned)?
+            && {
+                while self.slice(|tx| prune::vacuum_slice(tx, VACUUM, SPARE))? && go_on() {}
+                go_on()
+            };
         pruned.stopped = !done;
         let (pages, _, size) = self.store.read(prune::pages)?;
         pruned.bytes_after = pages * size;
         self.restore_ballast();
         Ok(pruned)
+    }
+
+    /// Deletions of documents that no run is left for.
+    fn forget_deletions(&self, go_on: &dyn Fn() -> bool) -> Result<bool> {
+        while self.slice(|tx| Ok(document_removal::forget(tx, SLICE)? == SLICE))? && go_on() {}
+        Ok(go_on())
     }
 
     fn prune_rows(&self, what: &Prune, go_on: &dyn Fn() -> bool, pruned: &mut Pruned) -> Result<bool> {

@@ -2,13 +2,13 @@
 //!
 //! A kind never sees the database: it reads its input, writes artifacts, and reports. So it can run in a child as well.
 
-use super::{work_dir::WorkDir, worker_pools::WorkerPools};
+use super::{chores::Chore, work_dir::WorkDir, worker_pools::WorkerPools};
 use crate::{
     artifact::{ArtifactStore, PutGuard},
     definition::{Definition, StepDefinition},
     model::{ArtifactHash, ArtifactRef, Certificate, GroupId, Millis, Outcome, Report, RunId, StepId, Token},
     os::CancelToken,
-    store::output::Output,
+    store::{self, Store, output::Output},
 };
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -34,6 +34,9 @@ pub struct StepInput {
     pub directory: PathBuf,
     pub home: PathBuf,
     pub group_name: String,
+    /// What the kind looked up for this attempt.
+    #[serde(default)]
+    pub looked_up: Value,
 }
 
 /// Everything that a step kind works with.
@@ -64,6 +67,8 @@ pub struct StepResult {
     pub again: Option<Millis>,
     /// Files of earlier steps that turned out to be damaged.
     pub damaged: Vec<ArtifactHash>,
+    /// The result is not what its cache key says, and is not to be taken again.
+    pub uncached: bool,
 }
 
 /// What an attempt printed: `stream` 1 stdout, 2 stderr.
@@ -84,6 +89,7 @@ impl StepResult {
             logs: Vec::new(),
             again: None,
             damaged: Vec::new(),
+            uncached: false,
         }
     }
 
@@ -127,6 +133,12 @@ pub trait StepKind: Send + Sync {
         true
     }
 
+    /// What the attempt has to know of the database, as JSON. Asked in the process of the engine before each attempt; for a
+    /// step with a resource key while its lock is held, so that it stays true as long as every writer takes the lock.
+    fn look_up(&self, _input: &StepInput, _store: &Store) -> store::Result<Value> {
+        Ok(Value::Null)
+    }
+
     /// What the result depends on, where it depends on nothing else: equal keys mean equal results. None: never cached.
     fn cache_key(&self, _input: &StepInput) -> Option<[u8; 32]> {
         None
@@ -137,11 +149,21 @@ pub trait StepKind: Send + Sync {
 #[derive(Clone, Default)]
 pub struct Registry {
     kinds: BTreeMap<String, Arc<dyn StepKind>>,
+    chores: Vec<Arc<dyn Chore>>,
 }
 
 impl Registry {
     pub fn register(&mut self, name: &str, kind: impl StepKind + 'static) {
         self.kinds.insert(name.to_string(), Arc::new(kind));
+    }
+
+    /// What a worker that takes every step looks after.
+    pub fn look_after(&mut self, chore: impl Chore + 'static) {
+        self.chores.push(Arc::new(chore));
+    }
+
+    pub(super) fn chores(&self) -> impl Iterator<Item = &Arc<dyn Chore>> {
+        self.chores.iter()
     }
 
     pub fn get(&self, name: &str) -> Option<&Arc<dyn StepKind>> {

@@ -15,6 +15,7 @@ use crate::{
         Store,
         batch_group::OfBatch,
         definition::NewDefinition,
+        document::RunDocuments,
         group::{self, Created, NewGroup, NewRun},
     },
 };
@@ -46,6 +47,8 @@ pub struct Submission {
     pub scoped: bool,
     /// The batch of documents that it works on: each item names its content as `sha256`.
     pub of_batch: Option<OfBatch>,
+    /// The documents of each item, in their order; empty where none are known by name.
+    pub documents: Vec<RunDocuments>,
 }
 
 impl Submission {
@@ -61,6 +64,7 @@ impl Submission {
             force: false,
             scoped: false,
             of_batch: None,
+            documents: Vec::new(),
         }
     }
 }
@@ -105,7 +109,7 @@ impl Engine {
             builder: (*self.identity).clone(),
             of_batch: submission.of_batch.clone(),
         };
-        let rows_per_run = 3 + submission.definition.steps.len();
+        let rows_per_run = 4 + submission.definition.steps.len();
         let slice = (SLICE_ROWS / rows_per_run).max(1);
         let mut runs = runs.into_iter();
         let first: Vec<NewRun> = runs.by_ref().take(slice).collect();
@@ -211,7 +215,7 @@ fn render_keys(submission: &Submission) -> Result<Vec<NewRun>> {
     let steps = &submission.definition.steps;
     let keyed = steps.iter().any(|it| it.resource_key.is_some());
     let mut runs = Vec::with_capacity(submission.items.len());
-    for item in &submission.items {
+    for (no, item) in submission.items.iter().enumerate() {
         let mut keys = Vec::new();
         if keyed {
             let value = item_value(item);
@@ -227,7 +231,7 @@ fn render_keys(submission: &Submission) -> Result<Vec<NewRun>> {
             }
         }
         let content = submission.of_batch.as_ref().and_then(|_| content_of(item));
-        runs.push(NewRun { item: item.clone(), keys, content });
+        runs.push(NewRun { item: item.clone(), keys, content, documents: submission.documents.get(no).cloned() });
     }
     Ok(runs)
 }

@@ -3,7 +3,7 @@
 use super::{
     Engine,
     bell::Bell,
-    consumer,
+    chores, consumer,
     error::{Error, Result},
     heart::{self, Heart},
     hooks, keeper,
@@ -71,6 +71,8 @@ pub(super) struct Shared {
     pub fatal: Mutex<Option<String>>,
     pub hook_bell: Bell,
     pub keeper_bell: Bell,
+    /// Rung after every commit that the keeper sees.
+    pub chore_bell: Bell,
     /// Rung only when the worker is to end.
     pub upkeep_bell: Bell,
 }
@@ -133,6 +135,7 @@ impl Shared {
         self.pools.iter().for_each(|it| it.bell.ring_all());
         self.hook_bell.ring_all();
         self.keeper_bell.ring_all();
+        self.chore_bell.ring_all();
         self.upkeep_bell.ring_all();
         self.heart.ring();
     }
@@ -186,6 +189,7 @@ impl Worker {
             fatal: Mutex::default(),
             hook_bell: Bell::default(),
             keeper_bell: Bell::default(),
+            chore_bell: Bell::default(),
             upkeep_bell: Bell::default(),
         });
         engine.store.listen(shared.clone());
@@ -199,6 +203,7 @@ impl Worker {
         worker.spawn("windlass-hooks".into(), |shared| hooks::run(&shared))?;
         if options.scope == Scope::Everything {
             worker.spawn("windlass-upkeep".into(), |shared| upkeep::run(&shared))?;
+            worker.spawn("windlass-chores".into(), |shared| chores::run(&shared))?;
         }
         for (number, pool) in shared.pools.iter().enumerate() {
             for slot in 0..pool.size {

@@ -4,7 +4,7 @@ use super::{
     error::{Error, Result},
     item::{Item, ItemDocument, KEPT},
     parameters, sync,
-    sync::verdict::params_hash,
+    sync::{plan::DOCUMENTS_OF_RUN, verdict::params_hash},
 };
 use crate::{
     definition::{Definition, ParameterSet},
@@ -13,7 +13,7 @@ use crate::{
     store::{
         self, ReadTx,
         batch_group::{self, OfBatch},
-        document::{self, DocumentRow, DocumentState},
+        document::{self, RunDocuments, Submitted},
         document_batch,
         document_uri::{self, DocumentUri},
     },
@@ -100,6 +100,7 @@ fn start_once(engine: &Engine, start: &Start) -> Result<Started> {
         }
     }
     parameters::try_server(&params, &database)?;
+    let documents = items.items.iter().map(|it| of_run(&database, &params, it)).collect();
     let texts: Vec<String> =
         items.items.iter().map(|it| serde_json::to_value(it).unwrap_or_default().to_string()).collect();
     let submitted = engine.submit(Submission {
@@ -108,9 +109,9 @@ fn start_once(engine: &Engine, start: &Start) -> Result<Started> {
         name: start.name.clone().or_else(|| Some(format!("batch {}", start.batch))),
         priority: start.priority,
         of_batch: Some(OfBatch { batch: start.batch, params: start.params.id.clone() }),
+        documents,
         ..Submission::new(start.definition.clone(), texts)
     })?;
-    note(engine, &database, &params, submitted.group)?;
     Ok(Started { group: submitted.group, runs: items.items.len(), first_run: submitted.first_run })
 }
 
@@ -140,8 +141,8 @@ impl Items {
         let entry = ItemDocument { uri: document.uri, file: Some(KEPT.to_string()), metadata };
         let mut same = self.items.iter_mut().rev().take_while(|it| it.sha256 == document.sha256);
         match same.find(|it| it.source == document.source) {
-            Some(item) => item.documents.push(entry),
-            None => self.items.push(Item {
+            Some(item) if item.documents.len() < DOCUMENTS_OF_RUN => item.documents.push(entry),
+            _ => self.items.push(Item {
                 name: document.name,
                 source: document.source,
                 sha256: document.sha256,
@@ -180,31 +181,18 @@ impl Items {
     }
 }
 
-/// Notes where the documents go, as `windlass ingest` does for files.
-fn note(engine: &Engine, database: &Path, params: &ParameterSet, group: GroupId) -> Result<()> {
-    let database = database.to_string_lossy().into_owned();
-    let mut after = RunId(0);
-    loop {
-        let runs = engine.store().read(|tx| document::items_of_group(tx, group, after, SLICE))?;
-        let Some(last) = runs.last() else { return Ok(()) };
-        after = last.0;
-        for (run, text) in runs {
-            let Ok(item) = serde_json::from_str::<Item>(&text) else { continue };
-            let row = |document: &ItemDocument| DocumentRow {
-                uri: document.uri.clone(),
-                sha256: item.sha256,
-                size: item.size,
-                mtime: 0,
-                params: params_hash(params, Some(&document.metadata)),
-                run: Some(run),
-                state: DocumentState::AskRun,
-                reason: String::new(),
-            };
-            for slice in item.documents.chunks(SLICE) {
-                let rows: Vec<DocumentRow> = slice.iter().map(row).collect();
-                let (database, source) = (database.clone(), item.source.clone());
-                engine.store().write(move |tx| document::upsert(tx, &database, &source, &rows))?;
-            }
-        }
+/// Where the documents of a run go, as `windlass ingest` says it for files.
+fn of_run(database: &Path, params: &ParameterSet, item: &Item) -> RunDocuments {
+    let document = |it: &ItemDocument| Submitted {
+        uri: it.uri.clone(),
+        sha256: item.sha256,
+        size: item.size,
+        mtime: 0,
+        params: params_hash(params, Some(&it.metadata)),
+    };
+    RunDocuments {
+        database: database.to_string_lossy().into_owned(),
+        source: item.source.clone(),
+        documents: item.documents.iter().map(document).collect(),
     }
 }

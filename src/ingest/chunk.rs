@@ -9,7 +9,7 @@ use super::{
     outline::{self, Block, Kind},
     tokens::{self, Counter},
 };
-use crate::model::{Chunk, ParsedDocument};
+use crate::model::{Chunk, HEADING_MAX, ParsedDocument, shortened};
 use serde::{Deserialize, Serialize};
 use std::ops::Range;
 
@@ -74,7 +74,10 @@ impl ChunkOptions {
     }
 }
 
-/// Cuts the document. Chunks ascend, overlap at most as told, and cover everything but blanks; each one's text is the Markdown at its
+/// More passages than this are no document that somebody reads. They would take more memory and disk than its text.
+pub const CHUNKS_MAX: usize = 200_000;
+
+/// Cuts the document; of one with more than [`CHUNKS_MAX`] passages one more than that many come back. Chunks ascend, overlap at most as told, and cover everything but blanks; each one's text is the Markdown at its
 /// range.
 pub fn chunk(document: &ParsedDocument, options: &ChunkOptions) -> Vec<Chunk> {
     let mut packing = Packing {
@@ -268,7 +271,7 @@ impl Packing<'_> {
         if let (Some(first), Some(last), true) = (open.first(), open.last(), has_news) {
             let range = trimmed(&self.document.markdown, first.range.start..last.range.end);
             let body = open.iter().find(|it| it.kind == AtomKind::Body).map_or(range.start, |it| it.range.start);
-            if !range.is_empty() {
+            if !range.is_empty() && self.chunks.len() <= CHUNKS_MAX {
                 let chunk = self.path.place(self.document, range, body);
                 self.chunks.push(chunk);
             }
@@ -279,6 +282,10 @@ impl Packing<'_> {
         if repeats {
             self.repeat();
         }
+        // What is in an earlier chunk and is not repeated is not looked at again.
+        self.atoms.drain(..self.start);
+        self.fresh -= self.start;
+        self.start = 0;
     }
 
     fn repeat(&mut self) {
@@ -309,10 +316,19 @@ impl<'a> Path<'a> {
         Chunk {
             tokens: tokens::count(&text) as u32,
             text,
-            headings: self.headings.iter().map(|it| it.1.to_string()).collect(),
+            headings: self.above(),
             page: self.next_page.checked_sub(1).map(|it| document.pages[it].page),
             range,
         }
+    }
+}
+
+impl Path<'_> {
+    /// The headings, cut to equal lengths where all together are too long: each chunk has a copy.
+    fn above(&self) -> Vec<String> {
+        let whole: usize = self.headings.iter().map(|it| it.1.len()).sum();
+        let most = if whole <= HEADING_MAX { HEADING_MAX } else { HEADING_MAX / self.headings.len().max(1) };
+        self.headings.iter().map(|it| shortened(it.1, most)).collect()
     }
 }
 

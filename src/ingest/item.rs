@@ -1,6 +1,6 @@
 //! One item of the ingest workflow: a content, and the documents that have it.
 
-use super::source;
+use super::{parser::MARKDOWN, source};
 use crate::{engine::StepInput, model::ArtifactHash, store::output::Output};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -54,6 +54,9 @@ impl ItemDocument {
 /// `ItemDocument::file` of a document whose content the engine keeps as an artifact.
 pub const KEPT: &str = "artifact:";
 
+/// The field of the store step's result with the documents that it did not store, by URI, and by what they are superseded.
+pub const SUPERSEDED: &str = "superseded";
+
 /// The last part of a URI's path, such as `report.pdf` of `https://host/docs/report.pdf?v=2`.
 pub fn name_of_uri(uri: &str) -> Option<String> {
     let path = uri.split(['?', '#']).next().unwrap_or_default();
@@ -66,15 +69,12 @@ pub fn name_of_uri(uri: &str) -> Option<String> {
 pub const DEFAULT_SOURCE: &str = "default";
 
 impl Item {
-    /// The item of a step: as it was submitted, or, for a plain path, as the validate step found it.
+    /// The item of a step: as an earlier step found its content, else as it was submitted.
     pub fn of(input: &StepInput) -> Option<Item> {
-        if let Ok(item) = serde_json::from_value::<Item>(input.item.clone()) {
-            return Some(item).filter(|it| !it.documents.is_empty());
-        }
-        input.inputs.values().find_map(|output| {
-            let found = output.value.as_ref()?.get("item")?;
-            serde_json::from_value::<Item>(found.clone()).ok()
-        })
+        let said = |output: &Output| serde_json::from_value::<Item>(output.value.as_ref()?.get("item")?.clone()).ok();
+        // The parser comes after whoever found the content first.
+        let found = output_with(input, MARKDOWN).and_then(said).or_else(|| input.inputs.values().find_map(said));
+        found.or_else(|| serde_json::from_value(input.item.clone()).ok()).filter(|it| !it.documents.is_empty())
     }
 
     /// What the reader of the content may depend on besides the content: the ending of the name, or a name without one.

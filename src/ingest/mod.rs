@@ -46,4 +46,5 @@ pub fn register(registry: &mut Registry) {
     registry.register(chunk, step::ChunkKind);
     registry.register(embed, step::EmbedKind);
     registry.register(store, step::StoreKind::default());
+    registry.look_after(removal::Removals);
 }

@@ -1,6 +1,6 @@
 //! The structure of a Markdown text: its headings, tables and code blocks, in one pass over its lines.
 
-use crate::model::Heading;
+use crate::model::{HEADING_MAX, Heading, shortened};
 use std::ops::Range;
 
 /// What a line belongs to.
@@ -114,12 +114,12 @@ fn is_rule(line: &str) -> bool {
     line.starts_with('|') && line.contains('-') && line.bytes().all(|it| matches!(it, b'|' | b'-' | b':' | b' '))
 }
 
-/// The words of a heading: backticks, emphasis, links' targets and closing `#` left out.
+/// The words of a heading, cut where they are too many: backticks, emphasis, links' targets and closing `#` left out.
 fn plain(heading: &str) -> String {
     let heading = heading.trim().trim_end_matches('#');
-    let mut text = String::with_capacity(heading.len());
+    let mut text = String::new();
     let mut rest = heading;
-    while let Some(letter) = rest.chars().next() {
+    while let Some(letter) = rest.chars().next().filter(|_| text.len() <= 2 * HEADING_MAX) {
         rest = &rest[letter.len_utf8()..];
         match letter {
             '`' => (),
@@ -131,7 +131,7 @@ fn plain(heading: &str) -> String {
             _ => text.push(letter),
         }
     }
-    text.split_whitespace().collect::<Vec<_>>().join(" ")
+    shortened(&text.split_whitespace().collect::<Vec<_>>().join(" "), HEADING_MAX)
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use super::{
     media_type::{self, MediaType},
     outline, reader,
 };
-use crate::model::ParsedDocument;
+use crate::model::{HEADING_MAX, ParsedDocument, shortened};
 use serde::{Deserialize, Serialize};
 use std::{fmt, fs, io, path::Path, path::PathBuf, sync::Arc, thread};
 
@@ -168,6 +168,8 @@ pub(super) fn finished(mut document: ParsedDocument, media_type: MediaType, byte
     if document.title.is_none() {
         document.title = document.headings.first().map(|it| it.text.clone()).filter(|it| !it.is_empty());
     }
+    document.title = document.title.map(|it| shortened(&it, HEADING_MAX));
+    document.warnings.iter_mut().filter(|it| it.len() > HEADING_MAX).for_each(|it| *it = shortened(it, HEADING_MAX));
     if document.markdown.trim().is_empty() {
         document.markdown.clear();
         if document.warnings.is_empty() {

@@ -105,7 +105,7 @@ fn read(request: &Request, dir: &Path) -> Result<Summary, Failed> {
     let mut document = match parsed(request) {
         Ok(Some(document)) => document,
         Ok(None) => {
-            let message = "the document changed while it was being ingested; run the same command again";
+            let message = "the document changed while it was being ingested";
             return Err(failed("changed", message.to_string()));
         }
         Err(error) => {

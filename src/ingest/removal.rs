@@ -1,38 +1,47 @@
 //! Taking deleted documents out of the vector databases that hold them.
+//!
+//! A deletion is a row of the engine database (`document_removal`), committed before it is acknowledged. From then on no
+//! search finds the document, and no run that was submitted before stores it. What the vector database holds of it goes
+//! under the lock of that database: at once where the lock is free, else when a worker finds it free.
 
 use super::error::Result;
 use crate::{
-    engine::{self, Engine, LockWait},
-    model::{Holder, ResourceKey},
-    store::document_removal,
-    vector::{self, OpenOptions, VectorDb},
+    engine::{self, Chore, Engine, LockWait},
+    model::{Holder, HolderKind, Millis, ResourceKey},
+    store::{self, ReadTx, backup::engine_id, document_removal},
+    vector::{self, OpenOptions, Origin, Removal, VectorDb},
 };
-use std::path::Path;
+use std::{fs, path::Path};
 
 /// Documents that one transaction takes out.
 const SLICE: usize = 200;
+/// How many deletions a search leaves out by name.
+const HIDDEN_MAX: usize = 10_000;
 
 /// Takes out what is noted as still to be removed, under the lock of each vector database. False: somebody else holds one
-/// of them longer than `wait`; what is left is taken out next time.
+/// of them longer than `wait`; what is left is taken out when the lock is free.
 pub fn finish(engine: &Engine, holder: Holder, wait: LockWait) -> Result<bool> {
     let mut all = true;
     for database in engine.store().read(document_removal::databases)? {
-        all &= finish_one(engine, Path::new(&database), &database, holder, wait)?;
+        all &= finish_one(engine, &database, holder, wait)?;
     }
     Ok(all)
 }
 
-fn finish_one(engine: &Engine, path: &Path, database: &str, holder: Holder, wait: LockWait) -> Result<bool> {
+/// The same for one vector database.
+pub fn finish_one(engine: &Engine, database: &str, holder: Holder, wait: LockWait) -> Result<bool> {
     let guard = match engine.hold_key(&ResourceKey(format!("vec:{database}")), holder, wait) {
         Ok(guard) => guard,
         Err(engine::Error::Locked { .. }) => return Ok(false),
         Err(error) => return Err(error.into()),
     };
-    let mut db = match VectorDb::open_for_writing(path, &OpenOptions::default()) {
+    let mut db = match VectorDb::open_for_writing(Path::new(database), &OpenOptions::default()) {
         Ok(db) => Some(db),
+        // Nothing is there, and no run that is older than the deletion puts it there.
         Err(vector::Error::NotFound { .. }) => None,
         Err(error) => return Err(error.into()),
     };
+    let own = engine.store().read(engine_id)?;
     let epoch = db.as_mut().map(VectorDb::raise_epoch).transpose()?;
     loop {
         let pending = engine.store().read(|tx| document_removal::pending(tx, database, SLICE))?;
@@ -43,10 +52,59 @@ fn finish_one(engine: &Engine, path: &Path, database: &str, holder: Holder, wait
             return Ok(false);
         }
         if let (Some(db), Some(epoch)) = (&mut db, epoch) {
-            let documents: Vec<(&str, &str)> = pending.iter().map(|it| (it.source.as_str(), it.uri.as_str())).collect();
-            db.remove_documents(epoch, &documents)?;
+            db.remove_documents(epoch, &removals(&pending, &own))?;
         }
         let database = database.to_string();
         engine.store().write(move |tx| document_removal::done(tx, &database, &pending))?;
+    }
+}
+
+fn removals<'a>(pending: &'a [document_removal::Pending], engine: &'a str) -> Vec<Removal<'a>> {
+    let removal = |it: &'a document_removal::Pending| Removal {
+        source: &it.source,
+        uri: &it.uri,
+        until: Some(Origin { engine, run: it.version.0 }),
+    };
+    pending.iter().map(removal).collect()
+}
+
+/// Documents of a vector database that are deleted and not yet removed from it.
+#[derive(Debug)]
+pub struct Deleted {
+    pending: Vec<document_removal::Pending>,
+    /// The engine that counts the versions.
+    engine: String,
+}
+
+pub fn deleted(tx: &ReadTx, database: &Path) -> store::Result<Deleted> {
+    let path = fs::canonicalize(database).unwrap_or_else(|_| database.to_path_buf());
+    let pending = document_removal::pending(tx, &path.to_string_lossy(), HIDDEN_MAX)?;
+    Ok(Deleted { pending, engine: engine_id(tx)? })
+}
+
+impl Deleted {
+    /// Leaves them out of everything that this connection finds.
+    pub fn hide_in(&self, db: &mut VectorDb) -> vector::Result<()> {
+        if !self.pending.is_empty() {
+            db.hide(&removals(&self.pending, &self.engine))?;
+        }
+        Ok(())
+    }
+}
+
+/// Removes what could not be removed when it was deleted.
+pub(super) struct Removals;
+
+impl Chore for Removals {
+    fn look(&self, engine: &Engine) -> Option<Millis> {
+        let holder = Holder { kind: HolderKind::Cli, id: i64::from(std::process::id()) };
+        match finish(engine, holder, LockWait::No) {
+            Ok(true) => None,
+            Ok(false) => Some(Millis::seconds(1)),
+            Err(error) => {
+                tracing::warn!(%error, "deleted documents could not be taken out of a vector database");
+                Some(Millis::seconds(30))
+            }
+        }
     }
 }

@@ -3,6 +3,20 @@
 use serde::{Deserialize, Serialize};
 use std::ops::Range;
 
+/// The most bytes that a title, a heading, or all headings above a passage together have.
+pub const HEADING_MAX: usize = 1024;
+
+/// The text, or as much of it as `most` bytes hold, with `…` at its end.
+pub fn shortened(text: &str, most: usize) -> String {
+    const MARK: &str = "…";
+    if text.len() <= most {
+        return text.to_string();
+    }
+    let room = most.saturating_sub(MARK.len());
+    let end = (0..=room).rev().find(|it| text.is_char_boundary(*it)).unwrap_or(0);
+    format!("{}{MARK}", text[..end].trim_end())
+}
+
 /// What a parser makes of a document: one Markdown text, and where its parts lie in it.
 ///
 /// All offsets are byte offsets into `markdown`, on character boundaries, ascending.

@@ -19,13 +19,13 @@ pub mod time;
 pub mod worker;
 
 pub use artifact::{ArtifactHash, ArtifactRef};
-pub use document::{Chunk, Heading, PageStart, ParsedDocument};
+pub use document::{Chunk, HEADING_MAX, Heading, PageStart, ParsedDocument, shortened};
 pub use event::{Event, EventKind};
 pub use group::{GroupState, Scope};
 pub use ids::{ArtifactId, DefinitionId, GroupId, KeyId, OutputId, RunId, StepId, Token, TypeId, WorkerId};
 pub use lock::{Holder, HolderKind, ResourceKey};
 pub use nearest::nearest;
-pub use outcome::{Certificate, ExitStatus, KillIntent, Outcome, Report, ResourceLimit};
+pub use outcome::{Certificate, ExitStatus, KillIntent, Outcome, REMARK, Report, ResourceLimit};
 pub use shape::{Shape, ShapeHook, ShapeStep};
 pub use size::Bytes;
 pub use status::Status;

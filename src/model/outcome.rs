@@ -4,6 +4,9 @@ use super::{Bytes, Millis};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
+/// The field of a result's value that lists show beside the run, in words.
+pub const REMARK: &str = "remark";
+
 /// The one outcome of an attempt.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "outcome", rename_all = "snake_case")]

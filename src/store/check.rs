@@ -139,6 +139,15 @@ const RULES: &[(&str, &str)] = &[
             AND NOT EXISTS (SELECT 1 FROM content c WHERE c.artifact_id = a.id)",
     ),
     (
+        "is a document of a run that is newer than its version",
+        "SELECT 'document ' || id FROM document WHERE run_id > version",
+    ),
+    (
+        "has begun, and its documents are not known",
+        "SELECT 'r' || r.id FROM run_document k JOIN run r ON r.id = k.run_id JOIN group_detail d ON d.group_id = r.group_id
+           JOIN run_group g ON g.id = r.group_id WHERE g.phase = 0 AND d.opened >= r.id",
+    ),
+    (
         "settled twice under one token",
         "SELECT 's' || s.id FROM step s JOIN lease l ON l.step_id = s.id AND l.token = s.token",
     ),

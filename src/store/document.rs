@@ -6,8 +6,8 @@ use super::{
 };
 use crate::model::{ArtifactHash, GroupId, RunId, StepId, Timestamp};
 use rusqlite::{Row, params};
-use serde::Serialize;
-use std::collections::BTreeMap;
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, BTreeSet};
 
 /// The column `state`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
@@ -48,6 +48,26 @@ pub struct DocumentRow {
     pub state: DocumentState,
     /// Why it is unusable or empty, or what its reader warned of.
     pub reason: String,
+}
+
+/// A document that is submitted with a run.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Submitted {
+    pub uri: String,
+    pub sha256: ArtifactHash,
+    /// In bytes.
+    pub size: u64,
+    /// See [`DocumentRow`].
+    pub mtime: i64,
+    pub params: [u8; 32],
+}
+
+/// The documents of a run: known as the run's from the moment when it can begin.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RunDocuments {
+    pub database: String,
+    pub source: String,
+    pub documents: Vec<Submitted>,
 }
 
 /// A row with what the run says now.
@@ -103,24 +123,9 @@ fn document(row: &Row) -> rusqlite::Result<DocumentRow> {
     })
 }
 
-/// Writes documents; at most 1,000 a call.
+/// Writes documents; at most 1,000 a call. A row of a newer run stays as it is, and so does what was deleted since the run
+/// was submitted.
 pub fn upsert(tx: &WriteTx, database: &str, source: &str, rows: &[DocumentRow]) -> Result<()> {
-    let over = "DO UPDATE SET sha256 = excluded.sha256, size = excluded.size, mtime = excluded.mtime,
-        params = excluded.params, run_id = excluded.run_id, state = excluded.state, reason = excluded.reason,
-        updated = excluded.updated";
-    insert(tx, database, source, rows, over)
-}
-
-/// Writes those documents that have no row yet; at most 1,000 a call.
-pub fn insert_missing(tx: &WriteTx, database: &str, source: &str, rows: &[DocumentRow]) -> Result<()> {
-    insert(tx, database, source, rows, "DO NOTHING")
-}
-
-fn insert(tx: &WriteTx, database: &str, source: &str, rows: &[DocumentRow], over: &str) -> Result<()> {
-    let sql = format!(
-        "INSERT INTO document(database, source, uri, sha256, size, mtime, params, run_id, state, reason, updated)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11) ON CONFLICT(database, source, uri) {over}"
-    );
     for row in rows {
         let run = row.run.map(|it| it.0);
         let values = params![
@@ -136,9 +141,102 @@ fn insert(tx: &WriteTx, database: &str, source: &str, rows: &[DocumentRow], over
             row.reason,
             tx.now().0
         ];
-        tx.execute(&sql, values)?;
+        tx.execute(UPSERT, values)?;
     }
     Ok(())
+}
+
+const UPSERT: &str = "
+    INSERT INTO document(database, source, uri, sha256, size, mtime, params, run_id, state, reason, updated, version)
+    SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, coalesce(?8, 0)
+     WHERE NOT EXISTS (SELECT 1 FROM document_removal
+                        WHERE database = ?1 AND source = ?2 AND uri = ?3 AND version >= coalesce(?8, 0))
+    ON CONFLICT(database, source, uri) DO UPDATE SET sha256 = excluded.sha256, size = excluded.size,
+       mtime = excluded.mtime, params = excluded.params, run_id = excluded.run_id, state = excluded.state,
+       reason = excluded.reason, updated = excluded.updated, version = excluded.version
+     WHERE excluded.version >= document.version";
+
+/// Notes size and time of files that turned out to be unchanged; at most 1,000 a call.
+pub fn refresh(tx: &WriteTx, database: &str, source: &str, rows: &[DocumentRow]) -> Result<()> {
+    for row in rows {
+        tx.execute(
+            "UPDATE document SET size = ?5, mtime = ?6
+              WHERE database = ?1 AND source = ?2 AND uri = ?3 AND sha256 = ?4",
+            params![database, source, row.uri, row.sha256.0, row.size as i64, row.mtime],
+        )?;
+    }
+    Ok(())
+}
+
+/// Keeps the documents of a new run until it begins.
+pub(super) fn keep(tx: &WriteTx, run: RunId, of_run: &RunDocuments) -> Result<()> {
+    let documents = serde_json::to_string(&of_run.documents).unwrap_or_default();
+    tx.execute(
+        "INSERT INTO run_document(run_id, database, source, documents) VALUES (?1, ?2, ?3, ?4)",
+        params![run.0, of_run.database, of_run.source, documents],
+    )?;
+    Ok(())
+}
+
+/// A run can begin: its documents are known as its own from here on. How many there are.
+pub(super) fn begin(tx: &WriteTx, run: RunId) -> Result<usize> {
+    let kept = tx.row("SELECT database, source, documents FROM run_document WHERE run_id = ?1", [run.0], |row| {
+        Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?, row.get::<_, String>(2)?))
+    })?;
+    let Some((database, source, text)) = kept else { return Ok(0) };
+    let documents: Vec<Submitted> = serde_json::from_str(&text).unwrap_or_default();
+    let rows: Vec<DocumentRow> = documents
+        .into_iter()
+        .map(|it| DocumentRow {
+            uri: it.uri,
+            sha256: it.sha256,
+            size: it.size,
+            mtime: it.mtime,
+            params: it.params,
+            run: Some(run),
+            state: DocumentState::AskRun,
+            reason: String::new(),
+        })
+        .collect();
+    upsert(tx, &database, &source, &rows)?;
+    tx.execute("DELETE FROM run_document WHERE run_id = ?1", [run.0])?;
+    Ok(rows.len())
+}
+
+/// Why a run may not store a document any more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Superseded {
+    By(RunId),
+    /// It was deleted after the run was submitted.
+    Deleted,
+}
+
+impl std::fmt::Display for Superseded {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Superseded::By(run) => write!(f, "superseded by {run}"),
+            Superseded::Deleted => f.write_str("superseded by a deletion"),
+        }
+    }
+}
+
+/// Whether a newer version of the document was submitted after this run, or the document was deleted. None: the run's
+/// version is the current one, or nobody counts the versions of this document.
+pub fn superseded(tx: &ReadTx, database: &str, source: &str, uri: &str, run: RunId) -> Result<Option<Superseded>> {
+    let newer = tx.row(
+        "SELECT version FROM document WHERE database = ?1 AND source = ?2 AND uri = ?3 AND version > ?4",
+        params![database, source, uri, run.0],
+        |row| row.get(0).map(RunId),
+    )?;
+    if let Some(run) = newer {
+        return Ok(Some(Superseded::By(run)));
+    }
+    let deleted = tx.row(
+        "SELECT 1 FROM document_removal WHERE database = ?1 AND source = ?2 AND uri = ?3 AND version >= ?4",
+        params![database, source, uri, run.0],
+        |_| Ok(()),
+    )?;
+    Ok(deleted.map(|()| Superseded::Deleted))
 }
 
 /// The content and the parameters that a document was submitted with last.
@@ -150,39 +248,63 @@ pub fn submitted_as(tx: &ReadTx, database: &str, source: &str, uri: &str) -> Res
     )
 }
 
-/// Forgets documents; how many there were. At most 1,000 a call.
-pub fn remove(tx: &WriteTx, database: &str, source: &str, uris: &[String]) -> Result<usize> {
-    let mut gone = 0;
-    for uri in uris {
-        gone += tx.execute(
-            "DELETE FROM document WHERE database = ?1 AND source = ?2 AND uri = ?3",
-            params![database, source, uri],
-        )?;
+/// The groups of these runs, as far as they are there.
+pub fn groups_of(tx: &ReadTx, runs: &[RunId]) -> Result<Vec<GroupId>> {
+    let mut groups = BTreeSet::new();
+    for run in runs {
+        groups.extend(tx.row("SELECT group_id FROM run WHERE id = ?1", [run.0], |row| row.get::<_, i64>(0))?);
     }
-    Ok(gone)
+    Ok(groups.into_iter().map(GroupId).collect())
 }
 
-/// Documents whose run has ended since they were submitted, from a row on: (row, run, how it ended).
+/// A document whose run has ended since it was submitted.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Unsettled {
+    pub row: i64,
+    pub uri: String,
+    pub run: RunId,
+    pub end: RunEnd,
+}
+
+/// Documents whose run has ended since they were submitted, from a row on.
 ///
 /// A retry of a run makes its documents ask it again (`reopen`), so that only those that wait are looked at.
-pub fn unsettled(tx: &ReadTx, database: &str, after: i64, limit: usize) -> Result<Vec<(i64, RunId, RunEnd)>> {
+pub fn unsettled(tx: &ReadTx, database: &str, after: i64, limit: usize) -> Result<Vec<Unsettled>> {
     let rows = tx.rows(UNSETTLED, params![database, after, limit as i64], |row| {
-        Ok((row.get::<_, i64>(0)?, RunId(row.get(1)?)))
+        Ok((row.get(0)?, RunId(row.get(1)?), row.get(2)?))
     })?;
-    rows.into_iter().map(|(row, run)| Ok((row, run, run_end(tx, run)?))).collect()
+    rows.into_iter().map(|(row, run, uri)| Ok(Unsettled { row, uri, run, end: run_end(tx, run)? })).collect()
 }
 
-pub(super) const UNSETTLED: &str = "SELECT d.id, r.id FROM document d CROSS JOIN run r ON r.id = d.run_id
+pub(super) const UNSETTLED: &str = "SELECT d.id, r.id, d.uri FROM document d CROSS JOIN run r ON r.id = d.run_id
       WHERE d.database = ?1 AND d.state = 0 AND d.id > ?2 AND r.ended IS NOT NULL ORDER BY d.id LIMIT ?3";
 
-/// Notes what became of documents: (row, run, state, reason). A row that was submitted again meanwhile is left alone.
-pub fn settle(tx: &WriteTx, ends: &[(i64, RunId, DocumentState, String)]) -> Result<()> {
-    for (row, run, state, reason) in ends {
+/// What became of a document.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Settled {
+    pub row: i64,
+    pub uri: String,
+    pub run: RunId,
+    pub state: DocumentState,
+    pub reason: String,
+    /// The content that was read, and its size, where that is not what was submitted.
+    pub content: Option<(ArtifactHash, u64)>,
+}
+
+/// Notes what became of documents. A row that was submitted again meanwhile is left alone.
+pub fn settle(tx: &WriteTx, ends: &[Settled]) -> Result<()> {
+    for it in ends {
         tx.execute(
             "UPDATE document SET state = ?3, reason = ?4, updated = ?5
               WHERE id = ?1 AND run_id = ?2 AND (state <> ?3 OR reason <> ?4)",
-            params![row, run.0, *state as i64, reason, tx.now().0],
+            params![it.row, it.run.0, it.state as i64, it.reason, tx.now().0],
         )?;
+        if let Some((sha256, size)) = &it.content {
+            tx.execute(
+                "UPDATE document SET sha256 = ?3, size = ?4, mtime = 0 WHERE id = ?1 AND run_id = ?2 AND sha256 <> ?3",
+                params![it.row, it.run.0, sha256.0, *size as i64],
+            )?;
+        }
     }
     Ok(())
 }

@@ -37,11 +37,12 @@ impl Removed {
     }
 }
 
-/// A document that a vector database is to lose.
+/// A document that a vector database is to lose, unless a run after `version` has stored it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Pending {
     pub source: String,
     pub uri: String,
+    pub version: RunId,
     at: i64,
 }
 
@@ -53,13 +54,14 @@ pub fn delete(tx: &WriteTx, source: &str, uri: &str) -> Result<Option<(Removed, 
     })?;
     let Some((id, sha256)) = found else { return Ok(None) };
     tx.execute(
-        "INSERT INTO document_removal(database, source, uri, at)
-         SELECT database, source, uri, ?3 FROM document WHERE source = ?1 AND uri = ?2
-         UNION SELECT json_extract(d.params, '$.store.path'), ?1, ?2, ?3 FROM content_run c JOIN run r ON r.id = c.run_id
+        "INSERT INTO document_removal(database, source, uri, at, version)
+         SELECT database, ?1, ?2, ?3, ?5 FROM (SELECT database FROM document WHERE source = ?1 AND uri = ?2
+         UNION SELECT json_extract(d.params, '$.store.path') FROM content_run c JOIN run r ON r.id = c.run_id
            JOIN group_detail d ON d.group_id = r.group_id
           WHERE c.sha256 = ?4 AND json_type(d.params, '$.store.path') = 'text'
-         ON CONFLICT DO UPDATE SET at = excluded.at",
-        params![source, uri, tx.now().0, sha256.0],
+         UNION SELECT database FROM run_document) WHERE true
+         ON CONFLICT DO UPDATE SET at = excluded.at, version = excluded.version, done = 0",
+        params![source, uri, tx.now().0, sha256.0, submitted_last(tx)],
     )?;
     tx.execute("DELETE FROM document WHERE source = ?1 AND uri = ?2", [source, uri])?;
     let history = tx.execute("DELETE FROM uri_history WHERE uri_id = ?1", [id])? as i64;
@@ -70,6 +72,28 @@ pub fn delete(tx: &WriteTx, source: &str, uri: &str) -> Result<Option<(Removed, 
         files = remove_content(tx, &sha256, &mut removed)?;
     }
     Ok(Some((removed, files)))
+}
+
+fn submitted_last(tx: &WriteTx) -> i64 {
+    tx.memory().counters.run.current()
+}
+
+/// Deletes documents of one vector database: what runs that are submitted by now still store of them is refused. How many
+/// of them were known. At most 1,000 a call.
+pub fn note(tx: &WriteTx, database: &str, source: &str, uris: &[String]) -> Result<usize> {
+    let mut known = 0;
+    for uri in uris {
+        tx.execute(
+            "INSERT INTO document_removal(database, source, uri, at, version) VALUES (?1, ?2, ?3, ?4, ?5)
+             ON CONFLICT DO UPDATE SET at = excluded.at, version = excluded.version, done = 0",
+            params![database, source, uri, tx.now().0, submitted_last(tx)],
+        )?;
+        known += tx.execute(
+            "DELETE FROM document WHERE database = ?1 AND source = ?2 AND uri = ?3",
+            params![database, source, uri],
+        )?;
+    }
+    Ok(known)
 }
 
 /// Whether any document has this content.
@@ -140,27 +164,39 @@ fn remove_content(tx: &WriteTx, sha256: &ArtifactHash, removed: &mut Removed) ->
 
 /// Vector databases that are still to lose documents.
 pub fn databases(tx: &ReadTx) -> Result<Vec<String>> {
-    tx.rows("SELECT DISTINCT database FROM document_removal ORDER BY database", [], |row| row.get(0))
+    tx.rows("SELECT DISTINCT database FROM document_removal WHERE done = 0 ORDER BY database", [], |row| row.get(0))
 }
 
 /// Documents that a vector database is still to lose.
 pub fn pending(tx: &ReadTx, database: &str, limit: usize) -> Result<Vec<Pending>> {
     tx.rows(
-        "SELECT source, uri, at FROM document_removal WHERE database = ?1 ORDER BY source, uri LIMIT ?2",
+        "SELECT source, uri, version, at FROM document_removal WHERE database = ?1 AND done = 0
+          ORDER BY source, uri LIMIT ?2",
         params![database, limit as i64],
-        |row| Ok(Pending { source: row.get(0)?, uri: row.get(1)?, at: row.get(2)? }),
+        |row| Ok(Pending { source: row.get(0)?, uri: row.get(1)?, version: RunId(row.get(2)?), at: row.get(3)? }),
     )
 }
 
-/// They are out of the vector database.
+/// They are out of the vector database. A note that is newer than the caller's stays.
 pub fn done(tx: &WriteTx, database: &str, documents: &[Pending]) -> Result<()> {
     for it in documents {
         tx.execute(
-            "DELETE FROM document_removal WHERE database = ?1 AND source = ?2 AND uri = ?3 AND at = ?4",
-            params![database, it.source, it.uri, it.at],
+            "UPDATE document_removal SET done = 1
+              WHERE database = ?1 AND source = ?2 AND uri = ?3 AND at = ?4 AND version = ?5",
+            params![database, it.source, it.uri, it.at, it.version.0],
         )?;
     }
     Ok(())
+}
+
+/// Forgets deletions that are done and that no run is left for: every run there is was submitted after them. At most
+/// `limit` a call; how many.
+pub fn forget(tx: &WriteTx, limit: usize) -> Result<usize> {
+    tx.execute(
+        "DELETE FROM document_removal WHERE (database, source, uri) IN (SELECT database, source, uri FROM document_removal
+            WHERE done = 1 AND version < coalesce((SELECT min(id) FROM run), ?1 + 1) LIMIT ?2)",
+        params![submitted_last(tx), limit as i64],
+    )
 }
 
 /// Whether the engine knows of documents in this vector database.

@@ -56,8 +56,6 @@ pub fn put(tx: &WriteTx, new: &NewDocument) -> Result<DocumentUri> {
         return Err(Error::not_found(format!("batch {batch}")));
     }
     put_content(tx, new)?;
-    // It is here again: what is still to be taken out of vector databases is replaced by what comes.
-    tx.execute("DELETE FROM document_removal WHERE source = ?1 AND uri = ?2", [&new.source, &new.uri])?;
     let known = find(tx, &new.source, &new.uri)?;
     let (id, version, action) = match &known {
         None => (insert(tx, new)?, 1, Some("create")),

@@ -2,7 +2,9 @@
 
 use super::{
     batch_group::{self, OfBatch},
-    definition, document_removal,
+    definition,
+    document::{self, RunDocuments},
+    document_removal,
     error::{Error, Result},
     hook, resource_key, step, submit_key,
     tx::{ReadTx, WriteTx},
@@ -52,6 +54,8 @@ pub struct NewRun {
     pub keys: Vec<Option<String>>,
     /// The content that it works on, for a group of a batch.
     pub content: Option<ArtifactHash>,
+    /// What `document` is to know of it.
+    pub documents: Option<RunDocuments>,
 }
 
 /// Begins a group: unsealed, unclaimable, held open. The same key with other content is refused.
@@ -144,6 +148,9 @@ pub fn add_runs(tx: &WriteTx, group: GroupId, runs: &[NewRun]) -> Result<Option<
             }
             batch_group::insert_run(tx, run, content)?;
         }
+        if let Some(documents) = &new.documents {
+            document::keep(tx, run, documents)?;
+        }
         for (no, kind) in shape.shape.steps.iter().enumerate() {
             let key: Option<KeyId> = match new.keys.get(no) {
                 Some(Some(key)) => Some(resource_key::intern(tx, key)?),
@@ -191,8 +198,8 @@ pub(super) fn leave_phase(tx: &WriteTx, group: GroupId, phase: i64) -> Result<bo
     Ok(changed == 1)
 }
 
-/// Puts the first steps of up to `limit` runs of a sealed group where they belong, which is what starts these runs.
-/// True while more are left.
+/// Puts the first steps of up to `limit` runs of a sealed group where they belong, which is what starts these runs; their
+/// documents are theirs from here on. True while more are left.
 pub fn open_slice(tx: &WriteTx, group: GroupId, limit: usize) -> Result<bool> {
     let found = tx.row(
         "SELECT d.opened, d.open_until, d.definition_id FROM run_group g JOIN group_detail d ON d.group_id = g.id
@@ -209,7 +216,10 @@ pub fn open_slice(tx: &WriteTx, group: GroupId, limit: usize) -> Result<bool> {
     )?;
     let starts = (0..shape.shape.steps.len()).filter(|&no| shape.shape.steps[no].needs.is_empty());
     let starts: Vec<usize> = starts.collect();
+    let (mut documents, mut last) = (0, None);
     for (run, first, ended) in &runs {
+        documents += document::begin(tx, *run)?;
+        last = Some(*run);
         // Cancelled before it began.
         if *ended {
             continue;
@@ -219,9 +229,12 @@ pub fn open_slice(tx: &WriteTx, group: GroupId, limit: usize) -> Result<bool> {
         for &no in &starts {
             step::enter(tx, StepId(first.0 + no as i64), shape.types[no])?;
         }
+        if documents >= limit {
+            break;
+        }
     }
-    let more = runs.len() == limit;
-    let reached = if more { runs.last().map_or(until, |it| it.0.0) } else { until };
+    let more = runs.len() == limit || last != runs.last().map(|it| it.0);
+    let reached = if more { last.map_or(until, |it| it.0) } else { until };
     tx.execute("UPDATE group_detail SET opened = ?2 WHERE group_id = ?1", params![group.0, reached])?;
     Ok(more && reached < until)
 }

@@ -6,12 +6,15 @@ use rusqlite::{Connection, TransactionBehavior, params};
 use std::path::Path;
 
 /// The schema version of this build.
-pub(super) const VERSION: i64 = 1;
+pub(super) const VERSION: i64 = 2;
 
 /// `wdls` in ASCII: tells our files from other SQLite databases.
 const APPLICATION_ID: i64 = 0x7764_6c73;
 
 const SCHEMA: &str = include_str!("../../schema.sql");
+
+/// Each leads from the version that is its place, counted from 1, to the next. The same files serve people who upgrade by hand.
+const STEPS: &[&str] = &[include_str!("../../scripts/upgrade/001-to-002.sql")];
 
 /// Creates the schema in an empty file, or brings an older one up; refuses a newer or a foreign one before writing.
 pub(super) fn migrate(conn: &mut Connection, path: &Path, now: Timestamp) -> Result<()> {
@@ -21,6 +24,12 @@ pub(super) fn migrate(conn: &mut Connection, path: &Path, now: Timestamp) -> Res
     let tx = conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
     // Another process may have been faster; and nothing that was read outside the transaction counts.
     if !check_version(&tx, path)? {
+        let found = user_version(&tx)?;
+        if found > 0 {
+            upgrade(&tx, found)?;
+            tx.commit()?;
+            return Ok(());
+        }
         tx.execute_batch(SCHEMA)?;
         let mut id = [0u8; 16];
         getrandom::fill(&mut id).map_err(|error| Error::Sqlite { reason: format!("no randomness: {error}") })?;
@@ -30,6 +39,15 @@ pub(super) fn migrate(conn: &mut Connection, path: &Path, now: Timestamp) -> Res
         tx.pragma_update(None, "user_version", VERSION)?;
     }
     tx.commit()?;
+    Ok(())
+}
+
+/// Takes the steps from an older version to this one, in the caller's transaction.
+fn upgrade(conn: &Connection, found: i64) -> Result<()> {
+    for step in STEPS.iter().skip(found as usize - 1) {
+        let lines = step.lines().filter(|it| !matches!(it.trim(), "BEGIN IMMEDIATE;" | "COMMIT;"));
+        conn.execute_batch(&lines.collect::<Vec<_>>().join("\n"))?;
+    }
     Ok(())
 }
 
@@ -58,4 +76,58 @@ fn check_version(conn: &Connection, path: &Path) -> Result<bool> {
 
 pub(super) fn user_version(conn: &Connection) -> Result<i64> {
     Ok(conn.pragma_query_value(None, "user_version", |row| row.get(0))?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What each schema version looked like when it was current.
+    const OLD: &[(i64, &str)] = &[(1, include_str!("../../tests/schemas/engine-001.sql"))];
+
+    fn open(path: &Path) -> Connection {
+        Connection::open(path).unwrap()
+    }
+
+    /// Tables with their columns, and indexes with theirs, whatever the words that made them.
+    fn layout(conn: &Connection) -> Vec<String> {
+        let mut statement = conn
+            .prepare(
+                "SELECT s.name || ' ' || c.name || ' ' || c.type || ' ' || c.\"notnull\" || ' ' || c.pk FROM sqlite_schema s
+                   JOIN pragma_table_info(s.name) c WHERE s.type = 'table'
+                 UNION ALL SELECT s.name || ' on ' || s.tbl_name || ' ' || coalesce(c.name, '') FROM sqlite_schema s
+                   JOIN pragma_index_info(s.name) c WHERE s.type = 'index' ORDER BY 1",
+            )
+            .unwrap();
+        statement.query_map([], |row| row.get(0)).unwrap().collect::<rusqlite::Result<_>>().unwrap()
+    }
+
+    #[test]
+    fn every_older_schema_becomes_the_one_of_a_new_database_and_keeps_its_rows() {
+        let dir = tempfile::tempdir().unwrap();
+        let new = dir.path().join("new.db");
+        let mut fresh = open(&new);
+        migrate(&mut fresh, &new, Timestamp(1)).unwrap();
+        for (version, schema) in OLD {
+            let path = dir.path().join(format!("{version}.db"));
+            let mut old = open(&path);
+            old.execute_batch(schema).unwrap();
+            old.execute_batch(
+                "INSERT INTO engine(id, engine_id, created) VALUES (1, 'x', 1);
+                 INSERT INTO counter(id, value) VALUES (1, 0), (2, 0), (3, 9), (4, 0), (5, 0);
+                 INSERT INTO document(database, source, uri, sha256, size, mtime, params, run_id, updated)
+                 VALUES ('/db', 's', 'u', zeroblob(32), 1, 1, zeroblob(32), 7, 1);
+                 INSERT INTO document_removal(database, source, uri, at) VALUES ('/db', 's', 'gone', 1)",
+            )
+            .unwrap();
+            old.pragma_update(None, "application_id", APPLICATION_ID).unwrap();
+            old.pragma_update(None, "user_version", version).unwrap();
+            migrate(&mut old, &path, Timestamp(2)).unwrap();
+            assert_eq!(user_version(&old).unwrap(), VERSION);
+            assert_eq!(layout(&old), layout(&fresh), "from version {version}");
+            let number = |sql: &str| old.query_row(sql, [], |row| row.get::<_, i64>(0)).unwrap();
+            assert_eq!(number("SELECT version FROM document"), 7);
+            assert_eq!(number("SELECT version FROM document_removal WHERE done = 0"), 9);
+        }
+    }
 }

@@ -60,7 +60,7 @@ mod writer;
 
 pub use error::{Error, Result};
 pub use handle::{Commit, CommitListener, Pulse, Store, Watch, WriteFailure};
-pub use open::{Durability, Options};
+pub use open::{Durability, Options, glance};
 pub use request::{Claim, Claimed, Settle, Settled, Settlement, Take};
 pub use tx::{ReadTx, WriteTx};
 

@@ -3,6 +3,7 @@
 use super::{
     error::{Error, Result},
     migration,
+    tx::ReadTx,
 };
 use crate::{
     model::Timestamp,
@@ -151,6 +152,20 @@ fn empty_the_log(conn: &Connection) -> Result<()> {
     }
     conn.busy_timeout(BUSY)?;
     Ok(())
+}
+
+/// Reads the last committed state of an engine database that this process need not have open. Writes nothing and waits for
+/// nobody; fails where the schema is not this program's.
+pub fn glance<T>(path: &Path, work: impl FnOnce(&ReadTx) -> Result<T>) -> Result<T> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let mut conn = Connection::open_with_flags(path, flags)?;
+    conn.busy_timeout(BUSY)?;
+    common(&conn)?;
+    if migration::user_version(&conn)? != migration::VERSION {
+        return Err(Error::refused(format!("{} has another schema", path.display())));
+    }
+    let tx = conn.transaction()?;
+    work(&ReadTx::new(&tx))
 }
 
 /// The pool of read-only connections. They see the last committed state and never wait for the writer.

@@ -7,7 +7,9 @@ use std::{cell::RefCell, path::Path, time::Duration};
 
 /// `wlVD`, so that `file` and we can tell our databases from others.
 pub(super) const APPLICATION_ID: i64 = 0x776c_5644;
-pub(super) const SCHEMA_VERSION: i64 = 1;
+pub(super) const SCHEMA_VERSION: i64 = 2;
+/// The oldest that is read as it is, and upgraded by whoever writes.
+pub(super) const OLDEST_SCHEMA: i64 = 1;
 
 /// Fifteen vectors of 256 dimensions, or three of 1024, fit a page of this many bytes with little left over.
 const PAGE_SIZE: i64 = 16_384;

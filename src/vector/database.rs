@@ -2,7 +2,8 @@
 
 use super::{
     Error, Result,
-    connection::{self, APPLICATION_ID, Access, SCHEMA_VERSION},
+    connection::{self, APPLICATION_ID, Access, OLDEST_SCHEMA, SCHEMA_VERSION},
+    document::Hidden,
 };
 use crate::os::private;
 use rusqlite::{Connection, Transaction, TransactionBehavior};
@@ -44,6 +45,8 @@ pub struct VectorDb {
     embedder: String,
     dimension: usize,
     writable: bool,
+    schema: i64,
+    pub(super) hidden: Hidden,
 }
 
 impl VectorDb {
@@ -63,7 +66,7 @@ impl VectorDb {
         }
         let db = connection::open(path, Access::Read, options.durability)?;
         match identity(&db, path)? {
-            Identity::Ours => VectorDb::opened(db, path, false),
+            Identity::Ours(schema) => VectorDb::opened(db, path, false, schema),
             Identity::Blank => Err(Error::NotFound { path: path.to_path_buf() }),
         }
     }
@@ -89,7 +92,7 @@ impl VectorDb {
         refuse_foreign(path)?;
         let mut db = connection::open(path, Access::Write, options.durability)?;
         create(&mut db, path, embedder, dimension, chunk_params)?;
-        let opened = VectorDb::opened(db, path, true)?;
+        let opened = VectorDb::opened(db, path, true, SCHEMA_VERSION)?;
         if opened.embedder != embedder || opened.dimension != dimension {
             return Err(Error::Embedder {
                 path: path.to_path_buf(),
@@ -112,17 +115,23 @@ impl VectorDb {
         VectorDb::create_or_open_for_writing(path, options, &embedder, dimension, &serde_json::json!({}))
     }
 
-    fn opened(db: Connection, path: &Path, writable: bool) -> Result<VectorDb> {
+    fn opened(db: Connection, path: &Path, writable: bool, schema: i64) -> Result<VectorDb> {
         let (embedder, dimension) = db
             .query_row("SELECT embedder, dimension FROM meta", [], |row| {
                 Ok((row.get(0)?, row.get::<_, i64>(1)? as usize))
             })
             .map_err(|source| Error::sql("open", path, source))?;
-        Ok(VectorDb { db, path: path.to_path_buf(), embedder, dimension, writable })
+        let hidden = Hidden::default();
+        Ok(VectorDb { db, path: path.to_path_buf(), embedder, dimension, writable, schema, hidden })
     }
 
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// The version of its schema. An older one than this program's has no table `version` yet.
+    pub(super) fn schema(&self) -> i64 {
+        self.schema
     }
 
     /// The embedder on record, such as `static:v1`.
@@ -227,7 +236,8 @@ pub struct Snapshot<'a> {
 }
 
 enum Identity {
-    Ours,
+    /// With this version of the schema, which is known here.
+    Ours(i64),
     Blank,
 }
 
@@ -243,7 +253,7 @@ fn identity(db: &Connection, path: &Path) -> Result<Identity> {
         }
     }
     match (application, version) {
-        (APPLICATION_ID, SCHEMA_VERSION) => Ok(Identity::Ours),
+        (APPLICATION_ID, found @ OLDEST_SCHEMA..=SCHEMA_VERSION) => Ok(Identity::Ours(found)),
         (APPLICATION_ID, found) => Err(Error::SchemaVersion { path: path.to_path_buf(), found, known: SCHEMA_VERSION }),
         _ => Err(Error::NotAVectorDatabase { path: path.to_path_buf() }),
     }
@@ -260,7 +270,10 @@ fn refuse_foreign(path: &Path) -> Result<()> {
     }
 }
 
-/// Makes the schema, in one transaction, unless it is there.
+/// Leads from schema version 1 to 2. The same file serves people who upgrade by hand.
+const TO_2: &str = include_str!("../../scripts/upgrade/vector/001-to-002.sql");
+
+/// Makes the schema, in one transaction, unless it is there; an older one is upgraded.
 fn create(
     db: &mut Connection,
     path: &Path,
@@ -270,7 +283,12 @@ fn create(
 ) -> Result<()> {
     let failed = |source| Error::sql("create", path, source);
     let tx = db.transaction_with_behavior(TransactionBehavior::Immediate).map_err(failed)?;
-    if let Identity::Ours = identity(&tx, path)? {
+    if let Identity::Ours(found) = identity(&tx, path)? {
+        if found < SCHEMA_VERSION {
+            let lines = TO_2.lines().filter(|it| !matches!(it.trim(), "BEGIN IMMEDIATE;" | "COMMIT;"));
+            tx.execute_batch(&lines.collect::<Vec<_>>().join("\n")).map_err(failed)?;
+            tx.commit().map_err(failed)?;
+        }
         return Ok(());
     }
     tx.execute_batch(include_str!("schema.sql")).map_err(failed)?;

@@ -2,7 +2,7 @@
 
 use super::{Epoch, Filter, Result, VectorDb};
 use crate::model::{ArtifactHash, Timestamp};
-use rusqlite::{OptionalExtension, Row, Transaction, types::Value};
+use rusqlite::{Connection, OptionalExtension, Row, Transaction, types::Value};
 use serde::Serialize;
 use std::collections::HashMap;
 
@@ -17,6 +17,45 @@ pub struct DocumentRow<'a> {
     /// What a sidecar file or the caller says about it: a JSON object.
     pub metadata: &'a serde_json::Value,
     pub now: Timestamp,
+}
+
+/// Who stores a document: a run of an engine, whose runs are numbered in the order of submission.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Origin<'a> {
+    pub engine: &'a str,
+    pub run: i64,
+}
+
+/// A document that is to go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Removal<'a> {
+    pub source: &'a str,
+    pub uri: &'a str,
+    /// It stays if a later run of this engine has stored it. None: it goes, whoever stored it.
+    pub until: Option<Origin<'a>>,
+}
+
+/// Documents that are not to be found, by their ids as a list in SQL.
+#[derive(Debug, Default)]
+pub(super) struct Hidden(Vec<i64>);
+
+impl Hidden {
+    fn list(&self) -> String {
+        self.0.iter().map(i64::to_string).collect::<Vec<_>>().join(", ")
+    }
+
+    /// A condition on a column with the id of a document; empty where nothing is hidden.
+    pub(super) fn documents(&self, column: &str) -> String {
+        if self.0.is_empty() { String::new() } else { format!("{column} NOT IN ({})", self.list()) }
+    }
+
+    /// The same on a column with the id of a chunk.
+    pub(super) fn chunks(&self, column: &str) -> String {
+        match self.0.is_empty() {
+            true => String::new(),
+            false => format!("{column} NOT IN (SELECT id FROM chunk WHERE document IN ({}))", self.list()),
+        }
+    }
 }
 
 /// A stored document.
@@ -63,6 +102,8 @@ impl VectorDb {
             None => "1".to_string(),
             Some(filter) => filter.condition_on_documents(&mut values)?,
         };
+        let shown = self.hidden.documents("d.id");
+        let passing = if shown.is_empty() { passing } else { format!("({passing}) AND {shown}") };
         self.read("list the documents of", |tx| {
             let counted = format!("SELECT count(*) FROM document d WHERE {passing}");
             let total: i64 = tx.query_row(&counted, rusqlite::params_from_iter(values.clone()), |row| row.get(0))?;
@@ -90,21 +131,40 @@ impl VectorDb {
         })
     }
 
-    /// Removes a document with its chunks, words and vectors. False when there was none.
-    pub fn remove_document(&mut self, epoch: Epoch, source: &str, uri: &str) -> Result<bool> {
-        self.write(epoch, "remove a document from", |tx| remove(tx, source, uri))
+    /// Leaves documents out of every search and list of this connection: those that are deleted, and wait to be removed. How
+    /// many of them are here.
+    pub fn hide(&mut self, gone: &[Removal<'_>]) -> Result<usize> {
+        let versioned = self.schema() > 1;
+        let hidden = self.read("look up documents of", |tx| {
+            let mut hidden = Vec::new();
+            for it in gone {
+                hidden.extend(removable(tx, it, versioned)?);
+            }
+            Ok(hidden)
+        })?;
+        self.hidden = Hidden(hidden);
+        Ok(self.hidden.0.len())
     }
 
-    /// Removes documents, (source, uri) each, some at a time in transactions of their own, and counts those that were there.
+    /// Removes a document with its chunks, words and vectors. False when there was none.
+    pub fn remove_document(&mut self, epoch: Epoch, source: &str, uri: &str) -> Result<bool> {
+        Ok(self.remove_documents(epoch, &[Removal { source, uri, until: None }])? == 1)
+    }
+
+    /// Removes documents, some at a time in transactions of their own, and counts those that were there.
     ///
     /// When it fails in the middle, what it removed before stays removed; doing it again goes on.
-    pub fn remove_documents(&mut self, epoch: Epoch, documents: &[(&str, &str)]) -> Result<usize> {
+    pub fn remove_documents(&mut self, epoch: Epoch, documents: &[Removal<'_>]) -> Result<usize> {
         let mut removed = 0;
         for slice in documents.chunks(REMOVED_AT_ONCE) {
             removed += self.write(epoch, "remove documents from", |tx| {
                 let mut gone = 0;
-                for (source, uri) in slice {
-                    gone += usize::from(remove(tx, source, uri)?);
+                for it in slice {
+                    if let Some(id) = removable(tx, it, true)? {
+                        remove_chunks(tx, id)?;
+                        remove_row(tx, id)?;
+                        gone += 1;
+                    }
                 }
                 Ok(gone)
             })?;
@@ -113,17 +173,48 @@ impl VectorDb {
     }
 }
 
-fn remove(tx: &Transaction<'_>, source: &str, uri: &str) -> rusqlite::Result<bool> {
-    let asked = tx
-        .prepare_cached("SELECT id FROM document WHERE source = ?1 AND uri = ?2")?
-        .query_row([source, uri], |row| row.get(0))
-        .optional()?;
-    let Some(document) = asked else {
-        return Ok(false);
+/// The id of a document that is to go. None: it is not here, or a later run has stored it.
+fn removable(tx: &Connection, it: &Removal<'_>, versioned: bool) -> rusqlite::Result<Option<i64>> {
+    let Some(until) = it.until.filter(|_| versioned) else {
+        let sql = "SELECT id FROM document WHERE source = ?1 AND uri = ?2";
+        return tx.prepare_cached(sql)?.query_row([it.source, it.uri], |row| row.get(0)).optional();
     };
-    remove_chunks(tx, document)?;
+    tx.prepare_cached(
+        "SELECT d.id FROM document d LEFT JOIN version v ON v.document = d.id
+          WHERE d.source = ?1 AND d.uri = ?2 AND (v.engine IS NOT ?3 OR v.run <= ?4)",
+    )?
+    .query_row((it.source, it.uri, until.engine, until.run), |row| row.get(0))
+    .optional()
+}
+
+/// The run of the same engine that stored the document, if it is newer.
+pub(super) fn newer(tx: &Connection, source: &str, uri: &str, by: &Origin<'_>) -> rusqlite::Result<Option<i64>> {
+    tx.prepare_cached(
+        "SELECT v.run FROM document d JOIN version v ON v.document = d.id
+          WHERE d.source = ?1 AND d.uri = ?2 AND v.engine = ?3 AND v.run > ?4",
+    )?
+    .query_row((source, uri, by.engine, by.run), |row| row.get(0))
+    .optional()
+}
+
+pub(super) fn note_origin(tx: &Connection, document: i64, by: Option<&Origin<'_>>) -> rusqlite::Result<()> {
+    match by {
+        Some(by) => tx
+            .prepare_cached(
+                "INSERT INTO version (document, engine, run) VALUES (?1, ?2, ?3)
+                 ON CONFLICT (document) DO UPDATE SET engine = excluded.engine, run = excluded.run",
+            )?
+            .execute((document, by.engine, by.run)),
+        None => tx.prepare_cached("DELETE FROM version WHERE document = ?1")?.execute([document]),
+    }
+    .map(drop)
+}
+
+/// Takes the row of a document away, after its chunks.
+pub(super) fn remove_row(tx: &Connection, document: i64) -> rusqlite::Result<()> {
+    tx.prepare_cached("DELETE FROM version WHERE document = ?1")?.execute([document])?;
     tx.prepare_cached("DELETE FROM document WHERE id = ?1")?.execute([document])?;
-    Ok(true)
+    Ok(())
 }
 
 /// Takes all chunks of a document out of the three tables.

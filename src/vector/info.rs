@@ -1,6 +1,6 @@
 //! What a vector database says of itself.
 
-use super::{Error, Result, VectorDb, connection::SCHEMA_VERSION};
+use super::{Error, Result, VectorDb};
 use serde::Serialize;
 use std::{fs, path::PathBuf};
 
@@ -32,6 +32,8 @@ pub struct Info {
 impl VectorDb {
     pub fn info(&self) -> Result<Info> {
         let server = self.server()?;
+        let shown = self.hidden.documents("id");
+        let shown = if shown.is_empty() { shown } else { format!("WHERE {shown}") };
         let read = self.read("read the state of", |tx| {
             let count = |sql: &str| tx.query_row(sql, [], |row| row.get::<_, i64>(0)).map(|it| it as u64);
             let (chunk_params, epoch) = tx.query_row("SELECT chunk_params, epoch FROM meta", [], |row| {
@@ -41,13 +43,13 @@ impl VectorDb {
             let sources = statement.query_map([], |row| Ok((row.get(0)?, row.get::<_, i64>(1)? as u64)))?;
             Ok(Info {
                 path: self.path().to_path_buf(),
-                schema_version: SCHEMA_VERSION,
+                schema_version: self.schema(),
                 embedder: self.embedder().to_string(),
                 dimension: self.dimension(),
                 server,
                 chunk_params: serde_json::from_str(&chunk_params).unwrap_or_default(),
                 epoch,
-                documents: count("SELECT count(*) FROM document")?,
+                documents: count(&format!("SELECT count(*) FROM document {shown}"))?,
                 chunks: count("SELECT count(*) FROM chunk")?,
                 tokens: count("SELECT coalesce(sum(tokens), 0) FROM chunk")?,
                 sources: sources.collect::<rusqlite::Result<_>>()?,

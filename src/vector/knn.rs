@@ -20,6 +20,12 @@ impl VectorDb {
                 filter.condition(&mut values)
             ),
         };
+        let shown = self.hidden.chunks("v.chunk");
+        let passing = match (passing.is_empty(), shown.is_empty()) {
+            (_, true) => passing,
+            (true, false) => format!("WHERE {shown}"),
+            (false, false) => format!("{passing} AND {shown}"),
+        };
         let sql = format!(
             "SELECT v.chunk, vec_dot(v.value, ?1) AS score FROM vector v {passing}
              ORDER BY score DESC, v.chunk LIMIT ?2"

@@ -28,13 +28,13 @@ mod vacuum;
 pub use check::CheckReport;
 pub use chunk::{ChunkId, FoundChunk, Scored, TextHash};
 pub use database::{Durability, Epoch, OpenOptions, Snapshot, VectorDb};
-pub use document::{Document, DocumentPage, DocumentQuery, DocumentRow};
+pub use document::{Document, DocumentPage, DocumentQuery, DocumentRow, Origin, Removal};
 pub use error::Error;
 pub use filter::{Filter, FilterError};
 pub use info::Info;
 pub use marks::marks;
 pub use repair::RepairReport;
-pub use replace::ChunkRow;
+pub use replace::{ChunkRow, Stored};
 pub use text::{Term, TextQuery, is_unspaced};
 pub use vacuum::VacuumReport;
 

@@ -25,6 +25,7 @@ const NOT_WHOLE: &str = "
 
 /// Chunks without a document go first, as they make orphans of what hangs on them.
 const ORPHANS: &[&str] = &[
+    "DELETE FROM version WHERE document NOT IN (SELECT id FROM document)",
     "DELETE FROM vector WHERE chunk IN (SELECT id FROM chunk WHERE document NOT IN (SELECT id FROM document))",
     "DELETE FROM chunk WHERE document NOT IN (SELECT id FROM document)",
     "DELETE FROM vector WHERE chunk NOT IN (SELECT id FROM chunk)",
@@ -41,7 +42,7 @@ impl VectorDb {
             let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
             for (id, source, uri) in rows.collect::<rusqlite::Result<Vec<(i64, String, String)>>>()? {
                 document::remove_chunks(tx, id)?;
-                tx.execute("DELETE FROM document WHERE id = ?1", [id])?;
+                document::remove_row(tx, id)?;
                 report.documents_removed.push((source, uri));
             }
             for sql in ORPHANS {

@@ -1,6 +1,6 @@
 //! Stores one document as a whole.
 
-use super::{DocumentRow, Epoch, Result, TextHash, VectorDb, connection, document, text::spread};
+use super::{DocumentRow, Epoch, Origin, Result, TextHash, VectorDb, connection, document, text::spread};
 use crate::model::Chunk;
 use rusqlite::Transaction;
 
@@ -14,22 +14,58 @@ pub struct ChunkRow<'a> {
     pub vector: &'a [f32],
 }
 
+/// What became of a document that was to be stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stored {
+    Yes,
+    /// This newer run of the same engine has stored it already.
+    Superseded(i64),
+}
+
 impl VectorDb {
     /// Replaces a document and all of its chunks in one transaction: a reader sees the old or the new, never half.
     ///
     /// A document without chunks is stored too, so that a sync knows it. Fails with [`Error::Dimension`] before anything is
     /// written, and with [`Error::Fenced`] when another writer took over.
     pub fn replace_document(&mut self, epoch: Epoch, row: &DocumentRow<'_>, chunks: &[ChunkRow<'_>]) -> Result<()> {
+        self.replace(epoch, row, chunks, None).map(drop)
+    }
+
+    /// The same on behalf of a run: what a newer run of the same engine has stored stays, and the comparison is part of the
+    /// transaction.
+    pub fn replace_document_from(
+        &mut self,
+        epoch: Epoch,
+        origin: &Origin<'_>,
+        row: &DocumentRow<'_>,
+        chunks: &[ChunkRow<'_>],
+    ) -> Result<Stored> {
+        self.replace(epoch, row, chunks, Some(origin))
+    }
+
+    fn replace(
+        &mut self,
+        epoch: Epoch,
+        row: &DocumentRow<'_>,
+        chunks: &[ChunkRow<'_>],
+        origin: Option<&Origin<'_>>,
+    ) -> Result<Stored> {
         for chunk in chunks {
             self.accept(chunk.vector)?;
         }
         self.write(epoch, "store a document in", |tx| {
+            if let Some(origin) = origin
+                && let Some(newer) = document::newer(tx, row.source, row.uri, origin)?
+            {
+                return Ok(Stored::Superseded(newer));
+            }
             let id = upsert(tx, row, chunks.len())?;
+            document::note_origin(tx, id, origin)?;
             document::remove_chunks(tx, id)?;
             for (no, chunk) in chunks.iter().enumerate() {
                 insert(tx, id, no, row.title, chunk)?;
             }
-            Ok(())
+            Ok(Stored::Yes)
         })
     }
 }

@@ -57,3 +57,11 @@ CREATE VIRTUAL TABLE chunk_text USING fts5 (
     content = '', contentless_delete = 1,
     tokenize = 'porter unicode61 remove_diacritics 2'
 );
+
+-- Which run of which engine stored a document last. An older run of the same engine, which a pause or a crash held back, does
+-- not replace what a newer one stored, and a deletion does not take away what was stored after it.
+CREATE TABLE version (
+    document INTEGER PRIMARY KEY REFERENCES document (id),
+    engine   TEXT    NOT NULL,
+    run      INTEGER NOT NULL
+) STRICT;

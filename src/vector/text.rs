@@ -61,9 +61,11 @@ impl VectorDb {
                 filter.condition(&mut values)
             );
         }
+        let shown = self.hidden.chunks("t.rowid");
         let joined = if joined.is_empty() { "WHERE" } else { &joined };
+        let shown = if shown.is_empty() { shown } else { format!("AND {shown}") };
         let sql = format!(
-            "SELECT t.rowid, -bm25(chunk_text) AS score FROM chunk_text t {joined} chunk_text MATCH ?1
+            "SELECT t.rowid, -bm25(chunk_text) AS score FROM chunk_text t {joined} chunk_text MATCH ?1 {shown}
              ORDER BY score DESC, t.rowid LIMIT ?2"
         );
         self.read("search the text of", |tx| {

@@ -1,7 +1,11 @@
 //! Vector databases by name: which there are, and what is in one.
 
 use super::error::{Error, Result};
-use crate::vector::{self, Document, DocumentQuery, Filter, Info, OpenOptions, VectorDb};
+use crate::{
+    ingest::removal,
+    store,
+    vector::{self, Document, DocumentQuery, Filter, Info, OpenOptions, VectorDb},
+};
 use serde::Serialize;
 use std::{
     fs,
@@ -68,8 +72,21 @@ pub fn databases(home: &Path, mut unreadable: impl FnMut(&Named, &vector::Error)
     Ok(Databases { databases })
 }
 
-/// Opens one for reading; says which there are when there is none of that name.
+/// Opens one for reading, without the documents that its home has deleted and that are still to be removed from it. Says
+/// which there are when there is none of that name.
 pub fn open_database(named: &Named) -> Result<VectorDb> {
+    let mut opened = open(named)?;
+    let engine = named.home.join("engine.db");
+    if engine.is_file() {
+        match store::glance(&engine, |tx| removal::deleted(tx, &named.path)) {
+            Ok(deleted) => deleted.hide_in(&mut opened)?,
+            Err(error) => tracing::debug!(%error, "deletions are not known"),
+        }
+    }
+    Ok(opened)
+}
+
+fn open(named: &Named) -> Result<VectorDb> {
     match VectorDb::open(&named.path, &OpenOptions::default()) {
         Err(vector::Error::NotFound { .. }) => {
             let there = databases_of(&named.home)?.into_iter().map(|it| it.name).collect();

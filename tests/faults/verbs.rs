@@ -387,8 +387,12 @@ fn submit(book: &Book) -> Act {
             let group::Created::New(id) = group::create(tx, &new)? else {
                 panic!("a failed submit left its key behind")
             };
-            let run =
-                |item: &str| group::NewRun { item: item.into(), keys: vec![None, Some("k".into())], content: None };
+            let run = |item: &str| group::NewRun {
+                item: item.into(),
+                keys: vec![None, Some("k".into())],
+                content: None,
+                documents: None,
+            };
             group::add_runs(tx, id, &[run("x"), run("y"), run("z")])?;
             group::seal(tx, id)?;
             group::open_slice(tx, id, 100).map(drop)

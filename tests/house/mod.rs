@@ -158,7 +158,8 @@ impl Book {
             }
         };
         let keys: Vec<Option<String>> = keys.iter().map(|it| it.map(String::from)).collect();
-        let new = |item: &&str| group::NewRun { item: item.to_string(), keys: keys.clone(), content: None };
+        let new =
+            |item: &&str| group::NewRun { item: item.to_string(), keys: keys.clone(), content: None, documents: None };
         let all: Vec<group::NewRun> = items.iter().map(new).collect();
         let mut runs = Vec::new();
         for slice in all.chunks(100) {

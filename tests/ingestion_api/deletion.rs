@@ -8,7 +8,9 @@ use crate::{
     worked,
 };
 use serde_json::{Value, json};
+use sha2::Digest;
 use std::{fs, path::Path, process::Stdio};
+use windlass::vector::{OpenOptions, VectorDb};
 
 const BY_URI: &str = "/api/v1/document/by-uri";
 const STATISTICS: [&str; 7] = [
@@ -163,9 +165,71 @@ fn a_held_lock_delays_the_removal_from_a_vector_database_and_loses_nothing() {
     crate::web::until("the key is held", || held.exists().then_some(()));
     let deleted = client.send("DELETE", &format!("{BY_URI}?uri=docs/ropes.md&source=shed"), None);
     assert_eq!((deleted.status, &deleted.json()["statistics"]["deleted_documents"]), (200, &json!(1)));
-    assert_eq!(uris(&client), ["docs/knots.md", "docs/ropes.md"]);
+    // It is found no more, though it is still there.
+    assert_eq!(uris(&client), ["docs/knots.md"]);
+    let found = client.get("/api/v1/search?q=hemp&mode=text&db=default").json();
+    assert_eq!(found["hits"], json!([]), "{found}");
+    let database = web.home().join("vectors/default.db");
+    let stored = || VectorDb::open(&database, &OpenOptions::default()).unwrap().hashes("shed").unwrap().len();
+    assert_eq!(stored(), 2);
     fs::write(gate, "").unwrap();
     assert!(crate::web::wait(&mut holder).success());
-    client.send("POST", "/api/v1/document/cleanup-orphans", None);
+    crate::web::until("the daemon takes it out", || (stored() == 1).then_some(()));
     assert_eq!(uris(&client), ["docs/knots.md"]);
+}
+
+/// Uploads, deletions and kills of the daemon, in the order that a number determines.
+#[test]
+fn after_kills_in_the_middle_what_is_found_is_what_was_acknowledged_last() {
+    let home = tempfile::tempdir().unwrap();
+    fs::write(home.path().join("windlass.toml"), "").unwrap();
+    let mut web = Web::on(home.path(), &[]);
+    let mut batch = None;
+    let mut model: std::collections::BTreeMap<String, Option<String>> = Default::default();
+    let mut state = 0x5EED_u64;
+    let mut below = move |bound: u64| {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (state >> 33) % bound
+    };
+    for round in 0..6 {
+        let client = Client::of(&web);
+        let id = *batch.get_or_insert_with(|| crate::batch(&client, "shed"));
+        for _ in 0..12 {
+            let uri = format!("doc-{}.md", below(5));
+            match below(4) {
+                0 => {
+                    let deleted = client.send("DELETE", &format!("{BY_URI}?uri={uri}&source=shed"), None);
+                    assert!([200, 404].contains(&deleted.status), "{}", deleted.text());
+                    model.insert(uri, None);
+                }
+                _ => {
+                    let content = format!("# Version\n\nround{round} word{}\n", below(4));
+                    ingest(&client, "shed", &uri, id, &content);
+                    start(&client, id, &[text("only_unparsed", "true")]);
+                    model.insert(uri, Some(content));
+                }
+            }
+        }
+        std::thread::sleep(std::time::Duration::from_millis(below(400)));
+        web.child.kill().unwrap();
+        web.child.wait().unwrap();
+        web = Web::on(home.path(), &[]);
+    }
+    let client = Client::of(&web);
+    crate::web::until("everything ends", || {
+        let open = ["PENDING", "RUNNING", "ERROR"].iter().all(|status| {
+            let found = client.get(&format!("/api/v1/workflow/by-status?status={status}&page=1")).json();
+            found["total"] == 0
+        });
+        open.then_some(())
+    });
+    let hash = |text: &String| windlass::model::ArtifactHash(sha2::Sha256::digest(text).into());
+    let wanted: std::collections::HashMap<_, _> =
+        model.iter().filter_map(|(uri, text)| Some((uri.clone(), hash(text.as_ref()?)))).collect();
+    let database = home.path().join("vectors/default.db");
+    crate::web::until("what is found is what was acknowledged", || {
+        let stored = VectorDb::open(&database, &OpenOptions::default()).unwrap().hashes("shed").unwrap();
+        (stored == wanted).then_some(())
+    });
+    doctor(&web);
 }

@@ -4,7 +4,7 @@ use crate::{
         context::Context,
         failure::Result,
         table::{Cell, Table},
-        wording::relative,
+        wording::{plain, relative},
         work::item_name,
     },
     model::{GroupId, RunId},
@@ -40,10 +40,16 @@ impl Runs {
             return Ok(());
         }
         let now = cx.now();
-        let mut table = Table::new(&["RUN", "STATUS", "ENDED", "~ITEM"]);
+        let mut table = Table::new(&["RUN", "STATUS", "ENDED", "~ITEM", "REMARK"]);
         for it in &rows {
             let ended = it.ended.map(|it| relative(it, now)).unwrap_or_default();
-            table.row([it.id.to_string().into(), Cell::status(it.status), ended.into(), item_name(&it.item).into()]);
+            table.row([
+                it.id.to_string().into(),
+                Cell::status(it.status),
+                ended.into(),
+                item_name(&it.item).into(),
+                it.remark.as_deref().map(plain).unwrap_or_default().into(),
+            ]);
         }
         cx.output.table(&table)?;
         if let Some(next) = next {

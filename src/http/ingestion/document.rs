@@ -15,7 +15,7 @@ use crate::{
         given::{self, Given},
         item, removal,
     },
-    model::{ArtifactHash, Millis},
+    model::ArtifactHash,
     store::{document_batch, document_removal::Removed, document_uri},
 };
 use axum::{Extension, Json, extract::State, http::StatusCode, response::Response};
@@ -23,9 +23,6 @@ use serde::Serialize;
 use serde_json::Value;
 use std::{fs::File, time::Instant};
 use utoipa::ToSchema;
-
-/// How long a deletion waits for the lock of a vector database. What is not done then is done with the next one.
-const REMOVAL_WAIT: Millis = Millis::seconds(5);
 
 #[utoipa::path(get, path = "/api/v1/document/", tag = "ingestion", summary = "Documents of a source or a batch",
     params(("source" = Option<String>, Query), ("batch_id" = Option<i64>, Query)),
@@ -242,9 +239,10 @@ impl From<&Removed> for DeletedRows {
     }
 }
 
-/// Takes what was deleted out of the vector databases. What is locked for long, or fails, is done with the next deletion.
+/// Takes what was deleted out of the vector databases. Nobody waits for one that is locked: what is deleted is not found any
+/// more, and the daemon removes it when the lock is free.
 pub fn finish_removal(engine: &Engine) {
-    match removal::finish(engine, super::holder(), LockWait::AtMost(REMOVAL_WAIT)) {
+    match removal::finish(engine, super::holder(), LockWait::No) {
         Ok(true) => {}
         Ok(false) => tracing::info!("a vector database is locked: deleted documents leave it later"),
         Err(error) => tracing::warn!(%error, "deleted documents could not be taken out of a vector database"),

@@ -7,7 +7,7 @@ use super::{
 use crate::{
     engine::{Engine, LockWait},
     http::{App, Failure, Result},
-    ingest::kept_database_path,
+    ingest::{kept_database_path, removal},
     model::ResourceKey,
     store::document_removal,
     vector::{self, Document, DocumentQuery, Filter, OpenOptions, VectorDb},
@@ -104,7 +104,10 @@ fn find(engine: &Engine, name: &str) -> Result<PathBuf> {
 
 fn open(engine: &Engine, name: &str) -> Result<VectorDb> {
     let path = find(engine, name)?;
-    VectorDb::open(&path, &OpenOptions::default()).map_err(|error| of_vector(name, error))
+    let mut db = VectorDb::open(&path, &OpenOptions::default()).map_err(|error| of_vector(name, error))?;
+    let deleted = engine.store().read(|tx| removal::deleted(tx, &path))?;
+    deleted.hide_in(&mut db).map_err(|error| of_vector(name, error))?;
+    Ok(db)
 }
 
 fn of_vector(name: &str, error: vector::Error) -> Failure {

@@ -1,10 +1,11 @@
 //! `windlass/chunk`: the text in passages.
 
-use super::{Work, bytes_of, cache_key_of, ended, go_on, json_of, of_artifact, parameters_of};
+use super::{Work, bytes_of, cache_key_of, check_memory, ended, go_on, json_of, of_artifact, parameters_of};
 use crate::{
     engine::{StepContext, StepInput, StepKind, StepResult},
     ingest::{
-        chunk, parameters,
+        chunk::{CHUNKS_MAX, chunk},
+        parameters,
         parser::{MARKDOWN, STRUCTURE},
     },
     model::{Chunk, Outcome, ParsedDocument},
@@ -12,7 +13,7 @@ use crate::{
 use serde_json::json;
 
 /// Raised whenever the same text is cut otherwise than before.
-pub(super) const VERSION: u32 = 1;
+pub(super) const VERSION: u32 = 2;
 /// A JSON list of `Chunk`s.
 pub(super) const CHUNKS: &str = "chunks.json";
 
@@ -29,7 +30,10 @@ impl StepKind for ChunkKind {
 }
 
 fn cut(cx: &StepContext) -> Work {
-    let options = parameters::chunk_options(&parameters_of(cx.input)?);
+    let set = parameters_of(cx.input)?;
+    // The text with the copies that chunks and their JSON are, and the outline with its JSON.
+    check_memory(cx, &set, &[(MARKDOWN, 4), (STRUCTURE, 4)])?;
+    let options = parameters::chunk_options(&set);
     options.check().map_err(|error| Outcome::permanent("parameters", error.to_string()))?;
     let mut document: ParsedDocument = json_of(cx, STRUCTURE)?;
     document.markdown = String::from_utf8(bytes_of(cx, MARKDOWN)?)
@@ -37,6 +41,10 @@ fn cut(cx: &StepContext) -> Work {
     go_on(cx)?;
     let chunks = chunk(&document, &options);
     go_on(cx)?;
+    if chunks.len() > CHUNKS_MAX {
+        let message = format!("more than {CHUNKS_MAX} passages; split the document, or raise `chunk.size`");
+        return Err(Outcome::permanent("too_large", message));
+    }
     let value = json!({ "chunks": chunks.len(), "tokens": chunks.iter().map(|it| u64::from(it.tokens)).sum::<u64>() });
     let text = to_json(&chunks)?;
     let put = cx.artifacts.put_bytes(&text, "json").map_err(of_artifact)?;

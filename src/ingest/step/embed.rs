@@ -1,8 +1,8 @@
 //! `windlass/embed`: a vector for each passage. Passages whose text the database holds already keep their vectors.
 
 use super::{
-    TRIAL_TEXT, Work, cache_key_of, chunk::CHUNKS, ended, go_on, json_of, of_artifact, of_io, of_vector, parameters_of,
-    with_hint,
+    TRIAL_TEXT, Work, cache_key_of, check_memory, chunk::CHUNKS, ended, go_on, json_of, of_artifact, of_io, of_vector,
+    parameters_of, with_hint,
 };
 use crate::{
     definition::ParameterSet,
@@ -47,6 +47,7 @@ impl StepKind for EmbedKind {
 fn embed(cx: &StepContext) -> Work {
     let set = parameters_of(cx.input)?;
     let embedder = parameters::embedder(&set).map_err(|error| Outcome::permanent("embedder", with_hint(&error)))?;
+    check_memory(cx, &set, &[(CHUNKS, 3)])?;
     let chunks: Vec<Chunk> = json_of(cx, CHUNKS)?;
     let hashes: Vec<TextHash> = chunks.iter().map(|it| TextHash::of(&it.text)).collect();
     let Remembered { mut vectors, mut dimension } = remembered(&set, &*embedder, &hashes)?;

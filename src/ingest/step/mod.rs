@@ -1,5 +1,6 @@
 //! The step kinds. They read artifacts, leave artifacts, and report; none sees the engine database.
 
+mod again;
 mod chunk;
 mod embed;
 mod parse;
@@ -22,7 +23,7 @@ use crate::{
     decide::outcome::{CommandFacts, of_command},
     definition::{ParameterSet, digest},
     engine::{self, StepContext, StepInput, StepResult},
-    model::{ArtifactRef, KillIntent, Outcome},
+    model::{ArtifactRef, Bytes, KillIntent, Outcome},
     vector,
 };
 use serde::de::DeserializeOwned;
@@ -108,6 +109,23 @@ pub(super) fn cache_key(stage: &str, item: &Item, set: &ParameterSet) -> Option<
 
 fn cache_key_of(stage: &str, input: &StepInput) -> Option<[u8; 32]> {
     cache_key(stage, &Item::of(input)?, &parameters::read(&input.params).ok()?)
+}
+
+/// Refuses a document of which this process would have to hold more than `parse.memory`: `times` the size of each of these
+/// files of earlier steps.
+fn check_memory(cx: &StepContext, set: &ParameterSet, files: &[(&str, u64)]) -> Result<(), Outcome> {
+    let size = |name: &str| {
+        let found = item::output_with(cx.input, name).and_then(|it| it.files.iter().find(|file| file.0 == name));
+        found.map_or(0, |it| it.1.size)
+    };
+    let needed = Bytes(files.iter().map(|(name, times)| size(name).saturating_mul(*times)).sum());
+    let (most, _) = parameters::parse_limits(set);
+    if needed.0 <= most.0 {
+        return Ok(());
+    }
+    let message =
+        format!("its passages take {needed} of memory, the limit is {most}; raise `parse.memory` if it is worth it");
+    Err(Outcome::permanent("too_large", message))
 }
 
 /// Reads a JSON file that an earlier step left.

@@ -1,6 +1,10 @@
 //! `windlass/parse`: to Markdown, in a worker process of our own.
 
-use super::{Work, cache_key_of, ended, go_on, item_of, of_artifact, of_engine, of_io, parameters_of, readable};
+use super::{
+    Work,
+    again::{self, Again},
+    cache_key_of, ended, go_on, item_of, of_artifact, of_engine, of_io, parameters_of, readable,
+};
 use crate::{
     engine::{PoolKey, StepContext, StepInput, StepKind, StepResult},
     ingest::{
@@ -16,10 +20,11 @@ use crate::{
         worker::{Patience, WorkerSpec},
     },
 };
+use serde_json::Value;
 use std::{env, ffi::OsString, fs, fs::File, path::Path};
 
 /// Raised whenever a reader reads otherwise than before.
-pub(super) const VERSION: u32 = 1;
+pub(super) const VERSION: u32 = 2;
 /// The program itself, its stacks and libraries, and what earlier documents left, beside what a document takes.
 const OWN_ADDRESS_SPACE: u64 = 768 << 20;
 /// A parser that keeps more than this between two documents is replaced.
@@ -52,8 +57,16 @@ type Limits = (Bytes, Millis);
 
 fn parse(cx: &StepContext) -> Work {
     go_on(cx)?;
-    let item = item_of(cx.input)?;
+    let mut item = item_of(cx.input)?;
     let set = parameters_of(cx.input)?;
+    // The parser found other content the first time.
+    let again = match cx.input.attempt > 1 && !again::is_current(cx, &item) {
+        true => Some(again::read(cx, &item, parameters::parse_options(&set).max_bytes)?),
+        false => None,
+    };
+    if let Some(again) = &again {
+        item = again.item.clone();
+    }
     let (memory, time) = parameters::parse_limits(&set);
     let request = Request {
         file: readable(cx, &item)?,
@@ -87,9 +100,22 @@ fn parse(cx: &StepContext) -> Work {
         }
         Done::Ran(ran) => {
             let result = ended(judge(cx, &dir, &ran, (memory, time)));
-            Ok(result.with_certificate(ran.certificate))
+            Ok(with_content(result, again).with_certificate(ran.certificate))
         }
     }
+}
+
+/// A result of other content than the one that was asked for: later steps work on that, and it is no answer to be kept for
+/// the old one.
+fn with_content(mut result: StepResult, again: Option<Again>) -> StepResult {
+    let Some(Again { item, file, guard }) = again else { return result };
+    result.uncached = true;
+    if let Some(Value::Object(value)) = &mut result.report.value {
+        value.insert("item".to_string(), serde_json::to_value(&item).unwrap_or_default());
+        result.files.push(file);
+        result.guards.push(guard);
+    }
+    result
 }
 
 fn pool_spec(home: &Path, memory: Bytes) -> Result<PoolSpec, Outcome> {
@@ -152,6 +178,7 @@ fn judge(cx: &StepContext, dir: &Path, ran: &Ran, (memory, time): Limits) -> Wor
         Outcome::Failed { kind, message, .. } if kind == DISK_FULL => {
             Err(Outcome::Interrupted { reason: message.clone() })
         }
+        Outcome::Failed { kind, message, .. } if kind == "changed" => Err(Outcome::retryable(kind, message.as_str())),
         other => Err(other.clone()),
     }
 }

@@ -1,18 +1,31 @@
 //! `windlass/store`: into the vector database, one transaction for each document.
 
 use super::{
-    Work, bytes_of, chunk::CHUNKS, embed::EMBEDDINGS, ended, go_on, item_of, json_of, of_vector, parameters_of,
-    with_hint, writer::Writers,
+    Work, bytes_of, check_memory, chunk::CHUNKS, embed::EMBEDDINGS, ended, go_on, item_of, json_of, of_vector,
+    parameters_of, with_hint, writer::Writers,
 };
 use crate::{
-    engine::{StepContext, StepKind, StepResult},
-    ingest::{item::output_with, parameters, parser::MARKDOWN},
-    model::{Chunk, Outcome},
+    engine::{StepContext, StepInput, StepKind, StepResult},
+    ingest::{
+        item::{Item, SUPERSEDED, output_with},
+        parameters,
+        parser::MARKDOWN,
+    },
+    model::{Chunk, HEADING_MAX, Outcome, REMARK, RunId, shortened},
     os::{Clock, SystemClock},
-    vector::{ChunkRow, DocumentRow, TextHash},
+    store::{
+        self, Store,
+        backup::engine_id,
+        document::{self, Superseded},
+    },
+    vector::{ChunkRow, DocumentRow, Origin, Stored, TextHash},
 };
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use std::path::{Path, PathBuf};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
 
 #[derive(Default)]
 pub struct StoreKind {
@@ -23,6 +36,32 @@ impl StepKind for StoreKind {
     fn run(&self, cx: &StepContext) -> StepResult {
         ended(store(cx, &self.writers))
     }
+
+    /// Which documents of the item are superseded. The step holds the lock of the vector database, and whoever deletes takes
+    /// documents out of it under that lock, after the deletion is committed: so what is found now holds for the write.
+    fn look_up(&self, input: &StepInput, store: &Store) -> store::Result<Value> {
+        let Some(item) = Item::of(input) else { return Ok(Value::Null) };
+        let database = input.params["store"]["path"].as_str().unwrap_or_default();
+        let seen = store.read(|tx| {
+            let mut superseded = BTreeMap::new();
+            for it in &item.documents {
+                if let Some(by) = document::superseded(tx, database, &item.source, &it.uri, input.run)? {
+                    superseded.insert(it.uri.clone(), by.to_string());
+                }
+            }
+            Ok(Seen { engine: engine_id(tx)?, superseded })
+        })?;
+        Ok(serde_json::to_value(&seen).unwrap_or_default())
+    }
+}
+
+/// What the engine database says when the step begins.
+#[derive(Default, Serialize, Deserialize)]
+struct Seen {
+    /// Whose runs are numbered.
+    engine: String,
+    /// By URI, in words.
+    superseded: BTreeMap<String, String>,
 }
 
 fn store(cx: &StepContext, writers: &Writers) -> Work {
@@ -30,6 +69,11 @@ fn store(cx: &StepContext, writers: &Writers) -> Work {
     let path = locked_path(cx, set.config["store"]["path"].as_str().unwrap_or_default())?;
     let embedder = parameters::embedder(&set).map_err(|error| Outcome::permanent("embedder", with_hint(&error)))?;
     let item = item_of(cx.input)?;
+    let mut seen: Seen = serde_json::from_value(cx.input.looked_up.clone()).unwrap_or_default();
+    if item.documents.iter().all(|it| seen.superseded.contains_key(&it.uri)) {
+        return Ok(StepResult::succeeded(Some(told(&item, 0, &seen.superseded, &path))));
+    }
+    check_memory(cx, &set, &[(CHUNKS, 3), (EMBEDDINGS, 2)])?;
     let chunks: Vec<Chunk> = json_of(cx, CHUNKS)?;
     let vectors = floats(&bytes_of(cx, EMBEDDINGS)?);
     let noted = output_with(cx.input, EMBEDDINGS).and_then(|it| it.value.as_ref()?["dimension"].as_u64());
@@ -47,10 +91,12 @@ fn store(cx: &StepContext, writers: &Writers) -> Work {
     let opened = writers.open(&path, embedder.id(), dimension, server.as_ref(), &set.config["chunk"]);
     let mut writer = opened.map_err(of_vector)?;
     let said = Said::of(cx);
-    for document in &item.documents {
+    let origin = Origin { engine: &seen.engine, run: cx.input.run.0 };
+    let mut late = BTreeMap::new();
+    for document in item.documents.iter().filter(|it| !seen.superseded.contains_key(&it.uri)) {
         go_on(cx)?;
         // The name is what people know a document by when it has no title.
-        let name = document.name().unwrap_or_else(|| item.name.clone());
+        let name = shortened(&document.name().unwrap_or_else(|| item.name.clone()), HEADING_MAX);
         let row = DocumentRow {
             source: &item.source,
             uri: &document.uri,
@@ -60,11 +106,28 @@ fn store(cx: &StepContext, writers: &Writers) -> Work {
             metadata: if document.metadata.is_null() { &said.no_metadata } else { &document.metadata },
             now: SystemClock.wall(),
         };
-        writer.db.replace_document(writer.epoch, &row, &rows).map_err(of_vector)?;
+        let stored = writer.db.replace_document_from(writer.epoch, &origin, &row, &rows).map_err(of_vector)?;
+        if let Stored::Superseded(run) = stored {
+            late.insert(document.uri.clone(), Superseded::By(RunId(run)).to_string());
+        }
     }
     writers.keep(writer);
-    let value = json!({ "chunks": rows.len(), "documents": item.documents.len(), "database": path });
-    Ok(StepResult::succeeded(Some(value)))
+    seen.superseded.append(&mut late);
+    Ok(StepResult::succeeded(Some(told(&item, rows.len(), &seen.superseded, &path))))
+}
+
+/// The result: what was stored, and what was not because it is superseded.
+fn told(item: &Item, chunks: usize, superseded: &BTreeMap<String, String>, path: &Path) -> Value {
+    let stored = item.documents.len() - superseded.len();
+    let mut value = json!({ "chunks": chunks, "documents": stored, "database": path });
+    if let Some(by) = superseded.values().next() {
+        value[REMARK] = match (stored, item.documents.len()) {
+            (0, _) => by.as_str().into(),
+            (_, all) => format!("{} of {all} documents {by}", superseded.len()).into(),
+        };
+        value[SUPERSEDED] = json!(superseded);
+    }
+    value
 }
 
 /// The file of the database, if the lock that the engine holds for this step is that of the file.

@@ -1,6 +1,10 @@
 //! `windlass/validate`: the content is there, readable, not too large, and still what was asked for.
 
-use super::{Work, ended, go_on, kept, of_artifact, of_io, parameters_of};
+use super::{
+    Work,
+    again::{self, Again},
+    ended, go_on, kept, of_artifact, of_io, parameters_of,
+};
 use crate::{
     engine::{StepContext, StepKind, StepResult},
     ingest::{
@@ -29,6 +33,7 @@ fn validate(cx: &StepContext) -> Work {
         Err(_) => from_path(cx, largest)?,
     };
     let mut reason = Outcome::permanent("no_item", "the item names no document");
+    let mut changed = false;
     for document in &item.documents {
         go_on(cx)?;
         match look(cx, &item, document, largest) {
@@ -37,11 +42,21 @@ fn validate(cx: &StepContext) -> Work {
                 return Ok(StepResult::succeeded(Some(value)));
             }
             // The content may be readable under another of its names.
+            Err(Outcome::Failed { kind, .. }) if kind == "changed" => changed = true,
             Err(outcome @ Outcome::Failed { .. }) => reason = outcome,
             Err(outcome) => return Err(outcome),
         }
     }
-    Err(reason)
+    if !changed {
+        return Err(reason);
+    }
+    let Again { item, file, guard } = again::read(cx, &item, largest)?;
+    let media_type = look_at_kept(cx, &item, largest)?;
+    let uri = &item.documents[0].uri;
+    let mut result = StepResult::succeeded(Some(json!({ "item": item, "media_type": media_type, "uri": uri })));
+    result.files.push(file);
+    result.guards.push(guard);
+    Ok(result)
 }
 
 /// The media type of the content, if this document still has it.
@@ -55,7 +70,7 @@ fn look(cx: &StepContext, item: &Item, document: &ItemDocument, largest: u64) ->
     })?;
     let looked = open_and_look(cx, &path, largest)?;
     if looked.sha256 != item.sha256 {
-        let message = format!("{} changed while it was being ingested; run the same command again", path.display());
+        let message = format!("{} changed while it was being ingested", path.display());
         return Err(Outcome::permanent("changed", message));
     }
     media_type_of(&path, &looked)

@@ -8,7 +8,7 @@
 //! unchanged one costs a stat, and what could not be read, so that it is not tried again.
 
 mod give;
-mod plan;
+pub(super) mod plan;
 mod report;
 mod submit;
 pub(super) mod verdict;
@@ -16,7 +16,7 @@ pub(super) mod verdict;
 pub use give::{Place, give};
 pub use plan::{Failed, PlannedRun, SyncPlan, Unread, plan};
 pub use report::{DocumentOutcome, DocumentStatus, SyncReport, finish, settle};
-pub use submit::{prune, submit, unfinished};
+pub use submit::{prune, remove, submit, unfinished};
 pub use verdict::Why;
 
 use super::source::{SourceFile, SourceOptions};

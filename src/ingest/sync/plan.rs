@@ -16,9 +16,9 @@ use crate::{
         source::{self, Listing, SourceFile},
         step,
     },
-    model::ArtifactHash,
+    model::{ArtifactHash, GroupId, RunId},
     store::{
-        document::{self, DocumentRow, DocumentState, Known},
+        document::{self, DocumentRow, Known, Submitted},
         step_cache,
     },
 };
@@ -42,10 +42,14 @@ pub struct SyncPlan {
     pub unchanged: u64,
     /// Failed before with the same content and parameters: not tried again.
     pub unusable: Vec<Failed>,
+    /// The groups whose retry tries them again.
+    pub retry: Vec<GroupId>,
     /// Being ingested by a group that has not ended.
     pub at_work: Vec<String>,
     /// Files whose names say that nothing here reads them.
     pub left_out: usize,
+    /// Links that lead out of their directory.
+    pub linked_outside: usize,
     /// Could not be read now; nothing is done about them.
     pub unread: Vec<Unread>,
     /// Ingested before, and the file is gone.
@@ -63,7 +67,7 @@ pub struct SyncPlan {
     pub(super) force: bool,
     /// The rows that each run will write.
     #[serde(skip)]
-    pub(super) rows: Vec<Vec<DocumentRow>>,
+    pub(super) rows: Vec<Vec<Submitted>>,
     /// Rows of unchanged documents whose size and time are known better now.
     #[serde(skip)]
     pub(super) refreshed: Vec<DocumentRow>,
@@ -102,8 +106,10 @@ impl SyncPlan {
             changed: Vec::new(),
             unchanged: 0,
             unusable: Vec::new(),
+            retry: Vec::new(),
             at_work: Vec::new(),
             left_out: 0,
+            linked_outside: 0,
             unread: Vec::new(),
             removed: Vec::new(),
             prune: options.prune,
@@ -137,7 +143,7 @@ pub fn plan(engine: &Engine, options: &SyncOptions) -> Result<SyncPlan> {
     parameters::check(&options.params)?;
     let params = parameters::for_database(&options.params, &options.database)?;
     let stored = stored(options, &*parameters::embedder(&params)?)?;
-    let Listing { files, warnings, unreadable } = source::list(&options.paths, &options.source_options)?;
+    let Listing { files, warnings, unreadable, outside } = source::list(&options.paths, &options.source_options)?;
     let known = known(engine, options)?;
     let mut planning = Planning {
         options,
@@ -151,6 +157,9 @@ pub fn plan(engine: &Engine, options: &SyncOptions) -> Result<SyncPlan> {
     planning.find_removed(&files)?;
     let mut plan = planning.plan;
     plan.left_out = unreadable;
+    plan.linked_outside = outside;
+    let failed: Vec<RunId> = plan.unusable.iter().filter_map(|it| known.get(&it.uri)?.row.run).collect();
+    plan.retry = engine.store().read(|tx| document::groups_of(tx, &failed))?;
     plan.unread.extend(options.ungiven.iter().cloned());
     if options.dry_run {
         find_steps(engine, &mut plan)?;
@@ -162,17 +171,16 @@ pub fn plan(engine: &Engine, options: &SyncOptions) -> Result<SyncPlan> {
 fn known(engine: &Engine, options: &SyncOptions) -> Result<BTreeMap<String, Known>> {
     let database = options.database.to_string_lossy().into_owned();
     let mut known = engine.store().read(|tx| document::of_source(tx, &database, &options.source))?;
-    let mut ends = HashMap::new();
     report::for_each_end(engine, &database, |slice| {
-        ends.extend(slice.into_iter().map(|(_, run, state, reason)| (run, (state, reason))));
+        for end in slice {
+            if let Some(it) = known.get_mut(&end.uri).filter(|it| it.row.run == Some(end.run)) {
+                it.row.state = end.state;
+                it.row.reason = end.reason;
+                (it.row.sha256, it.row.size) = end.content.unwrap_or((it.row.sha256, it.row.size));
+            }
+        }
         Ok(())
     })?;
-    for it in known.values_mut() {
-        if let Some((state, reason)) = it.row.run.and_then(|run| ends.get(&run)) {
-            it.row.state = *state;
-            it.row.reason.clone_from(reason);
-        }
-    }
     Ok(known)
 }
 
@@ -209,6 +217,9 @@ fn find_steps(engine: &Engine, plan: &mut SyncPlan) -> Result<()> {
     }
     Ok(())
 }
+
+/// The transaction that begins a run writes a row for each of its documents.
+pub(in crate::ingest) const DOCUMENTS_OF_RUN: usize = 500;
 
 struct Planning<'a> {
     options: &'a SyncOptions,
@@ -253,19 +264,16 @@ impl Planning<'_> {
                 return;
             }
         }
-        let uri = file.uri.clone();
-        let state = DocumentState::AskRun;
-        let row = DocumentRow { uri, sha256, size, mtime, params: now.params, run: None, state, reason: String::new() };
-        self.add(file, row);
+        self.add(file, Submitted { uri: file.uri.clone(), sha256, size, mtime, params: now.params });
     }
 
     /// Documents with equal content, read as the same type, share one run.
-    fn add(&mut self, file: &SourceFile, row: DocumentRow) {
+    fn add(&mut self, file: &SourceFile, row: Submitted) {
         let metadata = file.metadata.clone().unwrap_or_default();
         let kept = file.kept.map(|_| KEPT.to_string());
         let document = ItemDocument { uri: file.uri.clone(), file: kept, metadata };
         let place = (row.sha256, name_key(&file.path));
-        if let Some(at) = self.runs.get(&place) {
+        if let Some(at) = self.runs.get(&place).filter(|at| self.plan.rows[**at].len() < DOCUMENTS_OF_RUN) {
             self.plan.runs[*at].item.documents.push(document);
             self.plan.rows[*at].push(row);
             return;

@@ -2,9 +2,13 @@
 
 use crate::{
     engine::Engine,
-    ingest::{error::Result, item::Item, ocr},
-    model::{GroupId, RunId},
-    store::document::{self, DocumentState, GroupRun, RunEnd},
+    ingest::{
+        error::Result,
+        item::{Item, SUPERSEDED},
+        ocr,
+    },
+    model::{GroupId, REMARK, RunId},
+    store::document::{self, DocumentState, GroupRun, RunEnd, Settled, Unsettled},
 };
 use serde::Serialize;
 use serde_json::Value;
@@ -21,6 +25,8 @@ pub struct SyncReport {
     pub empty: u64,
     pub failed: u64,
     pub cancelled: u64,
+    /// Not stored: a newer version was submitted, or they were deleted, after they were submitted.
+    pub superseded: u64,
     /// Still at work.
     pub open: u64,
     /// Of the documents that were stored.
@@ -49,6 +55,7 @@ pub enum DocumentStatus {
     Empty,
     Failed,
     Cancelled,
+    Superseded,
     Open,
 }
 
@@ -74,52 +81,76 @@ pub fn settle(engine: &Engine, database: &Path) -> Result<()> {
     for_each_end(engine, &database, |ends| Ok(engine.store().write(move |tx| document::settle(tx, &ends))?))
 }
 
-/// Hands out what became of documents whose runs have ended: (row, run, state, reason), some at a time.
+/// Hands out what became of documents whose runs have ended, some at a time.
 pub(super) fn for_each_end(
     engine: &Engine,
     database: &str,
-    mut take: impl FnMut(Vec<(i64, RunId, DocumentState, String)>) -> Result<()>,
+    mut take: impl FnMut(Vec<Settled>) -> Result<()>,
 ) -> Result<()> {
     let mut after = 0;
     loop {
         let found = engine.store().read(|tx| document::unsettled(tx, database, after, SLICE))?;
         let Some(last) = found.last() else { return Ok(()) };
-        after = last.0;
-        let ends = found.iter().map(|(row, run, end)| {
-            let (state, reason) = state_of(end);
-            (*row, *run, state, reason)
-        });
-        take(ends.collect())?;
+        after = last.row;
+        take(found.into_iter().map(settled).collect())?;
     }
 }
+
+fn settled(it: Unsettled) -> Settled {
+    let (mut state, mut reason) = state_of(&it.end);
+    let mut content = None;
+    if let Some(read) = read_as(&it.end) {
+        match read.documents.iter().any(|document| document.uri == it.uri) {
+            true => content = Some((read.sha256, read.size)),
+            false => (state, reason) = (DocumentState::AskRun, CHANGED.to_string()),
+        }
+    }
+    Settled { row: it.row, uri: it.uri, run: it.run, state, reason, content }
+}
+
+/// The item as its content was read in the end: a file that changed meanwhile was read again.
+fn read_as(end: &RunEnd) -> Option<Item> {
+    let item = end.values.iter().rev().find_map(|it| it.get("item"))?;
+    serde_json::from_value(item.clone()).ok()
+}
+
+const CHANGED: &str = "it changed while it was being ingested";
 
 impl SyncReport {
     fn add(&mut self, run: &GroupRun) {
         let Ok(item) = serde_json::from_str::<Item>(&run.item) else { return };
         let (status, reason) = status_of(run.end.as_ref());
         let noted = |name| run.end.as_ref().and_then(|it| count(it, name)).unwrap_or(0);
-        let chunks = if status == DocumentStatus::Stored { noted("chunks") } else { 0 };
-        let documents = item.documents.len() as u64;
-        let counter = match status {
+        let superseded = run.end.as_ref().and_then(|it| it.values.last()).map_or(&Value::Null, |it| &it[SUPERSEDED]);
+        if status != DocumentStatus::Open {
+            self.bytes += item.size;
+        }
+        self.embedded += noted("embedded");
+        let read = run.end.as_ref().and_then(read_as);
+        for it in item.documents {
+            let lost = read.as_ref().is_some_and(|read| read.documents.iter().all(|document| document.uri != it.uri));
+            let (status, reason) =
+                if lost { (DocumentStatus::Failed, CHANGED.to_string()) } else { (status, reason.clone()) };
+            let (status, reason) = match superseded[it.uri.as_str()].as_str() {
+                Some(by) => (DocumentStatus::Superseded, by.to_string()),
+                None => (status, reason),
+            };
+            let chunks = if status == DocumentStatus::Stored { noted("chunks") } else { 0 };
+            *self.counter(status) += 1;
+            self.chunks += chunks;
+            self.documents.push(DocumentOutcome { uri: it.uri, run: run.run, status, chunks, reason });
+        }
+    }
+
+    fn counter(&mut self, status: DocumentStatus) -> &mut u64 {
+        match status {
             DocumentStatus::Stored => &mut self.stored,
             DocumentStatus::Empty => &mut self.empty,
             DocumentStatus::Failed => &mut self.failed,
             DocumentStatus::Cancelled => &mut self.cancelled,
+            DocumentStatus::Superseded => &mut self.superseded,
             DocumentStatus::Open => &mut self.open,
-        };
-        *counter += documents;
-        if status != DocumentStatus::Open {
-            self.bytes += item.size;
         }
-        self.chunks += chunks * documents;
-        self.embedded += noted("embedded");
-        self.documents.extend(item.documents.into_iter().map(|it| DocumentOutcome {
-            uri: it.uri,
-            run: run.run,
-            status,
-            chunks,
-            reason: reason.clone(),
-        }));
     }
 }
 
@@ -150,6 +181,10 @@ fn state_of(end: &RunEnd) -> (DocumentState, String) {
     }
     if end.cancelled {
         return (DocumentState::AskRun, "cancelled".to_string());
+    }
+    let last = end.values.last().unwrap_or(&Value::Null);
+    if last[SUPERSEDED].is_object() && last["documents"] == 0 {
+        return (DocumentState::AskRun, last[REMARK].as_str().unwrap_or_default().to_string());
     }
     let warnings = end.values.iter().filter_map(|it| it["warnings"].as_array()).flatten();
     let warnings: Vec<&str> = warnings.filter_map(Value::as_str).take(5).collect();

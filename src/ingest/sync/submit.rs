@@ -1,19 +1,18 @@
 //! From a plan to a group; groups that were interrupted; and the removal of what is gone.
 
-use super::{plan::SyncPlan, report, verdict::params_hash};
+use super::{plan::SyncPlan, report};
 use crate::{
     definition::digest,
-    engine::{Engine, LockWait, Submission, Submitted},
-    ingest::{error::Result, item::Item, parameters, workflow},
-    model::{GroupId, Holder, ResourceKey, RunId},
+    engine::{self, Engine, LockWait, Submission},
+    ingest::{error::Result, item::Item, parameters, removal, workflow},
+    model::{GroupId, Holder},
     store::{
-        document::{self, DocumentRow, DocumentState},
-        group,
+        document::{self, RunDocuments, Submitted},
+        document_removal,
     },
-    vector::{self, OpenOptions, VectorDb},
 };
 use serde_json::json;
-use std::{collections::HashMap, path::Path};
+use std::path::Path;
 
 /// Rows that one transaction writes at most.
 const SLICE: usize = 500;
@@ -22,9 +21,13 @@ const SLICE: usize = 500;
 ///
 /// The group is idempotent for what the plan was made from: after a crash, or when two processes sync the same directory at
 /// the same time, the same plan finds the group that is there. It is scoped: a worker with its scope sees nothing else.
-pub fn submit(engine: &Engine, plan: &SyncPlan) -> Result<Option<Submitted>> {
+pub fn submit(engine: &Engine, plan: &SyncPlan) -> Result<Option<engine::Submitted>> {
     report::settle(engine, &plan.database)?;
-    write_rows(engine, plan, &plan.refreshed)?;
+    for slice in plan.refreshed.chunks(SLICE) {
+        let (slice, database, source) =
+            (slice.to_vec(), plan.database.to_string_lossy().into_owned(), plan.source.clone());
+        engine.store().write(move |tx| document::refresh(tx, &database, &source, &slice))?;
+    }
     if plan.runs.is_empty() {
         return Ok(None);
     }
@@ -38,119 +41,53 @@ pub fn submit(engine: &Engine, plan: &SyncPlan) -> Result<Option<Submitted>> {
         key: Some(format!("ingest:{}", hex::encode(digest("windlass sync 1", &what)))),
         force: plan.force,
         scoped: true,
+        documents: plan.rows.iter().map(|it| of_run(plan, it)).collect(),
         ..Submission::new(workflow::definition()?, items)
     };
-    let submitted = engine.submit(submission)?;
-    let mut runs = HashMap::new();
-    for_each_item(engine, submitted.group, |slice| {
-        runs.extend(slice.into_iter().map(|(run, item)| (item, run)));
-        Ok(())
-    })?;
-    let mut rows = Vec::new();
-    for (planned, documents) in plan.runs.iter().zip(&plan.rows) {
-        let run = runs.get(&text(&planned.item)).copied();
-        rows.extend(documents.iter().map(|it| DocumentRow { run, ..it.clone() }));
-    }
-    write_rows(engine, plan, &rows)?;
-    Ok(Some(submitted))
+    Ok(Some(engine.submit(submission)?))
+}
+
+fn of_run(plan: &SyncPlan, documents: &[Submitted]) -> RunDocuments {
+    let database = plan.database.to_string_lossy().into_owned();
+    RunDocuments { database, source: plan.source.clone(), documents: documents.to_vec() }
 }
 
 /// Groups that were submitted for this database and have not ended, oldest first. Work them off before you plan: their
 /// documents count as being at work, and are not submitted again.
-///
-/// A crash may have come between a group and the rows of its documents: the rows are made up for here.
 pub fn unfinished(engine: &Engine, database: &Path) -> Result<Vec<GroupId>> {
-    let name = database.to_string_lossy().into_owned();
+    let name = database.to_string_lossy();
     let id = workflow::definition()?.id;
-    let groups = engine.store().read(|tx| document::unfinished_groups(tx, &id, &name))?;
-    for group in &groups {
-        make_up_rows(engine, &name, *group)?;
-    }
-    Ok(groups)
-}
-
-fn make_up_rows(engine: &Engine, database: &str, group: GroupId) -> Result<()> {
-    let detail = engine.store().read(|tx| group::detail(tx, group))?;
-    let params = parameters::read(&detail.params)?;
-    for_each_item(engine, group, |slice| {
-        let mut by_source: HashMap<String, Vec<DocumentRow>> = HashMap::new();
-        for (run, text) in slice {
-            let Ok(item) = serde_json::from_str::<Item>(&text) else { continue };
-            let rows = item.documents.iter().map(|it| DocumentRow {
-                uri: it.uri.clone(),
-                sha256: item.sha256,
-                size: item.size,
-                mtime: 0,
-                params: params_hash(&params, Some(&it.metadata)),
-                run: Some(run),
-                state: DocumentState::AskRun,
-                reason: String::new(),
-            });
-            by_source.entry(item.source.clone()).or_default().extend(rows);
-        }
-        for (source, rows) in by_source {
-            for rows in rows.chunks(SLICE) {
-                let (rows, database, source) = (rows.to_vec(), database.to_string(), source.clone());
-                engine.store().write(move |tx| document::insert_missing(tx, &database, &source, &rows))?;
-            }
-        }
-        Ok(())
-    })
-}
-
-fn for_each_item(
-    engine: &Engine,
-    group: GroupId,
-    mut take: impl FnMut(Vec<(RunId, String)>) -> Result<()>,
-) -> Result<()> {
-    let mut after = RunId(0);
-    loop {
-        let slice = engine.store().read(|tx| document::items_of_group(tx, group, after, SLICE))?;
-        let Some(last) = slice.last() else { return Ok(()) };
-        after = last.0;
-        take(slice)?;
-    }
+    Ok(engine.store().read(|tx| document::unfinished_groups(tx, &id, &name))?)
 }
 
 fn text(item: &Item) -> String {
     serde_json::to_value(item).unwrap_or_default().to_string()
 }
 
-fn write_rows(engine: &Engine, plan: &SyncPlan, rows: &[DocumentRow]) -> Result<()> {
-    let database = plan.database.to_string_lossy();
-    for slice in rows.chunks(SLICE) {
-        let (slice, database, source) = (slice.to_vec(), database.to_string(), plan.source.clone());
-        engine.store().write(move |tx| document::upsert(tx, &database, &source, &slice))?;
+/// Removes the documents whose files are gone, if the plan says so. How many there were, and whether they are out of the
+/// vector database: where its lock is held for longer than `wait` they are no longer found, and go when it is free.
+pub fn prune(engine: &Engine, plan: &SyncPlan, holder: Holder, wait: LockWait) -> Result<(usize, bool)> {
+    if !plan.prune || plan.removed.is_empty() {
+        return Ok((0, true));
     }
-    Ok(())
+    remove(engine, &plan.database, &plan.source, &plan.removed, holder, wait)
 }
 
-/// Removes the documents whose files are gone, if the plan says so, under the lock of the vector database. How many there
-/// were. When it is interrupted, the rest is removed next time.
-pub fn prune(engine: &Engine, plan: &SyncPlan, holder: Holder, wait: LockWait) -> Result<usize> {
-    if !plan.prune || plan.removed.is_empty() {
-        return Ok(0);
+/// Deletes documents of a vector database: they are not found from here on, and no run that is submitted by now stores them
+/// again. See `prune`.
+pub fn remove(
+    engine: &Engine,
+    database: &Path,
+    source: &str,
+    uris: &[String],
+    holder: Holder,
+    wait: LockWait,
+) -> Result<(usize, bool)> {
+    let name = database.to_string_lossy().into_owned();
+    let mut known = 0;
+    for slice in uris.chunks(SLICE) {
+        let (database, source, slice) = (name.clone(), source.to_string(), slice.to_vec());
+        known += engine.store().write(move |tx| document_removal::note(tx, &database, &source, &slice))?;
     }
-    let database = plan.database.to_string_lossy();
-    let guard = engine.hold_key(&ResourceKey(format!("vec:{database}")), holder, wait)?;
-    let mut db = match VectorDb::open_for_writing(&plan.database, &OpenOptions::default()) {
-        Ok(db) => Some(db),
-        Err(vector::Error::NotFound { .. }) => None,
-        Err(error) => return Err(error.into()),
-    };
-    let epoch = db.as_mut().map(VectorDb::raise_epoch).transpose()?;
-    let mut removed = 0;
-    for slice in plan.removed.chunks(SLICE) {
-        // Forced away: somebody else writes now, and the epoch would refuse us anyway.
-        if !guard.refresh()? {
-            break;
-        }
-        if let (Some(db), Some(epoch)) = (&mut db, epoch) {
-            let documents: Vec<(&str, &str)> = slice.iter().map(|uri| (plan.source.as_str(), uri.as_str())).collect();
-            db.remove_documents(epoch, &documents)?;
-        }
-        let (uris, database, source) = (slice.to_vec(), database.to_string(), plan.source.clone());
-        removed += engine.store().write(move |tx| document::remove(tx, &database, &source, &uris))?;
-    }
-    Ok(removed)
+    Ok((known, removal::finish_one(engine, &name, holder, wait)?))
 }

@@ -28,6 +28,8 @@ pub struct RunRow {
     pub item: String,
     pub status: Status,
     pub ended: Option<Timestamp>,
+    /// What its last step says of its result, such as `superseded by r12`.
+    pub remark: Option<String>,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, utoipa::ToSchema)]
@@ -45,7 +47,9 @@ pub struct RunDetails {
 const COLUMNS: &str = "r.id, r.group_id, coalesce(i.item, ''), r.ended, r.failed, r.cancelled,
     r.ended IS NULL AND EXISTS (SELECT 1 FROM lease l WHERE l.run_id = r.id),
     r.ended IS NULL AND EXISTS (SELECT 1 FROM step s WHERE s.id >= r.first_step
-        AND s.id < r.first_step + json_array_length(w.shape, '$.steps') AND s.state < 5 AND s.failures + s.crashes > 0)
+        AND s.id < r.first_step + json_array_length(w.shape, '$.steps') AND s.state < 5 AND s.failures + s.crashes > 0),
+    CASE WHEN r.ended IS NOT NULL THEN (SELECT o.value ->> '$.remark' FROM step s JOIN output o ON o.id = s.output_id
+        WHERE s.id = r.first_step + json_array_length(w.shape, '$.steps') - 1) END
    FROM run r JOIN definition w ON w.id = r.definition_id LEFT JOIN item i ON i.run_id = r.id";
 
 fn read(row: &Row) -> rusqlite::Result<RunRow> {
@@ -59,7 +63,14 @@ fn read(row: &Row) -> rusqlite::Result<RunRow> {
         None if row.get(7)? => Status::Error,
         None => Status::Pending,
     };
-    Ok(RunRow { id: RunId(row.get(0)?), group: GroupId(row.get(1)?), item: row.get(2)?, status, ended })
+    Ok(RunRow {
+        id: RunId(row.get(0)?),
+        group: GroupId(row.get(1)?),
+        item: row.get(2)?,
+        status,
+        ended,
+        remark: row.get(8)?,
+    })
 }
 
 /// Runs of a group. With a status whose runs are rare it walks over the others.

@@ -1,0 +1,30 @@
+//! What a worker that takes every step does beside its steps: whatever a commit may have made due, and what could not be
+//! done at once. One thread; it sleeps until something is committed.
+
+use super::{Engine, worker::Shared};
+use crate::model::Millis;
+use std::sync::Arc;
+
+/// Between two looks while commits go on.
+const PAUSE: Millis = Millis(200);
+
+/// Work that no step asks for.
+pub trait Chore: Send + Sync {
+    /// Does what is due and can be done now. When to look again; None: once something was committed.
+    fn look(&self, engine: &Engine) -> Option<Millis>;
+}
+
+pub(super) fn run(shared: &Arc<Shared>) {
+    loop {
+        let heard = shared.chore_bell.heard();
+        let ends = shared.upkeep_bell.heard();
+        if shared.is_draining() {
+            return;
+        }
+        let again = shared.engine.kinds.chores().filter_map(|it| it.look(&shared.engine)).min();
+        if again.is_none() {
+            shared.chore_bell.wait(heard);
+        }
+        shared.upkeep_bell.wait_for(ends, again.unwrap_or(PAUSE).duration());
+    }
+}

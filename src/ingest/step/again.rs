@@ -1,0 +1,114 @@
+//! A file that changed after it was submitted is read again: as soon as it holds still, or as it is after a short wait. What is
+//! read is kept as an artifact of the step, so that later steps read the same.
+
+use super::{go_on, of_artifact, of_io};
+use crate::{
+    engine::StepContext,
+    ingest::{
+        content,
+        given::KIND,
+        item::{Item, ItemDocument, KEPT},
+    },
+    model::{ArtifactRef, Bytes, Outcome},
+};
+use std::{
+    fs::{File, Metadata, OpenOptions},
+    io::Seek,
+    os::unix::fs::OpenOptionsExt,
+    path::Path,
+    time::{Duration, Instant},
+};
+
+/// The name of the step's file with the content.
+const CONTENT: &str = "content";
+/// A file that did not change for so long is whole.
+const STILL: Duration = Duration::from_millis(300);
+/// A file that never holds still is read as it is after so long.
+const PATIENCE: Duration = Duration::from_secs(3);
+
+/// The item as its file is now.
+pub(super) struct Again {
+    pub item: Item,
+    pub file: (String, ArtifactRef),
+    pub guard: crate::artifact::PutGuard,
+}
+
+/// Whether a document of the item still has its content.
+pub(super) fn is_current(cx: &StepContext, item: &Item) -> bool {
+    let same = |path: &Path| {
+        let looked = File::open(path).and_then(|file| content::look(file, || cx.cancel.is_cancelled()));
+        matches!(looked, Ok(Some(looked)) if looked.sha256 == item.sha256)
+    };
+    item.documents.iter().any(|it| it.is_kept() || it.path().is_some_and(|path| same(&path)))
+}
+
+/// Reads the first document that is still there. The others go on with it if they have the same new content.
+pub(super) fn read(cx: &StepContext, item: &Item, largest: u64) -> Result<Again, Outcome> {
+    let mut reason = Outcome::permanent("gone", format!("{} is gone; run the same command again", item.name));
+    for document in &item.documents {
+        let Some(path) = document.path() else { continue };
+        match snapshot(cx, &path, largest) {
+            Ok((file, guard)) => {
+                let documents = item.documents.iter().filter(|it| it.uri == document.uri || has(cx, it, &file));
+                let kept = |it: &ItemDocument| ItemDocument { file: Some(KEPT.to_string()), ..it.clone() };
+                let documents = documents.map(kept).collect();
+                let item = Item { sha256: file.hash, size: file.size, documents, ..item.clone() };
+                return Ok(Again { item, file: (CONTENT.to_string(), file), guard });
+            }
+            Err(outcome @ Outcome::Failed { .. }) => reason = outcome,
+            Err(outcome) => return Err(outcome),
+        }
+    }
+    Err(reason)
+}
+
+fn has(cx: &StepContext, document: &ItemDocument, file: &ArtifactRef) -> bool {
+    let looked = document.path().and_then(|path| File::open(path).ok());
+    let looked = looked.and_then(|it| content::look(it, || cx.cancel.is_cancelled()).ok().flatten());
+    looked.is_some_and(|it| it.sha256 == file.hash)
+}
+
+fn snapshot(cx: &StepContext, path: &Path, largest: u64) -> Result<(ArtifactRef, crate::artifact::PutGuard), Outcome> {
+    let wrong = |error: std::io::Error| of_io(&format!("failed to read {}", path.display()), &error);
+    // What became a link since it was submitted may lead anywhere.
+    let opened = OpenOptions::new().read(true).custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK).open(path);
+    let mut file = match opened {
+        Ok(file) => file,
+        Err(error) if error.raw_os_error() == Some(libc::ELOOP) => {
+            let message = format!("{} is a link whose file changed while it was being ingested", path.display());
+            return Err(Outcome::permanent("changed", message));
+        }
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            let message = format!("{} is gone; run the same command again", path.display());
+            return Err(Outcome::permanent("gone", message));
+        }
+        Err(error) => return Err(wrong(error)),
+    };
+    let begun = Instant::now();
+    let mut seen = file.metadata().map_err(wrong)?;
+    loop {
+        if !seen.is_file() {
+            return Err(Outcome::permanent("not_a_file", format!("{} is not a file", path.display())));
+        }
+        if cx.cancel.wait(STILL).is_some() {
+            go_on(cx)?;
+        }
+        let now = file.metadata().map_err(wrong)?;
+        if is_same(&seen, &now) || begun.elapsed() >= PATIENCE {
+            break;
+        }
+        seen = now;
+    }
+    if seen.len() > largest {
+        let (size, largest) = (Bytes(seen.len()), Bytes(largest));
+        let message = format!("too large: {size}, the limit is {largest}; raise `parse.max_bytes`");
+        return Err(Outcome::permanent("too_large", message));
+    }
+    file.rewind().map_err(wrong)?;
+    let put = cx.artifacts.put(std::io::Read::take(file, largest), KIND).map_err(of_artifact)?;
+    Ok((put.artifact, put.guard))
+}
+
+fn is_same(one: &Metadata, other: &Metadata) -> bool {
+    one.len() == other.len() && content::modified(one) == content::modified(other)
+}
