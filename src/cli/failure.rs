@@ -2,8 +2,8 @@
 
 use super::typed;
 use crate::{
-    artifact, assembly, backup, daemon, definition, embed, engine, http::token, ingest, os, os::stderr, prove, search,
-    settings, store, vector, view,
+    artifact, assembly, backup, daemon, definition, embed, engine, http::token, ingest,
+    model::printable::printable_json, os, os::stderr, prove, search, settings, store, vector, view,
 };
 use std::{fmt, io};
 
@@ -112,13 +112,13 @@ impl Failure {
         let hint = self.hint.as_deref().map(typed::sentence);
         if json {
             let what = serde_json::json!({"error": message, "hint": hint, "exit": self.exit.code()});
-            stderr::say(what.to_string());
+            stderr::say(&*printable_json(&what.to_string()));
             return;
         }
         let (bold, cyan, plain) = if color { ("\x1b[1;31m", "\x1b[36m", "\x1b[0m") } else { ("", "", "") };
-        stderr::say(format!("{bold}error:{plain} {message}"));
+        stderr::say_under(&format!("{bold}error:{plain} "), message);
         if let Some(hint) = hint {
-            stderr::say(format!("  {cyan}hint:{plain} {hint}"));
+            stderr::say_under(&format!("  {cyan}hint:{plain} "), hint);
         }
     }
 }

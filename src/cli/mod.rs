@@ -50,6 +50,7 @@ mod wording;
 mod work;
 mod worker;
 
+use crate::model::printable;
 use clap::Parser;
 use context::Context;
 use failure::{Exit, Result};
@@ -130,6 +131,13 @@ pub fn main() -> i32 {
     let line = match CommandLine::try_parse() {
         Ok(line) => line,
         Err(error) => {
+            let steers = |it: std::ffi::OsString| it.to_string_lossy().contains(printable::steers);
+            // It repeats what was typed, which can be the name of a file.
+            let shown = std::env::args_os().map(|it| printable::printable(&it.to_string_lossy()).into_owned());
+            let error = match std::env::args_os().any(steers) {
+                true => CommandLine::try_parse_from(shown).err().unwrap_or(error),
+                false => error,
+            };
             // A reader that went away while the help was printed is no error.
             let _ = error.print();
             return if error.use_stderr() { Exit::Usage.code() } else { Exit::Done.code() };

@@ -1,10 +1,17 @@
 //! What a command prints: data to stdout, messages to stderr; for people, or `--json` for programs.
 
 use super::{failure::Result, table::Table, typed};
-use crate::os::stderr;
+use crate::{
+    model::printable::{printable, printable_json},
+    os::stderr,
+};
 use rustix::termios;
 use serde::Serialize;
-use std::io::{self, IsTerminal, Write};
+use std::{
+    hash::{BuildHasher, RandomState},
+    io::{self, IsTerminal, Write},
+    sync::OnceLock,
+};
 
 /// Columns that are used where the terminal does not tell its width.
 const USUAL_WIDTH: usize = 100;
@@ -48,10 +55,18 @@ impl Output {
         }
     }
 
-    /// One line of data.
+    /// One line of data. What texts of others have in them that would steer a terminal is shown instead.
     pub fn line(&self, text: impl AsRef<str>) -> Result<()> {
+        // An empty line before it is ours.
+        let text = text.as_ref();
+        let rest = text.trim_start_matches('\n');
+        let pieces = rest.split(mark()).map(printable).collect::<Vec<_>>();
+        self.written(&format!("{}{}", &text[..text.len() - rest.len()], pieces.join("\x1b[")))
+    }
+
+    fn written(&self, line: &str) -> Result<()> {
         let mut out = io::stdout().lock();
-        out.write_all(text.as_ref().as_bytes())?;
+        out.write_all(line.as_bytes())?;
         out.write_all(b"\n")?;
         Ok(())
     }
@@ -75,12 +90,13 @@ impl Output {
             Some(_) => serde_json::to_string_pretty(value),
             None => serde_json::to_string(value),
         };
-        self.line(text.map_err(io::Error::other)?)
+        self.written(&printable_json(&text.map_err(io::Error::other)?))
     }
 
     /// One JSON document on a line of its own: an event in a stream.
     pub fn event(&self, value: &impl Serialize) -> Result<()> {
-        self.flushed(serde_json::to_string(value).map_err(io::Error::other)?)
+        self.written(&printable_json(&serde_json::to_string(value).map_err(io::Error::other)?))?;
+        Ok(io::stdout().lock().flush()?)
     }
 
     /// One line of data that must be seen at once.
@@ -107,7 +123,7 @@ impl Output {
     /// A message that even `--quiet` lets through.
     pub fn warn(&self, text: impl AsRef<str>) {
         let (yellow, plain) = if self.lively { ("\x1b[33m", "\x1b[0m") } else { ("", "") };
-        stderr::say(format!("{yellow}warning:{plain} {}", typed::sentence(text.as_ref())));
+        stderr::say_under(&format!("{yellow}warning:{plain} "), typed::sentence(text.as_ref()));
     }
 
     pub fn paint(&self, paint: Paint, text: &str) -> String {
@@ -120,8 +136,16 @@ impl Output {
             Paint::Busy => "36",
             Paint::Warn => "33",
         };
-        format!("\x1b[{code}m{text}\x1b[0m")
+        let mark = mark();
+        format!("{mark}{code}m{text}{mark}0m")
     }
+}
+
+/// What stands for `ESC [` in our own texts until they are written. It is new in every process, so that no text of others
+/// can have it.
+fn mark() -> &'static str {
+    static MARK: OnceLock<String> = OnceLock::new();
+    MARK.get_or_init(|| format!("\u{1}{:016x}\u{2}", RandomState::new().hash_one(std::process::id())))
 }
 
 /// Whether a person sits at stdin, so that a question could be answered.
@@ -131,7 +155,7 @@ pub fn can_ask() -> bool {
 
 /// Asks a yes-or-no question on stderr; anything but yes is no.
 pub fn ask(question: &str) -> bool {
-    eprint!("{question} [y/N] ");
+    stderr::ask(&format!("{question} [y/N] "));
     let mut answer = String::new();
     io::stdin().read_line(&mut answer).is_ok() && matches!(answer.trim(), "y" | "Y" | "yes")
 }

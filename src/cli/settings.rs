@@ -36,7 +36,8 @@ impl Args {
             let all: Vec<_> = listed.iter().map(as_json).collect();
             return cx.output.document(&serde_json::json!({"home": home, "settings": all}));
         }
-        cx.output.line(format!("home  {}\n", home.display()))?;
+        cx.output.line(format!("home  {}", home.display()))?;
+        cx.output.line("")?;
         let mut table = Table::new(&["SETTING", "~VALUE", "~FROM"]);
         for it in &listed {
             let changed = it.origin != Origin::Default;

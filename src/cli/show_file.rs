@@ -3,14 +3,14 @@
 use super::{
     context::Context,
     failure::{Failure, Result},
-    wording::{count, plain, relative, size},
+    wording::{count, plain, plain_lines, relative, size},
     work::item_name,
 };
 use crate::{
     model::{ArtifactRef, StepId, nearest},
     store::{self, kept_output, output, overview},
 };
-use std::io;
+use std::io::{self, Read};
 
 /// Files that are listed one by one.
 const LISTED: usize = 20;
@@ -31,8 +31,14 @@ pub fn to_stdout(cx: &Context, id: StepId, name: &str) -> Result<()> {
     // What is damaged is never handed out, not even in part.
     artifacts.verify(file)?;
     let mut reader = artifacts.get(file)?;
-    io::copy(&mut reader, &mut io::stdout().lock())?;
-    Ok(())
+    if cx.output.width.is_none() {
+        io::copy(&mut reader, &mut io::stdout().lock())?;
+        return Ok(());
+    }
+    // A terminal must not obey what a step left.
+    let mut bytes = Vec::new();
+    reader.read_to_end(&mut bytes)?;
+    cx.output.bytes(plain_lines(&String::from_utf8_lossy(&bytes)).as_bytes())
 }
 
 fn files(cx: &Context, id: StepId) -> Result<Vec<(String, ArtifactRef)>> {

@@ -2,7 +2,10 @@
 
 pub use crate::view::wording::{count, duration, number_of, quoted, relative};
 
-use crate::model::Bytes;
+use crate::model::{
+    Bytes,
+    printable::{printable, printable_lines},
+};
 use unicode_width::UnicodeWidthChar;
 
 /// A size with its unit.
@@ -10,10 +13,9 @@ pub fn size(bytes: u64) -> String {
     Bytes(bytes).to_string()
 }
 
-/// Text of others on one line, without anything that a terminal would obey.
+/// Text of others on one line, with what a terminal would obey shown instead.
 pub fn plain(text: &str) -> String {
-    let spaced = text.chars().map(|it| if matches!(it, '\n' | '\r' | '\t') { ' ' } else { it });
-    spaced.filter(|it| !is_command(*it)).collect()
+    printable(&text.replace(['\n', '\r', '\t'], " ")).into_owned()
 }
 
 /// A document as people know it: the path of a file, else its address.
@@ -26,12 +28,7 @@ pub fn place(uri: &str) -> String {
 
 /// The same as `plain` over several lines.
 pub fn plain_lines(text: &str) -> String {
-    text.chars().filter(|it| matches!(it, '\n' | '\t') || !is_command(*it)).collect()
-}
-
-/// Control characters, and those that turn the direction of the text around.
-fn is_command(letter: char) -> bool {
-    letter.is_control() || matches!(letter, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    printable_lines(&text.replace("\r\n", "\n")).into_owned()
 }
 
 /// How many columns a text takes on a terminal.
@@ -65,8 +62,8 @@ mod tests {
 
     #[test]
     fn texts_of_others_cannot_steer_the_terminal() {
-        assert_eq!(plain("a\x1b[31mb\nc\u{202e}d"), "a[31mb cd");
-        assert_eq!(plain_lines("a\nb\x07"), "a\nb");
+        assert_eq!(plain("a\x1b[31mb\nc\u{202e}d"), "a\\u{1b}[31mb c\\u{202e}d");
+        assert_eq!(plain_lines("a\nb\x07"), "a\nb\\u{7}");
     }
 
     #[test]

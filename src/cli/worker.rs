@@ -46,7 +46,7 @@ const LOOK: Duration = Duration::from_millis(100);
 impl Args {
     pub fn run(self, cx: &Context) -> Result<()> {
         if let Some(Instead::Sdk { language: Language::Python }) = self.instead {
-            return cx.output.line(sdk::PYTHON.trim_end());
+            return cx.output.bytes(sdk::PYTHON.as_bytes());
         }
         let settings = cx.settings()?;
         let engine = cx.engine()?;

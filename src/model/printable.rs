@@ -1,0 +1,65 @@
+//! What a terminal and a log must not obey in the texts of others.
+
+use std::borrow::Cow;
+
+/// The text with every character shown that would steer a terminal, begin a new line, or turn the direction of writing
+/// around: an escape character as `\u{1b}`.
+pub fn printable(text: &str) -> Cow<'_, str> {
+    shown(text, |it| it == '\n' || steers(it))
+}
+
+/// The same over several lines, with their tabs.
+pub fn printable_lines(text: &str) -> Cow<'_, str> {
+    shown(text, |it| !matches!(it, '\n' | '\t') && steers(it))
+}
+
+/// The same JSON in which such characters are written as escapes; they can stand in its strings only.
+pub fn printable_json(json: &str) -> Cow<'_, str> {
+    let hides = |it: char| steers(it) && !matches!(it, '\n' | '\t' | '\r');
+    if !json.contains(hides) {
+        return Cow::Borrowed(json);
+    }
+    let mut kept = String::with_capacity(json.len() + 16);
+    for letter in json.chars() {
+        match hides(letter) {
+            // All of them are in the first plane of Unicode.
+            true => kept.push_str(&format!("\\u{:04x}", u32::from(letter))),
+            false => kept.push(letter),
+        }
+    }
+    Cow::Owned(kept)
+}
+
+/// Control characters, marks of direction, and the separators that are line ends to some programs.
+pub fn steers(letter: char) -> bool {
+    letter.is_control()
+        || matches!(letter, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}' | '\u{2029}')
+        || matches!(letter, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+fn shown(text: &str, hides: impl Fn(char) -> bool) -> Cow<'_, str> {
+    if !text.contains(&hides) {
+        return Cow::Borrowed(text);
+    }
+    let mut kept = String::with_capacity(text.len() + 16);
+    for letter in text.chars() {
+        match hides(letter) {
+            true => kept.extend(letter.escape_default()),
+            false => kept.push(letter),
+        }
+    }
+    Cow::Owned(kept)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_would_steer_a_terminal_is_shown() {
+        assert_eq!(printable("a\x1b[31mb\nc\u{202e}d\u{9b}2J\x7f"), "a\\u{1b}[31mb\\nc\\u{202e}d\\u{9b}2J\\u{7f}");
+        assert_eq!(printable_lines("a\n\tb\x07\r"), "a\n\tb\\u{7}\\r");
+        assert!(matches!(printable("ü 漢字 🙂 \u{a0}"), Cow::Borrowed(_)));
+        assert_eq!(printable_json("{\"a\": \"\u{9b}\u{2066}\x7f\"}\n"), "{\"a\": \"\\u009b\\u2066\\u007f\"}\n");
+    }
+}
