@@ -3,7 +3,7 @@
 use super::error::{Error, Result};
 use crate::{
     artifact::{ArtifactStore, PutGuard},
-    model::{ArtifactRef, Lease, StepId, Token, WorkerId},
+    model::{ArtifactRef, Lease, StepId, Token, WorkerId, artifact::kind},
     os::private,
     store::output::Output,
 };
@@ -112,7 +112,7 @@ impl WorkDir {
             if file.metadata().is_ok_and(|it| it.permissions().mode() & 0o100 != 0) {
                 executable.push(name.to_string());
             }
-            let put = artifacts.put(file, "output")?;
+            let put = artifacts.put(file, kind::OUTPUT)?;
             files.push((name.to_string(), put.artifact));
             guards.push(put.guard);
         }

@@ -8,6 +8,7 @@ use super::{
 use crate::{
     artifact::{ArtifactStore, Incoming, Put},
     engine::Engine,
+    model::artifact::kind,
     store::document_uri::{self, DocumentUri, NewDocument},
 };
 use serde_json::Value;
@@ -15,9 +16,6 @@ use std::{
     io::{self, Read},
     path::{Path, PathBuf},
 };
-
-/// The type of artifact, for the levels of compression.
-pub const KIND: &str = "document";
 
 /// What is known of a document beside its bytes.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -36,7 +34,7 @@ pub struct Given {
 
 /// Begins to keep a document piece by piece.
 pub fn receive(artifacts: &ArtifactStore) -> Result<Incoming> {
-    artifacts.receive(KIND).map_err(|error| Error::Engine(error.into()))
+    artifacts.receive(kind::DOCUMENT).map_err(|error| Error::Engine(error.into()))
 }
 
 /// Keeps everything that the reader gives, up to `largest` bytes.

@@ -3,6 +3,17 @@
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::{fmt, str::FromStr};
 
+/// What artifacts are, for the levels of compression: uploaded documents, what they read as, the structure and the chunks
+/// of that, vectors, and the files that commands and workers leave.
+pub mod kind {
+    pub const DOCUMENT: &str = "document";
+    pub const MARKDOWN: &str = "markdown";
+    pub const JSON: &str = "json";
+    pub const EMBEDDINGS: &str = "embeddings";
+    pub const OUTPUT: &str = "output";
+    pub const ALL: [&str; 5] = [DOCUMENT, MARKDOWN, JSON, EMBEDDINGS, OUTPUT];
+}
+
 /// SHA-256 of the plain (uncompressed) bytes. Prints as 64 hex digits.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ArtifactHash(pub [u8; 32]);

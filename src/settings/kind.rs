@@ -1,6 +1,6 @@
 //! The kinds of values that a setting may have: how each is read and shown.
 
-use crate::model::{Bytes, Millis};
+use crate::model::{Bytes, Millis, artifact::kind, nearest};
 use std::{
     collections::BTreeMap,
     fmt,
@@ -280,6 +280,10 @@ impl Setting for Levels {
 
     fn read(raw: &Raw<'_>) -> Result<Levels, String> {
         let checked = |(name, level): (String, i64)| match level {
+            _ if !kind::ALL.contains(&name.as_str()) => Err(match nearest(&name, kind::ALL) {
+                Some(meant) => format!("`{name}` is no type of artifact; did you mean `{meant}`?"),
+                None => format!("`{name}` is no type of artifact; there are {}", kind::ALL.join(", ")),
+            }),
             0..=19 => Ok((name, level)),
             _ => Err(format!("the level of `{name}` must be 0 to 19")),
         };

@@ -273,6 +273,8 @@ mod tests {
             ("a = [\n", 1, "unclosed array", ""),
             ("heartbeat = \"20s\"\nsilent_after = \"30s\"\n", 2, "three heartbeats", "taken for dead"),
             ("compression.level = 40\n", 1, "must be 1 to 19", "compression.on = false"),
+            ("[compression]\nlevels = { parse = 10 }\n", 2, "`parse` is no type of artifact; there are document", ""),
+            ("[compression.levels]\nmarkdwn = 10\n", 1, "did you mean `markdown`?", ""),
             ("history_limit = 0\n", 1, "more than nothing", ""),
             ("history_limit = 1000001\n", 1, "must be at most 1000000", ""),
             ("[listen]\nport = 1\n", 1, "single value", ""),

@@ -143,7 +143,7 @@ settings! {
     compression_level: i64 = |_| 3, "compression.level",
         "The zstd level, 1 (fast) to 19 (small).";
     compression_levels: Levels = |_| Levels::default(), "compression.levels" as "none",
-        "Levels of single artifact types, such as `parse = 10`; 0 leaves a type uncompressed.";
+        "Levels of single types of artifacts: `document` (uploads), `markdown`, `json`, `embeddings`, `output` (files that steps leave); 0 leaves a type uncompressed.";
     listen: SocketAddr = |_| SocketAddr::from(([127, 0, 0, 1], 8787)), "listen",
         "The address of the page and the API. Anything but a loopback address needs the token for every request.";
     api_token: Option<Secret> = |_| None, "api_token" as "made at first start",

@@ -8,7 +8,7 @@ use crate::{
         parameters,
         parser::{MARKDOWN, STRUCTURE},
     },
-    model::{Chunk, Outcome, ParsedDocument},
+    model::{Chunk, Outcome, ParsedDocument, artifact::kind},
 };
 use serde_json::json;
 
@@ -47,7 +47,7 @@ fn cut(cx: &StepContext) -> Work {
     }
     let value = json!({ "chunks": chunks.len(), "tokens": chunks.iter().map(|it| u64::from(it.tokens)).sum::<u64>() });
     let text = to_json(&chunks)?;
-    let put = cx.artifacts.put_bytes(&text, "json").map_err(of_artifact)?;
+    let put = cx.artifacts.put_bytes(&text, kind::JSON).map_err(of_artifact)?;
     let mut result = StepResult::succeeded(Some(value));
     result.files.push((CHUNKS.to_string(), put.artifact));
     result.guards.push(put.guard);

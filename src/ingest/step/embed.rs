@@ -9,7 +9,7 @@ use crate::{
     embed::{self, Embedder},
     engine::{StepContext, StepInput, StepKind, StepResult},
     ingest::parameters,
-    model::{Chunk, Outcome},
+    model::{Chunk, Outcome, artifact::kind},
     vector::{self, OpenOptions, TextHash, VectorDb},
 };
 use serde_json::json;
@@ -72,7 +72,7 @@ fn embed(cx: &StepContext) -> Work {
     for vector in hashes.iter().filter_map(|it| vectors.get(it)) {
         bytes.extend(vector.iter().flat_map(|it| it.to_le_bytes()));
     }
-    let put = cx.artifacts.put_bytes(&bytes, "embeddings").map_err(of_artifact)?;
+    let put = cx.artifacts.put_bytes(&bytes, kind::EMBEDDINGS).map_err(of_artifact)?;
     let value = json!({
         "embedder": embedder.id(),
         "dimension": dimension,

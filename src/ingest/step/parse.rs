@@ -11,7 +11,7 @@ use crate::{
         parameters,
         parser::{DISK_FULL, MARKDOWN, NAME, Request, STRUCTURE},
     },
-    model::{Bytes, Millis, Outcome, ResourceLimit, WorkerLimits},
+    model::{Bytes, Millis, Outcome, ResourceLimit, WorkerLimits, artifact::kind},
     process::{
         pool::{Done, Job, PoolSpec, Ran, Timing, UnitOf},
         protocol,
@@ -212,7 +212,7 @@ fn too_much(memory: Bytes) -> Outcome {
 
 fn parsed(cx: &StepContext, dir: &Path, ran: &Ran) -> Work {
     let mut result = StepResult::succeeded(ran.value.clone());
-    for (name, kind) in [(MARKDOWN, "markdown"), (STRUCTURE, "json")] {
+    for (name, kind) in [(MARKDOWN, kind::MARKDOWN), (STRUCTURE, kind::JSON)] {
         let path = dir.join(name);
         let file = File::open(&path).map_err(|error| of_io("the parser left no text", &error))?;
         let put = cx.artifacts.put(file, kind).map_err(of_artifact)?;
