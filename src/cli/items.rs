@@ -1,6 +1,7 @@
 //! The items of a submission: from the command line, a file or stdin.
 
 use super::failure::{Failure, Result};
+use crate::model::number::keep_digits;
 use std::{
     fs,
     io::{self, Read},
@@ -31,13 +32,30 @@ impl Items {
     }
 }
 
+/// The text of a list, without the mark that some editors put before it.
 fn text(path: &Path) -> Result<String> {
-    if path != Path::new("-") {
-        return fs::read_to_string(path).map_err(|error| Failure::io("read", path, error));
+    let mut bytes = Vec::new();
+    let read = match path == Path::new("-") {
+        true => io::stdin().read_to_end(&mut bytes).map(drop),
+        false => fs::read(path).map(|it| bytes = it),
+    };
+    read.map_err(|error| Failure::io("read items from", path, error))?;
+    decoded(&bytes, path)
+}
+
+fn decoded(bytes: &[u8], path: &Path) -> Result<String> {
+    if bytes.starts_with(b"\xff\xfe") || bytes.starts_with(b"\xfe\xff") {
+        let said = format!("{} is in UTF-16", path.display());
+        return Err(Failure::usage(said).hint("save it in UTF-8"));
     }
-    let mut text = String::new();
-    io::stdin().read_to_string(&mut text).map_err(|error| Failure::io("read items from", Path::new("stdin"), error))?;
-    Ok(text)
+    let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
+    std::str::from_utf8(bytes).map(str::to_string).map_err(|error| {
+        let line = bytes[..error.valid_up_to()].iter().filter(|it| **it == b'\n').count() + 1;
+        let text = bytes.split(|it| *it == b'\n').nth(line - 1).unwrap_or_default();
+        let said = format!("{}:{line}: `{}` is not UTF-8", path.display(), String::from_utf8_lossy(text));
+        Failure::usage(said)
+            .hint("an item is a text in UTF-8: rename that file, or leave the line out; nothing was submitted")
+    })
 }
 
 /// One path a line, from a file or stdin (`-`).
@@ -53,7 +71,8 @@ fn lines(text: &str, path: &Path) -> Result<Vec<String>> {
             continue;
         }
         if line.trim_start().starts_with('{')
-            && let Err(error) = serde_json::from_str::<serde_json::Map<String, serde_json::Value>>(line)
+            && let Err(error) =
+                serde_json::from_slice::<serde_json::Map<String, serde_json::Value>>(&keep_digits(line.as_bytes()))
         {
             let said =
                 format!("{}:{}: this line begins a JSON object but is none: {error}", path.display(), number + 1);
@@ -75,5 +94,20 @@ mod tests {
         assert_eq!(read, ["a b", "{\"url\": \"x\"}"]);
         let refused = lines("ok\n{\"url\": \n", path).unwrap_err();
         assert!(refused.message.unwrap().starts_with("items.jsonl:2: "));
+    }
+
+    #[test]
+    fn a_mark_at_the_beginning_is_no_part_of_the_first_item() {
+        let path = Path::new("list");
+        assert_eq!(lines(&decoded(b"\xef\xbb\xbfa.txt\r\nb.txt\n", path).unwrap(), path).unwrap(), ["a.txt", "b.txt"]);
+        assert_eq!(decoded("\u{feff}{\"a\": 1}".as_bytes(), path).unwrap(), "{\"a\": 1}");
+        assert!(decoded(b"\xff\xfea\0", path).unwrap_err().message.unwrap().contains("UTF-16"));
+    }
+
+    #[test]
+    fn a_name_that_is_not_utf_8_is_refused_with_its_line() {
+        let refused = decoded(b"a\nb\ncaf\xe9.txt\nd\n", Path::new("list")).unwrap_err();
+        assert_eq!(refused.message.unwrap(), "list:3: `caf\u{fffd}.txt` is not UTF-8");
+        assert!(refused.hint.unwrap().contains("nothing was submitted"));
     }
 }

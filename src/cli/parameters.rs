@@ -7,7 +7,7 @@ use super::{
 use crate::{
     definition::ParameterSet,
     ingest::{database_path, parameter_sets},
-    model::nearest,
+    model::{nearest, number::keep_digits},
 };
 use serde_json::{Map, Value};
 use std::path::Path;
@@ -16,8 +16,8 @@ pub use crate::ingest::parameter_sets::DIRECTORY;
 
 #[derive(Debug, Clone, Default, clap::Args)]
 pub struct Parameters {
-    /// Set one parameter; dots reach inside, and the value is JSON if it can be read as JSON
-    #[arg(long, value_name = "KEY=VALUE")]
+    /// Set one parameter to a text, as it is typed; dots reach inside. `KEY:=JSON` sets a number, a list, true or null
+    #[arg(long, value_name = "KEY=TEXT")]
     param: Vec<String>,
     /// A parameter set: its id (`windlass list params`), or a YAML file
     #[arg(long, value_name = "ID")]
@@ -46,13 +46,19 @@ impl Parameters {
 }
 
 fn assign(params: &mut Value, assignment: &str) -> Result<()> {
-    let wrong = || Failure::usage(format!("`{assignment}` is not a parameter")).hint("write `--param depth=3`");
-    let (name, text) = assignment.split_once('=').ok_or_else(wrong)?;
-    let value = serde_json::from_str(text).unwrap_or_else(|_| Value::String(text.to_string()));
+    let Some((name, text)) = assignment.split_once('=') else {
+        let said = format!("parameter `{assignment}` has no `=`");
+        return Err(Failure::usage(said).hint(format!("write `--param {assignment}=TEXT`")));
+    };
+    let (name, value) = match name.strip_suffix(':') {
+        None => (name, Value::from(text)),
+        Some(name) => (name, json(name, text)?),
+    };
     let mut place = params;
     for part in name.split('.') {
         if part.trim().is_empty() {
-            return Err(wrong());
+            let said = format!("`{name}` is not the name of a parameter");
+            return Err(Failure::usage(said).hint("write `--param depth=3` or `--param chunk.size=3`"));
         }
         if !place.is_object() {
             *place = Value::Object(Map::new());
@@ -61,6 +67,14 @@ fn assign(params: &mut Value, assignment: &str) -> Result<()> {
     }
     *place = value;
     Ok(())
+}
+
+/// The value of `name:=text`. A number that would lose digits stays a text.
+fn json(name: &str, text: &str) -> Result<Value> {
+    serde_json::from_slice(&keep_digits(text.as_bytes())).map_err(|error| {
+        let said = format!("the value of parameter `{name}` is not JSON: {error}");
+        Failure::usage(said).hint(format!("for a text write `--param {name}={text}`, without the colon"))
+    })
 }
 
 /// A parameter set by its id, or from a file.
@@ -91,15 +105,34 @@ mod tests {
     use serde_json::json;
 
     #[test]
-    fn single_values_reach_inside_and_are_json_where_they_can_be() {
+    fn a_parameter_is_the_text_that_was_typed() {
         let mut params = json!({"chunk": {"size": 400}});
-        for assignment in ["chunk.size=512", "name=a b", "deep.er=[1]", "flag=true", "empty="] {
-            assign(&mut params, assignment).unwrap();
+        for text in ["6063e25", "1.10", "123456789012345678901", "true", "null", "01", "a b", "[1]", "", "x=y", " 7 "] {
+            assign(&mut params, &format!("v={text}")).unwrap();
+            assert_eq!(params["v"], json!(text));
         }
-        assert_eq!(
-            params,
-            json!({"chunk": {"size": 512}, "name": "a b", "deep": {"er": [1]}, "flag": true, "empty": ""})
-        );
-        assert!(assign(&mut params, "size").is_err() && assign(&mut params, "a..b=1").is_err());
+        for (typed, value) in [
+            ("chunk.size:=512", json!(512)),
+            ("deep.er:=[1, {\"a\": null}]", json!([1, {"a": null}])),
+            ("flag:=true", json!(true)),
+            ("id:=123456789012345678901", json!("123456789012345678901")),
+        ] {
+            assign(&mut params, typed).unwrap();
+            let name = typed.split(":=").next().unwrap().replace('.', "/");
+            assert_eq!(params.pointer(&format!("/{name}")), Some(&value), "{typed}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_parameter_is_refused_with_what_is_missing() {
+        for (typed, said, hint) in [
+            ("size", "parameter `size` has no `=`", "write `--param size=TEXT`"),
+            ("a..b=1", "`a..b` is not the name", "--param depth=3"),
+            ("=1", "`` is not the name", "--param depth=3"),
+            ("n:=many", "parameter `n` is not JSON", "write `--param n=many`"),
+        ] {
+            let refused = assign(&mut json!({}), typed).unwrap_err();
+            assert!(refused.message.unwrap().contains(said) && refused.hint.unwrap().contains(hint), "{typed}");
+        }
     }
 }

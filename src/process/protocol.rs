@@ -3,7 +3,7 @@
 //! Each message is a frame: a length of 4 bytes, big-endian, then so many bytes of JSON in UTF-8. One request is in flight
 //! at a time. `docs/workers.md` describes it for those who write a worker in another language.
 
-use crate::model::Health;
+use crate::model::{Health, number::keep_digits};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -212,7 +212,7 @@ impl Frames {
             return Some(Frame::TooLong);
         }
         let body = rest.get(4..4 + length)?;
-        let frame = serde_json::from_slice(body).map_or(Frame::Unreadable, Frame::Message);
+        let frame = serde_json::from_slice(&keep_digits(body)).map_or(Frame::Unreadable, Frame::Message);
         self.taken += 4 + length;
         Some(frame)
     }

@@ -7,7 +7,7 @@ use crate::{
         error::{Error, Result},
         step_kind::{Printed, StepContext, StepInput, StepResult},
     },
-    model::{KillIntent, Millis, Outcome},
+    model::{KillIntent, Millis, Outcome, number::keep_digits},
     process::{self, Captured, ChildEnd, ChildSpec},
 };
 use serde_json::{Value, json};
@@ -194,13 +194,15 @@ pub(in crate::engine) fn printed(stream: i64, captured: &Captured) -> Printed {
     Printed { stream, total: captured.total, newest: captured.newest.clone() }
 }
 
-/// What a command printed, as a value for its successors: JSON if it is JSON, else the text without its last newline.
+/// What a command printed, as a value for its successors: JSON if it is JSON, else the text without its last newline. A
+/// number on its own is one only if it comes back as it was printed: `1.10` and the hash `6063e25` are texts.
 fn value(stdout: &Captured) -> Option<Value> {
     if stdout.total == 0 || stdout.total > MOST_VALUE {
         return None;
     }
     let text = String::from_utf8(stdout.newest.clone()).ok()?;
-    match serde_json::from_str(&text) {
+    match serde_json::from_slice(&keep_digits(text.as_bytes())) {
+        Ok(Value::Number(number)) if number.to_string() != text.trim() => Some(text.trim().into()),
         Ok(value) => Some(value),
         Err(_) => Some(Value::String(text.trim_end_matches('\n').to_string())),
     }

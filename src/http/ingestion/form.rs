@@ -4,6 +4,7 @@ use crate::{
     artifact::Incoming,
     http::{App, Failure, Result, budget::Charge},
     ingest::given,
+    model::number::keep_digits,
 };
 use axum::{
     body::{Body, Bytes},
@@ -86,7 +87,7 @@ impl Fields {
     /// A field that is a JSON object; `null` is none.
     pub fn object(&self, name: &str) -> Result<Option<Map<String, Value>>> {
         let wrong = |_| Failure::bad_request(format!("`{name}` is not a JSON object"));
-        let read = serde_json::from_str::<Option<Map<String, Value>>>;
+        let read = |text: &str| serde_json::from_slice::<Option<Map<String, Value>>>(&keep_digits(text.as_bytes()));
         let object = self.get(name).map(read).transpose().map_err(wrong)?.flatten();
         // In JSON it is written `\u0000`, so the text of the field has none.
         match object.iter().flatten().any(|(key, value)| key.contains('\0') || has_nul(value)) {

@@ -1,6 +1,9 @@
 //! The documents that requests bring.
 
-use crate::http::{App, Failure, Result};
+use crate::{
+    http::{App, Failure, Result},
+    model::number::keep_digits,
+};
 use axum::{
     Json,
     body::Bytes,
@@ -30,7 +33,7 @@ impl<T: DeserializeOwned> FromRequest<App> for Given<T> {
             let Json(_) = Json::<serde::de::IgnoredAny>::from_bytes(&bytes).map_err(wrong)?;
             return Err(Failure::new(422, "the body must be a JSON object"));
         }
-        let Json(given) = Json::from_bytes(&bytes).map_err(wrong)?;
+        let Json(given) = Json::from_bytes(&keep_digits(&bytes)).map_err(wrong)?;
         Ok(Given(given))
     }
 }

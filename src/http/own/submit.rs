@@ -8,7 +8,7 @@ use crate::{
     definition::{Definition, KnownKinds, parse},
     engine::{Engine, Submission},
     http::{App, Failure, Result},
-    model::GroupId,
+    model::{GroupId, number::keep_digits},
     view,
 };
 use axum::{Json, extract::State, http::StatusCode};
@@ -132,10 +132,12 @@ fn items_of(definition: &Definition, items: Option<Vec<Item>>) -> Result<Vec<Str
     let text = |(at, item): (usize, Item)| match item {
         Item::Object(object) => Ok(Value::Object(object).to_string()),
         // Such a text is meant as an object: templates could not read a broken one.
-        Item::Text(text) if text.trim_start().starts_with('{') => match serde_json::from_str::<Value>(&text) {
-            Ok(_) => Ok(text),
-            Err(error) => Err(Failure::bad_request(format!("item {at} begins a JSON object but is none: {error}"))),
-        },
+        Item::Text(text) if text.trim_start().starts_with('{') => {
+            match serde_json::from_slice::<Value>(&keep_digits(text.as_bytes())) {
+                Ok(_) => Ok(text),
+                Err(error) => Err(Failure::bad_request(format!("item {at} begins a JSON object but is none: {error}"))),
+            }
+        }
         Item::Text(text) => Ok(text),
     };
     items.into_iter().enumerate().map(text).collect()
