@@ -154,7 +154,7 @@ fn wrong_usage_ends_with_2_and_says_what_is_right() {
         (&["run", "bad.yaml"], "bad.yaml:2"),
         (&["run", "flow.yaml"], "--items"),
         (&["run", "flow.yaml", "--items", "a"], "params.word"),
-        (&["run", "flow.yaml", "--items", "a", "--param", "word"], "--param depth=3"),
+        (&["run", "flow.yaml", "--items", "a", "--param", "word"], "--param word=TEXT"),
         (&["run", "--each", "echo \"{{ item }}\"", "--items", "a"], "leave the quotes away"),
         (&["run", "--each", "cat", "--items-from", "items.jsonl"], "items.jsonl:2"),
         (&["worker", "--pool", "parse"], "--pool parse=4"),

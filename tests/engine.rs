@@ -272,6 +272,83 @@ fn a_step_with_cache_true_runs_once_for_the_same_input() {
 }
 
 #[test]
+fn a_remembered_result_goes_with_the_content_of_its_files() {
+    let shop = Shop::new();
+    let _worker = shop.worker(1);
+    fs::write(shop.path("a.txt"), "one").unwrap();
+    fs::create_dir(shop.path("more")).unwrap();
+    let text = "id: cached\nsteps:\n  - name: a\n    run: 'cat {{ item }} >> ran; ls more >> ran'\n    cache: true\n    \
+                cache_files: ['{{ item }}', more]\n";
+    let ran = || {
+        assert_eq!(shop.wait(shop.submit(text, &["a.txt"])).status, Status::Completed);
+        fs::read_to_string(shop.path("ran")).unwrap()
+    };
+    assert_eq!((ran().as_str(), ran().as_str()), ("one", "one"));
+    fs::write(shop.path("a.txt"), "two").unwrap();
+    assert_eq!((ran().as_str(), ran().as_str()), ("onetwo", "onetwo"), "the file is another one");
+    fs::write(shop.path("more/file"), "").unwrap();
+    assert_eq!((ran().as_str(), ran().as_str()), ("onetwotwofile\n", "onetwotwofile\n"), "so is the directory");
+}
+
+#[test]
+fn a_result_whose_files_changed_meanwhile_is_not_remembered() {
+    let shop = Shop::new();
+    let _worker = shop.worker(1);
+    fs::write(shop.path("a.txt"), "").unwrap();
+    let text =
+        "id: cached\nsteps: [{ name: a, run: 'echo x >> {{ item }}', cache: true, cache_files: ['{{ item }}'] }]\n";
+    for _ in 0..2 {
+        assert_eq!(shop.wait(shop.submit(text, &["a.txt"])).status, Status::Completed);
+    }
+    assert_eq!(fs::read_to_string(shop.path("a.txt")).unwrap(), "x\nx\n");
+    let gone = "id: gone\nsteps: [{ name: a, run: 'echo x >> ran', cache: true, cache_files: [missing] }]\n";
+    for _ in 0..2 {
+        assert_eq!(shop.wait(shop.submit(gone, &["b"])).status, Status::Completed);
+    }
+    assert_eq!(fs::read_to_string(shop.path("ran")).unwrap(), "x\nx\n", "what can't be read is not remembered");
+}
+
+#[test]
+fn a_remembered_step_that_reads_a_file_must_name_it() {
+    let shop = Shop::new();
+    for name in ["a.txt", "model.py"] {
+        fs::write(shop.path(name), "x").unwrap();
+    }
+    let refused = |step: &str, item: &str| {
+        let workers = "workers: { w: { command: [cat] } }\n";
+        let text = format!("id: c\nsteps: [{{ name: a, cache: true, {step} }}]\n{workers}");
+        let definition = windlass::definition::parse(&text, "c.yaml", &Default::default()).unwrap();
+        let submission = windlass::engine::Submission {
+            directory: shop.dir.path().to_path_buf(),
+            params: serde_json::json!({"file": "a.txt"}),
+            ..windlass::engine::Submission::new(definition, vec![item.to_string()])
+        };
+        let refused = shop.engine.submit(submission).err();
+        refused.map(|it| format!("{it}; {}", it.hint().unwrap_or_default()))
+    };
+    for (step, item, hint) in [
+        ("run: 'wc -l < {{ item }}'", "a.txt", r#"cache_files: ["{{ item }}"]"#),
+        ("run: 'wc -l < {{ params.file }}'", "x", r#"["{{ params.file }}"]"#),
+        ("run: 'wc -l {{ item.path }}.txt > out'", r#"{"path": "a"}"#, r#"["{{ item.path }}.txt"]"#),
+        ("run: [python3, model.py, '{{ item }}']", "a.txt", r#"["model.py", "{{ item }}"]"#),
+        ("run: 'cat \"$WINDLASS_ITEM\"'", "a.txt", r#"["{{ item }}"]"#),
+        ("worker: w", "a.txt", r#"["{{ item }}"]"#),
+        ("worker: w", r#"{"n": 1, "path": "a.txt"}"#, r#"["{{ item.path }}"]"#),
+    ] {
+        let said = refused(step, item).unwrap_or_else(|| panic!("{step} was let pass"));
+        assert!(said.contains("step `a` has `cache: true` and reads") && said.contains(hint), "{step}: {said}");
+    }
+    for (step, item) in [
+        ("run: 'wc -l < {{ item }}', cache_files: ['{{ item }}']", "a.txt"),
+        ("run: 'echo {{ item }}', cache_files: []", "a.txt"),
+        ("run: 'echo {{ item }} > a.txt'", "b"),
+        ("run: [/bin/echo, '{{ item }}']", "no such file"),
+    ] {
+        assert_eq!(refused(step, item), None, "{step}");
+    }
+}
+
+#[test]
 fn a_thousand_noops_drain_through_four_consumers() {
     let shop = Shop::new();
     let _worker = shop.worker(4);

@@ -18,7 +18,7 @@ pub struct Args {
     #[command(flatten)]
     what: What,
     /// Go on with a group that was interrupted
-    #[arg(long, value_name = "GROUP", conflicts_with_all = ["file", "each", "items", "items_from", "key", "dry_run"])]
+    #[arg(long, value_name = "GROUP", conflicts_with_all = ["file", "each", "items", "items_from", "chdir", "key", "dry_run"])]
     resume: Option<GroupId>,
     #[command(flatten)]
     pools: PoolArgs,

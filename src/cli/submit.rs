@@ -44,6 +44,9 @@ pub struct What {
     items: items::Items,
     #[command(flatten)]
     params: parameters::Parameters,
+    /// Where commands start [default: the directory of the workflow file, or here with `--each`]
+    #[arg(long, value_name = "DIR")]
+    chdir: Option<PathBuf>,
     /// Submitting again with the same key makes no second group
     #[arg(long, value_name = "KEY")]
     key: Option<String>,
@@ -102,7 +105,14 @@ impl What {
 
     /// Reads the workflow, the items and the parameters, and refuses what can't work.
     pub fn submission(&self, cx: &Context) -> Result<Submission> {
-        let (definition, directory) = self.definition(cx)?;
+        let (definition, beside) = self.definition(cx)?;
+        let directory = match &self.chdir {
+            None => beside,
+            Some(dir) => match fs::canonicalize(dir).map_err(|error| Failure::io("start commands in", dir, error))? {
+                dir if dir.is_dir() => dir,
+                dir => return Err(Failure::usage(format!("{} is not a directory", dir.display()))),
+            },
+        };
         let items = match self.items.read()? {
             Some(items) => items,
             None if definition.asks_for_item()? => {
@@ -111,6 +121,9 @@ impl What {
             }
             None => vec![String::new()],
         };
+        if definition.asks_for_item()? {
+            warn_of_misplaced(cx, &items, &directory)?;
+        }
         let params = self.params.read(cx)?;
         definition.check_parameters(&params)?;
         let name = self.name.clone().or_else(|| self.each.as_ref().map(|it| super::wording::cut(it, 60)));
@@ -140,6 +153,26 @@ impl What {
         let definition = parse(&text, &file.to_string_lossy(), &known)?;
         Ok((definition, path.parent().unwrap_or(Path::new("/")).to_path_buf()))
     }
+}
+
+/// Warns where an item is a file as seen from here, but not from where the commands start.
+fn warn_of_misplaced(cx: &Context, items: &[String], directory: &Path) -> Result<()> {
+    let here = cx.here()?;
+    if fs::canonicalize(&here).is_ok_and(|it| it == directory) {
+        return Ok(());
+    }
+    let misplaced = |it: &&String| {
+        let path = Path::new(it);
+        !it.is_empty() && path.is_relative() && here.join(path).exists() && !directory.join(path).exists()
+    };
+    // A list of files that lie elsewhere begins with one.
+    if let Some(item) = items.iter().take(1_000).find(misplaced) {
+        cx.output.warn(format!(
+            "`{item}` is here, but commands start in {}, where it is not: add `--chdir .`, or give whole paths",
+            directory.display()
+        ));
+    }
+    Ok(())
 }
 
 /// Tells what a submission became.

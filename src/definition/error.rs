@@ -12,6 +12,9 @@ pub enum Error {
     /// A parameter (`--set`, or one that a template asks for) was refused.
     #[error("parameter `{key}`: {message}")]
     Parameter { key: String, message: String, hint: Option<String> },
+    /// A step whose remembered result could go stale.
+    #[error("step `{step}` {message}")]
+    Cache { step: String, message: String, hint: Option<String> },
     /// A stored definition or parameter set can't be read back.
     #[error("stored {what} is damaged: {message}")]
     Stored { what: &'static str, message: String },
@@ -23,9 +26,10 @@ impl Error {
     /// Tells the user what would be right, where we know.
     pub fn hint(&self) -> Option<&str> {
         match self {
-            Error::Refused { hint, .. } | Error::Template { hint, .. } | Error::Parameter { hint, .. } => {
-                hint.as_deref()
-            }
+            Error::Refused { hint, .. }
+            | Error::Template { hint, .. }
+            | Error::Parameter { hint, .. }
+            | Error::Cache { hint, .. } => hint.as_deref(),
             Error::Stored { .. } => Some("run `windlass doctor`"),
         }
     }

@@ -8,6 +8,7 @@ mod expression;
 mod graph;
 mod parameters;
 mod read;
+mod reads;
 mod shell;
 mod template;
 mod workflow;

@@ -52,6 +52,15 @@ impl Template {
         Template { source: text.to_string(), parts: vec![Part::Text(text.to_string())] }
     }
 
+    /// A template of these parts.
+    pub(super) fn of(parts: Vec<Part>) -> Template {
+        let source = parts.iter().map(|it| match it {
+            Part::Text(text) => text.clone(),
+            Part::Expression(expression) => format!("{{{{ {expression} }}}}"),
+        });
+        Template { source: source.collect(), parts }
+    }
+
     pub fn source(&self) -> &str {
         &self.source
     }

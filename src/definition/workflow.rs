@@ -51,6 +51,9 @@ pub struct StepDefinition {
     pub permanent_exits: Vec<i32>,
     /// Whether results are remembered; `None` leaves it to the step kind. Commands and workers: only if true.
     pub cache: Option<bool>,
+    /// Files and directories whose content the result depends on; rendered with `item` and `params`. `None`: not said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cache_files: Option<Vec<Template>>,
     pub limits: StepLimits,
     pub unit: Unit,
 }
@@ -69,7 +72,7 @@ pub enum Action {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Command {
-    /// For `sh -c`. Every `{{ }}` becomes one quoted word.
+    /// For `/bin/sh -c`. Every `{{ }}` becomes one quoted word.
     Shell(Template),
     /// Program and arguments, no shell. Never empty.
     Argv(Vec<Template>),
@@ -169,7 +172,7 @@ impl Definition {
     /// A workflow of one shell command, run for each item: what `windlass run --each` submits.
     pub fn of_command(id: &str, command: &str) -> Result<Definition> {
         let template = Template::parse(command)?;
-        super::shell::check(&template).map_err(|(message, hint)| Error::Template {
+        super::shell::check(&template, &[]).map_err(|(message, hint)| Error::Template {
             template: command.to_string(),
             message,
             hint: Some(hint.to_string()),
@@ -284,6 +287,7 @@ impl StepDefinition {
             env: BTreeMap::new(),
             permanent_exits: Vec::new(),
             cache: None,
+            cache_files: None,
             limits: StepLimits::default(),
             unit: Unit::Step,
         }
@@ -305,6 +309,7 @@ impl StepDefinition {
     fn templates(&self) -> Result<Vec<Template>> {
         let mut found = action_templates(&self.action, &self.env, &self.with)?;
         found.extend(self.resource_key.clone());
+        found.extend(self.cache_files.iter().flatten().cloned());
         Ok(found)
     }
 }
@@ -327,7 +332,7 @@ impl Command {
     /// Program and arguments, ready to be started.
     pub fn argv(&self, values: &Values<'_>) -> Result<Vec<String>> {
         match self {
-            Command::Shell(template) => Ok(vec!["sh".into(), "-c".into(), template.shell_render(values)?]),
+            Command::Shell(template) => Ok(vec!["/bin/sh".into(), "-c".into(), template.shell_render(values)?]),
             Command::Argv(templates) => templates.iter().map(|it| it.render(values)).collect(),
         }
     }

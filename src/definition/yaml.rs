@@ -1,10 +1,10 @@
 //! YAML as a tree in which every node knows its line, and readers that refuse with file, line and what would be right.
 
 use super::error::{Error, Result};
-use crate::model::nearest;
+use crate::model::{nearest, number};
 use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_saphyr::{Budget, Spanned};
-use std::fmt;
+use std::{fmt, ops::Range};
 
 /// The largest file that is read, in bytes.
 pub const MAX_FILE: usize = 4 << 20;
@@ -14,6 +14,16 @@ pub struct Node {
     /// Counted from 1.
     pub line: u64,
     pub value: Value,
+    /// How a number or a truth value is written.
+    written: Written,
+}
+
+/// Where a value stands in the file, until its text was taken from there.
+#[derive(Debug, Clone, PartialEq)]
+enum Written {
+    At(Range<usize>),
+    As(String),
+    Unknown,
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -45,12 +55,15 @@ pub fn read(text: &str, file: &str) -> Result<Node> {
     (options.strict_booleans, options.with_snippet) = (true, false);
     options.budget = Some(budget);
     options.alias_limits.max_total_replayed_events = 20_000;
-    let read = serde_saphyr::from_str_with_options(text, options).map_err(|error| {
+    // `007` and `1_000` are texts to people.
+    (options.leading_zero_numbers_as_strings, options.underscored_numbers_as_strings) = (true, true);
+    let mut read: Node = serde_saphyr::from_str_with_options(text, options).map_err(|error| {
         let line = error.location().map_or(1, |it| it.line());
         let message = error.to_string();
         let hint = message.contains("{").then_some("a value that begins with `{{` needs quotes: \"{{ item }}\"");
         source.refuse(line, plain(&message), hint.filter(|_| text.contains(": {{")))
     })?;
+    read.take_text(text);
     match line_of_nul(&read) {
         Some(line) => {
             Err(source.refuse(line, "there is a NUL in this text", Some("no command or file name can have one")))
@@ -98,7 +111,8 @@ impl<'a> Source<'a> {
         };
         for (key, _) in entries {
             if !known.contains(&key.name.as_str()) {
-                let hint = did_you_mean(&key.name, known.iter().copied());
+                let hint =
+                    foreign_key(&key.name, known).unwrap_or_else(|| did_you_mean(&key.name, known.iter().copied()));
                 return Err(self.refuse(key.line, format!("unknown key `{}` in {what}", key.name), Some(&hint)));
             }
         }
@@ -119,10 +133,13 @@ impl<'a> Source<'a> {
         }
     }
 
-    /// A text. Whole numbers and booleans count as their spelling; a fraction would lose its zeros, so it needs quotes.
+    /// A text. Numbers and booleans count as they are written.
     pub fn text(self, node: &Node, what: &str) -> Result<String> {
+        match (&node.value, &node.written) {
+            (Value::Text(text), _) | (Value::Number(_) | Value::Bool(_), Written::As(text)) => return Ok(text.clone()),
+            _ => (),
+        }
         match &node.value {
-            Value::Text(text) => Ok(text.clone()),
             Value::Bool(value) => Ok(value.to_string()),
             Value::Number(number) if !number.is_f64() => Ok(number.to_string()),
             _ => Err(self.refuse(node.line, format!("`{what}` must be a text"), Some("put it in quotes"))),
@@ -176,6 +193,74 @@ impl<'a> Source<'a> {
     }
 }
 
+/// Keys of other tools, and what says the same here.
+const FOREIGN: &[(&[&str], &str, &str)] = &[
+    (&["retry", "attempts", "max_attempts", "max_retries", "retry_policy", "retryStrategy"], "retries", ""),
+    (&["depends_on", "dependsOn", "dependencies", "depends", "after", "requires", "require", "upstream"], "needs", ""),
+    (
+        &["command", "cmd", "script", "shell", "exec", "bash", "sh", "commands", "args", "entrypoint", "program"],
+        "run",
+        "",
+    ),
+    (&["env_vars", "environment", "envs", "variables", "vars"], "env", ""),
+    (&["delay", "retry_delay", "retry_interval", "interval", "wait"], "backoff", ""),
+    (&["timeout_seconds", "timeout_minutes", "timeout-minutes", "time_limit", "deadline"], "timeout", ""),
+    (&["id", "title", "label"], "name", ""),
+    (&["jobs", "tasks", "stages", "dag", "pipeline", "nodes", "workflow"], "steps", ""),
+    (&["workflow_id", "dag_id"], "id", ""),
+    (&["cmd", "run", "program", "exec", "args", "entrypoint"], "command", ""),
+    (&["on_failure", "on_error", "onError", "catch"], "hooks", " with `item_failed` or `step_failed`"),
+    (
+        &["on_success", "on_complete", "on_exit", "finally", "handlers", "notify"],
+        "hooks",
+        " with `group_end` or `item_end`",
+    ),
+    (
+        &["concurrency", "parallelism", "max_parallel", "queue", "pool"],
+        "type",
+        "; `--pool TYPE=N` says how many run at once",
+    ),
+    (&["lock", "mutex", "concurrency_key", "semaphore"], "resource_key", ""),
+    (&["input", "inputs", "params", "parameters", "arguments"], "with", ""),
+    (&["resources", "memory", "mem_limit", "ulimits", "cpus"], "limits", ""),
+    (&["memory", "mem"], "rss", ""),
+    (&["action", "plugin", "operator"], "uses", ""),
+];
+
+/// Keys of other tools that have no counterpart in the file.
+const ELSEWHERE: &[(&[&str], &str)] = &[
+    (
+        &["schedule", "cron", "on", "trigger", "triggers", "every", "interval"],
+        "work begins when it is submitted: call `windlass run` from cron or a systemd timer",
+    ),
+    (&["items", "foreach", "for_each", "with_items", "matrix", "loop"], "give the items at submit: `--items A B ...`"),
+    (&["working_dir", "working_directory", "workdir", "cwd", "dir", "directory"], "use `--chdir DIR` at submit"),
+    (
+        &["if", "when", "condition", "only", "continue_on_error", "allow_failure", "ignore_errors"],
+        "decide it in the command",
+    ),
+    (&["params", "parameters", "inputs", "vars", "variables"], "give parameters at submit: `--param NAME=TEXT`"),
+    (
+        &["on_failure", "on_error", "on_success", "on_exit", "finally", "catch", "notify"],
+        "hooks stand beside `steps`: `hooks: { step_failed: [{ name: ..., run: ... }] }`",
+    ),
+    (&["image", "container", "docker", "runs-on"], "commands run on this machine, as you; call `docker run` in `run:`"),
+    (&["outputs", "artifacts", "output"], "files that a command leaves in {{ out }} are its artifacts"),
+    (&["version", "description", "desc"], "write it as a comment"),
+];
+
+/// What a key of another tool is called here, where that is known.
+fn foreign_key(name: &str, known: &[&str]) -> Option<String> {
+    let same = |it: &&str| it.eq_ignore_ascii_case(name) || it.replace('_', "-").eq_ignore_ascii_case(name);
+    let found = FOREIGN.iter().find(|(names, meant, _)| known.contains(meant) && names.iter().any(&same));
+    if let Some((_, meant, more)) = found {
+        return Some(format!("did you mean `{meant}`{more}?"));
+    }
+    let steps = known.contains(&"run") || known.contains(&"steps");
+    let found = ELSEWHERE.iter().find(|(names, _)| steps && names.iter().any(&same));
+    found.map(|(_, hint)| hint.to_string())
+}
+
 /// A hint that names the nearest right name, or all of them.
 pub fn did_you_mean<'a>(word: &str, known: impl Iterator<Item = &'a str> + Clone) -> String {
     if let Some(name) = nearest(word, known.clone()) {
@@ -207,11 +292,34 @@ impl<'n> Fields<'n> {
 }
 
 impl Node {
+    /// Takes over how numbers and truth values are written in the file.
+    fn take_text(&mut self, file: &str) {
+        if let Written::At(range) = &self.written {
+            let text = file.get(range.clone()).map(str::trim);
+            // Only what means the same on its own is what was written.
+            self.written = match (&self.value, text) {
+                (Value::Number(_), Some(text)) if text.parse::<f64>().is_ok() => Written::As(text.to_string()),
+                (Value::Bool(value), Some(text)) if text.eq_ignore_ascii_case(&value.to_string()) => {
+                    Written::As(text.to_string())
+                }
+                _ => Written::Unknown,
+            };
+        }
+        match &mut self.value {
+            Value::List(nodes) => nodes.iter_mut().for_each(|it| it.take_text(file)),
+            Value::Map(entries) => entries.iter_mut().for_each(|it| it.1.take_text(file)),
+            _ => (),
+        }
+    }
+
     pub fn json(&self) -> serde_json::Value {
         match &self.value {
             Value::Null => serde_json::Value::Null,
             Value::Bool(value) => (*value).into(),
-            Value::Number(number) => number.clone().into(),
+            Value::Number(number) => match &self.written {
+                Written::As(text) if number::loses_digits(text) => text.clone().into(),
+                _ => number.clone().into(),
+            },
             Value::Text(text) => text.clone().into(),
             Value::List(nodes) => nodes.iter().map(Node::json).collect(),
             Value::Map(entries) => entries.iter().map(|(key, node)| (key.name.clone(), node.json())).collect(),
@@ -222,7 +330,12 @@ impl Node {
 impl<'de> Deserialize<'de> for Node {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Node, D::Error> {
         let spanned = Spanned::<Value>::deserialize(deserializer)?;
-        Ok(Node { line: spanned.referenced.line(), value: spanned.value })
+        let span = spanned.defined.span();
+        let written = match (span.byte_offset(), span.byte_len()) {
+            (Some(from), Some(length)) => Written::At(from as usize..from.saturating_add(length) as usize),
+            _ => Written::Unknown,
+        };
+        Ok(Node { line: spanned.referenced.line(), value: spanned.value, written })
     }
 }
 
@@ -303,6 +416,23 @@ mod tests {
         let Value::List(list) = &entries[1].1.value else { panic!() };
         assert_eq!((list[0].line, list[1].line), (3, 4));
         assert_eq!(node.json(), serde_json::json!({"a": 1, "b": ["x", {"c": [true]}]}));
+    }
+
+    #[test]
+    fn numbers_are_texts_as_they_are_written() {
+        let text = "ü: x\nlist: [1.10, 6063e25, 007, 1_000, 123456789012345678901, 0x1F, True, -0, &a 2.50, *a]\n";
+        let node = read(text, "f.yaml").unwrap();
+        let Value::Map(entries) = &node.value else { panic!() };
+        let Value::List(list) = &entries[1].1.value else { panic!() };
+        let source = Source { file: "f.yaml" };
+        let texts: Vec<String> = list.iter().map(|it| source.text(it, "x").unwrap()).collect();
+        assert_eq!(
+            texts,
+            ["1.10", "6063e25", "007", "1_000", "123456789012345678901", "31", "True", "-0", "2.50", "2.50"]
+        );
+        let json = entries[1].1.json();
+        assert_eq!((&json[0], &json[1], &json[2]), (&1.1.into(), &"6063e25".into(), &"007".into()));
+        assert_eq!((&json[4], &json[5]), (&"123456789012345678901".into(), &31.into()));
     }
 
     #[test]

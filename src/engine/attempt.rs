@@ -77,7 +77,7 @@ pub(super) fn run(shared: &Shared, claimed: &Claimed, cancel: &CancelToken) -> A
         let settlement = Settlement::Redo { damaged: Vec::new(), otherwise };
         return Attempted { settlement, guards: Vec::new(), key, step_type };
     }
-    let cache_key = cache::key(shared, &task);
+    let cache_key = cache::key(shared, &task, cancel);
     if let Some(hit) = cache_key.filter(|_| !task.group.force).and_then(|it| cache::find(shared, &it)) {
         let settlement = Settlement::Cached { output: hit, record: None };
         return Attempted { settlement, guards: Vec::new(), key, step_type };
@@ -89,6 +89,10 @@ pub(super) fn run(shared: &Shared, claimed: &Claimed, cancel: &CancelToken) -> A
     }
     let cache_key = cache_key.filter(|_| !result.uncached);
     let damaged = std::mem::take(&mut result.damaged);
+    let cache_key = match result.report.outcome {
+        Outcome::Succeeded => cache::confirm(shared, &task, cache_key, cancel),
+        _ => cache_key,
+    };
     let settlement = settlement::judge(shared, claimed, &task, result, cache_key);
     let settlement = match settlement {
         Settlement::Retry { .. } | Settlement::Fail { .. } if !damaged.is_empty() => {

@@ -1,18 +1,24 @@
 //! The step cache: a result that may be taken again.
 
-use super::{attempt::Task, worker::Shared};
+use super::{attempt::Task, cache_files, worker::Shared};
 use crate::{
     definition::{Action, digest},
     model::OutputId,
+    os::CancelToken,
     store::{output, step_cache},
 };
 use serde_json::json;
+use std::env;
+
+/// What every command finds in its environment and can depend on.
+const ALWAYS: [&str; 3] = ["PATH", "HOME", "LANG"];
 
 /// Under which key the result of a step is remembered; None where it is not.
 ///
 /// Built-in kinds know best what they depend on. Commands have effects, so they are remembered only with `cache: true`,
-/// by what they do, their parameters, their item and what their predecessors left.
-pub(super) fn key(shared: &Shared, task: &Task) -> Option<[u8; 32]> {
+/// by what they do, their parameters, their item, what their predecessors left, the variables that they are passed on, and
+/// the content of their `cache_files`. None as well where one of those is not there.
+pub(super) fn key(shared: &Shared, task: &Task, cancel: &CancelToken) -> Option<[u8; 32]> {
     let step = &task.known.definition.steps[task.row.no];
     if step.cache == Some(false) {
         return None;
@@ -32,14 +38,44 @@ pub(super) fn key(shared: &Shared, task: &Task) -> Option<[u8; 32]> {
             (name.clone(), json!({"value": output.value, "files": files}))
         })
         .collect();
+    // Templates among the variables are in the step's hash, and what they are made of is here.
+    let worker = match &step.action {
+        Action::Worker { worker, .. } => task.known.definition.workers.get(worker),
+        _ => None,
+    };
+    let passed_on = step.env.iter().filter(|it| it.1.is_none()).map(|it| it.0.as_str());
+    let passed_on =
+        passed_on.chain(worker.iter().flat_map(|it| &it.env).filter(|it| it.1.is_none()).map(|it| it.0.as_str()));
+    let variables: serde_json::Map<_, _> = passed_on
+        .chain(ALWAYS)
+        .map(|name| (name.to_string(), env::var_os(name).map(|it| it.to_string_lossy().into_owned()).into()))
+        .collect();
+    let input = &task.input;
+    let files = cache_files::content(step, &input.item, &input.params, &input.directory, cancel)?;
     let what = json!({
+        "variables": variables,
+        "files": files,
         "step": hex::encode(task.known.step_hashes[task.row.no]),
         "params": task.input.params,
         "item": task.input.item,
         "directory": task.input.directory,
         "inputs": inputs,
     });
-    Some(digest("windlass step cache 1", &what))
+    Some(digest("windlass step cache 2", &what))
+}
+
+/// The key again once the step has run; None where its files have changed meanwhile, so that its result is of neither.
+pub(super) fn confirm(
+    shared: &Shared,
+    task: &Task,
+    before: Option<[u8; 32]>,
+    cancel: &CancelToken,
+) -> Option<[u8; 32]> {
+    let step = &task.known.definition.steps[task.row.no];
+    match step.cache_files.as_deref() {
+        None | Some([]) => before,
+        Some(_) => before.filter(|it| key(shared, task, cancel).as_ref() == Some(it)),
+    }
 }
 
 /// The remembered output, if all its files are still there.

@@ -6,6 +6,7 @@ mod adopt;
 mod attempt;
 mod bell;
 mod cache;
+mod cache_files;
 mod cancel;
 mod catalog;
 mod chores;

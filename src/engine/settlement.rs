@@ -38,11 +38,9 @@ pub(super) fn judge(
     let logs = logs.into_iter().filter_map(compress).collect::<Vec<_>>();
     match verdict {
         Verdict::Complete => {
-            let output = (report.value.is_some() || !files.is_empty()).then(|| NewOutput {
-                value: report.value.map(|it| it.to_string()),
-                files,
-                executable,
-            });
+            // What is remembered must be found again, also where nothing was left.
+            let kept = report.value.is_some() || !files.is_empty() || cache_key.is_some();
+            let output = kept.then(|| NewOutput { value: report.value.map(|it| it.to_string()), files, executable });
             let plain = report.certificate == Certificate::default() && logs.is_empty();
             let record = (!plain).then(|| record(&report.outcome, &report.certificate, logs));
             Settlement::Complete { output, cache_key, record }

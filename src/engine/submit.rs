@@ -1,12 +1,12 @@
 //! Submitting work: an unsealed group, its runs in slices, the seal.
 
 use super::{
-    Engine,
+    Engine, cache_files,
     error::{Error, Result},
 };
 use crate::{
     definition::{Definition, Values, digest},
-    model::{ArtifactHash, GroupId, RunId, Shape, ShapeHook, ShapeStep, Status},
+    model::{ArtifactHash, GroupId, RunId, Shape, ShapeHook, ShapeStep, Status, number::keep_digits},
     os::{
         probe::{self, Window},
         process_stat,
@@ -84,7 +84,9 @@ pub struct Submitted {
 /// The item as templates see it: a JSON object, or a string.
 pub(super) fn item_value(item: &str) -> Value {
     match item.trim_start().starts_with('{') {
-        true => serde_json::from_str(item).unwrap_or_else(|_| Value::String(item.to_string())),
+        true => {
+            serde_json::from_slice(&keep_digits(item.as_bytes())).unwrap_or_else(|_| Value::String(item.to_string()))
+        }
         false => Value::String(item.to_string()),
     }
 }
@@ -94,6 +96,8 @@ impl Engine {
     pub fn submit(&self, submission: Submission) -> Result<Submitted> {
         let _inside = probe::inside(Window::Submit);
         submission.definition.check_parameters(&submission.params)?;
+        let Submission { definition, items, params, directory, .. } = &submission;
+        cache_files::check(definition, items, params, directory)?;
         check_length("name", submission.name.as_deref().unwrap_or(&submission.definition.name))?;
         check_length("key", submission.key.as_deref().unwrap_or_default())?;
         let runs = render_keys(&submission)?;

@@ -1,8 +1,10 @@
-//! Templates in commands, checked against the real shell.
+//! Workflow files: templates in commands, checked against the real shells; what people type, through the real binary.
+
+mod typed;
 
 use proptest::prelude::*;
 use serde_json::json;
-use std::{borrow::Cow, process::Command};
+use std::{borrow::Cow, process::Command, sync::OnceLock};
 use windlass::definition::{Action, Definition, KnownKinds, PARAMETERS, ParameterSet, Values, parse};
 
 /// What the shell prints when the item stands in this command.
@@ -68,6 +70,123 @@ fn an_argument_list_needs_no_shell() {
 /// Says PWNED if it is executed, not if it is only printed. It has no quotes, so that ours can't disarm it by accident.
 const SHOUT: &str = "printf PW%s NED >&2";
 
+/// The shells that can be a system's `sh`, as far as they are here; `scripts/check` installs them.
+fn shells() -> &'static [Vec<&'static str>] {
+    static HERE: OnceLock<Vec<Vec<&str>>> = OnceLock::new();
+    HERE.get_or_init(|| {
+        let all = [&["dash"][..], &["bash"], &["bash", "--posix"], &["busybox", "sh"], &["zsh", "--emulate", "sh"]];
+        let (here, missing): (Vec<_>, Vec<_>) = all.into_iter().partition(|shell| {
+            let started = Command::new(shell[0]).args(&shell[1..]).args(["-c", "exit 7"]).status();
+            started.is_ok_and(|it| it.code() == Some(7))
+        });
+        missing.iter().for_each(|it| eprintln!("SKIPPED: {} is not installed", it[0]));
+        assert!(!here.is_empty());
+        here.into_iter().map(<[&str]>::to_vec).collect()
+    })
+}
+
+/// Items that try to be executed where a command is let pass: as code, as a subscript, as an option.
+fn attacks() -> Vec<String> {
+    let mut all: Vec<String> = ["", "'", "\"", "\n", "\\'", "}", ")", "E\n"]
+        .map(|quote| format!("{quote}$({SHOUT})`{SHOUT}`;{SHOUT}\n#{quote}"))
+        .into();
+    for plain in ["a[$(@)]", "a[$(@)]=1", "a[$(@)0]", "-va[$(@)]", "x=a[$(@)]", "$(@)", "`@`", "eval", "@"] {
+        all.push(plain.replace('@', SHOUT));
+    }
+    all
+}
+
+/// Whether the item ran in the command under this shell.
+fn is_executed(shell: &[&str], script: &str, item: &str) -> Option<String> {
+    let place = tempfile::tempdir().unwrap();
+    let mut command = Command::new(shell[0]);
+    command.args(&shell[1..]).args(["-c", script]).current_dir(place.path()).stdin(std::process::Stdio::null());
+    let output = command.env("WINDLASS_ITEM", item).output().unwrap();
+    let said = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
+    said.contains("PWNED").then_some(said)
+}
+
+#[test]
+fn a_quoted_word_is_refused_wherever_a_shell_evaluates_it_again() {
+    let shells = shells();
+    let mut let_pass = Vec::new();
+    for command in [
+        "echo hi >& {{ item }}.log",
+        "echo hi >& \"$WINDLASS_ITEM\"",
+        "[[ {{ item }} -eq 1 ]]",
+        "[[ $WINDLASS_ITEM -eq 1 ]]",
+        "test -v {{ item }}",
+        "printf -v {{ item }} x",
+        "printf {{ item }} x",
+        "printf %d {{ item }}",
+        "echo x | read {{ item }}",
+        "declare {{ item }}",
+        "typeset -i x={{ item }}",
+        "declare -i x; x={{ item }}",
+        "let {{ item }}",
+        "a[{{ item }}]=1",
+        "x={{ item }}; : $((x))",
+        "x={{ item }}; y=$x; : $((y + 1))",
+        ": $((WINDLASS_ITEM))",
+        "f() { : $(($1)); }; f {{ item }}",
+        "for x in {{ item }}; do : $((x)); done",
+        ": $(( $(echo {{ item }}) ))",
+        ": ${x[{{ item }}]}",
+        ": ${x[$WINDLASS_ITEM]}",
+        "x=abc; : ${x:WINDLASS_ITEM}",
+        ": ${!WINDLASS_ITEM}",
+        "eval {{ item }}",
+        "trap {{ item }} EXIT",
+        "unset {{ item }}",
+        "exit {{ item }}",
+        "alias x={{ item }}\nx",
+        "getopts ab {{ item }} -a",
+        "mapfile -c 1 -C {{ item }} </etc/passwd",
+        "PS4={{ item }}; set -x; :",
+        "RANDOM={{ item }}",
+        "{{ item }} {{ item }}",
+    ] {
+        if Definition::of_command("each", command).is_ok() {
+            let_pass.push(command);
+        }
+    }
+    assert_eq!(let_pass, [""; 0]);
+    // The test itself sees an execution where there is one.
+    for shell in shells {
+        assert!(is_executed(shell, "eval \"$WINDLASS_ITEM\"", SHOUT).is_some(), "{shell:?}");
+    }
+}
+
+#[test]
+fn ordinary_commands_pass_and_execute_no_item_in_any_shell() {
+    let shells = shells();
+    for command in [
+        "n=$(wc -l < {{ item }}); echo $((n + 1)); test {{ item }} = b || printf '%s\\n' {{ item }}",
+        "set -- {{ item }} b; for x; do echo \"$x\"; done > {{ item }} 2>&1; [ -f {{ item }} ]",
+        "x={{ item }}; export Y={{ item }}; f() { local z; z={{ item }}; echo \"$x$z\"; }; f {{ item }}",
+        "case {{ item }} in a*) cat {{ item }} ;; esac | sed 's/a/b/' {{ item }}; ./{{ item }}/run {{ item }}",
+        "(cd {{ item }} && ls) || . {{ item }}; {{ item }} --help; command -v {{ item }}; kill {{ item }}",
+    ] {
+        let definition = Definition::of_command("each", command).unwrap_or_else(|it| panic!("{it} {:?}", it.hint()));
+        let Action::Run(run) = &definition.steps[0].action else { unreachable!() };
+        for item in attacks() {
+            let values = Values { item: Some(Cow::Owned(json!(item))), ..Values::default() };
+            let script = run.argv(&values).unwrap().pop().unwrap();
+            for shell in shells {
+                assert_eq!(is_executed(shell, &script, &item), None, "{shell:?}\n{script}");
+            }
+        }
+    }
+}
+
+#[test]
+fn commands_run_under_the_shell_of_the_system() {
+    let definition = Definition::of_command("each", "echo {{ item }}").unwrap();
+    let Action::Run(run) = &definition.steps[0].action else { unreachable!() };
+    let values = Values { item: Some(Cow::Owned(json!("a"))), ..Values::default() };
+    assert_eq!(run.argv(&values).unwrap(), ["/bin/sh", "-c", "echo 'a'"]);
+}
+
 /// Pieces that a scanner and a shell could read differently.
 const PIECES: &[&str] = &[
     "echo ",
@@ -94,6 +213,35 @@ const PIECES: &[&str] = &[
     "{{ item }}",
     "; ",
     "\\\n",
+    " x=",
+    "=(",
+    "a[",
+    "]",
+    ": $((x))",
+    "$((WINDLASS_ITEM))",
+    " $1 ",
+    "[[ ",
+    " -eq 1 ]]",
+    " >& ",
+    "eval ",
+    "read ",
+    "command ",
+    "let x=",
+    "declare -i ",
+    "export ",
+    "printf ",
+    "'%d' ",
+    "test -v ",
+    "unset ",
+    "for x in ",
+    "; do ",
+    " done ",
+    "f() { ",
+    "; }; f ",
+    "${x:",
+    " && ",
+    " | ",
+    "set -- ",
 ];
 
 proptest! {
@@ -108,21 +256,19 @@ proptest! {
     #[test]
     fn no_command_that_is_let_pass_executes_its_item(
         before in prop::collection::vec(0usize..PIECES.len(), 1..10),
-        after in prop::collection::vec(0usize..PIECES.len(), 0..4),
+        after in prop::collection::vec(0usize..PIECES.len(), 0..6),
+        attack in 0usize..64,
     ) {
         let text = |picked: &[usize]| picked.iter().map(|it| PIECES[*it]).collect::<String>();
         let command = format!("{}{{{{ item }}}}{}", text(&before), text(&after));
         let Ok(definition) = Definition::of_command("each", &command) else { return Ok(()) };
         let Action::Run(run) = &definition.steps[0].action else { unreachable!() };
-        for quote in ["", "'", "\"", "\n", "\\'", "}", ")", "E\n"] {
-            let item = format!("{quote}$({SHOUT})`{SHOUT}`;{SHOUT}\n#{quote}");
-            let values = Values { item: Some(Cow::Owned(json!(item))), ..Values::default() };
-            let argv = run.argv(&values).unwrap();
-            for shell in ["sh", "bash"].into_iter().filter(|it| std::path::Path::new("/bin").join(it).exists()) {
-                let output = Command::new(shell).args(&argv[1..]).output().unwrap();
-                let said = String::from_utf8_lossy(&output.stderr).into_owned();
-                prop_assert!(!said.contains("PWNED"), "{}\n{}\n{}", shell, argv[2], said);
-            }
+        let attacks = attacks();
+        let item = &attacks[attack % attacks.len()];
+        let values = Values { item: Some(Cow::Owned(json!(item))), ..Values::default() };
+        let script = run.argv(&values).unwrap().pop().unwrap();
+        for shell in shells() {
+            prop_assert_eq!(is_executed(shell, &script, item), None, "{:?}\n{}", shell, script);
         }
     }
 }
@@ -139,7 +285,7 @@ fn examples(page: &str) -> Vec<(String, String)> {
 
 #[test]
 fn every_example_of_the_reference_is_read_and_the_bad_one_refused() {
-    let page = include_str!("../docs/workflows.md");
+    let page = include_str!("../../docs/workflows.md");
     let known = KnownKinds::new(["windlass/noop", "windlass/sleep", "windlass/fail", "windlass/store"]);
     let examples = examples(page);
     assert!(examples.len() >= 10);

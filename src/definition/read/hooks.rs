@@ -3,6 +3,7 @@
 use super::{
     Reader,
     scope::{Place, Scope},
+    text::foreign,
 };
 use crate::{
     definition::{
@@ -96,7 +97,8 @@ impl Reader<'_> {
         let named = named.ok_or_else(|| self.source.refuse(node.line, "the hook has no `name`", None))?;
         let name = self.source.name(named, "hook name")?;
         let (env, declared) = self.env(&fields)?;
-        let scope = Scope { place: Place::Hook, needs: &[], env: &declared };
+        let foreign = foreign(&env);
+        let scope = Scope { place: Place::Hook, needs: &[], env: &declared, foreign: &foreign };
         self.check_env(&fields, &env, scope)?;
         let action = self.action(&name, &fields, node.line, scope, None)?;
         let (retries, backoff, timeout) = self.patience(&fields, 3)?;

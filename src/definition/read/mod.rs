@@ -66,6 +66,7 @@ const STEP: &[&str] = &[
     "env",
     "permanent_exits",
     "cache",
+    "cache_files",
     "limits",
     "unit",
 ];
@@ -91,7 +92,7 @@ pub fn parse(text: &str, file_name: &str, known: &KnownKinds) -> Result<Definiti
 
 /// Refuses what a command outside of any file can't use: there are no earlier steps and no variables.
 pub fn check_alone(command: &Template) -> Result<()> {
-    let scope = Scope { place: Place::Step, needs: &[], env: &[] };
+    let scope = Scope { place: Place::Step, needs: &[], env: &[], foreign: &[] };
     command.expressions().try_for_each(|it| scope.check(it)).map_err(|(message, hint)| Error::Template {
         template: command.source().to_string(),
         message,

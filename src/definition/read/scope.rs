@@ -22,6 +22,8 @@ pub struct Scope<'a> {
     pub needs: &'a [&'a str],
     /// The declared variables.
     pub env: &'a [String],
+    /// Those of them that are made of values.
+    pub foreign: &'a [&'a str],
 }
 
 impl Scope<'_> {

@@ -3,12 +3,14 @@
 use super::{
     Draft, Reader,
     scope::{Place, Scope},
+    text::foreign,
 };
 use crate::{
     decide::retry::Backoff,
     definition::{
         error::Result,
         shell,
+        template::Template,
         workflow::{Action, Command, StepDefinition, StepLimits, Unit, WorkerDefinition},
         yaml::{Fields, Node, Value, did_you_mean},
     },
@@ -27,10 +29,10 @@ impl Reader<'_> {
         let Draft { name, fields, line, needs } = &drafts[at];
         let needed: Vec<&str> = needs.iter().map(|it| drafts[*it].name.as_str()).collect();
         let (env, declared) = self.env(fields)?;
-        let scope = Scope { place: Place::Step, needs: &needed, env: &declared };
+        let foreign = foreign(&env);
+        let scope = Scope { place: Place::Step, needs: &needed, env: &declared, foreign: &foreign };
         self.check_env(fields, &env, scope)?;
         let mut step = StepDefinition::new(name, self.action(name, fields, *line, scope, Some(workers))?);
-        step.env = env;
         step.with = self.with(fields, scope)?;
         step.needs = needs.iter().map(|it| place[*it]).collect();
         step.needs.sort_unstable();
@@ -38,7 +40,7 @@ impl Reader<'_> {
             step.step_type = self.source.name(node, "type")?;
         }
         if let Some(node) = fields.get("resource_key") {
-            let scope = Scope { place: Place::Submit, needs: &[], env: &[] };
+            let scope = Scope { place: Place::Submit, needs: &[], env: &[], foreign: &[] };
             step.resource_key = Some(self.template(node, "resource_key", scope)?);
         }
         (step.retries, step.backoff, step.timeout) = self.patience(fields, step.retries)?;
@@ -51,12 +53,16 @@ impl Reader<'_> {
                 codes.map(|it| Ok(self.source.count(it, "permanent_exits", 255)? as i32)).collect::<Result<_>>()?;
         }
         step.cache = fields.get("cache").map(|it| self.source.bool(it, "cache")).transpose()?;
+        if let Some(node) = fields.get("cache_files") {
+            step.cache_files = Some(self.cache_files(node, &step)?);
+        }
         if let Some(node) = fields.get("limits") {
             step.limits = self.step_limits(node)?;
         }
         if let Some(node) = fields.get("unit") {
             step.unit = self.unit(node)?;
         }
+        step.env = env;
         Ok(step)
     }
 
@@ -163,7 +169,8 @@ impl Reader<'_> {
         if template.source().trim().is_empty() {
             return Err(self.source.refuse(node.line, "`run` is empty", None));
         }
-        shell::check(&template).map_err(|(message, hint)| self.source.refuse(node.line, message, Some(hint)))?;
+        shell::check(&template, scope.foreign)
+            .map_err(|(message, hint)| self.source.refuse(node.line, message, Some(hint)))?;
         Ok(Command::Shell(template))
     }
 
@@ -174,6 +181,19 @@ impl Reader<'_> {
             open_files: fields.get("open_files").map(|it| self.source.count(it, "open_files", 1 << 20)).transpose()?,
             cpu: fields.get("cpu").map(|it| self.source.unit(it, "cpu")).transpose()?,
         })
+    }
+
+    fn cache_files(&self, node: &Node, step: &StepDefinition) -> Result<Vec<Template>> {
+        if let Action::Uses(_) = step.action {
+            let hint = "a built-in kind knows itself what it depends on";
+            return Err(self.source.refuse(node.line, "`cache_files` goes with `run` and `worker`", Some(hint)));
+        }
+        if step.cache != Some(true) {
+            return Err(self.source.refuse(node.line, "`cache_files` goes with `cache: true`", None));
+        }
+        let scope = Scope { place: Place::Submit, needs: &[], env: &[], foreign: &[] };
+        let files = self.source.list(node, "cache_files")?.iter();
+        files.map(|it| self.template(it, "cache_files", scope)).collect()
     }
 
     pub(super) fn unit(&self, node: &Node) -> Result<Unit> {

@@ -172,12 +172,44 @@ fn what_is_wrong_is_refused_with_file_line_and_what_would_be_right() {
             "event",
         ),
     ];
-    let steps = steps.map(|(text, line, message, hint)| (format!("id: a\nsteps:\n{text}\n"), line, message, hint));
-    for (text, line, message, hint) in steps.into_iter().chain(whole.map(|it| (it.0.to_string(), it.1, it.2, it.3))) {
-        let Err(error) = read(&text) else { panic!("was read:\n{text}") };
-        let said = error.to_string();
-        assert!(said.starts_with(&format!("flow.yaml:{line}: ")) && said.contains(message), "{text}\n{said}");
-        assert!(error.hint().unwrap_or_default().contains(hint), "{text}\n{said}\n{:?}", error.hint());
+    steps.into_iter().for_each(|it| refuses(&format!("id: a\nsteps:\n{}\n", it.0), it.1, it.2, it.3));
+    whole.into_iter().for_each(|it| refuses(it.0, it.1, it.2, it.3));
+}
+
+fn refuses(text: &str, line: u64, message: &str, hint: &str) {
+    let Err(error) = read(text) else { panic!("was read:\n{text}") };
+    let said = error.to_string();
+    assert!(said.starts_with(&format!("flow.yaml:{line}: ")) && said.contains(message), "{text}\n{said}");
+    assert!(error.hint().unwrap_or_default().contains(hint), "{text}\n{said}\n{:?}", error.hint());
+}
+
+#[test]
+fn keys_of_other_tools_are_answered_with_ours() {
+    for (text, line, message, hint) in [
+        ("- {name: a, run: ls, retry: 3}", 3, "unknown key `retry`", "did you mean `retries`?"),
+        ("- {name: a, run: ls, depends_on: [b]}", 3, "unknown key `depends_on`", "did you mean `needs`?"),
+        ("- {name: a, command: ls}", 3, "unknown key `command`", "did you mean `run`?"),
+        ("- {name: a, cmd: ls}", 3, "unknown key `cmd`", "did you mean `run`?"),
+        ("- {name: a, script: [ls]}", 3, "unknown key `script`", "did you mean `run`?"),
+        ("- {name: a, run: ls, env_vars: {A: b}}", 3, "unknown key `env_vars`", "did you mean `env`?"),
+        ("- {name: a, run: ls, on_failure: x}", 3, "unknown key `on_failure`", "hooks stand beside"),
+        ("- {name: a, run: ls, working-dir: /x}", 3, "unknown key `working-dir`", "--chdir"),
+        ("- {id: a, run: ls}", 3, "unknown key `id`", "did you mean `name`?"),
+        ("- {name: a, run: ls, cache_files: [x]}", 3, "`cache_files` goes with `cache: true`", ""),
+        ("- {name: a, uses: windlass/noop, cache: true, cache_files: [x]}", 3, "`cache_files` goes with `run`", ""),
+        ("- {name: a, run: ls, cache: true, cache_files: ['{{ out }}']}", 3, "`out`", "use `item` and `params`"),
+        ("- {name: a, run: 'eval {{ item }}'}", 3, "as an argument of `eval`", "`sh -c {{ item }}`"),
+        ("- {name: a, run: 'echo $((N))', env: {N: '{{ item }}'}}", 3, "`N`, which holds", "`expr`"),
+        ("- {name: a, run: 'set -x', env: {PS4: '{{ item }}'}}", 3, "`PS4`", "another name"),
+    ] {
+        refuses(&format!("id: a\nsteps:\n{text}\n"), line, message, hint);
+    }
+    for (text, line, message, hint) in [
+        ("id: a\nschedule: daily\nsteps: [{name: a, run: ls}]", 2, "unknown key `schedule`", "systemd timer"),
+        ("id: a\njobs: []", 2, "unknown key `jobs`", "did you mean `steps`?"),
+        ("id: a\non_failure: []", 2, "unknown key `on_failure`", "did you mean `hooks` with `item_failed`"),
+    ] {
+        refuses(text, line, message, hint);
     }
 }
 

@@ -6,6 +6,7 @@ use super::{
 };
 use crate::definition::{
     error::Result,
+    shell,
     template::Template,
     workflow::{Env, texts},
     yaml::{Fields, Key, Node, Value},
@@ -76,10 +77,21 @@ impl Reader<'_> {
     pub(super) fn check_env(&self, fields: &Fields<'_>, env: &Env, scope: Scope<'_>) -> Result<()> {
         let line = fields.get("env").map_or(1, |it| it.line);
         let scope = Scope { env: &[], ..scope };
+        if let Some(name) = foreign(env).into_iter().find(|it| shell::SPECIAL_IN_ENV.contains(it)) {
+            let message =
+                format!("`env`: shells run what the variable `{name}` holds, so it takes no value from a template");
+            return Err(self.source.refuse(line, message, Some("use a variable of another name")));
+        }
         let expressions = env.values().flatten().flat_map(Template::expressions);
         let checked = expressions.map(|it| scope.check(it)).collect::<std::result::Result<Vec<()>, _>>();
         checked
             .map(|_| ())
             .map_err(|(message, hint)| self.source.refuse(line, format!("`env`: {message}"), hint.as_deref()))
     }
+}
+
+/// The variables that are made of values which others may choose.
+pub(super) fn foreign(env: &Env) -> Vec<&str> {
+    let is_foreign = |it: &Template| it.expressions().any(shell::is_foreign);
+    env.iter().filter(|(_, it)| it.as_ref().is_some_and(is_foreign)).map(|(name, _)| name.as_str()).collect()
 }

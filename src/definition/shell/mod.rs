@@ -1,206 +1,86 @@
 //! The quoting of values in shell commands, and the places where no quoting can be safe.
 //!
 //! A value becomes a word in single quotes. That is one word, and nothing in it is executed, exactly where a word may
-//! begin or go on in plain shell text. `check` refuses every other place: inside quotes, comments, backquotes, here
-//! documents, `${}` and arithmetic, and after a `\` or `$` that would change the meaning of our first quote.
+//! begin or go on in plain shell text, and where the command does not evaluate its words a second time. `check` refuses
+//! every other place: `scan` knows quotes, comments, here documents and expressions, `judge` the commands that evaluate.
+
+mod judge;
+mod scan;
+mod script;
+
+pub(super) use judge::SPECIAL_IN_ENV;
+pub(super) use script::is_foreign;
 
 use super::template::{Part, Template};
+use scan::Scan;
+use script::{Content, Script};
+use std::collections::BTreeMap;
 
 /// One shell word that stands for exactly this text, for every POSIX shell.
 pub fn quote(text: &str) -> String {
     format!("'{}'", text.replace('\'', r"'\''"))
 }
 
-/// Where the scanner is. Frames nest: `"$( "..." )"`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Frame {
-    Single,
-    Double,
-    /// `${`
-    Braces,
-    /// `$[`
-    Brackets,
-    /// `$((` and `((`, one frame for each parenthesis
-    Arithmetic,
-    /// `$(`
-    Substitution,
-    /// A plain `(`
-    Group,
-}
+/// What is wrong, and what would be right.
+pub type Problem = (String, &'static str);
 
-/// Refuses a command in which a `{{ }}` stands where its value could be executed or split; says what would be right.
-pub fn check(command: &Template) -> Result<(), (String, &'static str)> {
-    let mut scan = Scan::default();
+/// Variables of every command that hold what others chose.
+const OURS: [&str; 3] = ["WINDLASS_ITEM", "WINDLASS_PARAMS", "WINDLASS_INPUTS"];
+
+/// Refuses a command in which a value could be executed or split; says what would be right.
+///
+/// `variables` are those of the command's `env:` that are made of values.
+pub fn check(command: &Template, variables: &[&str]) -> Result<(), Problem> {
+    let mut scan = Scan::new();
     for part in command.parts() {
         match part {
             Part::Text(text) => scan.read(text),
-            Part::Expression(expression) => {
-                if let Some((place, hint)) = scan.danger() {
-                    return Err((format!("`{{{{ {expression} }}}}` stands {place}"), hint));
-                }
-                scan.last = 'x'; // a value is part of a word
-                scan.word.clear();
-            }
+            Part::Expression(expression) => scan
+                .value(expression)
+                .map_err(|(place, hint)| (format!("`{{{{ {expression} }}}}` stands {place}"), hint))?,
+        }
+    }
+    let script = scan.end();
+    let held = held(&script, variables);
+    for it in &script.uses {
+        if let Some(what) = named(&it.content, &held) {
+            return Err((format!("{what} stands {}", it.place), it.hint));
         }
     }
     Ok(())
 }
 
-const UNQUOTE: &str = "leave the quotes away: a value becomes one quoted word by itself";
-const VARIABLE: &str = "pass the value in a variable (`env: { NAME: \"{{ ... }}\" }`) and use \"$NAME\"";
-
-const BACKQUOTE: (&str, &str) = ("after a backquote", "write $( ) instead of backquotes");
-
-struct Scan {
-    frames: Vec<Frame>,
-    /// The last character of plain text; a newline at the beginning.
-    last: char,
-    word: String,
-    comment: bool,
-    escaped: bool,
-    /// From here on shells differ or the scanner could lose its place: where, and what to write instead.
-    lost: Option<(&'static str, &'static str)>,
-}
-
-type Letters<'t> = std::iter::Peekable<std::str::Chars<'t>>;
-
-impl Default for Scan {
-    fn default() -> Scan {
-        Scan { frames: Vec::new(), last: '\n', word: String::new(), comment: false, escaped: false, lost: None }
+/// The variables that can hold a value, with the value's expression where it stands in the command.
+fn held(script: &Script, variables: &[&str]) -> BTreeMap<String, Option<String>> {
+    let roots = OURS.iter().chain(variables);
+    let mut held: BTreeMap<String, Option<String>> = roots.map(|it| (it.to_string(), None)).collect();
+    loop {
+        let before = held.len();
+        for flow in &script.flows {
+            let content = &flow.content;
+            let through = content.names.iter().find_map(|it| held.get(it)).cloned();
+            let value = content.values.first().cloned().map(Some).or(through);
+            if let (Some(value), false) = (value, held.contains_key(&flow.name)) {
+                held.insert(flow.name.clone(), value);
+            }
+        }
+        if held.len() == before {
+            return held;
+        }
     }
 }
 
-impl Scan {
-    fn danger(&self) -> Option<(&'static str, &'static str)> {
-        if self.lost.is_some() {
-            return self.lost;
-        }
-        if self.comment {
-            return Some(("in a comment", "leave it away: a value with a newline would end the comment"));
-        }
-        match self.frames.last() {
-            Some(Frame::Single | Frame::Double) => return Some(("inside quotes", UNQUOTE)),
-            Some(Frame::Braces) => return Some(("inside `${ }`", VARIABLE)),
-            Some(Frame::Arithmetic | Frame::Brackets) => return Some(("in an arithmetic expression", VARIABLE)),
-            _ => (),
-        }
-        if self.escaped {
-            return Some(("after a backslash", "leave the backslash away"));
-        }
-        (self.last == '$').then_some(("after a `$`", "write `{{ }}` without the `$`"))
+/// The value in this content, or the variable that holds one, in words.
+fn named(content: &Content, held: &BTreeMap<String, Option<String>>) -> Option<String> {
+    if let Some(value) = content.values.first() {
+        return Some(format!("`{{{{ {value} }}}}`"));
     }
-
-    fn read(&mut self, text: &str) {
-        let mut letters = text.chars().peekable();
-        while let Some(letter) = letters.next() {
-            if std::mem::take(&mut self.escaped) {
-                // A backslash before a newline joins the lines: what came before it still counts.
-                self.last = if letter == '\n' { self.last } else { 'x' };
-                continue;
-            }
-            match self.frames.last() {
-                _ if self.comment => {
-                    self.comment = letter != '\n';
-                    self.last = letter;
-                }
-                Some(Frame::Single) => self.close_on(letter, '\''),
-                Some(Frame::Double) => self.in_double(letter, &mut letters),
-                _ => self.plain(letter, &mut letters),
-            }
-        }
-    }
-
-    fn close_on(&mut self, letter: char, end: char) {
-        if letter == end {
-            self.frames.pop();
-            self.last = 'x';
-        }
-    }
-
-    fn in_double(&mut self, letter: char, rest: &mut Letters<'_>) {
-        match letter {
-            '\\' => self.escaped = true,
-            '`' => self.lose(BACKQUOTE),
-            '$' => self.dollar(rest),
-            _ => self.close_on(letter, '"'),
-        }
-    }
-
-    fn plain(&mut self, letter: char, rest: &mut Letters<'_>) {
-        self.read_word(letter);
-        let top = self.frames.last().copied();
-        match letter {
-            '\\' => return self.escaped = true,
-            '\'' if top == Some(Frame::Braces) => self.lose(("after a quote inside `${ }`", VARIABLE)),
-            '\'' => self.frames.push(Frame::Single),
-            '"' => self.frames.push(Frame::Double),
-            '`' => self.lose(BACKQUOTE),
-            '$' => return self.dollar(rest),
-            '(' if rest.next_if_eq(&'(').is_some() => self.arithmetic(),
-            '(' => self.frames.push(Frame::Group),
-            ')' if matches!(top, Some(Frame::Group | Frame::Substitution | Frame::Arithmetic)) => _ = self.frames.pop(),
-            '}' if top == Some(Frame::Braces) => _ = self.frames.pop(),
-            ']' if top == Some(Frame::Brackets) => _ = self.frames.pop(),
-            '<' if top != Some(Frame::Arithmetic) && rest.next_if_eq(&'<').is_some() => {
-                self.lose(("after a here document (`<<`)", VARIABLE));
-            }
-            '#' if matches!(top, None | Some(Frame::Group | Frame::Substitution)) => {
-                self.comment = self.last.is_whitespace() || ";&|()".contains(self.last);
-            }
-            _ => (),
-        }
-        self.last = letter;
-    }
-
-    /// The patterns of a `case` end in a `)` that closes nothing, so inside `$( )` the scanner would lose its place.
-    fn read_word(&mut self, letter: char) {
-        if letter.is_ascii_alphabetic() {
-            return self.word.push(letter);
-        }
-        if self.word == "case" && self.frames.contains(&Frame::Substitution) {
-            self.lose(("after a `case` inside `$( )`", VARIABLE));
-        }
-        self.word.clear();
-    }
-
-    /// What follows a `$`, in plain text and in double quotes.
-    fn dollar(&mut self, rest: &mut Letters<'_>) {
-        self.last = '$';
-        let quoted = self.frames.last() == Some(&Frame::Double);
-        match rest.peek() {
-            Some('\'') if !quoted => self.lose(("after `$'`", "write the quotes without the `$`")),
-            // `$$(` is the process id and a parenthesis.
-            Some('$' | '#' | '?' | '!' | '@' | '*' | '-') => {
-                rest.next();
-                self.last = 'x';
-            }
-            Some('{') => self.open(Frame::Braces, rest),
-            Some('[') => self.open(Frame::Brackets, rest),
-            Some('(') => {
-                rest.next();
-                self.last = '(';
-                match rest.next_if_eq(&'(') {
-                    Some(_) => self.arithmetic(),
-                    None => self.frames.push(Frame::Substitution),
-                }
-            }
-            _ => (),
-        }
-    }
-
-    fn open(&mut self, frame: Frame, rest: &mut Letters<'_>) {
-        self.last = rest.next().unwrap_or('$');
-        self.frames.push(frame);
-    }
-
-    /// Two parentheses open, so that two close.
-    fn arithmetic(&mut self) {
-        self.frames.extend([Frame::Arithmetic, Frame::Arithmetic]);
-    }
-
-    fn lose(&mut self, why: (&'static str, &'static str)) {
-        self.lost.get_or_insert(why);
-    }
+    let (name, value) = content.names.iter().find_map(|it| held.get_key_value(it))?;
+    let name = if name == "@" { "an argument or what was read" } else { name };
+    Some(match value {
+        Some(value) => format!("`{name}`, which can hold `{{{{ {value} }}}}`,"),
+        None => format!("`{name}`, which holds a value from outside,"),
+    })
 }
 
 #[cfg(test)]
@@ -208,7 +88,7 @@ mod tests {
     use super::*;
 
     fn refused(command: &str) -> Option<String> {
-        check(&Template::parse(command).unwrap()).err().map(|(message, _)| message)
+        check(&Template::parse(command).unwrap(), &["N"]).err().map(|(message, _)| message)
     }
 
     #[test]
@@ -227,6 +107,20 @@ mod tests {
             "case {{ item }} in a) echo {{ item }};; esac",
             "echo ${x#y} ${#x} {{ item }} $((1 << 2)) {{ item }}",
             "docker ps --format {{ '{{.Names}}' }}",
+            "x={{ item }}; echo \"$x\"; export Y={{ item }}; f() { local z={{ item }}; }",
+            "n=$(wc -l < {{ item }}); echo $((n + 1))",
+            "i=0; for f in {{ item }}/*; do i=$((i + 1)); cp \"$f\" {{ out }}/$i; done",
+            "n={{ attempt }}; sleep $((n * 2)); exit {{ attempt }}",
+            "[ -f {{ item }} ] && test {{ item }} = {{ params.x }} -o -r {{ item }}",
+            "printf '%s\\n' {{ item }}; printf '%5.1f' 3; echo done >&2; echo {{ item }} 2>&1 >&2",
+            "while read -r line; do t=$((t + line)); done < {{ item }}; echo \"$t\"",
+            "if command -v convert; then convert {{ item }} {{ out }}/x.webp; else exit 1; fi",
+            "set -e; set -- {{ item }} b; for x; do echo \"$x\"; done; {{ item }} --help",
+            "{{ params.python }} tool.py {{ item }}; ./{{ item }}/run {{ item }}; . {{ inputs.a.dir }}/env.sh",
+            "diff <(sort {{ item }}) {{ out }}/b; echo a[0-9] {{ item }}; cat {{ item }} | sed 's/[a-z]/x/'",
+            "trap 'rm -rf \"$d\"' EXIT; d=$(mktemp -d); cd {{ out }} && tar -xf {{ item }}",
+            "echo \"$N\" ${N:-none} ${N#a} {{ item }}; [ \"$N\" = a ]; sh -c {{ item }}",
+            "{ echo {{ item }}; } | while read -r x; do echo \"$x\"; done; x=(a b)",
         ] {
             assert_eq!(refused(command), None, "{command}");
         }
@@ -256,6 +150,60 @@ mod tests {
             ("echo \\\n# it's {{ item }}", "comment"),
             ("echo $((a[1] + b[2] + {{ item }}))", "arithmetic"),
             ("echo \"$(case x in x) echo \"{{ item }}\";; esac)\"", "`case`"),
+            ("echo hi >& {{ item }}.log", "`>&`"),
+            ("cat <&{{ item }}", "`<&`"),
+            ("echo hi >&\"$WINDLASS_ITEM\"", "`WINDLASS_ITEM`, which holds a value"),
+            ("[[ {{ item }} -eq 1 ]]", "`[[ ]]`"),
+            ("[[ -n a && ( -v {{ item }} ) ]]", "`[[ ]]`"),
+            ("[[ $(cat {{ item }}) -eq 1 ]]", "`[[ ]]`"),
+            ("[[ $N -eq 1 ]]", "`N`, which holds"),
+            ("[[ N -gt 1 ]]", "`N`, which holds"),
+            ("[ -v {{ item }} ]", "`test`"),
+            ("test {{ item.a }} {{ item.b }}", "`test`"),
+            ("printf -v {{ item }} x", "`printf`"),
+            ("printf {{ item }}", "the format"),
+            ("printf '%d' {{ item }}", "as a number"),
+            ("echo x | read -r {{ item }}", "`read`"),
+            ("echo x | command re\"ad\" {{ item }}", "`read`"),
+            ("if \\read <(true) {{ item }}; then :; fi", "`read`"),
+            ("declare {{ item }}", "`declare`"),
+            ("typeset -i x={{ item }}", "`typeset`"),
+            ("declare -i x; x={{ item }}", "`x`, which can hold `{{ item }}`"),
+            ("declare $o x={{ item }}", "`declare`"),
+            ("export {{ item }}", "`export`"),
+            ("let x={{ item }}", "`let`"),
+            ("let x=N", "`N`, which holds"),
+            ("a[{{ item }}]=1", "subscript"),
+            ("a[1|{{ item }}]=1", "subscript"),
+            ("a=([{{ item }}]=1)", "array"),
+            ("a=(x y) read {{ item }}", "`read`"),
+            ("echo ${a[$N]}", "`N`, which holds"),
+            ("echo ${a:N}", "`N`, which holds"),
+            ("echo ${!N}", "`N`, which holds"),
+            ("echo $((N + 1))", "`N`, which holds"),
+            ("echo $[ $N ]", "`N`, which holds"),
+            ("x={{ item }}; echo $((x + 1))", "`x`, which can hold `{{ item }}`"),
+            ("x=$(basename {{ item }} .csv); y=\"a$x\"; (( y > 1 ))", "`y`, which can hold `{{ item }}`"),
+            ("echo $(( $(cat {{ item }}) + 1 ))", "arithmetic"),
+            ("echo $(( $(echo $N) ))", "`N`, which holds"),
+            ("f() { echo $(($1)); }; f {{ item }}", "can hold `{{ item }}`"),
+            ("echo {{ item }} | while read -r x; do echo $((x)); done", "`x`, which can hold"),
+            ("for x in a {{ item }}; do echo $((x)); done", "`x`, which can hold"),
+            ("eval {{ item }}", "`eval`"),
+            ("eval \"$N\"", "`eval`"),
+            ("trap {{ item }} EXIT", "`trap`"),
+            ("alias x={{ item }}", "`alias`"),
+            ("unset {{ item }}", "`unset`"),
+            ("exit {{ item }}", "`exit`"),
+            ("getopts {{ item }} x", "`getopts`"),
+            ("mapfile -C {{ item }} x", "`mapfile`"),
+            ("{{ item.a }} {{ item.b }}", "it could name `eval`"),
+            ("x={{ item }}; $x {{ item }}", "it could name `eval`"),
+            ("PS4={{ item }}; set -x", "`PS4`"),
+            ("RANDOM={{ item }} true", "`RANDOM`"),
+            ("set {{ item }} x", "`set`"),
+            ("read @(a|b) {{ item }}", "a parenthesis"),
+            ("x[ {{ item }} ]=1", "subscript"),
         ] {
             let refused = refused(command).unwrap_or_else(|| panic!("{command} was let pass"));
             assert!(refused.contains(place), "{command}: {refused}");
