@@ -49,6 +49,23 @@ fn a_key_makes_one_group_and_other_content_is_a_conflict() {
 }
 
 #[test]
+fn long_numbers_in_a_body_keep_their_digits() {
+    let web = Web::start();
+    let definition = "id: n\nsteps: [{ name: a, run: 'printf %s {{ item.id }}-{{ params.v }}' }]";
+    // As text: a value would have lost the digits before they are sent.
+    let body = format!(
+        r#"{{"definition": {}, "items": [{{"id": 123456789012345678901}}], "params": {{"v": 6063e25}}}}"#,
+        json!(definition)
+    );
+    let headers = [("authorization", web.bearer()), ("content-type", "application/json".into())];
+    let headers = headers.each_ref().map(|it| (it.0, it.1.as_str()));
+    let answer = web.send("POST", "/api/v1/groups", &headers, body.as_bytes());
+    assert_eq!(answer.status, 201, "{}", answer.text());
+    ended(&web, answer.json()["group"].as_i64().unwrap());
+    assert_eq!(printed(&web, &["show", "s1"])["output"], "123456789012345678901-6063e25");
+}
+
+#[test]
 fn what_cannot_be_understood_is_refused_with_its_reason() {
     let web = Web::start();
     for (body, reason) in [

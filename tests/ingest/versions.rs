@@ -193,7 +193,12 @@ impl Story {
         let uri = format!("doc-{}.md", self.chance.below(4));
         // Few contents, so that documents share them and change back.
         let content = format!("word{}", self.chance.below(5));
-        let put = self.desk.engine.artifacts().put_bytes(content.as_bytes(), given::KIND).unwrap();
+        let put = self
+            .desk
+            .engine
+            .artifacts()
+            .put_bytes(content.as_bytes(), windlass::model::artifact::kind::DOCUMENT)
+            .unwrap();
         let given = Given { source: "s".into(), uri: uri.clone(), batch: Some(self.batch), ..Given::default() };
         given::take(&self.desk.engine, put, given).unwrap();
         let start = Start {

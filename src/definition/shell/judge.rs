@@ -167,9 +167,13 @@ impl Script {
         }
         let [format, values @ ..] = arguments else { return };
         self.evaluated(format.content.clone(), place("in the format"), FORMAT);
-        if format.text.contains(SPOT) || computes(&format.text) {
-            values.iter().for_each(|it| self.evaluated(it.content.clone(), place("as a number"), FORMAT));
-        }
+        let kinds = match format.text.contains(SPOT) {
+            true => vec![true],
+            false => computes(&format.text),
+        };
+        // The format is used again for what is left over.
+        let numbers = values.iter().zip(kinds.iter().cycle()).filter(|it| *it.1);
+        numbers.for_each(|it| self.evaluated(it.0.content.clone(), place("as a number"), FORMAT));
     }
 
     /// `for name in ...`
@@ -223,12 +227,16 @@ impl Script {
     }
 }
 
-/// Whether a format of `printf` asks for numbers.
-fn computes(format: &str) -> bool {
-    let mut specs = format.replace("%%", "").split('%').skip(1).map(str::to_string).collect::<Vec<_>>();
-    specs.retain(|it| {
-        let kind = it.chars().find(|it| !matches!(it, '-' | '+' | '#' | '.' | ' ' | '0'..='9'));
-        !matches!(kind, Some('s' | 'b' | 'q' | 'c' | 'Q'))
-    });
-    !specs.is_empty()
+/// Of each argument that a format of `printf` asks for, whether it is a number.
+fn computes(format: &str) -> Vec<bool> {
+    let mut kinds = Vec::new();
+    for spec in format.replace("%%", "").split('%').skip(1) {
+        let mut letters = spec.chars();
+        let kind = letters.find(|it| {
+            kinds.extend((*it == '*').then_some(true));
+            !matches!(it, '-' | '+' | '#' | '.' | ' ' | '*' | '0'..='9')
+        });
+        kinds.push(!matches!(kind, Some('s' | 'b' | 'q' | 'c' | 'Q')));
+    }
+    kinds
 }

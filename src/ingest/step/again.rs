@@ -6,10 +6,9 @@ use crate::{
     engine::StepContext,
     ingest::{
         content,
-        given::KIND,
         item::{Item, ItemDocument, KEPT},
     },
-    model::{ArtifactRef, Bytes, Outcome},
+    model::{ArtifactRef, Bytes, Outcome, artifact::kind},
 };
 use std::{
     fs::{File, Metadata, OpenOptions},
@@ -105,7 +104,7 @@ fn snapshot(cx: &StepContext, path: &Path, largest: u64) -> Result<(ArtifactRef,
         return Err(Outcome::permanent("too_large", message));
     }
     file.rewind().map_err(wrong)?;
-    let put = cx.artifacts.put(std::io::Read::take(file, largest), KIND).map_err(of_artifact)?;
+    let put = cx.artifacts.put(std::io::Read::take(file, largest), kind::DOCUMENT).map_err(of_artifact)?;
     Ok((put.artifact, put.guard))
 }
 

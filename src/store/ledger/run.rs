@@ -2,7 +2,7 @@
 
 use super::page::Place;
 use crate::{
-    model::{ArtifactHash, GroupId, RunId, Status, StepId, Timestamp},
+    model::{ArtifactHash, GroupId, RunId, Status, StepId, Timestamp, number::keep_digits},
     store::{attempt, error::Result, tx::ReadTx},
 };
 use rusqlite::{Row, params};
@@ -43,7 +43,11 @@ const COLUMNS: &str = "r.id, r.group_id, w.name, l.batch_id, l.params, coalesce(
 
 fn read(row: &Row) -> rusqlite::Result<(RunRecord, Option<StepId>)> {
     let item: String = row.get(5)?;
-    let fields = if item.starts_with('{') { serde_json::from_str(&item).unwrap_or(Value::Null) } else { Value::Null };
+    let fields = if item.starts_with('{') {
+        serde_json::from_slice(&keep_digits(item.as_bytes())).unwrap_or(Value::Null)
+    } else {
+        Value::Null
+    };
     let (failed, cancelled): (i64, i64) = (row.get(10)?, row.get(11)?);
     let ended = row.get::<_, Option<i64>>(9)?.map(Timestamp);
     let trouble = row.get::<_, Option<i64>>(13)?.map(StepId);
