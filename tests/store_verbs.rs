@@ -5,7 +5,7 @@ mod house;
 use house::{Book, WORKER, chain, diamond, record, with_hook};
 use windlass::{
     model::{Millis, Scope, Status, StepId, Timestamp},
-    store::{Held, Settlement, cancel, hook, overview, pause, retry, worker},
+    store::{Held, Settlement, attempt, cancel, hook, overview, pause, retry, worker},
 };
 
 #[test]
@@ -420,5 +420,32 @@ fn a_retry_that_races_with_a_reap_or_a_cancel_leaves_one_state() {
     assert!(step(&book.store).unwrap_err().to_string().contains("not ended"), "it still runs");
     book.settle(&fresh, Settlement::Cancelled { record: record("stopped") });
     assert_eq!((book.status(&fresh), book.ended(group)), (Status::Cancelled, true));
+    book.check();
+}
+
+#[test]
+fn a_step_that_is_put_off_again_and_again_leaves_one_row_that_counts() {
+    let book = Book::new();
+    book.submit(&chain(&["a"]), &["x"]);
+    let put_off = |tries: u32| {
+        let step = book.claim("*");
+        assert_eq!(step.attempt, 1, "it is given back each time");
+        let before = book.store.read(|tx| attempt::tries(tx, step.lease.step, 1)).unwrap();
+        assert_eq!(before, (tries.saturating_sub(1), 0));
+        let log = attempt::Log { stream: 1, total: 3, body: vec![1, 2, 3] };
+        let detail = serde_json::json!({"outcome": {}, "tries": tries, "in_vain": 0}).to_string();
+        let record = attempt::Record { outcome: attempt::code::INTERRUPTED, detail, logs: vec![log] };
+        book.settle(&step, Settlement::Release { due: book.now(), record: Some(record) });
+        step
+    };
+    let step = (1..=4).map(put_off).last().unwrap();
+    assert_eq!((book.count("attempt"), book.count("attempt_log")), (1, 1));
+    // One that was stopped with its worker leaves a row of its own, and the count begins with the next.
+    let again = book.claim("*");
+    let detail = serde_json::json!({"outcome": {}, "certificate": {}}).to_string();
+    let record = attempt::Record { outcome: attempt::code::INTERRUPTED, detail, logs: vec![] };
+    book.settle(&again, Settlement::Release { due: book.now(), record: Some(record) });
+    assert_eq!(book.store.read(|tx| attempt::tries(tx, step.lease.step, 1)).unwrap(), (0, 0));
+    assert_eq!(book.count("attempt"), 2);
     book.check();
 }

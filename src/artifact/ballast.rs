@@ -4,7 +4,11 @@ use super::{
     error::{Error, Result, is_full},
     store::sync_dir,
 };
-use crate::{decide::admission::admit_write, model::Bytes, os::disk_space};
+use crate::{
+    decide::admission::admit_write,
+    model::Bytes,
+    os::{disk_space, interrupted::retried},
+};
 use fs2::FileExt;
 use std::{
     fs::{self, OpenOptions},
@@ -12,6 +16,9 @@ use std::{
     os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
 };
+
+/// What is smaller than this is given up as a whole.
+const SMALLEST: u64 = 1 << 20;
 
 /// The ballast of one home directory.
 #[derive(Debug, Clone)]
@@ -22,6 +29,9 @@ pub struct Ballast {
 }
 
 impl Ballast {
+    /// Its name in the home directory.
+    pub const NAME: &str = "ballast";
+
     /// The ballast `path`, of `size` bytes (0: none), taken only where `reserve` bytes stay free besides it.
     pub fn new(path: &Path, size: Bytes, reserve: Bytes) -> Ballast {
         Ballast { path: path.to_path_buf(), size, reserve }
@@ -43,23 +53,35 @@ impl Ballast {
         }
         match self.allocate() {
             Ok(()) => sync_dir(dir).map(|()| true),
-            Err(error) if is_full(&error) => self.give_up().map(|_| false),
+            Err(error) if is_full(&error) => {
+                let _ = fs::remove_file(&self.path);
+                Ok(false)
+            }
             Err(source) => Err(Error::Io { action: "allocate", path: self.path.clone(), source }),
         }
     }
 
-    /// Gives the space back; whether there was any.
+    /// Gives back half of the space that is left, and the rest of a small one; whether there was any. Others on the same
+    /// full disk find something too.
     pub fn give_up(&self) -> Result<bool> {
-        match fs::remove_file(&self.path) {
-            Ok(()) => Ok(true),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
-            Err(source) => Err(Error::Io { action: "remove", path: self.path.clone(), source }),
-        }
+        let wrong = |source| Error::Io { action: "give up", path: self.path.clone(), source };
+        let left = match fs::metadata(&self.path) {
+            Ok(file) => file.len(),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+            Err(source) => return Err(wrong(source)),
+        };
+        let shrunk = match left / 2 {
+            half if half >= SMALLEST => {
+                OpenOptions::new().write(true).open(&self.path).and_then(|file| retried(|| file.set_len(half)))
+            }
+            _ => fs::remove_file(&self.path),
+        };
+        shrunk.map(|()| true).map_err(wrong)
     }
 
     fn allocate(&self) -> io::Result<()> {
         let file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&self.path)?;
-        file.allocate(self.size.0)?;
+        retried(|| file.allocate(self.size.0))?;
         file.sync_all()
     }
 }
@@ -75,7 +97,12 @@ mod tests {
         assert!(ballast.ensure().unwrap() && ballast.is_held() && ballast.ensure().unwrap());
         let blocks = std::os::unix::fs::MetadataExt::blocks(&fs::metadata(home.path().join("ballast")).unwrap());
         assert!(blocks * 512 >= 2 << 20, "allocated, not sparse: {blocks} blocks");
-        assert!(ballast.give_up().unwrap() && !ballast.is_held() && !ballast.give_up().unwrap());
+        let left = || fs::metadata(home.path().join("ballast")).map(|it| it.len()).ok();
+        assert!(ballast.give_up().unwrap() && !ballast.is_held());
+        assert_eq!(left(), Some(1 << 20), "half is left for whoever comes next");
+        assert!(ballast.give_up().unwrap());
+        assert_eq!((left(), ballast.give_up().unwrap()), (None, false));
+        assert!(ballast.ensure().unwrap() && ballast.is_held());
     }
 
     #[test]

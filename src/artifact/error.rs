@@ -1,6 +1,6 @@
 //! What can go wrong with a file.
 
-use crate::model::ArtifactHash;
+use crate::{model::ArtifactHash, os::Shortage};
 use std::{
     io,
     path::{Path, PathBuf},
@@ -43,6 +43,14 @@ impl Error {
         }
     }
 
+    /// What the system was short of, if that is what went wrong.
+    pub fn shortage(&self) -> Option<Shortage> {
+        match self {
+            Error::DiskFull { .. } => Some(Shortage::Disk),
+            other => Shortage::behind(other),
+        }
+    }
+
     /// Whether the step that made the artifact must run again.
     pub fn is_damage(&self) -> bool {
         matches!(self, Error::Corrupt { .. } | Error::Missing { .. })
@@ -55,6 +63,5 @@ impl Error {
 
 /// Whether the disk, or the user's share of it, is full.
 pub(super) fn is_full(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
-        || error.raw_os_error().is_some_and(|it| it == libc::ENOSPC || it == libc::EDQUOT)
+    Shortage::of(error) == Some(Shortage::Disk)
 }

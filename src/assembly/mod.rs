@@ -3,7 +3,7 @@
 //! May import: everything on the floors below. Never: has behaviour of its own.
 
 use crate::{
-    artifact::{self, ArtifactOptions, ArtifactStore},
+    artifact::{self, ArtifactOptions, ArtifactStore, Ballast},
     backup, embed,
     engine::{self, Engine, Registry},
     ingest,
@@ -55,7 +55,7 @@ pub fn prepare_home(settings: &Settings) -> Result<()> {
     private::create_dir_all(&settings.home).map_err(|source| Error::Create { path: settings.home.clone(), source })
 }
 
-/// Opens the engine database, which is made at first use.
+/// Opens the engine database, which is made at first use. On a full disk the ballast makes room for that.
 pub fn store(settings: &Settings) -> Result<Store> {
     prepare_home(settings)?;
     let durability = match settings.durability {
@@ -63,7 +63,14 @@ pub fn store(settings: &Settings) -> Result<Store> {
         settings::Durability::Normal => store::Durability::Normal,
     };
     let options = store::Options { durability, ..store::Options::new(settings.home.join(DATABASE)) };
-    Ok(Store::open(&options, Arc::new(SystemClock))?)
+    let ballast = Ballast::new(&settings.home.join(Ballast::NAME), settings.ballast, settings.disk_reserve);
+    loop {
+        match Store::open(&options, Arc::new(SystemClock)) {
+            // Even to read it takes some room beside the database, which is what the ballast is for.
+            Err(store::Error::DiskFull { .. }) if ballast.give_up()? => {}
+            opened => return Ok(opened?),
+        }
+    }
 }
 
 /// Builds the engine of a home: its database, its artifacts, and every step kind there is.

@@ -108,10 +108,11 @@ fn files(cx: &Context) -> Result<Finding> {
 }
 
 fn disk(cx: &Context) -> Result<Finding> {
-    let (free, enough) = cx.engine()?.disk();
+    let room = cx.engine()?.disk();
+    let free = room.free;
     let reserve = cx.settings()?.disk_reserve;
-    let low = (!enough).then(|| format!("{free} are free, {reserve} are kept free: nothing is started"));
-    let what = format!("disk: {free} free, {reserve} kept free");
+    let low = (!room.enough).then(|| format!("{free} are free, {reserve} are kept free: nothing is started"));
+    let what = format!("disk of {}: {free} free, {reserve} kept free", room.dir.display());
     Ok(Finding { what, problems: low.into_iter().collect(), remedy: Some("free some space, or lower `disk_reserve`") })
 }
 

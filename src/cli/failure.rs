@@ -172,6 +172,7 @@ impl From<engine::Error> for Failure {
             engine::Error::Definition(_) => Exit::Usage,
             engine::Error::Io { source, .. } => io_exit(source),
             engine::Error::Locked { .. } => Exit::Conflict,
+            engine::Error::TooLow { .. } => Exit::Error,
             engine::Error::TimedOut { .. } => Exit::TimedOut,
             engine::Error::Refused { .. } => Exit::Conflict,
         };

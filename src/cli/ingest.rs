@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     definition::{ParameterSet, STAGES},
-    engine::{Engine, LockWait},
+    engine::{Engine, LockWait, Needs, check_needs},
     ingest::{
         database_path,
         fetch::is_url,
@@ -84,6 +84,7 @@ const PRUNE_WAIT: Millis = Millis::minutes(10);
 impl Args {
     pub fn run(self, cx: &Context) -> Result<()> {
         let begun = Instant::now();
+        check_needs(Needs::Ingest)?;
         let mut options = self.options(cx)?;
         let engine = cx.engine()?;
         self.give(engine, &mut options)?;

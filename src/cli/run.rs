@@ -6,7 +6,7 @@ use super::{
     work::{self, PoolArgs},
 };
 use crate::{
-    engine::{Submission, Submitted},
+    engine::{Needs, Submission, Submitted, check_needs},
     model::GroupId,
 };
 
@@ -27,7 +27,10 @@ pub struct Args {
 impl Args {
     pub fn run(self, cx: &Context) -> Result<()> {
         let group = match self.resume {
-            Some(group) => resume(cx, group)?,
+            Some(group) => {
+                check_needs(Needs::Work)?;
+                resume(cx, group)?
+            }
             None if !self.what.is_given() => {
                 return Err(Failure::usage("nothing to run: give a workflow file, `--each CMD` or `--resume GROUP`")
                     .hint("for instance `windlass run --each 'echo {{ item }}' --items a b`"));
@@ -37,6 +40,8 @@ impl Args {
                 if self.what.is_dry_run() {
                     return plan(cx, &submission);
                 }
+                // Before anything is submitted that could not be worked on.
+                check_needs(Needs::Work)?;
                 match submit(cx, submission)? {
                     Submitted { gone: Some(status), .. } => return exit_of([status].into_iter()),
                     submitted => submitted.group,

@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     assembly,
-    engine::{Engine, Worker, WorkerOptions},
+    engine::{Engine, Needs, Worker, WorkerOptions, check_needs},
     http::{Access, App, Parts, Server, token},
     model::Scope,
     observe::Registry,
@@ -50,9 +50,7 @@ pub fn run(settings: Settings, start: Start, starter: Starter) -> Result<()> {
     let signals = Signals::install().map_err(|source| Error::System { action: "listen for signals", source })?;
     let signals = Arc::new(signals);
     let supervisor = Arc::new(Supervisor::of_environment());
-    if let Err(error) = limits::raise_open_files() {
-        tracing::debug!(%error, "the limit on open files stays as it is");
-    }
+    check_needs(Needs::Serve)?;
     assembly::prepare_home(&settings)?;
     let home = settings.home.clone();
     let say = starter.clone();
@@ -174,12 +172,14 @@ impl Daemon {
         self.supervisor.stopping();
         thread::scope(|scope| {
             let (stopped, stops) = mpsc::channel::<()>();
-            scope.spawn(move || {
+            let told = move || {
                 while stops.recv_timeout(LOOK) == Err(RecvTimeoutError::Timeout) {
                     self.supervisor.busy_with(&self.ending(), PATIENCE_OF_SUPERVISOR);
                     self.supervisor.alive();
                 }
-            });
+            };
+            // Without a thread for it nobody hears what the stop is busy with; it stops all the same.
+            let _ = thread::Builder::new().spawn_scoped(scope, told);
             self.end();
             drop(stopped);
         });

@@ -117,7 +117,7 @@ fn before_the_exit(
         (Some(KillIntent::Limit(limit)), _) => Some(of_limit(limit, peak_rss)),
         (Some(KillIntent::Shutdown), _) => Some(Outcome::Interrupted { reason: "the engine was stopped".to_string() }),
         (None, Some(StartError::NotStartable(why))) => Some(Outcome::permanent("not_startable", why.as_str())),
-        (None, Some(StartError::NoRoom(why))) => Some(Outcome::Interrupted { reason: why.clone() }),
+        (None, Some(StartError::NoRoom(why))) => Some(Outcome::NoRoom { reason: why.clone(), in_vain: false }),
         (None, None) => None,
     }
 }
@@ -203,6 +203,7 @@ mod tests {
             Outcome::TimedOut { after } => format!("timed out {after}"),
             Outcome::ResourceLimit { limit, .. } => format!("limit {limit}"),
             Outcome::Interrupted { .. } => "interrupted".to_string(),
+            Outcome::NoRoom { in_vain, .. } => format!("no room {in_vain}"),
             Outcome::Crashed { signal, .. } => format!("crashed {signal:?}"),
         }
     }
@@ -261,7 +262,7 @@ mod tests {
     fn a_command_that_can_not_start_fails_for_good_unless_the_system_had_no_room() {
         let named = StartError::NotStartable("`frobnicate` was not found".to_string());
         for (error, expected) in
-            [(named, "permanent not_startable"), (StartError::NoRoom("no process".to_string()), "interrupted")]
+            [(named, "permanent not_startable"), (StartError::NoRoom("no process".to_string()), "no room false")]
         {
             let facts = CommandFacts { start_error: Some(error.clone()), ..Default::default() };
             assert_eq!(short(&of_command(&facts)), expected); // row 6

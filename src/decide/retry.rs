@@ -40,7 +40,18 @@ pub struct Counts {
     pub failures: u32,
     /// Crashed attempts, the judged one not included.
     pub crashes: u32,
+    /// How often in a row the judged attempt was put off before, and how often of these it had run in vain.
+    pub put_off: u32,
+    pub in_vain: u32,
 }
+
+/// A step whose output does not fit the disk is tried so often, over some three quarters of an hour, and then fails.
+pub const MOST_IN_VAIN: u32 = 10;
+/// The waits between these tries. Each may be long work that was done for nothing.
+const AFTER_VAIN: Backoff = Backoff { initial: Millis::seconds(1), factor: 4.0, max: Millis::minutes(10), jitter: 0.2 };
+/// The waits of a step that could not even begin. To look again costs little.
+const BEFORE_BEGIN: Backoff =
+    Backoff { initial: Millis::seconds(1), factor: 2.0, max: Millis::minutes(1), jitter: 0.2 };
 
 /// What the store is to do with the step.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -54,6 +65,11 @@ pub enum Verdict {
     },
     /// Back to PENDING; the attempt is given back.
     Release {
+        reason: String,
+    },
+    /// Back to PENDING, due at this time; the attempt is given back.
+    PutOff {
+        due: Timestamp,
         reason: String,
     },
     Cancel,
@@ -73,6 +89,7 @@ pub fn after_attempt(outcome: &Outcome, counts: Counts, policy: &RetryPolicy, no
         Outcome::Succeeded => Verdict::Complete,
         Outcome::Cancelled => Verdict::Cancel,
         Outcome::Interrupted { reason } => Verdict::Release { reason: reason.clone() },
+        Outcome::NoRoom { reason, in_vain } => after_shortage(reason, *in_vain, counts, now, chance),
         Outcome::Crashed { .. } => after_crash(outcome, counts, policy, now, chance),
         Outcome::Failed { retryable: false, message, .. } => Verdict::Fail { reason: message.clone() },
         Outcome::Failed { .. } | Outcome::TimedOut { .. } | Outcome::ResourceLimit { .. } => {
@@ -91,6 +108,24 @@ fn after_crash(outcome: &Outcome, counts: Counts, policy: &RetryPolicy, now: Tim
     }
     let times = if crashes == 1 { "once".to_string() } else { format!("{crashes} times") };
     Verdict::Quarantine { crashes, reason: format!("quarantined: crashed {times} (last: {outcome})") }
+}
+
+/// What is short for the moment is nobody's fault. Only work that was done for nothing has an end: its output may never fit.
+fn after_shortage(reason: &str, in_vain: bool, counts: Counts, now: Timestamp, chance: f64) -> Verdict {
+    if !in_vain {
+        return Verdict::PutOff { due: next_look(counts.put_off, now, chance), reason: reason.to_string() };
+    }
+    let vain = counts.in_vain.saturating_add(1);
+    if vain >= MOST_IN_VAIN {
+        return Verdict::Fail { reason: format!("no room for what it makes, after {vain} tries: {reason}") };
+    }
+    let reason = format!("{reason} (try {vain} of {MOST_IN_VAIN})");
+    Verdict::PutOff { due: now + wait(vain, &AFTER_VAIN, chance), reason }
+}
+
+/// When a step that could not begin for want of something tries again, after `before` such tries.
+pub fn next_look(before: u32, now: Timestamp, chance: f64) -> Timestamp {
+    now + wait(before.saturating_add(1), &BEFORE_BEGIN, chance)
 }
 
 fn last_failure(outcome: &Outcome, counts: Counts) -> String {
@@ -128,7 +163,7 @@ mod tests {
     }
 
     fn counts(failures: u32, crashes: u32) -> Counts {
-        Counts { attempts: failures + crashes + 1, failures, crashes }
+        Counts { attempts: failures + crashes + 1, failures, crashes, ..Counts::default() }
     }
 
     fn crash() -> Outcome {
@@ -172,6 +207,28 @@ mod tests {
         };
         assert_eq!(crashes, 3);
         assert_eq!(reason, "quarantined: crashed 3 times (last: killed by SIGSEGV)");
+    }
+
+    #[test]
+    fn a_step_without_room_waits_longer_each_time_and_only_work_in_vain_has_an_end() {
+        let after = |in_vain, put_off, vain| {
+            let outcome = Outcome::NoRoom { reason: "needs 9 bytes".into(), in_vain };
+            let counts = Counts { put_off, in_vain: vain, ..Counts::default() };
+            match after_attempt(&outcome, counts, &policy(0), NOW, 0.5) {
+                Verdict::PutOff { due, reason } => (due.since(NOW).0, reason),
+                Verdict::Fail { reason } => (0, reason),
+                other => panic!("{other:?}"),
+            }
+        };
+        let in_vain: Vec<u64> = (0..9).map(|it| after(true, it, it).0 / 1000).collect();
+        assert_eq!(in_vain[..5], [1, 4, 16, 64, 256]);
+        assert!(in_vain[5..].iter().all(|it| (500..=600).contains(it)), "{in_vain:?}");
+        assert_eq!(after(true, 1, 1).1, "needs 9 bytes (try 2 of 10)");
+        assert_eq!(after(true, 9, 9), (0, "no room for what it makes, after 10 tries: needs 9 bytes".to_string()));
+        assert_eq!(after(true, 1000, 3).1, "needs 9 bytes (try 4 of 10)", "only what ran counts");
+        let waits = [0, 1, 5, 1000].map(|it| after(false, it, 0));
+        assert_eq!(waits.clone().map(|it| it.0 / 1000), [1, 2, 32, 50]);
+        assert!(waits.iter().all(|it| it.1 == "needs 9 bytes"));
     }
 
     #[test]

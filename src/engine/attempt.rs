@@ -14,9 +14,10 @@ use super::{
 };
 use crate::{
     artifact::PutGuard,
+    decide::retry::next_look,
     definition::{Action, Values, render_json},
     engine::kind::{command, worker},
-    model::{KillIntent, Outcome},
+    model::{KillIntent, Outcome, Timestamp},
     os::{
         CancelToken,
         probe::{self, Window},
@@ -223,16 +224,22 @@ fn with_deadline(cx: &StepContext, run: impl FnOnce() -> StepResult) -> StepResu
     let Some(timeout) = cx.step.timeout else { return run() };
     let done = CancelToken::new();
     let (watched, told) = (done.clone(), cx.cancel.clone());
-    let watcher = std::thread::Builder::new().name("windlass-deadline".into()).spawn(move || {
+    let started = std::thread::Builder::new().name("windlass-deadline".into()).spawn(move || {
         if watched.wait(timeout.duration()).is_none() {
             told.cancel(KillIntent::Deadline(timeout));
         }
     });
+    let watcher = match started {
+        Ok(watcher) => watcher,
+        // Without one the step could run for ever.
+        Err(error) => {
+            let reason = format!("there is no thread to watch its timeout: {error}");
+            return StepResult::ended(Outcome::NoRoom { reason, in_vain: false });
+        }
+    };
     let mut result = run();
     done.cancel(KillIntent::Shutdown);
-    if let Ok(watcher) = watcher {
-        let _ = watcher.join();
-    }
+    let _ = watcher.join();
     if matches!(cx.cancel.intent(), Some(KillIntent::Deadline(_))) && result.report.outcome != Outcome::Succeeded {
         result.report.outcome = Outcome::TimedOut { after: timeout };
     }
@@ -245,8 +252,19 @@ fn release(shared: &Shared, claimed: &Claimed, reason: &str) -> Settlement {
     // The longer it has waited, the longer until the next try: 0.1 s to 3 s.
     let tries = 64 - (waited / 100).leading_zeros();
     let outcome = Outcome::Interrupted { reason: reason.to_string() };
-    let record = settlement::record(&outcome, &Default::default(), Vec::new());
-    Settlement::Release { due: again_at(now, tries), record: Some(record) }
+    give_back(shared, claimed, &outcome, again_at(now, tries))
+}
+
+fn give_back(shared: &Shared, claimed: &Claimed, outcome: &Outcome, due: Timestamp) -> Settlement {
+    let tries = settlement::Tries::before(shared, claimed, outcome).and_one(outcome);
+    Settlement::Release { due, record: Some(tries.record(outcome, &Default::default(), Vec::new())) }
+}
+
+/// A step that could not begin for want of something waits longer each time.
+fn put_off(shared: &Shared, claimed: &Claimed, outcome: &Outcome) -> Settlement {
+    let before = settlement::Tries::before(shared, claimed, outcome).all;
+    let due = next_look(before, shared.engine.store.now(), settlement::chance());
+    give_back(shared, claimed, outcome, due)
 }
 
 /// What was needed could not be read or locked: not the step's fault when it will pass, a failure when it won't.
@@ -256,6 +274,9 @@ fn refuse(shared: &Shared, claimed: &Claimed, error: &Error) -> Settlement {
             let outcome = Outcome::permanent("input", error.to_string());
             Settlement::Fail { crashed: false, record: settlement::record(&outcome, &Default::default(), Vec::new()) }
         }
-        error => release(shared, claimed, &error.to_string()),
+        error => match error.no_room(false) {
+            Some(outcome) => put_off(shared, claimed, &outcome),
+            None => release(shared, claimed, &error.to_string()),
+        },
     }
 }

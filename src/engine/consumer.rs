@@ -15,8 +15,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// Between two tries to settle while the disk is full.
-pub(super) const DISK_WAIT: Duration = Duration::from_millis(500);
+/// Between two tries to claim or to settle while the disk is full or something else is short.
+pub(super) const ROOM_WAIT: Duration = Duration::from_millis(500);
 
 pub(super) fn run(shared: &Arc<Shared>, pool: usize) {
     let template = template(shared, pool);
@@ -26,7 +26,7 @@ pub(super) fn run(shared: &Arc<Shared>, pool: usize) {
         let heard = bell.heard();
         let claimed = match next.take() {
             Some(claimed) => Some(claimed),
-            None if shared.disk_low.load(Ordering::Relaxed) => None,
+            None if !shared.has_room() => None,
             None => match claim(shared, &template) {
                 Ok(claimed) => claimed,
                 Err(error) => {
@@ -119,7 +119,7 @@ fn settle(
     let kind = counter(&settlement);
     let _inside = probe::inside(Window::Settle);
     loop {
-        let more = !shared.is_draining() && !shared.disk_low.load(Ordering::Relaxed);
+        let more = !shared.is_draining() && shared.has_room();
         let settle = Settle {
             lease: claimed.lease,
             settlement: settlement.clone(),
@@ -145,9 +145,12 @@ fn settle(
                     // The time to stop is over: its lease is taken back when somebody can write again.
                     return None;
                 }
-                std::thread::sleep(DISK_WAIT);
+                std::thread::sleep(ROOM_WAIT);
             }
             Err(store::Error::Busy { .. } | store::Error::Aborted) => {}
+            Err(error) if error.passes() && !shared.interrupted.load(Ordering::Acquire) => {
+                std::thread::sleep(ROOM_WAIT);
+            }
             Err(error) => {
                 failed(shared, error);
                 return None;
@@ -175,7 +178,8 @@ fn counter(settlement: &Settlement) -> Counter {
     }
 }
 
-/// A database that can't be used ends the worker; one that is only busy or full does not.
+/// A database that can't be used ends the worker; one that is only busy or full, or a system that is short of something,
+/// does not.
 fn failed(shared: &Shared, error: store::Error) {
     shared.engine.metrics.count(Counter::ClaimError);
     match error {
@@ -184,6 +188,10 @@ fn failed(shared: &Shared, error: store::Error) {
             shared.engine.give_up_ballast();
         }
         store::Error::Busy { .. } | store::Error::Aborted => shared.ring(),
+        error if error.passes() => {
+            std::thread::sleep(ROOM_WAIT);
+            shared.ring();
+        }
         error => shared.fail(&Error::Store(error)),
     }
 }

@@ -1,6 +1,6 @@
 //! What can go wrong in the engine, in words for people.
 
-use crate::{artifact, definition, store};
+use crate::{artifact, definition, model::Outcome, os::Shortage, store};
 use std::{io, path::PathBuf};
 
 pub type Result<T> = std::result::Result<T, Error>;
@@ -17,6 +17,9 @@ pub enum Error {
     Io { action: &'static str, path: PathBuf, source: io::Error },
     #[error("{what}")]
     Refused { what: String, hint: Option<&'static str> },
+    /// The limits of this process do not allow what it is to do.
+    #[error("{what}")]
+    TooLow { what: String, hint: &'static str },
     #[error("resource `{key}` is locked by {holder}")]
     Locked { key: String, holder: String },
     #[error("gave up waiting after {after}")]
@@ -26,28 +29,28 @@ pub enum Error {
 impl Error {
     /// Whether all that it wants is room on a disk.
     pub fn is_full(&self) -> bool {
+        self.shortage() == Some(Shortage::Disk)
+    }
+
+    /// What the system was short of, if that is what went wrong.
+    pub fn shortage(&self) -> Option<Shortage> {
         match self {
-            Error::Store(store::Error::DiskFull { .. }) | Error::Artifact(artifact::Error::DiskFull { .. }) => true,
-            error => error.system_code().is_some_and(|it| [libc::ENOSPC, libc::EDQUOT].contains(&it)),
+            Error::Store(store::Error::DiskFull { .. }) => Some(Shortage::Disk),
+            Error::Artifact(error) => error.shortage(),
+            other => Shortage::behind(other),
         }
     }
 
-    /// Whether descriptors, memory, threads or disk space are wanting: it passes, and no step is to blame.
-    pub fn wants_room(&self) -> bool {
-        let wanting = [libc::EMFILE, libc::ENFILE, libc::ENOMEM, libc::EAGAIN];
-        self.is_full() || self.system_code().is_some_and(|it| wanting.contains(&it))
+    /// Whether it passes by itself, so that whoever met it tries again.
+    pub fn passes(&self) -> bool {
+        matches!(self, Error::Store(error) if error.passes()) || self.shortage().is_some()
     }
 
-    /// What the system said, if it was the system.
-    fn system_code(&self) -> Option<i32> {
-        let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(self);
-        while let Some(it) = cause {
-            if let Some(code) = it.downcast_ref::<io::Error>().and_then(io::Error::raw_os_error) {
-                return Some(code);
-            }
-            cause = it.source();
-        }
-        None
+    /// The outcome of a step that met this error, when it is a shortage: nobody's fault. `ran`: the work was done, and its
+    /// result is lost. What did not fit the disk may never fit, so that counts as work in vain as well.
+    pub fn no_room(&self, ran: bool) -> Option<Outcome> {
+        let short = self.shortage()?;
+        Some(Outcome::NoRoom { reason: with_causes(self), in_vain: ran || short == Shortage::Disk })
     }
 
     /// Tells the user what to do next, where we know.
@@ -58,7 +61,53 @@ impl Error {
             Error::Definition(error) => error.hint().map(str::to_string),
             Error::Refused { hint, .. } => hint.map(str::to_string),
             Error::Locked { .. } => Some("wait for it, or see `windlass locks`".to_string()),
-            Error::Io { .. } | Error::TimedOut { .. } => None,
+            Error::TooLow { hint, .. } => Some(hint.to_string()),
+            Error::Io { source, .. } => Shortage::of_start(source).map(|it| it.hint().to_string()),
+            Error::TimedOut { .. } => None,
+        }
+    }
+}
+
+/// An error with what caused it, on one line.
+pub fn with_causes(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let more = error.to_string();
+        if !text.contains(&more) {
+            text = format!("{text}: {more}");
+        }
+        cause = error.source();
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_shortage_is_nobodys_fault_and_other_errors_are_none() {
+        let failed = |code| Error::Io {
+            action: "open the worker pool",
+            path: "py".into(),
+            source: io::Error::from_raw_os_error(code),
+        };
+        for code in [libc::EMFILE, libc::ENFILE, libc::ENOMEM, libc::EAGAIN] {
+            let Some(Outcome::NoRoom { reason, in_vain: false }) = failed(code).no_room(false) else {
+                panic!("{code}")
+            };
+            assert!(reason.starts_with("failed to open the worker pool py: "), "{reason}");
+            assert!(failed(code).passes() && failed(code).hint().is_some());
+        }
+        assert!(matches!(failed(libc::EMFILE).no_room(true), Some(Outcome::NoRoom { in_vain: true, .. })));
+        let full = Error::Store(store::Error::DiskFull { path: "engine.db".into() });
+        assert!(matches!(full.no_room(false), Some(Outcome::NoRoom { in_vain: true, .. })), "it may never fit");
+        let descriptors =
+            store::Error::File { action: "open", path: "x".into(), source: Shortage::Descriptors.as_error() };
+        assert!(Error::Store(descriptors).passes());
+        for code in [libc::ENOENT, libc::EIO, libc::EACCES] {
+            assert!(failed(code).no_room(true).is_none() && !failed(code).passes(), "{code}");
         }
     }
 }

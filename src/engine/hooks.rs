@@ -1,8 +1,8 @@
 //! Durable hooks: run outside of any step's path, retried, their result kept.
 
 use super::{
-    consumer::DISK_WAIT,
-    error::Result,
+    consumer::ROOM_WAIT,
+    error::{Result, with_causes},
     kind::command,
     step_kind::{StepContext, StepInput, StepResult},
     submit::item_value,
@@ -12,7 +12,7 @@ use super::{
 use crate::{
     decide::retry::wait,
     definition::{Action, HookEvent, StepDefinition},
-    model::{KillIntent, Lease, Outcome, RunId, StepId},
+    model::{KillIntent, Lease, Millis, Outcome, RunId, StepId},
     os::{
         CancelToken,
         planted::{Bug, is_planted},
@@ -32,6 +32,9 @@ use std::{
 const LOOK: Duration = Duration::from_millis(500);
 /// The same while the last steps end.
 const LAST_LOOK: Duration = Duration::from_millis(20);
+
+/// Until a hook is tried again for which there was no room.
+const NO_ROOM: Millis = Millis::seconds(10);
 
 pub(super) fn run(shared: &Arc<Shared>) {
     while !shared.is_draining() {
@@ -85,7 +88,10 @@ fn run_due(shared: &Shared) -> Result<bool> {
         if is_planted(Bug::HookFirst) {
             settle(shared, &due, &HookEnd::Done(String::new()))?;
         }
-        let end = run_one(shared, &due).unwrap_or_else(|error| HookEnd::Failed(error.to_string()));
+        let end = run_one(shared, &due).unwrap_or_else(|error| match error.passes() {
+            true => HookEnd::PutOff(shared.engine.store.now() + NO_ROOM, with_causes(&error)),
+            false => HookEnd::Failed(error.to_string()),
+        });
         settle(shared, &due, &end)?;
     }
     Ok(found)
@@ -101,9 +107,10 @@ fn settle(shared: &Shared, due: &hook::Hook, end: &HookEnd) -> Result<()> {
             Err(store::Error::DiskFull { .. }) => {
                 shared.disk_low.store(true, Ordering::Relaxed);
                 shared.engine.give_up_ballast();
-                std::thread::sleep(DISK_WAIT);
+                std::thread::sleep(ROOM_WAIT);
             }
             Err(store::Error::Busy { .. } | store::Error::Aborted) => {}
+            Err(error) if error.passes() => std::thread::sleep(ROOM_WAIT),
             Err(error) => return Err(error.into()),
         }
     }
@@ -168,6 +175,7 @@ fn run_one(shared: &Shared, due: &hook::Hook) -> Result<HookEnd> {
     Ok(match outcome {
         Outcome::Succeeded => HookEnd::Done(String::new()),
         Outcome::Interrupted { .. } => HookEnd::Released,
+        Outcome::NoRoom { reason, .. } => HookEnd::PutOff(engine.store.now() + NO_ROOM, reason),
         Outcome::Failed { retryable: false, .. } => HookEnd::Failed(outcome.to_string()),
         outcome if (due.attempts as u32) <= hook.retries => {
             let again = engine.store.now() + wait(due.attempts.max(1) as u32, &hook.backoff, 0.5);

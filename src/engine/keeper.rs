@@ -101,13 +101,12 @@ pub(super) fn run(shared: &Arc<Shared>, pools: &BTreeMap<String, usize>) {
     while !shared.finished.load(Ordering::Acquire) {
         match keeper.tick() {
             Ok(()) => {}
-            // What passes is tried again at the next tick.
+            // What passes is tried again at the next tick: a full or busy database, and a shortage.
             Err(error) if error.is_full() => {
                 shared.disk_low.store(true, Ordering::Relaxed);
                 shared.engine.give_up_ballast();
             }
-            Err(Error::Store(store::Error::Busy { .. } | store::Error::Aborted)) => {}
-            Err(error) if error.wants_room() => {}
+            Err(error) if error.passes() => {}
             Err(error) => shared.fail(&error),
         }
         std::thread::sleep(keeper.pause.duration());
@@ -286,7 +285,7 @@ impl Keeper {
     }
 
     fn ask_disk(&self) {
-        let (_, enough) = self.shared.engine.disk();
+        let enough = self.shared.engine.disk().enough;
         let was_low = self.shared.disk_low.swap(!enough, Ordering::Relaxed);
         if was_low && enough {
             self.shared.engine.restore_ballast();

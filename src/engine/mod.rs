@@ -17,6 +17,7 @@ mod hooks;
 mod keeper;
 pub mod kind;
 mod life_line;
+mod needs;
 mod pause;
 mod pools;
 mod prune;
@@ -34,7 +35,8 @@ mod worker;
 mod worker_pools;
 
 pub use chores::Chore;
-pub use error::{Error, Result};
+pub use error::{Error, Result, with_causes};
+pub use needs::{Needs, check_needs};
 pub use prune::{Prune, Pruned};
 pub use resource_lock::{KeyGuard, LockWait};
 pub use step_kind::{Registry, StepContext, StepInput, StepKind, StepResult};
@@ -109,6 +111,16 @@ impl Options {
     }
 }
 
+/// The disk of a home that has least to spare.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DiskRoom {
+    /// A directory on it: the home, or that of the artifacts.
+    pub dir: PathBuf,
+    pub free: Bytes,
+    /// Whether that is enough for steps to start.
+    pub enough: bool,
+}
+
 /// The engine of one home: submits, and starts workers. Cheap to clone.
 #[derive(Clone)]
 pub struct Engine {
@@ -130,7 +142,7 @@ impl Engine {
         options: Options,
         metrics: Arc<dyn Metrics>,
     ) -> Engine {
-        let path = options.home.join("ballast");
+        let path = options.home.join(Ballast::NAME);
         let told = metrics.clone();
         artifacts.on_traffic(move |direction, bytes| told.add(Counter::ArtifactBytes, direction, bytes));
         let ballast = Arc::new(Ballast::new(&path, options.ballast, options.disk_reserve));
@@ -166,25 +178,34 @@ impl Engine {
         &self.options
     }
 
-    /// Gives up the ballast file, so that settlements and clean-ups can be committed on a full disk.
-    pub(crate) fn give_up_ballast(&self) {
-        if let Err(error) = self.ballast.give_up() {
+    /// Gives up a part of the ballast file, so that settlements and clean-ups can be committed on a full disk.
+    ///
+    /// False: nothing is left of it.
+    pub(crate) fn give_up_ballast(&self) -> bool {
+        self.ballast.give_up().unwrap_or_else(|error| {
             tracing::warn!(%error, "the ballast could not be given up");
-        }
+            false
+        })
     }
 
     /// Makes the ballast file again when there is room for it.
+    ///
+    /// It is first made when a worker starts.
     pub(crate) fn restore_ballast(&self) {
         if let Err(error) = self.ballast.ensure() {
             tracing::debug!(%error, "no room for the ballast yet");
         }
     }
 
-    /// Free bytes of the home's disk, and whether that is enough to claim work.
-    pub fn disk(&self) -> (Bytes, bool) {
+    /// The room where the home is, or where the artifacts are if that is another disk with less.
+    pub fn disk(&self) -> DiskRoom {
         // A disk that can't be asked is not held against the work; writes will tell.
-        let free = disk_space::free(&self.options.home).unwrap_or(Bytes(u64::MAX));
-        (free, crate::decide::admission::admit(free, self.options.disk_reserve).is_admitted())
+        let free = |dir: &Path| disk_space::free(dir).unwrap_or(Bytes(u64::MAX));
+        let (home, artifacts) = (&*self.options.home, self.artifacts.dir());
+        let (at_home, beside) = (free(home), free(artifacts));
+        let (dir, free) = if beside < at_home { (artifacts, beside) } else { (home, at_home) };
+        let enough = crate::decide::admission::admit(free, self.options.disk_reserve).is_admitted();
+        DiskRoom { dir: dir.to_path_buf(), free, enough }
     }
 }
 

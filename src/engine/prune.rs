@@ -246,13 +246,12 @@ impl Engine {
         &self,
         work: impl Fn(&WriteTx) -> store::Result<T> + Clone + Send + 'static,
     ) -> Result<T> {
-        let again = work.clone();
-        match self.store.write(move |tx| work(tx)) {
-            Err(store::Error::DiskFull { .. }) => {
-                self.give_up_ballast();
-                self.store.write(move |tx| again(tx)).map_err(Error::Store)
+        loop {
+            let work = work.clone();
+            match self.store.write(move |tx| work(tx)) {
+                Err(store::Error::DiskFull { .. }) if self.give_up_ballast() => {}
+                done => return done.map_err(Error::Store),
             }
-            other => other.map_err(Error::Store),
         }
     }
 }

@@ -15,8 +15,8 @@ use crate::{
     },
 };
 
-/// Until a step is tried again for which there was no room.
-const NO_ROOM: Millis = Millis::seconds(1);
+/// Until a step is tried again that was interrupted, and did not say when.
+const SOON: Millis = Millis::seconds(1);
 
 pub(super) fn judge(
     shared: &Shared,
@@ -27,10 +27,13 @@ pub(super) fn judge(
 ) -> Settlement {
     let now = shared.engine.store.now();
     let step = &task.known.definition.steps[task.row.no];
+    let before = Tries::before(shared, claimed, &result.report.outcome);
     let counts = Counts {
         attempts: claimed.attempt,
         failures: task.row.failures.max(0) as u32,
         crashes: task.row.crashes.max(0) as u32,
+        put_off: before.all,
+        in_vain: before.in_vain,
     };
     let StepResult { report, files, executable, logs, again, .. } = result;
     let verdict = after_attempt(&report.outcome, counts, &step.retry_policy(), now, chance());
@@ -49,27 +52,67 @@ pub(super) fn judge(
             Settlement::Retry { due, crashed, record: record(&report.outcome, &report.certificate, logs) }
         }
         Verdict::Fail { reason } | Verdict::Quarantine { reason, .. } => {
-            let mut record = record(&report.outcome, &report.certificate, logs);
+            let outcome = match report.outcome {
+                Outcome::NoRoom { .. } => Outcome::permanent("no_room", reason.as_str()),
+                outcome => outcome,
+            };
+            let mut record = record(&outcome, &report.certificate, logs);
             record.detail = with_reason(&record.detail, &reason);
             Settlement::Fail { crashed, record }
         }
         Verdict::Release { reason } => {
             // A worker that stops gives its steps to the others at once. One that could not start its step for want of
             // something tries again in a moment: at once would be a thousand times a second.
-            let again = again.or_else(|| (!shared.is_draining()).then_some(NO_ROOM));
+            let again = again.or_else(|| (!shared.is_draining()).then_some(SOON));
             let due = now + again.unwrap_or_default();
-            let told = again.is_some() && (reason.is_empty() || told_before(shared, claimed));
-            let record = (!told).then(|| record(&report.outcome, &report.certificate, logs));
+            let record = match again {
+                // Nothing is wrong, there is only no place yet.
+                Some(_) if reason.is_empty() => None,
+                Some(_) => Some(before.and_one(&report.outcome).record(&report.outcome, &report.certificate, logs)),
+                None => Some(record(&report.outcome, &report.certificate, logs)),
+            };
             Settlement::Release { due, record }
+        }
+        Verdict::PutOff { due, reason } => {
+            let tries = before.and_one(&report.outcome);
+            let in_vain = matches!(report.outcome, Outcome::NoRoom { in_vain: true, .. });
+            let record = tries.record(&Outcome::NoRoom { reason, in_vain }, &report.certificate, logs);
+            Settlement::Release { due, record: Some(record) }
         }
         Verdict::Cancel => Settlement::Cancelled { record: record(&report.outcome, &report.certificate, logs) },
     }
 }
 
-/// Whether the attempt was given back before: a step that waits for long for what it needs says so once.
-fn told_before(shared: &Shared, claimed: &Claimed) -> bool {
-    let attempts = shared.engine.store.read(|tx| attempt::of_step(tx, claimed.lease.step)).unwrap_or_default();
-    attempts.last().is_some_and(|it| i64::from(claimed.attempt) == it.n && it.outcome == Some("interrupted"))
+/// How often in a row an attempt was given back, and how often of these it had run in vain. A step that waits for long
+/// leaves one row, which counts.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Tries {
+    pub all: u32,
+    pub in_vain: u32,
+}
+
+impl Tries {
+    /// Of the tries before one that ended like this.
+    pub(super) fn before(shared: &Shared, claimed: &Claimed, outcome: &Outcome) -> Tries {
+        if !matches!(outcome, Outcome::Interrupted { .. } | Outcome::NoRoom { .. }) {
+            return Tries::default();
+        }
+        let (step, n) = (claimed.lease.step, claimed.attempt);
+        let (all, in_vain) = shared.engine.store.read(|tx| attempt::tries(tx, step, n)).unwrap_or_default();
+        Tries { all, in_vain }
+    }
+
+    pub(super) fn and_one(self, outcome: &Outcome) -> Tries {
+        let in_vain = u32::from(matches!(outcome, Outcome::NoRoom { in_vain: true, .. }));
+        Tries { all: self.all.saturating_add(1), in_vain: self.in_vain.saturating_add(in_vain) }
+    }
+
+    pub(super) fn record(self, outcome: &Outcome, certificate: &Certificate, logs: Vec<Log>) -> Record {
+        let plain = record(outcome, certificate, logs);
+        let mut detail: serde_json::Value = serde_json::from_str(&plain.detail).unwrap_or_default();
+        (detail["tries"], detail["in_vain"]) = (self.all.into(), self.in_vain.into());
+        Record { detail: detail.to_string(), ..plain }
+    }
 }
 
 /// `{"outcome": .., "certificate": ..}` and the streams.
@@ -93,7 +136,7 @@ fn compress(printed: Printed) -> Option<Log> {
 }
 
 /// 0 to 1, for spreading waits.
-fn chance() -> f64 {
+pub(super) fn chance() -> f64 {
     let mut bytes = [0; 8];
     match getrandom::fill(&mut bytes) {
         Ok(()) => (u64::from_le_bytes(bytes) >> 11) as f64 / (1u64 << 53) as f64,

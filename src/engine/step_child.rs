@@ -5,7 +5,7 @@
 
 use super::{
     Engine,
-    error::{Error, Result},
+    error::{Error, Result, with_causes},
     step_kind::{Printed, Registry, StepContext, StepInput, StepKind, StepResult},
     work_dir::WorkDir,
     worker_pools::WorkerPools,
@@ -15,7 +15,7 @@ use crate::{
     definition::{Definition, StepDefinition},
     model::{ArtifactHash, ArtifactRef, Certificate, ExitStatus, Millis, Outcome, Report},
     observe::NoMetrics,
-    os::{CancelToken, spawn::inherited_file, stderr},
+    os::{CancelToken, Shortage, spawn::inherited_file, stderr},
     process::{self, ChildEnd, ChildSpec, Stdin, program},
 };
 use serde::{Deserialize, Serialize};
@@ -38,6 +38,8 @@ const ANSWER: &str = "answer.json";
 /// How the child ends that could not answer: for want of room, or for another fault of the system. Neither is a crash.
 const NO_ROOM: i32 = 75;
 const NO_ANSWER: i32 = 74;
+/// Rust's own words for an allocation that the system refused.
+const OUT_OF_MEMORY: &str = "memory allocation of";
 /// Values are bounded where they are made; this is far more.
 const ANSWER_MAX: u64 = 256 << 20;
 
@@ -87,19 +89,9 @@ pub fn run_if_asked(kinds: impl FnOnce() -> Registry) -> Option<i32> {
         Ok(()) => 0,
         Err(error) => {
             stderr::say(with_causes(&error));
-            if error.wants_room() { NO_ROOM } else { NO_ANSWER }
+            if error.shortage().is_some() { NO_ROOM } else { NO_ANSWER }
         }
     })
-}
-
-fn with_causes(error: &Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = std::error::Error::source(error);
-    while let Some(it) = cause {
-        text.push_str(&format!(": {it}"));
-        cause = it.source();
-    }
-    text
 }
 
 fn serve(kinds: &Registry) -> Result<()> {
@@ -143,7 +135,7 @@ fn work(request: &Request, kind: &dyn StepKind) -> Result<Ended> {
 pub(super) fn run(engine: &Engine, cx: &StepContext, name: &str) -> Option<StepResult> {
     match attempt(engine, cx, name) {
         Ok(result) => result,
-        Err(error) => Some(super::kind::command::not_run(&error)),
+        Err(error) => Some(super::kind::command::not_run(&error, false)),
     }
 }
 
@@ -181,21 +173,27 @@ fn attempt(engine: &Engine, cx: &StepContext, name: &str) -> Result<Option<StepR
     let guard = engine.artifacts.hold()?;
     let end = process::run(&spec, cx.cancel);
     let mut result = match answer(&dir, &end) {
-        Some(Answer::Unknown) => return Ok(None),
-        Some(Answer::Ended(ended)) => ended.into_result(),
-        None => died(&end),
+        Ok(Some(Answer::Unknown)) => return Ok(None),
+        Ok(Some(Answer::Ended(ended))) => ended.into_result(),
+        Ok(None) => died(&end),
+        Err(source) => {
+            super::kind::command::not_run(&Error::Io { action: "read the answer in", path: dir, source }, true)
+        }
     };
     result.guards.push(guard);
     Ok(Some(result))
 }
 
-fn answer(dir: &std::path::Path, end: &ChildEnd) -> Option<Answer> {
+/// None: the child left none. An error: it can't be looked for now.
+fn answer(dir: &std::path::Path, end: &ChildEnd) -> io::Result<Option<Answer>> {
     if end.intent.is_some() || end.exit != Some(ExitStatus::Code(0)) {
-        return None;
+        return Ok(None);
     }
     let mut text = Vec::new();
-    fs::File::open(dir.join(ANSWER)).and_then(|it| it.take(ANSWER_MAX).read_to_end(&mut text)).ok()?;
-    serde_json::from_slice(&text).ok()
+    match fs::File::open(dir.join(ANSWER)).and_then(|it| it.take(ANSWER_MAX).read_to_end(&mut text)) {
+        Err(error) if Shortage::of(&error).is_some() => Err(error),
+        read => Ok(read.ok().and_then(|_| serde_json::from_slice(&text).ok())),
+    }
 }
 
 impl Ended {
@@ -214,16 +212,20 @@ impl Ended {
 
 /// The child left no answer: by our own will, or it could not, or it died.
 fn died(end: &ChildEnd) -> StepResult {
+    let last_lines = end.stderr.last_lines(200);
+    let no_room = |what: &str| Outcome::NoRoom { reason: format!("{what}: {}", last_lines.trim()), in_vain: true };
     let outcome = match (process::outcome(end, &[]), end.exit) {
         (Outcome::Failed { .. }, Some(ExitStatus::Code(NO_ROOM))) if end.start_error.is_none() => {
-            Outcome::Interrupted { reason: format!("no room: {}", end.stderr.last_lines(200).trim()) }
+            no_room("its answer could not be kept")
         }
         (Outcome::Failed { .. }, Some(ExitStatus::Code(NO_ANSWER))) if end.start_error.is_none() => {
-            Outcome::retryable("io", end.stderr.last_lines(200).trim())
+            Outcome::retryable("io", last_lines.trim())
+        }
+        (Outcome::Crashed { signal: Some(libc::SIGABRT), .. }, _) if last_lines.contains(OUT_OF_MEMORY) => {
+            no_room("it was refused memory")
         }
         (Outcome::Succeeded | Outcome::Failed { .. }, Some(ExitStatus::Code(code))) if end.start_error.is_none() => {
-            let last = end.stderr.last_lines(200);
-            let message = format!("crashed: exit code {code} without a word of its own: {}", last.trim());
+            let message = format!("crashed: exit code {code} without a word of its own: {}", last_lines.trim());
             Outcome::Crashed { signal: None, message }
         }
         (outcome, _) => outcome,

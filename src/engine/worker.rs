@@ -8,6 +8,7 @@ use super::{
     heart::{self, Heart},
     hooks, keeper,
     life_line::LifeLine,
+    needs::{Needs, check_needs},
     pools::Pool,
     upkeep,
     worker_pools::WorkerPools,
@@ -100,6 +101,16 @@ impl Shared {
         self.draining.load(Ordering::Acquire)
     }
 
+    /// Whether the disks have room for a step to start, as they are now.
+    pub(super) fn has_room(&self) -> bool {
+        let enough = !self.disk_low.load(Ordering::Relaxed) && self.engine.disk().enough;
+        if !enough {
+            // The keeper looks again, and wakes those who wait.
+            self.disk_low.store(true, Ordering::Relaxed);
+        }
+        enough
+    }
+
     /// An attempt begins.
     pub(super) fn begin(&self, lease: Lease, cancel: CancelToken) {
         self.attempts().insert(lease, cancel);
@@ -170,6 +181,8 @@ impl Worker {
                 format!("{} belongs to user {owner}, who could not use what root makes in it", engine.home().display());
             return Err(Error::Refused { what, hint: Some("run it as that user, for example with `sudo -u`") });
         }
+        check_needs(Needs::Work)?;
+        engine.restore_ballast();
         let pools = Pool::open_all(engine, &options.pools)?;
         let membership = keeper::register(engine, &options)?;
         let shared = Arc::new(Shared {
@@ -185,7 +198,7 @@ impl Worker {
             finished: AtomicBool::new(false),
             busy: AtomicUsize::new(0),
             failures_in_a_row: AtomicU64::new(0),
-            disk_low: AtomicBool::new(!engine.disk().1),
+            disk_low: AtomicBool::new(!engine.disk().enough),
             fatal: Mutex::default(),
             hook_bell: Bell::default(),
             keeper_bell: Bell::default(),

@@ -5,6 +5,7 @@ use super::error::{Error, Result};
 use crate::{
     model::DefinitionId,
     observe::{Counter, Metrics},
+    os::threads,
     process::pool::{Pool, PoolSpec, WorkerHealth},
 };
 use std::{
@@ -62,11 +63,7 @@ impl WorkerPools {
 
     pub(super) fn close(&self) {
         let pools = std::mem::take(&mut *self.lock());
-        std::thread::scope(|scope| {
-            for pool in pools.values() {
-                scope.spawn(|| pool.close());
-            }
-        });
+        threads::for_each(pools.values(), |pool| pool.close());
     }
 
     fn all(&self) -> Vec<Arc<Pool>> {

@@ -1,6 +1,6 @@
 //! What a request that can't be served is told: a status, and `{"error": "...", "status_code": N}`.
 
-use crate::{artifact, definition, engine, ingest, search, store, vector};
+use crate::{artifact, definition, engine, ingest, os::Shortage, search, store, vector};
 use axum::{
     Json,
     body::{Body, HttpBody},
@@ -123,6 +123,7 @@ impl From<store::Error> for Failure {
             Busy { .. } | Aborted => Failure::unavailable(error.to_string(), 1),
             Closed => Failure::unavailable("windlass is stopping", 5),
             DiskFull { .. } => Failure::new(507, error.to_string()),
+            error if error.passes() => Failure::unavailable(error.to_string(), 1),
             _ => internal(&error),
         };
         failure.with_hint(hint)
@@ -134,6 +135,8 @@ impl From<artifact::Error> for Failure {
         let failure = match &error {
             artifact::Error::DiskFull { .. } => Failure::new(507, error.to_string()),
             artifact::Error::Busy { .. } => Failure::unavailable(error.to_string(), 1),
+            error if error.shortage() == Some(Shortage::Disk) => Failure::new(507, error.to_string()),
+            error if error.shortage().is_some() => Failure::unavailable(error.to_string(), 1),
             _ => internal(&error),
         };
         failure.with_hint(error.hint())
@@ -150,7 +153,8 @@ impl From<engine::Error> for Failure {
             engine::Error::Refused { .. } => Failure::bad_request(error.to_string()).with_hint(hint),
             engine::Error::Locked { .. } => Failure::conflict(error.to_string()).with_hint(hint),
             engine::Error::TimedOut { .. } => Failure::new(504, error.to_string()),
-            engine::Error::Io { .. } => internal(&error),
+            engine::Error::Io { .. } if error.passes() => Failure::unavailable(error.to_string(), 1).with_hint(hint),
+            engine::Error::Io { .. } | engine::Error::TooLow { .. } => internal(&error),
         }
     }
 }

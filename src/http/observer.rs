@@ -5,7 +5,6 @@ use super::Parts;
 use crate::{
     engine::Engine,
     model::{Bytes, StepId, Timestamp},
-    os::disk_space,
     store::overview::{self, Queues},
 };
 use std::{
@@ -141,7 +140,7 @@ fn look(engine: &Engine) -> Seen {
         queues,
         oldest_running,
         wal_bytes: fs::metadata(log).ok().map(|it| it.len()),
-        free_disk: disk_space::free(engine.home()).ok(),
+        free_disk: Some(engine.disk().free).filter(|it| it.0 < u64::MAX),
         at: Instant::now(),
         took: begun.elapsed(),
     }

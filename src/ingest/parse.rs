@@ -89,6 +89,8 @@ pub enum ParseError {
     Docling { url: String, problem: String, retryable: bool },
     #[error("docling could not read the document: {reason}")]
     DoclingRefused { reason: String },
+    #[error("there is no thread to read it in")]
+    NoThread(#[source] io::Error),
     #[error("failed to {action} {}", path.display())]
     Io { action: &'static str, path: PathBuf, source: io::Error },
 }
@@ -109,12 +111,13 @@ impl ParseError {
             ParseError::Docling { .. } => "docling",
             ParseError::DoclingRefused { .. } => "docling_refused",
             ParseError::Io { .. } => "io",
+            ParseError::NoThread(_) => "no_room",
         }
     }
 
     /// Whether another attempt could end otherwise: only when the file could not be read from disk, or a server was away.
     pub fn is_retryable(&self) -> bool {
-        matches!(self, ParseError::Io { .. } | ParseError::Docling { retryable: true, .. })
+        matches!(self, ParseError::Io { .. } | ParseError::NoThread(_) | ParseError::Docling { retryable: true, .. })
     }
 
     /// What to do next, where we know.
@@ -134,7 +137,10 @@ impl ParseError {
             ParseError::Docling { retryable: false, .. } => "see `parse.url`, or use `parse.backend=builtin`",
             ParseError::DoclingRefused { .. } => "read it with `parse.backend=builtin`, or leave it out with a glob",
             ParseError::Docling { .. } => return None,
-            ParseError::TooDeep { .. } | ParseError::Malformed { .. } | ParseError::Io { .. } => return None,
+            ParseError::TooDeep { .. }
+            | ParseError::Malformed { .. }
+            | ParseError::NoThread(_)
+            | ParseError::Io { .. } => return None,
         })
     }
 }
@@ -192,7 +198,7 @@ fn in_thread(
         let reading = thread::Builder::new().name("parse".into()).stack_size(STACK).spawn_scoped(scope, read);
         match reading {
             Ok(reading) => reading.join().unwrap_or_else(|_| Err(malformed("its reader gave up on it"))),
-            Err(_) => Err(malformed("there is no thread to read it in")),
+            Err(source) => Err(ParseError::NoThread(source)),
         }
     })
 }

@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     model::{ArtifactHash, ParsedDocument},
-    os::stderr,
+    os::{Shortage, stderr},
     process::{
         protocol::{Failed, Work},
         serve::{self, panicked, serve},
@@ -33,8 +33,8 @@ pub(super) const MARKDOWN: &str = "document.md";
 /// Everything else of it: a `ParsedDocument` whose `markdown` is empty.
 pub(super) const STRUCTURE: &str = "document.json";
 
-/// The kind of a failure that is nobody's fault.
-pub(super) const DISK_FULL: &str = "disk_full";
+/// The kind of a failure that is nobody's fault: the disk, or something else of the system, was short.
+pub(super) const NO_ROOM: &str = "no_room";
 
 /// Deep nesting costs stack; what costs more than this is no document.
 const STACK: usize = 64 << 20;
@@ -109,6 +109,9 @@ fn read(request: &Request, dir: &Path) -> Result<Summary, Failed> {
             return Err(failed("changed", message.to_string()));
         }
         Err(error) => {
+            if Shortage::behind(&error).is_some() {
+                return Err(Failed { retryable: true, ..failed(NO_ROOM, with_cause(&error)) });
+            }
             let hint = error.hint().map(|it| format!("; {it}")).unwrap_or_default();
             let message = format!("{}{hint}", with_cause(&error));
             return Err(Failed { retryable: error.is_retryable(), ..failed(error.code(), message) });
@@ -140,8 +143,8 @@ fn failed(kind: &str, message: String) -> Failed {
 }
 
 fn of_io(what: &str, error: &io::Error) -> Failed {
-    let full = matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded);
-    Failed { retryable: true, ..failed(if full { DISK_FULL } else { "io" }, format!("{what}: {error}")) }
+    let short = Shortage::of_start(error).is_some();
+    Failed { retryable: true, ..failed(if short { NO_ROOM } else { "io" }, format!("{what}: {error}")) }
 }
 
 /// None: the file has other content by now.
@@ -227,7 +230,8 @@ mod tests {
         let gone = request(&dir.path().join("gone.md"), b"");
         assert_eq!(code(&gone), ("io".to_string(), true));
         assert!(!dir.path().join(STRUCTURE).exists());
-        let full = io::Error::from(io::ErrorKind::StorageFull);
-        assert_eq!(of_io("no room", &full).kind, DISK_FULL);
+        for code in [libc::ENOSPC, libc::EAGAIN, libc::EMFILE, libc::ENOMEM] {
+            assert_eq!(of_io("short", &io::Error::from_raw_os_error(code)).kind, NO_ROOM);
+        }
     }
 }

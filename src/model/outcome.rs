@@ -26,9 +26,15 @@ pub enum Outcome {
         limit: ResourceLimit,
         message: String,
     },
-    /// We stopped it for shutdown, or could not give it room: the attempt is given back.
+    /// We stopped it for shutdown, or it could not have what it needs yet: the attempt is given back.
     Interrupted {
         reason: String,
+    },
+    /// The system or its disk had no room for it: the attempt is given back and tried again later. `in_vain`: it had run,
+    /// and what it made found no room.
+    NoRoom {
+        reason: String,
+        in_vain: bool,
     },
     /// The step's own child died by this signal, or without a word.
     Crashed {
@@ -133,6 +139,7 @@ impl fmt::Display for Outcome {
             Outcome::TimedOut { after } => write!(f, "timed out after {after}"),
             Outcome::ResourceLimit { message, .. } => f.write_str(message),
             Outcome::Interrupted { reason } => write!(f, "interrupted: {reason}"),
+            Outcome::NoRoom { reason, .. } => write!(f, "no room: {reason}"),
             Outcome::Crashed { message, .. } => f.write_str(message),
         }
     }

@@ -176,7 +176,11 @@ impl Gauge {
             Gauge::PoolBusy => ("pool_busy", "Places of a pool that are taken.", &["pool"]),
             Gauge::PoolSize => ("pool_size", "Places of a pool.", &["pool"]),
             Gauge::WalBytes => ("wal_bytes", "Size of the write-ahead log.", &[]),
-            Gauge::FreeDiskBytes => ("free_disk_bytes", "Free disk space of the home directory.", &[]),
+            Gauge::FreeDiskBytes => (
+                "free_disk_bytes",
+                "Free space of the disk of the home, or of that of the artifacts if it has less.",
+                &[],
+            ),
         }
     }
 }

@@ -1,17 +1,19 @@
 //! Room on the disk.
 
-use super::file_system::nearest_existing;
+use super::{file_system::nearest_existing, interrupted::retried};
 use crate::model::Bytes;
 use std::{io, path::Path};
 
 /// Bytes that this user may still write in `dir`, or in its nearest existing parent.
 pub fn free(dir: &Path) -> io::Result<Bytes> {
-    fs2::available_space(nearest_existing(dir)).map(Bytes)
+    let place = nearest_existing(dir);
+    retried(|| fs2::available_space(&place)).map(Bytes)
 }
 
 /// Size in bytes of the file system that holds `dir`, or its nearest existing parent.
 pub fn total(dir: &Path) -> io::Result<Bytes> {
-    fs2::total_space(nearest_existing(dir)).map(Bytes)
+    let place = nearest_existing(dir);
+    retried(|| fs2::total_space(&place)).map(Bytes)
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 //! A lock belongs to the open file, not to the process: two `FileLock`s of one process exclude each other, and a child
 //! that inherits the descriptor holds the lock too. Lock files are created with mode 0600 and never unlinked.
 
+use super::interrupted::retried;
 pub use super::{
     file_system::refuse_network_file_system,
     turnstile::{Turn, Turnstile},
@@ -46,7 +47,7 @@ impl FileLock {
     /// Takes the lock together with other sharers, or says at once that somebody has it for himself (`None`).
     pub fn try_shared(path: &Path) -> io::Result<Option<FileLock>> {
         let file = open(path)?;
-        Ok(taken(FileExt::try_lock_shared(&file))?.then(|| FileLock::of(file)))
+        Ok(taken(|| FileExt::try_lock_shared(&file))?.then(|| FileLock::of(file)))
     }
 
     /// Waits for the lock until the deadline; `None` when it was not free by then.
@@ -59,7 +60,7 @@ impl FileLock {
     /// Waits for a shared lock until the deadline; `None` when it was not free by then.
     pub fn shared_until(path: &Path, deadline: Instant) -> io::Result<Option<FileLock>> {
         let file = open(path)?;
-        let got = poll_until(deadline, Duration::from_millis(20), || taken(FileExt::try_lock_shared(&file)))?;
+        let got = poll_until(deadline, Duration::from_millis(20), || taken(|| FileExt::try_lock_shared(&file)))?;
         Ok(got.then(|| FileLock::of(file)))
     }
 
@@ -70,9 +71,9 @@ impl FileLock {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(LockState::Free),
             Err(error) => return Err(error),
         };
-        let free = taken(FileExt::try_lock_shared(&file))?;
+        let free = taken(|| FileExt::try_lock_shared(&file))?;
         if free {
-            FileExt::unlock(&file)?;
+            release(&file)?;
         }
         Ok(if free { LockState::Free } else { LockState::Held })
     }
@@ -99,7 +100,7 @@ impl Drop for FileLock {
         // Unlocking by hand matters: another thread may just be forking, and its copy of the descriptor would keep the
         // lock until the exec.
         if !self.lent.load(Ordering::Relaxed) {
-            let _ = FileExt::unlock(&self.file);
+            let _ = release(&self.file);
         }
     }
 }
@@ -109,25 +110,30 @@ pub(super) fn open(path: &Path) -> io::Result<File> {
     OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path)
 }
 
-pub(super) fn taken(result: io::Result<()>) -> io::Result<bool> {
-    match result {
+/// Whether an attempt to lock succeeded; false: somebody else has the lock.
+pub(super) fn taken(attempt: impl FnMut() -> io::Result<()>) -> io::Result<bool> {
+    match retried(attempt) {
         Ok(()) => Ok(true),
         Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(false),
-        Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(false),
         Err(error) => Err(error),
     }
+}
+
+/// Gives a lock back.
+pub(super) fn release(file: &File) -> io::Result<()> {
+    retried(|| FileExt::unlock(file))
 }
 
 /// A probe holds the file shared for some microseconds; that must not look like a holder.
 fn take_exclusive(file: &File) -> io::Result<bool> {
     for _ in 0..8 {
-        if taken(FileExt::try_lock_exclusive(file))? {
+        if taken(|| FileExt::try_lock_exclusive(file))? {
             return Ok(true);
         }
-        if !taken(FileExt::try_lock_shared(file))? {
+        if !taken(|| FileExt::try_lock_shared(file))? {
             return Ok(false);
         }
-        FileExt::unlock(file)?;
+        release(file)?;
         thread::sleep(Duration::from_micros(50));
     }
     Ok(false)

@@ -1,5 +1,6 @@
 //! Limits of this process.
 
+use crate::model::Bytes;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::io;
 
@@ -25,6 +26,21 @@ pub fn raise_open_files() -> io::Result<u64> {
 /// How many files this process may have open.
 pub fn open_files() -> u64 {
     getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX)
+}
+
+/// How much address space this process may map; None: as much as it likes.
+pub fn address_space() -> Option<Bytes> {
+    getrlimit(Resource::As).current.map(Bytes)
+}
+
+/// Has the allocator of this process take address space from one place only, for where that is limited: otherwise it sets
+/// 64 MiB aside for each thread, and so much again while it looks for their place.
+pub fn spare_address_space() {
+    #[cfg(all(target_os = "linux", target_env = "gnu"))]
+    // SAFETY: sets a number of the allocator; it takes its own locks.
+    unsafe {
+        libc::mallopt(libc::M_ARENA_MAX, 1);
+    }
 }
 
 /// Lets so many connections wait to be accepted (the system may allow fewer). One that finds no place is tried again by

@@ -1,7 +1,7 @@
 //! Thin wrappers over the operating system; whatever is particular to Linux or macOS stays in here.
 //!
 //! Owns: clocks, file locks and the turnstile, process identity and statistics, disk space, cancel tokens, signals, stderr,
-//! limits of this process. May import: `model`. Never: knows of steps, workers or databases.
+//! limits of this process, what the system is short of. May import: `model`. Never: knows of steps, workers or databases.
 
 pub mod browser;
 pub mod cancel;
@@ -11,6 +11,7 @@ pub mod disk_space;
 pub mod fd_passing;
 pub mod file_lock;
 pub mod file_system;
+pub mod interrupted;
 pub mod limits;
 pub mod peer;
 pub mod planted;
@@ -19,12 +20,14 @@ pub mod probe;
 pub mod process_handle;
 pub mod process_stat;
 pub mod readiness;
+pub mod shortage;
 pub mod signals;
 pub mod small_disk;
 pub mod spawn;
 pub mod stderr;
 pub mod supervisor;
 pub mod thread_stat;
+pub mod threads;
 pub mod turnstile;
 pub mod wal_readers;
 
@@ -32,6 +35,7 @@ pub use cancel::CancelToken;
 pub use clock::{Clock, MovableClock, SystemClock, boot_id};
 pub use file_lock::{FileLock, LockState};
 pub use process_handle::ProcessHandle;
+pub use shortage::Shortage;
 pub use signals::{Signals, SuspendGuard, hold_suspend};
 pub use small_disk::SmallDisk;
 pub use supervisor::Supervisor;

@@ -61,14 +61,17 @@ impl Turnstile {
     }
 
     fn pass_the_door(&self, deadline: Instant) -> io::Result<bool> {
-        let door = || file_lock::taken(FileExt::try_lock_exclusive(&self.door));
+        let door = || file_lock::taken(|| FileExt::try_lock_exclusive(&self.door));
         if !file_lock::poll_until(deadline, Duration::from_millis(2), door)? {
             return Ok(false);
         }
         // One process at a time stands in the door, so it may ask often: the room is never long without a writer.
-        let room = || file_lock::taken(FileExt::try_lock_exclusive(&self.room));
+        let room = || file_lock::taken(|| FileExt::try_lock_exclusive(&self.room));
         let got = file_lock::poll_until(deadline, Duration::from_micros(200), room);
-        FileExt::unlock(&self.door)?;
+        if let Err(error) = file_lock::release(&self.door) {
+            let _ = file_lock::release(&self.room);
+            return Err(error);
+        }
         got
     }
 
@@ -93,7 +96,7 @@ impl Turnstile {
 
 impl Drop for Turn<'_> {
     fn drop(&mut self) {
-        let _ = FileExt::unlock(&self.0.room);
+        let _ = file_lock::release(&self.0.room);
         self.0.leave_here();
     }
 }

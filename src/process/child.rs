@@ -3,7 +3,7 @@
 use super::{
     capture::Captured,
     live::Live,
-    shimmed::{Launch, Shimmed, start_error},
+    shimmed::{Launch, NOT_BEGUN, Shimmed, start_error},
     wire::{News, Order},
 };
 use crate::{
@@ -212,6 +212,8 @@ struct Watch<'a> {
     phase: Phase,
     began: Instant,
     live: Option<Live>,
+    /// The shim has said whether the command runs.
+    told: bool,
     end: ChildEnd,
 }
 
@@ -243,7 +245,18 @@ impl<'a> Watch<'a> {
         })?;
         let (pipes, phase) = ([out, Some(err)], Phase::Running);
         let live = spec.live.as_ref().map(|it| Live::new(it, began));
-        Ok(Watch { spec, cancel, wake: Some(wake), shimmed, pipes, phase, began, live, end: ChildEnd::default() })
+        Ok(Watch {
+            spec,
+            cancel,
+            wake: Some(wake),
+            shimmed,
+            pipes,
+            phase,
+            began,
+            live,
+            told: false,
+            end: ChildEnd::default(),
+        })
     }
 
     fn until_the_end(mut self) -> ChildEnd {
@@ -298,6 +311,9 @@ impl<'a> Watch<'a> {
             }
             if self.shimmed.is_gone() {
                 self.phase = Phase::Gone { until: Instant::now() + STRAY_PIPES };
+                if !self.told {
+                    self.end.start_error = Some(StartError::NoRoom(NOT_BEGUN.to_string()));
+                }
             }
         }
         self.look_at_limits();
@@ -346,6 +362,7 @@ impl<'a> Watch<'a> {
 
     fn heard(&mut self, news: News) {
         let now = Instant::now();
+        self.told = true;
         match (news, self.phase) {
             (News::Started { .. }, _) => (),
             (News::NotStarted { errno }, _) => {

@@ -4,7 +4,10 @@ use super::{
     program::program,
     wire::{HOLD, KILL, LET_GO, News, Order, RECORD, TERMINATE, WORD},
 };
-use crate::{decide::outcome::StartError, os::fd_passing};
+use crate::{
+    decide::outcome::StartError,
+    os::{Shortage, fd_passing, threads},
+};
 use std::{
     collections::VecDeque,
     ffi::OsString,
@@ -15,8 +18,10 @@ use std::{
     },
     path::Path,
     process::{Child, Command, Stdio},
-    thread,
 };
+
+/// A shim that ends without a word of its child met too low a limit, or was ended itself: nothing was begun.
+pub(super) const NOT_BEGUN: &str = "the process that was to start it ended before it could";
 
 /// What a shim starts.
 pub struct Launch<'a> {
@@ -131,7 +136,7 @@ impl Drop for Shimmed {
         if self.gone {
             let _ = process.wait();
         } else {
-            let _ = thread::Builder::new().name("shim-wait".to_string()).spawn(move || process.wait());
+            threads::aside("shim-wait", move || drop(process.wait()));
         }
     }
 }
@@ -139,13 +144,13 @@ impl Drop for Shimmed {
 /// What an error at the start means: the command's own fault, or a lack of room.
 pub(super) fn start_error(command: &OsString, error: &io::Error) -> StartError {
     let name = command.to_string_lossy();
+    if Shortage::of_start(error).is_some() || error.raw_os_error() == Some(libc::ETXTBSY) {
+        return StartError::NoRoom(format!("no room to start `{name}`: {error}"));
+    }
     match error.raw_os_error() {
         Some(libc::ENOENT) => StartError::NotStartable(format!("`{name}` was not found")),
         Some(libc::EACCES) => StartError::NotStartable(format!("`{name}` is not executable")),
         Some(libc::ENOTDIR) => StartError::NotStartable(format!("`{name}` was not found: {error}")),
-        Some(libc::EAGAIN | libc::ENOMEM | libc::EMFILE | libc::ENFILE | libc::ETXTBSY) => {
-            StartError::NoRoom(format!("no room to start `{name}`: {error}"))
-        }
         _ => StartError::NotStartable(format!("`{name}` can't be started: {error}")),
     }
 }

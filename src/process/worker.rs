@@ -6,7 +6,7 @@
 use super::{
     capture::Captured,
     protocol::{self, Answer, Frames, Request},
-    shimmed::{Launch, Shimmed, start_error},
+    shimmed::{Launch, NOT_BEGUN, Shimmed, start_error},
     talk::{Asked, Awaited, Terms, talk},
     wire::{News, Order},
 };
@@ -83,6 +83,8 @@ impl Default for Patience {
 pub enum StartFailure {
     /// Not found, not executable: the same next time.
     NotStartable(String),
+    /// The system had too little of something to start it: nobody's fault.
+    NoRoom(String),
     /// It started but is of no use; the text says why.
     Failed(String),
     /// We were asked to stop meanwhile.
@@ -155,7 +157,7 @@ impl Worker {
     }
 
     fn launch(number: u64, spec: &WorkerSpec, nonce: &str) -> Result<Worker, StartFailure> {
-        let no_room = |error: io::Error| StartFailure::Failed(format!("no room to start it: {error}"));
+        let no_room = |error: io::Error| StartFailure::NoRoom(format!("no room to start it: {error}"));
         let nothing = File::open("/dev/null").map_err(no_room)?;
         let (their_requests, requests) = io::pipe().map_err(no_room)?;
         let (answers, their_answers) = io::pipe().map_err(no_room)?;
@@ -183,7 +185,7 @@ impl Worker {
         });
         let shimmed = shimmed.map_err(|error| match error {
             StartError::NotStartable(why) => StartFailure::NotStartable(why),
-            StartError::NoRoom(why) => StartFailure::Failed(why),
+            StartError::NoRoom(why) => StartFailure::NoRoom(why),
         })?;
         Ok(Worker {
             number,
@@ -218,11 +220,13 @@ impl Worker {
         let said = if last_line.is_empty() { String::new() } else { format!(": {last_line}") };
         Err(match (self.start_error.take(), asked.intent) {
             (Some(StartError::NotStartable(why)), _) => StartFailure::NotStartable(why),
-            (Some(StartError::NoRoom(why)), _) => StartFailure::Failed(why),
+            (Some(StartError::NoRoom(why)), _) => StartFailure::NoRoom(why),
             (None, Some(KillIntent::Deadline(_))) => {
                 StartFailure::Failed(format!("did not {what} within {patience}{said}"))
             }
             (None, Some(intent)) => StartFailure::Stopped(intent),
+            // Its shim never came to starting it.
+            (None, None) if self.pid == 0 => StartFailure::NoRoom(NOT_BEGUN.to_string()),
             (None, None) => {
                 let how = match self.fate.as_ref().and_then(|it| it.exit) {
                     Some(ExitStatus::Code(code)) => format!("exited with code {code}"),

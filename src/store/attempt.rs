@@ -80,7 +80,7 @@ pub fn outcome_code(outcome: &Outcome) -> i64 {
         Outcome::Cancelled => code::CANCELLED,
         Outcome::TimedOut { .. } => code::TIMED_OUT,
         Outcome::ResourceLimit { .. } => code::RESOURCE_LIMIT,
-        Outcome::Interrupted { .. } => code::INTERRUPTED,
+        Outcome::Interrupted { .. } | Outcome::NoRoom { .. } => code::INTERRUPTED,
         Outcome::Crashed { .. } => code::CRASHED,
     }
 }
@@ -108,6 +108,36 @@ pub(super) fn record(tx: &WriteTx, live: &Live, record: Option<&Record>) -> Resu
         )?;
     }
     Ok(())
+}
+
+/// Writes an attempt that was given back. One that counts its tries replaces those before it: a step that waits for room
+/// for a day leaves one row.
+pub(super) fn put_off(tx: &WriteTx, live: &Live, new: Option<&Record>) -> Result<()> {
+    let Some(new) = new else { return Ok(()) };
+    let earlier = tx.rows(
+        "SELECT token FROM attempt WHERE step_id = ?1 AND n = ?2 AND outcome = 7
+            AND json_extract(detail, '$.tries') > 0 AND json_extract(?3, '$.tries') > 0",
+        params![live.lease.step.0, live.attempts + 1, new.detail],
+        |row| row.get::<_, i64>(0),
+    )?;
+    for token in earlier {
+        tx.execute("DELETE FROM attempt_log WHERE step_id = ?1 AND token = ?2", params![live.lease.step.0, token])?;
+        tx.execute("DELETE FROM attempt WHERE step_id = ?1 AND token = ?2", params![live.lease.step.0, token])?;
+    }
+    record(tx, live, Some(new))
+}
+
+/// How often in a row the newest attempt of a step was given back, and how often of these it had run in vain; what
+/// it is given back with counts on from there.
+pub fn tries(tx: &ReadTx, step: StepId, n: u32) -> Result<(u32, u32)> {
+    let newest = tx.row(
+        "SELECT coalesce(json_extract(detail, '$.tries'), 0), coalesce(json_extract(detail, '$.in_vain'), 0)
+           FROM (SELECT n, outcome, detail FROM attempt WHERE step_id = ?1 ORDER BY token DESC LIMIT 1)
+          WHERE n = ?2 AND outcome = 7",
+        params![step.0, n],
+        |row| Ok((row.get(0)?, row.get(1)?)),
+    )?;
+    Ok(newest.unwrap_or_default())
 }
 
 /// All attempts of a step in the order of their starts.

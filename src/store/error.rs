@@ -1,6 +1,13 @@
 //! What can go wrong in the engine database, in words for people.
 
-use std::{io, path::PathBuf};
+use crate::os::Shortage;
+use std::{
+    io,
+    path::{Path, PathBuf},
+};
+
+/// What was done with the file when SQLite met a shortage.
+pub(super) const UNNAMED: &str = "work with";
 
 pub type Result<T> = std::result::Result<T, Error>;
 
@@ -74,9 +81,8 @@ impl Error {
             Error::Busy { .. } => {
                 Some("a stopped (Ctrl-Z) or hung windlass may hold it: continue it with `fg` or end it")
             }
-            Error::DiskFull { .. } => {
-                Some("free some space or run `windlass vacuum`, then try again; nothing was lost")
-            }
+            Error::DiskFull { .. } => Some("free some space or run `windlass prune`, then try again; nothing was lost"),
+            Error::File { source, .. } => Shortage::of_start(source).map(Shortage::hint),
             Error::Replaced { .. } => Some("start windlass again; what was not acknowledged is to be submitted again"),
             Error::Newer { .. } => Some("use the newer windlass that wrote it"),
             Error::NotOurs { .. } => Some("choose another home with `--home DIR`"),
@@ -85,9 +91,25 @@ impl Error {
         }
     }
 
+    /// SQLite met a shortage: a full disk, or too few descriptors or too little memory to work with the file.
+    pub(super) fn short(what: Shortage, path: &Path) -> Error {
+        match what {
+            Shortage::Disk => Error::DiskFull { path: path.to_path_buf() },
+            what => Error::File { action: UNNAMED, path: path.to_path_buf(), source: what.as_error() },
+        }
+    }
+
+    /// Whether it passes by itself: something is short for the moment, or another writes.
+    pub fn passes(&self) -> bool {
+        matches!(self, Error::DiskFull { .. } | Error::Busy { .. } | Error::Aborted) || Shortage::behind(self).is_some()
+    }
+
     /// Whether the whole shared transaction is gone, so that going on would write bare statements.
     pub(super) fn ends_transaction(&self) -> bool {
-        matches!(self, Error::DiskFull { .. } | Error::Io { .. } | Error::Corrupt { .. } | Error::Poisoned)
+        matches!(
+            self,
+            Error::DiskFull { .. } | Error::Io { .. } | Error::File { .. } | Error::Corrupt { .. } | Error::Poisoned
+        )
     }
 
     /// A copy for every further caller of the same transaction.
@@ -97,6 +119,10 @@ impl Error {
                 Error::Busy { path: path.clone(), holder: *holder, waited_ms: *waited_ms }
             }
             Error::DiskFull { path } => Error::DiskFull { path: path.clone() },
+            Error::File { action, path, source } if source.raw_os_error().is_some() => {
+                let source = io::Error::from_raw_os_error(source.raw_os_error().unwrap_or_default());
+                Error::File { action, path: path.clone(), source }
+            }
             Error::Io { path, reason } => Error::Io { path: path.clone(), reason: reason.clone() },
             Error::Corrupt { path, reason } => Error::Corrupt { path: path.clone(), reason: reason.clone() },
             Error::Newer { path, found, known } => Error::Newer { path: path.clone(), found: *found, known: *known },
@@ -117,6 +143,8 @@ impl From<rusqlite::Error> for Error {
         let rusqlite::Error::SqliteFailure(code, _) = &error else {
             return Error::Sqlite { reason: error.to_string() };
         };
+        // The code of the system call that failed: SQLite keeps it to itself.
+        let short = Shortage::of(&io::Error::last_os_error());
         let path = PathBuf::from("engine.db");
         let reason = error.to_string();
         match code.code {
@@ -124,7 +152,12 @@ impl From<rusqlite::Error> for Error {
             SystemIoFailure if is_fsync(code.extended_code) => Error::Poisoned,
             // The shared memory of the log could not grow.
             SystemIoFailure if code.extended_code == rusqlite::ffi::SQLITE_IOERR_SHMSIZE => Error::DiskFull { path },
-            SystemIoFailure | CannotOpen | ReadOnly => Error::Io { path, reason },
+            OutOfMemory => Error::short(Shortage::Memory, &path),
+            SystemIoFailure | CannotOpen => match short {
+                Some(short) => Error::short(short, &path),
+                None => Error::Io { path, reason },
+            },
+            ReadOnly => Error::Io { path, reason },
             DatabaseCorrupt | NotADatabase => Error::Corrupt { path, reason },
             DatabaseBusy | DatabaseLocked => Error::Busy { path, holder: None, waited_ms: 0 },
             _ => Error::Sqlite { reason },

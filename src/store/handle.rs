@@ -6,6 +6,7 @@ use super::{
     open,
     open::Options,
     presence::Presence,
+    readers::Readers,
     reply::{self, Reply},
     request::{Claim, Claimed, Request, Settle, Settled},
     tx::{ReadTx, WriteTx},
@@ -15,7 +16,7 @@ use crate::{
     model::{Event, Timestamp},
     os::{clock::Clock, file_lock::Turnstile},
 };
-use r2d2_sqlite::SqliteConnectionManager;
+use rusqlite::Connection;
 use std::{
     any::Any,
     collections::VecDeque,
@@ -102,7 +103,7 @@ pub(super) struct Shared {
 #[derive(Clone)]
 pub struct Store {
     shared: Arc<Shared>,
-    readers: r2d2::Pool<SqliteConnectionManager>,
+    readers: Readers,
     path: Arc<Path>,
     clock: Arc<dyn Clock>,
     thread: Arc<Mutex<Option<JoinHandle<()>>>>,
@@ -128,7 +129,7 @@ impl Store {
             file: Presence::of(&options.path),
         });
         let writer = Writer::new(conn, turnstile, options.clone(), clock.clone(), shared.clone());
-        let readers = open::readers(options)?;
+        let readers = Readers::new(options.path.clone(), open::most_readers(options));
         let thread = std::thread::Builder::new()
             .name("windlass-writer".into())
             .spawn(move || writer.run())
@@ -182,7 +183,7 @@ impl Store {
 
     /// Reads one consistent state.
     pub fn read<T>(&self, work: impl FnOnce(&ReadTx) -> Result<T>) -> Result<T> {
-        let mut conn = self.readers.get().map_err(|error| Error::Sqlite { reason: error.to_string() })?;
+        let mut conn = self.readers.get()?;
         let tx = conn.transaction().map_err(|error| open::at(error.into(), &self.path))?;
         work(&ReadTx::new(&tx)).map_err(|error| open::at(error, &self.path))
     }
@@ -194,14 +195,13 @@ impl Store {
 
     /// Copies the whole database of one moment into a new file, while others go on. False: `go_on` said no.
     pub fn copy_to(&self, to: &Path, go_on: &dyn Fn() -> bool) -> Result<bool> {
-        let mut conn = self.readers.get().map_err(|error| Error::Sqlite { reason: error.to_string() })?;
+        let mut conn = self.readers.get()?;
         super::backup::copy(&mut conn, to, go_on).map_err(|error| open::at(error, to))
     }
 
     /// Changes whenever any process has committed to the database. Costs microseconds, writes nothing.
     pub fn watch(&self) -> Result<Watch> {
-        let conn = self.readers.get().map_err(|error| Error::Sqlite { reason: error.to_string() })?;
-        Ok(Watch { conn })
+        Ok(Watch { conn: self.readers.apart()? })
     }
 
     /// Ends the writer after what is queued, with a checkpoint. Idempotent; later calls are told `Closed`.
@@ -239,7 +239,7 @@ impl Store {
 
 /// A connection that only asks whether anything was committed.
 pub struct Watch {
-    conn: r2d2::PooledConnection<SqliteConnectionManager>,
+    conn: Connection,
 }
 
 impl Watch {

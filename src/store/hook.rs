@@ -159,6 +159,8 @@ pub enum HookEnd {
     Failed(String),
     /// Given back unspent.
     Released,
+    /// The same, until this time, for this reason.
+    PutOff(Timestamp, String),
 }
 
 /// Settles a hook, if `token` still holds it.
@@ -168,6 +170,7 @@ pub fn settle(tx: &WriteTx, hook: &Hook, end: &HookEnd) -> Result<super::Held> {
         HookEnd::Failed(detail) => (6, None, detail.as_str(), true, 0),
         HookEnd::RetryAt(due, detail) => (0, Some(due.0), detail.as_str(), false, 0),
         HookEnd::Released => (0, None, "", false, 1),
+        HookEnd::PutOff(due, reason) => (0, Some(due.0), reason.as_str(), false, 1),
     };
     let changed = tx.execute(
         "UPDATE hook SET state = ?3, due = coalesce(?4, due), detail = ?5, ended = ?6, token = NULL, worker = NULL,
@@ -188,7 +191,7 @@ pub fn settle(tx: &WriteTx, hook: &Hook, end: &HookEnd) -> Result<super::Held> {
                 format!("{}: {why}", hook.name),
             );
         }
-        HookEnd::RetryAt(..) | HookEnd::Released => tx.memory().woke = true,
+        HookEnd::RetryAt(..) | HookEnd::Released | HookEnd::PutOff(..) => tx.memory().woke = true,
     }
     Ok(super::Held::Yes)
 }

@@ -40,6 +40,7 @@ pub mod pause;
 pub mod plan;
 mod presence;
 pub mod prune;
+mod readers;
 mod redo;
 mod reply;
 mod request;

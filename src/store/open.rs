@@ -1,20 +1,20 @@
 //! Opening connections: pragmas set, read back, and refused when they did not take.
 
 use super::{
-    error::{Error, Result},
+    error::{Error, Result, UNNAMED},
     migration,
     tx::ReadTx,
 };
 use crate::{
     model::Timestamp,
     os::{
+        Shortage,
         file_lock::Turnstile,
         limits,
         planted::{Bug, is_planted},
         private,
     },
 };
-use r2d2_sqlite::SqliteConnectionManager;
 use rusqlite::{Connection, OpenFlags, config::DbConfig};
 use std::{
     path::{Path, PathBuf},
@@ -91,11 +91,17 @@ pub(super) fn busy(options: &Options) -> Error {
     }
 }
 
-/// Names the file in an error that came from SQLite without it.
+/// Names the file in an error that came from SQLite without it, and what is short where SQLite did not say.
 pub(super) fn at(error: Error, path: &Path) -> Error {
+    if let Error::Io { .. } = error
+        && let Some(short) = Shortage::at(path)
+    {
+        return Error::short(short, path);
+    }
     let path = path.to_path_buf();
     match error {
         Error::DiskFull { .. } => Error::DiskFull { path },
+        Error::File { action: UNNAMED, source, .. } => Error::File { action: UNNAMED, path, source },
         Error::Io { reason, .. } => Error::Io { path, reason },
         Error::Corrupt { reason, .. } => Error::Corrupt { path, reason },
         Error::Busy { holder, waited_ms, .. } => Error::Busy { path, holder, waited_ms },
@@ -168,31 +174,22 @@ pub fn glance<T>(path: &Path, work: impl FnOnce(&ReadTx) -> Result<T>) -> Result
     work(&ReadTx::new(&tx))
 }
 
-/// The pool of read-only connections. They see the last committed state and never wait for the writer.
-pub(super) fn readers(options: &Options) -> Result<r2d2::Pool<SqliteConnectionManager>> {
-    let path = options.path.clone();
-    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let manager = SqliteConnectionManager::file(&options.path).with_flags(flags).with_init(move |conn| {
-        conn.busy_timeout(Duration::from_secs(5))?;
-        conn.pragma_update(None, "query_only", 1)?;
-        common(conn)?;
-        // There are several of them, and the system keeps the pages of the file as well.
-        conn.pragma_update(None, "cache_size", READER_CACHE)?;
-        expect_common(conn, &path).map_err(|error| rusqlite::Error::ToSqlConversionFailure(error.into()))
-    });
-    r2d2::Pool::builder()
-        .max_size(options.readers.min(affordable_readers()))
-        .min_idle(Some(0))
-        .test_on_check_out(false)
-        .connection_timeout(Duration::from_secs(30))
-        .build(manager)
-        .map_err(|error| Error::Sqlite { reason: error.to_string() })
+/// A connection that only reads.
+pub(super) fn reader(path: &Path) -> Result<Connection> {
+    let conn = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
+    conn.busy_timeout(Duration::from_secs(5))?;
+    conn.pragma_update(None, "query_only", 1)?;
+    common(&conn)?;
+    // There are several of them, and the system keeps the pages of the file as well.
+    conn.pragma_update(None, "cache_size", READER_CACHE)?;
+    expect_common(&conn, path)?;
+    Ok(conn)
 }
 
-/// Each connection takes three descriptors, and commands need theirs: with few of them there are few readers. One is the
-/// watch's.
-fn affordable_readers() -> u32 {
-    (limits::open_files() / 12).clamp(4, 64) as u32
+/// How many of them there may be. Each takes two descriptors, and commands need theirs: with few of them there are few
+/// readers.
+pub(super) fn most_readers(options: &Options) -> usize {
+    options.readers.min((limits::open_files() / 12).clamp(2, 64) as u32) as usize
 }
 
 fn common(conn: &Connection) -> rusqlite::Result<()> {

@@ -87,7 +87,7 @@ fn apply(tx: &WriteTx, live: &Live, settlement: &Settlement, asked: bool) -> Res
             fail(tx, live, *crashed, record.outcome)?;
         }
         Settlement::Release { due, record } => {
-            attempt::record(tx, live, record.as_ref())?;
+            attempt::put_off(tx, live, record.as_ref())?;
             tx.event(EventKind::StepReleased, Some(live.group), Some(live.run), Some(live.lease.step));
             give_back(tx, live, *due, false)?;
         }

@@ -214,7 +214,7 @@ impl Writer {
     /// Runs jobs until nothing waits, then commits. On an error everything is rolled back and forgotten.
     fn transaction(&mut self, first: Option<Waiting>, done: &mut Vec<Done>) -> Result<()> {
         lock(&self.shared.pulse).since = Some(Instant::now());
-        let result = self.try_transaction(first, done);
+        let result = self.try_transaction(first, done).map_err(|error| open::at(error, &self.options.path));
         *lock(&self.shared.pulse) = PulseState { since: None, failure: result.as_ref().err().and_then(failure_of) };
         if let Err(error) = &result {
             if !self.conn.is_autocommit() {
@@ -319,6 +319,7 @@ struct News {
 fn failure_of(error: &Error) -> Option<WriteFailure> {
     match error {
         Error::DiskFull { .. } => Some(WriteFailure::DiskFull),
+        Error::File { .. } => Some(WriteFailure::Broken),
         Error::Busy { .. } => Some(WriteFailure::Busy),
         Error::Io { .. } | Error::Corrupt { .. } | Error::Poisoned | Error::Replaced { .. } | Error::Fenced => {
             Some(WriteFailure::Broken)

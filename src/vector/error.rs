@@ -1,7 +1,11 @@
 //! What can go wrong with a vector database.
 
 use super::FilterError;
-use std::path::{Path, PathBuf};
+use crate::os::Shortage;
+use std::{
+    io,
+    path::{Path, PathBuf},
+};
 
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -69,12 +73,28 @@ impl Error {
         }
     }
 
+    fn short(what: Shortage, action: &'static str, path: PathBuf) -> Error {
+        match what {
+            Shortage::Disk => Error::DiskFull { path },
+            what => Error::Io { action, path, source: what.as_error() },
+        }
+    }
+
     /// Names what SQLite said, so that no caller needs its codes.
     pub(super) fn sql(action: &'static str, path: &Path, source: rusqlite::Error) -> Error {
+        // The code of the system call that failed: SQLite keeps it to itself.
+        let code = Shortage::of(&io::Error::last_os_error());
         let path = path.to_path_buf();
         match source.sqlite_error_code() {
             Some(rusqlite::ErrorCode::DatabaseBusy | rusqlite::ErrorCode::DatabaseLocked) => Error::Busy { path },
             Some(rusqlite::ErrorCode::DiskFull) => Error::DiskFull { path },
+            Some(rusqlite::ErrorCode::OutOfMemory) => Error::short(Shortage::Memory, action, path),
+            Some(rusqlite::ErrorCode::SystemIoFailure | rusqlite::ErrorCode::CannotOpen) => {
+                match code.or_else(|| Shortage::at(&path)) {
+                    Some(short) => Error::short(short, action, path),
+                    None => Error::Sql { action, path, source: Box::new(source) },
+                }
+            }
             Some(rusqlite::ErrorCode::ReadOnly) => Error::ReadOnly { path },
             Some(rusqlite::ErrorCode::NotADatabase) => Error::NotAVectorDatabase { path },
             Some(rusqlite::ErrorCode::DatabaseCorrupt) => Error::Damaged { path, detail: source.to_string() },

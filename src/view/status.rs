@@ -7,7 +7,7 @@ use super::{
 };
 use crate::{
     engine::Engine,
-    model::{Bytes, Status},
+    model::{Bytes, Status, StepId},
     os::wal_readers,
     settings::platform_data_dir,
     store::overview::{self, GroupFilter, GroupRow, Queues},
@@ -45,11 +45,13 @@ pub struct StatusView {
 /// Groups that are shown.
 const GROUPS: usize = 10;
 const RECENT: usize = 5;
+/// Of the steps that are due next, so many are asked whether they wait for room.
+const PUT_OFF: usize = 200;
 /// A log that is longer than this is worth a word: it is emptied at a thousand pages unless somebody reads.
 const LONG_LOG: u64 = 8 << 20;
 
 pub fn status(engine: &Engine) -> Result<StatusView> {
-    let (disk_free, disk_ok) = engine.disk();
+    let disk = engine.disk();
     let store = engine.store();
     let newest = store.read(|tx| overview::groups(tx, &GroupFilter { limit: GROUPS, ..GroupFilter::default() }))?;
     let mut groups = Vec::new();
@@ -61,15 +63,20 @@ pub fn status(engine: &Engine) -> Result<StatusView> {
     let mut status = StatusView {
         home: engine.home().to_path_buf(),
         call: call(engine.home(), platform_data_dir(|name| std::env::var(name).ok())),
-        disk_free,
-        disk_ok,
+        disk_free: disk.free,
+        disk_ok: disk.enough,
         queues: store.read(overview::queues)?,
         groups,
         recent: newest.into_iter().filter(|it| it.ended.is_some()).take(RECENT).collect(),
         workers: workers(store)?.workers,
         problems: Vec::new(),
     };
-    status.problems = problems(engine, &status);
+    status.problems = problems(engine, &status, &disk.dir);
+    let put_off = store.read(|tx| overview::put_off(tx, PUT_OFF))?;
+    if let Some(first) = put_off.first() {
+        let text = format!("{}: {}", wait_for_room(put_off.len(), first.step), first.reason);
+        status.problems.push(Problem { text, command: Some(format!("windlass why {}", first.step)) });
+    }
     // Of these few groups one row each is asked for, and found by its index.
     for id in status.groups.iter().chain(&status.recent).map(|it| it.id) {
         if let Some(hook) = store.read(|tx| overview::failed_hooks(tx, id, 1))?.pop() {
@@ -78,6 +85,13 @@ pub fn status(engine: &Engine) -> Result<StatusView> {
         }
     }
     Ok(status)
+}
+
+fn wait_for_room(steps: usize, first: StepId) -> String {
+    match steps {
+        1 => format!("{first} waits for room"),
+        steps => format!("{steps} steps wait for room, {first} first"),
+    }
 }
 
 fn call(home: &Path, default: Option<PathBuf>) -> String {
@@ -103,14 +117,15 @@ fn found_log(engine: &Engine, problem: &mut impl FnMut(String, Option<String>)) 
     problem(text, Some(format!("ps -p {first}   (it must end its transaction)")));
 }
 
-fn problems(engine: &Engine, status: &StatusView) -> Vec<Problem> {
+fn problems(engine: &Engine, status: &StatusView, disk: &Path) -> Vec<Problem> {
     let mut found = Vec::new();
     let mut problem = |text: String, command: Option<String>| found.push(Problem { text, command });
     let alive = status.workers.iter().filter(|it| it.alive).count();
     let ready: i64 = status.queues.types.iter().map(|it| it.ready).sum();
     if !status.disk_ok {
         let (free, reserve) = (status.disk_free, engine.options().disk_reserve);
-        let text = format!("only {free} are free on the disk, and {reserve} are kept free: nothing starts");
+        let disk = disk.display();
+        let text = format!("only {free} are free on the disk of {disk}, and {reserve} are kept free: nothing starts");
         problem(text, Some("free some space, or lower `disk_reserve`".to_string()));
     }
     found_log(engine, &mut problem);

@@ -47,7 +47,7 @@ pub fn why(engine: &Engine, subject: Subject) -> Result<WhyView> {
 
 fn explain(engine: &Engine, step: StepId) -> Result<Explained> {
     let facts = engine.store().read(|tx| overview::why(tx, step))?;
-    let seen = Seen { now: engine.store().now(), disk_low: !engine.disk().1 };
+    let seen = Seen { now: engine.store().now(), disk_low: !engine.disk().enough };
     Ok(Explained { reasons: reasons(&facts, &seen), facts })
 }
 

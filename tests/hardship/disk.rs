@@ -10,8 +10,8 @@ use std::{
 };
 
 /// A small disk in memory, which only processes see that are started inside.
-struct SmallDisk {
-    place: Place,
+pub struct SmallDisk {
+    pub place: Place,
     /// Where it is mounted.
     root: PathBuf,
     holder: Running,
@@ -20,12 +20,12 @@ struct SmallDisk {
 
 impl SmallDisk {
     /// A home of so many MiB; None where this process may not mount.
-    fn new(mib: u64) -> Option<SmallDisk> {
+    pub fn new(mib: u64) -> Option<SmallDisk> {
         SmallDisk::at("", mib)
     }
 
     /// A folder of the home.
-    fn at(folder: &str, mib: u64) -> Option<SmallDisk> {
+    pub fn at(folder: &str, mib: u64) -> Option<SmallDisk> {
         let alone: &[&str] = match Command::new("unshare").args(["-m", "true"]).output() {
             Ok(done) if done.status.success() => &["-m"],
             _ => &["-r", "-m"],
@@ -59,29 +59,29 @@ impl SmallDisk {
         None
     }
 
-    fn command(&self, arguments: &[&str]) -> Command {
+    pub fn command(&self, arguments: &[&str]) -> Command {
         let before: Vec<&str> = self.inside.iter().map(String::as_str).collect();
         let mut command = self.place.command(&before, arguments);
         command.env("WINDLASS_DISK_RESERVE", "1MiB").env("WINDLASS_BALLAST", "1MiB");
         command
     }
 
-    fn run(&self, arguments: &[&str]) -> crate::Ended {
+    pub fn run(&self, arguments: &[&str]) -> crate::Ended {
         ended(self.command(arguments).output().unwrap())
     }
 
     /// The disk as this process can reach it.
-    fn root(&self) -> PathBuf {
+    pub fn root(&self) -> PathBuf {
         PathBuf::from(format!("/proc/{}/root", self.holder.0.id())).join(self.root.strip_prefix("/").unwrap())
     }
 
     /// Takes every byte that is left.
-    fn fill(&self) {
+    pub fn fill(&self) {
         let mut file = File::options().append(true).create(true).open(self.root().join("filler")).unwrap();
         while file.write_all(&[7; 4096]).is_ok() {}
     }
 
-    fn free(&self) {
+    pub fn free(&self) {
         fs::remove_file(self.root().join("filler")).unwrap();
     }
 }

@@ -17,6 +17,7 @@ mod kills;
 mod limits;
 mod modes;
 mod races;
+mod shortage;
 mod silence;
 
 use std::{

@@ -1,10 +1,9 @@
 //! `run:` steps and hooks: a command in a child of its own.
 
 use crate::{
-    artifact,
     definition::{Command, Env, Input, Values},
     engine::{
-        error::{Error, Result},
+        error::{Error, Result, with_causes},
         step_kind::{Printed, StepContext, StepInput, StepResult},
     },
     model::{KillIntent, Millis, Outcome, number::keep_digits},
@@ -22,23 +21,20 @@ const MOST_VARIABLE: usize = 120 << 10;
 
 /// Runs a step's command.
 pub fn run(cx: &StepContext, command: &Command, env: &Env) -> StepResult {
-    attempt(cx, command, env, None).unwrap_or_else(|error| not_run(&error))
+    attempt(cx, command, env, None).unwrap_or_else(|error| not_run(&error, false))
 }
 
 /// Runs a hook's command, which may ask for the event's name.
 pub fn run_for_event(cx: &StepContext, command: &Command, env: &Env, event: &str) -> StepResult {
-    attempt(cx, command, env, Some(event)).unwrap_or_else(|error| not_run(&error))
+    attempt(cx, command, env, Some(event)).unwrap_or_else(|error| not_run(&error, false))
 }
 
-/// What was needed could not be made ready.
-pub(in crate::engine) fn not_run(error: &Error) -> StepResult {
-    match error {
-        Error::Artifact(full @ artifact::Error::DiskFull { .. }) => {
-            StepResult::ended(Outcome::Interrupted { reason: full.to_string() })
-        }
-        Error::Definition(_) | Error::Refused { .. } => StepResult::permanent("input", error.to_string()),
-        error if error.wants_room() => StepResult::ended(Outcome::Interrupted { reason: format!("no room: {error}") }),
-        error => StepResult::retryable("io", error.to_string()),
+/// What was needed could not be made ready; or, after it `ran`, its result could not be kept.
+pub(in crate::engine) fn not_run(error: &Error, ran: bool) -> StepResult {
+    match (error, error.no_room(ran)) {
+        (_, Some(no_room)) => StepResult::ended(no_room),
+        (Error::Definition(_) | Error::Refused { .. }, None) => StepResult::permanent("input", error.to_string()),
+        (error, None) => StepResult::retryable("io", with_causes(error)),
     }
 }
 
@@ -177,7 +173,7 @@ fn finish(cx: &StepContext, end: ChildEnd, out: &PathBuf) -> Result<StepResult> 
                 result.guards = collected.guards;
             }
             Err(error) => {
-                let failed = not_run(&error);
+                let failed = not_run(&error, true);
                 result.report.outcome = failed.report.outcome;
             }
         }

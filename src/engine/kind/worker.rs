@@ -21,7 +21,7 @@ use std::{collections::BTreeMap, env, path::Path};
 
 /// Runs a step on a process of its worker's pool.
 pub(crate) fn run(cx: &StepContext, definition: DefinitionId, worker: &str, handler: &str) -> StepResult {
-    attempt(cx, definition, worker, handler).unwrap_or_else(|error| not_run(&error))
+    attempt(cx, definition, worker, handler).unwrap_or_else(|error| not_run(&error, false))
 }
 
 fn attempt(cx: &StepContext, definition: DefinitionId, worker: &str, handler: &str) -> Result<StepResult> {
@@ -161,7 +161,7 @@ fn finish(cx: &StepContext, ran: Ran, out: &Path) -> Result<StepResult> {
                 (result.files, result.executable) = (collected.files, collected.executable);
                 result.guards = collected.guards;
             }
-            Err(error) => result.report.outcome = not_run(&error).report.outcome,
+            Err(error) => result.report.outcome = not_run(&error, true).report.outcome,
         }
     }
     Ok(result)

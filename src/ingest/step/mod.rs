@@ -24,6 +24,7 @@ use crate::{
     definition::{ParameterSet, digest},
     engine::{self, StepContext, StepInput, StepResult},
     model::{ArtifactRef, Bytes, KillIntent, Outcome},
+    os::Shortage,
     vector,
 };
 use serde::de::DeserializeOwned;
@@ -143,10 +144,15 @@ fn bytes_of(cx: &StepContext, file: &str) -> Result<Vec<u8>, Outcome> {
     cx.artifacts.get_bytes(artifact).map_err(of_artifact)
 }
 
+/// Work that ends for want of room was done for nothing.
+fn no_room(reason: String) -> Outcome {
+    Outcome::NoRoom { reason, in_vain: true }
+}
+
 fn of_artifact(error: artifact::Error) -> Outcome {
     match &error {
-        // The disk is nobody's fault: the attempt is given back.
-        artifact::Error::DiskFull { .. } => Outcome::Interrupted { reason: error.to_string() },
+        // Nobody's fault: the attempt is given back.
+        error if error.shortage().is_some() => no_room(with_cause(error)),
         _ => Outcome::retryable("artifact", with_cause(&error)),
     }
 }
@@ -154,7 +160,7 @@ fn of_artifact(error: artifact::Error) -> Outcome {
 fn of_engine(error: engine::Error) -> Outcome {
     match error {
         engine::Error::Artifact(error) => of_artifact(error),
-        other => Outcome::retryable("io", with_cause(&other)),
+        other => other.no_room(false).unwrap_or_else(|| Outcome::retryable("io", with_cause(&other))),
     }
 }
 
@@ -165,7 +171,8 @@ fn of_vector(error: vector::Error) -> Outcome {
         None => with_cause(&error),
     };
     match error {
-        Error::DiskFull { .. } => Outcome::Interrupted { reason: message },
+        Error::DiskFull { .. } => no_room(message),
+        error if Shortage::behind(&error).is_some() => no_room(message),
         Error::Fenced { .. } => Outcome::retryable("fenced", message),
         Error::Busy { .. } | Error::Io { .. } | Error::Sql { .. } => Outcome::retryable("database", message),
         _ => Outcome::permanent("database", message),
@@ -173,11 +180,9 @@ fn of_vector(error: vector::Error) -> Outcome {
 }
 
 fn of_io(what: &str, error: &io::Error) -> Outcome {
-    match error.kind() {
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
-            Outcome::Interrupted { reason: format!("{what}: {error}") }
-        }
-        _ => Outcome::retryable("io", format!("{what}: {error}")),
+    match Shortage::of_start(error) {
+        Some(_) => no_room(format!("{what}: {error}")),
+        None => Outcome::retryable("io", format!("{what}: {error}")),
     }
 }
 
@@ -206,6 +211,24 @@ fn with_cause(error: &(dyn std::error::Error + 'static)) -> String {
 mod tests {
     use super::*;
     use crate::model::ArtifactHash;
+
+    #[test]
+    fn what_is_short_for_the_moment_fails_no_document() {
+        let path = || std::path::PathBuf::from("py");
+        for short in [Shortage::Descriptors, Shortage::Memory, Shortage::Threads, Shortage::Disk] {
+            let pool =
+                of_engine(engine::Error::Io { action: "open the worker pool", path: path(), source: short.as_error() });
+            let file = of_artifact(artifact::Error::Io { action: "open", path: path(), source: short.as_error() });
+            let thread = of_io("there is no thread", &short.as_error());
+            for outcome in [pool, file, thread] {
+                assert!(matches!(outcome, Outcome::NoRoom { .. }), "{outcome:?}");
+            }
+        }
+        let database = vector::Error::Io { action: "open", path: path(), source: Shortage::Descriptors.as_error() };
+        assert!(matches!(of_vector(database), Outcome::NoRoom { .. }));
+        let broken = of_io("odd", &io::Error::from_raw_os_error(libc::EIO));
+        assert!(matches!(broken, Outcome::Failed { retryable: true, .. }));
+    }
 
     #[test]
     fn a_result_is_taken_again_only_where_nothing_it_depends_on_has_changed() {

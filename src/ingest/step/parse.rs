@@ -3,15 +3,16 @@
 use super::{
     Work,
     again::{self, Again},
-    cache_key_of, ended, go_on, item_of, of_artifact, of_engine, of_io, parameters_of, readable,
+    cache_key_of, ended, go_on, item_of, no_room, of_artifact, of_engine, of_io, parameters_of, readable,
 };
 use crate::{
     engine::{PoolKey, StepContext, StepInput, StepKind, StepResult},
     ingest::{
         parameters,
-        parser::{DISK_FULL, MARKDOWN, NAME, Request, STRUCTURE},
+        parser::{MARKDOWN, NAME, NO_ROOM, Request, STRUCTURE},
     },
     model::{Bytes, Millis, Outcome, ResourceLimit, WorkerLimits, artifact::kind},
+    os::limits,
     process::{
         pool::{Done, Job, PoolSpec, Ran, Timing, UnitOf},
         protocol,
@@ -29,6 +30,8 @@ pub(super) const VERSION: u32 = 2;
 const OWN_ADDRESS_SPACE: u64 = 768 << 20;
 /// A parser that keeps more than this between two documents is replaced.
 const KEPT_MOST: Bytes = Bytes::mib(128);
+/// Rust's own words for an allocation that was refused.
+const OUT_OF_MEMORY: &str = "memory allocation of";
 /// As many as ask at once: the pools of the engine say how many that are.
 const SIZE: usize = 1024;
 
@@ -138,12 +141,17 @@ fn pool_spec(home: &Path, memory: Bytes) -> Result<PoolSpec, Outcome> {
             env,
             definition: "windlass/ingest".to_string(),
             handlers: vec![NAME.to_string()],
-            address_space: Some(Bytes(memory.0.saturating_add(OWN_ADDRESS_SPACE))),
+            address_space: Some(address_space(memory)),
             // It holds nothing that could be put in order.
             patience: Patience { grace: Millis(200), drain: Millis::seconds(2), ..Patience::default() },
         },
         timing: Timing { idle_most: Millis::minutes(1), ..Timing::default() },
     })
+}
+
+/// What a parser may map to read a document that may take so much.
+fn address_space(memory: Bytes) -> Bytes {
+    Bytes(memory.0.saturating_add(OWN_ADDRESS_SPACE))
 }
 
 fn work(cx: &StepContext, request: &Request, dir: &Path, time: Millis) -> Result<protocol::Work, Outcome> {
@@ -175,9 +183,7 @@ fn judge(cx: &StepContext, dir: &Path, ran: &Ran, (memory, time): Limits) -> Wor
         }
         Outcome::ResourceLimit { limit: ResourceLimit::Memory, .. } => Err(too_much(memory)),
         Outcome::Crashed { signal: Some(signal), .. } => Err(crashed(ran, *signal, memory)),
-        Outcome::Failed { kind, message, .. } if kind == DISK_FULL => {
-            Err(Outcome::Interrupted { reason: message.clone() })
-        }
+        Outcome::Failed { kind, message, .. } if kind == NO_ROOM => Err(no_room(message.clone())),
         Outcome::Failed { kind, message, .. } if kind == "changed" => Err(Outcome::retryable(kind, message.as_str())),
         other => Err(other.clone()),
     }
@@ -196,7 +202,13 @@ fn crashed(ran: &Ran, signal: i32, memory: Bytes) -> Outcome {
             Outcome::permanent("too_deep", "nested too deeply to be read")
         }
         true if ran.served > 0 => ran.outcome.clone(),
-        true if lines.contains("memory allocation of") => too_much(memory),
+        // A limit on this process that is lower than the parser's own is not the document's doing.
+        true if lines.contains(OUT_OF_MEMORY)
+            && limits::address_space().is_some_and(|it| it < address_space(memory)) =>
+        {
+            no_room(format!("the limit on address space leaves its parser less than {}", address_space(memory)))
+        }
+        true if lines.contains(OUT_OF_MEMORY) => too_much(memory),
         true => {
             let message = format!("the parser crashed on this document (signal {signal})");
             Outcome::permanent("parser_crashed", message)

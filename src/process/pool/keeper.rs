@@ -5,14 +5,13 @@ use super::{
     state::{Idle, State},
 };
 use crate::{
-    os::{CancelToken, readiness::wait_readable},
+    os::{CancelToken, readiness::wait_readable, threads},
     process::worker::{StartFailure, Worker},
 };
 use std::{
     io::Read,
     os::fd::AsFd,
     sync::PoisonError,
-    thread,
     time::{Duration, Instant},
 };
 
@@ -187,7 +186,7 @@ fn finish(state: &mut State) -> Option<Recycled> {
 /// Better a worker that is past its limits than none.
 fn give_up(state: &mut State, failure: &StartFailure, pool: &str) {
     let why = match failure {
-        StartFailure::Failed(why) | StartFailure::NotStartable(why) => why,
+        StartFailure::Failed(why) | StartFailure::NotStartable(why) | StartFailure::NoRoom(why) => why,
         StartFailure::Stopped(_) => "the pool is being closed",
     };
     tracing::warn!(worker = pool, "a worker process could not be replaced: {why}");
@@ -202,11 +201,7 @@ fn give_up(state: &mut State, failure: &StartFailure, pool: &str) {
 }
 
 fn end_all(workers: Vec<Worker>) {
-    thread::scope(|scope| {
-        for mut worker in workers {
-            scope.spawn(move || worker.end(&CancelToken::new()));
-        }
-    });
+    threads::for_each(workers, |mut worker| worker.end(&CancelToken::new()));
 }
 
 impl Inner {

@@ -123,6 +123,7 @@ struct Inner {
 /// Why there is no worker for a step.
 enum Unavailable {
     NotStartable(String),
+    NoRoom(String),
     NotNow { reason: Option<String>, after: Millis },
     Stopped(KillIntent),
 }
@@ -243,6 +244,7 @@ impl Inner {
                             return Ok(worker);
                         }
                         Err(StartFailure::NotStartable(why)) => return Err(Unavailable::NotStartable(why)),
+                        Err(StartFailure::NoRoom(why)) => return Err(Unavailable::NoRoom(why)),
                         Err(StartFailure::Stopped(intent)) => return Err(Unavailable::Stopped(intent)),
                         Err(StartFailure::Failed(_)) => state = self.lock(),
                     }
@@ -276,6 +278,7 @@ impl Inner {
                 Ok(worker)
             }
             Err(StartFailure::NotStartable(why)) => Err(Unavailable::NotStartable(why)),
+            Err(StartFailure::NoRoom(why)) => Err(Unavailable::NoRoom(why)),
             Err(StartFailure::Stopped(intent)) => Err(Unavailable::Stopped(intent)),
             Err(StartFailure::Failed(why)) => {
                 Err(Unavailable::NotNow { reason: Some(why), after: self.spec.timing.backoff })

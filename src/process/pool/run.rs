@@ -87,6 +87,10 @@ pub(super) fn run(inner: &Inner, job: &Job) -> Done {
     let mut worker = match taken {
         Ok(worker) => worker,
         Err(Unavailable::NotNow { reason, after }) => return Done::NotNow { reason, after },
+        Err(Unavailable::NoRoom(why)) => {
+            let start_error = Some(StartError::NoRoom(why));
+            return unsent(&WorkerFacts { start_error, ..WorkerFacts::default() });
+        }
         Err(Unavailable::NotStartable(why)) => {
             let start_error = Some(StartError::NotStartable(why));
             return unsent(&WorkerFacts { start_error, ..WorkerFacts::default() });

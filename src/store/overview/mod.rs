@@ -14,7 +14,7 @@ pub(super) use hook::FAILED as FAILED_HOOKS_OF_GROUP;
 pub use hook::{FailedHook, failed_hooks};
 pub use progress::{Progress, StepTally, Tally, progress};
 pub(super) use queue::{ALL_PARKED, DELAYED, IN_LINE};
-pub use queue::{Queues, TypeQueue, oldest_running, queues};
+pub use queue::{PutOff, Queues, TypeQueue, oldest_running, put_off, queues};
 pub use run::{Failure, RunDetails, RunFilter, RunRow, failures, runs, runs_with_steps, show_run};
 pub(super) use run::{WITH_CANCELLED, WITH_ERROR, WITH_FAILED};
 pub use step::{StepDetails, StepNeed, StepRow, show_step, status_of_step};

@@ -1,7 +1,7 @@
 //! What waits and what runs, told from the small tables and the partial indexes: never a scan of `step`.
 
 use crate::{
-    model::{StepId, Timestamp},
+    model::{Outcome, StepId, Timestamp},
     store::{error::Result, tx::ReadTx},
 };
 use serde::Serialize;
@@ -73,6 +73,26 @@ pub fn queues(tx: &ReadTx) -> Result<Queues> {
     })
 }
 
+/// A step that was put off because the system or its disk had no room for it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PutOff {
+    pub step: StepId,
+    pub reason: String,
+}
+
+/// Steps that wait for room, of the `most` that are due next.
+pub fn put_off(tx: &ReadTx, most: usize) -> Result<Vec<PutOff>> {
+    let waiting = tx.rows(PUT_OFF, [most as i64], |row| Ok((StepId(row.get(0)?), row.get::<_, Option<String>>(1)?)))?;
+    let found = waiting.into_iter().filter_map(|(step, detail)| {
+        let detail: serde_json::Value = serde_json::from_str(&detail?).ok()?;
+        match serde_json::from_value(detail.get("outcome")?.clone()).ok()? {
+            Outcome::NoRoom { reason, .. } => Some(PutOff { step, reason }),
+            _ => None,
+        }
+    });
+    Ok(found.collect())
+}
+
 /// The step that has been running longest, and since when.
 pub fn oldest_running(tx: &ReadTx) -> Result<Option<(StepId, Timestamp)>> {
     tx.row("SELECT step_id, min(started) FROM lease HAVING count(*) > 0", [], |row| {
@@ -83,4 +103,7 @@ pub fn oldest_running(tx: &ReadTx) -> Result<Option<(StepId, Timestamp)>> {
 pub(crate) const IN_LINE: &str =
     "SELECT type_id, count(*) FROM step INDEXED BY step_line WHERE state = 2 GROUP BY type_id";
 pub(crate) const DELAYED: &str = "SELECT count(*) FROM step INDEXED BY step_delayed WHERE state = 1";
+const PUT_OFF: &str = "SELECT s.id,
+        (SELECT a.detail FROM attempt a WHERE a.step_id = s.id ORDER BY a.token DESC LIMIT 1)
+   FROM (SELECT id FROM step INDEXED BY step_delayed WHERE state = 1 ORDER BY due LIMIT ?1) s";
 pub(crate) const ALL_PARKED: &str = "SELECT count(*) FROM step INDEXED BY step_parked WHERE state = 3";
