@@ -438,7 +438,8 @@ fn a_step_that_is_put_off_again_and_again_leaves_one_row_that_counts() {
         book.settle(&step, Settlement::Release { due: book.now(), record: Some(record) });
         step
     };
-    let step = (1..=4).map(put_off).last().unwrap();
+    let steps: Vec<_> = (1..=4).map(put_off).collect();
+    let step = &steps[3];
     assert_eq!((book.count("attempt"), book.count("attempt_log")), (1, 1));
     // One that was stopped with its worker leaves a row of its own, and the count begins with the next.
     let again = book.claim("*");

@@ -48,7 +48,9 @@ mod tests {
     #[test]
     fn every_item_is_done_once_and_before_the_return() {
         let sum = AtomicUsize::new(0);
-        for_each(1..=10, |it| drop(sum.fetch_add(it, Ordering::Relaxed)));
+        for_each(1..=10, |it| {
+            sum.fetch_add(it, Ordering::Relaxed);
+        });
         assert_eq!(sum.load(Ordering::Relaxed), 55);
         let (tell, told) = mpsc::channel();
         aside("aside", move || tell.send(7).unwrap());
