@@ -153,6 +153,16 @@ impl Settings {
             let hint = "to compress nothing, set `compression.on = false`".to_string();
             return Err(self.refuse("compression.level", "must be 1 to 19".into(), Some(hint)));
         }
+        // A proxy need not say that it is one: what it passes on can look as if it came from this machine.
+        let proxied =
+            [("hosts", self.hosts.0.is_empty()), ("trust_proxy_headers", self.trust_proxy_headers.0.is_empty())];
+        let opened = [("api_open", self.api_open), ("read_open", self.read_open)];
+        if let (Some((proxy, _)), Some((open, _))) = (proxied.iter().find(|it| !it.1), opened.iter().find(|it| it.1)) {
+            let message =
+                format!("can't go together with `{proxy}`: what a proxy passes on would need no token either");
+            let hint = format!("unset `{open}` or `{proxy}`; clients behind a proxy send the token");
+            return Err(self.refuse(open, message, Some(hint)));
+        }
         if self.pools.0.values().all(|it| *it == 0) {
             return Err(self.refuse("pools", "no pool has a place".into(), Some("set `*` to 1 or more".into())));
         }
