@@ -9,7 +9,7 @@ use crate::{
         serve::Start,
         startup::{Said, Starter},
     },
-    os::{Supervisor, detached},
+    os::{Supervisor, detached, supervisor},
     settings::LogFormat,
 };
 use std::{
@@ -65,7 +65,7 @@ impl Args {
         let start = Start { by_itself: self.by_itself, background: self.in_background };
         let starter: Starter = match self.in_background {
             true => Arc::new(|said| tell(&said)),
-            false => talk(cx.output, settings.log_format),
+            false => talk(cx.output, settings.log_format, ui_command(cx), self.supervised || is_kept()),
         };
         match daemon::serve::run(settings, start, starter) {
             Err(daemon::Error::AlreadyRunning { holder, pid, http }) if self.in_background => {
@@ -88,12 +88,13 @@ impl Args {
                 already(cx, error, if supervised { Exit::AlreadyRunning } else { Exit::Done })
             }
             Err(error) => Err(error.into()),
-            Ok(it) if cx.output.json => cx.output.document(&serde_json::json!({
-                "state": "started", "pid": it.pid, "http": it.http, "link": it.link,
-            })),
+            Ok(it) if cx.output.json => cx.output.document(&found("started", it.pid, &it.http, &it.link, is_kept())),
             Ok(it) => {
                 cx.output.note(format!("windlass runs in the background (pid {})", it.pid));
-                cx.output.line(it.link)
+                match is_kept() {
+                    true => cx.output.line(format!("http://{}/", it.http)),
+                    false => cx.output.line(it.link),
+                }
             }
         }
     }
@@ -109,8 +110,22 @@ fn tell(said: &Said) {
     }
 }
 
-/// For a person who looks on. Where a program reads the log, nothing else stands between its lines.
-fn talk(output: Output, format: LogFormat) -> Starter {
+/// Whether what is printed lies somewhere for others to read later.
+fn is_kept() -> bool {
+    Supervisor::of_environment().is_there() || supervisor::output_is_kept()
+}
+
+/// The line about a daemon that is ready, for programs.
+fn found(state: &str, pid: u32, http: &str, link: &str, kept: bool) -> serde_json::Value {
+    match kept {
+        true => serde_json::json!({"state": state, "pid": pid, "http": http}),
+        false => serde_json::json!({"state": state, "pid": pid, "http": http, "link": link}),
+    }
+}
+
+/// For a person who looks on. Where a program reads the log, nothing else stands between its lines. Where what is printed is
+/// `kept`, the link is not: it would lie there for others to read.
+fn talk(output: Output, format: LogFormat, ui: String, kept: bool) -> Starter {
     let slow = AtomicBool::new(false);
     let note = move |text: &str| match format {
         LogFormat::Human => output.note(text),
@@ -123,11 +138,16 @@ fn talk(output: Output, format: LogFormat) -> Starter {
         }
         Said::Ready { pid, http, link } => {
             if output.json {
-                let _ = output.event(&serde_json::json!({"state": "ready", "pid": pid, "http": http, "link": link}));
+                let _ = output.event(&found("ready", pid, &http, &link, kept));
                 return;
             }
             if slow.load(Ordering::Relaxed) {
                 note("ready");
+            }
+            if kept {
+                let address = link.find("/open/").map_or(link.as_str(), |it| &link[..it]);
+                let _ = output.flushed(format!("{address}/"));
+                return note(&format!("open it with `{ui}`"));
             }
             let _ = output.flushed(link);
             if http.parse().is_ok_and(|it: SocketAddr| it.ip().is_unspecified()) {
@@ -174,6 +194,11 @@ pub fn autostart(cx: &Context, no_autostart: bool) -> Result<bool> {
             Ok(false)
         }
     }
+}
+
+/// The command that opens the page of this home.
+fn ui_command(cx: &Context) -> String {
+    format!("windlass {}ui", cx.home_flag())
 }
 
 /// The command that starts a daemon for this home.

@@ -132,6 +132,43 @@ fn a_link_that_nobody_heard_is_not_logged() {
 }
 
 #[test]
+fn where_others_read_the_output_later_there_is_no_link_in_it() {
+    let home = Home::new("");
+    let log = home.path().join("output");
+    let journal = {
+        use std::os::unix::fs::MetadataExt;
+        let kept = fs::File::create(&log).unwrap().metadata().unwrap();
+        format!("{}:{}", kept.dev(), kept.ino())
+    };
+    type Case<'a> = (&'a [&'a str], Option<(&'a str, &'a str)>, bool);
+    let cases: [Case; 5] = [
+        (&["serve", "--supervised"], None, true),
+        (&["--json", "serve", "--supervised"], None, true),
+        (&["serve"], Some(("NOTIFY_SOCKET", "/nowhere/at/all")), true),
+        (&["serve"], Some(("JOURNAL_STREAM", &journal)), false),
+        (&["serve", "--background"], None, false),
+    ];
+    for (arguments, variable, piped) in cases {
+        let mut command = windlass(home.path());
+        command.args(arguments).envs(variable).stderr(Stdio::null());
+        let output = fs::File::create(&log).unwrap();
+        let mut child = command.stdout(if piped { Stdio::piped() } else { output.into() }).spawn().unwrap();
+        let mut line = String::new();
+        match child.stdout.take() {
+            Some(output) => drop(std::io::BufRead::read_line(&mut std::io::BufReader::new(output), &mut line)),
+            None => {
+                until("it has said something", || {
+                    line = fs::read_to_string(&log).unwrap();
+                    line.contains('\n').then_some(())
+                });
+            }
+        }
+        assert!(line.contains("127.0.0.1:") && !line.contains("/open/"), "{arguments:?} {variable:?}: {line}");
+        assert!(home.run(&["stop"]).status.success() && wait(&mut child).success());
+    }
+}
+
+#[test]
 fn silent_clients_do_not_take_the_last_descriptor() {
     let home = Home::new("");
     let mut command = std::process::Command::new("sh");
