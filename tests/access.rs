@@ -3,6 +3,11 @@
 mod web;
 
 use serde_json::json;
+use std::{
+    io::{BufRead, BufReader, Read, Write},
+    net::TcpStream,
+    process::Stdio,
+};
 use web::Web;
 
 #[test]
@@ -48,19 +53,205 @@ fn foreign_hosts_and_origins_are_turned_away() {
     }
 }
 
+/// The status of a request that shows a session.
+fn with_session(web: &Web, session: &str, headers: &[(&str, &str)]) -> u16 {
+    let mut all = vec![("x-windlass-session", session)];
+    all.extend(headers);
+    web.send("GET", "/metrics", &all, &[]).status
+}
+
+fn session_of(opened: &web::Answer) -> String {
+    assert_eq!(opened.status, 201, "{}", opened.text());
+    opened.json()["session"].as_str().unwrap().to_string()
+}
+
 #[test]
 fn the_printed_link_lets_one_browser_in_once() {
     let web = Web::start();
-    let opened = web.send("GET", &web.link, &[], &[]);
-    assert_eq!((opened.status, opened.headers["location"].to_str().unwrap()), (303, "/"));
-    let cookie = opened.headers["set-cookie"].to_str().unwrap();
-    assert!(cookie.contains("HttpOnly") && cookie.contains("SameSite=Strict"), "{cookie}");
-    let pair = cookie.split(';').next().unwrap();
-    assert_eq!(web.send("GET", "/metrics", &[("cookie", pair)], &[]).status, 200);
-    assert_eq!(web.send("GET", "/metrics", &[("cookie", "windlass_session=x")], &[]).status, 401);
-    assert_eq!(web.send("GET", &web.link, &[], &[]).status, 401);
-    let another = web.send("POST", "/api/v1/session", &[("authorization", &web.bearer())], &[]).json();
-    assert_eq!(web.send("GET", another["path"].as_str().unwrap(), &[], &[]).status, 303);
+    let page = web.send("GET", &web.link, &[], &[]);
+    assert_eq!(page.status, 200, "to look at a link, as a preview does, does not open it");
+    assert!(page.text().contains("<title>windlass</title>"), "{}", page.text());
+    assert_eq!(web.send("HEAD", &web.link, &[], &[]).status, 204);
+    let opened = web.open_session(&web.link);
+    let session = session_of(&opened);
+    assert!(!page.headers.contains_key("set-cookie") && !opened.headers.contains_key("set-cookie"));
+    assert_eq!(with_session(&web, &session, &[]), 200);
+    assert_eq!((with_session(&web, "x", &[]), with_session(&web, "", &[])), (401, 401));
+    assert_eq!(web.open_session(&web.link).status, 401);
+    assert_eq!(web.send("HEAD", &web.link, &[], &[]).status, 410);
+    let another = web.send("POST", "/api/v1/session", &[("x-windlass-session", &session)], &[]).json();
+    session_of(&web.open_session(another["path"].as_str().unwrap()));
+}
+
+#[test]
+fn the_token_opens_a_session_and_nothing_else_does() {
+    let web = Web::start();
+    let json = ("content-type", "application/json");
+    let open = |body: serde_json::Value| web.send("POST", "/api/v1/session/open", &[json], body.to_string().as_bytes());
+    let session = session_of(&open(json!({"token": web.token})));
+    assert_eq!(with_session(&web, &session, &[]), 200);
+    for (body, status) in [
+        (json!({"token": "wrong"}), 401),
+        (json!({"code": ""}), 401),
+        (json!({"code": "00"}), 401),
+        (json!({}), 400),
+        (json!({"token": web.token, "code": "00"}), 400),
+        (json!({"token": "x".repeat(100_000)}), 413),
+    ] {
+        assert_eq!(open(body.clone()).status, status, "{}", body.to_string().chars().take(80).collect::<String>());
+    }
+    let foreign = [json, ("origin", "http://evil.example")];
+    let body = json!({"token": web.token}).to_string();
+    assert_eq!(web.send("POST", "/api/v1/session/open", &foreign, body.as_bytes()).status, 403);
+}
+
+#[test]
+fn a_session_counts_under_its_own_host_and_ends_with_a_sign_out_and_its_streams_with_it() {
+    let web = Web::start();
+    let session = session_of(&web.open_session(&web.link));
+    let port = web.address.port();
+    for host in [format!("localhost:{port}"), format!("127.0.0.1:{}", port ^ 1)] {
+        assert_eq!(with_session(&web, &session, &[("host", &host)]), 401, "{host} is another origin");
+    }
+    let cookie = format!("windlass_session={session}");
+    assert_eq!(web.send("GET", "/metrics", &[("cookie", &cookie)], &[]).status, 401, "a cookie is nothing");
+    let mut stream = TcpStream::connect(web.address).unwrap();
+    stream.set_read_timeout(Some(web::PATIENCE)).unwrap();
+    let host = web.address;
+    let head = format!("GET /api/v1/events HTTP/1.1\r\nHost: {host}\r\nX-Windlass-Session: {session}\r\n\r\n");
+    stream.write_all(head.as_bytes()).unwrap();
+    let mut lines = BufReader::new(stream).lines().map_while(Result::ok);
+    assert!(lines.any(|it| it.contains("hello")), "the stream has begun");
+    let ended = web.send("DELETE", "/api/v1/session", &[("x-windlass-session", &session)], &[]);
+    assert_eq!((ended.status, &ended.json()["ended"]), (200, &json!(1)));
+    assert_eq!(with_session(&web, &session, &[]), 401);
+    assert!(lines.any(|it| it == "0"), "the stream ends with its session");
+    let open = || {
+        let link = web.send("POST", "/api/v1/session", &[("authorization", &web.bearer())], &[]).json();
+        session_of(&web.open_session(link["path"].as_str().unwrap()))
+    };
+    let (one, other) = (open(), open());
+    assert_eq!(web.delete("/api/v1/session").json()["ended"], 2, "the token ends all of them");
+    assert_eq!((with_session(&web, &one, &[]), with_session(&web, &other, &[])), (401, 401));
+}
+
+#[test]
+fn a_session_does_not_outlive_the_daemon_that_opened_it() {
+    let home = tempfile::tempdir().unwrap();
+    let mut first = Web::on(home.path(), &[]);
+    let session = session_of(&first.open_session(&first.link));
+    let host = first.address.to_string();
+    assert_eq!(with_session(&first, &session, &[]), 200);
+    first.terminate();
+    let second = Web::on(home.path(), &[]);
+    assert_eq!(with_session(&second, &session, &[("host", &host)]), 401);
+    assert_eq!(second.get("/metrics").status, 200, "the token stays the token");
+}
+
+/// A connection that another user of this machine makes.
+fn connect_as(user: u32, web: &Web) -> TcpStream {
+    // A socket belongs to the user that a thread of this program is for the file system.
+    std::thread::scope(|scope| {
+        let made = scope.spawn(|| {
+            // SAFETY: it changes the one number, of this thread alone, which ends here.
+            unsafe { libc::setfsuid(user) };
+            TcpStream::connect(web.address).unwrap()
+        });
+        made.join().unwrap()
+    })
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn another_user_of_the_machine_neither_opens_a_link_nor_uses_it_up() {
+    if !rustix::process::geteuid().is_root() {
+        return eprintln!("skipped: only root can connect as another user");
+    }
+    let web = Web::start();
+    let code = web.link.rsplit('/').next().unwrap();
+    let body = json!({"code": code}).to_string();
+    let open_as = |user: u32| {
+        let mut stream = connect_as(user, &web);
+        stream.set_read_timeout(Some(web::PATIENCE)).unwrap();
+        let head = format!(
+            "POST /api/v1/session/open HTTP/1.1\r\nHost: {}\r\nContent-Type: application/json\r\n\
+             Content-Length: {}\r\nConnection: close\r\n\r\n{body}",
+            web.address,
+            body.len()
+        );
+        stream.write_all(head.as_bytes()).unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        answer
+    };
+    let stranger = open_as(65_534);
+    assert!(stranger.starts_with("HTTP/1.1 403") && stranger.contains("the token"), "{stranger}");
+    assert!(!stranger.contains("\"session\""), "{stranger}");
+    let own = open_as(0);
+    assert!(own.starts_with("HTTP/1.1 201"), "{own}");
+}
+
+#[test]
+fn the_browser_is_led_by_a_file_of_its_user_alone_and_no_argument_list_has_the_link() {
+    let web = Web::start();
+    let desk = tempfile::tempdir().unwrap();
+    let opener = desk.path().join("xdg-open");
+    let text = "#!/bin/sh\nd=$(dirname \"$0\")\nstat -c %a \"$1\" >\"$d/mode\"\ncat \"$1\" >\"$d/page\"\nprintf '%s\\n' \"$@\" >\"$d/new\"\nmv \"$d/new\" \"$d/arguments\"\n";
+    std::fs::write(&opener, text).unwrap();
+    std::fs::set_permissions(&opener, std::os::unix::fs::PermissionsExt::from_mode(0o700)).unwrap();
+    let path = format!("{}:{}", desk.path().display(), std::env::var("PATH").unwrap());
+    let mut ui = web.windlass(&["ui"]);
+    ui.env("PATH", path).env("DISPLAY", ":0").stdout(Stdio::piped()).stderr(Stdio::piped());
+    let ui = ui.spawn().unwrap();
+    let read = |name: &str| std::fs::read_to_string(desk.path().join(name)).ok();
+    let arguments = web::until("the browser is started", || read("arguments"));
+    let file = std::path::Path::new(arguments.trim());
+    assert!(!arguments.contains("/open/"), "every user can read this: {arguments}");
+    assert!(file.exists() && read("mode").unwrap().trim() == "600", "{arguments}");
+    let page = read("page").unwrap();
+    let link = page.split("url=").nth(1).unwrap().split('"').next().unwrap();
+    assert!(link.starts_with(&web.url("/open/")), "{page}");
+    session_of(&web.open_session(link));
+    let ended = ui.wait_with_output().unwrap();
+    let said = format!("{}{}", String::from_utf8_lossy(&ended.stdout), String::from_utf8_lossy(&ended.stderr));
+    assert!(ended.status.success() && said.contains("opened in your browser"), "{said}");
+    assert!(!said.contains("/open/"), "{said}");
+    assert!(!file.exists(), "it is gone once the link is opened");
+}
+
+#[test]
+fn a_browser_that_does_not_start_leaves_the_link_and_no_file() {
+    let web = Web::start();
+    let desk = tempfile::tempdir().unwrap();
+    let opener = desk.path().join("xdg-open");
+    std::fs::write(&opener, "#!/bin/sh\nprintf %s \"$1\" >\"$(dirname \"$0\")/file\"\nexit 3\n").unwrap();
+    std::fs::set_permissions(&opener, std::os::unix::fs::PermissionsExt::from_mode(0o700)).unwrap();
+    let path = format!("{}:{}", desk.path().display(), std::env::var("PATH").unwrap());
+    let ended = web.windlass(&["ui"]).env("PATH", path).env("DISPLAY", ":0").output().unwrap();
+    let link = String::from_utf8_lossy(&ended.stdout).into_owned();
+    session_of(&web.open_session(link.trim()));
+    let file = std::fs::read_to_string(desk.path().join("file")).unwrap();
+    assert!(file.ends_with(".html") && !std::path::Path::new(&file).exists(), "{file}");
+}
+
+#[test]
+fn a_proxy_and_an_open_api_exclude_each_other() {
+    let home = tempfile::tempdir().unwrap();
+    for open in ["api_open", "read_open"] {
+        for proxy in ["hosts = [\"windlass.example\"]", "trust_proxy_headers = [\"127.0.0.1\"]"] {
+            let name = proxy.split(' ').next().unwrap();
+            std::fs::write(home.path().join("windlass.toml"), format!("{open} = true\n{proxy}\n")).unwrap();
+            let refused = web::windlass(home.path()).args(["serve", "--listen", "127.0.0.1:0"]).output().unwrap();
+            let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+            assert!(!refused.status.success(), "{said}");
+            assert!(said.contains(&format!("`{open}`")) && said.contains(&format!("`{name}`")), "{said}");
+        }
+    }
+    // Wherever each of them is said.
+    std::fs::write(home.path().join("windlass.toml"), "hosts = [\"windlass.example\"]\n").unwrap();
+    let refused = web::windlass(home.path()).env("WINDLASS_API_OPEN", "true").arg("settings").output().unwrap();
+    let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(!refused.status.success() && said.contains("WINDLASS_API_OPEN") && said.contains("`hosts`"), "{said}");
 }
 
 #[test]

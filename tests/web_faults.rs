@@ -9,7 +9,7 @@ use std::{
     thread,
     time::{Duration, Instant},
 };
-use web::{PATIENCE, Web, until};
+use web::{PATIENCE, Web, stream::Stream, until};
 use windlass::{
     os::{FileLock, process_stat},
     process::sdk,
@@ -87,6 +87,36 @@ fn hundreds_of_slow_clients_are_cut_and_health_answers_meanwhile() {
         assert!(ended.is_ok() || ended.is_err_and(|it| it.kind() == ErrorKind::ConnectionReset));
     });
     assert!(slowest < PROMISED && count > 20, "{slowest:?} over {count}");
+}
+
+#[test]
+fn connections_of_strangers_do_not_cut_the_stream_of_somebody_who_is_known() {
+    let web = Web::start();
+    let mut stream = Stream::open(&web, "", None);
+    let host = web.address.to_string();
+    let mut strangers: Vec<TcpStream> = Vec::new();
+    for number in 0..320 {
+        let mut stranger = connect(&web);
+        // Some say nothing, some are turned away and stay, some are at work.
+        let said = match number % 3 {
+            0 => String::new(),
+            1 => format!("GET /metrics HTTP/1.1\r\nHost: {host}\r\n\r\n"),
+            _ => format!(
+                "POST /api/v1/session/open HTTP/1.1\r\nHost: {host}\r\nContent-Type: application/json\r\nContent-Length: 99\r\n\r\n{{"
+            ),
+        };
+        let _ = stranger.write_all(said.as_bytes());
+        if number % 3 == 1 {
+            let _ = stranger.read(&mut [0; 12]);
+        }
+        strangers.push(stranger);
+    }
+    let evicted = web.get("/health").json()["diagnostics"]["http"]["evicted"].as_u64().unwrap();
+    assert!(evicted >= 60, "{evicted}");
+    let definition = "id: one\nsteps: [{ name: one, uses: windlass/noop }]";
+    let made = web.post_json("/api/v1/groups", &serde_json::json!({"definition": definition, "items": ["x"]}));
+    assert_eq!(made.status, 201, "{}", made.text());
+    assert_eq!(stream.to("GROUP_END").last().unwrap().1, "GROUP_END");
 }
 
 #[test]

@@ -12,7 +12,7 @@ use crate::{
     http::token,
     os::browser,
 };
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Open the page in a browser, let in by a one-time link
 #[derive(Debug, clap::Args)]
@@ -26,16 +26,18 @@ pub struct Args {
 }
 
 const ANSWER: Duration = Duration::from_secs(5);
+/// How long a browser may take to start and to open the link.
+const BROWSER: Duration = Duration::from_secs(30);
+const LOOK: Duration = Duration::from_millis(100);
 
 impl Args {
     pub fn run(self, cx: &Context) -> Result<()> {
         let link = self.link(cx)?;
-        let opened = !self.print && !cx.output.json && browser::open(&link);
         if cx.output.json {
             return cx.output.document(&serde_json::json!({"link": link}));
         }
-        if opened {
-            cx.output.note("opened in your browser:");
+        if !self.print && opened(cx, &link)? {
+            return Ok(());
         }
         cx.output.line(link)
     }
@@ -61,4 +63,30 @@ impl Args {
         let http = http.parse().map_or(http, |it| from_here(it).to_string());
         Ok(format!("http://{http}{path}"))
     }
+}
+
+/// Opens the link in the user's browser and waits until it has opened it; false: the user has to do it.
+fn opened(cx: &Context, link: &str) -> Result<bool> {
+    let home = &cx.settings()?.home;
+    let mut opening = match browser::open(link, home) {
+        Ok(Some(opening)) => opening,
+        Ok(None) => return Ok(false),
+        Err(error) => {
+            cx.output.warn(format!("no browser could be started: {error}"));
+            return Ok(false);
+        }
+    };
+    let begun = Instant::now();
+    while begun.elapsed() < BROWSER {
+        if contact::is_spent(link, ANSWER) {
+            cx.output.note("opened in your browser");
+            return Ok(true);
+        }
+        if opening.has_failed() {
+            break;
+        }
+        std::thread::sleep(LOOK);
+    }
+    cx.output.note("no browser has opened it; open this link yourself:");
+    Ok(false)
 }

@@ -20,6 +20,11 @@ pub fn post(address: &str, path: &str, token: &Secret, patience: Duration) -> Op
     response.body_mut().read_json().ok()
 }
 
+/// Whether a one-time link has been opened, or can't be any more.
+pub fn is_spent(link: &str, patience: Duration) -> bool {
+    agent(patience).head(link).call().is_ok_and(|it| it.status().as_u16() == 410)
+}
+
 /// Where the daemon of a home listens, as its files say.
 pub fn address(home: &Path) -> Option<String> {
     read_port(home).or_else(|| Info::read(home)?.http)

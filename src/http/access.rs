@@ -3,8 +3,17 @@
 //! Two checks. The *door* asks of every request whether it is meant for us: a foreign `Host` is DNS rebinding, a foreign
 //! `Origin` another site's script. The *guard* of each area asks who sends it. Both are pure functions over the head.
 
-use super::{App, Failure, Result, server::Peer, session, token::Token};
-use crate::settings::{Secret, Settings};
+use super::{
+    App, Failure, Result,
+    connections::Standing,
+    server::Peer,
+    session::{self, SessionId},
+    token::Token,
+};
+use crate::{
+    os::{Clock, SystemClock},
+    settings::{Secret, Settings},
+};
 use axum::{
     extract::{Request, State},
     http::{HeaderMap, HeaderValue, Method, Uri, header, request::Parts, uri::Authority},
@@ -16,20 +25,20 @@ use std::net::{IpAddr, SocketAddr};
 /// Addresses that change something although they are asked for with GET.
 const GETS_THAT_CHANGE: [&str; 1] = ["/api/v1/lancedb/vacuum"];
 
+const HOW: &str = "`windlass ui` opens the page anew; a program sends the token";
+
 /// Asking a second time is no error.
 const STOP: &str = "/api/v1/stop";
 
 /// How much a part of the server asks of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Area {
-    /// Everybody may in; who is known may see more.
+    /// Everybody may in; who is known may see more. The files of the page are here: they are the same for everybody.
     Open,
     /// The compatible API: with `api_open`, everybody on this machine may do everything.
     Ingestion,
     /// windlass's own API: with `read_open`, everybody on this machine may read.
     Own,
-    /// As `Own`, and a browser is told in words how to get in.
-    Page,
 }
 
 /// Who sends a request. Handlers find it among the extensions of the request.
@@ -37,8 +46,8 @@ pub enum Area {
 pub enum Caller {
     /// Showed the token.
     Token,
-    /// A browser that was let in with a one-time link.
-    Session,
+    /// A browser that has signed in.
+    Session(SessionId),
     /// Somebody whom a trusted proxy vouches for.
     Proxy(String),
     /// Showed nothing, but is on this machine, and the settings let him.
@@ -52,7 +61,7 @@ impl Caller {
     pub fn name(&self) -> String {
         match self {
             Caller::Token => "api".to_string(),
-            Caller::Session => "page".to_string(),
+            Caller::Session(_) => "page".to_string(),
             Caller::Proxy(user) => format!("page ({user})"),
             Caller::Local => "local".to_string(),
             Caller::Nobody => "nobody".to_string(),
@@ -78,7 +87,8 @@ pub struct Access {
     read_open: bool,
     hosts: Vec<String>,
     proxies: Vec<IpAddr>,
-    pub(super) tickets: session::Tickets,
+    pub(super) links: session::Links,
+    pub(super) sessions: session::Sessions,
 }
 
 impl Access {
@@ -90,7 +100,8 @@ impl Access {
             read_open: settings.read_open,
             hosts: settings.hosts.0.clone(),
             proxies: settings.trust_proxy_headers.0.iter().map(IpAddr::to_canonical).collect(),
-            tickets: session::Tickets::default(),
+            links: session::Links::default(),
+            sessions: session::Sessions::default(),
         }
     }
 
@@ -100,12 +111,20 @@ impl Access {
 
     /// A path that lets one browser in, once, within ten minutes.
     pub fn one_time_path(&self) -> String {
-        format!("/open/{}", self.tickets.issue())
+        format!("/open/{}", self.links.issue())
+    }
+
+    /// Whether the caller of a request that takes long may still have what he asked for.
+    pub fn still_lets_in(&self, caller: &Caller) -> bool {
+        match caller {
+            Caller::Session(id) => self.sessions.is_open(*id, SystemClock.wall()),
+            _ => true,
+        }
     }
 
     /// Whether the request is meant for us.
     fn at_door(&self, method: &Method, uri: &Uri, headers: &HeaderMap) -> Result<()> {
-        let authority = uri.authority().cloned().or_else(|| authority_of(headers.get(header::HOST)?));
+        let authority = asked_host(uri, headers);
         let authority = authority.ok_or_else(|| Failure::bad_request("the request names no host"))?;
         if headers.get_all(header::HOST).iter().count() > 1 || !self.is_our_host(authority.host()) {
             return Err(Failure::new(403, "this host name is not served here")
@@ -140,15 +159,18 @@ impl Access {
         }
     }
 
-    fn caller(&self, headers: &HeaderMap, peer: Option<IpAddr>) -> Result<Caller> {
+    fn caller(&self, head: &Parts, peer: Option<IpAddr>) -> Result<Caller> {
+        let headers = &head.headers;
         if let Some(shown) = credential(headers) {
             return match self.token.is(shown) {
                 true => Ok(Caller::Token),
                 false => Err(Failure::new(401, "the token is not right")),
             };
         }
-        if session::cookies(headers).any(|it| self.token.is_session(it)) {
-            return Ok(Caller::Session);
+        if let Some(shown) = headers.get(session::HEADER) {
+            let host = host_of(&head.uri, headers);
+            let session = self.sessions.find(shown.as_bytes(), &host, SystemClock.wall());
+            return session.map(Caller::Session).ok_or_else(|| Failure::new(401, "this session has ended").hint(HOW));
         }
         let user = headers.get("x-forwarded-user").and_then(|it| it.to_str().ok()).map(str::trim);
         match (user.filter(|it| !it.is_empty() && it.len() <= 256), peer) {
@@ -159,7 +181,7 @@ impl Access {
 
     /// Who the request is from, if its sender may do in this area what it asks for.
     fn guard(&self, area: Area, head: &Parts, peer: Option<IpAddr>) -> Result<Caller> {
-        let caller = self.caller(&head.headers, peer);
+        let caller = self.caller(head, peer);
         if area == Area::Open {
             // A wrong token is nobody's: liveness is told to everybody.
             return Ok(caller.unwrap_or(Caller::Nobody));
@@ -170,7 +192,7 @@ impl Access {
         }
         let open = match area {
             Area::Ingestion => self.api_open || (self.read_open && !changes(&head.method, &head.uri)),
-            Area::Own | Area::Page => self.read_open && !changes(&head.method, &head.uri),
+            Area::Own => self.read_open && !changes(&head.method, &head.uri),
             Area::Open => true,
         };
         if open && self.is_local(head, peer) {
@@ -184,7 +206,7 @@ impl Access {
     fn is_local(&self, head: &Parts, peer: Option<IpAddr>) -> bool {
         let forwarded = ["forwarded", "x-real-ip", "via", "cf-connecting-ip", "true-client-ip", "x-client-ip"];
         let forwarded = |name: &str| name.starts_with("x-forwarded") || forwarded.contains(&name);
-        let host = head.uri.authority().cloned().or_else(|| authority_of(head.headers.get(header::HOST)?));
+        let host = asked_host(&head.uri, &head.headers);
         let host = host.map(|it| it.host().trim_matches(['[', ']']).to_lowercase()).unwrap_or_default();
         let named_locally = host == "localhost" || host.parse::<IpAddr>().is_ok_and(|it| it.is_loopback());
         self.bound.is_loopback()
@@ -198,6 +220,15 @@ impl Access {
 pub fn changes(method: &Method, uri: &Uri) -> bool {
     let reads = [Method::GET, Method::HEAD, Method::OPTIONS].contains(method);
     !reads || GETS_THAT_CHANGE.contains(&uri.path().trim_end_matches('/'))
+}
+
+/// The host and port that a request names, in the one way that a browser writes them.
+pub(super) fn host_of(uri: &Uri, headers: &HeaderMap) -> String {
+    asked_host(uri, headers).map(|it| it.as_str().to_ascii_lowercase()).unwrap_or_default()
+}
+
+fn asked_host(uri: &Uri, headers: &HeaderMap) -> Option<Authority> {
+    uri.authority().cloned().or_else(|| authority_of(headers.get(header::HOST)?))
 }
 
 fn authority_of(value: &HeaderValue) -> Option<Authority> {
@@ -231,17 +262,19 @@ pub async fn door(State(app): State<App>, request: Request, next: Next) -> Respo
 
 /// Middleware of an area: lets in who may, and tells the handler who it is.
 pub async fn guard(State((app, area)): State<(App, Area)>, request: Request, next: Next) -> Response {
-    let peer = request.extensions().get::<Peer>().map(|it| it.0.ip().to_canonical());
+    let peer = request.extensions().get::<Peer>().map(|it| it.remote.ip().to_canonical());
     let (mut head, body) = request.into_parts();
     if app.is_stopping() && changes(&head.method, &head.uri) && head.uri.path() != STOP {
         return Failure::unavailable("windlass is stopping", 5).into_response();
     }
     match app.access().guard(area, &head, peer) {
         Ok(caller) => {
+            if let Some(standing) = head.extensions.get::<Standing>() {
+                standing.is(caller.may_reach_out());
+            }
             head.extensions.insert(caller);
             next.run(Request::from_parts(head, body)).await
         }
-        Err(failure) if area == Area::Page && session::wants_page(&head.headers) => session::how_to_get_in(&failure),
         Err(failure) => failure.into_response(),
     }
 }

@@ -4,12 +4,13 @@ use std::{
     collections::HashMap,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU8, AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering},
     },
 };
 use tokio::task::AbortHandle;
 
-/// What a connection does now, in the order in which they are given up for a new one.
+/// What a connection does now, in the order in which they are given up for a new one: those of strangers before any of
+/// somebody who is known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(u8)]
 pub enum Phase {
@@ -37,8 +38,20 @@ struct Open {
 /// One connection, as its task sees it.
 pub struct State {
     phase: AtomicU8,
+    /// Whether its last request showed that it may in.
+    trusted: AtomicBool,
     /// Counts up over all connections, so that the smallest is the one that has been quiet longest.
     touched: AtomicU64,
+}
+
+/// Where a request says whether its sender is known. What strangers open never displaces those who are.
+#[derive(Clone)]
+pub struct Standing(Arc<State>);
+
+impl Standing {
+    pub fn is(&self, trusted: bool) {
+        self.0.trusted.store(trusted, Ordering::Relaxed);
+    }
 }
 
 /// Takes the connection out of the list when its task ends, however it ends.
@@ -59,7 +72,11 @@ impl Connections {
     /// Enters a connection. While there are `limit` already, the least useful of them is cut.
     pub fn enter(self: &Arc<Connections>, limit: usize) -> Entry {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
-        let state = Arc::new(State { phase: AtomicU8::new(Phase::Silent as u8), touched: AtomicU64::new(number) });
+        let state = Arc::new(State {
+            phase: AtomicU8::new(Phase::Silent as u8),
+            trusted: AtomicBool::new(false),
+            touched: AtomicU64::new(number),
+        });
         let mut open = self.lock();
         while open.len() >= limit.max(1) {
             let worst = open.iter().min_by_key(|(_, it)| it.rank()).map(|it| *it.0);
@@ -94,8 +111,9 @@ impl Connections {
 }
 
 impl Open {
-    fn rank(&self) -> (u8, u64) {
-        (self.state.phase.load(Ordering::Relaxed), self.state.touched.load(Ordering::Relaxed))
+    fn rank(&self) -> (bool, u8, u64) {
+        let trusted = self.state.trusted.load(Ordering::Relaxed);
+        (trusted, self.state.phase.load(Ordering::Relaxed), self.state.touched.load(Ordering::Relaxed))
     }
 }
 
@@ -106,6 +124,10 @@ impl Entry {
 
     pub fn enter(&self, phase: Phase) {
         self.state.set(phase, &self.list);
+    }
+
+    pub fn standing(&self) -> Standing {
+        Standing(self.state.clone())
     }
 }
 
@@ -133,5 +155,22 @@ mod tests {
         assert_eq!((known(&busy), known(&idle), known(&fifth)), (true, false, true));
         drop((busy, idle, silent, fourth, fifth));
         assert_eq!((list.count(), list.evicted()), (0, 2));
+    }
+
+    #[test]
+    fn strangers_go_before_somebody_who_is_known() {
+        let list = Arc::new(Connections::default());
+        let (known, stranger) = (list.enter(2), list.enter(2));
+        known.standing().is(true);
+        known.enter(Phase::Idle);
+        stranger.enter(Phase::Busy);
+        let there = |entry: &Entry| list.lock().contains_key(&entry.number());
+        let third = list.enter(2);
+        assert_eq!((there(&known), there(&stranger), there(&third)), (true, false, true));
+        // Who shows a wrong token later is a stranger again.
+        known.standing().is(false);
+        third.enter(Phase::Busy);
+        drop(list.enter(2));
+        assert!(!there(&known) && there(&third));
     }
 }

@@ -26,8 +26,8 @@ pub mod token;
 mod unread;
 
 pub use access::{Access, Area, Caller};
-pub use describe::manual;
 pub use failure::{Failure, Result};
+pub use describe::manual;
 pub use server::{Limits, Server};
 
 use crate::{
@@ -172,12 +172,11 @@ fn takes_long(path: &str) -> bool {
 }
 
 /// The areas with what each asks of a request.
-fn areas() -> [(Area, OpenApiRouter<App>); 4] {
+fn areas() -> [(Area, OpenApiRouter<App>); 3] {
     [
-        (Area::Open, health::router().merge(session::open_router())),
+        (Area::Open, health::router().merge(session::open_router()).merge(page::router()).merge(own::openapi_router())),
         (Area::Own, metrics::router().merge(stop::router()).merge(session::router()).merge(own::router())),
         (Area::Ingestion, ingestion::router()),
-        (Area::Page, page::router()),
     ]
 }
 

@@ -80,7 +80,11 @@ fn affordable() -> usize {
 
 /// Who is at the other end of a connection; every request carries it.
 #[derive(Debug, Clone, Copy)]
-pub struct Peer(pub SocketAddr);
+pub struct Peer {
+    pub remote: SocketAddr,
+    /// Our own end.
+    pub local: SocketAddr,
+}
 
 /// A running server. Dropping it stops it without grace.
 pub struct Server {
@@ -146,6 +150,7 @@ async fn listen(
         Ok(listener) => listener,
         Err(error) => return tracing::error!(%error, "the server can't listen"),
     };
+    let Ok(address) = listener.local_addr() else { return };
     let mut tasks = JoinSet::new();
     loop {
         let accepted = tokio::select! {
@@ -158,8 +163,9 @@ async fn listen(
                 let _ = stream.set_nodelay(true);
                 let entry = connections.enter(limits.connections);
                 let (number, list) = (entry.number(), connections.clone());
+                let peer = Peer { remote: peer, local: stream.local_addr().unwrap_or(address) };
                 let stream = Impatient::new(stream, limits.write, limits.body);
-                let task = tasks.spawn(serve(stream, Peer(peer), served.clone(), limits, entry, stopped.clone()));
+                let task = tasks.spawn(serve(stream, peer, served.clone(), limits, entry, stopped.clone()));
                 list.can_be_cut(number, task);
             }
             // Out of descriptors, or a client that is gone already: the next one may have more luck.
@@ -185,7 +191,8 @@ async fn serve(
     mut stopped: watch::Receiver<Option<Instant>>,
 ) {
     let entry = &entry;
-    let service = service_fn(|request: Request<Incoming>| {
+    let service = service_fn(|mut request: Request<Incoming>| {
+        request.extensions_mut().insert(entry.standing());
         let (router, budget) = served.clone();
         async move {
             entry.enter(Phase::Busy);
@@ -288,7 +295,8 @@ mod tests {
         let slow = async || tokio::time::sleep(Duration::from_millis(100)).await;
         let vacuum = "/api/v1/lancedb/vacuum";
         let router = Router::new().route("/slow", get(slow)).route(vacuum, get(slow));
-        let peer = Peer(SocketAddr::from(([127, 0, 0, 1], 1)));
+        let local = SocketAddr::from(([127, 0, 0, 1], 1));
+        let peer = Peer { remote: local, local };
         for (path, status) in [("/slow", 503), (vacuum, 200)] {
             let request = Request::get(path).body(Body::empty()).unwrap();
             let (answered, _) = answer(router.clone(), request, peer, limits, &Arc::default()).await;
@@ -303,7 +311,8 @@ mod tests {
         let read = async |body: Bytes| body.len().to_string();
         let after = async |_: Bytes| tokio::time::sleep(Duration::from_millis(100)).await;
         let router = Router::new().route("/read", post(read)).route("/slow", post(slow)).route("/after", post(after));
-        let peer = Peer(SocketAddr::from(([127, 0, 0, 1], 1)));
+        let local = SocketAddr::from(([127, 0, 0, 1], 1));
+        let peer = Peer { remote: local, local };
         let never = || Body::from_stream(futures_util::stream::pending::<io::Result<Bytes>>());
         for (path, body, status) in [
             ("/read", never(), 408),

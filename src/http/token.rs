@@ -26,36 +26,21 @@ pub enum Error {
     Random(getrandom::Error),
 }
 
-/// Only digests are kept, and they are compared in a time that tells nothing.
-pub struct Token {
-    token: [u8; 32],
-    session: [u8; 32],
-    session_text: String,
-}
+/// Only a digest is kept, and it is compared in a time that tells nothing.
+pub struct Token([u8; 32]);
 
 impl Token {
     pub fn new(secret: Secret) -> Token {
-        let session_text =
-            hex::encode(Sha256::new_with_prefix(b"windlass session\0").chain_update(secret.reveal()).finalize());
-        Token { token: digest(secret.reveal().as_bytes()), session: digest(session_text.as_bytes()), session_text }
+        Token(digest(secret.reveal().as_bytes()))
     }
 
     pub fn is(&self, shown: &[u8]) -> bool {
-        !shown.is_empty() && digest(shown).ct_eq(&self.token).into()
-    }
-
-    pub fn is_session(&self, shown: &str) -> bool {
-        digest(shown.as_bytes()).ct_eq(&self.session).into()
-    }
-
-    /// What a browser shows once it has been let in. It follows from the token, so that it outlives a restart and ends
-    /// when the token is changed.
-    pub fn session(&self) -> &str {
-        &self.session_text
+        !shown.is_empty() && digest(shown).ct_eq(&self.0).into()
     }
 }
 
-fn digest(bytes: &[u8]) -> [u8; 32] {
+/// What is kept of a secret that is only compared.
+pub(super) fn digest(bytes: &[u8]) -> [u8; 32] {
     Sha256::digest(bytes).into()
 }
 
@@ -138,10 +123,8 @@ mod tests {
     }
 
     #[test]
-    fn only_the_token_and_its_session_are_right() {
+    fn only_the_token_is_right() {
         let token = Token::new(Secret::new("abc"));
         assert!(token.is(b"abc") && !token.is(b"abcd") && !token.is(b""));
-        let other = Token::new(Secret::new("abd"));
-        assert!(token.is_session(token.session()) && !token.is_session("abc") && !other.is_session(token.session()));
     }
 }

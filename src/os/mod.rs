@@ -23,6 +23,7 @@ pub mod readiness;
 pub mod shortage;
 pub mod signals;
 pub mod small_disk;
+pub mod socket_owner;
 pub mod spawn;
 pub mod stderr;
 pub mod supervisor;

@@ -1,4 +1,4 @@
-//! What the page says about windlass itself: live, stopping, not answering, not let in; one thing at a time.
+//! What the page says about windlass itself: live, stopping, not answering, signed out; one thing at a time.
 
 use super::{
     Ended,
@@ -23,16 +23,17 @@ fn watch(browser: &mut Browser) {
 /// Keeps from now on the timers that have yet to fire, and every stream.
 const ARMED: &str = "void (() => {
   window.armed = new Set();
-  window.sources = [];
-  const [set, clear, Source] = [setTimeout, clearTimeout, EventSource];
+  window.streams = [];
+  const [set, clear, ask] = [setTimeout, clearTimeout, fetch];
   window.setTimeout = (work, ms) => {
     const id = set(() => { armed.delete(id); work(); }, ms);
     armed.add(id);
     return id;
   };
   window.clearTimeout = (id) => { armed.delete(id); clear(id); };
-  window.EventSource = class extends Source {
-    constructor(url) { super(url); sources.push(this); }
+  window.fetch = (path, options) => {
+    if (path.startsWith('/api/v1/events')) streams.push(options.signal);
+    return ask(path, options);
   };
 })()";
 
@@ -113,24 +114,20 @@ fn a_session_that_ended_is_told_of_once_and_nothing_is_tried_any_more() {
     web.terminate();
     browser.shows("not answering");
     browser.eval(ARMED);
-    // Another token: no session of before is known.
-    std::fs::write(home.path().join("serve.token"), "an-entirely-different-token-of-some-length\n").unwrap();
     let served = serve_again(home.path(), &address);
-    browser.shows("Your browser is not let in any more");
-    browser.until("one word", "document.getElementById('live').innerText === 'not let in'");
+    browser.shows("Your session has ended");
+    browser.until("one word", "document.getElementById('live').innerText === 'signed out'");
     browser.until("nothing waits to be tried", "armed.size === 0");
-    assert_eq!(browser.eval("sources.every(it => it.readyState === EventSource.CLOSED)"), true);
+    assert_eq!(browser.eval("streams.every(it => it.aborted)"), true);
     assert_eq!(browser.eval("banner.innerText.includes('does not answer')"), false);
-    // Let in by another window, it finds that out as soon as it reads something.
-    let bearer = ("authorization", "Bearer an-entirely-different-token-of-some-length");
-    let link = web.send("POST", "/api/v1/session", &[bearer], b"").json();
+    // Another window that signs in takes it along.
+    let link = web.send("POST", "/api/v1/session", &[("authorization", &web.bearer())], b"").json();
     let here = browser.turn_to("");
     browser.turn_to(&here);
     let other = browser.another_window(&web.url(link["path"].as_str().unwrap()));
     browser.turn_to(&other);
     browser.shows("No group yet");
     browser.turn_to(&here);
-    browser.press("r");
     browser.until("it is live", "document.getElementById('live').className === 'live live' && banner.hidden");
     drop(served);
 }
@@ -153,4 +150,57 @@ fn many_windows_at_once_are_all_live_and_all_see_what_happens() {
         browser.shows("Seen by all");
         browser.until("it is live", live);
     }
+}
+
+#[test]
+fn the_token_signs_in_and_a_new_tab_has_the_session_of_its_neighbours_until_one_signs_out() {
+    let web = Web::start();
+    let Some(mut browser) = Browser::start() else { return };
+    browser.open(&web.url("/#/health"));
+    browser.shows("windlass ui");
+    browser.until("the form is there", "document.activeElement.id === 'token'");
+    browser.picture("sign-in-desktop-light");
+    browser.screen(390, 844, true);
+    assert_eq!(browser.eval("document.documentElement.scrollWidth <= innerWidth"), true);
+    browser.picture("sign-in-phone-dark");
+    browser.screen(1280, 860, false);
+    browser.type_text("wrong");
+    browser.press("Enter");
+    browser.shows("The token is not right.");
+    browser.eval("document.getElementById('token').value = ''");
+    browser.type_text(&web.token);
+    browser.press("Enter");
+    browser.shows("live");
+    browser.shows("Health");
+    assert_eq!(browser.eval("document.cookie + Object.keys(localStorage).length"), "0");
+    let here = browser.turn_to("");
+    browser.turn_to(&here);
+    let tab = browser.another_window(&web.url("/#/workers"));
+    browser.turn_to(&tab);
+    browser.shows("live");
+    browser.shows("alive");
+    browser.click("#out");
+    browser.shows("You are signed out.");
+    assert_eq!(browser.eval("sessionStorage.getItem('windlass-session')"), serde_json::Value::Null);
+    browser.turn_to(&here);
+    browser.shows("Your session has ended.");
+    browser.eval("location.reload()");
+    browser.until("nothing is kept", "document.activeElement.id === 'token'");
+}
+
+#[test]
+fn a_group_is_exported_by_a_browser_that_is_signed_in() {
+    let web = Web::start();
+    let Some(mut browser) = let_in(&web) else { return };
+    let group = submit(&web, "id: one\nsteps: [{ name: one, run: 'true' }]", &["x"], json!({}));
+    super::wait_for_group(&web, group);
+    browser.eval("void (URL.createObjectURL = (it) => { it.text().then((text) => (window.exported = JSON.parse(text))); return '#'; }, HTMLAnchorElement.prototype.click = function () { window.saved = this.download; })");
+    browser.eval(&format!("location.hash = '#/g{group}'"));
+    browser.until(
+        "it can be exported",
+        "[...document.querySelectorAll('.actions button')].some(it => it.innerText === 'Export')",
+    );
+    browser.eval("[...document.querySelectorAll('.actions button')].find(it => it.innerText === 'Export').click()");
+    browser.until("it is saved", "window.exported && window.saved");
+    assert_eq!(browser.eval("[saved, exported.runs.length]"), json!([format!("g{group}.json"), 1]));
 }

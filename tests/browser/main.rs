@@ -243,7 +243,13 @@ fn a_daemon_that_is_gone_is_told_of_and_one_that_is_back_is_found() {
     browser.shows("windlass does not answer");
     browser.shows("not answering");
     let served = connection::serve_again(home.path(), &address);
+    // It knows no session of the one before: the token opens another one.
+    browser.shows("Your session has ended.");
+    browser.eval("document.getElementById('token').focus()");
+    browser.type_text(&web.token);
+    browser.press("Enter");
     browser.shows("live");
+    browser.shows("diamond");
     browser.until("the message is gone", "document.getElementById('banner').hidden");
     drop(served);
 }

@@ -40,16 +40,26 @@ fn commands_on_the_page_are_for_the_home_of_this_daemon() {
     fs::create_dir(&home).unwrap();
     let web = Web::on(&home, &[]);
     let Some(mut browser) = let_in(&web) else { return };
+    browser.eval("void (navigator.clipboard.writeText = async (it) => { window.copied = it; })");
     let call = format!("windlass --home '{}'", home.display());
-    browser.shows(&format!("{call} ingest DIRECTORY"));
+    // Short to read, whole to copy.
+    browser.shows("windlass ingest DIRECTORY");
+    assert_eq!(browser.eval("document.body.innerText.includes('--home')"), false);
+    browser.click(".empty button.copy");
+    browser.until("it is copied", "document.querySelector('.empty button.copy').innerText === 'Copied'");
+    assert_eq!(browser.eval("copied"), format!("{call} ingest DIRECTORY"));
     assert_eq!(web.get("/api/v1/status").json()["call"], call);
     let group = submit(&web, "id: no\nsteps: [{ name: no, run: 'exit 3' }]", &["x"], json!({}));
     wait_for_group(&web, group);
-    browser.shows(&format!("{call} why g{group}"));
+    browser.shows(&format!("windlass why g{group}"));
     browser.click(".problems a[href='#/g1']");
-    browser.shows(&format!("{call} retry r1"));
+    browser.shows("windlass retry r1");
     browser.open(&web.url("/#/s1"));
-    browser.shows(&format!("{call} retry r1"));
+    browser.shows("windlass retry r1");
+    browser.until("every command can be copied", "[...document.querySelectorAll('main code')].filter(it => it.innerText.startsWith('windlass ')).every(it => it.parentElement.querySelector('.copy'))");
+    browser.eval("[...document.querySelectorAll('.typed')].find(it => it.innerText.includes('retry r1')).querySelector('.copy').click()");
+    browser.until("it is copied", &format!("copied === {}", serde_json::Value::from(format!("{call} retry r1"))));
+    assert_eq!(browser.complaints, [] as [&str; 0]);
     // Where the user has this home without saying so, it is left away.
     let mut status = web.windlass(&["status", "--json"]);
     let link = directory.path().join("windlass");
@@ -231,7 +241,7 @@ fn small_things_are_as_they_are_meant() {
         browser.until("it is shown", "document.querySelector('h1, .search')");
         assert_eq!(browser.eval("document.documentElement.scrollWidth <= innerWidth"), true, "{place}");
     }
-    browser.shows("s1 for ");
+    browser.shows("s1 has been running longest, for ");
     browser.picture("health-narrow-light");
     browser.open(&web.url("/#/locks"));
     browser.shows("index:main");
@@ -261,4 +271,85 @@ fn times_are_told_by_the_clock_of_the_server() {
     browser.shows("slow");
     let created = "document.querySelector('time').innerText";
     browser.until("it is not of the future", &format!("/^(just now|\\d s ago)$/.test({created})"));
+}
+
+#[test]
+fn health_is_told_in_sentences_and_tables_and_its_keys_are_behind_the_details() {
+    let web = Web::start();
+    let Some(mut browser) = let_in(&web) else { return };
+    submit(&web, "id: slow\nsteps: [{ name: wait, run: 'sleep 600' }]", &["x"], json!({}));
+    browser.open(&web.url("/#/health"));
+    browser.shows("windlass works: it starts steps, its database can be written, and the disk has room.");
+    browser.shows("1 step is running here in ");
+    browser.shows("s1 has been running longest");
+    browser.shows("Free on the disk");
+    browser.shows("any other");
+    let raw = "/[a-z]_[a-z]/.test([...document.querySelectorAll('.head, .sentences, .parts')].map(it => it.innerText).join())";
+    assert_eq!(browser.eval(raw), false, "names for programs");
+    assert_eq!(browser.eval("document.body.innerText.includes('async_task_count')"), false);
+    browser.picture("health-closed-desktop-light");
+    browser.click("details summary");
+    browser.shows("async_task_count");
+    browser.eval("document.querySelector('summary').click()");
+    assert_eq!(browser.complaints, [] as [&str; 0]);
+}
+
+#[test]
+fn an_output_is_shown_as_text() {
+    let web = Web::start();
+    let Some(mut browser) = let_in(&web) else { return };
+    let run = r#"printf '"first line\nsecond \"line\""' > {{ out }}/text; printf 'first line\nsecond "line"\n'"#;
+    let text = json!({"id": "said", "steps": [{"name": "say", "run": run}]});
+    let answer = web.post_json("/api/v1/groups", &json!({"definition": text, "items": ["x"]}));
+    assert_eq!(answer.status, 201, "{}", answer.text());
+    wait_for_group(&web, 1);
+    for place in ["s1", "r1"] {
+        browser.open(&web.url(&format!("/#/{place}")));
+        let shown =
+            "[...document.querySelectorAll('.facts dt')].find(it => it.innerText === 'Output')?.nextSibling.innerText";
+        browser.until("it has an output", &format!("{shown}?.includes('second')"));
+        let shown = browser.eval(shown);
+        assert!(shown.as_str().unwrap().contains("first line\nsecond \"line\""), "{place}: {shown}");
+    }
+    assert_eq!(browser.complaints, [] as [&str; 0]);
+}
+
+/// Points of edges that lie inside of a box.
+const BEHIND: &str = r#"(() => {
+  const boxes = [...document.querySelectorAll(".node rect:first-of-type")].map((it) => it.getBBox());
+  const inside = (p) => boxes.some((b) => p.x > b.x + 1 && p.x < b.x + b.width - 1 && p.y > b.y + 1 && p.y < b.y + b.height - 1);
+  let found = 0;
+  for (const edge of document.querySelectorAll(".edge")) {
+    for (let at = 0; at <= edge.getTotalLength(); at += 2) if (inside(edge.getPointAtLength(at))) found += 1;
+  }
+  const picture = document.querySelector(".graph svg");
+  const view = picture.viewBox.baseVal;
+  const out = [...document.querySelectorAll(".edge, .node rect")].filter((it) => { const b = it.getBBox(); return b.x < view.x - 1 || b.x + b.width > view.x + view.width + 1 || b.y < view.y - 1 || b.y + b.height > view.y + view.height + 1; });
+  return [document.querySelectorAll(".edge").length > 0, found, out.length, picture.getBoundingClientRect().width <= innerWidth];
+})()"#;
+
+#[test]
+fn no_edge_of_a_graph_passes_behind_a_box() {
+    let web = Web::start();
+    let Some(mut browser) = let_in(&web) else { return };
+    // A need that skips layers, and a layer that is broader than the screen.
+    let mut steps = vec!["{ name: first, run: 'true' }".to_string()];
+    steps.push("{ name: second, needs: [first], run: 'true' }".into());
+    steps.push("{ name: third, needs: [second], run: 'true' }".into());
+    steps.push("{ name: leap, needs: [first, third], run: 'true' }".into());
+    let shards: Vec<String> = (0..7).map(|at| format!("shard-{at}")).collect();
+    steps.extend(shards.iter().map(|it| format!("{{ name: {it}, needs: [leap, first], run: 'true' }}")));
+    steps.push(format!("{{ name: all, needs: [first, {}], run: 'true' }}", shards.join(", ")));
+    let group = submit(&web, &format!("id: tangled\nsteps: [{}]", steps.join(", ")), &["x"], json!({}));
+    wait_for_group(&web, group);
+    for (width, name) in [(1280, "tangled-desktop-light"), (390, "tangled-phone-light"), (320, "tangled-narrow-light")]
+    {
+        browser.screen(width, 860, false);
+        browser.open("about:blank#");
+        browser.open(&web.url("/#/r1"));
+        browser.until("the graph is drawn", "document.querySelectorAll('svg .node').length === 12");
+        assert_eq!(browser.eval(BEHIND), json!([true, 0, 0, true]), "at {width}");
+        browser.picture(name);
+    }
+    assert_eq!(browser.complaints, [] as [&str; 0]);
 }

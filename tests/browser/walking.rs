@@ -103,7 +103,7 @@ fn a_link_that_was_opened_already_leads_a_browser_that_is_let_in_to_the_page() {
     browser.open(&web.url(&web.link));
     browser.shows("No group yet");
     assert_eq!(browser.eval("location.pathname"), "/");
-    assert_eq!(web.send("GET", &web.link, &[], b"").status, 401, "nobody else is let in");
+    assert_eq!(web.open_session(&web.link).status, 401, "nobody else is let in");
 }
 
 #[test]

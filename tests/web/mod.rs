@@ -158,6 +158,13 @@ impl Web {
         format!("Bearer {}", self.token)
     }
 
+    /// Signs in with a one-time path; the session, where it is let in.
+    pub fn open_session(&self, link: &str) -> Answer {
+        let code = link.rsplit('/').next().unwrap();
+        let body = serde_json::json!({"code": code}).to_string();
+        self.send("POST", "/api/v1/session/open", &[("content-type", "application/json")], body.as_bytes())
+    }
+
     /// A request with exactly these headers; no token unless one of them is it.
     pub fn send(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Answer {
         self.try_send(method, path, headers, body).unwrap_or_else(|error| panic!("{method} {path}: {error}"))

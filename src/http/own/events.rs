@@ -5,7 +5,7 @@ use super::{
     hub::{Ahead, Seat, Told},
 };
 use crate::{
-    http::{App, Failure, Result},
+    http::{App, Caller, Failure, Result},
     model::{EventKind, GroupId, RunId},
     store::{
         self,
@@ -14,6 +14,7 @@ use crate::{
     view::{self, EventView},
 };
 use axum::{
+    Extension,
     body::{Body, Bytes},
     extract::{Query, State},
     http::{HeaderMap, header},
@@ -88,7 +89,12 @@ enum Sent {
 #[utoipa::path(get, path = "/api/v1/events", tag = "events",
     params(Asked, ("Last-Event-ID" = Option<String>, Header, description = "The `id` of the last event that was received")),
     responses((status = 200, description = "A stream; each `data` is one of these", body = inline(Sent), content_type = "text/event-stream"), Refused))]
-async fn events(State(app): State<App>, Query(asked): Query<Asked>, headers: HeaderMap) -> Result<Response> {
+async fn events(
+    State(app): State<App>,
+    Extension(caller): Extension<Caller>,
+    Query(asked): Query<Asked>,
+    headers: HeaderMap,
+) -> Result<Response> {
     let group = optional(&asked.group)?;
     if asked.digest.is_some_and(|it| !(100..=60_000).contains(&it)) {
         return Err(Failure::bad_request("`digest` must be 100 to 60000 milliseconds"));
@@ -117,7 +123,7 @@ async fn events(State(app): State<App>, Query(asked): Query<Asked>, headers: Hea
     let _ = write!(begin, "id: {}\nevent: hello\ndata: {{}}\n\n", view::write_cursor(cursor));
     let digest = asked.digest.map(Duration::from_millis);
     let (begin, sent) = (Some(begin), Instant::now());
-    let follower = Follower { app, seat, group, cursor, whole: true, digest, begin, sent };
+    let follower = Follower { app, caller, seat, group, cursor, whole: true, digest, begin, sent };
     let body = stream::unfold(follower, |mut follower| async move {
         let text = follower.next().await?;
         Some((Ok::<_, Infallible>(Bytes::from(text)), follower))
@@ -137,6 +143,8 @@ fn gap(after: Cursor) -> String {
 /// One subscriber: a cursor and a place at the hub, nothing more.
 struct Follower {
     app: App,
+    /// A session that ends takes its streams along.
+    caller: Caller,
     seat: Seat,
     group: Option<GroupId>,
     cursor: Cursor,
@@ -155,7 +163,7 @@ impl Follower {
             return Some(begin);
         }
         loop {
-            if self.app.is_stopping() {
+            if self.app.is_stopping() || !self.app.access().still_lets_in(&self.caller) {
                 return None;
             }
             let text = match self.digest {

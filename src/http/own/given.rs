@@ -24,7 +24,9 @@ impl<T: DeserializeOwned> FromRequest<App> for Given<T> {
             return Err(Failure::new(415, said).hint("send the header `Content-Type: application/json`"));
         }
         let bytes = Bytes::from_request(request, app).await.map_err(|error| match error.status() {
-            StatusCode::PAYLOAD_TOO_LARGE => Failure::too_large(app.settings().http_body.0),
+            StatusCode::PAYLOAD_TOO_LARGE => {
+                Failure::new(413, "the body is larger than this address takes, or than the setting `http.body`")
+            }
             _ => Failure::bad_request("the body of the request broke off"),
         })?;
         let wrong = |it: axum::extract::rejection::JsonRejection| Failure::new(it.status().as_u16(), it.body_text());

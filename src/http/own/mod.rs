@@ -17,8 +17,10 @@ mod search;
 mod steps;
 mod submit;
 
-pub use answer::ErrorBody;
+pub use answer::{ErrorBody, RefusedBody};
+pub use given::Given;
 pub use hub::Hub;
+pub use openapi::router as openapi_router;
 
 use crate::http::App;
 use axum::extract::DefaultBodyLimit;
@@ -33,7 +35,6 @@ pub fn router() -> OpenApiRouter<App> {
         .merge(locks::router())
         .merge(search::router())
         .merge(events::router())
-        .merge(openapi::router())
         // The server takes no more of any body than the setting `http.body`.
         .layer(DefaultBodyLimit::disable())
 }

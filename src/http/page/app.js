@@ -3,10 +3,14 @@
 import { connect } from "./connection.js";
 import { callIt, count, h, put, told, took, typed } from "./dom.js";
 import { groupList, groupView } from "./groups.js";
-import { healthView, lockView, queueView, workerView } from "./machine.js";
+import { healthView } from "./health.js";
+import { lockView, queueView, workerView } from "./machine.js";
 import { runView, stepView } from "./runs.js";
 import { searchView } from "./search.js";
-import { get, Refused } from "./wire.js";
+import { door, signIn, signOut } from "./session.js";
+import { get, Refused, session } from "./wire.js";
+
+await signIn();
 
 const TABS = [
   ["groups", "Groups", groupList],
@@ -23,6 +27,7 @@ const tabs = document.getElementById("tabs");
 const banner = document.getElementById("banner");
 const said = document.getElementById("said");
 const live = document.getElementById("live");
+const leaves = document.getElementById("out");
 
 let view = null;
 let cancelled = null;
@@ -162,7 +167,7 @@ async function refresh() {
 let state = ["", null];
 let trouble = null;
 
-const WORDS = { live: "live", stopping: "stopping", silent: "not answering", out: "not let in" };
+const WORDS = { live: "live", stopping: "stopping", silent: "not answering", out: "signed out" };
 
 function tell() {
   const [word, fact] = state;
@@ -171,10 +176,13 @@ function tell() {
   const text = {
     silent: ["windlass does not answer. The page tries again; what you see is old. If it does not run, start it with ", typed("windlass serve"), "."],
     stopping: ["windlass is stopping", fact > 0 ? `; ${count(fact, "step")} may finish.` : "."],
-    out: ["Your browser is not let in any more. Run ", typed("windlass ui"), " to open the page again."],
   }[word] || trouble;
-  banner.hidden = !text;
+  const out = word === "out";
+  banner.hidden = out || !text;
   put(banner, text ? h("div", {}, text) : null);
+  main.hidden = tabs.hidden = out;
+  leaves.hidden = out || !session();
+  showDoor(out);
 }
 
 function failed(error) {
@@ -241,6 +249,12 @@ const connection = connect(
 );
 // What no event tells of: health of processes, disk, locks of files.
 setInterval(() => !document.hidden && view?.polls && (state[0] === "live" || state[0] === "") && refresh(), 3000);
+
+const showDoor = door(document.getElementById("door"), () => {
+  connection.heal();
+  learnCall();
+});
+leaves.addEventListener("click", () => signOut().then(connection.out, failed));
 
 // ---- keyboard
 
@@ -322,6 +336,17 @@ document.querySelector(".skip").addEventListener("click", (event) => {
   event.preventDefault();
   main.focus();
 });
+/** How windlass is called for this home. */
+function learnCall() {
+  get("/api/v1/status").then(
+    (it) => {
+      callIt(it.call);
+      refresh();
+    },
+    () => {},
+  );
+}
+
 const leave = () => left.set(entry, { y: scrollY, at: main.contains(document.activeElement) ? document.activeElement.getAttribute("href") : null });
 addEventListener("hashchange", () => {
   leave();
@@ -335,10 +360,4 @@ addEventListener("pagehide", () => {
 });
 enter();
 route();
-get("/api/v1/status").then(
-  (it) => {
-    callIt(it.call);
-    refresh();
-  },
-  () => {},
-);
+learnCall();

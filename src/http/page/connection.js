@@ -1,6 +1,6 @@
 // Whether windlass answers, in one of four words (live, stopping, silent, out), and the stream of what changed.
 
-import { get, now, query } from "./wire.js";
+import { events, get, now, query } from "./wire.js";
 
 /** How often it is asked whether it is there, and how long the answer may take, in ms: a stream alone tells no death. */
 const WATCH = 5000;
@@ -66,27 +66,29 @@ export function connect(changed, show) {
       if (word === "") look(false);
       return;
     }
-    source = new EventSource(`/api/v1/events${query({ digest: 400, after: last })}`);
-    source.addEventListener("hello", (it) => {
-      last = it.lastEventId || last;
-      answered = now();
-      if (word === "") be("live");
-      else changed(null);
-    });
-    source.addEventListener("gap", () => changed(null));
-    source.addEventListener("digest", (it) => {
-      last = it.lastEventId;
-      changed(JSON.parse(it.data));
-    });
-    // The browser does not tell why a stream ended; an ordinary request does.
-    source.addEventListener("error", () => {
-      drop();
-      if (!document.hidden) look(true);
-    });
+    source = new AbortController();
+    follow(source);
+  }
+
+  /** Reads a stream to its end. An `EventSource` could not show the session. */
+  async function follow(own) {
+    try {
+      for await (const it of events(`/api/v1/events${query({ digest: 400, after: last })}`, own.signal)) {
+        if (it.event === "hello") answered = now();
+        last = it.id || last;
+        if (it.event === "hello" && word === "") be("live");
+        else changed(it.event === "digest" ? JSON.parse(it.data) : null);
+      }
+    } catch {
+      // Why it ended is found out by an ordinary request.
+    }
+    if (own !== source) return;
+    drop();
+    if (!document.hidden) look(true);
   }
 
   function drop() {
-    source?.close();
+    source?.abort();
     source = null;
     giveBack?.();
     giveBack = null;

@@ -169,13 +169,42 @@ export const empty = (text, ...commands) =>
 let call = "windlass";
 export const callIt = (text) => (call = text);
 
-/** A command, or whatever else mends something. */
-export const typed = (text) => h("code", {}, text.replace(/^windlass (?!--home )/, () => `${call} `));
+/** Copies a text and says so in the button; where the browser does not allow it, the text before the button is selected. */
+export async function copy(text, button) {
+  try {
+    await navigator.clipboard.writeText(text);
+    put(button, "Copied");
+    setTimeout(() => put(button, "Copy"), 2000);
+  } catch {
+    getSelection().selectAllChildren(button.previousElementSibling);
+  }
+}
+
+/** A command, short, with a button that copies it as it works from anywhere; or what else solves something. */
+export function typed(text) {
+  if (!text.startsWith("windlass ")) return h("code", {}, text);
+  const whole = () => text.replace(/^windlass (?!--home )/, () => `${call} `);
+  const button = h("button", { type: "button", class: "copy", title: "Copy the command with the home directory", onclick: (event) => copy(whole(), event.currentTarget) }, "Copy");
+  return h("span", { class: "typed" }, h("code", {}, text), " ", button);
+}
+
+/** Splits a text at the ids of things and makes links of them. */
+const linked = (text) => text.split(/(\b[grs][1-9]\d*\b)/).map((it, at) => (at % 2 ? h("a", { href: `#/${it}` }, it) : it));
 
 /** A sentence of ours: its commands between backticks, and links to what it names before it quotes others after a colon. */
 export function told(text) {
-  const [, ours, theirs] = /^(.*?)(: .*)?$/s.exec(text.replace(/`windlass (?!--home )/g, () => `\`${call} `));
-  return h("span", { class: "text" }, ours.split(/(\b[grs][1-9]\d*\b)/).map((it, at) => (at % 2 ? h("a", { href: `#/${it}` }, it) : it)), theirs);
+  const [, ours, theirs] = /^(.*?)(: .*)?$/s.exec(text);
+  const parts = ours.split(/`(windlass [^`]*)`/);
+  return h("span", { class: "text" }, parts.map((it, at) => (at % 2 ? typed(it) : linked(it))), theirs);
+}
+
+/** A value for people: a text as it is, an object field by field, the rest as JSON. */
+export function value(it) {
+  if (typeof it === "string") return h("pre", { class: "json", tabindex: 0 }, it);
+  const fields = it && typeof it === "object" && !Array.isArray(it) ? Object.entries(it) : [];
+  const plain = (one) => (typeof one === "string" ? (one.includes("\n") ? value(one) : h("span", { class: "text" }, one)) : h("code", { class: "text" }, JSON.stringify(one)));
+  if (fields.length && fields.every(([, one]) => one === null || typeof one !== "object")) return h("dl", { class: "parameters" }, fields.map(([name, one]) => [h("dt", {}, name), h("dd", {}, plain(one))]));
+  return h("pre", { class: "json", tabindex: 0 }, JSON.stringify(it, null, 2));
 }
 
 /** What is to be mended, or why something is as it is: a sentence, and the command that changes it. */

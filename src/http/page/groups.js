@@ -1,7 +1,7 @@
 // Groups: the list, and one group with its runs.
 
 import { advice, bar, confirm, count, empty, h, label, number, put, status, table, titled, took, when, whenExactly } from "./dom.js";
-import { get, post, query } from "./wire.js";
+import { get, post, query, save } from "./wire.js";
 
 const STATUSES = ["RUNNING", "PENDING", "COMPLETED", "FAILED", "CANCELLED"];
 
@@ -237,7 +237,7 @@ function buttons(group, act) {
     h("button", { type: "button", "data-key-of": "p", hidden: ended, onclick: pause }, group.paused ? "Resume" : "Pause"),
     h("button", { type: "button", "data-key-of": "c", class: "danger", hidden: ended || group.cancelling, onclick: cancel }, "Cancel"),
     h("button", { type: "button", "data-key-of": "t", hidden: !ended || group.failed + group.cancelled === 0, onclick: retry }, "Retry"),
-    h("a", { class: "button", href: `${at}/export`, download: `${name}.json` }, "Export"),
+    h("button", { type: "button", onclick: () => act(`Export ${name}`, () => save(`${at}/export`, `${name}.json`), `${name} is exported.`) }, "Export"),
   ];
 }
 

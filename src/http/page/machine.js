@@ -1,7 +1,6 @@
-// The machine: queues, workers, locks, health.
+// The machine: queues, workers, locks.
 
 import { bytes, confirm, count, duration, empty, h, meter, number, put, span, table, when } from "./dom.js";
-import { problemList } from "./groups.js";
 import { get, post } from "./wire.js";
 
 export function queueView({ act }) {
@@ -134,55 +133,4 @@ async function release(it, act) {
   const reason = await confirm("Take this key away by force?", details, "Take it away", { reason: true, danger: true });
   if (reason === null) return;
   act(`Release ${it.key}`, () => post("/api/v1/locks/release", { key: it.key, reason }), `${it.key} is released.`);
-}
-
-export function healthView() {
-  const head = h("div", { class: "head" });
-  const problems = h("div", { class: "problems" });
-  const facts = h("div", { class: "tiles" });
-  return {
-    element: h("section", {}, head, problems, facts),
-    polls: true,
-    async refresh(signal) {
-      const [health, state] = await Promise.all([get("/health", signal), get("/api/v1/status", signal)]);
-      const well = health.status === "ok" || health.status === "healthy";
-      put(head, h("h1", { tabindex: -1 }, "Health"), h("span", { class: `status ${well ? "completed" : "failed"}` }, health.status), (health.reasons || []).map((it) => h("span", { class: "flag" }, String(it))));
-      put(problems, problemList(state));
-      const { status: _, reasons: __, diagnostics, ...rest } = health;
-      const free = diagnostics?.free_disk_bytes === undefined ? { disk_free: state.disk_free } : {};
-      const own = { home: state.home, ...free, ...rest, ...diagnostics };
-      put(facts, tiles(own));
-    },
-  };
-}
-
-const UNIT = (name, value) => {
-  if (value === null || value === -1) return /last_/.test(name) ? "never" : "unknown";
-  if (value.step && value.seconds >= 0) return [h("a", { href: `#/s${value.step}` }, `s${value.step}`), ` for ${duration(value.seconds * 1000)}`];
-  if (Array.isArray(value)) return value.length === 2 && value.every(Number.isFinite) ? `${value[0]} of ${value[1]}` : value.map((it) => UNIT(name, it)).join(", ");
-  if (typeof value === "object") return Object.entries(value).map(([key, it]) => `${key.replaceAll("_", " ")}: ${UNIT(key, it)}`).join(", ");
-  if (typeof value !== "number" || /pid$/.test(name)) return String(value);
-  if (/(bytes|disk_free|free_disk|rss)/.test(name)) return bytes(value);
-  if (/(uptime|_seconds|_s$|age$)/.test(name)) return duration(value * 1000);
-  if (/_ms$/.test(name)) return duration(value);
-  return number(value);
-};
-
-/** Every figure, whatever health tells; what is nested gets a tile of its own. */
-function tiles(values) {
-  const flat = [];
-  const deep = [];
-  for (const [name, value] of Object.entries(values)) {
-    if (value !== null && typeof value === "object" && !value.step) deep.push([name, value]);
-    else flat.push([name, value]);
-  }
-  const list = (rows, key) => h("dl", { class: "facts" }, rows.map(([name, value]) => [h("dt", {}, String(name).replaceAll("_", " ")), h("dd", { class: "text" }, UNIT(`${key} ${name}`, value))]));
-  return [
-    h("article", { class: "card" }, h("h2", {}, "windlass"), list(flat, "")),
-    deep.filter(([, it]) => Object.keys(it).length).map(([name, value]) => {
-      const plain = Array.isArray(value) && value.every((it) => typeof it !== "object");
-      const rows = Array.isArray(value) ? value.map((it, at) => [at + 1, it]) : Object.entries(value);
-      return h("article", { class: "card" }, h("h2", {}, name.replaceAll("_", " ")), plain ? h("p", { class: "text" }, value.join(", ")) : list(rows, name));
-    }),
-  ];
 }

@@ -5,12 +5,15 @@
 
 use crate::http::App;
 use axum::{
+    body::Bytes,
     extract::Path,
     http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
     routing::get,
 };
+use flate2::{Compression, write::GzEncoder};
 use sha2::{Digest, Sha256};
+use std::{collections::HashMap, io::Write, sync::OnceLock};
 use utoipa_axum::router::OpenApiRouter;
 
 const HTML: &str = "text/html; charset=utf-8";
@@ -37,16 +40,23 @@ const ASSETS: &[Asset] = &[
     ("groups.js", SCRIPT, include_str!("groups.js")),
     ("runs.js", SCRIPT, include_str!("runs.js")),
     ("graph.js", SCRIPT, include_str!("graph.js")),
+    ("health.js", SCRIPT, include_str!("health.js")),
     ("machine.js", SCRIPT, include_str!("machine.js")),
+    ("session.js", SCRIPT, include_str!("session.js")),
     ("search.js", SCRIPT, include_str!("search.js")),
     ("docs.js", SCRIPT, include_str!("docs.js")),
 ];
 
 pub fn router() -> OpenApiRouter<App> {
     OpenApiRouter::new()
-        .route("/", get(async |headers: HeaderMap| served(&PAGE, &headers)))
+        .route("/", get(index))
         .route("/docs", get(async |headers: HeaderMap| served(&DOCS, &headers)))
         .route("/assets/{name}", get(asset))
+}
+
+/// The page itself; its scripts find out what its address asks for.
+pub async fn index(headers: HeaderMap) -> Response {
+    served(&PAGE, &headers)
 }
 
 async fn asset(Path(name): Path<String>, headers: HeaderMap) -> Response {
@@ -57,14 +67,21 @@ async fn asset(Path(name): Path<String>, headers: HeaderMap) -> Response {
 }
 
 /// A file, or 304 when the browser has it. It asks each time, so that a new version is seen at once.
-fn served((_, media_type, content): &Asset, headers: &HeaderMap) -> Response {
-    let tag = format!("\"{}\"", hex::encode(&Sha256::digest(content)[..12]));
+fn served((name, media_type, content): &Asset, headers: &HeaderMap) -> Response {
+    let takes_gzip = headers.get(header::ACCEPT_ENCODING).and_then(|it| it.to_str().ok());
+    let takes_gzip = takes_gzip.is_some_and(|it| it.split(',').any(|it| it.trim() == "gzip"));
+    let packed = packed().get(name).filter(|_| takes_gzip);
+    let kind = if packed.is_some() { "gzip" } else { "plain" };
+    let tag = format!("\"{}-{kind}\"", hex::encode(&Sha256::digest(content)[..12]));
     let known = headers.get(header::IF_NONE_MATCH).is_some_and(|it| it.as_bytes() == tag.as_bytes());
-    let mut response = match known {
-        true => StatusCode::NOT_MODIFIED.into_response(),
-        false => ([(header::CONTENT_TYPE, *media_type)], *content).into_response(),
+    let typed = [(header::CONTENT_TYPE, *media_type)];
+    let mut response = match (known, packed) {
+        (true, _) => StatusCode::NOT_MODIFIED.into_response(),
+        (false, Some(packed)) => (typed, [(header::CONTENT_ENCODING, "gzip")], packed.clone()).into_response(),
+        (false, None) => (typed, *content).into_response(),
     };
-    let fixed: [(HeaderName, &'static str); 5] = [
+    let fixed: [(HeaderName, &'static str); 6] = [
+        (header::VARY, "accept-encoding"),
         (header::CONTENT_SECURITY_POLICY, POLICY),
         (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
         (header::REFERRER_POLICY, "no-referrer"),
@@ -80,9 +97,22 @@ fn served((_, media_type, content): &Asset, headers: &HeaderMap) -> Response {
     response
 }
 
+/// Every file as browsers take it, by its name. Made when the first one is asked for.
+fn packed() -> &'static HashMap<&'static str, Bytes> {
+    static PACKED: OnceLock<HashMap<&'static str, Bytes>> = OnceLock::new();
+    let pack = |(name, _, content): &Asset| {
+        let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
+        encoder.write_all(content.as_bytes()).ok()?;
+        Some((*name, encoder.finish().ok()?.into()))
+    };
+    PACKED.get_or_init(|| [&PAGE, &DOCS].into_iter().chain(ASSETS).filter_map(pack).collect())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    use axum::body::HttpBody;
 
     fn all() -> impl Iterator<Item = &'static Asset> {
         [&PAGE, &DOCS].into_iter().chain(ASSETS)
@@ -90,8 +120,11 @@ mod tests {
 
     #[test]
     fn the_page_is_small() {
-        let bytes: usize = all().map(|it| it.2.len()).sum();
-        assert!(bytes < 100_000, "{bytes} bytes");
+        let mut headers = HeaderMap::new();
+        headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("deflate, gzip, br"));
+        let sent = |it| served(it, &headers).into_body().size_hint().exact().unwrap();
+        let bytes: u64 = all().map(sent).sum();
+        assert!(bytes < 50_000, "{bytes} bytes");
     }
 
     #[test]

@@ -1,6 +1,6 @@
 // A run as a graph of its steps, and a step with its attempts and what it printed.
 
-import { advice, bytes, confirm, count, empty, h, label, number, put, status, table, titled, took, typed, whenExactly } from "./dom.js";
+import { advice, bytes, confirm, count, empty, h, label, number, put, status, table, titled, took, typed, value, whenExactly } from "./dom.js";
 import { graph } from "./graph.js";
 import { get, now, post, query } from "./wire.js";
 
@@ -53,15 +53,12 @@ function runFacts(run) {
     ["Started", known && whenExactly(started)],
     ["Ended", whenExactly(run.ended)],
     [run.ended ? "Took" : "Runs for", known && took(started, run.ended)],
-    ["Item", titled(run.item) === run.item ? null : h("pre", { class: "json", tabindex: 0 }, JSON.stringify(JSON.parse(run.item), null, 2))],
+    ["Item", titled(run.item) === run.item ? null : value(JSON.parse(run.item))],
   ];
-  return [...rows.filter((it) => it[1]).map(([name, value]) => [h("dt", {}, name), h("dd", {}, value)]), ...output(run.output)];
+  return [...rows.filter((it) => it[1]).map(([name, it]) => [h("dt", {}, name), h("dd", {}, it)]), ...output(run.output)];
 }
 
-function output(value) {
-  if (value === null || value === undefined) return [];
-  return [h("dt", {}, "Output"), h("dd", {}, h("pre", { class: "json", tabindex: 0 }, JSON.stringify(value, null, 2)))];
-}
+const output = (it) => (it === null || it === undefined ? [] : [h("dt", {}, "Output"), h("dd", {}, value(it))]);
 
 function buttons(run, act) {
   const name = `r${run.id}`;

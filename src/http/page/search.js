@@ -1,6 +1,6 @@
 // Search over a vector database.
 
-import { count, empty, h, meant, number, put } from "./dom.js";
+import { copy, count, empty, h, meant, number, put } from "./dom.js";
 import { get, query } from "./wire.js";
 
 /** In ms: the first search may have to wait for a model. */
@@ -117,18 +117,6 @@ export function searchView({ parameters, go }) {
 
 const keyed = (hits) => hits.map((it) => ({ ...it, key: `${it.source} ${it.uri} ${it.chunk}` }));
 
-async function copy(text, event) {
-  const button = event.currentTarget;
-  try {
-    await navigator.clipboard.writeText(text);
-    put(button, "Copied");
-    setTimeout(() => put(button, "Copy"), 2000);
-  } catch {
-    // Without leave to write, or where the page came over plain HTTP: it is selected, to be copied by hand.
-    getSelection().selectAllChildren(button.previousElementSibling);
-  }
-}
-
 /** A document as people know it: the path of a file, else its address. */
 function place(uri) {
   try {
@@ -156,7 +144,7 @@ function hit(it, all, toggle) {
     h("p", { class: "where" }, h("span", { class: "text" }, uri), it.page ? `, page ${it.page}` : "", h("span", { class: "dim" }, ` ${it.score.toFixed(3)}`)),
     h("p", { class: "text passage" }, shown.cut?.[0] ? "… " : "", marked(shown.passage, shown.marks), shown.cut?.[1] ? " …" : ""),
     all
-      ? h("p", { class: "path" }, h("code", {}, uri), h("button", { type: "button", class: "small", onclick: (event) => copy(uri, event) }, "Copy"), h("span", { class: "dim" }, `part ${number(it.chunk + 1)} of the document, ${it.media_type}`))
+      ? h("p", { class: "path" }, h("code", {}, uri), h("button", { type: "button", class: "small", onclick: (event) => copy(uri, event.currentTarget) }, "Copy"), h("span", { class: "dim" }, `part ${number(it.chunk + 1)} of the document, ${it.media_type}`))
       : null,
   );
 }

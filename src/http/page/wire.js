@@ -1,4 +1,4 @@
-// What goes over the wire: requests and their answers.
+// What goes over the wire: requests and their answers, and the session that they show.
 
 /** A request that was refused. `status` 0: nobody answered. */
 export class Refused extends Error {
@@ -9,6 +9,17 @@ export class Refused extends Error {
   }
 }
 
+// ---- the session: for this tab alone, unless it gives it to another tab of the same origin
+
+const KEY = "windlass-session";
+
+export const session = () => sessionStorage.getItem(KEY);
+
+/** Keeps another one; null: none. */
+export const keep = (secret) => (secret ? sessionStorage.setItem(KEY, secret) : sessionStorage.removeItem(KEY));
+
+const headers = (more) => ({ ...(session() && { "x-windlass-session": session() }), ...more });
+
 // How far the clock of this browser is behind the server's, in ms. A header tells whole seconds.
 let behind = 0;
 
@@ -18,12 +29,12 @@ export const now = () => Date.now() + behind;
 /** In ms: what takes longer is no answer. */
 const LIMIT = 10000;
 
-async function ask(path, { signal, limit, ...options }) {
+export async function ask(path, { signal, limit, ...options }) {
   let response;
   let body = null;
   const late = AbortSignal.timeout(limit || LIMIT);
   try {
-    response = await fetch(path, { ...options, signal: signal ? AbortSignal.any([signal, late]) : late, headers: { accept: "application/json", ...options.headers } });
+    response = await fetch(path, { ...options, signal: signal ? AbortSignal.any([signal, late]) : late, headers: headers({ accept: "application/json", ...options.headers }) });
     const away = Date.parse(response.headers.get("date")) - Date.now();
     behind = Math.abs(away) > 2000 ? away : 0;
     // Read to the end, whatever it is, under the same limit.
@@ -54,4 +65,33 @@ export const post = (path, body) =>
 export function query(values) {
   const given = Object.entries(values).filter(([, it]) => it !== null && it !== undefined && it !== "");
   return given.length ? `?${new URLSearchParams(given)}` : "";
+}
+
+/** The messages of a stream of events, each `{id, event, data}`, until it ends. */
+export async function* events(path, signal) {
+  const response = await fetch(path, { signal, headers: headers({ accept: "text/event-stream" }) });
+  if (!response.ok) throw new Refused(response.status, `the answer was ${response.status}`);
+  const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
+  let rest = "";
+  for (;;) {
+    const { done, value } = await reader.read();
+    if (done) return;
+    const blocks = (rest + value).split("\n\n");
+    rest = blocks.pop();
+    for (const block of blocks) {
+      const found = Object.fromEntries(block.split("\n").map((it) => it.split(/: (.*)/s)));
+      if (found.data) yield found;
+    }
+  }
+}
+
+/** Saves what is at an address as a file. A link could not show the session. */
+export async function save(path, name) {
+  const response = await fetch(path, { headers: headers() });
+  if (!response.ok) throw new Refused(response.status, `the answer was ${response.status}`);
+  const link = document.createElement("a");
+  link.href = URL.createObjectURL(await response.blob());
+  link.download = name;
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(link.href), 60000);
 }
