@@ -517,3 +517,32 @@ fn the_description_tells_of_every_address_and_the_manual_is_made_from_it() {
     let written = fs::read_to_string(file).unwrap_or_default();
     assert!(written == manual, "docs/http.md is stale: run `TEST_WRITE_MANUAL=1 cargo test --test own_api manual`");
 }
+
+#[test]
+fn every_example_of_the_manual_is_a_request_that_is_understood() {
+    if std::process::Command::new("curl").arg("--version").output().is_err() {
+        return eprintln!("skipped: there is no curl");
+    }
+    let web = Web::start();
+    let place = tempfile::tempdir().unwrap();
+    fs::write(place.path().join("winch.md"), "# Winch\n").unwrap();
+    fs::write(place.path().join("set.yaml"), "id: mine\nconfig: { chunk: { size: 256 } }\n").unwrap();
+    let manual = include_str!("../docs/http.md");
+    let addresses = manual.lines().filter(|it| it.starts_with("### ") && it.contains(" /")).count();
+    let mut examples: Vec<&str> = manual.lines().filter(|it| it.starts_with("curl ")).collect();
+    assert_eq!(examples.len(), addresses, "each address has one");
+    // What ends the daemon comes last.
+    examples.sort_by_key(|it| it.contains("/api/v1/stop"));
+    for example in examples {
+        let script = format!("{example} -s -m 2 -w '\\n%{{http_code}}'");
+        let mut shell = std::process::Command::new("sh");
+        shell.args(["-c", &script]).current_dir(place.path()).env_remove("http_proxy");
+        let at = format!("http://{}", web.address);
+        let output = shell.env("at", at).env("auth", format!("Authorization: {}", web.bearer())).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stdout).into_owned();
+        let (body, status) = said.rsplit_once('\n').unwrap();
+        assert!(!["000", "400", "403", "405", "415", "422", "500"].contains(&status), "{example}: {said}");
+        assert!(!body.contains("nothing at this address"), "{example}: {said}");
+        assert!(status != "401" || example.contains("/session/open"), "{example}: {said}");
+    }
+}

@@ -24,6 +24,8 @@ pub struct Failure {
     pub message: String,
     /// What to do next, where we know.
     pub hint: Option<String>,
+    /// What programs tell it by, where the status alone does not say it.
+    pub code: Option<String>,
     /// Sent as `Retry-After`, in seconds.
     pub retry_after: Option<u32>,
 }
@@ -32,7 +34,7 @@ impl Failure {
     /// A status that is none becomes 500.
     pub fn new(status: u16, message: impl Into<String>) -> Failure {
         let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        Failure { status, message: message.into(), hint: None, retry_after: None }
+        Failure { status, message: message.into(), hint: None, code: None, retry_after: None }
     }
 
     /// 400
@@ -65,6 +67,11 @@ impl Failure {
         self
     }
 
+    pub fn code(mut self, code: impl Into<String>) -> Failure {
+        self.code = Some(code.into());
+        self
+    }
+
     fn with_hint(mut self, hint: Option<impl Into<String>>) -> Failure {
         self.hint = hint.map(Into::into);
         self
@@ -76,6 +83,9 @@ impl IntoResponse for Failure {
         let mut body = json!({"error": self.message, "status_code": self.status.as_u16()});
         if let Some(hint) = &self.hint {
             body["hint"] = hint.as_str().into();
+        }
+        if let Some(code) = &self.code {
+            body["code"] = code.as_str().into();
         }
         let mut response = (self.status, Json(body)).into_response();
         if let Some(seconds) = self.retry_after {

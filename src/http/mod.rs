@@ -9,11 +9,13 @@ pub mod access;
 mod budget;
 mod connections;
 mod describe;
+mod example;
 mod failure;
 mod health;
 mod health_body;
 pub mod ingestion;
 mod jobs;
+mod manual;
 mod metrics;
 mod observer;
 pub mod own;
@@ -27,7 +29,7 @@ mod unread;
 
 pub use access::{Access, Area, Caller};
 pub use failure::{Failure, Result};
-pub use describe::manual;
+pub use manual::manual;
 pub use server::{Limits, Server};
 
 use crate::{

@@ -209,3 +209,48 @@ fn groups_are_listed_and_their_steps_measured() {
     assert_eq!(client.get("/api/v1/stats/durations?run_group_id=99").json(), json!([]));
     refused(&client.get("/api/v1/stats/step-stats"), 400);
 }
+
+#[test]
+fn the_result_of_a_run_is_an_answer_and_a_lost_one_is_502() {
+    if std::process::Command::new("python3").arg("--version").output().is_err() {
+        return eprintln!("skipped: there is no python3");
+    }
+    let web = Web::start();
+    let client = Client::of(&web);
+    let sdk = web.windlass(&["worker", "sdk", "python"]).output().unwrap();
+    assert!(sdk.status.success());
+    fs::write(web.home().join("windlass_worker.py"), sdk.stdout).unwrap();
+    let script = "import os\nfrom windlass_worker import *\n@step\ndef work(ctx):\n    if ctx.item == 'lost':\n        os._exit(0)\n    return {'seen': ctx.item}\nrun()\n";
+    fs::write(web.home().join("steps.py"), script).unwrap();
+    let submit = |text: &str, item: &str| {
+        let body = json!({"definition": text, "items": [item], "directory": web.home()});
+        let made = web.post_json("/api/v1/groups", &body);
+        assert_eq!(made.status, 201, "{}", made.text());
+        let group = made.json()["group"].as_i64().unwrap();
+        let run = web.get(&format!("/api/v1/runs?group={group}")).json()["runs"][0]["id"].as_i64().unwrap();
+        (group, run)
+    };
+    let result = |run: i64| client.get(&format!("/api/v1/workflow/runs/{run}/result"));
+    let done = |(group, run): (i64, i64)| {
+        ended(&client, group);
+        result(run)
+    };
+    let worker = "id: w\nworkers: { py: { command: [python3, steps.py] } }\nsteps: [{ name: work, worker: py }]";
+    let good = done(submit(worker, "good"));
+    assert_eq!((good.status, &good.json()["result"]), (200, &json!({"seen": "good"})), "{}", good.text());
+    let lost = done(submit(worker, "lost"));
+    assert_eq!((lost.status, &lost.json()["code"]), (502, &json!("result_lost")), "{}", lost.text());
+    assert_eq!((&lost.json()["status_code"], keys(&lost.json())), (&json!(502), vec!["error", "status_code", "code"]));
+    let silent = done(submit("id: s\nsteps: [{ name: a, run: 'true' }]", "x"));
+    assert_eq!((silent.status, &silent.json()["result"]), (200, &json!("completed without output")));
+    let failed = done(submit("id: f\nsteps: [{ name: a, run: 'exit 3' }]", "x"));
+    assert_eq!((failed.status, &failed.json()["code"]), (500, &json!("exit")), "{}", failed.text());
+    let slow = done(submit("id: t\nsteps: [{ name: a, timeout: 50ms, run: 'sleep 600' }]", "x"));
+    assert_eq!((slow.status, &slow.json()["code"]), (504, &json!("timed_out")), "{}", slow.text());
+    let (group, run) = submit("id: c\nsteps: [{ name: a, run: 'sleep 600' }]", "x");
+    assert_eq!((result(run).status, &result(run).json()["code"]), (409, &json!("not_ended")));
+    web.post_json(&format!("/api/v1/groups/{group}/cancel"), &json!({}));
+    ended(&client, group);
+    assert_eq!((result(run).status, &result(run).json()["code"]), (409, &json!("cancelled")));
+    refused(&result(99_999), 404);
+}

@@ -45,7 +45,7 @@ pub async fn list(State(app): State<App>) -> Result<Json<Vec<ListedDefinition>>>
 }
 
 #[utoipa::path(get, path = "/api/v1/workflow/definitions/{id}", tag = "ingestion", summary = "A workflow as YAML",
-    params(("id" = String, Path)), responses((status = 200, body = Object, content_type = "text/yaml"), (status = 404)))]
+    params(("id" = String, Path, example = "ingest")), responses((status = 200, body = Object, content_type = "text/yaml"), (status = 404)))]
 pub async fn show(State(app): State<App>, Path(id): Path<String>) -> Result<Response> {
     let text = app.blocking(move |engine| Ok::<_, Failure>(find(engine, &id)?.text)).await?;
     Ok(yaml(text))

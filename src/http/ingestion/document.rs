@@ -25,7 +25,7 @@ use std::{fs::File, time::Instant};
 use utoipa::ToSchema;
 
 #[utoipa::path(get, path = "/api/v1/document/", tag = "ingestion", summary = "Documents of a source or a batch",
-    params(("source" = Option<String>, Query), ("batch_id" = Option<i64>, Query)),
+    params(("source" = Option<String>, Query, example = "manuals"), ("batch_id" = Option<i64>, Query)),
     responses((status = 200, body = [DocumentUriObject]), (status = 400, description = "Neither was given.")))]
 pub async fn list(State(app): State<App>, Queried(query): Queried) -> Result<Response> {
     let objects = |found: Vec<_>| found.into_iter().map(DocumentUriObject::from).collect();
@@ -53,7 +53,7 @@ pub async fn list(State(app): State<App>, Queried(query): Queried) -> Result<Res
 #[allow(dead_code)] // Only described.
 pub struct NewDocument {
     /// The bytes; or else `input_uri`.
-    #[schema(value_type = Option<String>, format = Binary)]
+    #[schema(value_type = Option<String>, format = Binary, example = "@winch.md")]
     file: Option<Vec<u8>>,
     /// Where to get the bytes: `http://`, or with the token `file://` on this machine.
     input_uri: Option<String>,

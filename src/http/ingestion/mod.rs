@@ -11,6 +11,7 @@ mod form;
 mod listing;
 mod object;
 mod param_sets;
+mod result;
 mod run_groups;
 mod source_status;
 mod stats;
@@ -55,6 +56,7 @@ pub fn router() -> OpenApiRouter<App> {
         .routes(routes!(workflow::of_batch))
         .routes(routes!(workflow::show))
         .routes(routes!(workflow::lifecycle))
+        .routes(routes!(result::result))
         .routes(routes!(workflow::retry))
         .routes(routes!(definitions::list))
         .routes(routes!(definitions::show))

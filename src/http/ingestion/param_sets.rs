@@ -42,7 +42,7 @@ pub async fn list(State(app): State<App>) -> Result<Json<Vec<ListedParamSet>>> {
 }
 
 #[utoipa::path(get, path = "/api/v1/workflow/param-sets/{id}", tag = "ingestion", summary = "A parameter set as YAML",
-    params(("id" = String, Path)), responses((status = 200, body = Object, content_type = "text/yaml"), (status = 404)))]
+    params(("id" = String, Path, example = "default")), responses((status = 200, body = Object, content_type = "text/yaml"), (status = 404)))]
 pub async fn show(State(app): State<App>, Path(id): Path<String>) -> Result<Response> {
     let text = app
         .blocking(move |engine| {
@@ -108,7 +108,7 @@ fn stays_at_home(home: &path::Path, set: &ParameterSet) -> Result<()> {
 }
 
 #[utoipa::path(delete, path = "/api/v1/workflow/param-sets/{id}", tag = "ingestion", summary = "Delete a parameter set",
-    params(("id" = String, Path)), responses((status = 200, body = Message), (status = 403, description = "It is built in."), (status = 404)))]
+    params(("id" = String, Path, example = "mine")), responses((status = 200, body = Message), (status = 403, description = "It is built in."), (status = 404)))]
 pub async fn delete(State(app): State<App>, Path(id): Path<String>) -> Result<Json<Message>> {
     let name = id.clone();
     let change =

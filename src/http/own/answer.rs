@@ -18,6 +18,9 @@ pub struct ErrorBody {
     /// What to do next, where we know.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub hint: Option<String>,
+    /// What programs tell it by, where the status alone does not say it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub code: Option<String>,
 }
 
 /// How a request for something by its id may be refused.

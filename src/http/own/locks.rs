@@ -34,7 +34,7 @@ struct Release {
     /// As the list of locks shows it.
     key: ResourceKey,
     /// For the history.
-    #[schema(min_length = 1, max_length = 1000)]
+    #[schema(min_length = 1, max_length = 1000, example = "its machine is gone")]
     reason: String,
 }
 

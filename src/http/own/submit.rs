@@ -24,6 +24,7 @@ pub(super) struct NewGroup {
     /// The workflow: its YAML or JSON as a text, or as an object.
     definition: DefinitionText,
     /// One run each: a text, or an object whose fields the steps read. Left out: one run, if the workflow asks for no item.
+    #[schema(example = json!(["world", "moon"]))]
     items: Option<Vec<Item>>,
     /// What the templates read as `params`.
     #[schema(value_type = Option<Object>)]

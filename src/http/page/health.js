@@ -22,7 +22,7 @@ export function healthView() {
   const said = h("ul", { class: "sentences" });
   const figures = rows("Figure", "Value");
   const pools = rows("Steps of type", "Running", "Places");
-  const processes = rows("Worker process", "State", "Steps done", "Memory", "Age");
+  const processes = rows("Worker process", "State", "Steps", "Memory", "Age");
   const all = h("details", {}, h("summary", {}, "All figures, as programs read them"), h("div", { class: "tiles" }));
   const part = (title, content) => h("div", { class: "part" }, h("h2", {}, title), content);
   const parts = [part("Resources", figures), part("Places for steps", pools), part("Worker processes", processes)];
@@ -60,7 +60,7 @@ function sentences(health, state, reasons, it) {
   ].filter(([many]) => many > 0);
   const lines = reasons.map((one) => REASONS[one] || String(one));
   if (!reasons.length) lines.push("windlass works: it starts steps, its database can be written, and the disk has room.");
-  lines.push(`It runs for ${seconds(health.uptime)} (version ${health.version}, process ${it.pid}) on the home ${state.home}.`);
+  lines.push(`It has been running for ${seconds(health.uptime)} (version ${health.version}, process ${it.pid}) on the home ${state.home}.`);
   lines.push(`${count(Math.max(0, pools.busy || 0), "step")} ${be(pools.busy)} running here in ${count(Math.max(0, pools.size || 0), "place")}; ${waiting ? `${count(waiting, "step")} ${be(waiting)} ready` : "no step is ready and waiting"}.`);
   if (others.length) lines.push(`Of the other steps ${others.map(([many, what]) => `${number(many)} ${what}`).join(", ")}.`);
   if (oldest) lines.push([h("a", { href: `#/s${oldest.step}` }, `s${oldest.step}`), ` has been running longest, for ${seconds(oldest.seconds)}.`]);

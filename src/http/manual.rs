@@ -1,0 +1,214 @@
+//! `docs/http.md`, made from the description of what is served.
+
+use super::{describe::ANYWHERE, example, own::ErrorBody};
+use serde_json::Value;
+use std::{collections::BTreeSet, fmt::Write};
+use utoipa::{ToSchema, openapi::OpenApi};
+
+/// The description as Markdown: `docs/http.md` is this text.
+pub fn manual(description: &OpenApi) -> String {
+    let document = serde_json::to_value(description).unwrap_or_default();
+    let mut text = MANUAL_HEAD.to_string();
+    for (tag, title) in TAGS {
+        let mut rows = String::new();
+        for (path, methods) in document["paths"].as_object().into_iter().flatten() {
+            for (method, operation) in methods.as_object().into_iter().flatten() {
+                let tags = operation["tags"].as_array();
+                if tags.is_some_and(|it| it.iter().any(|it| it == tag)) {
+                    describe_operation(&mut rows, &document, (method, path), operation);
+                }
+            }
+        }
+        if !rows.is_empty() {
+            let _ = write!(text, "\n## {title}\n{rows}");
+        }
+    }
+    text.push_str(&shapes_of(&document));
+    text
+}
+
+/// The documents that all operations take and give, with those inside of them.
+fn shapes_of(document: &Value) -> String {
+    let operations = || document["paths"].as_object().into_iter().flatten().flat_map(|it| it.1.as_object()).flatten();
+    let reached = |mut ahead: Vec<String>| {
+        let mut found = BTreeSet::new();
+        while let Some(name) = ahead.pop() {
+            let schema = &document["components"]["schemas"][&name];
+            if found.insert(name) {
+                ahead.extend(references(schema));
+            }
+        }
+        found
+    };
+    let taken = reached(operations().flat_map(|it| references(&it.1["requestBody"])).collect());
+    let mut text = "\n## What they take and give\n\n\
+        A field of a request that is not said to be needed may be left out.\n"
+        .to_string();
+    for name in reached(operations().flat_map(|it| references(it.1)).collect()) {
+        let schema = &document["components"]["schemas"][&name];
+        let _ = write!(text, "\n### {name}\n\n");
+        describe_schema(&mut text, schema, taken.contains(&name));
+    }
+    text
+}
+
+/// The names of the schemas that a part of the description refers to.
+fn references(part: &Value) -> Vec<String> {
+    match part {
+        Value::Object(it) => match it.get("$ref").and_then(Value::as_str) {
+            Some(name) => vec![name.rsplit('/').next().unwrap_or_default().to_string()],
+            None => it.values().flat_map(references).collect(),
+        },
+        Value::Array(it) => it.iter().flat_map(references).collect(),
+        _ => Vec::new(),
+    }
+}
+
+/// `taken`: in a request, where it matters which fields have to be there.
+fn describe_schema(text: &mut String, schema: &Value, taken: bool) {
+    if let Some(said) = schema["description"].as_str() {
+        let _ = write!(text, "{}\n\n", said.replace('\n', " "));
+    }
+    let parts = schema["allOf"].as_array().map_or(vec![schema], |it| it.iter().collect());
+    let named: Vec<String> = parts.iter().filter(|it| it["$ref"].is_string()).map(|it| shape(it)).collect();
+    if !named.is_empty() {
+        let _ = write!(text, "The fields of {}, and:\n\n", named.join(" and "));
+    }
+    let mut rows = String::new();
+    for part in parts {
+        for (name, field) in part["properties"].as_object().into_iter().flatten() {
+            let said = field["description"].as_str().unwrap_or("").replace('\n', " ");
+            let separator = if said.is_empty() { "" } else { ". " };
+            let needed = taken && part["required"].as_array().is_some_and(|it| it.contains(&name.as_str().into()));
+            let needed = if needed { ", needed" } else { "" };
+            let _ = writeln!(rows, "| `{name}` | {}{needed}{separator}{said} |", shape(field));
+        }
+    }
+    match rows.is_empty() {
+        true => drop(writeln!(text, "{}", shape(schema))),
+        false => drop(write!(text, "| field | |\n|---|---|\n{rows}")),
+    }
+}
+
+const MANUAL_HEAD: &str = "# The HTTP interface\n\n\
+    `windlass serve` answers on `http://127.0.0.1:8787`. This page is made from the description that it serves itself at\n\
+    `/openapi.json` (OpenAPI 3.1); `/docs` shows the same in a browser. The fields of every document stand\n\
+    [at the end](#what-they-take-and-give); those of windlass's own are the ones of `--json` (see [json.md](json.md)).\n\n\
+    The examples are for a shell in which this has been set:\n\n\
+    ```sh\n\
+    at=http://127.0.0.1:8787\n\
+    auth=\"Authorization: Bearer $(cat ~/.local/share/windlass/serve.token)\"\n\
+    ```\n\n\
+    - Everything but `/health`, `/openapi.json` and the files of the page needs the token: `Authorization: Bearer TOKEN`, or the same in\n\
+    \x20 `X-API-Key`. It is the setting `api_token`, else in the file `serve.token` of the home. A browser shows a session instead, in\n\
+    \x20 `X-Windlass-Session` (see [POST /api/v1/session/open](#post-apiv1sessionopen)).\n\
+    - An error is `{\"error\": text, \"status_code\": number}`, with a `hint` where there is one: 400 and 422 the request can't\n\
+    \x20 be understood, 401 the token is needed, 403 it comes from where it may not, 404 there is no such thing, 405 not with this\n\
+    \x20 method, 408 the body took longer than a minute to come, 409 locked or in conflict, 413 larger than the setting\n\
+    \x20 `http.body` or another bound, 414 and 431 the address or the header fields have more than 40 KiB, 415 another media\n\
+    \x20 type is needed, 500 a fault inside, 503 busy or stopping: try again, 507 the disk is full. 401, 403, 405, 408, 414, 431,\n\
+    \x20 500, 503 and 507 can be the answer to anything and are not repeated below.\n\
+    \x20 What is not HTTP at all, or has a head of more than 64 KiB, gets a bare 400, 414 or 431.\n\
+    - An answer may come before the request was sent whole. What is left of a small body (256 KiB) is taken, and the connection\n\
+    \x20 goes on; else the answer says `Connection: close`.\n\
+    - Lists are paged by key: `next` of one page is `before` or `after` of the next.\n\
+    - TLS belongs to a proxy in front.\n";
+
+/// Tags in the order in which they are told, and their titles.
+const TAGS: &[(&str, &str)] = &[
+    ("groups", "Groups"),
+    ("runs", "Runs"),
+    ("steps", "Steps"),
+    ("events", "Events"),
+    ("search", "Search"),
+    ("machine", "Workers and queues"),
+    ("locks", "Locks"),
+    ("daemon", "The daemon"),
+    ("page", "The page"),
+    ("ingestion", "Ingestion"),
+];
+
+fn describe_operation(text: &mut String, document: &Value, (method, path): (&str, &str), operation: &Value) {
+    let _ = write!(text, "\n### {} {path}\n\n", method.to_uppercase());
+    for part in ["summary", "description"] {
+        if let Some(said) = operation[part].as_str().filter(|it| !it.is_empty()) {
+            let _ = write!(text, "{}.\n\n", said.trim_end_matches('.'));
+        }
+    }
+    let _ = write!(text, "```sh\n{}\n```\n\n", example::command(document, method, path, operation));
+    let mut takes = String::new();
+    for it in operation["parameters"].as_array().into_iter().flatten() {
+        let said = it["description"].as_str().unwrap_or("").replace('\n', " ");
+        let needed = if it["required"] == true { ", needed" } else { "" };
+        let place = it["in"].as_str().unwrap_or("");
+        let _ = writeln!(takes, "| `{}` | {place}{needed} | {said} |", it["name"].as_str().unwrap_or(""));
+    }
+    if !takes.is_empty() {
+        let _ = write!(text, "| parameter | in | |\n|---|---|---|\n{takes}\n");
+    }
+    for (kind, content) in operation["requestBody"]["content"].as_object().into_iter().flatten() {
+        let _ = write!(text, "Takes {} as `{kind}`.\n\n", shape(&content["schema"]));
+    }
+    let mut answers = String::new();
+    let mut refusals: Vec<&str> = Vec::new();
+    let error = serde_json::json!({"$ref": format!("#/components/schemas/{}", ErrorBody::name())});
+    for (status, answer) in operation["responses"].as_object().into_iter().flatten() {
+        if status.starts_with(['4', '5']) && answer["content"]["application/json"]["schema"] == error {
+            refusals.extend((!ANYWHERE.iter().any(|it| it.0 == status)).then_some(status.as_str()));
+            continue;
+        }
+        let said = answer["description"].as_str().unwrap_or("").replace('\n', " ");
+        let mut shapes: Vec<String> = Vec::new();
+        for content in answer["content"].as_object().into_iter().flat_map(|it| it.values()) {
+            shapes.push(shape(&content["schema"]));
+        }
+        let separator = if shapes.is_empty() || said.is_empty() { "" } else { ": " };
+        let _ = writeln!(answers, "- {status} {}{separator}{said}", shapes.join(", "));
+    }
+    text.push_str(&answers);
+    if !refusals.is_empty() {
+        let _ = writeln!(text, "- errors: {}", refusals.join(", "));
+    }
+}
+
+/// The name of a schema, or its kind.
+fn shape(schema: &Value) -> String {
+    let all = |parts: &Value, word: &str| {
+        let parts: Vec<String> = parts.as_array().into_iter().flatten().map(shape).collect();
+        parts.join(word)
+    };
+    if let Some(name) = schema["$ref"].as_str().and_then(|it| it.rsplit('/').next()) {
+        return format!("[`{name}`](#{})", name.to_lowercase());
+    }
+    if let Some(values) = schema["enum"].as_array() {
+        return values
+            .iter()
+            .map(|it| format!("`{}`", it.as_str().unwrap_or_default()))
+            .collect::<Vec<_>>()
+            .join(" or ");
+    }
+    for (key, word) in [("oneOf", " or "), ("anyOf", " or "), ("allOf", " and ")] {
+        if schema[key].is_array() {
+            return all(&schema[key], word);
+        }
+    }
+    if let Some(inner) = schema["additionalProperties"].as_object() {
+        return format!("object of {}", shape(&Value::Object(inner.clone())));
+    }
+    if let Some(fields) = schema["properties"].as_object() {
+        let fields: Vec<String> = fields.iter().map(|(name, it)| format!("`{name}`: {}", shape(it))).collect();
+        return format!("{{{}}}", fields.join(", "));
+    }
+    let kinds: Vec<&str> = match &schema["type"] {
+        Value::Array(kinds) => kinds.iter().filter_map(Value::as_str).collect(),
+        kind => kind.as_str().into_iter().collect(),
+    };
+    match (kinds.as_slice(), schema["items"].is_object()) {
+        ([], _) => "any JSON".to_string(),
+        ([first @ "array", rest @ ..], true) => {
+            let whole = format!("{first} of {}", shape(&schema["items"]));
+            [&[whole.as_str()], rest].concat().join(" or ")
+        }
+        (kinds, _) => kinds.join(" or "),
+    }
+}
