@@ -92,7 +92,8 @@ CREATE TABLE group_detail(
   opened         INTEGER NOT NULL DEFAULT 0,   -- runs up to this id have their first steps in `ready`
   open_until     INTEGER NOT NULL DEFAULT 0,   -- the group's last run; opening ends here
   builder        TEXT    NOT NULL DEFAULT 'null' CHECK (json_valid(builder)),   -- the process that builds it
-  created        INTEGER NOT NULL
+  created        INTEGER NOT NULL,
+  paused_for     TEXT    NOT NULL DEFAULT ''   -- what a paused group waits for, such as a server; empty: somebody paused it
 ) STRICT;
 CREATE INDEX group_unopened ON group_detail(group_id) WHERE opened < open_until;
 CREATE INDEX group_runs ON group_detail(group_id, runs);   -- the runs of all groups are summed, not counted

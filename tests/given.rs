@@ -99,3 +99,74 @@ fn a_document_on_stdin_is_ingested_and_found() {
     let search = windlass(home.path(), &["search", "hemp stored wet", "--json"], None);
     assert!(said(&search).contains("Hemp rots"), "{}", said(&search));
 }
+
+#[test]
+fn a_document_on_stdin_has_the_title_that_it_is_given() {
+    let home = tempfile::tempdir().unwrap();
+    let output = windlass(home.path(), &["ingest", "-", "--title", "Ropes of 1843"], Some("Hemp rots when wet.\n"));
+    assert!(output.status.success(), "{}", said(&output));
+    let found = windlass(home.path(), &["db", "documents", "--json"], None);
+    let found: Value = serde_json::from_slice(&found.stdout).unwrap();
+    assert_eq!(found["documents"][0]["title"], "Ropes of 1843");
+    let misplaced = windlass(home.path(), &["ingest", "docs", "--title", "x"], None);
+    assert_eq!(misplaced.status.code(), Some(2), "{}", said(&misplaced));
+}
+
+#[test]
+fn documents_and_databases_are_deleted_by_name() {
+    let place = tempfile::tempdir().unwrap();
+    let (home, docs) = (place.path().join("home"), place.path().join("docs"));
+    std::fs::create_dir_all(&docs).unwrap();
+    for (name, text) in [("a.md", "Hemp rots."), ("b.md", "Nylon stretches."), ("c.md", "Chains rust.")] {
+        std::fs::write(docs.join(name), text).unwrap();
+    }
+    let docs = docs.to_str().unwrap().to_string();
+    let run = |arguments: &[&str], stdin: Option<&str>| windlass(&home, arguments, stdin);
+    assert!(run(&["ingest", &docs, "-"], Some(ROPES)).status.success());
+    let all = uris(&home);
+    assert_eq!(all.len(), 4, "{all:?}");
+    let stdin = all.iter().find(|it| it.starts_with("stdin:")).unwrap();
+    let by_path = format!("{docs}/a.md");
+    let removed = run(&["db", "remove", &by_path, stdin, &all[1]], None);
+    assert!(removed.status.success() && said(&removed).contains("3 documents removed"), "{}", said(&removed));
+    assert_eq!(uris(&home), [all[2].clone()]);
+    let unknown = run(&["db", "remove", "https://host/none.md"], None);
+    assert_eq!(unknown.status.code(), Some(4), "{}", said(&unknown));
+
+    let deleted = run(&["db", "delete", "default"], None);
+    assert!(deleted.status.success(), "{}", said(&deleted));
+    assert!(!home.join("vectors/default.db").exists() && !home.join("vectors/default.db-wal").exists());
+    assert_eq!(run(&["db", "delete", "default"], None).status.code(), Some(4));
+    let again = run(&["ingest", &docs], None);
+    assert!(again.status.success(), "{}", said(&again));
+    assert_eq!(uris(&home).len(), 3);
+    assert!(run(&["doctor"], None).status.success());
+}
+
+#[test]
+fn documents_that_failed_before_are_counted_and_strict_says_so_in_the_exit_code() {
+    let place = tempfile::tempdir().unwrap();
+    let (home, docs) = (place.path().join("home"), place.path().join("docs"));
+    std::fs::create_dir_all(&docs).unwrap();
+    std::fs::write(docs.join("good.md"), "fine").unwrap();
+    std::fs::write(docs.join("broken.docx"), b"PK\x03\x04 word/document.xml, and then nothing").unwrap();
+    std::os::unix::fs::symlink("/etc/hostname", docs.join("n.txt")).unwrap();
+    let docs = docs.to_str().unwrap().to_string();
+    let first = windlass(&home, &["ingest", &docs], None);
+    assert_eq!(first.status.code(), Some(3), "{}", said(&first));
+    assert!(said(&first).contains("retry g1`") && said(&first).contains("--follow-links"), "{}", said(&first));
+    let second = windlass(&home, &["ingest", &docs], None);
+    let text = said(&second);
+    assert_eq!(second.status.code(), Some(0), "{text}");
+    assert!(text.contains("1 skipped: failed earlier and unchanged (") && text.contains("retry g1`"), "{text}");
+    assert!(!text.contains("--force"), "{text}");
+    assert_eq!(windlass(&home, &["ingest", &docs, "--strict"], None).status.code(), Some(3));
+    assert_eq!(uris(&home).len(), 1, "the link leads out");
+    assert!(windlass(&home, &["ingest", &docs, "--follow-links"], None).status.success());
+    assert_eq!(uris(&home).len(), 2);
+    // What is advised tries the one that failed, and nothing else.
+    let retried = windlass(&home, &["retry", "g1"], None);
+    assert!(retried.status.success(), "{}", said(&retried));
+    let third = windlass(&home, &["ingest", &docs], None);
+    assert!(said(&third).contains("going on with g1"), "{}", said(&third));
+}

@@ -9,7 +9,10 @@ use std::{
     fs,
     path::Path,
     process::{Command, Stdio},
-    sync::atomic::{AtomicUsize, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
 };
 use tempfile::TempDir;
 
@@ -38,7 +41,7 @@ impl Place {
         fs::write(path, text).unwrap();
     }
 
-    fn run_with(&self, key: Option<&str>, arguments: &[&str]) -> Ended {
+    fn command(&self, key: Option<&str>, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_windlass"));
         let inherited = std::env::vars_os().filter(|it| it.0.to_string_lossy().starts_with("WINDLASS_"));
         for (name, _) in inherited {
@@ -49,7 +52,11 @@ impl Place {
         if let Some(key) = key {
             command.env("ROPE_KEY", key);
         }
-        let output = command.output().unwrap();
+        command
+    }
+
+    fn run_with(&self, key: Option<&str>, arguments: &[&str]) -> Ended {
+        let output = self.command(key, arguments).output().unwrap();
         let out = String::from_utf8_lossy(&output.stdout).into_owned();
         let said = format!("{out}{}", String::from_utf8_lossy(&output.stderr));
         Ended { code: output.status.code().unwrap(), said, out }
@@ -200,16 +207,16 @@ fn a_server_that_is_away_or_busy_is_tried_again_and_then_named() {
     let place = Place::new();
     let config = |url: &str| format!("{{ embed: {{ url: \"{url}\", model: words }} }}");
     let away = place.flow(&config(&nowhere()));
-    assert!(away.code != 0, "{}", away.said);
+    assert_eq!(away.code, 3, "{}", away.said);
+    assert!(away.said.contains("g1 is paused: the embedding server at"), "{}", away.said);
     let said = place.run(&["why", "s4"]).said;
     assert!(said.contains("can't be reached") && said.contains("start the server"), "{said}");
-    assert!(said.contains("failed after 3 attempts"), "{said}");
 
     let place = Place::new();
     let busy = Server::start(|_| (503, json!({"error": {"message": "loading the model"}}).to_string()));
     assert!(place.flow(&config(&busy.url)).code != 0);
-    let said = place.run(&["why", "s4"]).said;
-    assert!(said.contains("503: loading the model"), "{said}");
+    let said = place.run(&["show", "g1"]).said;
+    assert!(said.contains("paused") && said.contains("503: loading the model"), "{said}");
     assert_eq!(busy.count(), 3, "two retries");
 
     let place = Place::new();
@@ -313,4 +320,55 @@ fn a_docling_that_is_away_is_tried_again_and_one_that_refuses_is_not() {
         assert!(said.contains(reason), "{said}");
         assert_eq!(docling.count(), count, "{reason}");
     }
+}
+
+#[test]
+fn a_dead_server_is_told_once_before_any_work() {
+    let place = Place::new();
+    let set = [format!("embed.url={}", nowhere()), "embed.model=words".to_string()];
+    let refused = place.ingest(None, &set);
+    assert_eq!(refused.code, 1, "{}", refused.said);
+    assert_eq!(refused.said.matches("can't be reached").count(), 1, "{}", refused.said);
+    assert_eq!(ok(&place.run(&["list", "groups", "--json"]))["groups"], json!([]));
+}
+
+#[test]
+fn a_server_that_dies_in_the_middle_pauses_the_group_and_it_goes_on_when_the_server_is_back() {
+    let place = Place::new();
+    for at in 0..23 {
+        place.write(&format!("docs/more{at}.md"), &format!("# Number {at}\n\nRope number {at} is stored wet.\n"));
+    }
+    let (dead, asked) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
+    let (is_dead, count) = (dead.clone(), asked.clone());
+    let server = Server::start(move |request| match count.fetch_add(1, Ordering::SeqCst) {
+        // The trial, and then a few documents.
+        0..5 => embeddings(request, 8),
+        _ if is_dead.load(Ordering::SeqCst) => (502, "bad gateway".to_string()),
+        _ => embeddings(request, 8),
+    });
+    dead.store(true, Ordering::SeqCst);
+    let set = [format!("embed.url={}", server.url), "embed.model=words".to_string()];
+    let paused = place.ingest(None, &set);
+    assert_eq!(paused.code, 3, "{}", paused.said);
+    let event: Value = serde_json::from_str(paused.out.lines().last().unwrap()).unwrap();
+    assert_eq!((&event["event"], &event["group"]), (&json!("paused"), &json!(1)), "{}", paused.said);
+    assert!(event["reason"].as_str().unwrap().contains("502"), "{event}");
+    let tries = asked.load(Ordering::SeqCst);
+    assert!(tries < 20, "{tries} requests to a server that was dead");
+    let shown = ok(&place.run(&["show", "g1", "--json"]));
+    assert_eq!((&shown["paused"], &shown["failed"]), (&json!(true), &json!(0)), "{shown}");
+    assert!(shown["paused_for"].as_str().unwrap().contains("502"), "{shown}");
+
+    // A worker that takes everything finds out by itself that the server is back.
+    dead.store(false, Ordering::SeqCst);
+    let mut command = place.command(None, &["worker"]);
+    let mut worker = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(120);
+    while ok(&place.run(&["show", "g1", "--json"]))["status"] != "COMPLETED" {
+        assert!(std::time::Instant::now() < deadline, "{}", place.run(&["why", "g1"]).said);
+        std::thread::sleep(std::time::Duration::from_millis(100));
+    }
+    worker.kill().unwrap();
+    worker.wait().unwrap();
+    assert_eq!(ok(&place.run(&["db", "info", "--json"]))["documents"], 25);
 }

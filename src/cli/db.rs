@@ -1,6 +1,6 @@
 use super::{
     context::Context,
-    database,
+    database, db_remove,
     failure::{Exit, Failure, Result},
     locks,
     output::Paint,
@@ -37,6 +37,23 @@ enum Command {
         #[command(flatten)]
         page: DocumentPage,
     },
+    /// Take documents out of one, by URI or path
+    Remove {
+        /// Such as https://host/a.md, or the path of a file
+        #[arg(required = true, value_name = "URI")]
+        documents: Vec<String>,
+        /// A name, or a path to a file [default: the setting `database`]
+        #[arg(long, value_name = "NAME")]
+        db: Option<String>,
+        /// The collection that the documents belong to
+        #[arg(long, default_value = "default", value_name = "NAME")]
+        source: String,
+    },
+    /// Delete one with everything in it
+    Delete {
+        /// A name, or a path to a file
+        db: String,
+    },
     /// Read all of one and look for damage
     Check {
         /// A name, or a path to a file [default: the setting `database`]
@@ -67,6 +84,8 @@ impl Args {
             Command::List => list(cx),
             Command::Info { db } => info(cx, db.as_deref()),
             Command::Documents { db, page } => documents(cx, db.as_deref(), &page),
+            Command::Remove { documents, db, source } => db_remove::documents(cx, &documents, db.as_deref(), &source),
+            Command::Delete { db } => db_remove::whole(cx, &db),
             Command::Check { db, repair: false } => check(cx, db.as_deref()),
             Command::Check { db, repair: true } => repair(cx, db.as_deref()),
         }

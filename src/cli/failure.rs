@@ -242,6 +242,7 @@ impl From<ingest::Error> for Failure {
             error @ ingest::Error::Source(ingest::source::SourceError::Missing { .. }) => {
                 failure(Exit::NotFound, &error, hint.clone())
             }
+            ref error @ ingest::Error::Embed(ref it) if it.is_retryable() => failure(Exit::Error, error, hint.clone()),
             error @ (ingest::Error::Chunk(_) | ingest::Error::Embed(_)) => failure(Exit::Usage, &error, hint.clone()),
             error => failure(Exit::Error, &error, hint.clone()),
         };

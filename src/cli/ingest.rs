@@ -47,6 +47,9 @@ pub struct Args {
     /// The collection that the documents belong to
     #[arg(long, default_value = "default", value_name = "NAME")]
     source: String,
+    /// What to call the document on stdin
+    #[arg(long, value_name = "TEXT")]
+    title: Option<String>,
     /// Only files of directories that match, as in .gitignore: '*.pdf', '!drafts/'
     #[arg(long, value_name = "GLOB")]
     glob: Vec<String>,
@@ -152,6 +155,7 @@ impl Args {
         Ok(SyncOptions {
             source_options,
             source: self.source.clone(),
+            title: self.title.clone(),
             params,
             prune: self.prune,
             force: self.force,
@@ -167,6 +171,9 @@ impl Args {
             Some(text) if is_url(text) => Some(Place::Url(text.to_string())),
             _ => None,
         };
+        if self.title.is_some() && !options.paths.iter().any(|it| it.as_os_str() == "-") {
+            return Err(Failure::usage("`--title` is for the document on stdin").hint("name `-` as the document"));
+        }
         let places: Vec<Place> = options.paths.iter().filter_map(place).collect();
         options.paths.retain(|it| place(it).is_none());
         for it in places {
@@ -187,6 +194,7 @@ impl Args {
     fn finish_unfinished(&self, cx: &Context, engine: &Engine, options: &SyncOptions, signals: &Signals) -> Result<()> {
         let groups = sync::unfinished(engine, &options.database)?;
         for &group in &groups {
+            sync::try_server(engine, group)?;
             cx.output.note(format!("going on with {group}, which was not finished"));
             engine.adopt(group)?;
             self.work(cx, group, signals)?;
@@ -202,6 +210,7 @@ impl Args {
         match work::work(cx, group, &self.pools, signals, &again)? {
             Worked::Ended(end) => Ok(end.status),
             Worked::Stopped(signal) => Err(work::stopped(cx, group, signal, &again)?),
+            Worked::Paused(reason) => Err(work::paused(cx, group, &reason, &again)?),
         }
     }
 

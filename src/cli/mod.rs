@@ -11,6 +11,7 @@ mod completions;
 mod context;
 mod database;
 mod db;
+mod db_remove;
 mod doctor;
 mod events;
 mod failure;

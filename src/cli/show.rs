@@ -73,7 +73,8 @@ fn group(cx: &Context, id: GroupId) -> Result<()> {
         line(out, "params", details.params.to_string())?;
     }
     if it.paused {
-        line(out, "paused", typed::sentence(&format!("go on with `windlass resume {id}`")))?;
+        let what = it.paused_for.as_ref().map(|it| format!("{}; ", plain(it))).unwrap_or_default();
+        line(out, "paused", typed::sentence(&format!("{what}go on with `windlass resume {id}`")))?;
     }
     let runs: Vec<String> = details.runs_by_status.iter().map(|(status, n)| format!("{n} {status}")).collect();
     line(out, "runs", format!("{} ({})", it.runs, runs.join(", ")))?;

@@ -14,10 +14,15 @@ use crate::{
     model::{GroupId, Scope, Status},
     os::{signals::Signals, stderr},
     settings::Settings,
-    store::overview,
+    store::{overview, pause},
 };
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
 
+/// How often is looked whether the group is paused.
+const LOOK: Duration = Duration::from_millis(200);
 /// Failures that are told one by one.
 const FAILURES: usize = 10;
 
@@ -68,6 +73,8 @@ pub enum Worked {
     Ended(GroupEnd),
     /// By this signal.
     Stopped(i32),
+    /// The group is paused, since what it waits for is away.
+    Paused(String),
 }
 
 /// Works on a group until it has ended, and tells how. The result carries the exit code.
@@ -76,6 +83,7 @@ pub fn until_ended(cx: &Context, group: GroupId, pools: &PoolArgs) -> Result<()>
     match work(cx, group, pools, &signals, &resume_command(group))? {
         Worked::Ended(end) => report(cx, cx.engine()?, end),
         Worked::Stopped(signal) => Err(stopped(cx, group, signal, &resume_command(group))?),
+        Worked::Paused(reason) => Err(paused(cx, group, &reason, &resume_command(group))?),
     }
 }
 
@@ -84,6 +92,9 @@ pub fn work(cx: &Context, group: GroupId, pools: &PoolArgs, signals: &Signals, c
     let settings = cx.settings()?;
     let engine = cx.engine()?;
     let pools = pools.pools_for_all(settings)?;
+    if engine.store().read(|tx| pause::waits_for(tx, group))?.is_some() {
+        engine.resume_group(group)?;
+    }
     let worker = Worker::start(engine, WorkerOptions { pools, scope: Scope::Group(group) })?;
     let mut progress = Progress::new(cx, engine, group)?;
     let worked = watch(cx, &worker, signals, group, &mut progress);
@@ -113,19 +124,28 @@ pub fn work(cx: &Context, group: GroupId, pools: &PoolArgs, signals: &Signals, c
 fn watch(cx: &Context, worker: &Worker, signals: &Signals, group: GroupId, progress: &mut Progress) -> Result<Worked> {
     let mut broken = None;
     let mut disk_low = false;
+    let (mut waits_for, mut looked) = (None, Instant::now());
     let ending = cx.engine()?.wait_for_group(group, None, || {
         if worker.is_disk_low() && !disk_low {
             disk_low = true;
             cx.output.warn("the disk is nearly full: nothing is claimed until there is space again");
         }
         broken = broken.take().or_else(|| progress.tick().err());
-        signals.stop_requested() || worker.fatal().is_some() || broken.is_some()
+        if looked.elapsed() >= LOOK {
+            looked = Instant::now();
+            let found = cx.store().map(|it| it.read(|tx| pause::waits_for(tx, group)));
+            waits_for = found.ok().and_then(Result::ok).flatten();
+        }
+        waits_for.is_some() || signals.stop_requested() || worker.fatal().is_some() || broken.is_some()
     })?;
     if let Some(failure) = broken {
         return Err(failure);
     }
     if let Some(reason) = worker.fatal() {
         return Err(Failure::new(Exit::Error, format!("the worker gave up: {reason}")));
+    }
+    if let (Some(reason), false) = (waits_for, matches!(ending, Ending::Ended(_))) {
+        return Ok(Worked::Paused(reason));
     }
     let Ending::Ended(end) = ending else {
         return Ok(Worked::Stopped(signals.stop_signal().unwrap_or(libc::SIGINT)));
@@ -147,6 +167,17 @@ pub fn stopped(cx: &Context, group: GroupId, signal: i32, command: &str) -> Resu
         false => stderr::say(format!("{group} is not finished; go on with `{command}`")),
     }
     Ok(Failure::quiet(exit))
+}
+
+/// Says what a paused group waits for, and how to go on.
+pub fn paused(cx: &Context, group: GroupId, reason: &str, command: &str) -> Result<Failure> {
+    if cx.output.json {
+        let event = serde_json::json!({"event": "paused", "group": group, "reason": reason, "resume": command});
+        cx.output.event(&event)?;
+        return Ok(Failure::quiet(Exit::WorkFailed));
+    }
+    Ok(Failure::new(Exit::WorkFailed, format!("{group} is paused: {}", plain(reason)))
+        .hint(format!("a running daemon goes on when it is back; else go on with `{command}`")))
 }
 
 fn resume_command(group: GroupId) -> String {

@@ -88,6 +88,11 @@ pub(super) fn run(shared: &Shared, claimed: &Claimed, cancel: &CancelToken) -> A
     if let Some(intent) = cancel.intent() {
         overrule(&mut result, intent);
     }
+    if let Some(reason) = result.waits_for.take()
+        && let Err(error) = shared.engine.pause_group_for(claimed.group, &reason)
+    {
+        tracing::warn!(%error, group = %claimed.group, "the group could not be paused");
+    }
     let cache_key = cache_key.filter(|_| !result.uncached);
     let damaged = std::mem::take(&mut result.damaged);
     let cache_key = match result.report.outcome {

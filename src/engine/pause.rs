@@ -12,6 +12,12 @@ impl Engine {
         Ok(self.store.write(move |tx| pause::group(tx, id))?)
     }
 
+    /// The same until what it waits for is there again. False: it is paused already, or has ended.
+    pub fn pause_group_for(&self, id: GroupId, reason: &str) -> Result<bool> {
+        let reason = reason.to_string();
+        Ok(self.store.write(move |tx| pause::group_for(tx, id, &reason))?)
+    }
+
     /// Lifts the pause. False: it was not paused.
     pub fn resume_group(&self, id: GroupId) -> Result<bool> {
         let resumed = self.store.write(move |tx| pause::resume_group(tx, id))?;

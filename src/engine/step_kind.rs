@@ -65,6 +65,8 @@ pub struct StepResult {
     pub logs: Vec<Printed>,
     /// When it was interrupted before it began: not to be tried again before so much time.
     pub again: Option<Millis>,
+    /// What all runs of its group wait for, in words: the group is paused until that is there again.
+    pub waits_for: Option<String>,
     /// Files of earlier steps that turned out to be damaged.
     pub damaged: Vec<ArtifactHash>,
     /// The result is not what its cache key says, and is not to be taken again.
@@ -88,6 +90,7 @@ impl StepResult {
             guards: Vec::new(),
             logs: Vec::new(),
             again: None,
+            waits_for: None,
             damaged: Vec::new(),
             uncached: false,
         }

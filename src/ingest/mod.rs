@@ -28,6 +28,7 @@ pub mod source;
 pub mod step;
 pub mod sync;
 mod tokens;
+mod waiting;
 mod workflow;
 
 pub use chunk::{ChunkOptions, chunk};
@@ -44,7 +45,8 @@ pub fn register(registry: &mut Registry) {
     registry.register(validate, step::ValidateKind);
     registry.register(parse, step::ParseKind);
     registry.register(chunk, step::ChunkKind);
-    registry.register(embed, step::EmbedKind);
+    registry.register(embed, step::EmbedKind::default());
     registry.register(store, step::StoreKind::default());
     registry.look_after(removal::Removals);
+    registry.look_after(waiting::Waiting);
 }

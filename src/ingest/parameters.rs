@@ -50,16 +50,24 @@ pub fn check(set: &ParameterSet) -> Result<()> {
 }
 
 /// Asks the server of the embedder, if it has one, for one vector: what no document could be embedded with is refused before
-/// any work. A server that is away may be back when its turn comes, so that is no reason.
+/// any work, a server that can't be reached too. One that is busy may have time when its turn comes.
 pub fn try_server(set: &ParameterSet, database: &Path) -> Result<()> {
     let Some(mut server) = server(set) else { return Ok(()) };
     server.timeout = server.timeout.min(TRIAL);
     let embedder = embed::served(server, None)?;
     match embedder.embed(&[super::step::TRIAL_TEXT]) {
         Ok(vectors) => check_database(database, embedder.id(), vectors.first().map(Vec::len)).map(drop),
-        Err(error) if error.is_retryable() => Ok(()),
+        Err(error) if error.is_retryable() && !matches!(error, embed::Error::Away { .. }) => Ok(()),
         Err(error) => Err(error.into()),
     }
+}
+
+/// Whether the embedding server that the parameters name answers. None: they name none.
+pub fn is_served(set: &ParameterSet) -> Option<bool> {
+    let mut server = server(set)?;
+    server.timeout = server.timeout.min(TRIAL);
+    let answer = embed::served(server, None).and_then(|it| it.embed(&[super::step::TRIAL_TEXT]));
+    Some(answer.is_ok())
 }
 
 /// Opens the vector database for reading, if it is there and was made with this embedder. `dimension` is None where only

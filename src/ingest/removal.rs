@@ -4,11 +4,11 @@
 //! search finds the document, and no run that was submitted before stores it. What the vector database holds of it goes
 //! under the lock of that database: at once where the lock is free, else when a worker finds it free.
 
-use super::error::Result;
+use super::error::{Error, Result};
 use crate::{
     engine::{self, Chore, Engine, LockWait},
     model::{Holder, HolderKind, Millis, ResourceKey},
-    store::{self, ReadTx, backup::engine_id, document_removal},
+    store::{self, ReadTx, backup::engine_id, document, document_removal},
     vector::{self, OpenOptions, Origin, Removal, VectorDb},
 };
 use std::{fs, path::Path};
@@ -66,6 +66,45 @@ fn removals<'a>(pending: &'a [document_removal::Pending], engine: &'a str) -> Ve
         until: Some(Origin { engine, run: it.version.0 }),
     };
     pending.iter().map(removal).collect()
+}
+
+/// Deletes a vector database: everything that the engine knows of its documents, then its files. Its lock file stays, as others
+/// may wait on it. Refused while a group is at work that would make it anew.
+pub fn delete_database(engine: &Engine, path: &Path, holder: Holder, wait: LockWait) -> Result<u64> {
+    let database = path.to_string_lossy().into_owned();
+    let guard = engine.hold_key(&ResourceKey(format!("vec:{database}")), holder, wait)?;
+    if let Some(group) = engine.store().read(|tx| document::writers(tx, &database))?.first() {
+        let what = format!("{group} has not ended and writes to {database}");
+        return Err(Error::refused(what, "wait for it, or cancel it with `windlass cancel`"));
+    }
+    let mut documents = 0;
+    loop {
+        let names = engine.store().read(|tx| document::names(tx, &database, SLICE))?;
+        let Some((source, _)) = names.first().cloned() else { break };
+        let uris: Vec<String> = names.into_iter().filter(|it| it.0 == source).map(|it| it.1).collect();
+        documents += uris.len() as u64;
+        let database = database.clone();
+        engine.store().write(move |tx| document_removal::note(tx, &database, &source, &uris))?;
+    }
+    for ending in ["-shm", "-wal", ""] {
+        let mut file = path.as_os_str().to_owned();
+        file.push(ending);
+        match fs::remove_file(&file) {
+            Err(source) if source.kind() != std::io::ErrorKind::NotFound => {
+                return Err(Error::Io { action: "remove", path: file.into(), source });
+            }
+            _ => {}
+        }
+    }
+    loop {
+        let pending = engine.store().read(|tx| document_removal::pending(tx, &database, SLICE))?;
+        if pending.is_empty() {
+            drop(guard);
+            return Ok(documents);
+        }
+        let database = database.clone();
+        engine.store().write(move |tx| document_removal::done(tx, &database, &pending))?;
+    }
 }
 
 /// Documents of a vector database that are deleted and not yet removed from it.

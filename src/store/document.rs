@@ -379,6 +379,25 @@ pub(super) fn reopen(tx: &WriteTx, run: RunId) -> Result<()> {
     Ok(())
 }
 
+/// Groups that have not ended and whose parameters name this vector database.
+pub fn writers(tx: &ReadTx, database: &str) -> Result<Vec<GroupId>> {
+    tx.rows(
+        "SELECT g.id FROM run_group g JOIN group_detail d ON d.group_id = g.id
+          WHERE g.ended IS NULL AND json_extract(d.params, '$.store.path') = ?1 ORDER BY g.id",
+        [database],
+        |row| row.get(0).map(GroupId),
+    )
+}
+
+/// (source, URI) of documents of a vector database.
+pub fn names(tx: &ReadTx, database: &str, limit: usize) -> Result<Vec<(String, String)>> {
+    tx.rows(
+        "SELECT source, uri FROM document WHERE database = ?1 ORDER BY source, uri LIMIT ?2",
+        params![database, limit as i64],
+        |row| Ok((row.get(0)?, row.get(1)?)),
+    )
+}
+
 /// How many documents of a vector database are in each state.
 pub fn counts(tx: &ReadTx, database: &str) -> Result<Vec<(DocumentState, i64)>> {
     tx.rows(

@@ -14,12 +14,46 @@ pub fn group(tx: &WriteTx, id: GroupId) -> Result<bool> {
     if group::end(tx, id)?.ended.is_some() {
         return Err(Error::conflict(format!("{id} has ended, there is nothing to pause")));
     }
+    tx.execute("UPDATE group_detail SET paused_for = '' WHERE group_id = ?1", [id.0])?;
+    set(tx, id, String::new())
+}
+
+/// Pauses a group until what it waits for is there again, in words. False: it is paused already, or has ended.
+pub fn group_for(tx: &WriteTx, id: GroupId, reason: &str) -> Result<bool> {
+    if group::end(tx, id)?.ended.is_some() || !set(tx, id, reason.to_string())? {
+        return Ok(false);
+    }
+    tx.execute("UPDATE group_detail SET paused_for = ?2 WHERE group_id = ?1", params![id.0, reason])?;
+    Ok(true)
+}
+
+fn set(tx: &WriteTx, id: GroupId, detail: String) -> Result<bool> {
     let changed = tx.execute("UPDATE run_group SET paused = 1 WHERE id = ?1 AND paused = 0", [id.0])?;
     if changed == 1 {
         tx.memory().paused_groups.insert(id);
-        tx.event(EventKind::Pause, Some(id), None, None);
+        tx.event_with(EventKind::Pause, Some(id), None, None, detail);
     }
     Ok(changed == 1)
+}
+
+/// Groups that are paused until something is there again, and what that is.
+pub fn waiting(tx: &ReadTx) -> Result<Vec<(GroupId, String)>> {
+    tx.rows(
+        "SELECT g.id, d.paused_for FROM run_group g JOIN group_detail d ON d.group_id = g.id
+          WHERE g.paused + g.cancelling > 0 AND g.paused = 1 AND d.paused_for <> '' ORDER BY g.id",
+        [],
+        |row| Ok((GroupId(row.get(0)?), row.get(1)?)),
+    )
+}
+
+/// What a paused group waits for. None: it is not paused, or somebody paused it.
+pub fn waits_for(tx: &ReadTx, id: GroupId) -> Result<Option<String>> {
+    tx.row(
+        "SELECT d.paused_for FROM run_group g JOIN group_detail d ON d.group_id = g.id
+          WHERE g.id = ?1 AND g.paused = 1 AND d.paused_for <> ''",
+        [id.0],
+        |row| row.get(0),
+    )
 }
 
 /// Lifts the pause; `resume_slice` moves the parked steps back. False: it was not paused.
@@ -27,6 +61,7 @@ pub fn resume_group(tx: &WriteTx, id: GroupId) -> Result<bool> {
     group::end(tx, id)?;
     let changed = tx.execute("UPDATE run_group SET paused = 0 WHERE id = ?1 AND paused = 1", [id.0])?;
     if changed == 1 {
+        tx.execute("UPDATE group_detail SET paused_for = '' WHERE group_id = ?1", [id.0])?;
         tx.memory().paused_groups.remove(&id);
         tx.memory().woke = true;
         tx.event(EventKind::Resume, Some(id), None, None);

@@ -83,7 +83,11 @@ fn waiting(why: &Why, seen: &Seen, error: &str) -> Vec<Reason> {
     }
     if why.group_paused {
         let resume = Some(format!("windlass resume {group}"));
-        found.push(reason("group_paused", format!("{group} is paused"), resume));
+        let text = match &why.group_waits_for {
+            Some(what) => format!("{group} is paused: {what}"),
+            None => format!("{group} is paused"),
+        };
+        found.push(reason("group_paused", text, resume));
     }
     if why.type_paused {
         let resume = Some(format!("windlass resume {}", step.step_type));
@@ -190,6 +194,7 @@ mod tests {
             due: None,
             ready: true,
             group_paused: false,
+            group_waits_for: None,
             group_cancelling: false,
             group_opening: false,
             type_paused: false,

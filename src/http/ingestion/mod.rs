@@ -87,6 +87,7 @@ fn of_ingest(error: ingest::Error) -> Failure {
     use ingest::Error;
     let hint = error.hint();
     let failure = match error {
+        Error::Embed(ref it) if it.is_retryable() => Failure::unavailable(error.to_string(), 30),
         Error::Refused { .. } | Error::Chunk(_) | Error::Embed(_) | Error::Source(_) => {
             Failure::bad_request(error.to_string())
         }

@@ -9,7 +9,7 @@ use crate::{
     embed::{self, Embedder},
     engine::{StepContext, StepInput, StepKind, StepResult},
     ingest::parameters,
-    model::{Chunk, Outcome, artifact::kind},
+    model::{Chunk, Millis, Outcome, artifact::kind},
     vector::{self, OpenOptions, TextHash, VectorDb},
 };
 use serde_json::json;
@@ -17,7 +17,7 @@ use std::{
     collections::HashMap,
     path::Path,
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError,
         mpsc::{self, RecvTimeoutError},
     },
     thread,
@@ -32,11 +32,47 @@ pub(super) const EMBEDDINGS: &str = "embeddings.bin";
 /// How long it takes at most to see that the step is to end, while a server is asked.
 const LOOK: Duration = Duration::from_millis(50);
 
-pub struct EmbedKind;
+/// So many failures of a server in a row, whatever documents they met, and everything that needs it waits.
+const OPENS: u32 = 3;
+/// The kind of a failure with which the circuit opens.
+const AWAY: &str = "embedder_away";
+/// When a step whose server is away may be tried again, once its group goes on.
+const PAUSE: Millis = Millis::seconds(1);
+
+#[derive(Default)]
+pub struct EmbedKind {
+    circuit: Circuit,
+}
+
+/// Failures in a row of each server.
+#[derive(Default)]
+struct Circuit(Mutex<HashMap<String, u32>>);
+
+impl Circuit {
+    /// Whether the server has failed too often by now.
+    fn is_open_after(&self, url: &str, failed: bool) -> bool {
+        let mut servers = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if !failed {
+            servers.remove(url);
+            return false;
+        }
+        let count = servers.entry(url.to_string()).or_default();
+        *count = count.saturating_add(1);
+        *count >= OPENS
+    }
+}
 
 impl StepKind for EmbedKind {
+    /// A server that is away is no fault of the document: its attempt is given back, and the group waits.
     fn run(&self, cx: &StepContext) -> StepResult {
-        ended(embed(cx))
+        match embed(cx, &self.circuit) {
+            Err(Outcome::Failed { kind, message, .. }) if kind == AWAY => StepResult {
+                waits_for: Some(message.clone()),
+                again: Some(PAUSE),
+                ..StepResult::ended(Outcome::Interrupted { reason: message })
+            },
+            work => ended(work),
+        }
     }
 
     fn cache_key(&self, input: &StepInput) -> Option<[u8; 32]> {
@@ -44,7 +80,7 @@ impl StepKind for EmbedKind {
     }
 }
 
-fn embed(cx: &StepContext) -> Work {
+fn embed(cx: &StepContext, circuit: &Circuit) -> Work {
     let set = parameters_of(cx.input)?;
     let embedder = parameters::embedder(&set).map_err(|error| Outcome::permanent("embedder", with_hint(&error)))?;
     check_memory(cx, &set, &[(CHUNKS, 3)])?;
@@ -60,13 +96,15 @@ fn embed(cx: &StepContext) -> Work {
     }
     for batch in missing.chunks(parameters::batch(&set)) {
         let texts = batch.iter().map(|at| chunks[*at].text.clone()).collect();
-        let embedded = asked(cx, &embedder, texts, &mut dimension)?;
+        let embedded = asked(cx, circuit, &embedder, texts, &mut dimension)?;
         vectors.extend(batch.iter().map(|at| hashes[*at]).zip(embedded));
     }
     let dimension = match dimension {
         Some(dimension) => dimension,
         // No text yet, and a new database must know how long its vectors will be.
-        None => asked(cx, &embedder, vec![TRIAL_TEXT.to_string()], &mut dimension)?.first().map_or(0, Vec::len),
+        None => {
+            asked(cx, circuit, &embedder, vec![TRIAL_TEXT.to_string()], &mut dimension)?.first().map_or(0, Vec::len)
+        }
     };
     let mut bytes = Vec::with_capacity(chunks.len() * dimension * 4);
     for vector in hashes.iter().filter_map(|it| vectors.get(it)) {
@@ -88,6 +126,7 @@ fn embed(cx: &StepContext) -> Work {
 /// One batch. All vectors have one length, and `dimension` says which from the first on.
 fn asked(
     cx: &StepContext,
+    circuit: &Circuit,
     embedder: &Arc<dyn Embedder>,
     texts: Vec<String>,
     dimension: &mut Option<usize>,
@@ -101,6 +140,13 @@ fn asked(
             meanwhile(cx, move || all(&*embedder, &texts))?
         }
     };
+    if let Some(server) = embedder.server() {
+        let failed = embedded.as_ref().err().filter(|it| it.is_retryable());
+        if let (true, Some(error)) = (circuit.is_open_after(&server.url, failed.is_some()), failed) {
+            let hint = error.hint().map(|it| format!("; {it}")).unwrap_or_default();
+            return Err(Outcome::retryable(AWAY, format!("{error}{hint}")));
+        }
+    }
     let embedded = embedded.map_err(of_embed)?;
     let length = embedded.first().map(Vec::len);
     let expected = *dimension.get_or_insert(length.unwrap_or_default());

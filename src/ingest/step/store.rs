@@ -97,10 +97,12 @@ fn store(cx: &StepContext, writers: &Writers) -> Work {
         go_on(cx)?;
         // The name is what people know a document by when it has no title.
         let name = shortened(&document.name().unwrap_or_else(|| item.name.clone()), HEADING_MAX);
+        // Who gave the document knows best.
+        let given = document.metadata["title"].as_str().map(|it| shortened(it, HEADING_MAX));
         let row = DocumentRow {
             source: &item.source,
             uri: &document.uri,
-            title: Some(said.title.as_deref().unwrap_or(&name)),
+            title: Some(given.as_deref().or(said.title.as_deref()).unwrap_or(&name)),
             sha256: item.sha256,
             media_type: &said.media_type,
             metadata: if document.metadata.is_null() { &said.no_metadata } else { &document.metadata },

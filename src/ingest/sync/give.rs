@@ -41,7 +41,10 @@ pub fn give(engine: &Engine, options: &SyncOptions, place: &Place) -> Result<Sou
             (put, uri, None, None)
         }
     };
-    let given = Given { source: options.source.clone(), uri, media_type, etag, ..Given::default() };
+    let title = options.title.as_ref().filter(|_| *place == Place::Stdin);
+    let metadata = title.map(|it| serde_json::json!({ "title": it }));
+    let said = metadata.clone().unwrap_or_default();
+    let given = Given { source: options.source.clone(), uri, media_type, etag, metadata: said, ..Given::default() };
     let name = given::name_of(&given);
     let file = SourceFile {
         path: PathBuf::from(name),
@@ -49,7 +52,7 @@ pub fn give(engine: &Engine, options: &SyncOptions, place: &Place) -> Result<Sou
         size: put.artifact.size,
         modified: None::<Timestamp>,
         mtime: 0,
-        metadata: None,
+        metadata,
         kept: Some(put.artifact.hash),
     };
     match options.dry_run {

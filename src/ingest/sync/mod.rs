@@ -16,7 +16,7 @@ pub(super) mod verdict;
 pub use give::{Place, give};
 pub use plan::{Failed, PlannedRun, SyncPlan, Unread, plan};
 pub use report::{DocumentOutcome, DocumentStatus, SyncReport, finish, settle};
-pub use submit::{prune, remove, submit, unfinished};
+pub use submit::{prune, remove, submit, try_server, unfinished};
 pub use verdict::Why;
 
 use super::source::{SourceFile, SourceOptions};
@@ -37,6 +37,8 @@ pub struct SyncOptions {
     pub database: PathBuf,
     /// The name of the collection that the documents belong to.
     pub source: String,
+    /// Of the document on stdin.
+    pub title: Option<String>,
     pub params: ParameterSet,
     /// Removes documents whose file is gone.
     pub prune: bool,
@@ -55,6 +57,7 @@ impl SyncOptions {
             source_options: SourceOptions::default(),
             database,
             source: super::item::DEFAULT_SOURCE.to_string(),
+            title: None,
             params: ParameterSet::builtin(),
             prune: false,
             force: false,

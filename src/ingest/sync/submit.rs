@@ -8,7 +8,7 @@ use crate::{
     model::{GroupId, Holder},
     store::{
         document::{self, RunDocuments, Submitted},
-        document_removal,
+        document_removal, group,
     },
 };
 use serde_json::json;
@@ -58,6 +58,14 @@ pub fn unfinished(engine: &Engine, database: &Path) -> Result<Vec<GroupId>> {
     let name = database.to_string_lossy();
     let id = workflow::definition()?.id;
     Ok(engine.store().read(|tx| document::unfinished_groups(tx, &id, &name))?)
+}
+
+/// Asks the embedding server of a group, if it has one, whether it is there.
+pub fn try_server(engine: &Engine, group: GroupId) -> Result<()> {
+    let detail = engine.store().read(|tx| group::detail(tx, group))?;
+    let params = parameters::read(&detail.params)?;
+    let database = params.config["store"]["path"].as_str().unwrap_or_default();
+    parameters::try_server(&params, Path::new(database))
 }
 
 fn text(item: &Item) -> String {

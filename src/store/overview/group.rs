@@ -42,6 +42,8 @@ pub struct GroupRow {
     pub priority: i64,
     pub created: Timestamp,
     pub ended: Option<Timestamp>,
+    /// What a paused group waits for. Null: somebody paused it, or it is not paused.
+    pub paused_for: Option<String>,
 }
 
 /// How many steps of a type have a status.
@@ -67,7 +69,8 @@ pub struct GroupDetails {
 }
 
 const COLUMNS: &str = "g.id, d.name, w.name, g.ended, d.runs, g.unfinished - (g.phase > 0), g.failed, g.cancelled,
-    g.paused, g.cancelling, g.phase = 1, g.scope > 0, g.epoch, d.priority, d.created
+    g.paused, g.cancelling, g.phase = 1, g.scope > 0, g.epoch, d.priority, d.created,
+    CASE WHEN g.paused = 1 AND d.paused_for <> '' THEN d.paused_for END
    FROM run_group g JOIN group_detail d ON d.group_id = g.id AND g.phase < 3
    JOIN definition w ON w.id = d.definition_id";
 
@@ -100,6 +103,7 @@ fn read(row: &Row, running: &HashSet<GroupId>) -> rusqlite::Result<GroupRow> {
         priority: row.get(13)?,
         created: Timestamp(row.get(14)?),
         ended,
+        paused_for: row.get(15)?,
     })
 }
 

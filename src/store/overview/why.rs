@@ -44,6 +44,8 @@ pub struct Why {
     /// Claimable: only a worker is missing.
     pub ready: bool,
     pub group_paused: bool,
+    /// What the paused group waits for.
+    pub group_waits_for: Option<String>,
     pub group_cancelling: bool,
     /// Its group is not acknowledged, or its first steps are not in place yet.
     pub group_opening: bool,
@@ -61,7 +63,8 @@ pub fn why(tx: &ReadTx, id: StepId) -> Result<Why> {
                 g.cancelling, g.phase = 1 OR d.opened < s.run_id, t.paused,
                 EXISTS (SELECT 1 FROM ready q WHERE q.lane IN (0, t.lane) AND q.priority = s.priority
                            AND q.due = s.due AND q.step_id = s.id),
-                EXISTS (SELECT 1 FROM cancel_request c WHERE c.step_id = s.id)
+                EXISTS (SELECT 1 FROM cancel_request c WHERE c.step_id = s.id),
+                CASE WHEN g.paused = 1 AND d.paused_for <> '' THEN d.paused_for END
            FROM step s JOIN run_group g ON g.id = s.group_id JOIN group_detail d ON d.group_id = s.group_id
            JOIN step_type t ON t.id = s.type_id LEFT JOIN resource_key k ON k.id = s.key_id WHERE s.id = ?1",
         [id.0],
@@ -74,6 +77,7 @@ pub fn why(tx: &ReadTx, id: StepId) -> Result<Why> {
                 unmet: vec![],
                 ready: row.get(11)?,
                 group_paused: row.get(7)?,
+                group_waits_for: row.get(13)?,
                 group_cancelling: row.get(8)?,
                 group_opening: row.get(9)?,
                 type_paused: row.get(10)?,
