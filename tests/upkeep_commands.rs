@@ -133,3 +133,67 @@ fn a_suggested_command_can_be_typed_as_it_stands() {
     assert_eq!(suggestion(WINDLASS, &path), "windlass worker", "PATH leads to this very program");
     assert_eq!(suggestion("bin/windlass", "/usr/bin"), "bin/windlass worker");
 }
+
+#[test]
+fn a_backup_is_never_written_onto_a_directory_and_the_hint_works() {
+    let place = Place::new();
+    fs::create_dir(place.path().join("there")).unwrap();
+    for (target, force) in [("there", true), ("there/", true), ("there", false), ("new/", false)] {
+        let arguments = if force { vec!["backup", "--force", target] } else { vec!["backup", target] };
+        let (code, _, err) = place.run(&arguments);
+        assert_eq!(code, 2, "{arguments:?}: {err}");
+        assert!(err.contains("is a directory") && err.contains("windlass.zip") && !err.contains("os error"), "{err}");
+        assert!(!err.contains("--force"), "{err}");
+    }
+    place.ok(&["backup", "there/windlass.zip"]);
+}
+
+#[test]
+fn vacuum_with_force_leaves_a_word_in_the_history_also_where_nothing_was_locked() {
+    let place = Place::new();
+    fs::create_dir(place.path().join("docs")).unwrap();
+    fs::write(place.path().join("docs/rope.md"), "# Ropes\n\nA rope holds a load.\n").unwrap();
+    place.ok(&["ingest", "docs"]);
+    place.ok(&["vacuum", "default", "--force"]);
+    let events = place.ok(&["events", "--json"]);
+    let forced = events.lines().find(|it| it.contains("LOCK_FORCED") || it.contains("vacuum --force"));
+    let forced = forced.unwrap_or_else(|| panic!("no event: {events}"));
+    for word in ["vacuum --force", "uid ", "process ", "it was not held"] {
+        assert!(forced.contains(word), "{word}: {forced}");
+    }
+}
+
+#[test]
+fn a_key_that_is_taken_away_by_force_names_both_sides_in_the_history() {
+    let place = Place::new();
+    let script = "echo > ready; cat";
+    let mut holder = place
+        .command(WINDLASS, &["locks", "hold", "printer", "--", "sh", "-c", script])
+        .stdin(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(60);
+    while !place.path().join("ready").exists() {
+        assert!(std::time::Instant::now() < deadline, "the holder does not start");
+        std::thread::yield_now();
+    }
+    let (code, _, err) = place.run(&["locks", "release", "printer", "--force", "--why", "stuck"]);
+    assert_eq!(code, 5, "its process still holds the file: {err}");
+    drop(holder.stdin.take());
+    holder.wait().unwrap();
+    let events = place.ok(&["events", "--json"]);
+    let forced = events.lines().find(|it| it.contains("stuck")).unwrap_or_else(|| panic!("no event: {events}"));
+    let pid = format!("the command line (process {})", holder.id());
+    assert!(forced.contains(&pid) && forced.contains("uid "), "{forced}");
+}
+
+#[test]
+fn the_unit_of_systemd_gives_up_on_a_fault_that_stays() {
+    let unit = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/examples/systemd/windlass.service")).unwrap();
+    let value = |name: &str| {
+        let line = unit.lines().find_map(|it| it.strip_prefix(name)?.strip_prefix('='));
+        line.and_then(|it| it.parse::<u64>().ok()).unwrap_or_else(|| panic!("{name} is missing"))
+    };
+    // The limit counts starts within the interval: with a longer pause it would never be reached.
+    assert!(value("RestartSec") * value("StartLimitBurst") * 2 < value("StartLimitIntervalSec"));
+}

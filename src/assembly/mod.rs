@@ -12,7 +12,11 @@ use crate::{
     settings::{self, Settings},
     store::{self, Store},
 };
-use std::{io, path::PathBuf, sync::Arc};
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 /// The engine database in the home directory.
 pub const DATABASE: &str = "engine.db";
@@ -23,6 +27,11 @@ pub enum Error {
     Home(#[from] file_system::Error),
     #[error("a restore into {} was interrupted: nothing there can be used", path.display())]
     Unfinished { path: PathBuf },
+    #[error(
+        "the engine database {} {}, but this home has {}: the database was lost",
+        path.display(), if *missing { "is missing" } else { "is empty (0 bytes)" }, traces.join(" and ")
+    )]
+    DatabaseLost { path: PathBuf, missing: bool, traces: Vec<&'static str> },
     #[error("failed to make the home directory {}", path.display())]
     Create { path: PathBuf, source: io::Error },
     #[error(transparent)]
@@ -39,6 +48,11 @@ impl Error {
         match self {
             Error::Home(error) => error.hint(),
             Error::Unfinished { .. } => Some("restore again with `windlass restore FILE`".to_string()),
+            Error::DatabaseLost { .. } => Some(
+                "restore a backup with `windlass restore FILE --force`, or move the home directory away to begin with an \
+                 empty one"
+                    .to_string(),
+            ),
             Error::Create { .. } => Some("name another directory with `--home DIR`".to_string()),
             Error::Store(error) => error.hint().map(str::to_string),
             Error::Artifact(error) => error.hint().map(str::to_string),
@@ -58,6 +72,7 @@ pub fn prepare_home(settings: &Settings) -> Result<()> {
 /// Opens the engine database, which is made at first use. On a full disk the ballast makes room for that.
 pub fn store(settings: &Settings) -> Result<Store> {
     prepare_home(settings)?;
+    refuse_lost_database(settings)?;
     let durability = match settings.durability {
         settings::Durability::Full => store::Durability::Full,
         settings::Durability::Normal => store::Durability::Normal,
@@ -71,6 +86,43 @@ pub fn store(settings: &Settings) -> Result<Store> {
             opened => return Ok(opened?),
         }
     }
+}
+
+/// Refuses to make an empty database where the home shows that there was one: files of its artifacts, vector databases, or a
+/// log with commits.
+fn refuse_lost_database(settings: &Settings) -> Result<()> {
+    let path = settings.home.join(DATABASE);
+    let length = path.metadata().map(|it| it.len()).ok();
+    if length.is_some_and(|it| it > 0) {
+        return Ok(());
+    }
+    let mut traces = Vec::new();
+    // A directory elsewhere may be another home's as well.
+    let artifacts = settings.artifact_dir();
+    if artifacts.starts_with(&settings.home)
+        && holds(&artifacts, |it| it.path().is_dir() && holds(&it.path(), |_| true))
+    {
+        traces.push("artifacts");
+    }
+    let vectors = |it: &fs::DirEntry| it.path().extension().is_some_and(|it| it == "db") && has_content(it);
+    if holds(&settings.home.join("vectors"), vectors) {
+        traces.push("vector databases");
+    }
+    if holds(&settings.home, |it| it.file_name() == "engine.db-wal" && has_content(it)) {
+        traces.push("a log with commits");
+    }
+    match traces.is_empty() {
+        true => Ok(()),
+        false => Err(Error::DatabaseLost { path, missing: length.is_none(), traces }),
+    }
+}
+
+fn has_content(entry: &fs::DirEntry) -> bool {
+    entry.metadata().is_ok_and(|it| it.len() > 0)
+}
+
+fn holds(dir: &Path, wanted: impl Fn(&fs::DirEntry) -> bool) -> bool {
+    fs::read_dir(dir).is_ok_and(|entries| entries.flatten().any(|it| wanted(&it)))
 }
 
 /// Builds the engine of a home: its database, its artifacts, and every step kind there is.

@@ -39,6 +39,11 @@ impl Args {
             cx.output.line(format!("{} is whole", self.file.display()))?;
             return tell(cx, &checked);
         }
+        if self.file.is_dir() || self.file.as_os_str().as_encoded_bytes().ends_with(b"/") {
+            let file = self.file.join("windlass.zip");
+            return Err(Failure::usage(format!("{} is a directory; a backup is one file", self.file.display()))
+                .hint(format!("name the file, such as {}", file.display())));
+        }
         if self.file.exists() && !self.force {
             return Err(Failure::new(Exit::Conflict, format!("{} is there already", self.file.display()))
                 .hint("choose another name, or give `--force`"));

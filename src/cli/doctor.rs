@@ -8,8 +8,9 @@ use super::{
 };
 use crate::{
     os::{file_system, process_stat},
-    store::{artifact, audit, check, worker},
+    store::{artifact, audit, check, lost_commits, worker},
     vector::{OpenOptions, VectorDb},
+    view,
 };
 use serde::Serialize;
 
@@ -82,6 +83,9 @@ fn engine_database(cx: &Context) -> Result<Finding> {
     let store = cx.store()?;
     let mut problems = store.read(check::integrity)?;
     problems.extend(store.read(check::check)?);
+    problems.extend(
+        lost_commits::reports(store.path()).iter().map(|(dir, lost)| view::lost_commits_words(dir, lost.as_ref())),
+    );
     let rows: i64 = store.read(check::row_counts)?.iter().map(|it| it.1).sum();
     let bytes = std::fs::metadata(store.path()).map_or(0, |it| it.len());
     let what = format!("engine database: {}, {}", size(bytes), count(rows.max(0) as u64, "row"));

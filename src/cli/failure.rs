@@ -195,7 +195,9 @@ impl From<assembly::Error> for Failure {
             assembly::Error::Store(error) => store_exit(error),
             assembly::Error::Artifact(error) => artifact_exit(error),
             assembly::Error::Create { source, .. } => io_exit(source),
-            assembly::Error::Home(_) | assembly::Error::Unfinished { .. } => Exit::Error,
+            assembly::Error::Home(_) | assembly::Error::Unfinished { .. } | assembly::Error::DatabaseLost { .. } => {
+                Exit::Error
+            }
         };
         failure(exit, &error, error.hint())
     }

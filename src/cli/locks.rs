@@ -9,6 +9,7 @@ use crate::{
     engine::LockWait,
     model::{Holder, HolderKind, Millis, ResourceKey},
     process::run_in_foreground,
+    store::resource_lock::{self, Forced},
     view,
 };
 use std::ffi::OsString;
@@ -63,6 +64,14 @@ impl Args {
 /// This process as the holder of a key.
 pub fn this_process() -> Holder {
     Holder { kind: HolderKind::Cli, id: i64::from(std::process::id()) }
+}
+
+/// This user and process, for the history.
+pub fn this_user() -> String {
+    let user = rustix::process::getuid().as_raw();
+    let name = std::env::var("USER").ok().filter(|it| !it.is_empty());
+    let name = name.map(|it| format!(" {it}")).unwrap_or_default();
+    format!("user{name} (uid {user}), process {}", std::process::id())
 }
 
 pub fn wait_of(max_wait: Option<Millis>) -> LockWait {
@@ -158,7 +167,10 @@ fn release(cx: &Context, key: &ResourceKey, force: bool, why: &str) -> Result<()
             Failure::usage(format!("`{key}` is held by {holder}")).hint("wait for it, or take it away with `--force`")
         );
     }
-    let released = view::force_release(engine, key, why)?;
+    if engine.store().read(|tx| resource_lock::holder_of(tx, &key.0))?.is_none() && !view::is_file_locked(engine, key) {
+        return Err(Failure::not_found(format!("`{key}` is not held")).hint("see `windlass locks`"));
+    }
+    let released = view::force_release(engine, Forced { key: key.clone(), why: why.to_string(), by: this_user() })?;
     if !released {
         return Err(Failure::not_found(format!("`{key}` is not held")).hint("see `windlass locks`"));
     }

@@ -8,9 +8,13 @@ use super::{
 use crate::{
     ingest::database_path,
     model::{Millis, ResourceKey},
+    store::resource_lock::Forced,
     vector::{OpenOptions, VacuumReport, VectorDb},
     view::Named,
 };
+
+const FORCE: &str = "wait for it; `windlass locks` shows who holds it; if its holder is gone, `windlass vacuum --force` clears the \
+                     lock's row";
 
 /// Give back the space that a vector database does not need
 ///
@@ -72,9 +76,13 @@ fn vacuum(cx: &Context, named: &Named, max_wait: Option<Millis>, force: bool) ->
     }
     let key = ResourceKey(format!("vec:{}", path.display()));
     if force {
-        crate::view::force_release(cx.engine()?, &key, "vacuum --force")?;
+        let (why, by) = ("vacuum --force".to_string(), locks::this_user());
+        crate::view::force_release(cx.engine()?, Forced { key: key.clone(), why, by })?;
     }
-    let guard = locks::take(cx, &key, max_wait)?;
+    let guard = locks::take(cx, &key, max_wait).map_err(|failure| match failure.exit {
+        Exit::Conflict if !force => failure.hint(FORCE),
+        _ => failure,
+    })?;
     let mut opened = VectorDb::open_for_writing(&path, &OpenOptions::default())?;
     let epoch = opened.raise_epoch()?;
     let report = opened.vacuum(epoch)?;

@@ -279,6 +279,11 @@ fn refuse(shared: &Shared, claimed: &Claimed, error: &Error) -> Settlement {
             let outcome = Outcome::permanent("input", error.to_string());
             Settlement::Fail { crashed: false, record: settlement::record(&outcome, &Default::default(), Vec::new()) }
         }
+        // A damaged database does not get better: the step would be claimed and given back for ever.
+        Error::Store(store::Error::Corrupt { .. }) => {
+            shared.fail(error);
+            release(shared, claimed, &error.to_string())
+        }
         error => match error.no_room(false) {
             Some(outcome) => put_off(shared, claimed, &outcome),
             None => release(shared, claimed, &error.to_string()),

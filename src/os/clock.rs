@@ -98,6 +98,18 @@ impl Clock for MovableClock {
     }
 }
 
+/// The wall-clock time at which this boot began, as far as the wall clock was not set since. None where it can't be known.
+pub fn boot_time() -> Option<SystemTime> {
+    #[cfg(target_os = "linux")]
+    {
+        let up = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
+        let up = std::time::Duration::new(u64::try_from(up.tv_sec).ok()?, u32::try_from(up.tv_nsec).ok()?);
+        SystemTime::now().checked_sub(up)
+    }
+    #[cfg(not(target_os = "linux"))]
+    None
+}
+
 /// Names this boot of the machine. `unknown` where the system gives it no name.
 pub fn boot_id() -> String {
     static BOOT: OnceLock<String> = OnceLock::new();

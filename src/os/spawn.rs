@@ -80,6 +80,29 @@ pub fn ignore_stops() {
     set_stops(libc::SIG_IGN);
 }
 
+/// Which requests to end or stop were ignored before, as `nohup` has it.
+#[derive(Debug, Clone, Copy)]
+pub struct Ignored([bool; STOPS.len()]);
+
+/// The same, and which of them were ignored before.
+pub fn ignore_more_stops() -> Ignored {
+    // SAFETY: ignores a signal; no handler is involved.
+    Ignored(STOPS.map(|signal| unsafe { libc::signal(signal, libc::SIG_IGN) } == libc::SIG_IGN))
+}
+
+/// Gives a forked child the signals that its grandparent had, and has it die with its parent. Allocates nothing.
+pub fn prepare_foreground_child(before: Ignored) -> io::Result<()> {
+    for (signal, ignored) in STOPS.into_iter().zip(before.0) {
+        if !ignored {
+            // SAFETY: resets a signal; no handler is involved.
+            unsafe { libc::signal(signal, libc::SIG_DFL) };
+        }
+    }
+    #[cfg(target_os = "linux")]
+    rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?;
+    Ok(())
+}
+
 fn set_stops(disposition: libc::sighandler_t) {
     for signal in STOPS {
         // SAFETY: ignores or resets a signal; no handler is involved.
@@ -139,6 +162,13 @@ pub fn reaped_cpu_time() -> Millis {
     };
     let millis = |time: libc::timeval| time.tv_sec as u64 * 1000 + time.tv_usec as u64 / 1000;
     Millis(millis(usage.ru_utime) + millis(usage.ru_stime))
+}
+
+/// Asks an own child that has not been waited for to end.
+pub fn terminate(child: u32) {
+    if let Some(pid) = to_pid(child) {
+        let _ = rustix::process::kill_process(pid, Signal::TERM);
+    }
 }
 
 /// Asks the process group of `leader` and every other descendant of this process to end, and wakes those that were

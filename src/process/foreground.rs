@@ -1,12 +1,12 @@
 //! Runs a command in the foreground, with the terminal as it is.
 
+use super::guard::Guard;
 use crate::os::signals::Signals;
 use std::{
     ffi::OsString,
     fs::File,
     io,
-    os::{fd::AsFd, unix::process::ExitStatusExt},
-    process::Command,
+    os::unix::process::ExitStatusExt,
     time::{Duration, Instant},
 };
 
@@ -14,29 +14,25 @@ const LOOK: Duration = Duration::from_millis(20);
 
 /// Runs `argv` to its end and returns its exit code, or 128 + the signal that killed it.
 ///
-/// The command inherits `held`, so that a lock on it lasts until the last process of the command is gone. Ctrl-C reaches the
+/// The command inherits `held`, so that a lock on it lasts until the last process of the command is gone. When this process
+/// is killed, the command dies with it. Ctrl-C reaches the
 /// command through the terminal; SIGTERM is passed on, and so is the end of a terminal. `tick` is called once every `every`.
 pub fn run_in_foreground(argv: &[OsString], held: &File, every: Duration, mut tick: impl FnMut()) -> io::Result<i32> {
-    let Some((program, arguments)) = argv.split_first() else {
+    if argv.is_empty() {
         return Err(io::Error::new(io::ErrorKind::InvalidInput, "no command was given"));
-    };
+    }
     // Installed before the start, so that no signal ends us while the command runs.
     let signals = Signals::install_with(|_| ())?;
-    let inherited = held.try_clone()?;
-    rustix::io::fcntl_setfd(inherited.as_fd(), rustix::io::FdFlags::empty())?;
-    let mut child = Command::new(program).args(arguments).spawn()?;
-    drop(inherited);
+    let mut guard = Guard::start(argv, held)?;
     let mut passed_on = false;
     let mut ticked = Instant::now();
     let status = loop {
-        if let Some(status) = child.try_wait()? {
+        if let Some(status) = guard.child.try_wait()? {
             break status;
         }
         if !passed_on && signals.stop_signal().is_some_and(|it| it != libc::SIGINT) {
             passed_on = true;
-            let pid = rustix::process::Pid::from_child(&child);
-            // It may have ended in between; then there is nobody to tell.
-            let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
+            guard.terminate();
         }
         if ticked.elapsed() >= every {
             ticked = Instant::now();
@@ -44,5 +40,8 @@ pub fn run_in_foreground(argv: &[OsString], held: &File, every: Duration, mut ti
         }
         std::thread::sleep(LOOK);
     };
+    if let Some(error) = guard.start_error() {
+        return Err(error);
+    }
     Ok(status.code().unwrap_or_else(|| 128 + status.signal().unwrap_or(0)))
 }

@@ -10,6 +10,7 @@
 pub mod capture;
 pub mod child;
 pub mod foreground;
+mod guard;
 pub mod live;
 pub mod pool;
 pub mod program;

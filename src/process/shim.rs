@@ -4,7 +4,10 @@
 //! the engine is gone, however it went, the socket ends and the shim kills every descendant until none is left. It
 //! starts before any argument parsing and does no work of its own, so that it is cheap to start.
 
-use super::wire::{KILL, LET_GO, News, Order, TERMINATE, WORD};
+use super::{
+    guard,
+    wire::{KILL, LET_GO, News, Order, TERMINATE, WORD},
+};
 use crate::{
     model::ResourceLimit,
     os::{
@@ -40,7 +43,11 @@ static ASKED: AtomicBool = AtomicBool::new(false);
 pub fn run_if_asked() -> Option<i32> {
     ASKED.store(true, Ordering::Relaxed);
     let mut words = env::args_os().skip(1);
-    if words.next()? != WORD {
+    let word = words.next()?;
+    if word == guard::WORD {
+        return Some(guard::serve(words));
+    }
+    if word != WORD {
         return None;
     }
     let Some(order) = Order::from_args(&mut words) else { return Some(2) };
@@ -128,7 +135,7 @@ fn receive(control: &UnixStream, order: &Order) -> io::Result<Received> {
     Ok(Received { given: fds.into(), _kept: kept, stdin })
 }
 
-fn listen_for_deaths() -> io::Result<UnixStream> {
+pub(super) fn listen_for_deaths() -> io::Result<UnixStream> {
     let (read, write) = UnixStream::pair()?;
     read.set_nonblocking(true)?;
     write.set_nonblocking(true)?;

@@ -1,6 +1,6 @@
 //! What can go wrong in the engine database, in words for people.
 
-use crate::os::Shortage;
+use crate::{model::WorkerId, os::Shortage};
 use std::{
     io,
     path::{Path, PathBuf},
@@ -25,6 +25,10 @@ pub enum Error {
     Replaced { path: PathBuf },
     #[error("the database {} has schema version {found}; this windlass knows up to {known}", path.display())]
     Newer { path: PathBuf, found: i64, known: i64 },
+    #[error("the database {} has schema version {found}; this windlass can upgrade from {oldest} on", path.display())]
+    Older { path: PathBuf, found: i64, oldest: i64 },
+    #[error("the schema of {} can't be upgraded while worker {worker} of an older windlass uses it", path.display())]
+    InUse { path: PathBuf, worker: WorkerId },
     #[error("{} is not a windlass database", path.display())]
     NotOurs { path: PathBuf },
     #[error("the database {} is not set up as asked: `{pragma}` is {found}, wanted {wanted}", path.display())]
@@ -85,6 +89,8 @@ impl Error {
             Error::File { source, .. } => Shortage::of_start(source).map(Shortage::hint),
             Error::Replaced { .. } => Some("start windlass again; what was not acknowledged is to be submitted again"),
             Error::Newer { .. } => Some("use the newer windlass that wrote it"),
+            Error::Older { .. } => Some("upgrade it with an older windlass first, or move the home directory away"),
+            Error::InUse { .. } => Some("stop the older windlass, then try again"),
             Error::NotOurs { .. } => Some("choose another home with `--home DIR`"),
             Error::Corrupt { .. } => Some("restore a backup, or move the home directory away and start anew"),
             _ => None,
@@ -140,13 +146,16 @@ impl Error {
 impl From<rusqlite::Error> for Error {
     fn from(error: rusqlite::Error) -> Error {
         use rusqlite::ErrorCode::*;
-        let rusqlite::Error::SqliteFailure(code, _) = &error else {
-            return Error::Sqlite { reason: error.to_string() };
-        };
         // The code of the system call that failed: SQLite keeps it to itself.
         let short = Shortage::of(&io::Error::last_os_error());
         let path = PathBuf::from("engine.db");
-        let reason = error.to_string();
+        let reason = without_sql(&error);
+        let rusqlite::Error::SqliteFailure(code, _) = &error else {
+            return match is_impossible(&error) {
+                true => Error::Corrupt { path, reason },
+                false => Error::Sqlite { reason },
+            };
+        };
         match code.code {
             DiskFull => Error::DiskFull { path },
             SystemIoFailure if is_fsync(code.extended_code) => Error::Poisoned,
@@ -162,6 +171,24 @@ impl From<rusqlite::Error> for Error {
             DatabaseBusy | DatabaseLocked => Error::Busy { path, holder: None, waited_ms: 0 },
             _ => Error::Sqlite { reason },
         }
+    }
+}
+
+/// Values that a STRICT table of ours never holds, so that only damage can bring them forth.
+fn is_impossible(error: &rusqlite::Error) -> bool {
+    matches!(
+        error,
+        rusqlite::Error::InvalidColumnType(..)
+            | rusqlite::Error::IntegralValueOutOfRange(..)
+            | rusqlite::Error::Utf8Error(..)
+    )
+}
+
+/// The words of an error without the statement, which may be a whole schema.
+fn without_sql(error: &rusqlite::Error) -> String {
+    match error {
+        rusqlite::Error::SqlInputError { msg, .. } => msg.clone(),
+        other => other.to_string(),
     }
 }
 

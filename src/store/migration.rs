@@ -1,7 +1,10 @@
 //! Creating and upgrading the database, inside one BEGIN IMMEDIATE, forward only.
 
 use super::error::{Error, Result};
-use crate::model::Timestamp;
+use crate::{
+    model::{Timestamp, WorkerId},
+    os::file_lock::{FileLock, LockState},
+};
 use rusqlite::{Connection, TransactionBehavior, params};
 use std::path::Path;
 
@@ -10,6 +13,9 @@ pub(super) const VERSION: i64 = 3;
 
 /// `wdls` in ASCII: tells our files from other SQLite databases.
 const APPLICATION_ID: i64 = 0x7764_6c73;
+
+/// The oldest version that can be upgraded.
+const OLDEST: i64 = 1;
 
 const SCHEMA: &str = include_str!("../../schema.sql");
 
@@ -27,6 +33,7 @@ pub(super) fn migrate(conn: &mut Connection, path: &Path, now: Timestamp) -> Res
     if !check_version(&tx, path)? {
         let found = user_version(&tx)?;
         if found > 0 {
+            refuse_while_used(&tx, path)?;
             upgrade(&tx, found)?;
             tx.commit()?;
             return Ok(());
@@ -40,6 +47,19 @@ pub(super) fn migrate(conn: &mut Connection, path: &Path, now: Timestamp) -> Res
         tx.pragma_update(None, "user_version", VERSION)?;
     }
     tx.commit()?;
+    Ok(())
+}
+
+/// Refuses to change the schema under a worker of an older version that lives: it would no longer understand its own tables.
+fn refuse_while_used(tx: &Connection, path: &Path) -> Result<()> {
+    let mut rows = tx.prepare("SELECT id FROM worker WHERE schema < ?1")?;
+    for id in rows.query_map([VERSION], |row| row.get::<_, i64>(0).map(WorkerId))? {
+        let worker = id?;
+        let line = path.with_file_name("workers").join(format!("{worker}.life"));
+        if line.exists() && matches!(FileLock::probe(&line), Ok(LockState::Held)) {
+            return Err(Error::InUse { path: path.to_path_buf(), worker });
+        }
+    }
     Ok(())
 }
 
@@ -71,6 +91,9 @@ fn check_version(conn: &Connection, path: &Path) -> Result<bool> {
     }
     if version > VERSION {
         return Err(Error::Newer { path: path.to_path_buf(), found: version, known: VERSION });
+    }
+    if version < OLDEST {
+        return Err(Error::Older { path: path.to_path_buf(), found: version, oldest: OLDEST });
     }
     Ok(version == VERSION)
 }
@@ -130,5 +153,35 @@ mod tests {
             assert_eq!(number("SELECT version FROM document"), 7);
             assert_eq!(number("SELECT version FROM document_removal WHERE done = 0"), 9);
         }
+    }
+
+    #[test]
+    fn a_schema_that_is_too_old_is_refused_in_a_few_words() {
+        let mut old = Connection::open_in_memory().unwrap();
+        old.execute_batch("CREATE TABLE step(id INTEGER)").unwrap();
+        old.pragma_update(None, "application_id", APPLICATION_ID).unwrap();
+        let refused = migrate(&mut old, Path::new("old.db"), Timestamp(0)).unwrap_err().to_string();
+        assert!(refused.contains("schema version 0") && refused.len() < 200, "{refused}");
+    }
+
+    #[test]
+    fn the_schema_is_not_changed_under_a_living_worker_of_an_older_version() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("engine.db");
+        let mut old = open(&path);
+        old.execute_batch(OLD[0].1).unwrap();
+        old.execute_batch(
+            "INSERT INTO worker(id, identity, boot_id, version, schema, pools, registered)
+             VALUES (7, 'null', '', '0.1', 1, '{}', 0)",
+        )
+        .unwrap();
+        old.pragma_update(None, "application_id", APPLICATION_ID).unwrap();
+        old.pragma_update(None, "user_version", 1).unwrap();
+        std::fs::create_dir(dir.path().join("workers")).unwrap();
+        let life = FileLock::try_exclusive(&dir.path().join("workers/w7.life")).unwrap();
+        let refused = migrate(&mut old, &path, Timestamp(0)).unwrap_err();
+        assert!(matches!(refused, Error::InUse { worker: WorkerId(7), .. }), "{refused}");
+        assert_eq!(user_version(&old).unwrap(), 1);
+        drop(life);
     }
 }

@@ -31,6 +31,7 @@ pub mod input;
 pub mod kept_output;
 pub mod lease;
 pub mod ledger;
+pub mod lost_commits;
 mod memory;
 mod migration;
 mod open;
@@ -56,6 +57,7 @@ pub mod step_type;
 pub mod submit_key;
 pub mod sync_state;
 mod tx;
+mod wal;
 pub mod worker;
 mod writer;
 

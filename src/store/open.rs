@@ -2,7 +2,7 @@
 
 use super::{
     error::{Error, Result, UNNAMED},
-    migration,
+    lost_commits, migration,
     tx::ReadTx,
 };
 use crate::{
@@ -124,6 +124,7 @@ fn attempt_writer(options: &Options, now: Timestamp) -> Result<Connection> {
         conn.pragma_update(None, "auto_vacuum", "INCREMENTAL")?;
     }
     conn.pragma_update(None, "journal_mode", "WAL")?;
+    lost_commits::look(&mut conn, &options.path, now)?;
     let synchronous = match options.durability {
         _ if is_planted(Bug::SynchronousOff) => 0,
         Durability::Full => 2,

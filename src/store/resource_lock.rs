@@ -25,6 +25,19 @@ pub struct LockRow {
     pub deadline: Monotonic,
 }
 
+impl LockRow {
+    /// The holder in words: `step s12 (process 4711)`.
+    pub fn holder_words(&self) -> String {
+        let process = self.identity.as_ref().map(|it| format!(" (process {})", it.pid)).unwrap_or_default();
+        match self.holder.kind {
+            HolderKind::Step => format!("step s{}{process}", self.holder.id),
+            HolderKind::Hook => format!("hook {}{process}", self.holder.id),
+            HolderKind::Cli => format!("the command line{process}"),
+            HolderKind::Web => format!("a web request{process}"),
+        }
+    }
+}
+
 /// Who takes a key outside of a step: until when (monotonic, of this boot) unless refreshed.
 #[derive(Debug, Clone)]
 pub struct Taker {
@@ -117,13 +130,27 @@ pub fn release(tx: &WriteTx, key: &ResourceKey, token: Token) -> Result<Held> {
     Ok(Held::Yes)
 }
 
-/// Clears a key's row whoever holds it, and says so in the history. False: it was not held.
-pub fn force_release(tx: &WriteTx, key: &ResourceKey, why: &str) -> Result<bool> {
-    let Some(id) = resource_key::find(tx, &key.0)? else { return Ok(false) };
-    if tx.execute("DELETE FROM resource_lock WHERE key_id = ?1", [id.0])? == 0 {
-        return Ok(false);
-    }
-    tx.event_with(EventKind::LockForced, None, None, None, format!("{key}: {why}"));
+/// What the history says of a key that is taken away.
+#[derive(Debug, Clone)]
+pub struct Forced {
+    pub key: ResourceKey,
+    pub why: String,
+    /// Who takes it away: the user, the process, the command.
+    pub by: String,
+}
+
+/// Clears a key's row whatever holds it. The history says who did it, why, and who held the key, also when no one did.
+/// False: it was not held.
+pub fn force_release(tx: &WriteTx, forced: &Forced) -> Result<bool> {
+    let Forced { key, why, by } = forced;
+    let held = holder_of(tx, &key.0)?;
+    let holder = match &held {
+        Some(row) => format!("it was held by {}", row.holder_words()),
+        None => "it was not held".to_string(),
+    };
+    tx.event_with(EventKind::LockForced, None, None, None, format!("{key}: {why} (by {by}; {holder})"));
+    let (Some(_), Some(id)) = (held, resource_key::find(tx, &key.0)?) else { return Ok(false) };
+    clear(tx, id)?;
     step::promote_lines(tx, id)?;
     Ok(true)
 }

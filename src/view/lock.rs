@@ -8,7 +8,7 @@ use crate::{
         file_lock::{FileLock, LockState},
         process_stat,
     },
-    store::resource_lock::{self, LockRow},
+    store::resource_lock::{self, Forced, LockRow},
 };
 use serde::Serialize;
 
@@ -39,12 +39,12 @@ pub fn is_file_locked(engine: &Engine, key: &ResourceKey) -> bool {
     path.exists() && matches!(FileLock::probe(&path), Ok(LockState::Held))
 }
 
-/// Clears the row; the history tells why. False: it was not held.
+/// Clears the row; the history says who did it and why. False: it was not held.
 ///
-/// A process that still holds the file lock is named: it goes on excluding others.
-pub fn force_release(engine: &Engine, key: &ResourceKey, why: &str) -> Result<bool> {
-    let (row, text) = (key.clone(), why.to_string());
-    let released = engine.store().write(move |tx| resource_lock::force_release(tx, &row, &text))?;
+/// A process that still holds the file lock is named: it continues to exclude others.
+pub fn force_release(engine: &Engine, forced: Forced) -> Result<bool> {
+    let key = &forced.key.clone();
+    let released = engine.store().write(move |tx| resource_lock::force_release(tx, &forced))?;
     let path = engine.lock_file(key);
     if is_file_locked(engine, key) {
         let who = match process_stat::who_holds_lock(&path) {

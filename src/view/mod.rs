@@ -27,6 +27,6 @@ pub use lock::{Lock, Locks, force_release, is_file_locked, locks};
 pub use log::{LogText, Logs, logs, logs_until_now};
 pub use reason::{Reason, Seen};
 pub use search::{Found, find};
-pub use status::{Problem, StatusView, status};
+pub use status::{Problem, StatusView, lost_commits_words, status};
 pub use why::{Explained, Subject, WhyView, why};
 pub use worker::{WorkerView, Workers, workers};

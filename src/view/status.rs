@@ -10,7 +10,10 @@ use crate::{
     model::{Bytes, Status, StepId},
     os::wal_readers,
     settings::platform_data_dir,
-    store::overview::{self, GroupFilter, GroupRow, Queues},
+    store::{
+        lost_commits::{self, LostCommits},
+        overview::{self, GroupFilter, GroupRow, Queues},
+    },
 };
 use serde::Serialize;
 use std::path::{Path, PathBuf};
@@ -117,6 +120,15 @@ fn found_log(engine: &Engine, problem: &mut impl FnMut(String, Option<String>)) 
     problem(text, Some(format!("ps -p {first}   (it must end its transaction)")));
 }
 
+/// What a damaged log has lost, and where its copy is kept.
+pub fn lost_commits_words(dir: &Path, lost: Option<&LostCommits>) -> String {
+    let kept = format!("a copy of the log is in {} (remove it when you have dealt with this)", dir.display());
+    match lost {
+        Some(lost) => format!("the log of the database was damaged, and {} were lost; {kept}", lost.words()),
+        None => format!("the log of the database was damaged, and commits were lost; {kept}"),
+    }
+}
+
 fn problems(engine: &Engine, status: &StatusView, disk: &Path) -> Vec<Problem> {
     let mut found = Vec::new();
     let mut problem = |text: String, command: Option<String>| found.push(Problem { text, command });
@@ -129,6 +141,9 @@ fn problems(engine: &Engine, status: &StatusView, disk: &Path) -> Vec<Problem> {
         problem(text, Some("free some space, or lower `disk_reserve`".to_string()));
     }
     found_log(engine, &mut problem);
+    for (dir, lost) in lost_commits::reports(engine.store().path()) {
+        problem(lost_commits_words(&dir, lost.as_ref()), Some("windlass doctor".to_string()));
+    }
     if ready > 0 && alive == 0 {
         let text = format!("{} could run, and no worker is running", count(ready.max(0) as u64, "step"));
         problem(text, Some("windlass worker".to_string()));

@@ -304,7 +304,7 @@ pub const VERBS: &[Verb] = &[
         |book| {
             book.submit_with(&chain(&["a"]), &["x", "y"], 0, &[Some("k")]);
             book.claim("*");
-            act(|store| store.write(|tx| resource_lock::force_release(tx, &ResourceKey("k".into()), "test")).map(drop))
+            act(|store| store.write(|tx| resource_lock::force_release(tx, &forced())).map(drop))
         },
         |book| assert_eq!(book.claims("*", 9).len(), 1),
     ),
@@ -420,4 +420,8 @@ fn failed_group(book: &Book) -> GroupId {
     }
     assert!(book.ended(group));
     group
+}
+
+fn forced() -> resource_lock::Forced {
+    resource_lock::Forced { key: ResourceKey("k".into()), why: "test".into(), by: "a test".into() }
 }

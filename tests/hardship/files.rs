@@ -213,3 +213,105 @@ fn what_prints_into_a_pipe_that_closes_ends_quietly() {
         crate::ended(shell.output().unwrap());
     }
 }
+
+/// A home with an artifact, a finished group and nothing in its log.
+fn with_artifact() -> Place {
+    let place = Place::new();
+    place.write("make.yaml", "id: make\nsteps: [{ name: a, run: 'seq 100000 > $WINDLASS_OUT/numbers' }]\n");
+    place.ok(&["run", "make.yaml", "--items", "x"]);
+    place
+}
+
+#[test]
+fn an_empty_database_in_a_used_home_is_refused_and_stays_as_it_is() {
+    let place = with_artifact();
+    for name in ["engine.db-wal", "engine.db-shm"] {
+        let _ = fs::remove_file(place.home().join(name));
+    }
+    place.write("noop.yaml", NOOP);
+    for missing in [false, true] {
+        match missing {
+            false => fs::write(place.database(), "").unwrap(),
+            true => fs::remove_file(place.database()).unwrap(),
+        }
+        let commands = [
+            &["status"][..],
+            &["doctor"],
+            &["list", "groups"],
+            &["run", "noop.yaml", "--items", "x"],
+            &["worker", "--until-idle"],
+        ];
+        for arguments in commands {
+            let ended = place.run(arguments);
+            assert_eq!(ended.code, 1, "{arguments:?}: {ended:?}");
+            assert!(ended.err.contains("database was lost") && ended.err.contains("windlass restore"), "{ended:?}");
+        }
+        assert_eq!(place.database().metadata().map(|it| it.len()).ok(), (!missing).then_some(0));
+    }
+}
+
+#[test]
+fn a_home_without_any_trace_of_work_begins_with_an_empty_database() {
+    let place = Place::new();
+    fs::create_dir(place.home()).unwrap();
+    fs::write(place.database(), "").unwrap();
+    place.write("noop.yaml", NOOP);
+    place.ok(&["run", "noop.yaml", "--items", "x"]);
+    place.assert_sound();
+}
+
+/// Flips a byte of the first frame in the log of a killed worker.
+fn damage_log(place: &Place) {
+    let log = place.home().join("engine.db-wal");
+    let mut bytes = fs::read(&log).unwrap();
+    let frames = (bytes.len() - 32) / (4096 + 24);
+    assert!(frames > 40, "only {frames} frames");
+    bytes[32 + 24 + 7] ^= 0x40;
+    fs::write(&log, &bytes).unwrap();
+    let _ = fs::remove_file(place.home().join("engine.db-shm"));
+}
+
+#[test]
+fn commits_behind_a_damaged_frame_of_the_log_are_reported_and_their_numbers_never_given_out_again() {
+    let place = killed();
+    damage_log(&place);
+    let first = place.run(&["list", "groups", "--json"]);
+    assert_eq!(first.code, 0, "{first:?}");
+    assert!(first.err.contains("lost"), "the first command says nothing: {first:?}");
+    for command in ["doctor", "status"] {
+        let ended = place.run(&[command]);
+        assert!(ended.out.contains("commits") && ended.out.contains("damaged/log-"), "{command}: {ended:?}");
+        assert_eq!(ended.code, if command == "doctor" { 1 } else { 0 });
+    }
+    let kept: Vec<_> = fs::read_dir(place.home().join("damaged")).unwrap().flatten().collect();
+    assert_eq!(kept.len(), 1);
+    let report: serde_json::Value =
+        serde_json::from_slice(&fs::read(kept[0].path().join("report.json")).unwrap()).unwrap();
+    let steps = report["counters"].as_array().unwrap().iter().find(|it| it["of"] == "step").cloned();
+    // 600 of the first group, 600 of the second, which the log held.
+    assert_eq!(steps.unwrap()["last"], 1200, "{report}");
+    let new = place.ok(&["submit", "noop.yaml", "--items", "x", "--json"]);
+    assert!(new.contains("\"g3\""), "{new}");
+    fs::remove_dir_all(place.home().join("damaged")).unwrap();
+    place.assert_sound();
+}
+
+#[test]
+fn work_on_a_damaged_database_ends() {
+    let place = filled();
+    place.ok(&["submit", "noop.yaml", "--items-from", "items"]);
+    let whole = fs::read(place.database()).unwrap();
+    let pages = whole.len() / 4096;
+    for page in (1..pages).step_by((pages / 10).max(1)) {
+        let mut damaged = whole.clone();
+        damaged[page * 4096..(page + 1) * 4096].fill(0);
+        for name in ["engine.db-wal", "engine.db-shm"] {
+            let _ = fs::remove_file(place.home().join(name));
+        }
+        fs::write(place.database(), &damaged).unwrap();
+        let worker = place.start(&["worker", "--until-idle"]);
+        let ended = worker.end(Duration::from_secs(60));
+        assert!(CODES.contains(&ended.code), "page {page}: {ended:?}");
+        assert!(ended.code == 0 || ended.err.contains("damaged"), "page {page}: {ended:?}");
+    }
+}

@@ -1,7 +1,7 @@
 //! A process that is killed at a chosen system call.
 
-use crate::{Place, ended, works};
-use std::{fs, time::Duration};
+use crate::{Place, ended, eventually, works};
+use std::{fs, path::Path, time::Duration};
 
 const WORKFLOW: &str = r#"
 id: files
@@ -83,4 +83,38 @@ fn a_worker_that_is_killed_loses_its_step_to_another_within_a_second_of_its_deat
     second.signal("TERM");
     assert_eq!(second.end(Duration::from_secs(30)).code, 0);
     place.assert_sound();
+}
+
+#[test]
+fn a_command_under_a_held_key_dies_with_the_process_that_holds_it() {
+    let place = Place::new();
+    // The command and its child close the descriptor of the lock, as daemons and many libraries do.
+    let script = "for fd in 3 4 5 6 7 8 9; do eval \"exec $fd>&-\"; done; \
+                  python3 -c 'import os,time; os.closerange(3, 1024); os.fork(); \
+                  open(\"pids\", \"a\").write(str(os.getpid()) + \"\\n\"); time.sleep(600)'";
+    let holder = place.start(&["locks", "hold", "printer", "--", "sh", "-c", script]);
+    let pids = || fs::read_to_string(place.path().join("pids")).unwrap_or_default();
+    eventually("both processes run", || pids().lines().count() == 2);
+    holder.signal("KILL");
+    let alive = |pid: &str| Path::new("/proc").join(pid).join("fd").exists();
+    eventually("they are gone", || !pids().lines().any(alive));
+    place.ok(&["locks", "hold", "printer", "--max-wait", "30s", "--", "true"]);
+}
+
+#[test]
+fn a_held_key_gives_the_command_its_signals_and_its_exit_code() {
+    let place = Place::new();
+    for (script, code) in [("exit 7", 7), ("kill -TERM $$", 143), ("cat", 0)] {
+        let ended = place.run(&["locks", "hold", "printer", "--", "sh", "-c", script]);
+        assert_eq!(ended.code, code, "{script}: {ended:?}");
+    }
+    let ended = place.run(&["locks", "hold", "printer", "--", "no-such-program"]);
+    assert_eq!(ended.code, 4, "{ended:?}");
+    let script = "trap 'echo asked > asked; exit 9' TERM; echo > ready; while :; do sleep 0.05; done";
+    let holder = place.start(&["locks", "hold", "printer", "--", "sh", "-c", script]);
+    place.wait_for_file("ready");
+    holder.signal("TERM");
+    let ended = holder.end(Duration::from_secs(60));
+    assert_eq!(ended.code, 9, "{ended:?}");
+    assert!(place.path().join("asked").exists());
 }

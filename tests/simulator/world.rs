@@ -183,8 +183,9 @@ impl World {
             }
             Op::TakeKey(key) => self.take_key(*key),
             Op::ForceKey(key) => {
-                let name = ResourceKey(KEYS[*key].into());
-                let forced = self.write(move |tx| resource_lock::force_release(tx, &name, "test")).unwrap();
+                let key_name = ResourceKey(KEYS[*key].into());
+                let forced = resource_lock::Forced { key: key_name, why: "test".into(), by: "a test".into() };
+                let forced = self.write(move |tx| resource_lock::force_release(tx, &forced)).unwrap();
                 assert_eq!(forced, self.model.held.remove(key).is_some());
             }
             Op::CancelRun(pick) => {

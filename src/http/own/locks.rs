@@ -7,6 +7,7 @@ use super::{
 use crate::{
     http::{App, Caller, Failure, Result},
     model::ResourceKey,
+    store::resource_lock::Forced,
     view::{self, Locks},
 };
 use axum::{Extension, Json, extract::State};
@@ -59,9 +60,9 @@ async fn release(
     if reason.is_empty() || reason.len() > REASON {
         return Err(Failure::bad_request(format!("`reason` must have 1 to {REASON} bytes")));
     }
-    let why = format!("{reason} (by {})", caller.name());
-    let key = asked.key.clone();
-    let released = app.blocking(move |engine| view::force_release(engine, &key, &why)).await?;
+    let by = format!("{} over HTTP", caller.name());
+    let forced = Forced { key: asked.key.clone(), why: reason.to_string(), by };
+    let released = app.blocking(move |engine| view::force_release(engine, forced)).await?;
     match released {
         true => {
             tracing::warn!(key = %asked.key, by = caller.name(), reason, "a resource key was taken away by force");
