@@ -291,7 +291,7 @@ fn commits_behind_a_damaged_frame_of_the_log_are_reported_and_their_numbers_neve
     // 600 of the first group, 600 of the second, which the log held.
     assert_eq!(steps.unwrap()["last"], 1200, "{report}");
     let new = place.ok(&["submit", "noop.yaml", "--items", "x", "--json"]);
-    assert!(new.contains("\"g3\""), "{new}");
+    assert!(new.contains("\"group\":3,"), "{new}");
     fs::remove_dir_all(place.home().join("damaged")).unwrap();
     place.assert_sound();
 }
