@@ -75,6 +75,7 @@ fn failure(outcome: &Outcome) -> Failure {
         Outcome::Crashed { .. } => (500, "crashed"),
         Outcome::Cancelled => (409, "cancelled"),
         Outcome::Interrupted { .. } => (503, "interrupted"),
+        Outcome::NoRoom { .. } => (507, "no_room"),
         // A run does not fail with it.
         Outcome::Succeeded => (500, "failed"),
     };
