@@ -5,13 +5,16 @@ mod plant;
 use std::{
     fs,
     path::PathBuf,
+    process::Command,
     sync::Arc,
     time::{Duration, Instant},
 };
 use windlass::{
     engine::{self, Ending, Engine, GroupEnd, Worker},
     model::{GroupId, Holder, HolderKind, Millis, ResourceKey, Scope, Status, StepId},
+    os::{FileLock, LockState},
     store::{self, attempt},
+    view,
 };
 
 struct Shop {
@@ -198,6 +201,39 @@ fn a_key_held_from_outside_makes_steps_wait() {
     assert!(shop.engine.group_end(group).unwrap().is_none());
     drop(guard);
     assert_eq!(shop.wait(group).status, Status::Completed);
+    worker.stop(Millis::seconds(5));
+}
+
+#[test]
+fn a_file_lock_of_another_program_takes_no_place_from_other_steps_and_is_named() {
+    let shop = Shop::new();
+    let path = shop.engine.lock_file(&ResourceKey("db:one".into()));
+    fs::create_dir_all(path.parent().unwrap()).unwrap();
+    let Ok(mut stranger) = Command::new("flock").args(["--no-fork", "-x"]).arg(&path).args(["sleep", "600"]).spawn()
+    else {
+        return println!("skipped: there is no `flock` here");
+    };
+    eventually("the file is locked", || matches!(FileLock::probe(&path), Ok(LockState::Held)));
+    let worker = shop.worker(1);
+    let text = "id: keyed\nsteps:\n  - name: a\n    uses: windlass/noop\n    resource_key: \"db:one\"\n";
+    let group = shop.submit(text, &["x", "y", "z"]);
+    let why = || view::why(&shop.engine, view::Subject::Group(group)).unwrap().steps;
+    let named = format!("process {}", stranger.id());
+    let says = |it: &view::Explained| it.reasons.iter().any(|it| it.code == "locked" && it.text.contains(&named));
+    eventually("the stranger is named", || why().iter().all(says) && worker.running() == 0);
+    let begun = Instant::now();
+    let other = "id: free\nsteps: [{ name: a, uses: windlass/noop }]\n";
+    assert_eq!(shop.wait(shop.submit(other, &["1", "2", "3"])).status, Status::Completed);
+    assert!(begun.elapsed() < Duration::from_secs(8), "they waited {:?}", begun.elapsed());
+    // Looks at the file write nothing: nothing is claimed in vain, and no step of the line but the first.
+    let tries: usize = (1..=3).map(|it| shop.attempts(it).len()).sum();
+    assert_eq!(tries, 1);
+    assert_eq!(shop.engine.store().read(store::check::check).unwrap(), Vec::<String>::new());
+    stranger.kill().unwrap();
+    stranger.wait().unwrap();
+    assert_eq!(shop.wait(group).status, Status::Completed);
+    let counted: Vec<_> = (1..=3).map(|it| shop.attempts(it).last().unwrap().n).collect();
+    assert_eq!(counted, [1, 1, 1], "the try was given back");
     worker.stop(Millis::seconds(5));
 }
 

@@ -4,9 +4,15 @@ mod house;
 
 use house::{Book, WORKER, chain, diamond, record, with_hook};
 use windlass::{
-    model::{Millis, Scope, Status, StepId, Timestamp},
-    store::{Held, Settlement, attempt, cancel, hook, overview, pause, retry, worker},
+    model::{Millis, Outcome, Scope, Status, StepId, Timestamp},
+    store::{Held, Settlement, attempt, cancel, hook, overview, pause, resource_lock, retry, worker},
 };
+
+/// The record of an attempt that was given back.
+fn released() -> attempt::Record {
+    let outcome = Outcome::Interrupted { reason: "`k` is locked by process 1 (cp)".into() };
+    attempt::Record { outcome: attempt::outcome_code(&outcome), ..record("") }
+}
 
 #[test]
 fn a_cancelled_group_ends_once_when_its_last_running_step_settles() {
@@ -225,6 +231,38 @@ fn a_wall_clock_that_is_set_back_delays_nothing_that_was_due() {
         book.complete(&book.claim("*"));
         book.check();
     }
+}
+
+#[test]
+fn a_step_whose_file_is_locked_waits_in_line_with_its_whole_line_until_a_sweep() {
+    let book = Book::new();
+    book.submit_with(&chain(&["a"]), &["x", "y"], 0, &[Some("k")]);
+    let first = book.claim("*");
+    book.settle(&first, Settlement::Blocked { record: released() });
+    assert!(book.claims("*", 5).is_empty(), "the file is locked for every step of the key");
+    book.check();
+    let rows = book.store.read(resource_lock::left_behind).unwrap();
+    assert_eq!(rows.iter().map(|it| (it.token, it.deadline.0)).collect::<Vec<_>>(), [(first.lease.token, 0)]);
+    let row = rows[0].clone();
+    assert!(book.store.write(move |tx| resource_lock::sweep(tx, &row)).unwrap());
+    let again = book.claim("*");
+    assert_eq!((again.lease.step, again.attempt), (first.lease.step, 1), "it is first in line, with its attempt");
+    assert!(book.store.read(resource_lock::left_behind).unwrap().is_empty());
+    book.complete(&again);
+    book.complete(&book.claim("*"));
+    book.check();
+}
+
+#[test]
+fn a_step_that_is_cancelled_while_it_finds_its_file_locked_frees_its_key() {
+    let book = Book::new();
+    let group = book.submit_with(&chain(&["a"]), &["x"], 0, &[Some("k")]);
+    let first = book.claim("*");
+    book.cancel(group);
+    book.settle(&first, Settlement::Blocked { record: released() });
+    assert_eq!(book.status(&first), Status::Cancelled);
+    assert_eq!(book.count("resource_lock"), 0);
+    book.check();
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use super::{
     Engine, cache,
     catalog::Known,
-    consumer::again_at,
+    consumer::pause_after,
     error::Error,
     resource_lock::{KeyGuard, StepKey},
     settlement, step_child,
@@ -57,11 +57,12 @@ pub(super) struct Task {
 }
 
 pub(super) fn run(shared: &Shared, claimed: &Claimed, cancel: &CancelToken) -> Attempted {
-    let key = match claimed.key.map(|key| StepKey::wait(shared, claimed, key, cancel)) {
+    let key = match claimed.key.map(|key| StepKey::take(shared, claimed, key)) {
         None => None,
-        Some(Ok(Some(key))) => Some(key),
-        Some(Ok(None)) => {
-            return Attempted::bare(release(shared, claimed, "its resource is locked by another process"));
+        Some(Ok(StepKey::Held(key))) => Some(key),
+        Some(Ok(StepKey::Locked(reason))) => return Attempted::bare(blocked(reason)),
+        Some(Ok(StepKey::Lost)) => {
+            return Attempted::bare(release(shared, claimed, "its resource was given to another"));
         }
         Some(Err(error)) => return Attempted::bare(refuse(shared, claimed, &error)),
     };
@@ -251,13 +252,18 @@ fn with_deadline(cx: &StepContext, run: impl FnOnce() -> StepResult) -> StepResu
     result
 }
 
+fn blocked(reason: String) -> Settlement {
+    let outcome = Outcome::Interrupted { reason };
+    Settlement::Blocked { record: settlement::record(&outcome, &Default::default(), Vec::new()) }
+}
+
 fn release(shared: &Shared, claimed: &Claimed, reason: &str) -> Settlement {
     let now = shared.engine.store.now();
     let waited = now.since(claimed.due).0;
     // The longer it has waited, the longer until the next try: 0.1 s to 3 s.
     let tries = 64 - (waited / 100).leading_zeros();
     let outcome = Outcome::Interrupted { reason: reason.to_string() };
-    give_back(shared, claimed, &outcome, again_at(now, tries))
+    give_back(shared, claimed, &outcome, now + pause_after(tries))
 }
 
 fn give_back(shared: &Shared, claimed: &Claimed, outcome: &Outcome, due: Timestamp) -> Settlement {

@@ -2,7 +2,7 @@
 
 use super::{attempt, error::Error, worker::Shared};
 use crate::{
-    model::{Lease, Millis, Timestamp},
+    model::{Lease, Millis},
     observe::{Counter, Histogram},
     os::{
         CancelToken, boot_id,
@@ -173,7 +173,7 @@ fn counter(settlement: &Settlement) -> Counter {
         Settlement::Cached { .. } => Counter::StepCached,
         Settlement::Retry { .. } => Counter::StepError,
         Settlement::Fail { .. } => Counter::StepFailed,
-        Settlement::Release { .. } | Settlement::Redo { .. } => Counter::StepReleased,
+        Settlement::Release { .. } | Settlement::Blocked { .. } | Settlement::Redo { .. } => Counter::StepReleased,
         Settlement::Cancelled { .. } => Counter::StepCancelled,
     }
 }
@@ -196,9 +196,9 @@ fn failed(shared: &Shared, error: store::Error) {
     }
 }
 
-/// When a step that could not get what it needs tries again: 0.1 s, doubling with each try, at most 3 s.
-pub(super) fn again_at(now: Timestamp, tries: u32) -> Timestamp {
-    now + Millis((100u64 << tries.min(5)).min(3_000))
+/// Until who could not get what it needs tries again: 0.1 s, doubling with each try, at most 3 s.
+pub(super) fn pause_after(tries: u32) -> Millis {
+    Millis((100u64 << tries.min(5)).min(3_000))
 }
 
 /// A lease with its cancel token, for those who must tell it to stop.
@@ -208,5 +208,17 @@ pub(super) fn cancel_all(shared: &Shared, leases: &[Lease], intent: crate::model
         if let Some(token) = attempts.get(lease) {
             token.cancel(intent);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_grow_from_a_tenth_of_a_second_to_three_seconds() {
+        let pauses: Vec<u64> = (0..7).map(|tries| pause_after(tries).0).collect();
+        assert_eq!(pauses, [100, 200, 400, 800, 1600, 3000, 3000]);
+        assert_eq!(pause_after(u32::MAX), Millis(3000));
     }
 }

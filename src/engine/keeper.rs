@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     decide::liveness::{LifeLine as Line, OwnTick, Sighting, Stillness, Verdict, judge, stillness},
-    model::{KillIntent, Millis, Monotonic, RunId, Scope, ThreadLook, Timestamp, WorkerId},
+    model::{KillIntent, Millis, Monotonic, ResourceKey, RunId, Scope, ThreadLook, Timestamp, Token, WorkerId},
     observe::Counter,
     os::{
         Clock, LockState, boot_id,
@@ -113,6 +113,13 @@ pub(super) fn run(shared: &Arc<Shared>, pools: &BTreeMap<String, usize>) {
     }
 }
 
+/// When the file of a locked key is tried next.
+struct Knock {
+    token: Token,
+    at: Monotonic,
+    tries: u32,
+}
+
 struct Keeper {
     shared: Arc<Shared>,
     pools: BTreeMap<String, usize>,
@@ -121,6 +128,8 @@ struct Keeper {
     next_due: Option<Timestamp>,
     /// The other workers, read again when anything was committed.
     others: Vec<WorkerRow>,
+    /// Keys whose files another process holds, and when they are tried next.
+    locked: HashMap<ResourceKey, Knock>,
     /// Since when each of them has been still.
     still: HashMap<WorkerId, Stillness>,
     /// What a crash left half done was mended.
@@ -150,6 +159,7 @@ impl Keeper {
             version: None,
             next_due: None,
             others: Vec::new(),
+            locked: HashMap::new(),
             still: HashMap::new(),
             mended: false,
             pause: TICK,
@@ -169,6 +179,7 @@ impl Keeper {
         (self.pause, self.planned) = (TICK, now + TICK);
         self.look_at_commits(now)?;
         self.due();
+        self.knock(now)?;
         if now.since(self.disk_asked) >= DISK {
             self.disk_asked = now;
             // Nothing that is written need come: an idle worker must notice too.
@@ -203,6 +214,7 @@ impl Keeper {
         let soon = self.shared.engine.store.now() + IDLE_TICK;
         now.since(self.stirred) >= QUIET
             && self.others.is_empty()
+            && self.locked.is_empty()
             && self.next_due.is_none_or(|due| due > soon)
             && self.shared.attempts().is_empty()
     }
@@ -231,9 +243,16 @@ impl Keeper {
         self.stirred = now;
         let store = &self.shared.engine.store;
         let own = self.shared.id();
-        let (next_due, workers, asked) =
-            store.read(|tx| Ok((idle::next_due(tx)?, store::worker::list(tx)?, idle::leases(tx, own)?)))?;
+        let (next_due, workers, asked, left) = store.read(|tx| {
+            let left = resource_lock::left_behind(tx)?;
+            Ok((idle::next_due(tx)?, store::worker::list(tx)?, idle::leases(tx, own)?, left))
+        })?;
         self.next_due = next_due;
+        self.locked.retain(|key, it| left.iter().any(|row| row.key == *key && row.token == it.token));
+        for row in left {
+            let first = Knock { token: row.token, at: now + consumer::pause_after(0), tries: 0 };
+            self.locked.entry(row.key).or_insert(first);
+        }
         let registered = workers.iter().any(|it| it.id == own);
         self.others = workers.into_iter().filter(|it| it.id != own).collect();
         consumer::cancel_all(&self.shared, &asked.cancelled, KillIntent::Cancel);
@@ -282,6 +301,17 @@ impl Keeper {
             self.next_due = None;
             self.shared.ring();
         }
+    }
+
+    /// Looks whether the files of locked keys are free by now, each more and more rarely. One that is lets its line move up.
+    fn knock(&mut self, now: Monotonic) -> Result<()> {
+        let engine = self.shared.engine.clone();
+        for (key, it) in self.locked.iter_mut().filter(|it| it.1.at <= now) {
+            it.tries += 1;
+            it.at = now + consumer::pause_after(it.tries);
+            engine.sweep_lock(key)?;
+        }
+        Ok(())
     }
 
     fn ask_disk(&self) {

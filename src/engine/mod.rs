@@ -81,8 +81,6 @@ pub struct Options {
     /// A worker with leases whose heart is older than this is silent.
     pub silent_after: Millis,
     pub lock_ttl: Millis,
-    /// How long a keyed step waits for the file lock before it is given back.
-    pub lock_wait: Millis,
     /// Below this much free disk nothing is claimed.
     pub disk_reserve: Bytes,
     /// Size of the file that is given up when the disk is full.
@@ -101,7 +99,6 @@ impl Options {
             heartbeat: Millis::seconds(2),
             silent_after: Millis::seconds(30),
             lock_ttl: Millis::seconds(60),
-            lock_wait: Millis::seconds(10),
             disk_reserve: Bytes::mib(64),
             ballast: Bytes::mib(16),
             keep: Millis(30 * 86_400_000),

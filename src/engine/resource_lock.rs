@@ -1,7 +1,8 @@
 //! Resource locks: the row in the database serialises within one home, the file lock excludes whatever home, boot or bug.
 //!
-//! Order, always: row and token in a short transaction; leave it; file lock until a deadline, refreshing the row; ask
-//! again for the token; work; file unlock; release the row. Nobody waits for a file lock inside a transaction.
+//! Order, always: row and token in a short transaction; leave it; file lock; ask again for the token; work; file unlock;
+//! release the row. No transaction waits for a file lock, and no step: one that finds the file locked goes back in line,
+//! and the keeper looks whether the file is free. A command and a request wait until their deadline, refreshing the row.
 
 use super::{
     Engine,
@@ -12,7 +13,7 @@ use crate::{
     model::{Holder, KeyId, Millis, ResourceKey, Token},
     observe::Counter,
     os::{
-        CancelToken, FileLock, boot_id,
+        FileLock, boot_id,
         planted::{Bug, is_planted},
         process_stat,
     },
@@ -27,6 +28,9 @@ use std::{
     path::PathBuf,
     time::{Duration, Instant},
 };
+
+/// A shim that was told to let a lock go does so in a moment.
+const LETTING_GO: Duration = Duration::from_millis(20);
 
 /// Between two looks at a lock that somebody else holds.
 const LOOK: Duration = Duration::from_millis(50);
@@ -121,11 +125,7 @@ impl Engine {
                 return Ok(guard);
             }
             if deadline.is_some_and(|it| Instant::now() >= it) || !guard.refresh()? {
-                let holder = match process_stat::who_holds_lock(&path) {
-                    Some(pid) => format!("process {pid}"),
-                    None => "another process".to_string(),
-                };
-                return Err(Error::Locked { key: key.to_string(), holder });
+                return Err(Error::Locked { key: key.to_string(), holder: self.file_holder(key) });
             }
             std::thread::sleep(LOOK);
         }
@@ -155,10 +155,18 @@ impl Engine {
         Ok(match rows.into_iter().find(|it| it.key == *key) {
             Some(row) => holder_words(&row.holder, now.since(row.acquired)),
             None => match process_stat::who_holds_lock(&self.lock_file(key)) {
-                Some(pid) => format!("process {pid}"),
+                Some(pid) => process_stat::in_words(pid),
                 None => "nobody any more".to_string(),
             },
         })
+    }
+
+    /// Which process holds the file of a key, in words: `process 4242 (rsync)`.
+    pub fn file_holder(&self, key: &ResourceKey) -> String {
+        match process_stat::who_holds_lock(&self.lock_file(key)) {
+            Some(pid) => process_stat::in_words(pid),
+            None => "another process".to_string(),
+        }
     }
 
     /// Removes the row of a holder that is gone: expired or of another boot, not a live step's, and its file lock free.
@@ -194,16 +202,17 @@ impl Engine {
 }
 
 /// The file half of a step's key; the row came with the claim and goes with the settlement.
-pub(super) struct StepKey;
+pub(super) enum StepKey {
+    Held(KeyGuard),
+    /// Another process holds the file: who, in words.
+    Locked(String),
+    /// The row was forced away since the claim.
+    Lost,
+}
 
 impl StepKey {
-    /// Waits for the file lock. None: not free by the deadline, so the step is given back.
-    pub(super) fn wait(
-        shared: &Shared,
-        claimed: &Claimed,
-        key: KeyId,
-        cancel: &CancelToken,
-    ) -> Result<Option<KeyGuard>> {
+    /// Takes the file lock, or says at once who has it: a step that waited here would keep its place from others.
+    pub(super) fn take(shared: &Shared, claimed: &Claimed, key: KeyId) -> Result<StepKey> {
         let engine = &shared.engine;
         let name = engine.store.read(|tx| resource_key::name(tx, key))?;
         let Some(name) = name else {
@@ -216,20 +225,16 @@ impl StepKey {
         if is_planted(Bug::NoFileLock) {
             path.set_extension(claimed.lease.token.0.to_string());
         }
-        let deadline = Instant::now() + engine.options.lock_wait.duration();
         let wrong = |source| Error::Io { action: "lock", path: path.clone(), source };
-        let lock = loop {
-            if let Some(lock) = FileLock::try_exclusive(&path).map_err(wrong)? {
-                break lock;
-            }
-            if Instant::now() >= deadline || cancel.wait(LOOK).is_some() {
-                return Ok(None);
-            }
+        let Some(lock) = FileLock::exclusive_until(&path, Instant::now() + LETTING_GO).map_err(wrong)? else {
+            return Ok(StepKey::Locked(format!("`{name}` is locked by {}", engine.file_holder(&name))));
         };
-        // While we waited the row may have been forced away and given to another.
+        // While the step was on its way the row may have been forced away and given to another.
         let token = claimed.lease.token;
-        let holds = engine.store.read(|tx| resource_lock::holds(tx, &name, token))?;
-        Ok(holds.then_some(KeyGuard { lock: Some(lock), row: None }))
+        Ok(match engine.store.read(|tx| resource_lock::holds(tx, &name, token))? {
+            true => StepKey::Held(KeyGuard { lock: Some(lock), row: None }),
+            false => StepKey::Lost,
+        })
     }
 }
 

@@ -74,6 +74,18 @@ fn pid_exists(pid: u32) -> bool {
     !matches!(test_kill_process(pid), Err(Errno::SRCH)) && !is_zombie(pid.as_raw_nonzero().get() as u32)
 }
 
+/// A process for people: `process 4242 (rsync)`; without a name where the system does not tell.
+pub fn in_words(pid: u32) -> String {
+    match std::fs::read_to_string(format!("/proc/{pid}/comm")) {
+        // Whoever runs it chose the name.
+        Ok(name) => {
+            let name = name.trim_end().replace(|it: char| !it.is_ascii_graphic(), "?");
+            format!("process {pid} ({name})")
+        }
+        Err(_) => format!("process {pid}"),
+    }
+}
+
 fn namespace(pid: u32, kind: &str) -> Option<u64> {
     use std::os::unix::fs::MetadataExt;
     if !cfg!(target_os = "linux") {

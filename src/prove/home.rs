@@ -84,7 +84,6 @@ impl Site {
             heartbeat: Millis(250),
             silent_after: SILENT_AFTER,
             lock_ttl: Millis::seconds(3),
-            lock_wait: Millis(500),
             disk_reserve: Bytes::mib(1),
             ballast: Bytes::mib(1),
             ..Options::new(&home)

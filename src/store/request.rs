@@ -69,6 +69,11 @@ pub enum Settlement {
         due: Timestamp,
         record: Option<Record>,
     },
+    /// Back in line for its key, with the attempt given back: another process holds the file of the key. The key stays
+    /// taken until a sweep finds that file free, so that no step of its line is tried in vain.
+    Blocked {
+        record: Record,
+    },
     Cancelled {
         record: Record,
     },

@@ -70,6 +70,22 @@ pub(super) fn release_for_step(tx: &WriteTx, key: KeyId, token: Token) -> Result
     }
 }
 
+/// The step goes back in line, and its row stays, expired: the file of the key decides when it may go.
+pub(super) fn leave_behind(tx: &WriteTx, key: KeyId, token: Token) -> Result<()> {
+    tx.execute("UPDATE resource_lock SET deadline = 0 WHERE key_id = ?1 AND token = ?2", params![key.0, token.0])?;
+    Ok(())
+}
+
+/// Rows of steps that run no more: only the files of their keys still exclude others.
+pub fn left_behind(tx: &ReadTx) -> Result<Vec<LockRow>> {
+    tx.rows(&format!("{HELD} WHERE {LEFT}"), [], read)
+}
+
+/// Whether only the file of this key excludes others.
+pub(super) fn is_left_behind(tx: &ReadTx, key: KeyId) -> Result<bool> {
+    Ok(tx.row(&format!("{HELD} WHERE l.key_id = ?1 AND {LEFT}"), [key.0], read)?.is_some())
+}
+
 /// Takes a key for a holder that is not a step; idempotent for the same holder. None: somebody else has it.
 pub fn acquire(tx: &WriteTx, key: &ResourceKey, taker: &Taker) -> Result<Option<Token>> {
     let id = resource_key::intern(tx, &key.0)?;
@@ -188,6 +204,9 @@ pub fn holder_of(tx: &ReadTx, key: &str) -> Result<Option<LockRow>> {
 
 const HELD: &str = "SELECT k.name, l.holder_kind, l.holder, l.token, l.identity, l.acquired, l.boot_id, l.deadline
    FROM resource_lock l JOIN resource_key k ON k.id = l.key_id";
+
+const LEFT: &str = "l.holder_kind = 1
+    AND NOT EXISTS (SELECT 1 FROM lease q WHERE q.step_id = l.holder AND q.token = l.token)";
 
 fn read(row: &Row) -> rusqlite::Result<LockRow> {
     Ok(LockRow {

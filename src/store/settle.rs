@@ -30,8 +30,12 @@ pub(super) fn settle(tx: &WriteTx, lease: Lease, settlement: &Settlement) -> Res
         tx.execute("DELETE FROM cancel_request WHERE step_id = ?1", [lease.step.0])?;
     }
     apply(tx, &live, settlement, asked)?;
-    if let Some(key) = live.key {
-        resource_lock::release_for_step(tx, key, lease.token)?;
+    match live.key {
+        Some(key) if matches!(settlement, Settlement::Blocked { .. }) && !asked => {
+            resource_lock::leave_behind(tx, key, lease.token)?;
+        }
+        Some(key) => resource_lock::release_for_step(tx, key, lease.token)?,
+        None => {}
     }
     Ok(Held::Yes)
 }
@@ -40,7 +44,7 @@ pub(super) fn settle(tx: &WriteTx, lease: Lease, settlement: &Settlement) -> Res
 fn apply(tx: &WriteTx, live: &Live, settlement: &Settlement, asked: bool) -> Result<()> {
     match settlement {
         // Somebody asked to cancel it while it ran: it does not come back.
-        Settlement::Retry { record, .. } if asked => {
+        Settlement::Retry { record, .. } | Settlement::Blocked { record } if asked => {
             attempt::record(tx, live, Some(record))?;
             cancelled(tx, live)?;
         }
@@ -90,6 +94,11 @@ fn apply(tx: &WriteTx, live: &Live, settlement: &Settlement, asked: bool) -> Res
             attempt::put_off(tx, live, record.as_ref())?;
             tx.event(EventKind::StepReleased, Some(live.group), Some(live.run), Some(live.lease.step));
             give_back(tx, live, *due, false)?;
+        }
+        Settlement::Blocked { record } => {
+            attempt::record(tx, live, Some(record))?;
+            tx.event(EventKind::StepReleased, Some(live.group), Some(live.run), Some(live.lease.step));
+            give_back(tx, live, live.due, false)?;
         }
         Settlement::Cancelled { record } => {
             attempt::record(tx, live, Some(record))?;

@@ -18,10 +18,12 @@ pub struct Reason {
 }
 
 /// What is known besides the database.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Seen {
     pub now: Timestamp,
     pub disk_low: bool,
+    /// The process that holds the file of the step's key, where only that file excludes it.
+    pub file_holder: Option<String>,
 }
 
 fn reason(code: &'static str, text: impl Into<String>, command: Option<String>) -> Reason {
@@ -98,7 +100,8 @@ fn waiting(why: &Why, seen: &Seen, error: &str) -> Vec<Reason> {
         found.push(reason("needs", text, Some(format!("windlass why {}", need.step))));
     }
     // It was given back without using up an attempt: by a pool whose workers do not start, by a full disk, by a lock.
-    if let Some(given_back) = step.error.as_deref().filter(|_| step.status == Status::Pending) {
+    let put_off = step.status == Status::Pending && seen.file_holder.is_none();
+    if let Some(given_back) = step.error.as_deref().filter(|_| put_off) {
         let text = given_back.strip_prefix("interrupted: ").unwrap_or(given_back);
         found.push(reason("put_off", format!("it was put off: {text}"), None));
     }
@@ -120,6 +123,10 @@ fn waiting(why: &Why, seen: &Seen, error: &str) -> Vec<Reason> {
 }
 
 fn key(key: &KeyFacts, why: &Why, seen: &Seen) -> Option<Reason> {
+    if let Some(who) = &seen.file_holder {
+        let text = format!("`{}` is locked by {who}: it is tried again and again", key.name);
+        return Some(reason("locked", text, Some("windlass locks".to_string())));
+    }
     let own = Holder::step(why.step.id);
     if let Some(row) = key.holder.as_ref().filter(|it| it.holder != own) {
         let age = duration(seen.now.since(row.acquired));
@@ -168,7 +175,7 @@ mod tests {
         store::overview::{StepNeed, StepRow, Taker},
     };
 
-    const NOW: Seen = Seen { now: Timestamp(1_000_000), disk_low: false };
+    const NOW: Seen = Seen { now: Timestamp(1_000_000), disk_low: false, file_holder: None };
 
     fn waiting_step() -> Why {
         let step = StepRow {
@@ -229,6 +236,19 @@ mod tests {
             change(&mut why);
             assert_eq!(codes(&why), [code]);
         }
+    }
+
+    #[test]
+    fn who_holds_the_file_of_a_key_is_named() {
+        let mut why = waiting_step();
+        why.step.error = Some("interrupted: `k` is locked by process 3 (cp)".into());
+        why.key = Some(KeyFacts { name: "k".into(), holder: None, file_only: true, head: None });
+        let found = reasons(&why, &Seen { file_holder: Some("process 4 (rsync)".into()), ..NOW });
+        assert_eq!(found.len(), 1, "{found:?}");
+        assert_eq!(
+            (found[0].code, found[0].text.as_str()),
+            ("locked", "`k` is locked by process 4 (rsync): it is tried again and again")
+        );
     }
 
     #[test]

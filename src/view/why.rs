@@ -6,7 +6,7 @@ use super::{
 };
 use crate::{
     engine::Engine,
-    model::{GroupId, RunId, Status, StepId},
+    model::{GroupId, ResourceKey, RunId, Status, StepId},
     store::{
         Store, group,
         overview::{self, RunFilter, Why},
@@ -47,7 +47,9 @@ pub fn why(engine: &Engine, subject: Subject) -> Result<WhyView> {
 
 fn explain(engine: &Engine, step: StepId) -> Result<Explained> {
     let facts = engine.store().read(|tx| overview::why(tx, step))?;
-    let seen = Seen { now: engine.store().now(), disk_low: !engine.disk().enough };
+    let locked = facts.key.as_ref().filter(|it| it.file_only);
+    let file_holder = locked.map(|it| engine.file_holder(&ResourceKey(it.name.clone())));
+    let seen = Seen { now: engine.store().now(), disk_low: !engine.disk().enough, file_holder };
     Ok(Explained { reasons: reasons(&facts, &seen), facts })
 }
 

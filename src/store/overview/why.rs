@@ -2,7 +2,7 @@
 
 use super::step::{StepNeed, StepRow, find, needs};
 use crate::{
-    model::{GroupId, RunId, Status, StepId, Timestamp, WorkerId},
+    model::{GroupId, KeyId, RunId, Status, StepId, Timestamp, WorkerId},
     store::{
         error::{Error, Result},
         resource_lock::{self, LockRow},
@@ -17,6 +17,8 @@ use serde::Serialize;
 pub struct KeyFacts {
     pub name: String,
     pub holder: Option<LockRow>,
+    /// The holder runs no more: a process that holds the file of the key keeps others out.
+    pub file_only: bool,
     /// The step that is before it in line, when that is another.
     pub head: Option<StepId>,
 }
@@ -81,7 +83,12 @@ pub fn why(tx: &ReadTx, id: StepId) -> Result<Why> {
                 group_cancelling: row.get(8)?,
                 group_opening: row.get(9)?,
                 type_paused: row.get(10)?,
-                key: row.get::<_, Option<String>>(6)?.map(|name| KeyFacts { name, holder: None, head: None }),
+                key: row.get::<_, Option<String>>(6)?.map(|name| KeyFacts {
+                    name,
+                    holder: None,
+                    file_only: false,
+                    head: None,
+                }),
                 takers: vec![],
                 cancel_asked: row.get(12)?,
                 step,
@@ -93,6 +100,7 @@ pub fn why(tx: &ReadTx, id: StepId) -> Result<Why> {
     why.unmet = needs(tx, id)?.into_iter().filter(|it| it.status != Status::Completed).collect();
     if let (Some(facts), Some(key)) = (&mut why.key, key) {
         facts.holder = resource_lock::holder_of(tx, &facts.name)?;
+        facts.file_only = resource_lock::is_left_behind(tx, KeyId(key))?;
         let head = tx.row(
             "SELECT step_id FROM ready WHERE key_id = ?1 AND key_id IS NOT NULL AND type_id = ?2 AND scope = ?3",
             params![key, step_type, scope],
