@@ -92,7 +92,9 @@ fn who_waits_for_a_writer_that_stands_still_is_told_its_process() {
     eventually("the lock is held", || {
         matches!(windlass::os::FileLock::probe(&room), Ok(windlass::os::LockState::Held))
     });
-    let error = windlass::store::Store::open(&options, book.clock.clone()).unwrap_err();
+    let store = windlass::store::Store::open(&options, book.clock.clone()).unwrap();
+    store.read(windlass::store::worker::list).unwrap();
+    let error = store.write(|tx| resource_key::intern(tx, "meanwhile")).unwrap_err();
     assert!(matches!(error, Error::Busy { .. }), "{error}");
     assert!(error.to_string().contains(&format!("process {}", holder.id())), "{error}");
     assert!(error.hint().is_some());

@@ -12,7 +12,7 @@ use crate::{
     os::clock::{Clock, SystemClock},
     settings::{self, Home, HomeInputs, Origin, Settings},
     store::Store,
-    view::wording::quoted,
+    view::{self, wording::quoted},
 };
 use std::{
     cell::OnceCell,
@@ -109,6 +109,13 @@ impl Context {
 
     pub fn here(&self) -> Result<PathBuf> {
         std::env::current_dir().map_err(|source| Failure::io("find", Path::new("the current directory"), source))
+    }
+
+    /// A command that only reads shows the last commit at once; here it says so when others are kept from writing.
+    pub fn say_who_writes(&self) {
+        if let Some(held) = self.engine.get().and_then(view::writer_held) {
+            self.output.warn(held.text);
+        }
     }
 
     /// Ends the writer, so that what it holds is on disk and the log is short.

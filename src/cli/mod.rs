@@ -147,7 +147,11 @@ pub fn main() -> i32 {
     let output = Output::new(line.global.json, line.global.quiet, line.global.verbose);
     let context = Context::new(line.global.home, output);
     typed::begin(&context.home_flag());
+    let reads = line.command.only_reads();
     let ended = line.command.run(&context);
+    if reads {
+        context.say_who_writes();
+    }
     context.close();
     match ended {
         Ok(()) => Exit::Done.code(),
@@ -159,6 +163,12 @@ pub fn main() -> i32 {
 }
 
 impl Command {
+    /// `status` says by itself what is wrong.
+    fn only_reads(&self) -> bool {
+        use Command::*;
+        matches!(self, Workers | List(_) | Show(_) | Why(_) | Logs(_) | Events(_))
+    }
+
     fn run(self, cx: &Context) -> Result<()> {
         match self {
             Command::Ingest(args) => args.run(cx),

@@ -1,4 +1,4 @@
-//! Who keeps the write-ahead log of an SQLite database from being emptied.
+//! Who keeps the write-ahead log of an SQLite database from being emptied, and who keeps others from writing.
 //!
 //! A reader holds a shared POSIX lock on one of five bytes of the `-shm` file for as long as its transaction lasts
 //! (<https://www.sqlite.org/walformat.html>, "WAL Locks": WAL_READ_LOCK(0) to (4) are bytes 123 to 127). The kernel lists
@@ -20,35 +20,50 @@ pub fn staying(path: &Path) -> Vec<u32> {
     first.into_iter().filter(|it| second.contains(it)).collect()
 }
 
-#[cfg(target_os = "linux")]
+/// Another process that is writing the database at `path`, and so keeps all others from it: it holds WAL_WRITE_LOCK, byte
+/// 120. None where the kernel does not tell.
+pub fn writer(path: &Path) -> Option<u32> {
+    let (locks, inode) = locks_and_inode(path)?;
+    let writers = holders_in(&locks, inode, "WRITE", |from, until| from <= 120 && 120 <= until);
+    writers.into_iter().find(|it| *it != std::process::id())
+}
+
 fn readers(path: &Path) -> BTreeSet<u32> {
-    use std::os::unix::fs::MetadataExt;
-    let mut shm = path.as_os_str().to_owned();
-    shm.push("-shm");
-    let Ok(facts) = std::fs::metadata(shm) else { return BTreeSet::new() };
-    let locks = std::fs::read_to_string("/proc/locks").unwrap_or_default();
-    let mut found = readers_in(&locks, facts.ino());
+    let Some((locks, inode)) = locks_and_inode(path) else { return BTreeSet::new() };
+    let mut found = readers_in(&locks, inode);
     found.remove(&std::process::id());
     found
 }
 
+/// What the kernel lists, and the file that the locks are on.
+#[cfg(target_os = "linux")]
+fn locks_and_inode(path: &Path) -> Option<(String, u64)> {
+    use std::os::unix::fs::MetadataExt;
+    let mut shm = path.as_os_str().to_owned();
+    shm.push("-shm");
+    let inode = std::fs::metadata(shm).ok()?.ino();
+    Some((std::fs::read_to_string("/proc/locks").ok()?, inode))
+}
+
 #[cfg(not(target_os = "linux"))]
-fn readers(_path: &Path) -> BTreeSet<u32> {
-    BTreeSet::new()
+fn locks_and_inode(_path: &Path) -> Option<(String, u64)> {
+    None
+}
+
+fn readers_in(locks: &str, inode: u64) -> BTreeSet<u32> {
+    holders_in(locks, inode, "READ", |from, until| from == until && (123..=127).contains(&from))
 }
 
 /// Lines read `1: POSIX  ADVISORY  READ 9983 fe:00:5357598 124 124`; waiters have `->` after the number.
-#[cfg_attr(not(target_os = "linux"), allow(dead_code))]
-fn readers_in(locks: &str, inode: u64) -> BTreeSet<u32> {
-    let reader = |line: &str| {
+fn holders_in(locks: &str, inode: u64, mode: &str, is_it: impl Fn(u64, u64) -> bool) -> BTreeSet<u32> {
+    let holder = |line: &str| {
         let words: Vec<&str> = line.split_whitespace().collect();
-        let [_, "POSIX", _, "READ", pid, place, from, until] = words[..] else { return None };
+        let [_, "POSIX", _, its_mode, pid, place, from, until] = words[..] else { return None };
         let (_, its_inode) = place.rsplit_once(':')?;
-        let at: u64 = from.parse().ok()?;
-        let here = its_inode.parse() == Ok(inode) && from == until && (123..=127).contains(&at);
+        let here = its_mode == mode && its_inode.parse() == Ok(inode) && is_it(from.parse().ok()?, until.parse().ok()?);
         pid.parse::<u32>().ok().filter(|it| here && *it > 0)
     };
-    locks.lines().filter_map(reader).collect()
+    locks.lines().filter_map(holder).collect()
 }
 
 #[cfg(test)]
@@ -67,5 +82,7 @@ mod tests {
 6: POSIX  ADVISORY  READ 106 fe:00:77 123 123
 ";
         assert_eq!(readers_in(locks, 77), BTreeSet::from([100, 106]));
+        let writers = |inode| holders_in(locks, inode, "WRITE", |from, until| from <= 120 && 120 <= until);
+        assert_eq!((writers(77), writers(78)), (BTreeSet::from([102]), BTreeSet::new()));
     }
 }

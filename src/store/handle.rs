@@ -93,7 +93,8 @@ pub(super) struct Shared {
     pub queue: Mutex<Queue>,
     pub filled: Condvar,
     pub listeners: Mutex<Vec<Arc<dyn CommitListener>>>,
-    pub file: Presence,
+    /// With the log once there is a writer, which keeps it where it is.
+    pub file: Mutex<Presence>,
     /// The daemon epoch under which this process writes; 0: it is no daemon.
     pub epoch: AtomicI64,
     pub pulse: Mutex<PulseState>,
@@ -116,17 +117,22 @@ pub trait CommitListener: Send + Sync {
 
 impl Store {
     /// Opens the database, creating it when it is not there; safe from many threads and processes at once.
+    ///
+    /// One that is there is opened for writing by its first write, which may have to wait for its turn; reads need none.
     pub fn open(options: &Options, clock: Arc<dyn Clock>) -> Result<Store> {
         let path: Arc<Path> = options.path.as_path().into();
         let turnstile = open_turnstile(&options.path)?;
-        let conn = open::writer(options, &turnstile, clock.wall())?;
+        let (conn, file) = match open::is_ready(options)? {
+            true => (None, Presence::of_database(&options.path)),
+            false => (Some(open::writer(options, &turnstile, clock.wall())?), Presence::of(&options.path)),
+        };
         let shared = Arc::new(Shared {
             queue: Mutex::default(),
             filled: Condvar::new(),
             listeners: Mutex::default(),
             epoch: AtomicI64::new(0),
             pulse: Mutex::default(),
-            file: Presence::of(&options.path),
+            file: Mutex::new(file),
         });
         let writer = Writer::new(conn, turnstile, options.clone(), clock.clone(), shared.clone());
         let readers = Readers::new(options.path.clone(), open::most_readers(options));
@@ -190,7 +196,8 @@ impl Store {
 
     /// Refuses when the path leads to another file than the one that is open, or to none. Opens nothing.
     pub fn check_file(&self) -> Result<()> {
-        self.shared.file.check()
+        let file = lock(&self.shared.file).clone();
+        file.check()
     }
 
     /// Copies the whole database of one moment into a new file, while others go on. False: `go_on` said no.

@@ -78,6 +78,11 @@ pub(super) fn is_made(conn: &Connection, path: &Path) -> Result<bool> {
     Ok(conn.pragma_query_value(None, "page_count", |row| row.get::<_, i64>(0))? > 0)
 }
 
+/// Whether the schema is there and current, and there is nothing to be done. A newer or a foreign one is refused.
+pub(super) fn is_current(conn: &Connection, path: &Path) -> Result<bool> {
+    check_version(conn, path)
+}
+
 /// Whether the schema is there and current. An empty file is not; a newer or foreign one is an error.
 fn check_version(conn: &Connection, path: &Path) -> Result<bool> {
     let version = user_version(conn)?;

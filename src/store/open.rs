@@ -12,7 +12,7 @@ use crate::{
         file_lock::Turnstile,
         limits,
         planted::{Bug, is_planted},
-        private,
+        private, process_stat, wal_readers,
     },
 };
 use rusqlite::{Connection, OpenFlags, config::DbConfig};
@@ -56,6 +56,29 @@ impl Options {
     }
 }
 
+/// Whether the database is there, made and current, so that it can be read. Waits for no turn and writes nothing: who only
+/// reads sees the last commit at once, whoever is writing. What is newer or foreign is refused.
+pub(super) fn is_ready(options: &Options) -> Result<bool> {
+    let path = &options.path;
+    if std::fs::metadata(path).map_or(0, |it| it.len()) == 0 {
+        return Ok(false);
+    }
+    match can_be_read(path) {
+        Err(error @ (Error::Newer { .. } | Error::NotOurs { .. })) => Err(error),
+        // Whatever is wrong with it is found and named where it is opened for writing.
+        ready => Ok(ready.unwrap_or(false)),
+    }
+}
+
+fn can_be_read(path: &Path) -> Result<bool> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let conn = Connection::open_with_flags(path, flags)?;
+    conn.busy_timeout(BUSY)?;
+    let mode: String = conn.pragma_query_value(None, "journal_mode", |row| row.get(0))?;
+    let vacuum: i64 = conn.pragma_query_value(None, "auto_vacuum", |row| row.get(0))?;
+    Ok(migration::is_current(&conn, path)? && mode == "wal" && vacuum == 2)
+}
+
 /// Opens the writing connection: file, WAL, schema. Under the turnstile, since the switch to WAL and the first
 /// transaction of a new file do not wait for each other.
 pub(super) fn writer(options: &Options, turnstile: &Turnstile, now: Timestamp) -> Result<Connection> {
@@ -83,10 +106,11 @@ pub(super) fn writer(options: &Options, turnstile: &Turnstile, now: Timestamp) -
 
 pub(super) fn busy(options: &Options) -> Error {
     let room = options.path.with_extension("room");
+    // We ourselves may be in the room, and wait for somebody who uses no doors.
+    let inside = || process_stat::who_holds_lock(&room).filter(|it| *it != std::process::id());
     Error::Busy {
         path: options.path.clone(),
-        // We ourselves may be in the room, and wait for somebody who uses no doors.
-        holder: crate::os::process_stat::who_holds_lock(&room).filter(|it| *it != std::process::id()),
+        holder: wal_readers::writer(&options.path).or_else(inside),
         waited_ms: options.patience.as_millis() as u64,
     }
 }

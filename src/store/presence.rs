@@ -28,6 +28,12 @@ impl Presence {
         Presence { files: [path.to_path_buf(), log].into_iter().filter_map(seen).collect(), path: path.into() }
     }
 
+    /// Of the database alone, while no connection keeps the log where it is.
+    pub fn of_database(path: &Path) -> Presence {
+        let all = Presence::of(path);
+        Presence { files: all.files.iter().filter(|it| it.0 == path).cloned().collect(), ..all }
+    }
+
     /// `Error::Replaced` when a name leads elsewhere now. What can't be asked counts as unchanged.
     pub fn check(&self) -> Result<()> {
         for (path, device, inode) in self.files.iter() {

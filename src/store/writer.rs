@@ -9,6 +9,7 @@ use super::{
     memory::Memory,
     migration, open,
     open::Options,
+    presence::Presence,
     reply,
     request::Request,
     tx::{ReadTx, WriteTx},
@@ -44,7 +45,8 @@ thread_local! {
 }
 
 pub(super) struct Writer {
-    conn: Connection,
+    /// None until the first write, unless the database had to be made.
+    conn: Option<Connection>,
     turnstile: Turnstile,
     options: Options,
     clock: Arc<dyn Clock>,
@@ -61,14 +63,14 @@ pub(super) struct Writer {
 
 impl Writer {
     pub(super) fn new(
-        conn: Connection,
+        conn: Option<Connection>,
         turnstile: Turnstile,
         options: Options,
         clock: Arc<dyn Clock>,
         shared: Arc<Shared>,
     ) -> Writer {
         Writer {
-            conn,
+            conn: conn.map(counting_pages),
             turnstile,
             options,
             clock,
@@ -82,10 +84,6 @@ impl Writer {
     }
 
     pub(super) fn run(mut self) {
-        self.conn.wal_hook(Some(|_, pages| {
-            PAGES.set(pages);
-            Ok(())
-        }));
         loop {
             let first = match self.next() {
                 Next::Job(first) => first,
@@ -217,8 +215,8 @@ impl Writer {
         let result = self.try_transaction(first, done).map_err(|error| open::at(error, &self.options.path));
         *lock(&self.shared.pulse) = PulseState { since: None, failure: result.as_ref().err().and_then(failure_of) };
         if let Err(error) = &result {
-            if !self.conn.is_autocommit() {
-                let _ = self.conn.execute_batch("ROLLBACK");
+            if let Some(conn) = self.conn.as_ref().filter(|it| !it.is_autocommit()) {
+                let _ = conn.execute_batch("ROLLBACK");
             }
             *self.memory.borrow_mut() = Memory::default();
             self.data_version = None;
@@ -230,7 +228,7 @@ impl Writer {
     fn try_transaction(&mut self, mut first: Option<Waiting>, done: &mut Vec<Done>) -> Result<()> {
         let deadline = Instant::now() + self.options.patience;
         // Whatever happens from here on, the first job hears of it.
-        let entered = if self.poisoned { Err(Error::Poisoned) } else { Ok(()) };
+        let entered = if self.poisoned { Err(Error::Poisoned) } else { self.connect() };
         let entered = entered.and_then(|()| {
             if is_planted(Bug::DeferredBegin) {
                 return Ok(None);
@@ -241,17 +239,17 @@ impl Writer {
                 .ok_or_else(|| open::busy(&self.options))
                 .map(Some)
         });
-        let turn = match entered {
-            Ok(turn) => turn,
-            Err(error) => {
+        let (conn, turn) = match (self.conn.as_ref(), entered) {
+            (Some(conn), Ok(turn)) => (conn, turn),
+            (_, entered) => {
                 done.extend(first.take().map(refused));
-                return Err(error);
+                return Err(entered.err().unwrap_or(Error::Closed));
             }
         };
         let mut begin = || -> Result<()> {
             // What is written into a file without a name is lost, however well it is synced.
-            self.shared.file.check()?;
-            begin_immediate(&self.conn, deadline).map_err(|error| match error {
+            lock(&self.shared.file).check()?;
+            begin_immediate(conn, deadline).map_err(|error| match error {
                 Error::Busy { .. } => open::busy(&self.options),
                 other => other,
             })?;
@@ -260,7 +258,7 @@ impl Writer {
                 // A new daemon looks anew, also if nobody has written since.
                 self.data_version = None;
             }
-            refresh(&self.conn, &self.options.path, &self.memory, &mut self.data_version, epoch)?;
+            refresh(conn, &self.options.path, &self.memory, &mut self.data_version, epoch)?;
             self.epoch = epoch;
             Ok(())
         };
@@ -268,7 +266,7 @@ impl Writer {
             done.extend(first.take().map(refused));
             return Err(error);
         }
-        let tx = WriteTx::new(&self.conn, &self.memory, self.clock.wall());
+        let tx = WriteTx::new(conn, &self.memory, self.clock.wall());
         batch::work(&tx, &self.shared, first, done)?;
         batch::finish(&tx)?;
         if is_planted(Bug::EarlyAnswer) {
@@ -276,11 +274,11 @@ impl Writer {
             std::thread::sleep(Duration::from_millis(3));
         }
         let committing = probe::inside(Window::Commit);
-        self.conn.prepare_cached("COMMIT")?.execute([])?;
+        conn.prepare_cached("COMMIT")?.execute([])?;
         drop((committing, self.memory.borrow_mut().group_end.take()));
         let pages = PAGES.take();
         if pages >= LONG_LOG {
-            self.poisoned |= fsync_failed(&self.conn, "PRAGMA wal_checkpoint(PASSIVE)");
+            self.poisoned |= fsync_failed(conn, "PRAGMA wal_checkpoint(PASSIVE)");
         }
         drop(turn);
         // A claim that found nothing has written nothing. A checkpoint after it would look like a commit to those who
@@ -289,16 +287,37 @@ impl Writer {
         Ok(())
     }
 
+    /// Opens the database for writing, unless it is. It must still be the file that is read.
+    fn connect(&mut self) -> Result<()> {
+        if self.conn.is_some() {
+            return Ok(());
+        }
+        let before = lock(&self.shared.file).clone();
+        before.check()?;
+        let conn = open::writer(&self.options, &self.turnstile, self.clock.wall())?;
+        before.check()?;
+        *lock(&self.shared.file) = Presence::of(&self.options.path);
+        self.conn = Some(counting_pages(conn));
+        Ok(())
+    }
+
     /// Empties the log when nothing else is to be done.
     fn checkpoint(&mut self) {
         self.dirty = false;
-        if self.poisoned {
-            return;
-        }
+        let Some(conn) = self.conn.as_ref().filter(|_| !self.poisoned) else { return };
         if let Ok(Some(_turn)) = self.turnstile.enter(Instant::now() + Duration::from_millis(100)) {
-            self.poisoned |= fsync_failed(&self.conn, "PRAGMA wal_checkpoint(TRUNCATE)");
+            self.poisoned |= fsync_failed(conn, "PRAGMA wal_checkpoint(TRUNCATE)");
         }
     }
+}
+
+/// Notes after each commit how many pages are in the log.
+fn counting_pages(conn: Connection) -> Connection {
+    conn.wal_hook(Some(|_, pages| {
+        PAGES.set(pages);
+        Ok(())
+    }));
+    conn
 }
 
 /// Runs a checkpoint. What fails in it is harmless, a reader in the way or a full disk: the log keeps everything, and the

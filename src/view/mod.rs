@@ -17,6 +17,7 @@ mod status;
 mod why;
 pub mod wording;
 mod worker;
+mod writer;
 
 pub use database::{DatabaseInfo, Databases, Documents, Named, databases, databases_of, documents, open_database};
 pub use error::{Error, Result};
@@ -30,3 +31,4 @@ pub use search::{Found, find};
 pub use status::{Problem, StatusView, lost_commits_words, status};
 pub use why::{Explained, Subject, WhyView, why};
 pub use worker::{WorkerView, Workers, workers};
+pub use writer::{WriterHeld, writer_held};

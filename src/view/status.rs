@@ -4,6 +4,7 @@ use super::{
     error::Result,
     wording::{count, quoted},
     worker::{WorkerView, workers},
+    writer::writer_held,
 };
 use crate::{
     engine::Engine,
@@ -139,6 +140,9 @@ fn problems(engine: &Engine, status: &StatusView, disk: &Path) -> Vec<Problem> {
         let disk = disk.display();
         let text = format!("only {free} are free on the disk of {disk}, and {reserve} are kept free: nothing starts");
         problem(text, Some("free some space, or lower `disk_reserve`".to_string()));
+    }
+    if let Some(held) = writer_held(engine) {
+        problem(held.text, Some(format!("ps -p {}   (it must end its transaction)", held.pid)));
     }
     found_log(engine, &mut problem);
     for (dir, lost) in lost_commits::reports(engine.store().path()) {

@@ -1,6 +1,6 @@
 //! Many at once: processes that submit in a hot loop, a reader that stays.
 
-use crate::{Place, Running, eventually};
+use crate::{Place, Running, eventually, works};
 use std::{
     collections::BTreeMap,
     env, fs,
@@ -12,6 +12,7 @@ use windlass::{
     definition::{KnownKinds, parse},
     engine::Submission,
     observe::NoMetrics,
+    os::process_stat,
     settings,
 };
 
@@ -112,4 +113,57 @@ fn a_reader_that_stays_is_named_and_the_log_is_short_again_when_it_leaves() {
     worker.signal("TERM");
     assert_eq!(worker.end(Duration::from_secs(60)).code, 0);
     place.assert_sound();
+}
+
+/// How long a command took that must succeed, and all that it said.
+fn at_once(place: &Place, arguments: &[&str]) -> String {
+    let begun = Instant::now();
+    let ended = place.run(arguments);
+    assert_eq!(ended.code, 0, "{arguments:?}: {ended:?}");
+    // A writer waits for half a minute.
+    assert!(begun.elapsed() < Duration::from_secs(15), "{arguments:?} took {:?}", begun.elapsed());
+    format!("{}{}", ended.out, ended.err)
+}
+
+#[test]
+fn who_only_reads_is_answered_at_once_while_another_program_keeps_the_writers_waiting() {
+    let place = Place::new();
+    place.write("noop.yaml", "id: noop\nsteps: [{ name: a, uses: windlass/noop }]\n");
+    place.ok(&["submit", "noop.yaml", "--items", "x"]);
+    let stranger = rusqlite::Connection::open(place.database()).unwrap();
+    stranger.execute_batch("BEGIN IMMEDIATE").unwrap();
+    // A writer stands in the only place from which one can write, and waits.
+    let worker = place.start(&["worker"]);
+    let room = place.home().join("engine.room");
+    eventually("the worker waits", || process_stat::who_holds_lock(&room) == Some(worker.0.id()));
+    let named = format!("process {} ", std::process::id());
+    for command in ["status", "list groups", "list steps", "list workers", "show g1", "show s1", "why s1", "events"] {
+        let words: Vec<&str> = command.split(' ').collect();
+        let said = at_once(&place, &words);
+        assert!(said.contains(&named), "`{command}` does not name who holds the writer: {said}");
+    }
+    assert!(at_once(&place, &["list", "groups"]).contains("PENDING"), "the last commit is shown");
+    stranger.execute_batch("COMMIT").unwrap();
+    eventually("the group ends", || place.ok(&["list", "groups"]).contains("COMPLETED"));
+    assert!(!at_once(&place, &["show", "g1"]).contains("locked"), "nothing is in the way any more");
+    worker.signal("TERM");
+    assert_eq!(worker.end(Duration::from_secs(60)).code, 0);
+}
+
+#[test]
+fn who_only_reads_is_answered_at_once_while_a_writer_stands_still_in_its_transaction() {
+    if !works("flock", &["--version"]) {
+        return;
+    }
+    let place = Place::new();
+    place.write("noop.yaml", "id: noop\nsteps: [{ name: a, uses: windlass/noop }]\n");
+    place.ok(&["submit", "noop.yaml", "--items", "x"]);
+    let room = place.home().join("engine.room");
+    let holder = Running(Command::new("flock").arg("--no-fork").arg(&room).args(["sleep", "600"]).spawn().unwrap());
+    eventually("the room is taken", || process_stat::who_holds_lock(&room) == Some(holder.0.id()));
+    holder.signal("STOP");
+    let named = format!("process {} (sleep) was stopped", holder.0.id());
+    eventually("it is named", || at_once(&place, &["status"]).contains(&named));
+    assert!(at_once(&place, &["list", "groups"]).contains(&named));
+    holder.signal("CONT");
 }
