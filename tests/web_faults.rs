@@ -218,6 +218,39 @@ fn health_answers_while_every_thread_of_the_api_is_stuck() {
 }
 
 #[test]
+fn reads_are_answered_while_every_request_that_writes_waits_for_another_program() {
+    let web = Web::start();
+    let other = rusqlite::Connection::open(web.home().join("engine.db")).unwrap();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let body = "{\"definition\": \"id: noop\\nsteps: [{ name: a, uses: windlass/noop }]\"}";
+    let request = format!(
+        "POST /api/v1/groups HTTP/1.1\r\nHost: {}\r\nAuthorization: {}\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+        web.address,
+        web.bearer(),
+        body.len()
+    );
+    let mut writers = Vec::new();
+    until("every thread for writing waits", || {
+        let mut client = connect(&web);
+        client.write_all(request.as_bytes()).unwrap();
+        writers.push(client);
+        let http = &web.get("/health").json()["diagnostics"]["http"];
+        (http["working"].as_u64() >= Some(4) && http["waiting"].as_u64() >= Some(2)).then_some(())
+    });
+    for path in ["status", "groups", "workers", "queues", "locks"] {
+        let begun = Instant::now();
+        let answer = web.get(&format!("/api/v1/{path}"));
+        assert_eq!(answer.status, 200, "{path}: {}", answer.text());
+        // A writer waits for half a minute.
+        assert!(begun.elapsed() < Duration::from_secs(15), "{path} took {:?}", begun.elapsed());
+    }
+    let said = web.get("/api/v1/status").text();
+    assert!(said.contains(&format!("process {} ", std::process::id())), "{said}");
+    drop(other);
+    until("it writes again", || (web.get("/health").status == 200).then_some(()));
+}
+
+#[test]
 fn what_is_no_http_gets_a_400_or_nothing() {
     let web = Web::start();
     let host = web.address;

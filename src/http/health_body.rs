@@ -131,7 +131,8 @@ impl Diagnostics {
         let names = process_stat::thread_names();
         let (registry, pulse, worker) = (app.registry(), app.engine().store().pulse(), app.worker());
         let (size, limit, subscribers) = app.history().load();
-        let (waiting, working) = app.0.jobs.load();
+        let (reads, changes) = (app.0.jobs.load(), app.0.changes.load());
+        let (waiting, working) = (reads.0 + changes.0, reads.1 + changes.1);
         let seen = seen.as_deref();
         let of_worker = |value: fn(&crate::engine::Worker) -> i64| worker.map_or(-1, |it| value(it));
         Diagnostics {

@@ -37,7 +37,13 @@ use crate::{
     observe::Registry,
     settings::Settings,
 };
-use axum::{Router, body::Bytes, middleware};
+use axum::{
+    Router,
+    body::Bytes,
+    extract::Request,
+    middleware::{self, Next},
+    response::Response,
+};
 use jobs::Jobs;
 use std::{
     sync::{
@@ -66,7 +72,10 @@ pub struct App(Arc<Inner>);
 
 struct Inner {
     parts: Parts,
+    /// What reads.
     jobs: Jobs,
+    /// What changes something, and may wait for its turn to write: no read waits behind it.
+    changes: Jobs,
     observer: observer::Observer,
     history: own::Hub,
     started: Instant,
@@ -87,6 +96,7 @@ impl App {
         App(Arc::new(Inner {
             parts,
             jobs: Jobs::default(),
+            changes: Jobs::default(),
             observer,
             history,
             started: Instant::now(),
@@ -157,15 +167,27 @@ impl App {
     }
 
     /// Runs work that may block (a read, a write, a file) away from the server's thread, on a few threads with a bounded
-    /// queue. 503 when the queue is full; a panic is a 500. Work whose client went away before it began is dropped.
+    /// queue; requests that change something have threads and a queue of their own. 503 when the queue is full; a panic is a 500. Work whose client went away before it began is dropped.
     pub async fn blocking<T, E>(&self, work: impl FnOnce(&Engine) -> Result<T, E> + Send + 'static) -> Result<T>
     where
         T: Send + 'static,
         E: Into<Failure> + 'static,
     {
         let app = self.clone();
-        self.0.jobs.run(move || work(app.engine()).map_err(Into::into)).await
+        let jobs = if CHANGES.try_get().unwrap_or(false) { &self.0.changes } else { &self.0.jobs };
+        jobs.run(move || work(app.engine()).map_err(Into::into)).await
     }
+}
+
+tokio::task_local! {
+    /// Whether the request at hand changes something.
+    static CHANGES: bool;
+}
+
+/// Notes for `App::blocking` what kind of request it is.
+async fn note_kind(request: Request, next: Next) -> Response {
+    let changes = !request.method().is_safe();
+    CHANGES.scope(changes, next.run(request)).await
 }
 
 /// Whether what is asked for at this address takes as long as it takes.
@@ -199,6 +221,7 @@ pub fn router(app: App) -> Router {
     }
     all.fallback(async || Failure::not_found("there is nothing at this address"))
         .method_not_allowed_fallback(async || Failure::new(405, "this address does not know this method"))
+        .layer(middleware::from_fn(note_kind))
         .layer(middleware::from_fn(failure::shape))
         .layer(middleware::from_fn_with_state(app.clone(), access::door))
         .with_state(app)
