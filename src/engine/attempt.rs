@@ -60,7 +60,7 @@ pub(super) fn run(shared: &Shared, claimed: &Claimed, cancel: &CancelToken) -> A
     let key = match claimed.key.map(|key| StepKey::take(shared, claimed, key)) {
         None => None,
         Some(Ok(StepKey::Held(key))) => Some(key),
-        Some(Ok(StepKey::Locked(reason))) => return Attempted::bare(blocked(reason)),
+        Some(Ok(StepKey::Locked(reason))) => return Attempted::bare(blocked(shared, claimed, reason)),
         Some(Ok(StepKey::Lost)) => {
             return Attempted::bare(release(shared, claimed, "its resource was given to another"));
         }
@@ -252,9 +252,10 @@ fn with_deadline(cx: &StepContext, run: impl FnOnce() -> StepResult) -> StepResu
     result
 }
 
-fn blocked(reason: String) -> Settlement {
+fn blocked(shared: &Shared, claimed: &Claimed, reason: String) -> Settlement {
     let outcome = Outcome::Interrupted { reason };
-    Settlement::Blocked { record: settlement::record(&outcome, &Default::default(), Vec::new()) }
+    let tries = settlement::Tries::before(shared, claimed, &outcome).and_one(&outcome);
+    Settlement::Blocked { record: tries.record(&outcome, &Default::default(), Vec::new()) }
 }
 
 fn release(shared: &Shared, claimed: &Claimed, reason: &str) -> Settlement {

@@ -96,7 +96,7 @@ fn apply(tx: &WriteTx, live: &Live, settlement: &Settlement, asked: bool) -> Res
             give_back(tx, live, *due, false)?;
         }
         Settlement::Blocked { record } => {
-            attempt::record(tx, live, Some(record))?;
+            attempt::put_off(tx, live, Some(record))?;
             tx.event(EventKind::StepReleased, Some(live.group), Some(live.run), Some(live.lease.step));
             give_back(tx, live, live.due, false)?;
         }
