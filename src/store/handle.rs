@@ -135,7 +135,7 @@ impl Store {
             file: Mutex::new(file),
         });
         let writer = Writer::new(conn, turnstile, options.clone(), clock.clone(), shared.clone());
-        let readers = Readers::new(options.path.clone(), open::most_readers(options));
+        let readers = Readers::new(options.path.clone(), open::most_readers(options))?;
         let thread = std::thread::Builder::new()
             .name("windlass-writer".into())
             .spawn(move || writer.run())

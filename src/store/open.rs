@@ -200,15 +200,13 @@ pub fn glance<T>(path: &Path, work: impl FnOnce(&ReadTx) -> Result<T>) -> Result
 }
 
 /// A connection that only reads.
-pub(super) fn reader(path: &Path) -> Result<Connection> {
-    let conn = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
+pub(super) fn set_up_reader(conn: &Connection, path: &Path) -> Result<()> {
     conn.busy_timeout(Duration::from_secs(5))?;
     conn.pragma_update(None, "query_only", 1)?;
-    common(&conn)?;
+    common(conn)?;
     // There are several of them, and the system keeps the pages of the file as well.
     conn.pragma_update(None, "cache_size", READER_CACHE)?;
-    expect_common(&conn, path)?;
-    Ok(conn)
+    expect_common(conn, path)
 }
 
 /// How many of them there may be. Each takes two descriptors, and commands need theirs: with few of them there are few

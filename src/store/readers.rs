@@ -1,18 +1,24 @@
-//! Reading connections: opened when they are needed, by the thread that needs them, and kept for the next.
+//! Reading connections: opened when they are needed and kept for the next.
 //!
-//! Without a thread of its own a pool can't fail to start one, and an error of the system reaches whoever asked.
+//! r2d2 keeps them. What it does not do by itself: it panics where its thread can't be made, and tells a caller who waited in
+//! vain only that time has passed. So its thread is made here, one for all pools of the process, and the last failure to
+//! open a connection is kept for whoever waits for one.
 
 use super::{
     error::{Error, Result},
     open,
 };
 use crate::os::Shortage;
-use rusqlite::Connection;
+use r2d2::{ManageConnection, Pool, PooledConnection};
+use r2d2_sqlite::SqliteConnectionManager;
+use rusqlite::{Connection, OpenFlags};
+use scheduled_thread_pool::ScheduledThreadPool;
 use std::{
-    collections::VecDeque,
-    ops::{Deref, DerefMut},
-    path::PathBuf,
-    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
+    io,
+    panic::catch_unwind,
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    thread,
     time::{Duration, Instant},
 };
 
@@ -22,69 +28,105 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// while nobody has.
 const SHORT_PATIENCE: Duration = Duration::from_secs(20);
 const LONELY_PATIENCE: Duration = Duration::from_secs(2);
-/// Between two tries to open one.
-const LOOK: Duration = Duration::from_millis(50);
+/// Between two looks whether a connection could be opened.
+const LOOK: Duration = Duration::from_millis(100);
 /// A connection that nobody wanted for so long is closed.
 const KEPT_FOR: Duration = Duration::from_secs(600);
 
 /// The connections of one process. They see the last committed state and never wait for the writer.
 #[derive(Clone)]
-pub(super) struct Readers(Arc<Shared>);
-
-struct Shared {
-    path: PathBuf,
-    most: usize,
-    state: Mutex<State>,
-    freed: Condvar,
-}
-
-#[derive(Default)]
-struct State {
-    /// The one that was used last at the end.
-    idle: VecDeque<(Connection, Instant)>,
-    /// All of them, those in use included.
-    open: usize,
+pub(super) struct Readers {
+    pool: Pool<Shared>,
+    manager: Shared,
 }
 
 /// A connection of the pool, given back on drop.
-pub(super) struct Reader {
-    pool: Arc<Shared>,
-    conn: Option<Connection>,
+pub(super) type Reader = PooledConnection<Shared>;
+
+pub(super) struct Manager {
+    sqlite: SqliteConnectionManager,
+    path: Arc<Path>,
+    /// Why the last connection could not be opened.
+    failure: Mutex<Option<Error>>,
+}
+
+/// The manager, for the pool and for connections beside it.
+#[derive(Clone)]
+pub(super) struct Shared(Arc<Manager>);
+
+impl ManageConnection for Shared {
+    type Connection = Connection;
+    type Error = Error;
+
+    fn connect(&self) -> Result<Connection> {
+        self.0.open().map_err(|error| {
+            *lock(&self.0.failure) = Some(error);
+            Error::Aborted
+        })
+    }
+
+    fn is_valid(&self, _: &mut Connection) -> Result<()> {
+        Ok(())
+    }
+
+    /// One whose transaction could not be ended would show the past to the next reader.
+    fn has_broken(&self, conn: &mut Connection) -> bool {
+        !conn.is_autocommit()
+    }
+}
+
+impl Manager {
+    fn open(&self) -> Result<Connection> {
+        let opened = self.sqlite.connect().map_err(Error::from).and_then(|conn| {
+            open::set_up_reader(&conn, &self.path)?;
+            Ok(conn)
+        });
+        opened.map_err(|error| open::at(error, &self.path))
+    }
 }
 
 impl Readers {
     /// At most `most` connections to the database `path`. None is opened yet.
-    pub(super) fn new(path: PathBuf, most: usize) -> Readers {
-        Readers(Arc::new(Shared { path, most: most.max(1), state: Mutex::default(), freed: Condvar::new() }))
+    pub(super) fn new(path: PathBuf, most: usize) -> Result<Readers> {
+        let path: Arc<Path> = path.into();
+        let start =
+            |source| Error::File { action: "start a thread for the readers of", path: path.to_path_buf(), source };
+        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let sqlite = SqliteConnectionManager::file(&path).with_flags(flags);
+        let manager = Shared(Arc::new(Manager { sqlite, path: path.clone(), failure: Mutex::default() }));
+        let pool = Pool::builder()
+            .max_size(u32::try_from(most.max(1)).unwrap_or(u32::MAX))
+            .min_idle(Some(0))
+            .test_on_check_out(false)
+            .idle_timeout(Some(KEPT_FOR))
+            .connection_timeout(PATIENCE)
+            .error_handler(Box::new(r2d2::NopErrorHandler))
+            .thread_pool(opener().map_err(start)?)
+            .build_unchecked(manager.clone());
+        Ok(Readers { pool, manager })
     }
 
     /// A connection: an idle one, a new one, or else the next that is given back.
     pub(super) fn get(&self) -> Result<Reader> {
-        let pool = &self.0;
         let begun = Instant::now();
+        *lock(&self.manager.0.failure) = None;
         loop {
-            let mut state = pool.lock();
-            if let Some((conn, _)) = state.idle.pop_back() {
-                return Ok(self.lend(conn));
+            if let Ok(reader) = self.pool.get_timeout(LOOK) {
+                return Ok(reader);
             }
-            if state.open < pool.most {
-                state.open += 1;
-                drop(state);
-                let error = match pool.open() {
-                    Ok(conn) => return Ok(self.lend(conn)),
-                    Err(error) => error,
-                };
-                state = pool.lock();
-                state.open -= 1;
-                let patience = if state.open > 0 { SHORT_PATIENCE } else { LONELY_PATIENCE };
-                if !passes(&error) || begun.elapsed() >= patience {
-                    return Err(error);
+            let failure = lock(&self.manager.0.failure).take();
+            let state = self.pool.state();
+            let in_use = state.connections > state.idle_connections;
+            let patience = if in_use { SHORT_PATIENCE } else { LONELY_PATIENCE };
+            match failure {
+                Some(error) if !passes(&error) || begun.elapsed() >= patience => return Err(error),
+                None if begun.elapsed() >= PATIENCE => {
+                    let most = self.pool.max_size();
+                    let reason = format!("all {most} reading connections were in use for {} s", PATIENCE.as_secs());
+                    return Err(Error::Sqlite { reason });
                 }
-            } else if begun.elapsed() >= PATIENCE {
-                let reason = format!("all {} reading connections were in use for {} s", pool.most, PATIENCE.as_secs());
-                return Err(Error::Sqlite { reason });
+                _ => {}
             }
-            drop(pool.freed.wait_timeout(state, LOOK).unwrap_or_else(PoisonError::into_inner));
         }
     }
 
@@ -92,15 +134,11 @@ impl Readers {
     pub(super) fn apart(&self) -> Result<Connection> {
         let begun = Instant::now();
         loop {
-            match self.0.open() {
-                Err(error) if passes(&error) && begun.elapsed() < SHORT_PATIENCE => std::thread::sleep(LOOK),
+            match self.manager.0.open() {
+                Err(error) if passes(&error) && begun.elapsed() < SHORT_PATIENCE => thread::sleep(LOOK),
                 opened => return opened,
             }
         }
-    }
-
-    fn lend(&self, conn: Connection) -> Reader {
-        Reader { pool: self.0.clone(), conn: Some(conn) }
     }
 }
 
@@ -109,63 +147,35 @@ fn passes(error: &Error) -> bool {
     Shortage::behind(error).is_some_and(|it| it != Shortage::Disk)
 }
 
-impl Shared {
-    fn open(&self) -> Result<Connection> {
-        open::reader(&self.path).map_err(|error| open::at(error, &self.path))
+/// The thread that opens connections for all pools of this process.
+fn opener() -> io::Result<Arc<ScheduledThreadPool>> {
+    static OPENER: Mutex<Option<Arc<ScheduledThreadPool>>> = Mutex::new(None);
+    let mut opener = lock(&OPENER);
+    if let Some(opener) = &*opener {
+        return Ok(opener.clone());
     }
-
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
+    // The library panics where it gets no thread. One that is made and ends shows whether there is room for it.
+    let trial = thread::Builder::new().name("windlass-trial".into()).spawn(|| ())?;
+    let _ = trial.join();
+    let build = || ScheduledThreadPool::builder().num_threads(1).thread_name_pattern("windlass-opener").build();
+    let made = catch_unwind(build).map_err(|_| io::Error::from_raw_os_error(libc::EAGAIN))?;
+    Ok(opener.insert(Arc::new(made)).clone())
 }
 
-impl Deref for Reader {
-    type Target = Connection;
-
-    fn deref(&self) -> &Connection {
-        // Taken only by `drop`.
-        self.conn.as_ref().unwrap_or_else(|| unreachable!("a reader holds its connection until it is dropped"))
-    }
-}
-
-impl DerefMut for Reader {
-    fn deref_mut(&mut self) -> &mut Connection {
-        self.conn.as_mut().unwrap_or_else(|| unreachable!("a reader holds its connection until it is dropped"))
-    }
-}
-
-impl Drop for Reader {
-    fn drop(&mut self) {
-        let Some(conn) = self.conn.take() else { return };
-        let now = Instant::now();
-        let mut state = self.pool.lock();
-        // One whose transaction could not be ended would show the past to the next reader.
-        let usable = conn.is_autocommit();
-        let mut closed = Vec::new();
-        match usable {
-            true => state.idle.push_back((conn, now)),
-            false => closed.push(conn),
-        }
-        while state.idle.front().is_some_and(|it| now.duration_since(it.1) >= KEPT_FOR) {
-            closed.extend(state.idle.pop_front().map(|it| it.0));
-        }
-        state.open -= closed.len();
-        drop(state);
-        self.pool.freed.notify_one();
-    }
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::thread;
 
     #[test]
     fn many_callers_share_few_connections() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("a.db");
         Connection::open(&path).unwrap().execute_batch("CREATE TABLE t(x); INSERT INTO t VALUES (7)").unwrap();
-        let readers = Readers::new(path, 2);
+        let readers = Readers::new(path, 2).unwrap();
         thread::scope(|scope| {
             for _ in 0..8 {
                 scope.spawn(|| {
@@ -177,15 +187,24 @@ mod tests {
                 });
             }
         });
-        let state = readers.0.lock();
-        assert!((1..=2).contains(&state.open) && state.idle.len() == state.open);
+        assert!((1..=2).contains(&readers.pool.state().connections));
     }
 
     #[test]
     fn what_will_not_pass_is_an_error_at_once() {
         let dir = tempfile::tempdir().unwrap();
         let begun = Instant::now();
-        let error = Readers::new(dir.path().join("none.db"), 2).get().err().unwrap();
+        let error = Readers::new(dir.path().join("none.db"), 2).unwrap().get().err().unwrap();
         assert!(matches!(error, Error::Io { .. }) && begun.elapsed() < LONELY_PATIENCE, "{error:?}");
+    }
+
+    #[test]
+    fn a_connection_with_an_open_transaction_is_not_given_to_the_next() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a.db");
+        Connection::open(&path).unwrap().execute_batch("CREATE TABLE t(x)").unwrap();
+        let readers = Readers::new(path, 1).unwrap();
+        readers.get().unwrap().execute_batch("BEGIN; SELECT x FROM t").unwrap();
+        assert!(readers.get().unwrap().is_autocommit());
     }
 }
