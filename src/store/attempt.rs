@@ -63,6 +63,9 @@ pub struct Log {
 /// One attempt as `show` presents it; `outcome` None while it runs.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct Attempt {
+    /// Its place among all attempts of the step, from 1.
+    pub no: i64,
+    /// What the step is given as its number: from 1 again after a `retry`; an attempt that was given back keeps it.
     pub n: i64,
     pub token: Token,
     pub worker: WorkerId,
@@ -143,11 +146,13 @@ pub fn tries(tx: &ReadTx, step: StepId, n: u32) -> Result<(u32, u32)> {
 /// All attempts of a step in the order of their starts.
 pub fn of_step(tx: &ReadTx, step: StepId) -> Result<Vec<Attempt>> {
     tx.rows(
-        "SELECT n, token, worker, started, ended, outcome, detail FROM attempt_all WHERE step_id = ?1 ORDER BY token",
+        "SELECT n, token, worker, started, ended, outcome, detail, row_number() OVER (ORDER BY token)
+           FROM attempt_all WHERE step_id = ?1 ORDER BY token",
         [step.0],
         |row| {
             let detail: Option<String> = row.get(6)?;
             Ok(Attempt {
+                no: row.get(7)?,
                 n: row.get(0)?,
                 token: Token(row.get(1)?),
                 worker: WorkerId(row.get(2)?),

@@ -56,13 +56,68 @@ pub struct Listed {
     pub title: String,
     pub versions: i64,
     pub newest: Timestamp,
+    /// Of the newest version, in hex.
+    pub hash: String,
 }
 
 /// All definitions by name, each with the number of its versions.
 pub fn list(tx: &ReadTx) -> Result<Vec<Listed>> {
-    tx.rows("SELECT name, title, count(*), max(created) FROM definition GROUP BY name ORDER BY name", [], |row| {
-        Ok(Listed { id: row.get(0)?, title: row.get(1)?, versions: row.get(2)?, newest: Timestamp(row.get(3)?) })
+    // With `max(id)` the other columns are those of the newest version.
+    let sql =
+        "SELECT name, title, count(*), created, lower(hex(hash)), max(id) FROM definition GROUP BY name ORDER BY name";
+    tx.rows(sql, [], |row| {
+        Ok(Listed {
+            id: row.get(0)?,
+            title: row.get(1)?,
+            versions: row.get(2)?,
+            newest: Timestamp(row.get(3)?),
+            hash: row.get(4)?,
+        })
     })
+}
+
+/// One version of a definition.
+#[derive(Debug, Clone)]
+pub struct Version {
+    pub number: DefinitionId,
+    pub name: String,
+    pub hash: String,
+    pub created: Timestamp,
+    /// Its canonical JSON.
+    pub body: String,
+}
+
+/// Digits of a hash that say which one is meant.
+const DIGITS: usize = 8;
+
+/// The versions that a text can mean: the newest of this name; the one of the number `d12`; those whose hash begins so. At
+/// most two are given.
+pub fn find(tx: &ReadTx, text: &str) -> Result<Vec<Version>> {
+    let columns = "SELECT id, name, lower(hex(hash)), created, body FROM definition";
+    let version = |row: &rusqlite::Row| {
+        Ok(Version {
+            number: DefinitionId(row.get(0)?),
+            name: row.get(1)?,
+            hash: row.get(2)?,
+            created: Timestamp(row.get(3)?),
+            body: row.get(4)?,
+        })
+    };
+    let named = tx.rows(&format!("{columns} WHERE name = ?1 ORDER BY id DESC LIMIT 1"), [text], version)?;
+    if !named.is_empty() {
+        return Ok(named);
+    }
+    if let Some(number) = text.strip_prefix('d').and_then(|it| it.parse::<i64>().ok()) {
+        let numbered = tx.rows(&format!("{columns} WHERE id = ?1"), [number], version)?;
+        if !numbered.is_empty() {
+            return Ok(numbered);
+        }
+    }
+    if text.len() < DIGITS || !text.chars().all(|it| it.is_ascii_hexdigit()) {
+        return Ok(Vec::new());
+    }
+    let sql = format!("{columns} WHERE substr(lower(hex(hash)), 1, length(?1)) = ?1 ORDER BY id LIMIT 2");
+    tx.rows(&sql, [text.to_ascii_lowercase()], version)
 }
 
 /// The newest version of a definition.

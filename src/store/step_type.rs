@@ -33,6 +33,11 @@ pub fn name(tx: &ReadTx, id: TypeId) -> Result<Option<String>> {
     tx.row("SELECT name FROM step_type WHERE id = ?1", [id.0], |row| row.get(0))
 }
 
+/// All types there are, by name.
+pub fn names(tx: &ReadTx) -> Result<Vec<String>> {
+    tx.rows("SELECT name FROM step_type ORDER BY name", [], |row| row.get(0))
+}
+
 /// Gives a type a lane of its own, for good. True: rows of it may still be in lane 0, `claim::move_lane` moves them. It is
 /// true again after a crash came between, and after a pause gave the type its lane.
 pub fn open_lane(tx: &WriteTx, id: TypeId) -> Result<bool> {

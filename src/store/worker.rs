@@ -7,7 +7,7 @@ use super::{
     hook, lease, resource_lock, settle,
     tx::{ReadTx, WriteTx},
 };
-use crate::model::{EventKind, ProcessIdentity, Scope, StepId, Timestamp, WorkerId};
+use crate::model::{EventKind, GroupId, ProcessIdentity, Scope, StepId, Timestamp, WorkerId};
 use rusqlite::params;
 use serde::Serialize;
 
@@ -26,6 +26,8 @@ pub struct WorkerRow {
     pub identity: ProcessIdentity,
     pub version: String,
     pub pools: serde_json::Value,
+    /// The only group that it works for; null: it works for all.
+    pub scope: Option<GroupId>,
     pub registered: Timestamp,
     /// Steps that it runs.
     pub running: i64,
@@ -79,7 +81,7 @@ pub fn is_registered(tx: &ReadTx, id: WorkerId) -> Result<bool> {
 pub fn list(tx: &ReadTx) -> Result<Vec<WorkerRow>> {
     tx.rows(
         "SELECT id, identity, version, pools, registered, (SELECT count(*) FROM lease WHERE lease.worker = worker.id),
-                processes
+                processes, scope
            FROM worker ORDER BY id",
         [],
         |row| {
@@ -91,16 +93,17 @@ pub fn list(tx: &ReadTx) -> Result<Vec<WorkerRow>> {
                 Timestamp(row.get(4)?),
                 row.get(5)?,
                 row.get::<_, String>(6)?,
+                Some(row.get(7)?).filter(|it| *it > 0).map(GroupId),
             ))
         },
     )
     .map(|rows| {
         rows.into_iter()
-            .filter_map(|(id, identity, version, pools, registered, running, processes)| {
+            .filter_map(|(id, identity, version, pools, registered, running, processes, scope)| {
                 let identity = serde_json::from_str(&identity).ok()?;
                 let pools = serde_json::from_str(&pools).unwrap_or_default();
                 let processes = serde_json::from_str(&processes).unwrap_or_default();
-                Some(WorkerRow { id, identity, version, pools, registered, running, processes })
+                Some(WorkerRow { id, identity, version, pools, scope, registered, running, processes })
             })
             .collect()
     })

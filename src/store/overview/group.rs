@@ -10,7 +10,7 @@ use crate::{
 };
 use rusqlite::{Row, params};
 use serde::Serialize;
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 
 /// Which groups to list, newest first. `before`: where the last page ended.
 #[derive(Debug, Clone, Default)]
@@ -32,6 +32,8 @@ pub struct GroupRow {
     pub ended_runs: i64,
     pub failed: i64,
     pub cancelled: i64,
+    /// Steps that run now.
+    pub running: i64,
     pub paused: bool,
     pub cancelling: bool,
     /// Its submission has not been acknowledged yet.
@@ -74,7 +76,7 @@ const COLUMNS: &str = "g.id, d.name, w.name, g.ended, d.runs, g.unfinished - (g.
    FROM run_group g JOIN group_detail d ON d.group_id = g.id AND g.phase < 3
    JOIN definition w ON w.id = d.definition_id";
 
-fn read(row: &Row, running: &HashSet<GroupId>) -> rusqlite::Result<GroupRow> {
+fn read(row: &Row, running: &HashMap<GroupId, i64>) -> rusqlite::Result<GroupRow> {
     let id = GroupId(row.get(0)?);
     let ended = row.get::<_, Option<i64>>(3)?.map(Timestamp);
     let (runs, open): (i64, i64) = (row.get(4)?, row.get(5)?);
@@ -83,7 +85,7 @@ fn read(row: &Row, running: &HashSet<GroupId>) -> rusqlite::Result<GroupRow> {
         Some(_) if failed > 0 => Status::Failed,
         Some(_) if cancelled > 0 => Status::Cancelled,
         Some(_) => Status::Completed,
-        None if running.contains(&id) || open < runs => Status::Running,
+        None if running.contains_key(&id) || open < runs => Status::Running,
         None => Status::Pending,
     };
     Ok(GroupRow {
@@ -95,6 +97,7 @@ fn read(row: &Row, running: &HashSet<GroupId>) -> rusqlite::Result<GroupRow> {
         ended_runs: runs - open,
         failed,
         cancelled,
+        running: running.get(&id).copied().unwrap_or(0),
         paused: row.get(8)?,
         cancelling: row.get(9)?,
         building: row.get(10)?,
@@ -107,9 +110,12 @@ fn read(row: &Row, running: &HashSet<GroupId>) -> rusqlite::Result<GroupRow> {
     })
 }
 
-/// Groups of which a step runs now.
-fn running(tx: &ReadTx) -> Result<HashSet<GroupId>> {
-    Ok(tx.rows("SELECT DISTINCT group_id FROM lease", [], |row| row.get(0).map(GroupId))?.into_iter().collect())
+/// How many steps of each group run now.
+fn running(tx: &ReadTx) -> Result<HashMap<GroupId, i64>> {
+    let counts = tx.rows("SELECT group_id, count(*) FROM lease GROUP BY group_id", [], |row| {
+        Ok((GroupId(row.get(0)?), row.get::<_, i64>(1)?))
+    })?;
+    Ok(counts.into_iter().collect())
 }
 
 /// Groups, newest first. A group is RUNNING from its first start to its end.

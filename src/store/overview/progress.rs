@@ -46,6 +46,17 @@ pub fn progress(tx: &ReadTx, id: GroupId) -> Result<Progress> {
     .ok_or_else(|| Error::not_found(id))
 }
 
+/// The names of the steps of a group, in the order of its workflow.
+pub fn step_names(tx: &ReadTx, id: GroupId) -> Result<Vec<String>> {
+    let definition = group::detail(tx, id)?.definition;
+    tx.rows(
+        "SELECT coalesce(json_extract(d.body, '$.steps[' || s.key || '].name'), json_extract(s.value, '$.type'))
+           FROM definition d, json_each(d.shape, '$.steps') s WHERE d.id = ?1 ORDER BY s.key",
+        [definition.0],
+        |row| row.get(0),
+    )
+}
+
 /// What became of the steps with one number.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct StepTally {
@@ -67,13 +78,7 @@ const BATCHES: usize = 10_000;
 impl Tally {
     /// Walks over the group's steps once.
     pub fn begin(tx: &ReadTx, id: GroupId) -> Result<Tally> {
-        let definition = group::detail(tx, id)?.definition;
-        let names = tx.rows(
-            "SELECT coalesce(json_extract(d.body, '$.steps[' || s.key || '].name'), json_extract(s.value, '$.type'))
-               FROM definition d, json_each(d.shape, '$.steps') s WHERE d.id = ?1 ORDER BY s.key",
-            [definition.0],
-            |row| row.get::<_, String>(0),
-        )?;
+        let names = step_names(tx, id)?;
         let mut steps: Vec<StepTally> =
             names.into_iter().map(|name| StepTally { name, ..StepTally::default() }).collect();
         let counts = tx.rows(

@@ -16,6 +16,8 @@ pub struct TypeQueue {
     pub own_lane: bool,
     /// Claimable now.
     pub ready: i64,
+    /// Claimable but for a pause, of the type or of their group; those that a claim has met are counted in `Queues` alone.
+    pub on_hold: i64,
     pub running: i64,
     /// Behind the head of a resource key.
     pub in_line: i64,
@@ -30,6 +32,8 @@ pub struct Queues {
     pub next_due: Option<Timestamp>,
     /// Steps of paused groups that a claim met.
     pub parked: i64,
+    /// Steps that nothing but a pause keeps from being claimable, with the parked ones.
+    pub on_hold: i64,
     pub groups_open: i64,
     pub groups_paused: i64,
     pub hooks_waiting: i64,
@@ -53,19 +57,26 @@ pub fn queues(tx: &ReadTx) -> Result<Queues> {
         }
         Ok(())
     };
-    count("SELECT type_id, count(*) FROM ready GROUP BY type_id", |it| &mut it.ready)?;
     count("SELECT type_id, count(*) FROM lease GROUP BY type_id", |it| &mut it.running)?;
     count(IN_LINE, |it| &mut it.in_line)?;
+    for (id, all, held) in tx.rows(READY, [], |row| Ok((row.get::<_, i64>(0)?, row.get(1)?, row.get(2)?)))? {
+        if let Some(queue) = types.get_mut(&id) {
+            queue.on_hold = if queue.paused { all } else { held };
+            queue.ready = all - queue.on_hold;
+        }
+    }
     let one = |sql: &str| -> Result<i64> { Ok(tx.row(sql, [], |row| row.get(0))?.unwrap_or(0)) };
     let next_due = tx.row("SELECT due FROM step WHERE state = 1 ORDER BY due LIMIT 1", [], |row| row.get(0))?;
     let mut types: Vec<TypeQueue> = types.into_values().collect();
-    types.retain(|it| it.paused || it.ready + it.running + it.in_line > 0);
+    types.retain(|it| it.paused || it.ready + it.on_hold + it.running + it.in_line > 0);
     types.sort_by(|one, other| one.step_type.cmp(&other.step_type));
+    let parked = one(ALL_PARKED)?;
     Ok(Queues {
+        on_hold: parked + types.iter().map(|it| it.on_hold).sum::<i64>(),
         types,
         delayed: one(DELAYED)?,
         next_due: next_due.map(Timestamp),
-        parked: one(ALL_PARKED)?,
+        parked,
         groups_open: one("SELECT count(*) FROM run_group WHERE ended IS NULL")?,
         groups_paused: one("SELECT count(*) FROM run_group WHERE paused + cancelling > 0 AND paused = 1")?,
         hooks_waiting: one("SELECT count(*) FROM hook WHERE state = 0")?,
@@ -100,6 +111,9 @@ pub fn oldest_running(tx: &ReadTx) -> Result<Option<(StepId, Timestamp)>> {
     })
 }
 
+/// By type: all that is claimable, and how much of it belongs to groups that are paused.
+const READY: &str = "SELECT type_id, count(*),
+       sum(group_id IN (SELECT id FROM run_group WHERE paused + cancelling > 0 AND paused = 1)) FROM ready GROUP BY type_id";
 pub(crate) const IN_LINE: &str =
     "SELECT type_id, count(*) FROM step INDEXED BY step_line WHERE state = 2 GROUP BY type_id";
 pub(crate) const DELAYED: &str = "SELECT count(*) FROM step INDEXED BY step_delayed WHERE state = 1";

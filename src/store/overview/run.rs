@@ -1,4 +1,4 @@
-//! Runs in a list and in full, and what failed.
+//! Runs in a list and in full.
 
 use super::step::{StepRow, steps_of_run};
 use crate::{
@@ -30,6 +30,8 @@ pub struct RunRow {
     pub ended: Option<Timestamp>,
     /// What its last step says of its result, such as `superseded by r12`.
     pub remark: Option<String>,
+    /// Why it FAILED, or why its newest attempt did while it is in ERROR.
+    pub reason: Option<String>,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, utoipa::ToSchema)]
@@ -70,7 +72,25 @@ fn read(row: &Row) -> rusqlite::Result<RunRow> {
         status,
         ended,
         remark: row.get(8)?,
+        reason: None,
     })
+}
+
+/// The reason of a run that needs one: that of its first failed step, else of the first that will be tried again.
+fn with_reason(tx: &ReadTx, run: RunRow) -> Result<RunRow> {
+    if !matches!(run.status, Status::Failed | Status::Error) {
+        return Ok(run);
+    }
+    let step = tx.row(
+        "SELECT s.id FROM run r JOIN definition w ON w.id = r.definition_id
+           JOIN step s ON s.id >= r.first_step AND s.id < r.first_step + json_array_length(w.shape, '$.steps')
+          WHERE r.id = ?1 AND (s.state = 6 OR (s.state < 5 AND s.failures + s.crashes > 0))
+          ORDER BY s.state = 6 DESC, s.id LIMIT 1",
+        [run.id.0],
+        |row| row.get(0).map(StepId),
+    )?;
+    let reason = step.map(|it| attempt::last_reason(tx, it)).transpose()?.flatten();
+    Ok(RunRow { reason, ..run })
 }
 
 /// Runs of a group. With a status whose runs are rare it walks over the others.
@@ -94,7 +114,7 @@ pub fn runs(tx: &ReadTx, group: GroupId, filter: &RunFilter) -> Result<Vec<RunRo
         found.extend(page.into_iter().filter(|it| filter.status.is_none_or(|wanted| wanted == it.status)));
         if !more || found.len() >= filter.limit {
             found.truncate(filter.limit);
-            return Ok(found);
+            return found.into_iter().map(|it| with_reason(tx, it)).collect();
         }
     }
 }
@@ -121,7 +141,8 @@ pub fn runs_with_steps(
     for id in ids {
         found.extend(tx.row(&format!("SELECT {COLUMNS} WHERE r.id = ?1"), [id], read)?);
     }
-    Ok(Some(found))
+    let found: Result<Vec<RunRow>> = found.into_iter().map(|it| with_reason(tx, it)).collect();
+    found.map(Some)
 }
 
 pub(in crate::store) const WITH_FAILED: &str = "SELECT DISTINCT run_id FROM step
@@ -136,7 +157,7 @@ const WITH_RUNNING: &str =
 /// A run with its steps.
 pub fn show_run(tx: &ReadTx, id: RunId) -> Result<RunDetails> {
     let sql = format!("SELECT {COLUMNS} WHERE r.id = ?1");
-    let run = tx.row(&sql, [id.0], read)?.ok_or_else(|| Error::not_found(id))?;
+    let run = with_reason(tx, tx.row(&sql, [id.0], read)?.ok_or_else(|| Error::not_found(id))?)?;
     let definition = tx.row(
         "SELECT w.name, json_extract(w.shape, '$.steps') FROM run r JOIN definition w ON w.id = r.definition_id
           WHERE r.id = ?1",
@@ -152,43 +173,4 @@ pub fn show_run(tx: &ReadTx, id: RunId) -> Result<RunDetails> {
         None => None,
     };
     Ok(RunDetails { run, definition, steps, needs, output })
-}
-
-/// A failed step and why.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
-pub struct Failure {
-    pub run: RunId,
-    pub step: StepId,
-    /// The step's name in its workflow.
-    pub name: String,
-    pub item: String,
-    pub ended: Option<Timestamp>,
-    pub attempts: i64,
-    pub reason: String,
-}
-
-/// Failed steps of a group in the order of submission, behind the run `after`: up to `limit` failed runs, each with all
-/// of its failed steps.
-pub fn failures(tx: &ReadTx, group: GroupId, after: Option<RunId>, limit: usize) -> Result<Vec<Failure>> {
-    let runs = tx.rows(
-        "SELECT id FROM run WHERE group_id = ?1 AND id > ?2 AND failed > 0 ORDER BY id LIMIT ?3",
-        params![group.0, after.map_or(0, |it| it.0), limit as i64],
-        |row| row.get(0).map(RunId),
-    )?;
-    let mut found = Vec::new();
-    for run in runs {
-        let item = tx.row("SELECT item FROM item WHERE run_id = ?1", [run.0], |row| row.get::<_, String>(0))?;
-        for step in steps_of_run(tx, run)?.into_iter().filter(|it| it.status == Status::Failed) {
-            found.push(Failure {
-                run,
-                step: step.id,
-                name: step.name,
-                item: item.clone().unwrap_or_default(),
-                ended: step.ended,
-                attempts: step.attempts,
-                reason: attempt::last_reason(tx, step.id)?.unwrap_or_else(|| "failed without a word".into()),
-            });
-        }
-    }
-    Ok(found)
 }

@@ -118,6 +118,12 @@ pub fn status_of_step(tx: &ReadTx, id: StepId) -> Result<Status> {
     status.parse().map_err(|reason| Error::Sqlite { reason })
 }
 
+/// The run of a step.
+pub fn run_of_step(tx: &ReadTx, id: StepId) -> Result<RunId> {
+    let run = tx.row("SELECT run_id FROM step WHERE id = ?1", [id.0], |row| row.get(0).map(RunId))?;
+    run.ok_or_else(|| Error::not_found(id))
+}
+
 /// A step by its id, without its attempts.
 pub(super) fn find(tx: &ReadTx, id: StepId) -> Result<StepRow> {
     let sql = format!("SELECT {COLUMNS} WHERE s.id = ?1");

@@ -1,0 +1,89 @@
+//! What failed in a group: step by step, and what is equal counted as one.
+
+use super::step::steps_of_run;
+use crate::{
+    model::{GroupId, RunId, Status, StepId, Timestamp},
+    store::{attempt, error::Result, tx::ReadTx},
+};
+use rusqlite::params;
+use serde::Serialize;
+
+/// A failed step and why.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
+pub struct Failure {
+    pub run: RunId,
+    pub step: StepId,
+    /// The step's name in its workflow.
+    pub name: String,
+    pub item: String,
+    pub ended: Option<Timestamp>,
+    pub attempts: i64,
+    pub reason: String,
+}
+
+const NO_WORD: &str = "failed without a word";
+
+/// Failed steps of a group in the order of submission, behind the run `after`: up to `limit` failed runs, each with all
+/// of its failed steps.
+pub fn failures(tx: &ReadTx, group: GroupId, after: Option<RunId>, limit: usize) -> Result<Vec<Failure>> {
+    let runs = tx.rows(
+        "SELECT id FROM run WHERE group_id = ?1 AND id > ?2 AND failed > 0 ORDER BY id LIMIT ?3",
+        params![group.0, after.map_or(0, |it| it.0), limit as i64],
+        |row| row.get(0).map(RunId),
+    )?;
+    let mut found = Vec::new();
+    for run in runs {
+        let item = tx.row("SELECT item FROM item WHERE run_id = ?1", [run.0], |row| row.get::<_, String>(0))?;
+        for step in steps_of_run(tx, run)?.into_iter().filter(|it| it.status == Status::Failed) {
+            found.push(Failure {
+                run,
+                step: step.id,
+                name: step.name,
+                item: item.clone().unwrap_or_default(),
+                ended: step.ended,
+                attempts: step.attempts,
+                reason: attempt::last_reason(tx, step.id)?.unwrap_or_else(|| NO_WORD.into()),
+            });
+        }
+    }
+    Ok(found)
+}
+
+/// Steps of one name that failed for the same reason.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
+pub struct FailureKind {
+    /// The steps' name in their workflow.
+    pub name: String,
+    pub reason: String,
+    /// How many runs failed so.
+    pub runs: i64,
+    /// The first of them.
+    pub step: StepId,
+    pub run: RunId,
+    pub item: String,
+}
+
+/// What failed in a group, the most frequent first, at most `limit` kinds. Walks over its failed steps, whatever else it has.
+pub fn failure_kinds(tx: &ReadTx, group: GroupId, limit: usize) -> Result<Vec<FailureKind>> {
+    // With `min(s.id)` the other columns are those of the first step.
+    let kinds = tx.rows(
+        "SELECT min(s.id), s.run_id, count(*), a.detail
+           FROM step s LEFT JOIN attempt a ON a.step_id = s.id AND a.token = s.token
+          WHERE s.group_id = ?1 AND s.state = 6 AND s.state >= 6
+          GROUP BY s.no, json_extract(a.detail, '$.outcome') ORDER BY count(*) DESC, min(s.id) LIMIT ?2",
+        params![group.0, limit as i64],
+        |row| Ok((StepId(row.get(0)?), RunId(row.get(1)?), row.get::<_, i64>(2)?, row.get::<_, Option<String>>(3)?)),
+    )?;
+    let whole = |(step, run, runs, detail): (StepId, RunId, i64, Option<String>)| {
+        let item = tx.row("SELECT item FROM item WHERE run_id = ?1", [run.0], |row| row.get::<_, String>(0))?;
+        Ok(FailureKind {
+            name: super::step::find(tx, step)?.name,
+            reason: detail.as_deref().and_then(attempt::reason).unwrap_or_else(|| NO_WORD.into()),
+            runs,
+            step,
+            run,
+            item: item.unwrap_or_default(),
+        })
+    };
+    kinds.into_iter().map(whole).collect()
+}

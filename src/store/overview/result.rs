@@ -1,0 +1,41 @@
+//! What became of each run of a group: statuses, values and reasons, many runs at once.
+
+use super::run::{RunFilter, RunRow, runs};
+use crate::{
+    model::{GroupId, RunId, Status},
+    store::{error::Result, tx::ReadTx},
+};
+use rusqlite::params;
+use std::collections::HashMap;
+
+/// A run with the status and the value of each of its steps, in the order of the workflow.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RunResult {
+    pub run: RunRow,
+    pub steps: Vec<(Status, Option<serde_json::Value>)>,
+}
+
+/// The results of the next runs behind `after`. Two statements for all of them, one more for each that failed.
+pub fn results(tx: &ReadTx, group: GroupId, after: Option<RunId>, limit: usize) -> Result<Vec<RunResult>> {
+    let found = runs(tx, group, &RunFilter { status: None, after, limit })?;
+    let (Some(first), Some(last)) = (found.first(), found.last()) else { return Ok(Vec::new()) };
+    // The steps of a group's runs stand in the order of their runs.
+    let rows = tx.rows(
+        "SELECT v.run_id, v.status, o.value FROM step_status v JOIN step s ON s.id = v.id
+           LEFT JOIN output o ON o.id = s.output_id
+          WHERE v.group_id = ?3
+            AND v.id >= (SELECT first_step FROM run WHERE id = ?1)
+            AND v.id < (SELECT r.first_step + json_array_length(w.shape, '$.steps') FROM run r
+                          JOIN definition w ON w.id = r.definition_id WHERE r.id = ?2)
+          ORDER BY v.id",
+        params![first.id.0, last.id.0, group.0],
+        |row| Ok((RunId(row.get(0)?), row.get::<_, String>(1)?, row.get::<_, Option<String>>(2)?)),
+    )?;
+    let mut steps: HashMap<RunId, Vec<(Status, Option<serde_json::Value>)>> = HashMap::new();
+    for (run, status, value) in rows {
+        let status = status.parse().unwrap_or(Status::Pending);
+        let value = value.and_then(|it| serde_json::from_str(&it).ok());
+        steps.entry(run).or_default().push((status, value));
+    }
+    Ok(found.into_iter().map(|run| RunResult { steps: steps.remove(&run.id).unwrap_or_default(), run }).collect())
+}
