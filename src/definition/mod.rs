@@ -12,6 +12,7 @@ mod reads;
 mod shell;
 mod template;
 mod workflow;
+mod written;
 mod yaml;
 
 pub use canonical::{canonical_json, digest};
@@ -24,3 +25,4 @@ pub use template::{Part, Template, render_json};
 pub use workflow::{
     Action, Command, Definition, Env, HookDefinition, HookEvent, StepDefinition, StepLimits, Unit, WorkerDefinition,
 };
+pub use written::{MASK, shown_json, variables, yaml_text};

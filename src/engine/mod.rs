@@ -40,7 +40,7 @@ pub use needs::{Needs, check_needs};
 pub use prune::{Prune, Pruned};
 pub use resource_lock::{KeyGuard, LockWait};
 pub use step_kind::{Registry, StepContext, StepInput, StepKind, StepResult};
-pub use submit::{Submission, Submitted};
+pub use submit::{Submission, Submitted, item_value};
 pub use wait::{Ending, GroupEnd};
 pub use work_dir::WorkDir;
 pub use worker::{Worker, WorkerOptions};

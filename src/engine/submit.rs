@@ -82,7 +82,7 @@ pub struct Submitted {
 }
 
 /// The item as templates see it: a JSON object, or a string.
-pub(super) fn item_value(item: &str) -> Value {
+pub fn item_value(item: &str) -> Value {
     match item.trim_start().starts_with('{') {
         true => {
             serde_json::from_slice(&keep_digits(item.as_bytes())).unwrap_or_else(|_| Value::String(item.to_string()))

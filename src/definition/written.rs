@@ -1,0 +1,429 @@
+//! A definition in the words of a workflow file: to be looked at, and to be read back as the same definition.
+
+use super::{
+    expression::{Expression, Values},
+    template::{Part, Template},
+    workflow::{Action, Command, Definition, Env, HookDefinition, StepDefinition, StepLimits, Unit, WorkerDefinition},
+};
+use crate::decide::retry::Backoff;
+use serde_json::{Map, Value, json};
+use std::collections::BTreeMap;
+
+/// Stands where a value of `env` would be.
+pub const MASK: &str = "***";
+/// Of a hook; a step has none.
+const HOOK_RETRIES: u32 = 3;
+
+impl Definition {
+    /// The definition as a workflow file has it, without what is so by default. Of `env` only `{{ }}` is shown: its texts may
+    /// be secrets.
+    pub fn written(&self) -> Value {
+        let mut all = Map::new();
+        all.insert("id".into(), json!(self.id));
+        if self.name != self.id {
+            all.insert("name".into(), json!(self.name));
+        }
+        all.insert("steps".into(), (0..self.steps.len()).map(|no| self.written_step(no)).collect());
+        if !self.hooks.is_empty() {
+            let hooks = self.hooks.iter().map(|(event, hooks)| {
+                (event.name().to_string(), hooks.iter().map(|it| Value::Object(written_hook(it))).collect())
+            });
+            all.insert("hooks".into(), Value::Object(hooks.collect()));
+        }
+        if !self.workers.is_empty() {
+            let workers = self.workers.iter().map(|(name, it)| (name.clone(), Value::Object(written_worker(it))));
+            all.insert("workers".into(), Value::Object(workers.collect()));
+        }
+        Value::Object(all)
+    }
+
+    /// One step of `written`; null where there is none of this number.
+    pub fn written_step(&self, no: usize) -> Value {
+        let Some(step) = self.steps.get(no) else { return Value::Null };
+        let mut all = Map::from_iter([("name".to_string(), json!(step.name))]);
+        write_action(&mut all, &step.action, &step.name);
+        let usual: Vec<usize> = no.checked_sub(1).into_iter().collect();
+        if step.needs != usual {
+            let names = step.needs.iter().filter_map(|it| self.steps.get(*it)).map(|it| json!(it.name));
+            all.insert("needs".into(), names.collect());
+        }
+        write_rest(&mut all, step);
+        Value::Object(all)
+    }
+}
+
+fn write_rest(all: &mut Map<String, Value>, step: &StepDefinition) {
+    let usual = StepDefinition::new(&step.name, Action::Uses(String::new()));
+    let mut put = |name: &str, value: Value| {
+        all.insert(name.to_string(), value);
+    };
+    if step.step_type != usual.step_type {
+        put("type", json!(step.step_type));
+    }
+    if let Some(key) = &step.resource_key {
+        put("resource_key", json!(key.source()));
+    }
+    if step.max_crashes != usual.max_crashes {
+        put("max_crashes", json!(step.max_crashes));
+    }
+    if !step.permanent_exits.is_empty() {
+        put("permanent_exits", json!(step.permanent_exits));
+    }
+    if let Some(cache) = step.cache {
+        put("cache", json!(cache));
+    }
+    if step.limits != usual.limits {
+        put("limits", limits(&step.limits));
+    }
+    if step.unit == Unit::Run {
+        put("unit", json!("run"));
+    }
+    write_patience(all, (step.retries, usual.retries), &step.backoff, step.timeout);
+    write_with(all, &step.with, &step.env);
+}
+
+fn written_hook(hook: &HookDefinition) -> Map<String, Value> {
+    let mut all = Map::from_iter([("name".to_string(), json!(hook.name))]);
+    write_action(&mut all, &hook.action, &hook.name);
+    write_patience(&mut all, (hook.retries, HOOK_RETRIES), &hook.backoff, hook.timeout);
+    write_with(&mut all, &hook.with, &hook.env);
+    all
+}
+
+fn written_worker(worker: &WorkerDefinition) -> Map<String, Value> {
+    let mut all = Map::from_iter([("command".to_string(), json!(worker.command))]);
+    if worker.size != 1 {
+        all.insert("size".into(), json!(worker.size));
+    }
+    // What is left out follows the settings of the home that reads it; so all of them are said.
+    all.insert("limits".into(), json!(worker.limits));
+    if let Some(time) = worker.start_timeout {
+        all.insert("start_timeout".into(), json!(time));
+    }
+    if !worker.env.is_empty() {
+        let masked =
+            worker.env.iter().map(|(name, it)| (name.clone(), it.as_ref().map_or(Value::Null, |_| json!(MASK))));
+        all.insert("env".into(), Value::Object(masked.collect()));
+    }
+    all
+}
+
+fn write_action(all: &mut Map<String, Value>, action: &Action, owner: &str) {
+    match action {
+        Action::Run(Command::Shell(template)) => all.insert("run".into(), json!(template.source())),
+        Action::Run(Command::Argv(words)) => {
+            all.insert("run".into(), words.iter().map(|it| json!(it.source())).collect())
+        }
+        Action::Uses(kind) => all.insert("uses".into(), json!(kind)),
+        Action::Worker { worker, handler } => {
+            if handler != owner {
+                all.insert("handler".into(), json!(handler));
+            }
+            all.insert("worker".into(), json!(worker))
+        }
+    };
+}
+
+fn write_patience(
+    all: &mut Map<String, Value>,
+    (retries, usual): (u32, u32),
+    backoff: &Backoff,
+    timeout: Option<crate::model::Millis>,
+) {
+    if retries != usual {
+        all.insert("retries".into(), json!(retries));
+    }
+    if *backoff != Backoff::default() {
+        all.insert("backoff".into(), json!(backoff));
+    }
+    if let Some(timeout) = timeout {
+        all.insert("timeout".into(), json!(timeout));
+    }
+}
+
+fn write_with(all: &mut Map<String, Value>, with: &Value, env: &Env) {
+    if !with.is_null() {
+        all.insert("with".into(), with.clone());
+    }
+    if !env.is_empty() {
+        let masked = env.iter().map(|(name, it)| {
+            let shown = |it: &Template| match it.parts().iter().any(|it| matches!(it, Part::Text(_))) {
+                true => json!(MASK),
+                false => json!(it.source()),
+            };
+            (name.clone(), it.as_ref().map_or(Value::Null, shown))
+        });
+        all.insert("env".into(), Value::Object(masked.collect()));
+    }
+}
+
+fn limits(limits: &StepLimits) -> Value {
+    let given = [
+        ("memory", limits.memory.map(|it| json!(it))),
+        ("open_files", limits.open_files.map(|it| json!(it))),
+        ("cpu", limits.cpu.map(|it| json!(it))),
+    ];
+    let given = given.into_iter().filter_map(|(name, value)| Some((name.to_string(), value?)));
+    Value::Object(given.collect())
+}
+
+impl Command {
+    /// The command with the values that are known, for people: what is not known here stays as its `{{ }}`, and what comes
+    /// from `env` is masked. `word` writes an argument of a program so that a shell would read it.
+    pub fn shown(&self, values: &Values<'_>, word: impl Fn(&str) -> String) -> String {
+        match self {
+            Command::Shell(template) => template.shown(values, super::shell::quote),
+            Command::Argv(words) => {
+                let words: Vec<String> = words.iter().map(|it| word(&it.shown(values, str::to_string))).collect();
+                words.join(" ")
+            }
+        }
+    }
+}
+
+impl Template {
+    fn shown(&self, values: &Values<'_>, quote: impl Fn(&str) -> String) -> String {
+        let part = |part: &Part| match part {
+            Part::Text(text) => text.clone(),
+            Part::Expression(Expression::Env(_)) => MASK.to_string(),
+            Part::Expression(it) => it.text(values).map_or_else(|_| format!("{{{{ {it} }}}}"), |text| quote(&text)),
+        };
+        self.parts().iter().map(part).collect()
+    }
+}
+
+/// As `render_json`, for people: see `Command::shown`.
+pub fn shown_json(value: &Value, values: &Values<'_>) -> Value {
+    match value {
+        Value::String(text) => match Template::parse(text) {
+            Ok(template) => match template.parts() {
+                [Part::Expression(it)] if !matches!(it, Expression::Env(_)) => {
+                    it.value(values).map_or_else(|_| value.clone(), |it| it.into_owned())
+                }
+                _ => json!(template.shown(values, str::to_string)),
+            },
+            Err(_) => value.clone(),
+        },
+        Value::Array(list) => list.iter().map(|it| shown_json(it, values)).collect(),
+        Value::Object(map) => {
+            Value::Object(map.iter().map(|(key, it)| (key.clone(), shown_json(it, values))).collect())
+        }
+        other => other.clone(),
+    }
+}
+
+/// A JSON value as YAML of block style, with a line end behind it.
+pub fn yaml_text(value: &Value) -> String {
+    let mut text = String::new();
+    write_node(&mut text, value, 0);
+    text
+}
+
+fn write_node(text: &mut String, value: &Value, depth: usize) {
+    let indent = "  ".repeat(depth);
+    match value {
+        Value::Object(map) if !map.is_empty() => {
+            for (key, value) in map {
+                text.push_str(&format!("{indent}{}:", scalar(key)));
+                write_value(text, value, depth);
+            }
+        }
+        Value::Array(list) if !list.is_empty() => {
+            for value in list {
+                text.push_str(&format!("{indent}-"));
+                match value {
+                    // The first key stands beside the dash.
+                    Value::Object(map) if !map.is_empty() => {
+                        let mut inner = String::new();
+                        write_node(&mut inner, value, depth + 1);
+                        text.push_str(&format!(" {}", inner.trim_start_matches(' ')));
+                    }
+                    _ => write_value(text, value, depth),
+                }
+            }
+        }
+        other => text.push_str(&format!("{indent}{}\n", other)),
+    }
+}
+
+/// What stands behind a key or a dash.
+fn write_value(text: &mut String, value: &Value, depth: usize) {
+    match value {
+        Value::Object(map) if !map.is_empty() => {
+            text.push('\n');
+            write_node(text, value, depth + 1);
+        }
+        Value::Array(list) if list.iter().any(|it| it.is_object() || it.is_array()) => {
+            text.push('\n');
+            write_node(text, value, depth + 1);
+        }
+        Value::Array(list) => {
+            let words: Vec<String> = list.iter().map(flow).collect();
+            text.push_str(&format!(" [{}]\n", words.join(", ")));
+        }
+        Value::String(it) if fits_block(it) => {
+            let indent = "  ".repeat(depth + 1);
+            let lines = it.strip_suffix('\n').unwrap_or(it).split('\n');
+            text.push_str(if it.ends_with('\n') { " |\n" } else { " |-\n" });
+            for line in lines {
+                let line = if line.is_empty() { "\n".to_string() } else { format!("{indent}{line}\n") };
+                text.push_str(&line);
+            }
+        }
+        Value::String(it) => text.push_str(&format!(" {}\n", scalar(it))),
+        other => text.push_str(&format!(" {other}\n")),
+    }
+}
+
+/// A word of a list in brackets.
+fn flow(value: &Value) -> String {
+    match value {
+        Value::String(it) if it.contains([',', '[', ']', '{', '}']) && is_plain(it) => format!("'{it}'"),
+        Value::String(it) => scalar(it),
+        other => other.to_string(),
+    }
+}
+
+fn scalar(text: &str) -> String {
+    match text {
+        _ if is_plain(text) => text.to_string(),
+        _ if !text.contains('\'') && text.chars().all(|it| !it.is_control()) => format!("'{text}'"),
+        _ => Value::from(text).to_string(),
+    }
+}
+
+/// Whether YAML reads the bare text as this text.
+fn is_plain(text: &str) -> bool {
+    let begins = text.chars().next().is_some_and(|it| it.is_ascii_alphabetic() || it == '/' || it == '_');
+    let fits = |it: char| it.is_ascii_alphanumeric() || "/._- ".contains(it);
+    let means_else = ["true", "false", "null", "yes", "no", "on", "off", "y", "n"];
+    begins
+        && text.chars().all(fits)
+        && !text.ends_with(' ')
+        && !text.contains(" -")
+        && !means_else.iter().any(|it| it.eq_ignore_ascii_case(text))
+}
+
+/// Texts that read best over lines of their own: of several lines, or with quotes in them.
+fn fits_block(text: &str) -> bool {
+    let many = text.contains('\n') || (text.contains('\'') && text.contains('"'));
+    many && !text.starts_with([' ', '\n'])
+        && !text.ends_with("\n\n")
+        && !text.lines().any(|it| it.ends_with(' ') || it.starts_with('\t'))
+        && text.chars().all(|it| it == '\n' || it == '\t' || !it.is_control())
+}
+
+/// The names of the variables of a step, in order.
+pub fn variables(env: &Env) -> Vec<String> {
+    let names: BTreeMap<_, ()> = env.keys().map(|it| (it.clone(), ())).collect();
+    names.into_keys().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::definition::{KnownKinds, parse};
+
+    const WHOLE: &str = r#"id: nightly
+name: Nightly reports, all
+steps:
+  - name: fetch
+    run: [curl, -sSf, -o, "{{ out }}/data.csv", "https://host/{{ item }}.csv", "a, b"]
+    retries: 3
+    backoff: { initial: 1s, factor: 2, max: 5m, jitter: 0.2 }
+    timeout: 10m
+  - name: clean
+    run: |
+      set -e
+      sort -u < {{ inputs.fetch.dir }}/data.csv > {{ out }}/clean.csv
+
+      echo 'it is' "clean"
+    cache: true
+    limits: { memory: 1GiB, open_files: 64, cpu: 30s }
+    permanent_exits: [3, 4]
+  - name: model
+    worker: py
+    handler: main
+    needs: [fetch, clean]
+    type: heavy
+    resource_key: "db:{{ params.store.path }}"
+    with: { depth: 3, names: ["{{ item }}", "yes"], deep: [{ a: 1 }, []] }
+    env: { PYTHONPATH: "{{ item }}", HOST: }
+    unit: run
+    max_crashes: 5
+  - name: publish
+    needs: []
+    uses: windlass/noop
+    backoff: { initial: 2s }
+hooks:
+  group_end: [{ name: tell, run: "notify-send 'done' {{ group }}", retries: 1, timeout: 3s }]
+workers:
+  py: { command: [python3, worker.py], size: 2, limits: { rss: 1GiB, fds: 200, age: ~ }, start_timeout: 2m }
+"#;
+
+    #[test]
+    fn what_is_written_reads_back_as_the_same_definition() {
+        let kinds = KnownKinds::new(["windlass/noop"]);
+        let first = parse(WHOLE, "first", &kinds).unwrap();
+        let text = yaml_text(&first.written());
+        let again = parse(&text, "again", &kinds).unwrap_or_else(|error| panic!("{error}: {text}"));
+        assert_eq!(again, first, "{text}");
+        assert!(text.contains("- name: fetch\n") && text.contains("  factor: 2.0") == false, "{text}");
+    }
+
+    #[test]
+    fn texts_of_variables_are_masked() {
+        let flow = "id: a\nsteps: [{ name: b, run: x, env: { A: text, B: 'x{{ item }}', C: '{{ item }}', D: } }]";
+        let written = parse(flow, "f", &KnownKinds::new(["k"; 0])).unwrap().written();
+        assert_eq!(written["steps"][0]["env"], json!({"A": "***", "B": "***", "C": "{{ item }}", "D": null}));
+    }
+
+    #[test]
+    fn any_text_survives_yaml() {
+        let texts = [
+            "",
+            " ",
+            "yes",
+            "No",
+            "1",
+            "-",
+            "a: b",
+            "#",
+            "it's",
+            "\"",
+            "it's \"x\"",
+            "a\nb",
+            "a\n",
+            "a\n\nb\n",
+            "\n",
+            " a\nb\n",
+            "a \nb",
+            "tab\there",
+            "x\u{7f}",
+            "é ü",
+            "{{ item }}",
+            "- x",
+            "*a",
+            "&b",
+            "!c",
+            "%d",
+            "@e",
+            "`f`",
+            "a\n\tb'\"",
+            "~",
+            "null",
+            "2026-01-01",
+            "0x1f",
+            "a,b",
+            "[x]",
+        ];
+        for text in texts {
+            for shape in [json!({"k": text}), json!({"k": [text, "z"]}), json!({"k": [{"a": text, "b": 1}]})] {
+                let yaml = yaml_text(&shape);
+                let back: Value =
+                    serde_saphyr::from_str(&yaml).unwrap_or_else(|error| panic!("{text:?}: {error}: {yaml}"));
+                assert_eq!(back, shape, "{yaml}");
+            }
+        }
+    }
+}
