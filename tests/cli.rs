@@ -10,6 +10,19 @@ use std::{
 };
 use tempfile::TempDir;
 
+#[path = "cli/completion.rs"]
+mod completion;
+#[path = "cli/failures.rs"]
+mod failures;
+#[path = "cli/logs.rs"]
+mod logs;
+#[path = "cli/states.rs"]
+mod states;
+#[path = "cli/terminal.rs"]
+mod terminal;
+#[path = "cli/what_ran.rs"]
+mod what_ran;
+
 const WINDLASS: &str = env!("CARGO_BIN_EXE_windlass");
 
 /// A home directory and a place to work in, gone afterwards.
@@ -120,6 +133,7 @@ fn every_command_has_help_with_an_example_of_its_use() {
         "why",
         "logs",
         "events",
+        "export",
         "cancel",
         "retry",
         "pause",

@@ -1,7 +1,7 @@
 use super::{
     context::Context,
     failure::{Exit, Failure, Result},
-    wording::{count, relative, size},
+    wording::{count, size},
 };
 use crate::{
     backup::{self, Checked, Taken},
@@ -82,7 +82,7 @@ pub fn with_signal(error: backup::Error, signals: &Signals) -> Failure {
 /// What is in a backup, for people.
 pub fn tell(cx: &Context, checked: &Checked) -> Result<()> {
     let out = &cx.output;
-    out.line(format!("  taken        {} of {}", relative(checked.created, cx.now()), checked.home))?;
+    out.line(format!("  taken        {} of {}", cx.when(checked.created), checked.home))?;
     out.line(format!("  artifacts    {} ({})", count(checked.artifacts, "file"), size(checked.artifact_bytes)))?;
     if !checked.vector_databases.is_empty() {
         out.line(format!("  vectors      {}", checked.vector_databases.join(", ")))?;

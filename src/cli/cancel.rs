@@ -1,5 +1,6 @@
 use super::{context::Context, failure::Result, name::Name, wording::count};
 use crate::store::cancel::Cancelled;
+use clap_complete::engine::ArgValueCompleter;
 
 /// Cancel a group, a run or a step
 ///
@@ -7,7 +8,7 @@ use crate::store::cancel::Cancelled;
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// Such as g12, r34 or s56
-    #[arg(value_name = "ID")]
+    #[arg(value_name = "ID", add = ArgValueCompleter::new(super::complete::work))]
     id: Name,
 }
 

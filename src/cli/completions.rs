@@ -1,19 +1,24 @@
-use super::{CommandLine, context::Context, failure::Result};
-use clap::CommandFactory;
+use super::{complete::VARIABLE, context::Context, failure::Result, typed};
+use clap_complete::env::Shells;
 
-/// Print the completions of a shell
+/// Print the completions of a shell: of commands and flags, and of ids, statuses and names as they are at the time
 ///
-/// For bash: `windlass completions bash > ~/.local/share/bash-completion/completions/windlass`
+/// For bash: `windlass completions bash > ~/.local/share/bash-completion/completions/windlass`.
+/// For zsh: `windlass completions zsh > ~/.zfunc/_windlass`, with `fpath+=~/.zfunc` before `compinit`.
+/// For fish: `windlass completions fish > ~/.config/fish/completions/windlass.fish`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// Which shell
-    shell: clap_complete::Shell,
+    #[arg(value_parser = ["bash", "elvish", "fish", "powershell", "zsh"])]
+    shell: String,
 }
 
 impl Args {
     pub fn run(self, cx: &Context) -> Result<()> {
         let mut script = Vec::new();
-        clap_complete::generate(self.shell, &mut CommandLine::command(), "windlass", &mut script);
+        if let Some(shell) = Shells::builtins().completer(&self.shell) {
+            shell.write_registration(VARIABLE, "windlass", "windlass", &typed::program_path(), &mut script)?;
+        }
         cx.output.bytes(&script)
     }
 }

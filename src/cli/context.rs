@@ -9,10 +9,13 @@ use crate::{
     engine::Engine,
     model::Timestamp,
     observe::{self, NoMetrics},
-    os::clock::{Clock, SystemClock},
+    os::clock::{Clock, SystemClock, local_offset},
     settings::{self, Home, HomeInputs, Origin, Settings},
     store::Store,
-    view::{self, wording::quoted},
+    view::{
+        self,
+        wording::{absolute, quoted, relative},
+    },
 };
 use std::{
     cell::OnceCell,
@@ -105,6 +108,20 @@ impl Context {
 
     pub fn now(&self) -> Timestamp {
         SystemClock.wall()
+    }
+
+    /// A moment as it was asked for: from now, or with `-v` and `--utc` by the calendar.
+    pub fn when(&self, at: Timestamp) -> String {
+        match self.output {
+            Output { utc: true, .. } => absolute(at, None),
+            Output { verbose: true, .. } => absolute(at, Some(local_offset(at))),
+            _ => relative(at, self.now()),
+        }
+    }
+
+    /// A moment by the calendar, whatever was asked for: in UTC with `--utc`, else as the clock on the wall has it.
+    pub fn calendar(&self, at: Timestamp) -> String {
+        absolute(at, if self.output.utc { None } else { Some(local_offset(at)) })
     }
 
     pub fn here(&self) -> Result<PathBuf> {

@@ -5,7 +5,7 @@ use super::{
     locks,
     output::Paint,
     table::Table,
-    wording::{count, number_of, plain, relative, size},
+    wording::{count, number_of, plain, size},
 };
 use crate::{
     ingest::database_path,
@@ -13,6 +13,7 @@ use crate::{
     vector::{CheckReport, Filter, OpenOptions, VectorDb},
     view::{self, DatabaseInfo},
 };
+use clap_complete::engine::ArgValueCompleter;
 
 /// Look at vector databases
 #[derive(Debug, clap::Args)]
@@ -28,11 +29,13 @@ enum Command {
     /// What is in one: counts, sizes, its embedder, its sources
     Info {
         /// A name, or a path to a file [default: the setting `database`]
+        #[arg(add = ArgValueCompleter::new(super::complete::databases))]
         db: Option<String>,
     },
     /// The documents in one, by source and URI
     Documents {
         /// A name, or a path to a file [default: the setting `database`]
+        #[arg(add = ArgValueCompleter::new(super::complete::databases))]
         db: Option<String>,
         #[command(flatten)]
         page: DocumentPage,
@@ -57,6 +60,7 @@ enum Command {
     /// Read all of one and look for damage
     Check {
         /// A name, or a path to a file [default: the setting `database`]
+        #[arg(add = ArgValueCompleter::new(super::complete::databases))]
         db: Option<String>,
         /// Take out what is not whole; the next `windlass ingest` brings it back
         #[arg(long)]
@@ -149,7 +153,6 @@ pub fn documents(cx: &Context, db: Option<&str>, page: &DocumentPage) -> Result<
     if cx.output.json {
         return cx.output.document(&page);
     }
-    let now = cx.now();
     let mut table = Table::new(&["SOURCE", "~URI", "~TITLE", ">CHUNKS", "UPDATED"]);
     for it in &page.documents {
         table.row([
@@ -157,7 +160,7 @@ pub fn documents(cx: &Context, db: Option<&str>, page: &DocumentPage) -> Result<
             it.uri.as_str().into(),
             it.title.as_deref().unwrap_or("").into(),
             number_of(it.chunks).into(),
-            relative(it.updated, now).into(),
+            cx.when(it.updated).into(),
         ]);
     }
     if table.is_empty() {

@@ -1,15 +1,11 @@
-use super::{
-    context::Context,
-    failure::Result,
-    output::Paint,
-    wording::{plain, relative},
-};
+use super::{context::Context, failure::Result, output::Paint, wording::plain};
 use crate::{
     model::{Event, EventKind, GroupId},
     os::signals::Signals,
     store::event::{self, Cursor},
     view,
 };
+use clap_complete::engine::ArgValueCompleter;
 use std::time::Duration;
 
 /// Show what happened, oldest first
@@ -19,7 +15,7 @@ pub struct Args {
     #[arg(short, long)]
     follow: bool,
     /// Only events of this group
-    #[arg(long, value_name = "GROUP")]
+    #[arg(long, value_name = "GROUP", add = ArgValueCompleter::new(super::complete::groups))]
     group: Option<GroupId>,
     /// How many of the newest to begin with
     #[arg(short = 'n', long, default_value_t = 50, value_name = "N")]
@@ -105,7 +101,7 @@ fn show(cx: &Context, cursor: Cursor, event: &Event) -> Result<()> {
     let names =
         [event.group.map(|it| it.to_string()), event.run.map(|it| it.to_string()), event.step.map(|it| it.to_string())];
     let names: Vec<String> = names.into_iter().flatten().collect();
-    let when = relative(event.at, cx.now());
+    let when = cx.when(event.at);
     cx.output.flushed(
         format!(
             "{when:<10}  {}  {}  {}",

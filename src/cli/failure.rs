@@ -288,7 +288,7 @@ impl From<view::Error> for Failure {
 fn view_exit(error: &view::Error) -> Exit {
     match error {
         view::Error::List { source, .. } | view::Error::DamagedLog { source, .. } => io_exit(source),
-        view::Error::NoDatabase { .. } | view::Error::NoGroup => Exit::NotFound,
+        view::Error::NoDatabase { .. } | view::Error::NoDefinition { .. } | view::Error::NoGroup => Exit::NotFound,
         view::Error::StillLocked { .. } => Exit::Conflict,
         view::Error::DatabaseName { .. } | view::Error::Cursor(_) => Exit::Usage,
         _ => Exit::Error,

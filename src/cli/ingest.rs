@@ -21,6 +21,7 @@ use crate::{
     model::{GroupId, Holder, HolderKind, Millis, Status},
     os::signals::Signals,
 };
+use clap_complete::engine::ArgValueCompleter;
 use std::{error::Error as _, path::PathBuf, time::Instant};
 
 /// Bring documents into a vector database, and keep it up to date
@@ -36,10 +37,10 @@ pub struct Args {
     #[arg(long, value_name = "FILE")]
     paths_from: Option<PathBuf>,
     /// The vector database: a name, or a path to its file [default: the setting `database`]
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", add = ArgValueCompleter::new(super::complete::databases))]
     db: Option<String>,
     /// A parameter set: its id (`windlass list params`), or a YAML file [default: the setting `parameters`]
-    #[arg(long, value_name = "ID")]
+    #[arg(long, value_name = "ID", add = ArgValueCompleter::new(super::complete::parameter_sets))]
     params: Option<String>,
     /// Change one parameter, such as chunk.size=512
     #[arg(long, value_name = "KEY=VALUE")]

@@ -8,11 +8,11 @@ use super::{
 };
 use crate::{
     engine::Submitted,
-    ingest::sync::{DocumentStatus, SyncPlan, SyncReport},
+    ingest::sync::{DocumentOutcome, DocumentStatus, SyncPlan, SyncReport},
     model::GroupId,
     os::process_stat,
 };
-use std::time::Duration;
+use std::{collections::HashMap, time::Duration};
 
 /// Lines of one kind that are told one by one.
 const LINES: usize = 10;
@@ -148,23 +148,11 @@ pub fn report(cx: &Context, plan: &SyncPlan, report: &SyncReport, told: &Told) -
             "database_bytes": database_size(plan),
         }));
     }
-    for it in report.documents.iter().filter(|it| it.status == DocumentStatus::Failed).take(LINES) {
-        let mark = out.paint(Paint::Bad, "failed");
-        out.advice(format!("{mark}  {}: {}  (`windlass show {}`)", place(&it.uri), plain(&it.reason), it.run))?;
-    }
-    if report.failed as usize > LINES {
-        out.line(format!("and {} more", report.failed as usize - LINES))?;
-    }
+    reasons(cx, report, DocumentStatus::Failed)?;
     if let (true, Some(group)) = (report.failed > 0, groups.first()) {
         out.note(format!("try again what failed: `windlass retry {group}`, then the same command"));
     }
-    for it in report.documents.iter().filter(|it| it.status == DocumentStatus::Empty).take(LINES) {
-        let mark = out.paint(Paint::Warn, "empty ");
-        out.line(format!("{mark}  {}: {}", place(&it.uri), plain(&it.reason)))?;
-    }
-    if report.empty as usize > LINES {
-        out.line(format!("and {} more without text", report.empty as usize - LINES))?;
-    }
+    reasons(cx, report, DocumentStatus::Empty)?;
     let mut parts = vec![format!("{} stored", count(report.stored, "document"))];
     let mut part = |number: u64, what: &str| {
         if number > 0 {
@@ -191,6 +179,51 @@ pub fn report(cx: &Context, plan: &SyncPlan, report: &SyncReport, told: &Told) -
         out.note(format!("next: `{search}`"));
     }
     Ok(())
+}
+
+/// One line for each reason why documents have this status: with its document where it is one, else with how many there are.
+fn reasons(cx: &Context, report: &SyncReport, status: DocumentStatus) -> Result<()> {
+    let (paint, mark, rest) = match status {
+        DocumentStatus::Failed => (Paint::Bad, "failed", "more"),
+        _ => (Paint::Warn, "empty ", "more without text"),
+    };
+    let (mark, kinds) = (cx.output.paint(paint, mark), kinds(report, status));
+    for (first, more) in kinds.iter().take(LINES) {
+        let (uri, reason) = (place(&first.uri), plain(&first.reason));
+        let show = match status {
+            DocumentStatus::Failed => format!("`windlass show {}`", first.run),
+            _ => String::new(),
+        };
+        cx.output.advice(match (more, show.as_str()) {
+            (0, "") => format!("{mark}  {uri}: {reason}"),
+            (0, show) => format!("{mark}  {uri}: {reason}  ({show})"),
+            (more, show) => {
+                let (all, others) = (count(more + 1, "document"), number_of(*more));
+                let show = if show.is_empty() { String::new() } else { format!("; {show}") };
+                format!("{mark}  {all}: {reason}  ({uri}, and {others} more{show})")
+            }
+        })?;
+    }
+    match kinds.iter().skip(LINES).map(|it| it.1 + 1).sum::<u64>() {
+        0 => Ok(()),
+        left => cx.output.line(format!("and {} {rest}", number_of(left))),
+    }
+}
+
+/// Documents of one status by their reason: the first of each, and how many more there are.
+fn kinds(report: &SyncReport, status: DocumentStatus) -> Vec<(&DocumentOutcome, u64)> {
+    let mut kinds: Vec<(&DocumentOutcome, u64)> = Vec::new();
+    let mut known: HashMap<&str, usize> = HashMap::new();
+    for it in report.documents.iter().filter(|it| it.status == status) {
+        match known.get(it.reason.as_str()) {
+            Some(at) => kinds[*at].1 += 1,
+            None => {
+                known.insert(&it.reason, kinds.len());
+                kinds.push((it, 0));
+            }
+        }
+    }
+    kinds
 }
 
 /// Rate, memory and size: `1.2 s: 9.3 documents/s, 1.3 MiB/s; peak memory 58.1 MiB; database 1.1 MiB`.

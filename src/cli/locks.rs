@@ -3,7 +3,6 @@ use super::{
     failure::{Exit, Failure, Result},
     output::{self, Paint},
     table::{Cell, Table},
-    wording::relative,
 };
 use crate::{
     engine::LockWait,
@@ -12,6 +11,7 @@ use crate::{
     store::resource_lock::{self, Forced},
     view,
 };
+use clap_complete::engine::ArgValueCompleter;
 use std::ffi::OsString;
 
 /// Show the resource locks; hold one for a command; clear one by force
@@ -30,6 +30,7 @@ enum Command {
     /// For instance `windlass locks hold vec:/data/docs.db -- cp /data/docs.db /backup/`.
     Hold {
         /// The key, as `windlass locks` shows it
+        #[arg(add = ArgValueCompleter::new(super::complete::keys))]
         key: String,
         /// Give up after this time when somebody else holds it; 0s does not wait at all
         #[arg(long, value_name = "TIME")]
@@ -41,6 +42,7 @@ enum Command {
     /// Clear a key's row although its holder did not release it; the history says so
     Release {
         /// The key, as `windlass locks` shows it
+        #[arg(add = ArgValueCompleter::new(super::complete::keys))]
         key: String,
         /// Needed: it takes the key away from whoever holds it
         #[arg(long)]
@@ -92,7 +94,6 @@ fn list(cx: &Context) -> Result<()> {
         cx.output.note("no resource key is held");
         return Ok(());
     }
-    let now = cx.now();
     let mut table = Table::new(&["~KEY", "HOLDER", ">PID", "TAKEN", "FILE LOCK"]);
     for view::Lock { row: it, file_locked } in &held.locks {
         let file = match file_locked {
@@ -103,7 +104,7 @@ fn list(cx: &Context) -> Result<()> {
             it.key.to_string().into(),
             holder(&it.holder).into(),
             it.identity.as_ref().map(|it| it.pid.to_string()).unwrap_or_default().into(),
-            relative(it.acquired, now).into(),
+            cx.when(it.acquired).into(),
             file,
         ]);
     }

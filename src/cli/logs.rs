@@ -1,77 +1,186 @@
 use super::{
+    complete,
     context::Context,
-    failure::Result,
-    wording::{plain_lines, size},
+    failure::{Failure, Result},
+    name::Name,
+    wording::{cut, duration, plain, plain_lines, size},
+    work::item_name,
 };
 use crate::{
     engine::WorkDir,
-    model::{StepId, Token},
+    model::{RunId, Status, StepId, Token},
     os::signals::Signals,
     process::live,
-    store::overview,
+    store::{
+        attempt::{self, Attempt},
+        overview::{self, RunFilter, StepRow},
+    },
     view::{self, LogText},
 };
+use clap_complete::engine::ArgValueCompleter;
+use regex::Regex;
 use std::{collections::HashMap, time::Duration};
 
-/// Show what a step printed, oldest attempt first
+/// Show what steps printed: of one step, of a run, or of a group; oldest attempt first
 ///
-/// Of each stream the newest part is kept.
+/// Of each stream the newest part is kept. A heading stands before each attempt, with its times and how it ended; one attempt
+/// in a pipe is its bytes alone, and `--quiet` leaves all headings away.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// The step, such as s56
-    #[arg(value_name = "STEP")]
-    step: StepId,
+    /// Such as s56, r34 or g12; a bare number is a step
+    #[arg(value_name = "ID", value_parser = step_or_name, add = ArgValueCompleter::new(complete::work))]
+    id: Name,
     /// Show what is printed as it comes, until the step has ended
-    #[arg(short, long)]
+    #[arg(short, long, conflicts_with_all = ["failed", "grep"])]
     follow: bool,
     /// Only this stream: stdout or stderr
     #[arg(long, value_name = "NAME", value_parser = ["stdout", "stderr"])]
     stream: Option<String>,
+    /// Only steps that failed
+    #[arg(long)]
+    failed: bool,
+    /// Only lines in which this regular expression is found
+    #[arg(long, value_name = "PATTERN")]
+    grep: Option<Regex>,
 }
 
 const LOOK: Duration = Duration::from_millis(100);
+/// Runs that are read at once.
+const RUNS: usize = 200;
+/// Columns of an item in a heading.
+const ITEM: usize = 60;
+
+fn step_or_name(text: &str) -> Result<Name, String> {
+    match text.starts_with(|it: char| it.is_ascii_digit()) {
+        true => text.parse().map(Name::Step),
+        false => text.parse(),
+    }
+}
 
 /// Up to where each stream of each attempt was shown.
 type Shown = HashMap<(Token, &'static str), u64>;
 
 impl Args {
     pub fn run(self, cx: &Context) -> Result<()> {
-        let store = cx.store()?;
-        let signals = if self.follow { Some(Signals::install()?) } else { None };
+        let mut printer =
+            Printer { cx, args: &self, headings: self.id_is_many(), headed: None, at_start: true, any: false };
+        match self.id {
+            Name::Step(id) if self.follow => return printer.follow(id),
+            _ if self.follow => {
+                return Err(Failure::usage("one step can be followed").hint("name a step, such as s56"));
+            }
+            Name::Step(id) => {
+                let run = cx.store()?.read(|tx| overview::run_of_step(tx, id))?;
+                let details = cx.store()?.read(|tx| overview::show_run(tx, run))?;
+                let steps: Vec<&StepRow> = details.steps.iter().filter(|it| it.id == id).collect();
+                printer.steps(&steps, &details.run.item)?;
+            }
+            Name::Run(id) => printer.run(id)?,
+            Name::Group(id) => {
+                // There may be none of it.
+                cx.store()?.read(|tx| crate::store::group::detail(tx, id))?;
+                let mut after = None;
+                loop {
+                    let runs = cx.store()?.read(|tx| {
+                        let filter = RunFilter { status: None, after, limit: RUNS };
+                        match self.failed {
+                            true => overview::runs_with_steps(tx, id, Status::Failed, after, RUNS)
+                                .map(Option::unwrap_or_default),
+                            false => overview::runs(tx, id, &filter),
+                        }
+                    })?;
+                    for run in &runs {
+                        printer.run(run.id)?;
+                    }
+                    match runs.last().filter(|_| runs.len() == RUNS) {
+                        Some(last) => after = Some(last.id),
+                        None => break,
+                    }
+                }
+            }
+            Name::Worker(_) => return Err(self.id.refused("show the output of", "name a step, a run or a group")),
+        }
+        if !printer.any {
+            cx.output.note(match (&self.grep, self.failed) {
+                (Some(_), _) => format!("no line of {} matches", self.id),
+                (None, true) => format!("no step of {} failed with output", self.id),
+                (None, false) => format!("{0} printed nothing, or has not run yet; see `windlass show {0}`", self.id),
+            });
+        }
+        Ok(())
+    }
+
+    fn id_is_many(&self) -> bool {
+        matches!(self.id, Name::Group(_) | Name::Run(_))
+    }
+}
+
+/// Prints logs under headings.
+struct Printer<'a> {
+    cx: &'a Context,
+    args: &'a Args,
+    /// Whether attempts have headings although they are alone in a pipe.
+    headings: bool,
+    /// The attempt whose heading was printed last.
+    headed: Option<(StepId, Token)>,
+    /// Whether the last line is complete.
+    at_start: bool,
+    any: bool,
+}
+
+impl Printer<'_> {
+    fn run(&mut self, id: RunId) -> Result<()> {
+        let details = self.cx.store()?.read(|tx| overview::show_run(tx, id))?;
+        let steps: Vec<&StepRow> = details.steps.iter().filter(|it| it.attempts > 0 || it.started.is_some()).collect();
+        self.steps(&steps, &details.run.item)
+    }
+
+    fn steps(&mut self, steps: &[&StepRow], item: &str) -> Result<()> {
+        for step in steps.iter().filter(|it| !self.args.failed || it.status == Status::Failed) {
+            let logs = view::logs_until_now(self.cx.engine()?, step.id, Token(0))?.logs;
+            let attempts = self.cx.store()?.read(|tx| attempt::of_step(tx, step.id))?;
+            self.headings |= attempts.len() > 1;
+            for log in logs {
+                self.show(step, item, &attempts, log, 0)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Shows a step as it prints, until it has ended.
+    fn follow(&mut self, id: StepId) -> Result<()> {
+        let (cx, store) = (self.cx, self.cx.store()?);
+        let signals = Signals::install()?;
         let mut shown = Shown::new();
         let watch = store.watch()?;
         let mut seen = None;
         loop {
             let version = watch.version()?;
-            let mut status = None;
+            let mut ended = false;
             if seen != Some(version) {
                 seen = Some(version);
-                let now = store.read(|tx| overview::status_of_step(tx, self.step))?;
-                for log in view::logs(store, self.step, Token(0))?.logs {
-                    self.show(cx, &mut shown, log)?;
+                ended = store.read(|tx| overview::status_of_step(tx, id))?.is_terminal();
+                for log in view::logs(store, id, Token(0))?.logs {
+                    self.show_new(&mut shown, log)?;
                 }
-                status = Some(now);
             }
-            let ended = status.is_some_and(|it| it.is_terminal());
-            match &signals {
-                Some(signals) if !ended => {
-                    self.show_running(cx, &mut shown)?;
-                    if signals.wait(LOOK) {
-                        return Ok(());
-                    }
-                }
-                _ => break,
+            if ended {
+                break;
+            }
+            self.show_running(&mut shown, id)?;
+            if signals.wait(LOOK) {
+                return Ok(());
             }
         }
         if shown.is_empty() {
-            cx.output.note(format!("{} printed nothing, or has not run yet; see `windlass show {0}`", self.step));
+            cx.output.note(format!("{id} printed nothing; see `windlass show {id}`"));
         }
         Ok(())
     }
 
     /// What an attempt that runs on this machine has printed since the last look.
-    fn show_running(&self, cx: &Context, shown: &mut Shown) -> Result<()> {
-        for (token, dir) in WorkDir::of_step(cx.engine()?.home(), self.step) {
+    fn show_running(&mut self, shown: &mut Shown, step: StepId) -> Result<()> {
+        for (token, dir) in WorkDir::of_step(self.cx.engine()?.home(), step) {
             for (number, stream) in [(1, "stdout"), (2, "stderr")] {
                 let position = shown.get(&(token, stream)).copied().unwrap_or(0);
                 let Some((from, mut body)) = live::read_from(&dir, number, position) else { continue };
@@ -82,39 +191,90 @@ impl Args {
                 {
                     body.truncate(error.valid_up_to());
                 }
-                let (total, text) = (from + body.len() as u64, String::from_utf8_lossy(&body).into_owned());
-                self.show(cx, shown, LogText { step: self.step, token, stream, total, text, body })?;
+                let log = view::log_of(self.cx.store()?, step, token, stream)?;
+                self.show_new(shown, log.with(from + body.len() as u64, body))?;
             }
         }
         Ok(())
     }
 
     /// Shows the part of a log that was not shown yet.
-    fn show(&self, cx: &Context, shown: &mut Shown, mut log: LogText) -> Result<()> {
-        let name = log.stream;
-        if self.stream.as_deref().is_some_and(|it| it != name) {
+    fn show_new(&mut self, shown: &mut Shown, mut log: LogText) -> Result<()> {
+        if self.args.stream.as_deref().is_some_and(|it| it != log.stream) {
             return Ok(());
         }
-        let position = shown.insert((log.token, name), log.total);
-        let (first, before) = (log.total.saturating_sub(log.body.len() as u64), position.unwrap_or(0));
+        let position = shown.insert((log.token, log.stream), log.total);
         if position == Some(log.total) {
             return Ok(());
         }
+        let (first, before) = (log.total.saturating_sub(log.body.len() as u64), position.unwrap_or(0));
         if before > first {
             log.body.drain(..((before - first) as usize).min(log.body.len()));
             log.text = String::from_utf8_lossy(&log.body).into_owned();
         }
-        if cx.output.json {
-            return cx.output.event(&log);
+        let details = self.cx.store()?.read(|tx| overview::show_run(tx, log.run))?;
+        let Some(step) = details.steps.iter().find(|it| it.id == log.step) else { return Ok(()) };
+        let attempts = self.cx.store()?.read(|tx| attempt::of_step(tx, log.step))?;
+        self.show(step, &details.run.item, &attempts, log, before)
+    }
+
+    /// `before`: bytes of the stream that were shown already.
+    fn show(&mut self, step: &StepRow, item: &str, attempts: &[Attempt], mut log: LogText, before: u64) -> Result<()> {
+        if self.args.stream.as_deref().is_some_and(|it| it != log.stream) {
+            return Ok(());
         }
-        let missing = first.saturating_sub(before);
-        if missing > 0 {
-            cx.output.note(format!("({} of {name} before this were not kept)", size(missing)));
+        if let Some(pattern) = &self.args.grep {
+            let lines = log.text.lines().filter(|it| pattern.is_match(it));
+            log.text = lines.map(|it| format!("{it}\n")).collect();
+            log.body = log.text.clone().into_bytes();
+            if log.text.is_empty() {
+                return Ok(());
+            }
         }
-        match cx.output.width {
+        self.any = true;
+        let out = &self.cx.output;
+        if out.json {
+            return out.event(&log);
+        }
+        let heading = (self.headings || out.width.is_some()) && !out.quiet;
+        if heading && self.headed != Some((log.step, log.token)) {
+            self.headed = Some((log.step, log.token));
+            if !self.at_start {
+                out.line("")?;
+            }
+            out.line(out.paint(super::output::Paint::Bold, &self.heading(step, item, attempts, &log)))?;
+            self.at_start = true;
+        }
+        let missing = log.total.saturating_sub(log.body.len() as u64).saturating_sub(before);
+        if missing > 0 && self.args.grep.is_none() {
+            out.note(format!("({} of {} before this were not kept)", size(missing), log.stream));
+        }
+        self.at_start = log.body.last().is_none_or(|it| *it == b'\n');
+        match out.width {
             // A terminal must not obey what a step printed.
-            Some(_) => cx.output.bytes(plain_lines(&log.text).as_bytes()),
-            None => cx.output.bytes(&log.body),
+            Some(_) => out.bytes(plain_lines(&log.text).as_bytes()),
+            None => out.bytes(&log.body),
+        }
+    }
+
+    /// `== s56 check, attempt 2 on w7, 3 m ago, 1.2 s, data.csv: failed: exit code 1: no rows ==`
+    fn heading(&self, step: &StepRow, item: &str, attempts: &[Attempt], log: &LogText) -> String {
+        let found = attempts.iter().find(|it| it.token == log.token);
+        let mut text = format!("== {} {}, attempt {}", step.id, plain(&step.name), log.attempt);
+        if let Some(it) = found {
+            let took = duration(it.ended.unwrap_or(self.cx.now()).since(it.started));
+            text.push_str(&format!(" on {}, {}, {took}", it.worker, self.cx.when(it.started)));
+        }
+        if !item.is_empty() {
+            text.push_str(&format!(", {}", cut(&plain(&item_name(item)), ITEM)));
+        }
+        let outcome = found.and_then(|it| it.outcome).unwrap_or("running");
+        let reason = found.and_then(|it| it.detail.as_ref()).and_then(|it| attempt::reason(&it.to_string()));
+        // Some reasons begin with the outcome, and a success has nothing to add.
+        match reason.filter(|_| outcome != "succeeded") {
+            Some(reason) if reason.starts_with(outcome) => format!("{text}: {} ==", plain(&reason)),
+            Some(reason) => format!("{text}: {outcome}: {} ==", plain(&reason)),
+            None => format!("{text}: {outcome} =="),
         }
     }
 }

@@ -7,6 +7,7 @@
 
 mod backup;
 mod cancel;
+mod complete;
 mod completions;
 mod context;
 mod database;
@@ -14,6 +15,7 @@ mod db;
 mod db_remove;
 mod doctor;
 mod events;
+mod export;
 mod failure;
 mod ingest;
 mod ingest_report;
@@ -86,9 +88,12 @@ struct Global {
     /// Print results and errors only
     #[arg(short, long, global = true, conflicts_with = "verbose")]
     quiet: bool,
-    /// Print more
+    /// Print more, and times by the calendar
     #[arg(short, long, global = true)]
     verbose: bool,
+    /// Print times by the calendar, in UTC
+    #[arg(long, global = true)]
+    utc: bool,
 }
 
 #[derive(Debug, clap::Subcommand)]
@@ -110,6 +115,7 @@ enum Command {
     Why(why::Args),
     Logs(logs::Args),
     Events(events::Args),
+    Export(export::Args),
     Cancel(cancel::Args),
     Retry(retry::Args),
     Pause(pause::Args),
@@ -129,6 +135,7 @@ enum Command {
 
 /// Runs the command of the command line. Returns the exit code of the process.
 pub fn main() -> i32 {
+    complete::answer();
     let line = match CommandLine::try_parse() {
         Ok(line) => line,
         Err(error) => {
@@ -144,7 +151,7 @@ pub fn main() -> i32 {
             return if error.use_stderr() { Exit::Usage.code() } else { Exit::Done.code() };
         }
     };
-    let output = Output::new(line.global.json, line.global.quiet, line.global.verbose);
+    let output = Output::new(line.global.json, line.global.quiet, line.global.verbose, line.global.utc);
     let context = Context::new(line.global.home, output);
     typed::begin(&context.home_flag());
     let reads = line.command.only_reads();
@@ -187,6 +194,7 @@ impl Command {
             Command::Why(args) => args.run(cx),
             Command::Logs(args) => args.run(cx),
             Command::Events(args) => args.run(cx),
+            Command::Export(args) => args.run(cx),
             Command::Cancel(args) => args.run(cx),
             Command::Retry(args) => args.run(cx),
             Command::Pause(args) => args.run(cx),

@@ -15,6 +15,7 @@ use std::{
 
 /// Columns that are used where the terminal does not tell its width.
 const USUAL_WIDTH: usize = 100;
+const USUAL_HEIGHT: usize = 24;
 
 /// How to print, decided once from the flags, the environment and what stdout is.
 #[derive(Debug, Clone, Copy)]
@@ -22,6 +23,8 @@ pub struct Output {
     pub json: bool,
     pub quiet: bool,
     pub verbose: bool,
+    /// Times by the calendar, in UTC.
+    pub utc: bool,
     /// Whether stdout gets colour.
     pub color: bool,
     /// Whether stderr gets colour, and moving progress bars.
@@ -42,13 +45,14 @@ pub enum Paint {
 }
 
 impl Output {
-    pub fn new(json: bool, quiet: bool, verbose: bool) -> Output {
+    pub fn new(json: bool, quiet: bool, verbose: bool, utc: bool) -> Output {
         let plain = is_set("NO_COLOR") || is_set("CI") || std::env::var("TERM").is_ok_and(|it| it == "dumb");
         let stdout = io::stdout().is_terminal();
         Output {
             json,
             quiet,
             verbose,
+            utc,
             color: stdout && !plain && !json,
             lively: io::stderr().is_terminal() && !plain && !json,
             width: stdout.then(terminal_width),
@@ -166,6 +170,17 @@ fn is_set(name: &str) -> bool {
 
 fn terminal_width() -> usize {
     let told = termios::tcgetwinsize(io::stdout()).ok().map(|it| usize::from(it.ws_col)).filter(|it| *it > 0);
-    let variable = || std::env::var("COLUMNS").ok().and_then(|it| it.parse().ok());
-    told.or_else(variable).unwrap_or(USUAL_WIDTH).max(20)
+    told.or_else(columns_variable).unwrap_or(USUAL_WIDTH).max(20)
+}
+
+/// Rows and columns of the terminal at stderr, as they are now.
+pub fn stderr_size() -> (usize, usize) {
+    let told = termios::tcgetwinsize(io::stderr()).ok().filter(|it| it.ws_col > 0);
+    let rows = told.map_or(USUAL_HEIGHT, |it| usize::from(it.ws_row).max(3));
+    let columns = told.map(|it| usize::from(it.ws_col)).or_else(columns_variable);
+    (rows, columns.unwrap_or(USUAL_WIDTH))
+}
+
+fn columns_variable() -> Option<usize> {
+    std::env::var("COLUMNS").ok().and_then(|it| it.parse().ok())
 }

@@ -9,6 +9,7 @@ use crate::{
     ingest::{database_path, parameter_sets},
     model::{nearest, number::keep_digits},
 };
+use clap_complete::engine::ArgValueCompleter;
 use serde_json::{Map, Value};
 use std::path::Path;
 
@@ -20,7 +21,7 @@ pub struct Parameters {
     #[arg(long, value_name = "KEY=TEXT")]
     param: Vec<String>,
     /// A parameter set: its id (`windlass list params`), or a YAML file
-    #[arg(long, value_name = "ID")]
+    #[arg(long, value_name = "ID", add = ArgValueCompleter::new(super::complete::parameter_sets))]
     params: Option<String>,
 }
 

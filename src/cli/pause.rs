@@ -1,10 +1,12 @@
 use super::{context::Context, failure::Result};
 use crate::model::GroupId;
+use clap_complete::engine::ArgValueCompleter;
 
 /// Pause a group or a step type: what runs goes on, nothing new is started
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// A group such as g12, or a step type such as parse
+    #[arg(add = ArgValueCompleter::new(super::complete::pausable))]
     target: String,
 }
 

@@ -1,16 +1,27 @@
 //! How far a group is: moving bars on a terminal, plain lines otherwise, events with `--json`.
 
-use super::{context::Context, failure::Result, output::Output, wording::count};
+use super::{
+    context::Context,
+    failure::Result,
+    output::{Output, stderr_size},
+    wording::{count, cut, duration, number_of, plain, width},
+};
 use crate::{
     engine::Engine,
-    model::GroupId,
+    model::{GroupId, Millis},
+    os::stderr,
     store::overview::{self, Tally},
 };
-use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 use std::time::{Duration, Instant};
 
 /// More stages than these share one bar.
 const BARS: usize = 8;
+/// Columns of a bar, and between its parts.
+const LONGEST: usize = 30;
+const SHORTEST: usize = 5;
+const GAP: usize = 2;
+/// Columns that a name keeps, if it needs them.
+const NAME: usize = 8;
 const LIVELY: Duration = Duration::from_millis(150);
 const EVENTS: Duration = Duration::from_secs(1);
 const LINES: Duration = Duration::from_secs(5);
@@ -27,7 +38,7 @@ pub struct Progress<'a> {
 }
 
 enum Look {
-    Bars { tally: Tally, bars: Vec<ProgressBar> },
+    Bars { tally: Tally, stages: Vec<Stage> },
     Events,
     Lines,
     Silent,
@@ -42,9 +53,9 @@ impl<'a> Progress<'a> {
             Output { lively: true, .. } => {
                 let tally = engine.store().read(|tx| Tally::begin(tx, group))?;
                 let total = engine.store().read(|tx| overview::progress(tx, group))?.runs;
-                let all = MultiProgress::with_draw_target(ProgressDrawTarget::stderr());
-                let bars = bars(&tally, total.max(0) as u64, &all);
-                Look::Bars { tally, bars }
+                let most = BARS.min(stderr_size().0.saturating_sub(2));
+                let stages = stages(&tally, total, most);
+                Look::Bars { tally, stages }
             }
             _ => Look::Lines,
         };
@@ -55,6 +66,17 @@ impl<'a> Progress<'a> {
         Ok(Progress { engine, group, output, look, next, last: None })
     }
 
+    /// Bars on a terminal, and nothing anywhere else.
+    pub fn on_terminal(cx: &Context, engine: &'a Engine, group: GroupId) -> Result<Progress<'a>> {
+        match cx.output.lively && !cx.output.quiet {
+            true => Progress::new(cx, engine, group),
+            false => {
+                let (output, look, next) = (cx.output, Look::Silent, Instant::now());
+                Ok(Progress { engine, group, output, look, next, last: None })
+            }
+        }
+    }
+
     /// To be called often; looks and tells only when it is time.
     pub fn tick(&mut self) -> Result<()> {
         let now = Instant::now();
@@ -63,9 +85,10 @@ impl<'a> Progress<'a> {
         }
         let pause = match &mut self.look {
             Look::Silent => return Ok(()),
-            Look::Bars { tally, bars } => {
+            Look::Bars { tally, stages } => {
                 self.engine.store().read(|tx| tally.advance(tx))?;
-                show(tally, bars);
+                count_in(tally, stages);
+                draw(stages, now, false);
                 LIVELY
             }
             Look::Events => {
@@ -108,50 +131,147 @@ impl<'a> Progress<'a> {
         Ok(())
     }
 
-    /// Shows the last state once more and leaves the bars standing.
+    /// From now on nothing moves: no time is left that anybody could wait for.
+    pub fn still(&mut self) {
+        if let Look::Bars { stages, .. } = &self.look {
+            draw(stages, Instant::now(), true);
+        }
+    }
+
+    /// Shows the last state once more, and leaves the bars standing.
     pub fn finish(&mut self) {
-        if let Look::Bars { tally, bars } = &mut self.look {
+        if let Look::Bars { tally, stages } = &mut self.look {
             if self.engine.store().read(|tx| tally.advance(tx)).is_ok() {
-                show(tally, bars);
+                count_in(tally, stages);
             }
-            bars.iter().for_each(|it| it.abandon());
+            draw(stages, Instant::now(), true);
+            stderr::leave();
+            self.look = Look::Silent;
         }
     }
 }
 
-fn bars(tally: &Tally, runs: u64, all: &MultiProgress) -> Vec<ProgressBar> {
-    let names: Vec<String> = match tally.steps.len() {
-        0..=BARS => tally.steps.iter().map(|it| it.name.clone()).collect(),
-        _ => vec!["steps".to_string()],
-    };
-    let total = if names.len() == tally.steps.len() { runs } else { runs * tally.steps.len() as u64 };
-    let widest = names.iter().map(|it| it.chars().count()).max().unwrap_or(0);
-    // The template is ours and constant: if it can't be read the plain bar does.
-    let style = ProgressStyle::with_template("{prefix} {bar:30} {human_pos}/{human_len}  {rate}  {eta} left{msg}")
-        .unwrap_or_else(|_| ProgressStyle::default_bar())
-        .with_key("rate", |state: &ProgressState, text: &mut dyn std::fmt::Write| {
-            // Writing into the line that is being made can't fail.
-            let _ = write!(text, "{:.0}/s", state.per_sec());
-        });
-    let bar = |name: &String| {
-        let bar = all.add(ProgressBar::new(total).with_style(style.clone()));
-        bar.set_prefix(format!("{name:widest$}"));
-        bar
-    };
-    names.iter().map(bar).collect()
+impl Drop for Progress<'_> {
+    fn drop(&mut self) {
+        self.finish();
+    }
 }
 
-fn show(tally: &Tally, bars: &[ProgressBar]) {
-    let set = |bar: &ProgressBar, completed: i64, failed: i64| {
-        bar.set_position((completed + failed).max(0) as u64);
-        if failed > 0 {
-            bar.set_message(format!("  {failed} failed"));
-        }
+/// One stage: how much of it is done, and since when this process looks.
+struct Stage {
+    name: String,
+    total: i64,
+    begun: Instant,
+    /// What was done when it began to look: it tells nothing of the pace.
+    before: i64,
+    done: i64,
+    failed: i64,
+}
+
+/// A stage for each step of the workflow; one for all where there are many.
+fn stages(tally: &Tally, runs: i64, most: usize) -> Vec<Stage> {
+    let begun = Instant::now();
+    let stage = |name: &str, total: i64| Stage { name: name.to_string(), total, begun, before: 0, done: 0, failed: 0 };
+    let mut stages: Vec<Stage> = match tally.steps.len() <= most {
+        true => tally.steps.iter().map(|it| stage(&it.name, runs)).collect(),
+        false => vec![stage("steps", runs * tally.steps.len() as i64)],
     };
-    if bars.len() == tally.steps.len() {
-        tally.steps.iter().zip(bars).for_each(|(step, bar)| set(bar, step.completed, step.failed));
-    } else if let Some(bar) = bars.first() {
-        let sum = |part: fn(&overview::StepTally) -> i64| tally.steps.iter().map(part).sum();
-        set(bar, sum(|it| it.completed), sum(|it| it.failed));
+    count_in(tally, &mut stages);
+    stages.iter_mut().for_each(|it| it.before = it.done);
+    stages
+}
+
+fn count_in(tally: &Tally, stages: &mut [Stage]) {
+    if stages.len() == tally.steps.len() {
+        for (step, stage) in tally.steps.iter().zip(stages) {
+            (stage.done, stage.failed) = (step.completed + step.failed, step.failed);
+        }
+    } else if let Some(stage) = stages.first_mut() {
+        let sum = |part: fn(&overview::StepTally) -> i64| tally.steps.iter().map(part).sum::<i64>();
+        stage.failed = sum(|it| it.failed);
+        stage.done = sum(|it| it.completed) + stage.failed;
+    }
+}
+
+fn draw(stages: &[Stage], now: Instant, ended: bool) {
+    let columns = stderr_size().1;
+    let widest = stages.iter().map(|it| width(&it.name)).max().unwrap_or(0);
+    stderr::draw(stages.iter().map(|it| it.line(widest, columns, now.duration_since(it.begun), ended)).collect());
+}
+
+impl Stage {
+    /// `parse  ██████░░░░  1,204/5,000  3 m 20 s left  12/s  2 failed`, in less than `columns`. What does not fit goes: the
+    /// bar, the end of the name, then from the right.
+    fn line(&self, widest: usize, columns: usize, took: Duration, ended: bool) -> String {
+        let mut tail = vec![format!("{}/{}", number_of(self.done.max(0) as u64), number_of(self.total.max(0) as u64))];
+        if self.failed > 0 {
+            tail.push(format!("{} failed", number_of(self.failed as u64)));
+        }
+        // Only what was done here tells how long the rest will take.
+        let (here, rest) = (self.done - self.before, self.total - self.done);
+        if !ended && here > 0 && rest > 0 && took > Duration::ZERO {
+            let left = took.as_secs_f64() / here as f64 * rest as f64;
+            tail.push(format!("{} left", duration(Millis::seconds(left.ceil().max(1.0) as u64))));
+            let pace = format!("{:.0}/s", here as f64 / took.as_secs_f64());
+            tail.extend(Some(pace).filter(|it| it != "0/s"));
+        }
+        // The last column stays free: a terminal may go to the next line there.
+        let room = columns.saturating_sub(1);
+        let least = widest.min(NAME);
+        while tail.len() > 1 && least + GAP + width(&tail.join("  ")) > room {
+            tail.pop();
+        }
+        let tail = tail.join("  ");
+        let named = widest.min((room / 3).max(least));
+        let name = cut(&plain(&self.name), named);
+        let name = format!("{name}{}", " ".repeat(named.saturating_sub(width(&name))));
+        let bar = room.saturating_sub(named + width(&tail) + 2 * GAP).min(LONGEST);
+        let line = match bar < SHORTEST {
+            true => format!("{name}  {tail}"),
+            false => {
+                let full =
+                    (self.done.max(0) as u128 * bar as u128 / self.total.max(1) as u128).min(bar as u128) as usize;
+                format!("{name}  {}{}  {tail}", "█".repeat(full), "░".repeat(bar - full))
+            }
+        };
+        cut(&line, room)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn stage(before: i64, done: i64) -> Stage {
+        Stage { name: "fetch-everything".into(), total: 5_000, begun: Instant::now(), before, done, failed: 0 }
+    }
+
+    #[test]
+    fn a_line_fits_whatever_the_width_is() {
+        let stage = Stage { failed: 12, ..stage(0, 1_234) };
+        for columns in 0..200 {
+            let line = stage.line(20, columns, Duration::from_secs(100), false);
+            assert!(width(&line) < columns.max(1), "{columns}: {line}");
+        }
+        let line = |columns| stage.line(16, columns, Duration::from_secs(100), false);
+        assert_eq!(
+            line(100),
+            "fetch-everything  ███████░░░░░░░░░░░░░░░░░░░░░░░  1,234/5,000  12 failed  5 m 6 s left  12/s"
+        );
+        assert_eq!(line(40), "fetch-everyt…  1,234/5,000  12 failed");
+        assert_eq!(line(24), "fetch-e…  1,234/5,000");
+    }
+
+    #[test]
+    fn the_time_left_follows_from_what_was_done_here() {
+        let left = |before, done, seconds| {
+            let line = stage(before, done).line(5, 100, Duration::from_secs(seconds), false);
+            line.split("  ").find(|it| it.ends_with("left")).map(str::to_string)
+        };
+        assert_eq!(left(4_000, 4_100, 10).as_deref(), Some("1 m 30 s left"), "100 in 10 s, and 900 are left");
+        assert_eq!(left(0, 4_100, 10).as_deref(), Some("3.0 s left"));
+        assert_eq!(left(4_000, 4_000, 10), None, "nothing was done yet");
+        assert_eq!(left(4_000, 5_000, 10), None, "nothing is left");
+        assert!(!stage(0, 10).line(5, 100, Duration::from_secs(1), true).contains("left"), "it has ended");
     }
 }

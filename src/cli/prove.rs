@@ -1,16 +1,17 @@
 use super::{
     context::Context,
     failure::{Exit, Failure, Result},
-    output::{Output, Paint},
+    output::{Output, Paint, stderr_size},
+    wording::{cut, duration},
 };
 use crate::{
-    os::file_system,
+    model::Millis,
+    os::{file_system, stderr},
     prove::{self, Drill, Invariant, Progress, Report},
 };
-use indicatif::{ProgressBar, ProgressStyle};
 use std::{
     path::{Path, PathBuf},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 /// Torture windlass on this very disk, and check that nothing was lost
@@ -93,24 +94,27 @@ fn seed() -> u64 {
 }
 
 fn watch(drill: &Drill, output: &Output) -> Result<Report> {
-    let bar = match output.lively {
-        true => ProgressBar::new(drill.kills as u64),
-        false => ProgressBar::hidden(),
+    let begun = Instant::now();
+    let mut killed = 0;
+    let draw = |what: &str, killed: usize| {
+        if output.lively {
+            let took = duration(Millis::seconds(begun.elapsed().as_secs()));
+            let line = format!("{what}: {killed} of {} kills, {took}", drill.kills);
+            stderr::draw(vec![cut(&line, stderr_size().1.saturating_sub(1))]);
+        }
     };
-    let style = ProgressStyle::with_template("{msg} {wide_bar} {pos} of {len} kills, {elapsed}");
-    bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
-    bar.set_message("torturing");
+    draw("torturing", killed);
     let report = prove::run(drill, &mut |progress| match progress {
         Progress::Killed { done, of } => {
-            bar.set_message("torturing");
             // Those on the small disk come first.
-            bar.set_position((drill.kills.saturating_sub(of) + done) as u64);
+            killed = drill.kills.saturating_sub(of) + done;
+            draw("torturing", killed);
         }
-        Progress::Filling => bar.set_message("filling a small disk"),
-        Progress::Draining => bar.set_message("draining"),
-        Progress::Checking => bar.set_message("checking"),
+        Progress::Filling => draw("filling a small disk", killed),
+        Progress::Draining => draw("draining", killed),
+        Progress::Checking => draw("checking", killed),
     });
-    bar.finish_and_clear();
+    stderr::draw(Vec::new());
     Ok(report?)
 }
 

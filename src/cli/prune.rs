@@ -2,7 +2,7 @@ use super::{
     context::Context,
     failure::{Exit, Failure, Result},
     table::{Cell, Table},
-    wording::{count, number_of, relative, size},
+    wording::{count, number_of, size},
 };
 use crate::{
     engine::{Prune, Pruned},
@@ -10,6 +10,7 @@ use crate::{
     os::signals::Signals,
     store::prune::{Outputs, Prunable},
 };
+use clap_complete::engine::ArgValueCompleter;
 use std::cell::Cell as StdCell;
 
 /// Remove groups that ended long ago, with their runs, logs and history
@@ -23,7 +24,7 @@ pub struct Args {
     #[arg(long, value_name = "TIME", conflicts_with = "group")]
     keep: Option<Millis>,
     /// Only this group, whenever it ended; may be given again
-    #[arg(long, value_name = "GROUP")]
+    #[arg(long, value_name = "GROUP", add = ArgValueCompleter::new(super::complete::groups))]
     group: Vec<GroupId>,
     /// Also remove the files that commands made, and those behind current documents
     #[arg(long)]
@@ -76,7 +77,6 @@ fn show(cx: &Context, groups: &[Prunable]) -> Result<()> {
         cx.output.note("nothing is old enough to be pruned");
         return Ok(());
     }
-    let now = cx.now();
     let mut table = Table::new(&["GROUP", "STATUS", ">RUNS", ">STEPS", "ENDED", "~NAME"]);
     for it in groups {
         table.row([
@@ -84,7 +84,7 @@ fn show(cx: &Context, groups: &[Prunable]) -> Result<()> {
             Cell::status(it.status),
             number_of(it.runs.max(0) as u64).into(),
             number_of(it.steps.max(0) as u64).into(),
-            relative(it.ended, now).into(),
+            cx.when(it.ended).into(),
             it.name.as_str().into(),
         ]);
     }

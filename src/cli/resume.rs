@@ -1,9 +1,11 @@
 use super::{context::Context, failure::Result, pause};
+use clap_complete::engine::ArgValueCompleter;
 
 /// Lift the pause of a group or a step type
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// A group such as g12, or a step type such as parse
+    #[arg(add = ArgValueCompleter::new(super::complete::pausable))]
     target: String,
 }
 

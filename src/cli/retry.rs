@@ -1,5 +1,6 @@
 use super::{context::Context, failure::Result, name::Name, submit::workers, wording::count};
 use crate::{model::GroupId, store::overview};
+use clap_complete::engine::ArgValueCompleter;
 
 /// Try again what failed or was cancelled, in a group, a run or a step
 ///
@@ -7,7 +8,7 @@ use crate::{model::GroupId, store::overview};
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// Such as g12, r34 or s56
-    #[arg(value_name = "ID")]
+    #[arg(value_name = "ID", add = ArgValueCompleter::new(super::complete::work))]
     id: Name,
 }
 

@@ -9,6 +9,7 @@ use crate::{
     engine::{Needs, Submission, Submitted, check_needs},
     model::GroupId,
 };
+use clap_complete::engine::ArgValueCompleter;
 
 /// Submit a workflow and work on it here until it ends
 ///
@@ -18,7 +19,7 @@ pub struct Args {
     #[command(flatten)]
     what: What,
     /// Go on with a group that was interrupted
-    #[arg(long, value_name = "GROUP", conflicts_with_all = ["file", "each", "items", "items_from", "chdir", "key", "dry_run"])]
+    #[arg(long, value_name = "GROUP", add = ArgValueCompleter::new(super::complete::open_groups), conflicts_with_all = ["file", "each", "items", "items_from", "chdir", "key", "dry_run"])]
     resume: Option<GroupId>,
     #[command(flatten)]
     pools: PoolArgs,

@@ -10,6 +10,7 @@ use crate::{
     vector::Filter,
     view,
 };
+use clap_complete::engine::ArgValueCompleter;
 
 /// Find passages in what was ingested
 ///
@@ -23,7 +24,7 @@ pub struct Args {
     #[arg(short, long, default_value_t = 10, value_name = "N")]
     k: usize,
     /// The vector database: a name, or a path to its file [default: the setting `database`]
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", add = ArgValueCompleter::new(super::complete::databases))]
     db: Option<String>,
     /// hybrid (words and meaning), text (words), or vector (meaning)
     #[arg(long, default_value = "hybrid")]

@@ -8,6 +8,7 @@ use crate::{
     model::nearest,
     settings::{Listed, Origin},
 };
+use clap_complete::engine::ArgValueCompleter;
 
 /// Show every setting, its value, and where that came from
 ///
@@ -15,6 +16,7 @@ use crate::{
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// Only this setting, with what it is for
+    #[arg(add = ArgValueCompleter::new(super::complete::settings))]
     name: Option<String>,
 }
 

@@ -1,4 +1,5 @@
 use super::{
+    complete,
     context::Context,
     failure::{Failure, Result},
     list::{steps_took, worker_table},
@@ -7,28 +8,30 @@ use super::{
     show_file,
     table::{Cell, Table, status_paint},
     typed,
-    wording::{count, duration, plain, relative},
-    work::{item_name, show_failures},
+    wording::{count, duration, plain, plain_lines},
+    work::{item_name, show_kinds},
 };
 use crate::{
+    definition::{MASK, yaml_text},
     model::{GroupId, RunId, StepId, WorkerId},
-    store::{
-        attempt::Attempt,
-        overview::{self, StepDetails},
-    },
-    view,
+    store::attempt::Attempt,
+    view::{self, StepView, words::status_of_group},
 };
+use clap_complete::engine::ArgValueCompleter;
 use serde_json::Value;
 
-/// Show a group, a run, a step or a worker in full
+/// Show a group, a run, a step, a worker or a workflow definition in full
+///
+/// A definition is named by its id, by its number such as d3, or by the beginning of its hash: `windlass show nightly` prints
+/// it as a workflow file. Texts of `env` are masked, since they may be secrets.
 ///
 /// `windlass show s5 --file data.csv > data.csv` fetches a file that a step left in its output directory, also when the step
 /// itself was pruned since.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Such as g12, r34, s56 or w7
-    #[arg(value_name = "ID")]
-    id: Name,
+    /// Such as g12, r34, s56 or w7; or the id, number or hash of a definition
+    #[arg(value_name = "ID", add = ArgValueCompleter::new(complete::anything))]
+    id: String,
     /// Write this file of the step's output to stdout, such as data.csv
     #[arg(long, value_name = "NAME", conflicts_with = "json")]
     file: Option<String>,
@@ -36,12 +39,20 @@ pub struct Args {
 
 impl Args {
     pub fn run(self, cx: &Context) -> Result<()> {
-        match (self.id, &self.file) {
+        // A bare number is a slip, not the name of a definition.
+        let number = self.id.starts_with(|it: char| it.is_ascii_digit()) && self.id.parse::<i64>().is_ok();
+        let name = match self.id.parse::<Name>() {
+            Ok(name) => name,
+            Err(message) if number => return Err(Failure::usage(message)),
+            Err(_) if self.file.is_some() => return Err(only_steps()),
+            Err(_) => return definition(cx, &self.id),
+        };
+        match (name, &self.file) {
             (Name::Step(id), Some(name)) => return show_file::to_stdout(cx, id, name),
-            (_, Some(_)) => return Err(Failure::usage("only steps have files").hint("name a step, such as s56")),
+            (_, Some(_)) => return Err(only_steps()),
             (_, None) => (),
         }
-        match self.id {
+        match name {
             Name::Group(id) => group(cx, id),
             Name::Run(id) => run(cx, id),
             Name::Step(id) => step(cx, id),
@@ -50,19 +61,35 @@ impl Args {
     }
 }
 
+fn only_steps() -> Failure {
+    Failure::usage("only steps have files").hint("name a step, such as s56")
+}
+
+fn definition(cx: &Context, text: &str) -> Result<()> {
+    let found = view::show_definition(cx.store()?, text)?;
+    if cx.output.json {
+        return cx.output.document(&found);
+    }
+    let (number, version) = (found.number.0, found.hash.get(..12).unwrap_or(&found.hash));
+    cx.output.line(format!("# {} d{number}, version {version}, {}", plain(&found.id), cx.when(found.created)))?;
+    cx.output.bytes(plain_lines(&yaml_text(&found.definition)).as_bytes())
+}
+
 fn line(out: &Output, name: &str, value: impl AsRef<str>) -> Result<()> {
     out.line(format!("  {name:<10} {}", plain(value.as_ref())))
 }
 
 fn group(cx: &Context, id: GroupId) -> Result<()> {
-    let details = cx.store()?.read(|tx| overview::show_group(tx, id))?;
+    let found = view::show_group(cx.store()?, id)?;
     if cx.output.json {
-        return cx.output.document(&details);
+        return cx.output.document(&found);
     }
+    let details = &found.details;
     let (out, now, it) = (&cx.output, cx.now(), &details.group);
-    out.line(format!("{} {}  {}", id, out.paint(status_paint(it.status), it.status.name()), plain(&it.name)))?;
+    let words = out.paint(status_paint(status_of_group(it, found.waits)), &found.words);
+    out.line(format!("{id} {words}  {}", plain(&it.name)))?;
     line(out, "workflow", &it.definition)?;
-    line(out, "created", relative(it.created, now))?;
+    line(out, "created", cx.when(it.created))?;
     line(
         out,
         if it.ended.is_some() { "took" } else { "runs for" },
@@ -78,7 +105,7 @@ fn group(cx: &Context, id: GroupId) -> Result<()> {
     }
     let runs: Vec<String> = details.runs_by_status.iter().map(|(status, n)| format!("{n} {status}")).collect();
     line(out, "runs", format!("{} ({})", it.runs, runs.join(", ")))?;
-    let mut table = Table::new(&["  TYPE", "STATUS", ">STEPS"]);
+    let mut table = Table::new(&["~  TYPE", "STATUS", ">STEPS"]);
     for it in &details.steps {
         table.row([format!("  {}", it.step_type).into(), Cell::status(it.status), it.count.to_string().into()]);
     }
@@ -97,25 +124,26 @@ fn group(cx: &Context, id: GroupId) -> Result<()> {
         };
         let name = format!("hook {} ({}){subject}", plain(&hook.name), hook.event);
         let (mark, tries) = (out.paint(Paint::Bad, "failed"), count(hook.attempts.max(0) as u64, "attempt"));
-        let ended = relative(hook.ended, now);
+        let ended = cx.when(hook.ended);
         out.line(format!("  {mark}  {name}, {ended}, after {tries}: {}", plain(&hook.detail)))?;
     }
-    show_failures(cx, id)
+    show_kinds(cx, id, &found.failure_kinds)
 }
 
 fn run(cx: &Context, id: RunId) -> Result<()> {
-    let details = cx.store()?.read(|tx| overview::show_run(tx, id))?;
+    let found = view::show_run(cx.engine()?, id)?;
     if cx.output.json {
-        return cx.output.document(&details);
+        return cx.output.document(&found);
     }
+    let details = &found.details;
     let (out, now, it) = (&cx.output, cx.now(), &details.run);
-    out.line(format!("{} {}  of {}", id, out.paint(status_paint(it.status), it.status.name()), it.group))?;
+    out.line(format!("{id} {}  of {}", out.paint(status_paint(it.status), &found.words), it.group))?;
     line(out, "workflow", &details.definition)?;
     if !it.item.is_empty() {
         line(out, "item", &it.item)?;
     }
     if let Some(ended) = it.ended {
-        line(out, "ended", relative(ended, now))?;
+        line(out, "ended", cx.when(ended))?;
     }
     if let Some(remark) = &it.remark {
         line(out, "remark", remark)?;
@@ -124,7 +152,7 @@ fn run(cx: &Context, id: RunId) -> Result<()> {
         line(out, "output", output.to_string())?;
     }
     out.line("")?;
-    let mut table = Table::new(&["  STEP", "NAME", "STATUS", ">TRIES", ">TOOK", "~ERROR"]);
+    let mut table = Table::new(&["  STEP", "~NAME", "STATUS", "?>TRIES", "?>TOOK", "~ERROR"]);
     for it in &details.steps {
         let status = if it.cached { Cell::painted("CACHED", Paint::Good) } else { Cell::status(it.status) };
         table.row([
@@ -140,24 +168,18 @@ fn run(cx: &Context, id: RunId) -> Result<()> {
 }
 
 fn step(cx: &Context, id: StepId) -> Result<()> {
-    let store = cx.store()?;
-    let details = match store.read(|tx| overview::show_step(tx, id)) {
-        Err(crate::store::Error::NotFound { .. }) => return show_file::pruned(cx, id),
+    let found = match view::show_step(cx.engine()?, id) {
+        Err(view::Error::Store(crate::store::Error::NotFound { .. })) => return show_file::pruned(cx, id),
         found => found?,
     };
     if cx.output.json {
-        return cx.output.document(&details);
+        return cx.output.document(&found);
     }
+    let details = &found.details;
     let (out, it) = (&cx.output, &details.step);
-    out.line(format!(
-        "{} {}  {} of {} of {}",
-        id,
-        out.paint(status_paint(it.status), it.status.name()),
-        plain(&it.name),
-        details.run,
-        details.group
-    ))?;
-    facts(cx, &details)?;
+    let words = out.paint(status_paint(it.status), &plain(&found.words));
+    out.line(format!("{id} {words}  {} of {} of {}", plain(&it.name), details.run, details.group))?;
+    facts(cx, &found)?;
     for attempt in &details.attempts_all {
         show_attempt(cx, attempt)?;
     }
@@ -167,14 +189,27 @@ fn step(cx: &Context, id: StepId) -> Result<()> {
     Ok(())
 }
 
-fn facts(cx: &Context, details: &StepDetails) -> Result<()> {
+fn facts(cx: &Context, found: &StepView) -> Result<()> {
+    let details = &found.details;
     let (out, now, it) = (&cx.output, cx.now(), &details.step);
     line(out, "type", &it.step_type)?;
+    if let Some(command) = &found.command {
+        let name = if details.attempts_all.is_empty() { "runs" } else { "ran" };
+        // Behind the first line the others stand below it.
+        for (at, text) in command.trim_end().lines().enumerate() {
+            line(out, if at == 0 { name } else { "" }, text)?;
+        }
+    }
+    if !found.variables.is_empty() {
+        let masked: Vec<String> = found.variables.iter().map(|it| format!("{it}={MASK}")).collect();
+        line(out, "env", masked.join(" "))?;
+    }
+    line(out, "workflow", format!("{}  (d{})", details.definition, details.definition_id.0))?;
     if !details.item.is_empty() {
         line(out, "item", item_name(&details.item))?;
     }
     if !it.status.is_terminal() && details.due.0 > now.0 {
-        line(out, "due", relative(details.due, now))?;
+        line(out, "due", cx.when(details.due))?;
     }
     if let Some(key) = &details.key {
         line(out, "key", key)?;
@@ -220,9 +255,9 @@ pub fn show_attempt(cx: &Context, attempt: &Attempt) -> Result<()> {
     let reason = reason.map(|it| format!(": {}", plain(it.strip_prefix(&prefix).unwrap_or(&it)))).unwrap_or_default();
     out.line(format!(
         "  attempt {} on {}, {}, {took}: {}{reason}",
-        attempt.n,
+        attempt.no,
         attempt.worker,
-        relative(attempt.started, now),
+        cx.when(attempt.started),
         out.paint(paint, outcome)
     ))?;
     let certificate = attempt.detail.as_ref().map_or(&Value::Null, |it| &it["certificate"]);

@@ -3,7 +3,7 @@
 use super::{
     context::Context,
     failure::{Failure, Result},
-    wording::{count, plain, plain_lines, relative, size},
+    wording::{count, plain, plain_lines, size},
     work::item_name,
 };
 use crate::{
@@ -70,7 +70,7 @@ pub fn pruned(cx: &Context, id: StepId) -> Result<()> {
     if !kept.item.is_empty() {
         out.line(format!("  item       {}", plain(&item_name(&kept.item))))?;
     }
-    out.line(format!("  ended      {}", relative(kept.ended, cx.now())))?;
+    out.line(format!("  ended      {}", cx.when(kept.ended)))?;
     for (name, file) in kept.output.files.iter().take(LISTED) {
         out.line(format!("  {}  {}", plain(name), size(file.size)))?;
     }

@@ -1,16 +1,21 @@
 use super::{
     context::Context,
     failure::Result,
-    list::worker_table,
+    list::{named_group, worker_table},
     output::Paint,
     table::{Cell, Table},
     typed,
-    wording::{count, number_of, relative, size},
+    wording::{count, number_of, plain, size},
 };
 use crate::{
+    daemon::{
+        claim::{Holder, is_held},
+        files::Phase,
+    },
     store::overview::Queues,
-    view::{self, Problem, StatusView},
+    view::{self, DaemonView, ListedGroup, Problem, StatusView, words::status_of_group},
 };
+use std::path::Path;
 
 /// One screen: what runs, what waits and on what, workers, disk, and problems with the command that mends each
 #[derive(Debug, clap::Args)]
@@ -18,7 +23,7 @@ pub struct Args {}
 
 impl Args {
     pub fn run(self, cx: &Context) -> Result<()> {
-        let mut status = view::status(cx.engine()?)?;
+        let mut status = view::status(cx.engine()?, daemon(&cx.settings()?.home))?;
         for (name, meant) in &cx.settings()?.unknown_variables {
             let command = meant.as_ref().map(|it| format!("did you mean {it}?"));
             status.problems.push(Problem { text: format!("variable {name} is not known"), command });
@@ -30,28 +35,62 @@ impl Args {
     }
 }
 
+/// Who serves this home, as its lock and its files say.
+fn daemon(home: &Path) -> Option<DaemonView> {
+    if !is_held(home).unwrap_or(false) {
+        return None;
+    }
+    let holder = Holder::of(home);
+    let phase = match holder.info.as_ref().map(|it| it.phase) {
+        Some(Phase::Starting) => "starting",
+        Some(Phase::Stopping) => "stopping",
+        Some(Phase::Ready) | None => "ready",
+    };
+    let (since, version) = (holder.info.as_ref().map(|it| it.since), holder.info.as_ref().map(|it| it.version.clone()));
+    Some(DaemonView { pid: holder.pid, http: holder.http, since, version, phase })
+}
+
+/// `ready at http://127.0.0.1:8787, process 12, since 3 m ago`
+fn daemon_line(cx: &Context, daemon: &DaemonView) -> String {
+    let mut line = daemon.phase.to_string();
+    if let Some(http) = &daemon.http {
+        line.push_str(&format!(" at http://{}", plain(http)));
+    }
+    if let Some(pid) = daemon.pid {
+        line.push_str(&format!(", process {pid}"));
+    }
+    if let Some(since) = daemon.since {
+        line.push_str(&format!(", since {}", cx.when(since)));
+    }
+    line
+}
+
 fn show(cx: &Context, facts: &StatusView) -> Result<()> {
-    let (out, now) = (&cx.output, cx.now());
+    let out = &cx.output;
     let (home, free) = (facts.home.display(), size(facts.disk_free.0));
-    out.line(format!("{}  {home}, {free} free", out.paint(Paint::Bold, "home")))?;
-    let mut groups = Table::new(&["GROUP", "STATUS", ">RUNS", ">FAILED", "SINCE", "~NAME"]);
-    for it in facts.groups.iter().chain(&facts.recent) {
+    out.line(format!("{}    {home}, {free} free", out.paint(Paint::Bold, "home")))?;
+    let daemon = facts.daemon.as_ref().map(|it| daemon_line(cx, it));
+    let daemon = daemon.unwrap_or_else(|| "no daemon is running".to_string());
+    out.line(format!("{}  {daemon}", out.paint(Paint::Bold, "daemon")))?;
+    let mut groups = Table::new(&["GROUP", "STATUS", ">RUNS", ">FAILED", "?SINCE", "~NAME"]);
+    for ListedGroup { row: it, waits, .. } in facts.groups.iter().chain(&facts.recent) {
         groups.row([
             it.id.to_string().into(),
-            Cell::status(it.status),
+            Cell::status(status_of_group(it, *waits)),
             format!("{}/{}", number_of(it.ended_runs.max(0) as u64), number_of(it.runs.max(0) as u64)).into(),
             if it.failed > 0 { it.failed.to_string() } else { String::new() }.into(),
-            relative(it.created, now).into(),
-            it.name.as_str().into(),
+            cx.when(it.created).into(),
+            named_group(&it.name, *waits).into(),
         ]);
     }
-    let mut queues = Table::new(&["TYPE", ">RUNNING", ">READY", ">IN LINE", "STATE"]);
+    let mut queues = Table::new(&["~TYPE", ">RUNNING", ">READY", ">PAUSED", "?>IN LINE", "?STATE"]);
     for it in &facts.queues.types {
         let state = if it.paused { Cell::painted("paused", Paint::Warn) } else { "".into() };
         queues.row([
             it.step_type.as_str().into(),
             it.running.to_string().into(),
             it.ready.to_string().into(),
+            it.on_hold.to_string().into(),
             it.in_line.to_string().into(),
             state,
         ]);
@@ -85,11 +124,11 @@ fn show(cx: &Context, facts: &StatusView) -> Result<()> {
 fn waits(cx: &Context, queues: &Queues) -> Result<()> {
     let mut parts = Vec::new();
     if queues.delayed > 0 {
-        let next = queues.next_due.map(|it| format!(", the next {}", relative(it, cx.now()))).unwrap_or_default();
+        let next = queues.next_due.map(|it| format!(", the next {}", cx.when(it))).unwrap_or_default();
         parts.push(format!("{} wait for their time{next}", count(queues.delayed as u64, "step")));
     }
-    if queues.parked > 0 {
-        parts.push(format!("{} of paused groups wait", count(queues.parked as u64, "step")));
+    if queues.on_hold > 0 {
+        parts.push(format!("{} paused", count(queues.on_hold as u64, "step")));
     }
     if queues.hooks_waiting + queues.hooks_running > 0 {
         let hooks = count((queues.hooks_waiting + queues.hooks_running) as u64, "hook");

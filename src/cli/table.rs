@@ -8,6 +8,8 @@ use crate::model::Status;
 
 const GAP: usize = 2;
 const NARROWEST: usize = 8;
+/// The same where nothing else can give way.
+const CUT: usize = 3;
 
 /// A cell: its text, and what it is.
 #[derive(Debug, Clone)]
@@ -44,7 +46,8 @@ pub fn status_paint(status: Status) -> Paint {
     }
 }
 
-/// Rows under a head. The columns that hold free text give way when the terminal is narrow.
+/// Rows under a head. On a narrow terminal the columns that hold free text give way, then optional ones go, then the widest
+/// are cut.
 #[derive(Debug, Clone)]
 pub struct Table {
     head: Vec<Column>,
@@ -55,6 +58,8 @@ pub struct Table {
 struct Column {
     name: &'static str,
     kind: Kind,
+    /// It goes where the width does not do for all.
+    optional: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -65,12 +70,16 @@ enum Kind {
 }
 
 impl Table {
-    /// Names of the columns: a leading `>` sets a column to the right, a leading `~` lets it be cut.
+    /// Names of the columns: a leading `>` sets a column to the right, a leading `~` lets it be cut; a `?` before them lets
+    /// the column go.
     pub fn new(head: &[&'static str]) -> Table {
-        let column = |name: &&'static str| match name.as_bytes().first() {
-            Some(b'>') => Column { name: &name[1..], kind: Kind::Right },
-            Some(b'~') => Column { name: &name[1..], kind: Kind::Flexible },
-            _ => Column { name, kind: Kind::Left },
+        let column = |name: &&'static str| {
+            let (optional, name) = name.strip_prefix('?').map_or((false, *name), |rest| (true, rest));
+            match name.as_bytes().first() {
+                Some(b'>') => Column { name: &name[1..], kind: Kind::Right, optional },
+                Some(b'~') => Column { name: &name[1..], kind: Kind::Flexible, optional },
+                _ => Column { name, kind: Kind::Left, optional },
+            }
         };
         Table { head: head.iter().map(column).collect(), rows: Vec::new() }
     }
@@ -91,19 +100,21 @@ impl Table {
         rows.map(|row| self.line(row, &widths, &paint)).collect()
     }
 
+    /// A column of width 0 is left out.
     fn line(&self, row: &[Cell], widths: &[usize], paint: &impl Fn(Paint, &str) -> String) -> String {
         let mut line = String::new();
-        for (at, (cell, column)) in row.iter().zip(&self.head).enumerate() {
+        let last = widths.iter().rposition(|it| *it > 0);
+        let shown = row.iter().zip(&self.head).enumerate().filter(|(at, _)| widths[*at] > 0);
+        for (at, (cell, column)) in shown {
             let text = cut(&cell.text, widths[at]);
             let space = " ".repeat(widths[at].saturating_sub(width(&text)));
             let shown = cell.paint.map_or_else(|| text.clone(), |it| paint(it, &text));
-            let last = at + 1 == self.head.len();
             match column.kind {
                 Kind::Right => line.push_str(&format!("{space}{shown}")),
-                _ if last => line.push_str(&shown),
+                _ if Some(at) == last => line.push_str(&shown),
                 _ => line.push_str(&format!("{shown}{space}")),
             }
-            if !last {
+            if Some(at) != last {
                 line.push_str(&" ".repeat(GAP));
             }
         }
@@ -115,18 +126,39 @@ impl Table {
         let mut widths: Vec<usize> =
             (0..self.head.len()).map(|at| wide(at).unwrap_or(0).max(width(self.head[at].name))).collect();
         let Some(most) = most else { return widths };
-        let mut over = (widths.iter().sum::<usize>() + GAP * widths.len().saturating_sub(1)).saturating_sub(most);
-        while over > 0 {
-            // The widest column of free text gives way, one column at a time.
-            let flexible = (0..widths.len()).filter(|at| self.head[*at].kind == Kind::Flexible);
-            match flexible.max_by_key(|at| widths[*at]).filter(|at| widths[*at] > NARROWEST) {
-                Some(widest) => widths[widest] -= 1,
-                None => break,
-            }
-            over -= 1;
+        let natural = widths.clone();
+        self.shrink(&mut widths, most, NARROWEST);
+        // What is optional goes from the right, until the rest has room.
+        while taken(&widths) > most
+            && let Some(at) = (0..widths.len()).rev().find(|at| self.head[*at].optional && widths[*at] > 0)
+        {
+            widths = (0..widths.len()).map(|it| if it == at || widths[it] == 0 { 0 } else { natural[it] }).collect();
+            self.shrink(&mut widths, most, NARROWEST);
+        }
+        self.shrink(&mut widths, most, CUT);
+        while taken(&widths) > most
+            && let Some(widest) = (0..widths.len()).max_by_key(|at| widths[*at]).filter(|at| widths[*at] > 1)
+        {
+            widths[widest] -= 1;
         }
         widths
     }
+
+    /// The widest column of free text gives way, one terminal column at a time, down to `least`.
+    fn shrink(&self, widths: &mut [usize], most: usize, least: usize) {
+        while taken(widths) > most {
+            let flexible = (0..widths.len()).filter(|at| self.head[*at].kind == Kind::Flexible);
+            match flexible.max_by_key(|at| widths[*at]).filter(|at| widths[*at] > least) {
+                Some(widest) => widths[widest] -= 1,
+                None => break,
+            }
+        }
+    }
+}
+
+fn taken(widths: &[usize]) -> usize {
+    let shown = widths.iter().filter(|it| **it > 0).count();
+    widths.iter().sum::<usize>() + GAP * shown.saturating_sub(1)
 }
 
 #[cfg(test)]
@@ -153,5 +185,26 @@ mod tests {
         let lines = table().lines(Some(26), |_, text| text.to_string());
         assert_eq!(lines[2], "g12  1,000  a name that g…");
         assert!(lines.iter().all(|it| width(it) <= 26));
+    }
+    #[test]
+    fn optional_columns_go_and_the_rest_is_cut_until_it_fits() {
+        let mut table = Table::new(&["ID", "STATUS", "?CREATED", "?>TOOK", "~NAME"]);
+        table.row([
+            "g1".into(),
+            "COMPLETED".into(),
+            "just now".into(),
+            "1 m 20 s".into(),
+            "a name that goes on".into(),
+        ]);
+        for (most, head) in [
+            (60, "ID  STATUS     CREATED       TOOK  NAME"),
+            (40, "ID  STATUS     CREATED   NAME"),
+            (28, "ID  STATUS     NAME"),
+            (12, "ID  ST…  NA…"),
+        ] {
+            let lines = table.lines(Some(most), |_, text| text.to_string());
+            assert_eq!(lines[0], head, "{most}");
+            assert!(lines.iter().all(|it| width(it) <= most), "{most}: {lines:?}");
+        }
     }
 }

@@ -8,15 +8,27 @@ static CALL: OnceLock<String> = OnceLock::new();
 
 /// Notes how this process was called. `home_flag` is `--home DIR ` or empty.
 pub fn begin(home_flag: &str) {
+    let _ = CALL.set(format!("{} {home_flag}", quoted(&called())));
+}
+
+/// `windlass` where PATH leads to this program, else a path that leads there from everywhere.
+pub fn program_path() -> String {
+    let called = called();
+    match called.contains('/') {
+        true => fs::canonicalize(&called).map_or(called, |it| it.to_string_lossy().into_owned()),
+        false => called,
+    }
+}
+
+fn called() -> String {
     let argument = env::args_os().next().unwrap_or_default().to_string_lossy().into_owned();
-    let program = program(&argument, |name| {
+    program(&argument, |name| {
         env::split_paths(&env::var_os("PATH").unwrap_or_default())
             .map(|dir| dir.join(name))
             .find(|it| it.is_file())
             .and_then(|it| fs::canonicalize(it).ok())
             .map(|it| it.to_string_lossy().into_owned())
-    });
-    let _ = CALL.set(format!("{} {home_flag}", quoted(&program)));
+    })
 }
 
 /// `windlass` where that leads to this program, else what leads there. `find` looks a name up in PATH.

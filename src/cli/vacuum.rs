@@ -12,6 +12,7 @@ use crate::{
     vector::{OpenOptions, VacuumReport, VectorDb},
     view::Named,
 };
+use clap_complete::engine::ArgValueCompleter;
 
 const FORCE: &str = "wait for it; `windlass locks` shows who holds it; if its holder is gone, `windlass vacuum --force` clears the \
                      lock's row";
@@ -22,7 +23,7 @@ const FORCE: &str = "wait for it; `windlass locks` shows who holds it; if its ho
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// The vector database: a name, or a path to its file
-    #[arg(value_name = "DB", required_unless_present = "all", conflicts_with = "all")]
+    #[arg(value_name = "DB", add = ArgValueCompleter::new(super::complete::databases), required_unless_present = "all", conflicts_with = "all")]
     db: Option<String>,
     /// Every vector database of this home; those that are locked are skipped
     #[arg(long)]

@@ -1,6 +1,7 @@
 use super::{
     context::Context,
     failure::{Exit, Failure, Result},
+    progress::Progress,
     submit::workers,
     table::status_paint,
     work::show_failures,
@@ -9,13 +10,14 @@ use crate::{
     engine::{Ending, GroupEnd},
     model::{GroupId, Millis, Status},
 };
+use clap_complete::engine::ArgValueCompleter;
 use std::time::Instant;
 
 /// Wait until groups have ended, whichever process works on them
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// The groups, such as g12
-    #[arg(required = true, value_name = "GROUP")]
+    #[arg(required = true, value_name = "GROUP", add = ArgValueCompleter::new(super::complete::open_groups))]
     groups: Vec<GroupId>,
     /// Give up after this time, such as 10m
     #[arg(long, value_name = "TIME")]
@@ -31,7 +33,17 @@ impl Args {
             if engine.group_end(group)?.is_none() && workers(cx)? == 0 {
                 cx.output.note("no worker is running: start one with `windlass worker`");
             }
-            match engine.wait_for_group(group, deadline, || false)? {
+            let mut progress = Progress::on_terminal(cx, engine, group)?;
+            let mut broken = None;
+            let ending = engine.wait_for_group(group, deadline, || {
+                broken = progress.tick().err();
+                broken.is_some()
+            })?;
+            progress.finish();
+            if let Some(failure) = broken {
+                return Err(failure);
+            }
+            match ending {
                 Ending::Ended(end) => ends.push(end),
                 Ending::TimedOut | Ending::GaveUp => {
                     let after = self.timeout.unwrap_or_default();

@@ -1,15 +1,20 @@
 use super::{
-    context::Context, failure::Result, name::Name, output::Paint, show::show_attempt, table::status_paint, typed,
-    wording::plain, work::item_name,
+    context::Context,
+    failure::Result,
+    name::Name,
+    output::Paint,
+    show::show_attempt,
+    table::status_paint,
+    typed,
+    wording::{count, plain},
+    work::item_name,
 };
 use crate::{
     model::Status,
-    store::{
-        attempt,
-        overview::{self, Why},
-    },
-    view::{self, Reason, Subject},
+    store::{attempt, overview},
+    view::{self, Explained, Subject},
 };
+use clap_complete::engine::ArgValueCompleter;
 
 /// Tell why a step does not run, or why it failed, and what would change that
 ///
@@ -17,7 +22,7 @@ use crate::{
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// Such as s56, r34 or g12
-    #[arg(value_name = "ID")]
+    #[arg(value_name = "ID", add = ArgValueCompleter::new(super::complete::work))]
     id: Name,
 }
 
@@ -34,7 +39,7 @@ impl Args {
             return cx.output.document(&why);
         }
         for it in &why.steps {
-            tell(cx, &it.facts, &it.reasons)?;
+            tell(cx, it)?;
         }
         if why.steps.is_empty() {
             cx.output.advice(format!("nothing holds {} up: see `windlass show {0}`", self.id))?;
@@ -46,7 +51,8 @@ impl Args {
     }
 }
 
-fn tell(cx: &Context, why: &Why, reasons: &[Reason]) -> Result<()> {
+fn tell(cx: &Context, explained: &Explained) -> Result<()> {
+    let Explained { facts: why, reasons, alike } = explained;
     let (out, step) = (&cx.output, &why.step);
     let status = out.paint(status_paint(step.status), step.status.name());
     out.line(format!("{} {status}  {} of {} of {}", step.id, plain(&step.name), why.run, why.group))?;
@@ -54,9 +60,16 @@ fn tell(cx: &Context, why: &Why, reasons: &[Reason]) -> Result<()> {
     if !item.is_empty() {
         out.line(format!("  item       {}", plain(&item_name(&item))))?;
     }
+    if *alike > 0 {
+        out.line(format!("  and {} like it", count(*alike as u64, "step")))?;
+    }
     for reason in reasons {
         out.advice(format!("  {}", plain(&reason.text)))?;
-        if let Some(command) = &reason.command {
+        // One command for all of them.
+        let of_all = reason.command.as_ref().filter(|it| *alike == 0 || !it.starts_with("windlass retry r"));
+        let command =
+            of_all.cloned().or_else(|| reason.command.as_ref().map(|_| format!("windlass retry {}", why.group)));
+        if let Some(command) = &command {
             out.line(format!("    {}", out.paint(Paint::Bold, &typed::command(command))))?;
         }
     }

@@ -1,6 +1,6 @@
 //! Times, counts and texts as people read them.
 
-pub use crate::view::wording::{count, duration, number_of, quoted, relative};
+pub use crate::view::wording::{count, duration, number_of, quoted};
 
 use crate::model::{
     Bytes,

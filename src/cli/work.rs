@@ -14,7 +14,10 @@ use crate::{
     model::{GroupId, Scope, Status},
     os::{signals::Signals, stderr},
     settings::Settings,
-    store::{overview, pause},
+    store::{
+        overview::{self, FailureKind},
+        pause,
+    },
 };
 use std::{
     collections::BTreeMap,
@@ -23,7 +26,7 @@ use std::{
 
 /// How often is looked whether the group is paused.
 const LOOK: Duration = Duration::from_millis(200);
-/// Failures that are told one by one.
+/// Failures, and kinds of failures, that are shown one by one.
 const FAILURES: usize = 10;
 
 #[derive(Debug, Clone, Default, clap::Args)]
@@ -98,9 +101,9 @@ pub fn work(cx: &Context, group: GroupId, pools: &PoolArgs, signals: &Signals, c
     let worker = Worker::start(engine, WorkerOptions { pools, scope: Scope::Group(group) })?;
     let mut progress = Progress::new(cx, engine, group)?;
     let worked = watch(cx, &worker, signals, group, &mut progress);
-    progress.finish();
     if let Ok(Worked::Stopped(_)) = worked {
         worker.drain();
+        progress.still();
         cx.output.note(match worker.running() {
             0 => "stopping".to_string(),
             running => format!(
@@ -111,6 +114,8 @@ pub fn work(cx: &Context, group: GroupId, pools: &PoolArgs, signals: &Signals, c
         });
     }
     worker.stop(settings.stop_timeout);
+    // What ended meanwhile is counted too.
+    progress.finish();
     let hint = format!("go on with `{command}`");
     match worked.map_err(|failure| if failure.hint.is_none() { failure.hint(hint) } else { failure })? {
         Worked::Stopped(signal) => match engine.group_end(group)? {
@@ -189,11 +194,14 @@ fn report(cx: &Context, engine: &Engine, end: GroupEnd) -> Result<()> {
     let (progress, detail) =
         engine.store().read(|tx| Ok((overview::progress(tx, group)?, crate::store::group::detail(tx, group)?)))?;
     if cx.output.json {
-        let failures = engine.store().read(|tx| overview::failures(tx, group, None, FAILURES))?;
+        let (failures, kinds) = engine.store().read(|tx| {
+            Ok((overview::failures(tx, group, None, FAILURES)?, overview::failure_kinds(tx, group, FAILURES)?))
+        })?;
         let mut event = as_json(&end);
         event["event"] = "ended".into();
         event["runs"] = progress.runs.into();
         event["failures"] = serde_json::to_value(failures).unwrap_or_default();
+        event["failure_kinds"] = serde_json::to_value(kinds).unwrap_or_default();
         cx.output.event(&event)?;
         return exit_of([end.status].into_iter());
     }
@@ -218,21 +226,32 @@ fn report(cx: &Context, engine: &Engine, end: GroupEnd) -> Result<()> {
     exit_of([end.status].into_iter())
 }
 
-/// Tells which items failed, in which step, why, and what to do next.
+/// What failed in a group, and what to do next.
 pub fn show_failures(cx: &Context, group: GroupId) -> Result<()> {
-    let found = cx.store()?.read(|tx| overview::failures(tx, group, None, FAILURES + 1))?;
-    for failure in found.iter().take(FAILURES) {
-        let item = match failure.item.is_empty() {
-            true => failure.run.to_string(),
-            false => cut(&plain(&item_name(&failure.item)), 60),
+    let kinds = cx.store()?.read(|tx| overview::failure_kinds(tx, group, FAILURES + 1))?;
+    show_kinds(cx, group, &kinds)
+}
+
+/// One line for each kind of failure: with its item where it is one run, else with how many there are.
+pub fn show_kinds(cx: &Context, group: GroupId, kinds: &[FailureKind]) -> Result<()> {
+    for kind in kinds.iter().take(FAILURES) {
+        let item = match kind.item.is_empty() {
+            true => kind.run.to_string(),
+            false => cut(&plain(&item_name(&kind.item)), 60),
         };
-        let mark = cx.output.paint(Paint::Bad, "failed");
-        cx.output.line(format!("  {mark}  {} {}  {item}: {}", failure.step, failure.name, plain(&failure.reason)))?;
+        let (mark, reason) = (cx.output.paint(Paint::Bad, "failed"), plain(&kind.reason));
+        cx.output.line(match kind.runs {
+            1 => format!("  {mark}  {} {}  {item}: {reason}", kind.step, kind.name),
+            runs => {
+                let (all, others) = (count(runs as u64, "run"), number_of(runs as u64 - 1));
+                format!("  {mark}  {}  {all}: {reason}  ({} {item}, and {others} more)", kind.name, kind.step)
+            }
+        })?;
     }
-    if found.len() > FAILURES {
+    if kinds.len() > FAILURES {
         cx.output.advice(format!("  and more: `windlass list runs --group {group} --status failed`"))?;
     }
-    if let Some(first) = found.first() {
+    if let Some(first) = kinds.first() {
         cx.output.note(format!(
             "why: `windlass why {0}`; its output: `windlass logs {0}`; try again: `windlass retry {group}`",
             first.step

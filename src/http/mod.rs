@@ -34,8 +34,10 @@ pub use server::{Limits, Server};
 
 use crate::{
     engine::{Engine, Worker},
+    model::Timestamp,
     observe::Registry,
     settings::Settings,
+    view::DaemonView,
 };
 use axum::{
     Router,
@@ -46,6 +48,7 @@ use axum::{
 };
 use jobs::Jobs;
 use std::{
+    net::SocketAddr,
     sync::{
         Arc, OnceLock,
         atomic::{AtomicBool, Ordering},
@@ -79,6 +82,9 @@ struct Inner {
     observer: observer::Observer,
     history: own::Hub,
     started: Instant,
+    since: Timestamp,
+    /// Known once the server listens.
+    address: OnceLock<SocketAddr>,
     stopping: AtomicBool,
     /// Known once the runtime runs.
     runtime: OnceLock<tokio::runtime::Handle>,
@@ -93,8 +99,11 @@ impl App {
     pub fn new(parts: Parts) -> App {
         let observer = observer::Observer::new(&parts);
         let history = own::Hub::start(&parts.engine, parts.settings.history_limit, parts.registry.clone());
+        let since = parts.engine.store().now();
         App(Arc::new(Inner {
             parts,
+            since,
+            address: OnceLock::new(),
             jobs: Jobs::default(),
             changes: Jobs::default(),
             observer,
@@ -137,6 +146,21 @@ impl App {
 
     pub fn uptime(&self) -> Duration {
         self.0.started.elapsed()
+    }
+
+    /// This process as `status` names it.
+    fn daemon(&self) -> DaemonView {
+        DaemonView {
+            pid: Some(std::process::id()),
+            http: self.0.address.get().map(SocketAddr::to_string),
+            since: Some(self.0.since),
+            version: Some(env!("CARGO_PKG_VERSION").to_string()),
+            phase: if self.is_stopping() { "stopping" } else { "ready" },
+        }
+    }
+
+    fn listens_at(&self, address: SocketAddr) {
+        let _ = self.0.address.set(address);
     }
 
     /// The description of everything that is served, made from the handlers, as JSON. Made when it is first asked for.

@@ -108,6 +108,7 @@ impl Server {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let (stop, stopped) = watch::channel(None);
         let _ = app.0.runtime.set(runtime.handle().clone());
+        app.listens_at(address);
         let (connections, budget) = (app.0.connections.clone(), app.0.budget.clone());
         let router = super::router(app);
         let thread = std::thread::Builder::new().name("windlass-http".into()).spawn(move || {

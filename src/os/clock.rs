@@ -23,6 +23,17 @@ pub fn precise_now() -> i64 {
     now.tv_sec * 1_000_000_000 + now.tv_nsec
 }
 
+/// How many seconds east of UTC the time zone of this process (`TZ`, else the machine's) was at that moment.
+pub fn local_offset(at: Timestamp) -> i64 {
+    let seconds = at.0.div_euclid(1_000) as libc::time_t;
+    // All zeros is a value of this type, and the call reads nothing of it.
+    let mut local: libc::tm = unsafe { std::mem::zeroed() };
+    match unsafe { libc::localtime_r(&seconds, &mut local) }.is_null() {
+        true => 0,
+        false => local.tm_gmtoff as i64,
+    }
+}
+
 /// The clocks of the machine.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct SystemClock;

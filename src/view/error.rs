@@ -31,6 +31,8 @@ pub enum Error {
     DamagedLog { step: crate::model::StepId, source: std::io::Error },
     #[error("`{0}` is not a cursor")]
     Cursor(String),
+    #[error("{}", if *many { format!("several definitions have a hash that begins with `{text}`") } else { format!("no definition `{text}`") })]
+    NoDefinition { text: String, many: bool, meant: Option<String> },
     #[error("there is no group yet")]
     NoGroup,
 }
@@ -50,6 +52,9 @@ impl Error {
                 None if there.is_empty() => "make one with `windlass ingest PATH`".to_string(),
                 None => format!("there is {}", there.join(", ")),
             }),
+            Error::NoDefinition { many: true, .. } => Some("give more of its digits".to_string()),
+            Error::NoDefinition { meant: Some(meant), .. } => Some(format!("did you mean `{meant}`?")),
+            Error::NoDefinition { .. } => Some("see `windlass list definitions`".to_string()),
             Error::StillLocked { .. } => {
                 Some("cancel what works under it, or wait for it: its work is not interrupted by force".to_string())
             }

@@ -1,14 +1,17 @@
 //! A whole group: its definition, its runs, their steps, and every attempt. Read a page at a time, since a group may have
 //! a hundred thousand runs; so the export of a group that still runs is not of one moment.
 
-use super::error::Result;
+use super::{
+    error::Result,
+    show::{GroupView, show_group},
+};
 use crate::{
-    model::{GroupId, RunId, StepId},
+    model::{GroupId, RunId, Status, StepId, Timestamp},
     store::{
         Store,
         attempt::{self, Attempt},
         definition, output,
-        overview::{self, GroupDetails, RunFilter, RunRow, StepRow},
+        overview::{self, RunFilter, RunResult, RunRow, StepRow},
     },
 };
 use serde::Serialize;
@@ -16,7 +19,7 @@ use serde::Serialize;
 /// What comes before the runs.
 #[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
 pub struct ExportHead {
-    pub group: GroupDetails,
+    pub group: GroupView,
     /// The definition in its canonical form.
     pub definition: serde_json::Value,
 }
@@ -47,11 +50,9 @@ pub struct Export {
 }
 
 pub fn export_head(store: &Store, id: GroupId) -> Result<ExportHead> {
-    Ok(store.read(|tx| {
-        let group = overview::show_group(tx, id)?;
-        let body = definition::body(tx, group.definition_id)?;
-        Ok(ExportHead { definition: serde_json::from_str(&body).unwrap_or_default(), group })
-    })?)
+    let group = show_group(store, id)?;
+    let body = store.read(|tx| definition::body(tx, group.details.definition_id))?;
+    Ok(ExportHead { definition: serde_json::from_str(&body).unwrap_or_default(), group })
 }
 
 /// The next runs behind `after`, at most `limit`.
@@ -75,4 +76,44 @@ fn of_step(tx: &crate::store::ReadTx, step: StepRow) -> crate::store::Result<Exp
     };
     let files = files.into_iter().map(|(name, file)| (name, file.hash.to_string())).collect();
     Ok(ExportedStep { attempts_all: attempt::of_step(tx, id)?, output: value, files, step })
+}
+
+/// What became of a run: for tables and scripts. Steps are named; a value that is too large to be kept is absent.
+#[derive(Debug, Clone, Serialize)]
+pub struct Outcome {
+    pub run: RunId,
+    pub item: String,
+    pub status: Status,
+    pub ended: Option<Timestamp>,
+    pub reason: Option<String>,
+    /// The status of each step.
+    pub steps: serde_json::Map<String, serde_json::Value>,
+    /// What each step that left a value produced.
+    pub values: serde_json::Map<String, serde_json::Value>,
+}
+
+/// The names of the steps of a group, in the order of its workflow.
+pub fn step_names(store: &Store, id: GroupId) -> Result<Vec<String>> {
+    Ok(store.read(|tx| overview::step_names(tx, id))?)
+}
+
+/// What became of the next runs behind `after`, at most `limit`. `names` are those of the group's steps.
+pub fn outcomes(
+    store: &Store,
+    id: GroupId,
+    names: &[String],
+    after: Option<RunId>,
+    limit: usize,
+) -> Result<Vec<Outcome>> {
+    let results = store.read(|tx| overview::results(tx, id, after, limit))?;
+    let outcome = |RunResult { run, steps: results }: RunResult| {
+        let (mut steps, mut values) = (serde_json::Map::new(), serde_json::Map::new());
+        for (name, (status, value)) in names.iter().zip(results) {
+            steps.insert(name.clone(), status.name().into());
+            values.extend(value.map(|it| (name.clone(), it)));
+        }
+        let RunRow { id: run, item, status, ended, reason, .. } = run;
+        Outcome { run, item, status, ended, reason, steps, values }
+    };
+    Ok(results.into_iter().map(outcome).collect())
 }

@@ -1,6 +1,10 @@
 //! Lists of groups, runs and steps, a page at a time; `next` is where the next page begins.
 
-use super::error::{Error, Result};
+use super::{
+    error::{Error, Result},
+    words,
+    worker::{WorkerView, workers},
+};
 use crate::{
     model::{GroupId, RunId, Status},
     store::{
@@ -10,10 +14,27 @@ use crate::{
 };
 use serde::Serialize;
 
+/// A group, and where it stands.
+#[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
+pub struct ListedGroup {
+    #[serde(flatten)]
+    pub row: GroupRow,
+    /// Where it stands, in people's words.
+    pub words: String,
+    /// What it waits for, in people's words; null while it runs, and once it has ended.
+    pub waits: Option<&'static str>,
+}
+
+impl ListedGroup {
+    pub fn new(row: GroupRow, workers: &[WorkerView]) -> ListedGroup {
+        ListedGroup { words: words::of_group(&row, workers), waits: words::waits(&row, workers), row }
+    }
+}
+
 /// Groups, newest first.
 #[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
 pub struct GroupList {
-    pub groups: Vec<GroupRow>,
+    pub groups: Vec<ListedGroup>,
     /// For `before`; null on the last page.
     pub next: Option<GroupId>,
 }
@@ -58,13 +79,15 @@ const RUNS: usize = 200;
 pub fn groups(store: &Store, filter: &GroupFilter) -> Result<GroupList> {
     let groups = store.read(|tx| overview::groups(tx, filter))?;
     let next = groups.last().filter(|_| groups.len() == filter.limit).map(|it| it.id);
+    let workers = workers(store)?.workers;
+    let groups = groups.into_iter().map(|it| ListedGroup::new(it, &workers)).collect();
     Ok(GroupList { groups, next })
 }
 
 /// The group that was submitted last.
 pub fn newest_group(store: &Store) -> Result<GroupId> {
-    let newest = groups(store, &GroupFilter { limit: 1, ..GroupFilter::default() })?;
-    newest.groups.first().map(|it| it.id).ok_or(Error::NoGroup)
+    let newest = store.read(|tx| overview::groups(tx, &GroupFilter { limit: 1, ..GroupFilter::default() }))?;
+    newest.first().map(|it| it.id).ok_or(Error::NoGroup)
 }
 
 pub fn runs(store: &Store, group: GroupId, filter: &RunFilter) -> Result<RunList> {

@@ -3,9 +3,13 @@
 use super::error::{Error, Result};
 use crate::{
     engine::{Engine, WorkDir},
-    model::{StepId, Token},
+    model::{RunId, StepId, Timestamp, Token},
     process::live,
-    store::{Store, attempt, overview},
+    store::{
+        Store,
+        attempt::{self, Attempt},
+        overview,
+    },
 };
 use serde::Serialize;
 use std::io::Read;
@@ -14,8 +18,15 @@ use std::io::Read;
 #[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
 pub struct LogText {
     pub step: StepId,
+    pub run: RunId,
     /// Which attempt.
     pub token: Token,
+    /// Its place among all attempts of the step, from 1.
+    pub attempt: i64,
+    pub started: Option<Timestamp>,
+    pub ended: Option<Timestamp>,
+    /// How the attempt ended; null while it runs.
+    pub outcome: Option<&'static str>,
     /// `stdout` or `stderr`.
     pub stream: &'static str,
     /// Bytes that were printed in all; more than `text` holds where its beginning was not kept.
@@ -37,14 +48,14 @@ const MOST: u64 = 64 << 20;
 
 /// What was kept of the streams of a step, oldest attempt first; of the attempts with the token `from` or a later one.
 pub fn logs(store: &Store, step: StepId, from: Token) -> Result<Logs> {
-    let found = store.read(|tx| {
-        overview::status_of_step(tx, step)?;
-        attempt::logs(tx, step, from)
+    let (run, attempts, found) = store.read(|tx| {
+        let run = overview::run_of_step(tx, step)?;
+        Ok((run, attempt::of_step(tx, step)?, attempt::logs(tx, step, from)?))
     })?;
     let text = |(token, log): (Token, attempt::Log)| {
         let body = unpacked(&log.body).map_err(|source| Error::DamagedLog { step, source })?;
         let stream = if log.stream == 1 { "stdout" } else { "stderr" };
-        Ok(LogText { step, token, stream, total: log.total, text: String::from_utf8_lossy(&body).into_owned(), body })
+        Ok(of_attempt(step, run, &attempts, token, stream).with(log.total, body))
     };
     Ok(Logs { logs: found.into_iter().map(text).collect::<Result<_>>()? })
 }
@@ -60,11 +71,42 @@ pub fn logs_until_now(engine: &Engine, step: StepId, from: Token) -> Result<Logs
                 continue;
             }
             let Some((from, body)) = live::read_from(&dir, number, 0) else { continue };
-            let (total, text) = (from + body.len() as u64, String::from_utf8_lossy(&body).into_owned());
-            found.logs.push(LogText { step, token, stream, total, text, body });
+            let total = from + body.len() as u64;
+            found.logs.push(log_of(engine.store(), step, token, stream)?.with(total, body));
         }
     }
     Ok(found)
+}
+
+/// The log of one stream of an attempt, without any text yet.
+pub fn log_of(store: &Store, step: StepId, token: Token, stream: &'static str) -> Result<LogText> {
+    let (run, attempts) = store.read(|tx| Ok((overview::run_of_step(tx, step)?, attempt::of_step(tx, step)?)))?;
+    Ok(of_attempt(step, run, &attempts, token, stream))
+}
+
+fn of_attempt(step: StepId, run: RunId, attempts: &[Attempt], token: Token, stream: &'static str) -> LogText {
+    let found = attempts.iter().find(|it| it.token == token);
+    LogText {
+        step,
+        run,
+        token,
+        // One that has just begun comes behind those that are known.
+        attempt: found.map_or(attempts.len() as i64 + 1, |it| it.no),
+        started: found.map(|it| it.started),
+        ended: found.and_then(|it| it.ended),
+        outcome: found.and_then(|it| it.outcome),
+        stream,
+        total: 0,
+        text: String::new(),
+        body: Vec::new(),
+    }
+}
+
+impl LogText {
+    /// With what was printed: `body` is the newest part of `total` bytes.
+    pub fn with(self, total: u64, body: Vec<u8>) -> LogText {
+        LogText { total, text: String::from_utf8_lossy(&body).into_owned(), body, ..self }
+    }
 }
 
 fn unpacked(body: &[u8]) -> std::io::Result<Vec<u8>> {

@@ -13,22 +13,27 @@ mod lock;
 mod log;
 mod reason;
 mod search;
+mod show;
 mod status;
 mod why;
 pub mod wording;
+pub mod words;
 mod worker;
 mod writer;
 
 pub use database::{DatabaseInfo, Databases, Documents, Named, databases, databases_of, documents, open_database};
 pub use error::{Error, Result};
 pub use event::{EventView, event_view, read_cursor, write_cursor};
-pub use export::{Export, ExportHead, ExportedRun, ExportedStep, export_head, export_runs};
-pub use list::{GroupList, ListedStep, RunList, StepFilter, StepList, groups, newest_group, runs, steps};
+pub use export::{
+    Export, ExportHead, ExportedRun, ExportedStep, Outcome, export_head, export_runs, outcomes, step_names,
+};
+pub use list::{GroupList, ListedGroup, ListedStep, RunList, StepFilter, StepList, groups, newest_group, runs, steps};
 pub use lock::{Lock, Locks, force_release, is_file_locked, locks};
-pub use log::{LogText, Logs, logs, logs_until_now};
+pub use log::{LogText, Logs, log_of, logs, logs_until_now};
 pub use reason::{Reason, Seen};
 pub use search::{Found, find};
-pub use status::{Problem, StatusView, lost_commits_words, status};
+pub use show::{DefinitionView, GroupView, RunView, StepView, show_definition, show_group, show_run, show_step};
+pub use status::{DaemonView, Problem, StatusView, lost_commits_words, status};
 pub use why::{Explained, Subject, WhyView, why};
 pub use worker::{WorkerView, Workers, workers};
 pub use writer::{WriterHeld, writer_held};

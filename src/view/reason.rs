@@ -1,9 +1,13 @@
 //! From the facts of a step to sentences: why it stands where it stands, and the command that changes it.
 
-use super::wording::{duration, relative};
+use super::{
+    error::Result,
+    wording::{duration, relative},
+};
 use crate::{
-    model::{Holder, HolderKind, Status, Timestamp},
-    store::overview::{KeyFacts, Why},
+    engine::Engine,
+    model::{Holder, HolderKind, ResourceKey, Status, StepId, Timestamp},
+    store::overview::{self, KeyFacts, Why},
 };
 use serde::Serialize;
 
@@ -24,6 +28,18 @@ pub struct Seen {
     pub disk_low: bool,
     /// The process that holds the file of the step's key, where only that file excludes it.
     pub file_holder: Option<String>,
+}
+
+/// Why a step does not run, or how it ended.
+pub(super) fn reasons_of(engine: &Engine, step: StepId) -> Result<Vec<Reason>> {
+    let why = engine.store().read(|tx| overview::why(tx, step))?;
+    Ok(reasons_for(engine, &why))
+}
+
+pub(super) fn reasons_for(engine: &Engine, why: &Why) -> Vec<Reason> {
+    let locked = why.key.as_ref().filter(|it| it.file_only);
+    let file_holder = locked.map(|it| engine.file_holder(&ResourceKey(it.name.clone())));
+    reasons(why, &Seen { now: engine.store().now(), disk_low: !engine.disk().enough, file_holder })
 }
 
 fn reason(code: &'static str, text: impl Into<String>, command: Option<String>) -> Reason {

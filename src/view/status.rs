@@ -2,13 +2,14 @@
 
 use super::{
     error::Result,
+    list::ListedGroup,
     wording::{count, quoted},
     worker::{WorkerView, workers},
     writer::writer_held,
 };
 use crate::{
     engine::Engine,
-    model::{Bytes, Status, StepId},
+    model::{Bytes, Status, StepId, Timestamp},
     os::wal_readers,
     settings::platform_data_dir,
     store::{
@@ -26,6 +27,19 @@ pub struct Problem {
     pub command: Option<String>,
 }
 
+/// The daemon of a home.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
+pub struct DaemonView {
+    pub pid: Option<u32>,
+    /// The address of the page and the API; null until it is bound.
+    pub http: Option<String>,
+    /// Null where it can't be told.
+    pub since: Option<Timestamp>,
+    pub version: Option<String>,
+    /// `starting`, `ready` or `stopping`.
+    pub phase: &'static str,
+}
+
 #[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
 pub struct StatusView {
     #[schema(value_type = String)]
@@ -33,15 +47,17 @@ pub struct StatusView {
     /// How a shell calls windlass for this home: `windlass`, or `windlass --home '/my home'` where it is not the one that
     /// this user has without saying so.
     pub call: String,
+    /// Null: no daemon runs.
+    pub daemon: Option<DaemonView>,
     #[schema(value_type = u64)]
     pub disk_free: Bytes,
     /// Whether that is enough for steps to start.
     pub disk_ok: bool,
     pub queues: Queues,
     /// Groups that have not ended.
-    pub groups: Vec<GroupRow>,
+    pub groups: Vec<ListedGroup>,
     /// Groups that have, newest first.
-    pub recent: Vec<GroupRow>,
+    pub recent: Vec<ListedGroup>,
     pub workers: Vec<WorkerView>,
     pub problems: Vec<Problem>,
 }
@@ -54,7 +70,8 @@ const PUT_OFF: usize = 200;
 /// A log that is longer than this is worth a word: it is emptied at a thousand pages unless somebody reads.
 const LONG_LOG: u64 = 8 << 20;
 
-pub fn status(engine: &Engine) -> Result<StatusView> {
+/// `daemon`: who serves this home, as the caller knows it.
+pub fn status(engine: &Engine, daemon: Option<DaemonView>) -> Result<StatusView> {
     let disk = engine.disk();
     let store = engine.store();
     let newest = store.read(|tx| overview::groups(tx, &GroupFilter { limit: GROUPS, ..GroupFilter::default() }))?;
@@ -64,15 +81,18 @@ pub fn status(engine: &Engine) -> Result<StatusView> {
         groups.extend(store.read(|tx| overview::groups(tx, &filter))?);
     }
     groups.truncate(GROUPS);
+    let workers = workers(store)?.workers;
+    let listed = |it: GroupRow| ListedGroup::new(it, &workers);
     let mut status = StatusView {
         home: engine.home().to_path_buf(),
         call: call(engine.home(), platform_data_dir(|name| std::env::var(name).ok())),
+        daemon,
         disk_free: disk.free,
         disk_ok: disk.enough,
         queues: store.read(overview::queues)?,
-        groups,
-        recent: newest.into_iter().filter(|it| it.ended.is_some()).take(RECENT).collect(),
-        workers: workers(store)?.workers,
+        groups: groups.into_iter().map(listed).collect(),
+        recent: newest.into_iter().filter(|it| it.ended.is_some()).take(RECENT).map(listed).collect(),
+        workers,
         problems: Vec::new(),
     };
     status.problems = problems(engine, &status, &disk.dir);
@@ -82,7 +102,7 @@ pub fn status(engine: &Engine) -> Result<StatusView> {
         status.problems.push(Problem { text, command: Some(format!("windlass why {}", first.step)) });
     }
     // Of these few groups one row each is asked for, and found by its index.
-    for id in status.groups.iter().chain(&status.recent).map(|it| it.id) {
+    for id in status.groups.iter().chain(&status.recent).map(|it| it.row.id) {
         if let Some(hook) = store.read(|tx| overview::failed_hooks(tx, id, 1))?.pop() {
             let text = format!("hook {} ({}) of {id} failed: {}", hook.name, hook.event, hook.detail);
             status.problems.push(Problem { text, command: Some(format!("windlass show {id}")) });
@@ -157,13 +177,13 @@ fn problems(engine: &Engine, status: &StatusView, disk: &Path) -> Vec<Problem> {
         let text = format!("worker {} is dead; its {running} go back as soon as a worker starts", it.row.id);
         problem(text, Some("windlass worker --until-idle".to_string()));
     }
-    for it in status.groups.iter().filter(|it| it.paused) {
+    for it in status.groups.iter().map(|it| &it.row).filter(|it| it.paused) {
         problem(format!("{} is paused", it.id), Some(format!("windlass resume {}", it.id)));
     }
     for it in status.queues.types.iter().filter(|it| it.paused) {
         problem(format!("the type `{}` is paused", it.step_type), Some(format!("windlass resume {}", it.step_type)));
     }
-    for it in status.recent.iter().filter(|it| it.status == Status::Failed) {
+    for it in status.recent.iter().map(|it| &it.row).filter(|it| it.status == Status::Failed) {
         let text = format!("{} failed: {} of {}", it.id, it.failed, count(it.runs.max(0) as u64, "run"));
         problem(text, Some(format!("windlass why {}", it.id)));
     }

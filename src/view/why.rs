@@ -2,11 +2,11 @@
 
 use super::{
     error::Result,
-    reason::{Reason, Seen, reasons},
+    reason::{Reason, reasons_for},
 };
 use crate::{
     engine::Engine,
-    model::{GroupId, ResourceKey, RunId, Status, StepId},
+    model::{GroupId, RunId, Status, StepId},
     store::{
         Store, group,
         overview::{self, RunFilter, Why},
@@ -27,6 +27,8 @@ pub enum Subject {
 pub struct Explained {
     pub facts: Why,
     pub reasons: Vec<Reason>,
+    /// How many other steps of this name there are, as far as was looked, of which the same holds.
+    pub alike: i64,
 }
 
 #[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
@@ -41,22 +43,36 @@ const STEPS: usize = 5;
 
 pub fn why(engine: &Engine, subject: Subject) -> Result<WhyView> {
     let held_up = of_subject(engine.store(), subject)?;
-    let steps = held_up.iter().take(STEPS).map(|id| explain(engine, *id)).collect::<Result<_>>()?;
+    let mut steps: Vec<Explained> = Vec::new();
+    for (id, alike) in held_up.iter().take(STEPS) {
+        let next = Explained { alike: *alike, ..explain(engine, *id)? };
+        match steps.iter_mut().find(|it| it.is_like(&next)) {
+            Some(same) => same.alike += 1 + next.alike,
+            None => steps.push(next),
+        }
+    }
     Ok(WhyView { steps, more: held_up.len() > STEPS })
+}
+
+impl Explained {
+    fn is_like(&self, other: &Explained) -> bool {
+        let texts = |it: &Explained| it.reasons.iter().map(|it| it.text.clone()).collect::<Vec<_>>();
+        self.facts.step.name == other.facts.step.name && texts(self) == texts(other)
+    }
 }
 
 fn explain(engine: &Engine, step: StepId) -> Result<Explained> {
     let facts = engine.store().read(|tx| overview::why(tx, step))?;
-    let locked = facts.key.as_ref().filter(|it| it.file_only);
-    let file_holder = locked.map(|it| engine.file_holder(&ResourceKey(it.name.clone())));
-    let seen = Seen { now: engine.store().now(), disk_low: !engine.disk().enough, file_holder };
-    Ok(Explained { reasons: reasons(&facts, &seen), facts })
+    Ok(Explained { reasons: reasons_for(engine, &facts), facts, alike: 0 })
 }
 
-fn of_subject(store: &Store, subject: Subject) -> Result<Vec<StepId>> {
+/// Steps, each with how many others failed as it did.
+type HeldUp = Vec<(StepId, i64)>;
+
+fn of_subject(store: &Store, subject: Subject) -> Result<HeldUp> {
     match subject {
-        Subject::Step(id) => Ok(vec![id]),
-        Subject::Run(id) => of_run(store, id),
+        Subject::Step(id) => Ok(vec![(id, 0)]),
+        Subject::Run(id) => Ok(of_run(store, id)?.into_iter().map(|it| (it, 0)).collect()),
         Subject::Group(id) => of_group(store, id),
     }
 }
@@ -71,19 +87,19 @@ fn of_run(store: &Store, id: RunId) -> Result<Vec<StepId>> {
     Ok(details.steps.iter().find(|it| it.status != Status::Completed).map(|it| it.id).into_iter().collect())
 }
 
-fn of_group(store: &Store, id: GroupId) -> Result<Vec<StepId>> {
+fn of_group(store: &Store, id: GroupId) -> Result<HeldUp> {
     let failures = store.read(|tx| {
         group::detail(tx, id)?;
-        overview::failures(tx, id, None, STEPS + 1)
+        overview::failure_kinds(tx, id, STEPS + 1)
     })?;
     if !failures.is_empty() {
-        return Ok(failures.into_iter().map(|it| it.step).collect());
+        return Ok(failures.into_iter().map(|it| (it.step, it.runs - 1)).collect());
     }
     let mut found = Vec::new();
     for status in [Status::Running, Status::Error, Status::Pending, Status::Cancelled] {
         let filter = RunFilter { status: Some(status), after: None, limit: STEPS + 1 - found.len() };
         for run in store.read(|tx| overview::runs(tx, id, &filter))? {
-            found.extend(of_run(store, run.id)?);
+            found.extend(of_run(store, run.id)?.into_iter().map(|it| (it, 0)));
         }
         if found.len() > STEPS {
             break;

@@ -37,6 +37,30 @@ pub fn relative(at: Timestamp, now: Timestamp) -> String {
     }
 }
 
+/// A moment with its date. `offset`: seconds east of UTC, None for UTC itself: `2026-11-29 08:30:00Z`,
+/// `2026-11-29 14:00:00+05:30`.
+pub fn absolute(at: Timestamp, offset: Option<i64>) -> String {
+    let seconds = at.0.div_euclid(1_000) + offset.unwrap_or(0);
+    let (day, of_day) = (seconds.div_euclid(86_400), seconds.rem_euclid(86_400));
+    // Years begin in March and 400 of them are 146,097 days (Howard Hinnant, `civil_from_days`).
+    let shifted = day + 719_468;
+    let (era, of_era) = (shifted.div_euclid(146_097), shifted.rem_euclid(146_097));
+    let year = (of_era - of_era / 1_460 + of_era / 36_524 - of_era / 146_096) / 365;
+    let of_year = of_era - (365 * year + year / 4 - year / 100);
+    let month = (5 * of_year + 2) / 153;
+    let (date, month) = (of_year - (153 * month + 2) / 5 + 1, if month < 10 { month + 3 } else { month - 9 });
+    let year = era * 400 + year + i64::from(month <= 2);
+    let (hour, minute, second) = (of_day / 3_600, of_day / 60 % 60, of_day % 60);
+    let zone = match offset {
+        None => "Z".to_string(),
+        Some(offset) => {
+            let sign = if offset < 0 { '-' } else { '+' };
+            format!("{sign}{:02}:{:02}", offset.abs() / 3_600, offset.abs() / 60 % 60)
+        }
+    };
+    format!("{year:04}-{month:02}-{date:02} {hour:02}:{minute:02}:{second:02}{zone}")
+}
+
 /// A word as a shell reads it back.
 pub fn quoted(word: &str) -> String {
     let is_plain = |it: char| it.is_ascii_alphanumeric() || "/._-+=:,@%".contains(it);
@@ -95,6 +119,21 @@ mod tests {
             (now.0 - 200_000_000, "2 d ago"),
         ] {
             assert_eq!(relative(Timestamp(at), now), text);
+        }
+    }
+
+    #[test]
+    fn moments_have_their_date() {
+        for (millis, offset, text) in [
+            (0, None, "1970-01-01 00:00:00Z"),
+            (-1, None, "1969-12-31 23:59:59Z"),
+            (951_782_400_000, None, "2000-02-29 00:00:00Z"),
+            (1_772_236_799_999, None, "2026-02-27 23:59:59Z"),
+            (4_107_542_400_000, None, "2100-03-01 00:00:00Z"),
+            (0, Some(19_800), "1970-01-01 05:30:00+05:30"),
+            (0, Some(-12_600), "1969-12-31 20:30:00-03:30"),
+        ] {
+            assert_eq!(absolute(Timestamp(millis), offset), text);
         }
     }
 

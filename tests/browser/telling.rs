@@ -194,9 +194,11 @@ fn the_link_to_more_failures_leads_to_them() {
     let group = submit(&web, &format!("id: wide\nsteps: [{}]", steps.join(", ")), &items, json!({}));
     wait_for_group(&web, group);
     browser.open(&web.url("/#/g1"));
-    browser.shows("and 25 more");
+    browser.shows("and 29 more");
     let alike = "[...document.querySelectorAll('.why li')].map(it => it.querySelectorAll('a').length)";
-    assert_eq!(browser.eval(alike), json!([5, 1]), "what is equal is told once");
+    assert_eq!(browser.eval(alike), json!([2]), "what is equal is told once, with a link to the others");
+    let reasons = "[...document.querySelectorAll('main table')].some(it => it.innerText.includes('exit code 3'))";
+    browser.until("the list of runs has the reason", reasons);
     assert_eq!(browser.eval("document.querySelectorAll('.types > .type').length"), 12);
     assert_eq!(browser.eval("document.querySelector('.types .type').innerText.includes('part-20')"), true);
     browser.picture("wide-phone-light");
@@ -207,6 +209,24 @@ fn the_link_to_more_failures_leads_to_them() {
     browser.click(".types summary");
     browser.until("the rest is shown", "document.querySelectorAll('details[open] .type').length === 18");
     browser.picture("wide-open-phone-light");
+    assert_eq!(browser.complaints, [] as [&str; 0]);
+}
+
+#[test]
+fn a_step_shows_what_it_ran_and_how_it_is_defined_but_no_secret() {
+    let web = Web::start();
+    let Some(mut browser) = let_in(&web) else { return };
+    let text =
+        "id: say\nsteps: [{ name: say, run: 'echo {{ item }} {{ env.KEY }}', env: { KEY: s3cr3t }, retries: 2 }]";
+    let group = submit(&web, text, &["ann"], json!({}));
+    wait_for_group(&web, group);
+    browser.open(&web.url("/#/s1"));
+    browser.shows("echo 'ann' ***");
+    browser.shows("KEY=***");
+    browser.click("details[data-key=definition] summary");
+    browser.shows("\"retries\": 2");
+    let definition = "document.querySelector('details[data-key=definition]').innerText.includes('s3cr3t')";
+    assert_eq!(browser.eval(definition), false);
     assert_eq!(browser.complaints, [] as [&str; 0]);
 }
 

@@ -4,12 +4,13 @@ use crate::{
         context::Context,
         failure::Result,
         table::{Cell, Table},
-        wording::{duration, number_of, relative},
+        wording::{duration, number_of},
     },
     model::GroupId,
     store::overview::GroupFilter,
-    view::{self, GroupList},
+    view::{self, GroupList, ListedGroup, words::status_of_group},
 };
+use clap_complete::engine::ArgValueCompleter;
 
 /// Groups, newest first
 #[derive(Debug, clap::Args)]
@@ -17,7 +18,7 @@ pub struct Groups {
     #[command(flatten)]
     page: Page,
     /// Only groups older than this one: where the last page ended
-    #[arg(long, value_name = "GROUP")]
+    #[arg(long, value_name = "GROUP", add = ArgValueCompleter::new(crate::cli::complete::groups))]
     before: Option<GroupId>,
 }
 
@@ -35,20 +36,16 @@ impl Groups {
             return Ok(());
         }
         let now = cx.now();
-        let mut table = Table::new(&["GROUP", "STATUS", ">RUNS", ">FAILED", "CREATED", ">TOOK", "~NAME"]);
-        for it in &rows {
+        let mut table = Table::new(&["GROUP", "STATUS", ">RUNS", ">FAILED", "?CREATED", "?>TOOK", "~NAME"]);
+        for ListedGroup { row: it, waits, .. } in &rows {
             let took = duration(it.ended.unwrap_or(now).since(it.created));
-            let name = match (it.paused, it.cancelling) {
-                (true, _) => format!("{} (paused)", it.name),
-                (_, true) => format!("{} (being cancelled)", it.name),
-                _ => it.name.clone(),
-            };
+            let name = named(&it.name, *waits);
             table.row([
                 it.id.to_string().into(),
-                Cell::status(it.status),
+                Cell::status(status_of_group(it, *waits)),
                 runs(it.ended_runs, it.runs).into(),
                 if it.failed > 0 { number_of(it.failed as u64) } else { String::new() }.into(),
-                relative(it.created, now).into(),
+                cx.when(it.created).into(),
                 took.into(),
                 name.into(),
             ]);
@@ -58,6 +55,14 @@ impl Groups {
             cx.output.note(format!("more: `windlass list groups --before {next}`"));
         }
         Ok(())
+    }
+}
+
+/// What it waits for stands first: a narrow terminal cuts the end.
+pub fn named(name: &str, waits: Option<&str>) -> String {
+    match waits {
+        Some(waits) => format!("({waits}) {name}"),
+        None => name.to_string(),
     }
 }
 

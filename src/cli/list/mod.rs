@@ -5,11 +5,13 @@ mod runs;
 mod steps;
 mod workers;
 
+pub use groups::named as named_group;
 pub use steps::took as steps_took;
 pub use workers::{list as list_workers, table as worker_table};
 
 use super::{context::Context, failure::Result};
 use crate::model::Status;
+use clap_complete::engine::ArgValueCompleter;
 
 /// List groups, runs, steps, workers, documents, definitions or params
 ///
@@ -41,7 +43,7 @@ enum What {
 #[derive(Debug, Clone, clap::Args)]
 pub struct Page {
     /// Only those with this status: pending, running, completed, error, failed or cancelled
-    #[arg(long, value_name = "STATUS")]
+    #[arg(long, value_name = "STATUS", add = ArgValueCompleter::new(crate::cli::complete::statuses))]
     status: Option<Status>,
     /// How many at most
     #[arg(long, default_value_t = 50, value_name = "N")]

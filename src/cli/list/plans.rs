@@ -1,5 +1,5 @@
 use crate::{
-    cli::{context::Context, failure::Result, parameters, table::Table, wording::relative},
+    cli::{context::Context, failure::Result, parameters, table::Table},
     store::definition,
 };
 
@@ -12,13 +12,13 @@ pub fn definitions(cx: &Context) -> Result<()> {
         cx.output.note("no definition yet; each is remembered when it is first submitted: `windlass run FILE`");
         return Ok(());
     }
-    let now = cx.now();
-    let mut table = Table::new(&["ID", ">VERSIONS", "NEWEST", "~NAME"]);
+    let mut table = Table::new(&["ID", "?>VERSIONS", "?NEWEST", "?VERSION", "~NAME"]);
     for it in &rows {
         table.row([
             it.id.as_str().into(),
             it.versions.to_string().into(),
-            relative(it.newest, now).into(),
+            cx.when(it.newest).into(),
+            it.hash.get(..12).unwrap_or(&it.hash).into(),
             it.title.as_str().into(),
         ]);
     }
@@ -30,7 +30,7 @@ pub fn parameter_sets(cx: &Context) -> Result<()> {
     if cx.output.json {
         return cx.output.document(&serde_json::json!({"params": sets}));
     }
-    let mut table = Table::new(&["ID", "~NAME", "VERSION"]);
+    let mut table = Table::new(&["ID", "~NAME", "?VERSION"]);
     for it in &sets {
         let version = hex::encode(&it.hash()[..6]);
         table.row([it.id.as_str().into(), it.name.as_str().into(), version.into()]);

@@ -4,13 +4,13 @@ use crate::{
         context::Context,
         failure::Result,
         table::{Cell, Table},
-        wording::{plain, relative},
         work::item_name,
     },
     model::{GroupId, RunId},
     store::overview::RunFilter,
     view::{self, RunList},
 };
+use clap_complete::engine::ArgValueCompleter;
 
 /// Runs of a group, in the order of submission
 #[derive(Debug, clap::Args)]
@@ -18,10 +18,10 @@ pub struct Runs {
     #[command(flatten)]
     page: Page,
     /// The group [default: the newest]
-    #[arg(long, value_name = "GROUP")]
+    #[arg(long, value_name = "GROUP", add = ArgValueCompleter::new(crate::cli::complete::groups))]
     group: Option<GroupId>,
     /// Only runs behind this one: where the last page ended
-    #[arg(long, value_name = "RUN")]
+    #[arg(long, value_name = "RUN", add = ArgValueCompleter::new(crate::cli::complete::runs))]
     after: Option<RunId>,
 }
 
@@ -39,16 +39,19 @@ impl Runs {
             cx.output.note(format!("no such run in {group}"));
             return Ok(());
         }
-        let now = cx.now();
-        let mut table = Table::new(&["RUN", "STATUS", "ENDED", "~ITEM", "REMARK"]);
+        let mut table = Table::new(&["RUN", "STATUS", "?>STEPS", "?ENDED", "~ITEM", "~WHY"]);
         for it in &rows {
-            let ended = it.ended.map(|it| relative(it, now)).unwrap_or_default();
+            let ended = it.ended.map(|it| cx.when(it)).unwrap_or_default();
+            // `1/3` while it is on its way.
+            let steps = it.steps_done.map_or(it.step_count.to_string(), |done| format!("{done}/{}", it.step_count));
+            let why = it.reason.as_deref().or(it.remark.as_deref()).unwrap_or("");
             table.row([
                 it.id.to_string().into(),
                 Cell::status(it.status),
+                steps.into(),
                 ended.into(),
                 item_name(&it.item).into(),
-                it.remark.as_deref().map(plain).unwrap_or_default().into(),
+                why.into(),
             ]);
         }
         cx.output.table(&table)?;

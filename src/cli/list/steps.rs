@@ -4,13 +4,14 @@ use crate::{
         context::Context,
         failure::Result,
         table::{Cell, Table},
-        wording::{duration, relative},
+        wording::duration,
         work::item_name,
     },
     model::{GroupId, RunId, Status, Timestamp},
     store::overview::{self, RunDetails, StepRow},
     view::{self, ListedStep, StepFilter, StepList},
 };
+use clap_complete::engine::ArgValueCompleter;
 
 /// Steps of a run or of a group
 #[derive(Debug, clap::Args)]
@@ -18,16 +19,16 @@ pub struct Steps {
     #[command(flatten)]
     page: Page,
     /// Only steps of this run
-    #[arg(long, value_name = "RUN", conflicts_with = "group")]
+    #[arg(long, value_name = "RUN", add = ArgValueCompleter::new(crate::cli::complete::runs), conflicts_with = "group")]
     run: Option<RunId>,
     /// Only steps of this group [default: the newest]
-    #[arg(long, value_name = "GROUP")]
+    #[arg(long, value_name = "GROUP", add = ArgValueCompleter::new(crate::cli::complete::groups))]
     group: Option<GroupId>,
     /// Only steps of this type
-    #[arg(long = "type", value_name = "TYPE")]
+    #[arg(long = "type", value_name = "TYPE", add = ArgValueCompleter::new(crate::cli::complete::step_types))]
     step_type: Option<String>,
     /// Only runs behind this one: where the last page ended
-    #[arg(long, value_name = "RUN")]
+    #[arg(long, value_name = "RUN", add = ArgValueCompleter::new(crate::cli::complete::runs))]
     after: Option<RunId>,
 }
 
@@ -43,7 +44,7 @@ impl Steps {
             return Ok(());
         }
         let now = cx.now();
-        let mut table = Table::new(&["STEP", "STATUS", "TYPE", ">TRIES", "STARTED", ">TOOK", "~ITEM", "~ERROR"]);
+        let mut table = Table::new(&["STEP", "STATUS", "~TYPE", "?>TRIES", "?STARTED", "?>TOOK", "~ITEM", "~ERROR"]);
         for ListedStep { run, item, step } in &rows {
             let item = if item.is_empty() { run.to_string() } else { item_name(item) };
             table.row([
@@ -51,7 +52,7 @@ impl Steps {
                 Cell::status(step.status),
                 step.step_type.as_str().into(),
                 step.attempts.to_string().into(),
-                step.started.map(|it| relative(it, now)).unwrap_or_default().into(),
+                step.started.map(|it| cx.when(it)).unwrap_or_default().into(),
                 took(step, now).into(),
                 item.into(),
                 step.error.as_deref().unwrap_or("").into(),

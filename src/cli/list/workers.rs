@@ -4,7 +4,7 @@ use crate::{
         failure::Result,
         output::Paint,
         table::{Cell, Table},
-        wording::{relative, size},
+        wording::size,
     },
     store::worker::WorkerRow,
     view::{self, WorkerView},
@@ -30,7 +30,7 @@ pub fn list(cx: &Context) -> Result<()> {
 /// The long-lived processes of all workers, as they were told last; None where there are none.
 fn processes(rows: &[WorkerView]) -> Option<Table> {
     let mut table =
-        Table::new(&["WORKER", "PROCESS", ">PID", "STATE", ">AGE", ">MEMORY", ">FILES", ">UNITS", "~REPLACED"]);
+        Table::new(&["WORKER", "PROCESS", "?>PID", "STATE", "?>AGE", ">MEMORY", "?>FILES", "?>UNITS", "~REPLACED"]);
     let all = rows
         .iter()
         .flat_map(|WorkerView { row, .. }| row.processes.as_array().into_iter().flatten().map(move |it| (row.id, it)));
@@ -53,8 +53,7 @@ fn processes(rows: &[WorkerView]) -> Option<Table> {
 }
 
 pub fn table(cx: &Context, rows: &[WorkerView]) -> Table {
-    let now = cx.now();
-    let mut table = Table::new(&["WORKER", "STATE", ">PID", ">RUNNING", "SINCE", "~POOLS"]);
+    let mut table = Table::new(&["WORKER", "STATE", "?>PID", ">RUNNING", "?SINCE", "~POOLS"]);
     for WorkerView { row: it, alive } in rows {
         let state = match alive {
             true => Cell::painted("alive", Paint::Good),
@@ -65,7 +64,7 @@ pub fn table(cx: &Context, rows: &[WorkerView]) -> Table {
             state,
             it.identity.pid.to_string().into(),
             it.running.to_string().into(),
-            relative(it.registered, now).into(),
+            cx.when(it.registered).into(),
             pools(it).into(),
         ]);
     }

@@ -104,7 +104,9 @@ impl From<Error> for Failure {
             Error::Search(search::Error::Embed(error)) => Failure::conflict(error.to_string()),
             Error::Embed(error) => Failure::conflict(error.to_string()),
             Error::Filter(error) => Failure::bad_request(error.to_string()),
-            Error::NoDatabase { .. } | Error::NoGroup => Failure::not_found(error.to_string()),
+            Error::NoDatabase { .. } | Error::NoDefinition { .. } | Error::NoGroup => {
+                Failure::not_found(error.to_string())
+            }
             Error::DatabaseName { .. } | Error::Cursor(_) => Failure::bad_request(error.to_string()),
             Error::StillLocked { .. } => Failure::conflict(error.to_string()),
             Error::List { .. } | Error::DamagedLog { .. } => {

@@ -4,8 +4,8 @@ use super::answer::{Limit, Refused, id, optional, page};
 use crate::{
     http::{App, Result},
     model::{GroupId, Status},
-    store::overview::{self, GroupDetails, GroupFilter, Progress},
-    view::{self, GroupList, Subject, WhyView},
+    store::overview::{self, GroupFilter, Progress},
+    view::{self, GroupList, GroupView, Subject, WhyView},
 };
 use axum::{
     Json,
@@ -56,10 +56,10 @@ async fn list(State(app): State<App>, Query(asked): Query<Page>) -> Result<Json<
 ///
 /// Walks over all of its steps: `/progress` is for polling.
 #[utoipa::path(get, path = "/api/v1/groups/{group}", tag = "groups", params(("group" = String, Path, description = "Such as 12 or g12", example = "g2")),
-    responses((status = 200, body = GroupDetails), Refused))]
-async fn show(State(app): State<App>, Path(group): Path<String>) -> Result<Json<GroupDetails>> {
+    responses((status = 200, body = GroupView), Refused))]
+async fn show(State(app): State<App>, Path(group): Path<String>) -> Result<Json<GroupView>> {
     let group: GroupId = id(&group)?;
-    Ok(Json(app.blocking(move |engine| engine.store().read(|tx| overview::show_group(tx, group))).await?))
+    Ok(Json(app.blocking(move |engine| view::show_group(engine.store(), group)).await?))
 }
 
 /// How far a group is

@@ -24,7 +24,8 @@ pub fn router() -> OpenApiRouter<App> {
 /// One screen: what runs, what waits, who works, and problems with the command that mends each
 #[utoipa::path(get, path = "/api/v1/status", tag = "machine", responses((status = 200, body = StatusView), Refused))]
 async fn status(State(app): State<App>) -> Result<Json<StatusView>> {
-    Ok(Json(app.blocking(view::status).await?))
+    let daemon = app.daemon();
+    Ok(Json(app.blocking(move |engine| view::status(engine, Some(daemon))).await?))
 }
 
 /// Workers that are registered, and the processes that they keep

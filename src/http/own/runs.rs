@@ -8,8 +8,8 @@ use super::{
 use crate::{
     http::{App, Result},
     model::{RunId, Status},
-    store::overview::{self, RunDetails, RunFilter},
-    view::{self, RunList, Subject, WhyView},
+    store::overview::{self, RunFilter},
+    view::{self, RunList, RunView, Subject, WhyView},
 };
 use axum::{
     Json,
@@ -62,10 +62,10 @@ async fn list(State(app): State<App>, Query(asked): Query<Page>) -> Result<Json<
 
 /// A run with its steps, and what each of them needs
 #[utoipa::path(get, path = "/api/v1/runs/{run}", tag = "runs", params(("run" = String, Path, description = "Such as 34 or r34", example = "r3")),
-    responses((status = 200, body = RunDetails), Refused))]
-async fn show(State(app): State<App>, Path(run): Path<String>) -> Result<Json<RunDetails>> {
+    responses((status = 200, body = RunView), Refused))]
+async fn show(State(app): State<App>, Path(run): Path<String>) -> Result<Json<RunView>> {
     let run: RunId = id(&run)?;
-    Ok(Json(app.blocking(move |engine| engine.store().read(|tx| overview::show_run(tx, run))).await?))
+    Ok(Json(app.blocking(move |engine| view::show_run(engine, run)).await?))
 }
 
 /// Which steps hold a run up, and why

@@ -7,8 +7,8 @@ use super::{
 use crate::{
     http::{App, Result},
     model::{RunId, Status, StepId, Token},
-    store::overview::{self, StepDetails},
-    view::{self, Logs, StepFilter, StepList, Subject, WhyView},
+    store::overview,
+    view::{self, Logs, StepFilter, StepList, StepView, Subject, WhyView},
 };
 use axum::{
     Json,
@@ -66,12 +66,14 @@ async fn list(State(app): State<App>, Query(asked): Query<Page>) -> Result<Json<
     Ok(Json(found.await?))
 }
 
-/// A step with its attempts
+/// A step with its attempts, what it runs, and its definition
+///
+/// Texts of `env` are masked, and so is what a command takes from there.
 #[utoipa::path(get, path = "/api/v1/steps/{step}", tag = "steps", params(("step" = String, Path, description = "Such as 56 or s56", example = "s5")),
-    responses((status = 200, body = StepDetails), Refused))]
-async fn show(State(app): State<App>, Path(step): Path<String>) -> Result<Json<StepDetails>> {
+    responses((status = 200, body = StepView), Refused))]
+async fn show(State(app): State<App>, Path(step): Path<String>) -> Result<Json<StepView>> {
     let step: StepId = id(&step)?;
-    Ok(Json(app.blocking(move |engine| engine.store().read(|tx| overview::show_step(tx, step))).await?))
+    Ok(Json(app.blocking(move |engine| view::show_step(engine, step)).await?))
 }
 
 #[derive(Debug, Deserialize, IntoParams)]

@@ -16,9 +16,7 @@ export function progress(group) {
 const runsOf = (it) => (it.ended_runs === it.runs ? number(it.runs) : `${number(it.ended_runs)} / ${number(it.runs)}`);
 
 const flags = (it) =>
-  [it.paused && "paused", it.cancelling && "being cancelled", it.building && "being submitted"]
-    .filter(Boolean)
-    .map((text) => h("span", { class: "flag" }, text));
+  [it.waits].filter(Boolean).map((text) => h("span", { class: "flag" }, text));
 
 /** Buttons that choose a status. */
 function filters(statuses, chosen, href) {
@@ -94,17 +92,21 @@ export function problemList(state) {
   return h("ul", {}, state.problems.map((it) => h("li", {}, advice(it))), failed ? h("li", {}, h("a", { href: "#/groups?status=FAILED" }, "All failed groups")) : null);
 }
 
-/** What holds steps up; what holds for several is told once. */
-function reasons(why, id) {
-  const alike = Map.groupBy(why.steps, (it) => JSON.stringify([it.facts.step.name, it.reasons.map((one) => one.text)]));
-  return [...alike.values()].map(([first, ...others]) =>
+/** What holds steps up; what holds for several is one line with their count. */
+function reasons(why, id, link) {
+  const others = (it) => {
+    const text = `and ${number(it.alike)} more`;
+    return [" ", it.facts.step.status === "FAILED" ? link(text) : text];
+  };
+  return why.steps.map((it) =>
     h(
       "li",
-      { "data-key": first.facts.step.id },
-      [first, ...others].map((it, at) => [at ? ", " : "", h("a", { href: `#/s${it.facts.step.id}` }, `s${it.facts.step.id}`)]),
-      h("span", { class: "dim" }, ` ${first.facts.step.name} `),
+      { "data-key": it.facts.step.id },
+      h("a", { href: `#/s${it.facts.step.id}` }, `s${it.facts.step.id}`),
+      it.alike > 0 ? others(it) : null,
+      h("span", { class: "dim" }, ` ${it.facts.step.name} `),
       // One command for all of them.
-      first.reasons.map((it) => advice(others.length && it.command?.startsWith("windlass retry r") ? { ...it, command: `windlass retry g${id}` } : it)),
+      it.reasons.map((one) => advice(it.alike && one.command?.startsWith("windlass retry r") ? { ...one, command: `windlass retry g${id}` } : one)),
     ),
   );
 }
@@ -117,7 +119,7 @@ const hooks = (failed) =>
 
 /** How many are not told of. */
 function more(why, group, link) {
-  const left = group.failed - why.steps.length;
+  const left = group.failed - why.steps.reduce((sum, it) => sum + 1 + it.alike, 0);
   if (!why.more && left <= 0) return null;
   return h("li", {}, left > 0 ? link(`and ${number(left)} more`) : "and more");
 }
@@ -134,9 +136,15 @@ export function groupView({ id, parameters, act, again }) {
   const none = h("div");
   const pages = h("div", { class: "pager" });
   const rows = table(
-    [["Run", "id"], ["Status", ""], ["Item", "grow"], ["Ended", "num"]],
+    [["Run", "id"], ["Status", ""], ["Item", "grow"], ["Ended", "num"], ["Why", "grow wide"]],
     (it) => it.id,
-    (it) => [`r${it.id}`, status(it.status), label(titled(it.item) || "(no item)"), when(it.ended)],
+    (it) => [
+      `r${it.id}`,
+      status(it.status),
+      [label(titled(it.item) || "(no item)"), it.steps_done ? h("span", { class: "dim" }, ` ${it.steps_done} of ${count(it.step_count, "step")} done`) : null, it.reason ? h("span", { class: "narrow bad" }, label(it.reason)) : null],
+      when(it.ended),
+      h("span", { class: "text" }, it.reason || ""),
+    ],
     (it) => `#/r${it.id}`,
   );
   let details = null;
@@ -197,7 +205,7 @@ export function groupView({ id, parameters, act, again }) {
       put(pages, pager(after && href({ status: wanted }), found.next && href({ status: wanted, after: found.next })));
       explained = fresh || (stuck ? explained : null);
       // Drawn each time: how many more there are is counted as the heading counts them.
-      put(why, explained?.steps.length > 0 && [h("h2", {}, !group.failed ? "What holds it up" : ended ? "Why it failed" : "Failures so far"), h("ul", {}, reasons(explained, id), more(explained, group, failedRuns))]);
+      put(why, explained?.steps.length > 0 && [h("h2", {}, !group.failed ? "What holds it up" : ended ? "Why it failed" : "Failures so far"), h("ul", {}, reasons(explained, id, failedRuns), more(explained, group, failedRuns))]);
     },
   };
 }

@@ -34,7 +34,7 @@ function waits(found) {
   const parts = [[`${count(found.groups_open, "open group")}`]];
   if (found.groups_paused) parts.push([`${number(found.groups_paused)} paused`]);
   if (found.delayed) parts.push([`${count(found.delayed, "step")} ${found.delayed === 1 ? "waits" : "wait"} for ${found.delayed === 1 ? "its" : "their"} time, the next `, when(found.next_due)]);
-  if (found.parked) parts.push([`${count(found.parked, "step")} of paused groups ${found.parked === 1 ? "waits" : "wait"}`]);
+  if (found.on_hold) parts.push([`${count(found.on_hold, "step")} paused`]);
   if (found.hooks_waiting + found.hooks_running) parts.push([`${count(found.hooks_waiting + found.hooks_running, "hook")} due or running`]);
   return parts.flatMap((it, at) => (at ? [" · ", ...it] : it));
 }

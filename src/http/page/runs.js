@@ -114,7 +114,7 @@ export function stepView({ id, act }) {
       put(actions, stepButtons(step, act));
       put(why, reasonList(explained));
       put(facts, factsOf(step));
-      // The attempts are counted anew after every retry by hand.
+      // `n` counts from 1 again after every retry by hand.
       const tried = step.attempts_all.map((it, at) => [attempt(it, logs), it.n === 1 && at > 0 ? h("p", { class: "divider dim" }, "Tried again. Before that:") : null]).reverse();
       following(attempts, () => put(attempts, tried.length ? tried : empty("It has not been tried yet.")));
     },
@@ -154,6 +154,8 @@ function factsOf(step) {
   const waits = !["COMPLETED", "FAILED", "CANCELLED", "RUNNING"].includes(step.status) && step.due > now();
   const rows = [
     ["Type", step.step_type],
+    [step.attempts_all.length ? "Ran" : "Runs", step.command && h("pre", { class: "json", tabindex: 0 }, step.command)],
+    ["Variables", step.variables.length ? step.variables.map((it) => `${it}=***`).join(" ") : null],
     ["Item", step.item && label(titled(step.item))],
     ["Started", whenExactly(step.started)],
     [step.ended ? "Took" : "Runs for", took(step.started, step.ended)],
@@ -165,6 +167,7 @@ function factsOf(step) {
     ["Held by", holder ? (holder.kind === "STEP" ? h("a", { href: `#/s${holder.id}` }, `s${holder.id}`) : `${holder.kind.toLowerCase()} ${holder.id}`) : null],
     ["Suspect", step.suspect ? "an engine died while it ran: it runs in a child of its own next time" : null],
     ["Files", step.files.length ? files(step) : null],
+    ["Definition", step.step_definition && h("details", { "data-key": "definition" }, h("summary", {}, `${step.definition}, step ${step.name}`), h("pre", { class: "json", tabindex: 0 }, JSON.stringify(step.step_definition, null, 2)))],
   ];
   return [...rows.filter((it) => it[1]).map(([name, value]) => [h("dt", {}, name), h("dd", { class: "text" }, value)]), ...output(step.output)];
 }
@@ -188,7 +191,7 @@ function attempt(it, logs) {
   return h(
     "article",
     { class: "attempt", "data-key": it.token },
-    h("h3", {}, `Attempt ${it.n} `, h("span", { class: `status ${kind}` }, outcome), h("span", { class: "dim" }, ` on w${it.worker}, `, whenExactly(it.started), ", ", took(it.started, it.ended))),
+    h("h3", {}, `Attempt ${it.no} `, h("span", { class: `status ${kind}` }, outcome), h("span", { class: "dim" }, ` on w${it.worker}, `, whenExactly(it.started), ", ", took(it.started, it.ended))),
     text ? h("p", { class: "text bad" }, text) : null,
     certificate(it.detail?.certificate, printed.length > 0),
     printed.map((one) => log(one, !it.ended)),

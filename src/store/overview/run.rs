@@ -30,6 +30,9 @@ pub struct RunRow {
     pub ended: Option<Timestamp>,
     /// What its last step says of its result, such as `superseded by r12`.
     pub remark: Option<String>,
+    /// How many steps it has, and how many of them are COMPLETED; the latter is counted while it is open.
+    pub step_count: i64,
+    pub steps_done: Option<i64>,
     /// Why it FAILED, or why its newest attempt did while it is in ERROR.
     pub reason: Option<String>,
 }
@@ -51,7 +54,10 @@ const COLUMNS: &str = "r.id, r.group_id, coalesce(i.item, ''), r.ended, r.failed
     r.ended IS NULL AND EXISTS (SELECT 1 FROM step s WHERE s.id >= r.first_step
         AND s.id < r.first_step + json_array_length(w.shape, '$.steps') AND s.state < 5 AND s.failures + s.crashes > 0),
     CASE WHEN r.ended IS NOT NULL THEN (SELECT o.value ->> '$.remark' FROM step s JOIN output o ON o.id = s.output_id
-        WHERE s.id = r.first_step + json_array_length(w.shape, '$.steps') - 1) END
+        WHERE s.id = r.first_step + json_array_length(w.shape, '$.steps') - 1) END,
+    json_array_length(w.shape, '$.steps'),
+    CASE WHEN r.ended IS NULL THEN (SELECT count(*) FROM step s WHERE s.id >= r.first_step
+        AND s.id < r.first_step + json_array_length(w.shape, '$.steps') AND s.state = 5) END
    FROM run r JOIN definition w ON w.id = r.definition_id LEFT JOIN item i ON i.run_id = r.id";
 
 fn read(row: &Row) -> rusqlite::Result<RunRow> {
@@ -72,6 +78,8 @@ fn read(row: &Row) -> rusqlite::Result<RunRow> {
         status,
         ended,
         remark: row.get(8)?,
+        step_count: row.get(9)?,
+        steps_done: row.get(10)?,
         reason: None,
     })
 }

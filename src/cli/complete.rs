@@ -1,0 +1,175 @@
+//! What a shell offers while a command is typed: ids, names and statuses as they are now. It only looks: a completion makes
+//! no home, and what it can't read it does not offer.
+
+use super::{CommandLine, context::Context, output::Output};
+use crate::{
+    assembly,
+    model::Status,
+    store::{
+        Store, definition,
+        overview::{self, GroupFilter, RunFilter},
+        resource_lock, step_type, worker,
+    },
+    view,
+};
+use clap::CommandFactory;
+use clap_complete::{CompleteEnv, engine::CompletionCandidate};
+use std::{ffi::OsStr, path::PathBuf};
+
+/// Set by the scripts of `completions`.
+pub const VARIABLE: &str = "_WINDLASS_COMPLETE";
+
+/// Ids of one kind that are offered at most.
+const IDS: usize = 50;
+
+/// Answers a shell that asks for completions, and ends the process; does nothing for anybody else.
+pub fn answer() {
+    CompleteEnv::with_factory(CommandLine::command).var(VARIABLE).complete();
+}
+
+type Candidates = Vec<CompletionCandidate>;
+
+/// The context of the home that the command line or the environment names, unless there is none yet.
+fn context() -> Option<Context> {
+    let mut words = std::env::args_os().skip_while(|it| it != "--").skip(1);
+    let mut home = None;
+    while let Some(word) = words.next() {
+        let word = word.to_string_lossy();
+        match word.strip_prefix("--home") {
+            Some("") => home = words.next().map(PathBuf::from),
+            Some(rest) => home = rest.strip_prefix('=').map(PathBuf::from).or(home),
+            None => (),
+        }
+    }
+    let cx = Context::new(home, Output::new(false, true, false, false));
+    let found = cx.home().ok()?;
+    found.path.join(assembly::DATABASE).is_file().then_some(cx)
+}
+
+/// What `found` finds in the database, as far as it begins as what is typed.
+fn of_store(current: &OsStr, found: impl Fn(&Store, &str) -> crate::store::Result<Candidates>) -> Candidates {
+    let Some(typed) = current.to_str() else { return Vec::new() };
+    let Some(cx) = context() else { return Vec::new() };
+    let candidates = cx.store().ok().and_then(|store| found(store, typed).ok()).unwrap_or_default();
+    cx.close();
+    candidates.into_iter().filter(|it| it.get_value().to_string_lossy().starts_with(typed)).collect()
+}
+
+fn candidate(value: impl ToString, help: impl Into<String>) -> CompletionCandidate {
+    let help = super::wording::cut(&super::wording::plain(&help.into()), 60);
+    CompletionCandidate::new(value.to_string()).help((!help.is_empty()).then(|| help.into()))
+}
+
+fn groups_of(store: &Store, open: bool) -> crate::store::Result<Candidates> {
+    let rows = store.read(|tx| overview::groups(tx, &GroupFilter { limit: IDS, ..GroupFilter::default() }))?;
+    let rows = rows.into_iter().filter(|it| !open || it.ended.is_none());
+    Ok(rows.map(|it| candidate(it.id, format!("{} {}", it.status, it.name))).collect())
+}
+
+fn newest(store: &Store) -> crate::store::Result<Option<crate::model::GroupId>> {
+    let rows = store.read(|tx| overview::groups(tx, &GroupFilter { limit: 1, ..GroupFilter::default() }))?;
+    Ok(rows.first().map(|it| it.id))
+}
+
+/// Runs of the newest group; with their steps if those are wanted.
+fn runs_of(store: &Store, steps: bool) -> crate::store::Result<Candidates> {
+    let Some(group) = newest(store)? else { return Ok(Vec::new()) };
+    store.read(|tx| {
+        let runs = overview::runs(tx, group, &RunFilter { status: None, after: None, limit: IDS })?;
+        if !steps {
+            return Ok(runs.into_iter().map(|it| candidate(it.id, format!("{} {}", it.status, it.item))).collect());
+        }
+        let mut found = Vec::new();
+        for run in runs {
+            let of_run = overview::show_run(tx, run.id)?.steps.into_iter();
+            found.extend(of_run.map(|it| candidate(it.id, format!("{} {} {}", it.status, it.name, run.item))));
+        }
+        Ok(found)
+    })
+}
+
+/// Ids of groups, runs and steps: groups first, the others once their letter is typed.
+fn work_of(store: &Store, typed: &str, open: bool) -> crate::store::Result<Candidates> {
+    match typed.chars().next() {
+        Some('r') => runs_of(store, false),
+        Some('s') => runs_of(store, true),
+        _ => groups_of(store, open),
+    }
+}
+
+pub fn groups(current: &OsStr) -> Candidates {
+    of_store(current, |store, _| groups_of(store, false))
+}
+
+/// Groups that have not ended.
+pub fn open_groups(current: &OsStr) -> Candidates {
+    of_store(current, |store, _| groups_of(store, true))
+}
+
+pub fn runs(current: &OsStr) -> Candidates {
+    of_store(current, |store, _| runs_of(store, false))
+}
+
+/// A group, a run or a step.
+pub fn work(current: &OsStr) -> Candidates {
+    of_store(current, |store, typed| work_of(store, typed, false))
+}
+
+/// A group, a run, a step, a worker or a definition.
+pub fn anything(current: &OsStr) -> Candidates {
+    of_store(current, |store, typed| {
+        let mut found = work_of(store, typed, false)?;
+        found.extend(store.read(worker::list)?.iter().map(|it| candidate(it.id, "a worker")));
+        found.extend(store.read(definition::list)?.iter().map(|it| candidate(&it.id, it.title.as_str())));
+        Ok(found)
+    })
+}
+
+/// What can be paused: a group, or a step type.
+pub fn pausable(current: &OsStr) -> Candidates {
+    of_store(current, |store, typed| {
+        let mut found = if typed.is_empty() || typed.starts_with('g') { groups_of(store, true)? } else { Vec::new() };
+        found.extend(store.read(step_type::names)?.iter().map(|it| candidate(it, "a step type")));
+        Ok(found)
+    })
+}
+
+pub fn step_types(current: &OsStr) -> Candidates {
+    of_store(current, |store, _| Ok(store.read(step_type::names)?.iter().map(|it| candidate(it, "")).collect()))
+}
+
+/// Resource keys that are held.
+pub fn keys(current: &OsStr) -> Candidates {
+    of_store(current, |store, _| Ok(store.read(resource_lock::list)?.iter().map(|it| candidate(&it.key, "")).collect()))
+}
+
+/// Vector databases of the home, by name.
+pub fn databases(current: &OsStr) -> Candidates {
+    let Some(typed) = current.to_str() else { return Vec::new() };
+    let home = context().and_then(|cx| cx.home().ok());
+    let named = home.and_then(|it| view::databases_of(&it.path).ok()).unwrap_or_default();
+    named.iter().filter(|it| it.name.starts_with(typed)).map(|it| candidate(&it.name, "")).collect()
+}
+
+/// Parameter sets, by id.
+pub fn parameter_sets(current: &OsStr) -> Candidates {
+    let Some(typed) = current.to_str() else { return Vec::new() };
+    let sets = context().and_then(|cx| super::parameters::all(&cx).ok()).unwrap_or_default();
+    sets.iter().filter(|it| it.id.starts_with(typed)).map(|it| candidate(&it.id, it.name.as_str())).collect()
+}
+
+/// Names of settings.
+pub fn settings(current: &OsStr) -> Candidates {
+    let typed = current.to_string_lossy();
+    let cx = Context::new(None, Output::new(false, true, false, false));
+    let listed = cx.settings().map(|it| it.list()).unwrap_or_default();
+    let named = listed.iter().filter(|it| it.name.starts_with(&*typed));
+    named.map(|it| candidate(it.name, it.doc)).collect()
+}
+
+/// The statuses, as they are typed.
+pub fn statuses(current: &OsStr) -> Candidates {
+    let typed = current.to_string_lossy().to_lowercase();
+    let names = Status::ALL.iter().map(|it| it.name().to_lowercase());
+    names.filter(|it| it.starts_with(&typed)).map(|it| candidate(it, "")).collect()
+}

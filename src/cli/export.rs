@@ -1,0 +1,92 @@
+use super::{complete, context::Context, failure::Result};
+use crate::{
+    model::{
+        GroupId, RunId,
+        printable::{printable, printable_json},
+    },
+    view::{self, Outcome},
+};
+use clap_complete::engine::ArgValueCompleter;
+use std::io::{self, BufWriter, Write};
+
+/// Write what became of the runs of a group: one JSON document a line, or a table
+///
+/// Each run with its item, its status, why it failed, and the status and value of each step. Written as it is read, so that a
+/// group may have any size.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// The group, such as g12
+    #[arg(value_name = "GROUP", add = ArgValueCompleter::new(complete::groups))]
+    group: GroupId,
+    /// A table of comma-separated values, for spreadsheets
+    #[arg(long, conflicts_with = "json")]
+    csv: bool,
+}
+
+/// Runs that are read at once.
+const RUNS: usize = 200;
+
+impl Args {
+    pub fn run(self, cx: &Context) -> Result<()> {
+        let store = cx.store()?;
+        let names = view::step_names(store, self.group)?;
+        let mut out = BufWriter::new(io::stdout().lock());
+        if self.csv {
+            write_row(&mut out, head(&names))?;
+        }
+        let mut after: Option<RunId> = None;
+        loop {
+            let runs = view::outcomes(store, self.group, &names, after, RUNS)?;
+            for run in &runs {
+                match self.csv {
+                    true => write_row(&mut out, row(cx, run, &names))?,
+                    false => {
+                        let line = serde_json::to_string(run).map_err(io::Error::from)?;
+                        writeln!(out, "{}", printable_json(&line))?;
+                    }
+                }
+            }
+            match runs.last().filter(|_| runs.len() == RUNS) {
+                Some(last) => after = Some(last.run),
+                None => break,
+            }
+        }
+        out.flush()?;
+        Ok(())
+    }
+}
+
+fn head(names: &[String]) -> Vec<String> {
+    let own = ["run", "item", "status", "ended", "reason"].map(str::to_string);
+    let of_steps = names.iter().flat_map(|it| [format!("{it} status"), format!("{it} value")]);
+    own.into_iter().chain(of_steps).collect()
+}
+
+fn row(cx: &Context, run: &Outcome, names: &[String]) -> Vec<String> {
+    let text = |value: Option<&serde_json::Value>| match value {
+        None => String::new(),
+        Some(serde_json::Value::String(text)) => text.clone(),
+        Some(other) => other.to_string(),
+    };
+    let own = [
+        run.run.to_string(),
+        run.item.clone(),
+        run.status.name().to_string(),
+        run.ended.map(|it| cx.calendar(it)).unwrap_or_default(),
+        run.reason.clone().unwrap_or_default(),
+    ];
+    let of_steps = names.iter().flat_map(|it| [text(run.steps.get(it)), text(run.values.get(it))]);
+    // A terminal must not obey what steps and items say.
+    let shown = |it: String| if cx.output.width.is_some() { printable(&it).into_owned() } else { it };
+    own.into_iter().chain(of_steps).map(shown).collect()
+}
+
+/// As RFC 4180 has it.
+fn write_row(out: &mut impl Write, cells: Vec<String>) -> io::Result<()> {
+    let cell = |it: String| match it.contains(['"', ',', '\n', '\r']) || it.starts_with(' ') || it.ends_with(' ') {
+        true => format!("\"{}\"", it.replace('"', "\"\"")),
+        false => it,
+    };
+    let cells: Vec<String> = cells.into_iter().map(cell).collect();
+    write!(out, "{}\r\n", cells.join(","))
+}

@@ -1,0 +1,178 @@
+//! A group, a run, a step or a definition in full.
+
+use super::{
+    error::{Error, Result},
+    reason::reasons_of,
+    wording::quoted,
+    words,
+    worker::workers,
+};
+use crate::{
+    definition::{Action, Definition, Input, Values, shown_json, variables},
+    engine::{Engine, item_value},
+    model::{DefinitionId, GroupId, RunId, Status, StepId, Timestamp, nearest},
+    store::{
+        ReadTx, Store, definition, output,
+        overview::{self, FailureKind, GroupDetails, RunDetails, StepDetails},
+    },
+};
+use serde::Serialize;
+use serde_json::Value;
+use std::borrow::Cow;
+
+/// Kinds of failures that are shown of a group.
+const KINDS: usize = 20;
+
+#[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
+pub struct GroupView {
+    #[serde(flatten)]
+    pub details: GroupDetails,
+    /// Where it stands, in people's words.
+    pub words: String,
+    /// What it waits for, in people's words; null while it runs, and once it has ended.
+    pub waits: Option<&'static str>,
+    /// What failed, equal failures counted as one; the most frequent first, at most 20 kinds.
+    pub failure_kinds: Vec<FailureKind>,
+}
+
+#[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
+pub struct RunView {
+    #[serde(flatten)]
+    pub details: RunDetails,
+    /// Where it stands, in people's words.
+    pub words: String,
+}
+
+#[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
+pub struct StepView {
+    #[serde(flatten)]
+    pub details: StepDetails,
+    /// Where it stands, in people's words.
+    pub words: String,
+    /// What it runs, with its values. What is not known outside of an attempt stays as its `{{ }}`; what comes from `env` is
+    /// masked. Null where the definition can't be read.
+    pub command: Option<String>,
+    /// Names of the variables that its `env` sets.
+    pub variables: Vec<String>,
+    /// The step as its workflow file has it; texts in `env` are masked.
+    pub step_definition: Value,
+}
+
+/// One version of a definition.
+#[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
+pub struct DefinitionView {
+    pub id: String,
+    pub name: String,
+    /// `d12` on the command line.
+    pub number: DefinitionId,
+    /// The version: SHA-256 over its canonical form.
+    pub hash: String,
+    pub created: Timestamp,
+    /// As a workflow file has it; texts in `env` are masked.
+    pub definition: Value,
+}
+
+pub fn show_group(store: &Store, id: GroupId) -> Result<GroupView> {
+    let details = store.read(|tx| overview::show_group(tx, id))?;
+    let failure_kinds = match details.group.failed {
+        0 => Vec::new(),
+        _ => store.read(|tx| overview::failure_kinds(tx, id, KINDS))?,
+    };
+    let workers = workers(store)?.workers;
+    let (words, waits) = (words::of_group(&details.group, &workers), words::waits(&details.group, &workers));
+    Ok(GroupView { details, words, waits, failure_kinds })
+}
+
+pub fn show_run(engine: &Engine, id: RunId) -> Result<RunView> {
+    let details = engine.store().read(|tx| overview::show_run(tx, id))?;
+    let waiting = matches!(details.run.status, Status::Pending | Status::Error);
+    let open = details.steps.iter().find(|it| waiting && !it.status.is_terminal());
+    let reasons = open.map(|it| reasons_of(engine, it.id)).transpose()?.unwrap_or_default();
+    Ok(RunView { words: words::of_run(&details, &reasons), details })
+}
+
+pub fn show_step(engine: &Engine, id: StepId) -> Result<StepView> {
+    let (details, body, inputs) = engine.store().read(|tx| {
+        let details = overview::show_step(tx, id)?;
+        let body = definition::body(tx, details.definition_id)?;
+        let inputs = inputs(tx, &details)?;
+        Ok((details, body, inputs))
+    })?;
+    let waiting = matches!(details.step.status, Status::Pending | Status::Error);
+    let reasons = if waiting { reasons_of(engine, id)? } else { Vec::new() };
+    let words = words::of_step(details.step.status, &reasons);
+    let no = details.step.no as usize;
+    let definition = Definition::from_json(&body).ok();
+    let values = values(&details, inputs);
+    let command = definition.as_ref().and_then(|it| command(it, no, &values));
+    let step = definition.as_ref().and_then(|it| it.steps.get(no));
+    Ok(StepView {
+        variables: step.map(|it| variables(&it.env)).unwrap_or_default(),
+        step_definition: definition.as_ref().map_or(Value::Null, |it| it.written_step(no)),
+        details,
+        words,
+        command,
+    })
+}
+
+/// What the steps left that it needs.
+fn inputs(tx: &ReadTx, details: &StepDetails) -> crate::store::Result<Vec<(String, Input)>> {
+    let input = |need: &overview::StepNeed| {
+        let value = output::of_step(tx, need.step)?.and_then(|it| it.value);
+        Ok((need.name.clone(), Input { dir: None, value }))
+    };
+    details.needs.iter().map(input).collect()
+}
+
+/// What is known of a step outside of its attempts. Their directories are gone.
+fn values(details: &StepDetails, inputs: Vec<(String, Input)>) -> Values<'static> {
+    let last = details.attempts_all.last();
+    Values {
+        item: Some(Cow::Owned(item_value(&details.item))),
+        params: Some(Cow::Owned(details.params.clone())),
+        inputs: inputs.into_iter().collect(),
+        group: Some(details.group),
+        run: Some(details.run),
+        step: Some(details.step.id),
+        attempt: last.map(|it| it.n as u32),
+        token: last.map(|it| it.token),
+        ..Values::default()
+    }
+}
+
+fn command(definition: &Definition, no: usize, values: &Values<'_>) -> Option<String> {
+    let step = definition.steps.get(no)?;
+    let with = match &step.with {
+        Value::Null => String::new(),
+        with => format!(" {}", shown_json(with, values)),
+    };
+    Some(match &step.action {
+        Action::Run(command) => command.shown(values, quoted),
+        Action::Uses(kind) => format!("{kind}{with}"),
+        Action::Worker { worker, handler } => {
+            let words = definition.workers.get(worker).map(|it| it.command.iter().map(|it| quoted(it)));
+            let program = words.map(|it| it.collect::<Vec<_>>().join(" ")).unwrap_or_default();
+            format!("{handler}{with}  (worker {worker}: {program})")
+        }
+    })
+}
+
+/// The definition of this name, of this number (`d12`), or of a hash that begins so.
+pub fn show_definition(store: &Store, text: &str) -> Result<DefinitionView> {
+    let found = store.read(|tx| definition::find(tx, text))?;
+    let version = match <[definition::Version; 1]>::try_from(found) {
+        Ok([version]) => version,
+        Err(found) => {
+            let names = store.read(definition::list)?.into_iter().map(|it| it.id);
+            let names: Vec<String> = names.collect();
+            let meant = nearest(text, names.iter().map(String::as_str)).map(str::to_string);
+            return Err(Error::NoDefinition { text: text.to_string(), many: !found.is_empty(), meant });
+        }
+    };
+    let definition = Definition::from_json(&version.body);
+    let name = definition.as_ref().map_or_else(|_| version.name.clone(), |it| it.name.clone());
+    // What this version can't read is still shown to nobody as it is: it might have secrets.
+    let definition = definition.map_or(Value::Null, |it| it.written());
+    let (number, hash, created) = (version.number, version.hash, version.created);
+    Ok(DefinitionView { id: version.name, name, number, hash, created, definition })
+}

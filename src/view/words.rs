@@ -1,0 +1,175 @@
+//! Where a group, a run or a step stands, in people's words: `PENDING (312 of 1,006 done, waiting for a worker)`.
+
+use super::{reason::Reason, wording::number_of, worker::WorkerView};
+use crate::{
+    model::Status,
+    store::overview::{GroupRow, RunDetails},
+};
+
+/// `PENDING (half done, waiting)`; the parts that are there.
+fn with_parts(status: Status, parts: &[String]) -> String {
+    match parts.is_empty() {
+        true => status.name().to_string(),
+        false => format!("{} ({})", status.name(), parts.join(", ")),
+    }
+}
+
+const NO_WORKER: &str = "waiting for a worker";
+
+/// The status of a group as people mean it: it is RUNNING only while a step runs, and its worker lives. `waits`: what it
+/// waits for.
+pub fn status_of_group(group: &GroupRow, waits: Option<&str>) -> Status {
+    match group.status {
+        Status::Running if group.running == 0 || waits == Some(NO_WORKER) => Status::Pending,
+        status => status,
+    }
+}
+
+/// What a group that has not ended waits for; None while it simply runs.
+pub fn waits(group: &GroupRow, workers: &[WorkerView]) -> Option<&'static str> {
+    let works = |it: &WorkerView| it.alive && it.row.scope.is_none_or(|scope| scope == group.id);
+    match group {
+        _ if group.ended.is_some() => None,
+        it if it.cancelling => Some("being cancelled"),
+        it if it.building => Some("being submitted"),
+        it if it.paused => Some("paused"),
+        // Steps of a worker that died still count as running.
+        _ if !workers.iter().any(works) => Some(NO_WORKER),
+        it if it.running > 0 => None,
+        _ => Some("waiting"),
+    }
+}
+
+pub fn of_group(group: &GroupRow, workers: &[WorkerView]) -> String {
+    let mut parts = Vec::new();
+    let number = |it: i64| number_of(it.max(0) as u64);
+    if group.ended.is_none() && group.ended_runs > 0 {
+        parts.push(format!("{} of {} done", number(group.ended_runs), number(group.runs)));
+    }
+    if group.ended.is_none() && group.failed > 0 {
+        parts.push(format!("{} failed", number(group.failed)));
+    }
+    let waits = waits(group, workers);
+    parts.extend(waits.map(str::to_string));
+    with_parts(status_of_group(group, waits), &parts)
+}
+
+/// `reasons`: why its first open step does not run.
+pub fn of_run(run: &RunDetails, reasons: &[Reason]) -> String {
+    let mut parts = Vec::new();
+    if let Some(done @ 1..) = run.run.steps_done {
+        parts.push(format!("{done} of {} steps done", run.run.step_count));
+    }
+    parts.extend(waits_of_step(run.run.status, reasons));
+    with_parts(run.run.status, &parts)
+}
+
+/// `reasons`: why it does not run.
+pub fn of_step(status: Status, reasons: &[Reason]) -> String {
+    let parts: Vec<String> = waits_of_step(status, reasons).into_iter().collect();
+    with_parts(status, &parts)
+}
+
+fn waits_of_step(status: Status, reasons: &[Reason]) -> Option<String> {
+    if !matches!(status, Status::Pending | Status::Error) {
+        return None;
+    }
+    // Why its last attempt failed is said elsewhere.
+    let reason = reasons.iter().find(|it| it.code != "error" && it.code != "put_off")?;
+    Some(match reason.code {
+        "group_paused" | "type_paused" => "paused".to_string(),
+        "no_worker" => "waiting for a worker".to_string(),
+        "next" => "about to start".to_string(),
+        "pool_full" => "waiting for its turn".to_string(),
+        _ => {
+            let text = reason.text.strip_prefix("it is ").or(reason.text.strip_prefix("it "));
+            text.unwrap_or(&reason.text).to_string()
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{GroupId, ProcessIdentity, Timestamp, WorkerId};
+    use crate::store::worker::WorkerRow;
+
+    fn group() -> GroupRow {
+        GroupRow {
+            id: GroupId(5),
+            name: "pack".into(),
+            definition: "pack".into(),
+            status: Status::Running,
+            runs: 1_006,
+            ended_runs: 312,
+            failed: 0,
+            cancelled: 0,
+            running: 0,
+            paused: false,
+            cancelling: false,
+            building: false,
+            scoped: true,
+            epoch: 1,
+            priority: 0,
+            created: Timestamp(0),
+            ended: None,
+            paused_for: None,
+        }
+    }
+
+    fn worker(scope: Option<GroupId>, alive: bool) -> WorkerView {
+        let identity = ProcessIdentity {
+            pid: 1,
+            start_time: None,
+            boot_id: String::new(),
+            pid_namespace: None,
+            time_namespace: None,
+        };
+        let (pools, processes) = (serde_json::json!({"*": 1}), serde_json::json!([]));
+        let row = WorkerRow {
+            id: WorkerId(1),
+            identity,
+            version: String::new(),
+            pools,
+            scope,
+            registered: Timestamp(0),
+            running: 0,
+            processes,
+        };
+        WorkerView { row, alive }
+    }
+
+    #[test]
+    fn a_group_says_how_far_it_is_and_what_it_waits_for() {
+        type Change = fn(&mut GroupRow);
+        let table: [(Change, &str); 7] = [
+            (|_| (), "PENDING (312 of 1,006 done, waiting for a worker)"),
+            (|it| it.ended_runs = 0, "PENDING (waiting for a worker)"),
+            (|it| it.running = 2, "RUNNING (312 of 1,006 done)"),
+            (|it| (it.running, it.paused) = (2, true), "RUNNING (312 of 1,006 done, paused)"),
+            (|it| (it.failed, it.cancelling) = (3, true), "PENDING (312 of 1,006 done, 3 failed, being cancelled)"),
+            (|it| (it.ended_runs, it.building) = (0, true), "PENDING (being submitted)"),
+            (|it| (it.status, it.ended) = (Status::Failed, Some(Timestamp(1))), "FAILED"),
+        ];
+        for (change, words) in table {
+            let mut group = group();
+            change(&mut group);
+            let workers = if group.running > 0 { vec![worker(None, true)] } else { vec![] };
+            assert_eq!(of_group(&group, &workers), words);
+        }
+        let cut_off = GroupRow { running: 2, ..group() };
+        assert_eq!(of_group(&cut_off, &[worker(None, false)]), "PENDING (312 of 1,006 done, waiting for a worker)");
+    }
+
+    #[test]
+    fn only_a_living_worker_that_takes_the_group_counts() {
+        for (scope, alive, waits_for) in [
+            (None, true, "waiting"),
+            (Some(GroupId(5)), true, "waiting"),
+            (Some(GroupId(6)), true, "waiting for a worker"),
+            (None, false, "waiting for a worker"),
+        ] {
+            assert_eq!(waits(&group(), &[worker(scope, alive)]), Some(waits_for), "{scope:?} {alive}");
+        }
+    }
+}

@@ -1,0 +1,86 @@
+//! Where work stands, in people's words.
+
+use super::{Place, ended};
+use std::process::Stdio;
+
+#[test]
+fn status_names_the_daemon_its_address_and_since_when() {
+    let place = Place::new();
+    assert!(place.ok(&["status"]).contains("no daemon is running"), "{}", place.ok(&["status"]));
+    assert!(place.json(&["status"])["daemon"].is_null());
+    place.ok(&["serve", "--background", "--listen", "127.0.0.1:0"]);
+    let status = place.json(&["status"]);
+    let text = place.ok(&["status"]);
+    place.ok(&["stop"]);
+    let daemon = &status["daemon"];
+    let (pid, address) = (daemon["pid"].as_u64().unwrap(), daemon["http"].as_str().unwrap().to_string());
+    assert!(daemon["since"].is_i64() && daemon["version"].is_string(), "{status}");
+    let line = text.lines().find(|it| it.starts_with("daemon")).unwrap();
+    assert!(line.contains(&format!("http://{address}")) && line.contains(&format!("process {pid}")), "{line}");
+    assert!(line.contains("since"), "{line}");
+    assert!(place.json(&["status"])["daemon"].is_null(), "it is gone");
+}
+
+#[test]
+fn paused_steps_are_not_ready() {
+    let place = Place::new();
+    place.ok(&["submit", "--each", "true {{ item }}", "--items", "a", "b", "c"]);
+    let queue = |place: &Place| place.json(&["status"])["queues"]["types"][0].clone();
+    let counts = |it: &serde_json::Value| (it["ready"].as_i64().unwrap(), it["on_hold"].as_i64().unwrap());
+    assert_eq!(counts(&queue(&place)), (3, 0));
+    assert!(place.ok(&["status"]).contains("3 steps could run, and no worker is running"));
+    for target in ["each", "g1"] {
+        place.ok(&["pause", target]);
+        assert_eq!(counts(&queue(&place)), (0, 3), "{target}");
+        let text = place.ok(&["status"]);
+        assert!(!text.contains("could run") && text.contains("PAUSED"), "{text}");
+        place.ok(&["resume", target]);
+    }
+    place.ok(&["pause", "g1"]);
+    place.ok(&["worker", "--until-idle"]);
+    let queues = place.json(&["status"])["queues"].clone();
+    assert_eq!((&queues["on_hold"], &queues["types"]), (&3.into(), &serde_json::json!([])), "a claim has met them");
+    assert!(place.ok(&["status"]).contains("3 steps paused"));
+}
+
+#[test]
+fn a_group_that_was_interrupted_waits_for_a_worker() {
+    let place = Place::new();
+    let each = "touch {{ item }}.began; until [ -e go.{{ item }} ]; do sleep 0.02; done";
+    place.write("go.a", "");
+    let mut child = place.command(&["run", "--each", each, "--items", "a", "b", "c", "--pool", "*=1"]);
+    let child = child.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    place.wait_for_file("b.began");
+    let words = |name: &str| place.json(&["show", name])["words"].as_str().unwrap().to_string();
+    assert_eq!(words("g1"), "RUNNING (1 of 3 done)");
+    rustix::process::kill_process(rustix::process::Pid::from_child(&child), rustix::process::Signal::INT).unwrap();
+    place.write("go.b", "");
+    assert_eq!(ended(child.wait_with_output().unwrap()).code, 130);
+
+    assert_eq!(words("g1"), "PENDING (2 of 3 done, waiting for a worker)");
+    assert_eq!(place.json(&["show", "g1"])["status"], "RUNNING", "the status for programs stays");
+    let shown = place.ok(&["show", "g1"]);
+    assert!(shown.starts_with("g1 PENDING (2 of 3 done, waiting for a worker)"), "{shown}");
+    assert_eq!(words("r3"), "PENDING (waiting for a worker)");
+    assert!(place.ok(&["show", "s3"]).starts_with("s3 PENDING (waiting for a worker)"));
+    for command in [&["list"][..], &["status"]] {
+        let text = place.ok(command);
+        let line = text.lines().find(|it| it.starts_with("g1")).unwrap();
+        assert!(line.contains("PENDING") && line.contains("2/3") && line.contains("waiting for a worker"), "{line}");
+    }
+    place.ok(&["pause", "g1"]);
+    assert_eq!(words("g1"), "PENDING (2 of 3 done, paused)");
+}
+
+#[test]
+fn a_run_between_two_steps_says_how_far_it_is() {
+    let place = Place::new();
+    place.write("flow.yaml", "id: f\nsteps:\n  - { name: one, run: 'true' }\n  - { name: two, run: 'true' }\n");
+    place.ok(&["submit", "flow.yaml"]);
+    place.ok(&["pause", "two"]);
+    place.ok(&["worker", "--until-idle"]);
+    let list = place.ok(&["list", "runs"]);
+    assert!(list.lines().any(|it| it.starts_with("r1") && it.contains("PENDING    1/2")), "{list}");
+    let run = place.json(&["show", "r1"]);
+    assert_eq!((&run["status"], &run["words"]), (&"PENDING".into(), &"PENDING (1 of 2 steps done, paused)".into()));
+}
