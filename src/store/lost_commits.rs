@@ -5,7 +5,7 @@
 
 use super::{
     error::{Error, Result},
-    wal,
+    wal::{self, Unreachable},
 };
 use crate::{model::Timestamp, os::private};
 use rusqlite::{Connection, TransactionBehavior, params};
@@ -61,30 +61,21 @@ impl LostRange {
     }
 }
 
+/// Whether the log seems to hold commits behind its end. Asked without a turn, so a commit that is just being written may
+/// look like one: only who has the turn knows.
+pub(super) fn are_suspected(conn: &Connection, database: &Path) -> Result<bool> {
+    Ok(find(conn, database)?.is_some())
+}
+
 /// Looks for commits behind the end of the log. When there are some, keeps a copy of the log with a report, and raises the
 /// counters over everything that the lost commits gave out. Called under the turnstile, before anything is written.
 ///
 /// Fails when the copy can't be kept: opening the database would destroy the only trace.
 pub(super) fn look(conn: &mut Connection, database: &Path, now: Timestamp) -> Result<()> {
-    let log = wal::path_of(database);
-    let Ok(length) = fs::metadata(&log).map(|it| it.len()) else { return Ok(()) };
-    let readable = readable(conn)?;
-    let page_size: i64 = conn.pragma_query_value(None, "page_size", |row| row.get(0))?;
-    let root = "SELECT rootpage FROM sqlite_schema WHERE type = 'table' AND name = 'counter'";
-    let Ok(root) = conn.query_row(root, [], |row| row.get::<_, u32>(0)) else { return Ok(()) };
-    let shape = wal::Shape { page_size: page_size as usize, readable };
-    if length <= shape.end() {
-        return Ok(());
-    }
-    let io = |source| Error::File { action: "read the log of", path: database.to_path_buf(), source };
-    let behind = wal::unreachable(&log, &shape, root).map_err(io)?;
-    // Where a program that knows of no turnstile has just committed, what lies behind the old end is not lost.
-    if behind.commits < least(&log) || self::readable(conn)? != readable {
-        return Ok(());
-    }
+    let Some(behind) = find(conn, database)? else { return Ok(()) };
     let counters = behind.page.as_deref().and_then(wal::small_table).unwrap_or_default();
     let lost = LostCommits { found: now, commits: behind.commits, counters: missing(conn, &counters)? };
-    let kept = keep(database, &log, &lost).map_err(|source| Error::File {
+    let kept = keep(database, &wal::path_of(database), &lost).map_err(|source| Error::File {
         action: "keep a copy of the damaged log of",
         path: database.to_path_buf(),
         source,
@@ -96,6 +87,27 @@ pub(super) fn look(conn: &mut Connection, database: &Path, now: Timestamp) -> Re
         "the log of the database was damaged; commits that had been acknowledged are lost"
     );
     Ok(())
+}
+
+fn find(conn: &Connection, database: &Path) -> Result<Option<Unreachable>> {
+    let log = wal::path_of(database);
+    let length = fs::metadata(&log).map_or(0, |it| it.len());
+    if length == 0 {
+        return Ok(None);
+    }
+    let readable = readable(conn)?;
+    let page_size: i64 = conn.pragma_query_value(None, "page_size", |row| row.get(0))?;
+    let shape = wal::Shape { page_size: page_size as usize, readable };
+    let root = "SELECT rootpage FROM sqlite_schema WHERE type = 'table' AND name = 'counter'";
+    let Ok(root) = conn.query_row(root, [], |row| row.get::<_, u32>(0)) else { return Ok(None) };
+    if length <= shape.end() {
+        return Ok(None);
+    }
+    let wrong = |source| Error::File { action: "read the log of", path: database.to_path_buf(), source };
+    let behind = wal::unreachable(&log, &shape, root).map_err(wrong)?;
+    // Where a program that knows of no turnstile has just committed, what lies behind the old end is not lost.
+    let lost = behind.commits >= least(&log) && self::readable(conn)? == readable;
+    Ok(lost.then_some(behind))
 }
 
 /// Frames of the log that SQLite accepts.

@@ -76,7 +76,9 @@ fn can_be_read(path: &Path) -> Result<bool> {
     conn.busy_timeout(BUSY)?;
     let mode: String = conn.pragma_query_value(None, "journal_mode", |row| row.get(0))?;
     let vacuum: i64 = conn.pragma_query_value(None, "auto_vacuum", |row| row.get(0))?;
-    Ok(migration::is_current(&conn, path)? && mode == "wal" && vacuum == 2)
+    let ready = migration::is_current(&conn, path)? && mode == "wal" && vacuum == 2;
+    // A damaged log is reported by the first command, whether it writes or not.
+    Ok(ready && !lost_commits::are_suspected(&conn, path)?)
 }
 
 /// Opens the writing connection: file, WAL, schema. Under the turnstile, since the switch to WAL and the first
