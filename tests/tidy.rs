@@ -8,7 +8,8 @@ use std::{
 /// Ground floor first. A room may import only from lines above its own.
 const FLOORS: &[&[&str]] = &[
     &["model"],
-    &["decide", "os", "settings"],
+    &["decide", "os"],
+    &["settings"],
     &["store", "vector", "embed", "artifact", "definition", "process", "observe"],
     &["engine"],
     &["ingest", "search", "backup"],

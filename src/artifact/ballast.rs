@@ -7,13 +7,11 @@ use super::{
 use crate::{
     decide::admission::admit_write,
     model::Bytes,
-    os::{disk_space, interrupted::retried},
+    os::{disk_space, interrupted::retried, ownership},
 };
 use fs2::FileExt;
 use std::{
-    fs::{self, OpenOptions},
-    io,
-    os::unix::fs::OpenOptionsExt,
+    fs, io,
     path::{Path, PathBuf},
 };
 
@@ -71,16 +69,15 @@ impl Ballast {
             Err(source) => return Err(wrong(source)),
         };
         let shrunk = match left / 2 {
-            half if half >= SMALLEST => {
-                OpenOptions::new().write(true).open(&self.path).and_then(|file| retried(|| file.set_len(half)))
-            }
+            half if half >= SMALLEST => ownership::open(&self.path, fs::OpenOptions::new().write(true))
+                .and_then(|file| retried(|| file.set_len(half))),
             _ => fs::remove_file(&self.path),
         };
         shrunk.map(|()| true).map_err(wrong)
     }
 
     fn allocate(&self) -> io::Result<()> {
-        let file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&self.path)?;
+        let file = ownership::open_empty(&self.path)?;
         retried(|| file.allocate(self.size.0))?;
         file.sync_all()
     }

@@ -8,7 +8,7 @@ use crate::{
     engine::{self, Engine, Registry},
     ingest,
     observe::Metrics,
-    os::{clock::SystemClock, file_system, private},
+    os::{clock::SystemClock, file_system, ownership, private},
     settings::{self, Settings},
     store::{self, Store},
 };
@@ -23,6 +23,8 @@ pub const DATABASE: &str = "engine.db";
 
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
+    #[error(transparent)]
+    Settings(#[from] settings::Error),
     #[error(transparent)]
     Home(#[from] file_system::Error),
     #[error("a restore into {} was interrupted: nothing there can be used", path.display())]
@@ -46,6 +48,7 @@ impl Error {
     /// Tells the user what to do next, where we know.
     pub fn hint(&self) -> Option<String> {
         match self {
+            Error::Settings(error) => error.hint(),
             Error::Home(error) => error.hint(),
             Error::Unfinished { .. } => Some("restore again with `windlass restore FILE`".to_string()),
             Error::DatabaseLost { .. } => Some(
@@ -60,8 +63,10 @@ impl Error {
     }
 }
 
-/// Makes the home directory, unless it is there; one that is made is its owner's alone. Refuses a network file system.
+/// Makes the home directory, unless it is there; one that is made is its owner's alone. Refuses a home that is another
+/// user's in whole or in part, and a network file system.
 pub fn prepare_home(settings: &Settings) -> Result<()> {
+    settings::check_home(&settings.home)?;
     file_system::refuse_network_file_system(&settings.home)?;
     if settings.home.join(backup::UNFINISHED).exists() {
         return Err(Error::Unfinished { path: settings.home.clone() });
@@ -132,8 +137,9 @@ pub fn engine(settings: &Settings, metrics: Arc<dyn Metrics>) -> Result<Engine> 
 
 /// The same with step kinds of one's own: begin with `registry()` and register them.
 pub fn engine_with(settings: &Settings, kinds: Registry, metrics: Arc<dyn Metrics>) -> Result<Engine> {
-    embed::use_secrets(&settings.secrets_dir());
+    embed::use_keys(embed::Keys::of(settings));
     let store = store(settings)?;
+    ownership::check_place(&settings.artifact_dir()).map_err(settings::Error::from)?;
     let artifacts =
         ArtifactStore::open(&settings.artifact_dir(), ArtifactOptions::from(settings), &engine::process_tag())?;
     let options = engine::Options {

@@ -9,14 +9,18 @@ use std::{
     io::{self, BufReader, BufWriter, Read, Write},
     path::{Path, PathBuf},
 };
-use zip::{CompressionMethod, ZipArchive, ZipWriter, write::SimpleFileOptions};
+use zip::{CompressionMethod, ZipArchive, ZipWriter, read::ZipFile, write::SimpleFileOptions};
 
 pub(super) const FORMAT: u32 = 1;
 pub(super) const DATABASE: &str = "engine.db.zst";
 pub(super) const SETTINGS: &str = "windlass.toml";
 const MANIFEST: &str = "manifest.json";
 /// A manifest names databases and small files only.
-const MANIFEST_MAX: u64 = 64 << 20;
+const MANIFEST_MAX: u64 = 16 << 20;
+/// The settings and a parameter set are read into memory.
+const SMALL_MAX: u64 = 1 << 20;
+/// The largest window that our own levels use; a frame that asks for more is nobody's backup.
+const WINDOW_LOG_MAX: u32 = 25;
 const LEVEL: i32 = 3;
 
 /// What is in the file; its last entry.
@@ -135,29 +139,55 @@ pub(super) struct Archive {
     zip: ZipArchive<BufReader<File>>,
     pub path: PathBuf,
     pub manifest: Manifest,
+    /// Of the artifacts that were read so far, on disk.
+    artifact_bytes: u64,
+}
+
+/// What every version of a manifest begins with.
+#[derive(Deserialize)]
+struct Head {
+    format: u64,
+    #[serde(default)]
+    windlass: String,
 }
 
 impl Archive {
     pub(super) fn open(path: &Path) -> Result<Archive> {
         let file = File::open(path).map_err(Error::io("open", path))?;
+        let length = file.metadata().map_err(Error::io("open", path))?.len();
         let damaged = |reason: String| damaged(path, reason);
         let mut zip = ZipArchive::new(BufReader::with_capacity(256 << 10, file))
             .map_err(|error| damaged(format!("it has no list of entries ({error})")))?;
+        // Entries are stored, each once: together they can't be larger than the file.
+        if zip.decompressed_size().is_none_or(|it| it > u128::from(length)) {
+            return Err(damaged("its entries say that they are larger than the file".to_string()));
+        }
         let mut text = Vec::new();
-        let manifest = zip.by_name(MANIFEST).map_err(|_| damaged("it has no manifest".into()))?;
+        let manifest = stored(&mut zip, path, MANIFEST)?;
+        if manifest.size() > MANIFEST_MAX {
+            return Err(damaged(format!("its manifest is larger than {MANIFEST_MAX} bytes")));
+        }
         manifest
             .take(MANIFEST_MAX)
             .read_to_end(&mut text)
             .map_err(|error| damaged(format!("its manifest can't be read ({error})")))?;
-        let told: serde_json::Value =
-            serde_json::from_slice(&text).map_err(|error| damaged(format!("its manifest is wrong ({error})")))?;
-        if told["format"].as_u64().is_some_and(|it| it > u64::from(FORMAT)) {
-            let version = told["windlass"].as_str().unwrap_or("unknown").to_string();
-            return Err(Error::Newer { path: path.to_path_buf(), version });
+        let wrong = |error| damaged(format!("its manifest is wrong ({error})"));
+        let head: Head = serde_json::from_slice(&text).map_err(wrong)?;
+        if head.format > u64::from(FORMAT) {
+            return Err(Error::Newer { path: path.to_path_buf(), version: head.windlass });
         }
-        let manifest =
-            serde_json::from_value(told).map_err(|error| damaged(format!("its manifest is wrong ({error})")))?;
-        Ok(Archive { zip, path: path.to_path_buf(), manifest })
+        let manifest = serde_json::from_slice(&text).map_err(wrong)?;
+        Ok(Archive { zip, path: path.to_path_buf(), manifest, artifact_bytes: 0 })
+    }
+
+    /// Reads a listed entry that is small into memory.
+    pub(super) fn read_small(&mut self, entry: &FileEntry) -> Result<Vec<u8>> {
+        if entry.plain > SMALL_MAX {
+            return Err(self.damaged(format!("`{}` is larger than {SMALL_MAX} bytes", entry.name)));
+        }
+        let mut text = Vec::new();
+        self.read_listed(entry, &mut text)?;
+        Ok(text)
     }
 
     pub(super) fn damaged(&self, reason: impl Into<String>) -> Error {
@@ -170,13 +200,18 @@ impl Archive {
         names.map(|it| it.into_owned()).collect()
     }
 
-    /// Reads a listed entry, unpacked, into `into`; an error unless it is what the manifest says.
+    /// Reads a listed entry, unpacked, into `into`; an error unless it is what the manifest says. Never writes more than that.
     pub(super) fn read_listed(&mut self, entry: &FileEntry, into: &mut dyn Write) -> Result<()> {
         let path = self.path.clone();
-        let inner = self.zip.by_name(&entry.name).map_err(|_| missing(&path, &entry.name))?;
+        let inner = stored(&mut self.zip, &path, &entry.name)?;
+        let differs = || damaged(&path, format!("`{}` is not what the manifest says", entry.name));
+        let is_packed = entry.name.ends_with(".zst");
+        if inner.size() != entry.size || !is_packed && entry.plain != entry.size {
+            return Err(differs());
+        }
         let mut hashing = HashingReader { inner, hasher: Sha256::new(), size: 0 };
-        let copied = match entry.name.ends_with(".zst") {
-            true => zstd::Decoder::new(&mut hashing)
+        let copied = match is_packed {
+            true => decoder(&mut hashing)
                 .and_then(|decoder| io::copy(&mut decoder.take(entry.plain.saturating_add(1)), into)),
             false => io::copy(&mut hashing, into),
         };
@@ -186,18 +221,22 @@ impl Archive {
         let sha256 = hex::encode(hashing.hasher.finalize());
         match (plain, hashing.size, sha256.as_str()) == (entry.plain, entry.size, entry.sha256.as_str()) {
             true => Ok(()),
-            false => Err(damaged(&path, format!("`{}` is not what the manifest says", entry.name))),
+            false => Err(differs()),
         }
     }
 
     /// Reads an artifact as it is stored into `into`; an error unless its plain bytes are those of its name.
     pub(super) fn read_artifact(&mut self, name: &str, into: &mut dyn Write) -> Result<u64> {
         let path = self.path.clone();
-        let inner = self.zip.by_name(name).map_err(|_| missing(&path, name))?;
+        let inner = stored(&mut self.zip, &path, name)?;
+        self.artifact_bytes = self.artifact_bytes.saturating_add(inner.size());
+        if self.artifact_bytes > self.manifest.artifact_bytes {
+            return Err(damaged(&path, "its artifacts are larger than the manifest says".to_string()));
+        }
         let mut tee = Tee { inner, into, size: 0 };
         let mut sink = Hashing { inner: io::sink(), hasher: Sha256::new(), size: 0 };
         let copied = match name.ends_with(".zst") {
-            true => zstd::Decoder::new(&mut tee).and_then(|mut decoder| io::copy(&mut decoder, &mut sink)),
+            true => decoder(&mut tee).and_then(|mut decoder| io::copy(&mut decoder, &mut sink)),
             false => io::copy(&mut tee, &mut sink),
         };
         let copied = copied.and_then(|_| io::copy(&mut tee, &mut io::sink()));
@@ -214,8 +253,23 @@ fn damaged(path: &Path, reason: String) -> Error {
     Error::Damaged { path: path.to_path_buf(), reason }
 }
 
-fn missing(path: &Path, name: &str) -> Error {
-    damaged(path, format!("`{name}` is missing"))
+/// An entry as `backup` writes it. A packed one could be a thousand times as large as the file.
+fn stored<'a>(
+    zip: &'a mut ZipArchive<BufReader<File>>,
+    path: &Path,
+    name: &str,
+) -> Result<ZipFile<'a, BufReader<File>>> {
+    let entry = zip.by_name(name).map_err(|_| damaged(path, format!("`{name}` is missing")))?;
+    match entry.compression() == CompressionMethod::Stored && entry.size() == entry.compressed_size() {
+        true => Ok(entry),
+        false => Err(damaged(path, format!("`{name}` is packed otherwise than `windlass backup` does"))),
+    }
+}
+
+fn decoder<R: Read>(from: R) -> io::Result<zstd::Decoder<'static, BufReader<R>>> {
+    let mut decoder = zstd::Decoder::new(from)?;
+    decoder.window_log_max(WINDOW_LOG_MAX)?;
+    Ok(decoder)
 }
 
 /// An error of the system is the disk's; any other one says that the bytes are wrong.

@@ -5,15 +5,17 @@
 //! home with that mark; the next restore begins anew. Nothing that was there before is deleted: it is moved aside.
 
 use super::{
-    archive::{Archive, DATABASE, SETTINGS},
+    archive::{Archive, FileEntry, SETTINGS},
     error::{Error, Result},
-    verify::{self, Checked},
+    verify::{self, Checked, artifact_path, check_names},
 };
 use crate::{
-    decide::admission::{Admission, admit_write},
-    model::{ArtifactHash, Bytes, WorkerId},
-    os::{Clock, FileLock, LockState, disk_space, file_system, process_stat},
+    definition::ParameterSet,
+    model::{Bytes, WorkerId},
+    os::{Clock, FileLock, LockState, file_system, ownership, process_stat},
+    settings::portable,
     store::{self, Store, backup, check, worker},
+    vector,
 };
 use serde::Serialize;
 use std::{
@@ -28,6 +30,8 @@ use std::{
 pub const UNFINISHED: &str = "restore.unfinished";
 const STAGE: &str = ".restore";
 const ASIDE: &str = "before-restore-";
+/// The end of the name of a parameter set that was set aside.
+pub const SET_ASIDE: &str = ".restored";
 const STEPS: usize = 100;
 
 /// What to restore, and where to.
@@ -51,8 +55,12 @@ pub struct Restored {
     pub given_back: u64,
     /// Where the files went that were in the home.
     pub moved_aside: Option<PathBuf>,
-    /// The setting `artifact_dir` was taken out: two homes must not share a directory.
-    pub artifact_dir_unset: bool,
+    /// Settings that were taken out: those that say where the home writes, who may reach it and what starts by itself.
+    pub settings_dropped: Vec<String>,
+    /// Parameter sets that name a server, a key or a vector database elsewhere: each is there as `NAME.restored`, unused.
+    pub params_set_aside: Vec<String>,
+    /// Groups that go on as soon as somebody works in the home.
+    pub will_run: Vec<backup::OpenGroup>,
     pub backup: Checked,
 }
 
@@ -77,14 +85,14 @@ impl Restore {
             fs::remove_dir_all(&stage).map_err(Error::io("remove", &stage))?;
         }
         make_dir(&stage)?;
-        let artifact_dir_unset = match unpack(&mut archive, &stage, go_on) {
-            Ok(unset) => unset,
+        let left_out = match unpack(&mut archive, &stage, go_on) {
+            Ok(left_out) => left_out,
             Err(error) => {
                 give_up(&home, moved_aside.is_none());
                 return Err(error);
             }
         };
-        let (engine_id, given_back) = renew(&stage, &archive.manifest.home, &home, clock)?;
+        let Renewed { engine_id, given_back, will_run } = renew(&stage, &archive.manifest.home, &home, clock)?;
         file_system::sync_file_system(&stage).map_err(Error::io("sync", &stage))?;
         move_in(&stage, &home)?;
         fs::remove_file(&mark).map_err(Error::io("remove", &mark))?;
@@ -93,53 +101,15 @@ impl Restore {
         let vectors =
             files.filter_map(|it| it.name.strip_prefix("vectors/")?.strip_suffix(".db.zst").map(String::from));
         let backup = verify::of(&archive, vectors.collect());
-        Ok(Restored { home, engine_id, given_back, moved_aside, artifact_dir_unset, backup })
+        let LeftOut { settings: settings_dropped, params: params_set_aside } = left_out;
+        Ok(Restored { home, engine_id, given_back, moved_aside, settings_dropped, params_set_aside, will_run, backup })
     }
 
     fn check_space(&self, archive: &Archive) -> Result<()> {
         let manifest = &archive.manifest;
         let files = manifest.files.iter().fold(0u64, |sum, it| sum.saturating_add(it.plain));
-        let needed = Bytes(files.saturating_add(manifest.artifact_bytes));
-        let free = disk_space::free(&self.home).map_err(Error::io("read the free space of", &self.home))?;
-        match admit_write(free, needed, self.reserve) {
-            Admission::Admit => Ok(()),
-            Admission::DiskLow { free, needed } => {
-                Err(Error::DiskFull { dir: self.home.clone(), needed: needed.0, free: free.0 })
-            }
-        }
+        verify::check_space(&self.home, files.saturating_add(manifest.artifact_bytes), self.reserve)
     }
-}
-
-/// Only names that we write: an archive of unknown origin must not place anything elsewhere.
-fn check_names(archive: &Archive) -> Result<()> {
-    let plain = |name: &str| {
-        !name.is_empty() && !name.starts_with('.') && !name.contains(['/', '\\', '\0']) && name.len() < 200
-    };
-    let is_ours = |name: &str| {
-        let vector = name.strip_prefix("vectors/").and_then(|it| it.strip_suffix(".db.zst"));
-        let params = name.strip_prefix("params/");
-        [DATABASE, SETTINGS].contains(&name) || vector.or(params).is_some_and(plain)
-    };
-    if let Some(odd) = archive.manifest.files.iter().find(|it| !is_ours(&it.name)) {
-        return Err(archive.damaged(format!("`{}` is no file of a home", odd.name)));
-    }
-    let names = archive.artifacts();
-    if names.len() as u64 != archive.manifest.artifacts {
-        return Err(archive.damaged("artifacts are missing"));
-    }
-    match names.iter().find(|it| artifact_path(it).is_none()) {
-        Some(odd) => Err(archive.damaged(format!("`{odd}` is no artifact"))),
-        None => Ok(()),
-    }
-}
-
-/// `artifacts/ab/abcd...[.zst]`, made anew from the hash.
-fn artifact_path(name: &str) -> Option<PathBuf> {
-    let file = name.strip_prefix("artifacts/")?.rsplit('/').next()?;
-    let ending = if file.ends_with(".zst") { ".zst" } else { "" };
-    let hash: ArtifactHash = file.trim_end_matches(".zst").parse().ok()?;
-    let hash = hash.to_string();
-    Some(Path::new("artifacts").join(&hash[..2]).join(format!("{hash}{ending}")))
 }
 
 /// A daemon or a worker that lives in the home.
@@ -202,21 +172,35 @@ fn give_up(home: &Path, was_empty: bool) {
     }
 }
 
-/// Unpacks and checks everything. Whether the setting `artifact_dir` was taken out.
-fn unpack(archive: &mut Archive, stage: &Path, go_on: &dyn Fn() -> bool) -> Result<bool> {
-    let mut unset = false;
+/// What the new home's owner has to say himself.
+#[derive(Default)]
+struct LeftOut {
+    settings: Vec<String>,
+    params: Vec<String>,
+}
+
+/// Unpacks and checks everything.
+fn unpack(archive: &mut Archive, stage: &Path, go_on: &dyn Fn() -> bool) -> Result<LeftOut> {
+    let mut left_out = LeftOut::default();
     for entry in archive.manifest.files.clone() {
-        let name = entry.name.strip_suffix(".zst").unwrap_or(&entry.name);
-        let path = stage.join(name);
+        let path = stage.join(entry.name.strip_suffix(".zst").unwrap_or(&entry.name));
         if entry.name == SETTINGS {
-            let mut text = Vec::new();
-            archive.read_listed(&entry, &mut text)?;
-            let (text, found) = without_artifact_dir(&String::from_utf8_lossy(&text));
-            unset = found;
-            create(&path)?.write_all(text.as_bytes()).map_err(Error::io("write", &path))?;
-            continue;
+            let text = text_of(archive, &entry)?;
+            let ported = portable(&text).map_err(|it| archive.damaged(format!("`{SETTINGS}` is no TOML: {it}")))?;
+            left_out.settings = ported.dropped;
+            write_new(&path, ported.text.as_bytes())?;
+        } else if let Some(name) = entry.name.strip_prefix("params/") {
+            let text = text_of(archive, &entry)?;
+            let aside = leads_out(name, &text);
+            let kept_as = if aside { format!("{name}{SET_ASIDE}") } else { name.to_string() };
+            left_out.params.extend(aside.then(|| name.to_string()));
+            write_new(&path.with_file_name(kept_as), text.as_bytes())?;
+        } else {
+            archive.read_listed(&entry, &mut create(&path)?)?;
         }
-        archive.read_listed(&entry, &mut create(&path)?)?;
+        if entry.name.starts_with("vectors/") {
+            vector::backup::check_copy(&path)?;
+        }
         if !go_on() {
             return Err(Error::Stopped);
         }
@@ -229,38 +213,49 @@ fn unpack(archive: &mut Archive, stage: &Path, go_on: &dyn Fn() -> bool) -> Resu
             return Err(Error::Stopped);
         }
     }
-    Ok(unset)
+    Ok(left_out)
 }
 
-fn without_artifact_dir(text: &str) -> (String, bool) {
-    let mut found = false;
-    let lines = text.lines().map(|line| match line.trim_start().starts_with("artifact_dir") {
-        true => {
-            found = true;
-            format!("# taken out by `windlass restore`, since it belongs to another home: {line}\n")
-        }
-        false => format!("{line}\n"),
-    });
-    let text = lines.collect();
-    (text, found)
+fn text_of(archive: &mut Archive, entry: &FileEntry) -> Result<String> {
+    String::from_utf8(archive.read_small(entry)?).map_err(|_| archive.damaged(format!("`{}` is not UTF-8", entry.name)))
 }
 
-/// Gives the copy a life of its own; its engine id, and how many steps were given back.
-fn renew(stage: &Path, old_home: &str, home: &Path, clock: &Arc<dyn Clock>) -> Result<(String, u64)> {
+/// Whether a parameter set names a server that texts would go to, a key, or a vector database beyond the home: what a backup
+/// says of these is not what the new home's owner says.
+fn leads_out(name: &str, text: &str) -> bool {
+    if !(name.ends_with(".yaml") || name.ends_with(".yml")) {
+        return false;
+    }
+    let Ok(set) = ParameterSet::parse(text, name) else { return true };
+    let names_one = |stage: &str, key: &str| !set.config[stage][key].is_null();
+    let database = set.config["store"]["path"].as_str().unwrap_or_default();
+    let is_path = database.contains('/') || database.ends_with(".db");
+    is_path || names_one("embed", "url") || names_one("embed", "key") || names_one("parse", "url")
+}
+
+/// A copy with a life of its own.
+struct Renewed {
+    engine_id: String,
+    /// Steps.
+    given_back: u64,
+    will_run: Vec<backup::OpenGroup>,
+}
+
+fn renew(stage: &Path, old_home: &str, home: &Path, clock: &Arc<dyn Clock>) -> Result<Renewed> {
     let database = stage.join("engine.db");
     let store = Store::open(&store::Options::new(&database), clock.clone())?;
     let renewed = give_new_life(&store, old_home, &home.to_string_lossy());
     store.close();
     drop(store);
-    let (id, given_back) = renewed?;
+    let renewed = renewed?;
     let problems = backup::read_copy(&database, |tx| Ok([check::integrity(tx)?, check::check(tx)?].concat()))?;
     match problems.is_empty() {
-        true => Ok((id, given_back)),
+        true => Ok(renewed),
         false => Err(Error::DamagedDatabase { problems }),
     }
 }
 
-fn give_new_life(store: &Store, old_home: &str, home: &str) -> Result<(String, u64)> {
+fn give_new_life(store: &Store, old_home: &str, home: &str) -> Result<Renewed> {
     let (old, new) = (old_home.to_string(), home.to_string());
     store.write(move |tx| backup::renew(tx, &old, &new))?;
     let mut given_back = 0;
@@ -268,7 +263,7 @@ fn give_new_life(store: &Store, old_home: &str, home: &str) -> Result<(String, u
         given_back += give_back(store, id)?;
     }
     store.write(backup::clear_step_locks)?;
-    Ok((store.read(backup::engine_id)?, given_back))
+    Ok(Renewed { engine_id: store.read(backup::engine_id)?, given_back, will_run: store.read(backup::open_groups)? })
 }
 
 fn give_back(store: &Store, id: WorkerId) -> Result<u64> {
@@ -306,8 +301,12 @@ fn create(path: &Path) -> Result<File> {
     OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).map_err(Error::io("create", path))
 }
 
+fn write_new(path: &Path, bytes: &[u8]) -> Result<()> {
+    create(path)?.write_all(bytes).map_err(Error::io("write", path))
+}
+
 fn write_durably(path: &Path, bytes: &[u8]) -> Result<()> {
-    let file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path);
+    let file = ownership::open_empty(path);
     file.and_then(|mut file| file.write_all(bytes).and_then(|()| file.sync_all())).map_err(Error::io("write", path))?;
     sync_dir(path.parent().unwrap_or(Path::new(".")))
 }

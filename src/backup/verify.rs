@@ -1,16 +1,25 @@
 //! Reads a backup from its first byte to its last.
 
 use super::{
-    archive::{Archive, DATABASE},
+    archive::{Archive, DATABASE, SETTINGS},
     error::{Error, Result},
 };
 use crate::{
-    model::Timestamp,
+    decide::admission::{Admission, admit_write},
+    model::{ArtifactHash, Bytes, Timestamp},
+    os::disk_space,
     store::{backup, check},
     vector::backup::problems_of_copy,
 };
 use serde::Serialize;
-use std::{fs::File, io, path::Path};
+use std::{
+    fs::File,
+    io,
+    path::{Path, PathBuf},
+};
+
+/// Bytes of the disk that a check leaves free.
+const RESERVE: Bytes = Bytes::mib(64);
 
 /// A backup that is whole.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -32,13 +41,15 @@ pub struct Checked {
 /// Reads everything, compares it with its hashes, and has SQLite check the databases, which are unpacked beside the file.
 pub fn verify(path: &Path, go_on: &dyn Fn() -> bool) -> Result<Checked> {
     let mut archive = Archive::open(path)?;
+    check_names(&archive)?;
     let parent = path.parent().filter(|it| !it.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let wrong = || Error::io("make a directory in", parent);
     let dir = tempfile::Builder::new().prefix(".windlass-verify-").tempdir_in(parent).map_err(wrong())?;
+    check_space(parent, archive.manifest.files.iter().map(|it| it.plain).max().unwrap_or(0), RESERVE)?;
     let mut vectors = Vec::new();
     for entry in archive.manifest.files.clone() {
         let Some(name) = entry.name.strip_suffix(".db.zst") else {
-            archive.read_listed(&entry, &mut io::sink())?;
+            archive.read_small(&entry)?;
             continue;
         };
         let copy = dir.path().join("copy.db");
@@ -59,17 +70,56 @@ pub fn verify(path: &Path, go_on: &dyn Fn() -> bool) -> Result<Checked> {
             return Err(Error::Stopped);
         }
     }
-    let names = archive.artifacts();
-    if names.len() as u64 != archive.manifest.artifacts {
-        return Err(archive.damaged("artifacts are missing"));
-    }
-    for name in &names {
+    for name in &archive.artifacts() {
         archive.read_artifact(name, &mut io::sink())?;
         if !go_on() {
             return Err(Error::Stopped);
         }
     }
     Ok(of(&archive, vectors))
+}
+
+/// Only names that we write: an archive of unknown origin must not place anything elsewhere.
+pub(super) fn check_names(archive: &Archive) -> Result<()> {
+    let plain = |name: &str| {
+        !name.is_empty() && !name.starts_with('.') && !name.contains(['/', '\\', '\0']) && name.len() < 200
+    };
+    let is_ours = |name: &str| {
+        let vector = name.strip_prefix("vectors/").and_then(|it| it.strip_suffix(".db.zst"));
+        let params = name.strip_prefix("params/").filter(|it| !it.ends_with(".zst"));
+        [DATABASE, SETTINGS].contains(&name) || vector.or(params).is_some_and(plain)
+    };
+    if let Some(odd) = archive.manifest.files.iter().find(|it| !is_ours(&it.name)) {
+        return Err(archive.damaged(format!("`{}` is no file of a home", odd.name)));
+    }
+    let names = archive.artifacts();
+    if names.len() as u64 != archive.manifest.artifacts {
+        return Err(archive.damaged("artifacts are missing"));
+    }
+    match names.iter().find(|it| artifact_path(it).is_none()) {
+        Some(odd) => Err(archive.damaged(format!("`{odd}` is no artifact"))),
+        None => Ok(()),
+    }
+}
+
+/// `artifacts/ab/abcd...[.zst]`, made from the hash.
+pub(super) fn artifact_path(name: &str) -> Option<PathBuf> {
+    let file = name.strip_prefix("artifacts/")?.rsplit('/').next()?;
+    let ending = if file.ends_with(".zst") { ".zst" } else { "" };
+    let hash: ArtifactHash = file.trim_end_matches(".zst").parse().ok()?;
+    let hash = hash.to_string();
+    Some(Path::new("artifacts").join(&hash[..2]).join(format!("{hash}{ending}")))
+}
+
+/// Refuses to unpack what would not leave `reserve` bytes of the disk.
+pub(super) fn check_space(dir: &Path, needed: u64, reserve: Bytes) -> Result<()> {
+    let free = disk_space::free(dir).map_err(Error::io("read the free space of", dir))?;
+    match admit_write(free, Bytes(needed), reserve) {
+        Admission::Admit => Ok(()),
+        Admission::DiskLow { free, needed } => {
+            Err(Error::DiskFull { dir: dir.to_path_buf(), needed: needed.0, free: free.0 })
+        }
+    }
 }
 
 pub(super) fn of(archive: &Archive, vector_databases: Vec<String>) -> Checked {

@@ -10,7 +10,7 @@ use crate::{
     model::Timestamp,
     observe::{self, NoMetrics},
     os::clock::{Clock, SystemClock, local_offset},
-    settings::{self, Home, HomeInputs, Origin, Settings},
+    settings::{self, Home, HomeInputs, Origin, PROJECT, Settings, Trusted},
     store::Store,
     view::{
         self,
@@ -25,33 +25,73 @@ use std::{
 
 pub struct Context {
     pub output: Output,
-    home: Option<PathBuf>,
+    flag: Option<PathBuf>,
+    home: OnceCell<Home>,
     settings: OnceCell<Settings>,
     engine: OnceCell<Engine>,
 }
 
 impl Context {
     pub fn new(home: Option<PathBuf>, output: Output) -> Context {
-        Context { output, home, settings: OnceCell::new(), engine: OnceCell::new() }
+        Context { output, flag: home, home: OnceCell::new(), settings: OnceCell::new(), engine: OnceCell::new() }
     }
 
-    /// Which home directory it is, and why. It need not exist yet.
+    /// Which home directory it is, and why. It need not exist yet; one that this user must not use is refused.
     pub fn home(&self) -> Result<Home> {
+        if let Some(home) = self.home.get() {
+            return Ok(home.clone());
+        }
+        let home = self.found_home()?;
+        settings::vet(&home, platform().as_deref())?;
+        Ok(self.home.get_or_init(|| home).clone())
+    }
+
+    /// The same, whoever's it is: to say whether it is trusted.
+    pub fn found_home(&self) -> Result<Home> {
         let here = self.here()?;
-        let variable = |name: &str| std::env::var(name).ok();
-        let platform = settings::platform_data_dir(variable);
-        let named = variable("WINDLASS_HOME");
+        let named = std::env::var_os("WINDLASS_HOME").map(PathBuf::from);
         Ok(settings::find_home(HomeInputs {
-            flag: self.home.as_deref(),
+            flag: self.flag.as_deref(),
             variable: named.as_deref(),
             here: &here,
-            platform: platform.as_deref(),
+            platform: platform().as_deref(),
         })?)
+    }
+
+    /// What `--home` says, as it was given.
+    pub fn flag(&self) -> Option<&Path> {
+        self.flag.as_deref()
+    }
+
+    /// The project homes that this user trusts.
+    pub fn trusted(&self) -> Result<Trusted> {
+        Ok(Trusted::of(&platform().ok_or(settings::Error::NoMemory)?))
+    }
+
+    /// Notes that this user has made a project's home, so that it is not asked about later.
+    pub fn remember(&self, home: &Path) {
+        if home.file_name().is_none_or(|it| it != PROJECT) {
+            return;
+        }
+        // Where that fails it is asked about once.
+        if let Err(failure) = self.trusted().and_then(|it| Ok(it.add(home)?)) {
+            self.output.warn(failure.message.unwrap_or_default());
+        }
+    }
+
+    /// Makes the home at first use.
+    pub fn first_use(&self, settings: &Settings) -> Result<()> {
+        if settings.home.exists() {
+            return Ok(());
+        }
+        assembly::prepare_home(settings)?;
+        self.remember(&settings.home);
+        Ok(())
     }
 
     /// `--home DIR ` as it must be said again to reach the same home; empty where it is found without.
     pub fn home_flag(&self) -> String {
-        match &self.home {
+        match &self.flag {
             Some(dir) => format!("--home {} ", quoted(&dir.to_string_lossy())),
             None => String::new(),
         }
@@ -62,15 +102,12 @@ impl Context {
             return Ok(settings);
         }
         let home = self.home()?;
-        // Variables that are not UTF-8 can't be ours.
-        let environment =
-            std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
-        let settings = settings::load(&home.path, environment, &[])?;
+        let settings = settings::load(&home.path, environment()?, &[])?;
         for (name, meant) in &settings.unknown_variables {
             let meant = meant.as_ref().map(|it| format!("; did you mean {it}?")).unwrap_or_default();
             self.output.warn(format!("variable {name} is not known{meant}"));
         }
-        embed::use_secrets(&settings.secrets_dir());
+        embed::use_keys(embed::Keys::of(&settings));
         Ok(self.settings.get_or_init(|| settings))
     }
 
@@ -80,6 +117,7 @@ impl Context {
         }
         let settings = self.settings()?;
         self.start_log(settings)?;
+        self.first_use(settings)?;
         let engine = assembly::engine(settings, Arc::new(NoMetrics))?;
         Ok(self.engine.get_or_init(|| engine))
     }
@@ -141,4 +179,26 @@ impl Context {
             engine.store().close();
         }
     }
+}
+
+/// The user's own data directory.
+fn platform() -> Option<PathBuf> {
+    settings::platform_data_dir(|name| std::env::var_os(name))
+}
+
+/// The variables that can be settings. One of ours that is not UTF-8 is refused, not passed over.
+fn environment() -> Result<Vec<(String, String)>> {
+    let mut found = Vec::new();
+    for (name, value) in std::env::vars_os() {
+        let Ok(name) = name.into_string() else { continue };
+        match value.into_string() {
+            Ok(value) => found.push((name, value)),
+            // The home is a path, and judged as such.
+            Err(_) if name.starts_with("WINDLASS_") && name != "WINDLASS_HOME" => {
+                return Err(Failure::usage(format!("variable {name} is not UTF-8")));
+            }
+            Err(_) => {}
+        }
+    }
+    Ok(found)
 }

@@ -7,8 +7,9 @@ use super::{
     wording::{count, plain, size},
 };
 use crate::{
+    definition::is_as_stored,
     os::{file_system, process_stat},
-    store::{artifact, audit, check, lost_commits, worker},
+    store::{artifact, audit, check, definition as stored_definition, lost_commits, worker},
     vector::{OpenOptions, VectorDb},
     view,
 };
@@ -86,6 +87,8 @@ fn engine_database(cx: &Context) -> Result<Finding> {
     problems.extend(
         lost_commits::reports(store.path()).iter().map(|(dir, lost)| view::lost_commits_words(dir, lost.as_ref())),
     );
+    let changed = store.read(stored_definition::all)?.into_iter().filter(|it| !is_as_stored(&it.body, &it.hash));
+    problems.extend(changed.map(|it| format!("definition {} is not what was submitted: its hash is another", it.id.0)));
     let rows: i64 = store.read(check::row_counts)?.iter().map(|it| it.1).sum();
     let bytes = std::fs::metadata(store.path()).map_or(0, |it| it.len());
     let what = format!("engine database: {}, {}", size(bytes), count(rows.max(0) as u64, "row"));

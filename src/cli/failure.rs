@@ -103,7 +103,8 @@ impl Failure {
             io::ErrorKind::NotFound => Exit::NotFound,
             _ => io_exit(&source),
         };
-        Failure::new(exit, format!("failed to {action} {}: {source}", path.display()))
+        let hint = of_ownership(&source).and_then(os::ownership::Error::hint);
+        Failure { hint, ..Failure::new(exit, format!("failed to {action} {}: {source}", path.display())) }
     }
 
     /// Says what happened on stderr, in words or as one line of JSON.
@@ -138,14 +139,23 @@ fn words(error: &dyn std::error::Error) -> String {
 }
 
 fn io_exit(error: &io::Error) -> Exit {
+    if of_ownership(error).is_some() {
+        return Exit::Conflict;
+    }
     match error.raw_os_error() {
         Some(libc::ENOSPC | libc::EIO | libc::EDQUOT | libc::EROFS) => Exit::Disk,
         _ => Exit::Error,
     }
 }
 
+/// Why a file was not opened, where that is whose it is.
+fn of_ownership(error: &io::Error) -> Option<&os::ownership::Error> {
+    error.get_ref()?.downcast_ref()
+}
+
 fn failure(exit: Exit, error: &dyn std::error::Error, hint: Option<impl fmt::Display>) -> Failure {
-    Failure { exit, message: Some(words(error)), hint: hint.map(|it| it.to_string()) }
+    let of_cause = || of_ownership(error.source()?.downcast_ref()?)?.hint();
+    Failure { exit, message: Some(words(error)), hint: hint.map(|it| it.to_string()).or_else(of_cause) }
 }
 
 fn store_exit(error: &store::Error) -> Exit {
@@ -175,6 +185,7 @@ impl From<engine::Error> for Failure {
             engine::Error::TooLow { .. } => Exit::Error,
             engine::Error::TimedOut { .. } => Exit::TimedOut,
             engine::Error::Refused { .. } => Exit::Conflict,
+            engine::Error::Embed(_) => Exit::Error,
         };
         failure(exit, &error, error.hint())
     }
@@ -198,6 +209,7 @@ impl From<assembly::Error> for Failure {
             assembly::Error::Home(_) | assembly::Error::Unfinished { .. } | assembly::Error::DatabaseLost { .. } => {
                 Exit::Error
             }
+            assembly::Error::Settings(error) => settings_exit(error),
         };
         failure(exit, &error, error.hint())
     }
@@ -208,6 +220,7 @@ impl From<daemon::Error> for Failure {
         use daemon::Error::*;
         let exit = match &error {
             Store(error) | Assembly(assembly::Error::Store(error)) => store_exit(error),
+            Assembly(assembly::Error::Settings(error)) => settings_exit(error),
             Io { source, .. } | System { source, .. } => io_exit(source),
             Listen { .. } | AlreadyRunning { .. } | Stranger { .. } => Exit::Conflict,
             DidNotStart { exit, .. } => Exit::Command(*exit),
@@ -261,6 +274,7 @@ impl From<vector::Error> for Failure {
 fn vector_exit(error: &vector::Error) -> Exit {
     match error {
         vector::Error::NotFound { .. } => Exit::NotFound,
+        vector::Error::Ownership(_) => Exit::Conflict,
         vector::Error::Busy { .. } | vector::Error::Fenced { .. } | vector::Error::Embedder { .. } => Exit::Conflict,
         vector::Error::DiskFull { .. } => Exit::Disk,
         vector::Error::Io { source, .. } => io_exit(source),
@@ -289,7 +303,7 @@ fn view_exit(error: &view::Error) -> Exit {
     match error {
         view::Error::List { source, .. } | view::Error::DamagedLog { source, .. } => io_exit(source),
         view::Error::NoDatabase { .. } | view::Error::NoDefinition { .. } | view::Error::NoGroup => Exit::NotFound,
-        view::Error::StillLocked { .. } => Exit::Conflict,
+        view::Error::StillLocked { .. } | view::Error::UnknownServer { .. } => Exit::Conflict,
         view::Error::DatabaseName { .. } | view::Error::Cursor(_) => Exit::Usage,
         _ => Exit::Error,
     }
@@ -351,13 +365,18 @@ impl From<definition::Error> for Failure {
     }
 }
 
+fn settings_exit(error: &settings::Error) -> Exit {
+    match error {
+        settings::Error::Ownership(os::ownership::Error::Io { source, .. }) => io_exit(source),
+        settings::Error::Ownership(_) | settings::Error::Untrusted { .. } => Exit::Conflict,
+        settings::Error::Io { source, .. } => io_exit(source),
+        _ => Exit::Usage,
+    }
+}
+
 impl From<settings::Error> for Failure {
     fn from(error: settings::Error) -> Failure {
-        let exit = match &error {
-            settings::Error::Io { source, .. } => io_exit(source),
-            _ => Exit::Usage,
-        };
-        failure(exit, &error, error.hint())
+        failure(settings_exit(&error), &error, error.hint())
     }
 }
 

@@ -44,6 +44,7 @@ mod status;
 mod stop;
 mod submit;
 mod table;
+mod trust;
 mod typed;
 mod ui;
 mod vacuum;
@@ -130,6 +131,7 @@ enum Command {
     Settings(settings::Args),
     Prove(prove::Args),
     Init(init::Args),
+    Trust(trust::Args),
     Completions(completions::Args),
 }
 
@@ -209,6 +211,7 @@ impl Command {
             Command::Settings(args) => args.run(cx),
             Command::Prove(args) => args.run(cx),
             Command::Init(args) => args.run(cx),
+            Command::Trust(args) => args.run(cx),
             Command::Completions(args) => args.run(cx),
         }
     }

@@ -2,10 +2,10 @@ use super::{
     backup::{tell, with_signal},
     context::Context,
     failure::Result,
-    wording::{count, quoted},
+    wording::{count, plain, quoted},
 };
 use crate::{
-    backup::Restore,
+    backup::{Restore, Restored, SET_ASIDE},
     model::Bytes,
     os::{
         clock::{Clock, SystemClock},
@@ -32,10 +32,14 @@ impl Args {
     pub fn run(self, cx: &Context) -> Result<()> {
         let signals = Signals::install()?;
         let home = cx.home()?.path;
+        let is_new = !home.exists();
         let restore = Restore { file: self.file, home, force: self.force, reserve: Bytes::mib(64) };
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let restored =
             restore.run(&clock, &|| !signals.stop_requested()).map_err(|error| with_signal(error, &signals))?;
+        if is_new {
+            cx.remember(&restored.home);
+        }
         if cx.output.json {
             return cx.output.document(&restored);
         }
@@ -47,10 +51,42 @@ impl Args {
         if let Some(aside) = &restored.moved_aside {
             cx.output.note(format!("what was there is in {}", quoted(&aside.to_string_lossy())));
         }
-        if restored.artifact_dir_unset {
-            cx.output.note("the setting `artifact_dir` was taken out: two homes must not share a directory");
-        }
+        warn(cx, &restored);
         cx.output.note("go on with `windlass worker`; see what is open with `windlass status`");
         Ok(())
     }
 }
+
+/// What was left out, and what will happen: a backup may be somebody else's.
+fn warn(cx: &Context, restored: &Restored) {
+    let out = &cx.output;
+    if !restored.settings_dropped.is_empty() {
+        let names: Vec<String> = restored.settings_dropped.iter().map(|it| plain(it)).collect();
+        out.warn(format!(
+            "settings taken out: {}; set them again in `windlass.toml` if they are yours",
+            names.join(", ")
+        ));
+    }
+    for name in &restored.params_set_aside {
+        let name = plain(name);
+        out.warn(format!(
+            "params/{name} names a server, a key or a database elsewhere, so it is not used: it is there as {name}{SET_ASIDE}; \
+             rename it if it is yours"
+        ));
+    }
+    let (open, runs) = (restored.will_run.len(), restored.will_run.iter().map(|it| it.runs.max(0) as u64).sum());
+    if open > 0 {
+        let shown = restored.will_run.iter().take(SHOWN).map(|it| format!("{} {}", it.group, plain(&it.name)));
+        let more = if open > SHOWN { ", ..." } else { "" };
+        out.warn(format!(
+            "{} of the backup with {} will go on as soon as a worker or the daemon starts: {}{more}; \
+             look with `windlass show GROUP`, and stop one with `windlass cancel GROUP`",
+            count(open as u64, "group"),
+            count(runs, "run"),
+            shown.collect::<Vec<_>>().join(", "),
+        ));
+    }
+}
+
+/// Groups that are named.
+const SHOWN: usize = 5;

@@ -62,6 +62,7 @@ impl Args {
         let mut settings = cx.settings()?.clone();
         settings.listen = self.listen.unwrap_or(settings.listen);
         cx.start_server_log(&settings)?;
+        cx.first_use(&settings)?;
         let start = Start { by_itself: self.by_itself, background: self.in_background };
         let starter: Starter = match self.in_background {
             true => Arc::new(|said| tell(&said)),
@@ -81,6 +82,7 @@ impl Args {
     }
 
     fn start_background(self, cx: &Context) -> Result<()> {
+        cx.first_use(cx.settings()?)?;
         let started = launch::start(cx.settings()?, self.listen, false, |what| cx.output.note(what));
         match started {
             Err(error @ daemon::Error::AlreadyRunning { .. }) => {

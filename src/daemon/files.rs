@@ -3,7 +3,7 @@
 
 use crate::{
     model::{ProcessIdentity, Timestamp},
-    os::process_stat,
+    os::{ownership, process_stat},
 };
 use serde::{Deserialize, Serialize};
 use std::{
@@ -66,7 +66,7 @@ impl Info {
 
     /// `None`: absent, half-written or garbage.
     pub fn read(home: &Path) -> Option<Info> {
-        serde_json::from_slice(&fs::read(home.join(INFO)).ok()?).ok()
+        serde_json::from_slice(&ownership::read(&home.join(INFO)).ok()?).ok()
     }
 
     pub fn write(&self, home: &Path) -> io::Result<()> {
@@ -76,7 +76,7 @@ impl Info {
 
 /// The address that the daemon is bound to.
 pub fn read_port(home: &Path) -> Option<String> {
-    let text = fs::read_to_string(home.join(PORT)).ok()?;
+    let text = ownership::read_to_string(&home.join(PORT)).ok()?;
     text.trim().parse::<std::net::SocketAddr>().ok().map(|it| it.to_string())
 }
 
@@ -100,9 +100,7 @@ fn replace(path: &Path, text: &str) -> io::Result<()> {
 }
 
 pub(super) fn write_private(path: &Path, text: &str) -> io::Result<()> {
-    use std::os::unix::fs::OpenOptionsExt;
-    let mut file = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
-    io::Write::write_all(&mut file, format!("{text}\n").as_bytes())
+    io::Write::write_all(&mut ownership::open_empty(path)?, format!("{text}\n").as_bytes())
 }
 
 fn temporary(path: &Path) -> PathBuf {

@@ -1,6 +1,7 @@
 //! `serve.log`: what a daemon in the background says. It is kept short, with one predecessor.
 
 use super::files::LOG;
+use crate::os::ownership;
 use rustix::stdio;
 use std::{
     fs::{self, File, OpenOptions},
@@ -13,7 +14,7 @@ use std::{
 const LONG: u64 = 8 << 20;
 
 pub fn open(home: &Path) -> io::Result<File> {
-    OpenOptions::new().append(true).create(true).mode(0o600).open(home.join(LOG))
+    ownership::open(&home.join(LOG), OpenOptions::new().append(true).create(true).mode(0o600))
 }
 
 /// Begins a new file when this one is long, or was taken away: a file without a name would grow unseen. From then on this
@@ -40,7 +41,7 @@ pub fn keep_short(home: &Path) {
 
 /// The end of the log, for a start that failed without a word.
 pub fn tail(home: &Path) -> String {
-    let text = fs::read(home.join(LOG)).unwrap_or_default();
+    let text = ownership::read(&home.join(LOG)).unwrap_or_default();
     let text = String::from_utf8_lossy(&text[text.len().saturating_sub(2_000)..]).into_owned();
     let lines: Vec<&str> = text.lines().rev().take(5).collect();
     lines.into_iter().rev().collect::<Vec<_>>().join("\n")

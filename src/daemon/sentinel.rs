@@ -4,7 +4,10 @@
 //! it died, and nobody has to clean up after him.
 
 use super::files::write_private;
-use crate::model::{Millis, Timestamp};
+use crate::{
+    model::{Millis, Timestamp},
+    os::ownership,
+};
 use std::{fs, io, path::Path};
 
 const FILE: &str = "serve.stopping";
@@ -14,7 +17,7 @@ pub const RENEW: Millis = Millis::seconds(10);
 
 /// Whether a stop is under way.
 pub fn is_active(home: &Path, now: Timestamp) -> bool {
-    let text = fs::read_to_string(home.join(FILE)).unwrap_or_default();
+    let text = ownership::read_to_string(&home.join(FILE)).unwrap_or_default();
     text.trim().parse().is_ok_and(|expiry: i64| now.0 < expiry && expiry <= now.0.saturating_add(LASTS.0 as i64))
 }
 

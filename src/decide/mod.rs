@@ -1,6 +1,6 @@
 //! Pure verdicts: anything that can be decided from values, as functions with table tests.
 //!
-//! Owns: transition, retry, group, outcome, recycle, liveness, capacity, admission.
+//! Owns: transition, retry, group, outcome, recycle, liveness, capacity, admission, schema.
 //! May import: `model`. Never: does I/O, reads a clock, draws randomness; `now` and chance come in as arguments.
 
 pub mod admission;
@@ -10,4 +10,5 @@ pub mod liveness;
 pub mod outcome;
 pub mod recycle;
 pub mod retry;
+pub mod schema;
 pub mod transition;

@@ -12,10 +12,15 @@ pub fn canonical_json(value: &Value) -> String {
 
 /// SHA-256 over `domain`, a NUL and the canonical JSON. The domain keeps hashes of different things apart.
 pub fn digest(domain: &str, value: &Value) -> [u8; 32] {
+    digest_of_text(domain, &canonical_json(value))
+}
+
+/// The same over JSON that is canonical already.
+pub fn digest_of_text(domain: &str, text: &str) -> [u8; 32] {
     let mut hasher = Sha256::new();
     hasher.update(domain.as_bytes());
     hasher.update([0]);
-    hasher.update(canonical_json(value).as_bytes());
+    hasher.update(text.as_bytes());
     hasher.finalize().into()
 }
 

@@ -1,7 +1,7 @@
 //! A workflow definition, validated: what a run is made from.
 
 use super::{
-    canonical::{canonical_json, digest},
+    canonical::{canonical_json, digest, digest_of_text},
     error::{Error, Result},
     expression::{Expression, Values},
     template::Template,
@@ -137,6 +137,14 @@ pub struct WorkerDefinition {
     pub env: BTreeMap<String, Option<String>>,
 }
 
+/// Whether a stored definition still has the hash that it was stored under.
+pub fn is_as_stored(text: &str, hash: &[u8]) -> bool {
+    digest_of_text(DOMAIN, text)[..] == *hash
+}
+
+/// What keeps the hashes of definitions apart from other hashes.
+const DOMAIN: &str = "windlass definition 1";
+
 /// The form in which a definition is stored and hashed.
 #[derive(Clone, Serialize, Deserialize)]
 struct Stored {
@@ -203,7 +211,7 @@ impl Definition {
 
     /// The version: SHA-256 over the canonical form. Two files that mean the same have the same hash.
     pub fn hash(&self) -> [u8; 32] {
-        digest("windlass definition 1", &serde_json::to_value(self).unwrap_or_default())
+        digest(DOMAIN, &serde_json::to_value(self).unwrap_or_default())
     }
 
     /// The version of each step for the step cache: over what it does and what the steps that it needs do, transitively.
@@ -230,7 +238,12 @@ impl Definition {
         canonical_json(&serde_json::to_value(self).unwrap_or_default())
     }
 
-    pub fn from_json(text: &str) -> Result<Definition> {
+    /// Reads what `to_json` wrote, if its hash is still the one that was stored with it.
+    pub fn from_stored(text: &str, hash: &[u8]) -> Result<Definition> {
+        if !is_as_stored(text, hash) {
+            let message = "it is not what was submitted: its hash is another".to_string();
+            return Err(Error::Stored { what: "definition", message });
+        }
         serde_json::from_str(text).map_err(|error| Error::Stored { what: "definition", message: error.to_string() })
     }
 

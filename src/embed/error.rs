@@ -13,6 +13,10 @@ pub enum Error {
     NoTls { url: String },
     #[error("the API key of the server at {url} is missing: no variable and no secret is called `{name}`")]
     Key { url: String, name: String },
+    #[error("the API key `{name}` is not sent to {url}: you have not paired the two")]
+    Unpaired { url: String, name: String },
+    #[error("failed to note the embedding server in {}", path.display())]
+    Note { path: std::path::PathBuf, source: std::io::Error },
     #[error("the embedding server at {url} can't be reached: {reason}")]
     Away { url: String, reason: String },
     #[error("the embedding server at {url} answered {status}{said}")]
@@ -44,6 +48,11 @@ impl Error {
             Error::NoModel { .. } => Some("set `embed.model` to a model of the server, or leave `embed.url` away"),
             Error::NoTls { .. } => Some("build it with `--features https`, or use an `http://` address"),
             Error::Key { .. } => Some("set the variable, or write the key into a file of that name in `secrets`"),
+            Error::Unpaired { .. } => Some(
+                "if the server is yours, pair them in `windlass.toml`: `[embed.servers]`, then \"ADDRESS\" = \"NAME OF THE \
+                 KEY\"; or submit the work again with your own `embed.url` and `embed.key`",
+            ),
+            Error::Note { .. } => None,
             Error::Away { .. } => Some("start the server, or see `embed.url`; `search --mode text` needs no server"),
             Error::Status { status: 401 | 403, .. } => Some("see `embed.key`: it names the variable with the API key"),
             Error::Status { status: 404, .. } => {

@@ -1,7 +1,7 @@
 //! Text to vectors: the built-in static table, feature hashing, and models behind a server.
 //!
 //! Owns: the [`Embedder`] trait, the embedders that come with the program, and the client of OpenAI-compatible servers.
-//! May import: `model`, `os`, `settings`. Never: stores anything.
+//! May import: `model`, `os`, `settings`. Never: stores a text, a vector or a key.
 
 mod error;
 mod hash;
@@ -12,7 +12,7 @@ mod wordpiece;
 
 pub use error::Error;
 pub use hash::HashEmbedder;
-pub use key::use_secrets;
+pub use key::{Keys, keys, pair, paired, use_keys};
 pub use served::Server;
 pub use static_table::StaticEmbedder;
 
@@ -52,14 +52,9 @@ pub fn served(server: Server, dimension: Option<usize>) -> Result<Arc<dyn Embedd
     Ok(Arc::new(served::ServedEmbedder::new(server, dimension)?))
 }
 
-/// The embedder that a database recorded: its id, its server if it has one, its dimension.
-pub fn recorded(id: &str, server: Option<Server>, dimension: usize) -> Result<Arc<dyn Embedder>> {
-    match server {
-        Some(server) if id.strip_prefix(served::PREFIX) == Some(server.model.as_str()) => {
-            served(server, Some(dimension))
-        }
-        _ => by_name(id),
-    }
+/// The model of a server that made the vectors of a database, by the id that the database recorded. None: a built-in one.
+pub fn served_model(id: &str) -> Option<&str> {
+    id.strip_prefix(served::PREFIX)
 }
 
 /// Scales to length 1; leaves zero alone.

@@ -19,8 +19,8 @@ const ANSWER_MOST: u64 = 256 << 20;
 const REFUSAL: u64 = 64 << 10;
 const SHOWN: usize = 300;
 
-/// Where a model is served. A vector database records it, so that a search finds the server again. Of the API key only its
-/// name stands here.
+/// Where a model is served. A vector database records it, without the name of the key, so that a search finds the server
+/// again: if the user knows it, see `paired`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Server {
     /// With or without `/v1` at its end.
@@ -29,8 +29,8 @@ pub struct Server {
     /// Asked of the server, for models that leave a choice.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dimensions: Option<usize>,
-    /// The name of the variable or secret with the API key.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    /// The name of the variable or secret with the API key. Never from a database.
+    #[serde(skip)]
     pub key: Option<String>,
     /// For one request, from the look-up of the name to the last byte.
     #[serde(skip, default = "a_moment")]
@@ -84,7 +84,7 @@ impl ServedEmbedder {
         }
         let mut request = self.agent.post(&self.address);
         let key = match &self.server.key {
-            Some(name) => Some(self.key(name)?),
+            Some(name) => Some(key::find(&self.server, name)?),
             None => None,
         };
         if let Some(key) = &key {
@@ -111,10 +111,6 @@ impl ServedEmbedder {
             other => away(other),
         })?;
         serde_json::from_slice(&bytes).map_err(|error| self.odd(error.to_string()))
-    }
-
-    fn key(&self, name: &str) -> Result<Secret> {
-        key::find(name).ok_or_else(|| Error::Key { url: self.server.url.clone(), name: name.to_string() })
     }
 
     fn odd(&self, reason: String) -> Error {
@@ -177,7 +173,7 @@ struct Row {
 }
 
 /// The address that is asked.
-fn address(url: &str) -> String {
+pub(super) fn address(url: &str) -> String {
     let url = url.trim_end_matches('/');
     match url {
         _ if url.ends_with("/embeddings") => url.to_string(),
@@ -231,7 +227,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_recorded_leads_back_to_the_server_without_a_secret() {
+    fn what_is_recorded_leads_back_to_the_server_without_a_key() {
         let server = Server {
             url: "http://h:1/v1".to_string(),
             model: "m".to_string(),
@@ -240,8 +236,9 @@ mod tests {
             timeout: Millis::minutes(9),
         };
         let recorded = serde_json::to_value(&server).unwrap();
-        assert_eq!(recorded, json!({"url": "http://h:1/v1", "model": "m", "dimensions": 8, "key": "MY_KEY"}));
-        let read: Server = serde_json::from_value(recorded).unwrap();
-        assert_eq!(read, Server { timeout: a_moment(), ..server });
+        assert_eq!(recorded, json!({"url": "http://h:1/v1", "model": "m", "dimensions": 8}));
+        let foreign = json!({"url": "http://h:1/v1", "model": "m", "dimensions": 8, "key": "HOME"});
+        let read: Server = serde_json::from_value(foreign).unwrap();
+        assert_eq!(read, Server { timeout: a_moment(), key: None, ..server });
     }
 }

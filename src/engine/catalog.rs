@@ -29,8 +29,8 @@ pub(super) struct Catalog {
 impl Catalog {
     pub(super) fn definition(&self, store: &Store, id: DefinitionId) -> Result<Arc<Known>> {
         remember(&self.definitions, id, || {
-            let body = store.read(|tx| definition::body(tx, id))?;
-            let definition = Definition::from_json(&body)?;
+            let stored = store.read(|tx| definition::of_id(tx, id))?;
+            let definition = Definition::from_stored(&stored.body, &stored.hash)?;
             let step_hashes = definition.step_hashes();
             Ok(Known { definition, step_hashes })
         })

@@ -1,6 +1,6 @@
 //! What can go wrong in the engine, in words for people.
 
-use crate::{artifact, definition, model::Outcome, os::Shortage, store};
+use crate::{artifact, definition, embed, model::Outcome, os::Shortage, store};
 use std::{io, path::PathBuf};
 
 pub type Result<T> = std::result::Result<T, Error>;
@@ -13,6 +13,8 @@ pub enum Error {
     Artifact(#[from] artifact::Error),
     #[error(transparent)]
     Definition(#[from] definition::Error),
+    #[error(transparent)]
+    Embed(#[from] embed::Error),
     #[error("failed to {action} {}", path.display())]
     Io { action: &'static str, path: PathBuf, source: io::Error },
     #[error("{what}")]
@@ -59,6 +61,7 @@ impl Error {
             Error::Store(error) => error.hint().map(str::to_string),
             Error::Artifact(error) => error.hint().map(str::to_string),
             Error::Definition(error) => error.hint().map(str::to_string),
+            Error::Embed(error) => error.hint().map(str::to_string),
             Error::Refused { hint, .. } => hint.map(str::to_string),
             Error::Locked { .. } => Some("wait for it, or see `windlass locks`".to_string()),
             Error::TooLow { hint, .. } => Some(hint.to_string()),

@@ -6,7 +6,7 @@ use crate::{
     model::{Millis, Monotonic, Timestamp, WorkerId},
     os::{
         file_lock::{FileLock, LockState},
-        private,
+        ownership, private,
     },
 };
 use std::{
@@ -88,7 +88,7 @@ pub(super) fn look(home: &Path, worker: WorkerId) -> io::Result<(LockState, Opti
 
 /// None: it has not beaten yet, or what it wrote can't be read.
 pub(super) fn last_beat(home: &Path, worker: WorkerId) -> Option<Beat> {
-    let text = fs::read_to_string(path(home, worker)).ok()?;
+    let text = ownership::read_to_string(&path(home, worker)).ok()?;
     let mut words = text.split_ascii_whitespace();
     let at = Monotonic(words.next()?.parse().ok()?);
     // A windlass of before did not say which thread beats.

@@ -13,7 +13,7 @@ use crate::{
     model::{Holder, KeyId, Millis, ResourceKey, Token},
     observe::Counter,
     os::{
-        FileLock, boot_id,
+        FileLock, boot_id, ownership,
         planted::{Bug, is_planted},
         process_stat,
     },
@@ -190,6 +190,11 @@ impl Engine {
 
     fn prepare_lock_file(&self, key: &ResourceKey) -> Result<PathBuf> {
         let path = self.lock_file(key);
+        ownership::check_place(&path).map_err(|error| Error::Io {
+            action: "lock",
+            path: path.clone(),
+            source: error.into(),
+        })?;
         if let Some(dir) = path.parent() {
             crate::os::private::create_dir_all(dir).map_err(|source| Error::Io {
                 action: "create",

@@ -13,6 +13,7 @@ use super::{
 use crate::{
     artifact::{ArtifactOptions, ArtifactStore},
     definition::{Definition, StepDefinition},
+    embed,
     model::{ArtifactHash, ArtifactRef, Certificate, ExitStatus, Millis, Outcome, Report},
     observe::NoMetrics,
     os::{CancelToken, Shortage, spawn::inherited_file, stderr},
@@ -52,6 +53,7 @@ struct Request {
     definition: Definition,
     step: StepDefinition,
     artifacts: PathBuf,
+    keys: embed::Keys,
     options: ArtifactOptions,
     /// The step's own directory.
     work: PathBuf,
@@ -99,6 +101,7 @@ fn serve(kinds: &Registry) -> Result<()> {
     let mut text = Vec::new();
     io::stdin().read_to_end(&mut text).map_err(io("read", "the request"))?;
     let request: Request = serde_json::from_slice(&text).map_err(io::Error::from).map_err(io("read", "the request"))?;
+    embed::use_keys(request.keys.clone());
     let answer = match kinds.get(&request.kind) {
         None => Answer::Unknown,
         Some(kind) => Answer::Ended(Box::new(work(&request, &**kind)?)),
@@ -152,6 +155,7 @@ fn attempt(engine: &Engine, cx: &StepContext, name: &str) -> Result<Option<StepR
         definition: cx.definition.clone(),
         step: cx.step.clone(),
         artifacts: engine.artifacts.dir().to_path_buf(),
+        keys: embed::keys(),
         options: engine.artifacts.options().clone(),
         work: cx.work.create("inner")?,
         locked: cx.lock.is_some(),

@@ -6,6 +6,7 @@ use super::{
 };
 use crate::{
     definition::{Definition, Values, digest},
+    embed,
     model::{ArtifactHash, GroupId, RunId, Shape, ShapeHook, ShapeStep, Status, number::keep_digits},
     os::{
         probe::{self, Window},
@@ -99,6 +100,14 @@ impl Engine {
         let Submission { definition, items, params, directory, .. } = &submission;
         cache_files::check(definition, items, params, directory)?;
         check_length("name", submission.name.as_deref().unwrap_or(&submission.definition.name))?;
+        // Whoever submits says where texts may go, and with which key.
+        if let Some(url) = submission.params["embed"]["url"].as_str() {
+            embed::pair(url, submission.params["embed"]["key"].as_str())?;
+        }
+        if submission.directory.to_str().is_none() {
+            let what = format!("the directory {} has a name that is not UTF-8", submission.directory.display());
+            return Err(Error::Refused { what, hint: Some("start from another directory") });
+        }
         check_length("key", submission.key.as_deref().unwrap_or_default())?;
         let runs = render_keys(&submission)?;
         let new = NewGroup {

@@ -16,7 +16,7 @@ use super::{
 use crate::{
     model::{KillIntent, Lease, Millis, Scope, WorkerId},
     observe::{Counter, Histogram},
-    os::{CancelToken, private},
+    os::CancelToken,
     process::pool::WorkerHealth,
     store::{self, Commit, CommitListener, worker::Death},
 };
@@ -175,11 +175,6 @@ impl Worker {
         if options.pools.values().all(|size| *size == 0) {
             let what = "a worker needs at least one pool with room".to_string();
             return Err(Error::Refused { what, hint: Some("give one with `--pool '*=2'`") });
-        }
-        if let Some(owner) = private::owner_above_whom_we_are(engine.store.path()) {
-            let what =
-                format!("{} belongs to user {owner}, who could not use what root makes in it", engine.home().display());
-            return Err(Error::Refused { what, hint: Some("run it as that user, for example with `sudo -u`") });
         }
         check_needs(Needs::Work)?;
         engine.restore_ballast();

@@ -165,6 +165,7 @@ impl From<engine::Error> for Failure {
             engine::Error::TimedOut { .. } => Failure::new(504, error.to_string()),
             engine::Error::Io { .. } if error.passes() => Failure::unavailable(error.to_string(), 1).with_hint(hint),
             engine::Error::Io { .. } | engine::Error::TooLow { .. } => internal(&error),
+            engine::Error::Embed(_) => internal(&error).with_hint(hint),
         }
     }
 }

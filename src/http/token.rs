@@ -1,6 +1,9 @@
 //! The token: where it is kept, and whether something that was shown is it.
 
-use crate::settings::{self, Secret, Settings};
+use crate::{
+    os::ownership,
+    settings::{self, Secret, Settings},
+};
 use sha2::{Digest, Sha256};
 use std::{
     fs, io,
@@ -57,7 +60,7 @@ pub fn find(settings: &Settings) -> Result<Option<Secret>, Error> {
         }
     }
     let path = settings.home.join(FILE);
-    match fs::read_to_string(&path) {
+    match ownership::read_to_string(&path) {
         Ok(text) => Ok(Some(Secret::new(text.trim())).filter(|it| !it.reveal().is_empty())),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(source) => Err(Error::Io { action: "read", path, source }),
@@ -90,8 +93,8 @@ fn write(home: &Path, path: &Path, token: &str) -> io::Result<()> {
 
 /// A token that others can read is taken back from them; what they read before they still know.
 fn tighten(path: &Path) {
-    let Ok(metadata) = fs::metadata(path) else { return };
-    if metadata.permissions().mode() & 0o077 != 0 {
+    let Ok(metadata) = fs::symlink_metadata(path) else { return };
+    if metadata.is_file() && metadata.permissions().mode() & 0o077 != 0 {
         tracing::warn!(file = FILE, "the token could be read by others; delete the file to get a new one");
         let _ = fs::set_permissions(path, fs::Permissions::from_mode(0o600));
     }

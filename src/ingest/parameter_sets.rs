@@ -6,6 +6,7 @@ use super::{
 };
 use crate::{
     definition::{BUILTIN_PARAMETERS, ParameterSet, STAGES},
+    os::{ownership, private},
     vector::{self, OpenOptions, VectorDb},
 };
 use std::{
@@ -31,7 +32,7 @@ impl Stored {
     /// As YAML: the file as it stands.
     pub fn text(&self) -> Result<String> {
         match &self.path {
-            Some(path) => fs::read_to_string(path).map_err(|source| io_error("read", path, source)),
+            Some(path) => ownership::read_to_string(path).map_err(|source| io_error("read", path, source)),
             None => Ok(written_out(&self.set)),
         }
     }
@@ -73,7 +74,7 @@ pub fn all(home: &Path) -> Result<Vec<Stored>> {
     };
     for path in entries.flatten().map(|it| it.path()) {
         if path.extension().is_some_and(|it| it == "yaml" || it == "yml") {
-            sets.push(Stored { set: read(&path)?, path: Some(path) });
+            sets.push(Stored { set: read_own(&path)?, path: Some(path) });
         }
     }
     sets.sort_by(|one, other| one.set.id.cmp(&other.set.id));
@@ -88,7 +89,13 @@ pub fn find(home: &Path, id: &str) -> Result<Option<Stored>> {
     Ok(all(home)?.into_iter().find(|it| it.set.id == id))
 }
 
-/// A parameter set from a file.
+/// A parameter set of a home, which is the user's own.
+fn read_own(path: &Path) -> Result<ParameterSet> {
+    let text = ownership::read_to_string(path).map_err(|source| io_error("read", path, source))?;
+    Ok(ParameterSet::parse(&text, &path.to_string_lossy())?)
+}
+
+/// A parameter set from a file that the user names.
 pub fn read(path: &Path) -> Result<ParameterSet> {
     let text = fs::read_to_string(path).map_err(|source| io_error("read", path, source))?;
     Ok(ParameterSet::parse(&text, &path.to_string_lossy())?)
@@ -103,7 +110,7 @@ pub fn save(home: &Path, text: &str) -> Result<(ParameterSet, Change)> {
         return Ok((set, Change::Exists { builtin: found.path.is_none() }));
     }
     let dir = home.join(DIRECTORY);
-    fs::create_dir_all(&dir).map_err(|source| io_error("create", &dir, source))?;
+    private::create_dir_all(&dir).map_err(|source| io_error("create", &dir, source))?;
     // Ids are names: letters, digits, `-` and `_`.
     let path = dir.join(format!("{}.yaml", set.id));
     let written = tempfile::NamedTempFile::new_in(&dir).and_then(|file| {

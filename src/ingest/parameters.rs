@@ -53,6 +53,7 @@ pub fn check(set: &ParameterSet) -> Result<()> {
 /// any work, a server that can't be reached too. One that is busy may have time when its turn comes.
 pub fn try_server(set: &ParameterSet, database: &Path) -> Result<()> {
     let Some(mut server) = server(set) else { return Ok(()) };
+    note_server(set)?;
     server.timeout = server.timeout.min(TRIAL);
     let embedder = embed::served(server, None)?;
     match embedder.embed(&[super::step::TRIAL_TEXT]) {
@@ -68,6 +69,14 @@ pub fn is_served(set: &ParameterSet) -> Option<bool> {
     server.timeout = server.timeout.min(TRIAL);
     let answer = embed::served(server, None).and_then(|it| it.embed(&[super::step::TRIAL_TEXT]));
     Some(answer.is_ok())
+}
+
+/// Notes that the user sends texts to the server of the embedder, if it has one: a search may then ask it, too.
+pub fn note_server(set: &ParameterSet) -> Result<()> {
+    match server(set) {
+        Some(server) => Ok(embed::pair(&server.url, server.key.as_deref())?),
+        None => Ok(()),
+    }
 }
 
 /// Opens the vector database for reading, if it is there and was made with this embedder. `dimension` is None where only
@@ -146,7 +155,7 @@ pub fn embedder(set: &ParameterSet) -> Result<Arc<dyn Embedder>> {
 }
 
 /// The server that the parameters name, if they name one.
-fn server(set: &ParameterSet) -> Option<Server> {
+pub fn server(set: &ParameterSet) -> Option<Server> {
     let embed = &set.config["embed"];
     let text = |key: &str| embed[key].as_str().map(str::to_string);
     Some(Server {
@@ -176,7 +185,7 @@ pub fn for_database(set: &ParameterSet, database: &Path) -> Result<ParameterSet>
 
 /// The file of a vector database. A plain name such as `default` stands for `vectors/NAME.db` in the home; anything with a
 /// slash or the ending `.db` is a path. The result is absolute, without symbolic links as far as it exists, and its
-/// directory is on a local file system.
+/// directory is on a local file system. It is for writing: another user's file is refused.
 pub fn database_path(home: &Path, name: &str) -> Result<PathBuf> {
     let given = match is_path(name) {
         true => PathBuf::from(name),
@@ -195,6 +204,7 @@ pub fn database_path(home: &Path, name: &str) -> Result<PathBuf> {
         let what = format!("{} is {}", path.display(), if there.is_dir() { "a directory" } else { "no file" });
         return Err(Error::refused(what, "give the path of a file, such as `./docs.db`"));
     }
+    vector::refuse_other_owners(&path)?;
     file_system::refuse_network_file_system(path.parent().unwrap_or(&path))?;
     Ok(path)
 }

@@ -3,11 +3,11 @@
 //! A lock belongs to the open file, not to the process: two `FileLock`s of one process exclude each other, and a child
 //! that inherits the descriptor holds the lock too. Lock files are created with mode 0600 and never unlinked.
 
-use super::interrupted::retried;
 pub use super::{
     file_system::refuse_network_file_system,
     turnstile::{Turn, Turnstile},
 };
+use super::{interrupted::retried, ownership};
 use fs2::FileExt;
 use std::{
     fs::{File, OpenOptions},
@@ -66,7 +66,7 @@ impl FileLock {
 
     /// Tells whether somebody holds the lock exclusively. A missing file is free; probes never disturb each other.
     pub fn probe(path: &Path) -> io::Result<LockState> {
-        let file = match File::open(path) {
+        let file = match ownership::open(path, OpenOptions::new().read(true)) {
             Ok(file) => file,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(LockState::Free),
             Err(error) => return Err(error),
@@ -105,9 +105,10 @@ impl Drop for FileLock {
     }
 }
 
-/// Opens a lock file for locking, creating it with mode 0600.
+/// Opens a lock file of ours for locking, creating it with mode 0600.
 pub(super) fn open(path: &Path) -> io::Result<File> {
-    OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path)
+    let mut options = OpenOptions::new();
+    ownership::open(path, options.read(true).write(true).create(true).truncate(false).mode(0o600))
 }
 
 /// Whether an attempt to lock succeeded; false: somebody else has the lock.

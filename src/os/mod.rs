@@ -1,7 +1,8 @@
 //! Thin wrappers over the operating system; whatever is particular to Linux or macOS stays in here.
 //!
-//! Owns: clocks, file locks and the turnstile, process identity and statistics, disk space, cancel tokens, signals, stderr,
-//! limits of this process, what the system is short of. May import: `model`. Never: knows of steps, workers or databases.
+//! Owns: clocks, file locks and the turnstile, whose a file is, process identity and statistics, disk space, cancel tokens,
+//! signals, stderr, limits of this process, what the system is short of. May import: `model`. Never: knows of steps, workers
+//! or databases.
 
 pub mod browser;
 pub mod cancel;
@@ -13,6 +14,7 @@ pub mod file_lock;
 pub mod file_system;
 pub mod interrupted;
 pub mod limits;
+pub mod ownership;
 pub mod peer;
 pub mod planted;
 pub mod private;

@@ -5,7 +5,7 @@ use std::{
     io,
     os::unix::{
         ffi::OsStrExt,
-        fs::{DirBuilderExt, MetadataExt, OpenOptionsExt},
+        fs::{DirBuilderExt, OpenOptionsExt},
     },
     path::Path,
 };
@@ -13,12 +13,6 @@ use std::{
 /// Makes a directory and those above it that are missing, with mode 0700. Those that are there stay as they are.
 pub fn create_dir_all(dir: &Path) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(0o700).create(dir)
-}
-
-/// The user whose file this is, when we are root and he is not: what we make beside it he could not use.
-pub fn owner_above_whom_we_are(file: &Path) -> Option<u32> {
-    let owner = file.metadata().ok()?.uid();
-    (rustix::process::geteuid().is_root() && owner != 0).then_some(owner)
 }
 
 /// Makes an empty file with mode 0600, unless there is one. A file that is there is not opened: closing it would drop the

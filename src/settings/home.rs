@@ -1,7 +1,13 @@
 //! Where the home directory is.
 
 use super::error::{Error, Result};
-use std::path::{Path, PathBuf};
+use std::{
+    ffi::OsString,
+    path::{Path, PathBuf},
+};
+
+/// The name of a project's home, by which it is found from below.
+pub const PROJECT: &str = ".windlass";
 
 /// What the search for the home directory looks at, most important first.
 #[derive(Debug, Clone, Copy)]
@@ -9,7 +15,7 @@ pub struct HomeInputs<'a> {
     /// `--home`
     pub flag: Option<&'a Path>,
     /// `WINDLASS_HOME`; empty counts as not set.
-    pub variable: Option<&'a str>,
+    pub variable: Option<&'a Path>,
     /// The current directory, from which upward a `.windlass/` is looked for.
     pub here: &'a Path,
     /// See `platform_data_dir`.
@@ -32,14 +38,15 @@ pub struct Home {
 }
 
 pub fn find_home(inputs: HomeInputs<'_>) -> Result<Home> {
-    let named = |path: &Path, origin| Home { path: inputs.here.join(path), origin };
+    // A slash at the end would lead through a link that is to be seen.
+    let named = |path: &Path, origin| Home { path: inputs.here.join(path).components().collect(), origin };
     if let Some(path) = inputs.flag {
         return Ok(named(path, HomeOrigin::Flag));
     }
-    if let Some(path) = inputs.variable.filter(|it| !it.is_empty()) {
-        return Ok(named(Path::new(path), HomeOrigin::Variable));
+    if let Some(path) = inputs.variable.filter(|it| !it.as_os_str().is_empty()) {
+        return Ok(named(path, HomeOrigin::Variable));
     }
-    let project = inputs.here.ancestors().map(|it| it.join(".windlass")).find(|it| it.is_dir());
+    let project = inputs.here.ancestors().map(|it| it.join(PROJECT)).find(|it| it.is_dir());
     if let Some(path) = project {
         return Ok(Home { path, origin: HomeOrigin::Project });
     }
@@ -48,8 +55,8 @@ pub fn find_home(inputs: HomeInputs<'_>) -> Result<Home> {
 }
 
 /// The platform's data directory of this program: by the XDG Base Directory Specification, on macOS by Apple's guidelines.
-pub fn platform_data_dir(variable: impl Fn(&str) -> Option<String>) -> Option<PathBuf> {
-    let set = |name| variable(name).filter(|it| Path::new(it).is_absolute()).map(PathBuf::from);
+pub fn platform_data_dir(variable: impl Fn(&str) -> Option<OsString>) -> Option<PathBuf> {
+    let set = |name| variable(name).map(PathBuf::from).filter(|it| it.is_absolute());
     let data = if cfg!(target_os = "macos") {
         set("HOME").map(|home| home.join("Library/Application Support"))
     } else {
@@ -68,14 +75,15 @@ mod tests {
         let inner = directory.path().join("a/b");
         std::fs::create_dir_all(&inner).unwrap();
         let platform = Path::new("/data/windlass");
-        let mut inputs = HomeInputs { flag: None, variable: Some(""), here: &inner, platform: Some(platform) };
+        let mut inputs =
+            HomeInputs { flag: None, variable: Some(Path::new("")), here: &inner, platform: Some(platform) };
         assert_eq!(find_home(inputs).unwrap(), Home { path: platform.into(), origin: HomeOrigin::Platform });
 
         let project = directory.path().join(".windlass");
         std::fs::create_dir(&project).unwrap();
         assert_eq!(find_home(inputs).unwrap(), Home { path: project, origin: HomeOrigin::Project });
 
-        inputs.variable = Some("relative");
+        inputs.variable = Some(Path::new("relative"));
         assert_eq!(find_home(inputs).unwrap(), Home { path: inner.join("relative"), origin: HomeOrigin::Variable });
 
         inputs.flag = Some(Path::new("/named"));
@@ -94,7 +102,7 @@ mod tests {
     #[test]
     fn the_platform_directory_follows_xdg() {
         let with = |pairs: &'static [(&str, &str)]| {
-            platform_data_dir(move |name| pairs.iter().find(|it| it.0 == name).map(|it| it.1.to_string()))
+            platform_data_dir(move |name| pairs.iter().find(|it| it.0 == name).map(|it| it.1.into()))
         };
         assert_eq!(with(&[("HOME", "/h")]), Some("/h/.local/share/windlass".into()));
         assert_eq!(with(&[("HOME", "/h"), ("XDG_DATA_HOME", "/x")]), Some("/x/windlass".into()));

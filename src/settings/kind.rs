@@ -85,6 +85,10 @@ impl Pools {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Levels(pub BTreeMap<String, i64>);
 
+/// Names of API keys by the address of the server that they are for. None: it needs no key.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Servers(pub BTreeMap<String, Option<String>>);
+
 /// Names of hosts, in lower case.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Names(pub Vec<String>);
@@ -295,6 +299,42 @@ impl Setting for Levels {
     }
 
     fn accept(&mut self, newer: Levels) {
+        self.0.extend(newer.0);
+    }
+}
+
+impl Setting for Servers {
+    const KIND: &'static str = "a table of names of keys";
+    const IS_MAP: bool = true;
+
+    fn read(raw: &Raw<'_>) -> Result<Servers, String> {
+        let pairs: Vec<(String, String)> = match raw {
+            Raw::Toml(DeValue::Table(table)) => {
+                let name = |value| Raw::Toml(value).text();
+                let pairs = table.iter().map(|(key, value)| Ok((key.get_ref().to_string(), name(value.get_ref())?)));
+                pairs.collect::<Result<_, String>>()?
+            }
+            Raw::Toml(_) => return Err("must be a table such as `{ \"http://127.0.0.1:11434\" = \"\" }`".to_string()),
+            Raw::Text(text) => {
+                let words = text.split(',').map(str::trim).filter(|it| !it.is_empty());
+                let pairs = words.map(|it| it.rsplit_once('=').unwrap_or((it, "")));
+                pairs.map(|(address, key)| (address.to_string(), key.to_string())).collect()
+            }
+        };
+        let checked = |(address, key): (String, String)| match address.contains("://") {
+            true => Ok((address, Some(key).filter(|it| !it.is_empty()))),
+            false => Err(format!("`{address}` must be the address of a server, such as `http://127.0.0.1:11434`")),
+        };
+        pairs.into_iter().map(checked).collect::<Result<_, _>>().map(Servers)
+    }
+
+    fn show(&self) -> String {
+        let entries: Vec<String> =
+            self.0.iter().map(|(address, key)| format!("{address} = {}", key.as_deref().unwrap_or("no key"))).collect();
+        if entries.is_empty() { "none".to_string() } else { entries.join(", ") }
+    }
+
+    fn accept(&mut self, newer: Servers) {
         self.0.extend(newer.0);
     }
 }

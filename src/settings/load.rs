@@ -6,8 +6,8 @@ use super::{
     kind::Raw,
     variable,
 };
-use crate::model::nearest;
-use std::{fs, io, path::Path};
+use crate::{model::nearest, os::ownership};
+use std::{io, path::Path};
 use toml::{
     Spanned,
     de::{DeTable, DeValue},
@@ -43,7 +43,7 @@ pub fn load(
 ) -> Result<Settings> {
     let mut settings = Settings::defaults(home, cores());
     let path = home.join(FILE);
-    match fs::read_to_string(&path) {
+    match ownership::read_to_string(&path) {
         Ok(text) => settings.read_file(&path, &text)?,
         Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => (),
         Err(source) => return Err(Error::Io { action: "read", path, source }),
@@ -224,6 +224,7 @@ mod tests {
         model::{Bytes, Millis},
         settings::{Compression, Durability},
     };
+    use std::fs;
 
     fn load_text(text: &str, environment: &[(&str, &str)], flags: &[(&str, &str)]) -> Result<Settings> {
         let home = tempfile::tempdir().unwrap();

@@ -1,25 +1,34 @@
 //! One struct of settings: defaults < file < environment < flags, and where each value came from.
 //!
 //! One table (`settings!` below) drives loading, `windlass settings` and `docs/configuration.md`.
-//! May import: `model`. Never: is read again after start; values are passed on.
+//! May import: `model`, `os`. Never: is read again after start; values are passed on.
 
 mod error;
+mod guard;
 mod home;
 mod kind;
 mod load;
+mod portable;
 mod reference;
+mod trust;
 
 pub use error::{Error, Result};
-pub use home::{Home, HomeInputs, HomeOrigin, find_home, platform_data_dir};
-pub use kind::{Addresses, Choice, Compression, Durability, Levels, LogFormat, Names, Pools, Secret};
+pub use guard::{check_home, vet};
+pub use home::{Home, HomeInputs, HomeOrigin, PROJECT, find_home, platform_data_dir};
+pub use kind::{Addresses, Choice, Compression, Durability, Levels, LogFormat, Names, Pools, Secret, Servers};
 pub use load::load;
+pub use portable::{Ported, portable};
 pub use reference::markdown;
+pub use trust::{Trusted, TrustedHome};
 
-use crate::model::{Bytes, Millis, WorkerLimits};
+use crate::{
+    model::{Bytes, Millis, WorkerLimits},
+    os::ownership,
+};
 use kind::{Raw, Setting};
 use std::{
     collections::BTreeMap,
-    fmt, fs, io,
+    fmt, io,
     net::SocketAddr,
     path::{Path, PathBuf},
 };
@@ -172,6 +181,8 @@ settings! {
         "The vector database that `ingest` and `search` use when none is named.";
     parameters: String = |_| "default".to_string(), "parameters",
         "The parameter set that is used when none is named.";
+    embed_servers: Servers = |_| Servers::default(), "embed.servers" as "none",
+        "Addresses of embedding servers, each with the name of its API key (or an empty text): what a search of a vector database from elsewhere may ask, and where a key of a restored group may go.";
     log_level: String = |_| "info".to_string(), "log.level",
         "What is logged: `error`, `warn`, `info`, `debug`, `trace`, or a filter such as `windlass::engine=debug`.";
     log_format: LogFormat = |_| LogFormat::Human, "log.format",
@@ -225,7 +236,7 @@ pub fn secret_in(directory: &Path, name: &str) -> Result<Option<Secret>> {
         return Ok(None);
     }
     let path = directory.join(name);
-    match fs::read_to_string(&path) {
+    match ownership::read_through_link(&path) {
         Ok(text) => Ok(Some(Secret::new(text.trim_end_matches(['\r', '\n'])))),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(source) => Err(Error::Io { action: "read", path, source }),

@@ -22,7 +22,8 @@ level = 10
 ```
 
 The home directory is `--home`, else `WINDLASS_HOME`, else the nearest `.windlass/` upward from where you are (made by
-`windlass init`), else the platform's data directory (`~/.local/share/windlass` on Linux). A setting with a name that
+`windlass init`; one that you did not make asks for `windlass trust` first), else the platform's data directory
+(`~/.local/share/windlass` on Linux). A setting with a name that
 does not exist is refused, with the line and the name that was probably meant.
 
 Durations are written `250ms`, `30s`, `10m`, `2h` or `30d`; sizes `512`, `64KiB`, `10MiB` or `1GiB`. In a variable, a table

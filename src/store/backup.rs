@@ -2,15 +2,16 @@
 
 use super::{
     error::{Error, Result},
-    migration, resource_lock, step,
+    migration, resource_lock, schema, step,
     tx::{ReadTx, WriteTx},
 };
-use crate::model::{KeyId, WorkerId};
+use crate::model::{GroupId, KeyId, WorkerId};
 use rusqlite::{
     Connection, OpenFlags,
     backup::{Backup, StepResult},
     params,
 };
+use serde::Serialize;
 use std::{path::Path, time::Duration};
 
 /// Pages that are copied between two questions whether to go on.
@@ -46,10 +47,15 @@ pub(super) fn copy(from: &mut Connection, to: &Path, go_on: &dyn Fn() -> bool) -
 /// Reads a copy that nobody else has open.
 pub fn read_copy<T>(path: &Path, work: impl FnOnce(&ReadTx) -> Result<T>) -> Result<T> {
     let mut conn = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+    schema::harden(&conn)?;
     let version = migration::user_version(&conn)?;
     if version > migration::VERSION {
         return Err(Error::Newer { path: path.to_path_buf(), found: version, known: migration::VERSION });
     }
+    if version == migration::VERSION {
+        schema::check(&conn, path)?;
+    }
+    schema::add_views(&conn)?;
     let tx = conn.transaction()?;
     work(&ReadTx::new(&tx))
 }
@@ -119,6 +125,25 @@ pub fn clear_step_locks(tx: &WriteTx) -> Result<()> {
         step::promote_lines(tx, key)?;
     }
     Ok(())
+}
+
+/// A group whose steps run when somebody works.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct OpenGroup {
+    pub group: GroupId,
+    pub name: String,
+    /// Runs that have not ended.
+    pub runs: i64,
+}
+
+/// Every group that has not ended and is not paused.
+pub fn open_groups(tx: &ReadTx) -> Result<Vec<OpenGroup>> {
+    tx.rows(
+        "SELECT g.id, d.name, g.unfinished - (g.phase > 0) FROM run_group g JOIN group_detail d ON d.group_id = g.id
+          WHERE g.ended IS NULL AND g.paused = 0 ORDER BY g.id",
+        [],
+        |row| Ok(OpenGroup { group: GroupId(row.get(0)?), name: row.get(1)?, runs: row.get(2)? }),
+    )
 }
 
 /// The workers that were alive when the copy was taken.

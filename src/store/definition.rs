@@ -36,10 +36,33 @@ pub fn intern(tx: &WriteTx, new: &NewDefinition) -> Result<DefinitionId> {
     Ok(DefinitionId(tx.conn().last_insert_rowid()))
 }
 
+/// A definition as it is stored. Whether body and hash fit each other is for the reader to ask.
+#[derive(Debug, Clone)]
+pub struct Stored {
+    pub id: DefinitionId,
+    /// Its canonical JSON.
+    pub body: String,
+    pub hash: Vec<u8>,
+}
+
+fn stored(row: &rusqlite::Row<'_>) -> rusqlite::Result<Stored> {
+    Ok(Stored { id: DefinitionId(row.get(0)?), body: row.get(1)?, hash: row.get(2)? })
+}
+
+/// One definition with the hash that it was stored under.
+pub fn of_id(tx: &ReadTx, id: DefinitionId) -> Result<Stored> {
+    tx.row("SELECT id, body, hash FROM definition WHERE id = ?1", [id.0], stored)?
+        .ok_or_else(|| Error::not_found(format!("definition {}", id.0)))
+}
+
 /// The canonical JSON of a definition.
 pub fn body(tx: &ReadTx, id: DefinitionId) -> Result<String> {
-    tx.row("SELECT body FROM definition WHERE id = ?1", [id.0], |row| row.get(0))?
-        .ok_or_else(|| Error::not_found(format!("definition {}", id.0)))
+    Ok(of_id(tx, id)?.body)
+}
+
+/// Every version of every definition.
+pub fn all(tx: &ReadTx) -> Result<Vec<Stored>> {
+    tx.rows("SELECT id, body, hash FROM definition ORDER BY id", [], stored)
 }
 
 pub(super) fn step_count(tx: &ReadTx, id: DefinitionId) -> Result<usize> {
@@ -120,18 +143,11 @@ pub fn find(tx: &ReadTx, text: &str) -> Result<Vec<Version>> {
     tx.rows(&sql, [text.to_ascii_lowercase()], version)
 }
 
-/// The newest version of a definition.
-#[derive(Debug, Clone)]
-pub struct Newest {
-    /// Its canonical JSON.
-    pub body: String,
-}
-
 /// The newest version of every definition, by name.
-pub fn newest(tx: &ReadTx) -> Result<Vec<Newest>> {
+pub fn newest(tx: &ReadTx) -> Result<Vec<Stored>> {
     tx.rows(
-        "SELECT body FROM definition WHERE id IN (SELECT max(id) FROM definition GROUP BY name) ORDER BY name",
+        "SELECT id, body, hash FROM definition WHERE id IN (SELECT max(id) FROM definition GROUP BY name) ORDER BY name",
         [],
-        |row| Ok(Newest { body: row.get(0)? }),
+        stored,
     )
 }

@@ -31,6 +31,8 @@ pub enum Error {
     InUse { path: PathBuf, worker: WorkerId },
     #[error("{} is not a windlass database", path.display())]
     NotOurs { path: PathBuf },
+    #[error("the database {} has a schema that is not windlass's: {differences}", path.display())]
+    Schema { path: PathBuf, differences: String },
     #[error("the database {} is not set up as asked: `{pragma}` is {found}, wanted {wanted}", path.display())]
     Pragma { path: PathBuf, pragma: &'static str, wanted: String, found: String },
     #[error("failed to {action} {}", path.display())]
@@ -92,6 +94,9 @@ impl Error {
             Error::Older { .. } => Some("upgrade it with an older windlass first, or move the home directory away"),
             Error::InUse { .. } => Some("stop the older windlass, then try again"),
             Error::NotOurs { .. } => Some("choose another home with `--home DIR`"),
+            Error::Schema { .. } => {
+                Some("somebody has changed it: find out who, then restore a backup, or take it out with `sqlite3`")
+            }
             Error::Corrupt { .. } => Some("restore a backup, or move the home directory away and start anew"),
             _ => None,
         }

@@ -17,7 +17,7 @@ const APPLICATION_ID: i64 = 0x7764_6c73;
 /// The oldest version that can be upgraded.
 const OLDEST: i64 = 1;
 
-const SCHEMA: &str = include_str!("../../schema.sql");
+pub(super) const SCHEMA: &str = include_str!("../../schema.sql");
 
 /// Each leads from the version that is its place, counted from 1, to the next. The same files serve people who upgrade by hand.
 const STEPS: &[&str] =
@@ -154,6 +154,7 @@ mod tests {
             migrate(&mut old, &path, Timestamp(2)).unwrap();
             assert_eq!(user_version(&old).unwrap(), VERSION);
             assert_eq!(layout(&old), layout(&fresh), "from version {version}");
+            crate::store::schema::check(&old, &path).unwrap();
             let number = |sql: &str| old.query_row(sql, [], |row| row.get::<_, i64>(0)).unwrap();
             assert_eq!(number("SELECT version FROM document"), 7);
             assert_eq!(number("SELECT version FROM document_removal WHERE done = 0"), 9);

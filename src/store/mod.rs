@@ -50,6 +50,7 @@ pub mod resource_lock;
 pub mod retry;
 pub mod run;
 pub mod run_removal;
+mod schema;
 pub mod settle;
 pub mod step;
 pub mod step_cache;

@@ -2,7 +2,7 @@
 
 use super::{
     error::{Error, Result, UNNAMED},
-    lost_commits, migration,
+    lost_commits, migration, schema,
     tx::ReadTx,
 };
 use crate::{
@@ -10,7 +10,7 @@ use crate::{
     os::{
         Shortage,
         file_lock::Turnstile,
-        limits,
+        limits, ownership,
         planted::{Bug, is_planted},
         private, process_stat, wal_readers,
     },
@@ -95,6 +95,10 @@ pub(super) fn writer(options: &Options, turnstile: &Turnstile, now: Timestamp) -
     let Some(_turn) = turn else {
         return Err(busy(options));
     };
+    for ending in ["", "-wal", "-shm", "-journal"] {
+        let file = PathBuf::from(format!("{}{ending}", path.display()));
+        ownership::check(&file).map_err(|error| Error::File { action: "open", path: file, source: error.into() })?;
+    }
     loop {
         match attempt_writer(options, now) {
             // A reader that is just opening the file can still be in the way of the switch to WAL.
@@ -139,10 +143,13 @@ fn attempt_writer(options: &Options, now: Timestamp) -> Result<Connection> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
         | OpenFlags::SQLITE_OPEN_CREATE
         | OpenFlags::SQLITE_OPEN_NO_MUTEX
-        | OpenFlags::SQLITE_OPEN_URI;
+        | OpenFlags::SQLITE_OPEN_URI
+        | OpenFlags::SQLITE_OPEN_NOFOLLOW;
     // As private as the files of the turnstile, which are there by now. The log takes after the database.
-    let uri = private::sqlite_uri(&options.path, &options.path.with_extension("room"));
+    let real = without_links(&options.path)?;
+    let uri = private::sqlite_uri(&real, &real.with_extension("room"));
     let mut conn = Connection::open_with_flags(uri, flags)?;
+    schema::harden(&conn)?;
     conn.busy_timeout(BUSY)?;
     // What is foreign or newer is refused before anything is written. SQLite writes a page for `auto_vacuum` also where it
     // changes nothing, so it is asked for in a new file alone, where it is decided before the first page.
@@ -164,6 +171,8 @@ fn attempt_writer(options: &Options, now: Timestamp) -> Result<Connection> {
     conn.pragma_update(None, "journal_size_limit", JOURNAL_SIZE_LIMIT)?;
     common(&conn)?;
     migration::migrate(&mut conn, &options.path, now)?;
+    schema::check(&conn, &options.path)?;
+    schema::add_views(&conn)?;
     expect(&conn, &options.path, "journal_mode", "wal")?;
     expect(&conn, &options.path, "synchronous", &synchronous.to_string())?;
     expect(&conn, &options.path, "auto_vacuum", "2")?;
@@ -172,6 +181,14 @@ fn attempt_writer(options: &Options, now: Timestamp) -> Result<Connection> {
     expect_common(&conn, &options.path)?;
     empty_the_log(&conn)?;
     Ok(conn)
+}
+
+/// The file under its directory's real name: links above it are the user's own.
+fn without_links(path: &Path) -> Result<PathBuf> {
+    let parent = path.parent().filter(|it| !it.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let found = std::fs::canonicalize(parent);
+    let dir = found.map_err(|source| Error::File { action: "find", path: parent.to_path_buf(), source })?;
+    Ok(dir.join(path.file_name().unwrap_or_default()))
 }
 
 /// Brings what an earlier process left in the log into the database before anything new is acknowledged: after a failed
@@ -193,10 +210,13 @@ pub fn glance<T>(path: &Path, work: impl FnOnce(&ReadTx) -> Result<T>) -> Result
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let mut conn = Connection::open_with_flags(path, flags)?;
     conn.busy_timeout(BUSY)?;
+    schema::harden(&conn)?;
     common(&conn)?;
     if migration::user_version(&conn)? != migration::VERSION {
         return Err(Error::refused(format!("{} has another schema", path.display())));
     }
+    schema::check(&conn, path)?;
+    schema::add_views(&conn)?;
     let tx = conn.transaction()?;
     work(&ReadTx::new(&tx))
 }
@@ -204,8 +224,10 @@ pub fn glance<T>(path: &Path, work: impl FnOnce(&ReadTx) -> Result<T>) -> Result
 /// A connection that only reads.
 pub(super) fn set_up_reader(conn: &Connection, path: &Path) -> Result<()> {
     conn.busy_timeout(Duration::from_secs(5))?;
-    conn.pragma_update(None, "query_only", 1)?;
+    schema::harden(conn)?;
     common(conn)?;
+    schema::add_views(conn)?;
+    conn.pragma_update(None, "query_only", 1)?;
     // There are several of them, and the system keeps the pages of the file as well.
     conn.pragma_update(None, "cache_size", READER_CACHE)?;
     expect_common(conn, path)
@@ -222,7 +244,6 @@ fn common(conn: &Connection) -> rusqlite::Result<()> {
     conn.pragma_update(None, "mmap_size", 0)?;
     conn.pragma_update(None, "cache_size", -16_384)?;
     conn.pragma_update(None, "temp_store", "MEMORY")?;
-    conn.pragma_update(None, "trusted_schema", 0)?;
     // Without it the planner peeks at bound values and prepares a statement anew at every bind.
     conn.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
     conn.set_prepared_statement_cache_capacity(STATEMENTS);

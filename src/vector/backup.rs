@@ -35,10 +35,18 @@ pub fn copy(from: &Path, to: &Path, go_on: &dyn Fn() -> bool) -> Result<bool> {
     Ok(true)
 }
 
+/// Refuses a copy that is no vector database, or holds what is not ours.
+pub fn check_copy(path: &Path) -> Result<()> {
+    super::VectorDb::open(path, &super::OpenOptions::default()).map(drop)
+}
+
 /// What SQLite finds wrong with a copy that nobody else has open.
 pub fn problems_of_copy(path: &Path) -> Result<Vec<String>> {
     let failed = |source| Error::sql("check", path, source);
     let conn = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY).map_err(failed)?;
+    connection::harden(&conn, path)?;
+    let version = conn.pragma_query_value(None, "user_version", |row| row.get(0)).map_err(failed)?;
+    connection::check_schema(&conn, path, version)?;
     let mut statement = conn.prepare("PRAGMA integrity_check").map_err(failed)?;
     let rows = statement.query_map([], |row| row.get::<_, String>(0)).map_err(failed)?;
     let mut found = rows.collect::<rusqlite::Result<Vec<_>>>().map_err(failed)?;

@@ -1,15 +1,28 @@
 //! Opens connections the one right way, and reads every pragma back.
 
 use super::{Durability, Error, Result};
-use crate::os::private;
+use crate::{
+    decide::schema::{Object, Schema},
+    os::private,
+};
 use rusqlite::{Connection, OpenFlags, config::DbConfig, functions::FunctionFlags, types::ValueRef};
-use std::{cell::RefCell, path::Path, time::Duration};
+use std::{cell::RefCell, path::Path, sync::LazyLock, time::Duration};
 
 /// `wlVD`, so that `file` and we can tell our databases from others.
 pub(super) const APPLICATION_ID: i64 = 0x776c_5644;
 pub(super) const SCHEMA_VERSION: i64 = 2;
 /// The oldest that is read as it is, and upgraded by whoever writes.
 pub(super) const OLDEST_SCHEMA: i64 = 1;
+
+pub(super) const SCHEMA: &str = include_str!("schema.sql");
+static OURS: LazyLock<Schema> = LazyLock::new(|| Schema::new(SCHEMA, OF_FTS5));
+/// What the word index keeps its words in.
+const OF_FTS5: &[&str] = &[
+    "CREATE TABLE 'chunk_text_data'(id INTEGER PRIMARY KEY, block BLOB)",
+    "CREATE TABLE 'chunk_text_idx'(segid, term, pgno, PRIMARY KEY(segid, term)) WITHOUT ROWID",
+    "CREATE TABLE 'chunk_text_docsize'(id INTEGER PRIMARY KEY, sz BLOB, origin INTEGER)",
+    "CREATE TABLE 'chunk_text_config'(k PRIMARY KEY, v) WITHOUT ROWID",
+];
 
 /// Fifteen vectors of 256 dimensions, or three of 1024, fit a page of this many bytes with little left over.
 const PAGE_SIZE: i64 = 16_384;
@@ -31,6 +44,7 @@ pub(super) fn open(path: &Path, access: Access, durability: Durability) -> Resul
         private::create_file(path).map_err(|source| Error::Io { action: "create", path: path.into(), source })?;
     }
     let db = Connection::open_with_flags(path, mode | OpenFlags::SQLITE_OPEN_NO_MUTEX).map_err(failed)?;
+    harden(&db, path)?;
     db.busy_timeout(BUSY_TIMEOUT).map_err(failed)?;
     db.set_prepared_statement_cache_capacity(64);
     if matches!(access, Access::Write) {
@@ -48,12 +62,42 @@ pub(super) fn open(path: &Path, access: Access, durability: Durability) -> Resul
     set(&db, path, "mmap_size", 0)?;
     set(&db, path, "cache_size", -16_384)?;
     set(&db, path, "temp_store", 2)?;
-    set(&db, path, "trusted_schema", 0)?;
     if !db.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true).map_err(failed)? {
         return Err(mismatch(path, "query planner stability", "on".into(), "off".into()));
     }
     add_dot(&db).map_err(failed)?;
     Ok(db)
+}
+
+/// What a file says of itself is data: no trigger, no view, no function of its choice runs, and nothing writes past SQL.
+pub(super) fn harden(db: &Connection, path: &Path) -> Result<()> {
+    for (config, on) in [
+        (DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true),
+        (DbConfig::SQLITE_DBCONFIG_TRUSTED_SCHEMA, false),
+        (DbConfig::SQLITE_DBCONFIG_ENABLE_TRIGGER, false),
+        (DbConfig::SQLITE_DBCONFIG_ENABLE_VIEW, false),
+    ] {
+        if db.set_db_config(config, on).map_err(|it| Error::sql("open", path, it))? != on {
+            return Err(mismatch(path, "defences", "on".into(), "off".into()));
+        }
+    }
+    Ok(())
+}
+
+/// Refuses a schema that is not ours, by the names of what differs. One of an older version may lack what is new, and have
+/// had other columns.
+pub(super) fn check_schema(db: &Connection, path: &Path, version: i64) -> Result<()> {
+    let read = || {
+        let mut statement = db.prepare("SELECT type, name, sql FROM sqlite_schema")?;
+        let object = |row: &rusqlite::Row<'_>| Ok(Object { kind: row.get(0)?, name: row.get(1)?, sql: row.get(2)? });
+        statement.query_map([], object)?.collect::<rusqlite::Result<Vec<_>>>()
+    };
+    let found = read().map_err(|it| Error::sql("open", path, it))?;
+    let differences = if version < SCHEMA_VERSION { OURS.strangers(&found) } else { OURS.differences(&found) };
+    match differences.is_empty() {
+        true => Ok(()),
+        false => Err(Error::Schema { path: path.to_path_buf(), differences: differences.join(", ") }),
+    }
 }
 
 /// The switch to WAL fails with "locked" at once when another process makes it too, whatever the busy timeout says.

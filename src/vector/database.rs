@@ -5,7 +5,7 @@ use super::{
     connection::{self, APPLICATION_ID, Access, OLDEST_SCHEMA, SCHEMA_VERSION},
     document::Hidden,
 };
-use crate::os::private;
+use crate::os::{ownership, private};
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 use std::{
     fs,
@@ -82,6 +82,7 @@ impl VectorDb {
         dimension: usize,
         chunk_params: &serde_json::Value,
     ) -> Result<VectorDb> {
+        refuse_other_owners(path)?;
         if let Some(folder) = path.parent() {
             private::create_dir_all(folder).map_err(|source| Error::Io {
                 action: "make the directory of",
@@ -253,10 +254,23 @@ fn identity(db: &Connection, path: &Path) -> Result<Identity> {
         }
     }
     match (application, version) {
-        (APPLICATION_ID, found @ OLDEST_SCHEMA..=SCHEMA_VERSION) => Ok(Identity::Ours(found)),
+        (APPLICATION_ID, found @ OLDEST_SCHEMA..=SCHEMA_VERSION) => {
+            connection::check_schema(db, path, found).map(|()| Identity::Ours(found))
+        }
         (APPLICATION_ID, found) => Err(Error::SchemaVersion { path: path.to_path_buf(), found, known: SCHEMA_VERSION }),
         _ => Err(Error::NotAVectorDatabase { path: path.to_path_buf() }),
     }
+}
+
+/// Refuses to write what another user owns or can write, or as root into his directory. It may be read.
+pub fn refuse_other_owners(path: &Path) -> Result<()> {
+    if ownership::check_through_link(path)?.is_none() {
+        ownership::check_place(path)?;
+    }
+    for ending in ["-wal", "-shm", "-journal"] {
+        ownership::check(&PathBuf::from(format!("{}{ending}", path.display())))?;
+    }
+    Ok(())
 }
 
 /// Somebody else's database must not even be switched to WAL.
@@ -291,7 +305,7 @@ fn create(
         }
         return Ok(());
     }
-    tx.execute_batch(include_str!("schema.sql")).map_err(failed)?;
+    tx.execute_batch(connection::SCHEMA).map_err(failed)?;
     let meta = "INSERT INTO meta (id, embedder, dimension, chunk_params, epoch) VALUES (1, ?1, ?2, ?3, 0)";
     tx.execute(meta, (embedder, dimension as i64, chunk_params.to_string())).map_err(failed)?;
     tx.pragma_update(None, "application_id", APPLICATION_ID).map_err(failed)?;

@@ -1,7 +1,7 @@
 //! What can go wrong with a vector database.
 
 use super::FilterError;
-use crate::os::Shortage;
+use crate::os::{Shortage, ownership};
 use std::{
     io,
     path::{Path, PathBuf},
@@ -43,6 +43,10 @@ pub enum Error {
     DiskFull { path: PathBuf },
     #[error("{} is damaged: {detail}", path.display())]
     Damaged { path: PathBuf, detail: String },
+    #[error("{} has a schema that is not windlass's: {differences}", path.display())]
+    Schema { path: PathBuf, differences: String },
+    #[error(transparent)]
+    Ownership(#[from] ownership::Error),
     #[error("{} keeps `{pragma}` at {found}, wanted {wanted}", path.display())]
     Pragma { path: PathBuf, pragma: &'static str, wanted: String, found: String },
     #[error("failed to {action} {}", path.display())]
@@ -68,6 +72,13 @@ impl Error {
                 Some("free some space, then run the same command again; nothing was half written")
             }
             Error::Damaged { .. } => Some("run `windlass db check`, or ingest again into another `--db`"),
+            Error::Schema { .. } => Some("somebody has changed it: ingest again into another `--db`"),
+            Error::Ownership(ownership::Error::Foreign { .. }) => {
+                Some("run it as the user whose file it is, for example with `sudo -u`")
+            }
+            Error::Ownership(ownership::Error::Writable { .. }) => {
+                Some("look at what is in it, then take that right away with `chmod go-w`")
+            }
             Error::Filter(error) => error.hint(),
             _ => None,
         }

@@ -27,7 +27,7 @@ mod vacuum;
 
 pub use check::CheckReport;
 pub use chunk::{ChunkId, FoundChunk, Scored, TextHash};
-pub use database::{Durability, Epoch, OpenOptions, Snapshot, VectorDb};
+pub use database::{Durability, Epoch, OpenOptions, Snapshot, VectorDb, refuse_other_owners};
 pub use document::{Document, DocumentPage, DocumentQuery, DocumentRow, Origin, Removal};
 pub use error::Error;
 pub use filter::{Filter, FilterError};

@@ -19,6 +19,10 @@ pub enum Error {
     Embed(#[from] embed::Error),
     #[error(transparent)]
     Filter(#[from] vector::FilterError),
+    #[error(
+        "`{name}` was embedded with `{model}` by a server at {url}, which you have never named: nothing was sent there"
+    )]
+    UnknownServer { name: String, model: String, url: String },
     #[error("failed to list {}", path.display())]
     List { path: PathBuf, source: std::io::Error },
     #[error("no vector database `{name}`")]
@@ -45,6 +49,11 @@ impl Error {
             Error::Store(error) => error.hint().map(str::to_string),
             Error::Vector(error) => error.hint().map(|it| it.to_string()),
             Error::Search(error) => error.hint().map(|it| it.to_string()),
+            Error::UnknownServer { url, .. } => Some(format!(
+                "if you trust it, name it in `windlass.toml`: `[embed.servers]`, then \"{url}\" = \"NAME OF ITS KEY, OR EMPTY\"; \
+                 or search by words alone: `--mode text`"
+            )),
+            Error::Embed(embed::Error::Unpaired { .. }) => None,
             Error::Embed(_) => Some("search by words alone: mode `text`".to_string()),
             Error::Filter(error) => error.hint().map(|it| it.to_string()),
             Error::NoDatabase { name, there } => Some(match nearest(name, there.iter().map(String::as_str)) {

@@ -5,10 +5,13 @@ use super::{
     error::{Error, Result},
 };
 use crate::{
-    embed,
+    embed::{self, Embedder, Server},
+    ingest::{parameter_sets, parameters::server},
     search::{Hit, Mode, Query, search},
+    vector::VectorDb,
 };
 use serde::Serialize;
+use std::sync::Arc;
 
 #[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
 pub struct Found {
@@ -22,16 +25,36 @@ pub struct Found {
     pub documents: u64,
 }
 
+/// The embedder of a database. One behind a server is asked only where the user has named the server: the file may be
+/// anybody's, and the query and the key are the user's.
+fn embedder_of(database: &Named, opened: &VectorDb) -> Result<Arc<dyn Embedder>> {
+    let Some(model) = embed::served_model(opened.embedder()) else { return Ok(embed::by_name(opened.embedder())?) };
+    let recorded: Option<Server> = opened.server()?.and_then(|it| serde_json::from_value(it).ok());
+    if let Some(recorded) = recorded.clone().filter(|it| it.model == model)
+        && let Some(key) = embed::paired(&recorded.url)
+    {
+        return Ok(embed::served(Server { key, ..recorded }, Some(opened.dimension()))?);
+    }
+    // A parameter set of the user's own names a server for this model, best the recorded one.
+    let sets = parameter_sets::all(&database.home).unwrap_or_default();
+    let mut own: Vec<Server> = sets.iter().filter_map(|it| server(&it.set)).filter(|it| it.model == model).collect();
+    own.sort_by_key(|it| recorded.as_ref().is_none_or(|recorded| recorded.url != it.url));
+    let url = recorded.map_or("an address that it does not tell".to_string(), |it| it.url);
+    let Some(own) = own.into_iter().next() else {
+        return Err(Error::UnknownServer { name: database.name.clone(), model: model.to_string(), url });
+    };
+    embed::pair(&own.url, own.key.as_deref())?;
+    Ok(embed::served(own, Some(opened.dimension()))?)
+}
+
 /// Searches one vector database. By words alone needs no embedder.
 pub fn find(database: &Named, query: &Query) -> Result<Found> {
     let opened = open_database(database)?;
-    let server = opened.server()?.and_then(|it| serde_json::from_value(it).ok());
-    let embedder = embed::recorded(opened.embedder(), server, opened.dimension());
-    let hits = match (embedder, query.mode) {
-        (Ok(embedder), _) => search(&opened, embedder.as_ref(), query)?,
-        (Err(_), Mode::Text) => search(&opened, embed::by_name("hash").map_err(Error::Embed)?.as_ref(), query)?,
-        (Err(error), _) => return Err(error.into()),
+    let embedder = match query.mode {
+        Mode::Text => embed::by_name("hash")?,
+        _ => embedder_of(database, &opened)?,
     };
+    let hits = search(&opened, embedder.as_ref(), query)?;
     let documents = opened.info()?.documents;
     Ok(Found { query: query.text.clone(), mode: query.mode, database: database.name.clone(), hits, documents })
 }

@@ -92,17 +92,17 @@ pub fn show_run(engine: &Engine, id: RunId) -> Result<RunView> {
 }
 
 pub fn show_step(engine: &Engine, id: StepId) -> Result<StepView> {
-    let (details, body, inputs) = engine.store().read(|tx| {
+    let (details, stored, inputs) = engine.store().read(|tx| {
         let details = overview::show_step(tx, id)?;
-        let body = definition::body(tx, details.definition_id)?;
+        let stored = definition::of_id(tx, details.definition_id)?;
         let inputs = inputs(tx, &details)?;
-        Ok((details, body, inputs))
+        Ok((details, stored, inputs))
     })?;
     let waiting = matches!(details.step.status, Status::Pending | Status::Error);
     let reasons = if waiting { reasons_of(engine, id)? } else { Vec::new() };
     let words = words::of_step(details.step.status, &reasons);
     let no = details.step.no as usize;
-    let definition = Definition::from_json(&body).ok();
+    let definition = Definition::from_stored(&stored.body, &stored.hash).ok();
     let values = values(&details, inputs);
     let command = definition.as_ref().and_then(|it| command(it, no, &values));
     let step = definition.as_ref().and_then(|it| it.steps.get(no));
@@ -169,7 +169,7 @@ pub fn show_definition(store: &Store, text: &str) -> Result<DefinitionView> {
             return Err(Error::NoDefinition { text: text.to_string(), many: !found.is_empty(), meant });
         }
     };
-    let definition = Definition::from_json(&version.body);
+    let definition = Definition::from_stored(&version.body, &hex::decode(&version.hash).unwrap_or_default());
     let name = definition.as_ref().map_or_else(|_| version.name.clone(), |it| it.name.clone());
     // What this version can't read is still shown to nobody as it is: it might have secrets.
     let definition = definition.map_or(Value::Null, |it| it.written());

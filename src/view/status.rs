@@ -85,7 +85,7 @@ pub fn status(engine: &Engine, daemon: Option<DaemonView>) -> Result<StatusView>
     let listed = |it: GroupRow| ListedGroup::new(it, &workers);
     let mut status = StatusView {
         home: engine.home().to_path_buf(),
-        call: call(engine.home(), platform_data_dir(|name| std::env::var(name).ok())),
+        call: call(engine.home(), platform_data_dir(|name| std::env::var_os(name))),
         daemon,
         disk_free: disk.free,
         disk_ok: disk.enough,

@@ -77,10 +77,19 @@ fn steps_are_put_in_an_order_in_which_needs_point_backwards() {
 #[test]
 fn a_definition_survives_storage_with_its_hash() {
     let it = read(NIGHTLY).unwrap();
-    let back = Definition::from_json(&it.to_json()).unwrap();
+    let back = Definition::from_stored(&it.to_json(), &it.hash()).unwrap();
     assert_eq!((back.hash(), back.to_json()), (it.hash(), it.to_json()));
     assert_eq!(back, it);
-    assert!(Definition::from_json(&it.to_json().replace("\"needs\":[0]", "\"needs\":[7]")).is_err());
+    let changed = it.to_json().replace("\"needs\":[0]", "\"needs\":[7]");
+    let error = Definition::from_stored(&changed, &it.hash()).unwrap_err();
+    assert!(error.to_string().contains("its hash is another"), "{error}");
+    assert!(
+        Definition::from_stored(
+            &changed,
+            &crate::definition::canonical::digest_of_text("windlass definition 1", &changed)
+        )
+        .is_err()
+    );
 }
 
 #[test]

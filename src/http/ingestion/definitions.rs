@@ -7,6 +7,7 @@ use crate::{
     engine::Engine,
     http::{App, Failure, Result},
     ingest::{self, WORKFLOW, parameter_sets},
+    os::ownership,
     store::definition,
 };
 use axum::{
@@ -59,14 +60,14 @@ pub fn yaml(text: String) -> Response {
 fn all(engine: &Engine) -> Result<BTreeMap<String, Known>> {
     let mut found = BTreeMap::new();
     for it in engine.store().read(definition::newest)? {
-        // A version that this program can't read any more can't be started.
-        let Ok(definition) = Definition::from_json(&it.body) else { continue };
+        // A version that this program can't read any more, or that was changed in the database, can't be started.
+        let Ok(definition) = Definition::from_stored(&it.body, &it.hash) else { continue };
         let text = pretty(&it.body);
         found.insert(definition.id.clone(), Known { definition, text, submitted: true });
     }
     let kinds = KnownKinds::new(engine.kinds().names());
     for path in files(engine)? {
-        let parsed = fs::read_to_string(&path).map_err(|it| it.to_string()).and_then(|text| {
+        let parsed = ownership::read_through_link(&path).map_err(|it| it.to_string()).and_then(|text| {
             let definition = parse(&text, &path.to_string_lossy(), &kinds).map_err(|it| it.to_string())?;
             Ok(Known { definition, text, submitted: false })
         });

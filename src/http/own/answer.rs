@@ -108,7 +108,7 @@ impl From<Error> for Failure {
                 Failure::not_found(error.to_string())
             }
             Error::DatabaseName { .. } | Error::Cursor(_) => Failure::bad_request(error.to_string()),
-            Error::StillLocked { .. } => Failure::conflict(error.to_string()),
+            Error::StillLocked { .. } | Error::UnknownServer { .. } => Failure::conflict(error.to_string()),
             Error::List { .. } | Error::DamagedLog { .. } => {
                 tracing::error!(%error, "a request failed");
                 Failure::new(500, error.to_string())

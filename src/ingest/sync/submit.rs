@@ -28,6 +28,7 @@ pub fn submit(engine: &Engine, plan: &SyncPlan) -> Result<Option<engine::Submitt
             (slice.to_vec(), plan.database.to_string_lossy().into_owned(), plan.source.clone());
         engine.store().write(move |tx| document::refresh(tx, &database, &source, &slice))?;
     }
+    parameters::note_server(&plan.params)?;
     if plan.runs.is_empty() {
         return Ok(None);
     }

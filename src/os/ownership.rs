@@ -1,0 +1,254 @@
+//! Whose a file is. What another user owns, can write, or has put a link in the place of, is not used.
+//!
+//! A file of root counts as trusted for everyone; for root only root's own do. A group counts as another user unless it is
+//! the owner's private group, as on systems whose umask is 002.
+
+use rustix::process::geteuid;
+use std::{
+    fs::{self, File, Metadata, OpenOptions},
+    io::{self, Read},
+    os::unix::fs::{MetadataExt, OpenOptionsExt},
+    path::{Path, PathBuf},
+};
+
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error("{} belongs to user {}", path.display(), named(*owner))]
+    Foreign { path: PathBuf, owner: u32 },
+    #[error("{} can be written by {by}", path.display())]
+    Writable { path: PathBuf, by: &'static str },
+    #[error("{} is a symbolic link", path.display())]
+    Link { path: PathBuf },
+    #[error("{} is no regular file", path.display())]
+    Special { path: PathBuf },
+    #[error("failed to look at {}", path.display())]
+    Io { path: PathBuf, source: io::Error },
+}
+
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+impl Error {
+    /// Tells the user what to do next.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Error::Foreign { .. } if geteuid().is_root() => {
+                Some("run it as that user, for example with `sudo -u`".to_string())
+            }
+            Error::Foreign { .. } => Some("use a home of your own: `--home DIR`".to_string()),
+            Error::Writable { path, .. } => {
+                Some(format!("look at what is in it, then take that right away: `chmod go-w '{}'`", path.display()))
+            }
+            Error::Link { .. } => Some("name what the link leads to, or put the file itself there".to_string()),
+            Error::Special { .. } => Some("move it away".to_string()),
+            Error::Io { .. } => None,
+        }
+    }
+}
+
+impl From<Error> for io::Error {
+    fn from(error: Error) -> io::Error {
+        match error {
+            Error::Io { source, .. } => source,
+            other => io::Error::new(io::ErrorKind::PermissionDenied, other),
+        }
+    }
+}
+
+/// Refuses what stands at this path unless it is ours; what it is, or `None` where nothing stands there.
+pub fn check(path: &Path) -> Result<Option<Metadata>> {
+    look(path, fs::symlink_metadata(path))
+}
+
+/// The same for a directory that may be a link: then it is judged by what the link leads to.
+pub fn check_through_link(path: &Path) -> Result<Option<Metadata>> {
+    look(path, fs::metadata(path))
+}
+
+fn look(path: &Path, found: io::Result<Metadata>) -> Result<Option<Metadata>> {
+    match found {
+        Ok(found) => judge(path, &found).map(|()| Some(found)),
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => Ok(None),
+        Err(source) => Err(Error::Io { path: path.to_path_buf(), source }),
+    }
+}
+
+/// Refuses to make something as root in a directory of another user, who could not use it and could replace it.
+pub fn check_place(path: &Path) -> Result<()> {
+    let dir = super::file_system::nearest_existing(path);
+    let found = fs::metadata(&dir).map_err(|source| Error::Io { path: dir.clone(), source })?;
+    const STICKY: u32 = 0o1000;
+    if geteuid().is_root() && found.uid() != 0 && found.mode() & STICKY == 0 {
+        return Err(Error::Foreign { path: dir, owner: found.uid() });
+    }
+    Ok(())
+}
+
+/// Opens a file of ours: never through a link, and what was opened is judged, not what stood there before.
+/// The options must not truncate; see `open_empty`.
+pub fn open(path: &Path, options: &mut OpenOptions) -> io::Result<File> {
+    // A pipe must not make us wait for somebody at its other end.
+    let opened = options.custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK).open(path);
+    let file = opened.map_err(|error| match error.raw_os_error() {
+        Some(libc::ELOOP) => Error::Link { path: path.to_path_buf() }.into(),
+        _ => error,
+    })?;
+    let found = file.metadata()?;
+    judge(path, &found)?;
+    match found.is_file() {
+        true => Ok(file),
+        false => Err(Error::Special { path: path.to_path_buf() }.into()),
+    }
+}
+
+/// Reads a text file that may be a link, as systems hand out secrets: what it leads to must be ours.
+pub fn read_through_link(path: &Path) -> io::Result<String> {
+    let mut text = String::new();
+    let mut file = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(path)?;
+    judge(path, &file.metadata()?)?;
+    file.read_to_string(&mut text)?;
+    Ok(text)
+}
+
+/// Opens a file of ours for writing, with mode 0600 where it is new, and empties it once it is known to be ours.
+pub fn open_empty(path: &Path) -> io::Result<File> {
+    let file = open(path, OpenOptions::new().write(true).create(true).mode(0o600))?;
+    file.set_len(0)?;
+    Ok(file)
+}
+
+/// Reads a file of ours.
+pub fn read(path: &Path) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    open(path, OpenOptions::new().read(true))?.read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+/// Reads a text file of ours.
+pub fn read_to_string(path: &Path) -> io::Result<String> {
+    String::from_utf8(read(path)?).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
+}
+
+fn judge(path: &Path, found: &Metadata) -> Result<()> {
+    let path = || path.to_path_buf();
+    if found.file_type().is_symlink() {
+        return Err(Error::Link { path: path() });
+    }
+    if ![geteuid().as_raw(), 0].contains(&found.uid()) {
+        return Err(Error::Foreign { path: path(), owner: found.uid() });
+    }
+    if found.mode() & 0o002 != 0 {
+        return Err(Error::Writable { path: path(), by: "everybody" });
+    }
+    if found.mode() & 0o020 != 0 && !is_private_group(found.gid(), found.uid(), &Accounts::read()) {
+        return Err(Error::Writable { path: path(), by: "its group" });
+    }
+    Ok(())
+}
+
+/// The user's number with his name, where the system has one.
+fn named(user: u32) -> String {
+    match Accounts::read().name(user) {
+        Some(name) => format!("{user} ({name})"),
+        None => user.to_string(),
+    }
+}
+
+/// The local files of users and groups. A group that is kept elsewhere is not known, so not private.
+struct Accounts {
+    users: String,
+    groups: String,
+}
+
+impl Accounts {
+    fn read() -> Accounts {
+        let read = |path| fs::read_to_string(path).unwrap_or_default();
+        Accounts { users: read("/etc/passwd"), groups: read("/etc/group") }
+    }
+
+    fn name(&self, user: u32) -> Option<&str> {
+        self.users.lines().find_map(|line| {
+            let fields: Vec<&str> = line.split(':').collect();
+            (fields.get(2)?.parse() == Ok(user)).then_some(fields[0])
+        })
+    }
+}
+
+/// Whether nobody but this user is in the group.
+fn is_private_group(group: u32, owner: u32, accounts: &Accounts) -> bool {
+    let Some(name) = accounts.name(owner) else { return false };
+    let others = accounts.users.lines().any(|line| {
+        let fields: Vec<&str> = line.split(':').collect();
+        fields.len() > 3 && fields[3].parse() == Ok(group) && fields[2].parse() != Ok(owner)
+    });
+    let mut members = accounts.groups.lines().filter_map(|line| {
+        let fields: Vec<&str> = line.split(':').collect();
+        (fields.get(2)?.parse() == Ok(group)).then(|| fields.get(3).copied().unwrap_or_default().to_string())
+    });
+    let only = |members: String| members.split(',').all(|it| it.trim().is_empty() || it.trim() == name);
+    !others && members.next().is_some_and(only)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::{PermissionsExt, chown, symlink};
+
+    fn said(path: &Path) -> String {
+        check(path).err().map(|it| it.to_string()).unwrap_or_default()
+    }
+
+    #[test]
+    fn what_others_can_write_or_lead_elsewhere_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("f");
+        assert!(check(&file).unwrap().is_none());
+        fs::write(&file, "x").unwrap();
+        assert!(check(&file).unwrap().is_some());
+        let link = dir.path().join("l");
+        symlink(&file, &link).unwrap();
+        assert!(said(&link).ends_with("is a symbolic link"));
+        assert!(open(&link, OpenOptions::new().read(true)).unwrap_err().to_string().contains("symbolic link"));
+        assert!(open_empty(&link).is_err());
+        assert_eq!(read_to_string(&file).unwrap(), "x");
+        for (mode, by) in [(0o666, "everybody"), (0o602, "everybody")] {
+            fs::set_permissions(&file, fs::Permissions::from_mode(mode)).unwrap();
+            assert!(said(&file).ends_with(by), "{}", said(&file));
+            assert!(open_empty(&file).is_err() && fs::read_to_string(&file).unwrap() == "x", "nothing was emptied");
+        }
+        assert!(read(dir.path()).unwrap_err().to_string().contains("no regular file"));
+    }
+
+    #[test]
+    fn only_root_can_be_shown_a_file_of_another_user() {
+        if !geteuid().is_root() {
+            return crate::os::stderr::say("skipped: only root can make a file of another user");
+        }
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("f");
+        fs::write(&file, "x").unwrap();
+        chown(&file, Some(65_534), None).unwrap();
+        assert!(said(&file).contains("belongs to user 65534"), "{}", said(&file));
+        assert!(check(&file).unwrap_err().hint().unwrap().contains("sudo -u"));
+        chown(dir.path(), Some(65_534), None).unwrap();
+        assert!(check_place(&dir.path().join("new/home")).is_err());
+        fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o1777)).unwrap();
+        check_place(&dir.path().join("new/home")).unwrap();
+    }
+
+    #[test]
+    fn a_group_is_private_when_its_owner_is_alone_in_it() {
+        let accounts = |users: &str, groups: &str| Accounts { users: users.into(), groups: groups.into() };
+        let ann = "ann:x:1000:1000:Ann:/home/ann:/bin/sh\n";
+        let bob = "bob:x:1001:1000:Bob:/home/bob:/bin/sh\n";
+        for (users, groups, private) in [
+            (ann.to_string(), "ann:x:1000:\n", true),
+            (ann.to_string(), "ann:x:1000:ann\n", true),
+            (ann.to_string(), "ann:x:1000:ann,bob\n", false),
+            (format!("{ann}{bob}"), "ann:x:1000:\n", false),
+            (ann.to_string(), "staff:x:50:\n", false),
+            (String::new(), "ann:x:1000:\n", false),
+        ] {
+            assert_eq!(is_private_group(1000, 1000, &accounts(&users, groups)), private, "{users} {groups}");
+        }
+    }
+}

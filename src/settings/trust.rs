@@ -1,0 +1,106 @@
+//! The project homes that this user has made or trusted, in the user's own data directory.
+
+use super::error::{Error, Result};
+use crate::os::{FileLock, ownership, private};
+use serde::{Deserialize, Serialize};
+use std::{
+    fs,
+    io::{self, Write},
+    os::unix::fs::MetadataExt,
+    path::{Path, PathBuf},
+    time::{Duration, Instant},
+};
+
+const FILE: &str = "trusted.json";
+const LOCK: &str = "trusted.lock";
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// A home that is trusted as long as the same directory is at its path.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TrustedHome {
+    pub home: PathBuf,
+    pub device: u64,
+    pub inode: u64,
+}
+
+impl TrustedHome {
+    fn of(home: &Path) -> Result<TrustedHome> {
+        let found = fs::canonicalize(home).and_then(|path| fs::metadata(&path).map(|it| (path, it)));
+        let (path, it) = found.map_err(|source| Error::Io { action: "find", path: home.to_path_buf(), source })?;
+        Ok(TrustedHome { home: path, device: it.dev(), inode: it.ino() })
+    }
+
+    /// Whether this very directory is still there.
+    pub fn is_there(&self) -> bool {
+        TrustedHome::of(&self.home).is_ok_and(|it| it == *self)
+    }
+}
+
+/// The list.
+#[derive(Debug)]
+pub struct Trusted {
+    dir: PathBuf,
+}
+
+impl Trusted {
+    /// In this directory, which need not be there; see `platform_data_dir`.
+    pub fn of(platform: &Path) -> Trusted {
+        Trusted { dir: platform.to_path_buf() }
+    }
+
+    pub fn list(&self) -> Result<Vec<TrustedHome>> {
+        let path = self.dir.join(FILE);
+        let failed = |source| Error::Io { action: "read", path: path.clone(), source };
+        match ownership::read(&path) {
+            Ok(text) => serde_json::from_slice(&text).map_err(|error| failed(error.into())),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+            Err(error) => Err(failed(error)),
+        }
+    }
+
+    pub fn contains(&self, home: &Path) -> Result<bool> {
+        let list = self.list()?;
+        Ok(!list.is_empty() && list.contains(&TrustedHome::of(home)?))
+    }
+
+    /// Trusts the directory that is at this path now.
+    pub fn add(&self, home: &Path) -> Result<TrustedHome> {
+        let new = TrustedHome::of(home)?;
+        let added = new.clone();
+        self.change(|list| {
+            list.retain(|it| it.home != added.home);
+            list.push(added);
+        })?;
+        Ok(new)
+    }
+
+    /// Whether it was trusted.
+    pub fn remove(&self, home: &Path) -> Result<bool> {
+        // It may be gone, or be another one by now.
+        let path = fs::canonicalize(home).unwrap_or_else(|_| home.to_path_buf());
+        let mut removed = false;
+        self.change(|list| {
+            let before = list.len();
+            list.retain(|it| it.home != path);
+            removed = list.len() < before;
+        })?;
+        Ok(removed)
+    }
+
+    fn change(&self, change: impl FnOnce(&mut Vec<TrustedHome>)) -> Result<()> {
+        let failed = |source| Error::Io { action: "write the trusted homes in", path: self.dir.clone(), source };
+        private::create_dir_all(&self.dir).map_err(failed)?;
+        let lock = FileLock::exclusive_until(&self.dir.join(LOCK), Instant::now() + PATIENCE).map_err(failed)?;
+        let _lock = lock.ok_or_else(|| failed(io::ErrorKind::TimedOut.into()))?;
+        let mut list = self.list()?;
+        change(&mut list);
+        let text = serde_json::to_string_pretty(&list).map_err(|error| failed(error.into()))? + "\n";
+        let write = || {
+            let mut file = tempfile::NamedTempFile::new_in(&self.dir)?;
+            file.write_all(text.as_bytes())?;
+            file.as_file().sync_all()?;
+            file.persist(self.dir.join(FILE)).map_err(|error| error.error)
+        };
+        write().map(drop).map_err(failed)
+    }
+}
