@@ -3,6 +3,7 @@
 mod plant;
 
 use plant::{WINDLASS, open, submit_numbers, wait, worker};
+use sha2::Digest;
 use std::{
     collections::BTreeMap,
     fs,
@@ -68,9 +69,10 @@ fn a_backup_taken_while_workers_run_flat_out_is_restored_and_runs_to_its_end() {
     working.stop(Millis::seconds(10));
 
     let restored = run(&restore(&file, &other)).unwrap();
-    assert!(restored.engine_id != restored.backup.engine_id && restored.artifact_dir_unset);
+    assert!(restored.engine_id != restored.backup.engine_id && restored.settings_dropped == ["artifact_dir"]);
     let settings = fs::read_to_string(other.join("windlass.toml")).unwrap();
-    assert!(settings.contains("keep = \"9d\"") && settings.contains("# taken out"), "{settings}");
+    assert!(settings.contains("keep = \"9d\"") && settings.contains("# Taken out"), "{settings}");
+    assert_eq!(restored.will_run.iter().map(|it| it.group).collect::<Vec<_>>(), [group]);
     let again = open(&other);
     assert_sound(&again);
     let before = done(&again);
@@ -152,7 +154,8 @@ fn a_flipped_byte_anywhere_in_a_backup_is_found() {
 }
 
 fn windlass(home: &Path, arguments: &[&str]) -> Command {
-    let mut command = Command::new(WINDLASS);
+    // Another build of it, to see how an older one behaves.
+    let mut command = Command::new(std::env::var_os("WINDLASS_TEST_BINARY").unwrap_or(WINDLASS.into()));
     command.args(arguments).env("WINDLASS_HOME", home).env("WINDLASS_DURABILITY", "normal").stdin(Stdio::null());
     command
 }
@@ -247,4 +250,212 @@ fn a_backup_without_all_artifacts_is_no_success_and_doctor_misses_them() {
     fs::remove_dir_all(&artifacts).unwrap();
     fs::rename(dir.path().join("unplugged"), &artifacts).unwrap();
     assert_eq!(ended(windlass(&home, &["backup", &file.to_string_lossy(), "--force"])).0, 0);
+}
+
+/// Writes a backup again, each entry as `change` wants it: its bytes, how it is packed, and how the manifest lists it.
+fn rewritten(from: &Path, to: &Path, change: impl Fn(&str, &mut Vec<u8>, &mut Listing)) {
+    let mut old = zip::ZipArchive::new(fs::File::open(from).unwrap()).unwrap();
+    let mut new = zip::ZipWriter::new(fs::File::create(to).unwrap());
+    let read = |old: &mut zip::ZipArchive<fs::File>, name: &str| {
+        let mut bytes = Vec::new();
+        std::io::copy(&mut old.by_name(name).unwrap(), &mut bytes).unwrap();
+        bytes
+    };
+    let mut manifest: serde_json::Value = serde_json::from_slice(&read(&mut old, "manifest.json")).unwrap();
+    let names: Vec<String> = old.file_names().map(|it| it.unwrap().into_owned()).collect();
+    for name in names.iter().filter(|it| *it != "manifest.json") {
+        let mut bytes = read(&mut old, name);
+        let mut listing = Listing { name: name.clone(), deflated: false, plain: None };
+        let before = bytes.clone();
+        change(name, &mut bytes, &mut listing);
+        write_entry(&mut new, &listing.name, &bytes, listing.deflated);
+        let entry = manifest["files"].as_array_mut().unwrap().iter_mut().find(|it| it["name"] == **name);
+        if let Some(entry) = entry.filter(|_| bytes != before || listing.plain.is_some()) {
+            entry["size"] = bytes.len().into();
+            entry["plain"] = listing.plain.unwrap_or(bytes.len() as u64).into();
+            entry["sha256"] = hex::encode(sha2::Sha256::digest(&bytes)).into();
+        }
+    }
+    write_entry(&mut new, "manifest.json", &serde_json::to_vec(&manifest).unwrap(), false);
+    new.finish().unwrap();
+}
+
+struct Listing {
+    name: String,
+    deflated: bool,
+    plain: Option<u64>,
+}
+
+fn write_entry(zip: &mut zip::ZipWriter<fs::File>, name: &str, bytes: &[u8], deflated: bool) {
+    let method = if deflated { zip::CompressionMethod::Deflated } else { zip::CompressionMethod::Stored };
+    let options = zip::write::SimpleFileOptions::default().compression_method(method).large_file(true);
+    zip.start_file(name, options).unwrap();
+    std::io::Write::write_all(zip, bytes).unwrap();
+}
+
+/// A backup of a home with settings, parameter sets and a group that has not run.
+fn backup_with(dir: &Path, settings: &str, params: &[(&str, &str)]) -> std::path::PathBuf {
+    let (home, file) = (dir.join("home"), dir.join("b.zip"));
+    fs::create_dir_all(home.join("params")).unwrap();
+    let engine = open(&home);
+    submit_numbers(&engine, WORK, 2);
+    fs::write(home.join("windlass.toml"), settings).unwrap();
+    params.iter().for_each(|(name, text)| fs::write(home.join("params").join(name), text).unwrap());
+    backup::take(&engine, &file, &|| true).unwrap();
+    engine.store().close();
+    file
+}
+
+#[test]
+fn a_backup_that_unpacks_to_more_than_it_says_is_refused_before_it_does() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = backup_with(dir.path(), "keep = \"9d\"\n", &[("small.yaml", "id: small\n")]);
+    let bomb = dir.path().join("bomb.zip");
+    let zeros = 64 << 20;
+    type Change = Box<dyn Fn(&str, &mut Vec<u8>, &mut Listing)>;
+    let changes: [(&str, Change); 6] = [
+        (
+            "deflated settings",
+            Box::new(move |name, bytes, it| {
+                if name == "windlass.toml" {
+                    (*bytes, it.deflated) = (vec![b' '; zeros], true);
+                }
+            }),
+        ),
+        (
+            "large settings",
+            Box::new(|name, bytes, _| {
+                if name == "windlass.toml" {
+                    *bytes = vec![b'\n'; 2 << 20];
+                }
+            }),
+        ),
+        (
+            "a large parameter set",
+            Box::new(|name, bytes, _| {
+                if name == "params/small.yaml" {
+                    *bytes = vec![b'\n'; 2 << 20];
+                }
+            }),
+        ),
+        ("a deflated artifact", Box::new(|name, _, it| it.deflated = name.starts_with("engine.db"))),
+        (
+            "a database that says it is small",
+            Box::new(move |name, bytes, it| {
+                if name == "engine.db.zst" {
+                    *bytes = zstd::encode_all(&vec![0u8; zeros][..], 3).unwrap();
+                    it.plain = Some(4_096);
+                }
+            }),
+        ),
+        (
+            "a database that says it is larger than any disk",
+            Box::new(|name, _, it| {
+                it.plain = (name == "engine.db.zst").then_some(1 << 60);
+            }),
+        ),
+    ];
+    for (what, change) in changes {
+        rewritten(&file, &bomb, change);
+        let other = dir.path().join("other");
+        for found in [backup::verify(&bomb, &|| true).err(), run(&restore(&bomb, &other)).err()] {
+            let found = found.unwrap_or_else(|| panic!("{what} was accepted"));
+            assert!(matches!(found, Error::Damaged { .. } | Error::DiskFull { .. }), "{what}: {found}");
+        }
+        let left = walked(&other);
+        assert!(left < 1 << 20, "{what} left {left} bytes");
+        let _ = fs::remove_dir_all(&other);
+    }
+    rewritten(&file, &bomb, |_, _, _| {});
+    backup::verify(&bomb, &|| true).unwrap();
+}
+
+fn walked(dir: &Path) -> u64 {
+    let entries = fs::read_dir(dir).into_iter().flatten().flatten();
+    entries.map(|it| if it.path().is_dir() { walked(&it.path()) } else { it.metadata().unwrap().len() }).sum()
+}
+
+#[test]
+fn a_restored_home_takes_over_no_setting_that_reaches_beyond_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let original = dir.path().join("original");
+    fs::create_dir(&original).unwrap();
+    fs::write(original.join("precious"), "precious").unwrap();
+    let settings = format!(
+        "\"artifact_dir\" = {original:?}\n'listen' = \"0.0.0.0:9\"\n\"api\\u005ftoken\" = \"known\"\nsecrets_dir = \"/etc\"\n\
+         trust_proxy_headers = [\"10.0.0.1\"]\nhosts = [\"evil\"]\napi_open = true\nread_open = true\nautostart = true\nkeep = \"9d\"\n"
+    );
+    let params = [
+        ("plain.yaml", "id: plain\nconfig: { chunk: { size: 200 } }\n"),
+        ("server.yaml", "id: server\nconfig: { embed: { url: \"http://evil:1\", model: m } }\n"),
+        ("key.yml", "id: key\nconfig: { \"embed\": { \"key\": HOME } }\n"),
+        ("docling.yaml", "id: docling\nconfig: { parse: { backend: docling, url: \"http://evil:1\" } }\n"),
+        ("path.yaml", "id: path\nconfig: { store: { path: /var/lib/x.db } }\n"),
+        ("broken.yaml", "id: [\n"),
+    ];
+    let file = backup_with(dir.path(), &settings, &params);
+    let other = dir.path().join("other");
+    let (code, out, err) = ended(windlass(&other, &["restore", &file.to_string_lossy(), "--json"]));
+    assert_eq!(code, 0, "{err}");
+    let restored: serde_json::Value = serde_json::from_str(&out).unwrap();
+    let dropped = [
+        "api_open",
+        "api_token",
+        "artifact_dir",
+        "autostart",
+        "hosts",
+        "listen",
+        "read_open",
+        "secrets_dir",
+        "trust_proxy_headers",
+    ];
+    assert_eq!(restored["settings_dropped"], serde_json::json!(dropped));
+    let aside = ["broken.yaml", "docling.yaml", "key.yml", "path.yaml", "server.yaml"];
+    assert_eq!(restored["params_set_aside"], serde_json::json!(aside));
+    assert_eq!(restored["will_run"], serde_json::json!([{"group": 1, "name": "work", "runs": 2}]));
+    let (_, out, _) = ended(windlass(&other, &["settings", "--json"]));
+    let settings: serde_json::Value = serde_json::from_str(&out).unwrap();
+    let of_file = |it: &&serde_json::Value| it["origin"].as_str().unwrap().contains("windlass.toml");
+    let kept: Vec<_> =
+        settings["settings"].as_array().unwrap().iter().filter(of_file).map(|it| it["name"].clone()).collect();
+    assert_eq!(kept, ["keep"]);
+    let (_, out, _) = ended(windlass(&other, &["list", "params", "--json"]));
+    assert!(out.contains("\"plain\"") && !out.contains("server"), "{out}");
+    assert_eq!(fs::read_dir(other.join("params")).unwrap().count(), params.len(), "nothing is lost");
+    let (code, _, err) = ended(windlass(&other, &["prune", "--keep", "0s"]));
+    assert!(code == 0 && original.join("precious").exists(), "{code} {err}");
+    let again = dir.path().join("again");
+    let (_, _, err) = ended(windlass(&again, &["restore", &file.to_string_lossy()]));
+    for said in [
+        "artifact_dir",
+        "server.yaml.restored",
+        "1 group of the backup with 2 runs will go on",
+        "g1 work",
+        "cancel GROUP",
+    ] {
+        assert!(err.contains(said), "{said}: {err}");
+    }
+}
+
+#[test]
+fn a_backup_whose_database_holds_a_trigger_is_not_restored() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = backup_with(dir.path(), "", &[]);
+    let evil = dir.path().join("evil.zip");
+    rewritten(&file, &evil, |name, bytes, listing| {
+        if name == "engine.db.zst" {
+            let path = dir.path().join("copy.db");
+            fs::write(&path, zstd::decode_all(&bytes[..]).unwrap()).unwrap();
+            let trigger = "CREATE TRIGGER evil AFTER INSERT ON definition BEGIN UPDATE definition SET body = '{}'; END";
+            rusqlite::Connection::open(&path).unwrap().execute_batch(trigger).unwrap();
+            let plain = fs::read(&path).unwrap();
+            listing.plain = Some(plain.len() as u64);
+            *bytes = zstd::encode_all(&plain[..], 3).unwrap();
+        }
+    });
+    let other = dir.path().join("other");
+    for found in [backup::verify(&evil, &|| true).err(), run(&restore(&evil, &other)).err()] {
+        assert!(found.is_some_and(|it| it.to_string().contains("trigger `evil`")));
+    }
+    assert!(!other.join("engine.db").exists());
 }

@@ -42,7 +42,9 @@ impl Place {
     }
 
     fn command(&self, key: Option<&str>, arguments: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_windlass"));
+        // Another build of it, to see how an older one behaves.
+        let program = std::env::var_os("WINDLASS_TEST_BINARY").unwrap_or(env!("CARGO_BIN_EXE_windlass").into());
+        let mut command = Command::new(program);
         let inherited = std::env::vars_os().filter(|it| it.0.to_string_lossy().starts_with("WINDLASS_"));
         for (name, _) in inherited {
             command.env_remove(name);
@@ -159,7 +161,7 @@ fn documents_are_embedded_and_found_through_a_server() {
     assert!(score > 0.5 && score < 1.001, "a cosine of normalised vectors, not {score}");
     let info = ok(&place.run(&["db", "info", "--json"]));
     assert_eq!((&info["embedder"], &info["dimension"]), (&json!("openai:words"), &json!(64)));
-    let recorded = json!({"url": format!("{}/v1", server.url), "model": "words", "key": "ROPE_KEY"});
+    let recorded = json!({"url": format!("{}/v1", server.url), "model": "words"});
     assert_eq!(info["server"], recorded);
 
     let without = place.run(&search);
@@ -371,4 +373,96 @@ fn a_server_that_dies_in_the_middle_pauses_the_group_and_it_goes_on_when_the_ser
     worker.kill().unwrap();
     worker.wait().unwrap();
     assert_eq!(ok(&place.run(&["db", "info", "--json"]))["documents"], 25);
+}
+
+/// A vector database of somebody else, that names `server` and the name of a key of ours.
+fn foreign_database(server: &Server) -> (Place, String) {
+    let place = Place::new();
+    ok(&place.ingest(Some(KEY), &changes(server)));
+    let path = place.0.path().join("home/vectors/default.db");
+    let recorded = json!({"url": format!("{}/v1", server.url), "model": "words", "key": "ROPE_KEY"});
+    let db = rusqlite::Connection::open(&path).unwrap();
+    db.execute("UPDATE meta SET server = ?1", [recorded.to_string()]).unwrap();
+    drop(db);
+    let path = path.to_str().unwrap().to_string();
+    (place, path)
+}
+
+#[test]
+fn a_database_from_elsewhere_names_a_server_and_a_key_in_vain() {
+    let attacker = Server::start(|request| embeddings(request, 64));
+    let own = Server::start(words);
+    attacker.seen.lock().unwrap().clear();
+    let honest = Server::start(words);
+    let (_theirs, path) = foreign_database(&honest);
+    let db = rusqlite::Connection::open(&path).unwrap();
+    let evil = json!({"url": format!("{}/v1", attacker.url), "model": "words", "key": "ROPE_KEY"});
+    db.execute("UPDATE meta SET server = ?1", [evil.to_string()]).unwrap();
+    drop(db);
+
+    let place = Place::new();
+    let search = ["search", "--db", &path, "--json", "hemp ropes"];
+    let asked = place.run_with(Some(KEY), &search);
+    assert!(asked.code != 0 && asked.said.contains(&attacker.url), "{}", asked.said);
+    assert!(asked.said.contains("embed.servers") && asked.said.contains("--mode text"), "{}", asked.said);
+    assert_eq!(attacker.count(), 0, "nothing was sent");
+    assert_eq!(place.run(&["search", "--db", &path, "--mode", "text", "hemp"]).code, 0);
+
+    // Who trusts the address says so, and sends no key until that is said too.
+    place.write("home/windlass.toml", &format!("[embed.servers]\n\"{}\" = \"\"\n", attacker.url));
+    ok(&place.run_with(Some(KEY), &search));
+    assert_eq!(attacker.count(), 1);
+    let holds_key = |request: &Request| request.head.contains("authorization") || request.head.contains(KEY);
+    assert!(!attacker.seen.lock().unwrap().iter().any(holds_key));
+
+    // The same model at an address of one's own is asked with its key.
+    place.write("home/windlass.toml", "");
+    let set = format!("id: mine\nconfig: {{ embed: {{ url: \"{}\", model: words, key: ROPE_KEY }} }}\n", own.url);
+    place.write("home/params/mine.yaml", &set);
+    ok(&place.run_with(Some(KEY), &search));
+    assert_eq!((own.count(), attacker.count()), (1, 1));
+    fs::remove_file(place.0.path().join("home/params/mine.yaml")).unwrap();
+    place.write("home/windlass.toml", &format!("embed.servers = {{ \"{}/v1/\" = \"ROPE_KEY\" }}\n", attacker.url));
+    ok(&place.run_with(Some(KEY), &search));
+    assert!(attacker.seen.lock().unwrap().last().is_some_and(holds_key), "paired by the settings");
+}
+
+#[test]
+fn work_that_came_with_a_backup_sends_no_key() {
+    let attacker = Server::start(words);
+    let theirs = Place::new();
+    theirs.write(
+        "home/params/evil.yaml",
+        &format!("id: evil\nconfig: {{ embed: {{ url: \"{}\", model: words, key: ROPE_KEY }} }}\n", attacker.url),
+    );
+    let steps =
+        ["validate", "parse", "chunk", "embed"].map(|it| format!("  - {{ name: {it}, uses: windlass/{it} }}\n"));
+    theirs.write("flow.yaml", &format!("id: flow\nsteps:\n{}", steps.concat()));
+    theirs.write(
+        "home/windlass.toml",
+        &format!("embed.servers = {{ \"{}\" = \"ROPE_KEY\" }}\nparameters = \"evil\"\n", attacker.url),
+    );
+    let submitted = theirs.run(&["submit", "flow.yaml", "--items", "docs/ropes.md", "--params", "evil"]);
+    assert_eq!(submitted.code, 0, "{}", submitted.said);
+    assert_eq!(theirs.run(&["backup", "b.zip"]).code, 0);
+
+    let place = Place::new();
+    let file = theirs.0.path().join("b.zip");
+    let restored = place.run(&["restore", file.to_str().unwrap()]);
+    assert_eq!(restored.code, 0, "{}", restored.said);
+    for said in ["embed.servers", "evil.yaml.restored", "1 group of the backup with 1 run will go on", "windlass"] {
+        assert!(restored.said.contains(said), "{said}: {}", restored.said);
+    }
+    let worked = place.run_with(Some(KEY), &["worker", "--until-idle"]);
+    let why = place.run(&["why", "s4"]).said;
+    assert!(why.contains("ROPE_KEY") && why.contains("paired"), "{why} {}", worked.said);
+    let ingested = place.run_with(Some(KEY), &["ingest", "docs"]);
+    assert!(ingested.code != 0 && ingested.said.contains("no parameter set `evil`"), "{}", ingested.said);
+    assert_eq!(attacker.count(), 0);
+    // Whoever submits it himself pairs them.
+    let params = theirs.0.path().join("home/params/evil.yaml");
+    let own = ["run", "flow.yaml", "--items", "docs/ropes.md", "--params", params.to_str().unwrap()];
+    fs::copy(theirs.0.path().join("flow.yaml"), place.0.path().join("flow.yaml")).unwrap();
+    let own = place.run_with(Some(KEY), &own);
+    assert_eq!((own.code, attacker.count()), (0, 1), "{}", own.said);
 }

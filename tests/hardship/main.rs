@@ -16,6 +16,7 @@ mod files;
 mod kills;
 mod limits;
 mod modes;
+mod ownership;
 mod races;
 mod shortage;
 mod silence;

@@ -99,6 +99,9 @@ fn a_home_that_can_not_be_written_or_read_is_a_clear_error_and_works_again_after
     }
     with_mode(&place, 0o700, 0o600);
     assert_eq!(as_somebody(&place, &["run", "files.yaml", "--items", "b"]).code, 0);
+    // Whoever looks must be its owner.
+    let us = rustix::process::geteuid().as_raw().to_string();
+    assert!(std::process::Command::new("chown").args(["-R", &us]).arg(place.home()).status().unwrap().success());
     place.assert_sound();
 }
 
