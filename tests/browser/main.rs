@@ -151,7 +151,10 @@ fn a_key_is_taken_away_by_force_only_with_a_reason_and_the_history_tells_it() {
     // The process lives and holds the lock of the file; the answer says so.
     browser.shows("still holds the file lock");
     let events = web.windlass(&["events", "--json"]).output().unwrap();
-    assert!(String::from_utf8_lossy(&events.stdout).contains("the printer is on fire (by page)"));
+    assert!(
+        String::from_utf8_lossy(&events.stdout)
+            .contains("the printer is on fire (by page over HTTP; it was held by the command line (process ")
+    );
     holder.kill().unwrap();
     holder.wait().unwrap();
 }

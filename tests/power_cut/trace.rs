@@ -110,10 +110,11 @@ fn call(line: &[u8], root: &Path) -> Option<What> {
     }
 }
 
-/// Whether an image holds this file. Not what is shared memory, not the scratch directories of attempts, and not what the
-/// drill keeps about itself.
+/// Whether an image holds this file. Not what is shared memory, not the scratch directories of attempts, not the ballast,
+/// which has no content, and not what the drill keeps about itself.
 pub fn is_kept(path: &Path) -> bool {
-    path.starts_with("home") && !path.starts_with("home/tmp") && !path.to_string_lossy().ends_with("-shm")
+    let left_out = path.starts_with("home/tmp") || path == Path::new("home/ballast");
+    path.starts_with("home") && !left_out && !path.to_string_lossy().ends_with("-shm")
 }
 
 /// Strings are all in hexadecimal, so a comma only stands between arguments.

@@ -172,7 +172,8 @@ fn work(cx: &StepContext, request: &Request, dir: &Path, time: Millis) -> Result
 }
 
 fn judge(cx: &StepContext, dir: &Path, ran: &Ran, (memory, time): Limits) -> Work {
-    if cx.cancel.is_cancelled() {
+    // What the parser has finished is kept, also by a worker that is stopping: without its text it would be no success.
+    if cx.cancel.is_cancelled() && ran.outcome != Outcome::Succeeded {
         return Err(ran.outcome.clone());
     }
     match &ran.outcome {
