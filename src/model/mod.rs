@@ -4,6 +4,7 @@
 //! May import: `std` and `serde` (`hex` for printing hashes, `utoipa` to say what a noun is in JSON). Never: does I/O, reads a clock, or decides anything.
 
 pub mod artifact;
+pub mod bounded;
 pub mod document;
 pub mod event;
 pub mod group;
@@ -21,6 +22,7 @@ pub mod time;
 pub mod worker;
 
 pub use artifact::{ArtifactHash, ArtifactRef};
+pub use bounded::bounded;
 pub use document::{Chunk, HEADING_MAX, Heading, PageStart, ParsedDocument, shortened};
 pub use event::{Event, EventKind};
 pub use group::{GroupState, Scope};

@@ -1,6 +1,9 @@
 //! How an attempt ended, and the certificate that it leaves.
 
-use super::{Bytes, Millis};
+use super::{
+    Bytes, Millis,
+    bounded::{CODE, MESSAGE, bounded},
+};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -97,7 +100,29 @@ pub struct Report {
     pub certificate: Certificate,
 }
 
+/// Remarks that a certificate has at most.
+const MOST_REMARKS: usize = 16;
+
+impl Certificate {
+    /// The same with texts that are cut, as those of an outcome are.
+    pub fn bounded(mut self) -> Certificate {
+        self.last_lines = bounded(self.last_lines, MESSAGE);
+        let more = self.remarks.len().saturating_sub(MOST_REMARKS);
+        self.remarks.truncate(MOST_REMARKS);
+        self.remarks = self.remarks.into_iter().map(|it| bounded(it, MESSAGE)).collect();
+        if more > 0 {
+            self.remarks.push(format!("[... {more} more remarks cut ...]"));
+        }
+        self
+    }
+}
+
 impl Report {
+    /// The same with texts of a bounded length; the value stays as it is.
+    pub fn bounded(self) -> Report {
+        Report { outcome: self.outcome.bounded(), value: self.value, certificate: self.certificate.bounded() }
+    }
+
     pub fn succeeded(value: Option<serde_json::Value>) -> Report {
         Report { outcome: Outcome::Succeeded, value, certificate: Certificate::default() }
     }
@@ -114,6 +139,22 @@ impl Outcome {
 
     pub fn retryable(kind: &str, message: impl Into<String>) -> Outcome {
         Outcome::Failed { retryable: true, kind: kind.to_string(), message: message.into() }
+    }
+
+    /// The same with texts that are cut to what people read and a database should keep.
+    pub fn bounded(self) -> Outcome {
+        match self {
+            Outcome::Failed { retryable, kind, message } => {
+                Outcome::Failed { retryable, kind: bounded(kind, CODE), message: bounded(message, MESSAGE) }
+            }
+            Outcome::ResourceLimit { limit, message } => {
+                Outcome::ResourceLimit { limit, message: bounded(message, MESSAGE) }
+            }
+            Outcome::Interrupted { reason } => Outcome::Interrupted { reason: bounded(reason, MESSAGE) },
+            Outcome::NoRoom { reason, in_vain } => Outcome::NoRoom { reason: bounded(reason, MESSAGE), in_vain },
+            Outcome::Crashed { signal, message } => Outcome::Crashed { signal, message: bounded(message, MESSAGE) },
+            Outcome::Succeeded | Outcome::Cancelled | Outcome::TimedOut { .. } => self,
+        }
     }
 }
 

@@ -67,28 +67,37 @@ pub fn receive(socket: &UnixStream) -> io::Result<Vec<OwnedFd>> {
 }
 
 /// Reads bytes, and the descriptors that came with them, which are *not* close-on-exec. No bytes: the stream has ended.
+///
+/// An error of the kind `InvalidData` when more descriptors came than there was room for: those that arrived are closed.
 pub fn receive_with(socket: &UnixStream, bytes: &mut [u8]) -> io::Result<(usize, Vec<OwnedFd>)> {
     let mut control = Control { bytes: [0; 256] };
     let mut part = libc::iovec { iov_base: bytes.as_mut_ptr().cast(), iov_len: bytes.len() };
     let mut fds = Vec::new();
-    // SAFETY: as in `send`; each received descriptor is new and owned by nobody else.
-    let count = unsafe {
+    // SAFETY: as in `send`; each received descriptor is new and owned by nobody else. Other control messages, such as
+    // credentials, may stand before and behind the descriptors.
+    let (count, flags) = unsafe {
         let mut message: libc::msghdr = std::mem::zeroed();
         message.msg_iov = &mut part;
         message.msg_iovlen = 1;
         message.msg_control = (&raw mut control).cast();
         message.msg_controllen = size_of::<Control>() as _;
         let count = retry(|| libc::recvmsg(socket.as_raw_fd(), &mut message, 0))?;
-        let header = libc::CMSG_FIRSTHDR(&message);
-        if !header.is_null() && (*header).cmsg_type == libc::SCM_RIGHTS {
-            let length = (*header).cmsg_len as usize - libc::CMSG_LEN(0) as usize;
-            for index in 0..length / size_of::<RawFd>() {
-                let place = libc::CMSG_DATA(header).cast::<RawFd>().add(index);
-                fds.push(OwnedFd::from_raw_fd(place.read_unaligned()));
+        let mut header = libc::CMSG_FIRSTHDR(&message);
+        while !header.is_null() {
+            if ((*header).cmsg_level, (*header).cmsg_type) == (libc::SOL_SOCKET, libc::SCM_RIGHTS) {
+                let length = (*header).cmsg_len as usize - libc::CMSG_LEN(0) as usize;
+                for index in 0..length / size_of::<RawFd>() {
+                    let place = libc::CMSG_DATA(header).cast::<RawFd>().add(index);
+                    fds.push(OwnedFd::from_raw_fd(place.read_unaligned()));
+                }
             }
+            header = libc::CMSG_NXTHDR(&message, header);
         }
-        count
+        (count, message.msg_flags)
     };
+    if flags & libc::MSG_CTRUNC != 0 {
+        return Err(io::Error::new(io::ErrorKind::InvalidData, "more descriptors were passed than there is room for"));
+    }
     Ok((count as usize, fds))
 }
 
@@ -171,5 +180,59 @@ mod tests {
         assert!(receive(&there).unwrap().is_empty());
         assert_eq!(receive(&there).unwrap_err().kind(), io::ErrorKind::UnexpectedEof);
         assert!(send(&there, &[]).is_err());
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn descriptors_are_found_behind_other_control_messages() {
+        let (here, there) = UnixStream::pair().unwrap();
+        let on: libc::c_int = 1;
+        // SAFETY: the option is an int, whose size is given.
+        let set = unsafe {
+            libc::setsockopt(
+                there.as_raw_fd(),
+                libc::SOL_SOCKET,
+                libc::SO_PASSCRED,
+                (&raw const on).cast(),
+                size_of::<libc::c_int>() as libc::socklen_t,
+            )
+        };
+        assert_eq!(set, 0);
+        let (_pipe, end) = io::pipe().unwrap();
+        send(&here, &[end.as_fd()]).unwrap();
+        assert_eq!(receive(&there).unwrap().len(), 1);
+    }
+
+    #[test]
+    fn more_descriptors_than_there_is_room_for_are_an_error_and_none_stays_open() {
+        let (here, there) = UnixStream::pair().unwrap();
+        let (mut pipe, end) = io::pipe().unwrap();
+        send_unchecked(&here, &[end.as_raw_fd(); 100]);
+        drop(end);
+        assert_eq!(receive(&there).unwrap_err().kind(), io::ErrorKind::InvalidData);
+        assert_eq!(pipe.read(&mut [0]).unwrap(), 0, "somebody holds the pipe");
+    }
+
+    /// What a peer sends that does not know of `MOST`.
+    fn send_unchecked(socket: &UnixStream, fds: &[RawFd]) {
+        let length = std::mem::size_of_val(fds);
+        let mut control = vec![0u64; 128];
+        let mut byte = [0u8];
+        let mut part = libc::iovec { iov_base: byte.as_mut_ptr().cast(), iov_len: 1 };
+        // SAFETY: as in `send_with`; 100 descriptors fit into 1 KiB.
+        let sent = unsafe {
+            let mut message: libc::msghdr = std::mem::zeroed();
+            message.msg_iov = &mut part;
+            message.msg_iovlen = 1;
+            message.msg_control = control.as_mut_ptr().cast();
+            message.msg_controllen = libc::CMSG_SPACE(length as libc::c_uint) as _;
+            let header = libc::CMSG_FIRSTHDR(&message);
+            (*header).cmsg_level = libc::SOL_SOCKET;
+            (*header).cmsg_type = libc::SCM_RIGHTS;
+            (*header).cmsg_len = libc::CMSG_LEN(length as libc::c_uint) as _;
+            std::ptr::copy_nonoverlapping(fds.as_ptr().cast::<u8>(), libc::CMSG_DATA(header), length);
+            libc::sendmsg(socket.as_raw_fd(), &message, 0)
+        };
+        assert_eq!(sent, 1);
     }
 }

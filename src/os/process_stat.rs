@@ -12,14 +12,28 @@ use std::path::Path;
 
 #[cfg(target_os = "linux")]
 pub use self::linux::{
-    children, cpu_time, descendants, is_zombie, lock_holders_are_known, open_fds, out_of_memory_kills, own_cpu_time,
-    peak_rss_bytes, rss_bytes, runs_this_program_with, start_time, thread_count, thread_names, who_holds_lock,
+    children, cpu_time, descendants, is_stopped, is_zombie, kin, lock_holders_are_known, open_fds, out_of_memory_kills,
+    own_cpu_time, peak_rss_bytes, rss_bytes, runs_this_program_with, start_time, thread_count, thread_names,
+    who_holds_lock,
 };
 #[cfg(not(target_os = "linux"))]
 pub use self::other::{
-    children, cpu_time, descendants, is_zombie, lock_holders_are_known, open_fds, out_of_memory_kills, own_cpu_time,
-    peak_rss_bytes, rss_bytes, runs_this_program_with, start_time, thread_count, thread_names, who_holds_lock,
+    children, cpu_time, descendants, is_stopped, is_zombie, kin, lock_holders_are_known, open_fds, out_of_memory_kills,
+    own_cpu_time, peak_rss_bytes, rss_bytes, runs_this_program_with, start_time, thread_count, thread_names,
+    who_holds_lock,
 };
+
+/// A process and where it belongs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Kin {
+    pub pid: u32,
+    pub parent: u32,
+    pub session: u32,
+    /// Clock ticks since boot.
+    pub start_time: u64,
+    /// A zombie, or about to be none any more.
+    pub is_dead: bool,
+}
 
 /// The identity of this process.
 pub fn own_identity() -> ProcessIdentity {
@@ -107,6 +121,28 @@ mod linux {
     /// Dead, and waits for its parent to ask how it ended.
     pub fn is_zombie(pid: u32) -> bool {
         Stat::read(pid).is_some_and(|it| matches!(it.state, b'Z' | b'X'))
+    }
+
+    /// Stopped by a signal, or by a debugger.
+    pub fn is_stopped(pid: u32) -> bool {
+        Stat::read(pid).is_some_and(|it| matches!(it.state, b'T' | b't'))
+    }
+
+    /// Every process of this machine that can be seen.
+    pub fn kin() -> Vec<Kin> {
+        let of = |pid: u32, it: Stat| Kin {
+            pid,
+            parent: it.parent,
+            session: it.session,
+            start_time: it.start_time,
+            is_dead: matches!(it.state, b'Z' | b'X'),
+        };
+        pids().filter_map(|pid| Some(of(pid, Stat::read(pid)?))).collect()
+    }
+
+    fn pids() -> impl Iterator<Item = u32> {
+        let entries = fs::read_dir("/proc").into_iter().flatten();
+        entries.filter_map(|it| it.ok()?.file_name().to_str()?.parse().ok())
     }
 
     /// Current resident memory in bytes. Never ru_maxrss, which is a peak and survives exec.
@@ -266,10 +302,7 @@ mod linux {
 
     /// (process, parent) of every living process.
     fn parents() -> Vec<(u32, u32)> {
-        let Ok(entries) = fs::read_dir("/proc") else { return Vec::new() };
-        let pids = entries.filter_map(|it| it.ok()?.file_name().to_str()?.parse::<u32>().ok());
-        let living = pids.filter_map(|pid| Some((pid, Stat::read(pid)?)));
-        living.filter(|it| !matches!(it.1.state, b'Z' | b'X')).map(|it| (it.0, it.1.parent)).collect()
+        kin().into_iter().filter(|it| !it.is_dead).map(|it| (it.pid, it.parent)).collect()
     }
 
     fn system_constant(name: libc::c_int, otherwise: u64) -> u64 {
@@ -280,6 +313,7 @@ mod linux {
     pub(super) struct Stat {
         pub state: u8,
         pub parent: u32,
+        pub session: u32,
         /// utime + stime + cutime + cstime
         pub cpu_ticks: u64,
         pub start_time: u64,
@@ -301,6 +335,8 @@ mod linux {
             Some(Stat {
                 state: *field(3)?.as_bytes().first()?,
                 parent: field(4)?.parse().ok()?,
+                // 0 for a session that was begun in another namespace; some print -1.
+                session: field(6)?.parse().unwrap_or(0),
                 cpu_ticks: ticks(14)? + ticks(15)? + ticks(16)? + ticks(17)?,
                 start_time: ticks(22)?,
             })
@@ -318,6 +354,14 @@ mod other {
 
     pub fn is_zombie(_pid: u32) -> bool {
         false
+    }
+
+    pub fn is_stopped(_pid: u32) -> bool {
+        false
+    }
+
+    pub fn kin() -> Vec<Kin> {
+        Vec::new()
     }
 
     pub fn rss_bytes(_pid: u32) -> Option<u64> {
@@ -412,9 +456,10 @@ mod tests {
     #[cfg(target_os = "linux")]
     #[test]
     fn a_command_name_with_parentheses_is_read_past() {
-        let line = b"42 (a) b (c) S 7 42 42 0 -1 4194560 1 0 0 0 11 22 3 4 20 0 1 0 987654 1 1 1";
+        let line = b"42 (a) b (c) S 7 42 40 0 -1 4194560 1 0 0 0 11 22 3 4 20 0 1 0 987654 1 1 1";
         let stat = linux::Stat::parse(line).unwrap();
-        assert_eq!((stat.state, stat.parent, stat.cpu_ticks, stat.start_time), (b'S', 7, 40, 987_654));
+        assert_eq!((stat.state, stat.parent, stat.session), (b'S', 7, 40));
+        assert_eq!((stat.cpu_ticks, stat.start_time), (40, 987_654));
         assert!(linux::Stat::parse(b"42 (cut").is_none());
     }
 

@@ -1,0 +1,194 @@
+//! A child that leads a session of its own and ends its whole tree, and what to do when it is killed before it could.
+//!
+//! On Linux a process can adopt the orphans of its descendants. So what a killed leader leaves behind either is still of its
+//! session, or becomes a child of this process: one that it did not start, in a session that is not its own. Both are ended.
+
+use super::{process_stat, spawn};
+use crate::model::ExitStatus;
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, getsid, kill_process, waitid};
+use std::{
+    collections::BTreeSet,
+    io,
+    process::{Child, Command},
+    sync::{
+        Mutex, MutexGuard, PoisonError, RwLock,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread,
+    time::{Duration, Instant},
+};
+
+/// A process that is still there so long after KILL is stuck in the system, and left to it.
+const STUCK: Duration = Duration::from_secs(10);
+const LONGEST_PAUSE: Duration = Duration::from_millis(50);
+
+static ADOPTING: AtomicBool = AtomicBool::new(false);
+/// Held for reading while a leader is started, so that nobody takes it for an orphan before it is listed.
+static STARTING: RwLock<()> = RwLock::new(());
+/// Leaders that have not been waited for.
+static LISTED: Mutex<BTreeSet<u32>> = Mutex::new(BTreeSet::new());
+/// Those that outlive their owner.
+static RELEASED: Mutex<Vec<Child>> = Mutex::new(Vec::new());
+
+/// From now on this process adopts the orphans of its descendants, and ends those that a killed leader leaves behind.
+///
+/// Not for a program that starts daemons in sessions of their own: when a leader is killed, a daemon that was started after
+/// it looks like something that it left behind.
+pub fn adopt_orphans() {
+    // Refused by no Linux of this decade; without it what stays in the leader's session is found all the same.
+    ADOPTING.store(spawn::adopt_orphans().is_ok(), Ordering::Release);
+}
+
+/// A started leader. It must be buried or released.
+#[derive(Debug)]
+pub struct Leader {
+    child: Child,
+}
+
+/// What a leader left behind.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Left {
+    /// Processes that were killed.
+    pub ended: usize,
+    /// Processes that could not be killed.
+    pub stuck: usize,
+}
+
+impl Leader {
+    /// Starts a program that is going to lead a session.
+    pub fn start(command: &mut Command) -> io::Result<Leader> {
+        reap_released();
+        let _starting = STARTING.read().unwrap_or_else(PoisonError::into_inner);
+        let child = command.spawn()?;
+        lock(&LISTED).insert(child.id());
+        Ok(Leader { child })
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Whether somebody has stopped it: it watches nothing then.
+    pub fn is_stopped(&self) -> bool {
+        process_stat::is_stopped(self.child.id())
+    }
+
+    /// Waits for its end, kills it when that does not come within `patience`, and ends what it left behind.
+    pub fn bury(mut self, patience: Duration) -> Left {
+        if !self.ends_within(patience) {
+            let _ = self.child.kill();
+            self.ends_within(STUCK);
+        }
+        // It stays a zombie meanwhile, so that its number, which names its session, is nobody else's.
+        let left = match self.ended_well() {
+            true => Left::default(),
+            false => end_strays(self.child.id()),
+        };
+        let waited = self.child.try_wait();
+        match waited {
+            Ok(None) => lock(&RELEASED).push(self.child), // stuck in the system
+            _ => _ = lock(&LISTED).remove(&self.child.id()),
+        }
+        left
+    }
+
+    /// Leaves it to itself: it goes on when this process has ended.
+    pub fn release(self) {
+        lock(&RELEASED).push(self.child);
+    }
+
+    fn ends_within(&self, patience: Duration) -> bool {
+        let until = Instant::now() + patience;
+        let mut pause = Duration::from_micros(200);
+        loop {
+            match self.look() {
+                Ok(Some(_)) | Err(_) => return true,
+                Ok(None) if Instant::now() >= until => return false,
+                Ok(None) => thread::sleep(pause),
+            }
+            pause = (pause * 2).min(LONGEST_PAUSE);
+        }
+    }
+
+    fn ended_well(&self) -> bool {
+        matches!(self.look(), Ok(Some(ExitStatus::Code(0))))
+    }
+
+    /// How it ended, if it has; it can still be waited for.
+    fn look(&self) -> io::Result<Option<ExitStatus>> {
+        let Some(pid) = pid(self.child.id()) else { return Ok(None) };
+        let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+        let found = rustix::io::retry_on_intr(|| waitid(WaitId::Pid(pid), options))?;
+        Ok(found.map(|it| {
+            let signal = it.terminating_signal().map(ExitStatus::Signal);
+            signal.unwrap_or(ExitStatus::Code(it.exit_status().unwrap_or(-1)))
+        }))
+    }
+}
+
+/// Kills what a dead leader left behind, round after round, since it may fork meanwhile.
+fn end_strays(leader: u32) -> Left {
+    let until = Instant::now() + STUCK;
+    let mut pause = Duration::from_millis(1);
+    let mut ended = BTreeSet::new();
+    loop {
+        let strays = kill_strays(leader);
+        if strays.is_empty() || Instant::now() >= until {
+            return Left { ended: ended.difference(&strays).count(), stuck: strays.len() };
+        }
+        ended.extend(strays);
+        thread::sleep(pause);
+        pause = (pause * 2).min(LONGEST_PAUSE);
+    }
+}
+
+/// One round: who was there.
+fn kill_strays(leader: u32) -> BTreeSet<u32> {
+    let _none_starts = STARTING.write().unwrap_or_else(PoisonError::into_inner);
+    let all = process_stat::kin();
+    let since = all.iter().find(|it| it.pid == leader).map_or(0, |it| it.start_time);
+    let (this, own_session) = (std::process::id(), getsid(None).map_or(0, |it| it.as_raw_nonzero().get() as u32));
+    let listed = lock(&LISTED).clone();
+    let adopted = |it: &process_stat::Kin| {
+        ADOPTING.load(Ordering::Acquire) && it.parent == this && it.session != own_session && it.start_time >= since
+    };
+    let is_root =
+        |it: &&process_stat::Kin| it.pid != this && !listed.contains(&it.pid) && (it.session == leader || adopted(it));
+    let mut strays: BTreeSet<u32> = all.iter().filter(is_root).map(|it| it.pid).collect();
+    loop {
+        let below = all.iter().filter(|it| strays.contains(&it.parent)).map(|it| it.pid).collect::<BTreeSet<u32>>();
+        if below.is_subset(&strays) {
+            break;
+        }
+        strays.extend(below);
+    }
+    for it in all.iter().filter(|it| strays.contains(&it.pid)) {
+        let Some(pid) = pid(it.pid) else { continue };
+        if !it.is_dead {
+            let _ = kill_process(pid, Signal::KILL);
+        } else if it.parent == this {
+            let _ = waitid(WaitId::Pid(pid), WaitIdOptions::EXITED | WaitIdOptions::NOHANG);
+        }
+    }
+    let dead: BTreeSet<u32> = all.iter().filter(|it| it.is_dead).map(|it| it.pid).collect();
+    strays.difference(&dead).copied().collect()
+}
+
+/// Waits for those released leaders that have ended.
+fn reap_released() {
+    lock(&RELEASED).retain_mut(|it| {
+        let lives = matches!(it.try_wait(), Ok(None));
+        if !lives {
+            lock(&LISTED).remove(&it.id());
+        }
+        lives
+    });
+}
+
+fn pid(number: u32) -> Option<Pid> {
+    i32::try_from(number).ok().and_then(Pid::from_raw)
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
