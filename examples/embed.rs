@@ -17,7 +17,7 @@ use windlass::{
     engine::{Ending, Engine, StepContext, StepKind, StepResult, Submission, Worker, WorkerOptions},
     model::{GroupId, Millis, RunId, Scope, Status},
     observe::NoMetrics,
-    process::shim,
+    process::{self, shim},
     settings,
     store::overview,
 };
@@ -51,6 +51,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     if let Some(code) = shim::run_if_asked() {
         std::process::exit(code);
     }
+    process::adopt_orphans();
     let temporary = tempfile::tempdir()?;
     let home = std::env::args_os().nth(1).map_or_else(|| temporary.path().to_path_buf(), PathBuf::from);
     let engine = open(&home)?;

@@ -29,6 +29,8 @@
 //! if let Some(code) = windlass::process::shim::run_if_asked() {
 //!     std::process::exit(code);
 //! }
+//! // One that starts no daemons of its own may also end what a command leaves behind that has killed its supervisor:
+//! windlass::process::adopt_orphans();
 //! // And this one gives a step that took the program along a process of its own the next time.
 //! if let Some(code) = windlass::engine::step_child::run_if_asked(assembly::registry) {
 //!     std::process::exit(code);

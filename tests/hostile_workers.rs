@@ -194,22 +194,59 @@ fn why_shows_a_traceback_with_the_line_of_the_users_code_first() {
 }
 
 #[test]
-fn why_names_what_keeps_the_workers_from_starting() {
+fn a_run_ends_with_3_when_its_workers_do_not_start_and_why_names_the_reason() {
     if python_is_missing() {
         return;
     }
     let shop = Shop::new(WORKFLOW);
     fs::write(shop.house.path("worker.py"), "raise SystemExit('no such model')\n").unwrap();
-    let _engine = shop.start(&["run", "shop.yaml", "--items", "x"]);
-    let mut why = String::new();
-    wait_until("why names it", || {
-        why = shop.said(&["why", "s1"]);
-        why.contains("put off")
-    });
-    let expected = "worker `py` exited with code 1 before it could say hello: no such model (failed to start 5 times";
+    let ended = shop.command(&["run", "shop.yaml", "--items", "x", "y", "z"]).output().unwrap();
+    assert_eq!(ended.status.code(), Some(3), "{}", text(&ended.stderr));
+    let expected = "worker `py` (`python3 worker.py`) exited with code 1 before it could say hello: no such model (failed to start";
+    let why = shop.said(&["why", "s1"]);
     assert!(why.contains(expected), "{why}");
-    let attempts: Value = serde_json::from_str(&shop.said(&["show", "s1", "--json"])).unwrap();
-    assert_eq!(attempts["attempts"], 0, "no attempt is used up: {attempts}");
+    let logs = shop.said(&["logs", "s1"]);
+    assert!(logs.contains("no such model"), "{logs}");
+}
+
+#[test]
+fn a_step_that_kills_the_shim_of_its_worker_leaves_nothing_behind() {
+    if python_is_missing() {
+        return;
+    }
+    windlass::process::adopt_orphans();
+    let house = House::new();
+    let pool = house.pool();
+    let first = pid(&pool);
+    let ran = run(
+        &pool,
+        "left = subprocess.Popen(['sleep', '1000'], start_new_session=True)\n\
+        open('left', 'w').write(str(left.pid) + '\\n')\nos.kill(os.getppid(), 9)\ntime.sleep(1000)",
+    );
+    assert!(is_gone(house.pid_in("left")), "{:?}", ran.outcome);
+    assert_ne!(ran.outcome, Outcome::Succeeded);
+    assert_ne!(pid(&pool), first);
+}
+
+#[test]
+fn what_a_step_may_leave_behind_outlives_windlass_and_anything_else_does_not() {
+    let leaves = |background: &str| {
+        let shop = Shop::new(&format!(
+            "id: shop\nsteps:\n  - {{ name: start, {background} run: \"sh -c 'echo $$ > left; exec sleep 1000' & \
+            while [ ! -s left ]; do :; done\" }}\n"
+        ));
+        let said = shop.said(&["run", "shop.yaml", "--items", "x"]);
+        assert!(said.contains("completed"), "{said}");
+        let left = shop.house.pid_in("left");
+        let lives = !is_gone(left);
+        if lives {
+            Command::new("kill").args(["-9", &left.to_string()]).status().unwrap();
+        }
+        lives
+    };
+    assert!(leaves("background: allow,"));
+    assert!(!leaves("background: end,"));
+    assert!(!leaves(""));
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! Commands as the engine runs them: under the real binary as their shim, with real signals.
 
+mod escapes;
+
 use std::{
     ffi::OsString,
     fs,
@@ -299,7 +301,9 @@ fn what_a_command_leaves_behind_is_ended_with_it() {
 #[test]
 fn output_of_a_grandchild_that_outlives_the_command_is_kept_and_the_wait_is_bounded() {
     let house = House::new();
-    let late = run(&house.shell("(while [ -d /proc/$$ ]; do sleep 0.01; done; sleep 0.05; echo late) & echo early"));
+    let mut late = house.shell("(while [ -d /proc/$$ ]; do sleep 0.01; done; sleep 0.05; echo late) & echo early");
+    late.drain = Millis::seconds(20);
+    let late = run(&late);
     assert_eq!(text(&late.stdout.newest), "early\nlate\n");
     let mut spec = house.shell("sleep 1000 & echo final");
     spec.drain = Millis(100);

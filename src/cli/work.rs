@@ -13,6 +13,7 @@ use crate::{
     engine::{Ending, Engine, GroupEnd, Worker, WorkerOptions},
     model::{GroupId, Scope, Status},
     os::{signals::Signals, stderr},
+    process,
     settings::Settings,
     store::{
         overview::{self, FailureKind},
@@ -98,6 +99,7 @@ pub fn work(cx: &Context, group: GroupId, pools: &PoolArgs, signals: &Signals, c
     if engine.store().read(|tx| pause::waits_for(tx, group))?.is_some() {
         engine.resume_group(group)?;
     }
+    process::adopt_orphans();
     let worker = Worker::start(engine, WorkerOptions { pools, scope: Scope::Group(group) })?;
     let mut progress = Progress::new(cx, engine, group)?;
     let worked = watch(cx, &worker, signals, group, &mut progress);

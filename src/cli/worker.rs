@@ -7,7 +7,7 @@ use crate::{
     engine::{Worker, WorkerOptions},
     model::Scope,
     os::signals::Signals,
-    process::sdk,
+    process::{self, sdk},
 };
 use std::time::Duration;
 
@@ -52,6 +52,7 @@ impl Args {
         let engine = cx.engine()?;
         let signals = Signals::install()?;
         let pools = self.pools.pools(settings)?;
+        process::adopt_orphans();
         let worker = Worker::start(engine, WorkerOptions { pools: pools.clone(), scope: Scope::Everything })?;
         cx.output.note(format!("worker {} with {}", worker.id(), show_pools(&pools)));
         let mut disk_low = false;

@@ -14,6 +14,7 @@ use crate::{
     model::Scope,
     observe::Registry,
     os::{Clock, Supervisor, SystemClock, limits, signals::Signals},
+    process,
     settings::Settings,
 };
 use std::{
@@ -114,6 +115,7 @@ impl Daemon {
         }
         startup.busy_with("taking up the work");
         let options = WorkerOptions { pools: settings.pools.0.clone(), scope: Scope::Everything };
+        process::adopt_orphans();
         let worker = Arc::new(Worker::start(&engine, options)?);
         let stop = signals.clone();
         let app = App::new(Parts {

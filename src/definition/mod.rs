@@ -23,7 +23,7 @@ pub use parameters::{PARAMETERS, Parameter};
 pub use read::{KnownKinds, parse};
 pub use template::{Part, Template, render_json};
 pub use workflow::{
-    Action, Command, Definition, Env, HookDefinition, HookEvent, StepDefinition, StepLimits, Unit, WorkerDefinition,
-    is_as_stored,
+    Action, Background, Command, Definition, Env, HookDefinition, HookEvent, StepDefinition, StepLimits, Unit,
+    WorkerDefinition, is_as_stored,
 };
 pub use written::{MASK, shown_json, variables, yaml_text};

@@ -56,6 +56,9 @@ pub struct StepDefinition {
     pub cache_files: Option<Vec<Template>>,
     pub limits: StepLimits,
     pub unit: Unit,
+    /// What becomes of processes that a command leaves behind.
+    #[serde(default, skip_serializing_if = "Background::is_usual")]
+    pub background: Background,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -94,6 +97,22 @@ pub enum Unit {
     #[default]
     Step,
     Run,
+}
+
+/// What becomes of processes that a command leaves behind when it succeeds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Background {
+    #[default]
+    End,
+    /// They go on, also when the engine has ended.
+    Allow,
+}
+
+impl Background {
+    fn is_usual(&self) -> bool {
+        *self == Background::End
+    }
 }
 
 /// What a hook can be subscribed to, named as in the file.
@@ -303,6 +322,7 @@ impl StepDefinition {
             cache_files: None,
             limits: StepLimits::default(),
             unit: Unit::Step,
+            background: Background::End,
         }
     }
 

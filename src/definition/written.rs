@@ -351,6 +351,7 @@ steps:
     cache_files: ["{{ item }}"]
     limits: { memory: 1GiB, open_files: 64, cpu: 30s }
     permanent_exits: [3, 4]
+    background: allow
   - name: model
     worker: py
     handler: main

@@ -263,7 +263,7 @@ fn release(shared: &Shared, claimed: &Claimed, reason: &str) -> Settlement {
     let waited = now.since(claimed.due).0;
     // The longer it has waited, the longer until the next try: 0.1 s to 3 s.
     let tries = 64 - (waited / 100).leading_zeros();
-    let outcome = Outcome::Interrupted { reason: reason.to_string() };
+    let outcome = Outcome::Interrupted { reason: reason.to_string() }.bounded();
     give_back(shared, claimed, &outcome, now + pause_after(tries))
 }
 
@@ -283,7 +283,7 @@ fn put_off(shared: &Shared, claimed: &Claimed, outcome: &Outcome) -> Settlement 
 fn refuse(shared: &Shared, claimed: &Claimed, error: &Error) -> Settlement {
     match error {
         Error::Store(store::Error::NotFound { .. }) | Error::Definition(_) | Error::Refused { .. } => {
-            let outcome = Outcome::permanent("input", error.to_string());
+            let outcome = Outcome::permanent("input", error.to_string()).bounded();
             Settlement::Fail { crashed: false, record: settlement::record(&outcome, &Default::default(), Vec::new()) }
         }
         // A damaged database does not get better: the step would be claimed and given back for ever.

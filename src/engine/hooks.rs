@@ -171,7 +171,7 @@ fn run_one(shared: &Shared, due: &hook::Hook) -> Result<HookEnd> {
         Action::Worker { .. } => StepResult::permanent("worker", "a hook can't be a worker"),
     };
     shared.attempts().remove(&lease);
-    let outcome = result.report.outcome;
+    let outcome = result.report.outcome.bounded();
     Ok(match outcome {
         Outcome::Succeeded => HookEnd::Done(String::new()),
         Outcome::Interrupted { .. } => HookEnd::Released,

@@ -36,6 +36,7 @@ pub(super) fn judge(
         in_vain: before.in_vain,
     };
     let StepResult { report, files, executable, logs, again, .. } = result;
+    let report = report.bounded();
     let verdict = after_attempt(&report.outcome, counts, &step.retry_policy(), now, chance());
     let crashed = matches!(report.outcome, Outcome::Crashed { .. });
     let logs = logs.into_iter().filter_map(compress).collect::<Vec<_>>();

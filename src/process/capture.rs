@@ -1,6 +1,15 @@
 //! Keeps the newest bytes of a stream that may be endless.
 
-use crate::model::Bytes;
+use crate::model::{
+    Bytes,
+    bounded::{TRACEBACK, bounded},
+};
+
+/// The newest so many bytes of what is printed during one attempt are kept.
+pub(super) const CAPTURE: Bytes = Bytes::mib(1);
+
+/// Room for the line that says what was cut.
+const CUT: usize = 48;
 
 /// What a child printed on one stream.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -26,6 +35,16 @@ impl Captured {
         self.newest.drain(..surplus);
     }
 
+    /// Adds the traceback of a failure, cut to a bounded length.
+    pub(super) fn note(&mut self, traceback: &str) {
+        if traceback.trim_end().is_empty() {
+            return;
+        }
+        let text = bounded(traceback.trim_end().to_string(), TRACEBACK);
+        self.push(format!("{text}\n").as_bytes(), CAPTURE);
+        self.trim(CAPTURE);
+    }
+
     /// The last lines as text, at most `limit` bytes. Begins at the start of a line where one fits; what is not UTF-8 is
     /// replaced.
     pub fn last_lines(&self, limit: usize) -> String {
@@ -43,12 +62,20 @@ impl Captured {
         }
     }
 
+    /// As `last_lines`, and the first line says how much stands before them, if anything does.
+    pub fn tail(&self, limit: usize) -> String {
+        if self.total <= limit.min(self.newest.len()) as u64 {
+            return self.last_lines(limit);
+        }
+        let lines = self.last_lines(limit.saturating_sub(CUT));
+        format!("[... {} bytes cut ...]\n{lines}", self.total.saturating_sub(lines.len() as u64))
+    }
+
     /// The last line that is not blank, cut to a few hundred bytes, for a message.
     pub fn last_line(&self) -> String {
         let text = self.last_lines(4096);
         let line = text.lines().rev().map(str::trim).find(|it| !it.is_empty()).unwrap_or_default();
-        let end = (0..=line.len().min(300)).rev().find(|it| line.is_char_boundary(*it)).unwrap_or(0);
-        line[..end].to_string()
+        bounded(line.to_string(), 300)
     }
 }
 
@@ -87,9 +114,20 @@ mod tests {
     }
 
     #[test]
+    fn a_tail_says_how_much_was_cut() {
+        assert_eq!(captured(&[b"one\ntwo\n"], 100).tail(100), "one\ntwo\n");
+        let lines: String = (0..1000).map(|it| format!("line {it}\n")).collect();
+        let tail = captured(&[lines.as_bytes()], 5000).tail(200);
+        let (first, rest) = tail.split_once('\n').unwrap();
+        assert_eq!(first, format!("[... {} bytes cut ...]", lines.len() - rest.len()));
+        assert!(tail.len() <= 200 && lines.ends_with(rest) && rest.starts_with("line "), "{tail}");
+    }
+
+    #[test]
     fn the_last_line_is_not_blank_and_short() {
         assert_eq!(captured(&[b"first\n  second \n\n \n"], 100).last_line(), "second");
-        assert_eq!(captured(&["ä".repeat(400).as_bytes()], 1000).last_line(), "ä".repeat(150));
+        let long = captured(&["ä".repeat(400).as_bytes()], 1000).last_line();
+        assert!(long.len() <= 300 && long.starts_with("ää") && long.contains("bytes cut"), "{long}");
         assert_eq!(captured(&[b"\n"], 100).last_line(), "");
     }
 }

@@ -12,8 +12,9 @@ use crate::{
     os::{
         CancelToken,
         cancel::CancelWake,
+        leader::Left,
         process_stat::out_of_memory_kills,
-        readiness::wait_readable,
+        readiness::{never_block, wait_readable},
         spawn::{ProcessLimits, file_of},
     },
 };
@@ -33,6 +34,12 @@ const MOST_OPEN_FILES: u64 = 10_240;
 const STRAY_PIPES: Duration = Duration::from_millis(500);
 /// A stdout that goes straight into a file is measured this often.
 const FILE_CHECK: Duration = Duration::from_millis(100);
+/// What a command left behind gets so long between TERM and KILL.
+const LEFT_BEHIND: Duration = Duration::from_secs(1);
+/// From KILL until the shim itself is killed, which has not done what it was told.
+const KILLED: Duration = Duration::from_secs(10);
+/// How often a shim that has limits to watch is watched itself.
+const SHIM_CHECK: Duration = Duration::from_secs(1);
 /// In a certificate.
 const LAST_LINES: usize = 4096;
 
@@ -49,8 +56,10 @@ pub struct ChildSpec {
     pub limits: ChildLimits,
     /// Between TERM and KILL.
     pub grace: Millis,
-    /// After the command's own end, how long output of processes that it left behind is waited for.
+    /// After the command's own end, how long output of processes that it left behind is waited for before they are ended.
     pub drain: Millis,
+    /// What the command leaves behind when it succeeds goes on, also when this process has ended.
+    pub background: bool,
     /// The newest so many bytes of stdout and of stderr are kept.
     pub capture: Bytes,
     /// A directory, not needed to exist, for what a follower reads while the command runs (`live`).
@@ -108,7 +117,7 @@ pub struct ChildEnd {
 }
 
 impl ChildSpec {
-    /// A command in `dir` with nothing but a PATH, no input, no limits, 10 s of grace, 30 s of drain, 1 MiB of capture.
+    /// A command in `dir` with nothing but a PATH, no input, no limits, 10 s of grace, 0.2 s of drain, 1 MiB of capture.
     pub fn new(argv: Vec<OsString>, dir: PathBuf) -> ChildSpec {
         ChildSpec {
             argv,
@@ -117,7 +126,8 @@ impl ChildSpec {
             stdin: Stdin::Null,
             limits: ChildLimits::default(),
             grace: Millis::seconds(10),
-            drain: Millis::seconds(30),
+            drain: Millis(200),
+            background: false,
             capture: Bytes::mib(1),
             live: None,
             stdout_file: None,
@@ -175,7 +185,7 @@ pub fn certificate(end: &ChildEnd) -> Certificate {
         exit: end.exit,
         peak_rss: end.peak_rss,
         cpu: end.cpu,
-        last_lines: end.stderr.last_lines(LAST_LINES),
+        last_lines: end.stderr.tail(LAST_LINES),
         remarks: end.remarks.clone(),
     }
 }
@@ -310,10 +320,7 @@ impl<'a> Watch<'a> {
                 self.heard(news);
             }
             if self.shimmed.is_gone() {
-                self.phase = Phase::Gone { until: Instant::now() + STRAY_PIPES };
-                if !self.told {
-                    self.end.start_error = Some(StartError::NoRoom(NOT_BEGUN.to_string()));
-                }
+                self.tree_is_gone();
             }
         }
         self.look_at_limits();
@@ -335,8 +342,12 @@ impl<'a> Watch<'a> {
         let shown = self.live.as_ref().and_then(|it| it.due([&self.end.stdout, &self.end.stderr]));
         let due = due.into_iter().chain(shown).min();
         let wait = due.map_or(Duration::from_secs(3600), |it| it.saturating_duration_since(now));
-        let measured = self.spec.stdout_file.is_some() && self.spec.limits.output.is_some();
-        if measured { wait.min(FILE_CHECK) } else { wait }
+        let limits = &self.spec.limits;
+        match self.phase {
+            _ if self.spec.stdout_file.is_some() && limits.output.is_some() => wait.min(FILE_CHECK),
+            Phase::Running if limits.memory.is_some() || limits.cpu.is_some() => wait.min(SHIM_CHECK),
+            _ => wait,
+        }
     }
 
     fn read(&mut self, stream: usize, buffer: &mut [u8]) {
@@ -355,7 +366,7 @@ impl<'a> Watch<'a> {
         self.wake = None; // it stays readable from now on
         match (self.cancel.intent(), self.phase) {
             (Some(intent), Phase::Running) => self.stop(intent),
-            (Some(_), Phase::Draining { .. }) => self.end_leftovers(),
+            (Some(_), Phase::Draining { .. }) => self.end_leftovers(LEFT_BEHIND),
             _ => (),
         }
     }
@@ -371,12 +382,14 @@ impl<'a> Watch<'a> {
             }
             (News::Limit(limit), Phase::Running | Phase::Stopping { .. }) => {
                 self.end.intent.get_or_insert(KillIntent::Limit(limit));
-                self.phase = Phase::Killing { until: now + self.spec.drain.duration() };
+                self.phase = Phase::Killing { until: now + KILLED };
             }
             (News::Limit(_), _) => (),
             (News::Exited(exit), phase) => {
                 self.end.exit = Some(exit);
-                if phase == Phase::Running {
+                if phase == Phase::Running && self.spec.background && exit == ExitStatus::Code(0) {
+                    self.release();
+                } else if phase == Phase::Running {
                     self.phase = Phase::Draining { until: now + self.spec.drain.duration() };
                 }
             }
@@ -389,6 +402,12 @@ impl<'a> Watch<'a> {
     }
 
     fn look_at_limits(&mut self) {
+        let watched = self.spec.limits.memory.is_some() || self.spec.limits.cpu.is_some();
+        if self.phase == Phase::Running && watched && self.shimmed.is_stopped() {
+            // It watches nothing any more, so the command goes with it.
+            self.shimmed.overthrow();
+            return self.tree_is_gone();
+        }
         let Some(limit) = self.spec.limits.output.filter(|_| self.phase == Phase::Running) else { return };
         let in_file = self.spec.stdout_file.as_ref().and_then(|it| it.metadata().ok()).map_or(0, |it| it.len());
         if self.end.stdout.total + self.end.stderr.total + in_file > limit.0 {
@@ -407,13 +426,12 @@ impl<'a> Watch<'a> {
                 }
             }
             Phase::Draining { until } if now >= until || self.pipes.iter().all(Option::is_none) => {
-                self.end_leftovers();
+                self.end_leftovers(LEFT_BEHIND);
             }
             Phase::Stopping { until } if now >= until => self.kill(),
             Phase::Killing { until } if now >= until => {
-                self.end.remarks.push("a process of it could not be killed and was left behind".to_string());
-                self.pipes = [None, None];
-                self.phase = Phase::Gone { until: now };
+                self.shimmed.overthrow();
+                self.tree_is_gone();
             }
             Phase::Gone { until } if now >= until => {
                 if self.pipes.iter().any(Option::is_some) {
@@ -425,19 +443,56 @@ impl<'a> Watch<'a> {
         }
     }
 
+    /// The shim has ended, and its tree before it.
+    fn tree_is_gone(&mut self) {
+        let Left { ended, stuck } = self.shimmed.left();
+        if !self.told && ended == 0 {
+            self.end.start_error = Some(StartError::NoRoom(NOT_BEGUN.to_string()));
+        }
+        if ended > 0 {
+            self.end.remarks.push(format!("its supervisor was killed; what it left behind was ended ({ended})"));
+        }
+        if stuck > 0 {
+            self.end.remarks.push("a process of it could not be killed and was left behind".to_string());
+        }
+        self.phase = Phase::Gone { until: Instant::now() + STRAY_PIPES };
+    }
+
+    /// Reads what the command has printed, and leaves what it left behind to itself.
+    fn release(&mut self) {
+        let mut buffer = vec![0; 64 << 10];
+        for stream in [0, 1] {
+            let most = Instant::now() + self.spec.drain.duration();
+            let reads = self.pipes[stream].as_ref().is_some_and(|it| never_block(it.as_fd()).is_ok());
+            // What goes on printing without end is not waited for.
+            while reads && Instant::now() < most && self.has_output(stream) {
+                self.read(stream, &mut buffer);
+            }
+        }
+        let pipes = std::mem::take(&mut self.pipes);
+        let outputs: Vec<_> = pipes.iter().flatten().map(AsFd::as_fd).collect();
+        self.shimmed.release(&outputs);
+        self.phase = Phase::Killing { until: Instant::now() + KILLED };
+    }
+
+    fn has_output(&self, stream: usize) -> bool {
+        let pipe = self.pipes[stream].as_ref().map(AsFd::as_fd);
+        pipe.is_some() && wait_readable(&[pipe], Duration::ZERO).is_ok_and(|it| it[0])
+    }
+
     fn stop(&mut self, intent: KillIntent) {
         self.end.intent = Some(intent);
-        self.end_leftovers();
+        self.end_leftovers(self.spec.grace.duration());
     }
 
     /// TERM to all of the tree, and KILL after the grace.
-    fn end_leftovers(&mut self) {
+    fn end_leftovers(&mut self, grace: Duration) {
         self.shimmed.terminate();
-        self.phase = Phase::Stopping { until: Instant::now() + self.spec.grace.duration() };
+        self.phase = Phase::Stopping { until: Instant::now() + grace.min(self.spec.grace.duration()) };
     }
 
     fn kill(&mut self) {
         self.shimmed.kill();
-        self.phase = Phase::Killing { until: Instant::now() + self.spec.drain.duration().max(Duration::from_secs(5)) };
+        self.phase = Phase::Killing { until: Instant::now() + KILLED };
     }
 }

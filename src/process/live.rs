@@ -7,8 +7,9 @@
 
 use super::capture::Captured;
 use std::{
-    fs::{self, File},
+    fs::{self, File, OpenOptions},
     io::{self, Read, Write},
+    os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
     time::{Duration, Instant},
 };
@@ -73,7 +74,7 @@ impl Spool {
         if self.file.is_none() || self.length + fresh as u64 > LONGEST || from > self.written {
             fs::create_dir_all(dir)?;
             let next = dir.join(format!("live.{number}.next"));
-            let mut file = File::create(&next)?;
+            let mut file = own_file(OpenOptions::new().write(true).create(true).truncate(true)).open(&next)?;
             file.write_all(&[&from.to_le_bytes()[..], bytes].concat())?;
             fs::rename(&next, path(dir, number))?;
             (self.file, self.length) = (Some(file), fresh as u64);
@@ -86,6 +87,11 @@ impl Spool {
     }
 }
 
+/// A step can reach the directory of its attempt: a link that it put there is not followed, a fifo not waited for.
+fn own_file(options: &mut OpenOptions) -> &mut OpenOptions {
+    options.custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK)
+}
+
 fn path(dir: &Path, number: usize) -> PathBuf {
     dir.join(format!("live.{number}"))
 }
@@ -94,7 +100,9 @@ fn path(dir: &Path, number: usize) -> PathBuf {
 /// the bytes begin, which is a later one when some are gone. None: nothing more for now.
 pub fn read_from(dir: &Path, stream: usize, position: u64) -> Option<(u64, Vec<u8>)> {
     let mut text = Vec::new();
-    File::open(path(dir, stream)).ok()?.take(2 * LONGEST).read_to_end(&mut text).ok()?;
+    let file = own_file(OpenOptions::new().read(true)).open(path(dir, stream)).ok()?;
+    file.metadata().ok().filter(|it| it.is_file())?;
+    file.take(2 * LONGEST).read_to_end(&mut text).ok()?;
     let (header, body) = text.split_first_chunk::<HEADER>()?;
     let first = u64::from_le_bytes(*header);
     let begin = position.max(first);
@@ -131,6 +139,24 @@ mod tests {
         live.look([&out, &none], began + FIRST + 2 * PAUSE);
         let (from, bytes) = read_from(&dir, 1, 8).unwrap();
         assert_eq!((from + bytes.len() as u64, bytes.len()), (8 + (3 << 20), MOST_AT_ONCE));
+    }
+
+    #[test]
+    fn what_was_put_in_the_place_of_a_stream_is_neither_followed_nor_waited_for() {
+        let home = tempfile::tempdir().unwrap();
+        fs::write(home.path().join("other"), [0; 100]).unwrap();
+        std::os::unix::fs::symlink("other", path(home.path(), 1)).unwrap();
+        std::os::unix::fs::symlink("other", home.path().join("live.2.next")).unwrap();
+        assert_eq!(read_from(home.path(), 1, 0), None);
+        fs::remove_file(path(home.path(), 1)).unwrap();
+        let made = std::process::Command::new("mkfifo").arg(path(home.path(), 1)).status().unwrap();
+        assert!(made.success());
+        assert_eq!(read_from(home.path(), 1, 0), None);
+        let began = Instant::now();
+        let (mut err, none) = (Captured::default(), Captured::default());
+        err.push(b"one\n", Bytes::mib(1));
+        Live::new(home.path(), began).look([&none, &err], began + FIRST);
+        assert_eq!(fs::read(home.path().join("other")).unwrap(), [0; 100]);
     }
 
     #[test]

@@ -9,6 +9,7 @@
 
 pub mod capture;
 pub mod child;
+mod environment;
 pub mod foreground;
 mod guard;
 pub mod live;
@@ -23,6 +24,7 @@ pub mod talk;
 pub mod wire;
 pub mod worker;
 
+pub use crate::os::leader::adopt_orphans;
 pub use capture::Captured;
 pub use child::{ChildEnd, ChildLimits, ChildSpec, Stdin, certificate, outcome, run};
 pub use foreground::run_in_foreground;

@@ -5,8 +5,8 @@
 //! starts before any argument parsing and does no work of its own, so that it is cheap to start.
 
 use super::{
-    guard,
-    wire::{KILL, LET_GO, News, Order, TERMINATE, WORD},
+    environment, guard,
+    wire::{KILL, LET_GO, News, Order, RELEASE, TERMINATE, WORD},
 };
 use crate::{
     model::ResourceLimit,
@@ -34,6 +34,8 @@ use std::{
 /// The first look at the tree comes soon, so that a short command has a peak too; later ones are rarer.
 const FIRST_LOOK: Duration = Duration::from_millis(5);
 const LAST_LOOK: Duration = Duration::from_millis(100);
+/// Between two looks while nothing is expected.
+const LONG: Duration = Duration::from_secs(3600);
 const NEVER: Duration = Duration::from_secs(100 * 365 * 86_400);
 
 static ASKED: AtomicBool = AtomicBool::new(false);
@@ -73,6 +75,8 @@ struct Shim {
     deaths: UnixStream,
     /// Locks under which the tree works for now.
     held: Vec<OwnedFd>,
+    /// Where what the command left behind prints to, once that was released.
+    released: Option<Vec<File>>,
 }
 
 fn serve(order: Order, argv: Vec<OsString>) -> io::Result<()> {
@@ -92,7 +96,8 @@ fn serve(order: Order, argv: Vec<OsString>) -> io::Result<()> {
     let limits = order.limits;
     let (program, args) = argv.split_first().ok_or(io::ErrorKind::InvalidInput)?;
     let mut command = Command::new(program);
-    command.args(args).process_group(0);
+    // The shim itself has none of it: a variable of the command, such as LD_PRELOAD, changes the command alone.
+    command.args(args).env_clear().envs(environment::read(fds.env)?).process_group(0);
     // SAFETY: `prepare_child` makes system calls only.
     unsafe { command.pre_exec(move || spawn::prepare_child(&limits)) };
     let started = command.spawn();
@@ -102,7 +107,16 @@ fn serve(order: Order, argv: Vec<OsString>) -> io::Result<()> {
     }
     drop(fds.given);
     let tree = Tree::new(order.unwatched);
-    let mut shim = Shim { order, control: Some(control), child: None, killing: false, tree, deaths, held: Vec::new() };
+    let mut shim = Shim {
+        order,
+        control: Some(control),
+        child: None,
+        killing: false,
+        tree,
+        deaths,
+        held: Vec::new(),
+        released: None,
+    };
     match started {
         Ok(child) => {
             shim.child = Some(child.id());
@@ -121,18 +135,20 @@ struct Received {
     given: Vec<OwnedFd>,
     _kept: Vec<std::mem::ManuallyDrop<OwnedFd>>,
     stdin: OwnedFd,
+    env: OwnedFd,
 }
 
 fn receive(control: &UnixStream, order: &Order) -> io::Result<Received> {
     let mut fds: VecDeque<OwnedFd> = fd_passing::receive(control)?.into();
     // With everything above 2 closed the system hands out 3, 4, ... in order; anything else would be a mix-up.
     let in_place = fds.iter().enumerate().all(|(index, fd)| fd.as_raw_fd() == 3 + index as i32);
-    if fds.len() != order.given + order.kept + 1 || !in_place {
+    if fds.len() != order.given + order.kept + 2 || !in_place {
         return Err(io::ErrorKind::InvalidData.into());
     }
+    let env = fds.pop_back().ok_or(io::ErrorKind::InvalidData)?;
     let stdin = fds.pop_back().ok_or(io::ErrorKind::InvalidData)?;
     let kept = fds.split_off(order.given).into_iter().map(std::mem::ManuallyDrop::new).collect();
-    Ok(Received { given: fds.into(), _kept: kept, stdin })
+    Ok(Received { given: fds.into(), _kept: kept, stdin, env })
 }
 
 pub(super) fn listen_for_deaths() -> io::Result<UnixStream> {
@@ -167,16 +183,45 @@ impl Shim {
             if ready[0] {
                 self.listen();
             }
+            if let Some(outputs) = self.released.take() {
+                return self.stay_behind(outputs);
+            }
             if !self.killing && self.tree.next_look <= Instant::now() {
                 self.look();
             }
         }
+        self.tell_the_end();
+        Ok(())
+    }
+
+    /// Without the engine, until no process of the tree is left: reads what they print, or it would end them.
+    fn stay_behind(&mut self, mut outputs: Vec<File>) -> io::Result<()> {
+        self.tell_the_end();
+        self.control = None;
+        self.held.clear();
+        let mut buffer = [0; 4096];
+        while self.reap()? {
+            let mut fds = vec![Some(self.deaths.as_fd())];
+            fds.extend(outputs.iter().map(|it| Some(it.as_fd())));
+            let ready = wait_readable(&fds, LONG)?;
+            while matches!(self.deaths.read(&mut [0; 64]), Ok(count) if count > 0) {}
+            for at in (0..outputs.len()).rev().filter(|at| ready[1 + at]) {
+                match outputs[at].read(&mut buffer) {
+                    Ok(0) => _ = outputs.remove(at),
+                    Err(error) if error.kind() != io::ErrorKind::WouldBlock => _ = outputs.remove(at),
+                    _ => (),
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn tell_the_end(&mut self) {
         self.tell(News::Ended {
             peak_rss: self.tree.peak_rss.map(crate::model::Bytes),
             cpu: spawn::reaped_cpu_time(),
             open_files_hit: self.tree.open_files_hit,
         });
-        Ok(())
     }
 
     /// Waits for all that are dead. False when nobody is left.
@@ -207,6 +252,10 @@ impl Shim {
                 // A message ends with its descriptors, so a lock to hold comes after one to let go.
                 if words[..count].contains(&LET_GO) {
                     self.held.clear();
+                }
+                if words[..count].contains(&RELEASE) {
+                    self.released = Some(locks.into_iter().map(File::from).collect());
+                    return;
                 }
                 self.held.extend(locks);
                 if words[..count].contains(&TERMINATE) {

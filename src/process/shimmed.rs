@@ -1,12 +1,17 @@
 //! Our end of a shim: starts it, tells it what to do, hears its news.
 
 use super::{
+    environment,
     program::program,
-    wire::{HOLD, KILL, LET_GO, News, Order, RECORD, TERMINATE, WORD},
+    wire::{HOLD, KILL, LET_GO, News, Order, RECORD, RELEASE, TERMINATE, WORD},
 };
 use crate::{
     decide::outcome::StartError,
-    os::{Shortage, fd_passing, threads},
+    os::{
+        Shortage, fd_passing,
+        leader::{Leader, Left},
+        threads,
+    },
 };
 use std::{
     collections::VecDeque,
@@ -17,17 +22,22 @@ use std::{
         unix::{net::UnixStream, process::CommandExt},
     },
     path::Path,
-    process::{Child, Command, Stdio},
+    process::{Command, Stdio},
+    time::Duration,
 };
 
 /// A shim that ends without a word of its child met too low a limit, or was ended itself: nothing was begun.
 pub(super) const NOT_BEGUN: &str = "the process that was to start it ended before it could";
+/// A shim that was told to end its tree, or has closed its socket, gets so long to end by itself.
+const LAST_BREATH: Duration = Duration::from_millis(200);
+/// One whose owner is gone kills its tree; so long it may take.
+const DYING: Duration = Duration::from_secs(30);
 
 /// What a shim starts.
 pub struct Launch<'a> {
     pub argv: &'a [OsString],
     pub dir: &'a Path,
-    /// The complete environment.
+    /// The complete environment of the command. The shim has none.
     pub env: &'a [(OsString, OsString)],
     pub stdin: BorrowedFd<'a>,
     pub stdout: Stdio,
@@ -41,12 +51,14 @@ pub struct Launch<'a> {
 /// A running shim. Dropping it kills its whole tree.
 #[derive(Debug)]
 pub struct Shimmed {
-    process: Option<Child>,
+    leader: Option<Leader>,
     control: UnixStream,
     /// Bytes of news that have not been understood yet.
     unread: Vec<u8>,
     news: VecDeque<News>,
     gone: bool,
+    ended: bool,
+    left: Left,
 }
 
 impl Shimmed {
@@ -59,18 +71,26 @@ impl Shimmed {
         }
         let program = program().map_err(StartError::NotStartable)?;
         let no_room = |error: io::Error| start_error(name, &error);
+        let env = environment::file(launch.env).map_err(|error| start_error(name, &error))?;
         let (control, theirs) = UnixStream::pair().map_err(no_room)?;
         let order = Order { given: launch.given.len(), kept: launch.kept.len(), ..launch.order };
         let mut command = Command::new(program);
         command.arg0("windlass").arg(WORD).args(order.to_args()).args(launch.argv);
-        command.env_clear().envs(launch.env.iter().map(|it| (&it.0, &it.1))).current_dir(launch.dir);
+        command.env_clear().current_dir(launch.dir);
         command.stdin(OwnedFd::from(theirs)).stdout(launch.stdout).stderr(launch.stderr);
-        let process = command.spawn().map_err(no_room)?;
+        let leader = Leader::start(&mut command).map_err(no_room)?;
         drop(command); // it holds the child's ends of the pipes
-        let shimmed =
-            Shimmed { process: Some(process), control, unread: Vec::new(), news: VecDeque::new(), gone: false };
+        let shimmed = Shimmed {
+            leader: Some(leader),
+            control,
+            unread: Vec::new(),
+            news: VecDeque::new(),
+            gone: false,
+            ended: false,
+            left: Left::default(),
+        };
         let mut fds: Vec<BorrowedFd> = launch.given.iter().chain(launch.kept).map(AsFd::as_fd).collect();
-        fds.push(launch.stdin);
+        fds.extend([launch.stdin, env.as_fd()]);
         fd_passing::send(&shimmed.control, &fds).map_err(no_room)?;
         Ok(shimmed)
     }
@@ -85,11 +105,13 @@ impl Shimmed {
         let mut bytes = [0; 16 * RECORD];
         match self.control.read(&mut bytes) {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => (),
-            Ok(0) | Err(_) => self.gone = true,
+            Ok(0) | Err(_) => self.lose(LAST_BREATH),
             Ok(count) => {
                 self.unread.extend_from_slice(&bytes[..count]);
                 while let Some((record, rest)) = self.unread.split_first_chunk::<RECORD>() {
-                    self.news.extend(News::from_bytes(record));
+                    let news = News::from_bytes(record);
+                    self.ended |= matches!(news, Some(News::Ended { .. }));
+                    self.news.extend(news);
                     self.unread = rest.to_vec();
                 }
             }
@@ -104,6 +126,46 @@ impl Shimmed {
     /// The shim has ended; after `News::Ended` nothing of its tree is left.
     pub fn is_gone(&self) -> bool {
         self.gone
+    }
+
+    /// The shim's own process; 0 once it is gone.
+    pub fn pid(&self) -> u32 {
+        self.leader.as_ref().map_or(0, Leader::pid)
+    }
+
+    /// Whether somebody has stopped the shim, so that it watches nothing.
+    pub fn is_stopped(&self) -> bool {
+        self.leader.as_ref().is_some_and(Leader::is_stopped)
+    }
+
+    /// What was left of the tree when the shim was killed, and is ended by now.
+    pub fn left(&self) -> Left {
+        self.left
+    }
+
+    /// Ends a shim that does not do what it is told, and its whole tree with it.
+    pub fn overthrow(&mut self) {
+        self.lose(Duration::ZERO);
+    }
+
+    /// The shim has closed its socket. When it could not end its tree first, that is done here, so that nothing of it is
+    /// left when this returns.
+    fn lose(&mut self, patience: Duration) {
+        self.gone = true;
+        if !self.ended
+            && let Some(leader) = self.leader.take()
+        {
+            self.left = leader.bury(patience);
+        }
+    }
+
+    /// Leaves what the command left behind to itself. The shim goes on reading from `outputs`.
+    pub fn release(&mut self, outputs: &[BorrowedFd<'_>]) {
+        // One that has just ended has nothing left to release.
+        let _ = fd_passing::send_with(&self.control, RELEASE, outputs);
+        if let Some(leader) = self.leader.take() {
+            leader.release();
+        }
     }
 
     /// Asks the child's process group and every other descendant to end.
@@ -129,14 +191,14 @@ impl Shimmed {
 
 impl Drop for Shimmed {
     fn drop(&mut self) {
-        let Some(mut process) = self.process.take() else { return };
+        let Some(leader) = self.leader.take() else { return };
         // The socket is closed after this; a shim that has not ended yet will then kill its tree. Somebody must wait for
         // it, or it would stay as a zombie.
         let _ = self.control.shutdown(std::net::Shutdown::Both);
         if self.gone {
-            let _ = process.wait();
+            leader.bury(DYING);
         } else {
-            threads::aside("shim-wait", move || drop(process.wait()));
+            threads::aside("shim-wait", move || _ = leader.bury(DYING));
         }
     }
 }

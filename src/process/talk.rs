@@ -4,14 +4,14 @@
 //! dies. After a death everything that the pipes still hold is read first, so an answer that was written is not lost.
 
 use super::{
-    capture::Captured,
+    capture::{CAPTURE, Captured},
     live::Live,
     protocol::{Answer, Frame, Message, VERSION},
-    worker::{CAPTURE, Patience, Worker},
+    worker::{Patience, Worker},
 };
 use crate::{
     model::{Bytes, ExitStatus, KillIntent, Millis, ResourceLimit},
-    os::{CancelToken, cancel::CancelWake, process_stat, readiness::wait_ready},
+    os::{CancelToken, cancel::CancelWake, leader::Left, process_stat, readiness::wait_ready},
 };
 use std::{
     io::{self, Write},
@@ -24,6 +24,8 @@ use std::{
 const LAST_BREATH: Duration = Duration::from_secs(2);
 /// A killed process that does not go away in this time is stuck in the system, and left to it.
 const STUCK: Duration = Duration::from_secs(30);
+/// What a worker that has ended left behind gets so long between TERM and KILL.
+const LEFT_BEHIND: Duration = Duration::from_secs(1);
 /// The first look at memory comes soon, later ones are rarer.
 const FIRST_LOOK: Duration = Duration::from_millis(20);
 const LAST_LOOK: Duration = Duration::from_millis(100);
@@ -311,7 +313,7 @@ impl Talk<'_, '_> {
             // Nobody is left who could write; what they wrote is here.
             self.worker.read_answers();
             self.hear_frames();
-            self.phase = Phase::Gone;
+            self.tree_is_gone();
         }
         if self.phase == Phase::Waiting {
             self.wait_on(now);
@@ -326,12 +328,23 @@ impl Talk<'_, '_> {
             }
             Phase::Stopping { until } if now >= until => self.kill(),
             Phase::Killing { until } if now >= until => {
-                self.asked.remarks.push("a process of the worker could not be killed and was left behind".to_string());
+                self.worker.shimmed.overthrow();
                 self.worker.fate.get_or_insert_default();
-                self.phase = Phase::Gone;
+                self.tree_is_gone();
             }
             _ => (),
         }
+    }
+
+    fn tree_is_gone(&mut self) {
+        let Left { ended, stuck } = self.worker.shimmed.left();
+        if ended > 0 {
+            self.asked.remarks.push(format!("its supervisor was killed; what it left behind was ended ({ended})"));
+        }
+        if stuck > 0 {
+            self.asked.remarks.push("a process of the worker could not be killed and was left behind".to_string());
+        }
+        self.phase = Phase::Gone;
     }
 
     fn wait_on(&mut self, now: Instant) {
@@ -359,7 +372,11 @@ impl Talk<'_, '_> {
         }
         let limits = &self.terms.limits;
         let (mut rss, mut most_files) = (0, 0);
-        let mut waiting = vec![self.worker.pid];
+        // Below the shim, which has adopted what the worker's own children left behind.
+        let mut waiting = process_stat::children(self.worker.shimmed.pid());
+        if waiting.is_empty() {
+            waiting.push(self.worker.pid);
+        }
         while let Some(pid) = waiting.pop() {
             rss += process_stat::rss_bytes(pid).unwrap_or(0);
             if limits.open_files.is_some() {
@@ -405,7 +422,9 @@ impl Talk<'_, '_> {
         // How it ended by itself; what our own signals do from now on says nothing.
         self.note_exit();
         self.worker.shimmed.terminate();
-        self.phase = Phase::Stopping { until: Instant::now() + self.terms.grace.duration() };
+        let grace = self.terms.grace.duration();
+        let grace = if self.worker.fate.is_some() { grace.min(LEFT_BEHIND) } else { grace };
+        self.phase = Phase::Stopping { until: Instant::now() + grace };
     }
 
     fn kill(&mut self) {

@@ -16,6 +16,9 @@ pub const KILL: u8 = b'K';
 /// the tree works for now.
 pub const HOLD: u8 = b'H';
 pub const LET_GO: u8 = b'L';
+/// Comes with the read ends of the command's output: what it left behind goes on without the engine, and what that prints
+/// is read and forgotten. The shim says `News::Ended` and closes the socket.
+pub const RELEASE: u8 = b'R';
 
 /// The arguments of a shim, before `--` and the command.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -74,7 +77,7 @@ pub enum News {
     /// The tree has reached a limit and is being killed.
     Limit(ResourceLimit),
     Exited(ExitStatus),
-    /// No process of the tree is left.
+    /// No process of the tree is left, or what is left was released.
     Ended {
         peak_rss: Option<Bytes>,
         cpu: Millis,

@@ -4,7 +4,7 @@
 //! (`attend`). What is sent and heard between the two is in `talk`.
 
 use super::{
-    capture::Captured,
+    capture::{CAPTURE, Captured},
     protocol::{self, Answer, Frames, Request},
     shimmed::{Launch, NOT_BEGUN, Shimmed, start_error},
     talk::{Asked, Awaited, Terms, talk},
@@ -12,7 +12,10 @@ use super::{
 };
 use crate::{
     decide::outcome::StartError,
-    model::{Bytes, ExitStatus, Health, KillIntent, Millis},
+    model::{
+        Bytes, ExitStatus, Health, KillIntent, Millis,
+        bounded::{MESSAGE, bounded},
+    },
     os::{CancelToken, process_stat, readiness::never_block, spawn::ProcessLimits},
 };
 use std::{
@@ -26,8 +29,6 @@ use std::{
 
 /// No worker may open more files than this, whatever the engine may.
 const MOST_OPEN_FILES: u64 = 10_240;
-/// The newest so many bytes of what is printed during one attempt are kept.
-pub(super) const CAPTURE: Bytes = Bytes::mib(1);
 /// Of one stream in one go, so that endless printing can't keep us from everything else.
 const MOST_READS: usize = 32;
 
@@ -73,7 +74,7 @@ impl Default for Patience {
             finalize: Millis::seconds(30),
             shutdown: Millis::seconds(5),
             grace: Millis::seconds(10),
-            drain: Millis::seconds(30),
+            drain: Millis::seconds(2),
         }
     }
 }
@@ -85,10 +86,21 @@ pub enum StartFailure {
     NotStartable(String),
     /// The system had too little of something to start it: nobody's fault.
     NoRoom(String),
-    /// It started but is of no use; the text says why.
-    Failed(String),
+    /// It was started and is of no use; what it printed says more.
+    Failed(Box<Broken>),
     /// We were asked to stop meanwhile.
     Stopped(KillIntent),
+}
+
+/// A worker that was started and did not become ready.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Broken {
+    /// For people.
+    pub why: String,
+    /// It ended or said so itself. Else we did not wait any longer.
+    pub by_itself: bool,
+    pub stdout: Captured,
+    pub stderr: Captured,
 }
 
 /// How a worker process ended.
@@ -146,9 +158,15 @@ impl Worker {
         let terms = Terms { deadline: Some(patience.load), ..Terms::of(cancel, &patience) };
         let loaded = worker.ask(&load, &terms);
         let failed = loaded.answer.as_ref().and_then(|it| it.failed.clone());
+        let mut printed = [loaded.stdout.clone(), loaded.stderr.clone()];
         worker.welcome(loaded, "load its handlers", patience.load)?;
         match failed {
-            Some(failed) => Err(StartFailure::Failed(format!("could not load its handlers: {}", failed.message))),
+            Some(failed) => {
+                printed[1].note(failed.traceback.as_deref().unwrap_or_default());
+                let why = format!("could not load its handlers: {}", bounded(failed.message, MESSAGE));
+                let [stdout, stderr] = printed;
+                Err(StartFailure::Failed(Box::new(Broken { why, by_itself: true, stdout, stderr })))
+            }
             None => {
                 worker.rss_new = process_stat::rss_bytes(worker.pid);
                 Ok(worker)
@@ -218,12 +236,13 @@ impl Worker {
         }
         let last_line = asked.remarks.first().cloned().unwrap_or_else(|| asked.stderr.last_line());
         let said = if last_line.is_empty() { String::new() } else { format!(": {last_line}") };
+        let broken = |why, by_itself| {
+            StartFailure::Failed(Box::new(Broken { why, by_itself, stdout: asked.stdout, stderr: asked.stderr }))
+        };
         Err(match (self.start_error.take(), asked.intent) {
             (Some(StartError::NotStartable(why)), _) => StartFailure::NotStartable(why),
             (Some(StartError::NoRoom(why)), _) => StartFailure::NoRoom(why),
-            (None, Some(KillIntent::Deadline(_))) => {
-                StartFailure::Failed(format!("did not {what} within {patience}{said}"))
-            }
+            (None, Some(KillIntent::Deadline(_))) => broken(format!("did not {what} within {patience}{said}"), false),
             (None, Some(intent)) => StartFailure::Stopped(intent),
             // Its shim never came to starting it.
             (None, None) if self.pid == 0 => StartFailure::NoRoom(NOT_BEGUN.to_string()),
@@ -233,7 +252,7 @@ impl Worker {
                     Some(ExitStatus::Signal(signal)) => format!("was killed by signal {signal}"),
                     None => "closed its pipe".to_string(),
                 };
-                StartFailure::Failed(format!("{how} before it could {what}{said}"))
+                broken(format!("{how} before it could {what}{said}"), true)
             }
         })
     }

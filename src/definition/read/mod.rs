@@ -69,6 +69,7 @@ const STEP: &[&str] = &[
     "cache_files",
     "limits",
     "unit",
+    "background",
 ];
 
 /// Reads and validates a workflow. `file_name` is only for messages.

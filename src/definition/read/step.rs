@@ -11,7 +11,7 @@ use crate::{
         error::Result,
         shell,
         template::Template,
-        workflow::{Action, Command, StepDefinition, StepLimits, Unit, WorkerDefinition},
+        workflow::{Action, Background, Command, StepDefinition, StepLimits, Unit, WorkerDefinition},
         yaml::{Fields, Node, Value, did_you_mean},
     },
     model::Millis,
@@ -61,6 +61,9 @@ impl Reader<'_> {
         }
         if let Some(node) = fields.get("unit") {
             step.unit = self.unit(node)?;
+        }
+        if let Some(node) = fields.get("background") {
+            step.background = self.background(node, &step)?;
         }
         step.env = env;
         Ok(step)
@@ -194,6 +197,23 @@ impl Reader<'_> {
         let scope = Scope { place: Place::Submit, needs: &[], env: &[], foreign: &[] };
         let files = self.source.list(node, "cache_files")?.iter();
         files.map(|it| self.template(it, "cache_files", scope)).collect()
+    }
+
+    fn background(&self, node: &Node, step: &StepDefinition) -> Result<Background> {
+        let (message, hint) = match self.source.text(node, "background")?.as_str() {
+            "end" => return Ok(Background::End),
+            "allow" if !matches!(step.action, Action::Run(_)) => {
+                ("`background` goes with `run` only".to_string(), "leave it away")
+            }
+            "allow" if step.resource_key.is_some() => {
+                let message =
+                    "a step with a `resource_key` can't leave processes behind: they would still hold the key";
+                (message.to_string(), "let another step without a key start them")
+            }
+            "allow" => return Ok(Background::Allow),
+            other => (format!("unknown value `{other}` of `background`"), "write `allow` or `end`"),
+        };
+        Err(self.source.refuse(node.line, message, Some(hint)))
     }
 
     pub(super) fn unit(&self, node: &Node) -> Result<Unit> {

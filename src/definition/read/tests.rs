@@ -1,6 +1,6 @@
 use super::*;
 use crate::{
-    definition::workflow::{Action, Command, HookEvent, Unit},
+    definition::workflow::{Action, Background, Command, HookEvent, Unit},
     model::{Bytes, Millis, WorkerLimits},
 };
 
@@ -242,4 +242,22 @@ fn what_a_worker_does_not_say_is_left_to_the_settings() {
     assert_eq!(limits(""), settings);
     let said = WorkerLimits { rss: None, fds: Some(7), ..settings };
     assert_eq!(limits(", limits: {rss: ~, fds: 7}"), said);
+}
+
+#[test]
+fn a_step_may_leave_processes_behind_only_where_that_can_hold() {
+    let with = |step: &str| read(&format!("id: b\nsteps:\n- {{name: a, {step}}}\n"));
+    let background = |step: &str| with(step).unwrap().steps[0].background;
+    assert_eq!(background("run: x"), Background::End);
+    assert_eq!(background("run: x, background: end"), Background::End);
+    assert_eq!(background("run: x, background: allow"), Background::Allow);
+    assert_eq!(with("run: x").unwrap().hash(), with("run: x, background: end").unwrap().hash());
+    for (step, message) in [
+        ("run: x, background: yes", "unknown value"),
+        ("uses: windlass/noop, background: allow", "goes with `run` only"),
+        ("run: x, background: allow, resource_key: k", "can't leave processes behind"),
+    ] {
+        let error = with(step).unwrap_err().to_string();
+        assert!(error.contains(message), "{error}");
+    }
 }

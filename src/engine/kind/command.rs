@@ -1,7 +1,7 @@
 //! `run:` steps and hooks: a command in a child of its own.
 
 use crate::{
-    definition::{Command, Env, Input, Values},
+    definition::{Background, Command, Env, Input, Values},
     engine::{
         error::{Error, Result, with_causes},
         step_kind::{Printed, StepContext, StepInput, StepResult},
@@ -52,6 +52,7 @@ fn attempt(cx: &StepContext, command: &Command, env: &Env, event: Option<&str>) 
     spec.limits.open_files = cx.step.limits.open_files;
     spec.limits.cpu = cx.step.limits.cpu;
     spec.limits.wall = cx.step.timeout;
+    spec.background = cx.step.background == Background::Allow;
     if let Some(lock) = cx.lock {
         let lock = lock.try_clone().map_err(|source| Error::Io {
             action: "share the lock with",

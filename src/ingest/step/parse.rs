@@ -253,6 +253,7 @@ mod tests {
                 clean: false,
                 stdout: Captured::default(),
                 stderr: Captured::default(),
+                took: Millis(0),
             };
             match crashed(&ran, signal, Bytes::mib(64)) {
                 Outcome::Failed { retryable: false, kind, message } => {

@@ -186,7 +186,8 @@ fn finish(state: &mut State) -> Option<Recycled> {
 /// Better a worker that is past its limits than none.
 fn give_up(state: &mut State, failure: &StartFailure, pool: &str) {
     let why = match failure {
-        StartFailure::Failed(why) | StartFailure::NotStartable(why) | StartFailure::NoRoom(why) => why,
+        StartFailure::Failed(broken) => &broken.why,
+        StartFailure::NoRoom(why) | StartFailure::NotStartable(why) => why,
         StartFailure::Stopped(_) => "the pool is being closed",
     };
     tracing::warn!(worker = pool, "a worker process could not be replaced: {why}");

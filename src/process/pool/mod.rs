@@ -9,7 +9,7 @@ mod state;
 
 pub use run::{Done, Job, Ran, UnitOf};
 
-use super::worker::{StartFailure, Worker, WorkerSpec};
+use super::worker::{Broken, StartFailure, Worker, WorkerSpec};
 use crate::{
     decide::recycle::{RecycleReason, jittered_age},
     model::{KillIntent, Millis, RunId, WorkerLimits},
@@ -124,7 +124,12 @@ struct Inner {
 enum Unavailable {
     NotStartable(String),
     NoRoom(String),
-    NotNow { reason: Option<String>, after: Millis },
+    /// It was started several times and never became ready.
+    Broken(Box<Broken>),
+    NotNow {
+        reason: Option<String>,
+        after: Millis,
+    },
     Stopped(KillIntent),
 }
 
@@ -174,7 +179,7 @@ impl Pool {
     /// What keeps it from working as it should: workers that can't be started, limits that were suspended.
     pub fn trouble(&self) -> Vec<String> {
         let state = self.inner.lock();
-        let broken = state.starts.is_broken().then(|| state.starts.reason.clone());
+        let broken = state.starts.is_in_trouble().then(|| state.starts.last.why.clone());
         broken.into_iter().chain(state.baselines.suspended()).collect()
     }
 
@@ -258,7 +263,8 @@ impl Inner {
                     state = self.freed.wait_timeout(state, wait).unwrap_or_else(PoisonError::into_inner).0;
                     state.waiting -= 1;
                 }
-                Turn::Later { reason, after } => return Err(Unavailable::NotNow { reason, after }),
+                Turn::Broken(broken) => return Err(Unavailable::Broken(broken)),
+                Turn::Later { after } => return Err(Unavailable::NotNow { reason: None, after }),
                 Turn::Closed => return Err(Unavailable::Stopped(KillIntent::Shutdown)),
             }
         }
@@ -280,8 +286,8 @@ impl Inner {
             Err(StartFailure::NotStartable(why)) => Err(Unavailable::NotStartable(why)),
             Err(StartFailure::NoRoom(why)) => Err(Unavailable::NoRoom(why)),
             Err(StartFailure::Stopped(intent)) => Err(Unavailable::Stopped(intent)),
-            Err(StartFailure::Failed(why)) => {
-                Err(Unavailable::NotNow { reason: Some(why), after: self.spec.timing.backoff })
+            Err(StartFailure::Failed(broken)) => {
+                Err(Unavailable::NotNow { reason: Some(broken.why), after: self.spec.timing.backoff })
             }
         }
     }
@@ -299,8 +305,8 @@ impl Inner {
                 Ok(worker)
             }
             Err(failure) => {
-                if let StartFailure::Failed(why) = &failure {
-                    state.starts.failed(&self.spec, why, Instant::now());
+                if let StartFailure::Failed(broken) = &failure {
+                    state.starts.failed(&self.spec, broken, Instant::now());
                 }
                 self.wake_waiters(&state);
                 Err(failure)

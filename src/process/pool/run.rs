@@ -3,13 +3,16 @@
 use super::{Inner, Unavailable, state::Idle};
 use crate::{
     decide::outcome::{Failure, ResultFrame, StartError, WorkerFacts, of_worker},
-    model::{Certificate, Millis, Outcome, RunId},
+    model::{
+        Certificate, Millis, Outcome, RunId,
+        bounded::{CODE, MESSAGE, bounded},
+    },
     os::CancelToken,
     process::{
-        capture::Captured,
+        capture::{CAPTURE, Captured},
         protocol::{Failed, LONGEST, Request, Work},
         talk::{Asked, Terms, WorkLimits},
-        worker::{CAPTURE, Worker},
+        worker::{Broken, Worker},
     },
 };
 use serde_json::Value;
@@ -68,6 +71,8 @@ pub struct Ran {
     pub clean: bool,
     pub stdout: Captured,
     pub stderr: Captured,
+    /// From the request to the answer.
+    pub took: Millis,
 }
 
 impl UnitOf {
@@ -89,14 +94,23 @@ pub(super) fn run(inner: &Inner, job: &Job) -> Done {
         Err(Unavailable::NotNow { reason, after }) => return Done::NotNow { reason, after },
         Err(Unavailable::NoRoom(why)) => {
             let start_error = Some(StartError::NoRoom(why));
-            return unsent(&WorkerFacts { start_error, ..WorkerFacts::default() });
+            return unsent(of_worker(&WorkerFacts { start_error, ..WorkerFacts::default() }), Broken::default());
         }
         Err(Unavailable::NotStartable(why)) => {
             let start_error = Some(StartError::NotStartable(why));
-            return unsent(&WorkerFacts { start_error, ..WorkerFacts::default() });
+            return unsent(of_worker(&WorkerFacts { start_error, ..WorkerFacts::default() }), Broken::default());
+        }
+        Err(Unavailable::Broken(broken)) => {
+            // What ends by itself does so the next time. What was only slow may be quicker.
+            let outcome = match broken.by_itself {
+                true => Outcome::permanent("not_startable", broken.why.as_str()),
+                false => Outcome::retryable("not_ready", broken.why.as_str()),
+            };
+            return unsent(outcome, *broken);
         }
         Err(Unavailable::Stopped(intent)) => {
-            return unsent(&WorkerFacts { intent: Some(intent), ..WorkerFacts::default() });
+            let stopped = of_worker(&WorkerFacts { intent: Some(intent), ..WorkerFacts::default() });
+            return unsent(stopped, Broken::default());
         }
     };
     if let Some(lock) = job.lock {
@@ -135,16 +149,10 @@ pub(super) fn run(inner: &Inner, job: &Job) -> Done {
     Done::Ran(Box::new(ran))
 }
 
-fn unsent(facts: &WorkerFacts) -> Done {
-    Done::Ran(Box::new(Ran {
-        outcome: of_worker(facts),
-        value: None,
-        certificate: Certificate::default(),
-        served: 0,
-        clean: false,
-        stdout: Captured::default(),
-        stderr: Captured::default(),
-    }))
+fn unsent(outcome: Outcome, Broken { stdout, stderr, .. }: Broken) -> Done {
+    let certificate = Certificate { last_lines: stderr.tail(LAST_LINES), ..Certificate::default() };
+    let took = Millis(0);
+    Done::Ran(Box::new(Ran { outcome, value: None, certificate, served: 0, clean: false, stdout, stderr, took }))
 }
 
 /// Asks for the end of a unit and waits for it. The words of an error are for the certificate of the step before it; they
@@ -159,7 +167,9 @@ fn finalize(worker: &mut Worker, unit: &str, ran: Option<&mut Ran>) -> Result<()
     let asked = worker.ask(&Request::Finalize { unit }, &terms);
     worker.units += 1;
     let why = match (&asked.answer, asked.intent) {
-        (Some(answer), _) => answer.failed.as_ref().map(|it| format!("finalize failed: {}", it.message)),
+        (Some(answer), _) => {
+            answer.failed.as_ref().map(|it| format!("finalize failed: {}", bounded(it.message.clone(), MESSAGE)))
+        }
         (None, Some(_)) => Some(format!("finalize took longer than {}", patience.finalize)),
         (None, None) => Some("finalize ended the worker".to_string()),
     };
@@ -209,14 +219,15 @@ fn judge(worker: &Worker, mut asked: Asked) -> Ran {
 /// The traceback of a failure goes into the log, where it is looked for.
 fn result_frame(failed: Option<Failed>, log: &mut Captured) -> ResultFrame {
     let Some(failed) = failed else { return ResultFrame::default() };
-    if let Some(traceback) = &failed.traceback {
-        log.push(format!("{}\n", traceback.trim_end()).as_bytes(), CAPTURE);
-    }
-    let or = |text: String, otherwise: &str| if text.is_empty() { otherwise.to_string() } else { text };
+    log.note(failed.traceback.as_deref().unwrap_or_default());
+    let or = |text: String, otherwise: &str, most: usize| match text.is_empty() {
+        true => otherwise.to_string(),
+        false => bounded(text, most),
+    };
     let failure = Failure {
         retryable: failed.retryable,
-        kind: or(failed.kind, "failed"),
-        message: or(failed.message, "the worker gave no reason"),
+        kind: or(failed.kind, "failed", CODE),
+        message: or(failed.message, "the worker gave no reason", MESSAGE),
     };
     ResultFrame { failed: Some(failure) }
 }
@@ -226,13 +237,22 @@ fn ran(worker: &Worker, outcome: Outcome, value: Option<Value>, asked: Asked) ->
         exit: worker.fate().and_then(|it| it.exit),
         peak_rss: asked.peak_rss,
         cpu: asked.cpu,
-        last_lines: asked.stderr.last_lines(LAST_LINES),
+        last_lines: asked.stderr.tail(LAST_LINES),
         remarks: asked.remarks,
     };
     if worker.fate().is_some() {
         certificate.remarks.push(format!("worker process {} had served {} units", worker.pid, worker.units));
     }
-    Ran { outcome, value, certificate, served: worker.units, clean: false, stdout: asked.stdout, stderr: asked.stderr }
+    Ran {
+        outcome,
+        value,
+        certificate,
+        served: worker.units,
+        clean: false,
+        stdout: asked.stdout,
+        stderr: asked.stderr,
+        took: asked.took,
+    }
 }
 
 impl Inner {

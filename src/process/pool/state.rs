@@ -3,16 +3,18 @@
 use super::{PoolSpec, Recycled};
 use crate::{
     decide::recycle::{Baseline, RecycleReason, limits_that_count, recycle},
-    model::{Health, Millis, RunId, WorkerLimits},
-    process::worker::Worker,
+    model::{Health, Millis, RunId, WorkerLimits, bounded},
+    process::worker::{Broken, Worker},
 };
 use std::{
     collections::{BTreeMap, HashMap, VecDeque},
     time::{Duration, Instant},
 };
 
-/// After so many failed starts in a row the pool says so instead of letting steps wait inside.
+/// After so many failed starts in a row the steps that wait for a worker fail with what the last one said.
 const BREAK: u32 = 5;
+/// Of a command line in a message, in bytes.
+const COMMAND: usize = 200;
 /// When a step is to be tried again that found every worker waiting for another run.
 const ALL_HELD: Millis = Millis(100);
 
@@ -85,11 +87,12 @@ pub(super) enum Turn {
         at_most: Duration,
         parked: bool,
     },
+    /// Every worker waits for the next step of a run.
     Later {
-        /// What is wrong; None: every worker waits for the next step of a run.
-        reason: Option<String>,
         after: Millis,
     },
+    /// The worker does not start: its last words.
+    Broken(Box<Broken>),
     Closed,
 }
 
@@ -138,12 +141,13 @@ impl State {
             return wait(LONG, self.parked);
         }
         if self.serving() < self.size {
+            let in_trouble = self.starts.is_in_trouble();
             return match self.starts.wait(now) {
-                Some(_) | None if self.starts.is_broken() && self.starting > 0 => wait(LONG, 0),
+                _ if in_trouble && self.starting > 0 => wait(LONG, 0),
                 None => Turn::Start(self.make_room()),
-                Some(left) if self.starts.is_broken() => {
-                    Turn::Later { reason: Some(self.starts.reason.clone()), after: left.into() }
-                }
+                // One that lives will be free.
+                Some(left) if in_trouble && self.roster.values().any(|it| it.busy) => wait(left, 0),
+                Some(_) if in_trouble => Turn::Broken(Box::new(self.starts.last.clone())),
                 Some(left) => wait(left, 0),
             };
         }
@@ -158,7 +162,7 @@ impl State {
                 self.set_busy(idle.worker.number, true);
                 Turn::Evict(Box::new(idle))
             }
-            None => Turn::Later { reason: None, after: ALL_HELD },
+            None => Turn::Later { after: ALL_HELD },
         }
     }
 
@@ -295,8 +299,8 @@ impl State {
 pub(super) struct Starts {
     failures: u32,
     next_try: Option<Instant>,
-    /// For people.
-    pub reason: String,
+    /// What the last process left.
+    pub last: Broken,
 }
 
 impl Starts {
@@ -304,20 +308,26 @@ impl Starts {
         *self = Starts::default();
     }
 
-    pub(super) fn failed(&mut self, spec: &PoolSpec, why: &str, now: Instant) {
+    /// A process was started and is of no use.
+    pub(super) fn failed(&mut self, spec: &PoolSpec, broken: &Broken, now: Instant) {
         self.failures += 1;
         let most = spec.timing.backoff_most.0;
         let wait = spec.timing.backoff.0.saturating_mul(1 << (self.failures - 1).min(20)).min(most);
-        let wait = if self.is_broken() { most } else { wait };
+        let wait = if self.is_in_trouble() { most } else { wait };
         self.next_try = Some(now + Duration::from_millis(wait));
-        self.reason = format!("worker `{}` {why} (failed to start {} times in a row)", spec.name, self.failures);
-        match self.failures {
-            BREAK => tracing::error!(worker = spec.name, "{}; its steps wait", self.reason),
-            _ => tracing::warn!(worker = spec.name, "{}", self.reason),
+        let words: Vec<_> = spec.worker.command.iter().map(|it| it.to_string_lossy()).collect();
+        let command = bounded(words.join(" "), COMMAND);
+        let (name, why, times) = (&spec.name, &broken.why, self.failures);
+        let why = format!("worker `{name}` (`{command}`) {why} (failed to start {times} times in a row)");
+        match times {
+            BREAK => tracing::error!(worker = name, "{why}"),
+            _ => tracing::warn!(worker = name, "{why}"),
         }
+        self.last = Broken { why, ..broken.clone() };
     }
 
-    pub(super) fn is_broken(&self) -> bool {
+    /// Whether so many starts have failed that steps are told.
+    pub(super) fn is_in_trouble(&self) -> bool {
         self.failures >= BREAK
     }
 
