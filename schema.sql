@@ -246,10 +246,12 @@ CREATE TABLE artifact(
 
 -- What a step produced; immutable, shared by the steps that took it from the cache. value: JSON, NULL for nothing.
 -- users: how many rows of `step`, `step_cache` and `kept_output` refer to it. With the last one it goes.
+-- links: symbolic links among its files, as JSON pairs of name and target; relative, and none leads out of the output.
 CREATE TABLE output(
   id     INTEGER PRIMARY KEY,
   value  TEXT CHECK (value IS NULL OR json_valid(value)),
-  users  INTEGER NOT NULL DEFAULT 1 CHECK (users >= 0)
+  users  INTEGER NOT NULL DEFAULT 1 CHECK (users >= 0),
+  links  TEXT CHECK (links IS NULL OR json_valid(links))
 ) STRICT;
 
 CREATE TABLE output_file(

@@ -1,5 +1,6 @@
 //! The engine on real files: workers, commands, retries, hooks, locks.
 
+mod outputs;
 mod plant;
 
 use std::{

@@ -292,7 +292,7 @@ fn hostile_names_and_links_stay_where_they_belong() {
     let long = "n".repeat(250);
     let script = format!(
         "cd {{{{ out }}}}; echo 1 > ./-rf; echo 2 > '..x'; echo 3 > '{long}'; mkdir -p 'd/...'; echo 4 > 'd/.../f'; \
-         echo 5 > 'a b;$(touch pwned)'; ln -s /etc/passwd link; ln -s / root; mkfifo pipe; ln -s \"$PWD\" self"
+         echo 5 > 'a b;$(touch pwned)'; ln -s ./-rf inside"
     );
     let text = serde_json::json!({"id": "it", "steps": [
         {"name": "a", "run": script},
@@ -304,10 +304,23 @@ fn hostile_names_and_links_stay_where_they_belong() {
     for name in ["./-rf", "./..x", &format!("./{long}"), "./d/.../f", "./a b;$(touch pwned)"] {
         assert!(seen.contains(name), "{name} is missing: {seen}");
     }
-    for name in ["link", "root", "pipe", "self"] {
-        assert!(!seen.contains(name), "{name} came along: {seen}");
-    }
+    assert!(seen.contains("./inside"), "the link is missing: {seen}");
     assert!(!place.path("pwned").exists());
+    // What leads elsewhere, or is no file, is refused by name.
+    for (name, make) in [
+        ("link", "ln -s /etc/passwd link"),
+        ("root", "ln -s / root"),
+        ("pipe", "mkfifo pipe"),
+        ("self", "ln -s \"$PWD\" self"),
+        ("up", "mkdir d; ln -s ../.. d/up"),
+    ] {
+        let step = serde_json::json!({"name": "a", "run": format!("cd {{{{ out }}}}; {make}")});
+        fs::write(place.path("it.yaml"), serde_json::json!({"id": "it", "steps": [step]}).to_string()).unwrap();
+        let done = place.command(&["run", "it.yaml", "--items", "x"]).output().unwrap();
+        assert_eq!(done.status.code(), Some(3), "{make}");
+        let said = String::from_utf8_lossy(&done.stdout);
+        assert!(said.contains(&format!("{name}`")), "{make}: {said}");
+    }
     // A name that is no text is refused by name.
     let text =
         serde_json::json!({"id": "it", "steps": [{"name": "a", "run": "cd {{ out }}; : > \"$(printf 'x\\377')\""}]});

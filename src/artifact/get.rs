@@ -72,6 +72,11 @@ impl ArtifactStore {
 
     /// Writes the plain bytes to a path, which appears only when all are there and verified. Replaces what is there.
     pub fn copy_to(&self, artifact: &ArtifactRef, path: &Path) -> Result<()> {
+        self.copy_while(artifact, path, &|| Ok(()))
+    }
+
+    /// As `copy_to`, and asks before every block whether to go on; an error ends it as `Error::Source`.
+    pub fn copy_while(&self, artifact: &ArtifactRef, path: &Path, go_on: &dyn Fn() -> io::Result<()>) -> Result<()> {
         let mut reader = self.get(artifact)?;
         let parent = path.parent().filter(|it| !it.as_os_str().is_empty()).unwrap_or(Path::new("."));
         let mut temporary = tempfile::Builder::new()
@@ -80,6 +85,7 @@ impl ArtifactStore {
             .map_err(|source| self.write_failed(path, source))?;
         let mut block = vec![0; 64 << 10];
         loop {
+            go_on().map_err(Error::Source)?;
             let count = reader.read(&mut block).map_err(|error| self.read_failed(artifact, error))?;
             if count == 0 {
                 break;
@@ -92,8 +98,19 @@ impl ArtifactStore {
 
     /// Reads everything and checks it.
     pub fn verify(&self, artifact: &ArtifactRef) -> Result<()> {
-        let copied = io::copy(&mut self.reader(artifact)?, &mut io::sink());
-        copied.map(|_| ()).map_err(|error| self.read_failed(artifact, error))
+        self.verify_while(artifact, &|| Ok(()))
+    }
+
+    /// As `verify`, and asks before every block whether to go on; an error ends it as `Error::Source`.
+    pub(super) fn verify_while(&self, artifact: &ArtifactRef, go_on: &dyn Fn() -> io::Result<()>) -> Result<()> {
+        let mut reader = self.reader(artifact)?;
+        let mut block = vec![0; 64 << 10];
+        loop {
+            go_on().map_err(Error::Source)?;
+            if reader.read(&mut block).map_err(|error| self.read_failed(artifact, error))? == 0 {
+                return Ok(());
+            }
+        }
     }
 
     /// The file of an artifact as it is stored, and the ending of its name.

@@ -74,7 +74,7 @@ impl Incoming {
         }
         let guard = PutGuard::new(self.store.lock(FileLock::shared_until)?);
         let hash = ArtifactHash(self.hasher.finalize().into());
-        let stored = self.store.settle(self.temporary, &hash, self.size, self.compressed)?;
+        let stored = self.store.settle(self.temporary, &hash, self.size, self.compressed, &|| Ok(()))?;
         Ok(Put { artifact: ArtifactRef { hash, size: self.size, stored }, guard })
     }
 }

@@ -65,21 +65,39 @@ impl ArtifactStore {
 
     /// As `put`, and refuses beforehand if `size` bytes and the reserve do not fit.
     pub fn put_sized(&self, reader: impl Read, size: u64, kind: &str) -> Result<Put> {
+        self.put_while(reader, size, kind, &|| Ok(()))
+    }
+
+    /// As `put_sized`, and asks before every block whether to go on; an error ends it as `Error::Source`.
+    pub fn put_while(
+        &self,
+        reader: impl Read,
+        size: u64,
+        kind: &str,
+        go_on: &dyn Fn() -> io::Result<()>,
+    ) -> Result<Put> {
         let guard = PutGuard::new(self.lock(FileLock::shared_until)?);
         self.check_space(size)?;
         let temporary = Temporary::create(self)?;
-        let written = self.write(reader, kind, &temporary.path);
+        let written = self.write(reader, kind, &temporary.path, go_on);
         let (hash, size, compressed) = written.map_err(|error| self.name_full_disk(error))?;
-        let stored = self.settle(temporary, &hash, size, compressed)?;
+        let stored = self.settle(temporary, &hash, size, compressed, go_on)?;
         Ok(Put { artifact: ArtifactRef { hash, size, stored }, guard })
     }
 
     /// Gives a file that is written its name, durably; its size on disk. The caller holds the lock of a put.
-    pub(super) fn settle(&self, temporary: Temporary, hash: &ArtifactHash, size: u64, compressed: bool) -> Result<u64> {
+    pub(super) fn settle(
+        &self,
+        temporary: Temporary,
+        hash: &ArtifactHash,
+        size: u64,
+        compressed: bool,
+        go_on: &dyn Fn() -> io::Result<()>,
+    ) -> Result<u64> {
         let _inside = probe::inside(Window::Rename);
         let shard = self.shard(hash).map_err(|error| self.name_full_disk(error))?;
         let target = self.path(hash, compressed);
-        let stored = match self.existing(hash, size)? {
+        let stored = match self.existing(hash, size, go_on)? {
             Some(stored) => stored,
             None => self.publish(temporary, &target).map_err(|error| self.name_full_disk(error))?,
         };
@@ -89,13 +107,15 @@ impl ArtifactStore {
     }
 
     /// The stored size of a file that is there already, whole, and now durable. Its writer may not have come to that.
-    fn existing(&self, hash: &ArtifactHash, size: u64) -> Result<Option<u64>> {
+    fn existing(&self, hash: &ArtifactHash, size: u64, go_on: &dyn Fn() -> io::Result<()>) -> Result<Option<u64>> {
         let Some((path, _)) = self.find(hash) else { return Ok(None) };
         if is_planted(Bug::ArtifactInPlace) {
             return Ok(Some(size));
         }
         let quiet = ArtifactStore { inner: self.inner.clone(), damage: None };
-        if quiet.verify(&ArtifactRef { hash: *hash, size, stored: 0 }).is_err() {
+        let verified = quiet.verify_while(&ArtifactRef { hash: *hash, size, stored: 0 }, go_on);
+        go_on().map_err(Error::Source)?;
+        if verified.is_err() {
             // It is corrupt: taking it away lets ours take its place, whatever the compression of the two.
             fs::remove_file(&path).map_err(Error::io("remove", &path))?;
             return Ok(None);
@@ -119,7 +139,13 @@ impl ArtifactStore {
     }
 
     /// Writes everything into the temporary file; its hash, plain size, and whether it was compressed.
-    fn write(&self, mut reader: impl Read, kind: &str, path: &Path) -> Result<(ArtifactHash, u64, bool)> {
+    fn write(
+        &self,
+        mut reader: impl Read,
+        kind: &str,
+        path: &Path,
+        go_on: &dyn Fn() -> io::Result<()>,
+    ) -> Result<(ArtifactHash, u64, bool)> {
         let mut block = Vec::with_capacity(BLOCK);
         fill(&mut reader, &mut block)?;
         let level = self.inner.options.level_of(kind).filter(|level| pays(&block, *level));
@@ -128,6 +154,7 @@ impl ArtifactStore {
         let mut sink = Sink::new(file, level).map_err(wrong())?;
         let (mut hasher, mut size, mut blocks) = (Sha256::new(), 0, 0);
         while !block.is_empty() {
+            go_on().map_err(Error::Source)?;
             hasher.update(&block);
             size += block.len() as u64;
             sink.write(&block).map_err(wrong())?;

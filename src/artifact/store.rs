@@ -30,11 +30,20 @@ pub struct ArtifactOptions {
     pub level: i32,
     /// By type of artifact; 0 leaves a type uncompressed.
     pub levels: BTreeMap<String, i32>,
+    /// The most that the files of one step may hold together, holes included. None: no limit.
+    #[serde(default)]
+    pub step_most: Option<Bytes>,
 }
 
 impl Default for ArtifactOptions {
     fn default() -> ArtifactOptions {
-        ArtifactOptions { reserve: Bytes::mib(64), compress: true, level: 3, levels: BTreeMap::new() }
+        ArtifactOptions {
+            reserve: Bytes::mib(64),
+            compress: true,
+            level: 3,
+            levels: BTreeMap::new(),
+            step_most: Some(Bytes::mib(10 << 10)),
+        }
     }
 }
 
@@ -46,6 +55,7 @@ impl From<&Settings> for ArtifactOptions {
             compress: settings.compression == Compression::On,
             level: settings.compression_level as i32,
             levels: levels.map(|(kind, level)| (kind.clone(), *level as i32)).collect(),
+            step_most: settings.output_limit,
         }
     }
 }

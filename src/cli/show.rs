@@ -236,6 +236,9 @@ fn facts(cx: &Context, found: &StepView) -> Result<()> {
             out.line(format!("             {}  {}", &hash[..hash.len().min(12)], plain(name)))?;
         }
     }
+    for (name, target) in details.links.iter().take(20) {
+        out.line(format!("             {:12}  {} -> {}", "link", plain(name), plain(target)))?;
+    }
     Ok(())
 }
 

@@ -7,8 +7,13 @@ use super::{
     work::item_name,
 };
 use crate::{
-    model::{ArtifactRef, StepId, nearest},
-    store::{self, kept_output, output, overview},
+    decide::links,
+    model::{StepId, nearest},
+    store::{
+        self, kept_output,
+        output::{self, Output},
+        overview,
+    },
 };
 use std::io::{self, Read};
 
@@ -17,8 +22,10 @@ const LISTED: usize = 20;
 
 /// Writes a file of a step to stdout, once it was seen to be whole.
 pub fn to_stdout(cx: &Context, id: StepId, name: &str) -> Result<()> {
-    let files = files(cx, id)?;
-    let Some((_, file)) = files.iter().find(|it| it.0 == name) else {
+    let Output { files, links: found, .. } = output_of(cx, id)?;
+    // A link stands for the file that it leads to.
+    let place = links::resolve(&found.into_iter().collect(), name).unwrap_or_else(|_| name.to_string());
+    let Some((_, file)) = files.iter().find(|it| it.0 == place) else {
         let failure = Failure::not_found(format!("{id} left no file `{}`", plain(name)));
         let names: Vec<&str> = files.iter().take(LISTED).map(|it| it.0.as_str()).collect();
         return Err(match (nearest(name, names.iter().copied()), names.is_empty()) {
@@ -41,13 +48,13 @@ pub fn to_stdout(cx: &Context, id: StepId, name: &str) -> Result<()> {
     cx.output.bytes(plain_lines(&String::from_utf8_lossy(&bytes)).as_bytes())
 }
 
-fn files(cx: &Context, id: StepId) -> Result<Vec<(String, ArtifactRef)>> {
+fn output_of(cx: &Context, id: StepId) -> Result<Output> {
     let found = cx.store()?.read(|tx| {
         if let Some(kept) = kept_output::of_step(tx, id)? {
-            return Ok(kept.output.files);
+            return Ok(kept.output);
         }
         overview::status_of_step(tx, id)?;
-        Ok(output::of_step(tx, id)?.map(|it| it.files).unwrap_or_default())
+        Ok(output::of_step(tx, id)?.unwrap_or_default())
     });
     Ok(found?)
 }
@@ -63,6 +70,7 @@ pub fn pruned(cx: &Context, id: StepId) -> Result<()> {
         value["pruned"] = true.into();
         value["output"] = kept.output.value.clone().unwrap_or_default();
         value["files"] = serde_json::json!(files);
+        value["links"] = serde_json::json!(kept.output.links);
         return cx.output.document(&value);
     }
     let out = &cx.output;
@@ -73,6 +81,9 @@ pub fn pruned(cx: &Context, id: StepId) -> Result<()> {
     out.line(format!("  ended      {}", cx.when(kept.ended)))?;
     for (name, file) in kept.output.files.iter().take(LISTED) {
         out.line(format!("  {}  {}", plain(name), size(file.size)))?;
+    }
+    for (name, target) in kept.output.links.iter().take(LISTED) {
+        out.line(format!("  {} -> {}", plain(name), plain(target)))?;
     }
     let all = count(kept.output.files.len() as u64, "file");
     out.note(format!("{all} kept; fetch one with `windlass show {id} --file NAME`"));

@@ -3,7 +3,10 @@
 use super::{
     expression::{Expression, Values},
     template::{Part, Template},
-    workflow::{Action, Command, Definition, Env, HookDefinition, StepDefinition, StepLimits, Unit, WorkerDefinition},
+    workflow::{
+        Action, Background, Command, Definition, Env, HookDefinition, StepDefinition, StepLimits, Unit,
+        WorkerDefinition,
+    },
 };
 use crate::decide::retry::Backoff;
 use serde_json::{Map, Value, json};
@@ -79,6 +82,9 @@ fn write_rest(all: &mut Map<String, Value>, step: &StepDefinition) {
     }
     if step.unit == Unit::Run {
         put("unit", json!("run"));
+    }
+    if step.background == Background::Allow {
+        put("background", json!("allow"));
     }
     write_patience(all, (step.retries, usual.retries), &step.backoff, step.timeout);
     write_with(all, &step.with, &step.env);

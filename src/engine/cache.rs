@@ -35,7 +35,11 @@ pub(super) fn key(shared: &Shared, task: &Task, cancel: &CancelToken) -> Option<
         .iter()
         .map(|(name, output)| {
             let files: Vec<_> = output.files.iter().map(|(name, file)| json!([name, file.hash])).collect();
-            (name.clone(), json!({"value": output.value, "files": files}))
+            let mut left = json!({"value": output.value, "files": files});
+            if !output.links.is_empty() {
+                left["links"] = json!(output.links);
+            }
+            (name.clone(), left)
         })
         .collect();
     // Templates among the variables are in the step's hash, and what they are made of is here.

@@ -35,7 +35,7 @@ pub(super) fn judge(
         put_off: before.all,
         in_vain: before.in_vain,
     };
-    let StepResult { report, files, executable, logs, again, .. } = result;
+    let StepResult { report, files, executable, links, logs, again, .. } = result;
     let report = report.bounded();
     let verdict = after_attempt(&report.outcome, counts, &step.retry_policy(), now, chance());
     let crashed = matches!(report.outcome, Outcome::Crashed { .. });
@@ -43,8 +43,9 @@ pub(super) fn judge(
     match verdict {
         Verdict::Complete => {
             // What is remembered must be found again, also where nothing was left.
-            let kept = report.value.is_some() || !files.is_empty() || cache_key.is_some();
-            let output = kept.then(|| NewOutput { value: report.value.map(|it| it.to_string()), files, executable });
+            let kept = report.value.is_some() || !files.is_empty() || !links.is_empty() || cache_key.is_some();
+            let output =
+                kept.then(|| NewOutput { value: report.value.map(|it| it.to_string()), files, executable, links });
             let plain = report.certificate == Certificate::default() && logs.is_empty();
             let record = (!plain).then(|| record(&report.outcome, &report.certificate, logs));
             Settlement::Complete { output, cache_key, record }

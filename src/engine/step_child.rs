@@ -75,6 +75,7 @@ struct Ended {
     certificate: Certificate,
     files: Vec<(String, ArtifactRef)>,
     executable: Vec<String>,
+    links: Vec<(String, String)>,
     logs: Vec<Printed>,
     again: Option<Millis>,
     damaged: Vec<ArtifactHash>,
@@ -129,9 +130,9 @@ fn work(request: &Request, kind: &dyn StepKind) -> Result<Ended> {
     };
     let result = catch_unwind(AssertUnwindSafe(|| kind.run(&cx))).unwrap_or_else(|panic| StepResult::panicked(&*panic));
     pools.close();
-    let StepResult { report, files, executable, logs, again, .. } = result;
+    let StepResult { report, files, executable, links, logs, again, .. } = result;
     let Report { outcome, value, certificate } = report;
-    Ok(Ended { outcome, value, certificate, files, executable, logs, again, damaged: damage.found() })
+    Ok(Ended { outcome, value, certificate, files, executable, links, logs, again, damaged: damage.found() })
 }
 
 /// Runs a built-in kind in a child. None: it can't run there, so it must run here.
@@ -206,6 +207,7 @@ impl Ended {
         StepResult {
             files: self.files,
             executable: self.executable,
+            links: self.links,
             logs: self.logs,
             again: self.again,
             damaged: self.damaged,

@@ -61,6 +61,8 @@ pub struct StepResult {
     pub files: Vec<(String, ArtifactRef)>,
     /// Names of the files that can be run.
     pub executable: Vec<String>,
+    /// Symbolic links by their names, each with where it leads, relative to the directory it stands in.
+    pub links: Vec<(String, String)>,
     pub guards: Vec<PutGuard>,
     pub logs: Vec<Printed>,
     /// When it was interrupted before it began: not to be tried again before so much time.
@@ -87,6 +89,7 @@ impl StepResult {
             report,
             files: Vec::new(),
             executable: Vec::new(),
+            links: Vec::new(),
             guards: Vec::new(),
             logs: Vec::new(),
             again: None,

@@ -143,6 +143,8 @@ settings! {
         "How many recent events are kept in memory for the page and the API, at most 1000000.";
     artifact_dir: Option<PathBuf> = |_| None, "artifact_dir" as "`artifacts` in the home directory",
         "Where artifacts are kept, for instance on a larger disk.";
+    output_limit: Option<Bytes> = |_| Some(Bytes::mib(10 << 10)), "output_limit",
+        "How much the files that one step leaves in `$WINDLASS_OUT` may hold together, holes in them included. `none`: no limit.";
     disk_reserve: Bytes = |_| Bytes::mib(64), "disk_reserve",
         "How much disk space is left free: below it nothing is claimed or written.";
     ballast: Bytes = |_| Bytes::mib(16), "ballast",

@@ -9,7 +9,7 @@ use rusqlite::{Connection, TransactionBehavior, params};
 use std::path::Path;
 
 /// The schema version of this build.
-pub(super) const VERSION: i64 = 3;
+pub(super) const VERSION: i64 = 4;
 
 /// `wdls` in ASCII: tells our files from other SQLite databases.
 const APPLICATION_ID: i64 = 0x7764_6c73;
@@ -20,8 +20,11 @@ const OLDEST: i64 = 1;
 pub(super) const SCHEMA: &str = include_str!("../../schema.sql");
 
 /// Each leads from the version that is its place, counted from 1, to the next. The same files serve people who upgrade by hand.
-const STEPS: &[&str] =
-    &[include_str!("../../scripts/upgrade/001-to-002.sql"), include_str!("../../scripts/upgrade/002-to-003.sql")];
+const STEPS: &[&str] = &[
+    include_str!("../../scripts/upgrade/001-to-002.sql"),
+    include_str!("../../scripts/upgrade/002-to-003.sql"),
+    include_str!("../../scripts/upgrade/003-to-004.sql"),
+];
 
 /// Creates the schema in an empty file, or brings an older one up; refuses a newer or a foreign one before writing.
 pub(super) fn migrate(conn: &mut Connection, path: &Path, now: Timestamp) -> Result<()> {

@@ -17,6 +17,8 @@ pub struct NewOutput {
     pub files: Vec<(String, ArtifactRef)>,
     /// Which of the files could be run, by name.
     pub executable: Vec<String>,
+    /// Symbolic links by name, each with where it leads.
+    pub links: Vec<(String, String)>,
 }
 
 /// What a step produced.
@@ -27,11 +29,15 @@ pub struct Output {
     /// Which of the files can be run, by name.
     #[serde(default)]
     pub executable: Vec<String>,
+    /// Symbolic links by name, each with where it leads.
+    #[serde(default)]
+    pub links: Vec<(String, String)>,
 }
 
 pub(super) fn insert(tx: &WriteTx, new: &NewOutput) -> Result<OutputId> {
     let id = OutputId(tx.memory().counters.output.next());
-    tx.execute("INSERT INTO output(id, value) VALUES (?1, ?2)", params![id.0, new.value])?;
+    let links = (!new.links.is_empty()).then(|| serde_json::json!(new.links).to_string());
+    tx.execute("INSERT INTO output(id, value, links) VALUES (?1, ?2, ?3)", params![id.0, new.value, links])?;
     for (name, file) in &new.files {
         let artifact = artifact::intern(tx, file)?;
         tx.execute(
@@ -43,8 +49,10 @@ pub(super) fn insert(tx: &WriteTx, new: &NewOutput) -> Result<OutputId> {
 }
 
 pub fn get(tx: &ReadTx, id: OutputId) -> Result<Option<Output>> {
-    let value = tx.row("SELECT value FROM output WHERE id = ?1", [id.0], |row| row.get::<_, Option<String>>(0))?;
-    let Some(value) = value else { return Ok(None) };
+    let text = |row: &rusqlite::Row<'_>, at: usize| row.get::<_, Option<String>>(at);
+    let found =
+        tx.row("SELECT value, links FROM output WHERE id = ?1", [id.0], |row| Ok((text(row, 0)?, text(row, 1)?)))?;
+    let Some((value, links)) = found else { return Ok(None) };
     let files = tx.rows(
         "SELECT f.name, a.hash, a.size, a.stored, f.executable FROM output_file f JOIN artifact a ON a.id = f.artifact_id
           WHERE f.output_id = ?1 ORDER BY f.name",
@@ -60,7 +68,9 @@ pub fn get(tx: &ReadTx, id: OutputId) -> Result<Option<Output>> {
     )?;
     let executable = files.iter().filter(|it| it.1).map(|it: &((String, ArtifactRef), bool)| it.0.0.clone()).collect();
     let files = files.into_iter().map(|it| it.0).collect();
-    Ok(Some(Output { value: value.and_then(|it| serde_json::from_str(&it).ok()), files, executable }))
+    let value = value.and_then(|it| serde_json::from_str(&it).ok());
+    let links = links.and_then(|it| serde_json::from_str(&it).ok()).unwrap_or_default();
+    Ok(Some(Output { value, files, executable, links }))
 }
 
 /// One more row refers to an output. False: it is gone, and nothing may refer to it.

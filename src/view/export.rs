@@ -39,6 +39,8 @@ pub struct ExportedStep {
     pub output: Option<serde_json::Value>,
     /// (name, SHA-256) of the files that it produced.
     pub files: Vec<(String, String)>,
+    /// (name, target) of the symbolic links among them.
+    pub links: Vec<(String, String)>,
 }
 
 /// A whole group as one document.
@@ -70,12 +72,9 @@ pub fn export_runs(store: &Store, id: GroupId, after: Option<RunId>, limit: usiz
 
 fn of_step(tx: &crate::store::ReadTx, step: StepRow) -> crate::store::Result<ExportedStep> {
     let id: StepId = step.id;
-    let (value, files) = match output::of_step(tx, id)? {
-        Some(found) => (found.value, found.files),
-        None => (None, Vec::new()),
-    };
+    let output::Output { value, files, links, .. } = output::of_step(tx, id)?.unwrap_or_default();
     let files = files.into_iter().map(|(name, file)| (name, file.hash.to_string())).collect();
-    Ok(ExportedStep { attempts_all: attempt::of_step(tx, id)?, output: value, files, step })
+    Ok(ExportedStep { attempts_all: attempt::of_step(tx, id)?, output: value, files, links, step })
 }
 
 /// What became of a run: for tables and scripts. Steps are named; a value that is too large to be kept is absent.

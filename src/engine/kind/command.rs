@@ -4,14 +4,17 @@ use crate::{
     definition::{Background, Command, Env, Input, Values},
     engine::{
         error::{Error, Result, with_causes},
+        outputs::Until,
         step_kind::{Printed, StepContext, StepInput, StepResult},
     },
     model::{KillIntent, Millis, Outcome, number::keep_digits},
     process::{self, Captured, ChildEnd, ChildSpec},
 };
 use serde_json::{Value, json};
-use std::{borrow::Cow, collections::BTreeMap, env, ffi::OsString, fs, os::fd::OwnedFd, path::PathBuf};
+use std::{borrow::Cow, collections::BTreeMap, env, ffi::OsString, os::fd::OwnedFd};
 
+/// The directory of an attempt whose files become artifacts.
+pub(super) const OUT: &str = "out";
 /// Output that becomes the value of the step; more than that is only in the log.
 const MOST_VALUE: u64 = 64 << 10;
 /// Variables of ours that a command gets; all else is what its definition names.
@@ -39,7 +42,7 @@ pub(in crate::engine) fn not_run(error: &Error, ran: bool) -> StepResult {
 }
 
 fn attempt(cx: &StepContext, command: &Command, env: &Env, event: Option<&str>) -> Result<StepResult> {
-    let out = cx.work.create("out")?;
+    let out = cx.work.create(OUT)?;
     let inputs = inputs(cx)?;
     let mut values = values(cx.input, &out, &inputs, event);
     let extra = render_env(env, &values)?;
@@ -62,7 +65,7 @@ fn attempt(cx: &StepContext, command: &Command, env: &Env, event: Option<&str>) 
         spec.kept_fds.push(OwnedFd::from(lock));
     }
     let end = process::run(&spec, cx.cancel);
-    finish(cx, end, &out)
+    finish(cx, end)
 }
 
 /// The declared variables with their values.
@@ -83,7 +86,7 @@ pub(super) fn render_env(env: &Env, values: &Values<'_>) -> Result<BTreeMap<Stri
 fn inputs(cx: &StepContext) -> Result<BTreeMap<String, Input>> {
     let mut found = BTreeMap::new();
     for (name, output) in &cx.input.inputs {
-        let dir = cx.work.materialise(name, output, cx.artifacts)?;
+        let dir = cx.work.materialise(name, output, cx.artifacts, Until::of(cx.cancel, None, Millis(0)))?;
         let dir = Some(dir.to_string_lossy().into_owned());
         found.insert(name.clone(), Input { dir, value: output.value.clone() });
     }
@@ -161,29 +164,20 @@ fn environment(
     Ok(all)
 }
 
-fn finish(cx: &StepContext, end: ChildEnd, out: &PathBuf) -> Result<StepResult> {
+fn finish(cx: &StepContext, end: ChildEnd) -> Result<StepResult> {
     let outcome = process::outcome(&end, &cx.step.permanent_exits);
     let certificate = process::certificate(&end);
     let mut result = StepResult::ended(outcome).with_certificate(certificate);
     result.logs = vec![printed(1, &end.stdout), printed(2, &end.stderr)];
     if result.report.outcome == Outcome::Succeeded {
         result.report.value = value(&end.stdout);
-        match cx.work.collect(out, cx.artifacts) {
-            Ok(collected) => {
-                (result.files, result.executable) = (collected.files, collected.executable);
-                result.guards = collected.guards;
-            }
-            Err(error) => {
-                let failed = not_run(&error, true);
-                result.report.outcome = failed.report.outcome;
-            }
-        }
+        let until = Until::of(cx.cancel, cx.step.timeout, end.wall);
+        until.keep(cx.work.collect(OUT, cx.artifacts, until), &mut result);
     }
     if result.report.outcome == (Outcome::TimedOut { after: Millis(0) }) {
         result.report.outcome = Outcome::TimedOut { after: end.wall };
     }
     debug_assert!(end.intent != Some(KillIntent::Cancel) || result.report.outcome == Outcome::Cancelled);
-    let _ = fs::remove_dir_all(out);
     Ok(result)
 }
 

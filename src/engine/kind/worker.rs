@@ -1,10 +1,11 @@
 //! `worker:` steps: a unit of work for a long-lived worker process.
 
-use super::command::{environment_passed_on, not_run, printed, render_env, values};
+use super::command::{OUT, environment_passed_on, not_run, printed, render_env, values};
 use crate::{
     definition::{Action, Definition, Input, StepDefinition, Unit, render_json},
     engine::{
         error::Result,
+        outputs::Until,
         step_kind::{StepContext, StepResult},
         worker_pools::PoolKey,
     },
@@ -31,7 +32,7 @@ fn attempt(cx: &StepContext, definition: DefinitionId, worker: &str, handler: &s
     };
     let key = PoolKey::Named { definition, worker: worker.to_string(), dir: cx.input.directory.clone() };
     let pool = cx.pools.pool(key, || spec)?;
-    let out = cx.work.path("out");
+    let out = cx.work.path(OUT);
     let work = work(cx, handler, &out)?;
     let limits = &cx.step.limits;
     let done = pool.run(&Job {
@@ -54,7 +55,7 @@ fn attempt(cx: &StepContext, definition: DefinitionId, worker: &str, handler: &s
             let outcome = Outcome::Interrupted { reason: reason.unwrap_or_default() };
             Ok(StepResult { again: Some(after), ..StepResult::ended(outcome) })
         }
-        Done::Ran(ran) => finish(cx, *ran, &out),
+        Done::Ran(ran) => finish(cx, *ran),
     }
 }
 
@@ -141,28 +142,24 @@ fn work(cx: &StepContext, handler: &str, out: &Path) -> Result<Work> {
 /// What earlier steps left; directories only for those that left files.
 fn inputs(cx: &StepContext) -> Result<BTreeMap<String, Input>> {
     let mut found = BTreeMap::new();
+    let until = Until::of(cx.cancel, None, Millis(0));
     for (name, output) in &cx.input.inputs {
-        let dir = match output.files.is_empty() {
+        let dir = match output.files.is_empty() && output.links.is_empty() {
             true => None,
-            false => Some(cx.work.materialise(name, output, cx.artifacts)?.to_string_lossy().into_owned()),
+            false => Some(cx.work.materialise(name, output, cx.artifacts, until)?.to_string_lossy().into_owned()),
         };
         found.insert(name.clone(), Input { dir, value: output.value.clone() });
     }
     Ok(found)
 }
 
-fn finish(cx: &StepContext, ran: Ran, out: &Path) -> Result<StepResult> {
+fn finish(cx: &StepContext, ran: Ran) -> Result<StepResult> {
     let mut result = StepResult::ended(ran.outcome).with_certificate(ran.certificate);
     result.logs = vec![printed(1, &ran.stdout), printed(2, &ran.stderr)];
     if result.report.outcome == Outcome::Succeeded {
         result.report.value = ran.value;
-        match cx.work.collect(out, cx.artifacts) {
-            Ok(collected) => {
-                (result.files, result.executable) = (collected.files, collected.executable);
-                result.guards = collected.guards;
-            }
-            Err(error) => result.report.outcome = not_run(&error, true).report.outcome,
-        }
+        let until = Until::of(cx.cancel, cx.step.timeout, ran.took);
+        until.keep(cx.work.collect(OUT, cx.artifacts, until), &mut result);
     }
     Ok(result)
 }

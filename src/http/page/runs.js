@@ -167,6 +167,7 @@ function factsOf(step) {
     ["Held by", holder ? (holder.kind === "STEP" ? h("a", { href: `#/s${holder.id}` }, `s${holder.id}`) : `${holder.kind.toLowerCase()} ${holder.id}`) : null],
     ["Suspect", step.suspect ? "an engine died while it ran: it runs in a child of its own next time" : null],
     ["Files", step.files.length ? files(step) : null],
+    ["Links", step.links.length ? h("ul", { class: "files" }, step.links.slice(0, NAMES).map(([name, target]) => h("li", {}, `${name} → ${target}`))) : null],
     ["Definition", step.step_definition && h("details", { "data-key": "definition" }, h("summary", {}, `${step.definition}, step ${step.name}`), h("pre", { class: "json", tabindex: 0 }, JSON.stringify(step.step_definition, null, 2)))],
   ];
   return [...rows.filter((it) => it[1]).map(([name, value]) => [h("dt", {}, name), h("dd", { class: "text" }, value)]), ...output(step.output)];

@@ -63,6 +63,8 @@ pub struct StepDetails {
     pub output: Option<serde_json::Value>,
     /// (name, SHA-256) of the files that it produced.
     pub files: Vec<(String, String)>,
+    /// (name, target) of the symbolic links among them.
+    pub links: Vec<(String, String)>,
 }
 
 const COLUMNS: &str = "s.id, s.no,
@@ -176,6 +178,7 @@ pub fn show_step(tx: &ReadTx, id: StepId) -> Result<StepDetails> {
                 attempts_all: vec![],
                 output: None,
                 files: vec![],
+                links: vec![],
             })
         },
     )?;
@@ -188,6 +191,7 @@ pub fn show_step(tx: &ReadTx, id: StepId) -> Result<StepDetails> {
     details.attempts_all = attempt::of_step(tx, id)?;
     if let Some(output) = output::of_step(tx, id)? {
         details.output = output.value;
+        details.links = output.links;
         details.files = output.files.into_iter().map(|(name, file)| (name, file.hash.to_string())).collect();
     }
     Ok(details)

@@ -1,0 +1,81 @@
+//! Where the symbolic links of an output lead. None may lead out of the directory that it stands in.
+
+use std::collections::BTreeMap;
+
+/// Links by their names, each with where it leads as it is written; names are relative to the directory.
+pub type Links = BTreeMap<String, String>;
+
+/// Why a link can't be kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Astray {
+    #[error("leads out of the directory")]
+    Outside,
+    #[error("leads in a circle")]
+    Circle,
+}
+
+/// As many links as Linux follows for one path (path_resolution(7)).
+const MOST_HOPS: usize = 40;
+
+/// The name that is reached by following every link on the way, as the system would. There need not be anything.
+pub fn resolve(links: &Links, name: &str) -> Result<String, Astray> {
+    let mut ahead = Vec::new();
+    push(&mut ahead, name)?;
+    let mut here: Vec<String> = Vec::new();
+    let mut hops = 0;
+    while let Some(component) = ahead.pop() {
+        if component == ".." {
+            here.pop().ok_or(Astray::Outside)?;
+            continue;
+        }
+        here.push(component);
+        if let Some(target) = links.get(&here.join("/")) {
+            hops += 1;
+            if hops > MOST_HOPS {
+                return Err(Astray::Circle);
+            }
+            here.pop();
+            push(&mut ahead, target)?;
+        }
+    }
+    Ok(here.join("/"))
+}
+
+/// Puts the components of a path before those that are to be walked still.
+fn push(ahead: &mut Vec<String>, path: &str) -> Result<(), Astray> {
+    if path.starts_with('/') {
+        return Err(Astray::Outside);
+    }
+    ahead.extend(path.split('/').rev().filter(|it| !it.is_empty() && *it != ".").map(str::to_string));
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_link_may_lead_anywhere_inside_and_nowhere_else() {
+        type Case = (&'static [(&'static str, &'static str)], &'static str, Result<&'static str, Astray>);
+        let table: &[Case] = &[
+            (&[], "a/b", Ok("a/b")),
+            (&[("bin/tool", "tool-1.2")], "bin/tool", Ok("bin/tool-1.2")),
+            (&[("bin/tool", "../lib/./x//y")], "bin/tool", Ok("lib/x/y")),
+            (&[("latest", "v2"), ("v2", "builds/2")], "latest/data.csv", Ok("builds/2/data.csv")),
+            (&[("dangling", "not/there")], "dangling", Ok("not/there")),
+            (&[("top", ".")], "top/top/a", Ok("a")),
+            (&[("a/up", "..")], "a/up", Ok("")),
+            (&[("x", "/etc/passwd")], "x", Err(Astray::Outside)),
+            (&[("x", "..")], "x", Err(Astray::Outside)),
+            (&[("a/b/x", "../../../y")], "a/b/x", Err(Astray::Outside)),
+            (&[("a", "b"), ("b", "a")], "a", Err(Astray::Circle)),
+            (&[("a", "a/b")], "a", Err(Astray::Circle)),
+            // Each looks harmless as it is written; followed one after the other they leave.
+            (&[("deep/a/b/up", "../../.."), ("x", "deep/a/b/up/../..")], "x", Err(Astray::Outside)),
+        ];
+        for (links, name, expected) in table {
+            let links = links.iter().map(|(name, target)| (name.to_string(), target.to_string())).collect();
+            assert_eq!(resolve(&links, name), expected.map(String::from), "{name} with {links:?}");
+        }
+    }
+}

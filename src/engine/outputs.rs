@@ -1,0 +1,294 @@
+//! The files that a step leaves: what becomes of them, and how they reach the next step.
+//!
+//! A command may have put anything into its output directory, or in its place. So the directory is entered through its own
+//! descriptor, no link is followed, and nothing is opened that is no file.
+
+use super::{
+    error::{Error, Result},
+    step_kind::StepResult,
+};
+use crate::{
+    artifact::{ArtifactStore, PutGuard},
+    decide::links::{self, Links},
+    model::{ArtifactRef, Bytes, KillIntent, Millis, Outcome, artifact::kind},
+    os::{
+        CancelToken,
+        folder::{Entry, Folder},
+    },
+    store::output::Output,
+};
+use std::{
+    fs,
+    io::{self, Read},
+    os::unix::fs::{PermissionsExt, symlink},
+    path::{Component, Path, PathBuf},
+    time::Instant,
+};
+
+/// Files and links that one step may leave behind.
+const MOST_FILES: usize = 10_000;
+/// Directories in each other.
+const MOST_DEPTH: usize = 100;
+
+/// What a step left. The guards keep the files from a sweep until their rows are committed.
+#[derive(Debug, Default)]
+pub struct Collected {
+    pub files: Vec<(String, ArtifactRef)>,
+    /// Names of those that can be run.
+    pub executable: Vec<String>,
+    /// Symbolic links by name, each with where it leads.
+    pub links: Vec<(String, String)>,
+    pub guards: Vec<PutGuard>,
+}
+
+/// Until when an attempt may go on with its files.
+#[derive(Clone, Copy)]
+pub struct Until<'a> {
+    cancel: &'a CancelToken,
+    deadline: Option<(Instant, Millis)>,
+}
+
+impl<'a> Until<'a> {
+    /// For an attempt that has used up so much of its `timeout`.
+    pub fn of(cancel: &'a CancelToken, timeout: Option<Millis>, used: Millis) -> Until<'a> {
+        let left = |it: Millis| (Instant::now() + it.duration().saturating_sub(used.duration()), it);
+        Until { cancel, deadline: timeout.map(left) }
+    }
+
+    /// How the attempt ends now, unless it may go on.
+    fn over(&self) -> Option<Outcome> {
+        match (self.cancel.intent(), self.deadline) {
+            (Some(KillIntent::Cancel), _) => Some(Outcome::Cancelled),
+            (Some(KillIntent::Deadline(after)), _) => Some(Outcome::TimedOut { after }),
+            (Some(_), _) => Some(Outcome::Interrupted { reason: "the engine was stopped".to_string() }),
+            (None, Some((until, after))) if Instant::now() >= until => Some(Outcome::TimedOut { after }),
+            _ => None,
+        }
+    }
+
+    fn go_on(&self) -> io::Result<()> {
+        match self.over() {
+            Some(outcome) => Err(io::Error::other(outcome.to_string())),
+            None => Ok(()),
+        }
+    }
+
+    /// The outcome of an attempt whose files could not be dealt with.
+    pub fn outcome(&self, error: &Error) -> Outcome {
+        self.over().unwrap_or_else(|| super::kind::command::not_run(error, true).report.outcome)
+    }
+
+    /// Adds what the step left to its result, or makes a failure of it.
+    pub(super) fn keep(&self, collected: Result<Collected>, result: &mut StepResult) {
+        match collected {
+            Ok(it) => {
+                (result.files, result.executable, result.links) = (it.files, it.executable, it.links);
+                result.guards = it.guards;
+            }
+            Err(error) => result.report.outcome = self.outcome(&error),
+        }
+    }
+}
+
+/// Makes artifacts of the regular files in the directory `name` below `root`, by their relative names, and keeps its links.
+/// A directory that does not exist has no files.
+pub(super) fn collect(root: &Path, name: &str, artifacts: &ArtifactStore, until: Until) -> Result<Collected> {
+    let path = root.join(name);
+    let wrong = |source| Error::Io { action: "read", path: path.clone(), source };
+    let root = match Folder::open(root) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Collected::default()),
+        opened => opened.map_err(wrong)?,
+    };
+    match root.entry(name.as_ref()).map_err(wrong)? {
+        None => return Ok(Collected::default()),
+        Some(Entry::Folder) => (),
+        Some(_) => {
+            return refuse("the output directory was replaced by something that is no directory".to_string(), None);
+        }
+    }
+    let folder = root.descend(Path::new(name)).map_err(wrong)?;
+    let found = list(&folder, &path, artifacts.options().step_most, until)?;
+    let mut collected = Collected { links: found.links.into_iter().collect(), ..Collected::default() };
+    for (name, size) in found.files {
+        let relative = Path::new(&name);
+        let parent = folder.descend(relative.parent().unwrap_or(Path::new(""))).map_err(wrong)?;
+        let file = parent.file(relative.file_name().unwrap_or_default()).map_err(|source| Error::Io {
+            action: "read",
+            path: path.join(relative),
+            source,
+        })?;
+        let Some(file) = file else {
+            return refuse(format!("output `{name}` was replaced while it was read"), None);
+        };
+        if file.metadata().is_ok_and(|it| it.permissions().mode() & 0o100 != 0) {
+            collected.executable.push(name.clone());
+        }
+        // What somebody goes on writing counts as far as it was when it was seen.
+        let put = artifacts.put_while(file.take(size), 0, kind::OUTPUT, &|| until.go_on())?;
+        collected.files.push((name, put.artifact));
+        collected.guards.push(put.guard);
+    }
+    Ok(collected)
+}
+
+#[derive(Default)]
+struct Found {
+    files: Vec<(String, u64)>,
+    links: Links,
+}
+
+/// The names of files, with their sizes, and of links; sorted. Refuses what can't be kept.
+fn list(root: &Folder, path: &Path, most: Option<Bytes>, until: Until) -> Result<Found> {
+    let mut found = Found::default();
+    let mut folders = vec![PathBuf::new()];
+    let mut size = 0u64;
+    while let Some(relative) = folders.pop() {
+        let wrong = |source| Error::Io { action: "list", path: path.join(&relative), source };
+        if relative.components().count() > MOST_DEPTH {
+            return refuse(format!("output `{}` is too deep in directories", relative.display()), None);
+        }
+        let folder = root.descend(&relative).map_err(wrong)?;
+        for name in folder.names().map_err(wrong)? {
+            until.go_on().map_err(wrong)?;
+            let name = name.map_err(wrong)?;
+            let place = relative.join(&name);
+            let text = |it: &Path| match it.to_str() {
+                Some(text) => Ok(text.to_string()),
+                None => {
+                    let what = format!("output `{}` has a name that is not UTF-8", it.display());
+                    refuse(what, Some("rename it in the step"))
+                }
+            };
+            match folder.entry(&name).map_err(wrong)? {
+                Some(Entry::Folder) => folders.push(place),
+                Some(Entry::File(bytes)) => {
+                    size = size.saturating_add(bytes);
+                    found.files.push((text(&place)?, bytes));
+                }
+                Some(Entry::Link) => {
+                    let target = PathBuf::from(folder.link(&name).map_err(wrong)?);
+                    found.links.insert(text(&place)?, text(&target)?);
+                }
+                Some(Entry::Other(kind)) => {
+                    return refuse(format!("output `{}` is {kind}, which can't be kept", place.display()), None);
+                }
+                None => (),
+            }
+            check_amount(&found, folders.len(), size, most)?;
+        }
+    }
+    found.files.sort();
+    check_links(&found.links)?;
+    Ok(found)
+}
+
+fn check_amount(found: &Found, folders: usize, size: u64, most: Option<Bytes>) -> Result<()> {
+    if found.files.len() + found.links.len() > MOST_FILES || folders > MOST_FILES {
+        let what = format!("the step left more than {MOST_FILES} files in its output directory");
+        return refuse(what, Some("pack them into an archive"));
+    }
+    match most.filter(|it| size > it.0) {
+        None => Ok(()),
+        Some(most) => {
+            let size = Bytes(size);
+            let what = format!(
+                "the files of the step hold {size} or more, holes included; at most {most} are kept (`output_limit`)"
+            );
+            refuse(what, Some("raise the setting `output_limit`"))
+        }
+    }
+}
+
+/// Every link must lead to a place inside.
+fn check_links(links: &Links) -> Result<()> {
+    for (name, target) in links {
+        if let Err(astray) = links::resolve(links, name) {
+            let what = format!("output `{name}` is a symbolic link to `{target}`, which {astray}");
+            return refuse(
+                what,
+                Some("make it a relative link to something in the output directory, or copy the file"),
+            );
+        }
+    }
+    Ok(())
+}
+
+fn refuse<T>(what: String, hint: Option<&'static str>) -> Result<T> {
+    Err(Error::Refused { what, hint })
+}
+
+/// Writes the files of the step `name` into an empty directory, with their links, for commands that want paths.
+pub(super) fn restore(name: &str, output: &Output, dir: &Path, artifacts: &ArtifactStore, until: Until) -> Result<()> {
+    let links: Links = output.links.iter().cloned().collect();
+    // Stored names were checked when they were stored; a restored database is not trusted more than that.
+    let names = output.files.iter().map(|it| &it.0).chain(links.keys());
+    if let Some(astray) = names.into_iter().find(|it| !is_plain(it, &links)) {
+        return refuse(format!("output `{astray}` of step `{name}` has a name that leaves its directory"), None);
+    }
+    check_links(&links)?;
+    for (file, artifact) in &output.files {
+        let path = dir.join(file);
+        make_parent(&path)?;
+        artifacts.copy_while(artifact, &path, &|| until.go_on())?;
+        // The directory is private; the file itself is like any that a command would make, so that `cp` passes it on.
+        let mode = if output.executable.contains(file) { 0o755 } else { 0o644 };
+        let mode = fs::Permissions::from_mode(mode);
+        fs::set_permissions(&path, mode).map_err(|source| Error::Io { action: "set the mode of", path, source })?;
+    }
+    for (link, target) in &links {
+        let path = dir.join(link);
+        make_parent(&path)?;
+        symlink(target, &path).map_err(|source| Error::Io { action: "make the link", path, source })?;
+    }
+    Ok(())
+}
+
+fn make_parent(path: &Path) -> Result<()> {
+    let Some(parent) = path.parent() else { return Ok(()) };
+    fs::create_dir_all(parent).map_err(|source| Error::Io { action: "create", path: parent.to_path_buf(), source })
+}
+
+/// Whether a name leads straight down, and through no link.
+fn is_plain(name: &str, links: &Links) -> bool {
+    let path = Path::new(name);
+    let straight = path.components().all(|it| matches!(it, Component::Normal(_))) && !name.is_empty();
+    let through_a_link = |it: &Path| it.to_str().is_some_and(|it| links.contains_key(it));
+    straight && !path.ancestors().skip(1).any(through_a_link)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::artifact::ArtifactOptions;
+
+    #[test]
+    fn a_stored_output_is_not_trusted_to_stay_in_its_directory() {
+        let home = tempfile::tempdir().unwrap();
+        let store = ArtifactStore::open(&home.path().join("artifacts"), ArtifactOptions::default(), "w1").unwrap();
+        let file = store.put_bytes(b"text", "output").unwrap().artifact;
+        let cancel = CancelToken::new();
+        let restored = |files: &[&str], links: &[(&str, &str)]| {
+            let dir = tempfile::tempdir_in(home.path()).unwrap();
+            let output = Output {
+                files: files.iter().map(|it| (it.to_string(), file)).collect(),
+                links: links.iter().map(|(name, target)| (name.to_string(), target.to_string())).collect(),
+                ..Output::default()
+            };
+            restore("make", &output, dir.path(), &store, Until::of(&cancel, None, Millis(0)))
+        };
+        restored(&["a/b"], &[("c/d", "../a/b")]).unwrap();
+        for (files, links) in [
+            (&["../x"][..], &[][..]),
+            (&["/x"], &[]),
+            (&[""], &[]),
+            (&["d/x"], &[("d", "e")]),
+            (&[], &[("d", "e"), ("d/x", "y")]),
+            (&[], &[("x", "/etc/passwd")]),
+            (&[], &[("x", "../..")]),
+            (&[], &[("../x", "y")]),
+        ] {
+            assert!(matches!(restored(files, links), Err(Error::Refused { .. })), "{files:?} {links:?}");
+        }
+        assert_eq!(fs::read_dir(home.path()).unwrap().count(), 1, "something was left outside");
+    }
+}

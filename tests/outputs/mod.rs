@@ -1,0 +1,148 @@
+//! What a command may leave in its output directory, and what becomes of it.
+
+use super::{Shop, eventually};
+use std::{
+    fs,
+    time::{Duration, Instant},
+};
+use windlass::{
+    model::{Bytes, Millis, Status, StepId},
+    store::{output, overview},
+};
+
+impl Shop {
+    /// Runs one command; its group's status and the message of its first attempt.
+    fn outcome_of(&self, command: &str) -> (Status, String) {
+        let _worker = self.worker(1);
+        let text = serde_json::json!({"id": "one", "steps": [{"name": "a", "run": command}]}).to_string();
+        let group = self.submit(&text, &["x"]);
+        let status = self.wait(group).status;
+        let step = self.engine.store().read(|tx| {
+            let runs = overview::runs(tx, group, &overview::RunFilter { limit: 1, ..Default::default() })?;
+            Ok(overview::show_run(tx, runs[0].id)?.steps[0].id)
+        });
+        let attempts = self.attempts(step.unwrap().0);
+        let message = attempts.last().and_then(|it| it.detail.as_ref()?["message"].as_str().map(String::from));
+        (status, message.unwrap_or_default())
+    }
+}
+
+#[test]
+fn links_that_stay_inside_reach_the_next_step() {
+    let shop = Shop::new();
+    let _worker = shop.worker(1);
+    let text = r#"
+id: links
+steps:
+  - name: make
+    run: |
+      cd {{ out }}; mkdir -p bin v2/deep; printf '#!/bin/sh\necho ran' > bin/tool-1.2; chmod 755 bin/tool-1.2
+      ln -s tool-1.2 bin/tool; ln -s v2 latest; echo data > v2/deep/data; ln -s ../bin/tool v2/run; ln -s nowhere dangling
+  - name: use
+    run: |
+      cd {{ inputs.make.dir }}; bin/tool && cat latest/deep/data && latest/run && readlink bin/tool latest dangling
+      cp -R . {{ out }}
+  - name: pass
+    run: "{{ inputs.use.dir }}/latest/run"
+"#;
+    let group = shop.submit(text, &["x"]);
+    assert_eq!(shop.wait(group).status, Status::Completed);
+    let outputs = |step| shop.engine.store().read(|tx| output::of_step(tx, StepId(step))).unwrap().unwrap();
+    let (made, used, passed) = (outputs(1), outputs(2), outputs(3));
+    let links = [("bin/tool", "tool-1.2"), ("dangling", "nowhere"), ("latest", "v2"), ("v2/run", "../bin/tool")];
+    assert_eq!(made.links, links.map(|(name, target)| (name.to_string(), target.to_string())));
+    assert_eq!(used.links, made.links);
+    assert_eq!(used.value, Some("ran\ndata\nran\ntool-1.2\nv2\nnowhere".into()));
+    assert_eq!(passed.value, Some("ran".into()));
+}
+
+#[test]
+fn a_link_that_leads_out_fails_its_step_by_name() {
+    let shop = Shop::new();
+    fs::write(shop.path("secret"), "secret").unwrap();
+    for (command, name) in [
+        ("ln -s /etc/passwd {{ out }}/x", "`x`"),
+        ("mkdir {{ out }}/d; ln -s ../../secret {{ out }}/d/x", "`d/x`"),
+        ("cd {{ out }}; mkdir -p a/b/c; ln -s ../../.. a/b/c/up; ln -s a/b/c/up/../.. x", "`x`"),
+        ("cd {{ out }}; ln -s y x; ln -s x y", "`x`"),
+    ] {
+        let (status, message) = shop.outcome_of(command);
+        assert_eq!(status, Status::Failed, "{command}");
+        assert!(message.contains(name) && message.contains("symbolic link"), "{command}: {message}");
+    }
+}
+
+#[test]
+fn what_is_no_file_is_refused_by_name_and_never_waited_for() {
+    let shop = Shop::new();
+    fs::create_dir(shop.path("private")).unwrap();
+    fs::write(shop.path("private/key"), "secret").unwrap();
+    let socket = "python3 -c 'import socket, os; os.chdir(os.environ[\"WINDLASS_OUT\"]); socket.socket(1).bind(\"s\")'";
+    for (command, words) in [
+        ("mkfifo {{ out }}/pipe", "`pipe` is a fifo"),
+        (socket, "`s` is a socket"),
+        ("rm -r {{ out }}; ln -s $PWD/private {{ out }}", "replaced"),
+        ("rm -r {{ out }}; echo text > {{ out }}", "replaced"),
+    ] {
+        let begun = Instant::now();
+        let (status, message) = shop.outcome_of(command);
+        assert_eq!(status, Status::Failed, "{command}");
+        assert!(message.contains(words), "{command}: {message}");
+        assert!(begun.elapsed() < Duration::from_secs(30), "{command}: {:?}", begun.elapsed());
+    }
+    let (status, _) = shop.outcome_of("rm -r {{ out }}; mkdir {{ out }}; echo a > {{ out }}/a");
+    assert_eq!(status, Status::Completed, "a directory may be made again");
+}
+
+#[test]
+fn files_beyond_the_limit_are_refused_at_once_holes_included() {
+    let shop = Shop::new();
+    let begun = Instant::now();
+    let (status, message) = shop.outcome_of("truncate -s 1T {{ out }}/x");
+    assert_eq!(status, Status::Failed);
+    assert!(message.contains("1 TiB") && message.contains("10 GiB") && message.contains("output_limit"), "{message}");
+    assert!(begun.elapsed() < Duration::from_secs(30), "{:?}", begun.elapsed());
+    assert_eq!(shop.engine.artifacts().options().step_most, Some(Bytes::mib(10 << 10)));
+}
+
+/// Takes minutes to hash.
+const HUGE: &str = "truncate -s 10G {{ out }}/x; touch written";
+
+#[test]
+fn a_timeout_ends_the_keeping_of_files() {
+    let shop = Shop::new();
+    let _worker = shop.worker(1);
+    let step = serde_json::json!({"name": "a", "run": HUGE, "timeout": "1s"});
+    let group = shop.submit(&serde_json::json!({"id": "huge", "steps": [step]}).to_string(), &["x"]);
+    let begun = Instant::now();
+    assert_eq!(shop.wait(group).status, Status::Failed);
+    assert_eq!(shop.attempts(1)[0].outcome, Some("timed out"));
+    assert!(begun.elapsed() < Duration::from_secs(25), "{:?}", begun.elapsed());
+    assert_eq!(
+        fs::read_dir(shop.path("artifacts"))
+            .unwrap()
+            .flatten()
+            .filter(|it| { it.file_name().to_string_lossy().starts_with(".tmp") })
+            .count(),
+        0,
+        "half a file was left"
+    );
+}
+
+#[test]
+fn a_cancel_and_a_stop_end_the_keeping_of_files() {
+    let shop = Shop::new();
+    let worker = shop.worker(1);
+    let text = serde_json::json!({"id": "huge", "steps": [{"name": "a", "run": HUGE}]}).to_string();
+    let group = shop.submit(&text, &["x"]);
+    eventually("the file is there", || shop.path("written").exists());
+    assert!(shop.engine.cancel_group(group).unwrap());
+    assert_eq!(shop.wait(group).status, Status::Cancelled);
+    fs::remove_file(shop.path("written")).unwrap();
+    shop.submit(&text, &["y"]);
+    eventually("the file is there again", || shop.path("written").exists());
+    let begun = Instant::now();
+    worker.stop(Millis(10));
+    assert!(begun.elapsed() < Duration::from_secs(20), "{:?}", begun.elapsed());
+    assert_eq!(shop.attempts(2)[0].outcome, Some("interrupted"));
+}
