@@ -97,16 +97,15 @@ fn connections_of_strangers_do_not_cut_the_stream_of_somebody_who_is_known() {
     let mut strangers: Vec<TcpStream> = Vec::new();
     for number in 0..320 {
         let mut stranger = connect(&web);
-        // Some say nothing, some are turned away and stay, some are at work.
-        let said = match number % 3 {
-            0 => String::new(),
-            1 => format!("GET /metrics HTTP/1.1\r\nHost: {host}\r\n\r\n"),
+        // Some are turned away and stay, some are at work: neither is the first to go by what it does.
+        let said = match number % 2 {
+            0 => format!("GET /metrics HTTP/1.1\r\nHost: {host}\r\n\r\n"),
             _ => format!(
                 "POST /api/v1/session/open HTTP/1.1\r\nHost: {host}\r\nContent-Type: application/json\r\nContent-Length: 99\r\n\r\n{{"
             ),
         };
         let _ = stranger.write_all(said.as_bytes());
-        if number % 3 == 1 {
+        if number % 2 == 0 {
             let _ = stranger.read(&mut [0; 12]);
         }
         strangers.push(stranger);
