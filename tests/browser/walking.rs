@@ -10,14 +10,14 @@ fn the_skip_link_leads_to_the_content_and_leaves_the_address_alone() {
     let web = Web::start();
     let Some(mut browser) = let_in(&web) else { return };
     browser.press("6");
-    browser.shows("free disk");
+    browser.shows("free on the disk");
     browser.eval("document.querySelector('.skip').focus()");
     browser.press("Enter");
     browser.until("the content has the focus", "document.activeElement.id === 'main'");
     assert_eq!(browser.eval("location.hash"), "#/health");
     browser.eval("void (window.before = true, location.reload())");
     browser.until("it is loaded anew", "!window.before && document.readyState === 'complete'");
-    browser.shows("free disk");
+    browser.shows("free on the disk");
 }
 
 #[test]
