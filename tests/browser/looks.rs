@@ -29,7 +29,8 @@ steps:
 
 /// A home with something in every view.
 fn furnished() -> Web {
-    let web = Web::start();
+    // Places for documents beside the steps that sleep.
+    let web = Web::with("pools = { \"*\" = 6 }\n");
     let docs = web.home().join("docs");
     fs::create_dir(&docs).unwrap();
     let notes = [
