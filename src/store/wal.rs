@@ -56,7 +56,8 @@ impl Shape {
 
 /// Reads the log behind the frames that SQLite accepts. `page` is looked out for.
 ///
-/// Counts commit frames of the same generation (the same salts) whose checksum continues that of the frame before. What
+/// Counts commit frames of the same generation (the same salts) whose checksum continues that of the frame before, if a
+/// damaged frame stands before it. What
 /// an interrupted transaction left has no commit frame, and what an older generation left has other salts.
 pub(super) fn unreachable(log: &Path, shape: &Shape, page: u32) -> io::Result<Unreachable> {
     let mut found = Unreachable::default();
@@ -78,12 +79,14 @@ pub(super) fn unreachable(log: &Path, shape: &Shape, page: u32) -> io::Result<Un
     log.seek(SeekFrom::Start(shape.end()))?;
     let mut frame = vec![0; FRAME_HEADER + shape.page_size];
     let mut pending = None;
+    let mut damaged = !header.whole;
     while fill(&mut log, &mut frame)? {
         let stored = checksum_at(&frame, 16);
         let ours = frame[8..16] == header.salts;
         let whole = ours && header.checksum(&header.checksum(&before, &frame[..8]), &frame[FRAME_HEADER..]) == stored;
         before = stored;
         if !whole {
+            damaged = true;
             continue;
         }
         if number(&frame, 0) == page {
@@ -91,6 +94,11 @@ pub(super) fn unreachable(log: &Path, shape: &Shape, page: u32) -> io::Result<Un
         }
         // The size of the database after the commit; zero in every frame that does not end a transaction.
         if number(&frame, 4) != 0 {
+            // A commit that SQLite leaves out although all of it is whole is no loss: it was killed before it was made known,
+            // and never acknowledged, or the log is about to be written from its start again.
+            if !damaged {
+                return Ok(Unreachable::default());
+            }
             found.commits += 1;
             found.page = pending.take().or(found.page);
         }
@@ -126,6 +134,8 @@ struct Header {
     big_endian: bool,
     salts: [u8; 8],
     checksum: (u32, u32),
+    /// Whether its own checksum is right.
+    whole: bool,
 }
 
 impl Header {
@@ -140,9 +150,10 @@ impl Header {
             big_endian: if magic & !1 == MAGIC { magic & 1 == 1 } else { cfg!(target_endian = "big") },
             salts: [0; 8],
             checksum: checksum_at(&bytes, 24),
+            whole: false,
         };
-        let whole = header.checksum(&(0, 0), &bytes[..24]) == header.checksum;
-        header.salts.copy_from_slice(if whole || shape.readable > 0 { &bytes[16..24] } else { &frame[8..16] });
+        header.whole = header.checksum(&(0, 0), &bytes[..24]) == header.checksum;
+        header.salts.copy_from_slice(if header.whole || shape.readable > 0 { &bytes[16..24] } else { &frame[8..16] });
         Ok(Some(header))
     }
 
@@ -283,6 +294,18 @@ mod tests {
             assert!(found.commits >= 1, "frame {frame}: {}", found.commits);
             let counters = small_table(&found.page.unwrap()).unwrap();
             assert_eq!(counters, [(1, 1_000_000), (2, -7)], "frame {frame}");
+        }
+    }
+
+    #[test]
+    fn whole_frames_that_sqlite_does_not_know_yet_are_no_damage() {
+        let dir = tempfile::tempdir().unwrap();
+        let (database, root) = ten_commits(dir.path());
+        let log = path_of(&database);
+        let frames = (std::fs::read(&log).unwrap().len() as u64 - 32) / (24 + 4096);
+        // A commit that was killed before it was made known, and a log that is about to begin again.
+        for known in [frames - 3, frames / 2, 0] {
+            assert_eq!(unreachable(&log, &shape(known), root).unwrap(), Unreachable::default(), "{known} known");
         }
     }
 
