@@ -33,7 +33,7 @@ impl SmallDisk {
         let place = Place::new();
         let root = place.home().join(folder);
         fs::create_dir_all(&root).unwrap();
-        let script = format!("mount -t tmpfs -o size={mib}m none '{}' && exec sleep 600", root.display());
+        let script = format!("mount -t tmpfs -o size={mib}m,mode=700 none '{}' && exec sleep 600", root.display());
         let mut command = Command::new("unshare");
         let holder =
             command.args(alone).args(["sh", "-c", &script]).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
