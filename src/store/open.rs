@@ -64,7 +64,7 @@ pub(super) fn is_ready(options: &Options) -> Result<bool> {
         return Ok(false);
     }
     match can_be_read(path) {
-        Err(error @ (Error::Newer { .. } | Error::NotOurs { .. })) => Err(error),
+        Err(error @ (Error::Newer { .. } | Error::NotOurs { .. } | Error::Schema { .. })) => Err(error),
         // Whatever is wrong with it is found and named where it is opened for writing.
         ready => Ok(ready.unwrap_or(false)),
     }
@@ -73,10 +73,14 @@ pub(super) fn is_ready(options: &Options) -> Result<bool> {
 fn can_be_read(path: &Path) -> Result<bool> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let conn = Connection::open_with_flags(path, flags)?;
+    schema::harden(&conn)?;
     conn.busy_timeout(BUSY)?;
     let mode: String = conn.pragma_query_value(None, "journal_mode", |row| row.get(0))?;
     let vacuum: i64 = conn.pragma_query_value(None, "auto_vacuum", |row| row.get(0))?;
     let ready = migration::is_current(&conn, path)? && mode == "wal" && vacuum == 2;
+    if ready {
+        schema::check(&conn, path)?;
+    }
     // A damaged log is reported by the first command, whether it writes or not.
     Ok(ready && !lost_commits::are_suspected(&conn, path)?)
 }
