@@ -426,3 +426,46 @@ fn a_paused_type_does_not_keep_a_worker_from_being_idle() {
     shop.engine.store().write(|tx| store::pause::step_type(tx, "a", false)).unwrap();
     assert_eq!(shop.wait(group).status, Status::Completed);
 }
+
+/// A kind that panics, and one that sees how long it may run.
+struct Panics;
+
+impl engine::StepKind for Panics {
+    fn run(&self, _cx: &engine::StepContext) -> engine::StepResult {
+        panic!("on purpose")
+    }
+}
+
+#[test]
+fn a_step_kind_that_panics_fails_its_step_or_hook_and_the_worker_goes_on() {
+    let dir = tempfile::tempdir().unwrap();
+    let engine = plant::open_with_kinds(dir.path(), |kinds| kinds.register("test/panics", Panics));
+    let worker = plant::worker(&engine, 1);
+    let text = "id: bad\nsteps: [{ name: a, uses: test/panics, retries: 1, backoff: { initial: 1ms } }]\n";
+    assert_eq!(plant::wait(&engine, &worker, plant::submit(&engine, text, &["x"])), Status::Failed);
+    let attempts = engine.store().read(|tx| attempt::of_step(tx, StepId(1))).unwrap();
+    let said: Vec<String> = attempts.iter().map(|it| it.detail.as_ref().unwrap()["message"].to_string()).collect();
+    assert_eq!(said, ["\"the step kind panicked: on purpose\""; 2]);
+    let text = "id: hooked\nsteps: [{ name: a, uses: windlass/noop }]\n\
+                hooks: { group_end: [{ name: h, uses: test/panics, retries: 0 }] }\n";
+    let group = plant::submit(&engine, text, &["x"]);
+    assert_eq!(plant::wait(&engine, &worker, group), Status::Completed);
+    let failed = || engine.store().read(|tx| store::overview::show_group(tx, group)).unwrap().failed_hooks;
+    eventually("the hook has failed", || !failed().is_empty());
+    assert!(failed()[0].detail.contains("panicked: on purpose"), "{:?}", failed()[0].detail);
+    let text = "id: good\nsteps: [{ name: a, uses: windlass/noop }]\n";
+    assert_eq!(plant::wait(&engine, &worker, plant::submit(&engine, text, &["x"])), Status::Completed);
+}
+
+#[test]
+fn a_hook_of_a_built_in_kind_ends_at_its_timeout() {
+    let shop = Shop::new();
+    let worker = shop.worker(1);
+    let text = "id: hooked\nsteps: [{ name: a, uses: windlass/noop }]\nhooks: { group_end: \
+                [{ name: slow, uses: windlass/sleep, with: { for: 600s }, timeout: 100ms, retries: 0 }] }\n";
+    let group = shop.submit(text, &["x"]);
+    assert_eq!(shop.wait(group).status, Status::Completed);
+    eventually("hooks are drained", || worker.is_idle().unwrap());
+    let hooks = shop.engine.store().read(|tx| store::overview::show_group(tx, group)).unwrap().failed_hooks;
+    assert!(hooks.len() == 1 && hooks[0].detail.contains("timed out after 100 ms"), "{hooks:?}");
+}

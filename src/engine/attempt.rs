@@ -205,12 +205,7 @@ fn execute(
     let mut result = match &step.action {
         Action::Run(command) => command::run(&cx, command, &step.env),
         Action::Uses(name) => match engine.kinds.get(name) {
-            Some(kind) => in_child(engine, &cx, &**kind, name, task.row.suspect).unwrap_or_else(|| {
-                with_deadline(&cx, || {
-                    catch_unwind(AssertUnwindSafe(|| kind.run(&cx)))
-                        .unwrap_or_else(|panic| StepResult::panicked(&*panic))
-                })
-            }),
+            Some(kind) => in_child(engine, &cx, &**kind, name, task.row.suspect).unwrap_or_else(|| here(&cx, &**kind)),
             None => StepResult::permanent("unknown_kind", format!("this windlass has no step kind `{name}`")),
         },
         Action::Worker { worker: name, handler } => worker::run(&cx, task.row.definition, name, handler),
@@ -223,6 +218,13 @@ fn execute(
 fn in_child(engine: &Engine, cx: &StepContext, kind: &dyn StepKind, name: &str, suspect: bool) -> Option<StepResult> {
     let alone = suspect && kind.can_run_in_child();
     alone.then(|| step_child::run(engine, cx, name)).flatten()
+}
+
+/// Runs a kind in this process: it ends at its timeout, and a panic of it is a failure of that step or hook alone.
+pub(super) fn here(cx: &StepContext, kind: &dyn StepKind) -> StepResult {
+    with_deadline(cx, || {
+        catch_unwind(AssertUnwindSafe(|| kind.run(cx))).unwrap_or_else(|panic| StepResult::panicked(&*panic))
+    })
 }
 
 /// Runs an in-process kind under the step's timeout: a deadline of our own, since such kinds poll the token.

@@ -1,6 +1,7 @@
 //! Durable hooks: run outside of any step's path, retried, their result kept.
 
 use super::{
+    attempt,
     consumer::ROOM_WAIT,
     error::{Result, with_causes},
     kind::command,
@@ -165,7 +166,7 @@ fn run_one(shared: &Shared, due: &hook::Hook) -> Result<HookEnd> {
     let result = match &hook.action {
         Action::Run(words) => command::run_for_event(&cx, words, &hook.env, event_name(event)),
         Action::Uses(name) => match engine.kinds.get(name) {
-            Some(kind) => kind.run(&cx),
+            Some(kind) => attempt::here(&cx, &**kind),
             None => StepResult::permanent("unknown_kind", format!("this windlass has no step kind `{name}`")),
         },
         Action::Worker { .. } => StepResult::permanent("worker", "a hook can't be a worker"),

@@ -28,12 +28,27 @@ pub fn open(home: &Path) -> Engine {
 }
 
 pub fn open_with(home: &Path, clock: Arc<dyn Clock>, options: impl FnOnce(Options) -> Options) -> Engine {
+    made(home, clock, options, |_| ())
+}
+
+/// The same with kinds of the test's own.
+pub fn open_with_kinds(home: &Path, more: impl FnOnce(&mut Registry)) -> Engine {
+    made(home, Arc::new(SystemClock), |it| it, more)
+}
+
+fn made(
+    home: &Path,
+    clock: Arc<dyn Clock>,
+    options: impl FnOnce(Options) -> Options,
+    more: impl FnOnce(&mut Registry),
+) -> Engine {
     windlass::process::program::use_program(Path::new(WINDLASS));
     let durability = store::Durability::Normal;
     let at = store::Options { durability, ..store::Options::new(home.join("engine.db")) };
     let artifacts = ArtifactStore::open(&home.join("artifacts"), ArtifactOptions::default(), &engine::process_tag());
     let mut kinds = Registry::default();
     engine::kind::register(&mut kinds);
+    more(&mut kinds);
     let options = options(Options { ballast: Bytes(0), ..Options::new(home) });
     Engine::new(Store::open(&at, clock).unwrap(), artifacts.unwrap(), kinds, options, Arc::new(NoMetrics))
 }
