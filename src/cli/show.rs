@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     definition::{MASK, yaml_text},
-    model::{GroupId, RunId, StepId, WorkerId},
+    model::{GroupId, RunId, Status, StepId, WorkerId},
     store::attempt::Attempt,
     view::{self, StepView, words::status_of_group},
 };
@@ -36,6 +36,9 @@ pub struct Args {
     #[arg(long, value_name = "NAME", conflicts_with = "json")]
     file: Option<String>,
 }
+
+/// What stands in the place of the output of a step that left none.
+const NO_OUTPUT: &str = "none (completed without output)";
 
 impl Args {
     pub fn run(self, cx: &Context) -> Result<()> {
@@ -219,8 +222,10 @@ fn facts(cx: &Context, found: &StepView) -> Result<()> {
             details.needs.iter().map(|it| format!("{} {} {}", it.step, it.name, it.status)).collect();
         line(out, "needs", needs.join(", "))?;
     }
-    if let Some(output) = &details.output {
-        line(out, "output", output.to_string())?;
+    match &details.output {
+        Some(output) => line(out, "output", output.to_string())?,
+        None if it.status == Status::Completed && details.files.is_empty() => line(out, "output", NO_OUTPUT)?,
+        None => (),
     }
     if !details.files.is_empty() {
         line(

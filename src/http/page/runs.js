@@ -59,6 +59,8 @@ function runFacts(run) {
 }
 
 const output = (it) => (it === null || it === undefined ? [] : [h("dt", {}, "Output"), h("dd", {}, value(it))]);
+/** A step that is done and left nothing: said, so that it does not look as if something were missing. */
+const silence = (it) => (it.status === "COMPLETED" && (it.output === null || it.output === undefined) && !it.files.length ? [h("dt", {}, "Output"), h("dd", { class: "dim" }, "none (completed without output)")] : []);
 
 function buttons(run, act) {
   const name = `r${run.id}`;
@@ -170,7 +172,7 @@ function factsOf(step) {
     ["Links", step.links.length ? h("ul", { class: "files" }, step.links.slice(0, NAMES).map(([name, target]) => h("li", {}, `${name} → ${target}`))) : null],
     ["Definition", step.step_definition && h("details", { "data-key": "definition" }, h("summary", {}, `${step.definition}, step ${step.name}`), h("pre", { class: "json", tabindex: 0 }, JSON.stringify(step.step_definition, null, 2)))],
   ];
-  return [...rows.filter((it) => it[1]).map(([name, value]) => [h("dt", {}, name), h("dd", { class: "text" }, value)]), ...output(step.output)];
+  return [...rows.filter((it) => it[1]).map(([name, value]) => [h("dt", {}, name), h("dd", { class: "text" }, value)]), ...output(step.output), ...silence(step)];
 }
 
 /** Names that are shown of the files of a step. */
