@@ -74,6 +74,12 @@ fn each_power_stays_in_its_room() {
 }
 
 #[test]
+fn the_library_for_file_locks_is_used_in_one_place() {
+    let users: Vec<PathBuf> = sources().into_iter().filter(|(_, text)| text.contains("fs2")).map(|it| it.0).collect();
+    assert_eq!(users, [PathBuf::from("src/os/file_lock.rs")]);
+}
+
+#[test]
 fn names_say_what_is_inside() {
     for (path, _) in sources() {
         let name = path.to_string_lossy().to_string();

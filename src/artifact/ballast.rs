@@ -9,7 +9,6 @@ use crate::{
     model::Bytes,
     os::{disk_space, interrupted::retried, ownership},
 };
-use fs2::FileExt;
 use std::{
     fs, io,
     path::{Path, PathBuf},
@@ -78,7 +77,7 @@ impl Ballast {
 
     fn allocate(&self) -> io::Result<()> {
         let file = ownership::open_empty(&self.path)?;
-        retried(|| file.allocate(self.size.0))?;
+        disk_space::allocate(&file, self.size)?;
         file.sync_all()
     }
 }

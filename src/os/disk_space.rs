@@ -2,18 +2,33 @@
 
 use super::{file_system::nearest_existing, interrupted::retried};
 use crate::model::Bytes;
-use std::{io, path::Path};
+use std::{fs::File, io, path::Path};
 
 /// Bytes that this user may still write in `dir`, or in its nearest existing parent.
 pub fn free(dir: &Path) -> io::Result<Bytes> {
     let place = nearest_existing(dir);
-    retried(|| fs2::available_space(&place)).map(Bytes)
+    let room = statvfs(&place)?;
+    Ok(Bytes(room.f_bavail.saturating_mul(room.f_frsize)))
 }
 
 /// Size in bytes of the file system that holds `dir`, or its nearest existing parent.
 pub fn total(dir: &Path) -> io::Result<Bytes> {
     let place = nearest_existing(dir);
-    retried(|| fs2::total_space(&place)).map(Bytes)
+    let room = statvfs(&place)?;
+    Ok(Bytes(room.f_blocks.saturating_mul(room.f_frsize)))
+}
+
+fn statvfs(place: &Path) -> io::Result<rustix::fs::StatVfs> {
+    retried(|| rustix::fs::statvfs(place).map_err(io::Error::from))
+}
+
+/// Gives a file so many bytes of real space. Where the file system can't promise any, the file is only made so long.
+pub fn allocate(file: &File, bytes: Bytes) -> io::Result<()> {
+    let promise = || rustix::fs::fallocate(file, rustix::fs::FallocateFlags::empty(), 0, bytes.0);
+    match retried(|| promise().map_err(io::Error::from)) {
+        Err(error) if error.kind() == io::ErrorKind::Unsupported => retried(|| file.set_len(bytes.0)),
+        allocated => allocated,
+    }
 }
 
 #[cfg(test)]

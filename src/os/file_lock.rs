@@ -112,12 +112,17 @@ pub(super) fn open(path: &Path) -> io::Result<File> {
 }
 
 /// Whether an attempt to lock succeeded; false: somebody else has the lock.
-pub(super) fn taken(attempt: impl FnMut() -> io::Result<()>) -> io::Result<bool> {
+fn taken(attempt: impl FnMut() -> io::Result<()>) -> io::Result<bool> {
     match retried(attempt) {
         Ok(()) => Ok(true),
         Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(false),
         Err(error) => Err(error),
     }
+}
+
+/// Takes the lock of an open file for itself alone; false: somebody else has it.
+pub(super) fn lock(file: &File) -> io::Result<bool> {
+    taken(|| FileExt::try_lock_exclusive(file))
 }
 
 /// Gives a lock back.
@@ -128,7 +133,7 @@ pub(super) fn release(file: &File) -> io::Result<()> {
 /// A probe holds the file shared for some microseconds; that must not look like a holder.
 fn take_exclusive(file: &File) -> io::Result<bool> {
     for _ in 0..8 {
-        if taken(|| FileExt::try_lock_exclusive(file))? {
+        if lock(file)? {
             return Ok(true);
         }
         if !taken(|| FileExt::try_lock_shared(file))? {

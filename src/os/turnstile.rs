@@ -4,7 +4,6 @@
 //! so nobody who just left can overtake all others: with one lock the last writer wins again and again.
 
 use super::file_lock;
-use fs2::FileExt;
 use std::{
     fs::File,
     io,
@@ -61,12 +60,12 @@ impl Turnstile {
     }
 
     fn pass_the_door(&self, deadline: Instant) -> io::Result<bool> {
-        let door = || file_lock::taken(|| FileExt::try_lock_exclusive(&self.door));
+        let door = || file_lock::lock(&self.door);
         if !file_lock::poll_until(deadline, Duration::from_millis(2), door)? {
             return Ok(false);
         }
         // One process at a time stands in the door, so it may ask often: the room is never long without a writer.
-        let room = || file_lock::taken(|| FileExt::try_lock_exclusive(&self.room));
+        let room = || file_lock::lock(&self.room);
         let got = file_lock::poll_until(deadline, Duration::from_micros(200), room);
         if let Err(error) = file_lock::release(&self.door) {
             let _ = file_lock::release(&self.room);
