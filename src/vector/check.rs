@@ -26,7 +26,7 @@ impl CheckReport {
 impl VectorDb {
     /// Reads the whole file, in one snapshot.
     pub fn check(&self) -> Result<CheckReport> {
-        self.read("check", |tx| {
+        self.read_at_leisure("check", |tx| {
             let mut statement = tx.prepare("PRAGMA integrity_check(100)")?;
             let lines =
                 statement.query_map([], |row| row.get::<_, String>(0))?.collect::<rusqlite::Result<Vec<_>>>()?;

@@ -10,7 +10,13 @@ use rusqlite::{Connection, Transaction, TransactionBehavior};
 use std::{
     fs,
     path::{Path, PathBuf},
+    time::{Duration, Instant},
 };
+
+/// How long one read may take. A search of millions of passages takes seconds; a file made to hang one takes for ever.
+const READ_WITHIN: Duration = Duration::from_secs(60);
+/// Between two looks at the clock, in instructions of SQLite's virtual machine.
+const STEPS: i32 = 10_000;
 
 /// How a commit reaches the disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -47,6 +53,7 @@ pub struct VectorDb {
     writable: bool,
     schema: i64,
     pub(super) hidden: Hidden,
+    read_within: Duration,
 }
 
 impl VectorDb {
@@ -117,13 +124,24 @@ impl VectorDb {
     }
 
     fn opened(db: Connection, path: &Path, writable: bool, schema: i64) -> Result<VectorDb> {
-        let (embedder, dimension) = db
-            .query_row("SELECT embedder, dimension FROM meta", [], |row| {
+        let asked = || {
+            db.query_row("SELECT embedder, dimension FROM meta", [], |row| {
                 Ok((row.get(0)?, row.get::<_, i64>(1)? as usize))
             })
-            .map_err(|source| Error::sql("open", path, source))?;
+        };
+        let (embedder, dimension) =
+            bounded(&db, READ_WITHIN, asked).map_err(|source| Error::sql("open", path, source))?;
         let hidden = Hidden::default();
-        Ok(VectorDb { db, path: path.to_path_buf(), embedder, dimension, writable, schema, hidden })
+        Ok(VectorDb {
+            db,
+            path: path.to_path_buf(),
+            embedder,
+            dimension,
+            writable,
+            schema,
+            hidden,
+            read_within: READ_WITHIN,
+        })
     }
 
     pub fn path(&self) -> &Path {
@@ -215,8 +233,25 @@ impl VectorDb {
         Ok(Snapshot { _tx: tx })
     }
 
-    /// Reads within the open snapshot, else within one of its own.
+    /// Reads that take longer than this end with [`Error::TooLong`], so that no file can keep a search for ever.
+    #[cfg(test)]
+    fn read_within(mut self, time: Duration) -> VectorDb {
+        self.read_within = time;
+        self
+    }
+
+    /// Reads within the open snapshot, else within one of its own, for a bounded time.
     pub(super) fn read<T>(
+        &self,
+        action: &'static str,
+        ask: impl FnOnce(&Connection) -> rusqlite::Result<T>,
+    ) -> Result<T> {
+        let _own = if self.db.is_autocommit() { Some(self.snapshot()?) } else { None };
+        bounded(&self.db, self.read_within, || ask(&self.db)).map_err(|source| self.failed(action, source))
+    }
+
+    /// The same for as long as it takes: for what reads the whole file.
+    pub(super) fn read_at_leisure<T>(
         &self,
         action: &'static str,
         ask: impl FnOnce(&Connection) -> rusqlite::Result<T>,
@@ -228,6 +263,15 @@ impl VectorDb {
     pub(super) fn failed(&self, action: &'static str, source: rusqlite::Error) -> Error {
         Error::sql(action, &self.path, source)
     }
+}
+
+/// Asks; after `time` SQLite interrupts the statement.
+fn bounded<T>(db: &Connection, time: Duration, ask: impl FnOnce() -> rusqlite::Result<T>) -> rusqlite::Result<T> {
+    let deadline = Instant::now() + time;
+    db.progress_handler(STEPS, Some(move || Instant::now() >= deadline))?;
+    let answer = ask();
+    db.progress_handler(0, None::<fn() -> bool>)?;
+    answer
 }
 
 /// See [`VectorDb::snapshot`]. A vacuum can't give space back while one is held, so hold it shortly.
@@ -311,4 +355,34 @@ fn create(
     tx.pragma_update(None, "application_id", APPLICATION_ID).map_err(failed)?;
     tx.pragma_update(None, "user_version", SCHEMA_VERSION).map_err(failed)?;
     tx.commit().map_err(failed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A database whose table of chunks is a view without end, as somebody could send one.
+    fn endless(dir: &Path) -> PathBuf {
+        let path = dir.join("endless.db");
+        let nothing = serde_json::json!({});
+        drop(VectorDb::create_or_open_for_writing(&path, &OpenOptions::default(), "hash:v1", 4, &nothing).unwrap());
+        let db = Connection::open(&path).unwrap();
+        let view = "PRAGMA foreign_keys = 0; ALTER TABLE vector RENAME TO kept; CREATE VIEW vector AS WITH RECURSIVE n(i) AS \
+                    (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT i AS chunk, zeroblob(16) AS value FROM n";
+        db.execute_batch(view).unwrap();
+        path
+    }
+
+    #[test]
+    fn a_view_without_end_in_the_place_of_a_table_does_not_hang_a_search() {
+        let dir = tempfile::tempdir().unwrap();
+        // Refused at once, or given up: it ends.
+        let Ok(db) = VectorDb::open(&endless(dir.path()), &OpenOptions::default()) else { return };
+        let db = db.read_within(Duration::from_millis(200));
+        let begun = Instant::now();
+        let refused = db.knn(&[1.0, 0.0, 0.0, 0.0], 10, None).unwrap_err();
+        assert!(begun.elapsed() < Duration::from_secs(30), "{:?}", begun.elapsed());
+        assert!(matches!(refused, Error::TooLong { .. }) && refused.hint().is_some(), "{refused:?}");
+        assert_eq!(db.chunk_params().unwrap(), serde_json::json!({}), "other reads go on");
+    }
 }

@@ -39,6 +39,8 @@ pub enum Error {
     ReadOnly { path: PathBuf },
     #[error("{} is busy", path.display())]
     Busy { path: PathBuf },
+    #[error("it took too long to {action} {}", path.display())]
+    TooLong { action: &'static str, path: PathBuf },
     #[error("no space left for {}", path.display())]
     DiskFull { path: PathBuf },
     #[error("{} is damaged: {detail}", path.display())]
@@ -71,6 +73,9 @@ impl Error {
             Error::DiskFull { .. } => {
                 Some("free some space, then run the same command again; nothing was half written")
             }
+            Error::TooLong { .. } => {
+                Some("narrow the search with `--filter`; if the file is not from you, do not use it")
+            }
             Error::Damaged { .. } => Some("run `windlass db check`, or ingest again into another `--db`"),
             Error::Schema { .. } => Some("somebody has changed it: ingest again into another `--db`"),
             Error::Ownership(ownership::Error::Foreign { .. }) => {
@@ -98,6 +103,7 @@ impl Error {
         let path = path.to_path_buf();
         match source.sqlite_error_code() {
             Some(rusqlite::ErrorCode::DatabaseBusy | rusqlite::ErrorCode::DatabaseLocked) => Error::Busy { path },
+            Some(rusqlite::ErrorCode::OperationInterrupted) => Error::TooLong { action, path },
             Some(rusqlite::ErrorCode::DiskFull) => Error::DiskFull { path },
             Some(rusqlite::ErrorCode::OutOfMemory) => Error::short(Shortage::Memory, action, path),
             Some(rusqlite::ErrorCode::SystemIoFailure | rusqlite::ErrorCode::CannotOpen) => {
