@@ -66,6 +66,7 @@ pub(super) fn open(path: &Path, access: Access, durability: Durability) -> Resul
         return Err(mismatch(path, "query planner stability", "on".into(), "off".into()));
     }
     add_dot(&db).map_err(failed)?;
+    add_readable_uri(&db).map_err(failed)?;
     Ok(db)
 }
 
@@ -155,6 +156,29 @@ fn add_dot(db: &Connection) -> rusqlite::Result<()> {
     })
 }
 
+/// `readable_uri(uri)`: what a person reads, see [`readable_uri`].
+fn add_readable_uri(db: &Connection) -> rusqlite::Result<()> {
+    let flags = FunctionFlags::SQLITE_UTF8 | FunctionFlags::SQLITE_DETERMINISTIC | FunctionFlags::SQLITE_INNOCUOUS;
+    db.create_scalar_function("readable_uri", 1, flags, |ctx| {
+        let uri = ctx.get_raw(0).as_str().map_err(|error| rusqlite::Error::UserFunctionError(Box::new(error)))?;
+        Ok(readable_uri(uri))
+    })
+}
+
+/// A URI with its percent signs decoded, and of a local file the path alone. What is then no UTF-8 stays as it is.
+fn readable_uri(uri: &str) -> String {
+    let text = uri.strip_prefix("file://").filter(|it| it.starts_with('/')).unwrap_or(uri);
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let Some((first, after)) = rest.split_first() {
+        let digits = after.get(..2).filter(|it| *first == b'%' && it.iter().all(u8::is_ascii_hexdigit));
+        let decoded = digits.and_then(|it| u8::from_str_radix(std::str::from_utf8(it).ok()?, 16).ok());
+        bytes.push(decoded.unwrap_or(*first));
+        rest = if decoded.is_some() { &after[2..] } else { after };
+    }
+    String::from_utf8(bytes).unwrap_or_else(|_| text.to_string())
+}
+
 fn blob(value: ValueRef<'_>) -> rusqlite::Result<&[u8]> {
     value.as_blob().map_err(|error| rusqlite::Error::UserFunctionError(Box::new(error)))
 }
@@ -176,6 +200,20 @@ pub(super) fn read_into(numbers: &mut Vec<f32>, blob: &[u8]) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_uri_reads_as_people_write_it() {
+        for (uri, read) in [
+            ("file:///a/policy%203.md", "/a/policy 3.md"),
+            ("https://host/%C3%BC?q=50%25", "https://host/ü?q=50%"),
+            ("file:///a/%ff", "/a/%ff"),
+            ("100%", "100%"),
+            ("%4", "%4"),
+            ("%zz%+4", "%zz%+4"),
+        ] {
+            assert_eq!(readable_uri(uri), read);
+        }
+    }
 
     #[test]
     fn vec_dot_multiplies_and_refuses_unequal_lengths() {

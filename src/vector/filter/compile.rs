@@ -24,6 +24,11 @@ fn condition(node: &Node, values: &mut Vec<Value>) -> String {
         Node::Any(nodes) => joined(nodes, " OR ", values),
         Node::Not(node) => format!("NOT {}", condition(node, values)),
         Node::Compare(column, comparison, literal) => {
+            if *column == Column::Uri
+                && let Literal::Text(text) = literal
+            {
+                return on_uri(*comparison, text, values);
+            }
             let column = operand(column, values);
             let sign = sign(*comparison);
             let literal = match literal {
@@ -34,6 +39,13 @@ fn condition(node: &Node, values: &mut Vec<Value>) -> String {
             format!("(({column} {sign} {literal}) IS TRUE)")
         }
     }
+}
+
+/// A URI is compared as it is kept and as a person reads it: `file:///a/policy%203.md` is also `/a/policy 3.md`.
+fn on_uri(comparison: Comparison, text: &str, values: &mut Vec<Value>) -> String {
+    let (sign, text) = (sign(comparison), bound(Value::Text(text.to_string()), values));
+    let word = if comparison == Comparison::NotEqual { "AND" } else { "OR" };
+    format!("((d.uri {sign} {text}) IS TRUE {word} (readable_uri(d.uri) {sign} {text}) IS TRUE)")
 }
 
 fn joined(nodes: &[Node], word: &str, values: &mut Vec<Value>) -> String {
