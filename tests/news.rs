@@ -55,58 +55,202 @@ fn a_fenced_daemon_ends() {
     assert_eq!(web::wait(&mut web.child).code(), Some(1));
 }
 
+/// The sum over all labels; 0 where there is no line yet.
+fn sum(text: &str, name: &str) -> f64 {
+    let of_it = |it: &&str| it.strip_prefix(name).is_some_and(|rest| rest.starts_with([' ', '{']));
+    text.lines().filter(of_it).filter_map(|it| it.rsplit(' ').next()?.parse::<f64>().ok()).sum()
+}
+
+/// Waits until a metric is above zero.
+#[track_caller]
+fn rises(web: &Web, name: &str) {
+    until(name, || (sum(&web.get("/metrics").text(), name) > 0.0).then_some(()));
+}
+
+/// A home with a daemon, in which each counter can be made to rise.
+struct Counted {
+    home: tempfile::TempDir,
+    web: Web,
+    /// Holds the key `shared`.
+    holder: std::process::Child,
+}
+
+impl Counted {
+    /// A step waits for a key that a command holds before the daemon has ever claimed.
+    fn new() -> Counted {
+        let home = tempfile::tempdir().unwrap();
+        let settings = "history_limit = 5\nheartbeat = \"100ms\"\nsilent_after = \"2s\"\nballast = \"0\"\n\
+                        [pools]\nparse = 2\nstore = 1\n\"*\" = 3\n";
+        std::fs::write(home.path().join("windlass.toml"), settings).unwrap();
+        let text = "id: k\nsteps: [{ name: a, uses: windlass/noop, resource_key: shared }]\n";
+        std::fs::write(home.path().join("keyed.yaml"), text).unwrap();
+        let keyed = home.path().join("keyed.yaml");
+        let submit = ["submit", keyed.to_str().unwrap(), "--items", "1"];
+        assert!(web::windlass(home.path()).args(submit).output().unwrap().status.success());
+        let script = format!("touch {0}/held; sleep 600", home.path().display());
+        let hold = ["locks", "hold", "shared", "--", "sh", "-c", &script];
+        let holder = web::windlass(home.path()).args(hold).spawn().unwrap();
+        until("the key is held", || home.path().join("held").exists().then_some(()));
+        let web = Web::on(home.path(), &[]);
+        Counted { home, web, holder }
+    }
+
+    /// Submits a workflow of these steps for one item, with what else the file says.
+    #[track_caller]
+    fn submit(&self, steps: &str, more: &str) -> String {
+        let file = self.home.path().join("it.yaml");
+        std::fs::write(&file, format!("id: it\nsteps:\n{steps}{more}")).unwrap();
+        let command =
+            self.web.windlass(&["submit", file.to_str().unwrap(), "--items", "1", "--json"]).output().unwrap();
+        assert!(command.status.success(), "{}", String::from_utf8_lossy(&command.stderr));
+        let answer: serde_json::Value = serde_json::from_slice(&command.stdout).unwrap();
+        answer["group"].to_string()
+    }
+
+    #[track_caller]
+    fn run(&self, steps: &str, code: i32) {
+        let group = self.submit(steps, "");
+        let waited = self.web.windlass(&["wait", &group]).output().unwrap();
+        assert_eq!(waited.status.code(), Some(code), "{steps}: {}", String::from_utf8_lossy(&waited.stderr));
+    }
+
+    fn wait_for(&self, name: &str) {
+        until(name, || self.home.path().join(name).exists().then_some(()));
+    }
+
+    fn signal(child: &std::process::Child, signal: rustix::process::Signal) {
+        rustix::process::kill_process(rustix::process::Pid::from_child(child), signal).unwrap();
+    }
+
+    /// The daemon stands still, another worker takes its step, and dies with it.
+    fn lose_a_lease_and_reap_a_worker(&self) {
+        self.submit("- { name: long, run: 'touch begun; until test -e go; do sleep 0.05; done' }\n", "");
+        self.wait_for("begun");
+        rises(&self.web, "windlass_pool_busy");
+        let mut other = self.web.windlass(&["worker"]);
+        let mut other = other.stdout(std::process::Stdio::null()).stderr(std::process::Stdio::null()).spawn().unwrap();
+        let said =
+            |arguments: &[&str]| String::from_utf8(self.web.windlass(arguments).output().unwrap().stdout).unwrap();
+        until("the other is there", || (said(&["list", "workers"]).lines().count() >= 3).then_some(()));
+        Counted::signal(&self.web.child, rustix::process::Signal::STOP);
+        until("its step is taken", || said(&["events", "--json"]).contains("STEP_REAPED").then_some(()));
+        Counted::signal(&self.web.child, rustix::process::Signal::CONT);
+        rises(&self.web, "windlass_lease_lost_total");
+        until("the other runs it", || said(&["list", "workers", "--json"]).contains("\"running\":1").then_some(()));
+        Counted::signal(&other, rustix::process::Signal::KILL);
+        other.wait().unwrap();
+        rises(&self.web, "windlass_worker_reaped_total");
+        std::fs::write(self.home.path().join("go"), "").unwrap();
+    }
+
+    /// A worker process grows beyond its memory.
+    fn recycle_a_process(&self) {
+        let library = self.web.windlass(&["worker", "sdk", "python"]).output().unwrap().stdout;
+        std::fs::write(self.home.path().join("windlass_worker.py"), library).unwrap();
+        let grow = "from windlass_worker import run, step\nkept = []\n@step\ndef grow(ctx):\n    \
+                    kept.append(b'x' * (150 << 20))\nrun()\n";
+        std::fs::write(self.home.path().join("grow.py"), grow).unwrap();
+        let workers = "workers: { py: { command: [python3, grow.py], limits: { rss: 100MiB } } }\n";
+        let group = self.submit("- { name: grow, worker: py }\n", workers);
+        let waited = self.web.windlass(&["wait", &group]).output().unwrap();
+        assert!(waited.status.success(), "{}", String::from_utf8_lossy(&waited.stderr));
+        let line = "windlass_worker_recycled_total{reason=\"memory\"} ";
+        until(line, || self.web.get("/metrics").text().contains(line).then_some(()));
+    }
+
+    /// Another program locks the database for longer than a claim waits.
+    fn lock_the_database(&self) {
+        let again = "- { name: again, run: 'exit 1', retries: 1, backoff: { initial: 3s, max: 3s, jitter: 0 } }\n";
+        let group = self.submit(again, "");
+        until("it has failed once", || {
+            let text = self.web.get("/metrics").text();
+            text.contains("windlass_step_error_total{type=\"again\"} 1").then_some(())
+        });
+        let other = rusqlite::Connection::open(self.home.path().join("engine.db")).unwrap();
+        other.busy_timeout(PATIENCE).unwrap();
+        other.execute_batch("BEGIN IMMEDIATE").unwrap();
+        rises(&self.web, "windlass_claim_error_total");
+        other.execute_batch("ROLLBACK").unwrap();
+        assert_eq!(self.web.windlass(&["wait", &group]).output().unwrap().status.code(), Some(3));
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        let _ = self.holder.kill();
+        let _ = self.holder.wait();
+    }
+}
+
 #[test]
 fn every_metric_is_fed() {
-    let home = tempfile::tempdir().unwrap();
-    let text = "parse = 2\nstore = 1\n\"*\" = 2";
-    std::fs::write(home.path().join("windlass.toml"), format!("[pools]\n{text}\n")).unwrap();
-    let web = Web::on(home.path(), &[]);
-    let flow = home.path().join("flow.yaml");
-    let steps = "id: f\nsteps:\n- { name: put, run: 'echo {{ item }} > {{ out }}/a.txt' }\n\
-                 - { name: get, run: 'cat {{ inputs.put.dir }}/a.txt', resource_key: 'key' }\n\
-                 - { name: bad, run: 'exit 7', retries: 1, backoff: { initial: 1ms } }\n";
-    std::fs::write(&flow, steps).unwrap();
-    let submit = web.windlass(&["submit", flow.to_str().unwrap(), "--items", "1", "2", "3", "4"]).output().unwrap();
-    assert!(submit.status.success(), "{}", String::from_utf8_lossy(&submit.stderr));
-    assert_eq!(web.windlass(&["wait", "g1"]).output().unwrap().status.code(), Some(3));
-    let text = until("the last count", || {
-        let text = web.get("/metrics").text();
-        text.contains("windlass_step_failed_total{type=\"bad\"} 4").then_some(text)
-    });
+    let mut it = Counted::new();
+    rises(&it.web, "windlass_claim_lost_race_total");
+    // Whoever held the key dies without a word, and the step that waits gets it.
+    it.holder.kill().unwrap();
+    it.holder.wait().unwrap();
+    rises(&it.web, "windlass_resource_lock_swept_total");
+    it.run(
+        "- { name: put, run: 'echo 1 > {{ out }}/a.txt' }\n- { name: get, run: 'cat {{ inputs.put.dir }}/a.txt' }\n\
+         - { name: bad, run: 'exit 7', retries: 1, backoff: { initial: 1ms } }\n",
+        3,
+    );
+    let remembered = "- { name: twice, run: 'echo 1', cache: true }\n";
+    it.run(remembered, 0);
+    it.run(remembered, 0);
+    // A lock file that another program has: the step is given back.
+    let key = windlass::model::ResourceKey("file".to_string());
+    let path = engine(it.home.path(), Arc::new(windlass::observe::NoMetrics)).lock_file(&key);
+    std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+    let stranger = windlass::os::FileLock::try_exclusive(&path).unwrap().unwrap();
+    let group = it.submit("- { name: back, uses: windlass/noop, resource_key: file }\n", "");
+    rises(&it.web, "windlass_step_released_total");
+    drop(stranger);
+    assert!(it.web.windlass(&["wait", &group]).output().unwrap().status.success());
+    let group = it.submit("- { name: stop, run: 'touch runs; sleep 600' }\n", "");
+    it.wait_for("runs");
+    assert!(it.web.windlass(&["cancel", &format!("g{group}")]).output().unwrap().status.success());
+    rises(&it.web, "windlass_step_cancelled_total");
+    it.lose_a_lease_and_reap_a_worker();
+    it.recycle_a_process();
+    web::stream::Stream::open(&it.web, "?after=0.0", None).to("GROUP_END");
+    it.lock_the_database();
+    let text = it.web.get("/metrics").text();
     for line in [
-        "windlass_step_completed_total{type=\"put\"} 4",
-        "windlass_step_completed_total{type=\"get\"} 4",
-        "windlass_step_error_total{type=\"bad\"} 4",
-        "windlass_artifacts_bytes_total{direction=\"in\"} 8",
-        "windlass_step_duration_seconds_count{type=\"put\"} 4",
-        "windlass_queue_wait_seconds_count{type=\"get\"} 4",
+        "windlass_step_completed_total{type=\"put\"} 1",
+        "windlass_step_completed_total{type=\"get\"} 1",
+        "windlass_step_error_total{type=\"bad\"} 1",
+        "windlass_step_failed_total{type=\"bad\"} 1",
+        "windlass_step_cached_total{type=\"twice\"} 1",
+        "windlass_artifacts_bytes_total{direction=\"in\"} 2",
+        "windlass_step_duration_seconds_count{type=\"put\"} 1",
+        "windlass_queue_wait_seconds_count{type=\"get\"} 1",
         "windlass_pool_size{pool=\"parse\"} 2",
+        "windlass_pool_size{pool=\"store\"} 1",
         "windlass_pool_busy{pool=\"store\"} 0",
         "windlass_steps{status=\"delayed\"} 0",
-        "windlass_worker_reaped_total 0",
-        "windlass_lease_lost_total 0",
-        "windlass_resource_lock_swept_total 0",
-        "windlass_claim_error_total 0",
-        "windlass_pool_size{pool=\"store\"} 1",
     ] {
         assert!(text.lines().any(|it| it == line), "{line}\n{text}");
     }
-    let value = |name: &str| {
-        let line = text.lines().find(|it| it.starts_with(name) && !it.starts_with('#'));
-        line.unwrap_or_else(|| panic!("no {name}")).rsplit(' ').next().unwrap().parse::<f64>().unwrap()
+    // None is left out: whatever the text declares has risen.
+    let declared = |kind: &str| {
+        let of_kind = move |it: &str| it.strip_prefix("# TYPE ")?.strip_suffix(&format!(" {kind}")).map(str::to_string);
+        text.lines().filter_map(of_kind).collect::<Vec<_>>()
     };
-    for name in ["windlass_claim_attempts_total", "windlass_claim_success_total", "windlass_claim_idle_total"] {
-        assert!(value(name) > 0.0, "{name}");
-    }
-    for name in ["windlass_commit_duration_seconds_count", "windlass_commit_batch_requests_count"] {
-        assert!(value(name) > 0.0, "{name}");
-    }
-    assert!(value("windlass_artifacts_bytes_total{direction=\"out\"}") >= 8.0);
-    assert!(value("windlass_free_disk_bytes") > 0.0 && value("windlass_wal_bytes") >= 0.0);
-    assert!(value("windlass_claim_attempts_total") >= value("windlass_claim_success_total"));
+    let counters = declared("counter");
+    assert!(counters.len() >= Counter::ALL.len(), "{counters:?}");
+    let fed = |it: &String| sum(&text, it) > 0.0;
+    let unfed: Vec<&String> = counters.iter().filter(|it| !fed(it)).collect();
+    assert!(unfed.is_empty(), "{unfed:?}\n{text}");
+    let distributions = declared("histogram");
+    let unfed: Vec<&String> = distributions.iter().filter(|it| !fed(&format!("{it}_count"))).collect();
+    assert!(!distributions.is_empty() && unfed.is_empty(), "{unfed:?}\n{text}");
+    assert!(sum(&text, "windlass_artifacts_bytes_total") >= 4.0);
+    assert!(sum(&text, "windlass_free_disk_bytes") > 0.0 && sum(&text, "windlass_wal_bytes") > 0.0);
+    assert!(sum(&text, "windlass_claim_attempts_total") >= sum(&text, "windlass_claim_success_total"));
     // The history hears of a commit shortly after it.
     until("health tells of the failures and the history", || {
-        let health = web.get("/health").json();
+        let health = it.web.get("/health").json();
         let above_zero = |it: &serde_json::Value| it.as_i64().is_some_and(|it| it > 0);
         let told = &health["diagnostics"];
         (above_zero(&told["consecutive_failures"]) && above_zero(&told["history"]["size"])).then_some(())

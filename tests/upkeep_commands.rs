@@ -163,20 +163,89 @@ fn vacuum_with_force_leaves_a_word_in_the_history_also_where_nothing_was_locked(
     }
 }
 
-#[test]
-fn a_key_that_is_taken_away_by_force_names_both_sides_in_the_history() {
-    let place = Place::new();
-    let script = "echo > ready; cat";
-    let mut holder = place
-        .command(WINDLASS, &["locks", "hold", "printer", "--", "sh", "-c", script])
-        .stdin(Stdio::piped())
-        .spawn()
-        .unwrap();
+/// A command that holds a key until its stdin ends.
+fn holder(place: &Place, key: &str) -> std::process::Child {
+    let mut command = place.command(WINDLASS, &["locks", "hold", key, "--", "sh", "-c", "echo > ready; cat"]);
+    let holder = command.stdin(Stdio::piped()).spawn().unwrap();
     let deadline = std::time::Instant::now() + std::time::Duration::from_secs(60);
     while !place.path().join("ready").exists() {
         assert!(std::time::Instant::now() < deadline, "the holder does not start");
         std::thread::yield_now();
     }
+    holder
+}
+
+#[test]
+fn a_vacuum_waits_as_long_as_it_may_and_one_of_all_databases_skips_what_is_locked() {
+    let place = Place::new();
+    fs::create_dir(place.path().join("docs")).unwrap();
+    fs::write(place.path().join("docs/rope.md"), "# Ropes\n\nA rope holds a load.\n").unwrap();
+    for name in ["busy", "free"] {
+        place.ok(&["ingest", "docs", "--db", name]);
+    }
+    let path = place.json(&["db", "info", "busy"])["path"].as_str().unwrap().to_string();
+    let mut holder = holder(&place, &format!("vec:{path}"));
+    let vacuum = |wait: &str| {
+        let begun = std::time::Instant::now();
+        let (code, _, err) = place.run(&["vacuum", "busy", "--max-wait", wait]);
+        let who = format!("held by the command line (process {})", holder.id());
+        assert!(code == 5 && err.contains(&who) && err.contains("vacuum --force"), "{code} {err}");
+        (begun.elapsed(), err.contains("waiting for"))
+    };
+    assert!(!vacuum("0s").1, "it does not wait at all");
+    let (took, waited) = vacuum("1s");
+    assert!(waited && took >= std::time::Duration::from_secs(1), "{took:?}");
+
+    let all = place.json(&["vacuum", "--all"]);
+    let names = |part: &str| -> Vec<String> {
+        all[part].as_array().unwrap().iter().map(|it| it["name"].as_str().unwrap().to_string()).collect()
+    };
+    assert_eq!((names("databases"), names("skipped")), (vec!["free".to_string()], vec!["busy".to_string()]), "{all}");
+    assert!(all["skipped"][0]["reason"].as_str().unwrap().contains("is held by"), "{all}");
+    let (code, out, err) = place.run(&["vacuum", "--all"]);
+    let out = String::from_utf8(out).unwrap();
+    assert!(code == 0 && err.contains("skipped `busy`: ") && out.starts_with("`free`: "), "{code} {out} {err}");
+    drop(holder.stdin.take());
+    holder.wait().unwrap();
+    place.ok(&["vacuum", "busy", "--max-wait", "60s"]);
+}
+
+#[test]
+fn pools_without_a_place_are_refused_and_a_pool_of_none_leaves_its_steps_alone() {
+    let place = Place::new();
+    for arguments in [vec!["worker", "--pool", "*=0"], vec!["worker", "--pool", "a=0", "--pool", "*=0"]] {
+        let (code, _, err) = place.run(&arguments);
+        assert!(code == 2 && err.contains("no pool has a place"), "{arguments:?}: {code} {err}");
+    }
+    let text = "id: two\nsteps:\n  - { name: a, uses: windlass/noop }\n  - { name: b, uses: windlass/noop }\n";
+    fs::write(place.path().join("w.yaml"), text).unwrap();
+    place.ok(&["submit", "w.yaml", "--items", "x"]);
+    place.ok(&["worker", "--until-idle", "--pool", "*=1", "--pool", "b=0"]);
+    let steps = place.json(&["show", "r1"])["steps"].clone();
+    assert_eq!((&steps[0]["status"], &steps[1]["status"]), (&"COMPLETED".into(), &"PENDING".into()), "{steps}");
+    let why = place.json(&["why", "s2"]);
+    assert_eq!(why["steps"][0]["reasons"][0]["code"], "no_worker", "{why}");
+    place.ok(&["worker", "--until-idle"]);
+    assert_eq!(place.json(&["show", "r1"])["status"], "COMPLETED");
+}
+
+#[test]
+fn a_step_that_left_nothing_says_so() {
+    let place = Place::new();
+    let text = "id: quiet\nsteps:\n  - { name: quiet, run: 'true' }\n  - { name: words, run: 'echo hi' }\n  \
+                - { name: file, run: 'echo hi > {{ out }}/a' }\n";
+    fs::write(place.path().join("w.yaml"), text).unwrap();
+    place.ok(&["run", "w.yaml", "--items", "x"]);
+    let shown: Vec<String> = ["s1", "s2", "s3"].iter().map(|it| place.ok(&["show", it])).collect();
+    let holds: Vec<bool> = shown.iter().map(|it| it.contains("completed without output")).collect();
+    assert_eq!(holds, [true, false, false], "{shown:#?}");
+    assert_eq!(place.json(&["show", "s1"])["output"], Value::Null);
+}
+
+#[test]
+fn a_key_that_is_taken_away_by_force_names_both_sides_in_the_history() {
+    let place = Place::new();
+    let mut holder = holder(&place, "printer");
     let (code, _, err) = place.run(&["locks", "release", "printer", "--force", "--why", "stuck"]);
     assert_eq!(code, 5, "its process still holds the file: {err}");
     drop(holder.stdin.take());

@@ -289,4 +289,20 @@ mod tests {
         assert_eq!(found[0].text, "it failed after 3 attempts: exit code 7");
         assert_eq!(found[0].command.as_deref(), Some("windlass retry r34"));
     }
+
+    /// The codes that this file can give, and those that docs/json.md promises.
+    #[test]
+    fn the_page_on_json_has_every_code_and_no_other() {
+        let own = include_str!("reason.rs").split("#[cfg(test)]").next().unwrap();
+        let codes: std::collections::BTreeSet<&str> = own
+            .split("reason(")
+            .skip(1)
+            .filter_map(|it| it.trim_start().strip_prefix('"')?.split('"').next())
+            .collect();
+        let page = include_str!("../../docs/json.md");
+        let listed = page.split("Codes of reasons (`why`): ").nth(1).unwrap().split(".\n").next().unwrap();
+        let listed: std::collections::BTreeSet<&str> = listed.split('`').skip(1).step_by(2).collect();
+        assert_eq!(codes, listed);
+        assert!(codes.len() > 10, "{codes:?}");
+    }
 }

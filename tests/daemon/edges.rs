@@ -237,3 +237,30 @@ fn a_log_that_is_taken_away_begins_anew_and_a_long_one_is_set_aside() {
     is_used("and a new one begins");
     assert!(fs::metadata(&log).unwrap().len() < 1 << 20);
 }
+
+#[test]
+fn a_stop_keeps_others_from_starting_before_it_signals() {
+    let home = Home::new("");
+    let mut web = Web::on(home.path(), &[]);
+    signal(&web.child, Signal::STOP);
+    // The daemon answers nobody, so that between the sentinel and the signal there is the wait for its answer.
+    let mut stop = windlass(home.path()).arg("stop").stderr(Stdio::null()).stdout(Stdio::null()).spawn().unwrap();
+    let is_asked = || {
+        let status = fs::read_to_string(format!("/proc/{}/status", web.child.id())).unwrap();
+        let pending = status.lines().find_map(|it| it.strip_prefix("ShdPnd:")).unwrap();
+        u64::from_str_radix(pending.trim(), 16).unwrap() & (1 << (Signal::TERM.as_raw() - 1)) != 0
+    };
+    let sentinel = home.path().join("serve.stopping");
+    let mut before = false;
+    until("it is signalled", || {
+        // In this order: what is there before a look that finds no signal was there before the signal.
+        let there = sentinel.exists();
+        let asked = is_asked();
+        before |= there && !asked;
+        asked.then_some(())
+    });
+    assert!(before, "it was signalled before the sentinel was up");
+    signal(&web.child, Signal::CONT);
+    assert!(wait(&mut web.child).success() && wait(&mut stop).success());
+    assert!(!sentinel.exists());
+}

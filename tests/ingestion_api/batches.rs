@@ -244,3 +244,45 @@ fn a_document_that_is_deleted_while_its_work_is_submitted_leaves_no_run() {
     let status = client.get(&format!("/api/v1/batch/status?batch_id={id}")).json();
     assert!(status["workflow_count"].get("FAILED").is_none(), "{}", status["workflow_count"]);
 }
+
+#[test]
+fn a_key_that_a_request_holds_is_a_web_requests_in_the_list_and_in_the_reason_of_a_step() {
+    let web = Web::start();
+    let client = Client::of(&web);
+    let id = batch(&client, "shed");
+    ingest(&client, "shed", "docs/ropes.md", id, ROPES);
+    let said = |arguments: &[&str]| {
+        let output = web.windlass(arguments).output().unwrap();
+        assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    };
+    // Another program has the file, so that the request holds the row and waits.
+    let key = format!("batch:{id}");
+    let settings = windlass::settings::load(web.home(), [], &[]).unwrap();
+    let engine = windlass::assembly::engine(&settings, std::sync::Arc::new(windlass::observe::NoMetrics)).unwrap();
+    let path = engine.lock_file(&windlass::model::ResourceKey(key.clone()));
+    std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+    let stranger = windlass::os::FileLock::try_exclusive(&path).unwrap().unwrap();
+    std::thread::scope(|scope| {
+        let starting = scope.spawn(|| start(&client, id, &[]));
+        let locks = web::until("the row is held", || {
+            let locks: Value = serde_json::from_str(&said(&["locks", "--json"])).unwrap();
+            (locks["locks"][0]["holder"]["kind"] == "WEB").then_some(locks)
+        });
+        assert_eq!(locks["locks"][0]["key"], key.as_str());
+        assert!(said(&["locks"]).contains("web request"), "{}", said(&["locks"]));
+        let text = format!("id: k\nsteps: [{{ name: a, uses: windlass/noop, resource_key: '{key}' }}]\n");
+        std::fs::write(web.home().join("k.yaml"), text).unwrap();
+        let submitted = said(&["submit", web.home().join("k.yaml").to_str().unwrap(), "--items", "x", "--json"]);
+        let group = serde_json::from_str::<Value>(&submitted).unwrap()["group"].to_string();
+        let why = web::until("the step waits for it", || {
+            let why: Value = serde_json::from_str(&said(&["why", &format!("g{group}"), "--json"])).unwrap();
+            let reasons = why["steps"][0]["reasons"].as_array().unwrap().clone();
+            reasons.into_iter().find(|it| it["code"] == "locked")
+        });
+        assert!(why["text"].as_str().unwrap().contains("is held by a web request"), "{why}");
+        drop(stranger);
+        ended(&client, starting.join().unwrap());
+        said(&["wait", &group]);
+    });
+}
