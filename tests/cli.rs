@@ -1,8 +1,5 @@
 //! The command line as people and scripts meet it: the real binary, its output and its exit codes.
 
-#[path = "cli/json.rs"]
-mod json;
-
 use serde_json::Value;
 use std::{
     fs,

@@ -467,5 +467,5 @@ fn a_hook_of_a_built_in_kind_ends_at_its_timeout() {
     assert_eq!(shop.wait(group).status, Status::Completed);
     eventually("hooks are drained", || worker.is_idle().unwrap());
     let hooks = shop.engine.store().read(|tx| store::overview::show_group(tx, group)).unwrap().failed_hooks;
-    assert!(hooks.len() == 1 && hooks[0].detail.contains("timed out after 100 ms"), "{hooks:?}");
+    assert!(hooks.len() == 1 && hooks[0].detail.contains("timed out after 100ms"), "{hooks:?}");
 }

@@ -98,10 +98,17 @@ impl Counted {
     /// Submits a workflow of these steps for one item, with what else the file says.
     #[track_caller]
     fn submit(&self, steps: &str, more: &str) -> String {
+        self.submit_items(steps, more, &["1"])
+    }
+
+    fn submit_items(&self, steps: &str, more: &str, items: &[&str]) -> String {
         let file = self.home.path().join("it.yaml");
         std::fs::write(&file, format!("id: it\nsteps:\n{steps}{more}")).unwrap();
-        let command =
-            self.web.windlass(&["submit", file.to_str().unwrap(), "--items", "1", "--json"]).output().unwrap();
+        let command = self
+            .web
+            .windlass(&[&["submit", file.to_str().unwrap(), "--json", "--items"], items].concat())
+            .output()
+            .unwrap();
         assert!(command.status.success(), "{}", String::from_utf8_lossy(&command.stderr));
         let answer: serde_json::Value = serde_json::from_slice(&command.stdout).unwrap();
         answer["group"].to_string()
@@ -148,10 +155,12 @@ impl Counted {
         let library = self.web.windlass(&["worker", "sdk", "python"]).output().unwrap().stdout;
         std::fs::write(self.home.path().join("windlass_worker.py"), library).unwrap();
         let grow = "from windlass_worker import run, step\nkept = []\n@step\ndef grow(ctx):\n    \
-                    kept.append(b'x' * (150 << 20))\nrun()\n";
+                    kept.append(b'x' * (30 << 20))\nrun()\n";
         std::fs::write(self.home.path().join("grow.py"), grow).unwrap();
         let workers = "workers: { py: { command: [python3, grow.py], limits: { rss: 100MiB } } }\n";
-        let group = self.submit("- { name: grow, worker: py }\n", workers);
+        // A process is judged by its memory after five units.
+        let group =
+            self.submit_items("- { name: grow, worker: py }\n", workers, &["1", "2", "3", "4", "5", "6", "7", "8"]);
         let waited = self.web.windlass(&["wait", &group]).output().unwrap();
         assert!(waited.status.success(), "{}", String::from_utf8_lossy(&waited.stderr));
         let line = "windlass_worker_recycled_total{reason=\"memory\"} ";
