@@ -210,8 +210,8 @@ fn a_paused_type_is_not_claimed_while_others_are() {
     assert_eq!(book.claims("*", 5).iter().map(|it| book.item(it)).collect::<Vec<_>>(), ["y"]);
     let queues = book.store.read(overview::queues).unwrap();
     let paused: Vec<_> =
-        queues.types.iter().filter(|it| it.paused).map(|it| (it.step_type.as_str(), it.ready)).collect();
-    assert_eq!(paused, [("a", 1)]);
+        queues.types.iter().filter(|it| it.paused).map(|it| (it.step_type.as_str(), it.ready, it.on_hold)).collect();
+    assert_eq!(paused, [("a", 0, 1)]);
     book.store.write(|tx| pause::step_type(tx, "a", false)).unwrap();
     assert_eq!(book.claims("*", 5).iter().map(|it| book.item(it)).collect::<Vec<_>>(), ["x"]);
     book.check();

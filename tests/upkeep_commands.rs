@@ -211,22 +211,12 @@ fn a_vacuum_waits_as_long_as_it_may_and_one_of_all_databases_skips_what_is_locke
 }
 
 #[test]
-fn pools_without_a_place_are_refused_and_a_pool_of_none_leaves_its_steps_alone() {
+fn pools_without_a_place_are_refused() {
     let place = Place::new();
     for arguments in [vec!["worker", "--pool", "*=0"], vec!["worker", "--pool", "a=0", "--pool", "*=0"]] {
         let (code, _, err) = place.run(&arguments);
         assert!(code == 5 && err.contains("at least one pool with room"), "{arguments:?}: {code} {err}");
     }
-    let text = "id: two\nsteps:\n  - { name: a, uses: windlass/noop }\n  - { name: b, uses: windlass/noop }\n";
-    fs::write(place.path().join("w.yaml"), text).unwrap();
-    place.ok(&["submit", "w.yaml", "--items", "x"]);
-    place.ok(&["worker", "--until-idle", "--pool", "*=1", "--pool", "b=0"]);
-    let steps = place.json(&["show", "r1"])["steps"].clone();
-    assert_eq!((&steps[0]["status"], &steps[1]["status"]), (&"COMPLETED".into(), &"PENDING".into()), "{steps}");
-    let why = place.json(&["why", "s2"]);
-    assert_eq!(why["steps"][0]["reasons"][0]["code"], "no_worker", "{why}");
-    place.ok(&["worker", "--until-idle"]);
-    assert_eq!(place.json(&["show", "r1"])["status"], "COMPLETED");
 }
 
 #[test]

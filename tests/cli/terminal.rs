@@ -194,8 +194,9 @@ fn bars_fit_and_stand_once_whatever_the_width() {
         assert_eq!(code, 130, "{rows:#?}");
         assert_eq!((with(&rows, "fetch").len(), with(&rows, "wait ").len()), (1, 1), "{columns}: {rows:#?}");
         assert!(with(&rows, " left").is_empty(), "nothing is left of a time that nobody waits for: {rows:#?}");
-        let all = rows.join(" ");
-        assert!(all.contains("go on with") && all.contains("run --resume g1"), "{rows:#?}");
+        // Where the rows break depends on the path of the program.
+        let all = rows.concat().replace(' ', "");
+        assert!(all.contains("goonwith") && all.contains("run--resumeg1"), "{rows:#?}");
 
         place.write("go.c", "");
         let resumed = Terminal::start(&place, columns, &["run", "--resume", "g1", "--pool", "*=1"]);
