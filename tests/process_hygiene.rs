@@ -190,7 +190,7 @@ fn a_command_that_ignores_term_is_killed_after_the_grace() {
     spec.grace = Millis(100);
     let end = run_until(&spec, KillIntent::Shutdown, || house.path("ready").exists());
     assert_eq!(end.exit, Some(ExitStatus::Signal(9)));
-    assert!(matches!(process::outcome(&end, &[]), Outcome::NoRoom { in_vain: false, .. }));
+    assert!(matches!(process::outcome(&end, &[]), Outcome::Interrupted { .. }));
     assert!(end.wall < Millis::seconds(15), "{}", end.wall);
 }
 
