@@ -151,8 +151,8 @@ fn a_document_is_called_by_its_name_and_what_is_not_seen_is_marked() {
     assert_eq!(answer.status, 201, "{}", answer.text());
     super::wait_for_group(&web, 1);
     browser.open(&web.url("/#/g1"));
-    browser.until("the runs are named", "[...document.querySelectorAll('tbody td.grow')].slice(0, 3).map(it => it.innerText).join() === 'hand-winch.md,file:///a/b.txt,plain \u{27e8}U+202E\u{27e9}txt'");
-    browser.shows("and 2 more");
+    browser.until("the runs are named", "['hand-winch.md', 'file:///a/b.txt', 'plain \u{27e8}U+202E\u{27e9}txt'].every(name => [...document.querySelectorAll('tbody td')].some(it => it.innerText === name))");
+    browser.shows("and 6 more");
     browser.until("each parameter stands alone", "[...document.querySelectorAll('.parameters dt, .parameters dd')].map(it => it.innerText).join(' ') === 'deep {\"a\":1} depth 3' || [...document.querySelectorAll('.parameters dt, .parameters dd')].map(it => it.innerText).join(' ') === 'depth 3 deep {\"a\":1}'");
     browser.click("tbody tr a");
     browser.until("the run is named", "document.querySelector('h1').innerText === 'r1 hand-winch.md'");

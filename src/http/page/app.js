@@ -179,7 +179,7 @@ function tell() {
   }[word] || trouble;
   const out = word === "out";
   banner.hidden = out || !text;
-  put(banner, text ? h("div", {}, text) : null);
+  put(banner, text && !out ? h("div", {}, text) : null);
   main.hidden = tabs.hidden = out;
   leaves.hidden = out || !session();
   showDoor(out);
