@@ -146,11 +146,15 @@ fn end_strays(leader: u32) -> Left {
 fn kill_strays(leader: u32) -> BTreeSet<u32> {
     let _none_starts = STARTING.write().unwrap_or_else(PoisonError::into_inner);
     let all = process_stat::kin();
-    let since = all.iter().find(|it| it.pid == leader).map_or(0, |it| it.start_time);
+    // A tick is 10 ms: of two processes that began in the same one the later has the higher number.
+    let since = all.iter().find(|it| it.pid == leader).map_or((0, 0), |it| (it.start_time, it.pid));
     let (this, own_session) = (std::process::id(), getsid(None).map_or(0, |it| it.as_raw_nonzero().get() as u32));
     let listed = lock(&LISTED).clone();
     let adopted = |it: &process_stat::Kin| {
-        ADOPTING.load(Ordering::Acquire) && it.parent == this && it.session != own_session && it.start_time >= since
+        ADOPTING.load(Ordering::Acquire)
+            && it.parent == this
+            && it.session != own_session
+            && (it.start_time, it.pid) > since
     };
     let is_root =
         |it: &&process_stat::Kin| it.pid != this && !listed.contains(&it.pid) && (it.session == leader || adopted(it));

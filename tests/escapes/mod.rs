@@ -51,9 +51,11 @@ fn a_command_that_kills_its_shim_leaves_nothing_behind_and_harms_nobody_else() {
         let neighbours = scope.spawn(|| run(&waiting));
         let child = Bystander::start(&mut Command::new("sleep"));
         let end = run(&house.shell(&format!("{LEFT} kill -9 $PPID; sleep 1000")));
-        assert!(!is_gone(child.0.id()) && !is_gone(daemon.0.id()), "a bystander was ended");
+        let unharmed = [child.0.id(), daemon.0.id()].map(|it| !is_gone(it));
         fs::write(neighbour.path("go"), "").unwrap();
-        (end, neighbours.join().unwrap())
+        let other = neighbours.join().unwrap();
+        assert_eq!(unharmed, [true, true], "a bystander was ended");
+        (end, other)
     });
     assert!(is_gone(house.pid_in("left")) && is_gone(house.pid_in("deeper")));
     assert!(crashed(&end), "{end:?}");
