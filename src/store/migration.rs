@@ -88,9 +88,12 @@ pub(super) fn is_current(conn: &Connection, path: &Path) -> Result<bool> {
 
 /// Whether the schema is there and current. An empty file is not; a newer or foreign one is an error.
 fn check_version(conn: &Connection, path: &Path) -> Result<bool> {
-    let version = user_version(conn)?;
-    let application: i64 = conn.pragma_query_value(None, "application_id", |row| row.get(0))?;
-    let tables: i64 = conn.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
+    // In one statement, so that a file that is just being made is seen before or after that, and never between.
+    let asked =
+        "SELECT (SELECT application_id FROM pragma_application_id), (SELECT user_version FROM pragma_user_version),
+                        (SELECT count(*) FROM sqlite_schema)";
+    let row = |row: &rusqlite::Row<'_>| Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?, row.get::<_, i64>(2)?));
+    let (application, version, tables) = conn.query_row(asked, [], row)?;
     if tables == 0 && version == 0 {
         return Ok(false);
     }

@@ -287,15 +287,14 @@ enum Identity {
 }
 
 fn identity(db: &Connection, path: &Path) -> Result<Identity> {
-    let ask = |pragma| {
-        db.pragma_query_value(None, pragma, |row| row.get::<_, i64>(0)).map_err(|it| Error::sql("open", path, it))
-    };
-    let (application, version) = (ask("application_id")?, ask("user_version")?);
-    if application == 0 && version == 0 {
-        let tables = db.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get::<_, i64>(0));
-        if tables.map_err(|it| Error::sql("open", path, it))? == 0 {
-            return Ok(Identity::Blank);
-        }
+    // In one statement, so that a file that is just being made is seen before or after that, and never between.
+    let asked =
+        "SELECT (SELECT application_id FROM pragma_application_id), (SELECT user_version FROM pragma_user_version),
+                        (SELECT count(*) FROM sqlite_schema)";
+    let row = |row: &rusqlite::Row<'_>| Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?, row.get::<_, i64>(2)?));
+    let (application, version, tables) = db.query_row(asked, [], row).map_err(|it| Error::sql("open", path, it))?;
+    if (application, version, tables) == (0, 0, 0) {
+        return Ok(Identity::Blank);
     }
     match (application, version) {
         (APPLICATION_ID, found @ OLDEST_SCHEMA..=SCHEMA_VERSION) => {
