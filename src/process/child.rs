@@ -375,7 +375,7 @@ impl<'a> Watch<'a> {
         let now = Instant::now();
         self.told = true;
         match (news, self.phase) {
-            (News::Started { .. }, _) => (),
+            (News::Begun | News::Started { .. }, _) => (),
             (News::NotStarted { errno }, _) => {
                 let error = io::Error::from_raw_os_error(errno);
                 self.end.start_error = self.spec.argv.first().map(|it| start_error(it, &error));

@@ -98,9 +98,15 @@ fn serve(order: Order, argv: Vec<OsString>) -> io::Result<()> {
     let mut command = Command::new(program);
     // The shim itself has none of it: a variable of the command, such as LD_PRELOAD, changes the command alone.
     command.args(args).env_clear().envs(environment::read(fds.env)?).process_group(0);
-    // SAFETY: `prepare_child` makes system calls only.
-    unsafe { command.pre_exec(move || spawn::prepare_child(&limits)) };
+    let (control_of_child, begun) = (control.try_clone()?, News::Begun.to_bytes());
+    let prepare = move || {
+        spawn::prepare_child(&limits)?;
+        fd_passing::write_quietly(&control_of_child, &begun)
+    };
+    // SAFETY: makes system calls only.
+    unsafe { command.pre_exec(prepare) };
     let started = command.spawn();
+    drop(command); // and its copy of the socket
     let nothing = File::options().read(true).write(true).open("/dev/null")?;
     for number in 0..3 {
         spawn::replace_standard(number, nothing.as_fd())?; // or the child's pipes would never end

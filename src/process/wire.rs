@@ -67,6 +67,8 @@ impl Order {
 /// From the shim, in this order: a start or a failure, limits, the exit of the child, and the end of its whole tree.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum News {
+    /// The child is about to run its program; said by the child itself, so that it comes before anything that the program does.
+    Begun,
     Started {
         pid: u32,
     },
@@ -91,6 +93,7 @@ pub const RECORD: usize = 25;
 impl News {
     pub fn to_bytes(self) -> [u8; RECORD] {
         let (kind, numbers) = match self {
+            News::Begun => (b'B', [0, 0, 0]),
             News::Started { pid } => (b'S', [u64::from(pid), 0, 0]),
             News::NotStarted { errno } => (b'N', [errno as u64, 0, 0]),
             News::Limit(ResourceLimit::Memory) => (b'L', [0, 0, 0]),
@@ -126,6 +129,7 @@ impl News {
             ResourceLimit::OutputSize,
         ];
         Some(match (bytes[0], number(0)) {
+            (b'B', _) => News::Begun,
             (b'S', pid) => News::Started { pid: pid as u32 },
             (b'N', errno) => News::NotStarted { errno: errno as i32 },
             (b'L', index) => News::Limit(*limits.get(index as usize)?),
@@ -149,6 +153,7 @@ mod tests {
     fn every_news_arrives_as_it_was_sent() {
         let ended = |peak_rss, open_files_hit| News::Ended { peak_rss, cpu: Millis(7), open_files_hit };
         let all = [
+            News::Begun,
             News::Started { pid: 4_194_304 },
             News::NotStarted { errno: 2 },
             News::Limit(ResourceLimit::Memory),

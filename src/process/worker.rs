@@ -139,6 +139,8 @@ pub struct Worker {
     /// None while it lives.
     pub(super) fate: Option<Fate>,
     pub(super) start_error: Option<StartError>,
+    /// Its program was about to run.
+    begun: bool,
     pub(super) out_of_memory_kills: Option<u64>,
     /// Resident before its first unit, in bytes.
     rss_new: Option<u64>,
@@ -223,6 +225,7 @@ impl Worker {
             health: Health::default(),
             fate: None,
             start_error: None,
+            begun: false,
             out_of_memory_kills: process_stat::out_of_memory_kills(),
             rss_new: None,
             buffer: vec![0; 64 << 10],
@@ -245,7 +248,7 @@ impl Worker {
             (None, Some(KillIntent::Deadline(_))) => broken(format!("did not {what} within {patience}{said}"), false),
             (None, Some(intent)) => StartFailure::Stopped(intent),
             // Its shim never came to starting it.
-            (None, None) if self.pid == 0 => StartFailure::NoRoom(NOT_BEGUN.to_string()),
+            (None, None) if !self.begun => StartFailure::NoRoom(NOT_BEGUN.to_string()),
             (None, None) => {
                 let how = match self.fate.as_ref().and_then(|it| it.exit) {
                     Some(ExitStatus::Code(code)) => format!("exited with code {code}"),
@@ -359,6 +362,7 @@ impl Worker {
         }
         while let Some(news) = self.shimmed.next_news() {
             match news {
+                News::Begun => self.begun = true,
                 News::Started { pid } => self.pid = pid,
                 News::NotStarted { errno } => {
                     let error = io::Error::from_raw_os_error(errno);
