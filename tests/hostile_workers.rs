@@ -229,6 +229,31 @@ fn a_step_that_kills_the_shim_of_its_worker_leaves_nothing_behind() {
 }
 
 #[test]
+fn a_killed_shim_leaves_nothing_behind_where_the_session_was_begun_outside_of_the_pid_namespace() {
+    let alone = ["--user", "--map-root-user", "--pid", "--fork", "--kill-child", "--mount-proc"];
+    let can = Command::new("unshare").args(alone).arg("true").output();
+    if !can.is_ok_and(|it| it.status.success()) {
+        return eprintln!("skipped: no pid namespace can be made here (unshare)");
+    }
+    let shop = Shop::new(
+        "id: shop\nsteps:\n  - { name: work, retries: 0, run: 'sleep 1000 & echo $! > left; kill -9 $PPID; sleep 1000' }\n",
+    );
+    let windlass = shop.command(&["run", "shop.yaml", "--items", "x"]);
+    let script =
+        "\"$@\"; echo \"ended with $?\"; kill -0 \"$(cat left)\" 2> /dev/null && echo \"$(cat left) is still there\"";
+    let mut command = Command::new("unshare");
+    command.args(alone).args(["sh", "-c", script, "sh"]).arg(windlass.get_program()).args(windlass.get_args());
+    command.current_dir(windlass.get_current_dir().unwrap());
+    for (name, value) in windlass.get_envs().filter_map(|(name, value)| Some((name, value?))) {
+        command.env(name, value);
+    }
+    let output = command.output().unwrap();
+    let (said, heard) = (text(&output.stdout), text(&output.stderr));
+    assert!(said.contains("ended with 3") && !said.contains("still there"), "{said}{heard}");
+    assert!(!heard.contains("panicked"), "{heard}");
+}
+
+#[test]
 fn what_a_step_may_leave_behind_outlives_windlass_and_anything_else_does_not() {
     let leaves = |background: &str| {
         let shop = Shop::new(&format!(

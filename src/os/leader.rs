@@ -5,7 +5,7 @@
 
 use super::{process_stat, spawn};
 use crate::model::ExitStatus;
-use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, getsid, kill_process, waitid};
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, waitid};
 use std::{
     collections::BTreeSet,
     io,
@@ -148,7 +148,8 @@ fn kill_strays(leader: u32) -> BTreeSet<u32> {
     let all = process_stat::kin();
     // A tick is 10 ms: of two processes that began in the same one the later has the higher number.
     let since = all.iter().find(|it| it.pid == leader).map_or((0, 0), |it| (it.start_time, it.pid));
-    let (this, own_session) = (std::process::id(), getsid(None).map_or(0, |it| it.as_raw_nonzero().get() as u32));
+    let this = std::process::id();
+    let own_session = all.iter().find(|it| it.pid == this).map_or(0, |it| it.session);
     let listed = lock(&LISTED).clone();
     let adopted = |it: &process_stat::Kin| {
         ADOPTING.load(Ordering::Acquire)

@@ -2,7 +2,7 @@
 
 use super::{peer::Blow, process_stat};
 use crate::model::ProcessIdentity;
-use rustix::process::{Pid, getpgid, kill_process, kill_process_group};
+use rustix::process::{Pid, kill_process, kill_process_group};
 use std::io;
 
 /// A living process, known for certain: pid, start time and boot agreed when it was opened. On Linux a descriptor holds
@@ -52,8 +52,8 @@ impl ProcessHandle {
 
     /// Sends a signal to the process, and to its group if it leads one.
     pub fn strike_group(&self, blow: Blow) -> io::Result<()> {
-        let leads = |pid: &Pid| getpgid(Some(*pid)).is_ok_and(|it| it == *pid);
-        if let Some(group) = pid(self.identity.pid).filter(|it| self.is_alive() && leads(it)) {
+        let leads = || process_stat::group_of(self.identity.pid) == Some(self.identity.pid);
+        if let Some(group) = pid(self.identity.pid).filter(|_| self.is_alive() && leads()) {
             gone_is_fine(kill_process_group(group, blow.signal()))?;
         }
         self.strike(blow)

@@ -28,6 +28,7 @@ pub use self::other::{
 pub struct Kin {
     pub pid: u32,
     pub parent: u32,
+    /// 0 for one that was begun in another pid namespace.
     pub session: u32,
     /// Clock ticks since boot.
     pub start_time: u64,
@@ -98,6 +99,14 @@ pub fn in_words(pid: u32) -> String {
         }
         Err(_) => format!("process {pid}"),
     }
+}
+
+/// The process group of a process; `None` when there is no such process, and when the group was begun in another pid
+/// namespace, where the system says 0: no number that anybody could be signalled by.
+pub fn group_of(pid: u32) -> Option<u32> {
+    // SAFETY: reads a number.
+    let group = unsafe { libc::getpgid(libc::pid_t::try_from(pid).ok()?) };
+    u32::try_from(group).ok().filter(|it| *it > 0)
 }
 
 fn namespace(pid: u32, kind: &str) -> Option<u64> {

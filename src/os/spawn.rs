@@ -180,10 +180,9 @@ pub fn terminate_descendants(leader: Option<u32>) {
         if let Some(group) = group {
             let _ = rustix::process::kill_process_group(group, signal);
         }
-        for pid in others.iter().filter_map(|it| to_pid(*it)) {
-            if group.is_none() || rustix::process::getpgid(Some(pid)).ok() != group {
-                let _ = rustix::process::kill_process(pid, signal);
-            }
+        let elsewhere = |it: &&u32| leader.is_none() || process_stat::group_of(**it) != leader;
+        for pid in others.iter().filter(elsewhere).filter_map(|it| to_pid(*it)) {
+            let _ = rustix::process::kill_process(pid, signal);
         }
     }
 }
