@@ -416,6 +416,56 @@ fn what_stopped_between_two_slices_is_finished_by_the_next_worker() {
 }
 
 #[test]
+fn what_others_stop_between_two_slices_is_finished_by_a_worker_that_lives_already() {
+    let shop = Shop::new();
+    let text = "id: one\nsteps: [{ name: a, uses: windlass/fail }]\n";
+    let failed = shop.submit(text, &["x", "y"]);
+    let _worker = shop.worker(1);
+    assert_eq!(shop.wait(failed).status, Status::Failed);
+    let both = "id: both\nsteps: [{ name: b, uses: windlass/noop }, { name: c, uses: windlass/noop }]\n";
+    let known = shop.submit(both, &["x"]);
+    assert_eq!(shop.wait(known).status, Status::Completed);
+    let store = shop.engine.store();
+    // All of these died after their first transaction, or never came to the last one.
+    assert!(store.write(move |tx| store::retry::group(tx, failed)).unwrap());
+    store.write(|tx| store::pause::step_type(tx, "b", true)).unwrap();
+    let cancelled = shop.submit("id: two\nsteps: [{ name: b, uses: windlass/noop }]\n", &["x", "y"]);
+    assert!(store.write(move |tx| store::cancel::group(tx, cancelled)).unwrap());
+    store.write(|tx| store::pause::step_type(tx, "c", true)).unwrap();
+    let resumed = shop.submit("id: three\nsteps: [{ name: c, uses: windlass/noop }]\n", &["x", "y"]);
+    assert!(store.write(move |tx| store::pause::group(tx, resumed)).unwrap());
+    store.write(|tx| store::pause::step_type(tx, "c", false)).unwrap();
+    let reader = rusqlite::Connection::open(shop.path("engine.db")).unwrap();
+    let parked =
+        || reader.query_row("SELECT count(*) FROM step WHERE state = 3", [], |row| row.get::<_, i64>(0)).unwrap();
+    eventually("a claim met the steps of the paused group", || parked() == 2);
+    assert!(store.write(move |tx| store::pause::resume_group(tx, resumed)).unwrap());
+    let ended =
+        windlass::model::ProcessIdentity { boot_id: "before".into(), ..windlass::os::process_stat::own_identity() };
+    let built = store.write(move |tx| {
+        let new = store::group::NewGroup {
+            definition: store::definition::all(tx)?[0].id,
+            name: "half".into(),
+            params: "{}".into(),
+            directory: "/".into(),
+            priority: 0,
+            force: false,
+            scoped: false,
+            key: None,
+            builder: ended.clone(),
+            of_batch: None,
+        };
+        store::group::create(tx, &new)
+    });
+    assert!(matches!(built.unwrap(), store::group::Created::New(_)));
+    assert_eq!(shop.wait(cancelled).status, Status::Cancelled);
+    assert_eq!(shop.wait(resumed).status, Status::Completed);
+    assert_eq!(shop.wait(failed).status, Status::Failed, "it was re-opened and failed again");
+    assert_eq!(shop.attempts(1).len(), 2);
+    eventually("what was never sealed is removed", || store.read(store::group::unsealed).unwrap().is_empty());
+}
+
+#[test]
 fn a_paused_type_does_not_keep_a_worker_from_being_idle() {
     let shop = Shop::new();
     let group = shop.submit("id: one\nsteps: [{ name: a, uses: windlass/noop }]\n", &["x"]);

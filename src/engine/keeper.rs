@@ -1,16 +1,16 @@
-//! The keeper of a worker: watches what other processes commit, judges other workers, and mends what a
-//! crash left half done. One thread; it sleeps while there is nothing to watch.
+//! The keeper of a worker: watches what other processes commit, judges other workers, and has what a
+//! crash left half done finished. One thread; it sleeps while there is nothing to watch.
 
 use super::{
     Engine, consumer,
     error::{Error, Result},
     life_line::{self, Beat, LifeLine},
-    tag_is_alive, work_dir,
+    recovery::{self, Recovery},
     worker::{Membership, Shared, WorkerOptions},
 };
 use crate::{
     decide::liveness::{LifeLine as Line, OwnTick, Sighting, Stillness, Verdict, judge, stillness},
-    model::{KillIntent, Millis, Monotonic, ResourceKey, RunId, Scope, ThreadLook, Timestamp, Token, WorkerId},
+    model::{KillIntent, Millis, Monotonic, ResourceKey, Scope, ThreadLook, Timestamp, Token, WorkerId},
     observe::Counter,
     os::{
         Clock, LockState, boot_id,
@@ -18,7 +18,7 @@ use crate::{
         process_stat, thread_stat,
     },
     store::{
-        self, Watch, group, idle, resource_lock,
+        self, Watch, idle, resource_lock,
         worker::{Death, NewWorker, WorkerRow},
     },
 };
@@ -43,8 +43,6 @@ const SWEEP: Millis = Millis::seconds(5);
 /// How often the health of worker processes is told to whoever looks into the database.
 const TELL: Millis = Millis::seconds(5);
 const REAP_SLICE: usize = 100;
-/// Runs or steps of one transaction of a mend.
-const MEND_SLICE: usize = 100;
 
 /// The life line of a worker and its last heartbeat. A line that can't be opened is another user's; then the process table
 /// tells whether the worker lives, and nobody whether its heart beats.
@@ -132,8 +130,11 @@ struct Keeper {
     locked: HashMap<ResourceKey, Knock>,
     /// Since when each of them has been still.
     still: HashMap<WorkerId, Stillness>,
-    /// What a crash left half done was mended.
-    mended: bool,
+    recovery: Recovery,
+    /// What a crash left half done was finished once.
+    recovered: bool,
+    /// When it was looked for last.
+    recovery_looked: Monotonic,
     /// Until the next tick.
     pause: Millis,
     planned: Monotonic,
@@ -161,7 +162,9 @@ impl Keeper {
             others: Vec::new(),
             locked: HashMap::new(),
             still: HashMap::new(),
-            mended: false,
+            recovery: Recovery::default(),
+            recovered: false,
+            recovery_looked: now,
             pause: TICK,
             planned: now,
             stirred: now,
@@ -198,10 +201,13 @@ impl Keeper {
             self.told = now;
             self.tell_processes()?;
         }
-        if !self.mended {
+        if !self.recovered {
             // On a full disk it takes more than one try.
-            self.mend()?;
-            self.mended = true;
+            self.recovery.begin(&self.shared.engine)?;
+            self.recovered = true;
+        } else if now.since(self.recovery_looked) >= recovery::INTERVAL {
+            self.recovery_looked = now;
+            self.recovery.look(&self.shared.engine)?;
         }
         if self.is_quiet(now) {
             (self.pause, self.planned) = (IDLE_TICK, now + IDLE_TICK);
@@ -390,41 +396,6 @@ impl Keeper {
         for row in engine.store.read(resource_lock::list)? {
             engine.sweep_lock(&row.key)?;
         }
-        Ok(())
-    }
-
-    /// What a crash left half done: groups that were sealed but not opened, that nobody will finish building, or whose
-    /// retry, cancel or resume stopped between two slices; temporary files and work directories of the dead.
-    fn mend(&self) -> Result<()> {
-        let engine = &self.shared.engine;
-        for group in engine.store.read(group::unopened)? {
-            engine.open_group(group)?;
-        }
-        for (group, builder) in engine.store.read(group::unsealed)? {
-            if builder.is_none_or(|it| !process_stat::is_alive(&it)) {
-                engine.sweep_unsealed(group)?;
-            }
-        }
-        for group in engine.store.read(store::retry::unfinished)? {
-            while engine.store.write(move |tx| store::retry::group_slice(tx, group, MEND_SLICE))? {}
-        }
-        for group in engine.store.read(store::cancel::unfinished)? {
-            let mut after = Some(RunId(0));
-            while let Some(reached) = after {
-                after = engine.store.write(move |tx| store::cancel::group_slice(tx, group, reached, MEND_SLICE))?;
-            }
-        }
-        for group in engine.store.read(store::pause::unfinished)? {
-            while engine.store.write(move |tx| store::pause::resume_slice(tx, group, MEND_SLICE))? {}
-        }
-        let alive = |name: &str| {
-            let Ok(id) = name.parse::<WorkerId>() else { return true };
-            !matches!(life_line::look(&engine.options.home, id), Ok((LockState::Free, _)))
-        };
-        engine.artifacts.sweep_temporaries(tag_is_alive)?;
-        work_dir::sweep(&engine.options.home, alive);
-        let registered: Vec<WorkerId> = engine.store.read(store::worker::list)?.iter().map(|it| it.id).collect();
-        life_line::sweep(&engine.options.home, &registered, engine.store.now());
         Ok(())
     }
 }

@@ -22,6 +22,7 @@ mod outputs;
 mod pause;
 mod pools;
 mod prune;
+mod recovery;
 mod removal;
 mod resource_lock;
 mod retry;
@@ -50,14 +51,15 @@ pub use worker_pools::{PoolKey, WorkerPools};
 
 use crate::{
     artifact::{ArtifactStore, Ballast},
-    model::{Bytes, Millis, ProcessIdentity},
+    model::{Bytes, GroupId, Millis, ProcessIdentity},
     observe::{Counter, Metrics},
     os::{disk_space, process_stat},
     store::Store,
 };
 use std::{
+    collections::BTreeSet,
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, Mutex},
 };
 
 /// The name under which this process makes temporary files: pid and start time, so that a later process can tell whether
@@ -131,6 +133,8 @@ pub struct Engine {
     pub(crate) identity: Arc<ProcessIdentity>,
     ballast: Arc<Ballast>,
     catalog: Arc<catalog::Catalog>,
+    /// Groups that this process began to build, gave up and could not remove: the disk was full.
+    given_up: Arc<Mutex<BTreeSet<GroupId>>>,
 }
 
 impl Engine {
@@ -154,6 +158,7 @@ impl Engine {
             identity: Arc::new(process_stat::own_identity()),
             ballast,
             catalog: Arc::default(),
+            given_up: Arc::default(),
         }
     }
 

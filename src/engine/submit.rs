@@ -21,7 +21,12 @@ use crate::{
     },
 };
 use serde_json::Value;
-use std::{borrow::Cow, path::PathBuf};
+use std::{
+    borrow::Cow,
+    collections::BTreeSet,
+    path::PathBuf,
+    sync::{MutexGuard, PoisonError},
+};
 
 /// Bytes that the name of a group and its key may have: lists show the one, and an index has the other.
 const NAME_BYTES: usize = 1 << 10;
@@ -109,6 +114,10 @@ impl Engine {
             return Err(Error::Refused { what, hint: Some("start from another directory") });
         }
         check_length("key", submission.key.as_deref().unwrap_or_default())?;
+        for group in self.given_up().clone() {
+            // The disk may still be full.
+            let _ = self.sweep_unsealed(group);
+        }
         let runs = render_keys(&submission)?;
         let new = NewGroup {
             definition: self.intern(&submission.definition)?,
@@ -135,7 +144,9 @@ impl Engine {
                 (Created::Gone(group, status), _) => {
                     return Ok(Submitted { group, new: false, first_run: None, gone: Some(status) });
                 }
-                (Created::Unfinished(group, builder), _) if process_stat::is_alive(&builder) => {
+                (Created::Unfinished(group, builder), _)
+                    if process_stat::is_alive(&builder) && !self.has_given_up(group) =>
+                {
                     let key = submission.key.unwrap_or_default();
                     let what = format!("{group} with key `{key}` is being submitted by process {}", builder.pid);
                     return Err(Error::Refused { what, hint: Some("wait until it is done, then submit again") });
@@ -143,7 +154,8 @@ impl Engine {
                 (Created::Unfinished(group, _), _) => self.sweep_unsealed(group)?,
                 (Created::New(group), first_run) => {
                     self.add_rest(group, runs, slice).inspect_err(|_| {
-                        // Nobody was told of it. Where this fails, too, the next start of an engine removes it.
+                        // It was never acknowledged. Where this fails, too, a worker removes it later.
+                        self.given_up().insert(group);
                         let _ = self.sweep_unsealed(group);
                     })?;
                     return Ok(Submitted { group, new: true, first_run, gone: None });
@@ -175,7 +187,17 @@ impl Engine {
     /// Removes a group that was never acknowledged and whose builder is dead.
     pub(super) fn sweep_unsealed(&self, group: GroupId) -> Result<()> {
         while self.store.write(move |tx| group::sweep_unsealed(tx, group, 100))? {}
+        self.given_up().remove(&group);
         Ok(())
+    }
+
+    /// Whether this process began to build the group and gave it up.
+    pub(super) fn has_given_up(&self, group: GroupId) -> bool {
+        self.given_up().contains(&group)
+    }
+
+    fn given_up(&self) -> MutexGuard<'_, BTreeSet<GroupId>> {
+        self.given_up.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn intern(&self, definition: &Definition) -> Result<crate::model::DefinitionId> {

@@ -1,0 +1,110 @@
+//! Finishes what a process that died left half done: groups that were sealed but not opened, that nobody will finish
+//! building, or whose retry, cancel or resume stopped between two transactions; temporary files and work directories.
+
+use super::{Engine, error::Result, life_line, tag_is_alive, work_dir};
+use crate::{
+    model::{GroupId, Millis, ProcessIdentity, RunId, WorkerId},
+    os::{LockState, process_stat},
+    store::{self, group},
+};
+use std::collections::BTreeSet;
+
+/// How often a worker looks for what others left. A verb that is still at work is given this long, too.
+pub(super) const INTERVAL: Millis = Millis::seconds(5);
+/// Runs or steps of one transaction.
+const SLICE: usize = 100;
+
+/// What can stop between two transactions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Half {
+    Opened,
+    Built,
+    Retried,
+    Cancelled,
+    Resumed,
+}
+
+/// What a worker has seen half done in its last looks.
+#[derive(Debug, Default)]
+pub(super) struct Recovery {
+    seen: BTreeSet<(Half, GroupId)>,
+    /// Finished, though still listed: a cancel ends only when its last step does.
+    finished: BTreeSet<(Half, GroupId)>,
+}
+
+impl Recovery {
+    /// A worker begins: whatever is half done is finished, whether or not somebody is at it. All of it may be repeated.
+    pub(super) fn begin(&mut self, engine: &Engine) -> Result<()> {
+        for half in list(engine)? {
+            finish(engine, half)?;
+            self.finished.insert(half);
+        }
+        sweep_files(engine)
+    }
+
+    /// Finishes what was half done at the last look and still is: a process that died, or gave up on a full disk, left it.
+    pub(super) fn look(&mut self, engine: &Engine) -> Result<()> {
+        let found = list(engine)?;
+        self.finished.retain(|it| found.contains(it));
+        for half in &found {
+            if self.seen.contains(half) && !self.finished.contains(half) {
+                finish(engine, *half)?;
+                self.finished.insert(*half);
+            }
+        }
+        self.seen = found;
+        Ok(())
+    }
+}
+
+fn list(engine: &Engine) -> Result<BTreeSet<(Half, GroupId)>> {
+    let (unopened, unsealed, retried, cancelled, resumed) = engine.store.read(|tx| {
+        Ok((
+            group::unopened(tx)?,
+            group::unsealed(tx)?,
+            store::retry::unfinished(tx)?,
+            store::cancel::unfinished(tx)?,
+            store::pause::unfinished(tx)?,
+        ))
+    })?;
+    let abandoned = |it: &(GroupId, Option<ProcessIdentity>)| {
+        it.1.as_ref().is_none_or(|builder| !process_stat::is_alive(builder)) || engine.has_given_up(it.0)
+    };
+    let unsealed = unsealed.into_iter().filter(abandoned).map(|it| it.0).collect();
+    let kinds = [
+        (Half::Opened, unopened),
+        (Half::Built, unsealed),
+        (Half::Retried, retried),
+        (Half::Cancelled, cancelled),
+        (Half::Resumed, resumed),
+    ];
+    Ok(kinds.into_iter().flat_map(|(half, groups)| groups.into_iter().map(move |it| (half, it))).collect())
+}
+
+fn finish(engine: &Engine, (half, group): (Half, GroupId)) -> Result<()> {
+    match half {
+        Half::Opened => engine.open_group(group)?,
+        Half::Built => engine.sweep_unsealed(group)?,
+        Half::Retried => while engine.store.write(move |tx| store::retry::group_slice(tx, group, SLICE))? {},
+        Half::Cancelled => {
+            let mut after = Some(RunId(0));
+            while let Some(reached) = after {
+                after = engine.store.write(move |tx| store::cancel::group_slice(tx, group, reached, SLICE))?;
+            }
+        }
+        Half::Resumed => while engine.store.write(move |tx| store::pause::resume_slice(tx, group, SLICE))? {},
+    }
+    Ok(())
+}
+
+fn sweep_files(engine: &Engine) -> Result<()> {
+    let alive = |name: &str| {
+        let Ok(id) = name.parse::<WorkerId>() else { return true };
+        !matches!(life_line::look(&engine.options.home, id), Ok((LockState::Free, _)))
+    };
+    engine.artifacts.sweep_temporaries(tag_is_alive)?;
+    work_dir::sweep(&engine.options.home, alive);
+    let registered: Vec<WorkerId> = engine.store.read(store::worker::list)?.iter().map(|it| it.id).collect();
+    life_line::sweep(&engine.options.home, &registered, engine.store.now());
+    Ok(())
+}
