@@ -14,6 +14,8 @@ use tempfile::TempDir;
 mod completion;
 #[path = "cli/failures.rs"]
 mod failures;
+#[path = "cli/json.rs"]
+mod json;
 #[path = "cli/logs.rs"]
 mod logs;
 #[path = "cli/states.rs"]

@@ -119,7 +119,7 @@ pub fn plan_in_full(cx: &Context, plan: &SyncPlan) -> Result<()> {
 pub fn submitted(cx: &Context, submitted: Submitted, runs: usize) -> Result<()> {
     match cx.output.json {
         true => cx.output.event(&serde_json::json!({
-            "event": "submitted", "group": submitted.group, "new": submitted.new, "runs": runs,
+            "event": "submitted", "group": submitted.group, "new": submitted.new, "runs": runs, "gone": submitted.gone,
         })),
         false => {
             super::submit::said(cx, submitted, runs);

@@ -1,0 +1,420 @@
+//! docs/json.md and what `--json` prints are the same: every command is run in homes in which there is something to print, and
+//! every document is held against its type.
+
+use super::{Ended, Place, ended, lines_of_json};
+use notation::Page;
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
+use std::{
+    collections::BTreeSet,
+    fs,
+    io::{BufRead, BufReader},
+    path::Path,
+    process::{Child, Command, Stdio},
+    time::{Duration, Instant},
+};
+
+#[path = "json/notation.rs"]
+mod notation;
+
+const PAGE: &str = include_str!("../../docs/json.md");
+
+/// Leaves a file, a link, a value and a remark; fails for one item, and so do its hooks.
+const GREET: &str = r#"
+id: greet
+name: Greetings
+steps:
+  - name: make
+    run: 'echo hi > {{ out }}/greeting; ln -s greeting {{ out }}/link; echo oops >&2; printf "{\"remark\": \"%s\"}" {{ params.word }}; test {{ item }} != bad'
+    env: { WHO: ann }
+    resource_key: "greet:{{ item }}"
+hooks:
+  item_failed: [{ name: tell, run: "exit 1" }]
+  step_failed: [{ name: tell, run: "exit 1" }]
+"#;
+
+/// Two steps of one key, and a worker process.
+const GATE: &str = r#"
+id: gate
+workers: { py: { command: [python3, worker.py], size: 1, limits: { rss: 1GiB, fds: 200, age: 10m } } }
+steps:
+  - { name: hold, run: 'echo begun; touch {{ item }}.began; until [ -e go ]; do sleep 0.05; done', resource_key: shared }
+  - { name: serve, worker: py, needs: [] }
+  - { name: after, uses: windlass/noop, needs: [hold, serve] }
+"#;
+
+const WORKER: &str = "import os, time
+from windlass_worker import run, step
+@step('serve')
+def serve(ctx):
+    while not os.path.exists('go'):
+        time.sleep(0.05)
+run()
+";
+
+/// What was printed so far in one home after the other, against the page.
+struct Reading {
+    place: Place,
+    page: Page,
+    read: BTreeSet<String>,
+    home: &'static str,
+}
+
+impl Reading {
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = self.place.command(arguments);
+        command.env("XDG_DATA_HOME", self.place.path().join("data")).env("HOME", self.place.path());
+        command.env("WINDLASS_HOME", self.place.path().join(self.home)).env("WINDLASS_DURABILITY", "normal");
+        command.arg("--json");
+        command
+    }
+
+    /// Runs what the page calls `command`; its documents.
+    #[track_caller]
+    fn ends(&mut self, command: &str, arguments: &[&str], code: i32) -> Vec<Value> {
+        let ended = ended(self.command(arguments).output().unwrap());
+        self.hold(command, ended, code)
+    }
+
+    #[track_caller]
+    fn hold(&mut self, command: &str, ended: Ended, code: i32) -> Vec<Value> {
+        assert_eq!(ended.code, code, "{command}: {} {}", ended.out, ended.err);
+        let documents = lines_of_json(&ended.out);
+        documents.iter().for_each(|it| self.page.hold(command, it));
+        self.read.insert(command.to_string());
+        documents
+    }
+
+    #[track_caller]
+    fn reads(&mut self, command: &str, arguments: &[&str]) -> Value {
+        self.ends(command, arguments, 0).pop().unwrap_or_default()
+    }
+
+    fn start(&self, arguments: &[&str]) -> Child {
+        self.command(arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+    }
+
+    #[track_caller]
+    fn until(&mut self, what: &str, mut is: impl FnMut(&mut Reading) -> bool) {
+        let deadline = Instant::now() + Duration::from_secs(60);
+        while !is(self) {
+            assert!(Instant::now() < deadline, "it never came that {what}");
+            std::thread::yield_now();
+        }
+    }
+
+    fn path(&self, name: &str) -> String {
+        self.place.path().join(name).to_string_lossy().into_owned()
+    }
+}
+
+#[test]
+fn the_page_on_json_has_what_is_printed_and_nothing_else() {
+    if !Command::new("python3").arg("--version").output().is_ok_and(|it| it.status.success()) {
+        return eprintln!("skipped: there is no python3 in the PATH");
+    }
+    let page = Page::read(PAGE);
+    let mut reading = Reading { place: Place::new(), page, read: BTreeSet::new(), home: "home" };
+    let it = &mut reading;
+    homes(it);
+    groups(it);
+    waiting(it);
+    running(it);
+    ended_and_pruned(it);
+    documents(it);
+    vectors(it);
+    locks(it);
+    keeping(it);
+    serving(it);
+    proving(it);
+    let commands: BTreeSet<String> = it.page.commands.keys().cloned().collect();
+    let missing: Vec<_> = commands.difference(&it.read).collect();
+    assert!(missing.is_empty(), "the page has commands that were not run: {missing:?}");
+    let never = it.page.never_seen();
+    assert!(never.is_empty(), "the page has fields that were never printed: {never:#?}");
+}
+
+fn homes(it: &mut Reading) {
+    fs::create_dir_all(it.place.path().join("project")).unwrap();
+    it.reads("init", &["init", "project"]);
+    it.reads("trust", &["trust", "project"]);
+    let list = it.reads("trust --list", &["trust", "--list"]);
+    assert_eq!(list["trusted"].as_array().unwrap().len(), 1, "{list}");
+    it.reads("trust", &["trust", "project", "--remove"]);
+    let refused = ended(it.command(&["show", "g99"]).output().unwrap());
+    assert_eq!(refused.code, 4);
+    it.page.hold_type("Failed", &serde_json::from_str(&refused.err).unwrap());
+    let refused = ended(it.command(&["run"]).output().unwrap());
+    it.page.hold_type("Failed", &serde_json::from_str(&refused.err).unwrap());
+}
+
+fn groups(it: &mut Reading) {
+    it.place.write("greet.yaml", GREET);
+    let greet =
+        |more: &[&'static str]| [&["greet.yaml", "--items", "good", "bad", "--param", "word=hello"], more].concat();
+    it.reads("run --dry-run", &[&["run", "--dry-run"], &greet(&[])[..]].concat());
+    it.reads("submit --dry-run", &[&["submit", "--dry-run"], &greet(&[])[..]].concat());
+    it.ends("run", &[&["run"], &greet(&["--key", "k"])[..]].concat(), 3);
+    let shown = it.reads("show g12", &["show", "g1"]);
+    assert_eq!(shown["failed_hooks"].as_array().map(Vec::len), Some(2), "{shown}");
+    it.reads("show r34", &["show", "r1"]);
+    let run = it.reads("show r34", &["show", "r2"]);
+    assert!(run["reason"].is_string(), "{run}");
+    it.reads("show s56", &["show", "s1"]);
+    it.reads("show s56", &["show", "s2"]);
+    it.reads("show NAME", &["show", "greet"]);
+    it.reads("why", &["why", "g1"]);
+    it.ends("wait", &["wait", "g1"], 3);
+    assert!(it.ends("logs", &["logs", "g1"], 0).len() >= 3);
+    assert!(it.ends("events", &["events"], 0).len() > 5);
+    assert_eq!(it.ends("export", &["export", "g1"], 0).len(), 2);
+    it.reads("list definitions", &["list", "definitions"]);
+    it.reads("list params", &["list", "params"]);
+    it.reads("submit", &[&["submit"], &greet(&[])[..]].concat());
+    it.reads("cancel", &["cancel", "s3"]);
+    it.reads("cancel", &["cancel", "r4"]);
+    it.reads("retry", &["retry", "g1"]);
+    it.reads("cancel", &["cancel", "g1"]);
+    it.ends("wait", &["wait", "g1", "g2"], 6);
+}
+
+/// Two runs that nobody works on, and one that will be tried again in an hour.
+fn waiting(it: &mut Reading) {
+    it.place.write("gate.yaml", GATE);
+    it.place.write("worker.py", WORKER);
+    it.place.write("windlass_worker.py", &it.place.ok(&["worker", "sdk", "python"]));
+    it.reads("submit", &["submit", "gate.yaml", "--items", "one", "two", "--priority", "3"]);
+    it.reads("why", &["why", "g3"]);
+    it.reads("show g12", &["show", "g3"]);
+    it.reads("pause", &["pause", "g3"]);
+    it.reads("why", &["why", "g3"]);
+    it.reads("list groups", &["list", "groups", "--limit", "1"]);
+    it.reads("list runs", &["list", "runs", "--group", "g3", "--limit", "1"]);
+    it.reads("list steps", &["list", "steps", "--group", "g3", "--limit", "1"]);
+    it.reads("status", &["status"]);
+    it.reads("resume", &["resume", "g3"]);
+    it.reads("pause", &["pause", "hold"]);
+    it.reads("resume", &["resume", "hold"]);
+    it.place
+        .write("again.yaml", "id: again\nsteps: [{ name: a, run: 'exit 1', retries: 1, backoff: { initial: 1h } }]\n");
+    let child = it.start(&["run", "again.yaml"]);
+    it.until("a step waits for its next attempt", |it| {
+        let listed = ended(it.command(&["list", "steps", "--group", "g4"]).output().unwrap());
+        listed.code == 0 && lines_of_json(&listed.out)[0]["steps"][0]["status"] == "ERROR"
+    });
+    let why = it.reads("why", &["why", "g4"]);
+    assert!(why["steps"][0]["facts"]["due"].is_i64(), "{why}");
+    let status = it.reads("status", &["status"]);
+    assert!(status["queues"]["next_due"].is_i64(), "{status}");
+    kill_process(Pid::from_child(&child), Signal::INT).unwrap();
+    let lines = it.hold("run", ended(child.wait_with_output().unwrap()), 130);
+    assert_eq!(lines.last().unwrap()["event"], "stopped");
+    it.reads("cancel", &["cancel", "g4"]);
+}
+
+fn running(it: &mut Reading) {
+    let child = it.start(&["run", "--resume", "g3", "--pool", "*=4"]);
+    it.place.wait_for_file("one.began");
+    it.until("a worker process is reported", |it| {
+        let list = it.reads("list workers", &["list", "workers"]);
+        list["workers"][0]["processes"].as_array().is_some_and(|it| !it.is_empty())
+    });
+    it.reads("workers", &["workers"]);
+    let worker = it.reads("status", &["status"])["workers"][0]["id"].to_string();
+    it.reads("show w7", &["show", &format!("w{worker}")]);
+    let steps = it.reads("list steps", &["list", "steps", "--group", "g3"])["steps"].clone();
+    for step in steps.as_array().unwrap() {
+        let name = format!("s{}", step["id"]);
+        it.reads("show s56", &["show", &name]);
+        it.reads("why", &["why", &name]);
+        it.ends("logs", &["logs", &name], 0);
+    }
+    it.reads("list runs", &["list", "runs", "--group", "g3"]);
+    let held = it.reads("locks", &["locks"]);
+    assert_eq!(held["locks"][0]["key"], "shared", "{held}");
+    it.place.write("go", "");
+    it.hold("run", ended(child.wait_with_output().unwrap()), 0);
+    it.reads("submit", &["submit", "--each", "true", "--items", "a"]);
+    it.reads("worker", &["worker", "--until-idle"]);
+}
+
+fn ended_and_pruned(it: &mut Reading) {
+    it.reads("prune --dry-run", &["prune", "--keep", "0s", "--dry-run"]);
+    let pruned = it.reads("prune", &["prune", "--keep", "0s"]);
+    assert!(pruned["kept"].as_i64() > Some(0), "{pruned}");
+    let kept = it.reads("show s56", &["show", "s1"]);
+    assert_eq!(kept["pruned"], true);
+    let again = ["greet.yaml", "--items", "good", "bad", "--param", "word=hello", "--key", "k"];
+    let gone = it.ends("run", &[&["run"], &again[..]].concat(), 6);
+    assert_eq!(gone[0]["gone"], "CANCELLED", "{gone:?}");
+    it.reads("submit", &[&["submit"], &again[..]].concat());
+}
+
+fn documents(it: &mut Reading) {
+    let examples = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/documents");
+    fs::create_dir(it.place.path().join("docs")).unwrap();
+    for file in fs::read_dir(examples).unwrap().flatten() {
+        fs::copy(file.path(), it.place.path().join("docs").join(file.file_name())).unwrap();
+    }
+    it.place.write("docs/broken.pdf", "%PDF-1.7\nnothing of the kind\n");
+    it.ends("ingest", &["ingest", "docs"], 3);
+    it.place.write("docs/hand-winch.md", "# Winches\n\nA winch pulls.\n");
+    it.place.write("docs/new.md", "# New\n\nIt was not there.\n");
+    fs::remove_file(it.place.path().join("docs/rope-and-load.txt")).unwrap();
+    let plan = it.ends("ingest --dry-run", &["ingest", "docs", "http://127.0.0.1:1/a.md", "--dry-run"], 0).remove(0);
+    for what in ["new", "changed", "unusable", "retry", "unread", "removed", "runs"] {
+        assert!(plan[what].as_array().is_some_and(|it| !it.is_empty()), "{what}: {plan}");
+    }
+    it.ends("ingest", &["ingest", "docs", "--prune"], 0);
+    it.reads("list documents", &["list", "documents"]);
+    it.reads("db documents", &["db", "documents"]);
+    for mode in ["hybrid", "text", "vector"] {
+        let found = it.reads("search", &["search", "crank of the winch", "--mode", mode]);
+        assert!(!found["hits"].as_array().unwrap().is_empty(), "{found}");
+    }
+    it.reads("search", &["search", "inspection before each lift", "-k", "20"]);
+}
+
+fn vectors(it: &mut Reading) {
+    it.reads("db list", &["db", "list"]);
+    it.reads("db info", &["db", "info"]);
+    it.reads("db check", &["db", "check"]);
+    it.reads("db check --repair", &["db", "check", "--repair"]);
+    it.reads("vacuum DB", &["vacuum", "default"]);
+    it.reads("db remove", &["db", "remove", &it.path("docs/new.md")]);
+    it.ends("ingest", &["ingest", "docs/new.md", "--db", "other"], 0);
+}
+
+fn locks(it: &mut Reading) {
+    let database = it.path("home/vectors/other.db");
+    let hold = format!("vec:{}", fs::canonicalize(database).unwrap().display());
+    let child =
+        it.start(&["locks", "hold", &hold, "--", "sh", "-c", "touch held; until [ -e free ]; do sleep 0.05; done"]);
+    it.place.wait_for_file("held");
+    it.reads("locks list", &["locks", "list"]);
+    let all = it.reads("vacuum --all", &["vacuum", "--all"]);
+    assert_eq!(all["skipped"].as_array().map(Vec::len), Some(1), "{all}");
+    // Its row stays when the holder dies; its output ends with the command that has the lock file.
+    kill_process(Pid::from_child(&child), Signal::KILL).unwrap();
+    it.place.write("free", "");
+    child.wait_with_output().unwrap();
+    it.reads("locks release", &["locks", "release", &hold, "--force"]);
+    it.reads("db delete", &["db", "delete", "other"]);
+}
+
+fn keeping(it: &mut Reading) {
+    it.reads("settings", &["settings"]);
+    it.reads("settings NAME", &["settings", "keep"]);
+    it.reads("doctor", &["doctor"]);
+    it.reads("submit", &["submit", "--each", "true", "--items", "a"]);
+    let file = it.path("backup.zip");
+    it.reads("backup", &["backup", &file]);
+    it.reads("backup --check", &["backup", "--check", &file]);
+    it.home = "second";
+    it.reads("submit", &["submit", "--each", "true", "--items", "a"]);
+    let restored = it.reads("restore", &["restore", &file, "--force"]);
+    assert_eq!(restored["will_run"].as_array().map(Vec::len), Some(1), "{restored}");
+}
+
+fn serving(it: &mut Reading) {
+    it.home = "served";
+    it.reads("stop", &["stop"]);
+    let mut child = it.start(&["serve", "--listen", "127.0.0.1:0"]);
+    let mut line = String::new();
+    BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
+    it.page.hold("serve", &serde_json::from_str(&line).unwrap());
+    it.reads("status", &["status"]);
+    it.reads("serve", &["serve"]);
+    it.reads("ui", &["ui", "--print"]);
+    it.reads("stop", &["stop"]);
+    child.wait().unwrap();
+    let started = it.reads("serve", &["serve", "--background", "--listen", "127.0.0.1:0"]);
+    assert_eq!(started["state"], "started");
+    it.reads("stop", &["stop"]);
+}
+
+/// Whether the promises hold is asked by tests/prove.rs; a drill that could not be held prints no report.
+fn proving(it: &mut Reading) {
+    it.until("a drill has a report", |it| {
+        let drill = ended(it.command(&["prove", "--kills", "1", "--seed", "20"]).output().unwrap());
+        let is_held = !drill.out.is_empty();
+        if is_held {
+            it.hold("prove", drill, 0);
+        }
+        is_held
+    });
+}
+
+#[test]
+fn the_page_on_json_has_every_command() {
+    let place = Place::new();
+    let page = Page::read(PAGE);
+    let without: BTreeSet<String> =
+        notation::spans(PAGE.split("only ").nth(1).unwrap().split(" print").next().unwrap()).collect();
+    assert_eq!(without.len(), 3, "{without:?}");
+    let mut found = BTreeSet::new();
+    leaves(&place, &mut Vec::new(), &mut found);
+    assert!(found.len() > 40, "{found:?}");
+    let has = |leaf: &String| {
+        let is_it = |it: &String| it == leaf || it.starts_with(&format!("{leaf} "));
+        page.commands.keys().any(is_it) || without.contains(leaf)
+    };
+    let missing: Vec<_> = found.iter().filter(|it| !has(it)).collect();
+    assert!(missing.is_empty(), "{missing:?}");
+}
+
+/// Every command that has none below it.
+fn leaves(place: &Place, path: &mut Vec<String>, found: &mut BTreeSet<String>) {
+    let words: Vec<&str> = path.iter().map(String::as_str).chain(["--help"]).collect();
+    let help = place.ok(&words);
+    let commands = help.lines().skip_while(|it| *it != "Commands:").skip(1).take_while(|it| !it.is_empty());
+    let names = commands.filter_map(|it| it.strip_prefix("  ").filter(|it| !it.starts_with(' ')));
+    let names: Vec<String> = names.filter_map(|it| it.split_whitespace().next()).map(str::to_string).collect();
+    for name in names.iter().filter(|it| *it != "help") {
+        path.push(name.clone());
+        leaves(place, path, found);
+        path.pop();
+    }
+    let does_something_itself = names.is_empty() || ["worker", "locks"].contains(&path.join(" ").as_str());
+    if does_something_itself && !path.is_empty() {
+        found.insert(path.join(" "));
+    }
+}
+
+#[test]
+fn the_page_on_json_has_the_exit_codes() {
+    let rows = PAGE.split("## Exit codes").nth(1).unwrap().lines().filter_map(|it| it.strip_prefix("| "));
+    let page: BTreeSet<i32> =
+        rows.flat_map(|it| it.split(" |").next().unwrap().split(", ")).filter_map(|it| it.parse().ok()).collect();
+    let source = include_str!("../../src/cli/failure.rs")
+        .split("pub fn code(self)")
+        .nth(1)
+        .unwrap()
+        .split("    }\n")
+        .next()
+        .unwrap();
+    let program = source.split("=> ").skip(1).filter_map(|it| it.split(',').next()?.parse().ok()).collect();
+    assert_eq!(page, program);
+    assert!(page.len() > 10);
+}
+
+/// The kinds of events and the outcomes of attempts, as the program has them.
+#[test]
+fn the_page_on_json_has_every_word_of_the_program() {
+    let page = Page::read(PAGE);
+    let between =
+        |text: &'static str, begin: &str, end: &str| text.split_once(begin).unwrap().1.split_once(end).unwrap().0;
+    let kinds = between(include_str!("../../src/model/event.rs"), "pub enum EventKind {", "}");
+    let snake = |it: &str| {
+        let letters = it.chars().enumerate().flat_map(|(at, it)| {
+            [(at > 0 && it.is_uppercase()).then_some('_'), Some(it.to_ascii_uppercase())].into_iter().flatten()
+        });
+        letters.collect::<String>()
+    };
+    let kinds: BTreeSet<String> = kinds.split(',').map(str::trim).filter(|it| !it.is_empty()).map(snake).collect();
+    assert_eq!(page.texts("EventKind"), kinds);
+    let outcomes = between(include_str!("../../src/store/attempt.rs"), "pub fn name(code: i64)", "_ =>");
+    let outcomes: BTreeSet<String> = outcomes.split('"').skip(1).step_by(2).map(str::to_string).collect();
+    assert_eq!(page.texts("Outcome"), outcomes);
+    assert!(kinds.len() > 15 && outcomes.len() > 6, "{kinds:?} {outcomes:?}");
+}
