@@ -373,3 +373,19 @@ fn no_edge_of_a_graph_passes_behind_a_box() {
     }
     assert_eq!(browser.complaints, [] as [&str; 0]);
 }
+
+#[test]
+fn a_number_that_javascript_would_round_is_shown_with_all_its_digits() {
+    let web = Web::start();
+    let Some(mut browser) = let_in(&web) else { return };
+    let item = r#"{"id": 9007199254740993}"#;
+    let flow = "id: long\nsteps: [{ name: say, run: 'printf \"[9007199254740995, \\\"9007199254740992\\\", 1.5]\"' }]";
+    let group = submit(&web, flow, &[item], json!({"least": 9_007_199_254_740_997_i64}));
+    wait_for_group(&web, group);
+    browser.open(&web.url(&format!("/#/g{group}")));
+    browser.shows("9007199254740997");
+    browser.shows("9007199254740993");
+    browser.open(&web.url("/#/r1"));
+    browser.shows("9007199254740993");
+    browser.shows("9007199254740995");
+}

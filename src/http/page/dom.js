@@ -1,6 +1,6 @@
 // Elements from texts: a text is always inserted as text, never as markup.
 
-import { now } from "./wire.js";
+import { now, parsed } from "./wire.js";
 
 const SVG = "http://www.w3.org/2000/svg";
 
@@ -97,7 +97,7 @@ export const label = (text) => h("span", { class: text.length > 160 ? "text long
 export function titled(item) {
   if (!/^\{/.test(item || "")) return item || "";
   try {
-    const it = JSON.parse(item);
+    const it = parsed(item);
     const found = [it.name, it.title, it.uri, it.path, it.source, it.id].find((one) => one && ["string", "number"].includes(typeof one));
     return String(found ?? item);
   } catch {

@@ -2,7 +2,7 @@
 
 import { advice, bytes, confirm, count, empty, h, label, number, put, status, table, titled, took, typed, value, whenExactly } from "./dom.js";
 import { graph } from "./graph.js";
-import { get, now, post, query } from "./wire.js";
+import { get, now, parsed, post, query } from "./wire.js";
 
 const crumbs = (...parts) => h("nav", { class: "crumbs", "aria-label": "Where you are" }, parts.flatMap((it, at) => (at ? [" / ", it] : [it])));
 
@@ -53,7 +53,7 @@ function runFacts(run) {
     ["Started", known && whenExactly(started)],
     ["Ended", whenExactly(run.ended)],
     [run.ended ? "Took" : "Runs for", known && took(started, run.ended)],
-    ["Item", titled(run.item) === run.item ? null : value(JSON.parse(run.item))],
+    ["Item", titled(run.item) === run.item ? null : value(parsed(run.item))],
   ];
   return [...rows.filter((it) => it[1]).map(([name, it]) => [h("dt", {}, name), h("dd", {}, it)]), ...output(run.output)];
 }

@@ -26,6 +26,20 @@ let behind = 0;
 /** The time as the server has it. */
 export const now = () => Date.now() + behind;
 
+// Where texts of a JSON begin and end, and numbers, which can be inside of texts as well.
+const PIECES = /\\.|"|-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?/g;
+const rounds = (number) => /^-?\d{16,}$/.test(number) && !Number.isSafeInteger(Number(number));
+
+/** What a JSON says. A whole number that JavaScript would round becomes a text of the same digits. */
+export function parsed(text) {
+  let inside = false;
+  const exact = (piece) => {
+    if (piece === '"') inside = !inside;
+    return !inside && rounds(piece) ? `"${piece}"` : piece;
+  };
+  return JSON.parse(/\d{16}/.test(text) ? text.replace(PIECES, exact) : text);
+}
+
 /** In ms: what takes longer is no answer. */
 const LIMIT = 10000;
 
@@ -40,7 +54,7 @@ export async function ask(path, { signal, limit, ...options }) {
     // Read to the end, whatever it is, under the same limit.
     const text = await response.text();
     const type = response.headers.get("content-type") || "";
-    if (type.includes("json")) body = JSON.parse(text);
+    if (type.includes("json")) body = parsed(text);
   } catch (error) {
     if (signal?.aborted) throw new DOMException("not wanted any more", "AbortError");
     throw new Refused(0, late.aborted ? `windlass did not answer within ${(limit || LIMIT) / 1000} s` : "windlass does not answer");
