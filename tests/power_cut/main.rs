@@ -75,7 +75,9 @@ fn record(dir: &Path, flags: &[&str], planted: Option<&str>) -> Recording {
         \"$0\" __prove client \"$1\" 1 \"$2\" & c=$!
         \"$0\" __prove worker \"$1\" 2 \"$2\" & v=$!
         \"$0\" __prove worker \"$1\" 3 \"$2\" & w=$!
-        sleep 1; kill -TERM $c; wait $c; kill -TERM $v; wait $v; sleep 0.2; kill -TERM $w; wait $w";
+        sleep 1; n=0
+        while [ $n -lt 400 ] && [ \"$(wc -l < \"$1/side.log\")\" -lt 600 ]; do sleep 0.05; n=$((n + 1)); done
+        kill -TERM $c; wait $c; kill -TERM $v; wait $v; sleep 0.2; kill -TERM $w; wait $w";
     let record = dir.join("record");
     let mut command = Command::new("strace");
     command.args(flags).args(["-f", "-y", "-xx", "-qq", "-s", "4000000", "-e", "signal=none"]);

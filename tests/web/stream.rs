@@ -3,12 +3,40 @@
 use super::{PATIENCE, Web};
 use serde_json::Value;
 use std::{
-    io::{BufRead, BufReader, Write},
+    io::{self, BufRead, BufReader, Read, Write},
     net::TcpStream,
 };
 
 /// A stream of events as it is sent.
-pub struct Stream(BufReader<TcpStream>);
+pub struct Stream(BufReader<Chunks>);
+
+/// A body in chunks, whose ends need not be those of lines.
+struct Chunks {
+    socket: BufReader<TcpStream>,
+    /// Bytes of the present chunk that are still to come.
+    left: usize,
+}
+
+impl Read for Chunks {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        while self.left == 0 {
+            let mut line = String::new();
+            if self.socket.read_line(&mut line)? == 0 {
+                return Ok(0);
+            }
+            if let Ok(size) = usize::from_str_radix(line.trim_end(), 16) {
+                if size == 0 {
+                    return Ok(0);
+                }
+                self.left = size;
+            }
+        }
+        let most = buffer.len().min(self.left);
+        let count = self.socket.read(&mut buffer[..most])?;
+        self.left -= count;
+        Ok(count)
+    }
+}
 
 #[derive(Debug, PartialEq)]
 pub struct Message {
@@ -39,10 +67,15 @@ impl Stream {
         let head =
             format!("GET /api/v1/events{query} HTTP/1.1\r\nHost: {host}\r\nAuthorization: {bearer}\r\n{last}\r\n");
         socket.write_all(head.as_bytes()).unwrap();
-        let mut stream = Stream(BufReader::new(socket));
-        assert!(stream.line().starts_with("HTTP/1.1 200"));
-        while !stream.line().is_empty() {}
-        stream
+        let mut socket = BufReader::new(socket);
+        let mut line = || {
+            let mut line = String::new();
+            socket.read_line(&mut line).unwrap();
+            line.trim_end().to_string()
+        };
+        assert!(line().starts_with("HTTP/1.1 200"));
+        while !line().is_empty() {}
+        Stream(BufReader::new(Chunks { socket, left: 0 }))
     }
 
     fn line(&mut self) -> String {
@@ -51,7 +84,7 @@ impl Stream {
         line.trim_end().to_string()
     }
 
-    /// The next message; comments and the sizes of chunks are passed over.
+    /// The next message; comments are passed over.
     pub fn next(&mut self) -> Message {
         let (mut id, mut event) = (None, None);
         loop {
