@@ -3,7 +3,7 @@
 use super::error::{Error, Result};
 use crate::model::{nearest, number};
 use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
-use serde_saphyr::{Budget, Spanned};
+use serde_saphyr::{Budget, NonFiniteFloatPolicy, Spanned};
 use std::{fmt, ops::Range};
 
 /// The largest file that is read, in bytes.
@@ -57,6 +57,8 @@ pub fn read(text: &str, file: &str) -> Result<Node> {
     options.alias_limits.max_total_replayed_events = 20_000;
     // `007` and `1_000` are texts to people.
     (options.leading_zero_numbers_as_strings, options.underscored_numbers_as_strings) = (true, true);
+    // So is `1e400`; see `visit_f64`.
+    options.non_finite_float_policy = NonFiniteFloatPolicy::PassThrough;
     let mut read: Node = serde_saphyr::from_str_with_options(text, options).map_err(|error| {
         let line = error.location().map_or(1, |it| it.line());
         let message = error.to_string();
@@ -64,11 +66,31 @@ pub fn read(text: &str, file: &str) -> Result<Node> {
         source.refuse(line, plain(&message), hint.filter(|_| text.contains(": {{")))
     })?;
     read.take_text(text);
+    if let Some(line) = line_of_infinity(&read) {
+        return Err(source.refuse(line, "infinity and NaN have no place here", None));
+    }
     match line_of_nul(&read) {
         Some(line) => {
             Err(source.refuse(line, "there is a NUL in this text", Some("no command or file name can have one")))
         }
         None => Ok(read),
+    }
+}
+
+/// Whether a number is written here that is larger than all that can be held.
+fn is_beyond(text: &str) -> bool {
+    text.parse::<f64>().is_ok_and(f64::is_infinite)
+}
+
+/// Where an infinity stands that was not written as a number.
+fn line_of_infinity(node: &Node) -> Option<u64> {
+    match &node.value {
+        Value::Number(number) if number.as_f64().is_some_and(|it| it.abs() == f64::MAX) => {
+            matches!(node.written, Written::Unknown).then_some(node.line)
+        }
+        Value::List(nodes) => nodes.iter().find_map(line_of_infinity),
+        Value::Map(entries) => entries.iter().find_map(|it| line_of_infinity(&it.1)),
+        _ => None,
     }
 }
 
@@ -317,7 +339,7 @@ impl Node {
             Value::Null => serde_json::Value::Null,
             Value::Bool(value) => (*value).into(),
             Value::Number(number) => match &self.written {
-                Written::As(text) if number::loses_digits(text) => text.clone().into(),
+                Written::As(text) if number::loses_digits(text) || is_beyond(text) => text.clone().into(),
                 _ => number.clone().into(),
             },
             Value::Text(text) => text.clone().into(),
@@ -379,6 +401,8 @@ impl<'de> Visitor<'de> for ValueVisitor {
     }
 
     fn visit_f64<E: serde::de::Error>(self, value: f64) -> std::result::Result<Value, E> {
+        // What is beyond all numbers stands for the text that was written: the largest one can be no other text's.
+        let value = if value.is_infinite() { f64::MAX.copysign(value) } else { value };
         let number = serde_json::Number::from_f64(value);
         number.map(Value::Number).ok_or_else(|| E::custom("infinity and NaN have no place here"))
     }
@@ -433,6 +457,22 @@ mod tests {
         let json = entries[1].1.json();
         assert_eq!((&json[0], &json[1], &json[2]), (&1.1.into(), &"6063e25".into(), &"007".into()));
         assert_eq!((&json[4], &json[5]), (&"123456789012345678901".into(), &31.into()));
+    }
+
+    #[test]
+    fn a_number_beyond_all_numbers_is_a_text_and_infinity_is_refused() {
+        let read_all = read("list: [1E400, -1e999, +1e400, &a 9e400, *a, 1.7976931348623157e308]\n", "f").unwrap();
+        let Value::Map(entries) = &read_all.value else { panic!("{read_all:?}") };
+        let json = entries[0].1.json();
+        let texts = ["1E400", "-1e999", "+1e400", "9e400", "9e400"];
+        assert_eq!(json.as_array().unwrap()[..5], texts.map(serde_json::Value::from));
+        assert_eq!(json[5], f64::MAX);
+        for text in [".inf", "-.inf", ".nan", "&a .inf"] {
+            let Err(Error::Refused { line, message, .. }) = read(&format!("a: 1\nb: {text}\n"), "f") else {
+                panic!("{text} was read")
+            };
+            assert!(line == 2 && message.contains("infinity and NaN have no place here"), "{line}: {message}");
+        }
     }
 
     #[test]
