@@ -10,7 +10,7 @@ use crate::{
     observe::Metrics,
     os::{clock::SystemClock, file_system, ownership, private},
     settings::{self, Settings},
-    store::{self, Store},
+    store::{self, Store, elsewhere::Lookout},
 };
 use std::{
     fs, io,
@@ -82,7 +82,12 @@ pub fn store(settings: &Settings) -> Result<Store> {
         settings::Durability::Full => store::Durability::Full,
         settings::Durability::Normal => store::Durability::Normal,
     };
-    let options = store::Options { durability, ..store::Options::new(settings.home.join(DATABASE)) };
+    let home = settings.home.clone();
+    let lookout = Lookout::new(move |engine, databases| {
+        [engine::numbers_in(&home), ingest::newest_runs(&home, engine, databases)].concat()
+    });
+    let path = settings.home.join(DATABASE);
+    let options = store::Options { durability, lookout: Some(lookout), ..store::Options::new(path) };
     let ballast = Ballast::new(&settings.home.join(Ballast::NAME), settings.ballast, settings.disk_reserve);
     loop {
         match Store::open(&options, Arc::new(SystemClock)) {

@@ -16,6 +16,7 @@ pub mod fetch;
 pub mod given;
 pub mod item;
 pub mod media_type;
+mod newest_runs;
 pub mod ocr;
 pub mod outline;
 pub mod parameter_sets;
@@ -33,6 +34,7 @@ mod workflow;
 
 pub use chunk::{ChunkOptions, chunk};
 pub use error::{Error, Result};
+pub use newest_runs::newest_runs;
 pub use parameters::{database_path, kept_database_path, reaches_beyond};
 pub use parse::{Ocr, ParseError, ParseOptions, parse, parse_file};
 pub use workflow::{KINDS, WORKFLOW, definition};

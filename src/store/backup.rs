@@ -17,8 +17,8 @@ use std::{path::Path, time::Duration};
 /// Pages that are copied between two questions whether to go on.
 const PAGES: i32 = 1_000;
 
-/// By how much a restore raises the token counter: more than an engine gives out in a hundred years of a thousand a second.
-const LEAP: i64 = 1 << 42;
+/// By how much a restore, or the sight of a loss, raises the token counter: more than an engine gives out in a hundred years of a thousand a second.
+pub(super) const LEAP: i64 = 1 << 42;
 
 /// Copies the state of one moment into a new file, which holds everything without a log beside it. False: asked to stop.
 ///

@@ -1,9 +1,14 @@
-//! Commits that a damaged log has lost: found when the database is opened, reported, and never given out again.
+//! Commits that the database has lost: found when it is opened, reported, and their numbers never given out again.
 //!
-//! The report and a copy of the log lie in `damaged/` beside the database until somebody removes them, since SQLite empties
-//! the log itself at the first checkpoint.
+//! A damaged log shows whole commits that SQLite can't reach. A database that was replaced by an old copy, or whose newest
+//! commits never reached the disk, is behind numbers that are found elsewhere (see [`super::elsewhere`]).
+//!
+//! The report, and a copy of a damaged log, lie in `damaged/` beside the database until somebody removes them, since SQLite
+//! empties the log itself at the first checkpoint.
 
 use super::{
+    backup::LEAP,
+    elsewhere::{Lookout, Numbered},
     error::{Error, Result},
     wal::{self, Unreachable},
 };
@@ -17,15 +22,18 @@ use std::{
 
 const DIRECTORY: &str = "damaged";
 const REPORT: &str = "report.json";
+/// How the directory of a report begins: with a copy of the log, or without.
+const OF_LOG: &str = "log-";
+const OF_COUNTERS: &str = "counters-";
 
 /// Counters by row of the table `counter`, as people name what they count.
 const COUNTED: [(i64, &str); 4] = [(1, "lease token"), (2, "group"), (3, "run"), (4, "step")];
 
-/// What a damaged log has lost.
+/// What the database has lost.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LostCommits {
     pub found: Timestamp,
-    /// Whole transactions behind the damaged frame.
+    /// Whole transactions behind the damaged frame of a log; 0: the numbers alone tell of the loss.
     pub commits: u64,
     /// What the database counted up to, and what the lost commits had counted up to.
     pub counters: Vec<LostRange>,
@@ -37,11 +45,17 @@ pub struct LostRange {
     pub of: String,
     pub after: i64,
     pub last: i64,
+    /// Where the last one was found, if that was not the log.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seen_in: Option<String>,
 }
 
 impl LostCommits {
-    /// In words: `1,654 commits; groups 1008 to 2661`.
+    /// In words: `1,654 commits; groups 1008 to 2661`, or `runs are counted up to 1, and run 3 is in vector database x.db`.
     pub fn words(&self) -> String {
+        if self.commits == 0 {
+            return self.counters.iter().map(LostRange::seen).collect::<Vec<_>>().join("; ");
+        }
         let ranges = self.counters.iter().filter(|it| it.of != COUNTED[0].1);
         let ranges: Vec<String> = ranges.map(LostRange::words).collect();
         let commits = if self.commits == 1 { "1 commit".to_string() } else { format!("{} commits", self.commits) };
@@ -53,6 +67,11 @@ impl LostCommits {
 }
 
 impl LostRange {
+    fn seen(&self) -> String {
+        let place = self.seen_in.as_deref().unwrap_or("the log");
+        format!("{}s are counted up to {}, and {} {} is in {place}", self.of, self.after, self.of, self.last)
+    }
+
     fn words(&self) -> String {
         match self.last - self.after {
             1 => format!("{} {}", self.of, self.last),
@@ -75,7 +94,7 @@ pub(super) fn look(conn: &mut Connection, database: &Path, now: Timestamp) -> Re
     let Some(behind) = find(conn, database)? else { return Ok(()) };
     let counters = behind.page.as_deref().and_then(wal::small_table).unwrap_or_default();
     let lost = LostCommits { found: now, commits: behind.commits, counters: missing(conn, &counters)? };
-    let kept = keep(database, &wal::path_of(database), &lost).map_err(|source| Error::File {
+    let kept = keep(database, Some(&wal::path_of(database)), &lost).map_err(|source| Error::File {
         action: "keep a copy of the damaged log of",
         path: database.to_path_buf(),
         source,
@@ -85,6 +104,57 @@ pub(super) fn look(conn: &mut Connection, database: &Path, now: Timestamp) -> Re
         lost = lost.words(),
         kept = %kept.display(),
         "the log of the database was damaged; commits that had been acknowledged are lost"
+    );
+    Ok(())
+}
+
+/// Whether a number was found elsewhere that the database has not given out yet.
+pub(super) fn are_seen(conn: &Connection, lookout: &Lookout) -> Result<bool> {
+    Ok(!lookout.behind(conn)?.is_empty())
+}
+
+/// Compares the counters with the numbers that are found elsewhere. Where they are behind, leaves a report and raises them,
+/// before any number is given out. Called under the turnstile.
+pub(super) fn look_elsewhere(conn: &mut Connection, database: &Path, lookout: &Lookout, now: Timestamp) -> Result<()> {
+    let behind = lookout.behind(conn)?;
+    if behind.is_empty() {
+        return Ok(());
+    }
+    let counters: Vec<LostRange> = behind
+        .iter()
+        .map(|it| LostRange {
+            of: it.of.name().to_string(),
+            after: it.after,
+            last: it.seen,
+            seen_in: Some(it.place.clone()),
+        })
+        .collect();
+    let lost = LostCommits { found: now, commits: 0, counters };
+    let kept = keep(database, None, &lost).map_err(|source| Error::File {
+        action: "leave a report about",
+        path: database.to_path_buf(),
+        source,
+    })?;
+    let seen = |of: Numbered| behind.iter().find(|it| it.of == of);
+    // Each run and each step that is missing may have been the only one of its run and its group.
+    let gap = [Numbered::Run, Numbered::Step].into_iter().filter_map(seen).map(|it| it.seen - it.after).max();
+    let tx = conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    for (id, of) in [(2, None), (3, Some(Numbered::Run)), (4, Some(Numbered::Step))] {
+        let last = of.and_then(seen).map_or(0, |it| it.seen);
+        let sql = "UPDATE counter SET value = max(value + ?2, ?3) WHERE id = ?1";
+        tx.execute(sql, params![id, gap.unwrap_or(0), last])?;
+    }
+    // How many tokens went with what is missing is not known.
+    let last = seen(Numbered::Token).map_or(0, |it| it.seen);
+    tx.execute("UPDATE counter SET value = max(value, ?1) + ?2 WHERE id = 1", [last, LEAP])?;
+    if let Some(worker) = seen(Numbered::Worker) {
+        super::worker::skip_to(&tx, worker.seen)?;
+    }
+    tx.commit()?;
+    tracing::error!(
+        lost = lost.words(),
+        report = %kept.display(),
+        "the engine database has lost its newest commits, or is an old copy; new numbers begin above those that were seen"
     );
     Ok(())
 }
@@ -133,7 +203,7 @@ fn missing(conn: &Connection, lost: &[(i64, i64)]) -> Result<Vec<LostRange>> {
         let Some((_, last)) = lost.iter().find(|it| it.0 == id) else { continue };
         let after: i64 = conn.query_row("SELECT value FROM counter WHERE id = ?1", [id], |row| row.get(0))?;
         if *last > after {
-            ranges.push(LostRange { of: of.to_string(), after, last: *last });
+            ranges.push(LostRange { of: of.to_string(), after, last: *last, seen_in: None });
         }
     }
     Ok(ranges)
@@ -148,19 +218,22 @@ fn raise(conn: &mut Connection, lost: &[(i64, i64)]) -> Result<()> {
     Ok(())
 }
 
-/// Keeps the log and the report in a directory of their own, on disk before it has its name.
-fn keep(database: &Path, log: &Path, lost: &LostCommits) -> io::Result<PathBuf> {
+/// Keeps the report, and the log if there is one to keep, in a directory of their own, on disk before it has its name.
+fn keep(database: &Path, log: Option<&Path>, lost: &LostCommits) -> io::Result<PathBuf> {
     let parent = database.parent().unwrap_or(Path::new(".")).join(DIRECTORY);
-    let name = format!("log-{}", lost.found.0);
+    let name = format!("{}{}", if log.is_some() { OF_LOG } else { OF_COUNTERS }, lost.found.0);
     let (making, made) = (parent.join(format!(".{name}")), parent.join(name));
     private::create_dir_all(&making)?;
-    let copy = making.join("engine.db-wal");
-    private::create_file(&copy)?;
-    fs::copy(log, &copy)?;
+    if let Some(log) = log {
+        let copy = making.join("engine.db-wal");
+        private::create_file(&copy)?;
+        fs::copy(log, &copy)?;
+        fs::File::open(copy)?.sync_all()?;
+    }
     let report = making.join(REPORT);
     private::create_file(&report)?;
     fs::write(&report, serde_json::to_vec_pretty(lost)?)?;
-    for path in [&copy, &report, &making] {
+    for path in [&report, &making] {
         fs::File::open(path)?.sync_all()?;
     }
     fs::rename(&making, &made)?;
@@ -168,14 +241,14 @@ fn keep(database: &Path, log: &Path, lost: &LostCommits) -> io::Result<PathBuf> 
     Ok(made)
 }
 
-/// What damaged logs have lost so far, with the directories that keep them, oldest first. A report that can't be read still
-/// counts, without its numbers.
+/// What the database has lost so far, with the directories that keep the reports. A report that can't be read still counts,
+/// without its numbers.
 pub fn reports(database: &Path) -> Vec<(PathBuf, Option<LostCommits>)> {
     let parent = database.parent().unwrap_or(Path::new(".")).join(DIRECTORY);
     let Ok(entries) = fs::read_dir(parent) else { return Vec::new() };
     let mut found: Vec<_> = entries
         .flatten()
-        .filter(|it| it.file_name().to_string_lossy().starts_with("log-"))
+        .filter(|it| [OF_LOG, OF_COUNTERS].iter().any(|own| it.file_name().to_string_lossy().starts_with(own)))
         .map(|it| {
             let report = fs::read(it.path().join(REPORT)).ok().and_then(|it| serde_json::from_slice(&it).ok());
             (it.path(), report)

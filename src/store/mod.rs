@@ -21,6 +21,7 @@ pub mod document;
 pub mod document_batch;
 pub mod document_removal;
 pub mod document_uri;
+pub mod elsewhere;
 pub mod error;
 pub mod event;
 pub mod group;

@@ -1,6 +1,7 @@
 //! Opening connections: pragmas set, read back, and refused when they did not take.
 
 use super::{
+    elsewhere::Lookout,
     error::{Error, Result, UNNAMED},
     lost_commits, migration, schema,
     tx::ReadTx,
@@ -48,11 +49,19 @@ pub struct Options {
     pub patience: Duration,
     /// Connections of the read pool.
     pub readers: u32,
+    /// Finds numbers of this engine outside of the database, which must never be given out again.
+    pub lookout: Option<Lookout>,
 }
 
 impl Options {
     pub fn new(path: impl Into<PathBuf>) -> Options {
-        Options { path: path.into(), durability: Durability::Full, patience: Duration::from_secs(30), readers: 8 }
+        Options {
+            path: path.into(),
+            durability: Durability::Full,
+            patience: Duration::from_secs(30),
+            readers: 8,
+            lookout: None,
+        }
     }
 }
 
@@ -63,14 +72,14 @@ pub(super) fn is_ready(options: &Options) -> Result<bool> {
     if std::fs::metadata(path).map_or(0, |it| it.len()) == 0 {
         return Ok(false);
     }
-    match can_be_read(path) {
+    match can_be_read(path, options.lookout.as_ref()) {
         Err(error @ (Error::Newer { .. } | Error::NotOurs { .. } | Error::Schema { .. })) => Err(error),
         // Whatever is wrong with it is found and named where it is opened for writing.
         ready => Ok(ready.unwrap_or(false)),
     }
 }
 
-fn can_be_read(path: &Path) -> Result<bool> {
+fn can_be_read(path: &Path, lookout: Option<&Lookout>) -> Result<bool> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let conn = Connection::open_with_flags(path, flags)?;
     schema::harden(&conn)?;
@@ -81,8 +90,9 @@ fn can_be_read(path: &Path) -> Result<bool> {
     if ready {
         schema::check(&conn, path)?;
     }
-    // A damaged log is reported by the first command, whether it writes or not.
-    Ok(ready && !lost_commits::are_suspected(&conn, path)?)
+    // A damaged log and an old copy are reported by the first command, whether it writes or not.
+    let ready = ready && !lost_commits::are_suspected(&conn, path)?;
+    Ok(ready && !lookout.map_or(Ok(false), |it| lost_commits::are_seen(&conn, it))?)
 }
 
 /// Opens the writing connection: file, WAL, schema. Under the turnstile, since the switch to WAL and the first
@@ -177,6 +187,9 @@ fn attempt_writer(options: &Options, now: Timestamp) -> Result<Connection> {
     migration::migrate(&mut conn, &options.path, now)?;
     schema::check(&conn, &options.path)?;
     schema::add_views(&conn)?;
+    if let Some(lookout) = &options.lookout {
+        lost_commits::look_elsewhere(&mut conn, &options.path, lookout, now)?;
+    }
     expect(&conn, &options.path, "journal_mode", "wal")?;
     expect(&conn, &options.path, "synchronous", &synchronous.to_string())?;
     expect(&conn, &options.path, "auto_vacuum", "2")?;

@@ -8,7 +8,7 @@ use super::{
     tx::{ReadTx, WriteTx},
 };
 use crate::model::{EventKind, GroupId, ProcessIdentity, Scope, StepId, Timestamp, WorkerId};
-use rusqlite::params;
+use rusqlite::{Connection, params};
 use serde::Serialize;
 
 /// A worker as it registers. `pools` is JSON: {"parse": 4, "*": 2}.
@@ -45,6 +45,16 @@ pub fn reserve(tx: &WriteTx) -> Result<WorkerId> {
     let id = WorkerId(tx.conn().last_insert_rowid());
     tx.execute("DELETE FROM worker WHERE id = ?1", [id.0])?;
     Ok(id)
+}
+
+/// Gives out no id up to this one from now on.
+pub(super) fn skip_to(conn: &Connection, id: i64) -> rusqlite::Result<()> {
+    // The row is there once there was a worker.
+    let raised = conn.execute("UPDATE sqlite_sequence SET seq = max(seq, ?1) WHERE name = 'worker'", [id])?;
+    if raised == 0 {
+        conn.execute("INSERT INTO sqlite_sequence(name, seq) VALUES ('worker', ?1)", [id])?;
+    }
+    Ok(())
 }
 
 /// Registers a worker that holds its life line.

@@ -234,8 +234,8 @@ impl VectorDb {
     }
 
     /// Reads that take longer than this end with [`Error::TooLong`], so that no file can keep a search for ever.
-    #[cfg(test)]
-    fn read_within(mut self, time: Duration) -> VectorDb {
+    #[must_use]
+    pub fn read_within(mut self, time: Duration) -> VectorDb {
         self.read_within = time;
         self
     }

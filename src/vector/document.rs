@@ -131,6 +131,15 @@ impl VectorDb {
         })
     }
 
+    /// The newest run of this engine that stored a document that is here. Reads one row for each document.
+    pub fn newest_run(&self, engine: &str) -> Result<Option<i64>> {
+        if self.schema() < 2 {
+            return Ok(None);
+        }
+        let sql = "SELECT max(run) FROM version WHERE engine = ?1";
+        self.read("read the versions of", |tx| tx.query_row(sql, [engine], |row| row.get(0)))
+    }
+
     /// Leaves documents out of every search and list of this connection: those that are deleted, and wait to be removed. How
     /// many of them are here.
     pub fn hide(&mut self, gone: &[Removal<'_>]) -> Result<usize> {

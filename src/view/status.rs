@@ -141,10 +141,16 @@ fn found_log(engine: &Engine, problem: &mut impl FnMut(String, Option<String>)) 
     problem(text, Some(format!("ps -p {first}   (it must end its transaction)")));
 }
 
-/// What a damaged log has lost, and where its copy is kept.
+/// What the database has lost, and where the report is kept.
 pub fn lost_commits_words(dir: &Path, lost: Option<&LostCommits>) -> String {
     let kept = format!("a copy of the log is in {} (remove it when you have dealt with this)", dir.display());
     match lost {
+        Some(lost) if lost.commits == 0 => format!(
+            "the engine database has lost its newest commits, or is an old copy: {}; new numbers begin above these; the report \
+             is in {} (remove it when you have dealt with this)",
+            lost.words(),
+            dir.display()
+        ),
         Some(lost) => format!("the log of the database was damaged, and {} were lost; {kept}", lost.words()),
         None => format!("the log of the database was damaged, and commits were lost; {kept}"),
     }

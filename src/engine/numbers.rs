@@ -1,0 +1,62 @@
+//! Numbers that the names of files in a home carry.
+
+use crate::{
+    model::{StepId, WorkerId},
+    store::elsewhere::{Numbered, Sighting},
+};
+use std::{fs, path::Path};
+
+/// Of attempts, in the names of their work directories, and of workers, in those of their life lines.
+pub fn numbers_in(home: &Path) -> Vec<Sighting> {
+    let mut found = Vec::new();
+    for (name, place) in names(&home.join("tmp")) {
+        // As `WorkDir` names it: w1-s56-7.
+        let mut parts = name.split('-');
+        let (Some(worker), Some(step), Some(token), None) = (parts.next(), parts.next(), parts.next(), parts.next())
+        else {
+            continue;
+        };
+        let (Ok(worker), Ok(step), Ok(token)) = (worker.parse::<WorkerId>(), step.parse::<StepId>(), token.parse())
+        else {
+            continue;
+        };
+        let numbers = [(Numbered::Worker, worker.0), (Numbered::Step, step.0), (Numbered::Token, token)];
+        found.extend(numbers.map(|(of, number)| Sighting { of, number, place: place.clone() }));
+    }
+    for (name, place) in names(&home.join("workers")) {
+        let id = name.strip_suffix(".life").and_then(|it| it.parse::<WorkerId>().ok());
+        found.extend(id.map(|it| Sighting { of: Numbered::Worker, number: it.0, place }));
+    }
+    found
+}
+
+/// The names in a directory, with their paths in words.
+fn names(dir: &Path) -> impl Iterator<Item = (String, String)> {
+    let entries = fs::read_dir(dir).into_iter().flatten().flatten();
+    entries.filter_map(|it| Some((it.file_name().into_string().ok()?, it.path().display().to_string())))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_read_from_work_directories_and_life_lines_alone() {
+        let home = tempfile::tempdir().unwrap();
+        for name in [
+            "tmp/w3-s56-7",
+            "tmp/w3-s56",
+            "tmp/x3-s56-7",
+            "tmp/w3-s56-7-8",
+            "tmp/notes",
+            "workers/w9.life",
+            "workers/w10",
+        ] {
+            fs::create_dir_all(home.path().join(name)).unwrap();
+        }
+        let mut found: Vec<_> = numbers_in(home.path()).into_iter().map(|it| (it.of.to_owned(), it.number)).collect();
+        found.sort_by_key(|it| it.1);
+        assert_eq!(found, [(Numbered::Worker, 3), (Numbered::Token, 7), (Numbered::Worker, 9), (Numbered::Step, 56)]);
+        assert!(numbers_in(&home.path().join("none")).is_empty());
+    }
+}

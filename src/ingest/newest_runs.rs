@@ -1,0 +1,41 @@
+//! The newest runs that vector databases know of an engine.
+
+use crate::{
+    store::elsewhere::{Numbered, Sighting},
+    vector::{OpenOptions, VectorDb},
+};
+use std::{
+    collections::BTreeSet,
+    fs,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+/// How long one database may take: it is asked before the first command of a process.
+const WITHIN: Duration = Duration::from_secs(2);
+
+/// Of the vector databases in the home, and of these. One that can't be read says nothing here.
+pub fn newest_runs(home: &Path, engine: &str, databases: &[PathBuf]) -> Vec<Sighting> {
+    let here = fs::read_dir(home.join("vectors")).into_iter().flatten().flatten().map(|it| it.path());
+    let here = here.filter(|it| it.extension().is_some_and(|it| it == "db"));
+    // The same file may be known by another way that leads to the home.
+    let all = here.chain(databases.iter().cloned()).filter_map(|it| fs::canonicalize(it).ok());
+    all.collect::<BTreeSet<PathBuf>>().iter().filter_map(|it| newest_run(it, engine)).collect()
+}
+
+fn newest_run(path: &Path, engine: &str) -> Option<Sighting> {
+    if !fs::metadata(path).ok()?.is_file() {
+        return None;
+    }
+    let opened = VectorDb::open(path, &OpenOptions::default());
+    match opened.and_then(|it| it.read_within(WITHIN).newest_run(engine)) {
+        Ok(run) => {
+            let place = format!("vector database {}", path.display());
+            run.map(|number| Sighting { of: Numbered::Run, number, place })
+        }
+        Err(error) => {
+            tracing::debug!(%error, "the runs in a vector database are not known");
+            None
+        }
+    }
+}

@@ -1,0 +1,155 @@
+//! An engine database that is older than what was written beside it: a copy that somebody put back, or one whose newest
+//! commits never reached the disk.
+
+use crate::Place;
+use serde_json::Value;
+use std::{fs, path::Path};
+
+const NOOP: &str = "id: noop\nsteps: [{ name: a, uses: windlass/noop }]\n";
+
+/// A home whose one document says so.
+fn saying(text: &str) -> Place {
+    let place = Place::new();
+    place.write("noop.yaml", NOOP);
+    fs::create_dir(place.path().join("docs")).unwrap();
+    say(&place, text);
+    place
+}
+
+fn say(place: &Place, text: &str) {
+    place.write("docs/rope.md", &format!("# Ropes\n\nThe {text} rope holds a load.\n"));
+    place.ok(&["ingest", "docs"]);
+}
+
+#[track_caller]
+fn assert_says(place: &Place, text: &str) {
+    let found = place.ok(&["search", "which rope holds a load", "--json"]);
+    assert!(found.contains(&format!("The {text} rope")), "{found}");
+}
+
+/// `cp old home/engine.db`, as people do it.
+fn put_back(place: &Place, old: &Path) {
+    for name in ["engine.db-wal", "engine.db-shm"] {
+        let _ = fs::remove_file(place.home().join(name));
+    }
+    fs::copy(old, place.database()).unwrap();
+}
+
+fn counter(place: &Place, id: i64) -> i64 {
+    let db = rusqlite::Connection::open(place.database()).unwrap();
+    db.query_row("SELECT value FROM counter WHERE id = ?1", [id], |row| row.get(0)).unwrap()
+}
+
+fn report(place: &Place) -> Value {
+    let kept: Vec<_> = fs::read_dir(place.home().join("damaged")).unwrap().flatten().collect();
+    assert_eq!(kept.len(), 1, "{kept:?}");
+    serde_json::from_slice(&fs::read(kept[0].path().join("report.json")).unwrap()).unwrap()
+}
+
+#[test]
+fn an_old_copy_of_the_engine_database_is_reported_and_gives_out_no_run_twice() {
+    let place = saying("first");
+    let old = place.path().join("old.db");
+    fs::copy(place.database(), &old).unwrap();
+    say(&place, "second");
+    say(&place, "third");
+    for (nth, first) in
+        [&["list", "groups"][..], &["doctor"], &["submit", "noop.yaml", "--items", "x"]].iter().enumerate()
+    {
+        put_back(&place, &old);
+        let told = place.run(first);
+        assert_eq!(told.code, i32::from(first == &["doctor"]), "{told:?}");
+        assert!(told.err.contains("lost its newest commits") && told.err.contains("run 3"), "{first:?}: {told:?}");
+        for command in ["doctor", "status"] {
+            let told = place.run(&[command]);
+            assert_eq!(told.code, i32::from(command == "doctor"), "{told:?}");
+            let words =
+                ["runs are counted up to 1, and run 3 is in vector database", "default.db", "damaged/counters-"];
+            assert!(words.iter().all(|it| told.out.contains(it)), "{command}: {told:?}");
+        }
+        let said = report(&place);
+        assert_eq!((&said["counters"][0]["after"], &said["counters"][0]["last"]), (&1.into(), &3.into()), "{said}");
+        assert!(
+            counter(&place, 3) >= 3 && counter(&place, 1) > 1 << 42,
+            "{} {}",
+            counter(&place, 3),
+            counter(&place, 1)
+        );
+        // Under a number that was used before, the vector database would keep what it has.
+        say(&place, &format!("newest {nth}"));
+        assert_says(&place, &format!("newest {nth}"));
+        fs::remove_dir_all(place.home().join("damaged")).unwrap();
+        place.ok(&["doctor"]);
+        // For the next round the document is as the third run left it.
+        fs::remove_dir_all(place.home().join("vectors")).unwrap();
+        put_back(&place, &old);
+        say(&place, "second");
+        say(&place, "third");
+    }
+}
+
+#[test]
+fn names_of_work_directories_and_life_lines_raise_what_is_counted() {
+    let place = saying("first");
+    place.ok(&["submit", "noop.yaml", "--items", "x"]);
+    fs::create_dir_all(place.home().join("tmp/w50-s700-800")).unwrap();
+    fs::create_dir_all(place.home().join("workers")).unwrap();
+    fs::write(place.home().join("workers/w60.life"), "").unwrap();
+    let told = place.run(&["doctor"]);
+    assert!(told.code == 1 && told.out.contains("step 700 is in") && told.out.contains("worker 60 is in"), "{told:?}");
+    assert!(counter(&place, 1) > 800 && counter(&place, 4) >= 700);
+    place.ok(&["worker", "--until-idle"]);
+    let db = rusqlite::Connection::open(place.database()).unwrap();
+    let last: i64 =
+        db.query_row("SELECT seq FROM sqlite_sequence WHERE name = 'worker'", [], |row| row.get(0)).unwrap();
+    assert!(last > 60, "{last}");
+    drop(db);
+    fs::remove_dir_all(place.home().join("damaged")).unwrap();
+    place.ok(&["doctor"]);
+}
+
+#[test]
+fn numbers_that_nothing_gave_out_are_not_believed() {
+    let place = saying("first");
+    for name in ["tmp/w1-s1-9223372036854775807", "tmp/w-1-s-5", "workers/w9223372036854775807.life"] {
+        fs::create_dir_all(place.home().join(name)).unwrap();
+    }
+    place.ok(&["doctor"]);
+    assert!(counter(&place, 1) < 1000);
+}
+
+#[test]
+fn a_home_at_work_is_not_taken_for_an_old_copy() {
+    let place = saying("first");
+    let worker = place.start(&["worker"]);
+    for nth in 0..10 {
+        place.write("docs/rope.md", &format!("# Ropes\n\nThe rope {nth} holds a load.\n"));
+        for arguments in [&["ingest", "docs"][..], &["submit", "noop.yaml", "--items", "x"], &["list", "groups"]] {
+            let told = place.run(arguments);
+            assert!(told.code == 0 && !told.err.contains("lost"), "{arguments:?} {told:?}");
+        }
+    }
+    drop(worker);
+    assert!(!place.home().join("damaged").exists());
+}
+
+#[test]
+fn a_restored_home_writes_into_a_vector_database_that_is_newer_than_the_backup() {
+    let place = saying("first");
+    place.ok(&["backup", "b.zip"]);
+    say(&place, "second");
+    say(&place, "third");
+    let newer = place.path().join("newer.db");
+    let vectors = place.home().join("vectors/default.db");
+    let db = rusqlite::Connection::open(&vectors).unwrap();
+    db.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())).unwrap();
+    drop(db);
+    fs::copy(&vectors, &newer).unwrap();
+    place.ok(&["restore", "b.zip", "--force"]);
+    fs::copy(&newer, &vectors).unwrap();
+    assert!(counter(&place, 1) > 1 << 42, "{}", counter(&place, 1));
+    let told = place.run(&["doctor"]);
+    assert!(told.code == 0 && told.err.is_empty(), "the numbers are another engine's: {told:?}");
+    say(&place, "fourth");
+    assert_says(&place, "fourth");
+}
