@@ -1,5 +1,5 @@
-//! How well a search finds: nDCG@10 and recall@20 on the Cranfield collection, for each embedder and mode, and the choice of
-//! the weight that fuses words and vectors.
+//! How well a search finds: nDCG@10 and recall@20 on the Cranfield collection, for each embedder and mode, the choice of the
+//! weight that fuses words and vectors, and the cosines from which each embedder's floor was chosen.
 //!
 //!     cargo bench --bench cranfield -- DIRECTORY      (holds cran.all.1400, cran.qry and cranqrel)
 //!
@@ -41,9 +41,79 @@ fn main() -> anyhow::Result<()> {
         for (label, mode) in [("text", Mode::Text), ("vector", Mode::Vector), ("hybrid", Mode::Hybrid)] {
             print(label, &bench.scores(mode, None)?);
         }
+        floors(&bench)?;
         cross_validate(&bench)?;
     }
     Ok(())
+}
+
+/// How near the nearest passage comes to questions that are answered here, that belong elsewhere, and that mean nothing.
+fn floors(bench: &Bench<'_>) -> anyhow::Result<()> {
+    let mut answered = Vec::new();
+    for (at, text) in bench.queries.iter().enumerate() {
+        let first = nearest(bench, text)?;
+        let right = first.filter(|it| bench.judged.get(&(at + 1)).is_some_and(|judged| judged.contains_key(&it.0)));
+        answered.extend(right.map(|it| it.1));
+    }
+    quantiles("nearest passage, and it is right", &mut answered);
+    let mut elsewhere = Vec::new();
+    for question in OTHER_TOPICS {
+        elsewhere.extend(nearest(bench, question)?.map(|it| it.1));
+    }
+    quantiles("questions of other topics", &mut elsewhere);
+    for words in 1..=4 {
+        let mut nonsense = Vec::new();
+        for seed in 0..500u64 {
+            nonsense.extend(nearest(bench, &letters(seed * 4 + words, words))?.map(|it| it.1));
+        }
+        quantiles(&format!("random letters, {words} words"), &mut nonsense);
+    }
+    Ok(())
+}
+
+const OTHER_TOPICS: &[&str] = &[
+    "how long does bread dough have to rise",
+    "who wrote the symphony with the choir",
+    "best time to prune apple trees",
+    "capital of Mongolia",
+    "password reset for my account",
+    "rules of chess castling",
+    "when are taxes due this year",
+    "symptoms of measles in children",
+    "train from Vienna to Prague",
+    "garbage collection in Java",
+    "how to train a puppy",
+    "recipe for lentil soup",
+    "history of the printing press",
+    "vacation days for new employees",
+    "football world cup winners",
+    "knitting a scarf",
+];
+
+/// The URI of the nearest passage, and its cosine.
+fn nearest(bench: &Bench<'_>, text: &str) -> anyhow::Result<Option<(String, f64)>> {
+    let query = Query { k: 1, mode: Mode::Vector, min_score: Some(0.0), ..Query::new(text) };
+    let hit = search(&bench.db, bench.embedder.as_ref(), &query)?.into_iter().next();
+    Ok(hit.map(|it| (it.uri, it.score)))
+}
+
+/// Words of 3 to 9 letters, the same for each seed.
+fn letters(seed: u64, words: u64) -> String {
+    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+    let mut drawn = |below: u64| {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (state >> 33) % below
+    };
+    let mut word = |_| (0..3 + drawn(7)).map(|_| char::from(b'a' + drawn(26) as u8)).collect::<String>();
+    (0..words).map(&mut word).collect::<Vec<_>>().join(" ")
+}
+
+fn quantiles(label: &str, cosines: &mut [f64]) {
+    cosines.sort_by(f64::total_cmp);
+    let at =
+        |share: f64| cosines.get(((cosines.len().max(1) - 1) as f64 * share) as usize).copied().unwrap_or(f64::NAN);
+    let shown: Vec<String> = [0.0, 0.01, 0.05, 0.5, 0.95, 0.99, 1.0].map(|it| format!("{:.3}", at(it))).into();
+    println!("  {label:36} {:4} cosines, at 0 1 5 50 95 99 100 %: {}", cosines.len(), shown.join(" "));
 }
 
 /// nDCG@10 and recall@20 of one query.

@@ -440,7 +440,17 @@ fn documents_become_answers_and_stay_in_step_with_their_files() {
     assert!(first.out.contains("2 documents stored"), "{}", first.out);
     let found = place.json(&["search", "heavy", "load", "-k", "1"]);
     assert!(found["hits"][0]["uri"].as_str().unwrap().ends_with("/docs/winch.md"), "{found}");
-    assert!(place.ok(&["search", "heavy load"]).contains("*heavy*"), "plain text marks words with stars");
+    let printed = place.ok(&["search", "heavy load"]);
+    assert!(printed.contains("pulls a heavy load") && !printed.contains(['*', '#', '\x1b']), "{printed}");
+    let nonsense = place.run(&["search", "xqzzv", "blorft"]);
+    assert_eq!((nonsense.code, nonsense.out.as_str()), (0, ""), "{}", nonsense.err);
+    assert!(nonsense.err.contains("`--min-score 0`") && nonsense.err.lines().count() == 1, "{}", nonsense.err);
+    let hits = |more: &[&str]| place.json(&[&["search", "xqzzv"], more].concat())["hits"].as_array().unwrap().len();
+    assert_eq!((hits(&[]), hits(&["--min-score", "0"])), (0, 2));
+    place.write("home/windlass.toml", "search.min_score = 0\n");
+    assert_eq!((hits(&[]), hits(&["--min-score", "1"])), (2, 0));
+    fs::remove_file(place.path().join("home/windlass.toml")).unwrap();
+    assert_eq!(place.run(&["search", "x", "--min-score", "2"]).code, 2);
 
     assert!(place.ok(&["ingest", "docs"]).contains("nothing to do"));
     fs::remove_file(place.path().join("docs/tea.txt")).unwrap();

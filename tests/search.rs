@@ -5,7 +5,7 @@ use std::{path::PathBuf, sync::Arc};
 use windlass::{
     embed::{self, Embedder},
     model::{ArtifactHash, Chunk, Timestamp},
-    search::{Error, Hit, Mode, Query, search},
+    search::{Error, Hit, Mode, Query, floor, search},
     vector::{ChunkRow, DocumentRow, OpenOptions, TextHash, VectorDb},
 };
 
@@ -24,12 +24,16 @@ struct House {
 
 impl House {
     fn new(embedder: &str) -> House {
+        House::of(embedder, TEXTS)
+    }
+
+    fn of(embedder: &str, texts: &[(&str, &str)]) -> House {
         let house = House { folder: tempfile::tempdir().unwrap(), embedder: embed::by_name(embedder).unwrap() };
         let (id, dimension) = (house.embedder.id(), house.embedder.dimension().unwrap());
         let options = OpenOptions::default();
         let mut db = VectorDb::create_or_open_for_writing(&house.path(), &options, id, dimension, &json!({})).unwrap();
         let epoch = db.raise_epoch().unwrap();
-        for (uri, text) in TEXTS {
+        for (uri, text) in texts {
             let chunk = Chunk { text: text.to_string(), tokens: 10, range: 0..text.len(), ..chunk() };
             let vector = house.embedder.embed(&[text]).unwrap().remove(0);
             let row = DocumentRow {
@@ -37,7 +41,7 @@ impl House {
                 uri,
                 title: None,
                 sha256: ArtifactHash([0; 32]),
-                media_type: "text/markdown",
+                media_type: if uri.ends_with(".txt") { "text/plain" } else { "text/markdown" },
                 metadata: &json!({}),
                 now: Timestamp(0),
             };
@@ -150,4 +154,125 @@ fn another_embedder_than_the_recorded_one_is_refused_unless_words_are_enough() {
     assert!(matches!(refused, Error::Embedder { .. }) && refused.hint().is_some());
     let by_words = Query { mode: Mode::Text, ..Query::new("engine") };
     assert_eq!(search(&db, other.as_ref(), &by_words).unwrap().len(), 1);
+}
+
+#[test]
+fn nonsense_finds_nothing_unless_the_nearest_is_asked_for() {
+    for embedder in ["static", "hash"] {
+        let house = House::new(embedder);
+        for text in ["xqzzv blorft", "zzkqj", "wgrpf qqxv ltzzm hjkwq", "qwfpgj zxcvbk"] {
+            for mode in [Mode::Text, Mode::Vector, Mode::Hybrid] {
+                let query = Query { mode, ..Query::new(text) };
+                assert_eq!(house.search(&query), [], "{embedder} {mode:?} {text}");
+                let nearest = house.search(&Query { min_score: Some(0.0), ..query });
+                assert_eq!(
+                    nearest.len(),
+                    if mode == Mode::Text { 0 } else { TEXTS.len() },
+                    "{embedder} {mode:?} {text}"
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn what_has_a_word_of_the_query_is_found_however_far_it_is() {
+    for embedder in ["static", "hash"] {
+        let house = House::new(embedder);
+        for (asked, uri) in [("собачка", "dog.md"), ("東京", "tokyo.md"), ("steam engines", "engine.md")] {
+            for mode in [Mode::Vector, Mode::Hybrid] {
+                let query = Query { mode, min_score: Some(1.0), ..Query::new(asked) };
+                let uris: Vec<String> = house.search(&query).into_iter().map(|it| it.uri).collect();
+                let expected: &[&str] = match house.embedder.embed(&[asked]).unwrap()[0].iter().all(|it| *it == 0.0) {
+                    // An embedder that knows no word of it has nothing to say, and words alone are left.
+                    true if mode == Mode::Vector => &[],
+                    _ => &[uri],
+                };
+                assert_eq!(uris, expected, "{embedder} {mode:?} {asked}");
+            }
+        }
+    }
+}
+
+#[test]
+fn only_an_embedder_that_was_measured_has_a_floor() {
+    struct Served;
+    impl Embedder for Served {
+        fn id(&self) -> &str {
+            "openai:some-model"
+        }
+        fn dimension(&self) -> Option<usize> {
+            None
+        }
+        fn embed(&self, _: &[&str]) -> embed::Result<Vec<Vec<f32>>> {
+            unreachable!("its floor is asked for, no vector")
+        }
+    }
+    let query = Query::new("rope");
+    assert_eq!(floor(&Served, &query), None);
+    assert_eq!(floor(&Served, &Query { min_score: Some(0.5), ..query.clone() }), Some(0.5));
+    for name in ["static", "hash"] {
+        let embedder = embed::by_name(name).unwrap();
+        assert!(floor(embedder.as_ref(), &query).is_some_and(|it| it > 0.0 && it < 1.0), "{name}");
+        assert_eq!(floor(embedder.as_ref(), &Query { min_score: Some(0.0), ..query.clone() }), None);
+        // The table has no vector of its own for any of these words, so nothing is near to them.
+        let unknown = floor(embedder.as_ref(), &Query::new("what is the xqzzv of blorft"));
+        assert_eq!(unknown == Some(1.0), name == "static", "{name}: {unknown:?}");
+        assert_eq!(floor(embedder.as_ref(), &Query { mode: Mode::Text, ..query.clone() }), None);
+    }
+}
+
+#[test]
+fn navigation_comes_after_text_and_is_found_where_there_is_nothing_else() {
+    let house = House::of(
+        "static",
+        &[
+            ("menu.md", "- [Rope](rope.md)\n- [Rope splices](splice.md)\n- [Rope loads](load.md)\n- [Bollards](b.md)"),
+            ("contents.txt", "Rope ............ 3\nRope splices .... 7\nRope loads ...... 9\nRope ends ...... 12"),
+            ("path.md", "Manuals > Rope > Rope loads"),
+            (
+                "text.md",
+                "The winch was cleaned and painted. Behind it, out of the rain and away from the oil, hangs a rope.",
+            ),
+            ("list.md", "# Needed\n\n- rope\n- hook\n- drum"),
+        ],
+    );
+    for mode in [Mode::Text, Mode::Vector, Mode::Hybrid] {
+        let hits = house.search(&Query { mode, ..Query::new("rope") });
+        let found: Vec<(&str, bool)> = hits.iter().map(|it| (it.uri.as_str(), it.navigation)).collect();
+        assert_eq!(found.len(), 5, "{mode:?} {found:?}");
+        assert!(found[..2].iter().all(|it| ["text.md", "list.md"].contains(&it.0) && !it.1), "{mode:?} {found:?}");
+        assert!(found[2..].iter().all(|it| it.1), "{mode:?} {found:?}");
+    }
+    let first = house.search(&Query { k: 1, ..Query::new("bollards") }).remove(0);
+    assert_eq!((first.uri.as_str(), first.navigation), ("menu.md", true));
+}
+
+#[test]
+fn a_snippet_is_text_whose_matching_words_are_told_by_offsets() {
+    let markdown = "## Die *Seil*-Wartung é東京\n\nThe **rope** of the [winch](https://example.org/rope) is `greased`.\n\n\
+        | Part | Load |\n|---|---|\n| rope | 2 t |\n\n```sh\nrope --check\n```\n";
+    let house = House::of("static", &[("a.md", markdown), ("typed.txt", "2 * 3 *rope* of # __hemp__ | x |")]);
+    let hits = house.search(&Query::new("ropes 東京"));
+    for hit in &hits {
+        let marked: Vec<&str> = hit.snippet.highlights.iter().map(|it| &hit.snippet.snippet[it.clone()]).collect();
+        match hit.uri.as_str() {
+            "a.md" => {
+                assert_eq!(
+                    hit.snippet.snippet,
+                    "Die Seil-Wartung é東京\nThe rope of the winch is greased.\nPart · Load\nrope · 2 t\nrope --check"
+                );
+                assert_eq!(marked, ["東京", "rope", "rope", "rope"]);
+                assert_eq!(hit.passage.passage, markdown.trim_end(), "the Markdown itself stays where it was");
+            }
+            _ => {
+                assert_eq!(hit.snippet.snippet, "2 * 3 *rope* of # __hemp__ | x |", "typed text has no markup");
+                assert_eq!(marked, ["rope"]);
+            }
+        }
+    }
+    assert_eq!(hits.len(), 2);
+    let shown = serde_json::to_value(&hits.iter().find(|it| it.uri == "a.md").unwrap()).unwrap();
+    assert_eq!(shown["highlights"][0], json!([19, 25]));
+    assert_eq!((&shown["snippet_cut"], &shown["navigation"]), (&json!([false, false]), &json!(false)));
 }

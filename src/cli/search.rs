@@ -6,11 +6,13 @@ use super::{
     wording::{count, place, plain},
 };
 use crate::{
-    search::{HITS_MAX, Hit, Mode, Query},
+    search::{HITS_MAX, Hit, Mode, Query, Snippet},
+    settings::Score,
     vector::Filter,
     view,
 };
 use clap_complete::engine::ArgValueCompleter;
+use std::ops::Range;
 
 /// Find passages in what was ingested
 ///
@@ -32,11 +34,17 @@ pub struct Args {
     /// Only passages for which this holds, such as 'source = "manuals" and page < 10'
     #[arg(long, value_name = "EXPR")]
     filter: Option<String>,
+    /// The least cosine, from 0 to 1, of a passage that has no word of the query; 0 shows the nearest, however far [default:
+    /// the setting `search.min_score`]
+    #[arg(long, value_name = "COSINE")]
+    min_score: Option<Score>,
 }
 
 impl Args {
     pub fn run(self, cx: &Context) -> Result<()> {
+        let min_score = self.min_score.or(cx.settings()?.search_min_score);
         let query = Query {
+            min_score: min_score.map(|it| it.0),
             k: self.k,
             mode: self.mode,
             filter: self.filter.as_deref().map(str::parse::<Filter>).transpose()?,
@@ -54,7 +62,7 @@ impl Args {
             show(&cx.output, at + 1, hit)?;
         }
         if hits.is_empty() {
-            cx.output.note(format!("nothing found in {} of `{}`", count(found.documents, "document"), found.database));
+            cx.output.note(nothing(&found));
         }
         Ok(())
     }
@@ -70,39 +78,36 @@ fn show(output: &Output, at: usize, hit: &Hit) -> Result<()> {
     }
     output.line(head)?;
     let page = hit.page.map(|it| format!(", page {it}")).unwrap_or_default();
-    output.line(output.paint(Paint::Dim, &format!("    {uri}{page}  ({:.3})", hit.score)))?;
-    for line in folded(&passage(output, hit), output.width.unwrap_or(100).min(100).saturating_sub(4)) {
+    let kind = if hit.navigation { ", contents or index" } else { "" };
+    output.line(output.paint(Paint::Dim, &format!("    {uri}{page}  ({:.3}{kind})", hit.score)))?;
+    for line in folded(output, hit, output.width.unwrap_or(100).min(100).saturating_sub(4)) {
         output.line(format!("    {line}"))?;
     }
     output.line("")
 }
 
-/// The passage on one line, its matching words marked: by colour on a terminal, else by `*`.
-fn passage(output: &Output, hit: &Hit) -> String {
-    let text = &hit.passage.passage;
-    let mut shown = String::new();
-    let mut from = 0;
-    for mark in &hit.passage.marks {
-        let (Some(before), Some(word)) = (text.get(from..mark.start), text.get(mark.clone())) else { continue };
-        shown.push_str(&plain(before));
-        match output.color {
-            true => shown.push_str(&output.paint(Paint::Warn, &plain(word))),
-            false => shown.push_str(&format!("*{}*", plain(word))),
+/// What to do where nothing was found.
+fn nothing(found: &view::Found) -> String {
+    let place = format!("nothing found in {} of `{}`", count(found.documents, "document"), found.database);
+    match (found.mode, found.min_score) {
+        _ if found.documents == 0 => place,
+        (Mode::Text, _) => format!("{place}: no passage has a word of the query; try other words, or `--mode hybrid`"),
+        (_, Some(_)) => {
+            format!("{place}: no passage is near to the query; try other words, or `--min-score 0` for the nearest")
         }
-        from = mark.end;
+        (_, None) => format!("{place}: try other words"),
     }
-    shown.push_str(&plain(text.get(from..).unwrap_or_default()));
-    let (before, after) = hit.passage.cut;
-    format!("{}{shown}{}", if before { "… " } else { "" }, if after { " …" } else { "" })
 }
 
-/// Cuts a text into lines of at most `most` columns, between words. Colour takes no room.
-fn folded(text: &str, most: usize) -> Vec<String> {
-    let mut lines = Vec::new();
-    let mut line = String::new();
-    let mut taken = 0;
-    for word in text.split_whitespace() {
-        let wide = visible_width(word);
+/// The snippet in lines of at most `most` columns, cut between words. The words that match are bold where there is colour;
+/// else nothing stands in the text that is not its own.
+fn folded(output: &Output, hit: &Hit, most: usize) -> Vec<String> {
+    let snippet = &hit.snippet;
+    let (mut lines, mut line, mut taken) = (Vec::new(), String::new(), 0);
+    let (before, after) = snippet.snippet_cut;
+    let words = words(&snippet.snippet).map(|it| word(output, snippet, it));
+    let dots = |is_cut: bool| is_cut.then(|| ("…".to_string(), 1));
+    for (word, wide) in dots(before).into_iter().chain(words).chain(dots(after)) {
         if taken > 0 && taken + 1 + wide > most {
             lines.push(std::mem::take(&mut line));
             taken = 0;
@@ -111,7 +116,7 @@ fn folded(text: &str, most: usize) -> Vec<String> {
             line.push(' ');
             taken += 1;
         }
-        line.push_str(word);
+        line.push_str(&word);
         taken += wide;
     }
     if !line.is_empty() {
@@ -120,28 +125,79 @@ fn folded(text: &str, most: usize) -> Vec<String> {
     lines
 }
 
-fn visible_width(word: &str) -> usize {
-    let mut inside = false;
-    let visible: String = word
-        .chars()
-        .filter(|it| {
-            let begins = *it == '\x1b';
-            let hidden = inside || begins;
-            inside = begins || inside && *it != 'm';
-            !hidden
-        })
-        .collect();
-    super::wording::width(&visible)
+/// Where the words of a text stand.
+fn words(text: &str) -> impl Iterator<Item = Range<usize>> {
+    text.split_whitespace().map(|it| {
+        let start = it.as_ptr() as usize - text.as_ptr() as usize;
+        start..start + it.len()
+    })
+}
+
+/// A word as it is printed, and how many columns it takes: style takes none.
+fn word(output: &Output, snippet: &Snippet, range: Range<usize>) -> (String, usize) {
+    let text = &snippet.snippet;
+    let (mut shown, mut wide, mut at) = (String::new(), 0, range.start);
+    let mut push = |piece: Option<&str>, is_marked: bool| {
+        let piece = plain(piece.unwrap_or_default());
+        wide += super::wording::width(&piece);
+        match is_marked && !piece.is_empty() {
+            true => shown.push_str(&output.paint(Paint::Bold, &piece)),
+            false => shown.push_str(&piece),
+        }
+    };
+    for mark in snippet.highlights.iter().filter(|it| it.start < range.end && it.end > range.start) {
+        let (start, end) = (mark.start.max(at), mark.end.min(range.end));
+        push(text.get(at..start), false);
+        push(text.get(start..end), true);
+        at = end;
+    }
+    push(text.get(at..range.end), false);
+    (shown, wide)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn output(color: bool) -> Output {
+        Output { json: false, quiet: false, verbose: false, utc: false, color, lively: false, width: None }
+    }
+
+    fn hit(text: &str, highlights: &[Range<usize>], snippet_cut: (bool, bool)) -> Hit {
+        let snippet = Snippet { snippet: text.to_string(), highlights: highlights.to_vec(), snippet_cut };
+        Hit {
+            score: 1.0,
+            source: String::new(),
+            uri: String::new(),
+            title: None,
+            media_type: String::new(),
+            headings: Vec::new(),
+            page: None,
+            chunk: 0,
+            range: 0..0,
+            navigation: false,
+            snippet,
+            passage: Default::default(),
+        }
+    }
+
     #[test]
-    fn lines_are_cut_between_words_and_colour_takes_no_room() {
-        assert_eq!(folded("one two  three", 7), ["one two", "three"]);
-        assert_eq!(folded("\x1b[33mone\x1b[0m two", 7), ["\x1b[33mone\x1b[0m two"]);
+    fn lines_are_cut_between_words_and_style_takes_no_room() {
+        let folded = |text: &str, most| super::folded(&output(false), &hit(text, &[], (false, false)), most);
+        assert_eq!(folded("one two\n three", 7), ["one two", "three"]);
         assert_eq!(folded("", 7), Vec::<String>::new());
+        let marked = hit("one two (three)", &[0..3, 9..14], (false, true));
+        let output = output(true);
+        let bold = |it: &str| output.paint(Paint::Bold, it);
+        let lines = super::folded(&output, &marked, 7);
+        assert_eq!(lines, [format!("{} two", bold("one")), format!("({})", bold("three")), "…".to_string()]);
+    }
+
+    #[test]
+    fn a_mark_over_several_words_stays_within_each_of_them() {
+        let output = output(true);
+        let bold = |it: &str| output.paint(Paint::Bold, it);
+        let lines = super::folded(&output, &hit("a b\nc", &[0..3], (false, false)), 80);
+        assert_eq!(lines, [format!("{} {} c", bold("a"), bold("b"))]);
     }
 }

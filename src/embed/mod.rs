@@ -34,6 +34,12 @@ pub trait Embedder: Send + Sync {
         None
     }
 
+    /// The least cosine at which a passage that has none of these words of a query is an answer rather than chance. 1: none
+    /// is, as the embedder knows none of the words. None: not known.
+    fn floor(&self, _words: &str) -> Option<f64> {
+        None
+    }
+
     /// One vector for each text, L2-normalised; all zeros for a text without a word that the embedder knows.
     fn embed(&self, texts: &[&str]) -> Result<Vec<Vec<f32>>>;
 }

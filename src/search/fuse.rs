@@ -37,10 +37,8 @@ pub(super) fn fused(by_words: &[Scored], by_meaning: &[Scored], weight: f64, k: 
     let weight = weight.clamp(0.0, 1.0);
     let mut scores = HashMap::<ChunkId, f64>::new();
     for (list, share) in [(by_words, 1.0 - weight), (by_meaning, weight)] {
-        let best = list.first().map_or(0.0, |it| it.score);
-        if best <= 0.0 {
-            continue;
-        }
+        // Where the best is nothing, all the others are too; they are found, but behind what is something.
+        let best = list.first().map_or(0.0, |it| it.score).max(f64::MIN_POSITIVE);
         for found in list {
             *scores.entry(found.chunk).or_default() += share * found.score.max(0.0) / best;
         }
@@ -77,5 +75,6 @@ mod tests {
         let faint = list(&[(5, 1e-6), (4, 5e-7)]);
         assert_eq!(fused(&faint, &[], 0.5, 10), list(&[(5, 0.5), (4, 0.25)]));
         assert!(fused(&[], &[], 0.5, 10).is_empty());
+        assert_eq!(fused(&[], &list(&[(7, -0.2), (6, -0.3)]), 0.5, 10), list(&[(6, 0.0), (7, 0.0)]));
     }
 }

@@ -5,18 +5,20 @@
 
 mod error;
 mod fuse;
+mod markup;
+mod navigation;
 mod passage;
 mod terms;
 
 pub use error::Error;
-pub use passage::Passage;
+pub use passage::{Passage, Snippet};
 
 use crate::{
     embed::Embedder,
-    vector::{ChunkId, Filter, FoundChunk, Scored, VectorDb, marks},
+    vector::{ChunkId, Filter, FoundChunk, Scored, TextQuery, VectorDb, marks},
 };
 use serde::{Deserialize, Serialize};
-use std::ops::Range;
+use std::{collections::HashSet, ops::Range};
 
 /// What this room returns.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -57,6 +59,8 @@ pub struct Query {
     pub filter: Option<Filter>,
     /// For mode `hybrid`: what vectors count against words, from 0 to 1. None is what suits the embedder.
     pub weight: Option<f64>,
+    /// The least cosine, from 0 to 1, of a hit that has no word of the query; 0 is no bound. None is what suits the embedder.
+    pub min_score: Option<f64>,
     /// Whether a hit shows its whole chunk, not only the part that matches best.
     pub whole: bool,
 }
@@ -64,7 +68,15 @@ pub struct Query {
 impl Query {
     /// The ten best by words and by meaning.
     pub fn new(text: impl Into<String>) -> Query {
-        Query { text: text.into(), k: 10, mode: Mode::Hybrid, filter: None, weight: None, whole: false }
+        Query {
+            text: text.into(),
+            k: 10,
+            mode: Mode::Hybrid,
+            filter: None,
+            weight: None,
+            min_score: None,
+            whole: false,
+        }
     }
 }
 
@@ -86,6 +98,10 @@ pub struct Hit {
     /// Where the chunk stands in the parsed Markdown, in bytes.
     #[schema(value_type = std::collections::BTreeMap<String, usize>)]
     pub range: Range<usize>,
+    /// Whether it is a table of contents, an index or a menu: such hits come last, whatever their score.
+    pub navigation: bool,
+    #[serde(flatten)]
+    pub snippet: Snippet,
     #[serde(flatten)]
     pub passage: Passage,
 }
@@ -93,32 +109,67 @@ pub struct Hit {
 /// More than this can't be asked for at once.
 pub const HITS_MAX: usize = 1000;
 
-/// Finds the chunks that answer `query` best, best first.
+/// What a hit without a word of the query must reach, where that is bounded.
+pub fn floor(embedder: &dyn Embedder, query: &Query) -> Option<f64> {
+    match query.mode {
+        Mode::Text => None,
+        Mode::Vector | Mode::Hybrid => {
+            query.min_score.or_else(|| embedder.floor(&terms::telling(&query.text))).filter(|it| *it > 0.0)
+        }
+    }
+}
+
+/// Finds the chunks that answer `query` best, best first, and behind them those that only lead to others.
 ///
-/// A query of words that occur nowhere finds nothing in mode `text`; mode `vector` and `hybrid` always find the nearest.
+/// A query of words that occur nowhere, and that is near to nothing by [`floor`], finds nothing.
 /// Fails with [`Error::Embedder`] when `embedder` is not the one that the database was made with.
 pub fn search(db: &VectorDb, embedder: &dyn Embedder, query: &Query) -> Result<Vec<Hit>> {
     let k = query.k.min(HITS_MAX);
+    if k == 0 {
+        return Ok(Vec::new());
+    }
     let words = terms::text_query(&query.text);
     let depth = fuse::depth(k);
-    let filter = query.filter.as_ref();
     // What was ranked is still there to be fetched, whoever replaces it meanwhile.
     let _moment = db.snapshot()?;
-    let ranked = match query.mode {
-        Mode::Text => db.text(&words, k, filter)?,
-        Mode::Vector => by_meaning(db, embedder, query, k)?,
+    let by_words = match query.mode {
+        Mode::Vector => Vec::new(),
+        Mode::Text | Mode::Hybrid => db.text(&words, depth, query.filter.as_ref())?,
+    };
+    let by_meaning = match query.mode {
+        Mode::Text => Vec::new(),
+        Mode::Vector | Mode::Hybrid => by_meaning(db, embedder, query, depth)?,
+    };
+    let chance = by_chance(db, &words, &by_words, &by_meaning, floor(embedder, query))?;
+    let mut ranked = match query.mode {
+        Mode::Text => by_words,
+        Mode::Vector => by_meaning,
         Mode::Hybrid => {
-            let by_words = db.text(&words, depth, filter)?;
-            let by_meaning = by_meaning(db, embedder, query, depth)?;
             let weight = query.weight.unwrap_or_else(|| fuse::weight(embedder.id()));
-            fuse::fused(&by_words, &by_meaning, weight, k)
+            fuse::fused(&by_words, &by_meaning, weight, 2 * depth)
         }
     };
-    let ids: Vec<ChunkId> = ranked.iter().map(|it| it.chunk).collect();
-    let found = db.fetch(&ids)?;
-    let texts: Vec<&str> = found.iter().map(|it| it.chunk.text.as_str()).collect();
-    let marked = marks(&words, &texts)?;
-    Ok(found.iter().zip(&marked).map(|(found, marks)| hit(found, marks, &ranked, query.whole)).collect())
+    ranked.retain(|it| !chance.contains(&it.chunk));
+    let found = led_to_last(db, &ranked, k)?;
+    let passages: Vec<&str> = found.iter().map(|it| it.0.chunk.text.as_str()).collect();
+    let plain: Vec<String> = found.iter().map(|it| plain(&it.0)).collect();
+    let in_passages = marks(&words, &passages)?;
+    let in_plain = marks(&words, &plain.iter().map(String::as_str).collect::<Vec<_>>())?;
+    let hits = found.iter().enumerate().map(|(at, (found, navigation))| Hit {
+        score: ranked.iter().find(|it| it.chunk == found.id).map_or(0.0, |it| it.score),
+        source: found.source.clone(),
+        uri: found.uri.clone(),
+        title: found.title.clone(),
+        media_type: found.media_type.clone(),
+        headings: found.chunk.headings.clone(),
+        page: found.chunk.page,
+        chunk: found.no,
+        range: found.chunk.range.clone(),
+        navigation: *navigation,
+        snippet: passage::part(&plain[at], &in_plain[at], query.whole).into(),
+        passage: passage::part(&found.chunk.text, &in_passages[at], query.whole),
+    });
+    Ok(hits.collect())
 }
 
 fn by_meaning(db: &VectorDb, embedder: &dyn Embedder, query: &Query, k: usize) -> Result<Vec<Scored>> {
@@ -133,18 +184,36 @@ fn by_meaning(db: &VectorDb, embedder: &dyn Embedder, query: &Query, k: usize) -
     Ok(db.knn(&vector, k, query.filter.as_ref())?)
 }
 
-fn hit(found: &FoundChunk, marks: &[Range<usize>], ranked: &[Scored], whole: bool) -> Hit {
-    let text = &found.chunk.text;
-    Hit {
-        score: ranked.iter().find(|it| it.chunk == found.id).map_or(0.0, |it| it.score),
-        source: found.source.clone(),
-        uri: found.uri.clone(),
-        title: found.title.clone(),
-        media_type: found.media_type.clone(),
-        headings: found.chunk.headings.clone(),
-        page: found.chunk.page,
-        chunk: found.no,
-        range: found.chunk.range.clone(),
-        passage: if whole { passage::whole(text, marks) } else { passage::best(text, marks) },
+/// The chunks below the floor that have no word of the query either. A floor alone would hide right answers in languages that
+/// the embedder does not know.
+fn by_chance(
+    db: &VectorDb,
+    words: &TextQuery,
+    by_words: &[Scored],
+    by_meaning: &[Scored],
+    floor: Option<f64>,
+) -> Result<HashSet<ChunkId>> {
+    let Some(floor) = floor else { return Ok(HashSet::new()) };
+    let named: HashSet<ChunkId> = by_words.iter().map(|it| it.chunk).collect();
+    let far = by_meaning.iter().filter(|it| it.score < floor && !named.contains(&it.chunk));
+    let far: Vec<ChunkId> = far.map(|it| it.chunk).collect();
+    let matching = db.matching(words, &far)?;
+    Ok(far.into_iter().filter(|it| !matching.contains(it)).collect())
+}
+
+/// The first `k` chunks, in the order of `ranked` but for navigation, which comes last.
+fn led_to_last(db: &VectorDb, ranked: &[Scored], k: usize) -> Result<Vec<(FoundChunk, bool)>> {
+    let ids: Vec<ChunkId> = ranked.iter().map(|it| it.chunk).collect();
+    let mut found: Vec<(FoundChunk, bool)> = Vec::with_capacity(ids.len());
+    for found_chunk in db.fetch(&ids)? {
+        let navigation = navigation::is_navigation(&found_chunk);
+        found.push((found_chunk, navigation));
     }
+    found.sort_by_key(|it| it.1);
+    found.truncate(k);
+    Ok(found)
+}
+
+fn plain(found: &FoundChunk) -> String {
+    markup::plain(&found.chunk.text, markup::Signs::of(&found.media_type))
 }

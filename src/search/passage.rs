@@ -3,7 +3,7 @@
 use serde::Serialize;
 use std::ops::Range;
 
-/// A piece of a chunk's text and where its matching words stand in it.
+/// A piece of a chunk's Markdown and where its matching words stand in it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct Passage {
     /// About 300 bytes round the words that match best, cut between words; all of the chunk where that was asked for.
@@ -16,17 +16,41 @@ pub struct Passage {
     pub cut: (bool, bool),
 }
 
+/// A piece of a chunk as plain text, without the signs of Markdown, and where its matching words stand in it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, utoipa::ToSchema)]
+pub struct Snippet {
+    /// About 300 bytes of plain text round the words that match best; all of the chunk where that was asked for.
+    pub snippet: String,
+    /// Byte ranges of the matching words in `snippet` (UTF-8), as `[start, end]`, ascending.
+    #[serde(serialize_with = "pairs")]
+    #[schema(value_type = Vec<(usize, usize)>)]
+    pub highlights: Vec<Range<usize>>,
+    /// Whether text was left out before and after.
+    pub snippet_cut: (bool, bool),
+}
+
+impl From<Passage> for Snippet {
+    fn from(it: Passage) -> Snippet {
+        Snippet { snippet: it.passage, highlights: it.marks, snippet_cut: it.cut }
+    }
+}
+
+/// The best window, or everything.
+pub(super) fn part(text: &str, marks: &[Range<usize>], is_whole: bool) -> Passage {
+    if is_whole { whole(text, marks) } else { best(text, marks) }
+}
+
 const LENGTH: usize = 300;
 /// How far a cut may move to fall between words.
 const REACH: usize = 40;
 
 /// Everything.
-pub(super) fn whole(text: &str, marks: &[Range<usize>]) -> Passage {
+fn whole(text: &str, marks: &[Range<usize>]) -> Passage {
     Passage { passage: text.to_string(), marks: marks.to_vec(), cut: (false, false) }
 }
 
 /// The window with the most different marked words, then the most marked words, then the first.
-pub(super) fn best(text: &str, marks: &[Range<usize>]) -> Passage {
+fn best(text: &str, marks: &[Range<usize>]) -> Passage {
     let mut start = window(text, marks);
     let mut end = before(text, start.saturating_add(LENGTH).min(text.len()));
     // At the end of a text, the window moves back to be filled.

@@ -23,18 +23,26 @@ const STEM_LETTERS_MIN: usize = 4;
 
 /// What to look for. Stop words are left out unless there is nothing else; no word is looked for twice.
 pub(super) fn text_query(text: &str) -> TextQuery {
-    let words = words(text);
-    let telling: Vec<&String> = words.iter().filter(|it| !STOP_WORDS.contains(&it.as_str())).collect();
-    let chosen = if telling.is_empty() { words.iter().collect() } else { telling };
     let mut terms = Vec::new();
-    for word in chosen {
-        for term in terms_of(word) {
+    for word in telling_words(text) {
+        for term in terms_of(&word) {
             if !terms.contains(&term) {
                 terms.push(term);
             }
         }
     }
     TextQuery { terms }
+}
+
+/// The words that say what the query is about, as one text.
+pub(super) fn telling(text: &str) -> String {
+    telling_words(text).join(" ")
+}
+
+fn telling_words(text: &str) -> Vec<String> {
+    let words = words(text);
+    let is_telling = |it: &String| !STOP_WORDS.contains(&it.as_str());
+    if words.iter().any(is_telling) { words.into_iter().filter(is_telling).collect() } else { words }
 }
 
 /// Runs of letters and digits, as FTS5 cuts them, with each run of an unspaced script on its own; lower case.

@@ -96,6 +96,25 @@ pub struct Names(pub Vec<String>);
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Addresses(pub Vec<IpAddr>);
 
+/// A cosine that counts: from 0 to 1.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Score(pub f64);
+
+impl std::str::FromStr for Score {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Score, String> {
+        let number = text.parse().ok().filter(|it| (0.0..=1.0).contains(it));
+        number.map(Score).ok_or_else(|| format!("`{text}` must be a number from 0 to 1"))
+    }
+}
+
+impl fmt::Display for Score {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
 /// A text that is never printed.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(String);
@@ -215,6 +234,7 @@ plain! {
     Millis, "a duration such as `30s`";
     Bytes, "a size such as `64MiB`";
     String, "a text";
+    Score, "a number from 0 to 1";
     SocketAddr, "an address such as `127.0.0.1:8787`";
 }
 

@@ -15,7 +15,7 @@ mod trust;
 pub use error::{Error, Result};
 pub use guard::{check_home, vet};
 pub use home::{Home, HomeInputs, HomeOrigin, PROJECT, find_home, platform_data_dir};
-pub use kind::{Addresses, Choice, Compression, Durability, Levels, LogFormat, Names, Pools, Secret, Servers};
+pub use kind::{Addresses, Choice, Compression, Durability, Levels, LogFormat, Names, Pools, Score, Secret, Servers};
 pub use load::load;
 pub use portable::{Ported, portable};
 pub use reference::markdown;
@@ -181,6 +181,8 @@ settings! {
         "The age at which a worker process is replaced. `none`: no limit.";
     database: String = |_| "default".to_string(), "database",
         "The vector database that `ingest` and `search` use when none is named.";
+    search_min_score: Option<Score> = |_| None, "search.min_score" as "what suits the embedder",
+        "The least cosine of a passage that has no word of the query; a search leaves out those below it. 0: it leaves out none.";
     parameters: String = |_| "default".to_string(), "parameters",
         "The parameter set that is used when none is named.";
     embed_servers: Servers = |_| Servers::default(), "embed.servers" as "none",

@@ -24,6 +24,7 @@ const PORTABLE: &[&str] = &[
     "worker.fds",
     "worker.age",
     "database",
+    "search.min_score",
     "parameters",
     "log.level",
     "log.format",

@@ -2,7 +2,7 @@
 
 use super::{ChunkId, Filter, Result, Scored, VectorDb};
 use rusqlite::types::Value;
-use std::borrow::Cow;
+use std::{borrow::Cow, collections::HashSet};
 
 /// What is looked for. Terms are plain text: whatever they hold, none of it is read as query syntax.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -73,6 +73,24 @@ impl VectorDb {
             let rows = statement.query_map(rusqlite::params_from_iter(values), |row| {
                 Ok(Scored { chunk: ChunkId(row.get(0)?), score: row.get(1)? })
             })?;
+            rows.collect()
+        })
+    }
+}
+
+impl VectorDb {
+    /// Which of these chunks have a term of the query.
+    pub fn matching(&self, query: &TextQuery, chunks: &[ChunkId]) -> Result<HashSet<ChunkId>> {
+        if query.terms.is_empty() || chunks.is_empty() {
+            return Ok(HashSet::new());
+        }
+        let ids = serde_json::to_string(chunks).unwrap_or_default();
+        self.read("search the text of", |tx| {
+            // One pass over what matches: with `rowid` free of the `+` it would be one search for each chunk.
+            let mut statement = tx.prepare_cached(
+                "SELECT rowid FROM chunk_text WHERE chunk_text MATCH ?1 AND +rowid IN (SELECT value FROM json_each(?2))",
+            )?;
+            let rows = statement.query_map((query.expression(), &ids), |row| row.get(0).map(ChunkId))?;
             rows.collect()
         })
     }

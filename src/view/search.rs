@@ -7,7 +7,7 @@ use super::{
 use crate::{
     embed::{self, Embedder, Server},
     ingest::{parameter_sets, parameters::server},
-    search::{Hit, Mode, Query, search},
+    search::{Hit, Mode, Query, floor, search},
     vector::VectorDb,
 };
 use serde::Serialize;
@@ -23,6 +23,8 @@ pub struct Found {
     pub hits: Vec<Hit>,
     /// Documents that were searched.
     pub documents: u64,
+    /// The least cosine of a hit that has no word of the query. Null: none was asked for, as in mode `text`.
+    pub min_score: Option<f64>,
 }
 
 /// The embedder of a database. One behind a server is asked only where the user has named the server: the file may be
@@ -56,5 +58,12 @@ pub fn find(database: &Named, query: &Query) -> Result<Found> {
     };
     let hits = search(&opened, embedder.as_ref(), query)?;
     let documents = opened.info()?.documents;
-    Ok(Found { query: query.text.clone(), mode: query.mode, database: database.name.clone(), hits, documents })
+    Ok(Found {
+        query: query.text.clone(),
+        mode: query.mode,
+        database: database.name.clone(),
+        hits,
+        documents,
+        min_score: floor(embedder.as_ref(), query),
+    })
 }

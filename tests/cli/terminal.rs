@@ -272,3 +272,16 @@ fn tables_fit_a_narrow_terminal() {
         }
     }
 }
+
+#[test]
+fn words_that_match_are_bold_on_a_terminal_and_no_sign_is_added() {
+    let place = Place::new();
+    place.write("docs/winch.md", "# The winch\n\nA *winch* pulls a **heavy** load with a drum.\n");
+    place.ok(&["ingest", "docs"]);
+    let terminal = Terminal::start(&place, 80, &["search", "heavy"]);
+    let written = terminal.written.clone();
+    let (code, rows) = terminal.end();
+    assert_eq!((code, with(&rows, "A winch pulls a heavy load with a drum.").len()), (0, 1), "{rows:#?}");
+    let written = String::from_utf8_lossy(&written.lock().unwrap()).into_owned();
+    assert!(written.contains("A winch pulls a \x1b[1mheavy\x1b[0m load"), "{written:?}");
+}

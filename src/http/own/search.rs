@@ -38,6 +38,9 @@ struct Asked {
     k: Option<u64>,
     /// Only passages for which this holds, such as `source = "manuals" and page < 10`
     filter: Option<String>,
+    /// The least cosine, from 0 to 1, of a passage that has no word of the query; that of the setting `search.min_score` if not said
+    #[param(minimum = 0, maximum = 1)]
+    min_score: Option<f64>,
     /// Whether each hit shows its whole chunk, not only about 300 bytes of it
     whole: Option<bool>,
 }
@@ -52,11 +55,20 @@ async fn search(State(app): State<App>, Query(asked): Query<Asked>) -> Result<Js
     if !(1..=HITS_MAX as u64).contains(&k) {
         return Err(Failure::bad_request(format!("`k` must be 1 to {HITS_MAX}")));
     }
+    if asked.min_score.is_some_and(|it| !(0.0..=1.0).contains(&it)) {
+        return Err(Failure::bad_request("`min_score` must be 0 to 1"));
+    }
     let mode = asked.mode.as_deref().unwrap_or("hybrid").parse().map_err(Failure::bad_request)?;
     let filter = asked.filter.as_deref().filter(|it| !it.trim().is_empty());
     let filter = filter.map(str::parse::<Filter>).transpose().map_err(Error::Filter)?;
-    let query =
-        SearchQuery { k: k as usize, mode, filter, whole: asked.whole.unwrap_or(false), ..SearchQuery::new(asked.q) };
+    let query = SearchQuery {
+        k: k as usize,
+        mode,
+        filter,
+        min_score: asked.min_score.or(app.settings().search_min_score.map(|it| it.0)),
+        whole: asked.whole.unwrap_or(false),
+        ..SearchQuery::new(asked.q)
+    };
     let name = asked.db.filter(|it| !it.is_empty()).unwrap_or_else(|| app.settings().database.clone());
     Ok(Json(app.blocking(move |engine| view::find(&named(engine.home(), &name)?, &query)).await?))
 }

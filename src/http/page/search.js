@@ -6,13 +6,13 @@ import { get, query } from "./wire.js";
 /** In ms: the first search may have to wait for a model. */
 const PATIENCE = 60000;
 
-/** The text with its marked parts; marks are byte ranges. */
-function marked(passage, marks) {
-  const whole = new TextEncoder().encode(passage);
+/** The text with its marked parts, made as texts of the page; highlights are byte ranges. */
+function marked(snippet, highlights) {
+  const whole = new TextEncoder().encode(snippet);
   const read = (from, to) => new TextDecoder().decode(whole.subarray(from, to));
   const parts = [];
   let at = 0;
-  for (const [from, to] of marks) {
+  for (const [from, to] of highlights) {
     parts.push(read(at, from), h("mark", {}, read(from, to)));
     at = to;
   }
@@ -108,11 +108,17 @@ export function searchView({ parameters, go }) {
       }
       shown = asked;
       put(none);
-      put(note, found.hits.length ? `${count(found.hits.length, "passage")} in ${Math.round(performance.now() - begun)} ms` : `Nothing found in ${count(found.documents, "document")} of ${found.database}.`);
+      put(note, found.hits.length ? `${count(found.hits.length, "passage")} in ${Math.round(performance.now() - begun)} ms` : nothing(found));
       hits = keyed(found.hits);
       draw();
     },
   };
+}
+
+/** What to do where nothing was found. */
+function nothing(found) {
+  const why = found.mode === "text" ? ": no passage has a word of the query; try other words, or search by words and meaning" : ": no passage is near to the query; try other words";
+  return `Nothing found in ${count(found.documents, "document")} of ${found.database}${found.documents ? why : ""}.`;
 }
 
 const keyed = (hits) => hits.map((it) => ({ ...it, key: `${it.source} ${it.uri} ${it.chunk}` }));
@@ -141,8 +147,8 @@ function hit(it, all, toggle) {
       h("button", { type: "button", class: "rowlink text", "aria-expanded": all ? "true" : "false", onclick: () => toggle(it) }, it.title?.trim() || uri),
       above.length ? h("span", { class: "dim text" }, ` › ${above.join(" › ")}`) : null,
     ),
-    h("p", { class: "where" }, h("span", { class: "text" }, uri), it.page ? `, page ${it.page}` : "", h("span", { class: "dim" }, ` ${it.score.toFixed(3)}`)),
-    h("p", { class: "text passage" }, shown.cut?.[0] ? "… " : "", marked(shown.passage, shown.marks), shown.cut?.[1] ? " …" : ""),
+    h("p", { class: "where" }, h("span", { class: "text" }, uri), it.page ? `, page ${it.page}` : "", h("span", { class: "dim" }, ` ${it.score.toFixed(3)}${it.navigation ? ", contents or index" : ""}`)),
+    h("p", { class: "text passage" }, shown.snippet_cut[0] ? "… " : "", marked(shown.snippet, shown.highlights), shown.snippet_cut[1] ? " …" : ""),
     all
       ? h("p", { class: "path" }, h("code", {}, uri), h("button", { type: "button", class: "small", onclick: (event) => copy(uri, event.currentTarget) }, "Copy"), h("span", { class: "dim" }, `part ${number(it.chunk + 1)} of the document, ${it.media_type}`))
       : null,

@@ -1,0 +1,261 @@
+//! The signs within a paragraph: emphasis, code, links, tags and escapes.
+
+use super::Signs;
+use std::collections::HashMap;
+
+/// Takes the signs out of a paragraph.
+pub(super) fn inline(text: &str, signs: Signs) -> String {
+    let mut reading = Reading::new(text, signs);
+    let mut at = 0;
+    while let Some(letter) = text[at..].chars().next() {
+        at = reading.step(at, letter);
+    }
+    reading.finished()
+}
+
+/// A run of `*`, `_` or `~` that may begin emphasis.
+struct Opener {
+    at: usize,
+    left: usize,
+}
+
+/// What was found out about a paragraph so far.
+struct Reading<'a> {
+    text: &'a str,
+    signs: Signs,
+    /// Byte ranges that are not shown, with what is shown there instead. Not in order: a run's end is known late.
+    gone: Vec<(usize, usize, &'static str)>,
+    openers: HashMap<u8, Vec<Opener>>,
+    /// Where `[` stand that nothing has closed.
+    brackets: Vec<usize>,
+    /// Where runs of backticks of each length begin, the last first: each is looked at once.
+    ticks: HashMap<usize, Vec<usize>>,
+}
+
+impl<'a> Reading<'a> {
+    fn new(text: &'a str, signs: Signs) -> Reading<'a> {
+        let mut ticks = HashMap::<usize, Vec<usize>>::new();
+        let mut at = 0;
+        while let Some(found) = text[at..].find('`') {
+            let start = at + found;
+            let length = run(text, start, b'`');
+            ticks.entry(length).or_default().push(start);
+            at = start + length;
+        }
+        ticks.values_mut().for_each(|it| it.reverse());
+        Reading { text, signs, gone: Vec::new(), openers: HashMap::new(), brackets: Vec::new(), ticks }
+    }
+
+    fn hide(&mut self, start: usize, end: usize) {
+        self.gone.push((start, end, ""));
+    }
+
+    /// Looks at what begins at `at` and returns where the next thing begins.
+    fn step(&mut self, at: usize, letter: char) -> usize {
+        let next = at + letter.len_utf8();
+        let all = self.signs == Signs::All;
+        match letter {
+            '\\' if self.is_escape(next) => {
+                self.hide(at, next);
+                // What was escaped is a letter, whatever it is.
+                next + 1
+            }
+            '`' => self.code(at),
+            '*' => self.run(at, b'*', if all { 1 } else { 2 }),
+            '_' if all => self.run(at, b'_', 1),
+            '~' if all => self.run(at, b'~', 2),
+            '[' if all => {
+                self.brackets.push(at);
+                next
+            }
+            ']' if all => self.link(at),
+            '<' if all => self.tag(at).unwrap_or(next),
+            '&' if all => self.entity(at).unwrap_or(next),
+            _ => next,
+        }
+    }
+
+    fn is_escape(&self, next: usize) -> bool {
+        match self.text.as_bytes().get(next) {
+            Some(it) if self.signs == Signs::All => it.is_ascii_punctuation(),
+            Some(it) => b"#`~*_|".contains(it),
+            None => false,
+        }
+    }
+
+    /// A run of backticks begins code that ends with the next run of its length.
+    fn code(&mut self, at: usize) -> usize {
+        let length = run(self.text, at, b'`');
+        let starts = self.ticks.entry(length).or_default();
+        while starts.last().is_some_and(|it| *it <= at) {
+            starts.pop();
+        }
+        match starts.last().copied() {
+            Some(end) => {
+                self.hide(at, at + length);
+                self.hide(end, end + length);
+                end + length
+            }
+            None => at + length,
+        }
+    }
+
+    /// Emphasis by the rules of CommonMark, but that different signs do not look at each other.
+    fn run(&mut self, at: usize, sign: u8, least: usize) -> usize {
+        let length = run(self.text, at, sign);
+        let end = at + length;
+        let before = self.text[..at].chars().next_back().unwrap_or(' ');
+        let after = self.text[end..].chars().next().unwrap_or(' ');
+        let is_mark = |it: char| !it.is_alphanumeric() && !it.is_whitespace();
+        let left = !after.is_whitespace() && (!is_mark(after) || !before.is_alphanumeric());
+        let right = !before.is_whitespace() && (!is_mark(before) || !after.is_alphanumeric());
+        // Inside a word only `*` is emphasis, and not where a reader wrote it.
+        let inside = before.is_alphanumeric() && after.is_alphanumeric();
+        let (opens, closes) = match sign != b'*' || self.signs != Signs::All {
+            true => (left && !before.is_alphanumeric(), right && !after.is_alphanumeric()),
+            false => (left, right),
+        };
+        let mut rest = length;
+        if closes && !(inside && sign != b'*') {
+            let openers = self.openers.entry(sign).or_default();
+            let mut pairs = Vec::new();
+            while rest >= least {
+                let Some(opener) = openers.last_mut() else { break };
+                let taken = rest.min(opener.left);
+                if taken < least {
+                    break;
+                }
+                pairs.push((opener.at + opener.left - taken, opener.at + opener.left));
+                pairs.push((end - rest, end - rest + taken));
+                opener.left -= taken;
+                rest -= taken;
+                if opener.left == 0 {
+                    openers.pop();
+                }
+            }
+            pairs.into_iter().for_each(|(start, end)| self.hide(start, end));
+        }
+        if opens && rest >= least {
+            self.openers.entry(sign).or_default().push(Opener { at: end - rest, left: rest });
+        }
+        end
+    }
+
+    /// `[words](target)`, `![words](target)` and `[words][name]` leave their words.
+    fn link(&mut self, at: usize) -> usize {
+        let next = at + 1;
+        let Some(open) = self.brackets.pop() else { return next };
+        let bytes = self.text.as_bytes();
+        let end = match bytes.get(next) {
+            Some(b'(') => target_end(self.text, next),
+            // `a[0][1]` is no link.
+            Some(b'[') if !self.text[..open].ends_with(char::is_alphanumeric) => name_end(self.text, next),
+            _ => None,
+        };
+        let Some(end) = end else { return next };
+        let start = if open > 0 && bytes[open - 1] == b'!' { open - 1 } else { open };
+        self.hide(start, open + 1);
+        self.hide(at, end);
+        end
+    }
+
+    /// An address in pointed brackets leaves them; a tag or a comment of HTML goes.
+    fn tag(&mut self, at: usize) -> Option<usize> {
+        let inside = &self.text[at + 1..];
+        if inside.starts_with("!--") {
+            let end = at + 1 + inside.find("-->")? + 3;
+            self.hide(at, end);
+            return Some(end);
+        }
+        let length = inside.bytes().take(TAG_MAX).position(|it| matches!(it, b'>' | b'<')).filter(|it| *it > 0)?;
+        let (inside, end) = (&inside[..length], at + 1 + length + 1);
+        if self.text.as_bytes()[end - 1] != b'>' {
+            return None;
+        }
+        let address = inside.contains("://") || inside.starts_with("mailto:");
+        if address && !inside.contains(char::is_whitespace) {
+            self.hide(at, at + 1);
+            self.hide(end - 1, end);
+            return Some(end);
+        }
+        let name = inside.trim_start_matches('/');
+        let name = name.split(|it: char| !it.is_ascii_alphanumeric()).next().unwrap_or_default().to_ascii_lowercase();
+        if !TAGS.split_whitespace().any(|it| it == name) {
+            return None;
+        }
+        self.gone.push((at, end, if BREAKS.split_whitespace().any(|it| it == name) { " " } else { "" }));
+        Some(end)
+    }
+
+    fn entity(&mut self, at: usize) -> Option<usize> {
+        let (name, letter) = ENTITIES.iter().find(|it| self.text[at..].starts_with(it.0))?;
+        self.gone.push((at, at + name.len(), letter));
+        Some(at + name.len())
+    }
+
+    fn finished(mut self) -> String {
+        self.gone.sort_unstable_by_key(|it| it.0);
+        let mut shown = String::with_capacity(self.text.len());
+        let mut at = 0;
+        for (start, end, instead) in self.gone {
+            // A link's target hides what was found within it.
+            if start < at {
+                continue;
+            }
+            shown.push_str(&self.text[at..start]);
+            shown.push_str(instead);
+            at = end;
+        }
+        shown.push_str(&self.text[at..]);
+        shown
+    }
+}
+
+/// A longer tag is a text that happens to have a `<`.
+const TAG_MAX: usize = 500;
+const TAGS: &str = "a abbr b blockquote br center code dd del details div dl dt em figcaption figure font h1 h2 h3 h4 h5 h6 hr \
+    i img input ins kbd li mark ol p picture pre q s samp small source span strike strong sub summary sup table tbody td tfoot \
+    th thead tr tt u ul var video";
+/// Tags at which a word ends.
+const BREAKS: &str = "blockquote br center dd details div dl dt figcaption figure h1 h2 h3 h4 h5 h6 hr li ol p pre summary \
+    table tbody td tfoot th thead tr ul";
+const ENTITIES: &[(&str, &str)] = &[
+    ("&amp;", "&"),
+    ("&lt;", "<"),
+    ("&gt;", ">"),
+    ("&quot;", "\""),
+    ("&apos;", "'"),
+    ("&#39;", "'"),
+    ("&nbsp;", " "),
+    ("&mdash;", "—"),
+    ("&ndash;", "–"),
+    ("&hellip;", "…"),
+];
+
+fn run(text: &str, at: usize, sign: u8) -> usize {
+    text.as_bytes()[at..].iter().take_while(|it| **it == sign).count()
+}
+
+/// Longer targets are no links, which bounds how often one text is looked at.
+const TARGET_MAX: usize = 2_000;
+
+/// Behind the `)` of the target that begins at `at`; parentheses in it are paired.
+fn target_end(text: &str, at: usize) -> Option<usize> {
+    let mut depth = 0usize;
+    for (gap, byte) in text.as_bytes()[at..].iter().enumerate().take(TARGET_MAX) {
+        match byte {
+            b'(' => depth += 1,
+            b')' if depth == 1 => return Some(at + gap + 1),
+            b')' => depth -= 1,
+            _ => (),
+        }
+    }
+    None
+}
+
+/// Behind the `]` of the name that begins at `at`.
+fn name_end(text: &str, at: usize) -> Option<usize> {
+    let bytes = &text.as_bytes()[at + 1..];
+    let end = bytes.iter().take(TARGET_MAX).position(|it| matches!(it, b'[' | b']'))?;
+    (bytes[end] == b']').then_some(at + 1 + end + 1)
+}
