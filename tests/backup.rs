@@ -56,7 +56,15 @@ fn a_backup_taken_while_workers_run_flat_out_is_restored_and_runs_to_its_end() {
     let engine = open(&home);
     let group = submit_numbers(&engine, WORK, 60);
     let working = worker(&engine, 4);
-    let done = |engine: &Engine| engine.store().read(audit::steps).unwrap().iter().filter(|it| it.state == 5).count();
+    let done = |engine: &Engine| {
+        engine
+            .store()
+            .read(audit::steps)
+            .unwrap()
+            .iter()
+            .filter(|it| it.state == windlass::model::StepState::Completed)
+            .count()
+    };
     let deadline = Instant::now() + Duration::from_secs(60);
     while done(&engine) < 20 {
         assert!(Instant::now() < deadline);
@@ -118,7 +126,16 @@ fn a_home_that_is_in_use_or_not_empty_is_not_restored_into() {
     assert!(aside.join("engine.db").exists(), "nothing is deleted");
     let again = open(&home);
     assert_sound(&again);
-    assert_eq!(again.store().read(audit::steps).unwrap().iter().filter(|it| it.state == 5).count(), 0);
+    assert_eq!(
+        again
+            .store()
+            .read(audit::steps)
+            .unwrap()
+            .iter()
+            .filter(|it| it.state == windlass::model::StepState::Completed)
+            .count(),
+        0
+    );
 }
 
 #[test]

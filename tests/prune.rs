@@ -172,7 +172,7 @@ fn retention_keeps_the_artifacts_of_current_documents_and_their_place_in_the_cac
         mtime: 1,
         params: [0; 32],
         run,
-        state: document::DocumentState::Stored,
+        state: windlass::model::DocumentState::Stored,
         reason: String::new(),
     };
     let current = row(Some(run));

@@ -11,7 +11,7 @@ use windlass::{
 /// The record of an attempt that was given back.
 fn released() -> attempt::Record {
     let outcome = Outcome::Interrupted { reason: "`k` is locked by process 1 (cp)".into() };
-    attempt::Record { outcome: attempt::outcome_code(&outcome), ..record("") }
+    attempt::Record { outcome: attempt::outcome_of(&outcome), ..record("") }
 }
 
 #[test]
@@ -472,7 +472,7 @@ fn a_step_that_is_put_off_again_and_again_leaves_one_row_that_counts() {
         assert_eq!(before, (tries.saturating_sub(1), 0));
         let log = attempt::Log { stream: 1, total: 3, body: vec![1, 2, 3] };
         let detail = serde_json::json!({"outcome": {}, "tries": tries, "in_vain": 0}).to_string();
-        let record = attempt::Record { outcome: attempt::code::INTERRUPTED, detail, logs: vec![log] };
+        let record = attempt::Record { outcome: windlass::model::AttemptOutcome::Interrupted, detail, logs: vec![log] };
         book.settle(&step, Settlement::Release { due: book.now(), record: Some(record) });
         step
     };
@@ -482,7 +482,7 @@ fn a_step_that_is_put_off_again_and_again_leaves_one_row_that_counts() {
     // One that was stopped with its worker leaves a row of its own, and the count begins with the next.
     let again = book.claim("*");
     let detail = serde_json::json!({"outcome": {}, "certificate": {}}).to_string();
-    let record = attempt::Record { outcome: attempt::code::INTERRUPTED, detail, logs: vec![] };
+    let record = attempt::Record { outcome: windlass::model::AttemptOutcome::Interrupted, detail, logs: vec![] };
     book.settle(&again, Settlement::Release { due: book.now(), record: Some(record) });
     assert_eq!(book.store.read(|tx| attempt::tries(tx, step.lease.step, 1)).unwrap(), (0, 0));
     assert_eq!(book.count("attempt"), 2);

@@ -80,6 +80,24 @@ fn the_library_for_file_locks_is_used_in_one_place() {
 }
 
 #[test]
+fn states_have_names_in_every_statement() {
+    const COLUMNS: &[&str] = &["state", "phase", "outcome", "holder_kind", "why"];
+    for (path, text) in sources() {
+        if room(&path) != "store" {
+            continue;
+        }
+        for (number, line) in code(&text).lines().enumerate().filter(|(_, line)| !line.trim_start().starts_with("//")) {
+            let words: Vec<&str> = line.split([' ', '(', ')', ',', '"', '.']).filter(|word| !word.is_empty()).collect();
+            let bare = words.windows(3).any(|it| {
+                let compared = ["=", "<>", "<", ">", "<=", ">=", "IN"].contains(&it[1]);
+                COLUMNS.contains(&it[0]) && compared && it[2].starts_with(|first: char| first.is_ascii_digit())
+            });
+            assert!(!bare, "{}:{}: a state without a name (see model/code.rs): {line}", path.display(), number + 1);
+        }
+    }
+}
+
+#[test]
 fn names_say_what_is_inside() {
     for (path, _) in sources() {
         let name = path.to_string_lossy().to_string();

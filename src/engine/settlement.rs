@@ -10,7 +10,7 @@ use crate::{
     model::{Certificate, Millis, Outcome},
     store::{
         Claimed, Settlement,
-        attempt::{self, Log, Record, outcome_code},
+        attempt::{self, Log, Record, outcome_of},
         output::NewOutput,
     },
 };
@@ -120,7 +120,7 @@ impl Tries {
 /// `{"outcome": .., "certificate": ..}` and the streams.
 pub(super) fn record(outcome: &Outcome, certificate: &Certificate, logs: Vec<Log>) -> Record {
     let detail = serde_json::json!({"outcome": outcome, "message": outcome.to_string(), "certificate": certificate});
-    Record { outcome: outcome_code(outcome), detail: detail.to_string(), logs }
+    Record { outcome: outcome_of(outcome), detail: detail.to_string(), logs }
 }
 
 fn with_reason(detail: &str, reason: &str) -> String {

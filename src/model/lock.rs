@@ -1,6 +1,6 @@
 //! Resource locks: the one rendezvous of everyone who writes a shared resource.
 
-use super::StepId;
+use super::{HolderKind, StepId};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -13,15 +13,6 @@ impl fmt::Display for ResourceKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
     }
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, utoipa::ToSchema)]
-#[serde(rename_all = "UPPERCASE")]
-pub enum HolderKind {
-    Step = 1,
-    Web = 2,
-    Cli = 3,
-    Hook = 4,
 }
 
 /// Who holds a key. `id` is the step's id for `Step`, the hook's row for `Hook`, else the pid.

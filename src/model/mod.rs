@@ -5,6 +5,7 @@
 
 pub mod artifact;
 pub mod bounded;
+pub mod code;
 pub mod document;
 pub mod event;
 pub mod group;
@@ -23,16 +24,17 @@ pub mod worker;
 
 pub use artifact::{ArtifactHash, ArtifactRef};
 pub use bounded::bounded;
+pub use code::{AttemptOutcome, DocumentState, GroupPhase, HolderKind, HookState, KeepReason, StepState};
 pub use document::{Chunk, HEADING_MAX, Heading, PageStart, ParsedDocument, shortened};
 pub use event::{Event, EventKind};
 pub use group::{GroupState, Scope};
 pub use ids::{ArtifactId, DefinitionId, GroupId, KeyId, OutputId, RunId, StepId, Token, TypeId, WorkerId};
-pub use lock::{Holder, HolderKind, ResourceKey};
+pub use lock::{Holder, ResourceKey};
 pub use nearest::nearest;
 pub use outcome::{Certificate, ExitStatus, KillIntent, Outcome, REMARK, Report, ResourceLimit};
 pub use shape::{Shape, ShapeHook, ShapeStep};
 pub use size::Bytes;
 pub use status::Status;
-pub use step::{Lease, StepState};
+pub use step::Lease;
 pub use time::{Millis, Monotonic, Timestamp};
 pub use worker::{Health, ProcessIdentity, ThreadLook, ThreadState, WorkerLimits};

@@ -1,6 +1,7 @@
 //! The work of a drill: workflows of every shape, submissions that follow from the seed, and what must become of them.
 
 use super::chance::Chance;
+use crate::model::StepState;
 use serde::{Deserialize, Serialize};
 
 /// The shapes of work.
@@ -148,13 +149,13 @@ steps:
         i64::from(matches!((self, no), (Workflow::Chain, 0 | 2) | (Workflow::Diamond, 1 | 2)))
     }
 
-    /// What must become of step `no` for this item: its state (5 completed, 6 failed, 7 cancelled) and its attempts.
-    pub fn fate(self, no: usize, item: &Item) -> (i64, i64) {
+    /// What must become of step `no` for this item: its state and its attempts.
+    pub fn fate(self, no: usize, item: &Item) -> (StepState, i64) {
         match (self, no) {
-            (Workflow::Flaky, 0) => (5, i64::from(item.fail) + 1),
-            (Workflow::Doomed, 1) if item.doomed => (6, 1),
-            (Workflow::Doomed, 2) if item.doomed => (7, 0),
-            _ => (5, 1),
+            (Workflow::Flaky, 0) => (StepState::Completed, i64::from(item.fail) + 1),
+            (Workflow::Doomed, 1) if item.doomed => (StepState::Failed, 1),
+            (Workflow::Doomed, 2) if item.doomed => (StepState::Cancelled, 0),
+            _ => (StepState::Completed, 1),
         }
     }
 }

@@ -5,41 +5,16 @@ use super::{
     lease::Live,
     tx::{ReadTx, WriteTx},
 };
-use crate::model::{Outcome, StepId, Timestamp, Token, WorkerId};
+use crate::model::code::OUTCOME_INTERRUPTED;
+use crate::model::{AttemptOutcome, Outcome, StepId, Timestamp, Token, WorkerId};
+use const_format::formatcp;
 use rusqlite::params;
 use serde::Serialize;
 
-/// The numbers of the column `outcome`.
-pub mod code {
-    pub const SUCCEEDED: i64 = 1;
-    pub const FAILED_RETRYABLE: i64 = 2;
-    pub const FAILED: i64 = 3;
-    pub const CANCELLED: i64 = 4;
-    pub const TIMED_OUT: i64 = 5;
-    pub const RESOURCE_LIMIT: i64 = 6;
-    pub const INTERRUPTED: i64 = 7;
-    pub const CRASHED: i64 = 8;
-    pub const CACHED: i64 = 9;
-
-    pub fn name(code: i64) -> &'static str {
-        match code {
-            SUCCEEDED => "succeeded",
-            FAILED_RETRYABLE | FAILED => "failed",
-            CANCELLED => "cancelled",
-            TIMED_OUT => "timed out",
-            RESOURCE_LIMIT => "resource limit",
-            INTERRUPTED => "interrupted",
-            CRASHED => "crashed",
-            CACHED => "cached",
-            _ => "unknown",
-        }
-    }
-}
-
-/// What is written of an attempt: the outcome's number, `{"outcome": .., "certificate": ..}`, and what it printed.
+/// What is written of an attempt: the outcome, `{"outcome": .., "certificate": ..}`, and what it printed.
 #[derive(Debug, Clone)]
 pub struct Record {
-    pub outcome: i64,
+    pub outcome: AttemptOutcome,
     pub detail: String,
     pub logs: Vec<Log>,
 }
@@ -48,7 +23,7 @@ impl Record {
     /// Of an attempt that was cancelled and left nothing else to tell.
     pub fn cancelled() -> Record {
         let detail = serde_json::json!({"outcome": Outcome::Cancelled, "certificate": {}}).to_string();
-        Record { outcome: code::CANCELLED, detail, logs: Vec::new() }
+        Record { outcome: AttemptOutcome::Cancelled, detail, logs: Vec::new() }
     }
 }
 
@@ -75,16 +50,21 @@ pub struct Attempt {
     pub detail: Option<serde_json::Value>,
 }
 
-pub fn outcome_code(outcome: &Outcome) -> i64 {
+fn outcome_name(code: i64) -> &'static str {
+    AttemptOutcome::from_code(code).map_or("unknown", AttemptOutcome::name)
+}
+
+/// What the column `outcome` says of an outcome.
+pub fn outcome_of(outcome: &Outcome) -> AttemptOutcome {
     match outcome {
-        Outcome::Succeeded => code::SUCCEEDED,
-        Outcome::Failed { retryable: true, .. } => code::FAILED_RETRYABLE,
-        Outcome::Failed { retryable: false, .. } => code::FAILED,
-        Outcome::Cancelled => code::CANCELLED,
-        Outcome::TimedOut { .. } => code::TIMED_OUT,
-        Outcome::ResourceLimit { .. } => code::RESOURCE_LIMIT,
-        Outcome::Interrupted { .. } | Outcome::NoRoom { .. } => code::INTERRUPTED,
-        Outcome::Crashed { .. } => code::CRASHED,
+        Outcome::Succeeded => AttemptOutcome::Succeeded,
+        Outcome::Failed { retryable: true, .. } => AttemptOutcome::Retryable,
+        Outcome::Failed { retryable: false, .. } => AttemptOutcome::Failed,
+        Outcome::Cancelled => AttemptOutcome::Cancelled,
+        Outcome::TimedOut { .. } => AttemptOutcome::TimedOut,
+        Outcome::ResourceLimit { .. } => AttemptOutcome::ResourceLimit,
+        Outcome::Interrupted { .. } | Outcome::NoRoom { .. } => AttemptOutcome::Interrupted,
+        Outcome::Crashed { .. } => AttemptOutcome::Crashed,
     }
 }
 
@@ -100,7 +80,7 @@ pub(super) fn record(tx: &WriteTx, live: &Live, record: Option<&Record>) -> Resu
             live.worker.0,
             live.started.0,
             tx.now().0,
-            record.outcome,
+            record.outcome.code(),
             record.detail
         ],
     )?;
@@ -118,8 +98,10 @@ pub(super) fn record(tx: &WriteTx, live: &Live, record: Option<&Record>) -> Resu
 pub(super) fn put_off(tx: &WriteTx, live: &Live, new: Option<&Record>) -> Result<()> {
     let Some(new) = new else { return Ok(()) };
     let earlier = tx.rows(
-        "SELECT token FROM attempt WHERE step_id = ?1 AND n = ?2 AND outcome = 7
-            AND json_extract(detail, '$.tries') > 0 AND json_extract(?3, '$.tries') > 0",
+        formatcp!(
+            "SELECT token FROM attempt WHERE step_id = ?1 AND n = ?2 AND outcome = {OUTCOME_INTERRUPTED}
+            AND json_extract(detail, '$.tries') > 0 AND json_extract(?3, '$.tries') > 0"
+        ),
         params![live.lease.step.0, live.attempts + 1, new.detail],
         |row| row.get::<_, i64>(0),
     )?;
@@ -134,9 +116,11 @@ pub(super) fn put_off(tx: &WriteTx, live: &Live, new: Option<&Record>) -> Result
 /// it is given back with counts on from there.
 pub fn tries(tx: &ReadTx, step: StepId, n: u32) -> Result<(u32, u32)> {
     let newest = tx.row(
-        "SELECT coalesce(json_extract(detail, '$.tries'), 0), coalesce(json_extract(detail, '$.in_vain'), 0)
+        formatcp!(
+            "SELECT coalesce(json_extract(detail, '$.tries'), 0), coalesce(json_extract(detail, '$.in_vain'), 0)
            FROM (SELECT n, outcome, detail FROM attempt WHERE step_id = ?1 ORDER BY token DESC LIMIT 1)
-          WHERE n = ?2 AND outcome = 7",
+          WHERE n = ?2 AND outcome = {OUTCOME_INTERRUPTED}"
+        ),
         params![step.0, n],
         |row| Ok((row.get(0)?, row.get(1)?)),
     )?;
@@ -158,7 +142,7 @@ pub fn of_step(tx: &ReadTx, step: StepId) -> Result<Vec<Attempt>> {
                 worker: WorkerId(row.get(2)?),
                 started: Timestamp(row.get(3)?),
                 ended: row.get::<_, Option<i64>>(4)?.map(Timestamp),
-                outcome: row.get::<_, Option<i64>>(5)?.map(code::name),
+                outcome: row.get::<_, Option<i64>>(5)?.map(outcome_name),
                 detail: detail.and_then(|it| serde_json::from_str(&it).ok()),
             })
         },

@@ -1,7 +1,9 @@
 //! Everything that happened, as plain facts, for a checker that trusts nobody. Reads whole tables.
 
 use super::{error::Result, tx::ReadTx};
-use crate::model::{ArtifactHash, ArtifactRef, GroupId, RunId, StepId, Token, WorkerId};
+use crate::model::code::{PHASE_BUILDING, PHASE_LIVE};
+use crate::model::{ArtifactHash, ArtifactRef, GroupId, HookState, RunId, StepId, StepState, Token, WorkerId};
+use const_format::formatcp;
 
 /// A group. `name` is what it was submitted as.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -17,7 +19,7 @@ pub struct GroupFact {
     pub key: Option<String>,
 }
 
-/// A step as its row tells it; `state` is the number of the schema (5 completed, 6 failed, 7 cancelled).
+/// A step as its row has it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StepFact {
     pub id: StepId,
@@ -25,7 +27,7 @@ pub struct StepFact {
     pub group: GroupId,
     pub no: usize,
     pub item: String,
-    pub state: i64,
+    pub state: StepState,
     pub attempts: i64,
     pub token: Option<Token>,
     /// JSON.
@@ -44,22 +46,24 @@ pub struct AttemptFact {
     pub detail: String,
 }
 
-/// A hook; state 5 is done, 6 failed.
+/// A hook.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HookFact {
     pub group: GroupId,
     pub event: String,
     pub step: Option<StepId>,
     pub epoch: i64,
-    pub state: i64,
+    pub state: HookState,
 }
 
 pub fn groups(tx: &ReadTx) -> Result<Vec<GroupFact>> {
     tx.rows(
-        "SELECT g.id, w.name, d.name, d.runs, g.ended IS NOT NULL, g.failed, g.cancelled, g.epoch,
+        formatcp!(
+            "SELECT g.id, w.name, d.name, d.runs, g.ended IS NOT NULL, g.failed, g.cancelled, g.epoch,
                 (SELECT k.key FROM submit_key k WHERE k.group_id = g.id)
            FROM run_group g JOIN group_detail d ON d.group_id = g.id JOIN definition w ON w.id = d.definition_id
-          WHERE g.phase <> 1 ORDER BY g.id",
+          WHERE g.phase <> {PHASE_BUILDING} ORDER BY g.id"
+        ),
         [],
         |row| {
             Ok(GroupFact {
@@ -79,16 +83,20 @@ pub fn groups(tx: &ReadTx) -> Result<Vec<GroupFact>> {
 
 /// Groups that were never sealed: their submission was cut off.
 pub fn unsealed(tx: &ReadTx) -> Result<Vec<GroupId>> {
-    tx.rows("SELECT id FROM run_group WHERE phase > 0 AND phase = 1", [], |row| row.get(0).map(GroupId))
+    tx.rows(formatcp!("SELECT id FROM run_group WHERE phase > {PHASE_LIVE} AND phase = {PHASE_BUILDING}"), [], |row| {
+        row.get(0).map(GroupId)
+    })
 }
 
 /// Every step of the sealed groups, in the order of their ids.
 pub fn steps(tx: &ReadTx) -> Result<Vec<StepFact>> {
     tx.rows(
-        "SELECT s.id, s.run_id, s.group_id, s.no, i.item, s.state, s.attempts, s.token, o.value,
+        formatcp!(
+            "SELECT s.id, s.run_id, s.group_id, s.no, i.item, s.state, s.attempts, s.token, o.value,
                 (SELECT count(*) FROM output_file f WHERE f.output_id = s.output_id)
            FROM step s JOIN item i ON i.run_id = s.run_id JOIN run_group g ON g.id = s.group_id
-           LEFT JOIN output o ON o.id = s.output_id WHERE g.phase <> 1 ORDER BY s.id",
+           LEFT JOIN output o ON o.id = s.output_id WHERE g.phase <> {PHASE_BUILDING} ORDER BY s.id"
+        ),
         [],
         |row| {
             Ok(StepFact {
@@ -97,7 +105,7 @@ pub fn steps(tx: &ReadTx) -> Result<Vec<StepFact>> {
                 group: GroupId(row.get(2)?),
                 no: row.get::<_, i64>(3)? as usize,
                 item: row.get(4)?,
-                state: row.get(5)?,
+                state: StepState::from_code(row.get(5)?).unwrap_or(StepState::Open),
                 attempts: row.get(6)?,
                 token: row.get::<_, Option<i64>>(7)?.map(Token),
                 output: row.get(8)?,
@@ -126,7 +134,7 @@ pub fn hooks(tx: &ReadTx) -> Result<Vec<HookFact>> {
             event: row.get(1)?,
             step: Some(row.get::<_, i64>(2)?).filter(|it| *it > 0).map(StepId),
             epoch: row.get(3)?,
-            state: row.get(4)?,
+            state: HookState::from_code(row.get(4)?).unwrap_or(HookState::Waiting),
         })
     })
 }

@@ -5,7 +5,9 @@ use super::{
     migration, resource_lock, schema, step,
     tx::{ReadTx, WriteTx},
 };
+use crate::model::code::{HOLDER_STEP, PHASE_LIVE};
 use crate::model::{GroupId, KeyId, WorkerId};
+use const_format::formatcp;
 use rusqlite::{
     Connection, OpenFlags,
     backup::{Backup, StepResult},
@@ -78,7 +80,10 @@ pub fn renew(tx: &WriteTx, old_home: &str, new_home: &str) -> Result<()> {
     tx.execute("UPDATE engine SET engine_id = ?1, daemon_epoch = daemon_epoch + 1 WHERE id = 1", [hex::encode(id)])?;
     tx.memory().counters.token.leap(LEAP);
     tx.execute("UPDATE group_detail SET builder = 'null' WHERE builder <> 'null'", [])?;
-    let held = tx.rows("SELECT key_id FROM resource_lock WHERE holder_kind <> 1", [], |row| row.get(0).map(KeyId))?;
+    let held =
+        tx.rows(formatcp!("SELECT key_id FROM resource_lock WHERE holder_kind <> {HOLDER_STEP}"), [], |row| {
+            row.get(0).map(KeyId)
+        })?;
     for key in held {
         resource_lock::clear(tx, key)?;
         step::promote_lines(tx, key)?;
@@ -139,8 +144,11 @@ pub struct OpenGroup {
 /// Every group that has not ended and is not paused.
 pub fn open_groups(tx: &ReadTx) -> Result<Vec<OpenGroup>> {
     tx.rows(
-        "SELECT g.id, d.name, g.unfinished - (g.phase > 0) FROM run_group g JOIN group_detail d ON d.group_id = g.id
-          WHERE g.ended IS NULL AND g.paused = 0 ORDER BY g.id",
+        formatcp!(
+            "SELECT g.id, d.name, g.unfinished - (g.phase > {PHASE_LIVE}) FROM run_group g
+                  JOIN group_detail d ON d.group_id = g.id
+          WHERE g.ended IS NULL AND g.paused = 0 ORDER BY g.id"
+        ),
         [],
         |row| Ok(OpenGroup { group: GroupId(row.get(0)?), name: row.get(1)?, runs: row.get(2)? }),
     )

@@ -4,7 +4,9 @@ use super::{
     error::Result,
     tx::{ReadTx, WriteTx},
 };
+use crate::model::code::{PHASE_LIVE, PHASE_REOPENING};
 use crate::model::{ArtifactHash, GroupId, RunId};
+use const_format::formatcp;
 use rusqlite::params;
 
 /// The batch that a group works on.
@@ -31,9 +33,12 @@ pub(super) fn insert_run(tx: &WriteTx, run: RunId, content: &ArtifactHash) -> Re
 /// Groups of a batch that run this workflow with these parameters, newest first.
 pub fn alike(tx: &ReadTx, batch: i64, definition: &str, params: &str) -> Result<Vec<GroupId>> {
     tx.rows(
-        "SELECT l.group_id FROM batch_group l JOIN group_detail d ON d.group_id = l.group_id
+        formatcp!(
+            "SELECT l.group_id FROM batch_group l JOIN group_detail d ON d.group_id = l.group_id
            JOIN definition f ON f.id = d.definition_id JOIN run_group g ON g.id = l.group_id
-          WHERE l.batch_id = ?1 AND f.name = ?2 AND l.params = ?3 AND g.phase IN (0, 2) ORDER BY l.group_id DESC",
+          WHERE l.batch_id = ?1 AND f.name = ?2 AND l.params = ?3
+          AND g.phase IN ({PHASE_LIVE}, {PHASE_REOPENING}) ORDER BY l.group_id DESC"
+        ),
         params![batch, definition, params],
         |row| row.get(0).map(GroupId),
     )

@@ -8,7 +8,9 @@ use super::{
     step::StepRow,
     tx::{ReadTx, WriteTx},
 };
+use crate::model::code::{OUTCOME_CANCELLED, PHASE_BUILDING, STEP_CANCELLED, STEP_COMPLETED};
 use crate::model::{EventKind, GroupId, Lease, RunId, StepId, StepState, Token, WorkerId};
+use const_format::formatcp;
 use rusqlite::params;
 use serde::Serialize;
 
@@ -65,7 +67,7 @@ pub fn group(tx: &WriteTx, id: GroupId) -> Result<bool> {
     if ended {
         return Ok(false);
     }
-    if phase == 1 {
+    if phase == PHASE_BUILDING {
         return Err(Error::conflict(format!("{id} is still being submitted")));
     }
     let changed = tx.execute("UPDATE run_group SET cancelling = 1 WHERE id = ?1 AND cancelling = 0", [id.0])?;
@@ -164,7 +166,10 @@ pub(super) fn ask(tx: &WriteTx, id: StepId) -> Result<Option<bool>> {
 pub(super) fn out(tx: &WriteTx, row: &StepRow) -> Result<()> {
     let was_ready = row.state == StepState::Open && step::leave_ready(tx, row)?;
     tx.execute(
-        "UPDATE step SET state = 7, ended = ?2, outcome = 4 WHERE id = ?1 AND state IN (0, 1, 2, 3, 4)",
+        formatcp!(
+            "UPDATE step SET state = {STEP_CANCELLED}, ended = ?2, outcome = {OUTCOME_CANCELLED}
+                  WHERE id = ?1 AND state < {STEP_COMPLETED}"
+        ),
         params![row.id.0, tx.now().0],
     )?;
     match row.key {

@@ -1,7 +1,12 @@
 //! The invariants of the layout, verified on any database. `windlass doctor` and every test ask here.
 
 use super::{error::Result, tx::ReadTx};
+use crate::model::code::{
+    HOLDER_STEP, OUTCOME_INTERRUPTED, PHASE_BUILDING, PHASE_LIVE, PHASE_PRUNING, PHASE_REOPENING, STEP_BLOCKED,
+    STEP_OPEN,
+};
 use crate::model::{DefinitionId, Shape, StepState};
+use const_format::formatcp;
 use rusqlite::params;
 use std::collections::{HashMap, hash_map::Entry};
 
@@ -50,11 +55,12 @@ pub fn row_counts(tx: &ReadTx) -> Result<Vec<(String, i64)>> {
 const RULES: &[(&str, &str)] = &[
     (
         "is in `ready` with other values than its step has",
-        "SELECT 's' || q.step_id FROM ready q LEFT JOIN step s ON s.id = q.step_id
+        formatcp!("SELECT 's' || q.step_id FROM ready q LEFT JOIN step s ON s.id = q.step_id
            LEFT JOIN step_type t ON t.id = q.type_id
-          WHERE s.id IS NULL OR s.state <> 0 OR q.priority <> s.priority OR q.due <> s.due OR q.type_id <> s.type_id
+          WHERE s.id IS NULL OR s.state <> {STEP_OPEN} OR q.priority <> s.priority OR q.due <> s.due
+          OR q.type_id <> s.type_id
              OR q.run_id <> s.run_id OR q.group_id <> s.group_id OR q.scope <> s.scope OR q.key_id IS NOT s.key_id
-             OR q.attempts <> s.attempts OR q.lane NOT IN (0, t.lane)",
+             OR q.attempts <> s.attempts OR q.lane NOT IN (0, t.lane)"),
     ),
     (
         "is in `ready` twice",
@@ -62,9 +68,9 @@ const RULES: &[(&str, &str)] = &[
     ),
     (
         "has a lease with other values than its step has",
-        "SELECT 's' || l.step_id FROM lease l LEFT JOIN step s ON s.id = l.step_id
-          WHERE s.id IS NULL OR s.state <> 0 OR l.type_id <> s.type_id OR l.run_id <> s.run_id
-             OR l.group_id <> s.group_id OR l.key_id IS NOT s.key_id OR l.attempts <> s.attempts",
+        formatcp!("SELECT 's' || l.step_id FROM lease l LEFT JOIN step s ON s.id = l.step_id
+          WHERE s.id IS NULL OR s.state <> {STEP_OPEN} OR l.type_id <> s.type_id OR l.run_id <> s.run_id
+             OR l.group_id <> s.group_id OR l.key_id IS NOT s.key_id OR l.attempts <> s.attempts"),
     ),
     (
         "is leased by a worker that is not registered, so nobody will ever reap it",
@@ -72,23 +78,24 @@ const RULES: &[(&str, &str)] = &[
     ),
     (
         "is in line without a key, or behind a free key without a head",
-        "SELECT 's' || s.id FROM step s WHERE s.state = 2
+        formatcp!("SELECT 's' || s.id FROM step s WHERE s.state = {STEP_BLOCKED}
             AND (s.key_id IS NULL
                  OR (NOT EXISTS (SELECT 1 FROM resource_lock k WHERE k.key_id = s.key_id)
                      AND NOT EXISTS (SELECT 1 FROM ready q WHERE q.key_id = s.key_id AND q.key_id IS NOT NULL
-                                        AND q.type_id = s.type_id AND q.scope = s.scope)))",
+                                        AND q.type_id = s.type_id AND q.scope = s.scope)))"),
     ),
     (
         "is in line behind a head that it outranks",
-        "SELECT 's' || s.id FROM step s JOIN ready q ON q.key_id = s.key_id AND q.key_id IS NOT NULL
+        formatcp!("SELECT 's' || s.id FROM step s JOIN ready q ON q.key_id = s.key_id AND q.key_id IS NOT NULL
             AND q.type_id = s.type_id AND q.scope = s.scope
-          WHERE s.state = 2 AND (-s.priority, s.due, s.id) < (-q.priority, q.due, q.step_id)",
+          WHERE s.state = {STEP_BLOCKED} AND (-s.priority, s.due, s.id) < (-q.priority, q.due, q.step_id)"),
     ),
     (
         "holds a key without a lease, and no reaped attempt explains it",
-        "SELECT 's' || k.holder FROM resource_lock k WHERE k.holder_kind = 1
+        formatcp!("SELECT 's' || k.holder FROM resource_lock k WHERE k.holder_kind = {HOLDER_STEP}
             AND NOT EXISTS (SELECT 1 FROM lease l WHERE l.step_id = k.holder AND l.token = k.token AND l.key_id = k.key_id)
-            AND NOT EXISTS (SELECT 1 FROM attempt a WHERE a.step_id = k.holder AND a.token = k.token AND a.outcome = 7)",
+            AND NOT EXISTS (SELECT 1 FROM attempt a WHERE a.step_id = k.holder AND a.token = k.token
+            AND a.outcome = {OUTCOME_INTERRUPTED})"),
     ),
     (
         "was asked to stop, but does not run under that lease",
@@ -97,17 +104,19 @@ const RULES: &[(&str, &str)] = &[
     ),
     (
         "has counts that its runs deny",
-        "SELECT 'g' || g.id FROM run_group g LEFT JOIN group_detail d ON d.group_id = g.id
+        formatcp!("SELECT 'g' || g.id FROM run_group g LEFT JOIN group_detail d ON d.group_id = g.id
            LEFT JOIN (SELECT group_id, count(*) AS runs, sum(ended IS NULL) AS open, sum(ended IS NOT NULL AND failed > 0) AS failed,
                         sum(ended IS NOT NULL AND failed = 0 AND cancelled > 0) AS cancelled FROM run GROUP BY group_id) r
              ON r.group_id = g.id
-          WHERE g.phase < 3 AND (d.group_id IS NULL OR g.unfinished <> coalesce(r.open, 0) + (g.phase > 0)
+          WHERE g.phase < {PHASE_PRUNING} AND (d.group_id IS NULL
+          OR g.unfinished <> coalesce(r.open, 0) + (g.phase > {PHASE_LIVE})
              OR g.failed <> coalesce(r.failed, 0) OR g.cancelled <> coalesce(r.cancelled, 0)
-             OR d.runs <> coalesce(r.runs, 0))",
+             OR d.runs <> coalesce(r.runs, 0))"),
     ),
     (
         "has ended with open runs, or has none and is open",
-        "SELECT 'g' || id FROM run_group WHERE (ended IS NOT NULL) <> (unfinished = 0 AND phase IN (0, 3))",
+        formatcp!("SELECT 'g' || id FROM run_group WHERE (ended IS NOT NULL) <> (unfinished = 0
+                  AND phase IN ({PHASE_LIVE}, {PHASE_PRUNING}))"),
     ),
     (
         "is behind what was given out",
@@ -144,8 +153,8 @@ const RULES: &[(&str, &str)] = &[
     ),
     (
         "has begun, and its documents are not known",
-        "SELECT 'r' || r.id FROM run_document k JOIN run r ON r.id = k.run_id JOIN group_detail d ON d.group_id = r.group_id
-           JOIN run_group g ON g.id = r.group_id WHERE g.phase = 0 AND d.opened >= r.id",
+        formatcp!("SELECT 'r' || r.id FROM run_document k JOIN run r ON r.id = k.run_id JOIN group_detail d ON d.group_id = r.group_id
+           JOIN run_group g ON g.id = r.group_id WHERE g.phase = {PHASE_LIVE} AND d.opened >= r.id"),
     ),
     (
         "settled twice under one token",
@@ -185,10 +194,13 @@ fn runs(tx: &ReadTx, found: &mut Vec<String>) -> Result<()> {
     let mut after = 0;
     loop {
         let rows = tx.rows(
-            "SELECT r.id, r.group_id, r.definition_id, r.first_step, r.unfinished, r.failed, r.cancelled,
-                    r.ended IS NOT NULL, g.phase <> 1 AND (d.opened >= r.id OR g.phase = 2)
+            formatcp!(
+                "SELECT r.id, r.group_id, r.definition_id, r.first_step, r.unfinished, r.failed, r.cancelled,
+                    r.ended IS NOT NULL, g.phase <> {PHASE_BUILDING} AND (d.opened >= r.id
+                    OR g.phase = {PHASE_REOPENING})
                FROM run r JOIN run_group g ON g.id = r.group_id JOIN group_detail d ON d.group_id = g.id
-              WHERE r.id > ?1 AND g.phase < 3 ORDER BY r.id LIMIT ?2",
+              WHERE r.id > ?1 AND g.phase < {PHASE_PRUNING} ORDER BY r.id LIMIT ?2"
+            ),
             params![after, PAGE],
             |row| {
                 Ok(RunRow {
@@ -247,7 +259,7 @@ fn steps_of(tx: &ReadTx, run: &RunRow, shape: &Shape) -> Result<Vec<StepFacts>> 
                 group: row.get(2)?,
                 no: row.get(3)?,
                 step_type: row.get(4)?,
-                state: StepState::from_number(row.get(5)?).unwrap_or(StepState::Open),
+                state: StepState::from_code(row.get(5)?).unwrap_or(StepState::Open),
                 unmet: row.get(6)?,
                 redone: row.get(7)?,
                 ready: row.get(8)?,
@@ -296,7 +308,7 @@ fn problem_of_step(run: &RunRow, shape: &Shape, steps: &[StepFacts], step: &Step
         need.is_some_and(|it| it.state == StepState::Completed || runs_again(&it) || (it.redone && step.leased))
     };
     let unmet = kind.needs.iter().filter(|&&need| !met(need)).count();
-    if step.state == StepState::Waiting && !steps.iter().any(|it| it.no < step.no && runs_again(&it)) {
+    if step.state == StepState::Recompute && !steps.iter().any(|it| it.no < step.no && runs_again(&it)) {
         return Some("waits for a step that runs again, but none does".into());
     }
     let places = usize::from(step.ready) + usize::from(step.leased);

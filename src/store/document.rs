@@ -4,33 +4,15 @@ use super::{
     error::Result,
     tx::{ReadTx, WriteTx},
 };
-use crate::model::{ArtifactHash, GroupId, RunId, StepId, Timestamp};
+use crate::model::code::{DOCUMENT_EMPTY, DOCUMENT_PENDING, DOCUMENT_UNUSABLE, PHASE_BUILDING};
+use crate::model::{ArtifactHash, DocumentState, GroupId, RunId, StepId, StepState, Timestamp};
+use const_format::formatcp;
 use rusqlite::{Row, params};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// The column `state`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum DocumentState {
-    /// Its run tells: it goes on, or ended in a way that another try may mend.
-    AskRun = 0,
-    /// Stored, without a single chunk.
-    Empty = 4,
-    Stored = 5,
-    /// Failed for good; not tried again until it changes.
-    Unusable = 6,
-}
-
-impl DocumentState {
-    fn from_number(number: i64) -> DocumentState {
-        match number {
-            4 => DocumentState::Empty,
-            5 => DocumentState::Stored,
-            6 => DocumentState::Unusable,
-            _ => DocumentState::AskRun,
-        }
-    }
+fn state(code: i64) -> DocumentState {
+    DocumentState::from_code(code).unwrap_or(DocumentState::AskRun)
 }
 
 /// A document as it was when it was submitted last. The vector database and the source are the caller's.
@@ -118,7 +100,7 @@ fn document(row: &Row) -> rusqlite::Result<DocumentRow> {
         mtime: row.get(3)?,
         params: row.get(4)?,
         run: row.get::<_, Option<i64>>(5)?.map(RunId),
-        state: DocumentState::from_number(row.get(6)?),
+        state: state(row.get(6)?),
         reason: row.get(7)?,
     })
 }
@@ -137,7 +119,7 @@ pub fn upsert(tx: &WriteTx, database: &str, source: &str, rows: &[DocumentRow]) 
             row.mtime,
             row.params,
             run,
-            row.state as i64,
+            row.state.code(),
             row.reason,
             tx.now().0
         ];
@@ -276,8 +258,11 @@ pub fn unsettled(tx: &ReadTx, database: &str, after: i64, limit: usize) -> Resul
     rows.into_iter().map(|(row, run, uri)| Ok(Unsettled { row, uri, run, end: run_end(tx, run)? })).collect()
 }
 
-pub(super) const UNSETTLED: &str = "SELECT d.id, r.id, d.uri FROM document d CROSS JOIN run r ON r.id = d.run_id
-      WHERE d.database = ?1 AND d.state = 0 AND d.id > ?2 AND r.ended IS NOT NULL ORDER BY d.id LIMIT ?3";
+pub(super) const UNSETTLED: &str = formatcp!(
+    "SELECT d.id, r.id, d.uri FROM document d CROSS JOIN run r ON r.id = d.run_id
+      WHERE d.database = ?1 AND d.state = {DOCUMENT_PENDING} AND d.id > ?2 AND r.ended IS NOT NULL
+      ORDER BY d.id LIMIT ?3"
+);
 
 /// What became of a document.
 #[derive(Debug, Clone, PartialEq)]
@@ -297,7 +282,7 @@ pub fn settle(tx: &WriteTx, ends: &[Settled]) -> Result<()> {
         tx.execute(
             "UPDATE document SET state = ?3, reason = ?4, updated = ?5
               WHERE id = ?1 AND run_id = ?2 AND (state <> ?3 OR reason <> ?4)",
-            params![it.row, it.run.0, it.state as i64, it.reason, tx.now().0],
+            params![it.row, it.run.0, it.state.code(), it.reason, tx.now().0],
         )?;
         if let Some((sha256, size)) = &it.content {
             tx.execute(
@@ -312,9 +297,10 @@ pub fn settle(tx: &WriteTx, ends: &[Settled]) -> Result<()> {
 /// Sealed groups of the workflow `name` that have not ended and write to this database, oldest first.
 pub fn unfinished_groups(tx: &ReadTx, name: &str, database: &str) -> Result<Vec<GroupId>> {
     tx.rows(
-        "SELECT g.id FROM run_group g JOIN group_detail d ON d.group_id = g.id JOIN definition f ON f.id = d.definition_id
-          WHERE g.ended IS NULL AND g.phase <> 1 AND f.name = ?1 AND json_extract(d.params, '$.store.path') = ?2
-          ORDER BY g.id",
+        formatcp!("SELECT g.id FROM run_group g JOIN group_detail d ON d.group_id = g.id JOIN definition f ON f.id = d.definition_id
+          WHERE g.ended IS NULL AND g.phase <> {PHASE_BUILDING} AND f.name = ?1
+          AND json_extract(d.params, '$.store.path') = ?2
+          ORDER BY g.id"),
         [name, database],
         |row| row.get(0).map(GroupId),
     )
@@ -355,9 +341,9 @@ fn run_end(tx: &ReadTx, run: RunId) -> Result<RunEnd> {
     )?;
     let mut end = RunEnd::default();
     for (step, state, value) in steps {
-        match state {
-            5 => end.values.extend(value.and_then(|it| serde_json::from_str(&it).ok())),
-            6 => {
+        match StepState::from_code(state) {
+            Some(StepState::Completed) => end.values.extend(value.and_then(|it| serde_json::from_str(&it).ok())),
+            Some(StepState::Failed) => {
                 end.failed = true;
                 let detail = tx.row(
                     "SELECT detail FROM attempt WHERE step_id = ?1 ORDER BY token DESC LIMIT 1",
@@ -375,7 +361,13 @@ fn run_end(tx: &ReadTx, run: RunId) -> Result<RunEnd> {
 
 /// A run that is retried decides anew about its documents.
 pub(super) fn reopen(tx: &WriteTx, run: RunId) -> Result<()> {
-    tx.execute("UPDATE document SET state = 0, reason = '' WHERE run_id = ?1 AND state IN (4, 6)", [run.0])?;
+    tx.execute(
+        formatcp!(
+            "UPDATE document SET state = {DOCUMENT_PENDING}, reason = '' WHERE run_id = ?1
+              AND state IN ({DOCUMENT_EMPTY}, {DOCUMENT_UNUSABLE})"
+        ),
+        [run.0],
+    )?;
     Ok(())
 }
 
@@ -403,6 +395,6 @@ pub fn counts(tx: &ReadTx, database: &str) -> Result<Vec<(DocumentState, i64)>> 
     tx.rows(
         "SELECT state, count(*) FROM document WHERE database = ?1 GROUP BY state ORDER BY state",
         [database],
-        |row| Ok((DocumentState::from_number(row.get(0)?), row.get(1)?)),
+        |row| Ok((state(row.get(0)?), row.get(1)?)),
     )
 }

@@ -5,6 +5,8 @@ use super::{
     tx::{ReadTx, WriteTx},
 };
 use crate::model::Timestamp;
+use crate::model::code::{DOCUMENT_EMPTY, DOCUMENT_STORED};
+use const_format::formatcp;
 use rusqlite::{Row, params};
 
 /// A batch. It is completed when every group that works on it has ended and no document came since.
@@ -84,10 +86,13 @@ pub fn list(tx: &ReadTx, after: i64, limit: usize) -> Result<Vec<Batch>> {
 /// (contents in a batch, those of them that some run has completed, whether or not that run is still remembered). Walks over the batch's documents.
 pub fn progress(tx: &ReadTx, id: i64) -> Result<(i64, i64)> {
     let found = tx.row(
-        "SELECT count(*), coalesce(sum(EXISTS (SELECT 1 FROM content_run c JOIN run r ON r.id = c.run_id
+        formatcp!(
+            "SELECT count(*), coalesce(sum(EXISTS (SELECT 1 FROM content_run c JOIN run r ON r.id = c.run_id
                     WHERE c.sha256 = u.sha256 AND r.ended IS NOT NULL AND r.failed = 0 AND r.cancelled = 0)
-                    OR EXISTS (SELECT 1 FROM document d WHERE d.sha256 = u.sha256 AND d.state IN (4, 5))), 0)
-           FROM (SELECT DISTINCT sha256 FROM document_uri WHERE batch_id = ?1) u",
+                    OR EXISTS (SELECT 1 FROM document d WHERE d.sha256 = u.sha256
+                    AND d.state IN ({DOCUMENT_EMPTY}, {DOCUMENT_STORED}))), 0)
+           FROM (SELECT DISTINCT sha256 FROM document_uri WHERE batch_id = ?1) u"
+        ),
         [id],
         |row| Ok((row.get(0)?, row.get(1)?)),
     )?;

@@ -9,10 +9,13 @@ use super::{
     hook, resource_key, step, submit_key,
     tx::{ReadTx, WriteTx},
 };
+use crate::model::code::{PHASE_BUILDING, PHASE_LIVE, PHASE_PRUNING, STEP_COMPLETED};
 use crate::model::{
-    ArtifactHash, DefinitionId, EventKind, GroupId, KeyId, ProcessIdentity, RunId, Scope, Status, StepId, Timestamp,
+    ArtifactHash, DefinitionId, EventKind, GroupId, GroupPhase, KeyId, ProcessIdentity, RunId, Scope, Status, StepId,
+    Timestamp,
 };
 use crate::os::probe::{self, Window};
+use const_format::formatcp;
 use rusqlite::params;
 
 /// A submission before its first run.
@@ -105,7 +108,10 @@ pub fn create(tx: &WriteTx, new: &NewGroup) -> Result<Created> {
 /// The builder of a group that is still unsealed.
 fn builder(tx: &ReadTx, group: GroupId) -> Result<Option<ProcessIdentity>> {
     let text = tx.row(
-        "SELECT d.builder FROM run_group g JOIN group_detail d ON d.group_id = g.id WHERE g.id = ?1 AND g.phase = 1",
+        formatcp!(
+            "SELECT d.builder FROM run_group g JOIN group_detail d ON d.group_id = g.id WHERE g.id = ?1
+                  AND g.phase = {PHASE_BUILDING}"
+        ),
         [group.0],
         |row| row.get::<_, String>(0),
     )?;
@@ -115,8 +121,10 @@ fn builder(tx: &ReadTx, group: GroupId) -> Result<Option<ProcessIdentity>> {
 /// Adds runs to an unsealed group; at most 1,000 rows a call. Their ids are consecutive; the first is returned.
 pub fn add_runs(tx: &WriteTx, group: GroupId, runs: &[NewRun]) -> Result<Option<RunId>> {
     let found = tx.row(
-        "SELECT d.definition_id, d.priority, g.scope FROM run_group g JOIN group_detail d ON d.group_id = g.id
-          WHERE g.id = ?1 AND g.phase = 1",
+        formatcp!(
+            "SELECT d.definition_id, d.priority, g.scope FROM run_group g JOIN group_detail d ON d.group_id = g.id
+          WHERE g.id = ?1 AND g.phase = {PHASE_BUILDING}"
+        ),
         [group.0],
         |row| Ok((DefinitionId(row.get(0)?), row.get::<_, i64>(1)?, row.get::<_, i64>(2)?)),
     )?;
@@ -182,16 +190,19 @@ pub fn add_runs(tx: &WriteTx, group: GroupId, runs: &[NewRun]) -> Result<Option<
 
 /// Seals a group: acknowledged from here on. A group without runs ends now. Idempotent.
 pub fn seal(tx: &WriteTx, group: GroupId) -> Result<()> {
-    if !leave_phase(tx, group, 1)? {
+    if !leave_phase(tx, group, GroupPhase::Building)? {
         return Ok(());
     }
     tx.event(EventKind::GroupStart, Some(group), None, None);
     hook::due_for_group(tx, group, detail(tx, group)?.definition, 1, "group_start")
 }
 
-/// Gives up what held a group open while it was built (1) or re-opened (2), so that it may end. False: it was not so.
-pub(super) fn leave_phase(tx: &WriteTx, group: GroupId, phase: i64) -> Result<bool> {
-    let changed = tx.execute("UPDATE run_group SET phase = 0 WHERE id = ?1 AND phase = ?2", params![group.0, phase])?;
+/// Gives up what held a group open while it was built or re-opened, so that it may end. False: it was not so.
+pub(super) fn leave_phase(tx: &WriteTx, group: GroupId, phase: GroupPhase) -> Result<bool> {
+    let changed = tx.execute(
+        formatcp!("UPDATE run_group SET phase = {PHASE_LIVE} WHERE id = ?1 AND phase = ?2"),
+        params![group.0, phase.code()],
+    )?;
     if changed == 1 {
         tx.sum(group, |sums| sums.ended += 1);
     }
@@ -202,8 +213,10 @@ pub(super) fn leave_phase(tx: &WriteTx, group: GroupId, phase: i64) -> Result<bo
 /// documents are theirs from here on. True while more are left.
 pub fn open_slice(tx: &WriteTx, group: GroupId, limit: usize) -> Result<bool> {
     let found = tx.row(
-        "SELECT d.opened, d.open_until, d.definition_id FROM run_group g JOIN group_detail d ON d.group_id = g.id
-          WHERE g.id = ?1 AND g.phase = 0 AND d.opened < d.open_until",
+        formatcp!(
+            "SELECT d.opened, d.open_until, d.definition_id FROM run_group g JOIN group_detail d ON d.group_id = g.id
+          WHERE g.id = ?1 AND g.phase = {PHASE_LIVE} AND d.opened < d.open_until"
+        ),
         [group.0],
         |row| Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?, DefinitionId(row.get(2)?))),
     )?;
@@ -242,8 +255,10 @@ pub fn open_slice(tx: &WriteTx, group: GroupId, limit: usize) -> Result<bool> {
 /// Sealed groups whose first steps are not all in place: a crash came between.
 pub fn unopened(tx: &ReadTx) -> Result<Vec<GroupId>> {
     tx.rows(
-        "SELECT d.group_id FROM group_detail d JOIN run_group g ON g.id = d.group_id
-          WHERE d.opened < d.open_until AND g.phase = 0",
+        formatcp!(
+            "SELECT d.group_id FROM group_detail d JOIN run_group g ON g.id = d.group_id
+          WHERE d.opened < d.open_until AND g.phase = {PHASE_LIVE}"
+        ),
         [],
         |row| row.get(0).map(GroupId),
     )
@@ -252,8 +267,10 @@ pub fn unopened(tx: &ReadTx) -> Result<Vec<GroupId>> {
 /// Unsealed groups and their builders.
 pub fn unsealed(tx: &ReadTx) -> Result<Vec<(GroupId, Option<ProcessIdentity>)>> {
     tx.rows(
-        "SELECT g.id, d.builder FROM run_group g JOIN group_detail d ON d.group_id = g.id
-          WHERE g.phase > 0 AND g.phase = 1",
+        formatcp!(
+            "SELECT g.id, d.builder FROM run_group g JOIN group_detail d ON d.group_id = g.id
+          WHERE g.phase > {PHASE_LIVE} AND g.phase = {PHASE_BUILDING}"
+        ),
         [],
         |row| Ok((GroupId(row.get(0)?), serde_json::from_str(&row.get::<_, String>(1)?).ok())),
     )
@@ -263,7 +280,8 @@ pub fn unsealed(tx: &ReadTx) -> Result<Vec<(GroupId, Option<ProcessIdentity>)>> 
 ///
 /// The caller has seen that its builder is dead: the group was never acknowledged.
 pub fn sweep_unsealed(tx: &WriteTx, group: GroupId, limit: usize) -> Result<bool> {
-    let open = tx.row("SELECT 1 FROM run_group WHERE id = ?1 AND phase = 1", [group.0], |_| Ok(()))?;
+    let open =
+        tx.row(formatcp!("SELECT 1 FROM run_group WHERE id = ?1 AND phase = {PHASE_BUILDING}"), [group.0], |_| Ok(()))?;
     if open.is_none() {
         return Ok(false);
     }
@@ -299,8 +317,10 @@ pub(super) fn apply_sums(tx: &WriteTx) -> Result<()> {
             params![group.0, sums.ended, sums.failed, sums.cancelled],
         )?;
         let ended = tx.execute(
-            "UPDATE run_group SET ended = ?2, cancelling = 0, paused = 0
-              WHERE id = ?1 AND unfinished = 0 AND phase = 0 AND ended IS NULL",
+            formatcp!(
+                "UPDATE run_group SET ended = ?2, cancelling = 0, paused = 0
+              WHERE id = ?1 AND unfinished = 0 AND phase = {PHASE_LIVE} AND ended IS NULL"
+            ),
             params![group.0, tx.now().0],
         )?;
         if ended == 1 {
@@ -376,9 +396,13 @@ pub struct End {
 }
 
 pub fn end(tx: &ReadTx, group: GroupId) -> Result<End> {
-    tx.row("SELECT failed, cancelled, ended FROM run_group WHERE id = ?1 AND phase < 3", [group.0], |row| {
-        Ok(End { failed: row.get(0)?, cancelled: row.get(1)?, ended: row.get::<_, Option<i64>>(2)?.map(Timestamp) })
-    })?
+    tx.row(
+        formatcp!("SELECT failed, cancelled, ended FROM run_group WHERE id = ?1 AND phase < {PHASE_PRUNING}"),
+        [group.0],
+        |row| {
+            Ok(End { failed: row.get(0)?, cancelled: row.get(1)?, ended: row.get::<_, Option<i64>>(2)?.map(Timestamp) })
+        },
+    )?
     .ok_or_else(|| Error::not_found(group))
 }
 
@@ -394,7 +418,7 @@ pub fn adopt_slice(tx: &WriteTx, group: GroupId, after: RunId, limit: usize) -> 
     )?;
     for (_, first) in &runs {
         let steps = tx.rows(
-            "SELECT id FROM step WHERE id >= ?1 AND id < ?2 AND state < 5 AND scope = 0",
+            formatcp!("SELECT id FROM step WHERE id >= ?1 AND id < ?2 AND state < {STEP_COMPLETED} AND scope = 0"),
             params![first, first + count as i64],
             |row| row.get(0).map(StepId),
         )?;

@@ -9,7 +9,9 @@ use super::{
     tx::{ReadTx, WriteTx},
     worker,
 };
-use crate::model::{DefinitionId, EventKind, GroupId, RunId, Scope, StepId, Timestamp, Token, WorkerId};
+use crate::model::code::{HOOK_RUNNING, HOOK_WAITING};
+use crate::model::{DefinitionId, EventKind, GroupId, HookState, RunId, Scope, StepId, Timestamp, Token, WorkerId};
+use const_format::formatcp;
 use rusqlite::{Row, params};
 use std::sync::Arc;
 
@@ -110,8 +112,10 @@ pub fn claim(tx: &WriteTx, id: WorkerId, scope: Scope, limit: usize) -> Result<V
     }
     let group = scope_number(scope);
     let due = tx.rows(
-        "SELECT id, event, name, no, group_id, run_id, step_id, attempts FROM hook
-          WHERE state = 0 AND due <= ?1 AND (?2 = 0 OR group_id = ?2) ORDER BY due, id LIMIT ?3",
+        formatcp!(
+            "SELECT id, event, name, no, group_id, run_id, step_id, attempts FROM hook
+          WHERE state = {HOOK_WAITING} AND due <= ?1 AND (?2 = 0 OR group_id = ?2) ORDER BY due, id LIMIT ?3"
+        ),
         params![tx.now().0, group, limit as i64],
         read,
     )?;
@@ -119,8 +123,10 @@ pub fn claim(tx: &WriteTx, id: WorkerId, scope: Scope, limit: usize) -> Result<V
     for hook in due {
         let token = tx.next_token();
         tx.execute(
-            "UPDATE hook SET state = 1, token = ?2, worker = ?3, started = ?4, attempts = attempts + 1
-              WHERE id = ?1 AND state = 0",
+            formatcp!(
+                "UPDATE hook SET state = {HOOK_RUNNING}, token = ?2, worker = ?3, started = ?4, attempts = attempts + 1
+              WHERE id = ?1 AND state = {HOOK_WAITING}"
+            ),
             params![hook.id, token.0, id.0, tx.now().0],
         )?;
         claimed.push(Hook { token, attempts: hook.attempts + 1, ..hook });
@@ -166,16 +172,18 @@ pub enum HookEnd {
 /// Settles a hook, if `token` still holds it.
 pub fn settle(tx: &WriteTx, hook: &Hook, end: &HookEnd) -> Result<super::Held> {
     let (state, due, detail, ended, spent) = match end {
-        HookEnd::Done(detail) => (5, None, detail.as_str(), true, 0),
-        HookEnd::Failed(detail) => (6, None, detail.as_str(), true, 0),
-        HookEnd::RetryAt(due, detail) => (0, Some(due.0), detail.as_str(), false, 0),
-        HookEnd::Released => (0, None, "", false, 1),
-        HookEnd::PutOff(due, reason) => (0, Some(due.0), reason.as_str(), false, 1),
+        HookEnd::Done(detail) => (HookState::Done, None, detail.as_str(), true, 0),
+        HookEnd::Failed(detail) => (HookState::Failed, None, detail.as_str(), true, 0),
+        HookEnd::RetryAt(due, detail) => (HookState::Waiting, Some(due.0), detail.as_str(), false, 0),
+        HookEnd::Released => (HookState::Waiting, None, "", false, 1),
+        HookEnd::PutOff(due, reason) => (HookState::Waiting, Some(due.0), reason.as_str(), false, 1),
     };
     let changed = tx.execute(
-        "UPDATE hook SET state = ?3, due = coalesce(?4, due), detail = ?5, ended = ?6, token = NULL, worker = NULL,
-                attempts = attempts - ?7 WHERE id = ?1 AND token = ?2 AND state = 1",
-        params![hook.id, hook.token.0, state, due, detail, ended.then_some(tx.now().0), spent],
+        formatcp!(
+            "UPDATE hook SET state = ?3, due = coalesce(?4, due), detail = ?5, ended = ?6, token = NULL, worker = NULL,
+                attempts = attempts - ?7 WHERE id = ?1 AND token = ?2 AND state = {HOOK_RUNNING}"
+        ),
+        params![hook.id, hook.token.0, state.code(), due, detail, ended.then_some(tx.now().0), spent],
     )?;
     if changed == 0 {
         return Ok(super::Held::Lost);
@@ -199,7 +207,10 @@ pub fn settle(tx: &WriteTx, hook: &Hook, end: &HookEnd) -> Result<super::Held> {
 /// Hooks of a dead worker become due again; the attempt counts, since its effect may have happened.
 pub(super) fn reap(tx: &WriteTx, worker: WorkerId) -> Result<usize> {
     let changed = tx.execute(
-        "UPDATE hook SET state = 0, token = NULL, worker = NULL WHERE worker = ?1 AND state = 1",
+        formatcp!(
+            "UPDATE hook SET state = {HOOK_WAITING}, token = NULL, worker = NULL WHERE worker = ?1
+                  AND state = {HOOK_RUNNING}"
+        ),
         [worker.0],
     )?;
     tx.memory().woke |= changed > 0;
@@ -208,17 +219,21 @@ pub(super) fn reap(tx: &WriteTx, worker: WorkerId) -> Result<usize> {
 
 /// When the next waiting hook of a scope is due; None when none waits.
 pub fn next_due(tx: &ReadTx, scope: Scope) -> Result<Option<Timestamp>> {
-    tx.row("SELECT min(due) FROM hook WHERE state = 0 AND (?1 = 0 OR group_id = ?1)", [scope_number(scope)], |row| {
-        row.get::<_, Option<i64>>(0)
-    })
+    tx.row(
+        formatcp!("SELECT min(due) FROM hook WHERE state = {HOOK_WAITING} AND (?1 = 0 OR group_id = ?1)"),
+        [scope_number(scope)],
+        |row| row.get::<_, Option<i64>>(0),
+    )
     .map(|it| it.flatten().map(Timestamp))
 }
 
 /// Hooks of a scope that run now.
 pub fn running(tx: &ReadTx, scope: Scope) -> Result<i64> {
     Ok(tx
-        .row("SELECT count(*) FROM hook WHERE state = 1 AND (?1 = 0 OR group_id = ?1)", [scope_number(scope)], |row| {
-            row.get(0)
-        })?
+        .row(
+            formatcp!("SELECT count(*) FROM hook WHERE state = {HOOK_RUNNING} AND (?1 = 0 OR group_id = ?1)"),
+            [scope_number(scope)],
+            |row| row.get(0),
+        )?
         .unwrap_or(0))
 }

@@ -1,7 +1,9 @@
 //! Whether anything is left to do, and when the next thing is due.
 
 use super::{error::Result, hook, tx::ReadTx};
+use crate::model::code::{HOOK_RUNNING, STEP_BLOCKED, STEP_DELAYED};
 use crate::model::{Lease, Scope, StepId, Timestamp, Token, WorkerId};
+use const_format::formatcp;
 
 /// Nothing ready, running, delayed or in line in this scope, and no hook waits or runs.
 ///
@@ -9,13 +11,15 @@ use crate::model::{Lease, Scope, StepId, Timestamp, Token, WorkerId};
 pub fn is_idle(tx: &ReadTx, scope: Scope) -> Result<bool> {
     let busy = match scope {
         Scope::Everything => tx.row(
-            "SELECT EXISTS (SELECT 1 FROM ready WHERE lane = 0) OR EXISTS (SELECT 1 FROM lease)
+            formatcp!(
+                "SELECT EXISTS (SELECT 1 FROM ready WHERE lane = 0) OR EXISTS (SELECT 1 FROM lease)
                  OR EXISTS (SELECT 1 FROM step_type t WHERE t.lane > 0 AND NOT t.paused
                                AND EXISTS (SELECT 1 FROM ready WHERE ready.lane = t.lane))
-                 OR EXISTS (SELECT 1 FROM step WHERE state = 1)
-                 OR EXISTS (SELECT 1 FROM step WHERE state = 2
+                 OR EXISTS (SELECT 1 FROM step WHERE state = {STEP_DELAYED})
+                 OR EXISTS (SELECT 1 FROM step WHERE state = {STEP_BLOCKED}
                                AND type_id NOT IN (SELECT id FROM step_type WHERE paused))
-                 OR EXISTS (SELECT 1 FROM group_detail WHERE opened < open_until)",
+                 OR EXISTS (SELECT 1 FROM group_detail WHERE opened < open_until)"
+            ),
             [],
             |row| row.get::<_, bool>(0),
         )?,
@@ -31,7 +35,10 @@ pub fn is_idle(tx: &ReadTx, scope: Scope) -> Result<bool> {
 
 /// When the next delayed step or waiting hook is due.
 pub fn next_due(tx: &ReadTx) -> Result<Option<Timestamp>> {
-    let step = tx.row("SELECT due FROM step WHERE state = 1 ORDER BY due LIMIT 1", [], |row| row.get(0))?;
+    let step =
+        tx.row(formatcp!("SELECT due FROM step WHERE state = {STEP_DELAYED} ORDER BY due LIMIT 1"), [], |row| {
+            row.get(0)
+        })?;
     let hook = hook::next_due(tx, Scope::Everything)?;
     Ok(step.map(Timestamp).into_iter().chain(hook).min())
 }
@@ -46,12 +53,14 @@ pub struct Asked {
 /// What became of the leases of a worker, those of its running hooks included (their step is 0 where they are of no step).
 pub fn leases(tx: &ReadTx, worker: WorkerId) -> Result<Asked> {
     let rows = tx.rows(
-        "SELECT l.step_id, l.token, c.step_id IS NOT NULL OR g.cancelling FROM lease l
+        formatcp!(
+            "SELECT l.step_id, l.token, c.step_id IS NOT NULL OR g.cancelling FROM lease l
            LEFT JOIN cancel_request c ON c.step_id = l.step_id AND c.token = l.token
            JOIN run_group g ON g.id = l.group_id
           WHERE l.worker = ?1
          UNION ALL
-         SELECT step_id, token, 0 FROM hook WHERE worker = ?1 AND state = 1",
+         SELECT step_id, token, 0 FROM hook WHERE worker = ?1 AND state = {HOOK_RUNNING}"
+        ),
         [worker.0],
         |row| Ok((Lease { step: StepId(row.get(0)?), token: Token(row.get(1)?) }, row.get::<_, bool>(2)?)),
     )?;

@@ -6,7 +6,9 @@ use super::{
     step,
     tx::ReadTx,
 };
+use crate::model::code::STEP_COMPLETED;
 use crate::model::{DefinitionId, RunId, StepId};
+use const_format::formatcp;
 
 /// A step with what stands in its rows.
 #[derive(Debug, Clone)]
@@ -31,9 +33,12 @@ pub fn read(tx: &ReadTx, id: StepId) -> Result<Input> {
     let (definition, first_step) = step::definition_of_run(tx, run)?.ok_or_else(|| Error::not_found(run))?;
     let item = tx.row("SELECT item FROM item WHERE run_id = ?1", [run.0], |row| row.get(0))?;
     tx.row(
-        "SELECT no, attempts, failures, crashes, suspect,
-                EXISTS (SELECT 1 FROM step r WHERE r.id >= ?2 AND r.id < ?1 AND r.redone > 0 AND r.state < 5)
-           FROM step WHERE id = ?1",
+        formatcp!(
+            "SELECT no, attempts, failures, crashes, suspect,
+                EXISTS (SELECT 1 FROM step r WHERE r.id >= ?2 AND r.id < ?1 AND r.redone > 0
+                AND r.state < {STEP_COMPLETED})
+           FROM step WHERE id = ?1"
+        ),
         [id.0, first_step.0],
         |row| {
             Ok(Input {

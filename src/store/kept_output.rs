@@ -6,17 +6,11 @@ use super::{
     output::{self, Output, Released},
     tx::{ReadTx, WriteTx},
 };
-use crate::model::{GroupId, OutputId, RunId, StepId, Timestamp};
+use crate::model::code::{KEEP_DOCUMENT, KEEP_NOTHING};
+use crate::model::{GroupId, KeepReason, OutputId, RunId, StepId, Timestamp};
+use const_format::formatcp;
 use rusqlite::params;
 use serde::Serialize;
-
-/// The column `why`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Why {
-    Nothing = 0,
-    Command = 1,
-    Document = 2,
-}
 
 /// Where an output came from.
 #[derive(Debug, Clone, Default)]
@@ -30,11 +24,11 @@ pub(super) struct Origin {
 }
 
 /// Takes over the reference that a step or a cache entry had.
-pub(super) fn insert(tx: &WriteTx, output: OutputId, why: Why, origin: &Origin) -> Result<()> {
+pub(super) fn insert(tx: &WriteTx, output: OutputId, why: KeepReason, origin: &Origin) -> Result<()> {
     tx.execute(
         "INSERT INTO kept_output(output_id, why, step_id, run_id, group_id, name, item, ended)
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
-        params![output.0, why as i64, origin.step, origin.run, origin.group, origin.name, origin.item, origin.ended],
+        params![output.0, why.code(), origin.step, origin.run, origin.group, origin.name, origin.item, origin.ended],
     )?;
     Ok(())
 }
@@ -87,11 +81,13 @@ pub struct Stale {
 /// Rows of one page that nothing keeps, and the last row that was looked at; None at the end.
 pub fn stale(tx: &ReadTx, which: Stale, after: i64, page: usize) -> Result<(Vec<i64>, Option<i64>)> {
     let rows = tx.rows(
-        "SELECT k.id, k.why = 0 OR k.ended <= ?2 OR k.group_id = ?3
-                OR (k.why = 2 AND NOT EXISTS (SELECT 1 FROM document d WHERE d.run_id = k.run_id)
+        formatcp!(
+            "SELECT k.id, k.why = {KEEP_NOTHING} OR k.ended <= ?2 OR k.group_id = ?3
+                OR (k.why = {KEEP_DOCUMENT} AND NOT EXISTS (SELECT 1 FROM document d WHERE d.run_id = k.run_id)
                     AND NOT EXISTS (SELECT 1 FROM content c WHERE c.sha256 = unhex(
                           CASE WHEN json_valid(k.item) THEN json_extract(k.item, '$.sha256') END)))
-           FROM kept_output k WHERE k.id > ?1 ORDER BY k.id LIMIT ?4",
+           FROM kept_output k WHERE k.id > ?1 ORDER BY k.id LIMIT ?4"
+        ),
         params![
             after,
             which.all_before.map_or(i64::MIN, |it| it.0),
@@ -116,7 +112,7 @@ pub fn drop_slice(tx: &WriteTx, ids: &[i64], limit: usize) -> Result<usize> {
         let released = output::release(tx, output, &mut budget)?;
         if released == Released::NotYet {
             // What is half taken away must not be found any more.
-            tx.execute("UPDATE kept_output SET why = 0, step_id = 0 WHERE id = ?1", [id])?;
+            tx.execute(formatcp!("UPDATE kept_output SET why = {KEEP_NOTHING}, step_id = 0 WHERE id = ?1"), [id])?;
             return Ok(done);
         }
         tx.execute("DELETE FROM kept_output WHERE id = ?1", [id])?;

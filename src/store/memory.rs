@@ -6,7 +6,9 @@ use super::{
     counter::{self, Counters},
     error::{Error, Result},
 };
+use crate::model::code::{STEP_COMPLETED, STEP_DELAYED};
 use crate::model::{DefinitionId, Event, GroupId, Shape, StepId, Timestamp, TypeId};
+use const_format::formatcp;
 use rusqlite::{Connection, OptionalExtension};
 use std::{
     collections::{HashMap, HashSet},
@@ -66,7 +68,7 @@ impl Memory {
     pub(super) fn load(conn: &Connection) -> Result<Memory> {
         let mut memory = Memory { counters: counter::load(conn)?, ..Memory::default() };
         memory.next_due = conn
-            .prepare_cached("SELECT due FROM step WHERE state = 1 ORDER BY due LIMIT 1")?
+            .prepare_cached(formatcp!("SELECT due FROM step WHERE state = {STEP_DELAYED} ORDER BY due LIMIT 1"))?
             .query_row([], |row| row.get(0).map(Timestamp))
             .optional()?;
         let mut flags =
@@ -84,7 +86,8 @@ impl Memory {
         let mut requests = conn.prepare_cached("SELECT step_id FROM cancel_request")?;
         let found = requests.query_map([], |row| row.get(0).map(StepId))?;
         memory.cancel_requests = found.collect::<rusqlite::Result<_>>()?;
-        let mut redoing = conn.prepare_cached("SELECT id FROM step WHERE redone > 0 AND state < 5")?;
+        let mut redoing =
+            conn.prepare_cached(formatcp!("SELECT id FROM step WHERE redone > 0 AND state < {STEP_COMPLETED}"))?;
         let found = redoing.query_map([], |row| row.get(0).map(StepId))?;
         memory.redoing = found.collect::<rusqlite::Result<_>>()?;
         let mut types = conn.prepare_cached("SELECT id, lane, paused FROM step_type")?;

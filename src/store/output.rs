@@ -6,7 +6,9 @@ use super::{
     error::Result,
     tx::{ReadTx, WriteTx},
 };
+use crate::model::code::STEP_COMPLETED;
 use crate::model::{ArtifactHash, ArtifactId, ArtifactRef, OutputId, StepId};
+use const_format::formatcp;
 use rusqlite::params;
 use serde::{Deserialize, Serialize};
 
@@ -125,7 +127,9 @@ pub(super) fn has_files(tx: &ReadTx, id: OutputId) -> Result<bool> {
 /// The output of a completed step; None when it produced none.
 pub fn of_step(tx: &ReadTx, step: StepId) -> Result<Option<Output>> {
     let id =
-        tx.row("SELECT output_id FROM step WHERE id = ?1 AND state = 5", [step.0], |row| row.get::<_, Option<i64>>(0))?;
+        tx.row(formatcp!("SELECT output_id FROM step WHERE id = ?1 AND state = {STEP_COMPLETED}"), [step.0], |row| {
+            row.get::<_, Option<i64>>(0)
+        })?;
     match id.flatten() {
         Some(id) => get(tx, OutputId(id)),
         None => Ok(None),

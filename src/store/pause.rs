@@ -6,7 +6,9 @@ use super::{
     group, step, step_type,
     tx::{ReadTx, WriteTx},
 };
+use crate::model::code::STEP_PAUSED;
 use crate::model::{EventKind, GroupId, StepId};
+use const_format::formatcp;
 use rusqlite::params;
 
 /// Nothing of the group is claimed from here on; what runs goes on. False: it is paused already.
@@ -86,7 +88,7 @@ pub fn resume_slice(tx: &WriteTx, id: GroupId, limit: usize) -> Result<bool> {
     Ok(parked.len() == limit)
 }
 
-pub(super) const PARKED: &str = "SELECT id FROM step WHERE state = 3 AND group_id = ?1 LIMIT ?2";
+pub(super) const PARKED: &str = formatcp!("SELECT id FROM step WHERE state = {STEP_PAUSED} AND group_id = ?1 LIMIT ?2");
 
 /// Groups with parked steps that are neither paused nor being cancelled: a crash came between the slices.
 pub fn unfinished(tx: &ReadTx) -> Result<Vec<GroupId>> {
@@ -102,7 +104,7 @@ pub fn unfinished(tx: &ReadTx) -> Result<Vec<GroupId>> {
 }
 
 pub(super) const NEXT_PARKED_GROUP: &str =
-    "SELECT group_id FROM step WHERE state = 3 AND group_id > ?1 ORDER BY group_id LIMIT 1";
+    formatcp!("SELECT group_id FROM step WHERE state = {STEP_PAUSED} AND group_id > ?1 ORDER BY group_id LIMIT 1");
 
 /// Pauses or resumes every step of a type. False: it is so already.
 pub fn step_type(tx: &WriteTx, name: &str, paused: bool) -> Result<bool> {

@@ -7,12 +7,14 @@
 use super::{
     budget::Budget,
     error::{Error, Result},
-    kept_output::{self, Origin, Why},
+    kept_output::{self, Origin},
     output::{self, Released},
     submit_key,
     tx::{ReadTx, WriteTx},
 };
-use crate::model::{GroupId, OutputId, Status, Timestamp};
+use crate::model::code::{HOLDER_STEP, HOOK_RUNNING, HOOK_WAITING, PHASE_LIVE, PHASE_PRUNING};
+use crate::model::{GroupId, KeepReason, OutputId, Status, Timestamp};
+use const_format::formatcp;
 use rusqlite::params;
 use serde::Serialize;
 
@@ -40,10 +42,12 @@ pub struct Removed {
 }
 
 /// Groups that nothing keeps but time: a hook that is due or running, or a lock of one of its steps, holds a group back.
-const FREE: &str = "g.ended IS NOT NULL AND g.phase = 0
-    AND NOT EXISTS (SELECT 1 FROM hook h WHERE h.group_id = g.id AND h.state IN (0, 1))
+const FREE: &str = formatcp!(
+    "g.ended IS NOT NULL AND g.phase = {PHASE_LIVE}
+    AND NOT EXISTS (SELECT 1 FROM hook h WHERE h.group_id = g.id AND h.state IN ({HOOK_WAITING}, {HOOK_RUNNING}))
     AND NOT EXISTS (SELECT 1 FROM resource_lock l JOIN step s ON s.id = l.holder
-                     WHERE l.holder_kind = 1 AND s.group_id = g.id)";
+                     WHERE l.holder_kind = {HOLDER_STEP} AND s.group_id = g.id)"
+);
 
 const PRUNABLE: &str = "SELECT g.id, d.name, g.failed, g.cancelled, d.runs,
         d.runs * json_array_length(w.shape, '$.steps'), g.ended
@@ -80,9 +84,11 @@ pub fn one(tx: &ReadTx, id: GroupId) -> Result<Prunable> {
     if let Some(found) = tx.row(&sql, [id.0], read)? {
         return Ok(found);
     }
-    let ended = tx.row("SELECT ended IS NOT NULL FROM run_group WHERE id = ?1 AND phase < 3", [id.0], |row| {
-        row.get::<_, bool>(0)
-    })?;
+    let ended = tx.row(
+        formatcp!("SELECT ended IS NOT NULL FROM run_group WHERE id = ?1 AND phase < {PHASE_PRUNING}"),
+        [id.0],
+        |row| row.get::<_, bool>(0),
+    )?;
     match ended {
         None => Err(Error::not_found(id)),
         Some(false) => Err(Error::conflict(format!("{id} has not ended yet: wait for it, or cancel it first"))),
@@ -92,12 +98,16 @@ pub fn one(tx: &ReadTx, id: GroupId) -> Result<Prunable> {
 
 /// Groups of which some slice is left to do.
 pub fn unfinished(tx: &ReadTx) -> Result<Vec<GroupId>> {
-    tx.rows("SELECT id FROM run_group WHERE phase > 0 AND phase = 3 ORDER BY id", [], |row| row.get(0).map(GroupId))
+    tx.rows(
+        formatcp!("SELECT id FROM run_group WHERE phase > {PHASE_LIVE} AND phase = {PHASE_PRUNING} ORDER BY id"),
+        [],
+        |row| row.get(0).map(GroupId),
+    )
 }
 
 /// Takes a group out of everybody's sight. False: it is not there, was re-opened, or something of it is still to be done.
 pub fn begin(tx: &WriteTx, id: GroupId) -> Result<bool> {
-    let sql = format!("UPDATE run_group AS g SET phase = 3 WHERE g.id = ?1 AND {FREE}");
+    let sql = format!("UPDATE run_group AS g SET phase = {PHASE_PRUNING} WHERE g.id = ?1 AND {FREE}");
     if tx.execute(&sql, [id.0])? == 0 {
         return Ok(false);
     }
@@ -117,7 +127,8 @@ pub enum Outputs {
 
 /// Removes some `limit` rows of a group that `begin` took. True while more are left.
 pub fn slice(tx: &WriteTx, id: GroupId, outputs: Outputs, limit: usize, removed: &mut Removed) -> Result<bool> {
-    let taken = tx.row("SELECT 1 FROM run_group WHERE id = ?1 AND phase = 3", [id.0], |_| Ok(()))?;
+    let taken =
+        tx.row(formatcp!("SELECT 1 FROM run_group WHERE id = ?1 AND phase = {PHASE_PRUNING}"), [id.0], |_| Ok(()))?;
     if taken.is_none() {
         return Ok(false);
     }
@@ -214,7 +225,7 @@ fn remove_run(tx: &WriteTx, run: &RunOf, outputs: Outputs, budget: &mut Budget, 
 }
 
 /// What keeps the files of an output when its step goes.
-fn why_kept(tx: &WriteTx, run: &RunOf, no: i64, output: OutputId) -> Result<Option<Why>> {
+fn why_kept(tx: &WriteTx, run: &RunOf, no: i64, output: OutputId) -> Result<Option<KeepReason>> {
     if !output::has_files(tx, output)? {
         return Ok(None);
     }
@@ -224,7 +235,7 @@ fn why_kept(tx: &WriteTx, run: &RunOf, no: i64, output: OutputId) -> Result<Opti
         |row| row.get::<_, bool>(0),
     )?;
     if built_in != Some(true) {
-        return Ok(Some(Why::Command));
+        return Ok(Some(KeepReason::Command));
     }
     let current = tx.row(
         "SELECT 1 WHERE EXISTS (SELECT 1 FROM document WHERE run_id = ?1)
@@ -232,7 +243,7 @@ fn why_kept(tx: &WriteTx, run: &RunOf, no: i64, output: OutputId) -> Result<Opti
         [run.id],
         |_| Ok(()),
     )?;
-    Ok(current.map(|()| Why::Document))
+    Ok(current.map(|()| KeepReason::Document))
 }
 
 fn origin(tx: &WriteTx, run: &RunOf, step: i64, no: i64, ended: i64) -> Result<Origin> {

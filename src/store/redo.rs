@@ -5,16 +5,18 @@
 //! who wait (state 4): for all others its need counts as met. A step that is claimed meanwhile waits too.
 
 use super::{
-    attempt::{self, Record, code},
+    attempt::{self, Record},
     cancel,
     error::Result,
-    kept_output::{self, Origin, Why},
+    kept_output::{self, Origin},
     lease::Live,
     memory::KnownShape,
     run, step, step_cache,
     tx::WriteTx,
 };
-use crate::model::{ArtifactHash, EventKind, Outcome, OutputId, StepId, StepState};
+use crate::model::code::{STEP_COMPLETED, STEP_OPEN, STEP_RECOMPUTE};
+use crate::model::{ArtifactHash, AttemptOutcome, EventKind, KeepReason, Outcome, OutputId, StepId, StepState};
+use const_format::formatcp;
 use rusqlite::params;
 
 /// How often a step makes its files again before its disk is to blame.
@@ -72,9 +74,11 @@ pub(super) fn ask(tx: &WriteTx, live: &Live, damaged: &[ArtifactHash]) -> Result
 
 fn producers_of(tx: &WriteTx, hash: &ArtifactHash, first: StepId, own: StepId) -> Result<Vec<Producer>> {
     tx.rows(
-        "SELECT s.id, s.redone, s.token, s.output_id FROM step s
+        formatcp!(
+            "SELECT s.id, s.redone, s.token, s.output_id FROM step s
            CROSS JOIN output_file f ON f.output_id = s.output_id CROSS JOIN artifact a ON a.id = f.artifact_id
-          WHERE s.id >= ?1 AND s.id < ?2 AND s.state = 5 AND a.hash = ?3",
+          WHERE s.id >= ?1 AND s.id < ?2 AND s.state = {STEP_COMPLETED} AND a.hash = ?3"
+        ),
         params![first.0, own.0, hash.0],
         |row| {
             let (id, output) = (StepId(row.get(0)?), OutputId(row.get(3)?));
@@ -92,7 +96,7 @@ fn hopeless(worst: &Producer) -> Record {
     let outcome = Outcome::permanent("damaged", message);
     let words = outcome.to_string();
     let detail = serde_json::json!({"outcome": outcome, "message": words, "reason": words, "certificate": {}});
-    Record { outcome: code::FAILED, detail: detail.to_string(), logs: Vec::new() }
+    Record { outcome: AttemptOutcome::Failed, detail: detail.to_string(), logs: Vec::new() }
 }
 
 /// COMPLETED -> PENDING.
@@ -108,14 +112,17 @@ fn begin(tx: &WriteTx, live: &Live, shape: &KnownShape, producer: &Producer) -> 
         params![producer.id.0, detail.to_string()],
     )?;
     let changed = tx.execute(
-        "UPDATE step SET state = 0, redone = redone + 1, due = ?2, token = NULL, worker = NULL, started = NULL,
-                ended = NULL, outcome = NULL, output_id = NULL WHERE id = ?1 AND state = 5",
+        formatcp!(
+            "UPDATE step SET state = {STEP_OPEN}, redone = redone + 1, due = ?2, token = NULL,
+                  worker = NULL, started = NULL,
+                ended = NULL, outcome = NULL, output_id = NULL WHERE id = ?1 AND state = {STEP_COMPLETED}"
+        ),
         params![producer.id.0, tx.now().0],
     )?;
     if changed == 0 {
         return Ok(());
     }
-    kept_output::insert(tx, producer.output, Why::Nothing, &Origin::default())?;
+    kept_output::insert(tx, producer.output, KeepReason::Nothing, &Origin::default())?;
     step_cache::forget_output(tx, producer.output)?;
     if !shape.chain {
         run::one_more(tx, live.run)?;
@@ -133,8 +140,11 @@ fn wait(tx: &WriteTx, live: &Live) -> Result<()> {
     let reason = "it waits until a damaged file of an earlier step is made again";
     let outcome = Outcome::Interrupted { reason: reason.to_string() };
     let detail = serde_json::json!({"outcome": outcome, "message": reason, "certificate": {}}).to_string();
-    attempt::record(tx, live, Some(&Record { outcome: code::INTERRUPTED, detail, logs: Vec::new() }))?;
-    tx.execute("UPDATE step SET state = 4 WHERE id = ?1 AND state = 0", [live.lease.step.0])?;
+    attempt::record(tx, live, Some(&Record { outcome: AttemptOutcome::Interrupted, detail, logs: Vec::new() }))?;
+    tx.execute(
+        formatcp!("UPDATE step SET state = {STEP_RECOMPUTE} WHERE id = ?1 AND state = {STEP_OPEN}"),
+        [live.lease.step.0],
+    )?;
     tx.event(EventKind::StepReleased, Some(live.group), Some(live.run), Some(live.lease.step));
     Ok(())
 }
@@ -145,7 +155,7 @@ pub(super) fn over(tx: &WriteTx, id: StepId, first: StepId, count: usize) -> Res
         return Ok(());
     }
     let waiting = tx.rows(
-        "SELECT id FROM step WHERE id >= ?1 AND id < ?2 AND +state = 4",
+        formatcp!("SELECT id FROM step WHERE id >= ?1 AND id < ?2 AND +state = {STEP_RECOMPUTE}"),
         params![first.0, first.0 + count as i64],
         |row| row.get(0).map(StepId),
     )?;

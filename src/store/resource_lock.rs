@@ -7,9 +7,11 @@ use super::{
     resource_key, step,
     tx::{ReadTx, WriteTx},
 };
+use crate::model::code::HOLDER_STEP;
 use crate::model::{
     EventKind, Holder, HolderKind, KeyId, Monotonic, ProcessIdentity, ResourceKey, StepId, Timestamp, Token,
 };
+use const_format::formatcp;
 use rusqlite::{Row, params};
 use serde::Serialize;
 
@@ -91,7 +93,7 @@ pub fn acquire(tx: &WriteTx, key: &ResourceKey, taker: &Taker) -> Result<Option<
     let id = resource_key::intern(tx, &key.0)?;
     let mine = tx.row(
         "SELECT token FROM resource_lock WHERE key_id = ?1 AND holder_kind = ?2 AND holder = ?3 AND identity = ?4",
-        params![id.0, taker.holder.kind as i64, taker.holder.id, taker.identity],
+        params![id.0, taker.holder.kind.code(), taker.holder.id, taker.identity],
         |row| row.get(0).map(Token),
     )?;
     if let Some(token) = mine {
@@ -104,7 +106,7 @@ pub fn acquire(tx: &WriteTx, key: &ResourceKey, taker: &Taker) -> Result<Option<
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) ON CONFLICT DO NOTHING",
         params![
             id.0,
-            taker.holder.kind as i64,
+            taker.holder.kind.code(),
             taker.holder.id,
             token.0,
             taker.identity,
@@ -181,9 +183,11 @@ pub(super) fn clear(tx: &WriteTx, key: KeyId) -> Result<()> {
 pub fn sweep(tx: &WriteTx, row: &LockRow) -> Result<bool> {
     let Some(id) = resource_key::find(tx, &row.key.0)? else { return Ok(false) };
     let changed = tx.execute(
-        "DELETE FROM resource_lock WHERE key_id = ?1 AND token = ?2 AND deadline = ?3
+        formatcp!(
+            "DELETE FROM resource_lock WHERE key_id = ?1 AND token = ?2 AND deadline = ?3
             AND NOT EXISTS (SELECT 1 FROM lease l WHERE l.step_id = resource_lock.holder
-                               AND l.token = resource_lock.token AND resource_lock.holder_kind = 1)",
+                               AND l.token = resource_lock.token AND resource_lock.holder_kind = {HOLDER_STEP})"
+        ),
         params![id.0, row.token.0, row.deadline.0],
     )?;
     if changed == 1 {
@@ -205,8 +209,10 @@ pub fn holder_of(tx: &ReadTx, key: &str) -> Result<Option<LockRow>> {
 const HELD: &str = "SELECT k.name, l.holder_kind, l.holder, l.token, l.identity, l.acquired, l.boot_id, l.deadline
    FROM resource_lock l JOIN resource_key k ON k.id = l.key_id";
 
-const LEFT: &str = "l.holder_kind = 1
-    AND NOT EXISTS (SELECT 1 FROM lease q WHERE q.step_id = l.holder AND q.token = l.token)";
+const LEFT: &str = formatcp!(
+    "l.holder_kind = {HOLDER_STEP}
+    AND NOT EXISTS (SELECT 1 FROM lease q WHERE q.step_id = l.holder AND q.token = l.token)"
+);
 
 fn read(row: &Row) -> rusqlite::Result<LockRow> {
     Ok(LockRow {
@@ -220,11 +226,6 @@ fn read(row: &Row) -> rusqlite::Result<LockRow> {
     })
 }
 
-fn kind(number: i64) -> HolderKind {
-    match number {
-        1 => HolderKind::Step,
-        2 => HolderKind::Web,
-        3 => HolderKind::Cli,
-        _ => HolderKind::Hook,
-    }
+fn kind(code: i64) -> HolderKind {
+    HolderKind::from_code(code).unwrap_or(HolderKind::Hook)
 }

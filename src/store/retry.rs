@@ -12,7 +12,11 @@ use super::{
     step,
     tx::{ReadTx, WriteTx},
 };
-use crate::model::{EventKind, GroupId, RunId, StepId, StepState};
+use crate::model::code::{
+    PHASE_LIVE, PHASE_PRUNING, PHASE_REOPENING, STEP_CANCELLED, STEP_COMPLETED, STEP_FAILED, STEP_OPEN,
+};
+use crate::model::{EventKind, GroupId, GroupPhase, RunId, StepId, StepState};
+use const_format::formatcp;
 use rusqlite::params;
 
 /// Runs that one slice walks over at most.
@@ -23,12 +27,15 @@ const SCAN: usize = 5_000;
 /// False: no run of it failed or was cancelled. A group that is being re-opened already is left as it is.
 pub fn group(tx: &WriteTx, id: GroupId) -> Result<bool> {
     let found = tx.row(
-        "SELECT phase, ended IS NOT NULL, failed + cancelled FROM run_group WHERE id = ?1 AND phase < 3",
+        formatcp!(
+            "SELECT phase, ended IS NOT NULL, failed + cancelled FROM run_group WHERE id = ?1
+                  AND phase < {PHASE_PRUNING}"
+        ),
         [id.0],
         |row| Ok((row.get::<_, i64>(0)?, row.get::<_, bool>(1)?, row.get::<_, i64>(2)?)),
     )?;
     let (phase, ended, lost) = found.ok_or_else(|| Error::not_found(id))?;
-    if phase == 2 {
+    if phase == PHASE_REOPENING {
         return Ok(true);
     }
     if !ended {
@@ -39,7 +46,10 @@ pub fn group(tx: &WriteTx, id: GroupId) -> Result<bool> {
         return Ok(false);
     }
     tx.execute(
-        "UPDATE run_group SET phase = 2, unfinished = 1, ended = NULL, epoch = epoch + 1 WHERE id = ?1 AND phase = 0",
+        formatcp!(
+            "UPDATE run_group SET phase = {PHASE_REOPENING}, unfinished = 1, ended = NULL,
+                  epoch = epoch + 1 WHERE id = ?1 AND phase = {PHASE_LIVE}"
+        ),
         [id.0],
     )?;
     tx.execute("UPDATE group_detail SET opened = 0 WHERE group_id = ?1", [id.0])?;
@@ -50,7 +60,10 @@ pub fn group(tx: &WriteTx, id: GroupId) -> Result<bool> {
 /// Re-opens runs of a group that is being re-opened, until some `limit` rows are written. True while more are left.
 pub fn group_slice(tx: &WriteTx, id: GroupId, limit: usize) -> Result<bool> {
     let opened = tx.row(
-        "SELECT d.opened FROM run_group g JOIN group_detail d ON d.group_id = g.id WHERE g.id = ?1 AND g.phase = 2",
+        formatcp!(
+            "SELECT d.opened FROM run_group g JOIN group_detail d ON d.group_id = g.id WHERE g.id = ?1
+                  AND g.phase = {PHASE_REOPENING}"
+        ),
         [id.0],
         |row| row.get::<_, i64>(0),
     )?;
@@ -85,7 +98,7 @@ pub fn group_slice(tx: &WriteTx, id: GroupId, limit: usize) -> Result<bool> {
 
 /// Ends the re-opening of a group, if it is under way.
 pub(super) fn stop(tx: &WriteTx, id: GroupId) -> Result<()> {
-    if group::leave_phase(tx, id, 2)? {
+    if group::leave_phase(tx, id, GroupPhase::Reopening)? {
         tx.execute("UPDATE group_detail SET opened = open_until WHERE group_id = ?1", [id.0])?;
     }
     Ok(())
@@ -93,7 +106,11 @@ pub(super) fn stop(tx: &WriteTx, id: GroupId) -> Result<()> {
 
 /// Groups that are being re-opened.
 pub fn unfinished(tx: &ReadTx) -> Result<Vec<GroupId>> {
-    tx.rows("SELECT id FROM run_group WHERE phase > 0 AND phase = 2 ORDER BY id", [], |row| row.get(0).map(GroupId))
+    tx.rows(
+        formatcp!("SELECT id FROM run_group WHERE phase > {PHASE_LIVE} AND phase = {PHASE_REOPENING} ORDER BY id"),
+        [],
+        |row| row.get(0).map(GroupId),
+    )
 }
 
 /// Re-opens one run that FAILED or was CANCELLED, and its group when that has ended. Returns how many steps are PENDING
@@ -141,9 +158,12 @@ fn reopen(tx: &WriteTx, run: RunId, group: GroupId, opened: bool) -> Result<usiz
 /// FAILED or CANCELLED -> PENDING, as if it had never run.
 fn reset(tx: &WriteTx, id: StepId, unmet: usize) -> Result<()> {
     tx.execute(
-        "UPDATE step SET state = 0, due = ?2, unmet = ?3, attempts = 0, failures = 0, crashes = 0, suspect = 0, redone = 0,
+        formatcp!(
+            "UPDATE step SET state = {STEP_OPEN}, due = ?2, unmet = ?3, attempts = 0, failures = 0,
+                  crashes = 0, suspect = 0, redone = 0,
                 token = NULL, worker = NULL, started = NULL, ended = NULL, outcome = NULL, output_id = NULL
-          WHERE id = ?1 AND state IN (6, 7)",
+          WHERE id = ?1 AND state IN ({STEP_FAILED}, {STEP_CANCELLED})"
+        ),
         params![id.0, tx.now().0, unmet as i64],
     )?;
     tx.memory().redoing.remove(&id);
@@ -245,10 +265,10 @@ struct Facts {
 
 fn facts(tx: &WriteTx, run: RunId) -> Result<Facts> {
     tx.row(
-        "SELECT r.group_id, r.ended IS NOT NULL, r.failed + r.cancelled, g.phase, g.cancelling, g.ended IS NOT NULL,
+        formatcp!("SELECT r.group_id, r.ended IS NOT NULL, r.failed + r.cancelled, g.phase, g.cancelling, g.ended IS NOT NULL,
                 d.opened >= r.id
            FROM run r JOIN run_group g ON g.id = r.group_id JOIN group_detail d ON d.group_id = g.id
-          WHERE r.id = ?1 AND g.phase < 3",
+          WHERE r.id = ?1 AND g.phase < {PHASE_PRUNING}"),
         [run.0],
         |row| {
             Ok(Facts {
@@ -272,7 +292,7 @@ impl Facts {
         if self.cancelling {
             return Err(Error::conflict(format!("{group} is being cancelled: wait until it has ended")));
         }
-        if self.phase != 0 {
+        if self.phase != PHASE_LIVE {
             return Err(Error::conflict(format!("{group} is being submitted or retried: try again in a moment")));
         }
         Ok(())
@@ -302,7 +322,7 @@ fn count_reopened(tx: &WriteTx, run: RunId, group: GroupId) -> Result<()> {
 fn states(tx: &ReadTx, shape: &KnownShape, first: StepId) -> Result<Vec<StepState>> {
     let count = shape.shape.steps.len() as i64;
     tx.rows("SELECT state FROM step WHERE id >= ?1 AND id < ?2 ORDER BY id", params![first.0, first.0 + count], |row| {
-        Ok(StepState::from_number(row.get(0)?).unwrap_or(StepState::Open))
+        Ok(StepState::from_code(row.get(0)?).unwrap_or(StepState::Open))
     })
 }
 
@@ -310,7 +330,7 @@ fn states(tx: &ReadTx, shape: &KnownShape, first: StepId) -> Result<Vec<StepStat
 fn completed(tx: &ReadTx, shape: &KnownShape, first: StepId) -> Result<Vec<bool>> {
     let count = shape.shape.steps.len() as i64;
     tx.rows(
-        "SELECT state = 5 FROM step WHERE id >= ?1 AND id < ?2 ORDER BY id",
+        formatcp!("SELECT state = {STEP_COMPLETED} FROM step WHERE id >= ?1 AND id < ?2 ORDER BY id"),
         params![first.0, first.0 + count],
         |row| row.get(0),
     )

@@ -6,7 +6,9 @@ use super::{
     memory::KnownShape,
     tx::{ReadTx, WriteTx},
 };
+use crate::model::code::{STEP_CANCELLED, STEP_COMPLETED, STEP_FAILED};
 use crate::model::{EventKind, GroupId, RunId, StepId};
+use const_format::formatcp;
 use rusqlite::params;
 
 /// Steps of a run that just ended, and how.
@@ -92,10 +94,12 @@ pub(super) fn one_more(tx: &WriteTx, run: RunId) -> Result<()> {
 /// (failed, cancelled) steps of a run.
 pub(super) fn counts(tx: &ReadTx, run: RunId) -> Result<(i64, i64)> {
     let found = tx.row(
-        "SELECT count(*) FILTER (WHERE s.state = 6), count(*) FILTER (WHERE s.state = 7)
+        formatcp!(
+            "SELECT count(*) FILTER (WHERE s.state = {STEP_FAILED}), count(*) FILTER (WHERE s.state = {STEP_CANCELLED})
            FROM run r JOIN definition d ON d.id = r.definition_id
            JOIN step s ON s.id >= r.first_step AND s.id < r.first_step + json_array_length(d.shape, '$.steps')
-          WHERE r.id = ?1",
+          WHERE r.id = ?1"
+        ),
         [run.0],
         |row| Ok((row.get(0)?, row.get(1)?)),
     )?;
@@ -105,7 +109,7 @@ pub(super) fn counts(tx: &ReadTx, run: RunId) -> Result<(i64, i64)> {
 /// Steps of a run that are not terminal.
 pub(super) fn open_steps(tx: &ReadTx, first: StepId, count: usize) -> Result<Vec<StepId>> {
     tx.rows(
-        "SELECT id FROM step WHERE id >= ?1 AND id < ?2 AND state < 5",
+        formatcp!("SELECT id FROM step WHERE id >= ?1 AND id < ?2 AND state < {STEP_COMPLETED}"),
         params![first.0, first.0 + count as i64],
         |row| row.get(0).map(StepId),
     )

@@ -2,7 +2,6 @@
 
 use super::{
     Held, attempt,
-    attempt::code,
     error::Result,
     hook,
     lease::{self, Live},
@@ -13,7 +12,11 @@ use super::{
     resource_lock, run, step, step_cache,
     tx::WriteTx,
 };
-use crate::model::{EventKind, Lease, OutputId, StepId, StepState, Timestamp};
+use crate::model::code::{
+    OUTCOME_CANCELLED, STEP_BLOCKED, STEP_CANCELLED, STEP_COMPLETED, STEP_DELAYED, STEP_OPEN, STEP_PAUSED,
+};
+use crate::model::{AttemptOutcome, EventKind, Lease, OutputId, StepId, StepState, Timestamp};
+use const_format::formatcp;
 use rusqlite::params;
 use std::sync::Arc;
 
@@ -71,12 +74,12 @@ fn apply(tx: &WriteTx, live: &Live, settlement: &Settlement, asked: bool) -> Res
                 step_cache::remember(tx, key, output)?;
             }
             attempt::record(tx, live, record.as_ref())?;
-            complete(tx, live, code::SUCCEEDED, output)?;
+            complete(tx, live, AttemptOutcome::Succeeded, output)?;
         }
         Settlement::Cached { output, record } => {
             attempt::record(tx, live, record.as_ref())?;
             match output::share(tx, *output)? {
-                true => complete(tx, live, code::CACHED, Some(*output))?,
+                true => complete(tx, live, AttemptOutcome::Cached, Some(*output))?,
                 false if asked => cancelled(tx, live)?,
                 // It was pruned since it was found: the step runs after all.
                 false => give_back(tx, live, live.due, false)?,
@@ -118,13 +121,15 @@ fn shape_of(tx: &WriteTx, live: &Live) -> Result<(Arc<KnownShape>, StepId)> {
 }
 
 /// S2.
-pub(super) const COMPLETE: &str =
-    "UPDATE step SET state = 5, token = ?2, worker = ?3, started = ?4, ended = ?5, attempts = ?6, outcome = ?7,
-            output_id = ?8 WHERE id = ?1 AND state = 0";
+pub(super) const COMPLETE: &str = formatcp!(
+    "UPDATE step SET state = {STEP_COMPLETED}, token = ?2, worker = ?3, started = ?4, ended = ?5,
+              attempts = ?6, outcome = ?7,
+            output_id = ?8 WHERE id = ?1 AND state = {STEP_OPEN}"
+);
 
-fn complete(tx: &WriteTx, live: &Live, outcome: i64, output: Option<OutputId>) -> Result<()> {
+fn complete(tx: &WriteTx, live: &Live, outcome: AttemptOutcome, output: Option<OutputId>) -> Result<()> {
     // A result from the cache costs no attempt.
-    let attempts = live.attempts + i64::from(outcome != code::CACHED);
+    let attempts = live.attempts + i64::from(outcome != AttemptOutcome::Cached);
     let changed = tx.execute(
         COMPLETE,
         params![
@@ -134,7 +139,7 @@ fn complete(tx: &WriteTx, live: &Live, outcome: i64, output: Option<OutputId>) -
             live.started.0,
             tx.now().0,
             attempts,
-            outcome,
+            outcome.code(),
             output.map(|it| it.0)
         ],
     )?;
@@ -173,19 +178,21 @@ fn complete(tx: &WriteTx, live: &Live, outcome: i64, output: Option<OutputId>) -
 }
 
 /// Writes the end of a failed or cancelled step.
-fn end(tx: &WriteTx, live: &Live, state: StepState, outcome: i64, crashed: bool) -> Result<()> {
+fn end(tx: &WriteTx, live: &Live, state: StepState, outcome: AttemptOutcome, crashed: bool) -> Result<()> {
     let failed = i64::from(state == StepState::Failed);
     tx.execute(
-        "UPDATE step SET state = ?2, token = ?3, worker = ?4, started = ?5, ended = ?6, attempts = attempts + 1,
-                outcome = ?7, failures = failures + ?8, crashes = crashes + ?9 WHERE id = ?1 AND state = 0",
+        formatcp!(
+            "UPDATE step SET state = ?2, token = ?3, worker = ?4, started = ?5, ended = ?6, attempts = attempts + 1,
+                outcome = ?7, failures = failures + ?8, crashes = crashes + ?9 WHERE id = ?1 AND state = {STEP_OPEN}"
+        ),
         params![
             live.lease.step.0,
-            state as i64,
+            state.code(),
             live.lease.token.0,
             live.worker.0,
             live.started.0,
             tx.now().0,
-            outcome,
+            outcome.code(),
             failed * i64::from(!crashed),
             failed * i64::from(crashed)
         ],
@@ -193,7 +200,7 @@ fn end(tx: &WriteTx, live: &Live, state: StepState, outcome: i64, crashed: bool)
     Ok(())
 }
 
-fn fail(tx: &WriteTx, live: &Live, crashed: bool, outcome: i64) -> Result<()> {
+fn fail(tx: &WriteTx, live: &Live, crashed: bool, outcome: AttemptOutcome) -> Result<()> {
     end(tx, live, StepState::Failed, outcome, crashed)?;
     tx.event(EventKind::StepFailed, Some(live.group), Some(live.run), Some(live.lease.step));
     hook::due_for_step(tx, live, "step_failed")?;
@@ -207,7 +214,7 @@ fn fail(tx: &WriteTx, live: &Live, crashed: bool, outcome: i64) -> Result<()> {
 
 /// A running step ends as CANCELLED, and with it what needs it.
 pub(super) fn cancelled(tx: &WriteTx, live: &Live) -> Result<()> {
-    end(tx, live, StepState::Cancelled, code::CANCELLED, false)?;
+    end(tx, live, StepState::Cancelled, AttemptOutcome::Cancelled, false)?;
     let step = Some(live.lease.step);
     tx.event_with(EventKind::Cancel, Some(live.group), Some(live.run), step, "while running".into());
     let (shape, first) = shape_of(tx, live)?;
@@ -226,7 +233,10 @@ pub(super) fn cancel_dependents(tx: &WriteTx, shape: &KnownShape, first: StepId,
     let mut count = 0;
     for dependent in shape.shape.dependents(no) {
         count += tx.execute(
-            "UPDATE step SET state = 7, ended = ?2, outcome = 4 WHERE id = ?1 AND state IN (0, 1, 2, 3)",
+            formatcp!(
+                "UPDATE step SET state = {STEP_CANCELLED}, ended = ?2, outcome = {OUTCOME_CANCELLED}
+                      WHERE id = ?1 AND state IN ({STEP_OPEN}, {STEP_DELAYED}, {STEP_BLOCKED}, {STEP_PAUSED})"
+            ),
             params![first.0 + dependent as i64, tx.now().0],
         )?;
     }
@@ -235,8 +245,11 @@ pub(super) fn cancel_dependents(tx: &WriteTx, shape: &KnownShape, first: StepId,
 
 fn retry(tx: &WriteTx, live: &Live, due: Timestamp, crashed: bool) -> Result<()> {
     tx.execute(
-        "UPDATE step SET state = 0, attempts = attempts + 1, failures = failures + ?2, crashes = crashes + ?3, due = ?4
-          WHERE id = ?1 AND state = 0",
+        formatcp!(
+            "UPDATE step SET state = {STEP_OPEN}, attempts = attempts + 1, failures = failures + ?2,
+                  crashes = crashes + ?3, due = ?4
+          WHERE id = ?1 AND state = {STEP_OPEN}"
+        ),
         params![live.lease.step.0, i64::from(!crashed), i64::from(crashed), due.0],
     )?;
     tx.event(EventKind::StepError, Some(live.group), Some(live.run), Some(live.lease.step));
@@ -250,7 +263,7 @@ fn retry(tx: &WriteTx, live: &Live, due: Timestamp, crashed: bool) -> Result<()>
 pub(super) fn give_back(tx: &WriteTx, live: &Live, due: Timestamp, suspect: bool) -> Result<()> {
     if suspect || due != live.due {
         tx.execute(
-            "UPDATE step SET due = ?2, suspect = suspect + ?3 WHERE id = ?1 AND state = 0",
+            formatcp!("UPDATE step SET due = ?2, suspect = suspect + ?3 WHERE id = ?1 AND state = {STEP_OPEN}"),
             params![live.lease.step.0, due.0, i64::from(suspect)],
         )?;
     }

@@ -6,7 +6,9 @@ use super::{
     request::ReadyRow,
     tx::{ReadTx, WriteTx},
 };
+use crate::model::code::{STEP_BLOCKED, STEP_COMPLETED, STEP_DELAYED, STEP_OPEN};
 use crate::model::{DefinitionId, GroupId, KeyId, RunId, StepId, StepState, Timestamp, TypeId};
+use const_format::formatcp;
 use rusqlite::{Row, params};
 use std::cmp::Reverse;
 
@@ -45,8 +47,10 @@ pub(super) struct NewStep {
 
 pub(super) fn insert(tx: &WriteTx, id: StepId, new: &NewStep) -> Result<()> {
     tx.execute(
-        "INSERT INTO step(id, run_id, group_id, no, type_id, state, priority, due, unmet, key_id, scope)
-         VALUES (?1, ?2, ?3, ?4, ?5, 0, ?6, ?7, ?8, ?9, ?10)",
+        formatcp!(
+            "INSERT INTO step(id, run_id, group_id, no, type_id, state, priority, due, unmet, key_id, scope)
+             VALUES (?1, ?2, ?3, ?4, ?5, {STEP_OPEN}, ?6, ?7, ?8, ?9, ?10)"
+        ),
         params![
             id.0,
             new.run.0,
@@ -79,7 +83,7 @@ fn read(row: &Row) -> rusqlite::Result<StepRow> {
         group: GroupId(row.get(2)?),
         no: row.get::<_, i64>(3)? as usize,
         step_type: TypeId(row.get(4)?),
-        state: StepState::from_number(row.get(5)?).unwrap_or(StepState::Open),
+        state: StepState::from_code(row.get(5)?).unwrap_or(StepState::Open),
         priority: row.get(6)?,
         due: row.get(7)?,
         key: row.get::<_, Option<i64>>(8)?.map(KeyId),
@@ -92,7 +96,10 @@ fn read(row: &Row) -> rusqlite::Result<StepRow> {
 pub(super) fn need_met(tx: &WriteTx, shape: &KnownShape, first: StepId, no: usize) -> Result<bool> {
     let id = StepId(first.0 + no as i64);
     if shape.shape.steps[no].needs.len() > 1 {
-        tx.execute("UPDATE step SET unmet = unmet - 1 WHERE id = ?1 AND state = 0 AND unmet > 0", [id.0])?;
+        tx.execute(
+            formatcp!("UPDATE step SET unmet = unmet - 1 WHERE id = ?1 AND state = {STEP_OPEN} AND unmet > 0"),
+            [id.0],
+        )?;
         let unmet = tx.row("SELECT unmet FROM step WHERE id = ?1", [id.0], |row| row.get::<_, i64>(0))?;
         if unmet != Some(0) {
             return Ok(true);
@@ -123,10 +130,11 @@ pub(super) fn enter(tx: &WriteTx, id: StepId, step_type: TypeId) -> Result<bool>
 
 /// S3: a successor without a key. When it is due is not asked: before its first attempt `due` is the time of its
 /// submission and only orders, so that a wall clock that was set back delays nothing.
-pub(super) const ENTER: &str =
+pub(super) const ENTER: &str = formatcp!(
     "INSERT INTO ready(lane, priority, due, step_id, type_id, run_id, group_id, scope, key_id, attempts)
      SELECT ?2, priority, due, id, type_id, run_id, group_id, scope, key_id, attempts
-       FROM step WHERE id = ?1 AND state = 0 AND key_id IS NULL";
+       FROM step WHERE id = ?1 AND state = {STEP_OPEN} AND key_id IS NULL"
+);
 
 /// Decides where an unfinished step that needs nothing more waits: due later, parked, in line, or claimable.
 ///
@@ -150,17 +158,17 @@ pub(super) fn place_due(tx: &WriteTx, step: &StepRow) -> Result<()> {
         memory.paused_groups.contains(&step.group) || memory.cancelling_groups.contains(&step.group)
     };
     if paused {
-        return set_state(tx, step.id, StepState::Parked);
+        return set_state(tx, step.id, StepState::Paused);
     }
     let row = ready_row(tx, step);
     let Some(key) = step.key else { return make_ready(tx, step.state, &row) };
     match head(tx, key, step.step_type, step.scope)? {
-        Some(head) if !outranks(&row, &head) => set_state(tx, step.id, StepState::InLine),
+        Some(head) if !outranks(&row, &head) => set_state(tx, step.id, StepState::Blocked),
         Some(head) => {
             back_in_line(tx, &head)?;
             make_ready(tx, step.state, &row)
         }
-        None if super::resource_lock::is_held(tx, key)? => set_state(tx, step.id, StepState::InLine),
+        None if super::resource_lock::is_held(tx, key)? => set_state(tx, step.id, StepState::Blocked),
         None => make_ready(tx, step.state, &row),
     }
 }
@@ -190,7 +198,10 @@ fn make_ready(tx: &WriteTx, state: StepState, row: &ReadyRow) -> Result<()> {
 }
 
 pub(super) fn set_state(tx: &WriteTx, id: StepId, state: StepState) -> Result<()> {
-    tx.execute("UPDATE step SET state = ?2 WHERE id = ?1 AND state IN (0, 1, 2, 3, 4)", params![id.0, state as i64])?;
+    tx.execute(
+        formatcp!("UPDATE step SET state = ?2 WHERE id = ?1 AND state < {STEP_COMPLETED}"),
+        params![id.0, state.code()],
+    )?;
     Ok(())
 }
 
@@ -266,13 +277,13 @@ fn outranks(one: &ReadyRow, other: &ReadyRow) -> bool {
 /// A head whose key is taken, or that a better step replaces, goes back in line.
 pub(super) fn back_in_line(tx: &WriteTx, head: &ReadyRow) -> Result<()> {
     delete_ready(tx, head)?;
-    set_state(tx, head.step, StepState::InLine)
+    set_state(tx, head.step, StepState::Blocked)
 }
 
 /// The steps that a paused group, or a pause of its type, takes out of a claim's way.
 pub(super) fn park(tx: &WriteTx, row: &ReadyRow) -> Result<()> {
     delete_ready(tx, row)?;
-    set_state(tx, row.step, StepState::Parked)?;
+    set_state(tx, row.step, StepState::Paused)?;
     match row.key {
         Some(key) => promote_line(tx, key, row.step_type, row.scope),
         None => Ok(()),
@@ -301,14 +312,18 @@ fn next_line(tx: &WriteTx, key: KeyId, after: Option<(i64, i64)>) -> Result<Opti
 }
 
 /// L1, the probes.
-pub(super) const NEXT_SCOPE: &str =
-    "SELECT type_id, scope FROM step WHERE state = 2 AND key_id = ?1 AND type_id = ?2 AND scope > ?3
-      ORDER BY scope LIMIT 1";
-pub(super) const NEXT_TYPE: &str = "SELECT type_id, scope FROM step WHERE state = 2 AND key_id = ?1 AND type_id > ?2
-      ORDER BY type_id, scope LIMIT 1";
-pub(super) const NEXT_OF_LINE: &str =
-    "SELECT id FROM step WHERE state = 2 AND key_id = ?1 AND type_id = ?2 AND scope = ?3
-      ORDER BY priority DESC, due, id LIMIT 1";
+pub(super) const NEXT_SCOPE: &str = formatcp!(
+    "SELECT type_id, scope FROM step WHERE state = {STEP_BLOCKED} AND key_id = ?1 AND type_id = ?2 AND scope > ?3
+      ORDER BY scope LIMIT 1"
+);
+pub(super) const NEXT_TYPE: &str = formatcp!(
+    "SELECT type_id, scope FROM step WHERE state = {STEP_BLOCKED} AND key_id = ?1 AND type_id > ?2
+      ORDER BY type_id, scope LIMIT 1"
+);
+pub(super) const NEXT_OF_LINE: &str = formatcp!(
+    "SELECT id FROM step WHERE state = {STEP_BLOCKED} AND key_id = ?1 AND type_id = ?2 AND scope = ?3
+      ORDER BY priority DESC, due, id LIMIT 1"
+);
 
 /// The next of one line becomes claimable, if the line has no head and its key is free.
 ///
@@ -337,7 +352,10 @@ pub(super) fn promote_due(tx: &WriteTx) -> Result<()> {
             place(tx, &StepRow { state: StepState::Open, ..step })?;
         }
     }
-    let next = tx.row("SELECT due FROM step WHERE state = 1 ORDER BY due LIMIT 1", [], |row| row.get(0))?;
+    let next =
+        tx.row(formatcp!("SELECT due FROM step WHERE state = {STEP_DELAYED} ORDER BY due LIMIT 1"), [], |row| {
+            row.get(0)
+        })?;
     let mut memory = tx.memory();
     memory.next_due = next.map(Timestamp);
     // More are due than one transaction takes: ask to be asked again.
@@ -346,7 +364,8 @@ pub(super) fn promote_due(tx: &WriteTx) -> Result<()> {
 }
 
 /// D1.
-pub(super) const DUE: &str = "SELECT id FROM step WHERE state = 1 AND due <= ?1 ORDER BY due LIMIT ?2";
+pub(super) const DUE: &str =
+    formatcp!("SELECT id FROM step WHERE state = {STEP_DELAYED} AND due <= ?1 ORDER BY due LIMIT ?2");
 
 /// The definition of a run, and its first step.
 pub(super) fn definition_of_run(tx: &ReadTx, run: RunId) -> Result<Option<(DefinitionId, StepId)>> {
@@ -361,7 +380,7 @@ pub(super) fn adopt(tx: &WriteTx, id: StepId, group: GroupId) -> Result<()> {
     let ready = leave_ready(tx, &before)?;
     tx.execute("UPDATE step SET scope = ?2 WHERE id = ?1", params![id.0, group.0])?;
     let after = StepRow { scope: group.0, ..before };
-    if ready || before.state == StepState::InLine {
+    if ready || before.state == StepState::Blocked {
         place_due(tx, &after)?;
     }
     match before.key {

@@ -2,11 +2,11 @@
 
 use super::{
     error::Result,
-    kept_output::{self, Origin, Why},
+    kept_output::{self, Origin},
     output,
     tx::{ReadTx, WriteTx},
 };
-use crate::model::{OutputId, Timestamp};
+use crate::model::{KeepReason, OutputId, Timestamp};
 use rusqlite::params;
 
 /// SHA-256 of what a result depends on.
@@ -27,7 +27,7 @@ pub fn find(tx: &ReadTx, key: &[u8; 32]) -> Result<Option<OutputId>> {
 pub fn forget(tx: &WriteTx, key: &[u8; 32]) -> Result<()> {
     let Some(id) = find(tx, key)? else { return Ok(()) };
     tx.execute("DELETE FROM step_cache WHERE key = ?1", [key])?;
-    kept_output::insert(tx, id, Why::Nothing, &Origin::default())
+    kept_output::insert(tx, id, KeepReason::Nothing, &Origin::default())
 }
 
 /// Forgets every entry that leads to this output: its files are damaged.

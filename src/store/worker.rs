@@ -1,13 +1,12 @@
 //! Table `worker`: who works here, and what becomes of the steps of those who died.
 
 use super::{
-    SCHEMA_VERSION,
-    attempt::{self, code},
+    SCHEMA_VERSION, attempt,
     error::{Error, Result},
     hook, lease, resource_lock, settle,
     tx::{ReadTx, WriteTx},
 };
-use crate::model::{EventKind, GroupId, ProcessIdentity, Scope, StepId, Timestamp, WorkerId};
+use crate::model::{AttemptOutcome, EventKind, GroupId, ProcessIdentity, Scope, StepId, Timestamp, WorkerId};
 use rusqlite::{Connection, params};
 use serde::Serialize;
 
@@ -160,7 +159,8 @@ pub fn reap(tx: &WriteTx, worker: WorkerId, death: Death, limit: usize) -> Resul
         }
         let reason = death.words();
         let detail = serde_json::json!({"outcome": {"outcome": "interrupted", "reason": reason}, "certificate": {}});
-        let record = attempt::Record { outcome: code::INTERRUPTED, detail: detail.to_string(), logs: Vec::new() };
+        let record =
+            attempt::Record { outcome: AttemptOutcome::Interrupted, detail: detail.to_string(), logs: Vec::new() };
         attempt::record(tx, live, Some(&record))?;
         let step = Some(live.lease.step);
         tx.event_with(EventKind::StepReaped, Some(live.group), Some(live.run), step, reason.into());

@@ -342,7 +342,7 @@ pub const VERBS: &[Verb] = &[
                     mtime: 1,
                     params: [2; 32],
                     run: None,
-                    state: document::DocumentState::Stored,
+                    state: windlass::model::DocumentState::Stored,
                     reason: String::new(),
                 };
                 store.write(move |tx| document::upsert(tx, "/db", "s", &[row]))

@@ -52,7 +52,7 @@ pub fn with_hook(shape: Shape, event: &str) -> Shape {
 pub fn record(message: &str) -> attempt::Record {
     let outcome = windlass::model::Outcome::retryable("test", message);
     let detail = serde_json::json!({"outcome": outcome, "certificate": {}}).to_string();
-    attempt::Record { outcome: attempt::outcome_code(&outcome), detail, logs: vec![] }
+    attempt::Record { outcome: attempt::outcome_of(&outcome), detail, logs: vec![] }
 }
 
 pub fn completion() -> Settlement {

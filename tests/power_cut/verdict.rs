@@ -11,7 +11,7 @@ use std::{
 };
 use windlass::{
     artifact::{ArtifactOptions, ArtifactStore},
-    model::{Bytes, Scope},
+    model::{Bytes, Scope, StepState},
     os::SystemClock,
     store::{Options, Store, audit, check, idle, worker},
 };
@@ -64,7 +64,7 @@ pub fn judge(image: &Path, said: &[&Said]) -> Result<Judged, String> {
     let (mut wrong, groups, steps, rows, tokens) = facts.map_err(|it| it.to_string())?;
     let names: HashMap<i64, &str> = groups.iter().map(|it| (it.id.0, it.name.as_str())).collect();
     let ended: HashSet<i64> = groups.iter().filter(|it| it.ended).map(|it| it.id.0).collect();
-    let first: HashMap<i64, (i64, i64)> =
+    let first: HashMap<i64, (i64, StepState)> =
         steps.iter().filter(|it| it.no == 0).map(|it| (it.run.0, (it.id.0, it.state))).collect();
     let mut acknowledged = 0;
     for it in said {
@@ -81,8 +81,8 @@ pub fn judge(image: &Path, said: &[&Said]) -> Result<Judged, String> {
                     wrong.push(format!("lease {token} was given out, and the next would be {}", tokens.0 + 1));
                 }
                 match first.get(run) {
-                    Some((one, state)) if one != step && *state != 5 => {
-                        wrong.push(format!("s{step} ran after s{one}, which is in state {state} now"));
+                    Some((one, state)) if one != step && *state != StepState::Completed => {
+                        wrong.push(format!("s{step} ran after s{one}, which is {} now", state.words()));
                     }
                     Some(_) => {}
                     None => wrong.push(format!("r{run} ran and is gone")),

@@ -7,8 +7,8 @@ use crate::{
         item::{Item, SUPERSEDED},
         ocr,
     },
-    model::{GroupId, REMARK, RunId},
-    store::document::{self, DocumentState, GroupRun, RunEnd, Settled, Unsettled},
+    model::{DocumentState, GroupId, REMARK, RunId},
+    store::document::{self, GroupRun, RunEnd, Settled, Unsettled},
 };
 use serde::Serialize;
 use serde_json::Value;

@@ -2,8 +2,8 @@
 
 use crate::{
     definition::{ParameterSet, digest},
-    model::ArtifactHash,
-    store::document::{DocumentState, Known},
+    model::{ArtifactHash, DocumentState},
+    store::document::Known,
 };
 use serde::Serialize;
 use serde_json::{Value, json};

@@ -2,7 +2,7 @@
 
 use super::Known;
 use crate::{
-    model::{Event, EventKind, GroupId},
+    model::{Event, EventKind, GroupId, HookState, StepState},
     prove::{
         log::Record,
         verdict::{Invariant, Verdict},
@@ -64,7 +64,7 @@ fn hooks(known: &Known, verdict: &mut Verdict) {
             *ran.entry((*group, step.map_or(0, |it| it.0), event)).or_default() += 1;
         }
     }
-    let mut rows: BTreeMap<(GroupId, i64, &str), Vec<i64>> = BTreeMap::new();
+    let mut rows: BTreeMap<(GroupId, i64, &str), Vec<HookState>> = BTreeMap::new();
     for hook in &known.history.hooks {
         let subject = (hook.group, hook.step.map_or(0, |it| it.0), hook.event.as_str());
         rows.entry(subject).or_default().push(hook.state);
@@ -72,14 +72,15 @@ fn hooks(known: &Known, verdict: &mut Verdict) {
     let hooked = known.history.groups.iter().filter(|it| known.workflow(it.id) == Some(Workflow::Hooked) && it.ended);
     for group in hooked {
         let steps = known.steps.get(&group.id).map(Vec::as_slice).unwrap_or_default();
-        let of_steps = steps.iter().filter(|it| it.state == 5).map(|it| (group.id, it.id.0, "step_end"));
+        let of_steps =
+            steps.iter().filter(|it| it.state == StepState::Completed).map(|it| (group.id, it.id.0, "step_end"));
         for subject in of_steps.chain([(group.id, 0, "group_end")]) {
             let (id, step, event) = subject;
             let mut wrong =
                 |what: &str| verdict.add(Invariant::HooksRun, format!("{event} of {id} (step {step}): {what}"));
             match rows.get(&subject).map(Vec::as_slice) {
-                Some([5]) if ran.contains_key(&subject) => {}
-                Some([5]) => wrong("is marked as done and never ran"),
+                Some([HookState::Done]) if ran.contains_key(&subject) => {}
+                Some([HookState::Done]) => wrong("is marked as done and never ran"),
                 Some([_]) => wrong("is not done"),
                 Some(_) => wrong("was queued more than once"),
                 None => wrong("was never queued"),

@@ -2,7 +2,7 @@
 
 use super::{Known, Start};
 use crate::{
-    model::{EventKind, ExitStatus, StepId, Token, WorkerId},
+    model::{EventKind, ExitStatus, StepId, StepState, Token, WorkerId},
     prove::{
         home::SILENT_AFTER,
         log::{HandlerEnd, Record},
@@ -17,7 +17,7 @@ pub(super) fn check(known: &Known, verdict: &mut Verdict) {
     let counts = settlements(known);
     for (step, work) in known.steps() {
         fate(step, work, &counts, verdict);
-        if step.state == 5 && work.workflow.is_logged(step.no) {
+        if step.state == StepState::Completed && work.workflow.is_logged(step.no) {
             completion(known, step, work, verdict);
         }
     }
@@ -48,17 +48,19 @@ fn fate(step: &StepFact, work: &Work, counts: &HashMap<StepId, (usize, usize)>, 
     };
     let (state, attempts) = work.workflow.fate(step.no, &item);
     let at = format!("{} ({} {})", step.id, work.workflow.id(), step.no);
-    if step.state < 5 {
-        return verdict.add(Invariant::Alive, format!("{at} has not ended: state {}", step.state));
+    if !step.state.is_terminal() {
+        return verdict.add(Invariant::Alive, format!("{at} has not ended: it is {}", step.state.words()));
     }
     if step.state != state {
-        verdict.add(Invariant::CompletedOnce, format!("{at} ended in state {}, not {state}", step.state));
+        verdict.add(Invariant::CompletedOnce, format!("{at} ended as {}, not {}", step.state.words(), state.words()));
     }
     if step.attempts != attempts {
         verdict.add(Invariant::CompletedOnce, format!("{at} counts {} attempts, not {attempts}", step.attempts));
     }
     let (completed, failed) = counts.get(&step.id).copied().unwrap_or_default();
-    if (completed, failed) != (usize::from(step.state == 5), usize::from(step.state == 6)) {
+    if (completed, failed)
+        != (usize::from(step.state == StepState::Completed), usize::from(step.state == StepState::Failed))
+    {
         let what = format!("{at} was told of as completed {completed} and as failed {failed} times");
         verdict.add(Invariant::CompletedOnce, what);
     }

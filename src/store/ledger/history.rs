@@ -1,14 +1,16 @@
 //! What happened to one run: its start, the attempts of its steps, its hooks, its end. Told from the rows that say so.
 
 use super::{run, step};
+use crate::model::code::STEP_COMPLETED;
 use crate::{
-    model::{EventKind, GroupId, RunId, Status, StepId, Timestamp},
+    model::{EventKind, GroupId, HookState, RunId, Status, StepId, Timestamp},
     store::{
         attempt::{self, Attempt},
         error::{Error, Result},
         tx::ReadTx,
     },
 };
+use const_format::formatcp;
 use rusqlite::Row;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -71,10 +73,12 @@ pub(crate) const RECORDED: &str = "SELECT count(*) FROM run r CROSS JOIN definit
     CROSS JOIN attempt a ON a.step_id >= r.first_step AND a.step_id < r.first_step + json_array_length(d.shape, '$.steps')
     WHERE r.group_id = ?1";
 /// Those that succeeded, and of which only the step tells.
-pub(crate) const UNRECORDED: &str = "SELECT count(*) FROM run r CROSS JOIN definition d ON d.id = r.definition_id
+pub(crate) const UNRECORDED: &str = formatcp!(
+    "SELECT count(*) FROM run r CROSS JOIN definition d ON d.id = r.definition_id
     CROSS JOIN step s ON s.id >= r.first_step AND s.id < r.first_step + json_array_length(d.shape, '$.steps')
-    WHERE r.group_id = ?1 AND s.state = 5 AND s.token IS NOT NULL
-      AND NOT EXISTS (SELECT 1 FROM attempt a WHERE a.step_id = s.id AND a.token = s.token)";
+    WHERE r.group_id = ?1 AND s.state = {STEP_COMPLETED} AND s.token IS NOT NULL
+      AND NOT EXISTS (SELECT 1 FROM attempt a WHERE a.step_id = s.id AND a.token = s.token)"
+);
 
 /// The start of an attempt, and its end when it has one.
 fn of_attempt(base: &HistoryRecord, attempt: &Attempt) -> Vec<HistoryRecord> {
@@ -103,11 +107,11 @@ fn of_attempt(base: &HistoryRecord, attempt: &Attempt) -> Vec<HistoryRecord> {
 fn hooks(tx: &ReadTx, base: &HistoryRecord) -> Result<Vec<HistoryRecord>> {
     let read = |row: &Row| {
         let event: String = row.get(0)?;
-        let status = match row.get::<_, i64>(3)? {
-            0 => Status::Pending,
-            1 => Status::Running,
-            5 => Status::Completed,
-            _ => Status::Failed,
+        let status = match HookState::from_code(row.get(3)?) {
+            Some(HookState::Waiting) => Status::Pending,
+            Some(HookState::Running) => Status::Running,
+            Some(HookState::Done) => Status::Completed,
+            Some(HookState::Failed) | None => Status::Failed,
         };
         let detail: String = row.get(6)?;
         Ok(HistoryRecord {

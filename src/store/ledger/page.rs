@@ -4,10 +4,12 @@ use super::{
     run::{self, RunRecord},
     tally::{self, COUNTS, Live, Tally},
 };
+use crate::model::code::{PHASE_PRUNING, STEP_COMPLETED};
 use crate::{
     model::{GroupId, RunId, Status},
     store::{error::Result, tx::ReadTx},
 };
+use const_format::formatcp;
 use rusqlite::params;
 
 /// Which runs.
@@ -71,7 +73,7 @@ fn groups(tx: &ReadTx, batch: Option<i64>, before: i64) -> Result<Vec<(GroupId, 
     };
     let sql = format!(
         "SELECT g.id, {COUNTS} FROM {from} JOIN group_detail d ON d.group_id = g.id
-          WHERE g.id < ?1 AND g.phase < 3 AND ?3 IS ?3 ORDER BY g.id DESC LIMIT ?2"
+          WHERE g.id < ?1 AND g.phase < {PHASE_PRUNING} AND ?3 IS ?3 ORDER BY g.id DESC LIMIT ?2"
     );
     tx.rows(&sql, params![before, GROUPS, batch], |row| Ok((GroupId(row.get(0)?), tally::counts(row, 1)?)))
 }
@@ -117,8 +119,10 @@ fn condition(status: Option<Status>) -> Option<&'static str> {
         Some(Status::Failed) => "failed + cancelled > 0 AND failed > 0 AND ended IS NOT NULL",
         Some(Status::Cancelled) => "failed + cancelled > 0 AND failed = 0 AND ended IS NOT NULL",
         Some(Status::Pending) => {
-            "ended IS NULL AND id NOT IN (SELECT run_id FROM lease)
-             AND id NOT IN (SELECT run_id FROM step WHERE failures + crashes > 0 AND state < 5)"
+            formatcp!(
+                "ended IS NULL AND id NOT IN (SELECT run_id FROM lease)
+             AND id NOT IN (SELECT run_id FROM step WHERE failures + crashes > 0 AND state < {STEP_COMPLETED})"
+            )
         }
         Some(Status::Running | Status::Error) => return None,
     })

@@ -1,10 +1,12 @@
 //! One run, flat.
 
 use super::page::Place;
+use crate::model::code::{STEP_COMPLETED, STEP_FAILED};
 use crate::{
     model::{ArtifactHash, GroupId, RunId, Status, StepId, Timestamp, number::keep_digits},
     store::{attempt, error::Result, tx::ReadTx},
 };
+use const_format::formatcp;
 use rusqlite::{Row, params};
 use serde_json::Value;
 
@@ -31,15 +33,15 @@ pub struct RunRecord {
     pub message: Option<String>,
 }
 
-const COLUMNS: &str = "r.id, r.group_id, w.name, l.batch_id, l.params, coalesce(i.item, ''), d.priority, d.created,
+const COLUMNS: &str = formatcp!("r.id, r.group_id, w.name, l.batch_id, l.params, coalesce(i.item, ''), d.priority, d.created,
     coalesce((SELECT started FROM lease WHERE step_id = r.first_step), (SELECT started FROM step WHERE id = r.first_step)),
     r.ended, r.failed, r.cancelled,
     r.ended IS NULL AND EXISTS (SELECT 1 FROM lease x WHERE x.run_id = r.id),
     (SELECT max(s.id) FROM step s WHERE s.id >= r.first_step
         AND s.id < r.first_step + json_array_length(w.shape, '$.steps')
-        AND (s.state = 6 OR s.state < 5 AND s.failures + s.crashes > 0))
+        AND (s.state = {STEP_FAILED} OR s.state < {STEP_COMPLETED} AND s.failures + s.crashes > 0))
    FROM run r JOIN group_detail d ON d.group_id = r.group_id JOIN definition w ON w.id = r.definition_id
-   LEFT JOIN batch_group l ON l.group_id = r.group_id LEFT JOIN item i ON i.run_id = r.id";
+   LEFT JOIN batch_group l ON l.group_id = r.group_id LEFT JOIN item i ON i.run_id = r.id");
 
 fn read(row: &Row) -> rusqlite::Result<(RunRecord, Option<StepId>)> {
     let item: String = row.get(5)?;

@@ -1,5 +1,6 @@
 //! How long the steps of a group took, and what became of them. Walks over all of them: not for polling.
 
+use crate::model::code::STEP_COMPLETED;
 use crate::{
     model::{GroupId, Status},
     store::{error::Result, tx::ReadTx},
@@ -48,7 +49,8 @@ pub fn durations(tx: &ReadTx, group: GroupId) -> Result<Vec<DurationRecord>> {
          SELECT coalesce(json_extract(w.body, '$.steps[' || s.no || '].name'), CAST(s.no AS TEXT)), count(*),
                 max(s.ended - s.started), min(s.ended - s.started), sum(s.ended - s.started), sum(p.pages),
                 max(s.ended) - min(s.started)
-           FROM {STEPS} WHERE r.group_id = ?1 AND s.state = 5 AND s.started IS NOT NULL GROUP BY s.no ORDER BY s.no"
+           FROM {STEPS} WHERE r.group_id = ?1 AND s.state = {STEP_COMPLETED}
+           AND s.started IS NOT NULL GROUP BY s.no ORDER BY s.no"
     );
     tx.rows(&sql, [group.0], |row| {
         Ok(DurationRecord {

@@ -1,9 +1,11 @@
 //! How many runs of a group have which status, from the group's own counts and the small tables of what is live.
 
+use crate::model::code::{PHASE_BUILDING, PHASE_PRUNING, PHASE_REOPENING, STEP_COMPLETED};
 use crate::{
     model::{GroupId, RunId, Status},
     store::{error::Result, tx::ReadTx},
 };
+use const_format::formatcp;
 use rusqlite::Row;
 use std::collections::{BTreeSet, HashMap};
 
@@ -58,7 +60,9 @@ impl Live {
         for (group, run) in tx.rows("SELECT group_id, run_id FROM lease", [], pair)? {
             live.running.entry(group).or_default().insert(run);
         }
-        let error = "SELECT DISTINCT group_id, run_id FROM step WHERE failures + crashes > 0 AND state < 5";
+        let error = formatcp!(
+            "SELECT DISTINCT group_id, run_id FROM step WHERE failures + crashes > 0 AND state < {STEP_COMPLETED}"
+        );
         for (group, run) in tx.rows(error, [], pair)? {
             if !live.running.get(&group).is_some_and(|it| it.contains(&run)) {
                 live.error.entry(group).or_default().insert(run);
@@ -83,7 +87,8 @@ impl Live {
 }
 
 /// Columns of a group from which its tally follows: runs, open, failed, cancelled.
-pub(super) const COUNTS: &str = "d.runs, g.unfinished - (g.phase IN (1, 2)), g.failed, g.cancelled";
+pub(super) const COUNTS: &str =
+    formatcp!("d.runs, g.unfinished - (g.phase IN ({PHASE_BUILDING}, {PHASE_REOPENING})), g.failed, g.cancelled");
 
 pub(super) fn tally(live: &Live, group: GroupId, counts: [i64; 4]) -> Tally {
     let count = |status| live.of(group, status).map_or(0, |it| it.len() as i64);
@@ -108,9 +113,12 @@ pub(super) fn counts(row: &Row, from: usize) -> rusqlite::Result<[i64; 4]> {
 /// All runs there are.
 pub(super) fn tally_of_all(tx: &ReadTx, live: &Live) -> Result<Tally> {
     let counted = tx.row(
-        "SELECT coalesce(sum(d.runs), 0), coalesce(sum(g.unfinished - (g.phase IN (1, 2))), 0),
+        formatcp!(
+            "SELECT coalesce(sum(d.runs), 0), coalesce(sum(g.unfinished - (g.phase IN ({PHASE_BUILDING},
+                  {PHASE_REOPENING}))), 0),
                 coalesce(sum(g.failed), 0), coalesce(sum(g.cancelled), 0)
-           FROM run_group g JOIN group_detail d ON d.group_id = g.id WHERE g.phase < 3",
+           FROM run_group g JOIN group_detail d ON d.group_id = g.id WHERE g.phase < {PHASE_PRUNING}"
+        ),
         [],
         |row| counts(row, 0),
     )?;
@@ -121,7 +129,8 @@ pub(super) fn tally_of_all(tx: &ReadTx, live: &Live) -> Result<Tally> {
 /// The runs of a group; None: there is no such group.
 pub fn tally_of_group(tx: &ReadTx, group: GroupId) -> Result<Option<Tally>> {
     let sql = format!(
-        "SELECT {COUNTS} FROM run_group g JOIN group_detail d ON d.group_id = g.id WHERE g.id = ?1 AND g.phase < 3"
+        "SELECT {COUNTS} FROM run_group g JOIN group_detail d ON d.group_id = g.id WHERE g.id = ?1
+                  AND g.phase < {PHASE_PRUNING}"
     );
     match tx.row(&sql, [group.0], |row| counts(row, 0))? {
         Some(found) => Ok(Some(tally(&Live::read(tx)?, group, found))),
@@ -137,7 +146,7 @@ pub fn tally_of_batch(tx: &ReadTx, batch: i64) -> Result<Tally> {
 pub(super) fn of_batch(tx: &ReadTx, live: &Live, batch: i64) -> Result<Tally> {
     let sql = format!(
         "SELECT g.id, {COUNTS} FROM batch_group l JOIN run_group g ON g.id = l.group_id
-           JOIN group_detail d ON d.group_id = l.group_id WHERE l.batch_id = ?1 AND g.phase < 3"
+           JOIN group_detail d ON d.group_id = l.group_id WHERE l.batch_id = ?1 AND g.phase < {PHASE_PRUNING}"
     );
     let mut sum = Tally::default();
     for (group, found) in tx.rows(&sql, [batch], |row| Ok((GroupId(row.get(0)?), counts(row, 1)?)))? {

@@ -1,10 +1,12 @@
 //! What failed in a group: step by step, and what is equal counted as one.
 
 use super::step::steps_of_run;
+use crate::model::code::STEP_FAILED;
 use crate::{
     model::{GroupId, RunId, Status, StepId, Timestamp},
     store::{attempt, error::Result, tx::ReadTx},
 };
+use const_format::formatcp;
 use rusqlite::params;
 use serde::Serialize;
 
@@ -67,10 +69,12 @@ pub struct FailureKind {
 pub fn failure_kinds(tx: &ReadTx, group: GroupId, limit: usize) -> Result<Vec<FailureKind>> {
     // With `min(s.id)` the other columns are those of the first step.
     let kinds = tx.rows(
-        "SELECT min(s.id), s.run_id, count(*), a.detail
+        formatcp!(
+            "SELECT min(s.id), s.run_id, count(*), a.detail
            FROM step s LEFT JOIN attempt a ON a.step_id = s.id AND a.token = s.token
-          WHERE s.group_id = ?1 AND s.state = 6 AND s.state >= 6
-          GROUP BY s.no, json_extract(a.detail, '$.outcome') ORDER BY count(*) DESC, min(s.id) LIMIT ?2",
+          WHERE s.group_id = ?1 AND s.state = {STEP_FAILED} AND s.state >= {STEP_FAILED}
+          GROUP BY s.no, json_extract(a.detail, '$.outcome') ORDER BY count(*) DESC, min(s.id) LIMIT ?2"
+        ),
         params![group.0, limit as i64],
         |row| Ok((StepId(row.get(0)?), RunId(row.get(1)?), row.get::<_, i64>(2)?, row.get::<_, Option<String>>(3)?)),
     )?;

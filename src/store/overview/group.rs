@@ -1,6 +1,7 @@
 //! Groups in a list and in full.
 
 use super::hook::{FAILED_HOOKS, FailedHook, failed_hooks};
+use crate::model::code::{PHASE_BUILDING, PHASE_LIVE, PHASE_PRUNING};
 use crate::{
     model::{DefinitionId, GroupId, Status, Timestamp},
     store::{
@@ -8,6 +9,7 @@ use crate::{
         tx::ReadTx,
     },
 };
+use const_format::formatcp;
 use rusqlite::{Row, params};
 use serde::Serialize;
 use std::collections::{BTreeMap, HashMap};
@@ -70,11 +72,13 @@ pub struct GroupDetails {
     pub failed_hooks: Vec<FailedHook>,
 }
 
-const COLUMNS: &str = "g.id, d.name, w.name, g.ended, d.runs, g.unfinished - (g.phase > 0), g.failed, g.cancelled,
-    g.paused, g.cancelling, g.phase = 1, g.scope > 0, g.epoch, d.priority, d.created,
+const COLUMNS: &str = formatcp!(
+    "g.id, d.name, w.name, g.ended, d.runs, g.unfinished - (g.phase > {PHASE_LIVE}), g.failed, g.cancelled,
+    g.paused, g.cancelling, g.phase = {PHASE_BUILDING}, g.scope > 0, g.epoch, d.priority, d.created,
     CASE WHEN g.paused = 1 AND d.paused_for <> '' THEN d.paused_for END
-   FROM run_group g JOIN group_detail d ON d.group_id = g.id AND g.phase < 3
-   JOIN definition w ON w.id = d.definition_id";
+   FROM run_group g JOIN group_detail d ON d.group_id = g.id AND g.phase < {PHASE_PRUNING}
+   JOIN definition w ON w.id = d.definition_id"
+);
 
 fn read(row: &Row, running: &HashMap<GroupId, i64>) -> rusqlite::Result<GroupRow> {
     let id = GroupId(row.get(0)?);

@@ -1,9 +1,11 @@
 //! Hooks that failed for good.
 
+use crate::model::code::HOOK_FAILED;
 use crate::{
     model::{GroupId, RunId, StepId, Timestamp},
     store::{error::Result, tx::ReadTx},
 };
+use const_format::formatcp;
 use rusqlite::params;
 use serde::Serialize;
 
@@ -26,8 +28,10 @@ pub struct FailedHook {
 /// Told of at most, in what is shown of a group.
 pub const FAILED_HOOKS: usize = 20;
 
-pub(in crate::store) const FAILED: &str = "SELECT id, event, name, run_id, step_id, attempts, ended, detail
-    FROM hook WHERE group_id = ?1 AND state = 6 ORDER BY id DESC LIMIT ?2";
+pub(in crate::store) const FAILED: &str = formatcp!(
+    "SELECT id, event, name, run_id, step_id, attempts, ended, detail
+    FROM hook WHERE group_id = ?1 AND state = {HOOK_FAILED} ORDER BY id DESC LIMIT ?2"
+);
 
 /// The newest failed hooks of a group, at most `limit`. Costs the same however many hooks the group has.
 pub fn failed_hooks(tx: &ReadTx, group: GroupId, limit: usize) -> Result<Vec<FailedHook>> {

@@ -1,5 +1,6 @@
 //! How far a group is, cheap enough to be asked five times a second.
 
+use crate::model::code::{PHASE_LIVE, STEP_COMPLETED, STEP_FAILED};
 use crate::{
     model::{EventKind, GroupId, Timestamp},
     store::{
@@ -9,6 +10,7 @@ use crate::{
         tx::ReadTx,
     },
 };
+use const_format::formatcp;
 use rusqlite::params;
 use serde::Serialize;
 use std::collections::HashMap;
@@ -28,9 +30,11 @@ pub struct Progress {
 
 pub fn progress(tx: &ReadTx, id: GroupId) -> Result<Progress> {
     tx.row(
-        "SELECT d.runs, d.runs - (g.unfinished - (g.phase > 0)), g.failed, g.cancelled,
+        formatcp!(
+            "SELECT d.runs, d.runs - (g.unfinished - (g.phase > {PHASE_LIVE})), g.failed, g.cancelled,
                 (SELECT count(*) FROM lease WHERE group_id = ?1), g.ended
-           FROM run_group g JOIN group_detail d ON d.group_id = g.id WHERE g.id = ?1",
+           FROM run_group g JOIN group_detail d ON d.group_id = g.id WHERE g.id = ?1"
+        ),
         [id.0],
         |row| {
             Ok(Progress {
@@ -82,8 +86,11 @@ impl Tally {
         let mut steps: Vec<StepTally> =
             names.into_iter().map(|name| StepTally { name, ..StepTally::default() }).collect();
         let counts = tx.rows(
-            "SELECT s.no, sum(s.state = 5), sum(s.state = 6) FROM run r CROSS JOIN step s
-              WHERE r.group_id = ?1 AND s.id >= r.first_step AND s.id < r.first_step + ?2 GROUP BY s.no",
+            formatcp!(
+                "SELECT s.no, sum(s.state = {STEP_COMPLETED}), sum(s.state = {STEP_FAILED})
+                      FROM run r CROSS JOIN step s
+              WHERE r.group_id = ?1 AND s.id >= r.first_step AND s.id < r.first_step + ?2 GROUP BY s.no"
+            ),
             params![id.0, steps.len() as i64],
             |row| Ok((row.get::<_, i64>(0)? as usize, row.get::<_, i64>(1)?, row.get::<_, i64>(2)?)),
         )?;

@@ -1,9 +1,11 @@
 //! What waits and what runs, told from the small tables and the partial indexes: never a scan of `step`.
 
+use crate::model::code::{HOOK_RUNNING, HOOK_WAITING, STEP_BLOCKED, STEP_DELAYED, STEP_PAUSED};
 use crate::{
     model::{Outcome, StepId, Timestamp},
     store::{error::Result, tx::ReadTx},
 };
+use const_format::formatcp;
 use serde::Serialize;
 use std::collections::BTreeMap;
 
@@ -66,7 +68,10 @@ pub fn queues(tx: &ReadTx) -> Result<Queues> {
         }
     }
     let one = |sql: &str| -> Result<i64> { Ok(tx.row(sql, [], |row| row.get(0))?.unwrap_or(0)) };
-    let next_due = tx.row("SELECT due FROM step WHERE state = 1 ORDER BY due LIMIT 1", [], |row| row.get(0))?;
+    let next_due =
+        tx.row(formatcp!("SELECT due FROM step WHERE state = {STEP_DELAYED} ORDER BY due LIMIT 1"), [], |row| {
+            row.get(0)
+        })?;
     let mut types: Vec<TypeQueue> = types.into_values().collect();
     types.retain(|it| it.paused || it.ready + it.on_hold + it.running + it.in_line > 0);
     types.sort_by(|one, other| one.step_type.cmp(&other.step_type));
@@ -79,8 +84,8 @@ pub fn queues(tx: &ReadTx) -> Result<Queues> {
         parked,
         groups_open: one("SELECT count(*) FROM run_group WHERE ended IS NULL")?,
         groups_paused: one("SELECT count(*) FROM run_group WHERE paused + cancelling > 0 AND paused = 1")?,
-        hooks_waiting: one("SELECT count(*) FROM hook WHERE state = 0")?,
-        hooks_running: one("SELECT count(*) FROM hook WHERE state = 1")?,
+        hooks_waiting: one(formatcp!("SELECT count(*) FROM hook WHERE state = {HOOK_WAITING}"))?,
+        hooks_running: one(formatcp!("SELECT count(*) FROM hook WHERE state = {HOOK_RUNNING}"))?,
     })
 }
 
@@ -115,9 +120,13 @@ pub fn oldest_running(tx: &ReadTx) -> Result<Option<(StepId, Timestamp)>> {
 const READY: &str = "SELECT type_id, count(*),
        sum(group_id IN (SELECT id FROM run_group WHERE paused + cancelling > 0 AND paused = 1)) FROM ready GROUP BY type_id";
 pub(crate) const IN_LINE: &str =
-    "SELECT type_id, count(*) FROM step INDEXED BY step_line WHERE state = 2 GROUP BY type_id";
-pub(crate) const DELAYED: &str = "SELECT count(*) FROM step INDEXED BY step_delayed WHERE state = 1";
-const PUT_OFF: &str = "SELECT s.id,
+    formatcp!("SELECT type_id, count(*) FROM step INDEXED BY step_line WHERE state = {STEP_BLOCKED} GROUP BY type_id");
+pub(crate) const DELAYED: &str =
+    formatcp!("SELECT count(*) FROM step INDEXED BY step_delayed WHERE state = {STEP_DELAYED}");
+const PUT_OFF: &str = formatcp!(
+    "SELECT s.id,
         (SELECT a.detail FROM attempt a WHERE a.step_id = s.id ORDER BY a.token DESC LIMIT 1)
-   FROM (SELECT id FROM step INDEXED BY step_delayed WHERE state = 1 ORDER BY due LIMIT ?1) s";
-pub(crate) const ALL_PARKED: &str = "SELECT count(*) FROM step INDEXED BY step_parked WHERE state = 3";
+   FROM (SELECT id FROM step INDEXED BY step_delayed WHERE state = {STEP_DELAYED} ORDER BY due LIMIT ?1) s"
+);
+pub(crate) const ALL_PARKED: &str =
+    formatcp!("SELECT count(*) FROM step INDEXED BY step_parked WHERE state = {STEP_PAUSED}");

@@ -1,6 +1,7 @@
 //! Runs in a list and in full.
 
 use super::step::{StepRow, steps_of_run};
+use crate::model::code::{STEP_CANCELLED, STEP_COMPLETED, STEP_FAILED};
 use crate::{
     model::{GroupId, RunId, ShapeStep, Status, StepId, Timestamp},
     store::{
@@ -10,6 +11,7 @@ use crate::{
         tx::ReadTx,
     },
 };
+use const_format::formatcp;
 use rusqlite::{Row, params};
 use serde::Serialize;
 
@@ -49,16 +51,19 @@ pub struct RunDetails {
     pub output: Option<serde_json::Value>,
 }
 
-const COLUMNS: &str = "r.id, r.group_id, coalesce(i.item, ''), r.ended, r.failed, r.cancelled,
+const COLUMNS: &str = formatcp!(
+    "r.id, r.group_id, coalesce(i.item, ''), r.ended, r.failed, r.cancelled,
     r.ended IS NULL AND EXISTS (SELECT 1 FROM lease l WHERE l.run_id = r.id),
     r.ended IS NULL AND EXISTS (SELECT 1 FROM step s WHERE s.id >= r.first_step
-        AND s.id < r.first_step + json_array_length(w.shape, '$.steps') AND s.state < 5 AND s.failures + s.crashes > 0),
+        AND s.id < r.first_step + json_array_length(w.shape, '$.steps') AND s.state < {STEP_COMPLETED}
+        AND s.failures + s.crashes > 0),
     CASE WHEN r.ended IS NOT NULL THEN (SELECT o.value ->> '$.remark' FROM step s JOIN output o ON o.id = s.output_id
         WHERE s.id = r.first_step + json_array_length(w.shape, '$.steps') - 1) END,
     json_array_length(w.shape, '$.steps'),
     CASE WHEN r.ended IS NULL THEN (SELECT count(*) FROM step s WHERE s.id >= r.first_step
-        AND s.id < r.first_step + json_array_length(w.shape, '$.steps') AND s.state = 5) END
-   FROM run r JOIN definition w ON w.id = r.definition_id LEFT JOIN item i ON i.run_id = r.id";
+        AND s.id < r.first_step + json_array_length(w.shape, '$.steps') AND s.state = {STEP_COMPLETED}) END
+   FROM run r JOIN definition w ON w.id = r.definition_id LEFT JOIN item i ON i.run_id = r.id"
+);
 
 fn read(row: &Row) -> rusqlite::Result<RunRow> {
     let ended = row.get::<_, Option<i64>>(3)?.map(Timestamp);
@@ -90,10 +95,12 @@ fn with_reason(tx: &ReadTx, run: RunRow) -> Result<RunRow> {
         return Ok(run);
     }
     let step = tx.row(
-        "SELECT s.id FROM run r JOIN definition w ON w.id = r.definition_id
+        formatcp!(
+            "SELECT s.id FROM run r JOIN definition w ON w.id = r.definition_id
            JOIN step s ON s.id >= r.first_step AND s.id < r.first_step + json_array_length(w.shape, '$.steps')
-          WHERE r.id = ?1 AND (s.state = 6 OR (s.state < 5 AND s.failures + s.crashes > 0))
-          ORDER BY s.state = 6 DESC, s.id LIMIT 1",
+          WHERE r.id = ?1 AND (s.state = {STEP_FAILED} OR (s.state < {STEP_COMPLETED} AND s.failures + s.crashes > 0))
+          ORDER BY s.state = {STEP_FAILED} DESC, s.id LIMIT 1"
+        ),
         [run.id.0],
         |row| row.get(0).map(StepId),
     )?;
@@ -153,12 +160,21 @@ pub fn runs_with_steps(
     found.map(Some)
 }
 
-pub(in crate::store) const WITH_FAILED: &str = "SELECT DISTINCT run_id FROM step
-      WHERE group_id = ?1 AND state = 6 AND state >= 6 AND run_id > ?2 ORDER BY run_id LIMIT ?3";
-pub(in crate::store) const WITH_CANCELLED: &str = "SELECT DISTINCT run_id FROM step
-      WHERE group_id = ?1 AND state = 7 AND state >= 6 AND run_id > ?2 ORDER BY run_id LIMIT ?3";
-pub(in crate::store) const WITH_ERROR: &str = "SELECT DISTINCT run_id FROM step
-      WHERE group_id = ?1 AND state < 5 AND failures + crashes > 0 AND run_id > ?2 ORDER BY run_id LIMIT ?3";
+pub(in crate::store) const WITH_FAILED: &str = formatcp!(
+    "SELECT DISTINCT run_id FROM step
+      WHERE group_id = ?1 AND state = {STEP_FAILED} AND state >= {STEP_FAILED} AND run_id > ?2
+      ORDER BY run_id LIMIT ?3"
+);
+pub(in crate::store) const WITH_CANCELLED: &str = formatcp!(
+    "SELECT DISTINCT run_id FROM step
+      WHERE group_id = ?1 AND state = {STEP_CANCELLED} AND state >= {STEP_FAILED} AND run_id > ?2
+      ORDER BY run_id LIMIT ?3"
+);
+pub(in crate::store) const WITH_ERROR: &str = formatcp!(
+    "SELECT DISTINCT run_id FROM step
+      WHERE group_id = ?1 AND state < {STEP_COMPLETED} AND failures + crashes > 0 AND run_id > ?2
+      ORDER BY run_id LIMIT ?3"
+);
 const WITH_RUNNING: &str =
     "SELECT DISTINCT run_id FROM lease WHERE group_id = ?1 AND run_id > ?2 ORDER BY run_id LIMIT ?3";
 

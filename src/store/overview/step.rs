@@ -1,5 +1,6 @@
 //! Steps in a list and in full.
 
+use crate::model::code::OUTCOME_CACHED;
 use crate::{
     model::{DefinitionId, GroupId, RunId, Status, StepId, Timestamp, WorkerId},
     store::{
@@ -10,6 +11,7 @@ use crate::{
         tx::ReadTx,
     },
 };
+use const_format::formatcp;
 use rusqlite::{Row, params};
 use serde::Serialize;
 
@@ -67,13 +69,15 @@ pub struct StepDetails {
     pub links: Vec<(String, String)>,
 }
 
-const COLUMNS: &str = "s.id, s.no,
+const COLUMNS: &str = formatcp!(
+    "s.id, s.no,
     coalesce(json_extract(w.body, '$.steps[' || s.no || '].name'), t.name), t.name, v.status,
     s.attempts + (l.step_id IS NOT NULL), s.failures, s.crashes, coalesce(l.worker, s.worker),
-    coalesce(l.started, s.started), s.ended, s.outcome = 9
+    coalesce(l.started, s.started), s.ended, s.outcome = {OUTCOME_CACHED}
    FROM step s JOIN step_status v ON v.id = s.id JOIN run r ON r.id = s.run_id
    JOIN definition w ON w.id = r.definition_id JOIN step_type t ON t.id = s.type_id
-   LEFT JOIN lease l ON l.step_id = s.id";
+   LEFT JOIN lease l ON l.step_id = s.id"
+);
 
 fn read(row: &Row) -> rusqlite::Result<StepRow> {
     Ok(StepRow {

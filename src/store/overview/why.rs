@@ -1,6 +1,7 @@
 //! The facts from which `why` explains that a step does not run, or failed.
 
 use super::step::{StepNeed, StepRow, find, needs};
+use crate::model::code::{PHASE_BUILDING, STEP_COMPLETED, STEP_RECOMPUTE};
 use crate::{
     model::{GroupId, KeyId, RunId, Status, StepId, Timestamp, WorkerId},
     store::{
@@ -9,6 +10,7 @@ use crate::{
         tx::ReadTx,
     },
 };
+use const_format::formatcp;
 use rusqlite::params;
 use serde::Serialize;
 
@@ -61,14 +63,14 @@ pub struct Why {
 pub fn why(tx: &ReadTx, id: StepId) -> Result<Why> {
     let step = find(tx, id)?;
     let found = tx.row(
-        "SELECT s.run_id, s.group_id, CASE s.state WHEN 1 THEN s.due END, s.scope, s.key_id, s.type_id, k.name, g.paused,
-                g.cancelling, g.phase = 1 OR d.opened < s.run_id, t.paused,
+        formatcp!("SELECT s.run_id, s.group_id, CASE s.state WHEN 1 THEN s.due END, s.scope, s.key_id, s.type_id, k.name, g.paused,
+                g.cancelling, g.phase = {PHASE_BUILDING} OR d.opened < s.run_id, t.paused,
                 EXISTS (SELECT 1 FROM ready q WHERE q.lane IN (0, t.lane) AND q.priority = s.priority
                            AND q.due = s.due AND q.step_id = s.id),
                 EXISTS (SELECT 1 FROM cancel_request c WHERE c.step_id = s.id),
                 CASE WHEN g.paused = 1 AND d.paused_for <> '' THEN d.paused_for END
            FROM step s JOIN run_group g ON g.id = s.group_id JOIN group_detail d ON d.group_id = s.group_id
-           JOIN step_type t ON t.id = s.type_id LEFT JOIN resource_key k ON k.id = s.key_id WHERE s.id = ?1",
+           JOIN step_type t ON t.id = s.type_id LEFT JOIN resource_key k ON k.id = s.key_id WHERE s.id = ?1"),
         [id.0],
         |row| {
             let line: (Option<i64>, i64, i64) = (row.get(4)?, row.get(5)?, row.get(3)?);
@@ -109,8 +111,10 @@ pub fn why(tx: &ReadTx, id: StepId) -> Result<Why> {
         facts.head = head.filter(|head| *head != id);
     }
     let again = tx.rows(
-        "SELECT w.id FROM step s JOIN run r ON r.id = s.run_id JOIN step w ON w.id >= r.first_step AND w.id < s.id
-          WHERE s.id = ?1 AND s.state = 4 AND w.redone > 0 AND w.state < 5",
+        formatcp!(
+            "SELECT w.id FROM step s JOIN run r ON r.id = s.run_id JOIN step w ON w.id >= r.first_step AND w.id < s.id
+          WHERE s.id = ?1 AND s.state = {STEP_RECOMPUTE} AND w.redone > 0 AND w.state < {STEP_COMPLETED}"
+        ),
         [id.0],
         |row| row.get(0).map(StepId),
     )?;

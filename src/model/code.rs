@@ -1,0 +1,170 @@
+//! States as the database keeps them: each enum is one table of code, public name and words for people.
+//!
+//! SQL texts take a code by the name of its constant, through `const_format::formatcp!("... state = {STEP_DELAYED}")`; a bare
+//! number in a statement is refused by `tests/tidy.rs`. Codes are stored: they never change their meaning.
+
+use serde::{Deserialize, Serialize};
+
+/// Declares an enum of states: variant, code, constant of the code, public name, words for people.
+macro_rules! states {
+    ($(#[$meta:meta])* $Name:ident { $($(#[$about:meta])* $Variant:ident = $code:literal, $CONSTANT:ident, $name:literal, $words:literal;)+ }) => {
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        $(#[$meta])*
+        pub enum $Name {
+            $($(#[$about])* $Variant = $code,)+
+        }
+
+        $(pub const $CONSTANT: i64 = $code;)+
+
+        impl $Name {
+            pub const ALL: &'static [$Name] = &[$($Name::$Variant),+];
+
+            /// The number that the database keeps.
+            pub const fn code(self) -> i64 {
+                self as i64
+            }
+
+            /// `None` for a number that no version of the program has written.
+            pub fn from_code(code: i64) -> Option<$Name> {
+                Self::ALL.iter().copied().find(|state| state.code() == code)
+            }
+
+            /// The name in JSON and in settings.
+            pub const fn name(self) -> &'static str {
+                match self {
+                    $($Name::$Variant => $name,)+
+                }
+            }
+
+            /// What people read.
+            pub const fn words(self) -> &'static str {
+                match self {
+                    $($Name::$Variant => $words,)+
+                }
+            }
+        }
+    };
+}
+
+states! {
+    /// Where a step stands. Of an open step the tables `ready` and `lease` say whether it waits or runs. A step has ended
+    /// from `STEP_COMPLETED` on; every state before that is live.
+    StepState {
+        /// Claimable, running, or waiting for its needs.
+        Open = 0, STEP_OPEN, "open", "open";
+        /// Waits for its due time.
+        Delayed = 1, STEP_DELAYED, "delayed", "waiting for its time";
+        /// Another step or program has the resource that it needs.
+        Blocked = 2, STEP_BLOCKED, "blocked", "waiting for lock";
+        /// Its group or type is paused.
+        Paused = 3, STEP_PAUSED, "paused", "paused";
+        /// An earlier step of its run is computed again.
+        Recompute = 4, STEP_RECOMPUTE, "recompute", "waiting for a step that runs again";
+        Completed = 5, STEP_COMPLETED, "completed", "completed";
+        Failed = 6, STEP_FAILED, "failed", "failed";
+        Cancelled = 7, STEP_CANCELLED, "cancelled", "cancelled";
+    }
+}
+
+impl StepState {
+    pub const fn is_terminal(self) -> bool {
+        self.code() >= STEP_COMPLETED
+    }
+}
+
+states! {
+    /// What is being done to a group as a whole.
+    GroupPhase {
+        Live = 0, PHASE_LIVE, "live", "live";
+        /// Its runs are being written; it is not acknowledged and not claimable.
+        Building = 1, PHASE_BUILDING, "building", "being submitted";
+        /// `retry` puts its failed runs back, slice by slice.
+        Reopening = 2, PHASE_REOPENING, "reopening", "being retried";
+        /// It is being removed, and shown to nobody.
+        Pruning = 3, PHASE_PRUNING, "pruning", "being pruned";
+    }
+}
+
+states! {
+    /// How an attempt ended.
+    AttemptOutcome {
+        Succeeded = 1, OUTCOME_SUCCEEDED, "succeeded", "succeeded";
+        /// Failed; the step may be tried again.
+        Retryable = 2, OUTCOME_RETRYABLE, "failed", "failed";
+        /// Failed for good.
+        Failed = 3, OUTCOME_FAILED, "failed", "failed";
+        Cancelled = 4, OUTCOME_CANCELLED, "cancelled", "cancelled";
+        TimedOut = 5, OUTCOME_TIMED_OUT, "timed out", "timed out";
+        ResourceLimit = 6, OUTCOME_RESOURCE_LIMIT, "resource limit", "over a limit";
+        /// Given back without an outcome.
+        Interrupted = 7, OUTCOME_INTERRUPTED, "interrupted", "interrupted";
+        Crashed = 8, OUTCOME_CRASHED, "crashed", "crashed";
+        /// The result was found in the step cache.
+        Cached = 9, OUTCOME_CACHED, "cached", "taken from the cache";
+    }
+}
+
+states! {
+    /// Where a hook stands.
+    HookState {
+        Waiting = 0, HOOK_WAITING, "waiting", "waiting";
+        Running = 1, HOOK_RUNNING, "running", "running";
+        Done = 5, HOOK_DONE, "done", "done";
+        Failed = 6, HOOK_FAILED, "failed", "failed";
+    }
+}
+
+states! {
+    /// What ingestion knows of a document in a vector database.
+    #[serde(rename_all = "snake_case")]
+    DocumentState {
+        /// Its run says: it goes on, or ended in a way that another try may put right.
+        AskRun = 0, DOCUMENT_PENDING, "ask_run", "pending";
+        /// Stored, without a single chunk.
+        Empty = 4, DOCUMENT_EMPTY, "empty", "nothing to index";
+        Stored = 5, DOCUMENT_STORED, "stored", "stored";
+        /// Failed for good; not tried again until it changes.
+        Unusable = 6, DOCUMENT_UNUSABLE, "unusable", "unusable";
+    }
+}
+
+states! {
+    /// Who holds a resource lock.
+    #[derive(utoipa::ToSchema)]
+    #[serde(rename_all = "UPPERCASE")]
+    HolderKind {
+        Step = 1, HOLDER_STEP, "STEP", "a step";
+        Web = 2, HOLDER_WEB, "WEB", "a web request";
+        Cli = 3, HOLDER_CLI, "CLI", "the command line";
+        Hook = 4, HOLDER_HOOK, "HOOK", "a hook";
+    }
+}
+
+states! {
+    /// Why an output outlives its step.
+    KeepReason {
+        /// Nothing keeps it: the next prune removes it.
+        Nothing = 0, KEEP_NOTHING, "nothing", "nothing";
+        /// Files that a command or a worker process made; retention never removes them.
+        Command = 1, KEEP_COMMAND, "command", "files of a command";
+        /// Files behind a document that is as that run left it.
+        Document = 2, KEEP_DOCUMENT, "document", "a document";
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_code_leads_back_to_its_state_and_no_other_number_does() {
+        for code in -1..12 {
+            let state = StepState::from_code(code);
+            assert_eq!(state.map(StepState::code), (0..8).contains(&code).then_some(code));
+            assert_eq!(state.is_some_and(StepState::is_terminal), (5..8).contains(&code));
+        }
+        assert!(AttemptOutcome::ALL.iter().all(|it| AttemptOutcome::from_code(it.code()) == Some(*it)));
+        assert_eq!(HookState::from_code(2), None);
+        assert_eq!(DocumentState::from_code(5), Some(DocumentState::Stored));
+    }
+}
