@@ -272,7 +272,7 @@ fn a_snippet_is_text_whose_matching_words_are_told_by_offsets() {
         }
     }
     assert_eq!(hits.len(), 2);
-    let shown = serde_json::to_value(&hits.iter().find(|it| it.uri == "a.md").unwrap()).unwrap();
+    let shown = serde_json::to_value(hits.iter().find(|it| it.uri == "a.md").unwrap()).unwrap();
     assert_eq!(shown["highlights"][0], json!([19, 25]));
     assert_eq!((&shown["snippet_cut"], &shown["navigation"]), (&json!([false, false]), &json!(false)));
 }

@@ -197,7 +197,7 @@ mod tests {
     fn a_mark_over_several_words_stays_within_each_of_them() {
         let output = output(true);
         let bold = |it: &str| output.paint(Paint::Bold, it);
-        let lines = super::folded(&output, &hit("a b\nc", &[0..3], (false, false)), 80);
+        let lines = super::folded(&output, &hit("a b\nc", std::slice::from_ref(&(0..3)), (false, false)), 80);
         assert_eq!(lines, [format!("{} {} c", bold("a"), bold("b"))]);
     }
 }

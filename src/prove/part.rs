@@ -80,7 +80,7 @@ fn exit(name: &str, process: u64, done: Result<()>) -> i32 {
     match done {
         Ok(()) => 0,
         Err(error) => {
-            stderr::say(format!("{name} {process}: {error}"));
+            stderr::say(format!("{name} {process}: {}", crate::engine::with_causes(&error)));
             1
         }
     }
