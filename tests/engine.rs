@@ -259,7 +259,7 @@ fn a_worker_whose_life_line_is_free_loses_its_steps_to_another() {
     let shop = Shop::new();
     let text = "id: one\nsteps: [{ name: a, uses: windlass/noop }]\n";
     let group = shop.submit(text, &["x"]);
-    // A worker that registered and claimed, and whose process is gone: nobody holds its life line.
+    // A worker that registered and claimed, and whose process is gone: nobody holds its liveness lock.
     let store = shop.engine.store();
     let identity = windlass::os::process_stat::own_identity();
     let dead = store

@@ -5,9 +5,9 @@
 
 use crate::model::{Millis, Monotonic, ThreadLook, ThreadState};
 
-/// What a probe of a worker's life line found.
+/// What a probe of a worker's liveness lock found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum LifeLine {
+pub enum LivenessLock {
     /// The kernel has taken the lock back: the process is gone.
     Free,
     Held,
@@ -16,9 +16,9 @@ pub enum LifeLine {
 /// What the reaper sees of one worker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Sighting {
-    pub life_line: LifeLine,
+    pub liveness_lock: LivenessLock,
     /// Its last heartbeat, on the monotonic clock of this boot. None where it can't be told (another boot, an unreadable
-    /// heartbeat): then only the life line decides.
+    /// heartbeat): then only the liveness lock decides.
     pub heartbeat: Option<Monotonic>,
     /// What the thread does that beats, seen before the heartbeat was read. None where the system can't tell: then the
     /// heartbeat decides alone.
@@ -41,9 +41,9 @@ pub struct OwnTick {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
     Well,
-    /// Its life line is free: take its steps, locks and row at once.
+    /// Its liveness lock is free: take its steps, locks and row at once.
     Dead,
-    /// It holds its life line but its heart stands still: take its steps. Its late writes lose by token, and its
+    /// It holds its liveness lock but its heart stands still: take its steps. Its late writes lose by token, and its
     /// resource locks wait for their file locks.
     Silent,
     /// Silent, but nothing of it is in the way: leave it alone.
@@ -80,37 +80,37 @@ pub fn stillness(before: Option<Stillness>, seen: &Sighting, now: Monotonic) -> 
 
 /// Judges one worker. `silent_after` is the stillness from which on a worker counts as silent.
 ///
-/// A free life line is the kernel's word and needs no clock, so a late tick delays only the judgement of silence.
+/// A free liveness lock is the kernel's word and needs no clock, so a late tick delays only the judgement of silence.
 pub fn judge(seen: &Sighting, still: Option<Stillness>, own: &OwnTick, silent_after: Millis) -> Verdict {
     if seen.is_own {
         return Verdict::Well;
     }
-    match (seen.life_line, still) {
-        (LifeLine::Free, _) => Verdict::Dead,
-        (LifeLine::Held, Some(still)) if own.now.since(still.since) >= silent_after => {
+    match (seen.liveness_lock, still) {
+        (LivenessLock::Free, _) => Verdict::Dead,
+        (LivenessLock::Held, Some(still)) if own.now.since(still.since) >= silent_after => {
             match (own.late > own.tolerated, seen.has_leases) {
                 (true, _) => Verdict::LookAgain,
                 (false, true) => Verdict::Silent,
                 (false, false) => Verdict::Dormant,
             }
         }
-        (LifeLine::Held, _) => Verdict::Well,
+        (LivenessLock::Held, _) => Verdict::Well,
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use LifeLine::{Free, Held};
+    use LivenessLock::{Free, Held};
     use ThreadState::{Runs, Stopped, Stuck, Waits};
     use proptest::prelude::*;
 
     const SILENT_AFTER: Millis = Millis::seconds(30);
     const NOW: Monotonic = Monotonic(1_000_000);
 
-    fn sighting(life_line: LifeLine, age: Option<u64>, has_leases: bool) -> Sighting {
+    fn sighting(liveness_lock: LivenessLock, age: Option<u64>, has_leases: bool) -> Sighting {
         let heartbeat = age.map(|it| Monotonic(NOW.0 - it as i64));
-        Sighting { life_line, heartbeat, heart: None, has_leases, is_own: false }
+        Sighting { liveness_lock, heartbeat, heart: None, has_leases, is_own: false }
     }
 
     #[test]
@@ -128,10 +128,10 @@ mod tests {
             (Free, fresh, true, on_time, Verdict::Dead),
             (Free, old, false, on_time, Verdict::Dead),
             (Free, None, false, on_time, Verdict::Dead),
-            (Free, fresh, true, late, Verdict::Dead), // a free life line needs no clock
+            (Free, fresh, true, late, Verdict::Dead), // a free liveness lock needs no clock
         ];
-        for (life_line, age, has_leases, late, expected) in table {
-            let seen = sighting(life_line, age, has_leases);
+        for (liveness_lock, age, has_leases, late, expected) in table {
+            let seen = sighting(liveness_lock, age, has_leases);
             let own = OwnTick { now: NOW, late, tolerated: Millis::seconds(1) };
             let still = stillness(None, &seen, NOW);
             assert_eq!(judge(&seen, still, &own, SILENT_AFTER), expected, "{seen:?} {own:?}");

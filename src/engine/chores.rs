@@ -16,15 +16,15 @@ pub trait Chore: Send + Sync {
 
 pub(super) fn run(shared: &Arc<Shared>) {
     loop {
-        let heard = shared.chore_bell.heard();
-        let ends = shared.upkeep_bell.heard();
+        let heard = shared.chore_notify.heard();
+        let ends = shared.retention_notify.heard();
         if shared.is_draining() {
             return;
         }
         let again = shared.engine.kinds.chores().filter_map(|it| it.look(&shared.engine)).min();
         if again.is_none() {
-            shared.chore_bell.wait(heard);
+            shared.chore_notify.wait(heard);
         }
-        shared.upkeep_bell.wait_for(ends, again.unwrap_or(PAUSE).duration());
+        shared.retention_notify.wait_for(ends, again.unwrap_or(PAUSE).duration());
     }
 }

@@ -20,10 +20,10 @@ pub(super) const ROOM_WAIT: Duration = Duration::from_millis(500);
 
 pub(super) fn run(shared: &Arc<Shared>, pool: usize) {
     let template = template(shared, pool);
-    let bell = &shared.pools[pool].bell;
+    let notify = &shared.pools[pool].notify;
     let mut next: Option<Claimed> = None;
     while !shared.is_draining() || next.is_some() {
-        let heard = bell.heard();
+        let heard = notify.heard();
         let claimed = match next.take() {
             Some(claimed) => Some(claimed),
             None if !shared.has_room() => None,
@@ -37,15 +37,15 @@ pub(super) fn run(shared: &Arc<Shared>, pool: usize) {
         };
         let Some(claimed) = claimed else {
             if !shared.is_draining() {
-                bell.wait(heard);
+                notify.wait(heard);
             }
             continue;
         };
         // There may be more where this came from.
-        bell.pass_on();
+        notify.pass_on();
         next = work(shared, pool, claimed, &template);
     }
-    bell.pass_on();
+    notify.pass_on();
 }
 
 fn template(shared: &Shared, pool: usize) -> Claim {
@@ -76,7 +76,7 @@ fn claim(shared: &Shared, template: &Claim) -> store::Result<Option<Claimed>> {
     metrics.count(Counter::ClaimAttempts);
     let begun = Instant::now();
     let _inside = probe::inside(Window::Claim);
-    let _claiming = shared.heart.claiming();
+    let _claiming = shared.heartbeat.claiming();
     let claimed = shared.engine.store.claim(fresh(shared, template))?.into_iter().next();
     metrics.time(Histogram::ClaimDuration, "", begun.elapsed());
     metrics.count(if claimed.is_some() { Counter::ClaimSuccess } else { Counter::ClaimIdle });

@@ -39,16 +39,16 @@ const NO_ROOM: Millis = Millis::seconds(10);
 
 pub(super) fn run(shared: &Arc<Shared>) {
     while !shared.is_draining() {
-        let heard = shared.hook_bell.heard();
+        let heard = shared.hook_notify.heard();
         match run_due(shared) {
             Ok(true) => continue,
             Ok(false) => {}
             Err(error) => tracing::warn!(%error, "hooks could not be run"),
         }
         if waits(shared) {
-            shared.hook_bell.wait_for(heard, LOOK);
+            shared.hook_notify.wait_for(heard, LOOK);
         } else {
-            shared.hook_bell.wait(heard);
+            shared.hook_notify.wait(heard);
         }
     }
     finish(shared);
@@ -57,12 +57,12 @@ pub(super) fn run(shared: &Arc<Shared>) {
 /// The steps that still run may end their groups: what becomes due by that runs before the worker goes.
 fn finish(shared: &Arc<Shared>) {
     while !shared.interrupted.load(Ordering::Acquire) {
-        let heard = shared.hook_bell.heard();
+        let heard = shared.hook_notify.heard();
         let steps_run = shared.busy.load(Ordering::Acquire) > 0;
         match run_due(shared) {
             Ok(true) => {}
             Ok(false) if steps_run => {
-                shared.hook_bell.wait_for(heard, LAST_LOOK);
+                shared.hook_notify.wait_for(heard, LAST_LOOK);
             }
             Ok(false) | Err(_) => return,
         }

@@ -4,7 +4,7 @@
 
 mod adopt;
 mod attempt;
-mod bell;
+mod notify;
 mod cache;
 mod cache_files;
 mod cancel;
@@ -12,11 +12,11 @@ mod catalog;
 mod chores;
 mod consumer;
 mod error;
-mod heart;
+mod heartbeat;
 mod hooks;
-mod keeper;
+mod watcher;
 pub mod kind;
-mod life_line;
+mod liveness_lock;
 mod needs;
 mod numbers;
 mod outputs;
@@ -31,7 +31,7 @@ mod settlement;
 pub mod step_child;
 pub mod step_kind;
 mod submit;
-mod upkeep;
+mod retention;
 mod wait;
 mod work_dir;
 mod worker;
@@ -84,7 +84,7 @@ pub(crate) fn tag_is_alive(tag: &str) -> bool {
 pub struct Options {
     pub home: PathBuf,
     pub heartbeat: Millis,
-    /// A worker with leases whose heart is older than this is silent.
+    /// A worker with leases whose heartbeat is older than this is silent.
     pub silent_after: Millis,
     pub lock_ttl: Millis,
     /// Below this much free disk nothing is claimed.

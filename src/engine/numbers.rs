@@ -6,7 +6,7 @@ use crate::{
 };
 use std::{fs, path::Path};
 
-/// Of attempts, in the names of their work directories, and of workers, in those of their life lines.
+/// Of attempts, in the names of their work directories, and of workers, in those of their liveness locks.
 pub fn numbers_in(home: &Path) -> Vec<Sighting> {
     let mut found = Vec::new();
     for (name, place) in names(&home.join("tmp")) {

@@ -1,6 +1,6 @@
 //! Consumer pools: as many threads as steps of their type may run at once.
 
-use super::{Engine, bell::Bell, error::Result};
+use super::{Engine, notify::Notify, error::Result};
 use crate::{
     model::TypeId,
     store::{Take, claim, step_type},
@@ -18,7 +18,7 @@ pub(super) struct Pool {
     pub name: String,
     pub size: usize,
     pub take: Take,
-    pub bell: Bell,
+    pub notify: Notify,
     pub busy: AtomicUsize,
 }
 
@@ -32,7 +32,7 @@ impl Pool {
         }
         let own: Arc<[TypeId]> = typed.iter().map(|it| it.2).collect();
         let pool =
-            |name: String, size, take| Pool { name, size, take, bell: Bell::default(), busy: AtomicUsize::new(0) };
+            |name: String, size, take| Pool { name, size, take, notify: Notify::default(), busy: AtomicUsize::new(0) };
         let mut pools: Vec<Pool> = typed.into_iter().map(|(name, size, id)| pool(name, size, Take::Type(id))).collect();
         if let Some(size) = sizes.get("*").filter(|it| **it > 0) {
             pools.push(pool("*".into(), *size, Take::Others(own)));

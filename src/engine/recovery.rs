@@ -1,7 +1,7 @@
 //! Finishes what a process that died left half done: groups that were sealed but not opened, that nobody will finish
 //! building, or whose retry, cancel or resume stopped between two transactions; temporary files and work directories.
 
-use super::{Engine, error::Result, life_line, tag_is_alive, work_dir};
+use super::{Engine, error::Result, liveness_lock, tag_is_alive, work_dir};
 use crate::{
     model::{GroupId, Millis, ProcessIdentity, RunId, WorkerId},
     os::{LockState, process_stat},
@@ -100,11 +100,11 @@ fn finish(engine: &Engine, (half, group): (Half, GroupId)) -> Result<()> {
 fn sweep_files(engine: &Engine) -> Result<()> {
     let alive = |name: &str| {
         let Ok(id) = name.parse::<WorkerId>() else { return true };
-        !matches!(life_line::look(&engine.options.home, id), Ok((LockState::Free, _)))
+        !matches!(liveness_lock::look(&engine.options.home, id), Ok((LockState::Free, _)))
     };
     engine.artifacts.sweep_temporaries(tag_is_alive)?;
     work_dir::sweep(&engine.options.home, alive);
     let registered: Vec<WorkerId> = engine.store.read(store::worker::list)?.iter().map(|it| it.id).collect();
-    life_line::sweep(&engine.options.home, &registered, engine.store.now());
+    liveness_lock::sweep(&engine.options.home, &registered, engine.store.now());
     Ok(())
 }

@@ -2,7 +2,7 @@
 //!
 //! Order, always: row and token in a short transaction; leave it; file lock; ask again for the token; work; file unlock;
 //! release the row. No transaction waits for a file lock, and no step: one that finds the file locked goes back in line,
-//! and the keeper looks whether the file is free. A command and a request wait until their deadline, refreshing the row.
+//! and the watcher looks whether the file is free. A command and a request wait until their deadline, refreshing the row.
 
 use super::{
     Engine,

@@ -1,16 +1,16 @@
-//! A worker: consumer pools with a life line. A value, not a process: two can live in one.
+//! A worker: consumer pools with a liveness lock. A value, not a process: two can live in one.
 
 use super::{
     Engine,
-    bell::Bell,
+    notify::Notify,
     chores, consumer,
     error::{Error, Result},
-    heart::{self, Heart},
-    hooks, keeper,
-    life_line::LifeLine,
+    heartbeat::{self, Heartbeat},
+    hooks, watcher,
+    liveness_lock::LivenessLock,
     needs::{Needs, check_needs},
     pools::Pool,
-    upkeep,
+    retention,
     worker_pools::WorkerPools,
 };
 use crate::{
@@ -31,7 +31,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-const KEEPER: &str = "windlass-keeper";
+const WATCHER: &str = "windlass-watcher";
 const HEART: &str = "windlass-heart";
 
 /// What a worker is for.
@@ -56,32 +56,32 @@ pub(super) struct Shared {
     pub worker_pools: WorkerPools,
     /// The number changes when a reaped worker wakes up and registers anew.
     pub membership: Mutex<Membership>,
-    /// What runs. To be added to by `begin` alone, which rouses the heart.
+    /// What runs. To be added to by `begin` alone, which rouses the heartbeat.
     pub attempts: Mutex<HashMap<Lease, CancelToken>>,
-    pub heart: Heart,
+    pub heartbeat: Heartbeat,
     /// Stop claiming; what runs may finish.
     pub draining: AtomicBool,
     /// The time of what still runs is over.
     pub interrupted: AtomicBool,
-    /// Everything is settled: the keeper may end.
+    /// Everything is settled: the watcher may end.
     pub finished: AtomicBool,
     pub busy: AtomicUsize,
     /// Attempts that failed since the last one that succeeded. Cancels and releases neither count nor reset.
     pub failures_in_a_row: AtomicU64,
     pub disk_low: AtomicBool,
     pub fatal: Mutex<Option<String>>,
-    pub hook_bell: Bell,
-    pub keeper_bell: Bell,
-    /// Rung after every commit that the keeper sees.
-    pub chore_bell: Bell,
+    pub hook_notify: Notify,
+    pub watcher_notify: Notify,
+    /// Rung after every commit that the watcher sees.
+    pub chore_notify: Notify,
     /// Rung only when the worker is to end.
-    pub upkeep_bell: Bell,
+    pub retention_notify: Notify,
 }
 
 /// Under which number the worker is known, and the line that it holds.
 pub(super) struct Membership {
     pub id: WorkerId,
-    pub line: Option<Arc<LifeLine>>,
+    pub line: Option<Arc<LivenessLock>>,
 }
 
 impl Shared {
@@ -105,7 +105,7 @@ impl Shared {
     pub(super) fn has_room(&self) -> bool {
         let enough = !self.disk_low.load(Ordering::Relaxed) && self.engine.disk().enough;
         if !enough {
-            // The keeper looks again, and wakes those who wait.
+            // The watcher looks again, and wakes those who wait.
             self.disk_low.store(true, Ordering::Relaxed);
         }
         enough
@@ -114,17 +114,17 @@ impl Shared {
     /// An attempt begins.
     pub(super) fn begin(&self, lease: Lease, cancel: CancelToken) {
         self.attempts().insert(lease, cancel);
-        self.heart.rouse();
+        self.heartbeat.rouse();
     }
 
     /// Writes a heartbeat, for the thread whose business that is.
     pub(super) fn beat(&self) {
-        let now = keeper::heart_time(&**self.engine.store.clock());
+        let now = watcher::heart_time(&**self.engine.store.clock());
         // A slow disk must not keep others from asking for the worker's number.
         let line = self.membership().line.clone();
         if let Some(line) = line {
-            // A disk that is full or gone is found by the database first; the life line itself still tells.
-            let _ = line.beat(now, self.heart.thread.load(Ordering::SeqCst));
+            // A disk that is full or gone is found by the database first; the liveness lock itself still tells.
+            let _ = line.beat(now, self.heartbeat.thread.load(Ordering::SeqCst));
         }
     }
 
@@ -137,18 +137,18 @@ impl Shared {
     }
 
     pub(super) fn ring(&self) {
-        self.pools.iter().for_each(|it| it.bell.ring());
-        self.hook_bell.ring();
-        self.keeper_bell.ring();
+        self.pools.iter().for_each(|it| it.notify.ring());
+        self.hook_notify.ring();
+        self.watcher_notify.ring();
     }
 
     pub(super) fn ring_all(&self) {
-        self.pools.iter().for_each(|it| it.bell.ring_all());
-        self.hook_bell.ring_all();
-        self.keeper_bell.ring_all();
-        self.chore_bell.ring_all();
-        self.upkeep_bell.ring_all();
-        self.heart.ring();
+        self.pools.iter().for_each(|it| it.notify.ring_all());
+        self.hook_notify.ring_all();
+        self.watcher_notify.ring_all();
+        self.chore_notify.ring_all();
+        self.retention_notify.ring_all();
+        self.heartbeat.ring();
     }
 }
 
@@ -170,7 +170,7 @@ impl CommitListener for Shared {
 }
 
 impl Worker {
-    /// Takes a life line, registers, and starts to claim.
+    /// Takes a liveness lock, registers, and starts to claim.
     pub fn start(engine: &Engine, options: WorkerOptions) -> Result<Worker> {
         if options.pools.values().all(|size| *size == 0) {
             let what = "a worker needs at least one pool with room".to_string();
@@ -179,7 +179,7 @@ impl Worker {
         check_needs(Needs::Work)?;
         engine.restore_ballast();
         let pools = Pool::open_all(engine, &options.pools)?;
-        let membership = keeper::register(engine, &options)?;
+        let membership = watcher::register(engine, &options)?;
         let shared = Arc::new(Shared {
             engine: engine.clone(),
             scope: options.scope,
@@ -187,7 +187,7 @@ impl Worker {
             worker_pools: WorkerPools::new(engine.metrics.clone()),
             membership: Mutex::new(membership),
             attempts: Mutex::default(),
-            heart: Heart::default(),
+            heartbeat: Heartbeat::default(),
             draining: AtomicBool::new(false),
             interrupted: AtomicBool::new(false),
             finished: AtomicBool::new(false),
@@ -195,22 +195,22 @@ impl Worker {
             failures_in_a_row: AtomicU64::new(0),
             disk_low: AtomicBool::new(!engine.disk().enough),
             fatal: Mutex::default(),
-            hook_bell: Bell::default(),
-            keeper_bell: Bell::default(),
-            chore_bell: Bell::default(),
-            upkeep_bell: Bell::default(),
+            hook_notify: Notify::default(),
+            watcher_notify: Notify::default(),
+            chore_notify: Notify::default(),
+            retention_notify: Notify::default(),
         });
         engine.store.listen(shared.clone());
         let worker = Worker { shared: shared.clone(), threads: Mutex::default() };
         let pools = options.pools.clone();
         let (begun, beats) = mpsc::channel();
-        worker.spawn(HEART.into(), |shared| heart::run(&shared, begun))?;
+        worker.spawn(HEART.into(), |shared| heartbeat::run(&shared, begun))?;
         // Nothing is claimed before others can see which thread beats.
         let _ = beats.recv();
-        worker.spawn(KEEPER.into(), move |shared| keeper::run(&shared, &pools))?;
+        worker.spawn(WATCHER.into(), move |shared| watcher::run(&shared, &pools))?;
         worker.spawn("windlass-hooks".into(), |shared| hooks::run(&shared))?;
         if options.scope == Scope::Everything {
-            worker.spawn("windlass-upkeep".into(), |shared| upkeep::run(&shared))?;
+            worker.spawn("windlass-upkeep".into(), |shared| retention::run(&shared))?;
             worker.spawn("windlass-chores".into(), |shared| chores::run(&shared))?;
         }
         for (number, pool) in shared.pools.iter().enumerate() {
@@ -315,20 +315,20 @@ impl Worker {
         if let Some(line) = membership.line.take() {
             let id = membership.id;
             let engine = &self.shared.engine;
-            // A row that can't be removed now is reaped later: the life line is free.
+            // A row that can't be removed now is reaped later: the liveness lock is free.
             let gone = engine.store.write(move |tx| store::worker::leave(tx, id));
             line.leave();
             if matches!(gone, Ok(false)) {
                 // Something could not be settled: its steps must not stay with a worker that is no more.
-                let _ = keeper::reap(engine, id, Death::Died);
+                let _ = watcher::reap(engine, id, Death::Died);
             }
         }
     }
 }
 
-/// All but the keeper and the heart, which beats until the last step is settled.
+/// All but the watcher and the heartbeat, which beats until the last step is settled.
 fn consumers_done(threads: &[JoinHandle<()>]) -> bool {
-    threads.iter().all(|it| it.is_finished() || matches!(it.thread().name(), Some(KEEPER | HEART)))
+    threads.iter().all(|it| it.is_finished() || matches!(it.thread().name(), Some(WATCHER | HEART)))
 }
 
 impl Drop for Worker {

@@ -78,7 +78,7 @@ impl FileLock {
         Ok(if free { LockState::Free } else { LockState::Held })
     }
 
-    /// The locked file; a life line also carries its heartbeat in it.
+    /// The locked file; a liveness lock also carries its heartbeat in it.
     pub fn file(&self) -> &File {
         &self.file
     }

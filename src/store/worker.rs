@@ -35,7 +35,7 @@ pub struct WorkerRow {
     pub processes: serde_json::Value,
 }
 
-/// Reserves a worker's id, so that it can take its life line before anybody sees it.
+/// Reserves a worker's id, so that it can take its liveness lock before anybody sees it.
 pub fn reserve(tx: &WriteTx) -> Result<WorkerId> {
     tx.execute(
         "INSERT INTO worker(identity, boot_id, version, schema, pools, registered) VALUES ('null', '', '', 0, '{}', 0)",
@@ -56,7 +56,7 @@ pub(super) fn skip_to(conn: &Connection, id: i64) -> rusqlite::Result<()> {
     Ok(())
 }
 
-/// Registers a worker that holds its life line.
+/// Registers a worker that holds its liveness lock.
 pub fn register(tx: &WriteTx, id: WorkerId, new: &NewWorker) -> Result<()> {
     let identity = serde_json::to_string(&new.identity).map_err(|error| Error::Sqlite { reason: error.to_string() })?;
     let scope = match new.scope {
@@ -121,9 +121,9 @@ pub fn list(tx: &ReadTx) -> Result<Vec<WorkerRow>> {
 /// Why a worker is reaped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Death {
-    /// Its life line is free: the process is gone. Its steps were in flight, so each is suspect.
+    /// Its liveness lock is free: the process is gone. Its steps were in flight, so each is suspect.
     Died,
-    /// Its life line is held but its heart stopped, or its machine was rebooted: nobody is to blame.
+    /// Its liveness lock is held but its heart stopped, or its machine was rebooted: nobody is to blame.
     Silent,
     Rebooted,
     /// It worked for the engine of which this one is a restored copy.

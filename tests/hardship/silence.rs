@@ -25,7 +25,7 @@ fn engine(home: &Path) -> Engine {
     open_with(home, Arc::new(SystemClock), quick)
 }
 
-fn life_line(home: &Path, worker: WorkerId) -> PathBuf {
+fn liveness_lock(home: &Path, worker: WorkerId) -> PathBuf {
     home.join("workers").join(format!("{worker}.life"))
 }
 
@@ -34,7 +34,7 @@ fn life_line(home: &Path, worker: WorkerId) -> PathBuf {
 fn beats(home: &Path, worker: WorkerId, times: usize) {
     let mut seen = Vec::new();
     eventually("its heart beats", || {
-        let text = fs::read_to_string(life_line(home, worker)).unwrap();
+        let text = fs::read_to_string(liveness_lock(home, worker)).unwrap();
         if seen.last() != Some(&text) {
             seen.push(text);
         }
@@ -42,10 +42,10 @@ fn beats(home: &Path, worker: WorkerId, times: usize) {
     });
 }
 
-/// A worker of another process, as far as the engine can tell: its life line is held here.
+/// A worker of another process, as far as the engine can tell: its liveness lock is held here.
 fn stranger(engine: &Engine) -> (WorkerId, FileLock) {
     let id = engine.store().write(store::worker::reserve).unwrap();
-    let path = life_line(engine.home(), id);
+    let path = liveness_lock(engine.home(), id);
     fs::create_dir_all(path.parent().unwrap()).unwrap();
     let line = FileLock::try_exclusive(&path).unwrap().unwrap();
     beat(&line, 0);
@@ -180,7 +180,7 @@ fn a_worker_that_gets_no_processor_keeps_its_steps() {
     place.wait_for_file("begun");
     let judge = start("none=1");
     eventually("both are there", || place.ok(&["list", "workers"]).lines().count() == 3);
-    let line = life_line(&place.home(), WorkerId(1));
+    let line = liveness_lock(&place.home(), WorkerId(1));
     let hogs = Hogs::on("0");
     let pid = starved.0.id().to_string();
     for words in [["chrt", "-i", "-a", "-p", "0"], ["taskset", "-a", "-c", "-p", "0"]] {

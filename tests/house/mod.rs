@@ -85,7 +85,7 @@ impl Book {
         book
     }
 
-    /// Registers a worker that holds no life line: these tests decide themselves when it is dead.
+    /// Registers a worker that holds no liveness lock: these tests decide themselves when it is dead.
     pub fn enrol(&self, id: WorkerId) {
         let (version, pools) = ("0".to_string(), "{}".to_string());
         let new = worker::NewWorker { identity: identity(), version, pools, scope: Scope::Everything };

@@ -1,9 +1,9 @@
 //! A pool of worker processes: runs steps on them, replaces those that died or have lived long enough.
 //!
-//! A worker is a value that somebody owns: a step while it runs, else the pool. The pool has one thread, the keeper, which
+//! A worker is a value that somebody owns: a step while it runs, else the pool. The pool has one thread, the supervisor, which
 //! watches the idle ones, prepares replacements and ends what is no longer needed; it sleeps while nothing happens.
 
-mod keeper;
+mod supervisor;
 mod run;
 mod state;
 
@@ -46,7 +46,7 @@ pub struct Timing {
     /// The first wait after a failed start; doubles with each failure in a row.
     pub backoff: Millis,
     pub backoff_most: Millis,
-    /// A worker that was idle so long is watched by the keeper.
+    /// A worker that was idle so long is watched by the supervisor.
     pub linger: Millis,
     /// A worker without work for so long is ended; the next step starts another.
     pub idle_most: Millis,
@@ -103,7 +103,7 @@ type Listener = Box<dyn Fn(&Recycled) + Send + Sync>;
 /// A pool of worker processes. Dropping it ends them.
 pub struct Pool {
     inner: Arc<Inner>,
-    keeper: Mutex<Option<JoinHandle<()>>>,
+    supervisor: Mutex<Option<JoinHandle<()>>>,
 }
 
 struct Inner {
@@ -112,10 +112,10 @@ struct Inner {
     state: Mutex<State>,
     /// Somebody waits for a worker.
     freed: Condvar,
-    /// The keeper waits for something to do.
+    /// The supervisor waits for something to do.
     chores: Condvar,
-    /// Wakes the keeper from watching.
-    bell: (PipeReader, PipeWriter),
+    /// Wakes the supervisor from watching.
+    notify: (PipeReader, PipeWriter),
     /// Cancelled when the pool is closed.
     closing: CancelToken,
 }
@@ -136,9 +136,9 @@ enum Unavailable {
 impl Pool {
     /// Opens a pool. Processes are started when they are needed. `listener` hears of each worker that is recycled.
     pub fn open(spec: PoolSpec, listener: impl Fn(&Recycled) + Send + Sync + 'static) -> io::Result<Pool> {
-        let bell = io::pipe()?;
-        crate::os::readiness::never_block(bell.0.as_fd())?;
-        crate::os::readiness::never_block(bell.1.as_fd())?;
+        let notify = io::pipe()?;
+        crate::os::readiness::never_block(notify.0.as_fd())?;
+        crate::os::readiness::never_block(notify.1.as_fd())?;
         let name = format!("windlass-pool-{}", spec.name);
         let inner = Arc::new(Inner {
             state: Mutex::new(State::new(&spec)),
@@ -146,12 +146,12 @@ impl Pool {
             listener: Box::new(listener),
             freed: Condvar::new(),
             chores: Condvar::new(),
-            bell,
+            notify,
             closing: CancelToken::new(),
         });
         let theirs = inner.clone();
-        let keeper = std::thread::Builder::new().name(name).spawn(move || keeper::keep(&theirs))?;
-        Ok(Pool { inner, keeper: Mutex::new(Some(keeper)) })
+        let supervisor = std::thread::Builder::new().name(name).spawn(move || supervisor::keep(&theirs))?;
+        Ok(Pool { inner, supervisor: Mutex::new(Some(supervisor)) })
     }
 
     /// Runs one step on a worker of the pool; waits for one that is busy. Blocks the calling thread.
@@ -190,9 +190,9 @@ impl Pool {
         self.inner.freed.notify_all();
         self.inner.chores.notify_all();
         self.inner.ring();
-        let keeper = self.keeper.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(keeper) = keeper {
-            let _ = keeper.join();
+        let supervisor = self.supervisor.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(supervisor) = supervisor {
+            let _ = supervisor.join();
         }
     }
 }
@@ -216,7 +216,7 @@ impl Inner {
 
     fn ring(&self) {
         // A full pipe has rung already.
-        let _ = (&self.bell.1).write(&[0]);
+        let _ = (&self.notify.1).write(&[0]);
     }
 
     /// A worker that lives, for a step of `run` if its unit is one.

@@ -280,7 +280,7 @@ impl Inner {
             (kept_for, _) => state.put(worker, health, kept_for),
         }
         self.wake_waiters(&state);
-        if state.keeper_dozes {
+        if state.supervisor_dozes {
             self.chores.notify_one();
         }
         drop(state);

@@ -21,7 +21,7 @@ const ALL_HELD: Millis = Millis(100);
 pub(super) struct State {
     /// The most recently used last.
     pub idle: Vec<Idle>,
-    /// Idle ones that the keeper has in its hands.
+    /// Idle ones that the supervisor has in its hands.
     pub parked: usize,
     /// Every process that has said hello and is not on its way out, by number.
     pub roster: BTreeMap<u64, Listed>,
@@ -31,7 +31,7 @@ pub(super) struct State {
     pub recycling: Option<Recycling>,
     /// Too far beyond a limit to go on, while another is being replaced.
     pub queue: VecDeque<(Worker, RecycleReason)>,
-    /// Out of service; the keeper ends them.
+    /// Out of service; the supervisor ends them.
     pub ending: Vec<Worker>,
     /// The worker that keeps the state of a run.
     pub runs: HashMap<RunId, u64>,
@@ -41,7 +41,7 @@ pub(super) struct State {
     pub waiting: usize,
     pub closed: bool,
     /// It waits without end for something to do.
-    pub keeper_dozes: bool,
+    pub supervisor_dozes: bool,
     next_number: u64,
     size: usize,
 }
@@ -50,7 +50,7 @@ pub(super) struct State {
 pub(super) struct Idle {
     pub worker: Worker,
     pub since: Instant,
-    /// The keeper looked after it until then.
+    /// The supervisor looked after it until then.
     pub seen: Instant,
     /// It waits for the next step of this run.
     pub run: Option<RunId>,
@@ -82,7 +82,7 @@ pub(super) enum Turn {
     /// Its run has kept it for too long: finalize it first.
     Evict(Box<Idle>),
     Start(u64),
-    /// `parked`: the keeper has one.
+    /// `parked`: the supervisor has one.
     Wait {
         at_most: Duration,
         parked: bool,
@@ -112,7 +112,7 @@ impl State {
             last_recycle: None,
             waiting: 0,
             closed: false,
-            keeper_dozes: false,
+            supervisor_dozes: false,
             next_number: 1,
             size: spec.size.max(1),
         }

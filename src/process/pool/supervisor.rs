@@ -1,4 +1,4 @@
-//! The keeper of a pool: watches idle workers, prepares replacements, ends what is no longer needed.
+//! The supervisor of a pool: watches idle workers, prepares replacements, ends what is no longer needed.
 
 use super::{
     Inner, Recycled,
@@ -71,9 +71,9 @@ fn next_chore(inner: &Inner) -> Chore {
                 inner.chores.wait_timeout(state, wait).unwrap_or_else(PoisonError::into_inner).0
             }
             None => {
-                state.keeper_dozes = true;
+                state.supervisor_dozes = true;
                 let mut woken = inner.chores.wait(state).unwrap_or_else(PoisonError::into_inner);
-                woken.keeper_dozes = false;
+                woken.supervisor_dozes = false;
                 woken
             }
         };
@@ -124,7 +124,7 @@ fn for_the_idle(inner: &Inner, state: &mut State, now: Instant) -> Option<Chore>
 fn watch(inner: &Inner, mut idle: Vec<Idle>, at_most: Duration) {
     let until = Instant::now() + at_most;
     loop {
-        let mut fds = vec![Some(inner.bell.0.as_fd())];
+        let mut fds = vec![Some(inner.notify.0.as_fd())];
         fds.extend(idle.iter().flat_map(|it| it.worker.signs()));
         let left = until.saturating_duration_since(Instant::now());
         let Ok(ready) = wait_readable(&fds, left) else { break };
@@ -138,7 +138,7 @@ fn watch(inner: &Inner, mut idle: Vec<Idle>, at_most: Duration) {
             break;
         }
     }
-    while matches!((&inner.bell.0).read(&mut [0; 64]), Ok(count) if count > 0) {}
+    while matches!((&inner.notify.0).read(&mut [0; 64]), Ok(count) if count > 0) {}
     let mut state = inner.lock();
     let now = Instant::now();
     idle.iter_mut().for_each(|it| it.seen = now);

@@ -1,9 +1,9 @@
-//! The heart of a worker: a thread that beats, and does nothing else.
+//! The heartbeat of a worker: a thread that beats, and does nothing else.
 //!
 //! It waits for no database, no lock file and no other thread, so that only a process which stands still, or gets no
 //! processor, falls silent. While nothing could be taken away it sleeps: an idle worker writes nothing.
 
-use super::{bell::Bell, worker::Shared};
+use super::{notify::Notify, worker::Shared};
 use crate::os::thread_stat;
 use std::sync::{
     Arc,
@@ -11,11 +11,11 @@ use std::sync::{
     mpsc::Sender,
 };
 
-/// What the heart shares with those for whom it beats.
+/// What the heartbeat shares with those for whom it beats.
 #[derive(Default)]
-pub(super) struct Heart {
-    bell: Bell,
-    /// It sleeps until the bell is rung.
+pub(super) struct Heartbeat {
+    notify: Notify,
+    /// It sleeps until the notify is rung.
     asleep: AtomicBool,
     /// Claims that were sent and not answered: a lease may come at any moment, however long they wait for their turn.
     claims: AtomicUsize,
@@ -23,17 +23,17 @@ pub(super) struct Heart {
     pub thread: AtomicU32,
 }
 
-impl Heart {
+impl Heartbeat {
     /// Something can be taken away from now on.
     pub(super) fn rouse(&self) {
         if self.asleep.load(Ordering::SeqCst) {
-            self.bell.ring();
+            self.notify.ring();
         }
     }
 
     /// Rings it out of its sleep in any case.
     pub(super) fn ring(&self) {
-        self.bell.ring_all();
+        self.notify.ring_all();
     }
 
     /// A claim is on its way until what is returned is dropped.
@@ -49,7 +49,7 @@ impl Heart {
 }
 
 /// A claim on its way.
-pub(super) struct Claiming<'a>(&'a Heart);
+pub(super) struct Claiming<'a>(&'a Heartbeat);
 
 impl Drop for Claiming<'_> {
     fn drop(&mut self) {
@@ -57,25 +57,25 @@ impl Drop for Claiming<'_> {
     }
 }
 
-/// `begun` is dropped once the heart beats.
+/// `begun` is dropped once the heartbeat beats.
 pub(super) fn run(shared: &Arc<Shared>, begun: Sender<()>) {
-    let heart = &shared.heart;
-    heart.thread.store(thread_stat::own_thread(), Ordering::SeqCst);
+    let heartbeat = &shared.heartbeat;
+    heartbeat.thread.store(thread_stat::own_thread(), Ordering::SeqCst);
     shared.beat();
     drop(begun);
     let between = shared.engine.options.heartbeat.duration();
     while !shared.finished.load(Ordering::Acquire) {
-        let heard = heart.bell.heard();
+        let heard = heartbeat.notify.heard();
         // Before the look, so that whoever comes after it rings.
-        heart.asleep.store(true, Ordering::SeqCst);
-        let rests = !heart.expects() && shared.attempts().is_empty();
+        heartbeat.asleep.store(true, Ordering::SeqCst);
+        let rests = !heartbeat.expects() && shared.attempts().is_empty();
         if rests && !shared.finished.load(Ordering::Acquire) {
-            heart.bell.wait(heard);
-            heart.asleep.store(false, Ordering::SeqCst);
+            heartbeat.notify.wait(heard);
+            heartbeat.asleep.store(false, Ordering::SeqCst);
             continue;
         }
-        heart.asleep.store(false, Ordering::SeqCst);
+        heartbeat.asleep.store(false, Ordering::SeqCst);
         shared.beat();
-        heart.bell.wait_for(heard, between);
+        heartbeat.notify.wait_for(heard, between);
     }
 }

@@ -1,15 +1,15 @@
-//! The keeper of a worker: watches what other processes commit, judges other workers, and has what a
+//! The watcher of a worker: watches what other processes commit, judges other workers, and has what a
 //! crash left half done finished. One thread; it sleeps while there is nothing to watch.
 
 use super::{
     Engine, consumer,
     error::{Error, Result},
-    life_line::{self, Beat, LifeLine},
+    liveness_lock::{self, Beat, LivenessLock},
     recovery::{self, Recovery},
     worker::{Membership, Shared, WorkerOptions},
 };
 use crate::{
-    decide::liveness::{LifeLine as Line, OwnTick, Sighting, Stillness, Verdict, judge, stillness},
+    decide::liveness::{LivenessLock as Line, OwnTick, Sighting, Stillness, Verdict, judge, stillness},
     model::{KillIntent, Millis, Monotonic, ResourceKey, Scope, ThreadLook, Timestamp, Token, WorkerId},
     observe::Counter,
     os::{
@@ -34,7 +34,7 @@ const TICK: Millis = Millis(100);
 /// The same once nothing has happened for `QUIET`: every look wakes the processor.
 const IDLE_TICK: Millis = Millis(200);
 const QUIET: Millis = Millis::seconds(2);
-/// How often life lines are probed: well within the promised second.
+/// How often liveness locks are probed: well within the promised second.
 const PROBE: Millis = Millis(400);
 /// How often the disk is asked for free space.
 const DISK: Millis = Millis::seconds(1);
@@ -44,16 +44,16 @@ const SWEEP: Millis = Millis::seconds(5);
 const TELL: Millis = Millis::seconds(5);
 const REAP_SLICE: usize = 100;
 
-/// The life line of a worker and its last heartbeat. A line that can't be opened is another user's; then the process table
-/// tells whether the worker lives, and nobody whether its heart beats.
+/// The liveness lock of a worker and its last heartbeat. A line that can't be opened is another user's; then the process table
+/// tells whether the worker lives, and nobody whether its heartbeat beats.
 fn look_at(home: &Path, worker: &WorkerRow) -> Result<(LockState, Option<Beat>)> {
-    match life_line::look(home, worker.id) {
+    match liveness_lock::look(home, worker.id) {
         Ok(seen) => Ok(seen),
         Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
             let lives = process_stat::is_alive(&worker.identity);
             Ok((if lives { LockState::Held } else { LockState::Free }, None))
         }
-        Err(source) => Err(Error::Io { action: "probe the life line", path: life_line::path(home, worker.id), source }),
+        Err(source) => Err(Error::Io { action: "probe the liveness lock", path: liveness_lock::path(home, worker.id), source }),
     }
 }
 
@@ -65,22 +65,22 @@ pub(super) fn heart_time(clock: &dyn Clock) -> Monotonic {
     }
 }
 
-/// Takes a life line, then registers under the number that it was taken for.
+/// Takes a liveness lock, then registers under the number that it was taken for.
 pub(super) fn register(engine: &Engine, options: &WorkerOptions) -> Result<Membership> {
     register_as(engine, &options.pools, options.scope, 0)
 }
 
-/// `heart`: the thread that will beat; 0: it is yet to begin.
-fn register_as(engine: &Engine, pools: &BTreeMap<String, usize>, scope: Scope, heart: u32) -> Result<Membership> {
+/// `heartbeat`: the thread that will beat; 0: it is yet to begin.
+fn register_as(engine: &Engine, pools: &BTreeMap<String, usize>, scope: Scope, heartbeat: u32) -> Result<Membership> {
     let id = engine.store.write(store::worker::reserve)?;
-    let path = life_line::path(&engine.options.home, id);
-    let line = LifeLine::take(&engine.options.home, id).map_err(|source| Error::Io {
-        action: "take the life line",
+    let path = liveness_lock::path(&engine.options.home, id);
+    let line = LivenessLock::take(&engine.options.home, id).map_err(|source| Error::Io {
+        action: "take the liveness lock",
         path,
         source,
     })?;
     // The first heartbeat comes before anybody can see the worker.
-    let _ = line.beat(heart_time(&**engine.store.clock()), heart);
+    let _ = line.beat(heart_time(&**engine.store.clock()), heartbeat);
     let new = NewWorker {
         identity: (*engine.identity).clone(),
         version: engine.options.version.clone(),
@@ -92,12 +92,12 @@ fn register_as(engine: &Engine, pools: &BTreeMap<String, usize>, scope: Scope, h
 }
 
 pub(super) fn run(shared: &Arc<Shared>, pools: &BTreeMap<String, usize>) {
-    let mut keeper = match Keeper::new(shared.clone(), pools.clone()) {
-        Ok(keeper) => keeper,
+    let mut watcher = match Watcher::new(shared.clone(), pools.clone()) {
+        Ok(watcher) => watcher,
         Err(error) => return shared.fail(&error),
     };
     while !shared.finished.load(Ordering::Acquire) {
-        match keeper.tick() {
+        match watcher.tick() {
             Ok(()) => {}
             // What passes is tried again at the next tick: a full or busy database, and a shortage.
             Err(error) if error.is_full() => {
@@ -107,7 +107,7 @@ pub(super) fn run(shared: &Arc<Shared>, pools: &BTreeMap<String, usize>) {
             Err(error) if error.passes() => {}
             Err(error) => shared.fail(&error),
         }
-        std::thread::sleep(keeper.pause.duration());
+        std::thread::sleep(watcher.pause.duration());
     }
 }
 
@@ -118,7 +118,7 @@ struct Knock {
     tries: u32,
 }
 
-struct Keeper {
+struct Watcher {
     shared: Arc<Shared>,
     pools: BTreeMap<String, usize>,
     watch: Watch,
@@ -148,12 +148,12 @@ struct Keeper {
     told_of: Vec<u32>,
 }
 
-impl Keeper {
-    fn new(shared: Arc<Shared>, pools: BTreeMap<String, usize>) -> Result<Keeper> {
+impl Watcher {
+    fn new(shared: Arc<Shared>, pools: BTreeMap<String, usize>) -> Result<Watcher> {
         let watch = shared.engine.store.watch()?;
         let now = shared.engine.store.clock().monotonic();
         let long_ago = Monotonic(i64::MIN / 2);
-        Ok(Keeper {
+        Ok(Watcher {
             shared,
             pools,
             watch,
@@ -239,7 +239,7 @@ impl Keeper {
         Ok(())
     }
 
-    /// Commits of this process ring the bells themselves; those of others show in the data version.
+    /// Commits of this process ring the notifies themselves; those of others show in the data version.
     fn look_at_commits(&mut self, now: Monotonic) -> Result<()> {
         let version = self.watch.version()?;
         if self.version == Some(version) {
@@ -267,7 +267,7 @@ impl Keeper {
         } else {
             self.drop_lost(&asked.live.into_iter().collect());
         }
-        self.shared.chore_bell.ring();
+        self.shared.chore_notify.ring();
         self.shared.ring();
         Ok(())
     }
@@ -276,8 +276,8 @@ impl Keeper {
     fn come_back(&self) -> Result<()> {
         let leases: Vec<_> = self.shared.attempts().keys().copied().collect();
         consumer::cancel_all(&self.shared, &leases, KillIntent::Shutdown);
-        let heart = self.shared.heart.thread.load(Ordering::SeqCst);
-        let fresh = register_as(&self.shared.engine, &self.pools, self.shared.scope, heart)?;
+        let heartbeat = self.shared.heartbeat.thread.load(Ordering::SeqCst);
+        let fresh = register_as(&self.shared.engine, &self.pools, self.shared.scope, heartbeat)?;
         let mut membership = self.shared.membership();
         let old = std::mem::replace(&mut *membership, fresh);
         drop(membership);
@@ -368,19 +368,19 @@ impl Keeper {
             beat = None;
         }
         let age = |it: Beat| heart_time(&**self.shared.engine.store.clock()).since(it.at);
-        let mut heart = None;
+        let mut thread = None;
         if let Some(old) = beat.filter(|it| age(*it) >= Millis(2 * options.heartbeat.0)) {
-            heart = heart_of(worker, old.thread);
+            thread = heartbeat_of(worker, old.thread);
             // It may have beaten just before it was looked at.
-            beat = life_line::last_beat(&options.home, worker.id).or(beat);
+            beat = liveness_lock::last_beat(&options.home, worker.id).or(beat);
         }
         Ok(Sighting {
-            life_line: match state {
+            liveness_lock: match state {
                 LockState::Free => Line::Free,
                 LockState::Held => Line::Held,
             },
             heartbeat: beat.map(|it| it.at),
-            heart,
+            heart: thread,
             has_leases: worker.running > 0 || self.runs_something(worker.id),
             is_own: false,
         })
@@ -401,7 +401,7 @@ impl Keeper {
 }
 
 /// What the thread does that beats for a worker.
-fn heart_of(worker: &WorkerRow, thread: u32) -> Option<ThreadLook> {
+fn heartbeat_of(worker: &WorkerRow, thread: u32) -> Option<ThreadLook> {
     match is_planted(Bug::WallClockReaper) {
         true => None,
         false => thread_stat::look(&worker.identity, thread),
@@ -430,13 +430,13 @@ pub(super) fn reap(engine: &Engine, worker: WorkerId, death: Death) -> Result<us
     }
     engine.metrics.count(Counter::WorkerReaped);
     if death != Death::Silent {
-        let _ = std::fs::remove_file(life_line::path(&engine.options.home, worker));
+        let _ = std::fs::remove_file(liveness_lock::path(&engine.options.home, worker));
     }
     Ok(count)
 }
 
 impl Engine {
-    /// Reaps every worker whose life line is free. For commands that start without a worker of their own.
+    /// Reaps every worker whose liveness lock is free. For commands that start without a worker of their own.
     pub fn reap_the_dead(&self) -> Result<usize> {
         let mut count = 0;
         for worker in self.store.read(store::worker::list)? {

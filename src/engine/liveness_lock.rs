@@ -1,4 +1,4 @@
-//! A worker's life line: a file that it holds locked for as long as it lives, and into which it writes its heartbeat.
+//! A worker's liveness lock: a file that it holds locked for as long as it lives, and into which it writes its heartbeat.
 //!
 //! The kernel frees the lock when the process is gone, however it went; so nobody has to guess.
 
@@ -16,7 +16,7 @@ use std::{
     time::UNIX_EPOCH,
 };
 
-/// A life line that nobody wrote into for so long is no starting worker's.
+/// A liveness lock that nobody wrote into for so long is no starting worker's.
 const OLD: Millis = Millis::minutes(10);
 
 pub(super) fn path(home: &Path, worker: WorkerId) -> PathBuf {
@@ -24,19 +24,19 @@ pub(super) fn path(home: &Path, worker: WorkerId) -> PathBuf {
 }
 
 #[derive(Debug)]
-pub(super) struct LifeLine {
+pub(super) struct LivenessLock {
     lock: FileLock,
     path: PathBuf,
 }
 
-impl LifeLine {
-    pub(super) fn take(home: &Path, worker: WorkerId) -> io::Result<LifeLine> {
+impl LivenessLock {
+    pub(super) fn take(home: &Path, worker: WorkerId) -> io::Result<LivenessLock> {
         let path = path(home, worker);
         if let Some(dir) = path.parent() {
             private::create_dir_all(dir)?;
         }
         match FileLock::try_exclusive(&path)? {
-            Some(lock) => Ok(LifeLine { lock, path }),
+            Some(lock) => Ok(LivenessLock { lock, path }),
             None => Err(io::Error::other(format!("{} is held by another process", path.display()))),
         }
     }
@@ -102,7 +102,7 @@ mod tests {
     #[test]
     fn a_heartbeat_says_when_and_which_thread() {
         let home = tempfile::tempdir().unwrap();
-        let line = LifeLine::take(home.path(), WorkerId(1)).unwrap();
+        let line = LivenessLock::take(home.path(), WorkerId(1)).unwrap();
         assert_eq!(look(home.path(), WorkerId(1)).unwrap(), (LockState::Held, None), "it has not beaten yet");
         line.beat(Monotonic(12), 34).unwrap();
         let beat = Beat { at: Monotonic(12), thread: 34 };
@@ -116,9 +116,9 @@ mod tests {
     #[test]
     fn what_a_reaped_worker_left_is_swept_and_nothing_else() {
         let home = tempfile::tempdir().unwrap();
-        let lives = LifeLine::take(home.path(), WorkerId(1)).unwrap();
+        let lives = LivenessLock::take(home.path(), WorkerId(1)).unwrap();
         for id in 2..=4 {
-            drop(LifeLine::take(home.path(), WorkerId(id)).unwrap());
+            drop(LivenessLock::take(home.path(), WorkerId(id)).unwrap());
         }
         let written = fs::metadata(path(home.path(), WorkerId(4))).unwrap().modified().unwrap();
         let now = Timestamp(written.duration_since(UNIX_EPOCH).unwrap().as_millis() as i64);

@@ -39,8 +39,8 @@ pub(super) fn run(shared: &Arc<Shared>) {
     let mut seen = Moment::now(&**shared.engine.store.clock());
     let mut pause = options.prune_every.0.min(Millis::minutes(5).0);
     while !shared.is_draining() {
-        let heard = shared.upkeep_bell.heard();
-        if shared.is_draining() || shared.upkeep_bell.wait_for(heard, Millis(pause).duration()) {
+        let heard = shared.retention_notify.heard();
+        if shared.is_draining() || shared.retention_notify.wait_for(heard, Millis(pause).duration()) {
             continue;
         }
         pause = options.prune_every.0;

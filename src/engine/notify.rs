@@ -7,12 +7,12 @@ use std::{
 
 /// A count of rings, and who waits for the next one.
 #[derive(Debug, Default)]
-pub(super) struct Bell {
+pub(super) struct Notify {
     rings: Mutex<u64>,
     rung: Condvar,
 }
 
-impl Bell {
+impl Notify {
     /// To be read before the look for work that may find nothing.
     pub(super) fn heard(&self) -> u64 {
         *self.lock()
