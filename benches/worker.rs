@@ -18,11 +18,11 @@ use windlass::{
     model::{Millis, Outcome, WorkerLimits},
     os::CancelToken,
     process::{
+        exchange::{RequestOptions, WorkLimits},
         pool::{Done, Job, Pool, PoolSpec, Timing, UnitOf},
         protocol::{Request, Work, encode},
         sdk, shim,
-        talk::{Terms, WorkLimits},
-        worker::{Patience, Worker, WorkerSpec},
+        worker::{Timeouts, Worker, WorkerSpec},
     },
 };
 
@@ -109,15 +109,15 @@ fn spec(dir: &Path) -> WorkerSpec {
         definition: "bench".into(),
         handlers: vec!["echo".into()],
         address_space: None,
-        patience: Patience::default(),
+        timeouts: Timeouts::default(),
     }
 }
 
 fn asked(dir: &Path, work: &Work, rounds: usize) -> anyhow::Result<Vec<Duration>> {
     let cancel = CancelToken::new();
     let mut worker = Worker::start(1, &spec(dir), &cancel).map_err(|it| anyhow::anyhow!("{it:?}"))?;
-    let patience = Patience::default();
-    let terms = Terms::of(&cancel, &patience);
+    let timeouts = Timeouts::default();
+    let terms = RequestOptions::of(&cancel, &timeouts);
     let times = timed(rounds, || {
         anyhow::ensure!(worker.ask(&Request::Run(work), &terms).answer.is_some_and(|it| it.failed.is_none()));
         Ok(())

@@ -63,7 +63,7 @@ fn a_step_that_ignores_every_request_to_end_is_killed_at_its_deadline() {
     }
     let house = House::new();
     let mut spec = house.spec();
-    spec.worker.patience.grace = Millis(100);
+    spec.worker.timeouts.grace = Millis(100);
     let pool = house.open(spec);
     let first = pid(&pool);
     let deaf = "[signal.signal(it, signal.SIG_IGN) for it in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)]\n\

@@ -326,14 +326,14 @@ fn a_tree_of_fifty_is_cancelled_as_a_whole() {
 fn the_spawning_thread_may_end() {
     let house = House::new();
     let spec = house.shell("while [ ! -e go ]; do sleep 0.01; done; echo survived");
-    let shimmed = thread::scope(|scope| scope.spawn(|| launch(&spec)).join().unwrap());
+    let handle = thread::scope(|scope| scope.spawn(|| launch(&spec)).join().unwrap());
     fs::write(house.path("go"), "").unwrap();
-    let mut shimmed = shimmed;
+    let mut handle = handle;
     let mut exit = None;
-    while !shimmed.is_gone() {
-        shimmed.hear();
-        while let Some(news) = shimmed.next_news() {
-            if let windlass::process::wire::News::Exited(it) = news {
+    while !handle.is_gone() {
+        handle.hear();
+        while let Some(news) = handle.next_event() {
+            if let windlass::process::wire::ShimEvent::Exited(it) = news {
                 exit = Some(it);
             }
         }
@@ -341,16 +341,16 @@ fn the_spawning_thread_may_end() {
     assert_eq!(exit, Some(ExitStatus::Code(0)));
 }
 
-fn launch(spec: &ChildSpec) -> windlass::process::shimmed::Shimmed {
+fn launch(spec: &ChildSpec) -> windlass::process::handle::ShimHandle {
     let nothing = fs::File::open("/dev/null").unwrap();
-    windlass::process::shimmed::Shimmed::start(windlass::process::shimmed::Launch {
+    windlass::process::handle::ShimHandle::start(windlass::process::handle::Launch {
         argv: &spec.argv,
         dir: &spec.dir,
         env: &spec.env,
         stdin: nothing.as_fd(),
         stdout: Stdio::null(),
         stderr: Stdio::null(),
-        order: Default::default(),
+        config: Default::default(),
         given: &[],
         kept: &[],
     })

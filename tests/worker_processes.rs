@@ -135,7 +135,7 @@ fn a_pipe_that_a_grandchild_holds_is_drained_for_a_bounded_time() {
     let house = House::new();
     fs::write(house.path("worker.py"), CARELESS).unwrap();
     let mut spec = house.spec();
-    spec.worker.patience.drain = Millis(300);
+    spec.worker.timeouts.drain = Millis(300);
     let pool = house.open(spec);
     let late = "
 script = 'import os, time; time.sleep(0.1); os.write(%d, bytes.fromhex(%r))'
@@ -148,7 +148,7 @@ os._exit(0)";
     assert_eq!(kind(&lost.outcome), "result_lost");
     assert!(begun.elapsed() < Duration::from_secs(20), "{:?}", begun.elapsed());
     let mut patient = house.spec();
-    patient.worker.patience.drain = Millis::seconds(30);
+    patient.worker.timeouts.drain = Millis::seconds(30);
     let ran = run(&house.open(patient), late);
     assert_eq!((ran.outcome, ran.value), (Outcome::Succeeded, Some("late".into())));
     assert!(ran.certificate.remarks.iter().any(|it| it.contains("recovered")), "{:?}", ran.certificate);

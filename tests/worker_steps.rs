@@ -19,7 +19,7 @@ use windlass::{
     model::{Bytes, GroupId, KillIntent, Millis, Outcome, ResourceLimit, Scope, Status, StepId},
     observe::{Counter, Metrics},
     os::{FileLock, LockState, SystemClock},
-    process::talk::WorkLimits,
+    process::exchange::WorkLimits,
     store::{self, Store, attempt, output, overview},
 };
 use worker_house::{Extra, House, pid, python_is_missing, run, run_with, value, wait_until};
@@ -444,7 +444,7 @@ fn a_worker_that_hangs_while_it_is_idle_is_found_before_it_is_given_a_step() {
     let house = House::new();
     let mut spec = house.spec();
     spec.timing.doubt = Millis(1);
-    (spec.worker.patience.ping, spec.worker.patience.grace) = (Millis(200), Millis(200));
+    (spec.worker.timeouts.ping, spec.worker.timeouts.grace) = (Millis(200), Millis(200));
     let pool = house.open(spec);
     let first = pid(&pool);
     assert_eq!(pid(&pool), first, "it answers a ping");
@@ -461,7 +461,7 @@ fn a_hello_that_does_not_come_in_time_is_said_so() {
     let mut spec = house.spec();
     // A shell starts in no time, however busy the machine is.
     spec.worker.command = ["sh", "-c", "echo loading >&2; exec sleep 1000"].map(Into::into).to_vec();
-    spec.worker.patience.hello = Millis(500);
+    spec.worker.timeouts.hello = Millis(500);
     (spec.timing.backoff, spec.timing.backoff_most) = (Millis(1), Millis::seconds(60));
     let pool = house.open(spec);
     let work = worker_house::work("");

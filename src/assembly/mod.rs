@@ -1,6 +1,6 @@
 //! The one place that registers step kinds and builds an engine from settings.
 //!
-//! May import: everything on the floors below. Never: has behaviour of its own.
+//! May import: everything on the floors below. Never: has behaviour of its api.
 
 use crate::{
     artifact::{self, ArtifactOptions, ArtifactStore, Ballast},
@@ -140,7 +140,7 @@ pub fn engine(settings: &Settings, metrics: Arc<dyn Metrics>) -> Result<Engine> 
     engine_with(settings, registry(), metrics)
 }
 
-/// The same with step kinds of one's own: begin with `registry()` and register them.
+/// The same with step kinds of one's api: begin with `registry()` and register them.
 pub fn engine_with(settings: &Settings, kinds: Registry, metrics: Arc<dyn Metrics>) -> Result<Engine> {
     embed::use_keys(embed::Keys::of(settings));
     let store = store(settings)?;

@@ -181,7 +181,7 @@ impl Context {
     }
 }
 
-/// The user's own data directory.
+/// The user's api data directory.
 fn platform() -> Option<PathBuf> {
     settings::platform_data_dir(|name| std::env::var_os(name))
 }

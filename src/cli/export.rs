@@ -57,9 +57,9 @@ impl Args {
 }
 
 fn head(names: &[String]) -> Vec<String> {
-    let own = ["run", "item", "status", "ended", "reason"].map(str::to_string);
+    let api = ["run", "item", "status", "ended", "reason"].map(str::to_string);
     let of_steps = names.iter().flat_map(|it| [format!("{it} status"), format!("{it} value")]);
-    own.into_iter().chain(of_steps).collect()
+    api.into_iter().chain(of_steps).collect()
 }
 
 fn row(cx: &Context, run: &Outcome, names: &[String]) -> Vec<String> {
@@ -68,7 +68,7 @@ fn row(cx: &Context, run: &Outcome, names: &[String]) -> Vec<String> {
         Some(serde_json::Value::String(text)) => text.clone(),
         Some(other) => other.to_string(),
     };
-    let own = [
+    let api = [
         run.run.to_string(),
         run.item.clone(),
         run.status.name().to_string(),
@@ -78,7 +78,7 @@ fn row(cx: &Context, run: &Outcome, names: &[String]) -> Vec<String> {
     let of_steps = names.iter().flat_map(|it| [text(run.steps.get(it)), text(run.values.get(it))]);
     // A terminal must not obey what steps and items say.
     let shown = |it: String| if cx.output.width.is_some() { printable(&it).into_owned() } else { it };
-    own.into_iter().chain(of_steps).map(shown).collect()
+    api.into_iter().chain(of_steps).map(shown).collect()
 }
 
 /// As RFC 4180 has it.

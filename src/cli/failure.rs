@@ -12,7 +12,7 @@ use std::{fmt, io};
 pub enum Exit {
     /// 0
     Done,
-    /// 1: something went wrong that has no code of its own.
+    /// 1: something went wrong that has no code of its api.
     Error,
     /// 2: the command line, or a file that it names, can't be understood.
     Usage,

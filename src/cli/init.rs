@@ -9,7 +9,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// Make a home directory of its own for this project
+/// Make a home directory of its api for this project
 ///
 /// Every windlass command below this directory then uses it. With `--home` that directory is made instead.
 #[derive(Debug, clap::Args)]

@@ -17,7 +17,7 @@ use std::{
 /// Torture windlass on this very disk, and check that nothing was lost
 ///
 /// Starts workers and clients of this program in a fresh directory, kills and stops them at random and inside of each
-/// critical moment, fills a small disk in memory under some of them (never yours), then lets all work end and checks every promise from outside. Your own data is not touched.
+/// critical moment, fills a small disk in memory under some of them (never yours), then lets all work end and checks every promise from outside. Your api data is not touched.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// End when so many processes were killed

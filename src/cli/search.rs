@@ -100,7 +100,7 @@ fn nothing(found: &view::Found) -> String {
 }
 
 /// The snippet in lines of at most `most` columns, cut between words. The words that match are bold where there is colour;
-/// else nothing stands in the text that is not its own.
+/// else nothing stands in the text that is not its api.
 fn folded(output: &Output, hit: &Hit, most: usize) -> Vec<String> {
     let snippet = &hit.snippet;
     let (mut lines, mut line, mut taken) = (Vec::new(), String::new(), 0);

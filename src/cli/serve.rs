@@ -47,7 +47,7 @@ impl Args {
         }
         let ended = self.serve(cx);
         match &ended {
-            // The starter hears why, and this process's own message goes to the log.
+            // The starter hears why, and this process's api message goes to the log.
             Err(failure) if self.in_background => tell(&Said::Failed {
                 message: failure.message.clone().unwrap_or_default(),
                 hint: failure.hint.clone(),

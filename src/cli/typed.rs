@@ -34,11 +34,11 @@ fn called() -> String {
 /// `windlass` where that leads to this program, else what leads there. `find` looks a name up in PATH.
 fn program(argument: &str, find: impl Fn(&str) -> Option<String>) -> String {
     let this = || env::current_exe().and_then(fs::canonicalize).map(|it| it.to_string_lossy().into_owned());
-    let own = match argument.contains('/') {
+    let api = match argument.contains('/') {
         true => fs::canonicalize(argument).ok().map(|it| it.to_string_lossy().into_owned()),
         false => this().ok(),
     };
-    if own.is_some() && find("windlass") == own {
+    if api.is_some() && find("windlass") == api {
         return "windlass".to_string();
     }
     match argument {

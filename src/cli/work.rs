@@ -32,7 +32,7 @@ const FAILURES: usize = 10;
 
 #[derive(Debug, Clone, Default, clap::Args)]
 pub struct PoolArgs {
-    /// How many steps of a type run at once, such as `parse=4`; `*` is every type without a pool of its own
+    /// How many steps of a type run at once, such as `parse=4`; `*` is every type without a pool of its api
     #[arg(long, value_name = "TYPE=N")]
     pool: Vec<String>,
 }

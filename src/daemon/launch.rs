@@ -36,7 +36,7 @@ pub enum Ensured {
 }
 
 /// Every start of the daemon that nobody asked for by name goes through here. `wanted` is the setting `autostart` and
-/// the command's own flags.
+/// the command's api flags.
 ///
 /// While a stop is under way nothing is started: `Error::JustStopped`.
 pub fn ensure(settings: &Settings, wanted: bool, mut say: impl FnMut(&str)) -> Result<Ensured> {

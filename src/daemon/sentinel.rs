@@ -23,7 +23,7 @@ pub fn is_active(home: &Path, now: Timestamp) -> bool {
 
 /// Begins a stop, or renews it.
 pub fn raise(home: &Path, now: Timestamp) -> io::Result<()> {
-    // Several may stop the daemon at once, so each writes under a name of its own.
+    // Several may stop the daemon at once, so each writes under a name of its api.
     let temporary = home.join(format!("{FILE}.{}", std::process::id()));
     let raised = write_private(&temporary, &(now + LASTS).0.to_string());
     raised.and_then(|()| fs::rename(&temporary, home.join(FILE))).inspect_err(|_| {

@@ -54,8 +54,8 @@ impl Startup {
         let state = Mutex::new(State { info, busy: None, over: false });
         let shared = Arc::new(Shared { state, changed: Condvar::new(), home: home.to_path_buf(), starter, supervisor });
         shared.write(&shared.lock())?;
-        let own = shared.clone();
-        let thread = std::thread::Builder::new().name("windlass-start".into()).spawn(move || own.tell_while_slow());
+        let api = shared.clone();
+        let thread = std::thread::Builder::new().name("windlass-start".into()).spawn(move || api.tell_while_slow());
         let thread = thread.map_err(|source| Error::System { action: "start a thread", source })?;
         Ok(Startup { shared, thread: Some(thread) })
     }

@@ -1,6 +1,6 @@
 //! Consumer pools: as many threads as steps of their type may run at once.
 
-use super::{Engine, notify::Notify, error::Result};
+use super::{Engine, error::Result, notify::Notify};
 use crate::{
     model::TypeId,
     store::{Take, claim, step_type},

@@ -53,7 +53,9 @@ fn look_at(home: &Path, worker: &WorkerRow) -> Result<(LockState, Option<Beat>)>
             let lives = process_stat::is_alive(&worker.identity);
             Ok((if lives { LockState::Held } else { LockState::Free }, None))
         }
-        Err(source) => Err(Error::Io { action: "probe the liveness lock", path: liveness_lock::path(home, worker.id), source }),
+        Err(source) => {
+            Err(Error::Io { action: "probe the liveness lock", path: liveness_lock::path(home, worker.id), source })
+        }
     }
 }
 

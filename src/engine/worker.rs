@@ -1,16 +1,15 @@
 //! A worker: consumer pools with a liveness lock. A value, not a process: two can live in one.
 
 use super::{
-    Engine,
-    notify::Notify,
-    chores, consumer,
+    Engine, chores, consumer,
     error::{Error, Result},
     heartbeat::{self, Heartbeat},
-    hooks, watcher,
+    hooks,
     liveness_lock::LivenessLock,
     needs::{Needs, check_needs},
+    notify::Notify,
     pools::Pool,
-    retention,
+    retention, watcher,
     worker_pools::WorkerPools,
 };
 use crate::{

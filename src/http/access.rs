@@ -37,7 +37,7 @@ pub enum Area {
     Open,
     /// The compatible API: with `api_open`, everybody on this machine may do everything.
     Ingestion,
-    /// windlass's own API: with `read_open`, everybody on this machine may read.
+    /// windlass's api API: with `read_open`, everybody on this machine may read.
     Own,
 }
 

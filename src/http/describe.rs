@@ -1,6 +1,6 @@
 //! The description of everything that is served: what the handlers can't say of themselves.
 
-use super::own::ErrorBody;
+use super::api::ErrorBody;
 use utoipa::{
     PartialSchema, ToSchema,
     openapi::{

@@ -188,7 +188,7 @@ impl From<ingest::Error> for Failure {
     }
 }
 
-/// Errors of rooms that name their own hints but have no status of their own.
+/// Errors of rooms that name their api hints but have no status of their api.
 macro_rules! internal {
     ($($error:ty),+) => {$(
         impl From<$error> for Failure {

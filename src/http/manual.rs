@@ -1,6 +1,6 @@
 //! `docs/http.md`, made from the description of what is served.
 
-use super::{describe::ANYWHERE, example, own::ErrorBody};
+use super::{api::ErrorBody, describe::ANYWHERE, example};
 use serde_json::Value;
 use std::{collections::BTreeSet, fmt::Write};
 use utoipa::{ToSchema, openapi::OpenApi};

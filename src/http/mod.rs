@@ -1,14 +1,16 @@
 //! The HTTP server: one sub-router per area, behind one door.
 //!
 //! Owns: the listening thread, its bounds, who may in, `/health`, `/metrics`. The areas: `ingestion` (what existing clients
-//! of the ingestion API speak), `own` (windlass's own API) and `page`.
+//! of the ingestion API speak), `api` (windlass's api API) and `page`.
 //! May import: everything on the floors below. Never: takes a lock that a step can hold; touches SQLite, a file or a
 //! process on the thread of the server: that is done inside `App::blocking`.
 
 pub mod access;
+pub mod api;
 mod budget;
 mod connections;
 mod describe;
+mod drain;
 mod example;
 mod failure;
 mod health;
@@ -18,14 +20,12 @@ mod jobs;
 mod manual;
 mod metrics;
 mod observer;
-pub mod own;
 pub mod page;
 mod server;
 mod session;
 mod stop;
 mod stream;
 pub mod token;
-mod unread;
 
 pub use access::{Access, Area, Caller};
 pub use failure::{Failure, Result};
@@ -80,7 +80,7 @@ struct Inner {
     /// What changes something, and may wait for its turn to write: no read waits behind it.
     changes: Jobs,
     observer: observer::Observer,
-    history: own::Hub,
+    history: api::EventRing,
     started: Instant,
     since: Timestamp,
     /// Known once the server listens.
@@ -98,7 +98,7 @@ struct Inner {
 impl App {
     pub fn new(parts: Parts) -> App {
         let observer = observer::Observer::new(&parts);
-        let history = own::Hub::start(&parts.engine, parts.settings.history_limit, parts.registry.clone());
+        let history = api::EventRing::start(&parts.engine, parts.settings.history_limit, parts.registry.clone());
         let since = parts.engine.store().now();
         App(Arc::new(Inner {
             parts,
@@ -132,7 +132,7 @@ impl App {
     }
 
     /// The newest events, and who follows them.
-    pub fn history(&self) -> &own::Hub {
+    pub fn history(&self) -> &api::EventRing {
         &self.0.history
     }
 
@@ -191,7 +191,7 @@ impl App {
     }
 
     /// Runs work that may block (a read, a write, a file) away from the server's thread, on a few threads with a bounded
-    /// queue; requests that change something have threads and a queue of their own. 503 when the queue is full; a panic is a 500. Work whose client went away before it began is dropped.
+    /// queue; requests that change something have threads and a queue of their api. 503 when the queue is full; a panic is a 500. Work whose client went away before it began is dropped.
     pub async fn blocking<T, E>(&self, work: impl FnOnce(&Engine) -> Result<T, E> + Send + 'static) -> Result<T>
     where
         T: Send + 'static,
@@ -222,8 +222,8 @@ fn takes_long(path: &str) -> bool {
 /// The areas with what each asks of a request.
 fn areas() -> [(Area, OpenApiRouter<App>); 3] {
     [
-        (Area::Open, health::router().merge(session::open_router()).merge(page::router()).merge(own::openapi_router())),
-        (Area::Own, metrics::router().merge(stop::router()).merge(session::router()).merge(own::router())),
+        (Area::Open, health::router().merge(session::open_router()).merge(page::router()).merge(api::openapi_router())),
+        (Area::Own, metrics::router().merge(stop::router()).merge(session::router()).merge(api::router())),
         (Area::Ingestion, ingestion::router()),
     ]
 }

@@ -1,4 +1,4 @@
-//! Looks at what may keep one waiting: the database and the disk. A thread of its own does that when it is asked to, so
+//! Looks at what may keep one waiting: the database and the disk. A thread of its api does that when it is asked to, so
 //! that `/health` can answer from the last look while a new one is stuck.
 
 use super::Parts;

@@ -4,9 +4,9 @@ use super::{
     App,
     budget::{Budget, Charged},
     connections::{Connections, Entry, Phase},
+    drain::{self, BodyDrain, Reading},
     failure::Failure,
     stream::Impatient,
-    unread::{self, Reading, Unread},
 };
 use crate::os::limits;
 use axum::{
@@ -82,7 +82,7 @@ fn affordable() -> usize {
 #[derive(Debug, Clone, Copy)]
 pub struct Peer {
     pub remote: SocketAddr,
-    /// Our own end.
+    /// Our api end.
     pub local: SocketAddr,
 }
 
@@ -94,7 +94,7 @@ pub struct Server {
 }
 
 impl Server {
-    /// Serves on the listener, on a thread of its own.
+    /// Serves on the listener, on a thread of its api.
     pub fn start(listener: TcpListener, app: App) -> io::Result<Server> {
         let connections = Limits::default().connections.min(affordable());
         let limits = Limits { connections, body: app.settings().http_body.0 as usize, ..Limits::default() };
@@ -201,10 +201,10 @@ async fn serve(
             tokio::task::yield_now().await;
             let (method, path, begun) = (request.method().clone(), loggable(request.uri().path()), Instant::now());
             let asks = request.headers().contains_key(header::EXPECT);
-            let (mut response, unread) = answer(router, request, peer, limits, &budget).await;
+            let (mut response, drain) = answer(router, request, peer, limits, &budget).await;
             tracing::debug!(%method, path, status = response.status().as_u16(), took = ?begun.elapsed(), "request");
             entry.enter(Phase::Idle);
-            if !unread.settle(asks).await {
+            if !drain.settle(asks).await {
                 // Said by nobody else: a client would send its next request into a connection that ends.
                 response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
             }
@@ -236,17 +236,17 @@ async fn answer<B>(
     peer: Peer,
     limits: Limits,
     budget: &Arc<Budget>,
-) -> (Response, Unread<B>)
+) -> (Response, BodyDrain<B>)
 where
     B: HttpBody<Data = Bytes> + Send + Unpin + 'static,
     B::Error: Into<axum::BoxError>,
 {
     let (mut head, body) = request.into_parts();
     let said = body.size_hint().lower();
-    let (body, unread) = unread::lend(body);
+    let (body, drain) = drain::lend(body);
     if let Some(failure) = too_large(&head, said, limits) {
         drop(body);
-        return (failure.into_response(), unread);
+        return (failure.into_response(), drain);
     }
     let charge = budget.open();
     head.extensions.insert(peer);
@@ -258,9 +258,9 @@ where
         Ok(Ok(_)) if charge.is_refused() => Failure::unavailable("too many large requests at once", 1).into_response(),
         Ok(Ok(response)) => response,
         Ok(Err(never)) => match never {},
-        Err(_) => too_slow(time, unread.reading()).into_response(),
+        Err(_) => too_slow(time, drain.reading()).into_response(),
     };
-    (response, unread)
+    (response, drain)
 }
 
 /// What is said beforehand is refused beforehand; a body that does not say its size is cut off at the limit.

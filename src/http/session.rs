@@ -6,7 +6,7 @@
 
 use super::{
     App, Caller, Failure, Result,
-    own::{Given, RefusedBody},
+    api::{JsonBody, RefusedBody},
     server::Peer,
     token::digest,
 };
@@ -234,7 +234,7 @@ async fn sign_in(
     Extension(peer): Extension<Peer>,
     uri: Uri,
     headers: HeaderMap,
-    Given(asked): Given<SignIn>,
+    JsonBody(asked): JsonBody<SignIn>,
 ) -> Result<(StatusCode, Json<Opened>)> {
     let access = app.access();
     match (&asked.code, &asked.token) {
@@ -260,10 +260,10 @@ async fn sign_in(
     Ok((StatusCode::CREATED, Json(opened)))
 }
 
-/// Whether a link counts from there: on this machine only for our own user, and for root, who can do everything anyway.
-fn may_open(owner: SocketOwner, loopback: bool, own: u32) -> bool {
+/// Whether a link counts from there: on this machine only for our api user, and for root, who can do everything anyway.
+fn may_open(owner: SocketOwner, loopback: bool, api: u32) -> bool {
     match owner {
-        SocketOwner::User(user) => user == own || user == 0,
+        SocketOwner::User(user) => user == api || user == 0,
         SocketOwner::Nobody => !loopback,
         SocketOwner::Unknown => true,
     }

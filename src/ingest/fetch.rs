@@ -2,7 +2,7 @@
 
 use super::{
     error::{Error, Result},
-    given,
+    upload,
 };
 use crate::{
     artifact::{ArtifactStore, Put},
@@ -65,7 +65,7 @@ pub fn fetch(artifacts: &ArtifactStore, url: &str, limits: &FetchLimits) -> Resu
         return Err(Error::refused(format!("{url} is larger than {largest}"), "raise `parse.max_bytes`"));
     }
     let reader = response.into_body().into_reader();
-    let put = given::receive_all(artifacts, reader, limits.size, url)?;
+    let put = upload::receive_all(artifacts, reader, limits.size, url)?;
     Ok(Fetched { put, media_type, etag })
 }
 

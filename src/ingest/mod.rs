@@ -13,7 +13,6 @@ mod content;
 mod docling;
 mod error;
 pub mod fetch;
-pub mod given;
 pub mod item;
 pub mod media_type;
 mod newest_runs;
@@ -29,6 +28,7 @@ pub mod source;
 pub mod step;
 pub mod sync;
 mod tokens;
+pub mod upload;
 mod waiting;
 mod workflow;
 

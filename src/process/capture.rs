@@ -14,7 +14,7 @@ const CUT: usize = 48;
 /// What a child printed on one stream.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Captured {
-    /// The last bytes, at most as many as were asked for.
+    /// The last bytes, at most as many as were reply for.
     pub newest: Vec<u8>,
     /// Everything that was printed, in bytes.
     pub total: u64,

@@ -2,9 +2,9 @@
 
 use super::{
     capture::Captured,
+    handle::{Launch, NOT_BEGUN, ShimHandle, start_error},
     live::Live,
-    shimmed::{Launch, NOT_BEGUN, Shimmed, start_error},
-    wire::{News, Order},
+    wire::{ShimConfig, ShimEvent},
 };
 use crate::{
     decide::outcome::{CommandFacts, StartError, of_command},
@@ -136,13 +136,13 @@ impl ChildSpec {
         }
     }
 
-    fn order(&self) -> Order {
+    fn config(&self) -> ShimConfig {
         let limits = ProcessLimits {
             open_files: Some(self.limits.open_files.unwrap_or(MOST_OPEN_FILES).min(MOST_OPEN_FILES)),
             cpu: self.limits.cpu,
             address_space: self.limits.address_space,
         };
-        Order { limits, memory: self.limits.memory, ..Order::default() }
+        ShimConfig { limits, memory: self.limits.memory, ..ShimConfig::default() }
     }
 }
 
@@ -216,7 +216,7 @@ struct Watch<'a> {
     spec: &'a ChildSpec,
     cancel: &'a CancelToken,
     wake: Option<CancelWake>,
-    shimmed: Shimmed,
+    handle: ShimHandle,
     /// stdout and stderr; None at their end.
     pipes: [Option<PipeReader>; 2],
     phase: Phase,
@@ -242,14 +242,14 @@ impl<'a> Watch<'a> {
         };
         let (err, stderr) = io::pipe().map_err(no_room)?;
         let wake = cancel.wake().map_err(no_room)?;
-        let shimmed = Shimmed::start(Launch {
+        let handle = ShimHandle::start(Launch {
             argv: &spec.argv,
             dir: &spec.dir,
             env: &spec.env,
             stdin: stdin.as_fd(),
             stdout,
             stderr: stderr.into(),
-            order: spec.order(),
+            config: spec.config(),
             given: &spec.given_fds,
             kept: &spec.kept_fds,
         })?;
@@ -259,7 +259,7 @@ impl<'a> Watch<'a> {
             spec,
             cancel,
             wake: Some(wake),
-            shimmed,
+            handle,
             pipes,
             phase,
             began,
@@ -301,7 +301,7 @@ impl<'a> Watch<'a> {
         let fds = [
             self.pipes[0].as_ref().map(AsFd::as_fd),
             self.pipes[1].as_ref().map(AsFd::as_fd),
-            (!gone).then(|| self.shimmed.control()),
+            (!gone).then(|| self.handle.control()),
             self.wake.as_ref().map(AsFd::as_fd),
         ];
         let ready = wait_readable(&fds, self.patience())?;
@@ -310,16 +310,16 @@ impl<'a> Watch<'a> {
                 self.read(stream, buffer);
             }
         }
-        // Before the news, so that a command that answers our own TERM with exit 0 counts as cancelled.
+        // Before the event, so that a command that answers our own TERM with exit 0 counts as cancelled.
         if ready[3] {
             self.cancelled();
         }
         if ready[2] {
-            self.shimmed.hear();
-            while let Some(news) = self.shimmed.next_news() {
-                self.heard(news);
+            self.handle.hear();
+            while let Some(event) = self.handle.next_event() {
+                self.heard(event);
             }
-            if self.shimmed.is_gone() {
+            if self.handle.is_gone() {
                 self.tree_is_gone();
             }
         }
@@ -371,21 +371,21 @@ impl<'a> Watch<'a> {
         }
     }
 
-    fn heard(&mut self, news: News) {
+    fn heard(&mut self, event: ShimEvent) {
         let now = Instant::now();
         self.told = true;
-        match (news, self.phase) {
-            (News::Begun | News::Started { .. }, _) => (),
-            (News::NotStarted { errno }, _) => {
+        match (event, self.phase) {
+            (ShimEvent::Begun | ShimEvent::Started { .. }, _) => (),
+            (ShimEvent::NotStarted { errno }, _) => {
                 let error = io::Error::from_raw_os_error(errno);
                 self.end.start_error = self.spec.argv.first().map(|it| start_error(it, &error));
             }
-            (News::Limit(limit), Phase::Running | Phase::Stopping { .. }) => {
+            (ShimEvent::Limit(limit), Phase::Running | Phase::Stopping { .. }) => {
                 self.end.intent.get_or_insert(KillIntent::Limit(limit));
                 self.phase = Phase::Killing { until: now + KILLED };
             }
-            (News::Limit(_), _) => (),
-            (News::Exited(exit), phase) => {
+            (ShimEvent::Limit(_), _) => (),
+            (ShimEvent::Exited(exit), phase) => {
                 self.end.exit = Some(exit);
                 if phase == Phase::Running && self.spec.background && exit == ExitStatus::Code(0) {
                     self.release();
@@ -393,7 +393,7 @@ impl<'a> Watch<'a> {
                     self.phase = Phase::Draining { until: now + self.spec.drain.duration() };
                 }
             }
-            (News::Ended { peak_rss, cpu, open_files_hit }, _) => {
+            (ShimEvent::Ended { peak_rss, cpu, open_files_hit }, _) => {
                 self.end.peak_rss = peak_rss;
                 self.end.cpu = Some(cpu);
                 self.end.open_files_hit = open_files_hit;
@@ -403,9 +403,9 @@ impl<'a> Watch<'a> {
 
     fn look_at_limits(&mut self) {
         let watched = self.spec.limits.memory.is_some() || self.spec.limits.cpu.is_some();
-        if self.phase == Phase::Running && watched && self.shimmed.is_stopped() {
+        if self.phase == Phase::Running && watched && self.handle.is_stopped() {
             // It watches nothing any more, so the command goes with it.
-            self.shimmed.overthrow();
+            self.handle.overthrow();
             return self.tree_is_gone();
         }
         let Some(limit) = self.spec.limits.output.filter(|_| self.phase == Phase::Running) else { return };
@@ -430,7 +430,7 @@ impl<'a> Watch<'a> {
             }
             Phase::Stopping { until } if now >= until => self.kill(),
             Phase::Killing { until } if now >= until => {
-                self.shimmed.overthrow();
+                self.handle.overthrow();
                 self.tree_is_gone();
             }
             Phase::Gone { until } if now >= until => {
@@ -445,7 +445,7 @@ impl<'a> Watch<'a> {
 
     /// The shim has ended, and its tree before it.
     fn tree_is_gone(&mut self) {
-        let Left { ended, stuck } = self.shimmed.left();
+        let Left { ended, stuck } = self.handle.left();
         if !self.told && ended == 0 {
             self.end.start_error = Some(StartError::NoRoom(NOT_BEGUN.to_string()));
         }
@@ -471,7 +471,7 @@ impl<'a> Watch<'a> {
         }
         let pipes = std::mem::take(&mut self.pipes);
         let outputs: Vec<_> = pipes.iter().flatten().map(AsFd::as_fd).collect();
-        self.shimmed.release(&outputs);
+        self.handle.release(&outputs);
         self.phase = Phase::Killing { until: Instant::now() + KILLED };
     }
 
@@ -487,12 +487,12 @@ impl<'a> Watch<'a> {
 
     /// TERM to all of the tree, and KILL after the grace.
     fn end_leftovers(&mut self, grace: Duration) {
-        self.shimmed.terminate();
+        self.handle.terminate();
         self.phase = Phase::Stopping { until: Instant::now() + grace.min(self.spec.grace.duration()) };
     }
 
     fn kill(&mut self) {
-        self.shimmed.kill();
+        self.handle.kill();
         self.phase = Phase::Killing { until: Instant::now() + KILLED };
     }
 }

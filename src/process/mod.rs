@@ -1,8 +1,8 @@
 //! Child processes: the shim, the child, the protocol, the pool of workers and their health.
 //!
 //! Every child runs under a shim, this program executed again, which keeps the child's whole tree together and ends it
-//! when the engine is gone. `shim` is the code on the far side; `shimmed` is our end of the socket to it; `child` runs
-//! one command to its end. `protocol` is what we say to a worker process, `talk` says it, `worker` is one such process,
+//! when the engine is gone. `shim` is the code on the far side; `handle` is our end of the socket to it; `child` runs
+//! one command to its end. `protocol` is what we say to a worker process, `exchange` says it, `worker` is one such process,
 //! `live` shows what a running one has printed; `pool` keeps as many as are needed, and `serve` is the far side of the protocol for work of our own.
 //!
 //! May import: `model`, `decide`, `os`, `settings`. Never: knows scheduling or opens the database.
@@ -10,8 +10,10 @@
 pub mod capture;
 pub mod child;
 mod environment;
+pub mod exchange;
 pub mod foreground;
 mod guard;
+pub mod handle;
 pub mod live;
 pub mod pool;
 pub mod program;
@@ -19,8 +21,6 @@ pub mod protocol;
 pub mod sdk;
 pub mod serve;
 pub mod shim;
-pub mod shimmed;
-pub mod talk;
 pub mod wire;
 pub mod worker;
 

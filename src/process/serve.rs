@@ -46,7 +46,7 @@ pub fn asked_for() -> Option<String> {
 /// Serves requests with `run` until the engine has no more, or is gone. Each unit is one step: what `run` took is dropped
 /// and given back to the system when the unit is finalized. A panic of `run` is a permanent failure of that step.
 ///
-/// Errors only when there is no engine to talk to.
+/// Errors only when there is no engine to exchange to.
 pub fn serve(mut run: impl FnMut(&Work) -> Result<Option<Value>, Failed>) -> io::Result<()> {
     let mut channel = Channel::take()?;
     let nonce = env::var(NONCE).unwrap_or_default();

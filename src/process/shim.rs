@@ -6,7 +6,7 @@
 
 use super::{
     environment, guard,
-    wire::{KILL, LET_GO, News, Order, RELEASE, TERMINATE, WORD},
+    wire::{KILL, LET_GO, RELEASE, ShimConfig, ShimEvent, TERMINATE, WORD},
 };
 use crate::{
     model::ResourceLimit,
@@ -52,8 +52,8 @@ pub fn run_if_asked() -> Option<i32> {
     if word != WORD {
         return None;
     }
-    let Some(order) = Order::from_args(&mut words) else { return Some(2) };
-    Some(match serve(order, words.collect()) {
+    let Some(config) = ShimConfig::from_args(&mut words) else { return Some(2) };
+    Some(match serve(config, words.collect()) {
         Ok(()) => 0,
         Err(_) => 1,
     })
@@ -64,7 +64,7 @@ pub(super) fn is_asked_here() -> bool {
 }
 
 struct Shim {
-    order: Order,
+    config: ShimConfig,
     /// None once the engine is gone.
     control: Option<UnixStream>,
     /// The child, until it was waited for: so long its process group can't be anybody else's.
@@ -79,26 +79,26 @@ struct Shim {
     released: Option<Vec<File>>,
 }
 
-fn serve(order: Order, argv: Vec<OsString>) -> io::Result<()> {
+fn serve(config: ShimConfig, argv: Vec<OsString>) -> io::Result<()> {
     spawn::close_from(3); // whatever else our parent forgot to close
     spawn::leave_session();
     spawn::adopt_orphans()?;
     spawn::ignore_stops();
     // SAFETY: descriptor 0 is the socket that the engine gave us; nothing else uses it.
     let mut control = unsafe { UnixStream::from_raw_fd(0) };
-    let fds = receive(&control, &order)?;
+    let fds = receive(&control, &config)?;
     let moved = control.as_fd().try_clone_to_owned()?;
     spawn::replace_standard(0, fds.stdin.as_fd())?;
     std::mem::forget(std::mem::replace(&mut control, moved.into())); // descriptor 0 is the child's input now
     drop(fds.stdin);
 
     let deaths = listen_for_deaths()?;
-    let limits = order.limits;
+    let limits = config.limits;
     let (program, args) = argv.split_first().ok_or(io::ErrorKind::InvalidInput)?;
     let mut command = Command::new(program);
     // The shim itself has none of it: a variable of the command, such as LD_PRELOAD, changes the command alone.
     command.args(args).env_clear().envs(environment::read(fds.env)?).process_group(0);
-    let (control_of_child, begun) = (control.try_clone()?, News::Begun.to_bytes());
+    let (control_of_child, begun) = (control.try_clone()?, ShimEvent::Begun.to_bytes());
     let prepare = move || {
         spawn::prepare_child(&limits)?;
         fd_passing::write_quietly(&control_of_child, &begun)
@@ -112,9 +112,9 @@ fn serve(order: Order, argv: Vec<OsString>) -> io::Result<()> {
         spawn::replace_standard(number, nothing.as_fd())?; // or the child's pipes would never end
     }
     drop(fds.given);
-    let tree = Tree::new(order.unwatched);
+    let tree = Tree::new(config.unwatched);
     let mut shim = Shim {
-        order,
+        config,
         control: Some(control),
         child: None,
         killing: false,
@@ -126,11 +126,11 @@ fn serve(order: Order, argv: Vec<OsString>) -> io::Result<()> {
     match started {
         Ok(child) => {
             shim.child = Some(child.id());
-            shim.tell(News::Started { pid: child.id() });
+            shim.tell(ShimEvent::Started { pid: child.id() });
             shim.watch()
         }
         Err(error) => {
-            shim.tell(News::NotStarted { errno: error.raw_os_error().unwrap_or(0) });
+            shim.tell(ShimEvent::NotStarted { errno: error.raw_os_error().unwrap_or(0) });
             Ok(())
         }
     }
@@ -144,16 +144,16 @@ struct Received {
     env: OwnedFd,
 }
 
-fn receive(control: &UnixStream, order: &Order) -> io::Result<Received> {
+fn receive(control: &UnixStream, config: &ShimConfig) -> io::Result<Received> {
     let mut fds: VecDeque<OwnedFd> = fd_passing::receive(control)?.into();
-    // With everything above 2 closed the system hands out 3, 4, ... in order; anything else would be a mix-up.
+    // With everything above 2 closed the system hands out 3, 4, ... in config; anything else would be a mix-up.
     let in_place = fds.iter().enumerate().all(|(index, fd)| fd.as_raw_fd() == 3 + index as i32);
-    if fds.len() != order.given + order.kept + 2 || !in_place {
+    if fds.len() != config.given + config.kept + 2 || !in_place {
         return Err(io::ErrorKind::InvalidData.into());
     }
     let env = fds.pop_back().ok_or(io::ErrorKind::InvalidData)?;
     let stdin = fds.pop_back().ok_or(io::ErrorKind::InvalidData)?;
-    let kept = fds.split_off(order.given).into_iter().map(std::mem::ManuallyDrop::new).collect();
+    let kept = fds.split_off(config.given).into_iter().map(std::mem::ManuallyDrop::new).collect();
     Ok(Received { given: fds.into(), _kept: kept, stdin, env })
 }
 
@@ -168,7 +168,7 @@ pub(super) fn listen_for_deaths() -> io::Result<UnixStream> {
 impl Shim {
     /// Until no process of the tree is left.
     fn watch(&mut self) -> io::Result<()> {
-        if !self.order.unwatched {
+        if !self.config.unwatched {
             self.look();
         }
         let mut kill_pause = Duration::from_millis(1);
@@ -223,7 +223,7 @@ impl Shim {
     }
 
     fn tell_the_end(&mut self) {
-        self.tell(News::Ended {
+        self.tell(ShimEvent::Ended {
             peak_rss: self.tree.peak_rss.map(crate::model::Bytes),
             cpu: spawn::reaped_cpu_time(),
             open_files_hit: self.tree.open_files_hit,
@@ -238,7 +238,7 @@ impl Shim {
                 Reaped::Childless => return Ok(false),
                 Reaped::Child { pid, exit } if self.child == Some(pid) => {
                     self.child = None;
-                    self.tell(News::Exited(exit));
+                    self.tell(ShimEvent::Exited(exit));
                 }
                 Reaped::Child { .. } => (), // an orphan that we adopted
             }
@@ -274,15 +274,15 @@ impl Shim {
 
     /// Looks at memory, CPU time and descriptors of the tree, and kills it at a limit.
     fn look(&mut self) {
-        let limit = self.tree.look(&self.order);
+        let limit = self.tree.look(&self.config);
         if let Some(limit) = limit {
-            self.tell(News::Limit(limit));
+            self.tell(ShimEvent::Limit(limit));
             self.killing = true;
         }
     }
 
-    fn tell(&mut self, news: News) {
-        let told = self.control.as_ref().map(|it| fd_passing::write_quietly(it, &news.to_bytes()));
+    fn tell(&mut self, event: ShimEvent) {
+        let told = self.control.as_ref().map(|it| fd_passing::write_quietly(it, &event.to_bytes()));
         if let Some(Err(_)) = told {
             self.control = None;
             self.killing = true;
@@ -305,16 +305,16 @@ impl Tree {
         Tree { peak_rss: None, open_files_hit: false, next_look, pause: FIRST_LOOK }
     }
 
-    fn look(&mut self, order: &Order) -> Option<ResourceLimit> {
+    fn look(&mut self, config: &ShimConfig) -> Option<ResourceLimit> {
         let mut rss = 0;
         let mut cpu = spawn::reaped_cpu_time().0;
         let mut waiting = process_stat::children(std::process::id());
         while let Some(pid) = waiting.pop() {
             rss += process_stat::rss_bytes(pid).unwrap_or(0);
-            if order.limits.cpu.is_some() {
+            if config.limits.cpu.is_some() {
                 cpu += process_stat::cpu_time(pid).map_or(0, |it| it.0);
             }
-            if let Some(limit) = order.limits.open_files {
+            if let Some(limit) = config.limits.open_files {
                 self.open_files_hit |= process_stat::open_fds(pid).is_some_and(|it| it >= limit);
             }
             waiting.extend(process_stat::children(pid));
@@ -324,9 +324,9 @@ impl Tree {
         }
         self.next_look = Instant::now() + self.pause;
         self.pause = (self.pause * 2).min(LAST_LOOK);
-        if order.memory.is_some_and(|it| rss >= it.0) {
+        if config.memory.is_some_and(|it| rss >= it.0) {
             return Some(ResourceLimit::Memory);
         }
-        order.limits.cpu.filter(|it| cpu >= it.0).map(|_| ResourceLimit::CpuTime)
+        config.limits.cpu.filter(|it| cpu >= it.0).map(|_| ResourceLimit::CpuTime)
     }
 }

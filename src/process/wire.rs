@@ -17,12 +17,12 @@ pub const KILL: u8 = b'K';
 pub const HOLD: u8 = b'H';
 pub const LET_GO: u8 = b'L';
 /// Comes with the read ends of the command's output: what it left behind goes on without the engine, and what that prints
-/// is read and forgotten. The shim says `News::Ended` and closes the socket.
+/// is read and forgotten. The shim says `ShimEvent::Ended` and closes the socket.
 pub const RELEASE: u8 = b'R';
 
 /// The arguments of a shim, before `--` and the command.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Order {
+pub struct ShimConfig {
     pub limits: ProcessLimits,
     /// Resident memory of the whole tree.
     pub memory: Option<Bytes>,
@@ -35,7 +35,7 @@ pub struct Order {
     pub unwatched: bool,
 }
 
-impl Order {
+impl ShimConfig {
     pub fn to_args(self) -> Vec<String> {
         let number = |it: Option<u64>| it.map_or("-".to_string(), |it| it.to_string());
         vec![
@@ -51,7 +51,7 @@ impl Order {
     }
 
     /// Reads what `to_args` wrote; the rest is the command.
-    pub fn from_args(words: &mut impl Iterator<Item = OsString>) -> Option<Order> {
+    pub fn from_args(words: &mut impl Iterator<Item = OsString>) -> Option<ShimConfig> {
         let mut number = || -> Option<Option<u64>> {
             let word = words.next()?;
             if word == OsStr::new("-") { Some(None) } else { Some(Some(word.to_str()?.parse().ok()?)) }
@@ -60,13 +60,13 @@ impl Order {
             ProcessLimits { open_files: number()?, cpu: number()?.map(Millis), address_space: number()?.map(Bytes) };
         let memory = number()?.map(Bytes);
         let (given, kept, unwatched) = (number()?? as usize, number()?? as usize, number()?? == 1);
-        (words.next()? == OsStr::new("--")).then_some(Order { limits, memory, given, kept, unwatched })
+        (words.next()? == OsStr::new("--")).then_some(ShimConfig { limits, memory, given, kept, unwatched })
     }
 }
 
-/// From the shim, in this order: a start or a failure, limits, the exit of the child, and the end of its whole tree.
+/// From the shim, in this config: a start or a failure, limits, the exit of the child, and the end of its whole tree.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum News {
+pub enum ShimEvent {
     /// The child is about to run its program; said by the child itself, so that it comes before anything that the program does.
     Begun,
     Started {
@@ -87,23 +87,23 @@ pub enum News {
     },
 }
 
-/// One news in bytes: a kind and three numbers, little-endian.
+/// One event in bytes: a kind and three numbers, little-endian.
 pub const RECORD: usize = 25;
 
-impl News {
+impl ShimEvent {
     pub fn to_bytes(self) -> [u8; RECORD] {
         let (kind, numbers) = match self {
-            News::Begun => (b'B', [0, 0, 0]),
-            News::Started { pid } => (b'S', [u64::from(pid), 0, 0]),
-            News::NotStarted { errno } => (b'N', [errno as u64, 0, 0]),
-            News::Limit(ResourceLimit::Memory) => (b'L', [0, 0, 0]),
-            News::Limit(ResourceLimit::OpenFiles) => (b'L', [1, 0, 0]),
-            News::Limit(ResourceLimit::CpuTime) => (b'L', [2, 0, 0]),
-            News::Limit(ResourceLimit::WallTime) => (b'L', [3, 0, 0]),
-            News::Limit(ResourceLimit::OutputSize) => (b'L', [4, 0, 0]),
-            News::Exited(ExitStatus::Code(code)) => (b'X', [0, code as u64, 0]),
-            News::Exited(ExitStatus::Signal(signal)) => (b'X', [1, signal as u64, 0]),
-            News::Ended { peak_rss, cpu, open_files_hit } => {
+            ShimEvent::Begun => (b'B', [0, 0, 0]),
+            ShimEvent::Started { pid } => (b'S', [u64::from(pid), 0, 0]),
+            ShimEvent::NotStarted { errno } => (b'N', [errno as u64, 0, 0]),
+            ShimEvent::Limit(ResourceLimit::Memory) => (b'L', [0, 0, 0]),
+            ShimEvent::Limit(ResourceLimit::OpenFiles) => (b'L', [1, 0, 0]),
+            ShimEvent::Limit(ResourceLimit::CpuTime) => (b'L', [2, 0, 0]),
+            ShimEvent::Limit(ResourceLimit::WallTime) => (b'L', [3, 0, 0]),
+            ShimEvent::Limit(ResourceLimit::OutputSize) => (b'L', [4, 0, 0]),
+            ShimEvent::Exited(ExitStatus::Code(code)) => (b'X', [0, code as u64, 0]),
+            ShimEvent::Exited(ExitStatus::Signal(signal)) => (b'X', [1, signal as u64, 0]),
+            ShimEvent::Ended { peak_rss, cpu, open_files_hit } => {
                 (b'E', [peak_rss.map_or(0, |it| it.0), cpu.0, u64::from(open_files_hit)])
             }
         };
@@ -115,7 +115,7 @@ impl News {
         bytes
     }
 
-    pub fn from_bytes(bytes: &[u8; RECORD]) -> Option<News> {
+    pub fn from_bytes(bytes: &[u8; RECORD]) -> Option<ShimEvent> {
         let number = |index: usize| {
             let mut eight = [0; 8];
             eight.copy_from_slice(&bytes[1 + 8 * index..9 + 8 * index]);
@@ -129,13 +129,13 @@ impl News {
             ResourceLimit::OutputSize,
         ];
         Some(match (bytes[0], number(0)) {
-            (b'B', _) => News::Begun,
-            (b'S', pid) => News::Started { pid: pid as u32 },
-            (b'N', errno) => News::NotStarted { errno: errno as i32 },
-            (b'L', index) => News::Limit(*limits.get(index as usize)?),
-            (b'X', 0) => News::Exited(ExitStatus::Code(number(1) as i32)),
-            (b'X', 1) => News::Exited(ExitStatus::Signal(number(1) as i32)),
-            (b'E', peak) => News::Ended {
+            (b'B', _) => ShimEvent::Begun,
+            (b'S', pid) => ShimEvent::Started { pid: pid as u32 },
+            (b'N', errno) => ShimEvent::NotStarted { errno: errno as i32 },
+            (b'L', index) => ShimEvent::Limit(*limits.get(index as usize)?),
+            (b'X', 0) => ShimEvent::Exited(ExitStatus::Code(number(1) as i32)),
+            (b'X', 1) => ShimEvent::Exited(ExitStatus::Signal(number(1) as i32)),
+            (b'E', peak) => ShimEvent::Ended {
                 peak_rss: (peak > 0).then_some(Bytes(peak)),
                 cpu: Millis(number(1)),
                 open_files_hit: number(2) == 1,
@@ -150,37 +150,39 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_news_arrives_as_it_was_sent() {
-        let ended = |peak_rss, open_files_hit| News::Ended { peak_rss, cpu: Millis(7), open_files_hit };
+    fn every_event_arrives_as_it_was_sent() {
+        let ended = |peak_rss, open_files_hit| ShimEvent::Ended { peak_rss, cpu: Millis(7), open_files_hit };
         let all = [
-            News::Begun,
-            News::Started { pid: 4_194_304 },
-            News::NotStarted { errno: 2 },
-            News::Limit(ResourceLimit::Memory),
-            News::Limit(ResourceLimit::OpenFiles),
-            News::Limit(ResourceLimit::CpuTime),
-            News::Limit(ResourceLimit::WallTime),
-            News::Limit(ResourceLimit::OutputSize),
-            News::Exited(ExitStatus::Code(255)),
-            News::Exited(ExitStatus::Signal(11)),
+            ShimEvent::Begun,
+            ShimEvent::Started { pid: 4_194_304 },
+            ShimEvent::NotStarted { errno: 2 },
+            ShimEvent::Limit(ResourceLimit::Memory),
+            ShimEvent::Limit(ResourceLimit::OpenFiles),
+            ShimEvent::Limit(ResourceLimit::CpuTime),
+            ShimEvent::Limit(ResourceLimit::WallTime),
+            ShimEvent::Limit(ResourceLimit::OutputSize),
+            ShimEvent::Exited(ExitStatus::Code(255)),
+            ShimEvent::Exited(ExitStatus::Signal(11)),
             ended(Some(Bytes::mib(3)), false),
             ended(None, true),
         ];
-        for news in all {
-            assert_eq!(News::from_bytes(&news.to_bytes()), Some(news));
+        for event in all {
+            assert_eq!(ShimEvent::from_bytes(&event.to_bytes()), Some(event));
         }
-        assert_eq!(News::from_bytes(&[b'?'; RECORD]), None);
+        assert_eq!(ShimEvent::from_bytes(&[b'?'; RECORD]), None);
     }
 
     #[test]
-    fn an_order_survives_the_command_line() {
+    fn a_config_survives_the_command_line() {
         let limits = ProcessLimits { open_files: Some(64), cpu: None, address_space: Some(Bytes::mib(512)) };
-        for order in [Order::default(), Order { limits, memory: Some(Bytes(5)), given: 2, kept: 1, unwatched: true }] {
-            let mut words = order.to_args().into_iter().map(OsString::from).chain(["true".into()]);
-            assert_eq!(Order::from_args(&mut words), Some(order));
+        for config in
+            [ShimConfig::default(), ShimConfig { limits, memory: Some(Bytes(5)), given: 2, kept: 1, unwatched: true }]
+        {
+            let mut words = config.to_args().into_iter().map(OsString::from).chain(["true".into()]);
+            assert_eq!(ShimConfig::from_args(&mut words), Some(config));
             assert_eq!(words.next(), Some("true".into()));
         }
         let mut cut = ["-", "-"].map(OsString::from).into_iter();
-        assert_eq!(Order::from_args(&mut cut), None);
+        assert_eq!(ShimConfig::from_args(&mut cut), None);
     }
 }

@@ -1,14 +1,14 @@
 //! One long-lived worker process: its pipes, what it said, and what became of it.
 //!
 //! A value without a thread of its own: whoever holds it asks it something (`ask`), or looks after it while it is idle
-//! (`attend`). What is sent and heard between the two is in `talk`.
+//! (`attend`). What is sent and heard between the two is in `exchange`.
 
 use super::{
     capture::{CAPTURE, Captured},
+    exchange::{Awaited, Reply, RequestOptions, exchange},
+    handle::{Launch, NOT_BEGUN, ShimHandle, start_error},
     protocol::{self, Answer, Frames, Request},
-    shimmed::{Launch, NOT_BEGUN, Shimmed, start_error},
-    talk::{Asked, Awaited, Terms, talk},
-    wire::{News, Order},
+    wire::{ShimConfig, ShimEvent},
 };
 use crate::{
     decide::outcome::StartError,
@@ -43,16 +43,16 @@ pub struct WorkerSpec {
     pub env: Vec<(OsString, OsString)>,
     /// The name of the workflow, for its `load`.
     pub definition: String,
-    /// The handlers that will be asked for.
+    /// The handlers that will be reply for.
     pub handlers: Vec<String>,
     /// Of each of its processes; allocations beyond it fail inside.
     pub address_space: Option<Bytes>,
-    pub patience: Patience,
+    pub timeouts: Timeouts,
 }
 
 /// How long to wait for what.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Patience {
+pub struct Timeouts {
     pub hello: Millis,
     pub load: Millis,
     pub ping: Millis,
@@ -65,9 +65,9 @@ pub struct Patience {
     pub drain: Millis,
 }
 
-impl Default for Patience {
-    fn default() -> Patience {
-        Patience {
+impl Default for Timeouts {
+    fn default() -> Timeouts {
+        Timeouts {
             hello: Millis::seconds(10),
             load: Millis::seconds(60),
             ping: Millis::seconds(5),
@@ -88,7 +88,7 @@ pub enum StartFailure {
     NoRoom(String),
     /// It was started and is of no use; what it printed says more.
     Failed(Box<Broken>),
-    /// We were asked to stop meanwhile.
+    /// We were reply to stop meanwhile.
     Stopped(KillIntent),
 }
 
@@ -105,7 +105,7 @@ pub struct Broken {
 
 /// How a worker process ended.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Fate {
+pub struct ExitInfo {
     pub exit: Option<ExitStatus>,
     /// User and system time of its whole tree, over its whole life.
     pub cpu: Option<Millis>,
@@ -125,8 +125,8 @@ pub struct Worker {
     /// Units that were finalized.
     pub units: u64,
     pub age_limit: Option<Millis>,
-    pub(super) patience: Patience,
-    pub(super) shimmed: Shimmed,
+    pub(super) timeouts: Timeouts,
+    pub(super) handle: ShimHandle,
     pub(super) requests: PipeWriter,
     /// None at its end.
     pub(super) answers: Option<PipeReader>,
@@ -137,7 +137,7 @@ pub struct Worker {
     pub(super) last_id: u64,
     pub(super) health: Health,
     /// None while it lives.
-    pub(super) fate: Option<Fate>,
+    pub(super) exit_info: Option<ExitInfo>,
     pub(super) start_error: Option<StartError>,
     /// Its program was about to run.
     begun: bool,
@@ -152,16 +152,16 @@ impl Worker {
     pub fn start(number: u64, spec: &WorkerSpec, cancel: &CancelToken) -> Result<Worker, StartFailure> {
         let nonce = nonce();
         let mut worker = Worker::launch(number, spec, &nonce)?;
-        let patience = spec.patience;
-        let terms = Terms { deadline: Some(patience.hello), ..Terms::of(cancel, &patience) };
-        let greeted = talk(&mut worker, Awaited::Hello(&nonce), None, &terms);
-        worker.welcome(greeted, "say hello", patience.hello)?;
+        let timeouts = spec.timeouts;
+        let options = RequestOptions { deadline: Some(timeouts.hello), ..RequestOptions::of(cancel, &timeouts) };
+        let greeted = exchange(&mut worker, Awaited::Hello(&nonce), None, &options);
+        worker.welcome(greeted, "say hello", timeouts.hello)?;
         let load = Request::Load { definition: &spec.definition, handlers: &spec.handlers };
-        let terms = Terms { deadline: Some(patience.load), ..Terms::of(cancel, &patience) };
-        let loaded = worker.ask(&load, &terms);
+        let options = RequestOptions { deadline: Some(timeouts.load), ..RequestOptions::of(cancel, &timeouts) };
+        let loaded = worker.ask(&load, &options);
         let failed = loaded.answer.as_ref().and_then(|it| it.failed.clone());
         let mut printed = [loaded.stdout.clone(), loaded.stderr.clone()];
-        worker.welcome(loaded, "load its handlers", patience.load)?;
+        worker.welcome(loaded, "load its handlers", timeouts.load)?;
         match failed {
             Some(failed) => {
                 printed[1].note(failed.traceback.as_deref().unwrap_or_default());
@@ -192,18 +192,18 @@ impl Worker {
         env.push((protocol::NONCE.into(), nonce.into()));
         let address_space = spec.address_space;
         let limits = ProcessLimits { open_files: Some(MOST_OPEN_FILES), address_space, cpu: None };
-        let shimmed = Shimmed::start(Launch {
+        let handle = ShimHandle::start(Launch {
             argv: &spec.command,
             dir: &spec.dir,
             env: &env,
             stdin: nothing.as_fd(),
             stdout: stdout.into(),
             stderr: stderr.into(),
-            order: Order { limits, unwatched: true, ..Order::default() },
+            config: ShimConfig { limits, unwatched: true, ..ShimConfig::default() },
             given: &[OwnedFd::from(their_requests), OwnedFd::from(their_answers)],
             kept: &[],
         });
-        let shimmed = shimmed.map_err(|error| match error {
+        let handle = handle.map_err(|error| match error {
             StartError::NotStartable(why) => StartFailure::NotStartable(why),
             StartError::NoRoom(why) => StartFailure::NoRoom(why),
         })?;
@@ -214,8 +214,8 @@ impl Worker {
             started: Instant::now(),
             units: 0,
             age_limit: None,
-            patience: spec.patience,
-            shimmed,
+            timeouts: spec.timeouts,
+            handle,
             requests,
             answers: Some(answers),
             printed: [Some(out), Some(err)],
@@ -223,7 +223,7 @@ impl Worker {
             frames: Frames::default(),
             last_id: 0,
             health: Health::default(),
-            fate: None,
+            exit_info: None,
             start_error: None,
             begun: false,
             out_of_memory_kills: process_stat::out_of_memory_kills(),
@@ -232,25 +232,25 @@ impl Worker {
         })
     }
 
-    /// Whether what was asked at the start came.
-    fn welcome(&mut self, asked: Asked, what: &str, patience: Millis) -> Result<(), StartFailure> {
-        if asked.answer.is_some() && self.fate.is_none() {
+    /// Whether what was reply at the start came.
+    fn welcome(&mut self, reply: Reply, what: &str, timeouts: Millis) -> Result<(), StartFailure> {
+        if reply.answer.is_some() && self.exit_info.is_none() {
             return Ok(());
         }
-        let last_line = asked.remarks.first().cloned().unwrap_or_else(|| asked.stderr.last_line());
+        let last_line = reply.remarks.first().cloned().unwrap_or_else(|| reply.stderr.last_line());
         let said = if last_line.is_empty() { String::new() } else { format!(": {last_line}") };
         let broken = |why, by_itself| {
-            StartFailure::Failed(Box::new(Broken { why, by_itself, stdout: asked.stdout, stderr: asked.stderr }))
+            StartFailure::Failed(Box::new(Broken { why, by_itself, stdout: reply.stdout, stderr: reply.stderr }))
         };
-        Err(match (self.start_error.take(), asked.intent) {
+        Err(match (self.start_error.take(), reply.intent) {
             (Some(StartError::NotStartable(why)), _) => StartFailure::NotStartable(why),
             (Some(StartError::NoRoom(why)), _) => StartFailure::NoRoom(why),
-            (None, Some(KillIntent::Deadline(_))) => broken(format!("did not {what} within {patience}{said}"), false),
+            (None, Some(KillIntent::Deadline(_))) => broken(format!("did not {what} within {timeouts}{said}"), false),
             (None, Some(intent)) => StartFailure::Stopped(intent),
             // Its shim never came to starting it.
             (None, None) if !self.begun => StartFailure::NoRoom(NOT_BEGUN.to_string()),
             (None, None) => {
-                let how = match self.fate.as_ref().and_then(|it| it.exit) {
+                let how = match self.exit_info.as_ref().and_then(|it| it.exit) {
                     Some(ExitStatus::Code(code)) => format!("exited with code {code}"),
                     Some(ExitStatus::Signal(signal)) => format!("was killed by signal {signal}"),
                     None => "closed its pipe".to_string(),
@@ -261,31 +261,31 @@ impl Worker {
     }
 
     /// Sends a request and waits for its answer, or for the end of the worker.
-    pub fn ask(&mut self, request: &Request, terms: &Terms) -> Asked {
+    pub fn ask(&mut self, request: &Request, options: &RequestOptions) -> Reply {
         self.last_id += 1;
         match protocol::encode(self.last_id, request) {
-            Ok(frame) => talk(self, Awaited::Answer, Some(frame), terms),
-            Err(length) => Asked { too_long: Some(length), ..Asked::default() },
+            Ok(frame) => exchange(self, Awaited::Answer, Some(frame), options),
+            Err(length) => Reply { too_long: Some(length), ..Reply::default() },
         }
     }
 
     /// Asks it to end, and ends it when it does not. Its whole tree is gone afterwards.
     pub fn end(&mut self, cancel: &CancelToken) {
-        if self.fate.is_some() {
+        if self.exit_info.is_some() {
             return;
         }
         self.last_id += 1;
-        let patience = self.patience;
-        let terms = Terms { deadline: Some(patience.shutdown), ..Terms::of(cancel, &patience) };
+        let timeouts = self.timeouts;
+        let options = RequestOptions { deadline: Some(timeouts.shutdown), ..RequestOptions::of(cancel, &timeouts) };
         let frame = protocol::encode(self.last_id, &Request::Shutdown).ok();
-        talk(self, Awaited::End, frame, &terms);
+        exchange(self, Awaited::End, frame, &options);
     }
 
     /// Whether it answers, though it has nothing to do. One that does not is ended.
     pub(super) fn pings(&mut self) -> bool {
-        let (calm, patience) = (CancelToken::new(), self.patience);
-        let terms = Terms { deadline: Some(patience.ping), ..Terms::of(&calm, &patience) };
-        self.ask(&Request::Ping, &terms).answer.is_some() && self.fate.is_none()
+        let (calm, timeouts) = (CancelToken::new(), self.timeouts);
+        let options = RequestOptions { deadline: Some(timeouts.ping), ..RequestOptions::of(&calm, &timeouts) };
+        self.ask(&Request::Ping, &options).answer.is_some() && self.exit_info.is_none()
     }
 
     pub fn age(&self) -> Millis {
@@ -305,26 +305,26 @@ impl Worker {
         now.zip(self.rss_new).map_or(0, |(now, new)| now.saturating_sub(new))
     }
 
-    pub fn fate(&self) -> Option<&Fate> {
-        self.fate.as_ref()
+    pub fn exit_info(&self) -> Option<&ExitInfo> {
+        self.exit_info.as_ref()
     }
 
     /// Has the shim hold a lock until `let_go`, or else until the last process of the worker's tree is dead.
     pub fn hold(&self, lock: BorrowedFd<'_>) -> io::Result<()> {
-        self.shimmed.hold(lock)
+        self.handle.hold(lock)
     }
 
     pub fn let_go(&self) {
-        self.shimmed.let_go();
+        self.handle.let_go();
     }
 
-    /// What becomes readable when an idle worker prints, dies, or speaks without being asked.
+    /// What becomes readable when an idle worker prints, dies, or speaks without being reply.
     pub(super) fn signs(&self) -> [Option<BorrowedFd<'_>>; 4] {
         [
             self.answers.as_ref().map(AsFd::as_fd),
             self.printed[0].as_ref().map(AsFd::as_fd),
             self.printed[1].as_ref().map(AsFd::as_fd),
-            Some(self.shimmed.control()),
+            Some(self.handle.control()),
         ]
     }
 
@@ -334,8 +334,8 @@ impl Worker {
         self.captured = Default::default();
         self.read_answers();
         while self.frames.next_frame().is_some_and(|it| it != protocol::Frame::TooLong) {}
-        self.hear_news();
-        self.fate.is_none() && self.answers.is_some()
+        self.hear_events();
+        self.exit_info.is_none() && self.answers.is_some()
     }
 
     /// Reads what it printed so far.
@@ -352,34 +352,34 @@ impl Worker {
     }
 
     /// Hears what the shim has to tell; never waits.
-    pub(super) fn hear_news(&mut self) {
+    pub(super) fn hear_events(&mut self) {
         loop {
-            let heard = crate::os::readiness::wait_readable(&[Some(self.shimmed.control())], Duration::ZERO);
-            if self.shimmed.is_gone() || !heard.is_ok_and(|it| it[0]) {
+            let heard = crate::os::readiness::wait_readable(&[Some(self.handle.control())], Duration::ZERO);
+            if self.handle.is_gone() || !heard.is_ok_and(|it| it[0]) {
                 break;
             }
-            self.shimmed.hear();
+            self.handle.hear();
         }
-        while let Some(news) = self.shimmed.next_news() {
-            match news {
-                News::Begun => self.begun = true,
-                News::Started { pid } => self.pid = pid,
-                News::NotStarted { errno } => {
+        while let Some(event) = self.handle.next_event() {
+            match event {
+                ShimEvent::Begun => self.begun = true,
+                ShimEvent::Started { pid } => self.pid = pid,
+                ShimEvent::NotStarted { errno } => {
                     let error = io::Error::from_raw_os_error(errno);
                     self.start_error = Some(start_error(&self.name, &error));
-                    self.fate.get_or_insert_default();
+                    self.exit_info.get_or_insert_default();
                 }
-                News::Exited(exit) => {
+                ShimEvent::Exited(exit) => {
                     let killed = exit == ExitStatus::Signal(libc::SIGKILL);
                     let out_of_memory = killed && process_stat::out_of_memory_kills() > self.out_of_memory_kills;
-                    self.fate = Some(Fate { exit: Some(exit), out_of_memory, cpu: None });
+                    self.exit_info = Some(ExitInfo { exit: Some(exit), out_of_memory, cpu: None });
                 }
-                News::Ended { cpu, .. } => self.fate.get_or_insert_default().cpu = Some(cpu),
-                News::Limit(_) => (),
+                ShimEvent::Ended { cpu, .. } => self.exit_info.get_or_insert_default().cpu = Some(cpu),
+                ShimEvent::Limit(_) => (),
             }
         }
-        if self.shimmed.is_gone() {
-            self.fate.get_or_insert_default();
+        if self.handle.is_gone() {
+            self.exit_info.get_or_insert_default();
         }
     }
 

@@ -2,12 +2,12 @@
 
 use super::{
     Error, Result, checker,
-    filling::{self, Filling},
+    disk_full::{self, FillableDisk},
     gather::gather,
     home::Site,
     nemesis::{Act, Nemesis},
-    part::Role,
-    processes::Cast,
+    processes::Processes,
+    role::Role,
     verdict::Report,
 };
 use crate::{
@@ -69,8 +69,8 @@ const GOODBYE: Duration = Duration::from_secs(30);
 pub fn run(drill: &Drill, tell: &mut dyn FnMut(Progress)) -> Result<Report> {
     let site = Site::create(&drill.dir)?;
     tell(Progress::Filling);
-    let share = filling::share(drill);
-    let (filled, own) = match filling::run(&share)? {
+    let share = disk_full::share(drill);
+    let (filled, own) = match disk_full::run(&share)? {
         Ok(report) => {
             let kills = drill.kills.saturating_sub(report.kills).max(1);
             (Ok(report), Drill { kills, at_most: drill.at_most.map(|it| it * 3 / 4), ..drill.clone() })
@@ -89,21 +89,21 @@ pub fn run(drill: &Drill, tell: &mut dyn FnMut(Progress)) -> Result<Report> {
 pub(super) fn hold(
     drill: &Drill,
     site: &Site,
-    mut filling: Option<Filling>,
+    mut disk: Option<FillableDisk>,
     tell: &mut dyn FnMut(Progress),
 ) -> Result<Report> {
     let begun = Instant::now();
     // Whatever a killed worker leaves running becomes ours, and so can be found.
     let _ = spawn::adopt_orphans();
-    let mut cast = Cast::new(site, drill.seed, drill.program.clone());
+    let mut processes = Processes::new(site, drill.seed, drill.program.clone());
     let torment = Torment { site, drill, tell };
-    let shifts = torment.run(&mut cast, filling.as_mut(), begun)?;
+    let shifts = torment.run(&mut processes, disk.as_mut(), begun)?;
     let tormented = begun.elapsed();
     tell(Progress::Draining);
-    let undrained = drain(site, drill, &mut cast)?;
+    let undrained = drain(site, drill, &mut processes)?;
     tell(Progress::Checking);
-    let fills = filling.map_or(0, |it| it.fills);
-    let history = gather(site, drill.seed, cast, fills, undrained)?;
+    let fills = disk.map_or(0, |it| it.fills);
+    let history = gather(site, drill.seed, processes, fills, undrained)?;
     let verdict = checker::check(&history);
     Ok(Report::new(drill, &history, verdict, shifts, tormented, begun.elapsed()))
 }
@@ -116,8 +116,8 @@ struct Torment<'a> {
 
 impl Torment<'_> {
     /// Keeps the processes coming and strikes them until enough were killed. Returns how often the clock was shifted.
-    fn run(self, cast: &mut Cast, mut filling: Option<&mut Filling>, begun: Instant) -> Result<usize> {
-        let mut nemesis = Nemesis::new(self.drill.seed, filling.is_some());
+    fn run(self, processes: &mut Processes, mut disk: Option<&mut FillableDisk>, begun: Instant) -> Result<usize> {
+        let mut nemesis = Nemesis::new(self.drill.seed, disk.is_some());
         let clock = self.site.clock()?;
         let wrong = Error::io("shift", "the clock");
         let mut shifted: Option<(Instant, i64)> = None;
@@ -126,20 +126,20 @@ impl Torment<'_> {
         let mut due = begun + gap;
         let mut told = 0;
         let mut last = 0;
-        let on = |cast: &Cast, filling: Option<&Filling>| {
-            let enough = cast.kills() >= self.drill.kills && filling.is_none_or(|it| it.fills > 0);
+        let on = |processes: &Processes, disk: Option<&FillableDisk>| {
+            let enough = processes.kills() >= self.drill.kills && disk.is_none_or(|it| it.fills > 0);
             // Processes that end by themselves again and again make no drill: the verdict will say why.
-            !enough && cast.exits.iter().filter(|it| !it.expected).count() < HOPELESS
+            !enough && processes.exits.iter().filter(|it| !it.expected).count() < HOPELESS
         };
-        while on(cast, filling.as_deref()) && self.drill.at_most.is_none_or(|it| begun.elapsed() < it) {
-            cast.tend(false)?;
+        while on(processes, disk.as_deref()) && self.drill.at_most.is_none_or(|it| begun.elapsed() < it) {
+            processes.tend(false)?;
             for (role, wanted) in [(Role::Worker, self.drill.workers), (Role::Client, self.drill.clients)] {
-                while cast.living(role) < wanted {
-                    cast.start(role, nemesis.mine(role))?;
+                while processes.living(role) < wanted {
+                    processes.start(role, nemesis.mine(role))?;
                 }
             }
-            if let Some(filling) = &mut filling {
-                filling.tend().map_err(Error::io("fill", "the small disk"))?;
+            if let Some(disk) = &mut disk {
+                disk.tend().map_err(Error::io("fill", "the small disk"))?;
             }
             if let Some((_, after)) = shifted.filter(|it| it.0 <= Instant::now()) {
                 shifted = None;
@@ -150,12 +150,12 @@ impl Torment<'_> {
             }
             if Instant::now() >= due {
                 match act {
-                    Act::Kill { role, of } => cast.kill(role, of)?,
-                    Act::KillAllWorkers => cast.kill_all(Role::Worker)?,
-                    Act::Stop { role, of, time } => cast.stop(role, of, time)?,
+                    Act::Kill { role, of } => processes.kill(role, of)?,
+                    Act::KillAllWorkers => processes.kill_all(Role::Worker)?,
+                    Act::Stop { role, of, time } => processes.stop(role, of, time)?,
                     Act::Fill { time, left } => {
-                        if let Some(filling) = &mut filling {
-                            filling.fill(time, left).map_err(Error::io("fill", "the small disk"))?;
+                        if let Some(disk) = &mut disk {
+                            disk.fill(time, left).map_err(Error::io("fill", "the small disk"))?;
                         }
                     }
                     Act::Shift { by, after } => {
@@ -169,14 +169,14 @@ impl Torment<'_> {
                 let (gap, next) = nemesis.next();
                 (due, act) = (Instant::now() + gap, next);
             }
-            if cast.kills() > told {
-                told = cast.kills();
+            if processes.kills() > told {
+                told = processes.kills();
                 (self.tell)(Progress::Killed { done: told, of: self.drill.kills });
             }
             std::thread::sleep(TICK);
         }
-        if let Some(filling) = &mut filling {
-            filling.heal().map_err(Error::io("make room on", "the small disk"))?;
+        if let Some(disk) = &mut disk {
+            disk.heal().map_err(Error::io("make room on", "the small disk"))?;
         }
         let after = shifted.map_or(last, |it| it.1);
         clock.shift(after).map_err(wrong)?;
@@ -186,22 +186,22 @@ impl Torment<'_> {
 
 /// Heals everything and lets the work end: stopped processes go on, clients leave, workers are whole. Then one last
 /// worker starts, which clears away what the dead left. Returns what did not end.
-fn drain(site: &Site, drill: &Drill, cast: &mut Cast) -> Result<Option<String>> {
+fn drain(site: &Site, drill: &Drill, processes: &mut Processes) -> Result<Option<String>> {
     let mut wrong = Vec::new();
-    if !cast.dismiss(Role::Client, Instant::now() + GOODBYE)? {
+    if !processes.dismiss(Role::Client, Instant::now() + GOODBYE)? {
         wrong.push("a client did not end when it was asked to".to_string());
     }
     let engine = site.engine(0)?;
-    wrong.extend(wait_for_end(&engine, drill.workers, drill.patience, cast)?);
-    if !cast.dismiss(Role::Worker, Instant::now() + GOODBYE)? {
+    wrong.extend(wait_for_end(&engine, drill.workers, drill.patience, processes)?);
+    if !processes.dismiss(Role::Worker, Instant::now() + GOODBYE)? {
         wrong.push("a worker did not end when it was asked to".to_string());
     }
-    cast.tend(true)?;
-    wrong.extend(wait_for_end(&engine, 1, GOODBYE, cast)?);
-    cast.dismiss(Role::Worker, Instant::now() + GOODBYE)?;
+    processes.tend(true)?;
+    wrong.extend(wait_for_end(&engine, 1, GOODBYE, processes)?);
+    processes.dismiss(Role::Worker, Instant::now() + GOODBYE)?;
     // Those who did not end are killed by now, and only have to be seen.
-    while cast.living(Role::Worker) + cast.living(Role::Client) > 0 {
-        cast.tend(true)?;
+    while processes.living(Role::Worker) + processes.living(Role::Client) > 0 {
+        processes.tend(true)?;
         std::thread::sleep(TICK);
     }
     engine.store().close();
@@ -209,13 +209,18 @@ fn drain(site: &Site, drill: &Drill, cast: &mut Cast) -> Result<Option<String>> 
 }
 
 /// Waits, with so many workers, until nothing is left to do. Says what is left when nothing happens any more.
-fn wait_for_end(engine: &Engine, workers: usize, patience: Duration, cast: &mut Cast) -> Result<Option<String>> {
+fn wait_for_end(
+    engine: &Engine,
+    workers: usize,
+    patience: Duration,
+    processes: &mut Processes,
+) -> Result<Option<String>> {
     let begun = Instant::now();
     let mut newest = (Cursor::default(), begun);
     loop {
-        cast.tend(true)?;
-        while cast.living(Role::Worker) < workers {
-            cast.start(Role::Worker, None)?;
+        processes.tend(true)?;
+        while processes.living(Role::Worker) < workers {
+            processes.start(Role::Worker, None)?;
         }
         let (idle, registered, cursor) = engine.store().read(|tx| {
             let idle = idle::is_idle(tx, Scope::Everything)? && audit::unsealed(tx)?.is_empty();

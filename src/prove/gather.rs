@@ -5,7 +5,7 @@ use super::{
     history::History,
     home::Site,
     log::{self, Record},
-    processes::Cast,
+    processes::Processes,
 };
 use crate::{
     engine::Engine,
@@ -23,7 +23,13 @@ const BATCHES: usize = 1_000;
 const MOURNING: Duration = Duration::from_secs(5);
 
 /// Reads everything. All processes of the drill have ended.
-pub fn gather(site: &Site, seed: u64, cast: Cast, fills: usize, undrained: Option<String>) -> Result<History> {
+pub fn gather(
+    site: &Site,
+    seed: u64,
+    processes: Processes,
+    fills: usize,
+    undrained: Option<String>,
+) -> Result<History> {
     let orphans = orphans();
     let engine = site.engine(0)?;
     let records: Vec<Record> = log::read(&site.log_path())?;
@@ -55,8 +61,8 @@ pub fn gather(site: &Site, seed: u64, cast: Cast, fills: usize, undrained: Optio
     Ok(History {
         seed,
         records,
-        exits: cast.exits,
-        stops: cast.stops,
+        exits: processes.exits,
+        stops: processes.stops,
         fills,
         artifacts,
         damaged,

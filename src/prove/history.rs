@@ -1,6 +1,6 @@
 //! Everything that is known of a drill, as values: what the processes said, what became of them, what the database holds.
 
-use super::{log::Record, part::Role};
+use super::{log::Record, role::Role};
 use crate::{
     model::{Event, ExitStatus, GroupId},
     os::probe::Window,

@@ -4,28 +4,28 @@
 //! misleads them, and fills a disk that it has made; then all is healed, the work drains, and what is left is checked against what the processes said while
 //! they lived. Everything that they said is in one side log, written by one append and one fsync each.
 //!
-//! `checker` is pure: a history in, a verdict out. `drill` runs the whole; `part` is what the tormented processes do.
+//! `checker` is pure: a history in, a verdict out. `drill` runs the whole; `role` is what the tormented processes do.
 //! May import: everything on the floors below. Never: touches a home that it has not made.
 
 mod chance;
 mod checker;
 mod clock;
+mod disk_full;
 mod drill;
-mod filling;
 mod gather;
 mod history;
 mod home;
 mod kind;
 mod log;
 mod nemesis;
-mod part;
 mod processes;
+mod role;
 mod trace;
 mod verdict;
 mod workload;
 
 pub use drill::{Drill, Progress, run};
-pub use part::run_if_asked;
+pub use role::run_if_asked;
 pub use verdict::{Invariant, Report, Verdict, Violation};
 
 use crate::model::ExitStatus;

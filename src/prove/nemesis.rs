@@ -1,6 +1,6 @@
 //! What is done to whom and when: follows from the seed alone.
 
-use super::{chance::Chance, home::SILENT_AFTER, part::Role, trace::Mine};
+use super::{chance::Chance, home::SILENT_AFTER, role::Role, trace::Mine};
 use crate::{model::Bytes, os::probe::Window};
 use std::time::Duration;
 

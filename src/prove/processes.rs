@@ -4,7 +4,7 @@ use super::{
     Error, Result,
     history::{Exit, Stop},
     home::{SILENT_AFTER, Site},
-    part::{Role, arguments},
+    role::{Role, arguments},
     trace::{self, Mine, Seen},
 };
 use crate::{
@@ -47,7 +47,7 @@ impl Player {
     }
 }
 
-pub struct Cast {
+pub struct Processes {
     site: Site,
     seed: u64,
     program: Option<PathBuf>,
@@ -57,9 +57,17 @@ pub struct Cast {
     pub stops: Vec<Stop>,
 }
 
-impl Cast {
-    pub fn new(site: &Site, seed: u64, program: Option<PathBuf>) -> Cast {
-        Cast { site: site.clone(), seed, program, players: Vec::new(), next: 1, exits: Vec::new(), stops: Vec::new() }
+impl Processes {
+    pub fn new(site: &Site, seed: u64, program: Option<PathBuf>) -> Processes {
+        Processes {
+            site: site.clone(),
+            seed,
+            program,
+            players: Vec::new(),
+            next: 1,
+            exits: Vec::new(),
+            stops: Vec::new(),
+        }
     }
 
     pub fn start(&mut self, role: Role, mine: Option<Mine>) -> Result<()> {
@@ -179,14 +187,14 @@ mod tests {
         let program = dir.path().join("slow");
         fs::write(&program, "#!/bin/sh\nexec sleep 60\n").unwrap();
         fs::set_permissions(&program, fs::Permissions::from_mode(0o700)).unwrap();
-        let mut cast = Cast::new(&site, 1, Some(program));
-        cast.start(Role::Client, None).unwrap();
+        let mut processes = Processes::new(&site, 1, Some(program));
+        processes.start(Role::Client, None).unwrap();
         if with_a_trace {
             fs::write(site.trace(1), "").unwrap();
         }
-        assert!(cast.dismiss(Role::Client, Instant::now() + Duration::from_secs(20)).unwrap());
-        assert_eq!(cast.exits.len(), 1);
-        cast.exits.remove(0)
+        assert!(processes.dismiss(Role::Client, Instant::now() + Duration::from_secs(20)).unwrap());
+        assert_eq!(processes.exits.len(), 1);
+        processes.exits.remove(0)
     }
 
     #[test]

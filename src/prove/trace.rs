@@ -39,9 +39,9 @@ impl FromStr for Mine {
 
     fn from_str(text: &str) -> Result<Mine, ()> {
         let mut parts = text.split(':').map(|it| it.parse::<u64>().map_err(|_| ()));
-        let mut part = || parts.next().unwrap_or(Err(()));
-        let window = *Window::ALL.get(part()? as usize).ok_or(())?;
-        Ok(Mine { window, nth: part()? as u32, after: Duration::from_micros(part()?) })
+        let mut role = || parts.next().unwrap_or(Err(()));
+        let window = *Window::ALL.get(role()? as usize).ok_or(())?;
+        Ok(Mine { window, nth: role()? as u32, after: Duration::from_micros(role()?) })
     }
 }
 

@@ -5,7 +5,7 @@ use super::{
     history::History,
     home::SILENT_AFTER,
     log::{HandlerEnd, Record},
-    part::Role,
+    role::Role,
 };
 use crate::{model::ExitStatus, os::probe::Window};
 use serde::{Deserialize, Serialize};

@@ -5,8 +5,8 @@ use std::collections::HashMap;
 use windlass::{
     ingest::{
         batch::{self, Start, Which},
-        given::{self, Given},
         removal,
+        upload::{self, UploadedDocument},
     },
     model::ResourceKey,
     store::{check, document_batch, document_removal},
@@ -199,8 +199,13 @@ impl Story {
             .artifacts()
             .put_bytes(content.as_bytes(), windlass::model::artifact::kind::DOCUMENT)
             .unwrap();
-        let given = Given { source: "s".into(), uri: uri.clone(), batch: Some(self.batch), ..Given::default() };
-        given::take(&self.desk.engine, put, given).unwrap();
+        let given = UploadedDocument {
+            source: "s".into(),
+            uri: uri.clone(),
+            batch: Some(self.batch),
+            ..UploadedDocument::default()
+        };
+        upload::take(&self.desk.engine, put, given).unwrap();
         let start = Start {
             batch: self.batch,
             definition: ingest::definition().unwrap(),

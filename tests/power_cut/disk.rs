@@ -15,7 +15,7 @@ const SECTOR: usize = 512;
 
 /// What becomes of that which was not saved.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Fate {
+pub enum ExitInfo {
     Dropped,
     Kept,
     /// Each piece by chance.
@@ -24,8 +24,8 @@ pub enum Fate {
     Torn,
 }
 
-impl Fate {
-    pub const ALL: [Fate; 4] = [Fate::Dropped, Fate::Kept, Fate::Some, Fate::Torn];
+impl ExitInfo {
+    pub const ALL: [ExitInfo; 4] = [ExitInfo::Dropped, ExitInfo::Kept, ExitInfo::Some, ExitInfo::Torn];
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -156,7 +156,7 @@ impl Disk {
     }
 
     /// Writes what a power cut may leave into a directory. `chance` gives any number below its argument.
-    pub fn image(&self, into: &Path, fate: Fate, chance: &mut dyn FnMut(u64) -> u64) -> io::Result<()> {
+    pub fn image(&self, into: &Path, fate: ExitInfo, chance: &mut dyn FnMut(u64) -> u64) -> io::Result<()> {
         let mut names = self.saved.clone();
         for naming in &self.pending {
             if !takes(fate, chance) {
@@ -184,21 +184,21 @@ impl Disk {
     }
 }
 
-fn takes(fate: Fate, chance: &mut dyn FnMut(u64) -> u64) -> bool {
+fn takes(fate: ExitInfo, chance: &mut dyn FnMut(u64) -> u64) -> bool {
     match fate {
-        Fate::Dropped => false,
-        Fate::Kept => true,
-        Fate::Some | Fate::Torn => chance(2) == 0,
+        ExitInfo::Dropped => false,
+        ExitInfo::Kept => true,
+        ExitInfo::Some | ExitInfo::Torn => chance(2) == 0,
     }
 }
 
 impl Inode {
-    fn after(&self, fate: Fate, chance: &mut dyn FnMut(u64) -> u64) -> Vec<u8> {
+    fn after(&self, fate: ExitInfo, chance: &mut dyn FnMut(u64) -> u64) -> Vec<u8> {
         let mut content = self.saved.clone();
         for (_, change) in &self.pending {
             if takes(fate, chance) {
                 change.apply(&mut content);
-            } else if let (Fate::Torn, Change::Write { at, data }) = (fate, change) {
+            } else if let (ExitInfo::Torn, Change::Write { at, data }) = (fate, change) {
                 torn(&mut content, *at, data, chance);
             }
         }

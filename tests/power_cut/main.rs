@@ -7,7 +7,7 @@ mod disk;
 mod trace;
 mod verdict;
 
-use disk::{Disk, Fate};
+use disk::{Disk, ExitInfo};
 use std::{
     fs,
     path::{Path, PathBuf},
@@ -129,7 +129,7 @@ fn cut(recording: &Recording, count: usize, dir: &Path) -> Found {
                         next += 1;
                     }
                     disk.reach(line + 1);
-                    let fate = Fate::ALL[(at / halves) % Fate::ALL.len()];
+                    let fate = ExitInfo::ALL[(at / halves) % ExitInfo::ALL.len()];
                     let image = dir.join(format!("image-{at}"));
                     fs::create_dir_all(&image).unwrap();
                     disk.image(&image, fate, &mut |bound| chance.below(bound)).unwrap();
@@ -153,7 +153,7 @@ fn moments(calls: &[Call]) -> Vec<usize> {
 fn try_image(
     recording: &Recording,
     line: usize,
-    fate: Fate,
+    fate: ExitInfo,
     at: usize,
     image: &Path,
     at_stake: usize,

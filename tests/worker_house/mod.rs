@@ -14,12 +14,12 @@ use windlass::{
     model::{Outcome, RunId, WorkerLimits},
     os::{CancelToken, process_stat},
     process::{
+        exchange::WorkLimits,
         pool::{Done, Job, Pool, PoolSpec, Ran, Recycled, Timing, UnitOf},
         program::use_program,
         protocol::Work,
         sdk,
-        talk::WorkLimits,
-        worker::{Patience, WorkerSpec},
+        worker::{Timeouts, WorkerSpec},
     },
 };
 
@@ -84,7 +84,7 @@ impl House {
                 definition: "test".into(),
                 handlers: vec!["do".into()],
                 address_space: None,
-                patience: Patience::default(),
+                timeouts: Timeouts::default(),
             },
             timing: Timing::default(),
         }

@@ -11,10 +11,10 @@ use crate::{
     },
     model::{DefinitionId, Millis, Outcome},
     process::{
+        exchange::WorkLimits,
         pool::{Done, Job, PoolSpec, Ran, Timing, UnitOf},
         protocol::{Work, WorkInput},
-        talk::WorkLimits,
-        worker::{Patience, WorkerSpec},
+        worker::{Timeouts, WorkerSpec},
     },
 };
 use serde_json::Value;
@@ -79,17 +79,17 @@ fn pool_spec(cx: &StepContext, worker: &str) -> Option<PoolSpec> {
             definition: cx.definition.id.clone(),
             handlers,
             address_space: None,
-            patience: patience(definition.start_timeout),
+            timeouts: timeouts(definition.start_timeout),
         },
         timing: Timing::default(),
     })
 }
 
 /// What takes long to start takes long to load as well.
-fn patience(start_timeout: Option<Millis>) -> Patience {
-    let usual = Patience::default();
+fn timeouts(start_timeout: Option<Millis>) -> Timeouts {
+    let usual = Timeouts::default();
     match start_timeout {
-        Some(time) => Patience { hello: time, load: usual.load.max(time), ..usual },
+        Some(time) => Timeouts { hello: time, load: usual.load.max(time), ..usual },
         None => usual,
     }
 }

@@ -12,8 +12,8 @@ use crate::{
     http::{App, Caller, Failure, Result},
     ingest::{
         fetch::{self, FetchLimits},
-        given::{self, Given},
         item, removal,
+        upload::{self, UploadedDocument},
     },
     model::ArtifactHash,
     store::{document_batch, document_removal::Removed, document_uri},
@@ -93,7 +93,7 @@ pub async fn ingest(
     form.number("priority")?;
     // `{}` is what clients send who have nothing to say.
     let metadata = form.object("doc_meta")?.filter(|it| !it.is_empty());
-    let given = Given {
+    let given = UploadedDocument {
         source: form.text("source")?.to_string(),
         uri: form.text("source_uri")?.to_string(),
         file_name: upload.as_ref().and_then(|it| it.file_name.clone()),
@@ -110,7 +110,7 @@ pub async fn ingest(
                 return Err(Failure::not_found(format!("Batch {batch} not found")));
             }
             let (put, given) = bytes_of(engine, upload, input.as_deref(), given, may_read)?;
-            given::take(engine, put, given).map_err(super::of_ingest)
+            upload::take(engine, put, given).map_err(super::of_ingest)
         })
         .await?;
     let status =
@@ -130,14 +130,14 @@ fn bytes_of(
     engine: &Engine,
     upload: Option<Upload>,
     input: Option<&str>,
-    given: Given,
+    given: UploadedDocument,
     may_read: bool,
-) -> Result<(Put, Given)> {
+) -> Result<(Put, UploadedDocument)> {
     if let Some(Upload { incoming, content_type, .. }) = upload {
         let put = incoming.finish()?;
         // What clients say of every file says nothing.
         let said = content_type.filter(|it| !it.ends_with("/octet-stream"));
-        return Ok((put, Given { media_type: given.media_type.or(said), ..given }));
+        return Ok((put, UploadedDocument { media_type: given.media_type.or(said), ..given }));
     }
     let input = input.ok_or_else(|| Failure::bad_request("neither `file` nor `input_uri` was given"))?;
     let limits = FetchLimits::default();
@@ -145,7 +145,7 @@ fn bytes_of(
         let fetched = fetch::fetch(engine.artifacts(), input, &limits).map_err(as_bad_request)?;
         let media_type = given.media_type.or(fetched.media_type);
         let etag = given.etag.or(fetched.etag);
-        return Ok((fetched.put, Given { media_type, etag, ..given }));
+        return Ok((fetched.put, UploadedDocument { media_type, etag, ..given }));
     }
     let Some(path) = item::path_of(input) else {
         return Err(Failure::bad_request("`input_uri` is neither http:// nor file://"));
@@ -158,7 +158,7 @@ fn bytes_of(
     if !file.metadata().map_err(failed)?.is_file() {
         return Err(Failure::bad_request(format!("{} is not a file", path.display())));
     }
-    let put = given::receive_all(engine.artifacts(), file, limits.size, input).map_err(as_bad_request)?;
+    let put = upload::receive_all(engine.artifacts(), file, limits.size, input).map_err(as_bad_request)?;
     Ok((put, given))
 }
 

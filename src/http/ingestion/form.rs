@@ -3,7 +3,7 @@
 use crate::{
     artifact::Incoming,
     http::{App, Failure, Result, budget::Charge},
-    ingest::given,
+    ingest::upload,
     model::number::keep_digits,
 };
 use axum::{
@@ -289,7 +289,7 @@ async fn file(mut part: Field<'_>, app: &App) -> Result<Option<Upload>> {
         return Err(Failure::bad_request("the name of the file has a NUL in it"));
     }
     let content_type = part.content_type().map(str::to_string);
-    let mut incoming = app.blocking(|engine| given::receive(engine.artifacts())).await?;
+    let mut incoming = app.blocking(|engine| upload::receive(engine.artifacts())).await?;
     let mut piece = Vec::with_capacity(PIECE);
     loop {
         let chunk = part.chunk().await.map_err(wrong)?;

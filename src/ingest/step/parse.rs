@@ -14,11 +14,11 @@ use crate::{
     model::{Bytes, Millis, Outcome, ResourceLimit, WorkerLimits, artifact::kind},
     os::limits,
     process::{
+        exchange::WorkLimits,
         pool::{Done, Job, PoolSpec, Ran, Timing, UnitOf},
         protocol,
         serve::command_of,
-        talk::WorkLimits,
-        worker::{Patience, WorkerSpec},
+        worker::{Timeouts, WorkerSpec},
     },
 };
 use serde_json::Value;
@@ -143,7 +143,7 @@ fn pool_spec(home: &Path, memory: Bytes) -> Result<PoolSpec, Outcome> {
             handlers: vec![NAME.to_string()],
             address_space: Some(address_space(memory)),
             // It holds nothing that could be put in order.
-            patience: Patience { grace: Millis(200), drain: Millis::seconds(2), ..Patience::default() },
+            timeouts: Timeouts { grace: Millis(200), drain: Millis::seconds(2), ..Timeouts::default() },
         },
         timing: Timing { idle_most: Millis::minutes(1), ..Timing::default() },
     })

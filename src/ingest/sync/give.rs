@@ -6,9 +6,9 @@ use crate::{
     ingest::{
         error::{Error, Result},
         fetch::{self, FetchLimits},
-        given::{self, Given},
         parameters,
         source::SourceFile,
+        upload::{self, UploadedDocument},
     },
     model::Timestamp,
     store::artifact,
@@ -35,7 +35,7 @@ pub fn give(engine: &Engine, options: &SyncOptions, place: &Place) -> Result<Sou
             (fetched.put, url.clone(), fetched.media_type, fetched.etag)
         }
         Place::Stdin => {
-            let put = given::receive_all(engine.artifacts(), io::stdin().lock(), size, "stdin")?;
+            let put = upload::receive_all(engine.artifacts(), io::stdin().lock(), size, "stdin")?;
             // Equal text is the same document, whoever sends it.
             let uri = format!("stdin:sha256-{}", put.artifact.hash);
             (put, uri, None, None)
@@ -44,8 +44,15 @@ pub fn give(engine: &Engine, options: &SyncOptions, place: &Place) -> Result<Sou
     let title = options.title.as_ref().filter(|_| *place == Place::Stdin);
     let metadata = title.map(|it| serde_json::json!({ "title": it }));
     let said = metadata.clone().unwrap_or_default();
-    let given = Given { source: options.source.clone(), uri, media_type, etag, metadata: said, ..Given::default() };
-    let name = given::name_of(&given);
+    let given = UploadedDocument {
+        source: options.source.clone(),
+        uri,
+        media_type,
+        etag,
+        metadata: said,
+        ..UploadedDocument::default()
+    };
+    let name = upload::name_of(&given);
     let file = SourceFile {
         path: PathBuf::from(name),
         uri: given.uri.clone(),
@@ -56,7 +63,7 @@ pub fn give(engine: &Engine, options: &SyncOptions, place: &Place) -> Result<Sou
         kept: Some(put.artifact.hash),
     };
     match options.dry_run {
-        false => given::take(engine, put, given).map(drop)?,
+        false => upload::take(engine, put, given).map(drop)?,
         true => forget(engine, put)?,
     }
     Ok(file)

@@ -3,9 +3,9 @@
 //! A worker is a value that somebody owns: a step while it runs, else the pool. The pool has one thread, the supervisor, which
 //! watches the idle ones, prepares replacements and ends what is no longer needed; it sleeps while nothing happens.
 
-mod supervisor;
 mod run;
 mod state;
+mod supervisor;
 
 pub use run::{Done, Job, Ran, UnitOf};
 
@@ -54,7 +54,7 @@ pub struct Timing {
     pub hold: Millis,
     /// The same, when nobody else wants it.
     pub hold_most: Millis,
-    /// An idle worker is asked whether it still answers when nothing was heard from it for so long.
+    /// An idle worker is reply whether it still answers when nothing was heard from it for so long.
     pub doubt: Millis,
 }
 

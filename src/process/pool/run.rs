@@ -10,8 +10,8 @@ use crate::{
     os::CancelToken,
     process::{
         capture::{CAPTURE, Captured},
+        exchange::{Reply, RequestOptions, WorkLimits},
         protocol::{Failed, LONGEST, Request, Work},
-        talk::{Asked, Terms, WorkLimits},
         worker::{Broken, Worker},
     },
 };
@@ -117,12 +117,16 @@ pub(super) fn run(inner: &Inner, job: &Job) -> Done {
         // A shim that can't be told is dead, and its worker with it, as the request will show.
         let _ = worker.hold(lock.as_fd());
     }
-    let patience = worker.patience;
-    let terms =
-        Terms { deadline: job.deadline, limits: job.limits, live: job.live, ..Terms::of(job.cancel, &patience) };
-    let asked = worker.ask(&Request::Run(job.work), &terms);
-    let mut ran = judge(&worker, asked);
-    if worker.fate().is_some() {
+    let timeouts = worker.timeouts;
+    let options = RequestOptions {
+        deadline: job.deadline,
+        limits: job.limits,
+        live: job.live,
+        ..RequestOptions::of(job.cancel, &timeouts)
+    };
+    let reply = worker.ask(&Request::Run(job.work), &options);
+    let mut ran = judge(&worker, reply);
+    if worker.exit_info().is_some() {
         inner.lost(worker);
         return Done::Ran(Box::new(ran));
     }
@@ -158,24 +162,24 @@ fn unsent(outcome: Outcome, Broken { stdout, stderr, .. }: Broken) -> Done {
 /// Asks for the end of a unit and waits for it. The words of an error are for the certificate of the step before it; they
 /// are never held against the next one. A worker that failed is of no more use.
 fn finalize(worker: &mut Worker, unit: &str, ran: Option<&mut Ran>) -> Result<(), String> {
-    let patience = worker.patience;
+    let timeouts = worker.timeouts;
     // Teardown always runs, also when the step itself was cancelled meanwhile.
     let calm = CancelToken::new();
     // Whoever else holds the pipe of a worker that ended is not worth waiting for: no result can be lost any more.
-    let drain = patience.drain.min(Millis::seconds(2));
-    let terms = Terms { deadline: Some(patience.finalize), drain, ..Terms::of(&calm, &patience) };
-    let asked = worker.ask(&Request::Finalize { unit }, &terms);
+    let drain = timeouts.drain.min(Millis::seconds(2));
+    let options = RequestOptions { deadline: Some(timeouts.finalize), drain, ..RequestOptions::of(&calm, &timeouts) };
+    let reply = worker.ask(&Request::Finalize { unit }, &options);
     worker.units += 1;
-    let why = match (&asked.answer, asked.intent) {
+    let why = match (&reply.answer, reply.intent) {
         (Some(answer), _) => {
             answer.failed.as_ref().map(|it| format!("finalize failed: {}", bounded(it.message.clone(), MESSAGE)))
         }
-        (None, Some(_)) => Some(format!("finalize took longer than {}", patience.finalize)),
+        (None, Some(_)) => Some(format!("finalize took longer than {}", timeouts.finalize)),
         (None, None) => Some("finalize ended the worker".to_string()),
     };
     if let Some(ran) = ran {
-        ran.stdout.push(&asked.stdout.newest, CAPTURE);
-        ran.stderr.push(&asked.stderr.newest, CAPTURE);
+        ran.stdout.push(&reply.stdout.newest, CAPTURE);
+        ran.stderr.push(&reply.stderr.newest, CAPTURE);
     }
     match why {
         None => Ok(()),
@@ -186,34 +190,34 @@ fn finalize(worker: &mut Worker, unit: &str, ran: Option<&mut Ran>) -> Result<()
     }
 }
 
-fn judge(worker: &Worker, mut asked: Asked) -> Ran {
-    if let Some(length) = asked.too_long {
+fn judge(worker: &Worker, mut reply: Reply) -> Ran {
+    if let Some(length) = reply.too_long {
         let message = format!("the request for the worker would be {length} bytes; a frame holds {LONGEST}");
-        asked.remarks.push("pass large values as files of an earlier step".to_string());
-        return ran(worker, Outcome::permanent("input", message), None, asked);
+        reply.remarks.push("pass large values as files of an earlier step".to_string());
+        return ran(worker, Outcome::permanent("input", message), None, reply);
     }
-    let (value, frame, clean) = match asked.answer.take() {
-        Some(answer) => (answer.value, Some(result_frame(answer.failed, &mut asked.stderr)), answer.clean),
+    let (value, frame, clean) = match reply.answer.take() {
+        Some(answer) => (answer.value, Some(result_frame(answer.failed, &mut reply.stderr)), answer.clean),
         None => (None, None, false),
     };
-    if asked.recovered {
-        asked.remarks.push("result recovered from drained output".to_string());
+    if reply.recovered {
+        reply.remarks.push("result recovered from drained output".to_string());
     }
-    let last_line = asked.stderr.last_line();
+    let last_line = reply.stderr.last_line();
     let outcome = of_worker(&WorkerFacts {
-        intent: asked.intent,
+        intent: reply.intent,
         start_error: None,
         frame: frame.as_ref(),
-        exit: asked.exit,
-        out_of_memory: worker.fate().is_some_and(|it| it.out_of_memory),
+        exit: reply.exit,
+        out_of_memory: worker.exit_info().is_some_and(|it| it.out_of_memory),
         open_files_hit: false,
-        peak_rss: asked.peak_rss,
-        raw_messages: asked.raw_messages,
-        parse_failures: asked.parse_failures,
+        peak_rss: reply.peak_rss,
+        raw_messages: reply.raw_messages,
+        parse_failures: reply.parse_failures,
         last_line: &last_line,
     });
     let value = value.filter(|_| outcome == Outcome::Succeeded);
-    Ran { clean, ..ran(worker, outcome, value, asked) }
+    Ran { clean, ..ran(worker, outcome, value, reply) }
 }
 
 /// The traceback of a failure goes into the log, where it is looked for.
@@ -232,15 +236,15 @@ fn result_frame(failed: Option<Failed>, log: &mut Captured) -> ResultFrame {
     ResultFrame { failed: Some(failure) }
 }
 
-fn ran(worker: &Worker, outcome: Outcome, value: Option<Value>, asked: Asked) -> Ran {
+fn ran(worker: &Worker, outcome: Outcome, value: Option<Value>, reply: Reply) -> Ran {
     let mut certificate = Certificate {
-        exit: worker.fate().and_then(|it| it.exit),
-        peak_rss: asked.peak_rss,
-        cpu: asked.cpu,
-        last_lines: asked.stderr.tail(LAST_LINES),
-        remarks: asked.remarks,
+        exit: worker.exit_info().and_then(|it| it.exit),
+        peak_rss: reply.peak_rss,
+        cpu: reply.cpu,
+        last_lines: reply.stderr.tail(LAST_LINES),
+        remarks: reply.remarks,
     };
-    if worker.fate().is_some() {
+    if worker.exit_info().is_some() {
         certificate.remarks.push(format!("worker process {} had served {} units", worker.pid, worker.units));
     }
     Ran {
@@ -249,9 +253,9 @@ fn ran(worker: &Worker, outcome: Outcome, value: Option<Value>, asked: Asked) ->
         certificate,
         served: worker.units,
         clean: false,
-        stdout: asked.stdout,
-        stderr: asked.stderr,
-        took: asked.took,
+        stdout: reply.stdout,
+        stderr: reply.stderr,
+        took: reply.took,
     }
 }
 

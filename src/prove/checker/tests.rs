@@ -5,7 +5,7 @@ use crate::{
     model::{Event, EventKind, ExitStatus, HookState, RunId, StepState, Timestamp, WorkerId},
     prove::{
         history::{Exit, Stop},
-        part::Role,
+        role::Role,
     },
     store::audit::{AttemptFact, GroupFact, HookFact},
 };

@@ -2,7 +2,7 @@
 
 use super::{
     answer::{Refused, optional},
-    hub::{Ahead, Seat, Told},
+    event_ring::{Ahead, Subscription, Told},
 };
 use crate::{
     http::{App, Caller, Failure, Result},
@@ -101,16 +101,16 @@ async fn events(
     }
     let last = headers.get("last-event-id").and_then(|it| it.to_str().ok()).filter(|it| !it.is_empty());
     let after = last.or(asked.after.as_deref()).map(view::read_cursor).transpose()?;
-    let hub = app.history().clone();
+    let event_ring = app.history().clone();
     let sat = app.blocking(move |engine| {
-        let seat = hub.sit_down(engine.store())?;
+        let subscription = event_ring.sit_down(engine.store())?;
         let kept = engine.store().read(|tx| Ok((event::oldest(tx)?, event::newest(tx)?)))?;
-        Ok::<_, store::Error>((seat, kept))
+        Ok::<_, store::Error>((subscription, kept))
     });
-    let (Some(seat), (oldest, newest)) = sat.await? else {
+    let (Some(subscription), (oldest, newest)) = sat.await? else {
         return Err(Failure::unavailable("too many clients listen to the events", 5));
     };
-    let mut cursor = after.unwrap_or_else(|| seat.hub().end());
+    let mut cursor = after.unwrap_or_else(|| subscription.event_ring().end());
     let mut begin = "retry: 2000\n".to_string();
     // Whether all of the row before the oldest was read is not known any more; it is taken as read.
     let lost = cursor.seq + 1 < oldest.seq;
@@ -123,7 +123,7 @@ async fn events(
     let _ = write!(begin, "id: {}\nevent: hello\ndata: {{}}\n\n", view::write_cursor(cursor));
     let digest = asked.digest.map(Duration::from_millis);
     let (begin, sent) = (Some(begin), Instant::now());
-    let follower = Follower { app, caller, seat, group, cursor, whole: true, digest, begin, sent };
+    let follower = Follower { app, caller, subscription, group, cursor, whole: true, digest, begin, sent };
     let body = stream::unfold(follower, |mut follower| async move {
         let text = follower.next().await?;
         Some((Ok::<_, Infallible>(Bytes::from(text)), follower))
@@ -140,12 +140,12 @@ fn gap(after: Cursor) -> String {
     format!("event: gap\ndata: {{\"after\":\"{}\"}}\n\n", view::write_cursor(after))
 }
 
-/// One subscriber: a cursor and a place at the hub, nothing more.
+/// One subscriber: a cursor and a place at the event_ring, nothing more.
 struct Follower {
     app: App,
     /// A session that ends takes its streams along.
     caller: Caller,
-    seat: Seat,
+    subscription: Subscription,
     group: Option<GroupId>,
     cursor: Cursor,
     /// Nothing is left of the row that the cursor is in, as far as is known.
@@ -178,14 +178,14 @@ impl Follower {
                 self.sent = Instant::now();
                 return Some(": beat\n\n".to_string());
             }
-            self.seat.wait(GLANCE).await;
+            self.subscription.wait(GLANCE).await;
         }
     }
 
     /// The next events that are wanted, or that some are lost; if there are any.
     async fn events(&mut self) -> Option<String> {
         loop {
-            let found: Vec<Arc<Told>> = match self.seat.hub().after(self.cursor, AT_ONCE) {
+            let found: Vec<Arc<Told>> = match self.subscription.event_ring().after(self.cursor, AT_ONCE) {
                 Ahead::Events(events) => {
                     // What is taken at once may end inside of a row.
                     self.whole = if events.is_empty() { self.whole } else { events.len() < AT_ONCE };
@@ -219,7 +219,7 @@ impl Follower {
         let read = move |tx: &store::ReadTx| Ok((event::oldest(tx)?, event::after(tx, cursor, BATCHES)?));
         match self.app.blocking(move |engine| engine.store().read(read)).await {
             Ok((oldest, found)) => {
-                self.seat.hub().count_missed("read", found.len() as i64);
+                self.subscription.event_ring().count_missed("read", found.len() as i64);
                 Some((oldest, found.into_iter().map(|(at, event)| Arc::new(Told::new(at, event))).collect()))
             }
             Err(failure) => {
@@ -231,7 +231,7 @@ impl Follower {
 
     /// What changed, if something did and the time has come.
     async fn digest(&mut self, every: Duration) -> Option<String> {
-        if self.cursor >= self.seat.hub().end() {
+        if self.cursor >= self.subscription.event_ring().end() {
             return None;
         }
         let wait = every.saturating_sub(self.sent.elapsed());
@@ -240,7 +240,7 @@ impl Follower {
         let mut many = false;
         let mut any = false;
         loop {
-            match self.seat.hub().after(self.cursor, AT_ONCE) {
+            match self.subscription.event_ring().after(self.cursor, AT_ONCE) {
                 Ahead::Events(found) if found.is_empty() => break,
                 Ahead::Events(found) => {
                     self.cursor = found[found.len() - 1].cursor;
@@ -257,9 +257,9 @@ impl Follower {
                 // A digest need not know everything: it says that much changed.
                 Ahead::Behind => {
                     (many, any) = (true, true);
-                    let end = self.seat.hub().end();
+                    let end = self.subscription.event_ring().end();
                     // One for each transaction at the least: what they told is not looked for.
-                    self.seat.hub().count_missed("dropped", end.seq - self.cursor.seq);
+                    self.subscription.event_ring().count_missed("dropped", end.seq - self.cursor.seq);
                     self.cursor = end;
                 }
             }

@@ -19,7 +19,7 @@ use std::{
 
 /// What is known of a document beside its bytes.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub struct Given {
+pub struct UploadedDocument {
     pub source: String,
     pub uri: String,
     /// The name of the file, where somebody says one.
@@ -58,7 +58,7 @@ pub fn receive_all(artifacts: &ArtifactStore, mut reader: impl Read, largest: u6
 }
 
 /// Takes a document in whose bytes are kept already. One that is known keeps its id and its batch.
-pub fn take(engine: &Engine, put: Put, given: Given) -> Result<DocumentUri> {
+pub fn take(engine: &Engine, put: Put, given: UploadedDocument) -> Result<DocumentUri> {
     let name = name_of(&given);
     let type_said = given.media_type.is_some();
     let media_type = given.media_type.unwrap_or_else(|| media_type::detect(&[], &name).name().to_string());
@@ -84,7 +84,7 @@ const BY_CONTENT: [&str; 13] =
     ["pdf", "docx", "pptx", "xlsx", "xls", "odt", "ods", "odp", "epub", "png", "jpg", "jpeg", "tiff"];
 
 /// A name that tells the type: that of the URI, else that of the file; with an ending for the media type where it has none.
-pub(super) fn name_of(given: &Given) -> String {
+pub(super) fn name_of(given: &UploadedDocument) -> String {
     let of_uri = item::name_of_uri(&given.uri).map(|it| decoded(&it));
     let names = [of_uri, given.file_name.clone()];
     let plain = |name: &String| Path::new(name).file_name().map(|it| it.to_string_lossy().into_owned());
@@ -152,11 +152,11 @@ mod tests {
             ("", None, None, "document"),
             ("..", Some("../../x.md"), None, "x.md"),
         ] {
-            let given = Given {
+            let given = UploadedDocument {
                 uri: uri.to_string(),
                 file_name: file.map(str::to_string),
                 media_type: media_type.map(str::to_string),
-                ..Given::default()
+                ..UploadedDocument::default()
             };
             assert_eq!(name_of(&given), name, "{given:?}");
         }

@@ -1,14 +1,14 @@
-//! windlass's own API: groups, runs, steps, workers, locks, events, search.
+//! windlass's api API: groups, runs, steps, workers, locks, events, search.
 //!
 //! One file per resource. May import: everything on the floors below, and of this room `App`, `Failure`, `Caller`.
 //! Never: blocks the thread of the server; pages by a large offset; shapes a document that `--json` prints (`view` does).
 
 mod answer;
+mod body;
+mod event_ring;
 mod events;
 mod export;
-mod given;
 mod groups;
-mod hub;
 mod locks;
 mod machine;
 mod openapi;
@@ -18,8 +18,8 @@ mod steps;
 mod submit;
 
 pub use answer::{ErrorBody, RefusedBody};
-pub use given::Given;
-pub use hub::Hub;
+pub use body::JsonBody;
+pub use event_ring::EventRing;
 pub use openapi::router as openapi_router;
 
 use crate::http::App;

@@ -7,7 +7,7 @@ use super::{
     capture::{CAPTURE, Captured},
     live::Live,
     protocol::{Answer, Frame, Message, VERSION},
-    worker::{Patience, Worker},
+    worker::{Timeouts, Worker},
 };
 use crate::{
     model::{Bytes, ExitStatus, KillIntent, Millis, ResourceLimit},
@@ -32,7 +32,7 @@ const LAST_LOOK: Duration = Duration::from_millis(100);
 
 /// The conditions of one request.
 #[derive(Clone, Copy)]
-pub struct Terms<'a> {
+pub struct RequestOptions<'a> {
     pub cancel: &'a CancelToken,
     /// A worker that has not answered by then is ended.
     pub deadline: Option<Millis>,
@@ -56,15 +56,15 @@ pub struct WorkLimits {
     pub cpu: Option<Millis>,
 }
 
-impl<'a> Terms<'a> {
+impl<'a> RequestOptions<'a> {
     /// No deadline and no limits.
-    pub fn of(cancel: &'a CancelToken, patience: &Patience) -> Terms<'a> {
-        Terms {
+    pub fn of(cancel: &'a CancelToken, timeouts: &Timeouts) -> RequestOptions<'a> {
+        RequestOptions {
             cancel,
             deadline: None,
             limits: WorkLimits::default(),
-            grace: patience.grace,
-            drain: patience.drain,
+            grace: timeouts.grace,
+            drain: timeouts.drain,
             live: None,
         }
     }
@@ -72,7 +72,7 @@ impl<'a> Terms<'a> {
 
 /// What came of a request.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub struct Asked {
+pub struct Reply {
     pub answer: Option<Answer>,
     /// The answer was found in what the pipes still held when the worker had ended.
     pub recovered: bool,
@@ -125,10 +125,10 @@ enum Phase {
     Gone,
 }
 
-struct Talk<'a, 'w> {
+struct Exchange<'a, 'w> {
     worker: &'w mut Worker,
     awaited: Awaited<'a>,
-    terms: &'a Terms<'a>,
+    options: &'a RequestOptions<'a>,
     wake: Option<CancelWake>,
     outgoing: Vec<u8>,
     sent: usize,
@@ -144,15 +144,20 @@ struct Talk<'a, 'w> {
     live: Option<Live>,
     /// We have sent it signals, so its exit says nothing any more.
     signalled: bool,
-    asked: Asked,
+    reply: Reply,
 }
 
 /// Sends a frame, if there is one, and waits.
-pub(super) fn talk(worker: &mut Worker, awaited: Awaited, frame: Option<Vec<u8>>, terms: &Terms) -> Asked {
+pub(super) fn exchange(
+    worker: &mut Worker,
+    awaited: Awaited,
+    frame: Option<Vec<u8>>,
+    options: &RequestOptions,
+) -> Reply {
     let began = Instant::now();
-    let mut talk = Talk {
+    let mut exchange = Exchange {
         awaited,
-        terms,
+        options,
         // Made when the request takes longer than a moment: a pipe for each would cost more than it saves.
         wake: None,
         outgoing: frame.unwrap_or_default(),
@@ -161,30 +166,30 @@ pub(super) fn talk(worker: &mut Worker, awaited: Awaited, frame: Option<Vec<u8>>
         began,
         next_look: began + FIRST_LOOK,
         pause: FIRST_LOOK,
-        cpu_before: terms.limits.cpu.and_then(|_| process_stat::cpu_time(worker.pid)),
+        cpu_before: options.limits.cpu.and_then(|_| process_stat::cpu_time(worker.pid)),
         own_cpu_before: process_stat::own_cpu_time(worker.pid),
-        rss_left: terms.limits.memory_if_new.map_or(0, |_| worker.rss_left()),
-        live: terms.live.map(|it| Live::new(it, began)),
+        rss_left: options.limits.memory_if_new.map_or(0, |_| worker.rss_left()),
+        live: options.live.map(|it| Live::new(it, began)),
         signalled: false,
-        asked: Asked::default(),
+        reply: Reply::default(),
         worker,
     };
-    talk.send();
-    while !talk.is_over() {
-        if let Err(error) = talk.turn() {
+    exchange.send();
+    while !exchange.is_over() {
+        if let Err(error) = exchange.turn() {
             // Without poll we can neither hear nor wait.
-            talk.asked.remarks.push(format!("lost sight of the worker: {error}"));
-            talk.worker.shimmed.kill();
-            talk.worker.fate.get_or_insert_default();
+            exchange.reply.remarks.push(format!("lost sight of the worker: {error}"));
+            exchange.worker.handle.kill();
+            exchange.worker.exit_info.get_or_insert_default();
             break;
         }
     }
-    talk.finish()
+    exchange.finish()
 }
 
-impl Talk<'_, '_> {
+impl Exchange<'_, '_> {
     fn is_over(&self) -> bool {
-        let heard = self.asked.answer.is_some() && self.awaited != Awaited::End;
+        let heard = self.reply.answer.is_some() && self.awaited != Awaited::End;
         self.phase == Phase::Gone || (self.phase == Phase::Waiting && heard)
     }
 
@@ -209,7 +214,7 @@ impl Talk<'_, '_> {
         let [answers, out, err, control] = self.worker.signs();
         let readers = [answers, out, err, control, self.wake.as_ref().map(AsFd::as_fd)];
         let writer = (self.sent < self.outgoing.len()).then(|| self.worker.requests.as_fd());
-        let (ready, writable) = wait_ready(&readers, writer, self.patience())?;
+        let (ready, writable) = wait_ready(&readers, writer, self.timeouts())?;
         if writable {
             self.send();
         }
@@ -225,7 +230,7 @@ impl Talk<'_, '_> {
             self.look_at_the_token();
         }
         if ready[3] {
-            self.worker.hear_news();
+            self.worker.hear_events();
         }
         self.move_on();
         if let Some(live) = &mut self.live {
@@ -236,10 +241,10 @@ impl Talk<'_, '_> {
     }
 
     /// Until the next moment at which something is due.
-    fn patience(&self) -> Duration {
+    fn timeouts(&self) -> Duration {
         let due = match self.phase {
             Phase::Waiting => {
-                let deadline = self.terms.deadline.map(|it| self.began + it.duration());
+                let deadline = self.options.deadline.map(|it| self.began + it.duration());
                 deadline.map_or(self.next_look, |it| it.min(self.next_look))
             }
             Phase::Lost { until } | Phase::Stopping { until } | Phase::Killing { until } => until,
@@ -250,13 +255,13 @@ impl Talk<'_, '_> {
 
     fn hear_frames(&mut self) {
         while let Some(frame) = self.worker.frames.next_frame() {
-            self.asked.raw_messages += 1;
+            self.reply.raw_messages += 1;
             match frame {
                 Frame::Message(message) => self.hear(message),
-                Frame::Unreadable => self.asked.parse_failures += 1,
+                Frame::Unreadable => self.reply.parse_failures += 1,
                 Frame::TooLong => {
-                    self.asked.parse_failures += 1;
-                    self.asked.remarks.push("the worker sent a frame of more than 16 MiB".to_string());
+                    self.reply.parse_failures += 1;
+                    self.reply.remarks.push("the worker sent a frame of more than 16 MiB".to_string());
                     self.worker.answers = None;
                     return;
                 }
@@ -273,35 +278,35 @@ impl Talk<'_, '_> {
                 if process_stat::descendants(self.worker.pid).contains(&pid) {
                     self.worker.pid = pid;
                 }
-                self.asked.answer = Some(Answer::default());
+                self.reply.answer = Some(Answer::default());
             }
             Message::Hello { protocol, .. } if protocol != VERSION => {
-                self.asked.remarks.push(format!("it speaks protocol {protocol}, this is protocol {VERSION}"));
+                self.reply.remarks.push(format!("it speaks protocol {protocol}, this is protocol {VERSION}"));
                 self.worker.answers = None;
             }
             Message::Answer(answer) if self.awaited == Awaited::Answer && ours(Some(answer.id)) => {
                 self.worker.note(&answer);
-                self.asked.recovered = self.worker.fate.is_some();
-                self.asked.answer = Some(*answer);
+                self.reply.recovered = self.worker.exit_info.is_some();
+                self.reply.answer = Some(*answer);
             }
             Message::Log { id, level, message } if ours(id) => {
                 let level = level.map(|it| format!("[{it}] ")).unwrap_or_default();
                 self.worker.captured[1].push(format!("{level}{message}\n").as_bytes(), CAPTURE);
             }
-            // Progress renews nothing; everything else answers nothing that was asked.
+            // Progress renews nothing; everything else answers nothing that was reply.
             Message::Progress { .. } | Message::Log { .. } | Message::Answer(_) | Message::Hello { .. } => (),
             Message::Other => (),
         }
     }
 
     fn look_at_the_token(&mut self) {
-        let Some(intent) = self.terms.cancel.intent() else { return };
+        let Some(intent) = self.options.cancel.intent() else { return };
         self.wake = None; // it stays readable from now on
         match self.phase {
-            Phase::Waiting if self.asked.answer.is_none() => self.stop(intent),
+            Phase::Waiting if self.reply.answer.is_none() => self.stop(intent),
             // Cancel outranks whatever else we had in mind.
             Phase::Stopping { .. } | Phase::Killing { .. } if intent == KillIntent::Cancel => {
-                self.asked.intent = self.asked.intent.map(|_| intent);
+                self.reply.intent = self.reply.intent.map(|_| intent);
             }
             _ => (),
         }
@@ -309,7 +314,7 @@ impl Talk<'_, '_> {
 
     fn move_on(&mut self) {
         let now = Instant::now();
-        if self.worker.shimmed.is_gone() {
+        if self.worker.handle.is_gone() {
             // Nobody is left who could write; what they wrote is here.
             self.worker.read_answers();
             self.hear_frames();
@@ -320,16 +325,16 @@ impl Talk<'_, '_> {
         }
         match self.phase {
             Phase::Lost { until } => {
-                let known = self.worker.fate.is_some();
-                let complete = self.asked.answer.is_some() || self.worker.answers.is_none();
+                let known = self.worker.exit_info.is_some();
+                let complete = self.reply.answer.is_some() || self.worker.answers.is_none();
                 if (known && complete) || now >= until {
                     self.end_leftovers();
                 }
             }
             Phase::Stopping { until } if now >= until => self.kill(),
             Phase::Killing { until } if now >= until => {
-                self.worker.shimmed.overthrow();
-                self.worker.fate.get_or_insert_default();
+                self.worker.handle.overthrow();
+                self.worker.exit_info.get_or_insert_default();
                 self.tree_is_gone();
             }
             _ => (),
@@ -337,12 +342,12 @@ impl Talk<'_, '_> {
     }
 
     fn tree_is_gone(&mut self) {
-        let Left { ended, stuck } = self.worker.shimmed.left();
+        let Left { ended, stuck } = self.worker.handle.left();
         if ended > 0 {
-            self.asked.remarks.push(format!("its supervisor was killed; what it left behind was ended ({ended})"));
+            self.reply.remarks.push(format!("its supervisor was killed; what it left behind was ended ({ended})"));
         }
         if stuck > 0 {
-            self.asked.remarks.push("a process of the worker could not be killed and was left behind".to_string());
+            self.reply.remarks.push("a process of the worker could not be killed and was left behind".to_string());
         }
         self.phase = Phase::Gone;
     }
@@ -351,12 +356,12 @@ impl Talk<'_, '_> {
         if self.is_over() {
             return;
         }
-        if self.worker.fate.is_some() {
-            let drain = if self.awaited == Awaited::End { LAST_BREATH } else { self.terms.drain.duration() };
+        if self.worker.exit_info.is_some() {
+            let drain = if self.awaited == Awaited::End { LAST_BREATH } else { self.options.drain.duration() };
             self.phase = Phase::Lost { until: now + drain };
         } else if self.worker.answers.is_none() {
             self.phase = Phase::Lost { until: now + LAST_BREATH };
-        } else if let Some(deadline) = self.terms.deadline.filter(|it| now >= self.began + it.duration()) {
+        } else if let Some(deadline) = self.options.deadline.filter(|it| now >= self.began + it.duration()) {
             self.stop(KillIntent::Deadline(deadline));
         } else if now >= self.next_look {
             self.look();
@@ -368,12 +373,12 @@ impl Talk<'_, '_> {
     /// Looks at what the worker and its descendants use, and kills it at a limit.
     fn look(&mut self) {
         if self.wake.is_none() {
-            self.wake = self.terms.cancel.wake().ok();
+            self.wake = self.options.cancel.wake().ok();
         }
-        let limits = &self.terms.limits;
+        let limits = &self.options.limits;
         let (mut rss, mut most_files) = (0, 0);
         // Below the shim, which has adopted what the worker's own children left behind.
-        let mut waiting = process_stat::children(self.worker.shimmed.pid());
+        let mut waiting = process_stat::children(self.worker.handle.pid());
         if waiting.is_empty() {
             waiting.push(self.worker.pid);
         }
@@ -386,10 +391,10 @@ impl Talk<'_, '_> {
         }
         self.worker.out_of_memory_kills = process_stat::out_of_memory_kills();
         if rss > 0 {
-            self.asked.peak_rss = self.asked.peak_rss.max(Some(Bytes(rss)));
+            self.reply.peak_rss = self.reply.peak_rss.max(Some(Bytes(rss)));
         }
-        self.asked.cpu = self.cpu_since().or(self.asked.cpu);
-        let reached = match (limits.memory, limits.open_files, limits.cpu.zip(self.asked.cpu)) {
+        self.reply.cpu = self.cpu_since().or(self.reply.cpu);
+        let reached = match (limits.memory, limits.open_files, limits.cpu.zip(self.reply.cpu)) {
             (Some(limit), _, _) if rss >= limit.0 => ResourceLimit::Memory,
             _ if limits.memory_if_new.is_some_and(|it| rss.saturating_sub(self.rss_left) >= it.0) => {
                 ResourceLimit::Memory
@@ -398,7 +403,7 @@ impl Talk<'_, '_> {
             (_, _, Some((limit, used))) if used >= limit => ResourceLimit::CpuTime,
             _ => return,
         };
-        self.asked.intent = Some(KillIntent::Limit(reached));
+        self.reply.intent = Some(KillIntent::Limit(reached));
         self.kill();
     }
 
@@ -413,7 +418,7 @@ impl Talk<'_, '_> {
     }
 
     fn stop(&mut self, intent: KillIntent) {
-        self.asked.intent = Some(intent);
+        self.reply.intent = Some(intent);
         self.end_leftovers();
     }
 
@@ -421,37 +426,37 @@ impl Talk<'_, '_> {
     fn end_leftovers(&mut self) {
         // How it ended by itself; what our own signals do from now on says nothing.
         self.note_exit();
-        self.worker.shimmed.terminate();
-        let grace = self.terms.grace.duration();
-        let grace = if self.worker.fate.is_some() { grace.min(LEFT_BEHIND) } else { grace };
+        self.worker.handle.terminate();
+        let grace = self.options.grace.duration();
+        let grace = if self.worker.exit_info.is_some() { grace.min(LEFT_BEHIND) } else { grace };
         self.phase = Phase::Stopping { until: Instant::now() + grace };
     }
 
     fn kill(&mut self) {
         self.note_exit();
-        self.worker.shimmed.kill();
+        self.worker.handle.kill();
         self.phase = Phase::Killing { until: Instant::now() + STUCK };
     }
 
     fn note_exit(&mut self) {
         if !std::mem::replace(&mut self.signalled, true) {
-            self.asked.exit = self.worker.fate.as_ref().and_then(|it| it.exit);
+            self.reply.exit = self.worker.exit_info.as_ref().and_then(|it| it.exit);
         }
     }
 
-    fn finish(mut self) -> Asked {
+    fn finish(mut self) -> Reply {
         // What it printed before it answered is there already.
         self.worker.read_printed();
         self.note_exit();
-        if self.asked.peak_rss.is_some() {
+        if self.reply.peak_rss.is_some() {
             // Of a process that has done nothing before, its end tells exactly.
-            let whole_life = self.worker.fate.as_ref().and_then(|it| it.cpu).filter(|_| self.worker.units == 0);
+            let whole_life = self.worker.exit_info.as_ref().and_then(|it| it.cpu).filter(|_| self.worker.units == 0);
             let of_the_dead =
                 whole_life.zip(self.own_cpu_before).map(|(all, before)| Millis(all.0.saturating_sub(before.0)));
-            self.asked.cpu = of_the_dead.or(self.cpu_since()).or(self.asked.cpu);
+            self.reply.cpu = of_the_dead.or(self.cpu_since()).or(self.reply.cpu);
         }
         let [stdout, stderr] = self.worker.take_printed();
         let took = self.began.elapsed().into();
-        Asked { stdout, stderr, took, ..self.asked }
+        Reply { stdout, stderr, took, ..self.reply }
     }
 }

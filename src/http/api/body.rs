@@ -13,12 +13,12 @@ use axum::{
 use serde::de::DeserializeOwned;
 
 /// A JSON object that a request brought as its body. How large it may be is the setting `http.body`.
-pub struct Given<T>(pub T);
+pub struct JsonBody<T>(pub T);
 
-impl<T: DeserializeOwned> FromRequest<App> for Given<T> {
+impl<T: DeserializeOwned> FromRequest<App> for JsonBody<T> {
     type Rejection = Failure;
 
-    async fn from_request(request: Request, app: &App) -> Result<Given<T>> {
+    async fn from_request(request: Request, app: &App) -> Result<JsonBody<T>> {
         if !is_json(request.headers()) {
             let said = "the body must be declared as JSON";
             return Err(Failure::new(415, said).hint("send the header `Content-Type: application/json`"));
@@ -36,7 +36,7 @@ impl<T: DeserializeOwned> FromRequest<App> for Given<T> {
             return Err(Failure::new(422, "the body must be a JSON object"));
         }
         let Json(given) = Json::from_bytes(&keep_digits(&bytes)).map_err(wrong)?;
-        Ok(Given(given))
+        Ok(JsonBody(given))
     }
 }
 

@@ -3,7 +3,7 @@
 use super::{
     Error, Result,
     chance::Chance,
-    filling,
+    disk_full,
     home::Site,
     log::{self, Log, Record},
     trace::{Mine, Trace},
@@ -48,7 +48,7 @@ impl Role {
     }
 }
 
-/// The arguments that start a part.
+/// The arguments that start a role.
 pub fn arguments(role: Role, root: &Path, process: u32, seed: u64, mine: Option<Mine>) -> Vec<std::ffi::OsString> {
     let mut args = vec![WORD.into(), role.name().into(), root.into()];
     args.extend([process.to_string().into(), seed.to_string().into()]);
@@ -56,7 +56,7 @@ pub fn arguments(role: Role, root: &Path, process: u32, seed: u64, mine: Option<
     args
 }
 
-/// Plays a part when this process was started for one, and returns the exit code to end with.
+/// Plays a role when this process was started for one, and returns the exit code to end with.
 pub fn run_if_asked() -> Option<i32> {
     let mut words = env::args_os().skip(1);
     if words.next()? != WORD {
@@ -64,16 +64,16 @@ pub fn run_if_asked() -> Option<i32> {
     }
     let words: Vec<_> = words.collect();
     let text = |at: usize| words.get(at).and_then(|it| it.to_str());
-    if text(0) == Some(filling::NAME) {
-        return Some(exit(filling::NAME, 0, filling::play(text(1).unwrap_or_default())));
+    if text(0) == Some(disk_full::NAME) {
+        return Some(exit(disk_full::NAME, 0, disk_full::play(text(1).unwrap_or_default())));
     }
     let role = [Role::Worker, Role::Client].into_iter().find(|it| text(0) == Some(it.name()));
     let number = |at: usize| text(at).and_then(|it| it.parse::<u64>().ok());
     let (Some(role), Some(root), Some(process), Some(seed)) = (role, words.get(1), number(2), number(3)) else {
         return Some(2);
     };
-    let part = Part { site: Site::at(root), process: process as u32, seed };
-    Some(exit(role.name(), process, part.play(role, text(4).and_then(|it| it.parse().ok()))))
+    let player = Player { site: Site::at(root), process: process as u32, seed };
+    Some(exit(role.name(), process, player.play(role, text(4).and_then(|it| it.parse().ok()))))
 }
 
 fn exit(name: &str, process: u64, done: Result<()>) -> i32 {
@@ -86,13 +86,13 @@ fn exit(name: &str, process: u64, done: Result<()>) -> i32 {
     }
 }
 
-struct Part {
+struct Player {
     site: Site,
     process: u32,
     seed: u64,
 }
 
-impl Part {
+impl Player {
     fn play(&self, role: Role, mine: Option<Mine>) -> Result<()> {
         // The trace says that signals are heard from now on.
         let signals = Signals::install().map_err(Error::io("listen for", "signals"))?;
@@ -145,7 +145,7 @@ impl Part {
         let mut open = VecDeque::new();
         let mut number = first_number(&log::read(&self.site.log_path())?);
         while !signals.stop_requested() {
-            let client = Client { part: self, engine, log, signals };
+            let client = Client { role: self, engine, log, signals };
             if let Some(group) = client.submit(number, chance.percent(10))? {
                 open.push_back(group);
             }
@@ -171,7 +171,7 @@ fn first_number(records: &[Record]) -> u64 {
 }
 
 struct Client<'a> {
-    part: &'a Part,
+    role: &'a Player,
     engine: &'a Engine,
     log: &'a Log,
     signals: &'a Signals,
@@ -180,10 +180,10 @@ struct Client<'a> {
 impl Client<'_> {
     /// Submits work as often as it takes to be told something certain; once more with other content if `wrong_too`.
     fn submit(&self, number: u64, wrong_too: bool) -> Result<Option<GroupId>> {
-        let work = Work::of(self.part.seed, number);
+        let work = Work::of(self.role.seed, number);
         let name = match work.keyed {
             true => format!("k{number}"),
-            false => format!("c{}-{number}", self.part.process),
+            false => format!("c{}-{number}", self.role.process),
         };
         let begun = Instant::now();
         loop {
@@ -199,7 +199,7 @@ impl Client<'_> {
     }
 
     fn ask(&self, number: u64, name: &str, work: &Work, wrong: bool) -> Result<(Option<GroupId>, bool)> {
-        let (process, name) = (self.part.process, name.to_string());
+        let (process, name) = (self.role.process, name.to_string());
         let key = work.keyed.then(|| name.clone());
         let known = KnownKinds::new(self.engine.kinds().names());
         let definition = parse(work.workflow.text(), "prove", &known).map_err(engine::Error::from)?;
@@ -211,10 +211,10 @@ impl Client<'_> {
             priority: work.priority,
             key: key.clone(),
             name: Some(name.clone()),
-            directory: self.part.site.root().to_path_buf(),
+            directory: self.role.site.root().to_path_buf(),
             ..Submission::new(definition, items)
         };
-        self.part.write(self.log, &Record::Invoke { process, number, key, name: name.clone(), wrong })?;
+        self.role.write(self.log, &Record::Invoke { process, number, key, name: name.clone(), wrong })?;
         let (record, group, again) = match self.engine.submit(submission) {
             Ok(done) => {
                 let (group, new) = (done.group, done.new);
@@ -230,7 +230,7 @@ impl Client<'_> {
                 (Record::Refused { process, name, conflict, full, error: error.to_string() }, None, again)
             }
         };
-        self.part.write(self.log, &record)?;
+        self.role.write(self.log, &record)?;
         Ok((group, again))
     }
 }

@@ -1,6 +1,6 @@
 //! The history in memory: the newest events that any process of the home has committed, in commit order.
 //!
-//! One thread reads the event table where it left off, into a ring that all subscribers read at their own pace. Nothing is
+//! One thread reads the event table where it left off, into a ring that all subscribers read at their api pace. Nothing is
 //! told that is not on disk, and whoever writes never waits for whoever listens. Who falls behind the ring reads from the
 //! database until he has caught up, so nothing is lost and nothing grows.
 
@@ -61,7 +61,7 @@ pub enum Ahead {
 }
 
 #[derive(Clone)]
-pub struct Hub(Arc<Shared>);
+pub struct EventRing(Arc<Shared>);
 
 struct Shared {
     ring: Mutex<Ring>,
@@ -88,27 +88,27 @@ struct Ring {
     stopped: bool,
 }
 
-/// A place at the hub. Dropping it frees the place.
-pub struct Seat {
-    hub: Hub,
+/// A place at the event_ring. Dropping it frees the place.
+pub struct Subscription {
+    event_ring: EventRing,
     grown: watch::Receiver<u64>,
 }
 
-impl Hub {
+impl EventRing {
     /// Keeps the newest `limit` events from now on, until it is stopped or nobody has it any more.
-    pub fn start(engine: &Engine, limit: u64, metrics: Arc<dyn Metrics>) -> Hub {
+    pub fn start(engine: &Engine, limit: u64, metrics: Arc<dyn Metrics>) -> EventRing {
         let store = engine.store().clone();
         // Where that fails all of the table is new; no more than the newest of it is read.
-        let hub = Hub::empty(limit, metrics, store.read(event::newest).unwrap_or_default());
-        let shared = Arc::downgrade(&hub.0);
+        let event_ring = EventRing::empty(limit, metrics, store.read(event::newest).unwrap_or_default());
+        let shared = Arc::downgrade(&event_ring.0);
         let started = thread::Builder::new().name("windlass-events".into()).spawn(move || follow(&shared, &store));
         if let Err(error) = started {
             tracing::error!(%error, "events can't be followed");
         }
-        hub
+        event_ring
     }
 
-    fn empty(limit: u64, metrics: Arc<dyn Metrics>, end: Cursor) -> Hub {
+    fn empty(limit: u64, metrics: Arc<dyn Metrics>, end: Cursor) -> EventRing {
         let ring = Ring {
             events: VecDeque::new(),
             start: end,
@@ -118,7 +118,7 @@ impl Hub {
             last_commit: Instant::now(),
             stopped: false,
         };
-        Hub(Arc::new(Shared {
+        EventRing(Arc::new(Shared {
             ring: Mutex::new(ring),
             limit: usize::try_from(limit).unwrap_or(usize::MAX),
             filling: Mutex::default(),
@@ -129,7 +129,7 @@ impl Hub {
     }
 
     /// Takes a place. `None` when all are taken. Reads the database: not for the server's thread.
-    pub fn sit_down(&self, store: &Store) -> store::Result<Option<Seat>> {
+    pub fn sit_down(&self, store: &Store) -> store::Result<Option<Subscription>> {
         // What has happened so far is no news for him.
         self.0.take_in(store)?;
         let mut ring = self.0.ring();
@@ -138,7 +138,7 @@ impl Hub {
         }
         ring.subscribers += 1;
         self.0.woken.notify_all();
-        Ok(Some(Seat { hub: self.clone(), grown: self.0.grown.subscribe() }))
+        Ok(Some(Subscription { event_ring: self.clone(), grown: self.0.grown.subscribe() }))
     }
 
     /// Events that are held, how many they may be, and who follows them.
@@ -271,9 +271,9 @@ impl Shared {
     }
 }
 
-impl Seat {
-    pub fn hub(&self) -> &Hub {
-        &self.hub
+impl Subscription {
+    pub fn event_ring(&self) -> &EventRing {
+        &self.event_ring
     }
 
     /// Returns when the ring has grown since the last call, or after this time.
@@ -282,9 +282,9 @@ impl Seat {
     }
 }
 
-impl Drop for Seat {
+impl Drop for Subscription {
     fn drop(&mut self) {
-        self.hub.0.ring().subscribers -= 1;
+        self.event_ring.0.ring().subscribers -= 1;
     }
 }
 
@@ -318,27 +318,27 @@ mod tests {
     #[test]
     fn a_reader_goes_on_behind_its_cursor_and_hears_when_it_fell_behind() {
         // Room for three: the first two make way.
-        let hub = Hub::empty(3, Arc::new(NoMetrics), Cursor { seq: 8, index: 1 });
-        hub.0.push((9..=13).map(|seq| told(seq, seq)).collect());
-        assert_eq!(hub.load(), (3, 3, 0));
-        assert_eq!(seqs(hub.after(Cursor { seq: 10, index: 1 }, 100)), [11, 12, 13]);
-        assert_eq!(seqs(hub.after(Cursor { seq: 12, index: 0 }, 1)), [12]);
-        assert_eq!(seqs(hub.after(Cursor { seq: 13, index: 1 }, 100)), [] as [i64; 0]);
-        assert!(matches!(hub.after(Cursor { seq: 9, index: 5 }, 100), Ahead::Behind));
-        assert_eq!(seqs(hub.after(Cursor { seq: 99, index: 0 }, 100)), [] as [i64; 0]);
+        let event_ring = EventRing::empty(3, Arc::new(NoMetrics), Cursor { seq: 8, index: 1 });
+        event_ring.0.push((9..=13).map(|seq| told(seq, seq)).collect());
+        assert_eq!(event_ring.load(), (3, 3, 0));
+        assert_eq!(seqs(event_ring.after(Cursor { seq: 10, index: 1 }, 100)), [11, 12, 13]);
+        assert_eq!(seqs(event_ring.after(Cursor { seq: 12, index: 0 }, 1)), [12]);
+        assert_eq!(seqs(event_ring.after(Cursor { seq: 13, index: 1 }, 100)), [] as [i64; 0]);
+        assert!(matches!(event_ring.after(Cursor { seq: 9, index: 5 }, 100), Ahead::Behind));
+        assert_eq!(seqs(event_ring.after(Cursor { seq: 99, index: 0 }, 100)), [] as [i64; 0]);
     }
 
     #[test]
     fn what_would_leave_the_ring_at_once_is_not_read() {
-        let hub = Hub::empty(3, Arc::new(NoMetrics), Cursor { seq: 1, index: 1 });
-        hub.0.push(vec![told(2, 2)]);
-        hub.0.skip(Cursor { seq: 6, index: 1 });
-        assert_eq!((hub.end().seq, hub.load().0), (2, 1), "the next of three is at hand");
-        hub.0.skip(Cursor { seq: 100, index: 4 });
-        assert_eq!(hub.load().0, 0, "what is before the gap has left, too");
-        hub.0.push((98..=100).map(|seq| told(seq, seq)).collect());
-        assert_eq!(seqs(hub.after(Cursor { seq: 97, index: 1 }, 100)), [98, 99, 100]);
-        assert!(matches!(hub.after(Cursor { seq: 2, index: 1 }, 100), Ahead::Behind));
+        let event_ring = EventRing::empty(3, Arc::new(NoMetrics), Cursor { seq: 1, index: 1 });
+        event_ring.0.push(vec![told(2, 2)]);
+        event_ring.0.skip(Cursor { seq: 6, index: 1 });
+        assert_eq!((event_ring.end().seq, event_ring.load().0), (2, 1), "the next of three is at hand");
+        event_ring.0.skip(Cursor { seq: 100, index: 4 });
+        assert_eq!(event_ring.load().0, 0, "what is before the gap has left, too");
+        event_ring.0.push((98..=100).map(|seq| told(seq, seq)).collect());
+        assert_eq!(seqs(event_ring.after(Cursor { seq: 97, index: 1 }, 100)), [98, 99, 100]);
+        assert!(matches!(event_ring.after(Cursor { seq: 2, index: 1 }, 100), Ahead::Behind));
     }
 
     #[test]

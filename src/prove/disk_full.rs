@@ -1,11 +1,11 @@
-//! The part of a drill whose disk is filled: on a small disk in memory, in a process of its own that alone sees it. The
+//! The role of a drill whose disk is filled: on a small disk in memory, in a process of its own that alone sees it. The
 //! disk of the user is never filled.
 
 use super::{
     Error, Result,
     drill::{self, Drill},
     home::Site,
-    part::WORD,
+    role::WORD,
     verdict::{Invariant, Report},
 };
 use crate::{
@@ -39,15 +39,15 @@ enum Outcome {
 
 /// A disk that can be filled, and until when it is full.
 #[derive(Debug)]
-pub struct Filling {
+pub struct FillableDisk {
     disk: SmallDisk,
     full: Option<(Instant, Bytes)>,
     pub fills: usize,
 }
 
-impl Filling {
-    fn new(home: &Path) -> io::Result<Filling> {
-        Ok(Filling { disk: SmallDisk::mount(home, ROOM)?, full: None, fills: 0 })
+impl FillableDisk {
+    fn new(home: &Path) -> io::Result<FillableDisk> {
+        Ok(FillableDisk { disk: SmallDisk::mount(home, ROOM)?, full: None, fills: 0 })
     }
 
     /// Leaves so many bytes for a while. A disk that is full already stays so for as long as was said.
@@ -115,10 +115,10 @@ pub fn run(drill: &Drill) -> Result<Result<Report, String>> {
 pub fn play(text: &str) -> Result<()> {
     let drill: Drill = serde_json::from_str(text).map_err(io::Error::from).map_err(Error::io("read", "the drill"))?;
     let site = Site::create(&drill.dir)?;
-    let outcome = match Filling::new(&site.home()) {
+    let outcome = match FillableDisk::new(&site.home()) {
         Err(error) => Outcome::Refused(format!("no small disk can be mounted here: {error}")),
-        Ok(filling) => {
-            let mut report = drill::hold(&drill, &site, Some(filling), &mut |_| {})?;
+        Ok(disk) => {
+            let mut report = drill::hold(&drill, &site, Some(disk), &mut |_| {})?;
             if !report.verdict.is_sound() {
                 // The disk is gone with this process.
                 let kept = site.root().join("kept-home");

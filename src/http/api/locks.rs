@@ -2,7 +2,7 @@
 
 use super::{
     answer::{Refused, RefusedBody},
-    given::Given,
+    body::JsonBody,
 };
 use crate::{
     http::{App, Caller, Failure, Result},
@@ -54,7 +54,7 @@ struct Released {
 async fn release(
     State(app): State<App>,
     Extension(caller): Extension<Caller>,
-    Given(asked): Given<Release>,
+    JsonBody(asked): JsonBody<Release>,
 ) -> Result<Json<Released>> {
     let reason = asked.reason.trim();
     if reason.is_empty() || reason.len() > REASON {

@@ -1,9 +1,9 @@
-//! Our end of a shim: starts it, tells it what to do, hears its news.
+//! Our end of a shim: starts it, tells it what to do, hears its event.
 
 use super::{
     environment,
     program::program,
-    wire::{HOLD, KILL, LET_GO, News, Order, RECORD, RELEASE, TERMINATE, WORD},
+    wire::{HOLD, KILL, LET_GO, RECORD, RELEASE, ShimConfig, ShimEvent, TERMINATE, WORD},
 };
 use crate::{
     decide::outcome::StartError,
@@ -43,27 +43,27 @@ pub struct Launch<'a> {
     pub stdout: Stdio,
     pub stderr: Stdio,
     /// The numbers of given and kept descriptors are filled in by `start`.
-    pub order: Order,
+    pub config: ShimConfig,
     pub given: &'a [OwnedFd],
     pub kept: &'a [OwnedFd],
 }
 
 /// A running shim. Dropping it kills its whole tree.
 #[derive(Debug)]
-pub struct Shimmed {
+pub struct ShimHandle {
     leader: Option<Leader>,
     control: UnixStream,
-    /// Bytes of news that have not been understood yet.
+    /// Bytes of event that have not been understood yet.
     unread: Vec<u8>,
-    news: VecDeque<News>,
+    event: VecDeque<ShimEvent>,
     gone: bool,
     ended: bool,
     left: Left,
 }
 
-impl Shimmed {
-    /// Starts a shim. Whether the command itself starts is told by its first news.
-    pub fn start(launch: Launch) -> Result<Shimmed, StartError> {
+impl ShimHandle {
+    /// Starts a shim. Whether the command itself starts is told by its first event.
+    pub fn start(launch: Launch) -> Result<ShimHandle, StartError> {
         let name = launch.argv.first().ok_or(StartError::NotStartable("the command is empty".to_string()))?;
         if !launch.dir.is_dir() {
             let why = format!("the directory {} does not exist", launch.dir.display());
@@ -73,29 +73,29 @@ impl Shimmed {
         let no_room = |error: io::Error| start_error(name, &error);
         let env = environment::file(launch.env).map_err(|error| start_error(name, &error))?;
         let (control, theirs) = UnixStream::pair().map_err(no_room)?;
-        let order = Order { given: launch.given.len(), kept: launch.kept.len(), ..launch.order };
+        let config = ShimConfig { given: launch.given.len(), kept: launch.kept.len(), ..launch.config };
         let mut command = Command::new(program);
-        command.arg0("windlass").arg(WORD).args(order.to_args()).args(launch.argv);
+        command.arg0("windlass").arg(WORD).args(config.to_args()).args(launch.argv);
         command.env_clear().current_dir(launch.dir);
         command.stdin(OwnedFd::from(theirs)).stdout(launch.stdout).stderr(launch.stderr);
         let leader = Leader::start(&mut command).map_err(no_room)?;
         drop(command); // it holds the child's ends of the pipes
-        let shimmed = Shimmed {
+        let handle = ShimHandle {
             leader: Some(leader),
             control,
             unread: Vec::new(),
-            news: VecDeque::new(),
+            event: VecDeque::new(),
             gone: false,
             ended: false,
             left: Left::default(),
         };
         let mut fds: Vec<BorrowedFd> = launch.given.iter().chain(launch.kept).map(AsFd::as_fd).collect();
         fds.extend([launch.stdin, env.as_fd()]);
-        fd_passing::send(&shimmed.control, &fds).map_err(no_room)?;
-        Ok(shimmed)
+        fd_passing::send(&handle.control, &fds).map_err(no_room)?;
+        Ok(handle)
     }
 
-    /// Becomes readable when there is news.
+    /// Becomes readable when there is event.
     pub fn control(&self) -> BorrowedFd<'_> {
         self.control.as_fd()
     }
@@ -109,21 +109,21 @@ impl Shimmed {
             Ok(count) => {
                 self.unread.extend_from_slice(&bytes[..count]);
                 while let Some((record, rest)) = self.unread.split_first_chunk::<RECORD>() {
-                    let news = News::from_bytes(record);
-                    self.ended |= matches!(news, Some(News::Ended { .. }));
-                    self.news.extend(news);
+                    let event = ShimEvent::from_bytes(record);
+                    self.ended |= matches!(event, Some(ShimEvent::Ended { .. }));
+                    self.event.extend(event);
                     self.unread = rest.to_vec();
                 }
             }
         }
     }
 
-    /// The oldest news that was heard.
-    pub fn next_news(&mut self) -> Option<News> {
-        self.news.pop_front()
+    /// The oldest event that was heard.
+    pub fn next_event(&mut self) -> Option<ShimEvent> {
+        self.event.pop_front()
     }
 
-    /// The shim has ended; after `News::Ended` nothing of its tree is left.
+    /// The shim has ended; after `ShimEvent::Ended` nothing of its tree is left.
     pub fn is_gone(&self) -> bool {
         self.gone
     }
@@ -189,7 +189,7 @@ impl Shimmed {
     }
 }
 
-impl Drop for Shimmed {
+impl Drop for ShimHandle {
     fn drop(&mut self) {
         let Some(leader) = self.leader.take() else { return };
         // The socket is closed after this; a shim that has not ended yet will then kill its tree. Somebody must wait for

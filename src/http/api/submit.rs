@@ -2,7 +2,7 @@
 
 use super::{
     answer::{Refused, RefusedBody},
-    given::Given,
+    body::JsonBody,
 };
 use crate::{
     definition::{Definition, KnownKinds, parse},
@@ -80,7 +80,7 @@ pub(super) struct SubmittedView {
     Refused, RefusedBody))]
 pub(super) async fn submit(
     State(app): State<App>,
-    Given(new): Given<NewGroup>,
+    JsonBody(new): JsonBody<NewGroup>,
 ) -> Result<(StatusCode, Json<SubmittedView>)> {
     let done = app.blocking(move |engine| submitted(engine, new)).await?;
     let status = if done.new { StatusCode::CREATED } else { StatusCode::OK };

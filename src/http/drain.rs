@@ -48,17 +48,17 @@ pub struct Lent<B> {
 }
 
 /// Where a body comes back.
-pub struct Unread<B> {
+pub struct BodyDrain<B> {
     back: oneshot::Receiver<B>,
     progress: Arc<Progress>,
 }
 
 /// Lends a body.
-pub fn lend<B: HttpBody>(body: B) -> (Lent<B>, Unread<B>) {
+pub fn lend<B: HttpBody>(body: B) -> (Lent<B>, BodyDrain<B>) {
     let begun = if body.is_end_stream() { Reading::Ended } else { Reading::Untouched };
     let progress = Arc::new(Progress(AtomicU8::new(begun as u8)));
     let (give, back) = oneshot::channel();
-    (Lent { body: Some(body), back: Some(give), progress: progress.clone() }, Unread { back, progress })
+    (Lent { body: Some(body), back: Some(give), progress: progress.clone() }, BodyDrain { back, progress })
 }
 
 impl Progress {
@@ -109,7 +109,7 @@ impl<B> Drop for Lent<B> {
     }
 }
 
-impl<B: HttpBody<Data = Bytes> + Unpin> Unread<B> {
+impl<B: HttpBody<Data = Bytes> + Unpin> BodyDrain<B> {
     pub fn reading(&self) -> Reading {
         self.progress.get()
     }
@@ -172,20 +172,20 @@ mod tests {
             (cut, false, false, "cut off"),
             (never, false, false, "one that never comes"),
         ] {
-            let (lent, unread) = lend(body);
+            let (lent, drain) = lend(body);
             drop(lent);
-            assert_eq!(unread.settle(asks).await, done, "{what}");
+            assert_eq!(drain.settle(asks).await, done, "{what}");
         }
     }
 
     #[tokio::test]
     async fn what_was_read_to_its_end_or_still_is_being_read_is_done() {
-        let (lent, unread) = lend(pieces(2, 10));
-        assert_eq!(unread.reading(), Reading::Untouched);
+        let (lent, drain) = lend(pieces(2, 10));
+        assert_eq!(drain.reading(), Reading::Untouched);
         assert_eq!(lent.collect().await.unwrap().to_bytes().len(), 20);
-        assert_eq!(unread.reading(), Reading::Ended);
-        assert!(unread.settle(true).await);
-        let (_lent, unread) = lend(pieces(2, 10));
-        assert!(unread.settle(false).await);
+        assert_eq!(drain.reading(), Reading::Ended);
+        assert!(drain.settle(true).await);
+        let (_lent, drain) = lend(pieces(2, 10));
+        assert!(drain.settle(false).await);
     }
 }
