@@ -72,6 +72,7 @@ pub mod store;
 pub mod vector;
 
 pub mod engine;
+pub mod failpoint;
 
 pub mod backup;
 pub mod ingest;

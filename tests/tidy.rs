@@ -8,7 +8,7 @@ use std::{
 /// Ground floor first. A room may import only from lines above its own.
 const FLOORS: &[&[&str]] = &[
     &["model"],
-    &["decide", "os"],
+    &["decide", "os", "failpoint"],
     &["settings"],
     &["store", "vector", "embed", "artifact", "definition", "process", "observe"],
     &["engine"],

@@ -6,12 +6,12 @@ use super::{
 };
 use crate::{
     decide::admission::{Admission, admit_write},
-    model::{ArtifactHash, ArtifactRef, Bytes},
-    os::{
-        FileLock,
-        planted::{Bug, is_planted},
+    failpoint::{
+        Failpoint, is_active,
         probe::{self, Window},
     },
+    model::{ArtifactHash, ArtifactRef, Bytes},
+    os::FileLock,
 };
 use sha2::{Digest, Sha256};
 use std::{
@@ -109,7 +109,7 @@ impl ArtifactStore {
     /// The stored size of a file that is there already, whole, and now durable. Its writer may not have come to that.
     fn existing(&self, hash: &ArtifactHash, size: u64, go_on: &dyn Fn() -> io::Result<()>) -> Result<Option<u64>> {
         let Some((path, _)) = self.find(hash) else { return Ok(None) };
-        if is_planted(Bug::ArtifactInPlace) {
+        if is_active(Failpoint::ArtifactInPlace) {
             return Ok(Some(size));
         }
         let quiet = ArtifactStore { inner: self.inner.clone(), damage: None };
@@ -126,11 +126,11 @@ impl ArtifactStore {
     }
 
     fn publish(&self, temporary: Temporary, target: &Path) -> Result<u64> {
-        if is_planted(Bug::ArtifactInPlace) {
+        if is_active(Failpoint::ArtifactInPlace) {
             return publish_in_place(&temporary.path, target);
         }
         let file = File::open(&temporary.path).map_err(Error::io("open", &temporary.path))?;
-        if !is_planted(Bug::ArtifactUnsynced) {
+        if !is_active(Failpoint::ArtifactUnsynced) {
             file.sync_all().map_err(Error::io("sync", &temporary.path))?;
         }
         let stored = file.metadata().map_err(Error::io("read", &temporary.path))?.len();

@@ -17,11 +17,9 @@ use crate::{
     decide::retry::next_look,
     definition::{Action, Values, render_json},
     engine::kind::{command, worker},
+    failpoint::probe::{self, Window},
     model::{KillIntent, Outcome, Timestamp},
-    os::{
-        CancelToken,
-        probe::{self, Window},
-    },
+    os::CancelToken,
     store::{self, Claimed, Settlement, group::GroupDetail, input},
 };
 use serde_json::Value;

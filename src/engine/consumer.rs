@@ -2,12 +2,10 @@
 
 use super::{attempt, error::Error, worker::Shared};
 use crate::{
+    failpoint::probe::{self, Window},
     model::{Lease, Millis},
     observe::{Counter, Histogram},
-    os::{
-        CancelToken, boot_id,
-        probe::{self, Window},
-    },
+    os::{CancelToken, boot_id},
     store::{self, Claim, Claimed, Held, Settle, Settlement},
 };
 use std::{

@@ -13,12 +13,12 @@ use super::{
 use crate::{
     decide::retry::wait,
     definition::{Action, HookEvent, StepDefinition},
-    model::{KillIntent, Lease, Millis, Outcome, RunId, StepId},
-    os::{
-        CancelToken,
-        planted::{Bug, is_planted},
+    failpoint::{
+        Failpoint, is_active,
         probe::{self, Window},
     },
+    model::{KillIntent, Lease, Millis, Outcome, RunId, StepId},
+    os::CancelToken,
     store::{self, hook, hook::HookEnd},
 };
 use serde_json::Value;
@@ -86,7 +86,7 @@ fn run_due(shared: &Shared) -> Result<bool> {
     let found = !hooks.is_empty();
     for due in hooks {
         let _inside = probe::inside(Window::Hook);
-        if is_planted(Bug::HookFirst) {
+        if is_active(Failpoint::HookFirst) {
             settle(shared, &due, &HookEnd::Done(String::new()))?;
         }
         let end = run_one(shared, &due).unwrap_or_else(|error| match error.passes() {

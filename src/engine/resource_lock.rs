@@ -10,13 +10,10 @@ use super::{
     worker::Shared,
 };
 use crate::{
+    failpoint::{Failpoint, is_active},
     model::{Holder, KeyId, Millis, ResourceKey, Token},
     observe::Counter,
-    os::{
-        FileLock, boot_id, ownership,
-        planted::{Bug, is_planted},
-        process_stat,
-    },
+    os::{FileLock, boot_id, ownership, process_stat},
     store::{
         Claimed, Held, resource_key,
         resource_lock::{self, Taker},
@@ -227,7 +224,7 @@ impl StepKey {
             });
         };
         let mut path = engine.prepare_lock_file(&name)?;
-        if is_planted(Bug::NoFileLock) {
+        if is_active(Failpoint::NoFileLock) {
             path.set_extension(claimed.lease.token.0.to_string());
         }
         let wrong = |source| Error::Io { action: "lock", path: path.clone(), source };

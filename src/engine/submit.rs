@@ -7,11 +7,9 @@ use super::{
 use crate::{
     definition::{Definition, Values, digest},
     embed,
+    failpoint::probe::{self, Window},
     model::{ArtifactHash, GroupId, RunId, Shape, ShapeHook, ShapeStep, Status, number::keep_digits},
-    os::{
-        probe::{self, Window},
-        process_stat,
-    },
+    os::process_stat,
     store::{
         Store,
         batch_group::OfBatch,

@@ -10,13 +10,10 @@ use super::{
 };
 use crate::{
     decide::liveness::{LivenessLock as Line, OwnTick, Sighting, Stillness, Verdict, judge, stillness},
+    failpoint::{Failpoint, is_active},
     model::{KillIntent, Millis, Monotonic, ResourceKey, Scope, ThreadLook, Timestamp, Token, WorkerId},
     observe::Counter,
-    os::{
-        Clock, LockState, boot_id,
-        planted::{Bug, is_planted},
-        process_stat, thread_stat,
-    },
+    os::{Clock, LockState, boot_id, process_stat, thread_stat},
     store::{
         self, Watch, idle, resource_lock,
         worker::{Death, NewWorker, WorkerRow},
@@ -61,7 +58,7 @@ fn look_at(home: &Path, worker: &WorkerRow) -> Result<(LockState, Option<Beat>)>
 
 /// The time of heartbeats: no wall clock, which others may set.
 pub(super) fn heart_time(clock: &dyn Clock) -> Monotonic {
-    match is_planted(Bug::WallClockReaper) {
+    match is_active(Failpoint::WallClockReaper) {
         true => Monotonic(clock.wall().0),
         false => clock.monotonic(),
     }
@@ -404,7 +401,7 @@ impl Watcher {
 
 /// What the thread does that beats for a worker.
 fn heartbeat_of(worker: &WorkerRow, thread: u32) -> Option<ThreadLook> {
-    match is_planted(Bug::WallClockReaper) {
+    match is_active(Failpoint::WallClockReaper) {
         true => None,
         false => thread_stat::look(&worker.identity, thread),
     }

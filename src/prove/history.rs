@@ -2,8 +2,8 @@
 
 use super::{log::Record, role::Role};
 use crate::{
+    failpoint::probe::Window,
     model::{Event, ExitStatus, GroupId},
-    os::probe::Window,
     store::audit::{AttemptFact, GroupFact, HookFact, StepFact},
 };
 

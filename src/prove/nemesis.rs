@@ -1,7 +1,7 @@
 //! What is done to whom and when: follows from the seed alone.
 
 use super::{chance::Chance, home::SILENT_AFTER, role::Role, trace::Mine};
-use crate::{model::Bytes, os::probe::Window};
+use crate::{failpoint::Window, model::Bytes};
 use std::time::Duration;
 
 const DAY: i64 = 86_400_000;

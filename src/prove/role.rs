@@ -13,7 +13,8 @@ use crate::{
     definition::{KnownKinds, parse},
     engine::{self, Engine, Submission, Worker, WorkerOptions},
     model::{GroupId, Millis, Scope},
-    os::{probe, signals::Signals, stderr},
+    failpoint::probe,
+    os::{signals::Signals, stderr},
     store,
 };
 use std::{

@@ -1,10 +1,9 @@
 //! What a process was doing when it died: a small file of its own, kept current without any fsync, since the page cache
 //! outlives the process. And mines: a process that kills itself at a chosen place, so that narrow windows are hit too.
 
-use crate::os::{
-    clock::precise_now,
-    peer,
-    probe::{Probe, Window},
+use crate::{
+    failpoint::probe::{Probe, Window},
+    os::{clock::precise_now, peer},
 };
 use std::{
     fs::{self, File},

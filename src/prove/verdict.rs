@@ -7,7 +7,7 @@ use super::{
     log::{HandlerEnd, Record},
     role::Role,
 };
-use crate::{model::ExitStatus, os::probe::Window};
+use crate::{failpoint::Window, model::ExitStatus};
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 

@@ -9,12 +9,12 @@ use super::{
     hook, resource_key, step, submit_key,
     tx::{ReadTx, WriteTx},
 };
+use crate::failpoint::probe::{self, Window};
 use crate::model::code::{PHASE_BUILDING, PHASE_LIVE, PHASE_PRUNING, STEP_COMPLETED};
 use crate::model::{
     ArtifactHash, DefinitionId, EventKind, GroupId, GroupPhase, KeyId, ProcessIdentity, RunId, Scope, Status, StepId,
     Timestamp,
 };
-use crate::os::probe::{self, Window};
 use const_format::formatcp;
 use rusqlite::params;
 

@@ -1,8 +1,8 @@
 //! Table `lease`: who runs what, under which token.
 
 use super::{error::Result, request::ReadyRow, tx::WriteTx};
+use crate::failpoint::{Failpoint, is_active};
 use crate::model::{GroupId, KeyId, Lease, RunId, StepId, Timestamp, Token, WorkerId};
-use crate::os::planted::{Bug, is_planted};
 use rusqlite::{Row, params};
 
 /// A running step.
@@ -40,7 +40,7 @@ pub(super) fn insert(tx: &WriteTx, row: &ReadyRow, token: Token, worker: WorkerI
 
 /// Ends a lease if it is still live. None: it was given away, the caller drops its result.
 pub(super) fn take(tx: &WriteTx, lease: Lease) -> Result<Option<Live>> {
-    if is_planted(Bug::UnfencedSettle) {
+    if is_active(Failpoint::UnfencedSettle) {
         let live = tx.row(
             "SELECT step_id, token, worker, started, run_id, group_id, due, key_id, attempts
                              FROM lease WHERE step_id = ?1",

@@ -61,7 +61,7 @@ pub(super) struct Memory {
     pub lost_leases: u64,
     pub lost_races: u64,
     /// There while the transaction ends a group.
-    pub group_end: Option<crate::os::probe::Inside>,
+    pub group_end: Option<crate::failpoint::probe::Inside>,
 }
 
 impl Memory {

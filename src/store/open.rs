@@ -7,14 +7,9 @@ use super::{
     tx::ReadTx,
 };
 use crate::{
+    failpoint::{Failpoint, is_active},
     model::Timestamp,
-    os::{
-        Shortage,
-        file_lock::Turnstile,
-        limits, ownership,
-        planted::{Bug, is_planted},
-        private, process_stat, wal_readers,
-    },
+    os::{Shortage, file_lock::Turnstile, limits, ownership, private, process_stat, wal_readers},
 };
 use rusqlite::{Connection, OpenFlags, config::DbConfig};
 use std::{
@@ -173,7 +168,7 @@ fn attempt_writer(options: &Options, now: Timestamp) -> Result<Connection> {
     conn.pragma_update(None, "journal_mode", "WAL")?;
     lost_commits::look(&mut conn, &options.path, now)?;
     let synchronous = match options.durability {
-        _ if is_planted(Bug::SynchronousOff) => 0,
+        _ if is_active(Failpoint::SynchronousOff) => 0,
         Durability::Full => 2,
         Durability::Normal => 1,
     };

@@ -15,13 +15,12 @@ use super::{
     tx::{ReadTx, WriteTx},
 };
 use crate::{
-    model::Event,
-    os::{
-        clock::Clock,
-        file_lock::Turnstile,
-        planted::{Bug, is_planted},
+    failpoint::{
+        Failpoint, is_active,
         probe::{self, Window},
     },
+    model::Event,
+    os::{clock::Clock, file_lock::Turnstile},
 };
 use rusqlite::Connection;
 use std::{
@@ -230,7 +229,7 @@ impl Writer {
         // Whatever happens from here on, the first job hears of it.
         let entered = if self.poisoned { Err(Error::Poisoned) } else { self.connect() };
         let entered = entered.and_then(|()| {
-            if is_planted(Bug::DeferredBegin) {
+            if is_active(Failpoint::DeferredBegin) {
                 return Ok(None);
             }
             let turn = self.turnstile.enter(deadline);
@@ -269,7 +268,7 @@ impl Writer {
         let tx = WriteTx::new(conn, &self.memory, self.clock.wall());
         batch::work(&tx, &self.shared, first, done)?;
         batch::finish(&tx)?;
-        if is_planted(Bug::EarlyAnswer) {
+        if is_active(Failpoint::EarlyAnswer) {
             reply::send_all(done.drain(..).map(|it| (it.answer, it.outcome)));
             std::thread::sleep(Duration::from_millis(3));
         }
@@ -354,7 +353,7 @@ enum Next {
 }
 
 fn begin_immediate(conn: &Connection, deadline: Instant) -> Result<()> {
-    let begin = if is_planted(Bug::DeferredBegin) { "BEGIN DEFERRED" } else { "BEGIN IMMEDIATE" };
+    let begin = if is_active(Failpoint::DeferredBegin) { "BEGIN DEFERRED" } else { "BEGIN IMMEDIATE" };
     loop {
         match conn.prepare_cached(begin)?.execute([]).map_err(Error::from) {
             // Only a program that does not use the turnstile can be in the way here.

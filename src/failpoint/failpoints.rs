@@ -3,7 +3,7 @@
 
 /// A mistake that somebody could make in the engine. `WINDLASS_PLANTED=name` switches one on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Bug {
+pub enum Failpoint {
     /// A settlement does not look at its token.
     UnfencedSettle,
     /// A write transaction begins as DEFERRED and without waiting for its turn.
@@ -24,33 +24,33 @@ pub enum Bug {
     ArtifactUnsynced,
 }
 
-impl Bug {
-    pub const ALL: [(Bug, &'static str); 9] = [
-        (Bug::UnfencedSettle, "unfenced-settle"),
-        (Bug::DeferredBegin, "deferred-begin"),
-        (Bug::WallClockReaper, "wall-clock-reaper"),
-        (Bug::EarlyAnswer, "early-answer"),
-        (Bug::NoFileLock, "no-file-lock"),
-        (Bug::ArtifactInPlace, "artifact-in-place"),
-        (Bug::HookFirst, "hook-first"),
-        (Bug::SynchronousOff, "synchronous-off"),
-        (Bug::ArtifactUnsynced, "artifact-unsynced"),
+impl Failpoint {
+    pub const ALL: [(Failpoint, &'static str); 9] = [
+        (Failpoint::UnfencedSettle, "unfenced-settle"),
+        (Failpoint::DeferredBegin, "deferred-begin"),
+        (Failpoint::WallClockReaper, "wall-clock-reaper"),
+        (Failpoint::EarlyAnswer, "early-answer"),
+        (Failpoint::NoFileLock, "no-file-lock"),
+        (Failpoint::ArtifactInPlace, "artifact-in-place"),
+        (Failpoint::HookFirst, "hook-first"),
+        (Failpoint::SynchronousOff, "synchronous-off"),
+        (Failpoint::ArtifactUnsynced, "artifact-unsynced"),
     ];
 }
 
 /// Whether this bug is planted in this process.
 #[cfg(feature = "planted-bugs")]
-pub fn is_planted(bug: Bug) -> bool {
-    static PLANTED: std::sync::OnceLock<Option<Bug>> = std::sync::OnceLock::new();
+pub fn is_active(bug: Failpoint) -> bool {
+    static PLANTED: std::sync::OnceLock<Option<Failpoint>> = std::sync::OnceLock::new();
     let chosen = PLANTED.get_or_init(|| {
         let name = std::env::var("WINDLASS_PLANTED").ok()?;
-        Bug::ALL.into_iter().find(|it| it.1 == name).map(|it| it.0)
+        Failpoint::ALL.into_iter().find(|it| it.1 == name).map(|it| it.0)
     });
     *chosen == Some(bug)
 }
 
 /// Whether this bug is planted in this process: never.
 #[cfg(not(feature = "planted-bugs"))]
-pub const fn is_planted(_bug: Bug) -> bool {
+pub const fn is_active(_bug: Failpoint) -> bool {
     false
 }
