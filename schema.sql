@@ -5,7 +5,7 @@
 -- claimable steps are in `ready`: delayed, blocked and parked steps are elsewhere, so that no claim ever filters. What
 -- many steps share (group counts, the token counter, the event log) is written once per transaction.
 --
--- application_id and user_version are set by the code that applies this file (src/store/migration.rs).
+-- application_id and user_version are set by the code that applies this file (src/store/db/migration.rs).
 
 -- ---------------------------------------------------------------- the engine itself
 

@@ -19,7 +19,7 @@ use windlass::{
     observe::NoMetrics,
     process::{self, shim},
     settings,
-    store::overview,
+    store::read,
 };
 
 /// The workflow: our own kind of step, then a command that uses what it found.
@@ -61,7 +61,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     for (number, item) in items.iter().enumerate() {
         // The runs of a submission are numbered in the order of its items.
         let run = RunId(first.0 + number as i64);
-        let details = engine.store().read(|tx| overview::show_run(tx, run))?;
+        let details = engine.store().read(|tx| read::show_run(tx, run))?;
         println!("{run} {item:?}: {}", details.output.unwrap_or_default());
     }
     engine.store().close();

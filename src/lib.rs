@@ -11,7 +11,7 @@
 //! ```
 //! use std::{collections::BTreeMap, sync::Arc};
 //! use windlass::engine::{Ending, StepContext, StepKind, StepResult, Submission, Worker, WorkerOptions};
-//! use windlass::{assembly, definition, model::{RunId, Scope, Status}, observe::NoMetrics, settings, store::overview};
+//! use windlass::{assembly, definition, model::{RunId, Scope, Status}, observe::NoMetrics, settings, store::read};
 //!
 //! struct Square;
 //!
@@ -51,7 +51,7 @@
 //! let ending = engine.wait_for_group(group, None, || worker.fatal().is_some())?;
 //! assert!(matches!(ending, Ending::Ended(end) if end.status == Status::Completed));
 //!
-//! let run = engine.store().read(|tx| overview::show_run(tx, RunId(2)))?;
+//! let run = engine.store().read(|tx| read::show_run(tx, RunId(2)))?;
 //! assert_eq!(run.output, Some(16.into()));
 //! # Ok(())
 //! # }

@@ -500,7 +500,7 @@ fn a_step_kind_that_panics_fails_its_step_or_hook_and_the_worker_goes_on() {
                 hooks: { group_end: [{ name: h, uses: test/panics, retries: 0 }] }\n";
     let group = plant::submit(&engine, text, &["x"]);
     assert_eq!(plant::wait(&engine, &worker, group), Status::Completed);
-    let failed = || engine.store().read(|tx| store::overview::show_group(tx, group)).unwrap().failed_hooks;
+    let failed = || engine.store().read(|tx| store::read::show_group(tx, group)).unwrap().failed_hooks;
     eventually("the hook has failed", || !failed().is_empty());
     assert!(failed()[0].detail.contains("panicked: on purpose"), "{:?}", failed()[0].detail);
     let text = "id: good\nsteps: [{ name: a, uses: windlass/noop }]\n";
@@ -516,6 +516,6 @@ fn a_hook_of_a_built_in_kind_ends_at_its_timeout() {
     let group = shop.submit(text, &["x"]);
     assert_eq!(shop.wait(group).status, Status::Completed);
     eventually("hooks are drained", || worker.is_idle().unwrap());
-    let hooks = shop.engine.store().read(|tx| store::overview::show_group(tx, group)).unwrap().failed_hooks;
+    let hooks = shop.engine.store().read(|tx| store::read::show_group(tx, group)).unwrap().failed_hooks;
     assert!(hooks.len() == 1 && hooks[0].detail.contains("timed out after 100ms"), "{hooks:?}");
 }

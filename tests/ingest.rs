@@ -24,7 +24,7 @@ use windlass::{
     observe::NoMetrics,
     os::SystemClock,
     search::{self, Hit, Query},
-    store::{self, Store, attempt, document, overview},
+    store::{self, Store, attempt, document, read},
     vector::{self, OpenOptions, VectorDb},
 };
 
@@ -92,7 +92,7 @@ impl Desk {
         let deadline = Instant::now() + Duration::from_secs(120);
         let runs = || self.engine.store().read(|tx| document::items_of_group(tx, group, RunId(0), 1000)).unwrap();
         let done = |run: RunId| {
-            let steps = self.engine.store().read(|tx| overview::show_run(tx, run)).unwrap().steps;
+            let steps = self.engine.store().read(|tx| read::show_run(tx, run)).unwrap().steps;
             steps.iter().any(|it| it.name == last && it.status == Status::Completed)
         };
         while !runs().iter().all(|it| done(it.0)) {

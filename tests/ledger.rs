@@ -8,13 +8,13 @@ use windlass::{
     model::{GroupId, RunId, Status, Timestamp},
     store::{
         Settlement, Store,
-        ledger::{self, NEWEST, Wanted},
+        records::{self, NEWEST, Wanted},
     },
 };
 
 fn ids_of_pages(store: &Store, wanted: Wanted, rows: i64) -> Vec<RunId> {
-    let total = store.read(|tx| ledger::total(tx, &wanted)).unwrap();
-    let page = |offset| store.read(|tx| ledger::page(tx, &wanted, offset, rows)).unwrap();
+    let total = store.read(|tx| records::total(tx, &wanted)).unwrap();
+    let page = |offset| store.read(|tx| records::page(tx, &wanted, offset, rows)).unwrap();
     let ids = (0..total).step_by(rows as usize).flat_map(page).map(|it| it.id).collect();
     assert!(page(total).is_empty());
     ids
@@ -23,7 +23,7 @@ fn ids_of_pages(store: &Store, wanted: Wanted, rows: i64) -> Vec<RunId> {
 fn ids_one_after_the_other(store: &Store, wanted: Wanted, limit: usize) -> Vec<RunId> {
     let (mut ids, mut place) = (Vec::new(), Some(NEWEST));
     while let Some(from) = place {
-        let (runs, next) = store.read(|tx| ledger::older(tx, &wanted, from, limit)).unwrap();
+        let (runs, next) = store.read(|tx| records::older(tx, &wanted, from, limit)).unwrap();
         ids.extend(runs.into_iter().map(|it| it.id));
         place = next;
     }
@@ -55,7 +55,7 @@ fn pages_and_totals_agree_with_the_runs_for_every_status() {
     let all = ids_of_pages(&book.store, Wanted::default(), 4);
     assert_eq!(all.len(), 21);
     assert!(all.is_sorted_by(|one, other| one > other));
-    let status = |id: &RunId| book.store.read(|tx| ledger::run(tx, *id)).unwrap().unwrap().status;
+    let status = |id: &RunId| book.store.read(|tx| records::run(tx, *id)).unwrap().unwrap().status;
     for wanted in Status::ALL {
         let expected: Vec<RunId> = all.iter().copied().filter(|it| status(it) == wanted).collect();
         let asked = Wanted { batch: None, status: Some(wanted) };
@@ -66,12 +66,12 @@ fn pages_and_totals_agree_with_the_runs_for_every_status() {
         assert!(!expected.is_empty(), "{wanted}");
     }
     assert_eq!(ids_one_after_the_other(&book.store, Wanted::default(), 3), all);
-    let tallies = |group| book.store.read(|tx| ledger::tally_of_group(tx, GroupId(group))).unwrap().unwrap();
+    let tallies = |group| book.store.read(|tx| records::tally_of_group(tx, GroupId(group))).unwrap().unwrap();
     assert_eq!((tallies(1).cancelled, tallies(2).error, tallies(3).pending), (1, 2, 6));
-    assert_eq!(book.store.read(|tx| ledger::tally_of_group(tx, GroupId(9))).unwrap(), None);
+    assert_eq!(book.store.read(|tx| records::tally_of_group(tx, GroupId(9))).unwrap(), None);
 }
 
-/// `TEST_LEDGER_RUNS=200000 cargo test --test ledger` measures a million steps.
+/// `TEST_LEDGER_RUNS=200000 cargo test --test records` measures a million steps.
 #[test]
 fn a_page_is_fast_wherever_it_lies() {
     let runs: usize = std::env::var("TEST_LEDGER_RUNS").ok().and_then(|it| it.parse().ok()).unwrap_or(4_000);
@@ -91,7 +91,7 @@ fn a_page_is_fast_wherever_it_lies() {
         book.settle(&step, failed);
     }
     let mut times: Vec<Duration> = Vec::new();
-    let total = book.store.read(|tx| ledger::total(tx, &Wanted::default())).unwrap();
+    let total = book.store.read(|tx| records::total(tx, &Wanted::default())).unwrap();
     assert_eq!(total, runs as i64);
     for status in [None, Some(Status::Pending), Some(Status::Failed), Some(Status::Completed), Some(Status::Running)] {
         let wanted = Wanted { batch: None, status };
@@ -99,8 +99,8 @@ fn a_page_is_fast_wherever_it_lies() {
             let begun = Instant::now();
             book.store
                 .read(|tx| {
-                    let total = ledger::total(tx, &wanted)?;
-                    ledger::page(tx, &wanted, total * part / 20, 50)
+                    let total = records::total(tx, &wanted)?;
+                    records::page(tx, &wanted, total * part / 20, 50)
                 })
                 .unwrap();
             times.push(begun.elapsed());

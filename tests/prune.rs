@@ -17,9 +17,8 @@ use windlass::{
     store::{
         Settlement, Store, check, definition, document, group, kept_output,
         output::NewOutput,
-        overview,
         prune::{self, Outputs, Removed},
-        retry, step_cache,
+        read, retry, step_cache,
     },
 };
 
@@ -90,10 +89,10 @@ fn a_crash_between_two_slices_of_a_prune_leaves_nothing_that_looks_whole() {
             break;
         }
         assert_eq!(book.store.read(prune::unfinished).unwrap(), [id]);
-        assert!(book.store.read(|tx| overview::show_group(tx, id)).is_err());
+        assert!(book.store.read(|tx| read::show_group(tx, id)).is_err());
         assert!(book.store.write(move |tx| retry::group(tx, id)).is_err(), "nobody re-opens half a group");
-        let all = overview::GroupFilter { limit: 9, ..Default::default() };
-        let listed = book.store.read(|tx| overview::groups(tx, &all)).unwrap();
+        let all = read::GroupFilter { limit: 9, ..Default::default() };
+        let listed = book.store.read(|tx| read::groups(tx, &all)).unwrap();
         assert_eq!(listed.iter().map(|it| it.id).collect::<Vec<_>>(), [other]);
     }
     assert!(book.store.read(prune::unfinished).unwrap().is_empty());
@@ -152,12 +151,7 @@ fn built_in(book: &Book) -> (GroupId, RunId) {
     new.body = r#"{"id":"t","steps":[{"name":"parse","action":{"uses":"windlass/parse"}}]}"#.into();
     let definition = book.store.write(move |tx| definition::intern(tx, &new)).unwrap();
     let id = book.submit_group(&shape, &["doc"], &[], |new| new.definition = definition).unwrap();
-    (
-        id,
-        book.store.read(|tx| overview::runs(tx, id, &overview::RunFilter { limit: 1, ..Default::default() })).unwrap()
-            [0]
-        .id,
-    )
+    (id, book.store.read(|tx| read::runs(tx, id, &read::RunFilter { limit: 1, ..Default::default() })).unwrap()[0].id)
 }
 
 #[test]
@@ -297,7 +291,7 @@ fn a_worker_that_lives_long_prunes_by_itself_what_is_due() {
     let group = submit_numbers(&engine, NOOP, 3);
     let worker = worker(&engine, 2);
     let deadline = Instant::now() + Duration::from_secs(60);
-    while engine.store().read(|tx| overview::show_group(tx, group)).is_ok() {
+    while engine.store().read(|tx| read::show_group(tx, group)).is_ok() {
         assert!(Instant::now() < deadline, "{group} is still there");
         std::thread::yield_now();
     }
@@ -347,8 +341,7 @@ fn a_prune_that_is_killed_at_any_moment_is_taken_up_again() {
             None => {
                 kills += 1;
                 assert!(
-                    engine.store().read(|tx| overview::show_group(tx, group)).is_err()
-                        || steps(engine.store()) == 6_000
+                    engine.store().read(|tx| read::show_group(tx, group)).is_err() || steps(engine.store()) == 6_000
                 );
             }
         }

@@ -12,7 +12,7 @@ use std::{
 use windlass::{
     model::Status,
     os::SystemClock,
-    store::{Options, Store, attempt, check, event, input, overview, worker::Death},
+    store::{Options, Store, attempt, check, event, input, read, worker::Death},
 };
 
 fn windlass(home: &Path, arguments: &[&str]) -> Output {
@@ -50,9 +50,9 @@ fn a_step_that_crashes_three_times_is_quarantined_and_everything_else_goes_on() 
     assert!(survived.status.success(), "{}", String::from_utf8_lossy(&survived.stderr));
     let store = store(dir.path());
     let (bomb, fine) = (windlass::model::GroupId(1), windlass::model::GroupId(2));
-    let group = |id| store.read(|tx| overview::show_group(tx, id)).unwrap().group;
+    let group = |id| store.read(|tx| read::show_group(tx, id)).unwrap().group;
     assert_eq!((group(bomb).status, group(fine).status), (Status::Failed, Status::Completed));
-    let blast = store.read(|tx| overview::show_step(tx, windlass::model::StepId(1))).unwrap();
+    let blast = store.read(|tx| read::show_step(tx, windlass::model::StepId(1))).unwrap();
     assert_eq!((blast.step.crashes, blast.suspect), (3, true), "the death of the engine is no crash of the step's");
     let outcomes: Vec<_> = blast.attempts_all.iter().map(|it| it.outcome.unwrap()).collect();
     assert_eq!(outcomes, ["interrupted", "crashed", "crashed", "crashed"]);
@@ -87,7 +87,7 @@ steps:
     }
     assert!(deaths > 0);
     let store = store(dir.path());
-    let step = |id| store.read(|tx| overview::show_step(tx, windlass::model::StepId(id))).unwrap();
+    let step = |id| store.read(|tx| read::show_step(tx, windlass::model::StepId(id))).unwrap();
     assert_eq!((step(1).step.status, step(2).step.status), (Status::Failed, Status::Completed));
     assert!(step(2).step.crashes == 0 && step(3).step.crashes == 0);
     let attempts = store.read(|tx| attempt::of_step(tx, windlass::model::StepId(3))).unwrap();

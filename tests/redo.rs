@@ -14,7 +14,7 @@ use std::{
 use windlass::{
     engine::{Engine, Worker, WorkerOptions},
     model::{ArtifactHash, ArtifactRef, Millis, Scope, Status, StepId},
-    store::{Claimed, Held, Settlement, attempt, cancel, check, event, output::NewOutput, overview, step_cache},
+    store::{Claimed, Held, Settlement, attempt, cancel, check, event, output::NewOutput, read, step_cache},
 };
 
 fn hash(byte: u8) -> ArtifactHash {
@@ -48,7 +48,7 @@ fn the_producer_of_a_damaged_artifact_runs_again_and_its_finder_gets_its_attempt
     settle(&book, &c, redo(1));
     assert_eq!((book.status(&a), book.status(&c), book.ended(group)), (Status::Pending, Status::Pending, false));
     assert!(book.store.read(|tx| step_cache::find(tx, &[1; 32])).unwrap().is_none(), "it is not taken from the cache");
-    let why = book.store.read(|tx| overview::why(tx, c.lease.step)).unwrap();
+    let why = book.store.read(|tx| read::why(tx, c.lease.step)).unwrap();
     assert_eq!(why.unmet.iter().map(|it| it.step).collect::<Vec<_>>(), [a.lease.step], "`why` names what it waits for");
     let again = book.claims("*", 9);
     assert_eq!(again.iter().map(|it| it.lease.step).collect::<Vec<_>>(), [a.lease.step]);
@@ -72,7 +72,7 @@ fn a_producer_that_keeps_making_damaged_files_ends_in_a_clear_failure() {
     }
     let b = book.claim("*");
     settle(&book, &b, redo(1));
-    let error = book.store.read(|tx| overview::why(tx, b.lease.step)).unwrap().step.error.unwrap();
+    let error = book.store.read(|tx| read::why(tx, b.lease.step)).unwrap().step.error.unwrap();
     assert!(error.contains("damaged 4 times") && error.contains("the disk is to blame"), "{error}");
     assert_eq!((book.status(&b), book.group_end(group).failed, book.events("GROUP_END")), (Status::Failed, 1, 1));
 }
@@ -228,7 +228,7 @@ steps:
   - { name: use, run: 'cat {{ inputs.make.dir }}/n' }
 ";
     let group = submit(&engine, text, &["x"]);
-    let status = |id| engine.store().read(|tx| overview::status_of_step(tx, StepId(id))).unwrap();
+    let status = |id| engine.store().read(|tx| read::status_of_step(tx, StepId(id))).unwrap();
     // One worker makes the file and ends, the file is spoilt, another one meets it.
     for round in 1..=4 {
         work_on(&engine, "make", || status(1) == Status::Completed);
@@ -240,7 +240,7 @@ steps:
     }
     let status = engine.group_end(group).unwrap().unwrap().status;
     assert_eq!(status, Status::Failed);
-    let error = engine.store().read(|tx| overview::why(tx, StepId(2))).unwrap().step.error.unwrap();
+    let error = engine.store().read(|tx| read::why(tx, StepId(2))).unwrap().step.error.unwrap();
     assert!(error.contains("the disk is to blame"), "{error}");
     assert_eq!(events(&engine, "GROUP_END"), 1);
     assert_eq!(engine.store().read(check::check).unwrap(), Vec::<String>::new());

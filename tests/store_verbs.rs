@@ -5,7 +5,7 @@ mod house;
 use house::{Book, WORKER, chain, diamond, record, with_hook};
 use windlass::{
     model::{Millis, Outcome, Scope, Status, StepId, Timestamp},
-    store::{Held, Settlement, attempt, cancel, hook, overview, pause, resource_lock, retry, worker},
+    store::{Held, Settlement, attempt, cancel, hook, pause, read, resource_lock, retry, worker},
 };
 
 /// The record of an attempt that was given back.
@@ -208,7 +208,7 @@ fn a_paused_type_is_not_claimed_while_others_are() {
     assert!(book.store.write(|tx| pause::step_type(tx, "a", true)).unwrap());
     assert!(!book.store.write(|tx| pause::step_type(tx, "a", true)).unwrap());
     assert_eq!(book.claims("*", 5).iter().map(|it| book.item(it)).collect::<Vec<_>>(), ["y"]);
-    let queues = book.store.read(overview::queues).unwrap();
+    let queues = book.store.read(read::queues).unwrap();
     let paused: Vec<_> =
         queues.types.iter().filter(|it| it.paused).map(|it| (it.step_type.as_str(), it.ready, it.on_hold)).collect();
     assert_eq!(paused, [("a", 0, 1)]);
@@ -306,31 +306,31 @@ fn an_adopted_group_is_claimed_in_its_scope_wherever_its_steps_wait() {
 fn the_views_tell_what_happened() {
     let book = Book::new();
     let group = book.submit_with(&chain(&["a", "b"]), &["x", "y", "z"], 0, &[None, Some("k")]);
-    let mut tally = book.store.read(|tx| overview::Tally::begin(tx, group)).unwrap();
+    let mut tally = book.store.read(|tx| read::Tally::begin(tx, group)).unwrap();
     let two = book.claims("*", 2);
     let failed = &two[1];
     book.complete(&two[0]);
     book.fail(failed, "no such page");
-    let stage = book.store.read(|tx| overview::progress(tx, group)).unwrap();
+    let stage = book.store.read(|tx| read::progress(tx, group)).unwrap();
     assert_eq!((stage.runs, stage.ended, stage.failed, stage.running), (3, 1, 1, 0));
     book.store.read(|tx| tally.advance(tx)).unwrap();
     assert_eq!((tally.steps[0].name.as_str(), tally.steps[0].completed, tally.steps[0].failed), ("a", 1, 1));
-    let shown = book.store.read(|tx| overview::show_group(tx, group)).unwrap();
+    let shown = book.store.read(|tx| read::show_group(tx, group)).unwrap();
     assert_eq!((shown.group.status, shown.group.ended_runs), (Status::Running, 1));
     assert_eq!(shown.runs_by_status.get(&Status::Failed), Some(&1));
     let count = |name: &str, status| shown.steps.iter().find(|it| it.step_type == name && it.status == status);
     assert_eq!(count("b", Status::Cancelled).map(|it| it.count), Some(1));
-    let failures = book.store.read(|tx| overview::failures(tx, group, None, 10)).unwrap();
+    let failures = book.store.read(|tx| read::failures(tx, group, None, 10)).unwrap();
     assert_eq!((failures[0].item.as_str(), failures[0].reason.as_str()), ("y", "no such page"));
-    let run = book.store.read(|tx| overview::show_run(tx, failed.run)).unwrap();
+    let run = book.store.read(|tx| read::show_run(tx, failed.run)).unwrap();
     assert_eq!(run.run.status, Status::Failed);
     assert_eq!(run.steps[0].error.as_deref(), Some("no such page"));
-    let filter = overview::RunFilter { status: Some(Status::Pending), after: None, limit: 10 };
-    assert_eq!(book.store.read(|tx| overview::runs(tx, group, &filter)).unwrap().len(), 2);
-    let filter = overview::GroupFilter { status: Some(Status::Running), before: None, limit: 10 };
-    assert_eq!(book.store.read(|tx| overview::groups(tx, &filter)).unwrap().len(), 1);
+    let filter = read::RunFilter { status: Some(Status::Pending), after: None, limit: 10 };
+    assert_eq!(book.store.read(|tx| read::runs(tx, group, &filter)).unwrap().len(), 2);
+    let filter = read::GroupFilter { status: Some(Status::Running), before: None, limit: 10 };
+    assert_eq!(book.store.read(|tx| read::groups(tx, &filter)).unwrap().len(), 1);
     let keyed = book.claim("*");
-    let details = book.store.read(|tx| overview::show_step(tx, keyed.lease.step)).unwrap();
+    let details = book.store.read(|tx| read::show_step(tx, keyed.lease.step)).unwrap();
     assert_eq!((details.key.as_deref(), details.lock.map(|it| it.token)), (Some("k"), Some(keyed.lease.token)));
     assert_eq!(details.needs[0].status, Status::Completed);
     assert_eq!((details.attempts_all.len(), details.step.status), (1, Status::Running));
@@ -349,7 +349,7 @@ fn why_names_what_a_step_waits_for() {
     let registered = book.store.write(pools).unwrap();
     book.submit_with(&chain(&["a", "b"]), &["x", "y"], 0, &[Some("k"), None]);
     let step = book.claim("*");
-    let why = |id: i64| book.store.read(|tx| overview::why(tx, StepId(id))).unwrap();
+    let why = |id: i64| book.store.read(|tx| read::why(tx, StepId(id))).unwrap();
     let waits = why(step.lease.step.0 + 1);
     assert_eq!(waits.unmet[0].step, step.lease.step);
     assert_eq!(waits.takers.iter().map(|it| (it.worker, it.pool.as_str())).collect::<Vec<_>>(), [(registered, "b")]);

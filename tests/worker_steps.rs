@@ -20,7 +20,7 @@ use windlass::{
     observe::{Counter, Metrics},
     os::{FileLock, LockState, SystemClock},
     process::exchange::WorkLimits,
-    store::{self, Store, attempt, output, overview},
+    store::{self, Store, attempt, output, read},
 };
 use worker_house::{Extra, House, pid, python_is_missing, run, run_with, value, wait_until};
 
@@ -281,7 +281,7 @@ fn a_worker_that_never_becomes_ready_fails_its_steps_with_its_last_words_and_oth
         let traceback = detail["certificate"]["last_lines"].as_str().unwrap();
         assert!(traceback.contains("line 2, in load"), "{traceback}");
     }
-    let status = |step| shop.engine.store().read(|tx| overview::status_of_step(tx, StepId(step))).unwrap();
+    let status = |step| shop.engine.store().read(|tx| read::status_of_step(tx, StepId(step))).unwrap();
     assert_eq!([2, 4].map(status), [Status::Completed, Status::Completed], "{:?}", shop.attempts(2));
     assert!(worker.worker_trouble().join("; ").contains("no_such_module"));
     // Once it is mended the steps can be tried again.

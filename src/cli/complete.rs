@@ -7,7 +7,7 @@ use crate::{
     model::Status,
     store::{
         Store, definition,
-        overview::{self, GroupFilter, RunFilter},
+        read::{self, GroupFilter, RunFilter},
         resource_lock, step_type, worker,
     },
     view,
@@ -61,13 +61,13 @@ fn candidate(value: impl ToString, help: impl Into<String>) -> CompletionCandida
 }
 
 fn groups_of(store: &Store, open: bool) -> crate::store::Result<Candidates> {
-    let rows = store.read(|tx| overview::groups(tx, &GroupFilter { limit: IDS, ..GroupFilter::default() }))?;
+    let rows = store.read(|tx| read::groups(tx, &GroupFilter { limit: IDS, ..GroupFilter::default() }))?;
     let rows = rows.into_iter().filter(|it| !open || it.ended.is_none());
     Ok(rows.map(|it| candidate(it.id, format!("{} {}", it.status, it.name))).collect())
 }
 
 fn newest(store: &Store) -> crate::store::Result<Option<crate::model::GroupId>> {
-    let rows = store.read(|tx| overview::groups(tx, &GroupFilter { limit: 1, ..GroupFilter::default() }))?;
+    let rows = store.read(|tx| read::groups(tx, &GroupFilter { limit: 1, ..GroupFilter::default() }))?;
     Ok(rows.first().map(|it| it.id))
 }
 
@@ -75,13 +75,13 @@ fn newest(store: &Store) -> crate::store::Result<Option<crate::model::GroupId>> 
 fn runs_of(store: &Store, steps: bool) -> crate::store::Result<Candidates> {
     let Some(group) = newest(store)? else { return Ok(Vec::new()) };
     store.read(|tx| {
-        let runs = overview::runs(tx, group, &RunFilter { status: None, after: None, limit: IDS })?;
+        let runs = read::runs(tx, group, &RunFilter { status: None, after: None, limit: IDS })?;
         if !steps {
             return Ok(runs.into_iter().map(|it| candidate(it.id, format!("{} {}", it.status, it.item))).collect());
         }
         let mut found = Vec::new();
         for run in runs {
-            let of_run = overview::show_run(tx, run.id)?.steps.into_iter();
+            let of_run = read::show_run(tx, run.id)?.steps.into_iter();
             found.extend(of_run.map(|it| candidate(it.id, format!("{} {} {}", it.status, it.name, run.item))));
         }
         Ok(found)

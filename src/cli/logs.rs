@@ -13,7 +13,7 @@ use crate::{
     process::live,
     store::{
         attempt::{self, Attempt},
-        overview::{self, RunFilter, StepRow},
+        read::{self, RunFilter, StepRow},
     },
     view::{self, LogText},
 };
@@ -70,8 +70,8 @@ impl Args {
                 return Err(Failure::usage("one step can be followed").hint("name a step, such as s56"));
             }
             Name::Step(id) => {
-                let run = cx.store()?.read(|tx| overview::run_of_step(tx, id))?;
-                let details = cx.store()?.read(|tx| overview::show_run(tx, run))?;
+                let run = cx.store()?.read(|tx| read::run_of_step(tx, id))?;
+                let details = cx.store()?.read(|tx| read::show_run(tx, run))?;
                 let steps: Vec<&StepRow> = details.steps.iter().filter(|it| it.id == id).collect();
                 printer.steps(&steps, &details.run.item)?;
             }
@@ -84,9 +84,9 @@ impl Args {
                     let runs = cx.store()?.read(|tx| {
                         let filter = RunFilter { status: None, after, limit: RUNS };
                         match self.failed {
-                            true => overview::runs_with_steps(tx, id, Status::Failed, after, RUNS)
+                            true => read::runs_with_steps(tx, id, Status::Failed, after, RUNS)
                                 .map(Option::unwrap_or_default),
-                            false => overview::runs(tx, id, &filter),
+                            false => read::runs(tx, id, &filter),
                         }
                     })?;
                     for run in &runs {
@@ -130,7 +130,7 @@ struct Printer<'a> {
 
 impl Printer<'_> {
     fn run(&mut self, id: RunId) -> Result<()> {
-        let details = self.cx.store()?.read(|tx| overview::show_run(tx, id))?;
+        let details = self.cx.store()?.read(|tx| read::show_run(tx, id))?;
         let steps: Vec<&StepRow> = details.steps.iter().filter(|it| it.attempts > 0 || it.started.is_some()).collect();
         self.steps(&steps, &details.run.item)
     }
@@ -159,7 +159,7 @@ impl Printer<'_> {
             let mut ended = false;
             if seen != Some(version) {
                 seen = Some(version);
-                ended = store.read(|tx| overview::status_of_step(tx, id))?.is_terminal();
+                ended = store.read(|tx| read::status_of_step(tx, id))?.is_terminal();
                 for log in view::logs(store, id, Token(0))?.logs {
                     self.show_new(&mut shown, log)?;
                 }
@@ -212,7 +212,7 @@ impl Printer<'_> {
             log.body.drain(..((before - first) as usize).min(log.body.len()));
             log.text = String::from_utf8_lossy(&log.body).into_owned();
         }
-        let details = self.cx.store()?.read(|tx| overview::show_run(tx, log.run))?;
+        let details = self.cx.store()?.read(|tx| read::show_run(tx, log.run))?;
         let Some(step) = details.steps.iter().find(|it| it.id == log.step) else { return Ok(()) };
         let attempts = self.cx.store()?.read(|tx| attempt::of_step(tx, log.step))?;
         self.show(step, &details.run.item, &attempts, log, before)

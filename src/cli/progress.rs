@@ -10,7 +10,7 @@ use crate::{
     engine::Engine,
     model::{GroupId, Millis},
     os::stderr,
-    store::overview::{self, Tally},
+    store::read::{self, Tally},
 };
 use std::time::{Duration, Instant};
 
@@ -34,7 +34,7 @@ pub struct Progress<'a> {
     output: Output,
     look: Look,
     next: Instant,
-    last: Option<overview::Progress>,
+    last: Option<read::Progress>,
 }
 
 enum Look {
@@ -52,7 +52,7 @@ impl<'a> Progress<'a> {
             Output { quiet: true, .. } => Look::Silent,
             Output { lively: true, .. } => {
                 let tally = engine.store().read(|tx| Tally::begin(tx, group))?;
-                let total = engine.store().read(|tx| overview::progress(tx, group))?.runs;
+                let total = engine.store().read(|tx| read::progress(tx, group))?.runs;
                 let most = BARS.min(stderr_size().0.saturating_sub(2));
                 let stages = stages(&tally, total, most);
                 Look::Bars { tally, stages }
@@ -118,9 +118,9 @@ impl<'a> Progress<'a> {
         Ok(())
     }
 
-    fn tell(&mut self, words: impl Fn(GroupId, &overview::Progress) -> String) -> Result<()> {
+    fn tell(&mut self, words: impl Fn(GroupId, &read::Progress) -> String) -> Result<()> {
         let group = self.group;
-        let seen = self.engine.store().read(|tx| overview::progress(tx, group))?;
+        let seen = self.engine.store().read(|tx| read::progress(tx, group))?;
         if self.last != Some(seen) {
             self.last = Some(seen);
             match self.look {
@@ -187,7 +187,7 @@ fn count_in(tally: &Tally, stages: &mut [Stage]) {
             (stage.done, stage.failed) = (step.completed + step.failed, step.failed);
         }
     } else if let Some(stage) = stages.first_mut() {
-        let sum = |part: fn(&overview::StepTally) -> i64| tally.steps.iter().map(part).sum::<i64>();
+        let sum = |part: fn(&read::StepTally) -> i64| tally.steps.iter().map(part).sum::<i64>();
         stage.failed = sum(|it| it.failed);
         stage.done = sum(|it| it.completed) + stage.failed;
     }

@@ -1,5 +1,5 @@
 use super::{context::Context, failure::Result, name::Name, submit::workers, wording::count};
-use crate::{model::GroupId, store::overview};
+use crate::{model::GroupId, store::read};
 use clap_complete::engine::ArgValueCompleter;
 
 /// Try again what failed or was cancelled, in a group, a run or a step
@@ -22,12 +22,12 @@ impl Args {
             }
             Name::Run(id) => {
                 let steps = engine.retry_run(id)?;
-                let group = engine.store().read(|tx| overview::show_run(tx, id))?.run.group;
+                let group = engine.store().read(|tx| read::show_run(tx, id))?.run.group;
                 (group, steps > 0, format!("{id}: {} will run again", count(steps as u64, "step")))
             }
             Name::Step(id) => {
                 let steps = engine.retry_step(id)?;
-                let group = engine.store().read(|tx| overview::show_step(tx, id))?.group;
+                let group = engine.store().read(|tx| read::show_step(tx, id))?.group;
                 (group, steps > 0, format!("{id}: {} will run again", count(steps as u64, "step")))
             }
             Name::Worker(_) => return Err(self.id.refused("retry", "retry a group, a run or a step")),

@@ -12,7 +12,7 @@ use crate::{
     store::{
         self, kept_output,
         output::{self, Output},
-        overview,
+        read,
     },
 };
 use std::io::{self, Read};
@@ -53,7 +53,7 @@ fn output_of(cx: &Context, id: StepId) -> Result<Output> {
         if let Some(kept) = kept_output::of_step(tx, id)? {
             return Ok(kept.output);
         }
-        overview::status_of_step(tx, id)?;
+        read::status_of_step(tx, id)?;
         Ok(output::of_step(tx, id)?.unwrap_or_default())
     });
     Ok(found?)

@@ -12,7 +12,7 @@ use crate::{
         claim::{Holder, is_held},
         files::Phase,
     },
-    store::overview::Queues,
+    store::read::Queues,
     view::{self, DaemonView, ListedGroup, Problem, StatusView, words::status_of_group},
 };
 use std::path::Path;

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     model::Status,
-    store::{attempt, overview},
+    store::{attempt, read},
     view::{self, Explained, Subject},
 };
 use clap_complete::engine::ArgValueCompleter;
@@ -56,7 +56,7 @@ fn tell(cx: &Context, explained: &Explained) -> Result<()> {
     let (out, step) = (&cx.output, &why.step);
     let status = out.paint(status_paint(step.status), step.status.name());
     out.line(format!("{} {status}  {} of {} of {}", step.id, plain(&step.name), why.run, why.group))?;
-    let item = cx.store()?.read(|tx| overview::show_step(tx, step.id))?.item;
+    let item = cx.store()?.read(|tx| read::show_step(tx, step.id))?.item;
     if !item.is_empty() {
         out.line(format!("  item       {}", plain(&item_name(&item))))?;
     }

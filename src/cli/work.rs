@@ -16,8 +16,8 @@ use crate::{
     process,
     settings::Settings,
     store::{
-        overview::{self, FailureKind},
         pause,
+        read::{self, FailureKind},
     },
 };
 use std::{
@@ -194,11 +194,11 @@ fn resume_command(group: GroupId) -> String {
 fn report(cx: &Context, engine: &Engine, end: GroupEnd) -> Result<()> {
     let group = end.group;
     let (progress, detail) =
-        engine.store().read(|tx| Ok((overview::progress(tx, group)?, crate::store::group::detail(tx, group)?)))?;
+        engine.store().read(|tx| Ok((read::progress(tx, group)?, crate::store::group::detail(tx, group)?)))?;
     if cx.output.json {
-        let (failures, kinds) = engine.store().read(|tx| {
-            Ok((overview::failures(tx, group, None, FAILURES)?, overview::failure_kinds(tx, group, FAILURES)?))
-        })?;
+        let (failures, kinds) = engine
+            .store()
+            .read(|tx| Ok((read::failures(tx, group, None, FAILURES)?, read::failure_kinds(tx, group, FAILURES)?)))?;
         let mut event = as_json(&end);
         event["event"] = "ended".into();
         event["runs"] = progress.runs.into();
@@ -230,7 +230,7 @@ fn report(cx: &Context, engine: &Engine, end: GroupEnd) -> Result<()> {
 
 /// What failed in a group, and what to do next.
 pub fn show_failures(cx: &Context, group: GroupId) -> Result<()> {
-    let kinds = cx.store()?.read(|tx| overview::failure_kinds(tx, group, FAILURES + 1))?;
+    let kinds = cx.store()?.read(|tx| read::failure_kinds(tx, group, FAILURES + 1))?;
     show_kinds(cx, group, &kinds)
 }
 

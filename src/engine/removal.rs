@@ -11,9 +11,9 @@ use crate::{
     store::{
         self,
         document_removal::{self, Removed},
-        document_uri, group, ledger,
+        document_uri, group,
         prune::{self, Outputs},
-        run,
+        records, run,
     },
 };
 use std::time::{Duration, Instant};
@@ -31,7 +31,7 @@ impl Engine {
             self.cancel_group(id)?;
             self.wait_until(deadline, || Ok(self.store.read(|tx| group::end(tx, id))?.ended.is_some()))?;
         }
-        let history = self.store.read(|tx| ledger::history_size(tx, id))?;
+        let history = self.store.read(|tx| records::history_size(tx, id))?;
         self.wait_until(deadline, || {
             if self.store.write(move |tx| prune::begin(tx, id))? {
                 return Ok(true);
@@ -149,7 +149,7 @@ impl Engine {
     /// Tries again what failed or was cancelled: the whole group, or, while it goes on, those of its runs that have ended.
     /// How many runs go on again.
     pub fn retry_lost(&self, id: GroupId) -> Result<i64> {
-        let lost = self.store.read(|tx| ledger::tally_of_group(tx, id))?;
+        let lost = self.store.read(|tx| records::tally_of_group(tx, id))?;
         let lost = lost.map_or(0, |it| it.failed + it.cancelled);
         if self.store.read(|tx| group::end(tx, id))?.ended.is_some() {
             return Ok(if self.retry_group(id)? { lost } else { 0 });

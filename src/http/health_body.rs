@@ -170,11 +170,11 @@ impl Diagnostics {
 }
 
 impl Queue {
-    fn of(queues: Option<&crate::store::overview::Queues>) -> Queue {
+    fn of(queues: Option<&crate::store::read::Queues>) -> Queue {
         let Some(it) = queues else {
             return Queue { ready: -1, running: -1, blocked: -1, delayed: -1, paused: -1, hooks: -1 };
         };
-        let sum = |value: fn(&crate::store::overview::TypeQueue) -> i64| it.types.iter().map(value).sum();
+        let sum = |value: fn(&crate::store::read::TypeQueue) -> i64| it.types.iter().map(value).sum();
         Queue {
             ready: sum(|it| it.ready),
             running: sum(|it| it.running),

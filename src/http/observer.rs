@@ -5,7 +5,7 @@ use super::Parts;
 use crate::{
     engine::Engine,
     model::{Bytes, StepId, Timestamp},
-    store::overview::{self, Queues},
+    store::read::{self, Queues},
 };
 use std::{
     fs,
@@ -129,7 +129,7 @@ fn run(asked: &Weak<Asked>, engine: &Engine, tell: &watch::Sender<Option<Arc<See
 
 fn look(engine: &Engine) -> Seen {
     let begun = Instant::now();
-    let read = engine.store().read(|tx| Ok((overview::queues(tx)?, overview::oldest_running(tx)?)));
+    let read = engine.store().read(|tx| Ok((read::queues(tx)?, read::oldest_running(tx)?)));
     let log = format!("{}-wal", engine.store().path().display());
     let (readable, queues, oldest_running) = match read {
         Ok((queues, oldest)) => (true, Some(queues), oldest),

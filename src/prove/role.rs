@@ -12,8 +12,8 @@ use super::{
 use crate::{
     definition::{KnownKinds, parse},
     engine::{self, Engine, Submission, Worker, WorkerOptions},
-    model::{GroupId, Millis, Scope},
     failpoint::probe,
+    model::{GroupId, Millis, Scope},
     os::{signals::Signals, stderr},
     store,
 };

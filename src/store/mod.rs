@@ -4,70 +4,28 @@
 //! May import: `model`, `decide`, `os`, `settings`.
 //! Never: lets a rusqlite type out; runs a step; waits while a transaction is open.
 
-pub mod artifact;
-pub mod attempt;
-pub mod audit;
-pub mod backup;
-mod batch;
-pub mod batch_group;
-mod budget;
-pub mod cancel;
-pub mod check;
-pub mod claim;
-pub mod counter;
-pub mod daemon;
-pub mod definition;
-pub mod document;
-pub mod document_batch;
-pub mod document_removal;
-pub mod document_uri;
-pub mod elsewhere;
-pub mod error;
-pub mod event;
-pub mod group;
-mod handle;
-pub mod hook;
-pub mod idle;
-pub mod input;
-pub mod kept_output;
-pub mod lease;
-pub mod ledger;
-pub mod lost_commits;
-mod memory;
-mod migration;
-mod open;
-pub mod output;
-pub mod overview;
-pub mod pause;
-pub mod plan;
-mod presence;
-pub mod prune;
-mod readers;
-mod redo;
-mod reply;
-mod request;
-pub mod resource_key;
-pub mod resource_lock;
-pub mod retry;
-pub mod run;
-pub mod run_removal;
-mod schema;
-pub mod settle;
-pub mod step;
-pub mod step_cache;
-pub mod step_type;
-pub mod submit_key;
-pub mod sync_state;
-mod tx;
-mod wal;
-pub mod worker;
-mod writer;
+mod db;
+mod documents;
+mod queue;
+pub mod read;
+mod runs;
 
-pub use error::{Error, Result};
-pub use handle::{Commit, CommitListener, Pulse, Store, Watch, WriteFailure};
-pub use open::{Durability, Options, glance};
-pub use request::{Claim, Claimed, Settle, Settled, Settlement, Take};
-pub use tx::{ReadTx, WriteTx};
+pub use db::{backup, check, counter, daemon, elsewhere, error, lost_commits, plan};
+use db::{batch, budget, handle, memory, migration, open, presence, readers, reply, request, schema, tx, wal, writer};
+pub use documents::{batch_group, document, document_batch, document_removal, document_uri, sync_state};
+use queue::redo;
+pub use queue::{
+    artifact, attempt, cancel, claim, idle, input, kept_output, lease, output, pause, resource_key, resource_lock,
+    retry, settle, step, step_cache, step_type, worker,
+};
+pub use read::{audit, records};
+pub use runs::{definition, event, group, hook, prune, run, run_removal, submit_key};
+
+pub use db::error::{Error, Result};
+pub use db::handle::{Commit, CommitListener, Pulse, Store, Watch, WriteFailure};
+pub use db::open::{Durability, Options, glance};
+pub use db::request::{Claim, Claimed, Settle, Settled, Settlement, Take};
+pub use db::tx::{ReadTx, WriteTx};
 
 /// The schema version that this build writes (`PRAGMA user_version`).
 pub const SCHEMA_VERSION: i64 = migration::VERSION;

@@ -11,7 +11,7 @@ use crate::{
         Store,
         attempt::{self, Attempt},
         definition, output,
-        overview::{self, RunFilter, RunResult, RunRow, StepRow},
+        read::{self, RunFilter, RunResult, RunRow, StepRow},
     },
 };
 use serde::Serialize;
@@ -61,9 +61,9 @@ pub fn export_head(store: &Store, id: GroupId) -> Result<ExportHead> {
 pub fn export_runs(store: &Store, id: GroupId, after: Option<RunId>, limit: usize) -> Result<Vec<ExportedRun>> {
     let filter = RunFilter { status: None, after, limit };
     Ok(store.read(|tx| {
-        let runs = overview::runs(tx, id, &filter)?.into_iter();
+        let runs = read::runs(tx, id, &filter)?.into_iter();
         let whole = |run: RunRow| {
-            let steps = overview::show_run(tx, run.id)?.steps.into_iter().map(|step| of_step(tx, step));
+            let steps = read::show_run(tx, run.id)?.steps.into_iter().map(|step| of_step(tx, step));
             Ok(ExportedRun { steps: steps.collect::<crate::store::Result<_>>()?, run })
         };
         runs.map(whole).collect::<crate::store::Result<_>>()
@@ -93,7 +93,7 @@ pub struct Outcome {
 
 /// The names of the steps of a group, in the order of its workflow.
 pub fn step_names(store: &Store, id: GroupId) -> Result<Vec<String>> {
-    Ok(store.read(|tx| overview::step_names(tx, id))?)
+    Ok(store.read(|tx| read::step_names(tx, id))?)
 }
 
 /// What became of the next runs behind `after`, at most `limit`. `names` are those of the group's steps.
@@ -104,7 +104,7 @@ pub fn outcomes(
     after: Option<RunId>,
     limit: usize,
 ) -> Result<Vec<Outcome>> {
-    let results = store.read(|tx| overview::results(tx, id, after, limit))?;
+    let results = store.read(|tx| read::results(tx, id, after, limit))?;
     let outcome = |RunResult { run, steps: results }: RunResult| {
         let (mut steps, mut values) = (serde_json::Map::new(), serde_json::Map::new());
         for (name, (status, value)) in names.iter().zip(results) {

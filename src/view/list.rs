@@ -9,7 +9,7 @@ use crate::{
     model::{GroupId, RunId, Status},
     store::{
         Store, group,
-        overview::{self, GroupFilter, GroupRow, RunFilter, RunRow, StepRow},
+        read::{self, GroupFilter, GroupRow, RunFilter, RunRow, StepRow},
     },
 };
 use serde::Serialize;
@@ -77,7 +77,7 @@ pub struct StepFilter {
 const RUNS: usize = 200;
 
 pub fn groups(store: &Store, filter: &GroupFilter) -> Result<GroupList> {
-    let groups = store.read(|tx| overview::groups(tx, filter))?;
+    let groups = store.read(|tx| read::groups(tx, filter))?;
     let next = groups.last().filter(|_| groups.len() == filter.limit).map(|it| it.id);
     let workers = workers(store)?.workers;
     let groups = groups.into_iter().map(|it| ListedGroup::new(it, &workers)).collect();
@@ -86,14 +86,14 @@ pub fn groups(store: &Store, filter: &GroupFilter) -> Result<GroupList> {
 
 /// The group that was submitted last.
 pub fn newest_group(store: &Store) -> Result<GroupId> {
-    let newest = store.read(|tx| overview::groups(tx, &GroupFilter { limit: 1, ..GroupFilter::default() }))?;
+    let newest = store.read(|tx| read::groups(tx, &GroupFilter { limit: 1, ..GroupFilter::default() }))?;
     newest.first().map(|it| it.id).ok_or(Error::NoGroup)
 }
 
 pub fn runs(store: &Store, group: GroupId, filter: &RunFilter) -> Result<RunList> {
     let runs = store.read(|tx| {
         group::detail(tx, group)?;
-        overview::runs(tx, group, filter)
+        read::runs(tx, group, filter)
     })?;
     let next = runs.last().filter(|_| runs.len() == filter.limit).map(|it| it.id);
     Ok(RunList { group, runs, next })
@@ -108,10 +108,10 @@ pub fn steps(store: &Store, group: GroupId, wanted: &StepFilter) -> Result<StepL
     loop {
         let runs = store.read(|tx| {
             let rare = match wanted.status {
-                Some(status) => overview::runs_with_steps(tx, group, status, filter.after, RUNS)?,
+                Some(status) => read::runs_with_steps(tx, group, status, filter.after, RUNS)?,
                 None => None,
             };
-            rare.map_or_else(|| overview::runs(tx, group, &filter), Ok)
+            rare.map_or_else(|| read::runs(tx, group, &filter), Ok)
         })?;
         for run in &runs {
             let of_run = steps_of_run(store, run, wanted)?;
@@ -129,7 +129,7 @@ pub fn steps(store: &Store, group: GroupId, wanted: &StepFilter) -> Result<StepL
 }
 
 fn steps_of_run(store: &Store, run: &RunRow, wanted: &StepFilter) -> Result<Vec<ListedStep>> {
-    let steps = store.read(|tx| overview::show_run(tx, run.id))?.steps.into_iter();
+    let steps = store.read(|tx| read::show_run(tx, run.id))?.steps.into_iter();
     let steps = steps.filter(|it| wanted.wants(it));
     Ok(steps.map(|step| ListedStep { step, run: run.id, item: run.item.clone() }).collect())
 }

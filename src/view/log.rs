@@ -8,7 +8,7 @@ use crate::{
     store::{
         Store,
         attempt::{self, Attempt},
-        overview,
+        read,
     },
 };
 use serde::Serialize;
@@ -49,7 +49,7 @@ const MOST: u64 = 64 << 20;
 /// What was kept of the streams of a step, oldest attempt first; of the attempts with the token `from` or a later one.
 pub fn logs(store: &Store, step: StepId, from: Token) -> Result<Logs> {
     let (run, attempts, found) = store.read(|tx| {
-        let run = overview::run_of_step(tx, step)?;
+        let run = read::run_of_step(tx, step)?;
         Ok((run, attempt::of_step(tx, step)?, attempt::logs(tx, step, from)?))
     })?;
     let text = |(token, log): (Token, attempt::Log)| {
@@ -80,7 +80,7 @@ pub fn logs_until_now(engine: &Engine, step: StepId, from: Token) -> Result<Logs
 
 /// The log of one stream of an attempt, without any text yet.
 pub fn log_of(store: &Store, step: StepId, token: Token, stream: &'static str) -> Result<LogText> {
-    let (run, attempts) = store.read(|tx| Ok((overview::run_of_step(tx, step)?, attempt::of_step(tx, step)?)))?;
+    let (run, attempts) = store.read(|tx| Ok((read::run_of_step(tx, step)?, attempt::of_step(tx, step)?)))?;
     Ok(of_attempt(step, run, &attempts, token, stream))
 }
 

@@ -7,7 +7,7 @@ use super::{
 use crate::{
     engine::Engine,
     model::{Holder, HolderKind, ResourceKey, Status, StepId, Timestamp},
-    store::overview::{self, KeyFacts, Why},
+    store::read::{self, KeyFacts, Why},
 };
 use serde::Serialize;
 
@@ -32,7 +32,7 @@ pub struct Seen {
 
 /// Why a step does not run, or how it ended.
 pub(super) fn reasons_of(engine: &Engine, step: StepId) -> Result<Vec<Reason>> {
-    let why = engine.store().read(|tx| overview::why(tx, step))?;
+    let why = engine.store().read(|tx| read::why(tx, step))?;
     Ok(reasons_for(engine, &why))
 }
 
@@ -188,7 +188,7 @@ mod tests {
     use super::*;
     use crate::{
         model::{GroupId, RunId, StepId, WorkerId},
-        store::overview::{StepNeed, StepRow, Taker},
+        store::read::{StepNeed, StepRow, Taker},
     };
 
     const NOW: Seen = Seen { now: Timestamp(1_000_000), disk_low: false, file_holder: None };

@@ -13,7 +13,7 @@ use crate::{
     model::{DefinitionId, GroupId, RunId, Status, StepId, Timestamp, nearest},
     store::{
         ReadTx, Store, definition, output,
-        overview::{self, FailureKind, GroupDetails, RunDetails, StepDetails},
+        read::{self, FailureKind, GroupDetails, RunDetails, StepDetails},
     },
 };
 use serde::Serialize;
@@ -73,10 +73,10 @@ pub struct DefinitionView {
 }
 
 pub fn show_group(store: &Store, id: GroupId) -> Result<GroupView> {
-    let details = store.read(|tx| overview::show_group(tx, id))?;
+    let details = store.read(|tx| read::show_group(tx, id))?;
     let failure_kinds = match details.group.failed {
         0 => Vec::new(),
-        _ => store.read(|tx| overview::failure_kinds(tx, id, KINDS))?,
+        _ => store.read(|tx| read::failure_kinds(tx, id, KINDS))?,
     };
     let workers = workers(store)?.workers;
     let (words, waits) = (words::of_group(&details.group, &workers), words::waits(&details.group, &workers));
@@ -84,7 +84,7 @@ pub fn show_group(store: &Store, id: GroupId) -> Result<GroupView> {
 }
 
 pub fn show_run(engine: &Engine, id: RunId) -> Result<RunView> {
-    let details = engine.store().read(|tx| overview::show_run(tx, id))?;
+    let details = engine.store().read(|tx| read::show_run(tx, id))?;
     let waiting = matches!(details.run.status, Status::Pending | Status::Error);
     let open = details.steps.iter().find(|it| waiting && !it.status.is_terminal());
     let reasons = open.map(|it| reasons_of(engine, it.id)).transpose()?.unwrap_or_default();
@@ -93,7 +93,7 @@ pub fn show_run(engine: &Engine, id: RunId) -> Result<RunView> {
 
 pub fn show_step(engine: &Engine, id: StepId) -> Result<StepView> {
     let (details, stored, inputs) = engine.store().read(|tx| {
-        let details = overview::show_step(tx, id)?;
+        let details = read::show_step(tx, id)?;
         let stored = definition::of_id(tx, details.definition_id)?;
         let inputs = inputs(tx, &details)?;
         Ok((details, stored, inputs))
@@ -117,7 +117,7 @@ pub fn show_step(engine: &Engine, id: StepId) -> Result<StepView> {
 
 /// What the steps left that it needs.
 fn inputs(tx: &ReadTx, details: &StepDetails) -> crate::store::Result<Vec<(String, Input)>> {
-    let input = |need: &overview::StepNeed| {
+    let input = |need: &read::StepNeed| {
         let value = output::of_step(tx, need.step)?.and_then(|it| it.value);
         Ok((need.name.clone(), Input { dir: None, value }))
     };

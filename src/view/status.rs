@@ -14,7 +14,7 @@ use crate::{
     settings::platform_data_dir,
     store::{
         lost_commits::{self, LostCommits},
-        overview::{self, GroupFilter, GroupRow, Queues},
+        read::{self, GroupFilter, GroupRow, Queues},
     },
 };
 use serde::Serialize;
@@ -74,11 +74,11 @@ const LONG_LOG: u64 = 8 << 20;
 pub fn status(engine: &Engine, daemon: Option<DaemonView>) -> Result<StatusView> {
     let disk = engine.disk();
     let store = engine.store();
-    let newest = store.read(|tx| overview::groups(tx, &GroupFilter { limit: GROUPS, ..GroupFilter::default() }))?;
+    let newest = store.read(|tx| read::groups(tx, &GroupFilter { limit: GROUPS, ..GroupFilter::default() }))?;
     let mut groups = Vec::new();
     for status in [Status::Running, Status::Pending] {
         let filter = GroupFilter { status: Some(status), limit: GROUPS, before: None };
-        groups.extend(store.read(|tx| overview::groups(tx, &filter))?);
+        groups.extend(store.read(|tx| read::groups(tx, &filter))?);
     }
     groups.truncate(GROUPS);
     let workers = workers(store)?.workers;
@@ -89,21 +89,21 @@ pub fn status(engine: &Engine, daemon: Option<DaemonView>) -> Result<StatusView>
         daemon,
         disk_free: disk.free,
         disk_ok: disk.enough,
-        queues: store.read(overview::queues)?,
+        queues: store.read(read::queues)?,
         groups: groups.into_iter().map(listed).collect(),
         recent: newest.into_iter().filter(|it| it.ended.is_some()).take(RECENT).map(listed).collect(),
         workers,
         problems: Vec::new(),
     };
     status.problems = problems(engine, &status, &disk.dir);
-    let put_off = store.read(|tx| overview::put_off(tx, PUT_OFF))?;
+    let put_off = store.read(|tx| read::put_off(tx, PUT_OFF))?;
     if let Some(first) = put_off.first() {
         let text = format!("{}: {}", wait_for_room(put_off.len(), first.step), first.reason);
         status.problems.push(Problem { text, command: Some(format!("windlass why {}", first.step)) });
     }
     // Of these few groups one row each is asked for, and found by its index.
     for id in status.groups.iter().chain(&status.recent).map(|it| it.row.id) {
-        if let Some(hook) = store.read(|tx| overview::failed_hooks(tx, id, 1))?.pop() {
+        if let Some(hook) = store.read(|tx| read::failed_hooks(tx, id, 1))?.pop() {
             let text = format!("hook {} ({}) of {id} failed: {}", hook.name, hook.event, hook.detail);
             status.problems.push(Problem { text, command: Some(format!("windlass show {id}")) });
         }

@@ -9,7 +9,7 @@ use crate::{
     model::{GroupId, RunId, Status, StepId},
     store::{
         Store, group,
-        overview::{self, RunFilter, Why},
+        read::{self, RunFilter, Why},
     },
 };
 use serde::Serialize;
@@ -62,7 +62,7 @@ impl Explained {
 }
 
 fn explain(engine: &Engine, step: StepId) -> Result<Explained> {
-    let facts = engine.store().read(|tx| overview::why(tx, step))?;
+    let facts = engine.store().read(|tx| read::why(tx, step))?;
     Ok(Explained { reasons: reasons_for(engine, &facts), facts, alike: 0 })
 }
 
@@ -78,7 +78,7 @@ fn of_subject(store: &Store, subject: Subject) -> Result<HeldUp> {
 }
 
 fn of_run(store: &Store, id: RunId) -> Result<Vec<StepId>> {
-    let details = store.read(|tx| overview::show_run(tx, id))?;
+    let details = store.read(|tx| read::show_run(tx, id))?;
     let failed: Vec<StepId> = details.steps.iter().filter(|it| it.status == Status::Failed).map(|it| it.id).collect();
     if !failed.is_empty() {
         return Ok(failed);
@@ -90,7 +90,7 @@ fn of_run(store: &Store, id: RunId) -> Result<Vec<StepId>> {
 fn of_group(store: &Store, id: GroupId) -> Result<HeldUp> {
     let failures = store.read(|tx| {
         group::detail(tx, id)?;
-        overview::failure_kinds(tx, id, STEPS + 1)
+        read::failure_kinds(tx, id, STEPS + 1)
     })?;
     if !failures.is_empty() {
         return Ok(failures.into_iter().map(|it| (it.step, it.runs - 1)).collect());
@@ -98,7 +98,7 @@ fn of_group(store: &Store, id: GroupId) -> Result<HeldUp> {
     let mut found = Vec::new();
     for status in [Status::Running, Status::Error, Status::Pending, Status::Cancelled] {
         let filter = RunFilter { status: Some(status), after: None, limit: STEPS + 1 - found.len() };
-        for run in store.read(|tx| overview::runs(tx, id, &filter))? {
+        for run in store.read(|tx| read::runs(tx, id, &filter))? {
             found.extend(of_run(store, run.id)?.into_iter().map(|it| (it, 0)));
         }
         if found.len() > STEPS {

@@ -3,7 +3,7 @@
 use super::{reason::Reason, wording::number_of, worker::WorkerView};
 use crate::{
     model::Status,
-    store::overview::{GroupRow, RunDetails},
+    store::read::{GroupRow, RunDetails},
 };
 
 /// `PENDING (half done, waiting)`; the parts that are there.

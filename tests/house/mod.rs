@@ -13,7 +13,7 @@ use windlass::{
     os::MovableClock,
     store::{
         Claim, Claimed, Durability, Held, Options, Result, Settle, Settlement, Store, Take, attempt, cancel, check,
-        claim, definition, event, group, input, overview, pause, retry, step_type, worker,
+        claim, definition, event, group, input, pause, read, retry, step_type, worker,
     },
 };
 
@@ -167,7 +167,7 @@ impl Book {
             let count = slice.len() as i64;
             let first = store.write(move |tx| {
                 let run = group::add_runs(tx, id, &slice)?.unwrap_or(RunId(0));
-                Ok((run, overview::show_run(tx, run)?.steps[0].id))
+                Ok((run, read::show_run(tx, run)?.steps[0].id))
             })?;
             runs.extend((0..count).map(|no| (RunId(first.0.0 + no), StepId(first.1.0 + no * steps))));
         }
@@ -289,7 +289,7 @@ impl Book {
     }
 
     pub fn status_of(&self, id: StepId) -> Status {
-        self.store.read(|tx| overview::status_of_step(tx, id)).unwrap()
+        self.store.read(|tx| read::status_of_step(tx, id)).unwrap()
     }
 
     pub fn item(&self, step: &Claimed) -> String {

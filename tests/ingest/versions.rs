@@ -70,7 +70,7 @@ fn a_version_that_was_held_does_not_replace_a_newer_one() {
     assert_eq!((desk.found("nylon"), desk.found("hemp").len()), (vec!["a.md".to_string()], 0));
     assert!(desk.plan().is_empty());
     // Its end is there to be seen.
-    let runs = view::runs(desk.engine.store(), first, &overview::RunFilter { limit: 9, ..Default::default() }).unwrap();
+    let runs = view::runs(desk.engine.store(), first, &read::RunFilter { limit: 9, ..Default::default() }).unwrap();
     assert_eq!((runs.runs[0].status, runs.runs[0].remark.as_deref()), (Status::Completed, Some("superseded by r2")));
     desk.assert_sound();
 }

@@ -7,7 +7,7 @@ use std::{
 };
 use windlass::{
     model::{Bytes, Millis, Status, StepId},
-    store::{output, overview},
+    store::{output, read},
 };
 
 impl Shop {
@@ -18,8 +18,8 @@ impl Shop {
         let group = self.submit(&text, &["x"]);
         let status = self.wait(group).status;
         let step = self.engine.store().read(|tx| {
-            let runs = overview::runs(tx, group, &overview::RunFilter { limit: 1, ..Default::default() })?;
-            Ok(overview::show_run(tx, runs[0].id)?.steps[0].id)
+            let runs = read::runs(tx, group, &read::RunFilter { limit: 1, ..Default::default() })?;
+            Ok(read::show_run(tx, runs[0].id)?.steps[0].id)
         });
         let attempts = self.attempts(step.unwrap().0);
         let message = attempts.last().and_then(|it| it.detail.as_ref()?["message"].as_str().map(String::from));

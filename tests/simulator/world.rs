@@ -11,7 +11,7 @@ use windlass::{
         WorkerId, lock,
     },
     store::{
-        Held, Settle, Settlement, Store, Take, cancel, event, group, overview, pause, resource_lock, retry, step_type,
+        Held, Settle, Settlement, Store, Take, cancel, event, group, pause, read, resource_lock, retry, step_type,
         worker,
     },
 };
@@ -426,7 +426,7 @@ impl World {
     pub fn compare(&self) {
         let ids: Vec<i64> = self.model.steps.keys().copied().collect();
         let found = self.book.store.read(|tx| {
-            ids.iter().map(|id| overview::status_of_step(tx, StepId(*id))).collect::<windlass::store::Result<Vec<_>>>()
+            ids.iter().map(|id| read::status_of_step(tx, StepId(*id))).collect::<windlass::store::Result<Vec<_>>>()
         });
         for (id, status) in ids.iter().zip(found.unwrap()) {
             assert_eq!(status, self.model.status(*id), "s{id}");

@@ -7,7 +7,7 @@ use crate::{
         wording::{duration, number_of},
     },
     model::GroupId,
-    store::overview::GroupFilter,
+    store::read::GroupFilter,
     view::{self, GroupList, ListedGroup, words::status_of_group},
 };
 use clap_complete::engine::ArgValueCompleter;

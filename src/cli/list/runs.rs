@@ -7,7 +7,7 @@ use crate::{
         work::item_name,
     },
     model::{GroupId, RunId},
-    store::overview::RunFilter,
+    store::read::RunFilter,
     view::{self, RunList},
 };
 use clap_complete::engine::ArgValueCompleter;

@@ -8,7 +8,7 @@ use crate::{
         work::item_name,
     },
     model::{GroupId, RunId, Status, Timestamp},
-    store::overview::{self, RunDetails, StepRow},
+    store::read::{self, RunDetails, StepRow},
     view::{self, ListedStep, StepFilter, StepList},
 };
 use clap_complete::engine::ArgValueCompleter;
@@ -75,7 +75,7 @@ impl Steps {
         };
         let store = cx.store()?;
         let Some(run) = self.run else { return Ok(view::steps(store, group_or_newest(cx, self.group)?, &wanted)?) };
-        let RunDetails { run: row, steps, .. } = store.read(|tx| overview::show_run(tx, run))?;
+        let RunDetails { run: row, steps, .. } = store.read(|tx| read::show_run(tx, run))?;
         let steps = steps.into_iter().filter(|it| wanted.wants(it));
         let steps = steps.map(|step| ListedStep { step, run, item: row.item.clone() }).collect();
         Ok(StepList { steps, next: None })

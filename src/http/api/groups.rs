@@ -4,7 +4,7 @@ use super::answer::{Limit, Refused, id, optional, page};
 use crate::{
     http::{App, Result},
     model::{GroupId, Status},
-    store::overview::{self, GroupFilter, Progress},
+    store::read::{self, GroupFilter, Progress},
     view::{self, GroupList, GroupView, Subject, WhyView},
 };
 use axum::{
@@ -69,7 +69,7 @@ async fn show(State(app): State<App>, Path(group): Path<String>) -> Result<Json<
     responses((status = 200, body = Progress), Refused))]
 async fn progress(State(app): State<App>, Path(group): Path<String>) -> Result<Json<Progress>> {
     let group: GroupId = id(&group)?;
-    Ok(Json(app.blocking(move |engine| engine.store().read(|tx| overview::progress(tx, group))).await?))
+    Ok(Json(app.blocking(move |engine| engine.store().read(|tx| read::progress(tx, group))).await?))
 }
 
 /// Which steps hold a group up, and why

@@ -3,7 +3,7 @@
 use super::{answer::Refused, groups::Paused};
 use crate::{
     http::{App, Failure, Result},
-    store::overview::{self, Queues},
+    store::read::{self, Queues},
     view::{self, StatusView, Workers},
 };
 use axum::{
@@ -37,7 +37,7 @@ async fn workers(State(app): State<App>) -> Result<Json<Workers>> {
 /// What waits and what runs, by step type
 #[utoipa::path(get, path = "/api/v1/queues", tag = "machine", responses((status = 200, body = Queues), Refused))]
 async fn queues(State(app): State<App>) -> Result<Json<Queues>> {
-    Ok(Json(app.blocking(|engine| engine.store().read(overview::queues)).await?))
+    Ok(Json(app.blocking(|engine| engine.store().read(read::queues)).await?))
 }
 
 /// Pauses a step type: what runs goes on, nothing new of it is started

@@ -8,7 +8,7 @@ use super::{
 use crate::{
     http::{App, Result},
     model::{RunId, Status},
-    store::overview::{self, RunFilter},
+    store::read::{self, RunFilter},
     view::{self, RunList, RunView, Subject, WhyView},
 };
 use axum::{
@@ -92,7 +92,7 @@ async fn retry(State(app): State<App>, Path(run): Path<String>) -> Result<Json<R
     let run: RunId = id(&run)?;
     let did = app.blocking(move |engine| {
         let steps = engine.retry_run(run)?;
-        let group = engine.store().read(|tx| overview::show_run(tx, run))?.run.group;
+        let group = engine.store().read(|tx| read::show_run(tx, run))?.run.group;
         Ok::<_, crate::engine::Error>(Retried { group, reopened: steps > 0 })
     });
     Ok(Json(did.await?))

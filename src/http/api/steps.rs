@@ -7,7 +7,7 @@ use super::{
 use crate::{
     http::{App, Result},
     model::{RunId, Status, StepId, Token},
-    store::overview,
+    store::read,
     view::{self, Logs, StepFilter, StepList, StepView, Subject, WhyView},
 };
 use axum::{
@@ -131,7 +131,7 @@ async fn retry(State(app): State<App>, Path(step): Path<String>) -> Result<Json<
     let step: StepId = id(&step)?;
     let did = app.blocking(move |engine| {
         let steps = engine.retry_step(step)?;
-        let group = engine.store().read(|tx| overview::show_step(tx, step))?.group;
+        let group = engine.store().read(|tx| read::show_step(tx, step))?.group;
         Ok::<_, crate::engine::Error>(Retried { group, reopened: steps > 0 })
     });
     Ok(Json(did.await?))

@@ -12,7 +12,7 @@ use crate::{
     http::{App, Caller, Failure, Result},
     ingest::batch::{self, Start, Which},
     model::{GroupId, Millis, ResourceKey, RunId},
-    store::{document_batch, ledger},
+    store::{document_batch, records},
 };
 use axum::{
     Extension, Json,
@@ -117,7 +117,7 @@ pub async fn start_workflows(
                 which,
             };
             let started = batch::start(engine, &start).map_err(super::of_ingest)?;
-            let group = engine.store().read(|tx| ledger::group(tx, started.group))?;
+            let group = engine.store().read(|tx| records::group(tx, started.group))?;
             Ok((started.runs, group.map(GroupObject::from)))
         })
         .await?;
@@ -147,7 +147,7 @@ pub async fn status(State(app): State<App>, Queried(query): Queried) -> Result<R
         .blocking(move |engine| {
             engine.store().read(|tx| {
                 let (documents, parsed) = document_batch::progress(tx, id)?;
-                Ok((document_batch::get(tx, id)?, documents, parsed, ledger::tally_of_batch(tx, id)?))
+                Ok((document_batch::get(tx, id)?, documents, parsed, records::tally_of_batch(tx, id)?))
             })
         })
         .await
@@ -171,10 +171,10 @@ pub async fn steps(State(app): State<App>, Path(id): Path<i64>) -> Result<Respon
     let start = (GroupId(0), RunId(0));
     listing::array(app, String::new(), String::new(), start, move |engine, after| {
         Ok(engine.store().read(|tx| {
-            let (runs, next) = ledger::runs_of_batch(tx, id, after, PAGE / 5)?;
+            let (runs, next) = records::runs_of_batch(tx, id, after, PAGE / 5)?;
             let mut steps = Vec::new();
             for run in &runs {
-                steps.extend(ledger::steps_of_run(tx, *run)?.into_iter().map(StepObject::from));
+                steps.extend(records::steps_of_run(tx, *run)?.into_iter().map(StepObject::from));
             }
             Ok((steps, next))
         })?)

@@ -5,7 +5,7 @@ use crate::{
     store::{
         document_batch::Batch,
         document_uri::DocumentUri,
-        ledger::{GroupRecord, HistoryRecord, RunRecord, StepRecord, Tally},
+        records::{GroupRecord, HistoryRecord, RunRecord, StepRecord, Tally},
         sync_state::SyncState,
     },
 };

@@ -4,7 +4,7 @@ use crate::{
     engine::Engine,
     http::{App, Failure, Result},
     model::{Outcome, RunId, Status},
-    store::overview,
+    store::read,
 };
 use axum::{
     Json,
@@ -40,7 +40,7 @@ pub async fn result(State(app): State<App>, Path(id): Path<i64>) -> Result<Json<
 
 fn of_run(engine: &Engine, id: RunId) -> Result<RunResult> {
     let store = engine.store();
-    let found = store.read(|tx| overview::show_run(tx, id)).map_err(|error| match error {
+    let found = store.read(|tx| read::show_run(tx, id)).map_err(|error| match error {
         crate::store::Error::NotFound { .. } => Failure::not_found(format!("workflow run {id} not found", id = id.0)),
         error => error.into(),
     })?;
@@ -52,7 +52,7 @@ fn of_run(engine: &Engine, id: RunId) -> Result<RunResult> {
         Status::Cancelled => Err(failure(&Outcome::Cancelled)),
         Status::Failed => {
             let step = found.steps.iter().find(|it| it.status == Status::Failed).map(|it| it.id);
-            let attempts = step.map(|step| store.read(|tx| overview::show_step(tx, step))).transpose()?;
+            let attempts = step.map(|step| store.read(|tx| read::show_step(tx, step))).transpose()?;
             let last = attempts.and_then(|it| it.attempts_all.into_iter().next_back()).and_then(|it| it.detail);
             let outcome = last.and_then(|it| serde_json::from_value(it["outcome"].clone()).ok());
             let unknown = || Outcome::permanent("failed", "the run failed; its attempts are not kept any more");

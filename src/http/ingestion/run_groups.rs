@@ -9,7 +9,7 @@ use super::{
 use crate::{
     http::{App, Failure, Result},
     model::GroupId,
-    store::ledger,
+    store::records,
 };
 use axum::{
     Json,
@@ -26,7 +26,7 @@ use utoipa::ToSchema;
 pub async fn list(State(app): State<App>, Queried(query): Queried) -> Result<Response> {
     let batch = query.number("batch_id")?;
     listing::array(app, String::new(), String::new(), GroupId(i64::MAX), move |engine, before| {
-        let found = engine.store().read(|tx| ledger::groups(tx, batch, before, PAGE))?;
+        let found = engine.store().read(|tx| records::groups(tx, batch, before, PAGE))?;
         let next = found.last().filter(|_| found.len() == PAGE).map(|it| it.id);
         Ok((found.into_iter().map(GroupObject::from).collect(), next))
     })
@@ -40,7 +40,7 @@ fn missing(id: i64) -> Failure {
 #[utoipa::path(get, path = "/api/v1/workflow/run_groups/{id}", tag = "ingestion", summary = "A group",
     params(("id" = i64, Path)), responses((status = 200, body = GroupObject), (status = 404)))]
 pub async fn show(State(app): State<App>, Path(id): Path<i64>) -> Result<Json<GroupObject>> {
-    let found = app.blocking(move |engine| engine.store().read(|tx| ledger::group(tx, GroupId(id)))).await?;
+    let found = app.blocking(move |engine| engine.store().read(|tx| records::group(tx, GroupId(id)))).await?;
     found.map(|it| Json(it.into())).ok_or_else(|| missing(id))
 }
 
@@ -82,6 +82,6 @@ pub async fn delete(State(app): State<App>, Path(id): Path<i64>) -> Result<Json<
 #[utoipa::path(get, path = "/api/v1/workflow/run_groups/{id}/stats", tag = "ingestion", summary = "Runs of a group by status",
     params(("id" = i64, Path)), responses((status = 200, body = std::collections::BTreeMap<String, i64>, description = "`{PENDING: n, RUNNING: n, ...}`"), (status = 404)))]
 pub async fn stats(State(app): State<App>, Path(id): Path<i64>) -> Result<Json<Map<String, Value>>> {
-    let found = app.blocking(move |engine| engine.store().read(|tx| ledger::tally_of_group(tx, GroupId(id)))).await?;
+    let found = app.blocking(move |engine| engine.store().read(|tx| records::tally_of_group(tx, GroupId(id)))).await?;
     found.map(|it| Json(object::counts(&it))).ok_or_else(|| missing(id))
 }

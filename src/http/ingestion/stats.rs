@@ -7,7 +7,7 @@ use super::{
 use crate::{
     http::{App, Result},
     model::GroupId,
-    store::ledger::{self, DurationRecord, StepCount},
+    store::records::{self, DurationRecord, StepCount},
 };
 use axum::{Json, extract::State};
 use serde::Serialize;
@@ -34,7 +34,7 @@ pub struct StepDurations {
     responses((status = 200, body = [StepDurations])))]
 pub async fn durations(State(app): State<App>, Queried(query): Queried) -> Result<Json<Vec<StepDurations>>> {
     let id = GroupId(query.needed_number("run_group_id")?);
-    let found = app.blocking(move |engine| engine.store().read(|tx| ledger::durations(tx, id))).await?;
+    let found = app.blocking(move |engine| engine.store().read(|tx| records::durations(tx, id))).await?;
     Ok(Json(found.into_iter().map(StepDurations::from).collect()))
 }
 
@@ -72,7 +72,7 @@ pub struct StepStats {
     responses((status = 200, body = [StepStats])))]
 pub async fn step_stats(State(app): State<App>, Queried(query): Queried) -> Result<Json<Vec<StepStats>>> {
     let id = GroupId(query.needed_number("run_group_id")?);
-    let found = app.blocking(move |engine| engine.store().read(|tx| ledger::step_counts(tx, id))).await?;
+    let found = app.blocking(move |engine| engine.store().read(|tx| records::step_counts(tx, id))).await?;
     let object = |it: StepCount| StepStats {
         name: it.batch,
         param_definition_id: it.params,

@@ -14,7 +14,7 @@ use crate::{
     model::{GroupId, RunId, Status, StepId},
     store::{
         ReadTx, document_uri,
-        ledger::{self, NEWEST, RunRecord, Wanted},
+        records::{self, NEWEST, RunRecord, Wanted},
     },
 };
 use axum::{
@@ -100,7 +100,7 @@ impl Include {
             return Ok(ListedRun::Alone(Box::new(run.into())));
         }
         let steps = match self.steps {
-            true => Some(ledger::steps_of_run(tx, run.id)?.into_iter().map(StepObject::from).collect()),
+            true => Some(records::steps_of_run(tx, run.id)?.into_iter().map(StepObject::from).collect()),
             false => None,
         };
         let document_info = if self.document { Some(document_of(tx, &run)?) } else { None };
@@ -172,8 +172,8 @@ async fn runs(app: App, wanted: Wanted, query: &Fields) -> Result<Response> {
     let (items, total) = app
         .blocking(move |engine| {
             engine.store().read(|tx| {
-                let total = ledger::total(tx, &wanted)?;
-                let runs = ledger::page(tx, &wanted, (page - 1).saturating_mul(rows), rows)?;
+                let total = records::total(tx, &wanted)?;
+                let runs = records::page(tx, &wanted, (page - 1).saturating_mul(rows), rows)?;
                 let items = runs.into_iter().map(|it| include.object(tx, it));
                 Ok((items.collect::<crate::store::Result<Vec<ListedRun>>>()?, total))
             })
@@ -186,7 +186,7 @@ async fn runs(app: App, wanted: Wanted, query: &Fields) -> Result<Response> {
 async fn all_runs(app: App, wanted: Wanted, include: Include, before: String, after: String) -> Result<Response> {
     listing::array(app, before, after, NEWEST, move |engine, place| {
         Ok(engine.store().read(|tx| {
-            let (runs, next) = ledger::older(tx, &wanted, place, PAGE / 5)?;
+            let (runs, next) = records::older(tx, &wanted, place, PAGE / 5)?;
             let items =
                 runs.into_iter().map(|it| include.object(tx, it)).collect::<crate::store::Result<Vec<ListedRun>>>();
             Ok((items?, next))
@@ -218,8 +218,8 @@ pub struct RunWithSteps {
 
 fn with_steps(engine: &Engine, id: RunId) -> Result<Option<RunWithSteps>> {
     Ok(engine.store().read(|tx| {
-        let Some(run) = ledger::run(tx, id)? else { return Ok(None) };
-        let steps = ledger::steps_of_run(tx, id)?.into_iter().map(StepObject::from).collect();
+        let Some(run) = records::run(tx, id)? else { return Ok(None) };
+        let steps = records::steps_of_run(tx, id)?.into_iter().map(StepObject::from).collect();
         Ok(Some(RunWithSteps { run: run.into(), steps }))
     })?)
 }
@@ -234,7 +234,7 @@ pub async fn show(State(app): State<App>, Path(id): Path<i64>) -> Result<Json<Ru
 #[utoipa::path(get, path = "/api/v1/workflow/runs/{id}/lifecycle", tag = "ingestion", summary = "What happened to a run",
     params(("id" = i64, Path)), responses((status = 200, body = [HistoryObject]), (status = 404)))]
 pub async fn lifecycle(State(app): State<App>, Path(id): Path<i64>) -> Result<Json<Vec<HistoryObject>>> {
-    let found = app.blocking(move |engine| engine.store().read(|tx| ledger::history(tx, RunId(id)))).await?;
+    let found = app.blocking(move |engine| engine.store().read(|tx| records::history(tx, RunId(id)))).await?;
     if found.is_empty() {
         return Err(Failure::not_found(format!("workflow run {id} not found")));
     }
@@ -246,7 +246,7 @@ pub async fn lifecycle(State(app): State<App>, Path(id): Path<i64>) -> Result<Js
 pub async fn steps(State(app): State<App>, Queried(query): Queried) -> Result<Response> {
     let status = status_of(&query)?;
     listing::array(app, String::new(), String::new(), StepId(0), move |engine, after| {
-        let (steps, next) = engine.store().read(|tx| ledger::steps_with_status(tx, status, after))?;
+        let (steps, next) = engine.store().read(|tx| records::steps_with_status(tx, status, after))?;
         Ok((steps.into_iter().map(StepObject::from).collect(), next))
     })
     .await

@@ -1,0 +1,160 @@
+//! Copies of the whole database: taken while others write, and made into an engine of their own.
+
+use crate::model::code::{HOLDER_STEP, PHASE_LIVE};
+use crate::model::{GroupId, KeyId, WorkerId};
+use crate::store::{
+    error::{Error, Result},
+    migration, resource_lock, schema, step,
+    tx::{ReadTx, WriteTx},
+};
+use const_format::formatcp;
+use rusqlite::{
+    Connection, OpenFlags,
+    backup::{Backup, StepResult},
+    params,
+};
+use serde::Serialize;
+use std::{path::Path, time::Duration};
+
+/// Pages that are copied between two questions whether to go on.
+const PAGES: i32 = 1_000;
+
+/// By how much a restore, or the sight of a loss, raises the token counter: more than an engine gives out in a hundred years of a thousand a second.
+pub(in crate::store) const LEAP: i64 = 1 << 42;
+
+/// Copies the state of one moment into a new file, which holds everything without a log beside it. False: asked to stop.
+///
+/// The one place where a read transaction stays open for long: without it every commit of another process would make the
+/// copy begin anew. The log grows by what is committed meanwhile, and is bounded again afterwards.
+pub(in crate::store) fn copy(from: &mut Connection, to: &Path, go_on: &dyn Fn() -> bool) -> Result<bool> {
+    let from = from.transaction()?;
+    from.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(()))?;
+    let mut target = Connection::open(to)?;
+    {
+        let backup = Backup::new(&from, &mut target)?;
+        loop {
+            match backup.step(PAGES)? {
+                StepResult::Done => break,
+                StepResult::Busy | StepResult::Locked => std::thread::sleep(Duration::from_millis(5)),
+                _ if !go_on() => return Ok(false),
+                _ => {}
+            }
+        }
+    }
+    // One file: nobody must take a log along with it.
+    target.query_row("PRAGMA journal_mode=DELETE", [], |_| Ok(()))?;
+    Ok(true)
+}
+
+/// Reads a copy that nobody else has open.
+pub fn read_copy<T>(path: &Path, work: impl FnOnce(&ReadTx) -> Result<T>) -> Result<T> {
+    let mut conn = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+    schema::harden(&conn)?;
+    let version = migration::user_version(&conn)?;
+    if version > migration::VERSION {
+        return Err(Error::Newer { path: path.to_path_buf(), found: version, known: migration::VERSION });
+    }
+    if version == migration::VERSION {
+        schema::check(&conn, path)?;
+    }
+    schema::add_views(&conn)?;
+    let tx = conn.transaction()?;
+    work(&ReadTx::new(&tx))
+}
+
+/// The name of this engine; another one after a restore.
+pub fn engine_id(tx: &ReadTx) -> Result<String> {
+    tx.row("SELECT engine_id FROM engine WHERE id = 1", [], |row| row.get(0))?.ok_or_else(|| Error::not_found("engine"))
+}
+
+/// Every vector database that a document is in, by its path.
+pub fn vector_databases(tx: &ReadTx) -> Result<Vec<String>> {
+    tx.rows("SELECT DISTINCT database FROM document ORDER BY database", [], |row| row.get(0))
+}
+
+/// Makes a restored copy an engine of its own: another name, tokens that were never given out, nobody who builds a
+/// group or holds a lock, and the paths of its own home. Its workers' steps are given back by `restored_worker`.
+pub fn renew(tx: &WriteTx, old_home: &str, new_home: &str) -> Result<()> {
+    let mut id = [0u8; 16];
+    getrandom::fill(&mut id).map_err(|error| Error::Sqlite { reason: format!("no randomness: {error}") })?;
+    tx.execute("UPDATE engine SET engine_id = ?1, daemon_epoch = daemon_epoch + 1 WHERE id = 1", [hex::encode(id)])?;
+    tx.memory().counters.token.leap(LEAP);
+    tx.execute("UPDATE group_detail SET builder = 'null' WHERE builder <> 'null'", [])?;
+    let held =
+        tx.rows(formatcp!("SELECT key_id FROM resource_lock WHERE holder_kind <> {HOLDER_STEP}"), [], |row| {
+            row.get(0).map(KeyId)
+        })?;
+    for key in held {
+        resource_lock::clear(tx, key)?;
+        step::promote_lines(tx, key)?;
+    }
+    if old_home == new_home {
+        return Ok(());
+    }
+    let (old, new) = (format!("{old_home}/"), format!("{new_home}/"));
+    let moved = params![old, new];
+    tx.execute(
+        "UPDATE OR IGNORE document SET database = ?2 || substr(database, length(?1) + 1)
+          WHERE substr(database, 1, length(?1)) = ?1",
+        moved,
+    )?;
+    tx.execute(
+        "UPDATE OR IGNORE document_removal SET database = ?2 || substr(database, length(?1) + 1)
+          WHERE substr(database, 1, length(?1)) = ?1",
+        moved,
+    )?;
+    tx.execute(
+        "UPDATE OR IGNORE resource_key SET name = 'vec:' || ?2 || substr(name, length(?1) + 5)
+          WHERE substr(name, 1, length(?1) + 4) = 'vec:' || ?1",
+        moved,
+    )?;
+    tx.execute(
+        "UPDATE group_detail SET params = json_set(params, '$.store.path',
+                    ?2 || substr(json_extract(params, '$.store.path'), length(?1) + 1))
+          WHERE substr(json_extract(params, '$.store.path'), 1, length(?1)) = ?1",
+        moved,
+    )?;
+    Ok(())
+}
+
+/// Locks of steps that a worker of the copy had fallen silent under: no file lock of this home stands behind them.
+pub fn clear_step_locks(tx: &WriteTx) -> Result<()> {
+    let held = tx.rows(
+        "SELECT key_id FROM resource_lock k WHERE NOT EXISTS
+           (SELECT 1 FROM lease l WHERE l.step_id = k.holder AND l.token = k.token)",
+        [],
+        |row| row.get(0).map(KeyId),
+    )?;
+    for key in held {
+        resource_lock::clear(tx, key)?;
+        step::promote_lines(tx, key)?;
+    }
+    Ok(())
+}
+
+/// A group whose steps run when somebody works.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct OpenGroup {
+    pub group: GroupId,
+    pub name: String,
+    /// Runs that have not ended.
+    pub runs: i64,
+}
+
+/// Every group that has not ended and is not paused.
+pub fn open_groups(tx: &ReadTx) -> Result<Vec<OpenGroup>> {
+    tx.rows(
+        formatcp!(
+            "SELECT g.id, d.name, g.unfinished - (g.phase > {PHASE_LIVE}) FROM run_group g
+                  JOIN group_detail d ON d.group_id = g.id
+          WHERE g.ended IS NULL AND g.paused = 0 ORDER BY g.id"
+        ),
+        [],
+        |row| Ok(OpenGroup { group: GroupId(row.get(0)?), name: row.get(1)?, runs: row.get(2)? }),
+    )
+}
+
+/// The workers that were alive when the copy was taken.
+pub fn workers(tx: &ReadTx) -> Result<Vec<WorkerId>> {
+    tx.rows("SELECT id FROM worker ORDER BY id", [], |row| row.get(0).map(WorkerId))
+}

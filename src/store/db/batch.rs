@@ -1,0 +1,137 @@
+//! What happens inside one transaction of the writer: many requests and closures, one after the other.
+
+use crate::store::{
+    claim, counter,
+    error::{Error, Result},
+    event, group,
+    handle::{Answer, Job, Shared, Waiting, Work, lock},
+    memory::Memory,
+    reply::Reply,
+    request::{Request, Settled},
+    settle, step,
+    tx::WriteTx,
+};
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    time::{Duration, Instant},
+};
+
+const BATCH: usize = 256;
+const BATCH_TIME: Duration = Duration::from_millis(20);
+
+/// Answers that wait for the COMMIT, with the request to run again alone should the batch fail.
+pub(in crate::store) struct Done {
+    pub outcome: Result<Answer>,
+    pub again: Option<Request>,
+    pub answer: Reply,
+}
+
+pub(in crate::store) fn refused(waiting: Waiting) -> Done {
+    let again = match waiting.job {
+        Job::Request(request) => Some(request),
+        Job::Work(_) => None,
+    };
+    Done { outcome: Err(Error::Aborted), again, answer: waiting.answer }
+}
+
+pub(in crate::store) fn work(
+    tx: &WriteTx,
+    shared: &Shared,
+    mut first: Option<Waiting>,
+    done: &mut Vec<Done>,
+) -> Result<()> {
+    let begun = Instant::now();
+    let promoted = step::promote_due(tx);
+    loop {
+        let waiting = first.take().or_else(|| lock(&shared.queue).waiting.pop_front());
+        let Some(waiting) = waiting else { break };
+        let Waiting { job, answer } = waiting;
+        if let Err(error) = &promoted {
+            done.push(refused(Waiting { job, answer }));
+            return Err(error.duplicate());
+        }
+        let (outcome, again, fatal) = run_job(tx, job);
+        done.push(Done { outcome, again, answer });
+        if let Some(error) = fatal {
+            return Err(error);
+        }
+        if done.len() >= BATCH || begun.elapsed() > BATCH_TIME {
+            break;
+        }
+    }
+    promoted
+}
+
+/// Runs one job. The third value is an error that ends the whole transaction.
+fn run_job(tx: &WriteTx, job: Job) -> (Result<Answer>, Option<Request>, Option<Error>) {
+    match job {
+        Job::Request(request) => match run_request(tx, &request) {
+            Ok(answer) => (Ok(answer), Some(request), None),
+            Err(error) => (Err(error.duplicate()), Some(request), Some(error)),
+        },
+        Job::Work(work) => match run_work(tx, work) {
+            Ok(outcome) => {
+                let fatal = match &outcome {
+                    Err(error) if error.ends_transaction() || tx.conn().is_autocommit() => Some(error.duplicate()),
+                    _ => None,
+                };
+                (outcome, None, fatal)
+            }
+            Err(error) => (Err(error.duplicate()), None, Some(error)),
+        },
+    }
+}
+
+fn run_request(tx: &WriteTx, request: &Request) -> Result<Answer> {
+    Ok(match request {
+        Request::Claim(claim) => Box::new(claim::claim(tx, claim)?),
+        Request::Settle(settle) => {
+            let held = settle::settle(tx, settle.lease, &settle.settlement)?;
+            let next = settle.then.as_ref().map_or(Ok(Vec::new()), |claim| claim::claim(tx, claim))?;
+            Box::new(Settled { held, next })
+        }
+    })
+}
+
+/// Runs a closure under its savepoint. The inner result is the closure's own: what it wrote is kept or undone. The outer
+/// error says that the frame around it failed, so that nobody knows what the transaction holds.
+fn run_work(tx: &WriteTx, work: Option<Work>) -> Result<Result<Answer>> {
+    let Some(work) = work else { return Ok(Err(Error::Aborted)) };
+    group::apply_sums(tx)?;
+    tx.execute("SAVEPOINT closure", [])?;
+    let events = tx.memory().events.len();
+    let outcome = catch_unwind(AssertUnwindSafe(|| work(tx))).unwrap_or(Err(Error::Panicked));
+    // Within the savepoint, so that a failure to write the sums undoes the closure too.
+    let outcome = outcome.and_then(|answer| group::apply_sums(tx).map(|()| answer));
+    if tx.conn().is_autocommit() {
+        return Ok(Err(outcome.err().unwrap_or(Error::Aborted)));
+    }
+    match outcome {
+        Ok(answer) => {
+            tx.execute("RELEASE closure", [])?;
+            Ok(Ok(answer))
+        }
+        Err(error) => {
+            tx.execute("ROLLBACK TO closure", [])?;
+            tx.execute("RELEASE closure", [])?;
+            // What the closure taught the memory may be undone now; events told so far in this batch stay.
+            let mut fresh = Memory::load(tx.conn())?;
+            let mut memory = tx.memory();
+            fresh.events = std::mem::take(&mut memory.events);
+            fresh.events.truncate(events);
+            fresh.counters = memory.counters;
+            fresh.woke = memory.woke;
+            fresh.lost_leases = memory.lost_leases;
+            fresh.lost_races = memory.lost_races;
+            *memory = fresh;
+            Ok(Err(error))
+        }
+    }
+}
+
+/// Writes once what many requests share.
+pub(in crate::store) fn finish(tx: &WriteTx) -> Result<()> {
+    group::apply_sums(tx)?;
+    event::append(tx)?;
+    counter::save(tx)
+}

@@ -1,0 +1,341 @@
+//! The invariants of the layout, verified on any database. `windlass doctor` and every test ask here.
+
+use crate::model::code::{
+    HOLDER_STEP, OUTCOME_INTERRUPTED, PHASE_BUILDING, PHASE_LIVE, PHASE_PRUNING, PHASE_REOPENING, STEP_BLOCKED,
+    STEP_OPEN,
+};
+use crate::model::{DefinitionId, Shape, StepState};
+use crate::store::{error::Result, tx::ReadTx};
+use const_format::formatcp;
+use rusqlite::params;
+use std::collections::{HashMap, hash_map::Entry};
+
+/// Findings of one kind that are told at most.
+const FINDINGS: usize = 20;
+const PAGE: i64 = 1000;
+
+/// Everything that is wrong, in words; empty when all is well. Reads every live row: seconds for a million steps.
+pub fn check(tx: &ReadTx) -> Result<Vec<String>> {
+    let mut found = Vec::new();
+    for (what, sql) in RULES {
+        let rows = tx.rows(sql, [], |row| row.get::<_, String>(0))?;
+        found.extend(rows.iter().take(FINDINGS).map(|subject| format!("{subject}: {what}")));
+    }
+    runs(tx, &mut found)?;
+    Ok(found)
+}
+
+/// What SQLite itself finds wrong: damaged pages, indexes that disagree with their tables, dangling references.
+pub fn integrity(tx: &ReadTx) -> Result<Vec<String>> {
+    let mut found = tx.rows("PRAGMA integrity_check", [], |row| row.get::<_, String>(0))?;
+    found.retain(|it| it != "ok");
+    found.extend(tx.rows("PRAGMA foreign_key_check", [], |row| {
+        Ok(format!("a row of `{}` refers to a missing row of `{}`", row.get::<_, String>(0)?, row.get::<_, String>(2)?))
+    })?);
+    Ok(found)
+}
+
+/// How many rows each table has, by name.
+pub fn row_counts(tx: &ReadTx) -> Result<Vec<(String, i64)>> {
+    let tables = tx.rows(
+        "SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite_%' ORDER BY name",
+        [],
+        |row| row.get::<_, String>(0),
+    )?;
+    tables
+        .into_iter()
+        .map(|name| {
+            let count = tx.row(&format!("SELECT count(*) FROM \"{name}\""), [], |row| row.get(0))?;
+            Ok((name, count.unwrap_or(0)))
+        })
+        .collect()
+}
+
+/// Rules that one query each can tell; a row is a finding's subject.
+const RULES: &[(&str, &str)] = &[
+    (
+        "is in `ready` with other values than its step has",
+        formatcp!("SELECT 's' || q.step_id FROM ready q LEFT JOIN step s ON s.id = q.step_id
+           LEFT JOIN step_type t ON t.id = q.type_id
+          WHERE s.id IS NULL OR s.state <> {STEP_OPEN} OR q.priority <> s.priority OR q.due <> s.due
+          OR q.type_id <> s.type_id
+             OR q.run_id <> s.run_id OR q.group_id <> s.group_id OR q.scope <> s.scope OR q.key_id IS NOT s.key_id
+             OR q.attempts <> s.attempts OR q.lane NOT IN (0, t.lane)"),
+    ),
+    (
+        "is in `ready` twice",
+        "SELECT 's' || step_id FROM ready GROUP BY step_id HAVING count(*) > 1",
+    ),
+    (
+        "has a lease with other values than its step has",
+        formatcp!("SELECT 's' || l.step_id FROM lease l LEFT JOIN step s ON s.id = l.step_id
+          WHERE s.id IS NULL OR s.state <> {STEP_OPEN} OR l.type_id <> s.type_id OR l.run_id <> s.run_id
+             OR l.group_id <> s.group_id OR l.key_id IS NOT s.key_id OR l.attempts <> s.attempts"),
+    ),
+    (
+        "is leased by a worker that is not registered, so nobody will ever reap it",
+        "SELECT 's' || l.step_id FROM lease l WHERE NOT EXISTS (SELECT 1 FROM worker w WHERE w.id = l.worker)",
+    ),
+    (
+        "is in line without a key, or behind a free key without a head",
+        formatcp!("SELECT 's' || s.id FROM step s WHERE s.state = {STEP_BLOCKED}
+            AND (s.key_id IS NULL
+                 OR (NOT EXISTS (SELECT 1 FROM resource_lock k WHERE k.key_id = s.key_id)
+                     AND NOT EXISTS (SELECT 1 FROM ready q WHERE q.key_id = s.key_id AND q.key_id IS NOT NULL
+                                        AND q.type_id = s.type_id AND q.scope = s.scope)))"),
+    ),
+    (
+        "is in line behind a head that it outranks",
+        formatcp!("SELECT 's' || s.id FROM step s JOIN ready q ON q.key_id = s.key_id AND q.key_id IS NOT NULL
+            AND q.type_id = s.type_id AND q.scope = s.scope
+          WHERE s.state = {STEP_BLOCKED} AND (-s.priority, s.due, s.id) < (-q.priority, q.due, q.step_id)"),
+    ),
+    (
+        "holds a key without a lease, and no reaped attempt explains it",
+        formatcp!("SELECT 's' || k.holder FROM resource_lock k WHERE k.holder_kind = {HOLDER_STEP}
+            AND NOT EXISTS (SELECT 1 FROM lease l WHERE l.step_id = k.holder AND l.token = k.token AND l.key_id = k.key_id)
+            AND NOT EXISTS (SELECT 1 FROM attempt a WHERE a.step_id = k.holder AND a.token = k.token
+            AND a.outcome = {OUTCOME_INTERRUPTED})"),
+    ),
+    (
+        "was asked to stop, but does not run under that lease",
+        "SELECT 's' || c.step_id FROM cancel_request c
+          WHERE NOT EXISTS (SELECT 1 FROM lease l WHERE l.step_id = c.step_id AND l.token = c.token)",
+    ),
+    (
+        "has counts that its runs deny",
+        formatcp!("SELECT 'g' || g.id FROM run_group g LEFT JOIN group_detail d ON d.group_id = g.id
+           LEFT JOIN (SELECT group_id, count(*) AS runs, sum(ended IS NULL) AS open, sum(ended IS NOT NULL AND failed > 0) AS failed,
+                        sum(ended IS NOT NULL AND failed = 0 AND cancelled > 0) AS cancelled FROM run GROUP BY group_id) r
+             ON r.group_id = g.id
+          WHERE g.phase < {PHASE_PRUNING} AND (d.group_id IS NULL
+          OR g.unfinished <> coalesce(r.open, 0) + (g.phase > {PHASE_LIVE})
+             OR g.failed <> coalesce(r.failed, 0) OR g.cancelled <> coalesce(r.cancelled, 0)
+             OR d.runs <> coalesce(r.runs, 0))"),
+    ),
+    (
+        "has ended with open runs, or has none and is open",
+        formatcp!("SELECT 'g' || id FROM run_group WHERE (ended IS NOT NULL) <> (unfinished = 0
+                  AND phase IN ({PHASE_LIVE}, {PHASE_PRUNING}))"),
+    ),
+    (
+        "is behind what was given out",
+        "SELECT 'counter ' || id FROM counter c WHERE c.value < CASE c.id
+            WHEN 1 THEN max(coalesce((SELECT max(token) FROM lease), 0), coalesce((SELECT max(token) FROM step), 0),
+                            coalesce((SELECT max(token) FROM resource_lock), 0),
+                            coalesce((SELECT max(token) FROM attempt), 0), coalesce((SELECT max(token) FROM hook), 0))
+            WHEN 2 THEN coalesce((SELECT max(id) FROM run_group), 0)
+            WHEN 3 THEN coalesce((SELECT max(id) FROM run), 0)
+            WHEN 4 THEN coalesce((SELECT max(id) FROM step), 0)
+            WHEN 5 THEN coalesce((SELECT max(id) FROM output), 0) END",
+    ),
+    (
+        "counts other users than the rows that refer to it",
+        "SELECT 'output ' || o.id FROM output o LEFT JOIN
+           (SELECT output_id, count(*) AS n FROM (SELECT output_id FROM step WHERE output_id IS NOT NULL
+              UNION ALL SELECT output_id FROM step_cache UNION ALL SELECT output_id FROM kept_output) GROUP BY output_id) u
+             ON u.output_id = o.id WHERE o.users <> coalesce(u.n, 0)",
+    ),
+    (
+        "refers to an output that is gone",
+        "SELECT 's' || s.id FROM step s WHERE s.output_id IS NOT NULL
+            AND NOT EXISTS (SELECT 1 FROM output o WHERE o.id = s.output_id)",
+    ),
+    (
+        "belongs to no output and no document",
+        "SELECT 'artifact ' || hex(a.hash) FROM artifact a
+          WHERE NOT EXISTS (SELECT 1 FROM output_file f WHERE f.artifact_id = a.id)
+            AND NOT EXISTS (SELECT 1 FROM content c WHERE c.artifact_id = a.id)",
+    ),
+    (
+        "is a document of a run that is newer than its version",
+        "SELECT 'document ' || id FROM document WHERE run_id > version",
+    ),
+    (
+        "has begun, and its documents are not known",
+        formatcp!("SELECT 'r' || r.id FROM run_document k JOIN run r ON r.id = k.run_id JOIN group_detail d ON d.group_id = r.group_id
+           JOIN run_group g ON g.id = r.group_id WHERE g.phase = {PHASE_LIVE} AND d.opened >= r.id"),
+    ),
+    (
+        "settled twice under one token",
+        "SELECT 's' || s.id FROM step s JOIN lease l ON l.step_id = s.id AND l.token = s.token",
+    ),
+];
+
+struct RunRow {
+    id: i64,
+    group: i64,
+    definition: DefinitionId,
+    first: i64,
+    unfinished: i64,
+    failed: i64,
+    cancelled: i64,
+    ended: bool,
+    /// Its group has put its first steps in place.
+    opened: bool,
+}
+
+struct StepFacts {
+    id: i64,
+    run: i64,
+    group: i64,
+    no: i64,
+    step_type: String,
+    state: StepState,
+    redone: bool,
+    unmet: i64,
+    ready: bool,
+    leased: bool,
+}
+
+/// Rules that need the graph of the definition: every run with its steps, page by page.
+fn runs(tx: &ReadTx, found: &mut Vec<String>) -> Result<()> {
+    let mut shapes: HashMap<DefinitionId, Shape> = HashMap::new();
+    let mut after = 0;
+    loop {
+        let rows = tx.rows(
+            formatcp!(
+                "SELECT r.id, r.group_id, r.definition_id, r.first_step, r.unfinished, r.failed, r.cancelled,
+                    r.ended IS NOT NULL, g.phase <> {PHASE_BUILDING} AND (d.opened >= r.id
+                    OR g.phase = {PHASE_REOPENING})
+               FROM run r JOIN run_group g ON g.id = r.group_id JOIN group_detail d ON d.group_id = g.id
+              WHERE r.id > ?1 AND g.phase < {PHASE_PRUNING} ORDER BY r.id LIMIT ?2"
+            ),
+            params![after, PAGE],
+            |row| {
+                Ok(RunRow {
+                    id: row.get(0)?,
+                    group: row.get(1)?,
+                    definition: DefinitionId(row.get(2)?),
+                    first: row.get(3)?,
+                    unfinished: row.get(4)?,
+                    failed: row.get(5)?,
+                    cancelled: row.get(6)?,
+                    ended: row.get(7)?,
+                    opened: row.get(8)?,
+                })
+            },
+        )?;
+        let Some(last) = rows.last() else { return Ok(()) };
+        after = last.id;
+        for run in &rows {
+            let shape = match shapes.entry(run.definition) {
+                Entry::Occupied(known) => known.into_mut(),
+                Entry::Vacant(new) => new.insert(shape_of(tx, run.definition)?),
+            };
+            let steps = steps_of(tx, run, shape)?;
+            for problem in problems_of_run(run, shape, &steps) {
+                found.push(format!("r{}: {problem}", run.id));
+            }
+            for step in &steps {
+                found.extend(
+                    problem_of_step(run, shape, &steps, step).map(|problem| format!("s{}: {problem}", step.id)),
+                );
+            }
+            if found.len() > FINDINGS * RULES.len() {
+                return Ok(());
+            }
+        }
+    }
+}
+
+fn shape_of(tx: &ReadTx, definition: DefinitionId) -> Result<Shape> {
+    let text = tx.row("SELECT shape FROM definition WHERE id = ?1", [definition.0], |row| row.get::<_, String>(0))?;
+    Ok(text.and_then(|it| serde_json::from_str(&it).ok()).unwrap_or(Shape { steps: vec![], hooks: vec![] }))
+}
+
+fn steps_of(tx: &ReadTx, run: &RunRow, shape: &Shape) -> Result<Vec<StepFacts>> {
+    tx.rows(
+        "SELECT s.id, s.run_id, s.group_id, s.no, t.name, s.state, s.unmet, s.redone > 0,
+                EXISTS (SELECT 1 FROM ready q WHERE q.lane IN (0, t.lane) AND q.priority = s.priority
+                           AND q.due = s.due AND q.step_id = s.id),
+                EXISTS (SELECT 1 FROM lease l WHERE l.step_id = s.id)
+           FROM step s JOIN step_type t ON t.id = s.type_id WHERE s.id >= ?1 AND s.id < ?2 ORDER BY s.id",
+        params![run.first, run.first + shape.steps.len() as i64],
+        |row| {
+            Ok(StepFacts {
+                id: row.get(0)?,
+                run: row.get(1)?,
+                group: row.get(2)?,
+                no: row.get(3)?,
+                step_type: row.get(4)?,
+                state: StepState::from_code(row.get(5)?).unwrap_or(StepState::Open),
+                unmet: row.get(6)?,
+                redone: row.get(7)?,
+                ready: row.get(8)?,
+                leased: row.get(9)?,
+            })
+        },
+    )
+}
+
+fn problems_of_run(run: &RunRow, shape: &Shape, steps: &[StepFacts]) -> Vec<String> {
+    let count = |state: StepState| steps.iter().filter(|it| it.state == state).count() as i64;
+    let (failed, cancelled) = (count(StepState::Failed), count(StepState::Cancelled));
+    let open = steps.iter().filter(|it| !it.state.is_terminal()).count() as i64;
+    let mut found = Vec::new();
+    if steps.len() != shape.steps.len() || steps.is_empty() {
+        found.push(format!("has {} steps, its workflow has {}", steps.len(), shape.steps.len()));
+    }
+    if run.ended != (open == 0) {
+        found.push(format!("has {open} open steps and is {}", if run.ended { "ended" } else { "open" }));
+    }
+    let chain = shape.is_chain();
+    let wanted = if chain && !run.ended { steps.len() as i64 } else { open };
+    if run.unfinished != wanted {
+        found.push(format!("counts {} unfinished steps, has {wanted}", run.unfinished));
+    }
+    let counted = run.ended || !chain;
+    if counted && (run.failed > 0) != (failed > 0) {
+        found.push(format!("counts {} failed steps, has {failed}", run.failed));
+    }
+    if run.ended && failed == 0 && (run.cancelled > 0) != (cancelled > 0) {
+        found.push(format!("counts {} cancelled steps, has {cancelled}", run.cancelled));
+    }
+    found
+}
+
+fn problem_of_step(run: &RunRow, shape: &Shape, steps: &[StepFacts], step: &StepFacts) -> Option<String> {
+    let no = (step.id - run.first) as usize;
+    let kind = &shape.steps[no];
+    if step.run != run.id || step.group != run.group || step.no != no as i64 || step.step_type != kind.step_type {
+        return Some("does not belong where its id puts it".into());
+    }
+    // What runs again had been told of when it completed first.
+    let runs_again = |it: &&StepFacts| it.redone && !it.state.is_terminal();
+    let met = |no: usize| {
+        let need = steps.iter().find(|it| it.no == no as i64);
+        need.is_some_and(|it| it.state == StepState::Completed || runs_again(&it) || (it.redone && step.leased))
+    };
+    let unmet = kind.needs.iter().filter(|&&need| !met(need)).count();
+    if step.state == StepState::Recompute && !steps.iter().any(|it| it.no < step.no && runs_again(&it)) {
+        return Some("waits for a step that runs again, but none does".into());
+    }
+    let places = usize::from(step.ready) + usize::from(step.leased);
+    if step.state != StepState::Open {
+        let early = !step.state.is_terminal() && (unmet > 0 || !run.opened);
+        return match (places, early) {
+            (0, false) => None,
+            (0, true) => Some(format!("is {:?} before its needs are met", step.state)),
+            _ => Some(format!("is {:?} and in `ready` or leased", step.state)),
+        };
+    }
+    // One that runs already may have begun before what it needs ran again and was lost.
+    let lost =
+        |it: &&StepFacts| matches!(it.state, StepState::Failed | StepState::Cancelled) && !(it.redone && step.leased);
+    let dead = |no: usize| steps.iter().find(|it| it.no == no as i64).is_some_and(|it| lost(&it));
+    if let Some(dead) = kind.needs.iter().find(|&&need| dead(need)) {
+        return Some(format!("is open although it needs step {dead}, which will not complete"));
+    }
+    if kind.needs.len() > 1 && step.unmet != unmet as i64 {
+        return Some(format!("counts {} unmet needs, has {unmet}", step.unmet));
+    }
+    match (places, unmet, run.opened) {
+        (1, 0, true) => None,
+        (0, 0, true) => Some("is stranded: open, but neither in `ready` nor leased".into()),
+        (0, _, _) => None,
+        (1, 0, false) => Some("is claimable before its group is opened".into()),
+        (1, _, _) => Some(format!("is claimable or runs with {unmet} unmet needs")),
+        _ => Some("is in `ready` and leased".into()),
+    }
+}

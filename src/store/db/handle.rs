@@ -1,0 +1,277 @@
+//! The handle that everyone else holds: asks the writer thread, reads through the pool.
+
+use crate::store::{
+    daemon,
+    error::{Error, Result},
+    open,
+    open::Options,
+    presence::Presence,
+    readers::Readers,
+    reply::{self, Reply},
+    request::{Claim, Claimed, Request, Settle, Settled},
+    tx::{ReadTx, WriteTx},
+    writer::Writer,
+};
+use crate::{
+    model::{Event, Timestamp},
+    os::{clock::Clock, file_lock::Turnstile},
+};
+use rusqlite::Connection;
+use std::{
+    any::Any,
+    collections::VecDeque,
+    path::{Path, PathBuf},
+    sync::{
+        Arc, Condvar, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicI64, Ordering},
+    },
+    thread::JoinHandle,
+    time::{Duration, Instant},
+};
+
+/// What a commit brought.
+#[derive(Debug, Clone, Copy)]
+pub struct Commit<'a> {
+    pub events: &'a [Event],
+    /// Something became claimable, or due earlier.
+    pub woke: bool,
+    /// Settlements that had lost their lease.
+    pub lost_leases: u64,
+    /// Claims that met a step whose resource key another had taken first.
+    pub lost_races: u64,
+    pub took: Duration,
+    /// Requests that shared it.
+    pub requests: usize,
+}
+
+/// How the writer is.
+#[derive(Debug, Clone, Default)]
+pub struct Pulse {
+    /// For how long it has been at its present transaction.
+    pub busy: Option<Duration>,
+    /// Requests that wait for it.
+    pub waiting: usize,
+    /// Why its last transaction failed, if the fault was the database's or the disk's.
+    pub failure: Option<WriteFailure>,
+}
+
+/// What kept a transaction from being written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WriteFailure {
+    DiskFull,
+    /// Another process writes, and does not end.
+    Busy,
+    Broken,
+}
+
+#[derive(Default)]
+pub(in crate::store) struct PulseState {
+    pub since: Option<Instant>,
+    pub failure: Option<WriteFailure>,
+}
+
+pub(in crate::store) type Answer = Box<dyn Any + Send>;
+pub(in crate::store) type Work = Box<dyn FnOnce(&WriteTx) -> Result<Answer> + Send>;
+
+pub(in crate::store) enum Job {
+    Request(Request),
+    Work(Option<Work>),
+}
+
+pub(in crate::store) struct Waiting {
+    pub job: Job,
+    pub answer: Reply,
+}
+
+#[derive(Default)]
+pub(in crate::store) struct Queue {
+    pub waiting: VecDeque<Waiting>,
+    pub closing: bool,
+}
+
+pub(in crate::store) struct Shared {
+    pub queue: Mutex<Queue>,
+    pub filled: Condvar,
+    pub listeners: Mutex<Vec<Arc<dyn CommitListener>>>,
+    /// With the log once there is a writer, which keeps it where it is.
+    pub file: Mutex<Presence>,
+    /// The daemon epoch under which this process writes; 0: it is no daemon.
+    pub epoch: AtomicI64,
+    pub pulse: Mutex<PulseState>,
+}
+
+/// The engine database of one home: cheap to clone, one writer thread for all clones.
+#[derive(Clone)]
+pub struct Store {
+    shared: Arc<Shared>,
+    readers: Readers,
+    path: Arc<Path>,
+    clock: Arc<dyn Clock>,
+    thread: Arc<Mutex<Option<JoinHandle<()>>>>,
+}
+
+/// Told after each commit, by the writer thread: must not block.
+pub trait CommitListener: Send + Sync {
+    fn committed(&self, commit: &Commit<'_>);
+}
+
+impl Store {
+    /// Opens the database, creating it when it is not there; safe from many threads and processes at once.
+    ///
+    /// One that is there is opened for writing by its first write, which may have to wait for its turn; reads need none.
+    pub fn open(options: &Options, clock: Arc<dyn Clock>) -> Result<Store> {
+        let path: Arc<Path> = options.path.as_path().into();
+        let turnstile = open_turnstile(&options.path)?;
+        let (conn, file) = match open::is_ready(options)? {
+            true => (None, Presence::of_database(&options.path)),
+            false => (Some(open::writer(options, &turnstile, clock.wall())?), Presence::of(&options.path)),
+        };
+        let shared = Arc::new(Shared {
+            queue: Mutex::default(),
+            filled: Condvar::new(),
+            listeners: Mutex::default(),
+            epoch: AtomicI64::new(0),
+            pulse: Mutex::default(),
+            file: Mutex::new(file),
+        });
+        let writer = Writer::new(conn, turnstile, options.clone(), clock.clone(), shared.clone());
+        let readers = Readers::new(options.path.clone(), open::most_readers(options))?;
+        let thread = std::thread::Builder::new()
+            .name("windlass-writer".into())
+            .spawn(move || writer.run())
+            .map_err(|source| Error::File { action: "start the writer of", path: options.path.clone(), source })?;
+        Ok(Store { shared, readers, path, clock, thread: Arc::new(Mutex::new(Some(thread))) })
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    pub fn clock(&self) -> &Arc<dyn Clock> {
+        &self.clock
+    }
+
+    pub fn listen(&self, listener: Arc<dyn CommitListener>) {
+        lock(&self.shared.listeners).push(listener);
+    }
+
+    /// Composes verbs in one transaction, under a SAVEPOINT of its own. Blocks until it is committed.
+    ///
+    /// An error undoes what the closure wrote. A closure must not write more than 1,000 rows, wait, or do I/O of its own.
+    pub fn write<T: Send + 'static>(&self, work: impl FnOnce(&WriteTx) -> Result<T> + Send + 'static) -> Result<T> {
+        let work: Work = Box::new(move |tx| work(tx).map(|value| Box::new(value) as Answer));
+        self.ask(Job::Work(Some(work)))
+    }
+
+    /// How the writer is. Never waits for it.
+    pub fn pulse(&self) -> Pulse {
+        let waiting = lock(&self.shared.queue).waiting.len();
+        let state = lock(&self.shared.pulse);
+        Pulse { busy: state.since.map(|it| it.elapsed()), waiting, failure: state.failure }
+    }
+
+    /// Makes this process the daemon: a new epoch begins, and every write of an earlier daemon is refused. Returns it.
+    pub fn begin_epoch(&self) -> Result<i64> {
+        let epoch = self.write(daemon::begin_epoch)?;
+        self.shared.epoch.store(epoch, Ordering::Release);
+        Ok(epoch)
+    }
+
+    /// Claims steps; an empty list when nothing is claimable.
+    pub fn claim(&self, claim: Claim) -> Result<Vec<Claimed>> {
+        self.ask(Job::Request(Request::Claim(claim)))
+    }
+
+    /// Settles a lease and claims the next step in one transaction.
+    pub fn settle(&self, settle: Settle) -> Result<Settled> {
+        self.ask(Job::Request(Request::Settle(Box::new(settle))))
+    }
+
+    /// Reads one consistent state.
+    pub fn read<T>(&self, work: impl FnOnce(&ReadTx) -> Result<T>) -> Result<T> {
+        let mut conn = self.readers.get()?;
+        let tx = conn.transaction().map_err(|error| open::at(error.into(), &self.path))?;
+        work(&ReadTx::new(&tx)).map_err(|error| open::at(error, &self.path))
+    }
+
+    /// Refuses when the path leads to another file than the one that is open, or to none. Opens nothing.
+    pub fn check_file(&self) -> Result<()> {
+        let file = lock(&self.shared.file).clone();
+        file.check()
+    }
+
+    /// Copies the whole database of one moment into a new file, while others go on. False: `go_on` said no.
+    pub fn copy_to(&self, to: &Path, go_on: &dyn Fn() -> bool) -> Result<bool> {
+        let mut conn = self.readers.get()?;
+        crate::store::backup::copy(&mut conn, to, go_on).map_err(|error| open::at(error, to))
+    }
+
+    /// Changes whenever any process has committed to the database. Costs microseconds, writes nothing.
+    pub fn watch(&self) -> Result<Watch> {
+        Ok(Watch { conn: self.readers.apart()? })
+    }
+
+    /// Ends the writer after what is queued, with a checkpoint. Idempotent; later calls are told `Closed`.
+    pub fn close(&self) {
+        lock(&self.shared.queue).closing = true;
+        self.shared.filled.notify_all();
+        let thread = lock(&self.thread).take();
+        if let Some(thread) = thread {
+            let _ = thread.join();
+        }
+    }
+
+    /// The wall clock that the store's transactions use.
+    pub fn now(&self) -> Timestamp {
+        self.clock.wall()
+    }
+
+    fn ask<T: 'static>(&self, job: Job) -> Result<T> {
+        let (answer, hearing) = reply::pair();
+        {
+            let mut queue = lock(&self.shared.queue);
+            if queue.closing {
+                return Err(Error::Closed);
+            }
+            queue.waiting.push_back(Waiting { job, answer });
+        }
+        self.shared.filled.notify_one();
+        let answer = hearing.recv().map_err(|error| open::at(error, &self.path))?;
+        match answer.downcast::<T>() {
+            Ok(value) => Ok(*value),
+            Err(_) => Err(Error::Sqlite { reason: "the writer answered with another type".into() }),
+        }
+    }
+}
+
+/// A connection that only asks whether anything was committed.
+pub struct Watch {
+    conn: Connection,
+}
+
+impl Watch {
+    pub fn version(&self) -> Result<i64> {
+        // Asked ten times a second, also by an engine that has nothing to do: the statement is made once.
+        Ok(self.conn.prepare_cached("PRAGMA data_version")?.query_row([], |row| row.get(0))?)
+    }
+}
+
+fn open_turnstile(path: &Path) -> Result<Turnstile> {
+    let home = path.parent().map(PathBuf::from).unwrap_or_default();
+    let stem = path.file_stem().unwrap_or_default().to_string_lossy().to_string();
+    Turnstile::open(&home, &stem).map_err(|source| Error::File {
+        action: "open the turnstile of",
+        path: path.to_path_buf(),
+        source,
+    })
+}
+
+pub(in crate::store) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl std::fmt::Debug for Store {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Store").field("path", &self.path).finish()
+    }
+}

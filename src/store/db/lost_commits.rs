@@ -1,0 +1,264 @@
+//! Commits that the database has lost: found when it is opened, reported, and their numbers never given out again.
+//!
+//! A damaged log shows whole commits that SQLite can't reach. A database that was replaced by an old copy, or whose newest
+//! commits never reached the disk, is behind numbers that are found elsewhere (see [`crate::store::elsewhere`]).
+//!
+//! The report, and a copy of a damaged log, lie in `damaged/` beside the database until somebody removes them, since SQLite
+//! empties the log itself at the first checkpoint.
+
+use crate::store::{
+    backup::LEAP,
+    elsewhere::{Lookout, Numbered},
+    error::{Error, Result},
+    wal::{self, Unreachable},
+};
+use crate::{model::Timestamp, os::private};
+use rusqlite::{Connection, TransactionBehavior, params};
+use serde::{Deserialize, Serialize};
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+};
+
+const DIRECTORY: &str = "damaged";
+const REPORT: &str = "report.json";
+/// How the directory of a report begins: with a copy of the log, or without.
+const OF_LOG: &str = "log-";
+const OF_COUNTERS: &str = "counters-";
+
+/// Counters by row of the table `counter`, as people name what they count.
+const COUNTED: [(i64, &str); 4] = [(1, "lease token"), (2, "group"), (3, "run"), (4, "step")];
+
+/// What the database has lost.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LostCommits {
+    pub found: Timestamp,
+    /// Whole transactions behind the damaged frame of a log; 0: the numbers alone tell of the loss.
+    pub commits: u64,
+    /// What the database counted up to, and what the lost commits had counted up to.
+    pub counters: Vec<LostRange>,
+}
+
+/// Numbers that were given out and are no longer known: `after` < n <= `last`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LostRange {
+    pub of: String,
+    pub after: i64,
+    pub last: i64,
+    /// Where the last one was found, if that was not the log.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seen_in: Option<String>,
+}
+
+impl LostCommits {
+    /// In words: `1,654 commits; groups 1008 to 2661`, or `runs are counted up to 1, and run 3 is in vector database x.db`.
+    pub fn words(&self) -> String {
+        if self.commits == 0 {
+            return self.counters.iter().map(LostRange::seen).collect::<Vec<_>>().join("; ");
+        }
+        let ranges = self.counters.iter().filter(|it| it.of != COUNTED[0].1);
+        let ranges: Vec<String> = ranges.map(LostRange::words).collect();
+        let commits = if self.commits == 1 { "1 commit".to_string() } else { format!("{} commits", self.commits) };
+        match ranges.is_empty() {
+            true => commits,
+            false => format!("{commits}; {}", ranges.join(", ")),
+        }
+    }
+}
+
+impl LostRange {
+    fn seen(&self) -> String {
+        let place = self.seen_in.as_deref().unwrap_or("the log");
+        format!("{}s are counted up to {}, and {} {} is in {place}", self.of, self.after, self.of, self.last)
+    }
+
+    fn words(&self) -> String {
+        match self.last - self.after {
+            1 => format!("{} {}", self.of, self.last),
+            _ => format!("{}s {} to {}", self.of, self.after + 1, self.last),
+        }
+    }
+}
+
+/// Whether the log seems to hold commits behind its end. Asked without a turn, so a commit that is just being written may
+/// look like one: only who has the turn knows.
+pub(in crate::store) fn are_suspected(conn: &Connection, database: &Path) -> Result<bool> {
+    Ok(find(conn, database)?.is_some())
+}
+
+/// Looks for commits behind the end of the log. When there are some, keeps a copy of the log with a report, and raises the
+/// counters over everything that the lost commits gave out. Called under the turnstile, before anything is written.
+///
+/// Fails when the copy can't be kept: opening the database would destroy the only trace.
+pub(in crate::store) fn look(conn: &mut Connection, database: &Path, now: Timestamp) -> Result<()> {
+    let Some(behind) = find(conn, database)? else { return Ok(()) };
+    let counters = behind.page.as_deref().and_then(wal::small_table).unwrap_or_default();
+    let lost = LostCommits { found: now, commits: behind.commits, counters: missing(conn, &counters)? };
+    let kept = keep(database, Some(&wal::path_of(database)), &lost).map_err(|source| Error::File {
+        action: "keep a copy of the damaged log of",
+        path: database.to_path_buf(),
+        source,
+    })?;
+    raise(conn, &counters)?;
+    tracing::error!(
+        lost = lost.words(),
+        kept = %kept.display(),
+        "the log of the database was damaged; commits that had been acknowledged are lost"
+    );
+    Ok(())
+}
+
+/// Whether a number was found elsewhere that the database has not given out yet.
+pub(in crate::store) fn are_seen(conn: &Connection, lookout: &Lookout) -> Result<bool> {
+    Ok(!lookout.behind(conn)?.is_empty())
+}
+
+/// Compares the counters with the numbers that are found elsewhere. Where they are behind, leaves a report and raises them,
+/// before any number is given out. Called under the turnstile.
+pub(in crate::store) fn look_elsewhere(
+    conn: &mut Connection,
+    database: &Path,
+    lookout: &Lookout,
+    now: Timestamp,
+) -> Result<()> {
+    let behind = lookout.behind(conn)?;
+    if behind.is_empty() {
+        return Ok(());
+    }
+    let counters: Vec<LostRange> = behind
+        .iter()
+        .map(|it| LostRange {
+            of: it.of.name().to_string(),
+            after: it.after,
+            last: it.seen,
+            seen_in: Some(it.place.clone()),
+        })
+        .collect();
+    let lost = LostCommits { found: now, commits: 0, counters };
+    let kept = keep(database, None, &lost).map_err(|source| Error::File {
+        action: "leave a report about",
+        path: database.to_path_buf(),
+        source,
+    })?;
+    let seen = |of: Numbered| behind.iter().find(|it| it.of == of);
+    // Each run and each step that is missing may have been the only one of its run and its group.
+    let gap = [Numbered::Run, Numbered::Step].into_iter().filter_map(seen).map(|it| it.seen - it.after).max();
+    let tx = conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    for (id, of) in [(2, None), (3, Some(Numbered::Run)), (4, Some(Numbered::Step))] {
+        let last = of.and_then(seen).map_or(0, |it| it.seen);
+        let sql = "UPDATE counter SET value = max(value + ?2, ?3) WHERE id = ?1";
+        tx.execute(sql, params![id, gap.unwrap_or(0), last])?;
+    }
+    // How many tokens went with what is missing is not known.
+    let last = seen(Numbered::Token).map_or(0, |it| it.seen);
+    tx.execute("UPDATE counter SET value = max(value, ?1) + ?2 WHERE id = 1", [last, LEAP])?;
+    if let Some(worker) = seen(Numbered::Worker) {
+        crate::store::worker::skip_to(&tx, worker.seen)?;
+    }
+    tx.commit()?;
+    tracing::error!(
+        lost = lost.words(),
+        report = %kept.display(),
+        "the engine database has lost its newest commits, or is an old copy; new numbers begin above those that were seen"
+    );
+    Ok(())
+}
+
+fn find(conn: &Connection, database: &Path) -> Result<Option<Unreachable>> {
+    let log = wal::path_of(database);
+    let length = fs::metadata(&log).map_or(0, |it| it.len());
+    if length == 0 {
+        return Ok(None);
+    }
+    let readable = readable(conn)?;
+    let page_size: i64 = conn.pragma_query_value(None, "page_size", |row| row.get(0))?;
+    let shape = wal::Shape { page_size: page_size as usize, readable };
+    let root = "SELECT rootpage FROM sqlite_schema WHERE type = 'table' AND name = 'counter'";
+    let Ok(root) = conn.query_row(root, [], |row| row.get::<_, u32>(0)) else { return Ok(None) };
+    if length <= shape.end() {
+        return Ok(None);
+    }
+    let wrong = |source| Error::File { action: "read the log of", path: database.to_path_buf(), source };
+    let behind = wal::unreachable(&log, &shape, root).map_err(wrong)?;
+    // Where a program that knows of no turnstile has just committed, what lies behind the old end is not lost.
+    let lost = behind.commits >= least(&log) && self::readable(conn)? == readable;
+    Ok(lost.then_some(behind))
+}
+
+/// Frames of the log that SQLite accepts.
+fn readable(conn: &Connection) -> Result<u64> {
+    let frames = conn.query_row("PRAGMA wal_checkpoint(NOOP)", [], |row| row.get::<_, i64>(1))?;
+    Ok(frames.max(0) as u64)
+}
+
+/// How many commits behind the end mean a loss. After a power cut the last transaction may be on disk in part, and was never
+/// acknowledged then; so a log that was last written before this boot must hold two.
+fn least(log: &Path) -> u64 {
+    let written = fs::metadata(log).and_then(|it| it.modified()).ok();
+    let booted = crate::os::clock::boot_time();
+    match (written, booted) {
+        (Some(written), Some(booted)) if written > booted => 1,
+        _ => 2,
+    }
+}
+
+fn missing(conn: &Connection, lost: &[(i64, i64)]) -> Result<Vec<LostRange>> {
+    let mut ranges = Vec::new();
+    for (id, of) in COUNTED {
+        let Some((_, last)) = lost.iter().find(|it| it.0 == id) else { continue };
+        let after: i64 = conn.query_row("SELECT value FROM counter WHERE id = ?1", [id], |row| row.get(0))?;
+        if *last > after {
+            ranges.push(LostRange { of: of.to_string(), after, last: *last, seen_in: None });
+        }
+    }
+    Ok(ranges)
+}
+
+fn raise(conn: &mut Connection, lost: &[(i64, i64)]) -> Result<()> {
+    let tx = conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    for (id, last) in lost {
+        tx.execute("UPDATE counter SET value = ?2 WHERE id = ?1 AND value < ?2", params![id, last])?;
+    }
+    tx.commit()?;
+    Ok(())
+}
+
+/// Keeps the report, and the log if there is one to keep, in a directory of their own, on disk before it has its name.
+fn keep(database: &Path, log: Option<&Path>, lost: &LostCommits) -> io::Result<PathBuf> {
+    let parent = database.parent().unwrap_or(Path::new(".")).join(DIRECTORY);
+    let name = format!("{}{}", if log.is_some() { OF_LOG } else { OF_COUNTERS }, lost.found.0);
+    let (making, made) = (parent.join(format!(".{name}")), parent.join(name));
+    private::create_dir_all(&making)?;
+    if let Some(log) = log {
+        let copy = making.join("engine.db-wal");
+        private::create_file(&copy)?;
+        fs::copy(log, &copy)?;
+        fs::File::open(copy)?.sync_all()?;
+    }
+    let report = making.join(REPORT);
+    private::create_file(&report)?;
+    fs::write(&report, serde_json::to_vec_pretty(lost)?)?;
+    for path in [&report, &making] {
+        fs::File::open(path)?.sync_all()?;
+    }
+    fs::rename(&making, &made)?;
+    fs::File::open(&parent)?.sync_all()?;
+    Ok(made)
+}
+
+/// What the database has lost so far, with the directories that keep the reports. A report that can't be read still counts,
+/// without its numbers.
+pub fn reports(database: &Path) -> Vec<(PathBuf, Option<LostCommits>)> {
+    let parent = database.parent().unwrap_or(Path::new(".")).join(DIRECTORY);
+    let Ok(entries) = fs::read_dir(parent) else { return Vec::new() };
+    let mut found: Vec<_> = entries
+        .flatten()
+        .filter(|it| [OF_LOG, OF_COUNTERS].iter().any(|own| it.file_name().to_string_lossy().starts_with(own)))
+        .map(|it| {
+            let report = fs::read(it.path().join(REPORT)).ok().and_then(|it| serde_json::from_slice(&it).ok());
+            (it.path(), report)
+        })
+        .collect();
+    found.sort_by(|one, other| one.0.cmp(&other.0));
+    found
+}

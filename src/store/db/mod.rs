@@ -1,0 +1,26 @@
+//! Under every verb: connections, the writer and what it batches, transactions, migrations, checks, copies.
+//!
+//! The only room of the store that knows which database it stands on.
+
+pub mod backup;
+pub(in crate::store) mod batch;
+pub(in crate::store) mod budget;
+pub mod check;
+pub mod counter;
+pub mod daemon;
+pub mod elsewhere;
+pub mod error;
+pub(in crate::store) mod handle;
+pub mod lost_commits;
+pub(in crate::store) mod memory;
+pub(in crate::store) mod migration;
+pub(in crate::store) mod open;
+pub mod plan;
+pub(in crate::store) mod presence;
+pub(in crate::store) mod readers;
+pub(in crate::store) mod reply;
+pub(in crate::store) mod request;
+pub(in crate::store) mod schema;
+pub(in crate::store) mod tx;
+pub(in crate::store) mod wal;
+pub(in crate::store) mod writer;

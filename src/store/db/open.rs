@@ -1,0 +1,292 @@
+//! Opening connections: pragmas set, read back, and refused when they did not take.
+
+use crate::store::{
+    elsewhere::Lookout,
+    error::{Error, Result, UNNAMED},
+    lost_commits, migration, schema,
+    tx::ReadTx,
+};
+use crate::{
+    failpoint::{Failpoint, is_active},
+    model::Timestamp,
+    os::{Shortage, file_lock::Turnstile, limits, ownership, private, process_stat, wal_readers},
+};
+use rusqlite::{Connection, OpenFlags, config::DbConfig};
+use std::{
+    path::{Path, PathBuf},
+    time::{Duration, Instant},
+};
+
+/// Older versions can lose commits when the WAL is reset.
+const OLDEST_SQLITE: i32 = 3_051_003;
+
+const BUSY: Duration = Duration::from_millis(100);
+const JOURNAL_SIZE_LIMIT: i64 = 64 << 20;
+/// The page cache of a reading connection; negative: in KiB.
+const READER_CACHE: i64 = -2_048;
+const STATEMENTS: usize = 192;
+
+/// What survives a power cut.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Durability {
+    /// Every acknowledged commit.
+    Full,
+    /// All but the newest commits; nothing is corrupted.
+    Normal,
+}
+
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// The database file; its directory must exist.
+    pub path: PathBuf,
+    pub durability: Durability,
+    /// How long a writer waits for its turn before it is told who is in the way.
+    pub patience: Duration,
+    /// Connections of the read pool.
+    pub readers: u32,
+    /// Finds numbers of this engine outside of the database, which must never be given out again.
+    pub lookout: Option<Lookout>,
+}
+
+impl Options {
+    pub fn new(path: impl Into<PathBuf>) -> Options {
+        Options {
+            path: path.into(),
+            durability: Durability::Full,
+            patience: Duration::from_secs(30),
+            readers: 8,
+            lookout: None,
+        }
+    }
+}
+
+/// Whether the database is there, made and current, so that it can be read. Waits for no turn and writes nothing: who only
+/// reads sees the last commit at once, whoever is writing. What is newer or foreign is refused.
+pub(in crate::store) fn is_ready(options: &Options) -> Result<bool> {
+    let path = &options.path;
+    if std::fs::metadata(path).map_or(0, |it| it.len()) == 0 {
+        return Ok(false);
+    }
+    match can_be_read(path, options.lookout.as_ref()) {
+        Err(error @ (Error::Newer { .. } | Error::NotOurs { .. } | Error::Schema { .. })) => Err(error),
+        // Whatever is wrong with it is found and named where it is opened for writing.
+        ready => Ok(ready.unwrap_or(false)),
+    }
+}
+
+fn can_be_read(path: &Path, lookout: Option<&Lookout>) -> Result<bool> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let conn = Connection::open_with_flags(path, flags)?;
+    schema::harden(&conn)?;
+    conn.busy_timeout(BUSY)?;
+    let mode: String = conn.pragma_query_value(None, "journal_mode", |row| row.get(0))?;
+    let vacuum: i64 = conn.pragma_query_value(None, "auto_vacuum", |row| row.get(0))?;
+    let ready = migration::is_current(&conn, path)? && mode == "wal" && vacuum == 2;
+    if ready {
+        schema::check(&conn, path)?;
+    }
+    // A damaged log and an old copy are reported by the first command, whether it writes or not.
+    let ready = ready && !lost_commits::are_suspected(&conn, path)?;
+    Ok(ready && !lookout.map_or(Ok(false), |it| lost_commits::are_seen(&conn, it))?)
+}
+
+/// Opens the writing connection: file, WAL, schema. Under the turnstile, since the switch to WAL and the first
+/// transaction of a new file do not wait for each other.
+pub(in crate::store) fn writer(options: &Options, turnstile: &Turnstile, now: Timestamp) -> Result<Connection> {
+    assert!(rusqlite::version_number() >= OLDEST_SQLITE, "bundled SQLite is too old: {}", rusqlite::version());
+    let deadline = Instant::now() + options.patience;
+    let path = &options.path;
+    let turn = turnstile.enter(deadline).map_err(|source| Error::File {
+        action: "lock the turnstile of",
+        path: path.clone(),
+        source,
+    })?;
+    let Some(_turn) = turn else {
+        return Err(busy(options));
+    };
+    for ending in ["", "-wal", "-shm", "-journal"] {
+        let file = PathBuf::from(format!("{}{ending}", path.display()));
+        ownership::check(&file).map_err(|error| Error::File { action: "open", path: file, source: error.into() })?;
+    }
+    loop {
+        match attempt_writer(options, now) {
+            // A reader that is just opening the file can still be in the way of the switch to WAL.
+            Err(Error::Busy { .. }) if Instant::now() < deadline => std::thread::sleep(Duration::from_millis(2)),
+            Err(Error::Busy { .. }) => return Err(busy(options)),
+            Err(error) => return Err(at(error, path)),
+            Ok(conn) => return Ok(conn),
+        }
+    }
+}
+
+pub(in crate::store) fn busy(options: &Options) -> Error {
+    let room = options.path.with_extension("room");
+    // We ourselves may be in the room, and wait for somebody who uses no doors.
+    let inside = || process_stat::who_holds_lock(&room).filter(|it| *it != std::process::id());
+    Error::Busy {
+        path: options.path.clone(),
+        holder: wal_readers::writer(&options.path).or_else(inside),
+        waited_ms: options.patience.as_millis() as u64,
+    }
+}
+
+/// Names the file in an error that came from SQLite without it, and what is short where SQLite did not say.
+pub(in crate::store) fn at(error: Error, path: &Path) -> Error {
+    if let Error::Io { .. } = error
+        && let Some(short) = Shortage::at(path)
+    {
+        return Error::short(short, path);
+    }
+    let path = path.to_path_buf();
+    match error {
+        Error::DiskFull { .. } => Error::DiskFull { path },
+        Error::File { action: UNNAMED, source, .. } => Error::File { action: UNNAMED, path, source },
+        Error::Io { reason, .. } => Error::Io { path, reason },
+        Error::Corrupt { reason, .. } => Error::Corrupt { path, reason },
+        Error::Busy { holder, waited_ms, .. } => Error::Busy { path, holder, waited_ms },
+        other => other,
+    }
+}
+
+fn attempt_writer(options: &Options, now: Timestamp) -> Result<Connection> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
+        | OpenFlags::SQLITE_OPEN_CREATE
+        | OpenFlags::SQLITE_OPEN_NO_MUTEX
+        | OpenFlags::SQLITE_OPEN_URI
+        | OpenFlags::SQLITE_OPEN_NOFOLLOW;
+    // As private as the files of the turnstile, which are there by now. The log takes after the database.
+    let real = without_links(&options.path)?;
+    let uri = private::sqlite_uri(&real, &real.with_extension("room"));
+    let mut conn = Connection::open_with_flags(uri, flags)?;
+    schema::harden(&conn)?;
+    conn.busy_timeout(BUSY)?;
+    // What is foreign or newer is refused before anything is written. SQLite writes a page for `auto_vacuum` also where it
+    // changes nothing, so it is asked for in a new file alone, where it is decided before the first page.
+    if !migration::is_made(&conn, &options.path)? {
+        conn.pragma_update(None, "auto_vacuum", "INCREMENTAL")?;
+    }
+    conn.pragma_update(None, "journal_mode", "WAL")?;
+    lost_commits::look(&mut conn, &options.path, now)?;
+    let synchronous = match options.durability {
+        _ if is_active(Failpoint::SynchronousOff) => 0,
+        Durability::Full => 2,
+        Durability::Normal => 1,
+    };
+    conn.pragma_update(None, "synchronous", synchronous)?;
+    #[cfg(target_os = "macos")]
+    conn.pragma_update(None, "fullfsync", 1)?;
+    // SQLite's own automatic checkpoints swallow their errors, also a failed fsync: the writer does them itself.
+    conn.pragma_update(None, "wal_autocheckpoint", 0)?;
+    conn.pragma_update(None, "journal_size_limit", JOURNAL_SIZE_LIMIT)?;
+    common(&conn)?;
+    migration::migrate(&mut conn, &options.path, now)?;
+    schema::check(&conn, &options.path)?;
+    schema::add_views(&conn)?;
+    if let Some(lookout) = &options.lookout {
+        lost_commits::look_elsewhere(&mut conn, &options.path, lookout, now)?;
+    }
+    expect(&conn, &options.path, "journal_mode", "wal")?;
+    expect(&conn, &options.path, "synchronous", &synchronous.to_string())?;
+    expect(&conn, &options.path, "auto_vacuum", "2")?;
+    expect(&conn, &options.path, "wal_autocheckpoint", "0")?;
+    expect(&conn, &options.path, "journal_size_limit", &JOURNAL_SIZE_LIMIT.to_string())?;
+    expect_common(&conn, &options.path)?;
+    empty_the_log(&conn)?;
+    Ok(conn)
+}
+
+/// The file under its directory's real name: links above it are the user's own.
+fn without_links(path: &Path) -> Result<PathBuf> {
+    let parent = path.parent().filter(|it| !it.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let found = std::fs::canonicalize(parent);
+    let dir = found.map_err(|source| Error::File { action: "find", path: parent.to_path_buf(), source })?;
+    Ok(dir.join(path.file_name().unwrap_or_default()))
+}
+
+/// Brings what an earlier process left in the log into the database before anything new is acknowledged: after a failed
+/// fsync nobody knows which of its pages are on disk. Where others work with the file, it does what it can at once.
+fn empty_the_log(conn: &Connection) -> Result<()> {
+    conn.busy_timeout(Duration::ZERO)?;
+    match conn.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())).map_err(Error::from) {
+        // A full disk keeps the log as it is, and nothing from being read.
+        Ok(()) | Err(Error::DiskFull { .. }) => {}
+        Err(error) => return Err(error),
+    }
+    conn.busy_timeout(BUSY)?;
+    Ok(())
+}
+
+/// Reads the last committed state of an engine database that this process need not have open. Writes nothing and waits for
+/// nobody; fails where the schema is not this program's.
+pub fn glance<T>(path: &Path, work: impl FnOnce(&ReadTx) -> Result<T>) -> Result<T> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let mut conn = Connection::open_with_flags(path, flags)?;
+    conn.busy_timeout(BUSY)?;
+    schema::harden(&conn)?;
+    common(&conn)?;
+    if migration::user_version(&conn)? != migration::VERSION {
+        return Err(Error::refused(format!("{} has another schema", path.display())));
+    }
+    schema::check(&conn, path)?;
+    schema::add_views(&conn)?;
+    let tx = conn.transaction()?;
+    work(&ReadTx::new(&tx))
+}
+
+/// A connection that only reads.
+pub(in crate::store) fn set_up_reader(conn: &Connection, path: &Path) -> Result<()> {
+    conn.busy_timeout(Duration::from_secs(5))?;
+    schema::harden(conn)?;
+    common(conn)?;
+    schema::add_views(conn)?;
+    conn.pragma_update(None, "query_only", 1)?;
+    // There are several of them, and the system keeps the pages of the file as well.
+    conn.pragma_update(None, "cache_size", READER_CACHE)?;
+    expect_common(conn, path)
+}
+
+/// How many of them there may be. Each takes two descriptors, and commands need theirs: with few of them there are few
+/// readers.
+pub(in crate::store) fn most_readers(options: &Options) -> usize {
+    options.readers.min((limits::open_files() / 12).clamp(2, 64) as u32) as usize
+}
+
+fn common(conn: &Connection) -> rusqlite::Result<()> {
+    conn.pragma_update(None, "foreign_keys", 1)?;
+    conn.pragma_update(None, "mmap_size", 0)?;
+    conn.pragma_update(None, "cache_size", -16_384)?;
+    conn.pragma_update(None, "temp_store", "MEMORY")?;
+    // Without it the planner peeks at bound values and prepares a statement anew at every bind.
+    conn.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
+    conn.set_prepared_statement_cache_capacity(STATEMENTS);
+    Ok(())
+}
+
+fn expect_common(conn: &Connection, path: &Path) -> Result<()> {
+    expect(conn, path, "foreign_keys", "1")?;
+    let mapped: Option<i64> = conn.query_row("PRAGMA mmap_size", [], |row| row.get(0)).ok();
+    if mapped.is_some_and(|it| it != 0) {
+        return Err(mismatch(path, "mmap_size", "0", &format!("{mapped:?}")));
+    }
+    match conn.db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG)? {
+        true => Ok(()),
+        false => Err(mismatch(path, "enable_qpsg", "1", "0")),
+    }
+}
+
+fn expect(conn: &Connection, path: &Path, pragma: &'static str, wanted: &str) -> Result<()> {
+    let value: rusqlite::types::Value = conn.pragma_query_value(None, pragma, |row| row.get(0))?;
+    let found = match value {
+        rusqlite::types::Value::Integer(number) => number.to_string(),
+        rusqlite::types::Value::Text(text) => text,
+        other => format!("{other:?}"),
+    };
+    match found == wanted {
+        true => Ok(()),
+        false => Err(mismatch(path, pragma, wanted, &found)),
+    }
+}
+
+fn mismatch(path: &Path, pragma: &'static str, wanted: &str, found: &str) -> Error {
+    Error::Pragma { path: path.to_path_buf(), pragma, wanted: wanted.to_string(), found: found.to_string() }
+}

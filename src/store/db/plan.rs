@@ -1,0 +1,151 @@
+//! The statements whose cost must not depend on how much is stored, with the plans that they must have.
+
+use crate::store::{
+    cancel, claim, document,
+    error::Result,
+    lease, pause, read, records, run, settle, step,
+    tx::{ReadTx, WriteTx},
+};
+
+/// A statement of the hot path, its text as it runs, and every line of its `EXPLAIN QUERY PLAN`.
+#[derive(Debug, Clone, Copy)]
+pub struct HotStatement {
+    pub name: &'static str,
+    pub sql: &'static str,
+    pub plan: &'static [&'static str],
+}
+
+const fn hot(name: &'static str, sql: &'static str, plan: &'static [&'static str]) -> HotStatement {
+    HotStatement { name, sql, plan }
+}
+
+/// All of them; the plans hold for an empty database, a large one, and one with statistics.
+pub fn hot_statements() -> &'static [HotStatement] {
+    HOT
+}
+
+const HOT: &[HotStatement] = &[
+    hot("candidates of a lane", claim::EVERYTHING, &["SEARCH ready USING PRIMARY KEY (lane=?)"]),
+    hot(
+        "candidates of a group in a lane",
+        claim::SCOPED,
+        &["SEARCH ready USING COVERING INDEX ready_scoped (scope=? AND lane=?)"],
+    ),
+    hot(
+        "candidate by its key",
+        claim::BY_KEY,
+        &["SEARCH ready USING PRIMARY KEY (lane=? AND priority=? AND due=? AND step_id=?)"],
+    ),
+    hot(
+        "take out of ready",
+        step::DELETE_READY,
+        &["SEARCH ready USING PRIMARY KEY (lane=? AND priority=? AND due=? AND step_id=?)"],
+    ),
+    hot("find a lease", lease::TAKE, &["SEARCH lease USING INTEGER PRIMARY KEY (rowid=?)"]),
+    hot("end a lease", lease::DELETE, &["SEARCH lease USING INTEGER PRIMARY KEY (rowid=?)"]),
+    hot("complete a step", settle::COMPLETE, &["SEARCH step USING INTEGER PRIMARY KEY (rowid=?)"]),
+    hot("a successor becomes claimable", step::ENTER, &["SEARCH step USING INTEGER PRIMARY KEY (rowid=?)"]),
+    hot(
+        "attempts of a group with a row",
+        records::RECORDED,
+        &[
+            "SEARCH r USING INDEX run_of_group (group_id=?)",
+            "SEARCH d USING INTEGER PRIMARY KEY (rowid=?)",
+            "SEARCH a USING PRIMARY KEY (step_id>? AND step_id<?)",
+        ],
+    ),
+    hot(
+        "attempts of a group without a row",
+        records::UNRECORDED,
+        &[
+            "SEARCH r USING INDEX run_of_group (group_id=?)",
+            "SEARCH d USING INTEGER PRIMARY KEY (rowid=?)",
+            "SEARCH s USING INTEGER PRIMARY KEY (rowid>? AND rowid<?)",
+            "CORRELATED SCALAR SUBQUERY 1",
+            "SEARCH a USING PRIMARY KEY (step_id=? AND token=?)",
+        ],
+    ),
+    hot("end a chain", run::END_CHAIN, &["SEARCH run USING INTEGER PRIMARY KEY (rowid=?)"]),
+    hot("due steps", step::DUE, &["SEARCH step USING COVERING INDEX step_delayed (due<?)"]),
+    hot("head of a line", step::HEAD, &["SEARCH ready USING INDEX ready_head (key_id=? AND type_id=? AND scope=?)"]),
+    hot(
+        "next line of a key, same type",
+        step::NEXT_SCOPE,
+        &["SEARCH step USING COVERING INDEX step_line (key_id=? AND type_id=? AND scope>?)"],
+    ),
+    hot(
+        "next line of a key, next type",
+        step::NEXT_TYPE,
+        &["SEARCH step USING COVERING INDEX step_line (key_id=? AND type_id>?)"],
+    ),
+    hot(
+        "next step of a line",
+        step::NEXT_OF_LINE,
+        &["SEARCH step USING COVERING INDEX step_line (key_id=? AND type_id=? AND scope=?)"],
+    ),
+    hot(
+        "lanes to move, same time",
+        claim::RANGES[0],
+        &["SEARCH ready USING PRIMARY KEY (lane=? AND priority=? AND due=? AND step_id>?)"],
+    ),
+    hot(
+        "lanes to move, later",
+        claim::RANGES[1],
+        &["SEARCH ready USING PRIMARY KEY (lane=? AND priority=? AND due>?)"],
+    ),
+    hot("lanes to move, lower priority", claim::RANGES[2], &["SEARCH ready USING PRIMARY KEY (lane=? AND priority<?)"]),
+    hot("parked steps of a group", pause::PARKED, &["SEARCH step USING COVERING INDEX step_parked (group_id=?)"]),
+    hot(
+        "next group with parked steps",
+        pause::NEXT_PARKED_GROUP,
+        &["SEARCH step USING COVERING INDEX step_parked (group_id>?)"],
+    ),
+    hot("runs to cancel", cancel::RUNS, &["SEARCH run USING INDEX run_of_group (group_id=? AND id>?)"]),
+    hot(
+        "documents to settle",
+        document::UNSETTLED,
+        &[
+            "SEARCH d USING INDEX document_waiting (database=? AND id>?)",
+            "SEARCH r USING INTEGER PRIMARY KEY (rowid=?)",
+        ],
+    ),
+    hot(
+        "runs with failed steps",
+        read::WITH_FAILED,
+        &["SEARCH step USING COVERING INDEX step_lost (group_id=? AND state=? AND run_id>?)"],
+    ),
+    hot(
+        "runs with cancelled steps",
+        read::WITH_CANCELLED,
+        &["SEARCH step USING COVERING INDEX step_lost (group_id=? AND state=? AND run_id>?)"],
+    ),
+    hot(
+        "runs with steps to be tried again",
+        read::WITH_ERROR,
+        &["SEARCH step USING INDEX step_error (group_id=? AND run_id>?)"],
+    ),
+    hot(
+        "steps in line by type",
+        read::IN_LINE,
+        &["SCAN step USING COVERING INDEX step_line", "USE TEMP B-TREE FOR GROUP BY"],
+    ),
+    hot("delayed steps", read::DELAYED, &["SCAN step USING COVERING INDEX step_delayed"]),
+    hot("failed hooks of a group", read::FAILED_HOOKS_OF_GROUP, &["SEARCH hook USING INDEX hook_failed (group_id=?)"]),
+    hot("parked steps", read::ALL_PARKED, &["SCAN step USING COVERING INDEX step_parked"]),
+];
+
+/// How SQLite would run a statement: the lines of `EXPLAIN QUERY PLAN`.
+pub fn explain(tx: &ReadTx, sql: &str) -> Result<Vec<String>> {
+    let mut statement = tx.statement(&format!("EXPLAIN QUERY PLAN {sql}"))?;
+    let mut rows = statement.raw_query();
+    let mut found = Vec::new();
+    while let Some(row) = rows.next()? {
+        found.push(row.get(3)?);
+    }
+    Ok(found)
+}
+
+/// Gathers the planner's statistics.
+pub fn analyze(tx: &WriteTx) -> Result<()> {
+    tx.execute("ANALYZE", []).map(|_| ())
+}

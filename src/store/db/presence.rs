@@ -1,0 +1,50 @@
+//! Whether the files that this process has open are still the ones that everybody else finds by their names.
+//!
+//! Only names are asked (stat); the files are never opened here: closing them would drop SQLite's locks.
+
+use crate::store::error::{Error, Result};
+use std::{
+    fs, io,
+    os::unix::fs::MetadataExt,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+/// The database file and its log, as they were when this process opened them. Cheap to clone.
+#[derive(Debug, Clone)]
+pub(in crate::store) struct Presence {
+    files: Arc<[(PathBuf, u64, u64)]>,
+    path: Arc<Path>,
+}
+
+impl Presence {
+    /// To be called while a connection is open: the log is there then, and stays.
+    pub fn of(path: &Path) -> Presence {
+        let log = PathBuf::from(format!("{}-wal", path.display()));
+        let seen = |path: PathBuf| {
+            let it = fs::metadata(&path).ok()?;
+            Some((path, it.dev(), it.ino()))
+        };
+        Presence { files: [path.to_path_buf(), log].into_iter().filter_map(seen).collect(), path: path.into() }
+    }
+
+    /// Of the database alone, while no connection keeps the log where it is.
+    pub fn of_database(path: &Path) -> Presence {
+        let all = Presence::of(path);
+        Presence { files: all.files.iter().filter(|it| it.0 == path).cloned().collect(), ..all }
+    }
+
+    /// `Error::Replaced` when a name leads elsewhere now. What can't be asked counts as unchanged.
+    pub fn check(&self) -> Result<()> {
+        for (path, device, inode) in self.files.iter() {
+            let same = match fs::metadata(path) {
+                Ok(it) => (it.dev(), it.ino()) == (*device, *inode),
+                Err(error) => error.kind() != io::ErrorKind::NotFound,
+            };
+            if !same {
+                return Err(Error::Replaced { path: self.path.to_path_buf() });
+            }
+        }
+        Ok(())
+    }
+}

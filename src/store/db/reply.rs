@@ -1,0 +1,136 @@
+//! How callers hear from the writer: it fills the answers of a whole transaction and wakes one caller, who wakes the
+//! others, so that the next transaction begins while they get up.
+
+use crate::store::{
+    error::{Error, Result},
+    handle::{Answer, lock},
+};
+use std::{
+    sync::{Arc, Mutex},
+    thread::{self, Thread},
+};
+
+#[derive(Default)]
+struct Slot {
+    outcome: Option<Result<Answer>>,
+    /// Callers whose answers are there and whom nobody has woken yet.
+    sleepers: Vec<Thread>,
+}
+
+/// The writer's end. Dropped without an answer it tells the caller that the store is closed.
+pub(in crate::store) struct Reply {
+    slot: Arc<Mutex<Slot>>,
+    caller: Thread,
+    filled: bool,
+}
+
+/// The caller's end, for the thread that made it.
+pub(in crate::store) struct Hearing {
+    slot: Arc<Mutex<Slot>>,
+}
+
+pub(in crate::store) fn pair() -> (Reply, Hearing) {
+    let slot = Arc::default();
+    (Reply { slot: Arc::clone(&slot), caller: thread::current(), filled: false }, Hearing { slot })
+}
+
+impl Reply {
+    pub(in crate::store) fn send(mut self, outcome: Result<Answer>) {
+        self.fill(outcome, Vec::new());
+        self.caller.unpark();
+    }
+
+    fn fill(&mut self, outcome: Result<Answer>, sleepers: Vec<Thread>) {
+        let mut slot = lock(&self.slot);
+        slot.outcome = Some(outcome);
+        slot.sleepers = sleepers;
+        self.filled = true;
+    }
+}
+
+impl Drop for Reply {
+    fn drop(&mut self) {
+        if !self.filled {
+            self.fill(Err(Error::Closed), Vec::new());
+            self.caller.unpark();
+        }
+    }
+}
+
+/// Answers many callers. The first of them wakes the others; none can go before its own answer is there.
+pub(in crate::store) fn send_all(answers: impl IntoIterator<Item = (Reply, Result<Answer>)>) {
+    let mut answers = answers.into_iter();
+    let Some((mut first, first_outcome)) = answers.next() else { return };
+    let mut sleepers = Vec::new();
+    for (mut reply, outcome) in answers {
+        reply.fill(outcome, Vec::new());
+        sleepers.push(reply.caller.clone());
+    }
+    first.fill(first_outcome, sleepers);
+    first.caller.unpark();
+}
+
+impl Hearing {
+    /// Waits for the answer.
+    pub(in crate::store) fn recv(self) -> Result<Answer> {
+        loop {
+            let (outcome, sleepers) = {
+                let mut slot = lock(&self.slot);
+                (slot.outcome.take(), std::mem::take(&mut slot.sleepers))
+            };
+            sleepers.iter().for_each(Thread::unpark);
+            match outcome {
+                Some(outcome) => return outcome,
+                // Also wakes for no reason, or for an older one.
+                None => thread::park(),
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::mpsc;
+
+    #[test]
+    fn every_caller_of_a_transaction_hears_its_own_answer() {
+        let (ask, asked) = mpsc::channel();
+        let callers: Vec<_> = (0..50_usize)
+            .map(|number| {
+                let ask = ask.clone();
+                thread::spawn(move || {
+                    let (reply, hearing) = pair();
+                    ask.send((reply, Ok(Box::new(number) as Answer))).expect("the writer listens");
+                    drop(ask);
+                    let heard = hearing.recv().expect("it is an answer");
+                    assert_eq!(heard.downcast::<usize>().ok(), Some(Box::new(number)));
+                })
+            })
+            .collect();
+        drop(ask);
+        send_all(asked.into_iter().collect::<Vec<_>>());
+        callers.into_iter().for_each(|it| it.join().expect("it heard its own"));
+    }
+
+    #[test]
+    fn a_caller_whom_nobody_answers_hears_that_the_store_is_closed() {
+        let (reply, hearing) = pair();
+        drop(reply);
+        assert!(matches!(hearing.recv(), Err(Error::Closed)));
+    }
+
+    #[test]
+    fn a_caller_that_is_woken_for_another_reason_goes_on_waiting() {
+        let (reply, hearing) = pair();
+        let caller = reply.caller.clone();
+        let waits = thread::spawn(move || {
+            caller.unpark();
+            reply.send(Ok(Box::new(7_i32)));
+        });
+        thread::current().unpark();
+        let heard = hearing.recv().expect("it is an answer");
+        assert_eq!(heard.downcast::<i32>().ok(), Some(Box::new(7)));
+        waits.join().expect("it ends");
+    }
+}

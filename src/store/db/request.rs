@@ -1,0 +1,122 @@
+//! The hot verbs as values: what consumers ask of the writer thread.
+
+use crate::model::{ArtifactHash, GroupId, KeyId, Lease, Monotonic, RunId, Scope, StepId, Timestamp, TypeId, WorkerId};
+use crate::store::{attempt::Record, output::NewOutput};
+use std::sync::Arc;
+
+/// Which steps a pool takes.
+#[derive(Debug, Clone)]
+pub enum Take {
+    /// The steps of one type, which has a lane of its own.
+    Type(TypeId),
+    /// Every type but those that have a pool of their own in the same worker.
+    Others(Arc<[TypeId]>),
+}
+
+/// Asks for up to `limit` steps.
+#[derive(Debug, Clone)]
+pub struct Claim {
+    pub worker: WorkerId,
+    pub take: Take,
+    pub scope: Scope,
+    pub limit: usize,
+    /// For the lock row of a step with a resource key.
+    pub identity: Arc<str>,
+    pub boot_id: Arc<str>,
+    pub lock_deadline: Monotonic,
+}
+
+/// A step that now runs under this lease.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Claimed {
+    pub lease: Lease,
+    pub run: RunId,
+    pub group: GroupId,
+    pub step_type: TypeId,
+    pub key: Option<KeyId>,
+    /// Counted from 1; a given-back attempt is counted again.
+    pub attempt: u32,
+    pub started: Timestamp,
+    pub due: Timestamp,
+}
+
+/// How a step leaves its lease.
+#[derive(Debug, Clone)]
+pub enum Settlement {
+    /// `cache_key`: remember the output under this key. `cached`: it was taken from there.
+    Complete {
+        output: Option<NewOutput>,
+        cache_key: Option<[u8; 32]>,
+        record: Option<Record>,
+    },
+    Cached {
+        output: crate::model::OutputId,
+        record: Option<Record>,
+    },
+    /// ERROR: due again at `due`. `crashed` counts a crash instead of a failure.
+    Retry {
+        due: Timestamp,
+        crashed: bool,
+        record: Record,
+    },
+    /// FAILED; its dependents are cancelled with the reason in the record.
+    Fail {
+        crashed: bool,
+        record: Record,
+    },
+    /// Back to PENDING with the attempt given back, due at `due`.
+    Release {
+        due: Timestamp,
+        record: Option<Record>,
+    },
+    /// Back in line for its key, with the attempt given back: another process holds the file of the key. The key stays
+    /// taken until a sweep finds that file free, so that no step of its line is tried in vain.
+    Blocked {
+        record: Record,
+    },
+    Cancelled {
+        record: Record,
+    },
+    /// Back to PENDING with the attempt given back, until the steps that made these files have made them again: they are
+    /// damaged, or, with none named, being made again already. `otherwise`: no step of the run made them.
+    Redo {
+        damaged: Vec<ArtifactHash>,
+        otherwise: Box<Settlement>,
+    },
+}
+
+/// Settles a lease, and claims the next step in the same transaction.
+#[derive(Debug, Clone)]
+pub struct Settle {
+    pub lease: Lease,
+    pub settlement: Settlement,
+    pub then: Option<Claim>,
+}
+
+/// The answer to `Settle`.
+#[derive(Debug, Clone)]
+pub struct Settled {
+    pub held: crate::store::Held,
+    pub next: Vec<Claimed>,
+}
+
+#[derive(Debug, Clone)]
+pub(in crate::store) enum Request {
+    Claim(Claim),
+    Settle(Box<Settle>),
+}
+
+/// What is left of a line or a lane that a claim passed over: see `step`.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::store) struct ReadyRow {
+    pub lane: i64,
+    pub priority: i64,
+    pub due: i64,
+    pub step: StepId,
+    pub step_type: TypeId,
+    pub run: RunId,
+    pub group: GroupId,
+    pub scope: i64,
+    pub key: Option<KeyId>,
+    pub attempts: i64,
+}

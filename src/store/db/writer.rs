@@ -1,0 +1,386 @@
+//! The one thread of the process that writes. What waits at the same time shares one transaction and one fsync;
+//! every caller hears only after the COMMIT.
+
+use crate::store::{
+    batch::{self, Done, refused},
+    counter, daemon,
+    error::{Error, Result},
+    handle::{Answer, Commit, Job, PulseState, Shared, Waiting, Work, WriteFailure, lock},
+    memory::Memory,
+    migration, open,
+    open::Options,
+    presence::Presence,
+    reply,
+    request::Request,
+    tx::{ReadTx, WriteTx},
+};
+use crate::{
+    failpoint::{
+        Failpoint, is_active,
+        probe::{self, Window},
+    },
+    model::Event,
+    os::{clock::Clock, file_lock::Turnstile},
+};
+use rusqlite::Connection;
+use std::{
+    cell::{Cell, RefCell},
+    path::Path,
+    sync::{Arc, PoisonError, atomic::Ordering},
+    time::{Duration, Instant},
+};
+
+const IDLE_BEFORE_CHECKPOINT: Duration = Duration::from_secs(1);
+
+/// How often a writer that could not write finds out whether it can.
+const SICK_BEFORE_LOOK: Duration = Duration::from_secs(1);
+
+/// Pages in the log from which on a commit is followed by a checkpoint.
+const LONG_LOG: i32 = 1000;
+
+thread_local! {
+    /// Pages in the log after the last commit of this thread.
+    static PAGES: Cell<i32> = const { Cell::new(0) };
+}
+
+pub(in crate::store) struct Writer {
+    /// None until the first write, unless the database had to be made.
+    conn: Option<Connection>,
+    turnstile: Turnstile,
+    options: Options,
+    clock: Arc<dyn Clock>,
+    shared: Arc<Shared>,
+    memory: RefCell<Memory>,
+    /// None: the memory must be read again.
+    data_version: Option<i64>,
+    poisoned: bool,
+    /// Something was committed since the last checkpoint.
+    dirty: bool,
+    /// The daemon epoch that was last found to be the present one.
+    epoch: i64,
+}
+
+impl Writer {
+    pub(in crate::store) fn new(
+        conn: Option<Connection>,
+        turnstile: Turnstile,
+        options: Options,
+        clock: Arc<dyn Clock>,
+        shared: Arc<Shared>,
+    ) -> Writer {
+        Writer {
+            conn: conn.map(counting_pages),
+            turnstile,
+            options,
+            clock,
+            shared,
+            memory: RefCell::default(),
+            data_version: None,
+            poisoned: false,
+            dirty: false,
+            epoch: 0,
+        }
+    }
+
+    pub(in crate::store) fn run(mut self) {
+        loop {
+            let first = match self.next() {
+                Next::Job(first) => first,
+                Next::Idle if self.is_sick() => {
+                    self.look_again();
+                    continue;
+                }
+                Next::Idle => {
+                    self.checkpoint();
+                    continue;
+                }
+                Next::Close => break,
+            };
+            self.batch(first);
+        }
+        self.checkpoint();
+    }
+
+    /// Whether the last transaction failed, in a way that may pass while nobody asks for another one.
+    fn is_sick(&self) -> bool {
+        let failure = lock(&self.shared.pulse).failure;
+        matches!(failure, Some(WriteFailure::Busy | WriteFailure::Broken)) && !self.poisoned
+    }
+
+    /// Tries a write that changes nothing, without waiting for its turn: who watches learns that all is well again.
+    fn look_again(&mut self) {
+        let work: Work = Box::new(|tx| counter::touch(tx).map(|()| Box::new(()) as Answer));
+        let (answer, _) = reply::pair();
+        let patience = std::mem::take(&mut self.options.patience);
+        self.batch(Waiting { job: Job::Work(Some(work)), answer });
+        self.options.patience = patience;
+    }
+
+    fn next(&mut self) -> Next {
+        let wait = if self.is_sick() { SICK_BEFORE_LOOK } else { IDLE_BEFORE_CHECKPOINT };
+        let must_look = self.dirty || self.is_sick();
+        let mut queue = lock(&self.shared.queue);
+        loop {
+            if let Some(first) = queue.waiting.pop_front() {
+                return Next::Job(first);
+            }
+            if queue.closing {
+                return Next::Close;
+            }
+            if !must_look {
+                queue = self.shared.filled.wait(queue).unwrap_or_else(PoisonError::into_inner);
+                continue;
+            }
+            let waited = self.shared.filled.wait_timeout(queue, wait);
+            let (again, timeout) = waited.unwrap_or_else(PoisonError::into_inner);
+            queue = again;
+            if timeout.timed_out() && queue.waiting.is_empty() {
+                return Next::Idle;
+            }
+        }
+    }
+
+    /// One transaction for everything that waits.
+    fn batch(&mut self, first: Waiting) {
+        let begun = Instant::now();
+        let mut done = Vec::new();
+        let committed = self.transaction(Some(first), &mut done);
+        let news = self.take_news();
+        match committed {
+            Ok(()) => {
+                let count = done.len();
+                reply::send_all(done.into_iter().map(|it| (it.answer, it.outcome)));
+                self.announce(&news, begun, count);
+            }
+            Err(error) => self.rescue(error, done),
+        }
+    }
+
+    fn announce(&self, news: &News, begun: Instant, requests: usize) {
+        let commit = Commit {
+            events: &news.events,
+            woke: news.woke,
+            lost_leases: news.lost_leases,
+            lost_races: news.lost_races,
+            took: begun.elapsed(),
+            requests,
+        };
+        for listener in lock(&self.shared.listeners).iter() {
+            listener.committed(&commit);
+        }
+    }
+
+    /// After a rolled-back transaction: requests run again alone, unless the database itself failed.
+    fn rescue(&mut self, error: Error, done: Vec<Done>) {
+        let hopeless = error.ends_transaction()
+            || matches!(error, Error::Busy { .. } | Error::Newer { .. } | Error::Replaced { .. } | Error::Fenced);
+        let alone = done.len() == 1;
+        for it in done {
+            let outcome = match it.again {
+                Some(request) if !hopeless && !alone => self.single(request),
+                _ if hopeless || alone => Err(error.duplicate()),
+                // A closure can't run twice: the culprit hears why, the others that they may try again.
+                _ => Err(it.outcome.err().unwrap_or(Error::Aborted)),
+            };
+            it.answer.send(outcome);
+        }
+    }
+
+    fn single(&mut self, request: Request) -> Result<Answer> {
+        // Nobody waits at the other end: the outcome is taken from where the batch has left it.
+        let (answer, _) = reply::pair();
+        let mut done = Vec::new();
+        let begun = Instant::now();
+        let committed = self.transaction(Some(Waiting { job: Job::Request(request), answer }), &mut done);
+        let news = self.take_news();
+        committed?;
+        self.announce(&news, begun, 1);
+        done.into_iter().next().map_or(Err(Error::Aborted), |it| it.outcome)
+    }
+
+    fn take_news(&mut self) -> News {
+        let mut memory = self.memory.borrow_mut();
+        News {
+            events: std::mem::take(&mut memory.events),
+            woke: std::mem::take(&mut memory.woke),
+            lost_leases: std::mem::take(&mut memory.lost_leases),
+            lost_races: std::mem::take(&mut memory.lost_races),
+        }
+    }
+
+    /// Runs jobs until nothing waits, then commits. On an error everything is rolled back and forgotten.
+    fn transaction(&mut self, first: Option<Waiting>, done: &mut Vec<Done>) -> Result<()> {
+        lock(&self.shared.pulse).since = Some(Instant::now());
+        let result = self.try_transaction(first, done).map_err(|error| open::at(error, &self.options.path));
+        *lock(&self.shared.pulse) = PulseState { since: None, failure: result.as_ref().err().and_then(failure_of) };
+        if let Err(error) = &result {
+            if let Some(conn) = self.conn.as_ref().filter(|it| !it.is_autocommit()) {
+                let _ = conn.execute_batch("ROLLBACK");
+            }
+            *self.memory.borrow_mut() = Memory::default();
+            self.data_version = None;
+            self.poisoned |= matches!(error, Error::Poisoned);
+        }
+        result
+    }
+
+    fn try_transaction(&mut self, mut first: Option<Waiting>, done: &mut Vec<Done>) -> Result<()> {
+        let deadline = Instant::now() + self.options.patience;
+        // Whatever happens from here on, the first job hears of it.
+        let entered = if self.poisoned { Err(Error::Poisoned) } else { self.connect() };
+        let entered = entered.and_then(|()| {
+            if is_active(Failpoint::DeferredBegin) {
+                return Ok(None);
+            }
+            let turn = self.turnstile.enter(deadline);
+            let path = self.options.path.clone();
+            turn.map_err(|source| Error::File { action: "lock the turnstile of", path, source })?
+                .ok_or_else(|| open::busy(&self.options))
+                .map(Some)
+        });
+        let (conn, turn) = match (self.conn.as_ref(), entered) {
+            (Some(conn), Ok(turn)) => (conn, turn),
+            (_, entered) => {
+                done.extend(first.take().map(refused));
+                return Err(entered.err().unwrap_or(Error::Closed));
+            }
+        };
+        let mut begin = || -> Result<()> {
+            // What is written into a file without a name is lost, however well it is synced.
+            lock(&self.shared.file).check()?;
+            begin_immediate(conn, deadline).map_err(|error| match error {
+                Error::Busy { .. } => open::busy(&self.options),
+                other => other,
+            })?;
+            let epoch = self.shared.epoch.load(Ordering::Acquire);
+            if epoch != self.epoch {
+                // A new daemon looks anew, also if nobody has written since.
+                self.data_version = None;
+            }
+            refresh(conn, &self.options.path, &self.memory, &mut self.data_version, epoch)?;
+            self.epoch = epoch;
+            Ok(())
+        };
+        if let Err(error) = begin() {
+            done.extend(first.take().map(refused));
+            return Err(error);
+        }
+        let tx = WriteTx::new(conn, &self.memory, self.clock.wall());
+        batch::work(&tx, &self.shared, first, done)?;
+        batch::finish(&tx)?;
+        if is_active(Failpoint::EarlyAnswer) {
+            reply::send_all(done.drain(..).map(|it| (it.answer, it.outcome)));
+            std::thread::sleep(Duration::from_millis(3));
+        }
+        let committing = probe::inside(Window::Commit);
+        conn.prepare_cached("COMMIT")?.execute([])?;
+        drop((committing, self.memory.borrow_mut().group_end.take()));
+        let pages = PAGES.take();
+        if pages >= LONG_LOG {
+            self.poisoned |= fsync_failed(conn, "PRAGMA wal_checkpoint(PASSIVE)");
+        }
+        drop(turn);
+        // A claim that found nothing has written nothing. A checkpoint after it would look like a commit to those who
+        // watch, who would claim again: an idle engine would never come to rest.
+        self.dirty |= pages > 0;
+        Ok(())
+    }
+
+    /// Opens the database for writing, unless it is. It must still be the file that is read.
+    fn connect(&mut self) -> Result<()> {
+        if self.conn.is_some() {
+            return Ok(());
+        }
+        let before = lock(&self.shared.file).clone();
+        before.check()?;
+        let conn = open::writer(&self.options, &self.turnstile, self.clock.wall())?;
+        before.check()?;
+        *lock(&self.shared.file) = Presence::of(&self.options.path);
+        self.conn = Some(counting_pages(conn));
+        Ok(())
+    }
+
+    /// Empties the log when nothing else is to be done.
+    fn checkpoint(&mut self) {
+        self.dirty = false;
+        let Some(conn) = self.conn.as_ref().filter(|_| !self.poisoned) else { return };
+        if let Ok(Some(_turn)) = self.turnstile.enter(Instant::now() + Duration::from_millis(100)) {
+            self.poisoned |= fsync_failed(conn, "PRAGMA wal_checkpoint(TRUNCATE)");
+        }
+    }
+}
+
+/// Notes after each commit how many pages are in the log.
+fn counting_pages(conn: Connection) -> Connection {
+    conn.wal_hook(Some(|_, pages| {
+        PAGES.set(pages);
+        Ok(())
+    }));
+    conn
+}
+
+/// Runs a checkpoint. What fails in it is harmless, a reader in the way or a full disk: the log keeps everything, and the
+/// next one tries again. Not so a failed fsync: the kernel may have dropped the pages and say yes the next time.
+fn fsync_failed(conn: &Connection, checkpoint: &str) -> bool {
+    let done = conn.prepare_cached(checkpoint).and_then(|mut it| it.query_row([], |_| Ok(())));
+    matches!(done.map_err(Error::from), Err(Error::Poisoned))
+}
+
+/// What a transaction taught, for the listeners.
+struct News {
+    events: Vec<Event>,
+    woke: bool,
+    lost_leases: u64,
+    lost_races: u64,
+}
+
+fn failure_of(error: &Error) -> Option<WriteFailure> {
+    match error {
+        Error::DiskFull { .. } => Some(WriteFailure::DiskFull),
+        Error::File { .. } => Some(WriteFailure::Broken),
+        Error::Busy { .. } => Some(WriteFailure::Busy),
+        Error::Io { .. } | Error::Corrupt { .. } | Error::Poisoned | Error::Replaced { .. } | Error::Fenced => {
+            Some(WriteFailure::Broken)
+        }
+        _ => None,
+    }
+}
+
+enum Next {
+    Job(Waiting),
+    Idle,
+    Close,
+}
+
+fn begin_immediate(conn: &Connection, deadline: Instant) -> Result<()> {
+    let begin = if is_active(Failpoint::DeferredBegin) { "BEGIN DEFERRED" } else { "BEGIN IMMEDIATE" };
+    loop {
+        match conn.prepare_cached(begin)?.execute([]).map_err(Error::from) {
+            // Only a program that does not use the turnstile can be in the way here.
+            Err(Error::Busy { .. }) if Instant::now() < deadline => std::thread::sleep(Duration::from_millis(1)),
+            Err(error) => return Err(error),
+            Ok(_) => return Ok(()),
+        }
+    }
+}
+
+/// Reads the memory again when another process wrote since, and refuses a schema that became newer, or to write for a
+/// daemon (`epoch` > 0) that another has replaced.
+fn refresh(conn: &Connection, path: &Path, memory: &RefCell<Memory>, seen: &mut Option<i64>, epoch: i64) -> Result<()> {
+    let version: i64 = conn.prepare_cached("PRAGMA data_version")?.query_row([], |row| row.get(0))?;
+    if *seen == Some(version) {
+        return Ok(());
+    }
+    let schema = migration::user_version(conn)?;
+    if schema != migration::VERSION {
+        return Err(Error::Newer { path: path.to_path_buf(), found: schema, known: migration::VERSION });
+    }
+    if epoch > 0 && epoch != daemon::epoch(&ReadTx::new(conn))? {
+        return Err(Error::Fenced);
+    }
+    // Definitions never change, so their shapes are kept.
+    let shapes = std::mem::take(&mut memory.borrow_mut().shapes);
+    *memory.borrow_mut() = Memory { shapes, ..Memory::load(conn)? };
+    *seen = Some(version);
+    Ok(())
+}

@@ -1,0 +1,100 @@
+//! Table `document_batch`: batches of documents, as clients of the ingestion API make them.
+
+use crate::model::Timestamp;
+use crate::model::code::{DOCUMENT_EMPTY, DOCUMENT_STORED};
+use crate::store::{
+    error::{Error, Result},
+    tx::{ReadTx, WriteTx},
+};
+use const_format::formatcp;
+use rusqlite::{Row, params};
+
+/// A batch. It is completed when every group that works on it has ended and no document came since.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Batch {
+    pub id: i64,
+    pub name: String,
+    pub source: String,
+    pub created: Timestamp,
+    pub completed: Option<Timestamp>,
+    pub params: serde_json::Value,
+}
+
+/// Makes a batch; its id.
+pub fn insert(tx: &WriteTx, source: &str, name: &str) -> Result<i64> {
+    tx.execute(
+        "INSERT INTO document_batch(source, name, created, changed) VALUES (?1, ?2, ?3, ?3)",
+        params![source, name, tx.now().0],
+    )?;
+    Ok(tx.conn().last_insert_rowid())
+}
+
+/// A document of the batch came or changed.
+pub(in crate::store) fn touch(tx: &WriteTx, id: i64) -> Result<()> {
+    tx.execute("UPDATE document_batch SET changed = ?2 WHERE id = ?1", params![id, tx.now().0])?;
+    Ok(())
+}
+
+/// When a document of the batch came or changed last.
+pub fn changed(tx: &ReadTx, id: i64) -> Result<Timestamp> {
+    tx.row("SELECT changed FROM document_batch WHERE id = ?1", [id], |row| row.get(0).map(Timestamp))?
+        .ok_or_else(|| Error::not_found(format!("batch {id}")))
+}
+
+/// Whoever looked found that all documents of the batch, as they were at `changed`, have been worked on: they changed and
+/// changed back. Then its groups have covered them. Does nothing when a document came or changed since.
+pub fn nothing_new(tx: &WriteTx, id: i64, changed: Timestamp) -> Result<()> {
+    tx.execute(
+        "UPDATE document_batch SET changed = min(changed, (SELECT max(d.created) FROM batch_group l
+                JOIN group_detail d ON d.group_id = l.group_id WHERE l.batch_id = ?1)) WHERE id = ?1 AND changed = ?2",
+        params![id, changed.0],
+    )?;
+    Ok(())
+}
+
+pub fn exists(tx: &ReadTx, id: i64) -> Result<bool> {
+    Ok(tx.row("SELECT 1 FROM document_batch WHERE id = ?1", [id], |_| Ok(()))?.is_some())
+}
+
+const COLUMNS: &str = "b.id, b.name, b.source, b.created, b.params,
+    (SELECT CASE WHEN min(g.ended IS NOT NULL) AND max(d.created) >= b.changed THEN max(g.ended) END
+       FROM batch_group l JOIN run_group g ON g.id = l.group_id JOIN group_detail d ON d.group_id = l.group_id
+      WHERE l.batch_id = b.id)
+   FROM document_batch b";
+
+fn read(row: &Row) -> rusqlite::Result<Batch> {
+    Ok(Batch {
+        id: row.get(0)?,
+        name: row.get(1)?,
+        source: row.get(2)?,
+        created: Timestamp(row.get(3)?),
+        params: serde_json::from_str(&row.get::<_, String>(4)?).unwrap_or_default(),
+        completed: row.get::<_, Option<i64>>(5)?.map(Timestamp),
+    })
+}
+
+pub fn get(tx: &ReadTx, id: i64) -> Result<Batch> {
+    tx.row(&format!("SELECT {COLUMNS} WHERE b.id = ?1"), [id], read)?
+        .ok_or_else(|| Error::not_found(format!("batch {id}")))
+}
+
+/// Batches in the order in which they were made, behind the batch `after`.
+pub fn list(tx: &ReadTx, after: i64, limit: usize) -> Result<Vec<Batch>> {
+    tx.rows(&format!("SELECT {COLUMNS} WHERE b.id > ?1 ORDER BY b.id LIMIT ?2"), params![after, limit as i64], read)
+}
+
+/// (contents in a batch, those of them that some run has completed, whether or not that run is still remembered). Walks over the batch's documents.
+pub fn progress(tx: &ReadTx, id: i64) -> Result<(i64, i64)> {
+    let found = tx.row(
+        formatcp!(
+            "SELECT count(*), coalesce(sum(EXISTS (SELECT 1 FROM content_run c JOIN run r ON r.id = c.run_id
+                    WHERE c.sha256 = u.sha256 AND r.ended IS NOT NULL AND r.failed = 0 AND r.cancelled = 0)
+                    OR EXISTS (SELECT 1 FROM document d WHERE d.sha256 = u.sha256
+                    AND d.state IN ({DOCUMENT_EMPTY}, {DOCUMENT_STORED}))), 0)
+           FROM (SELECT DISTINCT sha256 FROM document_uri WHERE batch_id = ?1) u"
+        ),
+        [id],
+        |row| Ok((row.get(0)?, row.get(1)?)),
+    )?;
+    Ok(found.unwrap_or((0, 0)))
+}

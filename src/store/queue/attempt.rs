@@ -1,0 +1,182 @@
+//! Tables `attempt` and `attempt_log`: what an attempt leaves behind.
+
+use crate::model::code::OUTCOME_INTERRUPTED;
+use crate::model::{AttemptOutcome, Outcome, StepId, Timestamp, Token, WorkerId};
+use crate::store::{
+    error::Result,
+    lease::Live,
+    tx::{ReadTx, WriteTx},
+};
+use const_format::formatcp;
+use rusqlite::params;
+use serde::Serialize;
+
+/// What is written of an attempt: the outcome, `{"outcome": .., "certificate": ..}`, and what it printed.
+#[derive(Debug, Clone)]
+pub struct Record {
+    pub outcome: AttemptOutcome,
+    pub detail: String,
+    pub logs: Vec<Log>,
+}
+
+impl Record {
+    /// Of an attempt that was cancelled and left nothing else to tell.
+    pub fn cancelled() -> Record {
+        let detail = serde_json::json!({"outcome": Outcome::Cancelled, "certificate": {}}).to_string();
+        Record { outcome: AttemptOutcome::Cancelled, detail, logs: Vec::new() }
+    }
+}
+
+/// The newest part of a stream, zstd-compressed. `stream`: 1 stdout, 2 stderr; `total`: all bytes printed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Log {
+    pub stream: i64,
+    pub total: u64,
+    pub body: Vec<u8>,
+}
+
+/// One attempt as `show` presents it; `outcome` None while it runs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
+pub struct Attempt {
+    /// Its place among all attempts of the step, from 1.
+    pub no: i64,
+    /// What the step is given as its number: from 1 again after a `retry`; an attempt that was given back keeps it.
+    pub n: i64,
+    pub token: Token,
+    pub worker: WorkerId,
+    pub started: Timestamp,
+    pub ended: Option<Timestamp>,
+    pub outcome: Option<&'static str>,
+    pub detail: Option<serde_json::Value>,
+}
+
+fn outcome_name(code: i64) -> &'static str {
+    AttemptOutcome::from_code(code).map_or("unknown", AttemptOutcome::name)
+}
+
+/// What the column `outcome` says of an outcome.
+pub fn outcome_of(outcome: &Outcome) -> AttemptOutcome {
+    match outcome {
+        Outcome::Succeeded => AttemptOutcome::Succeeded,
+        Outcome::Failed { retryable: true, .. } => AttemptOutcome::Retryable,
+        Outcome::Failed { retryable: false, .. } => AttemptOutcome::Failed,
+        Outcome::Cancelled => AttemptOutcome::Cancelled,
+        Outcome::TimedOut { .. } => AttemptOutcome::TimedOut,
+        Outcome::ResourceLimit { .. } => AttemptOutcome::ResourceLimit,
+        Outcome::Interrupted { .. } | Outcome::NoRoom { .. } => AttemptOutcome::Interrupted,
+        Outcome::Crashed { .. } => AttemptOutcome::Crashed,
+    }
+}
+
+pub(in crate::store) fn record(tx: &WriteTx, live: &Live, record: Option<&Record>) -> Result<()> {
+    let Some(record) = record else { return Ok(()) };
+    tx.execute(
+        "INSERT INTO attempt(step_id, n, token, worker, started, ended, outcome, detail)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+        params![
+            live.lease.step.0,
+            live.attempts + 1,
+            live.lease.token.0,
+            live.worker.0,
+            live.started.0,
+            tx.now().0,
+            record.outcome.code(),
+            record.detail
+        ],
+    )?;
+    for log in &record.logs {
+        tx.execute(
+            "INSERT INTO attempt_log(step_id, token, stream, total, body) VALUES (?1, ?2, ?3, ?4, ?5)",
+            params![live.lease.step.0, live.lease.token.0, log.stream, log.total as i64, log.body],
+        )?;
+    }
+    Ok(())
+}
+
+/// Writes an attempt that was given back. One that counts its tries replaces those before it: a step that waits for room
+/// for a day leaves one row.
+pub(in crate::store) fn put_off(tx: &WriteTx, live: &Live, new: Option<&Record>) -> Result<()> {
+    let Some(new) = new else { return Ok(()) };
+    let earlier = tx.rows(
+        formatcp!(
+            "SELECT token FROM attempt WHERE step_id = ?1 AND n = ?2 AND outcome = {OUTCOME_INTERRUPTED}
+            AND json_extract(detail, '$.tries') > 0 AND json_extract(?3, '$.tries') > 0"
+        ),
+        params![live.lease.step.0, live.attempts + 1, new.detail],
+        |row| row.get::<_, i64>(0),
+    )?;
+    for token in earlier {
+        tx.execute("DELETE FROM attempt_log WHERE step_id = ?1 AND token = ?2", params![live.lease.step.0, token])?;
+        tx.execute("DELETE FROM attempt WHERE step_id = ?1 AND token = ?2", params![live.lease.step.0, token])?;
+    }
+    record(tx, live, Some(new))
+}
+
+/// How often in a row the newest attempt of a step was given back, and how often of these it had run in vain; what
+/// it is given back with counts on from there.
+pub fn tries(tx: &ReadTx, step: StepId, n: u32) -> Result<(u32, u32)> {
+    let newest = tx.row(
+        formatcp!(
+            "SELECT coalesce(json_extract(detail, '$.tries'), 0), coalesce(json_extract(detail, '$.in_vain'), 0)
+           FROM (SELECT n, outcome, detail FROM attempt WHERE step_id = ?1 ORDER BY token DESC LIMIT 1)
+          WHERE n = ?2 AND outcome = {OUTCOME_INTERRUPTED}"
+        ),
+        params![step.0, n],
+        |row| Ok((row.get(0)?, row.get(1)?)),
+    )?;
+    Ok(newest.unwrap_or_default())
+}
+
+/// All attempts of a step in the order of their starts.
+pub fn of_step(tx: &ReadTx, step: StepId) -> Result<Vec<Attempt>> {
+    tx.rows(
+        "SELECT n, token, worker, started, ended, outcome, detail, row_number() OVER (ORDER BY token)
+           FROM attempt_all WHERE step_id = ?1 ORDER BY token",
+        [step.0],
+        |row| {
+            let detail: Option<String> = row.get(6)?;
+            Ok(Attempt {
+                no: row.get(7)?,
+                n: row.get(0)?,
+                token: Token(row.get(1)?),
+                worker: WorkerId(row.get(2)?),
+                started: Timestamp(row.get(3)?),
+                ended: row.get::<_, Option<i64>>(4)?.map(Timestamp),
+                outcome: row.get::<_, Option<i64>>(5)?.map(outcome_name),
+                detail: detail.and_then(|it| serde_json::from_str(&it).ok()),
+            })
+        },
+    )
+}
+
+/// The captured streams of a step's attempts, oldest attempt first; of those with this token or a later one.
+pub fn logs(tx: &ReadTx, step: StepId, from: Token) -> Result<Vec<(Token, Log)>> {
+    tx.rows(
+        "SELECT token, stream, total, body FROM attempt_log WHERE step_id = ?1 AND token >= ?2 ORDER BY token, stream",
+        [step.0, from.0],
+        |row| {
+            let log = Log { stream: row.get(1)?, total: row.get::<_, i64>(2)? as u64, body: row.get(3)? };
+            Ok((Token(row.get(0)?), log))
+        },
+    )
+}
+
+/// Why the newest attempt of a step that left a word did not succeed, for people.
+pub fn last_reason(tx: &ReadTx, step: StepId) -> Result<Option<String>> {
+    let detail = tx.row(
+        "SELECT detail FROM attempt WHERE step_id = ?1 AND outcome NOT IN (1, 9) ORDER BY token DESC LIMIT 1",
+        [step.0],
+        |row| row.get::<_, String>(0),
+    )?;
+    Ok(detail.as_deref().and_then(reason))
+}
+
+/// The words of an attempt's outcome: of `{"outcome": {"outcome": "failed", "message": ..}, ..}` the message.
+pub fn reason(detail: &str) -> Option<String> {
+    let detail: serde_json::Value = serde_json::from_str(detail).ok()?;
+    let outcome = detail.get("outcome")?;
+    match serde_json::from_value::<Outcome>(outcome.clone()) {
+        Ok(outcome) => Some(outcome.to_string()),
+        Err(_) => Some(outcome.get("message").or(outcome.get("reason"))?.as_str()?.to_string()),
+    }
+}

@@ -1,0 +1,193 @@
+//! Cancel of a step, a run or a group. What waits is out at once; what runs is asked to stop, and settles as its worker
+//! sees fit: the first of cancel and completion wins.
+
+use crate::model::code::{OUTCOME_CANCELLED, PHASE_BUILDING, STEP_CANCELLED, STEP_COMPLETED};
+use crate::model::{EventKind, GroupId, Lease, RunId, StepId, StepState, Token, WorkerId};
+use crate::store::{
+    error::{Error, Result},
+    memory::KnownShape,
+    redo, retry, run, settle, step,
+    step::StepRow,
+    tx::{ReadTx, WriteTx},
+};
+use const_format::formatcp;
+use rusqlite::params;
+use serde::Serialize;
+
+/// Ended runs that one slice walks over at most: they cost a look, not a write.
+const SCAN: usize = 5_000;
+
+/// What a cancel did. Both are 0 when everything had ended, or was asked before.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct Cancelled {
+    /// Steps that waited, and are CANCELLED now.
+    pub out: i64,
+    /// Steps that run, and were asked to stop.
+    pub asked: i64,
+}
+
+/// Cancels a step, and with it every step that needs it. Idempotent.
+pub fn step(tx: &WriteTx, id: StepId) -> Result<Cancelled> {
+    let row = step::get(tx, id)?.ok_or_else(|| Error::not_found(id))?;
+    if row.state.is_terminal() {
+        return Ok(Cancelled::default());
+    }
+    if let Some(asked) = ask(tx, id)? {
+        if asked {
+            tx.event_with(EventKind::Cancel, Some(row.group), Some(row.run), Some(id), "asked".into());
+        }
+        return Ok(Cancelled { out: 0, asked: asked.into() });
+    }
+    let (shape, first) = shape_of(tx, row.run)?;
+    out(tx, &row)?;
+    let count = 1 + settle::cancel_dependents(tx, &shape, first, row.no)?;
+    redo::over(tx, id, first, shape.shape.steps.len())?;
+    tx.event(EventKind::Cancel, Some(row.group), Some(row.run), Some(id));
+    steps_out(tx, &row, &shape, first, count)?;
+    Ok(Cancelled { out: count, asked: 0 })
+}
+
+/// Cancels a run: its waiting steps are out, its running ones are asked. Idempotent.
+pub fn run(tx: &WriteTx, id: RunId) -> Result<Cancelled> {
+    let cancelled = cancel_run(tx, id)?;
+    if cancelled != Cancelled::default() {
+        let group = run::group_of(tx, id)?;
+        tx.event(EventKind::Cancel, group, Some(id), None);
+    }
+    Ok(cancelled)
+}
+
+/// Cancels a group: from here on nothing of it is claimed, and what completes starts no successor. `group_slice` takes
+/// its steps out. False: it has ended, or is being cancelled already.
+pub fn group(tx: &WriteTx, id: GroupId) -> Result<bool> {
+    let found = tx.row("SELECT phase, ended IS NOT NULL FROM run_group WHERE id = ?1", [id.0], |row| {
+        Ok((row.get::<_, i64>(0)?, row.get::<_, bool>(1)?))
+    })?;
+    let (phase, ended) = found.ok_or_else(|| Error::not_found(id))?;
+    if ended {
+        return Ok(false);
+    }
+    if phase == PHASE_BUILDING {
+        return Err(Error::conflict(format!("{id} is still being submitted")));
+    }
+    let changed = tx.execute("UPDATE run_group SET cancelling = 1 WHERE id = ?1 AND cancelling = 0", [id.0])?;
+    if changed == 1 {
+        tx.memory().cancelling_groups.insert(id);
+        tx.event(EventKind::Cancel, Some(id), None, None);
+    }
+    // What a retry has not re-opened yet stays as it is.
+    retry::stop(tx, id)?;
+    Ok(changed == 1)
+}
+
+/// Takes the steps of a group that is being cancelled out, until some `limit` rows are written. Begin with run 0 and go
+/// on with what is returned; None at the end. To begin again is harmless.
+pub fn group_slice(tx: &WriteTx, id: GroupId, after: RunId, limit: usize) -> Result<Option<RunId>> {
+    if !tx.memory().cancelling_groups.contains(&id) {
+        return Ok(None);
+    }
+    let runs =
+        tx.rows(RUNS, params![id.0, after.0, SCAN as i64], |row| Ok((RunId(row.get(0)?), row.get::<_, bool>(1)?)))?;
+    let mut written = 0;
+    for (run, open) in &runs {
+        if *open {
+            let cancelled = cancel_run(tx, *run)?;
+            written += (cancelled.out + cancelled.asked) as usize + 1;
+        }
+        if written >= limit {
+            return Ok(Some(*run));
+        }
+    }
+    Ok(runs.last().filter(|_| runs.len() == SCAN).map(|it| it.0))
+}
+
+pub(in crate::store) const RUNS: &str =
+    "SELECT id, ended IS NULL FROM run WHERE group_id = ?1 AND id > ?2 ORDER BY id LIMIT ?3";
+
+/// Groups whose cancel is under way: their slices may have to be finished, or their last steps still run.
+pub fn unfinished(tx: &ReadTx) -> Result<Vec<GroupId>> {
+    tx.rows("SELECT id FROM run_group WHERE paused + cancelling > 0 AND cancelling = 1 ORDER BY id", [], |row| {
+        row.get(0).map(GroupId)
+    })
+}
+
+/// The leases of a worker that somebody asked to cancel.
+pub fn requests(tx: &ReadTx, worker: WorkerId) -> Result<Vec<Lease>> {
+    tx.rows(
+        "SELECT c.step_id, c.token FROM cancel_request c CROSS JOIN lease l ON l.step_id = c.step_id
+          WHERE l.token = c.token AND l.worker = ?1",
+        [worker.0],
+        |row| Ok(Lease { step: StepId(row.get(0)?), token: Token(row.get(1)?) }),
+    )
+}
+
+fn shape_of(tx: &WriteTx, run: RunId) -> Result<(std::sync::Arc<KnownShape>, StepId)> {
+    let (definition, first) = step::definition_of_run(tx, run)?.ok_or_else(|| Error::not_found(run))?;
+    Ok((tx.memory().shape(tx.conn(), definition)?, first))
+}
+
+fn cancel_run(tx: &WriteTx, id: RunId) -> Result<Cancelled> {
+    let (shape, first) = shape_of(tx, id)?;
+    let mut cancelled = Cancelled::default();
+    let mut last = None;
+    for open in run::open_steps(tx, first, shape.shape.steps.len())? {
+        match ask(tx, open)? {
+            Some(asked) => cancelled.asked += i64::from(asked),
+            None => {
+                let Some(row) = step::get(tx, open)? else { continue };
+                out(tx, &row)?;
+                tx.memory().redoing.remove(&open);
+                cancelled.out += 1;
+                last = Some(row);
+            }
+        }
+    }
+    if let Some(row) = last {
+        steps_out(tx, &row, &shape, first, cancelled.out)?;
+    }
+    Ok(cancelled)
+}
+
+/// Asks the worker of a running step to stop it. None: it does not run; false: it was asked before.
+pub(in crate::store) fn ask(tx: &WriteTx, id: StepId) -> Result<Option<bool>> {
+    let token = tx.row("SELECT token FROM lease WHERE step_id = ?1", [id.0], |row| row.get::<_, i64>(0))?;
+    let Some(token) = token else { return Ok(None) };
+    let changed = tx.execute(
+        "INSERT INTO cancel_request(step_id, token, at) VALUES (?1, ?2, ?3)
+         ON CONFLICT(step_id) DO UPDATE SET token = excluded.token, at = excluded.at WHERE token <> excluded.token",
+        params![id.0, token, tx.now().0],
+    )?;
+    let mut memory = tx.memory();
+    memory.cancel_requests.insert(id);
+    memory.woke |= changed == 1;
+    Ok(Some(changed == 1))
+}
+
+/// A waiting step is out: CANCELLED, and its line moves up.
+pub(in crate::store) fn out(tx: &WriteTx, row: &StepRow) -> Result<()> {
+    let was_ready = row.state == StepState::Open && step::leave_ready(tx, row)?;
+    tx.execute(
+        formatcp!(
+            "UPDATE step SET state = {STEP_CANCELLED}, ended = ?2, outcome = {OUTCOME_CANCELLED}
+                  WHERE id = ?1 AND state < {STEP_COMPLETED}"
+        ),
+        params![row.id.0, tx.now().0],
+    )?;
+    match row.key {
+        Some(key) if was_ready => step::promote_line(tx, key, row.step_type, row.scope),
+        _ => Ok(()),
+    }
+}
+
+/// Tells the run that `count` of its waiting steps ended.
+fn steps_out(tx: &WriteTx, row: &StepRow, shape: &KnownShape, first: StepId, count: i64) -> Result<()> {
+    if shape.chain {
+        let open = run::open_steps(tx, first, shape.shape.steps.len())?;
+        return match open.is_empty() {
+            true => run::end_chain(tx, row.run, row.group),
+            false => Ok(()),
+        };
+    }
+    let ended = run::Ended { steps: count, failed: false, cancelled: true };
+    run::steps_ended(tx, row.run, row.group, shape, row.no, ended)
+}

@@ -1,0 +1,75 @@
+//! Whether anything is left to do, and when the next thing is due.
+
+use crate::model::code::{HOOK_RUNNING, STEP_BLOCKED, STEP_DELAYED};
+use crate::model::{Lease, Scope, StepId, Timestamp, Token, WorkerId};
+use crate::store::{error::Result, hook, tx::ReadTx};
+use const_format::formatcp;
+
+/// Nothing ready, running, delayed or in line in this scope, and no hook waits or runs.
+///
+/// Steps that wait for a paused group or type, or for a need that is itself one of these, do not count by themselves.
+pub fn is_idle(tx: &ReadTx, scope: Scope) -> Result<bool> {
+    let busy = match scope {
+        Scope::Everything => tx.row(
+            formatcp!(
+                "SELECT EXISTS (SELECT 1 FROM ready WHERE lane = 0) OR EXISTS (SELECT 1 FROM lease)
+                 OR EXISTS (SELECT 1 FROM step_type t WHERE t.lane > 0 AND NOT t.paused
+                               AND EXISTS (SELECT 1 FROM ready WHERE ready.lane = t.lane))
+                 OR EXISTS (SELECT 1 FROM step WHERE state = {STEP_DELAYED})
+                 OR EXISTS (SELECT 1 FROM step WHERE state = {STEP_BLOCKED}
+                               AND type_id NOT IN (SELECT id FROM step_type WHERE paused))
+                 OR EXISTS (SELECT 1 FROM group_detail WHERE opened < open_until)"
+            ),
+            [],
+            |row| row.get::<_, bool>(0),
+        )?,
+        Scope::Group(group) => {
+            tx.row("SELECT ended IS NULL FROM run_group WHERE id = ?1", [group.0], |row| row.get(0))?
+        }
+    };
+    if busy.unwrap_or(false) {
+        return Ok(false);
+    }
+    Ok(hook::next_due(tx, scope)?.is_none() && hook::running(tx, scope)? == 0)
+}
+
+/// When the next delayed step or waiting hook is due.
+pub fn next_due(tx: &ReadTx) -> Result<Option<Timestamp>> {
+    let step =
+        tx.row(formatcp!("SELECT due FROM step WHERE state = {STEP_DELAYED} ORDER BY due LIMIT 1"), [], |row| {
+            row.get(0)
+        })?;
+    let hook = hook::next_due(tx, Scope::Everything)?;
+    Ok(step.map(Timestamp).into_iter().chain(hook).min())
+}
+
+/// Which of a worker's leases are gone (taken by a reaper), and which somebody asked to cancel.
+#[derive(Debug, Default)]
+pub struct Asked {
+    pub cancelled: Vec<Lease>,
+    pub live: Vec<Lease>,
+}
+
+/// What became of the leases of a worker, those of its running hooks included (their step is 0 where they are of no step).
+pub fn leases(tx: &ReadTx, worker: WorkerId) -> Result<Asked> {
+    let rows = tx.rows(
+        formatcp!(
+            "SELECT l.step_id, l.token, c.step_id IS NOT NULL OR g.cancelling FROM lease l
+           LEFT JOIN cancel_request c ON c.step_id = l.step_id AND c.token = l.token
+           JOIN run_group g ON g.id = l.group_id
+          WHERE l.worker = ?1
+         UNION ALL
+         SELECT step_id, token, 0 FROM hook WHERE worker = ?1 AND state = {HOOK_RUNNING}"
+        ),
+        [worker.0],
+        |row| Ok((Lease { step: StepId(row.get(0)?), token: Token(row.get(1)?) }, row.get::<_, bool>(2)?)),
+    )?;
+    let mut asked = Asked::default();
+    for (lease, cancelled) in rows {
+        asked.live.push(lease);
+        if cancelled {
+            asked.cancelled.push(lease);
+        }
+    }
+    Ok(asked)
+}

@@ -1,0 +1,63 @@
+//! What a consumer reads before it runs a step.
+
+use crate::model::code::STEP_COMPLETED;
+use crate::model::{DefinitionId, RunId, StepId};
+use crate::store::{
+    error::{Error, Result},
+    output::{self, Output},
+    step,
+    tx::ReadTx,
+};
+use const_format::formatcp;
+
+/// A step with what stands in its rows.
+#[derive(Debug, Clone)]
+pub struct Input {
+    pub definition: DefinitionId,
+    /// Its number in the definition.
+    pub no: usize,
+    pub first_step: StepId,
+    pub item: String,
+    pub attempts: i64,
+    pub failures: i64,
+    pub crashes: i64,
+    /// An engine died while it ran: it runs in a child of its own this time.
+    pub suspect: bool,
+    /// A step before it in the run runs again because a file that it had made was damaged.
+    pub redoing: bool,
+}
+
+pub fn read(tx: &ReadTx, id: StepId) -> Result<Input> {
+    let run = tx.row("SELECT run_id FROM step WHERE id = ?1", [id.0], |row| row.get(0).map(RunId))?;
+    let run = run.ok_or_else(|| Error::not_found(id))?;
+    let (definition, first_step) = step::definition_of_run(tx, run)?.ok_or_else(|| Error::not_found(run))?;
+    let item = tx.row("SELECT item FROM item WHERE run_id = ?1", [run.0], |row| row.get(0))?;
+    tx.row(
+        formatcp!(
+            "SELECT no, attempts, failures, crashes, suspect,
+                EXISTS (SELECT 1 FROM step r WHERE r.id >= ?2 AND r.id < ?1 AND r.redone > 0
+                AND r.state < {STEP_COMPLETED})
+           FROM step WHERE id = ?1"
+        ),
+        [id.0, first_step.0],
+        |row| {
+            Ok(Input {
+                definition,
+                no: row.get::<_, i64>(0)? as usize,
+                first_step,
+                item: item.unwrap_or_default(),
+                attempts: row.get(1)?,
+                failures: row.get(2)?,
+                crashes: row.get(3)?,
+                suspect: row.get::<_, i64>(4)? > 0,
+                redoing: row.get(5)?,
+            })
+        },
+    )?
+    .ok_or_else(|| Error::not_found(id))
+}
+
+/// The outputs of steps of the same run, in the order asked for.
+pub fn outputs(tx: &ReadTx, first_step: StepId, numbers: &[usize]) -> Result<Vec<Option<Output>>> {
+    numbers.iter().map(|no| output::of_step(tx, StepId(first_step.0 + *no as i64))).collect()
+}

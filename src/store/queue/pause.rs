@@ -1,0 +1,120 @@
+//! Pause and resume of a group or a type: one flag, effective at once. What the claims of a paused group met was parked;
+//! resuming moves it back in slices.
+
+use crate::model::code::STEP_PAUSED;
+use crate::model::{EventKind, GroupId, StepId};
+use crate::store::{
+    error::{Error, Result},
+    group, step, step_type,
+    tx::{ReadTx, WriteTx},
+};
+use const_format::formatcp;
+use rusqlite::params;
+
+/// Nothing of the group is claimed from here on; what runs goes on. False: it is paused already.
+pub fn group(tx: &WriteTx, id: GroupId) -> Result<bool> {
+    if group::end(tx, id)?.ended.is_some() {
+        return Err(Error::conflict(format!("{id} has ended, there is nothing to pause")));
+    }
+    tx.execute("UPDATE group_detail SET paused_for = '' WHERE group_id = ?1", [id.0])?;
+    set(tx, id, String::new())
+}
+
+/// Pauses a group until what it waits for is there again, in words. False: it is paused already, or has ended.
+pub fn group_for(tx: &WriteTx, id: GroupId, reason: &str) -> Result<bool> {
+    if group::end(tx, id)?.ended.is_some() || !set(tx, id, reason.to_string())? {
+        return Ok(false);
+    }
+    tx.execute("UPDATE group_detail SET paused_for = ?2 WHERE group_id = ?1", params![id.0, reason])?;
+    Ok(true)
+}
+
+fn set(tx: &WriteTx, id: GroupId, detail: String) -> Result<bool> {
+    let changed = tx.execute("UPDATE run_group SET paused = 1 WHERE id = ?1 AND paused = 0", [id.0])?;
+    if changed == 1 {
+        tx.memory().paused_groups.insert(id);
+        tx.event_with(EventKind::Pause, Some(id), None, None, detail);
+    }
+    Ok(changed == 1)
+}
+
+/// Groups that are paused until something is there again, and what that is.
+pub fn waiting(tx: &ReadTx) -> Result<Vec<(GroupId, String)>> {
+    tx.rows(
+        "SELECT g.id, d.paused_for FROM run_group g JOIN group_detail d ON d.group_id = g.id
+          WHERE g.paused + g.cancelling > 0 AND g.paused = 1 AND d.paused_for <> '' ORDER BY g.id",
+        [],
+        |row| Ok((GroupId(row.get(0)?), row.get(1)?)),
+    )
+}
+
+/// What a paused group waits for. None: it is not paused, or somebody paused it.
+pub fn waits_for(tx: &ReadTx, id: GroupId) -> Result<Option<String>> {
+    tx.row(
+        "SELECT d.paused_for FROM run_group g JOIN group_detail d ON d.group_id = g.id
+          WHERE g.id = ?1 AND g.paused = 1 AND d.paused_for <> ''",
+        [id.0],
+        |row| row.get(0),
+    )
+}
+
+/// Lifts the pause; `resume_slice` moves the parked steps back. False: it was not paused.
+pub fn resume_group(tx: &WriteTx, id: GroupId) -> Result<bool> {
+    group::end(tx, id)?;
+    let changed = tx.execute("UPDATE run_group SET paused = 0 WHERE id = ?1 AND paused = 1", [id.0])?;
+    if changed == 1 {
+        tx.execute("UPDATE group_detail SET paused_for = '' WHERE group_id = ?1", [id.0])?;
+        tx.memory().paused_groups.remove(&id);
+        tx.memory().woke = true;
+        tx.event(EventKind::Resume, Some(id), None, None);
+    }
+    Ok(changed == 1)
+}
+
+/// Moves up to `limit` parked steps of a group that is not paused back to where they belong. True while more are left.
+pub fn resume_slice(tx: &WriteTx, id: GroupId, limit: usize) -> Result<bool> {
+    {
+        let memory = tx.memory();
+        if memory.paused_groups.contains(&id) || memory.cancelling_groups.contains(&id) {
+            return Ok(false);
+        }
+    }
+    let parked = tx.rows(PARKED, params![id.0, limit as i64], |row| row.get(0).map(StepId))?;
+    for id in &parked {
+        if let Some(step) = step::get(tx, *id)? {
+            step::place_due(tx, &step)?;
+        }
+    }
+    Ok(parked.len() == limit)
+}
+
+pub(in crate::store) const PARKED: &str =
+    formatcp!("SELECT id FROM step WHERE state = {STEP_PAUSED} AND group_id = ?1 LIMIT ?2");
+
+/// Groups with parked steps that are neither paused nor being cancelled: a crash came between the slices.
+pub fn unfinished(tx: &ReadTx) -> Result<Vec<GroupId>> {
+    let mut found = Vec::new();
+    let mut after = 0;
+    while let Some(group) = tx.row(NEXT_PARKED_GROUP, [after], |row| row.get::<_, i64>(0))? {
+        after = group;
+        let free =
+            tx.row("SELECT 1 FROM run_group WHERE id = ?1 AND paused = 0 AND cancelling = 0", [group], |_| Ok(()))?;
+        found.extend(free.map(|()| GroupId(group)));
+    }
+    Ok(found)
+}
+
+pub(in crate::store) const NEXT_PARKED_GROUP: &str =
+    formatcp!("SELECT group_id FROM step WHERE state = {STEP_PAUSED} AND group_id > ?1 ORDER BY group_id LIMIT 1");
+
+/// Pauses or resumes every step of a type. False: it is so already.
+pub fn step_type(tx: &WriteTx, name: &str, paused: bool) -> Result<bool> {
+    let id = step_type::find(tx, name)?.ok_or_else(|| Error::not_found(format!("step type `{name}`")))?;
+    if tx.memory().types.get(&id).is_some_and(|it| it.paused == paused) {
+        return Ok(false);
+    }
+    step_type::set_paused(tx, id, paused)?;
+    let kind = if paused { EventKind::Pause } else { EventKind::Resume };
+    tx.event_with(kind, None, None, None, format!("type {name}"));
+    Ok(true)
+}

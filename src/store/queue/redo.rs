@@ -1,0 +1,184 @@
+//! A step that had completed runs again because a file that it made is damaged (COMPLETED -> PENDING); whoever found that
+//! waits for it with its attempt given back.
+//!
+//! Who needs such a step was told when it completed for the first time, so its second completion tells nobody but those
+//! who wait (state 4): for all others its need counts as met. A step that is claimed meanwhile waits too.
+
+use crate::model::code::{STEP_COMPLETED, STEP_OPEN, STEP_RECOMPUTE};
+use crate::model::{ArtifactHash, AttemptOutcome, EventKind, KeepReason, Outcome, OutputId, StepId, StepState};
+use crate::store::{
+    attempt::{self, Record},
+    cancel,
+    error::Result,
+    kept_output::{self, Origin},
+    lease::Live,
+    memory::KnownShape,
+    run, step, step_cache,
+    tx::WriteTx,
+};
+use const_format::formatcp;
+use rusqlite::params;
+
+/// How often a step makes its files again before its disk is to blame.
+const MOST: i64 = 3;
+
+/// What became of a step that found damaged files.
+pub(in crate::store) enum Asked {
+    /// It waits.
+    Waits,
+    /// They were made anew since it began: it may try at once.
+    GivenBack,
+    /// They are damaged again and again.
+    Hopeless(Record),
+    /// No step of its run made them.
+    Unknown,
+}
+
+struct Producer {
+    id: StepId,
+    redone: i64,
+    token: i64,
+    output: OutputId,
+}
+
+/// Lets the steps that made the damaged files run again.
+pub(in crate::store) fn ask(tx: &WriteTx, live: &Live, damaged: &[ArtifactHash]) -> Result<Asked> {
+    let Some((definition, first)) = step::definition_of_run(tx, live.run)? else { return Ok(Asked::Unknown) };
+    let shape = tx.memory().shape(tx.conn(), definition)?;
+    let own = live.lease.step;
+    let mut producers: Vec<Producer> = Vec::new();
+    for hash in damaged {
+        for found in producers_of(tx, hash, first, own)? {
+            if producers.iter().all(|it| it.id != found.id) {
+                producers.push(found);
+            }
+        }
+    }
+    if producers.is_empty() {
+        let again = tx.memory().redoing.iter().any(|it| *it >= first && *it < own);
+        return if again { wait(tx, live).map(|()| Asked::Waits) } else { Ok(Asked::Unknown) };
+    }
+    // Claimed after the finder was: the file is a new one, which nobody has looked at yet.
+    producers.retain(|it| it.token < live.lease.token.0);
+    if producers.is_empty() {
+        return Ok(Asked::GivenBack);
+    }
+    if let Some(worst) = producers.iter().find(|it| it.redone >= MOST) {
+        return Ok(Asked::Hopeless(hopeless(worst)));
+    }
+    for producer in &producers {
+        begin(tx, live, &shape, producer)?;
+    }
+    wait(tx, live).map(|()| Asked::Waits)
+}
+
+fn producers_of(tx: &WriteTx, hash: &ArtifactHash, first: StepId, own: StepId) -> Result<Vec<Producer>> {
+    tx.rows(
+        formatcp!(
+            "SELECT s.id, s.redone, s.token, s.output_id FROM step s
+           CROSS JOIN output_file f ON f.output_id = s.output_id CROSS JOIN artifact a ON a.id = f.artifact_id
+          WHERE s.id >= ?1 AND s.id < ?2 AND s.state = {STEP_COMPLETED} AND a.hash = ?3"
+        ),
+        params![first.0, own.0, hash.0],
+        |row| {
+            let (id, output) = (StepId(row.get(0)?), OutputId(row.get(3)?));
+            Ok(Producer { id, redone: row.get(1)?, token: row.get(2)?, output })
+        },
+    )
+}
+
+fn hopeless(worst: &Producer) -> Record {
+    let message = format!(
+        "files that {} made were damaged {} times, however often it made them again: the disk is to blame",
+        worst.id,
+        worst.redone + 1
+    );
+    let outcome = Outcome::permanent("damaged", message);
+    let words = outcome.to_string();
+    let detail = serde_json::json!({"outcome": outcome, "message": words, "reason": words, "certificate": {}});
+    Record { outcome: AttemptOutcome::Failed, detail: detail.to_string(), logs: Vec::new() }
+}
+
+/// COMPLETED -> PENDING.
+fn begin(tx: &WriteTx, live: &Live, shape: &KnownShape, producer: &Producer) -> Result<()> {
+    let detail = serde_json::json!({
+        "outcome": Outcome::Succeeded,
+        "certificate": {"remarks": ["a file that it made was found damaged later"]},
+    });
+    // Its success lived in its own columns, which the next attempt needs.
+    tx.execute(
+        "INSERT OR IGNORE INTO attempt(step_id, n, token, worker, started, ended, outcome, detail)
+         SELECT id, max(attempts, 1), token, worker, started, ended, outcome, ?2 FROM step WHERE id = ?1",
+        params![producer.id.0, detail.to_string()],
+    )?;
+    let changed = tx.execute(
+        formatcp!(
+            "UPDATE step SET state = {STEP_OPEN}, redone = redone + 1, due = ?2, token = NULL,
+                  worker = NULL, started = NULL,
+                ended = NULL, outcome = NULL, output_id = NULL WHERE id = ?1 AND state = {STEP_COMPLETED}"
+        ),
+        params![producer.id.0, tx.now().0],
+    )?;
+    if changed == 0 {
+        return Ok(());
+    }
+    kept_output::insert(tx, producer.output, KeepReason::Nothing, &Origin::default())?;
+    step_cache::forget_output(tx, producer.output)?;
+    if !shape.chain {
+        run::one_more(tx, live.run)?;
+    }
+    tx.memory().redoing.insert(producer.id);
+    let what = "a file that it made is damaged".to_string();
+    tx.event_with(EventKind::Retry, Some(live.group), Some(live.run), Some(producer.id), what);
+    match step::get(tx, producer.id)? {
+        Some(row) => step::place_due(tx, &row),
+        None => Ok(()),
+    }
+}
+
+fn wait(tx: &WriteTx, live: &Live) -> Result<()> {
+    let reason = "it waits until a damaged file of an earlier step is made again";
+    let outcome = Outcome::Interrupted { reason: reason.to_string() };
+    let detail = serde_json::json!({"outcome": outcome, "message": reason, "certificate": {}}).to_string();
+    attempt::record(tx, live, Some(&Record { outcome: AttemptOutcome::Interrupted, detail, logs: Vec::new() }))?;
+    tx.execute(
+        formatcp!("UPDATE step SET state = {STEP_RECOMPUTE} WHERE id = ?1 AND state = {STEP_OPEN}"),
+        [live.lease.step.0],
+    )?;
+    tx.event(EventKind::StepReleased, Some(live.group), Some(live.run), Some(live.lease.step));
+    Ok(())
+}
+
+/// A step that ran again has ended, in whatever way: those who wait go on. Nothing for any other step.
+pub(in crate::store) fn over(tx: &WriteTx, id: StepId, first: StepId, count: usize) -> Result<()> {
+    if !tx.memory().redoing.remove(&id) {
+        return Ok(());
+    }
+    let waiting = tx.rows(
+        formatcp!("SELECT id FROM step WHERE id >= ?1 AND id < ?2 AND +state = {STEP_RECOMPUTE}"),
+        params![first.0, first.0 + count as i64],
+        |row| row.get(0).map(StepId),
+    )?;
+    for id in waiting {
+        step::set_state(tx, id, StepState::Open)?;
+        if let Some(row) = step::get(tx, id)? {
+            step::place_due(tx, &row)?;
+        }
+    }
+    Ok(())
+}
+
+/// What needs a step that failed while it ran again: some of it may be claimable by now, or run.
+pub(in crate::store) fn cancel_dependents(tx: &WriteTx, shape: &KnownShape, first: StepId, no: usize) -> Result<i64> {
+    let mut count = 0;
+    for dependent in shape.shape.dependents(no) {
+        let id = StepId(first.0 + dependent as i64);
+        let Some(row) = step::get(tx, id)?.filter(|it| !it.state.is_terminal()) else { continue };
+        if cancel::ask(tx, id)?.is_none() {
+            cancel::out(tx, &row)?;
+            tx.memory().redoing.remove(&id);
+            count += 1;
+        }
+    }
+    Ok(count)
+}

@@ -1,0 +1,23 @@
+//! Table `resource_key`: interned resource keys.
+
+use crate::model::{KeyId, ResourceKey};
+use crate::store::{
+    error::Result,
+    tx::{ReadTx, WriteTx},
+};
+
+pub fn intern(tx: &WriteTx, name: &str) -> Result<KeyId> {
+    if let Some(id) = find(tx, name)? {
+        return Ok(id);
+    }
+    tx.execute("INSERT INTO resource_key(name) VALUES (?1)", [name])?;
+    Ok(KeyId(tx.conn().last_insert_rowid()))
+}
+
+pub fn find(tx: &ReadTx, name: &str) -> Result<Option<KeyId>> {
+    tx.row("SELECT id FROM resource_key WHERE name = ?1", [name], |row| row.get(0).map(KeyId))
+}
+
+pub fn name(tx: &ReadTx, id: KeyId) -> Result<Option<ResourceKey>> {
+    tx.row("SELECT name FROM resource_key WHERE id = ?1", [id.0], |row| row.get(0).map(ResourceKey))
+}

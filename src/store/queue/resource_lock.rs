@@ -1,0 +1,237 @@
+//! Table `resource_lock`: the row half of a resource lock. The file half is `engine::resource_lock`.
+
+use crate::model::code::HOLDER_STEP;
+use crate::model::{
+    EventKind, Holder, HolderKind, KeyId, Monotonic, ProcessIdentity, ResourceKey, StepId, Timestamp, Token,
+};
+use crate::store::{
+    Held,
+    error::Result,
+    request::Claim,
+    resource_key, step,
+    tx::{ReadTx, WriteTx},
+};
+use const_format::formatcp;
+use rusqlite::{Row, params};
+use serde::Serialize;
+
+/// A held key.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
+pub struct LockRow {
+    pub key: ResourceKey,
+    pub holder: Holder,
+    pub token: Token,
+    pub identity: Option<ProcessIdentity>,
+    pub acquired: Timestamp,
+    pub boot_id: String,
+    pub deadline: Monotonic,
+}
+
+impl LockRow {
+    /// The holder in words: `step s12 (process 4711)`.
+    pub fn holder_words(&self) -> String {
+        let process = self.identity.as_ref().map(|it| format!(" (process {})", it.pid)).unwrap_or_default();
+        match self.holder.kind {
+            HolderKind::Step => format!("step s{}{process}", self.holder.id),
+            HolderKind::Hook => format!("hook {}{process}", self.holder.id),
+            HolderKind::Cli => format!("the command line{process}"),
+            HolderKind::Web => format!("a web request{process}"),
+        }
+    }
+}
+
+/// Who takes a key outside of a step: until when (monotonic, of this boot) unless refreshed.
+#[derive(Debug, Clone)]
+pub struct Taker {
+    pub holder: Holder,
+    /// JSON of the holding process.
+    pub identity: String,
+    pub boot_id: String,
+    pub deadline: Monotonic,
+}
+
+pub(in crate::store) fn is_held(tx: &ReadTx, key: KeyId) -> Result<bool> {
+    Ok(tx.row("SELECT 1 FROM resource_lock WHERE key_id = ?1", [key.0], |_| Ok(()))?.is_some())
+}
+
+pub(in crate::store) fn take_for_step(
+    tx: &WriteTx,
+    key: KeyId,
+    step: StepId,
+    token: Token,
+    claim: &Claim,
+) -> Result<bool> {
+    let changed = tx.execute(
+        "INSERT INTO resource_lock(key_id, holder_kind, holder, token, identity, acquired, boot_id, deadline)
+         VALUES (?1, 1, ?2, ?3, ?4, ?5, ?6, ?7) ON CONFLICT DO NOTHING",
+        params![key.0, step.0, token.0, &*claim.identity, tx.now().0, &*claim.boot_id, claim.lock_deadline.0],
+    )?;
+    Ok(changed == 1)
+}
+
+/// The settling transaction's half: the row goes if it is still this lease's, and the lines move up.
+pub(in crate::store) fn release_for_step(tx: &WriteTx, key: KeyId, token: Token) -> Result<()> {
+    let changed = tx.execute("DELETE FROM resource_lock WHERE key_id = ?1 AND token = ?2", params![key.0, token.0])?;
+    match changed {
+        0 => Ok(()),
+        _ => step::promote_lines(tx, key),
+    }
+}
+
+/// The step goes back in line, and its row stays, expired: the file of the key decides when it may go.
+pub(in crate::store) fn leave_behind(tx: &WriteTx, key: KeyId, token: Token) -> Result<()> {
+    tx.execute("UPDATE resource_lock SET deadline = 0 WHERE key_id = ?1 AND token = ?2", params![key.0, token.0])?;
+    Ok(())
+}
+
+/// Rows of steps that run no more: only the files of their keys still exclude others.
+pub fn left_behind(tx: &ReadTx) -> Result<Vec<LockRow>> {
+    tx.rows(&format!("{HELD} WHERE {LEFT}"), [], read)
+}
+
+/// Whether only the file of this key excludes others.
+pub(in crate::store) fn is_left_behind(tx: &ReadTx, key: KeyId) -> Result<bool> {
+    Ok(tx.row(&format!("{HELD} WHERE l.key_id = ?1 AND {LEFT}"), [key.0], read)?.is_some())
+}
+
+/// Takes a key for a holder that is not a step; idempotent for the same holder. None: somebody else has it.
+pub fn acquire(tx: &WriteTx, key: &ResourceKey, taker: &Taker) -> Result<Option<Token>> {
+    let id = resource_key::intern(tx, &key.0)?;
+    let mine = tx.row(
+        "SELECT token FROM resource_lock WHERE key_id = ?1 AND holder_kind = ?2 AND holder = ?3 AND identity = ?4",
+        params![id.0, taker.holder.kind.code(), taker.holder.id, taker.identity],
+        |row| row.get(0).map(Token),
+    )?;
+    if let Some(token) = mine {
+        refresh(tx, key, token, &taker.boot_id, taker.deadline)?;
+        return Ok(Some(token));
+    }
+    let token = tx.next_token();
+    let changed = tx.execute(
+        "INSERT INTO resource_lock(key_id, holder_kind, holder, token, identity, acquired, boot_id, deadline)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) ON CONFLICT DO NOTHING",
+        params![
+            id.0,
+            taker.holder.kind.code(),
+            taker.holder.id,
+            token.0,
+            taker.identity,
+            tx.now().0,
+            taker.boot_id,
+            taker.deadline.0
+        ],
+    )?;
+    Ok((changed == 1).then_some(token))
+}
+
+/// Extends a held key. `Lost`: it was forced away or swept.
+pub fn refresh(tx: &WriteTx, key: &ResourceKey, token: Token, boot_id: &str, deadline: Monotonic) -> Result<Held> {
+    let changed = tx.execute(
+        "UPDATE resource_lock SET deadline = ?3, boot_id = ?4
+          WHERE key_id = (SELECT id FROM resource_key WHERE name = ?1) AND token = ?2",
+        params![key.0, token.0, deadline.0, boot_id],
+    )?;
+    Ok(if changed == 1 { Held::Yes } else { Held::Lost })
+}
+
+/// Whether `token` still holds the key: asked again after the file lock was got.
+pub fn holds(tx: &ReadTx, key: &ResourceKey, token: Token) -> Result<bool> {
+    let row = tx.row(
+        "SELECT 1 FROM resource_lock WHERE key_id = (SELECT id FROM resource_key WHERE name = ?1) AND token = ?2",
+        params![key.0, token.0],
+        |_| Ok(()),
+    )?;
+    Ok(row.is_some())
+}
+
+pub fn release(tx: &WriteTx, key: &ResourceKey, token: Token) -> Result<Held> {
+    let Some(id) = resource_key::find(tx, &key.0)? else { return Ok(Held::Lost) };
+    let changed = tx.execute("DELETE FROM resource_lock WHERE key_id = ?1 AND token = ?2", params![id.0, token.0])?;
+    if changed == 0 {
+        return Ok(Held::Lost);
+    }
+    step::promote_lines(tx, id)?;
+    Ok(Held::Yes)
+}
+
+/// What the history says of a key that is taken away.
+#[derive(Debug, Clone)]
+pub struct Forced {
+    pub key: ResourceKey,
+    pub why: String,
+    /// Who takes it away: the user, the process, the command.
+    pub by: String,
+}
+
+/// Clears a key's row whatever holds it. The history says who did it, why, and who held the key, also when no one did.
+/// False: it was not held.
+pub fn force_release(tx: &WriteTx, forced: &Forced) -> Result<bool> {
+    let Forced { key, why, by } = forced;
+    let held = holder_of(tx, &key.0)?;
+    let holder = match &held {
+        Some(row) => format!("it was held by {}", row.holder_words()),
+        None => "it was not held".to_string(),
+    };
+    tx.event_with(EventKind::LockForced, None, None, None, format!("{key}: {why} (by {by}; {holder})"));
+    let (Some(_), Some(id)) = (held, resource_key::find(tx, &key.0)?) else { return Ok(false) };
+    clear(tx, id)?;
+    step::promote_lines(tx, id)?;
+    Ok(true)
+}
+
+/// Removes the row of a key; the caller promotes its lines.
+pub(in crate::store) fn clear(tx: &WriteTx, key: KeyId) -> Result<()> {
+    tx.execute("DELETE FROM resource_lock WHERE key_id = ?1", [key.0])?;
+    Ok(())
+}
+
+/// Removes a row whose holder is not a live step and that the caller found expired with a free file lock.
+pub fn sweep(tx: &WriteTx, row: &LockRow) -> Result<bool> {
+    let Some(id) = resource_key::find(tx, &row.key.0)? else { return Ok(false) };
+    let changed = tx.execute(
+        formatcp!(
+            "DELETE FROM resource_lock WHERE key_id = ?1 AND token = ?2 AND deadline = ?3
+            AND NOT EXISTS (SELECT 1 FROM lease l WHERE l.step_id = resource_lock.holder
+                               AND l.token = resource_lock.token AND resource_lock.holder_kind = {HOLDER_STEP})"
+        ),
+        params![id.0, row.token.0, row.deadline.0],
+    )?;
+    if changed == 1 {
+        step::promote_lines(tx, id)?;
+    }
+    Ok(changed == 1)
+}
+
+/// Every held key, by name.
+pub fn list(tx: &ReadTx) -> Result<Vec<LockRow>> {
+    tx.rows(&format!("{HELD} ORDER BY k.name"), [], read)
+}
+
+/// Who holds a key; None: nobody.
+pub fn holder_of(tx: &ReadTx, key: &str) -> Result<Option<LockRow>> {
+    tx.row(&format!("{HELD} WHERE k.name = ?1"), [key], read)
+}
+
+const HELD: &str = "SELECT k.name, l.holder_kind, l.holder, l.token, l.identity, l.acquired, l.boot_id, l.deadline
+   FROM resource_lock l JOIN resource_key k ON k.id = l.key_id";
+
+const LEFT: &str = formatcp!(
+    "l.holder_kind = {HOLDER_STEP}
+    AND NOT EXISTS (SELECT 1 FROM lease q WHERE q.step_id = l.holder AND q.token = l.token)"
+);
+
+fn read(row: &Row) -> rusqlite::Result<LockRow> {
+    Ok(LockRow {
+        key: ResourceKey(row.get(0)?),
+        holder: Holder { kind: kind(row.get(1)?), id: row.get(2)? },
+        token: Token(row.get(3)?),
+        identity: serde_json::from_str(&row.get::<_, String>(4)?).ok(),
+        acquired: Timestamp(row.get(5)?),
+        boot_id: row.get(6)?,
+        deadline: Monotonic(row.get(7)?),
+    })
+}
+
+fn kind(code: i64) -> HolderKind {
+    HolderKind::from_code(code).unwrap_or(HolderKind::Hook)
+}

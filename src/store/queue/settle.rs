@@ -1,0 +1,276 @@
+//! How a step leaves its lease: complete, retry, fail, release, cancel. Every path is gated on the token.
+
+use crate::model::code::{
+    OUTCOME_CANCELLED, STEP_BLOCKED, STEP_CANCELLED, STEP_COMPLETED, STEP_DELAYED, STEP_OPEN, STEP_PAUSED,
+};
+use crate::model::{AttemptOutcome, EventKind, Lease, OutputId, StepId, StepState, Timestamp};
+use crate::store::{
+    Held, attempt,
+    error::Result,
+    hook,
+    lease::{self, Live},
+    memory::KnownShape,
+    output,
+    redo::{self, Asked},
+    request::Settlement,
+    resource_lock, run, step, step_cache,
+    tx::WriteTx,
+};
+use const_format::formatcp;
+use rusqlite::params;
+use std::sync::Arc;
+
+/// Settles a step, if `lease` still holds it.
+///
+/// `Held::Lost` means that the reaper gave the step away: nothing was changed, and the caller drops its result.
+pub(in crate::store) fn settle(tx: &WriteTx, lease: Lease, settlement: &Settlement) -> Result<Held> {
+    let Some(live) = lease::take(tx, lease)? else {
+        tx.memory().lost_leases += 1;
+        return Ok(Held::Lost);
+    };
+    let asked = tx.memory().cancel_requests.remove(&lease.step);
+    if asked {
+        tx.execute("DELETE FROM cancel_request WHERE step_id = ?1", [lease.step.0])?;
+    }
+    apply(tx, &live, settlement, asked)?;
+    match live.key {
+        Some(key) if matches!(settlement, Settlement::Blocked { .. }) && !asked => {
+            resource_lock::leave_behind(tx, key, lease.token)?;
+        }
+        Some(key) => resource_lock::release_for_step(tx, key, lease.token)?,
+        None => {}
+    }
+    Ok(Held::Yes)
+}
+
+/// `asked`: somebody asked to cancel it while it ran.
+fn apply(tx: &WriteTx, live: &Live, settlement: &Settlement, asked: bool) -> Result<()> {
+    match settlement {
+        // Somebody asked to cancel it while it ran: it does not come back.
+        Settlement::Retry { record, .. } | Settlement::Blocked { record } if asked => {
+            attempt::record(tx, live, Some(record))?;
+            cancelled(tx, live)?;
+        }
+        Settlement::Release { record, .. } if asked => {
+            attempt::record(tx, live, Some(record.as_ref().unwrap_or(&attempt::Record::cancelled())))?;
+            cancelled(tx, live)?;
+        }
+        Settlement::Redo { .. } if asked => {
+            attempt::record(tx, live, Some(&attempt::Record::cancelled()))?;
+            cancelled(tx, live)?;
+        }
+        Settlement::Redo { damaged, otherwise } => match redo::ask(tx, live, damaged)? {
+            Asked::Waits => {}
+            Asked::GivenBack => give_back(tx, live, live.due, false)?,
+            Asked::Hopeless(record) => {
+                attempt::record(tx, live, Some(&record))?;
+                fail(tx, live, false, record.outcome)?;
+            }
+            Asked::Unknown => apply(tx, live, otherwise, asked)?,
+        },
+        Settlement::Complete { output, cache_key, record } => {
+            let output = output.as_ref().map(|it| output::insert(tx, it)).transpose()?;
+            if let (Some(key), Some(output)) = (cache_key, output) {
+                step_cache::remember(tx, key, output)?;
+            }
+            attempt::record(tx, live, record.as_ref())?;
+            complete(tx, live, AttemptOutcome::Succeeded, output)?;
+        }
+        Settlement::Cached { output, record } => {
+            attempt::record(tx, live, record.as_ref())?;
+            match output::share(tx, *output)? {
+                true => complete(tx, live, AttemptOutcome::Cached, Some(*output))?,
+                false if asked => cancelled(tx, live)?,
+                // It was pruned since it was found: the step runs after all.
+                false => give_back(tx, live, live.due, false)?,
+            }
+        }
+        Settlement::Retry { due, crashed, record } => {
+            attempt::record(tx, live, Some(record))?;
+            retry(tx, live, *due, *crashed)?;
+        }
+        Settlement::Fail { crashed, record } => {
+            attempt::record(tx, live, Some(record))?;
+            fail(tx, live, *crashed, record.outcome)?;
+        }
+        Settlement::Release { due, record } => {
+            attempt::put_off(tx, live, record.as_ref())?;
+            tx.event(EventKind::StepReleased, Some(live.group), Some(live.run), Some(live.lease.step));
+            give_back(tx, live, *due, false)?;
+        }
+        Settlement::Blocked { record } => {
+            attempt::put_off(tx, live, Some(record))?;
+            tx.event(EventKind::StepReleased, Some(live.group), Some(live.run), Some(live.lease.step));
+            give_back(tx, live, live.due, false)?;
+        }
+        Settlement::Cancelled { record } => {
+            attempt::record(tx, live, Some(record))?;
+            cancelled(tx, live)?;
+        }
+    }
+    Ok(())
+}
+
+fn shape_of(tx: &WriteTx, live: &Live) -> Result<(Arc<KnownShape>, StepId)> {
+    let found = step::definition_of_run(tx, live.run)?;
+    let Some((definition, first)) = found else {
+        return Err(crate::store::Error::not_found(live.run));
+    };
+    let shape = tx.memory().shape(tx.conn(), definition)?;
+    Ok((shape, first))
+}
+
+/// S2.
+pub(in crate::store) const COMPLETE: &str = formatcp!(
+    "UPDATE step SET state = {STEP_COMPLETED}, token = ?2, worker = ?3, started = ?4, ended = ?5,
+              attempts = ?6, outcome = ?7,
+            output_id = ?8 WHERE id = ?1 AND state = {STEP_OPEN}"
+);
+
+fn complete(tx: &WriteTx, live: &Live, outcome: AttemptOutcome, output: Option<OutputId>) -> Result<()> {
+    // A result from the cache costs no attempt.
+    let attempts = live.attempts + i64::from(outcome != AttemptOutcome::Cached);
+    let changed = tx.execute(
+        COMPLETE,
+        params![
+            live.lease.step.0,
+            live.lease.token.0,
+            live.worker.0,
+            live.started.0,
+            tx.now().0,
+            attempts,
+            outcome.code(),
+            output.map(|it| it.0)
+        ],
+    )?;
+    if changed != 1 {
+        return Err(crate::store::Error::refused(format!("{} is leased but not open", live.lease.step)));
+    }
+    tx.event(EventKind::StepEnd, Some(live.group), Some(live.run), Some(live.lease.step));
+    hook::due_for_step(tx, live, "step_end")?;
+    let (shape, first) = shape_of(tx, live)?;
+    let no = (live.lease.step.0 - first.0) as usize;
+    let redone = tx.memory().redoing.contains(&live.lease.step);
+    if tx.memory().cancelling_groups.contains(&live.group) {
+        let dependents = cancel_dependents(tx, &shape, first, no)?;
+        redo::over(tx, live.lease.step, first, shape.shape.steps.len())?;
+        if shape.chain {
+            return run::end_chain(tx, live.run, live.group);
+        }
+        let ended = run::Ended { steps: 1 + dependents, failed: false, cancelled: dependents > 0 };
+        return run::steps_ended(tx, live.run, live.group, &shape, no, ended);
+    }
+    if redone {
+        // Who needs it was told when it completed for the first time.
+        redo::over(tx, live.lease.step, first, shape.shape.steps.len())?;
+        let ended = run::Ended { steps: 1, failed: false, cancelled: false };
+        return run::steps_ended(tx, live.run, live.group, &shape, no, ended);
+    }
+    let mut dead_end = false;
+    for &next in &shape.successors[no] {
+        dead_end |= !step::need_met(tx, &shape, first, next)?;
+    }
+    if dead_end && shape.chain {
+        return run::end_chain(tx, live.run, live.group);
+    }
+    let ended = run::Ended { steps: 1, failed: false, cancelled: false };
+    run::steps_ended(tx, live.run, live.group, &shape, no, ended)
+}
+
+/// Writes the end of a failed or cancelled step.
+fn end(tx: &WriteTx, live: &Live, state: StepState, outcome: AttemptOutcome, crashed: bool) -> Result<()> {
+    let failed = i64::from(state == StepState::Failed);
+    tx.execute(
+        formatcp!(
+            "UPDATE step SET state = ?2, token = ?3, worker = ?4, started = ?5, ended = ?6, attempts = attempts + 1,
+                outcome = ?7, failures = failures + ?8, crashes = crashes + ?9 WHERE id = ?1 AND state = {STEP_OPEN}"
+        ),
+        params![
+            live.lease.step.0,
+            state.code(),
+            live.lease.token.0,
+            live.worker.0,
+            live.started.0,
+            tx.now().0,
+            outcome.code(),
+            failed * i64::from(!crashed),
+            failed * i64::from(crashed)
+        ],
+    )?;
+    Ok(())
+}
+
+fn fail(tx: &WriteTx, live: &Live, crashed: bool, outcome: AttemptOutcome) -> Result<()> {
+    end(tx, live, StepState::Failed, outcome, crashed)?;
+    tx.event(EventKind::StepFailed, Some(live.group), Some(live.run), Some(live.lease.step));
+    hook::due_for_step(tx, live, "step_failed")?;
+    let (shape, first) = shape_of(tx, live)?;
+    let no = (live.lease.step.0 - first.0) as usize;
+    let dependents = cancel_dependents(tx, &shape, first, no)?;
+    redo::over(tx, live.lease.step, first, shape.shape.steps.len())?;
+    let ended = run::Ended { steps: 1 + dependents, failed: true, cancelled: false };
+    run::steps_ended(tx, live.run, live.group, &shape, no, ended)
+}
+
+/// A running step ends as CANCELLED, and with it what needs it.
+pub(in crate::store) fn cancelled(tx: &WriteTx, live: &Live) -> Result<()> {
+    end(tx, live, StepState::Cancelled, AttemptOutcome::Cancelled, false)?;
+    let step = Some(live.lease.step);
+    tx.event_with(EventKind::Cancel, Some(live.group), Some(live.run), step, "while running".into());
+    let (shape, first) = shape_of(tx, live)?;
+    let no = (live.lease.step.0 - first.0) as usize;
+    let dependents = cancel_dependents(tx, &shape, first, no)?;
+    redo::over(tx, live.lease.step, first, shape.shape.steps.len())?;
+    let ended = run::Ended { steps: 1 + dependents, failed: false, cancelled: true };
+    run::steps_ended(tx, live.run, live.group, &shape, no, ended)
+}
+
+/// The steps that can never run now. They wait for a need, so they are in no other table.
+pub(in crate::store) fn cancel_dependents(tx: &WriteTx, shape: &KnownShape, first: StepId, no: usize) -> Result<i64> {
+    if tx.memory().redoing.contains(&StepId(first.0 + no as i64)) {
+        return redo::cancel_dependents(tx, shape, first, no);
+    }
+    let mut count = 0;
+    for dependent in shape.shape.dependents(no) {
+        count += tx.execute(
+            formatcp!(
+                "UPDATE step SET state = {STEP_CANCELLED}, ended = ?2, outcome = {OUTCOME_CANCELLED}
+                      WHERE id = ?1 AND state IN ({STEP_OPEN}, {STEP_DELAYED}, {STEP_BLOCKED}, {STEP_PAUSED})"
+            ),
+            params![first.0 + dependent as i64, tx.now().0],
+        )?;
+    }
+    Ok(count as i64)
+}
+
+fn retry(tx: &WriteTx, live: &Live, due: Timestamp, crashed: bool) -> Result<()> {
+    tx.execute(
+        formatcp!(
+            "UPDATE step SET state = {STEP_OPEN}, attempts = attempts + 1, failures = failures + ?2,
+                  crashes = crashes + ?3, due = ?4
+          WHERE id = ?1 AND state = {STEP_OPEN}"
+        ),
+        params![live.lease.step.0, i64::from(!crashed), i64::from(crashed), due.0],
+    )?;
+    tx.event(EventKind::StepError, Some(live.group), Some(live.run), Some(live.lease.step));
+    match step::get(tx, live.lease.step)? {
+        Some(step) => step::place(tx, &step),
+        None => Ok(()),
+    }
+}
+
+/// Back to where it was claimed from, with the attempt given back. `suspect`: its engine died under it.
+pub(in crate::store) fn give_back(tx: &WriteTx, live: &Live, due: Timestamp, suspect: bool) -> Result<()> {
+    if suspect || due != live.due {
+        tx.execute(
+            formatcp!("UPDATE step SET due = ?2, suspect = suspect + ?3 WHERE id = ?1 AND state = {STEP_OPEN}"),
+            params![live.lease.step.0, due.0, i64::from(suspect)],
+        )?;
+    }
+    match step::get(tx, live.lease.step)? {
+        // It was due when it was claimed, also if the wall clock was set back since.
+        Some(step) if due == live.due => step::place_due(tx, &step),
+        Some(step) => step::place(tx, &step),
+        None => Ok(()),
+    }
+}

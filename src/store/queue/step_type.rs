@@ -1,0 +1,69 @@
+//! Table `step_type`: interned types and their lanes.
+
+use crate::model::TypeId;
+use crate::store::{
+    error::Result,
+    memory::KnownType,
+    tx::{ReadTx, WriteTx},
+};
+use rusqlite::params;
+
+pub fn intern(tx: &WriteTx, name: &str) -> Result<TypeId> {
+    if let Some(id) = find(tx, name)? {
+        return Ok(id);
+    }
+    tx.execute("INSERT INTO step_type(name) VALUES (?1)", [name])?;
+    let id = TypeId(tx.conn().last_insert_rowid());
+    tx.memory().types.insert(id, KnownType { lane: 0, paused: false });
+    Ok(id)
+}
+
+pub fn find(tx: &ReadTx, name: &str) -> Result<Option<TypeId>> {
+    tx.row("SELECT id FROM step_type WHERE name = ?1", [name], |row| row.get(0).map(TypeId))
+}
+
+/// The type and its lane; 0 for the shared one, and while rows of the type may still wait in that.
+pub fn find_with_lane(tx: &ReadTx, name: &str) -> Result<Option<(TypeId, i64)>> {
+    tx.row("SELECT id, CASE moving WHEN 0 THEN lane ELSE 0 END FROM step_type WHERE name = ?1", [name], |row| {
+        Ok((TypeId(row.get(0)?), row.get(1)?))
+    })
+}
+
+pub fn name(tx: &ReadTx, id: TypeId) -> Result<Option<String>> {
+    tx.row("SELECT name FROM step_type WHERE id = ?1", [id.0], |row| row.get(0))
+}
+
+/// All types there are, by name.
+pub fn names(tx: &ReadTx) -> Result<Vec<String>> {
+    tx.rows("SELECT name FROM step_type ORDER BY name", [], |row| row.get(0))
+}
+
+/// Gives a type a lane of its own, for good. True: rows of it may still be in lane 0, `claim::move_lane` moves them. It is
+/// true again after a crash came between, and after a pause gave the type its lane.
+pub fn open_lane(tx: &WriteTx, id: TypeId) -> Result<bool> {
+    let changed = tx.execute("UPDATE step_type SET lane = id, moving = 1 WHERE id = ?1 AND lane = 0", [id.0])?;
+    if changed == 1
+        && let Some(known) = tx.memory().types.get_mut(&id)
+    {
+        known.lane = id.0;
+    }
+    Ok(tx.row("SELECT moving FROM step_type WHERE id = ?1", [id.0], |row| row.get(0))?.unwrap_or(false))
+}
+
+/// No row of the type is in lane 0 any more.
+pub(in crate::store) fn moved(tx: &WriteTx, id: TypeId) -> Result<()> {
+    tx.execute("UPDATE step_type SET moving = 0 WHERE id = ?1 AND moving = 1", [id.0])?;
+    Ok(())
+}
+
+/// Nothing of a paused type is claimed. The type gets a lane that nobody takes.
+pub fn set_paused(tx: &WriteTx, id: TypeId, paused: bool) -> Result<()> {
+    open_lane(tx, id)?;
+    tx.execute("UPDATE step_type SET paused = ?2 WHERE id = ?1", params![id.0, paused])?;
+    let mut memory = tx.memory();
+    if let Some(known) = memory.types.get_mut(&id) {
+        known.paused = paused;
+    }
+    memory.woke = true;
+    Ok(())
+}

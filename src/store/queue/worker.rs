@@ -1,0 +1,183 @@
+//! Table `worker`: who works here, and what becomes of the steps of those who died.
+
+use crate::model::{AttemptOutcome, EventKind, GroupId, ProcessIdentity, Scope, StepId, Timestamp, WorkerId};
+use crate::store::{
+    SCHEMA_VERSION, attempt,
+    error::{Error, Result},
+    hook, lease, resource_lock, settle,
+    tx::{ReadTx, WriteTx},
+};
+use rusqlite::{Connection, params};
+use serde::Serialize;
+
+/// A worker as it registers. `pools` is JSON: {"parse": 4, "*": 2}.
+#[derive(Debug, Clone)]
+pub struct NewWorker {
+    pub identity: ProcessIdentity,
+    pub version: String,
+    pub pools: String,
+    pub scope: Scope,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
+pub struct WorkerRow {
+    pub id: WorkerId,
+    pub identity: ProcessIdentity,
+    pub version: String,
+    pub pools: serde_json::Value,
+    /// The only group that it works for; null: it works for all.
+    pub scope: Option<GroupId>,
+    pub registered: Timestamp,
+    /// Steps that it runs.
+    pub running: i64,
+    /// The health of its worker processes, as it told last: a list of objects with `pool`, `pid`, `age`, `rss_bytes`,
+    /// `open_fds`, `units`, `busy`, `last_recycle`.
+    pub processes: serde_json::Value,
+}
+
+/// Reserves a worker's id, so that it can take its liveness lock before anybody sees it.
+pub fn reserve(tx: &WriteTx) -> Result<WorkerId> {
+    tx.execute(
+        "INSERT INTO worker(identity, boot_id, version, schema, pools, registered) VALUES ('null', '', '', 0, '{}', 0)",
+        [],
+    )?;
+    let id = WorkerId(tx.conn().last_insert_rowid());
+    tx.execute("DELETE FROM worker WHERE id = ?1", [id.0])?;
+    Ok(id)
+}
+
+/// Gives out no id up to this one from now on.
+pub(in crate::store) fn skip_to(conn: &Connection, id: i64) -> rusqlite::Result<()> {
+    // The row is there once there was a worker.
+    let raised = conn.execute("UPDATE sqlite_sequence SET seq = max(seq, ?1) WHERE name = 'worker'", [id])?;
+    if raised == 0 {
+        conn.execute("INSERT INTO sqlite_sequence(name, seq) VALUES ('worker', ?1)", [id])?;
+    }
+    Ok(())
+}
+
+/// Registers a worker that holds its liveness lock.
+pub fn register(tx: &WriteTx, id: WorkerId, new: &NewWorker) -> Result<()> {
+    let identity = serde_json::to_string(&new.identity).map_err(|error| Error::Sqlite { reason: error.to_string() })?;
+    let scope = match new.scope {
+        Scope::Everything => 0,
+        Scope::Group(group) => group.0,
+    };
+    tx.execute(
+        "INSERT INTO worker(id, identity, boot_id, version, schema, pools, scope, registered)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+        params![id.0, identity, new.identity.boot_id, new.version, SCHEMA_VERSION, new.pools, scope, tx.now().0],
+    )?;
+    Ok(())
+}
+
+/// Tells the health of a worker's processes; `processes` is JSON.
+pub fn tell_processes(tx: &WriteTx, id: WorkerId, processes: &str) -> Result<()> {
+    tx.execute("UPDATE worker SET processes = ?2 WHERE id = ?1", params![id.0, processes])?;
+    Ok(())
+}
+
+/// A worker that stopped leaves. False: it still holds leases, which must be reaped, or was not registered any more.
+pub fn leave(tx: &WriteTx, id: WorkerId) -> Result<bool> {
+    let sql = "DELETE FROM worker WHERE id = ?1 AND NOT EXISTS (SELECT 1 FROM lease WHERE worker = ?1)";
+    Ok(tx.execute(sql, [id.0])? == 1)
+}
+
+pub fn is_registered(tx: &ReadTx, id: WorkerId) -> Result<bool> {
+    Ok(tx.row("SELECT 1 FROM worker WHERE id = ?1", [id.0], |_| Ok(()))?.is_some())
+}
+
+pub fn list(tx: &ReadTx) -> Result<Vec<WorkerRow>> {
+    tx.rows(
+        "SELECT id, identity, version, pools, registered, (SELECT count(*) FROM lease WHERE lease.worker = worker.id),
+                processes, scope
+           FROM worker ORDER BY id",
+        [],
+        |row| {
+            Ok((
+                WorkerId(row.get(0)?),
+                row.get::<_, String>(1)?,
+                row.get(2)?,
+                row.get::<_, String>(3)?,
+                Timestamp(row.get(4)?),
+                row.get(5)?,
+                row.get::<_, String>(6)?,
+                Some(row.get(7)?).filter(|it| *it > 0).map(GroupId),
+            ))
+        },
+    )
+    .map(|rows| {
+        rows.into_iter()
+            .filter_map(|(id, identity, version, pools, registered, running, processes, scope)| {
+                let identity = serde_json::from_str(&identity).ok()?;
+                let pools = serde_json::from_str(&pools).unwrap_or_default();
+                let processes = serde_json::from_str(&processes).unwrap_or_default();
+                Some(WorkerRow { id, identity, version, pools, scope, registered, running, processes })
+            })
+            .collect()
+    })
+}
+
+/// Why a worker is reaped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Death {
+    /// Its liveness lock is free: the process is gone. Its steps were in flight, so each is suspect.
+    Died,
+    /// Its liveness lock is held but its heart stopped, or its machine was rebooted: nobody is to blame.
+    Silent,
+    Rebooted,
+    /// It worked for the engine of which this one is a restored copy.
+    Restored,
+}
+
+impl Death {
+    fn words(self) -> &'static str {
+        match self {
+            Death::Died => "its worker died",
+            Death::Silent => "its worker fell silent",
+            Death::Rebooted => "the machine was restarted",
+            Death::Restored => "a backup was restored",
+        }
+    }
+}
+
+/// Gives back up to `limit` steps of a worker, and at last removes it. Returns the steps given back; fewer than
+/// `limit` means that the worker is gone.
+///
+/// One transaction: leases cleared, locks released, hooks due again, events. A silent worker's resource locks stay until
+/// its file locks are free (`resource_lock::sweep`).
+pub fn reap(tx: &WriteTx, worker: WorkerId, death: Death, limit: usize) -> Result<Vec<StepId>> {
+    let lives = lease::of_worker(tx, worker, limit)?;
+    let mut reaped = Vec::with_capacity(lives.len());
+    for live in &lives {
+        if lease::take(tx, live.lease)?.is_none() {
+            continue;
+        }
+        let asked = tx.memory().cancel_requests.remove(&live.lease.step);
+        if asked {
+            tx.execute("DELETE FROM cancel_request WHERE step_id = ?1", [live.lease.step.0])?;
+        }
+        let reason = death.words();
+        let detail = serde_json::json!({"outcome": {"outcome": "interrupted", "reason": reason}, "certificate": {}});
+        let record =
+            attempt::Record { outcome: AttemptOutcome::Interrupted, detail: detail.to_string(), logs: Vec::new() };
+        attempt::record(tx, live, Some(&record))?;
+        let step = Some(live.lease.step);
+        tx.event_with(EventKind::StepReaped, Some(live.group), Some(live.run), step, reason.into());
+        match asked {
+            true => settle::cancelled(tx, live)?,
+            false => settle::give_back(tx, live, live.due, death == Death::Died)?,
+        }
+        if let Some(key) = live.key
+            && death != Death::Silent
+        {
+            resource_lock::release_for_step(tx, key, live.lease.token)?;
+        }
+        reaped.push(live.lease.step);
+    }
+    if lives.len() < limit {
+        hook::reap(tx, worker)?;
+        leave(tx, worker)?;
+    }
+    Ok(reaped)
+}

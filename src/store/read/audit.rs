@@ -1,0 +1,154 @@
+//! Everything that happened, as plain facts, for a checker that trusts nobody. Reads whole tables.
+
+use crate::model::code::{PHASE_BUILDING, PHASE_LIVE};
+use crate::model::{ArtifactHash, ArtifactRef, GroupId, HookState, RunId, StepId, StepState, Token, WorkerId};
+use crate::store::{error::Result, tx::ReadTx};
+use const_format::formatcp;
+
+/// A group. `name` is what it was submitted as.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GroupFact {
+    pub id: GroupId,
+    pub workflow: String,
+    pub name: String,
+    pub runs: i64,
+    pub ended: bool,
+    pub failed: i64,
+    pub cancelled: i64,
+    pub epoch: i64,
+    pub key: Option<String>,
+}
+
+/// A step as its row has it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StepFact {
+    pub id: StepId,
+    pub run: RunId,
+    pub group: GroupId,
+    pub no: usize,
+    pub item: String,
+    pub state: StepState,
+    pub attempts: i64,
+    pub token: Option<Token>,
+    /// JSON.
+    pub output: Option<String>,
+    pub files: i64,
+}
+
+/// An attempt that left a row: it did not simply succeed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AttemptFact {
+    pub step: StepId,
+    pub token: Token,
+    pub worker: WorkerId,
+    pub outcome: i64,
+    /// JSON.
+    pub detail: String,
+}
+
+/// A hook.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HookFact {
+    pub group: GroupId,
+    pub event: String,
+    pub step: Option<StepId>,
+    pub epoch: i64,
+    pub state: HookState,
+}
+
+pub fn groups(tx: &ReadTx) -> Result<Vec<GroupFact>> {
+    tx.rows(
+        formatcp!(
+            "SELECT g.id, w.name, d.name, d.runs, g.ended IS NOT NULL, g.failed, g.cancelled, g.epoch,
+                (SELECT k.key FROM submit_key k WHERE k.group_id = g.id)
+           FROM run_group g JOIN group_detail d ON d.group_id = g.id JOIN definition w ON w.id = d.definition_id
+          WHERE g.phase <> {PHASE_BUILDING} ORDER BY g.id"
+        ),
+        [],
+        |row| {
+            Ok(GroupFact {
+                id: GroupId(row.get(0)?),
+                workflow: row.get(1)?,
+                name: row.get(2)?,
+                runs: row.get(3)?,
+                ended: row.get(4)?,
+                failed: row.get(5)?,
+                cancelled: row.get(6)?,
+                epoch: row.get(7)?,
+                key: row.get(8)?,
+            })
+        },
+    )
+}
+
+/// Groups that were never sealed: their submission was cut off.
+pub fn unsealed(tx: &ReadTx) -> Result<Vec<GroupId>> {
+    tx.rows(formatcp!("SELECT id FROM run_group WHERE phase > {PHASE_LIVE} AND phase = {PHASE_BUILDING}"), [], |row| {
+        row.get(0).map(GroupId)
+    })
+}
+
+/// Every step of the sealed groups, in the order of their ids.
+pub fn steps(tx: &ReadTx) -> Result<Vec<StepFact>> {
+    tx.rows(
+        formatcp!(
+            "SELECT s.id, s.run_id, s.group_id, s.no, i.item, s.state, s.attempts, s.token, o.value,
+                (SELECT count(*) FROM output_file f WHERE f.output_id = s.output_id)
+           FROM step s JOIN item i ON i.run_id = s.run_id JOIN run_group g ON g.id = s.group_id
+           LEFT JOIN output o ON o.id = s.output_id WHERE g.phase <> {PHASE_BUILDING} ORDER BY s.id"
+        ),
+        [],
+        |row| {
+            Ok(StepFact {
+                id: StepId(row.get(0)?),
+                run: RunId(row.get(1)?),
+                group: GroupId(row.get(2)?),
+                no: row.get::<_, i64>(3)? as usize,
+                item: row.get(4)?,
+                state: StepState::from_code(row.get(5)?).unwrap_or(StepState::Open),
+                attempts: row.get(6)?,
+                token: row.get::<_, Option<i64>>(7)?.map(Token),
+                output: row.get(8)?,
+                files: row.get(9)?,
+            })
+        },
+    )
+}
+
+pub fn attempts(tx: &ReadTx) -> Result<Vec<AttemptFact>> {
+    tx.rows("SELECT step_id, token, worker, outcome, detail FROM attempt ORDER BY step_id, token", [], |row| {
+        Ok(AttemptFact {
+            step: StepId(row.get(0)?),
+            token: Token(row.get(1)?),
+            worker: WorkerId(row.get(2)?),
+            outcome: row.get(3)?,
+            detail: row.get(4)?,
+        })
+    })
+}
+
+pub fn hooks(tx: &ReadTx) -> Result<Vec<HookFact>> {
+    tx.rows("SELECT group_id, event, step_id, epoch, state FROM hook ORDER BY id", [], |row| {
+        Ok(HookFact {
+            group: GroupId(row.get(0)?),
+            event: row.get(1)?,
+            step: Some(row.get::<_, i64>(2)?).filter(|it| *it > 0).map(StepId),
+            epoch: row.get(3)?,
+            state: HookState::from_code(row.get(4)?).unwrap_or(HookState::Waiting),
+        })
+    })
+}
+
+/// Every artifact that a row refers to.
+pub fn artifacts(tx: &ReadTx) -> Result<Vec<ArtifactRef>> {
+    tx.rows("SELECT hash, size, stored FROM artifact ORDER BY id", [], |row| {
+        let (size, stored) = (row.get::<_, i64>(1)? as u64, row.get::<_, i64>(2)? as u64);
+        Ok(ArtifactRef { hash: ArtifactHash(row.get(0)?), size, stored })
+    })
+}
+
+/// The token that was given out last.
+pub fn newest_token(tx: &ReadTx) -> Result<Token> {
+    let value = tx.row("SELECT value FROM counter WHERE id = 1", [], |row| row.get(0))?;
+    Ok(Token(value.unwrap_or(0)))
+}

@@ -1,0 +1,27 @@
+//! What people and programs read: groups, runs, steps, queues, and why a step does not run. Only reads; lists are paged
+//! by key, so that a page costs the same wherever it lies.
+
+pub mod audit;
+mod failure;
+mod group;
+mod hook;
+mod progress;
+mod queue;
+pub mod records;
+mod result;
+mod run;
+mod step;
+mod why;
+
+pub use failure::{Failure, FailureKind, failure_kinds, failures};
+pub use group::{GroupDetails, GroupFilter, GroupRow, TypeCount, groups, show_group};
+pub(in crate::store) use hook::FAILED as FAILED_HOOKS_OF_GROUP;
+pub use hook::{FailedHook, failed_hooks};
+pub use progress::{Progress, StepTally, Tally, progress, step_names};
+pub(in crate::store) use queue::{ALL_PARKED, DELAYED, IN_LINE};
+pub use queue::{PutOff, Queues, TypeQueue, oldest_running, put_off, queues};
+pub use result::{RunResult, results};
+pub use run::{RunDetails, RunFilter, RunRow, runs, runs_with_steps, show_run};
+pub(in crate::store) use run::{WITH_CANCELLED, WITH_ERROR, WITH_FAILED};
+pub use step::{StepDetails, StepNeed, StepRow, run_of_step, show_step, status_of_step};
+pub use why::{KeyFacts, Taker, Why, why};

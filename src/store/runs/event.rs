@@ -1,0 +1,100 @@
+//! Table `event_batch`: what happened, in commit order, one row per transaction.
+
+use crate::model::{Event, Timestamp};
+use crate::store::{
+    error::{Error, Result},
+    tx::{ReadTx, WriteTx},
+};
+use rusqlite::params;
+use serde::{Deserialize, Serialize};
+
+/// A place in the history: the next event after it is what a reader wants.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize)]
+pub struct Cursor {
+    pub seq: i64,
+    /// Events of the row `seq` that were read already.
+    pub index: usize,
+}
+
+/// Writes the events of the transaction.
+pub(in crate::store) fn append(tx: &WriteTx) -> Result<()> {
+    let memory = tx.memory();
+    if memory.events.is_empty() {
+        return Ok(());
+    }
+    let rows: Vec<Compact> = memory.events.iter().map(Compact::of).collect();
+    drop(memory);
+    let body = serde_json::to_string(&rows).map_err(|error| Error::Sqlite { reason: error.to_string() })?;
+    tx.execute("INSERT INTO event_batch(at, body) VALUES (?1, ?2)", params![tx.now().0, body])?;
+    Ok(())
+}
+
+/// An event as stored: [kind, group, run, step, detail], without what the row says.
+#[derive(Serialize, Deserialize)]
+struct Compact(crate::model::EventKind, i64, i64, i64, String);
+
+impl Compact {
+    fn of(event: &Event) -> Compact {
+        Compact(
+            event.kind,
+            event.group.map_or(0, |it| it.0),
+            event.run.map_or(0, |it| it.0),
+            event.step.map_or(0, |it| it.0),
+            event.detail.clone(),
+        )
+    }
+
+    fn event(self, at: Timestamp) -> Event {
+        use crate::model::{GroupId, RunId, StepId};
+        let some = |id: i64| Some(id).filter(|it| *it > 0);
+        Event {
+            at,
+            kind: self.0,
+            group: some(self.1).map(GroupId),
+            run: some(self.2).map(RunId),
+            step: some(self.3).map(StepId),
+            detail: self.4,
+        }
+    }
+}
+
+/// Events after `cursor` in commit order, from at most `batches` transactions; each with the cursor that follows it.
+pub fn after(tx: &ReadTx, cursor: Cursor, batches: usize) -> Result<Vec<(Cursor, Event)>> {
+    let rows = tx.rows(
+        "SELECT seq, at, body FROM event_batch WHERE seq >= ?1 ORDER BY seq LIMIT ?2",
+        params![cursor.seq, batches as i64],
+        |row| Ok((row.get::<_, i64>(0)?, Timestamp(row.get(1)?), row.get::<_, String>(2)?)),
+    )?;
+    let mut found = Vec::new();
+    for (seq, at, body) in rows {
+        let events: Vec<Compact> = serde_json::from_str(&body)
+            .map_err(|error| Error::Sqlite { reason: format!("events of batch {seq}: {error}") })?;
+        let seen = if seq == cursor.seq { cursor.index } else { 0 };
+        for (index, event) in events.into_iter().enumerate().skip(seen) {
+            found.push((Cursor { seq, index: index + 1 }, event.event(at)));
+        }
+    }
+    Ok(found)
+}
+
+/// The cursor before the oldest event that is kept, or before the next one when none is. Rows have consecutive numbers:
+/// a reader has missed some when the row that it wants next, `cursor.seq + 1`, is a smaller one.
+pub fn oldest(tx: &ReadTx) -> Result<Cursor> {
+    let first = tx.row("SELECT min(seq) FROM event_batch", [], |row| row.get::<_, Option<i64>>(0))?.flatten();
+    Ok(Cursor { seq: first.map_or_else(|| Ok::<_, Error>(last_number(tx)? + 1), Ok)?, index: 0 })
+}
+
+/// The number of the newest row, whether it is kept or not.
+fn last_number(tx: &ReadTx) -> Result<i64> {
+    let row = tx.row("SELECT seq FROM sqlite_sequence WHERE name = 'event_batch'", [], |row| row.get(0))?;
+    Ok(row.unwrap_or(0))
+}
+
+/// The cursor behind the newest event; of its row alone, when that is not kept.
+pub fn newest(tx: &ReadTx) -> Result<Cursor> {
+    let last = tx.row("SELECT seq, body FROM event_batch ORDER BY seq DESC LIMIT 1", [], |row| {
+        Ok((row.get::<_, i64>(0)?, row.get::<_, String>(1)?))
+    })?;
+    let Some((seq, body)) = last else { return Ok(Cursor { seq: last_number(tx)?, index: 0 }) };
+    Ok(Cursor { seq, index: serde_json::from_str::<Vec<Compact>>(&body).map_or(0, |it| it.len()) })
+}

@@ -1,0 +1,430 @@
+//! Tables `run_group` and `group_detail`: one submission, from its first slice to its end.
+
+use crate::failpoint::probe::{self, Window};
+use crate::model::code::{PHASE_BUILDING, PHASE_LIVE, PHASE_PRUNING, STEP_COMPLETED};
+use crate::model::{
+    ArtifactHash, DefinitionId, EventKind, GroupId, GroupPhase, KeyId, ProcessIdentity, RunId, Scope, Status, StepId,
+    Timestamp,
+};
+use crate::store::{
+    batch_group::{self, OfBatch},
+    definition,
+    document::{self, RunDocuments},
+    document_removal,
+    error::{Error, Result},
+    hook, resource_key, step, submit_key,
+    tx::{ReadTx, WriteTx},
+};
+use const_format::formatcp;
+use rusqlite::params;
+
+/// A submission before its first run.
+#[derive(Debug, Clone)]
+pub struct NewGroup {
+    pub definition: DefinitionId,
+    pub name: String,
+    /// JSON.
+    pub params: String,
+    pub directory: String,
+    pub priority: i64,
+    pub force: bool,
+    /// Whether only its own worker looks for its steps first (`run`, `ingest`).
+    pub scoped: bool,
+    /// The idempotency key and the hash of what is submitted.
+    pub key: Option<(String, [u8; 32])>,
+    /// The process that builds it: while it lives, nobody else touches an unsealed group.
+    pub builder: ProcessIdentity,
+    /// The batch of documents that it works on.
+    pub of_batch: Option<OfBatch>,
+}
+
+/// What `create` found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Created {
+    New(GroupId),
+    /// The key was used before, for the same content.
+    Existing(GroupId),
+    /// The same, and its group has ended so and was pruned since.
+    Gone(GroupId, Status),
+    /// The key's group was left half built by this process, which may be dead.
+    Unfinished(GroupId, ProcessIdentity),
+}
+
+/// One item, with the rendered resource key of each step.
+#[derive(Debug, Clone)]
+pub struct NewRun {
+    pub item: String,
+    pub keys: Vec<Option<String>>,
+    /// The content that it works on, for a group of a batch.
+    pub content: Option<ArtifactHash>,
+    /// What `document` is to know of it.
+    pub documents: Option<RunDocuments>,
+}
+
+/// Begins a group: unsealed, unclaimable, held open. The same key with other content is refused.
+pub fn create(tx: &WriteTx, new: &NewGroup) -> Result<Created> {
+    if let Some((key, content)) = &new.key
+        && let Some(found) = submit_key::find(tx, key)?
+    {
+        if found.content != *content {
+            return Err(Error::conflict(format!("key `{key}` was used for other content by {}", found.group)));
+        }
+        if let Some(status) = found.ended_as {
+            return Ok(Created::Gone(found.group, status));
+        }
+        return match builder(tx, found.group)? {
+            Some(builder) => Ok(Created::Unfinished(found.group, builder)),
+            None => Ok(Created::Existing(found.group)),
+        };
+    }
+    let group = GroupId(tx.memory().counters.group.next());
+    let scope = if new.scoped { group.0 } else { 0 };
+    tx.execute("INSERT INTO run_group(id, unfinished, scope) VALUES (?1, 1, ?2)", params![group.0, scope])?;
+    let builder = serde_json::to_string(&new.builder).unwrap_or_else(|_| "null".into());
+    tx.execute(
+        "INSERT INTO group_detail(group_id, definition_id, name, params, directory, priority, force, builder, created)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+        params![
+            group.0,
+            new.definition.0,
+            new.name,
+            new.params,
+            new.directory,
+            new.priority,
+            new.force,
+            builder,
+            tx.now().0
+        ],
+    )?;
+    if let Some(of) = &new.of_batch {
+        batch_group::insert(tx, group, of)?;
+    }
+    if let Some((key, content)) = &new.key {
+        submit_key::insert(tx, key, content, group)?;
+    }
+    Ok(Created::New(group))
+}
+
+/// The builder of a group that is still unsealed.
+fn builder(tx: &ReadTx, group: GroupId) -> Result<Option<ProcessIdentity>> {
+    let text = tx.row(
+        formatcp!(
+            "SELECT d.builder FROM run_group g JOIN group_detail d ON d.group_id = g.id WHERE g.id = ?1
+                  AND g.phase = {PHASE_BUILDING}"
+        ),
+        [group.0],
+        |row| row.get::<_, String>(0),
+    )?;
+    Ok(text.and_then(|it| serde_json::from_str(&it).ok()))
+}
+
+/// Adds runs to an unsealed group; at most 1,000 rows a call. Their ids are consecutive; the first is returned.
+pub fn add_runs(tx: &WriteTx, group: GroupId, runs: &[NewRun]) -> Result<Option<RunId>> {
+    let found = tx.row(
+        formatcp!(
+            "SELECT d.definition_id, d.priority, g.scope FROM run_group g JOIN group_detail d ON d.group_id = g.id
+          WHERE g.id = ?1 AND g.phase = {PHASE_BUILDING}"
+        ),
+        [group.0],
+        |row| Ok((DefinitionId(row.get(0)?), row.get::<_, i64>(1)?, row.get::<_, i64>(2)?)),
+    )?;
+    let Some((definition, priority, scope)) = found else {
+        return Err(Error::refused(format!("{group} is not being built")));
+    };
+    let shape = tx.memory().shape(tx.conn(), definition)?;
+    if shape.shape.steps.is_empty() {
+        return Err(Error::refused("a workflow without steps has nothing to run"));
+    }
+    let mut first_run = None;
+    let due = tx.now();
+    for new in runs {
+        let run = RunId(tx.memory().counters.run.next());
+        first_run.get_or_insert(run);
+        let first = StepId(tx.memory().counters.step.next());
+        let count = shape.shape.steps.len();
+        for _ in 1..count {
+            tx.memory().counters.step.next();
+        }
+        tx.execute(
+            "INSERT INTO run(id, group_id, definition_id, first_step, unfinished) VALUES (?1, ?2, ?3, ?4, ?5)",
+            params![run.0, group.0, definition.0, first.0, count as i64],
+        )?;
+        tx.execute("INSERT INTO item(run_id, item) VALUES (?1, ?2)", params![run.0, new.item])?;
+        if let Some(content) = &new.content {
+            if !document_removal::is_used(tx, content)? {
+                return Err(Error::DocumentGone);
+            }
+            batch_group::insert_run(tx, run, content)?;
+        }
+        if let Some(documents) = &new.documents {
+            document::keep(tx, run, documents)?;
+        }
+        for (no, kind) in shape.shape.steps.iter().enumerate() {
+            let key: Option<KeyId> = match new.keys.get(no) {
+                Some(Some(key)) => Some(resource_key::intern(tx, key)?),
+                _ => None,
+            };
+            let new = step::NewStep {
+                run,
+                group,
+                no,
+                step_type: shape.types[no],
+                priority,
+                due,
+                unmet: kind.needs.len(),
+                key,
+                scope,
+            };
+            step::insert(tx, StepId(first.0 + no as i64), &new)?;
+        }
+    }
+    let count = runs.len() as i64;
+    tx.execute("UPDATE run_group SET unfinished = unfinished + ?2 WHERE id = ?1", params![group.0, count])?;
+    let last = tx.memory().counters.run;
+    tx.execute(
+        "UPDATE group_detail SET runs = runs + ?2, open_until = ?3 WHERE group_id = ?1",
+        params![group.0, count, last.current()],
+    )?;
+    Ok(first_run)
+}
+
+/// Seals a group: acknowledged from here on. A group without runs ends now. Idempotent.
+pub fn seal(tx: &WriteTx, group: GroupId) -> Result<()> {
+    if !leave_phase(tx, group, GroupPhase::Building)? {
+        return Ok(());
+    }
+    tx.event(EventKind::GroupStart, Some(group), None, None);
+    hook::due_for_group(tx, group, detail(tx, group)?.definition, 1, "group_start")
+}
+
+/// Gives up what held a group open while it was built or re-opened, so that it may end. False: it was not so.
+pub(in crate::store) fn leave_phase(tx: &WriteTx, group: GroupId, phase: GroupPhase) -> Result<bool> {
+    let changed = tx.execute(
+        formatcp!("UPDATE run_group SET phase = {PHASE_LIVE} WHERE id = ?1 AND phase = ?2"),
+        params![group.0, phase.code()],
+    )?;
+    if changed == 1 {
+        tx.sum(group, |sums| sums.ended += 1);
+    }
+    Ok(changed == 1)
+}
+
+/// Puts the first steps of up to `limit` runs of a sealed group where they belong, which is what starts these runs; their
+/// documents are theirs from here on. True while more are left.
+pub fn open_slice(tx: &WriteTx, group: GroupId, limit: usize) -> Result<bool> {
+    let found = tx.row(
+        formatcp!(
+            "SELECT d.opened, d.open_until, d.definition_id FROM run_group g JOIN group_detail d ON d.group_id = g.id
+          WHERE g.id = ?1 AND g.phase = {PHASE_LIVE} AND d.opened < d.open_until"
+        ),
+        [group.0],
+        |row| Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?, DefinitionId(row.get(2)?))),
+    )?;
+    let Some((opened, until, definition)) = found else { return Ok(false) };
+    let shape = tx.memory().shape(tx.conn(), definition)?;
+    let runs = tx.rows(
+        "SELECT id, first_step, ended IS NOT NULL FROM run WHERE group_id = ?1 AND id > ?2 ORDER BY id LIMIT ?3",
+        params![group.0, opened, limit as i64],
+        |row| Ok((RunId(row.get(0)?), StepId(row.get(1)?), row.get::<_, bool>(2)?)),
+    )?;
+    let starts = (0..shape.shape.steps.len()).filter(|&no| shape.shape.steps[no].needs.is_empty());
+    let starts: Vec<usize> = starts.collect();
+    let (mut documents, mut last) = (0, None);
+    for (run, first, ended) in &runs {
+        documents += document::begin(tx, *run)?;
+        last = Some(*run);
+        // Cancelled before it began.
+        if *ended {
+            continue;
+        }
+        tx.event(EventKind::ItemStart, Some(group), Some(*run), None);
+        hook::due_for_run(tx, group, *run, "item_start")?;
+        for &no in &starts {
+            step::enter(tx, StepId(first.0 + no as i64), shape.types[no])?;
+        }
+        if documents >= limit {
+            break;
+        }
+    }
+    let more = runs.len() == limit || last != runs.last().map(|it| it.0);
+    let reached = if more { last.map_or(until, |it| it.0) } else { until };
+    tx.execute("UPDATE group_detail SET opened = ?2 WHERE group_id = ?1", params![group.0, reached])?;
+    Ok(more && reached < until)
+}
+
+/// Sealed groups whose first steps are not all in place: a crash came between.
+pub fn unopened(tx: &ReadTx) -> Result<Vec<GroupId>> {
+    tx.rows(
+        formatcp!(
+            "SELECT d.group_id FROM group_detail d JOIN run_group g ON g.id = d.group_id
+          WHERE d.opened < d.open_until AND g.phase = {PHASE_LIVE}"
+        ),
+        [],
+        |row| row.get(0).map(GroupId),
+    )
+}
+
+/// Unsealed groups and their builders.
+pub fn unsealed(tx: &ReadTx) -> Result<Vec<(GroupId, Option<ProcessIdentity>)>> {
+    tx.rows(
+        formatcp!(
+            "SELECT g.id, d.builder FROM run_group g JOIN group_detail d ON d.group_id = g.id
+          WHERE g.phase > {PHASE_LIVE} AND g.phase = {PHASE_BUILDING}"
+        ),
+        [],
+        |row| Ok((GroupId(row.get(0)?), serde_json::from_str(&row.get::<_, String>(1)?).ok())),
+    )
+}
+
+/// Removes up to `limit` runs of an unsealed group, and at last the group with its key. True while more is left.
+///
+/// The caller has seen that its builder is dead: the group was never acknowledged.
+pub fn sweep_unsealed(tx: &WriteTx, group: GroupId, limit: usize) -> Result<bool> {
+    let open =
+        tx.row(formatcp!("SELECT 1 FROM run_group WHERE id = ?1 AND phase = {PHASE_BUILDING}"), [group.0], |_| Ok(()))?;
+    if open.is_none() {
+        return Ok(false);
+    }
+    let runs = tx.rows(
+        "SELECT r.id, r.first_step, json_array_length(d.shape, '$.steps') FROM run r
+           JOIN definition d ON d.id = r.definition_id WHERE r.group_id = ?1 ORDER BY r.id LIMIT ?2",
+        params![group.0, limit as i64],
+        |row| Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?, row.get::<_, i64>(2)?)),
+    )?;
+    for (run, first, count) in &runs {
+        tx.execute("DELETE FROM step WHERE id >= ?1 AND id < ?2", params![first, first + count])?;
+        tx.execute("DELETE FROM item WHERE run_id = ?1", [run])?;
+        tx.execute("DELETE FROM run WHERE id = ?1", [run])?;
+    }
+    if runs.len() == limit {
+        return Ok(true);
+    }
+    tx.execute("DELETE FROM hook WHERE group_id = ?1", [group.0])?;
+    tx.execute("DELETE FROM submit_key WHERE group_id = ?1", [group.0])?;
+    tx.execute("DELETE FROM group_detail WHERE group_id = ?1", [group.0])?;
+    tx.execute("DELETE FROM run_group WHERE id = ?1", [group.0])?;
+    Ok(false)
+}
+
+/// Writes the summed ends of runs, once per group and transaction. The group's end is this one UPDATE
+/// (`try_complete_group`): it happens once per epoch, whoever finishes last.
+pub(in crate::store) fn apply_sums(tx: &WriteTx) -> Result<()> {
+    let sums = std::mem::take(&mut tx.memory().sums);
+    for (group, sums) in sums {
+        tx.execute(
+            "UPDATE run_group SET unfinished = unfinished - ?2, failed = failed + ?3, cancelled = cancelled + ?4
+              WHERE id = ?1",
+            params![group.0, sums.ended, sums.failed, sums.cancelled],
+        )?;
+        let ended = tx.execute(
+            formatcp!(
+                "UPDATE run_group SET ended = ?2, cancelling = 0, paused = 0
+              WHERE id = ?1 AND unfinished = 0 AND phase = {PHASE_LIVE} AND ended IS NULL"
+            ),
+            params![group.0, tx.now().0],
+        )?;
+        if ended == 1 {
+            tx.memory().group_end.get_or_insert_with(|| probe::inside(Window::GroupEnd));
+            group_ended(tx, group)?;
+        }
+    }
+    Ok(())
+}
+
+fn group_ended(tx: &WriteTx, group: GroupId) -> Result<()> {
+    tx.memory().cancelling_groups.remove(&group);
+    tx.memory().paused_groups.remove(&group);
+    let found = tx.row(
+        "SELECT d.definition_id, g.epoch FROM run_group g JOIN group_detail d ON d.group_id = g.id WHERE g.id = ?1",
+        [group.0],
+        |row| Ok((DefinitionId(row.get(0)?), row.get::<_, i64>(1)?)),
+    )?;
+    tx.event(EventKind::GroupEnd, Some(group), None, None);
+    match found {
+        Some((definition, epoch)) => hook::due_for_group(tx, group, definition, epoch, "group_end"),
+        None => Ok(()),
+    }
+}
+
+/// What a consumer needs to know of the group of a step; constant, so it may be remembered.
+#[derive(Debug, Clone)]
+pub struct GroupDetail {
+    pub id: GroupId,
+    pub definition: DefinitionId,
+    pub name: String,
+    pub params: serde_json::Value,
+    pub directory: String,
+    pub priority: i64,
+    pub force: bool,
+    pub runs: i64,
+    pub scope: Scope,
+    pub created: Timestamp,
+}
+
+pub fn detail(tx: &ReadTx, group: GroupId) -> Result<GroupDetail> {
+    tx.row(
+        "SELECT d.definition_id, d.name, d.params, d.directory, d.priority, d.force, d.runs, g.scope, d.created
+           FROM group_detail d JOIN run_group g ON g.id = d.group_id WHERE d.group_id = ?1",
+        [group.0],
+        |row| {
+            Ok(GroupDetail {
+                id: group,
+                definition: DefinitionId(row.get(0)?),
+                name: row.get(1)?,
+                params: serde_json::from_str(&row.get::<_, String>(2)?).unwrap_or_default(),
+                directory: row.get(3)?,
+                priority: row.get(4)?,
+                force: row.get(5)?,
+                runs: row.get(6)?,
+                scope: match row.get::<_, i64>(7)? {
+                    0 => Scope::Everything,
+                    id => Scope::Group(GroupId(id)),
+                },
+                created: Timestamp(row.get(8)?),
+            })
+        },
+    )?
+    .ok_or_else(|| Error::not_found(group))
+}
+
+/// Whether a group has ended, and its counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct End {
+    pub failed: i64,
+    pub cancelled: i64,
+    pub ended: Option<Timestamp>,
+}
+
+pub fn end(tx: &ReadTx, group: GroupId) -> Result<End> {
+    tx.row(
+        formatcp!("SELECT failed, cancelled, ended FROM run_group WHERE id = ?1 AND phase < {PHASE_PRUNING}"),
+        [group.0],
+        |row| {
+            Ok(End { failed: row.get(0)?, cancelled: row.get(1)?, ended: row.get::<_, Option<i64>>(2)?.map(Timestamp) })
+        },
+    )?
+    .ok_or_else(|| Error::not_found(group))
+}
+
+/// Gives up to `limit` runs of a group the scope of `run --resume`. True while more are left; begin with run 0.
+pub fn adopt_slice(tx: &WriteTx, group: GroupId, after: RunId, limit: usize) -> Result<Option<RunId>> {
+    tx.execute("UPDATE run_group SET scope = id WHERE id = ?1 AND ended IS NULL", [group.0])?;
+    let definition = detail(tx, group)?.definition;
+    let count = definition::step_count(tx, definition)?;
+    let runs = tx.rows(
+        "SELECT id, first_step FROM run WHERE group_id = ?1 AND id > ?2 ORDER BY id LIMIT ?3",
+        params![group.0, after.0, limit as i64],
+        |row| Ok((RunId(row.get(0)?), row.get::<_, i64>(1)?)),
+    )?;
+    for (_, first) in &runs {
+        let steps = tx.rows(
+            formatcp!("SELECT id FROM step WHERE id >= ?1 AND id < ?2 AND state < {STEP_COMPLETED} AND scope = 0"),
+            params![first, first + count as i64],
+            |row| row.get(0).map(StepId),
+        )?;
+        for id in steps {
+            step::adopt(tx, id, group)?;
+        }
+    }
+    Ok(runs.last().filter(|_| runs.len() == limit).map(|it| it.0))
+}

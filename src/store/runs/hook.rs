@@ -1,0 +1,239 @@
+//! Table `hook`: durable hooks. A row only where a hook is subscribed, queued with the event, run later.
+
+use crate::model::code::{HOOK_RUNNING, HOOK_WAITING};
+use crate::model::{DefinitionId, EventKind, GroupId, HookState, RunId, Scope, StepId, Timestamp, Token, WorkerId};
+use crate::store::{
+    error::Result,
+    lease::Live,
+    memory::KnownShape,
+    request::ReadyRow,
+    step,
+    tx::{ReadTx, WriteTx},
+    worker,
+};
+use const_format::formatcp;
+use rusqlite::{Row, params};
+use std::sync::Arc;
+
+/// A hook that a worker may run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Hook {
+    pub id: i64,
+    pub event: String,
+    pub name: String,
+    /// Its place in the definition's list of hooks.
+    pub no: usize,
+    pub group: GroupId,
+    pub run: Option<RunId>,
+    pub step: Option<StepId>,
+    pub attempts: i64,
+    pub token: Token,
+}
+
+struct Subject {
+    group: GroupId,
+    run: RunId,
+    step: StepId,
+    epoch: i64,
+    token: i64,
+}
+
+fn queue(tx: &WriteTx, shape: &KnownShape, event: &str, subject: &Subject) -> Result<()> {
+    for (no, hook) in shape.shape.hooks.iter().enumerate().filter(|(_, it)| it.event == event) {
+        tx.execute(
+            "INSERT INTO hook(event, name, no, group_id, run_id, step_id, epoch, subject, due)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+            params![
+                event,
+                hook.name,
+                no as i64,
+                subject.group.0,
+                subject.run.0,
+                subject.step.0,
+                subject.epoch,
+                subject.token,
+                tx.now().0
+            ],
+        )?;
+        tx.memory().woke = true;
+    }
+    Ok(())
+}
+
+fn epoch(tx: &ReadTx, group: GroupId) -> Result<i64> {
+    Ok(tx.row("SELECT epoch FROM run_group WHERE id = ?1", [group.0], |row| row.get(0))?.unwrap_or(1))
+}
+
+pub(in crate::store) fn due_for_group(
+    tx: &WriteTx,
+    group: GroupId,
+    definition: DefinitionId,
+    epoch: i64,
+    event: &str,
+) -> Result<()> {
+    let shape = tx.memory().shape(tx.conn(), definition)?;
+    queue(tx, &shape, event, &Subject { group, run: RunId(0), step: StepId(0), epoch, token: 0 })
+}
+
+/// The shape of a run's definition, where it has hooks at all.
+fn with_hooks(tx: &WriteTx, run: RunId) -> Result<Option<Arc<KnownShape>>> {
+    if !tx.memory().any_hooks {
+        return Ok(None);
+    }
+    let Some((definition, _)) = step::definition_of_run(tx, run)? else { return Ok(None) };
+    let shape = tx.memory().shape(tx.conn(), definition)?;
+    Ok(Some(shape).filter(|it| !it.shape.hooks.is_empty()))
+}
+
+pub(in crate::store) fn due_for_run(tx: &WriteTx, group: GroupId, run: RunId, event: &str) -> Result<()> {
+    let Some(shape) = with_hooks(tx, run)? else { return Ok(()) };
+    let epoch = epoch(tx, group)?;
+    queue(tx, &shape, event, &Subject { group, run, step: StepId(0), epoch, token: 0 })
+}
+
+pub(in crate::store) fn due_for_step(tx: &WriteTx, live: &Live, event: &str) -> Result<()> {
+    let Some(shape) = with_hooks(tx, live.run)? else { return Ok(()) };
+    let (group, run, step) = (live.group, live.run, live.lease.step);
+    let epoch = epoch(tx, group)?;
+    queue(tx, &shape, event, &Subject { group, run, step, epoch, token: live.lease.token.0 })
+}
+
+pub(in crate::store) fn due_for_start(tx: &WriteTx, row: &ReadyRow, token: Token) -> Result<()> {
+    let Some(shape) = with_hooks(tx, row.run)? else { return Ok(()) };
+    let epoch = epoch(tx, row.group)?;
+    let subject = Subject { group: row.group, run: row.run, step: row.step, epoch, token: token.0 };
+    queue(tx, &shape, "step_start", &subject)
+}
+
+/// Claims due hooks of a scope, at most `limit`; each under a fresh token. None for a worker that was reaped meanwhile.
+pub fn claim(tx: &WriteTx, id: WorkerId, scope: Scope, limit: usize) -> Result<Vec<Hook>> {
+    if !worker::is_registered(tx, id)? {
+        return Ok(Vec::new());
+    }
+    let group = scope_number(scope);
+    let due = tx.rows(
+        formatcp!(
+            "SELECT id, event, name, no, group_id, run_id, step_id, attempts FROM hook
+          WHERE state = {HOOK_WAITING} AND due <= ?1 AND (?2 = 0 OR group_id = ?2) ORDER BY due, id LIMIT ?3"
+        ),
+        params![tx.now().0, group, limit as i64],
+        read,
+    )?;
+    let mut claimed = Vec::new();
+    for hook in due {
+        let token = tx.next_token();
+        tx.execute(
+            formatcp!(
+                "UPDATE hook SET state = {HOOK_RUNNING}, token = ?2, worker = ?3, started = ?4, attempts = attempts + 1
+              WHERE id = ?1 AND state = {HOOK_WAITING}"
+            ),
+            params![hook.id, token.0, id.0, tx.now().0],
+        )?;
+        claimed.push(Hook { token, attempts: hook.attempts + 1, ..hook });
+    }
+    Ok(claimed)
+}
+
+fn scope_number(scope: Scope) -> i64 {
+    match scope {
+        Scope::Everything => 0,
+        Scope::Group(group) => group.0,
+    }
+}
+
+fn read(row: &Row) -> rusqlite::Result<Hook> {
+    let some = |id: i64| Some(id).filter(|it| *it > 0);
+    Ok(Hook {
+        id: row.get(0)?,
+        event: row.get(1)?,
+        name: row.get(2)?,
+        no: row.get::<_, i64>(3)? as usize,
+        group: GroupId(row.get(4)?),
+        run: some(row.get(5)?).map(RunId),
+        step: some(row.get(6)?).map(StepId),
+        attempts: row.get(7)?,
+        token: Token(0),
+    })
+}
+
+/// How a hook's attempt ended.
+#[derive(Debug, Clone)]
+pub enum HookEnd {
+    Done(String),
+    /// Again at this time, for this reason.
+    RetryAt(Timestamp, String),
+    Failed(String),
+    /// Given back unspent.
+    Released,
+    /// The same, until this time, for this reason.
+    PutOff(Timestamp, String),
+}
+
+/// Settles a hook, if `token` still holds it.
+pub fn settle(tx: &WriteTx, hook: &Hook, end: &HookEnd) -> Result<crate::store::Held> {
+    let (state, due, detail, ended, spent) = match end {
+        HookEnd::Done(detail) => (HookState::Done, None, detail.as_str(), true, 0),
+        HookEnd::Failed(detail) => (HookState::Failed, None, detail.as_str(), true, 0),
+        HookEnd::RetryAt(due, detail) => (HookState::Waiting, Some(due.0), detail.as_str(), false, 0),
+        HookEnd::Released => (HookState::Waiting, None, "", false, 1),
+        HookEnd::PutOff(due, reason) => (HookState::Waiting, Some(due.0), reason.as_str(), false, 1),
+    };
+    let changed = tx.execute(
+        formatcp!(
+            "UPDATE hook SET state = ?3, due = coalesce(?4, due), detail = ?5, ended = ?6, token = NULL, worker = NULL,
+                attempts = attempts - ?7 WHERE id = ?1 AND token = ?2 AND state = {HOOK_RUNNING}"
+        ),
+        params![hook.id, hook.token.0, state.code(), due, detail, ended.then_some(tx.now().0), spent],
+    )?;
+    if changed == 0 {
+        return Ok(crate::store::Held::Lost);
+    }
+    match end {
+        HookEnd::Done(_) => tx.event_with(EventKind::HookEnd, Some(hook.group), hook.run, hook.step, hook.name.clone()),
+        HookEnd::Failed(why) => {
+            tx.event_with(
+                EventKind::HookFailed,
+                Some(hook.group),
+                hook.run,
+                hook.step,
+                format!("{}: {why}", hook.name),
+            );
+        }
+        HookEnd::RetryAt(..) | HookEnd::Released | HookEnd::PutOff(..) => tx.memory().woke = true,
+    }
+    Ok(crate::store::Held::Yes)
+}
+
+/// Hooks of a dead worker become due again; the attempt counts, since its effect may have happened.
+pub(in crate::store) fn reap(tx: &WriteTx, worker: WorkerId) -> Result<usize> {
+    let changed = tx.execute(
+        formatcp!(
+            "UPDATE hook SET state = {HOOK_WAITING}, token = NULL, worker = NULL WHERE worker = ?1
+                  AND state = {HOOK_RUNNING}"
+        ),
+        [worker.0],
+    )?;
+    tx.memory().woke |= changed > 0;
+    Ok(changed)
+}
+
+/// When the next waiting hook of a scope is due; None when none waits.
+pub fn next_due(tx: &ReadTx, scope: Scope) -> Result<Option<Timestamp>> {
+    tx.row(
+        formatcp!("SELECT min(due) FROM hook WHERE state = {HOOK_WAITING} AND (?1 = 0 OR group_id = ?1)"),
+        [scope_number(scope)],
+        |row| row.get::<_, Option<i64>>(0),
+    )
+    .map(|it| it.flatten().map(Timestamp))
+}
+
+/// Hooks of a scope that run now.
+pub fn running(tx: &ReadTx, scope: Scope) -> Result<i64> {
+    Ok(tx
+        .row(
+            formatcp!("SELECT count(*) FROM hook WHERE state = {HOOK_RUNNING} AND (?1 = 0 OR group_id = ?1)"),
+            [scope_number(scope)],
+            |row| row.get(0),
+        )?
+        .unwrap_or(0))
+}

@@ -1,0 +1,10 @@
+//! What is submitted: groups, runs, definitions, submit keys, hooks; and how they go.
+
+pub mod definition;
+pub mod event;
+pub mod group;
+pub mod hook;
+pub mod prune;
+pub mod run;
+pub mod run_removal;
+pub mod submit_key;

@@ -1,0 +1,324 @@
+//! Retention: groups that have ended go, with all that hangs on them, in slices that hold the writer for milliseconds.
+//!
+//! `begin` marks a group (phase 3): from then on nobody sees it, so a crash between two slices leaves nothing that looks
+//! whole and is not; `unfinished` finds it again. Its submission key stays, and so do the files that commands made and
+//! those behind current documents (`kept_output`).
+
+use crate::model::code::{HOLDER_STEP, HOOK_RUNNING, HOOK_WAITING, PHASE_LIVE, PHASE_PRUNING};
+use crate::model::{GroupId, KeepReason, OutputId, Status, Timestamp};
+use crate::store::{
+    budget::Budget,
+    error::{Error, Result},
+    kept_output::{self, Origin},
+    output::{self, Released},
+    submit_key,
+    tx::{ReadTx, WriteTx},
+};
+use const_format::formatcp;
+use rusqlite::params;
+use serde::Serialize;
+
+/// A group that retention may take.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Prunable {
+    pub id: GroupId,
+    pub name: String,
+    pub status: Status,
+    pub runs: i64,
+    pub steps: i64,
+    pub ended: Timestamp,
+}
+
+/// What slices took away.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+pub struct Removed {
+    pub runs: u64,
+    pub steps: u64,
+    pub attempts: u64,
+    pub logs: u64,
+    pub hooks: u64,
+    /// Outputs of which the files stay.
+    pub kept: u64,
+}
+
+/// Groups that nothing keeps but time: a hook that is due or running, or a lock of one of its steps, holds a group back.
+const FREE: &str = formatcp!(
+    "g.ended IS NOT NULL AND g.phase = {PHASE_LIVE}
+    AND NOT EXISTS (SELECT 1 FROM hook h WHERE h.group_id = g.id AND h.state IN ({HOOK_WAITING}, {HOOK_RUNNING}))
+    AND NOT EXISTS (SELECT 1 FROM resource_lock l JOIN step s ON s.id = l.holder
+                     WHERE l.holder_kind = {HOLDER_STEP} AND s.group_id = g.id)"
+);
+
+const PRUNABLE: &str = "SELECT g.id, d.name, g.failed, g.cancelled, d.runs,
+        d.runs * json_array_length(w.shape, '$.steps'), g.ended
+   FROM run_group g JOIN group_detail d ON d.group_id = g.id JOIN definition w ON w.id = d.definition_id";
+
+fn read(row: &rusqlite::Row) -> rusqlite::Result<Prunable> {
+    Ok(Prunable {
+        id: GroupId(row.get(0)?),
+        name: row.get(1)?,
+        status: status(row.get(2)?, row.get(3)?),
+        runs: row.get(4)?,
+        steps: row.get(5)?,
+        ended: Timestamp(row.get(6)?),
+    })
+}
+
+fn status(failed: i64, cancelled: i64) -> Status {
+    match (failed, cancelled) {
+        (0, 0) => Status::Completed,
+        (0, _) => Status::Cancelled,
+        _ => Status::Failed,
+    }
+}
+
+/// Groups that ended by then, those that ended first before the others.
+pub fn ended_before(tx: &ReadTx, before: Timestamp, limit: usize) -> Result<Vec<Prunable>> {
+    let sql = format!("{PRUNABLE} WHERE g.ended <= ?1 AND {FREE} ORDER BY g.ended, g.id LIMIT ?2");
+    tx.rows(&sql, params![before.0, limit as i64], read)
+}
+
+/// A group by its id, if it can be pruned; why it can't be is an error.
+pub fn one(tx: &ReadTx, id: GroupId) -> Result<Prunable> {
+    let sql = format!("{PRUNABLE} WHERE g.id = ?1 AND {FREE}");
+    if let Some(found) = tx.row(&sql, [id.0], read)? {
+        return Ok(found);
+    }
+    let ended = tx.row(
+        formatcp!("SELECT ended IS NOT NULL FROM run_group WHERE id = ?1 AND phase < {PHASE_PRUNING}"),
+        [id.0],
+        |row| row.get::<_, bool>(0),
+    )?;
+    match ended {
+        None => Err(Error::not_found(id)),
+        Some(false) => Err(Error::conflict(format!("{id} has not ended yet: wait for it, or cancel it first"))),
+        Some(true) => Err(Error::conflict(format!("{id} has hooks that are due, or a key that is locked still"))),
+    }
+}
+
+/// Groups of which some slice is left to do.
+pub fn unfinished(tx: &ReadTx) -> Result<Vec<GroupId>> {
+    tx.rows(
+        formatcp!("SELECT id FROM run_group WHERE phase > {PHASE_LIVE} AND phase = {PHASE_PRUNING} ORDER BY id"),
+        [],
+        |row| row.get(0).map(GroupId),
+    )
+}
+
+/// Takes a group out of everybody's sight. False: it is not there, was re-opened, or something of it is still to be done.
+pub fn begin(tx: &WriteTx, id: GroupId) -> Result<bool> {
+    let sql = format!("UPDATE run_group AS g SET phase = {PHASE_PRUNING} WHERE g.id = ?1 AND {FREE}");
+    if tx.execute(&sql, [id.0])? == 0 {
+        return Ok(false);
+    }
+    let (failed, cancelled) = tx
+        .row("SELECT failed, cancelled FROM run_group WHERE id = ?1", [id.0], |row| Ok((row.get(0)?, row.get(1)?)))?
+        .unwrap_or((0, 0));
+    submit_key::group_gone(tx, id, status(failed, cancelled))?;
+    Ok(true)
+}
+
+/// Whether files that nobody asked to lose are kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outputs {
+    Keep,
+    Remove,
+}
+
+/// Removes some `limit` rows of a group that `begin` took. True while more are left.
+pub fn slice(tx: &WriteTx, id: GroupId, outputs: Outputs, limit: usize, removed: &mut Removed) -> Result<bool> {
+    let taken =
+        tx.row(formatcp!("SELECT 1 FROM run_group WHERE id = ?1 AND phase = {PHASE_PRUNING}"), [id.0], |_| Ok(()))?;
+    if taken.is_none() {
+        return Ok(false);
+    }
+    let mut budget = Budget::of(limit);
+    while let Some(run) = next_run(tx, id)? {
+        if !remove_run(tx, &run, outputs, &mut budget, removed)? {
+            return Ok(true);
+        }
+    }
+    let hooks = tx.rows("SELECT id FROM hook WHERE group_id = ?1 LIMIT ?2", params![id.0, limit as i64], |row| {
+        row.get::<_, i64>(0)
+    })?;
+    for hook in hooks {
+        if !budget.spend(1) {
+            return Ok(true);
+        }
+        tx.execute("DELETE FROM hook WHERE id = ?1", [hook])?;
+        removed.hooks += 1;
+    }
+    if !budget.spend(2) {
+        return Ok(true);
+    }
+    tx.execute("DELETE FROM group_detail WHERE group_id = ?1", [id.0])?;
+    tx.execute("DELETE FROM run_group WHERE id = ?1", [id.0])?;
+    Ok(false)
+}
+
+/// A run that is to go, with its steps first.
+struct RunOf {
+    id: i64,
+    group: i64,
+    definition: i64,
+    first: i64,
+    end: i64,
+}
+
+fn next_run(tx: &WriteTx, group: GroupId) -> Result<Option<RunOf>> {
+    tx.row(
+        "SELECT r.id, r.definition_id, r.first_step, r.first_step + json_array_length(d.shape, '$.steps')
+           FROM run r JOIN definition d ON d.id = r.definition_id WHERE r.group_id = ?1 ORDER BY r.id LIMIT 1",
+        [group.0],
+        |row| {
+            Ok(RunOf { id: row.get(0)?, group: group.0, definition: row.get(1)?, first: row.get(2)?, end: row.get(3)? })
+        },
+    )
+}
+
+fn remove_run(tx: &WriteTx, run: &RunOf, outputs: Outputs, budget: &mut Budget, removed: &mut Removed) -> Result<bool> {
+    let steps = tx.rows(
+        "SELECT id, no, output_id, ended FROM step WHERE id >= ?1 AND id < ?2 ORDER BY id",
+        params![run.first, run.end],
+        |row| {
+            Ok((
+                row.get::<_, i64>(0)?,
+                row.get::<_, i64>(1)?,
+                row.get::<_, Option<i64>>(2)?,
+                row.get::<_, Option<i64>>(3)?,
+            ))
+        },
+    )?;
+    for (step, no, output, ended) in steps {
+        if !remove_attempts(tx, step, budget, removed)? || !budget.spend(2) {
+            return Ok(false);
+        }
+        let mut last = None;
+        if let Some(output) = output.map(OutputId) {
+            let why = if outputs == Outputs::Keep { why_kept(tx, run, no, output)? } else { None };
+            match why {
+                Some(why) => {
+                    let origin = origin(tx, run, step, no, ended.unwrap_or(0))?;
+                    kept_output::insert(tx, output, why, &origin)?;
+                    removed.kept += 1;
+                }
+                None => match output::release(tx, output, budget)? {
+                    Released::NotYet => return Ok(false),
+                    Released::Shared => {}
+                    Released::Last => last = Some(output),
+                },
+            }
+        }
+        tx.execute("DELETE FROM step WHERE id = ?1", [step])?;
+        if let Some(output) = last {
+            output::remove(tx, output)?;
+        }
+        removed.steps += 1;
+    }
+    if !budget.spend(2) {
+        return Ok(false);
+    }
+    tx.execute("DELETE FROM item WHERE run_id = ?1", [run.id])?;
+    tx.execute("DELETE FROM run WHERE id = ?1", [run.id])?;
+    removed.runs += 1;
+    Ok(true)
+}
+
+/// What keeps the files of an output when its step goes.
+fn why_kept(tx: &WriteTx, run: &RunOf, no: i64, output: OutputId) -> Result<Option<KeepReason>> {
+    if !output::has_files(tx, output)? {
+        return Ok(None);
+    }
+    let built_in = tx.row(
+        "SELECT json_type(body, '$.steps[' || ?2 || '].action.uses') IS NOT NULL FROM definition WHERE id = ?1",
+        params![run.definition, no],
+        |row| row.get::<_, bool>(0),
+    )?;
+    if built_in != Some(true) {
+        return Ok(Some(KeepReason::Command));
+    }
+    let current = tx.row(
+        "SELECT 1 WHERE EXISTS (SELECT 1 FROM document WHERE run_id = ?1)
+             OR EXISTS (SELECT 1 FROM content_run WHERE run_id = ?1)",
+        [run.id],
+        |_| Ok(()),
+    )?;
+    Ok(current.map(|()| KeepReason::Document))
+}
+
+fn origin(tx: &WriteTx, run: &RunOf, step: i64, no: i64, ended: i64) -> Result<Origin> {
+    let name = tx.row(
+        "SELECT coalesce(json_extract(body, '$.steps[' || ?2 || '].name'), '') FROM definition WHERE id = ?1",
+        params![run.definition, no],
+        |row| row.get(0),
+    )?;
+    let item = tx.row("SELECT item FROM item WHERE run_id = ?1", [run.id], |row| row.get(0))?;
+    let (name, item) = (name.unwrap_or_default(), item.unwrap_or_default());
+    Ok(Origin { step, run: run.id, group: run.group, name, item, ended })
+}
+
+/// One row at a time: what an attempt printed can be large.
+fn remove_attempts(tx: &WriteTx, step: i64, budget: &mut Budget, removed: &mut Removed) -> Result<bool> {
+    const PAGE: i64 = 200;
+    loop {
+        let logs =
+            tx.rows("SELECT token, stream FROM attempt_log WHERE step_id = ?1 LIMIT ?2", [step, PAGE], |row| {
+                Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?))
+            })?;
+        for (token, stream) in &logs {
+            if !budget.spend(1) {
+                return Ok(false);
+            }
+            let which = params![step, token, stream];
+            tx.execute("DELETE FROM attempt_log WHERE step_id = ?1 AND token = ?2 AND stream = ?3", which)?;
+            removed.logs += 1;
+        }
+        if logs.is_empty() {
+            break;
+        }
+    }
+    loop {
+        let attempts =
+            tx.rows("SELECT token FROM attempt WHERE step_id = ?1 LIMIT ?2", [step, PAGE], |row| row.get::<_, i64>(0))?;
+        for token in &attempts {
+            if !budget.spend(1) {
+                return Ok(false);
+            }
+            tx.execute("DELETE FROM attempt WHERE step_id = ?1 AND token = ?2", params![step, token])?;
+            removed.attempts += 1;
+        }
+        if attempts.is_empty() {
+            return Ok(true);
+        }
+    }
+}
+
+/// Removes rows of the history from its beginning, as long as they are that old; how many. 0: no more.
+pub fn events_slice(tx: &WriteTx, before: Timestamp, limit: usize) -> Result<usize> {
+    let mut budget = Budget::of(limit);
+    let rows = tx.rows("SELECT seq, at FROM event_batch ORDER BY seq LIMIT ?1", [limit as i64], |row| {
+        Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?))
+    })?;
+    let mut gone = 0;
+    for (seq, at) in rows {
+        if at > before.0 || !budget.spend(1) {
+            break;
+        }
+        tx.execute("DELETE FROM event_batch WHERE seq = ?1", [seq])?;
+        gone += 1;
+    }
+    Ok(gone)
+}
+
+/// (pages of the database, pages that nothing is in, bytes of a page).
+pub fn pages(tx: &ReadTx) -> Result<(i64, i64, i64)> {
+    let number = |sql: &str| -> Result<i64> { Ok(tx.row(sql, [], |row| row.get(0))?.unwrap_or(0)) };
+    Ok((number("PRAGMA page_count")?, number("PRAGMA freelist_count")?, number("PRAGMA page_size")?))
+}
+
+/// Gives up to `pages` free pages back to the disk. True while more than `spare` are left.
+pub fn vacuum_slice(tx: &WriteTx, pages: usize, spare: i64) -> Result<bool> {
+    // One row for each page: the statement does nothing beyond what is stepped.
+    tx.rows(&format!("PRAGMA incremental_vacuum({pages})"), [], |_| Ok(()))?;
+    Ok(self::pages(tx)?.1 > spare)
+}
