@@ -11,7 +11,7 @@ use super::{
 use crate::{
     decide::liveness::{LivenessLock as Line, OwnTick, Sighting, Stillness, Verdict, judge, stillness},
     failpoint::{Failpoint, is_active},
-    model::{KillIntent, Millis, Monotonic, ResourceKey, Scope, ThreadLook, Timestamp, Token, WorkerId},
+    model::{KillIntent, Millis, Monotonic, ResourceKey, Scope, ThreadLook, ThreadState, Timestamp, Token, WorkerId},
     observe::Counter,
     os::{Clock, LockState, boot_id, process_stat, thread_stat},
     store::{
@@ -403,7 +403,12 @@ impl Watcher {
 fn heartbeat_of(worker: &WorkerRow, thread: u32) -> Option<ThreadLook> {
     match is_active(Failpoint::WallClockReaper) {
         true => None,
-        false => thread_stat::look(&worker.identity, thread),
+        false => {
+            let seen = thread_stat::look(&worker.identity, thread)?;
+            // It may wait for what another thread holds that gets no processor.
+            let excused = seen.state == ThreadState::Waits && thread_stat::is_any_at_work(&worker.identity);
+            Some(if excused { ThreadLook { state: ThreadState::Runs, ..seen } } else { seen })
+        }
     }
 }
 

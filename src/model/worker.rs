@@ -37,6 +37,13 @@ pub struct ThreadLook {
     pub turns: u64,
 }
 
+impl ThreadLook {
+    /// It runs, or would if it were given a processor or its disk.
+    pub fn is_at_work(&self) -> bool {
+        matches!(self.state, ThreadState::Runs | ThreadState::Stuck)
+    }
+}
+
 /// What a worker process reports of itself. A signal that the platform can't give is `None`, never a guess.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Health {

@@ -27,6 +27,14 @@ pub fn look(process: &ProcessIdentity, thread: u32) -> Option<ThreadLook> {
     (process_stat::start_time(process.pid) == process.start_time).then_some(found)
 }
 
+/// Whether any thread of that very process runs, or waits for a processor or a disk: others of its threads may wait for
+/// what it holds.
+pub fn is_any_at_work(process: &ProcessIdentity) -> bool {
+    let tasks = std::fs::read_dir(format!("/proc/{}/task", process.pid)).into_iter().flatten().flatten();
+    let mut threads = tasks.filter_map(|task| task.file_name().to_str()?.parse().ok());
+    threads.any(|thread| look(process, thread).is_some_and(|it| it.is_at_work()))
+}
+
 #[cfg(target_os = "linux")]
 fn read(pid: u32, thread: u32) -> Option<ThreadLook> {
     parse(&std::fs::read_to_string(format!("/proc/{pid}/task/{thread}/status")).ok()?)
@@ -121,6 +129,7 @@ mod tests {
         for _ in 0..100 {
             assert_eq!(look(&own, works).unwrap().state, ThreadState::Runs, "whether it has a processor or not");
         }
+        assert!(is_any_at_work(&own));
         assert_eq!(look(&own, waits), Some(before));
         go_on.send(()).unwrap();
         until("it was given a turn", || rests().filter(|it| it.turns > before.turns));
@@ -147,6 +156,7 @@ mod tests {
         let identity = process_stat::identity_of(pid).unwrap();
         let is = |state| look(&identity, pid).filter(|it| it.state == state);
         until("it sleeps", || is(ThreadState::Waits));
+        assert!(!is_any_at_work(&identity));
         let signal =
             |signal| rustix::process::kill_process(rustix::process::Pid::from_child(&child.0), signal).unwrap();
         signal(rustix::process::Signal::STOP);
