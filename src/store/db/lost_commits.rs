@@ -37,6 +37,9 @@ pub struct LostCommits {
     pub commits: u64,
     /// What the database counted up to, and what the lost commits had counted up to.
     pub counters: Vec<LostRange>,
+    /// The generation of the damaged log in hexadecimal digits, so that each damage is reported once.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub log: String,
 }
 
 /// Numbers that were given out and are no longer known: `after` < n <= `last`.
@@ -92,8 +95,13 @@ pub(in crate::store) fn are_suspected(conn: &Connection, database: &Path) -> Res
 /// Fails when the copy can't be kept: opening the database would destroy the only trace.
 pub(in crate::store) fn look(conn: &mut Connection, database: &Path, now: Timestamp) -> Result<()> {
     let Some(behind) = find(conn, database)? else { return Ok(()) };
+    let log = hex::encode(behind.generation);
     let counters = behind.page.as_deref().and_then(wal::small_table).unwrap_or_default();
-    let lost = LostCommits { found: now, commits: behind.commits, counters: missing(conn, &counters)? };
+    if reports(database).iter().any(|it| it.1.as_ref().is_some_and(|known| known.log == log)) {
+        // Reported by somebody who may have died before the counters were raised.
+        return raise(conn, &counters);
+    }
+    let lost = LostCommits { found: now, commits: behind.commits, counters: missing(conn, &counters)?, log };
     let kept = keep(database, Some(&wal::path_of(database)), &lost).map_err(|source| Error::File {
         action: "keep a copy of the damaged log of",
         path: database.to_path_buf(),
@@ -134,7 +142,7 @@ pub(in crate::store) fn look_elsewhere(
             seen_in: Some(it.place.clone()),
         })
         .collect();
-    let lost = LostCommits { found: now, commits: 0, counters };
+    let lost = LostCommits { found: now, commits: 0, counters, log: String::new() };
     let kept = keep(database, None, &lost).map_err(|source| Error::File {
         action: "leave a report about",
         path: database.to_path_buf(),
@@ -226,7 +234,8 @@ fn raise(conn: &mut Connection, lost: &[(i64, i64)]) -> Result<()> {
 /// Keeps the report, and the log if there is one to keep, in a directory of their own, on disk before it has its name.
 fn keep(database: &Path, log: Option<&Path>, lost: &LostCommits) -> io::Result<PathBuf> {
     let parent = database.parent().unwrap_or(Path::new(".")).join(DIRECTORY);
-    let name = format!("{}{}", if log.is_some() { OF_LOG } else { OF_COUNTERS }, lost.found.0);
+    let kind = if log.is_some() { OF_LOG } else { OF_COUNTERS };
+    let name = format!("{kind}{}-{}", lost.found.0, std::process::id());
     let (making, made) = (parent.join(format!(".{name}")), parent.join(name));
     private::create_dir_all(&making)?;
     if let Some(log) = log {

@@ -25,6 +25,8 @@ pub(in crate::store) struct Unreachable {
     pub commits: u64,
     /// The newest content of the page that the caller asked for, if one of them wrote it.
     pub page: Option<Vec<u8>>,
+    /// The salts of the log, which change when it is begun anew.
+    pub generation: [u8; 8],
 }
 
 /// The log of a database.
@@ -57,8 +59,12 @@ impl Shape {
 /// Reads the log behind the frames that SQLite accepts. `page` is looked out for.
 ///
 /// Counts commit frames of the same generation (the same salts) whose checksum continues that of the frame before, if a
-/// damaged frame stands before it. What
-/// an interrupted transaction left has no commit frame, and what an older generation left has other salts.
+/// damaged frame stands before it. What an interrupted transaction left has no commit frame, and what an older generation
+/// left has other salts.
+///
+/// A single commit that begins with the first frame that does not fit is no loss: a process that is killed between writing
+/// its commit and making it known leaves a whole one, and a shorter commit of another process, written over its first
+/// frames, leaves its end. It was never acknowledged.
 pub(in crate::store) fn unreachable(log: &Path, shape: &Shape, page: u32) -> io::Result<Unreachable> {
     let mut found = Unreachable::default();
     let file = match File::open(log) {
@@ -80,11 +86,15 @@ pub(in crate::store) fn unreachable(log: &Path, shape: &Shape, page: u32) -> io:
     let mut frame = vec![0; FRAME_HEADER + shape.page_size];
     let mut pending = None;
     let mut damaged = !header.whole;
+    let mut first = header.whole;
+    let mut may_be_a_rest = false;
     while fill(&mut log, &mut frame)? {
         let stored = checksum_at(&frame, 16);
         let ours = frame[8..16] == header.salts;
         let whole = ours && header.checksum(&header.checksum(&before, &frame[..8]), &frame[FRAME_HEADER..]) == stored;
         before = stored;
+        may_be_a_rest |= first && !whole;
+        first = false;
         if !whole {
             damaged = true;
             continue;
@@ -103,7 +113,10 @@ pub(in crate::store) fn unreachable(log: &Path, shape: &Shape, page: u32) -> io:
             found.page = pending.take().or(found.page);
         }
     }
-    Ok(found)
+    match found.commits == 0 || found.commits == 1 && may_be_a_rest {
+        true => Ok(Unreachable::default()),
+        false => Ok(Unreachable { generation: header.salts, ..found }),
+    }
 }
 
 /// The integers in the second column of a table of two integer columns, by row id, whose whole tree is this one leaf page.
@@ -283,7 +296,7 @@ mod tests {
         let sound = std::fs::read(&log).unwrap();
         let size = 24 + 4096;
         let frames = (sound.len() - 32) / size;
-        for (frame, byte) in [(4, 24 + 100), (4, 9), (4, 17), (0, 24), (frames - 3, 30)] {
+        for (frame, byte) in [(4, 24 + 100), (4, 9), (4, 17), (0, 24), (frames - 5, 30)] {
             let mut bytes = sound.clone();
             bytes[32 + frame * size + byte] ^= 0x10;
             std::fs::write(&log, &bytes).unwrap();
@@ -307,6 +320,33 @@ mod tests {
         for known in [frames - 3, frames / 2, 0] {
             assert_eq!(unreachable(&log, &shape(known), root).unwrap(), Unreachable::default(), "{known} known");
         }
+    }
+
+    #[test]
+    fn the_rest_of_a_commit_that_was_never_made_known_is_no_damage() {
+        let dir = tempfile::tempdir().unwrap();
+        let (database, root) = ten_commits(dir.path());
+        // Two transactions that both follow the tenth: the longer one died, the shorter one was written over it.
+        let followed_by = |name: &str, rows: usize| {
+            let copy = dir.path().join(name);
+            std::fs::copy(&database, &copy).unwrap();
+            std::fs::copy(path_of(&database), path_of(&copy)).unwrap();
+            let db = Connection::open(&copy).unwrap();
+            let text = "x".repeat(3_000);
+            let rows = vec![format!("INSERT INTO other VALUES ('{text}');"); rows].concat();
+            db.execute_batch(&format!("PRAGMA wal_autocheckpoint=0; BEGIN; {rows} COMMIT")).unwrap();
+            std::fs::read(path_of(&copy)).unwrap()
+        };
+        let (long, short) = (followed_by("long.db", 20), followed_by("short.db", 2));
+        assert!(long.len() > short.len() + 5 * (24 + 4096) && long[..32] == short[..32]);
+        let mut bytes = long;
+        bytes[..short.len()].copy_from_slice(&short);
+        let log = path_of(&database);
+        std::fs::write(&log, &bytes).unwrap();
+        let known = readable(&database);
+        assert_eq!(known, (short.len() as u64 - 32) / (24 + 4096));
+        std::fs::write(&log, &bytes).unwrap();
+        assert_eq!(unreachable(&log, &shape(known), root).unwrap(), Unreachable::default());
     }
 
     #[test]
