@@ -351,6 +351,7 @@ fn a_remembered_step_that_reads_a_file_must_name_it() {
     for name in ["a.txt", "model.py"] {
         fs::write(shop.path(name), "x").unwrap();
     }
+    let here = shop.dir.path().display().to_string();
     let refused = |step: &str, item: &str| {
         let workers = "workers: { w: { command: [cat] } }\n";
         let text = format!("id: c\nsteps: [{{ name: a, cache: true, {step} }}]\n{workers}");
@@ -369,19 +370,28 @@ fn a_remembered_step_that_reads_a_file_must_name_it() {
         ("run: 'wc -l {{ item.path }}.txt > out'", r#"{"path": "a"}"#, r#"["{{ item.path }}.txt"]"#),
         ("run: [python3, model.py, '{{ item }}']", "a.txt", r#"["model.py", "{{ item }}"]"#),
         ("run: 'cat \"$WINDLASS_ITEM\"'", "a.txt", r#"["{{ item }}"]"#),
+        ("run: 'wc -w < a.txt'", "x", r#"["a.txt"]"#),
+        ("run: 'wc -w DIR/a.txt'", "x", r#"["DIR/a.txt"]"#),
+        ("run: 'wc -w < DIR/a.txt'", "x", r#"["DIR/a.txt"]"#),
+        ("run: 'DIR/model.py; < DIR/a.txt wc'", "x", r#"["DIR/a.txt"]"#),
+        ("run: [cat, DIR/a.txt]", "x", r#"["DIR/a.txt"]"#),
+        ("run: [cat], env: { CONFIG: DIR/a.txt }", "x", r#"["DIR/a.txt"]"#),
         ("worker: w", "a.txt", r#"["{{ item }}"]"#),
         ("worker: w", r#"{"n": 1, "path": "a.txt"}"#, r#"["{{ item.path }}"]"#),
     ] {
-        let said = refused(step, item).unwrap_or_else(|| panic!("{step} was let pass"));
-        assert!(said.contains("step `a` has `cache: true` and reads") && said.contains(hint), "{step}: {said}");
+        let said = refused(&step.replace("DIR", &here), item).unwrap_or_else(|| panic!("{step} was let pass"));
+        let hint = hint.replace("DIR", &here);
+        assert!(said.contains("step `a` has `cache: true` and reads") && said.contains(&hint), "{step}: {said}");
     }
     for (step, item) in [
         ("run: 'wc -l < {{ item }}', cache_files: ['{{ item }}']", "a.txt"),
         ("run: 'echo {{ item }}', cache_files: []", "a.txt"),
         ("run: 'echo {{ item }} > a.txt'", "b"),
         ("run: [/bin/echo, '{{ item }}']", "no such file"),
+        ("run: [DIR/model.py, '{{ item }}']", "no such file"),
+        ("run: 'cd x && DIR/model.py > DIR/a.txt 2>/dev/null </dev/null; env /usr/bin/env /bin/sh'", "b"),
     ] {
-        assert_eq!(refused(step, item), None, "{step}");
+        assert_eq!(refused(&step.replace("DIR", &here), item), None, "{step}");
     }
 }
 

@@ -21,6 +21,7 @@ pub use expression::{Expression, Input, Values};
 pub use parameters::{BUILTIN_PARAMETERS, ParameterSet, STAGES};
 pub use parameters::{PARAMETERS, Parameter};
 pub use read::{KnownKinds, parse};
+pub use reads::Named;
 pub use template::{Part, Template, render_json};
 pub use workflow::{
     Action, Background, Command, Definition, Env, HookDefinition, HookEvent, StepDefinition, StepLimits, Unit,

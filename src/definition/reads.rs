@@ -8,21 +8,38 @@ use super::{
 
 impl StepDefinition {
     /// The words of its command, its `with:` and its variables, each a template of its own. What it writes to is left out.
-    pub fn words(&self) -> Vec<Template> {
+    pub fn words(&self) -> Vec<Named> {
         let mut found = Vec::new();
         match &self.action {
             Action::Run(Command::Shell(template)) => found.extend(shell_words(template)),
-            Action::Run(Command::Argv(words)) => found.extend(words.iter().cloned()),
-            Action::Worker { .. } => found.push(item()),
+            Action::Run(Command::Argv(words)) => {
+                let named = |(at, it): (usize, &Template)| Named { word: it.clone(), is_program: at == 0 };
+                found.extend(words.iter().enumerate().map(named));
+            }
+            Action::Worker { .. } => found.push(Named::of(item())),
             Action::Uses(_) => (),
         }
-        if found.iter().any(|it| it.source().contains("WINDLASS_ITEM")) {
-            found.push(item());
+        if found.iter().any(|it| it.word.source().contains("WINDLASS_ITEM")) {
+            found.push(Named::of(item()));
         }
-        found.extend(self.env.values().flatten().cloned());
+        let mut others: Vec<Template> = self.env.values().flatten().cloned().collect();
         // What can't be read was refused when the file was.
-        let _ = texts(&self.with, &mut found);
+        let _ = texts(&self.with, &mut others);
+        found.extend(others.into_iter().map(Named::of));
         found
+    }
+}
+
+/// A word that may name a file.
+pub struct Named {
+    pub word: Template,
+    /// Whether it stands where a command begins.
+    pub is_program: bool,
+}
+
+impl Named {
+    fn of(word: Template) -> Named {
+        Named { word, is_program: false }
     }
 }
 
@@ -31,50 +48,84 @@ fn item() -> Template {
 }
 
 /// The words of a shell command, roughly: quotes are taken away, operators divide.
-fn shell_words(command: &Template) -> Vec<Template> {
-    let mut words = Vec::new();
-    let mut word: Vec<Part> = Vec::new();
-    let mut text = String::new();
-    let mut written = false;
-    let mut end = |word: &mut Vec<Part>, text: &mut String, written: &mut bool| {
-        if !text.is_empty() {
-            word.push(Part::Text(std::mem::take(text)));
-        }
-        if !word.is_empty() {
-            let word = Template::of(std::mem::take(word));
-            if !std::mem::take(written) {
-                words.push(word);
-            }
-        }
-    };
+fn shell_words(command: &Template) -> Vec<Named> {
+    let mut words = Words { begins: true, ..Words::default() };
     for part in command.parts() {
         match part {
             Part::Expression(expression) => {
-                if !text.is_empty() {
-                    word.push(Part::Text(std::mem::take(&mut text)));
-                }
-                word.push(Part::Expression(expression.clone()));
+                words.end_text();
+                words.word.push(Part::Expression(expression.clone()));
             }
-            Part::Text(plain) => {
-                for letter in plain.chars() {
-                    match letter {
-                        '\'' | '"' | '\\' => (),
-                        '>' => {
-                            end(&mut word, &mut text, &mut written);
-                            written = true;
-                        }
-                        _ if letter.is_whitespace() || "<;&|()`=".contains(letter) => {
-                            end(&mut word, &mut text, &mut written);
-                            written &= letter.is_whitespace() || letter == '&';
-                        }
-                        _ => text.push(letter),
-                    }
-                }
-            }
+            Part::Text(plain) => plain.chars().for_each(|it| words.letter(it)),
         }
     }
-    end(&mut word, &mut text, &mut written);
-    words
+    words.end('\n');
+    words.found
+}
+
+#[derive(Default)]
+struct Words {
+    found: Vec<Named>,
+    word: Vec<Part>,
+    text: String,
+    /// The word is the file of a `>`.
+    written: bool,
+    /// The word is the file of a `<`.
+    read: bool,
+    /// The word stands where a command begins, or behind what may stand before it.
+    begins: bool,
+    /// The word is what a variable is set to.
+    assigned: bool,
+}
+
+impl Words {
+    fn letter(&mut self, letter: char) {
+        match letter {
+            '\'' | '"' | '\\' => (),
+            '>' => {
+                self.end(letter);
+                self.written = true;
+            }
+            _ if letter.is_whitespace() || "<;&|()`=".contains(letter) => {
+                self.end(letter);
+                self.written &= letter.is_whitespace() || letter == '&';
+            }
+            _ => self.text.push(letter),
+        }
+    }
+
+    fn end_text(&mut self) {
+        if !self.text.is_empty() {
+            self.word.push(Part::Text(std::mem::take(&mut self.text)));
+        }
+    }
+
+    /// Ends a word at this letter.
+    fn end(&mut self, letter: char) {
+        const BEFORE: &[&str] = &[
+            "!", "{", "command", "do", "elif", "else", "env", "exec", "if", "nohup", "then", "time", "until", "while",
+        ];
+        self.end_text();
+        if !self.word.is_empty() {
+            let word = Template::of(std::mem::take(&mut self.word));
+            let aside = self.written || self.read;
+            let is_before = self.assigned || letter == '=' || BEFORE.contains(&word.source());
+            let is_program = self.begins && !aside && !is_before;
+            self.begins &= aside || is_before;
+            if !self.written {
+                self.found.push(Named { word, is_program });
+            }
+            (self.written, self.read) = (false, false);
+        }
+        self.assigned = letter == '=' && self.begins;
+        match letter {
+            '<' => self.read = true,
+            ';' | '|' | '(' | '`' | '\n' => (self.begins, self.read) = (true, false),
+            // Not the `&` of `>&`.
+            '&' if !self.written => (self.begins, self.read) = (true, false),
+            _ => (),
+        }
+    }
 }
 
 #[cfg(test)]
@@ -86,10 +137,25 @@ mod tests {
         let command =
             "python3 model.py --in={{ item }} 'data/'{{ item.x }}.csv <names >> out.txt 2>{{ out }}/log; cat b";
         let command = Template::parse(command).unwrap();
-        let words: Vec<String> = shell_words(&command).iter().map(|it| it.source().to_string()).collect();
+        let words = shell_words(&command);
+        let texts: Vec<&str> = words.iter().map(|it| it.word.source()).collect();
         assert_eq!(
-            words,
+            texts,
             ["python3", "model.py", "--in", "{{ item }}", "data/{{ item.x }}.csv", "names", "2", "cat", "b"]
         );
+    }
+
+    #[test]
+    fn the_words_where_commands_begin_are_programs() {
+        for (command, programs) in [
+            ("/a/x /b; /c | /d && /e", &["/a/x", "/c", "/d", "/e"][..]),
+            ("A=/b /c /d; if ! /e < /f; then /g; fi", &["/c", "/e", "/g", "fi"]),
+            ("< /a /b 2>&1 /c\n/d > /e /f", &["/b", "/d"]),
+            ("x=$(/a /b); (/c)", &["/a", "/c"]),
+        ] {
+            let words = shell_words(&Template::parse(command).unwrap());
+            let found: Vec<&str> = words.iter().filter(|it| it.is_program).map(|it| it.word.source()).collect();
+            assert_eq!(found, programs, "{command}");
+        }
     }
 }

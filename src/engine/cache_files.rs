@@ -2,7 +2,7 @@
 
 use super::submit::item_value;
 use crate::{
-    definition::{Action, Definition, Error, Expression, StepDefinition, Template, Values},
+    definition::{Action, Definition, Error, Expression, Named, StepDefinition, Values},
     os::CancelToken,
 };
 use serde_json::{Value, json};
@@ -19,6 +19,9 @@ use std::{
 const LOOKED_AT: usize = 10_000;
 /// Directories in directories that are read.
 const DEEPEST: usize = 64;
+
+/// What is in there belongs to the system: programs, their parts, and devices.
+const SYSTEM: &[&str] = &["/usr", "/bin", "/sbin", "/lib", "/lib64", "/dev", "/proc", "/sys"];
 
 /// Refuses a step with `cache: true` that reads files without saying so: its result would be taken again after they change.
 pub(super) fn check(definition: &Definition, items: &[String], params: &Value, directory: &Path) -> Result<(), Error> {
@@ -43,7 +46,8 @@ pub(super) fn check(definition: &Definition, items: &[String], params: &Value, d
 }
 
 /// The word and the file that it names, if it names one.
-fn read_by(word: &Template, items: &[String], params: &Value, directory: &Path) -> Option<(String, String)> {
+fn read_by(named: &Named, items: &[String], params: &Value, directory: &Path) -> Option<(String, String)> {
+    let word = &named.word;
     let of_item = word.expressions().any(|it| matches!(it, Expression::Item(_)));
     let literal = word.expressions().next().is_none();
     let items = items.iter().take(if of_item { LOOKED_AT } else { 1 });
@@ -53,8 +57,9 @@ fn read_by(word: &Template, items: &[String], params: &Value, directory: &Path) 
         let name = word.render(&values).ok()?;
         let path = Path::new(&name);
         // A program with its whole path is no input, and a directory that is written out is where things go to.
+        let is_program = path.is_absolute() && (named.is_program || SYSTEM.iter().any(|it| path.starts_with(it)));
         let is_read = match literal {
-            true => path.is_relative() && directory.join(path).is_file(),
+            true => !is_program && directory.join(path).is_file(),
             false => !name.is_empty() && directory.join(path).exists(),
         };
         match item {
