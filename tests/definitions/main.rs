@@ -145,6 +145,21 @@ fn a_quoted_word_is_refused_wherever_a_shell_evaluates_it_again() {
         "PS4={{ item }}; set -x; :",
         "RANDOM={{ item }}",
         "{{ item }} {{ item }}",
+        "n=$(printenv WINDLASS_ITEM); [[ $n -gt 3 ]]",
+        "n=$(python3 -c 'import os; print(os.environ[\"WINDLASS_ITEM\"])'); : $((n))",
+        "n=$(./program); : $((n))",
+        "echo {{ item }}; : $((_))",
+        ". <(echo {{ item }})",
+        "source <(printenv WINDLASS_ITEM)",
+        "e=eval; $e {{ item }}",
+        "t=test; $t -v {{ item }}",
+        "v=WINDLASS_ITEM; : $((v))",
+        "exec {a[$WINDLASS_ITEM]}>/dev/null",
+        "[[ $WINDLASS_ITEM =~ (.*) ]]; : $((BASH_REMATCH[1]))",
+        "trap ': $((WINDLASS_ITEM))' EXIT",
+        "read -r x <<< \"$WINDLASS_ITEM\"; : $((x))",
+        "alias e=eval\ne {{ item }}",
+        "f() { \"$@\"; }; f eval {{ item }}",
     ] {
         if Definition::of_command("each", command).is_ok() {
             let_pass.push(command);
@@ -165,6 +180,9 @@ fn ordinary_commands_pass_and_execute_no_item_in_any_shell() {
         "set -- {{ item }} b; for x; do echo \"$x\"; done > {{ item }} 2>&1; [ -f {{ item }} ]",
         "x={{ item }}; export Y={{ item }}; f() { local z; z={{ item }}; echo \"$x$z\"; }; f {{ item }}",
         "case {{ item }} in a*) cat {{ item }} ;; esac | sed 's/a/b/' {{ item }}; ./{{ item }}/run {{ item }}",
+        "n=$(wc -l < {{ item }}); [ \"$n\" -gt 3 ]; n=$(echo {{ item }} | wc -l); echo $((n + 1))",
+        "run() { echo \"$*\"; \"$@\"; }; run echo {{ item }}; cmd='ls -l'; $cmd {{ item }}",
+        "trap 'echo \"$WINDLASS_ITEM\"' EXIT; s=$(date +%s); echo $((s + 1)) {{ item }}; eval \"$(echo x=1)\"",
         "(cd {{ item }} && ls) || . {{ item }}; {{ item }} --help; command -v {{ item }}; kill {{ item }}",
     ] {
         let definition = Definition::of_command("each", command).unwrap_or_else(|it| panic!("{it} {:?}", it.hint()));
@@ -242,6 +260,25 @@ const PIECES: &[&str] = &[
     " && ",
     " | ",
     "set -- ",
+    "e=eval; ",
+    "$e ",
+    "alias e=eval\n",
+    "e ",
+    ": $((_)) ",
+    ". ",
+    "<(",
+    "printenv WINDLASS_ITEM",
+    "trap '",
+    "' EXIT ",
+    "[[ $WINDLASS_ITEM =~ (.*) ]]; ",
+    ": $((BASH_REMATCH[1])) ",
+    "exec {a[",
+    "v=WINDLASS_ITEM; ",
+    ": $((v)) ",
+    "<<< ",
+    "read -r x ",
+    "x=$(",
+    "\"$@\"",
 ];
 
 proptest! {

@@ -1,6 +1,9 @@
 //! Which commands evaluate their arguments.
 
-use super::script::{Content, Flow, SPOT, Script, Word, assigned, head, is_name};
+use super::{
+    prints,
+    script::{Content, Flow, READ, SPOT, Script, Word, assigned, head, is_name, names_in},
+};
 
 /// Builtins that compute with an argument, or take it for code, in at least one shell.
 const EVALUATING: &[&str] = &[
@@ -88,8 +91,20 @@ impl Script {
     /// Notes where a command evaluates one of its words, and which variables it sets.
     pub(super) fn judge(&mut self, words: &[Word]) {
         let begins = head(words).unwrap_or(words.len());
-        for word in &words[..begins] {
+        for (at, word) in words[..begins].iter().enumerate() {
             self.assignment(word);
+            match word.text.as_str() {
+                "function" => {
+                    self.functions.extend(words.get(at + 1).map(|it| it.text.clone()));
+                    self.defines = true;
+                }
+                "{" => {
+                    let defines = std::mem::take(&mut self.defines);
+                    self.bodies.push(defines);
+                }
+                "}" => _ = self.bodies.pop(),
+                _ => (),
+            }
         }
         let Some(command) = words.get(begins) else { return };
         let arguments = &words[begins + 1..];
@@ -100,33 +115,75 @@ impl Script {
         }
         let name = command.text.as_str();
         match name {
-            _ if command.is_open() => self.unknown(command, &all),
+            _ if command.is_open() => {
+                self.unnamed.push(words[begins..].to_vec());
+                self.unknown(command, &all);
+            }
+            _ if self.aliases.contains(name) => {
+                let mut called = words[begins..].to_vec();
+                called[0] = Word { text: SPOT.to_string(), content: Content::of(name), ..Word::default() };
+                self.unnamed.push(called);
+            }
+            _ if self.functions.contains(name) => self.passed.push(arguments.to_vec()),
             "test" | "[" => self.test(arguments),
             "printf" => self.printf(arguments),
             "set" => {
                 let options = arguments.iter().take_while(|it| it.text != "--");
                 options.for_each(|it| self.argument(name, &it.content));
+                let passed = arguments.iter().skip_while(|it| it.text.starts_with('-'));
+                self.passed.push(passed.cloned().collect());
+            }
+            "." | "source" => self.sourced(arguments),
+            "cd" | "pushd" => {
+                ["PWD", "OLDPWD"]
+                    .iter()
+                    .for_each(|it| self.flows.push(Flow { name: it.to_string(), content: all.clone() }));
             }
             "for" | "select" => self.each(arguments),
             _ if DECLARING.contains(&name) => self.declaration(name, arguments),
             _ if EVALUATING.contains(&name) => self.evaluating(name, arguments),
             _ => (),
         }
-        self.give(&all);
+        if !all.is_empty() {
+            self.flows.push(Flow { name: "@".into(), content: all.clone() });
+        }
+        if let Some(last) = words.last() {
+            self.flows.push(Flow { name: "_".into(), content: last.with_text() });
+        }
+        prints::printed(self, command, arguments, all);
+    }
+
+    /// What a program prints is code to `.`; a file that is named is the user's own choice.
+    fn sourced(&mut self, arguments: &[Word]) {
+        let Some(file) = arguments.iter().find(|it| it.text != "--") else { return };
+        let place = "in what `.` or `source` runs".to_string();
+        let stream = ["/dev/stdin", "/dev/fd/", "/proc/self/fd/"].iter().any(|it| file.text.starts_with(it));
+        if file.process {
+            self.run(file.content.clone(), place, PROGRAM);
+        } else if stream {
+            let mut content = Content::of("@");
+            content.names.push(READ.into());
+            self.run(content, place, PROGRAM);
+        }
     }
 
     fn argument(&mut self, name: &str, content: &Content) {
-        let hint = if matches!(name, "eval" | "trap" | "alias") { PROGRAM } else { ARGUMENT };
-        self.evaluated(content.clone(), format!("as an argument of `{name}`, which evaluates it"), hint);
+        let place = format!("as an argument of `{name}`, which evaluates it");
+        match name {
+            "eval" | "trap" | "alias" => self.run(content.clone(), place, PROGRAM),
+            _ => self.evaluated(content.clone(), place, ARGUMENT),
+        }
     }
 
     fn assignment(&mut self, word: &Word) {
         let Some(name) = assigned(word) else { return };
         if SPECIAL.contains(&name) {
             let place = format!("as the value of `{name}`, which shells evaluate");
-            self.evaluated(word.content.clone(), place, "use a variable of another name");
+            self.run(word.content.clone(), place, "use a variable of another name");
+            let text = word.text.split_once('=').map_or("", |it| it.1);
+            self.codes.push((Word { text: text.to_string(), ..word.clone() }, true));
         }
-        self.flows.push(Flow { name: name.to_string(), content: word.content.clone() });
+        self.flows.push(Flow { name: name.to_string(), content: word.with_text() });
     }
 
     /// The command itself comes from a value: it could be `eval`, unless the value is behind a `/`.
@@ -137,7 +194,7 @@ impl Script {
             let mut content = command.content.clone();
             content.values.retain(|it| !it.starts_with("params"));
             let place = "where it names a command that is given other values: it could name `eval`".to_string();
-            self.evaluated(content, place, "write the command as a list: `run: [\"{{ item.program }}\", ...]`");
+            self.run(content, place, "write the command as a list: `run: [\"{{ item.program }}\", ...]`");
         }
     }
 
@@ -180,10 +237,7 @@ impl Script {
     fn each(&mut self, words: &[Word]) {
         let [name, rest @ ..] = words else { return };
         let mut content = Content::default();
-        for word in rest {
-            content.values.extend(word.content.values.iter().cloned());
-            content.names.extend(word.content.names.iter().cloned());
-        }
+        rest.iter().for_each(|it| content.add(&it.with_text()));
         if rest.is_empty() {
             content.names.push("@".into());
         }
@@ -200,8 +254,7 @@ impl Script {
                 _ => {
                     let mut content = word.content.clone();
                     if odd {
-                        let letters = |it: char| it.is_ascii_alphanumeric() || it == '_';
-                        content.names.extend(word.text.split(|it| !letters(it)).map(str::to_string));
+                        content.names.extend(names_in(&word.text));
                     }
                     let place = format!("as an argument of `{name}`, which can evaluate it");
                     self.evaluated(content, place, DECLARED);
@@ -211,19 +264,68 @@ impl Script {
     }
 
     fn evaluating(&mut self, name: &str, arguments: &[Word]) {
+        self.later(name, arguments);
         for word in arguments {
             self.argument(name, &word.content);
             // `let x`, and `read x` from what an earlier command prints.
             match name {
                 "let" | "integer" | "float" | "nameref" | "repeat" | "exit" | "return" | "shift" | "break"
-                | "continue" => {
-                    let letters = |it: char| it.is_ascii_alphanumeric() || it == '_';
-                    word.text.split(|it| !letters(it)).filter(|it| is_name(it)).for_each(|it| self.computed_with(it));
-                }
-                _ if is_name(&word.text) => self.flow(&word.text, "@"),
+                | "continue" => names_in(&word.text).for_each(|it| self.computed_with(&it)),
+                _ if is_name(&word.text) => self.reads(&word.text),
                 _ => (),
             }
         }
+        if matches!(name, "read" | "mapfile" | "readarray" | "getopts") {
+            ["REPLY", "MAPFILE", "OPTARG"].iter().for_each(|it| self.reads(it));
+        }
+    }
+
+    fn reads(&mut self, name: &str) {
+        self.flow(name, "@");
+        self.flow(name, READ);
+    }
+
+    /// Texts that become commands.
+    fn later(&mut self, name: &str, arguments: &[Word]) {
+        match name {
+            "eval" => {
+                let mut code = Word::default();
+                for word in arguments {
+                    code.text.push_str(&word.text);
+                    code.text.push(' ');
+                    code.content.add(&word.content);
+                }
+                self.codes.push((code, false));
+            }
+            "trap" => {
+                let code = arguments.iter().find(|it| !it.text.starts_with('-'));
+                self.codes.extend(code.map(|it| (it.clone(), false)));
+            }
+            "alias" => {
+                for word in arguments {
+                    let Some((name, text)) = word.text.split_once('=') else { continue };
+                    let content = Word { text: format!("={text}"), ..word.clone() }.with_text();
+                    self.aliases.insert(name.to_string());
+                    self.flows.push(Flow { name: name.to_string(), content });
+                }
+            }
+            _ => (),
+        }
+    }
+}
+
+impl Word {
+    /// Its content, with its text or what is assigned by it, as far as that is written out.
+    fn with_text(&self) -> Content {
+        let mut content = self.content.clone();
+        let text = match self.text.split_once('=') {
+            Some((_, text)) if assigned(self).is_some() || self.text.starts_with('=') => text,
+            _ => &self.text,
+        };
+        if !text.contains(SPOT) {
+            content.texts.push(text.to_string());
+        }
+        content
     }
 }
 

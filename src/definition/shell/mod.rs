@@ -4,7 +4,9 @@
 //! begin or go on in plain shell text, and where the command does not evaluate its words a second time. `check` refuses
 //! every other place: `scan` knows quotes, comments, here documents and expressions, `judge` the commands that evaluate.
 
+mod follow;
 mod judge;
+mod prints;
 mod scan;
 mod script;
 
@@ -12,9 +14,8 @@ pub(super) use judge::SPECIAL_IN_ENV;
 pub(super) use script::is_foreign;
 
 use super::template::{Part, Template};
+use follow::Held;
 use scan::Scan;
-use script::{Content, Script};
-use std::collections::BTreeMap;
 
 /// One shell word that stands for exactly this text, for every POSIX shell.
 pub fn quote(text: &str) -> String {
@@ -40,47 +41,16 @@ pub fn check(command: &Template, variables: &[&str]) -> Result<(), Problem> {
                 .map_err(|(place, hint)| (format!("`{{{{ {expression} }}}}` stands {place}"), hint))?,
         }
     }
-    let script = scan.end();
-    let held = held(&script, variables);
+    let mut script = scan.end();
+    script.settle(0);
+    let [certain, possible] = [false, true].map(|guess| Held::new(&script, variables, guess));
     for it in &script.uses {
-        if let Some(what) = named(&it.content, &held) {
+        let held = if it.code { &certain } else { &possible };
+        if let Some(what) = held.named(&it.content) {
             return Err((format!("{what} stands {}", it.place), it.hint));
         }
     }
     Ok(())
-}
-
-/// The variables that can hold a value, with the value's expression where it stands in the command.
-fn held(script: &Script, variables: &[&str]) -> BTreeMap<String, Option<String>> {
-    let roots = OURS.iter().chain(variables);
-    let mut held: BTreeMap<String, Option<String>> = roots.map(|it| (it.to_string(), None)).collect();
-    loop {
-        let before = held.len();
-        for flow in &script.flows {
-            let content = &flow.content;
-            let through = content.names.iter().find_map(|it| held.get(it)).cloned();
-            let value = content.values.first().cloned().map(Some).or(through);
-            if let (Some(value), false) = (value, held.contains_key(&flow.name)) {
-                held.insert(flow.name.clone(), value);
-            }
-        }
-        if held.len() == before {
-            return held;
-        }
-    }
-}
-
-/// The value in this content, or the variable that holds one, in words.
-fn named(content: &Content, held: &BTreeMap<String, Option<String>>) -> Option<String> {
-    if let Some(value) = content.values.first() {
-        return Some(format!("`{{{{ {value} }}}}`"));
-    }
-    let (name, value) = content.names.iter().find_map(|it| held.get_key_value(it))?;
-    let name = if name == "@" { "an argument or what was read" } else { name };
-    Some(match value {
-        Some(value) => format!("`{name}`, which can hold `{{{{ {value} }}}}`,"),
-        None => format!("`{name}`, which holds a value from outside,"),
-    })
 }
 
 #[cfg(test)]
@@ -121,6 +91,46 @@ mod tests {
             "trap 'rm -rf \"$d\"' EXIT; d=$(mktemp -d); cd {{ out }} && tar -xf {{ item }}",
             "echo \"$N\" ${N:-none} ${N#a} {{ item }}; [ \"$N\" = a ]; sh -c {{ item }}",
             "{ echo {{ item }}; } | while read -r x; do echo \"$x\"; done; x=(a b)",
+        ] {
+            assert_eq!(refused(command), None, "{command}");
+        }
+    }
+
+    #[test]
+    fn what_people_write_every_day_is_allowed() {
+        for command in [
+            r#"n=$(wc -l < {{ item }}); [ "$n" -gt 3 ]"#,
+            r#"n=$(nproc); [[ $n -gt 2 ]] && echo {{ item }}"#,
+            r#"[[ $(id -u) -eq 0 ]] || echo {{ item }}"#,
+            r#"s=$(date +%s); gzip {{ item }}; e=$(date +%s); echo $((e - s))"#,
+            r#"n=$(find {{ item }} -type f | wc -l); echo $((n + 1))"#,
+            r#"n=$(docker ps -q | wc -l); (( n > 3 ))"#,
+            r#"n=$(grep -c x < {{ item }}); echo $((n + 1))"#,
+            r#"n=$(git rev-list --count HEAD); [[ $n -gt 1 ]]"#,
+            r#"$PYTHON tool.py {{ item }}; "$HOME/bin/tool" {{ item }}; ${CC:-gcc} -c {{ item }}"#,
+            r#"run() { echo "+ $*"; "$@"; }; run gzip {{ item }}; run test -f {{ item }}"#,
+            r#"cmd="rm -f"; $cmd {{ item }}"#,
+            r#"eval "$(ssh-agent -s)"; ssh-add {{ item }}"#,
+            r#"source <(kubectl completion bash); echo {{ item }}"#,
+            r#". ./env.sh; echo {{ item }}"#,
+            r#"trap 'echo "$N"; kill $!' EXIT INT; echo {{ item }}"#,
+            r#"[[ $(git status --porcelain) = "" ]] && echo {{ item }}"#,
+            r#"[[ -n $(./prog) && 3 -gt 2 ]] && echo {{ item }}"#,
+            r#"x=$(./prog {{ item }}); [ "$x" = ok ]"#,
+            r#"for i in $(seq 1 3); do echo $((i)) {{ item }}; done"#,
+            r#"count() { wc -l < f; }; gzip {{ item }}; n=$(count); echo $((n + 1))"#,
+            r#"t=$(mktemp); ./prog > "$t"; while read -r n; do s=$((s + n)); done < "$t"; echo $s"#,
+            r#"echo {{ item }} | tee log; if [ $? -ne 0 ]; then exit 1; fi"#,
+            r#"w=$(tput cols); echo $((w - 2)) {{ item }}"#,
+            r#"PS4='+ $LINENO: '; set -x; gzip {{ item }}"#,
+            r#"exec 3>log; exec {fd}>log2; echo {{ item }} >&3"#,
+            r#"i=0; while [ $i -lt 3 ]; do curl -sf {{ item }} && break; i=$((i+1)); done"#,
+            r#"[[ $N =~ ^a ]] && echo "${BASH_REMATCH[0]}""#,
+            r#"[[ $N == a* && $i -lt 3 ]] && echo {{ item }}"#,
+            r#"n=$(stat -c %s file); echo $((n / 1024)); echo {{ item }}"#,
+            r#"r=$(curl -s -o /dev/null -w '%{http_code}' http://localhost); [[ $r -eq 200 ]]"#,
+            r#"case {{ item }} in *.gz) n=$(zcat < {{ item }} | wc -l);; *) n=0;; esac; echo $((n))"#,
+            r#"p=$(which python3); $p x.py {{ item }}"#,
         ] {
             assert_eq!(refused(command), None, "{command}");
         }
@@ -205,6 +215,53 @@ mod tests {
         ("set {{ item }} x", "`set`"),
         ("read @(a|b) {{ item }}", "a parenthesis"),
         ("x[ {{ item }} ]=1", "subscript"),
+        (r#"n=$(printenv WINDLASS_ITEM); if [[ $n -gt 3 ]]; then :; fi"#, "`[[ ]]`"),
+        (r#"n=$(python3 -c 'import os; print(os.environ["WINDLASS_ITEM"])'); echo $((n))"#, "arithmetic"),
+        (r#"echo {{ item }}; echo $((_))"#, "arithmetic"),
+        (r#". <(echo {{ item }})"#, "`.`"),
+        (r#"source <(printenv WINDLASS_ITEM)"#, "`.`"),
+        (r#"e=eval; $e {{ item }}"#, "`eval`"),
+        (r#"t=test; $t -v {{ item }}"#, "`test`"),
+        (r#"v=WINDLASS_ITEM; echo $((v))"#, "arithmetic"),
+        (r#"exec {a[$WINDLASS_ITEM]}>/dev/null"#, "arithmetic"),
+        (r#"[[ $WINDLASS_ITEM =~ (.*) ]]; echo $((BASH_REMATCH[1]))"#, "arithmetic"),
+        (r#"trap 'echo $((WINDLASS_ITEM))' EXIT"#, "arithmetic"),
+        (r#"eval 'echo $((WINDLASS_ITEM))'"#, "arithmetic"),
+        (r#"c='echo $((WINDLASS_ITEM))'; eval "$c""#, "arithmetic"),
+        (r#"PS4='$((WINDLASS_ITEM))'; set -x; :"#, "arithmetic"),
+        (r#"n=$(./prog); echo $((n))"#, "arithmetic"),
+        (r#"n=$(./prog); printf -v "$n" x"#, "`printf`"),
+        (r#"n=$(env | sed -n 's/^WINDLASS_ITEM=//p'); (( n > 1 ))"#, "arithmetic"),
+        (r#"n=$(awk 'BEGIN{print ENVIRON["WINDLASS_ITEM"]}'); let n+=1"#, "arithmetic"),
+        (r#"n=$(perl -e 'print $ENV{WINDLASS_ITEM}'); eval "$n""#, "`eval`"),
+        (r#"eval "$(printenv WINDLASS_ITEM)""#, "`eval`"),
+        (r#"f() { printenv WINDLASS_ITEM; }; n=$(f); echo $((n))"#, "arithmetic"),
+        (r#"printenv WINDLASS_ITEM | while read -r x; do echo $((x)); done"#, "arithmetic"),
+        (r#"read -r x < <(printenv WINDLASS_ITEM); echo $((x))"#, "arithmetic"),
+        (r#"read -r x <<< "$WINDLASS_ITEM"; echo $((x))"#, "arithmetic"),
+        ("read -r x <<E\n$WINDLASS_ITEM\nE\necho $((x))", "arithmetic"),
+        (r#"read -r <<< "$N"; echo $((REPLY))"#, "arithmetic"),
+        (r#"a=ev; b=al; $a$b {{ item }}"#, "`eval`"),
+        (r#"${x:-eval} {{ item }}"#, "`eval`"),
+        (r#"$(echo eval) {{ item }}"#, "`eval`"),
+        (r#"for e in eval; do $e {{ item }}; done"#, "`eval`"),
+        (r#"set -- eval; "$1" {{ item }}"#, "`eval`"),
+        (r#"set -- eval {{ item }}; "$@""#, "`eval`"),
+        (r#"f() { "$@"; }; f eval {{ item }}"#, "`eval`"),
+        ("alias e=eval\ne {{ item }}", "`eval`"),
+        (r#"command $e {{ item }}; e=eval"#, "`eval`"),
+        (r#"cd {{ item }}; x=${PWD##*/}; echo $((x))"#, "arithmetic"),
+        (r#"e='builtin eval'; $e "$N""#, "`eval`"),
+        (r#"printenv WINDLASS_ITEM | . /dev/stdin"#, "`.`"),
+        (r#"[[ $(printenv WINDLASS_ITEM) -gt 3 ]]"#, "`[[ ]]`"),
+        (r#"declare -i n; n=$(printenv WINDLASS_ITEM)"#, "`declare`"),
+        (r#"a[$(printenv WINDLASS_ITEM)]=1"#, "arithmetic"),
+        (r#"echo ${x:$(printenv WINDLASS_ITEM)}"#, "arithmetic"),
+        (r#"test -v "$(printenv WINDLASS_ITEM)""#, "`test`"),
+        (r#"unset "$(printenv WINDLASS_ITEM)""#, "`unset`"),
+        (r#"name=WINDLASS_ITEM; eval "echo \$(($name))""#, "arithmetic"),
+        (r#"echo $(( $(tr '\0' '\n' < /proc/self/environ) ))"#, "arithmetic"),
+        (r#"n=$(cat /proc/self/environ); echo $((n))"#, "arithmetic"),
     ];
 
     #[test]

@@ -2,7 +2,7 @@
 //!
 //! What stands in words is passed on to `Script`, which judges whole commands.
 
-use super::script::Script;
+use super::script::{Redirect, Script};
 use crate::definition::expression::Expression;
 
 /// Where the scanner is. Frames nest: `"$( "..." )"`.
@@ -49,6 +49,8 @@ pub(super) struct Scan {
     escaped: bool,
     /// From here on shells differ or the scanner could lose its place: where, and what to write instead.
     lost: Option<Place>,
+    /// What stands in a `${ }`.
+    braces: String,
     script: Script,
 }
 
@@ -63,6 +65,7 @@ impl Scan {
             comment: false,
             escaped: false,
             lost: None,
+            braces: String::new(),
             script: Script::new(),
         }
     }
@@ -79,7 +82,7 @@ impl Scan {
     /// The whole command, once it was read.
     pub(super) fn end(mut self) -> Script {
         self.end_word();
-        self.script.end_command();
+        self.script.end_command(false);
         self.script
     }
 
@@ -185,8 +188,14 @@ impl Scan {
             }
             '`' => self.lose(BACKQUOTE),
             '$' => return self.dollar(rest),
-            '}' if matches!(top, Some(Frame::Braces(_))) => _ = self.frames.pop(),
-            _ if matches!(top, Some(Frame::Braces(_))) => (),
+            '}' if matches!(top, Some(Frame::Braces(_))) => {
+                self.frames.pop();
+                let braces = std::mem::take(&mut self.braces);
+                if let Some((_, text)) = braces.split_once(['-', '=', '+']) {
+                    self.script.otherwise(text);
+                }
+            }
+            _ if matches!(top, Some(Frame::Braces(_))) => self.braces.push(letter),
             '(' if top != Some(Frame::Array) && rest.next_if_eq(&'(').is_some() => self.arithmetic(),
             '(' => self.open(rest),
             ')' => self.close_parenthesis(),
@@ -219,7 +228,7 @@ impl Scan {
             return self.redirect('>', rest);
         }
         if !matches!(self.frames.last(), Some(Frame::Condition | Frame::Nested)) {
-            self.script.end_command();
+            self.script.end_command(letter == '|' && rest.peek() != Some(&'|'));
         }
     }
 
@@ -247,19 +256,23 @@ impl Scan {
             Some('<') if letter == '<' => {
                 rest.next();
                 self.lose(("after a here document (`<<`)", VARIABLE));
+                match rest.next_if_eq(&'<') {
+                    Some(_) => self.script.redirect(Redirect::Text),
+                    None => self.script.here = true,
+                }
             }
             Some('(') => {
                 rest.next();
-                self.script.expansion(None);
+                self.script.process();
                 self.substitution();
             }
             Some('&') => {
                 rest.next();
-                self.script.redirect(true);
+                self.script.redirect(Redirect::Descriptor);
             }
             _ => {
                 rest.next_if(|it| matches!(it, '>' | '|'));
-                self.script.redirect(false);
+                self.script.redirect(Redirect::File);
             }
         }
     }
@@ -273,10 +286,12 @@ impl Scan {
             _ if self.script.is_assignment() => self.frames.push(Frame::Array),
             _ => {
                 // The name of a function stands before `()`; anything else there is a pattern of one shell or another.
-                if self.script.is_argument() && rest.peek() != Some(&')') {
-                    self.lose(PARENTHESIS);
+                match rest.peek() {
+                    Some(')') if self.script.is_argument() => self.script.define(),
+                    _ if self.script.is_argument() => self.lose(PARENTHESIS),
+                    _ => (),
                 }
-                self.script.end_command();
+                self.script.end_command(false);
                 self.script.open_list();
                 self.frames.push(Frame::Group);
             }
@@ -295,15 +310,12 @@ impl Scan {
             }
             Some(Frame::Substitution) => {
                 self.frames.pop();
-                let computes = self.frames.iter().any(|it| {
-                    let condition = matches!(it, Frame::Condition | Frame::Nested);
-                    condition || matches!(it, Frame::Arithmetic | Frame::Brackets | Frame::Braces(true))
-                });
+                let computes = self.computes();
                 self.script.close_list(true, computes);
             }
             Some(Frame::Arithmetic | Frame::Nested | Frame::Array) => _ = self.frames.pop(),
             // The end of a pattern of `case`.
-            None => self.script.end_command(),
+            None => self.script.end_command(false),
             _ => (),
         }
     }

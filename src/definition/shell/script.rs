@@ -4,6 +4,7 @@
 //! Found by trying every builtin of dash, bash, busybox, zsh and mksh with words such as `a[$(command)]`.
 
 use crate::definition::expression::Expression;
+use std::collections::BTreeSet;
 
 /// The values and the variables that a word is made of.
 #[derive(Debug, Clone, Default)]
@@ -11,16 +12,24 @@ pub(super) struct Content {
     /// Expressions of `{{ }}` whose values come from outside.
     pub values: Vec<String>,
     pub names: Vec<String>,
+    /// What is written out, where that may be the name of a command or of a variable.
+    pub texts: Vec<String>,
 }
 
 impl Content {
-    fn is_empty(&self) -> bool {
+    /// What a variable of this name holds.
+    pub fn of(name: &str) -> Content {
+        Content { names: vec![name.to_string()], ..Content::default() }
+    }
+
+    pub fn is_empty(&self) -> bool {
         self.values.is_empty() && self.names.is_empty()
     }
 
-    fn add(&mut self, other: &Content) {
+    pub fn add(&mut self, other: &Content) {
         self.values.extend(other.values.iter().cloned());
         self.names.extend(other.names.iter().cloned());
+        self.texts.extend(other.texts.iter().cloned());
     }
 }
 
@@ -30,6 +39,8 @@ pub(super) struct Use {
     pub content: Content,
     pub place: String,
     pub hint: &'static str,
+    /// It is run as it stands, so that what programs print there is meant to be code.
+    pub code: bool,
 }
 
 /// A variable, and what it is made of.
@@ -39,46 +50,81 @@ pub(super) struct Flow {
     pub content: Content,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Word {
     /// Without quotes; `SPOT` stands for each value and each expansion.
     pub text: String,
     /// How much of the beginning is written out without quotes.
-    plain: usize,
+    pub plain: usize,
     pub content: Content,
+    /// It is a `<( )`.
+    pub process: bool,
 }
 
 /// Stands for what is known only when the command runs.
 pub(super) const SPOT: char = '\0';
 
+/// Names of what no variable holds: what `read` can take from a pipe or a here document, what functions print, and what
+/// a program prints that can see the values of its environment.
+pub(super) const READ: &str = "|";
+pub(super) const RETURNED: &str = "()";
+pub(super) const PRINTED: &str = "$()";
+
 #[derive(Debug, Default)]
 struct Command {
     words: Vec<Word>,
     word: Option<Word>,
-    /// The next word names the file of a redirection; true for `>&` and `<&`.
-    redirect: Option<bool>,
+    redirect: Option<Redirect>,
 }
 
-#[derive(Debug)]
+/// What the next word is to a redirection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Redirect {
+    File,
+    /// `>&` and `<&`
+    Descriptor,
+    /// `<<<`
+    Text,
+}
+
+/// What the commands of a list may print.
+#[derive(Debug, Default)]
+struct Given {
+    /// By the pipelines that have ended.
+    ended: Content,
+    pipeline: Content,
+}
+
+#[derive(Debug, Default)]
 pub(super) struct Script {
     /// One for the script, and one for each `$( )` and `( )` that is open.
     open: Vec<Command>,
     /// What the commands of each of them are given, and might print.
-    given: Vec<Content>,
+    given: Vec<Given>,
     pub uses: Vec<Use>,
     pub flows: Vec<Flow>,
     computed: String,
+    /// The output of the command that is judged goes to another.
+    pub piped: bool,
+    /// A here document has begun.
+    pub here: bool,
+    pub functions: BTreeSet<String>,
+    pub aliases: BTreeSet<String>,
+    /// The next `{` opens the body of a function.
+    pub defines: bool,
+    /// Of each `{` that is open, whether it is the body of a function.
+    pub bodies: Vec<bool>,
+    /// Commands whose name is known only when all assignments are.
+    pub unnamed: Vec<Vec<Word>>,
+    /// What functions and `set` are given, which `"$@"` would run.
+    pub passed: Vec<Vec<Word>>,
+    /// Texts that are run later, such as that of `trap`; true for what is expanded only, as `PS4` is.
+    pub codes: Vec<(Word, bool)>,
 }
 
 impl Script {
     pub fn new() -> Script {
-        Script {
-            open: vec![Command::default()],
-            given: vec![Content::default()],
-            uses: Vec::new(),
-            flows: Vec::new(),
-            computed: String::new(),
-        }
+        Script { open: vec![Command::default()], given: vec![Given::default()], ..Script::default() }
     }
 
     fn command(&mut self) -> &mut Command {
@@ -120,6 +166,35 @@ impl Script {
         let word = self.word();
         word.text.push(SPOT);
         word.content.names.extend(name.map(str::to_string));
+        if let (Some(name), true) = (name, self.here) {
+            self.flow(READ, name);
+        }
+    }
+
+    /// What stands here if a variable is not set, as in `${x:-text}`.
+    pub fn otherwise(&mut self, text: &str) {
+        self.word().content.texts.push(text.to_string());
+    }
+
+    /// A `<( )` stands here.
+    pub fn process(&mut self) {
+        self.expansion(None);
+        self.word().process = true;
+    }
+
+    /// The last word is the name of a function, whose body follows.
+    pub fn define(&mut self) {
+        self.end_word();
+        let words = std::mem::take(&mut self.command().words);
+        let (name, before) = match words.as_slice() {
+            [before @ .., name] => (name.text.clone(), before.to_vec()),
+            [] => return,
+        };
+        self.functions.insert(name);
+        self.defines = true;
+        if !before.is_empty() {
+            self.judge(&before);
+        }
     }
 
     /// A letter where the shell computes: the names there are variables, with and without `$`.
@@ -135,24 +210,33 @@ impl Script {
     }
 
     pub fn computed_with(&mut self, name: &str) {
-        let content = Content { values: Vec::new(), names: vec![name.to_string()] };
+        let content = Content::of(name);
         self.evaluated(content, "in an arithmetic expression".into(), super::scan::COMPUTE);
     }
 
     pub fn evaluated(&mut self, content: Content, place: String, hint: &'static str) {
         if !content.is_empty() {
-            self.uses.push(Use { content, place, hint });
+            self.uses.push(Use { content, place, hint, code: false });
+        }
+    }
+
+    /// Like `evaluated`, where a whole command can stand.
+    pub fn run(&mut self, content: Content, place: String, hint: &'static str) {
+        if !content.is_empty() {
+            self.uses.push(Use { content, place, hint, code: true });
         }
     }
 
     pub fn flow(&mut self, name: &str, from: &str) {
-        let content = Content { values: Vec::new(), names: vec![from.to_string()] };
+        let content = Content::of(from);
         self.flows.push(Flow { name: name.to_string(), content });
     }
 
     pub fn is_name(&self) -> bool {
         let word = self.open.last().and_then(|it| it.word.as_ref());
-        word.is_some_and(|it| it.plain == it.text.len() && is_name(&it.text))
+        // `{x[...]}>` is a redirection.
+        let name = |it: &Word| is_name(it.text.strip_prefix('{').unwrap_or(&it.text));
+        word.is_some_and(|it| it.is_plain() && name(it))
     }
 
     /// Whether the word so far is `]]`.
@@ -182,12 +266,25 @@ impl Script {
     pub fn end_word(&mut self) -> Option<&str> {
         let command = self.command();
         let word = command.word.take()?;
-        if let Some(duplicates) = command.redirect.take() {
-            if duplicates {
+        match command.redirect.take() {
+            None => (),
+            Some(Redirect::Descriptor) => {
                 let place = "after `>&` or `<&`, which expands it twice in some shells".to_string();
                 self.evaluated(word.content, place, "write `> FILE 2>&1`");
+                return None;
             }
-            return None;
+            Some(redirect) => {
+                // The environment is a file, too.
+                if word.text.starts_with("/proc/") && word.text.ends_with("/environ") {
+                    self.flow(READ, "WINDLASS_ITEM");
+                    let given = self.given.last_mut();
+                    given.into_iter().for_each(|it| it.pipeline.names.push("WINDLASS_ITEM".into()));
+                }
+                if redirect == Redirect::Text || word.process {
+                    self.flows.push(Flow { name: READ.into(), content: word.content });
+                }
+                return None;
+            }
         }
         command.words.push(word);
         let last = self.open.last()?.words.last()?;
@@ -195,34 +292,57 @@ impl Script {
     }
 
     /// A redirection begins. A number before it is the descriptor.
-    pub fn redirect(&mut self, duplicates: bool) {
+    pub fn redirect(&mut self, kind: Redirect) {
         let command = self.command();
         let number = |it: &Word| !it.text.is_empty() && it.text.bytes().all(|it| it.is_ascii_digit());
         if command.word.as_ref().is_some_and(number) {
             command.word = None;
         }
         self.end_word();
-        self.command().redirect = Some(duplicates);
+        self.command().redirect = Some(kind);
     }
 
-    pub fn end_command(&mut self) {
+    /// Ends a command; true where its output goes to the next one.
+    pub fn end_command(&mut self, piped: bool) {
         self.end_word();
         let words = std::mem::take(&mut self.command().words);
         self.command().redirect = None;
         if !words.is_empty() {
+            self.piped = piped;
             self.judge(&words);
+        }
+        let Some(given) = self.given.last_mut() else { return };
+        if counts(&words) {
+            given.pipeline = Content::default();
+        }
+        if !piped {
+            given.ended.add(&std::mem::take(&mut given.pipeline));
         }
     }
 
     /// `]]`: some of its operators compute.
     pub fn end_condition(&mut self) {
         let words = std::mem::take(&mut self.command().words);
-        let operators = ["-eq", "-ne", "-lt", "-le", "-gt", "-ge", "-v", "-R", "-t"];
-        if words.iter().any(|it| operators.contains(&it.text.as_str())) {
+        for (at, word) in words.iter().enumerate() {
+            let before = at.checked_sub(1).and_then(|it| words.get(it));
+            let beside: Vec<&Word> = match word.text.as_str() {
+                "-eq" | "-ne" | "-lt" | "-le" | "-gt" | "-ge" => before.into_iter().chain(words.get(at + 1)).collect(),
+                "-v" | "-R" | "-t" => words.get(at + 1).into_iter().collect(),
+                "=~" => {
+                    let matched = before.into_iter().chain(words.get(at + 1));
+                    let mut content = Content::default();
+                    matched.for_each(|it| content.add(&it.content));
+                    for name in ["BASH_REMATCH", "MATCH", "match"] {
+                        self.flows.push(Flow { name: name.into(), content: content.clone() });
+                    }
+                    continue;
+                }
+                _ => continue,
+            };
             let mut content = Content::default();
-            for word in &words {
+            for word in beside {
                 content.add(&word.content);
-                content.names.push(word.text.clone());
+                content.names.extend(names_in(&word.text));
             }
             self.evaluated(content, "inside `[[ ]]` with an operator that computes".into(), "write `[ ]` or `case`");
         }
@@ -232,16 +352,16 @@ impl Script {
 
     pub fn open_list(&mut self) {
         self.open.push(Command::default());
-        self.given.push(Content::default());
+        self.given.push(Given::default());
     }
 
     /// A `)`. What a `$( )` prints becomes part of the word that it stands in.
     pub fn close_list(&mut self, is_word: bool, computes: bool) {
-        self.end_command();
+        self.end_command(false);
         self.open.pop();
-        let given = self.given.pop().unwrap_or_default();
+        let given = self.given.pop().unwrap_or_default().ended;
         if let Some(outer) = self.given.last_mut() {
-            outer.add(&given);
+            outer.pipeline.add(&given);
         }
         if is_word {
             self.word().content.add(&given);
@@ -251,21 +371,39 @@ impl Script {
         }
     }
 
-    /// Notes what the arguments of a command are made of: what it prints, and what is read from that, is made of it, too.
+    /// Notes what a command can print, and that what is read from it is made of that, too.
     pub fn give(&mut self, content: &Content) {
-        if content.is_empty() {
-            return;
-        }
         if let Some(given) = self.given.last_mut() {
-            given.add(content);
+            given.pipeline.add(content);
         }
-        self.flows.push(Flow { name: "@".into(), content: content.clone() });
+        if self.bodies.contains(&true) {
+            self.flows.push(Flow { name: RETURNED.into(), content: content.clone() });
+        }
+        if self.piped {
+            self.flows.push(Flow { name: READ.into(), content: content.clone() });
+        }
+    }
+}
+
+/// Whether all that a command prints is a number, whatever it reads.
+fn counts(words: &[Word]) -> bool {
+    let Some(at) = head(words) else { return false };
+    let (options, others): (Vec<&Word>, Vec<&Word>) = words[at + 1..].iter().partition(|it| it.text.starts_with('-'));
+    match words[at].text.as_str() {
+        "wc" => others.is_empty(),
+        "grep" => others.len() == 1 && options.iter().any(|it| it.text.contains('c') && !it.text.starts_with("--")),
+        _ => false,
     }
 }
 
 impl Word {
     fn written(text: &str) -> Word {
-        Word { text: text.to_string(), plain: text.len(), content: Content::default() }
+        Word { text: text.to_string(), plain: text.len(), ..Word::default() }
+    }
+
+    /// What an expansion became: no reserved word and no assignment.
+    pub fn expanded(text: &str) -> Word {
+        Word { text: text.to_string(), ..Word::default() }
     }
 
     /// Whether it is known only when the command runs what the word begins with.
@@ -286,6 +424,11 @@ pub(in crate::definition) fn is_foreign(expression: &Expression) -> bool {
         Expression::Group | Expression::Run | Expression::Step => false,
         Expression::Attempt | Expression::Token | Expression::Event => false,
     }
+}
+
+/// The names in a text, of variables or of anything else.
+pub(super) fn names_in(text: &str) -> impl Iterator<Item = String> + '_ {
+    text.split(|it: char| !(it.is_ascii_alphanumeric() || it == '_')).filter(|it| is_name(it)).map(str::to_string)
 }
 
 pub(super) fn is_name(text: &str) -> bool {

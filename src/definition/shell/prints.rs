@@ -1,0 +1,179 @@
+//! What a command can print of the values that it sees: its arguments, and its environment.
+
+use super::script::{Content, Flow, PRINTED, RETURNED, SPOT, Script, Word, names_in};
+
+/// Commands that print nothing of their environment, unless they are asked for it in so many words.
+const QUIET: &[&str] = &[
+    ":",
+    ".",
+    "[",
+    "alias",
+    "awk",
+    "base64",
+    "basename",
+    "bc",
+    "bg",
+    "blkid",
+    "break",
+    "cat",
+    "cd",
+    "chmod",
+    "chown",
+    "cksum",
+    "cmp",
+    "column",
+    "comm",
+    "continue",
+    "cp",
+    "curl",
+    "cut",
+    "date",
+    "df",
+    "diff",
+    "dirname",
+    "du",
+    "echo",
+    "egrep",
+    "eval",
+    "exit",
+    "expr",
+    "false",
+    "ffprobe",
+    "fg",
+    "fgrep",
+    "file",
+    "find",
+    "fold",
+    "free",
+    "gawk",
+    "getconf",
+    "getopts",
+    "git",
+    "grep",
+    "groups",
+    "gunzip",
+    "gzip",
+    "hash",
+    "head",
+    "hexdump",
+    "hostname",
+    "iconv",
+    "id",
+    "identify",
+    "jobs",
+    "join",
+    "jq",
+    "kill",
+    "let",
+    "ln",
+    "local",
+    "ls",
+    "lsblk",
+    "mapfile",
+    "mawk",
+    "md5sum",
+    "mkdir",
+    "mktemp",
+    "mv",
+    "nl",
+    "nproc",
+    "numfmt",
+    "od",
+    "paste",
+    "pgrep",
+    "pidof",
+    "printf",
+    "ps",
+    "pwd",
+    "read",
+    "readlink",
+    "realpath",
+    "return",
+    "rev",
+    "rm",
+    "rmdir",
+    "sed",
+    "seq",
+    "sha1sum",
+    "sha256sum",
+    "shift",
+    "shuf",
+    "sleep",
+    "sort",
+    "source",
+    "split",
+    "stat",
+    "stty",
+    "sum",
+    "sync",
+    "tac",
+    "tail",
+    "tar",
+    "tee",
+    "test",
+    "time",
+    "times",
+    "touch",
+    "tput",
+    "tr",
+    "trap",
+    "true",
+    "tty",
+    "type",
+    "ulimit",
+    "umask",
+    "uname",
+    "uniq",
+    "unset",
+    "unxz",
+    "uptime",
+    "wait",
+    "wc",
+    "which",
+    "who",
+    "whoami",
+    "xxd",
+    "xz",
+    "yes",
+    "zcat",
+    "zgrep",
+    "zstd",
+];
+/// Commands that print all variables when they are given none.
+const LISTING: &[&str] = &["declare", "env", "export", "printenv", "readonly", "set", "typeset"];
+/// Words of programs in which the environment is looked up.
+const LOOKED_UP: &[&str] = &["ENV", "ENVIRON", "environ", "environb", "getenv", "printenv"];
+
+/// Notes what this command can print.
+pub(super) fn printed(script: &mut Script, command: &Word, arguments: &[Word], all: Content) {
+    let name = command.text.rsplit('/').next().unwrap_or_default();
+    let mut printed = all;
+    let texts = || arguments.iter().filter(|it| !it.text.starts_with('-')).flat_map(|it| names_in(&it.text));
+    let lists = LISTING.contains(&name) && arguments.iter().all(|it| it.text.starts_with('-'));
+    let looks = texts().any(|it| LOOKED_UP.contains(&it.as_str()) || (name == "jq" && it == "env"));
+    if lists || looks {
+        printed.names.push("WINDLASS_ITEM".into());
+    }
+    if script.functions.contains(&command.text) {
+        printed.names.push(RETURNED.into());
+    } else if command.is_open() || !(QUIET.contains(&name) || LISTING.contains(&name) || is_syntax(name)) {
+        printed.names.extend(texts());
+        printed.names.push(PRINTED.into());
+    } else {
+        printed.names.extend(texts().filter(|it| name == "printenv" || it.starts_with("WINDLASS_")));
+    }
+    // What is read or passed on later, whichever command that was: only what is certain counts.
+    let certain = printed.names.iter().filter(|it| *it != PRINTED).cloned().collect();
+    let certain = Content { names: certain, values: printed.values.clone(), ..Content::default() };
+    if !certain.is_empty() {
+        script.flows.push(Flow { name: "@".into(), content: certain });
+    }
+    if matches!(name, "echo" | "printf") {
+        printed.texts.extend(arguments.iter().filter(|it| !it.text.contains(SPOT)).map(|it| it.text.clone()));
+    }
+    script.give(&printed);
+}
+
+fn is_syntax(name: &str) -> bool {
+    matches!(name, "for" | "select" | "case" | "in" | "function" | "[[" | "")
+}
