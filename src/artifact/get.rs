@@ -7,7 +7,7 @@ use super::{
 };
 use crate::{
     model::{ArtifactHash, ArtifactRef},
-    os::disk_space,
+    os::{disk_space, regular_file},
 };
 use sha2::{Digest, Sha256};
 use std::{
@@ -48,7 +48,7 @@ impl ArtifactStore {
             Error::Missing { .. } => self.noted(error),
             other => other,
         })?;
-        let file = File::open(&path).map_err(Error::io("open", &path))?;
+        let file = regular_file::open(&path).map_err(Error::io("open", &path))?;
         let source = if compressed {
             let decoder = zstd::Decoder::new(file).and_then(|mut it| {
                 it.window_log_max(WINDOW_LOG_MAX)?;
@@ -116,7 +116,7 @@ impl ArtifactStore {
     /// The file of an artifact as it is stored, and the ending of its name.
     pub fn open_stored(&self, hash: &ArtifactHash) -> Result<(File, &'static str)> {
         let (path, compressed) = self.look_for(hash)?;
-        let file = File::open(&path).map_err(Error::io("open", &path))?;
+        let file = regular_file::open(&path).map_err(Error::io("open", &path))?;
         Ok((file, if compressed { ".zst" } else { "" }))
     }
 

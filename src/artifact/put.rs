@@ -11,7 +11,7 @@ use crate::{
         probe::{self, Window},
     },
     model::{ArtifactHash, ArtifactRef, Bytes},
-    os::FileLock,
+    os::{FileLock, regular_file},
 };
 use sha2::{Digest, Sha256};
 use std::{
@@ -120,7 +120,7 @@ impl ArtifactStore {
             fs::remove_file(&path).map_err(Error::io("remove", &path))?;
             return Ok(None);
         }
-        let file = File::open(&path).map_err(Error::io("open", &path))?;
+        let file = regular_file::open(&path).map_err(Error::io("open", &path))?;
         file.sync_all().map_err(Error::io("sync", &path))?;
         Ok(Some(file.metadata().map_err(Error::io("read", &path))?.len()))
     }

@@ -10,7 +10,7 @@ use crate::{
     decide::admission::{Admission, admit_write},
     engine::Engine,
     model::Bytes,
-    os::disk_space,
+    os::{disk_space, regular_file},
     store::{audit, backup},
     vector::backup as vector_backup,
 };
@@ -71,7 +71,7 @@ pub fn take(engine: &Engine, path: &Path, go_on: &dyn Fn() -> bool) -> Result<Ta
         manifest.files.push(pack(&mut writer, &format!("vectors/{name}.zst"), &copy)?);
     }
     for (name, path) in small_files(&home)? {
-        let file = File::open(&path).map_err(Error::io("read", &path))?;
+        let file = regular_file::open(&path).map_err(Error::io("read", &path))?;
         manifest.files.push(writer.add_listed(&name, file, false)?);
     }
     for artifact in &artifacts {
@@ -90,7 +90,7 @@ pub fn take(engine: &Engine, path: &Path, go_on: &dyn Fn() -> bool) -> Result<Ta
 }
 
 fn pack(writer: &mut ArchiveWriter, name: &str, copy: &Path) -> Result<FileEntry> {
-    let file = File::open(copy).map_err(Error::io("read", copy))?;
+    let file = regular_file::open(copy).map_err(Error::io("read", copy))?;
     writer.add_listed(name, file, true)
 }
 

@@ -3,7 +3,8 @@
 use super::typed;
 use crate::{
     artifact, assembly, backup, daemon, definition, embed, engine, http::token, ingest,
-    model::printable::printable_json, os, os::stderr, prove, search, settings, store, vector, view,
+    model::printable::printable_json, os, os::regular_file::NotRegular, os::stderr, prove, search, settings, store,
+    vector, view,
 };
 use std::{fmt, io};
 
@@ -99,6 +100,9 @@ impl Failure {
 
     /// A file that could not be read or written.
     pub fn io(action: &str, path: &std::path::Path, source: io::Error) -> Failure {
+        if let Some(special) = NotRegular::behind(&source) {
+            return Failure::new(io_exit(&source), special.to_string());
+        }
         let exit = match source.kind() {
             io::ErrorKind::NotFound => Exit::NotFound,
             _ => io_exit(&source),
@@ -125,7 +129,10 @@ impl Failure {
 }
 
 /// An error with its causes on one line, without saying twice what a cause only repeats.
-fn words(error: &dyn std::error::Error) -> String {
+fn words(error: &(dyn std::error::Error + 'static)) -> String {
+    if let Some(special) = NotRegular::behind(error) {
+        return special.to_string();
+    }
     let mut said = error.to_string();
     let mut cause = error.source();
     while let Some(next) = cause {
@@ -153,7 +160,7 @@ fn of_ownership(error: &io::Error) -> Option<&os::ownership::Error> {
     error.get_ref()?.downcast_ref()
 }
 
-fn failure(exit: Exit, error: &dyn std::error::Error, hint: Option<impl fmt::Display>) -> Failure {
+fn failure(exit: Exit, error: &(dyn std::error::Error + 'static), hint: Option<impl fmt::Display>) -> Failure {
     let of_cause = || of_ownership(error.source()?.downcast_ref()?)?.hint();
     Failure { exit, message: Some(words(error)), hint: hint.map(|it| it.to_string()).or_else(of_cause) }
 }

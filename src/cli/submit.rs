@@ -11,7 +11,7 @@ use crate::{
     assembly,
     definition::{Action, Command, Definition, KnownKinds, parse},
     engine::{Submission, Submitted},
-    os::process_stat,
+    os::{process_stat, regular_file},
     store,
 };
 use std::{
@@ -147,7 +147,7 @@ impl What {
                 .hint("name a YAML file, or give a command with `--each 'CMD {{ item }}' --items A B`"));
         };
         let path = fs::canonicalize(file).map_err(|error| Failure::io("read", file, error))?;
-        let text = fs::read_to_string(&path).map_err(|error| Failure::io("read", file, error))?;
+        let text = regular_file::read_to_string(&path).map_err(|error| Failure::io("read", file, error))?;
         let kinds = assembly::registry();
         let known = KnownKinds::new(kinds.names()).with_worker_limits(cx.settings()?.worker_limits());
         let definition = parse(&text, &file.to_string_lossy(), &known)?;

@@ -16,7 +16,7 @@ use crate::{
     embed,
     model::{ArtifactHash, ArtifactRef, Certificate, ExitStatus, Millis, Outcome, Report},
     observe::NoMetrics,
-    os::{CancelToken, Shortage, spawn::inherited_file, stderr},
+    os::{CancelToken, Shortage, regular_file, spawn::inherited_file, stderr},
     process::{self, ChildEnd, ChildSpec, Stdin, program},
 };
 use serde::{Deserialize, Serialize};
@@ -195,7 +195,7 @@ fn answer(dir: &std::path::Path, end: &ChildEnd) -> io::Result<Option<Answer>> {
         return Ok(None);
     }
     let mut text = Vec::new();
-    match fs::File::open(dir.join(ANSWER)).and_then(|it| it.take(ANSWER_MAX).read_to_end(&mut text)) {
+    match regular_file::open(&dir.join(ANSWER)).and_then(|it| it.take(ANSWER_MAX).read_to_end(&mut text)) {
         Err(error) if Shortage::of(&error).is_some() => Err(error),
         read => Ok(read.ok().and_then(|_| serde_json::from_slice(&text).ok())),
     }

@@ -1,7 +1,7 @@
 //! What a document is: by its content first, because extensions lie, and by its name where the content leaves it open.
 
 use encoding_rs::Encoding;
-use std::{fs, io::Read, path::Path};
+use std::{io::Read, path::Path};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum MediaType {
@@ -283,7 +283,7 @@ pub fn is_known_name(path: &Path) -> bool {
 /// Whether a file begins like something that has a reader. One that can't be opened does: its own step says why.
 pub fn begins_readable(path: &Path) -> bool {
     let mut head = Vec::new();
-    let read = fs::File::open(path).and_then(|file| file.take(1 << 20).read_to_end(&mut head));
+    let read = crate::os::regular_file::open(path).and_then(|file| file.take(1 << 20).read_to_end(&mut head));
     read.is_err() || !matches!(detect(&head, &path.to_string_lossy()), MediaType::Other(_))
 }
 

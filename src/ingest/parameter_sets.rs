@@ -6,7 +6,7 @@ use super::{
 };
 use crate::{
     definition::{BUILTIN_PARAMETERS, ParameterSet, STAGES},
-    os::{ownership, private},
+    os::{ownership, private, regular_file},
     vector::{self, OpenOptions, VectorDb},
 };
 use std::{
@@ -97,7 +97,7 @@ fn read_own(path: &Path) -> Result<ParameterSet> {
 
 /// A parameter set from a file that the user names.
 pub fn read(path: &Path) -> Result<ParameterSet> {
-    let text = fs::read_to_string(path).map_err(|source| io_error("read", path, source))?;
+    let text = regular_file::read_to_string(path).map_err(|source| io_error("read", path, source))?;
     Ok(ParameterSet::parse(&text, &path.to_string_lossy())?)
 }
 

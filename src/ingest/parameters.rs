@@ -201,7 +201,8 @@ pub fn database_path(home: &Path, name: &str) -> Result<PathBuf> {
     if let Ok(there) = fs::metadata(&path)
         && !there.is_file()
     {
-        let what = format!("{} is {}", path.display(), if there.is_dir() { "a directory" } else { "no file" });
+        let what =
+            format!("{} is {}", path.display(), if there.is_dir() { "a directory" } else { "not a regular file" });
         return Err(Error::refused(what, "give the path of a file, such as `./docs.db`"));
     }
     vector::refuse_other_owners(&path)?;

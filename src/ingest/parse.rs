@@ -4,7 +4,10 @@ use super::{
     media_type::{self, MediaType},
     outline, reader,
 };
-use crate::model::{HEADING_MAX, ParsedDocument, shortened};
+use crate::{
+    model::{HEADING_MAX, ParsedDocument, shortened},
+    os::regular_file,
+};
 use serde::{Deserialize, Serialize};
 use std::{fmt, fs, io, path::Path, path::PathBuf, sync::Arc, thread};
 
@@ -150,7 +153,7 @@ pub fn parse_file(path: &Path, options: &ParseOptions) -> Result<ParsedDocument,
     let io = |action| move |source| ParseError::Io { action, path: path.to_path_buf(), source };
     let size = fs::metadata(path).map_err(io("read the size of"))?.len();
     check_size("the file", size, options.max_bytes)?;
-    let bytes = fs::read(path).map_err(io("read"))?;
+    let bytes = regular_file::read(path).map_err(io("read"))?;
     parse(&bytes, &path.to_string_lossy(), options)
 }
 

@@ -1,14 +1,18 @@
 //! Which files there are: single files and whole directories, in a fixed order.
 
 use super::media_type;
-use crate::model::{ArtifactHash, Timestamp};
+use crate::{
+    model::{ArtifactHash, Timestamp},
+    os::regular_file,
+};
 use ignore::{WalkBuilder, overrides::OverrideBuilder};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::{
     collections::HashSet,
     ffi::OsString,
-    fs, io,
+    fs,
+    io::{self, Read},
     path::{Path, PathBuf},
     time::UNIX_EPOCH,
 };
@@ -259,15 +263,18 @@ fn sidecar(path: &Path, options: &SourceOptions) -> Result<Option<Value>, Source
     if !options.follow && path.is_symlink() && leads_out(&path, path.parent().unwrap_or(&path)) {
         return Ok(None);
     }
-    let size = match fs::metadata(&path) {
-        Ok(metadata) => metadata.len(),
+    let file = match regular_file::open(&path) {
+        Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(source) => return Err(SourceError::Unreadable { path, source }),
     };
-    if size > SIDECAR_MAX {
+    let mut bytes = Vec::new();
+    if let Err(source) = file.take(SIDECAR_MAX + 1).read_to_end(&mut bytes) {
+        return Err(SourceError::Unreadable { path, source });
+    }
+    if bytes.len() as u64 > SIDECAR_MAX {
         return Err(SourceError::Metadata { path, source: None });
     }
-    let bytes = fs::read(&path).map_err(|source| SourceError::Unreadable { path: path.clone(), source })?;
     match serde_json::from_slice(&bytes) {
         Ok(Value::Object(fields)) => Ok(Some(Value::Object(fields))),
         Ok(_) => Err(SourceError::Metadata { path, source: None }),

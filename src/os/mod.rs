@@ -1,6 +1,6 @@
 //! Thin wrappers over the operating system; whatever is particular to Linux or macOS stays in here.
 //!
-//! Owns: clocks, file locks and the turnstile, whose a file is, process identity and statistics, disk space, cancel tokens,
+//! Owns: clocks, file locks and the turnstile, whose and what a file is, process identity and statistics, disk space, cancel tokens,
 //! signals, stderr, limits of this process, what the system is short of. May import: `model`. Never: knows of steps, workers
 //! or databases.
 
@@ -22,6 +22,7 @@ pub mod private;
 pub mod process_handle;
 pub mod process_stat;
 pub mod readiness;
+pub mod regular_file;
 pub mod shortage;
 pub mod signals;
 pub mod small_disk;

@@ -3,10 +3,15 @@
 use super::{Durability, Error, Result};
 use crate::{
     decide::schema::{Object, Schema},
-    os::private,
+    os::{private, regular_file},
 };
 use rusqlite::{Connection, OpenFlags, config::DbConfig, functions::FunctionFlags, types::ValueRef};
-use std::{cell::RefCell, path::Path, sync::LazyLock, time::Duration};
+use std::{
+    cell::RefCell,
+    path::{Path, PathBuf},
+    sync::LazyLock,
+    time::Duration,
+};
 
 /// `wlVD`, so that `file` and we can tell our databases from others.
 pub(super) const APPLICATION_ID: i64 = 0x776c_5644;
@@ -35,6 +40,11 @@ pub(super) enum Access {
 
 /// Opens `path`, which must exist for reading and is made for writing.
 pub(super) fn open(path: &Path, access: Access, durability: Durability) -> Result<Connection> {
+    // SQLite would wait for whoever is to write into a fifo.
+    for ending in ["", "-wal", "-shm", "-journal"] {
+        let file = PathBuf::from(format!("{}{ending}", path.display()));
+        regular_file::check(&file).map_err(|source| Error::Io { action: "open", path: file, source })?;
+    }
     let failed = |source| Error::sql("open", path, source);
     let mode = match access {
         Access::Read => OpenFlags::SQLITE_OPEN_READ_ONLY,

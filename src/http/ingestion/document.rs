@@ -16,12 +16,13 @@ use crate::{
         upload::{self, UploadedDocument},
     },
     model::ArtifactHash,
+    os::regular_file,
     store::{document_batch, document_removal::Removed, document_uri},
 };
 use axum::{Extension, Json, extract::State, http::StatusCode, response::Response};
 use serde::Serialize;
 use serde_json::Value;
-use std::{fs::File, time::Instant};
+use std::time::Instant;
 use utoipa::ToSchema;
 
 #[utoipa::path(get, path = "/api/v1/document/", tag = "ingestion", summary = "Documents of a source or a batch",
@@ -154,10 +155,7 @@ fn bytes_of(
         return Err(Failure::new(403, "files of this machine are read only for whoever shows the token"));
     }
     let failed = |error: std::io::Error| Failure::bad_request(format!("failed to read {}: {error}", path.display()));
-    let file = File::open(&path).map_err(failed)?;
-    if !file.metadata().map_err(failed)?.is_file() {
-        return Err(Failure::bad_request(format!("{} is not a file", path.display())));
-    }
+    let file = regular_file::open(&path).map_err(failed)?;
     let put = upload::receive_all(engine.artifacts(), file, limits.size, input).map_err(as_bad_request)?;
     Ok((put, given))
 }

@@ -17,6 +17,7 @@ use crate::{
         step,
     },
     model::{ArtifactHash, GroupId, RunId},
+    os::regular_file,
     store::{
         document::{self, DocumentRow, Known, Submitted},
         step_cache,
@@ -26,8 +27,7 @@ use serde::Serialize;
 use sha2::{Digest, Sha256};
 use std::{
     collections::{BTreeMap, HashMap},
-    fs::{self, File},
-    io,
+    fs, io,
     path::{Path, PathBuf},
 };
 
@@ -321,7 +321,7 @@ impl Planning<'_> {
 }
 
 fn read(path: &Path) -> io::Result<Option<content::Looked>> {
-    content::look(File::open(path)?, || false)
+    content::look(regular_file::open(path)?, || false)
 }
 
 fn is_gone(uri: &str) -> bool {

@@ -6,8 +6,8 @@
 //!
 //! The format is described in <https://www.sqlite.org/fileformat2.html#the_write_ahead_log>.
 
+use crate::os::regular_file;
 use std::{
-    fs::File,
     io::{self, BufReader, Read, Seek, SeekFrom},
     path::{Path, PathBuf},
 };
@@ -67,7 +67,7 @@ impl Shape {
 /// frames, leaves its end. It was never acknowledged.
 pub(in crate::store) fn unreachable(log: &Path, shape: &Shape, page: u32) -> io::Result<Unreachable> {
     let mut found = Unreachable::default();
-    let file = match File::open(log) {
+    let file = match regular_file::open(log) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(found),
         file => file?,
     };
