@@ -68,7 +68,7 @@ impl Ballast {
             Err(source) => return Err(wrong(source)),
         };
         let shrunk = match left / 2 {
-            half if half >= SMALLEST => ownership::open(&self.path, fs::OpenOptions::new().write(true))
+            half if half >= SMALLEST => ownership::open_to_write(&self.path, &mut fs::OpenOptions::new())
                 .and_then(|file| retried(|| file.set_len(half))),
             _ => fs::remove_file(&self.path),
         };

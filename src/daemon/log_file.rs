@@ -14,7 +14,7 @@ use std::{
 const LONG: u64 = 8 << 20;
 
 pub fn open(home: &Path) -> io::Result<File> {
-    ownership::open(&home.join(LOG), OpenOptions::new().append(true).create(true).mode(0o600))
+    ownership::open_to_write(&home.join(LOG), OpenOptions::new().append(true).create(true).mode(0o600))
 }
 
 /// Begins a new file when this one is long, or was taken away: a file without a name would grow unseen. From then on this

@@ -108,7 +108,7 @@ impl Drop for FileLock {
 /// Opens a lock file of ours for locking, creating it with mode 0600.
 pub(super) fn open(path: &Path) -> io::Result<File> {
     let mut options = OpenOptions::new();
-    ownership::open(path, options.read(true).write(true).create(true).truncate(false).mode(0o600))
+    ownership::open_to_write(path, options.read(true).create(true).truncate(false).mode(0o600))
 }
 
 /// Whether an attempt to lock succeeded; false: somebody else has the lock.

@@ -19,8 +19,10 @@ pub enum Error {
     Writable { path: PathBuf, by: &'static str },
     #[error("{} is a symbolic link", path.display())]
     Link { path: PathBuf },
-    #[error("{} is no regular file", path.display())]
+    #[error("{} is not a regular file", path.display())]
     Special { path: PathBuf },
+    #[error("{} has {} names", path.display(), names)]
+    Linked { path: PathBuf, names: u64 },
     #[error("failed to look at {}", path.display())]
     Io { path: PathBuf, source: io::Error },
 }
@@ -40,6 +42,11 @@ impl Error {
             }
             Error::Link { .. } => Some("name what the link leads to, or put the file itself there".to_string()),
             Error::Special { .. } => Some("move it away".to_string()),
+            Error::Linked { path, .. } => Some(format!(
+                "a hard link to it stands elsewhere, where each write would arrive too; stop windlass, then copy it: \
+                 `cp -p '{0}' '{0}.own' && mv '{0}.own' '{0}'`",
+                path.display()
+            )),
             Error::Io { .. } => None,
         }
     }
@@ -83,6 +90,28 @@ pub fn check_place(path: &Path) -> Result<()> {
     Ok(())
 }
 
+/// Refuses what stands at this path unless it is a file of ours that has no other name: for a file that we write.
+pub fn check_file(path: &Path) -> Result<()> {
+    check(path)?.map_or(Ok(()), |found| judge_file(path, &found))
+}
+
+/// Refuses what was found at this path unless it is a regular file that has no other name.
+pub fn judge_file(path: &Path, found: &Metadata) -> Result<()> {
+    let path = || path.to_path_buf();
+    match (found.is_file(), found.nlink()) {
+        (false, _) => Err(Error::Special { path: path() }),
+        (true, names @ 2..) => Err(Error::Linked { path: path(), names }),
+        (true, _) => Ok(()),
+    }
+}
+
+/// Opens a file of ours to write it: the same, and none that has another name.
+pub fn open_to_write(path: &Path, options: &mut OpenOptions) -> io::Result<File> {
+    let file = open(path, options.write(true))?;
+    judge_file(path, &file.metadata()?)?;
+    Ok(file)
+}
+
 /// Opens a file of ours: never through a link, and what was opened is judged, not what stood there before.
 /// The options must not truncate; see `open_empty`.
 pub fn open(path: &Path, options: &mut OpenOptions) -> io::Result<File> {
@@ -90,6 +119,8 @@ pub fn open(path: &Path, options: &mut OpenOptions) -> io::Result<File> {
     let opened = options.custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK).open(path);
     let file = opened.map_err(|error| match error.raw_os_error() {
         Some(libc::ELOOP) => Error::Link { path: path.to_path_buf() }.into(),
+        // A pipe that nobody reads, or a socket.
+        Some(libc::ENXIO) => Error::Special { path: path.to_path_buf() }.into(),
         _ => error,
     })?;
     let found = file.metadata()?;
@@ -111,7 +142,7 @@ pub fn read_through_link(path: &Path) -> io::Result<String> {
 
 /// Opens a file of ours for writing, with mode 0600 where it is new, and empties it once it is known to be ours.
 pub fn open_empty(path: &Path) -> io::Result<File> {
-    let file = open(path, OpenOptions::new().write(true).create(true).mode(0o600))?;
+    let file = open_to_write(path, OpenOptions::new().create(true).mode(0o600))?;
     file.set_len(0)?;
     Ok(file)
 }
@@ -210,12 +241,21 @@ mod tests {
         assert!(open(&link, OpenOptions::new().read(true)).unwrap_err().to_string().contains("symbolic link"));
         assert!(open_empty(&link).is_err());
         assert_eq!(read_to_string(&file).unwrap(), "x");
+        let other = dir.path().join("other");
+        fs::hard_link(&file, &other).unwrap();
+        assert!(check(&file).is_ok() && read(&file).is_ok());
+        assert!(check_file(&file).unwrap_err().to_string().ends_with("has 2 names"));
+        assert!(open_empty(&file).is_err() && fs::read_to_string(&other).unwrap() == "x", "nothing was emptied");
+        fs::remove_file(&other).unwrap();
+        check_file(&file).unwrap();
+        check_file(&other).unwrap();
+        assert!(check_file(dir.path()).is_err());
         for (mode, by) in [(0o666, "everybody"), (0o602, "everybody")] {
             fs::set_permissions(&file, fs::Permissions::from_mode(mode)).unwrap();
             assert!(said(&file).ends_with(by), "{}", said(&file));
             assert!(open_empty(&file).is_err() && fs::read_to_string(&file).unwrap() == "x", "nothing was emptied");
         }
-        assert!(read(dir.path()).unwrap_err().to_string().contains("no regular file"));
+        assert!(read(dir.path()).unwrap_err().to_string().contains("not a regular file"));
     }
 
     #[test]

@@ -9,12 +9,15 @@ use super::{
 use crate::os::ownership;
 use std::{fs, io, path::Path};
 
-/// What stands in a home beside the files of the engine (`engine.*`), the daemon (`serve.*`) and others with such names.
-const NAMES: &[&str] = &[FILE, "params", "workers", "locks", "ballast", ".restore"];
+/// What stands in a home beside the files that the engine (`engine.*`), the daemon (`serve.*`) and others write.
+const NAMES: &[&str] = &[FILE, "params", "workers", "locks", ".restore"];
 
 /// Directories that may be links to another disk: then what they lead to is judged.
 const DIRECTORIES: &[&str] = &["artifacts", "vectors", "workflows", "secrets", "tmp"];
-const BEGINNINGS: &[&str] = &["engine.", "serve.", "restore.", "embed."];
+/// Files that are written where they are: none may have another name elsewhere.
+const WRITTEN: &[&str] = &["engine.", "serve.", "restore.", "embed.", "ballast"];
+/// SQLite says nothing that a person would understand of a directory in their place.
+const DATABASE: &[&str] = &["engine.db", "engine.db-wal", "engine.db-shm", "engine.db-journal"];
 
 /// Refuses a home that is another user's, or a project's that this user has neither made nor trusted. `platform` is
 /// where trusted homes are remembered, see `platform_data_dir`. A home that does not exist yet is fine where it can be made.
@@ -51,8 +54,15 @@ pub fn check_home(home: &Path) -> Result<()> {
         let Some(name) = name.to_str() else { continue };
         if DIRECTORIES.contains(&name) {
             ownership::check_through_link(&entry.path())?;
-        } else if NAMES.contains(&name) || BEGINNINGS.iter().any(|it| name.starts_with(it)) {
+        } else if NAMES.contains(&name) {
             ownership::check(&entry.path())?;
+        } else if WRITTEN.iter().any(|it| name.starts_with(it)) {
+            match ownership::check(&entry.path())? {
+                Some(found) if !found.is_dir() || DATABASE.contains(&name) => {
+                    ownership::judge_file(&entry.path(), &found)?;
+                }
+                _ => {}
+            }
         }
     }
     Ok(())
@@ -86,8 +96,15 @@ mod tests {
             check_home(&home).unwrap();
             fs::set_permissions(&path, fs::Permissions::from_mode(0o666)).unwrap();
             assert!(check_home(&home).unwrap_err().hint().unwrap().contains("chmod go-w"), "{name}");
+            fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+            fs::hard_link(&path, dir.path().join("other")).unwrap();
+            assert_eq!(check_home(&home).is_ok(), name == FILE, "{name}");
+            fs::remove_file(dir.path().join("other")).unwrap();
             fs::remove_file(&path).unwrap();
         }
+        fs::create_dir(home.join("engine.db")).unwrap();
+        assert!(check_home(&home).unwrap_err().to_string().ends_with("engine.db is not a regular file"));
+        fs::remove_dir(home.join("engine.db")).unwrap();
         symlink(dir.path(), home.join("artifacts")).unwrap();
         symlink("/etc/passwd", home.join("notes")).unwrap();
         check_home(&home).unwrap();

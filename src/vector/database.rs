@@ -307,11 +307,12 @@ fn identity(db: &Connection, path: &Path) -> Result<Identity> {
 
 /// Refuses to write what another user owns or can write, or as root into his directory. It may be read.
 pub fn refuse_other_owners(path: &Path) -> Result<()> {
-    if ownership::check_through_link(path)?.is_none() {
-        ownership::check_place(path)?;
+    match ownership::check_through_link(path)? {
+        None => ownership::check_place(path)?,
+        Some(found) => ownership::judge_file(path, &found)?,
     }
     for ending in ["-wal", "-shm", "-journal"] {
-        ownership::check(&PathBuf::from(format!("{}{ending}", path.display())))?;
+        ownership::check_file(&PathBuf::from(format!("{}{ending}", path.display())))?;
     }
     Ok(())
 }

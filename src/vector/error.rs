@@ -84,6 +84,9 @@ impl Error {
             Error::Ownership(ownership::Error::Writable { .. }) => {
                 Some("look at what is in it, then take that right away with `chmod go-w`")
             }
+            Error::Ownership(ownership::Error::Linked { .. }) => {
+                Some("a hard link to it stands elsewhere, where each write would arrive too: copy it, and use the copy")
+            }
             Error::Filter(error) => error.hint(),
             _ => None,
         }

@@ -106,7 +106,11 @@ pub(in crate::store) fn writer(options: &Options, turnstile: &Turnstile, now: Ti
     };
     for ending in ["", "-wal", "-shm", "-journal"] {
         let file = PathBuf::from(format!("{}{ending}", path.display()));
-        ownership::check(&file).map_err(|error| Error::File { action: "open", path: file, source: error.into() })?;
+        ownership::check_file(&file).map_err(|error| Error::File {
+            action: "open",
+            path: file,
+            source: error.into(),
+        })?;
     }
     loop {
         match attempt_writer(options, now) {
