@@ -1,10 +1,11 @@
 //! The file: a zip archive with a manifest. Entries are stored, not deflated, and may be larger than 4 GiB.
 
 use super::error::{Error, Result};
-use crate::model::Timestamp;
+use crate::{model::Timestamp, os::regular_file};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::{
+    collections::HashSet,
     fs::File,
     io::{self, BufReader, BufWriter, Read, Write},
     path::{Path, PathBuf},
@@ -14,6 +15,7 @@ use zip::{CompressionMethod, ZipArchive, ZipWriter, read::ZipFile, write::Simple
 pub(super) const FORMAT: u32 = 1;
 pub(super) const DATABASE: &str = "engine.db.zst";
 pub(super) const SETTINGS: &str = "windlass.toml";
+const ARTIFACTS: &str = "artifacts/";
 const MANIFEST: &str = "manifest.json";
 /// A manifest names databases and small files only.
 const MANIFEST_MAX: u64 = 16 << 20;
@@ -153,7 +155,7 @@ struct Head {
 
 impl Archive {
     pub(super) fn open(path: &Path) -> Result<Archive> {
-        let file = File::open(path).map_err(Error::io("open", path))?;
+        let file = regular_file::open(path).map_err(Error::io("open", path))?;
         let length = file.metadata().map_err(Error::io("open", path))?.len();
         let damaged = |reason: String| damaged(path, reason);
         let mut zip = ZipArchive::new(BufReader::with_capacity(256 << 10, file))
@@ -161,6 +163,10 @@ impl Archive {
         // Entries are stored, each once: together they can't be larger than the file.
         if zip.decompressed_size().is_none_or(|it| it > u128::from(length)) {
             return Err(damaged("its entries say that they are larger than the file".to_string()));
+        }
+        // Whoever reads the file sees the last entry of a name; other programs see the first.
+        if zip.has_duplicate_names() {
+            return Err(damaged("two of its entries have the same name".to_string()));
         }
         let mut text = Vec::new();
         let manifest = stored(&mut zip, path, MANIFEST)?;
@@ -196,8 +202,18 @@ impl Archive {
 
     /// The names of all artifacts in it.
     pub(super) fn artifacts(&self) -> Vec<String> {
-        let names = self.zip.file_names().flatten().filter(|it| it.starts_with("artifacts/"));
-        names.map(|it| it.into_owned()).collect()
+        self.names().filter(|it| it.starts_with(ARTIFACTS)).collect()
+    }
+
+    /// An entry that is neither the manifest nor an artifact nor listed in the manifest.
+    pub(super) fn unlisted(&self) -> Option<String> {
+        let listed: HashSet<&str> = self.manifest.files.iter().map(|it| it.name.as_str()).collect();
+        self.names().find(|it| it != MANIFEST && !it.starts_with(ARTIFACTS) && !listed.contains(it.as_str()))
+    }
+
+    /// The names of all entries.
+    fn names(&self) -> impl Iterator<Item = String> {
+        self.zip.file_names().map(|it| it.map_or_else(|error| error.to_string(), |it| it.into_owned()))
     }
 
     /// Reads a listed entry, unpacked, into `into`; an error unless it is what the manifest says. Never writes more than that.

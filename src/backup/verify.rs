@@ -13,6 +13,7 @@ use crate::{
 };
 use serde::Serialize;
 use std::{
+    collections::HashSet,
     fs::File,
     io,
     path::{Path, PathBuf},
@@ -92,11 +93,18 @@ pub(super) fn check_names(archive: &Archive) -> Result<()> {
     if let Some(odd) = archive.manifest.files.iter().find(|it| !is_ours(&it.name)) {
         return Err(archive.damaged(format!("`{}` is no file of a home", odd.name)));
     }
+    let mut seen = HashSet::new();
+    if let Some(twice) = archive.manifest.files.iter().find(|it| !seen.insert(it.name.as_str())) {
+        return Err(archive.damaged(format!("its manifest lists `{}` twice", twice.name)));
+    }
+    if let Some(odd) = archive.unlisted() {
+        return Err(archive.damaged(format!("`{odd}` is not in its manifest")));
+    }
     let names = archive.artifacts();
     if names.len() as u64 != archive.manifest.artifacts {
-        return Err(archive.damaged("artifacts are missing"));
+        return Err(archive.damaged("it has other artifacts than its manifest says"));
     }
-    match names.iter().find(|it| artifact_path(it).is_none()) {
+    match names.iter().find(|it| artifact_path(it).is_none_or(|path| path != Path::new(it))) {
         Some(odd) => Err(archive.damaged(format!("`{odd}` is no artifact"))),
         None => Ok(()),
     }
