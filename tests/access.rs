@@ -68,17 +68,18 @@ fn session_of(opened: &web::Answer) -> String {
 #[test]
 fn the_printed_link_lets_one_browser_in_once() {
     let web = Web::start();
-    let page = web.send("GET", &web.link, &[], &[]);
+    let link = web.link();
+    let page = web.send("GET", &link, &[], &[]);
     assert_eq!(page.status, 200, "to look at a link, as a preview does, does not open it");
     assert!(page.text().contains("<title>windlass</title>"), "{}", page.text());
-    assert_eq!(web.send("HEAD", &web.link, &[], &[]).status, 204);
-    let opened = web.open_session(&web.link);
+    assert_eq!(web.send("HEAD", &link, &[], &[]).status, 204);
+    let opened = web.open_session(&link);
     let session = session_of(&opened);
     assert!(!page.headers.contains_key("set-cookie") && !opened.headers.contains_key("set-cookie"));
     assert_eq!(with_session(&web, &session, &[]), 200);
     assert_eq!((with_session(&web, "x", &[]), with_session(&web, "", &[])), (401, 401));
-    assert_eq!(web.open_session(&web.link).status, 401);
-    assert_eq!(web.send("HEAD", &web.link, &[], &[]).status, 410);
+    assert_eq!(web.open_session(&link).status, 401);
+    assert_eq!(web.send("HEAD", &link, &[], &[]).status, 410);
     let another = web.send("POST", "/api/v1/session", &[("x-windlass-session", &session)], &[]).json();
     session_of(&web.open_session(another["path"].as_str().unwrap()));
 }
@@ -108,7 +109,7 @@ fn the_token_opens_a_session_and_nothing_else_does() {
 #[test]
 fn a_session_counts_under_its_own_host_and_ends_with_a_sign_out_and_its_streams_with_it() {
     let web = Web::start();
-    let session = session_of(&web.open_session(&web.link));
+    let session = session_of(&web.open_session(&web.link()));
     let port = web.address.port();
     for host in [format!("localhost:{port}"), format!("127.0.0.1:{}", port ^ 1)] {
         assert_eq!(with_session(&web, &session, &[("host", &host)]), 401, "{host} is another origin");
@@ -139,7 +140,7 @@ fn a_session_counts_under_its_own_host_and_ends_with_a_sign_out_and_its_streams_
 fn a_session_does_not_outlive_the_daemon_that_opened_it() {
     let home = tempfile::tempdir().unwrap();
     let mut first = Web::on(home.path(), &[]);
-    let session = session_of(&first.open_session(&first.link));
+    let session = session_of(&first.open_session(&first.link()));
     let host = first.address.to_string();
     assert_eq!(with_session(&first, &session, &[]), 200);
     first.terminate();
@@ -168,7 +169,8 @@ fn another_user_of_the_machine_neither_opens_a_link_nor_uses_it_up() {
         return eprintln!("skipped: only root can connect as another user");
     }
     let web = Web::start();
-    let code = web.link.rsplit('/').next().unwrap();
+    let link = web.link();
+    let code = link.rsplit('/').next().unwrap();
     let body = json!({"code": code}).to_string();
     let open_as = |user: u32| {
         let mut stream = connect_as(user, &web);

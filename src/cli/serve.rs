@@ -9,10 +9,11 @@ use crate::{
         serve::Start,
         startup::{Said, Starter},
     },
-    os::{Supervisor, detached, supervisor},
+    os::{Supervisor, detached},
     settings::LogFormat,
 };
 use std::{
+    io::{self, IsTerminal},
     net::SocketAddr,
     sync::{Arc, atomic::AtomicBool, atomic::Ordering},
 };
@@ -94,7 +95,11 @@ impl Args {
             Ok(it) => {
                 cx.output.note(format!("windlass runs in the background (pid {})", it.pid));
                 match is_kept() {
-                    true => cx.output.line(format!("http://{}/", it.http)),
+                    true => {
+                        cx.output.line(format!("http://{}/", it.http))?;
+                        cx.output.note(format!("open it with `{}`", ui_command(cx)));
+                        Ok(())
+                    }
                     false => cx.output.line(it.link),
                 }
             }
@@ -112,9 +117,9 @@ fn tell(said: &Said) {
     }
 }
 
-/// Whether what is printed lies somewhere for others to read later.
+/// Whether somebody else may read what is printed: only a terminal shows it to this user alone. A pipe may lead into a log.
 fn is_kept() -> bool {
-    Supervisor::of_environment().is_there() || supervisor::output_is_kept()
+    Supervisor::of_environment().is_there() || !io::stdout().is_terminal()
 }
 
 /// The line about a daemon that is ready, for programs.
@@ -125,8 +130,8 @@ fn found(state: &str, pid: u32, http: &str, link: &str, kept: bool) -> serde_jso
     }
 }
 
-/// For a person who looks on. Where a program reads the log, nothing else stands between its lines. Where what is printed is
-/// `kept`, the link is not: it would lie there for others to read.
+/// For a person who looks on. Where a program reads the log, nothing else stands between its lines. Where what is printed may
+/// be `kept`, the link is not: it would lie there for others to read.
 fn talk(output: Output, format: LogFormat, ui: String, kept: bool) -> Starter {
     let slow = AtomicBool::new(false);
     let note = move |text: &str| match format {

@@ -57,14 +57,6 @@ impl Supervisor {
     }
 }
 
-/// Whether what this process prints goes where others may read it later: into the journal, or into a file.
-pub fn output_is_kept() -> bool {
-    use rustix::fs::{FileType, fstat};
-    let Ok(output) = fstat(rustix::stdio::stdout()) else { return false };
-    let journal = env::var("JOURNAL_STREAM").is_ok_and(|it| it == format!("{}:{}", output.st_dev, output.st_ino));
-    journal || FileType::from_raw_mode(output.st_mode) == FileType::RegularFile
-}
-
 fn connect(name: &str) -> io::Result<UnixDatagram> {
     let socket = UnixDatagram::unbound()?;
     // A supervisor that is stuck must not hold us up.

@@ -46,7 +46,7 @@ pub fn wait_for_group(web: &Web, group: i64) -> Value {
 /// A browser that was let in by the one-time link.
 pub fn let_in(web: &Web) -> Option<Browser> {
     let mut browser = Browser::start()?;
-    browser.open(&web.url(&web.link));
+    browser.open(&web.url(&web.link()));
     browser.shows("live");
     Some(browser)
 }

@@ -100,10 +100,12 @@ fn a_link_that_was_opened_already_leads_a_browser_that_is_let_in_to_the_page() {
     let web = Web::start();
     let Some(mut browser) = let_in(&web) else { return };
     browser.open("about:blank#");
-    browser.open(&web.url(&web.link));
+    let link = web.link();
+    assert_eq!(web.open_session(&link).status, 201);
+    browser.open(&web.url(&link));
     browser.shows("No group yet");
     assert_eq!(browser.eval("location.pathname"), "/");
-    assert_eq!(web.open_session(&web.link).status, 401, "nobody else is let in");
+    assert_eq!(web.open_session(&link).status, 401, "nobody else is let in");
 }
 
 #[test]

@@ -229,6 +229,17 @@ fn wait_shows_how_far_it_is_on_a_terminal() {
 }
 
 #[test]
+fn a_terminal_is_shown_the_link_to_the_page() {
+    let place = Place::new();
+    let mut terminal = Terminal::start(&place, 120, &["serve", "--listen", "127.0.0.1:0"]);
+    terminal.until("it shows the link", |rows| !with(rows, "/open/").is_empty());
+    terminal.until("it has said all", |rows| !with(rows, "Ctrl-C").is_empty());
+    terminal.press("\x03");
+    let (code, rows) = terminal.end();
+    assert_eq!(code, 0, "{rows:#?}");
+}
+
+#[test]
 fn tables_fit_a_narrow_terminal() {
     let place = Place::new();
     place.write("wind.yaml", FLOW);

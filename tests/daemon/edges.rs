@@ -132,7 +132,7 @@ fn a_link_that_nobody_heard_is_not_logged() {
 }
 
 #[test]
-fn where_others_read_the_output_later_there_is_no_link_in_it() {
+fn where_others_may_read_the_output_there_is_no_link_in_it() {
     let home = Home::new("");
     let log = home.path().join("output");
     let journal = {
@@ -141,7 +141,9 @@ fn where_others_read_the_output_later_there_is_no_link_in_it() {
         format!("{}:{}", kept.dev(), kept.ino())
     };
     type Case<'a> = (&'a [&'a str], Option<(&'a str, &'a str)>, bool);
-    let cases: [Case; 5] = [
+    let cases: [Case; 7] = [
+        (&["serve"], None, true),
+        (&["--json", "serve"], None, true),
         (&["serve", "--supervised"], None, true),
         (&["--json", "serve", "--supervised"], None, true),
         (&["serve"], Some(("NOTIFY_SOCKET", "/nowhere/at/all")), true),

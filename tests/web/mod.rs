@@ -23,8 +23,6 @@ pub struct Web {
     pub child: Child,
     pub address: SocketAddr,
     pub token: String,
-    /// The one-time path to the page that it printed.
-    pub link: String,
     home: Home,
 }
 
@@ -113,8 +111,9 @@ impl Web {
         // Nobody reads what it says later; a full pipe must not stop it.
         std::thread::spawn(move || std::io::copy(&mut lines, &mut std::io::sink()));
         let (address, path) = line.trim().trim_start_matches("http://").split_once('/').unwrap();
+        assert_eq!(path, "", "no link is printed into a pipe");
         let token = fs::read_to_string(home.path().join("serve.token")).unwrap_or_default().trim().to_string();
-        Web { child, address: address.parse().unwrap(), token, link: format!("/{path}"), home }
+        Web { child, address: address.parse().unwrap(), token, home }
     }
 
     pub fn home(&self) -> &Path {
@@ -123,6 +122,14 @@ impl Web {
 
     pub fn url(&self, path: &str) -> String {
         format!("http://{}{path}", self.address)
+    }
+
+    /// The path of a new one-time link.
+    pub fn link(&self) -> String {
+        let said = self.windlass(&["ui", "--print"]).output().unwrap();
+        let link = String::from_utf8(said.stdout).unwrap();
+        let path = link.trim().find("/open/").map(|at| link.trim()[at..].to_string());
+        path.unwrap_or_else(|| panic!("`ui` said `{link}` and {}", String::from_utf8_lossy(&said.stderr)))
     }
 
     /// Another command of the binary on the same home.
