@@ -75,7 +75,14 @@ impl WorkDir {
 
 impl Drop for WorkDir {
     fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.root);
+        remove(&self.root);
+    }
+}
+
+/// Removes a directory with everything in it, also what a step has taken our rights from.
+fn remove(root: &Path) {
+    if fs::remove_dir_all(root).is_err() {
+        let _ = private::open_up(root).and_then(|()| fs::remove_dir_all(root));
     }
 }
 
@@ -86,7 +93,7 @@ pub(super) fn sweep(home: &Path, alive: impl Fn(&str) -> bool) {
         let name = entry.file_name().to_string_lossy().to_string();
         let worker = name.split('-').next().unwrap_or_default();
         if worker.starts_with('w') && !alive(worker) {
-            let _ = fs::remove_dir_all(entry.path());
+            remove(&entry.path());
         }
     }
 }

@@ -1,11 +1,11 @@
 //! Directories and files that only their owner may look into, whatever the umask says.
 
 use std::{
-    fs::{DirBuilder, OpenOptions},
+    fs::{self, DirBuilder, OpenOptions, Permissions},
     io,
     os::unix::{
         ffi::OsStrExt,
-        fs::{DirBuilderExt, OpenOptionsExt},
+        fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt},
     },
     path::Path,
 };
@@ -23,6 +23,18 @@ pub fn create_file(path: &Path) -> io::Result<()> {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
         Err(error) => Err(error),
     }
+}
+
+/// Takes for the owner every right to a directory and to those below it. Links are not followed.
+pub fn open_up(dir: &Path) -> io::Result<()> {
+    if !fs::symlink_metadata(dir)?.is_dir() {
+        return Ok(());
+    }
+    fs::set_permissions(dir, Permissions::from_mode(0o700))?;
+    for entry in fs::read_dir(dir)? {
+        open_up(&entry?.path())?;
+    }
+    Ok(())
 }
 
 /// The SQLite URI of a file; when SQLite makes it, it gets the mode of the file `like`.
@@ -46,7 +58,7 @@ fn quoted(path: &Path) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::{fs, os::unix::fs::MetadataExt};
+    use std::os::unix::fs::{MetadataExt, symlink};
 
     #[test]
     fn what_is_made_is_private_and_what_is_there_is_kept() {
@@ -59,6 +71,22 @@ mod tests {
         fs::write(dir.path().join("a/f"), "kept").unwrap();
         create_file(&dir.path().join("a/f")).unwrap();
         assert_eq!(fs::read_to_string(dir.path().join("a/f")).unwrap(), "kept");
+    }
+
+    #[test]
+    fn a_tree_without_rights_is_opened_up_and_no_link_out_of_it_is_followed() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = |name: &str| dir.path().join(name);
+        fs::create_dir_all(path("top/deep")).unwrap();
+        fs::create_dir(path("other")).unwrap();
+        symlink(path("other"), path("top/link")).unwrap();
+        for name in ["other", "top/deep", "top"] {
+            fs::set_permissions(path(name), Permissions::from_mode(0o500)).unwrap();
+        }
+        fs::set_permissions(path("top"), Permissions::from_mode(0)).unwrap();
+        open_up(&path("top")).unwrap();
+        let mode = |name: &str| fs::metadata(path(name)).unwrap().mode() & 0o777;
+        assert_eq!((mode("top"), mode("top/deep"), mode("other")), (0o700, 0o700, 0o500));
     }
 
     #[test]

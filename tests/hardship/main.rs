@@ -22,6 +22,7 @@ mod pages;
 mod races;
 mod shortage;
 mod silence;
+mod special_files;
 
 use std::{
     fs,

@@ -106,6 +106,18 @@ fn a_home_that_can_not_be_written_or_read_is_a_clear_error_and_works_again_after
 }
 
 #[test]
+fn a_directory_without_rights_that_a_step_leaves_is_removed_with_its_work_directory() {
+    let Some(place) = of_somebody() else { return };
+    let each = "mkdir -p {{ out }}/a/b; touch {{ out }}/a/b/f; chmod 000 {{ out }}/a/b {{ out }}/a";
+    for command in [each, &format!("{each}; false")] {
+        let ended = as_somebody(&place, &["run", "--each", command, "--items", "a"]);
+        assert!(ended.code != 0, "{ended:?}");
+    }
+    let left: Vec<_> = fs::read_dir(place.home().join("tmp")).unwrap().flatten().map(|it| it.path()).collect();
+    assert!(left.is_empty(), "{left:?}");
+}
+
+#[test]
 fn without_any_home_the_error_says_what_to_do() {
     let place = Place::new();
     let mut command = place.command(&[], &["status"]);

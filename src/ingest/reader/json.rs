@@ -5,17 +5,17 @@ use crate::{
     ingest::parse::{ParseError, ParseOptions, check_size},
     model::ParsedDocument,
 };
-use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
+use serde::de::{DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 use std::fmt;
 
 /// A longer string, in bytes, gets lines of its own.
 const SHORT: usize = 400;
 
 pub(super) fn read(text: &str, options: &ParseOptions) -> Result<ParsedDocument, ParseError> {
-    let mut lines = Lines { out: String::new(), path: String::new(), limit: options.max_text };
+    let mut lines = Lines { limit: options.max_text, ..Lines::default() };
     let mut json = serde_json::Deserializer::from_str(text);
     let result = Node(&mut lines).deserialize(&mut json).and_then(|()| json.end());
-    settle(result, lines.out, text, options.max_text)
+    settle(result, lines, text)
 }
 
 /// One JSON value a line; a broken line is kept as it is.
@@ -35,15 +35,13 @@ pub(super) fn read_lines(text: &str, options: &ParseOptions) -> Result<ParsedDoc
     Ok(document)
 }
 
-fn settle(result: serde_json::Result<()>, out: String, text: &str, limit: usize) -> Result<ParsedDocument, ParseError> {
+fn settle(result: serde_json::Result<()>, lines: Lines, text: &str) -> Result<ParsedDocument, ParseError> {
     let document = |markdown, warnings| ParsedDocument { markdown, warnings, ..ParsedDocument::default() };
+    if let Some((what, size, limit)) = lines.too_large {
+        return Err(ParseError::TooLarge { what: what.into(), size: size as u64, limit: limit as u64 });
+    }
     match result {
-        Ok(()) => Ok(document(out, Vec::new())),
-        Err(error) if error.to_string().starts_with(TOO_LARGE) => Err(ParseError::TooLarge {
-            what: "the text of the JSON".into(),
-            size: out.len() as u64,
-            limit: limit as u64,
-        }),
+        Ok(()) => Ok(document(lines.out, Vec::new())),
         Err(error) if error.to_string().starts_with("recursion limit") => {
             Err(ParseError::TooDeep { what: "JSON values, more than 128 times".into() })
         }
@@ -59,12 +57,16 @@ fn settle(result: serde_json::Result<()>, out: String, text: &str, limit: usize)
     }
 }
 
-const TOO_LARGE: &str = "more text than allowed";
+/// A longer path of keys is no place to look a value up by, in bytes.
+const LONGEST_PATH: usize = 4096;
 
+#[derive(Default)]
 struct Lines {
     out: String,
     path: String,
     limit: usize,
+    /// What was too large, how large it was, and the limit.
+    too_large: Option<(&'static str, usize, usize)>,
 }
 
 impl Lines {
@@ -91,9 +93,14 @@ impl Lines {
         }
         self.out.push('\n');
         match self.out.len() > self.limit {
-            true => Err(E::custom(TOO_LARGE)),
+            true => Err(self.refuse("the text of the JSON", self.out.len(), self.limit)),
             false => Ok(()),
         }
+    }
+
+    fn refuse<E: serde::de::Error>(&mut self, what: &'static str, size: usize, limit: usize) -> E {
+        self.too_large = Some((what, size, limit));
+        E::custom(what)
     }
 }
 
@@ -161,8 +168,9 @@ impl<'de> Visitor<'de> for Node<'_> {
         let lines = self.0;
         let length = lines.path.len();
         while let Some(key) = fields.next_key::<String>()? {
-            if length + key.len() > 4096 {
-                return Err(A::Error::custom(TOO_LARGE));
+            let long = length + key.len();
+            if long > LONGEST_PATH {
+                return Err(lines.refuse("a path of keys in the JSON", long, LONGEST_PATH));
             }
             lines.path.push('.');
             lines.path.extend(key.split_whitespace());
@@ -195,7 +203,13 @@ mod tests {
         assert_eq!(read(&deep, &ParseOptions::default()).unwrap_err().code(), "too_deep");
         let large = format!("[{}1]", "1,".repeat(1000));
         let options = ParseOptions { max_text: 100, ..ParseOptions::default() };
-        assert_eq!(read(&large, &options).unwrap_err().code(), "too_large");
+        let refused = read(&large, &options).unwrap_err();
+        assert_eq!(refused.code(), "too_large");
+        let said = refused.to_string();
+        assert!(said.contains("the text of the JSON is 10") && said.contains("the limit is 100"), "{said}");
+        let long_key = format!("{{\"{}\": 1}}", "k".repeat(5000));
+        let said = read(&long_key, &ParseOptions::default()).unwrap_err().to_string();
+        assert!(said.contains("a path of keys in the JSON is 5000 bytes, the limit is 4096"), "{said}");
     }
 
     #[test]
