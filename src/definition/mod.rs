@@ -9,6 +9,7 @@ mod graph;
 mod parameters;
 mod read;
 mod reads;
+mod secret;
 mod shell;
 mod template;
 mod workflow;
@@ -22,6 +23,7 @@ pub use parameters::{BUILTIN_PARAMETERS, ParameterSet, STAGES};
 pub use parameters::{PARAMETERS, Parameter};
 pub use read::{KnownKinds, parse};
 pub use reads::Named;
+pub use secret::{is_secret_name, masked, masked_text};
 pub use template::{Part, Template, render_json};
 pub use workflow::{
     Action, Background, Command, Definition, Env, HookDefinition, HookEvent, StepDefinition, StepLimits, Unit,

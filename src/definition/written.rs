@@ -2,6 +2,7 @@
 
 use super::{
     expression::{Expression, Values},
+    secret::{masked, masked_text},
     template::{Part, Template},
     workflow::{
         Action, Background, Command, Definition, Env, HookDefinition, StepDefinition, StepLimits, Unit,
@@ -99,7 +100,7 @@ fn written_hook(hook: &HookDefinition) -> Map<String, Value> {
 }
 
 fn written_worker(worker: &WorkerDefinition) -> Map<String, Value> {
-    let mut all = Map::from_iter([("command".to_string(), json!(worker.command))]);
+    let mut all = Map::from_iter([("command".to_string(), masked(&json!(worker.command)))]);
     if worker.size != 1 {
         all.insert("size".into(), json!(worker.size));
     }
@@ -118,9 +119,9 @@ fn written_worker(worker: &WorkerDefinition) -> Map<String, Value> {
 
 fn write_action(all: &mut Map<String, Value>, action: &Action, owner: &str) {
     match action {
-        Action::Run(Command::Shell(template)) => all.insert("run".into(), json!(template.source())),
+        Action::Run(Command::Shell(template)) => all.insert("run".into(), json!(masked_text(template.source()))),
         Action::Run(Command::Argv(words)) => {
-            all.insert("run".into(), words.iter().map(|it| json!(it.source())).collect())
+            all.insert("run".into(), masked(&words.iter().map(|it| json!(it.source())).collect()))
         }
         Action::Uses(kind) => all.insert("uses".into(), json!(kind)),
         Action::Worker { worker, handler } => {
@@ -151,7 +152,7 @@ fn write_patience(
 
 fn write_with(all: &mut Map<String, Value>, with: &Value, env: &Env) {
     if !with.is_null() {
-        all.insert("with".into(), with.clone());
+        all.insert("with".into(), masked(with));
     }
     if !env.is_empty() {
         let masked = env.iter().map(|(name, it)| {

@@ -6,6 +6,7 @@ use super::{
     show::{GroupView, show_group},
 };
 use crate::{
+    definition::masked,
     model::{GroupId, RunId, Status, StepId, Timestamp},
     store::{
         Store,
@@ -20,7 +21,7 @@ use serde::Serialize;
 #[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
 pub struct ExportHead {
     pub group: GroupView,
-    /// The definition in its canonical form.
+    /// The definition in its canonical form; texts in `env` and what looks like a secret are masked.
     pub definition: serde_json::Value,
 }
 
@@ -54,7 +55,7 @@ pub struct Export {
 pub fn export_head(store: &Store, id: GroupId) -> Result<ExportHead> {
     let group = show_group(store, id)?;
     let body = store.read(|tx| definition::body(tx, group.details.definition_id))?;
-    Ok(ExportHead { definition: serde_json::from_str(&body).unwrap_or_default(), group })
+    Ok(ExportHead { definition: masked(&serde_json::from_str(&body).unwrap_or_default()), group })
 }
 
 /// The next runs behind `after`, at most `limit`.

@@ -8,7 +8,7 @@ use super::{
     worker::workers,
 };
 use crate::{
-    definition::{Action, Definition, Input, Values, shown_json, variables},
+    definition::{Action, Definition, Input, Values, masked, masked_text, shown_json, variables},
     engine::{Engine, item_value},
     model::{DefinitionId, GroupId, RunId, Status, StepId, Timestamp, nearest},
     store::{
@@ -50,7 +50,7 @@ pub struct StepView {
     /// Where it stands, in people's words.
     pub words: String,
     /// What it runs, with its values. What is not known outside of an attempt stays as its `{{ }}`; what comes from `env` is
-    /// masked. Null where the definition can't be read.
+    /// masked, as is what looks like a secret. Null where the definition can't be read.
     pub command: Option<String>,
     /// Names of the variables that its `env` sets.
     pub variables: Vec<String>,
@@ -73,7 +73,8 @@ pub struct DefinitionView {
 }
 
 pub fn show_group(store: &Store, id: GroupId) -> Result<GroupView> {
-    let details = store.read(|tx| read::show_group(tx, id))?;
+    let mut details = store.read(|tx| read::show_group(tx, id))?;
+    details.params = masked(&details.params);
     let failure_kinds = match details.group.failed {
         0 => Vec::new(),
         _ => store.read(|tx| read::failure_kinds(tx, id, KINDS))?,
@@ -93,7 +94,9 @@ pub fn show_run(engine: &Engine, id: RunId) -> Result<RunView> {
 
 pub fn show_step(engine: &Engine, id: StepId) -> Result<StepView> {
     let (details, stored, inputs) = engine.store().read(|tx| {
-        let details = read::show_step(tx, id)?;
+        let mut details = read::show_step(tx, id)?;
+        // Before anything is made of them.
+        details.params = masked(&details.params);
         let stored = definition::of_id(tx, details.definition_id)?;
         let inputs = inputs(tx, &details)?;
         Ok((details, stored, inputs))
@@ -144,14 +147,14 @@ fn command(definition: &Definition, no: usize, values: &Values<'_>) -> Option<St
     let step = definition.steps.get(no)?;
     let with = match &step.with {
         Value::Null => String::new(),
-        with => format!(" {}", shown_json(with, values)),
+        with => format!(" {}", masked(&shown_json(with, values))),
     };
     Some(match &step.action {
-        Action::Run(command) => command.shown(values, quoted),
+        Action::Run(command) => masked_text(&command.shown(values, quoted)),
         Action::Uses(kind) => format!("{kind}{with}"),
         Action::Worker { worker, handler } => {
             let words = definition.workers.get(worker).map(|it| it.command.iter().map(|it| quoted(it)));
-            let program = words.map(|it| it.collect::<Vec<_>>().join(" ")).unwrap_or_default();
+            let program = words.map(|it| masked_text(&it.collect::<Vec<_>>().join(" "))).unwrap_or_default();
             format!("{handler}{with}  (worker {worker}: {program})")
         }
     })
