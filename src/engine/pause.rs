@@ -25,6 +25,13 @@ impl Engine {
         Ok(resumed)
     }
 
+    /// Lifts the pause of a group that waits for something that is there again. False: it does not wait.
+    pub fn go_on_with_group(&self, id: GroupId) -> Result<bool> {
+        let resumed = self.store.write(move |tx| pause::go_on(tx, id))?;
+        while self.store.write(move |tx| pause::resume_slice(tx, id, SLICE))? {}
+        Ok(resumed)
+    }
+
     /// Pauses or resumes every step of a type. False: it is so already.
     pub fn pause_type(&self, name: &str, paused: bool) -> Result<bool> {
         let name = name.to_string();

@@ -27,5 +27,5 @@ fn goes_on(engine: &Engine, group: GroupId) -> bool {
         return false;
     }
     tracing::info!(%group, "the embedding server is back");
-    engine.resume_group(group).is_ok()
+    engine.go_on_with_group(group).is_ok()
 }

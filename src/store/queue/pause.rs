@@ -60,13 +60,26 @@ pub fn waits_for(tx: &ReadTx, id: GroupId) -> Result<Option<String>> {
 
 /// Lifts the pause; `resume_slice` moves the parked steps back. False: it was not paused.
 pub fn resume_group(tx: &WriteTx, id: GroupId) -> Result<bool> {
+    resume(tx, id, String::new())
+}
+
+/// The same of a group that waits for something that is there again; the history says what that was. False: it does not
+/// wait for anything.
+pub fn go_on(tx: &WriteTx, id: GroupId) -> Result<bool> {
+    match waits_for(tx, id)? {
+        Some(what) => resume(tx, id, format!("over: {what}")),
+        None => Ok(false),
+    }
+}
+
+fn resume(tx: &WriteTx, id: GroupId, detail: String) -> Result<bool> {
     group::end(tx, id)?;
     let changed = tx.execute("UPDATE run_group SET paused = 0 WHERE id = ?1 AND paused = 1", [id.0])?;
     if changed == 1 {
         tx.execute("UPDATE group_detail SET paused_for = '' WHERE group_id = ?1", [id.0])?;
         tx.memory().paused_groups.remove(&id);
         tx.memory().woke = true;
-        tx.event(EventKind::Resume, Some(id), None, None);
+        tx.event_with(EventKind::Resume, Some(id), None, None, detail);
     }
     Ok(changed == 1)
 }
