@@ -113,7 +113,13 @@ pub struct Store {
 /// Told after each commit, by the writer thread: must not block.
 pub trait CommitListener: Send + Sync {
     fn committed(&self, commit: &Commit<'_>);
+
+    /// A write has not been answered for two seconds, and for each two more; told by the thread that waits.
+    fn waiting(&self) {}
 }
+
+/// A write that waits longer is worth a word.
+const LONG_WAIT: Duration = Duration::from_secs(2);
 
 impl Store {
     /// Opens the database, creating it when it is not there; safe from many threads and processes at once.
@@ -236,7 +242,11 @@ impl Store {
             queue.waiting.push_back(Waiting { job, answer });
         }
         self.shared.filled.notify_one();
-        let answer = hearing.recv().map_err(|error| open::at(error, &self.path))?;
+        let answer = hearing.recv(LONG_WAIT, || {
+            let listeners: Vec<_> = lock(&self.shared.listeners).clone();
+            listeners.iter().for_each(|it| it.waiting());
+        });
+        let answer = answer.map_err(|error| open::at(error, &self.path))?;
         match answer.downcast::<T>() {
             Ok(value) => Ok(*value),
             Err(_) => Err(Error::Sqlite { reason: "the writer answered with another type".into() }),

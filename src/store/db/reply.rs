@@ -8,6 +8,7 @@ use crate::store::{
 use std::{
     sync::{Arc, Mutex},
     thread::{self, Thread},
+    time::{Duration, Instant},
 };
 
 #[derive(Default)]
@@ -71,8 +72,9 @@ pub(in crate::store) fn send_all(answers: impl IntoIterator<Item = (Reply, Resul
 }
 
 impl Hearing {
-    /// Waits for the answer.
-    pub(in crate::store) fn recv(self) -> Result<Answer> {
+    /// Waits for the answer, and calls `still` each time that it has waited for so long.
+    pub(in crate::store) fn recv(self, long: Duration, still: impl Fn()) -> Result<Answer> {
+        let mut since: Option<Instant> = None;
         loop {
             let (outcome, sleepers) = {
                 let mut slot = lock(&self.slot);
@@ -82,7 +84,14 @@ impl Hearing {
             match outcome {
                 Some(outcome) => return outcome,
                 // Also wakes for no reason, or for an older one.
-                None => thread::park(),
+                None => {
+                    let since = since.get_or_insert_with(Instant::now);
+                    thread::park_timeout(long.saturating_sub(since.elapsed()));
+                    if since.elapsed() >= long {
+                        still();
+                        *since = Instant::now();
+                    }
+                }
             }
         }
     }
@@ -92,6 +101,8 @@ impl Hearing {
 mod tests {
     use super::*;
     use std::sync::mpsc;
+
+    const LONG: Duration = Duration::from_secs(600);
 
     #[test]
     fn every_caller_of_a_transaction_hears_its_own_answer() {
@@ -103,7 +114,7 @@ mod tests {
                     let (reply, hearing) = pair();
                     ask.send((reply, Ok(Box::new(number) as Answer))).expect("the writer listens");
                     drop(ask);
-                    let heard = hearing.recv().expect("it is an answer");
+                    let heard = hearing.recv(LONG, || ()).expect("it is an answer");
                     assert_eq!(heard.downcast::<usize>().ok(), Some(Box::new(number)));
                 })
             })
@@ -117,7 +128,7 @@ mod tests {
     fn a_caller_whom_nobody_answers_hears_that_the_store_is_closed() {
         let (reply, hearing) = pair();
         drop(reply);
-        assert!(matches!(hearing.recv(), Err(Error::Closed)));
+        assert!(matches!(hearing.recv(LONG, || ()), Err(Error::Closed)));
     }
 
     #[test]
@@ -129,8 +140,21 @@ mod tests {
             reply.send(Ok(Box::new(7_i32)));
         });
         thread::current().unpark();
-        let heard = hearing.recv().expect("it is an answer");
+        let heard = hearing.recv(LONG, || ()).expect("it is an answer");
         assert_eq!(heard.downcast::<i32>().ok(), Some(Box::new(7)));
         waits.join().expect("it ends");
+    }
+
+    #[test]
+    fn a_caller_that_waits_for_long_hears_so_until_its_answer_comes() {
+        let (reply, hearing) = pair();
+        let (say, said) = mpsc::channel();
+        let answers = thread::spawn(move || {
+            said.iter().take(3).for_each(drop);
+            reply.send(Ok(Box::new(7_i32)));
+        });
+        let heard = hearing.recv(Duration::from_millis(1), move || drop(say.send(()))).expect("it is an answer");
+        assert_eq!(heard.downcast::<i32>().ok(), Some(Box::new(7)));
+        answers.join().expect("it ends");
     }
 }
