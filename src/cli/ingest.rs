@@ -30,7 +30,7 @@ use std::{error::Error as _, path::PathBuf, time::Instant};
 /// again goes on where it stopped. Afterwards: `windlass search "what you want to know"`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Files, directories, `http://` addresses, or `-` for one document on stdin
+    /// Files, directories, `http://` and `https://` addresses, or `-` for one document on stdin
     #[arg(value_name = "PATH", required_unless_present = "paths_from")]
     paths: Vec<PathBuf>,
     /// A file with one path a line, or `-` for stdin

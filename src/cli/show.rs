@@ -107,7 +107,8 @@ fn group(cx: &Context, id: GroupId) -> Result<()> {
         line(out, "paused", typed::sentence(&format!("{what}go on with `windlass resume {id}`")))?;
     }
     let runs: Vec<String> = details.runs_by_status.iter().map(|(status, n)| format!("{n} {status}")).collect();
-    line(out, "runs", format!("{} ({})", it.runs, runs.join(", ")))?;
+    let parts = if runs.is_empty() { String::new() } else { format!(" ({})", runs.join(", ")) };
+    line(out, "runs", format!("{}{parts}", it.runs))?;
     let mut table = Table::new(&["~  TYPE", "STATUS", ">STEPS"]);
     for it in &details.steps {
         table.row([format!("  {}", it.step_type).into(), Cell::status(it.status), it.count.to_string().into()]);
@@ -260,6 +261,8 @@ pub fn show_attempt(cx: &Context, attempt: &Attempt) -> Result<()> {
     };
     let reason = attempt.detail.as_ref().and_then(|it| crate::store::attempt::reason(&it.to_string()));
     let prefix = format!("{outcome}: ");
+    // Of a success there is nothing more to say.
+    let reason = reason.filter(|it| it != outcome);
     let reason = reason.map(|it| format!(": {}", plain(it.strip_prefix(&prefix).unwrap_or(&it)))).unwrap_or_default();
     out.line(format!(
         "  attempt {} on {}, {}, {took}: {}{reason}",

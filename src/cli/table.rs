@@ -126,6 +126,12 @@ impl Table {
         let mut widths: Vec<usize> =
             (0..self.head.len()).map(|at| wide(at).unwrap_or(0).max(width(self.head[at].name))).collect();
         let Some(most) = most else { return widths };
+        // A column of which every cell is empty goes before a name is cut.
+        if taken(&widths) > most {
+            for at in (0..widths.len()).filter(|at| self.head[*at].kind != Kind::Flexible && wide(*at) == Some(0)) {
+                widths[at] = 0;
+            }
+        }
         let natural = widths.clone();
         self.shrink(&mut widths, most, NARROWEST);
         // What is optional goes from the right, until the rest has room.
@@ -186,6 +192,18 @@ mod tests {
         assert_eq!(lines[2], "g12  1,000  a name that g…");
         assert!(lines.iter().all(|it| width(it) <= 26));
     }
+
+    #[test]
+    fn an_empty_column_goes_before_a_name_is_cut() {
+        let mut table = Table::new(&["ID", ">FAILED", "~NAME"]);
+        table.row(["g1".into(), "".into(), "a name of some length".into()]);
+        let lines = |most| table.lines(Some(most), |_, text| text.to_string());
+        assert_eq!(lines(33)[0], "ID  FAILED  NAME");
+        assert_eq!(lines(30), ["ID  NAME", "g1  a name of some length"]);
+        table.row(["g2".into(), "1".into(), "another".into()]);
+        assert_eq!(table.lines(Some(30), |_, text| text.to_string())[0], "ID  FAILED  NAME");
+    }
+
     #[test]
     fn optional_columns_go_and_the_rest_is_cut_until_it_fits() {
         let mut table = Table::new(&["ID", "STATUS", "?CREATED", "?>TOOK", "~NAME"]);

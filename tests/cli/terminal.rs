@@ -97,6 +97,16 @@ impl Terminal {
     }
 }
 
+#[test]
+fn a_narrow_list_of_groups_keeps_the_names() {
+    let place = Place::new();
+    place.ok(&["submit", "--each", "true {{ item }}", "--items", "a"]);
+    let (code, rows) = Terminal::start(&place, 40, &["list", "groups"]).end();
+    assert_eq!(code, 0, "{rows:#?}");
+    assert!(rows[0].contains("NAME") && !rows[0].contains("FAILED"), "{rows:#?}");
+    assert!(rows[1].contains("each"), "{rows:#?}");
+}
+
 /// The rows of a terminal after these bytes. What is wider than the terminal goes on in the next row, as it would there.
 fn screen(bytes: &[u8], columns: usize) -> Vec<String> {
     let text = String::from_utf8_lossy(bytes);

@@ -32,7 +32,9 @@ impl Groups {
         }
         let GroupList { groups: rows, next } = found;
         if rows.is_empty() {
-            cx.output.note("no such group; make one with `windlass ingest PATH` or `windlass run FILE`");
+            let is_all = filter.status.is_none() && filter.before.is_none();
+            let found = if is_all { "no groups yet; make one" } else { "no such group; make one" };
+            cx.output.note(format!("{found} with `windlass ingest PATH` or `windlass run FILE`"));
             return Ok(());
         }
         let now = cx.now();
@@ -58,10 +60,10 @@ impl Groups {
     }
 }
 
-/// What it waits for stands first: a narrow terminal cuts the end.
+/// The name stands first: a narrow terminal cuts the end.
 pub fn named(name: &str, waits: Option<&str>) -> String {
     match waits {
-        Some(waits) => format!("({waits}) {name}"),
+        Some(waits) => format!("{name} ({waits})"),
         None => name.to_string(),
     }
 }

@@ -318,7 +318,12 @@ impl Starts {
         let words: Vec<_> = spec.worker.command.iter().map(|it| it.to_string_lossy()).collect();
         let command = bounded(words.join(" "), COMMAND);
         let (name, why, times) = (&spec.name, &broken.why, self.failures);
-        let why = format!("worker `{name}` (`{command}`) {why} (failed to start {times} times in a row)");
+        // From the last on the words stay the same, so that equal failures are counted as one.
+        let counted = match times {
+            1..BREAK => format!("start {times} of {BREAK}"),
+            _ => format!("failed to start {BREAK} times in a row"),
+        };
+        let why = format!("worker `{name}` (`{command}`) {why} ({counted})");
         match times {
             BREAK => tracing::error!(worker = name, "{why}"),
             _ => tracing::warn!(worker = name, "{why}"),
