@@ -222,6 +222,13 @@ fn a_file_lock_of_another_program_takes_no_place_from_other_steps_and_is_named()
     let named = format!("process {}", stranger.id());
     let says = |it: &view::Explained| it.reasons.iter().any(|it| it.code == "locked" && it.text.contains(&named));
     eventually("the stranger is named", || why().iter().all(says) && worker.running() == 0);
+    let locks = view::locks(&shop.engine).unwrap().locks;
+    let holds = locks[0].file_holder.as_deref().unwrap_or_default();
+    assert!(holds.starts_with(&named), "locks names the stranger and not the waiting step's worker: {locks:?}");
+    assert_eq!(locks[0].file_pid, Some(stranger.id()));
+    let problems = view::status(&shop.engine, None).unwrap().problems;
+    let said = |it: &view::Problem| it.text.contains(&named) && it.text.ends_with("s1 waits");
+    assert!(problems.iter().any(said), "{problems:?}");
     let begun = Instant::now();
     let other = "id: free\nsteps: [{ name: a, uses: windlass/noop }]\n";
     assert_eq!(shop.wait(shop.submit(other, &["1", "2", "3"])).status, Status::Completed);

@@ -211,6 +211,10 @@ fn a_server_that_is_away_or_busy_is_tried_again_and_then_named() {
     let away = place.flow(&config(&nowhere()));
     assert_eq!(away.code, 3, "{}", away.said);
     assert!(away.said.contains("g1 is paused: the embedding server at"), "{}", away.said);
+    let paused = place.run(&["status"]).said;
+    assert!(paused.contains("g1 is paused: the embedding server at"), "{paused}");
+    let why = place.run(&["why", "g1"]).said;
+    assert_eq!(why.matches("the embedding server at").count(), 1, "{why}");
     let said = place.run(&["why", "s4"]).said;
     assert!(said.contains("can't be reached") && said.contains("start the server"), "{said}");
 

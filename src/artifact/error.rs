@@ -1,6 +1,9 @@
 //! What can go wrong with a file.
 
-use crate::{model::ArtifactHash, os::Shortage};
+use crate::{
+    model::{ArtifactHash, Bytes},
+    os::Shortage,
+};
 use std::{
     io,
     path::{Path, PathBuf},
@@ -9,7 +12,7 @@ use std::{
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// Nothing half-written is left. `needed` and `free` are bytes.
-    #[error("not enough disk space in {}: need {needed} bytes, have {free}", dir.display())]
+    #[error("not enough disk space in {}: need {}, have {}", dir.display(), Bytes(*needed), Bytes(*free))]
     DiskFull { dir: PathBuf, needed: u64, free: u64 },
     /// What is stored is not what the hash promises. It is never handed out.
     #[error("artifact {hash} is corrupt: {detail}")]

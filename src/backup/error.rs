@@ -1,6 +1,6 @@
 //! What can go wrong with a backup, in words for people.
 
-use crate::{artifact, store, vector};
+use crate::{artifact, model::Bytes, store, vector};
 use std::{io, path::PathBuf};
 
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -9,7 +9,7 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 pub enum Error {
     #[error("failed to {action} {}", path.display())]
     Io { action: &'static str, path: PathBuf, source: io::Error },
-    #[error("not enough disk space in {}: need {needed} bytes, have {free}", dir.display())]
+    #[error("not enough disk space in {}: need {}, have {}", dir.display(), Bytes(*needed), Bytes(*free))]
     DiskFull { dir: PathBuf, needed: u64, free: u64 },
     #[error("{} is not a whole backup: {reason}", path.display())]
     Damaged { path: PathBuf, reason: String },

@@ -11,7 +11,7 @@ use crate::{
     observe::{self, NoMetrics},
     os::clock::{Clock, SystemClock, local_offset},
     settings::{self, Home, HomeInputs, Origin, PROJECT, Settings, Trusted},
-    store::Store,
+    store::{Commit, CommitListener, Store},
     view::{
         self,
         wording::{absolute, quoted, relative},
@@ -20,7 +20,10 @@ use crate::{
 use std::{
     cell::OnceCell,
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 pub struct Context {
@@ -119,6 +122,8 @@ impl Context {
         self.start_log(settings)?;
         self.first_use(settings)?;
         let engine = assembly::engine(settings, Arc::new(NoMetrics))?;
+        let (path, output, said) = (engine.store().path().to_path_buf(), self.output, AtomicBool::new(false));
+        engine.store().listen(Arc::new(LongWait { path, output, said }));
         Ok(self.engine.get_or_init(|| engine))
     }
 
@@ -173,10 +178,33 @@ impl Context {
         }
     }
 
+    /// Says which disk has too little room, and that work waits for it.
+    pub fn warn_of_disk(&self) {
+        let low = self.engine.get().and_then(view::low_disk).unwrap_or_else(|| "the disk is nearly full".to_string());
+        self.output.warn(format!("{low}: no step starts until there is space again"));
+    }
+
     /// Ends the writer, so that what it holds is on disk and the log is short.
     pub fn close(&self) {
         if let Some(engine) = self.engine.get() {
             engine.store().close();
+        }
+    }
+}
+
+/// Says once for whom a write waits.
+struct LongWait {
+    path: PathBuf,
+    output: Output,
+    said: AtomicBool,
+}
+
+impl CommitListener for LongWait {
+    fn committed(&self, _: &Commit<'_>) {}
+
+    fn waiting(&self) {
+        if let Some(held) = view::writer_held_at(&self.path).filter(|_| !self.said.swap(true, Ordering::Relaxed)) {
+            self.output.note(format!("waiting: {}", held.what));
         }
     }
 }

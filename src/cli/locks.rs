@@ -5,8 +5,9 @@ use super::{
     table::{Cell, Table},
 };
 use crate::{
-    engine::LockWait,
+    engine::{Engine, LockWait},
     model::{Holder, HolderKind, Millis, ResourceKey},
+    os::ownership,
     process::run_in_foreground,
     store::resource_lock::{self, Forced},
     view,
@@ -72,8 +73,8 @@ pub fn this_process() -> Holder {
 pub fn this_user() -> String {
     let user = rustix::process::getuid().as_raw();
     let name = std::env::var("USER").ok().filter(|it| !it.is_empty());
-    let name = name.map(|it| format!(" {it}")).unwrap_or_default();
-    format!("user{name} (uid {user}), process {}", std::process::id())
+    let name = ownership::name_of(user).or(name).unwrap_or_else(|| "a user".to_string());
+    format!("{name} (uid {user}), process {}", std::process::id())
 }
 
 pub fn wait_of(max_wait: Option<Millis>) -> LockWait {
@@ -95,15 +96,19 @@ fn list(cx: &Context) -> Result<()> {
         return Ok(());
     }
     let mut table = Table::new(&["~KEY", "HOLDER", ">PID", "TAKEN", "FILE LOCK"]);
-    for view::Lock { row: it, file_locked } in &held.locks {
+    for view::Lock { row: it, file_locked, file_holder, file_pid } in &held.locks {
         let file = match file_locked {
             true => Cell::painted("held", Paint::Busy),
             false => Cell::painted("free", Paint::Dim),
         };
+        let (who, pid) = match file_holder {
+            Some(stranger) => (format!("{stranger} holds the file; {} waits", waiter(&it.holder)), *file_pid),
+            None => (holder(&it.holder), it.identity.as_ref().map(|it| it.pid)),
+        };
         table.row([
             it.key.to_string().into(),
-            holder(&it.holder).into(),
-            it.identity.as_ref().map(|it| it.pid.to_string()).unwrap_or_default().into(),
+            who.into(),
+            pid.map(|it| it.to_string()).unwrap_or_default().into(),
             cx.when(it.acquired).into(),
             file,
         ]);
@@ -117,6 +122,13 @@ fn holder(holder: &Holder) -> String {
         HolderKind::Web => "web request".to_string(),
         HolderKind::Cli => "command line".to_string(),
         HolderKind::Hook => format!("hook {}", holder.id),
+    }
+}
+
+fn waiter(it: &Holder) -> String {
+    match it.kind {
+        HolderKind::Step => format!("s{}", it.id),
+        _ => holder(it),
     }
 }
 
@@ -156,10 +168,20 @@ pub fn take(cx: &Context, key: &ResourceKey, max_wait: Option<Millis>) -> Result
     }
 }
 
+/// Nobody holds the key; its row may still be there.
+fn unheld(engine: &Engine, key: &ResourceKey) -> Result<Failure> {
+    Ok(match engine.store().read(|tx| resource_lock::holder_of(tx, &key.0))? {
+        Some(_) => {
+            Failure::usage(format!("nobody holds `{key}`; its row goes within a minute, at once with `--force`"))
+        }
+        None => Failure::not_found(format!("`{key}` is not held")).hint("see `windlass locks`"),
+    })
+}
+
 fn release(cx: &Context, key: &ResourceKey, force: bool, why: &str) -> Result<()> {
     let engine = cx.engine()?;
     if !force {
-        let holder = engine.holder_of(key)?;
+        let Some(holder) = engine.holder_of(key)? else { return Err(unheld(engine, key)?) };
         let question = format!("`{key}` is held by {holder}. Take it away?");
         if output::can_ask() && output::ask(&question) {
             return release(cx, key, true, why);
@@ -169,7 +191,7 @@ fn release(cx: &Context, key: &ResourceKey, force: bool, why: &str) -> Result<()
         );
     }
     if engine.store().read(|tx| resource_lock::holder_of(tx, &key.0))?.is_none() && !view::is_file_locked(engine, key) {
-        return Err(Failure::not_found(format!("`{key}` is not held")).hint("see `windlass locks`"));
+        return Err(unheld(engine, key)?);
     }
     let released = view::force_release(engine, Forced { key: key.clone(), why: why.to_string(), by: this_user() })?;
     if !released {

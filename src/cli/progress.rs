@@ -11,6 +11,7 @@ use crate::{
     model::{GroupId, Millis},
     os::stderr,
     store::read::{self, Tally},
+    view,
 };
 use std::time::{Duration, Instant};
 
@@ -34,7 +35,10 @@ pub struct Progress<'a> {
     output: Output,
     look: Look,
     next: Instant,
-    last: Option<read::Progress>,
+    last: Option<(read::Progress, Option<String>)>,
+    /// Steps of the group that wait for room, in words, and when to look for them again.
+    no_room: Option<String>,
+    look_for_room: Instant,
 }
 
 enum Look {
@@ -53,7 +57,7 @@ impl<'a> Progress<'a> {
             Output { lively: true, .. } => {
                 let tally = engine.store().read(|tx| Tally::begin(tx, group))?;
                 let total = engine.store().read(|tx| read::progress(tx, group))?.runs;
-                let most = BARS.min(stderr_size().0.saturating_sub(2));
+                let most = BARS.min(stderr_size().0.saturating_sub(3));
                 let stages = stages(&tally, total, most);
                 Look::Bars { tally, stages }
             }
@@ -63,17 +67,19 @@ impl<'a> Progress<'a> {
             Look::Lines => Instant::now() + LINES,
             _ => Instant::now(),
         };
-        Ok(Progress { engine, group, output, look, next, last: None })
+        Ok(Progress::looking(engine, group, output, look, next))
+    }
+
+    fn looking(engine: &'a Engine, group: GroupId, output: Output, look: Look, next: Instant) -> Progress<'a> {
+        let look_for_room = Instant::now() + EVENTS;
+        Progress { engine, group, output, look, next, last: None, no_room: None, look_for_room }
     }
 
     /// Bars on a terminal, and nothing anywhere else.
     pub fn on_terminal(cx: &Context, engine: &'a Engine, group: GroupId) -> Result<Progress<'a>> {
         match cx.output.lively && !cx.output.quiet {
             true => Progress::new(cx, engine, group),
-            false => {
-                let (output, look, next) = (cx.output, Look::Silent, Instant::now());
-                Ok(Progress { engine, group, output, look, next, last: None })
-            }
+            false => Ok(Progress::looking(engine, group, cx.output, Look::Silent, Instant::now())),
         }
     }
 
@@ -83,33 +89,35 @@ impl<'a> Progress<'a> {
         if now < self.next {
             return Ok(());
         }
+        if now >= self.look_for_room && !matches!(self.look, Look::Silent) {
+            self.no_room = view::waits_for_room(self.engine.store(), Some(self.group))?.map(|it| it.0);
+            self.look_for_room = Instant::now() + EVENTS;
+        }
         let pause = match &mut self.look {
             Look::Silent => return Ok(()),
             Look::Bars { tally, stages } => {
                 self.engine.store().read(|tx| tally.advance(tx))?;
                 count_in(tally, stages);
-                draw(stages, now, false);
+                draw(stages, self.no_room.as_deref(), now, false);
                 LIVELY
             }
             Look::Events => {
-                self.tell(|group, it| {
+                self.tell(|group, it, no_room| {
                     serde_json::json!({
                         "event": "progress", "group": group, "runs": it.runs, "ended": it.ended, "failed": it.failed,
-                        "cancelled": it.cancelled, "running": it.running,
+                        "cancelled": it.cancelled, "running": it.running, "no_room": no_room,
                     })
                     .to_string()
                 })?;
                 EVENTS
             }
             Look::Lines => {
-                self.tell(|group, it| {
+                self.tell(|group, it, no_room| {
                     let failed = if it.failed > 0 { format!(", {} failed", it.failed) } else { String::new() };
                     let runs = count(it.runs.max(0) as u64, "run");
-                    format!(
-                        "{group}: {} of {runs} ended{failed}, {} running",
-                        it.ended,
-                        count(it.running.max(0) as u64, "step")
-                    )
+                    let steps = count(it.running.max(0) as u64, "step");
+                    let no_room = no_room.map(|it| format!("; {}", plain(it))).unwrap_or_default();
+                    format!("{group}: {} of {runs} ended{failed}, {steps} running{no_room}", it.ended)
                 })?;
                 LINES
             }
@@ -118,14 +126,15 @@ impl<'a> Progress<'a> {
         Ok(())
     }
 
-    fn tell(&mut self, words: impl Fn(GroupId, &read::Progress) -> String) -> Result<()> {
+    fn tell(&mut self, words: impl Fn(GroupId, &read::Progress, Option<&str>) -> String) -> Result<()> {
         let group = self.group;
-        let seen = self.engine.store().read(|tx| read::progress(tx, group))?;
-        if self.last != Some(seen) {
+        let seen = (self.engine.store().read(|tx| read::progress(tx, group))?, self.no_room.clone());
+        if self.last.as_ref() != Some(&seen) {
+            let said = words(group, &seen.0, seen.1.as_deref());
             self.last = Some(seen);
             match self.look {
-                Look::Events => self.output.flushed(words(group, &seen))?,
-                _ => self.output.note(words(group, &seen)),
+                Look::Events => self.output.flushed(said)?,
+                _ => self.output.note(said),
             }
         }
         Ok(())
@@ -134,7 +143,7 @@ impl<'a> Progress<'a> {
     /// From now on nothing moves: no time is left that anybody could wait for.
     pub fn still(&mut self) {
         if let Look::Bars { stages, .. } = &self.look {
-            draw(stages, Instant::now(), true);
+            draw(stages, None, Instant::now(), true);
         }
     }
 
@@ -144,7 +153,7 @@ impl<'a> Progress<'a> {
             if self.engine.store().read(|tx| tally.advance(tx)).is_ok() {
                 count_in(tally, stages);
             }
-            draw(stages, Instant::now(), true);
+            draw(stages, None, Instant::now(), true);
             stderr::leave();
             self.look = Look::Silent;
         }
@@ -193,10 +202,12 @@ fn count_in(tally: &Tally, stages: &mut [Stage]) {
     }
 }
 
-fn draw(stages: &[Stage], now: Instant, ended: bool) {
+fn draw(stages: &[Stage], below: Option<&str>, now: Instant, ended: bool) {
     let columns = stderr_size().1;
     let widest = stages.iter().map(|it| width(&it.name)).max().unwrap_or(0);
-    stderr::draw(stages.iter().map(|it| it.line(widest, columns, now.duration_since(it.begun), ended)).collect());
+    let bars = stages.iter().map(|it| it.line(widest, columns, now.duration_since(it.begun), ended));
+    let below = below.map(|it| cut(&plain(it), columns.saturating_sub(1)));
+    stderr::draw(bars.chain(below).collect());
 }
 
 impl Stage {

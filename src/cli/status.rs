@@ -12,8 +12,9 @@ use crate::{
         claim::{Holder, is_held},
         files::Phase,
     },
+    model::Timestamp,
     store::read::Queues,
-    view::{self, DaemonView, ListedGroup, Problem, StatusView, words::status_of_group},
+    view::{self, DaemonView, DiskView, ListedGroup, Problem, StatusView, words::status_of_group},
 };
 use std::path::Path;
 
@@ -65,10 +66,18 @@ fn daemon_line(cx: &Context, daemon: &DaemonView) -> String {
     line
 }
 
+/// `/data/windlass, 2.0 GiB free; artifacts in /big, 40.0 MiB free`
+fn disks(facts: &StatusView) -> String {
+    let disk = |it: &DiskView| match it.holds {
+        "home" => format!("{}, {} free", it.dir.display(), size(it.free.0)),
+        holds => format!("{holds} in {}, {} free", it.dir.display(), size(it.free.0)),
+    };
+    facts.disks.iter().map(disk).collect::<Vec<_>>().join("; ")
+}
+
 fn show(cx: &Context, facts: &StatusView) -> Result<()> {
     let out = &cx.output;
-    let (home, free) = (facts.home.display(), size(facts.disk_free.0));
-    out.line(format!("{}    {home}, {free} free", out.paint(Paint::Bold, "home")))?;
+    out.line(format!("{}    {}", out.paint(Paint::Bold, "home"), disks(facts)))?;
     let daemon = facts.daemon.as_ref().map(|it| daemon_line(cx, it));
     let daemon = daemon.unwrap_or_else(|| "no daemon is running".to_string());
     out.line(format!("{}  {daemon}", out.paint(Paint::Bold, "daemon")))?;
@@ -122,11 +131,7 @@ fn show(cx: &Context, facts: &StatusView) -> Result<()> {
 }
 
 fn waits(cx: &Context, queues: &Queues) -> Result<()> {
-    let mut parts = Vec::new();
-    if queues.delayed > 0 {
-        let next = queues.next_due.map(|it| format!(", the next {}", cx.when(it))).unwrap_or_default();
-        parts.push(format!("{} wait for their time{next}", count(queues.delayed as u64, "step")));
-    }
+    let mut parts = delayed(queues, cx.now(), |at| cx.when(at));
     if queues.on_hold > 0 {
         parts.push(format!("{} paused", count(queues.on_hold as u64, "step")));
     }
@@ -137,5 +142,57 @@ fn waits(cx: &Context, queues: &Queues) -> Result<()> {
     match parts.is_empty() {
         true => Ok(()),
         false => cx.output.line(format!("\n{}", parts.join("; "))),
+    }
+}
+
+/// Steps that wait for their next try, and those of them that a pause would hold even then.
+fn delayed(queues: &Queues, now: Timestamp, when: impl Fn(Timestamp) -> String) -> Vec<String> {
+    let (paused, free) = (queues.delayed_on_hold, queues.delayed - queues.delayed_on_hold);
+    // The earliest time belongs to all of them together.
+    let due = queues.next_due.filter(|_| paused == 0 || free == 0);
+    let mut parts = Vec::new();
+    if free > 0 {
+        let next = due.map(|it| match free {
+            1 => format!(", {}", when(it)),
+            _ => format!(", the next {}", when(it)),
+        });
+        let (steps, are) = (count(free as u64, "step"), if free == 1 { "is" } else { "are" });
+        parts.push(format!("{steps} {are} waiting to be retried{}", next.unwrap_or_default()));
+    }
+    if paused > 0 {
+        let (steps, are) = (count(paused as u64, "step"), if paused == 1 { "is" } else { "are" });
+        let were = match (due, paused) {
+            (Some(it), 1) if it.0 <= now.0 => format!("was due {} and ", when(it)),
+            (Some(it), _) if it.0 <= now.0 => format!("were due {} and ", when(it)),
+            (Some(it), _) => format!("{are} due {} and ", when(it)),
+            (None, _) => String::new(),
+        };
+        parts.push(format!("{steps} {were}{are} paused"));
+    }
+    parts
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn steps_that_wait_for_their_time_are_told_in_sentences() {
+        let table = [
+            (0, 0, 0, ""),
+            (1, 0, 11_000, "1 step is waiting to be retried, in 11 s"),
+            (3, 0, 11_000, "3 steps are waiting to be retried, the next in 11 s"),
+            (3, 3, -13_000, "3 steps were due 13 s ago and are paused"),
+            (1, 1, -13_000, "1 step was due 13 s ago and is paused"),
+            (2, 2, 13_000, "2 steps are due in 13 s and are paused"),
+            (3, 1, 13_000, "2 steps are waiting to be retried; 1 step is paused"),
+        ];
+        for (delayed, delayed_on_hold, due, said) in table {
+            let now = Timestamp(1_000_000);
+            let queues =
+                Queues { delayed, delayed_on_hold, next_due: Some(Timestamp(now.0 + due)), ..Queues::default() };
+            let parts = super::delayed(&queues, now, |at| view::wording::relative(at, now));
+            assert_eq!(parts.join("; "), said);
+        }
     }
 }

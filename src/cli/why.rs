@@ -15,6 +15,7 @@ use crate::{
     view::{self, Explained, Subject},
 };
 use clap_complete::engine::ArgValueCompleter;
+use std::collections::BTreeSet;
 
 /// Tell why a step does not run, or why it failed, and what would change that
 ///
@@ -25,6 +26,9 @@ pub struct Args {
     #[arg(value_name = "ID", add = ArgValueCompleter::new(super::complete::work))]
     id: Name,
 }
+
+/// Codes of reasons that are not of one step.
+const OF_MANY: [&str; 6] = ["group_paused", "type_paused", "cancelling", "opening", "disk_low", "no_worker"];
 
 impl Args {
     pub fn run(self, cx: &Context) -> Result<()> {
@@ -38,8 +42,17 @@ impl Args {
         if cx.output.json {
             return cx.output.document(&why);
         }
+        let mut said = BTreeSet::new();
+        let mut same = 0;
         for it in &why.steps {
-            tell(cx, it)?;
+            match it.reasons.iter().all(|it| said.contains(&it.text)) {
+                true => same += 1 + it.alike.max(0) as u64,
+                false => tell(cx, it, &mut said)?,
+            }
+        }
+        if same > 0 {
+            let are = if same == 1 { "waits" } else { "wait" };
+            cx.output.line(format!("{} more {are} for the same", count(same, "step")))?;
         }
         if why.steps.is_empty() {
             cx.output.advice(format!("nothing holds {} up: see `windlass show {0}`", self.id))?;
@@ -51,7 +64,8 @@ impl Args {
     }
 }
 
-fn tell(cx: &Context, explained: &Explained) -> Result<()> {
+/// `said`: reasons that hold for more than one step, once they are said.
+fn tell(cx: &Context, explained: &Explained, said: &mut BTreeSet<String>) -> Result<()> {
     let Explained { facts: why, reasons, alike } = explained;
     let (out, step) = (&cx.output, &why.step);
     let status = out.paint(status_paint(step.status), step.status.name());
@@ -64,6 +78,9 @@ fn tell(cx: &Context, explained: &Explained) -> Result<()> {
         out.line(format!("  and {} like it", count(*alike as u64, "step")))?;
     }
     for reason in reasons {
+        if OF_MANY.contains(&reason.code) && !said.insert(reason.text.clone()) {
+            continue;
+        }
         out.advice(format!("  {}", plain(&reason.text)))?;
         // One command for all of them.
         let of_all = reason.command.as_ref().filter(|it| *alike == 0 || !it.starts_with("windlass retry r"));

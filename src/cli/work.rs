@@ -135,7 +135,7 @@ fn watch(cx: &Context, worker: &Worker, signals: &Signals, group: GroupId, progr
     let ending = cx.engine()?.wait_for_group(group, None, || {
         if worker.is_disk_low() && !disk_low {
             disk_low = true;
-            cx.output.warn("the disk is nearly full: nothing is claimed until there is space again");
+            cx.warn_of_disk();
         }
         broken = broken.take().or_else(|| progress.tick().err());
         if looked.elapsed() >= LOOK {

@@ -71,7 +71,7 @@ impl Args {
             if worker.is_disk_low() != disk_low {
                 disk_low = !disk_low;
                 match disk_low {
-                    true => cx.output.warn("the disk is nearly full: nothing is claimed until there is space again"),
+                    true => cx.warn_of_disk(),
                     false => cx.output.note("there is space on the disk again"),
                 }
             }

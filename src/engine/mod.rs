@@ -205,13 +205,22 @@ impl Engine {
 
     /// The room where the home is, or where the artifacts are if that is another disk with less.
     pub fn disk(&self) -> DiskRoom {
-        // A disk that can't be asked is not held against the work; writes will tell.
-        let free = |dir: &Path| disk_space::free(dir).unwrap_or(Bytes(u64::MAX));
-        let (home, artifacts) = (&*self.options.home, self.artifacts.dir());
-        let (at_home, beside) = (free(home), free(artifacts));
-        let (dir, free) = if beside < at_home { (artifacts, beside) } else { (home, at_home) };
+        let rooms = self.disks().into_iter().min_by_key(|it| it.1);
+        let (dir, free) = rooms.unwrap_or_else(|| (self.options.home.clone(), Bytes(u64::MAX)));
         let enough = crate::decide::admission::admit(free, self.options.disk_reserve).is_admitted();
-        DiskRoom { dir: dir.to_path_buf(), free, enough }
+        DiskRoom { dir, free, enough }
+    }
+
+    /// The directory and the free space of each disk: of the home, and of the artifacts where that is another.
+    pub fn disks(&self) -> Vec<(PathBuf, Bytes)> {
+        // A disk that can't be asked is not held against the work; writes will tell.
+        let room = |dir: &Path| (dir.to_path_buf(), disk_space::free(dir).unwrap_or(Bytes(u64::MAX)));
+        let (home, artifacts) = (&*self.options.home, self.artifacts.dir());
+        let mut rooms = vec![room(home)];
+        if disk_space::is_other(home, artifacts) {
+            rooms.push(room(artifacts));
+        }
+        rooms
     }
 }
 

@@ -11,12 +11,12 @@ use super::{
 };
 use crate::{
     failpoint::{Failpoint, is_active},
-    model::{Holder, KeyId, Millis, ResourceKey, Token},
+    model::{Holder, HolderKind, KeyId, Millis, ResourceKey, Token},
     observe::Counter,
-    os::{FileLock, boot_id, ownership, process_stat},
+    os::{FileLock, boot_id, file_lock::LockState, ownership, process_stat},
     store::{
         Claimed, Held, resource_key,
-        resource_lock::{self, Taker},
+        resource_lock::{self, LockRow, Taker},
     },
 };
 use sha2::{Digest, Sha256};
@@ -108,7 +108,8 @@ impl Engine {
             }
             self.sweep_lock(key)?;
             if deadline.is_some_and(|it| Instant::now() >= it) {
-                return Err(Error::Locked { key: key.to_string(), holder: self.holder_of(key)? });
+                let holder = self.holder_of(key)?.unwrap_or_else(|| "a process that has just ended".to_string());
+                return Err(Error::Locked { key: key.to_string(), holder });
             }
             std::thread::sleep(LOOK);
         };
@@ -145,16 +146,16 @@ impl Engine {
         Ok(self.store.write(move |tx| resource_lock::refresh(tx, &key, token, &boot, deadline))?)
     }
 
-    /// Who holds a key, in words: `step s812 for 41s`.
-    pub fn holder_of(&self, key: &ResourceKey) -> Result<String> {
-        let rows = self.store.read(resource_lock::list)?;
-        let now = self.store.now();
-        Ok(match rows.into_iter().find(|it| it.key == *key) {
-            Some(row) => holder_words(&row.holder, now.since(row.acquired)),
-            None => match process_stat::who_holds_lock(&self.lock_file(key)) {
-                Some(pid) => process_stat::in_words(pid),
-                None => "nobody any more".to_string(),
-            },
+    /// Who holds a key, in words: `step s812 for 41s`. None: nobody does, though a row may still say so.
+    pub fn holder_of(&self, key: &ResourceKey) -> Result<Option<String>> {
+        let row = self.store.read(|tx| resource_lock::holder_of(tx, &key.0))?;
+        let path = self.lock_file(key);
+        let is_gone = |it: &LockRow| it.identity.as_ref().is_some_and(|it| !process_stat::is_alive(it));
+        Ok(match row.filter(|it| !is_gone(it)) {
+            Some(row) => Some(holder_words(&row.holder, self.store.now().since(row.acquired))),
+            // A child of the holder may have outlived it.
+            None if FileLock::probe(&path).is_ok_and(|it| it == LockState::Held) => Some(self.file_holder(key)),
+            None => None,
         })
     }
 
@@ -241,11 +242,14 @@ impl StepKey {
 }
 
 pub(super) fn holder_words(holder: &Holder, age: Millis) -> String {
-    let age = Millis(age.0 / 1000 * 1000);
-    match holder.kind {
-        crate::model::HolderKind::Step => format!("step s{} for {age}", holder.id),
-        crate::model::HolderKind::Hook => format!("hook {} for {age}", holder.id),
-        crate::model::HolderKind::Cli => format!("the command line (process {}) for {age}", holder.id),
-        crate::model::HolderKind::Web => format!("a web request for {age}"),
+    let who = match holder.kind {
+        HolderKind::Step => format!("step s{}", holder.id),
+        HolderKind::Hook => format!("hook {}", holder.id),
+        HolderKind::Cli => format!("the command line (process {})", holder.id),
+        HolderKind::Web => "a web request".to_string(),
+    };
+    match age.0 / 1000 {
+        0 => who,
+        seconds => format!("{who} for {}", Millis(seconds * 1000)),
     }
 }

@@ -2,7 +2,7 @@
 
 use super::{file_system::nearest_existing, interrupted::retried};
 use crate::model::Bytes;
-use std::{fs::File, io, path::Path};
+use std::{fs::File, io, os::unix::fs::MetadataExt, path::Path};
 
 /// Bytes that this user may still write in `dir`, or in its nearest existing parent.
 pub fn free(dir: &Path) -> io::Result<Bytes> {
@@ -16,6 +16,12 @@ pub fn total(dir: &Path) -> io::Result<Bytes> {
     let place = nearest_existing(dir);
     let room = statvfs(&place)?;
     Ok(Bytes(room.f_blocks.saturating_mul(room.f_frsize)))
+}
+
+/// Whether two directories, or their nearest existing parents, are on different file systems.
+pub fn is_other(one: &Path, other: &Path) -> bool {
+    let device = |dir: &Path| nearest_existing(dir).metadata().ok().map(|it| it.dev());
+    device(one) != device(other)
 }
 
 fn statvfs(place: &Path) -> io::Result<rustix::fs::StatVfs> {

@@ -184,6 +184,11 @@ fn named(user: u32) -> String {
     }
 }
 
+/// The name of a user, where the local file of users has it.
+pub fn name_of(user: u32) -> Option<String> {
+    Accounts::read().name(user).map(str::to_string)
+}
+
 /// The local files of users and groups. A group that is kept elsewhere is not known, so not private.
 struct Accounts {
     users: String,

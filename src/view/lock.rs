@@ -19,6 +19,10 @@ pub struct Lock {
     pub row: LockRow,
     /// Whether a process holds the lock of the key's file: it excludes others even when the row is gone.
     pub file_locked: bool,
+    /// The process that holds that file where it is not the holder, in words: the holder waits for it.
+    pub file_holder: Option<String>,
+    /// Its id, where it is known.
+    pub file_pid: Option<u32>,
 }
 
 #[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
@@ -29,8 +33,29 @@ pub struct Locks {
 /// The keys that are held.
 pub fn locks(engine: &Engine) -> Result<Locks> {
     let rows = engine.store().read(resource_lock::list)?;
-    let locks = rows.into_iter().map(|row| Lock { file_locked: is_file_locked(engine, &row.key), row });
-    Ok(Locks { locks: locks.collect() })
+    let waiting = waiting(engine)?;
+    let lock = |row: LockRow| {
+        let file_locked = is_file_locked(engine, &row.key);
+        let pid = process_stat::who_holds_lock(&engine.lock_file(&row.key)).filter(|_| file_locked);
+        let own = row.identity.as_ref().map(|it| it.pid);
+        let other = pid.is_some_and(|it| Some(it) != own) || waiting.iter().any(|it| it.token == row.token);
+        let file_holder = (file_locked && other).then(|| engine.file_holder(&row.key));
+        Lock { file_pid: pid.filter(|_| file_holder.is_some()), row, file_locked, file_holder }
+    };
+    Ok(Locks { locks: rows.into_iter().map(lock).collect() })
+}
+
+/// Rows of steps that run no more: whatever keeps the file of their key locked is not them.
+fn waiting(engine: &Engine) -> Result<Vec<LockRow>> {
+    Ok(engine.store().read(resource_lock::left_behind)?)
+}
+
+/// Keys whose files others have locked, each with who that is: `` `k` is locked by process 7 (rsync); s9 waits ``.
+pub fn strangers(engine: &Engine) -> Result<Vec<String>> {
+    let held = waiting(engine)?.into_iter().filter(|it| is_file_locked(engine, &it.key));
+    let words =
+        |it: LockRow| format!("`{}` is locked by {}; s{} waits", it.key, engine.file_holder(&it.key), it.holder.id);
+    Ok(held.map(words).collect())
 }
 
 /// Whether a process holds the file lock of a key.

@@ -5,6 +5,7 @@
 //! May import: everything on the floors below. Never: decides, prints, or knows whether a person or a program asks.
 
 mod database;
+mod disk;
 mod error;
 mod event;
 mod export;
@@ -22,18 +23,19 @@ mod worker;
 mod writer;
 
 pub use database::{DatabaseInfo, Databases, Documents, Named, databases, databases_of, documents, open_database};
+pub use disk::{DiskView, disks, low_disk};
 pub use error::{Error, Result};
 pub use event::{EventView, event_view, read_cursor, write_cursor};
 pub use export::{
     Export, ExportHead, ExportedRun, ExportedStep, Outcome, export_head, export_runs, outcomes, step_names,
 };
 pub use list::{GroupList, ListedGroup, ListedStep, RunList, StepFilter, StepList, groups, newest_group, runs, steps};
-pub use lock::{Lock, Locks, force_release, is_file_locked, locks};
+pub use lock::{Lock, Locks, force_release, is_file_locked, locks, strangers};
 pub use log::{LogText, Logs, log_of, logs, logs_until_now};
 pub use reason::{Reason, Seen};
 pub use search::{Found, find};
 pub use show::{DefinitionView, GroupView, RunView, StepView, show_definition, show_group, show_run, show_step};
-pub use status::{DaemonView, Problem, StatusView, lost_commits_words, status};
+pub use status::{DaemonView, Problem, StatusView, lost_commits_words, status, waits_for_room};
 pub use why::{Explained, Subject, WhyView, why};
 pub use worker::{WorkerView, Workers, workers};
-pub use writer::{WriterHeld, writer_held};
+pub use writer::{WriterHeld, writer_held, writer_held_at};

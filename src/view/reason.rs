@@ -1,6 +1,7 @@
 //! From the facts of a step to sentences: why it stands where it stands, and the command that changes it.
 
 use super::{
+    disk::low_disk,
     error::Result,
     wording::{duration, relative},
 };
@@ -25,7 +26,8 @@ pub struct Reason {
 #[derive(Debug, Clone)]
 pub struct Seen {
     pub now: Timestamp,
-    pub disk_low: bool,
+    /// The disk that has too little room for steps to start, in words.
+    pub disk_low: Option<String>,
     /// The process that holds the file of the step's key, where only that file excludes it.
     pub file_holder: Option<String>,
 }
@@ -39,7 +41,7 @@ pub(super) fn reasons_of(engine: &Engine, step: StepId) -> Result<Vec<Reason>> {
 pub(super) fn reasons_for(engine: &Engine, why: &Why) -> Vec<Reason> {
     let locked = why.key.as_ref().filter(|it| it.file_only);
     let file_holder = locked.map(|it| engine.file_holder(&ResourceKey(it.name.clone())));
-    reasons(why, &Seen { now: engine.store().now(), disk_low: !engine.disk().enough, file_holder })
+    reasons(why, &Seen { now: engine.store().now(), disk_low: low_disk(engine), file_holder })
 }
 
 fn reason(code: &'static str, text: impl Into<String>, command: Option<String>) -> Reason {
@@ -117,8 +119,10 @@ fn waiting(why: &Why, seen: &Seen, error: &str) -> Vec<Reason> {
     }
     // It was given back without using up an attempt: by a pool whose workers do not start, by a full disk, by a lock.
     let put_off = step.status == Status::Pending && seen.file_holder.is_none();
-    if let Some(given_back) = step.error.as_deref().filter(|_| put_off) {
-        let text = given_back.strip_prefix("interrupted: ").unwrap_or(given_back);
+    let given_back = step.error.as_deref().filter(|_| put_off);
+    let given_back = given_back.map(|it| it.strip_prefix("interrupted: ").unwrap_or(it));
+    // What its group waits for is said already.
+    if let Some(text) = given_back.filter(|it| Some(*it) != why.group_waits_for.as_deref()) {
         found.push(reason("put_off", format!("it was put off: {text}"), None));
     }
     if let Some(due) = why.due.filter(|it| it.0 > seen.now.0) {
@@ -128,8 +132,7 @@ fn waiting(why: &Why, seen: &Seen, error: &str) -> Vec<Reason> {
     if why.unmet.is_empty() {
         found.extend(workers(why));
     }
-    if seen.disk_low {
-        let text = "the disk is nearly full: nothing is started below the reserve";
+    if let Some(text) = &seen.disk_low {
         found.push(reason("disk_low", text, Some("windlass settings disk_reserve".to_string())));
     }
     if found.iter().all(|it| it.code == "error") {
@@ -145,14 +148,15 @@ fn key(key: &KeyFacts, why: &Why, seen: &Seen) -> Option<Reason> {
     }
     let own = Holder::step(why.step.id);
     if let Some(row) = key.holder.as_ref().filter(|it| it.holder != own) {
-        let age = duration(seen.now.since(row.acquired));
+        let age = seen.now.since(row.acquired);
+        let age = if age.0 < 1000 { String::new() } else { format!(" for {}", duration(age)) };
         let (who, command) = match row.holder.kind {
             HolderKind::Step => (format!("step s{}", row.holder.id), format!("windlass show s{}", row.holder.id)),
             HolderKind::Cli => (format!("a command (process {})", row.holder.id), "windlass locks".to_string()),
             HolderKind::Web => ("a web request".to_string(), "windlass locks".to_string()),
             HolderKind::Hook => (format!("hook {}", row.holder.id), "windlass locks".to_string()),
         };
-        return Some(reason("locked", format!("`{}` is held by {who} for {age}", key.name), Some(command)));
+        return Some(reason("locked", format!("`{}` is held by {who}{age}", key.name), Some(command)));
     }
     let head = key.head?;
     Some(reason(
@@ -191,7 +195,7 @@ mod tests {
         store::read::{StepNeed, StepRow, Taker},
     };
 
-    const NOW: Seen = Seen { now: Timestamp(1_000_000), disk_low: false, file_holder: None };
+    const NOW: Seen = Seen { now: Timestamp(1_000_000), disk_low: None, file_holder: None };
 
     fn waiting_step() -> Why {
         let step = StepRow {

@@ -1,18 +1,21 @@
 //! One screen: what runs, what waits, who works, and problems with the command that mends each.
 
 use super::{
+    disk::{DiskView, disks, low_disk},
     error::Result,
     list::ListedGroup,
+    lock::strangers,
     wording::{count, quoted},
     worker::{WorkerView, workers},
     writer::writer_held,
 };
 use crate::{
     engine::Engine,
-    model::{Bytes, Status, StepId, Timestamp},
+    model::{Bytes, GroupId, Status, StepId, Timestamp},
     os::wal_readers,
     settings::platform_data_dir,
     store::{
+        Store,
         lost_commits::{self, LostCommits},
         read::{self, GroupFilter, GroupRow, Queues},
     },
@@ -53,6 +56,8 @@ pub struct StatusView {
     pub disk_free: Bytes,
     /// Whether that is enough for steps to start.
     pub disk_ok: bool,
+    /// The disk of the home, and that of the artifacts where it is another; `disk_free` is the least of them.
+    pub disks: Vec<DiskView>,
     pub queues: Queues,
     /// Groups that have not ended.
     pub groups: Vec<ListedGroup>,
@@ -89,17 +94,16 @@ pub fn status(engine: &Engine, daemon: Option<DaemonView>) -> Result<StatusView>
         daemon,
         disk_free: disk.free,
         disk_ok: disk.enough,
+        disks: disks(engine),
         queues: store.read(read::queues)?,
         groups: groups.into_iter().map(listed).collect(),
         recent: newest.into_iter().filter(|it| it.ended.is_some()).take(RECENT).map(listed).collect(),
         workers,
         problems: Vec::new(),
     };
-    status.problems = problems(engine, &status, &disk.dir);
-    let put_off = store.read(|tx| read::put_off(tx, PUT_OFF))?;
-    if let Some(first) = put_off.first() {
-        let text = format!("{}: {}", wait_for_room(put_off.len(), first.step), first.reason);
-        status.problems.push(Problem { text, command: Some(format!("windlass why {}", first.step)) });
+    status.problems = problems(engine, &status);
+    if let Some((text, first)) = waits_for_room(store, None)? {
+        status.problems.push(Problem { text, command: Some(format!("windlass why {first}")) });
     }
     // Of these few groups one row each is asked for, and found by its index.
     for id in status.groups.iter().chain(&status.recent).map(|it| it.row.id) {
@@ -111,11 +115,16 @@ pub fn status(engine: &Engine, daemon: Option<DaemonView>) -> Result<StatusView>
     Ok(status)
 }
 
-fn wait_for_room(steps: usize, first: StepId) -> String {
-    match steps {
-        1 => format!("{first} waits for room"),
-        steps => format!("{steps} steps wait for room, {first} first"),
-    }
+/// That steps wait for room, of a group or of all, and the first of them. None: none does.
+pub fn waits_for_room(store: &Store, group: Option<GroupId>) -> Result<Option<(String, StepId)>> {
+    let mut found = store.read(|tx| read::put_off(tx, PUT_OFF))?;
+    found.retain(|it| group.is_none_or(|group| it.group == group));
+    let Some(first) = found.first() else { return Ok(None) };
+    let who = match found.len() {
+        1 => format!("{} waits for room", first.step),
+        steps => format!("{steps} steps wait for room, {} first", first.step),
+    };
+    Ok(Some((format!("{who}: {}", first.reason), first.step)))
 }
 
 fn call(home: &Path, default: Option<PathBuf>) -> String {
@@ -156,19 +165,20 @@ pub fn lost_commits_words(dir: &Path, lost: Option<&LostCommits>) -> String {
     }
 }
 
-fn problems(engine: &Engine, status: &StatusView, disk: &Path) -> Vec<Problem> {
+fn problems(engine: &Engine, status: &StatusView) -> Vec<Problem> {
     let mut found = Vec::new();
     let mut problem = |text: String, command: Option<String>| found.push(Problem { text, command });
     let alive = status.workers.iter().filter(|it| it.alive).count();
     let ready: i64 = status.queues.types.iter().map(|it| it.ready).sum();
-    if !status.disk_ok {
-        let (free, reserve) = (status.disk_free, engine.options().disk_reserve);
-        let disk = disk.display();
-        let text = format!("only {free} are free on the disk of {disk}, and {reserve} are kept free: nothing starts");
-        problem(text, Some("free some space, or lower `disk_reserve`".to_string()));
+    if let Some(low) = low_disk(engine) {
+        problem(format!("{low}: nothing starts"), Some("free some space, or lower `disk_reserve`".to_string()));
     }
     if let Some(held) = writer_held(engine) {
         problem(held.text, Some(format!("ps -p {}   (it must end its transaction)", held.pid)));
+    }
+    // Where the database can't be asked, the rest of the screen says so.
+    for text in strangers(engine).unwrap_or_default() {
+        problem(text, Some("windlass locks".to_string()));
     }
     found_log(engine, &mut problem);
     for (dir, lost) in lost_commits::reports(engine.store().path()) {
@@ -184,7 +194,8 @@ fn problems(engine: &Engine, status: &StatusView, disk: &Path) -> Vec<Problem> {
         problem(text, Some("windlass worker --until-idle".to_string()));
     }
     for it in status.groups.iter().map(|it| &it.row).filter(|it| it.paused) {
-        problem(format!("{} is paused", it.id), Some(format!("windlass resume {}", it.id)));
+        let reason = it.paused_for.as_ref().map(|it| format!(": {it}")).unwrap_or_default();
+        problem(format!("{} is paused{reason}", it.id), Some(format!("windlass resume {}", it.id)));
     }
     for it in status.queues.types.iter().filter(|it| it.paused) {
         problem(format!("the type `{}` is paused", it.step_type), Some(format!("windlass resume {}", it.step_type)));

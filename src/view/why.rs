@@ -56,9 +56,24 @@ pub fn why(engine: &Engine, subject: Subject) -> Result<WhyView> {
 
 impl Explained {
     fn is_like(&self, other: &Explained) -> bool {
-        let texts = |it: &Explained| it.reasons.iter().map(|it| it.text.clone()).collect::<Vec<_>>();
+        let texts = |it: &Explained| it.reasons.iter().map(without_counters).collect::<Vec<_>>();
         self.facts.step.name == other.facts.step.name && texts(self) == texts(other)
     }
+}
+
+/// A reason without what only counts on: which try it is, and how long until the next.
+fn without_counters(reason: &Reason) -> String {
+    if reason.code == "due" {
+        return String::new();
+    }
+    let mut text = reason.text.clone();
+    for before in ["(try ", "(start "] {
+        if let Some(at) = text.find(before).map(|at| at + before.len()) {
+            let digits = text[at..].chars().take_while(char::is_ascii_digit).count();
+            text.replace_range(at..at + digits, "");
+        }
+    }
+    text
 }
 
 fn explain(engine: &Engine, step: StepId) -> Result<Explained> {
@@ -106,4 +121,23 @@ fn of_group(store: &Store, id: GroupId) -> Result<HeldUp> {
         }
     }
     Ok(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reasons_that_differ_only_in_a_counter_are_equal() {
+        let reason = |code, text: &str| without_counters(&Reason { code, text: text.to_string(), command: None });
+        let table = [
+            ("put_off", "it was put off: no room (try 3 of 10)", "it was put off: no room (try 10 of 10)", true),
+            ("put_off", "worker `py` exited (start 1 of 5)", "worker `py` exited (start 2 of 5)", true),
+            ("due", "it is due in 3 s", "it is due in 4 s", true),
+            ("failed", "it failed: exit code 7", "it failed: exit code 8", false),
+        ];
+        for (code, one, other, equal) in table {
+            assert_eq!(reason(code, one) == reason(code, other), equal, "{one} / {other}");
+        }
+    }
 }

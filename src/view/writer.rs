@@ -5,18 +5,25 @@ use crate::{
     model::ThreadState,
     os::{process_stat, thread_stat, wal_readers},
 };
+use std::path::Path;
 
 /// A process that writes, or stands in the way of those who would.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WriterHeld {
     pub pid: u32,
+    /// `process 7 (python3) has the database locked`
+    pub what: String,
     pub text: String,
 }
 
 /// Another program that has locked the database, or a windlass that was stopped in the middle of a transaction. A windlass
 /// that just writes is neither. Waits for nobody.
 pub fn writer_held(engine: &Engine) -> Option<WriterHeld> {
-    let path = engine.store().path();
+    writer_held_at(engine.store().path())
+}
+
+/// The same of the database with this path.
+pub fn writer_held_at(path: &Path) -> Option<WriterHeld> {
     let room = process_stat::who_holds_lock(&path.with_extension("room")).filter(|it| *it != std::process::id());
     let writer = wal_readers::writer(path);
     let pid = match (writer, room) {
@@ -25,8 +32,9 @@ pub fn writer_held(engine: &Engine) -> Option<WriterHeld> {
         _ => return None,
     };
     let what = if is_stopped(pid) { "was stopped while it had the database locked" } else { "has the database locked" };
-    let who = process_stat::in_words(pid);
-    Some(WriterHeld { pid, text: format!("{who} {what}: nothing can be written; what is shown is the last commit") })
+    let what = format!("{} {what}", process_stat::in_words(pid));
+    let text = format!("{what}: nothing can be written; what is shown is the last commit");
+    Some(WriterHeld { pid, what, text })
 }
 
 fn is_stopped(pid: u32) -> bool {

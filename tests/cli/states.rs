@@ -44,6 +44,38 @@ fn paused_steps_are_not_ready() {
 }
 
 #[test]
+fn words_say_each_thing_once_and_name_what_is_there() {
+    let place = Place::new();
+    let empty = place.run(&["list"]);
+    assert!(empty.err.contains("no groups yet; make one"), "{}", empty.err);
+    assert!(place.run(&["list", "groups", "--status", "failed"]).err.contains("no such group"));
+    place.ok(&["run", "--each", "true {{ item }}", "--items", "a"]);
+    let step = place.ok(&["show", "s1"]);
+    assert!(step.contains(": succeeded") && !step.contains("succeeded: succeeded"), "{step}");
+    assert!(place.ok(&["ingest", "--help"]).contains("`https://`"));
+}
+
+#[test]
+fn a_key_whose_holder_is_dead_is_held_by_nobody() {
+    let place = Place::new();
+    let mut holder = place.start(&["locks", "hold", "kk", "--", "sh", "-c", "touch held; exec sleep 600"]);
+    place.wait_for_file("held");
+    holder.kill().unwrap();
+    holder.wait().unwrap();
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(60);
+    while place.json(&["locks"])["locks"][0]["file_locked"] == true {
+        assert!(std::time::Instant::now() < deadline, "its command goes on");
+    }
+    let refused = place.run(&["locks", "release", "kk"]);
+    assert!(refused.err.contains("nobody holds `kk`; its row goes within a minute"), "{}", refused.err);
+    place.ok(&["locks", "release", "kk", "--force"]);
+    let forced = place.ok(&["events", "--json"]);
+    let name = rustix::process::getuid().as_raw();
+    let line = forced.lines().find(|it| it.contains("kk: ")).unwrap();
+    assert!(line.contains(&format!("(uid {name})")) && !line.contains("by user (uid"), "{line}");
+}
+
+#[test]
 fn a_group_that_was_interrupted_waits_for_a_worker() {
     let place = Place::new();
     let each = "touch {{ item }}.began; until [ -e go.{{ item }} ]; do sleep 0.02; done";

@@ -59,7 +59,7 @@ fn a_step_shows_the_command_that_it_ran_and_no_secret() {
 fn what_looks_like_a_secret_is_shown_nowhere() {
     let place = Place::new();
     let text = "id: call\nsteps:\n  - name: a\n    run: 'echo --token {{ params.api_key }} --password=s3cr3t \
-                \"Authorization: Bearer s3cr3t\" {{ params.to }}'\n    env: { HOW: s3cr3t }\n  - name: b\n    \
+                \"Authorization: Bearer s3cr3t\" {{ params.to }} > {{ out }}/said'\n    env: { HOW: s3cr3t }\n  - name: b\n    \
                 uses: windlass/sleep\n    with: { for: 1ms, token: s3cr3t }\n";
     place.write("call.yaml", text);
     place.ok(&["run", "call.yaml", "--items", "x", "--param", "api_key=s3cr3t", "--param", "to=here"]);
@@ -77,7 +77,7 @@ fn what_looks_like_a_secret_is_shown_nowhere() {
         assert!(!shown.contains("s3cr3t") && shown.contains("***"), "{arguments:?}: {shown}");
     }
     assert_eq!(place.json(&["show", "g1"])["params"], serde_json::json!({"api_key": "***", "to": "here"}));
-    assert!(place.ok(&["logs", "s1"]).contains("--token s3cr3t"), "it ran with the value");
+    assert!(place.ok(&["show", "s1", "--file", "said"]).contains("--token s3cr3t"), "it ran with the value");
 }
 
 #[test]

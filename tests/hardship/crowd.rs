@@ -143,7 +143,16 @@ fn who_only_reads_is_answered_at_once_while_another_program_keeps_the_writers_wa
         assert!(said.contains(&named), "`{command}` does not name who holds the writer: {said}");
     }
     assert!(at_once(&place, &["list", "groups"]).contains("PENDING"), "the last commit is shown");
+    let err = std::fs::File::create(place.path().join("said")).unwrap();
+    let mut command = place.command(&[], &["submit", "noop.yaml", "--items", "y"]);
+    let submit = Running(command.stdout(Stdio::null()).stderr(err).spawn().unwrap());
+    let waits = format!("waiting: process {} (", std::process::id());
+    let said = || std::fs::read_to_string(place.path().join("said")).unwrap();
+    eventually("a writer says for whom it waits", || said().contains(&waits));
+    assert!(said().contains(") has the database locked"), "{}", said());
     stranger.execute_batch("COMMIT").unwrap();
+    assert_eq!(submit.end(Duration::from_secs(60)).code, 0);
+    assert_eq!(said().matches("waiting: ").count(), 1, "once: {}", said());
     eventually("the group ends", || place.ok(&["list", "groups"]).contains("COMPLETED"));
     assert!(!at_once(&place, &["show", "g1"]).contains("locked"), "nothing is in the way any more");
     worker.signal("TERM");

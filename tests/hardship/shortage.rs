@@ -107,6 +107,20 @@ fn an_output_that_does_not_fit_is_made_ever_more_seldom_and_leaves_one_attempt()
 }
 
 #[test]
+fn a_run_says_which_step_waits_for_room_and_on_which_try() {
+    let Some(disk) = SmallDisk::new(24) else { return };
+    disk.place.write("big.yaml", "id: big\nsteps: [{ name: a, run: 'head -c 15000000 /dev/urandom > {{ out }}/f' }]\n");
+    let err = fs::File::create(disk.place.path().join("said")).unwrap();
+    let mut command = disk.command(&["run", "big.yaml", "--items", "a"]);
+    let run = Running(command.stdout(Stdio::null()).stderr(err).spawn().unwrap());
+    let said = || fs::read_to_string(disk.place.path().join("said")).unwrap();
+    eventually("it says what waits", || said().contains("s1 waits for room: "));
+    assert!(said().contains("of 10)") && said().contains("MiB, have "), "sizes for people: {}", said());
+    run.signal("INT");
+    run.end(Duration::from_secs(30));
+}
+
+#[test]
 fn no_step_starts_while_the_disk_of_the_artifacts_is_low_though_the_database_has_room() {
     let Some(disk) = SmallDisk::new(16) else { return };
     disk.place.write("one.yaml", "id: one\nsteps: [{ name: a, run: 'echo x >> begun; echo 1 > {{ out }}/f' }]\n");
@@ -122,8 +136,10 @@ fn no_step_starts_while_the_disk_of_the_artifacts_is_low_though_the_database_has
     let worker = worker(&mut command(&["worker"]));
     eventually("the worker is there", || run(&["list", "workers"]).out.contains("w1"));
     let status = run(&["status"]).out;
+    let first = status.lines().next().unwrap();
+    assert!(first.contains("elsewhere") && first.contains("; artifacts in "), "both disks: {first}");
     assert!(status.contains("nothing starts") && status.contains("/home/artifacts"), "{status}");
-    assert!(run(&["why", "s1"]).out.contains("the disk is nearly full"));
+    assert!(run(&["why", "s1"]).out.contains("home/artifacts (artifacts) has "));
     // A worker that would start them has had the time of several looks.
     let began = Instant::now();
     eventually("some time passes", || began.elapsed() >= Duration::from_secs(3));

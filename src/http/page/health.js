@@ -55,7 +55,7 @@ function sentences(health, state, reasons, it) {
   const waiting = Math.max(0, queue.ready) || 0;
   const others = [
     [queue.blocked, "wait for a resource key"],
-    [queue.delayed, "wait for their time"],
+    [queue.delayed, "wait to be retried"],
     [queue.paused, "are paused"],
   ].filter(([many]) => many > 0);
   const lines = reasons.map((one) => REASONS[one] || String(one));

@@ -33,7 +33,7 @@ export function queueView({ act }) {
 function waits(found) {
   const parts = [[`${count(found.groups_open, "open group")}`]];
   if (found.groups_paused) parts.push([`${number(found.groups_paused)} paused`]);
-  if (found.delayed) parts.push([`${count(found.delayed, "step")} ${found.delayed === 1 ? "waits" : "wait"} for ${found.delayed === 1 ? "its" : "their"} time, the next `, when(found.next_due)]);
+  if (found.delayed) parts.push([`${count(found.delayed, "step")} ${found.delayed === 1 ? "waits" : "wait"} to be retried, the next `, when(found.next_due)]);
   if (found.on_hold) parts.push([`${count(found.on_hold, "step")} paused`]);
   if (found.hooks_waiting + found.hooks_running) parts.push([`${count(found.hooks_waiting + found.hooks_running, "hook")} due or running`]);
   return parts.flatMap((it, at) => (at ? [" · ", ...it] : it));
@@ -108,7 +108,7 @@ export function lockView({ act }) {
       it.holder.kind === "STEP" ? h("a", { href: `#/s${it.holder.id}` }, `step s${it.holder.id}`) : { WEB: "web request", CLI: "command line", HOOK: `hook ${it.holder.id}` }[it.holder.kind],
       it.identity ? String(it.identity.pid) : "",
       when(it.acquired),
-      it.file_locked ? h("span", { class: "status running" }, "held") : h("span", { class: "status pending" }, "free"),
+      it.file_holder ? h("span", { class: "status running" }, `by ${it.file_holder}`) : it.file_locked ? h("span", { class: "status running" }, "held") : h("span", { class: "status pending" }, "free"),
       h("button", { type: "button", class: "small danger rowlink", onclick: () => release(it, act) }, "Release"),
     ],
   );

@@ -2,7 +2,7 @@
 
 use crate::model::code::{HOOK_RUNNING, HOOK_WAITING, STEP_BLOCKED, STEP_DELAYED, STEP_PAUSED};
 use crate::{
-    model::{Outcome, StepId, Timestamp},
+    model::{GroupId, Outcome, StepId, Timestamp},
     store::{error::Result, tx::ReadTx},
 };
 use const_format::formatcp;
@@ -32,6 +32,8 @@ pub struct Queues {
     /// Steps that wait for their due time, and the earliest of these times.
     pub delayed: i64,
     pub next_due: Option<Timestamp>,
+    /// Those of them that a pause of their group or type holds, also when they are due.
+    pub delayed_on_hold: i64,
     /// Steps of paused groups that a claim met.
     pub parked: i64,
     /// Steps that nothing but a pause keeps from being claimable, with the parked ones.
@@ -76,11 +78,16 @@ pub fn queues(tx: &ReadTx) -> Result<Queues> {
     types.retain(|it| it.paused || it.ready + it.on_hold + it.running + it.in_line > 0);
     types.sort_by(|one, other| one.step_type.cmp(&other.step_type));
     let parked = one(ALL_PARKED)?;
+    let paused = "SELECT EXISTS (SELECT 1 FROM step_type WHERE paused = 1)
+                      OR EXISTS (SELECT 1 FROM run_group WHERE paused + cancelling > 0 AND paused = 1)";
+    // Each of them is looked at only where something is paused.
+    let delayed_on_hold = if one(paused)? > 0 { one(DELAYED_ON_HOLD)? } else { 0 };
     Ok(Queues {
         on_hold: parked + types.iter().map(|it| it.on_hold).sum::<i64>(),
         types,
         delayed: one(DELAYED)?,
         next_due: next_due.map(Timestamp),
+        delayed_on_hold,
         parked,
         groups_open: one("SELECT count(*) FROM run_group WHERE ended IS NULL")?,
         groups_paused: one("SELECT count(*) FROM run_group WHERE paused + cancelling > 0 AND paused = 1")?,
@@ -93,16 +100,19 @@ pub fn queues(tx: &ReadTx) -> Result<Queues> {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PutOff {
     pub step: StepId,
+    pub group: GroupId,
     pub reason: String,
 }
 
 /// Steps that wait for room, of the `most` that are due next.
 pub fn put_off(tx: &ReadTx, most: usize) -> Result<Vec<PutOff>> {
-    let waiting = tx.rows(PUT_OFF, [most as i64], |row| Ok((StepId(row.get(0)?), row.get::<_, Option<String>>(1)?)))?;
-    let found = waiting.into_iter().filter_map(|(step, detail)| {
+    let waiting = tx.rows(PUT_OFF, [most as i64], |row| {
+        Ok((StepId(row.get(0)?), GroupId(row.get(2)?), row.get::<_, Option<String>>(1)?))
+    })?;
+    let found = waiting.into_iter().filter_map(|(step, group, detail)| {
         let detail: serde_json::Value = serde_json::from_str(&detail?).ok()?;
         match serde_json::from_value(detail.get("outcome")?.clone()).ok()? {
-            Outcome::NoRoom { reason, .. } => Some(PutOff { step, reason }),
+            Outcome::NoRoom { reason, .. } => Some(PutOff { step, group, reason }),
             _ => None,
         }
     });
@@ -123,10 +133,15 @@ pub(crate) const IN_LINE: &str =
     formatcp!("SELECT type_id, count(*) FROM step INDEXED BY step_line WHERE state = {STEP_BLOCKED} GROUP BY type_id");
 pub(crate) const DELAYED: &str =
     formatcp!("SELECT count(*) FROM step INDEXED BY step_delayed WHERE state = {STEP_DELAYED}");
+const DELAYED_ON_HOLD: &str = formatcp!(
+    "SELECT count(*) FROM step INDEXED BY step_delayed WHERE state = {STEP_DELAYED}
+        AND (group_id IN (SELECT id FROM run_group WHERE paused + cancelling > 0 AND paused = 1)
+             OR type_id IN (SELECT id FROM step_type WHERE paused = 1))"
+);
 const PUT_OFF: &str = formatcp!(
     "SELECT s.id,
-        (SELECT a.detail FROM attempt a WHERE a.step_id = s.id ORDER BY a.token DESC LIMIT 1)
-   FROM (SELECT id FROM step INDEXED BY step_delayed WHERE state = {STEP_DELAYED} ORDER BY due LIMIT ?1) s"
+        (SELECT a.detail FROM attempt a WHERE a.step_id = s.id ORDER BY a.token DESC LIMIT 1), s.group_id
+   FROM (SELECT id, group_id FROM step INDEXED BY step_delayed WHERE state = {STEP_DELAYED} ORDER BY due LIMIT ?1) s"
 );
 pub(crate) const ALL_PARKED: &str =
     formatcp!("SELECT count(*) FROM step INDEXED BY step_parked WHERE state = {STEP_PAUSED}");
