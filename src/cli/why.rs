@@ -90,7 +90,7 @@ fn tell(cx: &Context, explained: &Explained, said: &mut BTreeSet<String>) -> Res
             out.line(format!("    {}", out.paint(Paint::Bold, &typed::command(command))))?;
         }
     }
-    if step.status == Status::Failed || step.status == Status::Error {
+    if step.status == Status::Failed || (step.status == Status::Error && why.group_waits_for.is_none()) {
         for attempt in cx.store()?.read(|tx| attempt::of_step(tx, step.id))? {
             show_attempt(cx, &attempt)?;
         }

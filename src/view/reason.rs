@@ -93,7 +93,13 @@ fn waiting(why: &Why, seen: &Seen, error: &str) -> Vec<Reason> {
     let (step, group) = (&why.step, why.group);
     let mut found = Vec::new();
     if step.status == Status::Error {
-        found.push(reason("error", format!("{} failed: {error}", attempts(step.failures + step.crashes)), None));
+        let failed = attempts(step.failures + step.crashes);
+        // What its group waits for is said below.
+        let text = match why.group_waits_for.as_deref() == Some(error.strip_prefix("interrupted: ").unwrap_or(error)) {
+            true => format!("{failed} failed"),
+            false => format!("{failed} failed: {error}"),
+        };
+        found.push(reason("error", text, None));
     }
     if why.group_cancelling {
         found.push(reason("cancelling", format!("{group} is being cancelled"), None));
