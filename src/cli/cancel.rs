@@ -4,7 +4,7 @@ use clap_complete::engine::ArgValueCompleter;
 
 /// Cancel a group, a run or a step
 ///
-/// What waits is out at once. What runs is asked to stop, then terminated, then killed.
+/// Waiting steps are cancelled immediately. Running ones are asked to stop, then terminated, then killed.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// Such as g12, r34 or s56

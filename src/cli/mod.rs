@@ -83,7 +83,7 @@ struct Global {
     /// The home directory [default: WINDLASS_HOME, else the nearest .windlass upward from here, else the platform's]
     #[arg(long, global = true, value_name = "DIR")]
     home: Option<PathBuf>,
-    /// Print JSON, whose fields are documented promises
+    /// Print JSON (stable fields; see docs/json.md)
     #[arg(long, global = true)]
     json: bool,
     /// Print results and errors only

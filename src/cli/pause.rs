@@ -35,7 +35,7 @@ pub fn set(cx: &Context, target: &str, paused: bool) -> Result<()> {
     cx.output.advice(match (paused, changed) {
         (true, true) => format!("{target} is paused; go on with `windlass resume {target}`"),
         (true, false) => format!("{target} was paused before"),
-        (false, true) => format!("{target} goes on"),
+        (false, true) => format!("{target} resumed"),
         (false, false) => format!("{target} was not paused"),
     })
 }

@@ -16,7 +16,7 @@ use std::ops::Range;
 
 /// Find passages in what was ingested
 ///
-/// By words and by meaning together, unless `--mode` says otherwise. No character of the query has a special meaning.
+/// By words and by meaning together, unless `--mode` says otherwise. The query is searched literally; it has no operators.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// What you want to know

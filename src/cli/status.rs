@@ -92,7 +92,7 @@ fn show(cx: &Context, facts: &StatusView) -> Result<()> {
             named_group(&it.name, *waits).into(),
         ]);
     }
-    let mut queues = Table::new(&["~TYPE", ">RUNNING", ">READY", ">PAUSED", "?>IN LINE", "?STATE"]);
+    let mut queues = Table::new(&["~TYPE", ">RUNNING", ">READY", ">PAUSED", "?>WAITING FOR LOCK", "?STATE"]);
     for it in &facts.queues.types {
         let state = if it.paused { Cell::painted("paused", Paint::Warn) } else { "".into() };
         queues.row([

@@ -55,7 +55,7 @@ impl Args {
             cx.output.line(format!("{} more {are} for the same", count(same, "step")))?;
         }
         if why.steps.is_empty() {
-            cx.output.advice(format!("nothing holds {} up: see `windlass show {0}`", self.id))?;
+            cx.output.advice(format!("{} isn't blocked; see `windlass show {0}`", self.id))?;
         }
         if why.more {
             cx.output.note("and more steps like these");

@@ -51,7 +51,7 @@ impl std::str::FromStr for Mode {
 
 #[derive(Debug, Clone, PartialEq)]
 pub struct Query {
-    /// As the user wrote it; no character in it has a special meaning.
+    /// As the user wrote it: searched literally, without operators.
     pub text: String,
     /// How many hits are wanted at most.
     pub k: usize,

@@ -142,7 +142,7 @@ fn waiting(why: &Why, seen: &Seen, error: &str) -> Vec<Reason> {
         found.push(reason("disk_low", text, Some("windlass settings disk_reserve".to_string())));
     }
     if found.iter().all(|it| it.code == "error") {
-        found.push(reason("next", "nothing holds it up: it starts in a moment", None));
+        found.push(reason("next", "not blocked: it starts in a moment", None));
     }
     found
 }
@@ -182,15 +182,9 @@ fn workers(why: &Why) -> Option<Reason> {
     let pools: Vec<String> = why
         .takers
         .iter()
-        .map(|it| format!("{} runs {} (pool `{}` has {})", it.worker, it.running, it.pool, it.size))
+        .map(|it| format!("all slots of pool `{}` are busy ({} of {} on {})", it.pool, it.running, it.size, it.worker))
         .collect();
-    (why.ready && full).then(|| {
-        reason(
-            "pool_full",
-            format!("every place is taken: {}", pools.join(", ")),
-            Some("windlass list workers".to_string()),
-        )
-    })
+    (why.ready && full).then(|| reason("pool_full", pools.join("; "), Some("windlass list workers".to_string())))
 }
 
 #[cfg(test)]

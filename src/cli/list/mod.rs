@@ -50,6 +50,11 @@ pub struct Page {
     limit: usize,
 }
 
+/// A status as an adjective: `failed `.
+fn lower(status: Status) -> String {
+    format!("{} ", status.name().to_lowercase())
+}
+
 impl Args {
     pub fn run(self, cx: &Context) -> Result<()> {
         match self.what {

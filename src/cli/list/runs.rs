@@ -36,7 +36,8 @@ impl Runs {
         }
         let RunList { runs: rows, next, .. } = found;
         if rows.is_empty() {
-            cx.output.note(format!("no such run in {group}"));
+            let status = status.map(super::lower).unwrap_or_default();
+            cx.output.note(format!("no {status}runs in {group}"));
             return Ok(());
         }
         let mut table = Table::new(&["RUN", "STATUS", "?>STEPS", "?ENDED", "~ITEM", "~WHY"]);

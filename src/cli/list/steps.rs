@@ -40,7 +40,12 @@ impl Steps {
         }
         let StepList { steps: rows, next } = found;
         if rows.is_empty() {
-            cx.output.note("no such step; `windlass list groups` shows what there is");
+            let status = self.page.status.map(super::lower).unwrap_or_default();
+            let place = match self.run {
+                Some(run) => run.to_string(),
+                None => group_or_newest(cx, self.group)?.to_string(),
+            };
+            cx.output.note(format!("no {status}steps in {place}"));
             return Ok(());
         }
         let now = cx.now();

@@ -91,7 +91,7 @@ struct Cancelled {
 
 /// Cancels a group
 ///
-/// What waits is out at once. What runs is asked to stop, then terminated, then killed.
+/// Waiting steps are cancelled immediately. Running ones are asked to stop, then terminated, then killed.
 #[utoipa::path(post, path = "/api/v1/groups/{group}/cancel", tag = "groups", params(("group" = String, Path, description = "Such as 12 or g12", example = "g2")),
     responses((status = 200, body = Cancelled), Refused))]
 async fn cancel(State(app): State<App>, Path(group): Path<String>) -> Result<Json<Cancelled>> {

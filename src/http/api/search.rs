@@ -26,7 +26,7 @@ const QUERY: usize = 10_000;
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 struct Asked {
-    /// What you want to know. No character has a special meaning
+    /// What to look for. Searched literally; no operators
     #[param(min_length = 1, max_length = 10000)]
     q: String,
     /// The name of the vector database; that of the settings if not said

@@ -174,7 +174,7 @@ function tell() {
   live.className = `live ${word}`;
   put(live, WORDS[word] || "", word === "silent" ? h("span", { "aria-hidden": "true" }, "for ", took(fact)) : null);
   const text = {
-    silent: ["windlass does not answer. The page tries again; what you see is old. If it does not run, start it with ", typed("windlass serve"), "."],
+    silent: ["Can't reach windlass. Retrying; data may be stale. If it isn't running, start it with ", typed("windlass serve"), "."],
     stopping: ["windlass is stopping", fact > 0 ? `; ${count(fact, "step")} may finish.` : "."],
   }[word] || trouble;
   const out = word === "out";

@@ -224,7 +224,7 @@ function buttons(group, act) {
   const ended = group.ended !== null;
   const cancel = async () => {
     const left = group.runs - group.ended_runs;
-    const details = [`${count(left, "run")} of ${number(group.runs)} would not be finished.`, "What waits is out at once. What runs is asked to stop, then terminated."];
+    const details = [`${count(left, "run")} of ${number(group.runs)} would not be finished.`, "Waiting steps are cancelled immediately. Running ones are asked to stop, then terminated."];
     if ((await confirm(`Cancel ${name}?`, details, `Cancel ${name}`, { danger: true })) === null) return;
     act(`Cancel ${name}`, () => post(`${at}/cancel`), (it) => (it.ended && !it.cancelled ? `${name} had ended.` : it.ended ? `${name} is cancelled.` : `${name} is being cancelled; its running steps were asked to stop.`));
   };

@@ -92,7 +92,7 @@ export function searchView({ parameters, go }) {
       if (!q) {
         put(list);
         put(note);
-        put(none, empty(`${count(known.reduce((sum, it) => sum + it.documents, 0), "document")} can be searched. No character has a special meaning.`));
+        put(none, empty(`${count(known.reduce((sum, it) => sum + it.documents, 0), "document")} can be searched. Searched literally; no operators.`));
         shown = asked;
         hits = [];
         return;

@@ -1,4 +1,4 @@
-//! Cancel of a step, a run or a group. What waits is out at once; what runs is asked to stop, and settles as its worker
+//! Cancel of a step, a run or a group. Waiting steps are cancelled immediately; running ones are asked to stop, and settles as its worker
 //! sees fit: the first of cancel and completion wins.
 
 use crate::model::code::{OUTCOME_CANCELLED, PHASE_BUILDING, STEP_CANCELLED, STEP_COMPLETED};
