@@ -93,7 +93,7 @@ fn a_daemon_that_hangs_is_noticed_and_one_that_wakes_is_live_again() {
     browser.shows("No group yet");
     signal(&web, Signal::STOP);
     browser.shows("not answering");
-    browser.shows("windlass does not answer");
+    browser.shows("Can't reach windlass");
     watch(&mut browser);
     wait_for_requests(&mut browser, 2);
     assert_eq!(browser.eval("seen.filter(it => !it.startsWith('live silent: '))"), json!([]));

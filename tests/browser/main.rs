@@ -243,7 +243,7 @@ fn a_daemon_that_is_gone_is_told_of_and_one_that_is_back_is_found() {
     browser.shows("diamond");
     let address = web.address.to_string();
     web.terminate();
-    browser.shows("windlass does not answer");
+    browser.shows("Can't reach windlass");
     browser.shows("not answering");
     let served = connection::serve_again(home.path(), &address);
     // It knows no session of the one before: the token opens another one.

@@ -57,7 +57,7 @@ export async function ask(path, { signal, limit, ...options }) {
     if (type.includes("json")) body = parsed(text);
   } catch (error) {
     if (signal?.aborted) throw new DOMException("not wanted any more", "AbortError");
-    throw new Refused(0, late.aborted ? `windlass did not answer within ${(limit || LIMIT) / 1000} s` : "windlass does not answer");
+    throw new Refused(0, late.aborted ? `windlass did not answer within ${(limit || LIMIT) / 1000} s` : "can't reach windlass");
   }
   // `/health` tells why it is not well with 503.
   if (!response.ok && !(path === "/health" && body)) {
