@@ -7,7 +7,10 @@ use std::{
     fs,
     path::PathBuf,
     process::Command,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::{Duration, Instant},
 };
 use windlass::{
@@ -492,6 +495,47 @@ fn a_paused_type_does_not_keep_a_worker_from_being_idle() {
     assert!(shop.engine.group_end(group).unwrap().is_none());
     shop.engine.store().write(|tx| store::pause::step_type(tx, "a", false)).unwrap();
     assert_eq!(shop.wait(group).status, Status::Completed);
+}
+
+/// A kind that counts how many of it run at once, and the most that ever did.
+#[derive(Default)]
+struct Counts {
+    now: AtomicUsize,
+    most: AtomicUsize,
+    ran: AtomicUsize,
+}
+
+struct Counting(Arc<Counts>);
+
+impl engine::StepKind for Counting {
+    fn run(&self, _cx: &engine::StepContext) -> engine::StepResult {
+        let Counts { now, most, ran } = &*self.0;
+        most.fetch_max(now.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+        // Until the others have come as well, or there are no more of them.
+        let until = Instant::now() + Duration::from_millis(20);
+        while most.load(Ordering::SeqCst) < 3 && Instant::now() < until {
+            std::thread::yield_now();
+        }
+        now.fetch_sub(1, Ordering::SeqCst);
+        ran.fetch_add(1, Ordering::SeqCst);
+        engine::StepResult::succeeded(None)
+    }
+}
+
+#[test]
+fn a_pool_never_runs_more_steps_than_it_has_places() {
+    let dir = tempfile::tempdir().unwrap();
+    let counts = Arc::new(Counts::default());
+    let kind = Counting(counts.clone());
+    let engine = plant::open_with_kinds(dir.path(), move |kinds| kinds.register("test/counts", kind));
+    let items: Vec<String> = (0..200).map(|it| it.to_string()).collect();
+    let items: Vec<&str> = items.iter().map(String::as_str).collect();
+    let group = plant::submit(&engine, "id: one\nsteps: [{ name: a, uses: test/counts }]\n", &items);
+    let _worker = plant::worker(&engine, 3);
+    let deadline = Some(Instant::now() + Duration::from_secs(60));
+    assert!(matches!(engine.wait_for_group(group, deadline, || false).unwrap(), Ending::Ended(_)));
+    assert_eq!(counts.ran.load(Ordering::SeqCst), 200);
+    assert_eq!(counts.most.load(Ordering::SeqCst), 3, "all places are used, and no more");
 }
 
 /// A kind that panics, and one that sees how long it may run.

@@ -1,15 +1,13 @@
 //! Pure verdicts: anything that can be decided from values, as functions with table tests.
 //!
-//! Owns: transition, retry, group, outcome, recycle, liveness, capacity, admission, schema, links.
+//! Owns: status, retry, outcome, recycle, liveness, admission, schema, links.
 //! May import: `model`. Never: does I/O, reads a clock, draws randomness; `now` and chance come in as arguments.
 
 pub mod admission;
-pub mod capacity;
-pub mod group;
 pub mod links;
 pub mod liveness;
 pub mod outcome;
 pub mod recycle;
 pub mod retry;
 pub mod schema;
-pub mod transition;
+pub mod status;

@@ -34,7 +34,7 @@ impl Engine {
         let end = self.store.read(|tx| group::end(tx, group))?;
         Ok(end.ended.map(|ended| GroupEnd {
             group,
-            status: crate::decide::group::ended(end.failed > 0, end.cancelled > 0),
+            status: crate::decide::status::ended(end.failed > 0, end.cancelled > 0),
             failed: end.failed,
             cancelled: end.cancelled,
             ended,

@@ -27,7 +27,7 @@ pub use bounded::bounded;
 pub use code::{AttemptOutcome, DocumentState, GroupPhase, HolderKind, HookState, KeepReason, StepState};
 pub use document::{Chunk, HEADING_MAX, Heading, PageStart, ParsedDocument, shortened};
 pub use event::{Event, EventKind};
-pub use group::{GroupState, Scope};
+pub use group::Scope;
 pub use ids::{ArtifactId, DefinitionId, GroupId, KeyId, OutputId, RunId, StepId, Token, TypeId, WorkerId};
 pub use lock::{Holder, ResourceKey};
 pub use nearest::nearest;

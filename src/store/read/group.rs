@@ -1,6 +1,7 @@
 //! Groups in a list and in full.
 
 use super::hook::{FAILED_HOOKS, FailedHook, failed_hooks};
+use crate::decide::status::{self, Facts};
 use crate::model::code::{PHASE_BUILDING, PHASE_LIVE, PHASE_PRUNING};
 use crate::{
     model::{DefinitionId, GroupId, Status, Timestamp},
@@ -85,13 +86,13 @@ fn read(row: &Row, running: &HashMap<GroupId, i64>) -> rusqlite::Result<GroupRow
     let ended = row.get::<_, Option<i64>>(3)?.map(Timestamp);
     let (runs, open): (i64, i64) = (row.get(4)?, row.get(5)?);
     let (failed, cancelled): (i64, i64) = (row.get(6)?, row.get(7)?);
-    let status = match ended {
-        Some(_) if failed > 0 => Status::Failed,
-        Some(_) if cancelled > 0 => Status::Cancelled,
-        Some(_) => Status::Completed,
-        None if running.contains_key(&id) || open < runs => Status::Running,
-        None => Status::Pending,
-    };
+    let status = status::of(&Facts {
+        ended: ended.is_some(),
+        failed: failed > 0,
+        cancelled: cancelled > 0,
+        under_way: running.contains_key(&id) || open < runs,
+        to_be_retried: false,
+    });
     Ok(GroupRow {
         id,
         name: row.get(1)?,

@@ -1,6 +1,7 @@
 //! Runs in a list and in full.
 
 use super::step::{StepRow, steps_of_run};
+use crate::decide::status::{self, Facts};
 use crate::model::code::{STEP_CANCELLED, STEP_COMPLETED, STEP_FAILED};
 use crate::{
     model::{GroupId, RunId, ShapeStep, Status, StepId, Timestamp},
@@ -68,14 +69,13 @@ const COLUMNS: &str = formatcp!(
 fn read(row: &Row) -> rusqlite::Result<RunRow> {
     let ended = row.get::<_, Option<i64>>(3)?.map(Timestamp);
     let (failed, cancelled): (i64, i64) = (row.get(4)?, row.get(5)?);
-    let status = match ended {
-        Some(_) if failed > 0 => Status::Failed,
-        Some(_) if cancelled > 0 => Status::Cancelled,
-        Some(_) => Status::Completed,
-        None if row.get(6)? => Status::Running,
-        None if row.get(7)? => Status::Error,
-        None => Status::Pending,
-    };
+    let status = status::of(&Facts {
+        ended: ended.is_some(),
+        failed: failed > 0,
+        cancelled: cancelled > 0,
+        under_way: row.get(6)?,
+        to_be_retried: row.get(7)?,
+    });
     Ok(RunRow {
         id: RunId(row.get(0)?),
         group: GroupId(row.get(1)?),

@@ -4,6 +4,7 @@
 //! whole and is not; `unfinished` finds it again. Its submission key stays, and so do the files that commands made and
 //! those behind current documents (`kept_output`).
 
+use crate::decide::status;
 use crate::model::code::{HOLDER_STEP, HOOK_RUNNING, HOOK_WAITING, PHASE_LIVE, PHASE_PRUNING};
 use crate::model::{GroupId, KeepReason, OutputId, Status, Timestamp};
 use crate::store::{
@@ -65,11 +66,7 @@ fn read(row: &rusqlite::Row) -> rusqlite::Result<Prunable> {
 }
 
 fn status(failed: i64, cancelled: i64) -> Status {
-    match (failed, cancelled) {
-        (0, 0) => Status::Completed,
-        (0, _) => Status::Cancelled,
-        _ => Status::Failed,
-    }
+    status::ended(failed > 0, cancelled > 0)
 }
 
 /// Groups that ended by then, those that ended first before the others.

@@ -1,6 +1,7 @@
 //! Groups, flat.
 
 use super::tally::{self, COUNTS, Live};
+use crate::decide::status::{self, Facts};
 use crate::model::code::PHASE_PRUNING;
 use crate::{
     model::{GroupId, Status, Timestamp},
@@ -35,13 +36,13 @@ fn select(tx: &ReadTx, condition: &str, params: impl rusqlite::Params) -> Result
         let id = GroupId(row.get(0)?);
         let tally = tally::tally(&live, id, tally::counts(row, 7)?);
         let ended = row.get::<_, Option<i64>>(6)?.map(Timestamp);
-        let status = match ended {
-            Some(_) if tally.failed > 0 => Status::Failed,
-            Some(_) if tally.cancelled > 0 => Status::Cancelled,
-            Some(_) => Status::Completed,
-            None if tally.pending < tally.runs() => Status::Running,
-            None => Status::Pending,
-        };
+        let status = status::of(&Facts {
+            ended: ended.is_some(),
+            failed: tally.failed > 0,
+            cancelled: tally.cancelled > 0,
+            under_way: tally.pending < tally.runs(),
+            to_be_retried: false,
+        });
         Ok(GroupRecord {
             id,
             name: row.get(1)?,

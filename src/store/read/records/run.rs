@@ -1,6 +1,7 @@
 //! One run, flat.
 
 use super::page::Place;
+use crate::decide::status::{self, Facts};
 use crate::model::code::{STEP_COMPLETED, STEP_FAILED};
 use crate::{
     model::{ArtifactHash, GroupId, RunId, Status, StepId, Timestamp, number::keep_digits},
@@ -53,14 +54,13 @@ fn read(row: &Row) -> rusqlite::Result<(RunRecord, Option<StepId>)> {
     let (failed, cancelled): (i64, i64) = (row.get(10)?, row.get(11)?);
     let ended = row.get::<_, Option<i64>>(9)?.map(Timestamp);
     let trouble = row.get::<_, Option<i64>>(13)?.map(StepId);
-    let status = match ended {
-        Some(_) if failed > 0 => Status::Failed,
-        Some(_) if cancelled > 0 => Status::Cancelled,
-        Some(_) => Status::Completed,
-        None if row.get(12)? => Status::Running,
-        None if trouble.is_some() => Status::Error,
-        None => Status::Pending,
-    };
+    let status = status::of(&Facts {
+        ended: ended.is_some(),
+        failed: failed > 0,
+        cancelled: cancelled > 0,
+        under_way: row.get(12)?,
+        to_be_retried: trouble.is_some(),
+    });
     let record = RunRecord {
         id: RunId(row.get(0)?),
         group: GroupId(row.get(1)?),
