@@ -83,7 +83,7 @@ mod tests {
         for name in ["other", "top/deep", "top"] {
             fs::set_permissions(path(name), Permissions::from_mode(0o500)).unwrap();
         }
-        fs::set_permissions(path("top"), Permissions::from_mode(0)).unwrap();
+        fs::set_permissions(path("top"), Permissions::from_mode(0o000)).unwrap();
         open_up(&path("top")).unwrap();
         let mode = |name: &str| fs::metadata(path(name)).unwrap().mode() & 0o777;
         assert_eq!((mode("top"), mode("top/deep"), mode("other")), (0o700, 0o700, 0o500));

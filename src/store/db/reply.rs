@@ -153,7 +153,10 @@ mod tests {
             said.iter().take(3).for_each(drop);
             reply.send(Ok(Box::new(7_i32)));
         });
-        let heard = hearing.recv(Duration::from_millis(1), move || drop(say.send(()))).expect("it is an answer");
+        let told = move || {
+            let _ = say.send(());
+        };
+        let heard = hearing.recv(Duration::from_millis(1), told).expect("it is an answer");
         assert_eq!(heard.downcast::<i32>().ok(), Some(Box::new(7)));
         answers.join().expect("it ends");
     }
