@@ -23,9 +23,17 @@ pub fn staying(path: &Path) -> Vec<u32> {
 /// Another process that is writing the database at `path`, and so keeps all others from it: it holds WAL_WRITE_LOCK, byte
 /// 120. None where the kernel does not tell.
 pub fn writer(path: &Path) -> Option<u32> {
-    let (locks, inode) = locks_and_inode(path)?;
-    let writers = holders_in(&locks, inode, "WRITE", |from, until| from <= 120 && 120 <= until);
-    writers.into_iter().find(|it| *it != std::process::id())
+    // The kernel lists locks a page at a time: where the list changes meanwhile, an entry may be in none of them.
+    const PAGE: usize = 4_000;
+    for _ in 0..3 {
+        let (locks, inode) = locks_and_inode(path)?;
+        let writers = holders_in(&locks, inode, "WRITE", |from, until| from <= 120 && 120 <= until);
+        let other = writers.into_iter().find(|it| *it != std::process::id());
+        if other.is_some() || locks.len() < PAGE {
+            return other;
+        }
+    }
+    None
 }
 
 fn readers(path: &Path) -> BTreeSet<u32> {

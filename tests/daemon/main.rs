@@ -240,7 +240,7 @@ fn a_log_in_json_has_nothing_else_between_its_lines() {
     command.args(["serve", "--listen", "127.0.0.1:0"]).env("WINDLASS_LOG_FORMAT", "json").stdout(Stdio::null());
     let mut child = command.stderr(std::fs::File::create(&log).unwrap()).spawn().unwrap();
     let lines = || std::fs::read_to_string(&log).unwrap();
-    until("it is ready", || lines().contains("Ctrl-C").then_some(()));
+    until("it is ready", || lines().contains("open it with").then_some(()));
     assert!(home.run(&["stop"]).status.success() && wait(&mut child).success());
     for line in lines().lines() {
         assert!(serde_json::from_str::<Value>(line).is_ok_and(|it| it.is_object()), "{line}");

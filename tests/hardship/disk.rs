@@ -100,7 +100,7 @@ fn a_submission_to_a_full_disk_is_an_error_and_can_be_repeated() {
     assert!(refused.err.contains("no space left") && refused.err.contains("hint:"), "{refused:?}");
     // It can still be looked at.
     let status = disk.run(&["status"]);
-    assert!(status.code == 0 && status.out.contains("kept free: nothing starts"), "{status:?}");
+    assert!(status.code == 0 && status.out.contains("must stay free (`disk_reserve`): nothing starts"), "{status:?}");
     disk.free();
     let accepted = disk.run(&submit);
     assert_eq!(accepted.code, 0, "{accepted:?}");
