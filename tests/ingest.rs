@@ -2,6 +2,8 @@
 
 #[path = "ingest/limits.rs"]
 mod limits;
+#[path = "ingest/links.rs"]
+mod links;
 #[path = "ingest/versions.rs"]
 mod versions;
 

@@ -138,7 +138,7 @@ impl Items {
     /// Documents come by content.
     fn add(&mut self, document: DocumentUri) {
         let metadata = if document.metadata == serde_json::json!({}) { Value::Null } else { document.metadata };
-        let entry = ItemDocument { uri: document.uri, file: Some(KEPT.to_string()), metadata };
+        let entry = ItemDocument { uri: document.uri, file: Some(KEPT.to_string()), within: None, metadata };
         let mut same = self.items.iter_mut().rev().take_while(|it| it.sha256 == document.sha256);
         match same.find(|it| it.source == document.source) {
             Some(item) if item.documents.len() < DOCUMENTS_OF_RUN => item.documents.push(entry),

@@ -1,10 +1,19 @@
 //! One item of the ingest workflow: a content, and the documents that have it.
 
 use super::{parser::MARKDOWN, source};
-use crate::{engine::StepInput, model::ArtifactHash, store::output::Output};
+use crate::{
+    engine::StepInput,
+    model::ArtifactHash,
+    os::regular_file::{self, LinkOnTheWay},
+    store::output::Output,
+};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use std::path::{Path, PathBuf};
+use std::{
+    fs::{self, File},
+    io,
+    path::{Path, PathBuf},
+};
 
 /// What a run of the workflow is made from. Documents with equal content share one.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -26,6 +35,10 @@ pub struct ItemDocument {
     /// Where the content can be read when `uri` is not that place: a `file://` URI, or [`KEPT`] where it is an artifact.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub file: Option<String>,
+    /// The directory that links on the way to the file may not lead out of, as a `file://` URI. None: no part of the way is
+    /// a link.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub within: Option<String>,
     /// A JSON object, or null.
     #[serde(default, skip_serializing_if = "Value::is_null")]
     pub metadata: Value,
@@ -35,6 +48,11 @@ impl ItemDocument {
     /// The file that holds the content. None: the URI leads to no local file.
     pub fn path(&self) -> Option<PathBuf> {
         path_of(self.file.as_deref().unwrap_or(&self.uri))
+    }
+
+    /// Opens the file of `path`, unless what has become a link meanwhile leads elsewhere.
+    pub fn open(&self) -> io::Result<File> {
+        open(self.file.as_deref().unwrap_or(&self.uri), self.within.as_deref())
     }
 
     /// Whether the engine itself keeps the content, as an artifact under the hash of the item.
@@ -117,6 +135,20 @@ pub fn path_of(uri: &str) -> Option<PathBuf> {
     }
     Some(PathBuf::from(source::os_string(&bytes)))
 }
+
+/// Opens the local file of a `file://` URI to read it. See [`ItemDocument::within`].
+pub fn open(uri: &str, within: Option<&str>) -> io::Result<File> {
+    let path = path_of(uri).ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, "not a local file"))?;
+    let Some(within) = within else { return regular_file::open_without_links(&path) };
+    let real = fs::canonicalize(&path)?;
+    match path_of(within).is_some_and(|it| real.starts_with(it)) {
+        true => regular_file::open_without_links(&real),
+        false => Err(LinkOnTheWay::error(&path)),
+    }
+}
+
+/// `within` of a file that may lie anywhere.
+pub const ANYWHERE: &str = "file:///";
 
 #[cfg(test)]
 mod tests {

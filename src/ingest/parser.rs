@@ -45,6 +45,9 @@ const WARNINGS_MAX: usize = 100;
 pub(super) struct Request {
     /// `file://` URI of the content.
     pub file: String,
+    /// See `ItemDocument::within`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub within: Option<String>,
     /// The name that helps to tell the type.
     pub name: String,
     pub sha256: ArtifactHash,
@@ -157,7 +160,9 @@ fn parsed(request: &Request) -> Result<Option<ParsedDocument>, ParseError> {
     let path = item::path_of(&request.file).ok_or_else(|| io(Path::new(&request.file))(missing()))?;
     let mut bytes = Vec::new();
     let limit = request.options.max_bytes.saturating_add(1);
-    File::open(&path).and_then(|it| it.take(limit).read_to_end(&mut bytes)).map_err(io(&path))?;
+    item::open(&request.file, request.within.as_deref())
+        .and_then(|it| it.take(limit).read_to_end(&mut bytes))
+        .map_err(io(&path))?;
     // A file longer than the limit is cut here and refused by `parse`.
     let too_long = bytes.len() as u64 == limit;
     if !too_long && Sha256::digest(&bytes)[..] != request.sha256.0 {
@@ -192,6 +197,7 @@ mod tests {
     fn request(path: &Path, content: &[u8]) -> Request {
         Request {
             file: source::uri(path),
+            within: Some(item::ANYWHERE.to_string()),
             name: path.to_string_lossy().into_owned(),
             sha256: ArtifactHash(Sha256::digest(content).into()),
             options: ParseOptions::default(),

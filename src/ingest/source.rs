@@ -1,6 +1,6 @@
 //! Which files there are: single files and whole directories, in a fixed order.
 
-use super::media_type;
+use super::{item::ANYWHERE, media_type};
 use crate::{
     model::{ArtifactHash, Timestamp},
     os::regular_file,
@@ -46,6 +46,8 @@ pub struct SourceFile {
     pub modified: Option<Timestamp>,
     /// The same in nanoseconds since the Unix epoch, to tell changes apart; 0 where the file system keeps none.
     pub mtime: i64,
+    /// See `ItemDocument::within`.
+    pub within: Option<String>,
     /// What `NAME.meta.json` beside the file says: a JSON object.
     pub metadata: Option<Value>,
     /// The engine keeps the content under this hash; the path is but a name.
@@ -111,7 +113,11 @@ pub fn list(roots: &[PathBuf], options: &SourceOptions) -> Result<Listing, Sourc
             _ => SourceError::Unreadable { path: root.clone(), source },
         })?;
         match metadata {
-            it if it.is_file() => listing.files.push(describe(root, &it, options)?),
+            it if it.is_file() => {
+                // Who names a link means what it leads to.
+                let within = (options.follow || root.is_symlink()).then(|| ANYWHERE.to_string());
+                listing.files.push(describe(root, &it, options, within)?);
+            }
             it if it.is_dir() => walk(root, options, &mut listing)?,
             _ => return Err(SourceError::Special { path: root.clone() }),
         }
@@ -165,7 +171,7 @@ fn walk(root: &Path, options: &SourceOptions, listing: &mut Listing) -> Result<(
             continue;
         }
         match fs::metadata(entry.path()) {
-            Ok(metadata) => found.push((entry.into_path(), metadata)),
+            Ok(metadata) => found.push((entry.into_path(), metadata, link)),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 listing.warnings.push(format!("{}: vanished while the directory was read", entry.path().display()));
             }
@@ -173,10 +179,14 @@ fn walk(root: &Path, options: &SourceOptions, listing: &mut Listing) -> Result<(
         }
     }
     let paths: HashSet<PathBuf> = found.iter().map(|it| it.0.clone()).collect();
-    for (path, metadata) in &found {
+    for (path, metadata, link) in &found {
+        let within = match options.follow {
+            true => Some(ANYWHERE.to_string()),
+            false => link.then(|| uri(root)),
+        };
         // A sidecar of nothing is a document like any other.
         if described(path).is_none_or(|it| !paths.contains(&it)) {
-            listing.files.push(describe(path, metadata, options)?);
+            listing.files.push(describe(path, metadata, options, within)?);
         }
     }
     Ok(())
@@ -235,7 +245,12 @@ fn is_loop(error: &ignore::Error) -> bool {
     }
 }
 
-fn describe(path: &Path, metadata: &fs::Metadata, options: &SourceOptions) -> Result<SourceFile, SourceError> {
+fn describe(
+    path: &Path,
+    metadata: &fs::Metadata,
+    options: &SourceOptions,
+    within: Option<String>,
+) -> Result<SourceFile, SourceError> {
     let absolute = std::path::absolute(path).map_err(|source| SourceError::Unreadable { path: path.into(), source })?;
     let modified = metadata.modified().ok().map(|it| match it.duration_since(UNIX_EPOCH) {
         Ok(after) => Timestamp(after.as_millis() as i64),
@@ -243,7 +258,16 @@ fn describe(path: &Path, metadata: &fs::Metadata, options: &SourceOptions) -> Re
     });
     let described = sidecar(path, options)?;
     let (size, mtime) = (metadata.len(), super::content::modified(metadata));
-    Ok(SourceFile { path: path.into(), uri: uri(&absolute), size, modified, mtime, metadata: described, kept: None })
+    Ok(SourceFile {
+        path: path.into(),
+        uri: uri(&absolute),
+        size,
+        modified,
+        mtime,
+        within,
+        metadata: described,
+        kept: None,
+    })
 }
 
 /// The document that `path` is the sidecar of, by its name.

@@ -1,11 +1,15 @@
 //! Regular files, opened to be read: never a fifo, which would wait for its writer, a device or a directory.
 
+use rustix::{
+    fs::{AtFlags, FileType, Mode, OFlags, openat, statat},
+    io::Errno,
+};
 use std::{
     error::Error,
     fs::{self, File, OpenOptions},
     io::{self, Read},
     os::unix::fs::OpenOptionsExt,
-    path::{Path, PathBuf},
+    path::{Component, Path, PathBuf},
 };
 
 /// What stands at the path is a fifo, a socket, a device or a directory.
@@ -59,6 +63,61 @@ pub fn read_to_string(path: &Path) -> io::Result<String> {
     Ok(text)
 }
 
+/// On the way to a file stands a link where none is followed.
+#[derive(Debug, thiserror::Error)]
+#[error("{} is a link now", path.display())]
+pub struct LinkOnTheWay {
+    path: PathBuf,
+}
+
+impl LinkOnTheWay {
+    pub fn behind(error: &io::Error) -> Option<&LinkOnTheWay> {
+        error.get_ref()?.downcast_ref()
+    }
+
+    pub fn error(path: &Path) -> io::Error {
+        io::Error::new(io::ErrorKind::PermissionDenied, LinkOnTheWay { path: path.to_path_buf() })
+    }
+}
+
+/// To go through a directory it need not be readable.
+#[cfg(target_os = "linux")]
+const THROUGH: OFlags = OFlags::PATH.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
+#[cfg(not(target_os = "linux"))]
+const THROUGH: OFlags = OFlags::DIRECTORY.union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
+const READ: OFlags = OFlags::RDONLY.union(OFlags::NOFOLLOW).union(OFlags::NONBLOCK).union(OFlags::CLOEXEC);
+
+/// Opens a file to read it by its absolute path, step by step, so that no part of that is a link.
+pub fn open_without_links(path: &Path) -> io::Result<File> {
+    let mut here = rustix::fs::open("/", THROUGH, Mode::empty())?;
+    let mut way = PathBuf::new();
+    let mut parts = path.components().peekable();
+    while let Some(part) = parts.next() {
+        way.push(part);
+        let name = match part {
+            Component::RootDir => continue,
+            Component::Normal(name) => name,
+            _ => return Err(io::ErrorKind::InvalidInput.into()),
+        };
+        let flags = if parts.peek().is_some() { THROUGH } else { READ };
+        let is_link = || {
+            let found = statat(&here, name, AtFlags::SYMLINK_NOFOLLOW);
+            found.is_ok_and(|it| FileType::from_raw_mode(it.st_mode as _) == FileType::Symlink)
+        };
+        here = match openat(&here, name, flags, Mode::empty()) {
+            Ok(next) => next,
+            Err(Errno::NXIO | Errno::NODEV | Errno::OPNOTSUPP) => return Err(not_regular(path)),
+            Err(_) if is_link() => return Err(LinkOnTheWay::error(&way)),
+            Err(error) => return Err(error.into()),
+        };
+    }
+    let file = File::from(here);
+    match file.metadata()?.is_file() {
+        true => Ok(file),
+        false => Err(not_regular(path)),
+    }
+}
+
 /// Refuses what stands at a path that another library opens, unless it is a regular file or nothing.
 pub fn check(path: &Path) -> io::Result<()> {
     match fs::metadata(path) {
@@ -72,6 +131,31 @@ pub fn check(path: &Path) -> io::Result<()> {
 mod tests {
     use super::*;
     use std::os::unix::{fs::symlink, net::UnixListener};
+
+    #[test]
+    fn a_path_with_a_link_in_any_part_of_it_is_not_followed() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = dir.path().canonicalize().unwrap();
+        fs::create_dir_all(root.join("a/b")).unwrap();
+        fs::write(root.join("a/b/file"), "text").unwrap();
+        symlink("a", root.join("way")).unwrap();
+        symlink("file", root.join("a/b/link")).unwrap();
+        let mut text = String::new();
+        open_without_links(&root.join("a/b/file")).unwrap().read_to_string(&mut text).unwrap();
+        assert_eq!(text, "text");
+        for (name, said) in [
+            ("way/b/file", "/way is a link now"),
+            ("a/b/link", "/a/b/link is a link now"),
+            ("a/b", "/a/b is not a regular file"),
+        ] {
+            let refused = open_without_links(&root.join(name)).unwrap_err();
+            assert!(refused.to_string().ends_with(said), "{name}: {refused}");
+        }
+        let missing = |path: PathBuf| open_without_links(&path).unwrap_err().kind();
+        assert_eq!(missing(root.join("a/none/file")), io::ErrorKind::NotFound);
+        assert_eq!(missing(root.join("a/b/file/x")), io::ErrorKind::NotADirectory);
+        assert_eq!(missing(root.join("a/../a/b/file")), io::ErrorKind::InvalidInput);
+    }
 
     #[test]
     fn only_regular_files_are_opened_and_nothing_is_waited_for() {

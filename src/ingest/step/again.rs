@@ -9,11 +9,11 @@ use crate::{
         item::{Item, ItemDocument, KEPT},
     },
     model::{ArtifactRef, Bytes, Outcome, artifact::kind},
+    os::regular_file::{LinkOnTheWay, NotRegular},
 };
 use std::{
-    fs::{File, Metadata, OpenOptions},
-    io::Seek,
-    os::unix::fs::OpenOptionsExt,
+    fs::{File, Metadata},
+    io::{self, Seek},
     path::Path,
     time::{Duration, Instant},
 };
@@ -34,11 +34,11 @@ pub(super) struct Again {
 
 /// Whether a document of the item still has its content.
 pub(super) fn is_current(cx: &StepContext, item: &Item) -> bool {
-    let same = |path: &Path| {
-        let looked = File::open(path).and_then(|file| content::look(file, || cx.cancel.is_cancelled()));
+    let same = |document: &ItemDocument| {
+        let looked = document.open().and_then(|file| content::look(file, || cx.cancel.is_cancelled()));
         matches!(looked, Ok(Some(looked)) if looked.sha256 == item.sha256)
     };
-    item.documents.iter().any(|it| it.is_kept() || it.path().is_some_and(|path| same(&path)))
+    item.documents.iter().any(|it| it.is_kept() || same(it))
 }
 
 /// Reads the first document that is still there. The others go on with it if they have the same new content.
@@ -46,10 +46,11 @@ pub(super) fn read(cx: &StepContext, item: &Item, largest: u64) -> Result<Again,
     let mut reason = Outcome::permanent("gone", format!("{} is gone; run the same command again", item.name));
     for document in &item.documents {
         let Some(path) = document.path() else { continue };
-        match snapshot(cx, &path, largest) {
+        match snapshot(cx, &path, document.open(), largest) {
             Ok((file, guard)) => {
                 let documents = item.documents.iter().filter(|it| it.uri == document.uri || has(cx, it, &file));
-                let kept = |it: &ItemDocument| ItemDocument { file: Some(KEPT.to_string()), ..it.clone() };
+                let kept =
+                    |it: &ItemDocument| ItemDocument { file: Some(KEPT.to_string()), within: None, ..it.clone() };
                 let documents = documents.map(kept).collect();
                 let item = Item { sha256: file.hash, size: file.size, documents, ..item.clone() };
                 return Ok(Again { item, file: (CONTENT.to_string(), file), guard });
@@ -62,20 +63,25 @@ pub(super) fn read(cx: &StepContext, item: &Item, largest: u64) -> Result<Again,
 }
 
 fn has(cx: &StepContext, document: &ItemDocument, file: &ArtifactRef) -> bool {
-    let looked = document.path().and_then(|path| File::open(path).ok());
-    let looked = looked.and_then(|it| content::look(it, || cx.cancel.is_cancelled()).ok().flatten());
+    let looked = document.open().ok().and_then(|it| content::look(it, || cx.cancel.is_cancelled()).ok().flatten());
     looked.is_some_and(|it| it.sha256 == file.hash)
 }
 
-fn snapshot(cx: &StepContext, path: &Path, largest: u64) -> Result<(ArtifactRef, crate::artifact::PutGuard), Outcome> {
+fn snapshot(
+    cx: &StepContext,
+    path: &Path,
+    opened: io::Result<File>,
+    largest: u64,
+) -> Result<(ArtifactRef, crate::artifact::PutGuard), Outcome> {
     let wrong = |error: std::io::Error| of_io(&format!("failed to read {}", path.display()), &error);
-    // What became a link since it was submitted may lead anywhere.
-    let opened = OpenOptions::new().read(true).custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK).open(path);
     let mut file = match opened {
         Ok(file) => file,
-        Err(error) if error.raw_os_error() == Some(libc::ELOOP) => {
-            let message = format!("{} is a link whose file changed while it was being ingested", path.display());
-            return Err(Outcome::permanent("changed", message));
+        // What became a link since it was submitted may lead anywhere.
+        Err(error) if LinkOnTheWay::behind(&error).is_some() => {
+            return Err(Outcome::permanent("changed", error.to_string()));
+        }
+        Err(error) if NotRegular::behind(&error).is_some() => {
+            return Err(Outcome::permanent("not_a_file", error.to_string()));
         }
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
             let message = format!("{} is gone; run the same command again", path.display());
@@ -86,9 +92,6 @@ fn snapshot(cx: &StepContext, path: &Path, largest: u64) -> Result<(ArtifactRef,
     let begun = Instant::now();
     let mut seen = file.metadata().map_err(wrong)?;
     loop {
-        if !seen.is_file() {
-            return Err(Outcome::permanent("not_a_file", format!("{} is not a file", path.display())));
-        }
         if cx.cancel.wait(STILL).is_some() {
             go_on(cx)?;
         }

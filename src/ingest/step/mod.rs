@@ -64,22 +64,22 @@ fn kept(item: &Item) -> ArtifactRef {
     ArtifactRef { hash: item.sha256, size: item.size, stored: 0 }
 }
 
-/// The URI of a local file with the content of the item. Content that is kept as an artifact, compressed perhaps, is
+/// The URI of a local file with the content of the item, and see `ItemDocument::within`. Content that is kept as an artifact, compressed perhaps, is
 /// written out into the work directory of the attempt.
-fn readable(cx: &StepContext, item: &Item) -> Result<String, Outcome> {
+fn readable(cx: &StepContext, item: &Item) -> Result<(String, Option<String>), Outcome> {
     let seen = cx.input.inputs.values().find_map(|it| it.value.as_ref()?.get("uri")?.as_str());
     let document = item.documents.iter().find(|it| Some(it.uri.as_str()) == seen).or(item.documents.first());
     let Some(document) = document else {
         return Err(Outcome::permanent("no_item", "the item names no document"));
     };
     if !document.is_kept() {
-        return Ok(document.file.clone().unwrap_or_else(|| document.uri.clone()));
+        return Ok((document.file.clone().unwrap_or_else(|| document.uri.clone()), document.within.clone()));
     }
     let dir = cx.work.create("content").map_err(of_engine)?;
     let path = dir.join("content");
     cx.artifacts.copy_to(&kept(item), &path).map_err(of_artifact)?;
     let absolute = std::path::absolute(&path).map_err(|error| of_io("failed to find the content", &error))?;
-    Ok(source::uri(&absolute))
+    Ok((source::uri(&absolute), Some(item::ANYWHERE.to_string())))
 }
 
 fn parameters_of(input: &StepInput) -> Result<ParameterSet, Outcome> {

@@ -71,8 +71,10 @@ fn parse(cx: &StepContext) -> Work {
         item = again.item.clone();
     }
     let (memory, time) = parameters::parse_limits(&set);
+    let (file, within) = readable(cx, &item)?;
     let request = Request {
-        file: readable(cx, &item)?,
+        file,
+        within,
         name: item.name.clone(),
         sha256: item.sha256,
         options: parameters::parse_options(&set),

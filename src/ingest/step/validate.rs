@@ -13,6 +13,7 @@ use crate::{
         media_type, parameters, source,
     },
     model::{ArtifactHash, Bytes, Outcome},
+    os::regular_file::{self, LinkOnTheWay, NotRegular},
 };
 use serde_json::{Value, json};
 use std::{fs::File, io, path::Path};
@@ -68,7 +69,7 @@ fn look(cx: &StepContext, item: &Item, document: &ItemDocument, largest: u64) ->
         let message = format!("`{}` is not a file on this machine", document.uri);
         Outcome::permanent("not_a_file", message)
     })?;
-    let looked = open_and_look(cx, &path, largest)?;
+    let looked = open_and_look(cx, &path, document.open(), largest)?;
     if looked.sha256 != item.sha256 {
         let message = format!("{} changed while it was being ingested", path.display());
         return Err(Outcome::permanent("changed", message));
@@ -76,17 +77,19 @@ fn look(cx: &StepContext, item: &Item, document: &ItemDocument, largest: u64) ->
     media_type_of(&path, &looked)
 }
 
-fn open_and_look(cx: &StepContext, path: &Path, largest: u64) -> Result<Looked, Outcome> {
+fn open_and_look(cx: &StepContext, path: &Path, opened: io::Result<File>, largest: u64) -> Result<Looked, Outcome> {
     let what = format!("failed to read {}", path.display());
     let wrong = |error: io::Error| match error.kind() {
         io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => {
             let message = format!("{} is gone; run the same command again", path.display());
             Outcome::permanent("gone", message)
         }
+        _ if LinkOnTheWay::behind(&error).is_some() => Outcome::permanent("changed", error.to_string()),
+        _ if NotRegular::behind(&error).is_some() => Outcome::permanent("not_a_file", error.to_string()),
         io::ErrorKind::PermissionDenied => Outcome::permanent("permission", format!("{what}: permission denied")),
         _ => of_io(&what, &error),
     };
-    let file = File::open(path).map_err(wrong)?;
+    let file = opened.map_err(wrong)?;
     check_size(file.metadata().map_err(wrong)?.len(), largest)?;
     content::look(file, || cx.cancel.is_cancelled()).map_err(wrong)?.ok_or_else(|| match go_on(cx) {
         Err(stopped) => stopped,
@@ -125,11 +128,12 @@ fn from_path(cx: &StepContext, largest: u64) -> Result<Item, Outcome> {
         return Err(Outcome::permanent("no_item", message));
     };
     let path = cx.input.directory.join(text);
-    let looked = open_and_look(cx, &path, largest)?;
-    let absolute = path.canonicalize().map_err(|error| of_io(&format!("failed to find {}", path.display()), &error))?;
+    // What it leads to by now is what is meant.
+    let absolute = path.canonicalize().unwrap_or_else(|_| path.clone());
+    let looked = open_and_look(cx, &path, regular_file::open_without_links(&absolute), largest)?;
     let source = cx.input.params["source"].as_str().unwrap_or(DEFAULT_SOURCE).to_string();
     let name = absolute.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    let document = ItemDocument { uri: source::uri(&absolute), file: None, metadata: Value::Null };
+    let document = ItemDocument { uri: source::uri(&absolute), file: None, within: None, metadata: Value::Null };
     let sha256: ArtifactHash = looked.sha256;
     Ok(Item { name, source, sha256, size: looked.size, documents: vec![document] })
 }

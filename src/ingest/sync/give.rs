@@ -59,6 +59,7 @@ pub fn give(engine: &Engine, options: &SyncOptions, place: &Place) -> Result<Sou
         size: put.artifact.size,
         modified: None::<Timestamp>,
         mtime: 0,
+        within: None,
         metadata,
         kept: Some(put.artifact.hash),
     };

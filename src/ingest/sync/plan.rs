@@ -11,13 +11,12 @@ use crate::{
     ingest::{
         content,
         error::{Error, Result},
-        item::{Item, ItemDocument, KEPT, name_key, path_of},
+        item::{self, Item, ItemDocument, KEPT, name_key, path_of},
         parameters,
         source::{self, Listing, SourceFile},
         step,
     },
     model::{ArtifactHash, GroupId, RunId},
-    os::regular_file,
     store::{
         document::{self, DocumentRow, Known, Submitted},
         step_cache,
@@ -28,7 +27,7 @@ use sha2::{Digest, Sha256};
 use std::{
     collections::{BTreeMap, HashMap},
     fs, io,
-    path::{Path, PathBuf},
+    path::PathBuf,
 };
 
 /// What a sync will do, as data. Nothing has been written yet.
@@ -239,7 +238,7 @@ impl Planning<'_> {
         let (sha256, size, mtime) = match (file.kept, remembered) {
             (Some(kept), _) => (kept, file.size, 0),
             (None, Some(known)) => (known.row.sha256, file.size, file.mtime),
-            (None, None) => match read(&file.path) {
+            (None, None) => match read(file) {
                 Ok(Some(looked)) => (looked.sha256, looked.size, remembered_time(looked.modified, self.now)),
                 Ok(None) => return self.leave(file, "it keeps changing".to_string()),
                 Err(error) => return self.leave(file, error.to_string()),
@@ -271,7 +270,7 @@ impl Planning<'_> {
     fn add(&mut self, file: &SourceFile, row: Submitted) {
         let metadata = file.metadata.clone().unwrap_or_default();
         let kept = file.kept.map(|_| KEPT.to_string());
-        let document = ItemDocument { uri: file.uri.clone(), file: kept, metadata };
+        let document = ItemDocument { uri: file.uri.clone(), file: kept, within: file.within.clone(), metadata };
         let place = (row.sha256, name_key(&file.path));
         if let Some(at) = self.runs.get(&place).filter(|at| self.plan.rows[**at].len() < DOCUMENTS_OF_RUN) {
             self.plan.runs[*at].item.documents.push(document);
@@ -320,8 +319,8 @@ impl Planning<'_> {
     }
 }
 
-fn read(path: &Path) -> io::Result<Option<content::Looked>> {
-    content::look(regular_file::open(path)?, || false)
+fn read(file: &SourceFile) -> io::Result<Option<content::Looked>> {
+    content::look(item::open(&file.uri, file.within.as_deref())?, || false)
 }
 
 fn is_gone(uri: &str) -> bool {
