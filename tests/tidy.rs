@@ -1,5 +1,7 @@
 //! The house rules, checked by `cargo test`.
 
+mod circles;
+
 use std::{
     fs,
     path::{Path, PathBuf},
@@ -31,6 +33,27 @@ fn rooms_import_only_from_lower_floors() {
         }
         assert!(!text.contains("super::super"), "{}: say `crate::` instead", path.display());
     }
+}
+
+/// Rooms whose files can be read one after the other: none imports a file that, over others, imports it.
+const WITHOUT_CIRCLES: &[&str] = &["model", "decide", "failpoint", "observe", "backup", "view", "assembly", "daemon"];
+
+#[test]
+fn no_files_of_a_room_import_each_other_in_a_circle() {
+    let sources = sources();
+    let house = circles::Crate::of(sources.iter().map(|(path, text)| (path.as_path(), code(text))));
+    let mut found = String::new();
+    for room in WITHOUT_CIRCLES {
+        assert!(floor(room).is_some(), "there is no room {room}");
+        for circle in house.circles(room) {
+            found += &format!("\n{room}: {} files", circle.len());
+            for (file, imports) in circle {
+                let names: Vec<String> = imports.iter().map(|it| it.display().to_string()).collect();
+                found += &format!("\n  {} imports {}", file.display(), names.join(", "));
+            }
+        }
+    }
+    assert!(found.is_empty(), "files that import each other: move what they share down, or pass it in{found}");
 }
 
 #[test]
