@@ -63,13 +63,13 @@ const TOKENS: Kind = Kind::Count { least: 1, most: 1 << 20 };
 
 /// Every parameter, in the order of the stages.
 pub const PARAMETERS: &[Parameter] = &[
-    parameter("parse", "backend", Kind::OneOf(&["builtin", "docling"]), Some("builtin"), "what reads documents"),
+    parameter("parse", "backend", Kind::OneOf(&["builtin", "docling"]), Some("builtin"), "the reader of documents"),
     parameter("parse", "url", Kind::Url, None, "the address of a docling-serve, for `backend: docling`"),
-    parameter("parse", "timeout", Kind::Duration, Some("2m"), "how long one document may take"),
-    parameter("parse", "memory", Kind::Size, Some("1GiB"), "how much memory one document may take"),
-    parameter("parse", "max_bytes", Kind::Size, Some("256MiB"), "larger files are refused"),
-    parameter("parse", "max_text", Kind::Size, Some("64MiB"), "the most text that one document may unfold to"),
-    parameter("parse", "salvage", Kind::Flag, Some("false"), "read what is left of a document that was cut off"),
+    parameter("parse", "timeout", Kind::Duration, Some("2m"), "the time limit for one document"),
+    parameter("parse", "memory", Kind::Size, Some("1GiB"), "the memory limit for one document"),
+    parameter("parse", "max_bytes", Kind::Size, Some("256MiB"), "the largest file that is read"),
+    parameter("parse", "max_text", Kind::Size, Some("64MiB"), "the most text that one document may expand to"),
+    parameter("parse", "salvage", Kind::Flag, Some("false"), "read what is left of a truncated document"),
     parameter("chunk", "size", TOKENS, Some("400"), "the size of a chunk, in tokens"),
     parameter(
         "chunk",
@@ -90,7 +90,7 @@ pub const PARAMETERS: &[Parameter] = &[
     ),
     parameter("embed", "batch", Kind::Count { least: 1, most: 4_096 }, Some("64"), "chunks in one request to a server"),
     parameter("embed", "key", Kind::Text, None, "the name of the variable or secret with the server's API key"),
-    parameter("embed", "timeout", Kind::Duration, Some("1m"), "how long one request to a server may take"),
+    parameter("embed", "timeout", Kind::Duration, Some("1m"), "the time limit for one request to a server"),
     parameter("store", "path", Kind::Text, Some("default"), "the vector database: a name, or a path to a file"),
 ];
 

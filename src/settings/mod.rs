@@ -126,71 +126,71 @@ macro_rules! settings {
 
 settings! {
     durability: Durability = |_| Durability::Full, "durability",
-        "`full`: what was acknowledged survives a power cut. `normal`: a power cut may lose the newest commits, but corrupts nothing.";
+        "`full`: acknowledged work survives a power cut. `normal`: a power cut may lose the newest commits, but corrupts nothing.";
     pools: Pools = Pools::default_for, "pools" as "parse = cores, store = 1, * = cores",
-        "How many steps of each type run at once. `*` takes every type without a pool of its own; 0 runs none here.";
+        "How many steps of each type run at once (slots). `*` takes every type without its own pool; 0 runs none here.";
     heartbeat: Millis = |_| Millis::seconds(2), "heartbeat",
-        "How often a worker shows that it is alive.";
+        "How often a worker records a heartbeat.";
     silent_after: Millis = |_| Millis::seconds(30), "silent_after",
-        "How long a worker may stand still, stopped or hung, before others take its steps.";
+        "How long a worker may be stopped or hung before other workers take over its steps.";
     lock_ttl: Millis = |_| Millis::seconds(60), "lock_ttl",
-        "How long a resource lock lasts without being refreshed.";
+        "How long a resource lock lasts without a refresh.";
     stop_timeout: Millis = |_| Millis::seconds(30), "stop_timeout",
-        "How long running steps may go on after a stop was asked for.";
+        "How long running steps may continue after a stop is requested.";
     keep: Millis = |_| Millis(30 * 86_400_000), "keep",
-        "How long finished groups are kept. Workers and the daemon remove older ones once an hour, `windlass prune` does at once.";
+        "How long finished groups are kept. Workers and the daemon remove older ones once an hour; `windlass prune` does so at once.";
     history_limit: u64 = |_| 1_000, "history_limit",
         "How many recent events are kept in memory for the page and the API, at most 1000000.";
     artifact_dir: Option<PathBuf> = |_| None, "artifact_dir" as "`artifacts` in the home directory",
-        "Where artifacts are kept, for instance on a larger disk.";
+        "Where artifacts are stored, for instance on a larger disk.";
     output_limit: Option<Bytes> = |_| Some(Bytes::mib(10 << 10)), "output_limit",
-        "How much the files that one step leaves in `$WINDLASS_OUT` may hold together, holes in them included. `none`: no limit.";
+        "The total size of the files that one step may leave in `$WINDLASS_OUT`, including holes. `none`: no limit.";
     disk_reserve: Bytes = |_| Bytes::mib(64), "disk_reserve",
-        "How much disk space is left free: below it nothing is claimed or written.";
+        "How much disk space always stays free: below it no step is claimed and nothing is written.";
     ballast: Bytes = |_| Bytes::mib(16), "ballast",
-        "The size of the file that is given up on a full disk, so that work in flight can finish. 0: none.";
+        "The size of a file that is released on a full disk, so that running work can finish. 0: none.";
     compression: Compression = |_| Compression::On, "compression.on",
         "Whether artifacts are compressed (with zstd, where that saves space).";
     compression_level: i64 = |_| 3, "compression.level",
         "The zstd level, 1 (fast) to 19 (small).";
     compression_levels: Levels = |_| Levels::default(), "compression.levels" as "none",
-        "Levels of single types of artifacts: `document` (uploads), `markdown`, `json`, `embeddings`, `output` (files that steps leave); 0 leaves a type uncompressed.";
+        "Levels for single types of artifacts: `document` (uploads), `markdown`, `json`, `embeddings`, `output` (files of steps); 0 leaves a type uncompressed.";
     listen: SocketAddr = |_| SocketAddr::from(([127, 0, 0, 1], 8787)), "listen",
-        "The address of the page and the API. Anything but a loopback address needs the token for every request.";
+        "The address of the page and the API. Other than on loopback, every request needs the token.";
     api_token: Option<Secret> = |_| None, "api_token" as "made at first start",
-        "The token that changes need. Better kept in a file in the secrets directory.";
+        "The token for the page and the API. Better kept in a file in the secrets directory.";
     api_open: bool = |_| false, "api_open",
-        "Whether the compatible API may be used without the token on loopback.";
+        "Whether the compatible API needs no token on loopback.";
     read_open: bool = |_| false, "read_open",
-        "Whether everything may be read without the token on loopback, by every user of this machine. Changes need it still.";
+        "Whether reading needs no token on loopback, for every user of this machine. Changes still need it.";
     hosts: Names = |_| Names::default(), "hosts",
-        "Names under which a reverse proxy reaches the page and the API, beside this machine's addresses and `localhost`.";
+        "Host names of the page and the API behind a reverse proxy, beside this machine's addresses and `localhost`.";
     trust_proxy_headers: Addresses = |_| Addresses::default(), "trust_proxy_headers",
-        "Addresses of proxies whose `X-Forwarded-User` is believed: whom it names may do everything.";
+        "Addresses of proxies whose `X-Forwarded-User` is trusted: the user that it names has full access.";
     http_body: Bytes = |_| Bytes::mib(64), "http.body",
-        "The largest body that a request may have.";
+        "The largest body of a request.";
     autostart: bool = |_| false, "autostart",
-        "Whether `submit`, `ingest --detach` and `ui` start the daemon when it does not run.";
+        "Whether `submit`, `ingest --detach` and `ui` start the daemon if it is not running.";
     secrets_dir: Option<PathBuf> = |_| None, "secrets_dir" as "`secrets` in the home directory",
         "A directory with one file for each secret; read only if it exists.";
     worker_rss: Option<Bytes> = |_| WorkerLimits::default().rss, "worker.rss",
-        "The memory at which a worker process is replaced. `none`: no limit.";
+        "The memory at which windlass replaces a worker process. `none`: no limit.";
     worker_fds: Option<u64> = |_| WorkerLimits::default().fds, "worker.fds",
-        "The number of open files at which a worker process is replaced. `none`: no limit.";
+        "The number of open files at which windlass replaces a worker process. `none`: no limit.";
     worker_age: Option<Millis> = |_| WorkerLimits::default().age, "worker.age",
-        "The age at which a worker process is replaced. `none`: no limit.";
+        "The age at which windlass replaces a worker process. `none`: no limit.";
     database: String = |_| "default".to_string(), "database",
-        "The vector database that `ingest` and `search` use when none is named.";
-    search_min_score: Option<Score> = |_| None, "search.min_score" as "what suits the embedder",
-        "The least cosine of a passage that has no word of the query; a search leaves out those below it. 0: it leaves out none.";
+        "The default vector database of `ingest` and `search`.";
+    search_min_score: Option<Score> = |_| None, "search.min_score" as "depends on the embedder",
+        "The lowest cosine of a passage that has no word of the query; a search omits passages below it. 0: it omits none.";
     parameters: String = |_| "default".to_string(), "parameters",
-        "The parameter set that is used when none is named.";
+        "The default parameter set.";
     embed_servers: Servers = |_| Servers::default(), "embed.servers" as "none",
-        "Addresses of embedding servers, each with the name of its API key (or an empty text): what a search of a vector database from elsewhere may ask, and where a key of a restored group may go.";
+        "Addresses of embedding servers, each with the name of its API key (or an empty string): the servers that a search of a vector database from elsewhere may use, and that a restored group may send a key to.";
     log_level: String = |_| "info".to_string(), "log.level",
-        "What is logged: `error`, `warn`, `info`, `debug`, `trace`, or a filter such as `windlass::engine=debug`.";
+        "The log level: `error`, `warn`, `info`, `debug`, `trace`, or a filter such as `windlass::engine=debug`.";
     log_format: LogFormat = |_| LogFormat::Human, "log.format",
-        "`human` or `json`, one event a line on stderr.";
+        "`human` or `json`, one event per line on stderr.";
 }
 
 impl Settings {

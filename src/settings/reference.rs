@@ -6,8 +6,8 @@ use std::{fmt::Write, path::Path};
 const HEAD: &str = "\
 # Configuration
 
-windlass runs without any configuration. What you want otherwise goes into `windlass.toml` in the home directory, into a
-variable, or on the command line; later ones win. `windlass settings` shows every value and where it came from.
+windlass runs without any configuration. To change a setting, use `windlass.toml` in the home directory, an environment
+variable, or the command line; later ones win. `windlass settings` shows every value and where it came from.
 
 ```toml
 keep = \"90d\"
@@ -21,10 +21,9 @@ parse = 4
 level = 10
 ```
 
-The home directory is `--home`, else `WINDLASS_HOME`, else the nearest `.windlass/` upward from where you are (made by
-`windlass init`; one that you did not make asks for `windlass trust` first), else the platform's data directory
-(`~/.local/share/windlass` on Linux). A setting with a name that
-does not exist is refused, with the line and the name that was probably meant.
+The home directory is `--home`, else `WINDLASS_HOME`, else the nearest `.windlass/` from the current directory upward
+(made by `windlass init`; one that you did not make needs `windlass trust` first), else the platform's data directory
+(`~/.local/share/windlass` on Linux). windlass refuses an unknown setting, and names the line and the closest name.
 
 Durations are written `250ms`, `30s`, `10m`, `2h` or `30d`; sizes `512`, `64KiB`, `10MiB` or `1GiB`. In a variable, a table
 is written `parse=4,store=1`; its entries are merged with those of the file.
