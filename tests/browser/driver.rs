@@ -16,6 +16,10 @@ use tungstenite::{Message, WebSocket};
 /// Longer than anything takes on a busy machine.
 pub const PATIENCE: Duration = Duration::from_secs(30);
 
+/// Where the page stands: how far down, how long it is, what has the focus, and what it will come back to.
+const WHERE: &str = "JSON.stringify([scrollY, document.documentElement.scrollHeight, document.activeElement.outerHTML.slice(0, 100), \
+    sessionStorage.left, history.state])";
+
 const NAMES: [&str; 4] = ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable"];
 
 /// A browser with one tab. Dropping it ends it with all its processes.
@@ -132,7 +136,8 @@ impl Browser {
         while self.ask("Runtime.evaluate", asked.clone())["result"]["value"] != true {
             if Instant::now() > deadline {
                 let shown = self.eval("document.body.innerText");
-                panic!("not in time: {what}; the page shows {shown}; it complained of {:?}", self.complaints);
+                let place = self.eval(WHERE);
+                panic!("not in time: {what}; {place}; the page shows {shown}; it complained of {:?}", self.complaints);
             }
             std::thread::sleep(Duration::from_millis(20));
         }

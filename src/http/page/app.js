@@ -78,7 +78,8 @@ function route() {
 
 let moved = false;
 
-// Where each place of the history was left: how far down, and at which link.
+// Where each place of the history was left: how far down, and at which link, which has its place in the window again although
+// what stands above it has grown.
 history.scrollRestoration = "manual";
 const left = new Map(JSON.parse(sessionStorage.left || "[]"));
 let entry = null;
@@ -93,10 +94,13 @@ function enter() {
 
 function comeBack() {
   if (!back) return;
-  const { y, at } = back;
+  const { y, at, top } = back;
   back = null;
   scrollTo(0, y);
-  if (at) main.querySelector(`a[href="${CSS.escape(at)}"]`)?.focus({ preventScroll: true });
+  const link = at && main.querySelector(`a[href="${CSS.escape(at)}"]`);
+  if (!link) return;
+  link.focus({ preventScroll: true });
+  scrollBy(0, link.getBoundingClientRect().top - top);
 }
 
 /** After a step from one place to another: its top, and the focus where a reader begins. */
@@ -347,7 +351,10 @@ function learnCall() {
   );
 }
 
-const leave = () => left.set(entry, { y: scrollY, at: main.contains(document.activeElement) ? document.activeElement.getAttribute("href") : null });
+function leave() {
+  const it = document.activeElement;
+  left.set(entry, { y: scrollY, at: main.contains(it) ? it.getAttribute("href") : null, top: it.getBoundingClientRect().top });
+}
 addEventListener("hashchange", () => {
   leave();
   moved = true;
