@@ -38,7 +38,7 @@ const FILE_CHECK: Duration = Duration::from_millis(100);
 const LEFT_BEHIND: Duration = Duration::from_secs(1);
 /// From KILL until the shim itself is killed, which has not done what it was told.
 const KILLED: Duration = Duration::from_secs(10);
-/// How often a shim that has limits to watch is watched itself.
+/// How often a shim that has limits to watch, or a tree to end, is watched itself.
 const SHIM_CHECK: Duration = Duration::from_secs(1);
 /// In a certificate.
 const LAST_LINES: usize = 4096;
@@ -346,6 +346,7 @@ impl<'a> Watch<'a> {
         match self.phase {
             _ if self.spec.stdout_file.is_some() && limits.output.is_some() => wait.min(FILE_CHECK),
             Phase::Running if limits.memory.is_some() || limits.cpu.is_some() => wait.min(SHIM_CHECK),
+            Phase::Stopping { .. } | Phase::Killing { .. } => wait.min(SHIM_CHECK),
             _ => wait,
         }
     }
@@ -402,9 +403,13 @@ impl<'a> Watch<'a> {
     }
 
     fn look_at_limits(&mut self) {
-        let watched = self.spec.limits.memory.is_some() || self.spec.limits.cpu.is_some();
-        if self.phase == Phase::Running && watched && self.handle.is_stopped() {
-            // It watches nothing any more, so the command goes with it.
+        let depends = match self.phase {
+            Phase::Running => self.spec.limits.memory.is_some() || self.spec.limits.cpu.is_some(),
+            Phase::Stopping { .. } | Phase::Killing { .. } => true,
+            Phase::Draining { .. } | Phase::Gone { .. } => false,
+        };
+        if depends && self.handle.is_stopped() {
+            // It watches nothing and ends nothing any more, so the command goes with it.
             self.handle.overthrow();
             return self.tree_is_gone();
         }

@@ -87,7 +87,8 @@ fn a_command_that_stops_its_shim_can_still_be_cancelled() {
     process::adopt_orphans();
     let house = House::new();
     let mut spec = house.shell(&format!("{LEFT} kill -STOP $PPID; touch ready; sleep 1000"));
-    spec.grace = Millis(50);
+    // Longer than the test may take: a shim that stands still is not given it.
+    spec.grace = Millis::minutes(10);
     let end = run_until(&spec, KillIntent::Cancel, || house.path("ready").exists());
     assert_eq!(process::outcome(&end, &[]), Outcome::Cancelled);
     assert!(is_gone(house.pid_in("left")) && is_gone(house.pid_in("deeper")));
