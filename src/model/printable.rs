@@ -22,17 +22,23 @@ pub fn printable_json(json: &str) -> Cow<'_, str> {
     let mut kept = String::with_capacity(json.len() + 16);
     for letter in json.chars() {
         match hides(letter) {
-            // All of them are in the first plane of Unicode.
-            true => kept.push_str(&format!("\\u{:04x}", u32::from(letter))),
+            true => {
+                for unit in letter.encode_utf16(&mut [0; 2]) {
+                    kept.push_str(&format!("\\u{unit:04x}"));
+                }
+            }
             false => kept.push(letter),
         }
     }
     Cow::Owned(kept)
 }
 
-/// Control characters, marks of direction, and the separators that are line ends to some programs.
+/// Control characters, marks of direction, separators that are line ends to some programs, and characters that show nothing,
+/// with which one name passes for another. Joiners stay: words of several languages, and emoji, are written with them.
 pub fn steers(letter: char) -> bool {
     letter.is_control()
+        || matches!(letter, '\u{200b}' | '\u{2060}'..='\u{2064}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}')
+        || matches!(letter, '\u{e0000}'..='\u{e0fff}' | '\u{115f}' | '\u{1160}' | '\u{3164}' | '\u{ffa0}')
         || matches!(letter, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}' | '\u{2029}')
         || matches!(letter, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
@@ -59,7 +65,11 @@ mod tests {
     fn what_would_steer_a_terminal_is_shown() {
         assert_eq!(printable("a\x1b[31mb\nc\u{202e}d\u{9b}2J\x7f"), "a\\u{1b}[31mb\\nc\\u{202e}d\\u{9b}2J\\u{7f}");
         assert_eq!(printable_lines("a\n\tb\x07\r"), "a\n\tb\\u{7}\\r");
-        assert!(matches!(printable("ü 漢字 🙂 \u{a0}"), Cow::Borrowed(_)));
+        assert_eq!(printable("a\u{200b}b\u{e0041}\u{feff}"), "a\\u{200b}b\\u{e0041}\\u{feff}");
+        assert!(matches!(printable("ü 漢字 🙂 \u{a0} 👩\u{200d}🔧 می\u{200c}خواهم"), Cow::Borrowed(_)));
         assert_eq!(printable_json("{\"a\": \"\u{9b}\u{2066}\x7f\"}\n"), "{\"a\": \"\\u009b\\u2066\\u007f\"}\n");
+        let hidden = printable_json("{\"a\": \"\u{e0041}\"}").into_owned();
+        assert_eq!(serde_json::from_str::<serde_json::Value>(&hidden).unwrap()["a"], "\u{e0041}");
+        assert!(hidden.is_ascii());
     }
 }
