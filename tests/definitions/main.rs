@@ -111,6 +111,15 @@ fn a_quoted_word_is_refused_wherever_a_shell_evaluates_it_again() {
     let shells = shells();
     let mut let_pass = Vec::new();
     for command in [
+        "echo $(true)#'\n{{ item }}'",
+        "echo $(date)#\"v\n{{ item }} \"",
+        ": $((1+1))#\"\n{{ item }}; echo \"",
+        "echo <(true)#'\n{{ item }}'",
+        "a=(1)#'\n{{ item }}'",
+        "echo x\r#'\n{{ item }}'",
+        "echo x\u{c}#'\n{{ item }}'",
+        "echo x\u{a0}#'\n{{ item }}'",
+        "echo x\u{2028}#'\n{{ item }}'",
         "echo hi >& {{ item }}.log",
         "echo hi >& \"$WINDLASS_ITEM\"",
         "[[ {{ item }} -eq 1 ]]",
@@ -208,6 +217,8 @@ fn commands_run_under_the_shell_of_the_system() {
 /// Pieces that a scanner and a shell could read differently.
 const PIECES: &[&str] = &[
     "echo ",
+    "#",
+    "\u{a0}",
     "'",
     "\"",
     "\\",

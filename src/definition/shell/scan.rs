@@ -37,11 +37,13 @@ pub(super) const COMPUTE: &str =
     "shells run what stands in a value here; compute with `expr` or `awk`, which only get it as an argument";
 const BACKQUOTE: Place = ("after a backquote", "write $( ) instead of backquotes");
 const CONDITION: Place = ("inside `[[ ]]`, where shells compute with it", "write `[ ]` or `case`");
+const HASH: Place =
+    ("after a `#` that shells read differently", "write a blank or a newline before the `#`, or quote it");
 const PARENTHESIS: Place = ("after a parenthesis that shells read differently", VARIABLE);
 
 pub(super) struct Scan {
     frames: Vec<Frame>,
-    /// The last character of plain text; a newline at the beginning.
+    /// The last character of plain text, a newline at the beginning; `x` behind what is part of a word.
     last: char,
     /// The letters before, to find `case`.
     word: String,
@@ -53,6 +55,9 @@ pub(super) struct Scan {
     braces: String,
     script: Script,
 }
+
+/// Stands for a `)` behind which a `#` begins a comment in some shells only.
+const UNCLEAR: char = '\0';
 
 type Letters<'t> = std::iter::Peekable<std::str::Chars<'t>>;
 
@@ -198,7 +203,7 @@ impl Scan {
             _ if matches!(top, Some(Frame::Braces(_))) => self.braces.push(letter),
             '(' if top != Some(Frame::Array) && rest.next_if_eq(&'(').is_some() => self.arithmetic(),
             '(' => self.open(rest),
-            ')' => self.close_parenthesis(),
+            ')' => return self.last = self.close_parenthesis(),
             '[' if top == Some(Frame::Brackets) || self.script.is_name() => {
                 self.literal('[', true);
                 self.frames.push(Frame::Brackets);
@@ -208,10 +213,11 @@ impl Scan {
                 self.literal(']', true);
             }
             _ if matches!(top, Some(Frame::Arithmetic | Frame::Brackets)) => (),
-            '#' if self.last.is_whitespace() || ";&|()".contains(self.last) => self.comment = true,
+            '#' if " \t\n;&|()".contains(self.last) => self.comment = true,
+            '#' if self.last == UNCLEAR || self.last.is_whitespace() => self.lose(HASH),
             _ if top == Some(Frame::Array) => (),
             '<' | '>' => self.redirect(letter, rest),
-            ' ' | '\t' | '\r' => self.end_word(),
+            ' ' | '\t' => self.end_word(),
             '\n' | ';' | '|' | '&' => self.separate(letter, rest),
             _ => self.literal(letter, true),
         }
@@ -298,7 +304,8 @@ impl Scan {
         }
     }
 
-    fn close_parenthesis(&mut self) {
+    /// Says what the parenthesis is to a `#` behind it: an operator, part of a word, or not the same in all shells.
+    fn close_parenthesis(&mut self) -> char {
         let computes = matches!(self.frames.last(), Some(Frame::Arithmetic | Frame::Brackets | Frame::Array));
         if !computes {
             self.end_word();
@@ -307,16 +314,24 @@ impl Scan {
             Some(Frame::Group) => {
                 self.script.close_list(false, false);
                 self.frames.pop();
+                ')'
             }
             Some(Frame::Substitution) => {
                 self.frames.pop();
                 let computes = self.computes();
                 self.script.close_list(true, computes);
+                'x'
             }
-            Some(Frame::Arithmetic | Frame::Nested | Frame::Array) => _ = self.frames.pop(),
+            Some(Frame::Arithmetic | Frame::Nested | Frame::Array) => {
+                self.frames.pop();
+                UNCLEAR
+            }
             // The end of a pattern of `case`.
-            None => self.script.end_command(false),
-            _ => (),
+            None => {
+                self.script.end_command(false);
+                ')'
+            }
+            _ => UNCLEAR,
         }
     }
 
