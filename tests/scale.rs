@@ -12,6 +12,7 @@ use windlass::{
     store::{
         Commit, CommitListener, Settlement, check,
         prune::{self, Outputs, Removed},
+        vacuum,
     },
     view::{self, StepFilter},
 };
@@ -84,7 +85,7 @@ fn a_prune_holds_the_writer_for_milliseconds_and_stalls_no_claim() {
         while store.write(move |tx| prune::slice(tx, group, Outputs::Keep, 500, &mut Removed::default())).unwrap() {
             slices += 1;
         }
-        while store.write(|tx| prune::vacuum_slice(tx, 200, 256)).unwrap() {
+        while store.write(|tx| vacuum::slice(tx, 200, 256)).unwrap() {
             slices += 1;
         }
         slices

@@ -10,7 +10,7 @@ use crate::{
     store::{
         self, WriteTx, artifact as artifact_row, document_removal, kept_output,
         prune::{self, Outputs, Prunable, Removed},
-        step_cache,
+        step_cache, vacuum,
     },
 };
 use serde::Serialize;
@@ -84,17 +84,17 @@ impl Engine {
     /// Prunes until nothing is left to do, or `go_on` says no. A group that is named and can't go is an error before
     /// anything is done.
     pub fn prune(&self, what: &Prune, go_on: &dyn Fn() -> bool) -> Result<Pruned> {
-        let (pages, _, size) = self.store.read(prune::pages)?;
+        let (pages, _, size) = self.store.read(vacuum::pages)?;
         let mut pruned = Pruned { bytes_before: pages * size, ..Pruned::default() };
         let done = self.prune_rows(what, go_on, &mut pruned)?
             && self.forget_deletions(go_on)?
             && self.sweep_files(go_on, &mut pruned)?
             && {
-                while self.slice(|tx| prune::vacuum_slice(tx, VACUUM, SPARE))? && go_on() {}
+                while self.slice(|tx| vacuum::slice(tx, VACUUM, SPARE))? && go_on() {}
                 go_on()
             };
         pruned.stopped = !done;
-        let (pages, _, size) = self.store.read(prune::pages)?;
+        let (pages, _, size) = self.store.read(vacuum::pages)?;
         pruned.bytes_after = pages * size;
         self.restore_ballast();
         Ok(pruned)

@@ -2,7 +2,7 @@
 //!
 //! Owns: `schema.sql`, migrations, the writer thread, the read pool, every verb.
 //! May import: `model`, `decide`, `os`, `settings`.
-//! Never: lets a rusqlite type out; runs a step; waits while a transaction is open.
+//! Never: lets a type of the database library out; runs a step; waits while a transaction is open.
 
 mod db;
 mod documents;
@@ -10,8 +10,11 @@ mod queue;
 pub mod read;
 mod runs;
 
-pub use db::{backup, check, counter, daemon, elsewhere, error, lost_commits, plan};
-use db::{batch, budget, handle, memory, migration, open, presence, readers, reply, request, schema, tx, wal, writer};
+pub use db::{backup, check, counter, daemon, elsewhere, error, lost_commits, plan, vacuum};
+use db::{
+    batch, budget, handle, memory, migration, open, params, presence, read_tx, readers, reply, request, row, schema,
+    sequence, tx, value, wal, writer,
+};
 pub use documents::{batch_group, document, document_batch, document_removal, document_uri, sync_state};
 use queue::redo;
 pub use queue::{

@@ -11,7 +11,6 @@ use const_format::formatcp;
 use rusqlite::{
     Connection, OpenFlags,
     backup::{Backup, StepResult},
-    params,
 };
 use serde::Serialize;
 use std::{path::Path, time::Duration};
@@ -92,7 +91,7 @@ pub fn renew(tx: &WriteTx, old_home: &str, new_home: &str) -> Result<()> {
         return Ok(());
     }
     let (old, new) = (format!("{old_home}/"), format!("{new_home}/"));
-    let moved = params![old, new];
+    let moved = [&*old, &*new];
     tx.execute(
         "UPDATE OR IGNORE document SET database = ?2 || substr(database, length(?1) + 1)
           WHERE substr(database, 1, length(?1)) = ?1",

@@ -1,7 +1,7 @@
 //! What happens inside one transaction of the writer: many requests and closures, one after the other.
 
 use crate::store::{
-    claim, counter,
+    claim,
     error::{Error, Result},
     event, group,
     handle::{Answer, Job, Shared, Waiting, Work, lock},
@@ -72,7 +72,7 @@ fn run_job(tx: &WriteTx, job: Job) -> (Result<Answer>, Option<Request>, Option<E
         Job::Work(work) => match run_work(tx, work) {
             Ok(outcome) => {
                 let fatal = match &outcome {
-                    Err(error) if error.ends_transaction() || tx.conn().is_autocommit() => Some(error.duplicate()),
+                    Err(error) if error.ends_transaction() || tx.is_autocommit() => Some(error.duplicate()),
                     _ => None,
                 };
                 (outcome, None, fatal)
@@ -103,7 +103,7 @@ fn run_work(tx: &WriteTx, work: Option<Work>) -> Result<Result<Answer>> {
     let outcome = catch_unwind(AssertUnwindSafe(|| work(tx))).unwrap_or(Err(Error::Panicked));
     // Within the savepoint, so that a failure to write the sums undoes the closure too.
     let outcome = outcome.and_then(|answer| group::apply_sums(tx).map(|()| answer));
-    if tx.conn().is_autocommit() {
+    if tx.is_autocommit() {
         return Ok(Err(outcome.err().unwrap_or(Error::Aborted)));
     }
     match outcome {
@@ -115,7 +115,7 @@ fn run_work(tx: &WriteTx, work: Option<Work>) -> Result<Result<Answer>> {
             tx.execute("ROLLBACK TO closure", [])?;
             tx.execute("RELEASE closure", [])?;
             // What the closure taught the memory may be undone now; events told so far in this batch stay.
-            let mut fresh = Memory::load(tx.conn())?;
+            let mut fresh = Memory::load(tx)?;
             let mut memory = tx.memory();
             fresh.events = std::mem::take(&mut memory.events);
             fresh.events.truncate(events);
@@ -133,5 +133,5 @@ fn run_work(tx: &WriteTx, work: Option<Work>) -> Result<Result<Answer>> {
 pub(in crate::store) fn finish(tx: &WriteTx) -> Result<()> {
     group::apply_sums(tx)?;
     event::append(tx)?;
-    counter::save(tx)
+    tx.save_counters()
 }

@@ -5,9 +5,8 @@ use crate::model::code::{
     STEP_OPEN,
 };
 use crate::model::{DefinitionId, Shape, StepState};
-use crate::store::{error::Result, tx::ReadTx};
+use crate::store::{error::Result, params::params, tx::ReadTx};
 use const_format::formatcp;
-use rusqlite::params;
 use std::collections::{HashMap, hash_map::Entry};
 
 /// Findings of one kind that are told at most.
@@ -18,7 +17,7 @@ const PAGE: i64 = 1000;
 pub fn check(tx: &ReadTx) -> Result<Vec<String>> {
     let mut found = Vec::new();
     for (what, sql) in RULES {
-        let rows = tx.rows(sql, [], |row| row.get::<_, String>(0))?;
+        let rows = tx.rows(sql, [], |row| row.get::<String>(0))?;
         found.extend(rows.iter().take(FINDINGS).map(|subject| format!("{subject}: {what}")));
     }
     runs(tx, &mut found)?;
@@ -27,10 +26,10 @@ pub fn check(tx: &ReadTx) -> Result<Vec<String>> {
 
 /// What SQLite itself finds wrong: damaged pages, indexes that disagree with their tables, dangling references.
 pub fn integrity(tx: &ReadTx) -> Result<Vec<String>> {
-    let mut found = tx.rows("PRAGMA integrity_check", [], |row| row.get::<_, String>(0))?;
+    let mut found = tx.rows("PRAGMA integrity_check", [], |row| row.get::<String>(0))?;
     found.retain(|it| it != "ok");
     found.extend(tx.rows("PRAGMA foreign_key_check", [], |row| {
-        Ok(format!("a row of `{}` refers to a missing row of `{}`", row.get::<_, String>(0)?, row.get::<_, String>(2)?))
+        Ok(format!("a row of `{}` refers to a missing row of `{}`", row.get::<String>(0)?, row.get::<String>(2)?))
     })?);
     Ok(found)
 }
@@ -40,7 +39,7 @@ pub fn row_counts(tx: &ReadTx) -> Result<Vec<(String, i64)>> {
     let tables = tx.rows(
         "SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite_%' ORDER BY name",
         [],
-        |row| row.get::<_, String>(0),
+        |row| row.get::<String>(0),
     )?;
     tables
         .into_iter()
@@ -240,7 +239,7 @@ fn runs(tx: &ReadTx, found: &mut Vec<String>) -> Result<()> {
 }
 
 fn shape_of(tx: &ReadTx, definition: DefinitionId) -> Result<Shape> {
-    let text = tx.row("SELECT shape FROM definition WHERE id = ?1", [definition.0], |row| row.get::<_, String>(0))?;
+    let text = tx.row("SELECT shape FROM definition WHERE id = ?1", [definition.0], |row| row.get::<String>(0))?;
     Ok(text.and_then(|it| serde_json::from_str(&it).ok()).unwrap_or(Shape { steps: vec![], hooks: vec![] }))
 }
 

@@ -1,7 +1,9 @@
 //! Table `counter`: numbers that only grow, so that no token and no name is ever given out twice.
 
-use crate::store::{error::Result, tx::WriteTx};
-use rusqlite::{Connection, params};
+use crate::store::{
+    error::{Error, Result},
+    read_tx::ReadTx,
+};
 
 /// One counter, advanced in memory and written once per transaction.
 #[derive(Debug, Clone, Copy, Default)]
@@ -41,33 +43,30 @@ impl Counters {
     fn all(&mut self) -> [(i64, &mut Counter); 5] {
         [(1, &mut self.token), (2, &mut self.group), (3, &mut self.run), (4, &mut self.step), (5, &mut self.output)]
     }
+
+    /// (row, value) of each that is not written yet.
+    pub(in crate::store) fn moved(&mut self) -> [Option<(i64, i64)>; 5] {
+        self.all().map(|(id, it)| (it.value != it.written).then_some((id, it.value)))
+    }
+
+    /// All of them are.
+    pub(in crate::store) fn written(&mut self) {
+        for (_, counter) in self.all() {
+            counter.written = counter.value;
+        }
+    }
 }
 
-pub(in crate::store) fn load(conn: &Connection) -> Result<Counters> {
+/// The counters as they were written last.
+pub(in crate::store) fn load(tx: &ReadTx) -> Result<Counters> {
     let mut counters = Counters::default();
-    let mut statement = conn.prepare_cached("SELECT value FROM counter WHERE id = ?1")?;
     for (id, counter) in counters.all() {
-        let value = statement.query_row([id], |row| row.get(0))?;
+        let found = tx.row("SELECT value FROM counter WHERE id = ?1", [id], |row| row.get(0))?;
+        let value = found.ok_or_else(|| Error::not_found(format!("counter {id}")))?;
         *counter = Counter { value, written: value };
     }
     Ok(counters)
 }
 
 /// A write that changes nothing.
-pub(in crate::store) fn touch(tx: &WriteTx) -> Result<()> {
-    tx.execute("UPDATE counter SET value = value WHERE id = 1", [])?;
-    Ok(())
-}
-
-/// Writes the counters that moved. Runs once, just before COMMIT.
-pub(in crate::store) fn save(tx: &WriteTx) -> Result<()> {
-    let mut counters = tx.memory().counters;
-    for (id, counter) in counters.all() {
-        if counter.value != counter.written {
-            tx.execute("UPDATE counter SET value = ?2 WHERE id = ?1 AND value < ?2", params![id, counter.value])?;
-            counter.written = counter.value;
-        }
-    }
-    tx.memory().counters = counters;
-    Ok(())
-}
+pub(in crate::store) const TOUCH: &str = "UPDATE counter SET value = value WHERE id = 1";

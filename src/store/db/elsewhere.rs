@@ -3,8 +3,12 @@
 //! A database that lost its newest commits, or an old copy that was put in its place, would give them out a second time.
 //! Vector databases refuse what a run with a lower number stores, and everybody else would take the new for the old.
 
-use crate::store::error::Result;
-use rusqlite::{Connection, OptionalExtension};
+use crate::store::{
+    error::{Error, Result},
+    read_tx::ReadTx,
+    sequence,
+};
+use rusqlite::Connection;
 use std::{fmt, path::PathBuf, sync::Arc};
 
 /// A number this far above its counter is damage, and nothing that was given out.
@@ -32,14 +36,14 @@ impl Numbered {
     }
 
     /// The last one that the database has given out.
-    fn counted(self, conn: &Connection) -> rusqlite::Result<i64> {
-        let sql = match self {
-            Numbered::Token => "SELECT value FROM counter WHERE id = 1",
-            Numbered::Run => "SELECT value FROM counter WHERE id = 3",
-            Numbered::Step => "SELECT value FROM counter WHERE id = 4",
-            Numbered::Worker => "SELECT seq FROM sqlite_sequence WHERE name = 'worker'",
+    fn counted(self, tx: &ReadTx) -> Result<i64> {
+        let counter: i64 = match self {
+            Numbered::Token => 1,
+            Numbered::Run => 3,
+            Numbered::Step => 4,
+            Numbered::Worker => return sequence::last(tx, "worker"),
         };
-        Ok(conn.query_row(sql, [], |row| row.get(0)).optional()?.unwrap_or(0))
+        Ok(tx.row("SELECT value FROM counter WHERE id = ?1", [counter], |row| row.get(0))?.unwrap_or(0))
     }
 }
 
@@ -64,23 +68,23 @@ impl Lookout {
 
     /// The counters that are behind what was found.
     pub(in crate::store) fn behind(&self, conn: &Connection) -> Result<Vec<Behind>> {
-        let engine: String = conn.query_row("SELECT engine_id FROM engine WHERE id = 1", [], |row| row.get(0))?;
-        let databases: Vec<PathBuf> = {
-            // Leaps from one path to the next in the index: there are few of them, and many documents.
-            let mut statement = conn.prepare(
-                "WITH RECURSIVE known(path) AS (
-                   SELECT min(database) FROM document UNION ALL
-                   SELECT (SELECT min(database) FROM document WHERE database > path) FROM known WHERE path IS NOT NULL
-                 ) SELECT path FROM known WHERE path IS NOT NULL",
-            )?;
-            let path = |row: &rusqlite::Row<'_>| row.get::<_, String>(0).map(PathBuf::from);
-            statement.query_map([], path)?.collect::<rusqlite::Result<_>>()?
-        };
+        let tx = ReadTx::new(conn);
+        let engine: Option<String> = tx.row("SELECT engine_id FROM engine WHERE id = 1", [], |row| row.get(0))?;
+        let engine = engine.ok_or_else(|| Error::not_found("the engine's row"))?;
+        // Leaps from one path to the next in the index: there are few of them, and many documents.
+        let databases = tx.rows(
+            "WITH RECURSIVE known(path) AS (
+               SELECT min(database) FROM document UNION ALL
+               SELECT (SELECT min(database) FROM document WHERE database > path) FROM known WHERE path IS NOT NULL
+             ) SELECT path FROM known WHERE path IS NOT NULL",
+            [],
+            |row| row.get::<String>(0).map(PathBuf::from),
+        )?;
         // In this order: what others give out meanwhile is counted before it is seen.
         let found = (self.0)(&engine, &databases);
         let mut behind = Vec::new();
         for of in Numbered::ALL {
-            let after = of.counted(conn)?;
+            let after = of.counted(&tx)?;
             let there = found.iter().filter(|it| it.of == of && it.number.saturating_sub(FARTHEST) <= after);
             if let Some(last) = there.max_by_key(|it| it.number).filter(|it| it.number > after) {
                 behind.push(Behind { of, after, seen: last.number, place: last.place.clone() });

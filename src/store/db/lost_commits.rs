@@ -10,6 +10,8 @@ use crate::store::{
     backup::LEAP,
     elsewhere::{Lookout, Numbered},
     error::{Error, Result},
+    read_tx::ReadTx,
+    sequence,
     wal::{self, Unreachable},
 };
 use crate::{model::Timestamp, os::private};
@@ -161,7 +163,7 @@ pub(in crate::store) fn look_elsewhere(
     let last = seen(Numbered::Token).map_or(0, |it| it.seen);
     tx.execute("UPDATE counter SET value = max(value, ?1) + ?2 WHERE id = 1", [last, LEAP])?;
     if let Some(worker) = seen(Numbered::Worker) {
-        crate::store::worker::skip_to(&tx, worker.seen)?;
+        sequence::skip_to(&ReadTx::new(&tx), "worker", worker.seen)?;
     }
     tx.commit()?;
     tracing::error!(

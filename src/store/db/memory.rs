@@ -7,9 +7,10 @@ use crate::model::{DefinitionId, Event, GroupId, Shape, StepId, Timestamp, TypeI
 use crate::store::{
     counter::{self, Counters},
     error::{Error, Result},
+    read_tx::ReadTx,
+    row::Row,
 };
 use const_format::formatcp;
-use rusqlite::{Connection, OptionalExtension};
 use std::{
     collections::{HashMap, HashSet},
     sync::Arc,
@@ -65,57 +66,49 @@ pub(in crate::store) struct Memory {
 }
 
 impl Memory {
-    pub(in crate::store) fn load(conn: &Connection) -> Result<Memory> {
-        let mut memory = Memory { counters: counter::load(conn)?, ..Memory::default() };
-        memory.next_due = conn
-            .prepare_cached(formatcp!("SELECT due FROM step WHERE state = {STEP_DELAYED} ORDER BY due LIMIT 1"))?
-            .query_row([], |row| row.get(0).map(Timestamp))
-            .optional()?;
-        let mut flags =
-            conn.prepare_cached("SELECT id, paused, cancelling FROM run_group WHERE paused + cancelling > 0")?;
-        let mut rows = flags.query([])?;
-        while let Some(row) = rows.next()? {
-            let group = GroupId(row.get(0)?);
-            if row.get::<_, bool>(1)? {
+    pub(in crate::store) fn load(tx: &ReadTx) -> Result<Memory> {
+        let mut memory = Memory { counters: counter::load(tx)?, ..Memory::default() };
+        let due = formatcp!("SELECT due FROM step WHERE state = {STEP_DELAYED} ORDER BY due LIMIT 1");
+        memory.next_due = tx.row(due, [], |row| row.get(0).map(Timestamp))?;
+        let flags =
+            tx.rows("SELECT id, paused, cancelling FROM run_group WHERE paused + cancelling > 0", [], |row| {
+                Ok((GroupId(row.get(0)?), row.get(1)?, row.get(2)?))
+            })?;
+        for (group, paused, cancelling) in flags {
+            if paused {
                 memory.paused_groups.insert(group);
             }
-            if row.get::<_, bool>(2)? {
+            if cancelling {
                 memory.cancelling_groups.insert(group);
             }
         }
-        let mut requests = conn.prepare_cached("SELECT step_id FROM cancel_request")?;
-        let found = requests.query_map([], |row| row.get(0).map(StepId))?;
-        memory.cancel_requests = found.collect::<rusqlite::Result<_>>()?;
-        let mut redoing =
-            conn.prepare_cached(formatcp!("SELECT id FROM step WHERE redone > 0 AND state < {STEP_COMPLETED}"))?;
-        let found = redoing.query_map([], |row| row.get(0).map(StepId))?;
-        memory.redoing = found.collect::<rusqlite::Result<_>>()?;
-        let mut types = conn.prepare_cached("SELECT id, lane, paused FROM step_type")?;
-        let found = types
-            .query_map([], |row| Ok((TypeId(row.get(0)?), KnownType { lane: row.get(1)?, paused: row.get(2)? })))?;
-        memory.types = found.collect::<rusqlite::Result<_>>()?;
-        memory.any_hooks = conn
-            .prepare_cached("SELECT 1 FROM definition WHERE json_array_length(shape, '$.hooks') > 0 LIMIT 1")?
-            .exists([])?;
+        let step = |row: &Row| row.get(0).map(StepId);
+        memory.cancel_requests.extend(tx.rows("SELECT step_id FROM cancel_request", [], step)?);
+        let redoing = formatcp!("SELECT id FROM step WHERE redone > 0 AND state < {STEP_COMPLETED}");
+        memory.redoing.extend(tx.rows(redoing, [], step)?);
+        memory.types.extend(tx.rows("SELECT id, lane, paused FROM step_type", [], |row| {
+            Ok((TypeId(row.get(0)?), KnownType { lane: row.get(1)?, paused: row.get(2)? }))
+        })?);
+        let hooks = "SELECT 1 FROM definition WHERE json_array_length(shape, '$.hooks') > 0 LIMIT 1";
+        memory.any_hooks = tx.row(hooks, [], |_| Ok(()))?.is_some();
         Ok(memory)
     }
 
     /// The shape of a definition, read once.
-    pub(in crate::store) fn shape(&mut self, conn: &Connection, id: DefinitionId) -> Result<Arc<KnownShape>> {
+    pub(in crate::store) fn shape(&mut self, tx: &ReadTx, id: DefinitionId) -> Result<Arc<KnownShape>> {
         if let Some(known) = self.shapes.get(&id) {
             return Ok(known.clone());
         }
-        let text: String = conn
-            .prepare_cached("SELECT shape FROM definition WHERE id = ?1")?
-            .query_row([id.0], |row| row.get(0))
-            .optional()?
+        let text = tx
+            .row("SELECT shape FROM definition WHERE id = ?1", [id.0], |row| row.get::<String>(0))?
             .ok_or_else(|| Error::not_found(format!("definition {}", id.0)))?;
         let shape: Shape = serde_json::from_str(&text)
             .map_err(|error| Error::Sqlite { reason: format!("shape of definition {}: {error}", id.0) })?;
-        let mut statement = conn.prepare_cached("SELECT id FROM step_type WHERE name = ?1")?;
         let mut types = Vec::with_capacity(shape.steps.len());
         for step in &shape.steps {
-            types.push(statement.query_row([&step.step_type], |row| row.get(0).map(TypeId))?);
+            let sql = "SELECT id FROM step_type WHERE name = ?1";
+            let found = tx.row(sql, [&step.step_type], |row| row.get(0).map(TypeId))?;
+            types.push(found.ok_or_else(|| Error::not_found(format!("type `{}`", step.step_type)))?);
         }
         let successors = (0..shape.steps.len()).map(|no| shape.successors(no).collect()).collect();
         let known = Arc::new(KnownShape { chain: shape.is_chain(), shape, types, successors });

@@ -1,6 +1,7 @@
 //! Under every verb: connections, the writer and what it batches, transactions, migrations, checks, copies.
 //!
-//! The only room of the store that knows which database it stands on.
+//! The only room of the store that knows which database it stands on. Everything else speaks through `Row`, `Value` and `params!`,
+//! and says in its first lines which words of SQL it uses that SQLite alone has.
 
 pub mod backup;
 pub(in crate::store) mod batch;
@@ -15,12 +16,18 @@ pub mod lost_commits;
 pub(in crate::store) mod memory;
 pub(in crate::store) mod migration;
 pub(in crate::store) mod open;
+pub(in crate::store) mod params;
 pub mod plan;
 pub(in crate::store) mod presence;
+pub(in crate::store) mod read_tx;
 pub(in crate::store) mod readers;
 pub(in crate::store) mod reply;
 pub(in crate::store) mod request;
+pub(in crate::store) mod row;
 pub(in crate::store) mod schema;
+pub(in crate::store) mod sequence;
 pub(in crate::store) mod tx;
+pub mod vacuum;
+pub(in crate::store) mod value;
 pub(in crate::store) mod wal;
 pub(in crate::store) mod writer;

@@ -136,7 +136,8 @@ const HOT: &[HotStatement] = &[
 
 /// How SQLite would run a statement: the lines of `EXPLAIN QUERY PLAN`.
 pub fn explain(tx: &ReadTx, sql: &str) -> Result<Vec<String>> {
-    let mut statement = tx.statement(&format!("EXPLAIN QUERY PLAN {sql}"))?;
+    // Without values: a plan does not depend on them.
+    let mut statement = tx.conn().prepare(&format!("EXPLAIN QUERY PLAN {sql}"))?;
     let mut rows = statement.raw_query();
     let mut found = Vec::new();
     while let Some(row) = rows.next()? {

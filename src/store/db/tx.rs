@@ -1,55 +1,18 @@
 //! The two kinds of transaction that verbs take.
 
+pub use crate::store::read_tx::ReadTx;
+
 use crate::model::{Event, EventKind, GroupId, RunId, StepId, Timestamp, Token};
 use crate::store::{
-    error::Result,
+    error::{Error, Result},
     memory::{Memory, Sums},
+    params::Params,
 };
-use rusqlite::{CachedStatement, Connection, OptionalExtension, Params, Row};
+use rusqlite::Connection;
 use std::{
     cell::{RefCell, RefMut},
     ops::Deref,
 };
-
-/// A consistent view of the database. Never kept open across a wait.
-pub struct ReadTx<'a> {
-    conn: &'a Connection,
-}
-
-impl<'a> ReadTx<'a> {
-    pub(in crate::store) fn new(conn: &'a Connection) -> ReadTx<'a> {
-        ReadTx { conn }
-    }
-
-    pub(in crate::store) fn conn(&self) -> &'a Connection {
-        self.conn
-    }
-
-    pub(in crate::store) fn statement(&self, sql: &str) -> Result<CachedStatement<'a>> {
-        Ok(self.conn.prepare_cached(sql)?)
-    }
-
-    /// The first row, if there is one.
-    pub(in crate::store) fn row<T>(
-        &self,
-        sql: &str,
-        params: impl Params,
-        read: impl FnOnce(&Row) -> rusqlite::Result<T>,
-    ) -> Result<Option<T>> {
-        Ok(self.statement(sql)?.query_row(params, read).optional()?)
-    }
-
-    pub(in crate::store) fn rows<T>(
-        &self,
-        sql: &str,
-        params: impl Params,
-        read: impl FnMut(&Row) -> rusqlite::Result<T>,
-    ) -> Result<Vec<T>> {
-        let mut statement = self.statement(sql)?;
-        let found = statement.query_map(params, read)?.collect::<rusqlite::Result<Vec<T>>>()?;
-        Ok(found)
-    }
-}
 
 /// A BEGIN IMMEDIATE transaction of the writer thread. Verbs compose over it.
 pub struct WriteTx<'a> {
@@ -77,8 +40,15 @@ impl<'a> WriteTx<'a> {
     }
 
     /// Runs a statement; the number of rows that it changed.
+    #[inline]
     pub(in crate::store) fn execute(&self, sql: &str, params: impl Params) -> Result<usize> {
-        Ok(self.statement(sql)?.execute(params)?)
+        self.run(sql, params)
+    }
+
+    /// Runs an INSERT that ends in `RETURNING id`: the new row's id.
+    pub(in crate::store) fn insert(&self, sql: &str, params: impl Params) -> Result<i64> {
+        let id = self.returned(sql, params, |row| row.get(0))?;
+        id.ok_or_else(|| Error::Sqlite { reason: format!("no id was returned by `{sql}`") })
     }
 
     pub(in crate::store) fn memory(&self) -> RefMut<'_, Memory> {
@@ -113,5 +83,15 @@ impl<'a> WriteTx<'a> {
         detail: String,
     ) {
         self.memory().events.push(Event { at: self.now, kind, group, run, step, detail });
+    }
+
+    /// Writes the counters that moved. Runs once, just before COMMIT.
+    pub(in crate::store::db) fn save_counters(&self) -> Result<()> {
+        let moved = self.memory().counters.moved();
+        for (id, value) in moved.into_iter().flatten() {
+            self.execute("UPDATE counter SET value = ?2 WHERE id = ?1 AND value < ?2", [id, value])?;
+        }
+        self.memory().counters.written();
+        Ok(())
     }
 }

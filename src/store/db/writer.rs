@@ -109,7 +109,7 @@ impl Writer {
 
     /// Tries a write that changes nothing, without waiting for its turn: who watches learns that all is well again.
     fn look_again(&mut self) {
-        let work: Work = Box::new(|tx| counter::touch(tx).map(|()| Box::new(()) as Answer));
+        let work: Work = Box::new(|tx| tx.execute(counter::TOUCH, []).map(|_| Box::new(()) as Answer));
         let (answer, _) = reply::pair();
         let patience = std::mem::take(&mut self.options.patience);
         self.batch(Waiting { job: Job::Work(Some(work)), answer });
@@ -380,7 +380,7 @@ fn refresh(conn: &Connection, path: &Path, memory: &RefCell<Memory>, seen: &mut 
     }
     // Definitions never change, so their shapes are kept.
     let shapes = std::mem::take(&mut memory.borrow_mut().shapes);
-    *memory.borrow_mut() = Memory { shapes, ..Memory::load(conn)? };
+    *memory.borrow_mut() = Memory { shapes, ..Memory::load(&ReadTx::new(conn))? };
     *seen = Some(version);
     Ok(())
 }

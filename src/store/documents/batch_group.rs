@@ -4,10 +4,10 @@ use crate::model::code::{PHASE_LIVE, PHASE_REOPENING};
 use crate::model::{ArtifactHash, GroupId, RunId};
 use crate::store::{
     error::Result,
+    params::params,
     tx::{ReadTx, WriteTx},
 };
 use const_format::formatcp;
-use rusqlite::params;
 
 /// The batch that a group works on.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,13 +1,16 @@
 //! Table `document`: what `ingest` knows of each document of each vector database.
+//!
+//! SQLite only: JSON functions.
 
 use crate::model::code::{DOCUMENT_EMPTY, DOCUMENT_PENDING, DOCUMENT_UNUSABLE, PHASE_BUILDING};
 use crate::model::{ArtifactHash, DocumentState, GroupId, RunId, StepId, StepState, Timestamp};
 use crate::store::{
     error::Result,
+    params::params,
+    row::Row,
     tx::{ReadTx, WriteTx},
 };
 use const_format::formatcp;
-use rusqlite::{Row, params};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -92,14 +95,14 @@ pub fn of_source(tx: &ReadTx, database: &str, source: &str) -> Result<BTreeMap<S
     Ok(rows.into_iter().map(|it| (it.row.uri.clone(), it)).collect())
 }
 
-fn document(row: &Row) -> rusqlite::Result<DocumentRow> {
+fn document(row: &Row) -> Result<DocumentRow> {
     Ok(DocumentRow {
         uri: row.get(0)?,
         sha256: ArtifactHash(row.get(1)?),
-        size: row.get::<_, i64>(2)? as u64,
+        size: row.get::<i64>(2)? as u64,
         mtime: row.get(3)?,
         params: row.get(4)?,
-        run: row.get::<_, Option<i64>>(5)?.map(RunId),
+        run: row.get::<Option<i64>>(5)?.map(RunId),
         state: state(row.get(6)?),
         reason: row.get(7)?,
     })
@@ -110,20 +113,22 @@ fn document(row: &Row) -> rusqlite::Result<DocumentRow> {
 pub fn upsert(tx: &WriteTx, database: &str, source: &str, rows: &[DocumentRow]) -> Result<()> {
     for row in rows {
         let run = row.run.map(|it| it.0);
-        let values = params![
-            database,
-            source,
-            row.uri,
-            row.sha256.0,
-            row.size as i64,
-            row.mtime,
-            row.params,
-            run,
-            row.state.code(),
-            row.reason,
-            tx.now().0
-        ];
-        tx.execute(UPSERT, values)?;
+        tx.execute(
+            UPSERT,
+            params![
+                database,
+                source,
+                row.uri,
+                row.sha256.0,
+                row.size as i64,
+                row.mtime,
+                row.params,
+                run,
+                row.state.code(),
+                row.reason,
+                tx.now().0
+            ],
+        )?;
     }
     Ok(())
 }
@@ -163,7 +168,7 @@ pub(in crate::store) fn keep(tx: &WriteTx, run: RunId, of_run: &RunDocuments) ->
 /// A run can begin: its documents are known as its own from here on. How many there are.
 pub(in crate::store) fn begin(tx: &WriteTx, run: RunId) -> Result<usize> {
     let kept = tx.row("SELECT database, source, documents FROM run_document WHERE run_id = ?1", [run.0], |row| {
-        Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?, row.get::<_, String>(2)?))
+        Ok((row.get::<String>(0)?, row.get::<String>(1)?, row.get::<String>(2)?))
     })?;
     let Some((database, source, text)) = kept else { return Ok(0) };
     let documents: Vec<Submitted> = serde_json::from_str(&text).unwrap_or_default();
@@ -234,7 +239,7 @@ pub fn submitted_as(tx: &ReadTx, database: &str, source: &str, uri: &str) -> Res
 pub fn groups_of(tx: &ReadTx, runs: &[RunId]) -> Result<Vec<GroupId>> {
     let mut groups = BTreeSet::new();
     for run in runs {
-        groups.extend(tx.row("SELECT group_id FROM run WHERE id = ?1", [run.0], |row| row.get::<_, i64>(0))?);
+        groups.extend(tx.row("SELECT group_id FROM run WHERE id = ?1", [run.0], |row| row.get::<i64>(0))?);
     }
     Ok(groups.into_iter().map(GroupId).collect())
 }
@@ -322,7 +327,7 @@ pub fn runs_of_group(tx: &ReadTx, group: GroupId, after: RunId, limit: usize) ->
         "SELECT r.id, i.item, r.ended IS NOT NULL FROM run r JOIN item i ON i.run_id = r.id
           WHERE r.group_id = ?1 AND r.id > ?2 ORDER BY r.id LIMIT ?3",
         params![group.0, after.0, limit as i64],
-        |row| Ok((RunId(row.get(0)?), row.get(1)?, row.get::<_, bool>(2)?)),
+        |row| Ok((RunId(row.get(0)?), row.get(1)?, row.get::<bool>(2)?)),
     )?;
     let with_end = |(run, item, ended)| {
         let end = if ended { Some(run_end(tx, run)?) } else { None };
@@ -337,7 +342,7 @@ fn run_end(tx: &ReadTx, run: RunId) -> Result<RunEnd> {
            JOIN step s ON s.id >= r.first_step AND s.id < r.first_step + json_array_length(d.shape, '$.steps')
            LEFT JOIN output o ON o.id = s.output_id WHERE r.id = ?1 ORDER BY s.id",
         [run.0],
-        |row| Ok((StepId(row.get(0)?), row.get::<_, i64>(1)?, row.get::<_, Option<String>>(2)?)),
+        |row| Ok((StepId(row.get(0)?), row.get::<i64>(1)?, row.get::<Option<String>>(2)?)),
     )?;
     let mut end = RunEnd::default();
     for (step, state, value) in steps {
@@ -348,7 +353,7 @@ fn run_end(tx: &ReadTx, run: RunId) -> Result<RunEnd> {
                 let detail = tx.row(
                     "SELECT detail FROM attempt WHERE step_id = ?1 ORDER BY token DESC LIMIT 1",
                     [step.0],
-                    |row| row.get::<_, String>(0),
+                    |row| row.get::<String>(0),
                 )?;
                 end.failure = end.failure.or(detail.and_then(|it| serde_json::from_str(&it).ok()));
             }

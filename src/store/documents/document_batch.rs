@@ -4,10 +4,11 @@ use crate::model::Timestamp;
 use crate::model::code::{DOCUMENT_EMPTY, DOCUMENT_STORED};
 use crate::store::{
     error::{Error, Result},
+    params::params,
+    row::Row,
     tx::{ReadTx, WriteTx},
 };
 use const_format::formatcp;
-use rusqlite::{Row, params};
 
 /// A batch. It is completed when every group that works on it has ended and no document came since.
 #[derive(Debug, Clone, PartialEq)]
@@ -22,11 +23,10 @@ pub struct Batch {
 
 /// Makes a batch; its id.
 pub fn insert(tx: &WriteTx, source: &str, name: &str) -> Result<i64> {
-    tx.execute(
-        "INSERT INTO document_batch(source, name, created, changed) VALUES (?1, ?2, ?3, ?3)",
+    tx.insert(
+        "INSERT INTO document_batch(source, name, created, changed) VALUES (?1, ?2, ?3, ?3) RETURNING id",
         params![source, name, tx.now().0],
-    )?;
-    Ok(tx.conn().last_insert_rowid())
+    )
 }
 
 /// A document of the batch came or changed.
@@ -62,14 +62,14 @@ const COLUMNS: &str = "b.id, b.name, b.source, b.created, b.params,
       WHERE l.batch_id = b.id)
    FROM document_batch b";
 
-fn read(row: &Row) -> rusqlite::Result<Batch> {
+fn read(row: &Row) -> Result<Batch> {
     Ok(Batch {
         id: row.get(0)?,
         name: row.get(1)?,
         source: row.get(2)?,
         created: Timestamp(row.get(3)?),
-        params: serde_json::from_str(&row.get::<_, String>(4)?).unwrap_or_default(),
-        completed: row.get::<_, Option<i64>>(5)?.map(Timestamp),
+        params: serde_json::from_str(&row.get::<String>(4)?).unwrap_or_default(),
+        completed: row.get::<Option<i64>>(5)?.map(Timestamp),
     })
 }
 

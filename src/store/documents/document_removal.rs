@@ -1,13 +1,15 @@
 //! Deleting documents that were given to the engine: their rows, and with the last of them their content, its runs and
 //! what these produced. Table `document_removal`: what is still to go from vector databases.
+//!
+//! SQLite only: JSON functions.
 
 use crate::model::{ArtifactHash, ArtifactId, RunId};
 use crate::store::{
     error::{Error, Result},
+    params::params,
     run_removal,
     tx::{ReadTx, WriteTx},
 };
-use rusqlite::params;
 use serde::Serialize;
 
 /// Rows that went, by kind.
@@ -50,7 +52,7 @@ pub struct Pending {
 /// more. None: there is no such document. Refused with a conflict while a run of the content goes on.
 pub fn delete(tx: &WriteTx, source: &str, uri: &str) -> Result<Option<(Removed, Vec<ArtifactHash>)>> {
     let found = tx.row("SELECT id, sha256 FROM document_uri WHERE source = ?1 AND uri = ?2", [source, uri], |row| {
-        Ok((row.get::<_, i64>(0)?, ArtifactHash(row.get(1)?)))
+        Ok((row.get::<i64>(0)?, ArtifactHash(row.get(1)?)))
     })?;
     let Some((id, sha256)) = found else { return Ok(None) };
     tx.execute(

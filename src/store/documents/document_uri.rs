@@ -4,9 +4,10 @@ use crate::model::{ArtifactHash, ArtifactRef, Timestamp};
 use crate::store::{
     artifact, document_batch,
     error::{Error, Result},
+    params::params,
+    row::Row,
     tx::{ReadTx, WriteTx},
 };
-use rusqlite::{Row, params};
 
 /// A document: where its source has it, and which content it has now.
 #[derive(Debug, Clone, PartialEq)]
@@ -104,9 +105,9 @@ fn put_content(tx: &WriteTx, new: &NewDocument) -> Result<()> {
 }
 
 fn insert(tx: &WriteTx, new: &NewDocument) -> Result<i64> {
-    tx.execute(
+    tx.insert(
         "INSERT INTO document_uri(source, uri, sha256, batch_id, name, etag, metadata, updated)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, coalesce(?7, '{}'), ?8)",
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, coalesce(?7, '{}'), ?8) RETURNING id",
         params![
             new.source,
             new.uri,
@@ -117,14 +118,13 @@ fn insert(tx: &WriteTx, new: &NewDocument) -> Result<i64> {
             new.metadata.as_ref().map(ToString::to_string),
             tx.now().0
         ],
-    )?;
-    Ok(tx.conn().last_insert_rowid())
+    )
 }
 
 const COLUMNS: &str = "u.id, u.source, u.uri, u.sha256, u.version, u.batch_id, u.name, u.etag, u.metadata, c.size,
     c.media_type, u.updated FROM document_uri u JOIN content c ON c.sha256 = u.sha256";
 
-fn read(row: &Row) -> rusqlite::Result<DocumentUri> {
+fn read(row: &Row) -> Result<DocumentUri> {
     Ok(DocumentUri {
         id: row.get(0)?,
         source: row.get(1)?,
@@ -134,8 +134,8 @@ fn read(row: &Row) -> rusqlite::Result<DocumentUri> {
         batch: row.get(5)?,
         name: row.get(6)?,
         etag: row.get(7)?,
-        metadata: serde_json::from_str(&row.get::<_, String>(8)?).unwrap_or_default(),
-        size: row.get::<_, i64>(9)? as u64,
+        metadata: serde_json::from_str(&row.get::<String>(8)?).unwrap_or_default(),
+        size: row.get::<i64>(9)? as u64,
         media_type: row.get(10)?,
         updated: Timestamp(row.get(11)?),
     })
@@ -168,7 +168,7 @@ pub fn of_content(tx: &ReadTx, sha256: &ArtifactHash) -> Result<Vec<DocumentUri>
 /// (size in bytes, media type) of a content; None: the engine does not have it.
 pub fn content(tx: &ReadTx, sha256: &ArtifactHash) -> Result<Option<(u64, String)>> {
     tx.row("SELECT size, media_type FROM content WHERE sha256 = ?1", [sha256.0], |row| {
-        Ok((row.get::<_, i64>(0)? as u64, row.get(1)?))
+        Ok((row.get::<i64>(0)? as u64, row.get(1)?))
     })
 }
 

@@ -3,9 +3,9 @@
 use crate::model::Timestamp;
 use crate::store::{
     error::{Error, Result},
+    params::params,
     tx::{ReadTx, WriteTx},
 };
-use rusqlite::params;
 use serde_json::{Map, Value};
 
 #[derive(Debug, Clone, PartialEq)]
@@ -23,7 +23,7 @@ pub fn get(tx: &ReadTx, source: &str) -> Result<Option<SyncState>> {
             source: source.to_string(),
             commit_sha: row.get(0)?,
             branch: row.get(1)?,
-            metadata: serde_json::from_str(&row.get::<_, String>(2)?).unwrap_or_default(),
+            metadata: serde_json::from_str(&row.get::<String>(2)?).unwrap_or_default(),
             synced: Timestamp(row.get(3)?),
         })
     })

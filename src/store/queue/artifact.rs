@@ -3,9 +3,9 @@
 use crate::model::{ArtifactHash, ArtifactId, ArtifactRef};
 use crate::store::{
     error::Result,
+    params::params,
     tx::{ReadTx, WriteTx},
 };
-use rusqlite::params;
 
 /// The row of a file that exists, whole and fsynced.
 pub(in crate::store) fn intern(tx: &WriteTx, file: &ArtifactRef) -> Result<ArtifactId> {
@@ -13,17 +13,17 @@ pub(in crate::store) fn intern(tx: &WriteTx, file: &ArtifactRef) -> Result<Artif
     if let Some(id) = found {
         return Ok(id);
     }
-    tx.execute(
-        "INSERT INTO artifact(hash, size, stored, created) VALUES (?1, ?2, ?3, ?4)",
+    let id = tx.insert(
+        "INSERT INTO artifact(hash, size, stored, created) VALUES (?1, ?2, ?3, ?4) RETURNING id",
         params![file.hash.0, file.size as i64, file.stored as i64, tx.now().0],
     )?;
-    Ok(ArtifactId(tx.conn().last_insert_rowid()))
+    Ok(ArtifactId(id))
 }
 
 /// The recorded sizes of an artifact; None: no committed row refers to it.
 pub fn find(tx: &ReadTx, hash: &ArtifactHash) -> Result<Option<ArtifactRef>> {
     tx.row("SELECT size, stored FROM artifact WHERE hash = ?1", [hash.0], |row| {
-        Ok(ArtifactRef { hash: *hash, size: row.get::<_, i64>(0)? as u64, stored: row.get::<_, i64>(1)? as u64 })
+        Ok(ArtifactRef { hash: *hash, size: row.get::<i64>(0)? as u64, stored: row.get::<i64>(1)? as u64 })
     })
 }
 

@@ -1,14 +1,16 @@
 //! Tables `attempt` and `attempt_log`: what an attempt leaves behind.
+//!
+//! SQLite only: JSON functions.
 
 use crate::model::code::OUTCOME_INTERRUPTED;
 use crate::model::{AttemptOutcome, Outcome, StepId, Timestamp, Token, WorkerId};
 use crate::store::{
     error::Result,
     lease::Live,
+    params::params,
     tx::{ReadTx, WriteTx},
 };
 use const_format::formatcp;
-use rusqlite::params;
 use serde::Serialize;
 
 /// What is written of an attempt: the outcome, `{"outcome": .., "certificate": ..}`, and what it printed.
@@ -103,7 +105,7 @@ pub(in crate::store) fn put_off(tx: &WriteTx, live: &Live, new: Option<&Record>)
             AND json_extract(detail, '$.tries') > 0 AND json_extract(?3, '$.tries') > 0"
         ),
         params![live.lease.step.0, live.attempts + 1, new.detail],
-        |row| row.get::<_, i64>(0),
+        |row| row.get::<i64>(0),
     )?;
     for token in earlier {
         tx.execute("DELETE FROM attempt_log WHERE step_id = ?1 AND token = ?2", params![live.lease.step.0, token])?;
@@ -141,8 +143,8 @@ pub fn of_step(tx: &ReadTx, step: StepId) -> Result<Vec<Attempt>> {
                 token: Token(row.get(1)?),
                 worker: WorkerId(row.get(2)?),
                 started: Timestamp(row.get(3)?),
-                ended: row.get::<_, Option<i64>>(4)?.map(Timestamp),
-                outcome: row.get::<_, Option<i64>>(5)?.map(outcome_name),
+                ended: row.get::<Option<i64>>(4)?.map(Timestamp),
+                outcome: row.get::<Option<i64>>(5)?.map(outcome_name),
                 detail: detail.and_then(|it| serde_json::from_str(&it).ok()),
             })
         },
@@ -155,7 +157,7 @@ pub fn logs(tx: &ReadTx, step: StepId, from: Token) -> Result<Vec<(Token, Log)>>
         "SELECT token, stream, total, body FROM attempt_log WHERE step_id = ?1 AND token >= ?2 ORDER BY token, stream",
         [step.0, from.0],
         |row| {
-            let log = Log { stream: row.get(1)?, total: row.get::<_, i64>(2)? as u64, body: row.get(3)? };
+            let log = Log { stream: row.get(1)?, total: row.get::<i64>(2)? as u64, body: row.get(3)? };
             Ok((Token(row.get(0)?), log))
         },
     )
@@ -166,7 +168,7 @@ pub fn last_reason(tx: &ReadTx, step: StepId) -> Result<Option<String>> {
     let detail = tx.row(
         "SELECT detail FROM attempt WHERE step_id = ?1 AND outcome NOT IN (1, 9) ORDER BY token DESC LIMIT 1",
         [step.0],
-        |row| row.get::<_, String>(0),
+        |row| row.get::<String>(0),
     )?;
     Ok(detail.as_deref().and_then(reason))
 }

@@ -6,12 +6,12 @@ use crate::model::{EventKind, GroupId, Lease, RunId, StepId, StepState, Token, W
 use crate::store::{
     error::{Error, Result},
     memory::KnownShape,
+    params::params,
     redo, retry, run, settle, step,
     step::StepRow,
     tx::{ReadTx, WriteTx},
 };
 use const_format::formatcp;
-use rusqlite::params;
 use serde::Serialize;
 
 /// Ended runs that one slice walks over at most: they cost a look, not a write.
@@ -61,7 +61,7 @@ pub fn run(tx: &WriteTx, id: RunId) -> Result<Cancelled> {
 /// its steps out. False: it has ended, or is being cancelled already.
 pub fn group(tx: &WriteTx, id: GroupId) -> Result<bool> {
     let found = tx.row("SELECT phase, ended IS NOT NULL FROM run_group WHERE id = ?1", [id.0], |row| {
-        Ok((row.get::<_, i64>(0)?, row.get::<_, bool>(1)?))
+        Ok((row.get::<i64>(0)?, row.get::<bool>(1)?))
     })?;
     let (phase, ended) = found.ok_or_else(|| Error::not_found(id))?;
     if ended {
@@ -87,7 +87,7 @@ pub fn group_slice(tx: &WriteTx, id: GroupId, after: RunId, limit: usize) -> Res
         return Ok(None);
     }
     let runs =
-        tx.rows(RUNS, params![id.0, after.0, SCAN as i64], |row| Ok((RunId(row.get(0)?), row.get::<_, bool>(1)?)))?;
+        tx.rows(RUNS, params![id.0, after.0, SCAN as i64], |row| Ok((RunId(row.get(0)?), row.get::<bool>(1)?)))?;
     let mut written = 0;
     for (run, open) in &runs {
         if *open {
@@ -123,7 +123,7 @@ pub fn requests(tx: &ReadTx, worker: WorkerId) -> Result<Vec<Lease>> {
 
 fn shape_of(tx: &WriteTx, run: RunId) -> Result<(std::sync::Arc<KnownShape>, StepId)> {
     let (definition, first) = step::definition_of_run(tx, run)?.ok_or_else(|| Error::not_found(run))?;
-    Ok((tx.memory().shape(tx.conn(), definition)?, first))
+    Ok((tx.memory().shape(tx, definition)?, first))
 }
 
 fn cancel_run(tx: &WriteTx, id: RunId) -> Result<Cancelled> {
@@ -150,7 +150,7 @@ fn cancel_run(tx: &WriteTx, id: RunId) -> Result<Cancelled> {
 
 /// Asks the worker of a running step to stop it. None: it does not run; false: it was asked before.
 pub(in crate::store) fn ask(tx: &WriteTx, id: StepId) -> Result<Option<bool>> {
-    let token = tx.row("SELECT token FROM lease WHERE step_id = ?1", [id.0], |row| row.get::<_, i64>(0))?;
+    let token = tx.row("SELECT token FROM lease WHERE step_id = ?1", [id.0], |row| row.get::<i64>(0))?;
     let Some(token) = token else { return Ok(None) };
     let changed = tx.execute(
         "INSERT INTO cancel_request(step_id, token, at) VALUES (?1, ?2, ?3)

@@ -21,7 +21,7 @@ pub fn is_idle(tx: &ReadTx, scope: Scope) -> Result<bool> {
                  OR EXISTS (SELECT 1 FROM group_detail WHERE opened < open_until)"
             ),
             [],
-            |row| row.get::<_, bool>(0),
+            |row| row.get::<bool>(0),
         )?,
         Scope::Group(group) => {
             tx.row("SELECT ended IS NULL FROM run_group WHERE id = ?1", [group.0], |row| row.get(0))?
@@ -62,7 +62,7 @@ pub fn leases(tx: &ReadTx, worker: WorkerId) -> Result<Asked> {
          SELECT step_id, token, 0 FROM hook WHERE worker = ?1 AND state = {HOOK_RUNNING}"
         ),
         [worker.0],
-        |row| Ok((Lease { step: StepId(row.get(0)?), token: Token(row.get(1)?) }, row.get::<_, bool>(2)?)),
+        |row| Ok((Lease { step: StepId(row.get(0)?), token: Token(row.get(1)?) }, row.get::<bool>(2)?)),
     )?;
     let mut asked = Asked::default();
     for (lease, cancelled) in rows {

@@ -43,13 +43,13 @@ pub fn read(tx: &ReadTx, id: StepId) -> Result<Input> {
         |row| {
             Ok(Input {
                 definition,
-                no: row.get::<_, i64>(0)? as usize,
+                no: row.get::<i64>(0)? as usize,
                 first_step,
                 item: item.unwrap_or_default(),
                 attempts: row.get(1)?,
                 failures: row.get(2)?,
                 crashes: row.get(3)?,
-                suspect: row.get::<_, i64>(4)? > 0,
+                suspect: row.get::<i64>(4)? > 0,
                 redoing: row.get(5)?,
             })
         },

@@ -1,4 +1,6 @@
 //! Table `kept_output`: outputs that outlive their steps, and those that only wait to be taken away.
+//!
+//! SQLite only: JSON functions, `unhex`.
 
 use crate::model::code::{KEEP_DOCUMENT, KEEP_NOTHING};
 use crate::model::{GroupId, KeepReason, OutputId, RunId, StepId, Timestamp};
@@ -6,10 +8,10 @@ use crate::store::{
     budget::Budget,
     error::Result,
     output::{self, Output, Released},
+    params::params,
     tx::{ReadTx, WriteTx},
 };
 use const_format::formatcp;
-use rusqlite::params;
 use serde::Serialize;
 
 /// Where an output came from.
@@ -94,7 +96,7 @@ pub fn stale(tx: &ReadTx, which: Stale, after: i64, page: usize) -> Result<(Vec<
             which.all_of.map_or(i64::MIN, |it| it.0),
             page as i64
         ],
-        |row| Ok((row.get::<_, i64>(0)?, row.get::<_, bool>(1)?)),
+        |row| Ok((row.get::<i64>(0)?, row.get::<bool>(1)?)),
     )?;
     let last = rows.last().map(|it| it.0).filter(|_| rows.len() == page);
     Ok((rows.into_iter().filter(|it| it.1).map(|it| it.0).collect(), last))

@@ -2,8 +2,7 @@
 
 use crate::failpoint::{Failpoint, is_active};
 use crate::model::{GroupId, KeyId, Lease, RunId, StepId, Timestamp, Token, WorkerId};
-use crate::store::{error::Result, request::ReadyRow, tx::WriteTx};
-use rusqlite::{Row, params};
+use crate::store::{error::Result, params::params, request::ReadyRow, row::Row, tx::WriteTx};
 
 /// A running step.
 #[derive(Debug, Clone, Copy)]
@@ -73,7 +72,7 @@ pub(in crate::store) fn of_worker(tx: &WriteTx, worker: WorkerId, limit: usize) 
     )
 }
 
-fn read(row: &Row) -> rusqlite::Result<Live> {
+fn read(row: &Row) -> Result<Live> {
     Ok(Live {
         lease: Lease { step: StepId(row.get(0)?), token: Token(row.get(1)?) },
         worker: WorkerId(row.get(2)?),
@@ -81,7 +80,7 @@ fn read(row: &Row) -> rusqlite::Result<Live> {
         run: RunId(row.get(4)?),
         group: GroupId(row.get(5)?),
         due: Timestamp(row.get(6)?),
-        key: row.get::<_, Option<i64>>(7)?.map(KeyId),
+        key: row.get::<Option<i64>>(7)?.map(KeyId),
         attempts: row.get(8)?,
     })
 }

@@ -6,10 +6,11 @@ use crate::store::{
     artifact,
     budget::Budget,
     error::Result,
+    params::params,
+    row::Row,
     tx::{ReadTx, WriteTx},
 };
 use const_format::formatcp;
-use rusqlite::params;
 use serde::{Deserialize, Serialize};
 
 /// An output to write. `value` is JSON; the files exist, whole and fsynced.
@@ -51,7 +52,7 @@ pub(in crate::store) fn insert(tx: &WriteTx, new: &NewOutput) -> Result<OutputId
 }
 
 pub fn get(tx: &ReadTx, id: OutputId) -> Result<Option<Output>> {
-    let text = |row: &rusqlite::Row<'_>, at: usize| row.get::<_, Option<String>>(at);
+    let text = |row: &Row, at: usize| row.get::<Option<String>>(at);
     let found =
         tx.row("SELECT value, links FROM output WHERE id = ?1", [id.0], |row| Ok((text(row, 0)?, text(row, 1)?)))?;
     let Some((value, links)) = found else { return Ok(None) };
@@ -62,10 +63,10 @@ pub fn get(tx: &ReadTx, id: OutputId) -> Result<Option<Output>> {
         |row| {
             let file = ArtifactRef {
                 hash: ArtifactHash(row.get(1)?),
-                size: row.get::<_, i64>(2)? as u64,
-                stored: row.get::<_, i64>(3)? as u64,
+                size: row.get::<i64>(2)? as u64,
+                stored: row.get::<i64>(3)? as u64,
             };
-            Ok(((row.get(0)?, file), row.get::<_, bool>(4)?))
+            Ok(((row.get(0)?, file), row.get::<bool>(4)?))
         },
     )?;
     let executable = files.iter().filter(|it| it.1).map(|it: &((String, ArtifactRef), bool)| it.0.0.clone()).collect();
@@ -99,7 +100,7 @@ pub(in crate::store) fn release(tx: &WriteTx, id: OutputId, budget: &mut Budget)
     loop {
         let files =
             tx.rows("SELECT name, artifact_id FROM output_file WHERE output_id = ?1 LIMIT 100", [id.0], |row| {
-                Ok((row.get::<_, String>(0)?, row.get(1).map(ArtifactId)?))
+                Ok((row.get::<String>(0)?, row.get(1).map(ArtifactId)?))
             })?;
         if files.is_empty() {
             return Ok(Released::Last);
@@ -128,7 +129,7 @@ pub(in crate::store) fn has_files(tx: &ReadTx, id: OutputId) -> Result<bool> {
 pub fn of_step(tx: &ReadTx, step: StepId) -> Result<Option<Output>> {
     let id =
         tx.row(formatcp!("SELECT output_id FROM step WHERE id = ?1 AND state = {STEP_COMPLETED}"), [step.0], |row| {
-            row.get::<_, Option<i64>>(0)
+            row.get::<Option<i64>>(0)
         })?;
     match id.flatten() {
         Some(id) => get(tx, OutputId(id)),

@@ -5,11 +5,12 @@ use crate::model::code::STEP_PAUSED;
 use crate::model::{EventKind, GroupId, StepId};
 use crate::store::{
     error::{Error, Result},
-    group, step, step_type,
+    group,
+    params::params,
+    step, step_type,
     tx::{ReadTx, WriteTx},
 };
 use const_format::formatcp;
-use rusqlite::params;
 
 /// Nothing of the group is claimed from here on; what runs goes on. False: it is paused already.
 pub fn group(tx: &WriteTx, id: GroupId) -> Result<bool> {
@@ -108,7 +109,7 @@ pub(in crate::store) const PARKED: &str =
 pub fn unfinished(tx: &ReadTx) -> Result<Vec<GroupId>> {
     let mut found = Vec::new();
     let mut after = 0;
-    while let Some(group) = tx.row(NEXT_PARKED_GROUP, [after], |row| row.get::<_, i64>(0))? {
+    while let Some(group) = tx.row(NEXT_PARKED_GROUP, [after], |row| row.get::<i64>(0))? {
         after = group;
         let free =
             tx.row("SELECT 1 FROM run_group WHERE id = ?1 AND paused = 0 AND cancelling = 0", [group], |_| Ok(()))?;

@@ -3,6 +3,8 @@
 //!
 //! Who needs such a step was told when it completed for the first time, so its second completion tells nobody but those
 //! who wait (state 4): for all others its need counts as met. A step that is claimed meanwhile waits too.
+//!
+//! SQLite only: `OR IGNORE`.
 
 use crate::model::code::{STEP_COMPLETED, STEP_OPEN, STEP_RECOMPUTE};
 use crate::model::{ArtifactHash, AttemptOutcome, EventKind, KeepReason, Outcome, OutputId, StepId, StepState};
@@ -13,11 +15,11 @@ use crate::store::{
     kept_output::{self, Origin},
     lease::Live,
     memory::KnownShape,
+    params::params,
     run, step, step_cache,
     tx::WriteTx,
 };
 use const_format::formatcp;
-use rusqlite::params;
 
 /// How often a step makes its files again before its disk is to blame.
 const MOST: i64 = 3;
@@ -44,7 +46,7 @@ struct Producer {
 /// Lets the steps that made the damaged files run again.
 pub(in crate::store) fn ask(tx: &WriteTx, live: &Live, damaged: &[ArtifactHash]) -> Result<Asked> {
     let Some((definition, first)) = step::definition_of_run(tx, live.run)? else { return Ok(Asked::Unknown) };
-    let shape = tx.memory().shape(tx.conn(), definition)?;
+    let shape = tx.memory().shape(tx, definition)?;
     let own = live.lease.step;
     let mut producers: Vec<Producer> = Vec::new();
     for hash in damaged {

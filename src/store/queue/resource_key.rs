@@ -10,8 +10,7 @@ pub fn intern(tx: &WriteTx, name: &str) -> Result<KeyId> {
     if let Some(id) = find(tx, name)? {
         return Ok(id);
     }
-    tx.execute("INSERT INTO resource_key(name) VALUES (?1)", [name])?;
-    Ok(KeyId(tx.conn().last_insert_rowid()))
+    tx.insert("INSERT INTO resource_key(name) VALUES (?1) RETURNING id", [name]).map(KeyId)
 }
 
 pub fn find(tx: &ReadTx, name: &str) -> Result<Option<KeyId>> {

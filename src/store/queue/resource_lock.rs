@@ -7,12 +7,14 @@ use crate::model::{
 use crate::store::{
     Held,
     error::Result,
+    params::params,
     request::Claim,
-    resource_key, step,
+    resource_key,
+    row::Row,
+    step,
     tx::{ReadTx, WriteTx},
 };
 use const_format::formatcp;
-use rusqlite::{Row, params};
 use serde::Serialize;
 
 /// A held key.
@@ -220,12 +222,12 @@ const LEFT: &str = formatcp!(
     AND NOT EXISTS (SELECT 1 FROM lease q WHERE q.step_id = l.holder AND q.token = l.token)"
 );
 
-fn read(row: &Row) -> rusqlite::Result<LockRow> {
+fn read(row: &Row) -> Result<LockRow> {
     Ok(LockRow {
         key: ResourceKey(row.get(0)?),
         holder: Holder { kind: kind(row.get(1)?), id: row.get(2)? },
         token: Token(row.get(3)?),
-        identity: serde_json::from_str(&row.get::<_, String>(4)?).ok(),
+        identity: serde_json::from_str(&row.get::<String>(4)?).ok(),
         acquired: Timestamp(row.get(5)?),
         boot_id: row.get(6)?,
         deadline: Monotonic(row.get(7)?),

@@ -13,11 +13,11 @@ use crate::store::{
     error::{Error, Result},
     group,
     memory::KnownShape,
+    params::params,
     step,
     tx::{ReadTx, WriteTx},
 };
 use const_format::formatcp;
-use rusqlite::params;
 
 /// Runs that one slice walks over at most.
 const SCAN: usize = 5_000;
@@ -32,7 +32,7 @@ pub fn group(tx: &WriteTx, id: GroupId) -> Result<bool> {
                   AND phase < {PHASE_PRUNING}"
         ),
         [id.0],
-        |row| Ok((row.get::<_, i64>(0)?, row.get::<_, bool>(1)?, row.get::<_, i64>(2)?)),
+        |row| Ok((row.get::<i64>(0)?, row.get::<bool>(1)?, row.get::<i64>(2)?)),
     )?;
     let (phase, ended, lost) = found.ok_or_else(|| Error::not_found(id))?;
     if phase == PHASE_REOPENING {
@@ -65,14 +65,14 @@ pub fn group_slice(tx: &WriteTx, id: GroupId, limit: usize) -> Result<bool> {
                   AND g.phase = {PHASE_REOPENING}"
         ),
         [id.0],
-        |row| row.get::<_, i64>(0),
+        |row| row.get::<i64>(0),
     )?;
     let Some(opened) = opened else { return Ok(false) };
     let runs = tx.rows(
         "SELECT id, ended IS NOT NULL AND failed + cancelled > 0 FROM run WHERE group_id = ?1 AND id > ?2
           ORDER BY id LIMIT ?3",
         params![id.0, opened, SCAN as i64],
-        |row| Ok((RunId(row.get(0)?), row.get::<_, bool>(1)?)),
+        |row| Ok((RunId(row.get(0)?), row.get::<bool>(1)?)),
     )?;
     let mut written = 0;
     let mut more = runs.len() == SCAN;
@@ -135,7 +135,7 @@ pub fn run(tx: &WriteTx, id: RunId) -> Result<usize> {
 /// `opened`: false when the run's group has not started it yet, and will.
 fn reopen(tx: &WriteTx, run: RunId, group: GroupId, opened: bool) -> Result<usize> {
     let (definition, first) = step::definition_of_run(tx, run)?.ok_or_else(|| Error::not_found(run))?;
-    let shape = tx.memory().shape(tx.conn(), definition)?;
+    let shape = tx.memory().shape(tx, definition)?;
     let completed = completed(tx, &shape, first)?;
     count_reopened(tx, run, group)?;
     let open: Vec<usize> = (0..completed.len()).filter(|&no| !completed[no]).collect();
@@ -185,7 +185,7 @@ pub fn step(tx: &WriteTx, id: StepId) -> Result<usize> {
     let facts = facts(tx, row.run)?;
     facts.refuse_unless_still()?;
     let (definition, first) = step::definition_of_run(tx, row.run)?.ok_or_else(|| Error::not_found(row.run))?;
-    let shape = tx.memory().shape(tx.conn(), definition)?;
+    let shape = tx.memory().shape(tx, definition)?;
     let mut states = states(tx, &shape, first)?;
     let lost = |it: StepState| matches!(it, StepState::Failed | StepState::Cancelled);
     if let Some(need) = shape.shape.steps[row.no].needs.iter().find(|&&need| lost(states[need])) {
@@ -235,12 +235,8 @@ fn reopen_run(
         begin_epoch(tx, facts)?;
         count_reopened(tx, run, facts.group)?;
         let unfinished = if shape.chain { states.len() } else { count };
-        let counts = params![
-            run.0,
-            unfinished as i64,
-            if shape.chain { 0 } else { failed },
-            if shape.chain { 0 } else { cancelled }
-        ];
+        let (failed, cancelled) = if shape.chain { (0, 0) } else { (failed, cancelled) };
+        let counts = [run.0, unfinished as i64, failed, cancelled];
         tx.execute("UPDATE run SET unfinished = ?2, failed = ?3, cancelled = ?4, ended = NULL WHERE id = ?1", counts)?;
     } else if !shape.chain {
         tx.execute(

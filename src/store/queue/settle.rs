@@ -11,13 +11,13 @@ use crate::store::{
     lease::{self, Live},
     memory::KnownShape,
     output,
+    params::params,
     redo::{self, Asked},
     request::Settlement,
     resource_lock, run, step, step_cache,
     tx::WriteTx,
 };
 use const_format::formatcp;
-use rusqlite::params;
 use std::sync::Arc;
 
 /// Settles a step, if `lease` still holds it.
@@ -116,7 +116,7 @@ fn shape_of(tx: &WriteTx, live: &Live) -> Result<(Arc<KnownShape>, StepId)> {
     let Some((definition, first)) = found else {
         return Err(crate::store::Error::not_found(live.run));
     };
-    let shape = tx.memory().shape(tx.conn(), definition)?;
+    let shape = tx.memory().shape(tx, definition)?;
     Ok((shape, first))
 }
 

@@ -5,11 +5,12 @@ use crate::model::{DefinitionId, GroupId, KeyId, RunId, StepId, StepState, Times
 use crate::store::{
     error::Result,
     memory::KnownShape,
+    params::params,
     request::ReadyRow,
+    row::Row,
     tx::{ReadTx, WriteTx},
 };
 use const_format::formatcp;
-use rusqlite::{Row, params};
 use std::cmp::Reverse;
 
 /// Due steps that one transaction promotes at most.
@@ -76,17 +77,17 @@ pub(in crate::store) fn get(tx: &ReadTx, id: StepId) -> Result<Option<StepRow>> 
     )
 }
 
-fn read(row: &Row) -> rusqlite::Result<StepRow> {
+fn read(row: &Row) -> Result<StepRow> {
     Ok(StepRow {
         id: StepId(row.get(0)?),
         run: RunId(row.get(1)?),
         group: GroupId(row.get(2)?),
-        no: row.get::<_, i64>(3)? as usize,
+        no: row.get::<i64>(3)? as usize,
         step_type: TypeId(row.get(4)?),
         state: StepState::from_code(row.get(5)?).unwrap_or(StepState::Open),
         priority: row.get(6)?,
         due: row.get(7)?,
-        key: row.get::<_, Option<i64>>(8)?.map(KeyId),
+        key: row.get::<Option<i64>>(8)?.map(KeyId),
         scope: row.get(9)?,
         attempts: row.get(10)?,
     })
@@ -100,7 +101,7 @@ pub(in crate::store) fn need_met(tx: &WriteTx, shape: &KnownShape, first: StepId
             formatcp!("UPDATE step SET unmet = unmet - 1 WHERE id = ?1 AND state = {STEP_OPEN} AND unmet > 0"),
             [id.0],
         )?;
-        let unmet = tx.row("SELECT unmet FROM step WHERE id = ?1", [id.0], |row| row.get::<_, i64>(0))?;
+        let unmet = tx.row("SELECT unmet FROM step WHERE id = ?1", [id.0], |row| row.get::<i64>(0))?;
         if unmet != Some(0) {
             return Ok(true);
         }
@@ -245,7 +246,7 @@ pub(in crate::store) fn leave_ready(tx: &WriteTx, step: &StepRow) -> Result<bool
     Ok(false)
 }
 
-pub(in crate::store) fn read_ready(row: &Row) -> rusqlite::Result<ReadyRow> {
+pub(in crate::store) fn read_ready(row: &Row) -> Result<ReadyRow> {
     Ok(ReadyRow {
         lane: row.get(0)?,
         priority: row.get(1)?,
@@ -255,7 +256,7 @@ pub(in crate::store) fn read_ready(row: &Row) -> rusqlite::Result<ReadyRow> {
         run: RunId(row.get(5)?),
         group: GroupId(row.get(6)?),
         scope: row.get(7)?,
-        key: row.get::<_, Option<i64>>(8)?.map(KeyId),
+        key: row.get::<Option<i64>>(8)?.map(KeyId),
         attempts: row.get(9)?,
     })
 }

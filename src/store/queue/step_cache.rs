@@ -5,9 +5,9 @@ use crate::store::{
     error::Result,
     kept_output::{self, Origin},
     output,
+    params::params,
     tx::{ReadTx, WriteTx},
 };
-use rusqlite::params;
 
 /// SHA-256 of what a result depends on.
 pub type Key = [u8; 32];
@@ -32,7 +32,7 @@ pub fn forget(tx: &WriteTx, key: &[u8; 32]) -> Result<()> {
 
 /// Forgets every entry that leads to this output: its files are damaged.
 pub(in crate::store) fn forget_output(tx: &WriteTx, id: OutputId) -> Result<()> {
-    let keys = tx.rows("SELECT key FROM step_cache WHERE output_id = ?1", [id.0], |row| row.get::<_, [u8; 32]>(0))?;
+    let keys = tx.rows("SELECT key FROM step_cache WHERE output_id = ?1", [id.0], |row| row.get::<[u8; 32]>(0))?;
     keys.iter().try_for_each(|key| forget(tx, key))
 }
 
@@ -43,7 +43,7 @@ pub fn stale(tx: &ReadTx, before: Timestamp, after: &[u8], page: usize) -> Resul
         "SELECT c.key, c.used <= ?2 AND o.users = 1 FROM step_cache c JOIN output o ON o.id = c.output_id
           WHERE c.key > ?1 ORDER BY c.key LIMIT ?3",
         params![after, before.0, page as i64],
-        |row| Ok((row.get::<_, [u8; 32]>(0)?, row.get::<_, bool>(1)?)),
+        |row| Ok((row.get::<[u8; 32]>(0)?, row.get::<bool>(1)?)),
     )?;
     let last = rows.last().map(|it| it.0).filter(|_| rows.len() == page);
     Ok((rows.into_iter().filter(|it| it.1).map(|it| it.0).collect(), last))

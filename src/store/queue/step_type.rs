@@ -4,16 +4,15 @@ use crate::model::TypeId;
 use crate::store::{
     error::Result,
     memory::KnownType,
+    params::params,
     tx::{ReadTx, WriteTx},
 };
-use rusqlite::params;
 
 pub fn intern(tx: &WriteTx, name: &str) -> Result<TypeId> {
     if let Some(id) = find(tx, name)? {
         return Ok(id);
     }
-    tx.execute("INSERT INTO step_type(name) VALUES (?1)", [name])?;
-    let id = TypeId(tx.conn().last_insert_rowid());
+    let id = TypeId(tx.insert("INSERT INTO step_type(name) VALUES (?1) RETURNING id", [name])?);
     tx.memory().types.insert(id, KnownType { lane: 0, paused: false });
     Ok(id)
 }

@@ -4,10 +4,11 @@ use crate::model::{AttemptOutcome, EventKind, GroupId, ProcessIdentity, Scope, S
 use crate::store::{
     SCHEMA_VERSION, attempt,
     error::{Error, Result},
-    hook, lease, resource_lock, settle,
+    hook, lease,
+    params::params,
+    resource_lock, settle,
     tx::{ReadTx, WriteTx},
 };
-use rusqlite::{Connection, params};
 use serde::Serialize;
 
 /// A worker as it registers. `pools` is JSON: {"parse": 4, "*": 2}.
@@ -37,23 +38,14 @@ pub struct WorkerRow {
 
 /// Reserves a worker's id, so that it can take its liveness lock before anybody sees it.
 pub fn reserve(tx: &WriteTx) -> Result<WorkerId> {
-    tx.execute(
-        "INSERT INTO worker(identity, boot_id, version, schema, pools, registered) VALUES ('null', '', '', 0, '{}', 0)",
+    let id = tx.insert(
+        "INSERT INTO worker(identity, boot_id, version, schema, pools, registered)
+         VALUES ('null', '', '', 0, '{}', 0) RETURNING id",
         [],
     )?;
-    let id = WorkerId(tx.conn().last_insert_rowid());
+    let id = WorkerId(id);
     tx.execute("DELETE FROM worker WHERE id = ?1", [id.0])?;
     Ok(id)
-}
-
-/// Gives out no id up to this one from now on.
-pub(in crate::store) fn skip_to(conn: &Connection, id: i64) -> rusqlite::Result<()> {
-    // The row is there once there was a worker.
-    let raised = conn.execute("UPDATE sqlite_sequence SET seq = max(seq, ?1) WHERE name = 'worker'", [id])?;
-    if raised == 0 {
-        conn.execute("INSERT INTO sqlite_sequence(name, seq) VALUES ('worker', ?1)", [id])?;
-    }
-    Ok(())
 }
 
 /// Registers a worker that holds its liveness lock.
@@ -96,12 +88,12 @@ pub fn list(tx: &ReadTx) -> Result<Vec<WorkerRow>> {
         |row| {
             Ok((
                 WorkerId(row.get(0)?),
-                row.get::<_, String>(1)?,
+                row.get::<String>(1)?,
                 row.get(2)?,
-                row.get::<_, String>(3)?,
+                row.get::<String>(3)?,
                 Timestamp(row.get(4)?),
                 row.get(5)?,
-                row.get::<_, String>(6)?,
+                row.get::<String>(6)?,
                 Some(row.get(7)?).filter(|it| *it > 0).map(GroupId),
             ))
         },

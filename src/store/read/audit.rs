@@ -103,11 +103,11 @@ pub fn steps(tx: &ReadTx) -> Result<Vec<StepFact>> {
                 id: StepId(row.get(0)?),
                 run: RunId(row.get(1)?),
                 group: GroupId(row.get(2)?),
-                no: row.get::<_, i64>(3)? as usize,
+                no: row.get::<i64>(3)? as usize,
                 item: row.get(4)?,
                 state: StepState::from_code(row.get(5)?).unwrap_or(StepState::Open),
                 attempts: row.get(6)?,
-                token: row.get::<_, Option<i64>>(7)?.map(Token),
+                token: row.get::<Option<i64>>(7)?.map(Token),
                 output: row.get(8)?,
                 files: row.get(9)?,
             })
@@ -132,7 +132,7 @@ pub fn hooks(tx: &ReadTx) -> Result<Vec<HookFact>> {
         Ok(HookFact {
             group: GroupId(row.get(0)?),
             event: row.get(1)?,
-            step: Some(row.get::<_, i64>(2)?).filter(|it| *it > 0).map(StepId),
+            step: Some(row.get::<i64>(2)?).filter(|it| *it > 0).map(StepId),
             epoch: row.get(3)?,
             state: HookState::from_code(row.get(4)?).unwrap_or(HookState::Waiting),
         })
@@ -142,7 +142,7 @@ pub fn hooks(tx: &ReadTx) -> Result<Vec<HookFact>> {
 /// Every artifact that a row refers to.
 pub fn artifacts(tx: &ReadTx) -> Result<Vec<ArtifactRef>> {
     tx.rows("SELECT hash, size, stored FROM artifact ORDER BY id", [], |row| {
-        let (size, stored) = (row.get::<_, i64>(1)? as u64, row.get::<_, i64>(2)? as u64);
+        let (size, stored) = (row.get::<i64>(1)? as u64, row.get::<i64>(2)? as u64);
         Ok(ArtifactRef { hash: ArtifactHash(row.get(0)?), size, stored })
     })
 }

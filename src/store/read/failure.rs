@@ -1,13 +1,14 @@
 //! What failed in a group: step by step, and what is equal counted as one.
+//!
+//! SQLite only: JSON functions, columns beside `min`.
 
 use super::step::steps_of_run;
 use crate::model::code::STEP_FAILED;
 use crate::{
     model::{GroupId, RunId, Status, StepId, Timestamp},
-    store::{attempt, error::Result, tx::ReadTx},
+    store::{attempt, error::Result, params::params, tx::ReadTx},
 };
 use const_format::formatcp;
-use rusqlite::params;
 use serde::Serialize;
 
 /// A failed step and why.
@@ -35,7 +36,7 @@ pub fn failures(tx: &ReadTx, group: GroupId, after: Option<RunId>, limit: usize)
     )?;
     let mut found = Vec::new();
     for run in runs {
-        let item = tx.row("SELECT item FROM item WHERE run_id = ?1", [run.0], |row| row.get::<_, String>(0))?;
+        let item = tx.row("SELECT item FROM item WHERE run_id = ?1", [run.0], |row| row.get::<String>(0))?;
         for step in steps_of_run(tx, run)?.into_iter().filter(|it| it.status == Status::Failed) {
             found.push(Failure {
                 run,
@@ -76,10 +77,10 @@ pub fn failure_kinds(tx: &ReadTx, group: GroupId, limit: usize) -> Result<Vec<Fa
           GROUP BY s.no, json_extract(a.detail, '$.outcome') ORDER BY count(*) DESC, min(s.id) LIMIT ?2"
         ),
         params![group.0, limit as i64],
-        |row| Ok((StepId(row.get(0)?), RunId(row.get(1)?), row.get::<_, i64>(2)?, row.get::<_, Option<String>>(3)?)),
+        |row| Ok((StepId(row.get(0)?), RunId(row.get(1)?), row.get::<i64>(2)?, row.get::<Option<String>>(3)?)),
     )?;
     let whole = |(step, run, runs, detail): (StepId, RunId, i64, Option<String>)| {
-        let item = tx.row("SELECT item FROM item WHERE run_id = ?1", [run.0], |row| row.get::<_, String>(0))?;
+        let item = tx.row("SELECT item FROM item WHERE run_id = ?1", [run.0], |row| row.get::<String>(0))?;
         Ok(FailureKind {
             name: super::step::find(tx, step)?.name,
             reason: detail.as_deref().and_then(attempt::reason).unwrap_or_else(|| NO_WORD.into()),

@@ -1,4 +1,6 @@
 //! Groups in a list and in full.
+//!
+//! SQLite only: JSON functions.
 
 use super::hook::{FAILED_HOOKS, FailedHook, failed_hooks};
 use crate::decide::status::{self, Facts};
@@ -7,11 +9,12 @@ use crate::{
     model::{DefinitionId, GroupId, Status, Timestamp},
     store::{
         error::{Error, Result},
+        params::params,
+        row::Row,
         tx::ReadTx,
     },
 };
 use const_format::formatcp;
-use rusqlite::{Row, params};
 use serde::Serialize;
 use std::collections::{BTreeMap, HashMap};
 
@@ -81,9 +84,9 @@ const COLUMNS: &str = formatcp!(
    JOIN definition w ON w.id = d.definition_id"
 );
 
-fn read(row: &Row, running: &HashMap<GroupId, i64>) -> rusqlite::Result<GroupRow> {
+fn read(row: &Row, running: &HashMap<GroupId, i64>) -> Result<GroupRow> {
     let id = GroupId(row.get(0)?);
-    let ended = row.get::<_, Option<i64>>(3)?.map(Timestamp);
+    let ended = row.get::<Option<i64>>(3)?.map(Timestamp);
     let (runs, open): (i64, i64) = (row.get(4)?, row.get(5)?);
     let (failed, cancelled): (i64, i64) = (row.get(6)?, row.get(7)?);
     let status = status::of(&Facts {
@@ -118,7 +121,7 @@ fn read(row: &Row, running: &HashMap<GroupId, i64>) -> rusqlite::Result<GroupRow
 /// How many steps of each group run now.
 fn running(tx: &ReadTx) -> Result<HashMap<GroupId, i64>> {
     let counts = tx.rows("SELECT group_id, count(*) FROM lease GROUP BY group_id", [], |row| {
-        Ok((GroupId(row.get(0)?), row.get::<_, i64>(1)?))
+        Ok((GroupId(row.get(0)?), row.get::<i64>(1)?))
     })?;
     Ok(counts.into_iter().collect())
 }
@@ -186,14 +189,14 @@ fn steps_by_status(tx: &ReadTx, id: GroupId) -> Result<Vec<TypeCount>> {
                 (SELECT r.first_step + json_array_length(d.shape, '$.steps') FROM run r
                    JOIN definition d ON d.id = r.definition_id WHERE r.group_id = ?1 ORDER BY r.id DESC LIMIT 1)",
         [id.0],
-        |row| Ok((row.get::<_, Option<i64>>(0)?, row.get::<_, Option<i64>>(1)?)),
+        |row| Ok((row.get::<Option<i64>>(0)?, row.get::<Option<i64>>(1)?)),
     )?;
     let Some((Some(first), Some(end))) = range else { return Ok(Vec::new()) };
     let rows = tx.rows(
         "SELECT t.name, v.status, count(*) FROM step_status v JOIN step_type t ON t.id = v.type_id
           WHERE v.id >= ?1 AND v.id < ?2 AND v.group_id = ?3 GROUP BY v.type_id, v.status ORDER BY min(v.no), v.status",
         params![first, end, id.0],
-        |row| Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?, row.get::<_, i64>(2)?)),
+        |row| Ok((row.get::<String>(0)?, row.get::<String>(1)?, row.get::<i64>(2)?)),
     )?;
     let count = |(step_type, status, count): (String, String, i64)| {
         Some(TypeCount { step_type, status: status.parse().ok()?, count })

@@ -3,10 +3,9 @@
 use crate::model::code::HOOK_FAILED;
 use crate::{
     model::{GroupId, RunId, StepId, Timestamp},
-    store::{error::Result, tx::ReadTx},
+    store::{error::Result, params::params, tx::ReadTx},
 };
 use const_format::formatcp;
-use rusqlite::params;
 use serde::Serialize;
 
 /// A hook whose attempts are used up.

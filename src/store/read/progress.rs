@@ -1,4 +1,6 @@
 //! How far a group is, cheap enough to be asked five times a second.
+//!
+//! SQLite only: JSON functions.
 
 use crate::model::code::{PHASE_LIVE, STEP_COMPLETED, STEP_FAILED};
 use crate::{
@@ -7,11 +9,11 @@ use crate::{
         error::{Error, Result},
         event::{self, Cursor},
         group,
+        params::params,
         tx::ReadTx,
     },
 };
 use const_format::formatcp;
-use rusqlite::params;
 use serde::Serialize;
 use std::collections::HashMap;
 
@@ -43,7 +45,7 @@ pub fn progress(tx: &ReadTx, id: GroupId) -> Result<Progress> {
                 failed: row.get(2)?,
                 cancelled: row.get(3)?,
                 running: row.get(4)?,
-                ended_at: row.get::<_, Option<i64>>(5)?.map(Timestamp),
+                ended_at: row.get::<Option<i64>>(5)?.map(Timestamp),
             })
         },
     )?
@@ -92,7 +94,7 @@ impl Tally {
               WHERE r.group_id = ?1 AND s.id >= r.first_step AND s.id < r.first_step + ?2 GROUP BY s.no"
             ),
             params![id.0, steps.len() as i64],
-            |row| Ok((row.get::<_, i64>(0)? as usize, row.get::<_, i64>(1)?, row.get::<_, i64>(2)?)),
+            |row| Ok((row.get::<i64>(0)? as usize, row.get::<i64>(1)?, row.get::<i64>(2)?)),
         )?;
         for (no, completed, failed) in counts {
             if let Some(step) = steps.get_mut(no) {

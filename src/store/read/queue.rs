@@ -1,4 +1,6 @@
 //! What waits and what runs, told from the small tables and the partial indexes: never a scan of `step`.
+//!
+//! SQLite only: `INDEXED BY`.
 
 use crate::model::code::{HOOK_RUNNING, HOOK_WAITING, STEP_BLOCKED, STEP_DELAYED, STEP_PAUSED};
 use crate::{
@@ -49,12 +51,12 @@ pub fn queues(tx: &ReadTx) -> Result<Queues> {
     for (id, queue) in tx.rows("SELECT id, name, paused, lane > 0 FROM step_type", [], |row| {
         let queue =
             TypeQueue { step_type: row.get(1)?, paused: row.get(2)?, own_lane: row.get(3)?, ..TypeQueue::default() };
-        Ok((row.get::<_, i64>(0)?, queue))
+        Ok((row.get::<i64>(0)?, queue))
     })? {
         types.insert(id, queue);
     }
     let mut count = |sql: &str, place: fn(&mut TypeQueue) -> &mut i64| -> Result<()> {
-        for (id, count) in tx.rows(sql, [], |row| Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?)))? {
+        for (id, count) in tx.rows(sql, [], |row| Ok((row.get::<i64>(0)?, row.get::<i64>(1)?)))? {
             if let Some(queue) = types.get_mut(&id) {
                 *place(queue) = count;
             }
@@ -63,7 +65,7 @@ pub fn queues(tx: &ReadTx) -> Result<Queues> {
     };
     count("SELECT type_id, count(*) FROM lease GROUP BY type_id", |it| &mut it.running)?;
     count(IN_LINE, |it| &mut it.in_line)?;
-    for (id, all, held) in tx.rows(READY, [], |row| Ok((row.get::<_, i64>(0)?, row.get(1)?, row.get(2)?)))? {
+    for (id, all, held) in tx.rows(READY, [], |row| Ok((row.get::<i64>(0)?, row.get(1)?, row.get(2)?)))? {
         if let Some(queue) = types.get_mut(&id) {
             queue.on_hold = if queue.paused { all } else { held };
             queue.ready = all - queue.on_hold;
@@ -107,7 +109,7 @@ pub struct PutOff {
 /// Steps that wait for room, of the `most` that are due next.
 pub fn put_off(tx: &ReadTx, most: usize) -> Result<Vec<PutOff>> {
     let waiting = tx.rows(PUT_OFF, [most as i64], |row| {
-        Ok((StepId(row.get(0)?), GroupId(row.get(2)?), row.get::<_, Option<String>>(1)?))
+        Ok((StepId(row.get(0)?), GroupId(row.get(2)?), row.get::<Option<String>>(1)?))
     })?;
     let found = waiting.into_iter().filter_map(|(step, group, detail)| {
         let detail: serde_json::Value = serde_json::from_str(&detail?).ok()?;

@@ -1,11 +1,12 @@
 //! What became of each run of a group: statuses, values and reasons, many runs at once.
+//!
+//! SQLite only: JSON functions.
 
 use super::run::{RunFilter, RunRow, runs};
 use crate::{
     model::{GroupId, RunId, Status},
-    store::{error::Result, tx::ReadTx},
+    store::{error::Result, params::params, tx::ReadTx},
 };
-use rusqlite::params;
 use std::collections::HashMap;
 
 /// A run with the status and the value of each of its steps, in the order of the workflow.
@@ -29,7 +30,7 @@ pub fn results(tx: &ReadTx, group: GroupId, after: Option<RunId>, limit: usize) 
                           JOIN definition w ON w.id = r.definition_id WHERE r.id = ?2)
           ORDER BY v.id",
         params![first.id.0, last.id.0, group.0],
-        |row| Ok((RunId(row.get(0)?), row.get::<_, String>(1)?, row.get::<_, Option<String>>(2)?)),
+        |row| Ok((RunId(row.get(0)?), row.get::<String>(1)?, row.get::<Option<String>>(2)?)),
     )?;
     let mut steps: HashMap<RunId, Vec<(Status, Option<serde_json::Value>)>> = HashMap::new();
     for (run, status, value) in rows {

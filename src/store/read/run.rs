@@ -1,4 +1,6 @@
 //! Runs in a list and in full.
+//!
+//! SQLite only: JSON functions.
 
 use super::step::{StepRow, steps_of_run};
 use crate::decide::status::{self, Facts};
@@ -9,11 +11,12 @@ use crate::{
         attempt,
         error::{Error, Result},
         output,
+        params::params,
+        row::Row,
         tx::ReadTx,
     },
 };
 use const_format::formatcp;
-use rusqlite::{Row, params};
 use serde::Serialize;
 
 /// Which runs of a group to list, in the order of submission. `after`: where the last page ended.
@@ -66,8 +69,8 @@ const COLUMNS: &str = formatcp!(
    FROM run r JOIN definition w ON w.id = r.definition_id LEFT JOIN item i ON i.run_id = r.id"
 );
 
-fn read(row: &Row) -> rusqlite::Result<RunRow> {
-    let ended = row.get::<_, Option<i64>>(3)?.map(Timestamp);
+fn read(row: &Row) -> Result<RunRow> {
+    let ended = row.get::<Option<i64>>(3)?.map(Timestamp);
     let (failed, cancelled): (i64, i64) = (row.get(4)?, row.get(5)?);
     let status = status::of(&Facts {
         ended: ended.is_some(),
@@ -151,7 +154,7 @@ pub fn runs_with_steps(
         Status::Pending | Status::Completed => return Ok(None),
     };
     let after = after.map_or(0, |it| it.0);
-    let ids = tx.rows(sql, params![group.0, after, limit as i64], |row| row.get::<_, i64>(0))?;
+    let ids = tx.rows(sql, params![group.0, after, limit as i64], |row| row.get::<i64>(0))?;
     let mut found = Vec::with_capacity(ids.len());
     for id in ids {
         found.extend(tx.row(&format!("SELECT {COLUMNS} WHERE r.id = ?1"), [id], read)?);
@@ -186,7 +189,7 @@ pub fn show_run(tx: &ReadTx, id: RunId) -> Result<RunDetails> {
         "SELECT w.name, json_extract(w.shape, '$.steps') FROM run r JOIN definition w ON w.id = r.definition_id
           WHERE r.id = ?1",
         [id.0],
-        |row| Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?)),
+        |row| Ok((row.get::<String>(0)?, row.get::<String>(1)?)),
     )?;
     let (definition, shape) = definition.unwrap_or_default();
     let shape: Vec<ShapeStep> = serde_json::from_str(&shape).unwrap_or_default();

@@ -1,4 +1,6 @@
 //! Steps in a list and in full.
+//!
+//! SQLite only: JSON functions.
 
 use crate::model::code::OUTCOME_CACHED;
 use crate::{
@@ -7,12 +9,13 @@ use crate::{
         attempt::{self, Attempt},
         error::{Error, Result},
         output,
+        params::params,
         resource_lock::{self, LockRow},
+        row::Row,
         tx::ReadTx,
     },
 };
 use const_format::formatcp;
-use rusqlite::{Row, params};
 use serde::Serialize;
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
@@ -79,20 +82,20 @@ const COLUMNS: &str = formatcp!(
    LEFT JOIN lease l ON l.step_id = s.id"
 );
 
-fn read(row: &Row) -> rusqlite::Result<StepRow> {
+fn read(row: &Row) -> Result<StepRow> {
     Ok(StepRow {
         id: StepId(row.get(0)?),
         no: row.get(1)?,
         name: row.get(2)?,
         step_type: row.get(3)?,
-        status: row.get::<_, String>(4)?.parse().unwrap_or(Status::Pending),
+        status: row.get::<String>(4)?.parse().unwrap_or(Status::Pending),
         attempts: row.get(5)?,
         failures: row.get(6)?,
         crashes: row.get(7)?,
-        worker: row.get::<_, Option<i64>>(8)?.map(WorkerId),
-        started: row.get::<_, Option<i64>>(9)?.map(Timestamp),
-        ended: row.get::<_, Option<i64>>(10)?.map(Timestamp),
-        cached: row.get::<_, Option<bool>>(11)?.unwrap_or(false),
+        worker: row.get::<Option<i64>>(8)?.map(WorkerId),
+        started: row.get::<Option<i64>>(9)?.map(Timestamp),
+        ended: row.get::<Option<i64>>(10)?.map(Timestamp),
+        cached: row.get::<Option<bool>>(11)?.unwrap_or(false),
         error: None,
     })
 }
@@ -110,7 +113,7 @@ pub(super) fn steps_of_run(tx: &ReadTx, run: RunId) -> Result<Vec<StepRow>> {
         "SELECT r.first_step, r.first_step + json_array_length(d.shape, '$.steps') FROM run r
            JOIN definition d ON d.id = r.definition_id WHERE r.id = ?1",
         [run.0],
-        |row| Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?)),
+        |row| Ok((row.get::<i64>(0)?, row.get::<i64>(1)?)),
     )?;
     let (first, end) = range.ok_or_else(|| Error::not_found(run))?;
     let sql = format!("SELECT {COLUMNS} WHERE s.id >= ?1 AND s.id < ?2 ORDER BY s.id");
@@ -119,7 +122,7 @@ pub(super) fn steps_of_run(tx: &ReadTx, run: RunId) -> Result<Vec<StepRow>> {
 
 /// The status of one step.
 pub fn status_of_step(tx: &ReadTx, id: StepId) -> Result<Status> {
-    let status = tx.row("SELECT status FROM step_status WHERE id = ?1", [id.0], |row| row.get::<_, String>(0))?;
+    let status = tx.row("SELECT status FROM step_status WHERE id = ?1", [id.0], |row| row.get::<String>(0))?;
     let status = status.ok_or_else(|| Error::not_found(id))?;
     status.parse().map_err(|reason| Error::Sqlite { reason })
 }
@@ -172,7 +175,7 @@ pub fn show_step(tx: &ReadTx, id: StepId) -> Result<StepDetails> {
                 definition: row.get(2)?,
                 definition_id: DefinitionId(row.get(3)?),
                 item: row.get(4)?,
-                params: serde_json::from_str(&row.get::<_, String>(5)?).unwrap_or_default(),
+                params: serde_json::from_str(&row.get::<String>(5)?).unwrap_or_default(),
                 priority: row.get(6)?,
                 due: Timestamp(row.get(7)?),
                 suspect: row.get(8)?,

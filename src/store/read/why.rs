@@ -1,4 +1,6 @@
 //! The facts from which `why` explains that a step does not run, or failed.
+//!
+//! SQLite only: JSON functions.
 
 use super::step::{StepNeed, StepRow, find, needs};
 use crate::model::code::{PHASE_BUILDING, STEP_COMPLETED, STEP_RECOMPUTE};
@@ -6,12 +8,12 @@ use crate::{
     model::{GroupId, KeyId, RunId, Status, StepId, Timestamp, WorkerId},
     store::{
         error::{Error, Result},
+        params::params,
         resource_lock::{self, LockRow},
         tx::ReadTx,
     },
 };
 use const_format::formatcp;
-use rusqlite::params;
 use serde::Serialize;
 
 /// The resource key of a step.
@@ -77,7 +79,7 @@ pub fn why(tx: &ReadTx, id: StepId) -> Result<Why> {
             let why = Why {
                 run: RunId(row.get(0)?),
                 group: GroupId(row.get(1)?),
-                due: row.get::<_, Option<i64>>(2)?.map(Timestamp),
+                due: row.get::<Option<i64>>(2)?.map(Timestamp),
                 unmet: vec![],
                 ready: row.get(11)?,
                 group_paused: row.get(7)?,
@@ -85,7 +87,7 @@ pub fn why(tx: &ReadTx, id: StepId) -> Result<Why> {
                 group_cancelling: row.get(8)?,
                 group_opening: row.get(9)?,
                 type_paused: row.get(10)?,
-                key: row.get::<_, Option<String>>(6)?.map(|name| KeyFacts {
+                key: row.get::<Option<String>>(6)?.map(|name| KeyFacts {
                     name,
                     holder: None,
                     file_only: false,

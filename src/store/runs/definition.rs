@@ -1,12 +1,15 @@
 //! Table `definition`: workflow definitions, versioned by content.
+//!
+//! SQLite only: JSON functions, `hex`, columns beside `max`.
 
 use crate::model::{DefinitionId, Shape, Timestamp};
 use crate::store::{
     error::{Error, Result},
+    params::params,
+    row::Row,
     step_type,
     tx::{ReadTx, WriteTx},
 };
-use rusqlite::params;
 use serde::Serialize;
 
 /// A definition to remember. `body` is its canonical JSON, `hash` the SHA-256 of that form.
@@ -28,12 +31,12 @@ pub fn intern(tx: &WriteTx, new: &NewDefinition) -> Result<DefinitionId> {
         return Ok(DefinitionId(id));
     }
     let shape = serde_json::to_string(&new.shape).map_err(|error| Error::Sqlite { reason: error.to_string() })?;
-    tx.execute(
-        "INSERT INTO definition(hash, name, title, body, shape, created) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+    let id = tx.insert(
+        "INSERT INTO definition(hash, name, title, body, shape, created) VALUES (?1, ?2, ?3, ?4, ?5, ?6) RETURNING id",
         params![new.hash, new.name, new.title, new.body, shape, tx.now().0],
     )?;
     tx.memory().any_hooks |= !new.shape.hooks.is_empty();
-    Ok(DefinitionId(tx.conn().last_insert_rowid()))
+    Ok(DefinitionId(id))
 }
 
 /// A definition as it is stored. Whether body and hash fit each other is for the reader to ask.
@@ -45,7 +48,7 @@ pub struct Stored {
     pub hash: Vec<u8>,
 }
 
-fn stored(row: &rusqlite::Row<'_>) -> rusqlite::Result<Stored> {
+fn stored(row: &Row) -> Result<Stored> {
     Ok(Stored { id: DefinitionId(row.get(0)?), body: row.get(1)?, hash: row.get(2)? })
 }
 
@@ -67,7 +70,7 @@ pub fn all(tx: &ReadTx) -> Result<Vec<Stored>> {
 
 pub(in crate::store) fn step_count(tx: &ReadTx, id: DefinitionId) -> Result<usize> {
     let count = tx.row("SELECT json_array_length(shape, '$.steps') FROM definition WHERE id = ?1", [id.0], |row| {
-        row.get::<_, i64>(0)
+        row.get::<i64>(0)
     })?;
     Ok(count.unwrap_or(0) as usize)
 }
@@ -117,7 +120,7 @@ const DIGITS: usize = 8;
 /// most two are given.
 pub fn find(tx: &ReadTx, text: &str) -> Result<Vec<Version>> {
     let columns = "SELECT id, name, lower(hex(hash)), created, body FROM definition";
-    let version = |row: &rusqlite::Row| {
+    let version = |row: &Row| {
         Ok(Version {
             number: DefinitionId(row.get(0)?),
             name: row.get(1)?,

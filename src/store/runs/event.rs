@@ -3,9 +3,10 @@
 use crate::model::{Event, Timestamp};
 use crate::store::{
     error::{Error, Result},
+    params::params,
+    sequence,
     tx::{ReadTx, WriteTx},
 };
-use rusqlite::params;
 use serde::{Deserialize, Serialize};
 
 /// A place in the history: the next event after it is what a reader wants.
@@ -63,7 +64,7 @@ pub fn after(tx: &ReadTx, cursor: Cursor, batches: usize) -> Result<Vec<(Cursor,
     let rows = tx.rows(
         "SELECT seq, at, body FROM event_batch WHERE seq >= ?1 ORDER BY seq LIMIT ?2",
         params![cursor.seq, batches as i64],
-        |row| Ok((row.get::<_, i64>(0)?, Timestamp(row.get(1)?), row.get::<_, String>(2)?)),
+        |row| Ok((row.get::<i64>(0)?, Timestamp(row.get(1)?), row.get::<String>(2)?)),
     )?;
     let mut found = Vec::new();
     for (seq, at, body) in rows {
@@ -80,21 +81,15 @@ pub fn after(tx: &ReadTx, cursor: Cursor, batches: usize) -> Result<Vec<(Cursor,
 /// The cursor before the oldest event that is kept, or before the next one when none is. Rows have consecutive numbers:
 /// a reader has missed some when the row that it wants next, `cursor.seq + 1`, is a smaller one.
 pub fn oldest(tx: &ReadTx) -> Result<Cursor> {
-    let first = tx.row("SELECT min(seq) FROM event_batch", [], |row| row.get::<_, Option<i64>>(0))?.flatten();
-    Ok(Cursor { seq: first.map_or_else(|| Ok::<_, Error>(last_number(tx)? + 1), Ok)?, index: 0 })
-}
-
-/// The number of the newest row, whether it is kept or not.
-fn last_number(tx: &ReadTx) -> Result<i64> {
-    let row = tx.row("SELECT seq FROM sqlite_sequence WHERE name = 'event_batch'", [], |row| row.get(0))?;
-    Ok(row.unwrap_or(0))
+    let first = tx.row("SELECT min(seq) FROM event_batch", [], |row| row.get::<Option<i64>>(0))?.flatten();
+    Ok(Cursor { seq: first.map_or_else(|| Ok::<_, Error>(sequence::last(tx, "event_batch")? + 1), Ok)?, index: 0 })
 }
 
 /// The cursor behind the newest event; of its row alone, when that is not kept.
 pub fn newest(tx: &ReadTx) -> Result<Cursor> {
     let last = tx.row("SELECT seq, body FROM event_batch ORDER BY seq DESC LIMIT 1", [], |row| {
-        Ok((row.get::<_, i64>(0)?, row.get::<_, String>(1)?))
+        Ok((row.get::<i64>(0)?, row.get::<String>(1)?))
     })?;
-    let Some((seq, body)) = last else { return Ok(Cursor { seq: last_number(tx)?, index: 0 }) };
+    let Some((seq, body)) = last else { return Ok(Cursor { seq: sequence::last(tx, "event_batch")?, index: 0 }) };
     Ok(Cursor { seq, index: serde_json::from_str::<Vec<Compact>>(&body).map_or(0, |it| it.len()) })
 }

@@ -1,4 +1,6 @@
 //! Tables `run_group` and `group_detail`: one submission, from its first slice to its end.
+//!
+//! SQLite only: JSON functions.
 
 use crate::failpoint::probe::{self, Window};
 use crate::model::code::{PHASE_BUILDING, PHASE_LIVE, PHASE_PRUNING, STEP_COMPLETED};
@@ -12,11 +14,12 @@ use crate::store::{
     document::{self, RunDocuments},
     document_removal,
     error::{Error, Result},
-    hook, resource_key, step, submit_key,
+    hook,
+    params::params,
+    resource_key, step, submit_key,
     tx::{ReadTx, WriteTx},
 };
 use const_format::formatcp;
-use rusqlite::params;
 
 /// A submission before its first run.
 #[derive(Debug, Clone)]
@@ -113,7 +116,7 @@ fn builder(tx: &ReadTx, group: GroupId) -> Result<Option<ProcessIdentity>> {
                   AND g.phase = {PHASE_BUILDING}"
         ),
         [group.0],
-        |row| row.get::<_, String>(0),
+        |row| row.get::<String>(0),
     )?;
     Ok(text.and_then(|it| serde_json::from_str(&it).ok()))
 }
@@ -126,12 +129,12 @@ pub fn add_runs(tx: &WriteTx, group: GroupId, runs: &[NewRun]) -> Result<Option<
           WHERE g.id = ?1 AND g.phase = {PHASE_BUILDING}"
         ),
         [group.0],
-        |row| Ok((DefinitionId(row.get(0)?), row.get::<_, i64>(1)?, row.get::<_, i64>(2)?)),
+        |row| Ok((DefinitionId(row.get(0)?), row.get::<i64>(1)?, row.get::<i64>(2)?)),
     )?;
     let Some((definition, priority, scope)) = found else {
         return Err(Error::refused(format!("{group} is not being built")));
     };
-    let shape = tx.memory().shape(tx.conn(), definition)?;
+    let shape = tx.memory().shape(tx, definition)?;
     if shape.shape.steps.is_empty() {
         return Err(Error::refused("a workflow without steps has nothing to run"));
     }
@@ -218,14 +221,14 @@ pub fn open_slice(tx: &WriteTx, group: GroupId, limit: usize) -> Result<bool> {
           WHERE g.id = ?1 AND g.phase = {PHASE_LIVE} AND d.opened < d.open_until"
         ),
         [group.0],
-        |row| Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?, DefinitionId(row.get(2)?))),
+        |row| Ok((row.get::<i64>(0)?, row.get::<i64>(1)?, DefinitionId(row.get(2)?))),
     )?;
     let Some((opened, until, definition)) = found else { return Ok(false) };
-    let shape = tx.memory().shape(tx.conn(), definition)?;
+    let shape = tx.memory().shape(tx, definition)?;
     let runs = tx.rows(
         "SELECT id, first_step, ended IS NOT NULL FROM run WHERE group_id = ?1 AND id > ?2 ORDER BY id LIMIT ?3",
         params![group.0, opened, limit as i64],
-        |row| Ok((RunId(row.get(0)?), StepId(row.get(1)?), row.get::<_, bool>(2)?)),
+        |row| Ok((RunId(row.get(0)?), StepId(row.get(1)?), row.get::<bool>(2)?)),
     )?;
     let starts = (0..shape.shape.steps.len()).filter(|&no| shape.shape.steps[no].needs.is_empty());
     let starts: Vec<usize> = starts.collect();
@@ -272,7 +275,7 @@ pub fn unsealed(tx: &ReadTx) -> Result<Vec<(GroupId, Option<ProcessIdentity>)>> 
           WHERE g.phase > {PHASE_LIVE} AND g.phase = {PHASE_BUILDING}"
         ),
         [],
-        |row| Ok((GroupId(row.get(0)?), serde_json::from_str(&row.get::<_, String>(1)?).ok())),
+        |row| Ok((GroupId(row.get(0)?), serde_json::from_str(&row.get::<String>(1)?).ok())),
     )
 }
 
@@ -289,7 +292,7 @@ pub fn sweep_unsealed(tx: &WriteTx, group: GroupId, limit: usize) -> Result<bool
         "SELECT r.id, r.first_step, json_array_length(d.shape, '$.steps') FROM run r
            JOIN definition d ON d.id = r.definition_id WHERE r.group_id = ?1 ORDER BY r.id LIMIT ?2",
         params![group.0, limit as i64],
-        |row| Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?, row.get::<_, i64>(2)?)),
+        |row| Ok((row.get::<i64>(0)?, row.get::<i64>(1)?, row.get::<i64>(2)?)),
     )?;
     for (run, first, count) in &runs {
         tx.execute("DELETE FROM step WHERE id >= ?1 AND id < ?2", params![first, first + count])?;
@@ -337,7 +340,7 @@ fn group_ended(tx: &WriteTx, group: GroupId) -> Result<()> {
     let found = tx.row(
         "SELECT d.definition_id, g.epoch FROM run_group g JOIN group_detail d ON d.group_id = g.id WHERE g.id = ?1",
         [group.0],
-        |row| Ok((DefinitionId(row.get(0)?), row.get::<_, i64>(1)?)),
+        |row| Ok((DefinitionId(row.get(0)?), row.get::<i64>(1)?)),
     )?;
     tx.event(EventKind::GroupEnd, Some(group), None, None);
     match found {
@@ -371,12 +374,12 @@ pub fn detail(tx: &ReadTx, group: GroupId) -> Result<GroupDetail> {
                 id: group,
                 definition: DefinitionId(row.get(0)?),
                 name: row.get(1)?,
-                params: serde_json::from_str(&row.get::<_, String>(2)?).unwrap_or_default(),
+                params: serde_json::from_str(&row.get::<String>(2)?).unwrap_or_default(),
                 directory: row.get(3)?,
                 priority: row.get(4)?,
                 force: row.get(5)?,
                 runs: row.get(6)?,
-                scope: match row.get::<_, i64>(7)? {
+                scope: match row.get::<i64>(7)? {
                     0 => Scope::Everything,
                     id => Scope::Group(GroupId(id)),
                 },
@@ -399,9 +402,7 @@ pub fn end(tx: &ReadTx, group: GroupId) -> Result<End> {
     tx.row(
         formatcp!("SELECT failed, cancelled, ended FROM run_group WHERE id = ?1 AND phase < {PHASE_PRUNING}"),
         [group.0],
-        |row| {
-            Ok(End { failed: row.get(0)?, cancelled: row.get(1)?, ended: row.get::<_, Option<i64>>(2)?.map(Timestamp) })
-        },
+        |row| Ok(End { failed: row.get(0)?, cancelled: row.get(1)?, ended: row.get::<Option<i64>>(2)?.map(Timestamp) }),
     )?
     .ok_or_else(|| Error::not_found(group))
 }
@@ -414,7 +415,7 @@ pub fn adopt_slice(tx: &WriteTx, group: GroupId, after: RunId, limit: usize) -> 
     let runs = tx.rows(
         "SELECT id, first_step FROM run WHERE group_id = ?1 AND id > ?2 ORDER BY id LIMIT ?3",
         params![group.0, after.0, limit as i64],
-        |row| Ok((RunId(row.get(0)?), row.get::<_, i64>(1)?)),
+        |row| Ok((RunId(row.get(0)?), row.get::<i64>(1)?)),
     )?;
     for (_, first) in &runs {
         let steps = tx.rows(

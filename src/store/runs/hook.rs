@@ -6,13 +6,14 @@ use crate::store::{
     error::Result,
     lease::Live,
     memory::KnownShape,
+    params::params,
     request::ReadyRow,
+    row::Row,
     step,
     tx::{ReadTx, WriteTx},
     worker,
 };
 use const_format::formatcp;
-use rusqlite::{Row, params};
 use std::sync::Arc;
 
 /// A hook that a worker may run.
@@ -71,7 +72,7 @@ pub(in crate::store) fn due_for_group(
     epoch: i64,
     event: &str,
 ) -> Result<()> {
-    let shape = tx.memory().shape(tx.conn(), definition)?;
+    let shape = tx.memory().shape(tx, definition)?;
     queue(tx, &shape, event, &Subject { group, run: RunId(0), step: StepId(0), epoch, token: 0 })
 }
 
@@ -81,7 +82,7 @@ fn with_hooks(tx: &WriteTx, run: RunId) -> Result<Option<Arc<KnownShape>>> {
         return Ok(None);
     }
     let Some((definition, _)) = step::definition_of_run(tx, run)? else { return Ok(None) };
-    let shape = tx.memory().shape(tx.conn(), definition)?;
+    let shape = tx.memory().shape(tx, definition)?;
     Ok(Some(shape).filter(|it| !it.shape.hooks.is_empty()))
 }
 
@@ -141,13 +142,13 @@ fn scope_number(scope: Scope) -> i64 {
     }
 }
 
-fn read(row: &Row) -> rusqlite::Result<Hook> {
+fn read(row: &Row) -> Result<Hook> {
     let some = |id: i64| Some(id).filter(|it| *it > 0);
     Ok(Hook {
         id: row.get(0)?,
         event: row.get(1)?,
         name: row.get(2)?,
-        no: row.get::<_, i64>(3)? as usize,
+        no: row.get::<i64>(3)? as usize,
         group: GroupId(row.get(4)?),
         run: some(row.get(5)?).map(RunId),
         step: some(row.get(6)?).map(StepId),
@@ -171,7 +172,7 @@ pub enum HookEnd {
 
 /// Settles a hook, if `token` still holds it.
 pub fn settle(tx: &WriteTx, hook: &Hook, end: &HookEnd) -> Result<crate::store::Held> {
-    let (state, due, detail, ended, spent) = match end {
+    let (state, due, detail, ended, spent): (_, _, _, _, i64) = match end {
         HookEnd::Done(detail) => (HookState::Done, None, detail.as_str(), true, 0),
         HookEnd::Failed(detail) => (HookState::Failed, None, detail.as_str(), true, 0),
         HookEnd::RetryAt(due, detail) => (HookState::Waiting, Some(due.0), detail.as_str(), false, 0),
@@ -222,7 +223,7 @@ pub fn next_due(tx: &ReadTx, scope: Scope) -> Result<Option<Timestamp>> {
     tx.row(
         formatcp!("SELECT min(due) FROM hook WHERE state = {HOOK_WAITING} AND (?1 = 0 OR group_id = ?1)"),
         [scope_number(scope)],
-        |row| row.get::<_, Option<i64>>(0),
+        |row| row.get::<Option<i64>>(0),
     )
     .map(|it| it.flatten().map(Timestamp))
 }

@@ -3,6 +3,8 @@
 //! `begin` marks a group (phase 3): from then on nobody sees it, so a crash between two slices leaves nothing that looks
 //! whole and is not; `unfinished` finds it again. Its submission key stays, and so do the files that commands made and
 //! those behind current documents (`kept_output`).
+//!
+//! SQLite only: JSON functions.
 
 use crate::decide::status;
 use crate::model::code::{HOLDER_STEP, HOOK_RUNNING, HOOK_WAITING, PHASE_LIVE, PHASE_PRUNING};
@@ -12,11 +14,12 @@ use crate::store::{
     error::{Error, Result},
     kept_output::{self, Origin},
     output::{self, Released},
+    params::params,
+    row::Row,
     submit_key,
     tx::{ReadTx, WriteTx},
 };
 use const_format::formatcp;
-use rusqlite::params;
 use serde::Serialize;
 
 /// A group that retention may take.
@@ -54,7 +57,7 @@ const PRUNABLE: &str = "SELECT g.id, d.name, g.failed, g.cancelled, d.runs,
         d.runs * json_array_length(w.shape, '$.steps'), g.ended
    FROM run_group g JOIN group_detail d ON d.group_id = g.id JOIN definition w ON w.id = d.definition_id";
 
-fn read(row: &rusqlite::Row) -> rusqlite::Result<Prunable> {
+fn read(row: &Row) -> Result<Prunable> {
     Ok(Prunable {
         id: GroupId(row.get(0)?),
         name: row.get(1)?,
@@ -84,7 +87,7 @@ pub fn one(tx: &ReadTx, id: GroupId) -> Result<Prunable> {
     let ended = tx.row(
         formatcp!("SELECT ended IS NOT NULL FROM run_group WHERE id = ?1 AND phase < {PHASE_PRUNING}"),
         [id.0],
-        |row| row.get::<_, bool>(0),
+        |row| row.get::<bool>(0),
     )?;
     match ended {
         None => Err(Error::not_found(id)),
@@ -136,7 +139,7 @@ pub fn slice(tx: &WriteTx, id: GroupId, outputs: Outputs, limit: usize, removed:
         }
     }
     let hooks = tx.rows("SELECT id FROM hook WHERE group_id = ?1 LIMIT ?2", params![id.0, limit as i64], |row| {
-        row.get::<_, i64>(0)
+        row.get::<i64>(0)
     })?;
     for hook in hooks {
         if !budget.spend(1) {
@@ -177,14 +180,7 @@ fn remove_run(tx: &WriteTx, run: &RunOf, outputs: Outputs, budget: &mut Budget, 
     let steps = tx.rows(
         "SELECT id, no, output_id, ended FROM step WHERE id >= ?1 AND id < ?2 ORDER BY id",
         params![run.first, run.end],
-        |row| {
-            Ok((
-                row.get::<_, i64>(0)?,
-                row.get::<_, i64>(1)?,
-                row.get::<_, Option<i64>>(2)?,
-                row.get::<_, Option<i64>>(3)?,
-            ))
-        },
+        |row| Ok((row.get::<i64>(0)?, row.get::<i64>(1)?, row.get::<Option<i64>>(2)?, row.get::<Option<i64>>(3)?)),
     )?;
     for (step, no, output, ended) in steps {
         if !remove_attempts(tx, step, budget, removed)? || !budget.spend(2) {
@@ -229,7 +225,7 @@ fn why_kept(tx: &WriteTx, run: &RunOf, no: i64, output: OutputId) -> Result<Opti
     let built_in = tx.row(
         "SELECT json_type(body, '$.steps[' || ?2 || '].action.uses') IS NOT NULL FROM definition WHERE id = ?1",
         params![run.definition, no],
-        |row| row.get::<_, bool>(0),
+        |row| row.get::<bool>(0),
     )?;
     if built_in != Some(true) {
         return Ok(Some(KeepReason::Command));
@@ -260,7 +256,7 @@ fn remove_attempts(tx: &WriteTx, step: i64, budget: &mut Budget, removed: &mut R
     loop {
         let logs =
             tx.rows("SELECT token, stream FROM attempt_log WHERE step_id = ?1 LIMIT ?2", [step, PAGE], |row| {
-                Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?))
+                Ok((row.get::<i64>(0)?, row.get::<i64>(1)?))
             })?;
         for (token, stream) in &logs {
             if !budget.spend(1) {
@@ -276,7 +272,7 @@ fn remove_attempts(tx: &WriteTx, step: i64, budget: &mut Budget, removed: &mut R
     }
     loop {
         let attempts =
-            tx.rows("SELECT token FROM attempt WHERE step_id = ?1 LIMIT ?2", [step, PAGE], |row| row.get::<_, i64>(0))?;
+            tx.rows("SELECT token FROM attempt WHERE step_id = ?1 LIMIT ?2", [step, PAGE], |row| row.get::<i64>(0))?;
         for token in &attempts {
             if !budget.spend(1) {
                 return Ok(false);
@@ -294,7 +290,7 @@ fn remove_attempts(tx: &WriteTx, step: i64, budget: &mut Budget, removed: &mut R
 pub fn events_slice(tx: &WriteTx, before: Timestamp, limit: usize) -> Result<usize> {
     let mut budget = Budget::of(limit);
     let rows = tx.rows("SELECT seq, at FROM event_batch ORDER BY seq LIMIT ?1", [limit as i64], |row| {
-        Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?))
+        Ok((row.get::<i64>(0)?, row.get::<i64>(1)?))
     })?;
     let mut gone = 0;
     for (seq, at) in rows {
@@ -305,17 +301,4 @@ pub fn events_slice(tx: &WriteTx, before: Timestamp, limit: usize) -> Result<usi
         gone += 1;
     }
     Ok(gone)
-}
-
-/// (pages of the database, pages that nothing is in, bytes of a page).
-pub fn pages(tx: &ReadTx) -> Result<(i64, i64, i64)> {
-    let number = |sql: &str| -> Result<i64> { Ok(tx.row(sql, [], |row| row.get(0))?.unwrap_or(0)) };
-    Ok((number("PRAGMA page_count")?, number("PRAGMA freelist_count")?, number("PRAGMA page_size")?))
-}
-
-/// Gives up to `pages` free pages back to the disk. True while more than `spare` are left.
-pub fn vacuum_slice(tx: &WriteTx, pages: usize, spare: i64) -> Result<bool> {
-    // One row for each page: the statement does nothing beyond what is stepped.
-    tx.rows(&format!("PRAGMA incremental_vacuum({pages})"), [], |_| Ok(()))?;
-    Ok(self::pages(tx)?.1 > spare)
 }

@@ -1,4 +1,6 @@
 //! Table `run`: one item through the workflow.
+//!
+//! SQLite only: JSON functions.
 
 use crate::model::code::{STEP_CANCELLED, STEP_COMPLETED, STEP_FAILED};
 use crate::model::{EventKind, GroupId, RunId, StepId};
@@ -6,10 +8,10 @@ use crate::store::{
     error::Result,
     hook,
     memory::KnownShape,
+    params::params,
     tx::{ReadTx, WriteTx},
 };
 use const_format::formatcp;
-use rusqlite::params;
 
 /// Steps of a run that just ended, and how.
 #[derive(Debug, Clone, Copy)]
@@ -48,7 +50,7 @@ pub(in crate::store) fn steps_ended(
         params![run.0, ended.steps, failed, cancelled, tx.now().0],
     )?;
     let end = tx.row("SELECT failed, cancelled FROM run WHERE id = ?1 AND ended IS NOT NULL", [run.0], |row| {
-        Ok((row.get::<_, i64>(0)? > 0, row.get::<_, i64>(1)? > 0))
+        Ok((row.get::<i64>(0)? > 0, row.get::<i64>(1)? > 0))
     })?;
     match end {
         Some((failed, cancelled)) => run_ended(tx, run, group, failed, cancelled),

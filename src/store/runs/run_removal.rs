@@ -1,5 +1,7 @@
 //! Deleting one run that has ended, with all that hangs on it: steps, attempts, what they printed, hooks, and outputs that
 //! nobody else uses. Whole groups go by `prune`.
+//!
+//! SQLite only: JSON functions.
 
 use crate::model::{ArtifactHash, ArtifactId, GroupId, OutputId, RunId};
 use crate::store::{
@@ -7,10 +9,10 @@ use crate::store::{
     budget::Budget,
     error::{Error, Result},
     output::{self, Released},
+    params::params,
     records,
     tx::WriteTx,
 };
-use rusqlite::params;
 
 /// Rows that went.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -46,7 +48,7 @@ pub(in crate::store) fn remove(
     for step in first..end {
         tx.execute("DELETE FROM attempt WHERE step_id = ?1", [step])?;
         tx.execute("DELETE FROM attempt_log WHERE step_id = ?1", [step])?;
-        let output = tx.row("SELECT output_id FROM step WHERE id = ?1", [step], |row| row.get::<_, Option<i64>>(0))?;
+        let output = tx.row("SELECT output_id FROM step WHERE id = ?1", [step], |row| row.get::<Option<i64>>(0))?;
         gone.steps += tx.execute("DELETE FROM step WHERE id = ?1", [step])? as i64;
         if let Some(output) = output.flatten().map(OutputId) {
             give_up(tx, output, files)?;

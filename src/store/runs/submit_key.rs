@@ -3,9 +3,9 @@
 use crate::model::{GroupId, Status};
 use crate::store::{
     error::Result,
+    params::params,
     tx::{ReadTx, WriteTx},
 };
-use rusqlite::params;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Found {
@@ -17,7 +17,7 @@ pub struct Found {
 
 pub fn find(tx: &ReadTx, key: &str) -> Result<Option<Found>> {
     tx.row("SELECT group_id, content, ended_as FROM submit_key WHERE key = ?1", [key], |row| {
-        let ended_as = row.get::<_, Option<String>>(2)?.and_then(|it| it.parse().ok());
+        let ended_as = row.get::<Option<String>>(2)?.and_then(|it| it.parse().ok());
         Ok(Found { group: GroupId(row.get(0)?), content: row.get(1)?, ended_as })
     })
 }

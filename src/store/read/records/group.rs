@@ -5,9 +5,8 @@ use crate::decide::status::{self, Facts};
 use crate::model::code::PHASE_PRUNING;
 use crate::{
     model::{GroupId, Status, Timestamp},
-    store::{error::Result, tx::ReadTx},
+    store::{error::Result, params::Params, params::params, tx::ReadTx},
 };
-use rusqlite::params;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GroupRecord {
@@ -25,7 +24,7 @@ pub struct GroupRecord {
     pub runs: i64,
 }
 
-fn select(tx: &ReadTx, condition: &str, params: impl rusqlite::Params) -> Result<Vec<GroupRecord>> {
+fn select(tx: &ReadTx, condition: &str, params: impl Params) -> Result<Vec<GroupRecord>> {
     let live = Live::read(tx)?;
     let sql = format!(
         "SELECT g.id, d.name, w.name, l.params, l.batch_id, d.created, g.ended, {COUNTS}
@@ -35,7 +34,7 @@ fn select(tx: &ReadTx, condition: &str, params: impl rusqlite::Params) -> Result
     tx.rows(&sql, params, |row| {
         let id = GroupId(row.get(0)?);
         let tally = tally::tally(&live, id, tally::counts(row, 7)?);
-        let ended = row.get::<_, Option<i64>>(6)?.map(Timestamp);
+        let ended = row.get::<Option<i64>>(6)?.map(Timestamp);
         let status = status::of(&Facts {
             ended: ended.is_some(),
             failed: tally.failed > 0,

@@ -1,4 +1,6 @@
 //! What happened to one run: its start, the attempts of its steps, its hooks, its end. Told from the rows that say so.
+//!
+//! SQLite only: JSON functions.
 
 use super::{run, step};
 use crate::model::code::STEP_COMPLETED;
@@ -7,11 +9,11 @@ use crate::{
     store::{
         attempt::{self, Attempt},
         error::{Error, Result},
+        row::Row,
         tx::ReadTx,
     },
 };
 use const_format::formatcp;
-use rusqlite::Row;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HistoryRecord {
@@ -117,10 +119,10 @@ fn hooks(tx: &ReadTx, base: &HistoryRecord) -> Result<Vec<HistoryRecord>> {
         Ok(HistoryRecord {
             event: event_of(&event),
             handler: Some(row.get(1)?),
-            step: Some(row.get::<_, i64>(2)?).filter(|it| *it > 0).map(StepId),
+            step: Some(row.get::<i64>(2)?).filter(|it| *it > 0).map(StepId),
             status,
             started: Timestamp(row.get(4)?),
-            ended: row.get::<_, Option<i64>>(5)?.map(Timestamp),
+            ended: row.get::<Option<i64>>(5)?.map(Timestamp),
             message: Some(detail).filter(|it| !it.is_empty()),
             ..base.clone()
         })

@@ -7,10 +7,9 @@ use super::{
 use crate::model::code::{PHASE_PRUNING, STEP_COMPLETED};
 use crate::{
     model::{GroupId, RunId, Status},
-    store::{error::Result, tx::ReadTx},
+    store::{error::Result, params::params, tx::ReadTx},
 };
 use const_format::formatcp;
-use rusqlite::params;
 
 /// Which runs.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

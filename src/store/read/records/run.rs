@@ -1,14 +1,15 @@
 //! One run, flat.
+//!
+//! SQLite only: JSON functions.
 
 use super::page::Place;
 use crate::decide::status::{self, Facts};
 use crate::model::code::{STEP_COMPLETED, STEP_FAILED};
 use crate::{
     model::{ArtifactHash, GroupId, RunId, Status, StepId, Timestamp, number::keep_digits},
-    store::{attempt, error::Result, tx::ReadTx},
+    store::{attempt, error::Result, params::params, row::Row, tx::ReadTx},
 };
 use const_format::formatcp;
-use rusqlite::{Row, params};
 use serde_json::Value;
 
 #[derive(Debug, Clone, PartialEq)]
@@ -44,7 +45,7 @@ const COLUMNS: &str = formatcp!("r.id, r.group_id, w.name, l.batch_id, l.params,
    FROM run r JOIN group_detail d ON d.group_id = r.group_id JOIN definition w ON w.id = r.definition_id
    LEFT JOIN batch_group l ON l.group_id = r.group_id LEFT JOIN item i ON i.run_id = r.id");
 
-fn read(row: &Row) -> rusqlite::Result<(RunRecord, Option<StepId>)> {
+fn read(row: &Row) -> Result<(RunRecord, Option<StepId>)> {
     let item: String = row.get(5)?;
     let fields = if item.starts_with('{') {
         serde_json::from_slice(&keep_digits(item.as_bytes())).unwrap_or(Value::Null)
@@ -52,8 +53,8 @@ fn read(row: &Row) -> rusqlite::Result<(RunRecord, Option<StepId>)> {
         Value::Null
     };
     let (failed, cancelled): (i64, i64) = (row.get(10)?, row.get(11)?);
-    let ended = row.get::<_, Option<i64>>(9)?.map(Timestamp);
-    let trouble = row.get::<_, Option<i64>>(13)?.map(StepId);
+    let ended = row.get::<Option<i64>>(9)?.map(Timestamp);
+    let trouble = row.get::<Option<i64>>(13)?.map(StepId);
     let status = status::of(&Facts {
         ended: ended.is_some(),
         failed: failed > 0,
@@ -72,7 +73,7 @@ fn read(row: &Row) -> rusqlite::Result<(RunRecord, Option<StepId>)> {
         item,
         priority: row.get(6)?,
         created: Timestamp(row.get(7)?),
-        started: row.get::<_, Option<i64>>(8)?.map(Timestamp),
+        started: row.get::<Option<i64>>(8)?.map(Timestamp),
         ended,
         status,
         message: None,
@@ -112,7 +113,7 @@ pub fn runs_of_batch(
     let next = tx.row(
         "SELECT min(group_id) FROM batch_group WHERE batch_id = ?1 AND group_id > ?2",
         params![batch, group.0],
-        |row| row.get::<_, Option<i64>>(0),
+        |row| row.get::<Option<i64>>(0),
     )?;
     Ok((ids, next.flatten().map(|it| (GroupId(it), RunId(0)))))
 }

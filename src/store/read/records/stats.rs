@@ -1,4 +1,6 @@
 //! How long the steps of a group took, and what became of them. Walks over all of them: not for polling.
+//!
+//! SQLite only: JSON functions.
 
 use crate::model::code::STEP_COMPLETED;
 use crate::{
@@ -80,7 +82,7 @@ pub fn step_counts(tx: &ReadTx, group: GroupId) -> Result<Vec<StepCount>> {
             batch: row.get(0)?,
             params: row.get(1)?,
             step: row.get(2)?,
-            status: row.get::<_, String>(3)?.parse().unwrap_or(Status::Pending),
+            status: row.get::<String>(3)?.parse().unwrap_or(Status::Pending),
             count: row.get(4)?,
             pages: row.get(5)?,
         })

@@ -1,10 +1,11 @@
 //! Steps, flat.
+//!
+//! SQLite only: JSON functions.
 
 use crate::{
     model::{RunId, Status, StepId, Timestamp, WorkerId},
-    store::{attempt, error::Result, tx::ReadTx},
+    store::{attempt, error::Result, params::Params, params::params, row::Row, tx::ReadTx},
 };
-use rusqlite::{Params, Row, params};
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StepRecord {
@@ -39,7 +40,7 @@ const COLUMNS: &str = "s.id, s.run_id, s.no, coalesce(json_extract(w.body, '$.st
    JOIN definition w ON w.id = r.definition_id JOIN step_type t ON t.id = s.type_id
    JOIN group_detail d ON d.group_id = s.group_id LEFT JOIN lease l ON l.step_id = s.id";
 
-fn read(row: &Row) -> rusqlite::Result<StepRecord> {
+fn read(row: &Row) -> Result<StepRecord> {
     Ok(StepRecord {
         id: StepId(row.get(0)?),
         run: RunId(row.get(1)?),
@@ -50,13 +51,13 @@ fn read(row: &Row) -> rusqlite::Result<StepRecord> {
         last: row.get(6)?,
         created: Timestamp(row.get(7)?),
         priority: row.get(8)?,
-        started: row.get::<_, Option<i64>>(9)?.map(Timestamp),
-        ended: row.get::<_, Option<i64>>(10)?.map(Timestamp),
+        started: row.get::<Option<i64>>(9)?.map(Timestamp),
+        ended: row.get::<Option<i64>>(10)?.map(Timestamp),
         failures: row.get(11)?,
         retries: row.get(12)?,
-        status: row.get::<_, String>(13)?.parse().unwrap_or(Status::Pending),
+        status: row.get::<String>(13)?.parse().unwrap_or(Status::Pending),
         message: None,
-        worker: row.get::<_, Option<i64>>(14)?.map(WorkerId),
+        worker: row.get::<Option<i64>>(14)?.map(WorkerId),
     })
 }
 
@@ -78,7 +79,7 @@ pub fn steps_of_run(tx: &ReadTx, run: RunId) -> Result<Vec<StepRecord>> {
         "SELECT r.first_step, r.first_step + json_array_length(d.shape, '$.steps') FROM run r
            JOIN definition d ON d.id = r.definition_id WHERE r.id = ?1",
         [run.0],
-        |row| Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?)),
+        |row| Ok((row.get::<i64>(0)?, row.get::<i64>(1)?)),
     )?;
     match range {
         Some((first, end)) => select(tx, "s.id >= ?1 AND s.id < ?2 ORDER BY s.id", [first, end]),
@@ -91,7 +92,7 @@ const WINDOW: i64 = 5_000;
 
 /// Steps with a status, by id, among the next ids behind `after`; and where to go on, None at the end.
 pub fn steps_with_status(tx: &ReadTx, status: Status, after: StepId) -> Result<(Vec<StepRecord>, Option<StepId>)> {
-    let next = tx.row("SELECT min(id) FROM step WHERE id > ?1", [after.0], |row| row.get::<_, Option<i64>>(0))?;
+    let next = tx.row("SELECT min(id) FROM step WHERE id > ?1", [after.0], |row| row.get::<Option<i64>>(0))?;
     let Some(first) = next.flatten() else { return Ok((Vec::new(), None)) };
     let end = first + WINDOW;
     let condition = "s.id >= ?1 AND s.id < ?2 AND v.status = ?3 ORDER BY s.id";

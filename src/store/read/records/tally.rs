@@ -3,10 +3,9 @@
 use crate::model::code::{PHASE_BUILDING, PHASE_PRUNING, PHASE_REOPENING, STEP_COMPLETED};
 use crate::{
     model::{GroupId, RunId, Status},
-    store::{error::Result, tx::ReadTx},
+    store::{error::Result, row::Row, tx::ReadTx},
 };
 use const_format::formatcp;
-use rusqlite::Row;
 use std::collections::{BTreeSet, HashMap};
 
 /// Runs by status.
@@ -106,7 +105,7 @@ fn of_counts([runs, open, failed, cancelled]: [i64; 4], running: i64, error: i64
     }
 }
 
-pub(super) fn counts(row: &Row, from: usize) -> rusqlite::Result<[i64; 4]> {
+pub(super) fn counts(row: &Row, from: usize) -> Result<[i64; 4]> {
     Ok([row.get(from)?, row.get(from + 1)?, row.get(from + 2)?, row.get(from + 3)?])
 }
 
