@@ -12,7 +12,7 @@ use std::{
 use windlass::{
     model::Status,
     os::SystemClock,
-    store::{Options, Store, attempt, check, event, input, read, worker::Death},
+    store::{Options, Store, attempt, check, event, input, read, reap::Death},
 };
 
 fn windlass(home: &Path, arguments: &[&str]) -> Output {

@@ -29,7 +29,7 @@ fn with_file(byte: u8) -> Settlement {
 
 fn redo(byte: u8) -> Settlement {
     let otherwise = Box::new(Settlement::Fail { crashed: false, record: record("nobody made it") });
-    Settlement::Redo { damaged: vec![hash(byte)], otherwise }
+    Settlement::Recompute { damaged: vec![hash(byte)], otherwise }
 }
 
 fn settle(book: &Book, step: &Claimed, settlement: Settlement) {
@@ -100,7 +100,7 @@ fn many_that_find_the_same_damage_wait_for_one_repair() {
     let both = book.claims("*", 9);
     assert_eq!(both.len(), 2);
     settle(&book, &both[0], redo(1));
-    settle(&book, &both[1], Settlement::Redo { damaged: vec![], otherwise: Box::new(completion()) });
+    settle(&book, &both[1], Settlement::Recompute { damaged: vec![], otherwise: Box::new(completion()) });
     assert_eq!(book.claims("*", 9).len(), 1, "both wait");
     book.reap(house::WORKER);
     book.check();

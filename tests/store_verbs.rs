@@ -5,7 +5,7 @@ mod house;
 use house::{Book, WORKER, chain, diamond, record, with_hook};
 use windlass::{
     model::{Millis, Outcome, Scope, Status, StepId, Timestamp},
-    store::{Held, Settlement, attempt, cancel, hook, pause, read, resource_lock, retry, worker},
+    store::{Held, Settlement, attempt, cancel, hook, idle, pause, read, reap, resource_lock, retry, worker},
 };
 
 /// The record of an attempt that was given back.
@@ -25,7 +25,7 @@ fn a_cancelled_group_ends_once_when_its_last_running_step_settles() {
         book.check();
         assert!(!book.ended(group), "a step still runs");
         assert!(book.claims("*", 5).is_empty());
-        assert_eq!(book.store.read(|tx| cancel::requests(tx, WORKER)).unwrap(), [running.lease]);
+        assert_eq!(book.store.read(|tx| idle::leases(tx, WORKER)).unwrap().cancelled, [running.lease]);
         let settlement =
             if complete { house::completion() } else { Settlement::Cancelled { record: record("stopped") } };
         assert_eq!(book.settle(&running, settlement), Held::Yes);
@@ -270,7 +270,7 @@ fn a_silent_worker_keeps_its_key_until_its_lock_is_swept() {
     let book = Book::new();
     book.submit_with(&chain(&["a"]), &["x"], 0, &[Some("k")]);
     book.claim("*");
-    book.reap_for(WORKER, worker::Death::Silent);
+    book.reap_for(WORKER, reap::Death::Silent);
     book.check();
     assert!(book.claims("*", 5).is_empty(), "the silent worker may still be writing");
     let rows = book.store.read(windlass::store::resource_lock::list).unwrap();
@@ -288,7 +288,7 @@ fn an_adopted_group_is_claimed_in_its_scope_wherever_its_steps_wait() {
     let id = book.claim("*");
     book.settle(&id, Settlement::Release { due: id.due, record: None });
     let step_type = id.step_type;
-    book.store.write(move |tx| windlass::store::step_type::open_lane(tx, step_type)).unwrap();
+    book.store.write(move |tx| windlass::store::step_type::open_queue(tx, step_type)).unwrap();
     let mut after = Some(windlass::model::RunId(0));
     while let Some(from) = after {
         after = book.store.write(move |tx| windlass::store::group::adopt_slice(tx, group, from, 2)).unwrap();

@@ -14,7 +14,7 @@ use crate::{
     model::{Bytes, WorkerId},
     os::{Clock, FileLock, LockState, file_system, ownership, process_stat},
     settings::portable,
-    store::{self, Store, backup, check, worker},
+    store::{self, Store, backup, check, reap},
     vector,
 };
 use serde::Serialize;
@@ -269,7 +269,7 @@ fn give_new_life(store: &Store, old_home: &str, home: &str) -> Result<Renewed> {
 fn give_back(store: &Store, id: WorkerId) -> Result<u64> {
     let mut count = 0;
     loop {
-        let reaped = store.write(move |tx| worker::reap(tx, id, worker::Death::Restored, STEPS))?.len();
+        let reaped = store.write(move |tx| reap::reap(tx, id, reap::Death::Restored, STEPS))?.len();
         count += reaped as u64;
         if reaped < STEPS {
             return Ok(count);

@@ -72,9 +72,9 @@ pub(super) fn run(shared: &Shared, claimed: &Claimed, cancel: &CancelToken) -> A
         }
     };
     let step_type = task.known.definition.steps[task.row.no].step_type.clone();
-    if task.row.redoing {
+    if task.row.recomputing {
         let otherwise = Box::new(Settlement::Release { due: claimed.due, record: None });
-        let settlement = Settlement::Redo { damaged: Vec::new(), otherwise };
+        let settlement = Settlement::Recompute { damaged: Vec::new(), otherwise };
         return Attempted { settlement, guards: Vec::new(), key, step_type };
     }
     let cache_key = cache::key(shared, &task, cancel);
@@ -101,7 +101,7 @@ pub(super) fn run(shared: &Shared, claimed: &Claimed, cancel: &CancelToken) -> A
     let settlement = settlement::judge(shared, claimed, &task, result, cache_key);
     let settlement = match settlement {
         Settlement::Retry { .. } | Settlement::Fail { .. } if !damaged.is_empty() => {
-            Settlement::Redo { damaged, otherwise: Box::new(settlement) }
+            Settlement::Recompute { damaged, otherwise: Box::new(settlement) }
         }
         other => other,
     };

@@ -171,7 +171,7 @@ fn counter(settlement: &Settlement) -> Counter {
         Settlement::Cached { .. } => Counter::StepCached,
         Settlement::Retry { .. } => Counter::StepError,
         Settlement::Fail { .. } => Counter::StepFailed,
-        Settlement::Release { .. } | Settlement::Blocked { .. } | Settlement::Redo { .. } => Counter::StepReleased,
+        Settlement::Release { .. } | Settlement::Blocked { .. } | Settlement::Recompute { .. } => Counter::StepReleased,
         Settlement::Cancelled { .. } => Counter::StepCancelled,
     }
 }

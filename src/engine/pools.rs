@@ -10,7 +10,7 @@ use std::{
     sync::{Arc, atomic::AtomicUsize},
 };
 
-/// Rows that one transaction moves to a new lane.
+/// Rows that one transaction moves to a new queue.
 const MOVE: usize = 500;
 
 pub(super) struct Pool {
@@ -23,11 +23,11 @@ pub(super) struct Pool {
 }
 
 impl Pool {
-    /// Gives each typed pool its lane, and moves what waits elsewhere into it.
+    /// Gives each typed pool its queue, and moves what waits elsewhere into it.
     pub(super) fn open_all(engine: &Engine, sizes: &BTreeMap<String, usize>) -> Result<Vec<Pool>> {
         let mut typed = Vec::new();
         for (name, size) in sizes.iter().filter(|it| it.0 != "*" && *it.1 > 0) {
-            let id = open_lane(engine, name)?;
+            let id = open_queue(engine, name)?;
             typed.push((name.clone(), *size, id));
         }
         let own: Arc<[TypeId]> = typed.iter().map(|it| it.2).collect();
@@ -41,22 +41,22 @@ impl Pool {
     }
 }
 
-fn open_lane(engine: &Engine, name: &str) -> Result<TypeId> {
-    let known = engine.store.read(|tx| step_type::find_with_lane(tx, name))?;
-    if let Some((id, lane)) = known
-        && lane != 0
+fn open_queue(engine: &Engine, name: &str) -> Result<TypeId> {
+    let known = engine.store.read(|tx| step_type::find_with_queue(tx, name))?;
+    if let Some((id, queue)) = known
+        && queue != 0
     {
         return Ok(id);
     }
     let name = name.to_string();
     let id = engine.store.write(move |tx| {
         let id = step_type::intern(tx, &name)?;
-        step_type::open_lane(tx, id)?;
+        step_type::open_queue(tx, id)?;
         Ok(id)
     })?;
     let mut after = None;
     loop {
-        after = engine.store.write(move |tx| claim::move_lane(tx, id, after, MOVE))?;
+        after = engine.store.write(move |tx| claim::move_queue(tx, id, after, MOVE))?;
         if after.is_none() {
             return Ok(id);
         }

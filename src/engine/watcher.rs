@@ -15,8 +15,10 @@ use crate::{
     observe::Counter,
     os::{Clock, LockState, boot_id, process_stat, thread_stat},
     store::{
-        self, Watch, idle, resource_lock,
-        worker::{Death, NewWorker, WorkerRow},
+        self, Watch, idle,
+        reap::Death,
+        resource_lock,
+        worker::{NewWorker, WorkerRow},
     },
 };
 use std::{
@@ -424,7 +426,7 @@ pub(super) fn reap(engine: &Engine, worker: WorkerId, death: Death) -> Result<us
         let (clock, begun) = (clock.clone(), count > 0);
         let reaped = engine.store.write(move |tx| match until.is_some_and(|it| !begun && clock.monotonic() > it) {
             true => Ok(None),
-            false => store::worker::reap(tx, worker, death, REAP_SLICE).map(Some),
+            false => store::reap::reap(tx, worker, death, REAP_SLICE).map(Some),
         })?;
         let Some(reaped) = reaped else { return Ok(0) };
         count += reaped.len();

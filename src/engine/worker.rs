@@ -17,7 +17,7 @@ use crate::{
     observe::{Counter, Histogram},
     os::CancelToken,
     process::pool::WorkerHealth,
-    store::{self, Commit, CommitListener, worker::Death},
+    store::{self, Commit, CommitListener, reap::Death},
 };
 use std::{
     collections::{BTreeMap, HashMap},

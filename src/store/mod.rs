@@ -12,20 +12,21 @@ mod runs;
 
 pub use db::{backup, check, counter, daemon, elsewhere, error, lost_commits, plan, vacuum};
 use db::{
-    batch, budget, handle, memory, migration, open, params, presence, read_tx, readers, reply, request, row, schema,
+    batch, budget, jobs, memory, migration, open, params, presence, read_tx, readers, reply, request, row, schema,
     sequence, tx, value, wal, writer,
 };
 pub use documents::{batch_group, document, document_batch, document_removal, document_uri, sync_state};
-use queue::redo;
 pub use queue::{
-    artifact, attempt, cancel, claim, idle, input, kept_output, lease, output, pause, resource_key, resource_lock,
-    retry, settle, step, step_cache, step_type, worker,
+    artifact, attempt, cancel, claim, idle, input, kept_output, lease, output, pause, reap, resource_key,
+    resource_lock, retry, settle, step, step_cache, step_type, worker,
 };
+use queue::{blocked, cancel_step, delayed, place, ready, recompute};
 pub use read::{audit, records};
 pub use runs::{definition, event, group, hook, prune, run, run_removal, submit_key};
 
 pub use db::error::{Error, Result};
-pub use db::handle::{Commit, CommitListener, Pulse, Store, Watch, WriteFailure};
+pub use db::handle::{Pulse, Store, Watch};
+pub use db::jobs::{Commit, CommitListener, WriteFailure};
 pub use db::open::{Durability, Options, glance};
 pub use db::request::{Claim, Claimed, Settle, Settled, Settlement, Take};
 pub use db::tx::{ReadTx, WriteTx};

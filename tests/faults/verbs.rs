@@ -8,7 +8,7 @@ use windlass::{
     },
     store::{
         Result, Settle, Settlement, Store, Take, cancel, claim, definition, document, group, hook, kept_output,
-        output::NewOutput, pause, prune, resource_lock, retry, step_cache, step_type, worker,
+        output::NewOutput, pause, prune, reap, resource_lock, retry, step_cache, step_type, worker,
     },
 };
 
@@ -109,7 +109,7 @@ pub const VERBS: &[Verb] = &[
             book.submit_with(&chain(&["a"]), &["x", "y", "z"], 0, &[Some("k")]);
             book.submit(&chain(&["b"]), &["x", "y"]);
             assert_eq!(book.claims("*", 9).len(), 3);
-            act(|store| store.write(|tx| worker::reap(tx, WORKER, worker::Death::Died, 100)).map(drop))
+            act(|store| store.write(|tx| reap::reap(tx, WORKER, reap::Death::Died, 100)).map(drop))
         },
         |book| {
             book.enrol(WORKER);
@@ -178,8 +178,8 @@ pub const VERBS: &[Verb] = &[
             act(|store| {
                 store.write(|tx| {
                     let id = step_type::intern(tx, "a")?;
-                    step_type::open_lane(tx, id)?;
-                    claim::move_lane(tx, id, None, 100).map(drop)
+                    step_type::open_queue(tx, id)?;
+                    claim::move_queue(tx, id, None, 100).map(drop)
                 })
             })
         },
@@ -262,7 +262,7 @@ pub const VERBS: &[Verb] = &[
             book.settle(&book.claim("*"), made);
             let step = book.claim("*");
             act(move |store| {
-                let settlement = Settlement::Redo { damaged: vec![file.hash], otherwise: Box::new(completion()) };
+                let settlement = Settlement::Recompute { damaged: vec![file.hash], otherwise: Box::new(completion()) };
                 store.settle(Settle { lease: step.lease, settlement, then: None }).map(drop)
             })
         },

@@ -11,7 +11,7 @@ use std::{
 };
 use windlass::{
     model::{RunId, Status},
-    store::{Held, Settle, cancel, retry, worker},
+    store::{Held, Settle, cancel, reap, retry},
 };
 
 const ROUNDS: usize = 60;
@@ -67,7 +67,7 @@ fn retry_against_reap_loses_nothing() {
         let failed: RunId = steps[0].run;
         let (retried, reaped) = at_once(
             || other.write(move |tx| retry::run(tx, failed)),
-            || book.reap_for(crate::house::WORKER, worker::Death::Died),
+            || book.reap_for(crate::house::WORKER, reap::Death::Died),
         );
         assert_eq!(reaped, 1, "round {round}");
         assert!(retried.is_ok(), "round {round}: {retried:?}");

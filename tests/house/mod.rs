@@ -13,7 +13,7 @@ use windlass::{
     os::MovableClock,
     store::{
         Claim, Claimed, Durability, Held, Options, Result, Settle, Settlement, Store, Take, attempt, cancel, check,
-        claim, definition, event, group, input, pause, read, retry, step_type, worker,
+        claim, definition, event, group, input, pause, read, reap, retry, step_type, worker,
     },
 };
 
@@ -211,12 +211,12 @@ impl Book {
 
     pub fn open_pool(&self, name: &str) {
         let id = self.type_id(name);
-        if !self.store.write(move |tx| step_type::open_lane(tx, id)).unwrap() {
+        if !self.store.write(move |tx| step_type::open_queue(tx, id)).unwrap() {
             return;
         }
         let mut after = None;
         loop {
-            after = self.store.write(move |tx| claim::move_lane(tx, id, after, 100)).unwrap();
+            after = self.store.write(move |tx| claim::move_queue(tx, id, after, 100)).unwrap();
             if after.is_none() {
                 return;
             }
@@ -242,17 +242,17 @@ impl Book {
 
     /// Gives back everything that a dead worker ran; the number of steps. The worker comes back under its number.
     pub fn reap(&self, id: WorkerId) -> usize {
-        self.reap_for(id, worker::Death::Died)
+        self.reap_for(id, reap::Death::Died)
     }
 
-    pub fn reap_for(&self, id: WorkerId, death: worker::Death) -> usize {
+    pub fn reap_for(&self, id: WorkerId, death: reap::Death) -> usize {
         self.reap_through(&self.store, id, death)
     }
 
-    pub fn reap_through(&self, store: &Store, id: WorkerId, death: worker::Death) -> usize {
+    pub fn reap_through(&self, store: &Store, id: WorkerId, death: reap::Death) -> usize {
         let mut count = 0;
         loop {
-            let reaped = store.write(move |tx| worker::reap(tx, id, death, 100)).unwrap();
+            let reaped = store.write(move |tx| reap::reap(tx, id, death, 100)).unwrap();
             count += reaped.len();
             if reaped.len() < 100 {
                 self.enrol(id);

@@ -11,8 +11,7 @@ use windlass::{
         WorkerId, lock,
     },
     store::{
-        Held, Settle, Settlement, Store, Take, cancel, event, group, pause, read, resource_lock, retry, step_type,
-        worker,
+        Held, Settle, Settlement, Store, Take, cancel, event, group, pause, read, reap, resource_lock, retry, step_type,
     },
 };
 
@@ -141,7 +140,7 @@ impl World {
             }
             Op::Settle { .. } | Op::SettleAgain { .. } => (),
             Op::Reap { worker, death } => {
-                let death = [worker::Death::Died, worker::Death::Silent, worker::Death::Rebooted][*death];
+                let death = [reap::Death::Died, reap::Death::Silent, reap::Death::Rebooted][*death];
                 self.reap(*worker, death);
             }
             Op::Sweep => self.sweep(),
@@ -149,7 +148,7 @@ impl World {
             Op::Restart => self.restart(),
             Op::Silence(lease) if !self.leases.is_empty() => {
                 let at = lease % self.leases.len();
-                self.reap(self.leases[at].1, worker::Death::Silent);
+                self.reap(self.leases[at].1, reap::Death::Silent);
                 self.sweep();
                 self.settle(at, &Settling::Complete, false);
             }
@@ -380,8 +379,8 @@ impl World {
         self.take_in(&settled.next, worker);
     }
 
-    fn reap(&mut self, worker: i64, death: worker::Death) {
-        let count = self.model.reap(worker, death == worker::Death::Silent);
+    fn reap(&mut self, worker: i64, death: reap::Death) {
+        let count = self.model.reap(worker, death == reap::Death::Silent);
         assert_eq!(self.book.reap_through(self.store(), WorkerId(worker + 10), death), count);
     }
 
@@ -464,7 +463,7 @@ impl World {
             self.model.paused_types.remove(name);
         }
         for worker in 0..4 {
-            self.reap(worker, worker::Death::Died);
+            self.reap(worker, reap::Death::Died);
         }
         self.sweep();
         self.compare();

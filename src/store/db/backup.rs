@@ -3,8 +3,9 @@
 use crate::model::code::{HOLDER_STEP, PHASE_LIVE};
 use crate::model::{GroupId, KeyId, WorkerId};
 use crate::store::{
+    blocked,
     error::{Error, Result},
-    migration, resource_lock, schema, step,
+    migration, resource_lock, schema,
     tx::{ReadTx, WriteTx},
 };
 use const_format::formatcp;
@@ -85,7 +86,7 @@ pub fn renew(tx: &WriteTx, old_home: &str, new_home: &str) -> Result<()> {
         })?;
     for key in held {
         resource_lock::clear(tx, key)?;
-        step::promote_lines(tx, key)?;
+        blocked::unblock(tx, key)?;
     }
     if old_home == new_home {
         return Ok(());
@@ -126,7 +127,7 @@ pub fn clear_step_locks(tx: &WriteTx) -> Result<()> {
     )?;
     for key in held {
         resource_lock::clear(tx, key)?;
-        step::promote_lines(tx, key)?;
+        blocked::unblock(tx, key)?;
     }
     Ok(())
 }

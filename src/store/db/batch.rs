@@ -1,14 +1,14 @@
 //! What happens inside one transaction of the writer: many requests and closures, one after the other.
 
 use crate::store::{
-    claim,
+    claim, delayed,
     error::{Error, Result},
     event, group,
-    handle::{Answer, Job, Shared, Waiting, Work, lock},
+    jobs::{Job, Shared, Waiting, Work},
     memory::Memory,
-    reply::Reply,
+    reply::{Answer, Reply, lock},
     request::{Request, Settled},
-    settle, step,
+    settle,
     tx::WriteTx,
 };
 use std::{
@@ -41,7 +41,7 @@ pub(in crate::store) fn work(
     done: &mut Vec<Done>,
 ) -> Result<()> {
     let begun = Instant::now();
-    let promoted = step::promote_due(tx);
+    let promoted = delayed::promote(tx);
     loop {
         let waiting = first.take().or_else(|| lock(&shared.queue).waiting.pop_front());
         let Some(waiting) = waiting else { break };

@@ -181,7 +181,7 @@ struct StepFacts {
     no: i64,
     step_type: String,
     state: StepState,
-    redone: bool,
+    recomputed: bool,
     unmet: i64,
     ready: bool,
     leased: bool,
@@ -260,7 +260,7 @@ fn steps_of(tx: &ReadTx, run: &RunRow, shape: &Shape) -> Result<Vec<StepFacts>> 
                 step_type: row.get(4)?,
                 state: StepState::from_code(row.get(5)?).unwrap_or(StepState::Open),
                 unmet: row.get(6)?,
-                redone: row.get(7)?,
+                recomputed: row.get(7)?,
                 ready: row.get(8)?,
                 leased: row.get(9)?,
             })
@@ -301,10 +301,10 @@ fn problem_of_step(run: &RunRow, shape: &Shape, steps: &[StepFacts], step: &Step
         return Some("does not belong where its id puts it".into());
     }
     // What runs again had been told of when it completed first.
-    let runs_again = |it: &&StepFacts| it.redone && !it.state.is_terminal();
+    let runs_again = |it: &&StepFacts| it.recomputed && !it.state.is_terminal();
     let met = |no: usize| {
         let need = steps.iter().find(|it| it.no == no as i64);
-        need.is_some_and(|it| it.state == StepState::Completed || runs_again(&it) || (it.redone && step.leased))
+        need.is_some_and(|it| it.state == StepState::Completed || runs_again(&it) || (it.recomputed && step.leased))
     };
     let unmet = kind.needs.iter().filter(|&&need| !met(need)).count();
     if step.state == StepState::Recompute && !steps.iter().any(|it| it.no < step.no && runs_again(&it)) {
@@ -320,8 +320,9 @@ fn problem_of_step(run: &RunRow, shape: &Shape, steps: &[StepFacts], step: &Step
         };
     }
     // One that runs already may have begun before what it needs ran again and was lost.
-    let lost =
-        |it: &&StepFacts| matches!(it.state, StepState::Failed | StepState::Cancelled) && !(it.redone && step.leased);
+    let lost = |it: &&StepFacts| {
+        matches!(it.state, StepState::Failed | StepState::Cancelled) && !(it.recomputed && step.leased)
+    };
     let dead = |no: usize| steps.iter().find(|it| it.no == no as i64).is_some_and(|it| lost(&it));
     if let Some(dead) = kind.needs.iter().find(|&&need| dead(need)) {
         return Some(format!("is open although it needs step {dead}, which will not complete"));

@@ -3,46 +3,30 @@
 use crate::store::{
     daemon,
     error::{Error, Result},
+    jobs::{CommitListener, Job, Shared, Waiting, Work, WriteFailure},
     open,
     open::Options,
     presence::Presence,
     readers::Readers,
-    reply::{self, Reply},
+    reply::{self, Answer, lock},
     request::{Claim, Claimed, Request, Settle, Settled},
     tx::{ReadTx, WriteTx},
     writer::Writer,
 };
 use crate::{
-    model::{Event, Timestamp},
+    model::Timestamp,
     os::{clock::Clock, file_lock::Turnstile},
 };
 use rusqlite::Connection;
 use std::{
-    any::Any,
-    collections::VecDeque,
     path::{Path, PathBuf},
     sync::{
-        Arc, Condvar, Mutex, MutexGuard, PoisonError,
+        Arc, Condvar, Mutex,
         atomic::{AtomicI64, Ordering},
     },
     thread::JoinHandle,
-    time::{Duration, Instant},
+    time::Duration,
 };
-
-/// What a commit brought.
-#[derive(Debug, Clone, Copy)]
-pub struct Commit<'a> {
-    pub events: &'a [Event],
-    /// Something became claimable, or due earlier.
-    pub woke: bool,
-    /// Settlements that had lost their lease.
-    pub lost_leases: u64,
-    /// Claims that met a step whose resource key another had taken first.
-    pub lost_races: u64,
-    pub took: Duration,
-    /// Requests that shared it.
-    pub requests: usize,
-}
 
 /// How the writer is.
 #[derive(Debug, Clone, Default)]
@@ -55,51 +39,6 @@ pub struct Pulse {
     pub failure: Option<WriteFailure>,
 }
 
-/// What kept a transaction from being written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum WriteFailure {
-    DiskFull,
-    /// Another process writes, and does not end.
-    Busy,
-    Broken,
-}
-
-#[derive(Default)]
-pub(in crate::store) struct PulseState {
-    pub since: Option<Instant>,
-    pub failure: Option<WriteFailure>,
-}
-
-pub(in crate::store) type Answer = Box<dyn Any + Send>;
-pub(in crate::store) type Work = Box<dyn FnOnce(&WriteTx) -> Result<Answer> + Send>;
-
-pub(in crate::store) enum Job {
-    Request(Request),
-    Work(Option<Work>),
-}
-
-pub(in crate::store) struct Waiting {
-    pub job: Job,
-    pub answer: Reply,
-}
-
-#[derive(Default)]
-pub(in crate::store) struct Queue {
-    pub waiting: VecDeque<Waiting>,
-    pub closing: bool,
-}
-
-pub(in crate::store) struct Shared {
-    pub queue: Mutex<Queue>,
-    pub filled: Condvar,
-    pub listeners: Mutex<Vec<Arc<dyn CommitListener>>>,
-    /// With the log once there is a writer, which keeps it where it is.
-    pub file: Mutex<Presence>,
-    /// The daemon epoch under which this process writes; 0: it is no daemon.
-    pub epoch: AtomicI64,
-    pub pulse: Mutex<PulseState>,
-}
-
 /// The engine database of one home: cheap to clone, one writer thread for all clones.
 #[derive(Clone)]
 pub struct Store {
@@ -108,14 +47,6 @@ pub struct Store {
     path: Arc<Path>,
     clock: Arc<dyn Clock>,
     thread: Arc<Mutex<Option<JoinHandle<()>>>>,
-}
-
-/// Told after each commit, by the writer thread: must not block.
-pub trait CommitListener: Send + Sync {
-    fn committed(&self, commit: &Commit<'_>);
-
-    /// A write has not been answered for two seconds, and for each two more; told by the thread that waits.
-    fn waiting(&self) {}
 }
 
 /// A write that waits longer is worth a word.
@@ -274,10 +205,6 @@ fn open_turnstile(path: &Path) -> Result<Turnstile> {
         path: path.to_path_buf(),
         source,
     })
-}
-
-pub(in crate::store) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl std::fmt::Debug for Store {

@@ -28,7 +28,8 @@ pub(in crate::store) struct KnownShape {
 
 #[derive(Debug, Clone, Copy)]
 pub(in crate::store) struct KnownType {
-    pub lane: i64,
+    /// That it waits in; 0: the shared one.
+    pub queue: i64,
     pub paused: bool,
 }
 
@@ -48,8 +49,8 @@ pub(in crate::store) struct Memory {
     pub paused_groups: HashSet<GroupId>,
     pub cancelling_groups: HashSet<GroupId>,
     pub cancel_requests: HashSet<StepId>,
-    /// Steps that had completed and run again, see `redo`.
-    pub redoing: HashSet<StepId>,
+    /// Steps that had completed and run again, see `recompute`.
+    pub recomputing: HashSet<StepId>,
     pub types: HashMap<TypeId, KnownType>,
     pub shapes: HashMap<DefinitionId, Arc<KnownShape>>,
     /// Whether any definition has hooks: most databases have none, and then nobody asks.
@@ -68,8 +69,7 @@ pub(in crate::store) struct Memory {
 impl Memory {
     pub(in crate::store) fn load(tx: &ReadTx) -> Result<Memory> {
         let mut memory = Memory { counters: counter::load(tx)?, ..Memory::default() };
-        let due = formatcp!("SELECT due FROM step WHERE state = {STEP_DELAYED} ORDER BY due LIMIT 1");
-        memory.next_due = tx.row(due, [], |row| row.get(0).map(Timestamp))?;
+        memory.next_due = earliest_due(tx)?;
         let flags =
             tx.rows("SELECT id, paused, cancelling FROM run_group WHERE paused + cancelling > 0", [], |row| {
                 Ok((GroupId(row.get(0)?), row.get(1)?, row.get(2)?))
@@ -84,10 +84,10 @@ impl Memory {
         }
         let step = |row: &Row| row.get(0).map(StepId);
         memory.cancel_requests.extend(tx.rows("SELECT step_id FROM cancel_request", [], step)?);
-        let redoing = formatcp!("SELECT id FROM step WHERE redone > 0 AND state < {STEP_COMPLETED}");
-        memory.redoing.extend(tx.rows(redoing, [], step)?);
+        let recomputing = formatcp!("SELECT id FROM step WHERE redone > 0 AND state < {STEP_COMPLETED}");
+        memory.recomputing.extend(tx.rows(recomputing, [], step)?);
         memory.types.extend(tx.rows("SELECT id, lane, paused FROM step_type", [], |row| {
-            Ok((TypeId(row.get(0)?), KnownType { lane: row.get(1)?, paused: row.get(2)? }))
+            Ok((TypeId(row.get(0)?), KnownType { queue: row.get(1)?, paused: row.get(2)? }))
         })?);
         let hooks = "SELECT 1 FROM definition WHERE json_array_length(shape, '$.hooks') > 0 LIMIT 1";
         memory.any_hooks = tx.row(hooks, [], |_| Ok(()))?.is_some();
@@ -116,12 +116,18 @@ impl Memory {
         Ok(known)
     }
 
-    pub(in crate::store) fn lane(&self, step_type: TypeId) -> i64 {
-        self.types.get(&step_type).map_or(0, |it| it.lane)
+    pub(in crate::store) fn queue(&self, step_type: TypeId) -> i64 {
+        self.types.get(&step_type).map_or(0, |it| it.queue)
     }
 
     pub(in crate::store) fn due_at(&mut self, due: Timestamp) {
         self.next_due = Some(self.next_due.map_or(due, |it| it.min(due)));
         self.woke = true;
     }
+}
+
+/// When the first of the delayed steps is due.
+pub(in crate::store) fn earliest_due(tx: &ReadTx) -> Result<Option<Timestamp>> {
+    let sql = formatcp!("SELECT due FROM step WHERE state = {STEP_DELAYED} ORDER BY due LIMIT 1");
+    tx.row(sql, [], |row| row.get(0).map(Timestamp))
 }

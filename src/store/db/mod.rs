@@ -12,6 +12,7 @@ pub mod daemon;
 pub mod elsewhere;
 pub mod error;
 pub(in crate::store) mod handle;
+pub(in crate::store) mod jobs;
 pub mod lost_commits;
 pub(in crate::store) mod memory;
 pub(in crate::store) mod migration;

@@ -1,9 +1,9 @@
 //! The statements whose cost must not depend on how much is stored, with the plans that they must have.
 
 use crate::store::{
-    cancel, claim, document,
+    blocked, cancel, delayed, document,
     error::Result,
-    lease, pause, read, records, run, settle, step,
+    lease, pause, read, ready, records, run, settle,
     tx::{ReadTx, WriteTx},
 };
 
@@ -25,26 +25,26 @@ pub fn hot_statements() -> &'static [HotStatement] {
 }
 
 const HOT: &[HotStatement] = &[
-    hot("candidates of a lane", claim::EVERYTHING, &["SEARCH ready USING PRIMARY KEY (lane=?)"]),
+    hot("candidates of a queue", ready::EVERYTHING, &["SEARCH ready USING PRIMARY KEY (lane=?)"]),
     hot(
-        "candidates of a group in a lane",
-        claim::SCOPED,
+        "candidates of a group in a queue",
+        ready::SCOPED,
         &["SEARCH ready USING COVERING INDEX ready_scoped (scope=? AND lane=?)"],
     ),
     hot(
         "candidate by its key",
-        claim::BY_KEY,
+        ready::BY_KEY,
         &["SEARCH ready USING PRIMARY KEY (lane=? AND priority=? AND due=? AND step_id=?)"],
     ),
     hot(
         "take out of ready",
-        step::DELETE_READY,
+        ready::DELETE,
         &["SEARCH ready USING PRIMARY KEY (lane=? AND priority=? AND due=? AND step_id=?)"],
     ),
     hot("find a lease", lease::TAKE, &["SEARCH lease USING INTEGER PRIMARY KEY (rowid=?)"]),
     hot("end a lease", lease::DELETE, &["SEARCH lease USING INTEGER PRIMARY KEY (rowid=?)"]),
     hot("complete a step", settle::COMPLETE, &["SEARCH step USING INTEGER PRIMARY KEY (rowid=?)"]),
-    hot("a successor becomes claimable", step::ENTER, &["SEARCH step USING INTEGER PRIMARY KEY (rowid=?)"]),
+    hot("a successor becomes claimable", ready::ENTER, &["SEARCH step USING INTEGER PRIMARY KEY (rowid=?)"]),
     hot(
         "attempts of a group with a row",
         records::RECORDED,
@@ -66,38 +66,46 @@ const HOT: &[HotStatement] = &[
         ],
     ),
     hot("end a chain", run::END_CHAIN, &["SEARCH run USING INTEGER PRIMARY KEY (rowid=?)"]),
-    hot("due steps", step::DUE, &["SEARCH step USING COVERING INDEX step_delayed (due<?)"]),
-    hot("head of a line", step::HEAD, &["SEARCH ready USING INDEX ready_head (key_id=? AND type_id=? AND scope=?)"]),
+    hot("due steps", delayed::DUE, &["SEARCH step USING COVERING INDEX step_delayed (due<?)"]),
     hot(
-        "next line of a key, same type",
-        step::NEXT_SCOPE,
+        "claimable step of a key",
+        ready::HEAD,
+        &["SEARCH ready USING INDEX ready_head (key_id=? AND type_id=? AND scope=?)"],
+    ),
+    hot(
+        "blocked by a key, next scope",
+        blocked::NEXT_SCOPE,
         &["SEARCH step USING COVERING INDEX step_line (key_id=? AND type_id=? AND scope>?)"],
     ),
     hot(
-        "next line of a key, next type",
-        step::NEXT_TYPE,
+        "blocked by a key, next type",
+        blocked::NEXT_TYPE,
         &["SEARCH step USING COVERING INDEX step_line (key_id=? AND type_id>?)"],
     ),
     hot(
-        "next step of a line",
-        step::NEXT_OF_LINE,
+        "next blocked step",
+        blocked::NEXT_STEP,
         &["SEARCH step USING COVERING INDEX step_line (key_id=? AND type_id=? AND scope=?)"],
     ),
     hot(
-        "lanes to move, same time",
-        claim::RANGES[0],
+        "queues to move, same time",
+        ready::RANGES[0],
         &["SEARCH ready USING PRIMARY KEY (lane=? AND priority=? AND due=? AND step_id>?)"],
     ),
     hot(
-        "lanes to move, later",
-        claim::RANGES[1],
+        "queues to move, later",
+        ready::RANGES[1],
         &["SEARCH ready USING PRIMARY KEY (lane=? AND priority=? AND due>?)"],
     ),
-    hot("lanes to move, lower priority", claim::RANGES[2], &["SEARCH ready USING PRIMARY KEY (lane=? AND priority<?)"]),
-    hot("parked steps of a group", pause::PARKED, &["SEARCH step USING COVERING INDEX step_parked (group_id=?)"]),
     hot(
-        "next group with parked steps",
-        pause::NEXT_PARKED_GROUP,
+        "queues to move, lower priority",
+        ready::RANGES[2],
+        &["SEARCH ready USING PRIMARY KEY (lane=? AND priority<?)"],
+    ),
+    hot("paused steps of a group", pause::PAUSED, &["SEARCH step USING COVERING INDEX step_parked (group_id=?)"]),
+    hot(
+        "next group with paused steps",
+        pause::NEXT_PAUSED_GROUP,
         &["SEARCH step USING COVERING INDEX step_parked (group_id>?)"],
     ),
     hot("runs to cancel", cancel::RUNS, &["SEARCH run USING INDEX run_of_group (group_id=? AND id>?)"]),
@@ -125,13 +133,13 @@ const HOT: &[HotStatement] = &[
         &["SEARCH step USING INDEX step_error (group_id=? AND run_id>?)"],
     ),
     hot(
-        "steps in line by type",
-        read::IN_LINE,
+        "blocked steps by type",
+        read::BLOCKED,
         &["SCAN step USING COVERING INDEX step_line", "USE TEMP B-TREE FOR GROUP BY"],
     ),
     hot("delayed steps", read::DELAYED, &["SCAN step USING COVERING INDEX step_delayed"]),
     hot("failed hooks of a group", read::FAILED_HOOKS_OF_GROUP, &["SEARCH hook USING INDEX hook_failed (group_id=?)"]),
-    hot("parked steps", read::ALL_PARKED, &["SCAN step USING COVERING INDEX step_parked"]),
+    hot("paused steps", read::ALL_PAUSED, &["SCAN step USING COVERING INDEX step_parked"]),
 ];
 
 /// How SQLite would run a statement: the lines of `EXPLAIN QUERY PLAN`.

@@ -31,9 +31,7 @@ impl<'a> ReadTx<'a> {
         params: impl Params,
         read: impl FnOnce(&Row<'_>) -> Result<T>,
     ) -> Result<Option<T>> {
-        let mut statement = self.prepare(sql, params)?;
-        let mut rows = statement.raw_query();
-        rows.next()?.map(|row| read(&Row::new(row))).transpose()
+        self.first(sql, params, read, false)
     }
 
     /// All rows.
@@ -54,17 +52,27 @@ impl<'a> ReadTx<'a> {
     }
 
     /// The one row of a statement that writes and returns a value; the statement runs to its end.
-    #[inline]
     pub(in crate::store::db) fn returned<T>(
         &self,
         sql: &str,
         params: impl Params,
         read: impl FnOnce(&Row<'_>) -> Result<T>,
     ) -> Result<Option<T>> {
+        self.first(sql, params, read, true)
+    }
+
+    #[inline]
+    fn first<T>(
+        &self,
+        sql: &str,
+        params: impl Params,
+        read: impl FnOnce(&Row<'_>) -> Result<T>,
+        to_the_end: bool,
+    ) -> Result<Option<T>> {
         let mut statement = self.prepare(sql, params)?;
         let mut rows = statement.raw_query();
         let found = rows.next()?.map(|row| read(&Row::new(row))).transpose()?;
-        while rows.next()?.is_some() {}
+        while to_the_end && rows.next()?.is_some() {}
         Ok(found)
     }
 

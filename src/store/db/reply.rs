@@ -1,15 +1,20 @@
 //! How callers hear from the writer: it fills the answers of a whole transaction and wakes one caller, who wakes the
 //! others, so that the next transaction begins while they get up.
 
-use crate::store::{
-    error::{Error, Result},
-    handle::{Answer, lock},
-};
+use crate::store::error::{Error, Result};
 use std::{
-    sync::{Arc, Mutex},
+    any::Any,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     thread::{self, Thread},
     time::{Duration, Instant},
 };
+
+/// What a request or a closure gave, of whatever type its caller expects.
+pub(in crate::store) type Answer = Box<dyn Any + Send>;
+
+pub(in crate::store) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 #[derive(Default)]
 struct Slot {

@@ -1,13 +1,13 @@
 //! The hot verbs as values: what consumers ask of the writer thread.
 
-use crate::model::{ArtifactHash, GroupId, KeyId, Lease, Monotonic, RunId, Scope, StepId, Timestamp, TypeId, WorkerId};
+use crate::model::{ArtifactHash, GroupId, KeyId, Lease, Monotonic, RunId, Scope, Timestamp, TypeId, WorkerId};
 use crate::store::{attempt::Record, output::NewOutput};
 use std::sync::Arc;
 
 /// Which steps a pool takes.
 #[derive(Debug, Clone)]
 pub enum Take {
-    /// The steps of one type, which has a lane of its own.
+    /// The steps of one type, which has a queue of its own.
     Type(TypeId),
     /// Every type but those that have a pool of their own in the same worker.
     Others(Arc<[TypeId]>),
@@ -69,8 +69,8 @@ pub enum Settlement {
         due: Timestamp,
         record: Option<Record>,
     },
-    /// Back in line for its key, with the attempt given back: another process holds the file of the key. The key stays
-    /// taken until a sweep finds that file free, so that no step of its line is tried in vain.
+    /// Blocked by its key again, with the attempt given back: another process holds the file of the key. The key stays
+    /// taken until a sweep finds that file free, so that no step that it blocks is tried in vain.
     Blocked {
         record: Record,
     },
@@ -79,7 +79,7 @@ pub enum Settlement {
     },
     /// Back to PENDING with the attempt given back, until the steps that made these files have made them again: they are
     /// damaged, or, with none named, being made again already. `otherwise`: no step of the run made them.
-    Redo {
+    Recompute {
         damaged: Vec<ArtifactHash>,
         otherwise: Box<Settlement>,
     },
@@ -104,19 +104,4 @@ pub struct Settled {
 pub(in crate::store) enum Request {
     Claim(Claim),
     Settle(Box<Settle>),
-}
-
-/// What is left of a line or a lane that a claim passed over: see `step`.
-#[derive(Debug, Clone, Copy)]
-pub(in crate::store) struct ReadyRow {
-    pub lane: i64,
-    pub priority: i64,
-    pub due: i64,
-    pub step: StepId,
-    pub step_type: TypeId,
-    pub run: RunId,
-    pub group: GroupId,
-    pub scope: i64,
-    pub key: Option<KeyId>,
-    pub attempts: i64,
 }

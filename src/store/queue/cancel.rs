@@ -1,17 +1,17 @@
 //! Cancel of a step, a run or a group. Waiting steps are cancelled immediately; running ones are asked to stop, and settles as its worker
 //! sees fit: the first of cancel and completion wins.
 
-use crate::model::code::{OUTCOME_CANCELLED, PHASE_BUILDING, STEP_CANCELLED, STEP_COMPLETED};
-use crate::model::{EventKind, GroupId, Lease, RunId, StepId, StepState, Token, WorkerId};
+use crate::model::code::PHASE_BUILDING;
+use crate::model::{EventKind, GroupId, RunId, StepId};
 use crate::store::{
+    cancel_step,
     error::{Error, Result},
     memory::KnownShape,
     params::params,
-    redo, retry, run, settle, step,
+    recompute, retry, run, settle, step,
     step::StepRow,
     tx::{ReadTx, WriteTx},
 };
-use const_format::formatcp;
 use serde::Serialize;
 
 /// Ended runs that one slice walks over at most: they cost a look, not a write.
@@ -32,16 +32,16 @@ pub fn step(tx: &WriteTx, id: StepId) -> Result<Cancelled> {
     if row.state.is_terminal() {
         return Ok(Cancelled::default());
     }
-    if let Some(asked) = ask(tx, id)? {
+    if let Some(asked) = cancel_step::ask(tx, id)? {
         if asked {
             tx.event_with(EventKind::Cancel, Some(row.group), Some(row.run), Some(id), "asked".into());
         }
         return Ok(Cancelled { out: 0, asked: asked.into() });
     }
     let (shape, first) = shape_of(tx, row.run)?;
-    out(tx, &row)?;
+    cancel_step::end_waiting(tx, &row)?;
     let count = 1 + settle::cancel_dependents(tx, &shape, first, row.no)?;
-    redo::over(tx, id, first, shape.shape.steps.len())?;
+    recompute::over(tx, id, first, shape.shape.steps.len())?;
     tx.event(EventKind::Cancel, Some(row.group), Some(row.run), Some(id));
     steps_out(tx, &row, &shape, first, count)?;
     Ok(Cancelled { out: count, asked: 0 })
@@ -111,16 +111,6 @@ pub fn unfinished(tx: &ReadTx) -> Result<Vec<GroupId>> {
     })
 }
 
-/// The leases of a worker that somebody asked to cancel.
-pub fn requests(tx: &ReadTx, worker: WorkerId) -> Result<Vec<Lease>> {
-    tx.rows(
-        "SELECT c.step_id, c.token FROM cancel_request c CROSS JOIN lease l ON l.step_id = c.step_id
-          WHERE l.token = c.token AND l.worker = ?1",
-        [worker.0],
-        |row| Ok(Lease { step: StepId(row.get(0)?), token: Token(row.get(1)?) }),
-    )
-}
-
 fn shape_of(tx: &WriteTx, run: RunId) -> Result<(std::sync::Arc<KnownShape>, StepId)> {
     let (definition, first) = step::definition_of_run(tx, run)?.ok_or_else(|| Error::not_found(run))?;
     Ok((tx.memory().shape(tx, definition)?, first))
@@ -131,12 +121,12 @@ fn cancel_run(tx: &WriteTx, id: RunId) -> Result<Cancelled> {
     let mut cancelled = Cancelled::default();
     let mut last = None;
     for open in run::open_steps(tx, first, shape.shape.steps.len())? {
-        match ask(tx, open)? {
+        match cancel_step::ask(tx, open)? {
             Some(asked) => cancelled.asked += i64::from(asked),
             None => {
                 let Some(row) = step::get(tx, open)? else { continue };
-                out(tx, &row)?;
-                tx.memory().redoing.remove(&open);
+                cancel_step::end_waiting(tx, &row)?;
+                tx.memory().recomputing.remove(&open);
                 cancelled.out += 1;
                 last = Some(row);
             }
@@ -146,37 +136,6 @@ fn cancel_run(tx: &WriteTx, id: RunId) -> Result<Cancelled> {
         steps_out(tx, &row, &shape, first, cancelled.out)?;
     }
     Ok(cancelled)
-}
-
-/// Asks the worker of a running step to stop it. None: it does not run; false: it was asked before.
-pub(in crate::store) fn ask(tx: &WriteTx, id: StepId) -> Result<Option<bool>> {
-    let token = tx.row("SELECT token FROM lease WHERE step_id = ?1", [id.0], |row| row.get::<i64>(0))?;
-    let Some(token) = token else { return Ok(None) };
-    let changed = tx.execute(
-        "INSERT INTO cancel_request(step_id, token, at) VALUES (?1, ?2, ?3)
-         ON CONFLICT(step_id) DO UPDATE SET token = excluded.token, at = excluded.at WHERE token <> excluded.token",
-        params![id.0, token, tx.now().0],
-    )?;
-    let mut memory = tx.memory();
-    memory.cancel_requests.insert(id);
-    memory.woke |= changed == 1;
-    Ok(Some(changed == 1))
-}
-
-/// A waiting step is out: CANCELLED, and its line moves up.
-pub(in crate::store) fn out(tx: &WriteTx, row: &StepRow) -> Result<()> {
-    let was_ready = row.state == StepState::Open && step::leave_ready(tx, row)?;
-    tx.execute(
-        formatcp!(
-            "UPDATE step SET state = {STEP_CANCELLED}, ended = ?2, outcome = {OUTCOME_CANCELLED}
-                  WHERE id = ?1 AND state < {STEP_COMPLETED}"
-        ),
-        params![row.id.0, tx.now().0],
-    )?;
-    match row.key {
-        Some(key) if was_ready => step::promote_line(tx, key, row.step_type, row.scope),
-        _ => Ok(()),
-    }
 }
 
 /// Tells the run that `count` of its waiting steps ended.

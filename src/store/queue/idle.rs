@@ -2,10 +2,10 @@
 
 use crate::model::code::{HOOK_RUNNING, STEP_BLOCKED, STEP_DELAYED};
 use crate::model::{Lease, Scope, StepId, Timestamp, Token, WorkerId};
-use crate::store::{error::Result, hook, tx::ReadTx};
+use crate::store::{error::Result, hook, memory, tx::ReadTx};
 use const_format::formatcp;
 
-/// Nothing ready, running, delayed or in line in this scope, and no hook waits or runs.
+/// Nothing ready, running, delayed or blocked in this scope, and no hook waits or runs.
 ///
 /// Steps that wait for a paused group or type, or for a need that is itself one of these, do not count by themselves.
 pub fn is_idle(tx: &ReadTx, scope: Scope) -> Result<bool> {
@@ -35,12 +35,9 @@ pub fn is_idle(tx: &ReadTx, scope: Scope) -> Result<bool> {
 
 /// When the next delayed step or waiting hook is due.
 pub fn next_due(tx: &ReadTx) -> Result<Option<Timestamp>> {
-    let step =
-        tx.row(formatcp!("SELECT due FROM step WHERE state = {STEP_DELAYED} ORDER BY due LIMIT 1"), [], |row| {
-            row.get(0)
-        })?;
+    let step = memory::earliest_due(tx)?;
     let hook = hook::next_due(tx, Scope::Everything)?;
-    Ok(step.map(Timestamp).into_iter().chain(hook).min())
+    Ok(step.into_iter().chain(hook).min())
 }
 
 /// Which of a worker's leases are gone (taken by a reaper), and which somebody asked to cancel.

@@ -24,7 +24,7 @@ pub struct Input {
     /// An engine died while it ran: it runs in a child of its own this time.
     pub suspect: bool,
     /// A step before it in the run runs again because a file that it had made was damaged.
-    pub redoing: bool,
+    pub recomputing: bool,
 }
 
 pub fn read(tx: &ReadTx, id: StepId) -> Result<Input> {
@@ -50,7 +50,7 @@ pub fn read(tx: &ReadTx, id: StepId) -> Result<Input> {
                 failures: row.get(2)?,
                 crashes: row.get(3)?,
                 suspect: row.get::<i64>(4)? > 0,
-                redoing: row.get(5)?,
+                recomputing: row.get(5)?,
             })
         },
     )?

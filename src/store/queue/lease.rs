@@ -2,7 +2,7 @@
 
 use crate::failpoint::{Failpoint, is_active};
 use crate::model::{GroupId, KeyId, Lease, RunId, StepId, Timestamp, Token, WorkerId};
-use crate::store::{error::Result, params::params, request::ReadyRow, row::Row, tx::WriteTx};
+use crate::store::{error::Result, params::params, ready::ReadyRow, row::Row, tx::WriteTx};
 
 /// A running step.
 #[derive(Debug, Clone, Copy)]

@@ -1,12 +1,15 @@
-//! Pause and resume of a group or a type: one flag, effective at once. What the claims of a paused group met was parked;
-//! resuming moves it back in slices.
+//! Pause and resume of a group or a type: one flag, effective at once. A step that a claim meets is paused with its group;
+//! resuming moves such steps back in slices.
 
 use crate::model::code::STEP_PAUSED;
-use crate::model::{EventKind, GroupId, StepId};
+use crate::model::{EventKind, GroupId, StepId, StepState};
 use crate::store::{
+    blocked,
     error::{Error, Result},
     group,
     params::params,
+    place,
+    ready::{self, ReadyRow},
     step, step_type,
     tx::{ReadTx, WriteTx},
 };
@@ -59,7 +62,7 @@ pub fn waits_for(tx: &ReadTx, id: GroupId) -> Result<Option<String>> {
     )
 }
 
-/// Lifts the pause; `resume_slice` moves the parked steps back. False: it was not paused.
+/// Lifts the pause; `resume_slice` moves the paused steps back. False: it was not paused.
 pub fn resume_group(tx: &WriteTx, id: GroupId) -> Result<bool> {
     resume(tx, id, String::new())
 }
@@ -85,7 +88,7 @@ fn resume(tx: &WriteTx, id: GroupId, detail: String) -> Result<bool> {
     Ok(changed == 1)
 }
 
-/// Moves up to `limit` parked steps of a group that is not paused back to where they belong. True while more are left.
+/// Moves up to `limit` paused steps of a group that is not paused back to where they belong. True while more are left.
 pub fn resume_slice(tx: &WriteTx, id: GroupId, limit: usize) -> Result<bool> {
     {
         let memory = tx.memory();
@@ -93,23 +96,23 @@ pub fn resume_slice(tx: &WriteTx, id: GroupId, limit: usize) -> Result<bool> {
             return Ok(false);
         }
     }
-    let parked = tx.rows(PARKED, params![id.0, limit as i64], |row| row.get(0).map(StepId))?;
-    for id in &parked {
+    let paused = tx.rows(PAUSED, params![id.0, limit as i64], |row| row.get(0).map(StepId))?;
+    for id in &paused {
         if let Some(step) = step::get(tx, *id)? {
-            step::place_due(tx, &step)?;
+            place::place_due(tx, &step)?;
         }
     }
-    Ok(parked.len() == limit)
+    Ok(paused.len() == limit)
 }
 
-pub(in crate::store) const PARKED: &str =
+pub(in crate::store) const PAUSED: &str =
     formatcp!("SELECT id FROM step WHERE state = {STEP_PAUSED} AND group_id = ?1 LIMIT ?2");
 
-/// Groups with parked steps that are neither paused nor being cancelled: a crash came between the slices.
+/// Groups with paused steps that are neither paused nor being cancelled: a crash came between the slices.
 pub fn unfinished(tx: &ReadTx) -> Result<Vec<GroupId>> {
     let mut found = Vec::new();
     let mut after = 0;
-    while let Some(group) = tx.row(NEXT_PARKED_GROUP, [after], |row| row.get::<i64>(0))? {
+    while let Some(group) = tx.row(NEXT_PAUSED_GROUP, [after], |row| row.get::<i64>(0))? {
         after = group;
         let free =
             tx.row("SELECT 1 FROM run_group WHERE id = ?1 AND paused = 0 AND cancelling = 0", [group], |_| Ok(()))?;
@@ -118,8 +121,18 @@ pub fn unfinished(tx: &ReadTx) -> Result<Vec<GroupId>> {
     Ok(found)
 }
 
-pub(in crate::store) const NEXT_PARKED_GROUP: &str =
+pub(in crate::store) const NEXT_PAUSED_GROUP: &str =
     formatcp!("SELECT group_id FROM step WHERE state = {STEP_PAUSED} AND group_id > ?1 ORDER BY group_id LIMIT 1");
+
+/// A claim met a step of a group that is paused or being cancelled: out of its way.
+pub(in crate::store) fn pause_step(tx: &WriteTx, row: &ReadyRow) -> Result<()> {
+    ready::delete(tx, row)?;
+    step::set_state(tx, row.step, StepState::Paused)?;
+    match row.key {
+        Some(key) => blocked::unblock_next(tx, key, row.step_type, row.scope),
+        None => Ok(()),
+    }
+}
 
 /// Pauses or resumes every step of a type. False: it is so already.
 pub fn step_type(tx: &WriteTx, name: &str, paused: bool) -> Result<bool> {

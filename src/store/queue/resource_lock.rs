@@ -5,13 +5,12 @@ use crate::model::{
     EventKind, Holder, HolderKind, KeyId, Monotonic, ProcessIdentity, ResourceKey, StepId, Timestamp, Token,
 };
 use crate::store::{
-    Held,
+    Held, blocked,
     error::Result,
     params::params,
     request::Claim,
     resource_key,
     row::Row,
-    step,
     tx::{ReadTx, WriteTx},
 };
 use const_format::formatcp;
@@ -52,10 +51,6 @@ pub struct Taker {
     pub deadline: Monotonic,
 }
 
-pub(in crate::store) fn is_held(tx: &ReadTx, key: KeyId) -> Result<bool> {
-    Ok(tx.row("SELECT 1 FROM resource_lock WHERE key_id = ?1", [key.0], |_| Ok(()))?.is_some())
-}
-
 pub(in crate::store) fn take_for_step(
     tx: &WriteTx,
     key: KeyId,
@@ -71,16 +66,16 @@ pub(in crate::store) fn take_for_step(
     Ok(changed == 1)
 }
 
-/// The settling transaction's half: the row goes if it is still this lease's, and the lines move up.
+/// The settling transaction's half: the row goes if it is still this lease's, and the next steps that the key blocked are claimable.
 pub(in crate::store) fn release_for_step(tx: &WriteTx, key: KeyId, token: Token) -> Result<()> {
     let changed = tx.execute("DELETE FROM resource_lock WHERE key_id = ?1 AND token = ?2", params![key.0, token.0])?;
     match changed {
         0 => Ok(()),
-        _ => step::promote_lines(tx, key),
+        _ => blocked::unblock(tx, key),
     }
 }
 
-/// The step goes back in line, and its row stays, expired: the file of the key decides when it may go.
+/// The step is blocked again, and the row stays, expired: the file of the key decides when it may go.
 pub(in crate::store) fn leave_behind(tx: &WriteTx, key: KeyId, token: Token) -> Result<()> {
     tx.execute("UPDATE resource_lock SET deadline = 0 WHERE key_id = ?1 AND token = ?2", params![key.0, token.0])?;
     Ok(())
@@ -152,7 +147,7 @@ pub fn release(tx: &WriteTx, key: &ResourceKey, token: Token) -> Result<Held> {
     if changed == 0 {
         return Ok(Held::Lost);
     }
-    step::promote_lines(tx, id)?;
+    blocked::unblock(tx, id)?;
     Ok(Held::Yes)
 }
 
@@ -177,11 +172,11 @@ pub fn force_release(tx: &WriteTx, forced: &Forced) -> Result<bool> {
     tx.event_with(EventKind::LockForced, None, None, None, format!("{key}: {why} (by {by}; {holder})"));
     let (Some(_), Some(id)) = (held, resource_key::find(tx, &key.0)?) else { return Ok(false) };
     clear(tx, id)?;
-    step::promote_lines(tx, id)?;
+    blocked::unblock(tx, id)?;
     Ok(true)
 }
 
-/// Removes the row of a key; the caller promotes its lines.
+/// Removes the row of a key; the caller unblocks its steps.
 pub(in crate::store) fn clear(tx: &WriteTx, key: KeyId) -> Result<()> {
     tx.execute("DELETE FROM resource_lock WHERE key_id = ?1", [key.0])?;
     Ok(())
@@ -199,7 +194,7 @@ pub fn sweep(tx: &WriteTx, row: &LockRow) -> Result<bool> {
         params![id.0, row.token.0, row.deadline.0],
     )?;
     if changed == 1 {
-        step::promote_lines(tx, id)?;
+        blocked::unblock(tx, id)?;
     }
     Ok(changed == 1)
 }

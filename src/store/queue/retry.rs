@@ -14,7 +14,7 @@ use crate::store::{
     group,
     memory::KnownShape,
     params::params,
-    step,
+    place, step,
     tx::{ReadTx, WriteTx},
 };
 use const_format::formatcp;
@@ -148,7 +148,7 @@ fn reopen(tx: &WriteTx, run: RunId, group: GroupId, opened: bool) -> Result<usiz
         let unmet = shape.shape.steps[no].needs.iter().filter(|&&need| !completed[need]).count();
         reset(tx, StepId(first.0 + no as i64), unmet)?;
         if unmet == 0 && opened {
-            step::enter(tx, StepId(first.0 + no as i64), shape.types[no])?;
+            place::enter(tx, StepId(first.0 + no as i64), shape.types[no])?;
         }
     }
     document::reopen(tx, run)?;
@@ -166,7 +166,7 @@ fn reset(tx: &WriteTx, id: StepId, unmet: usize) -> Result<()> {
         ),
         params![id.0, tx.now().0, unmet as i64],
     )?;
-    tx.memory().redoing.remove(&id);
+    tx.memory().recomputing.remove(&id);
     Ok(())
 }
 
@@ -206,14 +206,14 @@ pub fn step(tx: &WriteTx, id: StepId) -> Result<usize> {
     reopen_run(tx, row.run, &facts, &shape, &states, again.len())?;
     for &no in &again {
         let met = |need: usize| {
-            let runs_again = tx.memory().redoing.contains(&StepId(first.0 + need as i64));
+            let runs_again = tx.memory().recomputing.contains(&StepId(first.0 + need as i64));
             states[need] == StepState::Completed || runs_again
         };
         let unmet = shape.shape.steps[no].needs.iter().filter(|&&need| !met(need)).count();
         let step = StepId(first.0 + no as i64);
         reset(tx, step, unmet)?;
         if unmet == 0 && (facts.group_ended || facts.opened) {
-            step::enter(tx, step, shape.types[no])?;
+            place::enter(tx, step, shape.types[no])?;
         }
     }
     document::reopen(tx, row.run)?;

@@ -12,7 +12,8 @@ use crate::store::{
     memory::KnownShape,
     output,
     params::params,
-    redo::{self, Asked},
+    place,
+    recompute::{self, Asked},
     request::Settlement,
     resource_lock, run, step, step_cache,
     tx::WriteTx,
@@ -55,11 +56,11 @@ fn apply(tx: &WriteTx, live: &Live, settlement: &Settlement, asked: bool) -> Res
             attempt::record(tx, live, Some(record.as_ref().unwrap_or(&attempt::Record::cancelled())))?;
             cancelled(tx, live)?;
         }
-        Settlement::Redo { .. } if asked => {
+        Settlement::Recompute { .. } if asked => {
             attempt::record(tx, live, Some(&attempt::Record::cancelled()))?;
             cancelled(tx, live)?;
         }
-        Settlement::Redo { damaged, otherwise } => match redo::ask(tx, live, damaged)? {
+        Settlement::Recompute { damaged, otherwise } => match recompute::ask(tx, live, damaged)? {
             Asked::Waits => {}
             Asked::GivenBack => give_back(tx, live, live.due, false)?,
             Asked::Hopeless(record) => {
@@ -150,25 +151,25 @@ fn complete(tx: &WriteTx, live: &Live, outcome: AttemptOutcome, output: Option<O
     hook::due_for_step(tx, live, "step_end")?;
     let (shape, first) = shape_of(tx, live)?;
     let no = (live.lease.step.0 - first.0) as usize;
-    let redone = tx.memory().redoing.contains(&live.lease.step);
+    let recomputed = tx.memory().recomputing.contains(&live.lease.step);
     if tx.memory().cancelling_groups.contains(&live.group) {
         let dependents = cancel_dependents(tx, &shape, first, no)?;
-        redo::over(tx, live.lease.step, first, shape.shape.steps.len())?;
+        recompute::over(tx, live.lease.step, first, shape.shape.steps.len())?;
         if shape.chain {
             return run::end_chain(tx, live.run, live.group);
         }
         let ended = run::Ended { steps: 1 + dependents, failed: false, cancelled: dependents > 0 };
         return run::steps_ended(tx, live.run, live.group, &shape, no, ended);
     }
-    if redone {
+    if recomputed {
         // Who needs it was told when it completed for the first time.
-        redo::over(tx, live.lease.step, first, shape.shape.steps.len())?;
+        recompute::over(tx, live.lease.step, first, shape.shape.steps.len())?;
         let ended = run::Ended { steps: 1, failed: false, cancelled: false };
         return run::steps_ended(tx, live.run, live.group, &shape, no, ended);
     }
     let mut dead_end = false;
     for &next in &shape.successors[no] {
-        dead_end |= !step::need_met(tx, &shape, first, next)?;
+        dead_end |= !place::need_met(tx, &shape, first, next)?;
     }
     if dead_end && shape.chain {
         return run::end_chain(tx, live.run, live.group);
@@ -204,12 +205,7 @@ fn fail(tx: &WriteTx, live: &Live, crashed: bool, outcome: AttemptOutcome) -> Re
     end(tx, live, StepState::Failed, outcome, crashed)?;
     tx.event(EventKind::StepFailed, Some(live.group), Some(live.run), Some(live.lease.step));
     hook::due_for_step(tx, live, "step_failed")?;
-    let (shape, first) = shape_of(tx, live)?;
-    let no = (live.lease.step.0 - first.0) as usize;
-    let dependents = cancel_dependents(tx, &shape, first, no)?;
-    redo::over(tx, live.lease.step, first, shape.shape.steps.len())?;
-    let ended = run::Ended { steps: 1 + dependents, failed: true, cancelled: false };
-    run::steps_ended(tx, live.run, live.group, &shape, no, ended)
+    end_with_dependents(tx, live, run::Ended { steps: 1, failed: true, cancelled: false })
 }
 
 /// A running step ends as CANCELLED, and with it what needs it.
@@ -217,18 +213,23 @@ pub(in crate::store) fn cancelled(tx: &WriteTx, live: &Live) -> Result<()> {
     end(tx, live, StepState::Cancelled, AttemptOutcome::Cancelled, false)?;
     let step = Some(live.lease.step);
     tx.event_with(EventKind::Cancel, Some(live.group), Some(live.run), step, "while running".into());
+    end_with_dependents(tx, live, run::Ended { steps: 1, failed: false, cancelled: true })
+}
+
+/// What needs a step that did not complete is cancelled, and its run hears of all of them.
+fn end_with_dependents(tx: &WriteTx, live: &Live, ended: run::Ended) -> Result<()> {
     let (shape, first) = shape_of(tx, live)?;
     let no = (live.lease.step.0 - first.0) as usize;
     let dependents = cancel_dependents(tx, &shape, first, no)?;
-    redo::over(tx, live.lease.step, first, shape.shape.steps.len())?;
-    let ended = run::Ended { steps: 1 + dependents, failed: false, cancelled: true };
+    recompute::over(tx, live.lease.step, first, shape.shape.steps.len())?;
+    let ended = run::Ended { steps: ended.steps + dependents, ..ended };
     run::steps_ended(tx, live.run, live.group, &shape, no, ended)
 }
 
 /// The steps that can never run now. They wait for a need, so they are in no other table.
 pub(in crate::store) fn cancel_dependents(tx: &WriteTx, shape: &KnownShape, first: StepId, no: usize) -> Result<i64> {
-    if tx.memory().redoing.contains(&StepId(first.0 + no as i64)) {
-        return redo::cancel_dependents(tx, shape, first, no);
+    if tx.memory().recomputing.contains(&StepId(first.0 + no as i64)) {
+        return recompute::cancel_dependents(tx, shape, first, no);
     }
     let mut count = 0;
     for dependent in shape.shape.dependents(no) {
@@ -254,7 +255,7 @@ fn retry(tx: &WriteTx, live: &Live, due: Timestamp, crashed: bool) -> Result<()>
     )?;
     tx.event(EventKind::StepError, Some(live.group), Some(live.run), Some(live.lease.step));
     match step::get(tx, live.lease.step)? {
-        Some(step) => step::place(tx, &step),
+        Some(step) => place::place(tx, &step),
         None => Ok(()),
     }
 }
@@ -269,8 +270,8 @@ pub(in crate::store) fn give_back(tx: &WriteTx, live: &Live, due: Timestamp, sus
     }
     match step::get(tx, live.lease.step)? {
         // It was due when it was claimed, also if the wall clock was set back since.
-        Some(step) if due == live.due => step::place_due(tx, &step),
-        Some(step) => step::place(tx, &step),
+        Some(step) if due == live.due => place::place_due(tx, &step),
+        Some(step) => place::place(tx, &step),
         None => Ok(()),
     }
 }

@@ -18,7 +18,7 @@ pub use group::{GroupDetails, GroupFilter, GroupRow, TypeCount, groups, show_gro
 pub(in crate::store) use hook::FAILED as FAILED_HOOKS_OF_GROUP;
 pub use hook::{FailedHook, failed_hooks};
 pub use progress::{Progress, StepTally, Tally, progress, step_names};
-pub(in crate::store) use queue::{ALL_PARKED, DELAYED, IN_LINE};
+pub(in crate::store) use queue::{ALL_PAUSED, BLOCKED, DELAYED};
 pub use queue::{PutOff, Queues, TypeQueue, oldest_running, put_off, queues};
 pub use result::{RunResult, results};
 pub use run::{RunDetails, RunFilter, RunRow, runs, runs_with_steps, show_run};

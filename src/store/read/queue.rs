@@ -5,7 +5,7 @@
 use crate::model::code::{HOOK_RUNNING, HOOK_WAITING, STEP_BLOCKED, STEP_DELAYED, STEP_PAUSED};
 use crate::{
     model::{GroupId, Outcome, StepId, Timestamp},
-    store::{error::Result, tx::ReadTx},
+    store::{error::Result, memory, tx::ReadTx},
 };
 use const_format::formatcp;
 use serde::Serialize;
@@ -38,7 +38,7 @@ pub struct Queues {
     pub delayed_on_hold: i64,
     /// Steps of paused groups that a claim met.
     pub parked: i64,
-    /// Steps that nothing but a pause keeps from being claimable, with the parked ones.
+    /// Steps that nothing but a pause keeps from being claimable, with those that a claim met.
     pub on_hold: i64,
     pub groups_open: i64,
     pub groups_paused: i64,
@@ -64,7 +64,7 @@ pub fn queues(tx: &ReadTx) -> Result<Queues> {
         Ok(())
     };
     count("SELECT type_id, count(*) FROM lease GROUP BY type_id", |it| &mut it.running)?;
-    count(IN_LINE, |it| &mut it.in_line)?;
+    count(BLOCKED, |it| &mut it.in_line)?;
     for (id, all, held) in tx.rows(READY, [], |row| Ok((row.get::<i64>(0)?, row.get(1)?, row.get(2)?)))? {
         if let Some(queue) = types.get_mut(&id) {
             queue.on_hold = if queue.paused { all } else { held };
@@ -72,14 +72,11 @@ pub fn queues(tx: &ReadTx) -> Result<Queues> {
         }
     }
     let one = |sql: &str| -> Result<i64> { Ok(tx.row(sql, [], |row| row.get(0))?.unwrap_or(0)) };
-    let next_due =
-        tx.row(formatcp!("SELECT due FROM step WHERE state = {STEP_DELAYED} ORDER BY due LIMIT 1"), [], |row| {
-            row.get(0)
-        })?;
+    let next_due = memory::earliest_due(tx)?;
     let mut types: Vec<TypeQueue> = types.into_values().collect();
     types.retain(|it| it.paused || it.ready + it.on_hold + it.running + it.in_line > 0);
     types.sort_by(|one, other| one.step_type.cmp(&other.step_type));
-    let parked = one(ALL_PARKED)?;
+    let parked = one(ALL_PAUSED)?;
     let paused = "SELECT EXISTS (SELECT 1 FROM step_type WHERE paused = 1)
                       OR EXISTS (SELECT 1 FROM run_group WHERE paused + cancelling > 0 AND paused = 1)";
     // Each of them is looked at only where something is paused.
@@ -88,7 +85,7 @@ pub fn queues(tx: &ReadTx) -> Result<Queues> {
         on_hold: parked + types.iter().map(|it| it.on_hold).sum::<i64>(),
         types,
         delayed: one(DELAYED)?,
-        next_due: next_due.map(Timestamp),
+        next_due,
         delayed_on_hold,
         parked,
         groups_open: one("SELECT count(*) FROM run_group WHERE ended IS NULL")?,
@@ -131,7 +128,7 @@ pub fn oldest_running(tx: &ReadTx) -> Result<Option<(StepId, Timestamp)>> {
 /// By type: all that is claimable, and how much of it belongs to groups that are paused.
 const READY: &str = "SELECT type_id, count(*),
        sum(group_id IN (SELECT id FROM run_group WHERE paused + cancelling > 0 AND paused = 1)) FROM ready GROUP BY type_id";
-pub(crate) const IN_LINE: &str =
+pub(crate) const BLOCKED: &str =
     formatcp!("SELECT type_id, count(*) FROM step INDEXED BY step_line WHERE state = {STEP_BLOCKED} GROUP BY type_id");
 pub(crate) const DELAYED: &str =
     formatcp!("SELECT count(*) FROM step INDEXED BY step_delayed WHERE state = {STEP_DELAYED}");
@@ -145,5 +142,5 @@ const PUT_OFF: &str = formatcp!(
         (SELECT a.detail FROM attempt a WHERE a.step_id = s.id ORDER BY a.token DESC LIMIT 1), s.group_id
    FROM (SELECT id, group_id FROM step INDEXED BY step_delayed WHERE state = {STEP_DELAYED} ORDER BY due LIMIT ?1) s"
 );
-pub(crate) const ALL_PARKED: &str =
+pub(crate) const ALL_PAUSED: &str =
     formatcp!("SELECT count(*) FROM step INDEXED BY step_parked WHERE state = {STEP_PAUSED}");

@@ -9,9 +9,9 @@ use crate::{
         attempt::{self, Attempt},
         error::{Error, Result},
         output,
-        params::params,
         resource_lock::{self, LockRow},
         row::Row,
+        run,
         tx::ReadTx,
     },
 };
@@ -108,16 +108,10 @@ fn with_error(tx: &ReadTx, step: StepRow) -> Result<StepRow> {
     Ok(StepRow { error, ..step })
 }
 
-pub(super) fn steps_of_run(tx: &ReadTx, run: RunId) -> Result<Vec<StepRow>> {
-    let range = tx.row(
-        "SELECT r.first_step, r.first_step + json_array_length(d.shape, '$.steps') FROM run r
-           JOIN definition d ON d.id = r.definition_id WHERE r.id = ?1",
-        [run.0],
-        |row| Ok((row.get::<i64>(0)?, row.get::<i64>(1)?)),
-    )?;
-    let (first, end) = range.ok_or_else(|| Error::not_found(run))?;
+pub(super) fn steps_of_run(tx: &ReadTx, id: RunId) -> Result<Vec<StepRow>> {
+    let (first, end) = run::step_range(tx, id)?.ok_or_else(|| Error::not_found(id))?;
     let sql = format!("SELECT {COLUMNS} WHERE s.id >= ?1 AND s.id < ?2 ORDER BY s.id");
-    tx.rows(&sql, params![first, end], read)?.into_iter().map(|step| with_error(tx, step)).collect()
+    tx.rows(&sql, [first.0, end.0], read)?.into_iter().map(|step| with_error(tx, step)).collect()
 }
 
 /// The status of one step.

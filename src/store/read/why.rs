@@ -5,10 +5,11 @@
 use super::step::{StepNeed, StepRow, find, needs};
 use crate::model::code::{PHASE_BUILDING, STEP_COMPLETED, STEP_RECOMPUTE};
 use crate::{
-    model::{GroupId, KeyId, RunId, Status, StepId, Timestamp, WorkerId},
+    model::{GroupId, KeyId, RunId, Status, StepId, Timestamp, TypeId, WorkerId},
     store::{
         error::{Error, Result},
         params::params,
+        ready,
         resource_lock::{self, LockRow},
         tx::ReadTx,
     },
@@ -23,7 +24,7 @@ pub struct KeyFacts {
     pub holder: Option<LockRow>,
     /// The holder runs no more: a process that holds the file of the key keeps others out.
     pub file_only: bool,
-    /// The step that is before it in line, when that is another.
+    /// The step behind which the key blocks it, when that is another.
     pub head: Option<StepId>,
 }
 
@@ -75,7 +76,7 @@ pub fn why(tx: &ReadTx, id: StepId) -> Result<Why> {
            JOIN step_type t ON t.id = s.type_id LEFT JOIN resource_key k ON k.id = s.key_id WHERE s.id = ?1"),
         [id.0],
         |row| {
-            let line: (Option<i64>, i64, i64) = (row.get(4)?, row.get(5)?, row.get(3)?);
+            let place: (Option<i64>, i64, i64) = (row.get(4)?, row.get(5)?, row.get(3)?);
             let why = Why {
                 run: RunId(row.get(0)?),
                 group: GroupId(row.get(1)?),
@@ -97,7 +98,7 @@ pub fn why(tx: &ReadTx, id: StepId) -> Result<Why> {
                 cancel_asked: row.get(12)?,
                 step,
             };
-            Ok((why, line))
+            Ok((why, place))
         },
     )?;
     let (mut why, (key, step_type, scope)) = found.ok_or_else(|| Error::not_found(id))?;
@@ -105,11 +106,7 @@ pub fn why(tx: &ReadTx, id: StepId) -> Result<Why> {
     if let (Some(facts), Some(key)) = (&mut why.key, key) {
         facts.holder = resource_lock::holder_of(tx, &facts.name)?;
         facts.file_only = resource_lock::is_left_behind(tx, KeyId(key))?;
-        let head = tx.row(
-            "SELECT step_id FROM ready WHERE key_id = ?1 AND key_id IS NOT NULL AND type_id = ?2 AND scope = ?3",
-            params![key, step_type, scope],
-            |row| row.get(0).map(StepId),
-        )?;
+        let head = ready::head(tx, KeyId(key), TypeId(step_type), scope)?.map(|it| it.step);
         facts.head = head.filter(|head| *head != id);
     }
     let again = tx.rows(

@@ -16,7 +16,7 @@ use crate::store::{
     error::{Error, Result},
     hook,
     params::params,
-    resource_key, step, submit_key,
+    place, resource_key, step, submit_key,
     tx::{ReadTx, WriteTx},
 };
 use const_format::formatcp;
@@ -243,7 +243,7 @@ pub fn open_slice(tx: &WriteTx, group: GroupId, limit: usize) -> Result<bool> {
         tx.event(EventKind::ItemStart, Some(group), Some(*run), None);
         hook::due_for_run(tx, group, *run, "item_start")?;
         for &no in &starts {
-            step::enter(tx, StepId(first.0 + no as i64), shape.types[no])?;
+            place::enter(tx, StepId(first.0 + no as i64), shape.types[no])?;
         }
         if documents >= limit {
             break;
@@ -424,7 +424,7 @@ pub fn adopt_slice(tx: &WriteTx, group: GroupId, after: RunId, limit: usize) -> 
             |row| row.get(0).map(StepId),
         )?;
         for id in steps {
-            step::adopt(tx, id, group)?;
+            place::adopt(tx, id, group)?;
         }
     }
     Ok(runs.last().filter(|_| runs.len() == limit).map(|it| it.0))

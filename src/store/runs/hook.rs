@@ -7,7 +7,7 @@ use crate::store::{
     lease::Live,
     memory::KnownShape,
     params::params,
-    request::ReadyRow,
+    ready::ReadyRow,
     row::Row,
     step,
     tx::{ReadTx, WriteTx},

@@ -108,6 +108,16 @@ pub(in crate::store) fn counts(tx: &ReadTx, run: RunId) -> Result<(i64, i64)> {
     Ok(found.unwrap_or((0, 0)))
 }
 
+/// The first step of a run, and the id behind its last one.
+pub(in crate::store) fn step_range(tx: &ReadTx, run: RunId) -> Result<Option<(StepId, StepId)>> {
+    tx.row(
+        "SELECT r.first_step, r.first_step + json_array_length(d.shape, '$.steps') FROM run r
+           JOIN definition d ON d.id = r.definition_id WHERE r.id = ?1",
+        [run.0],
+        |row| Ok((StepId(row.get(0)?), StepId(row.get(1)?))),
+    )
+}
+
 /// Steps of a run that are not terminal.
 pub(in crate::store) fn open_steps(tx: &ReadTx, first: StepId, count: usize) -> Result<Vec<StepId>> {
     tx.rows(

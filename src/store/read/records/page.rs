@@ -1,7 +1,7 @@
 //! Pages of runs, newest first.
 
 use super::{
-    run::{self, RunRecord},
+    run::{self, Place, RunRecord},
     tally::{self, COUNTS, Live, Tally},
 };
 use crate::model::code::{PHASE_PRUNING, STEP_COMPLETED};
@@ -126,9 +126,6 @@ fn condition(status: Option<Status>) -> Option<&'static str> {
         Some(Status::Running | Status::Error) => return None,
     })
 }
-
-/// A place in the order of runs: what comes next is older.
-pub type Place = (GroupId, RunId);
 
 /// Before the newest run.
 pub const NEWEST: Place = (GroupId(i64::MAX - 1), RunId(i64::MAX));

@@ -2,7 +2,6 @@
 //!
 //! SQLite only: JSON functions.
 
-use super::page::Place;
 use crate::decide::status::{self, Facts};
 use crate::model::code::{STEP_COMPLETED, STEP_FAILED};
 use crate::{
@@ -11,6 +10,9 @@ use crate::{
 };
 use const_format::formatcp;
 use serde_json::Value;
+
+/// A place in the order of runs: what comes next is older.
+pub type Place = (GroupId, RunId);
 
 #[derive(Debug, Clone, PartialEq)]
 pub struct RunRecord {

@@ -4,7 +4,7 @@
 
 use crate::{
     model::{RunId, Status, StepId, Timestamp, WorkerId},
-    store::{attempt, error::Result, params::Params, params::params, row::Row, tx::ReadTx},
+    store::{attempt, error::Result, params::Params, params::params, row::Row, run, tx::ReadTx},
 };
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -74,15 +74,9 @@ fn select(tx: &ReadTx, condition: &str, params: impl Params) -> Result<Vec<StepR
 }
 
 /// The steps of a run in their order; empty where there is no such run.
-pub fn steps_of_run(tx: &ReadTx, run: RunId) -> Result<Vec<StepRecord>> {
-    let range = tx.row(
-        "SELECT r.first_step, r.first_step + json_array_length(d.shape, '$.steps') FROM run r
-           JOIN definition d ON d.id = r.definition_id WHERE r.id = ?1",
-        [run.0],
-        |row| Ok((row.get::<i64>(0)?, row.get::<i64>(1)?)),
-    )?;
-    match range {
-        Some((first, end)) => select(tx, "s.id >= ?1 AND s.id < ?2 ORDER BY s.id", [first, end]),
+pub fn steps_of_run(tx: &ReadTx, id: RunId) -> Result<Vec<StepRecord>> {
+    match run::step_range(tx, id)? {
+        Some((first, end)) => select(tx, "s.id >= ?1 AND s.id < ?2 ORDER BY s.id", [first.0, end.0]),
         None => Ok(Vec::new()),
     }
 }

@@ -1,5 +1,5 @@
-//! A step that had completed runs again because a file that it made is damaged (COMPLETED -> PENDING); whoever found that
-//! waits for it with its attempt given back.
+//! A step that had completed is recomputed because a file that it made is damaged (COMPLETED -> PENDING); the step
+//! that found it waits with its attempt given back.
 //!
 //! Who needs such a step was told when it completed for the first time, so its second completion tells nobody but those
 //! who wait (state 4): for all others its need counts as met. A step that is claimed meanwhile waits too.
@@ -10,13 +10,13 @@ use crate::model::code::{STEP_COMPLETED, STEP_OPEN, STEP_RECOMPUTE};
 use crate::model::{ArtifactHash, AttemptOutcome, EventKind, KeepReason, Outcome, OutputId, StepId, StepState};
 use crate::store::{
     attempt::{self, Record},
-    cancel,
+    cancel_step,
     error::Result,
     kept_output::{self, Origin},
     lease::Live,
     memory::KnownShape,
     params::params,
-    run, step, step_cache,
+    place, run, step, step_cache,
     tx::WriteTx,
 };
 use const_format::formatcp;
@@ -28,7 +28,7 @@ const MOST: i64 = 3;
 pub(in crate::store) enum Asked {
     /// It waits.
     Waits,
-    /// They were made anew since it began: it may try at once.
+    /// They were made again since it began: it may try at once.
     GivenBack,
     /// They are damaged again and again.
     Hopeless(Record),
@@ -38,12 +38,12 @@ pub(in crate::store) enum Asked {
 
 struct Producer {
     id: StepId,
-    redone: i64,
+    recomputed: i64,
     token: i64,
     output: OutputId,
 }
 
-/// Lets the steps that made the damaged files run again.
+/// Recomputes the steps that made the damaged files.
 pub(in crate::store) fn ask(tx: &WriteTx, live: &Live, damaged: &[ArtifactHash]) -> Result<Asked> {
     let Some((definition, first)) = step::definition_of_run(tx, live.run)? else { return Ok(Asked::Unknown) };
     let shape = tx.memory().shape(tx, definition)?;
@@ -57,7 +57,7 @@ pub(in crate::store) fn ask(tx: &WriteTx, live: &Live, damaged: &[ArtifactHash])
         }
     }
     if producers.is_empty() {
-        let again = tx.memory().redoing.iter().any(|it| *it >= first && *it < own);
+        let again = tx.memory().recomputing.iter().any(|it| *it >= first && *it < own);
         return if again { wait(tx, live).map(|()| Asked::Waits) } else { Ok(Asked::Unknown) };
     }
     // Claimed after the finder was: the file is a new one, which nobody has looked at yet.
@@ -65,7 +65,7 @@ pub(in crate::store) fn ask(tx: &WriteTx, live: &Live, damaged: &[ArtifactHash])
     if producers.is_empty() {
         return Ok(Asked::GivenBack);
     }
-    if let Some(worst) = producers.iter().find(|it| it.redone >= MOST) {
+    if let Some(worst) = producers.iter().find(|it| it.recomputed >= MOST) {
         return Ok(Asked::Hopeless(hopeless(worst)));
     }
     for producer in &producers {
@@ -84,7 +84,7 @@ fn producers_of(tx: &WriteTx, hash: &ArtifactHash, first: StepId, own: StepId) -
         params![first.0, own.0, hash.0],
         |row| {
             let (id, output) = (StepId(row.get(0)?), OutputId(row.get(3)?));
-            Ok(Producer { id, redone: row.get(1)?, token: row.get(2)?, output })
+            Ok(Producer { id, recomputed: row.get(1)?, token: row.get(2)?, output })
         },
     )
 }
@@ -93,7 +93,7 @@ fn hopeless(worst: &Producer) -> Record {
     let message = format!(
         "files that {} made were damaged {} times, however often it made them again: the disk is to blame",
         worst.id,
-        worst.redone + 1
+        worst.recomputed + 1
     );
     let outcome = Outcome::permanent("damaged", message);
     let words = outcome.to_string();
@@ -129,11 +129,11 @@ fn begin(tx: &WriteTx, live: &Live, shape: &KnownShape, producer: &Producer) -> 
     if !shape.chain {
         run::one_more(tx, live.run)?;
     }
-    tx.memory().redoing.insert(producer.id);
+    tx.memory().recomputing.insert(producer.id);
     let what = "a file that it made is damaged".to_string();
     tx.event_with(EventKind::Retry, Some(live.group), Some(live.run), Some(producer.id), what);
     match step::get(tx, producer.id)? {
-        Some(row) => step::place_due(tx, &row),
+        Some(row) => place::place_due(tx, &row),
         None => Ok(()),
     }
 }
@@ -153,7 +153,7 @@ fn wait(tx: &WriteTx, live: &Live) -> Result<()> {
 
 /// A step that ran again has ended, in whatever way: those who wait go on. Nothing for any other step.
 pub(in crate::store) fn over(tx: &WriteTx, id: StepId, first: StepId, count: usize) -> Result<()> {
-    if !tx.memory().redoing.remove(&id) {
+    if !tx.memory().recomputing.remove(&id) {
         return Ok(());
     }
     let waiting = tx.rows(
@@ -164,7 +164,7 @@ pub(in crate::store) fn over(tx: &WriteTx, id: StepId, first: StepId, count: usi
     for id in waiting {
         step::set_state(tx, id, StepState::Open)?;
         if let Some(row) = step::get(tx, id)? {
-            step::place_due(tx, &row)?;
+            place::place_due(tx, &row)?;
         }
     }
     Ok(())
@@ -176,9 +176,9 @@ pub(in crate::store) fn cancel_dependents(tx: &WriteTx, shape: &KnownShape, firs
     for dependent in shape.shape.dependents(no) {
         let id = StepId(first.0 + dependent as i64);
         let Some(row) = step::get(tx, id)?.filter(|it| !it.state.is_terminal()) else { continue };
-        if cancel::ask(tx, id)?.is_none() {
-            cancel::out(tx, &row)?;
-            tx.memory().redoing.remove(&id);
+        if cancel_step::ask(tx, id)?.is_none() {
+            cancel_step::end_waiting(tx, &row)?;
+            tx.memory().recomputing.remove(&id);
             count += 1;
         }
     }

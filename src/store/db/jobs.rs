@@ -1,0 +1,82 @@
+//! What callers hand to the writer, what it tells of a commit, and what both sides look at meanwhile.
+
+use crate::model::Event;
+use crate::store::{
+    error::Result,
+    presence::Presence,
+    reply::{Answer, Reply},
+    request::Request,
+    tx::WriteTx,
+};
+use std::{
+    collections::VecDeque,
+    sync::{Arc, Condvar, Mutex, atomic::AtomicI64},
+    time::{Duration, Instant},
+};
+
+/// What a commit brought.
+#[derive(Debug, Clone, Copy)]
+pub struct Commit<'a> {
+    pub events: &'a [Event],
+    /// Something became claimable, or due earlier.
+    pub woke: bool,
+    /// Settlements that had lost their lease.
+    pub lost_leases: u64,
+    /// Claims that met a step whose resource key another had taken first.
+    pub lost_races: u64,
+    pub took: Duration,
+    /// Requests that shared it.
+    pub requests: usize,
+}
+
+/// What kept a transaction from being written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WriteFailure {
+    DiskFull,
+    /// Another process writes, and does not end.
+    Busy,
+    Broken,
+}
+
+#[derive(Default)]
+pub(in crate::store) struct PulseState {
+    pub since: Option<Instant>,
+    pub failure: Option<WriteFailure>,
+}
+
+pub(in crate::store) type Work = Box<dyn FnOnce(&WriteTx) -> Result<Answer> + Send>;
+
+pub(in crate::store) enum Job {
+    Request(Request),
+    Work(Option<Work>),
+}
+
+pub(in crate::store) struct Waiting {
+    pub job: Job,
+    pub answer: Reply,
+}
+
+#[derive(Default)]
+pub(in crate::store) struct Queue {
+    pub waiting: VecDeque<Waiting>,
+    pub closing: bool,
+}
+
+pub(in crate::store) struct Shared {
+    pub queue: Mutex<Queue>,
+    pub filled: Condvar,
+    pub listeners: Mutex<Vec<Arc<dyn CommitListener>>>,
+    /// With the log once there is a writer, which keeps it where it is.
+    pub file: Mutex<Presence>,
+    /// The daemon epoch under which this process writes; 0: it is no daemon.
+    pub epoch: AtomicI64,
+    pub pulse: Mutex<PulseState>,
+}
+
+/// Told after each commit, by the writer thread: must not block.
+pub trait CommitListener: Send + Sync {
+    fn committed(&self, commit: &Commit<'_>);
+
+    /// A write has not been answered for two seconds, and for each two more; told by the thread that waits.
+    fn waiting(&self) {}
+}

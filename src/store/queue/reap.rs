@@ -1,0 +1,68 @@
+//! Reap: a worker is gone, and what it ran goes back to where it was claimed from.
+
+use crate::model::{AttemptOutcome, EventKind, StepId, WorkerId};
+use crate::store::{attempt, error::Result, hook, lease, resource_lock, settle, tx::WriteTx, worker};
+
+/// Why a worker is reaped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Death {
+    /// Its liveness lock is free: the process is gone. Its steps were in flight, so each is suspect.
+    Died,
+    /// Its liveness lock is held but its heart stopped, or its machine was rebooted: nobody is to blame.
+    Silent,
+    Rebooted,
+    /// It worked for the engine of which this one is a restored copy.
+    Restored,
+}
+
+impl Death {
+    fn words(self) -> &'static str {
+        match self {
+            Death::Died => "its worker died",
+            Death::Silent => "its worker fell silent",
+            Death::Rebooted => "the machine was restarted",
+            Death::Restored => "a backup was restored",
+        }
+    }
+}
+
+/// Gives back up to `limit` steps of a worker, and at last removes it. Returns the steps given back; fewer than
+/// `limit` means that the worker is gone.
+///
+/// One transaction: leases cleared, locks released, hooks due again, events. A silent worker's resource locks stay until
+/// its file locks are free (`resource_lock::sweep`).
+pub fn reap(tx: &WriteTx, id: WorkerId, death: Death, limit: usize) -> Result<Vec<StepId>> {
+    let lives = lease::of_worker(tx, id, limit)?;
+    let mut reaped = Vec::with_capacity(lives.len());
+    for live in &lives {
+        if lease::take(tx, live.lease)?.is_none() {
+            continue;
+        }
+        let asked = tx.memory().cancel_requests.remove(&live.lease.step);
+        if asked {
+            tx.execute("DELETE FROM cancel_request WHERE step_id = ?1", [live.lease.step.0])?;
+        }
+        let reason = death.words();
+        let detail = serde_json::json!({"outcome": {"outcome": "interrupted", "reason": reason}, "certificate": {}});
+        let record =
+            attempt::Record { outcome: AttemptOutcome::Interrupted, detail: detail.to_string(), logs: Vec::new() };
+        attempt::record(tx, live, Some(&record))?;
+        let step = Some(live.lease.step);
+        tx.event_with(EventKind::StepReaped, Some(live.group), Some(live.run), step, reason.into());
+        match asked {
+            true => settle::cancelled(tx, live)?,
+            false => settle::give_back(tx, live, live.due, death == Death::Died)?,
+        }
+        if let Some(key) = live.key
+            && death != Death::Silent
+        {
+            resource_lock::release_for_step(tx, key, live.lease.token)?;
+        }
+        reaped.push(live.lease.step);
+    }
+    if lives.len() < limit {
+        hook::reap(tx, id)?;
+        worker::leave(tx, id)?;
+    }
+    Ok(reaped)
+}
