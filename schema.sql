@@ -17,7 +17,7 @@ CREATE TABLE engine(
   daemon_epoch  INTEGER NOT NULL DEFAULT 0
 ) STRICT;
 
--- Counters that only grow. Row 1: the last lease token given out; never reused.
+-- The last number issued of each kind; they only grow. Rows: 1 lease token, 2 group, 3 run, 4 step, 5 output.
 CREATE TABLE counter(
   id     INTEGER PRIMARY KEY,
   value  INTEGER NOT NULL
@@ -26,7 +26,7 @@ CREATE TABLE counter(
 -- ---------------------------------------------------------------- what can be run
 
 -- A workflow definition, versioned by the hash of its canonical form. `body` is that form as JSON; `shape` is what
--- the store itself needs of it: {"needs": [[], [0], ...], "hooks": ["group_end", ...]}.
+-- the store itself needs of it: {"steps": [{"type": "parse", "needs": []}, ...], "hooks": [{"event": "group_end", "name": "log"}, ...]}.
 CREATE TABLE definition(
   id       INTEGER PRIMARY KEY,
   hash     BLOB    NOT NULL UNIQUE CHECK (length(hash) = 32),

@@ -40,7 +40,7 @@ impl StepKind for Words {
     fn run(&self, cx: &StepContext) -> StepResult {
         match cx.input.item.as_str() {
             Some(text) => StepResult::succeeded(Some(json!({ "count": text.split_whitespace().count() }))),
-            // No retry can mend an item that is no text.
+            // No retry can fix an item that is not a string.
             None => StepResult::permanent("item", "the item is not a text"),
         }
     }

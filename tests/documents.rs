@@ -118,11 +118,11 @@ mod pdf {
     fn a_pdf_that_was_cut_off_fails_with_that_reason_unless_told_to_salvage() {
         let error = read("truncated.pdf").unwrap_err();
         assert_eq!(error.code(), "truncated");
-        assert!(error.to_string().starts_with("the file is cut off: "), "{error}");
+        assert!(error.to_string().starts_with("the file is truncated: "), "{error}");
         let options = ParseOptions { salvage: true, ..ParseOptions::default() };
         let document = parse_file(&path("truncated.pdf"), &options).unwrap();
         assert!(document.markdown.contains("self-locking"));
-        assert!(document.warnings[0].contains("cut off"), "{:?}", document.warnings);
+        assert!(document.warnings[0].contains("truncated"), "{:?}", document.warnings);
     }
 
     #[test]

@@ -170,7 +170,7 @@ fn each_document_of_the_corpus_is_stored_or_says_why_not() {
         ("picture_classification.pdf", Stored, ""),
         ("empty.pdf", Empty, "no text"),
         ("encrypted.pdf", Failed, "password"),
-        ("truncated.pdf", Failed, "cut off"),
+        ("truncated.pdf", Failed, "truncated"),
     ]);
     let desk = Desk::new();
     for (name, ..) in &table {

@@ -72,7 +72,7 @@ fn what_cannot_be_understood_is_refused_with_its_reason() {
         (json!({}), "definition"),
         (json!({"definition": "steps: ["}), "definition"),
         (json!({"definition": {"id": "x", "steps": [{"name": "a", "uses": "no/such"}]}}), "no/such"),
-        (json!({"definition": ECHO}), "asks for items"),
+        (json!({"definition": ECHO}), "needs items"),
         (json!({"definition": ECHO, "items": ["{broken"]}), "item 0"),
         (json!({"definition": ECHO, "items": ["a"], "directory": "relative"}), "relative"),
         (json!({"definition": ECHO, "items": ["a"], "key": ""}), "key"),
@@ -544,7 +544,7 @@ fn every_example_of_the_manual_is_a_request_that_is_understood() {
         let said = String::from_utf8_lossy(&output.stdout).into_owned();
         let (body, status) = said.rsplit_once('\n').unwrap();
         assert!(!["000", "400", "403", "405", "415", "422", "500"].contains(&status), "{example}: {said}");
-        assert!(!body.contains("nothing at this address"), "{example}: {said}");
+        assert!(!body.contains("no such address"), "{example}: {said}");
         assert!(status != "401" || example.contains("/session/open"), "{example}: {said}");
     }
 }

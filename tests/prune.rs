@@ -68,7 +68,7 @@ fn a_key_outlives_its_pruned_group() {
     assert_eq!(found, group::Created::Gone(id, Status::Completed));
     let other = new([2; 32]);
     let refused = book.store.write(move |tx| group::create(tx, &other)).unwrap_err().to_string();
-    assert!(refused.contains("was used for other content by g1"), "{refused}");
+    assert!(refused.contains("is in use by g1 with other content"), "{refused}");
     book.check();
 }
 

@@ -73,7 +73,7 @@ fn a_producer_that_keeps_making_damaged_files_ends_in_a_clear_failure() {
     let b = book.claim("*");
     settle(&book, &b, redo(1));
     let error = book.store.read(|tx| read::why(tx, b.lease.step)).unwrap().step.error.unwrap();
-    assert!(error.contains("damaged 4 times") && error.contains("the disk is to blame"), "{error}");
+    assert!(error.contains("damaged 4 times") && error.contains("the disk is faulty"), "{error}");
     assert_eq!((book.status(&b), book.group_end(group).failed, book.events("GROUP_END")), (Status::Failed, 1, 1));
 }
 
@@ -241,7 +241,7 @@ steps:
     let status = engine.group_end(group).unwrap().unwrap().status;
     assert_eq!(status, Status::Failed);
     let error = engine.store().read(|tx| read::why(tx, StepId(2))).unwrap().step.error.unwrap();
-    assert!(error.contains("the disk is to blame"), "{error}");
+    assert!(error.contains("the disk is faulty"), "{error}");
     assert_eq!(events(&engine, "GROUP_END"), 1);
     assert_eq!(engine.store().read(check::check).unwrap(), Vec::<String>::new());
 }

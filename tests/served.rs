@@ -263,12 +263,12 @@ fn vectors_of_another_length_are_refused() {
         false => embeddings(request, 5),
     });
     let failed = place.ingest(None, &set(&turns));
-    assert!(failed.code != 0 && failed.said.contains("vectors of 5 dimensions, expected are 8"), "{}", failed.said);
+    assert!(failed.code != 0 && failed.said.contains("vectors of 5 dimensions, expected 8"), "{}", failed.said);
     assert_eq!(ok(&place.run(&["db", "info", "--json"]))["documents"], 2);
 
     let asked =
         place.ingest(None, &[&set(&five)[..], &["embed.dimensions=8".into(), "store.path=other".into()]].concat());
-    assert!(asked.code != 0 && asked.said.contains("vectors of 5 dimensions, expected are 8"), "{}", asked.said);
+    assert!(asked.code != 0 && asked.said.contains("vectors of 5 dimensions, expected 8"), "{}", asked.said);
 }
 
 #[test]
@@ -454,7 +454,7 @@ fn work_that_came_with_a_backup_sends_no_key() {
     let file = theirs.0.path().join("b.zip");
     let restored = place.run(&["restore", file.to_str().unwrap()]);
     assert_eq!(restored.code, 0, "{}", restored.said);
-    for said in ["embed.servers", "evil.yaml.restored", "1 group of the backup with 1 run will go on", "windlass"] {
+    for said in ["embed.servers", "evil.yaml.restored", "1 group of the backup with 1 run will resume", "windlass"] {
         assert!(restored.said.contains(said), "{said}: {}", restored.said);
     }
     let worked = place.run_with(Some(KEY), &["worker", "--until-idle"]);

@@ -1,6 +1,7 @@
 //! The house rules, checked by `cargo test`.
 
 mod circles;
+mod prose;
 
 use std::{
     fs,
@@ -166,6 +167,34 @@ fn names_say_what_is_inside() {
             assert!(!name.contains(vague), "{name}: name it for what it owns");
         }
     }
+}
+
+#[test]
+fn what_people_read_is_plain() {
+    let mut found = Vec::new();
+    let mut pages: Vec<PathBuf> =
+        ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "examples/README.md"].map(PathBuf::from).to_vec();
+    for folder in ["docs", "docs/decisions"] {
+        let entries = fs::read_dir(folder).unwrap().map(|it| it.unwrap().path());
+        pages.extend(entries.filter(|it| it.extension().is_some_and(|it| it == "md")));
+    }
+    for page in pages {
+        found.push((prose::in_page(&fs::read_to_string(&page).unwrap()), page));
+    }
+    for (path, text) in sources() {
+        let name = path.to_string_lossy();
+        if name.ends_with(".js") {
+            found.push((prose::in_literals(&text, &['"', '`']), path));
+        } else if name.ends_with(".rs") && !name.contains("tests") {
+            let help = if room(&path) == "cli" { prose::in_help(code(&text)) } else { Vec::new() };
+            found.push((help.into_iter().chain(prose::in_literals(code(&text), &['"'])).collect(), path));
+        }
+    }
+    let found: Vec<String> = found
+        .iter()
+        .flat_map(|(words, path)| words.iter().map(move |(line, word)| format!("{}:{line}: {word}", path.display())))
+        .collect();
+    assert!(found.is_empty(), "say it plainly (see Prose in CONTRIBUTING.md):\n{}", found.join("\n"));
 }
 
 fn sources() -> Vec<(PathBuf, String)> {

@@ -73,7 +73,7 @@ fn a_file_of_a_step_is_fetched_before_and_after_its_group_was_pruned() {
     let (code, _, err) = place.run(&["run", "w.yaml", "--items", "one", "--key", "k"]);
     assert!(code == 0 && err.contains("ended COMPLETED, and was pruned since"), "{code} {err}");
     let (code, _, err) = place.run(&["run", "w.yaml", "--items", "two", "--key", "k"]);
-    assert!(code == 5 && err.contains("used for other content by g1"), "{code} {err}");
+    assert!(code == 5 && err.contains("in use by g1 with other content"), "{code} {err}");
 
     place.ok(&["prune", "--keep", "0s", "--outputs"]);
     assert_eq!(fetch().0, 4);
@@ -215,7 +215,7 @@ fn pools_without_a_place_are_refused() {
     let place = Place::new();
     for arguments in [vec!["worker", "--pool", "*=0"], vec!["worker", "--pool", "a=0", "--pool", "*=0"]] {
         let (code, _, err) = place.run(&arguments);
-        assert!(code == 5 && err.contains("at least one pool with room"), "{arguments:?}: {code} {err}");
+        assert!(code == 5 && err.contains("at least one pool with a slot"), "{arguments:?}: {code} {err}");
     }
 }
 

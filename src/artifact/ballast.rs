@@ -1,4 +1,4 @@
-//! A file that takes up space so that it can be given up: on a full disk, `prune` and completions still need some.
+//! A file that reserves space for release: on a full disk, `prune` and completions still need some.
 
 use super::{
     error::{Error, Result, is_full},
@@ -14,7 +14,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// What is smaller than this is given up as a whole.
+/// A smaller ballast is released as a whole.
 const SMALLEST: u64 = 1 << 20;
 
 /// The ballast of one home directory.
@@ -38,7 +38,7 @@ impl Ballast {
         fs::metadata(&self.path).is_ok_and(|it| it.len() >= self.size.0)
     }
 
-    /// Takes the ballast if it is not held and there is room for it; whether it is held now.
+    /// Reserves the ballast if it is not held and there is space; returns whether it is held now.
     pub fn ensure(&self) -> Result<bool> {
         if self.size.0 == 0 || self.is_held() {
             return Ok(self.size.0 > 0);
@@ -58,8 +58,8 @@ impl Ballast {
         }
     }
 
-    /// Gives back half of the space that is left, and the rest of a small one; whether there was any. Others on the same
-    /// full disk find something too.
+    /// Releases half of the remaining space, or all of a small one; returns whether there was any. Other processes on the same
+    /// full disk find some too.
     pub fn give_up(&self) -> Result<bool> {
         let wrong = |source| Error::Io { action: "give up", path: self.path.clone(), source };
         let left = match fs::metadata(&self.path) {

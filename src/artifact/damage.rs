@@ -1,4 +1,4 @@
-//! Which files turned out to be damaged while somebody worked with a store: their makers can make them again.
+//! Files that were found damaged while a store was in use: the steps that made them can make them again.
 
 use super::{error::Error, store::ArtifactStore};
 use crate::model::ArtifactHash;

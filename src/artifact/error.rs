@@ -14,26 +14,26 @@ pub enum Error {
     /// Nothing half-written is left. `needed` and `free` are bytes.
     #[error("not enough disk space in {}: need {}, have {}", dir.display(), Bytes(*needed), Bytes(*free))]
     DiskFull { dir: PathBuf, needed: u64, free: u64 },
-    /// What is stored is not what the hash promises. It is never handed out.
+    /// The content does not match the hash. It is never returned.
     #[error("artifact {hash} is corrupt: {detail}")]
     Corrupt { hash: ArtifactHash, detail: String },
     #[error("artifact {hash} is missing")]
     Missing { hash: ArtifactHash },
     /// The source of a `put` failed; the store is unharmed.
-    #[error("failed to read what was to be stored")]
+    #[error("failed to read the content to store")]
     Source(#[source] io::Error),
     #[error("failed to {action} {}", path.display())]
     Io { action: &'static str, path: PathBuf, source: io::Error },
-    #[error("the artifacts in {} stayed locked", dir.display())]
+    #[error("the artifacts in {} are locked", dir.display())]
     Busy { dir: PathBuf },
-    #[error("`{0}` can't name a worker")]
+    #[error("`{0}` is not a valid worker name")]
     WorkerTag(String),
 }
 
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 impl Error {
-    /// Tells the user what to do next, where we know.
+    /// What the user can do next, if known.
     pub fn hint(&self) -> Option<&'static str> {
         match self {
             Error::DiskFull { .. } => Some("run `windlass prune`, or set `artifact_dir` to a larger disk"),
@@ -41,7 +41,7 @@ impl Error {
                 Some("run `windlass doctor`; the step that made it can run again")
             }
             Error::Busy { .. } => Some("a prune is running; wait for it, or see `windlass status`"),
-            Error::Io { .. } => Some("check the disk and who owns the directory"),
+            Error::Io { .. } => Some("check the disk and the owner of the directory"),
             Error::Source(_) | Error::WorkerTag(_) => None,
         }
     }

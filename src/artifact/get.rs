@@ -1,4 +1,4 @@
-//! Reading a file back: nothing but what the hash promises is ever handed out whole.
+//! Reading a file back: only content that matches the hash is returned in full.
 
 use super::{
     damage::Damage,
@@ -75,7 +75,7 @@ impl ArtifactStore {
         self.copy_while(artifact, path, &|| Ok(()))
     }
 
-    /// As `copy_to`, and asks before every block whether to go on; an error ends it as `Error::Source`.
+    /// As `copy_to`, but calls `go_on` before every block; its error ends the copy as `Error::Source`.
     pub fn copy_while(&self, artifact: &ArtifactRef, path: &Path, go_on: &dyn Fn() -> io::Result<()>) -> Result<()> {
         let mut reader = self.get(artifact)?;
         let parent = path.parent().filter(|it| !it.as_os_str().is_empty()).unwrap_or(Path::new("."));
@@ -101,7 +101,7 @@ impl ArtifactStore {
         self.verify_while(artifact, &|| Ok(()))
     }
 
-    /// As `verify`, and asks before every block whether to go on; an error ends it as `Error::Source`.
+    /// As `verify`, but calls `go_on` before every block; its error ends it as `Error::Source`.
     pub(super) fn verify_while(&self, artifact: &ArtifactRef, go_on: &dyn Fn() -> io::Result<()>) -> Result<()> {
         let mut reader = self.reader(artifact)?;
         let mut block = vec![0; 64 << 10];
@@ -120,7 +120,7 @@ impl ArtifactStore {
         Ok((file, if compressed { ".zst" } else { "" }))
     }
 
-    /// Damage and a disk that can't be read are told apart: only the first makes the producer run again.
+    /// Distinguishes damage from an unreadable disk: only damage makes the producer run again.
     fn read_failed(&self, artifact: &ArtifactRef, error: io::Error) -> Error {
         if error.raw_os_error().is_some() {
             let path = self.path(&artifact.hash, true);
@@ -153,7 +153,7 @@ impl ArtifactReader {
             return wrong(format!("it has {} bytes instead of {}", self.read, self.artifact.size));
         }
         let hash: [u8; 32] = std::mem::take(&mut self.hasher).finalize().into();
-        if hash != self.artifact.hash.0 { wrong("its content has another hash".to_string()) } else { Ok(()) }
+        if hash != self.artifact.hash.0 { wrong("its hash differs".to_string()) } else { Ok(()) }
     }
 }
 
@@ -189,7 +189,7 @@ impl ArtifactReader {
         // A bomb is stopped as soon as it is larger than what was recorded.
         if self.read > self.artifact.size {
             self.ended = true;
-            let detail = format!("it has more than the {} bytes that it should have", self.artifact.size);
+            let detail = format!("it has more than the expected {} bytes", self.artifact.size);
             return Err(io::Error::new(io::ErrorKind::InvalidData, detail));
         }
         Ok(count)

@@ -1,4 +1,4 @@
-//! Storing a file that arrives piece by piece, such as an upload: as `put`, for whoever can't offer a reader.
+//! Storing a file that arrives piece by piece, such as an upload: as `put`, for callers without a reader.
 
 use super::{
     error::{Error, Result},
@@ -17,7 +17,7 @@ pub struct Incoming {
     store: ArtifactStore,
     temporary: Temporary,
     level: Option<i32>,
-    /// Made with the first piece, which tells whether compression pays.
+    /// Made with the first piece, which shows whether compression pays.
     sink: Option<Sink>,
     compressed: bool,
     hasher: Sha256,

@@ -58,7 +58,7 @@ impl ArtifactStore {
         self.put_sized(bytes, bytes.len() as u64, kind)
     }
 
-    /// Keeps sweeps away for as long as the guard lives; puts go on.
+    /// Blocks sweeps while the guard lives; puts continue.
     pub fn hold(&self) -> Result<PutGuard> {
         Ok(PutGuard { _lock: self.lock(FileLock::shared_until)? })
     }
@@ -68,7 +68,7 @@ impl ArtifactStore {
         self.put_while(reader, size, kind, &|| Ok(()))
     }
 
-    /// As `put_sized`, and asks before every block whether to go on; an error ends it as `Error::Source`.
+    /// As `put_sized`, but calls `go_on` before every block; its error ends it as `Error::Source`.
     pub fn put_while(
         &self,
         reader: impl Read,

@@ -86,7 +86,7 @@ pub(super) struct Inner {
     traffic: OnceLock<Listener>,
 }
 
-/// Is told of `in` (stored) or `out` (read), and of how many plain bytes.
+/// Called with `in` (stored) or `out` (read), and the number of uncompressed bytes.
 type Listener = Box<dyn Fn(&'static str, u64) + Send + Sync>;
 
 type FreeSpace = Box<dyn Fn(&Path) -> io::Result<Bytes> + Send + Sync>;
@@ -129,7 +129,7 @@ impl ArtifactStore {
         &self.inner.options
     }
 
-    /// From now on the listener is told how many plain bytes are stored (`in`) and read (`out`). The first one stays.
+    /// Sets the listener for uncompressed bytes stored (`in`) and read (`out`). The first one stays.
     pub fn on_traffic(&self, listener: impl Fn(&'static str, u64) + Send + Sync + 'static) {
         let _ = self.inner.traffic.set(Box::new(listener));
     }
@@ -154,7 +154,7 @@ impl ArtifactStore {
         self.find(hash).is_some()
     }
 
-    /// The file of a hash and whether it is compressed; None also where nobody may look.
+    /// The file of a hash and whether it is compressed; None also without permission.
     pub(super) fn find(&self, hash: &ArtifactHash) -> Option<(PathBuf, bool)> {
         self.look_for(hash).ok()
     }

@@ -1,4 +1,4 @@
-//! Removing what nobody refers to, and what dead workers left half-written.
+//! Removes unreferenced files, and partial files of dead workers.
 
 use super::{
     error::{Error, Result},

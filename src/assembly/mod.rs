@@ -1,6 +1,6 @@
 //! The one place that registers step kinds and builds an engine from settings.
 //!
-//! May import: everything on the floors below. Never: has behaviour of its api.
+//! May import: everything on the floors below. Never: has behaviour of its own.
 
 use crate::{
     artifact::{self, ArtifactOptions, ArtifactStore, Ballast},
@@ -27,7 +27,7 @@ pub enum Error {
     Settings(#[from] settings::Error),
     #[error(transparent)]
     Home(#[from] file_system::Error),
-    #[error("a restore into {} was interrupted: nothing there can be used", path.display())]
+    #[error("a restore into {} was interrupted, so this home can't be used", path.display())]
     Unfinished { path: PathBuf },
     #[error(
         "the engine database {} {}, but this home has {}: the database was lost",
@@ -45,14 +45,14 @@ pub enum Error {
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 impl Error {
-    /// Tells the user what to do next, where we know.
+    /// What the user can do next, if known.
     pub fn hint(&self) -> Option<String> {
         match self {
             Error::Settings(error) => error.hint(),
             Error::Home(error) => error.hint(),
             Error::Unfinished { .. } => Some("restore again with `windlass restore FILE`".to_string()),
             Error::DatabaseLost { .. } => Some(
-                "restore a backup with `windlass restore FILE --force`, or move the home directory away to begin with an \
+                "restore a backup with `windlass restore FILE --force`, or move the home directory away to start with an \
                  empty one"
                     .to_string(),
             ),
@@ -140,7 +140,7 @@ pub fn engine(settings: &Settings, metrics: Arc<dyn Metrics>) -> Result<Engine> 
     engine_with(settings, registry(), metrics)
 }
 
-/// The same with step kinds of one's api: begin with `registry()` and register them.
+/// The same with step kinds of one's own: begin with `registry()` and register them.
 pub fn engine_with(settings: &Settings, kinds: Registry, metrics: Arc<dyn Metrics>) -> Result<Engine> {
     embed::use_keys(embed::Keys::of(settings));
     let store = store(settings)?;

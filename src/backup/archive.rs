@@ -21,7 +21,7 @@ const MANIFEST: &str = "manifest.json";
 const MANIFEST_MAX: u64 = 16 << 20;
 /// The settings and a parameter set are read into memory.
 const SMALL_MAX: u64 = 1 << 20;
-/// The largest window that our own levels use; a frame that asks for more is nobody's backup.
+/// The largest window that our own levels use; a frame that asks for more is not from a backup.
 const WINDOW_LOG_MAX: u32 = 25;
 const LEVEL: i32 = 3;
 
@@ -159,10 +159,10 @@ impl Archive {
         let length = file.metadata().map_err(Error::io("open", path))?.len();
         let damaged = |reason: String| damaged(path, reason);
         let mut zip = ZipArchive::new(BufReader::with_capacity(256 << 10, file))
-            .map_err(|error| damaged(format!("it has no list of entries ({error})")))?;
+            .map_err(|error| damaged(format!("its list of entries is missing ({error})")))?;
         // Entries are stored, each once: together they can't be larger than the file.
         if zip.decompressed_size().is_none_or(|it| it > u128::from(length)) {
-            return Err(damaged("its entries say that they are larger than the file".to_string()));
+            return Err(damaged("its entries claim to be larger than the file".to_string()));
         }
         // Whoever reads the file sees the last entry of a name; other programs see the first.
         if zip.has_duplicate_names() {
@@ -177,7 +177,7 @@ impl Archive {
             .take(MANIFEST_MAX)
             .read_to_end(&mut text)
             .map_err(|error| damaged(format!("its manifest can't be read ({error})")))?;
-        let wrong = |error| damaged(format!("its manifest is wrong ({error})"));
+        let wrong = |error| damaged(format!("its manifest is invalid ({error})"));
         let head: Head = serde_json::from_slice(&text).map_err(wrong)?;
         if head.format > u64::from(FORMAT) {
             return Err(Error::Newer { path: path.to_path_buf(), version: head.windlass });
@@ -220,7 +220,7 @@ impl Archive {
     pub(super) fn read_listed(&mut self, entry: &FileEntry, into: &mut dyn Write) -> Result<()> {
         let path = self.path.clone();
         let inner = stored(&mut self.zip, &path, &entry.name)?;
-        let differs = || damaged(&path, format!("`{}` is not what the manifest says", entry.name));
+        let differs = || damaged(&path, format!("`{}` differs from the manifest", entry.name));
         let is_packed = entry.name.ends_with(".zst");
         if inner.size() != entry.size || !is_packed && entry.plain != entry.size {
             return Err(differs());
@@ -260,7 +260,7 @@ impl Archive {
         let stem = name.rsplit('/').next().unwrap_or(name).trim_end_matches(".zst");
         match hex::encode(sink.hasher.finalize()) == stem {
             true => Ok(tee.size),
-            false => Err(damaged(&path, format!("`{name}` has other content than its name says"))),
+            false => Err(damaged(&path, format!("the content of `{name}` does not match its name"))),
         }
     }
 }
@@ -278,7 +278,7 @@ fn stored<'a>(
     let entry = zip.by_name(name).map_err(|_| damaged(path, format!("`{name}` is missing")))?;
     match entry.compression() == CompressionMethod::Stored && entry.size() == entry.compressed_size() {
         true => Ok(entry),
-        false => Err(damaged(path, format!("`{name}` is packed otherwise than `windlass backup` does"))),
+        false => Err(damaged(path, format!("`{name}` is packed in a way that `windlass backup` does not use"))),
     }
 }
 

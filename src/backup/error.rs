@@ -1,4 +1,4 @@
-//! What can go wrong with a backup, in words for people.
+//! What can go wrong with a backup, for people.
 
 use crate::{artifact, model::Bytes, store, vector};
 use std::{io, path::PathBuf};
@@ -11,17 +11,17 @@ pub enum Error {
     Io { action: &'static str, path: PathBuf, source: io::Error },
     #[error("not enough disk space in {}: need {}, have {}", dir.display(), Bytes(*needed), Bytes(*free))]
     DiskFull { dir: PathBuf, needed: u64, free: u64 },
-    #[error("{} is not a whole backup: {reason}", path.display())]
+    #[error("{} is not a complete backup: {reason}", path.display())]
     Damaged { path: PathBuf, reason: String },
     #[error("{} was made by a newer windlass ({version})", path.display())]
     Newer { path: PathBuf, version: String },
-    #[error("the database that was copied is damaged: {}", problems.join("; "))]
+    #[error("the copied database is damaged: {}", problems.join("; "))]
     DamagedDatabase { problems: Vec<String> },
     #[error("{} is not empty", home.display())]
     NotEmpty { home: PathBuf },
     #[error("{} is in use: {by}", home.display())]
     InUse { home: PathBuf, by: String },
-    #[error("stopped before it was done; nothing of it is left")]
+    #[error("stopped before it was done; nothing was kept")]
     Stopped,
     #[error(transparent)]
     Store(#[from] store::Error),
@@ -32,7 +32,7 @@ pub enum Error {
 }
 
 impl Error {
-    /// Tells the user what to do next, where we know.
+    /// What the user can do next, if known.
     pub fn hint(&self) -> Option<String> {
         let words = match self {
             Error::DiskFull { .. } => "free some space, or choose another disk",
@@ -40,7 +40,7 @@ impl Error {
             Error::Newer { .. } => "use the windlass that made it",
             Error::DamagedDatabase { .. } => "see `windlass doctor`",
             Error::NotEmpty { .. } => {
-                "choose another home with `--home DIR`, or give `--force`, which moves what is there aside"
+                "choose another home with `--home DIR`, or give `--force`, which moves the content aside"
             }
             Error::InUse { .. } => "stop it first with `windlass stop`, or stop its workers with Ctrl-C",
             Error::Store(error) => return error.hint().map(str::to_string),

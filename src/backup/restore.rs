@@ -1,8 +1,8 @@
 //! Making a home of a backup.
 //!
 //! Everything is unpacked into a directory of its own inside the home, checked, made an engine of its own, and only then
-//! moved into place, the database last. A mark stands in the home from the first change to the last, and nobody works in a
-//! home with that mark; the next restore begins anew. Nothing that was there before is deleted: it is moved aside.
+//! moved into place, the database last. A mark is in the home from the first change to the last, and no command uses a
+//! home with that mark; the next restore starts over. Nothing that was there before is deleted: it is moved aside.
 
 use super::{
     archive::{Archive, FileEntry, SETTINGS},
@@ -59,7 +59,7 @@ pub struct Restored {
     pub settings_dropped: Vec<String>,
     /// Parameter sets that name a server, a key or a vector database elsewhere: each is there as `NAME.restored`, unused.
     pub params_set_aside: Vec<String>,
-    /// Groups that go on as soon as somebody works in the home.
+    /// Groups that resume as soon as a worker starts in the home.
     pub will_run: Vec<backup::OpenGroup>,
     pub backup: Checked,
 }
@@ -119,14 +119,14 @@ fn refuse_used(home: &Path) -> Result<()> {
     let daemon = home.join("engine.db.lock");
     if held(&daemon) {
         return used(match process_stat::who_holds_lock(&daemon) {
-            Some(pid) => format!("windlass runs there as process {pid}"),
-            None => "windlass runs there".to_string(),
+            Some(pid) => format!("windlass is running there as process {pid}"),
+            None => "windlass is running there".to_string(),
         });
     }
     for entry in fs::read_dir(home.join("workers")).into_iter().flatten().flatten() {
         if held(&entry.path()) {
             let name = entry.file_name().to_string_lossy().trim_end_matches(".life").to_string();
-            return used(format!("worker {name} runs there"));
+            return used(format!("worker {name} is running there"));
         }
     }
     Ok(())
@@ -277,7 +277,7 @@ fn give_back(store: &Store, id: WorkerId) -> Result<u64> {
     }
 }
 
-/// Moves everything into place, the database last: without it the rest is nobody's.
+/// Moves everything into place, the database last: without it the rest is unused.
 fn move_in(stage: &Path, home: &Path) -> Result<()> {
     let entries = fs::read_dir(stage).map_err(Error::io("list", stage))?;
     let mut paths: Vec<PathBuf> = entries.flatten().map(|it| it.path()).collect();

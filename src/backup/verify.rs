@@ -91,7 +91,7 @@ pub(super) fn check_names(archive: &Archive) -> Result<()> {
         [DATABASE, SETTINGS].contains(&name) || vector.or(params).is_some_and(plain)
     };
     if let Some(odd) = archive.manifest.files.iter().find(|it| !is_ours(&it.name)) {
-        return Err(archive.damaged(format!("`{}` is no file of a home", odd.name)));
+        return Err(archive.damaged(format!("`{}` is not a file of a home", odd.name)));
     }
     let mut seen = HashSet::new();
     if let Some(twice) = archive.manifest.files.iter().find(|it| !seen.insert(it.name.as_str())) {
@@ -102,10 +102,10 @@ pub(super) fn check_names(archive: &Archive) -> Result<()> {
     }
     let names = archive.artifacts();
     if names.len() as u64 != archive.manifest.artifacts {
-        return Err(archive.damaged("it has other artifacts than its manifest says"));
+        return Err(archive.damaged("its artifacts differ from its manifest"));
     }
     match names.iter().find(|it| artifact_path(it).is_none_or(|path| path != Path::new(it))) {
-        Some(odd) => Err(archive.damaged(format!("`{odd}` is no artifact"))),
+        Some(odd) => Err(archive.damaged(format!("`{odd}` is not an artifact"))),
         None => Ok(()),
     }
 }

@@ -9,7 +9,7 @@ use crate::{
 };
 use std::path::PathBuf;
 
-/// Write everything of this home into one file while work goes on, and check the file
+/// Back up this home into one file while work continues, and check the file
 ///
 /// The file is a zip archive with the databases, the artifacts, the parameter sets and the settings; secrets are not in it.
 /// It appears only when it is whole: read back, compared with its hashes, its databases checked. `windlass restore` makes a
@@ -19,10 +19,10 @@ pub struct Args {
     /// The file to write, such as windlass.zip
     #[arg(value_name = "FILE")]
     file: PathBuf,
-    /// Only check a backup that was written before
+    /// Only check an existing backup
     #[arg(long)]
     check: bool,
-    /// Replace a file that is there
+    /// Replace an existing file
     #[arg(long, conflicts_with = "check")]
     force: bool,
 }
@@ -36,7 +36,7 @@ impl Args {
             if cx.output.json {
                 return cx.output.document(&checked);
             }
-            cx.output.line(format!("{} is whole", self.file.display()))?;
+            cx.output.line(format!("{} is intact", self.file.display()))?;
             return tell(cx, &checked);
         }
         if self.file.is_dir() || self.file.as_os_str().as_encoded_bytes().ends_with(b"/") {
@@ -45,7 +45,7 @@ impl Args {
                 .hint(format!("name the file, such as {}", file.display())));
         }
         if self.file.exists() && !self.force {
-            return Err(Failure::new(Exit::Conflict, format!("{} is there already", self.file.display()))
+            return Err(Failure::new(Exit::Conflict, format!("{} already exists", self.file.display()))
                 .hint("choose another name, or give `--force`"));
         }
         let taken = backup::take(cx.engine()?, &self.file, &go_on).map_err(|error| with_signal(error, &signals))?;
@@ -54,7 +54,7 @@ impl Args {
             return all_of_it(&taken.checked);
         }
         let Taken { path, bytes, checked } = &taken;
-        let whole = if checked.damaged.is_empty() { "read back and whole" } else { "read back" };
+        let whole = if checked.damaged.is_empty() { "read back and intact" } else { "read back" };
         cx.output.line(format!("{} ({}), {whole}", path.display(), size(*bytes)))?;
         tell(cx, checked)?;
         all_of_it(checked)
@@ -67,7 +67,7 @@ fn all_of_it(checked: &Checked) -> Result<()> {
     let missing = count(checked.damaged.len() as u64, "artifact");
     let what = format!("{missing} could not be read and are not in the backup, {first} the first of them");
     Err(Failure::new(Exit::Error, what)
-        .hint("is `artifact_dir` where it should be? A step makes its file again; for an upload look for another copy"))
+        .hint("check `artifact_dir`: a step makes its file again, but an upload needs another copy"))
 }
 
 /// A backup that was stopped by a signal ends with the signal's code.
@@ -90,11 +90,13 @@ pub fn tell(cx: &Context, checked: &Checked) -> Result<()> {
     if !checked.damaged.is_empty() {
         let damaged = count(checked.damaged.len() as u64, "artifact");
         out.warn(format!(
-            "{damaged} were damaged when it was taken and are not in it; their steps run again when needed"
+            "{damaged} were damaged at the time of the backup and are not in it; their steps run again when needed"
         ));
     }
     for path in &checked.left_out {
-        out.warn(format!("{path} is outside of the home and not in it: copy it yourself while nobody ingests"));
+        out.warn(format!(
+            "{path} is outside the home and not in the backup: copy it yourself while nothing ingests into it"
+        ));
     }
     Ok(())
 }

@@ -4,7 +4,7 @@ use clap_complete::engine::ArgValueCompleter;
 
 /// Cancel a group, a run or a step
 ///
-/// Waiting steps are cancelled immediately. Running ones are asked to stop, then terminated, then killed.
+/// Waiting steps are cancelled immediately. Running steps get a request to stop, then TERM, then KILL.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// Such as g12, r34 or s56
@@ -21,9 +21,9 @@ impl Args {
                 let end = engine.group_end(id)?;
                 let said = match (new, end) {
                     (true, Some(_)) => format!("{id} is cancelled"),
-                    (true, None) => format!("{id} is being cancelled; its running steps were asked to stop"),
-                    (false, Some(end)) => format!("{id} had ended before: {}", end.status),
-                    (false, None) => format!("{id} is being cancelled already"),
+                    (true, None) => format!("{id} is being cancelled; its running steps will stop"),
+                    (false, Some(end)) => format!("{id} has already ended: {}", end.status),
+                    (false, None) => format!("{id} is already being cancelled"),
                 };
                 (serde_json::json!({"group": id, "cancelled": new, "ended": end.is_some()}), said)
             }
@@ -44,7 +44,7 @@ fn of_steps(kind: &str, id: Name, cancelled: Cancelled) -> (serde_json::Value, S
         parts.push(format!("{} cancelled", count(cancelled.out as u64, "step")));
     }
     if cancelled.asked > 0 {
-        parts.push(format!("{} asked to stop", count(cancelled.asked as u64, "running step")));
+        parts.push(format!("{} stopping", count(cancelled.asked as u64, "running step")));
     }
     if parts.is_empty() {
         parts.push("nothing left to cancel".to_string());

@@ -101,7 +101,7 @@ pub fn groups(current: &OsStr) -> Candidates {
     of_store(current, |store, _| groups_of(store, false))
 }
 
-/// Groups that have not ended.
+/// Open groups.
 pub fn open_groups(current: &OsStr) -> Candidates {
     of_store(current, |store, _| groups_of(store, true))
 }

@@ -1,14 +1,14 @@
 use super::{complete::VARIABLE, context::Context, failure::Result, typed};
 use clap_complete::env::Shells;
 
-/// Print the completions of a shell: of commands and flags, and of ids, statuses and names as they are at the time
+/// Print shell completions for commands, flags, and current ids, statuses and names
 ///
 /// For bash: `windlass completions bash > ~/.local/share/bash-completion/completions/windlass`.
 /// For zsh: `windlass completions zsh > ~/.zfunc/_windlass`, with `fpath+=~/.zfunc` before `compinit`.
 /// For fish: `windlass completions fish > ~/.config/fish/completions/windlass.fish`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Which shell
+    /// The shell
     #[arg(value_parser = ["bash", "elvish", "fish", "powershell", "zsh"])]
     shell: String,
 }

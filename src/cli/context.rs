@@ -49,7 +49,7 @@ impl Context {
         Ok(self.home.get_or_init(|| home).clone())
     }
 
-    /// The same, whoever's it is: to say whether it is trusted.
+    /// The same, without a check of its owner: to report whether it is trusted.
     pub fn found_home(&self) -> Result<Home> {
         let here = self.here()?;
         let named = std::env::var_os("WINDLASS_HOME").map(PathBuf::from);
@@ -108,7 +108,7 @@ impl Context {
         let settings = settings::load(&home.path, environment()?, &[])?;
         for (name, meant) in &settings.unknown_variables {
             let meant = meant.as_ref().map(|it| format!("; did you mean {it}?")).unwrap_or_default();
-            self.output.warn(format!("variable {name} is not known{meant}"));
+            self.output.warn(format!("unknown variable {name}{meant}"));
         }
         embed::use_keys(embed::Keys::of(&settings));
         Ok(self.settings.get_or_init(|| settings))
@@ -171,7 +171,7 @@ impl Context {
         std::env::current_dir().map_err(|source| Failure::io("find", Path::new("the current directory"), source))
     }
 
-    /// A command that only reads shows the last commit at once; here it says so when others are kept from writing.
+    /// A command that only reads shows the last commit at once; here it says so if other processes can't write.
     pub fn say_who_writes(&self) {
         if let Some(held) = self.engine.get().and_then(view::writer_held) {
             self.output.warn(held.text);
@@ -192,7 +192,7 @@ impl Context {
     }
 }
 
-/// Says once for whom a write waits.
+/// Says once which process a write waits for.
 struct LongWait {
     path: PathBuf,
     output: Output,
@@ -209,7 +209,7 @@ impl CommitListener for LongWait {
     }
 }
 
-/// The user's api data directory.
+/// The user's own data directory.
 fn platform() -> Option<PathBuf> {
     settings::platform_data_dir(|name| std::env::var_os(name))
 }

@@ -15,7 +15,7 @@ use crate::{
 };
 use clap_complete::engine::ArgValueCompleter;
 
-/// Look at vector databases
+/// Show, check and edit vector databases
 #[derive(Debug, clap::Args)]
 pub struct Args {
     #[command(subcommand)]
@@ -24,15 +24,15 @@ pub struct Args {
 
 #[derive(Debug, clap::Subcommand)]
 enum Command {
-    /// All vector databases of this home
+    /// List all vector databases of this home
     List,
-    /// What is in one: counts, sizes, its embedder, its sources
+    /// Show the counts, sizes, embedder and sources of one
     Info {
         /// A name, or a path to a file [default: the setting `database`]
         #[arg(add = ArgValueCompleter::new(super::complete::databases))]
         db: Option<String>,
     },
-    /// The documents in one, by source and URI
+    /// List the documents of one, by source and URI
     Documents {
         /// A name, or a path to a file [default: the setting `database`]
         #[arg(add = ArgValueCompleter::new(super::complete::databases))]
@@ -40,7 +40,7 @@ enum Command {
         #[command(flatten)]
         page: DocumentPage,
     },
-    /// Take documents out of one, by URI or path
+    /// Remove documents from one, by URI or path
     Remove {
         /// Such as https://host/a.md, or the path of a file
         #[arg(required = true, value_name = "URI")]
@@ -57,12 +57,12 @@ enum Command {
         /// A name, or a path to a file
         db: String,
     },
-    /// Read all of one and look for damage
+    /// Read all of one and check for damage
     Check {
         /// A name, or a path to a file [default: the setting `database`]
         #[arg(add = ArgValueCompleter::new(super::complete::databases))]
         db: Option<String>,
-        /// Take out what is not whole; the next `windlass ingest` brings it back
+        /// Remove what is damaged; the next `windlass ingest` restores it
         #[arg(long)]
         repair: bool,
     },
@@ -71,10 +71,10 @@ enum Command {
 /// Which documents.
 #[derive(Debug, Clone, clap::Args)]
 pub struct DocumentPage {
-    /// Only documents for which this holds, such as 'source = "manuals"'
+    /// Only documents that match, such as 'source = "manuals"'
     #[arg(long, value_name = "EXPR")]
     filter: Option<String>,
-    /// How many at most
+    /// The maximum number
     #[arg(long, default_value_t = 50, value_name = "N")]
     limit: u64,
     /// How many to skip
@@ -170,7 +170,7 @@ pub fn documents(cx: &Context, db: Option<&str>, page: &DocumentPage) -> Result<
     cx.output.table(&table)?;
     let seen = offset + page.documents.len() as u64;
     if seen < page.total {
-        cx.output.note(format!("{seen} of {}; go on with `--offset {seen}`", count(page.total, "document")));
+        cx.output.note(format!("{seen} of {}; next page: `--offset {seen}`", count(page.total, "document")));
     }
     Ok(())
 }
@@ -196,7 +196,7 @@ fn check(cx: &Context, db: Option<&str>) -> Result<()> {
     }
 }
 
-/// What a check found, in words.
+/// The findings of a check, for people.
 pub fn problems_of(report: &CheckReport) -> Vec<String> {
     let found = serde_json::to_value(report).unwrap_or_default();
     let counts = found.as_object().into_iter().flatten().filter(|(_, it)| it.as_u64().is_some_and(|it| it > 0));
@@ -220,13 +220,13 @@ fn repair(cx: &Context, db: Option<&str>) -> Result<()> {
     }
     let removed = report.documents_removed.len() as u64;
     cx.output.line(format!(
-        "`{}`: {} removed that were not whole, {} removed",
+        "`{}`: {} damaged removed, {} removed",
         named.name,
         count(removed, "document"),
         count(report.orphans_removed, "orphan")
     ))?;
     if removed > 0 {
-        cx.output.note("bring them back with the `windlass ingest` that made them");
+        cx.output.note("restore them with the `windlass ingest` that made them");
     }
     check(cx, db)
 }

@@ -36,7 +36,7 @@ pub fn documents(cx: &Context, named: &[String], db: Option<&str>, source: &str)
             remove_one(engine, &path, source, &uri)? || (uri != *name && remove_one(engine, &path, source, name)?);
         if !deleted {
             return Err(Failure::not_found(format!("no document `{}` of `{source}` in `{}`", plain(name), place.name))
-                .hint("see `windlass db documents`; `--source` and `--db` say where to look"));
+                .hint("see `windlass db documents`, and check `--source` and `--db`"));
         }
         gone.push(uri);
     }
@@ -46,7 +46,7 @@ pub fn documents(cx: &Context, named: &[String], db: Option<&str>, source: &str)
     }
     cx.output.line(format!("{} removed from `{}`", count(gone.len() as u64, "document"), place.name))?;
     if gone.iter().any(|it| path_of(it).is_some_and(|it| it.exists())) {
-        cx.output.note("the file is still there: the next `windlass ingest` of its directory brings it back");
+        cx.output.note("the file still exists: the next `windlass ingest` of its directory adds it again");
     }
     Ok(())
 }

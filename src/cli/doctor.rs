@@ -15,9 +15,9 @@ use crate::{
 };
 use serde::Serialize;
 
-/// Check the database, artifacts, vector databases, disk and settings, and say what to do
+/// Check the database, artifacts, vector databases, disk and settings, and suggest repairs
 ///
-/// Reads much; changes nothing.
+/// Reads everything; changes nothing.
 #[derive(Debug, clap::Args)]
 pub struct Args {}
 
@@ -45,7 +45,7 @@ impl Args {
             0 => Ok(()),
             _ => Err(Failure::new(
                 Exit::Error,
-                format!("{} of {} need care", sick, count(findings.len() as u64, "check")),
+                format!("{} of {} found problems", sick, count(findings.len() as u64, "check")),
             )),
         }
     }
@@ -74,7 +74,7 @@ fn home(cx: &Context) -> Result<Finding> {
     }
     for (name, meant) in &settings.unknown_variables {
         let meant = meant.as_ref().map(|it| format!("; did you mean {it}?")).unwrap_or_default();
-        problems.push(format!("variable {name} is not known{meant}"));
+        problems.push(format!("unknown variable {name}{meant}"));
     }
     let what = format!("home {} and its settings", settings.home.display());
     Ok(Finding { what, problems, remedy: Some("see `windlass settings`") })
@@ -88,7 +88,9 @@ fn engine_database(cx: &Context) -> Result<Finding> {
         lost_commits::reports(store.path()).iter().map(|(dir, lost)| view::lost_commits_words(dir, lost.as_ref())),
     );
     let changed = store.read(stored_definition::all)?.into_iter().filter(|it| !is_as_stored(&it.body, &it.hash));
-    problems.extend(changed.map(|it| format!("definition {} is not what was submitted: its hash is another", it.id.0)));
+    problems.extend(
+        changed.map(|it| format!("definition {} was changed after it was submitted: its hash differs", it.id.0)),
+    );
     let rows: i64 = store.read(check::row_counts)?.iter().map(|it| it.1).sum();
     let bytes = std::fs::metadata(store.path()).map_or(0, |it| it.len());
     let what = format!("engine database: {}, {}", size(bytes), count(rows.max(0) as u64, "row"));
@@ -103,7 +105,7 @@ fn files(cx: &Context) -> Result<Finding> {
     let gone: Vec<_> = known.iter().filter(|it| !engine.artifacts().contains(&it.hash)).collect();
     if let Some(first) = gone.first() {
         let gone = count(gone.len() as u64, "artifact");
-        problems.push(format!("{gone} can't be found, {} the first of them", first.hash));
+        problems.push(format!("{gone} missing, the first is {}", first.hash));
     }
     let what = format!(
         "{}: {} in {} on disk",
@@ -111,15 +113,15 @@ fn files(cx: &Context) -> Result<Finding> {
         size(plain_bytes.max(0) as u64),
         size(stored.max(0) as u64)
     );
-    Ok(Finding { what, problems, remedy: Some("check the disk and who owns the directory") })
+    Ok(Finding { what, problems, remedy: Some("check the disk and the owner of the directory") })
 }
 
 fn disk(cx: &Context) -> Result<Finding> {
     let room = cx.engine()?.disk();
     let free = room.free;
     let reserve = cx.settings()?.disk_reserve;
-    let low = (!room.enough).then(|| format!("{free} are free, {reserve} are kept free: nothing is started"));
-    let what = format!("disk of {}: {free} free, {reserve} kept free", room.dir.display());
+    let low = (!room.enough).then(|| format!("{free} free, less than the reserve of {reserve}: no step starts"));
+    let what = format!("disk of {}: {free} free, {reserve} reserved", room.dir.display());
     Ok(Finding { what, problems: low.into_iter().collect(), remedy: Some("free some space, or lower `disk_reserve`") })
 }
 
@@ -130,7 +132,7 @@ fn workers(cx: &Context) -> Result<Finding> {
         .map(|it| format!("worker {} (process {}) is dead and holds {} steps", it.id, it.identity.pid, it.running))
         .collect();
     let what = count(rows.len() as u64, "registered worker");
-    Ok(Finding { what, problems, remedy: Some("any `windlass worker` gives its steps back") })
+    Ok(Finding { what, problems, remedy: Some("any `windlass worker` releases its steps") })
 }
 
 fn vector_database(named: &crate::view::Named) -> Finding {

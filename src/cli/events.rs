@@ -8,19 +8,19 @@ use crate::{
 use clap_complete::engine::ArgValueCompleter;
 use std::time::Duration;
 
-/// Show what happened, oldest first
+/// Show events, oldest first
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Go on showing what happens, until Ctrl-C
+    /// Follow new events until Ctrl-C
     #[arg(short, long)]
     follow: bool,
     /// Only events of this group
     #[arg(long, value_name = "GROUP", add = ArgValueCompleter::new(super::complete::groups))]
     group: Option<GroupId>,
-    /// How many of the newest to begin with
+    /// How many of the newest events to show first
     #[arg(short = 'n', long, default_value_t = 50, value_name = "N")]
     lines: usize,
-    /// Begin after this event: the `cursor` that JSON output gives
+    /// Start after this event: the `cursor` from JSON output
     #[arg(long, value_name = "CURSOR")]
     after: Option<String>,
 }

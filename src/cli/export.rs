@@ -9,16 +9,16 @@ use crate::{
 use clap_complete::engine::ArgValueCompleter;
 use std::io::{self, BufWriter, Write};
 
-/// Write what became of the runs of a group: one JSON document a line, or a table
+/// Write the results of a group's runs: one JSON document per line, or CSV
 ///
-/// Each run with its item, its status, why it failed, and the status and value of each step. Written as it is read, so that a
-/// group may have any size.
+/// Each run has its item, its status, the reason of a failure, and the status and value of each step. The output is streamed,
+/// so a group may have any size.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// The group, such as g12
     #[arg(value_name = "GROUP", add = ArgValueCompleter::new(complete::groups))]
     group: GroupId,
-    /// A table of comma-separated values, for spreadsheets
+    /// Write comma-separated values, for spreadsheets
     #[arg(long, conflicts_with = "json")]
     csv: bool,
 }

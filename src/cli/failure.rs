@@ -13,7 +13,7 @@ use std::{fmt, io};
 pub enum Exit {
     /// 0
     Done,
-    /// 1: something went wrong that has no code of its api.
+    /// 1: something went wrong that has no code of its own.
     Error,
     /// 2: the command line, or a file that it names, can't be understood.
     Usage,
@@ -21,7 +21,7 @@ pub enum Exit {
     WorkFailed,
     /// 4
     NotFound,
-    /// 5: locked by somebody else, or in conflict with what is there.
+    /// 5: locked by another process, or in conflict with existing data.
     Conflict,
     /// 6
     Cancelled,
@@ -29,7 +29,7 @@ pub enum Exit {
     TimedOut,
     /// 74: the disk is full or does not work (EX_IOERR of sysexits.h).
     Disk,
-    /// 75: a daemon runs already, told to a supervisor (EX_TEMPFAIL of sysexits.h).
+    /// 75: a daemon is already running, for a supervisor (EX_TEMPFAIL of sysexits.h).
     AlreadyRunning,
     /// 130: SIGINT.
     Interrupted,
@@ -63,7 +63,7 @@ impl Exit {
 #[derive(Debug)]
 pub struct Failure {
     pub exit: Exit,
-    /// None when everything was said already, or nobody listens any more.
+    /// None if everything was printed already, or the reader has gone.
     pub message: Option<String>,
     pub hint: Option<String>,
 }

@@ -24,16 +24,16 @@ use crate::{
 use clap_complete::engine::ArgValueCompleter;
 use std::{error::Error as _, path::PathBuf, time::Instant};
 
-/// Bring documents into a vector database, and keep it up to date
+/// Read documents into a vector database, and keep it up to date
 ///
-/// New and changed files are read, cut into passages and embedded; unchanged ones cost a look. Running the same command
-/// again goes on where it stopped. Afterwards: `windlass search "what you want to know"`.
+/// Reads new and changed files, splits them into passages and embeds these; skips unchanged files. After an interruption,
+/// run the same command again to continue. Then: `windlass search "what you want to know"`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// Files, directories, `http://` and `https://` addresses, or `-` for one document on stdin
     #[arg(value_name = "PATH", required_unless_present = "paths_from")]
     paths: Vec<PathBuf>,
-    /// A file with one path a line, or `-` for stdin
+    /// A file with one path per line, or `-` for stdin
     #[arg(long, value_name = "FILE")]
     paths_from: Option<PathBuf>,
     /// The vector database: a name, or a path to its file [default: the setting `database`]
@@ -48,34 +48,34 @@ pub struct Args {
     /// The collection that the documents belong to
     #[arg(long, default_value = "default", value_name = "NAME")]
     source: String,
-    /// What to call the document on stdin
+    /// The title of the document on stdin
     #[arg(long, value_name = "TEXT")]
     title: Option<String>,
-    /// Only files of directories that match, as in .gitignore: '*.pdf', '!drafts/'
+    /// In directories, only files that match, as in .gitignore: '*.pdf', '!drafts/'
     #[arg(long, value_name = "GLOB")]
     glob: Vec<String>,
-    /// Take files whose names begin with a dot, too
+    /// Include files whose names begin with a dot
     #[arg(long)]
     hidden: bool,
-    /// Remove documents whose files are gone
+    /// Remove documents whose files no longer exist
     #[arg(long)]
     prune: bool,
-    /// Show what is new, changed and gone; write nothing
+    /// Show what is new, changed and removed; write nothing
     #[arg(long)]
     dry_run: bool,
-    /// Ingest everything again, what failed before included
+    /// Ingest everything again, including earlier failures
     #[arg(long)]
     force: bool,
-    /// Follow links to directories, and to files outside of the directory
+    /// Follow links to directories, and to files outside the directory
     #[arg(long)]
     follow_links: bool,
-    /// End with exit code 3 when documents are skipped because they failed earlier
+    /// Exit with 3 if documents are skipped because they failed earlier
     #[arg(long)]
     strict: bool,
-    /// Submit only; a running worker does the rest
+    /// Only submit; leave the work to a running worker
     #[arg(long)]
     detach: bool,
-    /// With `--detach`: do not start the daemon, whatever the setting `autostart` says
+    /// With `--detach`: do not start the daemon, even if the setting `autostart` is on
     #[arg(long)]
     no_autostart: bool,
     #[command(flatten)]
@@ -111,7 +111,7 @@ impl Args {
             }
             engine.adopt(submitted.group)?;
         } else if self.detach && !plan.at_work.is_empty() {
-            // Submitted before, perhaps while nobody was there to work on it.
+            // Submitted before, perhaps without a worker running.
             serve::autostart(cx, self.no_autostart)?;
             if workers(cx)? == 0 {
                 cx.output.note(NOBODY);
@@ -196,7 +196,7 @@ impl Args {
         let groups = sync::unfinished(engine, &options.database)?;
         for &group in &groups {
             sync::try_server(engine, group)?;
-            cx.output.note(format!("going on with {group}, which was not finished"));
+            cx.output.note(format!("continuing {group}, which was not finished"));
             engine.adopt(group)?;
             self.work(cx, group, signals)?;
         }
@@ -224,7 +224,7 @@ impl Args {
         let (removed, all) = sync::prune(engine, plan, holder(), LockWait::AtMost(PRUNE_WAIT))?;
         if !all {
             cx.output
-                .note("the vector database is locked: the documents are not found any more, and go when it is free");
+                .note("the vector database is locked: searches no longer find the documents, and they are removed when it is free");
         }
         Ok(removed)
     }
@@ -235,7 +235,7 @@ impl Args {
     }
 }
 
-/// This command, for whoever waits for a lock that it holds.
+/// This command, shown to processes that wait for a lock that it holds.
 pub fn holder() -> Holder {
     Holder { kind: HolderKind::Cli, id: i64::from(std::process::id()) }
 }

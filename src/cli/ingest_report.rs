@@ -1,4 +1,4 @@
-//! What `ingest` tells: the plan, and what became of the documents.
+//! What `ingest` prints: the plan, and the result of the documents.
 
 use super::{
     context::Context,
@@ -14,7 +14,7 @@ use crate::{
 };
 use std::{collections::HashMap, time::Duration};
 
-/// Lines of one kind that are told one by one.
+/// Lines of one kind that are printed one by one.
 const LINES: usize = 10;
 
 /// A plan in a few words, before the work.
@@ -68,10 +68,10 @@ fn counts(plan: &SyncPlan) -> String {
     part(plan.changed.len(), "changed");
     part(plan.unchanged as usize, "unchanged");
     part(plan.unusable.len(), "unusable");
-    part(plan.at_work.len(), "at work elsewhere");
-    part(plan.left_out, "left out (nothing here reads such files)");
-    part(plan.linked_outside, "left out (links out of their directory, which `--follow-links` takes)");
-    part(plan.removed.len(), if plan.prune { "gone" } else { "gone (`--prune` removes them)" });
+    part(plan.at_work.len(), "in progress elsewhere");
+    part(plan.left_out, "skipped (no reader for this kind of file)");
+    part(plan.linked_outside, "skipped (links out of their directory; see `--follow-links`)");
+    part(plan.removed.len(), if plan.prune { "gone" } else { "no longer there (`--prune` removes them)" });
     match parts.is_empty() {
         true => "no documents found".to_string(),
         false => format!("documents: {}", parts.join(", ")),
@@ -150,7 +150,7 @@ pub fn report(cx: &Context, plan: &SyncPlan, report: &SyncReport, told: &Told) -
     }
     reasons(cx, report, DocumentStatus::Failed)?;
     if let (true, Some(group)) = (report.failed > 0, groups.first()) {
-        out.note(format!("try again what failed: `windlass retry {group}`, then the same command"));
+        out.note(format!("retry: `windlass retry {group}`, then the same command"));
     }
     reasons(cx, report, DocumentStatus::Empty)?;
     let mut parts = vec![format!("{} stored", count(report.stored, "document"))];
@@ -241,7 +241,7 @@ fn pace(plan: &SyncPlan, report: &SyncReport, took: Duration) -> String {
     text
 }
 
-/// The vector database on disk with its log, in bytes. By their metadata: nobody but SQLite opens the files.
+/// The vector database on disk with its log, in bytes. By their metadata: only SQLite opens the files.
 fn database_size(plan: &SyncPlan) -> Option<u64> {
     let mut log = plan.database.clone().into_os_string();
     log.push("-wal");

@@ -9,12 +9,12 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// Make a home directory of its api for this project
+/// Make a home directory for this project
 ///
-/// Every windlass command below this directory then uses it. With `--home` that directory is made instead.
+/// Every windlass command in this directory and below then uses it. With `--home`, makes that directory instead.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// The directory in which `.windlass` is made [default: the current one]
+    /// The directory to make `.windlass` in [default: the current one]
     #[arg(value_name = "DIR")]
     dir: Option<PathBuf>,
 }
@@ -46,7 +46,7 @@ impl Args {
         }
         cx.output.line(format!("made {}", home.display()))?;
         if cx.flag().is_none() && std::env::var_os("WINDLASS_HOME").is_some_and(|it| !it.is_empty()) {
-            cx.output.warn("WINDLASS_HOME is set, and comes before the home of a project");
+            cx.output.warn("WINDLASS_HOME is set, and takes precedence over a project's home");
         }
         cx.output.note("next: `windlass ingest DIR`, or `windlass run --each 'echo {{ item }}' --items a b`");
         Ok(())
@@ -54,9 +54,7 @@ impl Args {
 
     fn home(&self, cx: &Context) -> Result<PathBuf> {
         match (cx.flag(), &self.dir) {
-            (Some(_), Some(_)) => {
-                Err(Failure::usage("`--home` and DIR both say where the home is to be").hint("give one of them"))
-            }
+            (Some(_), Some(_)) => Err(Failure::usage("`--home` and DIR both name the home").hint("give one of them")),
             (Some(_), None) => Ok(cx.found_home()?.path),
             (None, dir) => {
                 let dir = dir.as_deref().unwrap_or(Path::new("."));
@@ -74,7 +72,7 @@ fn refuse_used(home: &Path) -> Result<()> {
         return Ok(());
     }
     let said = match home.join(settings::FILE).exists() {
-        true => format!("{} is a windlass home already", home.display()),
+        true => format!("{} is already a windlass home", home.display()),
         false => format!("{} is not empty", home.display()),
     };
     Err(Failure::new(Exit::Conflict, said).hint("see `windlass status`"))

@@ -14,7 +14,7 @@ pub struct Items {
     /// The items, one run each
     #[arg(long, num_args = 1.., value_name = "ITEM")]
     items: Vec<String>,
-    /// A file with one item a line, or `-` for stdin; a line that begins with `{` is a JSON object
+    /// A file with one item per line, or `-` for stdin; a line that begins with `{` is a JSON object
     #[arg(long, value_name = "FILE")]
     items_from: Option<PathBuf>,
 }
@@ -53,8 +53,7 @@ fn decoded(bytes: &[u8], path: &Path) -> Result<String> {
         let line = bytes[..error.valid_up_to()].iter().filter(|it| **it == b'\n').count() + 1;
         let text = bytes.split(|it| *it == b'\n').nth(line - 1).unwrap_or_default();
         let said = format!("{}:{line}: `{}` is not UTF-8", path.display(), String::from_utf8_lossy(text));
-        Failure::usage(said)
-            .hint("an item is a text in UTF-8: rename that file, or leave the line out; nothing was submitted")
+        Failure::usage(said).hint("items must be UTF-8: rename that file, or remove the line; nothing was submitted")
     })
 }
 
@@ -74,9 +73,12 @@ fn lines(text: &str, path: &Path) -> Result<Vec<String>> {
             && let Err(error) =
                 serde_json::from_slice::<serde_json::Map<String, serde_json::Value>>(&keep_digits(line.as_bytes()))
         {
-            let said =
-                format!("{}:{}: this line begins a JSON object but is none: {error}", path.display(), number + 1);
-            return Err(Failure::usage(said).hint("write one whole JSON object a line"));
+            let said = format!(
+                "{}:{}: this line begins like a JSON object but is not one: {error}",
+                path.display(),
+                number + 1
+            );
+            return Err(Failure::usage(said).hint("write one complete JSON object per line"));
         }
         items.push(line.to_string());
     }

@@ -15,7 +15,7 @@ use crate::{
 use clap_complete::engine::ArgValueCompleter;
 use std::ffi::OsString;
 
-/// Show the resource locks; hold one for a command; clear one by force
+/// Show resource locks; hold one for a command; clear one by force
 #[derive(Debug, clap::Args)]
 pub struct Args {
     #[command(subcommand)]
@@ -24,31 +24,31 @@ pub struct Args {
 
 #[derive(Debug, clap::Subcommand)]
 enum Command {
-    /// The keys that are held, and by whom
+    /// List the held keys and their holders
     List,
-    /// Hold a key while a command runs; its exit code is ours
+    /// Hold a key while a command runs, and exit with its code
     ///
     /// For instance `windlass locks hold vec:/data/docs.db -- cp /data/docs.db /backup/`.
     Hold {
         /// The key, as `windlass locks` shows it
         #[arg(add = ArgValueCompleter::new(super::complete::keys))]
         key: String,
-        /// Give up after this time when somebody else holds it; 0s does not wait at all
+        /// Give up after this time if another process holds it; 0s does not wait at all
         #[arg(long, value_name = "TIME")]
         max_wait: Option<Millis>,
         /// The command and its arguments
         #[arg(last = true, required = true, value_name = "CMD")]
         argv: Vec<OsString>,
     },
-    /// Clear a key's row although its holder did not release it; the history says so
+    /// Clear a key's row that its holder did not release; the history records it
     Release {
         /// The key, as `windlass locks` shows it
         #[arg(add = ArgValueCompleter::new(super::complete::keys))]
         key: String,
-        /// Needed: it takes the key away from whoever holds it
+        /// Required: takes the key away from its holder
         #[arg(long)]
         force: bool,
-        /// Why, for the history
+        /// The reason, for the history
         #[arg(long, default_value = "released by hand", value_name = "TEXT")]
         why: String,
     },
@@ -138,7 +138,7 @@ fn hold(cx: &Context, key: &ResourceKey, max_wait: Option<Millis>, argv: &[OsStr
     let every = engine.options().lock_ttl.duration() / 4;
     let mut lost = false;
     let code = run_in_foreground(argv, guard.file(), every, || {
-        // Forced away: the file lock still excludes; the command is told of nothing, the user is.
+        // Forced away: the file lock still excludes. The command does not notice; the user gets a warning.
         if !lost && matches!(guard.refresh(), Ok(false)) {
             lost = true;
             cx.output.warn(format!("the lock `{key}` was taken away by force"));
@@ -156,7 +156,7 @@ fn hold(cx: &Context, key: &ResourceKey, max_wait: Option<Millis>, argv: &[OsStr
     }
 }
 
-/// Takes a key for this command; says for whom it waits.
+/// Takes a key for this command; says which holder it waits for.
 pub fn take(cx: &Context, key: &ResourceKey, max_wait: Option<Millis>) -> Result<crate::engine::KeyGuard> {
     let engine = cx.engine()?;
     match engine.hold_key(key, this_process(), LockWait::No) {
@@ -168,12 +168,12 @@ pub fn take(cx: &Context, key: &ResourceKey, max_wait: Option<Millis>) -> Result
     }
 }
 
-/// Nobody holds the key; its row may still be there.
+/// No process holds the key; its row may still exist.
 fn unheld(engine: &Engine, key: &ResourceKey) -> Result<Failure> {
     Ok(match engine.store().read(|tx| resource_lock::holder_of(tx, &key.0))? {
-        Some(_) => {
-            Failure::usage(format!("nobody holds `{key}`; its row goes within a minute, at once with `--force`"))
-        }
+        Some(_) => Failure::usage(format!(
+            "no process holds `{key}`; its row expires within a minute; `--force` clears it now"
+        )),
         None => Failure::not_found(format!("`{key}` is not held")).hint("see `windlass locks`"),
     })
 }

@@ -21,25 +21,25 @@ use clap_complete::engine::ArgValueCompleter;
 use regex::Regex;
 use std::{collections::HashMap, time::Duration};
 
-/// Show what steps printed: of one step, of a run, or of a group; oldest attempt first
+/// Show the output of a step, a run or a group; oldest attempt first
 ///
-/// Of each stream the newest part is kept. A heading stands before each attempt, with its times and how it ended; one attempt
-/// in a pipe is its bytes alone, and `--quiet` leaves all headings away.
+/// windlass keeps the newest part of each stream. Each attempt has a heading with its times and outcome; a single attempt in
+/// a pipe has none, and `--quiet` omits all headings.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// Such as s56, r34 or g12; a bare number is a step
     #[arg(value_name = "ID", value_parser = step_or_name, add = ArgValueCompleter::new(complete::work))]
     id: Name,
-    /// Show what is printed as it comes, until the step has ended
+    /// Follow the output until the step has ended
     #[arg(short, long, conflicts_with_all = ["failed", "grep"])]
     follow: bool,
     /// Only this stream: stdout or stderr
     #[arg(long, value_name = "NAME", value_parser = ["stdout", "stderr"])]
     stream: Option<String>,
-    /// Only steps that failed
+    /// Only failed steps
     #[arg(long)]
     failed: bool,
-    /// Only lines in which this regular expression is found
+    /// Only lines that match this regular expression
     #[arg(long, value_name = "PATTERN")]
     grep: Option<Regex>,
 }
@@ -67,7 +67,7 @@ impl Args {
         match self.id {
             Name::Step(id) if self.follow => return printer.follow(id),
             _ if self.follow => {
-                return Err(Failure::usage("one step can be followed").hint("name a step, such as s56"));
+                return Err(Failure::usage("only one step can be followed").hint("name a step, such as s56"));
             }
             Name::Step(id) => {
                 let run = cx.store()?.read(|tx| read::run_of_step(tx, id))?;
@@ -102,7 +102,7 @@ impl Args {
         }
         if !printer.any {
             cx.output.note(match (&self.grep, self.failed) {
-                (Some(_), _) => format!("no line of {} matches", self.id),
+                (Some(_), _) => format!("no matching line in {}", self.id),
                 (None, true) => format!("no step of {} failed with output", self.id),
                 (None, false) => format!("{0} printed nothing, or has not run yet; see `windlass show {0}`", self.id),
             });

@@ -80,7 +80,7 @@ const EXITS: &str = "Exit codes: 0 done, 1 error, 2 usage, 3 the work failed, 4 
 
 #[derive(Debug, clap::Args)]
 struct Global {
-    /// The home directory [default: WINDLASS_HOME, else the nearest .windlass upward from here, else the platform's]
+    /// The home directory [default: WINDLASS_HOME, else the nearest .windlass from here upward, else the platform's]
     #[arg(long, global = true, value_name = "DIR")]
     home: Option<PathBuf>,
     /// Print JSON (stable fields; see docs/json.md)
@@ -89,10 +89,10 @@ struct Global {
     /// Print results and errors only
     #[arg(short, long, global = true, conflicts_with = "verbose")]
     quiet: bool,
-    /// Print more, and times by the calendar
+    /// Print more, and absolute times
     #[arg(short, long, global = true)]
     verbose: bool,
-    /// Print times by the calendar, in UTC
+    /// Print absolute times, in UTC
     #[arg(long, global = true)]
     utc: bool,
 }

@@ -1,4 +1,4 @@
-//! Names that tell by their first letter what they name: `g12`, `r34`, `s56`.
+//! Names whose first letter says what they name: `g12`, `r34`, `s56`.
 
 use super::failure::Failure;
 use crate::model::{GroupId, RunId, StepId, WorkerId};
@@ -25,7 +25,7 @@ impl FromStr for Name {
             Some('0'..='9') => {
                 Err(format!("`{text}` could be a group, a run or a step; write g{text}, r{text} or s{text}"))
             }
-            _ => Err(format!("`{text}` is not a name like g12 (group), r34 (run), s56 (step) or w7 (worker)")),
+            _ => Err(format!("`{text}` is not an id such as g12 (group), r34 (run), s56 (step) or w7 (worker)")),
         }
     }
 }

@@ -13,7 +13,7 @@ use std::{
     sync::OnceLock,
 };
 
-/// Columns that are used where the terminal does not tell its width.
+/// The width if the terminal does not report one, in columns.
 const USUAL_WIDTH: usize = 100;
 const USUAL_HEIGHT: usize = 24;
 
@@ -75,12 +75,12 @@ impl Output {
         Ok(())
     }
 
-    /// One line of our api words for people, whose suggested commands can be typed as they stand.
+    /// One line of our own words for people, whose suggested commands can be typed as they stand.
     pub fn advice(&self, text: impl AsRef<str>) -> Result<()> {
         self.line(typed::sentence(text.as_ref()))
     }
 
-    /// Data as it is, without a line end of ours.
+    /// Data as it is, without an added line end.
     pub fn bytes(&self, bytes: &[u8]) -> Result<()> {
         let mut out = io::stdout().lock();
         out.write_all(bytes)?;
@@ -97,7 +97,7 @@ impl Output {
         self.written(&printable_json(&text.map_err(io::Error::other)?))
     }
 
-    /// One JSON document on a line of its api: an event in a stream.
+    /// One JSON document on a line of its own: an event in a stream.
     pub fn event(&self, value: &impl Serialize) -> Result<()> {
         self.written(&printable_json(&serde_json::to_string(value).map_err(io::Error::other)?))?;
         Ok(io::stdout().lock().flush()?)
@@ -145,7 +145,7 @@ impl Output {
     }
 }
 
-/// What stands for `ESC [` in our api texts until they are written. It is new in every process, so that no text of others
+/// What stands for `ESC [` in our own texts until they are written. It is new in every process, so that no text of others
 /// can have it.
 fn mark() -> &'static str {
     static MARK: OnceLock<String> = OnceLock::new();

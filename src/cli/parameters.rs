@@ -17,7 +17,7 @@ pub use crate::ingest::parameter_sets::DIRECTORY;
 
 #[derive(Debug, Clone, Default, clap::Args)]
 pub struct Parameters {
-    /// Set one parameter to a text, as it is typed; dots reach inside. `KEY:=JSON` sets a number, a list, true or null
+    /// Set one parameter to a string, exactly as typed; dots separate nested keys. `KEY:=JSON` sets a number, a list, true or null
     #[arg(long, value_name = "KEY=TEXT")]
     param: Vec<String>,
     /// A parameter set: its id (`windlass list params`), or a YAML file
@@ -58,7 +58,7 @@ fn assign(params: &mut Value, assignment: &str) -> Result<()> {
     let mut place = params;
     for part in name.split('.') {
         if part.trim().is_empty() {
-            let said = format!("`{name}` is not the name of a parameter");
+            let said = format!("`{name}` is not a valid parameter name");
             return Err(Failure::usage(said).hint("write `--param depth=3` or `--param chunk.size=3`"));
         }
         if !place.is_object() {
@@ -74,7 +74,7 @@ fn assign(params: &mut Value, assignment: &str) -> Result<()> {
 fn json(name: &str, text: &str) -> Result<Value> {
     serde_json::from_slice(&keep_digits(text.as_bytes())).map_err(|error| {
         let said = format!("the value of parameter `{name}` is not JSON: {error}");
-        Failure::usage(said).hint(format!("for a text write `--param {name}={text}`, without the colon"))
+        Failure::usage(said).hint(format!("for a string write `--param {name}={text}`, without the colon"))
     })
 }
 
@@ -128,8 +128,8 @@ mod tests {
     fn what_is_no_parameter_is_refused_with_what_is_missing() {
         for (typed, said, hint) in [
             ("size", "parameter `size` has no `=`", "write `--param size=TEXT`"),
-            ("a..b=1", "`a..b` is not the name", "--param depth=3"),
-            ("=1", "`` is not the name", "--param depth=3"),
+            ("a..b=1", "`a..b` is not a valid parameter name", "--param depth=3"),
+            ("=1", "`` is not a valid parameter name", "--param depth=3"),
             ("n:=many", "parameter `n` is not JSON", "write `--param n=many`"),
         ] {
             let refused = assign(&mut json!({}), typed).unwrap_err();

@@ -2,7 +2,7 @@ use super::{context::Context, failure::Result};
 use crate::model::GroupId;
 use clap_complete::engine::ArgValueCompleter;
 
-/// Pause a group or a step type: what runs goes on, nothing new is started
+/// Pause a group or a step type: running steps continue, no new ones start
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// A group such as g12, or a step type such as parse
@@ -33,9 +33,9 @@ pub fn set(cx: &Context, target: &str, paused: bool) -> Result<()> {
         }));
     }
     cx.output.advice(match (paused, changed) {
-        (true, true) => format!("{target} is paused; go on with `windlass resume {target}`"),
-        (true, false) => format!("{target} was paused before"),
+        (true, true) => format!("{target} is paused; resume with `windlass resume {target}`"),
+        (true, false) => format!("{target} is already paused"),
         (false, true) => format!("{target} resumed"),
-        (false, false) => format!("{target} was not paused"),
+        (false, false) => format!("{target} is not paused"),
     })
 }

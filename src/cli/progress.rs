@@ -36,7 +36,7 @@ pub struct Progress<'a> {
     look: Look,
     next: Instant,
     last: Option<(read::Progress, Option<String>)>,
-    /// Steps of the group that wait for room, in words, and when to look for them again.
+    /// Deferred steps of the group, for people, and when to look for them again.
     no_room: Option<String>,
     look_for_room: Instant,
 }
@@ -83,7 +83,7 @@ impl<'a> Progress<'a> {
         }
     }
 
-    /// To be called often; looks and tells only when it is time.
+    /// Call it often; it reads and prints only when due.
     pub fn tick(&mut self) -> Result<()> {
         let now = Instant::now();
         if now < self.next {
@@ -171,7 +171,7 @@ struct Stage {
     name: String,
     total: i64,
     begun: Instant,
-    /// What was done when it began to look: it tells nothing of the pace.
+    /// What was already done at the first look: it says nothing about the pace.
     before: i64,
     done: i64,
     failed: i64,
@@ -218,7 +218,7 @@ impl Stage {
         if self.failed > 0 {
             tail.push(format!("{} failed", number_of(self.failed as u64)));
         }
-        // Only what was done here tells how long the rest will take.
+        // Only work done here predicts how long the rest takes.
         let (here, rest) = (self.done - self.before, self.total - self.done);
         if !ended && here > 0 && rest > 0 && took > Duration::ZERO {
             let left = took.as_secs_f64() / here as f64 * rest as f64;

@@ -14,16 +14,16 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// Torture windlass on this very disk, and check that nothing was lost
+/// Torture windlass on this disk, and check that nothing is lost
 ///
 /// Starts workers and clients of this program in a fresh directory, kills and stops them at random and inside of each
-/// critical moment, fills a small disk in memory under some of them (never yours), then lets all work end and checks every promise from outside. Your api data is not touched.
+/// critical moment, fills a small disk in memory under some of them (never yours), then lets all work end and checks every promise from outside. Your own data is not touched.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// End when so many processes were killed
     #[arg(long, value_name = "N", default_value_t = 300, value_parser = clap::value_parser!(u32).range(1..))]
     kills: u32,
-    /// What is done to whom and when follows from this number [default: by chance]
+    /// The seed of all random decisions [default: random]
     #[arg(long, value_name = "N")]
     seed: Option<u64>,
     /// Workers that live at the same time
@@ -134,10 +134,10 @@ fn show(report: &Report, output: &Output) -> Result<()> {
         report.tormented_s
     ))?;
     output.line(match &report.not_filled {
-        None => format!("a small disk filled {} times; {} submissions were told so", report.fills, report.told_full),
-        Some(why) => format!("the full disk was not tried: {why}"),
+        None => format!("a small disk filled {} times; {} submissions got that error", report.fills, report.told_full),
+        Some(why) => format!("the full disk was not tested: {why}"),
     })?;
-    output.line(format!("killed in: {}; in none of these {}", windows.join(", "), report.idle_kills))?;
+    output.line(format!("kills in: {}; outside these {}", windows.join(", "), report.idle_kills))?;
     output.line(format!(
         "{} submissions ({} unknown), {} groups, {} steps, {} handlers ({} cut off), {} leases reaped, {} hooks, {} artifacts",
         report.submissions,
@@ -173,5 +173,5 @@ fn show(report: &Report, output: &Output) -> Result<()> {
     Ok(())
 }
 
-/// Violations of one kind that are told at most; `--json` has all.
+/// Violations of one kind that are printed at most; `--json` has all.
 const MOST: usize = 10;

@@ -13,23 +13,23 @@ use crate::{
 use clap_complete::engine::ArgValueCompleter;
 use std::cell::Cell as StdCell;
 
-/// Remove groups that ended long ago, with their runs, logs and history
+/// Remove old groups with their runs, logs and history
 ///
 /// `windlass worker` does so by itself once an hour. Files that commands left in their output directory stay (see `windlass
-/// show STEP --file`), and so does what current documents were made from, unless `--outputs` is given. A key of `--key` is
-/// known for ever.
+/// show STEP --file`), and so do the intermediate results of current documents, unless `--outputs` is given. Keys of `--key`
+/// are kept for ever.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Remove what ended longer ago than this, such as 7d [default: the setting `keep`]
+    /// Remove groups that ended longer ago than this, such as 7d [default: the setting `keep`]
     #[arg(long, value_name = "TIME", conflicts_with = "group")]
     keep: Option<Millis>,
-    /// Only this group, whenever it ended; may be given again
+    /// Only this group, whenever it ended; can be repeated
     #[arg(long, value_name = "GROUP", add = ArgValueCompleter::new(super::complete::groups))]
     group: Vec<GroupId>,
-    /// Also remove the files that commands made, and those behind current documents
+    /// Also remove the files of commands, and those behind current documents
     #[arg(long)]
     outputs: bool,
-    /// Show what would go
+    /// Show what would be removed
     #[arg(long)]
     dry_run: bool,
 }
@@ -64,7 +64,7 @@ impl Args {
 
 fn stopped_by(signal: i32) -> Failure {
     let exit = if signal == libc::SIGINT { Exit::Interrupted } else { Exit::Terminated };
-    Failure::new(exit, "stopped before all was pruned").hint("run `windlass prune` again; it goes on where it stopped")
+    Failure::new(exit, "stopped before everything was pruned").hint("run `windlass prune` again to continue")
 }
 
 fn show(cx: &Context, groups: &[Prunable]) -> Result<()> {
@@ -74,7 +74,7 @@ fn show(cx: &Context, groups: &[Prunable]) -> Result<()> {
         return cx.output.document(&sum);
     }
     if groups.is_empty() {
-        cx.output.note("nothing is old enough to be pruned");
+        cx.output.note("nothing is old enough to prune");
         return Ok(());
     }
     let mut table = Table::new(&["GROUP", "STATUS", ">RUNS", ">STEPS", "ENDED", "~NAME"]);
@@ -90,7 +90,7 @@ fn show(cx: &Context, groups: &[Prunable]) -> Result<()> {
     }
     cx.output.table(&table)?;
     let all = count(groups.len() as u64, "group");
-    cx.output.note(format!("{all} with {} would go; nothing was removed", count(steps.max(0) as u64, "step")));
+    cx.output.note(format!("{all} with {} would be removed; nothing was", count(steps.max(0) as u64, "step")));
     Ok(())
 }
 
@@ -116,7 +116,7 @@ fn tell(cx: &Context, pruned: &Pruned) -> Result<()> {
         out.line(format!("the database shrank from {} to {}", size(before), size(after)))?;
     }
     if pruned.files_locked {
-        out.note("the artifacts are locked by a backup or another prune: their files go next time");
+        out.note("the artifacts are locked by a backup or another prune: the next prune removes their files");
     }
     Ok(())
 }

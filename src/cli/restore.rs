@@ -14,16 +14,16 @@ use crate::{
 };
 use std::{path::PathBuf, sync::Arc};
 
-/// Make a home of a backup
+/// Restore a home from a backup
 ///
-/// Into an empty or new home. What ran when the backup was taken runs again; its workers' tokens are never given out anew, so
-/// the old engine and this one can't be taken for each other. Secrets are not in a backup.
+/// The home must be empty or new. Steps that were running at the time of the backup run again, under new tokens, so that the
+/// old engine and this one can't be confused. A backup has no secrets.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// What `windlass backup` wrote
+    /// The file that `windlass backup` wrote
     #[arg(value_name = "FILE")]
     file: PathBuf,
-    /// Move what is in the home aside first; nothing is deleted
+    /// Move the home's content aside first; delete nothing
     #[arg(long)]
     force: bool,
 }
@@ -46,24 +46,24 @@ impl Args {
         cx.output.line(format!("restored into {}", restored.home.display()))?;
         tell(cx, &restored.backup)?;
         if restored.given_back > 0 {
-            cx.output.line(format!("  given back   {} that ran", count(restored.given_back, "step")))?;
+            cx.output.line(format!("  released     {} that were running", count(restored.given_back, "step")))?;
         }
         if let Some(aside) = &restored.moved_aside {
-            cx.output.note(format!("what was there is in {}", quoted(&aside.to_string_lossy())));
+            cx.output.note(format!("the earlier content is in {}", quoted(&aside.to_string_lossy())));
         }
         warn(cx, &restored);
-        cx.output.note("go on with `windlass worker`; see what is open with `windlass status`");
+        cx.output.note("continue with `windlass worker`; `windlass status` shows what is open");
         Ok(())
     }
 }
 
-/// What was left out, and what will happen: a backup may be somebody else's.
+/// What was left out, and what will happen: a backup may come from another person.
 fn warn(cx: &Context, restored: &Restored) {
     let out = &cx.output;
     if !restored.settings_dropped.is_empty() {
         let names: Vec<String> = restored.settings_dropped.iter().map(|it| plain(it)).collect();
         out.warn(format!(
-            "settings taken out: {}; set them again in `windlass.toml` if they are yours",
+            "settings removed: {}; set them again in `windlass.toml` if they are yours",
             names.join(", ")
         ));
     }
@@ -79,7 +79,7 @@ fn warn(cx: &Context, restored: &Restored) {
         let shown = restored.will_run.iter().take(SHOWN).map(|it| format!("{} {}", it.group, plain(&it.name)));
         let more = if open > SHOWN { ", ..." } else { "" };
         out.warn(format!(
-            "{} of the backup with {} will go on as soon as a worker or the daemon starts: {}{more}; \
+            "{} of the backup with {} will resume as soon as a worker or the daemon starts: {}{more}; \
              look with `windlass show GROUP`, and stop one with `windlass cancel GROUP`",
             count(open as u64, "group"),
             count(runs, "run"),

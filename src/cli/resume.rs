@@ -1,7 +1,7 @@
 use super::{context::Context, failure::Result, pause};
 use clap_complete::engine::ArgValueCompleter;
 
-/// Lift the pause of a group or a step type
+/// Resume a paused group or step type
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// A group such as g12, or a step type such as parse

@@ -2,9 +2,10 @@ use super::{context::Context, failure::Result, name::Name, submit::workers, word
 use crate::{model::GroupId, store::read};
 use clap_complete::engine::ArgValueCompleter;
 
-/// Try again what failed or was cancelled, in a group, a run or a step
+/// Retry the failed and cancelled steps of a group or a run, or one step
 ///
-/// A step brings back what was cancelled because it needs that step. Finished steps stay finished. Attempts are given back.
+/// Retrying a step also retries the steps that were cancelled because of it. Completed steps stay completed. Attempts count
+/// from 1 again.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// Such as g12, r34 or s56
@@ -41,11 +42,11 @@ fn tell(cx: &Context, group: GroupId, reopened: bool, said: String) -> Result<()
         return cx.output.document(&serde_json::json!({"group": group, "reopened": reopened}));
     }
     if !reopened {
-        return cx.output.line(format!("nothing of {group} failed or was cancelled"));
+        return cx.output.line(format!("nothing in {group} failed or was cancelled"));
     }
     cx.output.line(said)?;
     if workers(cx)? == 0 {
-        cx.output.note(format!("no worker is running: work on it with `windlass run --resume {group}`"));
+        cx.output.note(format!("no worker is running: run it with `windlass run --resume {group}`"));
     }
     Ok(())
 }

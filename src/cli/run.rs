@@ -11,14 +11,14 @@ use crate::{
 };
 use clap_complete::engine::ArgValueCompleter;
 
-/// Submit a workflow and work on it here until it ends
+/// Submit a workflow and run it here until it ends
 ///
-/// Ctrl-C stops after the steps that run now; the work goes on with `windlass run --resume GROUP`.
+/// Ctrl-C stops after the running steps; continue with `windlass run --resume GROUP`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     #[command(flatten)]
     what: What,
-    /// Go on with a group that was interrupted
+    /// Continue an interrupted group
     #[arg(long, value_name = "GROUP", add = ArgValueCompleter::new(super::complete::open_groups), conflicts_with_all = ["file", "each", "items", "items_from", "chdir", "key", "dry_run"])]
     resume: Option<GroupId>,
     #[command(flatten)]

@@ -14,15 +14,15 @@ use crate::{
 use clap_complete::engine::ArgValueCompleter;
 use std::ops::Range;
 
-/// Find passages in what was ingested
+/// Search the ingested documents for passages
 ///
-/// By words and by meaning together, unless `--mode` says otherwise. The query is searched literally; it has no operators.
+/// Searches by words and by meaning, unless `--mode` says otherwise. The query is searched literally; it has no operators.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// What you want to know
     #[arg(required = true)]
     query: Vec<String>,
-    /// How many passages at most
+    /// The maximum number of passages
     #[arg(short, long, default_value_t = 10, value_name = "N")]
     k: usize,
     /// The vector database: a name, or a path to its file [default: the setting `database`]
@@ -31,10 +31,10 @@ pub struct Args {
     /// hybrid (words and meaning), text (words), or vector (meaning)
     #[arg(long, default_value = "hybrid")]
     mode: Mode,
-    /// Only passages for which this holds, such as 'source = "manuals" and page < 10'
+    /// Only passages that match, such as 'source = "manuals" and page < 10'
     #[arg(long, value_name = "EXPR")]
     filter: Option<String>,
-    /// The least cosine, from 0 to 1, of a passage that has no word of the query; 0 shows the nearest, however far [default:
+    /// The lowest cosine, from 0 to 1, of a passage that has no word of the query; 0 shows the nearest, however far [default:
     /// the setting `search.min_score`]
     #[arg(long, value_name = "COSINE")]
     min_score: Option<Score>,
@@ -93,14 +93,14 @@ fn nothing(found: &view::Found) -> String {
         _ if found.documents == 0 => place,
         (Mode::Text, _) => format!("{place}: no passage has a word of the query; try other words, or `--mode hybrid`"),
         (_, Some(_)) => {
-            format!("{place}: no passage is near to the query; try other words, or `--min-score 0` for the nearest")
+            format!("{place}: no passage is near the query; try other words, or `--min-score 0` for the nearest")
         }
         (_, None) => format!("{place}: try other words"),
     }
 }
 
 /// The snippet in lines of at most `most` columns, cut between words. The words that match are bold where there is colour;
-/// else nothing stands in the text that is not its api.
+/// else the text has only its own characters.
 fn folded(output: &Output, hit: &Hit, most: usize) -> Vec<String> {
     let snippet = &hit.snippet;
     let (mut lines, mut line, mut taken) = (Vec::new(), String::new(), 0);

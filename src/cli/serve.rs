@@ -20,17 +20,17 @@ use std::{
 
 /// Run workers, hooks and the web server in one process, until stopped
 ///
-/// The first Ctrl-C or SIGTERM lets running steps finish (setting `stop_timeout`), a second one kills them. Where a
-/// daemon of this home runs already, says so and ends with 0.
+/// After the first Ctrl-C or SIGTERM, running steps may finish (setting `stop_timeout`); a second one kills them. If a
+/// daemon of this home is already running, says so and exits with 0.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Where to listen, such as `127.0.0.1:8787`; port 0 lets the system choose [default: setting `listen`]
+    /// The address to listen on, such as `127.0.0.1:8787`; with port 0 the system chooses one [default: setting `listen`]
     #[arg(long, value_name = "ADDRESS")]
     listen: Option<SocketAddr>,
-    /// Go on in the background once it is ready; its messages go to `serve.log` in the home directory
+    /// Move to the background when ready; messages go to `serve.log` in the home directory
     #[arg(long, conflicts_with = "supervised")]
     background: bool,
-    /// A supervisor started it: end with 75 where a daemon runs already, so that it is not tried again and again
+    /// For supervisors: exit with 75 if a daemon is already running, so that it is not restarted again and again
     #[arg(long)]
     supervised: bool,
     /// This process is the one in the background
@@ -48,7 +48,7 @@ impl Args {
         }
         let ended = self.serve(cx);
         match &ended {
-            // The starter hears why, and this process's api message goes to the log.
+            // The starter gets the reason, and this process's own message goes to the log.
             Err(failure) if self.in_background => tell(&Said::Failed {
                 message: failure.message.clone().unwrap_or_default(),
                 hint: failure.hint.clone(),
@@ -107,17 +107,17 @@ impl Args {
     }
 }
 
-/// One line of the pipe between a starting daemon and its starter. After the last one nobody reads any more.
+/// One line of the pipe between a starting daemon and its starter. After the last one the reader closes it.
 fn tell(said: &Said) {
     let line = serde_json::to_string(said).unwrap_or_default() + "\n";
-    // Past the buffer of the standard output: what nobody reads must not go to the log later, it has a link in it.
+    // Past the buffer of stdout: unread output must not reach the log later, since it contains a link.
     let _ = detached::say(line.as_bytes());
     if !matches!(said, Said::Progress { .. }) {
         let _ = detached::close_output();
     }
 }
 
-/// Whether somebody else may read what is printed: only a terminal shows it to this user alone. A pipe may lead into a log.
+/// Whether others may read the output: only a terminal shows it to this user alone. A pipe may lead to a log.
 fn is_kept() -> bool {
     Supervisor::of_environment().is_there() || !io::stdout().is_terminal()
 }
@@ -130,7 +130,7 @@ fn found(state: &str, pid: u32, http: &str, link: &str, kept: bool) -> serde_jso
     }
 }
 
-/// For a person who looks on. Where a program reads the log, nothing else stands between its lines. Where what is printed may
+/// For a person at the terminal. If a program reads the log, nothing else goes between its lines. Where what is printed may
 /// be `kept`, the link is not: it would lie there for others to read.
 fn talk(output: Output, format: LogFormat, ui: String, kept: bool) -> Starter {
     let slow = AtomicBool::new(false);
@@ -159,7 +159,7 @@ fn talk(output: Output, format: LogFormat, ui: String, kept: bool) -> Starter {
             let _ = output.flushed(link);
             if http.parse().is_ok_and(|it: SocketAddr| it.ip().is_unspecified()) {
                 note(
-                    "it listens on every address: from another machine open the link with this machine's address in it.",
+                    "it listens on every address: on another machine, replace the host in the link with this machine's address.",
                 );
             }
             note("open it once in a browser; for another one use `windlass ui`. Stop with Ctrl-C.");
@@ -182,7 +182,7 @@ fn already(cx: &Context, error: daemon::Error, exit: Exit) -> Result<()> {
     }
 }
 
-/// Starts the daemon if the settings say so, for a command that has just left work for it. What goes wrong is only told:
+/// Starts the daemon if the settings say so, for a command that has just left work for it. A failure is only printed:
 /// the work is on disk.
 pub fn autostart(cx: &Context, no_autostart: bool) -> Result<bool> {
     let settings = cx.settings()?;

@@ -10,12 +10,12 @@ use crate::{
 };
 use clap_complete::engine::ArgValueCompleter;
 
-/// Show every setting, its value, and where that came from
+/// Show every setting, its value, and the source of the value
 ///
 /// Settings come from `windlass.toml` in the home directory, then WINDLASS_* variables, then flags.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Only this setting, with what it is for
+    /// Only this setting, with its description
     #[arg(add = ArgValueCompleter::new(super::complete::settings))]
     name: Option<String>,
 }
@@ -47,7 +47,7 @@ impl Args {
             table.row([it.name.into(), it.value.as_str().into(), Cell::painted(it.origin.to_string(), paint)]);
         }
         cx.output.table(&table)?;
-        cx.output.note("\n`windlass settings NAME` tells what one is for.");
+        cx.output.note("\n`windlass settings NAME` describes one.");
         Ok(())
     }
 }

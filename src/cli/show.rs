@@ -22,22 +22,22 @@ use serde_json::Value;
 
 /// Show a group, a run, a step, a worker or a workflow definition in full
 ///
-/// A definition is named by its id, by its number such as d3, or by the beginning of its hash: `windlass show nightly` prints
-/// it as a workflow file. Texts of `env` are masked, since they may be secrets.
+/// Name a definition by its id, its number such as d3, or the beginning of its hash: `windlass show nightly` prints it as a
+/// workflow file. Values of `env` are masked, since they may be secrets.
 ///
-/// `windlass show s5 --file data.csv > data.csv` fetches a file that a step left in its output directory, also when the step
-/// itself was pruned since.
+/// `windlass show s5 --file data.csv > data.csv` fetches a file that a step left in its output directory, even if the step
+/// has been pruned since.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// Such as g12, r34, s56 or w7; or the id, number or hash of a definition
     #[arg(value_name = "ID", add = ArgValueCompleter::new(complete::anything))]
     id: String,
-    /// Write this file of the step's output to stdout, such as data.csv
+    /// Write this file of the step's output, such as data.csv, to stdout
     #[arg(long, value_name = "NAME", conflicts_with = "json")]
     file: Option<String>,
 }
 
-/// What stands in the place of the output of a step that left none.
+/// Shown in place of the output of a step without one.
 const NO_OUTPUT: &str = "none (completed without output)";
 
 impl Args {
@@ -104,7 +104,7 @@ fn group(cx: &Context, id: GroupId) -> Result<()> {
     }
     if it.paused {
         let what = it.paused_for.as_ref().map(|it| format!("{}; ", plain(it))).unwrap_or_default();
-        line(out, "paused", typed::sentence(&format!("{what}go on with `windlass resume {id}`")))?;
+        line(out, "paused", typed::sentence(&format!("{what}resume with `windlass resume {id}`")))?;
     }
     let runs: Vec<String> = details.runs_by_status.iter().map(|(status, n)| format!("{n} {status}")).collect();
     let parts = if runs.is_empty() { String::new() } else { format!(" ({})", runs.join(", ")) };
@@ -279,7 +279,7 @@ pub fn show_attempt(cx: &Context, attempt: &Attempt) -> Result<()> {
                     out.line(out.paint(Paint::Dim, &format!("    | {}", plain(line))))?;
                 }
             }
-            // The reason tells it.
+            // The reason already says it.
             ("exit", _) => (),
             ("peak_rss", Value::Number(bytes)) => {
                 let size = super::wording::size(bytes.as_u64().unwrap_or(0));

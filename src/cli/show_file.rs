@@ -31,7 +31,7 @@ pub fn to_stdout(cx: &Context, id: StepId, name: &str) -> Result<()> {
         return Err(match (nearest(name, names.iter().copied()), names.is_empty()) {
             (Some(meant), _) => failure.hint(format!("did you mean `--file {}`?", plain(meant))),
             (None, true) => failure.hint(format!("it left none; see `windlass show {id}`")),
-            (None, false) => failure.hint(format!("there is {}", plain(&names.join(", ")))),
+            (None, false) => failure.hint(format!("available: {}", plain(&names.join(", ")))),
         });
     };
     let artifacts = cx.engine()?.artifacts();

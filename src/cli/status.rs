@@ -18,7 +18,7 @@ use crate::{
 };
 use std::path::Path;
 
-/// One screen: what runs, what waits and on what, workers, disk, and problems with the command that mends each
+/// Show what runs, what waits and why, workers, disk, and each problem with the command that fixes it
 #[derive(Debug, clap::Args)]
 pub struct Args {}
 
@@ -27,7 +27,7 @@ impl Args {
         let mut status = view::status(cx.engine()?, daemon(&cx.settings()?.home))?;
         for (name, meant) in &cx.settings()?.unknown_variables {
             let command = meant.as_ref().map(|it| format!("did you mean {it}?"));
-            status.problems.push(Problem { text: format!("variable {name} is not known"), command });
+            status.problems.push(Problem { text: format!("unknown variable {name}"), command });
         }
         match cx.output.json {
             true => cx.output.document(&status),
@@ -36,7 +36,7 @@ impl Args {
     }
 }
 
-/// Who serves this home, as its lock and its files say.
+/// The daemon of this home, according to its lock and its files.
 fn daemon(home: &Path) -> Option<DaemonView> {
     if !is_held(home).unwrap_or(false) {
         return None;

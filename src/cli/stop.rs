@@ -5,12 +5,12 @@ use crate::{
 };
 use std::time::Duration;
 
-/// Stop the daemon: running steps may finish, then it ends
+/// Stop the daemon after its running steps finish
 ///
-/// After the time to wait it is killed; its steps run again at the next start. Where none runs, says so and ends with 0.
+/// If it does not end in time, it is killed; its steps run again at the next start. If none runs, says so and exits with 0.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// How long to wait before it is killed [default: setting `stop_timeout`, and ten seconds]
+    /// How long to wait before killing it [default: setting `stop_timeout` plus ten seconds]
     #[arg(long, value_name = "TIME")]
     timeout: Option<Millis>,
 }

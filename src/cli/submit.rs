@@ -19,14 +19,14 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// Submit a workflow without working on it
+/// Submit a workflow without running it
 ///
-/// A running `windlass worker` takes it up; `windlass wait` waits for its end.
+/// A running `windlass worker` runs it; `windlass wait` waits for its end.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     #[command(flatten)]
     what: What,
-    /// Do not start the daemon, whatever the setting `autostart` says
+    /// Do not start the daemon, even if the setting `autostart` is on
     #[arg(long)]
     no_autostart: bool,
 }
@@ -37,26 +37,26 @@ pub struct What {
     /// The workflow, a YAML file
     #[arg(value_name = "FILE", conflicts_with = "each")]
     file: Option<PathBuf>,
-    /// No file: this shell command for each item, such as 'convert {{ item }} {{ item }}.webp'
+    /// Instead of a file: a shell command for each item, such as 'convert {{ item }} {{ item }}.webp'
     #[arg(long, value_name = "CMD")]
     each: Option<String>,
     #[command(flatten)]
     items: items::Items,
     #[command(flatten)]
     params: parameters::Parameters,
-    /// Where commands start [default: the directory of the workflow file, or here with `--each`]
+    /// The directory in which commands start [default: that of the workflow file, or the current one with `--each`]
     #[arg(long, value_name = "DIR")]
     chdir: Option<PathBuf>,
-    /// Submitting again with the same key makes no second group
+    /// A key that makes the submission idempotent: submitting it again makes no second group
     #[arg(long, value_name = "KEY")]
     key: Option<String>,
-    /// High goes first
+    /// Higher priorities run first
     #[arg(long, default_value_t = 0, allow_negative_numbers = true, value_name = "N")]
     priority: i64,
-    /// What the group is called [default: the workflow's name]
+    /// The name of the group [default: the workflow's name]
     #[arg(long, value_name = "NAME")]
     name: Option<String>,
-    /// Run steps although their results are remembered
+    /// Run steps even if their results are cached
     #[arg(long)]
     force: bool,
     /// Show what would be submitted; write nothing
@@ -116,7 +116,7 @@ impl What {
         let items = match self.items.read()? {
             Some(items) => items,
             None if definition.asks_for_item()? => {
-                let what = format!("the workflow `{}` asks for items, and none were given", definition.id);
+                let what = format!("the workflow `{}` needs items, but none were given", definition.id);
                 return Err(Failure::usage(what).hint("give them with `--items A B ...` or `--items-from FILE`"));
             }
             None => vec![String::new()],
@@ -168,14 +168,14 @@ fn warn_of_misplaced(cx: &Context, items: &[String], directory: &Path) -> Result
     // A list of files that lie elsewhere begins with one.
     if let Some(item) = items.iter().take(1_000).find(misplaced) {
         cx.output.warn(format!(
-            "`{item}` is here, but commands start in {}, where it is not: add `--chdir .`, or give whole paths",
+            "`{item}` exists here, but not in {}, where commands start: add `--chdir .`, or give absolute paths",
             directory.display()
         ));
     }
     Ok(())
 }
 
-/// Tells what a submission became.
+/// Prints the result of a submission.
 pub fn said(cx: &Context, submitted: Submitted, runs: usize) {
     let group = submitted.group;
     match (submitted.new, submitted.gone) {

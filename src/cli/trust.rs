@@ -7,20 +7,20 @@ use super::{
 use crate::settings::{self, PROJECT};
 use std::path::{Path, PathBuf};
 
-/// Trust the home of a project that somebody else made
+/// Trust the home of a project that another person made
 ///
-/// Commands below a project use its `.windlass`, with its settings, its parameter sets and the work that waits in it. One
-/// that you did not make with windlass on this machine is used only after you have trusted it. A home that you name with
-/// `--home` or WINDLASS_HOME needs no trust.
+/// Commands in a project use its `.windlass`, with its settings, its parameter sets and the work that waits in it. windlass
+/// uses one that you did not make on this machine only after you trust it. A home that you name with `--home` or
+/// WINDLASS_HOME needs no trust.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// The project's directory, or its `.windlass` [default: the nearest upward from here]
+    /// The project's directory, or its `.windlass` [default: the nearest from here upward]
     #[arg(value_name = "DIR")]
     dir: Option<PathBuf>,
-    /// List the homes that are trusted
+    /// List the trusted homes
     #[arg(long, conflicts_with_all = ["dir", "remove"])]
     list: bool,
-    /// Trust it no more
+    /// No longer trust it
     #[arg(long)]
     remove: bool,
 }
@@ -35,7 +35,7 @@ impl Args {
             let removed = cx.trusted()?.remove(&home)?;
             if !removed {
                 return Err(Failure::not_found(format!("{} was not trusted", home.display()))
-                    .hint("`windlass trust --list` shows those that are"));
+                    .hint("`windlass trust --list` shows the trusted ones"));
             }
             return tell(cx, &home, false);
         }
@@ -60,7 +60,7 @@ fn tell(cx: &Context, home: &Path, trusted: bool) -> Result<()> {
     if cx.output.json {
         return cx.output.document(&serde_json::json!({"home": home, "trusted": trusted}));
     }
-    let word = if trusted { "trusted" } else { "trusted no more:" };
+    let word = if trusted { "trusted" } else { "no longer trusted:" };
     cx.output.line(format!("{word} {}", plain(&home.to_string_lossy())))
 }
 
@@ -77,7 +77,7 @@ fn list(cx: &Context) -> Result<()> {
         table.row([plain(&it.home.to_string_lossy()).into(), state.into()]);
     }
     match all.is_empty() {
-        true => cx.output.note("no project's home is trusted yet: make one with `windlass init`"),
+        true => cx.output.note("no project's home is trusted yet; make one with `windlass init`"),
         false => cx.output.table(&table)?,
     }
     Ok(())

@@ -69,7 +69,7 @@ pub fn sentence(text: &str) -> String {
     said
 }
 
-/// What stands before the arguments `rest`, with a space at its end.
+/// The part before the arguments `rest`, with a space at its end.
 fn call(rest: &str) -> String {
     let call = CALL.get().map_or("windlass ", String::as_str);
     match rest.starts_with("--home ") {

@@ -14,13 +14,13 @@ use crate::{
 };
 use std::time::{Duration, Instant};
 
-/// Open the page in a browser, let in by a one-time link
+/// Open the page in a browser with a one-time link
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Print the link and open nothing
+    /// Print the link instead of opening it
     #[arg(long)]
     print: bool,
-    /// Do not start the daemon, whatever the setting `autostart` says
+    /// Do not start the daemon, even if the setting `autostart` is on
     #[arg(long)]
     no_autostart: bool,
 }
@@ -49,13 +49,13 @@ impl Args {
             Ensured::Started(started) => return Ok(started.link),
             Ensured::Running(http) => http,
             Ensured::NotWanted => {
-                return Err(Failure::new(Exit::Error, "windlass does not run, so there is no page to open")
+                return Err(Failure::new(Exit::Error, "windlass is not running, so there is no page to open")
                     .hint(format!("start it with `{}`", serve::start_command(cx))));
             }
         };
         let silent = || {
-            Failure::new(Exit::Error, "windlass runs, but its web server does not answer")
-                .hint("see `windlass status`; `windlass stop` ends it, with force if need be")
+            Failure::new(Exit::Error, "windlass is running, but its web server does not answer")
+                .hint("see `windlass status`; `windlass stop` ends it, by force if necessary")
         };
         let (http, token) = http.zip(token::find(settings)?).ok_or_else(silent)?;
         let issued = contact::post(&http, "/api/v1/session", &token, ANSWER).ok_or_else(silent)?;
@@ -72,7 +72,7 @@ fn opened(cx: &Context, link: &str) -> Result<bool> {
         Ok(Some(opening)) => opening,
         Ok(None) => return Ok(false),
         Err(error) => {
-            cx.output.warn(format!("no browser could be started: {error}"));
+            cx.output.warn(format!("failed to start a browser: {error}"));
             return Ok(false);
         }
     };
@@ -87,6 +87,6 @@ fn opened(cx: &Context, link: &str) -> Result<bool> {
         }
         std::thread::sleep(LOOK);
     }
-    cx.output.note("no browser has opened it; open this link yourself:");
+    cx.output.note("no browser opened it; open this link yourself:");
     Ok(false)
 }

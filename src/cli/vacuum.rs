@@ -17,21 +17,21 @@ use clap_complete::engine::ArgValueCompleter;
 const FORCE: &str = "wait for it; `windlass locks` shows who holds it; if its holder is gone, `windlass vacuum --force` clears the \
                      lock's row";
 
-/// Give back the space that a vector database does not need
+/// Free the unused space of a vector database
 ///
-/// Waits until nobody else writes to it. Searches go on meanwhile.
+/// Waits until no other process writes to it. Searches continue meanwhile.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// The vector database: a name, or a path to its file
     #[arg(value_name = "DB", add = ArgValueCompleter::new(super::complete::databases), required_unless_present = "all", conflicts_with = "all")]
     db: Option<String>,
-    /// Every vector database of this home; those that are locked are skipped
+    /// Every vector database of this home; skips locked ones
     #[arg(long)]
     all: bool,
-    /// Give up after this time when somebody else writes; 0s does not wait at all
+    /// Give up after this time if another process writes; 0s does not wait at all
     #[arg(long, value_name = "TIME")]
     max_wait: Option<Millis>,
-    /// Clear the lock's row first; the history says so
+    /// Clear the lock's row first; the history records it
     #[arg(long)]
     force: bool,
 }
@@ -98,7 +98,7 @@ fn tell(cx: &Context, named: &Named, report: &VacuumReport) -> Result<()> {
     let VacuumReport { bytes_before, bytes_after, log_emptied } = *report;
     cx.output.line(format!("`{}`: {} before, {} now", named.name, size(bytes_before), size(bytes_after)))?;
     if !log_emptied {
-        cx.output.note("a reader keeps its log from being emptied; it shrinks once that reader is done");
+        cx.output.note("a reader keeps its log in use; the log shrinks when that reader is done");
     }
     Ok(())
 }

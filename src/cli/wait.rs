@@ -13,7 +13,7 @@ use crate::{
 use clap_complete::engine::ArgValueCompleter;
 use std::time::Instant;
 
-/// Wait until groups have ended, whichever process works on them
+/// Wait until groups have ended, whichever process runs them
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// The groups, such as g12

@@ -17,9 +17,9 @@ use crate::{
 use clap_complete::engine::ArgValueCompleter;
 use std::collections::BTreeSet;
 
-/// Tell why a step does not run, or why it failed, and what would change that
+/// Explain why a step does not run or why it failed, and what to do
 ///
-/// For a group or a run: its steps that hold it up.
+/// For a group or a run: the steps that block it.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// Such as s56, r34 or g12
@@ -36,7 +36,7 @@ impl Args {
             Name::Step(id) => Subject::Step(id),
             Name::Run(id) => Subject::Run(id),
             Name::Group(id) => Subject::Group(id),
-            Name::Worker(_) => return Err(self.id.refused("explain", "ask for a step, a run or a group")),
+            Name::Worker(_) => return Err(self.id.refused("explain", "name a step, a run or a group")),
         };
         let why = view::why(cx.engine()?, subject)?;
         if cx.output.json {
@@ -52,7 +52,7 @@ impl Args {
         }
         if same > 0 {
             let are = if same == 1 { "waits" } else { "wait" };
-            cx.output.line(format!("{} more {are} for the same", count(same, "step")))?;
+            cx.output.line(format!("{} more {are} blocked for the same reason", count(same, "step")))?;
         }
         if why.steps.is_empty() {
             cx.output.advice(format!("{} isn't blocked; see `windlass show {0}`", self.id))?;

@@ -32,7 +32,7 @@ const FAILURES: usize = 10;
 
 #[derive(Debug, Clone, Default, clap::Args)]
 pub struct PoolArgs {
-    /// How many steps of a type run at once, such as `parse=4`; `*` is every type without a pool of its api
+    /// Slots of a step type, such as `parse=4`: how many of its steps run at once; `*` is every type without its own pool
     #[arg(long, value_name = "TYPE=N")]
     pool: Vec<String>,
 }
@@ -46,7 +46,7 @@ impl PoolArgs {
         }
     }
 
-    /// The pools of somebody who works until a group has ended: types that the command line leaves out must not wait for
+    /// The pools of a command that works until a group has ended: types that the command line omits must not wait for
     /// ever, so what it names goes over the settings.
     fn pools_for_all(&self, settings: &Settings) -> Result<BTreeMap<String, usize>> {
         self.over(settings.pools.0.clone())
@@ -81,7 +81,7 @@ pub enum Worked {
     Paused(String),
 }
 
-/// Works on a group until it has ended, and tells how. The result carries the exit code.
+/// Works on a group until it has ended, and prints its end. The result has the exit code.
 pub fn until_ended(cx: &Context, group: GroupId, pools: &PoolArgs) -> Result<()> {
     let signals = Signals::install()?;
     match work(cx, group, pools, &signals, &resume_command(group))? {
@@ -91,7 +91,7 @@ pub fn until_ended(cx: &Context, group: GroupId, pools: &PoolArgs) -> Result<()>
     }
 }
 
-/// Works on a group until it has ended or a signal came. `command` goes on with it.
+/// Works on a group until it has ended or a signal came. `command` continues it.
 pub fn work(cx: &Context, group: GroupId, pools: &PoolArgs, signals: &Signals, command: &str) -> Result<Worked> {
     let settings = cx.settings()?;
     let engine = cx.engine()?;
@@ -109,7 +109,7 @@ pub fn work(cx: &Context, group: GroupId, pools: &PoolArgs, signals: &Signals, c
         cx.output.note(match worker.running() {
             0 => "stopping".to_string(),
             running => format!(
-                "stopping: {} may take {} to finish; Ctrl-C again kills",
+                "stopping: {} may take {} to finish; press Ctrl-C again to kill",
                 count(running as u64, "running step"),
                 settings.stop_timeout
             ),
@@ -118,7 +118,7 @@ pub fn work(cx: &Context, group: GroupId, pools: &PoolArgs, signals: &Signals, c
     worker.stop(settings.stop_timeout);
     // What ended meanwhile is counted too.
     progress.finish();
-    let hint = format!("go on with `{command}`");
+    let hint = format!("continue with `{command}`");
     match worked.map_err(|failure| if failure.hint.is_none() { failure.hint(hint) } else { failure })? {
         Worked::Stopped(signal) => match engine.group_end(group)? {
             Some(end) => Ok(Worked::Ended(end)),
@@ -149,7 +149,7 @@ fn watch(cx: &Context, worker: &Worker, signals: &Signals, group: GroupId, progr
         return Err(failure);
     }
     if let Some(reason) = worker.fatal() {
-        return Err(Failure::new(Exit::Error, format!("the worker gave up: {reason}")));
+        return Err(Failure::new(Exit::Error, format!("the worker stopped: {reason}")));
     }
     if let (Some(reason), false) = (waits_for, matches!(ending, Ending::Ended(_))) {
         return Ok(Worked::Paused(reason));
@@ -166,17 +166,17 @@ fn watch(cx: &Context, worker: &Worker, signals: &Signals, group: GroupId, progr
     Ok(Worked::Ended(end))
 }
 
-/// Says how to go on after a signal. What is returned ends the command with the signal's exit code.
+/// Says how to continue after a signal. The result ends the command with the signal's exit code.
 pub fn stopped(cx: &Context, group: GroupId, signal: i32, command: &str) -> Result<Failure> {
     let exit = if signal == libc::SIGINT { Exit::Interrupted } else { Exit::Terminated };
     match cx.output.json {
         true => cx.output.event(&serde_json::json!({"event": "stopped", "group": group, "resume": command}))?,
-        false => stderr::say(format!("{group} is not finished; go on with `{command}`")),
+        false => stderr::say(format!("{group} is not finished; continue with `{command}`")),
     }
     Ok(Failure::quiet(exit))
 }
 
-/// Says what a paused group waits for, and how to go on.
+/// Says what a paused group waits for, and how to continue.
 pub fn paused(cx: &Context, group: GroupId, reason: &str, command: &str) -> Result<Failure> {
     if cx.output.json {
         let event = serde_json::json!({"event": "paused", "group": group, "reason": reason, "resume": command});
@@ -184,7 +184,7 @@ pub fn paused(cx: &Context, group: GroupId, reason: &str, command: &str) -> Resu
         return Ok(Failure::quiet(Exit::WorkFailed));
     }
     Ok(Failure::new(Exit::WorkFailed, format!("{group} is paused: {}", plain(reason)))
-        .hint(format!("a running daemon goes on when it is back; else go on with `{command}`")))
+        .hint(format!("a running daemon resumes it when the server is back; else continue with `{command}`")))
 }
 
 fn resume_command(group: GroupId) -> String {
@@ -255,14 +255,14 @@ pub fn show_kinds(cx: &Context, group: GroupId, kinds: &[FailureKind]) -> Result
     }
     if let Some(first) = kinds.first() {
         cx.output.note(format!(
-            "why: `windlass why {0}`; its output: `windlass logs {0}`; try again: `windlass retry {group}`",
+            "why: `windlass why {0}`; its output: `windlass logs {0}`; retry: `windlass retry {group}`",
             first.step
         ));
     }
     Ok(())
 }
 
-/// An item on one line: of an object what tells most.
+/// An item on one line: the most telling field of an object.
 pub fn item_name(item: &str) -> String {
     let Ok(serde_json::Value::Object(fields)) = serde_json::from_str(item) else { return item.to_string() };
     let telling = ["name", "uri", "url", "id", "path", "title"].iter().find_map(|it| fields.get(*it)?.as_str());

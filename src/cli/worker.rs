@@ -13,7 +13,7 @@ use std::time::Duration;
 
 /// Claim and run steps of every group, until stopped
 ///
-/// The first Ctrl-C or SIGTERM lets running steps finish (setting `stop_timeout`), a second one kills them.
+/// After the first Ctrl-C or SIGTERM, running steps may finish (setting `stop_timeout`); a second one kills them.
 #[derive(Debug, clap::Args)]
 #[command(args_conflicts_with_subcommands = true)]
 pub struct Args {
@@ -21,14 +21,14 @@ pub struct Args {
     instead: Option<Instead>,
     #[command(flatten)]
     pools: PoolArgs,
-    /// Stop when nothing is ready, running, delayed, and no hook is due
+    /// Stop when no step is ready, running or delayed, and no hook is due
     #[arg(long)]
     until_idle: bool,
 }
 
 #[derive(Debug, clap::Subcommand)]
 enum Instead {
-    /// Print the library with which worker processes are written (see docs/workers.md)
+    /// Print the library for writing worker processes (see docs/workers.md)
     Sdk {
         /// The language of the worker
         language: Language,
@@ -79,7 +79,7 @@ impl Args {
         worker.stop(settings.stop_timeout);
         match worker.fatal() {
             Some(reason) => {
-                Err(Failure::new(Exit::Error, format!("the worker gave up: {reason}")).hint("see `windlass doctor`"))
+                Err(Failure::new(Exit::Error, format!("the worker stopped: {reason}")).hint("see `windlass doctor`"))
             }
             None if cx.output.json => cx.output.document(&serde_json::json!({"worker": worker.id(), "ended": ended})),
             None => Ok(()),

@@ -1,4 +1,4 @@
-//! The claim: whoever holds the lock is the daemon of this home.
+//! The claim: the holder of the lock is the daemon of this home.
 
 use super::{
     contact,
@@ -21,12 +21,12 @@ const LOOK: Duration = Duration::from_millis(20);
 const ANSWER: Duration = Duration::from_secs(2);
 /// How long a holder that should answer may stay silent.
 const HUNG: Duration = Duration::from_secs(10);
-/// How long one that stops may be silent: its server goes first, then the log is brought into the database.
+/// How long one that stops may be silent: its server ends first, then the log is checkpointed.
 const CLOSING: Duration = Duration::from_secs(30);
-/// How long a start may show no progress: it tells every half second what it is busy with, and for how long.
+/// How long a start may show no progress: every half second it reports what it is doing, and for how long.
 const STUCK: Duration = Duration::from_secs(60);
 
-/// The lock, held. It goes with the process; nobody unlocks it by hand.
+/// The lock, held. It ends with the process; nothing unlocks it by hand.
 #[derive(Debug)]
 pub struct Claim {
     _lock: FileLock,
@@ -35,7 +35,7 @@ pub struct Claim {
 }
 
 impl Claim {
-    /// Takes the lock, waiting for a holder that is going. `wait` hears what for, at most once a second, and may end it.
+    /// Takes the lock, waiting for a holder that is going. `wait` is called with the reason, at most once a second, and may end it.
     pub fn take(home: &Path, mut wait: impl FnMut(&str) -> Result<()>) -> Result<Claim> {
         let path = home.join(LOCK);
         let (begun, mut watch) = (Instant::now(), Watch::default());
@@ -59,20 +59,20 @@ impl Claim {
     fn try_take(path: &Path) -> Result<Option<Claim>> {
         let wrong = |source| Error::Io { action: "lock", path: path.to_path_buf(), source };
         let Some(lock) = FileLock::try_exclusive(path).map_err(wrong)? else { return Ok(None) };
-        // Between the open and the lock the file may have been removed: then we hold what nobody else will find.
+        // Between the open and the lock the file may have been removed: then no other process will find it.
         let claim =
             Claim { inode: lock.file().metadata().ok().map(|it| it.ino()), _lock: lock, path: path.to_path_buf() };
         if claim.is_lost() {
             return Ok(None);
         }
-        // A lock that does not keep out a second opener of the file keeps out nobody.
+        // A lock that does not exclude a second opener of the file excludes no process.
         match FileLock::probe(path).map_err(wrong)? {
             LockState::Held => Ok(Some(claim)),
             LockState::Free => Err(Error::NoLocks { home: path.parent().unwrap_or(path).to_path_buf() }),
         }
     }
 
-    /// Whether the name leads to another file by now, so that another daemon could start.
+    /// Whether the name refers to another file by now, so that another daemon could start.
     pub fn is_lost(&self) -> bool {
         fs::metadata(&self.path).map(|it| it.ino()).ok() != self.inode
     }
@@ -90,7 +90,7 @@ pub fn settled(home: &Path, mut wait: impl FnMut(&str) -> Result<()>) -> Result<
     }
 }
 
-/// A wait for a holder, for as long as it shows that it gets on.
+/// A wait for a holder, as long as it shows progress.
 struct Watch {
     /// What it showed last, and since when that has not changed.
     shown: (String, Instant),
@@ -128,7 +128,7 @@ impl Watch {
     }
 }
 
-/// Whoever holds the lock of a home, as far as can be told.
+/// The holder of the lock of a home, as far as known.
 pub struct Holder {
     pub info: Option<Info>,
     pub pid: Option<u32>,
@@ -139,7 +139,7 @@ pub struct Holder {
 pub enum Look {
     /// It answers.
     Running,
-    /// With what it is busy, in words.
+    /// What it is doing, for people.
     Starting(String),
     /// While it ends its steps it answers.
     Stopping { answers: bool },
@@ -175,7 +175,7 @@ impl Holder {
         health.is_some_and(|it| self.pid.is_none_or(|pid| it["diagnostics"]["pid"] == pid))
     }
 
-    /// The pid of whoever holds the lock and is not windlass. A daemon that ends just now does not look like one either:
+    /// The pid of a holder of the lock that is not windlass. A daemon that is just ending does not look like one either:
     /// then the lock does not name it any more.
     pub fn stranger(&self, home: &Path) -> Option<u32> {
         let pid = self.pid.filter(|_| self.info.is_none())?;

@@ -1,4 +1,4 @@
-//! What can go wrong in the daemon's life, in words for people.
+//! What can go wrong in the daemon's life, for people.
 
 use crate::{assembly, engine, http::token, store};
 use std::{io, net::SocketAddr, path::PathBuf};
@@ -21,35 +21,35 @@ pub enum Error {
     System { action: &'static str, source: io::Error },
     #[error("failed to listen on {address}")]
     Listen { address: SocketAddr, source: io::Error },
-    #[error("{address} can be reached from other machines, and the token is too short for that")]
+    #[error("{address} is reachable from other machines, and the token is too short for that")]
     WeakToken { address: SocketAddr },
     #[error("file locks do not work in {}", home.display())]
     NoLocks { home: PathBuf },
-    /// Not an error for people; the exit code tells a supervisor.
+    /// Not an error for people; the exit code informs a supervisor.
     #[error("windlass is already running ({holder})")]
     AlreadyRunning { holder: String, pid: Option<u32>, http: Option<String> },
     #[error("windlass holds its lock but does not answer ({holder})")]
     Hung { holder: String },
-    #[error("windlass was just told to stop, so it is not started")]
+    #[error("windlass was just stopped, so it is not started")]
     JustStopped,
-    #[error("the worker gave up: {reason}")]
+    #[error("the worker stopped: {reason}")]
     GaveUp { reason: String },
-    #[error("the lock file of this daemon was deleted; another may start")]
+    #[error("the lock file of this daemon was deleted; another daemon may start")]
     LockLost,
     #[error("windlass did not start: {reason}")]
     DidNotStart { reason: String, hint: Option<String>, exit: i32 },
-    #[error("the lock of this home is held by pid {pid}, which is not known to be windlass")]
+    #[error("the lock of this home is held by pid {pid}, which is not windlass as far as known")]
     Stranger { pid: u32 },
-    #[error("windlass ({holder}) did not end, and from here it can't be signalled")]
+    #[error("windlass ({holder}) did not end and can't be signalled from here")]
     OutOfReach { holder: String },
     #[error("interrupted while waiting for the daemon of this home")]
     Interrupted { signal: i32 },
-    #[error("windlass ({holder}) did not end, not even when it was killed")]
+    #[error("windlass ({holder}) did not end, even after SIGKILL")]
     DidNotStop { holder: String },
 }
 
 impl Error {
-    /// Tells the user what to do next, where we know.
+    /// What the user can do next, if known.
     pub fn hint(&self) -> Option<String> {
         match self {
             Error::Assembly(error) => error.hint(),
@@ -60,14 +60,14 @@ impl Error {
             }
             Error::WeakToken { .. } => Some("give `api_token` 16 characters or more, or listen on 127.0.0.1".into()),
             Error::NoLocks { .. } => Some("use a home directory on a local disk: `--home DIR`".into()),
-            Error::Hung { .. } => Some("`windlass stop` ends it, with force if need be".into()),
+            Error::Hung { .. } => Some("`windlass stop` ends it, by force if necessary".into()),
             Error::JustStopped => Some("start it with `windlass serve --background`".into()),
-            Error::LockLost => Some("nothing but windlass should touch `engine.db.lock`; start it again".into()),
+            Error::LockLost => Some("only windlass should touch `engine.db.lock`; start it again".into()),
             Error::GaveUp { .. } => Some("see `windlass doctor`".into()),
             Error::DidNotStart { hint, .. } => hint.clone(),
-            Error::Stranger { pid } => Some(format!("see what it is with `ps -fp {pid}`, and end it yourself")),
-            Error::OutOfReach { .. } => Some("run `windlass stop` where it runs: in its container, say".into()),
-            Error::DidNotStop { .. } => Some("it may wait for a disk that does not answer".into()),
+            Error::Stranger { pid } => Some(format!("identify it with `ps -fp {pid}`, and end it yourself")),
+            Error::OutOfReach { .. } => Some("run `windlass stop` where it runs, such as in its container".into()),
+            Error::DidNotStop { .. } => Some("it may be waiting for a disk that does not respond".into()),
             _ => None,
         }
     }

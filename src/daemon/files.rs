@@ -1,4 +1,4 @@
-//! The files that tell of the daemon. Only the holder of the lock writes them, and always whole: a temporary name, then a
+//! The files that describe the daemon. Only the holder of the lock writes them, always in one piece: a temporary name, then a
 //! rename. They are information; the lock alone decides.
 
 use crate::{
@@ -11,11 +11,11 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// Held locked for the daemon's life; never unlinked, its content is nothing.
+/// Locked while the daemon is alive; never unlinked, always empty.
 pub const LOCK: &str = "engine.db.lock";
 const INFO: &str = "serve.pid";
 const PORT: &str = "serve.port";
-/// What a daemon in the background says.
+/// The messages of a daemon in the background.
 pub const LOG: &str = "serve.log";
 
 /// What the daemon is doing.
@@ -27,7 +27,7 @@ pub enum Phase {
     Stopping,
 }
 
-/// What `serve.pid` says.
+/// The content of `serve.pid`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Info {
     pub phase: Phase,
@@ -50,7 +50,7 @@ impl Info {
     /// Of this process, at its start.
     pub fn of_this_process(now: Timestamp) -> Info {
         let mut nonce = [0u8; 8];
-        // Without randomness pid and start time still tell one daemon from the next.
+        // Without randomness pid and start time still distinguish one daemon from the next.
         let _ = getrandom::fill(&mut nonce);
         Info {
             phase: Phase::Starting,

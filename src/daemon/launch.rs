@@ -31,12 +31,12 @@ pub enum Ensured {
     /// It runs already, or is about to. Its address, when it is known.
     Running(Option<String>),
     Started(Started),
-    /// It does not run, and nobody wants it started.
+    /// It is not running, and should not be started.
     NotWanted,
 }
 
-/// Every start of the daemon that nobody asked for by name goes through here. `wanted` is the setting `autostart` and
-/// the command's api flags.
+/// Every automatic start of the daemon goes through here. `wanted` is the setting `autostart` and
+/// the command's own flags.
 ///
 /// While a stop is under way nothing is started: `Error::JustStopped`.
 pub fn ensure(settings: &Settings, wanted: bool, mut say: impl FnMut(&str)) -> Result<Ensured> {
@@ -96,7 +96,7 @@ pub fn start(
             Err(_) => {}
         }
     }
-    // It ended without a word: a crash, or somebody killed it.
+    // It ended without a message: a crash, or a kill.
     let code = child.wait().map_err(system("wait for windlass in the background"))?;
     let how = code.map_or("was killed".to_string(), |it| format!("ended with code {it}"));
     let reason = format!("it {how}; its log ends with:\n{}", log_file::tail(home));

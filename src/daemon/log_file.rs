@@ -1,4 +1,4 @@
-//! `serve.log`: what a daemon in the background says. It is kept short, with one predecessor.
+//! `serve.log`: the messages of a daemon in the background. It is kept short, with one older file.
 
 use super::files::LOG;
 use crate::os::ownership;
@@ -21,7 +21,7 @@ pub fn open(home: &Path) -> io::Result<File> {
 /// process's messages go there.
 pub fn keep_short(home: &Path) {
     let path = home.join(LOG);
-    // Where the messages go is what counts, whatever stands at the path by now.
+    // Where the messages go is what counts, whatever is at the path by now.
     let Ok(ours) = stdio::stderr().try_clone_to_owned().and_then(|it| File::from(it).metadata()) else { return };
     if !ours.is_file() {
         return;
@@ -33,13 +33,13 @@ pub fn keep_short(home: &Path) {
         false => open(home),
     };
     if let Ok(file) = begun {
-        // Where that fails the messages go on into the old file.
+        // If that fails, messages continue in the old file.
         let _ = stdio::dup2_stderr(&file);
         let _ = stdio::dup2_stdout(&file);
     }
 }
 
-/// The end of the log, for a start that failed without a word.
+/// The end of the log, for a start that failed without a message.
 pub fn tail(home: &Path) -> String {
     let text = ownership::read(&home.join(LOG)).unwrap_or_default();
     let text = String::from_utf8_lossy(&text[text.len().saturating_sub(2_000)..]).into_owned();

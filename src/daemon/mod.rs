@@ -1,4 +1,4 @@
-//! The daemon's life: the claim, the sentinel, the files that tell of it, serve and stop.
+//! The daemon: the claim, the sentinel, the files that describe it, serve and stop.
 //!
 //! Owns: `engine.db.lock`, `serve.pid`, `serve.port`, `serve.stopping`, `serve.log` in the home directory.
 //! May import: everything on the floors below. Never: signals a process whose identity it has not checked; unlinks the

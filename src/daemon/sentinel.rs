@@ -1,7 +1,7 @@
 //! The shutdown sentinel, `serve.stopping`: while it is active nothing starts the daemon by itself.
 //!
-//! It holds an absolute expiry, at most 30 s ahead. Expired, empty, corrupt or further away means absent: whoever wrote
-//! it died, and nobody has to clean up after him.
+//! It holds an absolute expiry, at most 30 s ahead. Expired, empty, corrupt or further away means absent: its writer
+//! died, and no clean-up is needed.
 
 use super::files::write_private;
 use crate::{
@@ -12,7 +12,7 @@ use std::{fs, io, path::Path};
 
 const FILE: &str = "serve.stopping";
 const LASTS: Millis = Millis::seconds(30);
-/// How often whoever stops the daemon renews it.
+/// How often the stopping command renews it.
 pub const RENEW: Millis = Millis::seconds(10);
 
 /// Whether a stop is under way.
@@ -23,7 +23,7 @@ pub fn is_active(home: &Path, now: Timestamp) -> bool {
 
 /// Begins a stop, or renews it.
 pub fn raise(home: &Path, now: Timestamp) -> io::Result<()> {
-    // Several may stop the daemon at once, so each writes under a name of its api.
+    // Several may stop the daemon at once, so each writes under a name of its own.
     let temporary = home.join(format!("{FILE}.{}", std::process::id()));
     let raised = write_private(&temporary, &(now + LASTS).0.to_string());
     raised.and_then(|()| fs::rename(&temporary, home.join(FILE))).inspect_err(|_| {

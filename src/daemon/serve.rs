@@ -30,7 +30,7 @@ use std::{
 
 /// Between two looks at what could end the daemon.
 const LOOK: Duration = Duration::from_millis(500);
-/// What the supervisor is asked for again and again while something slow goes on.
+/// The extension that the supervisor is asked for again and again during slow work.
 const PATIENCE_OF_SUPERVISOR: Duration = Duration::from_secs(10);
 /// How long requests at work may take once everything else has stopped.
 const LAST_REQUESTS: Duration = Duration::from_secs(2);
@@ -70,7 +70,7 @@ pub fn run(settings: Settings, start: Start, starter: Starter) -> Result<()> {
     sentinel::sweep(&home, now);
     let started = Daemon::start(settings, claim.clone(), signals, supervisor, starter);
     let ended = started.and_then(|it| it.serve(start));
-    // Whatever happened, nobody shall look for us. While the claim is held these are our files; without it another's.
+    // In any case no process must find us from now on. While we hold the claim these are our files; without it another daemon's.
     if !claim.is_lost() {
         files::remove(&home);
     }
@@ -113,7 +113,7 @@ impl Daemon {
         if !address.ip().is_loopback() && token.reveal().len() < STRONG {
             return Err(Error::WeakToken { address });
         }
-        startup.busy_with("taking up the work");
+        startup.busy_with("starting the work");
         let options = WorkerOptions { pools: settings.pools.0.clone(), scope: Scope::Everything };
         process::adopt_orphans();
         let worker = Arc::new(Worker::start(&engine, options)?);
@@ -132,12 +132,12 @@ impl Daemon {
         tracing::info!(%address, version = env!("CARGO_PKG_VERSION"), "ready");
         let link = format!("http://{}{}", from_here(address), app.access().one_time_path());
         starter(Said::Ready { pid: std::process::id(), http: address.to_string(), link });
-        // What the start has used, and nobody needs any more.
+        // What only the start needed.
         limits::give_memory_back();
         Ok(Daemon { settings, claim, signals, supervisor, engine, worker, app, server, info })
     }
 
-    /// Until somebody asks for a stop, or it can't go on.
+    /// Runs until a stop is requested, or it can't continue.
     fn serve(self, start: Start) -> Result<()> {
         let tick = self.supervisor.watchdog().map_or(LOOK, |it| it.min(LOOK));
         let mut ended = Ok(());
@@ -169,7 +169,7 @@ impl Daemon {
         }
     }
 
-    /// Stops, and tells the supervisor what that is busy with, for as long as it takes.
+    /// Stops, and meanwhile reports its progress to the supervisor.
     fn stop(&self) {
         self.supervisor.stopping();
         thread::scope(|scope| {
@@ -180,7 +180,7 @@ impl Daemon {
                     self.supervisor.alive();
                 }
             };
-            // Without a thread for it nobody hears what the stop is busy with; it stops all the same.
+            // Without a thread the stop reports no progress; it stops all the same.
             let _ = thread::Builder::new().spawn_scoped(scope, told);
             self.end();
             drop(stopped);
@@ -195,7 +195,7 @@ impl Daemon {
         }
     }
 
-    /// Intake, steps, children, hooks; then the server, which tells of all that; then the database.
+    /// Intake, steps, children, hooks; then the server, which reports all that; then the database.
     fn end(&self) {
         self.app.begin_stop();
         let info = Info { phase: Phase::Stopping, ..self.info.clone() };
@@ -224,11 +224,11 @@ pub fn from_here(address: SocketAddr) -> SocketAddr {
     SocketAddr::new(ip, address.port())
 }
 
-/// A long log takes a while to be brought in.
+/// A long log takes a while to checkpoint.
 fn opening(home: &Path) -> String {
     let log = std::fs::metadata(home.join(format!("{}-wal", assembly::DATABASE))).map_or(0, |it| it.len());
     match log >> 20 {
         0 => "opening the database".to_string(),
-        mib => format!("opening the database, with {mib} MiB of log to bring in"),
+        mib => format!("opening the database, with {mib} MiB of log to checkpoint"),
     }
 }

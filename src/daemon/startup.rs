@@ -1,4 +1,4 @@
-//! A start that tells what it is busy with: to the files, to whoever started it, and to a supervisor.
+//! A start that reports its progress: to the files, to its starter, and to a supervisor.
 
 use super::{
     error::{Error, Result},
@@ -60,7 +60,7 @@ impl Startup {
         Ok(Startup { shared, thread: Some(thread) })
     }
 
-    /// What comes next, in words.
+    /// The next phase, for people.
     pub fn busy_with(&self, what: impl Into<String>) {
         self.shared.lock().busy = Some((what.into(), Instant::now()));
     }

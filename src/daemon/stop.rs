@@ -54,7 +54,7 @@ pub fn run(settings: &Settings, grace: Duration, mut say: impl FnMut(&str)) -> R
     let Some(process) = &target.process else {
         return Err(Error::OutOfReach { holder: target.holder.words() });
     };
-    say(&format!("windlass ({}) is still there after {} s: killing it", target.holder.words(), grace.as_secs()));
+    say(&format!("windlass ({}) has not ended after {} s: killing it", target.holder.words(), grace.as_secs()));
     process.strike_group(Blow::Kill).map_err(|source| Error::System { action: "kill windlass", source })?;
     match target.wait(home, KILLED, &mut raised, &mut say)? {
         true => Ok(Stopped::Ended { pid: target.holder.pid, forced: true }),
@@ -62,14 +62,14 @@ pub fn run(settings: &Settings, grace: Duration, mut say: impl FnMut(&str)) -> R
     }
 }
 
-/// Nobody runs, so a sentinel that still stands would only be in the way once it counts as absent.
+/// No daemon runs, so a sentinel that is left would only be in the way until it counts as absent.
 fn sentinel_of_nobody(home: &Path) {
     if home.is_dir() {
         sentinel::sweep(home, SystemClock.wall());
     }
 }
 
-/// Whom to stop. A daemon that takes over while we wait is another.
+/// The daemon to stop. One that takes over while we wait is another.
 struct Target {
     holder: Holder,
     /// Signalled only if its identity is certain.
@@ -84,9 +84,9 @@ impl Target {
             // Its file is not there or not whole.
             None => holder.pid.and_then(process_stat::identity_of).and_then(|it| ProcessHandle::open(&it)),
         };
-        // A file may name anybody: where the kernel tells who holds the lock, nobody else is ever signalled. It is asked once
-        // we hold on to that process, so that it can't have changed in between. It may not tell just now, when a daemon was
-        // killed while a child of it was being made; then the lock is free in a moment.
+        // A file may name any process: where the kernel reports the holder of the lock, only that one is signalled. It is read
+        // once we hold on to the process, so that it can't have changed in between. It can be missing just after a daemon
+        // was killed while it started a child; then the lock is free in a moment.
         let lock = home.join(LOCK);
         let holds = |it: &ProcessHandle| process_stat::who_holds_lock(&lock) == Some(it.pid());
         let process = process.filter(|it| !process_stat::lock_holders_are_known() || holds(it));
@@ -117,7 +117,7 @@ impl Target {
         }
     }
 
-    /// Whether the lock is free, or somebody else has it.
+    /// Whether the lock is free, or another process has it.
     fn is_gone(&self, home: &Path) -> Result<bool> {
         if !claim::is_held(home)? {
             return Ok(true);
@@ -141,7 +141,7 @@ impl Target {
             let seconds = begun.elapsed().as_secs();
             if seconds >= said + 2 {
                 said = seconds;
-                say(&format!("waiting for windlass ({}) to end its steps: {seconds} s", self.holder.words()));
+                say(&format!("waiting for windlass ({}) to finish its steps: {seconds} s", self.holder.words()));
             }
             thread::sleep(LOOK);
         }
@@ -149,7 +149,7 @@ impl Target {
     }
 }
 
-/// The sentinel, up until this is dropped: also after an error.
+/// The sentinel, active until this is dropped: also after an error.
 struct Raised<'a> {
     home: &'a Path,
     at: Timestamp,
@@ -160,7 +160,7 @@ impl Raised<'_> {
     fn new<'a>(home: &'a Path, say: &mut impl FnMut(&str)) -> Raised<'a> {
         let at = SystemClock.wall();
         if let Err(error) = sentinel::raise(home, at) {
-            say(&format!("nothing keeps other commands from starting windlass meanwhile: {}: {error}", home.display()));
+            say(&format!("other commands can start windlass meanwhile: {}: {error}", home.display()));
         }
         Raised { home, at }
     }

@@ -1,4 +1,4 @@
-//! Where the symbolic links of an output lead. None may lead out of the directory that it stands in.
+//! Where the symbolic links of an output lead. None may lead out of its directory.
 
 use std::collections::BTreeMap;
 
@@ -10,7 +10,7 @@ pub type Links = BTreeMap<String, String>;
 pub enum Astray {
     #[error("leads out of the directory")]
     Outside,
-    #[error("leads in a circle")]
+    #[error("leads in a loop")]
     Circle,
 }
 

@@ -17,10 +17,10 @@ pub enum LivenessLock {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Sighting {
     pub liveness_lock: LivenessLock,
-    /// Its last heartbeat, on the monotonic clock of this boot. None where it can't be told (another boot, an unreadable
+    /// Its last heartbeat, on the monotonic clock of this boot. None if unknown (another boot, an unreadable
     /// heartbeat): then only the liveness lock decides.
     pub heartbeat: Option<Monotonic>,
-    /// What the thread does that beats, seen before the heartbeat was read. None where the system can't tell: then the
+    /// What the thread does that beats, seen before the heartbeat was read. None where the system does not report it: then the
     /// heartbeat decides alone.
     pub heart: Option<ThreadLook>,
     pub has_leases: bool,
@@ -43,7 +43,7 @@ pub enum Verdict {
     Well,
     /// Its liveness lock is free: take its steps, locks and row at once.
     Dead,
-    /// It holds its liveness lock but its heart stands still: take its steps. Its late writes lose by token, and its
+    /// It holds its liveness lock but its heart has stopped: take its steps. Its late writes lose by token, and its
     /// resource locks wait for their file locks.
     Silent,
     /// Silent, but nothing of it is in the way: leave it alone.
@@ -52,7 +52,7 @@ pub enum Verdict {
     LookAgain,
 }
 
-/// Since when a worker could have shown that it lives and did not. Each look at it goes on from the one before.
+/// Since when a worker could have shown that it is alive and did not. Each look continues from the one before.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Stillness {
     pub since: Monotonic,
@@ -121,7 +121,7 @@ mod tests {
             (Held, fresh, true, on_time, Verdict::Well),
             (Held, old, true, on_time, Verdict::Silent),
             (Held, old, false, on_time, Verdict::Dormant),
-            (Held, None, true, on_time, Verdict::Well), // no heartbeat to tell by
+            (Held, None, true, on_time, Verdict::Well), // no heartbeat known
             (Held, old, true, late, Verdict::LookAgain),
             (Held, old, false, late, Verdict::LookAgain),
             (Held, fresh, true, late, Verdict::Well),
@@ -200,7 +200,7 @@ mod tests {
             prop_assert_ne!(after(&looks, Millis(0)), Verdict::Silent);
         }
 
-        /// One that stands still from some moment on is found, whatever it did before.
+        /// One that stops at some moment is found, whatever it did before.
         #[test]
         fn a_worker_that_stands_still_is_found(before in prop::collection::vec((0usize..4, 0u64..3), 0..80), stopped: bool) {
             let states = [Runs, Stuck, Waits, Stopped];

@@ -25,7 +25,7 @@ pub struct CommandFacts<'a> {
     pub intent: Option<KillIntent>,
     pub start_error: Option<StartError>,
     pub exit: Option<ExitStatus>,
-    /// The kernel killed somebody for want of memory while it ran.
+    /// The kernel killed a process for lack of memory while it ran.
     pub out_of_memory: bool,
     /// A process of it was seen at its limit on open files.
     pub open_files_hit: bool,
@@ -142,9 +142,9 @@ fn of_code(code: i32, permanent_exits: &[i32], last_line: &str) -> Outcome {
     Outcome::Failed { retryable: !permanent, kind: "exit".to_string(), message }
 }
 
-/// The shim died before it could tell: somebody killed it, and its child with it.
+/// The shim died before it could report: it was killed, and its child with it.
 fn vanished(last_line: &str) -> Outcome {
-    Outcome::Crashed { signal: None, message: with_last_line("crashed: gone without a word".to_string(), last_line) }
+    Outcome::Crashed { signal: None, message: with_last_line("crashed: gone without a message".to_string(), last_line) }
 }
 
 fn result_lost(facts: &WorkerFacts) -> Outcome {

@@ -19,7 +19,7 @@ pub enum RecycleReason {
 }
 
 impl RecycleReason {
-    /// A word for counters, and for whoever may see no more.
+    /// A word for counters, and for callers who may not see more.
     pub fn signal(&self) -> &'static str {
         match self {
             RecycleReason::Memory { .. } => "memory",
@@ -30,7 +30,7 @@ impl RecycleReason {
 }
 
 impl RecycleReason {
-    /// Whether the reading is so far beyond its limit (by half) that the worker must not go on even while another is being
+    /// Whether the reading is so far beyond its limit (by half) that the worker must stop even while another is being
     /// replaced. Age does no harm.
     pub fn is_urgent(&self) -> bool {
         match self {
@@ -96,7 +96,7 @@ pub struct Baseline {
 }
 
 impl Baseline {
-    /// Takes the first reading of a fresh worker. True when the limit lies below what every worker needs: the signal
+    /// Takes the first reading of a fresh worker. True if the limit is below what every worker needs: the signal
     /// should be suspended, with a warning. A missing reading says nothing.
     pub fn first_reading(&mut self, reading: Option<u64>, limit: Option<u64>) -> bool {
         match reading.zip(limit) {

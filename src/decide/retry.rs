@@ -110,14 +110,14 @@ fn after_crash(outcome: &Outcome, counts: Counts, policy: &RetryPolicy, now: Tim
     Verdict::Quarantine { crashes, reason: format!("quarantined: crashed {times} (last: {outcome})") }
 }
 
-/// What is short for the moment is nobody's fault. Only work that was done for nothing has an end: its output may never fit.
+/// A shortage is not the step's fault. Only work done in vain has a limit: its output may never fit.
 fn after_shortage(reason: &str, in_vain: bool, counts: Counts, now: Timestamp, chance: f64) -> Verdict {
     if !in_vain {
         return Verdict::PutOff { due: next_look(counts.put_off, now, chance), reason: reason.to_string() };
     }
     let vain = counts.in_vain.saturating_add(1);
     if vain >= MOST_IN_VAIN {
-        return Verdict::Fail { reason: format!("no room for what it makes, after {vain} tries: {reason}") };
+        return Verdict::Fail { reason: format!("no room for its output after {vain} tries: {reason}") };
     }
     let reason = format!("{reason} (try {vain} of {MOST_IN_VAIN})");
     Verdict::PutOff { due: now + wait(vain, &AFTER_VAIN, chance), reason }
@@ -224,7 +224,7 @@ mod tests {
         assert_eq!(in_vain[..5], [1, 4, 16, 64, 256]);
         assert!(in_vain[5..].iter().all(|it| (500..=600).contains(it)), "{in_vain:?}");
         assert_eq!(after(true, 1, 1).1, "needs 9 bytes (try 2 of 10)");
-        assert_eq!(after(true, 9, 9), (0, "no room for what it makes, after 10 tries: needs 9 bytes".to_string()));
+        assert_eq!(after(true, 9, 9), (0, "no room for its output after 10 tries: needs 9 bytes".to_string()));
         assert_eq!(after(true, 1000, 3).1, "needs 9 bytes (try 4 of 10)", "only what ran counts");
         let waits = [0, 1, 5, 1000].map(|it| after(false, it, 0));
         assert_eq!(waits.clone().map(|it| it.0 / 1000), [1, 2, 32, 50]);

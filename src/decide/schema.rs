@@ -65,7 +65,7 @@ impl Schema {
             };
             match self.wanted.get(&key) {
                 Some(wanted) if *wanted == plain(sql) => _ = seen.insert(key),
-                Some(_) => differences.push(format!("{} `{}`, which is otherwise in ours", key.0, key.1)),
+                Some(_) => differences.push(format!("{} `{}`, which differs from ours", key.0, key.1)),
                 None => differences.push(format!("{} `{}`", key.0, key.1)),
             }
         }
@@ -242,8 +242,8 @@ mod tests {
         assert_eq!(schema.strangers(&older), ["trigger `t`"]);
         let mut changed = made();
         changed[0].sql = changed[0].sql.take().map(|it| it.replace("'z'", "'Z'"));
-        assert_eq!(schema.differences(&changed), ["table `a`, which is otherwise in ours"]);
+        assert_eq!(schema.differences(&changed), ["table `a`, which differs from ours"]);
         changed[2].sql = Some("CREATE VIEW v AS SELECT b, id FROM a".into());
-        assert_eq!(schema.differences(&changed)[1], "view `v`, which is otherwise in ours");
+        assert_eq!(schema.differences(&changed)[1], "view `v`, which differs from ours");
     }
 }

@@ -113,7 +113,8 @@ impl ParameterSet {
         let root = yaml::read(text, file_name)?;
         let fields = source.fields(&root, "a parameter set", &["id", "name", "meta", "config"])?;
         let id = fields.get("id");
-        let id = id.ok_or_else(|| source.refuse(root.line, "`id` is missing", Some("add a line like `id: small`")))?;
+        let id =
+            id.ok_or_else(|| source.refuse(root.line, "`id` is missing", Some("add a line such as `id: small`")))?;
         let mut set = ParameterSet::builtin();
         set.id = source.name(id, "id")?;
         set.name = fields.get("name").map(|it| source.text(it, "name")).transpose()?.unwrap_or_else(|| set.id.clone());
@@ -204,7 +205,7 @@ impl ParameterSet {
         serde_json::from_str(text).map_err(|error| Error::Stored { what: "parameter set", message: error.to_string() })
     }
 
-    /// What one key alone can't tell.
+    /// Checks across keys.
     fn check(&self) -> Result<(), (String, String)> {
         let chunk = |key: &str| self.config["chunk"][key].as_u64().unwrap_or(0);
         let (size, overlap, max) = (chunk("size"), chunk("overlap"), chunk("max"));
@@ -259,7 +260,7 @@ impl Kind {
     fn read(self, value: &Value) -> Result<Value, String> {
         match (self, value) {
             (Kind::Text, Value::String(text)) if !text.is_empty() => Ok(value.clone()),
-            (Kind::Text, _) => Err("must be a text".to_string()),
+            (Kind::Text, _) => Err("must be a string".to_string()),
             (Kind::Url, _) => url(value.as_str().unwrap_or_default()).map(Value::from),
             (Kind::OneOf(names), _) => match value.as_str().filter(|it| names.contains(it)) {
                 Some(name) => Ok(name.into()),
@@ -272,7 +273,7 @@ impl Kind {
             (Kind::Flag, Value::Bool(_)) => Ok(value.clone()),
             (Kind::Flag, _) => Err("must be true or false".to_string()),
             (Kind::Duration, _) => match value.as_str().unwrap_or_default().parse::<Millis>()? {
-                Millis(0) => Err("must be longer than nothing".to_string()),
+                Millis(0) => Err("must be longer than 0".to_string()),
                 millis => Ok(millis.to_string().into()),
             },
             (Kind::Size, Value::Number(number)) => {
@@ -311,7 +312,7 @@ mod tests {
     #[test]
     fn wrong_keys_and_values_are_refused_with_their_line() {
         for (text, line, hint) in [
-            ("name: x\n", 1, Some("add a line like `id: small`")),
+            ("name: x\n", 1, Some("add a line such as `id: small`")),
             ("id: x\nconfg: {}\n", 2, Some("did you mean `config`?")),
             ("id: x\nconfig:\n  chunks: {}\n", 3, Some("did you mean `chunk`?")),
             ("id: x\nconfig:\n  chunk:\n    sise: 3\n", 4, Some("did you mean `size`?")),

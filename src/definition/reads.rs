@@ -33,7 +33,7 @@ impl StepDefinition {
 /// A word that may name a file.
 pub struct Named {
     pub word: Template,
-    /// Whether it stands where a command begins.
+    /// Whether it is at the start of a command.
     pub is_program: bool,
 }
 
@@ -72,7 +72,7 @@ struct Words {
     written: bool,
     /// The word is the file of a `<`.
     read: bool,
-    /// The word stands where a command begins, or behind what may stand before it.
+    /// The word is at the start of a command, or behind what may come before it.
     begins: bool,
     /// The word is what a variable is set to.
     assigned: bool,

@@ -56,7 +56,7 @@ pub fn masked(value: &Value) -> Value {
 }
 
 fn of_name(name: &str, value: &Value) -> Value {
-    // Whatever stands in `env` may be a secret.
+    // Any value in `env` may be a secret.
     match (is_secret_name(name) && !is_resource_key(name)) || (name == "env" && value.is_object()) {
         true => hidden(value),
         false => masked(value),
@@ -170,7 +170,7 @@ fn word_end(text: &str) -> usize {
     at
 }
 
-/// Whether what stands before a quote is the name of a secret: `--password=`.
+/// Whether the text before a quote is the name of a secret: `--password=`.
 fn opens(before: &str) -> bool {
     let name = unquoted(before).1.strip_suffix('=');
     name.is_some_and(|it| is_name(it) && is_secret_name(it))

@@ -110,7 +110,7 @@ impl Template {
             }
         }
         if rendered.contains('\0') {
-            return Err(self.refuse("the value has a NUL byte, which no argument or variable can carry".into()));
+            return Err(self.refuse("the value contains NUL, which arguments and variables can't".into()));
         }
         Ok(rendered)
     }
@@ -134,7 +134,7 @@ pub fn render_json(value: &serde_json::Value, values: &Values<'_>) -> Result<ser
     })
 }
 
-/// Where the `}}` stands; braces inside quotes do not count.
+/// The position of the `}}`; braces inside quotes do not count.
 fn closing(inside: &str) -> Option<usize> {
     let trimmed = inside.trim_start();
     let Some(quote) = trimmed.chars().next().filter(|it| matches!(it, '\'' | '"')) else {

@@ -47,7 +47,7 @@ pub struct StepDefinition {
     /// Passed to the step kind or worker; its texts are templates (`render_json`).
     pub with: serde_json::Value,
     pub env: Env,
-    /// Exit codes that no retry can mend.
+    /// Exit codes that no retry can fix.
     pub permanent_exits: Vec<i32>,
     /// Whether results are remembered; `None` leaves it to the step kind. Commands and workers: only if true.
     pub cache: Option<bool>,
@@ -105,7 +105,7 @@ pub enum Unit {
 pub enum Background {
     #[default]
     End,
-    /// They go on, also when the engine has ended.
+    /// They keep running, even after the engine has ended.
     Allow,
 }
 
@@ -187,7 +187,7 @@ impl Definition {
         for (no, step) in steps.iter().enumerate() {
             for need in &step.needs {
                 if *need >= no {
-                    let message = format!("step `{}` needs a step that does not stand before it", step.name);
+                    let message = format!("step `{}` needs a step that is not before it", step.name);
                     return Err(Error::Stored { what: "definition", message });
                 }
                 successors[*need].push(no);
@@ -260,7 +260,7 @@ impl Definition {
     /// Reads what `to_json` wrote, if its hash is still the one that was stored with it.
     pub fn from_stored(text: &str, hash: &[u8]) -> Result<Definition> {
         if !is_as_stored(text, hash) {
-            let message = "it is not what was submitted: its hash is another".to_string();
+            let message = "it was changed after it was submitted: its hash differs".to_string();
             return Err(Error::Stored { what: "definition", message });
         }
         serde_json::from_str(text).map_err(|error| Error::Stored { what: "definition", message: error.to_string() })
@@ -272,7 +272,7 @@ impl Definition {
         for (owner, template) in self.templates()? {
             for expression in template.expressions().filter(|it| matches!(it, Expression::Params(_))) {
                 expression.value(&values).map_err(|message| {
-                    let hint = Some(format!("{owner} asks for it; give it with `--param` or a parameter set"));
+                    let hint = Some(format!("{owner} needs it; set it with `--param` or a parameter set"));
                     Error::Parameter { key: expression.to_string(), message, hint }
                 })?;
             }

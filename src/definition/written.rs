@@ -241,7 +241,7 @@ fn write_node(text: &mut String, value: &Value, depth: usize) {
             for value in list {
                 text.push_str(&format!("{indent}-"));
                 match value {
-                    // The first key stands beside the dash.
+                    // The first key is beside the dash.
                     Value::Object(map) if !map.is_empty() => {
                         let mut inner = String::new();
                         write_node(&mut inner, value, depth + 1);
@@ -255,7 +255,7 @@ fn write_node(text: &mut String, value: &Value, depth: usize) {
     }
 }
 
-/// What stands behind a key or a dash.
+/// The text behind a key or a dash.
 fn write_value(text: &mut String, value: &Value, depth: usize) {
     match value {
         Value::Object(map) if !map.is_empty() => {

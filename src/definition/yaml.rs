@@ -18,7 +18,7 @@ pub struct Node {
     written: Written,
 }
 
-/// Where a value stands in the file, until its text was taken from there.
+/// The position of a value in the file, until its text was taken from there.
 #[derive(Debug, Clone, PartialEq)]
 enum Written {
     At(Range<usize>),
@@ -67,11 +67,11 @@ pub fn read(text: &str, file: &str) -> Result<Node> {
     })?;
     read.take_text(text);
     if let Some(line) = line_of_infinity(&read) {
-        return Err(source.refuse(line, "infinity and NaN have no place here", None));
+        return Err(source.refuse(line, "infinity and NaN are not allowed here", None));
     }
     match line_of_nul(&read) {
         Some(line) => {
-            Err(source.refuse(line, "there is a NUL in this text", Some("no command or file name can have one")))
+            Err(source.refuse(line, "this string contains NUL", Some("no command or file name can have one")))
         }
         None => Ok(read),
     }
@@ -82,7 +82,7 @@ fn is_beyond(text: &str) -> bool {
     text.parse::<f64>().is_ok_and(f64::is_infinite)
 }
 
-/// Where an infinity stands that was not written as a number.
+/// The position of an infinity that was not written as a number.
 fn line_of_infinity(node: &Node) -> Option<u64> {
     match &node.value {
         Value::Number(number) if number.as_f64().is_some_and(|it| it.abs() == f64::MAX) => {
@@ -164,7 +164,7 @@ impl<'a> Source<'a> {
         match &node.value {
             Value::Bool(value) => Ok(value.to_string()),
             Value::Number(number) if !number.is_f64() => Ok(number.to_string()),
-            _ => Err(self.refuse(node.line, format!("`{what}` must be a text"), Some("put it in quotes"))),
+            _ => Err(self.refuse(node.line, format!("`{what}` must be a string"), Some("put it in quotes"))),
         }
     }
 
@@ -173,8 +173,8 @@ impl<'a> Source<'a> {
         let name = self.text(node, what)?;
         let fits = |c: char| c.is_alphanumeric() || matches!(c, '_' | '-' | '.');
         if name.is_empty() || name.len() > 100 || !name.chars().all(fits) || name.starts_with(['.', '-']) {
-            let message = format!("{what} `{}` is not a name", name.chars().take(100).collect::<String>());
-            let hint = "use letters, digits, `_`, `-` and `.`, at most 100, not beginning with `-` or `.`";
+            let message = format!("{what} `{}` is not a valid name", name.chars().take(100).collect::<String>());
+            let hint = "use letters, digits, `_`, `-` and `.`, at most 100, and do not begin with `-` or `.`";
             return Err(self.refuse(node.line, message, Some(hint)));
         }
         Ok(name)
@@ -253,7 +253,7 @@ const FOREIGN: &[(&[&str], &str, &str)] = &[
 const ELSEWHERE: &[(&[&str], &str)] = &[
     (
         &["schedule", "cron", "on", "trigger", "triggers", "every", "interval"],
-        "work begins when it is submitted: call `windlass run` from cron or a systemd timer",
+        "work starts when you submit it: call `windlass run` from cron or a systemd timer",
     ),
     (&["items", "foreach", "for_each", "with_items", "matrix", "loop"], "give the items at submit: `--items A B ...`"),
     (&["working_dir", "working_directory", "workdir", "cwd", "dir", "directory"], "use `--chdir DIR` at submit"),
@@ -264,10 +264,10 @@ const ELSEWHERE: &[(&[&str], &str)] = &[
     (&["params", "parameters", "inputs", "vars", "variables"], "give parameters at submit: `--param NAME=TEXT`"),
     (
         &["on_failure", "on_error", "on_success", "on_exit", "finally", "catch", "notify"],
-        "hooks stand beside `steps`: `hooks: { step_failed: [{ name: ..., run: ... }] }`",
+        "hooks go beside `steps`: `hooks: { step_failed: [{ name: ..., run: ... }] }`",
     ),
     (&["image", "container", "docker", "runs-on"], "commands run on this machine, as you; call `docker run` in `run:`"),
-    (&["outputs", "artifacts", "output"], "files that a command leaves in {{ out }} are its artifacts"),
+    (&["outputs", "artifacts", "output"], "the files in {{ out }} are the artifacts of a command"),
     (&["version", "description", "desc"], "write it as a comment"),
 ];
 
@@ -290,7 +290,7 @@ pub fn did_you_mean<'a>(word: &str, known: impl Iterator<Item = &'a str> + Clone
     }
     match known.collect::<Vec<_>>() {
         names if names.is_empty() => "there are none".to_string(),
-        names => format!("known are {}", names.join(", ")),
+        names => format!("known: {}", names.join(", ")),
     }
 }
 
@@ -404,7 +404,7 @@ impl<'de> Visitor<'de> for ValueVisitor {
         // What is beyond all numbers stands for the text that was written: the largest one can be no other text's.
         let value = if value.is_infinite() { f64::MAX.copysign(value) } else { value };
         let number = serde_json::Number::from_f64(value);
-        number.map(Value::Number).ok_or_else(|| E::custom("infinity and NaN have no place here"))
+        number.map(Value::Number).ok_or_else(|| E::custom("infinity and NaN are not allowed here"))
     }
 
     fn visit_str<E>(self, value: &str) -> std::result::Result<Value, E> {
@@ -471,7 +471,7 @@ mod tests {
             let Err(Error::Refused { line, message, .. }) = read(&format!("a: 1\nb: {text}\n"), "f") else {
                 panic!("{text} was read")
             };
-            assert!(line == 2 && message.contains("infinity and NaN have no place here"), "{line}: {message}");
+            assert!(line == 2 && message.contains("infinity and NaN are not allowed here"), "{line}: {message}");
         }
     }
 

@@ -3,7 +3,7 @@
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    #[error("no embedder is called `{name}`")]
+    #[error("no embedder `{name}`")]
     Unknown { name: String },
     #[error("the built-in table of the static embedder is damaged: {detail}")]
     Table { detail: String },
@@ -11,19 +11,19 @@ pub enum Error {
     NoModel { url: String, model: String },
     #[error("{url}: this build of windlass has no TLS")]
     NoTls { url: String },
-    #[error("the API key of the server at {url} is missing: no variable and no secret is called `{name}`")]
+    #[error("the API key of the server at {url} is missing: there is no variable or secret `{name}`")]
     Key { url: String, name: String },
     #[error("the API key `{name}` is not sent to {url}: you have not paired the two")]
     Unpaired { url: String, name: String },
-    #[error("failed to note the embedding server in {}", path.display())]
+    #[error("failed to record the embedding server in {}", path.display())]
     Note { path: std::path::PathBuf, source: std::io::Error },
     #[error("the embedding server at {url} can't be reached: {reason}")]
     Away { url: String, reason: String },
     #[error("the embedding server at {url} answered {status}{said}")]
     Status { url: String, status: u16, said: String },
-    #[error("the embedding server at {url} gave an answer that is no list of vectors: {reason}")]
+    #[error("the embedding server at {url} answered with something other than a list of vectors: {reason}")]
     Answer { url: String, reason: String },
-    #[error("the model `{model}` answered with vectors of {got} dimensions, expected are {expected}")]
+    #[error("the model `{model}` answered with vectors of {got} dimensions, expected {expected}")]
     Dimension { model: String, expected: usize, got: usize },
 }
 
@@ -37,7 +37,7 @@ impl Error {
         }
     }
 
-    /// Tells the user what to do next, where we know.
+    /// What the user can do next, if known.
     pub fn hint(&self) -> Option<&'static str> {
         match self {
             Error::Unknown { .. } => Some(
@@ -45,7 +45,7 @@ impl Error {
                  server that has it",
             ),
             Error::Table { .. } => Some("this binary is broken: install windlass again"),
-            Error::NoModel { .. } => Some("set `embed.model` to a model of the server, or leave `embed.url` away"),
+            Error::NoModel { .. } => Some("set `embed.model` to a model of the server, or remove `embed.url`"),
             Error::NoTls { .. } => Some("build it with `--features https`, or use an `http://` address"),
             Error::Key { .. } => Some("set the variable, or write the key into a file of that name in `secrets`"),
             Error::Unpaired { .. } => Some(
@@ -56,13 +56,13 @@ impl Error {
             Error::Away { .. } => Some("start the server, or see `embed.url`; `search --mode text` needs no server"),
             Error::Status { status: 401 | 403, .. } => Some("see `embed.key`: it names the variable with the API key"),
             Error::Status { status: 404, .. } => {
-                Some("see `embed.url` and `embed.model`: the server does not know them")
+                Some("check `embed.url` and `embed.model`: the server does not know them")
             }
             Error::Status { .. } if self.is_retryable() => {
                 Some("try again later; `search --mode text` needs no server")
             }
             Error::Status { .. } => Some("see `embed.model`, `embed.dimensions` and `embed.batch`"),
-            Error::Answer { .. } => Some("see whether `embed.url` is the address of an OpenAI-compatible server"),
+            Error::Answer { .. } => Some("check that `embed.url` is the address of an OpenAI-compatible server"),
             Error::Dimension { .. } => {
                 Some("use the model that the vector database was made with, or ingest into another `--db`")
             }

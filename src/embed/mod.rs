@@ -21,12 +21,12 @@ use std::sync::Arc;
 /// What this room returns.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// Turns texts into vectors whose dot product tells how near two texts are in meaning.
+/// Turns texts into vectors whose dot product says how close two texts are in meaning.
 pub trait Embedder: Send + Sync {
     /// A name with a version, such as `static:v1`. A database records it, as vectors of two embedders can't be compared.
     fn id(&self) -> &str;
 
-    /// How many numbers a vector has. None: only the server knows, and its vectors will tell.
+    /// The length of a vector. None: only the server knows; its vectors will show it.
     fn dimension(&self) -> Option<usize>;
 
     /// Where the model is served. None: it is built in.

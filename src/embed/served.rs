@@ -37,7 +37,7 @@ pub struct Server {
     pub timeout: Millis,
 }
 
-/// How long somebody who searches waits.
+/// How long a search waits.
 fn a_moment() -> Millis {
     Millis::seconds(30)
 }
@@ -139,7 +139,7 @@ impl Embedder for ServedEmbedder {
         if rows.iter().all(|it| it.index.is_some()) {
             rows.sort_by_key(|it| it.index);
             if rows.iter().enumerate().any(|(at, row)| row.index != Some(at)) {
-                return Err(self.odd("its vectors are not numbered from 0 on".to_string()));
+                return Err(self.odd("its vectors are not numbered from 0".to_string()));
             }
         }
         if rows.len() != texts.len() {
@@ -182,7 +182,7 @@ pub(super) fn address(url: &str) -> String {
     }
 }
 
-/// A proxy leads out into the world, where `localhost` is somebody else.
+/// A proxy leads to other machines, where `localhost` is another host.
 fn is_this_machine(url: &str) -> bool {
     let host = url.split_once("://").map_or(url, |it| it.1);
     ["localhost", "127.", "[::1]"].iter().any(|it| host.starts_with(it))

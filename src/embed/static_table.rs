@@ -53,7 +53,7 @@ fn table() -> Result<&'static Table> {
     static TABLE: OnceLock<std::result::Result<Table, String>> = OnceLock::new();
     let table = TABLE.get_or_init(|| {
         let plain = zstd::bulk::decompress(PACKED, PLAIN_MAX).map_err(|it| it.to_string())?;
-        read(&plain).ok_or_else(|| "its parts do not add up".to_string())
+        read(&plain).ok_or_else(|| "its parts are inconsistent".to_string())
     });
     table.as_ref().map_err(|detail| Error::Table { detail: detail.clone() })
 }

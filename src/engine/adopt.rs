@@ -1,4 +1,4 @@
-//! Going on with a group in a worker of its own.
+//! Continuing a group in its own worker.
 
 use super::{Engine, error::Result};
 use crate::{
@@ -9,7 +9,7 @@ use crate::{
 const RUNS: usize = 100;
 
 impl Engine {
-    /// Lets a worker with the scope of this group find its open steps; safe to repeat.
+    /// Makes the open steps of this group visible to a worker with its scope; safe to repeat.
     pub fn adopt(&self, group: GroupId) -> Result<()> {
         let mut after = RunId(0);
         while let Some(last) = self.store.write(move |tx| group::adopt_slice(tx, group, after, RUNS))? {

@@ -1,4 +1,4 @@
-//! One attempt: gathers what the step needs, runs its kind, and lets `decide` judge the report.
+//! One attempt: gathers what the step needs, runs its kind, and has `decide` judge the report.
 
 use super::{
     Engine, cache,
@@ -60,7 +60,7 @@ pub(super) fn run(shared: &Shared, claimed: &Claimed, cancel: &CancelToken) -> A
         Some(Ok(StepKey::Held(key))) => Some(key),
         Some(Ok(StepKey::Locked(reason))) => return Attempted::bare(blocked(shared, claimed, reason)),
         Some(Ok(StepKey::Lost)) => {
-            return Attempted::bare(release(shared, claimed, "its resource was given to another"));
+            return Attempted::bare(release(shared, claimed, "another process got its resource"));
         }
         Some(Err(error)) => return Attempted::bare(refuse(shared, claimed, &error)),
     };
@@ -108,7 +108,7 @@ pub(super) fn run(shared: &Shared, claimed: &Claimed, cancel: &CancelToken) -> A
     Attempted { settlement, guards, key, step_type }
 }
 
-/// An in-process kind that stopped because it was asked to says nothing of why; we know.
+/// An in-process kind that stopped on request does not say why; the engine knows.
 fn overrule(result: &mut StepResult, intent: KillIntent) {
     let outcome = &mut result.report.outcome;
     match intent {
@@ -204,7 +204,7 @@ fn execute(
         Action::Run(command) => command::run(&cx, command, &step.env),
         Action::Uses(name) => match engine.kinds.get(name) {
             Some(kind) => in_child(engine, &cx, &**kind, name, task.row.suspect).unwrap_or_else(|| here(&cx, &**kind)),
-            None => StepResult::permanent("unknown_kind", format!("this windlass has no step kind `{name}`")),
+            None => StepResult::permanent("unknown_kind", format!("unknown step kind `{name}` in this windlass")),
         },
         Action::Worker { worker: name, handler } => worker::run(&cx, task.row.definition, name, handler),
     };
@@ -218,7 +218,7 @@ fn in_child(engine: &Engine, cx: &StepContext, kind: &dyn StepKind, name: &str, 
     alone.then(|| step_child::run(engine, cx, name)).flatten()
 }
 
-/// Runs a kind in this process: it ends at its timeout, and a panic of it is a failure of that step or hook alone.
+/// Runs a kind in this process: it ends at its timeout, and its panic fails only that step or hook.
 pub(super) fn here(cx: &StepContext, kind: &dyn StepKind) -> StepResult {
     with_deadline(cx, || {
         catch_unwind(AssertUnwindSafe(|| kind.run(cx))).unwrap_or_else(|panic| StepResult::panicked(&*panic))
@@ -239,7 +239,7 @@ fn with_deadline(cx: &StepContext, run: impl FnOnce() -> StepResult) -> StepResu
         Ok(watcher) => watcher,
         // Without one the step could run for ever.
         Err(error) => {
-            let reason = format!("there is no thread to watch its timeout: {error}");
+            let reason = format!("no thread available to watch its timeout: {error}");
             return StepResult::ended(Outcome::NoRoom { reason, in_vain: false });
         }
     };
@@ -272,21 +272,21 @@ fn give_back(shared: &Shared, claimed: &Claimed, outcome: &Outcome, due: Timesta
     Settlement::Release { due, record: Some(tries.record(outcome, &Default::default(), Vec::new())) }
 }
 
-/// A step that could not begin for want of something waits longer each time.
+/// A step that could not start because of a shortage waits longer each time.
 fn put_off(shared: &Shared, claimed: &Claimed, outcome: &Outcome) -> Settlement {
     let before = settlement::Tries::before(shared, claimed, outcome).all;
     let due = next_look(before, shared.engine.store.now(), settlement::chance());
     give_back(shared, claimed, outcome, due)
 }
 
-/// What was needed could not be read or locked: not the step's fault when it will pass, a failure when it won't.
+/// The step's input could not be read or locked: a shortage that passes is not its fault, anything else is a failure.
 fn refuse(shared: &Shared, claimed: &Claimed, error: &Error) -> Settlement {
     match error {
         Error::Store(store::Error::NotFound { .. }) | Error::Definition(_) | Error::Refused { .. } => {
             let outcome = Outcome::permanent("input", error.to_string()).bounded();
             Settlement::Fail { crashed: false, record: settlement::record(&outcome, &Default::default(), Vec::new()) }
         }
-        // A damaged database does not get better: the step would be claimed and given back for ever.
+        // A damaged database stays damaged: the step would be claimed and released for ever.
         Error::Store(store::Error::Corrupt { .. }) => {
             shared.fail(error);
             release(shared, claimed, &error.to_string())

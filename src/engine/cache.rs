@@ -1,4 +1,4 @@
-//! The step cache: a result that may be taken again.
+//! The step cache: results that can be reused.
 
 use super::{attempt::Task, cache_files, worker::Shared};
 use crate::{
@@ -13,11 +13,11 @@ use std::env;
 /// What every command finds in its environment and can depend on.
 const ALWAYS: [&str; 3] = ["PATH", "HOME", "LANG"];
 
-/// Under which key the result of a step is remembered; None where it is not.
+/// The key under which the result of a step is cached; None if it is not.
 ///
-/// Built-in kinds know best what they depend on. Commands have effects, so they are remembered only with `cache: true`,
-/// by what they do, their parameters, their item, what their predecessors left, the variables that they are passed on, and
-/// the content of their `cache_files`. None as well where one of those is not there.
+/// Built-in kinds know best what they depend on. Commands have effects, so they are cached only with `cache: true`,
+/// by their definition, their parameters, their item, the results of their predecessors, the variables passed on to them, and
+/// the content of their `cache_files`. None also if one of those files is missing.
 pub(super) fn key(shared: &Shared, task: &Task, cancel: &CancelToken) -> Option<[u8; 32]> {
     let step = &task.known.definition.steps[task.row.no];
     if step.cache == Some(false) {
@@ -68,7 +68,7 @@ pub(super) fn key(shared: &Shared, task: &Task, cancel: &CancelToken) -> Option<
     Some(digest("windlass step cache 2", &what))
 }
 
-/// The key again once the step has run; None where its files have changed meanwhile, so that its result is of neither.
+/// The key again after the step has run; None if its files have changed meanwhile, so that its result fits neither version.
 pub(super) fn confirm(
     shared: &Shared,
     task: &Task,
@@ -82,7 +82,7 @@ pub(super) fn confirm(
     }
 }
 
-/// The remembered output, if all its files are still there.
+/// The cached output, if all its files still exist.
 pub(super) fn find(shared: &Shared, key: &[u8; 32]) -> Option<OutputId> {
     let store = &shared.engine.store;
     let found = store.read(|tx| {

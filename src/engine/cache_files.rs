@@ -1,4 +1,4 @@
-//! The files that a remembered result depends on: named in the definition, hashed for the key, missed at submit.
+//! The files that a cached result depends on: named in the definition, hashed for the key, checked at submit.
 
 use super::submit::item_value;
 use crate::{
@@ -15,15 +15,15 @@ use std::{
     path::Path,
 };
 
-/// Items that are looked for on disk at submit; more of the same kind tell nothing new.
+/// Items that are looked for on disk at submit; more of the same kind add nothing.
 const LOOKED_AT: usize = 10_000;
 /// Directories in directories that are read.
 const DEEPEST: usize = 64;
 
-/// What is in there belongs to the system: programs, their parts, and devices.
+/// Files in here belong to the system: programs, their parts, and devices.
 const SYSTEM: &[&str] = &["/usr", "/bin", "/sbin", "/lib", "/lib64", "/dev", "/proc", "/sys"];
 
-/// Refuses a step with `cache: true` that reads files without saying so: its result would be taken again after they change.
+/// Refuses a step with `cache: true` that reads undeclared files: its result would be reused after they change.
 pub(super) fn check(definition: &Definition, items: &[String], params: &Value, directory: &Path) -> Result<(), Error> {
     let remembered = |it: &&StepDefinition| {
         it.cache == Some(true) && it.cache_files.is_none() && !matches!(it.action, Action::Uses(_))
@@ -36,7 +36,7 @@ pub(super) fn check(definition: &Definition, items: &[String], params: &Value, d
         }
         if let Some((_, file)) = found.first() {
             let message =
-                format!("has `cache: true` and reads `{file}`: it would not run again after that has changed");
+                format!("has `cache: true` and reads `{file}`: it would not run again after the file changes");
             let words: Vec<String> = found.iter().map(|it| format!("{:?}", it.0)).collect();
             let hint = format!("add `cache_files: [{}]`, or `cache_files: []` if it reads no file", words.join(", "));
             return Err(Error::Cache { step: step.name.clone(), message, hint: Some(hint) });
@@ -56,7 +56,7 @@ fn read_by(named: &Named, items: &[String], params: &Value, directory: &Path) ->
         let values = Values { item: Some(Cow::Owned(item.clone())), params: Some(params.clone()), ..Values::default() };
         let name = word.render(&values).ok()?;
         let path = Path::new(&name);
-        // A program with its whole path is no input, and a directory that is written out is where things go to.
+        // A program with its absolute path is not an input, and a literal directory is a destination.
         let is_program = path.is_absolute() && (named.is_program || SYSTEM.iter().any(|it| path.starts_with(it)));
         let is_read = match literal {
             true => !is_program && directory.join(path).is_file(),
@@ -74,7 +74,7 @@ fn read_by(named: &Named, items: &[String], params: &Value, directory: &Path) ->
     })
 }
 
-/// Names and content of the files of `cache_files`; None where one is not there, so that nothing is remembered.
+/// Names and content of the files of `cache_files`; None if one is missing, so that nothing is cached.
 pub(super) fn content(
     step: &StepDefinition,
     item: &Value,

@@ -1,4 +1,4 @@
-//! Cancel, whatever its size: the flag at once, the rows in slices.
+//! Cancel of any size: the flag at once, the rows in slices.
 
 use super::{Engine, error::Result};
 use crate::{
@@ -6,7 +6,7 @@ use crate::{
     store::cancel::{self, Cancelled},
 };
 
-/// Rows that one transaction writes at most.
+/// The maximum number of rows that one transaction writes.
 const SLICE: usize = 500;
 
 impl Engine {
@@ -19,8 +19,8 @@ impl Engine {
         Ok(self.store.write(move |tx| cancel::run(tx, id))?)
     }
 
-    /// Cancels a group; a crash between the slices is made up for by the next worker. False: it had ended, or was being
-    /// cancelled already.
+    /// Cancels a group; the next worker finishes what a crash between two slices leaves. False: it had ended, or was already
+    /// being cancelled.
     pub fn cancel_group(&self, id: GroupId) -> Result<bool> {
         let new = self.store.write(move |tx| cancel::group(tx, id))?;
         let mut after = Some(RunId(0));

@@ -1,16 +1,16 @@
-//! What a worker that takes every step does beside its steps: whatever a commit may have made due, and what could not be
-//! done at once. One thread; it sleeps until something is committed.
+//! What a worker that takes every step does beside its steps: work that a commit may have made due, and work that could not
+//! be done at once. One thread; it sleeps until something is committed.
 
 use super::{Engine, worker::Shared};
 use crate::model::Millis;
 use std::sync::Arc;
 
-/// Between two looks while commits go on.
+/// Between two looks during commits.
 const PAUSE: Millis = Millis(200);
 
 /// Work that no step asks for.
 pub trait Chore: Send + Sync {
-    /// Does what is due and can be done now. When to look again; None: once something was committed.
+    /// Does what is due and possible now. Returns when to look again; None: after the next commit.
     fn look(&self, engine: &Engine) -> Option<Millis>;
 }
 

@@ -59,7 +59,7 @@ fn template(shared: &Shared, pool: usize) -> Claim {
     }
 }
 
-/// A claim of now: under the worker's present number, its locks good for the time to live.
+/// A claim made now: under the worker's current number, its locks valid for the time to live.
 fn fresh(shared: &Shared, template: &Claim) -> Claim {
     let now = shared.engine.store.clock().monotonic();
     Claim { worker: shared.id(), lock_deadline: now + shared.engine.options.lock_ttl, ..template.clone() }
@@ -67,7 +67,7 @@ fn fresh(shared: &Shared, template: &Claim) -> Claim {
 
 fn claim(shared: &Shared, template: &Claim) -> store::Result<Option<Claimed>> {
     if shared.attempts().is_empty() {
-        // After a pause the last heartbeat is old; nobody may take the step for a silent worker's.
+        // After a pause the last heartbeat is old; the step must not look like a silent worker's.
         shared.beat();
     }
     let metrics = &shared.engine.metrics;
@@ -81,7 +81,7 @@ fn claim(shared: &Shared, template: &Claim) -> store::Result<Option<Claimed>> {
     Ok(claimed)
 }
 
-/// Runs one step to its settlement; the step that was claimed with it comes back.
+/// Runs one step to its settlement; returns the step that was claimed with it.
 fn work(shared: &Shared, pool: usize, claimed: Claimed, template: &Claim) -> Option<Claimed> {
     let begun = Instant::now();
     let cancel = CancelToken::new();
@@ -89,7 +89,7 @@ fn work(shared: &Shared, pool: usize, claimed: Claimed, template: &Claim) -> Opt
     shared.busy.fetch_add(1, Ordering::AcqRel);
     shared.pools[pool].busy.fetch_add(1, Ordering::Relaxed);
     let attempted = attempt::run(shared, &claimed, &cancel);
-    // The work is done: the file lock goes before the row, so that whoever gets the row need not wait for the file.
+    // The work is done: release the file lock before the row, so that the next holder of the row need not wait for the file.
     drop(attempted.key);
     let (settlement, step_type) = (attempted.settlement, attempted.step_type);
     let waited = claimed.started.since(claimed.due);
@@ -105,7 +105,7 @@ fn work(shared: &Shared, pool: usize, claimed: Claimed, template: &Claim) -> Opt
     next
 }
 
-/// Settles, however long the disk stays full, unless the worker is to end, and claims the next step with it.
+/// Settles and claims the next step. Retries as long as the disk is full, unless the worker stops.
 fn settle(
     shared: &Shared,
     claimed: &Claimed,
@@ -140,7 +140,7 @@ fn settle(
                 shared.disk_low.store(true, Ordering::Relaxed);
                 shared.engine.give_up_ballast();
                 if shared.interrupted.load(Ordering::Acquire) {
-                    // The time to stop is over: its lease is taken back when somebody can write again.
+                    // The time to stop is over: its lease is reaped when a process can write again.
                     return None;
                 }
                 std::thread::sleep(ROOM_WAIT);
@@ -194,12 +194,12 @@ fn failed(shared: &Shared, error: store::Error) {
     }
 }
 
-/// Until who could not get what it needs tries again: 0.1 s, doubling with each try, at most 3 s.
+/// The delay before the next try after a shortage: 0.1 s, doubling with each try, at most 3 s.
 pub(super) fn pause_after(tries: u32) -> Millis {
     Millis((100u64 << tries.min(5)).min(3_000))
 }
 
-/// A lease with its cancel token, for those who must tell it to stop.
+/// Cancels the running attempts of these leases; leases without one here are skipped.
 pub(super) fn cancel_all(shared: &Shared, leases: &[Lease], intent: crate::model::KillIntent) {
     let attempts = shared.attempts();
     for lease in leases {

@@ -1,4 +1,4 @@
-//! What can go wrong in the engine, in words for people.
+//! What can go wrong in the engine, for people.
 
 use crate::{artifact, definition, embed, model::Outcome, os::Shortage, store};
 use std::{io, path::PathBuf};
@@ -19,17 +19,17 @@ pub enum Error {
     Io { action: &'static str, path: PathBuf, source: io::Error },
     #[error("{what}")]
     Refused { what: String, hint: Option<&'static str> },
-    /// The limits of this process do not allow what it is to do.
+    /// The limits of this process are too low for its work.
     #[error("{what}")]
     TooLow { what: String, hint: &'static str },
     #[error("resource `{key}` is locked by {holder}")]
     Locked { key: String, holder: String },
-    #[error("gave up waiting after {after}")]
+    #[error("timed out waiting after {after}")]
     TimedOut { after: crate::model::Millis },
 }
 
 impl Error {
-    /// Whether all that it wants is room on a disk.
+    /// Whether only disk space is missing.
     pub fn is_full(&self) -> bool {
         self.shortage() == Some(Shortage::Disk)
     }
@@ -43,19 +43,19 @@ impl Error {
         }
     }
 
-    /// Whether it passes by itself, so that whoever met it tries again.
+    /// Whether it passes by itself, so that the caller retries.
     pub fn passes(&self) -> bool {
         matches!(self, Error::Store(error) if error.passes()) || self.shortage().is_some()
     }
 
-    /// The outcome of a step that met this error, when it is a shortage: nobody's fault. `ran`: the work was done, and its
+    /// The outcome of a step that met this error, if it is a shortage, which is not the step's fault. `ran`: the work was done, and its
     /// result is lost. What did not fit the disk may never fit, so that counts as work in vain as well.
     pub fn no_room(&self, ran: bool) -> Option<Outcome> {
         let short = self.shortage()?;
         Some(Outcome::NoRoom { reason: with_causes(self), in_vain: ran || short == Shortage::Disk })
     }
 
-    /// Tells the user what to do next, where we know.
+    /// What the user can do next, if known.
     pub fn hint(&self) -> Option<String> {
         match self {
             Error::Store(error) => error.hint().map(str::to_string),
@@ -71,7 +71,7 @@ impl Error {
     }
 }
 
-/// An error with what caused it, on one line.
+/// An error with its causes, on one line.
 pub fn with_causes(error: &(dyn std::error::Error + 'static)) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();

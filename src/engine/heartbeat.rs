@@ -1,7 +1,7 @@
 //! The heartbeat of a worker: a thread that beats, and does nothing else.
 //!
-//! It waits for no database, no lock file and no other thread, so that only a process which stands still, or gets no
-//! processor, falls silent. While nothing could be taken away it sleeps: an idle worker writes nothing.
+//! It waits for no database, no lock file and no other thread, so that only a process that is stopped, or gets no
+//! processor, becomes silent. While no lease could be lost it sleeps: an idle worker writes nothing.
 
 use super::{notify::Notify, worker::Shared};
 use crate::os::thread_stat;
@@ -11,7 +11,7 @@ use std::sync::{
     mpsc::Sender,
 };
 
-/// What the heartbeat shares with those for whom it beats.
+/// What the heartbeat shares with the consumers.
 #[derive(Default)]
 pub(super) struct Heartbeat {
     notify: Notify,
@@ -24,7 +24,7 @@ pub(super) struct Heartbeat {
 }
 
 impl Heartbeat {
-    /// Something can be taken away from now on.
+    /// A lease can be lost from now on.
     pub(super) fn rouse(&self) {
         if self.asleep.load(Ordering::SeqCst) {
             self.notify.ring();
@@ -66,7 +66,7 @@ pub(super) fn run(shared: &Arc<Shared>, begun: Sender<()>) {
     let between = shared.engine.options.heartbeat.duration();
     while !shared.finished.load(Ordering::Acquire) {
         let heard = heartbeat.notify.heard();
-        // Before the look, so that whoever comes after it rings.
+        // Before the look, so that a later caller rings.
         heartbeat.asleep.store(true, Ordering::SeqCst);
         let rests = !heartbeat.expects() && shared.attempts().is_empty();
         if rests && !shared.finished.load(Ordering::Acquire) {

@@ -1,4 +1,4 @@
-//! Durable hooks: run outside of any step's path, retried, their result kept.
+//! Durable hooks: run beside the steps, retried, their results stored.
 
 use super::{
     attempt,
@@ -43,7 +43,7 @@ pub(super) fn run(shared: &Arc<Shared>) {
         match run_due(shared) {
             Ok(true) => continue,
             Ok(false) => {}
-            Err(error) => tracing::warn!(%error, "hooks could not be run"),
+            Err(error) => tracing::warn!(%error, "failed to run hooks"),
         }
         if waits(shared) {
             shared.hook_notify.wait_for(heard, LOOK);
@@ -54,7 +54,7 @@ pub(super) fn run(shared: &Arc<Shared>) {
     finish(shared);
 }
 
-/// The steps that still run may end their groups: what becomes due by that runs before the worker goes.
+/// The running steps may end their groups: hooks that become due by that run before the worker ends.
 fn finish(shared: &Arc<Shared>) {
     while !shared.interrupted.load(Ordering::Acquire) {
         let heard = shared.hook_notify.heard();
@@ -98,7 +98,7 @@ fn run_due(shared: &Shared) -> Result<bool> {
     Ok(found)
 }
 
-/// Settles a hook, however long the disk stays full: while this worker lives no other takes the hook over.
+/// Settles a hook, as long as the disk may stay full: while this worker is alive no other takes the hook over.
 fn settle(shared: &Shared, due: &hook::Hook, end: &HookEnd) -> Result<()> {
     loop {
         let (due, end) = (due.clone(), end.clone());
@@ -167,7 +167,7 @@ fn run_one(shared: &Shared, due: &hook::Hook) -> Result<HookEnd> {
         Action::Run(words) => command::run_for_event(&cx, words, &hook.env, event_name(event)),
         Action::Uses(name) => match engine.kinds.get(name) {
             Some(kind) => attempt::here(&cx, &**kind),
-            None => StepResult::permanent("unknown_kind", format!("this windlass has no step kind `{name}`")),
+            None => StepResult::permanent("unknown_kind", format!("unknown step kind `{name}` in this windlass")),
         },
         Action::Worker { .. } => StepResult::permanent("worker", "a hook can't be a worker"),
     };

@@ -1,6 +1,6 @@
-//! A worker's liveness lock: a file that it holds locked for as long as it lives, and into which it writes its heartbeat.
+//! A worker's liveness lock: a file that it locks while it is alive, and to which it writes its heartbeat.
 //!
-//! The kernel frees the lock when the process is gone, however it went; so nobody has to guess.
+//! The kernel releases the lock when the process ends in any way, so there is nothing to guess.
 
 use crate::{
     model::{Millis, Monotonic, Timestamp, WorkerId},
@@ -16,7 +16,7 @@ use std::{
     time::UNIX_EPOCH,
 };
 
-/// A liveness lock that nobody wrote into for so long is no starting worker's.
+/// A liveness lock file unchanged for so long does not belong to a starting worker.
 const OLD: Millis = Millis::minutes(10);
 
 pub(super) fn path(home: &Path, worker: WorkerId) -> PathBuf {
@@ -48,13 +48,13 @@ impl LivenessLock {
         self.lock.file().write_all_at(text.as_bytes(), 0)
     }
 
-    /// The worker's row is gone, and its id is never given out again, so nobody looks for the file any more.
+    /// The worker's row is gone, and its id is never reused, so the file is no longer needed.
     pub(super) fn leave(&self) {
         let _ = fs::remove_file(&self.path);
     }
 }
 
-/// Removes files of workers that are not registered, that nobody holds, and that are old: a worker that was taken for dead
+/// Removes old files of workers that are not registered and that no process holds: a worker that was declared dead
 /// while it lived leaves its file behind when it dies. A worker that is just starting has a fresh one.
 pub(super) fn sweep(home: &Path, registered: &[WorkerId], now: Timestamp) -> usize {
     let mut gone = 0;
@@ -81,7 +81,7 @@ pub(super) struct Beat {
     pub thread: u32,
 }
 
-/// What others see of a worker: whether it holds its line, and its last heartbeat.
+/// What others see of a worker: whether it holds its lock, and its last heartbeat.
 pub(super) fn look(home: &Path, worker: WorkerId) -> io::Result<(LockState, Option<Beat>)> {
     Ok((FileLock::probe(&path(home, worker))?, last_beat(home, worker)))
 }
@@ -91,7 +91,7 @@ pub(super) fn last_beat(home: &Path, worker: WorkerId) -> Option<Beat> {
     let text = ownership::read_to_string(&path(home, worker)).ok()?;
     let mut words = text.split_ascii_whitespace();
     let at = Monotonic(words.next()?.parse().ok()?);
-    // A windlass of before did not say which thread beats.
+    // An older windlass did not say which thread beats.
     Some(Beat { at, thread: words.next().and_then(|it| it.parse().ok()).unwrap_or(0) })
 }
 

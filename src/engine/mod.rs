@@ -64,14 +64,14 @@ use std::{
     sync::{Arc, Mutex},
 };
 
-/// The name under which this process makes temporary files: pid and start time, so that a later process can tell whether
+/// The name under which this process makes temporary files: pid and start time, so that a later process can see whether
 /// their maker still lives.
 pub fn process_tag() -> String {
     let own = process_stat::own_identity();
     format!("p{}-{}", own.pid, own.start_time.unwrap_or_default())
 }
 
-/// Whether the maker of temporary files still lives. A name that is not a tag of ours is left alone.
+/// Whether the maker of temporary files still lives. A name that is not one of our tags is left alone.
 pub(crate) fn tag_is_alive(tag: &str) -> bool {
     let Some((pid, start)) = tag.strip_prefix('p').and_then(|it| it.split_once('-')) else { return true };
     let (Ok(pid), Ok(start)) = (pid.parse::<u32>(), start.parse::<u64>()) else { return true };
@@ -79,7 +79,7 @@ pub(crate) fn tag_is_alive(tag: &str) -> bool {
     process_stat::is_alive(&ProcessIdentity { pid, start_time: Some(start), ..own })
 }
 
-/// What the engine is told once, at start.
+/// The options of the engine, set once at start.
 #[derive(Debug, Clone)]
 pub struct Options {
     pub home: PathBuf,
@@ -184,22 +184,22 @@ impl Engine {
         &self.options
     }
 
-    /// Gives up a part of the ballast file, so that settlements and clean-ups can be committed on a full disk.
+    /// Releases a part of the ballast file, so that settlements and clean-ups can be committed on a full disk.
     ///
     /// False: nothing is left of it.
     pub(crate) fn give_up_ballast(&self) -> bool {
         self.ballast.give_up().unwrap_or_else(|error| {
-            tracing::warn!(%error, "the ballast could not be given up");
+            tracing::warn!(%error, "failed to release the ballast");
             false
         })
     }
 
-    /// Makes the ballast file again when there is room for it.
+    /// Makes the ballast file again if there is space.
     ///
     /// It is first made when a worker starts.
     pub(crate) fn restore_ballast(&self) {
         if let Err(error) = self.ballast.ensure() {
-            tracing::debug!(%error, "no room for the ballast yet");
+            tracing::debug!(%error, "no space for the ballast yet");
         }
     }
 
@@ -213,7 +213,7 @@ impl Engine {
 
     /// The directory and the free space of each disk: of the home, and of the artifacts where that is another.
     pub fn disks(&self) -> Vec<(PathBuf, Bytes)> {
-        // A disk that can't be asked is not held against the work; writes will tell.
+        // A disk that can't be checked does not stop the work; writes will show.
         let room = |dir: &Path| (dir.to_path_buf(), disk_space::free(dir).unwrap_or(Bytes(u64::MAX)));
         let (home, artifacts) = (&*self.options.home, self.artifacts.dir());
         let mut rooms = vec![room(home)];

@@ -1,4 +1,4 @@
-//! What work needs of the limits of its process, asked before it begins: better refused by name than broken off halfway.
+//! The limits that work needs, checked before it starts: a refusal by name is better than a failure halfway.
 
 use super::error::{Error, Result};
 use crate::{model::Bytes, os::limits};
@@ -44,7 +44,7 @@ impl Needs {
 /// Raises the limit on open files as far as this process may, and refuses limits below what is needed.
 pub fn check_needs(needs: Needs) -> Result<()> {
     if let Err(error) = limits::raise_open_files() {
-        tracing::debug!(%error, "the limit on open files stays as it is");
+        tracing::debug!(%error, "could not raise the limit on open files");
     }
     let address_space = limits::address_space();
     if address_space.is_some() {
@@ -56,12 +56,12 @@ pub fn check_needs(needs: Needs) -> Result<()> {
 fn check(needs: Needs, open_files: u64, address_space: Option<Bytes>) -> Result<()> {
     let (files, space) = (needs.open_files(), needs.address_space());
     if open_files < files {
-        let what = format!("{} needs {files} file descriptors, and the limit is {open_files}", needs.words());
+        let what = format!("{} needs {files} file descriptors, but the limit is {open_files}", needs.words());
         return Err(Error::TooLow { what, hint: "raise it, for example with `ulimit -n 1024`" });
     }
     match address_space {
         Some(limit) if limit < space => {
-            let what = format!("{} needs {space} of address space, and the limit is {limit}", needs.words());
+            let what = format!("{} needs {space} of address space, but the limit is {limit}", needs.words());
             Err(Error::TooLow { what, hint: "raise it, for example with `ulimit -v unlimited`" })
         }
         _ => Ok(()),
@@ -84,8 +84,8 @@ mod tests {
         }
         assert_eq!(
             said(Needs::Work, 16, None),
-            "running steps needs 32 file descriptors, and the limit is 16; raise it, for example with `ulimit -n 1024`"
+            "running steps needs 32 file descriptors, but the limit is 16; raise it, for example with `ulimit -n 1024`"
         );
-        assert!(said(Needs::Serve, 4096, Some(Bytes::mib(80))).contains("of address space, and the limit is 80 MiB"));
+        assert!(said(Needs::Serve, 4096, Some(Bytes::mib(80))).contains("of address space, but the limit is 80 MiB"));
     }
 }

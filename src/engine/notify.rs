@@ -1,11 +1,11 @@
-//! Wakes who waits for work. Rung after commits; a ring between a look and the wait is not lost.
+//! Wakes threads that wait for work. Rung after commits; a ring between a look and the wait is not lost.
 
 use std::{
     sync::{Condvar, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
-/// A count of rings, and who waits for the next one.
+/// A count of rings, and the waiters for the next one.
 #[derive(Debug, Default)]
 pub(super) struct Notify {
     rings: Mutex<u64>,
@@ -18,7 +18,7 @@ impl Notify {
         *self.lock()
     }
 
-    /// Wakes one; whoever finds work passes it on.
+    /// Wakes one; if it finds work, it wakes the next.
     pub(super) fn ring(&self) {
         *self.lock() += 1;
         self.rung.notify_one();

@@ -30,7 +30,7 @@ pub fn numbers_in(home: &Path) -> Vec<Sighting> {
     found
 }
 
-/// The names in a directory, with their paths in words.
+/// The names in a directory, with their printable paths.
 fn names(dir: &Path) -> impl Iterator<Item = (String, String)> {
     let entries = fs::read_dir(dir).into_iter().flatten().flatten();
     entries.filter_map(|it| Some((it.file_name().into_string().ok()?, it.path().display().to_string())))

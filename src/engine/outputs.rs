@@ -1,7 +1,7 @@
-//! The files that a step leaves: what becomes of them, and how they reach the next step.
+//! The files that a step leaves, and how they reach the next step.
 //!
 //! A command may have put anything into its output directory, or in its place. So the directory is entered through its own
-//! descriptor, no link is followed, and nothing is opened that is no file.
+//! descriptor, no link is followed, and only files are opened.
 
 use super::{
     error::{Error, Result},
@@ -41,7 +41,7 @@ pub struct Collected {
     pub guards: Vec<PutGuard>,
 }
 
-/// Until when an attempt may go on with its files.
+/// Until when an attempt may process its files.
 #[derive(Clone, Copy)]
 pub struct Until<'a> {
     cancel: &'a CancelToken,
@@ -55,7 +55,7 @@ impl<'a> Until<'a> {
         Until { cancel, deadline: timeout.map(left) }
     }
 
-    /// How the attempt ends now, unless it may go on.
+    /// How the attempt ends now, unless it may continue.
     fn over(&self) -> Option<Outcome> {
         match (self.cancel.intent(), self.deadline) {
             (Some(KillIntent::Cancel), _) => Some(Outcome::Cancelled),
@@ -73,7 +73,7 @@ impl<'a> Until<'a> {
         }
     }
 
-    /// The outcome of an attempt whose files could not be dealt with.
+    /// The outcome of an attempt whose files could not be stored.
     pub fn outcome(&self, error: &Error) -> Outcome {
         self.over().unwrap_or_else(|| super::kind::command::not_run(error, true).report.outcome)
     }
@@ -103,7 +103,7 @@ pub(super) fn collect(root: &Path, name: &str, artifacts: &ArtifactStore, until:
         None => return Ok(Collected::default()),
         Some(Entry::Folder) => (),
         Some(_) => {
-            return refuse("the output directory was replaced by something that is no directory".to_string(), None);
+            return refuse("the output directory was replaced by something else".to_string(), None);
         }
     }
     let folder = root.descend(Path::new(name)).map_err(wrong)?;
@@ -118,12 +118,12 @@ pub(super) fn collect(root: &Path, name: &str, artifacts: &ArtifactStore, until:
             source,
         })?;
         let Some(file) = file else {
-            return refuse(format!("output `{name}` was replaced while it was read"), None);
+            return refuse(format!("output `{name}` was replaced during reading"), None);
         };
         if file.metadata().is_ok_and(|it| it.permissions().mode() & 0o100 != 0) {
             collected.executable.push(name.clone());
         }
-        // What somebody goes on writing counts as far as it was when it was seen.
+        // If a process is still writing, the size at the time of the look counts.
         let put = artifacts.put_while(file.take(size), 0, kind::OUTPUT, &|| until.go_on())?;
         collected.files.push((name, put.artifact));
         collected.guards.push(put.guard);
@@ -145,7 +145,7 @@ fn list(root: &Folder, path: &Path, most: Option<Bytes>, until: Until) -> Result
     while let Some(relative) = folders.pop() {
         let wrong = |source| Error::Io { action: "list", path: path.join(&relative), source };
         if relative.components().count() > MOST_DEPTH {
-            return refuse(format!("output `{}` is too deep in directories", relative.display()), None);
+            return refuse(format!("output `{}` is nested too deeply", relative.display()), None);
         }
         let folder = root.descend(&relative).map_err(wrong)?;
         for name in folder.names().map_err(wrong)? {
@@ -170,7 +170,7 @@ fn list(root: &Folder, path: &Path, most: Option<Bytes>, until: Until) -> Result
                     found.links.insert(text(&place)?, text(&target)?);
                 }
                 Some(Entry::Other(kind)) => {
-                    return refuse(format!("output `{}` is {kind}, which can't be kept", place.display()), None);
+                    return refuse(format!("output `{}` is {kind}, which can't be stored", place.display()), None);
                 }
                 None => (),
             }
@@ -192,7 +192,7 @@ fn check_amount(found: &Found, folders: usize, size: u64, most: Option<Bytes>) -
         Some(most) => {
             let size = Bytes(size);
             let what = format!(
-                "the files of the step hold {size} or more, holes included; at most {most} are kept (`output_limit`)"
+                "the files of the step have {size} or more, including holes; the limit is {most} (`output_limit`)"
             );
             refuse(what, Some("raise the setting `output_limit`"))
         }
@@ -223,7 +223,7 @@ pub(super) fn restore(name: &str, output: &Output, dir: &Path, artifacts: &Artif
     // Stored names were checked when they were stored; a restored database is not trusted more than that.
     let names = output.files.iter().map(|it| &it.0).chain(links.keys());
     if let Some(astray) = names.into_iter().find(|it| !is_plain(it, &links)) {
-        return refuse(format!("output `{astray}` of step `{name}` has a name that leaves its directory"), None);
+        return refuse(format!("output `{astray}` of step `{name}` has a name outside its directory"), None);
     }
     check_links(&links)?;
     for (file, artifact) in &output.files {

@@ -3,7 +3,7 @@
 use super::{Engine, error::Result};
 use crate::{model::GroupId, store::pause};
 
-/// Rows that one transaction writes at most.
+/// The maximum number of rows that one transaction writes.
 const SLICE: usize = 500;
 
 impl Engine {
@@ -18,21 +18,21 @@ impl Engine {
         Ok(self.store.write(move |tx| pause::group_for(tx, id, &reason))?)
     }
 
-    /// Lifts the pause. False: it was not paused.
+    /// Resumes it. False: it was not paused.
     pub fn resume_group(&self, id: GroupId) -> Result<bool> {
         let resumed = self.store.write(move |tx| pause::resume_group(tx, id))?;
         while self.store.write(move |tx| pause::resume_slice(tx, id, SLICE))? {}
         Ok(resumed)
     }
 
-    /// Lifts the pause of a group that waits for something that is there again. False: it does not wait.
+    /// Resumes a group whose awaited server is back. False: it does not wait.
     pub fn go_on_with_group(&self, id: GroupId) -> Result<bool> {
         let resumed = self.store.write(move |tx| pause::go_on(tx, id))?;
         while self.store.write(move |tx| pause::resume_slice(tx, id, SLICE))? {}
         Ok(resumed)
     }
 
-    /// Pauses or resumes every step of a type. False: it is so already.
+    /// Pauses or resumes every step of a type. False: it already is.
     pub fn pause_type(&self, name: &str, paused: bool) -> Result<bool> {
         let name = name.to_string();
         Ok(self.store.write(move |tx| pause::step_type(tx, &name, paused))?)

@@ -1,4 +1,4 @@
-//! Retention: what has ended and is old goes, slice by slice; what a crash interrupts, the next prune goes on with.
+//! Retention: removes old ended groups, slice by slice; the next prune finishes what a crash interrupts.
 
 use super::{
     Engine,
@@ -15,7 +15,7 @@ use crate::{
 };
 use serde::Serialize;
 
-/// Rows that one transaction takes away at most; the store ends a slice earlier when it takes too long.
+/// The maximum number of rows that one transaction deletes; the store ends a slice earlier if it takes too long.
 const SLICE: usize = 500;
 /// Rows that are looked at by one read.
 const PAGE: usize = 1_000;
@@ -24,18 +24,18 @@ const GROUPS: usize = 100;
 const VACUUM: usize = 200;
 const SPARE: i64 = 256;
 
-/// What is to go.
+/// What to prune.
 #[derive(Debug, Clone)]
 pub struct Prune {
     /// What ended by then.
     pub before: Timestamp,
     /// Only these groups, whenever they ended; empty: every group that ended before `before`.
     pub groups: Vec<GroupId>,
-    /// Also the files that commands made, and those behind current documents.
+    /// Also the files of commands, and those behind current documents.
     pub outputs: Outputs,
 }
 
-/// What went.
+/// What was pruned.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Pruned {
     pub groups: u64,
@@ -43,19 +43,19 @@ pub struct Pruned {
     pub removed: Removed,
     /// Transactions of the history.
     pub events: u64,
-    /// Remembered results that nothing uses any more.
+    /// Cached results that nothing uses any more.
     pub cached: u64,
     /// Outputs that had outlived their steps.
     pub outputs: u64,
-    /// Artifacts taken off the disk, and their bytes there.
+    /// Artifacts deleted from the disk, and their bytes there.
     pub files: u64,
     pub file_bytes: u64,
     /// Of the database file.
     pub bytes_before: i64,
     pub bytes_after: i64,
-    /// Ended before all was done: it was asked to stop.
+    /// Stopped on request before everything was done.
     pub stopped: bool,
-    /// Somebody kept the artifacts locked: their files go next time.
+    /// Another process locked the artifacts: the next prune removes their files.
     pub files_locked: bool,
 }
 
@@ -81,8 +81,8 @@ impl Engine {
         Ok(self.store.read(|tx| what.groups.iter().map(|id| prune::one(tx, *id)).collect())?)
     }
 
-    /// Prunes until nothing is left to do, or `go_on` says no. A group that is named and can't go is an error before
-    /// anything is done.
+    /// Prunes until nothing is left, or `go_on` says no. A named group that can't be pruned is an error before anything
+    /// is done.
     pub fn prune(&self, what: &Prune, go_on: &dyn Fn() -> bool) -> Result<Pruned> {
         let (pages, _, size) = self.store.read(vacuum::pages)?;
         let mut pruned = Pruned { bytes_before: pages * size, ..Pruned::default() };
@@ -227,9 +227,9 @@ impl Engine {
         Ok(true)
     }
 
-    /// Takes the files off the disk to which no row refers.
+    /// Deletes files that no row refers to.
     fn sweep_files(&self, go_on: &dyn Fn() -> bool, pruned: &mut Pruned) -> Result<bool> {
-        // When the database can't be asked, or the time has come to stop, every file counts as used.
+        // If the database can't be read, or it is time to stop, every file counts as used.
         let used = |hash: &crate::model::ArtifactHash| {
             !go_on() || self.store.read(|tx| artifact_row::find(tx, hash)).map_or(true, |it| it.is_some())
         };

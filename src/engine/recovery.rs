@@ -1,4 +1,4 @@
-//! Finishes what a process that died left half done: groups that were sealed but not opened, that nobody will finish
+//! Finishes what a dead process left half done: groups that were sealed but not opened, that no process will finish
 //! building, or whose retry, cancel or resume stopped between two transactions; temporary files and work directories.
 
 use super::{Engine, error::Result, liveness_lock, tag_is_alive, work_dir};
@@ -33,7 +33,7 @@ pub(super) struct Recovery {
 }
 
 impl Recovery {
-    /// A worker begins: whatever is half done is finished, whether or not somebody is at it. All of it may be repeated.
+    /// A worker starts: finishes everything half done, even if another process is at it. All of it may be repeated.
     pub(super) fn begin(&mut self, engine: &Engine) -> Result<()> {
         for half in list(engine)? {
             finish(engine, half)?;

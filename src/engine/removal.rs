@@ -1,4 +1,4 @@
-//! Deleting what somebody wants to be gone: groups, and documents that were given to the engine. What goes on is cancelled
+//! Deletes groups, and documents that were uploaded to the engine. Running work is cancelled
 //! first; when it does not end in time, nothing is deleted.
 
 use super::{
@@ -18,13 +18,13 @@ use crate::{
 };
 use std::time::{Duration, Instant};
 
-/// Between two looks at what was asked to stop.
+/// Between two looks at work that was asked to stop.
 const LOOK: Duration = Duration::from_millis(20);
 /// Rows that one transaction takes away at most.
 const SLICE: usize = 500;
 
 impl Engine {
-    /// Deletes a group with everything that hangs on it; what went, and how many records its history had. Fails with a conflict while something of it goes on at
+    /// Deletes a group with everything that hangs on it; what went, and how many records its history had. Fails with a conflict while some of it is running at
     /// the deadline.
     pub fn delete_group(&self, id: GroupId, deadline: Instant) -> Result<(prune::Removed, i64)> {
         if self.store.read(|tx| group::end(tx, id))?.ended.is_none() {
@@ -94,7 +94,7 @@ impl Engine {
         }
     }
 
-    /// Tries until no run of the content goes on; then its files go too.
+    /// Tries until no run of the content is open; then removes its files too.
     fn until_unused(
         &self,
         deadline: Instant,
@@ -123,14 +123,14 @@ impl Engine {
         open.into_iter().try_for_each(|run| self.cancel_run(run).map(drop))
     }
 
-    /// Takes files off the disk now. What fails is left to the next sweep.
+    /// Deletes files now. The next sweep deletes those that fail.
     fn remove_files(&self, files: &[ArtifactHash]) {
         let used =
             |hash: &ArtifactHash| self.store.read(|tx| store::artifact::find(tx, hash)).map_or(true, |it| it.is_some());
         if let Err(error) = self.artifacts.remove(files, used) {
             match error {
-                artifact::Error::Busy { .. } => tracing::debug!(%error, "files are left to the next prune"),
-                error => tracing::warn!(%error, "files are left to the next prune"),
+                artifact::Error::Busy { .. } => tracing::debug!(%error, "the next prune removes the remaining files"),
+                error => tracing::warn!(%error, "the next prune removes the remaining files"),
             }
         }
     }
@@ -138,7 +138,7 @@ impl Engine {
     fn wait_until(&self, deadline: Instant, done: impl Fn() -> Result<bool>) -> Result<()> {
         while !done()? {
             if Instant::now() >= deadline {
-                let reason = "something of it still goes on; it was asked to stop: try again in a moment";
+                let reason = "some of its work is still running and was asked to stop: try again in a moment";
                 return Err(Error::Store(store::Error::conflict(reason)));
             }
             std::thread::sleep(LOOK);
@@ -146,8 +146,8 @@ impl Engine {
         Ok(())
     }
 
-    /// Tries again what failed or was cancelled: the whole group, or, while it goes on, those of its runs that have ended.
-    /// How many runs go on again.
+    /// Retries the failed and cancelled runs of a group: the whole group, or, while it is open, those of its runs that have ended.
+    /// How many runs are retried.
     pub fn retry_lost(&self, id: GroupId) -> Result<i64> {
         let lost = self.store.read(|tx| records::tally_of_group(tx, id))?;
         let lost = lost.map_or(0, |it| it.failed + it.cancelled);

@@ -1,7 +1,7 @@
 //! Resource locks: the row in the database serialises within one home, the file lock excludes whatever home, boot or bug.
 //!
 //! Order, always: row and token in a short transaction; leave it; file lock; ask again for the token; work; file unlock;
-//! release the row. No transaction waits for a file lock, and no step: one that finds the file locked goes back in line,
+//! release the row. No transaction waits for a file lock, and no step: one that finds the file locked is blocked again,
 //! and the watcher looks whether the file is free. A command and a request wait until their deadline, refreshing the row.
 
 use super::{
@@ -26,10 +26,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// A shim that was told to let a lock go does so in a moment.
+/// A shim releases a lock on request in a moment.
 const LETTING_GO: Duration = Duration::from_millis(20);
 
-/// Between two looks at a lock that somebody else holds.
+/// Between two looks at a lock that another process holds.
 const LOOK: Duration = Duration::from_millis(50);
 
 /// How long to wait for a key.
@@ -84,7 +84,7 @@ impl Drop for KeyGuard {
 }
 
 impl Engine {
-    /// The file whose lock excludes all writers of a key. For a vector database it lies beside it.
+    /// The file whose lock excludes all writers of a key. For a vector database it is beside it.
     pub fn lock_file(&self, key: &ResourceKey) -> PathBuf {
         match key.0.strip_prefix("vec:") {
             Some(path) => PathBuf::from(format!("{path}.lock")),
@@ -95,7 +95,7 @@ impl Engine {
         }
     }
 
-    /// Takes a key for somebody who is not a step; waits as told.
+    /// Takes a key for a holder that is not a step; waits as `wait` says.
     pub fn hold_key(&self, key: &ResourceKey, holder: Holder, wait: LockWait) -> Result<KeyGuard> {
         let deadline = match wait {
             LockWait::No => Some(Instant::now()),
@@ -146,7 +146,7 @@ impl Engine {
         Ok(self.store.write(move |tx| resource_lock::refresh(tx, &key, token, &boot, deadline))?)
     }
 
-    /// Who holds a key, in words: `step s812 for 41s`. None: nobody does, though a row may still say so.
+    /// The holder of a key, for people: `step s812 for 41s`. None: no holder, though a row may still name one.
     pub fn holder_of(&self, key: &ResourceKey) -> Result<Option<String>> {
         let row = self.store.read(|tx| resource_lock::holder_of(tx, &key.0))?;
         let path = self.lock_file(key);
@@ -159,7 +159,7 @@ impl Engine {
         })
     }
 
-    /// Which process holds the file of a key, in words: `process 4242 (rsync)`.
+    /// The process that holds the file of a key, for people: `process 4242 (rsync)`.
     pub fn file_holder(&self, key: &ResourceKey) -> String {
         match process_stat::who_holds_lock(&self.lock_file(key)) {
             Some(pid) => process_stat::in_words(pid),
@@ -177,7 +177,7 @@ impl Engine {
             return Ok(false);
         }
         let path = self.lock_file(key);
-        // Held only for the moment of the sweep, so that nobody can start under the row that goes.
+        // Held only during the sweep, so that no step can start under the row that is being removed.
         let Ok(Some(_lock)) = FileLock::try_exclusive(&path) else { return Ok(false) };
         let swept = self.store.write(move |tx| resource_lock::sweep(tx, &row))?;
         if swept {
@@ -204,17 +204,17 @@ impl Engine {
     }
 }
 
-/// The file half of a step's key; the row came with the claim and goes with the settlement.
+/// The file half of a step's key; the claim made the row and the settlement removes it.
 pub(super) enum StepKey {
     Held(KeyGuard),
-    /// Another process holds the file: who, in words.
+    /// Another process holds the file: which one, for people.
     Locked(String),
     /// The row was forced away since the claim.
     Lost,
 }
 
 impl StepKey {
-    /// Takes the file lock, or says at once who has it: a step that waited here would keep its place from others.
+    /// Takes the file lock, or returns its holder at once: a step that waited here would occupy its slot.
     pub(super) fn take(shared: &Shared, claimed: &Claimed, key: KeyId) -> Result<StepKey> {
         let engine = &shared.engine;
         let name = engine.store.read(|tx| resource_key::name(tx, key))?;

@@ -1,7 +1,7 @@
 //! Retention by itself: a worker that lives long looks once an hour whether something is due.
 //!
-//! A look writes nothing. It waits out the first minutes of a process, and trusts the wall clock only as long as it goes on
-//! at the pace of the monotonic one: a clock that jumped a year ahead must not take away what ended yesterday.
+//! A look writes nothing. It waits out the first minutes of a process, and trusts the wall clock only as long as it runs on
+//! at the pace of the monotonic one: a clock that jumped a year ahead must not remove what ended yesterday.
 
 use super::{error::Error, prune::Prune, worker::Shared};
 use crate::{
@@ -26,7 +26,7 @@ impl Moment {
         Moment { wall: clock.wall(), monotonic: clock.monotonic() }
     }
 
-    /// Whether the wall clock did not run ahead since. A machine that slept shows as that too: the next look tells.
+    /// Whether the wall clock did not run ahead since. A suspended machine looks the same: the next look decides.
     fn is_steady_since(&self, earlier: &Moment) -> bool {
         let wall = self.wall.0 - earlier.wall.0;
         let monotonic = self.monotonic.0 - earlier.monotonic.0;
@@ -63,11 +63,11 @@ fn look(shared: &Shared, before: Timestamp) {
         Ok(None) => {}
         Ok(Some(pruned)) => {
             let (groups, steps, files) = (pruned.groups, pruned.removed.steps, pruned.files);
-            tracing::info!(groups, steps, files, "pruned what had ended and was old");
+            tracing::info!(groups, steps, files, "pruned old groups");
         }
         // It is tried again at the next look; a database that can't be used is found by the consumers.
         Err(Error::Store(store::Error::Closed)) => {}
-        Err(error) => tracing::warn!(%error, "could not prune"),
+        Err(error) => tracing::warn!(%error, "failed to prune"),
     }
 }
 

@@ -6,11 +6,11 @@ use crate::{
     store::retry,
 };
 
-/// Rows that one transaction writes at most.
+/// The maximum number of rows that one transaction writes.
 const SLICE: usize = 500;
 
 impl Engine {
-    /// Re-opens a group that has ended. False: nothing of it had failed or was cancelled.
+    /// Re-opens a group that has ended. False: nothing in it failed or was cancelled.
     pub fn retry_group(&self, id: GroupId) -> Result<bool> {
         let reopened = self.store.write(move |tx| retry::group(tx, id))?;
         while self.store.write(move |tx| retry::group_slice(tx, id, SLICE))? {}

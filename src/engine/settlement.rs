@@ -1,4 +1,4 @@
-//! From a report to a settlement: `decide` judges, this room words it for the store.
+//! From a report to a settlement: `decide` judges, this file translates it for the store.
 
 use super::{
     attempt::Task,
@@ -85,7 +85,7 @@ pub(super) fn judge(
     }
 }
 
-/// How often in a row an attempt was given back, and how often of these it had run in vain. A step that waits for long
+/// How often in a row an attempt was released, and how often of these it had run in vain. A step that waits for long
 /// leaves one row, which counts.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Tries {

@@ -1,7 +1,7 @@
 //! A built-in kind in a process of its own: this same program, started again for one step.
 //!
-//! A step that was in flight when an engine died may be what killed it. The next time it runs here, where it takes nothing
-//! along, and only deaths here count as its crashes.
+//! A step that was in flight when an engine died may be what killed it. The next time it runs here, where its crash
+//! harms nothing else, and only crashes here count.
 
 use super::{
     Engine,
@@ -36,7 +36,7 @@ use std::{
 /// The first argument that makes this program run one step.
 const WORD: &str = "__step";
 const ANSWER: &str = "answer.json";
-/// How the child ends that could not answer: for want of room, or for another fault of the system. Neither is a crash.
+/// The exit code of a child that could not answer, for lack of resources or another fault of the system. Neither is a crash.
 const NO_ROOM: i32 = 75;
 const NO_ANSWER: i32 = 74;
 /// Rust's own words for an allocation that the system refused.
@@ -122,7 +122,7 @@ fn work(request: &Request, kind: &dyn StepKind) -> Result<Ended> {
         definition: &request.definition,
         step: &request.step,
         artifacts: &artifacts,
-        // Whoever wants it to stop ends this process.
+        // To stop it, end this process.
         cancel: &CancelToken::new(),
         lock: lock.as_ref(),
         work: &work,
@@ -174,7 +174,7 @@ fn attempt(engine: &Engine, cx: &StepContext, name: &str) -> Result<Option<StepR
         let lock = shared.map_err(|source| Error::Io { action: "share the lock with", path: dir.clone(), source })?;
         spec.kept_fds.push(OwnedFd::from(lock));
     }
-    // What it stores is kept from a sweep until the row is committed here.
+    // What it stores is protected from sweeps until the row is committed here.
     let guard = engine.artifacts.hold()?;
     let end = process::run(&spec, cx.cancel);
     let mut result = match answer(&dir, &end) {
@@ -222,7 +222,7 @@ fn died(end: &ChildEnd) -> StepResult {
     let no_room = |what: &str| Outcome::NoRoom { reason: format!("{what}: {}", last_lines.trim()), in_vain: true };
     let outcome = match (process::outcome(end, &[]), end.exit) {
         (Outcome::Failed { .. }, Some(ExitStatus::Code(NO_ROOM))) if end.start_error.is_none() => {
-            no_room("its answer could not be kept")
+            no_room("its answer could not be stored")
         }
         (Outcome::Failed { .. }, Some(ExitStatus::Code(NO_ANSWER))) if end.start_error.is_none() => {
             Outcome::retryable("io", last_lines.trim())
@@ -231,7 +231,7 @@ fn died(end: &ChildEnd) -> StepResult {
             no_room("it was refused memory")
         }
         (Outcome::Succeeded | Outcome::Failed { .. }, Some(ExitStatus::Code(code))) if end.start_error.is_none() => {
-            let message = format!("crashed: exit code {code} without a word of its own: {}", last_lines.trim());
+            let message = format!("crashed: exit code {code} without a message: {}", last_lines.trim());
             Outcome::Crashed { signal: None, message }
         }
         (outcome, _) => outcome,

@@ -1,4 +1,4 @@
-//! What a step can be: the trait of built-in kinds, and what they are given.
+//! The trait of built-in step kinds, and their context.
 //!
 //! A kind never sees the database: it reads its input, writes artifacts, and reports. So it can run in a child as well.
 
@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::{collections::BTreeMap, fs::File, path::PathBuf, sync::Arc};
 
-/// What a step is told: names to be idempotent by, its item, parameters, and what its predecessors left.
+/// The context of a step: names to be idempotent by, its item, parameters, and the results of its predecessors.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct StepInput {
     pub group: GroupId,
@@ -50,24 +50,24 @@ pub struct StepContext<'a> {
     pub lock: Option<&'a File>,
     /// A directory of this attempt alone; created when asked for, removed afterwards.
     pub work: &'a WorkDir,
-    /// Processes for work that may crash, hang or explode.
+    /// Processes for work that may crash, hang or use too much memory.
     pub pools: &'a WorkerPools,
 }
 
-/// What a kind hands back. Dropping the guards before the row of each file is committed would let a sweep take it.
+/// The result of a kind. Dropping the guards before the row of each file is committed would let a sweep take it.
 #[derive(Debug)]
 pub struct StepResult {
     pub report: Report,
     pub files: Vec<(String, ArtifactRef)>,
     /// Names of the files that can be run.
     pub executable: Vec<String>,
-    /// Symbolic links by their names, each with where it leads, relative to the directory it stands in.
+    /// Symbolic links by their names, each with its target, relative to its own directory.
     pub links: Vec<(String, String)>,
     pub guards: Vec<PutGuard>,
     pub logs: Vec<Printed>,
     /// When it was interrupted before it began: not to be tried again before so much time.
     pub again: Option<Millis>,
-    /// What all runs of its group wait for, in words: the group is paused until that is there again.
+    /// What all runs of its group wait for, for people: the group is paused until that is back.
     pub waits_for: Option<String>,
     /// Files of earlier steps that turned out to be damaged.
     pub damaged: Vec<ArtifactHash>,
@@ -107,7 +107,7 @@ impl StepResult {
         StepResult::of(Report::of(outcome))
     }
 
-    /// A failure that no retry can mend. `kind` is a typed code, `message` is for people.
+    /// A failure that no retry can fix. `kind` is a typed code, `message` is for people.
     pub fn permanent(kind: &str, message: impl Into<String>) -> StepResult {
         StepResult::ended(Outcome::permanent(kind, message))
     }
@@ -163,7 +163,7 @@ impl Registry {
         self.kinds.insert(name.to_string(), Arc::new(kind));
     }
 
-    /// What a worker that takes every step looks after.
+    /// Regular work of a worker that takes every step.
     pub fn look_after(&mut self, chore: impl Chore + 'static) {
         self.chores.push(Arc::new(chore));
     }

@@ -28,7 +28,7 @@ use std::{
 
 /// Bytes that the name of a group and its key may have: lists show the one, and an index has the other.
 const NAME_BYTES: usize = 1 << 10;
-/// Rows that one transaction writes at most.
+/// The maximum number of rows that one transaction writes.
 const SLICE_ROWS: usize = 1_000;
 
 /// Work to submit.
@@ -41,11 +41,11 @@ pub struct Submission {
     /// Where commands start.
     pub directory: PathBuf,
     pub name: Option<String>,
-    /// High goes first.
+    /// Higher priorities run first.
     pub priority: i64,
-    /// Submitting again with the same key makes no second group.
+    /// A key that makes the submission idempotent: submitting it again makes no second group.
     pub key: Option<String>,
-    /// Runs steps although their results are remembered.
+    /// Runs steps even if their results are cached.
     pub force: bool,
     /// Only its own worker looks for its steps first.
     pub scoped: bool,
@@ -73,11 +73,11 @@ impl Submission {
     }
 }
 
-/// What a submission became.
+/// The result of a submission.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Submitted {
     pub group: GroupId,
-    /// False: the key had been used for the same content, and this is its group.
+    /// False: the key was in use with the same content, and this is its group.
     pub new: bool,
     /// The run of the first item; the others follow in order. None for a group that existed or has no runs.
     pub first_run: Option<RunId>,
@@ -103,12 +103,12 @@ impl Engine {
         let Submission { definition, items, params, directory, .. } = &submission;
         cache_files::check(definition, items, params, directory)?;
         check_length("name", submission.name.as_deref().unwrap_or(&submission.definition.name))?;
-        // Whoever submits says where texts may go, and with which key.
+        // The submitter decides where texts may go, and with which key.
         if let Some(url) = submission.params["embed"]["url"].as_str() {
             embed::pair(url, submission.params["embed"]["key"].as_str())?;
         }
         if submission.directory.to_str().is_none() {
-            let what = format!("the directory {} has a name that is not UTF-8", submission.directory.display());
+            let what = format!("the name of the directory {} is not UTF-8", submission.directory.display());
             return Err(Error::Refused { what, hint: Some("start from another directory") });
         }
         check_length("key", submission.key.as_deref().unwrap_or_default())?;
@@ -189,7 +189,7 @@ impl Engine {
         Ok(())
     }
 
-    /// Whether this process began to build the group and gave it up.
+    /// Whether this process began to build the group and abandoned it.
     pub(super) fn has_given_up(&self, group: GroupId) -> bool {
         self.given_up().contains(&group)
     }
@@ -228,8 +228,8 @@ fn check_length(what: &str, text: &str) -> Result<()> {
     if text.len() <= NAME_BYTES {
         return Ok(());
     }
-    let what = format!("the {what} of a group may have {NAME_BYTES} bytes, and this one has {}", text.len());
-    Err(Error::Refused { what, hint: Some("give a shorter one; long texts belong in items or params") })
+    let what = format!("the {what} of a group may have {NAME_BYTES} bytes, but this one has {}", text.len());
+    Err(Error::Refused { what, hint: Some("give a shorter one; put long strings in items or params") })
 }
 
 /// What the store needs to know of a definition.
@@ -278,14 +278,14 @@ fn content_of(item: &str) -> Option<ArtifactHash> {
 fn check_key(key: Option<&str>) -> Result<()> {
     match key.and_then(|it| it.strip_prefix("vec:")) {
         Some(path) if !std::path::Path::new(path).is_absolute() => Err(Error::Refused {
-            what: format!("resource key `vec:{path}` does not name the file of a vector database by its whole path"),
-            hint: Some("give the parameter `store.path` as a whole path, or run it with `--params default`"),
+            what: format!("resource key `vec:{path}` is not the absolute path of a vector database"),
+            hint: Some("give the parameter `store.path` as an absolute path, or run it with `--params default`"),
         }),
         _ => Ok(()),
     }
 }
 
-/// What a key stands for: the definition, the parameters and the items.
+/// The content of a key: the definition, the parameters and the items.
 fn content(submission: &Submission) -> [u8; 32] {
     let what = serde_json::json!({
         "definition": hex::encode(submission.definition.hash()),

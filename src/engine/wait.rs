@@ -29,7 +29,7 @@ pub enum Ending {
 const LOOK: Duration = Duration::from_millis(50);
 
 impl Engine {
-    /// How the group ended, None while it goes on.
+    /// How the group ended, None while it is open.
     pub fn group_end(&self, group: GroupId) -> Result<Option<GroupEnd>> {
         let end = self.store.read(|tx| group::end(tx, group))?;
         Ok(end.ended.map(|ended| GroupEnd {

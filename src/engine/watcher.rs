@@ -39,12 +39,12 @@ const PROBE: Millis = Millis(400);
 const DISK: Millis = Millis::seconds(1);
 /// How often resource locks of dead holders are looked for.
 const SWEEP: Millis = Millis::seconds(5);
-/// How often the health of worker processes is told to whoever looks into the database.
+/// How often the health of worker processes is written to the database.
 const TELL: Millis = Millis::seconds(5);
 const REAP_SLICE: usize = 100;
 
 /// The liveness lock of a worker and its last heartbeat. A line that can't be opened is another user's; then the process table
-/// tells whether the worker lives, and nobody whether its heartbeat beats.
+/// says whether the worker is alive, and nothing says whether its heart beats.
 fn look_at(home: &Path, worker: &WorkerRow) -> Result<(LockState, Option<Beat>)> {
     match liveness_lock::look(home, worker.id) {
         Ok(seen) => Ok(seen),
@@ -145,7 +145,7 @@ struct Watcher {
     disk_asked: Monotonic,
     swept: Monotonic,
     told: Monotonic,
-    /// The worker processes of which was told last.
+    /// The worker processes in the last report.
     told_of: Vec<u32>,
 }
 
@@ -216,7 +216,7 @@ impl Watcher {
         Ok(())
     }
 
-    /// Nothing happens, nobody is to be judged, and nothing falls due before the next look.
+    /// Nothing happens, no worker needs a judgement, and nothing is due before the next look.
     fn is_quiet(&self, now: Monotonic) -> bool {
         let soon = self.shared.engine.store.now() + IDLE_TICK;
         now.since(self.stirred) >= QUIET
@@ -273,7 +273,7 @@ impl Watcher {
         Ok(())
     }
 
-    /// A reaped worker that wakes up kills its children, drops their results and registers anew.
+    /// A reaped worker that wakes up kills its children, drops their results and registers again.
     fn come_back(&self) -> Result<()> {
         let leases: Vec<_> = self.shared.attempts().keys().copied().collect();
         consumer::cancel_all(&self.shared, &leases, KillIntent::Shutdown);
@@ -285,7 +285,7 @@ impl Watcher {
         if let Some(line) = old.line {
             line.leave();
         }
-        tracing::warn!(old = %old.id, new = %self.shared.id(), "this worker had been taken for dead; it starts anew");
+        tracing::warn!(old = %old.id, new = %self.shared.id(), "this worker was declared dead; it registers again");
         Ok(())
     }
 

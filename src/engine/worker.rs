@@ -53,7 +53,7 @@ pub(super) struct Shared {
     pub scope: Scope,
     pub pools: Vec<Pool>,
     pub worker_pools: WorkerPools,
-    /// The number changes when a reaped worker wakes up and registers anew.
+    /// The number changes when a reaped worker wakes up and registers again.
     pub membership: Mutex<Membership>,
     /// What runs. To be added to by `begin` alone, which rouses the heartbeat.
     pub attempts: Mutex<HashMap<Lease, CancelToken>>,
@@ -122,7 +122,7 @@ impl Shared {
         // A slow disk must not keep others from asking for the worker's number.
         let line = self.membership().line.clone();
         if let Some(line) = line {
-            // A disk that is full or gone is found by the database first; the liveness lock itself still tells.
+            // A disk that is full or gone is found by the database first; the liveness lock itself still works.
             let _ = line.beat(now, self.heartbeat.thread.load(Ordering::SeqCst));
         }
     }
@@ -172,7 +172,7 @@ impl Worker {
     /// Takes a liveness lock, registers, and starts to claim.
     pub fn start(engine: &Engine, options: WorkerOptions) -> Result<Worker> {
         if options.pools.values().all(|size| *size == 0) {
-            let what = "a worker needs at least one pool with room".to_string();
+            let what = "a worker needs at least one pool with a slot".to_string();
             return Err(Error::Refused { what, hint: Some("give one with `--pool '*=2'`") });
         }
         check_needs(Needs::Work)?;
@@ -239,7 +239,7 @@ impl Worker {
         self.shared.id()
     }
 
-    /// Steps that run now.
+    /// Running steps.
     pub fn running(&self) -> usize {
         self.shared.attempts().len()
     }
@@ -255,7 +255,7 @@ impl Worker {
         self.shared.worker_pools.workers()
     }
 
-    /// What keeps worker processes from working as they should, in words: starts that fail, limits that are too low.
+    /// Problems of worker processes, for people: failing starts, limits that are too low.
     pub fn worker_trouble(&self) -> Vec<String> {
         self.shared.worker_pools.trouble()
     }

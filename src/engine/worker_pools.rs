@@ -56,7 +56,7 @@ impl WorkerPools {
         self.all().iter().flat_map(|it| it.workers()).collect()
     }
 
-    /// What keeps pools from working as they should, in words.
+    /// Problems of pools, for people.
     pub(super) fn trouble(&self) -> Vec<String> {
         self.all().iter().flat_map(|it| it.trouble()).collect()
     }

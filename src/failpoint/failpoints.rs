@@ -1,7 +1,7 @@
 //! Bugs planted on purpose, to see that `windlass prove` and the replayed power cuts find them. Without the feature
 //! `planted-bugs` none can be switched on, and the questions below cost nothing.
 
-/// A mistake that somebody could make in the engine. `WINDLASS_PLANTED=name` switches one on.
+/// A bug that the engine could have. `WINDLASS_PLANTED=name` plants one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Failpoint {
     /// A settlement does not look at its token.

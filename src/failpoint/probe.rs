@@ -1,4 +1,4 @@
-//! Marks of what this process is just doing, for somebody who kills it on purpose and wants to know what he hit.
+//! Marks what this process is doing, for a program that kills it on purpose and needs to know what it hit.
 //!
 //! Without a probe a mark costs one load. `windlass prove` installs one in the processes that it torments.
 
@@ -51,7 +51,7 @@ impl Window {
     }
 }
 
-/// Is told when a window is entered and left, by the thread that does so.
+/// Called by the thread that enters or leaves a window.
 pub trait Probe: Send + Sync {
     fn enter(&self, window: Window);
     fn leave(&self, window: Window);

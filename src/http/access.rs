@@ -1,4 +1,4 @@
-//! Who may in.
+//! Access control.
 //!
 //! Two checks. The *door* asks of every request whether it is meant for us: a foreign `Host` is DNS rebinding, a foreign
 //! `Origin` another site's script. The *guard* of each area asks who sends it. Both are pure functions over the head.
@@ -25,7 +25,7 @@ use std::net::{IpAddr, SocketAddr};
 /// Addresses that change something although they are asked for with GET.
 const GETS_THAT_CHANGE: [&str; 1] = ["/api/v1/lancedb/vacuum"];
 
-const HOW: &str = "`windlass ui` opens the page anew; a program sends the token";
+const HOW: &str = "run `windlass ui` to open the page again; programs send the token";
 
 /// Asking a second time is no error.
 const STOP: &str = "/api/v1/stop";
@@ -37,20 +37,20 @@ pub enum Area {
     Open,
     /// The compatible API: with `api_open`, everybody on this machine may do everything.
     Ingestion,
-    /// windlass's api API: with `read_open`, everybody on this machine may read.
+    /// windlass's own API: with `read_open`, everybody on this machine may read.
     Own,
 }
 
-/// Who sends a request. Handlers find it among the extensions of the request.
+/// The sender of a request. Handlers find it among the extensions of the request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Caller {
     /// Showed the token.
     Token,
     /// A browser that has signed in.
     Session(SessionId),
-    /// Somebody whom a trusted proxy vouches for.
+    /// A user named by a trusted proxy.
     Proxy(String),
-    /// Showed nothing, but is on this machine, and the settings let him.
+    /// No credentials, but on this machine, and the settings allow it.
     Local,
     /// Showed nothing.
     Nobody,
@@ -64,7 +64,7 @@ impl Caller {
             Caller::Session(_) => "page".to_string(),
             Caller::Proxy(user) => format!("page ({user})"),
             Caller::Local => "local".to_string(),
-            Caller::Nobody => "nobody".to_string(),
+            Caller::Nobody => "anonymous".to_string(),
         }
     }
 
@@ -73,7 +73,7 @@ impl Caller {
         *self != Caller::Nobody
     }
 
-    /// Whether it may name files, servers and keys that windlass then uses: not who is let in without having shown anything.
+    /// Whether it may name files, servers and keys that windlass then uses: not a caller that was admitted without credentials.
     pub fn may_reach_out(&self) -> bool {
         !matches!(self, Caller::Local | Caller::Nobody)
     }
@@ -125,7 +125,7 @@ impl Access {
     /// Whether the request is meant for us.
     fn at_door(&self, method: &Method, uri: &Uri, headers: &HeaderMap) -> Result<()> {
         let authority = asked_host(uri, headers);
-        let authority = authority.ok_or_else(|| Failure::bad_request("the request names no host"))?;
+        let authority = authority.ok_or_else(|| Failure::bad_request("the request has no host"))?;
         if headers.get_all(header::HOST).iter().count() > 1 || !self.is_our_host(authority.host()) {
             return Err(Failure::new(403, "this host name is not served here")
                 .hint("use the address that `windlass ui` opens, or add the name to the setting `hosts`"));
@@ -135,14 +135,14 @@ impl Access {
                 it.authority().is_some_and(|it| it.as_str().eq_ignore_ascii_case(authority.as_str()))
             });
             if !ours {
-                return Err(Failure::new(403, "requests of other sites are not served"));
+                return Err(Failure::new(403, "requests from other sites are refused"));
             }
         }
         let text = |name| headers.get(name).and_then(|it: &HeaderValue| it.to_str().ok()).unwrap_or_default();
         let foreign = matches!(text("sec-fetch-site"), "cross-site" | "same-site");
         let follows_link = text("sec-fetch-mode") == "navigate" && !changes(method, uri);
         match foreign && !follows_link {
-            true => Err(Failure::new(403, "requests of other sites are not served")),
+            true => Err(Failure::new(403, "requests from other sites are refused")),
             false => Ok(()),
         }
     }
@@ -164,7 +164,7 @@ impl Access {
         if let Some(shown) = credential(headers) {
             return match self.token.is(shown) {
                 true => Ok(Caller::Token),
-                false => Err(Failure::new(401, "the token is not right")),
+                false => Err(Failure::new(401, "wrong token")),
             };
         }
         if let Some(shown) = headers.get(session::HEADER) {
@@ -179,11 +179,11 @@ impl Access {
         }
     }
 
-    /// Who the request is from, if its sender may do in this area what it asks for.
+    /// The sender of the request, if it has access to this area.
     fn guard(&self, area: Area, head: &Parts, peer: Option<IpAddr>) -> Result<Caller> {
         let caller = self.caller(head, peer);
         if area == Area::Open {
-            // A wrong token is nobody's: liveness is told to everybody.
+            // A wrong token counts as none: liveness is public.
             return Ok(caller.unwrap_or(Caller::Nobody));
         }
         let caller = caller?;
@@ -198,7 +198,7 @@ impl Access {
         if open && self.is_local(head, peer) {
             return Ok(Caller::Local);
         }
-        Err(Failure::new(401, "this needs the token")
+        Err(Failure::new(401, "access denied: a token is required")
             .hint("send `Authorization: Bearer TOKEN`; the token is the setting `api_token`, else in the file `serve.token` of the home"))
     }
 
@@ -233,7 +233,7 @@ fn asked_host(uri: &Uri, headers: &HeaderMap) -> Option<Authority> {
 
 fn authority_of(value: &HeaderValue) -> Option<Authority> {
     let authority: Authority = value.to_str().ok()?.parse().ok()?;
-    // `user@host` is no host that a client of ours sends.
+    // No client sends `user@host` as a host.
     (!authority.as_str().contains('@')).then_some(authority)
 }
 
@@ -260,7 +260,7 @@ pub async fn door(State(app): State<App>, request: Request, next: Next) -> Respo
     response
 }
 
-/// Middleware of an area: lets in who may, and tells the handler who it is.
+/// Middleware of an area: admits authorised callers, and passes their identity to the handler.
 pub async fn guard(State((app, area)): State<(App, Area)>, request: Request, next: Next) -> Response {
     let peer = request.extensions().get::<Peer>().map(|it| it.remote.ip().to_canonical());
     let (mut head, body) = request.into_parts();

@@ -41,7 +41,7 @@ impl Budget {
         Arc::new(Charge { budget: self.clone(), held, streams, refused })
     }
 
-    /// Whether large requests have ended and none is under way: then their memory is free, and nobody needs it again soon.
+    /// Whether large requests have ended and none is under way: then their memory is free, and not needed again soon.
     pub fn has_left_much(&self) -> bool {
         self.used.load(Ordering::Relaxed) == 0 && self.large.swap(false, Ordering::Relaxed)
     }

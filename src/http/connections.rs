@@ -167,7 +167,7 @@ mod tests {
         let there = |entry: &Entry| list.lock().contains_key(&entry.number());
         let third = list.enter(2);
         assert_eq!((there(&known), there(&stranger), there(&third)), (true, false, true));
-        // Who shows a wrong token later is a stranger again.
+        // A client that sends a wrong token later counts as unauthenticated again.
         known.standing().is(false);
         third.enter(Phase::Busy);
         drop(list.enter(2));

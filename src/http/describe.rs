@@ -16,7 +16,7 @@ pub(super) fn complete(mut description: OpenApi) -> OpenApi {
     description.info.version = env!("CARGO_PKG_VERSION").to_string();
     description.info.description = Some(
         "A durable workflow engine for one machine. Changes need the token, as `Authorization: Bearer TOKEN` or in \
-         `X-API-Key`; it is the setting `api_token`, else it lies in the file `serve.token` in the home directory."
+         `X-API-Key`; it is the setting `api_token`, else the one in the file `serve.token` in the home directory."
             .to_string(),
     );
     description.info.license = None;
@@ -46,15 +46,15 @@ pub(super) fn complete(mut description: OpenApi) -> OpenApi {
     description
 }
 
-/// Statuses that any request may be refused with, and why. The manual tells them once.
+/// Statuses that any request can get, and why. The manual lists them once.
 pub(super) const ANYWHERE: [(&str, &str); 9] = [
-    ("401", "A token is needed."),
-    ("403", "The request comes from where it may not."),
-    ("405", "There is something at this address, but not for this method."),
-    ("408", "The body took too long to come."),
+    ("401", "A token is required."),
+    ("403", "The request's origin is not allowed."),
+    ("405", "The address does not support this method."),
+    ("408", "The body arrived too slowly."),
     ("414", "The address is too long."),
     ("431", "The header fields are too long."),
-    ("500", "A fault inside windlass; its log tells more."),
+    ("500", "An internal error; see the log."),
     ("503", "The database is busy, or windlass is stopping; try again."),
     ("507", "The disk is full."),
 ];
@@ -70,11 +70,11 @@ fn operation_id(method: &str, path: &str) -> String {
 fn tell_refusals(operation: &mut Operation, open: bool) {
     let mut known: Vec<(&str, &str)> = if open { vec![ANYWHERE[1]] } else { ANYWHERE.to_vec() };
     if operation.parameters.is_some() || operation.request_body.is_some() {
-        known.push(("400", "The request can't be understood."));
+        known.push(("400", "The request is invalid."));
     }
     if operation.request_body.is_some() {
         known.push(("413", "The body is too large."));
-        known.push(("415", "The body is of a type that is not taken."));
+        known.push(("415", "The type of the body is not supported."));
     }
     let responses = &mut operation.responses.responses;
     for (status, why) in known {

@@ -1,5 +1,5 @@
 //! What is left of a request's body when its answer is ready: a little of it is taken and dropped, so that the connection
-//! can be used again; with more of it the client is told that the connection ends.
+//! can be used again; with more of it the response says that the connection ends.
 
 use axum::body::{Bytes, HttpBody};
 use http_body_util::BodyExt;
@@ -39,7 +39,7 @@ pub enum Reading {
 #[derive(Debug)]
 struct Progress(AtomicU8);
 
-/// A body that comes back when whoever reads it lets go of it.
+/// A body that returns when its reader drops it.
 pub struct Lent<B> {
     /// Until it goes back.
     body: Option<B>,

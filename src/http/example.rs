@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 use std::fmt::Write;
 
-/// What stands for a parameter or a field of this name where the description has no example of its api.
+/// The example of a parameter or a field of this name if the description has none.
 const KNOWN: [(&str, &str); 16] = [
     ("batch_id", "1"),
     ("commit_sha", "3f2a9c1"),

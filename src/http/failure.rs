@@ -1,4 +1,4 @@
-//! What a request that can't be served is told: a status, and `{"error": "...", "status_code": N}`.
+//! The response to a request that can't be served: a status, and `{"error": "...", "status_code": N}`.
 
 use crate::{artifact, definition, engine, ingest, os::Shortage, search, store, vector};
 use axum::{
@@ -22,9 +22,9 @@ const LONGEST: usize = 4_096;
 pub struct Failure {
     pub status: StatusCode,
     pub message: String,
-    /// What to do next, where we know.
+    /// What to do next, if known.
     pub hint: Option<String>,
-    /// What programs tell it by, where the status alone does not say it.
+    /// A code for programs, if the status alone is ambiguous.
     pub code: Option<String>,
     /// Sent as `Retry-After`, in seconds.
     pub retry_after: Option<u32>,
@@ -47,14 +47,14 @@ impl Failure {
         Failure::new(404, message)
     }
 
-    /// 409: locked by somebody else, or in conflict with what is there.
+    /// 409: locked by another holder, or in conflict with existing data.
     pub fn conflict(message: impl Into<String>) -> Failure {
         Failure::new(409, message)
     }
 
     /// 413: `most` is the setting `http.body`.
     pub fn too_large(most: u64) -> Failure {
-        Failure::new(413, format!("a body may have {most} bytes at most, which is the setting `http.body`"))
+        Failure::new(413, format!("a body may have at most {most} bytes (setting `http.body`)"))
     }
 
     /// 503: try again after so many seconds.
@@ -188,7 +188,7 @@ impl From<ingest::Error> for Failure {
     }
 }
 
-/// Errors of rooms that name their api hints but have no status of their api.
+/// Errors of rooms that name their own hints but have no status of their own.
 macro_rules! internal {
     ($($error:ty),+) => {$(
         impl From<$error> for Failure {

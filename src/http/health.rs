@@ -31,7 +31,7 @@ const STUCK: Duration = Duration::from_secs(30);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Reason {
-    /// It was told to stop, and ends its steps.
+    /// It is stopping, and ends its steps.
     Stopping,
     DatabaseNotWritable,
     DatabaseNotReadable,
@@ -44,7 +44,7 @@ pub fn router() -> OpenApiRouter<App> {
     OpenApiRouter::new().routes(routes!(health))
 }
 
-/// Tells whether the engine can make progress: 200, or 503 with the reasons. Open to everybody, who sees numbers only.
+/// Reports whether the engine can make progress: 200, or 503 with the reasons. Needs no token, and then shows numbers only.
 #[utoipa::path(
     get, path = "/health", tag = "daemon",
     responses((status = 200, body = health_body::Health), (status = 503, body = health_body::Health))
@@ -74,7 +74,7 @@ pub(super) struct Recent(Mutex<[Option<Kept>; 2]>);
 
 struct Kept {
     at: Instant,
-    /// Whether the process was stopping: that is told at once.
+    /// Whether the process was stopping: that is reported at once.
     stopping: bool,
     answer: (StatusCode, Bytes),
 }

@@ -25,7 +25,7 @@ pub struct Health {
     diagnostics: Diagnostics,
 }
 
-/// Numbers, and for who is known also names.
+/// Numbers; with the token, names too.
 #[derive(Debug, Serialize, ToSchema)]
 struct Diagnostics {
     pid: u32,
@@ -43,13 +43,13 @@ struct Diagnostics {
     /// Long-lived worker processes: `pid`, `age_seconds`, `rss_bytes`, `open_fds`, `units`, `busy`, `last_recycle` (why the
     /// pool last replaced one; without the token only the signal: `memory`, `open_files` or `age`).
     workers: Vec<Value>,
-    /// What keeps worker processes from working as they should.
+    /// Problems of worker processes.
     #[serde(skip_serializing_if = "Option::is_none")]
     worker_trouble: Option<Vec<String>>,
     history: History,
     wal_bytes: i64,
     free_disk_bytes: i64,
-    /// Seconds since anybody committed; the start did.
+    /// Seconds since the last commit of any process; the start commits, too.
     last_commit_age: f64,
     writer: WriterState,
     /// Attempts that failed since one succeeded; cancels neither count nor reset.
@@ -58,7 +58,7 @@ struct Diagnostics {
     leases_lost: u64,
     oldest_running: Option<Oldest>,
     http: Http,
-    /// Milliseconds since what needs the database and the disk was looked at; -1: never.
+    /// Milliseconds since the last check of the database and the disk; -1: never.
     observed_age_ms: i64,
 }
 
@@ -92,7 +92,7 @@ struct History {
 
 #[derive(Debug, Serialize, ToSchema)]
 struct WriterState {
-    /// Seconds that the present transaction has taken; null between transactions.
+    /// Seconds that the current transaction has taken; null between transactions.
     busy_seconds: Option<f64>,
     waiting: usize,
 }
@@ -106,7 +106,7 @@ struct Oldest {
 #[derive(Debug, Serialize, ToSchema)]
 struct Http {
     connections: usize,
-    /// Cut because there were too many.
+    /// Closed because there were too many.
     evicted: u64,
     /// Requests that wait for one of the threads that may block.
     waiting: usize,

@@ -103,7 +103,7 @@ impl Jobs {
                 queue.threads -= 1;
                 if queue.threads == 0 {
                     queue.waiting.pop_back();
-                    return Err(Failure::unavailable(format!("no thread for the request: {error}"), 1));
+                    return Err(Failure::unavailable(format!("no thread available for the request: {error}"), 1));
                 }
             }
         }

@@ -41,8 +41,8 @@ fn shapes_of(document: &Value) -> String {
         found
     };
     let taken = reached(operations().flat_map(|it| references(&it.1["requestBody"])).collect());
-    let mut text = "\n## What they take and give\n\n\
-        A field of a request that is not said to be needed may be left out.\n"
+    let mut text = "\n## Types\n\n\
+        Fields of a request are optional unless marked as needed.\n"
         .to_string();
     for name in reached(operations().flat_map(|it| references(it.1)).collect()) {
         let schema = &document["components"]["schemas"][&name];
@@ -91,30 +91,29 @@ fn describe_schema(text: &mut String, schema: &Value, taken: bool) {
 }
 
 const MANUAL_HEAD: &str = "# The HTTP interface\n\n\
-    `windlass serve` answers on `http://127.0.0.1:8787`. This page is made from the description that it serves itself at\n\
-    `/openapi.json` (OpenAPI 3.1); `/docs` shows the same in a browser. The fields of every document stand\n\
-    [at the end](#what-they-take-and-give); those of windlass's own are the ones of `--json` (see [json.md](json.md)).\n\n\
-    The examples are for a shell in which this has been set:\n\n\
+    `windlass serve` answers on `http://127.0.0.1:8787`. This page is generated from the description at\n\
+    `/openapi.json` (OpenAPI 3.1); `/docs` shows the same in a browser. The fields of every type are [at the end](#types); those of\n\
+    windlass's own API are the ones of `--json` (see [json.md](json.md)).\n\n\
+    The examples are for a shell with these variables:\n\n\
     ```sh\n\
     at=http://127.0.0.1:8787\n\
     auth=\"Authorization: Bearer $(cat ~/.local/share/windlass/serve.token)\"\n\
     ```\n\n\
-    - Everything but `/health`, `/openapi.json` and the files of the page needs the token: `Authorization: Bearer TOKEN`, or the same in\n\
-    \x20 `X-API-Key`. It is the setting `api_token`, else in the file `serve.token` of the home. A browser shows a session instead, in\n\
-    \x20 `X-Windlass-Session` (see [POST /api/v1/session/open](#post-apiv1sessionopen)).\n\
-    - An error is `{\"error\": text, \"status_code\": number}`, with a `hint` where there is one: 400 and 422 the request can't\n\
-    \x20 be understood, 401 the token is needed, 403 it comes from where it may not, 404 there is no such thing, 405 not with this\n\
-    \x20 method, 408 the body took longer than a minute to come, 409 locked or in conflict, 413 larger than the setting\n\
-    \x20 `http.body` or another bound, 414 and 431 the address or the header fields have more than 40 KiB, 415 another media\n\
-    \x20 type is needed, 500 a fault inside, 503 busy or stopping: try again, 507 the disk is full. 401, 403, 405, 408, 414, 431,\n\
-    \x20 500, 503 and 507 can be the answer to anything and are not repeated below.\n\
-    \x20 What is not HTTP at all, or has a head of more than 64 KiB, gets a bare 400, 414 or 431.\n\
-    - An answer may come before the request was sent whole. What is left of a small body (256 KiB) is taken, and the connection\n\
-    \x20 goes on; else the answer says `Connection: close`.\n\
+    - Everything but `/health`, `/openapi.json` and the files of the page needs the token: `Authorization: Bearer TOKEN` or\n\
+    \x20 `X-API-Key: TOKEN`. It is the setting `api_token`, else the content of the file `serve.token` in the home. A browser sends a\n\
+    \x20 session instead, in `X-Windlass-Session` (see [POST /api/v1/session/open](#post-apiv1sessionopen)).\n\
+    - An error is `{\"error\": text, \"status_code\": number}`, with a `hint` if there is one: 400 and 422 invalid request, 401 the\n\
+    \x20 token is required, 403 origin not allowed, 404 not found, 405 method not supported, 408 the body took longer than a minute,\n\
+    \x20 409 locked or in conflict, 413 larger than the setting `http.body` or another limit, 414 and 431 the address or the header\n\
+    \x20 fields have more than 40 KiB, 415 another media type is required, 500 internal error, 503 busy or stopping: try again,\n\
+    \x20 507 the disk is full. Every request can answer 401, 403, 405, 408, 414, 431, 500, 503 and 507; they are not repeated below.\n\
+    \x20 A request that is not HTTP, or has a head of more than 64 KiB, gets a bare 400, 414 or 431.\n\
+    - A response may come before the whole request was sent. The server reads the rest of a small body (256 KiB) and keeps the\n\
+    \x20 connection open; otherwise the response has `Connection: close`.\n\
     - Lists are paged by key: `next` of one page is `before` or `after` of the next.\n\
     - TLS belongs to a proxy in front.\n";
 
-/// Tags in the order in which they are told, and their titles.
+/// Tags in the order of the page, and their titles.
 const TAGS: &[(&str, &str)] = &[
     ("groups", "Groups"),
     ("runs", "Runs"),

@@ -9,10 +9,10 @@ pub fn router() -> OpenApiRouter<App> {
     OpenApiRouter::new().routes(routes!(metrics))
 }
 
-/// Everything that is counted, in the text format of Prometheus (0.0.4). What waits is told from the last look at the
-/// database, the one `/health` uses as well: a long queue is not counted anew for every scrape.
+/// All metrics, in the text format of Prometheus (0.0.4). Queue lengths come from the last look at the
+/// database, the one `/health` uses as well: a long queue is not counted again for every scrape.
 #[utoipa::path(
-    get, path = "/metrics", tag = "daemon", summary = "Everything that is counted, in the text format of Prometheus (0.0.4)",
+    get, path = "/metrics", tag = "daemon", summary = "All metrics, in the text format of Prometheus (0.0.4)",
     responses((status = 200, body = String, content_type = "text/plain"))
 )]
 async fn metrics(State(app): State<App>) -> impl IntoResponse {

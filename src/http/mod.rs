@@ -1,7 +1,7 @@
 //! The HTTP server: one sub-router per area, behind one door.
 //!
 //! Owns: the listening thread, its bounds, who may in, `/health`, `/metrics`. The areas: `ingestion` (what existing clients
-//! of the ingestion API speak), `api` (windlass's api API) and `page`.
+//! of the ingestion API speak), `api` (windlass's own API) and `page`.
 //! May import: everything on the floors below. Never: takes a lock that a step can hold; touches SQLite, a file or a
 //! process on the thread of the server: that is done inside `App::blocking`.
 
@@ -191,7 +191,7 @@ impl App {
     }
 
     /// Runs work that may block (a read, a write, a file) away from the server's thread, on a few threads with a bounded
-    /// queue; requests that change something have threads and a queue of their api. 503 when the queue is full; a panic is a 500. Work whose client went away before it began is dropped.
+    /// queue; requests that change something have threads and a queue of their own. 503 when the queue is full; a panic is a 500. Work whose client went away before it began is dropped.
     pub async fn blocking<T, E>(&self, work: impl FnOnce(&Engine) -> Result<T, E> + Send + 'static) -> Result<T>
     where
         T: Send + 'static,
@@ -243,8 +243,8 @@ pub fn router(app: App) -> Router {
         // An area without routes has nothing to guard, and a layer over nothing is refused.
         all = all.merge(if router.has_routes() { router.route_layer(guard) } else { router });
     }
-    all.fallback(async || Failure::not_found("there is nothing at this address"))
-        .method_not_allowed_fallback(async || Failure::new(405, "this address does not know this method"))
+    all.fallback(async || Failure::not_found("no such address"))
+        .method_not_allowed_fallback(async || Failure::new(405, "this address does not support this method"))
         .layer(middleware::from_fn(note_kind))
         .layer(middleware::from_fn(failure::shape))
         .layer(middleware::from_fn_with_state(app.clone(), access::door))

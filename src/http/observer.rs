@@ -1,4 +1,4 @@
-//! Looks at what may keep one waiting: the database and the disk. A thread of its api does that when it is asked to, so
+//! Looks at what may keep one waiting: the database and the disk. A thread of its own does that when it is asked to, so
 //! that `/health` can answer from the last look while a new one is stuck.
 
 use super::Parts;
@@ -15,7 +15,7 @@ use std::{
 };
 use tokio::sync::watch;
 
-/// How long `/health` waits for a fresh look before it tells of the last one; and for the first one.
+/// How long `/health` waits for a new look before it returns the last one; and for the first one.
 const FRESH: Duration = Duration::from_millis(30);
 const FIRST: Duration = Duration::from_millis(300);
 /// A look is not repeated before it is this many times as old as it took: counting a long queue costs.
@@ -61,7 +61,7 @@ impl Observer {
         let started = thread::Builder::new().name("windlass-health".into()).spawn(move || run(&weak, &engine, &tell));
         if let Err(error) = started {
             // `/health` says then that nothing can be read.
-            tracing::error!(%error, "the health of the engine can't be watched");
+            tracing::error!(%error, "failed to watch the health of the engine");
         }
         Observer { asked, seen }
     }
@@ -102,7 +102,7 @@ impl Asked {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Waits for somebody to ask; marks the look as begun.
+    /// Waits for a request; marks the look as begun.
     fn wait(&self) {
         let mut state = self.lock();
         state.looking = None;
@@ -113,7 +113,7 @@ impl Asked {
     }
 }
 
-/// Until nobody is left who could ask.
+/// Runs until no requester is left.
 fn run(asked: &Weak<Asked>, engine: &Engine, tell: &watch::Sender<Option<Arc<Seen>>>) {
     while let Some(strong) = asked.upgrade() {
         strong.wait();

@@ -37,7 +37,7 @@ pub struct Limits {
     pub connections: usize,
     /// To send the head of a request; also how long a connection may stay open without one.
     pub head: Duration,
-    /// For a request as a whole, from its head to the beginning of the answer. Streams of answers may go on.
+    /// For a request as a whole, from its head to the beginning of the answer. Streamed responses may continue.
     pub request: Duration,
     /// Likewise, for the few addresses where the work itself takes long.
     pub long_request: Duration,
@@ -78,11 +78,11 @@ fn affordable() -> usize {
     usize::try_from(most.saturating_sub(48) / 3).unwrap_or(usize::MAX).max(8)
 }
 
-/// Who is at the other end of a connection; every request carries it.
+/// The peer of a connection; every request carries it.
 #[derive(Debug, Clone, Copy)]
 pub struct Peer {
     pub remote: SocketAddr,
-    /// Our api end.
+    /// Our own end.
     pub local: SocketAddr,
 }
 
@@ -94,7 +94,7 @@ pub struct Server {
 }
 
 impl Server {
-    /// Serves on the listener, on a thread of its api.
+    /// Serves on the listener, on a thread of its own.
     pub fn start(listener: TcpListener, app: App) -> io::Result<Server> {
         let connections = Limits::default().connections.min(affordable());
         let limits = Limits { connections, body: app.settings().http_body.0 as usize, ..Limits::default() };
@@ -149,7 +149,7 @@ async fn listen(
 ) {
     let listener = match tokio::net::TcpListener::from_std(listener) {
         Ok(listener) => listener,
-        Err(error) => return tracing::error!(%error, "the server can't listen"),
+        Err(error) => return tracing::error!(%error, "the server failed to listen"),
     };
     let Ok(address) = listener.local_addr() else { return };
     let mut tasks = JoinSet::new();
@@ -171,7 +171,7 @@ async fn listen(
             }
             // Out of descriptors, or a client that is gone already: the next one may have more luck.
             Err(error) => {
-                tracing::debug!(%error, "a connection could not be accepted");
+                tracing::debug!(%error, "failed to accept a connection");
                 tokio::time::sleep(Duration::from_millis(20)).await;
             }
         }
@@ -205,7 +205,7 @@ async fn serve(
             tracing::debug!(%method, path, status = response.status().as_u16(), took = ?begun.elapsed(), "request");
             entry.enter(Phase::Idle);
             if !drain.settle(asks).await {
-                // Said by nobody else: a client would send its next request into a connection that ends.
+                // Only said here: otherwise a client would send its next request into a connection that ends.
                 response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
             }
             Ok::<_, Infallible>(response)
@@ -214,7 +214,7 @@ async fn serve(
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new()).header_read_timeout(limits.head).max_buf_size(limits.buffer);
     let mut connection = std::pin::pin!(http.serve_connection(TokioIo::new(stream), service));
-    // A client that breaks off, is too slow or speaks no HTTP is no event of ours.
+    // A client that breaks off, is too slow or speaks no HTTP is not worth an event.
     tokio::select! {
         _ = connection.as_mut() => return,
         _ = stopped.changed() => connection.as_mut().graceful_shutdown(),
@@ -222,9 +222,9 @@ async fn serve(
     let _ = connection.await;
 }
 
-/// A one-time link is a secret, and so may be what stands in a query.
+/// A one-time link is a secret, and so may be a query.
 fn loggable(path: &str) -> String {
-    // A link that was spelled in another way opens nothing here, but whoever reads it could mend it.
+    // A misspelled link opens nothing here, but a reader of the log could correct it.
     let opened = path.to_ascii_lowercase().find("open/").map(|it| it + "open/".len());
     let end = opened.into_iter().chain(path.find('%')).min().unwrap_or(path.len());
     path[..end].chars().take(200).collect()
@@ -268,10 +268,10 @@ fn too_large(head: &Parts, body: u64, limits: Limits) -> Option<Failure> {
     let target = head.uri.path_and_query().map_or(0, |it| it.as_str().len());
     let of_fields = |it: &HeaderMap| it.iter().map(|(name, value)| name.as_str().len() + value.len()).sum::<usize>();
     if target > limits.target {
-        return Some(Failure::new(414, format!("an address may have {} bytes at most", limits.target)));
+        return Some(Failure::new(414, format!("an address may have at most {} bytes", limits.target)));
     }
     if of_fields(&head.headers) > limits.fields {
-        return Some(Failure::new(431, format!("the header fields may have {} bytes at most", limits.fields)));
+        return Some(Failure::new(431, format!("the header fields may have at most {} bytes", limits.fields)));
     }
     (body > limits.body as u64).then(|| Failure::too_large(limits.body as u64))
 }
@@ -280,7 +280,7 @@ fn too_large(head: &Parts, body: u64, limits: Limits) -> Option<Failure> {
 fn too_slow(time: Duration, reading: Reading) -> Failure {
     let seconds = time.as_secs_f64();
     match reading {
-        Reading::Waiting => Failure::new(408, format!("the body of the request took longer than {seconds} s to come")),
+        Reading::Waiting => Failure::new(408, format!("the body of the request took longer than {seconds} s")),
         _ => Failure::unavailable(format!("the request took longer than {seconds} s"), 1),
     }
 }

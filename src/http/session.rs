@@ -102,7 +102,7 @@ impl Session {
 }
 
 impl Sessions {
-    /// Opens one; the secret is known to nobody else from then on. `None`: there is no randomness.
+    /// Opens one; only the caller knows the secret from then on. `None`: no randomness.
     fn begin(&self, host: &str, now: Timestamp) -> Option<String> {
         let secret = random::<32>()?;
         let mut open = lock(&self.open);
@@ -156,7 +156,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 /// A link for one browser.
 #[derive(Serialize, ToSchema)]
 struct Link {
-    /// To be opened on this server; works once.
+    /// Open it on this server; it works once.
     #[schema(example = "/open/9f2c…")]
     path: String,
     /// Seconds for which it can be opened.
@@ -168,7 +168,7 @@ struct Link {
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct SignIn {
-    /// The last part of a one-time link. It counts only from the user that windlass runs as, where the system tells who
+    /// The last part of a one-time link. It counts only from the user that windlass runs as, where the system says who
     /// connects.
     #[schema(example = "9f2c…")]
     code: Option<String>,
@@ -179,7 +179,7 @@ struct SignIn {
 /// An open session.
 #[derive(Serialize, ToSchema)]
 struct Opened {
-    /// The secret, to be sent as `X-Windlass-Session` under the same host name and port.
+    /// The secret; send it as `X-Windlass-Session` to the same host name and port.
     session: String,
     /// Seconds without a request after which it ends.
     #[schema(example = 43200)]
@@ -215,7 +215,7 @@ async fn issue(State(app): State<App>) -> (StatusCode, Json<Link>) {
     (StatusCode::CREATED, Json(link))
 }
 
-/// Ends the session that the request shows; with the token, every session.
+/// Ends the session of the request; with the token, every session.
 #[utoipa::path(delete, path = "/api/v1/session", tag = "page", responses((status = 200, body = Ended)))]
 async fn sign_out(State(app): State<App>, Extension(caller): Extension<Caller>) -> Json<Ended> {
     let ended = match caller {
@@ -239,31 +239,31 @@ async fn sign_in(
     let access = app.access();
     match (&asked.code, &asked.token) {
         (Some(code), None) => {
-            // Looked up before it is spent: a stranger must not use up what is not for him.
+            // Looked up before it is spent: another user must not use up the link.
             let owner = app.blocking(move |_| Ok::<_, Failure>(socket_owner::owner(peer.remote, peer.local))).await?;
             if !may_open(owner, peer.remote.ip().to_canonical().is_loopback(), socket_owner::own_user()) {
-                return Err(Failure::new(403, "this link is for the user that windlass runs as")
-                    .hint("sign in with the token, if you know it"));
+                return Err(Failure::new(403, "only the user that windlass runs as can use this link")
+                    .hint("sign in with the token"));
             }
             if !access.links.redeem(code, Instant::now()) {
-                return Err(Failure::new(401, "this link was opened already, or is too old"));
+                return Err(Failure::new(401, "this link was already used, or has expired"));
             }
         }
         (None, Some(token)) if access.token().is(token.trim().as_bytes()) => {}
-        (None, Some(_)) => return Err(Failure::new(401, "the token is not right")),
+        (None, Some(_)) => return Err(Failure::new(401, "wrong token")),
         _ => return Err(Failure::bad_request("a session needs either `code` or `token`")),
     }
     let host = super::access::host_of(&uri, &headers);
     let session = access.sessions.begin(&host, SystemClock.wall());
-    let session = session.ok_or_else(|| Failure::unavailable("there is no randomness for a session", 1))?;
+    let session = session.ok_or_else(|| Failure::unavailable("no randomness available for a session", 1))?;
     let opened = Opened { session, idle: IDLE.as_secs(), expires_in: SESSION_LASTS.as_secs() };
     Ok((StatusCode::CREATED, Json(opened)))
 }
 
-/// Whether a link counts from there: on this machine only for our api user, and for root, who can do everything anyway.
-fn may_open(owner: SocketOwner, loopback: bool, api: u32) -> bool {
+/// Whether a link counts from there: on this machine only for our own user, and for root, who can do everything anyway.
+fn may_open(owner: SocketOwner, loopback: bool, own: u32) -> bool {
     match owner {
-        SocketOwner::User(user) => user == api || user == 0,
+        SocketOwner::User(user) => user == own || user == 0,
         SocketOwner::Nobody => !loopback,
         SocketOwner::Unknown => true,
     }

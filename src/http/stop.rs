@@ -18,7 +18,7 @@ pub fn router() -> OpenApiRouter<App> {
     OpenApiRouter::new().routes(routes!(stop))
 }
 
-/// Stops the daemon: running steps may finish. Asking again changes nothing.
+/// Stops the daemon: running steps may finish. Repeating it changes nothing.
 #[utoipa::path(post, path = "/api/v1/stop", tag = "daemon", responses((status = 202, body = Stopping)))]
 async fn stop(State(app): State<App>) -> (StatusCode, Json<Stopping>) {
     app.request_stop();

@@ -37,7 +37,7 @@ impl Impatient {
     }
 
     /// Reads until the peer has closed its side, has sent too much more, or had its time. Closing a socket with bytes that
-    /// nobody read resets the connection, and the peer never sees what it was told.
+    /// is unread resets the connection, and the peer never sees the response.
     fn poll_linger(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let deadline = self.lingers.get_or_insert_with(|| Box::pin(sleep(LINGER)));
         if deadline.as_mut().poll(cx).is_ready() {

@@ -23,13 +23,13 @@ pub enum Error {
     Settings(#[from] settings::Error),
     #[error("failed to {action} the token {}", path.display())]
     Io { action: &'static str, path: PathBuf, source: io::Error },
-    #[error("the setting or secret `api_token` can't be shown: it has control characters, such as line breaks, in it")]
+    #[error("the setting or secret `api_token` contains control characters, such as line breaks")]
     Unfit,
-    #[error("there is no randomness for a token: {0}")]
+    #[error("no randomness available for a token: {0}")]
     Random(getrandom::Error),
 }
 
-/// Only a digest is kept, and it is compared in a time that tells nothing.
+/// Only a digest is kept, and it is compared in constant time.
 pub struct Token([u8; 32]);
 
 impl Token {
@@ -95,7 +95,7 @@ fn write(home: &Path, path: &Path, token: &str) -> io::Result<()> {
 fn tighten(path: &Path) {
     let Ok(metadata) = fs::symlink_metadata(path) else { return };
     if metadata.is_file() && metadata.permissions().mode() & 0o077 != 0 {
-        tracing::warn!(file = FILE, "the token could be read by others; delete the file to get a new one");
+        tracing::warn!(file = FILE, "other users could read the token; delete the file to get a new one");
         let _ = fs::set_permissions(path, fs::Permissions::from_mode(0o600));
     }
 }

@@ -56,7 +56,7 @@ pub struct Started {
 /// Documents that one read takes.
 const SLICE: usize = 500;
 
-/// How often a submission that met a deletion looks anew.
+/// How often a submission that met a deletion looks again.
 const TRIES: usize = 20;
 
 /// Submits a group for the documents of a batch. What could not be stored is refused before any work.

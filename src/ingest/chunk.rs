@@ -74,10 +74,10 @@ impl ChunkOptions {
     }
 }
 
-/// More passages than this are no document that somebody reads. They would take more memory and disk than its text.
+/// No real document has more passages than this. They would take more memory and disk than its text.
 pub const CHUNKS_MAX: usize = 200_000;
 
-/// Cuts the document; of one with more than [`CHUNKS_MAX`] passages one more than that many come back. Chunks ascend, overlap at most as told, and cover everything but blanks; each one's text is the Markdown at its
+/// Cuts the document; of one with more than [`CHUNKS_MAX`] passages one more than that many come back. Chunks ascend, overlap at most as requested, and cover everything but blanks; each one's text is the Markdown at its
 /// range.
 pub fn chunk(document: &ParsedDocument, options: &ChunkOptions) -> Vec<Chunk> {
     let mut packing = Packing {
@@ -302,7 +302,7 @@ impl Packing<'_> {
 }
 
 impl<'a> Path<'a> {
-    /// Makes the chunk at `range`; the headings above its `body` are those that it stands under.
+    /// Makes the chunk at `range`; its headings are those above its `body`.
     fn place(&mut self, document: &'a ParsedDocument, range: Range<usize>, body: usize) -> Chunk {
         while let Some(heading) = document.headings.get(self.next_heading).filter(|it| it.offset <= body) {
             self.headings.retain(|it| it.0 < heading.level);

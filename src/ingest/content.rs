@@ -15,7 +15,7 @@ pub(super) struct Looked {
     pub size: u64,
     /// The time of its last change when it was read, in nanoseconds since the Unix epoch.
     pub modified: i64,
-    /// The whole of a small file, the beginning and the end of a large one: enough to tell its type.
+    /// All of a small file, the beginning and the end of a large one: enough to detect its type.
     pub sample: Vec<u8>,
 }
 

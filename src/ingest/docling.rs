@@ -57,7 +57,7 @@ impl Docling {
         check_size("the document", bytes.len() as u64, options.max_bytes)?;
         let answer = self.convert(bytes, media_type, sha256, options)?;
         let Some(markdown) = answer.document.and_then(|it| it.md_content) else {
-            return Err(refused(answer.errors.first().map_or("it answered without a text", |it| &it.error_message)));
+            return Err(refused(answer.errors.first().map_or("it answered without text", |it| &it.error_message)));
         };
         if !matches!(answer.status.as_str(), "success" | "partial_success") {
             return Err(refused(answer.errors.first().map_or(&answer.status, |it| &it.error_message)));

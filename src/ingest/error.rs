@@ -1,4 +1,4 @@
-//! What can go wrong before documents are at work, in words for people. What goes wrong with one document is its outcome.
+//! Errors before documents are processed, for people. An error of one document is its outcome.
 
 use super::{chunk::ChunkOptionsError, source::SourceError};
 use crate::{definition, embed, engine, os::file_system, store, vector};
@@ -32,7 +32,7 @@ pub enum Error {
 }
 
 impl Error {
-    /// Tells the user what to do next, where we know.
+    /// What the user can do next, if known.
     pub fn hint(&self) -> Option<String> {
         match self {
             Error::Source(error) => error.hint().map(str::to_string),

@@ -90,7 +90,7 @@ impl Item {
     /// The item of a step: as an earlier step found its content, else as it was submitted.
     pub fn of(input: &StepInput) -> Option<Item> {
         let said = |output: &Output| serde_json::from_value::<Item>(output.value.as_ref()?.get("item")?.clone()).ok();
-        // The parser comes after whoever found the content first.
+        // The parser runs after the step that found the content.
         let found = output_with(input, MARKDOWN).and_then(said).or_else(|| input.inputs.values().find_map(said));
         found.or_else(|| serde_json::from_value(input.item.clone()).ok()).filter(|it| !it.documents.is_empty())
     }
@@ -147,7 +147,7 @@ pub fn open(uri: &str, within: Option<&str>) -> io::Result<File> {
     }
 }
 
-/// `within` of a file that may lie anywhere.
+/// `within` of a file that may be anywhere.
 pub const ANYWHERE: &str = "file:///";
 
 #[cfg(test)]

@@ -13,7 +13,7 @@ pub enum MediaType {
     Tsv,
     Json,
     JsonLines,
-    /// Program text and configuration; the language is told by the name.
+    /// Source code and configuration; the name says the language.
     Code,
     Email,
     Docx,
@@ -87,7 +87,7 @@ impl MediaType {
     }
 }
 
-/// How much of a file tells its type, in bytes.
+/// How much of a file is read to detect its type, in bytes.
 const HEAD: usize = 8192;
 
 /// Tells the type of a document.
@@ -274,7 +274,7 @@ pub fn may_be_read(path: &Path) -> bool {
     !UNREADABLE.split_whitespace().any(|it| it == extension)
 }
 
-/// Whether the name tells a type that has a reader.
+/// Whether the name implies a type that has a reader.
 pub fn is_known_name(path: &Path) -> bool {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     by_name(&extension(&name), &name).is_some()

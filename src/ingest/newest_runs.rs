@@ -34,7 +34,7 @@ fn newest_run(path: &Path, engine: &str) -> Option<Sighting> {
             run.map(|number| Sighting { of: Numbered::Run, number, place })
         }
         Err(error) => {
-            tracing::debug!(%error, "the runs in a vector database are not known");
+            tracing::debug!(%error, "failed to read the runs in a vector database");
             None
         }
     }

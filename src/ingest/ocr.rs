@@ -32,7 +32,7 @@ fn recognize(program: &Path, image: &Path) -> io::Result<String> {
     let argv = vec![program.into(), image.into(), "stdout".into()];
     let mut spec = ChildSpec::new(argv, image.parent().map_or_else(env::temp_dir, PathBuf::from));
     spec.limits.wall = Some(WALL);
-    // Where its languages are kept is told by the environment.
+    // The environment says where its languages are.
     spec.env.extend(env::var_os("TESSDATA_PREFIX").map(|it| ("TESSDATA_PREFIX".into(), it)));
     let end = run(&spec, &CancelToken::default());
     if let Some(StartError::NotStartable(reason) | StartError::NoRoom(reason)) = end.start_error {

@@ -18,7 +18,7 @@ pub enum Kind {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Block {
     pub kind: Kind,
-    /// Bytes, line ends included. Blocks lie end to end and cover the text.
+    /// Bytes, line ends included. Blocks are adjacent and cover the text.
     pub range: Range<usize>,
 }
 

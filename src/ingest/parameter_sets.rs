@@ -18,7 +18,7 @@ use std::{
 pub const DIRECTORY: &str = "params";
 
 /// How the built-in set begins when it is written out.
-const BUILTIN_TEXT_HEAD: &str = "# Built in. What a set of your own does not mention has these values.\n";
+const BUILTIN_TEXT_HEAD: &str = "# Built in. Your own sets have these values unless they set others.\n";
 
 /// A parameter set and where it comes from.
 #[derive(Debug, Clone, PartialEq)]
@@ -29,7 +29,7 @@ pub struct Stored {
 }
 
 impl Stored {
-    /// As YAML: the file as it stands.
+    /// As YAML: the file as it is.
     pub fn text(&self) -> Result<String> {
         match &self.path {
             Some(path) => ownership::read_to_string(path).map_err(|source| io_error("read", path, source)),

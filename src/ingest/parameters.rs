@@ -148,7 +148,7 @@ pub fn embedder(set: &ParameterSet) -> Result<Arc<dyn Embedder>> {
         Some(asked) if embedder.dimension().is_some_and(|it| asked != it as u64) => {
             let there = embedder.dimension().unwrap_or_default();
             let what = format!("`{}` has {there} dimensions, not {asked}", embedder.id());
-            Err(Error::refused(what, "leave `embed.dimensions` away"))
+            Err(Error::refused(what, "remove `embed.dimensions`"))
         }
         _ => Ok(embedder),
     }
@@ -191,7 +191,7 @@ pub fn database_path(home: &Path, name: &str) -> Result<PathBuf> {
         true => PathBuf::from(name),
         false if name.is_empty() || name.starts_with('.') => {
             return Err(Error::refused(
-                format!("`{name}` can't name a vector database"),
+                format!("`{name}` can't be the name of a vector database"),
                 "use letters, or a path with a slash",
             ));
         }
@@ -214,8 +214,8 @@ pub fn database_path(home: &Path, name: &str) -> Result<PathBuf> {
 /// reads it, so it is refused.
 pub fn kept_database_path(home: &Path, name: &str) -> Result<PathBuf> {
     if is_path(name) && Path::new(name).is_relative() {
-        let what = format!("the relative path `{name}` means another vector database in each working directory");
-        return Err(Error::refused(what, "write a name such as `docs`, which lies in the home, or an absolute path"));
+        let what = format!("the relative path `{name}` means a different vector database in each working directory");
+        return Err(Error::refused(what, "write a name such as `docs`, which is in the home, or an absolute path"));
     }
     database_path(home, name)
 }

@@ -76,7 +76,7 @@ pub enum ParseError {
     NeedsOcr { pages: usize },
     #[error("the document's table of contents (xref) is broken and could not be repaired: {reason}")]
     BrokenXref { reason: String },
-    #[error("the file is cut off: {reason}")]
+    #[error("the file is truncated: {reason}")]
     Truncated { reason: String },
     #[error("nested too deeply: {what}")]
     TooDeep { what: String },
@@ -92,7 +92,7 @@ pub enum ParseError {
     Docling { url: String, problem: String, retryable: bool },
     #[error("docling could not read the document: {reason}")]
     DoclingRefused { reason: String },
-    #[error("there is no thread to read it in")]
+    #[error("no thread available to read it")]
     NoThread(#[source] io::Error),
     #[error("failed to {action} {}", path.display())]
     Io { action: &'static str, path: PathBuf, source: io::Error },
@@ -123,7 +123,7 @@ impl ParseError {
         matches!(self, ParseError::Io { .. } | ParseError::NoThread(_) | ParseError::Docling { retryable: true, .. })
     }
 
-    /// What to do next, where we know.
+    /// What to do next, if known.
     pub fn hint(&self) -> Option<&'static str> {
         Some(match self {
             ParseError::Encrypted | ParseError::WrongPassword => {
@@ -135,10 +135,10 @@ impl ParseError {
                 "fetch the file again, or set `parse.salvage: true` to index what can still be read"
             }
             ParseError::TooLarge { .. } => "raise `parse.max_bytes` or `parse.max_text`, or split the document",
-            ParseError::Unsupported { .. } => "leave it out with a glob, or convert it to PDF, HTML or text first",
+            ParseError::Unsupported { .. } => "exclude it with a glob, or convert it to PDF, HTML or text first",
             ParseError::NoPdfSupport => "build windlass with its default features (`pdf` is one of them)",
             ParseError::Docling { retryable: false, .. } => "see `parse.url`, or use `parse.backend=builtin`",
-            ParseError::DoclingRefused { .. } => "read it with `parse.backend=builtin`, or leave it out with a glob",
+            ParseError::DoclingRefused { .. } => "read it with `parse.backend=builtin`, or exclude it with a glob",
             ParseError::Docling { .. } => return None,
             ParseError::TooDeep { .. }
             | ParseError::Malformed { .. }
@@ -157,7 +157,7 @@ pub fn parse_file(path: &Path, options: &ParseOptions) -> Result<ParsedDocument,
     parse(&bytes, &path.to_string_lossy(), options)
 }
 
-/// Reads a document, whose type is told by its content first and by `name` second.
+/// Reads a document. Its type follows from its content first and from `name` second.
 ///
 /// A document without content is no error: it comes back with empty Markdown and a warning that says so.
 pub fn parse(bytes: &[u8], name: &str, options: &ParseOptions) -> Result<ParsedDocument, ParseError> {
@@ -167,7 +167,7 @@ pub fn parse(bytes: &[u8], name: &str, options: &ParseOptions) -> Result<ParsedD
     Ok(finished(document, media_type, bytes))
 }
 
-/// What is told of every document in the same way, whoever read it.
+/// The fields that every reader sets in the same way.
 pub(super) fn finished(mut document: ParsedDocument, media_type: MediaType, bytes: &[u8]) -> ParsedDocument {
     document.media_type = media_type.name().to_string();
     if media_type.has_structure() {
@@ -188,7 +188,7 @@ pub(super) fn finished(mut document: ParsedDocument, media_type: MediaType, byte
     document
 }
 
-/// Deep nesting costs stack: this much stands ready, in bytes, and only what is used is ever resident.
+/// Deep nesting costs stack: this much is reserved, in bytes, and only what is used is ever resident.
 const STACK: usize = 64 << 20;
 
 /// Runs a reader with a known stack. A panic in a format's library is a malformed document, not the end of the process.
@@ -200,7 +200,7 @@ fn in_thread(
     thread::scope(|scope| {
         let reading = thread::Builder::new().name("parse".into()).stack_size(STACK).spawn_scoped(scope, read);
         match reading {
-            Ok(reading) => reading.join().unwrap_or_else(|_| Err(malformed("its reader gave up on it"))),
+            Ok(reading) => reading.join().unwrap_or_else(|_| Err(malformed("its reader failed"))),
             Err(source) => Err(ParseError::NoThread(source)),
         }
     })

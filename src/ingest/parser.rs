@@ -1,6 +1,6 @@
 //! The far side of the parse step: a worker process of this same program, which reads one document after the other.
 //!
-//! It is told what to read, and leaves files in the directory that the request names. What crashes, hangs or explodes it
+//! A request says what to read and names the directory for the results. What crashes, hangs or explodes it
 //! takes nothing else along: the next document gets another process.
 
 use super::{
@@ -33,7 +33,7 @@ pub(super) const MARKDOWN: &str = "document.md";
 /// Everything else of it: a `ParsedDocument` whose `markdown` is empty.
 pub(super) const STRUCTURE: &str = "document.json";
 
-/// The kind of a failure that is nobody's fault: the disk, or something else of the system, was short.
+/// The kind of a failure that is not the document's fault: the disk, or another resource, was short.
 pub(super) const NO_ROOM: &str = "no_room";
 
 /// Deep nesting costs stack; what costs more than this is no document.
@@ -48,11 +48,11 @@ pub(super) struct Request {
     /// See `ItemDocument::within`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub within: Option<String>,
-    /// The name that helps to tell the type.
+    /// The name that helps to detect the type.
     pub name: String,
     pub sha256: ArtifactHash,
     pub options: ParseOptions,
-    /// Who reads it instead of us.
+    /// The external reader.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub docling: Option<Docling>,
 }
@@ -96,9 +96,9 @@ fn work(work: &Work) -> Result<Option<Value>, Failed> {
     let summary = thread::scope(|scope| match reader.spawn_scoped(scope, || read(&request, dir)) {
         Ok(reading) => reading.join().unwrap_or_else(|panic| {
             let said = panicked(&*panic).message;
-            Err(failed("parser_panicked", format!("the parser gave up on this document: {said}")))
+            Err(failed("parser_panicked", format!("the parser failed on this document: {said}")))
         }),
-        Err(error) => Err(of_io("there is no thread to read it in", &error)),
+        Err(error) => Err(of_io("no thread available to read it", &error)),
     })?;
     serde_json::to_value(&summary).map(Some).map_err(unreadable)
 }
@@ -140,7 +140,7 @@ fn read(request: &Request, dir: &Path) -> Result<Summary, Failed> {
     })
 }
 
-/// A failure that no retry mends.
+/// A failure that no retry can fix.
 fn failed(kind: &str, message: String) -> Failed {
     Failed { kind: kind.to_string(), message, ..Failed::default() }
 }

@@ -18,7 +18,7 @@ const SLICE: usize = 200;
 /// How many deletions a search leaves out by name.
 const HIDDEN_MAX: usize = 10_000;
 
-/// Takes out what is noted as still to be removed, under the lock of each vector database. False: somebody else holds one
+/// Removes what is recorded as still to be removed, under the lock of each vector database. False: another holder has one
 /// of them longer than `wait`; what is left is taken out when the lock is free.
 pub fn finish(engine: &Engine, holder: Holder, wait: LockWait) -> Result<bool> {
     let mut all = true;
@@ -69,7 +69,7 @@ fn removals<'a>(pending: &'a [document_removal::Pending], engine: &'a str) -> Ve
 }
 
 /// Deletes a vector database: everything that the engine knows of its documents, then its files. Its lock file stays, as others
-/// may wait on it. Refused while a group is at work that would make it anew.
+/// may wait on it. Refused while a group is running that would create it again.
 pub fn delete_database(engine: &Engine, path: &Path, holder: Holder, wait: LockWait) -> Result<u64> {
     let database = path.to_string_lossy().into_owned();
     let guard = engine.hold_key(&ResourceKey(format!("vec:{database}")), holder, wait)?;
@@ -141,7 +141,7 @@ impl Chore for Removals {
             Ok(true) => None,
             Ok(false) => Some(Millis::seconds(1)),
             Err(error) => {
-                tracing::warn!(%error, "deleted documents could not be taken out of a vector database");
+                tracing::warn!(%error, "failed to remove deleted documents from a vector database");
                 Some(Millis::seconds(30))
             }
         }

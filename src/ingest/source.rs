@@ -44,7 +44,7 @@ pub struct SourceFile {
     pub size: u64,
     /// None where the file system keeps none.
     pub modified: Option<Timestamp>,
-    /// The same in nanoseconds since the Unix epoch, to tell changes apart; 0 where the file system keeps none.
+    /// The same in nanoseconds since the Unix epoch, to detect changes; 0 where the file system has none.
     pub mtime: i64,
     /// See `ItemDocument::within`.
     pub within: Option<String>,
@@ -89,9 +89,7 @@ impl SourceError {
             SourceError::Metadata { .. } => {
                 Some("a sidecar looks like {\"author\": \"A. Smith\"}; correct or remove it")
             }
-            SourceError::Unreadable { .. } => {
-                Some("nothing was taken from here; give read permission and run it again")
-            }
+            SourceError::Unreadable { .. } => Some("nothing was read from here; give read permission and run it again"),
             _ => None,
         }
     }
@@ -114,7 +112,7 @@ pub fn list(roots: &[PathBuf], options: &SourceOptions) -> Result<Listing, Sourc
         })?;
         match metadata {
             it if it.is_file() => {
-                // Who names a link means what it leads to.
+                // A link named on the command line means its target.
                 let within = (options.follow || root.is_symlink()).then(|| ANYWHERE.to_string());
                 listing.files.push(describe(root, &it, options, within)?);
             }
@@ -173,7 +171,7 @@ fn walk(root: &Path, options: &SourceOptions, listing: &mut Listing) -> Result<(
         match fs::metadata(entry.path()) {
             Ok(metadata) => found.push((entry.into_path(), metadata, link)),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                listing.warnings.push(format!("{}: vanished while the directory was read", entry.path().display()));
+                listing.warnings.push(format!("{}: disappeared while the directory was read", entry.path().display()));
             }
             Err(source) => return Err(SourceError::Unreadable { path: entry.into_path(), source }),
         }

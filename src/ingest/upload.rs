@@ -22,11 +22,11 @@ use std::{
 pub struct UploadedDocument {
     pub source: String,
     pub uri: String,
-    /// The name of the file, where somebody says one.
+    /// The name of the file, if given.
     pub file_name: Option<String>,
-    /// The media type, where somebody says one.
+    /// The media type, if given.
     pub media_type: Option<String>,
-    /// A JSON object; null where nobody said.
+    /// A JSON object; null if not given.
     pub metadata: Value,
     pub etag: Option<String>,
     pub batch: Option<i64>,
@@ -79,11 +79,11 @@ pub fn take(engine: &Engine, put: Put, given: UploadedDocument) -> Result<Docume
     Ok(document)
 }
 
-/// Endings of types that are told by their content, but that people know by their names.
+/// Endings of types that are detected by content, but that people know by name.
 const BY_CONTENT: [&str; 13] =
     ["pdf", "docx", "pptx", "xlsx", "xls", "odt", "ods", "odp", "epub", "png", "jpg", "jpeg", "tiff"];
 
-/// A name that tells the type: that of the URI, else that of the file; with an ending for the media type where it has none.
+/// A name that implies the type: that of the URI, else that of the file; with an ending for the media type if it has none.
 pub(super) fn name_of(given: &UploadedDocument) -> String {
     let of_uri = item::name_of_uri(&given.uri).map(|it| decoded(&it));
     let names = [of_uri, given.file_name.clone()];
@@ -113,7 +113,7 @@ fn decoded(text: &str) -> String {
         .unwrap_or_else(|| text.to_string())
 }
 
-/// The ending of files of a media type that content alone does not tell.
+/// The ending of files of a media type that content alone does not show.
 fn ending_of(media_type: &str) -> Option<&'static str> {
     let essence = media_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
     Some(match essence.as_str() {

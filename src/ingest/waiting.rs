@@ -1,4 +1,4 @@
-//! Groups that are paused since their embedding server is away go on when it is back.
+//! Resumes groups that were paused because their embedding server was away.
 
 use super::parameters;
 use crate::{

@@ -47,13 +47,13 @@ macro_rules! states {
 }
 
 states! {
-    /// Where a step stands. Of an open step the tables `ready` and `lease` say whether it waits or runs. A step has ended
+    /// The state of a step. Of an open step the tables `ready` and `lease` say whether it waits or runs. A step has ended
     /// from `STEP_COMPLETED` on; every state before that is live.
     StepState {
         /// Claimable, running, or waiting for its needs.
         Open = 0, STEP_OPEN, "open", "open";
         /// Waits for its due time.
-        Delayed = 1, STEP_DELAYED, "delayed", "waiting for its time";
+        Delayed = 1, STEP_DELAYED, "delayed", "waiting to be retried";
         /// Another step or program has the resource that it needs.
         Blocked = 2, STEP_BLOCKED, "blocked", "waiting for lock";
         /// Its group or type is paused.
@@ -80,7 +80,7 @@ states! {
         Building = 1, PHASE_BUILDING, "building", "being submitted";
         /// `retry` puts its failed runs back, slice by slice.
         Reopening = 2, PHASE_REOPENING, "reopening", "being retried";
-        /// It is being removed, and shown to nobody.
+        /// It is being removed, and hidden.
         Pruning = 3, PHASE_PRUNING, "pruning", "being pruned";
     }
 }
@@ -105,7 +105,7 @@ states! {
 }
 
 states! {
-    /// Where a hook stands.
+    /// The state of a hook.
     HookState {
         Waiting = 0, HOOK_WAITING, "waiting", "waiting";
         Running = 1, HOOK_RUNNING, "running", "running";
@@ -118,7 +118,7 @@ states! {
     /// What ingestion knows of a document in a vector database.
     #[serde(rename_all = "snake_case")]
     DocumentState {
-        /// Its run says: it goes on, or ended in a way that another try may put right.
+        /// Decided by its run: it is open, or ended in a way that a retry may fix.
         AskRun = 0, DOCUMENT_PENDING, "ask_run", "pending";
         /// Stored, without a single chunk.
         Empty = 4, DOCUMENT_EMPTY, "empty", "nothing to index";
@@ -129,7 +129,7 @@ states! {
 }
 
 states! {
-    /// Who holds a resource lock.
+    /// The kind of holder of a resource lock.
     #[derive(utoipa::ToSchema)]
     #[serde(rename_all = "UPPERCASE")]
     HolderKind {

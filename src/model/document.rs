@@ -17,7 +17,7 @@ pub fn shortened(text: &str, most: usize) -> String {
     format!("{}{MARK}", text[..end].trim_end())
 }
 
-/// What a parser makes of a document: one Markdown text, and where its parts lie in it.
+/// What a parser makes of a document: one Markdown text, and the positions of its parts.
 ///
 /// All offsets are byte offsets into `markdown`, on character boundaries, ascending.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -58,7 +58,7 @@ pub struct Chunk {
     pub headings: Vec<String>,
     /// The page on which it begins, counted from 1.
     pub page: Option<u32>,
-    /// Where it stands in the parsed Markdown, in bytes.
+    /// Its position in the parsed Markdown, in bytes.
     pub range: Range<usize>,
     /// Tokens as the chunker counts them.
     pub tokens: u32,

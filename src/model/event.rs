@@ -26,7 +26,7 @@ pub enum EventKind {
     HookFailed,
 }
 
-/// One event. `detail` is a short text for people, empty where the kind says it all.
+/// One event. `detail` is a short text for people, empty if the kind is enough.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Event {
     pub at: Timestamp,

@@ -27,7 +27,7 @@ macro_rules! id {
                 let digits = text.strip_prefix($letter).unwrap_or(text);
                 match digits.parse::<i64>() {
                     Ok(number) if number > 0 => Ok($name(number)),
-                    _ => Err(format!("`{text}` is not a name like `{}12`", $letter)),
+                    _ => Err(format!("`{text}` is not an id such as `{}12`", $letter)),
                 }
             }
         }

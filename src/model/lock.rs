@@ -15,7 +15,7 @@ impl fmt::Display for ResourceKey {
     }
 }
 
-/// Who holds a key. `id` is the step's id for `Step`, the hook's row for `Hook`, else the pid.
+/// The holder of a key. `id` is the step's id for `Step`, the hook's row for `Hook`, else the pid.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Holder {
     pub kind: HolderKind,

@@ -7,7 +7,7 @@ use super::{
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
-/// The field of a result's value that lists show beside the run, in words.
+/// The field of a result's value that lists show beside the run, for people.
 pub const REMARK: &str = "remark";
 
 /// The one outcome of an attempt.

@@ -1,22 +1,22 @@
-//! Who works: the identity of a process, its health, and its limits.
+//! Workers: the identity of a process, its health, and its limits.
 
 use super::{Bytes, Millis};
 use serde::{Deserialize, Serialize};
 
-/// What tells one process from every other, also after its pid was given away.
+/// Identifies one process, even after its pid is reused.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct ProcessIdentity {
     pub pid: u32,
     /// Clock ticks since boot (Linux) or microseconds since the epoch (macOS); None where unknown.
     pub start_time: Option<u64>,
     pub boot_id: String,
-    /// Inode of the pid namespace; None where there is none.
+    /// Inode of the pid namespace; None if there is none.
     pub pid_namespace: Option<u64>,
-    /// Inode of the time namespace; None where there is none.
+    /// Inode of the time namespace; None if there is none.
     pub time_namespace: Option<u64>,
 }
 
-/// What a thread does, as the system tells.
+/// What a thread does, as the system reports.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ThreadState {
     /// It has a processor, or waits for one.

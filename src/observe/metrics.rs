@@ -107,27 +107,27 @@ impl Counter {
     /// Name without prefix and ending, what it counts, and its label.
     pub(super) fn described(self) -> (&'static str, &'static str, Option<&'static str>) {
         match self {
-            Counter::ClaimAttempts => ("claim_attempts", "Claims asked for.", None),
+            Counter::ClaimAttempts => ("claim_attempts", "Claims requested.", None),
             Counter::ClaimSuccess => ("claim_success", "Claims that got at least one step.", None),
             Counter::ClaimIdle => ("claim_idle", "Claims that found nothing to do.", None),
             Counter::ClaimError => ("claim_error", "Claims that failed.", None),
-            Counter::ClaimLostRace => ("claim_lost_race", "Steps whose resource key another took first.", None),
+            Counter::ClaimLostRace => ("claim_lost_race", "Steps whose resource key another step took first.", None),
             Counter::StepCompleted => ("step_completed", "Steps completed.", Some("type")),
             Counter::StepError => ("step_error", "Attempts that failed and will be retried.", Some("type")),
             Counter::StepFailed => ("step_failed", "Steps failed for good.", Some("type")),
             Counter::StepCancelled => ("step_cancelled", "Running steps cancelled.", Some("type")),
-            Counter::StepReleased => ("step_released", "Steps given back without an outcome.", Some("type")),
+            Counter::StepReleased => ("step_released", "Steps released without an outcome.", Some("type")),
             Counter::StepCached => ("step_cached", "Steps completed from the cache.", Some("type")),
-            Counter::WorkerReaped => ("worker_reaped", "Dead or silent workers whose steps were taken back.", None),
+            Counter::WorkerReaped => ("worker_reaped", "Dead or silent workers whose steps were released.", None),
             Counter::LeaseLost => ("lease_lost", "Results dropped because their lease was lost.", None),
             Counter::ResourceLockSwept => ("resource_lock_swept", "Expired resource locks removed.", None),
             Counter::WorkerRecycled => ("worker_recycled", "Worker processes replaced.", Some("reason")),
             Counter::ArtifactBytes => {
-                ("artifacts_bytes", "Plain bytes of artifacts stored and read.", Some("direction"))
+                ("artifacts_bytes", "Uncompressed bytes of artifacts stored and read.", Some("direction"))
             }
             Counter::EventsMissed => (
                 "events_missed",
-                "Events that left memory before a subscriber had them: read later, or dropped.",
+                "Events that left memory before a subscriber received them: read later, or dropped.",
                 Some("how"),
             ),
         }
@@ -173,14 +173,12 @@ impl Gauge {
     pub(super) fn described(self) -> (&'static str, &'static str, &'static [&'static str]) {
         match self {
             Gauge::Steps => ("steps", "Steps by status and type.", &["status", "type"]),
-            Gauge::PoolBusy => ("pool_busy", "Places of a pool that are taken.", &["pool"]),
-            Gauge::PoolSize => ("pool_size", "Places of a pool.", &["pool"]),
+            Gauge::PoolBusy => ("pool_busy", "Slots of a pool in use.", &["pool"]),
+            Gauge::PoolSize => ("pool_size", "Slots of a pool.", &["pool"]),
             Gauge::WalBytes => ("wal_bytes", "Size of the write-ahead log.", &[]),
-            Gauge::FreeDiskBytes => (
-                "free_disk_bytes",
-                "Free space of the disk of the home, or of that of the artifacts if it has less.",
-                &[],
-            ),
+            Gauge::FreeDiskBytes => {
+                ("free_disk_bytes", "Free space of the disk of the home or of the artifacts, whichever is less.", &[])
+            }
         }
     }
 }

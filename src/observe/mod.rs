@@ -1,6 +1,6 @@
 //! Metrics and the log.
 //!
-//! May import: `model`, `os`, `settings`. Never: blocks or breaks whoever counts.
+//! May import: `model`, `os`, `settings`. Never: blocks or breaks its callers.
 
 mod log;
 mod metrics;

@@ -1,4 +1,4 @@
-//! Metrics kept in memory, and told in the text format of Prometheus (exposition format 0.0.4).
+//! Metrics in memory, in the text format of Prometheus (exposition format 0.0.4).
 
 use super::metrics::{Counter, Gauge, Histogram, Metrics};
 use std::{
@@ -10,7 +10,7 @@ use std::{
     },
 };
 
-/// At most this many step types of one metric are told apart; the rest is summed under `other`, so that item names used
+/// One metric distinguishes at most this many step types; the rest is summed under `other`, so that item names used
 /// as step types can't fill the memory. Other labels have few values, and no bound.
 const MOST_TYPES: usize = 1_000;
 const TYPE: &str = "type";
@@ -51,7 +51,7 @@ impl Registry {
         found
     }
 
-    /// Puts these values in the place of all that a gauge had, at once: what is gone does not stay, and nobody reads one
+    /// Replaces all values of a gauge at once: missing ones do not stay, and no reader sees one
     /// half. Each comes with the values of the gauge's labels, in order; equal labels are summed.
     pub fn replace<'a, const LABELS: usize>(
         &self,
@@ -72,7 +72,7 @@ impl Registry {
         *lock(&self.gauges[gauge as usize]) = all;
     }
 
-    /// The whole text for `/metrics`. Counters and distributions without a label are told also while they are zero.
+    /// The whole text for `/metrics`. Counters and distributions without a label are included while they are zero.
     pub fn prometheus(&self) -> String {
         let mut text = String::new();
         self.write_counters(&mut text);

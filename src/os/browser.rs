@@ -56,7 +56,7 @@ fn place(home: &Path) -> PathBuf {
     }
 }
 
-/// A page that leads on at once. The address is one of ours: it has nothing in it that HTML would read otherwise.
+/// A page that redirects at once. The address is our own and has no character that HTML would interpret.
 fn redirect(address: &str) -> String {
     format!(
         "<!doctype html><meta charset=\"utf-8\"><meta name=\"referrer\" content=\"no-referrer\">\

@@ -24,7 +24,7 @@ struct Shared {
 #[derive(Debug, Default)]
 struct State {
     intent: Option<KillIntent>,
-    // Write ends; closing them wakes whoever polls the read ends.
+    // Write ends; closing them wakes pollers of the read ends.
     wakers: Vec<(u64, OwnedFd)>,
     next_waker: u64,
 }

@@ -13,7 +13,7 @@ pub trait Clock: Send + Sync {
     /// Wall-clock time, for due and display times. It may jump in both directions.
     fn wall(&self) -> Timestamp;
 
-    /// Milliseconds since an arbitrary moment of this boot. It never goes back and stands still in suspend.
+    /// Milliseconds since an arbitrary moment of this boot. It never goes back and pauses in suspend.
     fn monotonic(&self) -> Monotonic;
 }
 
@@ -48,7 +48,7 @@ impl Clock for SystemClock {
     }
 
     fn monotonic(&self) -> Monotonic {
-        // CLOCK_MONOTONIC stands still in suspend on Linux but not on macOS, where CLOCK_UPTIME_RAW does.
+        // CLOCK_MONOTONIC pauses in suspend on Linux but not on macOS, where CLOCK_UPTIME_RAW does.
         #[cfg(target_vendor = "apple")]
         return Monotonic((unsafe { libc::clock_gettime_nsec_np(libc::CLOCK_UPTIME_RAW) } / 1_000_000) as i64);
         #[cfg(not(target_vendor = "apple"))]

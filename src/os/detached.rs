@@ -1,4 +1,4 @@
-//! A process of this same program that goes on when its starter has ended.
+//! A process of this same program that outlives its starter.
 
 use super::spawn::leave_session;
 use std::{

@@ -73,7 +73,7 @@ pub fn receive_with(socket: &UnixStream, bytes: &mut [u8]) -> io::Result<(usize,
     let mut control = Control { bytes: [0; 256] };
     let mut part = libc::iovec { iov_base: bytes.as_mut_ptr().cast(), iov_len: bytes.len() };
     let mut fds = Vec::new();
-    // SAFETY: as in `send`; each received descriptor is new and owned by nobody else. Other control messages, such as
+    // SAFETY: as in `send`; each received descriptor is new and has no other owner. Other control messages, such as
     // credentials, may stand before and behind the descriptors.
     let (count, flags) = unsafe {
         let mut message: libc::msghdr = std::mem::zeroed();
@@ -96,7 +96,7 @@ pub fn receive_with(socket: &UnixStream, bytes: &mut [u8]) -> io::Result<(usize,
         (count, message.msg_flags)
     };
     if flags & libc::MSG_CTRUNC != 0 {
-        return Err(io::Error::new(io::ErrorKind::InvalidData, "more descriptors were passed than there is room for"));
+        return Err(io::Error::new(io::ErrorKind::InvalidData, "more descriptors were passed than fit"));
     }
     Ok((count as usize, fds))
 }

@@ -38,13 +38,13 @@ pub struct FileLock {
 }
 
 impl FileLock {
-    /// Takes the lock, or says at once that somebody else has it (`None`).
+    /// Takes the lock, or returns `None` at once if another process holds it.
     pub fn try_exclusive(path: &Path) -> io::Result<Option<FileLock>> {
         let file = open(path)?;
         Ok(take_exclusive(&file)?.then(|| FileLock::of(file)))
     }
 
-    /// Takes the lock together with other sharers, or says at once that somebody has it for himself (`None`).
+    /// Takes the lock together with other sharers, or returns `None` at once if a process holds it exclusively.
     pub fn try_shared(path: &Path) -> io::Result<Option<FileLock>> {
         let file = open(path)?;
         Ok(taken(|| FileExt::try_lock_shared(&file))?.then(|| FileLock::of(file)))
@@ -64,7 +64,7 @@ impl FileLock {
         Ok(got.then(|| FileLock::of(file)))
     }
 
-    /// Tells whether somebody holds the lock exclusively. A missing file is free; probes never disturb each other.
+    /// Whether a process holds the lock exclusively. A missing file is free; probes never disturb each other.
     pub fn probe(path: &Path) -> io::Result<LockState> {
         let file = match ownership::open(path, OpenOptions::new().read(true)) {
             Ok(file) => file,
@@ -105,13 +105,13 @@ impl Drop for FileLock {
     }
 }
 
-/// Opens a lock file of ours for locking, creating it with mode 0600.
+/// Opens one of our lock files for locking, creating it with mode 0600.
 pub(super) fn open(path: &Path) -> io::Result<File> {
     let mut options = OpenOptions::new();
     ownership::open_to_write(path, options.read(true).create(true).truncate(false).mode(0o600))
 }
 
-/// Whether an attempt to lock succeeded; false: somebody else has the lock.
+/// Whether an attempt to lock succeeded; false: another process holds the lock.
 fn taken(attempt: impl FnMut() -> io::Result<()>) -> io::Result<bool> {
     match retried(attempt) {
         Ok(()) => Ok(true),
@@ -120,7 +120,7 @@ fn taken(attempt: impl FnMut() -> io::Result<()>) -> io::Result<bool> {
     }
 }
 
-/// Takes the lock of an open file for itself alone; false: somebody else has it.
+/// Takes the lock of an open file exclusively; false: another process holds it.
 pub(super) fn lock(file: &File) -> io::Result<bool> {
     taken(|| FileExt::try_lock_exclusive(file))
 }

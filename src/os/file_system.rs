@@ -7,9 +7,9 @@ use std::{
 
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    #[error("{} is on {kind}, a file system on which file locks and fsync can't be trusted", dir.display())]
+    #[error("{} is on {kind}, a file system with unreliable file locks and fsync", dir.display())]
     Network { dir: PathBuf, kind: &'static str },
-    #[error("failed to look at the file system of {}", dir.display())]
+    #[error("failed to inspect the file system of {}", dir.display())]
     Io { dir: PathBuf, source: io::Error },
 }
 

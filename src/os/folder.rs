@@ -23,7 +23,7 @@ const READ: OFlags = OFlags::RDONLY.union(OFlags::NOFOLLOW).union(OFlags::NONBLO
 #[derive(Debug)]
 pub struct Folder(OwnedFd);
 
-/// What a name stands for.
+/// The kind of a name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Entry {
     Folder,
@@ -56,7 +56,7 @@ impl Folder {
         Ok(all.filter(|it| !matches!(it, Ok(name) if matches!(name.as_bytes(), b"." | b".."))))
     }
 
-    /// What stands under a name; None: nothing.
+    /// The entry with this name, if any.
     pub fn entry(&self, name: &OsStr) -> io::Result<Option<Entry>> {
         let found = match statat(&self.0, name, AtFlags::SYMLINK_NOFOLLOW) {
             Err(Errno::NOENT) => return Ok(None),

@@ -23,7 +23,7 @@ const STUCK: Duration = Duration::from_secs(10);
 const LONGEST_PAUSE: Duration = Duration::from_millis(50);
 
 static ADOPTING: AtomicBool = AtomicBool::new(false);
-/// Held for reading while a leader is started, so that nobody takes it for an orphan before it is listed.
+/// Held for reading while a leader starts, so that it does not count as an orphan before it is listed.
 static STARTING: RwLock<()> = RwLock::new(());
 /// Leaders that have not been waited for.
 static LISTED: Mutex<BTreeSet<u32>> = Mutex::new(BTreeSet::new());
@@ -68,7 +68,7 @@ impl Leader {
         self.child.id()
     }
 
-    /// Whether somebody has stopped it: it watches nothing then.
+    /// Whether it is stopped: then it watches nothing.
     pub fn is_stopped(&self) -> bool {
         process_stat::is_stopped(self.child.id())
     }
@@ -79,7 +79,7 @@ impl Leader {
             let _ = self.child.kill();
             self.ends_within(STUCK);
         }
-        // It stays a zombie meanwhile, so that its number, which names its session, is nobody else's.
+        // It stays a zombie meanwhile, so that no other process gets its number, which names its session.
         let left = match self.ended_well() {
             true => Left::default(),
             false => end_strays(self.child.id()),
@@ -92,7 +92,7 @@ impl Leader {
         left
     }
 
-    /// Leaves it to itself: it goes on when this process has ended.
+    /// Detaches it: it keeps running when this process has ended.
     pub fn release(self) {
         lock(&RELEASED).push(self.child);
     }

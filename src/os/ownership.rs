@@ -23,7 +23,7 @@ pub enum Error {
     Special { path: PathBuf },
     #[error("{} has {} names", path.display(), names)]
     Linked { path: PathBuf, names: u64 },
-    #[error("failed to look at {}", path.display())]
+    #[error("failed to inspect {}", path.display())]
     Io { path: PathBuf, source: io::Error },
 }
 
@@ -36,14 +36,14 @@ impl Error {
             Error::Foreign { .. } if geteuid().is_root() => {
                 Some("run it as that user, for example with `sudo -u`".to_string())
             }
-            Error::Foreign { .. } => Some("use a home of your own: `--home DIR`".to_string()),
+            Error::Foreign { .. } => Some("use your own home: `--home DIR`".to_string()),
             Error::Writable { path, .. } => {
-                Some(format!("look at what is in it, then take that right away: `chmod go-w '{}'`", path.display()))
+                Some(format!("inspect its content, then remove that right: `chmod go-w '{}'`", path.display()))
             }
-            Error::Link { .. } => Some("name what the link leads to, or put the file itself there".to_string()),
+            Error::Link { .. } => Some("name the target of the link, or put the file itself there".to_string()),
             Error::Special { .. } => Some("move it away".to_string()),
             Error::Linked { path, .. } => Some(format!(
-                "a hard link to it stands elsewhere, where each write would arrive too; stop windlass, then copy it: \
+                "a hard link elsewhere would receive each write too; stop windlass, then copy the file: \
                  `cp -p '{0}' '{0}.own' && mv '{0}.own' '{0}'`",
                 path.display()
             )),
@@ -61,7 +61,7 @@ impl From<Error> for io::Error {
     }
 }
 
-/// Refuses what stands at this path unless it is ours; what it is, or `None` where nothing stands there.
+/// Refuses the entry at this path unless it is ours; returns its kind, or `None` if there is none.
 pub fn check(path: &Path) -> Result<Option<Metadata>> {
     look(path, fs::symlink_metadata(path))
 }
@@ -90,7 +90,7 @@ pub fn check_place(path: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Refuses what stands at this path unless it is a file of ours that has no other name: for a file that we write.
+/// Refuses the entry at this path unless it is our file and has no other name: for a file that we write.
 pub fn check_file(path: &Path) -> Result<()> {
     check(path)?.map_or(Ok(()), |found| judge_file(path, &found))
 }
@@ -105,21 +105,21 @@ pub fn judge_file(path: &Path, found: &Metadata) -> Result<()> {
     }
 }
 
-/// Opens a file of ours to write it: the same, and none that has another name.
+/// Opens one of our files to write it: the same, and none that has another name.
 pub fn open_to_write(path: &Path, options: &mut OpenOptions) -> io::Result<File> {
     let file = open(path, options.write(true))?;
     judge_file(path, &file.metadata()?)?;
     Ok(file)
 }
 
-/// Opens a file of ours: never through a link, and what was opened is judged, not what stood there before.
+/// Opens one of our files: never through a link, and it checks the opened file, not what was there before.
 /// The options must not truncate; see `open_empty`.
 pub fn open(path: &Path, options: &mut OpenOptions) -> io::Result<File> {
-    // A pipe must not make us wait for somebody at its other end.
+    // A pipe must not make us wait for a process at its other end.
     let opened = options.custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK).open(path);
     let file = opened.map_err(|error| match error.raw_os_error() {
         Some(libc::ELOOP) => Error::Link { path: path.to_path_buf() }.into(),
-        // A pipe that nobody reads, or a socket.
+        // A pipe without a reader, or a socket.
         Some(libc::ENXIO) => Error::Special { path: path.to_path_buf() }.into(),
         _ => error,
     })?;
@@ -140,21 +140,21 @@ pub fn read_through_link(path: &Path) -> io::Result<String> {
     Ok(text)
 }
 
-/// Opens a file of ours for writing, with mode 0600 where it is new, and empties it once it is known to be ours.
+/// Opens one of our files for writing, with mode 0600 if it is new, and empties it once it is known to be ours.
 pub fn open_empty(path: &Path) -> io::Result<File> {
     let file = open_to_write(path, OpenOptions::new().create(true).mode(0o600))?;
     file.set_len(0)?;
     Ok(file)
 }
 
-/// Reads a file of ours.
+/// Reads one of our files.
 pub fn read(path: &Path) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     open(path, OpenOptions::new().read(true))?.read_to_end(&mut bytes)?;
     Ok(bytes)
 }
 
-/// Reads a text file of ours.
+/// Reads one of our text files.
 pub fn read_to_string(path: &Path) -> io::Result<String> {
     String::from_utf8(read(path)?).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
 }
@@ -209,7 +209,7 @@ impl Accounts {
     }
 }
 
-/// Whether nobody but this user is in the group.
+/// Whether this user is the only member of the group.
 fn is_private_group(group: u32, owner: u32, accounts: &Accounts) -> bool {
     let Some(name) = accounts.name(owner) else { return false };
     let others = accounts.users.lines().any(|line| {

@@ -59,7 +59,7 @@ impl Peer {
         self.child.id()
     }
 
-    /// Sends a signal. A peer that has ended is not there to get it, and was not waited for, so nobody else gets it.
+    /// Sends a signal. A peer that has ended does not get it, and was not waited for, so no other process gets it either.
     pub fn strike(&self, blow: Blow) -> io::Result<()> {
         strike(self.child.id(), blow)
     }

@@ -15,7 +15,7 @@ pub struct ProcessHandle {
 }
 
 impl ProcessHandle {
-    /// `None`: that process is gone, or nobody can be sure that it is this one (an unknown start time, another
+    /// `None`: that process is gone, or can't be identified for certain (an unknown start time, another
     /// namespace): then it is never signalled.
     pub fn open(identity: &ProcessIdentity) -> Option<ProcessHandle> {
         #[cfg(target_os = "linux")]
@@ -79,7 +79,7 @@ mod tests {
     fn only_the_very_process_is_opened() {
         let own = process_stat::own_identity();
         if own.start_time.is_none() {
-            return; // This system does not tell when a process started, so none is ever certain.
+            return; // This system does not report start times, so no process is ever certain.
         }
         assert_eq!(ProcessHandle::open(&own).map(|it| (it.pid(), it.is_alive())), Some((own.pid, true)));
         assert!(ProcessHandle::open(&ProcessIdentity { start_time: Some(1), ..own.clone() }).is_none());

@@ -1,4 +1,4 @@
-//! What the system tells of processes: identity, memory, open files, CPU time, descendants, holders of locks.
+//! What the system reports about processes: identity, memory, open files, CPU time, descendants, holders of locks.
 //!
 //! Linux answers from /proc. Elsewhere what has no cheap answer is `None`, never a guess.
 
@@ -89,7 +89,7 @@ fn pid_exists(pid: u32) -> bool {
     !matches!(test_kill_process(pid), Err(Errno::SRCH)) && !is_zombie(pid.as_raw_nonzero().get() as u32)
 }
 
-/// A process for people: `process 4242 (rsync)`; without a name where the system does not tell.
+/// A process for people: `process 4242 (rsync)`; without a name where the system does not report it.
 pub fn in_words(pid: u32) -> String {
     match std::fs::read_to_string(format!("/proc/{pid}/comm")) {
         // Whoever runs it chose the name.
@@ -240,18 +240,18 @@ mod linux {
         text.lines().find_map(|it| it.strip_prefix("oom_kill "))?.parse().ok()
     }
 
-    /// The pid of the process that holds an exclusive flock on the file, from /proc/locks. `None` when nobody holds it,
+    /// The pid of the process that holds an exclusive flock on the file, from /proc/locks. `None` if no process holds it,
     /// when it is held from another pid namespace, or when it is not certain who does.
     pub fn who_holds_lock(path: &Path) -> Option<u32> {
         let file = fs::metadata(path).ok()?;
         let device = format!("{:02x}:{:02x}", rustix::fs::major(file.dev()), rustix::fs::minor(file.dev()));
         let found = holders_in(&fs::read_to_string("/proc/locks").ok()?, &device, file.ino());
-        // Who took the lock may have handed it on and ended, and his pid may be another's by now.
+        // The process that took the lock may have passed it on and ended, and its pid may be reused by now.
         let is_it = |it: &&Holder| has_open(it.pid, &file).unwrap_or(it.same_device);
         found.iter().find(is_it).map(|it| it.pid)
     }
 
-    /// Whether the system tells at all who holds locks.
+    /// Whether the system reports holders of locks at all.
     pub fn lock_holders_are_known() -> bool {
         fs::File::open("/proc/locks").is_ok()
     }

@@ -12,7 +12,7 @@ pub fn wait_readable(fds: &[Option<BorrowedFd<'_>>], timeout: Duration) -> io::R
     Ok(wait_ready(fds, None, timeout)?.0)
 }
 
-/// The same, and also until `writer` can be written to or has hung up, which the second part of the answer tells.
+/// The same, and also until `writer` can be written to or has hung up; the second part of the result says which.
 pub fn wait_ready(
     readers: &[Option<BorrowedFd<'_>>],
     writer: Option<BorrowedFd<'_>>,

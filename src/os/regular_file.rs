@@ -12,7 +12,7 @@ use std::{
     path::{Component, Path, PathBuf},
 };
 
-/// What stands at the path is a fifo, a socket, a device or a directory.
+/// The path is a fifo, a socket, a device or a directory.
 #[derive(Debug, thiserror::Error)]
 #[error("{} is not a regular file", path.display())]
 pub struct NotRegular {
@@ -63,7 +63,7 @@ pub fn read_to_string(path: &Path) -> io::Result<String> {
     Ok(text)
 }
 
-/// On the way to a file stands a link where none is followed.
+/// The path to a file has a link where none is followed.
 #[derive(Debug, thiserror::Error)]
 #[error("{} is a link now", path.display())]
 pub struct LinkOnTheWay {
@@ -118,7 +118,7 @@ pub fn open_without_links(path: &Path) -> io::Result<File> {
     }
 }
 
-/// Refuses what stands at a path that another library opens, unless it is a regular file or nothing.
+/// Refuses a path that another library opens, unless it is a regular file or nothing.
 pub fn check(path: &Path) -> io::Result<()> {
     match fs::metadata(path) {
         Ok(found) if !found.is_file() => Err(not_regular(path)),

@@ -1,6 +1,6 @@
-//! What the system had too little of, as its error codes tell.
+//! What the system had too little of, by its error codes.
 //!
-//! A shortage passes: it is nobody's fault, and what met it can be tried again.
+//! A shortage passes: no step is at fault, and it can be retried.
 
 use super::disk_space;
 use crate::model::Bytes;

@@ -37,7 +37,7 @@ impl Signals {
         Signals::install_with(|signal| std::process::exit(128 + signal))
     }
 
-    /// As `install`, but tells `on_second` about the second and later signals.
+    /// As `install`, but calls `on_second` for the second and later signals.
     pub fn install_with(on_second: impl Fn(i32) + Send + 'static) -> io::Result<Signals> {
         let mut iterator = Iterator::new([SIGINT, SIGTERM, SIGTSTP])?;
         if !is_ignored(SIGHUP) {
@@ -172,6 +172,6 @@ fn is_ignored(signal: i32) -> bool {
 /// Lets a closed pipe end this process quietly, as other command-line tools do (`windlass list | head`). Only for
 /// commands that print and end: a server must not die of one closed socket.
 pub fn reset_sigpipe() {
-    // SAFETY: sets a disposition of the system; no handler of ours is involved.
+    // SAFETY: sets a disposition of the system; none of our handlers is involved.
     unsafe { libc::signal(libc::SIGPIPE, libc::SIG_DFL) };
 }

@@ -67,7 +67,7 @@ mod system {
         if unshare(libc::CLONE_NEWNS).is_ok() {
             return Ok(());
         }
-        // SAFETY: they only tell numbers.
+        // SAFETY: they only return numbers.
         let (user, group) = unsafe { (libc::geteuid(), libc::getegid()) };
         unshare(libc::CLONE_NEWUSER | libc::CLONE_NEWNS)?;
         // Without the first the third is forbidden.

@@ -1,8 +1,8 @@
-//! Whose a TCP connection from this machine is, where the system tells.
+//! The user of a TCP connection from this machine, where the system reports it.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-/// Who holds the other end of a connection.
+/// The user at the other end of a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SocketOwner {
     /// The number of a user of this machine.
@@ -13,7 +13,7 @@ pub enum SocketOwner {
     Unknown,
 }
 
-/// Who connected from `peer` to our end of the connection, `here`.
+/// The user that connected from `peer` to our end of the connection, `here`.
 ///
 /// On Linux every user may read the table of connections. A closed socket belongs to user 0 in it, so only established
 /// connections count.

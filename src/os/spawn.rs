@@ -30,10 +30,10 @@ pub enum Reaped {
     Childless,
 }
 
-/// Closes every descriptor from `first` on. Only for a program at its very start: it asks nobody who owns them.
+/// Closes every descriptor from `first` on. Only for a program at its very start: it does not check who owns them.
 pub fn close_from(first: i32) {
     #[cfg(target_os = "linux")]
-    // SAFETY: closes descriptors; the caller vouches that nobody uses them.
+    // SAFETY: closes descriptors; the caller guarantees that nothing uses them.
     if unsafe { libc::syscall(libc::SYS_close_range, first, u32::MAX, 0) } == 0 {
         return;
     }

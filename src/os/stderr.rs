@@ -67,7 +67,7 @@ fn drawn(lines: &[String]) -> String {
     lines.iter().map(|it| format!("{}\n", printable(it))).collect()
 }
 
-/// Stderr for whoever must write whole lines: what can't be written is lost, and counts as written.
+/// Stderr in whole lines: what can't be written is lost, and counts as written.
 #[derive(Debug)]
 pub struct Forgiving;
 

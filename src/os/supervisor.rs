@@ -2,7 +2,7 @@
 
 use std::{env, io, os::unix::net::UnixDatagram, time::Duration};
 
-/// Where to tell a supervisor how we are. Without one every call does nothing.
+/// Where to notify a supervisor. Without one every call does nothing.
 #[derive(Debug)]
 pub struct Supervisor {
     socket: Option<UnixDatagram>,

@@ -1,4 +1,4 @@
-//! What the system tells of single threads: what each does, and whether it was given a processor since.
+//! What the system reports about single threads: what each does, and whether it got a processor since.
 //!
 //! Linux answers from /proc. Elsewhere, and for a process of another namespace, there is no answer.
 
@@ -23,7 +23,7 @@ pub fn look(process: &ProcessIdentity, thread: u32) -> Option<ThreadLook> {
         return None;
     }
     let found = read(process.pid, thread)?;
-    // Asked afterwards: whoever started when it did is who was looked at.
+    // Checked afterwards: the same start time means the same process.
     (process_stat::start_time(process.pid) == process.start_time).then_some(found)
 }
 
@@ -160,9 +160,9 @@ mod tests {
         let signal =
             |signal| rustix::process::kill_process(rustix::process::Pid::from_child(&child.0), signal).unwrap();
         signal(rustix::process::Signal::STOP);
-        until("it stands still", || is(ThreadState::Stopped));
+        until("it is stopped", || is(ThreadState::Stopped));
         signal(rustix::process::Signal::CONT);
-        until("it goes on", || is(ThreadState::Waits));
+        until("it runs again", || is(ThreadState::Waits));
         let other = |change: fn(&mut ProcessIdentity)| {
             let mut it = identity.clone();
             change(&mut it);

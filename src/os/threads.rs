@@ -1,4 +1,4 @@
-//! Work that goes on beside its caller where a thread can be had, and within the caller where none can.
+//! Work that runs beside its caller if a thread is available, else within the caller.
 
 use std::{
     sync::{Arc, Mutex, PoisonError},

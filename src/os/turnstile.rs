@@ -1,7 +1,7 @@
 //! A turnstile of two lock files for processes that write one database in turn.
 //!
 //! Whoever wants to write takes `door`, then `room`, and gives `door` back. Only the one in the door waits for the room,
-//! so nobody who just left can overtake all others: with one lock the last writer wins again and again.
+//! so a process that just left can't overtake all others: with one lock the last writer wins again and again.
 
 use super::file_lock;
 use std::{
@@ -64,7 +64,7 @@ impl Turnstile {
         if !file_lock::poll_until(deadline, Duration::from_millis(2), door)? {
             return Ok(false);
         }
-        // One process at a time stands in the door, so it may ask often: the room is never long without a writer.
+        // One process at a time holds the queue lock, so it may poll often: the room is never long without a writer.
         let room = || file_lock::lock(&self.room);
         let got = file_lock::poll_until(deadline, Duration::from_micros(200), room);
         if let Err(error) = file_lock::release(&self.door) {

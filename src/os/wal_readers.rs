@@ -1,4 +1,4 @@
-//! Who keeps the write-ahead log of an SQLite database from being emptied, and who keeps others from writing.
+//! The processes that keep the write-ahead log of an SQLite database from being emptied, and the one that blocks writers.
 //!
 //! A reader holds a shared POSIX lock on one of five bytes of the `-shm` file for as long as its transaction lasts
 //! (<https://www.sqlite.org/walformat.html>, "WAL Locks": WAL_READ_LOCK(0) to (4) are bytes 123 to 127). The kernel lists
@@ -6,10 +6,10 @@
 
 use std::{collections::BTreeSet, path::Path, time::Duration};
 
-/// How long a look takes: whoever reads at its start and at its end stays.
+/// How long a look takes: a process that reads at its start and at its end counts as a reader.
 const LOOK: Duration = Duration::from_millis(200);
 
-/// Other processes that are reading the database at `path` for a while. Empty where the kernel does not tell.
+/// Other processes that are reading the database at `path` for a while. Empty where the kernel does not report it.
 pub fn staying(path: &Path) -> Vec<u32> {
     let first = readers(path);
     if first.is_empty() {
@@ -21,7 +21,7 @@ pub fn staying(path: &Path) -> Vec<u32> {
 }
 
 /// Another process that is writing the database at `path`, and so keeps all others from it: it holds WAL_WRITE_LOCK, byte
-/// 120. None where the kernel does not tell.
+/// 120. None where the kernel does not report it.
 pub fn writer(path: &Path) -> Option<u32> {
     // The kernel lists locks a page at a time: where the list changes meanwhile, an entry may be in none of them.
     const PAGE: usize = 4_000;

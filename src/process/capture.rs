@@ -14,7 +14,7 @@ const CUT: usize = 48;
 /// What a child printed on one stream.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Captured {
-    /// The last bytes, at most as many as were reply for.
+    /// The last bytes, at most as many as were asked for.
     pub newest: Vec<u8>,
     /// Everything that was printed, in bytes.
     pub total: u64,
@@ -62,7 +62,7 @@ impl Captured {
         }
     }
 
-    /// As `last_lines`, and the first line says how much stands before them, if anything does.
+    /// As `last_lines`, but the first line says how much comes before them, if anything.
     pub fn tail(&self, limit: usize) -> String {
         if self.total <= limit.min(self.newest.len()) as u64 {
             return self.last_lines(limit);

@@ -30,17 +30,16 @@ use std::{
 
 /// No child may open more files than this, whatever the engine may.
 const MOST_OPEN_FILES: u64 = 10_240;
-/// Pipes that are still held when the whole tree is dead were given to somebody else; they are not waited for.
+/// Pipes still held when the whole tree is dead belong to another process; they are not waited for.
 const STRAY_PIPES: Duration = Duration::from_millis(500);
 /// A stdout that goes straight into a file is measured this often.
 const FILE_CHECK: Duration = Duration::from_millis(100);
 /// What a command left behind gets so long between TERM and KILL.
 const LEFT_BEHIND: Duration = Duration::from_secs(1);
-/// From KILL until the shim itself is killed, which has not done what it was told.
+/// From KILL until the shim itself is killed because it did not obey.
 const KILLED: Duration = Duration::from_secs(10);
 /// How often a shim that has limits to watch, or a tree to end, is watched itself.
 const SHIM_CHECK: Duration = Duration::from_secs(1);
-/// In a certificate.
 const LAST_LINES: usize = 4096;
 
 /// A command and the conditions under which it runs.
@@ -58,7 +57,7 @@ pub struct ChildSpec {
     pub grace: Millis,
     /// After the command's own end, how long output of processes that it left behind is waited for before they are ended.
     pub drain: Millis,
-    /// What the command leaves behind when it succeeds goes on, also when this process has ended.
+    /// What the command leaves behind when it succeeds keeps running, even after this process has ended.
     pub background: bool,
     /// The newest so many bytes of stdout and of stderr are kept.
     pub capture: Bytes,
@@ -78,7 +77,7 @@ pub enum Stdin {
     Bytes(Vec<u8>),
 }
 
-/// Limits of the whole tree where not said otherwise. `None` sets no limit.
+/// Limits of the whole tree unless noted otherwise. `None` sets no limit.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct ChildLimits {
     /// Resident memory, sampled every 100 ms at least.
@@ -98,7 +97,7 @@ pub struct ChildLimits {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ChildEnd {
     pub start_error: Option<StartError>,
-    /// None when it never started, or when its shim was killed before it could tell.
+    /// None when it never started, or when its shim was killed before it could report.
     pub exit: Option<ExitStatus>,
     /// Why we ended it; None when it ended by itself.
     pub intent: Option<KillIntent>,
@@ -110,9 +109,9 @@ pub struct ChildEnd {
     pub cpu: Option<Millis>,
     pub wall: Millis,
     pub open_files_hit: bool,
-    /// The kernel killed a process for want of memory while it ran.
+    /// The kernel killed a process for lack of memory while it ran.
     pub out_of_memory: bool,
-    /// What a reader of the certificate should know.
+    /// Remarks for readers of the attempt stats.
     pub remarks: Vec<String>,
 }
 
@@ -179,7 +178,7 @@ pub fn outcome(end: &ChildEnd, permanent_exits: &[i32]) -> Outcome {
     })
 }
 
-/// What the attempt leaves behind: at most 4 KiB of the last lines of stderr, as valid UTF-8.
+/// The record of the attempt: at most 4 KiB of the last lines of stderr, as valid UTF-8.
 pub fn certificate(end: &ChildEnd) -> Certificate {
     Certificate {
         exit: end.exit,
@@ -190,7 +189,7 @@ pub fn certificate(end: &ChildEnd) -> Certificate {
     }
 }
 
-/// Where a command stands on its way to the end.
+/// The phase of a command on its way to the end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Phase {
     Running,
@@ -198,11 +197,9 @@ enum Phase {
     Draining {
         until: Instant,
     },
-    /// TERM was sent.
     Stopping {
         until: Instant,
     },
-    /// KILL was sent.
     Killing {
         until: Instant,
     },
@@ -409,7 +406,7 @@ impl<'a> Watch<'a> {
             Phase::Draining { .. } | Phase::Gone { .. } => false,
         };
         if depends && self.handle.is_stopped() {
-            // It watches nothing and ends nothing any more, so the command goes with it.
+            // It no longer watches or ends anything, so the command ends with it.
             self.handle.overthrow();
             return self.tree_is_gone();
         }
@@ -440,7 +437,7 @@ impl<'a> Watch<'a> {
             }
             Phase::Gone { until } if now >= until => {
                 if self.pipes.iter().any(Option::is_some) {
-                    self.end.remarks.push("its output was still held by a process outside its tree".to_string());
+                    self.end.remarks.push("a process outside its tree still held its output".to_string());
                 }
                 self.pipes = [None, None];
             }
@@ -455,21 +452,21 @@ impl<'a> Watch<'a> {
             self.end.start_error = Some(StartError::NoRoom(NOT_BEGUN.to_string()));
         }
         if ended > 0 {
-            self.end.remarks.push(format!("its supervisor was killed; what it left behind was ended ({ended})"));
+            self.end.remarks.push(format!("its supervisor was killed; its remaining processes were ended ({ended})"));
         }
         if stuck > 0 {
-            self.end.remarks.push("a process of it could not be killed and was left behind".to_string());
+            self.end.remarks.push("one of its processes could not be killed".to_string());
         }
         self.phase = Phase::Gone { until: Instant::now() + STRAY_PIPES };
     }
 
-    /// Reads what the command has printed, and leaves what it left behind to itself.
+    /// Reads the remaining output of the command, and detaches what it left behind.
     fn release(&mut self) {
         let mut buffer = vec![0; 64 << 10];
         for stream in [0, 1] {
             let most = Instant::now() + self.spec.drain.duration();
             let reads = self.pipes[stream].as_ref().is_some_and(|it| never_block(it.as_fd()).is_ok());
-            // What goes on printing without end is not waited for.
+            // Endless output is not waited for.
             while reads && Instant::now() < most && self.has_output(stream) {
                 self.read(stream, &mut buffer);
             }

@@ -17,7 +17,7 @@ pub(super) fn file(env: &[(OsString, OsString)]) -> io::Result<OwnedFd> {
     for (name, value) in env {
         let is_name = !name.is_empty() && !name.as_bytes().iter().any(|it| matches!(it, 0 | b'='));
         if !is_name || value.as_bytes().contains(&0) {
-            let what = format!("the variable {name:?} can't be passed to a program");
+            let what = format!("variable {name:?} can't be passed to a program");
             return Err(io::Error::new(io::ErrorKind::InvalidInput, what));
         }
         for part in [name.as_bytes(), b"=", value.as_bytes(), b"\0"] {

@@ -1,6 +1,6 @@
 //! One request to a worker process and what comes of it: an answer, or an end.
 //!
-//! The loop of whoever waits for the answer also drains what the worker prints, looks at its limits, and hears when it
+//! The loop that waits for the answer also drains the worker's output, looks at its limits, and hears when it
 //! dies. After a death everything that the pipes still hold is read first, so an answer that was written is not lost.
 
 use super::{
@@ -87,7 +87,7 @@ pub struct Reply {
     pub stdout: Captured,
     /// With the lines of `log` messages.
     pub stderr: Captured,
-    /// As sampled; None for a request that took but a moment.
+    /// As sampled; None for a short request.
     pub peak_rss: Option<Bytes>,
     /// Of the worker; where CPU time is limited also of what it waited for. None as above.
     pub cpu: Option<Millis>,
@@ -201,7 +201,7 @@ impl Exchange<'_, '_> {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => (),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
                 Err(_) => {
-                    // Nobody reads any more; how it ended is told by other means.
+                    // The reader is gone; the end is reported in another way.
                     self.sent = self.outgoing.len();
                     self.phase = Phase::Lost { until: Instant::now() + LAST_BREATH };
                 }
@@ -225,7 +225,7 @@ impl Exchange<'_, '_> {
             self.worker.read_answers();
             self.hear_frames();
         }
-        // Before the news, so that a worker that answers our own TERM with exit 0 counts as cancelled.
+        // Before the event, so that a worker that answers our own TERM with exit 0 counts as cancelled.
         if ready[4] || self.wake.is_none() {
             self.look_at_the_token();
         }
@@ -293,7 +293,7 @@ impl Exchange<'_, '_> {
                 let level = level.map(|it| format!("[{it}] ")).unwrap_or_default();
                 self.worker.captured[1].push(format!("{level}{message}\n").as_bytes(), CAPTURE);
             }
-            // Progress renews nothing; everything else answers nothing that was reply.
+            // Progress renews nothing; everything else answers no request.
             Message::Progress { .. } | Message::Log { .. } | Message::Answer(_) | Message::Hello { .. } => (),
             Message::Other => (),
         }
@@ -315,7 +315,7 @@ impl Exchange<'_, '_> {
     fn move_on(&mut self) {
         let now = Instant::now();
         if self.worker.handle.is_gone() {
-            // Nobody is left who could write; what they wrote is here.
+            // No writer is left; what they wrote is here.
             self.worker.read_answers();
             self.hear_frames();
             self.tree_is_gone();
@@ -344,10 +344,10 @@ impl Exchange<'_, '_> {
     fn tree_is_gone(&mut self) {
         let Left { ended, stuck } = self.worker.handle.left();
         if ended > 0 {
-            self.reply.remarks.push(format!("its supervisor was killed; what it left behind was ended ({ended})"));
+            self.reply.remarks.push(format!("its supervisor was killed; its remaining processes were ended ({ended})"));
         }
         if stuck > 0 {
-            self.reply.remarks.push("a process of the worker could not be killed and was left behind".to_string());
+            self.reply.remarks.push("one of the worker's processes could not be killed".to_string());
         }
         self.phase = Phase::Gone;
     }
@@ -449,7 +449,7 @@ impl Exchange<'_, '_> {
         self.worker.read_printed();
         self.note_exit();
         if self.reply.peak_rss.is_some() {
-            // Of a process that has done nothing before, its end tells exactly.
+            // For a process that has done nothing before, its exit is exact.
             let whole_life = self.worker.exit_info.as_ref().and_then(|it| it.cpu).filter(|_| self.worker.units == 0);
             let of_the_dead =
                 whole_life.zip(self.own_cpu_before).map(|(all, before)| Millis(all.0.saturating_sub(before.0)));

@@ -24,7 +24,7 @@ use std::{
 
 pub(super) const WORD: &str = "__guard";
 
-/// What the holder writes to have the command reply to end.
+/// What the holder writes to end the command.
 const TERMINATE: u8 = b't';
 
 /// Ends the command's descendants in rounds, since they may fork meanwhile.
@@ -57,7 +57,7 @@ impl Guard {
         let _ = self.control.write_all(&[TERMINATE]);
     }
 
-    /// Why the command could not be started; None where it was. Reply once the guard has ended.
+    /// Why the command could not be started; None if it was. Call it once the guard has ended.
     pub(super) fn start_error(&mut self) -> Option<io::Error> {
         let mut errno = [0; 4];
         self.control.set_nonblocking(true).ok()?;

@@ -1,4 +1,4 @@
-//! Our end of a shim: starts it, tells it what to do, hears its event.
+//! Our end of a shim: starts it, sends it orders, receives its events.
 
 use super::{
     environment,
@@ -26,11 +26,11 @@ use std::{
     time::Duration,
 };
 
-/// A shim that ends without a word of its child met too low a limit, or was ended itself: nothing was begun.
-pub(super) const NOT_BEGUN: &str = "the process that was to start it ended before it could";
-/// A shim that was told to end its tree, or has closed its socket, gets so long to end by itself.
+/// A shim that ends without a report on its child met too low a limit, or was ended itself: nothing was started.
+pub(super) const NOT_BEGUN: &str = "the process that should start it ended first";
+/// How long a shim may take to end by itself after the order to end its tree, or after it closed its socket.
 const LAST_BREATH: Duration = Duration::from_millis(200);
-/// One whose owner is gone kills its tree; so long it may take.
+/// How long one whose owner is gone may take to kill its tree.
 const DYING: Duration = Duration::from_secs(30);
 
 /// What a shim starts.
@@ -53,7 +53,7 @@ pub struct Launch<'a> {
 pub struct ShimHandle {
     leader: Option<Leader>,
     control: UnixStream,
-    /// Bytes of event that have not been understood yet.
+    /// Bytes of events that are not parsed yet.
     unread: Vec<u8>,
     event: VecDeque<ShimEvent>,
     gone: bool,
@@ -62,7 +62,7 @@ pub struct ShimHandle {
 }
 
 impl ShimHandle {
-    /// Starts a shim. Whether the command itself starts is told by its first event.
+    /// Starts a shim. Its first event says whether the command itself started.
     pub fn start(launch: Launch) -> Result<ShimHandle, StartError> {
         let name = launch.argv.first().ok_or(StartError::NotStartable("the command is empty".to_string()))?;
         if !launch.dir.is_dir() {
@@ -95,7 +95,7 @@ impl ShimHandle {
         Ok(handle)
     }
 
-    /// Becomes readable when there is event.
+    /// Becomes readable when there are events.
     pub fn control(&self) -> BorrowedFd<'_> {
         self.control.as_fd()
     }
@@ -133,7 +133,7 @@ impl ShimHandle {
         self.leader.as_ref().map_or(0, Leader::pid)
     }
 
-    /// Whether somebody has stopped the shim, so that it watches nothing.
+    /// Whether the shim is stopped, so that it watches nothing.
     pub fn is_stopped(&self) -> bool {
         self.leader.as_ref().is_some_and(Leader::is_stopped)
     }
@@ -143,7 +143,7 @@ impl ShimHandle {
         self.left
     }
 
-    /// Ends a shim that does not do what it is told, and its whole tree with it.
+    /// Ends a shim that does not obey, with its whole tree.
     pub fn overthrow(&mut self) {
         self.lose(Duration::ZERO);
     }
@@ -159,7 +159,7 @@ impl ShimHandle {
         }
     }
 
-    /// Leaves what the command left behind to itself. The shim goes on reading from `outputs`.
+    /// Detaches what the command left behind. The shim keeps reading from `outputs`.
     pub fn release(&mut self, outputs: &[BorrowedFd<'_>]) {
         // One that has just ended has nothing left to release.
         let _ = fd_passing::send_with(&self.control, RELEASE, outputs);
@@ -170,7 +170,7 @@ impl ShimHandle {
 
     /// Asks the child's process group and every other descendant to end.
     pub fn terminate(&self) {
-        // A shim that has just ended can't be told anything, and needs not be.
+        // A shim that has just ended can't and need not receive anything.
         let _ = fd_passing::write_quietly(&self.control, &[TERMINATE]);
     }
 
@@ -207,7 +207,7 @@ impl Drop for ShimHandle {
 pub(super) fn start_error(command: &OsString, error: &io::Error) -> StartError {
     let name = command.to_string_lossy();
     if Shortage::of_start(error).is_some() || error.raw_os_error() == Some(libc::ETXTBSY) {
-        return StartError::NoRoom(format!("no room to start `{name}`: {error}"));
+        return StartError::NoRoom(format!("no resources to start `{name}`: {error}"));
     }
     match error.raw_os_error() {
         Some(libc::ENOENT) => StartError::NotStartable(format!("`{name}` was not found")),

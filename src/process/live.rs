@@ -1,4 +1,4 @@
-//! What a running attempt has printed so far, in files that whoever follows it can read.
+//! The output of a running attempt so far, in files that followers can read.
 //!
 //! An attempt that is over in a moment writes nothing. A longer one writes at most 64 KiB of each stream five times a second,
 //! and its files, which are never flushed, go with the directory of the attempt. Each file begins with the position in

@@ -14,7 +14,7 @@ pub fn use_program(path: &Path) {
     *CHOSEN.lock().unwrap_or_else(PoisonError::into_inner) = Some(path.to_path_buf());
 }
 
-/// Whether `program` is this very program, which then must have been reply what it was started as.
+/// Whether `program` is this very program, which then must have checked what it was started as.
 pub fn is_this_program() -> bool {
     CHOSEN.lock().unwrap_or_else(PoisonError::into_inner).is_none() && shim::is_asked_here()
 }

@@ -1,4 +1,4 @@
-//! What the engine and a worker process say to each other, over a pair of pipes that nobody else has.
+//! What the engine and a worker process say to each other, over a pair of pipes that no other process has.
 //!
 //! Each message is a frame: a length of 4 bytes, big-endian, then so many bytes of JSON in UTF-8. One request is in flight
 //! at a time. `docs/workers.md` describes it for those who write a worker in another language.
@@ -52,7 +52,7 @@ pub enum Incoming {
     Unknown,
 }
 
-/// What a worker is told of a step.
+/// The request of a step to a worker.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Work {

@@ -46,7 +46,7 @@ pub fn asked_for() -> Option<String> {
 /// Serves requests with `run` until the engine has no more, or is gone. Each unit is one step: what `run` took is dropped
 /// and given back to the system when the unit is finalized. A panic of `run` is a permanent failure of that step.
 ///
-/// Errors only when there is no engine to exchange to.
+/// Errors only when the engine is gone.
 pub fn serve(mut run: impl FnMut(&Work) -> Result<Option<Value>, Failed>) -> io::Result<()> {
     let mut channel = Channel::take()?;
     let nonce = env::var(NONCE).unwrap_or_default();
@@ -97,7 +97,7 @@ struct Channel {
 impl Channel {
     /// The descriptors that the environment names, out of the reach of what the work starts.
     fn take() -> io::Result<Channel> {
-        let missing = || io::Error::other("this is a worker process of windlass, which starts it by itself");
+        let missing = || io::Error::other("this is a worker process of windlass; only windlass starts it");
         let named = env::var(FDS).map_err(|_| missing())?;
         let (requests, answers) = named.split_once(',').ok_or_else(missing)?;
         let open = |number: &str| -> io::Result<File> {
@@ -136,7 +136,7 @@ impl Channel {
         match encode_message(&answer(value, failed)) {
             Ok(frame) => self.answers.write_all(&frame),
             Err(length) => {
-                let message = format!("the answer would be {length} bytes; a frame holds {LONGEST}");
+                let message = format!("the answer would have {length} bytes; a frame has at most {LONGEST}");
                 let failed = Failed { kind: "bad_value".to_string(), message, ..Failed::default() };
                 self.send(&answer(None, Some(failed)))
             }

@@ -146,7 +146,7 @@ struct Received {
 
 fn receive(control: &UnixStream, config: &ShimConfig) -> io::Result<Received> {
     let mut fds: VecDeque<OwnedFd> = fd_passing::receive(control)?.into();
-    // With everything above 2 closed the system hands out 3, 4, ... in config; anything else would be a mix-up.
+    // With everything above 2 closed the system hands out 3, 4, ... in order; anything else would be a mix-up.
     let in_place = fds.iter().enumerate().all(|(index, fd)| fd.as_raw_fd() == 3 + index as i32);
     if fds.len() != config.given + config.kept + 2 || !in_place {
         return Err(io::ErrorKind::InvalidData.into());
@@ -230,7 +230,7 @@ impl Shim {
         });
     }
 
-    /// Waits for all that are dead. False when nobody is left.
+    /// Waits for all that are dead. False when none is left.
     fn reap(&mut self) -> io::Result<bool> {
         loop {
             match spawn::reap()? {

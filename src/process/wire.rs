@@ -12,11 +12,11 @@ pub const WORD: &str = "__shim";
 /// From the engine, one byte each. The end of the stream means that the engine is gone: kill everything.
 pub const TERMINATE: u8 = b'T';
 pub const KILL: u8 = b'K';
-/// Comes with a descriptor, which the shim holds until it hears `LET_GO` or until its whole tree is dead: a lock under which
+/// Comes with a descriptor, which the shim holds until it receives `LET_GO` or until its whole tree is dead: a lock under which
 /// the tree works for now.
 pub const HOLD: u8 = b'H';
 pub const LET_GO: u8 = b'L';
-/// Comes with the read ends of the command's output: what it left behind goes on without the engine, and what that prints
+/// Comes with the read ends of the command's output: what it left behind keeps running without the engine, and what that prints
 /// is read and forgotten. The shim says `ShimEvent::Ended` and closes the socket.
 pub const RELEASE: u8 = b'R';
 
@@ -64,7 +64,7 @@ impl ShimConfig {
     }
 }
 
-/// From the shim, in this config: a start or a failure, limits, the exit of the child, and the end of its whole tree.
+/// From the shim, in this order: a start or a failure, limits, the exit of the child, and the end of its whole tree.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ShimEvent {
     /// The child is about to run its program; said by the child itself, so that it comes before anything that the program does.

@@ -1,6 +1,6 @@
 //! One long-lived worker process: its pipes, what it said, and what became of it.
 //!
-//! A value without a thread of its own: whoever holds it asks it something (`ask`), or looks after it while it is idle
+//! A value without its own thread: its owner sends it a request (`ask`), or watches it while it is idle
 //! (`attend`). What is sent and heard between the two is in `exchange`.
 
 use super::{
@@ -43,7 +43,7 @@ pub struct WorkerSpec {
     pub env: Vec<(OsString, OsString)>,
     /// The name of the workflow, for its `load`.
     pub definition: String,
-    /// The handlers that will be reply for.
+    /// The handlers that steps will call.
     pub handlers: Vec<String>,
     /// Of each of its processes; allocations beyond it fail inside.
     pub address_space: Option<Bytes>,
@@ -61,7 +61,7 @@ pub struct Timeouts {
     pub shutdown: Millis,
     /// Between TERM and KILL.
     pub grace: Millis,
-    /// After a worker has ended, how long a final answer is waited for while somebody still holds its pipe.
+    /// After a worker has ended, how long a final answer is waited for while a process still holds its pipe.
     pub drain: Millis,
 }
 
@@ -84,11 +84,11 @@ impl Default for Timeouts {
 pub enum StartFailure {
     /// Not found, not executable: the same next time.
     NotStartable(String),
-    /// The system had too little of something to start it: nobody's fault.
+    /// The system lacked a resource to start it: no step is at fault.
     NoRoom(String),
     /// It was started and is of no use; what it printed says more.
     Failed(Box<Broken>),
-    /// We were reply to stop meanwhile.
+    /// A stop was requested meanwhile.
     Stopped(KillIntent),
 }
 
@@ -165,7 +165,7 @@ impl Worker {
         match failed {
             Some(failed) => {
                 printed[1].note(failed.traceback.as_deref().unwrap_or_default());
-                let why = format!("could not load its handlers: {}", bounded(failed.message, MESSAGE));
+                let why = format!("failed to load its handlers: {}", bounded(failed.message, MESSAGE));
                 let [stdout, stderr] = printed;
                 Err(StartFailure::Failed(Box::new(Broken { why, by_itself: true, stdout, stderr })))
             }
@@ -177,7 +177,7 @@ impl Worker {
     }
 
     fn launch(number: u64, spec: &WorkerSpec, nonce: &str) -> Result<Worker, StartFailure> {
-        let no_room = |error: io::Error| StartFailure::NoRoom(format!("no room to start it: {error}"));
+        let no_room = |error: io::Error| StartFailure::NoRoom(format!("no resources to start it: {error}"));
         let nothing = File::open("/dev/null").map_err(no_room)?;
         let (their_requests, requests) = io::pipe().map_err(no_room)?;
         let (answers, their_answers) = io::pipe().map_err(no_room)?;
@@ -232,7 +232,7 @@ impl Worker {
         })
     }
 
-    /// Whether what was reply at the start came.
+    /// Whether the answer to the request of the start came.
     fn welcome(&mut self, reply: Reply, what: &str, timeouts: Millis) -> Result<(), StartFailure> {
         if reply.answer.is_some() && self.exit_info.is_none() {
             return Ok(());
@@ -318,7 +318,7 @@ impl Worker {
         self.handle.let_go();
     }
 
-    /// What becomes readable when an idle worker prints, dies, or speaks without being reply.
+    /// What becomes readable when an idle worker prints, dies, or sends a message without a request.
     pub(super) fn signs(&self) -> [Option<BorrowedFd<'_>>; 4] {
         [
             self.answers.as_ref().map(AsFd::as_fd),
@@ -351,7 +351,7 @@ impl Worker {
         read_available(&mut self.answers, &mut self.buffer, |bytes| frames.push(bytes));
     }
 
-    /// Hears what the shim has to tell; never waits.
+    /// Reads the shim's events; never waits.
     pub(super) fn hear_events(&mut self) {
         loop {
             let heard = crate::os::readiness::wait_readable(&[Some(self.handle.control())], Duration::ZERO);
@@ -408,7 +408,7 @@ fn read_available(pipe: &mut Option<PipeReader>, buffer: &mut [u8], mut take: im
     }
 }
 
-/// A word that nobody can guess, so that only what we started can say hello.
+/// A word that can't be guessed, so that only a process that we started can say hello.
 fn nonce() -> String {
     let mut bytes = [0; 16];
     if getrandom::fill(&mut bytes).is_err() {

@@ -20,7 +20,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// What such a process is told to be.
+/// The role of such a process.
 pub const NAME: &str = "filling";
 const OUTCOME: &str = "outcome.json";
 /// Room while the disk is not full. It is taken from memory as it is used.

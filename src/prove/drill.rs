@@ -184,17 +184,17 @@ impl Torment<'_> {
     }
 }
 
-/// Heals everything and lets the work end: stopped processes go on, clients leave, workers are whole. Then one last
+/// Heals everything and runs the work to its end: stopped processes continue, clients leave, workers are complete. Then one last
 /// worker starts, which clears away what the dead left. Returns what did not end.
 fn drain(site: &Site, drill: &Drill, processes: &mut Processes) -> Result<Option<String>> {
     let mut wrong = Vec::new();
     if !processes.dismiss(Role::Client, Instant::now() + GOODBYE)? {
-        wrong.push("a client did not end when it was asked to".to_string());
+        wrong.push("a client did not stop on request".to_string());
     }
     let engine = site.engine(0)?;
     wrong.extend(wait_for_end(&engine, drill.workers, drill.patience, processes)?);
     if !processes.dismiss(Role::Worker, Instant::now() + GOODBYE)? {
-        wrong.push("a worker did not end when it was asked to".to_string());
+        wrong.push("a worker did not stop on request".to_string());
     }
     processes.tend(true)?;
     wrong.extend(wait_for_end(&engine, 1, GOODBYE, processes)?);

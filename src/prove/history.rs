@@ -46,7 +46,7 @@ pub struct History {
     /// In commit order.
     pub events: Vec<Event>,
     pub artifacts: usize,
-    /// Artifacts that are not what their rows say, in words.
+    /// Artifacts that differ from their rows, for people.
     pub damaged: Vec<String>,
     /// What SQLite and the store itself find wrong.
     pub findings: Vec<String>,

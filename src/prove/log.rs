@@ -39,7 +39,7 @@ pub enum Record {
 pub enum HandlerEnd {
     Done,
     Failed,
-    /// It was told to stop.
+    /// It is stopping.
     Stopped,
 }
 

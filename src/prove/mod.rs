@@ -1,4 +1,4 @@
-//! The torture program: the real binary as several processes, a seeded nemesis, and a checker that trusts nobody.
+//! The torture program: the real binary as several processes, a seeded nemesis, and a checker that trusts no other part.
 //!
 //! One drill: processes of this program submit and work on one home in a fresh directory; the nemesis kills, stops and
 //! misleads them, and fills a disk that it has made; then all is healed, the work drains, and what is left is checked against what the processes said while
@@ -51,7 +51,7 @@ pub enum Error {
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 impl Error {
-    /// Tells the user what to do next, where we know.
+    /// What the user can do next, if known.
     pub fn hint(&self) -> Option<String> {
         match self {
             Error::Io { .. } | Error::Filled { .. } => None,

@@ -1,4 +1,4 @@
-//! What is done to whom and when: follows from the seed alone.
+//! The schedule of faults: follows from the seed alone.
 
 use super::{chance::Chance, home::SILENT_AFTER, role::Role, trace::Mine};
 use crate::{failpoint::Window, model::Bytes};
@@ -13,7 +13,7 @@ pub enum Act {
         role: Role,
         of: u64,
     },
-    /// Every worker in the same moment: nobody is left to reap.
+    /// Every worker at the same moment: no worker is left to reap.
     KillAllWorkers,
     Stop {
         role: Role,

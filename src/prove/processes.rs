@@ -28,7 +28,7 @@ struct Player {
     role: Role,
     peer: Peer,
     stopped: Option<Standing>,
-    /// It was told to end, or killed, at this time.
+    /// It was stopped or killed at this time.
     struck: Option<i64>,
     asked: bool,
 }
@@ -108,7 +108,7 @@ impl Processes {
         player.peer.strike(Blow::Stop).map_err(Error::io("stop", "a process"))
     }
 
-    /// Lets those go on whose time has come (or everyone), and sees who has ended.
+    /// Continues those whose time has come (or all), and collects those that have ended.
     pub fn tend(&mut self, wake_all: bool) -> Result<()> {
         let mut left = Vec::new();
         for mut player in std::mem::take(&mut self.players) {

@@ -1,4 +1,4 @@
-//! What the tormented processes do: a worker works, a client submits and writes down what it was told.
+//! What the tormented processes do: a worker works, a client submits and logs the responses.
 
 use super::{
     Error, Result,
@@ -102,7 +102,7 @@ impl Player {
         let log = self.site.log()?;
         loop {
             match self.begin(role, &log, &signals) {
-                // Who can't even begin on a full disk comes again, as under a supervisor. Who has begun must stay.
+                // A process that can't even start on a full disk is started again, as under a supervisor. One that has started must stay.
                 Err(error) if error.is_full() && !signals.wait(LOOK) => {}
                 Err(error) if error.is_full() => return Ok(()),
                 done => return done,
@@ -179,7 +179,7 @@ struct Client<'a> {
 }
 
 impl Client<'_> {
-    /// Submits work as often as it takes to be told something certain; once more with other content if `wrong_too`.
+    /// Submits work until the outcome is certain; once more with other content if `wrong_too`.
     fn submit(&self, number: u64, wrong_too: bool) -> Result<Option<GroupId>> {
         let work = Work::of(self.role.seed, number);
         let name = match work.keyed {

@@ -26,7 +26,7 @@ pub struct Mine {
     pub after: Duration,
 }
 
-/// As it stands in an argument: `4:17:250`, window, time, microseconds.
+/// As in an argument: `4:17:250`, window, time, microseconds.
 impl std::fmt::Display for Mine {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{}:{}:{}", self.window as usize, self.nth, self.after.as_micros())

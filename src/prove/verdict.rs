@@ -61,17 +61,17 @@ impl Invariant {
 
     pub fn sentence(self) -> &'static str {
         match self {
-            Invariant::Acknowledged => "every acknowledged submission is there, whole, and once per key",
+            Invariant::Acknowledged => "every acknowledged submission exists, complete, and once per key",
             Invariant::CompletedOnce => "each step ended once, by its newest lease, after its work was done",
-            Invariant::GroupEndsOnce => "each group ended once, as it had to",
-            Invariant::ArtifactsWhole => "every artifact is there, with the right hash",
+            Invariant::GroupEndsOnce => "each group ended once, with the right status",
+            Invariant::ArtifactsWhole => "every artifact exists, with the right hash",
             Invariant::NoOrphans => "no process outlived its worker",
-            Invariant::NothingLeft => "nothing half-written is left after a restart",
-            Invariant::Sound => "the database is sound; every answer and every exit was clean",
+            Invariant::NothingLeft => "nothing partly written is left after a restart",
+            Invariant::Sound => "the database is sound; every response and every exit was clean",
             Invariant::Exclusive => "steps with the same resource key never overlapped",
-            Invariant::Ordered => "no step began before what it needs was done",
+            Invariant::Ordered => "no step started before its needs were done",
             Invariant::HooksRun => "every hook was queued once and ran",
-            Invariant::Alive => "all work ended once healed; nobody alive was taken for dead",
+            Invariant::Alive => "all work ended once healed; no live process was declared dead",
         }
     }
 }
@@ -119,9 +119,9 @@ pub struct Report {
     /// Why no disk was filled, if none was.
     pub not_filled: Option<String>,
     pub submissions: usize,
-    /// Submissions whose client died before it was told anything, or was told that the disk is full.
+    /// Submissions whose client died before it got a response, or got the error of a full disk.
     pub unknown: usize,
-    /// Submissions whose client was told that the disk is full.
+    /// Submissions whose client got the error of a full disk.
     pub told_full: usize,
     pub groups: usize,
     pub steps: usize,

@@ -139,7 +139,7 @@ steps:
         }
     }
 
-    /// Whether step `no` tells the side log of itself.
+    /// Whether step `no` writes to the side log.
     pub fn is_logged(self, no: usize) -> bool {
         !matches!((self, no), (Workflow::Wide, _) | (Workflow::Shell, 0))
     }

@@ -14,7 +14,7 @@ pub enum Error {
 }
 
 impl Error {
-    /// Tells the user what to do next, where we know.
+    /// What the user can do next, if known.
     pub fn hint(&self) -> Option<&'static str> {
         match self {
             Error::Embedder { .. } => Some("search with the recorded embedder, or with `--mode text`"),

@@ -101,7 +101,7 @@ pub(super) fn plain(text: &str, signs: Signs) -> String {
 
 struct Shown<'a> {
     text: String,
-    /// Lines whose emphasis, code and links may go on from one to the next.
+    /// Lines whose emphasis, code and links may continue from one to the next.
     paragraph: Vec<Cow<'a, str>>,
     signs: Signs,
 }
@@ -274,7 +274,7 @@ mod tests {
     proptest! {
         #[test]
         fn signs_alone_take_no_letter(text in "[a-zé東1 *_#>|\\\\\n+=~`-]{0,300}") {
-            // What stands behind a fence is the name of a language.
+            // The text behind a fence is the name of a language.
             let text = text.replace("``", "`").replace("~~~", "~");
             for signs in [Signs::None, Signs::Fences, Signs::Readers, Signs::All] {
                 prop_assert_eq!(letters(&plain(&text, signs)), letters(&text));

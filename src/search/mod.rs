@@ -44,7 +44,7 @@ impl std::str::FromStr for Mode {
             "hybrid" => Ok(Mode::Hybrid),
             "text" => Ok(Mode::Text),
             "vector" => Ok(Mode::Vector),
-            _ => Err(format!("`{text}` is not a mode of search; use one of hybrid, text, vector")),
+            _ => Err(format!("`{text}` is not a search mode; use one of hybrid, text, vector")),
         }
     }
 }
@@ -83,7 +83,7 @@ impl Query {
 /// One chunk that was found. Its fields in JSON are promises.
 #[derive(Debug, Clone, PartialEq, Serialize, utoipa::ToSchema)]
 pub struct Hit {
-    /// The higher the better; comparable within one search only. Fused (0 to 1), BM25, or the cosine, after the mode.
+    /// Higher is better; comparable only within one search. Fused (0 to 1), BM25, or the cosine, after the mode.
     pub score: f64,
     pub source: String,
     pub uri: String,
@@ -93,12 +93,12 @@ pub struct Hit {
     pub headings: Vec<String>,
     /// Counted from 1.
     pub page: Option<u32>,
-    /// Which chunk of its document, counted from 0.
+    /// The number of the chunk in its document, from 0.
     pub chunk: u32,
-    /// Where the chunk stands in the parsed Markdown, in bytes.
+    /// The position of the chunk in the parsed Markdown, in bytes.
     #[schema(value_type = std::collections::BTreeMap<String, usize>)]
     pub range: Range<usize>,
-    /// Whether it is a table of contents, an index or a menu: such hits come last, whatever their score.
+    /// Whether it is a table of contents, an index or a menu: such hits rank last, whatever their score.
     pub navigation: bool,
     #[serde(flatten)]
     pub snippet: Snippet,
@@ -130,7 +130,7 @@ pub fn search(db: &VectorDb, embedder: &dyn Embedder, query: &Query) -> Result<V
     }
     let words = terms::text_query(&query.text);
     let depth = fuse::depth(k);
-    // What was ranked is still there to be fetched, whoever replaces it meanwhile.
+    // The ranked chunks can still be fetched, even if a writer replaces them meanwhile.
     let _moment = db.snapshot()?;
     let by_words = match query.mode {
         Mode::Vector => Vec::new(),

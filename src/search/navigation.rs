@@ -2,7 +2,7 @@
 
 use crate::vector::FoundChunk;
 
-/// A chunk is navigation if this share of its letters stands in lines that only lead elsewhere.
+/// A chunk is navigation if this share of its letters is in lines that only lead elsewhere.
 const SHARE: f64 = 0.7;
 /// Fewer lines than this are no list of links, contents or index entries.
 const LINES_MIN: usize = 3;
@@ -123,7 +123,7 @@ fn kind(line: &str) -> Line {
     if listed && short && !says && letters > 0 { Line::Title } else { Line::Says }
 }
 
-/// Whether the line is an item of a list or a numbered title, and what stands behind its mark.
+/// Whether the line is an item of a list or a numbered title, and the text behind its mark.
 fn item(line: &str) -> (bool, &str) {
     if let Some(rest) = ["- ", "* ", "+ ", "• "].iter().find_map(|it| line.strip_prefix(it)) {
         return (true, rest.trim_start());

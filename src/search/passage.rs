@@ -3,29 +3,29 @@
 use serde::Serialize;
 use std::ops::Range;
 
-/// A piece of a chunk's Markdown and where its matching words stand in it.
+/// A piece of a chunk's Markdown and the positions of its matching words.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct Passage {
-    /// About 300 bytes round the words that match best, cut between words; all of the chunk where that was asked for.
+    /// About 300 bytes around the words that match best, cut between words; the whole chunk if requested.
     pub passage: String,
     /// Byte ranges in `passage`, as `[start, end]`, ascending.
     #[serde(serialize_with = "pairs")]
     #[schema(value_type = Vec<(usize, usize)>)]
     pub marks: Vec<Range<usize>>,
-    /// Whether text was left out before and after.
+    /// Whether text was cut before and after.
     pub cut: (bool, bool),
 }
 
-/// A piece of a chunk as plain text, without the signs of Markdown, and where its matching words stand in it.
+/// A piece of a chunk as plain text, without Markdown, and the positions of its matching words.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct Snippet {
-    /// About 300 bytes of plain text round the words that match best; all of the chunk where that was asked for.
+    /// About 300 bytes of plain text around the words that match best; the whole chunk if requested.
     pub snippet: String,
     /// Byte ranges of the matching words in `snippet` (UTF-8), as `[start, end]`, ascending.
     #[serde(serialize_with = "pairs")]
     #[schema(value_type = Vec<(usize, usize)>)]
     pub highlights: Vec<Range<usize>>,
-    /// Whether text was left out before and after.
+    /// Whether text was cut before and after.
     pub snippet_cut: (bool, bool),
 }
 

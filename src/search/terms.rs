@@ -2,7 +2,7 @@
 
 use crate::vector::{Term, TextQuery, is_unspaced};
 
-/// Words that stand in so many texts that they tell nothing, yet cost the most to look up.
+/// Words in so many texts that they mean nothing, yet cost the most to look up.
 const STOP_WORDS: &[&str] = &[
     "a", "about", "above", "after", "again", "against", "all", "also", "am", "an", "and", "any", "are", "as", "at",
     "be", "because", "been", "before", "being", "below", "between", "both", "but", "by", "can", "could", "did", "do",
@@ -15,9 +15,9 @@ const STOP_WORDS: &[&str] = &[
     "when", "where", "which", "while", "who", "whom", "why", "will", "with", "would", "you", "your", "yours",
 ];
 
-/// Longer texts are cut: nobody types them, and a page pasted in says what it is about early.
+/// Longer queries are cut: a pasted page states its subject early.
 const BYTES_MAX: usize = 16_384;
-/// A Cyrillic or Greek word loses this many letters at its end, if enough are left to tell it from others.
+/// A Cyrillic or Greek word loses this many letters at its end, if enough are left to distinguish it from others.
 const ENDING_LETTERS: usize = 2;
 const STEM_LETTERS_MIN: usize = 4;
 
@@ -67,7 +67,7 @@ fn floor(text: &str, length: usize) -> usize {
     (0..=length.min(text.len())).rev().find(|it| text.is_char_boundary(*it)).unwrap_or(0)
 }
 
-/// An unspaced run is looked for by its pairs of letters, since we can't tell its words; a word of a language whose
+/// An unspaced run is looked for by its pairs of letters, since we can't split it into words; a word of a language whose
 /// endings FTS5 can't take off by its start; any other word as it is.
 fn terms_of(word: &str) -> Vec<Term> {
     let letters: Vec<char> = word.chars().collect();

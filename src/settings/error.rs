@@ -13,15 +13,15 @@ pub enum Error {
     Flag { name: String, message: String, hint: Option<String> },
     #[error("failed to {action} {}", path.display())]
     Io { action: &'static str, path: PathBuf, source: io::Error },
-    #[error("found no place for the home directory: neither HOME nor XDG_DATA_HOME is set")]
+    #[error("no place for the home directory: neither HOME nor XDG_DATA_HOME is set")]
     NoHome,
-    #[error("the home directory {} has a name that is not UTF-8", home.display())]
+    #[error("the name of the home directory {} is not UTF-8", home.display())]
     NotUtf8 { home: PathBuf },
     #[error(transparent)]
     Ownership(#[from] ownership::Error),
-    #[error("{} was not made by you on this machine, so nothing in it is read or run", home.display())]
+    #[error("you did not make {} on this machine, so windlass reads and runs nothing in it", home.display())]
     Untrusted { home: PathBuf },
-    #[error("there is no place to remember trusted homes in: neither HOME nor XDG_DATA_HOME is set")]
+    #[error("no place for the list of trusted homes: neither HOME nor XDG_DATA_HOME is set")]
     NoMemory,
 }
 
@@ -35,13 +35,13 @@ impl Error {
             Error::Ownership(error) => return error.hint(),
             Error::Untrusted { home } => {
                 let dir = home.parent().unwrap_or(home).to_string_lossy().replace('\'', "'\\''");
-                return Some(format!("look at its settings and work, then trust it once: `windlass trust '{dir}'`"));
+                return Some(format!("inspect its settings and work, then trust it once: `windlass trust '{dir}'`"));
             }
-            Error::Variable { .. } => "see `windlass settings` for what each setting may be",
-            Error::Io { .. } => "check who owns the file and its mode",
+            Error::Variable { .. } => "see `windlass settings` for the allowed values",
+            Error::Io { .. } => "check the owner and the mode of the file",
             Error::NoHome => "name a directory with `--home` or WINDLASS_HOME",
             Error::NotUtf8 { .. } => "name another directory with `--home` or WINDLASS_HOME",
-            Error::NoMemory => "name the home with `--home` or WINDLASS_HOME: what you name yourself is trusted",
+            Error::NoMemory => "name the home with `--home` or WINDLASS_HOME: a home that you name is trusted",
         };
         Some(words.to_string())
     }

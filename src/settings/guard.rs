@@ -9,7 +9,7 @@ use super::{
 use crate::os::ownership;
 use std::{fs, io, path::Path};
 
-/// What stands in a home beside the files that the engine (`engine.*`), the daemon (`serve.*`) and others write.
+/// The content of a home beside the files that the engine (`engine.*`), the daemon (`serve.*`) and others write.
 const NAMES: &[&str] = &[FILE, "params", "workers", "locks", ".restore"];
 
 /// Directories that may be links to another disk: then what they lead to is judged.
@@ -44,7 +44,7 @@ pub fn check_home(home: &Path) -> Result<()> {
     }
     let failed = |source| Error::Io { action: "list", path: home.to_path_buf(), source };
     let entries = match fs::read_dir(home) {
-        // A file in its place is refused by whoever opens it as a directory.
+        // A file in its place is refused when it is opened as a directory.
         Err(error) if error.kind() == io::ErrorKind::NotADirectory => return Ok(()),
         entries => entries.map_err(failed)?,
     };

@@ -175,7 +175,7 @@ impl Raw<'_> {
 }
 
 fn entry(text: &str) -> Result<(String, i64), String> {
-    let wrong = || format!("`{}` must be written like `parse=4`", text.trim());
+    let wrong = || format!("`{}` must have the form `parse=4`", text.trim());
     let (name, number) = text.rsplit_once('=').ok_or_else(wrong)?;
     Ok((name.trim().to_string(), number.trim().parse().map_err(|_| wrong())?))
 }
@@ -284,7 +284,7 @@ impl Setting for Pools {
     fn read(raw: &Raw<'_>) -> Result<Pools, String> {
         let sized = |(name, size): (String, i64)| match usize::try_from(size) {
             Ok(size) if size <= 4_096 && !name.is_empty() => Ok((name, size)),
-            _ => Err(format!("pool `{name}` must have 0 to 4096 places")),
+            _ => Err(format!("pool `{name}` must have 0 to 4096 slots")),
         };
         raw.entries()?.into_iter().map(sized).collect::<Result<_, _>>().map(Pools)
     }
@@ -305,8 +305,8 @@ impl Setting for Levels {
     fn read(raw: &Raw<'_>) -> Result<Levels, String> {
         let checked = |(name, level): (String, i64)| match level {
             _ if !kind::ALL.contains(&name.as_str()) => Err(match nearest(&name, kind::ALL) {
-                Some(meant) => format!("`{name}` is no type of artifact; did you mean `{meant}`?"),
-                None => format!("`{name}` is no type of artifact; there are {}", kind::ALL.join(", ")),
+                Some(meant) => format!("`{name}` is not a type of artifact; did you mean `{meant}`?"),
+                None => format!("`{name}` is not a type of artifact; known: {}", kind::ALL.join(", ")),
             }),
             0..=19 => Ok((name, level)),
             _ => Err(format!("the level of `{name}` must be 0 to 19")),
@@ -366,7 +366,7 @@ impl Setting for Names {
         let fits = |name: &String| name.chars().all(|it| it.is_ascii_alphanumeric() || matches!(it, '.' | '-' | '_'));
         let words = raw.words()?;
         match words.iter().find(|it| !fits(it)) {
-            Some(wrong) => Err(format!("`{wrong}` must be the name of a host, without a port")),
+            Some(wrong) => Err(format!("`{wrong}` must be a host name, without a port")),
             None => Ok(Names(words.iter().map(|it| it.to_lowercase()).collect())),
         }
     }

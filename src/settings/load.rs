@@ -126,7 +126,7 @@ impl Settings {
         Ok(())
     }
 
-    /// What one setting alone can't tell. The culprit is named with where it came from.
+    /// Checks across settings. The error names the culprit and its source.
     fn check(&self) -> Result<()> {
         let positive = [
             ("heartbeat", self.heartbeat.0),
@@ -135,14 +135,14 @@ impl Settings {
             ("history_limit", self.history_limit),
         ];
         if let Some((name, _)) = positive.into_iter().find(|it| it.1 == 0) {
-            return Err(self.refuse(name, "must be more than nothing".into(), None));
+            return Err(self.refuse(name, "must be more than 0".into(), None));
         }
         if self.history_limit > MOST_HISTORY {
             return Err(self.refuse("history_limit", format!("must be at most {MOST_HISTORY}"), None));
         }
         if self.silent_after.0 < self.heartbeat.0.saturating_mul(3) {
             let message = format!("must be at least three heartbeats ({})", self.heartbeat);
-            let hint = "a worker that is only slow would be taken for dead".to_string();
+            let hint = "a worker that is only slow would be declared dead".to_string();
             return Err(self.refuse("silent_after", message, Some(hint)));
         }
         if self.lock_ttl.0 < self.heartbeat.0.saturating_mul(3) {
@@ -158,18 +158,17 @@ impl Settings {
             [("hosts", self.hosts.0.is_empty()), ("trust_proxy_headers", self.trust_proxy_headers.0.is_empty())];
         let opened = [("api_open", self.api_open), ("read_open", self.read_open)];
         if let (Some((proxy, _)), Some((open, _))) = (proxied.iter().find(|it| !it.1), opened.iter().find(|it| it.1)) {
-            let message =
-                format!("can't go together with `{proxy}`: what a proxy passes on would need no token either");
+            let message = format!("can't be combined with `{proxy}`: forwarded requests would need no token either");
             let hint = format!("unset `{open}` or `{proxy}`; clients behind a proxy send the token");
             return Err(self.refuse(open, message, Some(hint)));
         }
         if self.pools.0.values().all(|it| *it == 0) {
-            return Err(self.refuse("pools", "no pool has a place".into(), Some("set `*` to 1 or more".into())));
+            return Err(self.refuse("pools", "no pool has a slot".into(), Some("set `*` to 1 or more".into())));
         }
         let filter = &self.log_level;
         if let Some(word) = filter.split(',').map(str::trim).find(|it| is_no_level(it)) {
             let hint = "`error`, `warn`, `info`, `debug`, `trace`, `off`, or a filter such as `windlass::engine=debug`";
-            return Err(self.refuse("log.level", format!("`{word}` is no level"), Some(hint.into())));
+            return Err(self.refuse("log.level", format!("`{word}` is not a level"), Some(hint.into())));
         }
         if let Err(error) = EnvFilter::try_new(filter) {
             return Err(self.refuse("log.level", error.to_string(), None));
@@ -278,15 +277,15 @@ mod tests {
             ("heartbeat = 2\n", 1, "`2` must be a duration such as `30s`", ""),
             ("durability = \"off\"\n", 1, "must be `full` or `normal`", ""),
             ("pools = 3\n", 1, "must be a table", ""),
-            ("[log]\nlevel = \"warning\"\n", 2, "`warning` is no level", "`warn`"),
+            ("[log]\nlevel = \"warning\"\n", 2, "`warning` is not a level", "`warn`"),
             ("[log]\nlevel = \"windlass=quux\"\n", 2, "`log.level`", ""),
-            ("[pools]\nparse = -1\n", 1, "0 to 4096 places", ""),
+            ("[pools]\nparse = -1\n", 1, "0 to 4096 slots", ""),
             ("a = [\n", 1, "unclosed array", ""),
-            ("heartbeat = \"20s\"\nsilent_after = \"30s\"\n", 2, "three heartbeats", "taken for dead"),
+            ("heartbeat = \"20s\"\nsilent_after = \"30s\"\n", 2, "three heartbeats", "declared dead"),
             ("compression.level = 40\n", 1, "must be 1 to 19", "compression.on = false"),
-            ("[compression]\nlevels = { parse = 10 }\n", 2, "`parse` is no type of artifact; there are document", ""),
+            ("[compression]\nlevels = { parse = 10 }\n", 2, "`parse` is not a type of artifact; known: document", ""),
             ("[compression.levels]\nmarkdwn = 10\n", 1, "did you mean `markdown`?", ""),
-            ("history_limit = 0\n", 1, "more than nothing", ""),
+            ("history_limit = 0\n", 1, "more than 0", ""),
             ("history_limit = 1000001\n", 1, "must be at most 1000000", ""),
             ("[listen]\nport = 1\n", 1, "single value", ""),
         ] {

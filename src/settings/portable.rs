@@ -3,7 +3,7 @@
 use super::ENTRIES;
 use toml::{Table, Value};
 
-/// What is taken over: how work is paced, kept and logged. Everything else says whom the home belongs to, who may reach it
+/// What is taken over: how work is paced, kept and logged. Everything else says who owns the home, who can reach it
 /// or where it writes, so it is for the owner of the new home to say. A new setting stays behind until it is put here.
 const PORTABLE: &[&str] = &[
     "durability",
@@ -46,9 +46,9 @@ pub fn portable(text: &str) -> Result<Ported, String> {
     dropped.sort();
     let rest = toml::to_string(&kept).map_err(|error| error.to_string())?;
     let mut text = String::from("# Written by `windlass restore`.\n");
-    dropped.iter().for_each(|it| {
-        text.push_str(&format!("# Taken out, since it belongs to another home: {}\n", it.escape_debug()))
-    });
+    dropped
+        .iter()
+        .for_each(|it| text.push_str(&format!("# Removed, since it belongs to another home: {}\n", it.escape_debug())));
     text.push_str(&rest);
     Ok(Ported { text, dropped })
 }

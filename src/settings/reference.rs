@@ -50,7 +50,7 @@ pub fn markdown() -> String {
 mod tests {
     use super::*;
 
-    /// `UPDATE_DOCS=1 cargo test` writes the page anew.
+    /// `UPDATE_DOCS=1 cargo test` writes the page.
     #[test]
     fn the_page_is_what_the_table_says() {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/configuration.md");

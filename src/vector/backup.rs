@@ -16,7 +16,7 @@ const PAGES: i32 = 500;
 pub fn copy(from: &Path, to: &Path, go_on: &dyn Fn() -> bool) -> Result<bool> {
     let failed = |source| Error::sql("copy", from, source);
     let mut source = connection::open(from, Access::Read, Durability::Full)?;
-    // What is written meanwhile by others would else make the copy begin anew.
+    // Writes of others would otherwise restart the copy.
     let snapshot = source.transaction().map_err(failed)?;
     snapshot.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(())).map_err(failed)?;
     let mut target = Connection::open(to).map_err(failed)?;
@@ -40,7 +40,7 @@ pub fn check_copy(path: &Path) -> Result<()> {
     super::VectorDb::open(path, &super::OpenOptions::default()).map(drop)
 }
 
-/// What SQLite finds wrong with a copy that nobody else has open.
+/// What SQLite finds wrong with a copy that no other process has open.
 pub fn problems_of_copy(path: &Path) -> Result<Vec<String>> {
     let failed = |source| Error::sql("check", path, source);
     let conn = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY).map_err(failed)?;

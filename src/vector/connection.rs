@@ -13,10 +13,10 @@ use std::{
     time::Duration,
 };
 
-/// `wlVD`, so that `file` and we can tell our databases from others.
+/// `wlVD`, so that `file` and windlass recognise our databases.
 pub(super) const APPLICATION_ID: i64 = 0x776c_5644;
 pub(super) const SCHEMA_VERSION: i64 = 2;
-/// The oldest that is read as it is, and upgraded by whoever writes.
+/// The oldest that is read as it is, and upgraded by a writer.
 pub(super) const OLDEST_SCHEMA: i64 = 1;
 
 pub(super) const SCHEMA: &str = include_str!("schema.sql");
@@ -40,7 +40,7 @@ pub(super) enum Access {
 
 /// Opens `path`, which must exist for reading and is made for writing.
 pub(super) fn open(path: &Path, access: Access, durability: Durability) -> Result<Connection> {
-    // SQLite would wait for whoever is to write into a fifo.
+    // SQLite would wait for a writer of a fifo.
     for ending in ["", "-wal", "-shm", "-journal"] {
         let file = PathBuf::from(format!("{}{ending}", path.display()));
         regular_file::check(&file).map_err(|source| Error::Io { action: "open", path: file, source })?;

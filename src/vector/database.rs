@@ -174,7 +174,7 @@ impl VectorDb {
         Ok(Epoch(raised))
     }
 
-    /// Whether nobody took over since this epoch was given.
+    /// Whether no other writer took over since this epoch.
     pub fn is_current(&self, epoch: Epoch) -> Result<bool> {
         let asked = self.db.query_row("SELECT epoch FROM meta", [], |row| row.get::<_, i64>(0));
         Ok(asked.map_err(|source| self.failed("read the state of", source))? == epoch.0)
@@ -187,7 +187,7 @@ impl VectorDb {
         Ok(serde_json::from_str(&text).unwrap_or_default())
     }
 
-    /// Where the model is served that embedded the chunks, as whoever wrote them recorded it. None: the embedder is built in.
+    /// The server of the model that embedded the chunks, as their writer recorded it. None: the embedder is built in.
     pub fn server(&self) -> Result<Option<serde_json::Value>> {
         let asked = self.db.query_row("SELECT server FROM meta", [], |row| row.get::<_, Option<String>>(0));
         let text = asked.map_err(|source| self.failed("read the state of", source))?;

@@ -19,7 +19,7 @@ pub struct DocumentRow<'a> {
     pub now: Timestamp,
 }
 
-/// Who stores a document: a run of an engine, whose runs are numbered in the order of submission.
+/// The writer of a document: a run of an engine, whose runs are numbered in the order of submission.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Origin<'a> {
     pub engine: &'a str,
@@ -31,7 +31,7 @@ pub struct Origin<'a> {
 pub struct Removal<'a> {
     pub source: &'a str,
     pub uri: &'a str,
-    /// It stays if a later run of this engine has stored it. None: it goes, whoever stored it.
+    /// It stays if a later run of this engine has stored it. None: it is removed in any case.
     pub until: Option<Origin<'a>>,
 }
 
@@ -162,7 +162,7 @@ impl VectorDb {
 
     /// Removes documents, some at a time in transactions of their own, and counts those that were there.
     ///
-    /// When it fails in the middle, what it removed before stays removed; doing it again goes on.
+    /// If it fails in the middle, what it has removed stays removed; running it again continues.
     pub fn remove_documents(&mut self, epoch: Epoch, documents: &[Removal<'_>]) -> Result<usize> {
         let mut removed = 0;
         for slice in documents.chunks(REMOVED_AT_ONCE) {

@@ -39,7 +39,7 @@ pub enum Error {
     ReadOnly { path: PathBuf },
     #[error("{} is busy", path.display())]
     Busy { path: PathBuf },
-    #[error("it took too long to {action} {}", path.display())]
+    #[error("timed out: {action} {}", path.display())]
     TooLong { action: &'static str, path: PathBuf },
     #[error("no space left for {}", path.display())]
     DiskFull { path: PathBuf },
@@ -49,7 +49,7 @@ pub enum Error {
     Schema { path: PathBuf, differences: String },
     #[error(transparent)]
     Ownership(#[from] ownership::Error),
-    #[error("{} keeps `{pragma}` at {found}, wanted {wanted}", path.display())]
+    #[error("{} has `{pragma}` = {found}, expected {wanted}", path.display())]
     Pragma { path: PathBuf, pragma: &'static str, wanted: String, found: String },
     #[error("failed to {action} {}", path.display())]
     Io { action: &'static str, path: PathBuf, source: std::io::Error },
@@ -60,7 +60,7 @@ pub enum Error {
 }
 
 impl Error {
-    /// Tells the user what to do next, where we know.
+    /// What the user can do next, if known.
     pub fn hint(&self) -> Option<&'static str> {
         match self {
             Error::NotFound { .. } => Some("make one with `windlass ingest PATH`, or see `windlass db list`"),
@@ -68,24 +68,22 @@ impl Error {
                 Some("use the recorded embedder, or re-ingest with `--force` into another `--db`")
             }
             Error::SchemaVersion { .. } => Some("use the release of windlass that wrote it, or ingest again"),
-            Error::Fenced { .. } => Some("run the same command again; see `windlass locks` for who works on it"),
-            Error::Busy { .. } => Some("see `windlass locks` for who works on it"),
+            Error::Fenced { .. } => Some("run the same command again; see `windlass locks` for the holder"),
+            Error::Busy { .. } => Some("see `windlass locks` for the holder"),
             Error::DiskFull { .. } => {
-                Some("free some space, then run the same command again; nothing was half written")
+                Some("free some space, then run the same command again; nothing was written in part")
             }
-            Error::TooLong { .. } => {
-                Some("narrow the search with `--filter`; if the file is not from you, do not use it")
-            }
+            Error::TooLong { .. } => Some("narrow the search with `--filter`; if the file is not yours, do not use it"),
             Error::Damaged { .. } => Some("run `windlass db check`, or ingest again into another `--db`"),
-            Error::Schema { .. } => Some("somebody has changed it: ingest again into another `--db`"),
+            Error::Schema { .. } => Some("it was changed from outside: ingest again into another `--db`"),
             Error::Ownership(ownership::Error::Foreign { .. }) => {
-                Some("run it as the user whose file it is, for example with `sudo -u`")
+                Some("run it as the owner of the file, for example with `sudo -u`")
             }
             Error::Ownership(ownership::Error::Writable { .. }) => {
-                Some("look at what is in it, then take that right away with `chmod go-w`")
+                Some("inspect its content, then remove that right with `chmod go-w`")
             }
             Error::Ownership(ownership::Error::Linked { .. }) => {
-                Some("a hard link to it stands elsewhere, where each write would arrive too: copy it, and use the copy")
+                Some("a hard link elsewhere would receive each write too: copy the file, and use the copy")
             }
             Error::Filter(error) => error.hint(),
             _ => None,

@@ -25,7 +25,7 @@ pub struct Info {
     pub sources: Vec<(String, u64)>,
     /// The file and its write-ahead log.
     pub bytes: u64,
-    /// What a vacuum would give back at least.
+    /// The space that a vacuum would free, at least.
     pub free_bytes: u64,
 }
 

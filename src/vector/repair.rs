@@ -34,7 +34,7 @@ const ORPHANS: &[&str] = &[
 
 impl VectorDb {
     /// Removes what [`VectorDb::check`] counts, in one transaction: orphans, and every document that is not whole. It can't
-    /// mend a file that SQLite itself finds damaged.
+    /// repair a file that SQLite itself finds damaged.
     pub fn repair(&mut self, epoch: Epoch) -> Result<RepairReport> {
         self.write(epoch, "repair", |tx| {
             let mut report = RepairReport::default();

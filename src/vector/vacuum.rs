@@ -15,7 +15,7 @@ pub struct VacuumReport {
 impl VectorDb {
     /// Merges the word index into one segment, rewrites the file without its free pages, and empties the log.
     ///
-    /// Readers go on reading. It needs free space for a second copy of the file; without it nothing changes.
+    /// Readers continue. It needs free space for a second copy of the file; without that nothing changes.
     pub fn vacuum(&mut self, epoch: Epoch) -> Result<VacuumReport> {
         let bytes_before = self.bytes()?;
         self.write(epoch, "merge the word index of", |tx| {

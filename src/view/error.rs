@@ -20,7 +20,7 @@ pub enum Error {
     #[error(transparent)]
     Filter(#[from] vector::FilterError),
     #[error(
-        "`{name}` was embedded with `{model}` by a server at {url}, which you have never named: nothing was sent there"
+        "`{name}` was embedded with `{model}` by a server at {url}, which you have not named: nothing was sent there"
     )]
     UnknownServer { name: String, model: String, url: String },
     #[error("failed to list {}", path.display())]
@@ -29,7 +29,7 @@ pub enum Error {
     NoDatabase { name: String, there: Vec<String> },
     #[error("`{name}` can't be the name of a vector database")]
     DatabaseName { name: String },
-    #[error("`{key}` was taken away, but {who} still holds the file lock {}: whoever comes next waits for it", path.display())]
+    #[error("`{key}` was taken away, but {who} still holds the file lock {}: the next holder waits for it", path.display())]
     StillLocked { key: String, who: String, path: PathBuf },
     #[error("the log of {step} is damaged")]
     DamagedLog { step: crate::model::StepId, source: std::io::Error },
@@ -42,7 +42,7 @@ pub enum Error {
 }
 
 impl Error {
-    /// Tells the user what to do next, where we know.
+    /// What the user can do next, if known.
     pub fn hint(&self) -> Option<String> {
         match self {
             Error::Engine(error) => error.hint(),
@@ -65,7 +65,7 @@ impl Error {
             Error::NoDefinition { meant: Some(meant), .. } => Some(format!("did you mean `{meant}`?")),
             Error::NoDefinition { .. } => Some("see `windlass list definitions`".to_string()),
             Error::StillLocked { .. } => {
-                Some("cancel what works under it, or wait for it: its work is not interrupted by force".to_string())
+                Some("cancel the work that holds it, or wait: `--force` does not interrupt it".to_string())
             }
             Error::Cursor(_) => Some("take it from `windlass events --json`".to_string()),
             Error::NoGroup => Some("make one with `windlass ingest PATH` or `windlass run FILE`".to_string()),

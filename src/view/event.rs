@@ -4,10 +4,10 @@ use super::error::{Error, Result};
 use crate::{model::Event, store::event::Cursor};
 use serde::Serialize;
 
-/// Something that happened.
+/// An event.
 #[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
 pub struct EventView {
-    /// Where to go on behind this event.
+    /// The cursor to resume after this event.
     pub cursor: String,
     #[serde(flatten)]
     pub event: Event,

@@ -14,14 +14,14 @@ use crate::{
 };
 use serde::Serialize;
 
-/// A group, and where it stands.
+/// A group with its status and progress.
 #[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
 pub struct ListedGroup {
     #[serde(flatten)]
     pub row: GroupRow,
-    /// Where it stands, in people's words.
+    /// Its status and progress, for people.
     pub words: String,
-    /// What it waits for, in people's words; null while it runs, and once it has ended.
+    /// What it waits for, for people; null while it runs, and once it has ended.
     pub waits: Option<&'static str>,
 }
 

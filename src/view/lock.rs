@@ -17,11 +17,11 @@ use serde::Serialize;
 pub struct Lock {
     #[serde(flatten)]
     pub row: LockRow,
-    /// Whether a process holds the lock of the key's file: it excludes others even when the row is gone.
+    /// Whether a process holds the lock of the key's file: it excludes others even without the row.
     pub file_locked: bool,
     /// The process that holds that file where it is not the holder, in words: the holder waits for it.
     pub file_holder: Option<String>,
-    /// Its id, where it is known.
+    /// Its id, if known.
     pub file_pid: Option<u32>,
 }
 

@@ -21,7 +21,7 @@ pub struct LogText {
     pub run: RunId,
     /// Which attempt.
     pub token: Token,
-    /// Its place among all attempts of the step, from 1.
+    /// Its position among all attempts of the step, from 1.
     pub attempt: i64,
     pub started: Option<Timestamp>,
     pub ended: Option<Timestamp>,
@@ -29,7 +29,7 @@ pub struct LogText {
     pub outcome: Option<&'static str>,
     /// `stdout` or `stderr`.
     pub stream: &'static str,
-    /// Bytes that were printed in all; more than `text` holds where its beginning was not kept.
+    /// All bytes of output; more than `text` holds if the beginning was not kept.
     pub total: u64,
     pub text: String,
     /// The text as it was printed, which need not be UTF-8.

@@ -18,7 +18,7 @@ use serde::Serialize;
 pub struct Reason {
     pub code: &'static str,
     pub text: String,
-    /// What would change it.
+    /// The command that changes it.
     pub command: Option<String>,
 }
 
@@ -51,7 +51,7 @@ fn reason(code: &'static str, text: impl Into<String>, command: Option<String>) 
 /// Every reason that holds, the weightiest first. Never empty.
 pub fn reasons(why: &Why, seen: &Seen) -> Vec<Reason> {
     let step = &why.step;
-    let error = step.error.clone().unwrap_or_else(|| "it left no word".to_string());
+    let error = step.error.clone().unwrap_or_else(|| "it left no message".to_string());
     match step.status {
         Status::Completed => {
             let how = if step.cached { "completed from the cache" } else { "completed" };
@@ -84,8 +84,8 @@ fn running(why: &Why, seen: &Seen) -> Reason {
     let since = step.started.map(|it| format!(" for {}", duration(seen.now.since(it)))).unwrap_or_default();
     let on = step.worker.map(|it| format!(" on {it}")).unwrap_or_default();
     match why.cancel_asked || why.group_cancelling {
-        true => reason("stopping", format!("it runs{on}{since}, and was asked to stop"), None),
-        false => reason("running", format!("it runs{on}{since}"), Some(format!("windlass logs {} -f", step.id))),
+        true => reason("stopping", format!("it is running{on}{since}, and is stopping"), None),
+        false => reason("running", format!("it is running{on}{since}"), Some(format!("windlass logs {} -f", step.id))),
     }
 }
 
@@ -129,7 +129,7 @@ fn waiting(why: &Why, seen: &Seen, error: &str) -> Vec<Reason> {
     let given_back = given_back.map(|it| it.strip_prefix("interrupted: ").unwrap_or(it));
     // What its group waits for is said already.
     if let Some(text) = given_back.filter(|it| Some(*it) != why.group_waits_for.as_deref()) {
-        found.push(reason("put_off", format!("it was put off: {text}"), None));
+        found.push(reason("put_off", format!("it is deferred: {text}"), None));
     }
     if let Some(due) = why.due.filter(|it| it.0 > seen.now.0) {
         found.push(reason("due", format!("it is due {}", relative(due, seen.now)), None));
@@ -149,7 +149,7 @@ fn waiting(why: &Why, seen: &Seen, error: &str) -> Vec<Reason> {
 
 fn key(key: &KeyFacts, why: &Why, seen: &Seen) -> Option<Reason> {
     if let Some(who) = &seen.file_holder {
-        let text = format!("`{}` is locked by {who}: it is tried again and again", key.name);
+        let text = format!("`{}` is locked by {who}: the step retries", key.name);
         return Some(reason("locked", text, Some("windlass locks".to_string())));
     }
     let own = Holder::step(why.step.id);
@@ -165,11 +165,7 @@ fn key(key: &KeyFacts, why: &Why, seen: &Seen) -> Option<Reason> {
         return Some(reason("locked", format!("`{}` is held by {who}{age}", key.name), Some(command)));
     }
     let head = key.head?;
-    Some(reason(
-        "in_line",
-        format!("{head} is before it in line for `{}`", key.name),
-        Some(format!("windlass why {head}")),
-    ))
+    Some(reason("in_line", format!("{head} is ahead of it for `{}`", key.name), Some(format!("windlass why {head}"))))
 }
 
 fn workers(why: &Why) -> Option<Reason> {
@@ -267,7 +263,7 @@ mod tests {
         assert_eq!(found.len(), 1, "{found:?}");
         assert_eq!(
             (found[0].code, found[0].text.as_str()),
-            ("locked", "`k` is locked by process 4 (rsync): it is tried again and again")
+            ("locked", "`k` is locked by process 4 (rsync): the step retries")
         );
     }
 

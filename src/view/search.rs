@@ -23,7 +23,7 @@ pub struct Found {
     pub hits: Vec<Hit>,
     /// Documents that were searched.
     pub documents: u64,
-    /// The least cosine of a hit that has no word of the query. Null: none was asked for, as in mode `text`.
+    /// The lowest cosine of a hit that has no word of the query. Null: no limit, as in mode `text`.
     pub min_score: Option<f64>,
 }
 
@@ -41,7 +41,7 @@ fn embedder_of(database: &Named, opened: &VectorDb) -> Result<Arc<dyn Embedder>>
     let sets = parameter_sets::all(&database.home).unwrap_or_default();
     let mut own: Vec<Server> = sets.iter().filter_map(|it| server(&it.set)).filter(|it| it.model == model).collect();
     own.sort_by_key(|it| recorded.as_ref().is_none_or(|recorded| recorded.url != it.url));
-    let url = recorded.map_or("an address that it does not tell".to_string(), |it| it.url);
+    let url = recorded.map_or("an unknown address".to_string(), |it| it.url);
     let Some(own) = own.into_iter().next() else {
         return Err(Error::UnknownServer { name: database.name.clone(), model: model.to_string(), url });
     };

@@ -27,9 +27,9 @@ const KINDS: usize = 20;
 pub struct GroupView {
     #[serde(flatten)]
     pub details: GroupDetails,
-    /// Where it stands, in people's words.
+    /// Its status and progress, for people.
     pub words: String,
-    /// What it waits for, in people's words; null while it runs, and once it has ended.
+    /// What it waits for, for people; null while it runs, and once it has ended.
     pub waits: Option<&'static str>,
     /// What failed, equal failures counted as one; the most frequent first, at most 20 kinds.
     pub failure_kinds: Vec<FailureKind>,
@@ -39,7 +39,7 @@ pub struct GroupView {
 pub struct RunView {
     #[serde(flatten)]
     pub details: RunDetails,
-    /// Where it stands, in people's words.
+    /// Its status and progress, for people.
     pub words: String,
 }
 
@@ -47,7 +47,7 @@ pub struct RunView {
 pub struct StepView {
     #[serde(flatten)]
     pub details: StepDetails,
-    /// Where it stands, in people's words.
+    /// Its status and progress, for people.
     pub words: String,
     /// What it runs, with its values. What is not known outside of an attempt stays as its `{{ }}`; what comes from `env` is
     /// masked, as is what looks like a secret. Null where the definition can't be read.
@@ -174,7 +174,7 @@ pub fn show_definition(store: &Store, text: &str) -> Result<DefinitionView> {
     };
     let definition = Definition::from_stored(&version.body, &hex::decode(&version.hash).unwrap_or_default());
     let name = definition.as_ref().map_or_else(|_| version.name.clone(), |it| it.name.clone());
-    // What this version can't read is still shown to nobody as it is: it might have secrets.
+    // A definition that this version can't read is not shown as it is: it might have secrets.
     let definition = definition.map_or(Value::Null, |it| it.written());
     let (number, hash, created) = (version.number, version.hash, version.created);
     Ok(DefinitionView { id: version.name, name, number, hash, created, definition })

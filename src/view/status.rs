@@ -1,4 +1,4 @@
-//! One screen: what runs, what waits, who works, and problems with the command that mends each.
+//! What runs, what waits, the workers, and each problem with the command that fixes it.
 
 use super::{
     disk::{DiskView, disks, low_disk},
@@ -23,7 +23,7 @@ use crate::{
 use serde::Serialize;
 use std::path::{Path, PathBuf};
 
-/// Something that a person should mend.
+/// A problem that a person should fix.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct Problem {
     pub text: String,
@@ -36,7 +36,7 @@ pub struct DaemonView {
     pub pid: Option<u32>,
     /// The address of the page and the API; null until it is bound.
     pub http: Option<String>,
-    /// Null where it can't be told.
+    /// Null if unknown.
     pub since: Option<Timestamp>,
     pub version: Option<String>,
     /// `starting`, `ready` or `stopping`.
@@ -59,9 +59,9 @@ pub struct StatusView {
     /// The disk of the home, and that of the artifacts where it is another; `disk_free` is the least of them.
     pub disks: Vec<DiskView>,
     pub queues: Queues,
-    /// Groups that have not ended.
+    /// Open groups.
     pub groups: Vec<ListedGroup>,
-    /// Groups that have, newest first.
+    /// Ended groups, newest first.
     pub recent: Vec<ListedGroup>,
     pub workers: Vec<WorkerView>,
     pub problems: Vec<Problem>,
@@ -72,7 +72,7 @@ const GROUPS: usize = 10;
 const RECENT: usize = 5;
 /// Of the steps that are due next, so many are asked whether they wait for room.
 const PUT_OFF: usize = 200;
-/// A log that is longer than this is worth a word: it is emptied at a thousand pages unless somebody reads.
+/// A log that is longer than this gets a warning: it is emptied at a thousand pages unless there is a reader.
 const LONG_LOG: u64 = 8 << 20;
 
 /// `daemon`: who serves this home, as the caller knows it.
@@ -121,8 +121,8 @@ pub fn waits_for_room(store: &Store, group: Option<GroupId>) -> Result<Option<(S
     found.retain(|it| group.is_none_or(|group| it.group == group));
     let Some(first) = found.first() else { return Ok(None) };
     let who = match found.len() {
-        1 => format!("{} waits for room", first.step),
-        steps => format!("{steps} steps wait for room, {} first", first.step),
+        1 => format!("{} waits for resources", first.step),
+        steps => format!("{steps} steps wait for resources, {} first", first.step),
     };
     Ok(Some((format!("{who}: {}", first.reason), first.step)))
 }
@@ -135,7 +135,7 @@ fn call(home: &Path, default: Option<PathBuf>) -> String {
     }
 }
 
-/// A reader keeps the log from being emptied for as long as it reads; whoever it is, it is named.
+/// A reader keeps the log from being emptied; the warning names it.
 fn found_log(engine: &Engine, problem: &mut impl FnMut(String, Option<String>)) {
     let path = engine.store().path();
     let mut log = path.as_os_str().to_owned();
@@ -146,17 +146,17 @@ fn found_log(engine: &Engine, problem: &mut impl FnMut(String, Option<String>)) 
     let Some(first) = readers.first() else { return };
     let names: Vec<String> = readers.iter().map(|it| format!("process {it}")).collect();
     let text =
-        format!("the log of the database has {} MiB and grows: {} reads all the time", length >> 20, names.join(", "));
+        format!("the log of the database has {} MiB and grows: {} keeps reading", length >> 20, names.join(", "));
     problem(text, Some(format!("ps -p {first}   (it must end its transaction)")));
 }
 
 /// What the database has lost, and where the report is kept.
 pub fn lost_commits_words(dir: &Path, lost: Option<&LostCommits>) -> String {
-    let kept = format!("a copy of the log is in {} (remove it when you have dealt with this)", dir.display());
+    let kept = format!("a copy of the log is in {} (remove it when you have dealt with it)", dir.display());
     match lost {
         Some(lost) if lost.commits == 0 => format!(
-            "the engine database has lost its newest commits, or is an old copy: {}; new numbers begin above these; the report \
-             is in {} (remove it when you have dealt with this)",
+            "the engine database has lost its newest commits, or is an old copy: {}; new numbers start above these; the report \
+             is in {} (remove it when you have dealt with it)",
             lost.words(),
             dir.display()
         ),
@@ -171,7 +171,7 @@ fn problems(engine: &Engine, status: &StatusView) -> Vec<Problem> {
     let alive = status.workers.iter().filter(|it| it.alive).count();
     let ready: i64 = status.queues.types.iter().map(|it| it.ready).sum();
     if let Some(low) = low_disk(engine) {
-        problem(format!("{low}: nothing starts"), Some("free some space, or lower `disk_reserve`".to_string()));
+        problem(format!("{low}: no step starts"), Some("free some space, or lower `disk_reserve`".to_string()));
     }
     if let Some(held) = writer_held(engine) {
         problem(held.text, Some(format!("ps -p {}   (it must end its transaction)", held.pid)));
@@ -185,12 +185,12 @@ fn problems(engine: &Engine, status: &StatusView) -> Vec<Problem> {
         problem(lost_commits_words(&dir, lost.as_ref()), Some("windlass doctor".to_string()));
     }
     if ready > 0 && alive == 0 {
-        let text = format!("{} could run, and no worker is running", count(ready.max(0) as u64, "step"));
+        let text = format!("{} ready, but no worker is running", count(ready.max(0) as u64, "step"));
         problem(text, Some("windlass worker".to_string()));
     }
     for it in status.workers.iter().filter(|it| !it.alive) {
         let running = count(it.row.running.max(0) as u64, "step");
-        let text = format!("worker {} is dead; its {running} go back as soon as a worker starts", it.row.id);
+        let text = format!("worker {} is dead; the next worker takes over its {running}", it.row.id);
         problem(text, Some("windlass worker --until-idle".to_string()));
     }
     for it in status.groups.iter().map(|it| &it.row).filter(|it| it.paused) {

@@ -22,7 +22,7 @@ pub enum Subject {
     Step(StepId),
 }
 
-/// A step: what is known of it, and what follows from that, the weightiest first.
+/// A step: its facts, and the reasons that follow from them, most important first.
 #[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
 pub struct Explained {
     pub facts: Why,
@@ -38,7 +38,7 @@ pub struct WhyView {
     pub more: bool,
 }
 
-/// Steps that are told of at most.
+/// The maximum number of explained steps.
 const STEPS: usize = 5;
 
 pub fn why(engine: &Engine, subject: Subject) -> Result<WhyView> {
@@ -131,7 +131,7 @@ mod tests {
     fn reasons_that_differ_only_in_a_counter_are_equal() {
         let reason = |code, text: &str| without_counters(&Reason { code, text: text.to_string(), command: None });
         let table = [
-            ("put_off", "it was put off: no room (try 3 of 10)", "it was put off: no room (try 10 of 10)", true),
+            ("put_off", "it is deferred: no room (try 3 of 10)", "it is deferred: no room (try 10 of 10)", true),
             ("put_off", "worker `py` exited (start 1 of 5)", "worker `py` exited (start 2 of 5)", true),
             ("due", "it is due in 3 s", "it is due in 4 s", true),
             ("failed", "it failed: exit code 7", "it failed: exit code 8", false),

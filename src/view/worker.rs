@@ -10,12 +10,12 @@ use crate::{
 };
 use serde::Serialize;
 
-/// A worker that is registered.
+/// A registered worker.
 #[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
 pub struct WorkerView {
     #[serde(flatten)]
     pub row: WorkerRow,
-    /// Whether its process lives.
+    /// Whether its process is alive.
     pub alive: bool,
 }
 

@@ -1,4 +1,4 @@
-//! Who keeps everyone else from writing the database.
+//! The process that blocks all other writers of the database.
 
 use crate::{
     engine::Engine,
@@ -17,7 +17,7 @@ pub struct WriterHeld {
 }
 
 /// Another program that has locked the database, or a windlass that was stopped in the middle of a transaction. A windlass
-/// that just writes is neither. Waits for nobody.
+/// that just writes is neither. Does not wait.
 pub fn writer_held(engine: &Engine) -> Option<WriterHeld> {
     writer_held_at(engine.store().path())
 }
@@ -31,9 +31,13 @@ pub fn writer_held_at(path: &Path) -> Option<WriterHeld> {
         (None, Some(room)) if is_stopped(room) => room,
         _ => return None,
     };
-    let what = if is_stopped(pid) { "was stopped while it had the database locked" } else { "has the database locked" };
+    let what = if is_stopped(pid) {
+        "was stopped while it held the lock of the database"
+    } else {
+        "holds the lock of the database"
+    };
     let what = format!("{} {what}", process_stat::in_words(pid));
-    let text = format!("{what}: nothing can be written; what is shown is the last commit");
+    let text = format!("{what}: nothing can be written; this shows the last commit");
     Some(WriterHeld { pid, what, text })
 }
 

@@ -92,7 +92,7 @@ fn a_daemon_that_hangs_is_noticed_and_one_that_wakes_is_live_again() {
     let Some(mut browser) = let_in(&web) else { return };
     browser.shows("No group yet");
     signal(&web, Signal::STOP);
-    browser.shows("not answering");
+    browser.shows("not responding");
     browser.shows("Can't reach windlass");
     watch(&mut browser);
     wait_for_requests(&mut browser, 2);
@@ -112,14 +112,14 @@ fn a_session_that_ended_is_told_of_once_and_nothing_is_tried_any_more() {
     browser.shows("No group yet");
     let address = web.address.to_string();
     web.terminate();
-    browser.shows("not answering");
+    browser.shows("not responding");
     browser.eval(ARMED);
     let served = serve_again(home.path(), &address);
     browser.shows("Your session has ended");
     browser.until("one word", "document.getElementById('live').innerText === 'signed out'");
     browser.until("nothing waits to be tried", "armed.size === 0");
     assert_eq!(browser.eval("streams.every(it => it.aborted)"), true);
-    assert_eq!(browser.eval("banner.innerText.includes('does not answer')"), false);
+    assert_eq!(browser.eval("banner.innerText.includes('reach windlass')"), false);
     // Another window that signs in takes it along.
     let link = web.send("POST", "/api/v1/session", &[("authorization", &web.bearer())], b"").json();
     let here = browser.turn_to("");
@@ -166,7 +166,7 @@ fn the_token_signs_in_and_a_new_tab_has_the_session_of_its_neighbours_until_one_
     browser.screen(1280, 860, false);
     browser.type_text("wrong");
     browser.press("Enter");
-    browser.shows("The token is not right.");
+    browser.shows("Wrong token.");
     browser.eval("document.getElementById('token').value = ''");
     browser.type_text(&web.token);
     browser.press("Enter");

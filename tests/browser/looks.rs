@@ -111,7 +111,7 @@ fn views(web: &Web) -> Vec<(&'static str, String, &'static str)> {
         ("workers", "/#/workers".into(), "windlass/parse"),
         ("locks", "/#/locks".into(), "index:main"),
         ("search", "/#/search?q=checkpoint+of+the+log".into(), "moves pages"),
-        ("health", "/#/health".into(), "free on the disk"),
+        ("health", "/#/health".into(), "free disk space"),
         ("docs", "/docs".into(), "Submits a workflow"),
     ]
 }
@@ -203,7 +203,7 @@ fn every_view_is_readable_in_both_themes_and_on_a_phone() {
         browser.open(&web.url(&newsletter(&web)));
         browser.until("the group can be cancelled", "document.querySelector('[data-key-of=c]:not([hidden])')");
         browser.press("c");
-        browser.shows("would not be finished");
+        browser.shows("will not finish");
         check(&mut browser, &format!("question-{screen}"));
         browser.press("Escape");
     }

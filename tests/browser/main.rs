@@ -143,7 +143,7 @@ fn a_key_is_taken_away_by_force_only_with_a_reason_and_the_history_tells_it() {
     browser.shows("printer");
     browser.shows("command line");
     browser.click("td button.danger");
-    browser.shows("Take this key away by force?");
+    browser.shows("Release this key by force?");
     browser.click("dialog .danger");
     assert_eq!(browser.eval("document.querySelector('dialog').open"), true, "a reason is asked for");
     browser.type_text("the printer is on fire");
@@ -244,7 +244,7 @@ fn a_daemon_that_is_gone_is_told_of_and_one_that_is_back_is_found() {
     let address = web.address.to_string();
     web.terminate();
     browser.shows("Can't reach windlass");
-    browser.shows("not answering");
+    browser.shows("not responding");
     let served = connection::serve_again(home.path(), &address);
     // It knows no session of the one before: the token opens another one.
     browser.shows("Your session has ended.");

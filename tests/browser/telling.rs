@@ -121,7 +121,7 @@ fn the_log_of_a_running_step_is_shown_whole_at_its_end_and_earlier_ones_are_read
     let gate = web.home().join("gate");
     let group = submit(&web, LOUD, &["x"], json!({"gate": gate.to_str().unwrap()}));
     browser.open(&web.url("/#/s1"));
-    browser.shows("before this are shown when it ends");
+    browser.shows("before this appear when it ends");
     browser.shows("the first words");
     let logs = "performance.getEntriesByType('resource').filter(it => it.name.includes('/logs?from=')).length";
     browser.until("only what may have changed is read", &format!("{logs} > 1"));
@@ -156,7 +156,7 @@ fn an_action_is_named_at_once_and_when_nobody_answers_it_is_not_known_whether_it
     browser.click("dialog .danger");
     browser.until("it is tried", "said.innerText.includes('Cancel g1 …')");
     browser.eval("lose()");
-    browser.until("it is named", "said.innerText.startsWith('Cancel g1: no answer. It is not known')");
+    browser.until("it is named", "said.innerText.startsWith('Cancel g1: no response. The result')");
     browser.picture("unknown-desktop-light");
     browser.press("c");
     browser.click("dialog .danger");
@@ -237,7 +237,7 @@ fn a_message_about_one_place_does_not_stay_at_another() {
     browser.open(&web.url("/#/groups?status=BOGUS"));
     browser.until("the banner says so", "!banner.hidden && banner.innerText.includes('BOGUS')");
     browser.eval("location.hash = '#/nowhere'");
-    browser.shows("There is nothing here.");
+    browser.shows("Nothing here.");
     browser.until("the banner is gone", "banner.hidden");
 }
 
@@ -299,10 +299,10 @@ fn health_is_told_in_sentences_and_tables_and_its_keys_are_behind_the_details() 
     let Some(mut browser) = let_in(&web) else { return };
     submit(&web, "id: slow\nsteps: [{ name: wait, run: 'sleep 600' }]", &["x"], json!({}));
     browser.open(&web.url("/#/health"));
-    browser.shows("windlass works: it starts steps, its database can be written, and the disk has room.");
+    browser.shows("windlass is healthy: it starts steps, its database can be written, and the disk has space.");
     browser.shows("1 step is running here in ");
     browser.shows("s1 has been running longest");
-    browser.shows("Free on the disk");
+    browser.shows("Free disk space");
     browser.shows("any other");
     let raw = "/[a-z]_[a-z]/.test([...document.querySelectorAll('.head, .sentences, .parts')].map(it => it.innerText).join())";
     assert_eq!(browser.eval(raw), false, "names for programs");

@@ -10,14 +10,14 @@ fn the_skip_link_leads_to_the_content_and_leaves_the_address_alone() {
     let web = Web::start();
     let Some(mut browser) = let_in(&web) else { return };
     browser.press("6");
-    browser.shows("free on the disk");
+    browser.shows("free disk space");
     browser.eval("document.querySelector('.skip').focus()");
     browser.press("Enter");
     browser.until("the content has the focus", "document.activeElement.id === 'main'");
     assert_eq!(browser.eval("location.hash"), "#/health");
     browser.eval("void (window.before = true, location.reload())");
     browser.until("it is loaded anew", "!window.before && document.readyState === 'complete'");
-    browser.shows("free on the disk");
+    browser.shows("free disk space");
 }
 
 #[test]
@@ -137,7 +137,7 @@ fn a_hit_is_opened_to_its_whole_text_and_only_the_database_that_was_asked_for_is
     browser.press("Enter");
     browser.until("it is closed", "!document.body.innerText.includes('released last')");
     browser.open(&web.url("/#/search?q=rope&db=nope"));
-    browser.shows("There is no vector database nope");
+    browser.shows("No vector database nope");
     assert_eq!(browser.eval("document.querySelectorAll('.hits li').length"), 0);
     browser.click(".empty a");
     browser.shows("wound on the drum");
@@ -169,7 +169,7 @@ fn a_place_that_is_not_there_is_told_and_left() {
     let web = Web::start();
     let Some(mut browser) = let_in(&web) else { return };
     browser.open(&web.url("/#/g99999999999999999999999"));
-    browser.shows("There is nothing here.");
+    browser.shows("Nothing here.");
     browser.open(&web.url("/#/g777"));
     browser.until("the view says so", "document.querySelector('main .empty').innerText.includes('777')");
     browser.open(&web.url("/#/groups?status=BOGUS"));

@@ -49,7 +49,7 @@ fn a_slow_click_and_a_focused_button_outlive_what_happens_meanwhile() {
     browser.shows("2 of 4 runs ended");
     browser.press("Enter");
     browser.shows(&format!("Cancel g{group}?"));
-    browser.shows("2 runs of 4 would not be finished");
+    browser.shows("2 runs of 4 will not finish");
     browser.press("Escape");
     assert_eq!(browser.eval("held.length > 10 && held.every(it => it.isConnected)"), true);
     ["3", "4"].iter().for_each(|it| open(it));

@@ -51,7 +51,12 @@ fn failed_steps_and_lines_of_a_pattern_are_picked() {
     let wrong = place.run(&["logs", "g1", "--grep", "("]);
     assert_eq!(wrong.code, 2, "{}", wrong.err);
     let none = place.run(&["logs", "g1", "--grep", "no such line"]);
-    assert!(none.code == 0 && none.out.is_empty() && none.err.contains("no line"), "{} {}", none.code, none.err);
+    assert!(
+        none.code == 0 && none.out.is_empty() && none.err.contains("no matching line"),
+        "{} {}",
+        none.code,
+        none.err
+    );
 }
 
 #[test]

@@ -28,7 +28,7 @@ fn paused_steps_are_not_ready() {
     let queue = |place: &Place| place.json(&["status"])["queues"]["types"][0].clone();
     let counts = |it: &serde_json::Value| (it["ready"].as_i64().unwrap(), it["on_hold"].as_i64().unwrap());
     assert_eq!(counts(&queue(&place)), (3, 0));
-    assert!(place.ok(&["status"]).contains("3 steps could run, and no worker is running"));
+    assert!(place.ok(&["status"]).contains("3 steps ready, but no worker is running"));
     for target in ["each", "g1"] {
         place.ok(&["pause", target]);
         assert_eq!(counts(&queue(&place)), (0, 3), "{target}");
@@ -67,7 +67,7 @@ fn a_key_whose_holder_is_dead_is_held_by_nobody() {
         assert!(std::time::Instant::now() < deadline, "its command goes on");
     }
     let refused = place.run(&["locks", "release", "kk"]);
-    assert!(refused.err.contains("nobody holds `kk`; its row goes within a minute"), "{}", refused.err);
+    assert!(refused.err.contains("no process holds `kk`; its row expires within a minute"), "{}", refused.err);
     place.ok(&["locks", "release", "kk", "--force"]);
     let forced = place.ok(&["events", "--json"]);
     let name = rustix::process::getuid().as_raw();

@@ -206,7 +206,7 @@ fn bars_fit_and_stand_once_whatever_the_width() {
         assert!(with(&rows, " left").is_empty(), "nothing is left of a time that nobody waits for: {rows:#?}");
         // Where the rows break depends on the path of the program.
         let all = rows.concat().replace(' ', "");
-        assert!(all.contains("goonwith") && all.contains("run--resumeg1"), "{rows:#?}");
+        assert!(all.contains("continuewith") && all.contains("run--resumeg1"), "{rows:#?}");
 
         place.write("go.c", "");
         let resumed = Terminal::start(&place, columns, &["run", "--resume", "g1", "--pool", "*=1"]);

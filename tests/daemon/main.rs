@@ -378,7 +378,7 @@ fn while_a_stop_is_under_way_nothing_starts_by_itself() {
     let now = || std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_millis() as i64;
     fs::write(&sentinel, (now() + 25_000).to_string()).unwrap();
     let submitted = submit(&home, SLEEPER, &[]);
-    assert!(submitted.status.success() && said(&submitted).contains("just told to stop"), "{}", said(&submitted));
+    assert!(submitted.status.success() && said(&submitted).contains("just stopped"), "{}", said(&submitted));
     assert_eq!(home.run(&["ui", "--print"]).status.code(), Some(1));
     // Also one that had asked before the stop began.
     let late = home.run(&["serve", "--by-itself"]);

@@ -351,7 +351,7 @@ fn every_example_of_the_reference_is_read_and_the_bad_one_refused() {
     }
 }
 
-/// `UPDATE_DOCS=1 cargo test` writes the table anew.
+/// `UPDATE_DOCS=1 cargo test` writes the table.
 #[test]
 fn the_parameters_are_all_documented() {
     let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/workflows.md");

@@ -127,7 +127,11 @@ fn commands_can_start_elsewhere_and_items_that_are_not_there_are_pointed_at() {
     place.write("a.txt", "A");
     let lost = place.run(&["run", "flows/flow.yaml", "--items", "a.txt"]);
     assert_eq!(lost.status.code(), Some(3));
-    assert!(said(&lost).contains("warning: `a.txt` is here") && said(&lost).contains("--chdir ."), "{}", said(&lost));
+    assert!(
+        said(&lost).contains("warning: `a.txt` exists here") && said(&lost).contains("--chdir ."),
+        "{}",
+        said(&lost)
+    );
     let found = place.ok(&["run", "flows/flow.yaml", "--items", "a.txt", "--chdir", "."]);
     assert!(!found.contains("warning"), "{found}");
     assert_eq!(fs::read_to_string(place.path("copy")).unwrap(), "A");

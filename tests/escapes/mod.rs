@@ -59,7 +59,7 @@ fn a_command_that_kills_its_shim_leaves_nothing_behind_and_harms_nobody_else() {
     });
     assert!(is_gone(house.pid_in("left")) && is_gone(house.pid_in("deeper")));
     assert!(crashed(&end), "{end:?}");
-    assert!(end.remarks.iter().any(|it| it.contains("what it left behind was ended")), "{:?}", end.remarks);
+    assert!(end.remarks.iter().any(|it| it.contains("its remaining processes were ended")), "{:?}", end.remarks);
     assert_eq!((text(&other.stdout.newest), other.exit), ("unharmed\n", Some(ExitStatus::Code(0))));
 }
 

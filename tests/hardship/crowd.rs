@@ -149,7 +149,7 @@ fn who_only_reads_is_answered_at_once_while_another_program_keeps_the_writers_wa
     let waits = format!("waiting: process {} (", std::process::id());
     let said = || std::fs::read_to_string(place.path().join("said")).unwrap();
     eventually("a writer says for whom it waits", || said().contains(&waits));
-    assert!(said().contains(") has the database locked"), "{}", said());
+    assert!(said().contains(") holds the lock of the database"), "{}", said());
     stranger.execute_batch("COMMIT").unwrap();
     assert_eq!(submit.end(Duration::from_secs(60)).code, 0);
     assert_eq!(said().matches("waiting: ").count(), 1, "once: {}", said());

@@ -100,7 +100,7 @@ fn a_submission_to_a_full_disk_is_an_error_and_can_be_repeated() {
     assert!(refused.err.contains("no space left") && refused.err.contains("hint:"), "{refused:?}");
     // It can still be looked at.
     let status = disk.run(&["status"]);
-    assert!(status.code == 0 && status.out.contains("must stay free (`disk_reserve`): nothing starts"), "{status:?}");
+    assert!(status.code == 0 && status.out.contains("must stay free (`disk_reserve`): no step starts"), "{status:?}");
     disk.free();
     let accepted = disk.run(&submit);
     assert_eq!(accepted.code, 0, "{accepted:?}");
@@ -136,7 +136,7 @@ fn a_disk_that_fills_under_work_and_is_freed_later_drains_without_a_hand() {
         });
         assert!(begun() < 60, "nothing was left to do");
         let status = disk.run(&["status"]);
-        assert!(status.code == 0 && status.out.contains("nothing starts"), "{status:?}");
+        assert!(status.code == 0 && status.out.contains("no step starts"), "{status:?}");
         disk.free();
     }
     eventually("it drains", || disk.run(&["list", "groups"]).out.contains("COMPLETED"));

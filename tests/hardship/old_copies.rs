@@ -64,7 +64,7 @@ fn an_old_copy_of_the_engine_database_is_reported_and_gives_out_no_run_twice() {
             let told = place.run(&[command]);
             assert_eq!(told.code, i32::from(command == "doctor"), "{told:?}");
             let words =
-                ["runs are counted up to 1, and run 3 is in vector database", "default.db", "damaged/counters-"];
+                ["runs are counted up to 1, but run 3 is in vector database", "default.db", "damaged/counters-"];
             assert!(words.iter().all(|it| told.out.contains(it)), "{command}: {told:?}");
         }
         let said = report(&place);

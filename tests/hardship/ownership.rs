@@ -234,7 +234,7 @@ fn a_project_that_somebody_else_made_is_used_only_once_it_is_trusted() {
         &["prove", "--kills", "1"],
     ] {
         let refused = below(&place, &sub, arguments);
-        assert!(refused.code == 5 && refused.err.contains("was not made by you"), "{arguments:?}: {refused:?}");
+        assert!(refused.code == 5 && refused.err.contains("you did not make"), "{arguments:?}: {refused:?}");
         assert!(refused.err.contains("windlass") && refused.err.contains(" trust '"), "{arguments:?}: {refused:?}");
     }
     assert!(!place.path().join("attacked").exists());
@@ -353,10 +353,10 @@ fn a_definition_that_was_changed_in_the_database_does_not_run() {
     let body = format!("UPDATE definition SET body = replace(body, 'harmless', 'x; touch {}')", attacked.display());
     Connection::open(place.database()).unwrap().execute_batch(&body).unwrap();
     let sick = run(&place, &["doctor"]);
-    assert!(sick.code == 1 && sick.out.contains("not what was submitted"), "{sick:?}");
+    assert!(sick.code == 1 && sick.out.contains("changed after it was submitted"), "{sick:?}");
     let mut worker = place.command(&[], &["worker"]);
     let mut child = worker.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-    eventually("the step has failed", || run(&place, &["why", "s1"]).out.contains("hash is another"));
+    eventually("the step has failed", || run(&place, &["why", "s1"]).out.contains("hash differs"));
     child.kill().unwrap();
     child.wait().unwrap();
     assert!(!attacked.exists());

@@ -86,7 +86,7 @@ fn an_output_that_does_not_fit_is_made_ever_more_seldom_and_leaves_one_attempt()
     let mut status = String::new();
     eventually("status says what it waits for", || {
         status = disk.run(&["status"]).out;
-        status.contains("waits for room")
+        status.contains("waits for resources")
     });
     assert!(status.contains("not enough disk space") && status.contains("windlass why s1"), "{status}");
     let why = disk.run(&["why", "s1"]).out;
@@ -114,7 +114,7 @@ fn a_run_says_which_step_waits_for_room_and_on_which_try() {
     let mut command = disk.command(&["run", "big.yaml", "--items", "a"]);
     let run = Running(command.stdout(Stdio::null()).stderr(err).spawn().unwrap());
     let said = || fs::read_to_string(disk.place.path().join("said")).unwrap();
-    eventually("it says what waits", || said().contains("s1 waits for room: "));
+    eventually("it says what waits", || said().contains("s1 waits for resources: "));
     assert!(said().contains("of 10)") && said().contains("MiB, have "), "sizes for people: {}", said());
     run.signal("INT");
     run.end(Duration::from_secs(30));
@@ -138,7 +138,7 @@ fn no_step_starts_while_the_disk_of_the_artifacts_is_low_though_the_database_has
     let status = run(&["status"]).out;
     let first = status.lines().next().unwrap();
     assert!(first.contains("elsewhere") && first.contains("; artifacts in "), "both disks: {first}");
-    assert!(status.contains("nothing starts") && status.contains("/home/artifacts"), "{status}");
+    assert!(status.contains("no step starts") && status.contains("/home/artifacts"), "{status}");
     assert!(run(&["why", "s1"]).out.contains("home/artifacts (artifacts) has "));
     // A worker that would start them has had the time of several looks.
     let began = Instant::now();
@@ -167,13 +167,13 @@ fn limits_that_are_too_low_are_named_before_anything_begins() {
     place.write("a.md", "# Ropes\n\nHemp rots.\n");
     place.ok(&["status"]);
     let cases = [
-        ("ulimit -n 16", "run noop.yaml --items a", "file descriptors, and the limit is 16"),
-        ("ulimit -n 20", "worker --until-idle", "file descriptors, and the limit is 20"),
-        ("ulimit -n 28", "ingest a.md", "file descriptors, and the limit is 28"),
-        ("ulimit -n 28", "serve", "file descriptors, and the limit is 28"),
-        ("ulimit -v 80000", "ingest a.md", "of address space, and the limit is"),
-        ("ulimit -v 300000", "ingest a.md", "of address space, and the limit is"),
-        ("ulimit -v 500000", "serve", "of address space, and the limit is"),
+        ("ulimit -n 16", "run noop.yaml --items a", "file descriptors, but the limit is 16"),
+        ("ulimit -n 20", "worker --until-idle", "file descriptors, but the limit is 20"),
+        ("ulimit -n 28", "ingest a.md", "file descriptors, but the limit is 28"),
+        ("ulimit -n 28", "serve", "file descriptors, but the limit is 28"),
+        ("ulimit -v 80000", "ingest a.md", "of address space, but the limit is"),
+        ("ulimit -v 300000", "ingest a.md", "of address space, but the limit is"),
+        ("ulimit -v 500000", "serve", "of address space, but the limit is"),
     ];
     for (limit, arguments, said) in cases {
         let (refused, _) = under(&place, limit, arguments);

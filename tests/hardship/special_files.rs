@@ -194,7 +194,7 @@ fn is_refused(place: &Place, what: &str) {
     for arguments in [&["backup", "--check", "bad.zip"][..], &["--home", other.to_str().unwrap(), "restore", "bad.zip"]]
     {
         let ended = place.run(arguments);
-        assert!(ended.code == 1 && ended.err.contains("is not a whole backup"), "{what} {arguments:?}: {ended:?}");
+        assert!(ended.code == 1 && ended.err.contains("is not a complete backup"), "{what} {arguments:?}: {ended:?}");
     }
     assert!(!other.exists(), "{what}");
 }

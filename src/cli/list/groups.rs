@@ -17,7 +17,7 @@ use clap_complete::engine::ArgValueCompleter;
 pub struct Groups {
     #[command(flatten)]
     page: Page,
-    /// Only groups older than this one: where the last page ended
+    /// Only groups older than this one, the last of the previous page
     #[arg(long, value_name = "GROUP", add = ArgValueCompleter::new(crate::cli::complete::groups))]
     before: Option<GroupId>,
 }
@@ -60,7 +60,7 @@ impl Groups {
     }
 }
 
-/// The name stands first: a narrow terminal cuts the end.
+/// The name comes first: a narrow terminal cuts the end.
 pub fn named(name: &str, waits: Option<&str>) -> String {
     match waits {
         Some(waits) => format!("{name} ({waits})"),

@@ -15,7 +15,7 @@ use clap_complete::engine::ArgValueCompleter;
 
 /// List groups, runs, steps, workers, documents, definitions or params
 ///
-/// Without a word after it: groups, newest first.
+/// Without a subcommand: groups, newest first.
 #[derive(Debug, clap::Args)]
 #[command(args_conflicts_with_subcommands = true)]
 pub struct Args {
@@ -30,7 +30,7 @@ enum What {
     Groups(groups::Groups),
     Runs(runs::Runs),
     Steps(steps::Steps),
-    /// Workers that are registered, and what they do
+    /// Registered workers, and what they do
     Workers,
     Documents(documents::Documents),
     /// Workflow definitions, by id
@@ -45,7 +45,7 @@ pub struct Page {
     /// Only those with this status: pending, running, completed, error, failed or cancelled
     #[arg(long, value_name = "STATUS", add = ArgValueCompleter::new(crate::cli::complete::statuses))]
     status: Option<Status>,
-    /// How many at most
+    /// The maximum number
     #[arg(long, default_value_t = 50, value_name = "N")]
     limit: usize,
 }

@@ -9,7 +9,7 @@ pub fn definitions(cx: &Context) -> Result<()> {
         return cx.output.document(&serde_json::json!({"definitions": rows}));
     }
     if rows.is_empty() {
-        cx.output.note("no definition yet; each is remembered when it is first submitted: `windlass run FILE`");
+        cx.output.note("no definitions yet; the first submission stores one: `windlass run FILE`");
         return Ok(());
     }
     let mut table = Table::new(&["ID", "?>VERSIONS", "?NEWEST", "?VERSION", "~NAME"]);

@@ -20,7 +20,7 @@ pub struct Runs {
     /// The group [default: the newest]
     #[arg(long, value_name = "GROUP", add = ArgValueCompleter::new(crate::cli::complete::groups))]
     group: Option<GroupId>,
-    /// Only runs behind this one: where the last page ended
+    /// Only runs after this one, the last of the previous page
     #[arg(long, value_name = "RUN", add = ArgValueCompleter::new(crate::cli::complete::runs))]
     after: Option<RunId>,
 }

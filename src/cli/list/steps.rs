@@ -27,7 +27,7 @@ pub struct Steps {
     /// Only steps of this type
     #[arg(long = "type", value_name = "TYPE", add = ArgValueCompleter::new(crate::cli::complete::step_types))]
     step_type: Option<String>,
-    /// Only runs behind this one: where the last page ended
+    /// Only runs after this one, the last of the previous page
     #[arg(long, value_name = "RUN", add = ArgValueCompleter::new(crate::cli::complete::runs))]
     after: Option<RunId>,
 }

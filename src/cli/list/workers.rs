@@ -27,7 +27,7 @@ pub fn list(cx: &Context) -> Result<()> {
     }
 }
 
-/// The long-lived processes of all workers, as they were told last; None where there are none.
+/// The long-lived processes of all workers, as last reported; None if there are none.
 fn processes(rows: &[WorkerView]) -> Option<Table> {
     let mut table =
         Table::new(&["WORKER", "PROCESS", "?>PID", "STATE", "?>AGE", ">MEMORY", "?>FILES", "?>UNITS", "~REPLACED"]);

@@ -42,13 +42,13 @@ impl Reader<'_> {
         }
         let size = fields.get("size").map(|it| self.source.count(it, "size", 1_024)).transpose()?.unwrap_or(1);
         if size == 0 {
-            return Err(self.source.refuse(node.line, "a worker of `size` 0 would never work", None));
+            return Err(self.source.refuse(node.line, "a worker with `size` 0 would never run", None));
         }
         let limits = fields.get("limits").map(|it| self.worker_limits(it)).transpose()?;
         let limits = limits.unwrap_or(self.known.worker_limits);
         let start_timeout = fields.get("start_timeout").map(|it| self.source.unit(it, "start_timeout")).transpose()?;
         if start_timeout == Some(Millis(0)) {
-            return Err(self.source.refuse(node.line, "a `start_timeout` of 0 would let no worker start", None));
+            return Err(self.source.refuse(node.line, "with a `start_timeout` of 0 no worker could start", None));
         }
         let mut env = BTreeMap::new();
         if let Some(node) = fields.get("env") {

@@ -79,7 +79,9 @@ pub fn parse(text: &str, file_name: &str, known: &KnownKinds) -> Result<Definiti
     let fields = reader.source.fields(&root, "a workflow", TOP)?;
     let id = match fields.get("id") {
         Some(node) => reader.source.name(node, "id")?,
-        None => return Err(reader.source.refuse(root.line, "`id` is missing", Some("add a line like `id: nightly`"))),
+        None => {
+            return Err(reader.source.refuse(root.line, "`id` is missing", Some("add a line such as `id: nightly`")));
+        }
     };
     let name = fields.get("name").map(|it| reader.title(it)).transpose()?.unwrap_or_else(|| id.clone());
     let workers = reader.workers(&fields)?;

@@ -1,4 +1,4 @@
-//! Which names a template may use, by where it stands.
+//! Which names a template may use, by its place.
 
 use crate::definition::{expression::Expression, yaml::did_you_mean};
 
@@ -11,7 +11,7 @@ pub enum Place {
     Step,
     /// Rendered at submit, before there is any attempt.
     Submit,
-    /// In a hook, rendered when the event is told.
+    /// In a hook, rendered when the event is delivered.
     Hook,
 }
 
@@ -36,12 +36,12 @@ impl Scope<'_> {
                 Err((format!("`{}` has no value here", root()), Some(hint.into())))
             }
             Expression::Event if self.place == Place::Step => {
-                Err(("`event` has a value in hooks only".into(), Some("use `group`, `run`, `step` or `item`".into())))
+                Err(("`event` has a value only in hooks".into(), Some("use `group`, `run`, `step` or `item`".into())))
             }
             Expression::Out | Expression::InputDir(_) | Expression::InputValue(..) | Expression::Token
                 if self.place == Place::Hook =>
             {
-                let hint = "a hook knows `group`, `run`, `step`, `event`, `item`, `params` and `env`";
+                let hint = "a hook has `group`, `run`, `step`, `event`, `item`, `params` and `env`";
                 Err((format!("`{}` has no value in a hook", root()), Some(hint.into())))
             }
             Expression::InputDir(step) | Expression::InputValue(step, _) if !self.needs.contains(&step.as_str()) => {

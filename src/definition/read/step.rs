@@ -78,8 +78,8 @@ impl Reader<'_> {
         let backoff = fields.get("backoff").map(|it| self.backoff(it)).transpose()?.unwrap_or_default();
         let timeout = fields.get("timeout").map(|it| self.source.unit::<Millis>(it, "timeout")).transpose()?;
         if let (Some(Millis(0)), Some(node)) = (timeout, fields.get("timeout")) {
-            let hint = "leave `timeout` away for none";
-            return Err(self.source.refuse(node.line, "a `timeout` of nothing ends every attempt at once", Some(hint)));
+            let hint = "remove `timeout` for no limit";
+            return Err(self.source.refuse(node.line, "a `timeout` of 0 ends every attempt at once", Some(hint)));
         }
         Ok((retries, backoff, timeout))
     }
@@ -121,7 +121,7 @@ impl Reader<'_> {
         let what = if workers.is_some() { "step" } else { "hook" };
         let handler = fields.get("handler").map(|it| self.source.name(it, "handler")).transpose()?;
         if let (Some(node), None) = (fields.get("handler"), worker) {
-            return Err(self.source.refuse(node.line, "`handler` goes with `worker` only", None));
+            return Err(self.source.refuse(node.line, "`handler` works only with `worker`", None));
         }
         match (run, uses, worker, workers) {
             (Some(node), None, None, _) => Ok(Action::Run(self.command(node, scope)?)),
@@ -131,7 +131,7 @@ impl Reader<'_> {
                 if !workers.contains_key(&worker) {
                     let hint =
                         format!("add it to `workers:`; {}", did_you_mean(&worker, workers.keys().map(|it| &**it)));
-                    let message = format!("step `{name}` wants the worker `{worker}`, which is not defined");
+                    let message = format!("step `{name}` uses the worker `{worker}`, which is not defined");
                     return Err(self.source.refuse(node.line, message, Some(&hint)));
                 }
                 Ok(Action::Worker { worker, handler: handler.unwrap_or_else(|| name.to_string()) })
@@ -188,11 +188,11 @@ impl Reader<'_> {
 
     fn cache_files(&self, node: &Node, step: &StepDefinition) -> Result<Vec<Template>> {
         if let Action::Uses(_) = step.action {
-            let hint = "a built-in kind knows itself what it depends on";
-            return Err(self.source.refuse(node.line, "`cache_files` goes with `run` and `worker`", Some(hint)));
+            let hint = "a built-in kind knows its own dependencies";
+            return Err(self.source.refuse(node.line, "`cache_files` works only with `run` and `worker`", Some(hint)));
         }
         if step.cache != Some(true) {
-            return Err(self.source.refuse(node.line, "`cache_files` goes with `cache: true`", None));
+            return Err(self.source.refuse(node.line, "`cache_files` needs `cache: true`", None));
         }
         let scope = Scope { place: Place::Submit, needs: &[], env: &[], foreign: &[] };
         let files = self.source.list(node, "cache_files")?.iter();
@@ -203,12 +203,12 @@ impl Reader<'_> {
         let (message, hint) = match self.source.text(node, "background")?.as_str() {
             "end" => return Ok(Background::End),
             "allow" if !matches!(step.action, Action::Run(_)) => {
-                ("`background` goes with `run` only".to_string(), "leave it away")
+                ("`background` works only with `run`".to_string(), "remove it")
             }
             "allow" if step.resource_key.is_some() => {
                 let message =
                     "a step with a `resource_key` can't leave processes behind: they would still hold the key";
-                (message.to_string(), "let another step without a key start them")
+                (message.to_string(), "start them in another step, without a key")
             }
             "allow" => return Ok(Background::Allow),
             other => (format!("unknown value `{other}` of `background`"), "write `allow` or `end`"),

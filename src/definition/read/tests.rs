@@ -82,7 +82,7 @@ fn a_definition_survives_storage_with_its_hash() {
     assert_eq!(back, it);
     let changed = it.to_json().replace("\"needs\":[0]", "\"needs\":[7]");
     let error = Definition::from_stored(&changed, &it.hash()).unwrap_err();
-    assert!(error.to_string().contains("its hash is another"), "{error}");
+    assert!(error.to_string().contains("its hash differs"), "{error}");
     assert!(
         Definition::from_stored(
             &changed,
@@ -120,7 +120,7 @@ fn parameters_that_templates_ask_for_must_be_there() {
     let it = read(NIGHTLY).unwrap();
     assert!(it.check_parameters(&serde_json::json!({"store": {"path": "x"}})).is_ok());
     let refused = it.check_parameters(&serde_json::json!({"store": {}})).unwrap_err();
-    assert!(refused.hint().unwrap().starts_with("step `model` asks for it"), "{refused}");
+    assert!(refused.hint().unwrap().starts_with("step `model` needs it"), "{refused}");
 }
 
 /// Every refusal: the lines of `steps:` (or of the whole file), where it is refused, and a part of the message and hint.
@@ -129,22 +129,17 @@ fn what_is_wrong_is_refused_with_file_line_and_what_would_be_right() {
     let steps = [
         ("- {name: a, run: ls, retires: 3}", 3, "unknown key `retires` in a step", "did you mean `retries`?"),
         ("- {name: a, run: ls, timeout: 10 parsecs}", 3, "is not a duration", ""),
-        ("- {name: a, run: ls, timeout: 0s}", 3, "ends every attempt at once", "leave `timeout` away"),
+        ("- {name: a, run: ls, timeout: 0s}", 3, "ends every attempt at once", "remove `timeout`"),
         ("- {name: a, uses: windlass/nop}", 3, "unknown step kind `windlass/nop`", "did you mean `windlass/noop`?"),
-        ("- {name: a, worker: py}", 3, "wants the worker `py`", "add it to `workers:`"),
+        ("- {name: a, worker: py}", 3, "uses the worker `py`", "add it to `workers:`"),
         ("- {name: a}", 3, "step `a` has nothing to do", "`run:`"),
         ("- {name: a, run: ls, uses: windlass/noop}", 3, "more than one of", "keep one"),
         ("- {run: ls}", 3, "no `name`", ""),
         ("- {name: a.b, run: ls}", 3, "has a dot", "`inputs.STEP.dir`"),
         ("- {name: a, run: ls}\n- {name: a, run: ls}", 4, "two steps are named `a`, the first in line 3", ""),
-        (
-            "- {name: a, run: ls}\n- {name: b, run: ls, needs: [aa]}",
-            4,
-            "needs `aa`, which is no step",
-            "known are a, b",
-        ),
+        ("- {name: a, run: ls}\n- {name: b, run: ls, needs: [aa]}", 4, "needs `aa`, which is no step", "known: a, b"),
         ("- {name: a, run: ls, needs: b}\n- {name: b, run: ls}", 3, "in a circle: a -> b -> a", "take one"),
-        ("- {name: a, run: 'echo \"{{ item }}\"'}", 3, "`{{ item }}` stands inside quotes", "leave the quotes away"),
+        ("- {name: a, run: 'echo \"{{ item }}\"'}", 3, "`{{ item }}` is inside quotes", "remove the quotes"),
         ("- {name: a, run: 'ls {{ itm }}'}", 3, "`itm` is not known here", "did you mean `item`?"),
         (
             "- name: a\n  run: 'ls {{ inputs.nosuch.dir }}'",
@@ -156,21 +151,21 @@ fn what_is_wrong_is_refused_with_file_line_and_what_would_be_right() {
         ("- {name: a, run: 'ls {{ env.HOME }}'}", 3, "`env.HOME` is not declared", "declare it"),
         ("- {name: a, run: ls, env: {'A-B': 1}}", 3, "not a variable name", "letters"),
         ("- {name: a, run: ls, resource_key: 'x:{{ out }}'}", 3, "`out` has no value here", "rendered at submit"),
-        ("- {name: a, run: ls, with: {x: ['{{ event }}']}}", 3, "hooks only", ""),
+        ("- {name: a, run: ls, with: {x: ['{{ event }}']}}", 3, "only in hooks", ""),
         ("- {name: a, run: []}", 3, "empty list", ""),
         ("- {name: a, run: ls, retries: -1}", 3, "a whole number from 0", ""),
         ("- {name: a, run: ls, backoff: {factor: 0.5}}", 3, "`factor` must be 1 to 1000", ""),
         ("- {name: a, run: ls, unit: group}", 3, "unknown unit", "`step` or `run`"),
         ("- {name: a, run: ls, limits: {rss: 1GiB}}", 3, "unknown key `rss`", "memory"),
         ("- {name: a, run: ls, cache: sometimes}", 3, "true or false", ""),
-        ("- {name: a, run: ls, handler: x}", 3, "`handler` goes with `worker`", ""),
+        ("- {name: a, run: ls, handler: x}", 3, "`handler` works only with `worker`", ""),
     ];
     let whole = [
         ("steps: []", 1, "`id` is missing", "id: nightly"),
         ("id: a", 1, "`steps` is missing", ""),
         ("id: a\nsteps: []", 2, "1 to 1000 steps", ""),
         ("id: a\nstep: []", 2, "unknown key `step`", "did you mean `steps`?"),
-        ("id: ../x\nsteps: []", 1, "is not a name", "letters"),
+        ("id: ../x\nsteps: []", 1, "is not a valid name", "letters"),
         ("[1, 2]", 1, "must be a mapping", "id"),
         ("id: a\nsteps: [{name: a, run: ls}]\nworkers:\n  py: {size: 2}", 4, "no `command`", "python3"),
         ("id: a\nsteps: [{name: a, run: ls}]\nhooks: {group_ends: []}", 3, "unknown key", "did you mean `group_end`?"),
@@ -201,11 +196,16 @@ fn keys_of_other_tools_are_answered_with_ours() {
         ("- {name: a, cmd: ls}", 3, "unknown key `cmd`", "did you mean `run`?"),
         ("- {name: a, script: [ls]}", 3, "unknown key `script`", "did you mean `run`?"),
         ("- {name: a, run: ls, env_vars: {A: b}}", 3, "unknown key `env_vars`", "did you mean `env`?"),
-        ("- {name: a, run: ls, on_failure: x}", 3, "unknown key `on_failure`", "hooks stand beside"),
+        ("- {name: a, run: ls, on_failure: x}", 3, "unknown key `on_failure`", "hooks go beside"),
         ("- {name: a, run: ls, working-dir: /x}", 3, "unknown key `working-dir`", "--chdir"),
         ("- {id: a, run: ls}", 3, "unknown key `id`", "did you mean `name`?"),
-        ("- {name: a, run: ls, cache_files: [x]}", 3, "`cache_files` goes with `cache: true`", ""),
-        ("- {name: a, uses: windlass/noop, cache: true, cache_files: [x]}", 3, "`cache_files` goes with `run`", ""),
+        ("- {name: a, run: ls, cache_files: [x]}", 3, "`cache_files` needs `cache: true`", ""),
+        (
+            "- {name: a, uses: windlass/noop, cache: true, cache_files: [x]}",
+            3,
+            "`cache_files` works only with `run`",
+            "",
+        ),
         ("- {name: a, run: ls, cache: true, cache_files: ['{{ out }}']}", 3, "`out`", "use `item` and `params`"),
         ("- {name: a, run: 'eval {{ item }}'}", 3, "as an argument of `eval`", "`sh -c {{ item }}`"),
         ("- {name: a, run: 'echo $((N))', env: {N: '{{ item }}'}}", 3, "`N`, which holds", "`expr`"),
@@ -254,7 +254,7 @@ fn a_step_may_leave_processes_behind_only_where_that_can_hold() {
     assert_eq!(with("run: x").unwrap().hash(), with("run: x, background: end").unwrap().hash());
     for (step, message) in [
         ("run: x, background: yes", "unknown value"),
-        ("uses: windlass/noop, background: allow", "goes with `run` only"),
+        ("uses: windlass/noop, background: allow", "works only with `run`"),
         ("run: x, background: allow, resource_key: k", "can't leave processes behind"),
     ] {
         let error = with(step).unwrap_err().to_string();

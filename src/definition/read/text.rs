@@ -21,7 +21,7 @@ impl Reader<'_> {
             self.source.refuse(node.line, format!("`{what}`: {message}"), hint.as_deref())
         })?;
         if template.source().contains('\0') {
-            return Err(self.source.refuse(node.line, format!("`{what}` has a NUL byte"), None));
+            return Err(self.source.refuse(node.line, format!("`{what}` contains NUL"), None));
         }
         Ok(template)
     }
@@ -69,7 +69,7 @@ impl Reader<'_> {
         if begins && key.name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_') {
             return Ok(());
         }
-        let hint = "use letters, digits and `_`, not beginning with a digit";
+        let hint = "use letters, digits and `_`, and do not begin with a digit";
         Err(self.source.refuse(key.line, format!("`{}` is not a variable name", key.name), Some(hint)))
     }
 
@@ -79,7 +79,7 @@ impl Reader<'_> {
         let scope = Scope { env: &[], ..scope };
         if let Some(name) = foreign(env).into_iter().find(|it| shell::SPECIAL_IN_ENV.contains(it)) {
             let message =
-                format!("`env`: shells run what the variable `{name}` holds, so it takes no value from a template");
+                format!("`env`: shells run the content of the variable `{name}`, so it takes no value from a template");
             return Err(self.source.refuse(line, message, Some("use a variable of another name")));
         }
         let expressions = env.values().flatten().flat_map(Template::expressions);

@@ -14,7 +14,7 @@ const DEEPEST: usize = 3;
 /// Where the content of a variable comes from.
 #[derive(Debug, Clone)]
 enum Origin {
-    /// The value's expression, where it stands in the command.
+    /// The value's expression, if it is in the command.
     Value(String),
     Outside,
     /// It was printed by a program that could see values.
@@ -53,16 +53,16 @@ impl Held {
         }
     }
 
-    /// The value in this content, or the variable that holds one, in words.
+    /// The value in this content, or the variable that holds one, for people.
     pub(super) fn named(&self, content: &Content) -> Option<String> {
         if let Some(value) = content.values.first() {
             return Some(format!("`{{{{ {value} }}}}`"));
         }
         let (name, origin) = content.names.iter().find_map(|it| self.0.get_key_value(it))?;
         let name = match name.as_str() {
-            PRINTED => return Some("what a program prints, which can be a value that it sees,".to_string()),
-            "@" | READ => "an argument or what was read".to_string(),
-            RETURNED => "what a function prints".to_string(),
+            PRINTED => return Some("the output of a program, which can be a value that it sees,".to_string()),
+            "@" | READ => "an argument or a line that was read".to_string(),
+            RETURNED => "the output of a function".to_string(),
             _ => format!("`{name}`"),
         };
         Some(match origin {

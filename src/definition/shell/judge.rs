@@ -81,8 +81,8 @@ const SPECIAL: &[&str] = &[
 /// Those of them that are evaluated when a shell finds them in its environment.
 pub(in crate::definition) const SPECIAL_IN_ENV: &[&str] = &["BASH_ENV", "ENV", "PROMPT_COMMAND", "PS0", "PS1", "PS4"];
 
-const ARGUMENT: &str = "some shells run what stands in a value there; compare with `case`, compute with `expr` or `awk`, \
-                        or give the value to a script of its own as an argument";
+const ARGUMENT: &str = "some shells run the content of a value there; compare with `case`, compute with `expr` or `awk`, \
+                        or pass the value as an argument to your own script";
 const PROGRAM: &str = "to run a value as a program on purpose, write `sh -c {{ item }}`";
 const DECLARED: &str = "write `NAME={{ item }}` without options, or pass the value in a variable (`env:`)";
 const FORMAT: &str = "write `printf '%s\\n' {{ item }}`";
@@ -156,7 +156,7 @@ impl Script {
     /// What a program prints is code to `.`; a file that is named is the user's own choice.
     fn sourced(&mut self, arguments: &[Word]) {
         let Some(file) = arguments.iter().find(|it| it.text != "--") else { return };
-        let place = "in what `.` or `source` runs".to_string();
+        let place = "in the script that `.` or `source` runs".to_string();
         let stream = ["/dev/stdin", "/dev/fd/", "/proc/self/fd/"].iter().any(|it| file.text.starts_with(it));
         if file.process {
             self.run(file.content.clone(), place, PROGRAM);
@@ -193,7 +193,7 @@ impl Script {
         if open && (chosen || !command.content.names.is_empty()) && !command.text.contains('/') {
             let mut content = command.content.clone();
             content.values.retain(|it| !it.starts_with("params"));
-            let place = "where it names a command that is given other values: it could name `eval`".to_string();
+            let place = "where it names a command that gets other values: it could name `eval`".to_string();
             self.run(content, place, "write the command as a list: `run: [\"{{ item.program }}\", ...]`");
         }
     }

@@ -1,7 +1,7 @@
 //! The quoting of values in shell commands, and the places where no quoting can be safe.
 //!
 //! A value becomes a word in single quotes. That is one word, and nothing in it is executed, exactly where a word may
-//! begin or go on in plain shell text, and where the command does not evaluate its words a second time. `check` refuses
+//! begin or continue in plain shell text, and where the command does not evaluate its words a second time. `check` refuses
 //! every other place: `scan` knows quotes, comments, here documents and expressions, `judge` the commands that evaluate.
 
 mod follow;
@@ -38,7 +38,7 @@ pub fn check(command: &Template, variables: &[&str]) -> Result<(), Problem> {
             Part::Text(text) => scan.read(text),
             Part::Expression(expression) => scan
                 .value(expression)
-                .map_err(|(place, hint)| (format!("`{{{{ {expression} }}}}` stands {place}"), hint))?,
+                .map_err(|(place, hint)| (format!("`{{{{ {expression} }}}}` is {place}"), hint))?,
         }
     }
     let mut script = scan.end();
@@ -47,7 +47,7 @@ pub fn check(command: &Template, variables: &[&str]) -> Result<(), Problem> {
     for it in &script.uses {
         let held = if it.code { &certain } else { &possible };
         if let Some(what) = held.named(&it.content) {
-            return Err((format!("{what} stands {}", it.place), it.hint));
+            return Err((format!("{what} is {}", it.place), it.hint));
         }
     }
     Ok(())

@@ -1,6 +1,6 @@
 //! Reads a command as shells do: where quotes, substitutions and expressions begin and end.
 //!
-//! What stands in words is passed on to `Script`, which judges whole commands.
+//! Words are passed on to `Script`, which judges whole commands.
 
 use super::script::{Redirect, Script};
 use crate::definition::expression::Expression;
@@ -31,10 +31,10 @@ enum Frame {
 /// Where a value must not stand, and what to write instead.
 type Place = (&'static str, &'static str);
 
-const UNQUOTE: &str = "leave the quotes away: a value becomes one quoted word by itself";
+const UNQUOTE: &str = "remove the quotes: a value becomes one quoted word by itself";
 const VARIABLE: &str = "pass the value in a variable (`env: { NAME: \"{{ ... }}\" }`) and use \"$NAME\"";
 pub(super) const COMPUTE: &str =
-    "shells run what stands in a value here; compute with `expr` or `awk`, which only get it as an argument";
+    "shells run the content of a value here; compute with `expr` or `awk`, which get it only as an argument";
 const BACKQUOTE: Place = ("after a backquote", "write $( ) instead of backquotes");
 const CONDITION: Place = ("inside `[[ ]]`, where shells compute with it", "write `[ ]` or `case`");
 const HASH: Place =
@@ -51,7 +51,7 @@ pub(super) struct Scan {
     escaped: bool,
     /// From here on shells differ or the scanner could lose its place: where, and what to write instead.
     lost: Option<Place>,
-    /// What stands in a `${ }`.
+    /// The content of a `${ }`.
     braces: String,
     script: Script,
 }
@@ -75,7 +75,7 @@ impl Scan {
         }
     }
 
-    /// The value of a `{{ }}` stands here; what is wrong with that, where it could be executed or split.
+    /// A `{{ }}` is here; the problem, if its value could be executed or split.
     pub(super) fn value(&mut self, expression: &Expression) -> Result<(), Place> {
         self.danger().map_or(Ok(()), Err)?;
         self.script.value(expression);
@@ -96,7 +96,7 @@ impl Scan {
             return self.lost;
         }
         if self.comment {
-            return Some(("in a comment", "leave it away: a value with a newline would end the comment"));
+            return Some(("in a comment", "remove it: a value with a newline would end the comment"));
         }
         if let Some(Frame::Single | Frame::Double) = self.frames.last() {
             return Some(("inside quotes", UNQUOTE));
@@ -113,7 +113,7 @@ impl Scan {
             }
         }
         if self.escaped {
-            return Some(("after a backslash", "leave the backslash away"));
+            return Some(("after a backslash", "remove the backslash"));
         }
         (self.last == '$').then_some(("after a `$`", "write `{{ }}` without the `$`"))
     }
@@ -145,7 +145,7 @@ impl Scan {
         }
     }
 
-    /// Whether a shell computes with what stands here, so that it looks into the variables that are named.
+    /// Whether a shell computes with the content here, so that it reads the named variables.
     fn computes(&self) -> bool {
         self.frames.iter().any(|it| matches!(it, Frame::Arithmetic | Frame::Brackets | Frame::Braces(true)))
     }
@@ -291,7 +291,7 @@ impl Scan {
             Some(Frame::Array) => self.frames.push(Frame::Array),
             _ if self.script.is_assignment() => self.frames.push(Frame::Array),
             _ => {
-                // The name of a function stands before `()`; anything else there is a pattern of one shell or another.
+                // The name of a function comes before `()`; anything else there is a pattern of one shell or another.
                 match rest.peek() {
                     Some(')') if self.script.is_argument() => self.script.define(),
                     _ if self.script.is_argument() => self.lose(PARENTHESIS),
@@ -390,7 +390,7 @@ impl Scan {
         }
     }
 
-    /// The value of a variable stands here.
+    /// The value of a variable is here.
     fn named(&mut self, name: &str) {
         self.script.expansion(Some(name));
         if self.computes() {
@@ -442,7 +442,7 @@ impl Scan {
     }
 }
 
-/// Takes the name of a variable, if one stands here.
+/// Takes the name of a variable, if one is here.
 fn name_of(rest: &mut Letters<'_>) -> String {
     let mut name = String::new();
     while let Some(letter) = rest.next_if(|it| it.is_ascii_alphanumeric() || *it == '_') {

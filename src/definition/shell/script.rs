@@ -33,13 +33,13 @@ impl Content {
     }
 }
 
-/// A place where shells evaluate what stands there.
+/// A place whose content shells evaluate.
 #[derive(Debug)]
 pub(super) struct Use {
     pub content: Content,
     pub place: String,
     pub hint: &'static str,
-    /// It is run as it stands, so that what programs print there is meant to be code.
+    /// It is run as it is, so the output of programs there is meant to be code.
     pub code: bool,
 }
 
@@ -161,7 +161,7 @@ impl Script {
         }
     }
 
-    /// A variable's value stands here, or something else that only the shell knows.
+    /// A variable's value, or something else that only the shell knows.
     pub fn expansion(&mut self, name: Option<&str>) {
         let word = self.word();
         word.text.push(SPOT);
@@ -171,12 +171,12 @@ impl Script {
         }
     }
 
-    /// What stands here if a variable is not set, as in `${x:-text}`.
+    /// The default if a variable is not set, as in `${x:-text}`.
     pub fn otherwise(&mut self, text: &str) {
         self.word().content.texts.push(text.to_string());
     }
 
-    /// A `<( )` stands here.
+    /// A `<( )`.
     pub fn process(&mut self) {
         self.expansion(None);
         self.word().process = true;
@@ -355,7 +355,7 @@ impl Script {
         self.given.push(Given::default());
     }
 
-    /// A `)`. What a `$( )` prints becomes part of the word that it stands in.
+    /// A `)`. The output of a `$( )` becomes part of its word.
     pub fn close_list(&mut self, is_word: bool, computes: bool) {
         self.end_command(false);
         self.open.pop();
@@ -416,7 +416,7 @@ impl Word {
     }
 }
 
-/// Whether somebody else could have chosen the value. Names and numbers of ours, and our own paths, are no code.
+/// Whether another person could have chosen the value. Our own names, numbers and paths are no code.
 pub(in crate::definition) fn is_foreign(expression: &Expression) -> bool {
     match expression {
         Expression::Item(_) | Expression::Params(_) | Expression::InputValue(..) | Expression::Env(_) => true,

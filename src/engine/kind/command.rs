@@ -17,7 +17,7 @@ use std::{borrow::Cow, collections::BTreeMap, env, ffi::OsString, os::fd::OwnedF
 pub(super) const OUT: &str = "out";
 /// Output that becomes the value of the step; more than that is only in the log.
 const MOST_VALUE: u64 = 64 << 10;
-/// Variables of ours that a command gets; all else is what its definition names.
+/// Our variables that a command gets; its definition names all others.
 const PASSED_ON: [&str; 4] = ["PATH", "HOME", "LANG", "TMPDIR"];
 /// A variable larger than this can't be passed to a program.
 const MOST_VARIABLE: usize = 120 << 10;
@@ -150,12 +150,12 @@ fn environment(
     let mut all = environment_passed_on();
     for (name, value) in own.into_iter().chain(extra.iter().map(|(name, value)| (name.as_str(), value.clone()))) {
         if value.contains('\0') {
-            let what = format!("variable {name} has a NUL byte, which no program can be given");
+            let what = format!("variable {name} contains NUL, which programs can't receive");
             return Err(Error::Refused { what, hint: None });
         }
         if value.len() > MOST_VARIABLE {
             let what =
-                format!("variable {name} would be {} bytes; a program can be given {MOST_VARIABLE}", value.len());
+                format!("variable {name} would have {} bytes; a program can receive {MOST_VARIABLE}", value.len());
             return Err(Error::Refused { what, hint: Some("pass large values as files of an earlier step") });
         }
         all.retain(|it| it.0 != name);

@@ -15,10 +15,10 @@ pub struct ErrorBody {
     pub error: String,
     /// The status again.
     pub status_code: u16,
-    /// What to do next, where we know.
+    /// What to do next, if known.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub hint: Option<String>,
-    /// What programs tell it by, where the status alone does not say it.
+    /// A code for programs, if the status alone is ambiguous.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub code: Option<String>,
 }
@@ -27,19 +27,19 @@ pub struct ErrorBody {
 #[derive(utoipa::IntoResponses)]
 #[allow(dead_code)] // Only described, never made: what is sent is a `Failure`.
 pub enum Refused {
-    /// The request can't be understood.
+    /// The request is invalid.
     #[response(status = 400)]
     BadRequest(ErrorBody),
-    /// A token is needed.
+    /// A token is required.
     #[response(status = 401)]
     Unauthorized(ErrorBody),
-    /// The request comes from where it may not.
+    /// The request's origin is not allowed.
     #[response(status = 403)]
     Forbidden(ErrorBody),
     /// There is no such thing.
     #[response(status = 404)]
     NotFound(ErrorBody),
-    /// Locked by somebody else, or in conflict with what is there.
+    /// Locked by another holder, or in conflict with existing data.
     #[response(status = 409)]
     Conflict(ErrorBody),
     /// The database is busy, or windlass is stopping; try again.

@@ -25,9 +25,9 @@ impl<T: DeserializeOwned> FromRequest<App> for JsonBody<T> {
         }
         let bytes = Bytes::from_request(request, app).await.map_err(|error| match error.status() {
             StatusCode::PAYLOAD_TOO_LARGE => {
-                Failure::new(413, "the body is larger than this address takes, or than the setting `http.body`")
+                Failure::new(413, "the body is larger than this address or the setting `http.body` allows")
             }
-            _ => Failure::bad_request("the body of the request broke off"),
+            _ => Failure::bad_request("the request body ended early"),
         })?;
         let wrong = |it: axum::extract::rejection::JsonRejection| Failure::new(it.status().as_u16(), it.body_text());
         // A list would be read as the fields in their order, whatever that is.

@@ -1,7 +1,7 @@
 //! The history in memory: the newest events that any process of the home has committed, in commit order.
 //!
-//! One thread reads the event table where it left off, into a ring that all subscribers read at their api pace. Nothing is
-//! told that is not on disk, and whoever writes never waits for whoever listens. Who falls behind the ring reads from the
+//! One thread reads the event table where it left off, into a ring that all subscribers read at their own pace. Nothing is
+//! published before it is on disk, and a writer never waits for a subscriber. A subscriber that falls behind the ring reads from the
 //! database until he has caught up, so nothing is lost and nothing grows.
 
 use crate::{
@@ -26,7 +26,7 @@ use tokio::sync::watch;
 pub const SUBSCRIBERS: usize = 128;
 /// Between two looks at whether anything was committed, by whatever process. A look costs microseconds.
 const LOOK: Duration = Duration::from_millis(100);
-/// The same while nobody listens.
+/// The same without subscribers.
 const LEISURE: Duration = Duration::from_millis(500);
 /// Transactions that are read at once.
 const BATCHES: usize = 256;
@@ -88,14 +88,14 @@ struct Ring {
     stopped: bool,
 }
 
-/// A place at the event_ring. Dropping it frees the place.
+/// A subscription of the event ring. Dropping it ends it.
 pub struct Subscription {
     event_ring: EventRing,
     grown: watch::Receiver<u64>,
 }
 
 impl EventRing {
-    /// Keeps the newest `limit` events from now on, until it is stopped or nobody has it any more.
+    /// Keeps the newest `limit` events from now on, until it is stopped or dropped.
     pub fn start(engine: &Engine, limit: u64, metrics: Arc<dyn Metrics>) -> EventRing {
         let store = engine.store().clone();
         // Where that fails all of the table is new; no more than the newest of it is read.
@@ -103,7 +103,7 @@ impl EventRing {
         let shared = Arc::downgrade(&event_ring.0);
         let started = thread::Builder::new().name("windlass-events".into()).spawn(move || follow(&shared, &store));
         if let Err(error) = started {
-            tracing::error!(%error, "events can't be followed");
+            tracing::error!(%error, "failed to follow events");
         }
         event_ring
     }
@@ -130,7 +130,7 @@ impl EventRing {
 
     /// Takes a place. `None` when all are taken. Reads the database: not for the server's thread.
     pub fn sit_down(&self, store: &Store) -> store::Result<Option<Subscription>> {
-        // What has happened so far is no news for him.
+        // Earlier events are not new for this subscriber.
         self.0.take_in(store)?;
         let mut ring = self.0.ring();
         if ring.subscribers >= SUBSCRIBERS {
@@ -172,7 +172,7 @@ impl EventRing {
         Ahead::Events(ring.events.iter().skip(first).take(most).cloned().collect())
     }
 
-    /// The reading ends; whoever sits learns that the process is stopping.
+    /// Ends the reading; subscribers learn that the process is stopping.
     pub fn stop(&self) {
         self.0.ring().stopped = true;
         self.0.woken.notify_all();
@@ -180,13 +180,13 @@ impl EventRing {
     }
 }
 
-/// Reads what is committed for as long as somebody wants it.
+/// Reads committed events while there are owners.
 fn follow(shared: &Weak<Shared>, store: &Store) {
     let mut watch = None;
     let mut seen = None;
     while let Some(shared) = shared.upgrade() {
         if watch.is_none() {
-            watch = store.watch().inspect_err(|error| tracing::warn!(%error, "events can't be followed")).ok();
+            watch = store.watch().inspect_err(|error| tracing::warn!(%error, "failed to follow events")).ok();
         }
         match watch.as_ref().map(store::Watch::version) {
             Some(Ok(version)) if seen != Some(version) => {
@@ -196,7 +196,7 @@ fn follow(shared: &Weak<Shared>, store: &Store) {
                 }
                 match shared.take_in(store) {
                     Ok(()) => seen = Some(version),
-                    Err(error) => tracing::warn!(%error, "events can't be read"),
+                    Err(error) => tracing::warn!(%error, "failed to read events"),
                 }
             }
             Some(Err(_)) => watch = None,
@@ -227,7 +227,7 @@ impl Shared {
             let from = self.ring().end;
             let (oldest, found) = store.read(|tx| Ok((event::oldest(tx)?, event::after(tx, from, BATCHES)?)))?;
             if from.seq + 1 < oldest.seq {
-                // Pruned before it was read here: nobody may go on in the ring as if nothing were missing.
+                // Pruned before it was read here: no subscriber may continue in the ring as if nothing were missing.
                 let mut ring = self.ring();
                 ring.events.clear();
                 (ring.start, ring.end) = (oldest, oldest);
@@ -240,7 +240,7 @@ impl Shared {
         }
     }
 
-    /// Leaves out what would leave the ring at once: every transaction of the table told at least one event.
+    /// Leaves out what would leave the ring at once: every transaction of the table has at least one event.
     fn skip(&self, newest: Cursor) {
         let first = newest.seq.saturating_sub(i64::try_from(self.limit).unwrap_or(i64::MAX));
         let mut ring = self.ring();

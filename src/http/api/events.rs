@@ -52,7 +52,7 @@ const NAMED: usize = 100;
 struct Asked {
     /// Only events of this group, such as 12 or g12
     group: Option<String>,
-    /// Begin behind this event; as the header Last-Event-ID, which goes first. Not said: with what happens from now on
+    /// Start after this event; the header Last-Event-ID takes precedence. Omitted: new events only
     after: Option<String>,
     /// Milliseconds, 100 to 60000: instead of every event, send at most one `digest` in this time that names what changed
     #[param(minimum = 100, maximum = 60000)]
@@ -62,11 +62,11 @@ struct Asked {
 /// What changed since the last digest.
 #[derive(Debug, Serialize, ToSchema)]
 struct Digest {
-    /// Where to go on behind this digest.
+    /// The cursor to resume after this digest.
     cursor: String,
-    /// Groups of which something happened; null: many.
+    /// Groups with changes; null: many.
     groups: Option<BTreeSet<GroupId>>,
-    /// Runs of which something happened; null: many.
+    /// Runs with changes; null: many.
     runs: Option<BTreeSet<RunId>>,
     kinds: Vec<EventKind>,
 }
@@ -80,9 +80,9 @@ enum Sent {
     Digest(Digest),
 }
 
-/// What happens, as server-sent events
+/// Events, as server-sent events
 ///
-/// Every event has an `id`, its cursor: who comes back with it as `Last-Event-ID` misses nothing. `data` is an event as
+/// Every event has an `id`, its cursor: a client that reconnects with it as `Last-Event-ID` misses nothing. `data` is an event as
 /// `windlass events --json` prints it, or a digest (`event: digest`). When part of the history between is not kept any
 /// more, or the cursor is of another history, `event: gap` says so. A comment is sent every 15 seconds. A slow reader
 /// falls behind and catches up from the database; nothing is held for it.
@@ -108,7 +108,7 @@ async fn events(
         Ok::<_, store::Error>((subscription, kept))
     });
     let (Some(subscription), (oldest, newest)) = sat.await? else {
-        return Err(Failure::unavailable("too many clients listen to the events", 5));
+        return Err(Failure::unavailable("too many clients follow the events", 5));
     };
     let mut cursor = after.unwrap_or_else(|| subscription.event_ring().end());
     let mut begin = "retry: 2000\n".to_string();
@@ -140,7 +140,7 @@ fn gap(after: Cursor) -> String {
     format!("event: gap\ndata: {{\"after\":\"{}\"}}\n\n", view::write_cursor(after))
 }
 
-/// One subscriber: a cursor and a place at the event_ring, nothing more.
+/// One subscriber: only a cursor and a subscription of the event ring.
 struct Follower {
     app: App,
     /// A session that ends takes its streams along.
@@ -223,7 +223,7 @@ impl Follower {
                 Some((oldest, found.into_iter().map(|(at, event)| Arc::new(Told::new(at, event))).collect()))
             }
             Err(failure) => {
-                tracing::debug!(%failure, "a subscriber could not catch up yet");
+                tracing::debug!(%failure, "a subscriber has not caught up yet");
                 None
             }
         }
@@ -258,7 +258,7 @@ impl Follower {
                 Ahead::Behind => {
                     (many, any) = (true, true);
                     let end = self.subscription.event_ring().end();
-                    // One for each transaction at the least: what they told is not looked for.
+                    // At least one for each transaction: their events are not counted.
                     self.subscription.event_ring().count_missed("dropped", end.seq - self.cursor.seq);
                     self.cursor = end;
                 }

@@ -18,7 +18,7 @@ use std::io;
 /// Runs that are read and sent at once.
 const RUNS: usize = 100;
 
-/// Where an export stands.
+/// The position of an export.
 enum Place {
     Runs { after: Option<RunId>, first: bool },
     Done,
@@ -26,7 +26,7 @@ enum Place {
 
 /// A whole group: its definition, runs, steps and attempts
 ///
-/// Sent as it is read, so that a group may have any size; an export of a group that still runs is not of one moment.
+/// Streamed, so a group may have any size; the export of a running group is not a snapshot.
 #[utoipa::path(get, path = "/api/v1/groups/{group}/export", tag = "groups", params(("group" = String, Path, description = "Such as 12 or g12", example = "g2")),
     responses((status = 200, body = Export), Refused))]
 pub(super) async fn export(State(app): State<App>, Path(group): Path<String>) -> Result<Response> {
@@ -42,7 +42,7 @@ pub(super) async fn export(State(app): State<App>, Path(group): Path<String>) ->
             return Some((Ok(Bytes::from(head)), (app, place, None)));
         }
         let Place::Runs { after, first } = place else { return None };
-        // An error cuts the answer off, so that nobody takes half a document for a whole one.
+        // An error cuts the response off, so that a partial document does not look complete.
         let runs = match app.blocking(move |engine| view::export_runs(engine.store(), group, after, RUNS)).await {
             Ok(runs) => runs,
             Err(failure) => return Some((Err(io::Error::other(failure)), (app, Place::Done, None))),

@@ -34,9 +34,9 @@ struct Page {
     /// Only groups with this status: PENDING, RUNNING, COMPLETED, FAILED or CANCELLED
     #[param(value_type = Option<Status>, inline)]
     status: Option<String>,
-    /// Only groups older than this one: `next` of the page before
+    /// Only groups older than this one: `next` of the previous page
     before: Option<String>,
-    /// How many at most, 1 to 1000; 50 if not said
+    /// The maximum number, 1 to 1000; default 50
     #[param(value_type = Option<u64>, minimum = 1, maximum = 1000)]
     limit: Option<Limit>,
 }
@@ -83,15 +83,15 @@ async fn why(State(app): State<App>, Path(group): Path<String>) -> Result<Json<W
 #[derive(Debug, Serialize, ToSchema)]
 struct Cancelled {
     group: GroupId,
-    /// False: it had ended, or was being cancelled already.
+    /// False: it had ended, or was already being cancelled.
     cancelled: bool,
-    /// Whether it has ended; else its running steps were asked to stop.
+    /// Whether it has ended; else its running steps will stop.
     ended: bool,
 }
 
 /// Cancels a group
 ///
-/// Waiting steps are cancelled immediately. Running ones are asked to stop, then terminated, then killed.
+/// Waiting steps are cancelled immediately. Running steps get a request to stop, then TERM, then KILL.
 #[utoipa::path(post, path = "/api/v1/groups/{group}/cancel", tag = "groups", params(("group" = String, Path, description = "Such as 12 or g12", example = "g2")),
     responses((status = 200, body = Cancelled), Refused))]
 async fn cancel(State(app): State<App>, Path(group): Path<String>) -> Result<Json<Cancelled>> {
@@ -108,13 +108,13 @@ async fn cancel(State(app): State<App>, Path(group): Path<String>) -> Result<Jso
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct Retried {
     pub group: GroupId,
-    /// False: nothing of it had failed or was cancelled.
+    /// False: nothing in it failed or was cancelled.
     pub reopened: bool,
 }
 
-/// Tries again what failed or was cancelled
+/// Retries the failed and cancelled runs of a group
 ///
-/// Finished steps stay finished. Attempts are given back.
+/// Completed steps stay completed. Attempts count from 1 again.
 #[utoipa::path(post, path = "/api/v1/groups/{group}/retry", tag = "groups", params(("group" = String, Path, description = "Such as 12 or g12", example = "g2")),
     responses((status = 200, body = Retried), Refused))]
 async fn retry(State(app): State<App>, Path(group): Path<String>) -> Result<Json<Retried>> {
@@ -131,11 +131,11 @@ pub(super) struct Paused {
     #[serde(rename = "type")]
     pub step_type: Option<String>,
     pub paused: bool,
-    /// False: it was so before.
+    /// False: it already was.
     pub changed: bool,
 }
 
-/// Pauses a group: what runs goes on, nothing new is started
+/// Pauses a group: running steps continue, no new ones start
 #[utoipa::path(post, path = "/api/v1/groups/{group}/pause", tag = "groups", params(("group" = String, Path, description = "Such as 12 or g12", example = "g2")),
     responses((status = 200, body = Paused), Refused))]
 async fn pause(State(app): State<App>, Path(group): Path<String>) -> Result<Json<Paused>> {
@@ -144,7 +144,7 @@ async fn pause(State(app): State<App>, Path(group): Path<String>) -> Result<Json
     Ok(Json(Paused { group: Some(group), step_type: None, paused: true, changed }))
 }
 
-/// Lifts the pause of a group
+/// Resumes a group
 #[utoipa::path(post, path = "/api/v1/groups/{group}/resume", tag = "groups", params(("group" = String, Path, description = "Such as 12 or g12", example = "g2")),
     responses((status = 200, body = Paused), Refused))]
 async fn resume(State(app): State<App>, Path(group): Path<String>) -> Result<Json<Paused>> {

@@ -35,7 +35,7 @@ struct Release {
     /// As the list of locks shows it.
     key: ResourceKey,
     /// For the history.
-    #[schema(min_length = 1, max_length = 1000, example = "its machine is gone")]
+    #[schema(min_length = 1, max_length = 1000, example = "the machine of its holder is gone")]
     reason: String,
 }
 
@@ -45,9 +45,9 @@ struct Released {
     released: bool,
 }
 
-/// Clears a key's row although its holder did not release it
+/// Clears a key's row that its holder did not release
 ///
-/// The history says who did it and why. A process that holds the lock of the key's file goes on excluding others, and is
+/// The history records who did it and why. A process that holds the lock of the key's file still excludes others, and is
 /// named in the answer (409): end it, or wait for it.
 #[utoipa::path(post, path = "/api/v1/locks/release", tag = "locks", request_body = Release,
     responses((status = 200, body = Released), Refused, RefusedBody))]

@@ -21,7 +21,7 @@ pub fn router() -> OpenApiRouter<App> {
         .routes(routes!(resume))
 }
 
-/// One screen: what runs, what waits, who works, and problems with the command that mends each
+/// What runs, what waits, the workers, and each problem with the command that fixes it
 #[utoipa::path(get, path = "/api/v1/status", tag = "machine", responses((status = 200, body = StatusView), Refused))]
 async fn status(State(app): State<App>) -> Result<Json<StatusView>> {
     let daemon = app.daemon();
@@ -40,14 +40,14 @@ async fn queues(State(app): State<App>) -> Result<Json<Queues>> {
     Ok(Json(app.blocking(|engine| engine.store().read(read::queues)).await?))
 }
 
-/// Pauses a step type: what runs goes on, nothing new of it is started
+/// Pauses a step type: running steps continue, no new ones start
 #[utoipa::path(post, path = "/api/v1/queues/{type}/pause", tag = "machine", params(("type" = String, Path, description = "A step type", example = "each")),
     responses((status = 200, body = Paused), Refused))]
 async fn pause(State(app): State<App>, Path(step_type): Path<String>) -> Result<Json<Paused>> {
     set(app, step_type, true).await
 }
 
-/// Lifts the pause of a step type
+/// Resumes a step type
 #[utoipa::path(post, path = "/api/v1/queues/{type}/resume", tag = "machine", params(("type" = String, Path, description = "A step type", example = "each")),
     responses((status = 200, body = Paused), Refused))]
 async fn resume(State(app): State<App>, Path(step_type): Path<String>) -> Result<Json<Paused>> {
@@ -56,7 +56,7 @@ async fn resume(State(app): State<App>, Path(step_type): Path<String>) -> Result
 
 async fn set(app: App, step_type: String, paused: bool) -> Result<Json<Paused>> {
     if step_type.contains('\0') {
-        return Err(Failure::bad_request("a step type has no NUL in it"));
+        return Err(Failure::bad_request("a step type can't contain NUL"));
     }
     let name = step_type.clone();
     let changed = app.blocking(move |engine| engine.pause_type(&name, paused)).await?;

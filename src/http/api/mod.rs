@@ -1,4 +1,4 @@
-//! windlass's api API: groups, runs, steps, workers, locks, events, search.
+//! windlass's own API: groups, runs, steps, workers, locks, events, search.
 //!
 //! One file per resource. May import: everything on the floors below, and of this room `App`, `Failure`, `Caller`.
 //! Never: blocks the thread of the server; pages by a large offset; shapes a document that `--json` prints (`view` does).

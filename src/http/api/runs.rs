@@ -31,14 +31,14 @@ pub fn router() -> OpenApiRouter<App> {
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 struct Page {
-    /// The group, such as 12 or g12; the newest if not said
+    /// The group, such as 12 or g12; default: the newest
     group: Option<String>,
     /// Only runs with this status
     #[param(value_type = Option<Status>, inline)]
     status: Option<String>,
-    /// Only runs behind this one: `next` of the page before
+    /// Only runs after this one: `next` of the previous page
     after: Option<String>,
-    /// How many at most, 1 to 1000; 50 if not said
+    /// The maximum number, 1 to 1000; default 50
     #[param(value_type = Option<u64>, minimum = 1, maximum = 1000)]
     limit: Option<Limit>,
 }
@@ -60,7 +60,7 @@ async fn list(State(app): State<App>, Query(asked): Query<Page>) -> Result<Json<
     Ok(Json(found.await?))
 }
 
-/// A run with its steps, and what each of them needs
+/// A run with its steps and their needs
 #[utoipa::path(get, path = "/api/v1/runs/{run}", tag = "runs", params(("run" = String, Path, description = "Such as 34 or r34", example = "r3")),
     responses((status = 200, body = RunView), Refused))]
 async fn show(State(app): State<App>, Path(run): Path<String>) -> Result<Json<RunView>> {
@@ -85,7 +85,7 @@ async fn cancel(State(app): State<App>, Path(run): Path<String>) -> Result<Json<
     Ok(Json(CancelledSteps { run: Some(run), step: None, cancelled: did.out, asked: did.asked }))
 }
 
-/// Tries again what failed or was cancelled in a run
+/// Retries the failed and cancelled steps of a run
 #[utoipa::path(post, path = "/api/v1/runs/{run}/retry", tag = "runs", params(("run" = String, Path, description = "Such as 34 or r34", example = "r3")),
     responses((status = 200, body = Retried), Refused))]
 async fn retry(State(app): State<App>, Path(run): Path<String>) -> Result<Json<Retried>> {

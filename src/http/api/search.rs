@@ -26,26 +26,26 @@ const QUERY: usize = 10_000;
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 struct Asked {
-    /// What to look for. Searched literally; no operators
+    /// The query. Searched literally; no operators
     #[param(min_length = 1, max_length = 10000)]
     q: String,
-    /// The name of the vector database; that of the settings if not said
+    /// The name of the vector database; default: that of the settings
     db: Option<String>,
     /// hybrid (words and meaning), text (words), or vector (meaning)
     mode: Option<String>,
-    /// How many passages at most; 10 if not said
+    /// The maximum number of passages; default 10
     #[param(minimum = 1, maximum = 1000)]
     k: Option<u64>,
-    /// Only passages for which this holds, such as `source = "manuals" and page < 10`
+    /// Only passages that match, such as `source = "manuals" and page < 10`
     filter: Option<String>,
-    /// The least cosine, from 0 to 1, of a passage that has no word of the query; that of the setting `search.min_score` if not said
+    /// The least cosine, from 0 to 1, of a passage that has no word of the query; default: the setting `search.min_score`
     #[param(minimum = 0, maximum = 1)]
     min_score: Option<f64>,
-    /// Whether each hit shows its whole chunk, not only about 300 bytes of it
+    /// Whether each hit shows its whole chunk instead of about 300 bytes
     whole: Option<bool>,
 }
 
-/// Passages of what was ingested
+/// Passages of the ingested documents
 #[utoipa::path(get, path = "/api/v1/search", tag = "search", params(Asked), responses((status = 200, body = Found), Refused))]
 async fn search(State(app): State<App>, Query(asked): Query<Asked>) -> Result<Json<Found>> {
     if asked.q.trim().is_empty() || asked.q.len() > QUERY {
@@ -73,7 +73,7 @@ async fn search(State(app): State<App>, Query(asked): Query<Asked>) -> Result<Js
     Ok(Json(app.blocking(move |engine| view::find(&named(engine.home(), &name)?, &query)).await?))
 }
 
-/// Only what lies in the home directory: a name from the network is never a path.
+/// Only databases in the home directory: a name from the network is never a path.
 fn named(home: &Path, name: &str) -> view::Result<Named> {
     let all = view::databases_of(home)?;
     let there: Vec<String> = all.iter().map(|it| it.name.clone()).collect();

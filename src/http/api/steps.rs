@@ -31,7 +31,7 @@ pub fn router() -> OpenApiRouter<App> {
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 struct Page {
-    /// The group, such as 12 or g12; the newest if not said
+    /// The group, such as 12 or g12; default: the newest
     group: Option<String>,
     /// Only steps with this status
     #[param(value_type = Option<Status>, inline)]
@@ -39,16 +39,16 @@ struct Page {
     /// Only steps of this type
     #[serde(rename = "type")]
     step_type: Option<String>,
-    /// Only runs behind this one: `next` of the page before
+    /// Only runs after this one: `next` of the previous page
     after: Option<String>,
-    /// How many at most, 1 to 1000; 50 if not said
+    /// The maximum number, 1 to 1000; default 50
     #[param(value_type = Option<u64>, minimum = 1, maximum = 1000)]
     limit: Option<Limit>,
 }
 
 /// Steps of a group, run by run
 ///
-/// A page ends between runs. With a status or a type of which there are few it walks over the other steps.
+/// A page ends between runs. With a rare status or type it walks over the other steps.
 #[utoipa::path(get, path = "/api/v1/steps", tag = "steps", params(Page), responses((status = 200, body = StepList), Refused))]
 async fn list(State(app): State<App>, Query(asked): Query<Page>) -> Result<Json<StepList>> {
     let group = optional(&asked.group)?;
@@ -68,7 +68,7 @@ async fn list(State(app): State<App>, Query(asked): Query<Page>) -> Result<Json<
 
 /// A step with its attempts, what it runs, and its definition
 ///
-/// Texts of `env` are masked, and so is what a command takes from there.
+/// Values of `env` are masked, and so are those that a command takes from there.
 #[utoipa::path(get, path = "/api/v1/steps/{step}", tag = "steps", params(("step" = String, Path, description = "Such as 56 or s56", example = "s5")),
     responses((status = 200, body = StepView), Refused))]
 async fn show(State(app): State<App>, Path(step): Path<String>) -> Result<Json<StepView>> {
@@ -83,9 +83,9 @@ struct Wanted {
     from: Option<i64>,
 }
 
-/// What a step printed, oldest attempt first
+/// The output of a step, oldest attempt first
 ///
-/// Of each stream the newest part is kept. What an attempt that still runs has printed is there, too.
+/// The newest part of each stream is kept, including the output of a running attempt.
 #[utoipa::path(get, path = "/api/v1/steps/{step}/logs", tag = "steps", params(("step" = String, Path, description = "Such as 56 or s56", example = "s5"), Wanted),
     responses((status = 200, body = Logs), Refused))]
 async fn logs(State(app): State<App>, Path(step): Path<String>, Query(wanted): Query<Wanted>) -> Result<Json<Logs>> {
@@ -102,16 +102,16 @@ async fn why(State(app): State<App>, Path(step): Path<String>) -> Result<Json<Wh
     Ok(Json(app.blocking(move |engine| view::why(engine, Subject::Step(step))).await?))
 }
 
-/// What became of the steps that were to be cancelled.
+/// The result of cancelling steps.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct CancelledSteps {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub run: Option<RunId>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub step: Option<StepId>,
-    /// Steps that are out.
+    /// Cancelled steps.
     pub cancelled: i64,
-    /// Running steps that were asked to stop.
+    /// Running steps that will stop.
     pub asked: i64,
 }
 
@@ -124,7 +124,7 @@ async fn cancel(State(app): State<App>, Path(step): Path<String>) -> Result<Json
     Ok(Json(CancelledSteps { run: None, step: Some(step), cancelled: did.out, asked: did.asked }))
 }
 
-/// Tries a step again, with what was cancelled because of it
+/// Retries a step and the steps that were cancelled because of it
 #[utoipa::path(post, path = "/api/v1/steps/{step}/retry", tag = "steps", params(("step" = String, Path, description = "Such as 56 or s56", example = "s5")),
     responses((status = 200, body = Retried), Refused))]
 async fn retry(State(app): State<App>, Path(step): Path<String>) -> Result<Json<Retried>> {

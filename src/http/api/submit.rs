@@ -17,30 +17,30 @@ use serde_json::Value;
 use std::path::PathBuf;
 use utoipa::ToSchema;
 
-/// A workflow to run. A field that is null is as good as left out.
+/// A workflow to run. A null field counts as omitted.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct NewGroup {
     /// The workflow: its YAML or JSON as a text, or as an object.
     definition: DefinitionText,
-    /// One run each: a text, or an object whose fields the steps read. Left out: one run, if the workflow asks for no item.
+    /// One run each: a string, or an object whose fields the steps read. Omitted: one run, if the workflow needs no item.
     #[schema(example = json!(["world", "moon"]))]
     items: Option<Vec<Item>>,
     /// What the templates read as `params`.
     #[schema(value_type = Option<Object>)]
     params: Option<serde_json::Map<String, Value>>,
-    /// Submitting again with the same key and content makes no second group.
+    /// Submitting the same content again with the same key makes no second group.
     #[schema(max_length = 1024)]
     key: Option<String>,
-    /// High goes first; else 0.
+    /// Higher priorities run first; else 0.
     priority: Option<i64>,
-    /// What the group is called; else the workflow's name.
+    /// The name of the group; default: the workflow's name.
     #[schema(max_length = 1024)]
     name: Option<String>,
-    /// Where commands start: an absolute path; else `/`.
+    /// The directory in which commands start, an absolute path; default `/`.
     #[schema(value_type = Option<String>)]
     directory: Option<PathBuf>,
-    /// Runs steps although their results are remembered.
+    /// Runs steps even if their results are cached.
     force: Option<bool>,
 }
 
@@ -60,11 +60,11 @@ enum Item {
     Object(serde_json::Map<String, Value>),
 }
 
-/// What a submission became.
+/// The result of a submission.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct SubmittedView {
     group: GroupId,
-    /// False: the key had been used for the same content, and this is its group.
+    /// False: the key was in use with the same content, and this is its group.
     new: bool,
     runs: usize,
     /// Workers that are alive.
@@ -76,7 +76,7 @@ pub(super) struct SubmittedView {
 /// When the answer comes the group is on disk. The same key with the same content leads to the group that it made.
 #[utoipa::path(post, path = "/api/v1/groups", tag = "groups", request_body = NewGroup, responses(
     (status = 201, body = SubmittedView),
-    (status = 200, body = SubmittedView, description = "The key had been used for the same content"),
+    (status = 200, body = SubmittedView, description = "The key was in use with the same content"),
     Refused, RefusedBody))]
 pub(super) async fn submit(
     State(app): State<App>,
@@ -104,12 +104,12 @@ fn submission(engine: &Engine, new: NewGroup) -> Result<Submission> {
     let items = items_of(&definition, new.items)?;
     let directory = directory_of(new.directory)?;
     if new.key.as_ref().is_some_and(String::is_empty) {
-        return Err(Failure::bad_request("`key` must have a byte at least"));
+        return Err(Failure::bad_request("`key` must not be empty"));
     }
     let texts = [&new.key, &new.name].into_iter().flatten().chain(&items);
     if let Some(text) = texts.into_iter().find(|it| it.contains('\0')) {
         let shown: String = text.replace('\0', "\u{fffd}").chars().take(80).collect();
-        return Err(Failure::bad_request(format!("`{shown}` has a NUL in it")));
+        return Err(Failure::bad_request(format!("`{shown}` contains NUL")));
     }
     Ok(Submission {
         params: Value::Object(new.params.unwrap_or_default()),
@@ -125,7 +125,7 @@ fn submission(engine: &Engine, new: NewGroup) -> Result<Submission> {
 fn items_of(definition: &Definition, items: Option<Vec<Item>>) -> Result<Vec<String>> {
     let Some(items) = items else {
         if definition.asks_for_item()? {
-            let what = format!("the workflow `{}` asks for items, and none were given", definition.id);
+            let what = format!("the workflow `{}` needs items, but none were given", definition.id);
             return Err(Failure::bad_request(what).hint("give them in `items`, one run each"));
         }
         return Ok(vec![String::new()]);
@@ -136,7 +136,9 @@ fn items_of(definition: &Definition, items: Option<Vec<Item>>) -> Result<Vec<Str
         Item::Text(text) if text.trim_start().starts_with('{') => {
             match serde_json::from_slice::<Value>(&keep_digits(text.as_bytes())) {
                 Ok(_) => Ok(text),
-                Err(error) => Err(Failure::bad_request(format!("item {at} begins a JSON object but is none: {error}"))),
+                Err(error) => {
+                    Err(Failure::bad_request(format!("item {at} begins like a JSON object but is not one: {error}")))
+                }
             }
         }
         Item::Text(text) => Ok(text),

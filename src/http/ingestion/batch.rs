@@ -54,7 +54,7 @@ pub struct MadeBatch {
     batch_id: i64,
 }
 
-#[utoipa::path(post, path = "/api/v1/batch/", tag = "ingestion", summary = "Make a batch",
+#[utoipa::path(post, path = "/api/v1/batch/", tag = "ingestion", summary = "Create a batch",
     request_body(content = NewBatch, content_type = "multipart/form-data"),
     responses((status = 201, body = MadeBatch), (status = 400)))]
 pub async fn create(State(app): State<App>, Sent(form): Sent) -> Result<(StatusCode, Json<MadeBatch>)> {
@@ -86,7 +86,7 @@ pub struct StartedWorkflows {
     run_group: Option<GroupObject>,
 }
 
-#[utoipa::path(post, path = "/api/v1/batch/start-workflows", tag = "ingestion", summary = "Work on the documents of a batch",
+#[utoipa::path(post, path = "/api/v1/batch/start-workflows", tag = "ingestion", summary = "Process the documents of a batch",
     request_body(content = StartWorkflows, content_type = "multipart/form-data"),
     responses((status = 201, body = StartedWorkflows), (status = 400),
         (status = 403, description = "Without the token: the workflow was only submitted."), (status = 404)))]
@@ -104,7 +104,7 @@ pub async fn start_workflows(
                 return Err(Failure::not_found(format!("Batch {id} not found")));
             }
             let (definition, params) = definitions::find_both(engine, &asked)?;
-            // Who looks for what nobody works on yet sees what others have started.
+            // A start with `only_unparsed` sees what others have started.
             let key = ResourceKey(format!("batch:{id}"));
             let _turn = engine.hold_key(&key, super::holder(), LockWait::AtMost(TURN))?;
             let start = Start {
@@ -133,12 +133,12 @@ pub struct BatchProgress {
     /// By status, where there are any.
     workflow_count: BTreeMap<String, i64>,
     workflows: Vec<RunObject>,
-    /// Documents on which a workflow was completed.
+    /// Documents with a completed workflow.
     parsed: i64,
     remaining: i64,
 }
 
-#[utoipa::path(get, path = "/api/v1/batch/status", tag = "ingestion", summary = "How far a batch is",
+#[utoipa::path(get, path = "/api/v1/batch/status", tag = "ingestion", summary = "The progress of a batch",
     params(("batch_id" = i64, Query)),
     responses((status = 200, body = BatchProgress), (status = 404)))]
 pub async fn status(State(app): State<App>, Queried(query): Queried) -> Result<Response> {

@@ -73,7 +73,7 @@ fn all(engine: &Engine) -> Result<BTreeMap<String, Known>> {
         });
         match parsed {
             Ok(known) => drop(found.insert(known.definition.id.clone(), known)),
-            Err(error) => tracing::warn!(%error, "a workflow can't be read"),
+            Err(error) => tracing::warn!(%error, "failed to read a workflow"),
         }
     }
     let definition = ingest::definition()?;
@@ -114,9 +114,9 @@ pub fn find_both(engine: &Engine, asked: &Asked) -> Result<(Definition, Paramete
             if found.submitted && !asked.may_reach_out {
                 return Err(Failure::new(
                     403,
-                    format!("the workflow {id} was only submitted: to start it needs the token"),
+                    format!("the workflow {id} was only submitted: starting it requires the token"),
                 )
-                .hint("show the token, or put the workflow into `workflows/` in the home directory"));
+                .hint("send the token, or put the workflow into `workflows/` in the home directory"));
             }
             found.definition
         }

@@ -58,18 +58,18 @@ pub struct NewDocument {
     file: Option<Vec<u8>>,
     /// Where to get the bytes: `http://`, or with the token `file://` on this machine.
     input_uri: Option<String>,
-    /// What the document is called in its source; (source, source_uri) identifies it.
+    /// The name of the document in its source; (source, source_uri) identifies it.
     source_uri: String,
     source: String,
     batch_id: i64,
     mime_type: Option<String>,
     /// A JSON object.
     doc_meta: Option<String>,
-    /// Read, and without effect: the priority counts where the workflows are started.
+    /// Ignored: set the priority where the workflows are started.
     priority: Option<i64>,
 }
 
-/// What a document became.
+/// The result of a document.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct TakenDocument {
     batch_id: Option<i64>,
@@ -80,10 +80,10 @@ pub struct TakenDocument {
     uri_id: i64,
 }
 
-#[utoipa::path(post, path = "/api/v1/document/ingest-document", tag = "ingestion", summary = "Take a document into a batch",
+#[utoipa::path(post, path = "/api/v1/document/ingest-document", tag = "ingestion", summary = "Add a document to a batch",
     request_body(content = NewDocument, content_type = "multipart/form-data"),
     responses((status = 201, body = TakenDocument),
-        (status = 203, body = TakenDocument, description = "The document lives in another batch already, and stays there."),
+        (status = 203, body = TakenDocument, description = "The document is already in another batch, and stays there."),
         (status = 400), (status = 404, description = "There is no such batch.")))]
 pub async fn ingest(
     State(app): State<App>,
@@ -152,7 +152,7 @@ fn bytes_of(
         return Err(Failure::bad_request("`input_uri` is neither http:// nor file://"));
     };
     if !may_read {
-        return Err(Failure::new(403, "files of this machine are read only for whoever shows the token"));
+        return Err(Failure::new(403, "reading files of this machine requires the token"));
     }
     let failed = |error: std::io::Error| Failure::bad_request(format!("failed to read {}: {error}", path.display()));
     let file = regular_file::open(&path).map_err(failed)?;
@@ -168,7 +168,7 @@ fn as_bad_request(error: crate::ingest::Error) -> Failure {
     }
 }
 
-/// The document to delete, where the query does not say it.
+/// The document to delete, if the query does not name it.
 #[derive(ToSchema)]
 #[allow(dead_code)] // Only described.
 pub struct WhichDocument {
@@ -197,12 +197,12 @@ pub struct DeletedRows {
 }
 
 #[utoipa::path(delete, path = "/api/v1/document/by-uri", tag = "ingestion",
-    summary = "Delete a document; with the last of its content also that, its runs and what they produced",
+    summary = "Delete a document; if no other document has its content, also that content, its runs and their output",
     params(("uri" = Option<String>, Query, description = "Here or in a form"),
         ("source" = Option<String>, Query, description = "Here or in a form")),
     request_body(content = Option<WhichDocument>, content_type = "multipart/form-data"),
     responses((status = 200, body = DeletedDocument), (status = 404),
-        (status = 409, description = "A run of it still goes on.")))]
+        (status = 409, description = "One of its runs is still running.")))]
 pub async fn delete_by_uri(State(app): State<App>, Sent(form): Sent) -> Result<Json<DeletedDocument>> {
     let (uri, source) = (form.text("uri")?.to_string(), form.text("source")?.to_string());
     let (asked_uri, asked_source) = (uri.clone(), source.clone());
@@ -242,8 +242,8 @@ impl From<&Removed> for DeletedRows {
 pub fn finish_removal(engine: &Engine) {
     match removal::finish(engine, super::holder(), LockWait::No) {
         Ok(true) => {}
-        Ok(false) => tracing::info!("a vector database is locked: deleted documents leave it later"),
-        Err(error) => tracing::warn!(%error, "deleted documents could not be taken out of a vector database"),
+        Ok(false) => tracing::info!("a vector database is locked: deleted documents are removed from it later"),
+        Err(error) => tracing::warn!(%error, "failed to remove deleted documents from a vector database"),
     }
 }
 
@@ -260,7 +260,7 @@ pub struct OrphanRows {
 }
 
 #[utoipa::path(post, path = "/api/v1/document/cleanup-orphans", tag = "ingestion",
-    summary = "Delete contents that no document has any more", responses((status = 200, body = DeletedOrphans)))]
+    summary = "Delete contents without documents", responses((status = 200, body = DeletedOrphans)))]
 pub async fn cleanup_orphans(State(app): State<App>) -> Result<Json<DeletedOrphans>> {
     let deadline = Instant::now() + PATIENCE;
     let removed = app

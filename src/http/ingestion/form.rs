@@ -52,7 +52,7 @@ impl Fields {
         let text = self.text(name)?;
         match text.len() <= NAME_MAX {
             true => Ok(text),
-            false => Err(Failure::bad_request(format!("`{name}` may have {NAME_MAX} bytes at most"))),
+            false => Err(Failure::bad_request(format!("`{name}` may have at most {NAME_MAX} bytes"))),
         }
     }
 
@@ -91,7 +91,7 @@ impl Fields {
         let object = self.get(name).map(read).transpose().map_err(wrong)?.flatten();
         // In JSON it is written `\u0000`, so the text of the field has none.
         match object.iter().flatten().any(|(key, value)| key.contains('\0') || has_nul(value)) {
-            true => Err(Failure::bad_request(format!("`{name}` has a NUL in it"))),
+            true => Err(Failure::bad_request(format!("`{name}` contains NUL"))),
             false => Ok(object),
         }
     }
@@ -102,7 +102,7 @@ impl Fields {
             return Err(Failure::new(413, "the fields of the request are too large"));
         }
         if name.contains('\0') || value.contains('\0') {
-            return Err(Failure::bad_request(format!("`{}` has a NUL in it", short(&name.replace('\0', "\u{fffd}")))));
+            return Err(Failure::bad_request(format!("`{}` contains NUL", short(&name.replace('\0', "\u{fffd}")))));
         }
         self.values.insert(name, value);
         Ok(())
@@ -207,14 +207,14 @@ async fn read(request: Request, app: &App, takes_file: bool) -> Result<(Fields, 
         "" | "application/x-www-form-urlencoded" | "application/octet-stream" => {
             let bytes = whole(body).await?;
             if !bytes.is_empty() && essence != "application/x-www-form-urlencoded" {
-                return Err(Failure::new(415, "the body is no form").hint("send multipart/form-data"));
+                return Err(Failure::new(415, "the body is not a form").hint("send multipart/form-data"));
             }
             let size = bytes.len();
             let decode = move || fields.add_encoded(&bytes).map(|()| (fields, None));
             // What takes milliseconds must not keep the thread of the server from others.
             if size > QUICK { app.blocking(move |_| decode()).await } else { decode() }
         }
-        other => Err(Failure::new(415, format!("`{}` is no form", short(other))).hint("send multipart/form-data")),
+        other => Err(Failure::new(415, format!("`{}` is not a form", short(other))).hint("send multipart/form-data")),
     }
 }
 
@@ -222,7 +222,7 @@ async fn whole(body: Body) -> Result<Bytes> {
     let read = Limited::new(body, FIELDS_MAX).collect().await;
     read.map(|it| it.to_bytes()).map_err(|error| match is_too_long(&*error) {
         true => Failure::new(413, "the body of the request is too large"),
-        false => Failure::bad_request("the body of the request broke off"),
+        false => Failure::bad_request("the request body ended early"),
     })
 }
 
@@ -262,7 +262,7 @@ fn wrong(error: axum::extract::multipart::MultipartError) -> Failure {
     match error.status().as_u16() {
         _ if is_too_long(&error) => Failure::new(413, "the body of the request is larger than the setting `http.body`"),
         // What can't be read of a body was not sent, or not as it was announced.
-        500.. => Failure::bad_request("the body of the request broke off"),
+        500.. => Failure::bad_request("the request body ended early"),
         status => Failure::new(status, error.body_text()),
     }
 }
@@ -286,7 +286,7 @@ async fn file(mut part: Field<'_>, app: &App) -> Result<Option<Upload>> {
     // Clients percent-encode the name.
     let file_name = part.file_name().map(|it| decoded(it.as_bytes(), false)).transpose()?;
     if file_name.as_ref().is_some_and(|it| it.contains('\0')) {
-        return Err(Failure::bad_request("the name of the file has a NUL in it"));
+        return Err(Failure::bad_request("the name of the file contains NUL"));
     }
     let content_type = part.content_type().map(str::to_string);
     let mut incoming = app.blocking(|engine| upload::receive(engine.artifacts())).await?;

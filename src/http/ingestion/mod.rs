@@ -72,11 +72,11 @@ pub fn router() -> OpenApiRouter<App> {
         .routes(routes!(vector_databases::info))
         .routes(routes!(vector_databases::vacuum, vector_databases::post_vacuum))
         .routes(routes!(vector_databases::documents))
-        // `form` has bounds of its api; a file may be as large as the server takes at all.
+        // `form` has bounds of its own; a file may be as large as the server takes at all.
         .layer(DefaultBodyLimit::disable())
 }
 
-/// A request as the holder of a resource lock. Each is one of its api: two of them exclude each other.
+/// A request as the holder of a resource lock. Each is one of its own: two of them exclude each other.
 fn holder() -> Holder {
     static NEXT: AtomicI64 = AtomicI64::new(1);
     Holder { kind: HolderKind::Web, id: NEXT.fetch_add(1, Ordering::Relaxed) }

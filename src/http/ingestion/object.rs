@@ -67,7 +67,7 @@ pub fn human(bytes: u64) -> String {
     format!("{size:.2} PB")
 }
 
-/// What was done, in words.
+/// What was done, for people.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Message {
     pub message: String,
@@ -147,7 +147,7 @@ pub struct RunObject {
     pub duration: Option<f64>,
 }
 
-/// The longest item that is told as a `doc_id`.
+/// The longest item that is used as a `doc_id`.
 const ITEM: usize = 256;
 
 impl From<RunRecord> for RunObject {
@@ -203,7 +203,7 @@ pub struct StepObject {
     pub completed_date: Option<String>,
     /// Attempts that failed so far.
     pub retry: i64,
-    /// Attempts that it may take in all.
+    /// The maximum number of attempts.
     pub retries: i64,
     pub status: String,
     pub status_message: Option<String>,

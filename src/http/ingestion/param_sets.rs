@@ -54,7 +54,7 @@ pub async fn show(State(app): State<App>, Path(id): Path<String>) -> Result<Resp
     Ok(yaml(text))
 }
 
-/// A parameter set to be kept.
+/// A parameter set to store.
 #[derive(ToSchema)]
 #[allow(dead_code)] // Only described.
 pub struct NewParamSet {
@@ -72,7 +72,7 @@ pub struct KeptParamSet {
 #[utoipa::path(post, path = "/api/v1/workflow/param-sets", tag = "ingestion", summary = "Add a parameter set",
     request_body(content = NewParamSet, content_type = "multipart/form-data"),
     responses((status = 201, body = KeptParamSet), (status = 400),
-        (status = 403, description = "Without the token: it names a server, a key, or a vector database beyond the home."),
+        (status = 403, description = "Without the token: it names a server, a key, or a vector database outside the home."),
         (status = 409)))]
 pub async fn create(
     State(app): State<App>,
@@ -102,8 +102,8 @@ pub async fn create(
 fn stays_at_home(home: &path::Path, set: &ParameterSet) -> Result<()> {
     match reaches_beyond(home, set) {
         None => Ok(()),
-        Some(key) => Err(Failure::new(403, format!("`{key}` reaches beyond the home: that needs the token"))
-            .hint("show the token, or put the set into `params/` in the home directory")),
+        Some(key) => Err(Failure::new(403, format!("`{key}` reaches outside the home: that requires the token"))
+            .hint("send the token, or put the set into `params/` in the home directory")),
     }
 }
 

@@ -1,4 +1,4 @@
-//! What a run came to, as one answer: its result, or the status that stands for how it failed.
+//! The result of a run as one response: its output, or the status for its failure.
 
 use crate::{
     engine::Engine,
@@ -23,16 +23,16 @@ pub struct RunResult {
     run_id: i64,
     /// `COMPLETED`
     status: String,
-    /// What its last step produced; `completed without output` where that is nothing.
+    /// The output of its last step; `completed without output` if there is none.
     result: Value,
 }
 
 #[utoipa::path(get, path = "/api/v1/workflow/runs/{id}/result", tag = "ingestion", summary = "The result of a run",
-    description = "Of a run that has not completed it is an error whose `code` says why",
+    description = "If the run has not completed, an error whose `code` says why",
     params(("id" = i64, Path)),
     responses((status = 200, body = RunResult), (status = 404),
         (status = 409, description = "It was cancelled (`cancelled`), or has not ended (`not_ended`)."),
-        (status = 502, description = "A step's worker ended without an answer, so that the result was lost (`result_lost`)."),
+        (status = 502, description = "A step's worker ended without an answer, so the result is lost (`result_lost`)."),
         (status = 504, description = "A step took too long (`timed_out`).")))]
 pub async fn result(State(app): State<App>, Path(id): Path<i64>) -> Result<Json<RunResult>> {
     app.blocking(move |engine| of_run(engine, RunId(id))).await.map(Json)
@@ -55,7 +55,7 @@ fn of_run(engine: &Engine, id: RunId) -> Result<RunResult> {
             let attempts = step.map(|step| store.read(|tx| read::show_step(tx, step))).transpose()?;
             let last = attempts.and_then(|it| it.attempts_all.into_iter().next_back()).and_then(|it| it.detail);
             let outcome = last.and_then(|it| serde_json::from_value(it["outcome"].clone()).ok());
-            let unknown = || Outcome::permanent("failed", "the run failed; its attempts are not kept any more");
+            let unknown = || Outcome::permanent("failed", "the run failed; its attempts have been pruned");
             Err(failure(&outcome.unwrap_or_else(unknown)))
         }
         Status::Pending | Status::Running | Status::Error => {

@@ -61,9 +61,9 @@ pub struct DeletedGroupRows {
 }
 
 #[utoipa::path(delete, path = "/api/v1/workflow/run_groups/{id}", tag = "ingestion",
-    summary = "Delete a group with its runs, steps and history; what goes on is cancelled first", params(("id" = i64, Path)),
+    summary = "Delete a group with its runs, steps and history; running work is cancelled first", params(("id" = i64, Path)),
     responses((status = 200, body = DeletedGroup), (status = 404),
-        (status = 409, description = "Something of it still goes on.")))]
+        (status = 409, description = "Some of its work is still running.")))]
 pub async fn delete(State(app): State<App>, Path(id): Path<i64>) -> Result<Json<DeletedGroup>> {
     let deadline = Instant::now() + PATIENCE;
     let removed = app.blocking(move |engine| engine.delete_group(GroupId(id), deadline)).await;

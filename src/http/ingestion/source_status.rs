@@ -43,7 +43,7 @@ pub enum Verdict {
     Deleted,
 }
 
-/// What became of a document. Hashes are told without their kind.
+/// The result of a document. Hashes have no prefix.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(untagged)]
 pub enum DocumentStatus {
@@ -60,7 +60,7 @@ pub enum SourceStatus {
     Asked(BTreeMap<String, DocumentStatus>),
 }
 
-#[utoipa::path(post, path = "/api/v1/source-status", tag = "ingestion", summary = "What is new, changed or gone in a source",
+#[utoipa::path(post, path = "/api/v1/source-status", tag = "ingestion", summary = "What is new, changed or deleted in a source",
     request_body(content = SourceHashes, content_type = "multipart/form-data"),
     responses((status = 200, body = SourceStatus, description = "`{uri: {status}}`; with `delete_stale` \
         `{status: {uri: {status}}, deleted_count}`"), (status = 400)))]

@@ -21,11 +21,11 @@ pub struct StepDurations {
     longest: f64,
     shortest: f64,
     average: f64,
-    /// Where they count pages.
+    /// The page number, if paged.
     pages: Option<i64>,
     pages_per_min: Option<f64>,
     total_duration: f64,
-    /// From the first beginning to the last end.
+    /// From the first start to the last end.
     wall_clock_time: f64,
 }
 

@@ -17,7 +17,7 @@ fn missing(source: &str) -> Failure {
     Failure::not_found(format!("No sync state found for {source}"))
 }
 
-#[utoipa::path(get, path = "/api/v1/sync-state/{*source}", tag = "ingestion", summary = "How far a client has come",
+#[utoipa::path(get, path = "/api/v1/sync-state/{*source}", tag = "ingestion", summary = "The sync state of a client",
     params(("source" = String, Path)), responses((status = 200, body = SyncStateObject), (status = 404)))]
 pub async fn show(State(app): State<App>, Path(source): Path<String>) -> Result<Json<SyncStateObject>> {
     let name = source.clone();
@@ -25,18 +25,18 @@ pub async fn show(State(app): State<App>, Path(source): Path<String>) -> Result<
     found.map(|it| Json(it.into())).ok_or_else(|| missing(&source))
 }
 
-/// Where a source stands.
+/// The sync state of a source.
 #[derive(utoipa::ToSchema)]
 #[allow(dead_code)] // Only described.
 pub struct NewSyncState {
     commit_sha: String,
     /// `main` by default.
     branch: Option<String>,
-    /// A JSON object; what it does not mention stays as it was.
+    /// A JSON object; fields that it omits stay as they are.
     metadata: Option<String>,
 }
 
-#[utoipa::path(put, path = "/api/v1/sync-state/{*source}", tag = "ingestion", summary = "Note how far a client has come",
+#[utoipa::path(put, path = "/api/v1/sync-state/{*source}", tag = "ingestion", summary = "Set the sync state of a client",
     params(("source" = String, Path)), request_body(content = NewSyncState, content_type = "multipart/form-data"),
     responses((status = 200, body = SyncStateObject), (status = 400)))]
 pub async fn put(
@@ -45,7 +45,7 @@ pub async fn put(
     Sent(form): Sent,
 ) -> Result<Json<SyncStateObject>> {
     if source.contains('\0') {
-        return Err(Failure::bad_request("a source has no NUL in it"));
+        return Err(Failure::bad_request("a source can't contain NUL"));
     }
     let commit = form.text("commit_sha")?.to_string();
     let branch = form.get("branch").unwrap_or("main").to_string();
@@ -58,7 +58,7 @@ pub async fn put(
     Ok(Json(state.into()))
 }
 
-#[utoipa::path(delete, path = "/api/v1/sync-state/{*source}", tag = "ingestion", summary = "Forget how far a client has come",
+#[utoipa::path(delete, path = "/api/v1/sync-state/{*source}", tag = "ingestion", summary = "Delete the sync state of a client",
     params(("source" = String, Path)), responses((status = 200, body = Message), (status = 404)))]
 pub async fn delete(State(app): State<App>, Path(source): Path<String>) -> Result<Json<Message>> {
     let name = source.clone();

@@ -200,7 +200,7 @@ pub async fn info(State(app): State<App>, Queried(query): Queried) -> Result<Jso
     }))
 }
 
-/// The database to vacuum, where the query does not say it.
+/// The database to vacuum, if the query does not name it.
 #[derive(ToSchema)]
 #[allow(dead_code)] // Only described.
 pub struct WhichDatabase {
@@ -215,17 +215,17 @@ pub struct Vacuumed {
 }
 
 #[utoipa::path(get, path = "/api/v1/lancedb/vacuum", tag = "ingestion",
-    summary = "Give back the space that a vector database does not need; never waits", params(("db" = String, Query)),
-    responses((status = 200, body = Vacuumed), (status = 404), (status = 409, description = "Somebody else writes to it."), (status = 500)))]
+    summary = "Free the unused space of a vector database; never waits", params(("db" = String, Query)),
+    responses((status = 200, body = Vacuumed), (status = 404), (status = 409, description = "Another program writes to it."), (status = 500)))]
 pub async fn vacuum(State(app): State<App>, Queried(query): Queried) -> Result<Json<Vacuumed>> {
     let name = query.text("db")?.to_string();
     app.blocking(move |engine| vacuumed(engine, &name)).await.map(Json)
 }
 
 #[utoipa::path(post, path = "/api/v1/lancedb/vacuum", tag = "ingestion",
-    summary = "Give back the space that a vector database does not need; never waits", params(("db" = Option<String>, Query, description = "Here or in a form")),
+    summary = "Free the unused space of a vector database; never waits", params(("db" = Option<String>, Query, description = "Here or in a form")),
     request_body(content = Option<WhichDatabase>, content_type = "multipart/form-data"),
-    responses((status = 200, body = Vacuumed), (status = 404), (status = 409, description = "Somebody else writes to it."), (status = 500)))]
+    responses((status = 200, body = Vacuumed), (status = 404), (status = 409, description = "Another program writes to it."), (status = 500)))]
 pub async fn post_vacuum(State(app): State<App>, Sent(form): Sent) -> Result<Json<Vacuumed>> {
     let name = form.text("db")?.to_string();
     app.blocking(move |engine| vacuumed(engine, &name)).await.map(Json)
@@ -252,7 +252,7 @@ pub struct VectorDocuments {
 
 #[derive(Debug, Serialize, ToSchema)]
 pub struct VectorDocument {
-    /// The same as long as the document has its source and its URI.
+    /// Constant while the document has its source and its URI.
     id: String,
     uri: String,
     title: Option<String>,

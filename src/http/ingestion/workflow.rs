@@ -66,7 +66,7 @@ pub struct DocumentInfo {
     mime_type: Option<String>,
 }
 
-/// A run with what was asked to be included.
+/// A run with the requested parts.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct DetailedRun {
     workflow_run: RunObject,
@@ -231,7 +231,7 @@ pub async fn show(State(app): State<App>, Path(id): Path<i64>) -> Result<Json<Ru
     found.map(Json).ok_or_else(|| Failure::not_found(format!("workflow run {id} not found")))
 }
 
-#[utoipa::path(get, path = "/api/v1/workflow/runs/{id}/lifecycle", tag = "ingestion", summary = "What happened to a run",
+#[utoipa::path(get, path = "/api/v1/workflow/runs/{id}/lifecycle", tag = "ingestion", summary = "Events of a run",
     params(("id" = i64, Path)), responses((status = 200, body = [HistoryObject]), (status = 404)))]
 pub async fn lifecycle(State(app): State<App>, Path(id): Path<i64>) -> Result<Json<Vec<HistoryObject>>> {
     let found = app.blocking(move |engine| engine.store().read(|tx| records::history(tx, RunId(id)))).await?;
@@ -264,7 +264,7 @@ pub struct StartWorkflow {
     priority: Option<i64>,
 }
 
-#[utoipa::path(post, path = "/api/v1/workflow/", tag = "ingestion", summary = "Work on one document",
+#[utoipa::path(post, path = "/api/v1/workflow/", tag = "ingestion", summary = "Process one document",
     request_body(content = StartWorkflow, content_type = "multipart/form-data"),
     responses((status = 201, body = Vec<serde_json::Value>, description = "`[run, [step, ...]]`"), (status = 400),
         (status = 403, description = "Without the token: the workflow was only submitted."), (status = 404)))]
@@ -299,7 +299,7 @@ fn start_one(engine: &Engine, doc_id: &str, asked: Asked) -> Result<Option<RunWi
     started.first_run.map_or(Ok(None), |run| with_steps(engine, run))
 }
 
-/// The group to try again, where the query does not say it.
+/// The group to retry, if the query does not name it.
 #[derive(ToSchema)]
 #[allow(dead_code)] // Only described.
 pub struct WhichGroup {
@@ -310,16 +310,16 @@ pub struct WhichGroup {
 pub struct RetriedGroup {
     message: &'static str,
     run_group_id: i64,
-    /// Runs that go on again.
+    /// Runs that are retried.
     runs: i64,
 }
 
-#[utoipa::path(post, path = "/api/v1/workflow/retry", tag = "ingestion", summary = "Try again what failed in a group",
+#[utoipa::path(post, path = "/api/v1/workflow/retry", tag = "ingestion", summary = "Retry the failed runs of a group",
     params(("run_group_id" = Option<i64>, Query, description = "Here or in a form")),
     request_body(content = Option<WhichGroup>, content_type = "multipart/form-data"),
     responses((status = 201, body = RetriedGroup), (status = 404)))]
 pub async fn retry(State(app): State<App>, Sent(form): Sent) -> Result<(StatusCode, Json<RetriedGroup>)> {
     let id = form.needed_number("run_group_id")?;
     let runs = app.blocking(move |engine| engine.retry_lost(GroupId(id))).await?;
-    Ok((StatusCode::CREATED, Json(RetriedGroup { message: "Failed runs go on again", run_group_id: id, runs })))
+    Ok((StatusCode::CREATED, Json(RetriedGroup { message: "Failed runs are retried", run_group_id: id, runs })))
 }

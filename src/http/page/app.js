@@ -1,7 +1,7 @@
 // The page: which view is shown, the keyboard, and whether windlass answers.
 
 import { connect } from "./connection.js";
-import { callIt, count, h, put, told, took, typed } from "./dom.js";
+import { callIt, count, h, put, marked, took, typed } from "./dom.js";
 import { groupList, groupView } from "./groups.js";
 import { healthView } from "./health.js";
 import { lockView, queueView, workerView } from "./machine.js";
@@ -57,7 +57,7 @@ function route() {
   document.title = `${thing ? name : TABS.find((it) => it[0] === name)?.[1] || "Not found"} · windlass`;
   if (!make) {
     hide();
-    nothing("There is nothing here.");
+    nothing("Nothing here.");
     return;
   }
   const page = parameters.after || parameters.before || parameters.q;
@@ -115,7 +115,7 @@ function nothing(text) {
   view = null;
   trouble = null;
   main.replaceChildren(h("div", { class: "empty" }, h("h1", { tabindex: -1 }, text), h("p", {}, h("a", { href: "#/groups" }, "All groups"))));
-  tell();
+  showState();
   arrive();
 }
 
@@ -129,7 +129,7 @@ let wanted = false;
 let acted = false;
 let later = null;
 
-/** Reads anew after a while: what was skipped is made up for. */
+/** Reads again after a while, to catch up on what was skipped. */
 function again(ms) {
   clearTimeout(later);
   later = setTimeout(refresh, ms);
@@ -158,7 +158,7 @@ async function refresh() {
   } catch (error) {
     if (error.name !== "AbortError" && shown === view) failed(error);
   }
-  tell();
+  showState();
   running = false;
   if (wanted || shown !== view) {
     wanted = false;
@@ -171,9 +171,9 @@ async function refresh() {
 let state = ["", null];
 let trouble = null;
 
-const WORDS = { live: "live", stopping: "stopping", silent: "not answering", out: "signed out" };
+const WORDS = { live: "live", stopping: "stopping", silent: "not responding", out: "signed out" };
 
-function tell() {
+function showState() {
   const [word, fact] = state;
   live.className = `live ${word}`;
   put(live, WORDS[word] || "", word === "silent" ? h("span", { "aria-hidden": "true" }, "for ", took(fact)) : null);
@@ -192,7 +192,7 @@ function tell() {
 function failed(error) {
   if (!(error instanceof Refused)) {
     console.error(error);
-    trouble = [`the page has a mistake: ${error.message}`];
+    trouble = [`error in this page: ${error.message}`];
   } else if (error.status === 0 || error.status === 503) {
     trouble = refused(error);
     connection.doubt();
@@ -203,7 +203,7 @@ function failed(error) {
   else trouble = refused(error);
 }
 
-const refused = (error) => [told(error.message), error.hint ? h("span", { class: "hint" }, told(error.hint)) : null];
+const refused = (error) => [marked(error.message), error.hint ? h("span", { class: "hint" }, marked(error.hint)) : null];
 
 // ---- what came of an action: it stays until it is closed, or for a while when all is well
 
@@ -222,7 +222,7 @@ function say(kind, fading, ...children) {
   if (fading) fades = setTimeout(hide, 6000);
 }
 
-/** Does something that was confirmed, such as `Cancel g21`, and tells at once that it is tried, and then how it went. */
+/** Does something that was confirmed, such as `Cancel g21`, and shows at once that it is in progress, then its result. */
 async function act(name, work, done) {
   acted = true;
   say("done", false, `${name} …`);
@@ -231,9 +231,9 @@ async function act(name, work, done) {
     say("done", true, typeof done === "function" ? done(answer) : done);
   } catch (error) {
     if (!(error instanceof Refused)) failed(error);
-    else if (error.status === 0) say("refused", false, `${name}: no answer. It is not known whether it was done.`);
-    // The other message tells why.
-    else if (error.status === 503 && /stopping/.test(error.message)) say("refused", false, `${name} was not done.`);
+    else if (error.status === 0) say("refused", false, `${name}: no response. The result is unknown.`);
+    // The other message says why.
+    else if (error.status === 503 && /stopping/.test(error.message)) say("refused", false, `${name} failed.`);
     else say("refused", false, `${name}: `, refused(error));
     if (error.status === 0 || error.status === 503) connection.doubt();
     if (error.status === 401) connection.out();
@@ -248,10 +248,10 @@ const connection = connect(
   },
   (...now) => {
     state = now;
-    tell();
+    showState();
   },
 );
-// What no event tells of: health of processes, disk, locks of files.
+// What has no events: health of processes, disk, locks of files.
 setInterval(() => !document.hidden && view?.polls && (state[0] === "live" || state[0] === "") && refresh(), 3000);
 
 const showDoor = door(document.getElementById("door"), () => {
@@ -303,14 +303,14 @@ function help() {
     ["1 2 3 4 5 6", "a view"],
     ["j k", "next, previous row"],
     ["Enter", "open it"],
-    ["u", "up: from a step to its run, to its group, to all groups"],
+    ["u", "up: from a step to its run, its group, all groups"],
     ["n b", "next page, first page"],
     ["/", "search"],
     ["p", "pause or resume"],
     ["c", "cancel"],
     ["t", "try again"],
-    ["r", "read anew"],
-    ["Esc", "leave a field, close a message or a question, go up"],
+    ["r", "reload"],
+    ["Esc", "leave a field, close a message or a dialog, go up"],
     ["?", "this help"],
   ];
   if (document.querySelector("dialog[open]")) return;

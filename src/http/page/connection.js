@@ -2,7 +2,7 @@
 
 import { events, get, now, query } from "./wire.js";
 
-/** How often it is asked whether it is there, and how long the answer may take, in ms: a stream alone tells no death. */
+/** How often it is asked whether it is there, and how long the answer may take, in ms: a stream alone does not show a dead server. */
 const WATCH = 5000;
 const AGAIN = 2000;
 
@@ -101,7 +101,7 @@ export function connect(changed, show) {
     let found;
     try {
       const health = await get("/health", null, WATCH);
-      // Health is told to everybody; this is not.
+      // Health is public; this is not.
       if (thoroughly) await get("/api/v1/queues", null, WATCH);
       answered = now();
       found = health.reasons?.includes("stopping") ? ["stopping", health.diagnostics?.running_attempts || 0] : ["live"];

@@ -72,7 +72,7 @@ export function span(text) {
 
 const stamp = (at) => new Date(at).toISOString().replace("T", " ").replace("Z", " UTC");
 
-/** A moment that goes on being told from now. */
+/** A relative time that stays current. */
 export const when = (at) => (at ? h("time", { "data-at": at, datetime: new Date(at).toISOString(), title: stamp(at) }, ago(at)) : "");
 
 /** The same with the time on the reader's clock beside it. */
@@ -192,7 +192,7 @@ export function typed(text) {
 const linked = (text) => text.split(/(\b[grs][1-9]\d*\b)/).map((it, at) => (at % 2 ? h("a", { href: `#/${it}` }, it) : it));
 
 /** A sentence of ours: its commands between backticks, and links to what it names before it quotes others after a colon. */
-export function told(text) {
+export function marked(text) {
   const [, ours, theirs] = /^(.*?)(: .*)?$/s.exec(text);
   const parts = ours.split(/`(windlass [^`]*)`/);
   return h("span", { class: "text" }, parts.map((it, at) => (at % 2 ? typed(it) : linked(it))), theirs);
@@ -207,10 +207,10 @@ export function value(it) {
   return h("pre", { class: "json", tabindex: 0 }, JSON.stringify(it, null, 2));
 }
 
-/** What is to be mended, or why something is as it is: a sentence, and the command that changes it. */
-export const advice = ({ text, command }) => [told(text), command ? [" ", typed(command)] : null];
+/** A problem or a reason: a sentence, and the command that changes it. */
+export const advice = ({ text, command }) => [marked(text), command ? [" ", typed(command)] : null];
 
-// Who a node is among its siblings: a key that it was given, or else only what kind of node.
+// The identity of a node among its siblings: its key, or else only its kind.
 const name = (node) => `${node.nodeName} ${node.dataset?.key || node.dataset?.keyOf || node.id || ""}`;
 
 /** Makes a text another one by its ends: what stays keeps its selection. */
@@ -271,7 +271,7 @@ export function confirm(question, details, action, { reason = false, danger = fa
       { method: "dialog" },
       h("h2", { id: "question" }, question),
       details.map((it) => h("p", {}, it)),
-      field && h("label", { for: "reason" }, "Why, for the history", field),
+      field && h("label", { for: "reason" }, "Reason, for the history", field),
       h(
         "div",
         { class: "actions" },

@@ -8,7 +8,7 @@ const WIDE = 168;
 const HIGH = 46;
 const GAP = 16;
 const BETWEEN = 44;
-// More than this is no picture any more; the table tells it.
+// Larger graphs are unreadable; the table shows them.
 const MOST = 120;
 
 /** The layer of each step: one more than the farthest of its needs. */
@@ -31,7 +31,7 @@ function time(step) {
 
 export function graph(run, width) {
   const { steps, needs } = run;
-  if (steps.length > MOST) return h("p", { class: "dim" }, `${steps.length} steps are too many for a picture.`);
+  if (steps.length > MOST) return h("p", { class: "dim" }, `${steps.length} steps are too many for a graph.`);
   if (steps.length < 2) return null;
   const layer = layers(needs);
   const rows = Array.from({ length: Math.max(...layer) + 1 }, () => []);

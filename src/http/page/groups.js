@@ -85,7 +85,7 @@ const nothing = (chosen, before) =>
     ? empty(`No ${before ? "older" : ""} group ${chosen ? `is ${chosen.toLowerCase()}` : "is there"}.`)
     : empty("No group yet. Make one:", "windlass ingest DIRECTORY", "windlass submit WORKFLOW.yaml --items A B");
 
-/** What a person should mend, with the command for it. */
+/** Problems for a person to fix, each with its command. */
 export function problemList(state) {
   if (!state?.problems?.length) return null;
   const failed = state.problems.some((it) => it.command?.startsWith("windlass why g"));
@@ -117,7 +117,7 @@ const hooks = (failed) =>
     return h("li", { "data-key": it.id }, "hook ", h("span", { class: "text" }, it.name), ` (${it.event})`, name && [" of ", h("a", { href: `#/${name}` }, name)], " failed ", when(it.ended), ": ", label(it.detail));
   });
 
-/** How many are not told of. */
+/** How many are not shown. */
 function more(why, group, link) {
   const left = group.failed - why.steps.reduce((sum, it) => sum + 1 + it.alike, 0);
   if (!why.more && left <= 0) return null;
@@ -192,7 +192,7 @@ export function groupView({ id, parameters, act, again }) {
       put(actions, buttons(group, act));
       put(facts, factsOf(group));
       put(types, typeTable(group));
-      put(hooked, group.failed_hooks.length > 0 && [h("h2", {}, "Hooks that failed"), h("ul", {}, hooks(group.failed_hooks))]);
+      put(hooked, group.failed_hooks.length > 0 && [h("h2", {}, "Failed hooks"), h("ul", {}, hooks(group.failed_hooks))]);
       put(chosen, filters(["RUNNING", "PENDING", "ERROR", "COMPLETED", "FAILED", "CANCELLED"], wanted || "", (it) => href({ status: it })));
       const stuck = group.failed > 0 || (!ended && far.running === 0);
       const [found, fresh] = await Promise.all([
@@ -205,7 +205,7 @@ export function groupView({ id, parameters, act, again }) {
       put(pages, pager(after && href({ status: wanted }), found.next && href({ status: wanted, after: found.next })));
       explained = fresh || (stuck ? explained : null);
       // Drawn each time: how many more there are is counted as the heading counts them.
-      put(why, explained?.steps.length > 0 && [h("h2", {}, !group.failed ? "What holds it up" : ended ? "Why it failed" : "Failures so far"), h("ul", {}, reasons(explained, id, failedRuns), more(explained, group, failedRuns))]);
+      put(why, explained?.steps.length > 0 && [h("h2", {}, !group.failed ? "What blocks it" : ended ? "Why it failed" : "Failures so far"), h("ul", {}, reasons(explained, id, failedRuns), more(explained, group, failedRuns))]);
     },
   };
 }
@@ -224,22 +224,22 @@ function buttons(group, act) {
   const ended = group.ended !== null;
   const cancel = async () => {
     const left = group.runs - group.ended_runs;
-    const details = [`${count(left, "run")} of ${number(group.runs)} would not be finished.`, "Waiting steps are cancelled immediately. Running ones are asked to stop, then terminated."];
+    const details = [`${count(left, "run")} of ${number(group.runs)} will not finish.`, "Waiting steps are cancelled immediately. Running steps get a request to stop, then TERM."];
     if ((await confirm(`Cancel ${name}?`, details, `Cancel ${name}`, { danger: true })) === null) return;
-    act(`Cancel ${name}`, () => post(`${at}/cancel`), (it) => (it.ended && !it.cancelled ? `${name} had ended.` : it.ended ? `${name} is cancelled.` : `${name} is being cancelled; its running steps were asked to stop.`));
+    act(`Cancel ${name}`, () => post(`${at}/cancel`), (it) => (it.ended && !it.cancelled ? `${name} has already ended.` : it.ended ? `${name} is cancelled.` : `${name} is being cancelled; its running steps will stop.`));
   };
   const retry = async () => {
     const lost = group.failed + group.cancelled;
-    const details = [`${count(lost, "run")} failed or cancelled would run again. Finished steps stay finished.`];
-    if ((await confirm(`Try ${name} again?`, details, `Retry ${name}`)) === null) return;
-    act(`Retry ${name}`, () => post(`${at}/retry`), (it) => (it.reopened ? `${name} is open again.` : `Nothing of ${name} failed or was cancelled.`));
+    const details = [`${count(lost, "failed or cancelled run")} will run again. Completed steps stay completed.`];
+    if ((await confirm(`Retry ${name}?`, details, `Retry ${name}`)) === null) return;
+    act(`Retry ${name}`, () => post(`${at}/retry`), (it) => (it.reopened ? `${name} is open again.` : `Nothing in ${name} failed or was cancelled.`));
   };
   const pause = async () => {
     const verb = group.paused ? "resume" : "pause";
-    const details = [group.paused ? "Its steps are started again." : "What runs goes on; nothing new of it is started."];
+    const details = [group.paused ? "Its steps start again." : "Running steps continue; no new ones start."];
     const what = `${group.paused ? "Resume" : "Pause"} ${name}`;
     if ((await confirm(`${what}?`, details, what)) === null) return;
-    act(what, () => post(`${at}/${verb}`), group.paused ? `${name} goes on.` : `${name} is paused.`);
+    act(what, () => post(`${at}/${verb}`), group.paused ? `${name} resumed.` : `${name} is paused.`);
   };
   return [
     h("button", { type: "button", "data-key-of": "p", hidden: ended, onclick: pause }, group.paused ? "Resume" : "Pause"),

@@ -1,12 +1,12 @@
-// Health: what it means in sentences, the figures that matter in tables, and all of them as they are told to programs.
+// Health: what it means in sentences, the figures that matter in tables, and all of them as programs get them.
 
 import { bytes, count, duration, h, number, put, table } from "./dom.js";
 import { problemList } from "./groups.js";
 import { get } from "./wire.js";
 
 const REASONS = {
-  stopping: "windlass is stopping: running steps may finish, no other one starts.",
-  database_not_writable: "The database can't be written: nothing that happens can be recorded, so no step starts.",
+  stopping: "windlass is stopping: running steps may finish, no new ones start.",
+  database_not_writable: "The database can't be written, so no step starts.",
   database_not_readable: "The database can't be read.",
   disk_below_reserve: "The disk has less free space than the setting disk_reserve: no step starts until there is more.",
   no_consumer: "This process starts no steps.",
@@ -23,9 +23,9 @@ export function healthView() {
   const figures = rows("Figure", "Value");
   const pools = rows("Steps of type", "Running", "Places");
   const processes = rows("Worker process", "State", "Steps", "Memory", "Age");
-  const all = h("details", {}, h("summary", {}, "All figures, as programs read them"), h("div", { class: "tiles" }));
+  const all = h("details", {}, h("summary", {}, "All values, for programs"), h("div", { class: "tiles" }));
   const part = (title, content) => h("div", { class: "part" }, h("h2", {}, title), content);
-  const parts = [part("Resources", figures), part("Places for steps", pools), part("Worker processes", processes)];
+  const parts = [part("Resources", figures), part("Slots", pools), part("Worker processes", processes)];
   return {
     element: h("section", { class: "health" }, head, problems, said, h("div", { class: "parts" }, parts), all),
     polls: true,
@@ -33,7 +33,7 @@ export function healthView() {
       const [health, state] = await Promise.all([get("/health", signal), get("/api/v1/status", signal)]);
       const { status, reasons = [], diagnostics: it = {} } = health;
       const well = status === "ok";
-      put(head, h("h1", { tabindex: -1 }, "Health"), h("span", { class: `status ${well ? "completed" : "failed"}` }, well ? "well" : "not well"));
+      put(head, h("h1", { tabindex: -1 }, "Health"), h("span", { class: `status ${well ? "completed" : "failed"}` }, well ? "well" : "unhealthy"));
       put(problems, problemList(state));
       put(said, sentences(health, state, reasons, it).map((one) => h("li", {}, one)));
       figures.show(resources(state, it));
@@ -54,33 +54,33 @@ function sentences(health, state, reasons, it) {
   const { queue = {}, pools = {}, oldest_running: oldest, consecutive_failures: failures } = it;
   const waiting = Math.max(0, queue.ready) || 0;
   const others = [
-    [queue.blocked, "wait for a resource key"],
-    [queue.delayed, "wait to be retried"],
+    [queue.blocked, "are waiting for a resource key"],
+    [queue.delayed, "are waiting to be retried"],
     [queue.paused, "are paused"],
   ].filter(([many]) => many > 0);
   const lines = reasons.map((one) => REASONS[one] || String(one));
-  if (!reasons.length) lines.push("windlass works: it starts steps, its database can be written, and the disk has room.");
+  if (!reasons.length) lines.push("windlass is healthy: it starts steps, its database can be written, and the disk has space.");
   lines.push(`It has been running for ${seconds(health.uptime)} (version ${health.version}, process ${it.pid}) on the home ${state.home}.`);
-  lines.push(`${count(Math.max(0, pools.busy || 0), "step")} ${be(pools.busy)} running here in ${count(Math.max(0, pools.size || 0), "place")}; ${waiting ? `${count(waiting, "step")} ${be(waiting)} ready` : "no step is ready and waiting"}.`);
+  lines.push(`${count(Math.max(0, pools.busy || 0), "step")} ${be(pools.busy)} running here in ${count(Math.max(0, pools.size || 0), "slot")}; ${waiting ? `${count(waiting, "step")} ${be(waiting)} ready` : "no step is ready and waiting"}.`);
   if (others.length) lines.push(`Of the other steps ${others.map(([many, what]) => `${number(many)} ${what}`).join(", ")}.`);
   if (oldest) lines.push([h("a", { href: `#/s${oldest.step}` }, `s${oldest.step}`), ` has been running longest, for ${seconds(oldest.seconds)}.`]);
   if (failures > 0) lines.push(`The last ${failures === 1 ? "attempt" : count(failures, "attempt")} failed.`);
-  lines.push(`The last change was saved ${seconds(Math.max(0, it.last_commit_age || 0))} ago${it.writer?.busy_seconds >= 1 ? `; one has been under way for ${seconds(it.writer.busy_seconds)}` : ""}.`);
+  lines.push(`The last commit was ${seconds(Math.max(0, it.last_commit_age || 0))} ago${it.writer?.busy_seconds >= 1 ? `; one has been under way for ${seconds(it.writer.busy_seconds)}` : ""}.`);
   return [...lines, ...(it.worker_trouble || [])];
 }
 
 function resources(state, it) {
   const free = known(it.free_disk_bytes) ? it.free_disk_bytes : state.disk_free;
   const all = [
-    ["Free on the disk", free, bytes],
+    ["Free disk space", free, bytes],
     ["Memory of the daemon", it.rss_bytes, bytes],
-    ["Log of the database", it.wal_bytes, bytes],
+    ["Database log", it.wal_bytes, bytes],
     ["Open files", it.open_fds, number],
     ["Threads", it.thread_count, number],
     ["Connections to this server", it.http?.connections, number],
-    ["Connections cut for newer ones", it.http?.evicted, number],
-    ["Windows and programs that follow the events", it.history?.subscribers, number],
-    ["Results that came too late", it.leases_lost, number],
+    ["Connections closed for newer ones", it.http?.evicted, number],
+    ["Clients that follow the events", it.history?.subscribers, number],
+    ["Late results", it.leases_lost, number],
   ];
   return all.map(([name, value, show]) => [name, known(value) ? show(value) : "unknown"]);
 }

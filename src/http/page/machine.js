@@ -5,7 +5,7 @@ import { get, post } from "./wire.js";
 
 export function queueView({ act }) {
   const rows = table(
-    [["Type", "grow"], ["Running", "num"], ["Ready", "num"], ["In line", "num"], ["State", "mid"], ["", "end"]],
+    [["Type", "grow"], ["Running", "num"], ["Ready", "num"], ["Blocked", "num"], ["State", "mid"], ["", "end"]],
     (it) => it.step_type,
     (it) => [
       [h("span", { class: "text" }, it.step_type), it.paused ? h("span", { class: "flag" }, "paused") : null],
@@ -24,7 +24,7 @@ export function queueView({ act }) {
     async refresh(signal) {
       const found = await get("/api/v1/queues", signal);
       rows.show(found.types);
-      put(none, found.types.length === 0 && empty("Nothing waits and nothing runs. Give it work:", "windlass submit WORKFLOW.yaml --items A B"));
+      put(none, found.types.length === 0 && empty("Nothing is waiting or running. Submit work:", "windlass submit WORKFLOW.yaml --items A B"));
       put(facts, waits(found));
     },
   };
@@ -33,7 +33,7 @@ export function queueView({ act }) {
 function waits(found) {
   const parts = [[`${count(found.groups_open, "open group")}`]];
   if (found.groups_paused) parts.push([`${number(found.groups_paused)} paused`]);
-  if (found.delayed) parts.push([`${count(found.delayed, "step")} ${found.delayed === 1 ? "waits" : "wait"} to be retried, the next `, when(found.next_due)]);
+  if (found.delayed) parts.push([`${count(found.delayed, "step")} ${found.delayed === 1 ? "is" : "are"} waiting to be retried, the next `, when(found.next_due)]);
   if (found.on_hold) parts.push([`${count(found.on_hold, "step")} paused`]);
   if (found.hooks_waiting + found.hooks_running) parts.push([`${count(found.hooks_waiting + found.hooks_running, "hook")} due or running`]);
   return parts.flatMap((it, at) => (at ? [" · ", ...it] : it));
@@ -42,10 +42,10 @@ function waits(found) {
 function toggle(it, act) {
   const verb = it.paused ? "Resume" : "Pause";
   const change = async () => {
-    const details = [it.paused ? "Steps of this type are started again, in every group." : "What runs goes on; no step of this type is started, in any group."];
+    const details = [it.paused ? "Steps of this type start again, in every group." : "Running steps continue; no new step of this type starts, in any group."];
     if ((await confirm(`${verb} the type ${it.step_type}?`, details, verb)) === null) return;
     const path = `/api/v1/queues/${encodeURIComponent(it.step_type)}/${verb.toLowerCase()}`;
-    act(`${verb} ${it.step_type}`, () => post(path), it.paused ? `${it.step_type} goes on.` : `${it.step_type} is paused.`);
+    act(`${verb} ${it.step_type}`, () => post(path), it.paused ? `${it.step_type} resumed.` : `${it.step_type} is paused.`);
   };
   return h("button", { type: "button", class: "small rowlink", onclick: change }, verb);
 }
@@ -57,7 +57,7 @@ export function workerView() {
     polls: true,
     async refresh(signal) {
       const { workers } = await get("/api/v1/workers", signal);
-      const none = empty("No worker is registered, so nothing starts. Start one:", "windlass worker");
+      const none = empty("No worker is registered, so no step starts. Start one:", "windlass worker");
       put(list, workers.length ? workers.map(card) : none);
     },
   };
@@ -70,14 +70,14 @@ function card(it) {
     "article",
     { class: "card" },
     h("h2", {}, h("span", { class: "id" }, `w${it.id}`), " ", h("span", { class: `status ${it.alive ? "completed" : "failed"}` }, it.alive ? "alive" : "dead"), h("span", { class: "dim" }, ` pid ${it.identity.pid}, version ${it.version}, started `, when(it.registered))),
-    h("p", {}, `${count(it.running, "step")} running in ${count(room, "place")}: `, pools.map(([name, size]) => h("span", { class: "flag" }, `${name === "*" ? "any type" : name} ${size}`))),
+    h("p", {}, `${count(it.running, "step")} running in ${count(room, "slot")}: `, pools.map(([name, size]) => h("span", { class: "flag" }, `${name === "*" ? "any type" : name} ${size}`))),
     it.processes?.length ? processes(it.processes) : null,
   );
 }
 
 function processes(all) {
   const rows = table(
-    [["Process", "grow"], ["Pid", "num mid"], ["State", ""], ["Memory", "gauge"], ["Files", "gauge"], ["Age", "gauge"], ["Units", "num"], ["Replaced for", "wide"]],
+    [["Process", "grow"], ["Pid", "num mid"], ["State", ""], ["Memory", "gauge"], ["Files", "gauge"], ["Age", "gauge"], ["Units", "num"], ["Reason for replacement", "wide"]],
     (it) => it.pid,
     (it) => {
       const [age, most] = [span(it.age), span(it.limits?.age)];
@@ -114,12 +114,12 @@ export function lockView({ act }) {
   );
   const none = h("div");
   return {
-    element: h("section", {}, h("h1", { tabindex: -1 }, "Locks"), h("p", { class: "dim" }, "Resource keys that are held: at any time one step, command or hook works under a key."), rows, none),
+    element: h("section", {}, h("h1", { tabindex: -1 }, "Locks"), h("p", { class: "dim" }, "Held resource keys: one step, command or hook holds a key at a time."), rows, none),
     polls: true,
     async refresh(signal) {
       const { locks } = await get("/api/v1/locks", signal);
       rows.show(locks);
-      put(none, locks.length === 0 && empty("No resource key is held. Steps take one when their workflow says:", "resource_key: 'vec:{{ params.store.path }}'"));
+      put(none, locks.length === 0 && empty("No resource key is held. A step holds one if its workflow has:", "resource_key: 'vec:{{ params.store.path }}'"));
     },
   };
 }
@@ -127,10 +127,10 @@ export function lockView({ act }) {
 async function release(it, act) {
   const details = [
     `${it.key}`,
-    "It is taken away from its holder, and the next in line starts. Do this only when you know that the holder does nothing with it any more.",
-    it.file_locked ? "A process still holds the lock of its file: it goes on excluding others until it ends." : "No process holds the lock of its file.",
+    "The holder loses the key, and the next step starts. Do this only if you know that the holder no longer uses it.",
+    it.file_locked ? "A process still holds its file lock: it blocks others until it ends." : "No process holds its file lock.",
   ];
-  const reason = await confirm("Take this key away by force?", details, "Take it away", { reason: true, danger: true });
+  const reason = await confirm("Release this key by force?", details, "Release by force", { reason: true, danger: true });
   if (reason === null) return;
   act(`Release ${it.key}`, () => post("/api/v1/locks/release", { key: it.key, reason }), `${it.key} is released.`);
 }

@@ -19,7 +19,7 @@ use utoipa_axum::router::OpenApiRouter;
 const HTML: &str = "text/html; charset=utf-8";
 const SCRIPT: &str = "text/javascript; charset=utf-8";
 
-/// Nothing but our api files runs or is loaded; nobody may frame the page; `style` attributes in markup do nothing.
+/// Only our own files run or are loaded; no site may frame the page; `style` attributes in markup do nothing.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self'; \
     base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 

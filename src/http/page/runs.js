@@ -67,13 +67,13 @@ function buttons(run, act) {
   const ended = run.ended !== null;
   const cancel = async () => {
     const left = run.steps.filter((it) => !it.ended).length;
-    const details = [`${count(left, "step")} would not be finished. What runs is asked to stop.`];
+    const details = [`${count(left, "step")} will not finish. Running steps get a request to stop.`];
     if ((await confirm(`Cancel ${name}?`, details, `Cancel ${name}`, { danger: true })) === null) return;
-    act(`Cancel ${name}`, () => post(`/api/v1/runs/${run.id}/cancel`), (it) => `${name}: ${count(it.cancelled, "step")} cancelled, ${number(it.asked)} asked to stop.`);
+    act(`Cancel ${name}`, () => post(`/api/v1/runs/${run.id}/cancel`), (it) => `${name}: ${count(it.cancelled, "step")} cancelled, ${number(it.asked)} stopping.`);
   };
   const retry = async () => {
-    if ((await confirm(`Try ${name} again?`, ["Finished steps stay finished."], `Retry ${name}`)) === null) return;
-    act(`Retry ${name}`, () => post(`/api/v1/runs/${run.id}/retry`), (it) => (it.reopened ? `${name} is open again.` : `Nothing of ${name} failed or was cancelled.`));
+    if ((await confirm(`Retry ${name}?`, ["Completed steps stay completed."], `Retry ${name}`)) === null) return;
+    act(`Retry ${name}`, () => post(`/api/v1/runs/${run.id}/retry`), (it) => (it.reopened ? `${name} is open again.` : `Nothing in ${name} failed or was cancelled.`));
   };
   const again = run.status === "FAILED" || run.status === "CANCELLED";
   return [
@@ -117,8 +117,8 @@ export function stepView({ id, act }) {
       put(why, reasonList(explained));
       put(facts, factsOf(step));
       // `n` counts from 1 again after every retry by hand.
-      const tried = step.attempts_all.map((it, at) => [attempt(it, logs), it.n === 1 && at > 0 ? h("p", { class: "divider dim" }, "Tried again. Before that:") : null]).reverse();
-      following(attempts, () => put(attempts, tried.length ? tried : empty("It has not been tried yet.")));
+      const tried = step.attempts_all.map((it, at) => [attempt(it, logs), it.n === 1 && at > 0 ? h("p", { class: "divider dim" }, "Retried. Before that:") : null]).reverse();
+      following(attempts, () => put(attempts, tried.length ? tried : empty("No attempts yet.")));
     },
   };
 }
@@ -136,12 +136,12 @@ const reasonList = (why) =>
 function stepButtons(step, act) {
   const open = !["COMPLETED", "FAILED", "CANCELLED"].includes(step.status);
   const cancel = async () => {
-    const details = ["What needs it is cancelled with it. If it runs, it is asked to stop, then terminated."];
+    const details = ["Steps that need it are cancelled too. If it is running, it gets a request to stop, then TERM."];
     if ((await confirm(`Cancel s${step.id}?`, details, `Cancel s${step.id}`, { danger: true })) === null) return;
-    act(`Cancel s${step.id}`, () => post(`/api/v1/steps/${step.id}/cancel`), (it) => `s${step.id}: ${count(it.cancelled, "step")} cancelled, ${number(it.asked)} asked to stop.`);
+    act(`Cancel s${step.id}`, () => post(`/api/v1/steps/${step.id}/cancel`), (it) => `s${step.id}: ${count(it.cancelled, "step")} cancelled, ${number(it.asked)} stopping.`);
   };
   const retry = async () => {
-    if ((await confirm(`Try s${step.id} again?`, ["What was cancelled because of it runs again, too."], `Retry s${step.id}`)) === null) return;
+    if ((await confirm(`Retry s${step.id}?`, ["Steps that were cancelled because of it run again, too."], `Retry s${step.id}`)) === null) return;
     act(`Retry s${step.id}`, () => post(`/api/v1/steps/${step.id}/retry`), (it) => (it.reopened ? `s${step.id} will run again.` : `s${step.id} neither failed nor was cancelled.`));
   };
   const again = step.status === "FAILED" || step.status === "CANCELLED";
@@ -167,7 +167,7 @@ function factsOf(step) {
     ["Needs", step.needs.length ? step.needs.flatMap((it, at) => [at ? ", " : "", h("a", { href: `#/s${it.step}` }, `${it.name}`), ` ${it.status.toLowerCase()}`]) : null],
     ["Resource key", step.key],
     ["Held by", holder ? (holder.kind === "STEP" ? h("a", { href: `#/s${holder.id}` }, `s${holder.id}`) : `${holder.kind.toLowerCase()} ${holder.id}`) : null],
-    ["Suspect", step.suspect ? "an engine died while it ran: it runs in a child of its own next time" : null],
+    ["Suspect", step.suspect ? "an engine crashed while it ran: next time it runs in its own process" : null],
     ["Files", step.files.length ? files(step) : null],
     ["Links", step.links.length ? h("ul", { class: "files" }, step.links.slice(0, NAMES).map(([name, target]) => h("li", {}, `${name} → ${target}`))) : null],
     ["Definition", step.step_definition && h("details", { "data-key": "definition" }, h("summary", {}, `${step.definition}, step ${step.name}`), h("pre", { class: "json", tabindex: 0 }, JSON.stringify(step.step_definition, null, 2)))],
@@ -203,7 +203,7 @@ function attempt(it, logs) {
 
 /** What a death leaves behind. */
 function certificate(found, printed) {
-  // The reason tells the exit, and what it printed is shown whole where that was kept.
+  // The reason has the exit, and the output is shown in full if it was kept.
   const rows = Object.entries(found || {}).filter(([name, value]) => value !== null && name !== "last_lines" && name !== "exit");
   const lines = printed ? null : found?.last_lines;
   if (!rows.length && !lines) return null;
@@ -218,7 +218,7 @@ function log(it, running) {
   const size = new TextEncoder().encode(it.text).length;
   const missing = it.total - size;
   return [
-    h("h4", { "data-key": it.stream }, it.stream, missing > 0 ? h("span", { class: "dim" }, ` (${bytes(missing)} before this ${running ? "are shown when it ends" : "were not kept"})`) : null),
+    h("h4", { "data-key": it.stream }, it.stream, missing > 0 ? h("span", { class: "dim" }, ` (${bytes(missing)} before this ${running ? "appear when it ends" : "were not kept"})`) : null),
     h("pre", { class: "log", "data-key": it.stream, tabindex: 0, "aria-label": it.stream }, it.text || " "),
   ];
 }

@@ -85,7 +85,7 @@ export function searchView({ parameters, go }) {
       if (db && !there(db)) {
         put(list);
         put(note);
-        put(none, h("div", { class: "empty" }, h("p", {}, `There is no vector database ${db}. There is:`), known.map((it) => h("p", {}, h("a", { href: `#/search${query({ q, db: it.name })}` }, it.name)))));
+        put(none, h("div", { class: "empty" }, h("p", {}, `No vector database ${db}. Available:`), known.map((it) => h("p", {}, h("a", { href: `#/search${query({ q, db: it.name })}` }, it.name)))));
         shown = null;
         return;
       }
@@ -117,7 +117,7 @@ export function searchView({ parameters, go }) {
 
 /** What to do where nothing was found. */
 function nothing(found) {
-  const why = found.mode === "text" ? ": no passage has a word of the query; try other words, or search by words and meaning" : ": no passage is near to the query; try other words";
+  const why = found.mode === "text" ? ": no passage has a word of the query; try other words, or search by words and meaning" : ": no passage is near the query; try other words";
   return `Nothing found in ${count(found.documents, "document")} of ${found.database}${found.documents ? why : ""}.`;
 }
 

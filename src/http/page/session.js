@@ -54,17 +54,17 @@ export function door(place, entered) {
   const field = h("input", { type: "password", id: "token", autocomplete: "current-password", required: true, maxlength: 4000, spellcheck: "false" });
   const note = h("p", { class: "bad", role: "alert" });
   const form = h("form", { class: "search" }, field, h("button", { class: "primary" }, "Sign in"));
-  const tell = () => put(note, said);
+  const showNote = () => put(note, said);
   form.addEventListener("submit", async (event) => {
     event.preventDefault();
     said = null;
-    tell();
+    showNote();
     if (await open({ token: field.value.trim() })) {
       field.value = "";
       entered();
       return;
     }
-    tell();
+    showNote();
     field.select();
   });
   if (tabs) {
@@ -85,13 +85,13 @@ export function door(place, entered) {
       place,
       h("h1", {}, "Sign in"),
       note,
-      h("p", {}, "Run ", typed("windlass ui"), " on the machine where windlass runs: it opens this page for you."),
-      h("label", { for: "token" }, "Or give the token. It is in the file ", h("code", {}, "serve.token"), " of the home directory, unless it is set as ", h("code", {}, "api_token"), "."),
+      h("p", {}, "Run ", typed("windlass ui"), " on the machine where windlass runs to open this page."),
+      h("label", { for: "token" }, "Or enter the token. It is in the file ", h("code", {}, "serve.token"), " in the home directory, unless you set ", h("code", {}, "api_token"), "."),
       form,
     );
     if (session() && !said) said = "Your session has ended.";
     keep(null);
-    tell();
+    showNote();
     said = null;
     field.focus();
   };

@@ -1,6 +1,6 @@
 // What goes over the wire: requests and their answers, and the session that they show.
 
-/** A request that was refused. `status` 0: nobody answered. */
+/** A failed request. `status` 0: no response. */
 export class Refused extends Error {
   constructor(status, message, hint) {
     super(message);
@@ -20,7 +20,7 @@ export const keep = (secret) => (secret ? sessionStorage.setItem(KEY, secret) : 
 
 const headers = (more) => ({ ...(session() && { "x-windlass-session": session() }), ...more });
 
-// How far the clock of this browser is behind the server's, in ms. A header tells whole seconds.
+// How far the clock of this browser is behind the server's, in ms. A header has whole seconds.
 let behind = 0;
 
 /** The time as the server has it. */
@@ -56,12 +56,12 @@ export async function ask(path, { signal, limit, ...options }) {
     const type = response.headers.get("content-type") || "";
     if (type.includes("json")) body = parsed(text);
   } catch (error) {
-    if (signal?.aborted) throw new DOMException("not wanted any more", "AbortError");
-    throw new Refused(0, late.aborted ? `windlass did not answer within ${(limit || LIMIT) / 1000} s` : "can't reach windlass");
+    if (signal?.aborted) throw new DOMException("no longer needed", "AbortError");
+    throw new Refused(0, late.aborted ? `no response from windlass within ${(limit || LIMIT) / 1000} s` : "can't reach windlass");
   }
-  // `/health` tells why it is not well with 503.
+  // `/health` answers 503 with reasons.
   if (!response.ok && !(path === "/health" && body)) {
-    throw new Refused(response.status, body?.error || `the answer was ${response.status}`, body?.hint);
+    throw new Refused(response.status, body?.error || `the response was ${response.status}`, body?.hint);
   }
   return body;
 }
@@ -84,7 +84,7 @@ export function query(values) {
 /** The messages of a stream of events, each `{id, event, data}`, until it ends. */
 export async function* events(path, signal) {
   const response = await fetch(path, { signal, headers: headers({ accept: "text/event-stream" }) });
-  if (!response.ok) throw new Refused(response.status, `the answer was ${response.status}`);
+  if (!response.ok) throw new Refused(response.status, `the response was ${response.status}`);
   const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
   let rest = "";
   for (;;) {
@@ -102,7 +102,7 @@ export async function* events(path, signal) {
 /** Saves what is at an address as a file. A link could not show the session. */
 export async function save(path, name) {
   const response = await fetch(path, { headers: headers() });
-  if (!response.ok) throw new Refused(response.status, `the answer was ${response.status}`);
+  if (!response.ok) throw new Refused(response.status, `the response was ${response.status}`);
   const link = document.createElement("a");
   link.href = URL.createObjectURL(await response.blob());
   link.download = name;

@@ -95,7 +95,7 @@ struct Reading {
     /// Whether text of the open element is text of the document.
     in_text: bool,
     is_item: bool,
-    /// Open elements whose content stands elsewhere too.
+    /// Open elements whose content is elsewhere too.
     fallbacks: usize,
 }
 

@@ -19,7 +19,7 @@ pub(super) fn read(bytes: &[u8], options: &ParseOptions) -> Result<ParsedDocumen
         Token::Open(tag) if tag.name == "rootfile" => Some(tag.attribute("full-path")?.into_owned()),
         _ => None,
     });
-    let package = package.ok_or_else(|| archive.malformed("its container names no package"))?;
+    let package = package.ok_or_else(|| archive.malformed("its container has no package"))?;
     let xml = archive.needed(&package)?;
     let folder = package.rsplit_once('/').map_or("", |it| it.0);
     let locked = archive.text("META-INF/encryption.xml")?.unwrap_or_default();

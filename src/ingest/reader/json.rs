@@ -30,7 +30,7 @@ pub(super) fn read_lines(text: &str, options: &ParseOptions) -> Result<ParsedDoc
         check_size("the text of the JSON", document.markdown.len() as u64, options.max_text as u64)?;
     }
     if broken > 0 {
-        document.warnings.push(format!("{broken} lines are no JSON and were read as text"));
+        document.warnings.push(format!("{broken} lines are not JSON and were read as text"));
     }
     Ok(document)
 }
@@ -51,7 +51,7 @@ fn settle(result: serde_json::Result<()>, lines: Lines, text: &str) -> Result<Pa
             let fence = fence_for(text);
             Ok(document(
                 format!("{fence}\n{}\n{fence}\n", text.trim_end()),
-                vec![format!("no well-formed JSON ({error}): read as text")],
+                vec![format!("not well-formed JSON ({error}): read as text")],
             ))
         }
     }
@@ -198,7 +198,7 @@ mod tests {
     #[test]
     fn broken_json_is_read_as_text_and_deep_json_is_refused() {
         let document = read("{\"a\": winch}", &ParseOptions::default()).unwrap();
-        assert!(document.markdown.contains("winch") && document.warnings[0].contains("no well-formed JSON"));
+        assert!(document.markdown.contains("winch") && document.warnings[0].contains("not well-formed JSON"));
         let deep = "[".repeat(100_000);
         assert_eq!(read(&deep, &ParseOptions::default()).unwrap_err().code(), "too_deep");
         let large = format!("[{}1]", "1,".repeat(1000));
@@ -216,6 +216,6 @@ mod tests {
     fn each_line_of_json_lines_is_a_paragraph() {
         let document = read_lines("{\"a\":1}\n\nbroken\n{\"a\":2}\n", &ParseOptions::default()).unwrap();
         assert_eq!(document.markdown, "a: 1\n\n```\nbroken\n```\n\na: 2\n\n");
-        assert_eq!(document.warnings, ["1 lines are no JSON and were read as text"]);
+        assert_eq!(document.warnings, ["1 lines are not JSON and were read as text"]);
     }
 }

@@ -52,7 +52,7 @@ mod pages {
         let pdf = open(bytes, options)?;
         let count = pdf.page_count().map_err(error)?;
         let mut document = ParsedDocument::default();
-        document.warnings.extend(cut_off.map(|it| format!("the file is cut off ({it}): pages may be missing")));
+        document.warnings.extend(cut_off.map(|it| format!("the file is truncated ({it}): pages may be missing")));
         let (mut images, mut bad_in_row, mut good) = (0, 0, 0);
         let mut last_error = None;
         for index in 0..count.min(PAGES_MAX) {

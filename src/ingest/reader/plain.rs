@@ -19,7 +19,7 @@ pub(super) fn within(
     let mut document = read(&text.text)?;
     check_size("the text", document.markdown.len() as u64, options.max_text as u64)?;
     if text.damaged {
-        document.warnings.push(format!("some bytes are no letters in {} and were replaced", text.charset));
+        document.warnings.push(format!("some bytes are not valid in {} and were replaced", text.charset));
     }
     Ok(document)
 }

@@ -58,7 +58,7 @@ impl<'a> Tokens<'a> {
         text
     }
 
-    /// `at` stands on `<`. None: this `<` opens nothing and is text.
+    /// `at` is on `<`. None: this `<` opens nothing and is text.
     fn markup(&mut self) -> Option<Option<Token<'a>>> {
         let rest = &self.text[self.at + 1..];
         match rest.as_bytes().first()? {

@@ -41,7 +41,7 @@ pub(super) fn is_current(cx: &StepContext, item: &Item) -> bool {
     item.documents.iter().any(|it| it.is_kept() || same(it))
 }
 
-/// Reads the first document that is still there. The others go on with it if they have the same new content.
+/// Reads the first document that still exists. The others continue with it if they have the same new content.
 pub(super) fn read(cx: &StepContext, item: &Item, largest: u64) -> Result<Again, Outcome> {
     let mut reason = Outcome::permanent("gone", format!("{} is gone; run the same command again", item.name));
     for document in &item.documents {

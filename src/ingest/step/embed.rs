@@ -36,7 +36,7 @@ const LOOK: Duration = Duration::from_millis(50);
 const OPENS: u32 = 3;
 /// The kind of a failure with which the circuit opens.
 const AWAY: &str = "embedder_away";
-/// When a step whose server is away may be tried again, once its group goes on.
+/// When a step whose server is away is due again, once its group is resumed.
 const PAUSE: Millis = Millis::seconds(1);
 
 #[derive(Default)]
@@ -177,13 +177,13 @@ fn meanwhile<T: Send + 'static>(cx: &StepContext, work: impl FnOnce() -> T + Sen
         // Nobody waits any more where the step was cancelled.
         let _ = done.send(work());
     });
-    asking.map_err(|error| of_io("there is no thread to ask the embedding server in", &error))?;
+    asking.map_err(|error| of_io("no thread available for the embedding server", &error))?;
     loop {
         match waiting.recv_timeout(LOOK) {
             Ok(answer) => return Ok(answer),
             Err(RecvTimeoutError::Timeout) => go_on(cx)?,
             Err(RecvTimeoutError::Disconnected) => {
-                return Err(Outcome::retryable("embedder", "the request to the embedding server broke off"));
+                return Err(Outcome::retryable("embedder", "the request to the embedding server was interrupted"));
             }
         }
     }

@@ -31,7 +31,7 @@ use serde::de::DeserializeOwned;
 use serde_json::json;
 use std::io;
 
-/// What a server is asked to embed where nothing else is to be, so that it tells the length of its vectors.
+/// The text that a server embeds when there is no other, to learn the length of its vectors.
 pub(super) const TRIAL_TEXT: &str = "windlass";
 
 /// What a kind's work comes to: its result, or the outcome that ended it early.
@@ -124,8 +124,7 @@ fn check_memory(cx: &StepContext, set: &ParameterSet, files: &[(&str, u64)]) -> 
     if needed.0 <= most.0 {
         return Ok(());
     }
-    let message =
-        format!("its passages take {needed} of memory, the limit is {most}; raise `parse.memory` if it is worth it");
+    let message = format!("its passages need {needed} of memory, the limit is {most}; raise `parse.memory` if needed");
     Err(Outcome::permanent("too_large", message))
 }
 

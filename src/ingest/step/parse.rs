@@ -80,7 +80,7 @@ fn parse(cx: &StepContext) -> Work {
         options: parameters::parse_options(&set),
         docling: parameters::docling(&set),
     };
-    // A server that is slow is named by whoever waits for it, before the parser is ended for waiting.
+    // The request names a slow server before the parser is ended for waiting.
     let time = if request.docling.is_some() { Millis(time.0.saturating_add(WAITED.0)) } else { time };
     let spec = pool_spec(&cx.input.home, memory)?;
     let key = PoolKey::OurOwn(format!("parse {memory:?}"));
@@ -181,7 +181,7 @@ fn judge(cx: &StepContext, dir: &Path, ran: &Ran, (memory, time): Limits) -> Wor
     match &ran.outcome {
         Outcome::Succeeded => parsed(cx, dir, ran),
         Outcome::TimedOut { .. } | Outcome::ResourceLimit { limit: ResourceLimit::CpuTime, .. } => {
-            let message = format!("took longer than {time} to read; raise `parse.timeout` if it is worth it");
+            let message = format!("took longer than {time} to read; raise `parse.timeout` if needed");
             Err(Outcome::permanent("parse_timeout", message))
         }
         Outcome::ResourceLimit { limit: ResourceLimit::Memory, .. } => Err(too_much(memory)),
@@ -194,7 +194,7 @@ fn judge(cx: &StepContext, dir: &Path, ran: &Ran, (memory, time): Limits) -> Wor
 
 /// The same bytes crash the same parser again, so there is no second attempt where the parser had read nothing else before;
 /// where it had, the crash may be the doing of an earlier document, and the next attempt gets a parser of its own.
-/// What SIGKILL or SIGTERM ended was ended by somebody else, the kernel for want of memory perhaps.
+/// After SIGKILL or SIGTERM another process ended it, perhaps the kernel for lack of memory.
 fn crashed(ran: &Ran, signal: i32, memory: Bytes) -> Outcome {
     let lines = &ran.certificate.last_lines;
     let own = [libc::SIGSEGV, libc::SIGABRT, libc::SIGBUS, libc::SIGILL, libc::SIGFPE, libc::SIGTRAP, libc::SIGSYS];
@@ -209,7 +209,7 @@ fn crashed(ran: &Ran, signal: i32, memory: Bytes) -> Outcome {
         true if lines.contains(OUT_OF_MEMORY)
             && limits::address_space().is_some_and(|it| it < address_space(memory)) =>
         {
-            no_room(format!("the limit on address space leaves its parser less than {}", address_space(memory)))
+            no_room(format!("the limit on address space leaves less than {} for its parser", address_space(memory)))
         }
         true if lines.contains(OUT_OF_MEMORY) => too_much(memory),
         true => {
@@ -221,7 +221,7 @@ fn crashed(ran: &Ran, signal: i32, memory: Bytes) -> Outcome {
 }
 
 fn too_much(memory: Bytes) -> Outcome {
-    let message = format!("took more than {memory} of memory to read; raise `parse.memory` if it is worth it");
+    let message = format!("took more than {memory} of memory to read; raise `parse.memory` if needed");
     Outcome::permanent("parse_memory", message)
 }
 

@@ -37,7 +37,7 @@ impl StepKind for StoreKind {
         ended(store(cx, &self.writers))
     }
 
-    /// Which documents of the item are superseded. The step holds the lock of the vector database, and whoever deletes takes
+    /// Which documents of the item are superseded. The step holds the lock of the vector database, and a deletion takes
     /// documents out of it under that lock, after the deletion is committed: so what is found now holds for the write.
     fn look_up(&self, input: &StepInput, store: &Store) -> store::Result<Value> {
         let Some(item) = Item::of(input) else { return Ok(Value::Null) };
@@ -60,7 +60,7 @@ impl StepKind for StoreKind {
 struct Seen {
     /// Whose runs are numbered.
     engine: String,
-    /// By URI, in words.
+    /// By URI, for people.
     superseded: BTreeMap<String, String>,
 }
 
@@ -97,7 +97,7 @@ fn store(cx: &StepContext, writers: &Writers) -> Work {
         go_on(cx)?;
         // The name is what people know a document by when it has no title.
         let name = shortened(&document.name().unwrap_or_else(|| item.name.clone()), HEADING_MAX);
-        // Who gave the document knows best.
+        // The source of the document knows best.
         let given = document.metadata["title"].as_str().map(|it| shortened(it, HEADING_MAX));
         let row = DocumentRow {
             source: &item.source,
@@ -140,7 +140,7 @@ fn locked_path(cx: &StepContext, path: &str) -> Result<PathBuf, Outcome> {
     }
     match parameters::database_path(&cx.input.home, path) {
         Ok(canonical) if canonical == Path::new(path) => Ok(canonical),
-        Ok(canonical) => refuse(format!("`store.path` is `{path}`; write it as `{}`", canonical.display())),
+        Ok(canonical) => refuse(format!("`store.path` is `{path}`; write `{}`", canonical.display())),
         Err(error) => refuse(with_hint(&error)),
     }
 }

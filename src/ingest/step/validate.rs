@@ -111,9 +111,9 @@ fn look_at_kept(cx: &StepContext, item: &Item, largest: u64) -> Result<&'static 
     check_size(item.size, largest)?;
     let mut reader = cx.artifacts.get(&kept(item)).map_err(of_artifact)?;
     let looked = content::look_at(&mut reader, item.size, || cx.cancel.is_cancelled());
-    match looked.map_err(|error| of_io(&format!("failed to read what was stored as {}", item.sha256), &error))? {
+    match looked.map_err(|error| of_io(&format!("failed to read the content stored as {}", item.sha256), &error))? {
         Some(looked) => media_type_of(Path::new(&item.name), &looked),
-        None => go_on(cx).and(Err(Outcome::retryable("io", "the stored content could not be read to its end"))),
+        None => go_on(cx).and(Err(Outcome::retryable("io", "failed to read the stored content to its end"))),
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! Opening a vector database, raising its epoch and closing it again cost several flushes of the disk; a document costs one.
 //! So the connection of the last step stays open for a moment. It holds no lock of any kind meanwhile. Whoever takes it over
-//! holds the file lock and asks first whether somebody else took over in between: then the epoch is raised again.
+//! holds the file lock and first checks whether another writer took over in between: then it raises the epoch again.
 
 use crate::vector::{Epoch, Error, OpenOptions, VectorDb};
 use serde_json::Value;
@@ -99,7 +99,7 @@ impl Writers {
             }
         }
         drop(slot);
-        // Closing one may take a flush, which nobody else should wait for.
+        // Closing one may take a flush, which others should not wait for.
         drop(older);
     }
 

@@ -36,7 +36,7 @@ pub fn give(engine: &Engine, options: &SyncOptions, place: &Place) -> Result<Sou
         }
         Place::Stdin => {
             let put = upload::receive_all(engine.artifacts(), io::stdin().lock(), size, "stdin")?;
-            // Equal text is the same document, whoever sends it.
+            // Equal text is the same document, from any sender.
             let uri = format!("stdin:sha256-{}", put.artifact.hash);
             (put, uri, None, None)
         }

@@ -1,8 +1,8 @@
-//! Sync: compares what is there with what was ingested, submits the difference, and tells what became of it.
+//! Sync: compares the source with what was ingested, submits the difference, and reports the result.
 //!
 //! The order of a command: [`unfinished`] groups of the database are worked off first (and [`finish`]ed), then [`plan`],
 //! [`submit`], work until the group has ended, [`finish`], and [`prune`] if that was asked for. Each part can be interrupted
-//! anywhere: running the same command again goes on from what is on disk.
+//! anywhere: running the same command again continues from what is on disk.
 //!
 //! The vector database says which content is stored. The table `document` remembers size and time of each file, so that an
 //! unchanged one costs a stat, and what could not be read, so that it is not tried again.

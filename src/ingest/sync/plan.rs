@@ -306,8 +306,8 @@ impl Planning<'_> {
             if !gone.is_empty() && !files.iter().any(|it| it.uri.starts_with(&prefix)) {
                 let (root, count) = (root.display(), gone.len());
                 self.plan.warnings.push(format!(
-                    "{root}: no documents are left here, as if a disk were not mounted: none of the {count} that were \
-                     ingested from it is removed"
+                    "{root}: no documents are left here, as if a disk were not mounted: keeping all {count} that \
+                     were ingested from it"
                 ));
                 continue;
             }

@@ -59,7 +59,7 @@ pub enum DocumentStatus {
     Open,
 }
 
-/// Notes what became of the documents of these groups, and tells it. Safe to repeat; groups may still be at work.
+/// Records and returns the results of the documents of these groups. Safe to repeat; groups may still be running.
 pub fn finish(engine: &Engine, database: &Path, groups: &[GroupId]) -> Result<SyncReport> {
     settle(engine, database)?;
     let mut report = SyncReport::default();

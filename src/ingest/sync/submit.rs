@@ -14,7 +14,7 @@ use crate::{
 use serde_json::json;
 use std::path::Path;
 
-/// Rows that one transaction writes at most.
+/// The maximum number of rows that one transaction writes.
 const SLICE: usize = 500;
 
 /// Submits what the plan says: one group, one run for each content. None: there is nothing to do.

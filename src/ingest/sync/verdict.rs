@@ -26,7 +26,7 @@ pub enum Why {
     Parameters,
     /// The vector database does not have it, or has another content of it.
     Missing,
-    /// It failed before, in a way that another try may mend, or was cancelled.
+    /// It failed before, in a way that a retry may fix, or was cancelled.
     Failed,
     /// It was asked for with `force`.
     Forced,
@@ -39,7 +39,7 @@ pub(super) enum Verdict {
     Unchanged,
     /// Failed for good with the same content and parameters.
     Unusable,
-    /// A run of it goes on with the same content and parameters.
+    /// A run of it is open with the same content and parameters.
     AtWork,
 }
 
@@ -69,7 +69,7 @@ pub(super) fn judge(known: Option<&Known>, stored: Option<&ArtifactHash>, now: &
 
 /// What the stored form of a document depends on besides its content: the parameters, and what its sidecar says.
 ///
-/// Not on where the vector database lies: what is remembered is remembered for each database, and a home may move.
+/// Not the place of the vector database: each database has its own memory, and a home may move.
 pub(in crate::ingest) fn params_hash(set: &ParameterSet, metadata: Option<&Value>) -> [u8; 32] {
     let mut set = set.clone();
     if let Some(path) = set.config.pointer_mut("/store/path") {

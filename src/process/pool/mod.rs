@@ -1,6 +1,6 @@
 //! A pool of worker processes: runs steps on them, replaces those that died or have lived long enough.
 //!
-//! A worker is a value that somebody owns: a step while it runs, else the pool. The pool has one thread, the supervisor, which
+//! A worker is a value with one owner: a step while it runs, else the pool. The pool has one thread, the supervisor, which
 //! watches the idle ones, prepares replacements and ends what is no longer needed; it sleeps while nothing happens.
 
 mod run;
@@ -52,9 +52,9 @@ pub struct Timing {
     pub idle_most: Millis,
     /// A worker that waits for the next step of its run gives way to another run after this.
     pub hold: Millis,
-    /// The same, when nobody else wants it.
+    /// The same, if no other step wants it.
     pub hold_most: Millis,
-    /// An idle worker is reply whether it still answers when nothing was heard from it for so long.
+    /// An idle worker is pinged after so long without a message.
     pub doubt: Millis,
 }
 
@@ -134,7 +134,7 @@ enum Unavailable {
 }
 
 impl Pool {
-    /// Opens a pool. Processes are started when they are needed. `listener` hears of each worker that is recycled.
+    /// Opens a pool. Processes are started when they are needed. `listener` is called for each recycled worker.
     pub fn open(spec: PoolSpec, listener: impl Fn(&Recycled) + Send + Sync + 'static) -> io::Result<Pool> {
         let notify = io::pipe()?;
         crate::os::readiness::never_block(notify.0.as_fd())?;
@@ -270,7 +270,7 @@ impl Inner {
         }
     }
 
-    /// A worker that has served nobody: one that has is ended, and another takes its place.
+    /// A worker that has served no step: one that has is ended and replaced.
     fn check_out_new(&self, cancel: &CancelToken) -> Result<Worker, Unavailable> {
         let worker = self.check_out(None, cancel)?;
         if worker.units == 0 {
@@ -322,7 +322,7 @@ impl Inner {
         since.elapsed() < self.spec.timing.doubt.duration() || worker.pings()
     }
 
-    /// Forgets a worker that died while it was idle: nobody is blamed, the next step gets another.
+    /// Forgets a worker that died while idle: no step is blamed, the next step gets another.
     fn bury(&self, mut worker: Worker) {
         tracing::info!(worker = self.spec.name, pid = worker.pid, "an idle worker process died; it will be replaced");
         worker.end(&CancelToken::new());

@@ -30,7 +30,7 @@ pub struct Job<'a> {
     /// From the moment at which it is sent.
     pub deadline: Option<Millis>,
     pub limits: WorkLimits,
-    /// On a process that has served nobody before: whatever happens to it is this step's doing.
+    /// On a process that has served no step before: whatever happens to it is caused by this step.
     pub alone: bool,
     /// A directory, not needed to exist, for what a follower reads while the step runs (`process::live`).
     pub live: Option<&'a Path>,
@@ -114,7 +114,7 @@ pub(super) fn run(inner: &Inner, job: &Job) -> Done {
         }
     };
     if let Some(lock) = job.lock {
-        // A shim that can't be told is dead, and its worker with it, as the request will show.
+        // A shim that does not receive is dead, and its worker with it, as the request will show.
         let _ = worker.hold(lock.as_fd());
     }
     let timeouts = worker.timeouts;
@@ -192,7 +192,7 @@ fn finalize(worker: &mut Worker, unit: &str, ran: Option<&mut Ran>) -> Result<()
 
 fn judge(worker: &Worker, mut reply: Reply) -> Ran {
     if let Some(length) = reply.too_long {
-        let message = format!("the request for the worker would be {length} bytes; a frame holds {LONGEST}");
+        let message = format!("the request for the worker would have {length} bytes; a frame has at most {LONGEST}");
         reply.remarks.push("pass large values as files of an earlier step".to_string());
         return ran(worker, Outcome::permanent("input", message), None, reply);
     }

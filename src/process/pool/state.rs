@@ -29,7 +29,7 @@ pub(super) struct State {
     pub starting: usize,
     pub starts: Starts,
     pub recycling: Option<Recycling>,
-    /// Too far beyond a limit to go on, while another is being replaced.
+    /// Too far beyond a limit to continue while another is being replaced.
     pub queue: VecDeque<(Worker, RecycleReason)>,
     /// Out of service; the supervisor ends them.
     pub ending: Vec<Worker>,
@@ -70,7 +70,7 @@ pub(super) struct Listed {
 pub(super) struct Recycling {
     pub number: u64,
     pub reason: RecycleReason,
-    /// The old worker, where it must not go on meanwhile.
+    /// The old worker, if it must stop meanwhile.
     pub aside: Option<Worker>,
     /// The new one is there.
     pub ready: bool,
@@ -240,7 +240,7 @@ impl State {
         recycle(health, worker.age(), &limits)
     }
 
-    /// Whether a worker can be replaced now: nobody else is, and the last start did not just fail.
+    /// Whether a worker can be replaced now: no other is, and the last start did not just fail.
     pub(super) fn can_recycle(&self) -> bool {
         self.recycling.is_none() && self.can_start()
     }
@@ -331,7 +331,7 @@ impl Starts {
         self.last = Broken { why, ..broken.clone() };
     }
 
-    /// Whether so many starts have failed that steps are told.
+    /// Whether so many starts have failed that steps fail too.
     pub(super) fn is_in_trouble(&self) -> bool {
         self.failures >= BREAK
     }
@@ -342,7 +342,7 @@ impl Starts {
     }
 }
 
-/// Which limits lie below what every worker needs.
+/// Limits that are below what every worker needs.
 #[derive(Default)]
 pub(super) struct Baselines {
     memory: (Baseline, bool),
@@ -361,7 +361,7 @@ impl Baselines {
             if baseline.first_reading(reading, limit) && !*suspended {
                 *suspended = true;
                 let words = format!(
-                    "the limit on {signal} of worker `{pool}` lies below what a fresh process needs, so it is ignored; \
+                    "the limit on {signal} of worker `{pool}` is below what a new process needs, so it is ignored; \
                      raise it in the workflow"
                 );
                 tracing::warn!(worker = pool, "{words}");

@@ -15,7 +15,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// Between two looks at idle workers that somebody may be about to take.
+/// Between two looks at idle workers that a step may be about to take.
 const SHORTEST: Duration = Duration::from_millis(20);
 
 enum Chore {
@@ -24,7 +24,7 @@ enum Chore {
     End(Box<Worker>),
     /// The next step of its run did not come.
     EndUnit(Box<Idle>),
-    /// Watch these until somebody wants one.
+    /// Watch these until a step wants one.
     Watch(Vec<Idle>, Duration),
     Close(Vec<Worker>),
 }
@@ -94,7 +94,7 @@ fn take_from_queue(state: &mut State) {
     }
 }
 
-/// What idle workers need now: an end, the end of their unit, or somebody who watches them.
+/// What idle workers need now: an end, the end of their unit, or a watcher.
 fn for_the_idle(inner: &Inner, state: &mut State, now: Instant) -> Option<Chore> {
     let timing = &inner.spec.timing;
     let limit = |it: &Idle| if it.run.is_some() { timing.hold_most.duration() } else { timing.idle_most.duration() };
@@ -120,7 +120,7 @@ fn for_the_idle(inner: &Inner, state: &mut State, now: Instant) -> Option<Chore>
     Some(Chore::Watch(idle, most.max(Duration::from_millis(1))))
 }
 
-/// Waits until one of them prints or dies, or until somebody wants one.
+/// Waits until one of them prints or dies, or until a step wants one.
 fn watch(inner: &Inner, mut idle: Vec<Idle>, at_most: Duration) {
     let until = Instant::now() + at_most;
     loop {
@@ -190,7 +190,7 @@ fn give_up(state: &mut State, failure: &StartFailure, pool: &str) {
         StartFailure::NoRoom(why) | StartFailure::NotStartable(why) => why,
         StartFailure::Stopped(_) => "the pool is being closed",
     };
-    tracing::warn!(worker = pool, "a worker process could not be replaced: {why}");
+    tracing::warn!(worker = pool, "failed to replace a worker process: {why}");
     let Some(recycling) = state.recycling.take() else { return };
     if let Some(listed) = state.roster.get_mut(&recycling.number) {
         listed.leaving = false;

@@ -47,7 +47,7 @@ class Retryable(Failure):
 
 
 class Permanent(Failure):
-    """No retry can mend it."""
+    """No retry can fix it."""
 
     retryable = False
     kind = "permanent"
@@ -157,7 +157,7 @@ class Artifacts:
 
 
 class Context:
-    """What a step is told, and what it can say."""
+    """The context of a step, and what it can report."""
 
     def __init__(self, request, channel, unit):
         self._channel = channel
@@ -277,7 +277,7 @@ def _resident_pages():
 
 
 def _health():
-    """What this process uses now. What the system can't tell is None: a peak, such as ru_maxrss, would be a lie."""
+    """What this process uses now. None if the system can't provide it: a peak, such as ru_maxrss, would be wrong."""
     rss = fds = None
     try:
         rss = _resident_pages() * _PAGE

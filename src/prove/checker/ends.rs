@@ -40,7 +40,7 @@ fn end(group: &GroupFact, work: &Work, events: &[&Event], verdict: &mut Verdict)
         (EventKind::ItemEnd, work.items.len() - work.failed_runs() as usize),
     ] {
         if count(kind) != wanted {
-            wrong(format!("{kind:?} is told {} times, not {wanted}", count(kind)));
+            wrong(format!("{kind:?} is reported {} times, not {wanted}", count(kind)));
         }
     }
     if (group.failed, group.cancelled, group.epoch) != (work.failed_runs(), 0, 1) {

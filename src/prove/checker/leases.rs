@@ -27,7 +27,7 @@ pub(super) fn check(known: &Known, verdict: &mut Verdict) {
     silence(known, verdict);
 }
 
-/// How often the history tells of the end of each step: (completed, failed).
+/// How often the history reports the end of each step: (completed, failed).
 fn settlements(known: &Known) -> HashMap<StepId, (usize, usize)> {
     let mut counts: HashMap<StepId, (usize, usize)> = HashMap::new();
     for event in &known.history.events {
@@ -61,7 +61,7 @@ fn fate(step: &StepFact, work: &Work, counts: &HashMap<StepId, (usize, usize)>, 
     if (completed, failed)
         != (usize::from(step.state == StepState::Completed), usize::from(step.state == StepState::Failed))
     {
-        let what = format!("{at} was told of as completed {completed} and as failed {failed} times");
+        let what = format!("{at} was reported as completed {completed} and as failed {failed} times");
         verdict.add(Invariant::CompletedOnce, what);
     }
 }
@@ -164,7 +164,7 @@ fn silence(known: &Known, verdict: &mut Verdict) {
         let why = |words: &str| attempt.detail.contains(words);
         let innocent = (why("fell silent") && !was_stopped(process)) || (why("worker died") && !was_killed(process));
         if innocent {
-            let what = format!("{} lost {} to a reaper though it lived", attempt.worker, attempt.step);
+            let what = format!("{} lost {} to a reaper although it was alive", attempt.worker, attempt.step);
             verdict.add(Invariant::Alive, what);
         }
     }

@@ -28,7 +28,7 @@ pub(super) fn check(known: &Known, verdict: &mut Verdict) {
     }
 }
 
-/// What clients were told.
+/// The responses that clients got.
 fn answers(known: &Known, verdict: &mut Verdict) {
     let mut groups: BTreeMap<&str, BTreeSet<GroupId>> = BTreeMap::new();
     let mut made: BTreeMap<&str, usize> = BTreeMap::new();
@@ -59,7 +59,7 @@ fn answers(known: &Known, verdict: &mut Verdict) {
             let found = known.history.groups.iter().find(|it| it.id == *group);
             match found {
                 None => {
-                    verdict.add(Invariant::Acknowledged, format!("{group} was acknowledged for {name} and is gone"))
+                    verdict.add(Invariant::Acknowledged, format!("{group} was acknowledged for {name} and is missing"))
                 }
                 Some(found) if found.name != *name => {
                     let what = format!("{group} was acknowledged for {name} and is {}", found.name);

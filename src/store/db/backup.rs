@@ -16,7 +16,7 @@ use rusqlite::{
 use serde::Serialize;
 use std::{path::Path, time::Duration};
 
-/// Pages that are copied between two questions whether to go on.
+/// Pages that are copied between two calls of `go_on`.
 const PAGES: i32 = 1_000;
 
 /// By how much a restore, or the sight of a loss, raises the token counter: more than an engine gives out in a hundred years of a thousand a second.
@@ -25,7 +25,7 @@ pub(in crate::store) const LEAP: i64 = 1 << 42;
 /// Copies the state of one moment into a new file, which holds everything without a log beside it. False: asked to stop.
 ///
 /// The one place where a read transaction stays open for long: without it every commit of another process would make the
-/// copy begin anew. The log grows by what is committed meanwhile, and is bounded again afterwards.
+/// copy restart. The log grows by what is committed meanwhile, and is bounded again afterwards.
 pub(in crate::store) fn copy(from: &mut Connection, to: &Path, go_on: &dyn Fn() -> bool) -> Result<bool> {
     let from = from.transaction()?;
     from.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(()))?;
@@ -41,12 +41,12 @@ pub(in crate::store) fn copy(from: &mut Connection, to: &Path, go_on: &dyn Fn() 
             }
         }
     }
-    // One file: nobody must take a log along with it.
+    // One file, without a log beside it.
     target.query_row("PRAGMA journal_mode=DELETE", [], |_| Ok(()))?;
     Ok(true)
 }
 
-/// Reads a copy that nobody else has open.
+/// Reads a copy that no other process has open.
 pub fn read_copy<T>(path: &Path, work: impl FnOnce(&ReadTx) -> Result<T>) -> Result<T> {
     let mut conn = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
     schema::harden(&conn)?;
@@ -72,7 +72,7 @@ pub fn vector_databases(tx: &ReadTx) -> Result<Vec<String>> {
     tx.rows("SELECT DISTINCT database FROM document ORDER BY database", [], |row| row.get(0))
 }
 
-/// Makes a restored copy an engine of its own: another name, tokens that were never given out, nobody who builds a
+/// Makes a restored copy an engine of its own: another name, tokens that were never issued, no process that builds a
 /// group or holds a lock, and the paths of its own home. Its workers' steps are given back by `restored_worker`.
 pub fn renew(tx: &WriteTx, old_home: &str, new_home: &str) -> Result<()> {
     let mut id = [0u8; 16];
@@ -117,7 +117,7 @@ pub fn renew(tx: &WriteTx, old_home: &str, new_home: &str) -> Result<()> {
     Ok(())
 }
 
-/// Locks of steps that a worker of the copy had fallen silent under: no file lock of this home stands behind them.
+/// Locks of steps that a worker of the copy had fallen silent under: no file lock of this home belongs to them.
 pub fn clear_step_locks(tx: &WriteTx) -> Result<()> {
     let held = tx.rows(
         "SELECT key_id FROM resource_lock k WHERE NOT EXISTS
@@ -132,7 +132,7 @@ pub fn clear_step_locks(tx: &WriteTx) -> Result<()> {
     Ok(())
 }
 
-/// A group whose steps run when somebody works.
+/// A group whose steps run when a worker starts.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct OpenGroup {
     pub group: GroupId,

@@ -94,7 +94,7 @@ fn run_request(tx: &WriteTx, request: &Request) -> Result<Answer> {
 }
 
 /// Runs a closure under its savepoint. The inner result is the closure's own: what it wrote is kept or undone. The outer
-/// error says that the frame around it failed, so that nobody knows what the transaction holds.
+/// error says that the frame around it failed, so that the content of the transaction is unknown.
 fn run_work(tx: &WriteTx, work: Option<Work>) -> Result<Result<Answer>> {
     let Some(work) = work else { return Ok(Err(Error::Aborted)) };
     group::apply_sums(tx)?;
@@ -114,7 +114,7 @@ fn run_work(tx: &WriteTx, work: Option<Work>) -> Result<Result<Answer>> {
         Err(error) => {
             tx.execute("ROLLBACK TO closure", [])?;
             tx.execute("RELEASE closure", [])?;
-            // What the closure taught the memory may be undone now; events told so far in this batch stay.
+            // What the closure changed in memory may be undone now; events so far in this batch stay.
             let mut fresh = Memory::load(tx)?;
             let mut memory = tx.memory();
             fresh.events = std::mem::take(&mut memory.events);

@@ -9,11 +9,11 @@ use crate::store::{error::Result, params::params, tx::ReadTx};
 use const_format::formatcp;
 use std::collections::{HashMap, hash_map::Entry};
 
-/// Findings of one kind that are told at most.
+/// The maximum number of reported findings of one kind.
 const FINDINGS: usize = 20;
 const PAGE: i64 = 1000;
 
-/// Everything that is wrong, in words; empty when all is well. Reads every live row: seconds for a million steps.
+/// All problems, for people; empty if there are none. Reads every live row: seconds for a million steps.
 pub fn check(tx: &ReadTx) -> Result<Vec<String>> {
     let mut found = Vec::new();
     for (what, sql) in RULES {
@@ -50,7 +50,7 @@ pub fn row_counts(tx: &ReadTx) -> Result<Vec<(String, i64)>> {
         .collect()
 }
 
-/// Rules that one query each can tell; a row is a finding's subject.
+/// Rules that one query each can check; a row is a finding's subject.
 const RULES: &[(&str, &str)] = &[
     (
         "is in `ready` with other values than its step has",
@@ -72,11 +72,11 @@ const RULES: &[(&str, &str)] = &[
              OR l.group_id <> s.group_id OR l.key_id IS NOT s.key_id OR l.attempts <> s.attempts"),
     ),
     (
-        "is leased by a worker that is not registered, so nobody will ever reap it",
+        "is leased by a worker that is not registered, so it will never be reaped",
         "SELECT 's' || l.step_id FROM lease l WHERE NOT EXISTS (SELECT 1 FROM worker w WHERE w.id = l.worker)",
     ),
     (
-        "is in line without a key, or behind a free key without a head",
+        "is blocked without a key, or behind a free key without a head",
         formatcp!("SELECT 's' || s.id FROM step s WHERE s.state = {STEP_BLOCKED}
             AND (s.key_id IS NULL
                  OR (NOT EXISTS (SELECT 1 FROM resource_lock k WHERE k.key_id = s.key_id)
@@ -84,7 +84,7 @@ const RULES: &[(&str, &str)] = &[
                                         AND q.type_id = s.type_id AND q.scope = s.scope)))"),
     ),
     (
-        "is in line behind a head that it outranks",
+        "is blocked behind a head that it outranks",
         formatcp!("SELECT 's' || s.id FROM step s JOIN ready q ON q.key_id = s.key_id AND q.key_id IS NOT NULL
             AND q.type_id = s.type_id AND q.scope = s.scope
           WHERE s.state = {STEP_BLOCKED} AND (-s.priority, s.due, s.id) < (-q.priority, q.due, q.step_id)"),
@@ -97,7 +97,7 @@ const RULES: &[(&str, &str)] = &[
             AND a.outcome = {OUTCOME_INTERRUPTED})"),
     ),
     (
-        "was asked to stop, but does not run under that lease",
+        "was asked to stop, but is not running under that lease",
         "SELECT 's' || c.step_id FROM cancel_request c
           WHERE NOT EXISTS (SELECT 1 FROM lease l WHERE l.step_id = c.step_id AND l.token = c.token)",
     ),
@@ -118,7 +118,7 @@ const RULES: &[(&str, &str)] = &[
                   AND phase IN ({PHASE_LIVE}, {PHASE_PRUNING}))"),
     ),
     (
-        "is behind what was given out",
+        "is behind the issued numbers",
         "SELECT 'counter ' || id FROM counter c WHERE c.value < CASE c.id
             WHEN 1 THEN max(coalesce((SELECT max(token) FROM lease), 0), coalesce((SELECT max(token) FROM step), 0),
                             coalesce((SELECT max(token) FROM resource_lock), 0),
@@ -300,7 +300,7 @@ fn problem_of_step(run: &RunRow, shape: &Shape, steps: &[StepFacts], step: &Step
     if step.run != run.id || step.group != run.group || step.no != no as i64 || step.step_type != kind.step_type {
         return Some("does not belong where its id puts it".into());
     }
-    // What runs again had been told of when it completed first.
+    // The successors of a step that runs again were released when it first completed.
     let runs_again = |it: &&StepFacts| it.recomputed && !it.state.is_terminal();
     let met = |no: usize| {
         let need = steps.iter().find(|it| it.no == no as i64);

@@ -47,7 +47,7 @@ impl Numbered {
     }
 }
 
-/// A number that was found, and where, in words.
+/// A number that was found, and its place, for people.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Sighting {
     pub of: Numbered,

@@ -1,4 +1,4 @@
-//! What can go wrong in the engine database, in words for people.
+//! What can go wrong in the engine database, for people.
 
 use crate::{model::WorkerId, os::Shortage};
 use std::{
@@ -21,11 +21,11 @@ pub enum Error {
     Io { path: PathBuf, reason: String },
     #[error("the database {} is damaged: {reason}", path.display())]
     Corrupt { path: PathBuf, reason: String },
-    #[error("the database {} was replaced or removed while windlass worked with it", path.display())]
+    #[error("the database {} was replaced or removed while windlass used it", path.display())]
     Replaced { path: PathBuf },
     #[error("the database {} has schema version {found}; this windlass knows up to {known}", path.display())]
     Newer { path: PathBuf, found: i64, known: i64 },
-    #[error("the database {} has schema version {found}; this windlass can upgrade from {oldest} on", path.display())]
+    #[error("the database {} has schema version {found}; this windlass upgrades from version {oldest} on", path.display())]
     Older { path: PathBuf, found: i64, oldest: i64 },
     #[error("the schema of {} can't be upgraded while worker {worker} of an older windlass uses it", path.display())]
     InUse { path: PathBuf, worker: WorkerId },
@@ -33,7 +33,7 @@ pub enum Error {
     NotOurs { path: PathBuf },
     #[error("the database {} has a schema that is not windlass's: {differences}", path.display())]
     Schema { path: PathBuf, differences: String },
-    #[error("the database {} is not set up as asked: `{pragma}` is {found}, wanted {wanted}", path.display())]
+    #[error("the database {} has `{pragma}` = {found}, expected {wanted}", path.display())]
     Pragma { path: PathBuf, pragma: &'static str, wanted: String, found: String },
     #[error("failed to {action} {}", path.display())]
     File { action: &'static str, path: PathBuf, source: io::Error },
@@ -44,7 +44,7 @@ pub enum Error {
     Closed,
     #[error("the database was stopped after a failed fsync; restart windlass")]
     Poisoned,
-    #[error("another daemon has taken over; this one may not write any more")]
+    #[error("another daemon has taken over; this one can no longer write")]
     Fenced,
     #[error("{what} does not exist")]
     NotFound { what: String },
@@ -81,7 +81,7 @@ impl Error {
         Error::Refused { reason: reason.into() }
     }
 
-    /// Tells the user what to do next, where we know.
+    /// What the user can do next, if known.
     pub fn hint(&self) -> Option<&'static str> {
         match self {
             Error::Busy { .. } => {
@@ -89,15 +89,15 @@ impl Error {
             }
             Error::DiskFull { .. } => Some("free some space or run `windlass prune`, then try again; nothing was lost"),
             Error::File { source, .. } => Shortage::of_start(source).map(Shortage::hint),
-            Error::Replaced { .. } => Some("start windlass again; what was not acknowledged is to be submitted again"),
+            Error::Replaced { .. } => Some("start windlass again; submit again what was not acknowledged"),
             Error::Newer { .. } => Some("use the newer windlass that wrote it"),
             Error::Older { .. } => Some("upgrade it with an older windlass first, or move the home directory away"),
             Error::InUse { .. } => Some("stop the older windlass, then try again"),
             Error::NotOurs { .. } => Some("choose another home with `--home DIR`"),
-            Error::Schema { .. } => {
-                Some("somebody has changed it: find out who, then restore a backup, or take it out with `sqlite3`")
-            }
-            Error::Corrupt { .. } => Some("restore a backup, or move the home directory away and start anew"),
+            Error::Schema { .. } => Some(
+                "it was changed from outside: find out why, then restore a backup, or undo the change with `sqlite3`",
+            ),
+            Error::Corrupt { .. } => Some("restore a backup, or move the home directory away and start over"),
             _ => None,
         }
     }
@@ -179,7 +179,7 @@ impl From<rusqlite::Error> for Error {
     }
 }
 
-/// Values that a STRICT table of ours never holds, so that only damage can bring them forth.
+/// Values that our STRICT tables never hold, so that only damage can produce them.
 fn is_impossible(error: &rusqlite::Error) -> bool {
     matches!(
         error,

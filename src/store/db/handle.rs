@@ -137,7 +137,7 @@ impl Store {
         file.check()
     }
 
-    /// Copies the whole database of one moment into a new file, while others go on. False: `go_on` said no.
+    /// Copies a snapshot of the whole database into a new file, while others continue. False: `go_on` said no.
     pub fn copy_to(&self, to: &Path, go_on: &dyn Fn() -> bool) -> Result<bool> {
         let mut conn = self.readers.get()?;
         crate::store::backup::copy(&mut conn, to, go_on).map_err(|error| open::at(error, to))
@@ -148,7 +148,7 @@ impl Store {
         Ok(Watch { conn: self.readers.apart()? })
     }
 
-    /// Ends the writer after what is queued, with a checkpoint. Idempotent; later calls are told `Closed`.
+    /// Ends the writer after what is queued, with a checkpoint. Idempotent; later calls get `Closed`.
     pub fn close(&self) {
         lock(&self.shared.queue).closing = true;
         self.shared.filled.notify_all();

@@ -77,6 +77,6 @@ pub(in crate::store) struct Shared {
 pub trait CommitListener: Send + Sync {
     fn committed(&self, commit: &Commit<'_>);
 
-    /// A write has not been answered for two seconds, and for each two more; told by the thread that waits.
+    /// A write has not been answered for two seconds, and for each two more; called by the waiting thread.
     fn waiting(&self) {}
 }

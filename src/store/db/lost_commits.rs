@@ -3,7 +3,7 @@
 //! A damaged log shows whole commits that SQLite can't reach. A database that was replaced by an old copy, or whose newest
 //! commits never reached the disk, is behind numbers that are found elsewhere (see [`crate::store::elsewhere`]).
 //!
-//! The report, and a copy of a damaged log, lie in `damaged/` beside the database until somebody removes them, since SQLite
+//! The report, and a copy of a damaged log, are in `damaged/` beside the database until a user removes them, since SQLite
 //! empties the log itself at the first checkpoint.
 
 use crate::store::{
@@ -35,7 +35,7 @@ const COUNTED: [(i64, &str); 4] = [(1, "lease token"), (2, "group"), (3, "run"),
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LostCommits {
     pub found: Timestamp,
-    /// Whole transactions behind the damaged frame of a log; 0: the numbers alone tell of the loss.
+    /// Complete transactions behind the damaged frame of a log; 0: only the numbers show the loss.
     pub commits: u64,
     /// What the database counted up to, and what the lost commits had counted up to.
     pub counters: Vec<LostRange>,
@@ -74,7 +74,7 @@ impl LostCommits {
 impl LostRange {
     fn seen(&self) -> String {
         let place = self.seen_in.as_deref().unwrap_or("the log");
-        format!("{}s are counted up to {}, and {} {} is in {place}", self.of, self.after, self.of, self.last)
+        format!("{}s are counted up to {}, but {} {} is in {place}", self.of, self.after, self.of, self.last)
     }
 
     fn words(&self) -> String {
@@ -100,7 +100,7 @@ pub(in crate::store) fn look(conn: &mut Connection, database: &Path, now: Timest
     let log = hex::encode(behind.generation);
     let counters = behind.page.as_deref().and_then(wal::small_table).unwrap_or_default();
     if reports(database).iter().any(|it| it.1.as_ref().is_some_and(|known| known.log == log)) {
-        // Reported by somebody who may have died before the counters were raised.
+        // Reported by a process that may have died before the counters were raised.
         return raise(conn, &counters);
     }
     let lost = LostCommits { found: now, commits: behind.commits, counters: missing(conn, &counters)?, log };
@@ -113,7 +113,7 @@ pub(in crate::store) fn look(conn: &mut Connection, database: &Path, now: Timest
     tracing::error!(
         lost = lost.words(),
         kept = %kept.display(),
-        "the log of the database was damaged; commits that had been acknowledged are lost"
+        "the log of the database was damaged; acknowledged commits are lost"
     );
     Ok(())
 }
@@ -169,7 +169,7 @@ pub(in crate::store) fn look_elsewhere(
     tracing::error!(
         lost = lost.words(),
         report = %kept.display(),
-        "the engine database has lost its newest commits, or is an old copy; new numbers begin above those that were seen"
+        "the engine database has lost its newest commits, or is an old copy; new numbers start above those seen"
     );
     Ok(())
 }

@@ -53,7 +53,7 @@ pub(in crate::store) struct Memory {
     pub recomputing: HashSet<StepId>,
     pub types: HashMap<TypeId, KnownType>,
     pub shapes: HashMap<DefinitionId, Arc<KnownShape>>,
-    /// Whether any definition has hooks: most databases have none, and then nobody asks.
+    /// Whether any definition has hooks: most databases have none, which saves a query.
     pub any_hooks: bool,
     // Of the running transaction only.
     pub sums: HashMap<GroupId, Sums>,

@@ -11,7 +11,7 @@ use std::path::Path;
 /// The schema version of this build.
 pub(in crate::store) const VERSION: i64 = 4;
 
-/// `wdls` in ASCII: tells our files from other SQLite databases.
+/// `wdls` in ASCII: distinguishes our files from other SQLite databases.
 const APPLICATION_ID: i64 = 0x7764_6c73;
 
 /// The oldest version that can be upgraded.

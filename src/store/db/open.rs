@@ -40,7 +40,7 @@ pub struct Options {
     /// The database file; its directory must exist.
     pub path: PathBuf,
     pub durability: Durability,
-    /// How long a writer waits for its turn before it is told who is in the way.
+    /// How long a writer waits for its turn before it gets an error that names the holder.
     pub patience: Duration,
     /// Connections of the read pool.
     pub readers: u32,
@@ -61,7 +61,7 @@ impl Options {
 }
 
 /// Whether the database is there, made and current, so that it can be read. Waits for no turn and writes nothing: who only
-/// reads sees the last commit at once, whoever is writing. What is newer or foreign is refused.
+/// reads sees the last commit at once, even during a write. A newer or foreign database is refused.
 pub(in crate::store) fn is_ready(options: &Options) -> Result<bool> {
     let path = &options.path;
     if std::fs::metadata(path).map_or(0, |it| it.len()) == 0 {
@@ -125,7 +125,7 @@ pub(in crate::store) fn writer(options: &Options, turnstile: &Turnstile, now: Ti
 
 pub(in crate::store) fn busy(options: &Options) -> Error {
     let room = options.path.with_extension("room");
-    // We ourselves may be in the room, and wait for somebody who uses no doors.
+    // This process may hold the write lock itself, and wait for a program that does not take it.
     let inside = || process_stat::who_holds_lock(&room).filter(|it| *it != std::process::id());
     Error::Busy {
         path: options.path.clone(),
@@ -208,7 +208,7 @@ fn without_links(path: &Path) -> Result<PathBuf> {
 }
 
 /// Brings what an earlier process left in the log into the database before anything new is acknowledged: after a failed
-/// fsync nobody knows which of its pages are on disk. Where others work with the file, it does what it can at once.
+/// fsync it is unknown which of its pages are on disk. Where others work with the file, it does what it can at once.
 fn empty_the_log(conn: &Connection) -> Result<()> {
     conn.busy_timeout(Duration::ZERO)?;
     match conn.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())).map_err(Error::from) {
@@ -220,8 +220,8 @@ fn empty_the_log(conn: &Connection) -> Result<()> {
     Ok(())
 }
 
-/// Reads the last committed state of an engine database that this process need not have open. Writes nothing and waits for
-/// nobody; fails where the schema is not this program's.
+/// Reads the last committed state of an engine database that this process need not have open. Writes nothing and does
+/// not wait; fails if the schema is not this program's.
 pub fn glance<T>(path: &Path, work: impl FnOnce(&ReadTx) -> Result<T>) -> Result<T> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let mut conn = Connection::open_with_flags(path, flags)?;
@@ -260,7 +260,7 @@ fn common(conn: &Connection) -> rusqlite::Result<()> {
     conn.pragma_update(None, "mmap_size", 0)?;
     conn.pragma_update(None, "cache_size", -16_384)?;
     conn.pragma_update(None, "temp_store", "MEMORY")?;
-    // Without it the planner peeks at bound values and prepares a statement anew at every bind.
+    // Without it the planner peeks at bound values and prepares a statement again at every bind.
     conn.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
     conn.set_prepared_statement_cache_capacity(STATEMENTS);
     Ok(())

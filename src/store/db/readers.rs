@@ -1,8 +1,8 @@
 //! Reading connections: opened when they are needed and kept for the next.
 //!
-//! r2d2 keeps them. What it does not do by itself: it panics where its thread can't be made, and tells a caller who waited in
-//! vain only that time has passed. So its thread is made here, one for all pools of the process, and the last failure to
-//! open a connection is kept for whoever waits for one.
+//! r2d2 keeps them. By itself it panics if its thread can't be made, and a caller that waited in vain learns only
+//! that time has passed. So its thread is made here, one for all pools of the process, and the last failure to
+//! open a connection is kept for the next waiter.
 
 use crate::os::Shortage;
 use crate::store::{
@@ -24,13 +24,13 @@ use std::{
 
 /// How long a caller waits for a connection while all are in use.
 const PATIENCE: Duration = Duration::from_secs(30);
-/// How long one waits for what the system is short of, while others have connections that they will give back; and
-/// while nobody has.
+/// How long one waits for what the system is short of, while others have connections that they will return; and
+/// while none has.
 const SHORT_PATIENCE: Duration = Duration::from_secs(20);
 const LONELY_PATIENCE: Duration = Duration::from_secs(2);
 /// Between two looks whether a connection could be opened.
 const LOOK: Duration = Duration::from_millis(100);
-/// A connection that nobody wanted for so long is closed.
+/// A connection unused for so long is closed.
 const KEPT_FOR: Duration = Duration::from_secs(600);
 
 /// The connections of one process. They see the last committed state and never wait for the writer.

@@ -19,11 +19,11 @@ pub(in crate::store) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 #[derive(Default)]
 struct Slot {
     outcome: Option<Result<Answer>>,
-    /// Callers whose answers are there and whom nobody has woken yet.
+    /// Callers whose answers are ready and that have not been woken yet.
     sleepers: Vec<Thread>,
 }
 
-/// The writer's end. Dropped without an answer it tells the caller that the store is closed.
+/// The writer's end. If it is dropped without an answer, the caller gets `Closed`.
 pub(in crate::store) struct Reply {
     slot: Arc<Mutex<Slot>>,
     caller: Thread,

@@ -43,12 +43,13 @@ pub struct Claimed {
 /// How a step leaves its lease.
 #[derive(Debug, Clone)]
 pub enum Settlement {
-    /// `cache_key`: remember the output under this key. `cached`: it was taken from there.
+    /// COMPLETED. `cache_key`: cache the output under this key.
     Complete {
         output: Option<NewOutput>,
         cache_key: Option<[u8; 32]>,
         record: Option<Record>,
     },
+    /// COMPLETED with an output from the cache.
     Cached {
         output: crate::model::OutputId,
         record: Option<Record>,

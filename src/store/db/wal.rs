@@ -25,7 +25,7 @@ pub(in crate::store) struct Unreachable {
     pub commits: u64,
     /// The newest content of the page that the caller asked for, if one of them wrote it.
     pub page: Option<Vec<u8>>,
-    /// The salts of the log, which change when it is begun anew.
+    /// The salts of the log, which change when it restarts.
     pub generation: [u8; 8],
 }
 
@@ -135,7 +135,7 @@ pub(in crate::store) fn small_table(page: &[u8]) -> Option<Vec<(i64, i64)>> {
         let id = varint(page, &mut at)?;
         let body = at;
         let head = varint(page, &mut at)?;
-        // The row id stands for the first column, which is kept as NULL.
+        // The row id replaces the first column, which is kept as NULL.
         let _id = varint(page, &mut at)?;
         let kind = varint(page, &mut at)?;
         rows.push((id, integer(page, body.checked_add(usize::try_from(head).ok()?)?, kind)?));

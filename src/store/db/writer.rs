@@ -1,5 +1,5 @@
 //! The one thread of the process that writes. What waits at the same time shares one transaction and one fsync;
-//! every caller hears only after the COMMIT.
+//! every caller gets its answer only after the COMMIT.
 
 use crate::store::{
     batch::{self, Done, refused},
@@ -101,7 +101,7 @@ impl Writer {
         self.checkpoint();
     }
 
-    /// Whether the last transaction failed, in a way that may pass while nobody asks for another one.
+    /// Whether the last transaction failed, in a way that may pass before the next request.
     fn is_sick(&self) -> bool {
         let failure = lock(&self.shared.pulse).failure;
         matches!(failure, Some(WriteFailure::Busy | WriteFailure::Broken)) && !self.poisoned
@@ -179,7 +179,7 @@ impl Writer {
             let outcome = match it.again {
                 Some(request) if !hopeless && !alone => self.single(request),
                 _ if hopeless || alone => Err(error.duplicate()),
-                // A closure can't run twice: the culprit hears why, the others that they may try again.
+                // A closure can't run twice: the failing one gets the reason, the others may try again.
                 _ => Err(it.outcome.err().unwrap_or(Error::Aborted)),
             };
             it.answer.send(outcome);
@@ -226,7 +226,7 @@ impl Writer {
 
     fn try_transaction(&mut self, mut first: Option<Waiting>, done: &mut Vec<Done>) -> Result<()> {
         let deadline = Instant::now() + self.options.patience;
-        // Whatever happens from here on, the first job hears of it.
+        // The first job gets any error from here on.
         let entered = if self.poisoned { Err(Error::Poisoned) } else { self.connect() };
         let entered = entered.and_then(|()| {
             if is_active(Failpoint::DeferredBegin) {
@@ -254,7 +254,7 @@ impl Writer {
             })?;
             let epoch = self.shared.epoch.load(Ordering::Acquire);
             if epoch != self.epoch {
-                // A new daemon looks anew, also if nobody has written since.
+                // A new daemon reads it again, even if no process has written since.
                 self.data_version = None;
             }
             refresh(conn, &self.options.path, &self.memory, &mut self.data_version, epoch)?;

@@ -25,7 +25,7 @@ pub struct DocumentRow {
     pub sha256: ArtifactHash,
     /// In bytes.
     pub size: u64,
-    /// Nanoseconds since the Unix epoch; 0 when size and time alone can't tell whether it has changed since.
+    /// Nanoseconds since the Unix epoch; 0 if size and time alone can't show whether it has changed since.
     pub mtime: i64,
     /// Hash of the parameters it was submitted with.
     pub params: [u8; 32],
@@ -75,7 +75,7 @@ pub struct RunEnd {
     pub values: Vec<serde_json::Value>,
 }
 
-/// A run of a group with its item; `end` None while it goes on.
+/// A run of a group with its item; `end` None while it is open.
 #[derive(Debug, Clone, PartialEq)]
 pub struct GroupRun {
     pub run: RunId,
@@ -208,7 +208,7 @@ impl std::fmt::Display for Superseded {
 }
 
 /// Whether a newer version of the document was submitted after this run, or the document was deleted. None: the run's
-/// version is the current one, or nobody counts the versions of this document.
+/// version is the current one, or the versions of this document are not counted.
 pub fn superseded(tx: &ReadTx, database: &str, source: &str, uri: &str, run: RunId) -> Result<Option<Superseded>> {
     let newer = tx.row(
         "SELECT version FROM document WHERE database = ?1 AND source = ?2 AND uri = ?3 AND version > ?4",
@@ -364,7 +364,7 @@ fn run_end(tx: &ReadTx, run: RunId) -> Result<RunEnd> {
     Ok(end)
 }
 
-/// A run that is retried decides anew about its documents.
+/// A retried run decides again about its documents.
 pub(in crate::store) fn reopen(tx: &WriteTx, run: RunId) -> Result<()> {
     tx.execute(
         formatcp!(

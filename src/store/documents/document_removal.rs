@@ -49,7 +49,7 @@ pub struct Pending {
 }
 
 /// Deletes a document, and its content when no other document has it. What went, and the files that nothing refers to any
-/// more. None: there is no such document. Refused with a conflict while a run of the content goes on.
+/// more. None: there is no such document. Refused with a conflict while a run of the content is open.
 pub fn delete(tx: &WriteTx, source: &str, uri: &str) -> Result<Option<(Removed, Vec<ArtifactHash>)>> {
     let found = tx.row("SELECT id, sha256 FROM document_uri WHERE source = ?1 AND uri = ?2", [source, uri], |row| {
         Ok((row.get::<i64>(0)?, ArtifactHash(row.get(1)?)))
@@ -114,7 +114,7 @@ pub fn orphans(tx: &ReadTx, after: Option<ArtifactHash>, limit: usize) -> Result
     )
 }
 
-/// Deletes a content that no document has any more, with the history that tells of it. None: it is in use, or gone.
+/// Deletes a content without documents, with its history. None: it is in use, or gone.
 pub fn delete_orphan(tx: &WriteTx, sha256: &ArtifactHash) -> Result<Option<(Removed, Vec<ArtifactHash>)>> {
     let there = tx.row("SELECT 1 FROM content WHERE sha256 = ?1", [sha256.0], |_| Ok(()))?;
     if there.is_none() || is_used(tx, sha256)? {
@@ -126,7 +126,7 @@ pub fn delete_orphan(tx: &WriteTx, sha256: &ArtifactHash) -> Result<Option<(Remo
     Ok(Some((removed, files)))
 }
 
-/// The runs of a content that go on.
+/// The open runs of a content.
 pub fn open_runs(tx: &ReadTx, sha256: &ArtifactHash) -> Result<Vec<RunId>> {
     tx.rows(
         "SELECT c.run_id FROM content_run c JOIN run r ON r.id = c.run_id WHERE c.sha256 = ?1 AND r.ended IS NULL",
@@ -137,7 +137,7 @@ pub fn open_runs(tx: &ReadTx, sha256: &ArtifactHash) -> Result<Vec<RunId>> {
 
 fn remove_content(tx: &WriteTx, sha256: &ArtifactHash, removed: &mut Removed) -> Result<Vec<ArtifactHash>> {
     if let Some(run) = open_runs(tx, sha256)?.first() {
-        return Err(Error::conflict(format!("{run} works on the document: wait for it or cancel it first")));
+        return Err(Error::conflict(format!("{run} is processing the document: wait for it or cancel it first")));
     }
     let runs = tx.rows("SELECT run_id FROM content_run WHERE sha256 = ?1", [sha256.0], |row| row.get(0).map(RunId))?;
     // A file of this machine with equal content may take the results up again.

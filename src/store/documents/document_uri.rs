@@ -19,7 +19,7 @@ pub struct DocumentUri {
     /// Grows with each change of the content, from 1.
     pub version: i64,
     pub batch: Option<i64>,
-    /// The file name that helps to tell the type.
+    /// The file name that helps to detect the type.
     pub name: String,
     /// What its source says of this version.
     pub etag: Option<String>,
@@ -38,11 +38,11 @@ pub struct NewDocument {
     pub uri: String,
     pub file: ArtifactRef,
     pub media_type: String,
-    /// It tells the type as well.
+    /// It implies the type as well.
     pub name: String,
-    /// Whether somebody said what the type is. Otherwise the same content keeps the name that it has.
+    /// Whether the caller named the type. Otherwise the same content keeps the name that it has.
     pub type_said: bool,
-    /// None: nobody said, and the same content keeps what it has. Likewise the metadata.
+    /// None: not given, and the same content keeps what it has. Likewise the metadata.
     pub etag: Option<String>,
     pub metadata: Option<serde_json::Value>,
     /// None: it belongs to no batch.

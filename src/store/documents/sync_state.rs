@@ -29,7 +29,7 @@ pub fn get(tx: &ReadTx, source: &str) -> Result<Option<SyncState>> {
     })
 }
 
-/// Remembers where the source stands now. What `metadata` does not mention stays as it was.
+/// Stores the sync state of the source. What `metadata` does not mention stays as it was.
 pub fn put(
     tx: &WriteTx,
     source: &str,

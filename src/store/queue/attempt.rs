@@ -22,7 +22,7 @@ pub struct Record {
 }
 
 impl Record {
-    /// Of an attempt that was cancelled and left nothing else to tell.
+    /// Of an attempt that was cancelled and left nothing else.
     pub fn cancelled() -> Record {
         let detail = serde_json::json!({"outcome": Outcome::Cancelled, "certificate": {}}).to_string();
         Record { outcome: AttemptOutcome::Cancelled, detail, logs: Vec::new() }
@@ -40,7 +40,7 @@ pub struct Log {
 /// One attempt as `show` presents it; `outcome` None while it runs.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct Attempt {
-    /// Its place among all attempts of the step, from 1.
+    /// Its position among all attempts of the step, from 1.
     pub no: i64,
     /// What the step is given as its number: from 1 again after a `retry`; an attempt that was given back keeps it.
     pub n: i64,

@@ -22,7 +22,7 @@ const MOVES: usize = 256;
 
 /// Claims up to `claim.limit` steps, best first. All or nothing: an error leaves the transaction to be rolled back.
 pub(in crate::store) fn claim(tx: &WriteTx, claim: &Claim) -> Result<Vec<Claimed>> {
-    // Somebody who was taken for dead has to register anew: nobody would ever reap what it claims under its old number.
+    // A worker that was declared dead must register again: steps claimed under its old number would never be reaped.
     if !worker::is_registered(tx, claim.worker)? {
         return Ok(Vec::new());
     }
@@ -135,7 +135,7 @@ fn take(tx: &WriteTx, claim: &Claim, row: &ReadyRow) -> Result<Taken> {
 
 /// Moves rows of a type that just got a queue of its own out of the shared one.
 ///
-/// Looks at up to `limit` rows of that behind `after` in claim order; returns where to go on, None at the end.
+/// Looks at up to `limit` rows of that behind `after` in claim order; returns where to continue, None at the end.
 pub fn move_queue(tx: &WriteTx, step_type: TypeId, after: Option<Place>, limit: usize) -> Result<Option<Place>> {
     let queue = tx.memory().queue(step_type);
     let rows = ready::shared_behind(tx, after, limit)?;

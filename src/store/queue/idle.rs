@@ -40,7 +40,7 @@ pub fn next_due(tx: &ReadTx) -> Result<Option<Timestamp>> {
     Ok(step.into_iter().chain(hook).min())
 }
 
-/// Which of a worker's leases are gone (taken by a reaper), and which somebody asked to cancel.
+/// Which of a worker's leases are gone (reaped), and which have a requested cancel.
 #[derive(Debug, Default)]
 pub struct Asked {
     pub cancelled: Vec<Lease>,

@@ -10,7 +10,7 @@ use crate::store::{
 };
 use const_format::formatcp;
 
-/// A step with what stands in its rows.
+/// A step with the content of its rows.
 #[derive(Debug, Clone)]
 pub struct Input {
     pub definition: DefinitionId,

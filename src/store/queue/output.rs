@@ -88,7 +88,7 @@ pub(in crate::store) enum Released {
     Shared,
     /// It was the last one, its files' rows are gone: delete the row that referred to it, then `remove` it.
     Last,
-    /// The budget ran out: keep the row, and go on later.
+    /// The budget ran out: keep the row, and continue later.
     NotYet,
 }
 

@@ -15,16 +15,16 @@ use crate::store::{
 };
 use const_format::formatcp;
 
-/// Nothing of the group is claimed from here on; what runs goes on. False: it is paused already.
+/// From here on no step of the group is claimed; running steps continue. False: it is already paused.
 pub fn group(tx: &WriteTx, id: GroupId) -> Result<bool> {
     if group::end(tx, id)?.ended.is_some() {
-        return Err(Error::conflict(format!("{id} has ended, there is nothing to pause")));
+        return Err(Error::conflict(format!("{id} has ended; there is nothing to pause")));
     }
     tx.execute("UPDATE group_detail SET paused_for = '' WHERE group_id = ?1", [id.0])?;
     set(tx, id, String::new())
 }
 
-/// Pauses a group until what it waits for is there again, in words. False: it is paused already, or has ended.
+/// Pauses a group until what it waits for, given for people, is back. False: it is paused already, or has ended.
 pub fn group_for(tx: &WriteTx, id: GroupId, reason: &str) -> Result<bool> {
     if group::end(tx, id)?.ended.is_some() || !set(tx, id, reason.to_string())? {
         return Ok(false);
@@ -52,7 +52,7 @@ pub fn waiting(tx: &ReadTx) -> Result<Vec<(GroupId, String)>> {
     )
 }
 
-/// What a paused group waits for. None: it is not paused, or somebody paused it.
+/// What a paused group waits for. None: it is not paused, or a user paused it.
 pub fn waits_for(tx: &ReadTx, id: GroupId) -> Result<Option<String>> {
     tx.row(
         "SELECT d.paused_for FROM run_group g JOIN group_detail d ON d.group_id = g.id
@@ -134,7 +134,7 @@ pub(in crate::store) fn pause_step(tx: &WriteTx, row: &ReadyRow) -> Result<()> {
     }
 }
 
-/// Pauses or resumes every step of a type. False: it is so already.
+/// Pauses or resumes every step of a type. False: it already is.
 pub fn step_type(tx: &WriteTx, name: &str, paused: bool) -> Result<bool> {
     let id = step_type::find(tx, name)?.ok_or_else(|| Error::not_found(format!("step type `{name}`")))?;
     if tx.memory().types.get(&id).is_some_and(|it| it.paused == paused) {

@@ -182,7 +182,7 @@ pub(in crate::store) const BY_KEY: &str =
 /// Up to `limit` rows of the shared queue behind a place, in claim order.
 pub(in crate::store) fn shared_behind(tx: &ReadTx, after: Option<Place>, limit: usize) -> Result<Vec<ReadyRow>> {
     let from = after.unwrap_or(Place::START);
-    // Three ranges of the primary key: one comparison of all three columns would walk what lies behind again.
+    // Three ranges of the primary key: one comparison of all three columns would read what is behind again.
     let [same_time, later, lower] = RANGES;
     let limit = limit as i64;
     let mut rows = tx.rows(same_time, [limit, from.priority, from.due, from.step], read)?;

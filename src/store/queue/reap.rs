@@ -8,7 +8,7 @@ use crate::store::{attempt, error::Result, hook, lease, resource_lock, settle, t
 pub enum Death {
     /// Its liveness lock is free: the process is gone. Its steps were in flight, so each is suspect.
     Died,
-    /// Its liveness lock is held but its heart stopped, or its machine was rebooted: nobody is to blame.
+    /// Its liveness lock is held but its heart stopped, or its machine was rebooted: no step is at fault.
     Silent,
     Rebooted,
     /// It worked for the engine of which this one is a restored copy.
@@ -19,7 +19,7 @@ impl Death {
     fn words(self) -> &'static str {
         match self {
             Death::Died => "its worker died",
-            Death::Silent => "its worker fell silent",
+            Death::Silent => "its worker became silent",
             Death::Rebooted => "the machine was restarted",
             Death::Restored => "a backup was restored",
         }

@@ -1,7 +1,7 @@
-//! A step that had completed is recomputed because a file that it made is damaged (COMPLETED -> PENDING); the step
+//! A step that had completed is recomputed because one of its files is damaged (COMPLETED -> PENDING); the step
 //! that found it waits with its attempt given back.
 //!
-//! Who needs such a step was told when it completed for the first time, so its second completion tells nobody but those
+//! The successors of such a step were released when it completed for the first time, so its second completion wakes only those
 //! who wait (state 4): for all others its need counts as met. A step that is claimed meanwhile waits too.
 //!
 //! SQLite only: `OR IGNORE`.
@@ -60,7 +60,7 @@ pub(in crate::store) fn ask(tx: &WriteTx, live: &Live, damaged: &[ArtifactHash])
         let again = tx.memory().recomputing.iter().any(|it| *it >= first && *it < own);
         return if again { wait(tx, live).map(|()| Asked::Waits) } else { Ok(Asked::Unknown) };
     }
-    // Claimed after the finder was: the file is a new one, which nobody has looked at yet.
+    // Claimed after the finder was: the file is a new one, not checked yet.
     producers.retain(|it| it.token < live.lease.token.0);
     if producers.is_empty() {
         return Ok(Asked::GivenBack);
@@ -91,7 +91,7 @@ fn producers_of(tx: &WriteTx, hash: &ArtifactHash, first: StepId, own: StepId) -
 
 fn hopeless(worst: &Producer) -> Record {
     let message = format!(
-        "files that {} made were damaged {} times, however often it made them again: the disk is to blame",
+        "files of {} were damaged {} times, after each repair: the disk is faulty",
         worst.id,
         worst.recomputed + 1
     );
@@ -105,7 +105,7 @@ fn hopeless(worst: &Producer) -> Record {
 fn begin(tx: &WriteTx, live: &Live, shape: &KnownShape, producer: &Producer) -> Result<()> {
     let detail = serde_json::json!({
         "outcome": Outcome::Succeeded,
-        "certificate": {"remarks": ["a file that it made was found damaged later"]},
+        "certificate": {"remarks": ["one of its files was found damaged later"]},
     });
     // Its success lived in its own columns, which the next attempt needs.
     tx.execute(
@@ -130,7 +130,7 @@ fn begin(tx: &WriteTx, live: &Live, shape: &KnownShape, producer: &Producer) -> 
         run::one_more(tx, live.run)?;
     }
     tx.memory().recomputing.insert(producer.id);
-    let what = "a file that it made is damaged".to_string();
+    let what = "one of its files is damaged".to_string();
     tx.event_with(EventKind::Retry, Some(live.group), Some(live.run), Some(producer.id), what);
     match step::get(tx, producer.id)? {
         Some(row) => place::place_due(tx, &row),
@@ -139,7 +139,7 @@ fn begin(tx: &WriteTx, live: &Live, shape: &KnownShape, producer: &Producer) -> 
 }
 
 fn wait(tx: &WriteTx, live: &Live) -> Result<()> {
-    let reason = "it waits until a damaged file of an earlier step is made again";
+    let reason = "it waits for an earlier step to repair a damaged file";
     let outcome = Outcome::Interrupted { reason: reason.to_string() };
     let detail = serde_json::json!({"outcome": outcome, "message": reason, "certificate": {}}).to_string();
     attempt::record(tx, live, Some(&Record { outcome: AttemptOutcome::Interrupted, detail, logs: Vec::new() }))?;
@@ -151,7 +151,7 @@ fn wait(tx: &WriteTx, live: &Live) -> Result<()> {
     Ok(())
 }
 
-/// A step that ran again has ended, in whatever way: those who wait go on. Nothing for any other step.
+/// A step that ran again has ended, in any way: the steps that wait for it continue. Does nothing for any other step.
 pub(in crate::store) fn over(tx: &WriteTx, id: StepId, first: StepId, count: usize) -> Result<()> {
     if !tx.memory().recomputing.remove(&id) {
         return Ok(());

@@ -29,7 +29,7 @@ pub struct LockRow {
 }
 
 impl LockRow {
-    /// The holder in words: `step s12 (process 4711)`.
+    /// The holder, for people: `step s12 (process 4711)`.
     pub fn holder_words(&self) -> String {
         let process = self.identity.as_ref().map(|it| format!(" (process {})", it.pid)).unwrap_or_default();
         match self.holder.kind {
@@ -41,7 +41,7 @@ impl LockRow {
     }
 }
 
-/// Who takes a key outside of a step: until when (monotonic, of this boot) unless refreshed.
+/// A holder of a key other than a step: until when (monotonic, of this boot) unless refreshed.
 #[derive(Debug, Clone)]
 pub struct Taker {
     pub holder: Holder,
@@ -91,7 +91,7 @@ pub(in crate::store) fn is_left_behind(tx: &ReadTx, key: KeyId) -> Result<bool> 
     Ok(tx.row(&format!("{HELD} WHERE l.key_id = ?1 AND {LEFT}"), [key.0], read)?.is_some())
 }
 
-/// Takes a key for a holder that is not a step; idempotent for the same holder. None: somebody else has it.
+/// Takes a key for a holder that is not a step; idempotent for the same holder. None: another holder has it.
 pub fn acquire(tx: &WriteTx, key: &ResourceKey, taker: &Taker) -> Result<Option<Token>> {
     let id = resource_key::intern(tx, &key.0)?;
     let mine = tx.row(
@@ -156,7 +156,7 @@ pub fn release(tx: &WriteTx, key: &ResourceKey, token: Token) -> Result<Held> {
 pub struct Forced {
     pub key: ResourceKey,
     pub why: String,
-    /// Who takes it away: the user, the process, the command.
+    /// The taker: the user, the process, the command.
     pub by: String,
 }
 
@@ -204,7 +204,7 @@ pub fn list(tx: &ReadTx) -> Result<Vec<LockRow>> {
     tx.rows(&format!("{HELD} ORDER BY k.name"), [], read)
 }
 
-/// Who holds a key; None: nobody.
+/// The holder of a key, if any.
 pub fn holder_of(tx: &ReadTx, key: &str) -> Result<Option<LockRow>> {
     tx.row(&format!("{HELD} WHERE k.name = ?1"), [key], read)
 }

@@ -295,7 +295,7 @@ impl Facts {
     }
 }
 
-/// Hooks and group ends are told apart by the epoch: what ends again may be told again.
+/// The epoch distinguishes hooks and group ends: what ends again may be reported again.
 fn begin_epoch(tx: &WriteTx, facts: &Facts) -> Result<()> {
     tx.execute("UPDATE run_group SET epoch = epoch + 1, ended = NULL WHERE id = ?1", [facts.group.0])?;
     if facts.group_ended {

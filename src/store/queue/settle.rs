@@ -44,7 +44,7 @@ pub(in crate::store) fn settle(tx: &WriteTx, lease: Lease, settlement: &Settleme
     Ok(Held::Yes)
 }
 
-/// `asked`: somebody asked to cancel it while it ran.
+/// `asked`: a cancel was requested while it ran.
 fn apply(tx: &WriteTx, live: &Live, settlement: &Settlement, asked: bool) -> Result<()> {
     match settlement {
         // Somebody asked to cancel it while it ran: it does not come back.
@@ -162,7 +162,7 @@ fn complete(tx: &WriteTx, live: &Live, outcome: AttemptOutcome, output: Option<O
         return run::steps_ended(tx, live.run, live.group, &shape, no, ended);
     }
     if recomputed {
-        // Who needs it was told when it completed for the first time.
+        // Its successors were released when it completed for the first time.
         recompute::over(tx, live.lease.step, first, shape.shape.steps.len())?;
         let ended = run::Ended { steps: 1, failed: false, cancelled: false };
         return run::steps_ended(tx, live.run, live.group, &shape, no, ended);

@@ -29,7 +29,7 @@ pub struct WorkerRow {
     pub registered: Timestamp,
     /// Steps that it runs.
     pub running: i64,
-    /// The health of its worker processes, as it told last: a list of objects with `pool`, `pid`, `age`, `rss_bytes`,
+    /// The health of its worker processes, as last reported: a list of objects with `pool`, `pid`, `age`, `rss_bytes`,
     /// `open_fds`, `units`, `busy`, `last_recycle`.
     pub processes: serde_json::Value,
 }

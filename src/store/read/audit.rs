@@ -1,4 +1,4 @@
-//! Everything that happened, as plain facts, for a checker that trusts nobody. Reads whole tables.
+//! Everything that happened, as plain facts, for an independent checker. Reads whole tables.
 
 use crate::model::code::{PHASE_BUILDING, PHASE_LIVE};
 use crate::model::{ArtifactHash, ArtifactRef, GroupId, HookState, RunId, StepId, StepState, Token, WorkerId};

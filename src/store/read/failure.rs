@@ -24,7 +24,7 @@ pub struct Failure {
     pub reason: String,
 }
 
-const NO_WORD: &str = "failed without a word";
+const NO_WORD: &str = "failed without a message";
 
 /// Failed steps of a group in the order of submission, behind the run `after`: up to `limit` failed runs, each with all
 /// of its failed steps.
@@ -58,7 +58,7 @@ pub struct FailureKind {
     /// The steps' name in their workflow.
     pub name: String,
     pub reason: String,
-    /// How many runs failed so.
+    /// How many runs failed with this reason.
     pub runs: i64,
     /// The first of them.
     pub step: StepId,

@@ -34,23 +34,23 @@ pub struct GroupRow {
     pub definition: String,
     pub status: Status,
     pub runs: i64,
-    /// Runs that have ended, whatever became of them.
+    /// Runs that have ended, with any status.
     pub ended_runs: i64,
     pub failed: i64,
     pub cancelled: i64,
-    /// Steps that run now.
+    /// Running steps.
     pub running: i64,
     pub paused: bool,
     pub cancelling: bool,
     /// Its submission has not been acknowledged yet.
     pub building: bool,
-    /// Only its own `run` or `ingest` looks for its steps first.
+    /// Its own `run` or `ingest` takes its steps first.
     pub scoped: bool,
     pub epoch: i64,
     pub priority: i64,
     pub created: Timestamp,
     pub ended: Option<Timestamp>,
-    /// What a paused group waits for. Null: somebody paused it, or it is not paused.
+    /// What a paused group waits for. Null: a user paused it, or it is not paused.
     pub paused_for: Option<String>,
 }
 
@@ -182,7 +182,7 @@ fn runs_by_status(tx: &ReadTx, group: &GroupRow) -> Result<BTreeMap<Status, i64>
     Ok(counts.into_iter().filter(|it| it.1 > 0).collect())
 }
 
-/// Steps get their ids in the order of their runs, so those of a group lie in one range, among few others.
+/// Steps get their ids in the order of their runs, so those of a group are in one range, among few others.
 fn steps_by_status(tx: &ReadTx, id: GroupId) -> Result<Vec<TypeCount>> {
     let range = tx.row(
         "SELECT (SELECT first_step FROM run WHERE group_id = ?1 ORDER BY id LIMIT 1),

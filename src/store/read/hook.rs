@@ -1,4 +1,4 @@
-//! Hooks that failed for good.
+//! Failed hooks for good.
 
 use crate::model::code::HOOK_FAILED;
 use crate::{
@@ -15,12 +15,12 @@ pub struct FailedHook {
     /// What it was subscribed to, such as `group_end`.
     pub event: String,
     pub name: String,
-    /// The run and the step that it was to tell of, where it tells of one.
+    /// The run and the step of its event, if any.
     pub run: Option<RunId>,
     pub step: Option<StepId>,
     pub attempts: i64,
     pub ended: Timestamp,
-    /// Why its last attempt did not succeed.
+    /// Why its last attempt failed.
     pub detail: String,
 }
 

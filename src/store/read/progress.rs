@@ -17,15 +17,15 @@ use const_format::formatcp;
 use serde::Serialize;
 use std::collections::HashMap;
 
-/// The counts that the engine keeps of a group anyway: two rows and the leases are read, whatever its size.
+/// The counts that the engine keeps for each group: it reads two rows and the leases, whatever the size of the group.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct Progress {
     pub runs: i64,
-    /// Runs that have ended, whatever became of them.
+    /// Runs that have ended, with any status.
     pub ended: i64,
     pub failed: i64,
     pub cancelled: i64,
-    /// Steps that run now.
+    /// Running steps.
     pub running: i64,
     pub ended_at: Option<Timestamp>,
 }

@@ -1,4 +1,4 @@
-//! What waits and what runs, told from the small tables and the partial indexes: never a scan of `step`.
+//! What waits and what runs, from the small tables and the partial indexes: never a scan of `step`.
 //!
 //! SQLite only: `INDEXED BY`.
 
@@ -16,11 +16,11 @@ use std::collections::BTreeMap;
 pub struct TypeQueue {
     pub step_type: String,
     pub paused: bool,
-    /// It has a pool of its own.
+    /// It has its own pool.
     pub own_lane: bool,
     /// Claimable now.
     pub ready: i64,
-    /// Claimable but for a pause, of the type or of their group; those that a claim has met are counted in `Queues` alone.
+    /// Claimable but for a pause of the type or group; those that a claim has met are counted only in `Queues`.
     pub on_hold: i64,
     pub running: i64,
     /// Behind the head of a resource key.
@@ -34,7 +34,7 @@ pub struct Queues {
     /// Steps that wait for their due time, and the earliest of these times.
     pub delayed: i64,
     pub next_due: Option<Timestamp>,
-    /// Those of them that a pause of their group or type holds, also when they are due.
+    /// Those that are also paused, by group or type.
     pub delayed_on_hold: i64,
     /// Steps of paused groups that a claim met.
     pub parked: i64,

@@ -34,7 +34,7 @@ pub struct RunRow {
     pub item: String,
     pub status: Status,
     pub ended: Option<Timestamp>,
-    /// What its last step says of its result, such as `superseded by r12`.
+    /// The remark of its last step, such as `superseded by r12`.
     pub remark: Option<String>,
     /// How many steps it has, and how many of them are COMPLETED; the latter is counted while it is open.
     pub step_count: i64,
@@ -51,7 +51,7 @@ pub struct RunDetails {
     pub steps: Vec<StepRow>,
     /// For each step, by its number, the numbers of the steps that it needs.
     pub needs: Vec<Vec<i64>>,
-    /// What its last step produced.
+    /// The output of its last step.
     pub output: Option<serde_json::Value>,
 }
 
@@ -128,7 +128,7 @@ pub fn runs(tx: &ReadTx, group: GroupId, filter: &RunFilter) -> Result<Vec<RunRo
         let page = tx.rows(&sql, params![group.0, after, filter.limit as i64], read)?;
         let more = page.len() == filter.limit;
         after = page.last().map_or(after, |it| it.id.0);
-        // Whether a waiting run is PENDING or in ERROR is told by its steps.
+        // The steps of a waiting run decide whether it is PENDING or in ERROR.
         found.extend(page.into_iter().filter(|it| filter.status.is_none_or(|wanted| wanted == it.status)));
         if !more || found.len() >= filter.limit {
             found.truncate(filter.limit);

@@ -34,7 +34,7 @@ pub struct StepRow {
     pub ended: Option<Timestamp>,
     /// Its result was taken from the cache.
     pub cached: bool,
-    /// Why its newest attempt did not succeed; None once it is COMPLETED.
+    /// Why its newest attempt failed; None once it is COMPLETED.
     pub error: Option<String>,
 }
 
@@ -58,10 +58,10 @@ pub struct StepDetails {
     pub params: serde_json::Value,
     pub priority: i64,
     pub due: Timestamp,
-    /// An engine died while it ran: it runs in a child of its own next time.
+    /// An engine crashed while it ran: next time it runs in its own process.
     pub suspect: bool,
     pub key: Option<String>,
-    /// Who holds the key now, this step or another.
+    /// The current holder of the key, this step or another.
     pub lock: Option<LockRow>,
     pub needs: Vec<StepNeed>,
     pub attempts_all: Vec<Attempt>,

@@ -22,7 +22,7 @@ use serde::Serialize;
 pub struct KeyFacts {
     pub name: String,
     pub holder: Option<LockRow>,
-    /// The holder runs no more: a process that holds the file of the key keeps others out.
+    /// The holder has ended, but a process that holds the key's file still blocks others.
     pub file_only: bool,
     /// The step behind which the key blocks it, when that is another.
     pub head: Option<StepId>,
@@ -48,18 +48,18 @@ pub struct Why {
     pub unmet: Vec<StepNeed>,
     /// Set while it waits for this time.
     pub due: Option<Timestamp>,
-    /// Claimable: only a worker is missing.
+    /// Claimable: it only needs a worker.
     pub ready: bool,
     pub group_paused: bool,
     /// What the paused group waits for.
     pub group_waits_for: Option<String>,
     pub group_cancelling: bool,
-    /// Its group is not acknowledged, or its first steps are not in place yet.
+    /// Its group is not acknowledged, or its first steps are not ready yet.
     pub group_opening: bool,
     pub type_paused: bool,
     pub key: Option<KeyFacts>,
     pub takers: Vec<Taker>,
-    /// Somebody asked to cancel it while it runs.
+    /// A cancel was requested while it runs.
     pub cancel_asked: bool,
 }
 

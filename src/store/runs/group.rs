@@ -35,7 +35,7 @@ pub struct NewGroup {
     pub scoped: bool,
     /// The idempotency key and the hash of what is submitted.
     pub key: Option<(String, [u8; 32])>,
-    /// The process that builds it: while it lives, nobody else touches an unsealed group.
+    /// The process that builds it: while it is alive, no other process changes an unsealed group.
     pub builder: ProcessIdentity,
     /// The batch of documents that it works on.
     pub of_batch: Option<OfBatch>,
@@ -70,7 +70,7 @@ pub fn create(tx: &WriteTx, new: &NewGroup) -> Result<Created> {
         && let Some(found) = submit_key::find(tx, key)?
     {
         if found.content != *content {
-            return Err(Error::conflict(format!("key `{key}` was used for other content by {}", found.group)));
+            return Err(Error::conflict(format!("key `{key}` is in use by {} with other content", found.group)));
         }
         if let Some(status) = found.ended_as {
             return Ok(Created::Gone(found.group, status));
@@ -310,7 +310,7 @@ pub fn sweep_unsealed(tx: &WriteTx, group: GroupId, limit: usize) -> Result<bool
 }
 
 /// Writes the summed ends of runs, once per group and transaction. The group's end is this one UPDATE
-/// (`try_complete_group`): it happens once per epoch, whoever finishes last.
+/// (`try_complete_group`): it happens once per epoch, with the last run.
 pub(in crate::store) fn apply_sums(tx: &WriteTx) -> Result<()> {
     let sums = std::mem::take(&mut tx.memory().sums);
     for (group, sums) in sums {
@@ -407,7 +407,8 @@ pub fn end(tx: &ReadTx, group: GroupId) -> Result<End> {
     .ok_or_else(|| Error::not_found(group))
 }
 
-/// Gives up to `limit` runs of a group the scope of `run --resume`. True while more are left; begin with run 0.
+/// Gives the group, and the open steps of its next `limit` runs behind `after`, the scope of `run --resume`. Returns where to
+/// continue, None at the end; begin with run 0.
 pub fn adopt_slice(tx: &WriteTx, group: GroupId, after: RunId, limit: usize) -> Result<Option<RunId>> {
     tx.execute("UPDATE run_group SET scope = id WHERE id = ?1 AND ended IS NULL", [group.0])?;
     let definition = detail(tx, group)?.definition;

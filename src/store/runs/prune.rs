@@ -1,6 +1,6 @@
 //! Retention: groups that have ended go, with all that hangs on them, in slices that hold the writer for milliseconds.
 //!
-//! `begin` marks a group (phase 3): from then on nobody sees it, so a crash between two slices leaves nothing that looks
+//! `begin` marks a group (phase 3) and so hides it, so a crash between two slices leaves nothing that looks
 //! whole and is not; `unfinished` finds it again. Its submission key stays, and so do the files that commands made and
 //! those behind current documents (`kept_output`).
 //!
@@ -92,7 +92,7 @@ pub fn one(tx: &ReadTx, id: GroupId) -> Result<Prunable> {
     match ended {
         None => Err(Error::not_found(id)),
         Some(false) => Err(Error::conflict(format!("{id} has not ended yet: wait for it, or cancel it first"))),
-        Some(true) => Err(Error::conflict(format!("{id} has hooks that are due, or a key that is locked still"))),
+        Some(true) => Err(Error::conflict(format!("{id} still has due hooks or a locked key"))),
     }
 }
 
@@ -118,7 +118,7 @@ pub fn begin(tx: &WriteTx, id: GroupId) -> Result<bool> {
     Ok(true)
 }
 
-/// Whether files that nobody asked to lose are kept.
+/// Whether the files of commands are kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Outputs {
     Keep,

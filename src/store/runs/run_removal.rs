@@ -1,5 +1,5 @@
 //! Deleting one run that has ended, with all that hangs on it: steps, attempts, what they printed, hooks, and outputs that
-//! nobody else uses. Whole groups go by `prune`.
+//! no other run uses. `prune` removes whole groups.
 //!
 //! SQLite only: JSON functions.
 

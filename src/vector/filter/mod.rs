@@ -1,6 +1,6 @@
 //! The filter language: `source = "x" and (page < 10 or not title like "%draft%")`.
 //!
-//! A filter is a small tree whose depth and size are bounded when it is read, so that whoever walks it need not fear.
+//! A filter is a small tree whose depth and size are bounded when it is read, so that recursion over it is safe.
 
 mod compile;
 mod parse;
@@ -58,7 +58,7 @@ pub(super) enum Literal {
 /// Why a filter was refused; `at` counts bytes from 0.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum FilterError {
-    #[error("the filter stops short: expected {expected}")]
+    #[error("the filter ends early: expected {expected}")]
     Short { expected: &'static str },
     #[error("the filter has `{found}` at byte {at}: expected {expected}")]
     Unexpected { at: usize, found: String, expected: &'static str },
@@ -73,7 +73,7 @@ pub enum FilterError {
         parse::DEPTH_MAX
     )]
     TooLarge,
-    #[error("documents can't be filtered by page, only chunks can")]
+    #[error("only chunks can be filtered by page, not documents")]
     PageOfDocument,
 }
 

@@ -71,7 +71,7 @@ fn tokens(text: &str) -> Result<Vec<Token>, FilterError> {
                 (Kind::Word(rest[..length].to_string()), length)
             }
             _ => {
-                let expected = "a column, a comparison, a quoted text or a number";
+                let expected = "a column, a comparison, a quoted string or a number";
                 return Err(FilterError::Unexpected { at, found: letter.to_string(), expected });
             }
         };
@@ -195,7 +195,7 @@ impl Reader {
             _ if token.is_word("like") => Comparison::Like,
             _ => return Err(token.unexpected(expected)),
         };
-        let expected = "a quoted text or a number";
+        let expected = "a quoted string or a number";
         let token = self.need(expected)?;
         let Kind::Literal(literal) = token.kind else {
             return Err(token.unexpected(expected));
@@ -241,7 +241,7 @@ fn fitting(column: &Column, comparison: Comparison, literal: &Literal) -> Result
         (Column::Page, Literal::Text(_)) => "number",
         (Column::Page, _) if comparison == Comparison::Like => "text to be liked",
         (Column::Page | Column::Meta(_), _) => return Ok(()),
-        (_, Literal::Number(_)) => "quoted text",
+        (_, Literal::Number(_)) => "quoted string",
         _ => return Ok(()),
     };
     Err(FilterError::WrongType { column: column.to_string(), literal: literal.to_string(), wanted })
@@ -267,15 +267,15 @@ mod tests {
     #[test]
     fn mistakes_are_refused_with_their_place() {
         for (text, said) in [
-            ("", "stops short"),
-            ("page <", "stops short"),
+            ("", "ends early"),
+            ("page <", "ends early"),
             ("page < 'ten'", "not a number"),
             ("page ~ 3", "at byte 5"),
             ("colour = 'red'", "unknown column `colour`"),
-            ("title = 5", "not a quoted text"),
+            ("title = 5", "not a quoted string"),
             ("title = red", "`red` at byte 8"),
             ("page = 1 page = 2", "at byte 9"),
-            ("(page = 1", "stops short"),
+            ("(page = 1", "ends early"),
             ("title = 'open", "closing quotation mark"),
             ("page = 1)", "at byte 8"),
             ("page = 1e999", "at byte 7"),

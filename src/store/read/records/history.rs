@@ -74,7 +74,7 @@ pub fn history_size(tx: &ReadTx, group: GroupId) -> Result<i64> {
 pub(crate) const RECORDED: &str = "SELECT count(*) FROM run r CROSS JOIN definition d ON d.id = r.definition_id
     CROSS JOIN attempt a ON a.step_id >= r.first_step AND a.step_id < r.first_step + json_array_length(d.shape, '$.steps')
     WHERE r.group_id = ?1";
-/// Those that succeeded, and of which only the step tells.
+/// Those that succeeded, which only the step records.
 pub(crate) const UNRECORDED: &str = formatcp!(
     "SELECT count(*) FROM run r CROSS JOIN definition d ON d.id = r.definition_id
     CROSS JOIN step s ON s.id >= r.first_step AND s.id < r.first_step + json_array_length(d.shape, '$.steps')

@@ -1,4 +1,4 @@
-//! Groups, runs and steps as the ingestion API tells of them: in flat records, newest first, with totals from the counters
+//! Groups, runs and steps for the ingestion API: in flat records, newest first, with totals from the counters
 //! that the engine keeps anyway. Only reads.
 //!
 //! Runs are ordered by (group, run). A page skips whole groups by their counts, so that what it costs does not depend on

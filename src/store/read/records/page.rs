@@ -130,7 +130,7 @@ fn condition(status: Option<Status>) -> Option<&'static str> {
 /// Before the newest run.
 pub const NEWEST: Place = (GroupId(i64::MAX - 1), RunId(i64::MAX));
 
-/// Up to `limit` runs that come behind a place; where to go on, None at the end. What comes in meanwhile moves nothing.
+/// Up to `limit` runs that come behind a place; where to continue, None at the end. New runs move nothing.
 pub fn older(tx: &ReadTx, wanted: &Wanted, from: Place, limit: usize) -> Result<(Vec<RunRecord>, Option<Place>)> {
     let live = Live::read(tx)?;
     let mut found: Vec<RunRecord> = Vec::new();

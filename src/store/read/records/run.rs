@@ -95,7 +95,7 @@ pub fn run(tx: &ReadTx, id: RunId) -> Result<Option<RunRecord>> {
     Ok(Some(RunRecord { message, ..record }))
 }
 
-/// Some runs of the groups of a batch behind (group, run), and where to go on; None at the end.
+/// Some runs of the groups of a batch behind (group, run), and where to continue; None at the end.
 pub fn runs_of_batch(
     tx: &ReadTx,
     batch: i64,

@@ -27,7 +27,7 @@ pub struct StepRecord {
     /// Attempts after the first that it may take.
     pub retries: i64,
     pub status: Status,
-    /// Why its newest attempt did not succeed; None once it is COMPLETED.
+    /// Why its newest attempt failed; None once it is COMPLETED.
     pub message: Option<String>,
     pub worker: Option<WorkerId>,
 }
@@ -84,7 +84,7 @@ pub fn steps_of_run(tx: &ReadTx, id: RunId) -> Result<Vec<StepRecord>> {
 /// Ids that one call of `steps_with_status` looks at.
 const WINDOW: i64 = 5_000;
 
-/// Steps with a status, by id, among the next ids behind `after`; and where to go on, None at the end.
+/// Steps with a status, by id, among the next ids behind `after`; and where to continue, None at the end.
 pub fn steps_with_status(tx: &ReadTx, status: Status, after: StepId) -> Result<(Vec<StepRecord>, Option<StepId>)> {
     let next = tx.row("SELECT min(id) FROM step WHERE id > ?1", [after.0], |row| row.get::<Option<i64>>(0))?;
     let Some(first) = next.flatten() else { return Ok((Vec::new(), None)) };
