@@ -19,7 +19,7 @@ impl Death {
     fn words(self) -> &'static str {
         match self {
             Death::Died => "its worker died",
-            Death::Silent => "its worker became silent",
+            Death::Silent => "its worker fell silent",
             Death::Rebooted => "the machine was restarted",
             Death::Restored => "a backup was restored",
         }
