@@ -90,7 +90,7 @@ fn newsletter(web: &Web) -> String {
     format!("/#/g{}", found["id"])
 }
 
-/// Every view: its name, its address, and a text that tells that it is there.
+/// Every view: its name, its address, and a text that shows that it is there.
 fn views(web: &Web) -> Vec<(&'static str, String, &'static str)> {
     let groups = web.get("/api/v1/groups").json();
     let named = |name: &str| {
@@ -107,7 +107,7 @@ fn views(web: &Web) -> Vec<(&'static str, String, &'static str)> {
         ("group-running", format!("/#/g{}", named("Rebuild the search index")), "1 step running"),
         ("run", format!("/#/r{failed}"), "check-signature"),
         ("step", format!("/#/s{step}"), "unexpected end of file"),
-        ("queues", "/#/queues".into(), "in line"),
+        ("queues", "/#/queues".into(), "blocked"),
         ("workers", "/#/workers".into(), "windlass/parse"),
         ("locks", "/#/locks".into(), "index:main"),
         ("search", "/#/search?q=checkpoint+of+the+log".into(), "moves pages"),
