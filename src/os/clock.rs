@@ -26,8 +26,9 @@ pub fn precise_now() -> i64 {
 /// How many seconds east of UTC the time zone of this process (`TZ`, else the machine's) was at that moment.
 pub fn local_offset(at: Timestamp) -> i64 {
     let seconds = at.0.div_euclid(1_000) as libc::time_t;
-    // All zeros is a value of this type, and the call reads nothing of it.
+    // SAFETY: all zeros is a value of this type.
     let mut local: libc::tm = unsafe { std::mem::zeroed() };
+    // SAFETY: both pointers lead to locals; the call reads the one and writes the other.
     match unsafe { libc::localtime_r(&seconds, &mut local) }.is_null() {
         true => 0,
         false => local.tm_gmtoff as i64,
@@ -48,7 +49,8 @@ impl Clock for SystemClock {
     }
 
     fn monotonic(&self) -> Monotonic {
-        // CLOCK_MONOTONIC pauses in suspend on Linux but not on macOS, where CLOCK_UPTIME_RAW does.
+        // CLOCK_MONOTONIC stands still in suspend on Linux but not on macOS, where CLOCK_UPTIME_RAW does.
+        // SAFETY: the call takes a number and gives one.
         #[cfg(target_vendor = "apple")]
         return Monotonic((unsafe { libc::clock_gettime_nsec_np(libc::CLOCK_UPTIME_RAW) } / 1_000_000) as i64);
         #[cfg(not(target_vendor = "apple"))]
@@ -139,6 +141,7 @@ fn read_boot_id() -> Option<String> {
     let mut length = buffer.len();
     let name = c"kern.bootsessionuuid".as_ptr();
     let target = buffer.as_mut_ptr().cast();
+    // SAFETY: the name ends with a NUL, and `length` is that of the buffer, which outlives the call.
     let status = unsafe { libc::sysctlbyname(name, target, &mut length, std::ptr::null_mut(), 0) };
     let text = std::ffi::CStr::from_bytes_until_nul(&buffer).ok()?.to_str().ok()?;
     (status == 0 && !text.is_empty()).then(|| text.to_string())

@@ -3,11 +3,18 @@
 //! Passing leaves every descriptor of this process close-on-exec, so nothing leaks into a child that another thread
 //! happens to start at the same moment.
 
+use rustix::{
+    io::retry_on_intr,
+    net::{
+        self, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, SendAncillaryBuffer,
+        SendAncillaryMessage, SendFlags,
+    },
+};
 use std::{
-    io,
-    mem::size_of,
+    io::{self, IoSlice, IoSliceMut},
+    mem::MaybeUninit,
     os::{
-        fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd},
+        fd::{BorrowedFd, OwnedFd},
         unix::net::UnixStream,
     },
 };
@@ -15,12 +22,8 @@ use std::{
 /// At most so many descriptors in one message.
 pub const MOST: usize = 32;
 
-/// Room for one control message with `MOST` descriptors, aligned for its header.
-#[repr(C)]
-union Control {
-    bytes: [u8; 256],
-    _align: libc::cmsghdr,
-}
+/// Room for `MOST` descriptors, and for other control messages beside them, in bytes.
+const CONTROL: usize = 256;
 
 /// Sends descriptors, and one byte of no meaning with them.
 pub fn send(socket: &UnixStream, fds: &[BorrowedFd<'_>]) -> io::Result<()> {
@@ -29,32 +32,13 @@ pub fn send(socket: &UnixStream, fds: &[BorrowedFd<'_>]) -> io::Result<()> {
 
 /// Sends one byte, and descriptors with it.
 pub fn send_with(socket: &UnixStream, byte: u8, fds: &[BorrowedFd<'_>]) -> io::Result<()> {
-    if fds.len() > MOST {
+    let mut space = [MaybeUninit::uninit(); CONTROL];
+    let mut control = SendAncillaryBuffer::new(&mut space);
+    if fds.len() > MOST || !(fds.is_empty() || control.push(SendAncillaryMessage::ScmRights(fds))) {
         return Err(io::Error::new(io::ErrorKind::InvalidInput, "too many descriptors to pass"));
     }
-    let raw: Vec<RawFd> = fds.iter().map(|it| it.as_raw_fd()).collect();
-    let length = size_of::<RawFd>() * raw.len();
-    let mut byte = [byte];
-    let mut control = Control { bytes: [0; 256] };
-    let mut part = libc::iovec { iov_base: byte.as_mut_ptr().cast(), iov_len: 1 };
-    // SAFETY: all pointers lead to locals that outlive the call; the control message fits in its buffer, because
-    // CMSG_SPACE of 32 descriptors is 144 bytes.
-    let sent = unsafe {
-        let mut message: libc::msghdr = std::mem::zeroed();
-        message.msg_iov = &mut part;
-        message.msg_iovlen = 1;
-        if !raw.is_empty() {
-            message.msg_control = (&raw mut control).cast();
-            message.msg_controllen = libc::CMSG_SPACE(length as libc::c_uint) as _;
-            let header = libc::CMSG_FIRSTHDR(&message);
-            (*header).cmsg_level = libc::SOL_SOCKET;
-            (*header).cmsg_type = libc::SCM_RIGHTS;
-            (*header).cmsg_len = libc::CMSG_LEN(length as libc::c_uint) as _;
-            std::ptr::copy_nonoverlapping(raw.as_ptr().cast::<u8>(), libc::CMSG_DATA(header), length);
-        }
-        retry(|| libc::sendmsg(socket.as_raw_fd(), &message, no_sigpipe()))
-    };
-    sent.map(|_| ())
+    retry_on_intr(|| net::sendmsg(socket, &[IoSlice::new(&[byte])], &mut control, no_sigpipe()))?;
+    Ok(())
 }
 
 /// Waits for a message of `send`. The descriptors are *not* close-on-exec: they are meant for a child. An end of the
@@ -70,66 +54,36 @@ pub fn receive(socket: &UnixStream) -> io::Result<Vec<OwnedFd>> {
 ///
 /// An error of the kind `InvalidData` when more descriptors came than there was room for: those that arrived are closed.
 pub fn receive_with(socket: &UnixStream, bytes: &mut [u8]) -> io::Result<(usize, Vec<OwnedFd>)> {
-    let mut control = Control { bytes: [0; 256] };
-    let mut part = libc::iovec { iov_base: bytes.as_mut_ptr().cast(), iov_len: bytes.len() };
-    let mut fds = Vec::new();
-    // SAFETY: as in `send`; each received descriptor is new and has no other owner. Other control messages, such as
-    // credentials, may stand before and behind the descriptors.
-    let (count, flags) = unsafe {
-        let mut message: libc::msghdr = std::mem::zeroed();
-        message.msg_iov = &mut part;
-        message.msg_iovlen = 1;
-        message.msg_control = (&raw mut control).cast();
-        message.msg_controllen = size_of::<Control>() as _;
-        let count = retry(|| libc::recvmsg(socket.as_raw_fd(), &mut message, 0))?;
-        let mut header = libc::CMSG_FIRSTHDR(&message);
-        while !header.is_null() {
-            if ((*header).cmsg_level, (*header).cmsg_type) == (libc::SOL_SOCKET, libc::SCM_RIGHTS) {
-                let length = (*header).cmsg_len as usize - libc::CMSG_LEN(0) as usize;
-                for index in 0..length / size_of::<RawFd>() {
-                    let place = libc::CMSG_DATA(header).cast::<RawFd>().add(index);
-                    fds.push(OwnedFd::from_raw_fd(place.read_unaligned()));
-                }
-            }
-            header = libc::CMSG_NXTHDR(&message, header);
-        }
-        (count, message.msg_flags)
-    };
-    if flags & libc::MSG_CTRUNC != 0 {
-        return Err(io::Error::new(io::ErrorKind::InvalidData, "more descriptors were passed than fit"));
+    let mut space = [MaybeUninit::uninit(); CONTROL];
+    let mut control = RecvAncillaryBuffer::new(&mut space);
+    let mut parts = [IoSliceMut::new(bytes)];
+    let message = retry_on_intr(|| net::recvmsg(socket, &mut parts, &mut control, RecvFlags::empty()))?;
+    // Credentials, say, may stand before and behind the descriptors.
+    let passed = control.drain().filter_map(|message| match message {
+        RecvAncillaryMessage::ScmRights(fds) => Some(fds),
+        _ => None,
+    });
+    let fds: Vec<OwnedFd> = passed.flatten().collect();
+    if message.flags.contains(ReturnFlags::CTRUNC) {
+        return Err(io::Error::new(io::ErrorKind::InvalidData, "more descriptors were passed than there is room for"));
     }
-    Ok((count as usize, fds))
+    Ok((message.bytes, fds))
 }
 
 /// Writes all bytes. A closed socket is an error, never a signal, whatever this process does with SIGPIPE.
 pub fn write_quietly(socket: &UnixStream, mut bytes: &[u8]) -> io::Result<()> {
     while !bytes.is_empty() {
-        // SAFETY: the buffer outlives the call and its length is given.
-        let sent =
-            retry(|| unsafe { libc::send(socket.as_raw_fd(), bytes.as_ptr().cast(), bytes.len(), no_sigpipe()) })?;
-        bytes = &bytes[sent as usize..];
+        let sent = retry_on_intr(|| net::send(socket, bytes, no_sigpipe()))?;
+        bytes = &bytes[sent..];
     }
     Ok(())
 }
 
-fn retry(mut call: impl FnMut() -> isize) -> io::Result<isize> {
-    loop {
-        let result = call();
-        if result >= 0 {
-            return Ok(result);
-        }
-        let error = io::Error::last_os_error();
-        if error.kind() != io::ErrorKind::Interrupted {
-            return Err(error);
-        }
-    }
-}
-
-fn no_sigpipe() -> libc::c_int {
+fn no_sigpipe() -> SendFlags {
     #[cfg(target_vendor = "apple")]
-    return 0;
+    return SendFlags::empty();
     #[cfg(not(target_vendor = "apple"))]
-    libc::MSG_NOSIGNAL
+    SendFlags::NOSIGNAL
 }
 
 #[cfg(test)]
@@ -186,18 +140,7 @@ mod tests {
     #[test]
     fn descriptors_are_found_behind_other_control_messages() {
         let (here, there) = UnixStream::pair().unwrap();
-        let on: libc::c_int = 1;
-        // SAFETY: the option is an int, whose size is given.
-        let set = unsafe {
-            libc::setsockopt(
-                there.as_raw_fd(),
-                libc::SOL_SOCKET,
-                libc::SO_PASSCRED,
-                (&raw const on).cast(),
-                size_of::<libc::c_int>() as libc::socklen_t,
-            )
-        };
-        assert_eq!(set, 0);
+        net::sockopt::set_socket_passcred(&there, true).unwrap();
         let (_pipe, end) = io::pipe().unwrap();
         send(&here, &[end.as_fd()]).unwrap();
         assert_eq!(receive(&there).unwrap().len(), 1);
@@ -207,32 +150,18 @@ mod tests {
     fn more_descriptors_than_there_is_room_for_are_an_error_and_none_stays_open() {
         let (here, there) = UnixStream::pair().unwrap();
         let (mut pipe, end) = io::pipe().unwrap();
-        send_unchecked(&here, &[end.as_raw_fd(); 100]);
+        send_unchecked(&here, &[end.as_fd(); 100]);
         drop(end);
         assert_eq!(receive(&there).unwrap_err().kind(), io::ErrorKind::InvalidData);
         assert_eq!(pipe.read(&mut [0]).unwrap(), 0, "somebody holds the pipe");
     }
 
     /// What a peer sends that does not know of `MOST`.
-    fn send_unchecked(socket: &UnixStream, fds: &[RawFd]) {
-        let length = std::mem::size_of_val(fds);
-        let mut control = vec![0u64; 128];
-        let mut byte = [0u8];
-        let mut part = libc::iovec { iov_base: byte.as_mut_ptr().cast(), iov_len: 1 };
-        // SAFETY: as in `send_with`; 100 descriptors fit into 1 KiB.
-        let sent = unsafe {
-            let mut message: libc::msghdr = std::mem::zeroed();
-            message.msg_iov = &mut part;
-            message.msg_iovlen = 1;
-            message.msg_control = control.as_mut_ptr().cast();
-            message.msg_controllen = libc::CMSG_SPACE(length as libc::c_uint) as _;
-            let header = libc::CMSG_FIRSTHDR(&message);
-            (*header).cmsg_level = libc::SOL_SOCKET;
-            (*header).cmsg_type = libc::SCM_RIGHTS;
-            (*header).cmsg_len = libc::CMSG_LEN(length as libc::c_uint) as _;
-            std::ptr::copy_nonoverlapping(fds.as_ptr().cast::<u8>(), libc::CMSG_DATA(header), length);
-            libc::sendmsg(socket.as_raw_fd(), &message, 0)
-        };
-        assert_eq!(sent, 1);
+    fn send_unchecked(socket: &UnixStream, fds: &[BorrowedFd<'_>]) {
+        let mut space = [MaybeUninit::uninit(); 1024];
+        let mut control = SendAncillaryBuffer::new(&mut space);
+        assert!(control.push(SendAncillaryMessage::ScmRights(fds)));
+        let sent = net::sendmsg(socket, &[IoSlice::new(&[0])], &mut control, SendFlags::empty());
+        assert_eq!(sent, Ok(1));
     }
 }

@@ -28,12 +28,15 @@ impl Terminal {
         let (mut ours, mut theirs) = (0, 0);
         let size = libc::winsize { ws_row: 30, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };
         let none = std::ptr::null_mut();
+        // SAFETY: the pointers lead to locals, or are null where the call allows it.
         let made = unsafe { libc::openpty(&mut ours, &mut theirs, none, std::ptr::null(), &size) };
         assert_eq!(made, 0, "no pseudo-terminal: {}", std::io::Error::last_os_error());
+        // SAFETY: both descriptors are new, and nobody else has them.
         let (ours, theirs) = unsafe { (File::from_raw_fd(ours), File::from_raw_fd(theirs)) };
         let end = || Stdio::from(theirs.try_clone().unwrap());
         let mut command = place.command(arguments);
         command.stdin(end()).stdout(end()).stderr(end()).env("TERM", "xterm").env_remove("CI").env_remove("NO_COLOR");
+        // SAFETY: between fork and exec the child calls only what is safe after a signal.
         unsafe {
             command.pre_exec(|| {
                 // The terminal is this command's own, so that Ctrl-C reaches it.
@@ -90,6 +93,7 @@ impl Terminal {
         };
         // What was written last may still be on its way.
         let mut left = libc::pollfd { fd: self.keyboard.as_raw_fd(), events: libc::POLLIN, revents: 0 };
+        // SAFETY: `left` is one descriptor, as the call is told.
         while unsafe { libc::poll(&mut left, 1, 20) } == 1 && left.revents & libc::POLLIN != 0 {
             std::thread::yield_now();
         }

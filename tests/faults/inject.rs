@@ -36,6 +36,7 @@ pub struct Injector(#[allow(dead_code)] MutexGuard<'static, ()>);
 pub fn begin() -> Injector {
     static INSTALL: Once = Once::new();
     let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+    // SAFETY: it is called once, before any database is open.
     INSTALL.call_once(|| unsafe { install() });
     disarm();
     Injector(turn)
@@ -102,6 +103,7 @@ fn strikes(counter: &AtomicI64) -> bool {
 }
 
 unsafe fn install() {
+    // SAFETY: SQLite's own file system stays for good, and ours is leaked, so it does too.
     unsafe {
         let real = ffi::sqlite3_vfs_find(ptr::null());
         REAL.store(real, SeqCst);
@@ -116,6 +118,7 @@ unsafe fn install() {
 
 unsafe extern "C" fn opened(db: *mut ffi::sqlite3, _: *mut *mut c_char, _: *const ffi::sqlite3_api_routines) -> c_int {
     if WRITER.compare_exchange(ptr::null_mut(), db, SeqCst, SeqCst).is_ok() {
+        // SAFETY: SQLite calls this with a connection that is open.
         unsafe {
             ffi::sqlite3_progress_handler(db, 1, Some(progress), db.cast());
             ffi::sqlite3_commit_hook(db, Some(commit), ptr::null_mut());
@@ -127,6 +130,7 @@ unsafe extern "C" fn opened(db: *mut ffi::sqlite3, _: *mut *mut c_char, _: *cons
 /// Outside of a transaction nothing is interrupted: SQLite asks once more after a COMMIT that has happened, and an error
 /// then would be of our making alone.
 unsafe extern "C" fn progress(db: *mut c_void) -> c_int {
+    // SAFETY: the argument is the connection that the handler was set on.
     let inside = unsafe { ffi::sqlite3_get_autocommit(db.cast()) } == 0;
     (inside && strikes(&STEPS)).into()
 }
@@ -144,6 +148,7 @@ unsafe extern "C" fn open(
     flags: c_int,
     out: *mut c_int,
 ) -> c_int {
+    // SAFETY: SQLite's arguments go on to its own function, which leaves a table of methods or none.
     unsafe {
         let real = REAL.load(SeqCst);
         let code = ((*real).xOpen.unwrap())(real, name, file, flags, out);
@@ -160,6 +165,7 @@ fn ours(real: *const ffi::sqlite3_io_methods) -> *const ffi::sqlite3_io_methods 
     if let Some(found) = known.iter().find(|it| ptr::eq(it.0, real)) {
         return found.1;
     }
+    // SAFETY: SQLite's tables of methods are static.
     let table: &'static ffi::sqlite3_io_methods = unsafe { &*real };
     let ours = ffi::sqlite3_io_methods { xWrite: Some(write), xSync: Some(sync), ..*table };
     let ours: &'static ffi::sqlite3_io_methods = Box::leak(Box::new(ours));
@@ -172,6 +178,7 @@ unsafe extern "C" fn write(file: *mut ffi::sqlite3_file, data: *const c_void, si
     if strikes(&WRITES) {
         return WRITE_CODE.load(SeqCst) as c_int;
     }
+    // SAFETY: our table stands only before a real one, whose function gets the same arguments.
     unsafe { ((*REAL_METHODS.load(SeqCst)).xWrite.unwrap())(file, data, size, at) }
 }
 
@@ -179,5 +186,6 @@ unsafe extern "C" fn sync(file: *mut ffi::sqlite3_file, flags: c_int) -> c_int {
     if strikes(&SYNCS) {
         return ffi::SQLITE_IOERR_FSYNC;
     }
+    // SAFETY: as in `write`.
     unsafe { ((*REAL_METHODS.load(SeqCst)).xSync.unwrap())(file, flags) }
 }
