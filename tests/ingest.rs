@@ -67,7 +67,7 @@ impl Desk {
     }
 
     fn uri(&self, name: &str) -> String {
-        source::uri(&self.dir.path().join("docs").join(name))
+        file_uri::of(&self.dir.path().join("docs").join(name))
     }
 
     fn set(&mut self, change: &str) {
@@ -509,6 +509,6 @@ fn plain_paths_go_through_the_same_workflow() {
     };
     let group = desk.engine.submit(submission).unwrap().group;
     desk.work(group);
-    assert_eq!(desk.stored(), [source::uri(&path.canonicalize().unwrap())]);
+    assert_eq!(desk.stored(), [file_uri::of(&path.canonicalize().unwrap())]);
     assert_eq!(desk.search("given by its path")[0].title.as_deref(), Some("Alone"));
 }

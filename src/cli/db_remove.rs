@@ -9,7 +9,11 @@ use super::{
 };
 use crate::{
     engine::{Engine, LockWait},
-    ingest::{database_path, item::path_of, removal, source, sync},
+    ingest::{
+        database_path,
+        file_uri::{self, path_of},
+        removal, sync,
+    },
     model::Millis,
     store::document_uri,
     vector::{OpenOptions, VectorDb},
@@ -57,7 +61,7 @@ fn uri_of(name: &str) -> Result<String> {
         return Ok(name.to_string());
     }
     let absolute = std::path::absolute(name).map_err(|source| Failure::io("find", Path::new(name), source))?;
-    Ok(source::uri(&std::fs::canonicalize(&absolute).unwrap_or(absolute)))
+    Ok(file_uri::of(&std::fs::canonicalize(&absolute).unwrap_or(absolute)))
 }
 
 fn remove_one(engine: &Engine, path: &Path, source: &str, uri: &str) -> Result<bool> {

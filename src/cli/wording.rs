@@ -20,7 +20,7 @@ pub fn plain(text: &str) -> String {
 
 /// A document as people know it: the path of a file, else its address.
 pub fn place(uri: &str) -> String {
-    match crate::ingest::item::path_of(uri) {
+    match crate::ingest::file_uri::path_of(uri) {
         Some(path) => plain(&path.to_string_lossy()),
         None => plain(uri),
     }

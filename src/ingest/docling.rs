@@ -5,7 +5,9 @@
 use super::{
     error::{Error, Result},
     media_type::{self, MediaType},
-    parse::{ParseError, ParseOptions, check_size, finished},
+    parse::finished,
+    parse_error::{ParseError, check_size},
+    parse_options::ParseOptions,
     reader,
 };
 use crate::model::{ArtifactHash, Millis, ParsedDocument};

@@ -1,6 +1,6 @@
 //! One item of the ingest workflow: a content, and the documents that have it.
 
-use super::{parser::MARKDOWN, source};
+use super::file_uri::path_of;
 use crate::{
     engine::StepInput,
     model::ArtifactHash,
@@ -14,6 +14,11 @@ use std::{
     io,
     path::{Path, PathBuf},
 };
+
+/// The file of the parse step with the text of the document.
+pub(super) const MARKDOWN: &str = "document.md";
+/// And with everything else of it: a `ParsedDocument` whose `markdown` is empty.
+pub(super) const STRUCTURE: &str = "document.json";
 
 /// What a run of the workflow is made from. Documents with equal content share one.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -114,28 +119,6 @@ pub fn output_with<'a>(input: &'a StepInput, file: &str) -> Option<&'a Output> {
     input.inputs.values().find(|output| output.files.iter().any(|it| it.0 == file))
 }
 
-/// The local path of a `file://` URI, byte by byte.
-pub fn path_of(uri: &str) -> Option<PathBuf> {
-    let encoded = uri.strip_prefix("file://")?.as_bytes();
-    if encoded.first() != Some(&b'/') {
-        return None;
-    }
-    let mut bytes = Vec::with_capacity(encoded.len());
-    let mut rest = encoded;
-    while let Some((first, after)) = rest.split_first() {
-        rest = after;
-        match first {
-            b'%' => {
-                let digits = std::str::from_utf8(after.get(..2)?).ok()?;
-                bytes.push(u8::from_str_radix(digits, 16).ok()?);
-                rest = &after[2..];
-            }
-            plain => bytes.push(*plain),
-        }
-    }
-    Some(PathBuf::from(source::os_string(&bytes)))
-}
-
 /// Opens the local file of a `file://` URI to read it. See [`ItemDocument::within`].
 pub fn open(uri: &str, within: Option<&str>) -> io::Result<File> {
     let path = path_of(uri).ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, "not a local file"))?;
@@ -147,24 +130,9 @@ pub fn open(uri: &str, within: Option<&str>) -> io::Result<File> {
     }
 }
 
-/// `within` of a file that may be anywhere.
-pub const ANYWHERE: &str = "file:///";
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::os::unix::ffi::OsStringExt;
-
-    #[test]
-    fn a_uri_leads_back_to_its_path_whatever_its_bytes() {
-        let odd = PathBuf::from(std::ffi::OsString::from_vec(b"/a b/caf\xe9 50%#?.txt".to_vec()));
-        for path in [odd, PathBuf::from("/plain/name.md"), PathBuf::from("/日本/語.pdf")] {
-            assert_eq!(path_of(&source::uri(&path)), Some(path));
-        }
-        for uri in ["https://host/a.md", "file://host/a", "file:///a%2", "file:///a%zz"] {
-            assert_eq!(path_of(uri), None, "{uri}");
-        }
-    }
 
     #[test]
     fn a_uri_has_the_name_of_its_last_part() {

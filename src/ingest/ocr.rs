@@ -1,6 +1,6 @@
 //! Reading images of text with `tesseract`, where it is installed.
 
-use super::parse::Ocr;
+use super::parse_options::Ocr;
 use crate::{
     decide::outcome::StartError,
     model::{ExitStatus, Millis},

@@ -4,7 +4,7 @@ use super::{
     chunk::ChunkOptions,
     docling::Docling,
     error::{Error, Result},
-    parse::ParseOptions,
+    parse_options::ParseOptions,
 };
 use crate::{
     definition::{PARAMETERS, ParameterSet},
@@ -22,6 +22,9 @@ use std::{
 
 /// Where the vector databases of a home are.
 const VECTORS: &str = "vectors";
+
+/// What a server is asked to embed where nothing else is to be, so that it tells the length of its vectors.
+pub(super) const TRIAL_TEXT: &str = "windlass";
 
 /// How long a trial of a server may take.
 const TRIAL: Millis = Millis::seconds(10);
@@ -56,7 +59,7 @@ pub fn try_server(set: &ParameterSet, database: &Path) -> Result<()> {
     note_server(set)?;
     server.timeout = server.timeout.min(TRIAL);
     let embedder = embed::served(server, None)?;
-    match embedder.embed(&[super::step::TRIAL_TEXT]) {
+    match embedder.embed(&[TRIAL_TEXT]) {
         Ok(vectors) => check_database(database, embedder.id(), vectors.first().map(Vec::len)).map(drop),
         Err(error) if error.is_retryable() && !matches!(error, embed::Error::Away { .. }) => Ok(()),
         Err(error) => Err(error.into()),
@@ -67,7 +70,7 @@ pub fn try_server(set: &ParameterSet, database: &Path) -> Result<()> {
 pub fn is_served(set: &ParameterSet) -> Option<bool> {
     let mut server = server(set)?;
     server.timeout = server.timeout.min(TRIAL);
-    let answer = embed::served(server, None).and_then(|it| it.embed(&[super::step::TRIAL_TEXT]));
+    let answer = embed::served(server, None).and_then(|it| it.embed(&[TRIAL_TEXT]));
     Some(answer.is_ok())
 }
 

@@ -5,8 +5,12 @@
 
 use super::{
     docling::Docling,
-    item, ocr,
-    parse::{ParseError, ParseOptions, parse},
+    file_uri,
+    item::{self, MARKDOWN, STRUCTURE},
+    ocr,
+    parse::parse,
+    parse_error::ParseError,
+    parse_options::ParseOptions,
 };
 use crate::{
     model::{ArtifactHash, ParsedDocument},
@@ -28,10 +32,6 @@ use std::{
 
 /// What a parser process serves, and its handler.
 pub(super) const NAME: &str = "parse";
-/// The text of the document.
-pub(super) const MARKDOWN: &str = "document.md";
-/// Everything else of it: a `ParsedDocument` whose `markdown` is empty.
-pub(super) const STRUCTURE: &str = "document.json";
 
 /// The kind of a failure that is not the document's fault: the disk, or another resource, was short.
 pub(super) const NO_ROOM: &str = "no_room";
@@ -157,7 +157,7 @@ fn parsed(request: &Request) -> Result<Option<ParsedDocument>, ParseError> {
         let path = path.to_path_buf();
         move |source| ParseError::Io { action: "read", path, source }
     };
-    let path = item::path_of(&request.file).ok_or_else(|| io(Path::new(&request.file))(missing()))?;
+    let path = file_uri::path_of(&request.file).ok_or_else(|| io(Path::new(&request.file))(missing()))?;
     let mut bytes = Vec::new();
     let limit = request.options.max_bytes.saturating_add(1);
     item::open(&request.file, request.within.as_deref())
@@ -192,12 +192,11 @@ fn write_json(path: &Path, value: &impl Serialize) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ingest::source;
 
     fn request(path: &Path, content: &[u8]) -> Request {
         Request {
-            file: source::uri(path),
-            within: Some(item::ANYWHERE.to_string()),
+            file: file_uri::of(path),
+            within: Some(file_uri::ANYWHERE.to_string()),
             name: path.to_string_lossy().into_owned(),
             sha256: ArtifactHash(Sha256::digest(content).into()),
             options: ParseOptions::default(),

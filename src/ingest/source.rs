@@ -1,6 +1,9 @@
 //! Which files there are: single files and whole directories, in a fixed order.
 
-use super::{item::ANYWHERE, media_type};
+use super::{
+    file_uri::{self, ANYWHERE, os_string},
+    media_type,
+};
 use crate::{
     model::{ArtifactHash, Timestamp},
     os::regular_file,
@@ -10,7 +13,6 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::{
     collections::HashSet,
-    ffi::OsString,
     fs,
     io::{self, Read},
     path::{Path, PathBuf},
@@ -180,7 +182,7 @@ fn walk(root: &Path, options: &SourceOptions, listing: &mut Listing) -> Result<(
     for (path, metadata, link) in &found {
         let within = match options.follow {
             true => Some(ANYWHERE.to_string()),
-            false => link.then(|| uri(root)),
+            false => link.then(|| file_uri::of(root)),
         };
         // A sidecar of nothing is a document like any other.
         if described(path).is_none_or(|it| !paths.contains(&it)) {
@@ -258,7 +260,7 @@ fn describe(
     let (size, mtime) = (metadata.len(), super::content::modified(metadata));
     Ok(SourceFile {
         path: path.into(),
-        uri: uri(&absolute),
+        uri: file_uri::of(&absolute),
         size,
         modified,
         mtime,
@@ -302,30 +304,6 @@ fn sidecar(path: &Path, options: &SourceOptions) -> Result<Option<Value>, Source
         Ok(_) => Err(SourceError::Metadata { path, source: None }),
         Err(error) => Err(SourceError::Metadata { path, source: Some(error) }),
     }
-}
-
-#[cfg(unix)]
-pub(super) fn os_string(bytes: &[u8]) -> OsString {
-    use std::os::unix::ffi::OsStringExt;
-    OsString::from_vec(bytes.to_vec())
-}
-
-#[cfg(not(unix))]
-pub(super) fn os_string(bytes: &[u8]) -> OsString {
-    String::from_utf8_lossy(bytes).into_owned().into()
-}
-
-/// Percent-encoding after RFC 3986, on the bytes of the name.
-pub fn uri(absolute: &Path) -> String {
-    let mut uri = String::from("file://");
-    for byte in absolute.as_os_str().as_encoded_bytes() {
-        match byte {
-            b'/' | b'-' | b'.' | b'_' | b'~' => uri.push(char::from(*byte)),
-            _ if byte.is_ascii_alphanumeric() => uri.push(char::from(*byte)),
-            _ => uri.push_str(&format!("%{byte:02X}")),
-        }
-    }
-    uri
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use super::{
     error::{Error, Result},
-    item,
+    file_uri, item,
     media_type::{self},
 };
 use crate::{
@@ -108,7 +108,7 @@ pub(super) fn name_of(given: &UploadedDocument) -> String {
 
 /// `%20` and the like; what is no UTF-8 stays as it is.
 fn decoded(text: &str) -> String {
-    item::path_of(&format!("file:///{text}"))
+    file_uri::path_of(&format!("file:///{text}"))
         .and_then(|it| it.to_str().map(|it| it.trim_start_matches('/').to_string()))
         .unwrap_or_else(|| text.to_string())
 }

@@ -5,8 +5,10 @@ use crate::{
     decide::schema::{Object, Schema},
     os::{private, regular_file},
 };
+use percent_encoding::percent_decode_str;
 use rusqlite::{Connection, OpenFlags, config::DbConfig, functions::FunctionFlags, types::ValueRef};
 use std::{
+    borrow::Cow,
     cell::RefCell,
     path::{Path, PathBuf},
     sync::LazyLock,
@@ -178,15 +180,7 @@ fn add_readable_uri(db: &Connection) -> rusqlite::Result<()> {
 /// A URI with its percent signs decoded, and of a local file the path alone. What is then no UTF-8 stays as it is.
 fn readable_uri(uri: &str) -> String {
     let text = uri.strip_prefix("file://").filter(|it| it.starts_with('/')).unwrap_or(uri);
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let Some((first, after)) = rest.split_first() {
-        let digits = after.get(..2).filter(|it| *first == b'%' && it.iter().all(u8::is_ascii_hexdigit));
-        let decoded = digits.and_then(|it| u8::from_str_radix(std::str::from_utf8(it).ok()?, 16).ok());
-        bytes.push(decoded.unwrap_or(*first));
-        rest = if decoded.is_some() { &after[2..] } else { after };
-    }
-    String::from_utf8(bytes).unwrap_or_else(|_| text.to_string())
+    percent_decode_str(text).decode_utf8().map_or_else(|_| text.to_string(), Cow::into_owned)
 }
 
 fn blob(value: ValueRef<'_>) -> rusqlite::Result<&[u8]> {

@@ -12,7 +12,7 @@ use crate::{
     http::{App, Caller, Failure, Result},
     ingest::{
         fetch::{self, FetchLimits},
-        item, removal,
+        file_uri, removal,
         upload::{self, UploadedDocument},
     },
     model::ArtifactHash,
@@ -148,7 +148,7 @@ fn bytes_of(
         let etag = given.etag.or(fetched.etag);
         return Ok((fetched.put, UploadedDocument { media_type, etag, ..given }));
     }
-    let Some(path) = item::path_of(input) else {
+    let Some(path) = file_uri::path_of(input) else {
         return Err(Failure::bad_request("`input_uri` is neither http:// nor file://"));
     };
     if !may_read {

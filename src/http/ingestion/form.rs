@@ -12,8 +12,9 @@ use axum::{
     http::{header, request::Parts},
 };
 use http_body_util::{BodyExt, Limited};
+use percent_encoding::percent_decode;
 use serde_json::{Map, Value};
-use std::{collections::HashMap, str::FromStr, sync::Arc};
+use std::{borrow::Cow, collections::HashMap, str::FromStr, sync::Arc};
 
 /// All fields of a request together, in bytes. The hashes of a large source are one field.
 const FIELDS_MAX: usize = 32 << 20;
@@ -131,23 +132,18 @@ fn has_nul(value: &Value) -> bool {
     }
 }
 
-/// Percent-decoding; `plus`: a `+` is a blank, as in forms.
+/// Percent-decoding; `plus`: a `+` is a blank, as in forms. What is no UTF-8 is refused, where `form_urlencoded` replaces it.
 fn decoded(text: &[u8], plus: bool) -> Result<String> {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text;
-    while let Some((first, after)) = rest.split_first() {
-        rest = after;
-        let digit = |at: usize| after.get(at).and_then(|it| char::from(*it).to_digit(16));
-        match (first, digit(0), digit(1)) {
-            (b'%', Some(high), Some(low)) => {
-                bytes.push((high * 16 + low) as u8);
-                rest = &after[2..];
-            }
-            (b'+', _, _) if plus => bytes.push(b' '),
-            (other, _, _) => bytes.push(*other),
+    let blanks: Vec<u8>;
+    let text = match plus {
+        true => {
+            blanks = text.iter().map(|byte| if *byte == b'+' { b' ' } else { *byte }).collect();
+            &blanks
         }
-    }
-    String::from_utf8(bytes).map_err(|_| Failure::bad_request("a field of the request is not UTF-8"))
+        false => text,
+    };
+    let decoded = percent_decode(text).decode_utf8().map(Cow::into_owned);
+    decoded.map_err(|_| Failure::bad_request("a field of the request is not UTF-8"))
 }
 
 fn short(text: &str) -> String {

@@ -1,9 +1,6 @@
 //! ZIP files that are documents. Every entry is inflated under caps: on its size, on the sum of all, and on how much it grows.
 
-use crate::ingest::{
-    charset,
-    parse::{ParseError, ParseOptions},
-};
+use crate::ingest::{charset, parse_error::ParseError, parse_options::ParseOptions};
 use std::io::{Cursor, Read};
 use zip::{ZipArchive, result::ZipError};
 

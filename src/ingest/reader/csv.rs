@@ -2,18 +2,25 @@
 
 use super::grid::Grid;
 use crate::{
-    ingest::parse::{ParseError, ParseOptions},
+    ingest::{parse_error::ParseError, parse_options::ParseOptions},
     model::ParsedDocument,
 };
+use csv::{ReaderBuilder, StringRecord};
+use std::borrow::Cow;
 
 pub(super) fn read(text: &str, separator: Option<char>, options: &ParseOptions) -> Result<ParsedDocument, ParseError> {
-    let separator = separator.unwrap_or_else(|| guess(text));
+    let (said, text) = first_line(text);
+    let separator = separator.or(said).unwrap_or_else(|| guess(text));
+    let text = closed_up(text, separator);
+    let mut rows =
+        ReaderBuilder::new().has_headers(false).flexible(true).delimiter(separator as u8).from_reader(text.as_bytes());
     let mut grid = Grid::default();
     let mut document = ParsedDocument::default();
-    let mut rows = Rows { letters: text.char_indices().peekable(), text, separator };
-    let mut row = Vec::new();
-    while rows.next(&mut row) {
-        grid.push(&mut document.markdown, &row, options.max_text)?;
+    let mut row = StringRecord::new();
+    let malformed = |error: csv::Error| ParseError::Malformed { format: "CSV", reason: error.to_string() };
+    while rows.read_record(&mut row).map_err(malformed)? {
+        let cells: Vec<&str> = row.iter().collect();
+        grid.push(&mut document.markdown, &cells, options.max_text)?;
     }
     if grid.cut {
         document.warnings.push("rows are cut after 256 columns".to_string());
@@ -21,42 +28,47 @@ pub(super) fn read(text: &str, separator: Option<char>, options: &ParseOptions) 
     Ok(document)
 }
 
-struct Rows<'a> {
-    letters: std::iter::Peekable<std::str::CharIndices<'a>>,
-    text: &'a str,
-    separator: char,
+/// Spreadsheets may say in the first line what parts the fields (`sep=;`); then the rows begin behind it.
+fn first_line(text: &str) -> (Option<char>, &str) {
+    let said = text.trim_start_matches('\u{feff}').strip_prefix("sep=").and_then(|it| it.split_once('\n'));
+    match said.map(|(separator, rows)| (separator.trim_end_matches('\r').as_bytes(), rows)) {
+        Some((&[separator], rows)) if separator.is_ascii() => (Some(char::from(separator)), rows),
+        _ => (None, text),
+    }
 }
 
-impl Rows<'_> {
-    /// Reads one row; false at the end of the text. A quote that never ends takes the rest of the text into its field.
-    fn next(&mut self, row: &mut Vec<String>) -> bool {
-        row.clear();
-        if self.letters.peek().is_none() {
-            return false;
-        }
-        let mut field = String::new();
-        while let Some((at, letter)) = self.letters.next() {
-            match letter {
-                '"' if field.trim().is_empty() => self.quoted(&mut field),
-                '\n' => break,
-                _ if letter == self.separator => row.push(std::mem::take(&mut field)),
-                _ => field.push_str(&self.text[at..at + letter.len_utf8()]),
-            }
-        }
-        row.push(field);
-        true
+/// The text without blanks between a separator and a quote: behind a blank, the library takes a quote for a letter.
+fn closed_up(text: &str, separator: char) -> Cow<'_, str> {
+    if !text.contains(" \"") {
+        return Cow::Borrowed(text);
     }
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text;
+    while !rest.is_empty() {
+        let field = rest.trim_start_matches(' ');
+        if field.starts_with('"') {
+            let (quoted, after) = field.split_at(end_of_quoted(field));
+            out.push_str(quoted);
+            rest = after;
+        }
+        let end = rest.find([separator, '\n']).map_or(rest.len(), |at| at + 1);
+        out.push_str(&rest[..end]);
+        rest = &rest[end..];
+    }
+    Cow::Owned(out)
+}
 
-    fn quoted(&mut self, field: &mut String) {
-        field.clear();
-        while let Some((_, letter)) = self.letters.next() {
-            match letter {
-                '"' if self.letters.next_if(|it| it.1 == '"').is_some() => field.push('"'),
-                '"' => return,
-                _ => field.push(letter),
-            }
+/// Behind the quote that ends a field; two of them are one letter of it.
+fn end_of_quoted(field: &str) -> usize {
+    let mut at = 1;
+    while let Some(quote) = field[at..].find('"') {
+        at += quote + 1;
+        match field[at..].starts_with('"') {
+            true => at += 1,
+            false => return at,
         }
     }
+    field.len()
 }
 
 /// The separator that parts the first lines into the most fields, the same number in each.
@@ -84,9 +96,18 @@ mod tests {
         let text = "a,b\n\"x, \"\"y\"\"\",\"two\nlines\"\n1,2,3\n\n";
         assert_eq!(markdown(text), "| a | b |\n|---|---|\n| x, \"y\" | two lines |\n| 1 | 2 | 3 |\n");
         assert_eq!(markdown("a;b\n1,5;2\n"), "| a | b |\n|---|---|\n| 1,5 | 2 |\n");
+        assert_eq!(markdown("a, b\n1,  \"2, 3\"\n"), "| a | b |\n|---|---|\n| 1 | 2, 3 |\n");
+        assert_eq!(markdown("a,b\n5\" wide,\"3\"\" long\"\n"), "| a | b |\n|---|---|\n| 5\" wide | 3\" long |\n");
         assert_eq!(
             markdown("a\tb\n\"never closed\t2\n"),
             "| a | b |\n|---|---|\n| never closed 2 |\n".replace("2 |\n", "2 | |\n")
         );
+    }
+
+    #[test]
+    fn a_first_line_may_name_the_separator() {
+        let rows = "| part | price |\n|---|---|\n| rope; long | 1,50 |\n";
+        assert_eq!(markdown("\u{feff}sep=;\npart;price\n\"rope; long\";1,50\n"), rows);
+        assert_eq!(markdown("sep=,,\n1,2,3\n"), "| sep= | |\n|---|---|\n| 1 | 2 | 3 |\n");
     }
 }

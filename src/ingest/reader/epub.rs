@@ -7,9 +7,13 @@ use super::{
     tokens::{Token, Tokens},
 };
 use crate::{
-    ingest::parse::{ParseError, ParseOptions, check_size},
+    ingest::{
+        parse_error::{ParseError, check_size},
+        parse_options::ParseOptions,
+    },
     model::ParsedDocument,
 };
+use percent_encoding::percent_decode_str;
 use std::collections::HashMap;
 
 pub(super) fn read(bytes: &[u8], options: &ParseOptions) -> Result<ParsedDocument, ParseError> {
@@ -25,7 +29,8 @@ pub(super) fn read(bytes: &[u8], options: &ParseOptions) -> Result<ParsedDocumen
     let locked = archive.text("META-INF/encryption.xml")?.unwrap_or_default();
     let mut document = ParsedDocument { title: element_text(&xml, "dc:title"), ..ParsedDocument::default() };
     for href in spine(&xml) {
-        let path = resolve(folder, &percent_decoded(&href));
+        let href = href.split('#').next().unwrap_or_default();
+        let path = resolve(folder, &percent_decode_str(href).decode_utf8_lossy());
         if locked.contains(&path) {
             return Err(ParseError::Encrypted);
         }
@@ -61,25 +66,4 @@ fn spine(package: &str) -> Vec<String> {
     }
     // Each file is read once, or a small package could name a large page a million times.
     order.iter().filter_map(|it| files.remove(it)).collect()
-}
-
-fn percent_decoded(href: &str) -> String {
-    let href = href.split('#').next().unwrap_or_default();
-    let mut bytes = Vec::with_capacity(href.len());
-    let mut rest = href.as_bytes();
-    while let [first, tail @ ..] = rest {
-        let code =
-            tail.get(..2).and_then(|it| std::str::from_utf8(it).ok()).and_then(|it| u8::from_str_radix(it, 16).ok());
-        match (first, code) {
-            (b'%', Some(code)) => {
-                bytes.push(code);
-                rest = &tail[2..];
-            }
-            _ => {
-                bytes.push(*first);
-                rest = tail;
-            }
-        }
-    }
-    String::from_utf8_lossy(&bytes).into_owned()
 }

@@ -3,7 +3,7 @@
 
 use super::table::{push_row, push_rule};
 use crate::ingest::{
-    parse::{ParseError, check_size},
+    parse_error::{ParseError, check_size},
     tokens,
 };
 

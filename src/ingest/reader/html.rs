@@ -9,7 +9,7 @@ use super::{
     writer::{List, Writer},
 };
 use crate::{
-    ingest::parse::{ParseError, check_size},
+    ingest::parse_error::{ParseError, check_size},
     model::ParsedDocument,
 };
 

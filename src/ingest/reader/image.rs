@@ -1,7 +1,7 @@
 //! Images of text: read by whatever recognizes text, where there is something that does.
 
 use crate::{
-    ingest::parse::{ParseError, ParseOptions},
+    ingest::{parse_error::ParseError, parse_options::ParseOptions},
     model::ParsedDocument,
 };
 use std::io::Write;

@@ -2,7 +2,10 @@
 
 use super::{plain, writer::fence_for};
 use crate::{
-    ingest::parse::{ParseError, ParseOptions, check_size},
+    ingest::{
+        parse_error::{ParseError, check_size},
+        parse_options::ParseOptions,
+    },
     model::ParsedDocument,
 };
 use serde::de::{DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};

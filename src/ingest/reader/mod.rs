@@ -5,7 +5,6 @@ mod code;
 mod csv;
 mod docx;
 mod email;
-mod entities;
 mod epub;
 mod grid;
 pub mod html;
@@ -23,11 +22,7 @@ mod tokens;
 mod writer;
 mod xlsx;
 
-use super::{
-    charset,
-    media_type::MediaType,
-    parse::{ParseError, ParseOptions},
-};
+use super::{charset, media_type::MediaType, parse_error::ParseError, parse_options::ParseOptions};
 use crate::model::ParsedDocument;
 
 /// Reads the document as what it is. Headings and tables are found afterwards, in the Markdown.

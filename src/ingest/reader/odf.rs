@@ -9,7 +9,10 @@ use super::{
     writer::{List, Writer},
 };
 use crate::{
-    ingest::parse::{ParseError, ParseOptions, check_size},
+    ingest::{
+        parse_error::{ParseError, check_size},
+        parse_options::ParseOptions,
+    },
     model::{PageStart, ParsedDocument},
 };
 

@@ -15,7 +15,8 @@ pub(super) use pages::read;
 mod pages {
     use crate::{
         ingest::{
-            parse::{Ocr, ParseError, ParseOptions, check_size},
+            parse_error::{ParseError, check_size},
+            parse_options::{Ocr, ParseOptions},
             reader::hyphens,
         },
         model::{PageStart, ParsedDocument},

@@ -3,7 +3,8 @@
 use crate::{
     ingest::{
         charset::Text,
-        parse::{ParseError, ParseOptions, check_size},
+        parse_error::{ParseError, check_size},
+        parse_options::ParseOptions,
     },
     model::{PageStart, ParsedDocument},
 };

@@ -8,7 +8,10 @@ use super::{
     writer::Writer,
 };
 use crate::{
-    ingest::parse::{ParseError, ParseOptions, check_size},
+    ingest::{
+        parse_error::{ParseError, check_size},
+        parse_options::ParseOptions,
+    },
     model::{PageStart, ParsedDocument},
 };
 

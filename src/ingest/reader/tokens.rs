@@ -1,7 +1,6 @@
 //! A flat stream of HTML or XML tokens in one pass over the text, after the tokenizer of the HTML standard, as far as text extraction
 //! needs it. It never looks back, so its time is linear whatever the input.
 
-use super::entities;
 use std::borrow::Cow;
 
 #[derive(Debug, PartialEq)]
@@ -216,7 +215,8 @@ impl<'a> Tag<'a> {
                 (value, rest) = value_of(after.trim_start_matches(|it: char| it.is_ascii_whitespace()));
             }
             if name.eq_ignore_ascii_case(wanted) {
-                return Some(decode(value));
+                // Here `&copy=1` is part of an address.
+                return Some(htmlize::unescape_attribute(value));
             }
         }
     }
@@ -235,67 +235,9 @@ fn value_of(text: &str) -> (&str, &str) {
     text.split_at(text.find(|it: char| it.is_ascii_whitespace()).unwrap_or(text.len()))
 }
 
-/// The longest reference that is looked at, in bytes.
-const REFERENCE_MAX: usize = 32;
-
-/// Replaces character references; what is none stays as it is.
+/// Replaces the character references of a text as browsers do; what is none stays as it is.
 pub(super) fn decode(text: &str) -> Cow<'_, str> {
-    let Some(first) = text.find('&') else { return Cow::Borrowed(text) };
-    let mut plain = String::with_capacity(text.len());
-    plain.push_str(&text[..first]);
-    let mut rest = &text[first..];
-    while let Some(at) = rest.find('&') {
-        plain.push_str(&rest[..at]);
-        rest = &rest[at..];
-        match reference(rest) {
-            Some((letter, length)) => {
-                plain.push(letter);
-                rest = &rest[length..];
-            }
-            None => {
-                plain.push('&');
-                rest = &rest[1..];
-            }
-        }
-    }
-    plain.push_str(rest);
-    Cow::Owned(plain)
-}
-
-/// The character that `text`, which begins with `&`, refers to, and the length of the reference in bytes.
-fn reference(text: &str) -> Option<(char, usize)> {
-    let name_end = text.bytes().take(REFERENCE_MAX).skip(1).position(|it| !(it.is_ascii_alphanumeric() || it == b'#'));
-    let end = 1 + name_end.unwrap_or(text.len().min(REFERENCE_MAX) - 1);
-    let name = &text[1..end];
-    let closed = usize::from(text.as_bytes().get(end) == Some(&b';'));
-    if let Some(number) = name.strip_prefix('#') {
-        let code = match number.strip_prefix(['x', 'X']) {
-            Some(hex) => u32::from_str_radix(hex, 16).ok()?,
-            None => number.parse().ok()?,
-        };
-        return Some((numeric(code), end + closed));
-    }
-    match closed {
-        1 => Some((entities::named(name)?, end + 1)),
-        // A few old names are understood without their semicolon.
-        _ => ["nbsp", "amp", "lt", "gt", "quot", "copy", "reg"]
-            .into_iter()
-            .find(|it| *it == name)
-            .and_then(|it| Some((entities::named(it)?, end))),
-    }
-}
-
-/// Codes 128 to 159 mean Windows-1252, as the standard has it.
-fn numeric(code: u32) -> char {
-    match code {
-        0x80..=0x9f => {
-            let byte = [code as u8];
-            let (text, _) = encoding_rs::WINDOWS_1252.decode_without_bom_handling(&byte);
-            text.chars().next().unwrap_or('\u{fffd}')
-        }
-        0 => '\u{fffd}',
-        _ => char::from_u32(code).unwrap_or('\u{fffd}'),
-    }
+    htmlize::unescape(text)
 }
 
 #[cfg(test)]
@@ -342,6 +284,10 @@ mod tests {
             assert_eq!(tag.attribute(name).as_deref(), Some(value), "{name}");
         }
         assert_eq!(tag.attribute("nosuch"), None);
+        let Some(Token::Open(link)) = Tokens::html("<a href='?a=1&copy=2&amp;b=&jcy;'>").next() else {
+            panic!("no tag")
+        };
+        assert_eq!(link.attribute("href").as_deref(), Some("?a=1&copy=2&b=й"));
         assert!(tag.is_self_closing());
     }
 
@@ -349,6 +295,7 @@ mod tests {
     fn references_are_decoded_as_browsers_do() {
         assert_eq!(decode("a &lt;b&gt; &amp;amp; &#x263A;&#8212;&#150; &nbsp"), "a <b> &amp; ☺—– \u{a0}");
         assert_eq!(decode("R&D &nosuch; &#xD800; &;&"), "R&D &nosuch; \u{fffd} &;&");
+        assert_eq!(decode("&CounterClockwiseContourIntegral;&jcy;&NotEqualTilde;&eacute &notit;"), "∳й≂̸é ¬it;");
         let long = "&".repeat(1000);
         assert_eq!(decode(&long), long);
     }

@@ -3,7 +3,10 @@
 
 use super::{archive::Archive, docx::title, grid::Grid, odf::sheet_heading};
 use crate::{
-    ingest::parse::{ParseError, ParseOptions, check_size},
+    ingest::{
+        parse_error::{ParseError, check_size},
+        parse_options::ParseOptions,
+    },
     model::ParsedDocument,
 };
 use calamine::{Data, DataRef, ExcelDateTime, Reader, Xls, Xlsx};

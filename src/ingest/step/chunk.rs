@@ -5,15 +5,13 @@ use crate::{
     engine::{StepContext, StepInput, StepKind, StepResult},
     ingest::{
         chunk::{CHUNKS_MAX, chunk},
+        item::{MARKDOWN, STRUCTURE},
         parameters,
-        parser::{MARKDOWN, STRUCTURE},
     },
     model::{Chunk, Outcome, ParsedDocument, artifact::kind},
 };
 use serde_json::json;
 
-/// Raised whenever the same text is cut otherwise than before.
-pub(super) const VERSION: u32 = 2;
 /// A JSON list of `Chunk`s.
 pub(super) const CHUNKS: &str = "chunks.json";
 

@@ -1,14 +1,14 @@
 //! `windlass/embed`: a vector for each passage. Passages whose text the database holds already keep their vectors.
 
 use super::{
-    TRIAL_TEXT, Work, cache_key_of, check_memory, chunk::CHUNKS, ended, go_on, json_of, of_artifact, of_io, of_vector,
+    Work, cache_key_of, check_memory, chunk::CHUNKS, ended, go_on, json_of, of_artifact, of_io, of_vector,
     parameters_of, with_hint,
 };
 use crate::{
     definition::ParameterSet,
     embed::{self, Embedder},
     engine::{StepContext, StepInput, StepKind, StepResult},
-    ingest::parameters,
+    ingest::parameters::{self, TRIAL_TEXT},
     model::{Chunk, Millis, Outcome, artifact::kind},
     vector::{self, OpenOptions, TextHash, VectorDb},
 };
@@ -24,8 +24,6 @@ use std::{
     time::Duration,
 };
 
-/// Raised whenever the same chunk is embedded otherwise than before, by the same embedder.
-pub(super) const VERSION: u32 = 1;
 /// Little-endian f32: a row of the embedder's dimension for each chunk, in order.
 pub(super) const EMBEDDINGS: &str = "embeddings.bin";
 

@@ -8,8 +8,9 @@ use super::{
 use crate::{
     engine::{PoolKey, StepContext, StepInput, StepKind, StepResult},
     ingest::{
+        item::{MARKDOWN, STRUCTURE},
         parameters,
-        parser::{MARKDOWN, NAME, NO_ROOM, Request, STRUCTURE},
+        parser::{NAME, NO_ROOM, Request},
     },
     model::{Bytes, Millis, Outcome, ResourceLimit, WorkerLimits, artifact::kind},
     os::limits,
@@ -24,8 +25,6 @@ use crate::{
 use serde_json::Value;
 use std::{env, ffi::OsString, fs, fs::File, path::Path};
 
-/// Raised whenever a reader reads otherwise than before.
-pub(super) const VERSION: u32 = 2;
 /// The program itself, its stacks and libraries, and what earlier documents left, beside what a document takes.
 const OWN_ADDRESS_SPACE: u64 = 768 << 20;
 /// A parser that keeps more than this between two documents is replaced.

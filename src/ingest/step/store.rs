@@ -7,9 +7,9 @@ use super::{
 use crate::{
     engine::{StepContext, StepInput, StepKind, StepResult},
     ingest::{
+        item::MARKDOWN,
         item::{Item, SUPERSEDED, output_with},
         parameters,
-        parser::MARKDOWN,
     },
     model::{Chunk, HEADING_MAX, Outcome, REMARK, RunId, shortened},
     os::{Clock, SystemClock},

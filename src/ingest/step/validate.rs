@@ -9,8 +9,9 @@ use crate::{
     engine::{StepContext, StepKind, StepResult},
     ingest::{
         content::{self, Looked},
+        file_uri,
         item::{DEFAULT_SOURCE, Item, ItemDocument},
-        media_type, parameters, source,
+        media_type, parameters,
     },
     model::{ArtifactHash, Bytes, Outcome},
     os::regular_file::{self, LinkOnTheWay, NotRegular},
@@ -133,7 +134,7 @@ fn from_path(cx: &StepContext, largest: u64) -> Result<Item, Outcome> {
     let looked = open_and_look(cx, &path, regular_file::open_without_links(&absolute), largest)?;
     let source = cx.input.params["source"].as_str().unwrap_or(DEFAULT_SOURCE).to_string();
     let name = absolute.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    let document = ItemDocument { uri: source::uri(&absolute), file: None, within: None, metadata: Value::Null };
+    let document = ItemDocument { uri: file_uri::of(&absolute), file: None, within: None, metadata: Value::Null };
     let sha256: ArtifactHash = looked.sha256;
     Ok(Item { name, source, sha256, size: looked.size, documents: vec![document] })
 }

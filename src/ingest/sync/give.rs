@@ -15,7 +15,7 @@ use crate::{
 };
 use std::{io, path::PathBuf};
 
-use super::SyncOptions;
+use super::options::SyncOptions;
 
 /// Where a document comes from.
 #[derive(Debug, Clone, PartialEq, Eq)]

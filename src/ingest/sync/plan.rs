@@ -1,7 +1,8 @@
 //! The plan: what is new, changed, unchanged, unusable and removed.
 
 use super::{
-    SyncOptions, report,
+    options::{SyncOptions, Unread},
+    report,
     verdict::{Now, Verdict, Why, judge, params_hash, remembered_time},
 };
 use crate::{
@@ -11,7 +12,8 @@ use crate::{
     ingest::{
         content,
         error::{Error, Result},
-        item::{self, Item, ItemDocument, KEPT, name_key, path_of},
+        file_uri::{self, path_of},
+        item::{self, Item, ItemDocument, KEPT, name_key},
         parameters,
         source::{self, Listing, SourceFile},
         step,
@@ -77,12 +79,6 @@ pub struct SyncPlan {
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Failed {
-    pub uri: String,
-    pub reason: String,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Unread {
     pub uri: String,
     pub reason: String,
 }
@@ -300,7 +296,7 @@ impl Planning<'_> {
         for root in self.options.paths.iter().filter(|it| it.is_dir()) {
             let absolute =
                 std::path::absolute(root).map_err(|source| Error::Io { action: "find", path: root.clone(), source })?;
-            let prefix = format!("{}/", source::uri(&absolute).trim_end_matches('/'));
+            let prefix = format!("{}/", file_uri::of(&absolute).trim_end_matches('/'));
             let gone = self.known.keys().filter(|uri| uri.starts_with(&prefix) && is_gone(uri));
             let gone: Vec<String> = gone.cloned().collect();
             if !gone.is_empty() && !files.iter().any(|it| it.uri.starts_with(&prefix)) {

@@ -1,4 +1,7 @@
 //! Mail (RFC 5322 and MIME): subject, who and when, the text of the message, the names of what is attached.
+//!
+//! `mail-parser` reads header fields: encoded words, addresses, parameters. The walk from part to part is here, because it
+//! bounds their depth, their number and the time that hostile ones take.
 
 mod transfer;
 
@@ -6,28 +9,35 @@ use super::html;
 use crate::{
     ingest::{
         charset,
-        parse::{ParseError, ParseOptions, check_size},
+        parse_error::{ParseError, check_size},
+        parse_options::ParseOptions,
     },
     model::ParsedDocument,
 };
-use transfer::{base64, quoted_printable, words};
+use mail_parser::{Addr, Address, Group, HeaderName, HeaderValue, Message, MessageParser, MimeHeaders};
+use std::borrow::Cow;
+use transfer::{base64, quoted_printable};
 
 /// Multiparts inside each other; a forwarded mail of a forwarded mail adds two.
 const DEPTH_MAX: usize = 20;
 /// Parts of one message.
 const PARTS_MAX: usize = 1000;
+/// What is read of the header of one part, in bytes.
+const HEADER_MAX: usize = 256 << 10;
 
 pub(super) fn read(bytes: &[u8], options: &ParseOptions) -> Result<ParsedDocument, ParseError> {
-    let message = Part::split(bytes);
-    let mut reading = Reading { options, text: String::new(), attached: Vec::new(), parts: 0, warnings: Vec::new() };
+    let fields = fields();
+    let message = Part::split(bytes, &fields);
+    let mut reading =
+        Reading { options, fields: &fields, text: String::new(), attached: Vec::new(), parts: 0, warnings: Vec::new() };
     reading.take(&message, 0)?;
     let mut markdown = String::new();
-    let subject = message.decoded("subject").filter(|it| !it.is_empty());
+    let subject = message.field(HeaderName::Subject);
     if let Some(subject) = &subject {
         markdown.push_str(&format!("# {subject}\n\n"));
     }
-    for (field, label) in [("from", "From"), ("to", "To"), ("cc", "Cc"), ("date", "Date")] {
-        if let Some(value) = message.decoded(field).filter(|it| !it.is_empty()) {
+    for (name, label) in SHOWN {
+        if let Some(value) = message.field(name) {
             markdown.push_str(&format!("{label}: {value}\n"));
         }
     }
@@ -40,8 +50,25 @@ pub(super) fn read(bytes: &[u8], options: &ParseOptions) -> Result<ParsedDocumen
     Ok(ParsedDocument { title: subject, markdown, warnings: reading.warnings, ..ParsedDocument::default() })
 }
 
+/// Fields that stand above the text.
+const SHOWN: [(HeaderName<'static>, &str); 4] =
+    [(HeaderName::From, "From"), (HeaderName::To, "To"), (HeaderName::Cc, "Cc"), (HeaderName::Date, "Date")];
+
+/// The fields that matter, and how each is read. A date stays as its sender wrote it.
+fn fields() -> MessageParser {
+    MessageParser::new()
+        .with_mime_headers()
+        .header_text(HeaderName::Subject)
+        .header_text(HeaderName::Date)
+        .header_address(HeaderName::From)
+        .header_address(HeaderName::To)
+        .header_address(HeaderName::Cc)
+        .default_header_ignore()
+}
+
 struct Reading<'a> {
     options: &'a ParseOptions,
+    fields: &'a MessageParser,
     text: String,
     attached: Vec<String>,
     parts: usize,
@@ -62,8 +89,8 @@ impl Reading<'_> {
             });
         }
         let kind = part.kind();
-        if let Some(boundary) = part.parameter("content-type", "boundary").filter(|_| kind.starts_with("multipart/")) {
-            let parts = part.parts(&boundary);
+        if let Some(boundary) = part.parameter("boundary").filter(|_| kind.starts_with("multipart/")) {
+            let parts = part.parts(boundary, self.fields);
             if kind == "multipart/alternative" {
                 return self.best(&parts, depth);
             }
@@ -74,11 +101,10 @@ impl Reading<'_> {
             return Ok(());
         }
         match kind.as_str() {
-            "message/rfc822" => self.take(&Part::split(part.body), depth + 1),
+            "message/rfc822" => self.take(&Part::split(&part.content(), self.fields), depth + 1),
             "text/html" => {
                 let bytes = part.content();
-                let declared = part.parameter("content-type", "charset");
-                let text = match &declared {
+                let text = match part.parameter("charset") {
                     Some(charset) => charset::decode(&bytes, Some(charset)),
                     None => charset::decode_html(&bytes),
                 };
@@ -87,7 +113,7 @@ impl Reading<'_> {
             }
             "text/plain" | "" => {
                 let bytes = part.content();
-                let text = charset::decode(&bytes, part.parameter("content-type", "charset").as_deref());
+                let text = charset::decode(&bytes, part.parameter("charset"));
                 self.push(&escaped(&text.text))
             }
             other => {
@@ -127,95 +153,105 @@ fn escaped(text: &str) -> String {
 
 /// A message or a part of one.
 struct Part<'a> {
-    /// Names in lower case, values unfolded.
-    header: Vec<(String, String)>,
+    header: Option<Message<'static>>,
     body: &'a [u8],
 }
 
 impl<'a> Part<'a> {
-    fn split(bytes: &'a [u8]) -> Part<'a> {
-        let mut header: Vec<(String, String)> = Vec::new();
-        let mut rest = bytes;
-        while !rest.is_empty() {
-            let end = rest.iter().position(|it| *it == b'\n').map_or(rest.len(), |it| it + 1);
-            let line = String::from_utf8_lossy(&rest[..end]);
-            rest = &rest[end..];
-            if line.trim().is_empty() {
+    fn split(bytes: &'a [u8], fields: &MessageParser) -> Part<'a> {
+        let mut end = 0;
+        for line in bytes.split_inclusive(|it| *it == b'\n') {
+            end += line.len();
+            if line.trim_ascii().is_empty() {
                 break;
             }
-            match (line.starts_with([' ', '\t']), header.last_mut(), line.split_once(':')) {
-                (true, Some((_, value)), _) => {
-                    value.push(' ');
-                    value.push_str(line.trim());
-                }
-                (_, _, Some((name, value))) => {
-                    header.push((name.trim().to_ascii_lowercase(), value.trim().to_string()))
-                }
-                // Such as the `From ` line of a mailbox.
-                _ => (),
-            }
         }
-        Part { header, body: rest }
+        // The library reads a field only up to the end of its line.
+        let header = [&bytes[..end.min(HEADER_MAX)], b"\n"].concat();
+        Part { header: fields.parse_headers(&header).map(Message::into_owned), body: &bytes[end..] }
     }
 
-    fn field(&self, name: &str) -> Option<&str> {
-        self.header.iter().find(|it| it.0 == name).map(|it| it.1.as_str())
+    /// A field as people read it, on one line; None where it is blank.
+    fn field(&self, name: HeaderName<'static>) -> Option<String> {
+        let text = match self.header.as_ref()?.header(name)? {
+            HeaderValue::Text(text) => text.to_string(),
+            HeaderValue::Address(addresses) => people(addresses),
+            _ => return None,
+        };
+        let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
+        Some(line).filter(|it| !it.is_empty())
     }
 
-    fn decoded(&self, name: &str) -> Option<String> {
-        Some(words(self.field(name)?).split_whitespace().collect::<Vec<_>>().join(" "))
-    }
-
+    /// Such as `text/plain`, in lower case; empty where nothing is said.
     fn kind(&self) -> String {
-        let value = self.field("content-type").unwrap_or_default();
-        value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase()
+        let Some(kind) = self.header.as_ref().and_then(|it| it.content_type()) else { return String::new() };
+        match kind.subtype() {
+            Some(subtype) => format!("{}/{subtype}", kind.ctype()),
+            None => kind.ctype().to_string(),
+        }
     }
 
-    /// A parameter such as `boundary="x"`; the encoded form `name*=utf-8''x` too.
-    fn parameter(&self, field: &str, wanted: &str) -> Option<String> {
-        self.field(field)?.split(';').skip(1).find_map(|it| {
-            let (name, value) = it.split_once('=')?;
-            let name = name.trim().trim_end_matches('*');
-            let value = value.trim().trim_matches('"');
-            let value = value.split_once("''").map_or(value, |it| it.1);
-            name.eq_ignore_ascii_case(wanted).then(|| value.to_string())
-        })
+    /// A parameter of the content type.
+    fn parameter(&self, name: &str) -> Option<&str> {
+        self.header.as_ref()?.content_type()?.attribute(name)
     }
 
     fn file_name(&self) -> Option<String> {
-        let name = self.parameter("content-disposition", "filename").or_else(|| self.parameter("content-type", "name"));
-        let is_attached =
-            self.field("content-disposition").is_some_and(|it| it.to_ascii_lowercase().starts_with("attachment"));
-        match name {
-            Some(name) => Some(words(&name)),
+        let header = self.header.as_ref()?;
+        let is_attached = header.content_disposition().is_some_and(|it| it.is_attachment());
+        match header.attachment_name() {
+            Some(name) => Some(name.to_string()),
             None => is_attached.then(|| self.kind()),
         }
     }
 
-    fn content(&self) -> Vec<u8> {
-        match self.field("content-transfer-encoding").unwrap_or_default().to_ascii_lowercase().as_str() {
-            "base64" => base64(self.body),
-            "quoted-printable" => quoted_printable(self.body),
-            _ => self.body.to_vec(),
+    fn content(&self) -> Cow<'a, [u8]> {
+        let encoding = self.header.as_ref().and_then(|it| it.content_transfer_encoding()).unwrap_or_default();
+        match encoding.to_ascii_lowercase().as_str() {
+            "base64" => base64(self.body).into(),
+            "quoted-printable" => quoted_printable(self.body).into(),
+            _ => self.body.into(),
         }
     }
 
-    /// The parts between lines of the boundary.
-    fn parts(&self, boundary: &str) -> Vec<Part<'a>> {
+    /// What stands between lines of the boundary.
+    fn parts(&self, boundary: &str, fields: &MessageParser) -> Vec<Part<'a>> {
         let mark = format!("--{boundary}");
         let (mut parts, mut start, mut at) = (Vec::new(), None, 0);
         for line in self.body.split_inclusive(|it| *it == b'\n') {
             if line.starts_with(mark.as_bytes()) && parts.len() < PARTS_MAX {
                 if let Some(start) = start {
-                    parts.push(Part::split(&self.body[start..at]));
+                    parts.push(Part::split(&self.body[start..at], fields));
                 }
                 let is_last = line[mark.len()..].starts_with(b"--");
                 start = (!is_last).then_some(at + line.len());
             }
             at += line.len();
         }
-        parts.extend(start.map(|it| Part::split(&self.body[it..])));
+        parts.extend(start.map(|it| Part::split(&self.body[it..], fields)));
         parts
+    }
+}
+
+/// `Ann <ann@example.org>, crew: bo@example.org`
+fn people(addresses: &Address) -> String {
+    let list = |list: &[Addr]| list.iter().map(person).collect::<Vec<_>>().join(", ");
+    match addresses {
+        Address::List(all) => list(all),
+        Address::Group(groups) => {
+            let group = |it: &Group| match it.name.as_deref() {
+                Some(name) => format!("{name}: {}", list(&it.addresses)),
+                None => list(&it.addresses),
+            };
+            groups.iter().map(group).collect::<Vec<_>>().join(", ")
+        }
+    }
+}
+
+fn person(person: &Addr) -> String {
+    match (person.name(), person.address()) {
+        (Some(name), Some(address)) => format!("{name} <{address}>"),
+        (name, address) => name.or(address).unwrap_or_default().to_string(),
     }
 }
 
@@ -237,6 +273,64 @@ mod tests {
             "# Winch ölen\n\nFrom: Jürgen <j@example.org>\nTo: ann@example.org\nDate: Mon, 2 Nov 2026 10:00:00 +0100\nAttached: card.pdf\n\n\\# grease the цобака"
         );
         assert_eq!(document.warnings, ["1 attachments were not read"]);
+    }
+
+    fn with_attachment(disposition: &str) -> String {
+        let mail = format!(
+            "Subject: x\nContent-Type: multipart/mixed; charset=\"a;b\"; boundary=\"b;1\"\n\n--b;1\n\nwords\n--b;1\n\
+             Content-Type: application/pdf\nContent-Disposition: {disposition}\n\nAAAA\n--b;1--\n"
+        );
+        read(mail.as_bytes(), &ParseOptions::default()).unwrap().markdown
+    }
+
+    #[test]
+    fn a_semicolon_inside_quotes_parts_no_parameters() {
+        let read = with_attachment("attachment; filename=\"parts; all of them.pdf\"");
+        assert_eq!(read, "# x\n\nAttached: parts; all of them.pdf\n\nwords");
+    }
+
+    #[test]
+    fn names_of_attachments_are_decoded_also_where_they_come_in_pieces() {
+        let read = with_attachment("attachment; filename*=utf-8''Stra%C3%9Fe%20%26%20Weg.pdf");
+        assert_eq!(read, "# x\n\nAttached: Straße & Weg.pdf\n\nwords");
+        let read = with_attachment(
+            "attachment; filename*0*=iso-8859-1''Gr%FC%DFe;\n filename*1=\" aus Ulm\"; filename*2=.pdf",
+        );
+        assert_eq!(read, "# x\n\nAttached: Grüße aus Ulm.pdf\n\nwords");
+    }
+
+    #[test]
+    fn people_are_shown_by_name_and_address() {
+        let mail = "From: \"=?utf-8?q?J=C3=BCrgen?=\" <j@example.org>\nTo: \"Ann, of Ulm\" <ann@example.org>,\n bo@example.org\n\
+            Cc: crew: cy@example.org, Di <di@example.org>;\n\nwords";
+        let document = read(mail.as_bytes(), &ParseOptions::default()).unwrap();
+        assert_eq!(
+            document.markdown,
+            "From: Jürgen <j@example.org>\nTo: Ann, of Ulm <ann@example.org>, bo@example.org\n\
+             Cc: crew: cy@example.org, Di <di@example.org>\n\nwords"
+        );
+    }
+
+    #[test]
+    fn a_header_that_is_cut_keeps_its_beginning() {
+        let long = format!("From: a@example.org\nSubject: winch{}\n\nwords", " winch".repeat(HEADER_MAX));
+        let document = read(long.as_bytes(), &ParseOptions::default()).unwrap();
+        assert!(document.title.unwrap().starts_with("winch winch") && document.markdown.ends_with("words"));
+        assert_eq!(read(b"Subject: winch", &ParseOptions::default()).unwrap().title.as_deref(), Some("winch"));
+    }
+
+    #[test]
+    fn hostile_headers_take_little_time() {
+        let begun = std::time::Instant::now();
+        for piece in
+            ["=?", "=?utf-8?q?", "=?utf-8?b?YQ", "\"", "(", "<", "a,", "a;b*=c'd'e;", "b*0*=c'd'e;", ";x=\"", ":"]
+        {
+            for name in ["Subject", "From", "Content-Type", "Content-Disposition"] {
+                let mail = format!("{name}: {}\n\nwords", piece.repeat((4 << 20) / piece.len()));
+                drop(read(mail.as_bytes(), &ParseOptions::default()));
+            }
+        }
+        assert!(begun.elapsed().as_secs() < 60, "{:?}", begun.elapsed());
     }
 
     #[test]

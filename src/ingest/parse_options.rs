@@ -1,0 +1,57 @@
+//! How documents are read.
+
+use serde::{Deserialize, Serialize};
+use std::{fmt, io, path::Path, sync::Arc};
+
+/// How documents are read. The serialized part is what a parameter set may say under `parse`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ParseOptions {
+    /// Larger files are refused before they are read, in bytes.
+    pub max_bytes: u64,
+    /// The most text that a document may unfold to, in bytes of Markdown.
+    pub max_text: usize,
+    /// Reads what is left of a document that was cut off, with a warning, instead of failing it.
+    pub salvage: bool,
+    /// Opens encrypted documents. Never printed or stored.
+    #[serde(skip)]
+    pub password: Option<String>,
+    /// Reads images of pages, where there is something that can.
+    #[serde(skip)]
+    pub ocr: Option<Ocr>,
+}
+
+impl Default for ParseOptions {
+    fn default() -> ParseOptions {
+        ParseOptions { max_bytes: 256 << 20, max_text: 64 << 20, salvage: false, password: None, ocr: None }
+    }
+}
+
+type Recognize = dyn Fn(&Path) -> io::Result<String> + Send + Sync;
+
+/// Something that reads the text of an image file (PNG or JPEG), such as a run of `tesseract`.
+#[derive(Clone)]
+pub struct Ocr(Arc<Recognize>);
+
+impl Ocr {
+    pub fn new(recognize: impl Fn(&Path) -> io::Result<String> + Send + Sync + 'static) -> Ocr {
+        Ocr(Arc::new(recognize))
+    }
+
+    /// The text of the image, as plain text.
+    pub fn read(&self, image: &Path) -> io::Result<String> {
+        (self.0)(image)
+    }
+}
+
+impl fmt::Debug for Ocr {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Ocr")
+    }
+}
+
+impl PartialEq for Ocr {
+    fn eq(&self, other: &Ocr) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+}

@@ -1,0 +1,61 @@
+//! What to sync, with what.
+
+use crate::{
+    definition::ParameterSet,
+    ingest::{
+        item::DEFAULT_SOURCE,
+        source::{SourceFile, SourceOptions},
+    },
+};
+use serde::Serialize;
+use std::path::PathBuf;
+
+/// What to sync, with what.
+#[derive(Debug, Clone)]
+pub struct SyncOptions {
+    /// Files and directories.
+    pub paths: Vec<PathBuf>,
+    /// Documents that are no files of this machine, from `give`; and those that could not be got.
+    pub given: Vec<SourceFile>,
+    pub ungiven: Vec<Unread>,
+    /// What is taken from directories.
+    pub source_options: SourceOptions,
+    /// From `database_path`.
+    pub database: PathBuf,
+    /// The name of the collection that the documents belong to.
+    pub source: String,
+    /// Of the document on stdin.
+    pub title: Option<String>,
+    pub params: ParameterSet,
+    /// Removes documents whose file is gone.
+    pub prune: bool,
+    /// Ingests everything again, what failed for good included, and takes no result from the cache.
+    pub force: bool,
+    /// Looks also at which steps would run. Nothing is written by `plan` either way.
+    pub dry_run: bool,
+}
+
+impl SyncOptions {
+    pub fn new(paths: Vec<PathBuf>, database: PathBuf) -> SyncOptions {
+        SyncOptions {
+            paths,
+            given: Vec::new(),
+            ungiven: Vec::new(),
+            source_options: SourceOptions::default(),
+            database,
+            source: DEFAULT_SOURCE.to_string(),
+            title: None,
+            params: ParameterSet::builtin(),
+            prune: false,
+            force: false,
+            dry_run: false,
+        }
+    }
+}
+
+/// A document that could not be read.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Unread {
+    pub uri: String,
+    pub reason: String,
+}
