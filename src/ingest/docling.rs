@@ -8,7 +8,7 @@ use super::{
     parse::finished,
     parse_error::{ParseError, check_size},
     parse_options::ParseOptions,
-    reader,
+    reader::{self, Format},
 };
 use crate::model::{ArtifactHash, Millis, ParsedDocument};
 use serde::{Deserialize, Serialize};
@@ -26,12 +26,6 @@ const SHOWN: usize = 300;
 pub struct Docling {
     pub url: String,
     pub time: Millis,
-}
-
-/// What docling reads better than we do. Everything else that we read, it does not, or not otherwise.
-fn is_sent(media_type: MediaType) -> bool {
-    use MediaType::{Docx, Html, Jpeg, Pdf, Png, Pptx, Tiff, Xlsx};
-    matches!(media_type, Pdf | Html | Docx | Pptx | Xlsx | Png | Jpeg | Tiff)
 }
 
 impl Docling {
@@ -53,18 +47,19 @@ impl Docling {
         options: &ParseOptions,
     ) -> std::result::Result<Option<ParsedDocument>, ParseError> {
         let media_type = media_type::detect(bytes, name);
-        if !is_sent(media_type) {
+        let MediaType::Known(format) = media_type else { return Ok(None) };
+        if !format.docling {
             return Ok(None);
         }
         check_size("the document", bytes.len() as u64, options.max_bytes)?;
-        let answer = self.convert(bytes, media_type, sha256, options)?;
+        let answer = self.convert(bytes, format, sha256, options)?;
         let Some(markdown) = answer.document.and_then(|it| it.md_content) else {
             return Err(refused(answer.errors.first().map_or("it answered without text", |it| &it.error_message)));
         };
         if !matches!(answer.status.as_str(), "success" | "partial_success") {
             return Err(refused(answer.errors.first().map_or(&answer.status, |it| &it.error_message)));
         }
-        let mut document = reader::read(MediaType::Markdown, markdown.as_bytes(), name, options)?;
+        let mut document = reader::read_markdown(markdown.as_bytes(), options)?;
         document.warnings.extend(answer.errors.iter().map(|it| format!("docling: {}", line(&it.error_message))));
         Ok(Some(finished(document, media_type, bytes)))
     }
@@ -72,7 +67,7 @@ impl Docling {
     fn convert(
         &self,
         bytes: &[u8],
-        media_type: MediaType,
+        format: &Format,
         sha256: ArtifactHash,
         options: &ParseOptions,
     ) -> std::result::Result<Answer, ParseError> {
@@ -98,7 +93,7 @@ impl Docling {
             }
             other => self.failed(true, format!("can't be reached: {other}; start it, or use `parse.backend=builtin`")),
         };
-        let response = request.send(&form(bytes, media_type, &boundary)[..]).map_err(away)?;
+        let response = request.send(&form(bytes, format, &boundary)[..]).map_err(away)?;
         let status = response.status().as_u16();
         let body = response.into_body().into_with_config();
         if status != 200 {
@@ -133,17 +128,7 @@ fn refused(reason: &str) -> ParseError {
 }
 
 /// The document under a name that says its type and nothing else.
-fn form(bytes: &[u8], media_type: MediaType, boundary: &str) -> Vec<u8> {
-    let ending = match media_type {
-        MediaType::Html => "html",
-        MediaType::Docx => "docx",
-        MediaType::Pptx => "pptx",
-        MediaType::Xlsx => "xlsx",
-        MediaType::Png => "png",
-        MediaType::Jpeg => "jpg",
-        MediaType::Tiff => "tiff",
-        _ => "pdf",
-    };
+fn form(bytes: &[u8], format: &Format, boundary: &str) -> Vec<u8> {
     let mut form = Vec::with_capacity(bytes.len() + 1024);
     // Images within the text would only be noise in an index.
     for (name, value) in [("to_formats", "md"), ("image_export_mode", "placeholder")] {
@@ -151,9 +136,10 @@ fn form(bytes: &[u8], media_type: MediaType, boundary: &str) -> Vec<u8> {
         form.extend_from_slice(part.as_bytes());
     }
     let head = format!(
-        "--{boundary}\r\ncontent-disposition: form-data; name=\"files\"; filename=\"document.{ending}\"\r\n\
+        "--{boundary}\r\ncontent-disposition: form-data; name=\"files\"; filename=\"document.{}\"\r\n\
          content-type: {}\r\n\r\n",
-        media_type.name()
+        format.ending(),
+        format.media_type
     );
     form.extend_from_slice(head.as_bytes());
     form.extend_from_slice(bytes);

@@ -5,7 +5,6 @@ use super::{
     outline,
     parse_error::{ParseError, check_size},
     parse_options::ParseOptions,
-    reader,
 };
 use crate::{
     model::{HEADING_MAX, ParsedDocument, shortened},
@@ -28,14 +27,22 @@ pub fn parse_file(path: &Path, options: &ParseOptions) -> Result<ParsedDocument,
 pub fn parse(bytes: &[u8], name: &str, options: &ParseOptions) -> Result<ParsedDocument, ParseError> {
     check_size("the document", bytes.len() as u64, options.max_bytes)?;
     let media_type = media_type::detect(bytes, name);
-    let document = in_thread(media_type, || reader::read(media_type, bytes, name, options))?;
+    let document = in_thread(media_type, || read(media_type, bytes, name, options))?;
     Ok(finished(document, media_type, bytes))
 }
 
-/// The fields that every reader sets in the same way.
+fn read(media_type: MediaType, bytes: &[u8], name: &str, options: &ParseOptions) -> Result<ParsedDocument, ParseError> {
+    match media_type {
+        MediaType::Known(format) => format.read(bytes, name, options),
+        MediaType::EncryptedOffice => Err(ParseError::Encrypted),
+        MediaType::Other(name) => Err(ParseError::Unsupported { media_type: name.to_string() }),
+    }
+}
+
+/// What is told of every document in the same way, whoever read it.
 pub(super) fn finished(mut document: ParsedDocument, media_type: MediaType, bytes: &[u8]) -> ParsedDocument {
     document.media_type = media_type.name().to_string();
-    if media_type.has_structure() {
+    if !matches!(media_type, MediaType::Known(format) if !format.structure) {
         let found = outline::scan(&document.markdown);
         (document.headings, document.tables) = (found.headings, found.tables);
     }

@@ -58,20 +58,20 @@ pub fn receive_all(artifacts: &ArtifactStore, mut reader: impl Read, largest: u6
 }
 
 /// Takes a document in whose bytes are kept already. One that is known keeps its id and its batch.
-pub fn take(engine: &Engine, put: Put, given: UploadedDocument) -> Result<DocumentUri> {
-    let name = name_of(&given);
-    let type_said = given.media_type.is_some();
-    let media_type = given.media_type.unwrap_or_else(|| media_type::detect(&[], &name).name().to_string());
+pub fn take(engine: &Engine, put: Put, uploaded: UploadedDocument) -> Result<DocumentUri> {
+    let name = name_of(&uploaded);
+    let type_said = uploaded.media_type.is_some();
+    let media_type = uploaded.media_type.unwrap_or_else(|| media_type::detect(&[], &name).name().to_string());
     let new = NewDocument {
-        source: given.source,
-        uri: given.uri,
+        source: uploaded.source,
+        uri: uploaded.uri,
         file: put.artifact,
         media_type,
         name,
         type_said,
-        etag: given.etag,
-        metadata: (!given.metadata.is_null()).then_some(given.metadata),
-        batch: given.batch,
+        etag: uploaded.etag,
+        metadata: (!uploaded.metadata.is_null()).then_some(uploaded.metadata),
+        batch: uploaded.batch,
     };
     let document = engine.store().write(move |tx| document_uri::put(tx, &new))?;
     // Its row is committed: from here on no sweep takes the file.
@@ -79,30 +79,23 @@ pub fn take(engine: &Engine, put: Put, given: UploadedDocument) -> Result<Docume
     Ok(document)
 }
 
-/// Endings of types that are detected by content, but that people know by name.
-const BY_CONTENT: [&str; 13] =
-    ["pdf", "docx", "pptx", "xlsx", "xls", "odt", "ods", "odp", "epub", "png", "jpg", "jpeg", "tiff"];
-
-/// A name that implies the type: that of the URI, else that of the file; with an ending for the media type if it has none.
-pub(super) fn name_of(given: &UploadedDocument) -> String {
-    let of_uri = item::name_of_uri(&given.uri).map(|it| decoded(&it));
-    let names = [of_uri, given.file_name.clone()];
+/// A name that tells the type: that of the URI, else that of the file; with an ending for the media type where it has none.
+pub(super) fn name_of(uploaded: &UploadedDocument) -> String {
+    let of_uri = item::name_of_uri(&uploaded.uri).map(|it| decoded(&it));
+    let names = [of_uri, uploaded.file_name.clone()];
     let plain = |name: &String| Path::new(name).file_name().map(|it| it.to_string_lossy().into_owned());
     let mut names = names.iter().flatten().filter_map(plain);
     let first = names.next().unwrap_or_else(|| "document".to_string());
-    let known = |name: &String| {
-        let ending = Path::new(name).extension().unwrap_or_default().to_string_lossy().to_ascii_lowercase();
-        media_type::is_known_name(Path::new(name)) || BY_CONTENT.contains(&ending.as_str())
-    };
+    let known = |name: &String| media_type::is_usual_name(Path::new(name));
     if known(&first) {
         return first;
     }
     if let Some(other) = names.find(known) {
         return other;
     }
-    match given.media_type.as_deref().and_then(ending_of) {
-        Some(ending) => format!("{first}.{ending}"),
-        None => first,
+    match uploaded.media_type.as_deref().and_then(media_type::called) {
+        Some(format) if format.upload => format!("{first}.{}", format.ending()),
+        _ => first,
     }
 }
 
@@ -111,30 +104,6 @@ fn decoded(text: &str) -> String {
     file_uri::path_of(&format!("file:///{text}"))
         .and_then(|it| it.to_str().map(|it| it.trim_start_matches('/').to_string()))
         .unwrap_or_else(|| text.to_string())
-}
-
-/// The ending of files of a media type that content alone does not show.
-fn ending_of(media_type: &str) -> Option<&'static str> {
-    let essence = media_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
-    Some(match essence.as_str() {
-        "text/markdown" | "text/x-markdown" => "md",
-        "text/html" | "application/xhtml+xml" => "html",
-        "text/csv" => "csv",
-        "text/tab-separated-values" => "tsv",
-        "application/json" => "json",
-        "application/jsonl" | "application/x-ndjson" => "jsonl",
-        "message/rfc822" => "eml",
-        "application/pdf" => "pdf",
-        "application/epub+zip" => "epub",
-        "application/vnd.openxmlformats-officedocument.wordprocessingml.document" => "docx",
-        "application/vnd.openxmlformats-officedocument.presentationml.presentation" => "pptx",
-        "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet" => "xlsx",
-        "application/vnd.oasis.opendocument.text" => "odt",
-        "application/vnd.oasis.opendocument.spreadsheet" => "ods",
-        "application/vnd.oasis.opendocument.presentation" => "odp",
-        "text/plain" => "txt",
-        _ => return None,
-    })
 }
 
 #[cfg(test)]
@@ -152,13 +121,13 @@ mod tests {
             ("", None, None, "document"),
             ("..", Some("../../x.md"), None, "x.md"),
         ] {
-            let given = UploadedDocument {
+            let uploaded = UploadedDocument {
                 uri: uri.to_string(),
                 file_name: file.map(str::to_string),
                 media_type: media_type.map(str::to_string),
                 ..UploadedDocument::default()
             };
-            assert_eq!(name_of(&given), name, "{given:?}");
+            assert_eq!(name_of(&uploaded), name, "{uploaded:?}");
         }
     }
 }
