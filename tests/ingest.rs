@@ -19,8 +19,8 @@ use windlass::{
     embed,
     engine::{self, Ending, Engine, LockWait, Options, Registry, Worker, WorkerOptions},
     ingest::{
-        self, Error, database_path, source,
-        sync::{self, DocumentStatus, SyncOptions, SyncPlan, SyncReport, Why},
+        self, Error, database_path, file_uri,
+        sync::{self, DocumentStatus, Driver, Event, SyncOptions, SyncPlan, SyncReport, Synced, Why},
     },
     model::{Bytes, GroupId, Holder, HolderKind, Millis, RunId, Scope, Status, StepId},
     observe::NoMetrics,
@@ -78,13 +78,14 @@ impl Desk {
         sync::plan(&self.engine, &self.options).unwrap()
     }
 
-    fn work(&self, group: GroupId) {
+    fn work(&self, group: GroupId) -> Status {
         let pools = BTreeMap::from([("*".to_string(), 2), ("store".to_string(), 1)]);
         let worker = Worker::start(&self.engine, WorkerOptions { pools, scope: Scope::Group(group) }).unwrap();
         let deadline = Instant::now() + Duration::from_secs(120);
         let ending = self.engine.wait_for_group(group, Some(deadline), || false).unwrap();
-        assert!(matches!(ending, Ending::Ended(_)), "{group} did not end: {ending:?}");
         worker.stop(Millis::seconds(5));
+        let Ending::Ended(end) = ending else { panic!("{group} did not end: {ending:?}") };
+        end.status
     }
 
     /// Works with pools for these types only, until every run of the group has come behind the step `last`.
@@ -104,19 +105,14 @@ impl Desk {
         worker.stop(Millis::seconds(5));
     }
 
-    /// One whole command: the plan and what it came to.
+    /// The plan of a sync, and what all groups that it worked on came to.
     fn sync(&self) -> (SyncPlan, SyncReport) {
-        let mut groups = sync::unfinished(&self.engine, &self.options.database).unwrap();
-        groups.iter().for_each(|it| self.work(*it));
-        let plan = self.plan();
-        if let Some(submitted) = sync::submit(&self.engine, &plan).unwrap() {
-            self.work(submitted.group);
-            groups.push(submitted.group);
-        }
-        let report = sync::finish(&self.engine, &self.options.database, &groups).unwrap();
-        let holder = Holder { kind: HolderKind::Cli, id: i64::from(std::process::id()) };
-        sync::prune(&self.engine, &plan, holder, LockWait::AtMost(Millis::seconds(5))).unwrap();
-        (plan, report)
+        let mut here = Here { desk: self, worked: Vec::new() };
+        let Synced::Ended(ended) = sync::run(&self.engine, &self.options, &mut here).unwrap() else {
+            panic!("the work is left to others");
+        };
+        let report = sync::finish(&self.engine, &self.options.database, &here.worked).unwrap();
+        (ended.plan, report)
     }
 
     /// How each of the five steps of a run ended.
@@ -139,6 +135,29 @@ impl Desk {
     fn search(&self, text: &str) -> Vec<Hit> {
         let embedder = embed::by_name("static").unwrap();
         search::search(&self.database(), &*embedder, &Query::new(text)).unwrap()
+    }
+}
+
+/// Works in this process.
+struct Here<'a> {
+    desk: &'a Desk,
+    worked: Vec<GroupId>,
+}
+
+impl Driver for Here<'_> {
+    type Error = Error;
+
+    fn holder(&self) -> Holder {
+        Holder { kind: HolderKind::Cli, id: i64::from(std::process::id()) }
+    }
+
+    fn work(&mut self, group: GroupId) -> ingest::Result<Status> {
+        self.worked.push(group);
+        Ok(self.desk.work(group))
+    }
+
+    fn hear(&mut self, _: Event<'_>) -> ingest::Result<()> {
+        Ok(())
     }
 }
 

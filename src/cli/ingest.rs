@@ -1,7 +1,7 @@
 use super::{
     context::Context,
     failure::{Exit, Failure, Result},
-    ingest_report as said,
+    ingest_report as output,
     items::path_lines,
     parameters, serve,
     submit::workers,
@@ -10,19 +10,17 @@ use super::{
 };
 use crate::{
     definition::{ParameterSet, STAGES},
-    engine::{Engine, LockWait, Needs, check_needs},
+    engine::{Needs, check_needs},
     ingest::{
         database_path,
-        fetch::is_url,
-        removal,
         source::SourceOptions,
-        sync::{self, Place, SyncOptions, SyncPlan, Unread},
+        sync::{self, Driver, Ended, Event, Place, SyncOptions, Synced},
     },
-    model::{GroupId, Holder, HolderKind, Millis, Status},
+    model::{GroupId, Holder, HolderKind, Status},
     os::signals::Signals,
 };
 use clap_complete::engine::ArgValueCompleter;
-use std::{error::Error as _, path::PathBuf, time::Instant};
+use std::{path::PathBuf, time::Instant};
 
 /// Read documents into a vector database, and keep it up to date
 ///
@@ -82,51 +80,39 @@ pub struct Args {
     pools: PoolArgs,
 }
 
-/// How long a removal waits for the lock of the vector database.
-const PRUNE_WAIT: Millis = Millis::minutes(10);
-
 impl Args {
     pub fn run(self, cx: &Context) -> Result<()> {
         let begun = Instant::now();
         check_needs(Needs::Ingest)?;
         let mut options = self.options(cx)?;
         let engine = cx.engine()?;
-        self.give(engine, &mut options)?;
+        if self.title.is_some() && !options.paths.iter().any(|path| Place::of(path) == Some(Place::Stdin)) {
+            return Err(Failure::usage("`--title` is for the document on stdin").hint("name `-` as the document"));
+        }
+        sync::receive_all(engine, &mut options)?;
         if self.dry_run {
             let plan = sync::plan(engine, &options)?;
-            return said::plan_in_full(cx, &plan);
+            return output::plan_in_full(cx, &plan);
         }
         let signals = Signals::install()?;
-        removal::finish(engine, holder(), LockWait::No)?;
-        if !self.detach {
-            self.finish_unfinished(cx, engine, &options, &signals)?;
+        let mut command = Command { args: &self, cx, signals };
+        match sync::run(engine, &options, &mut command)? {
+            Synced::Submitted(group) => detached(cx, group, self.no_autostart),
+            Synced::Ended(ended) => self.ended(cx, &ended, begun),
         }
-        let plan = sync::plan(engine, &options)?;
-        said::plan(cx, &plan)?;
-        let submitted = sync::submit(engine, &plan)?;
-        if let Some(submitted) = submitted {
-            said::submitted(cx, submitted, plan.runs.len())?;
-            if self.detach {
-                return detached(cx, submitted.group, self.no_autostart);
-            }
-            engine.adopt(submitted.group)?;
-        } else if self.detach && !plan.at_work.is_empty() {
-            // Submitted before, perhaps without a worker running.
+    }
+
+    fn ended(&self, cx: &Context, ended: &Ended, begun: Instant) -> Result<()> {
+        let plan = &ended.plan;
+        if self.detach && !plan.at_work.is_empty() {
+            // Submitted before, perhaps while nobody was there to work on it.
             serve::autostart(cx, self.no_autostart)?;
             if workers(cx)? == 0 {
                 cx.output.note(NOBODY);
             }
         }
-        let groups: Vec<GroupId> = submitted.iter().map(|it| it.group).collect();
-        let status = match groups.first() {
-            Some(group) => self.work(cx, *group, &signals)?,
-            None => Status::Completed,
-        };
-        let removed = self.remove(cx, engine, &plan)?;
-        let report = sync::finish(engine, &options.database, &groups)?;
-        let told = said::Told { removed, groups: &groups, search: &self.search_command(cx), took: begun.elapsed() };
-        said::report(cx, &plan, &report, &told)?;
-        match status {
+        output::report(cx, ended, &self.search_command(cx), begun.elapsed())?;
+        match ended.status {
             Status::Failed => Err(Failure::quiet(Exit::WorkFailed)),
             Status::Cancelled => Err(Failure::quiet(Exit::Cancelled)),
             _ if !plan.unread.is_empty() || self.strict && !plan.unusable.is_empty() => {
@@ -165,77 +151,55 @@ impl Args {
         })
     }
 
-    /// Gets what is no file of this machine. One address that can't be reached does not keep the others out.
-    fn give(&self, engine: &Engine, options: &mut SyncOptions) -> Result<()> {
-        let place = |path: &PathBuf| match path.to_str() {
-            Some("-") => Some(Place::Stdin),
-            Some(text) if is_url(text) => Some(Place::Url(text.to_string())),
-            _ => None,
-        };
-        if self.title.is_some() && !options.paths.iter().any(|it| it.as_os_str() == "-") {
-            return Err(Failure::usage("`--title` is for the document on stdin").hint("name `-` as the document"));
-        }
-        let places: Vec<Place> = options.paths.iter().filter_map(place).collect();
-        options.paths.retain(|it| place(it).is_none());
-        for it in places {
-            match (sync::give(engine, options, &it), it) {
-                (Ok(file), _) => options.given.push(file),
-                (Err(error), Place::Url(uri)) => {
-                    let cause = error.source().map(|it| format!(": {it}")).unwrap_or_default();
-                    let reason = format!("{error}{cause}");
-                    options.ungiven.push(Unread { uri, reason });
-                }
-                (Err(error), Place::Stdin) => return Err(error.into()),
-            }
-        }
-        Ok(())
-    }
-
-    /// Groups that an earlier command left come first: their documents count as being at work.
-    fn finish_unfinished(&self, cx: &Context, engine: &Engine, options: &SyncOptions, signals: &Signals) -> Result<()> {
-        let groups = sync::unfinished(engine, &options.database)?;
-        for &group in &groups {
-            sync::try_server(engine, group)?;
-            cx.output.note(format!("continuing {group}, which was not finished"));
-            engine.adopt(group)?;
-            self.work(cx, group, signals)?;
-        }
-        if !groups.is_empty() {
-            sync::settle(engine, &options.database)?;
-        }
-        Ok(())
-    }
-
-    fn work(&self, cx: &Context, group: GroupId, signals: &Signals) -> Result<Status> {
-        let again = this_command();
-        match work::work(cx, group, &self.pools, signals, &again)? {
-            Worked::Ended(end) => Ok(end.status),
-            Worked::Stopped(signal) => Err(work::stopped(cx, group, signal, &again)?),
-            Worked::Paused(reason) => Err(work::paused(cx, group, &reason, &again)?),
-        }
-    }
-
-    fn remove(&self, cx: &Context, engine: &Engine, plan: &SyncPlan) -> Result<usize> {
-        if plan.prune && !plan.removed.is_empty() {
-            cx.output.note(format!("removing {}", count(plan.removed.len() as u64, "document")));
-        }
-        // What was deleted while a database was locked.
-        removal::finish(engine, holder(), LockWait::No)?;
-        let (removed, all) = sync::prune(engine, plan, holder(), LockWait::AtMost(PRUNE_WAIT))?;
-        if !all {
-            cx.output
-                .note("the vector database is locked: searches no longer find the documents, and they are removed when it is free");
-        }
-        Ok(removed)
-    }
-
     fn search_command(&self, cx: &Context) -> String {
         let db = self.db.as_ref().map(|it| format!("--db {} ", quoted(it))).unwrap_or_default();
         format!("windlass {}search {db}\"what you want to know\"", cx.home_flag())
     }
 }
 
-/// This command, shown to processes that wait for a lock that it holds.
+/// The command as the one who syncs.
+struct Command<'a> {
+    args: &'a Args,
+    cx: &'a Context,
+    signals: Signals,
+}
+
+impl Driver for Command<'_> {
+    type Error = Failure;
+
+    fn holder(&self) -> Holder {
+        holder()
+    }
+
+    fn works(&self) -> bool {
+        !self.args.detach
+    }
+
+    fn work(&mut self, group: GroupId) -> Result<Status> {
+        let again = this_command();
+        match work::work(self.cx, group, &self.args.pools, &self.signals, &again)? {
+            Worked::Ended(end) => Ok(end.status),
+            Worked::Stopped(signal) => Err(work::stopped(self.cx, group, signal, &again)?),
+            Worked::Paused(reason) => Err(work::paused(self.cx, group, &reason, &again)?),
+        }
+    }
+
+    fn hear(&mut self, event: Event<'_>) -> Result<()> {
+        let out = &self.cx.output;
+        match event {
+            Event::Resumed(group) => out.note(format!("going on with {group}, which was not finished")),
+            Event::Planned(plan) => output::plan(self.cx, plan)?,
+            Event::Submitted { submitted, runs } => output::submitted(self.cx, submitted, runs)?,
+            Event::Removing(documents) => out.note(format!("removing {}", count(documents as u64, "document"))),
+            Event::RemovalWaits => {
+                out.note("the vector database is locked: the documents are not found any more, and go when it is free")
+            }
+        }
+        Ok(())
+    }
+}
+
+/// This command, for whoever waits for a lock that it holds.
 pub fn holder() -> Holder {
     Holder { kind: HolderKind::Cli, id: i64::from(std::process::id()) }
 }

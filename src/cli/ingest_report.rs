@@ -8,8 +8,7 @@ use super::{
 };
 use crate::{
     engine::Submitted,
-    ingest::sync::{DocumentOutcome, DocumentStatus, SyncPlan, SyncReport},
-    model::GroupId,
+    ingest::sync::{DocumentOutcome, DocumentStatus, Ended, SyncPlan, SyncReport},
     os::process_stat,
 };
 use std::{collections::HashMap, time::Duration};
@@ -128,18 +127,10 @@ pub fn submitted(cx: &Context, submitted: Submitted, runs: usize) -> Result<()> 
     }
 }
 
-/// What the command knows beside the plan and the report.
-pub struct Told<'a> {
-    pub removed: usize,
-    pub groups: &'a [GroupId],
-    /// The command that searches this database.
-    pub search: &'a str,
-    pub took: Duration,
-}
-
-/// What the documents came to, how fast, and what to do next.
-pub fn report(cx: &Context, plan: &SyncPlan, report: &SyncReport, told: &Told) -> Result<()> {
-    let Told { removed, groups, search, took } = *told;
+/// What the documents came to, how fast, and what to do next: `search` is the command that searches the database.
+pub fn report(cx: &Context, ended: &Ended, search: &str, took: Duration) -> Result<()> {
+    let Ended { plan, group, removed, report, .. } = ended;
+    let (removed, groups) = (*removed, group.as_slice());
     let out = &cx.output;
     if out.json {
         return out.event(&serde_json::json!({

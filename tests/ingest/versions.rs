@@ -95,7 +95,9 @@ fn of_two_versions_in_one_queue_the_later_one_stays_whichever_is_worked_on_last(
         let second = sync::submit(&desk.engine, &desk.plan()).unwrap().unwrap().group;
         desk.write("b.md", "beside it");
         let order = if later_first { [second, first] } else { [first, second] };
-        order.into_iter().for_each(|it| desk.work(it));
+        for group in order {
+            desk.work(group);
+        }
         assert_eq!((desk.found("nylon"), desk.found("hemp").len()), (vec!["a.md".to_string()], 0), "{later_first}");
         let (plan, _) = desk.sync();
         assert_eq!((plan.unchanged, plan.new.len()), (1, 1));

@@ -15,9 +15,9 @@ use std::path::PathBuf;
 pub struct SyncOptions {
     /// Files and directories.
     pub paths: Vec<PathBuf>,
-    /// Documents that are no files of this machine, from `give`; and those that could not be got.
-    pub given: Vec<SourceFile>,
-    pub ungiven: Vec<Unread>,
+    /// Documents that are no files of this machine, from `receive_all`; and those that could not be received.
+    pub received: Vec<SourceFile>,
+    pub unread: Vec<Unread>,
     /// What is taken from directories.
     pub source_options: SourceOptions,
     /// From `database_path`.
@@ -39,8 +39,8 @@ impl SyncOptions {
     pub fn new(paths: Vec<PathBuf>, database: PathBuf) -> SyncOptions {
         SyncOptions {
             paths,
-            given: Vec::new(),
-            ungiven: Vec::new(),
+            received: Vec::new(),
+            unread: Vec::new(),
             source_options: SourceOptions::default(),
             database,
             source: DEFAULT_SOURCE.to_string(),

@@ -148,14 +148,14 @@ pub fn plan(engine: &Engine, options: &SyncOptions) -> Result<SyncPlan> {
         runs: HashMap::new(),
         plan: SyncPlan::new(options, params, warnings, basis(&known)),
     };
-    files.iter().chain(&options.given).for_each(|file| planning.take(file));
+    files.iter().chain(&options.received).for_each(|file| planning.take(file));
     planning.find_removed(&files)?;
     let mut plan = planning.plan;
     plan.left_out = unreadable;
     plan.linked_outside = outside;
     let failed: Vec<RunId> = plan.unusable.iter().filter_map(|it| known.get(&it.uri)?.row.run).collect();
     plan.retry = engine.store().read(|tx| document::groups_of(tx, &failed))?;
-    plan.unread.extend(options.ungiven.iter().cloned());
+    plan.unread.extend(options.unread.iter().cloned());
     if options.dry_run {
         find_steps(engine, &mut plan)?;
     }

@@ -1,5 +1,6 @@
 //! Documents that are no files of this machine: an address, or what comes on stdin.
 
+use super::options::{SyncOptions, Unread};
 use crate::{
     artifact::Put,
     engine::Engine,
@@ -13,9 +14,11 @@ use crate::{
     model::Timestamp,
     store::artifact,
 };
-use std::{io, path::PathBuf};
-
-use super::options::SyncOptions;
+use std::{
+    error::Error as _,
+    io,
+    path::{Path, PathBuf},
+};
 
 /// Where a document comes from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,8 +28,37 @@ pub enum Place {
     Stdin,
 }
 
-/// Gets a document and keeps it; for a dry run it is only looked at.
-pub fn give(engine: &Engine, options: &SyncOptions, place: &Place) -> Result<SourceFile> {
+impl Place {
+    /// What a path of a command means if it is no file.
+    pub fn of(path: &Path) -> Option<Place> {
+        match path.to_str()? {
+            "-" => Some(Place::Stdin),
+            text if fetch::is_url(text) => Some(Place::Url(text.to_string())),
+            _ => None,
+        }
+    }
+}
+
+/// Receives every path of the options that is no file. One address that can't be reached does not keep the others out.
+pub fn receive_all(engine: &Engine, options: &mut SyncOptions) -> Result<()> {
+    let places: Vec<Place> = options.paths.iter().filter_map(|path| Place::of(path)).collect();
+    options.paths.retain(|path| Place::of(path).is_none());
+    for place in places {
+        match (receive(engine, options, &place), place) {
+            (Ok(file), _) => options.received.push(file),
+            (Err(error), Place::Url(uri)) => {
+                let cause = error.source().map(|cause| format!(": {cause}")).unwrap_or_default();
+                let reason = format!("{error}{cause}");
+                options.unread.push(Unread { uri, reason });
+            }
+            (Err(error), Place::Stdin) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+/// Receives a document and keeps it; for a dry run it is only looked at.
+fn receive(engine: &Engine, options: &SyncOptions, place: &Place) -> Result<SourceFile> {
     let size = parameters::parse_options(&options.params).max_bytes;
     let (put, uri, media_type, etag) = match place {
         Place::Url(url) => {
@@ -43,19 +75,18 @@ pub fn give(engine: &Engine, options: &SyncOptions, place: &Place) -> Result<Sou
     };
     let title = options.title.as_ref().filter(|_| *place == Place::Stdin);
     let metadata = title.map(|it| serde_json::json!({ "title": it }));
-    let said = metadata.clone().unwrap_or_default();
-    let given = UploadedDocument {
+    let document = UploadedDocument {
         source: options.source.clone(),
         uri,
         media_type,
         etag,
-        metadata: said,
+        metadata: metadata.clone().unwrap_or_default(),
         ..UploadedDocument::default()
     };
-    let name = upload::name_of(&given);
+    let name = upload::name_of(&document);
     let file = SourceFile {
         path: PathBuf::from(name),
-        uri: given.uri.clone(),
+        uri: document.uri.clone(),
         size: put.artifact.size,
         modified: None::<Timestamp>,
         mtime: 0,
@@ -64,7 +95,7 @@ pub fn give(engine: &Engine, options: &SyncOptions, place: &Place) -> Result<Sou
         kept: Some(put.artifact.hash),
     };
     match options.dry_run {
-        false => upload::take(engine, put, given).map(drop)?,
+        false => upload::take(engine, put, document).map(drop)?,
         true => forget(engine, put)?,
     }
     Ok(file)
