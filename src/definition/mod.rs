@@ -7,6 +7,7 @@ mod error;
 mod expression;
 mod graph;
 mod parameters;
+mod quote;
 mod read;
 mod reads;
 mod secret;
@@ -23,10 +24,10 @@ pub use parameters::{BUILTIN_PARAMETERS, ParameterSet, STAGES};
 pub use parameters::{PARAMETERS, Parameter};
 pub use read::{KnownKinds, parse};
 pub use reads::Named;
-pub use secret::{is_secret_name, masked, masked_text};
+pub use secret::{MASK, is_secret_name, masked, masked_text};
 pub use template::{Part, Template, render_json};
 pub use workflow::{
     Action, Background, Command, Definition, Env, HookDefinition, HookEvent, StepDefinition, StepLimits, Unit,
     WorkerDefinition, is_as_stored,
 };
-pub use written::{MASK, shown_json, variables, yaml_text};
+pub use written::{shown_json, variables, yaml_text};

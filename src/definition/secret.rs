@@ -1,8 +1,10 @@
 //! What looks like a secret is not shown: values with such a name, and what follows such a flag in a command. What is
 //! stored stays as it is.
 
-use super::written::MASK;
 use serde_json::{Map, Value};
+
+/// Stands where a value of `env` would be.
+pub const MASK: &str = "***";
 
 /// Words of a name that say that its value is a secret.
 const WORDS: [&str; 11] = [

@@ -3,7 +3,7 @@
 use super::{
     error::{Error, Result},
     expression::{Expression, Values},
-    shell,
+    quote::quote,
 };
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::fmt;
@@ -85,7 +85,7 @@ impl Template {
     ///
     /// Only right for a template that `shell::check` has let pass.
     pub fn shell_render(&self, values: &Values<'_>) -> Result<String> {
-        self.render_with(values, |text| shell::quote(&text))
+        self.render_with(values, |text| quote(&text))
     }
 
     /// As `render`, but a template that is nothing but one `{{ }}` keeps the type of its value.

@@ -2,7 +2,8 @@
 
 use super::{
     expression::{Expression, Values},
-    secret::{masked, masked_text},
+    quote::quote,
+    secret::{MASK, masked, masked_text},
     template::{Part, Template},
     workflow::{
         Action, Background, Command, Definition, Env, HookDefinition, StepDefinition, StepLimits, Unit,
@@ -12,8 +13,6 @@ use super::{
 use crate::decide::retry::Backoff;
 use serde_json::{Map, Value, json};
 
-/// Stands where a value of `env` would be.
-pub const MASK: &str = "***";
 /// Of a hook; a step has none.
 const HOOK_RETRIES: u32 = 3;
 
@@ -181,7 +180,7 @@ impl Command {
     /// from `env` is masked. `word` writes an argument of a program so that a shell would read it.
     pub fn shown(&self, values: &Values<'_>, word: impl Fn(&str) -> String) -> String {
         match self {
-            Command::Shell(template) => template.shown(values, super::shell::quote),
+            Command::Shell(template) => template.shown(values, quote),
             Command::Argv(words) => {
                 let words: Vec<String> = words.iter().map(|it| word(&it.shown(values, str::to_string))).collect();
                 words.join(" ")

@@ -5,33 +5,12 @@
 //! any text.
 
 mod inline;
+mod signs;
+
+pub(super) use signs::Signs;
 
 use inline::inline;
 use std::borrow::Cow;
-
-/// How much of a text's signs are markup.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Signs {
-    /// None: the text is as its author typed it.
-    None,
-    /// Fences alone, which our reader put round program text.
-    Fences,
-    /// Those that our readers write, in which a lone `*` or `_` is a letter of the author's.
-    Readers,
-    /// Everything that people write in Markdown.
-    All,
-}
-
-impl Signs {
-    pub(super) fn of(media_type: &str) -> Signs {
-        match media_type {
-            "text/plain" => Signs::None,
-            "text/x-source" => Signs::Fences,
-            "text/markdown" => Signs::All,
-            _ => Signs::Readers,
-        }
-    }
-}
 
 /// Stands before an item of a list, and between the cells of a row.
 const BULLET: &str = "• ";

@@ -1,11 +1,13 @@
 //! Where values go: from variable to variable, into names of commands, and into texts that are run later.
 
 use super::{
-    OURS,
     scan::Scan,
     script::{Content, PRINTED, READ, RETURNED, SPOT, Script, Word, names_in},
 };
 use std::collections::{BTreeMap, BTreeSet};
+
+/// Variables of every command that hold what others chose.
+const OURS: [&str; 3] = ["WINDLASS_ITEM", "WINDLASS_PARAMS", "WINDLASS_INPUTS"];
 
 /// So many readings of one word are looked at, and texts in texts this deep.
 const READINGS: usize = 32;

@@ -17,16 +17,8 @@ use super::template::{Part, Template};
 use follow::Held;
 use scan::Scan;
 
-/// One shell word that stands for exactly this text, for every POSIX shell.
-pub fn quote(text: &str) -> String {
-    format!("'{}'", text.replace('\'', r"'\''"))
-}
-
 /// What is wrong, and what would be right.
 pub type Problem = (String, &'static str);
-
-/// Variables of every command that hold what others chose.
-const OURS: [&str; 3] = ["WINDLASS_ITEM", "WINDLASS_PARAMS", "WINDLASS_INPUTS"];
 
 /// Refuses a command in which a value could be executed or split; says what would be right.
 ///

@@ -2,7 +2,7 @@
 //!
 //! Words are passed on to `Script`, which judges whole commands.
 
-use super::script::{Redirect, Script};
+use super::script::{COMPUTE, Redirect, Script};
 use crate::definition::expression::Expression;
 
 /// Where the scanner is. Frames nest: `"$( "..." )"`.
@@ -33,8 +33,6 @@ type Place = (&'static str, &'static str);
 
 const UNQUOTE: &str = "remove the quotes: a value becomes one quoted word by itself";
 const VARIABLE: &str = "pass the value in a variable (`env: { NAME: \"{{ ... }}\" }`) and use \"$NAME\"";
-pub(super) const COMPUTE: &str =
-    "shells run the content of a value here; compute with `expr` or `awk`, which get it only as an argument";
 const BACKQUOTE: Place = ("after a backquote", "write $( ) instead of backquotes");
 const CONDITION: Place = ("inside `[[ ]]`, where shells compute with it", "write `[ ]` or `case`");
 const HASH: Place =

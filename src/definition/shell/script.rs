@@ -6,6 +6,9 @@
 use crate::definition::expression::Expression;
 use std::collections::BTreeSet;
 
+pub(super) const COMPUTE: &str =
+    "shells run what stands in a value here; compute with `expr` or `awk`, which only get it as an argument";
+
 /// The values and the variables that a word is made of.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Content {
@@ -211,7 +214,7 @@ impl Script {
 
     pub fn computed_with(&mut self, name: &str) {
         let content = Content::of(name);
-        self.evaluated(content, "in an arithmetic expression".into(), super::scan::COMPUTE);
+        self.evaluated(content, "in an arithmetic expression".into(), COMPUTE);
     }
 
     pub fn evaluated(&mut self, content: Content, place: String, hint: &'static str) {
@@ -367,7 +370,7 @@ impl Script {
             self.word().content.add(&given);
         }
         if computes {
-            self.evaluated(given, "in an arithmetic expression".into(), super::scan::COMPUTE);
+            self.evaluated(given, "in an arithmetic expression".into(), COMPUTE);
         }
     }
 

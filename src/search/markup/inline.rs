@@ -1,6 +1,6 @@
 //! The signs within a paragraph: emphasis, code, links, tags and escapes.
 
-use super::Signs;
+use super::signs::Signs;
 use std::collections::HashMap;
 
 /// Takes the signs out of a paragraph.
