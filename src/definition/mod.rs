@@ -3,6 +3,7 @@
 //! May import: `model`, `decide`, `settings`. Never: reads the database or runs anything.
 
 mod canonical;
+pub mod catalog;
 mod error;
 mod expression;
 mod graph;

@@ -5,6 +5,7 @@ use super::{
     form::{Queried, Sent},
     listing::{self, PAGE},
     object::{self, BatchObject, GroupObject, RunObject, StepObject},
+    start::StartRequest,
     workflow,
 };
 use crate::{
@@ -96,23 +97,23 @@ pub async fn start_workflows(
     Sent(form): Sent,
 ) -> Result<(StatusCode, Json<StartedWorkflows>)> {
     let id = form.needed_number("batch_id")?;
-    let asked = workflow::Asked::of(&form, &app, &caller)?;
+    let request = StartRequest::of(&form, &app, &caller)?;
     let which = if form.flag("only_unparsed")? { Which::New } else { Which::All };
     let (workflows, run_group) = app
         .blocking(move |engine| {
             if !engine.store().read(|tx| document_batch::exists(tx, id))? {
                 return Err(Failure::not_found(format!("Batch {id} not found")));
             }
-            let (definition, params) = definitions::find_both(engine, &asked)?;
-            // A start with `only_unparsed` sees what others have started.
+            let (definition, params) = definitions::find_both(engine, &request)?;
+            // Who looks for what nobody works on yet sees what others have started.
             let key = ResourceKey(format!("batch:{id}"));
             let _turn = engine.hold_key(&key, super::holder(), LockWait::AtMost(TURN))?;
             let start = Start {
                 batch: id,
                 definition,
                 params,
-                database: asked.database,
-                priority: asked.priority,
+                database: request.database,
+                priority: request.priority,
                 name: None,
                 which,
             };

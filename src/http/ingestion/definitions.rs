@@ -1,13 +1,15 @@
 //! `/workflow/definitions`: the workflows that can be started. The built-in one, the files of `workflows/` in the home
 //! directory, and what was submitted before, newest version; by id.
 
-use super::workflow::Asked;
+use super::start::StartRequest;
 use crate::{
-    definition::{Definition, KnownKinds, ParameterSet, parse},
+    definition::{
+        Definition, KnownKinds, ParameterSet,
+        catalog::{self, Entry},
+    },
     engine::Engine,
     http::{App, Failure, Result},
     ingest::{self, WORKFLOW, parameter_sets},
-    os::ownership,
     store::definition,
 };
 use axum::{
@@ -18,11 +20,8 @@ use axum::{
 };
 use serde::Serialize;
 use serde_json::Value;
-use std::{collections::BTreeMap, fs, io, path::PathBuf};
+use std::collections::BTreeMap;
 use utoipa::ToSchema;
-
-/// Where the workflows of a home are.
-const DIRECTORY: &str = "workflows";
 
 /// A workflow that can be started, and its text.
 struct Known {
@@ -66,16 +65,14 @@ fn all(engine: &Engine) -> Result<BTreeMap<String, Known>> {
         found.insert(definition.id.clone(), Known { definition, text, submitted: true });
     }
     let kinds = KnownKinds::new(engine.kinds().names());
-    for path in files(engine)? {
-        let parsed = ownership::read_through_link(&path).map_err(|it| it.to_string()).and_then(|text| {
-            let definition = parse(&text, &path.to_string_lossy(), &kinds).map_err(|it| it.to_string())?;
-            Ok(Known { definition, text, submitted: false })
-        });
-        match parsed {
-            Ok(known) => drop(found.insert(known.definition.id.clone(), known)),
-            Err(error) => tracing::warn!(%error, "failed to read a workflow"),
-        }
+    let (entries, refused) = catalog::workflows(engine.home(), &kinds).map_err(|error| {
+        let directory = engine.home().join(catalog::DIRECTORY);
+        Failure::new(500, format!("failed to list {}: {error}", directory.display()))
+    })?;
+    for Entry { definition, text } in entries {
+        found.insert(definition.id.clone(), Known { definition, text, submitted: false });
     }
+    refused.iter().for_each(|error| tracing::warn!(%error, "a workflow can't be read"));
     let definition = ingest::definition()?;
     found.insert(definition.id.clone(), Known { definition, text: WORKFLOW.to_string(), submitted: false });
     Ok(found)
@@ -87,31 +84,18 @@ fn pretty(body: &str) -> String {
     serde_json::to_string_pretty(&value).unwrap_or_default() + "\n"
 }
 
-fn files(engine: &Engine) -> Result<Vec<PathBuf>> {
-    let dir = engine.home().join(DIRECTORY);
-    let entries = match fs::read_dir(&dir) {
-        Ok(entries) => entries,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(error) => return Err(Failure::new(500, format!("failed to list {}: {error}", dir.display()))),
-    };
-    let yaml = |it: &PathBuf| it.extension().is_some_and(|it| it == "yaml" || it == "yml");
-    let mut paths: Vec<PathBuf> = entries.flatten().map(|it| it.path()).filter(yaml).collect();
-    paths.sort();
-    Ok(paths)
-}
-
 fn find(engine: &Engine, id: &str) -> Result<Known> {
     let missing = || Failure::not_found(format!("workflow definition {id} not found"));
     all(engine)?.remove(id).ok_or_else(missing)
 }
 
-/// The workflow and the parameter set that a request asks for.
-pub fn find_both(engine: &Engine, asked: &Asked) -> Result<(Definition, ParameterSet)> {
-    let definition = match &asked.definition {
+/// The workflow and the parameter set of a request.
+pub fn find_both(engine: &Engine, request: &StartRequest) -> Result<(Definition, ParameterSet)> {
+    let definition = match &request.definition {
         Some(id) => {
             let found = find(engine, id)?;
             // Its commands would get items of the caller's choice.
-            if found.submitted && !asked.may_reach_out {
+            if found.submitted && !request.may_reach_out {
                 return Err(Failure::new(
                     403,
                     format!("the workflow {id} was only submitted: starting it requires the token"),
@@ -122,7 +106,7 @@ pub fn find_both(engine: &Engine, asked: &Asked) -> Result<(Definition, Paramete
         }
         None => ingest::definition()?,
     };
-    let found = parameter_sets::find(engine.home(), &asked.params).map_err(super::of_ingest)?;
-    let missing = || Failure::not_found(format!("param set {} not found", asked.params));
+    let found = parameter_sets::find(engine.home(), &request.params).map_err(super::of_ingest)?;
+    let missing = || Failure::not_found(format!("param set {} not found", request.params));
     Ok((definition, found.ok_or_else(missing)?.set))
 }

@@ -14,6 +14,7 @@ mod param_sets;
 mod result;
 mod run_groups;
 mod source_status;
+mod start;
 mod stats;
 mod sync_state;
 mod vector_databases;

@@ -5,6 +5,7 @@ use super::{
     form::{Fields, Queried, Sent},
     listing::{self, PAGE},
     object::{self, HistoryObject, RunObject, StepObject},
+    start::StartRequest,
 };
 use crate::{
     definition::Definition,
@@ -28,30 +29,6 @@ use utoipa::ToSchema;
 
 /// The most rows that a page may have.
 const ROWS_MAX: i64 = 1_000;
-
-/// What a request to start something asks for.
-pub struct Asked {
-    pub definition: Option<String>,
-    pub params: String,
-    pub database: String,
-    pub priority: i64,
-    /// As `Caller::may_reach_out`.
-    pub may_reach_out: bool,
-}
-
-impl Asked {
-    pub fn of(form: &Fields, app: &App, caller: &Caller) -> Result<Asked> {
-        let definition = form.get("workflow_definition_id").or(form.get("workflow_definiton_id"));
-        let settings = app.settings();
-        Ok(Asked {
-            definition: definition.map(str::to_string),
-            params: form.get("param_id").unwrap_or(&settings.parameters).to_string(),
-            database: settings.database.clone(),
-            priority: form.number("priority")?.unwrap_or(0),
-            may_reach_out: caller.may_reach_out(),
-        })
-    }
-}
 
 fn status_of(query: &Fields) -> Result<Status> {
     query.text("status")?.parse().map_err(Failure::bad_request)
@@ -274,24 +251,24 @@ pub async fn start(
     Sent(form): Sent,
 ) -> Result<(StatusCode, Json<(Option<RunObject>, Vec<StepObject>)>)> {
     let doc_id = form.text("doc_id")?.to_string();
-    let asked = Asked::of(&form, &app, &caller)?;
-    let started = app.blocking(move |engine| start_one(engine, &doc_id, asked)).await?;
+    let request = StartRequest::of(&form, &app, &caller)?;
+    let started = app.blocking(move |engine| start_one(engine, &doc_id, request)).await?;
     let (run, steps) = started.map_or((None, Vec::new()), |it| (Some(it.run), it.steps));
     Ok((StatusCode::CREATED, Json((run, steps))))
 }
 
-fn start_one(engine: &Engine, doc_id: &str, asked: Asked) -> Result<Option<RunWithSteps>> {
+fn start_one(engine: &Engine, doc_id: &str, request: StartRequest) -> Result<Option<RunWithSteps>> {
     let missing = || Failure::not_found(format!("Document {doc_id} not found"));
     let content = object::parse_hash(doc_id).ok_or_else(missing)?;
     let documents = engine.store().read(|tx| document_uri::of_content(tx, &content))?;
     let batch = documents.iter().find_map(|it| it.batch).ok_or_else(missing)?;
-    let (definition, params): (Definition, _) = definitions::find_both(engine, &asked)?;
+    let (definition, params): (Definition, _) = definitions::find_both(engine, &request)?;
     let start = Start {
         batch,
         definition,
         params,
-        database: asked.database,
-        priority: asked.priority,
+        database: request.database,
+        priority: request.priority,
         name: Some(format!("single run {doc_id}")),
         which: Which::One(content),
     };
