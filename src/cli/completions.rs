@@ -1,4 +1,4 @@
-use super::{complete::VARIABLE, context::Context, failure::Result, typed};
+use super::{complete::VARIABLE, context::Context, failure::Result, suggestion};
 use clap_complete::env::Shells;
 
 /// Print shell completions for commands, flags, and current ids, statuses and names
@@ -17,7 +17,7 @@ impl Args {
     pub fn run(self, cx: &Context) -> Result<()> {
         let mut script = Vec::new();
         if let Some(shell) = Shells::builtins().completer(&self.shell) {
-            shell.write_registration(VARIABLE, "windlass", "windlass", &typed::program_path(), &mut script)?;
+            shell.write_registration(VARIABLE, "windlass", "windlass", &suggestion::program_path(), &mut script)?;
         }
         cx.output.bytes(&script)
     }

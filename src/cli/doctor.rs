@@ -3,7 +3,7 @@ use super::{
     database,
     failure::{Exit, Failure, Result},
     output::Paint,
-    typed,
+    suggestion,
     wording::{count, plain, size},
 };
 use crate::{
@@ -61,7 +61,7 @@ fn tell(cx: &Context, finding: &Finding) -> Result<()> {
         out.line(format!("        {}", plain(problem)))?;
     }
     match finding.remedy {
-        Some(remedy) => out.advice(format!("        {}", out.paint(Paint::Bold, &typed::command(remedy)))),
+        Some(remedy) => out.advice(format!("        {}", out.paint(Paint::Bold, &suggestion::command(remedy)))),
         None => Ok(()),
     }
 }

@@ -1,6 +1,6 @@
 //! Every way in which a command can fail: what it says, what it advises, and the exit code. The codes are promises.
 
-use super::typed;
+use super::suggestion;
 use crate::{
     artifact, assembly, backup, daemon, definition, embed, engine, http::token, ingest,
     model::printable::printable_json, os, os::regular_file::NotRegular, os::stderr, prove, search, settings, store,
@@ -113,8 +113,8 @@ impl Failure {
 
     /// Says what happened on stderr, in words or as one line of JSON.
     pub fn report(&self, json: bool, color: bool) {
-        let Some(message) = self.message.as_deref().map(typed::sentence) else { return };
-        let hint = self.hint.as_deref().map(typed::sentence);
+        let Some(message) = self.message.as_deref().map(suggestion::sentence) else { return };
+        let hint = self.hint.as_deref().map(suggestion::sentence);
         if json {
             let what = serde_json::json!({"error": message, "hint": hint, "exit": self.exit.code()});
             stderr::say(&*printable_json(&what.to_string()));

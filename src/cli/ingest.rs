@@ -105,7 +105,7 @@ impl Args {
     fn ended(&self, cx: &Context, ended: &Ended, begun: Instant) -> Result<()> {
         let plan = &ended.plan;
         if self.detach && !plan.at_work.is_empty() {
-            // Submitted before, perhaps while nobody was there to work on it.
+            // Submitted before, perhaps without a worker running.
             serve::autostart(cx, self.no_autostart)?;
             if workers(cx)? == 0 {
                 cx.output.note(NOBODY);
@@ -187,19 +187,19 @@ impl Driver for Command<'_> {
     fn hear(&mut self, event: Event<'_>) -> Result<()> {
         let out = &self.cx.output;
         match event {
-            Event::Resumed(group) => out.note(format!("going on with {group}, which was not finished")),
+            Event::Resumed(group) => out.note(format!("continuing {group}, which was not finished")),
             Event::Planned(plan) => output::plan(self.cx, plan)?,
             Event::Submitted { submitted, runs } => output::submitted(self.cx, submitted, runs)?,
             Event::Removing(documents) => out.note(format!("removing {}", count(documents as u64, "document"))),
             Event::RemovalWaits => {
-                out.note("the vector database is locked: the documents are not found any more, and go when it is free")
+                out.note("the vector database is locked: searches no longer find the documents, and they are removed when it is free")
             }
         }
         Ok(())
     }
 }
 
-/// This command, for whoever waits for a lock that it holds.
+/// This command, shown to processes that wait for a lock that it holds.
 pub fn holder() -> Holder {
     Holder { kind: HolderKind::Cli, id: i64::from(std::process::id()) }
 }

@@ -43,9 +43,9 @@ mod show_file;
 mod status;
 mod stop;
 mod submit;
+mod suggestion;
 mod table;
 mod trust;
-mod typed;
 mod ui;
 mod vacuum;
 mod wait;
@@ -155,7 +155,7 @@ pub fn main() -> i32 {
     };
     let output = Output::new(line.global.json, line.global.quiet, line.global.verbose, line.global.utc);
     let context = Context::new(line.global.home, output);
-    typed::begin(&context.home_flag());
+    suggestion::begin(&context.home_flag());
     let reads = line.command.only_reads();
     let ended = line.command.run(&context);
     if reads {

@@ -1,6 +1,6 @@
 //! What a command prints: data to stdout, messages to stderr; for people, or `--json` for programs.
 
-use super::{failure::Result, table::Table, typed};
+use super::{failure::Result, suggestion, table::Table};
 use crate::{
     model::printable::{printable, printable_json},
     os::stderr,
@@ -77,7 +77,7 @@ impl Output {
 
     /// One line of our own words for people, whose suggested commands can be typed as they stand.
     pub fn advice(&self, text: impl AsRef<str>) -> Result<()> {
-        self.line(typed::sentence(text.as_ref()))
+        self.line(suggestion::sentence(text.as_ref()))
     }
 
     /// Data as it is, without an added line end.
@@ -120,14 +120,14 @@ impl Output {
     /// A message for people, on stderr; `--quiet` drops it, `--json` too.
     pub fn note(&self, text: impl AsRef<str>) {
         if !self.quiet && !self.json {
-            stderr::say(typed::sentence(text.as_ref()));
+            stderr::say(suggestion::sentence(text.as_ref()));
         }
     }
 
     /// A message that even `--quiet` lets through.
     pub fn warn(&self, text: impl AsRef<str>) {
         let (yellow, plain) = if self.lively { ("\x1b[33m", "\x1b[0m") } else { ("", "") };
-        stderr::say_under(&format!("{yellow}warning:{plain} "), typed::sentence(text.as_ref()));
+        stderr::say_under(&format!("{yellow}warning:{plain} "), suggestion::sentence(text.as_ref()));
     }
 
     pub fn paint(&self, paint: Paint, text: &str) -> String {

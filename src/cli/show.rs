@@ -5,9 +5,8 @@ use super::{
     list::{steps_took, worker_table},
     name::Name,
     output::{Output, Paint},
-    show_file,
+    show_file, suggestion,
     table::{Cell, Table, status_paint},
-    typed,
     wording::{count, duration, plain, plain_lines},
     work::{item_name, show_kinds},
 };
@@ -104,7 +103,7 @@ fn group(cx: &Context, id: GroupId) -> Result<()> {
     }
     if it.paused {
         let what = it.paused_for.as_ref().map(|it| format!("{}; ", plain(it))).unwrap_or_default();
-        line(out, "paused", typed::sentence(&format!("{what}resume with `windlass resume {id}`")))?;
+        line(out, "paused", suggestion::sentence(&format!("{what}resume with `windlass resume {id}`")))?;
     }
     let runs: Vec<String> = details.runs_by_status.iter().map(|(status, n)| format!("{n} {status}")).collect();
     let parts = if runs.is_empty() { String::new() } else { format!(" ({})", runs.join(", ")) };
@@ -232,7 +231,7 @@ fn facts(cx: &Context, found: &StepView) -> Result<()> {
         line(
             out,
             "files",
-            typed::sentence(&format!(
+            suggestion::sentence(&format!(
                 "{} (`windlass show {} --file NAME`)",
                 count(details.files.len() as u64, "file"),
                 it.id

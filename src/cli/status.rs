@@ -3,8 +3,8 @@ use super::{
     failure::Result,
     list::{named_group, worker_table},
     output::Paint,
+    suggestion,
     table::{Cell, Table},
-    typed,
     wording::{count, number_of, plain, size},
 };
 use crate::{
@@ -124,7 +124,7 @@ fn show(cx: &Context, facts: &StatusView) -> Result<()> {
     for it in &facts.problems {
         out.line(format!("  {}", it.text))?;
         if let Some(command) = &it.command {
-            out.line(format!("    {}", out.paint(Paint::Bold, &typed::command(command))))?;
+            out.line(format!("    {}", out.paint(Paint::Bold, &suggestion::command(command))))?;
         }
     }
     Ok(())

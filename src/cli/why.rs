@@ -4,8 +4,8 @@ use super::{
     name::Name,
     output::Paint,
     show::show_attempt,
+    suggestion,
     table::status_paint,
-    typed,
     wording::{count, plain},
     work::item_name,
 };
@@ -87,7 +87,7 @@ fn tell(cx: &Context, explained: &Explained, said: &mut BTreeSet<String>) -> Res
         let command =
             of_all.cloned().or_else(|| reason.command.as_ref().map(|_| format!("windlass retry {}", why.group)));
         if let Some(command) = &command {
-            out.line(format!("    {}", out.paint(Paint::Bold, &typed::command(command))))?;
+            out.line(format!("    {}", out.paint(Paint::Bold, &suggestion::command(command))))?;
         }
     }
     if step.status == Status::Failed || (step.status == Status::Error && why.group_waits_for.is_none()) {

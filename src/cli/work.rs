@@ -188,7 +188,7 @@ pub fn paused(cx: &Context, group: GroupId, reason: &str, command: &str) -> Resu
 }
 
 fn resume_command(group: GroupId) -> String {
-    super::typed::command(&format!("windlass run --resume {group}"))
+    super::suggestion::command(&format!("windlass run --resume {group}"))
 }
 
 fn report(cx: &Context, engine: &Engine, end: GroupEnd) -> Result<()> {

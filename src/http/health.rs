@@ -3,7 +3,7 @@
 //! It takes no lock that a step can hold, asks neither the database nor the disk itself, and answers within a second
 //! whatever hangs.
 
-use super::{App, Caller, health_body, observer::Seen};
+use super::{App, Caller, health_body, observer::Observation};
 use crate::{
     decide::admission,
     model,
@@ -54,10 +54,11 @@ async fn health(State(app): State<App>, Extension(caller): Extension<Caller>) ->
     let (status, body) = match app.0.health.of(asked) {
         Some(answer) => answer,
         None => {
-            let seen = app.0.observer.look().await;
-            let reasons = reasons(&Facts::of(&app, seen.as_deref()));
+            let observation = app.0.observer.look().await;
+            let reasons = reasons(&Facts::of(&app, observation.as_deref()));
             let status = if reasons.is_empty() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-            let body = serde_json::to_vec(&health_body::Health::of(&app, seen, reasons, asked.0)).unwrap_or_default();
+            let body =
+                serde_json::to_vec(&health_body::Health::of(&app, observation, reasons, asked.0)).unwrap_or_default();
             app.0.health.keep(asked, (status, body.into()))
         }
     };
@@ -70,9 +71,9 @@ const RECENT: Duration = Duration::from_millis(50);
 
 /// The last answer to those who are known, and to those who are not.
 #[derive(Default)]
-pub(super) struct Recent(Mutex<[Option<Kept>; 2]>);
+pub(super) struct Recent(Mutex<[Option<CachedAnswer>; 2]>);
 
-struct Kept {
+struct CachedAnswer {
     at: Instant,
     /// Whether the process was stopping: that is reported at once.
     stopping: bool,
@@ -88,7 +89,7 @@ impl Recent {
 
     fn keep(&self, (known, stopping): (bool, bool), answer: (StatusCode, Bytes)) -> (StatusCode, Bytes) {
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        all[usize::from(known)] = Some(Kept { at: Instant::now(), stopping, answer: answer.clone() });
+        all[usize::from(known)] = Some(CachedAnswer { at: Instant::now(), stopping, answer: answer.clone() });
         answer
     }
 }
@@ -106,14 +107,14 @@ struct Facts {
 }
 
 impl Facts {
-    fn of(app: &App, seen: Option<&Seen>) -> Facts {
+    fn of(app: &App, observation: Option<&Observation>) -> Facts {
         Facts {
             stopping: app.is_stopping(),
             consumes: app.worker().is_some_and(|it| it.fatal().is_none()),
             pulse: app.engine().store().pulse(),
-            readable: seen.is_none_or(|it| it.readable),
+            readable: observation.is_none_or(|it| it.readable),
             looking: app.0.observer.stuck(),
-            free: seen.and_then(|it| it.free_disk),
+            free: observation.and_then(|it| it.free_disk),
             reserve: app.settings().disk_reserve,
         }
     }
@@ -138,7 +139,7 @@ fn reasons(facts: &Facts) -> Vec<Reason> {
 }
 
 /// A look, shared with the answer.
-pub type Look = Option<Arc<Seen>>;
+pub type Look = Option<Arc<Observation>>;
 
 #[cfg(test)]
 mod tests {

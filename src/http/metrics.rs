@@ -1,6 +1,6 @@
 //! `/metrics`: everything that is counted, in the text format of Prometheus.
 
-use super::{App, observer::Seen};
+use super::{App, observer::Observation};
 use crate::observe::{Gauge, Registry};
 use axum::{extract::State, http::header, response::IntoResponse};
 use utoipa_axum::{router::OpenApiRouter, routes};
@@ -16,14 +16,14 @@ pub fn router() -> OpenApiRouter<App> {
     responses((status = 200, body = String, content_type = "text/plain"))
 )]
 async fn metrics(State(app): State<App>) -> impl IntoResponse {
-    let (registry, seen) = (app.registry(), app.0.observer.look().await);
-    measure(registry, seen.as_deref(), &app.worker().map(|it| it.pools()).unwrap_or_default());
+    let (registry, observation) = (app.registry(), app.0.observer.look().await);
+    measure(registry, observation.as_deref(), &app.worker().map(|it| it.pools()).unwrap_or_default());
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], registry.prometheus())
 }
 
 /// Sets what goes up and down. What could not be read is left out, or -1 where there is one of it.
-fn measure(registry: &Registry, seen: Option<&Seen>, pools: &[(String, usize, usize)]) {
-    let queues = seen.and_then(|it| it.queues.as_ref());
+fn measure(registry: &Registry, observation: Option<&Observation>, pools: &[(String, usize, usize)]) {
+    let queues = observation.and_then(|it| it.queues.as_ref());
     let of_types = queues.iter().flat_map(|it| &it.types).flat_map(|it| {
         let counts = [("ready", it.ready), ("running", it.running), ("blocked", it.in_line)];
         counts.map(|(status, count)| ([status, it.step_type.as_str()], count as f64))
@@ -33,6 +33,6 @@ fn measure(registry: &Registry, seen: Option<&Seen>, pools: &[(String, usize, us
     registry.replace(Gauge::PoolBusy, pools.iter().map(|it| ([it.0.as_str()], it.1 as f64)));
     registry.replace(Gauge::PoolSize, pools.iter().map(|it| ([it.0.as_str()], it.2 as f64)));
     let number = |value: Option<u64>| [([], value.map_or(-1.0, |it| it as f64))];
-    registry.replace(Gauge::WalBytes, number(seen.and_then(|it| it.wal_bytes)));
-    registry.replace(Gauge::FreeDiskBytes, number(seen.and_then(|it| it.free_disk).map(|it| it.0)));
+    registry.replace(Gauge::WalBytes, number(observation.and_then(|it| it.wal_bytes)));
+    registry.replace(Gauge::FreeDiskBytes, number(observation.and_then(|it| it.free_disk).map(|it| it.0)));
 }

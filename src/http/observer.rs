@@ -24,7 +24,7 @@ const LEAST_REST: Duration = Duration::from_millis(100);
 
 /// What a look saw. What could not be read is `None`.
 #[derive(Debug, Clone)]
-pub struct Seen {
+pub struct Observation {
     pub at: Instant,
     pub took: Duration,
     pub readable: bool,
@@ -36,12 +36,12 @@ pub struct Seen {
 
 /// Asks for looks and hands out what they saw.
 pub struct Observer {
-    asked: Arc<Asked>,
-    seen: watch::Receiver<Option<Arc<Seen>>>,
+    request: Arc<Request>,
+    observation: watch::Receiver<Option<Arc<Observation>>>,
 }
 
 #[derive(Default)]
-struct Asked {
+struct Request {
     state: Mutex<State>,
     changed: Condvar,
 }
@@ -55,39 +55,39 @@ struct State {
 
 impl Observer {
     pub fn new(parts: &Parts) -> Observer {
-        let (tell, seen) = watch::channel(None);
-        let asked = Arc::new(Asked::default());
-        let (weak, engine) = (Arc::downgrade(&asked), parts.engine.clone());
+        let (tell, observation) = watch::channel(None);
+        let request = Arc::new(Request::default());
+        let (weak, engine) = (Arc::downgrade(&request), parts.engine.clone());
         let started = thread::Builder::new().name("windlass-health".into()).spawn(move || run(&weak, &engine, &tell));
         if let Err(error) = started {
             // `/health` says then that nothing can be read.
             tracing::error!(%error, "failed to watch the health of the engine");
         }
-        Observer { asked, seen }
+        Observer { request, observation }
     }
 
     /// The newest look; a new one if it comes soon enough.
-    pub async fn look(&self) -> Option<Arc<Seen>> {
-        let mut seen = self.seen.clone();
-        let newest = seen.borrow_and_update().clone();
-        let rested = |it: &Arc<Seen>| it.at.elapsed() >= (it.took * REST).max(LEAST_REST);
+    pub async fn look(&self) -> Option<Arc<Observation>> {
+        let mut observation = self.observation.clone();
+        let newest = observation.borrow_and_update().clone();
+        let rested = |it: &Arc<Observation>| it.at.elapsed() >= (it.took * REST).max(LEAST_REST);
         if newest.as_ref().is_some_and(|it| !rested(it)) {
             return newest;
         }
         self.ask();
         let patience = if newest.is_some() { FRESH } else { FIRST };
-        let _ = tokio::time::timeout(patience, seen.changed()).await;
-        seen.borrow().clone()
+        let _ = tokio::time::timeout(patience, observation.changed()).await;
+        observation.borrow().clone()
     }
 
     /// For how long a look has been stuck.
     pub fn stuck(&self) -> Duration {
-        self.asked.lock().looking.map_or(Duration::ZERO, |it| it.elapsed())
+        self.request.lock().looking.map_or(Duration::ZERO, |it| it.elapsed())
     }
 
     fn ask(&self) {
-        self.asked.lock().wanted = true;
-        self.asked.changed.notify_one();
+        self.request.lock().wanted = true;
+        self.request.changed.notify_one();
     }
 }
 
@@ -97,7 +97,7 @@ impl Drop for Observer {
     }
 }
 
-impl Asked {
+impl Request {
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -114,8 +114,8 @@ impl Asked {
 }
 
 /// Runs until no requester is left.
-fn run(asked: &Weak<Asked>, engine: &Engine, tell: &watch::Sender<Option<Arc<Seen>>>) {
-    while let Some(strong) = asked.upgrade() {
+fn run(request: &Weak<Request>, engine: &Engine, tell: &watch::Sender<Option<Arc<Observation>>>) {
+    while let Some(strong) = request.upgrade() {
         strong.wait();
         if Arc::strong_count(&strong) == 1 {
             return;
@@ -127,7 +127,7 @@ fn run(asked: &Weak<Asked>, engine: &Engine, tell: &watch::Sender<Option<Arc<See
     }
 }
 
-fn look(engine: &Engine) -> Seen {
+fn look(engine: &Engine) -> Observation {
     let begun = Instant::now();
     let read = engine.store().read(|tx| Ok((read::queues(tx)?, read::oldest_running(tx)?)));
     let log = format!("{}-wal", engine.store().path().display());
@@ -135,7 +135,7 @@ fn look(engine: &Engine) -> Seen {
         Ok((queues, oldest)) => (true, Some(queues), oldest),
         Err(_) => (false, None, None),
     };
-    Seen {
+    Observation {
         readable,
         queues,
         oldest_running,

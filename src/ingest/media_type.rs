@@ -35,7 +35,7 @@ impl MediaType {
 const OLE: &str = "application/x-ole-storage";
 const BINARY: &str = "application/octet-stream";
 
-/// How much of a file tells its type, in bytes.
+/// How much of a file is read to detect its type, in bytes.
 const HEAD: usize = 8192;
 
 /// Tells the type of a document.
@@ -179,7 +179,7 @@ pub fn may_be_read(path: &Path) -> bool {
         && !FORMATS.iter().any(|format| !format.walked && format.endings().any(|it| it == extension))
 }
 
-/// Whether the name tells a format, whatever the content is.
+/// Whether the name implies a format, whatever the content is.
 pub fn is_known_name(path: &Path) -> bool {
     by_name(&path.file_name().unwrap_or_default().to_string_lossy()).is_some()
 }

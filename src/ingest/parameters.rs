@@ -23,7 +23,7 @@ use std::{
 /// Where the vector databases of a home are.
 const VECTORS: &str = "vectors";
 
-/// What a server is asked to embed where nothing else is to be, so that it tells the length of its vectors.
+/// The text that a server embeds when there is no other, to learn the length of its vectors.
 pub(super) const TRIAL_TEXT: &str = "windlass";
 
 /// How long a trial of a server may take.

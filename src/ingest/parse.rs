@@ -39,7 +39,7 @@ fn read(media_type: MediaType, bytes: &[u8], name: &str, options: &ParseOptions)
     }
 }
 
-/// What is told of every document in the same way, whoever read it.
+/// The fields that every reader sets in the same way.
 pub(super) fn finished(mut document: ParsedDocument, media_type: MediaType, bytes: &[u8]) -> ParsedDocument {
     document.media_type = media_type.name().to_string();
     if !matches!(media_type, MediaType::Known(format) if !format.structure) {

@@ -14,7 +14,7 @@ pub enum ParseError {
     NeedsOcr { pages: usize },
     #[error("the document's table of contents (xref) is broken and could not be repaired: {reason}")]
     BrokenXref { reason: String },
-    #[error("the file is cut off: {reason}")]
+    #[error("the file is truncated: {reason}")]
     Truncated { reason: String },
     #[error("nested too deeply: {what}")]
     TooDeep { what: String },
@@ -30,7 +30,7 @@ pub enum ParseError {
     Docling { url: String, problem: String, retryable: bool },
     #[error("docling could not read the document: {reason}")]
     DoclingRefused { reason: String },
-    #[error("there is no thread to read it in")]
+    #[error("no thread available to read it")]
     NoThread(#[source] io::Error),
     #[error("failed to {action} {}", path.display())]
     Io { action: &'static str, path: PathBuf, source: io::Error },
@@ -73,10 +73,10 @@ impl ParseError {
                 "fetch the file again, or set `parse.salvage: true` to index what can still be read"
             }
             ParseError::TooLarge { .. } => "raise `parse.max_bytes` or `parse.max_text`, or split the document",
-            ParseError::Unsupported { .. } => "leave it out with a glob, or convert it to PDF, HTML or text first",
+            ParseError::Unsupported { .. } => "exclude it with a glob, or convert it to PDF, HTML or text first",
             ParseError::NoPdfSupport => "build windlass with its default features (`pdf` is one of them)",
             ParseError::Docling { retryable: false, .. } => "see `parse.url`, or use `parse.backend=builtin`",
-            ParseError::DoclingRefused { .. } => "read it with `parse.backend=builtin`, or leave it out with a glob",
+            ParseError::DoclingRefused { .. } => "read it with `parse.backend=builtin`, or exclude it with a glob",
             ParseError::Docling { .. } => return None,
             ParseError::TooDeep { .. }
             | ParseError::Malformed { .. }

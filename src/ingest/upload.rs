@@ -79,7 +79,7 @@ pub fn take(engine: &Engine, put: Put, uploaded: UploadedDocument) -> Result<Doc
     Ok(document)
 }
 
-/// A name that tells the type: that of the URI, else that of the file; with an ending for the media type where it has none.
+/// A name that implies the type: that of the URI, else that of the file; with an ending for the media type if it has none.
 pub(super) fn name_of(uploaded: &UploadedDocument) -> String {
     let of_uri = item::name_of_uri(&uploaded.uri).map(|it| decoded(&it));
     let names = [of_uri, uploaded.file_name.clone()];

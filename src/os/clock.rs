@@ -49,7 +49,7 @@ impl Clock for SystemClock {
     }
 
     fn monotonic(&self) -> Monotonic {
-        // CLOCK_MONOTONIC stands still in suspend on Linux but not on macOS, where CLOCK_UPTIME_RAW does.
+        // CLOCK_MONOTONIC pauses in suspend on Linux but not on macOS, where CLOCK_UPTIME_RAW does.
         // SAFETY: the call takes a number and gives one.
         #[cfg(target_vendor = "apple")]
         return Monotonic((unsafe { libc::clock_gettime_nsec_np(libc::CLOCK_UPTIME_RAW) } / 1_000_000) as i64);

@@ -65,7 +65,7 @@ pub fn receive_with(socket: &UnixStream, bytes: &mut [u8]) -> io::Result<(usize,
     });
     let fds: Vec<OwnedFd> = passed.flatten().collect();
     if message.flags.contains(ReturnFlags::CTRUNC) {
-        return Err(io::Error::new(io::ErrorKind::InvalidData, "more descriptors were passed than there is room for"));
+        return Err(io::Error::new(io::ErrorKind::InvalidData, "more descriptors were passed than fit"));
     }
     Ok((message.bytes, fds))
 }

@@ -1,6 +1,6 @@
+mod definitions;
 mod documents;
 mod groups;
-mod plans;
 mod runs;
 mod steps;
 mod workers;
@@ -64,8 +64,8 @@ impl Args {
             Some(What::Steps(steps)) => steps.run(cx),
             Some(What::Workers) => workers::list(cx),
             Some(What::Documents(documents)) => documents.run(cx),
-            Some(What::Definitions) => plans::definitions(cx),
-            Some(What::Params) => plans::parameter_sets(cx),
+            Some(What::Definitions) => definitions::definitions(cx),
+            Some(What::Params) => definitions::parameter_sets(cx),
         }
     }
 }

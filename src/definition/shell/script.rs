@@ -7,7 +7,7 @@ use crate::definition::expression::Expression;
 use std::collections::BTreeSet;
 
 pub(super) const COMPUTE: &str =
-    "shells run what stands in a value here; compute with `expr` or `awk`, which only get it as an argument";
+    "shells run the content of a value here; compute with `expr` or `awk`, which get it only as an argument";
 
 /// The values and the variables that a word is made of.
 #[derive(Debug, Clone, Default)]

@@ -33,17 +33,17 @@ const BATCHES: usize = 256;
 
 /// An event as it is sent.
 #[derive(Debug)]
-pub struct Told {
+pub struct RingEvent {
     /// Behind the event.
     pub cursor: Cursor,
     pub event: Event,
     pub json: String,
 }
 
-impl Told {
-    pub fn new(cursor: Cursor, event: Event) -> Told {
+impl RingEvent {
+    pub fn new(cursor: Cursor, event: Event) -> RingEvent {
         let json = serde_json::to_string(&view::event_view(cursor, &event)).unwrap_or_default();
-        Told { cursor, event, json }
+        RingEvent { cursor, event, json }
     }
 
     pub fn is_of(&self, group: Option<GroupId>) -> bool {
@@ -55,7 +55,7 @@ impl Told {
 #[derive(Debug)]
 pub enum Ahead {
     /// In order; empty when it has seen everything.
-    Events(Vec<Arc<Told>>),
+    Events(Vec<Arc<RingEvent>>),
     /// What is next has left the ring.
     Behind,
 }
@@ -77,7 +77,7 @@ struct Shared {
 }
 
 struct Ring {
-    events: VecDeque<Arc<Told>>,
+    events: VecDeque<Arc<RingEvent>>,
     /// Before the first event of the ring.
     start: Cursor,
     /// Behind the last.
@@ -235,7 +235,7 @@ impl Shared {
             if found.is_empty() {
                 return Ok(());
             }
-            let told = found.into_iter().map(|(at, event)| Arc::new(Told::new(at, event))).collect();
+            let told = found.into_iter().map(|(at, event)| Arc::new(RingEvent::new(at, event))).collect();
             self.push(told);
         }
     }
@@ -251,7 +251,7 @@ impl Shared {
         }
     }
 
-    fn push(&self, told: Vec<Arc<Told>>) {
+    fn push(&self, told: Vec<Arc<RingEvent>>) {
         let mut ring = self.ring();
         for it in told {
             if ring.events.len() == self.limit
@@ -296,7 +296,7 @@ mod tests {
         observe::NoMetrics,
     };
 
-    fn told(seq: i64, group: i64) -> Arc<Told> {
+    fn told(seq: i64, group: i64) -> Arc<RingEvent> {
         let event = Event {
             at: Timestamp(seq),
             kind: EventKind::GroupStart,
@@ -305,7 +305,7 @@ mod tests {
             step: None,
             detail: String::new(),
         };
-        Arc::new(Told::new(Cursor { seq, index: 1 }, event))
+        Arc::new(RingEvent::new(Cursor { seq, index: 1 }, event))
     }
 
     fn seqs(ahead: Ahead) -> Vec<i64> {

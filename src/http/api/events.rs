@@ -2,7 +2,7 @@
 
 use super::{
     answer::{Refused, optional},
-    event_ring::{Ahead, Subscription, Told},
+    event_ring::{Ahead, RingEvent, Subscription},
 };
 use crate::{
     http::{App, Caller, Failure, Result},
@@ -49,7 +49,7 @@ const NAMED: usize = 100;
 
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
-struct Asked {
+struct EventRequest {
     /// Only events of this group, such as 12 or g12
     group: Option<String>,
     /// Start after this event; the header Last-Event-ID takes precedence. Omitted: new events only
@@ -87,20 +87,20 @@ enum Sent {
 /// more, or the cursor is of another history, `event: gap` says so. A comment is sent every 15 seconds. A slow reader
 /// falls behind and catches up from the database; nothing is held for it.
 #[utoipa::path(get, path = "/api/v1/events", tag = "events",
-    params(Asked, ("Last-Event-ID" = Option<String>, Header, description = "The `id` of the last event that was received")),
+    params(EventRequest, ("Last-Event-ID" = Option<String>, Header, description = "The `id` of the last event that was received")),
     responses((status = 200, description = "A stream; each `data` is one of these", body = inline(Sent), content_type = "text/event-stream"), Refused))]
 async fn events(
     State(app): State<App>,
     Extension(caller): Extension<Caller>,
-    Query(asked): Query<Asked>,
+    Query(request): Query<EventRequest>,
     headers: HeaderMap,
 ) -> Result<Response> {
-    let group = optional(&asked.group)?;
-    if asked.digest.is_some_and(|it| !(100..=60_000).contains(&it)) {
+    let group = optional(&request.group)?;
+    if request.digest.is_some_and(|it| !(100..=60_000).contains(&it)) {
         return Err(Failure::bad_request("`digest` must be 100 to 60000 milliseconds"));
     }
     let last = headers.get("last-event-id").and_then(|it| it.to_str().ok()).filter(|it| !it.is_empty());
-    let after = last.or(asked.after.as_deref()).map(view::read_cursor).transpose()?;
+    let after = last.or(request.after.as_deref()).map(view::read_cursor).transpose()?;
     let event_ring = app.history().clone();
     let sat = app.blocking(move |engine| {
         let subscription = event_ring.sit_down(engine.store())?;
@@ -121,7 +121,7 @@ async fn events(
         begin.push_str(&gap(cursor));
     }
     let _ = write!(begin, "id: {}\nevent: hello\ndata: {{}}\n\n", view::write_cursor(cursor));
-    let digest = asked.digest.map(Duration::from_millis);
+    let digest = request.digest.map(Duration::from_millis);
     let (begin, sent) = (Some(begin), Instant::now());
     let follower = Follower { app, caller, subscription, group, cursor, whole: true, digest, begin, sent };
     let body = stream::unfold(follower, |mut follower| async move {
@@ -185,7 +185,7 @@ impl Follower {
     /// The next events that are wanted, or that some are lost; if there are any.
     async fn events(&mut self) -> Option<String> {
         loop {
-            let found: Vec<Arc<Told>> = match self.subscription.event_ring().after(self.cursor, AT_ONCE) {
+            let found: Vec<Arc<RingEvent>> = match self.subscription.event_ring().after(self.cursor, AT_ONCE) {
                 Ahead::Events(events) => {
                     // What is taken at once may end inside of a row.
                     self.whole = if events.is_empty() { self.whole } else { events.len() < AT_ONCE };
@@ -214,13 +214,13 @@ impl Follower {
 
     /// Reads from the database what has left the ring, and before what its history begins; `None` when that is not
     /// possible just now.
-    async fn catch_up(&self) -> Option<(Cursor, Vec<Arc<Told>>)> {
+    async fn catch_up(&self) -> Option<(Cursor, Vec<Arc<RingEvent>>)> {
         let cursor = self.cursor;
         let read = move |tx: &store::ReadTx| Ok((event::oldest(tx)?, event::after(tx, cursor, BATCHES)?));
         match self.app.blocking(move |engine| engine.store().read(read)).await {
             Ok((oldest, found)) => {
                 self.subscription.event_ring().count_missed("read", found.len() as i64);
-                Some((oldest, found.into_iter().map(|(at, event)| Arc::new(Told::new(at, event))).collect()))
+                Some((oldest, found.into_iter().map(|(at, event)| Arc::new(RingEvent::new(at, event))).collect()))
             }
             Err(failure) => {
                 tracing::debug!(%failure, "a subscriber has not caught up yet");

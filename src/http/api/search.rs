@@ -25,7 +25,7 @@ const QUERY: usize = 10_000;
 
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
-struct Asked {
+struct SearchRequest {
     /// The query. Searched literally; no operators
     #[param(min_length = 1, max_length = 10000)]
     q: String,
@@ -46,30 +46,30 @@ struct Asked {
 }
 
 /// Passages of the ingested documents
-#[utoipa::path(get, path = "/api/v1/search", tag = "search", params(Asked), responses((status = 200, body = Found), Refused))]
-async fn search(State(app): State<App>, Query(asked): Query<Asked>) -> Result<Json<Found>> {
-    if asked.q.trim().is_empty() || asked.q.len() > QUERY {
+#[utoipa::path(get, path = "/api/v1/search", tag = "search", params(SearchRequest), responses((status = 200, body = Found), Refused))]
+async fn search(State(app): State<App>, Query(request): Query<SearchRequest>) -> Result<Json<Found>> {
+    if request.q.trim().is_empty() || request.q.len() > QUERY {
         return Err(Failure::bad_request(format!("`q` must have 1 to {QUERY} bytes")));
     }
-    let k = asked.k.unwrap_or(10);
+    let k = request.k.unwrap_or(10);
     if !(1..=HITS_MAX as u64).contains(&k) {
         return Err(Failure::bad_request(format!("`k` must be 1 to {HITS_MAX}")));
     }
-    if asked.min_score.is_some_and(|it| !(0.0..=1.0).contains(&it)) {
+    if request.min_score.is_some_and(|it| !(0.0..=1.0).contains(&it)) {
         return Err(Failure::bad_request("`min_score` must be 0 to 1"));
     }
-    let mode = asked.mode.as_deref().unwrap_or("hybrid").parse().map_err(Failure::bad_request)?;
-    let filter = asked.filter.as_deref().filter(|it| !it.trim().is_empty());
+    let mode = request.mode.as_deref().unwrap_or("hybrid").parse().map_err(Failure::bad_request)?;
+    let filter = request.filter.as_deref().filter(|it| !it.trim().is_empty());
     let filter = filter.map(str::parse::<Filter>).transpose().map_err(Error::Filter)?;
     let query = SearchQuery {
         k: k as usize,
         mode,
         filter,
-        min_score: asked.min_score.or(app.settings().search_min_score.map(|it| it.0)),
-        whole: asked.whole.unwrap_or(false),
-        ..SearchQuery::new(asked.q)
+        min_score: request.min_score.or(app.settings().search_min_score.map(|it| it.0)),
+        whole: request.whole.unwrap_or(false),
+        ..SearchQuery::new(request.q)
     };
-    let name = asked.db.filter(|it| !it.is_empty()).unwrap_or_else(|| app.settings().database.clone());
+    let name = request.db.filter(|it| !it.is_empty()).unwrap_or_else(|| app.settings().database.clone());
     Ok(Json(app.blocking(move |engine| view::find(&named(engine.home(), &name)?, &query)).await?))
 }
 

@@ -52,7 +52,7 @@ struct Page {
 #[utoipa::path(get, path = "/api/v1/steps", tag = "steps", params(Page), responses((status = 200, body = StepList), Refused))]
 async fn list(State(app): State<App>, Query(asked): Query<Page>) -> Result<Json<StepList>> {
     let group = optional(&asked.group)?;
-    let wanted = StepFilter {
+    let filter = StepFilter {
         status: optional::<Status>(&asked.status)?,
         step_type: asked.step_type,
         after: optional(&asked.after)?,
@@ -61,7 +61,7 @@ async fn list(State(app): State<App>, Query(asked): Query<Page>) -> Result<Json<
     let found = app.blocking(move |engine| {
         let store = engine.store();
         let group = group.map_or_else(|| view::newest_group(store), Ok)?;
-        view::steps(store, group, &wanted)
+        view::steps(store, group, &filter)
     });
     Ok(Json(found.await?))
 }
@@ -78,7 +78,7 @@ async fn show(State(app): State<App>, Path(step): Path<String>) -> Result<Json<S
 
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
-struct Wanted {
+struct LogRequest {
     /// Only attempts with this token or a later one
     from: Option<i64>,
 }
@@ -86,11 +86,15 @@ struct Wanted {
 /// The output of a step, oldest attempt first
 ///
 /// The newest part of each stream is kept, including the output of a running attempt.
-#[utoipa::path(get, path = "/api/v1/steps/{step}/logs", tag = "steps", params(("step" = String, Path, description = "Such as 56 or s56", example = "s5"), Wanted),
+#[utoipa::path(get, path = "/api/v1/steps/{step}/logs", tag = "steps", params(("step" = String, Path, description = "Such as 56 or s56", example = "s5"), LogRequest),
     responses((status = 200, body = Logs), Refused))]
-async fn logs(State(app): State<App>, Path(step): Path<String>, Query(wanted): Query<Wanted>) -> Result<Json<Logs>> {
+async fn logs(
+    State(app): State<App>,
+    Path(step): Path<String>,
+    Query(request): Query<LogRequest>,
+) -> Result<Json<Logs>> {
     let step: StepId = id(&step)?;
-    let from = Token(wanted.from.unwrap_or(0));
+    let from = Token(request.from.unwrap_or(0));
     Ok(Json(app.blocking(move |engine| view::logs_until_now(engine, step, from)).await?))
 }
 

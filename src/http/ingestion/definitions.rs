@@ -72,7 +72,7 @@ fn all(engine: &Engine) -> Result<BTreeMap<String, Known>> {
     for Entry { definition, text } in entries {
         found.insert(definition.id.clone(), Known { definition, text, submitted: false });
     }
-    refused.iter().for_each(|error| tracing::warn!(%error, "a workflow can't be read"));
+    refused.iter().for_each(|error| tracing::warn!(%error, "failed to read a workflow"));
     let definition = ingest::definition()?;
     found.insert(definition.id.clone(), Known { definition, text: WORKFLOW.to_string(), submitted: false });
     Ok(found)

@@ -94,7 +94,7 @@ pub async fn ingest(
     form.number("priority")?;
     // `{}` is what clients send who have nothing to say.
     let metadata = form.object("doc_meta")?.filter(|it| !it.is_empty());
-    let given = UploadedDocument {
+    let uploaded = UploadedDocument {
         source: form.text("source")?.to_string(),
         uri: form.text("source_uri")?.to_string(),
         file_name: upload.as_ref().and_then(|it| it.file_name.clone()),
@@ -110,8 +110,8 @@ pub async fn ingest(
             if !engine.store().read(|tx| document_batch::exists(tx, batch))? {
                 return Err(Failure::not_found(format!("Batch {batch} not found")));
             }
-            let (put, given) = bytes_of(engine, upload, input.as_deref(), given, may_read)?;
-            upload::take(engine, put, given).map_err(super::of_ingest)
+            let (put, uploaded) = bytes_of(engine, upload, input.as_deref(), uploaded, may_read)?;
+            upload::take(engine, put, uploaded).map_err(super::of_ingest)
         })
         .await?;
     let status =
@@ -131,22 +131,22 @@ fn bytes_of(
     engine: &Engine,
     upload: Option<Upload>,
     input: Option<&str>,
-    given: UploadedDocument,
+    uploaded: UploadedDocument,
     may_read: bool,
 ) -> Result<(Put, UploadedDocument)> {
     if let Some(Upload { incoming, content_type, .. }) = upload {
         let put = incoming.finish()?;
         // What clients say of every file says nothing.
         let said = content_type.filter(|it| !it.ends_with("/octet-stream"));
-        return Ok((put, UploadedDocument { media_type: given.media_type.or(said), ..given }));
+        return Ok((put, UploadedDocument { media_type: uploaded.media_type.or(said), ..uploaded }));
     }
     let input = input.ok_or_else(|| Failure::bad_request("neither `file` nor `input_uri` was given"))?;
     let limits = FetchLimits::default();
     if fetch::is_url(input) {
         let fetched = fetch::fetch(engine.artifacts(), input, &limits).map_err(as_bad_request)?;
-        let media_type = given.media_type.or(fetched.media_type);
-        let etag = given.etag.or(fetched.etag);
-        return Ok((fetched.put, UploadedDocument { media_type, etag, ..given }));
+        let media_type = uploaded.media_type.or(fetched.media_type);
+        let etag = uploaded.etag.or(fetched.etag);
+        return Ok((fetched.put, UploadedDocument { media_type, etag, ..uploaded }));
     }
     let Some(path) = file_uri::path_of(input) else {
         return Err(Failure::bad_request("`input_uri` is neither http:// nor file://"));
@@ -157,7 +157,7 @@ fn bytes_of(
     let failed = |error: std::io::Error| Failure::bad_request(format!("failed to read {}: {error}", path.display()));
     let file = regular_file::open(&path).map_err(failed)?;
     let put = upload::receive_all(engine.artifacts(), file, limits.size, input).map_err(as_bad_request)?;
-    Ok((put, given))
+    Ok((put, uploaded))
 }
 
 /// What can't be got from where a client says is the client's mistake, unless it is our disk.

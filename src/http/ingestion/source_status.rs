@@ -57,7 +57,7 @@ pub enum SourceStatus {
     /// With `delete_stale`.
     Cleaned { status: BTreeMap<String, DocumentStatus>, deleted_count: usize },
     /// By URI.
-    Asked(BTreeMap<String, DocumentStatus>),
+    Compared(BTreeMap<String, DocumentStatus>),
 }
 
 #[utoipa::path(post, path = "/api/v1/source-status", tag = "ingestion", summary = "What is new, changed or deleted in a source",
@@ -76,16 +76,16 @@ pub async fn source_status(State(app): State<App>, Sent(form): Sent) -> Result<J
 fn status_of(engine: &Engine, source: &str, hashes: &Map<String, Value>, delete_stale: bool) -> Result<SourceStatus> {
     let mut stored = stored(engine, source)?;
     let (mut answer, mut etags) = (BTreeMap::new(), Vec::new());
-    for (uri, said) in hashes {
-        let said = Said::of(uri, said)?;
+    for (uri, client) in hashes {
+        let client = ClientVersion::of(uri, client)?;
         let known = stored.remove(uri);
-        if let (Some(known), Some(etag)) = (&known, &said.etag)
-            && said.is_same(known)
+        if let (Some(known), Some(etag)) = (&known, &client.etag)
+            && client.is_same(known)
             && known.etag.as_ref() != Some(etag)
         {
             etags.push((uri.clone(), etag.clone()));
         }
-        answer.insert(uri.clone(), said.verdict(known.as_ref()));
+        answer.insert(uri.clone(), client.verdict(known.as_ref()));
     }
     for slice in etags.chunks(SLICE) {
         let (slice, source) = (slice.to_vec(), source.to_string());
@@ -98,7 +98,7 @@ fn status_of(engine: &Engine, source: &str, hashes: &Map<String, Value>, delete_
         answer.insert(it.uri.clone(), DocumentStatus::Other { hash, status: Verdict::Deleted });
     }
     if !delete_stale {
-        return Ok(SourceStatus::Asked(answer));
+        return Ok(SourceStatus::Compared(answer));
     }
     // A source that could not be read looks empty.
     let deleted_count = if hashes.is_empty() { 0 } else { delete(engine, source, &gone)? };
@@ -126,21 +126,23 @@ fn delete(engine: &Engine, source: &str, gone: &[DocumentUri]) -> Result<usize> 
 }
 
 /// What the source says of one document.
-struct Said {
+struct ClientVersion {
     hash: Option<String>,
     etag: Option<String>,
 }
 
-impl Said {
-    fn of(uri: &str, value: &Value) -> Result<Said> {
+impl ClientVersion {
+    fn of(uri: &str, value: &Value) -> Result<ClientVersion> {
         let text = |value: &Value| value.as_str().filter(|it| !it.is_empty()).map(str::to_string);
-        let said = match value {
-            Value::String(_) => Said { hash: text(value), etag: None },
-            Value::Object(it) => Said { hash: it.get("sha256").and_then(text), etag: it.get("etag").and_then(text) },
-            _ => Said { hash: None, etag: None },
+        let client = match value {
+            Value::String(_) => ClientVersion { hash: text(value), etag: None },
+            Value::Object(it) => {
+                ClientVersion { hash: it.get("sha256").and_then(text), etag: it.get("etag").and_then(text) }
+            }
+            _ => ClientVersion { hash: None, etag: None },
         };
-        match said.hash.is_some() || said.etag.is_some() {
-            true => Ok(said),
+        match client.hash.is_some() || client.etag.is_some() {
+            true => Ok(client),
             false => {
                 let uri: String = uri.chars().take(200).collect();
                 Err(Failure::bad_request(format!("`hashes` has neither a SHA-256 nor an etag for `{uri}`")))

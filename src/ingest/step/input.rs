@@ -61,8 +61,7 @@ pub(super) fn check_memory(cx: &StepContext, set: &ParameterSet, files: &[(&str,
     if needed.0 <= most.0 {
         return Ok(());
     }
-    let message =
-        format!("its passages take {needed} of memory, the limit is {most}; raise `parse.memory` if it is worth it");
+    let message = format!("its passages need {needed} of memory, the limit is {most}; raise `parse.memory` if needed");
     Err(Outcome::permanent("too_large", message))
 }
 

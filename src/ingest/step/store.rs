@@ -42,22 +42,22 @@ impl StepKind for StoreKind {
     fn look_up(&self, input: &StepInput, store: &Store) -> store::Result<Value> {
         let Some(item) = Item::of(input) else { return Ok(Value::Null) };
         let database = input.params["store"]["path"].as_str().unwrap_or_default();
-        let seen = store.read(|tx| {
+        let facts = store.read(|tx| {
             let mut superseded = BTreeMap::new();
             for it in &item.documents {
                 if let Some(by) = document::superseded(tx, database, &item.source, &it.uri, input.run)? {
                     superseded.insert(it.uri.clone(), by.to_string());
                 }
             }
-            Ok(Seen { engine: engine_id(tx)?, superseded })
+            Ok(Facts { engine: engine_id(tx)?, superseded })
         })?;
-        Ok(serde_json::to_value(&seen).unwrap_or_default())
+        Ok(serde_json::to_value(&facts).unwrap_or_default())
     }
 }
 
 /// What the engine database says when the step begins.
 #[derive(Default, Serialize, Deserialize)]
-struct Seen {
+struct Facts {
     /// Whose runs are numbered.
     engine: String,
     /// By URI, for people.
@@ -69,9 +69,9 @@ fn store(cx: &StepContext, writers: &Writers) -> Work {
     let path = locked_path(cx, set.config["store"]["path"].as_str().unwrap_or_default())?;
     let embedder = parameters::embedder(&set).map_err(|error| Outcome::permanent("embedder", with_hint(&error)))?;
     let item = item_of(cx.input)?;
-    let mut seen: Seen = serde_json::from_value(cx.input.looked_up.clone()).unwrap_or_default();
-    if item.documents.iter().all(|it| seen.superseded.contains_key(&it.uri)) {
-        return Ok(StepResult::succeeded(Some(told(&item, 0, &seen.superseded, &path))));
+    let mut facts: Facts = serde_json::from_value(cx.input.looked_up.clone()).unwrap_or_default();
+    if item.documents.iter().all(|it| facts.superseded.contains_key(&it.uri)) {
+        return Ok(StepResult::succeeded(Some(told(&item, 0, &facts.superseded, &path))));
     }
     check_memory(cx, &set, &[(CHUNKS, 3), (EMBEDDINGS, 2)])?;
     let chunks: Vec<Chunk> = json_of(cx, CHUNKS)?;
@@ -90,22 +90,22 @@ fn store(cx: &StepContext, writers: &Writers) -> Work {
     let server = embedder.server().and_then(|it| serde_json::to_value(it).ok());
     let opened = writers.open(&path, embedder.id(), dimension, server.as_ref(), &set.config["chunk"]);
     let mut writer = opened.map_err(of_vector)?;
-    let said = Said::of(cx);
-    let origin = Origin { engine: &seen.engine, run: cx.input.run.0 };
+    let parsed = Parsed::of(cx);
+    let origin = Origin { engine: &facts.engine, run: cx.input.run.0 };
     let mut late = BTreeMap::new();
-    for document in item.documents.iter().filter(|it| !seen.superseded.contains_key(&it.uri)) {
+    for document in item.documents.iter().filter(|it| !facts.superseded.contains_key(&it.uri)) {
         go_on(cx)?;
         // The name is what people know a document by when it has no title.
         let name = shortened(&document.name().unwrap_or_else(|| item.name.clone()), HEADING_MAX);
         // The source of the document knows best.
-        let given = document.metadata["title"].as_str().map(|it| shortened(it, HEADING_MAX));
+        let chosen = document.metadata["title"].as_str().map(|it| shortened(it, HEADING_MAX));
         let row = DocumentRow {
             source: &item.source,
             uri: &document.uri,
-            title: Some(given.as_deref().or(said.title.as_deref()).unwrap_or(&name)),
+            title: Some(chosen.as_deref().or(parsed.title.as_deref()).unwrap_or(&name)),
             sha256: item.sha256,
-            media_type: &said.media_type,
-            metadata: if document.metadata.is_null() { &said.no_metadata } else { &document.metadata },
+            media_type: &parsed.media_type,
+            metadata: if document.metadata.is_null() { &parsed.no_metadata } else { &document.metadata },
             now: SystemClock.wall(),
         };
         let stored = writer.db.replace_document_from(writer.epoch, &origin, &row, &rows).map_err(of_vector)?;
@@ -114,8 +114,8 @@ fn store(cx: &StepContext, writers: &Writers) -> Work {
         }
     }
     writers.keep(writer);
-    seen.superseded.append(&mut late);
-    Ok(StepResult::succeeded(Some(told(&item, rows.len(), &seen.superseded, &path))))
+    facts.superseded.append(&mut late);
+    Ok(StepResult::succeeded(Some(told(&item, rows.len(), &facts.superseded, &path))))
 }
 
 /// The result: what was stored, and what was not because it is superseded.
@@ -145,19 +145,19 @@ fn locked_path(cx: &StepContext, path: &str) -> Result<PathBuf, Outcome> {
     }
 }
 
-/// What the parser said of the document.
-struct Said {
+/// What the parser found.
+struct Parsed {
     title: Option<String>,
     media_type: String,
     no_metadata: Value,
 }
 
-impl Said {
-    fn of(cx: &StepContext) -> Said {
+impl Parsed {
+    fn of(cx: &StepContext) -> Parsed {
         let value = output_with(cx.input, MARKDOWN).and_then(|it| it.value.clone()).unwrap_or_default();
         let text = |key: &str| value[key].as_str().map(str::to_string);
         let media_type = text("media_type").unwrap_or_else(|| "application/octet-stream".to_string());
-        Said { title: text("title"), media_type, no_metadata: json!({}) }
+        Parsed { title: text("title"), media_type, no_metadata: json!({}) }
     }
 }
 

@@ -24,12 +24,12 @@ pub(super) struct Writers(Arc<Mutex<Slot>>);
 
 #[derive(Default)]
 struct Slot {
-    kept: Option<Kept>,
+    idle: Option<IdleWriter>,
     /// A thread will close what is kept.
     watched: bool,
 }
 
-struct Kept {
+struct IdleWriter {
     writer: Writer,
     used: Instant,
 }
@@ -52,7 +52,7 @@ impl Writers {
         server: Option<&Value>,
         chunk_params: &Value,
     ) -> Result<Writer, Error> {
-        let kept = self.lock().kept.take().map(|it| it.writer);
+        let kept = self.lock().idle.take().map(|it| it.writer);
         let fits = |it: &Writer| {
             it.db.path() == path
                 && it.db.embedder() == embedder
@@ -89,13 +89,13 @@ impl Writers {
     /// Keeps a writer for the next step. To be called while the file lock is held; not after an error.
     pub(super) fn keep(&self, writer: Writer) {
         let mut slot = self.lock();
-        let older = slot.kept.replace(Kept { writer, used: Instant::now() });
+        let older = slot.idle.replace(IdleWriter { writer, used: Instant::now() });
         if !slot.watched {
             let watched = self.clone();
             let closer = thread::Builder::new().name("windlass-vector-closer".into());
             slot.watched = closer.spawn(move || watched.close_when_idle()).is_ok();
             if !slot.watched {
-                slot.kept = None;
+                slot.idle = None;
             }
         }
         drop(slot);
@@ -106,10 +106,10 @@ impl Writers {
     fn close_when_idle(&self) {
         loop {
             let mut slot = self.lock();
-            let age = slot.kept.as_ref().map_or(Duration::ZERO, |it| it.used.elapsed());
-            if age >= KEPT_FOR || slot.kept.is_none() {
+            let age = slot.idle.as_ref().map_or(Duration::ZERO, |it| it.used.elapsed());
+            if age >= KEPT_FOR || slot.idle.is_none() {
                 slot.watched = false;
-                let kept = slot.kept.take();
+                let kept = slot.idle.take();
                 drop(slot);
                 drop(kept);
                 return;

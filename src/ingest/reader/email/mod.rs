@@ -214,7 +214,7 @@ impl<'a> Part<'a> {
         }
     }
 
-    /// What stands between lines of the boundary.
+    /// The parts between lines of the boundary.
     fn parts(&self, boundary: &str, fields: &MessageParser) -> Vec<Part<'a>> {
         let mark = format!("--{boundary}");
         let (mut parts, mut start, mut at) = (Vec::new(), None, 0);
