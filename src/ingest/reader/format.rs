@@ -1,4 +1,4 @@
-//! The document formats, one row each: how a format is told, who reads it, and what else is done about it.
+//! The document formats, one row each: how a format is detected, its reader, and its other properties.
 
 use super::{
     code, csv, docx, email, epub, html, image, json, markdown, odf, pdf, plain, pptx,
@@ -101,7 +101,7 @@ pub static FORMATS: &[Format] = &[
             Page(|it, _, options| html::read(it, options.max_text)),
         )
     },
-    // Program text and configuration; the language is told by the name.
+    // Source code and configuration; the name says the language.
     Format {
         names: SOURCE_NAMES,
         upload: false,
@@ -185,7 +185,7 @@ pub struct Format {
     pub structure: bool,
 }
 
-/// By what content tells its format.
+/// How the content shows its format.
 pub enum Sign {
     /// It begins with one of these.
     Start(&'static [&'static [u8]]),
@@ -197,7 +197,7 @@ pub enum Sign {
     Office(&'static str),
     /// It is a text that begins like this.
     Words(fn(&Words) -> bool),
-    /// By nothing: the name tells it.
+    /// Not at all: the name says it.
     Name,
 }
 
@@ -273,7 +273,7 @@ impl Format {
             || path.file_name().is_some_and(|file| self.names.split(' ').any(|it| file == it))
     }
 
-    /// Whether the name tells the format where the content is any text or any ZIP file.
+    /// Whether the name decides the format if the content is any text or any ZIP file.
     pub fn is_told_by_name(&self) -> bool {
         matches!(self.sign, Zip(_) | Sign::Words(_) | Name)
     }

@@ -30,7 +30,7 @@ pub use words::Words;
 use super::{charset, parse_error::ParseError, parse_options::ParseOptions};
 use crate::model::ParsedDocument;
 
-/// Reads a Markdown text, whoever wrote it.
+/// Reads a Markdown text from any source.
 pub(super) fn read_markdown(bytes: &[u8], options: &ParseOptions) -> Result<ParsedDocument, ParseError> {
     plain::within(charset::decode(bytes, None), options, |text| Ok(markdown::read(text)))
 }

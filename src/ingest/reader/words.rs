@@ -1,4 +1,4 @@
-//! What the first words of a text tell about its format.
+//! What the first words of a text say about its format.
 
 /// Media types that the words alone do not decide, or decide for others.
 pub(super) const HTML: &str = "text/html";
@@ -12,7 +12,7 @@ pub struct Words<'a> {
     pub text: &'a str,
     /// The last byte of the whole that is no blank.
     pub last: Option<u8>,
-    /// The media type that the name tells.
+    /// The media type that the name implies.
     pub named: Option<&'static str>,
 }
 

@@ -2,7 +2,7 @@
 //!
 //! [`run`] is the whole loop, and a [`Driver`] works for it: groups of the database that are [`unfinished`] come first, then
 //! [`plan`], [`submit`], work until the group has ended, [`prune`] if that was asked for, and [`finish`]. Each part can be
-//! interrupted anywhere: the next sync goes on from what is on disk.
+//! interrupted anywhere: the next sync continues from what is on disk.
 //!
 //! The vector database says which content is stored. The table `document` remembers size and time of each file, so that an
 //! unchanged one costs a stat, and what could not be read, so that it is not tried again.

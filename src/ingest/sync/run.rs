@@ -1,4 +1,4 @@
-//! One sync from its beginning to its end, whoever asks for it: a command, a daemon, a program.
+//! One sync from its beginning to its end, for a command, a daemon or a program.
 
 use super::{
     options::SyncOptions,
@@ -70,7 +70,7 @@ pub struct Ended {
 
 /// Syncs: works on what an earlier sync left, then on the difference, and removes what is gone if the options say so.
 ///
-/// Interrupted anywhere, the next sync goes on from what is on disk.
+/// Interrupted anywhere, the next sync continues from what is on disk.
 pub fn run<D: Driver>(engine: &Engine, options: &SyncOptions, driver: &mut D) -> Result<Synced, D::Error> {
     removal::finish(engine, driver.holder(), LockWait::No)?;
     if driver.works() {
