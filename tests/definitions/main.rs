@@ -106,6 +106,51 @@ fn is_executed(shell: &[&str], script: &str, item: &str) -> Option<String> {
     said.contains("PWNED").then_some(said)
 }
 
+/// Commands that execute an item in one shell or another, by ways that a scanner can miss.
+const HIDDEN: &[&str] = &[
+    "cat > x <<E\n; don't edit\nE\n[[ $WINDLASS_ITEM -gt 3 ]]",
+    "cat <<'E'\nit's\nE\neval \"$WINDLASS_ITEM\"",
+    "cat <<-\"E F\"\n\tit's\n\tE F\n: $((WINDLASS_ITEM))",
+    "echo $'it\\'s'; : $((WINDLASS_ITEM))",
+    "echo `#it's`; eval \"$WINDLASS_ITEM\"",
+    "echo ${#x} ${x#'} '}; eval \"$WINDLASS_ITEM\"",
+    "x=$(case a in a) echo it\\'s;; esac); eval \"$WINDLASS_ITEM\"",
+    "echo `eval \"$WINDLASS_ITEM\"`",
+    "echo \"`[[ $WINDLASS_ITEM -eq 1 ]]`\"",
+    "x=`basename $WINDLASS_ITEM .csv`; (( x > 2020 ))",
+    "n=$(cut -c1- <<< \"$WINDLASS_ITEM\"); [[ $n -gt 10 ]]",
+    "eval \"$(cat <<E\n$WINDLASS_ITEM\nE\n)\"",
+    "printf -v x '%s' {{ item }}; : $((x * 2))",
+    "for ((i=0;i<3;i++)) do [[ $WINDLASS_ITEM -eq $i ]]; done",
+    "for ((i=0;i<3;i++)) { eval \"$WINDLASS_ITEM\"; }",
+    "o=v; [ -$o {{ item }} ]",
+    "[ $WINDLASS_ITEM = a ]",
+    "set -- -v {{ item }}; test \"$@\"",
+    "try() { shift; \"$@\"; }; try 3 test -v {{ item }}",
+    "a=(eval); \"${a[@]}\" {{ item }}",
+    "a=(test -v); a+=(\"$WINDLASS_ITEM\"); \"${a[@]}\"",
+    "c=\"printf -v $WINDLASS_ITEM x\"; $c",
+    "$UNSET eval {{ item }}",
+    "x=al; ev$x {{ item }}",
+    "e='eval '; $e{{ item }}",
+    "{eval,{{ item }}}",
+    "{fd}>/dev/null eval {{ item }}",
+    "a=(1); i={{ item }}; unset 'a[i]'",
+    "for PS4 in {{ item }}; do set -x; :; done",
+    "for RANDOM in {{ item }}; do :; done",
+    "shopt -s expand_aliases\nBASH_ALIASES[ll]={{ item }}\nll",
+    "() { eval \"$1\"; } {{ item }}",
+    "function { eval \"$1\"; } {{ item }}",
+    "mapfile -C 'eval \"$WINDLASS_ITEM\";:' -c 1 x </etc/passwd",
+    ". //dev/stdin <<< \"$WINDLASS_ITEM\"",
+    "cd /dev; . ./stdin <<< \"$WINDLASS_ITEM\"",
+    "env PS4={{ item }} bash -xc :",
+    "sh -c 'echo '{{ item }}",
+    "bash -c \"echo $WINDLASS_ITEM\"",
+    "echo {{ item }} | sh",
+    "echo {{ item }} | xargs -I% sh -c 'echo %'",
+];
+
 #[test]
 fn a_quoted_word_is_refused_wherever_a_shell_evaluates_it_again() {
     let shells = shells();
@@ -169,9 +214,12 @@ fn a_quoted_word_is_refused_wherever_a_shell_evaluates_it_again() {
         "read -r x <<< \"$WINDLASS_ITEM\"; : $((x))",
         "alias e=eval\ne {{ item }}",
         "f() { \"$@\"; }; f eval {{ item }}",
-    ] {
+    ]
+    .iter()
+    .chain(HIDDEN)
+    {
         if Definition::of_command("each", command).is_ok() {
-            let_pass.push(command);
+            let_pass.push(*command);
         }
     }
     assert_eq!(let_pass, [""; 0]);
@@ -192,6 +240,11 @@ fn ordinary_commands_pass_and_execute_no_item_in_any_shell() {
         "n=$(wc -l < {{ item }}); [ \"$n\" -gt 3 ]; n=$(echo {{ item }} | wc -l); echo $((n + 1))",
         "run() { echo \"$*\"; \"$@\"; }; run echo {{ item }}; cmd='ls -l'; $cmd {{ item }}",
         "trap 'echo \"$WINDLASS_ITEM\"' EXIT; s=$(date +%s); echo $((s + 1)) {{ item }}; eval \"$(echo x=1)\"",
+        "cat > x <<E\n; don't edit $WINDLASS_ITEM $(echo \"$WINDLASS_ITEM\")\nE\ncat x {{ item }}",
+        "cat <<< \"$WINDLASS_ITEM\"; echo `echo \"$WINDLASS_ITEM\"` \"$WINDLASS_ITEM\"",
+        "x=`echo \"$WINDLASS_ITEM\"`; echo \"$x\" \"`cat x`\"; x=$(case \"$x\" in a) echo 1;; (*) echo 2;; esac); echo \"$x\"",
+        "try() { shift; \"$@\"; }; try 3 echo {{ item }}; $UNSET echo {{ item }}; sh -c 'echo \"$1\"' sh {{ item }}",
+        "x=${WINDLASS_ITEM//[^0-9]/}; echo $((x)) $((${#WINDLASS_ITEM}))",
         "(cd {{ item }} && ls) || . {{ item }}; {{ item }} --help; command -v {{ item }}; kill {{ item }}",
     ] {
         let definition = Definition::of_command("each", command).unwrap_or_else(|it| panic!("{it} {:?}", it.hint()));
@@ -216,6 +269,19 @@ fn commands_run_under_the_shell_of_the_system() {
 
 /// Pieces that a scanner and a shell could read differently.
 const PIECES: &[&str] = &[
+    "<<'E'\n",
+    "\"$WINDLASS_ITEM\"",
+    "eval \"$WINDLASS_ITEM\" ",
+    "it's",
+    "`echo ",
+    "a=(eval); ",
+    "\"${a[@]}\" ",
+    "$u ",
+    "sh -c ",
+    "for ((;;)) do ",
+    "[ -$o ",
+    "printf -v x %s ",
+    "() { ",
     "echo ",
     "#",
     "\u{a0}",

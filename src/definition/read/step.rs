@@ -165,7 +165,9 @@ impl Reader<'_> {
                     Some("its first word is the program"),
                 ));
             }
-            let words = words.iter().map(|it| self.template(it, "run", scope)).collect::<Result<_>>()?;
+            let words = words.iter().map(|it| self.template(it, "run", scope)).collect::<Result<Vec<_>>>()?;
+            shell::check_list(&words, scope.foreign)
+                .map_err(|(message, hint)| self.source.refuse(node.line, message, Some(hint)))?;
             return Ok(Command::Argv(words));
         }
         let template = self.template(node, "run", scope)?;

@@ -1,8 +1,10 @@
 //! Where values go: from variable to variable, into names of commands, and into texts that are run later.
 
 use super::{
+    judge::UNKNOWN,
     scan::Scan,
-    script::{Content, PRINTED, READ, RETURNED, SPOT, Script, Word, names_in},
+    script::Script,
+    word::{Content, PRINTED, READ, RETURNED, SPOT, Word, names_in},
 };
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,7 +12,7 @@ use std::collections::{BTreeMap, BTreeSet};
 const OURS: [&str; 3] = ["WINDLASS_ITEM", "WINDLASS_PARAMS", "WINDLASS_INPUTS"];
 
 /// So many readings of one word are looked at, and texts in texts this deep.
-const READINGS: usize = 32;
+const READINGS: usize = 64;
 const DEEPEST: usize = 3;
 
 /// Where the content of a variable comes from.
@@ -78,24 +80,34 @@ impl Held {
 impl Script {
     /// Judges what is known only at the end: commands whose names are in variables, and texts that are run later.
     pub(super) fn settle(&mut self, depth: usize) {
+        self.settles = true;
+        for (name, content) in std::mem::take(&mut self.declared) {
+            if self.arrays.contains(&name) {
+                let place = format!("as the value of `{name}`, which is an array and evaluated");
+                self.evaluated(content, place, "set a variable of another name");
+            }
+        }
         for _ in 0..DEEPEST {
             self.piped = false;
             let unnamed = std::mem::take(&mut self.unnamed);
-            let forwards = |it: &Vec<Word>| it[0].content.names.iter().any(|it| it == "@");
-            if unnamed.iter().any(forwards) {
-                std::mem::take(&mut self.passed).iter().for_each(|it| self.judge(it));
+            if unnamed.iter().any(|it| self.reaches(&it[0].content, "@")) {
+                self.settle_passed();
             }
             for words in unnamed {
-                for text in self.readings(&words[0]) {
-                    let command = text.split_whitespace().map(Word::expanded);
-                    let command: Vec<Word> = command.chain(words[1..].iter().cloned()).collect();
-                    self.judge(&command);
+                self.settle_unnamed(&words);
+            }
+            for word in std::mem::take(&mut self.programs) {
+                let texts = self.readings(&word).unwrap_or_default();
+                if texts.iter().any(|it| it.contains(SPOT) && it.chars().any(|it| it != SPOT)) {
+                    self.program(&word.content);
                 }
+                self.codes.push((word, false));
             }
             for (code, is_prompt) in std::mem::take(&mut self.codes) {
-                let mut texts = self.readings(&code);
-                texts.push(code.text.replace(SPOT, "x"));
+                let mut texts = self.readings(&code).unwrap_or_default();
+                texts.push(code.text);
                 for text in texts {
+                    let text = text.replace(SPOT, "x");
                     match is_prompt {
                         true => self.nested(&format!(": \"{text}\""), depth),
                         false => self.nested(&text, depth),
@@ -103,6 +115,43 @@ impl Script {
                 }
             }
         }
+    }
+
+    /// What was passed on is a command, with a `shift` also without its first words.
+    fn settle_passed(&mut self) {
+        for words in std::mem::take(&mut self.passed) {
+            let last = if self.shifts { words.len() } else { words.len().min(1) };
+            for from in 0..last {
+                if from == 0 || !words[from].is_unknown() {
+                    self.judge(&words[from..]);
+                }
+            }
+        }
+    }
+
+    fn settle_unnamed(&mut self, words: &[Word]) {
+        // What `"$@"` alone runs was judged where it was passed.
+        if words.len() == 1 && words[0].content.values.is_empty() && words[0].content.names == ["@"] {
+            return;
+        }
+        let Some(texts) = self.readings(&words[0]) else {
+            let mut content = Content::default();
+            words.iter().for_each(|it| content.add(&it.content));
+            return self.run(content, "where more than can be read names a command".into(), UNKNOWN);
+        };
+        for text in texts {
+            let word = |it: &str| match it.contains(SPOT) {
+                true => Word { content: words[0].content.clone(), ..Word::expanded(it) },
+                false => Word::expanded(it),
+            };
+            let command: Vec<Word> = text.split_whitespace().map(word).chain(words[1..].iter().cloned()).collect();
+            self.judge(&command);
+        }
+    }
+
+    /// Whether a variable of this name can be in this content.
+    fn reaches(&self, content: &Content, name: &str) -> bool {
+        self.behind(content).contains(name)
     }
 
     fn nested(&mut self, text: &str, depth: usize) {
@@ -118,32 +167,52 @@ impl Script {
         self.flows.extend(inner.flows);
     }
 
-    /// What a word can be, with what is written out elsewhere in place of its expansions.
-    fn readings(&self, word: &Word) -> Vec<String> {
-        let texts = self.texts(&word.content);
-        let mut found = vec![word.text.clone()];
-        while found.iter().any(|it| it.contains(SPOT)) {
-            let replaced = found.iter().flat_map(|it| texts.iter().map(|text| it.replacen(SPOT, text, 1)));
-            found = replaced.take(READINGS).collect();
+    /// What a word can be, with what is written out elsewhere, with nothing or with a value in place of its expansions;
+    /// nothing, if that is too much.
+    fn readings(&self, word: &Word) -> Option<Vec<String>> {
+        let mut texts = self.texts(&word.content);
+        texts.extend([String::new(), SPOT.to_string()]);
+        let mut pieces = word.text.split(SPOT);
+        let mut found = BTreeSet::from([pieces.next().unwrap_or_default().to_string()]);
+        for piece in pieces {
+            found = found.iter().flat_map(|it| texts.iter().map(move |text| format!("{it}{text}{piece}"))).collect();
+            if found.len() > READINGS {
+                return None;
+            }
         }
-        found
+        Some(found.into_iter().collect())
+    }
+
+    /// The variables that this content names, and those that they are made of.
+    fn behind<'s>(&'s self, content: &'s Content) -> BTreeSet<&'s str> {
+        let mut seen = BTreeSet::new();
+        let mut names: Vec<&str> = content.names.iter().map(String::as_str).collect();
+        while let Some(name) = names.pop() {
+            if seen.insert(name) {
+                let flows = self.flows.iter().filter(|it| it.name == name);
+                names.extend(flows.flat_map(|it| it.content.names.iter().map(String::as_str)));
+            }
+        }
+        seen
     }
 
     /// The texts in this content and in the variables that it names.
     fn texts(&self, content: &Content) -> Vec<String> {
         let mut texts = content.texts.clone();
-        let mut seen = BTreeSet::new();
-        let mut names: Vec<&str> = content.names.iter().map(String::as_str).collect();
-        while let Some(name) = names.pop() {
-            if !seen.insert(name) {
-                continue;
-            }
-            for flow in self.flows.iter().filter(|it| it.name == name) {
-                texts.extend(flow.content.texts.iter().cloned());
-                names.extend(flow.content.names.iter().map(String::as_str));
+        for name in self.behind(content) {
+            let flows = self.flows.iter().filter(|it| it.name == name);
+            let own: Vec<&str> = flows.flat_map(|it| it.content.texts.iter().map(String::as_str)).collect();
+            texts.extend(own.iter().map(|it| it.to_string()));
+            // What is added stands behind what was there.
+            if self.appended.contains(name) {
+                texts.extend([own.concat(), own.join(" ")]);
             }
         }
-        texts.retain(|it| !it.contains(SPOT));
+        // Texts that are made of others, as in `c=${c}al`. More are not read anyway.
+        let (made, whole): (Vec<_>, Vec<_>) = texts.iter().cloned().partition(|it| it.contains(SPOT));
+        for text in made.iter().take(READINGS) {
+            texts.extend(whole.iter().take(READINGS).map(|it| text.replacen(SPOT, it, 1)));
+        }
         texts.sort();
         texts.dedup();
         texts

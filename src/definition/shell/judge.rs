@@ -2,7 +2,8 @@
 
 use super::{
     prints,
-    script::{Content, Flow, READ, SPOT, Script, Word, assigned, head, is_name, names_in},
+    script::Script,
+    word::{Content, READ, SPOT, Word, assigned, head, is_name, names_in},
 };
 
 /// Builtins that compute with an argument, or take it for code, in at least one shell.
@@ -65,10 +66,15 @@ const SPECIAL: &[&str] = &[
     "MAILCHECK",
     "OPTIND",
     "PPID",
+    "PROMPT",
+    "PROMPT2",
+    "PROMPT3",
+    "PROMPT4",
     "PROMPT_COMMAND",
     "PS0",
     "PS1",
     "PS2",
+    "PS3",
     "PS4",
     "RANDOM",
     "RPS1",
@@ -78,12 +84,25 @@ const SPECIAL: &[&str] = &[
     "TMOUT",
     "UID",
 ];
-/// Those of them that are evaluated when a shell finds them in its environment.
+/// Arrays in which a shell keeps what its words stand for.
+const TABLES: &[&str] = &[
+    "BASH_ALIASES",
+    "BASH_CMDS",
+    "aliases",
+    "commands",
+    "dis_aliases",
+    "dis_functions",
+    "functions",
+    "galiases",
+    "saliases",
+];
+/// Those of the special variables that are evaluated when a shell finds them in its environment.
 pub(in crate::definition) const SPECIAL_IN_ENV: &[&str] = &["BASH_ENV", "ENV", "PROMPT_COMMAND", "PS0", "PS1", "PS4"];
 
 const ARGUMENT: &str = "some shells run the content of a value there; compare with `case`, compute with `expr` or `awk`, \
                         or pass the value as an argument to your own script";
-const PROGRAM: &str = "to run a value as a program on purpose, write `sh -c {{ item }}`";
+pub(super) const PROGRAM: &str = "to run a value as a program on purpose, write `sh -c {{ item }}`";
+pub(super) const UNKNOWN: &str = "write the command as a list: `run: [\"{{ item.program }}\", ...]`";
 const DECLARED: &str = "write `NAME={{ item }}` without options, or pass the value in a variable (`env:`)";
 const FORMAT: &str = "write `printf '%s\\n' {{ item }}`";
 
@@ -91,6 +110,67 @@ impl Script {
     /// Notes where a command evaluates one of its words, and which variables it sets.
     pub(super) fn judge(&mut self, words: &[Word]) {
         let begins = head(words).unwrap_or(words.len());
+        self.before(words, begins);
+        let Some(command) = words.get(begins) else { return };
+        let arguments = &words[begins + 1..];
+        let mut all = Content::default();
+        for word in arguments {
+            all.values.extend(word.content.values.iter().cloned());
+            all.names.extend(word.content.names.iter().cloned());
+        }
+        let name = command.text.as_str();
+        match name {
+            _ if command.is_unknown() => {
+                // What was read already is not read again.
+                if !self.settles {
+                    self.unnamed.push(words[begins..].to_vec());
+                }
+                self.unknown(command, &all);
+            }
+            _ if self.aliases.contains(name) => {
+                let mut called = words[begins..].to_vec();
+                called[0] = Word { text: SPOT.to_string(), content: Content::of(name), ..Word::default() };
+                self.unnamed.push(called);
+            }
+            _ if self.functions.contains(name) => self.pass(arguments),
+            "test" | "[" => self.test(arguments),
+            "printf" => self.printf(arguments),
+            "set" => {
+                let options = arguments.iter().take_while(|it| it.text != "--");
+                options.for_each(|it| self.argument(name, &it.content));
+                let passed = arguments.iter().skip_while(|it| it.text.starts_with('-'));
+                self.pass(&passed.cloned().collect::<Vec<Word>>());
+            }
+            "shift" => {
+                self.shifts = true;
+                self.evaluating(name, arguments);
+            }
+            "." | "source" => self.sourced(arguments),
+            "cd" | "pushd" => {
+                ["PWD", "OLDPWD"].iter().for_each(|it| self.gets(it, all.clone()));
+            }
+            "for" | "select" => self.each(arguments),
+            _ if DECLARING.contains(&name) => self.declaration(name, arguments),
+            _ if EVALUATING.contains(&name) => self.evaluating(name, arguments),
+            _ => (),
+        }
+        self.interpreted(&words[begins..]);
+        // A name that is no command's goes to `command_not_found_handle`.
+        let mut given = all.clone();
+        given.add(&command.content);
+        given.texts.clear();
+        if !given.is_empty() {
+            self.gets("BASH_COMMAND", given.clone());
+            self.gets("@", given);
+        }
+        if let Some(last) = words.last() {
+            self.gets("_", last.with_text());
+        }
+        prints::printed(self, command, arguments, all);
+    }
+
+    /// What stands before the command itself: assignments and reserved words.
+    fn before(&mut self, words: &[Word], begins: usize) {
         for (at, word) in words[..begins].iter().enumerate() {
             self.assignment(word);
             match word.text.as_str() {
@@ -106,65 +186,34 @@ impl Script {
                 _ => (),
             }
         }
-        let Some(command) = words.get(begins) else { return };
-        let arguments = &words[begins + 1..];
-        let mut all = Content::default();
-        for word in arguments {
-            all.values.extend(word.content.values.iter().cloned());
-            all.names.extend(word.content.names.iter().cloned());
-        }
-        let name = command.text.as_str();
-        match name {
-            _ if command.is_open() => {
-                self.unnamed.push(words[begins..].to_vec());
-                self.unknown(command, &all);
-            }
-            _ if self.aliases.contains(name) => {
-                let mut called = words[begins..].to_vec();
-                called[0] = Word { text: SPOT.to_string(), content: Content::of(name), ..Word::default() };
-                self.unnamed.push(called);
-            }
-            _ if self.functions.contains(name) => self.passed.push(arguments.to_vec()),
-            "test" | "[" => self.test(arguments),
-            "printf" => self.printf(arguments),
-            "set" => {
-                let options = arguments.iter().take_while(|it| it.text != "--");
-                options.for_each(|it| self.argument(name, &it.content));
-                let passed = arguments.iter().skip_while(|it| it.text.starts_with('-'));
-                self.passed.push(passed.cloned().collect());
-            }
-            "." | "source" => self.sourced(arguments),
-            "cd" | "pushd" => {
-                ["PWD", "OLDPWD"]
-                    .iter()
-                    .for_each(|it| self.flows.push(Flow { name: it.to_string(), content: all.clone() }));
-            }
-            "for" | "select" => self.each(arguments),
-            _ if DECLARING.contains(&name) => self.declaration(name, arguments),
-            _ if EVALUATING.contains(&name) => self.evaluating(name, arguments),
-            _ => (),
-        }
-        if !all.is_empty() {
-            self.flows.push(Flow { name: "@".into(), content: all.clone() });
-        }
-        if let Some(last) = words.last() {
-            self.flows.push(Flow { name: "_".into(), content: last.with_text() });
-        }
-        prints::printed(self, command, arguments, all);
     }
 
     /// What a program prints is code to `.`; a file that is named is the user's own choice.
     fn sourced(&mut self, arguments: &[Word]) {
         let Some(file) = arguments.iter().find(|it| it.text != "--") else { return };
         let place = "in the script that `.` or `source` runs".to_string();
-        let stream = ["/dev/stdin", "/dev/fd/", "/proc/self/fd/"].iter().any(|it| file.text.starts_with(it));
+        let name = file.text.rsplit('/').next().unwrap_or_default();
+        let is_stream = name == "stdin" || (!name.is_empty() && name.bytes().all(|it| it.is_ascii_digit()));
         if file.process {
             self.run(file.content.clone(), place, PROGRAM);
-        } else if stream {
+        } else if is_stream {
             let mut content = Content::of("@");
             content.names.push(READ.into());
             self.run(content, place, PROGRAM);
+        } else if name.contains(SPOT) {
+            self.run(Content::of(READ), place, PROGRAM);
         }
+    }
+
+    /// What a function or `set` is given becomes `$1`, or a command in `"$@"`.
+    fn pass(&mut self, arguments: &[Word]) {
+        let mut content = Content::default();
+        for word in arguments {
+            content.add(&word.content);
+            content.texts.extend((!word.text.contains(SPOT)).then(|| word.text.clone()));
+        }
+        self.gets("@", content);
+        self.passed.push(arguments.to_vec());
     }
 
     fn argument(&mut self, name: &str, content: &Content) {
@@ -177,33 +226,55 @@ impl Script {
 
     fn assignment(&mut self, word: &Word) {
         let Some(name) = assigned(word) else { return };
+        let (target, text) = word.text.split_once('=').unwrap_or_default();
+        if target.ends_with('+') {
+            self.appended.insert(name.to_string());
+        }
+        if TABLES.contains(&name) && (target.contains('[') || word.is_array) {
+            let place = format!("in `{name}`, whose words shells run");
+            self.run(word.content.clone(), place, PROGRAM);
+            self.codes.push((Word { text: text.to_string(), ..word.clone() }, false));
+        }
+        self.sets(name, word.with_text());
+    }
+
+    /// A variable gets this value, by an assignment or by a builtin.
+    pub(super) fn sets(&mut self, name: &str, content: Content) {
         if SPECIAL.contains(&name) {
             let place = format!("as the value of `{name}`, which shells evaluate");
-            self.run(word.content.clone(), place, "use a variable of another name");
-            let text = word.text.split_once('=').map_or("", |it| it.1);
-            self.codes.push((Word { text: text.to_string(), ..word.clone() }, true));
+            self.run(content.clone(), place, "use a variable of another name");
+            let words = content.texts.iter().map(|it| Word { content: content.clone(), ..Word::expanded(it) });
+            self.codes.extend(words.map(|it| (it, true)));
         }
-        self.flows.push(Flow { name: name.to_string(), content: word.with_text() });
+        self.gets(name, content);
     }
 
     /// The command itself comes from a value: it could be `eval`, unless the value is behind a `/`.
     fn unknown(&mut self, command: &Word, arguments: &Content) {
-        let chosen = command.content.values.iter().any(|it| !it.starts_with("params"));
-        let open = arguments.values.len() + arguments.names.len() > 0;
-        if open && (chosen || !command.content.names.is_empty()) && !command.text.contains('/') {
-            let mut content = command.content.clone();
-            content.values.retain(|it| !it.starts_with("params"));
+        let mut content = command.content.clone();
+        content.values.retain(|it| !it.starts_with("params"));
+        if command.is_expanded() {
+            content.add(arguments);
+        }
+        let open = command.is_expanded() || !arguments.is_empty();
+        if open && !content.is_empty() && !command.text.contains('/') {
             let place = "where it names a command that gets other values: it could name `eval`".to_string();
-            self.run(content, place, "write the command as a list: `run: [\"{{ item.program }}\", ...]`");
+            self.run(content, place, UNKNOWN);
         }
     }
 
     /// `test` looks into the variable that is named after `-v`.
     fn test(&mut self, arguments: &[Word]) {
+        for word in arguments {
+            let place = "in `test` without quotes, where it can become operators".to_string();
+            let spread = if word.is_expanded() { &word.content } else { &word.spread };
+            self.evaluated(spread.clone(), place, "write it in quotes: `[ \"$NAME\" = a ]`");
+        }
         for (before, word) in arguments.iter().zip(arguments.iter().skip(1)) {
-            let unknown = before.is_open() && (before.content.values.len() + before.content.names.len()) > 0;
-            if unknown || matches!(before.text.as_str(), "-v" | "-R" | "-t") {
+            let operator = before.text.trim_start_matches(['-', '!']);
+            if operator.starts_with(SPOT) || matches!(before.text.as_str(), "-v" | "-R" | "-t") {
                 let place = "in `test` where it can be the name of a variable".to_string();
+                self.subscript(word);
                 self.evaluated(word.content.clone(), place, "put an operator between the values: `[ {{ item }} = a ]`");
             }
         }
@@ -216,7 +287,11 @@ impl Script {
                 "--" => arguments = rest,
                 "-v" => {
                     let [name, rest @ ..] = rest else { return };
-                    self.evaluated(name.content.clone(), place("as a variable"), FORMAT);
+                    self.printed_to(&name.text, &name.content, rest);
+                    arguments = rest;
+                }
+                text if text.starts_with("-v") => {
+                    self.printed_to(&text[2..], &first.content, rest);
                     arguments = rest;
                 }
                 _ => break,
@@ -233,6 +308,21 @@ impl Script {
         numbers.for_each(|it| self.evaluated(it.0.content.clone(), place("as a number"), FORMAT));
     }
 
+    /// `printf -v name`
+    fn printed_to(&mut self, name: &str, chosen: &Content, printed: &[Word]) {
+        self.evaluated(chosen.clone(), "as a variable of `printf`, which evaluates it".to_string(), FORMAT);
+        self.subscript(&Word::expanded(name));
+        let mut content = Content::default();
+        printed.iter().for_each(|it| content.add(&it.with_text()));
+        self.sets(name.split('[').next().unwrap_or_default(), content);
+    }
+
+    /// A variable that is named as `x[i]` in quotes: the shell computes with what stands in the brackets.
+    fn subscript(&mut self, word: &Word) {
+        let Some((_, inside)) = word.text.split_once('[') else { return };
+        names_in(inside).for_each(|it| self.computed_with(&it));
+    }
+
     /// `for name in ...`
     fn each(&mut self, words: &[Word]) {
         let [name, rest @ ..] = words else { return };
@@ -241,7 +331,7 @@ impl Script {
         if rest.is_empty() {
             content.names.push("@".into());
         }
-        self.flows.push(Flow { name: name.text.clone(), content });
+        self.sets(&name.text, content);
     }
 
     fn declaration(&mut self, name: &str, arguments: &[Word]) {
@@ -250,12 +340,20 @@ impl Script {
         let odd = options.any(|it| !harmless(it));
         for word in arguments {
             match assigned(word) {
-                Some(_) if !odd => self.assignment(word),
+                Some(name) if !odd => {
+                    if !word.is_array {
+                        self.declared.push((name.to_string(), word.content.clone()));
+                    }
+                    self.assignment(word);
+                }
                 _ => {
                     let mut content = word.content.clone();
                     if odd {
                         content.names.extend(names_in(&word.text));
+                        let name = word.text.split(['=', '+', '[']).next().unwrap_or_default();
+                        self.arrays.insert(name.to_string());
                     }
+                    self.subscript(word);
                     let place = format!("as an argument of `{name}`, which can evaluate it");
                     self.evaluated(content, place, DECLARED);
                 }
@@ -271,8 +369,18 @@ impl Script {
             match name {
                 "let" | "integer" | "float" | "nameref" | "repeat" | "exit" | "return" | "shift" | "break"
                 | "continue" => names_in(&word.text).for_each(|it| self.computed_with(&it)),
-                _ if is_name(&word.text) => self.reads(&word.text),
-                _ => (),
+                _ => {
+                    let target = word.text.split('[').next().unwrap_or_default();
+                    if is_name(target) {
+                        self.reads(target);
+                    }
+                }
+            }
+            if matches!(name, "unset" | "read" | "mapfile" | "readarray" | "getopts" | "wait" | "private") {
+                self.subscript(word);
+            }
+            if matches!(name, "read" | "mapfile" | "readarray") {
+                self.arrays.insert(word.text.clone());
             }
         }
         if matches!(name, "read" | "mapfile" | "readarray" | "getopts") {
@@ -282,7 +390,7 @@ impl Script {
 
     fn reads(&mut self, name: &str) {
         self.flow(name, "@");
-        self.flow(name, READ);
+        self.sets(name, Content::of(READ));
     }
 
     /// Texts that become commands.
@@ -297,6 +405,11 @@ impl Script {
                 }
                 self.codes.push((code, false));
             }
+            "compgen" => self.codes.extend(arguments.iter().map(|it| (it.clone(), true))),
+            "mapfile" | "readarray" => {
+                let calls = arguments.iter().zip(arguments.iter().skip(1)).filter(|it| it.0.text.ends_with('C'));
+                self.codes.extend(calls.map(|it| (it.1.clone(), false)));
+            }
             "trap" => {
                 let code = arguments.iter().find(|it| !it.text.starts_with('-'));
                 self.codes.extend(code.map(|it| (it.clone(), false)));
@@ -306,26 +419,11 @@ impl Script {
                     let Some((name, text)) = word.text.split_once('=') else { continue };
                     let content = Word { text: format!("={text}"), ..word.clone() }.with_text();
                     self.aliases.insert(name.to_string());
-                    self.flows.push(Flow { name: name.to_string(), content });
+                    self.gets(name, content);
                 }
             }
             _ => (),
         }
-    }
-}
-
-impl Word {
-    /// Its content, with its text or what is assigned by it, as far as that is written out.
-    fn with_text(&self) -> Content {
-        let mut content = self.content.clone();
-        let text = match self.text.split_once('=') {
-            Some((_, text)) if assigned(self).is_some() || self.text.starts_with('=') => text,
-            _ => &self.text,
-        };
-        if !text.contains(SPOT) {
-            content.texts.push(text.to_string());
-        }
-        content
     }
 }
 

@@ -1,6 +1,9 @@
 //! What a command can print of the values that it sees: its arguments, and its environment.
 
-use super::script::{Content, Flow, PRINTED, RETURNED, SPOT, Script, Word, names_in};
+use super::{
+    script::{Flow, Script},
+    word::{Content, PRINTED, RETURNED, SPOT, Word, names_in},
+};
 
 /// Commands that print nothing of their environment, unless they are asked for it in so many words.
 const QUIET: &[&str] = &[
@@ -156,7 +159,7 @@ pub(super) fn printed(script: &mut Script, command: &Word, arguments: &[Word], a
     }
     if script.functions.contains(&command.text) {
         printed.names.push(RETURNED.into());
-    } else if command.is_open() || !(QUIET.contains(&name) || LISTING.contains(&name) || is_syntax(name)) {
+    } else if command.is_unknown() || !(QUIET.contains(&name) || LISTING.contains(&name) || is_syntax(name)) {
         printed.names.extend(texts());
         printed.names.push(PRINTED.into());
     } else {

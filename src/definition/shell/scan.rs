@@ -2,80 +2,56 @@
 //!
 //! Words are passed on to `Script`, which judges whole commands.
 
-use super::script::{COMPUTE, Redirect, Script};
+use super::{
+    frame::{DOCUMENT, Document, Frame, Letters, Place, VARIABLE},
+    script::{COMPUTE, Redirect, Script},
+    word::is_foreign,
+};
 use crate::definition::expression::Expression;
 
-/// Where the scanner is. Frames nest: `"$( "..." )"`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Frame {
-    Single,
-    Double,
-    /// `${`; true where the shell computes in it, as in `${x:n}` and `${x[n]}`.
-    Braces(bool),
-    /// `$[`, and the subscript of `x[`
-    Brackets,
-    /// `$((` and `((`, one frame for each parenthesis
-    Arithmetic,
-    /// `$(`, `<(` and `>(`
-    Substitution,
-    /// A plain `(`
-    Group,
-    /// `[[`
-    Condition,
-    /// `(` inside `[[`
-    Nested,
-    /// `x=(`
-    Array,
-}
-
-/// Where a value must not stand, and what to write instead.
-type Place = (&'static str, &'static str);
-
 const UNQUOTE: &str = "remove the quotes: a value becomes one quoted word by itself";
-const VARIABLE: &str = "pass the value in a variable (`env: { NAME: \"{{ ... }}\" }`) and use \"$NAME\"";
-const BACKQUOTE: Place = ("after a backquote", "write $( ) instead of backquotes");
 const CONDITION: Place = ("inside `[[ ]]`, where shells compute with it", "write `[ ]` or `case`");
 const HASH: Place =
     ("after a `#` that shells read differently", "write a blank or a newline before the `#`, or quote it");
 const PARENTHESIS: Place = ("after a parenthesis that shells read differently", VARIABLE);
 
-pub(super) struct Scan {
-    frames: Vec<Frame>,
-    /// The last character of plain text, a newline at the beginning; `x` behind what is part of a word.
-    last: char,
-    /// The letters before, to find `case`.
-    word: String,
-    comment: bool,
-    escaped: bool,
-    /// From here on shells differ or the scanner could lose its place: where, and what to write instead.
-    lost: Option<Place>,
-    /// The content of a `${ }`.
-    braces: String,
-    script: Script,
-}
-
 /// Stands for a `)` behind which a `#` begins a comment in some shells only.
 const UNCLEAR: char = '\0';
 
-type Letters<'t> = std::iter::Peekable<std::str::Chars<'t>>;
+#[derive(Default)]
+pub(super) struct Scan {
+    pub frames: Vec<Frame>,
+    /// The last character of plain text, a newline at the beginning; `x` behind what is part of a word.
+    pub last: char,
+    /// The letters before, to find `case`.
+    word: String,
+    pub comment: bool,
+    pub escaped: bool,
+    /// From here on values are refused: where, and what to write instead.
+    lost: Option<Place>,
+    /// From here on it is not known either which words are quoted.
+    astray: Option<Place>,
+    /// What was read since then.
+    tail: String,
+    /// The content of a `${ }`.
+    pub braces: String,
+    /// Here documents that begin at the next newline.
+    pub documents: Vec<Document>,
+    pub script: Script,
+}
 
 impl Scan {
     pub(super) fn new() -> Scan {
-        Scan {
-            frames: Vec::new(),
-            last: '\n',
-            word: String::new(),
-            comment: false,
-            escaped: false,
-            lost: None,
-            braces: String::new(),
-            script: Script::new(),
-        }
+        Scan { last: '\n', script: Script::new(), ..Scan::default() }
     }
 
     /// A `{{ }}` is here; the problem, if its value could be executed or split.
     pub(super) fn value(&mut self, expression: &Expression) -> Result<(), Place> {
         self.danger().map_or(Ok(()), Err)?;
+        // A newline in it could be taken for the one before the document.
+        if !self.documents.is_empty() && is_foreign(expression) {
+            return Err(DOCUMENT);
+        }
         self.script.value(expression);
         self.last = 'x'; // a value is part of a word
         self.word.clear();
@@ -85,6 +61,9 @@ impl Scan {
     /// The whole command, once it was read.
     pub(super) fn end(mut self) -> Script {
         self.end_word();
+        if let Some((place, hint)) = self.astray {
+            self.script.unread(&self.tail, place, hint);
+        }
         self.script.end_command(false);
         self.script
     }
@@ -96,17 +75,18 @@ impl Scan {
         if self.comment {
             return Some(("in a comment", "remove it: a value with a newline would end the comment"));
         }
-        if let Some(Frame::Single | Frame::Double) = self.frames.last() {
+        if let Some(Frame::Single | Frame::Double | Frame::Body) = self.frames.last() {
             return Some(("inside quotes", UNQUOTE));
         }
         // What a `$( )` in there prints is computed with as well.
         for frame in self.frames.iter().rev() {
             match frame {
                 Frame::Braces(false) => return Some(("inside `${ }`", VARIABLE)),
-                Frame::Braces(true) | Frame::Arithmetic => return Some(("in an arithmetic expression", COMPUTE)),
+                Frame::Braces(true) | Frame::Arithmetic(_) => return Some(("in an arithmetic expression", COMPUTE)),
                 Frame::Brackets => return Some(("in an arithmetic expression or a subscript (`[`)", COMPUTE)),
                 Frame::Condition | Frame::Nested => return Some(CONDITION),
                 Frame::Array => return Some(("in an array", VARIABLE)),
+                Frame::Pattern => return Some(PARENTHESIS),
                 _ => (),
             }
         }
@@ -117,9 +97,22 @@ impl Scan {
     }
 
     pub(super) fn read(&mut self, text: &str) {
+        if self.astray.is_some() {
+            self.tail.push(' ');
+            self.tail.push_str(text);
+        }
+        self.read_inner(text);
+    }
+
+    /// Reads a text that is the whole one or stands inside of it.
+    pub fn read_inner(&mut self, text: &str) {
         let mut letters = text.chars().peekable();
         while let Some(letter) = letters.next() {
             self.script.computed(self.computes().then_some(letter));
+            if letter == '\n' && !self.escaped && !self.documents.is_empty() {
+                self.end_comment_and_word();
+                self.read_documents(&mut letters);
+            }
             if std::mem::take(&mut self.escaped) {
                 // A backslash before a newline joins the lines: what came before it still counts.
                 self.last = if letter == '\n' { self.last } else { 'x' };
@@ -137,23 +130,24 @@ impl Scan {
                     }
                 }
                 Some(Frame::Single) => self.in_single(letter),
-                Some(Frame::Double) => self.in_double(letter, &mut letters),
+                Some(Frame::Double | Frame::Body) => self.in_double(letter, &mut letters),
                 _ => self.plain(letter, &mut letters),
             }
         }
     }
 
     /// Whether a shell computes with the content here, so that it reads the named variables.
-    fn computes(&self) -> bool {
-        self.frames.iter().any(|it| matches!(it, Frame::Arithmetic | Frame::Brackets | Frame::Braces(true)))
+    pub fn computes(&self) -> bool {
+        self.frames.iter().any(|it| matches!(it, Frame::Arithmetic(_) | Frame::Brackets | Frame::Braces(true)))
     }
 
     /// A letter of the word that is being read, if it is one here.
-    fn literal(&mut self, letter: char, plain: bool) {
-        let around = self.frames.iter().rev().find(|it| !matches!(it, Frame::Single | Frame::Double));
-        let is_word = !matches!(around, Some(Frame::Braces(_) | Frame::Arithmetic | Frame::Brackets | Frame::Array));
-        if is_word {
-            self.script.letter(letter, plain);
+    pub fn literal(&mut self, letter: char, plain: bool) {
+        match self.frames.iter().rev().find(|it| !matches!(it, Frame::Single | Frame::Double)) {
+            Some(Frame::Braces(_)) => self.braces.push(letter),
+            Some(Frame::Arithmetic(_) | Frame::Brackets) => (),
+            Some(Frame::Array | Frame::Pattern) => self.script.letter(letter, false),
+            _ => self.script.letter(letter, plain),
         }
     }
 
@@ -172,9 +166,9 @@ impl Scan {
     fn in_double(&mut self, letter: char, rest: &mut Letters<'_>) {
         match letter {
             '\\' => self.escaped = true,
-            '`' => self.lose(BACKQUOTE),
+            '`' => self.backquote(rest),
             '$' => self.dollar(rest),
-            '"' => self.close(),
+            '"' if self.frames.last() == Some(&Frame::Double) => self.close(),
             _ => self.literal(letter, false),
         }
     }
@@ -184,12 +178,12 @@ impl Scan {
         let top = self.frames.last().copied();
         match letter {
             '\\' => return self.escaped = true,
-            '\'' if matches!(top, Some(Frame::Braces(_))) => self.lose(("after a quote inside `${ }`", VARIABLE)),
+            '\'' if matches!(top, Some(Frame::Braces(_))) => self.quote_in_braces(rest),
             '\'' | '"' => {
                 self.script.quoted();
                 self.frames.push(if letter == '"' { Frame::Double } else { Frame::Single });
             }
-            '`' => self.lose(BACKQUOTE),
+            '`' => return self.backquote(rest),
             '$' => return self.dollar(rest),
             '}' if matches!(top, Some(Frame::Braces(_))) => {
                 self.frames.pop();
@@ -199,9 +193,14 @@ impl Scan {
                 }
             }
             _ if matches!(top, Some(Frame::Braces(_))) => self.braces.push(letter),
-            '(' if top != Some(Frame::Array) && rest.next_if_eq(&'(').is_some() => self.arithmetic(),
+            '(' if !matches!(top, Some(Frame::Array | Frame::Pattern)) && rest.next_if_eq(&'(').is_some() => {
+                let inner =
+                    matches!(top, Some(Frame::Condition | Frame::Nested | Frame::Arithmetic(_) | Frame::Brackets));
+                self.arithmetic(!inner);
+            }
             '(' => self.open(rest),
             ')' => return self.last = self.close_parenthesis(),
+            _ if top == Some(Frame::Pattern) => self.literal(letter, false),
             '[' if top == Some(Frame::Brackets) || self.script.is_name() => {
                 self.literal('[', true);
                 self.frames.push(Frame::Brackets);
@@ -210,10 +209,11 @@ impl Scan {
                 self.frames.pop();
                 self.literal(']', true);
             }
-            _ if matches!(top, Some(Frame::Arithmetic | Frame::Brackets)) => (),
+            _ if matches!(top, Some(Frame::Arithmetic(_) | Frame::Brackets)) => (),
             '#' if " \t\n;&|()".contains(self.last) => self.comment = true,
-            '#' if self.last == UNCLEAR || self.last.is_whitespace() => self.lose(HASH),
-            _ if top == Some(Frame::Array) => (),
+            '#' if self.last == UNCLEAR || self.last.is_whitespace() => self.stray(rest, HASH),
+            '\n' if top == Some(Frame::Array) => self.literal(' ', false),
+            _ if top == Some(Frame::Array) => self.literal(letter, false),
             '<' | '>' => self.redirect(letter, rest),
             ' ' | '\t' => self.end_word(),
             '\n' | ';' | '|' | '&' => self.separate(letter, rest),
@@ -236,7 +236,7 @@ impl Scan {
         }
     }
 
-    fn end_word(&mut self) {
+    pub fn end_word(&mut self) {
         let in_condition = self.frames.last() == Some(&Frame::Condition);
         let word = self.script.end_word().map(str::to_string);
         match word.as_deref() {
@@ -245,7 +245,18 @@ impl Scan {
                 self.frames.pop();
                 self.script.end_condition();
             }
+            Some("case") if self.script.at_head() => self.frames.push(Frame::Case),
+            Some("esac") if self.frames.last() == Some(&Frame::Case) && self.script.before_head() => {
+                _ = self.frames.pop()
+            }
             _ => (),
+        }
+    }
+
+    fn end_comment_and_word(&mut self) {
+        self.comment = false;
+        if !matches!(self.frames.last(), Some(Frame::Single | Frame::Double | Frame::Body)) {
+            self.end_word();
         }
     }
 
@@ -259,10 +270,12 @@ impl Scan {
         match rest.peek() {
             Some('<') if letter == '<' => {
                 rest.next();
-                self.lose(("after a here document (`<<`)", VARIABLE));
                 match rest.next_if_eq(&'<') {
-                    Some(_) => self.script.redirect(Redirect::Text),
-                    None => self.script.here = true,
+                    Some(_) => {
+                        self.lose(DOCUMENT);
+                        self.script.redirect(Redirect::Text);
+                    }
+                    None => self.document(rest),
                 }
             }
             Some('(') => {
@@ -285,14 +298,24 @@ impl Scan {
     fn open(&mut self, rest: &mut Letters<'_>) {
         match self.frames.last() {
             Some(Frame::Condition | Frame::Nested) => self.frames.push(Frame::Nested),
-            Some(Frame::Arithmetic | Frame::Brackets) => self.frames.push(Frame::Arithmetic),
+            Some(Frame::Arithmetic(_) | Frame::Brackets) => self.frames.push(Frame::Arithmetic(false)),
             Some(Frame::Array) => self.frames.push(Frame::Array),
-            _ if self.script.is_assignment() => self.frames.push(Frame::Array),
+            Some(Frame::Pattern) => self.frames.push(Frame::Pattern),
+            _ if self.script.is_assignment() => {
+                self.script.array();
+                self.frames.push(Frame::Array);
+            }
+            _ if self.script.is_pattern() => {
+                self.lose(PARENTHESIS);
+                self.frames.push(Frame::Pattern);
+            }
             _ => {
-                // The name of a function comes before `()`; anything else there is a pattern of one shell or another.
+                // The name of a function comes before `()`; anything else there is a pattern of one shell or another,
+                // and where no name stands, zsh runs the function with the words behind its body.
                 match rest.peek() {
                     Some(')') if self.script.is_argument() => self.script.define(),
-                    _ if self.script.is_argument() => self.lose(PARENTHESIS),
+                    Some(')') => self.stray(rest, PARENTHESIS),
+                    _ if self.script.is_argument() => self.stray(rest, PARENTHESIS),
                     _ => (),
                 }
                 self.script.end_command(false);
@@ -304,28 +327,38 @@ impl Scan {
 
     /// Says what the parenthesis is to a `#` behind it: an operator, part of a word, or not the same in all shells.
     fn close_parenthesis(&mut self) -> char {
-        let computes = matches!(self.frames.last(), Some(Frame::Arithmetic | Frame::Brackets | Frame::Array));
+        let computes =
+            matches!(self.frames.last(), Some(Frame::Arithmetic(_) | Frame::Brackets | Frame::Array | Frame::Pattern));
         if !computes {
             self.end_word();
         }
         match self.frames.last() {
             Some(Frame::Group) => {
-                self.script.close_list(false, false);
+                self.script.close_list(false, false, false);
                 self.frames.pop();
                 ')'
             }
             Some(Frame::Substitution) => {
                 self.frames.pop();
                 let computes = self.computes();
-                self.script.close_list(true, computes);
+                let spreads = !matches!(self.frames.last(), Some(Frame::Double | Frame::Body));
+                self.script.close_list(true, spreads, computes);
                 'x'
             }
-            Some(Frame::Arithmetic | Frame::Nested | Frame::Array) => {
+            Some(Frame::Arithmetic(is_command)) => {
+                let is_command = *is_command;
+                self.frames.pop();
+                if is_command {
+                    self.script.end_command(false);
+                }
+                UNCLEAR
+            }
+            Some(Frame::Nested | Frame::Array | Frame::Pattern) => {
                 self.frames.pop();
                 UNCLEAR
             }
             // The end of a pattern of `case`.
-            None => {
+            None | Some(Frame::Case) => {
                 self.script.end_command(false);
                 ')'
             }
@@ -345,106 +378,34 @@ impl Scan {
         self.word.clear();
     }
 
-    /// What follows a `$`, in plain text and in double quotes.
-    fn dollar(&mut self, rest: &mut Letters<'_>) {
-        self.last = '$';
-        let quoted = self.frames.last() == Some(&Frame::Double);
-        let Some(&next) = rest.peek() else { return };
-        match next {
-            '\'' if !quoted => self.lose(("after `$'`", "write the quotes without the `$`")),
-            '{' => self.braces(rest),
-            '[' => {
-                rest.next();
-                self.last = '[';
-                self.frames.push(Frame::Brackets);
-            }
-            '(' => {
-                rest.next();
-                self.last = '(';
-                self.script.expansion(None);
-                match rest.next_if_eq(&'(') {
-                    Some(_) => self.arithmetic(),
-                    None => self.substitution(),
-                }
-            }
-            // `$$(` is the process id and a parenthesis.
-            '$' | '#' | '?' | '!' | '-' => {
-                rest.next();
-                self.last = 'x';
-                self.script.expansion(None);
-            }
-            '@' | '*' | '0'..='9' => {
-                rest.next();
-                self.last = 'x';
-                self.named("@");
-            }
-            _ => {
-                let name = name_of(rest);
-                if !name.is_empty() {
-                    self.last = 'x';
-                    self.named(&name);
-                }
-            }
-        }
-    }
-
-    /// The value of a variable is here.
-    fn named(&mut self, name: &str) {
-        self.script.expansion(Some(name));
-        if self.computes() {
-            self.script.computed_with(name);
-        }
-    }
-
-    /// `${`: which variable it names, and whether the shell computes in it or looks through it.
-    fn braces(&mut self, rest: &mut Letters<'_>) {
-        rest.next();
-        self.last = '{';
-        let mut ahead = rest.clone();
-        let through = ahead.next_if(|it| matches!(it, '!' | '(')).is_some();
-        ahead.next_if_eq(&'#');
-        let name = match ahead.next_if(|it| matches!(it, '@' | '*' | '0'..='9')) {
-            Some(_) => "@".to_string(),
-            None => name_of(&mut ahead),
-        };
-        let after = ahead.next();
-        let computes = through
-            || matches!(after, Some('[' | '@'))
-            || (after == Some(':') && !matches!(ahead.peek(), Some('-' | '+' | '=' | '?')));
-        let assigns = after == Some('=') || (after == Some(':') && ahead.peek() == Some(&'='));
-        self.script.expansion(Some(&name));
-        if assigns && ahead.take_while(|it| *it != '}').any(|it| it == '$') {
-            self.script.flow(&name, "@");
-        }
-        if through || after == Some('@') {
-            self.script.computed_with(&name);
-        } else if computes {
-            // The variable that is cut or picked from is not computed with.
-            name.chars().for_each(|_| _ = rest.next());
-        }
-        self.frames.push(Frame::Braces(computes));
-    }
-
-    fn substitution(&mut self) {
-        self.script.open_list();
-        self.frames.push(Frame::Substitution);
-    }
-
-    /// Two parentheses open, so that two close.
-    fn arithmetic(&mut self) {
-        self.frames.extend([Frame::Arithmetic, Frame::Arithmetic]);
-    }
-
-    fn lose(&mut self, why: Place) {
+    pub fn lose(&mut self, why: Place) {
         self.lost.get_or_insert(why);
     }
-}
 
-/// Takes the name of a variable, if one is here.
-fn name_of(rest: &mut Letters<'_>) -> String {
-    let mut name = String::new();
-    while let Some(letter) = rest.next_if(|it| it.is_ascii_alphanumeric() || *it == '_') {
-        name.push(letter);
+    /// Shells read the rest differently, so that what it names is refused, too.
+    pub fn stray(&mut self, rest: &Letters<'_>, why: Place) {
+        self.lose(why);
+        self.astray.get_or_insert(why);
+        self.tail.push(' ');
+        self.tail.extend(rest.clone());
     }
-    name
+
+    /// Reads a text inside of the whole one, which must end where it began.
+    pub fn nest(&mut self, frame: Frame, text: &str, rest: &Letters<'_>, why: Place) {
+        let (depth, astray) = (self.frames.len(), self.astray.is_some());
+        self.frames.push(frame);
+        self.read_inner(text);
+        self.end_comment_and_word();
+        let ends = self.frames.len() == depth + 1 && self.frames.last() == Some(&frame) && !self.escaped;
+        self.escaped = false;
+        if !ends || (self.astray.is_some() && !astray) {
+            self.stray(rest, why);
+            self.tail.push_str(text);
+        }
+        if self.frames.len() > depth && frame == Frame::Substitution {
+            self.frames.truncate(depth + 1);
+            self.close_parenthesis();
+        }
+        self.frames.truncate(depth);
+    }
 }

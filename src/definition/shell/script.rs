@@ -3,38 +3,12 @@
 //!
 //! Found by trying every builtin of dash, bash, busybox, zsh and mksh with words such as `a[$(command)]`.
 
+use super::word::{Content, READ, RETURNED, SPOT, Word, assigned, head, is_foreign, is_name, names_in};
 use crate::definition::expression::Expression;
 use std::collections::BTreeSet;
 
 pub(super) const COMPUTE: &str =
     "shells run the content of a value here; compute with `expr` or `awk`, which get it only as an argument";
-
-/// The values and the variables that a word is made of.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Content {
-    /// Expressions of `{{ }}` whose values come from outside.
-    pub values: Vec<String>,
-    pub names: Vec<String>,
-    /// What is written out, where that may be the name of a command or of a variable.
-    pub texts: Vec<String>,
-}
-
-impl Content {
-    /// What a variable of this name holds.
-    pub fn of(name: &str) -> Content {
-        Content { names: vec![name.to_string()], ..Content::default() }
-    }
-
-    pub fn is_empty(&self) -> bool {
-        self.values.is_empty() && self.names.is_empty()
-    }
-
-    pub fn add(&mut self, other: &Content) {
-        self.values.extend(other.values.iter().cloned());
-        self.names.extend(other.names.iter().cloned());
-        self.texts.extend(other.texts.iter().cloned());
-    }
-}
 
 /// A place whose content shells evaluate.
 #[derive(Debug)]
@@ -52,26 +26,6 @@ pub(super) struct Flow {
     pub name: String,
     pub content: Content,
 }
-
-#[derive(Debug, Clone, Default)]
-pub(super) struct Word {
-    /// Without quotes; `SPOT` stands for each value and each expansion.
-    pub text: String,
-    /// How much of the beginning is written out without quotes.
-    pub plain: usize,
-    pub content: Content,
-    /// It is a `<( )`.
-    pub process: bool,
-}
-
-/// Stands for what is known only when the command runs.
-pub(super) const SPOT: char = '\0';
-
-/// Names of what no variable holds: what `read` can take from a pipe or a here document, what functions print, and what
-/// a program prints that can see the values of its environment.
-pub(super) const READ: &str = "|";
-pub(super) const RETURNED: &str = "()";
-pub(super) const PRINTED: &str = "$()";
 
 #[derive(Debug, Default)]
 struct Command {
@@ -109,10 +63,18 @@ pub(super) struct Script {
     computed: String,
     /// The output of the command that is judged goes to another.
     pub piped: bool,
-    /// A here document has begun.
-    pub here: bool,
     pub functions: BTreeSet<String>,
     pub aliases: BTreeSet<String>,
+    /// Variables that are arrays.
+    pub arrays: BTreeSet<String>,
+    /// Variables that `+=` adds to.
+    pub appended: BTreeSet<String>,
+    /// Assignments by builtins such as `export`, which evaluate the value if the variable is an array.
+    pub declared: Vec<(String, Content)>,
+    /// All was read, and what is judged now are readings of it.
+    pub settles: bool,
+    /// A `shift` or its like makes `"$@"` begin elsewhere.
+    pub shifts: bool,
     /// The next `{` opens the body of a function.
     pub defines: bool,
     /// Of each `{` that is open, whether it is the body of a function.
@@ -121,6 +83,8 @@ pub(super) struct Script {
     pub unnamed: Vec<Vec<Word>>,
     /// What functions and `set` are given, which `"$@"` would run.
     pub passed: Vec<Vec<Word>>,
+    /// Texts that another shell runs.
+    pub programs: Vec<Word>,
     /// Texts that are run later, such as that of `trap`; true for what is expanded only, as `PS4` is.
     pub codes: Vec<(Word, bool)>,
 }
@@ -169,14 +133,47 @@ impl Script {
         let word = self.word();
         word.text.push(SPOT);
         word.content.names.extend(name.map(str::to_string));
-        if let (Some(name), true) = (name, self.here) {
-            self.flow(READ, name);
-        }
+    }
+
+    /// What was expanded last becomes words of its own.
+    pub fn spread(&mut self) {
+        let word = self.word();
+        word.spread.names.extend(word.content.names.last().cloned());
     }
 
     /// The default if a variable is not set, as in `${x:-text}`.
     pub fn otherwise(&mut self, text: &str) {
         self.word().content.texts.push(text.to_string());
+    }
+
+    /// The word is `name=(`.
+    pub fn array(&mut self) {
+        let word = self.word();
+        word.is_array = true;
+        let name = assigned(word).map(str::to_string);
+        self.arrays.extend(name);
+    }
+
+    /// Whether a `(` behind the word so far begins a pattern, as in `@(a|b)`.
+    pub fn is_pattern(&self) -> bool {
+        let Some(command) = self.open.last() else { return false };
+        let Some(word) = &command.word else { return false };
+        word.text.ends_with(['@', '!', '+', '*', '?']) && !(word.text == "!" && head(&command.words).is_none())
+    }
+
+    /// What nobody knows how shells read: what it names is refused.
+    pub fn unread(&mut self, text: &str, place: &str, hint: &'static str) {
+        let mut content = Content::default();
+        content.names.extend(names_in(text));
+        let behind = || text.split('$').skip(1).map(|it| it.trim_start_matches(['{', '#', '!']));
+        let reads = |it: &String| matches!(it.as_str(), "read" | "mapfile" | "readarray" | "select" | "source");
+        if content.names.iter().any(reads) {
+            content.names.push(READ.into());
+        }
+        if behind().any(|it| it.starts_with(['@', '*']) || it.starts_with(|it: char| it.is_ascii_digit())) {
+            content.names.push("@".into());
+        }
+        self.evaluated(content, place.to_string(), hint);
     }
 
     /// A `<( )`.
@@ -230,9 +227,12 @@ impl Script {
         }
     }
 
-    pub fn flow(&mut self, name: &str, from: &str) {
-        let content = Content::of(from);
+    pub fn gets(&mut self, name: &str, content: Content) {
         self.flows.push(Flow { name: name.to_string(), content });
+    }
+
+    pub fn flow(&mut self, name: &str, from: &str) {
+        self.gets(name, Content::of(from));
     }
 
     pub fn is_name(&self) -> bool {
@@ -265,6 +265,11 @@ impl Script {
         self.open.last().is_some_and(|it| head(&it.words) == it.words.len().checked_sub(1))
     }
 
+    /// Whether nothing but reserved words stands before the last word.
+    pub fn before_head(&self) -> bool {
+        self.open.last().is_some_and(|it| head(&it.words).is_none())
+    }
+
     /// Ends a word; its text, if it is one of a command and written out without quotes.
     pub fn end_word(&mut self) -> Option<&str> {
         let command = self.command();
@@ -284,7 +289,10 @@ impl Script {
                     given.into_iter().for_each(|it| it.pipeline.names.push("WINDLASS_ITEM".into()));
                 }
                 if redirect == Redirect::Text || word.process {
-                    self.flows.push(Flow { name: READ.into(), content: word.content });
+                    if let Some(given) = self.given.last_mut() {
+                        given.pipeline.add(&word.content);
+                    }
+                    self.gets(READ, word.with_text());
                 }
                 return None;
             }
@@ -297,7 +305,10 @@ impl Script {
     /// A redirection begins. A number before it is the descriptor.
     pub fn redirect(&mut self, kind: Redirect) {
         let command = self.command();
-        let number = |it: &Word| !it.text.is_empty() && it.text.bytes().all(|it| it.is_ascii_digit());
+        let number = |it: &Word| {
+            let named = it.text.strip_prefix('{').and_then(|it| it.strip_suffix('}')).is_some_and(is_name);
+            named || (!it.text.is_empty() && it.text.bytes().all(|it| it.is_ascii_digit()))
+        };
         if command.word.as_ref().is_some_and(number) {
             command.word = None;
         }
@@ -359,7 +370,7 @@ impl Script {
     }
 
     /// A `)`. The output of a `$( )` becomes part of its word.
-    pub fn close_list(&mut self, is_word: bool, computes: bool) {
+    pub fn close_list(&mut self, is_word: bool, spreads: bool, computes: bool) {
         self.end_command(false);
         self.open.pop();
         let given = self.given.pop().unwrap_or_default().ended;
@@ -368,6 +379,9 @@ impl Script {
         }
         if is_word {
             self.word().content.add(&given);
+        }
+        if spreads {
+            self.word().spread.add(&given);
         }
         if computes {
             self.evaluated(given, "in an arithmetic expression".into(), COMPUTE);
@@ -396,93 +410,5 @@ fn counts(words: &[Word]) -> bool {
         "wc" => others.is_empty(),
         "grep" => others.len() == 1 && options.iter().any(|it| it.text.contains('c') && !it.text.starts_with("--")),
         _ => false,
-    }
-}
-
-impl Word {
-    fn written(text: &str) -> Word {
-        Word { text: text.to_string(), plain: text.len(), ..Word::default() }
-    }
-
-    /// What an expansion became: no reserved word and no assignment.
-    pub fn expanded(text: &str) -> Word {
-        Word { text: text.to_string(), ..Word::default() }
-    }
-
-    /// Whether it is known only when the command runs what the word begins with.
-    pub fn is_open(&self) -> bool {
-        self.text.starts_with(SPOT)
-    }
-
-    fn is_plain(&self) -> bool {
-        self.plain == self.text.len()
-    }
-}
-
-/// Whether another person could have chosen the value. Our own names, numbers and paths are no code.
-pub(in crate::definition) fn is_foreign(expression: &Expression) -> bool {
-    match expression {
-        Expression::Item(_) | Expression::Params(_) | Expression::InputValue(..) | Expression::Env(_) => true,
-        Expression::Out | Expression::InputDir(_) | Expression::Literal(_) => false,
-        Expression::Group | Expression::Run | Expression::Step => false,
-        Expression::Attempt | Expression::Token | Expression::Event => false,
-    }
-}
-
-/// The names in a text, of variables or of anything else.
-pub(super) fn names_in(text: &str) -> impl Iterator<Item = String> + '_ {
-    text.split(|it: char| !(it.is_ascii_alphanumeric() || it == '_')).filter(|it| is_name(it)).map(str::to_string)
-}
-
-pub(super) fn is_name(text: &str) -> bool {
-    let first = text.chars().next();
-    first.is_some_and(|it| it.is_ascii_alphabetic() || it == '_')
-        && text.chars().all(|it| it.is_ascii_alphanumeric() || it == '_')
-}
-
-/// The variable that a word assigns to: `name=...`, `name+=...` or `name[...]=...`.
-pub(super) fn assigned(word: &Word) -> Option<&str> {
-    let (name, _) = word.text.get(..word.plain)?.split_once('=')?;
-    let name = name.strip_suffix('+').unwrap_or(name);
-    let name = name.strip_suffix("[]").unwrap_or(name);
-    is_name(name).then_some(name)
-}
-
-/// The word that says what a command does: behind assignments, reserved words and what only starts another command.
-pub(super) fn head(words: &[Word]) -> Option<usize> {
-    const RESERVED: &[&str] = &[
-        "if",
-        "then",
-        "elif",
-        "else",
-        "fi",
-        "do",
-        "done",
-        "while",
-        "until",
-        "esac",
-        "!",
-        "{",
-        "}",
-        "time",
-        "noglob",
-        "nocorrect",
-        "-",
-    ];
-    let mut at = 0;
-    loop {
-        let word = words.get(at)?;
-        let options = |from: usize| words[from..].iter().take_while(|it| it.text.starts_with('-')).count();
-        at += match word.text.as_str() {
-            _ if assigned(word).is_some() => 1,
-            "time" if word.is_plain() => 1 + options(at + 1),
-            "function" if word.is_plain() => 2,
-            text if word.is_plain() && RESERVED.contains(&text) => 1,
-            // With `-v` it only looks for the command.
-            "command" if words.get(at + 1).is_some_and(|it| matches!(it.text.as_str(), "-v" | "-V")) => return None,
-            "exec" if words.get(at + 1).is_some_and(|it| it.text == "-a") => 3,
-            "command" | "builtin" | "exec" => 1 + options(at + 1),
-            _ => return Some(at),
-        };
     }
 }

@@ -1,0 +1,151 @@
+//! Other shells that a command starts: no quoting of ours holds in a text that is theirs.
+
+use super::{
+    judge::{PROGRAM, SPECIAL_IN_ENV},
+    script::Script,
+    word::{Content, READ, SPOT, Word},
+};
+
+const SHELLS: &[&str] =
+    &["ash", "bash", "dash", "fish", "hush", "ksh", "ksh93", "lksh", "mksh", "oksh", "rbash", "sh", "yash", "zsh"];
+/// Programs that give the text behind their option `-c` to a shell.
+const WITH_TEXT: &[&str] = &["flock", "runuser", "script", "sg", "su"];
+/// Programs that start another one with their own standard input.
+const STARTERS: &[&str] =
+    &["busybox", "chroot", "doas", "env", "nice", "nohup", "setsid", "stdbuf", "sudo", "timeout", "unshare", "xargs"];
+/// Options of `ssh` that are followed by a word of their own.
+const SSH_OPTIONS: &str = "BbcDEeFIiJLlmOopQRSWw";
+
+const TEXT: &str = "give the value to the text as an argument: `sh -c 'cp \"$1\" /x' sh {{ item }}`";
+const REMOTE: &str = "send the value on standard input, and read it there";
+
+impl Script {
+    /// Notes what a command gives to another shell as its text.
+    pub(super) fn interpreted(&mut self, words: &[Word]) {
+        let name = base(&words[0]);
+        if matches!(name, "echo" | "printf" | "print") {
+            return;
+        }
+        let mut found = false;
+        for (at, word) in words.iter().enumerate().filter(|it| is_shell(it.1)) {
+            let rest = &words[at + 1..];
+            if let Some(code) = text_of(rest, true) {
+                self.text(code);
+                self.replaced(name, words, code);
+                found = true;
+                continue;
+            }
+            let operand = rest.iter().find(|it| !it.text.starts_with(['-', '+']));
+            if let Some(process) = operand.filter(|it| it.process) {
+                self.run(process.content.clone(), format!("in what `{}` reads", word.text), PROGRAM);
+            }
+            let reads = operand.is_none_or(|it| it.text == "/dev/stdin") || rest.iter().any(|it| it.text == "-s");
+            if reads && (at == 0 || STARTERS.contains(&name)) {
+                self.run(Content::of(READ), format!("in what `{}` reads", word.text), PROGRAM);
+                self.codes.push((Word { content: Content::of(READ), ..Word::expanded("\0") }, false));
+            }
+        }
+        if !found && WITH_TEXT.contains(&name) {
+            let attached = words.iter().find(|it| it.text.starts_with("--command="));
+            text_of(&words[1..], false).into_iter().chain(attached).for_each(|it| self.text(it));
+        }
+        match name {
+            "ssh" => self.remote(&words[1..]),
+            "env" => self.environment(&words[1..]),
+            _ => (),
+        }
+    }
+
+    fn text(&mut self, code: &Word) {
+        // A text that is a value as a whole is meant to be run.
+        let is_whole = code.text.chars().all(|it| it == SPOT);
+        if !is_whole {
+            self.program(&code.content);
+        }
+        self.programs.push(code.clone());
+    }
+
+    pub(super) fn program(&mut self, content: &Content) {
+        self.run(content.clone(), "in the text that another shell runs".to_string(), TEXT);
+    }
+
+    /// `xargs -I % sh -c '... % ...'`
+    fn replaced(&mut self, name: &str, words: &[Word], code: &Word) {
+        if name != "xargs" {
+            return;
+        }
+        self.flow("@", READ);
+        let option = words.iter().position(|it| it.text.starts_with("-I") || it.text.starts_with("-i"));
+        let Some(at) = option else { return };
+        let pattern = match &words[at].text[2..] {
+            "" if words[at].text == "-I" => words.get(at + 1).map_or("", |it| &it.text),
+            "" => "{}",
+            attached => attached,
+        };
+        if code.text.contains(pattern) {
+            self.program(&Content::of(READ));
+        }
+    }
+
+    /// All words behind the host are one text for a shell there.
+    fn remote(&mut self, words: &[Word]) {
+        let mut words = words.iter();
+        while let Some(word) = words.next() {
+            match word.text.strip_prefix('-') {
+                Some(option) if option.len() == 1 && SSH_OPTIONS.contains(option) => _ = words.next(),
+                Some(_) => (),
+                None => break,
+            }
+        }
+        for word in words {
+            self.run(word.content.clone(), "in the command that `ssh` gives to a shell".to_string(), REMOTE);
+        }
+    }
+
+    fn environment(&mut self, words: &[Word]) {
+        for word in words {
+            let Some((name, _)) = word.text.split_once('=') else { continue };
+            self.gets(name, word.with_text());
+            if SPECIAL_IN_ENV.contains(&name) || name.starts_with("BASH_FUNC_") {
+                let place = format!("as the value of `{name}`, which shells evaluate");
+                self.run(word.content.clone(), place, "use a variable of another name");
+            }
+        }
+        let split = words.iter().position(|it| it.text.starts_with("-S") || it.text.starts_with("--split-string"));
+        for word in split.into_iter().flat_map(|it| &words[it..]).take(2) {
+            self.run(word.content.clone(), "in words that `env` splits".to_string(), TEXT);
+        }
+    }
+}
+
+fn is_shell(word: &Word) -> bool {
+    let chosen = word.is_open() && word.content.names.iter().any(|it| it == "SHELL" || it == "BASH");
+    chosen || SHELLS.contains(&base(word))
+}
+
+fn base(word: &Word) -> &str {
+    word.text.rsplit('/').next().unwrap_or_default()
+}
+
+/// The word behind the options, if one of them is `-c`. A shell takes no options behind other words.
+fn text_of(words: &[Word], is_shell: bool) -> Option<&Word> {
+    let mut is_text = false;
+    let mut rest = words.iter();
+    while let Some(word) = rest.next() {
+        match word.text.strip_prefix(['-', '+']) {
+            Some("-rcfile" | "-init-file") => _ = rest.next(),
+            Some(long) if long.starts_with('-') => is_text |= long == "-command",
+            Some(options) => {
+                is_text |= options.contains('c');
+                if options.ends_with(['o', 'O']) {
+                    rest.next();
+                }
+            }
+            // `su USER -c TEXT`, `flock FILE -c TEXT`
+            None if is_text => return Some(word),
+            None if is_shell => return None,
+            None => (),
+        }
+    }
+    None
+}
