@@ -38,7 +38,7 @@ pub struct Queues {
     pub delayed_on_hold: i64,
     /// Steps of paused groups that a claim met.
     pub parked: i64,
-    /// Steps that nothing but a pause keeps from being claimable, with those that a claim met.
+    /// Steps that would be claimable without a pause, including the parked ones.
     pub on_hold: i64,
     pub groups_open: i64,
     pub groups_paused: i64,
