@@ -11,10 +11,13 @@ use super::{
 };
 use crate::{
     definition::ParameterSet,
-    model::{Bytes, WorkerId},
+    model::{Bytes, GroupId, WorkerId},
     os::{Clock, FileLock, LockState, file_system, ownership, process_stat},
     settings::portable,
-    store::{self, Store, backup, check, reap},
+    store::{
+        self, Store, backup, check, reap,
+        restored::{self, DueHooks, Elsewhere},
+    },
     vector,
 };
 use serde::Serialize;
@@ -59,6 +62,12 @@ pub struct Restored {
     pub settings_dropped: Vec<String>,
     /// Parameter sets that name a server, a key or a vector database elsewhere: each is there as `NAME.restored`, unused.
     pub params_set_aside: Vec<String>,
+    /// Vector databases outside of the home: what the backup knew of their documents was not taken over.
+    pub databases_elsewhere: Vec<String>,
+    /// Groups that would write to one of them: each is paused.
+    pub paused: Vec<GroupId>,
+    /// Hooks that were due for groups that had ended or that somebody had paused: they do not run.
+    pub hooks_ended: Vec<DueHooks>,
     /// Groups that resume as soon as a worker starts in the home.
     pub will_run: Vec<backup::OpenGroup>,
     pub backup: Checked,
@@ -92,7 +101,7 @@ impl Restore {
                 return Err(error);
             }
         };
-        let Renewed { engine_id, given_back, will_run } = renew(&stage, &archive.manifest.home, &home, clock)?;
+        let renewed = renew(&stage, &archive.manifest.home, &home, clock)?;
         file_system::sync_file_system(&stage).map_err(Error::io("sync", &stage))?;
         move_in(&stage, &home)?;
         fs::remove_file(&mark).map_err(Error::io("remove", &mark))?;
@@ -102,7 +111,20 @@ impl Restore {
             files.filter_map(|it| it.name.strip_prefix("vectors/")?.strip_suffix(".db.zst").map(String::from));
         let backup = verify::of(&archive, vectors.collect());
         let LeftOut { settings: settings_dropped, params: params_set_aside } = left_out;
-        Ok(Restored { home, engine_id, given_back, moved_aside, settings_dropped, params_set_aside, will_run, backup })
+        let Renewed { engine_id, given_back, elsewhere, hooks_ended, will_run } = renewed;
+        Ok(Restored {
+            home,
+            engine_id,
+            given_back,
+            moved_aside,
+            settings_dropped,
+            params_set_aside,
+            databases_elsewhere: elsewhere.databases.into_iter().collect(),
+            paused: elsewhere.paused.into_iter().collect(),
+            hooks_ended,
+            will_run,
+            backup,
+        })
     }
 
     fn check_space(&self, archive: &Archive) -> Result<()> {
@@ -238,6 +260,8 @@ struct Renewed {
     engine_id: String,
     /// Steps.
     given_back: u64,
+    elsewhere: Elsewhere,
+    hooks_ended: Vec<DueHooks>,
     will_run: Vec<backup::OpenGroup>,
 }
 
@@ -257,13 +281,15 @@ fn renew(stage: &Path, old_home: &str, home: &Path, clock: &Arc<dyn Clock>) -> R
 
 fn give_new_life(store: &Store, old_home: &str, home: &str) -> Result<Renewed> {
     let (old, new) = (old_home.to_string(), home.to_string());
-    store.write(move |tx| backup::renew(tx, &old, &new))?;
+    let elsewhere = store.write(move |tx| backup::renew(tx, &old, &new))?;
     let mut given_back = 0;
     for id in store.read(backup::workers)? {
         given_back += give_back(store, id)?;
     }
     store.write(backup::clear_step_locks)?;
-    Ok(Renewed { engine_id: store.read(backup::engine_id)?, given_back, will_run: store.read(backup::open_groups)? })
+    let hooks_ended = store.write(restored::end_hooks)?;
+    let (engine_id, will_run) = store.read(|tx| Ok((backup::engine_id(tx)?, backup::open_groups(tx)?)))?;
+    Ok(Renewed { engine_id, given_back, elsewhere, hooks_ended, will_run })
 }
 
 fn give_back(store: &Store, id: WorkerId) -> Result<u64> {

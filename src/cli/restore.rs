@@ -6,11 +6,12 @@ use super::{
 };
 use crate::{
     backup::{Restore, Restored, SET_ASIDE},
-    model::Bytes,
+    model::{Bytes, GroupId},
     os::{
         clock::{Clock, SystemClock},
         signals::Signals,
     },
+    store::restored::DueHooks,
 };
 use std::{path::PathBuf, sync::Arc};
 
@@ -74,19 +75,46 @@ fn warn(cx: &Context, restored: &Restored) {
              rename it if it is yours"
         ));
     }
+    if !restored.databases_elsewhere.is_empty() {
+        let names = named(restored.databases_elsewhere.iter().map(|it| plain(it)));
+        let databases = count(restored.databases_elsewhere.len() as u64, "vector database");
+        out.warn(format!(
+            "{databases} outside of the home: {names}; what the backup knew of the documents there was not taken over"
+        ));
+    }
+    if !restored.paused.is_empty() {
+        out.warn(format!(
+            "{} would write there and is paused: {}; look with `windlass show GROUP`, then `windlass resume GROUP` or \
+             `windlass cancel GROUP`",
+            count(restored.paused.len() as u64, "group"),
+            named(restored.paused.iter().map(GroupId::to_string)),
+        ));
+    }
+    if !restored.hooks_ended.is_empty() {
+        let hooks = restored.hooks_ended.iter().map(|it| it.hooks.max(0) as u64).sum();
+        let name = |it: &DueHooks| format!("{} {} of {}", plain(&it.event), plain(&it.name), it.group);
+        out.warn(format!(
+            "{} of groups that were not at work will not run: {}",
+            count(hooks, "due hook"),
+            named(restored.hooks_ended.iter().map(name)),
+        ));
+    }
     let (open, runs) = (restored.will_run.len(), restored.will_run.iter().map(|it| it.runs.max(0) as u64).sum());
     if open > 0 {
-        let shown = restored.will_run.iter().take(SHOWN).map(|it| format!("{} {}", it.group, plain(&it.name)));
-        let more = if open > SHOWN { ", ..." } else { "" };
         out.warn(format!(
-            "{} of the backup with {} will resume as soon as a worker or the daemon starts: {}{more}; \
+            "{} of the backup with {} will resume as soon as a worker or the daemon starts: {}; \
              look with `windlass show GROUP`, and stop one with `windlass cancel GROUP`",
             count(open as u64, "group"),
             count(runs, "run"),
-            shown.collect::<Vec<_>>().join(", "),
+            named(restored.will_run.iter().map(|it| format!("{} {}", it.group, plain(&it.name)))),
         ));
     }
 }
 
-/// Groups that are named.
+fn named(all: impl ExactSizeIterator<Item = String>) -> String {
+    let more = if all.len() > SHOWN { ", ..." } else { "" };
+    format!("{}{more}", all.take(SHOWN).collect::<Vec<_>>().join(", "))
+}
+
+/// Groups, hooks and databases that are named.
 const SHOWN: usize = 5;

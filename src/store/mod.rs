@@ -10,7 +10,7 @@ mod queue;
 pub mod read;
 mod runs;
 
-pub use db::{backup, check, counter, daemon, elsewhere, error, lost_commits, plan, vacuum};
+pub use db::{backup, check, counter, daemon, elsewhere, error, lost_commits, plan, restored, vacuum};
 use db::{
     batch, budget, jobs, memory, migration, open, params, presence, read_tx, readers, reply, request, row, schema,
     sequence, tx, value, wal, writer,

@@ -13,6 +13,7 @@ mod clocks;
 mod crowd;
 mod disk;
 mod files;
+mod foreign_backups;
 mod kills;
 mod limits;
 mod modes;

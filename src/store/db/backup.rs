@@ -5,7 +5,9 @@ use crate::model::{GroupId, KeyId, WorkerId};
 use crate::store::{
     blocked,
     error::{Error, Result},
-    migration, resource_lock, schema,
+    migration, resource_lock,
+    restored::{self, Elsewhere},
+    schema,
     tx::{ReadTx, WriteTx},
 };
 use const_format::formatcp;
@@ -73,8 +75,9 @@ pub fn vector_databases(tx: &ReadTx) -> Result<Vec<String>> {
 }
 
 /// Makes a restored copy an engine of its own: another name, tokens that were never issued, no process that builds a
-/// group or holds a lock, and the paths of its own home. Its workers' steps are given back by `restored_worker`.
-pub fn renew(tx: &WriteTx, old_home: &str, new_home: &str) -> Result<()> {
+/// group or holds a lock, and no path beyond its own home. Its workers' steps are given back by `reap`. Returns what the copy
+/// named elsewhere.
+pub fn renew(tx: &WriteTx, old_home: &str, new_home: &str) -> Result<Elsewhere> {
     let mut id = [0u8; 16];
     getrandom::fill(&mut id).map_err(|error| Error::Sqlite { reason: format!("no randomness: {error}") })?;
     tx.execute("UPDATE engine SET engine_id = ?1, daemon_epoch = daemon_epoch + 1 WHERE id = 1", [hex::encode(id)])?;
@@ -88,33 +91,7 @@ pub fn renew(tx: &WriteTx, old_home: &str, new_home: &str) -> Result<()> {
         resource_lock::clear(tx, key)?;
         blocked::unblock(tx, key)?;
     }
-    if old_home == new_home {
-        return Ok(());
-    }
-    let (old, new) = (format!("{old_home}/"), format!("{new_home}/"));
-    let moved = [&*old, &*new];
-    tx.execute(
-        "UPDATE OR IGNORE document SET database = ?2 || substr(database, length(?1) + 1)
-          WHERE substr(database, 1, length(?1)) = ?1",
-        moved,
-    )?;
-    tx.execute(
-        "UPDATE OR IGNORE document_removal SET database = ?2 || substr(database, length(?1) + 1)
-          WHERE substr(database, 1, length(?1)) = ?1",
-        moved,
-    )?;
-    tx.execute(
-        "UPDATE OR IGNORE resource_key SET name = 'vec:' || ?2 || substr(name, length(?1) + 5)
-          WHERE substr(name, 1, length(?1) + 4) = 'vec:' || ?1",
-        moved,
-    )?;
-    tx.execute(
-        "UPDATE group_detail SET params = json_set(params, '$.store.path',
-                    ?2 || substr(json_extract(params, '$.store.path'), length(?1) + 1))
-          WHERE substr(json_extract(params, '$.store.path'), 1, length(?1)) = ?1",
-        moved,
-    )?;
-    Ok(())
+    restored::settle_paths(tx, old_home, new_home)
 }
 
 /// Locks of steps that a worker of the copy had fallen silent under: no file lock of this home belongs to them.
@@ -141,13 +118,13 @@ pub struct OpenGroup {
     pub runs: i64,
 }
 
-/// Every group that has not ended and is not paused.
+/// Every group that goes on by itself: it has not ended, and nobody paused it. One that waits for a server goes on when that answers.
 pub fn open_groups(tx: &ReadTx) -> Result<Vec<OpenGroup>> {
     tx.rows(
         formatcp!(
             "SELECT g.id, d.name, g.unfinished - (g.phase > {PHASE_LIVE}) FROM run_group g
                   JOIN group_detail d ON d.group_id = g.id
-          WHERE g.ended IS NULL AND g.paused = 0 ORDER BY g.id"
+          WHERE g.ended IS NULL AND (g.paused = 0 OR d.paused_for <> '') ORDER BY g.id"
         ),
         [],
         |row| Ok(OpenGroup { group: GroupId(row.get(0)?), name: row.get(1)?, runs: row.get(2)? }),

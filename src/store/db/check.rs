@@ -2,7 +2,7 @@
 
 use crate::model::code::{
     HOLDER_STEP, OUTCOME_INTERRUPTED, PHASE_BUILDING, PHASE_LIVE, PHASE_PRUNING, PHASE_REOPENING, STEP_BLOCKED,
-    STEP_OPEN,
+    STEP_COMPLETED, STEP_OPEN,
 };
 use crate::model::{DefinitionId, Shape, StepState};
 use crate::store::{error::Result, params::params, tx::ReadTx};
@@ -60,6 +60,16 @@ const RULES: &[(&str, &str)] = &[
           OR q.type_id <> s.type_id
              OR q.run_id <> s.run_id OR q.group_id <> s.group_id OR q.scope <> s.scope OR q.key_id IS NOT s.key_id
              OR q.attempts <> s.attempts OR q.lane NOT IN (0, t.lane)"),
+    ),
+    (
+        "is live, but its group has ended or is gone",
+        formatcp!("SELECT 's' || s.id FROM step s LEFT JOIN run_group g ON g.id = s.group_id
+          WHERE s.state < {STEP_COMPLETED} AND (g.id IS NULL OR g.ended IS NOT NULL)"),
+    ),
+    (
+        "is no step of its run",
+        formatcp!("SELECT 's' || s.id FROM step s LEFT JOIN run r ON r.id = s.run_id
+          WHERE s.state < {STEP_COMPLETED} AND (r.id IS NULL OR r.group_id <> s.group_id OR s.id <> r.first_step + s.no)"),
     ),
     (
         "is in `ready` twice",

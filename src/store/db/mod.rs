@@ -24,6 +24,7 @@ pub(in crate::store) mod read_tx;
 pub(in crate::store) mod readers;
 pub(in crate::store) mod reply;
 pub(in crate::store) mod request;
+pub mod restored;
 pub(in crate::store) mod row;
 pub(in crate::store) mod schema;
 pub(in crate::store) mod sequence;

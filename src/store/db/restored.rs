@@ -1,0 +1,233 @@
+//! What a restored copy may say of places and of work. A backup may be somebody else's: a path of the old home becomes that of
+//! the new one, every other vector database is forgotten, and work that would write to one waits for its owner.
+//!
+//! SQLite only: JSON functions.
+
+use crate::model::code::{HOOK_FAILED, HOOK_RUNNING, HOOK_WAITING, STEP_COMPLETED};
+use crate::model::{EventKind, GroupId};
+use crate::store::{
+    error::Result,
+    params::params,
+    pause,
+    tx::{ReadTx, WriteTx},
+};
+use const_format::formatcp;
+use serde::Serialize;
+use serde_json::Value;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Groups that are looked at in one statement.
+const PAGE: usize = 1_000;
+
+/// Why a hook that was due in the copy does not run.
+const NOT_TAKEN_OVER: &str = "it came with a backup, and its group was not at work";
+
+/// What a copy named beyond its home.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Elsewhere {
+    /// Vector databases, by their path.
+    pub databases: BTreeSet<String>,
+    /// Groups that write to one of them, and are paused now.
+    pub paused: BTreeSet<GroupId>,
+}
+
+/// Hooks of one event of a group.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct DueHooks {
+    pub group: GroupId,
+    pub event: String,
+    pub name: String,
+    pub hooks: i64,
+}
+
+/// Gives every path of a vector database its place in the new home. What lies in neither home is forgotten; groups that have
+/// not ended and would write there are paused.
+pub(in crate::store) fn settle_paths(tx: &WriteTx, old_home: &str, new_home: &str) -> Result<Elsewhere> {
+    if old_home != new_home {
+        move_paths(tx, &format!("{old_home}/"), &format!("{new_home}/"))?;
+    }
+    let mut elsewhere = Elsewhere::default();
+    forget_documents(tx, new_home, &mut elsewhere)?;
+    hold_parameters(tx, new_home, &mut elsewhere)?;
+    hold_keys(tx, new_home, &mut elsewhere)?;
+    for group in &elsewhere.paused {
+        pause::group(tx, *group)?;
+    }
+    Ok(elsewhere)
+}
+
+/// Both end with a slash.
+fn move_paths(tx: &WriteTx, old: &str, new: &str) -> Result<()> {
+    let moved = [old, new];
+    for table in WITH_DATABASE {
+        tx.execute(
+            &format!(
+                "UPDATE OR IGNORE {table} SET database = ?2 || substr(database, length(?1) + 1)
+                  WHERE substr(database, 1, length(?1)) = ?1"
+            ),
+            moved,
+        )?;
+    }
+    tx.execute(
+        "UPDATE OR IGNORE resource_key SET name = 'vec:' || ?2 || substr(name, length(?1) + 5)
+          WHERE substr(name, 1, length(?1) + 4) = 'vec:' || ?1",
+        moved,
+    )?;
+    tx.execute(
+        "UPDATE group_detail SET params = json_set(params, '$.store.path',
+                    ?2 || substr(json_extract(params, '$.store.path'), length(?1) + 1))
+          WHERE substr(json_extract(params, '$.store.path'), 1, length(?1)) = ?1",
+        moved,
+    )?;
+    Ok(())
+}
+
+/// Every table with the path of a vector database in its column `database`.
+const WITH_DATABASE: [&str; 3] = ["document", "document_removal", "run_document"];
+
+fn forget_documents(tx: &WriteTx, home: &str, elsewhere: &mut Elsewhere) -> Result<()> {
+    for table in WITH_DATABASE {
+        let select = format!("SELECT DISTINCT database FROM {table}");
+        for path in tx.rows(&select, [], |row| row.get::<String>(0))? {
+            if !is_inside(&path, home) {
+                tx.execute(&format!("DELETE FROM {table} WHERE database = ?1"), [path.as_str()])?;
+                elsewhere.databases.insert(path);
+            }
+        }
+    }
+    Ok(())
+}
+
+struct Parameters {
+    group: GroupId,
+    text: String,
+    /// As SQL finds it.
+    path: Option<String>,
+    ended: bool,
+}
+
+/// The parameter `store.path` of every group.
+fn hold_parameters(tx: &WriteTx, home: &str, elsewhere: &mut Elsewhere) -> Result<()> {
+    let mut after = 0;
+    loop {
+        let groups = parameters(tx, after)?;
+        let Some(last) = groups.last() else { return Ok(()) };
+        after = last.group.0;
+        for group in &groups {
+            hold_group(tx, home, group, elsewhere)?;
+        }
+    }
+}
+
+fn parameters(tx: &ReadTx, after: i64) -> Result<Vec<Parameters>> {
+    tx.rows(
+        "SELECT d.group_id, d.params,
+                CASE json_type(d.params, '$.store.path') WHEN 'text' THEN json_extract(d.params, '$.store.path') END,
+                g.ended IS NOT NULL
+           FROM group_detail d JOIN run_group g ON g.id = d.group_id
+          WHERE d.group_id > ?1 ORDER BY d.group_id LIMIT ?2",
+        params![after, PAGE as i64],
+        |row| Ok(Parameters { group: GroupId(row.get(0)?), text: row.get(1)?, path: row.get(2)?, ended: row.get(3)? }),
+    )
+}
+
+fn hold_group(tx: &WriteTx, home: &str, found: &Parameters, elsewhere: &mut Elsewhere) -> Result<()> {
+    let read: Value = serde_json::from_str(&found.text).unwrap_or_default();
+    let path = read["store"]["path"].as_str();
+    if path != found.path.as_deref() {
+        // A name that is there twice is read in two ways. From here on there is one.
+        write_params(tx, found.group, &read.to_string())?;
+    }
+    let Some(path) = path.filter(|it| !is_inside(it, home)) else { return Ok(()) };
+    elsewhere.databases.insert(path.to_string());
+    if !found.ended {
+        elsewhere.paused.insert(found.group);
+        return Ok(());
+    }
+    // A document that is deleted goes from every database that its groups have written to.
+    tx.execute(
+        "UPDATE group_detail SET params = json_remove(params, '$.store.path') WHERE group_id = ?1",
+        [found.group.0],
+    )?;
+    Ok(())
+}
+
+fn write_params(tx: &WriteTx, group: GroupId, params: &str) -> Result<()> {
+    tx.execute("UPDATE group_detail SET params = ?2 WHERE group_id = ?1", params![group.0, params])?;
+    Ok(())
+}
+
+/// The key of a vector database is also the place of a lock file.
+fn hold_keys(tx: &WriteTx, home: &str, elsewhere: &mut Elsewhere) -> Result<()> {
+    let mut keys: BTreeMap<i64, String> = tx
+        .rows("SELECT id, substr(name, 5) FROM resource_key WHERE substr(name, 1, 4) = 'vec:'", [], |row| {
+            Ok((row.get(0)?, row.get::<String>(1)?))
+        })?
+        .into_iter()
+        .filter(|(_, path)| !is_inside(path, home))
+        .collect();
+    elsewhere.databases.extend(keys.values().cloned());
+    let live =
+        formatcp!("SELECT DISTINCT key_id, group_id FROM step WHERE state < {STEP_COMPLETED} AND key_id IS NOT NULL");
+    let live = tx.rows(live, [], |row| Ok((row.get::<i64>(0)?, GroupId(row.get(1)?))))?;
+    let (mut used, all) = (BTreeSet::new(), live.into_iter().filter(|(key, _)| keys.contains_key(key)));
+    for (key, group) in all {
+        used.insert(key);
+        elsewhere.paused.insert(group);
+    }
+    keys.retain(|key, _| !used.contains(key));
+    for id in keys.keys() {
+        tx.execute("UPDATE OR IGNORE resource_key SET name = 'elsewhere:' || name WHERE id = ?1", [*id])?;
+    }
+    Ok(())
+}
+
+/// Whether a path names something in the home, whatever is there: straight down, and through no `..`.
+fn is_inside(path: &str, home: &str) -> bool {
+    let rest = path.strip_prefix(home).and_then(|it| it.strip_prefix('/'));
+    rest.is_some_and(|it| it.split('/').all(|part| !matches!(part, "" | "." | "..")) && !it.contains('\0'))
+}
+
+/// Ends the hooks that are due although their group is not at work: nobody could see that they will run. Which they were.
+pub fn end_hooks(tx: &WriteTx) -> Result<Vec<DueHooks>> {
+    let due = tx.rows(DUE_HOOKS, [], |row| {
+        let hooks = DueHooks { group: GroupId(row.get(0)?), event: row.get(1)?, name: row.get(2)?, hooks: row.get(3)? };
+        Ok(hooks)
+    })?;
+    for it in &due {
+        tx.execute(
+            formatcp!(
+                "UPDATE hook SET state = {HOOK_FAILED}, ended = ?4, detail = ?5, token = NULL, worker = NULL
+                  WHERE group_id = ?1 AND event = ?2 AND name = ?3 AND state IN ({HOOK_WAITING}, {HOOK_RUNNING})"
+            ),
+            params![it.group.0, it.event, it.name, tx.now().0, NOT_TAKEN_OVER],
+        )?;
+        tx.event_with(EventKind::HookFailed, Some(it.group), None, None, format!("{}: {NOT_TAKEN_OVER}", it.name));
+    }
+    Ok(due)
+}
+
+const DUE_HOOKS: &str = formatcp!(
+    "SELECT h.group_id, h.event, h.name, count(*) FROM hook h
+       LEFT JOIN run_group g ON g.id = h.group_id LEFT JOIN group_detail d ON d.group_id = h.group_id
+      WHERE h.state IN ({HOOK_WAITING}, {HOOK_RUNNING})
+        AND (d.group_id IS NULL OR g.ended IS NOT NULL OR (g.paused = 1 AND d.paused_for = ''))
+      GROUP BY h.group_id, h.event, h.name ORDER BY h.group_id, h.event, h.name"
+);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_leaves_the_home_in_any_way_is_not_inside() {
+        for path in ["/h/vectors/a.db", "/h/a b/..c/x"] {
+            assert!(is_inside(path, "/h"), "{path}");
+        }
+        for path in
+            ["/h", "/h/", "/other/h/a.db", "/ha/a.db", "/h/../x.db", "/h/a/./b", "/h//b", "/h/a\0", "a.db", "", "h/a"]
+        {
+            assert!(!is_inside(path, "/h"), "{path}");
+        }
+    }
+}
