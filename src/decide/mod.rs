@@ -1,8 +1,9 @@
 //! Pure verdicts: anything that can be decided from values, as functions with table tests.
 //!
-//! Owns: status, retry, outcome, recycle, liveness, admission, schema, links.
+//! Owns: status, retry, outcome, recycle, liveness, admission, schema, links, address.
 //! May import: `model`. Never: does I/O, reads a clock, draws randomness; `now` and chance come in as arguments.
 
+pub mod address;
 pub mod admission;
 pub mod links;
 pub mod liveness;

@@ -7,7 +7,12 @@ use crate::{
     web::{Answer, Web},
 };
 use serde_json::json;
-use std::{fs, path::Path};
+use std::{
+    fs,
+    io::{Read, Write},
+    net::TcpListener,
+    path::Path,
+};
 
 const SETS: &str = "/api/v1/workflow/param-sets";
 
@@ -64,6 +69,47 @@ fn without_the_token_no_set_reaches_beyond_the_home() {
         assert_eq!(ended(&open, group)["status"], "COMPLETED");
         assert!(file.exists(), "{set}");
     }
+}
+
+#[test]
+fn without_the_token_no_address_of_this_machine_is_fetched() {
+    let web = Web::with("api_open = true\n");
+    let (open, known) = (Client::without_token(&web), Client::of(&web));
+    let id = batch(&open, "shed");
+    let secret = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = secret.local_addr().unwrap().port();
+    let give = |client: &Client, address: &str| {
+        let fields = [
+            text("source", "shed"),
+            text("source_uri", address),
+            text("batch_id", &id.to_string()),
+            text("input_uri", address),
+        ];
+        client.multipart("POST", "/api/v1/document/ingest-document", &fields)
+    };
+    for host in
+        ["127.0.0.1", "localhost", "2130706433", "0x7f000001", "127.1", "0.0.0.0", "[::1]", "[::ffff:127.0.0.1]"]
+    {
+        let answer = give(&open, &format!("http://{host}:{port}/a.md"));
+        refused(&answer, 403);
+        assert!(answer.text().contains("private network"), "{host}: {}", answer.text());
+    }
+    for address in
+        ["http://169.254.169.254/latest/meta-data", "http://10.0.0.1/", "http://192.168.1.1/", "http://[fd00::1]/"]
+    {
+        refused(&give(&open, address), 403);
+    }
+    secret.set_nonblocking(true).unwrap();
+    assert!(secret.accept().is_err(), "it was connected to");
+    secret.set_nonblocking(false).unwrap();
+    let served = std::thread::spawn(move || {
+        let (mut stream, _) = secret.accept().unwrap();
+        let _ = stream.read(&mut [0; 4096]);
+        stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\nConnection: close\r\n\r\n# A\n").unwrap();
+    });
+    let answer = give(&known, &format!("http://127.0.0.1:{port}/a.md"));
+    assert_eq!(answer.status, 201, "{}", answer.text());
+    served.join().unwrap();
 }
 
 #[test]

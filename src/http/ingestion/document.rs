@@ -11,7 +11,7 @@ use crate::{
     engine::{Engine, LockWait},
     http::{App, Caller, Failure, Result},
     ingest::{
-        fetch::{self, FetchLimits},
+        fetch::{self, FetchLimits, NotPublic, Reach},
         file_uri, removal,
         upload::{self, UploadedDocument},
     },
@@ -56,7 +56,7 @@ pub struct NewDocument {
     /// The bytes; or else `input_uri`.
     #[schema(value_type = Option<String>, format = Binary, example = "@winch.md")]
     file: Option<Vec<u8>>,
-    /// Where to get the bytes: `http://`, or with the token `file://` on this machine.
+    /// Where to get the bytes: `http://` (without the token only at public addresses), or with the token `file://` on this machine.
     input_uri: Option<String>,
     /// The name of the document in its source; (source, source_uri) identifies it.
     source_uri: String,
@@ -141,7 +141,8 @@ fn bytes_of(
         return Ok((put, UploadedDocument { media_type: uploaded.media_type.or(said), ..uploaded }));
     }
     let input = input.ok_or_else(|| Failure::bad_request("neither `file` nor `input_uri` was given"))?;
-    let limits = FetchLimits::default();
+    let reach = if may_read { Reach::Anywhere } else { Reach::Public };
+    let limits = FetchLimits { reach, ..FetchLimits::default() };
     if fetch::is_url(input) {
         let fetched = fetch::fetch(engine.artifacts(), input, &limits).map_err(as_bad_request)?;
         let media_type = uploaded.media_type.or(fetched.media_type);
@@ -163,6 +164,9 @@ fn bytes_of(
 /// What can't be got from where a client says is the client's mistake, unless it is our disk.
 fn as_bad_request(error: crate::ingest::Error) -> Failure {
     match &error {
+        crate::ingest::Error::Io { source, .. } if NotPublic::behind(&error) => {
+            Failure::new(403, format!("{error}: {source}")).hint("without the token only public addresses are fetched")
+        }
         crate::ingest::Error::Io { source, .. } => Failure::bad_request(format!("{error}: {source}")),
         _ => super::of_ingest(error),
     }
