@@ -1,6 +1,6 @@
 //! What can go wrong with a backup, for people.
 
-use crate::{artifact, model::Bytes, store, vector};
+use crate::{artifact, model::Bytes, os::ownership, store, vector};
 use std::{io, path::PathBuf};
 
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -24,6 +24,8 @@ pub enum Error {
     #[error("stopped before it was done; nothing was kept")]
     Stopped,
     #[error(transparent)]
+    Ownership(#[from] ownership::Error),
+    #[error(transparent)]
     Store(#[from] store::Error),
     #[error(transparent)]
     Artifact(#[from] artifact::Error),
@@ -43,6 +45,7 @@ impl Error {
                 "choose another home with `--home DIR`, or give `--force`, which moves the content aside"
             }
             Error::InUse { .. } => "stop it first with `windlass stop`, or stop its workers with Ctrl-C",
+            Error::Ownership(error) => return error.hint(),
             Error::Store(error) => return error.hint().map(str::to_string),
             Error::Artifact(error) => return error.hint().map(str::to_string),
             Error::Vector(error) => return error.hint().map(str::to_string),

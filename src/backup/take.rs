@@ -10,7 +10,7 @@ use crate::{
     decide::admission::{Admission, admit_write},
     engine::Engine,
     model::Bytes,
-    os::{disk_space, regular_file},
+    os::{disk_space, ownership, regular_file},
     store::{audit, backup},
     vector::backup as vector_backup,
 };
@@ -34,6 +34,7 @@ pub struct Taken {
 /// Writes a backup of the engine's home to `path`. It appears there whole or not at all; what is there is replaced only then.
 pub fn take(engine: &Engine, path: &Path, go_on: &dyn Fn() -> bool) -> Result<Taken> {
     let parent = path.parent().filter(|it| !it.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    ownership::check_place(parent)?;
     let home = fs::canonicalize(engine.home()).map_err(Error::io("find", engine.home()))?;
     let vectors = vectors_of(&home)?;
     check_space(engine, &vectors, parent)?;

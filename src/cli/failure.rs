@@ -322,7 +322,9 @@ impl From<backup::Error> for Failure {
             backup::Error::Io { source, .. } if source.kind() == io::ErrorKind::NotFound => Exit::NotFound,
             backup::Error::Io { source, .. } => io_exit(source),
             backup::Error::DiskFull { .. } => Exit::Disk,
-            backup::Error::NotEmpty { .. } | backup::Error::InUse { .. } => Exit::Conflict,
+            backup::Error::NotEmpty { .. } | backup::Error::InUse { .. } | backup::Error::Ownership(_) => {
+                Exit::Conflict
+            }
             backup::Error::Store(error) => store_exit(error),
             backup::Error::Artifact(error) => artifact_exit(error),
             backup::Error::Vector(error) => vector_exit(error),

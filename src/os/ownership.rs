@@ -61,6 +61,11 @@ impl From<Error> for io::Error {
     }
 }
 
+/// Whose rights this process has.
+pub fn user() -> u32 {
+    geteuid().as_raw()
+}
+
 /// Refuses the entry at this path unless it is ours; returns its kind, or `None` if there is none.
 pub fn check(path: &Path) -> Result<Option<Metadata>> {
     look(path, fs::symlink_metadata(path))

@@ -1,6 +1,6 @@
 //! Opens connections the one right way, and reads every pragma back.
 
-use super::{Durability, Error, Result};
+use super::{Durability, Error, Result, foreign};
 use crate::{
     decide::schema::{Object, Schema},
     os::{private, regular_file},
@@ -55,7 +55,14 @@ pub(super) fn open(path: &Path, access: Access, durability: Durability) -> Resul
     if matches!(access, Access::Write) {
         private::create_file(path).map_err(|source| Error::Io { action: "create", path: path.into(), source })?;
     }
-    let db = Connection::open_with_flags(path, mode | OpenFlags::SQLITE_OPEN_NO_MUTEX).map_err(failed)?;
+    let mode = mode | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let db = match access {
+        Access::Read if foreign::is_foreign(path) => {
+            Connection::open_with_flags(foreign::as_it_is(path)?, mode | OpenFlags::SQLITE_OPEN_URI)
+        }
+        _ => Connection::open_with_flags(path, mode),
+    };
+    let db = db.map_err(failed)?;
     harden(&db, path)?;
     db.busy_timeout(BUSY_TIMEOUT).map_err(failed)?;
     db.set_prepared_statement_cache_capacity(64);

@@ -17,6 +17,7 @@ mod database;
 mod document;
 mod error;
 mod filter;
+mod foreign;
 mod info;
 mod knn;
 mod marks;

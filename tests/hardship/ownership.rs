@@ -110,13 +110,14 @@ fn root_makes_no_home_and_no_vector_database_in_a_directory_of_another_user() {
     let _ = fs::remove_file(theirs.join("docs.db.lock"));
     give_to_nobody(&theirs);
     let before = tree(&theirs);
-    let (new_home, new_db) = (theirs.join("home"), theirs.join("new.db"));
+    let (new_home, new_db, new_backup) = (theirs.join("home"), theirs.join("new.db"), theirs.join("new.zip"));
     let home = new_home.to_str().unwrap();
     for arguments in [
         &["--home", home, "restore", "b.zip"][..],
         &["--home", home, "submit", "--each", "true", "--items", "a"],
         &["--home", home, "init"],
         &["vacuum", own.to_str().unwrap()],
+        &["backup", new_backup.to_str().unwrap()],
         &["ingest", "doc.md", "--force", "--db", own.to_str().unwrap()],
         &["ingest", "doc.md", "--db", new_db.to_str().unwrap()],
     ] {
@@ -127,9 +128,23 @@ fn root_makes_no_home_and_no_vector_database_in_a_directory_of_another_user() {
         assert_eq!(tree(&theirs), before, "{arguments:?}");
     }
     // Reading leaves nothing either.
-    let found = run(&place, &["search", "winch", "--db", own.to_str().unwrap(), "--mode", "text"]);
+    let search = || run(&place, &["search", "winch", "--db", own.to_str().unwrap(), "--mode", "text"]);
+    let found = search();
     assert!(found.code == 0 && found.out.contains("winch"), "{found:?}");
-    assert!(tree(&theirs).iter().all(|it| it.1 == NOBODY), "{:?}", tree(&theirs));
+    assert_eq!(tree(&theirs), before);
+    // Its owner works on it: then all that reading needs is there.
+    let at_work = Connection::open(&own).unwrap();
+    at_work.execute_batch("UPDATE chunk SET page = page").unwrap();
+    let found = search();
+    assert!(found.code == 0 && found.out.contains("winch"), "{found:?}");
+    // What its owner left half done can't be read without a new file.
+    fs::copy(theirs.join("docs.db-wal"), place.path().join("wal")).unwrap();
+    drop(at_work);
+    fs::copy(place.path().join("wal"), theirs.join("docs.db-wal")).unwrap();
+    give_to_nobody(&theirs);
+    let (before, found) = (tree(&theirs), search());
+    assert!(found.code == 5 && found.err.contains("belongs to user 65534"), "{found:?}");
+    assert_eq!(tree(&theirs), before);
 }
 
 #[test]

@@ -1,0 +1,46 @@
+//! Reading a database of another user without leaving a file beside it.
+//!
+//! SQLite makes `-wal` and `-shm` beside a database that it opens, even to read it. Where both are there it needs no more.
+
+use super::{Error, Result};
+use crate::os::ownership;
+use std::{
+    fs,
+    os::unix::{ffi::OsStrExt, fs::MetadataExt},
+    path::{Path, PathBuf},
+};
+
+/// Whether the file is another user's, or lies where windlass makes none.
+pub(super) fn is_foreign(path: &Path) -> bool {
+    let owner = fs::metadata(path).map(|it| it.uid());
+    owner.is_ok_and(|it| it != ownership::user()) || path.parent().is_some_and(|it| ownership::check_place(it).is_err())
+}
+
+/// The address to open it under: as a file that nobody changes where nothing lies beside it. Refused where what it holds is
+/// still in a log that could only be read by making a file.
+pub(super) fn as_it_is(path: &Path) -> Result<String> {
+    let wrong = |source| Error::Io { action: "open", path: path.to_path_buf(), source };
+    let real = fs::canonicalize(path).map_err(wrong)?;
+    let beside = |ending: &str| fs::metadata(PathBuf::from(format!("{}{ending}", real.display())));
+    let logged = beside("-wal").is_ok_and(|it| it.len() > 0);
+    match (logged, beside("-shm").is_ok()) {
+        (true, true) => Ok(uri(&real, "")),
+        (true, false) => {
+            let owner = fs::metadata(&real).map_err(wrong)?.uid();
+            Err(ownership::Error::Foreign { path: real, owner }.into())
+        }
+        (false, _) => Ok(uri(&real, "?immutable=1")),
+    }
+}
+
+fn uri(path: &Path, query: &str) -> String {
+    let mut uri = String::from("file:");
+    for byte in path.as_os_str().as_bytes() {
+        match byte {
+            b'/' | b'-' | b'_' | b'.' => uri.push(char::from(*byte)),
+            it if it.is_ascii_alphanumeric() => uri.push(char::from(*it)),
+            it => uri.push_str(&format!("%{it:02x}")),
+        }
+    }
+    uri + query
+}
