@@ -1,9 +1,12 @@
 //! The items of a submission: from the command line, a file or stdin.
 
 use super::failure::{Failure, Result};
-use crate::model::number::keep_digits;
+use crate::{
+    model::{Bytes, number::keep_digits},
+    os::regular_file,
+};
 use std::{
-    fs,
+    fs::File,
     io::{self, Read},
     path::{Path, PathBuf},
 };
@@ -32,15 +35,59 @@ impl Items {
     }
 }
 
+/// Bytes of a list, of one item, and how many items a list may have: what has no end must not take all memory.
+const LIST_MOST: usize = 256 << 20;
+const ITEM_MOST: usize = 1 << 20;
+const ITEMS_MOST: usize = 10_000_000;
+
 /// The text of a list, without the mark that some editors put before it.
 fn text(path: &Path) -> Result<String> {
-    let mut bytes = Vec::new();
-    let read = match path == Path::new("-") {
-        true => io::stdin().read_to_end(&mut bytes).map(drop),
-        false => fs::read(path).map(|it| bytes = it),
+    let failed = |error| Failure::io("read items from", path, error);
+    let bytes = match path == Path::new("-") {
+        true => bounded(io::stdin().lock(), path, (LIST_MOST, ITEM_MOST, ITEMS_MOST)),
+        false => bounded(open(path).map_err(failed)?, path, (LIST_MOST, ITEM_MOST, ITEMS_MOST)),
     };
-    read.map_err(|error| Failure::io("read items from", path, error))?;
-    decoded(&bytes, path)
+    decoded(&bytes?, path)
+}
+
+/// Opens a list. A fifo or a device under a name of its own is not waited for; a pipe that the shell has opened and names by
+/// its descriptor (`<(...)`) was meant.
+fn open(path: &Path) -> io::Result<File> {
+    let opened_before = ["/dev/fd", "/proc/self/fd", "/dev/stdin"].iter().any(|it| path.starts_with(it));
+    if opened_before { File::open(path) } else { regular_file::open(path) }
+}
+
+/// Reads to the end, unless the whole, one line or the count of lines gets larger than allowed.
+fn bounded(mut from: impl Read, path: &Path, (list, item, items): (usize, usize, usize)) -> Result<Vec<u8>> {
+    let (mut bytes, mut piece) = (Vec::new(), vec![0; 1 << 16]);
+    let (mut line, mut lines) = (0, 0);
+    let refuse = |what: String| {
+        Err(Failure::usage(format!("{}: {what}", path.display()))
+            .hint("give the names of files as items, or several lists"))
+    };
+    loop {
+        let read = match from.read(&mut piece) {
+            Ok(0) => return Ok(bytes),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            read => &piece[..read.map_err(|error| Failure::io("read items from", path, error))?],
+        };
+        for part in read.split_inclusive(|it| *it == b'\n') {
+            line += part.len();
+            if line > item {
+                return refuse(format!("line {} is longer than {}", lines + 1, Bytes(item as u64)));
+            }
+            if part.ends_with(b"\n") {
+                (line, lines) = (0, lines + 1);
+            }
+        }
+        bytes.extend_from_slice(read);
+        if bytes.len() > list {
+            return refuse(format!("the list is larger than {}", Bytes(list as u64)));
+        }
+        if lines > items {
+            return refuse(format!("the list has more than {items} lines"));
+        }
+    }
 }
 
 fn decoded(bytes: &[u8], path: &Path) -> Result<String> {
@@ -96,6 +143,21 @@ mod tests {
         assert_eq!(read, ["a b", "{\"url\": \"x\"}"]);
         let refused = lines("ok\n{\"url\": \n", path).unwrap_err();
         assert!(refused.message.unwrap().starts_with("items.jsonl:2: "));
+    }
+
+    #[test]
+    fn a_list_without_end_is_refused_in_whatever_it_is_too_much() {
+        let path = Path::new("list");
+        let said = |from: &[u8], most| match bounded(from, path, most) {
+            Ok(read) => format!("{} bytes", read.len()),
+            Err(refused) => refused.message.unwrap(),
+        };
+        assert_eq!(said(b"a\nbb\nccc", (10, 4, 3)), "8 bytes");
+        assert_eq!(said(b"a\nbb\nccc", (7, 4, 3)), "list: the list is larger than 7 bytes");
+        assert_eq!(said(b"a\nbb\ncccc", (10, 3, 3)), "list: line 3 is longer than 3 bytes");
+        assert_eq!(said(b"\n\n\n\n", (10, 3, 3)), "list: the list has more than 3 lines");
+        let endless = bounded(io::repeat(0), path, (LIST_MOST, ITEM_MOST, ITEMS_MOST)).unwrap_err();
+        assert!(endless.message.unwrap().starts_with("list: line 1 is longer than"));
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::{
     fs,
     io::{Read, Write},
     path::Path,
-    process::{Command, Stdio},
+    process::{ChildStdin, Command, Stdio},
     time::Duration,
 };
 use zip::{ZipArchive, ZipWriter, write::SimpleFileOptions};
@@ -74,26 +74,43 @@ fn a_directory_in_place_of_the_database_is_named_in_plain_words() {
 }
 
 #[test]
-fn a_list_of_items_may_be_a_fifo_and_waiting_for_it_ends_with_the_first_signal() {
+fn a_list_of_items_may_be_a_pipe_that_was_opened_for_it_and_no_fifo_or_device_with_a_name() {
     let place = Place::new();
-    let list = place.path().join("list");
-    make_fifo(&list);
-    let submitted = place.start(&["submit", "--each", "true", "--items-from", "list"]);
-    // Opens as soon as somebody reads.
-    let mut writer = fs::OpenOptions::new().write(true).open(&list).unwrap();
-    writer.write_all(b"a\nb\n").unwrap();
-    drop(writer);
-    let ended = submitted.end(SOON);
-    assert!(ended.code == 0 && ended.err.contains("2 runs"), "{ended:?}");
+    make_fifo(&place.path().join("list"));
+    for command in ["run", "submit"] {
+        refused(&place, &[command, "--each", "true", "--items-from", "list"], "list");
+        refused(&place, &[command, "--each", "true", "--items-from", "/dev/zero"], "/dev/zero");
+    }
+    refused(&place, &["ingest", "--paths-from", "list"], "list");
+    for name in ["-", "/dev/stdin", "/dev/fd/0", "/proc/self/fd/0"] {
+        let arguments = ["submit", "--each", "true", "--items-from", name];
+        let piped = |write: fn(ChildStdin)| {
+            let mut command = place.command(&[], &arguments);
+            let mut submitted = Running(command.stdin(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap());
+            let pipe = submitted.0.stdin.take().unwrap();
+            std::thread::spawn(move || write(pipe));
+            submitted.end(SOON)
+        };
+        let ended = piped(|mut pipe| pipe.write_all(b"a\nb\n").unwrap());
+        assert!(ended.code == 0 && ended.err.contains("2 runs"), "{name}: {ended:?}");
+        let ended = piped(|mut pipe| while pipe.write_all(&[0; 1 << 16]).is_ok() {});
+        assert!(ended.code == 2 && ended.err.contains("line 1 is longer than"), "{name}: {ended:?}");
+    }
+    let waiting = |command: &str| {
+        let mut command = place.command(&[], &[command, "--each", "true", "--items-from", "-"]);
+        Running(command.stdin(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap())
+    };
     for (command, signal, number) in
         [("run", "TERM", libc::SIGTERM), ("submit", "INT", libc::SIGINT), ("run", "INT", libc::SIGINT)]
     {
-        let waiting = place.start(&[command, "--each", "true", "--items-from", "list"]);
-        let writer = fs::OpenOptions::new().write(true).open(&list).unwrap();
+        let mut waiting = waiting(command);
+        let mut pipe = waiting.0.stdin.take().unwrap();
+        pipe.write_all(b"a\n").unwrap();
+        eventually("it reads", || rustix::io::ioctl_fionread(&pipe).unwrap() == 0);
         waiting.signal(signal);
         let ended = waiting.end(SOON);
         assert!([-number, 128 + number].contains(&ended.code), "{command} {signal}: {ended:?}");
-        drop(writer);
+        drop(pipe);
     }
 }
 
