@@ -14,13 +14,15 @@ use crate::{
     os::{
         CancelToken,
         folder::{Entry, Folder},
+        ownership,
     },
     store::output::Output,
 };
 use std::{
-    fs,
+    collections::HashMap,
+    fs::{self, Metadata},
     io::{self, Read},
-    os::unix::fs::{PermissionsExt, symlink},
+    os::unix::fs::{MetadataExt, PermissionsExt, symlink},
     path::{Component, Path, PathBuf},
     time::Instant,
 };
@@ -108,9 +110,10 @@ pub(super) fn collect(root: &Path, name: &str, artifacts: &ArtifactStore, until:
     }
     let folder = root.descend(Path::new(name)).map_err(wrong)?;
     let found = list(&folder, &path, artifacts.options().step_most, until)?;
-    let mut collected = Collected { links: found.links.into_iter().collect(), ..Collected::default() };
-    for (name, size) in found.files {
-        let relative = Path::new(&name);
+    let mut collected = Collected { links: found.links.clone().into_iter().collect(), ..Collected::default() };
+    let mut names = Names::default();
+    for (name, size) in &found.files {
+        let relative = Path::new(name);
         let parent = folder.descend(relative.parent().unwrap_or(Path::new(""))).map_err(wrong)?;
         let file = parent.file(relative.file_name().unwrap_or_default()).map_err(|source| Error::Io {
             action: "read",
@@ -120,15 +123,47 @@ pub(super) fn collect(root: &Path, name: &str, artifacts: &ArtifactStore, until:
         let Some(file) = file else {
             return refuse(format!("output `{name}` was replaced during reading"), None);
         };
-        if file.metadata().is_ok_and(|it| it.permissions().mode() & 0o100 != 0) {
+        let seen = file.metadata().map_err(wrong)?;
+        if !is_of_the_step(&seen, ownership::user()) && seen.nlink() > names.of(&seen, &folder, &found.files) {
+            return refuse(
+                format!("output `{name}` is a hard link to a file of somebody else outside of the output directory"),
+                Some("copy the file in the step"),
+            );
+        }
+        if seen.permissions().mode() & 0o100 != 0 {
             collected.executable.push(name.clone());
         }
         // If a process is still writing, the size at the time of the look counts.
-        let put = artifacts.put_while(file.take(size), 0, kind::OUTPUT, &|| until.go_on())?;
-        collected.files.push((name, put.artifact));
+        let put = artifacts.put_while(file.take(*size), 0, kind::OUTPUT, &|| until.go_on())?;
+        collected.files.push((name.clone(), put.artifact));
         collected.guards.push(put.guard);
     }
     Ok(collected)
+}
+
+/// Whether a file may have names elsewhere: it is this user's, and for root not one that is kept from others. Whoever may write
+/// into an output directory could else have root read for them what they can only link.
+fn is_of_the_step(file: &Metadata, user: u32) -> bool {
+    file.nlink() < 2 || (file.uid() == user && (user != 0 || file.mode() & 0o004 != 0))
+}
+
+/// How many names files have in the output directory, by device and inode. Counted once, and only if somebody asks.
+#[derive(Default)]
+struct Names(Option<HashMap<(u64, u64), u64>>);
+
+impl Names {
+    fn of(&mut self, file: &Metadata, folder: &Folder, files: &[(String, u64)]) -> u64 {
+        let known = self.0.get_or_insert_with(|| {
+            let mut known = HashMap::new();
+            let ids = files.iter().filter_map(|(name, _)| {
+                let relative = Path::new(name);
+                folder.descend(relative.parent()?).ok()?.id(relative.file_name()?).ok().flatten()
+            });
+            ids.for_each(|it| *known.entry(it).or_default() += 1);
+            known
+        });
+        known.get(&(file.dev(), file.ino())).copied().unwrap_or(0)
+    }
 }
 
 #[derive(Default)]

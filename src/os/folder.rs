@@ -73,6 +73,14 @@ impl Folder {
         }))
     }
 
+    /// Device and inode of what stands under a name; None: nothing.
+    pub fn id(&self, name: &OsStr) -> io::Result<Option<(u64, u64)>> {
+        match statat(&self.0, name, AtFlags::SYMLINK_NOFOLLOW) {
+            Err(Errno::NOENT) => Ok(None),
+            found => Ok(Some(found.map(|it| (it.st_dev as _, it.st_ino as _))?)),
+        }
+    }
+
     /// Opens a regular file to read it. None: something else has taken its place.
     pub fn file(&self, name: &OsStr) -> io::Result<Option<File>> {
         let file = match openat(&self.0, name, READ, Mode::empty()) {

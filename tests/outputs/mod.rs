@@ -3,6 +3,7 @@
 use super::{Shop, eventually};
 use std::{
     fs,
+    os::unix::fs::{PermissionsExt, chown},
     time::{Duration, Instant},
 };
 use windlass::{
@@ -92,6 +93,29 @@ fn what_is_no_file_is_refused_by_name_and_never_waited_for() {
     }
     let (status, _) = shop.outcome_of("rm -r {{ out }}; mkdir {{ out }}; echo a > {{ out }}/a");
     assert_eq!(status, Status::Completed, "a directory may be made again");
+}
+
+#[test]
+fn a_hard_link_to_a_file_of_somebody_else_is_refused_and_one_to_a_file_of_ones_own_is_kept() {
+    let shop = Shop::new();
+    let files = [("theirs", 0o644, Some(65_534)), ("secret", 0o640, None), ("own", 0o644, None)];
+    for (name, mode, owner) in files {
+        fs::write(shop.path(name), name).unwrap();
+        fs::set_permissions(shop.path(name), fs::Permissions::from_mode(mode)).unwrap();
+        if let Some(owner) = owner.filter(|_| rustix::process::geteuid().is_root()) {
+            chown(shop.path(name), Some(owner), None).unwrap();
+        }
+    }
+    let is_root = rustix::process::geteuid().is_root();
+    let link = |name: &str| format!("ln {} {{{{ out }}}}/h", shop.path(name).display());
+    for (name, kept) in [("theirs", !is_root), ("secret", !is_root), ("own", true)] {
+        let (status, message) = shop.outcome_of(&link(name));
+        assert_eq!(status == Status::Completed, kept, "{name}: {message}");
+        assert!(kept || message.contains("`h` is a hard link to a file of somebody else"), "{name}: {message}");
+    }
+    // All of its names are in the output.
+    let inside = "cd {{ out }}; mkdir d; echo a > d/a; chmod 600 d/a; ln d/a b; chown 65534 b 2> /dev/null || true";
+    assert_eq!(shop.outcome_of(inside).0, Status::Completed);
 }
 
 #[test]
