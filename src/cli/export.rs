@@ -18,7 +18,7 @@ pub struct Args {
     /// The group, such as g12
     #[arg(value_name = "GROUP", add = ArgValueCompleter::new(complete::groups))]
     group: GroupId,
-    /// Write comma-separated values, for spreadsheets
+    /// Write comma-separated values, for spreadsheets; a text that looks like a formula gets an apostrophe in front
     #[arg(long, conflicts_with = "json")]
     csv: bool,
 }
@@ -81,12 +81,43 @@ fn row(cx: &Context, run: &Outcome, names: &[String]) -> Vec<String> {
     api.into_iter().chain(of_steps).map(shown).collect()
 }
 
+/// Takes a text that spreadsheets would compute for what it is, as OWASP advises: what an item or a step says runs nothing there.
+/// A number stays one.
+fn guarded(text: String) -> String {
+    let is_formula = text.starts_with(['=', '+', '-', '@', '\t', '\r', '\n', '＝', '＋', '－', '＠']);
+    let digits_alone = text.bytes().all(|it| matches!(it, b'0'..=b'9' | b'+' | b'-' | b'.' | b'e' | b'E'));
+    match is_formula && !(digits_alone && text.parse::<f64>().is_ok()) {
+        true => format!("'{text}"),
+        false => text,
+    }
+}
+
 /// As RFC 4180 has it.
 fn write_row(out: &mut impl Write, cells: Vec<String>) -> io::Result<()> {
     let cell = |it: String| match it.contains(['"', ',', '\n', '\r']) || it.starts_with(' ') || it.ends_with(' ') {
         true => format!("\"{}\"", it.replace('"', "\"\"")),
         false => it,
     };
-    let cells: Vec<String> = cells.into_iter().map(cell).collect();
+    let cells: Vec<String> = cells.into_iter().map(guarded).map(cell).collect();
     write!(out, "{}\r\n", cells.join(","))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cell_is_never_a_formula_and_a_number_stays_one() {
+        for text in ["-5", "+3.25", "-1e-9", "7", "a=b", "", "r1", "'-x"] {
+            assert_eq!(guarded(text.into()), text);
+        }
+        for text in
+            ["=1+1", "+1+1", "-2+3", "-x", "@SUM(A1)", "\t=1", "\r=1", "-inf", "+nan", "-", "－1", "=cmd|' /C calc'!A0"]
+        {
+            assert_eq!(guarded(text.into()), format!("'{text}"));
+        }
+        let mut out = Vec::new();
+        write_row(&mut out, vec!["=HYPERLINK(\"u\",\"x\")".into(), "-5".into()]).unwrap();
+        assert_eq!(String::from_utf8(out).unwrap(), "\"'=HYPERLINK(\"\"u\"\",\"\"x\"\")\",-5\r\n");
+    }
 }

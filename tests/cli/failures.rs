@@ -54,9 +54,9 @@ fn an_export_has_items_statuses_values_and_reasons() {
         "flow.yaml",
         "id: f\nsteps:\n  - name: make\n    run: 'printf \"{\\\"n\\\": 1}\"; test {{ item }} != bad || { echo no rows >&2; exit 1; }'\n  - name: say\n    run: 'printf \"%s, \\\"x\\\"\" {{ item }}'\n",
     );
-    assert_eq!(place.run(&["run", "flow.yaml", "--items", "a b", "bad"]).code, 3);
+    assert_eq!(place.run(&["run", "flow.yaml", "--items", "a b", "bad", "=1+1"]).code, 3);
     let lines = lines_of_json(&place.ok(&["export", "g1"]));
-    assert_eq!(lines.len(), 2);
+    assert_eq!(lines.len(), 3);
     assert_eq!(
         (&lines[0]["run"], &lines[0]["item"], &lines[0]["status"]),
         (&1.into(), &"a b".into(), &"COMPLETED".into())
@@ -70,6 +70,8 @@ fn an_export_has_items_statuses_values_and_reasons() {
     assert!(rows[1].starts_with("r1,a b,COMPLETED,"), "{csv}");
     assert!(rows[1].ends_with(r#",COMPLETED,"{""n"":1}",COMPLETED,"a b, ""x""""#), "{csv}");
     assert!(rows[2].contains(",exit code 1: no rows,FAILED,,CANCELLED,"), "{csv}");
+    // Spreadsheets compute nothing that an item or a step says.
+    assert!(rows[3].starts_with("r3,'=1+1,COMPLETED,") && rows[3].ends_with(r#","'=1+1, ""x""""#), "{csv}");
     assert_eq!(place.run(&["export", "g9"]).code, 4);
 }
 
