@@ -137,6 +137,10 @@ fn documents_and_databases_are_deleted_by_name() {
     assert!(deleted.status.success(), "{}", said(&deleted));
     assert!(!home.join("vectors/default.db").exists() && !home.join("vectors/default.db-wal").exists());
     assert_eq!(run(&["db", "delete", "default"], None).status.code(), Some(4));
+    let events = said(&run(&["events"], None));
+    let deletions: Vec<&str> = events.lines().filter(|it| it.contains("DATABASE_DELETED")).collect();
+    assert!(deletions.len() == 1 && deletions[0].contains("vectors/default.db: 1 document"), "{events}");
+    assert!(deletions[0].contains("(uid "), "it does not say by whom: {events}");
     let again = run(&["ingest", &docs], None);
     assert!(again.status.success(), "{}", said(&again));
     assert_eq!(uris(&home).len(), 3);

@@ -56,6 +56,9 @@ enum Command {
     Delete {
         /// A name, or a path to a file
         db: String,
+        /// Do not ask, as at a terminal it does
+        #[arg(long)]
+        yes: bool,
     },
     /// Read all of one and check for damage
     Check {
@@ -89,7 +92,7 @@ impl Args {
             Command::Info { db } => info(cx, db.as_deref()),
             Command::Documents { db, page } => documents(cx, db.as_deref(), &page),
             Command::Remove { documents, db, source } => db_remove::documents(cx, &documents, db.as_deref(), &source),
-            Command::Delete { db } => db_remove::whole(cx, &db),
+            Command::Delete { db, yes } => db_remove::whole(cx, &db, yes),
             Command::Check { db, repair: false } => check(cx, db.as_deref()),
             Command::Check { db, repair: true } => repair(cx, db.as_deref()),
         }

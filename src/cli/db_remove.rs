@@ -5,6 +5,7 @@ use super::{
     database,
     failure::{Failure, Result},
     ingest::holder,
+    locks, output,
     wording::{count, plain},
 };
 use crate::{
@@ -75,16 +76,22 @@ fn remove_one(engine: &Engine, path: &Path, source: &str, uri: &str) -> Result<b
     Ok(stored || known > 0)
 }
 
-/// Deletes a vector database.
-pub fn whole(cx: &Context, db: &str) -> Result<()> {
+/// Deletes a vector database. A person at a terminal is asked first, unless `yes`.
+pub fn whole(cx: &Context, db: &str, yes: bool) -> Result<()> {
     let named = database::named(cx, Some(db))?;
     let path = database_path(&cx.settings()?.home, &named.path.to_string_lossy())?;
     if !path.exists() {
         return Err(database::unknown(cx, &named)?);
     }
     // Whatever else the file is, it is not ours to delete.
-    VectorDb::open(&path, &OpenOptions::default())?;
-    let documents = removal::delete_database(cx.engine()?, &path, holder(), LockWait::AtMost(WAIT))?;
+    let info = VectorDb::open(&path, &OpenOptions::default())?.info()?;
+    let question =
+        format!("Delete `{}` with {} for good?", plain(&named.name), count(info.documents as u64, "document"));
+    if !yes && output::can_ask() && !output::ask(&question) {
+        return Err(Failure::usage("nothing was deleted"));
+    }
+    let by = locks::this_user();
+    let documents = removal::delete_database(cx.engine()?, &path, &by, holder(), LockWait::AtMost(WAIT))?;
     if cx.output.json {
         return cx.output.document(&serde_json::json!({"deleted": named.name, "documents": documents}));
     }

@@ -94,7 +94,11 @@ fn show(cx: &Context, cursor: Cursor, event: &Event) -> Result<()> {
     let kind = serde_json::to_value(event.kind).ok().and_then(|it| it.as_str().map(str::to_string)).unwrap_or_default();
     let paint = match event.kind {
         EventKind::StepFailed | EventKind::ItemFailed | EventKind::HookFailed => Paint::Bad,
-        EventKind::StepError | EventKind::StepReaped | EventKind::LockForced | EventKind::Cancel => Paint::Warn,
+        EventKind::StepError
+        | EventKind::StepReaped
+        | EventKind::LockForced
+        | EventKind::DatabaseDeleted
+        | EventKind::Cancel => Paint::Warn,
         EventKind::GroupEnd | EventKind::ItemEnd | EventKind::StepEnd | EventKind::HookEnd => Paint::Good,
         _ => Paint::Dim,
     };

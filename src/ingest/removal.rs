@@ -69,8 +69,8 @@ fn removals<'a>(pending: &'a [document_removal::Pending], engine: &'a str) -> Ve
 }
 
 /// Deletes a vector database: everything that the engine knows of its documents, then its files. Its lock file stays, as others
-/// may wait on it. Refused while a group is running that would create it again.
-pub fn delete_database(engine: &Engine, path: &Path, holder: Holder, wait: LockWait) -> Result<u64> {
+/// may wait on it. Refused while a group is running that would create it again. `by` names in the history who deleted it.
+pub fn delete_database(engine: &Engine, path: &Path, by: &str, holder: Holder, wait: LockWait) -> Result<u64> {
     let database = path.to_string_lossy().into_owned();
     let guard = engine.hold_key(&ResourceKey(format!("vec:{database}")), holder, wait)?;
     if let Some(group) = engine.store().read(|tx| document::writers(tx, &database))?.first() {
@@ -96,6 +96,11 @@ pub fn delete_database(engine: &Engine, path: &Path, holder: Holder, wait: LockW
             _ => {}
         }
     }
+    let (gone, by) = (database.clone(), by.to_string());
+    engine.store().write(move |tx| {
+        document_removal::database_deleted(tx, &gone, documents, &by);
+        Ok(())
+    })?;
     loop {
         let pending = engine.store().read(|tx| document_removal::pending(tx, &database, SLICE))?;
         if pending.is_empty() {

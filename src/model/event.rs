@@ -22,6 +22,7 @@ pub enum EventKind {
     Pause,
     Resume,
     LockForced,
+    DatabaseDeleted,
     HookEnd,
     HookFailed,
 }

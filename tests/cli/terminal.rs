@@ -111,6 +111,25 @@ fn a_narrow_list_of_groups_keeps_the_names() {
     assert!(rows[1].contains("true"), "{rows:#?}");
 }
 
+#[test]
+fn a_person_is_asked_before_a_vector_database_is_deleted() {
+    let place = Place::new();
+    place.write("doc.md", "# Winches\n\nA winch pulls.\n");
+    place.ok(&["ingest", "doc.md"]);
+    let database = place.path().join("home/vectors/default.db");
+    for (answer, code, left) in [("n\n", 2, true), ("\n", 2, true), ("y\n", 0, false)] {
+        let mut terminal = Terminal::start(&place, 80, &["db", "delete", "default"]);
+        terminal.until("it asks", |rows| !with(rows, "Delete `default` with 1 document for good?").is_empty());
+        assert!(database.exists());
+        terminal.press(answer);
+        let (ended, rows) = terminal.end();
+        assert_eq!((ended, database.exists()), (code, left), "{rows:#?}");
+    }
+    place.ok(&["ingest", "doc.md", "--force"]);
+    let (ended, rows) = Terminal::start(&place, 80, &["db", "delete", "default", "--yes"]).end();
+    assert!(ended == 0 && !database.exists(), "{rows:#?}");
+}
+
 /// The rows of a terminal after these bytes. What is wider than the terminal goes on in the next row, as it would there.
 fn screen(bytes: &[u8], columns: usize) -> Vec<String> {
     let text = String::from_utf8_lossy(bytes);

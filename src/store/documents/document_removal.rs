@@ -3,7 +3,7 @@
 //!
 //! SQLite only: JSON functions.
 
-use crate::model::{ArtifactHash, ArtifactId, RunId};
+use crate::model::{ArtifactHash, ArtifactId, EventKind, RunId};
 use crate::store::{
     error::{Error, Result},
     params::params,
@@ -189,6 +189,12 @@ pub fn done(tx: &WriteTx, database: &str, documents: &[Pending]) -> Result<()> {
         )?;
     }
     Ok(())
+}
+
+/// Keeps in the history who deleted a whole vector database.
+pub fn database_deleted(tx: &WriteTx, database: &str, documents: u64, by: &str) {
+    let detail = format!("{database}: {documents} documents (by {by})");
+    tx.event_with(EventKind::DatabaseDeleted, None, None, None, detail);
 }
 
 /// Forgets deletions that are done and that no run is left for: every run there is was submitted after them. At most
