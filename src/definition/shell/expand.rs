@@ -90,8 +90,11 @@ impl Scan {
             None => name_of(&mut ahead),
         };
         let after = ahead.next();
+        // The keys of an array are looked up in nothing.
+        let is_keys = through && after == Some('[') && matches!(ahead.peek(), Some('@' | '*'));
+        let through = through && !is_keys;
         let computes = through
-            || matches!(after, Some('[' | '@'))
+            || (!is_keys && matches!(after, Some('[' | '@')))
             || (after == Some(':') && !matches!(ahead.peek(), Some('-' | '+' | '=' | '?')));
         let assigns = after == Some('=') || (after == Some(':') && ahead.peek() == Some(&'='));
         self.script.expansion(Some(&name));
@@ -102,9 +105,14 @@ impl Scan {
             self.script.sets(&name, content);
         }
         self.script.shifts |= name == "@" && after == Some(':');
-        if through || after == Some('@') {
+        if through {
+            // It can be any word, so the worst is assumed.
+            self.script.otherwise("eval");
+        }
+        if through || after == Some('@') || self.computes() {
             self.script.computed_with(&name);
-        } else if computes {
+        }
+        if !through && after != Some('@') && computes {
             // The variable that is cut or picked from is not computed with.
             name.chars().for_each(|_| _ = rest.next());
         }

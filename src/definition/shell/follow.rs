@@ -139,12 +139,19 @@ impl Script {
             words.iter().for_each(|it| content.add(&it.content));
             return self.run(content, "where more than can be read names a command".into(), UNKNOWN);
         };
+        // A script that sets IFS splits where it likes.
+        let separators = self.texts(&Content::of("IFS")).concat();
         for text in texts {
             let word = |it: &str| match it.contains(SPOT) {
                 true => Word { content: words[0].content.clone(), ..Word::expanded(it) },
                 false => Word::expanded(it),
             };
-            let command: Vec<Word> = text.split_whitespace().map(word).chain(words[1..].iter().cloned()).collect();
+            let command: Vec<Word> = text
+                .split(|it: char| it.is_whitespace() || separators.contains(it))
+                .filter(|it| !it.is_empty())
+                .map(word)
+                .chain(words[1..].iter().cloned())
+                .collect();
             self.judge(&command);
         }
     }

@@ -37,11 +37,11 @@ impl Script {
             }
             let operand = rest.iter().find(|it| !it.text.starts_with(['-', '+']));
             if let Some(process) = operand.filter(|it| it.process) {
-                self.run(process.content.clone(), format!("in what `{}` reads", word.text), PROGRAM);
+                self.run(process.content.clone(), reads(word), PROGRAM);
             }
-            let reads = operand.is_none_or(|it| it.text == "/dev/stdin") || rest.iter().any(|it| it.text == "-s");
-            if reads && (at == 0 || STARTERS.contains(&name)) {
-                self.run(Content::of(READ), format!("in what `{}` reads", word.text), PROGRAM);
+            let is_read = operand.is_none_or(|it| it.text == "/dev/stdin") || rest.iter().any(|it| it.text == "-s");
+            if is_read && (at == 0 || STARTERS.contains(&name)) {
+                self.run(Content::of(READ), reads(word), PROGRAM);
                 self.codes.push((Word { content: Content::of(READ), ..Word::expanded("\0") }, false));
             }
         }
@@ -51,7 +51,7 @@ impl Script {
         }
         match name {
             "ssh" => self.remote(&words[1..]),
-            "env" => self.environment(&words[1..]),
+            "env" | "sudo" | "doas" => self.environment(&words[1..]),
             _ => (),
         }
     }
@@ -107,7 +107,7 @@ impl Script {
             let Some((name, _)) = word.text.split_once('=') else { continue };
             self.gets(name, word.with_text());
             if SPECIAL_IN_ENV.contains(&name) || name.starts_with("BASH_FUNC_") {
-                let place = format!("as the value of `{name}`, which shells evaluate");
+                let place = format!("as the value of `{}`, which shells evaluate", name.replace(SPOT, "..."));
                 self.run(word.content.clone(), place, "use a variable of another name");
             }
         }
@@ -121,6 +121,11 @@ impl Script {
 fn is_shell(word: &Word) -> bool {
     let chosen = word.is_open() && word.content.names.iter().any(|it| it == "SHELL" || it == "BASH");
     chosen || SHELLS.contains(&base(word))
+}
+
+fn reads(shell: &Word) -> String {
+    let name = if shell.is_open() { "$SHELL" } else { base(shell) };
+    format!("in what `{name}` reads")
 }
 
 fn base(word: &Word) -> &str {

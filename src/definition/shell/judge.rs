@@ -3,7 +3,7 @@
 use super::{
     prints,
     script::Script,
-    word::{Content, READ, SPOT, Word, assigned, head, is_name, names_in},
+    word::{Content, READ, SPOT, Word, assigned, formatted, head, is_name, names_in},
 };
 
 /// Builtins that compute with an argument, or take it for code, in at least one shell.
@@ -195,8 +195,10 @@ impl Script {
         let name = file.text.rsplit('/').next().unwrap_or_default();
         let is_stream = name == "stdin" || (!name.is_empty() && name.bytes().all(|it| it.is_ascii_digit()));
         if file.process {
+            self.codes.push((Word { content: file.content.clone(), ..Word::expanded("\0") }, false));
             self.run(file.content.clone(), place, PROGRAM);
         } else if is_stream {
+            self.codes.push((Word { content: Content::of(READ), ..Word::expanded("\0") }, false));
             let mut content = Content::of("@");
             content.names.push(READ.into());
             self.run(content, place, PROGRAM);
@@ -227,7 +229,7 @@ impl Script {
     fn assignment(&mut self, word: &Word) {
         let Some(name) = assigned(word) else { return };
         let (target, text) = word.text.split_once('=').unwrap_or_default();
-        if target.ends_with('+') {
+        if target.ends_with(['+', ']']) {
             self.appended.insert(name.to_string());
         }
         if TABLES.contains(&name) && (target.contains('[') || word.is_array) {
@@ -314,6 +316,7 @@ impl Script {
         self.subscript(&Word::expanded(name));
         let mut content = Content::default();
         printed.iter().for_each(|it| content.add(&it.with_text()));
+        content.texts.iter_mut().for_each(|it| *it = formatted(it));
         self.sets(name.split('[').next().unwrap_or_default(), content);
     }
 
@@ -418,6 +421,7 @@ impl Script {
                 for word in arguments {
                     let Some((name, text)) = word.text.split_once('=') else { continue };
                     let content = Word { text: format!("={text}"), ..word.clone() }.with_text();
+                    self.codes.push((Word { content: word.content.clone(), ..Word::expanded(text) }, false));
                     self.aliases.insert(name.to_string());
                     self.gets(name, content);
                 }

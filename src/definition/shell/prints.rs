@@ -2,7 +2,7 @@
 
 use super::{
     script::{Flow, Script},
-    word::{Content, PRINTED, RETURNED, SPOT, Word, names_in},
+    word::{Content, PRINTED, RETURNED, SPOT, Word, formatted, names_in},
 };
 
 /// Commands that print nothing of their environment, unless they are asked for it in so many words.
@@ -172,7 +172,7 @@ pub(super) fn printed(script: &mut Script, command: &Word, arguments: &[Word], a
         script.flows.push(Flow { name: "@".into(), content: certain });
     }
     if matches!(name, "echo" | "printf") {
-        printed.texts.extend(arguments.iter().filter(|it| !it.text.contains(SPOT)).map(|it| it.text.clone()));
+        printed.texts.extend(arguments.iter().filter(|it| !it.text.contains(SPOT)).map(|it| formatted(&it.text)));
     }
     script.give(&printed);
 }

@@ -201,7 +201,7 @@ impl Scan {
             '(' => self.open(rest),
             ')' => return self.last = self.close_parenthesis(),
             _ if top == Some(Frame::Pattern) => self.literal(letter, false),
-            '[' if top == Some(Frame::Brackets) || self.script.is_name() => {
+            '[' if top == Some(Frame::Brackets) || self.script.is_name() || self.at_element(rest) => {
                 self.literal('[', true);
                 self.frames.push(Frame::Brackets);
             }
@@ -220,6 +220,14 @@ impl Scan {
             _ => self.literal(letter, true),
         }
         self.last = letter;
+    }
+
+    /// Whether an element of `x=( )` begins here, which can begin with its subscript.
+    fn at_element(&self, rest: &Letters<'_>) -> bool {
+        let mut behind = rest.clone().skip_while(|it| *it != ']').skip(1);
+        self.frames.last() == Some(&Frame::Array)
+            && " \t\n(".contains(self.last)
+            && behind.next().is_none_or(|it| matches!(it, '=' | '+' | ']'))
     }
 
     /// Between two commands, except inside `[[ ]]` and `x=( )`.

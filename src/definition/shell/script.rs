@@ -290,7 +290,7 @@ impl Script {
                 }
                 if redirect == Redirect::Text || word.process {
                     if let Some(given) = self.given.last_mut() {
-                        given.pipeline.add(&word.content);
+                        given.pipeline.add(&word.with_text());
                     }
                     self.gets(READ, word.with_text());
                 }

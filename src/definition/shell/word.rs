@@ -81,7 +81,8 @@ impl Word {
             Some((_, text)) if assigned(self).is_some() || self.text.starts_with('=') => text,
             _ => &self.text,
         };
-        if self.is_array || text.chars().any(|it| it != SPOT) {
+        let is_part = self.is_array || self.text.contains("]=") || self.text.contains("+=");
+        if is_part || text.chars().any(|it| it != SPOT) {
             content.texts.push(text.to_string());
         }
         content
@@ -124,6 +125,11 @@ pub(in crate::definition) fn is_foreign(expression: &Expression) -> bool {
         Expression::Group | Expression::Run | Expression::Step => false,
         Expression::Attempt | Expression::Token | Expression::Event => false,
     }
+}
+
+/// What `printf` makes of a format.
+pub(super) fn formatted(text: &str) -> String {
+    ["%s", "%b", "%q", "%d"].iter().fold(text.to_string(), |text, it| text.replace(it, "\0"))
 }
 
 /// The names in a text, of variables or of anything else.
