@@ -152,7 +152,11 @@ impl Script {
                 .map(word)
                 .chain(words[1..].iter().cloned())
                 .collect();
-            self.judge(&command);
+            // Where the first word vanishes, the next one is the command.
+            match text.is_empty() && command.first().is_some_and(Word::is_unknown) {
+                true => self.settle_unnamed(&command),
+                false => self.judge(&command),
+            }
         }
     }
 

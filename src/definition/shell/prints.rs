@@ -172,7 +172,9 @@ pub(super) fn printed(script: &mut Script, command: &Word, arguments: &[Word], a
         script.flows.push(Flow { name: "@".into(), content: certain });
     }
     if matches!(name, "echo" | "printf") {
-        printed.texts.extend(arguments.iter().filter(|it| !it.text.contains(SPOT)).map(|it| formatted(&it.text)));
+        let texts: Vec<&str> = arguments.iter().map(|it| it.text.as_str()).collect();
+        let whole = texts.iter().copied().filter(|it| !it.contains(SPOT));
+        printed.texts.extend(whole.map(formatted).chain([formatted(&texts.join(" "))]));
     }
     script.give(&printed);
 }

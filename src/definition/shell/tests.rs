@@ -110,6 +110,7 @@ fn texts_that_shells_read_apart_are_read_as_they_do() {
         ". \"$HOME/.env\"; . {{ inputs.a.dir }}/env.sh; . ./3.sh; echo {{ item }} | tee log; find . -exec sh -c 'ls \"$1\"' _ {} \\;",
         "which bash; apk add bash; sudo bash x.sh {{ item }}; env A=1 sh ./x.sh < {{ item }}; read -r x < f; echo {{ item }} | tee log",
         "a=([0]=x [1]=\"$N\"); declare -A m=([key]=1); b=([a-z]*.txt); echo \"${b[@]}\" \"${m[key]}\" \"${!m[@]}\" {{ item }}",
+        "$SUDO $NICE gzip {{ item }}; $(which tool) {{ item }}; v=$(echo a \"$N\"); echo \"$v\"",
         "alias ll='ls -l'\nll {{ item }}; IFS=, read -r x y < f; cmd='rm -f'; $cmd {{ item }}; echo \"${a[0]}\" ${N}",
         "local args=(\"$@\"); a=(1 2); declare b={{ item }}; read -r LINES COLUMNS < <(stty size)",
     ] {
@@ -298,6 +299,9 @@ const DANGEROUS: &[(&str, &str)] = &[
     ("test {-v,{{ item }}}", "without quotes"),
     ("test $(echo -v) {{ item }}", "`test`"),
     ("c=ev; c=${c}al; $c {{ item }}", "`eval`"),
+    ("$(echo let x=\"$N\")", "`let`"),
+    ("\"${a[@]}\" `echo let x=\"$N\"`", "`let`"),
+    ("$U $V eval {{ item }}", "`eval`"),
     ("a=([N]=1)", "arithmetic"),
     ("a=(x\n[$N]=1)", "arithmetic"),
     ("local a=([x+N]=1)", "arithmetic"),
