@@ -2,7 +2,7 @@
 --
 -- The idea in four sentences. A step row is written when it is born and when it ends. In between, small tables whose
 -- rows come and go tell where a live step stands: `ready` (claimable, in claim order) and `lease` (running). Only
--- claimable steps are in `ready`: delayed, blocked and parked steps are elsewhere, so that no claim ever filters. What
+-- claimable steps are in `ready`: delayed, blocked and paused steps are elsewhere, so that no claim ever filters. What
 -- many steps share (group counts, the token counter, the event log) is written once per transaction.
 --
 -- application_id and user_version are set by the code that applies this file (src/store/db/migration.rs).
@@ -38,12 +38,12 @@ CREATE TABLE definition(
 ) STRICT;
 CREATE INDEX definition_name ON definition(name, id);
 
--- Step types, interned. `lane` 0 is shared by every type that has no pool of its own; a type with a pool has its own.
+-- Step types, interned. `queue` 0 is shared by every type that has no pool of its own; a type with a pool has its own.
 CREATE TABLE step_type(
   id      INTEGER PRIMARY KEY,
   name    TEXT    NOT NULL UNIQUE,
-  lane    INTEGER NOT NULL DEFAULT 0 CHECK (lane IN (0, id)),
-  moving  INTEGER NOT NULL DEFAULT 0 CHECK (moving IN (0, 1)),   -- rows of it may still be in lane 0
+  queue   INTEGER NOT NULL DEFAULT 0 CHECK (queue IN (0, id)),
+  moving  INTEGER NOT NULL DEFAULT 0 CHECK (moving IN (0, 1)),   -- rows of it may still be in queue 0
   paused  INTEGER NOT NULL DEFAULT 0 CHECK (paused IN (0, 1))
 ) STRICT;
 
@@ -133,8 +133,8 @@ CREATE TABLE item(
 
 -- ---------------------------------------------------------------- steps
 
--- state: 0 open (in `ready`, in `lease`, or waiting for a need), 1 delayed, 2 in line for its key, 3 parked because its
--- group is paused, 4 waits for a step of its run that runs again, 5 completed, 6 failed, 7 cancelled. The last attempt is kept in place.
+-- state: 0 open (in `ready`, in `lease`, or waiting for a need), 1 delayed, 2 blocked behind another step of its key, 3 paused
+-- with its group, 4 waits for a step of its run that runs again, 5 completed, 6 failed, 7 cancelled. The last attempt is kept in place.
 -- outcome: see `attempt`; 1 succeeded, 9 succeeded from the cache.
 CREATE TABLE step(
   id         INTEGER PRIMARY KEY,
@@ -152,7 +152,7 @@ CREATE TABLE step(
   failures   INTEGER NOT NULL DEFAULT 0 CHECK (failures >= 0),
   crashes    INTEGER NOT NULL DEFAULT 0 CHECK (crashes >= 0),
   suspect    INTEGER NOT NULL DEFAULT 0,            -- in flight when an engine died: runs alone in a child next time
-  redone     INTEGER NOT NULL DEFAULT 0,            -- how often it ran again because a file that it had made was damaged
+  recomputed INTEGER NOT NULL DEFAULT 0,            -- how often it ran again because a file that it had made was damaged
   token      INTEGER,
   worker     INTEGER,
   started    INTEGER,
@@ -163,16 +163,16 @@ CREATE TABLE step(
   CHECK (state <> 5 OR outcome IS NOT NULL)
 ) STRICT;
 CREATE INDEX step_delayed ON step(due) WHERE state = 1;
-CREATE INDEX step_line    ON step(key_id, type_id, scope, priority DESC, due) WHERE state = 2;   -- rowid breaks ties
-CREATE INDEX step_parked  ON step(group_id) WHERE state = 3;
+CREATE INDEX step_blocked ON step(key_id, type_id, scope, priority DESC, due) WHERE state = 2;   -- rowid breaks ties
+CREATE INDEX step_paused  ON step(group_id) WHERE state = 3;
 CREATE INDEX step_error   ON step(group_id, run_id) WHERE failures + crashes > 0 AND state < 5;   -- will be tried again
 CREATE INDEX step_lost    ON step(group_id, state, run_id) WHERE state >= 6;   -- rare among many
-CREATE INDEX step_redoing ON step(id) WHERE redone > 0 AND state < 5;
+CREATE INDEX step_recomputing ON step(id) WHERE recomputed > 0 AND state < 5;
 
 -- Claimable steps, in claim order. Everything a claim needs is in the row.
--- lane: 0, or the type's id when the type has a pool of its own.
+-- queue: 0, or the type's id when the type has a pool of its own.
 CREATE TABLE ready(
-  lane      INTEGER NOT NULL,
+  queue     INTEGER NOT NULL,
   priority  INTEGER NOT NULL,
   due       INTEGER NOT NULL,
   step_id   INTEGER NOT NULL,
@@ -182,10 +182,10 @@ CREATE TABLE ready(
   scope     INTEGER NOT NULL,
   key_id    INTEGER,
   attempts  INTEGER NOT NULL,
-  PRIMARY KEY (lane, priority DESC, due, step_id)
+  PRIMARY KEY (queue, priority DESC, due, step_id)
 ) STRICT, WITHOUT ROWID;
-CREATE UNIQUE INDEX ready_head   ON ready(key_id, type_id, scope) WHERE key_id IS NOT NULL;   -- one head per line
-CREATE INDEX        ready_scoped ON ready(scope, lane, priority DESC, due, step_id) WHERE scope > 0;
+CREATE UNIQUE INDEX ready_head   ON ready(key_id, type_id, scope) WHERE key_id IS NOT NULL;   -- one head per key, type and scope
+CREATE INDEX        ready_scoped ON ready(scope, queue, priority DESC, due, step_id) WHERE scope > 0;
 
 -- Running steps: as many rows as steps run. Needs no index on worker.
 CREATE TABLE lease(
@@ -201,7 +201,7 @@ CREATE TABLE lease(
   attempts  INTEGER NOT NULL
 ) STRICT;
 
--- Every attempt that did not simply succeed, and every success that left a certificate.
+-- Every attempt that did not simply succeed, and every success that left stats.
 -- outcome: 1 succeeded 2 failed, retryable 3 failed for good 4 cancelled 5 timed out 6 resource limit 7 interrupted
 -- 8 crashed 9 from the cache. detail: {"outcome": {...}, "certificate": {...}}.
 CREATE TABLE attempt(
@@ -290,7 +290,7 @@ CREATE INDEX kept_output_step   ON kept_output(step_id) WHERE step_id > 0;
 
 -- ---------------------------------------------------------------- who works, who locks
 
--- A worker lives as long as it holds the lock of its life line (workers/w7.life in the home directory).
+-- A worker lives as long as it holds its liveness lock (workers/w7.lock in the home directory).
 CREATE TABLE worker(
   id          INTEGER PRIMARY KEY AUTOINCREMENT,   -- a worker's id is never given to another
   identity    TEXT    NOT NULL CHECK (json_valid(identity)),   -- pid, start time, boot id, namespaces

@@ -83,7 +83,7 @@ fn a_read_ends_with_its_call() {
 #[test]
 fn who_waits_for_a_writer_that_stands_still_is_told_its_process() {
     let book = house::Book::new();
-    let room = book.directory.path().join("engine.room");
+    let room = book.directory.path().join("engine.write.lock");
     let Ok(mut holder) = Command::new("flock").arg(&room).args(["sleep", "60"]).spawn() else {
         return println!("skipped: there is no `flock` here");
     };

@@ -46,7 +46,7 @@ fn hot_statements_have_the_same_plans_whatever_is_stored() {
     book.check();
 }
 
-/// Half of the steps keyed and in long lines, some completed, delayed, running and parked.
+/// Half of the steps keyed and in long lines, some completed, delayed, running and paused.
 fn fill(book: &Book, rows: usize) {
     let items: Vec<String> = (0..rows / 8).map(|it| format!("item {it}")).collect();
     let items: Vec<&str> = items.iter().map(String::as_str).collect();
@@ -63,5 +63,5 @@ fn fill(book: &Book, rows: usize) {
     }
     assert_eq!(book.claims("*", rows / 100).len(), rows / 100);
     book.pause(paused);
-    assert!(book.claims("*", 1).is_empty(), "the first hundreds are parked");
+    assert!(book.claims("*", 1).is_empty(), "the first hundreds are paused");
 }

@@ -284,7 +284,7 @@ fn a_silent_worker_keeps_its_key_until_its_lock_is_swept() {
 fn an_adopted_group_is_claimed_in_its_scope_wherever_its_steps_wait() {
     let book = Book::new();
     let group = book.submit_with(&chain(&["a", "b"]), &["1", "2", "3"], 0, &[Some("k"), None]);
-    // The first stays in lane 0 although its type has a lane now.
+    // The first stays in queue 0 although its type has a queue now.
     let id = book.claim("*");
     book.settle(&id, Settlement::Release { due: id.due, record: None });
     let step_type = id.step_type;
@@ -386,7 +386,7 @@ fn a_pool_finds_the_steps_of_a_type_whose_lane_came_from_a_pause() {
     for paused in [true, false] {
         book.store.write(move |tx| pause::step_type(tx, "a", paused)).unwrap();
     }
-    assert!(book.claims("a", 5).is_empty(), "its rows are still in the shared lane");
+    assert!(book.claims("a", 5).is_empty(), "its rows are still in the shared queue");
     book.open_pool("a");
     assert_eq!(book.claims("a", 5).len(), 2);
     book.check();

@@ -297,7 +297,7 @@ fn health_answers_while_the_database_can_not_be_written() {
     std::fs::write(&flow, "id: f\nsteps: [{ name: a, uses: windlass/noop }]\n").unwrap();
     // Another program holds the turn to write and does not give it up; a step's end waits for it.
     assert!(web.windlass(&["submit", flow.to_str().unwrap()]).output().unwrap().status.success());
-    let room = until("the turn is ours", || FileLock::try_exclusive(&web.home().join("engine.room")).unwrap());
+    let room = until("the turn is ours", || FileLock::try_exclusive(&web.home().join("engine.write.lock")).unwrap());
     let mut submit =
         web.windlass(&["submit", flow.to_str().unwrap()]).stderr(std::process::Stdio::null()).spawn().unwrap();
     let (slowest, count) = watch_health(&web, || thread::sleep(Duration::from_millis(500)));

@@ -147,8 +147,9 @@ fn refuse_used(home: &Path) -> Result<()> {
     }
     for entry in fs::read_dir(home.join("workers")).into_iter().flatten().flatten() {
         if held(&entry.path()) {
-            let name = entry.file_name().to_string_lossy().trim_end_matches(".life").to_string();
-            return used(format!("worker {name} is running there"));
+            let name = entry.file_name();
+            let worker = Path::new(&name).file_stem().unwrap_or(&name).to_string_lossy();
+            return used(format!("worker {worker} is running there"));
         }
     }
     Ok(())

@@ -19,8 +19,13 @@ use std::{
 /// A liveness lock file unchanged for so long does not belong to a starting worker.
 const OLD: Millis = Millis::minutes(10);
 
+/// The worker that a file in `workers/` is the lock of. Up to schema version 4 it was called `w7.life`.
+pub(super) fn worker_of(name: &str) -> Option<WorkerId> {
+    name.strip_suffix(".lock").or_else(|| name.strip_suffix(".life"))?.parse().ok()
+}
+
 pub(super) fn path(home: &Path, worker: WorkerId) -> PathBuf {
-    home.join("workers").join(format!("{worker}.life"))
+    home.join("workers").join(format!("{worker}.lock"))
 }
 
 #[derive(Debug)]
@@ -61,13 +66,14 @@ pub(super) fn sweep(home: &Path, registered: &[WorkerId], now: Timestamp) -> usi
     for entry in fs::read_dir(home.join("workers")).into_iter().flatten().flatten() {
         let path = entry.path();
         let name = entry.file_name().to_string_lossy().into_owned();
-        let id = name.strip_suffix(".life").and_then(|it| it.parse::<WorkerId>().ok());
-        let Some(id) = id.filter(|it| !registered.contains(it)) else { continue };
+        if worker_of(&name).is_none_or(|id| registered.contains(&id)) {
+            continue;
+        }
         let modified = entry.metadata().and_then(|it| it.modified()).ok();
         let written =
             modified.and_then(|it| it.duration_since(UNIX_EPOCH).ok()).map_or(i64::MAX, |it| it.as_millis() as i64);
         let old = now.0.saturating_sub(written) > OLD.0 as i64;
-        if old && matches!(look(home, id), Ok((LockState::Free, _))) && fs::remove_file(path).is_ok() {
+        if old && matches!(FileLock::probe(&path), Ok(LockState::Free)) && fs::remove_file(path).is_ok() {
             gone += 1;
         }
     }

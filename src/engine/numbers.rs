@@ -1,5 +1,6 @@
 //! Numbers that the names of files in a home carry.
 
+use super::liveness_lock;
 use crate::{
     model::{StepId, WorkerId},
     store::elsewhere::{Numbered, Sighting},
@@ -24,8 +25,7 @@ pub fn numbers_in(home: &Path) -> Vec<Sighting> {
         found.extend(numbers.map(|(of, number)| Sighting { of, number, place: place.clone() }));
     }
     for (name, place) in names(&home.join("workers")) {
-        let id = name.strip_suffix(".life").and_then(|it| it.parse::<WorkerId>().ok());
-        found.extend(id.map(|it| Sighting { of: Numbered::Worker, number: it.0, place }));
+        found.extend(liveness_lock::worker_of(&name).map(|it| Sighting { of: Numbered::Worker, number: it.0, place }));
     }
     found
 }
@@ -41,7 +41,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn numbers_are_read_from_work_directories_and_life_lines_alone() {
+    fn numbers_are_read_from_work_directories_and_liveness_locks_alone() {
         let home = tempfile::tempdir().unwrap();
         for name in [
             "tmp/w3-s56-7",
@@ -49,14 +49,17 @@ mod tests {
             "tmp/x3-s56-7",
             "tmp/w3-s56-7-8",
             "tmp/notes",
-            "workers/w9.life",
+            "workers/w9.lock",
+            "workers/w8.life",
             "workers/w10",
         ] {
             fs::create_dir_all(home.path().join(name)).unwrap();
         }
         let mut found: Vec<_> = numbers_in(home.path()).into_iter().map(|it| (it.of.to_owned(), it.number)).collect();
         found.sort_by_key(|it| it.1);
-        assert_eq!(found, [(Numbered::Worker, 3), (Numbered::Token, 7), (Numbered::Worker, 9), (Numbered::Step, 56)]);
+        let workers = [8, 9].map(|id| (Numbered::Worker, id));
+        let attempt = [(Numbered::Worker, 3), (Numbered::Token, 7), (Numbered::Step, 56)];
+        assert_eq!(found, [attempt[0], attempt[1], workers[0], workers[1], attempt[2]]);
         assert!(numbers_in(&home.path().join("none")).is_empty());
     }
 }

@@ -1,7 +1,8 @@
 //! A turnstile of two lock files for processes that write one database in turn.
 //!
-//! Whoever wants to write takes `door`, then `room`, and gives `door` back. Only the one in the door waits for the room,
-//! so a process that just left can't overtake all others: with one lock the last writer wins again and again.
+//! A process that wants to write takes the queue lock, then the write lock, and gives the queue lock back. Only the holder of the
+//! queue lock waits for the write lock, so a process that just wrote can't overtake all others: with one lock the last writer
+//! wins again and again.
 
 use super::file_lock;
 use std::{
@@ -12,11 +13,16 @@ use std::{
     time::{Duration, Instant},
 };
 
+/// What the name of the queue lock ends in, after the stem of the database and a dot.
+pub const QUEUE_LOCK: &str = "queue.lock";
+/// What the name of the write lock ends in. Its holder writes; with `process_stat::who_holds_lock` it is named.
+pub const WRITE_LOCK: &str = "write.lock";
+
 /// Both lock files, kept open: a turn costs system calls on descriptors, never an open.
 #[derive(Debug)]
 pub struct Turnstile {
-    door: File,
-    room: File,
+    queue: File,
+    write: File,
     paths: [PathBuf; 2],
     // The locks belong to the open files, so two threads of one turnstile need a rule of their own.
     inside: Mutex<bool>,
@@ -28,12 +34,28 @@ pub struct Turnstile {
 pub struct Turn<'a>(&'a Turnstile);
 
 impl Turnstile {
-    /// Opens `DIR/STEM.door` and `DIR/STEM.room`, creating them with mode 0600.
+    /// Opens `DIR/STEM.queue.lock` and `DIR/STEM.write.lock`, creating them with mode 0600.
     pub fn open(dir: &Path, stem: &str) -> io::Result<Turnstile> {
-        let paths = [dir.join(format!("{stem}.door")), dir.join(format!("{stem}.room"))];
+        Turnstile::at([dir.join(format!("{stem}.{QUEUE_LOCK}")), dir.join(format!("{stem}.{WRITE_LOCK}"))])
+    }
+
+    /// The one that a windlass of schema version 4 or older uses, if its files are there.
+    pub fn of_older(dir: &Path, stem: &str) -> io::Result<Option<Turnstile>> {
+        let paths = ["door", "room"].map(|ending| dir.join(format!("{stem}.{ending}")));
+        paths.iter().any(|path| path.exists()).then(|| Turnstile::at(paths)).transpose()
+    }
+
+    /// Removes its files. Only for those that no process may wait on any more.
+    pub fn remove(&self) {
+        for path in &self.paths {
+            let _ = std::fs::remove_file(path);
+        }
+    }
+
+    fn at(paths: [PathBuf; 2]) -> io::Result<Turnstile> {
         Ok(Turnstile {
-            door: file_lock::open(&paths[0])?,
-            room: file_lock::open(&paths[1])?,
+            queue: file_lock::open(&paths[0])?,
+            write: file_lock::open(&paths[1])?,
             paths,
             inside: Mutex::new(false),
             left: Condvar::new(),
@@ -45,7 +67,7 @@ impl Turnstile {
         if !self.enter_here(deadline) {
             return Ok(None);
         }
-        match self.pass_the_door(deadline) {
+        match self.pass_the_queue(deadline) {
             Ok(true) => Ok(Some(Turn(self))),
             other => {
                 self.leave_here();
@@ -54,21 +76,16 @@ impl Turnstile {
         }
     }
 
-    /// The file whose lock is held during a turn; with `process_stat::who_holds_lock` it names the writer.
-    pub fn room(&self) -> &Path {
-        &self.paths[1]
-    }
-
-    fn pass_the_door(&self, deadline: Instant) -> io::Result<bool> {
-        let door = || file_lock::lock(&self.door);
-        if !file_lock::poll_until(deadline, Duration::from_millis(2), door)? {
+    fn pass_the_queue(&self, deadline: Instant) -> io::Result<bool> {
+        let queue = || file_lock::lock(&self.queue);
+        if !file_lock::poll_until(deadline, Duration::from_millis(2), queue)? {
             return Ok(false);
         }
-        // One process at a time holds the queue lock, so it may poll often: the room is never long without a writer.
-        let room = || file_lock::lock(&self.room);
-        let got = file_lock::poll_until(deadline, Duration::from_micros(200), room);
-        if let Err(error) = file_lock::release(&self.door) {
-            let _ = file_lock::release(&self.room);
+        // One process at a time waits here, so it may ask often: the lock is never long without a holder.
+        let write = || file_lock::lock(&self.write);
+        let got = file_lock::poll_until(deadline, Duration::from_micros(200), write);
+        if let Err(error) = file_lock::release(&self.queue) {
+            let _ = file_lock::release(&self.write);
             return Err(error);
         }
         got
@@ -95,7 +112,7 @@ impl Turnstile {
 
 impl Drop for Turn<'_> {
     fn drop(&mut self) {
-        let _ = file_lock::release(&self.0.room);
+        let _ = file_lock::release(&self.0.write);
         self.0.leave_here();
     }
 }

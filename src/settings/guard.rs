@@ -86,8 +86,18 @@ mod tests {
         check_home(&home).unwrap();
         fs::create_dir(&home).unwrap();
         check_home(&home).unwrap();
-        for name in [FILE, "engine.db", "engine.db-wal", "engine.db-shm", "engine.door", "serve.log", "engine.db.lock"]
-        {
+        for name in [
+            FILE,
+            "engine.db",
+            "engine.db-wal",
+            "engine.db-shm",
+            "engine.queue.lock",
+            "engine.write.lock",
+            "engine.door",
+            "engine.room",
+            "serve.log",
+            "engine.db.lock",
+        ] {
             let path = home.join(name);
             symlink("/etc/passwd", &path).unwrap();
             assert!(check_home(&home).unwrap_err().to_string().contains("symbolic link"), "{name}");

@@ -3,7 +3,7 @@
 use crate::{
     engine::Engine,
     model::ThreadState,
-    os::{process_stat, thread_stat, wal_readers},
+    os::{process_stat, thread_stat, turnstile::WRITE_LOCK, wal_readers},
 };
 use std::path::Path;
 
@@ -24,7 +24,7 @@ pub fn writer_held(engine: &Engine) -> Option<WriterHeld> {
 
 /// The same of the database with this path.
 pub fn writer_held_at(path: &Path) -> Option<WriterHeld> {
-    let room = process_stat::who_holds_lock(&path.with_extension("room")).filter(|it| *it != std::process::id());
+    let room = process_stat::who_holds_lock(&path.with_extension(WRITE_LOCK)).filter(|it| *it != std::process::id());
     let writer = wal_readers::writer(path);
     let pid = match (writer, room) {
         (Some(writer), room) if room != Some(writer) || is_stopped(writer) => writer,

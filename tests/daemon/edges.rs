@@ -102,7 +102,7 @@ fn two_that_stop_it_politely_are_no_force() {
 fn what_wants_the_page_waits_for_a_daemon_that_is_starting() {
     let home = Home::new("autostart = true\n");
     assert!(home.run(&["status"]).status.success(), "makes the database");
-    let room = FileLock::try_exclusive(&home.path().join("engine.room")).unwrap().unwrap();
+    let room = FileLock::try_exclusive(&home.path().join("engine.write.lock")).unwrap().unwrap();
     let mut web = windlass(home.path()).arg("serve").stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
     until("it is starting", || (home.info()["phase"] == "starting").then_some(()));
     let mut ui = windlass(home.path());

@@ -251,7 +251,7 @@ fn a_log_in_json_has_nothing_else_between_its_lines() {
 fn a_slow_start_is_never_silent() {
     let home = Home::new("");
     assert!(home.run(&["status"]).status.success(), "makes the database");
-    let room = FileLock::try_exclusive(&home.path().join("engine.room")).unwrap().unwrap();
+    let room = FileLock::try_exclusive(&home.path().join("engine.write.lock")).unwrap().unwrap();
     let mut child = windlass(home.path()).args(["serve", "--background"]).stderr(Stdio::piped()).spawn().unwrap();
     let mut lines = std::io::BufRead::lines(std::io::BufReader::new(child.stderr.take().unwrap()));
     let line = lines.next().unwrap().unwrap();

@@ -134,7 +134,7 @@ fn who_only_reads_is_answered_at_once_while_another_program_keeps_the_writers_wa
     stranger.execute_batch("BEGIN IMMEDIATE").unwrap();
     // A writer stands in the only place from which one can write, and waits.
     let worker = place.start(&["worker"]);
-    let room = place.home().join("engine.room");
+    let room = place.home().join("engine.write.lock");
     eventually("the worker waits", || process_stat::who_holds_lock(&room) == Some(worker.0.id()));
     let named = format!("process {} ", std::process::id());
     for command in ["status", "list groups", "list steps", "list workers", "show g1", "show s1", "why s1", "events"] {
@@ -167,7 +167,7 @@ fn who_only_reads_is_answered_at_once_while_a_writer_stands_still_in_its_transac
     let place = Place::new();
     place.write("noop.yaml", "id: noop\nsteps: [{ name: a, uses: windlass/noop }]\n");
     place.ok(&["submit", "noop.yaml", "--items", "x"]);
-    let room = place.home().join("engine.room");
+    let room = place.home().join("engine.write.lock");
     let holder = Running(Command::new("flock").arg("--no-fork").arg(&room).args(["sleep", "600"]).spawn().unwrap());
     eventually("the room is taken", || process_stat::who_holds_lock(&room) == Some(holder.0.id()));
     holder.signal("STOP");

@@ -24,6 +24,7 @@ mod races;
 mod shortage;
 mod silence;
 mod special_files;
+mod upgrade;
 
 use std::{
     fs,

@@ -94,7 +94,7 @@ fn names_of_work_directories_and_life_lines_raise_what_is_counted() {
     place.ok(&["submit", "noop.yaml", "--items", "x"]);
     fs::create_dir_all(place.home().join("tmp/w50-s700-800")).unwrap();
     fs::create_dir_all(place.home().join("workers")).unwrap();
-    fs::write(place.home().join("workers/w60.life"), "").unwrap();
+    fs::write(place.home().join("workers/w60.lock"), "").unwrap();
     let told = place.run(&["doctor"]);
     assert!(told.code == 1 && told.out.contains("step 700 is in") && told.out.contains("worker 60 is in"), "{told:?}");
     assert!(counter(&place, 1) > 800 && counter(&place, 4) >= 700);
@@ -111,7 +111,7 @@ fn names_of_work_directories_and_life_lines_raise_what_is_counted() {
 #[test]
 fn numbers_that_nothing_gave_out_are_not_believed() {
     let place = saying("first");
-    for name in ["tmp/w1-s1-9223372036854775807", "tmp/w-1-s-5", "workers/w9223372036854775807.life"] {
+    for name in ["tmp/w1-s1-9223372036854775807", "tmp/w-1-s-5", "workers/w9223372036854775807.lock"] {
         fs::create_dir_all(place.home().join(name)).unwrap();
     }
     place.ok(&["doctor"]);

@@ -158,8 +158,8 @@ fn links_in_place_of_a_homes_files_lead_nowhere() {
     for name in [
         "engine.db",
         "engine.db-wal",
-        "engine.door",
-        "engine.room",
+        "engine.queue.lock",
+        "engine.write.lock",
         "engine.db.lock",
         "serve.log",
         "serve.pid.new",
@@ -211,7 +211,7 @@ fn a_home_that_others_can_write_is_refused_with_the_command_that_mends_it() {
         ("", &["status"][..]),
         ("windlass.toml", &["settings"]),
         ("engine.db", &["list"]),
-        ("engine.room", &["status"]),
+        ("engine.write.lock", &["status"]),
         ("params", &["list", "params"]),
         ("params/small.yaml", &["list", "params"]),
     ] {

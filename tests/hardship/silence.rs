@@ -26,7 +26,7 @@ fn engine(home: &Path) -> Engine {
 }
 
 fn liveness_lock(home: &Path, worker: WorkerId) -> PathBuf {
-    home.join("workers").join(format!("{worker}.life"))
+    home.join("workers").join(format!("{worker}.lock"))
 }
 
 /// Waits until the heart of a worker has beaten so often.

@@ -119,7 +119,15 @@ fn a_file_that_windlass_writes_and_that_has_a_second_name_is_refused() {
     let place = Place::new();
     place.ok(&["run", "--each", "true", "--items", "a"]);
     let kept = place.path().join("kept");
-    for name in ["engine.db", "engine.db-wal", "engine.door", "engine.room", "engine.db.lock", "serve.log", "ballast"] {
+    for name in [
+        "engine.db",
+        "engine.db-wal",
+        "engine.queue.lock",
+        "engine.write.lock",
+        "engine.db.lock",
+        "serve.log",
+        "ballast",
+    ] {
         let path = place.home().join(name);
         let was_there = path.exists();
         if !was_there {

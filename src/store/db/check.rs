@@ -59,7 +59,7 @@ const RULES: &[(&str, &str)] = &[
           WHERE s.id IS NULL OR s.state <> {STEP_OPEN} OR q.priority <> s.priority OR q.due <> s.due
           OR q.type_id <> s.type_id
              OR q.run_id <> s.run_id OR q.group_id <> s.group_id OR q.scope <> s.scope OR q.key_id IS NOT s.key_id
-             OR q.attempts <> s.attempts OR q.lane NOT IN (0, t.lane)"),
+             OR q.attempts <> s.attempts OR q.queue NOT IN (0, t.queue)"),
     ),
     (
         "is live, but its group has ended or is gone",
@@ -255,8 +255,8 @@ fn shape_of(tx: &ReadTx, definition: DefinitionId) -> Result<Shape> {
 
 fn steps_of(tx: &ReadTx, run: &RunRow, shape: &Shape) -> Result<Vec<StepFacts>> {
     tx.rows(
-        "SELECT s.id, s.run_id, s.group_id, s.no, t.name, s.state, s.unmet, s.redone > 0,
-                EXISTS (SELECT 1 FROM ready q WHERE q.lane IN (0, t.lane) AND q.priority = s.priority
+        "SELECT s.id, s.run_id, s.group_id, s.no, t.name, s.state, s.unmet, s.recomputed > 0,
+                EXISTS (SELECT 1 FROM ready q WHERE q.queue IN (0, t.queue) AND q.priority = s.priority
                            AND q.due = s.due AND q.step_id = s.id),
                 EXISTS (SELECT 1 FROM lease l WHERE l.step_id = s.id)
            FROM step s JOIN step_type t ON t.id = s.type_id WHERE s.id >= ?1 AND s.id < ?2 ORDER BY s.id",

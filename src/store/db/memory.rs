@@ -84,9 +84,9 @@ impl Memory {
         }
         let step = |row: &Row| row.get(0).map(StepId);
         memory.cancel_requests.extend(tx.rows("SELECT step_id FROM cancel_request", [], step)?);
-        let recomputing = formatcp!("SELECT id FROM step WHERE redone > 0 AND state < {STEP_COMPLETED}");
+        let recomputing = formatcp!("SELECT id FROM step WHERE recomputed > 0 AND state < {STEP_COMPLETED}");
         memory.recomputing.extend(tx.rows(recomputing, [], step)?);
-        memory.types.extend(tx.rows("SELECT id, lane, paused FROM step_type", [], |row| {
+        memory.types.extend(tx.rows("SELECT id, queue, paused FROM step_type", [], |row| {
             Ok((TypeId(row.get(0)?), KnownType { queue: row.get(1)?, paused: row.get(2)? }))
         })?);
         let hooks = "SELECT 1 FROM definition WHERE json_array_length(shape, '$.hooks') > 0 LIMIT 1";

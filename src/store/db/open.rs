@@ -9,7 +9,11 @@ use crate::store::{
 use crate::{
     failpoint::{Failpoint, is_active},
     model::Timestamp,
-    os::{Shortage, file_lock::Turnstile, limits, ownership, private, process_stat, wal_readers},
+    os::{
+        Shortage, limits, ownership, private, process_stat,
+        turnstile::{Turnstile, WRITE_LOCK},
+        wal_readers,
+    },
 };
 use rusqlite::{Connection, OpenFlags, config::DbConfig};
 use std::{
@@ -104,6 +108,17 @@ pub(in crate::store) fn writer(options: &Options, turnstile: &Turnstile, now: Ti
     let Some(_turn) = turn else {
         return Err(busy(options));
     };
+    // Processes of an older windlass take their turns elsewhere. What they have begun is finished before the schema changes; after
+    // that they refuse the database.
+    let older = older_turnstile(path)?;
+    let older_turn = older.as_ref().map(|older| older.enter(deadline)).transpose().map_err(|source| Error::File {
+        action: "lock the old turnstile of",
+        path: path.clone(),
+        source,
+    })?;
+    if older_turn.as_ref().is_some_and(Option::is_none) {
+        return Err(busy(options));
+    }
     for ending in ["", "-wal", "-shm", "-journal"] {
         let file = PathBuf::from(format!("{}{ending}", path.display()));
         ownership::check_file(&file).map_err(|error| Error::File {
@@ -118,15 +133,27 @@ pub(in crate::store) fn writer(options: &Options, turnstile: &Turnstile, now: Ti
             Err(Error::Busy { .. }) if Instant::now() < deadline => std::thread::sleep(Duration::from_millis(2)),
             Err(Error::Busy { .. }) => return Err(busy(options)),
             Err(error) => return Err(at(error, path)),
-            Ok(conn) => return Ok(conn),
+            Ok(conn) => {
+                if let Some(older) = &older {
+                    older.remove();
+                }
+                return Ok(conn);
+            }
         }
     }
 }
 
+fn older_turnstile(path: &Path) -> Result<Option<Turnstile>> {
+    let dir = path.parent().unwrap_or(Path::new("."));
+    let stem = path.file_stem().unwrap_or_default().to_string_lossy();
+    let opened = Turnstile::of_older(dir, &stem);
+    opened.map_err(|source| Error::File { action: "open the old turnstile of", path: path.to_path_buf(), source })
+}
+
 pub(in crate::store) fn busy(options: &Options) -> Error {
-    let room = options.path.with_extension("room");
-    // This process may hold the write lock itself, and wait for a program that does not take it.
-    let inside = || process_stat::who_holds_lock(&room).filter(|it| *it != std::process::id());
+    let lock = options.path.with_extension(WRITE_LOCK);
+    // This process itself may hold it, and wait for a program that takes no turns.
+    let inside = || process_stat::who_holds_lock(&lock).filter(|pid| *pid != std::process::id());
     Error::Busy {
         path: options.path.clone(),
         holder: wal_readers::writer(&options.path).or_else(inside),
@@ -160,7 +187,7 @@ fn attempt_writer(options: &Options, now: Timestamp) -> Result<Connection> {
         | OpenFlags::SQLITE_OPEN_NOFOLLOW;
     // As private as the files of the turnstile, which are there by now. The log takes after the database.
     let real = without_links(&options.path)?;
-    let uri = private::sqlite_uri(&real, &real.with_extension("room"));
+    let uri = private::sqlite_uri(&real, &real.with_extension(WRITE_LOCK));
     let mut conn = Connection::open_with_flags(uri, flags)?;
     schema::harden(&conn)?;
     conn.busy_timeout(BUSY)?;

@@ -25,21 +25,21 @@ pub fn hot_statements() -> &'static [HotStatement] {
 }
 
 const HOT: &[HotStatement] = &[
-    hot("candidates of a queue", ready::EVERYTHING, &["SEARCH ready USING PRIMARY KEY (lane=?)"]),
+    hot("candidates of a queue", ready::EVERYTHING, &["SEARCH ready USING PRIMARY KEY (queue=?)"]),
     hot(
         "candidates of a group in a queue",
         ready::SCOPED,
-        &["SEARCH ready USING COVERING INDEX ready_scoped (scope=? AND lane=?)"],
+        &["SEARCH ready USING COVERING INDEX ready_scoped (scope=? AND queue=?)"],
     ),
     hot(
         "candidate by its key",
         ready::BY_KEY,
-        &["SEARCH ready USING PRIMARY KEY (lane=? AND priority=? AND due=? AND step_id=?)"],
+        &["SEARCH ready USING PRIMARY KEY (queue=? AND priority=? AND due=? AND step_id=?)"],
     ),
     hot(
         "take out of ready",
         ready::DELETE,
-        &["SEARCH ready USING PRIMARY KEY (lane=? AND priority=? AND due=? AND step_id=?)"],
+        &["SEARCH ready USING PRIMARY KEY (queue=? AND priority=? AND due=? AND step_id=?)"],
     ),
     hot("find a lease", lease::TAKE, &["SEARCH lease USING INTEGER PRIMARY KEY (rowid=?)"]),
     hot("end a lease", lease::DELETE, &["SEARCH lease USING INTEGER PRIMARY KEY (rowid=?)"]),
@@ -75,38 +75,38 @@ const HOT: &[HotStatement] = &[
     hot(
         "blocked by a key, next scope",
         blocked::NEXT_SCOPE,
-        &["SEARCH step USING COVERING INDEX step_line (key_id=? AND type_id=? AND scope>?)"],
+        &["SEARCH step USING COVERING INDEX step_blocked (key_id=? AND type_id=? AND scope>?)"],
     ),
     hot(
         "blocked by a key, next type",
         blocked::NEXT_TYPE,
-        &["SEARCH step USING COVERING INDEX step_line (key_id=? AND type_id>?)"],
+        &["SEARCH step USING COVERING INDEX step_blocked (key_id=? AND type_id>?)"],
     ),
     hot(
         "next blocked step",
         blocked::NEXT_STEP,
-        &["SEARCH step USING COVERING INDEX step_line (key_id=? AND type_id=? AND scope=?)"],
+        &["SEARCH step USING COVERING INDEX step_blocked (key_id=? AND type_id=? AND scope=?)"],
     ),
     hot(
         "queues to move, same time",
         ready::RANGES[0],
-        &["SEARCH ready USING PRIMARY KEY (lane=? AND priority=? AND due=? AND step_id>?)"],
+        &["SEARCH ready USING PRIMARY KEY (queue=? AND priority=? AND due=? AND step_id>?)"],
     ),
     hot(
         "queues to move, later",
         ready::RANGES[1],
-        &["SEARCH ready USING PRIMARY KEY (lane=? AND priority=? AND due>?)"],
+        &["SEARCH ready USING PRIMARY KEY (queue=? AND priority=? AND due>?)"],
     ),
     hot(
         "queues to move, lower priority",
         ready::RANGES[2],
-        &["SEARCH ready USING PRIMARY KEY (lane=? AND priority<?)"],
+        &["SEARCH ready USING PRIMARY KEY (queue=? AND priority<?)"],
     ),
-    hot("paused steps of a group", pause::PAUSED, &["SEARCH step USING COVERING INDEX step_parked (group_id=?)"]),
+    hot("paused steps of a group", pause::PAUSED, &["SEARCH step USING COVERING INDEX step_paused (group_id=?)"]),
     hot(
         "next group with paused steps",
         pause::NEXT_PAUSED_GROUP,
-        &["SEARCH step USING COVERING INDEX step_parked (group_id>?)"],
+        &["SEARCH step USING COVERING INDEX step_paused (group_id>?)"],
     ),
     hot("runs to cancel", cancel::RUNS, &["SEARCH run USING INDEX run_of_group (group_id=? AND id>?)"]),
     hot(
@@ -135,11 +135,11 @@ const HOT: &[HotStatement] = &[
     hot(
         "blocked steps by type",
         read::BLOCKED,
-        &["SCAN step USING COVERING INDEX step_line", "USE TEMP B-TREE FOR GROUP BY"],
+        &["SCAN step USING COVERING INDEX step_blocked", "USE TEMP B-TREE FOR GROUP BY"],
     ),
     hot("delayed steps", read::DELAYED, &["SCAN step USING COVERING INDEX step_delayed"]),
     hot("failed hooks of a group", read::FAILED_HOOKS_OF_GROUP, &["SEARCH hook USING INDEX hook_failed (group_id=?)"]),
-    hot("paused steps", read::ALL_PAUSED, &["SCAN step USING COVERING INDEX step_parked"]),
+    hot("paused steps", read::ALL_PAUSED, &["SCAN step USING COVERING INDEX step_paused"]),
 ];
 
 /// How SQLite would run a statement: the lines of `EXPLAIN QUERY PLAN`.

@@ -12,9 +12,9 @@ pub fn is_idle(tx: &ReadTx, scope: Scope) -> Result<bool> {
     let busy = match scope {
         Scope::Everything => tx.row(
             formatcp!(
-                "SELECT EXISTS (SELECT 1 FROM ready WHERE lane = 0) OR EXISTS (SELECT 1 FROM lease)
-                 OR EXISTS (SELECT 1 FROM step_type t WHERE t.lane > 0 AND NOT t.paused
-                               AND EXISTS (SELECT 1 FROM ready WHERE ready.lane = t.lane))
+                "SELECT EXISTS (SELECT 1 FROM ready WHERE queue = 0) OR EXISTS (SELECT 1 FROM lease)
+                 OR EXISTS (SELECT 1 FROM step_type t WHERE t.queue > 0 AND NOT t.paused
+                               AND EXISTS (SELECT 1 FROM ready WHERE ready.queue = t.queue))
                  OR EXISTS (SELECT 1 FROM step WHERE state = {STEP_DELAYED})
                  OR EXISTS (SELECT 1 FROM step WHERE state = {STEP_BLOCKED}
                                AND type_id NOT IN (SELECT id FROM step_type WHERE paused))

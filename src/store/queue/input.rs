@@ -35,7 +35,7 @@ pub fn read(tx: &ReadTx, id: StepId) -> Result<Input> {
     tx.row(
         formatcp!(
             "SELECT no, attempts, failures, crashes, suspect,
-                EXISTS (SELECT 1 FROM step r WHERE r.id >= ?2 AND r.id < ?1 AND r.redone > 0
+                EXISTS (SELECT 1 FROM step r WHERE r.id >= ?2 AND r.id < ?1 AND r.recomputed > 0
                 AND r.state < {STEP_COMPLETED})
            FROM step WHERE id = ?1"
         ),

@@ -77,7 +77,7 @@ impl Place {
 }
 
 /// All columns, as `read` takes them and `insert` gives them.
-const COLUMNS: &str = "lane, priority, due, step_id, type_id, run_id, group_id, scope, key_id, attempts";
+const COLUMNS: &str = "queue, priority, due, step_id, type_id, run_id, group_id, scope, key_id, attempts";
 
 fn read(row: &Row) -> Result<ReadyRow> {
     Ok(ReadyRow {
@@ -133,7 +133,7 @@ pub(in crate::store) fn delete(tx: &WriteTx, row: &ReadyRow) -> Result<()> {
 
 /// C3.
 pub(in crate::store) const DELETE: &str =
-    "DELETE FROM ready WHERE lane = ?1 AND priority = ?2 AND due = ?3 AND step_id = ?4";
+    "DELETE FROM ready WHERE queue = ?1 AND priority = ?2 AND due = ?3 AND step_id = ?4";
 
 /// Takes a step out, wherever it stands; false: it was not there. For the rare verbs that know only its id. Where it was
 /// ahead of blocked steps it leaves a gap: the caller unblocks the next.
@@ -172,12 +172,12 @@ pub(in crate::store) fn best(tx: &ReadTx, scope: Scope, queue: i64, limit: usize
 }
 
 pub(in crate::store) const EVERYTHING: &str =
-    formatcp!("SELECT {COLUMNS} FROM ready WHERE lane = ?1 ORDER BY priority DESC, due, step_id LIMIT ?2");
+    formatcp!("SELECT {COLUMNS} FROM ready WHERE queue = ?1 ORDER BY priority DESC, due, step_id LIMIT ?2");
 /// Named, and only columns that the index covers: left to itself the planner reads the whole queue and filters.
 pub(in crate::store) const SCOPED: &str = "SELECT priority, due, step_id FROM ready INDEXED BY ready_scoped
-      WHERE scope = ?1 AND scope > 0 AND lane = ?2 ORDER BY priority DESC, due, step_id LIMIT ?3";
+      WHERE scope = ?1 AND scope > 0 AND queue = ?2 ORDER BY priority DESC, due, step_id LIMIT ?3";
 pub(in crate::store) const BY_KEY: &str =
-    formatcp!("SELECT {COLUMNS} FROM ready WHERE lane = ?1 AND priority = ?2 AND due = ?3 AND step_id = ?4");
+    formatcp!("SELECT {COLUMNS} FROM ready WHERE queue = ?1 AND priority = ?2 AND due = ?3 AND step_id = ?4");
 
 /// Up to `limit` rows of the shared queue behind a place, in claim order.
 pub(in crate::store) fn shared_behind(tx: &ReadTx, after: Option<Place>, limit: usize) -> Result<Vec<ReadyRow>> {
@@ -194,13 +194,13 @@ pub(in crate::store) fn shared_behind(tx: &ReadTx, after: Option<Place>, limit: 
 pub(in crate::store) const RANGES: [&str; 3] = [
     formatcp!(
         "SELECT {COLUMNS} FROM ready
-          WHERE lane = 0 AND priority = ?2 AND due = ?3 AND step_id > ?4 ORDER BY step_id LIMIT ?1"
+          WHERE queue = 0 AND priority = ?2 AND due = ?3 AND step_id > ?4 ORDER BY step_id LIMIT ?1"
     ),
     formatcp!(
-        "SELECT {COLUMNS} FROM ready WHERE lane = 0 AND priority = ?2 AND due > ?3 ORDER BY due, step_id LIMIT ?1"
+        "SELECT {COLUMNS} FROM ready WHERE queue = 0 AND priority = ?2 AND due > ?3 ORDER BY due, step_id LIMIT ?1"
     ),
     formatcp!(
-        "SELECT {COLUMNS} FROM ready WHERE lane = 0 AND priority < ?2 ORDER BY priority DESC, due, step_id LIMIT ?1"
+        "SELECT {COLUMNS} FROM ready WHERE queue = 0 AND priority < ?2 ORDER BY priority DESC, due, step_id LIMIT ?1"
     ),
 ];
 

@@ -77,7 +77,7 @@ pub(in crate::store) fn ask(tx: &WriteTx, live: &Live, damaged: &[ArtifactHash])
 fn producers_of(tx: &WriteTx, hash: &ArtifactHash, first: StepId, own: StepId) -> Result<Vec<Producer>> {
     tx.rows(
         formatcp!(
-            "SELECT s.id, s.redone, s.token, s.output_id FROM step s
+            "SELECT s.id, s.recomputed, s.token, s.output_id FROM step s
            CROSS JOIN output_file f ON f.output_id = s.output_id CROSS JOIN artifact a ON a.id = f.artifact_id
           WHERE s.id >= ?1 AND s.id < ?2 AND s.state = {STEP_COMPLETED} AND a.hash = ?3"
         ),
@@ -115,7 +115,7 @@ fn begin(tx: &WriteTx, live: &Live, shape: &KnownShape, producer: &Producer) -> 
     )?;
     let changed = tx.execute(
         formatcp!(
-            "UPDATE step SET state = {STEP_OPEN}, redone = redone + 1, due = ?2, token = NULL,
+            "UPDATE step SET state = {STEP_OPEN}, recomputed = recomputed + 1, due = ?2, token = NULL,
                   worker = NULL, started = NULL,
                 ended = NULL, outcome = NULL, output_id = NULL WHERE id = ?1 AND state = {STEP_COMPLETED}"
         ),

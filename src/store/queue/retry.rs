@@ -160,7 +160,7 @@ fn reset(tx: &WriteTx, id: StepId, unmet: usize) -> Result<()> {
     tx.execute(
         formatcp!(
             "UPDATE step SET state = {STEP_OPEN}, due = ?2, unmet = ?3, attempts = 0, failures = 0,
-                  crashes = 0, suspect = 0, redone = 0,
+                  crashes = 0, suspect = 0, recomputed = 0,
                 token = NULL, worker = NULL, started = NULL, ended = NULL, outcome = NULL, output_id = NULL
           WHERE id = ?1 AND state IN ({STEP_FAILED}, {STEP_CANCELLED})"
         ),

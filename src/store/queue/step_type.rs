@@ -23,7 +23,7 @@ pub fn find(tx: &ReadTx, name: &str) -> Result<Option<TypeId>> {
 
 /// The type and its queue; 0 for the shared one, and while rows of the type may still wait in that.
 pub fn find_with_queue(tx: &ReadTx, name: &str) -> Result<Option<(TypeId, i64)>> {
-    tx.row("SELECT id, CASE moving WHEN 0 THEN lane ELSE 0 END FROM step_type WHERE name = ?1", [name], |row| {
+    tx.row("SELECT id, CASE moving WHEN 0 THEN queue ELSE 0 END FROM step_type WHERE name = ?1", [name], |row| {
         Ok((TypeId(row.get(0)?), row.get(1)?))
     })
 }
@@ -40,7 +40,7 @@ pub fn names(tx: &ReadTx) -> Result<Vec<String>> {
 /// Gives a type a queue of its own, for good. True: rows of it may still be in the shared one, `claim::move_queue` moves them. It is
 /// true again after a crash came between, and after a pause gave the type its queue.
 pub fn open_queue(tx: &WriteTx, id: TypeId) -> Result<bool> {
-    let changed = tx.execute("UPDATE step_type SET lane = id, moving = 1 WHERE id = ?1 AND lane = 0", [id.0])?;
+    let changed = tx.execute("UPDATE step_type SET queue = id, moving = 1 WHERE id = ?1 AND queue = 0", [id.0])?;
     if changed == 1
         && let Some(known) = tx.memory().types.get_mut(&id)
     {

@@ -48,7 +48,7 @@ pub struct Queues {
 
 pub fn queues(tx: &ReadTx) -> Result<Queues> {
     let mut types: BTreeMap<i64, TypeQueue> = BTreeMap::new();
-    for (id, queue) in tx.rows("SELECT id, name, paused, lane > 0 FROM step_type", [], |row| {
+    for (id, queue) in tx.rows("SELECT id, name, paused, queue > 0 FROM step_type", [], |row| {
         let queue =
             TypeQueue { step_type: row.get(1)?, paused: row.get(2)?, own_lane: row.get(3)?, ..TypeQueue::default() };
         Ok((row.get::<i64>(0)?, queue))
@@ -128,8 +128,9 @@ pub fn oldest_running(tx: &ReadTx) -> Result<Option<(StepId, Timestamp)>> {
 /// By type: all that is claimable, and how much of it belongs to groups that are paused.
 const READY: &str = "SELECT type_id, count(*),
        sum(group_id IN (SELECT id FROM run_group WHERE paused + cancelling > 0 AND paused = 1)) FROM ready GROUP BY type_id";
-pub(crate) const BLOCKED: &str =
-    formatcp!("SELECT type_id, count(*) FROM step INDEXED BY step_line WHERE state = {STEP_BLOCKED} GROUP BY type_id");
+pub(crate) const BLOCKED: &str = formatcp!(
+    "SELECT type_id, count(*) FROM step INDEXED BY step_blocked WHERE state = {STEP_BLOCKED} GROUP BY type_id"
+);
 pub(crate) const DELAYED: &str =
     formatcp!("SELECT count(*) FROM step INDEXED BY step_delayed WHERE state = {STEP_DELAYED}");
 const DELAYED_ON_HOLD: &str = formatcp!(
@@ -143,4 +144,4 @@ const PUT_OFF: &str = formatcp!(
    FROM (SELECT id, group_id FROM step INDEXED BY step_delayed WHERE state = {STEP_DELAYED} ORDER BY due LIMIT ?1) s"
 );
 pub(crate) const ALL_PAUSED: &str =
-    formatcp!("SELECT count(*) FROM step INDEXED BY step_parked WHERE state = {STEP_PAUSED}");
+    formatcp!("SELECT count(*) FROM step INDEXED BY step_paused WHERE state = {STEP_PAUSED}");

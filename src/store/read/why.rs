@@ -68,7 +68,7 @@ pub fn why(tx: &ReadTx, id: StepId) -> Result<Why> {
     let found = tx.row(
         formatcp!("SELECT s.run_id, s.group_id, CASE s.state WHEN 1 THEN s.due END, s.scope, s.key_id, s.type_id, k.name, g.paused,
                 g.cancelling, g.phase = {PHASE_BUILDING} OR d.opened < s.run_id, t.paused,
-                EXISTS (SELECT 1 FROM ready q WHERE q.lane IN (0, t.lane) AND q.priority = s.priority
+                EXISTS (SELECT 1 FROM ready q WHERE q.queue IN (0, t.queue) AND q.priority = s.priority
                            AND q.due = s.due AND q.step_id = s.id),
                 EXISTS (SELECT 1 FROM cancel_request c WHERE c.step_id = s.id),
                 CASE WHEN g.paused = 1 AND d.paused_for <> '' THEN d.paused_for END
@@ -112,7 +112,7 @@ pub fn why(tx: &ReadTx, id: StepId) -> Result<Why> {
     let again = tx.rows(
         formatcp!(
             "SELECT w.id FROM step s JOIN run r ON r.id = s.run_id JOIN step w ON w.id >= r.first_step AND w.id < s.id
-          WHERE s.id = ?1 AND s.state = {STEP_RECOMPUTE} AND w.redone > 0 AND w.state < {STEP_COMPLETED}"
+          WHERE s.id = ?1 AND s.state = {STEP_RECOMPUTE} AND w.recomputed > 0 AND w.state < {STEP_COMPLETED}"
         ),
         [id.0],
         |row| row.get(0).map(StepId),
