@@ -7,7 +7,7 @@ use crate::os::ownership;
 use std::{
     fs,
     os::unix::{ffi::OsStrExt, fs::MetadataExt},
-    path::{Path, PathBuf},
+    path::Path,
 };
 
 /// Whether the file is another user's, or lies where windlass makes none.
@@ -21,15 +21,19 @@ pub(super) fn is_foreign(path: &Path) -> bool {
 pub(super) fn as_it_is(path: &Path) -> Result<String> {
     let wrong = |source| Error::Io { action: "open", path: path.to_path_buf(), source };
     let real = fs::canonicalize(path).map_err(wrong)?;
-    let beside = |ending: &str| fs::metadata(PathBuf::from(format!("{}{ending}", real.display())));
-    let logged = beside("-wal").is_ok_and(|it| it.len() > 0);
-    match (logged, beside("-shm").is_ok()) {
-        (true, true) => Ok(uri(&real, "")),
-        (true, false) => {
+    let beside = |ending: &str| {
+        let mut name = real.clone().into_os_string();
+        name.push(ending);
+        fs::metadata(name)
+    };
+    let log = beside("-wal").map(|it| it.len());
+    match (log, beside("-shm").is_ok()) {
+        (Ok(_), true) => Ok(uri(&real, "")),
+        (Ok(1..), false) => {
             let owner = fs::metadata(&real).map_err(wrong)?.uid();
             Err(ownership::Error::Foreign { path: real, owner }.into())
         }
-        (false, _) => Ok(uri(&real, "?immutable=1")),
+        _ => Ok(uri(&real, "?immutable=1")),
     }
 }
 

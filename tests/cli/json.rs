@@ -308,6 +308,10 @@ fn keeping(it: &mut Reading) {
     it.reads("settings NAME", &["settings", "keep"]);
     it.reads("doctor", &["doctor"]);
     it.reads("submit", &["submit", "--each", "true", "--items", "a"]);
+    let hooked = "id: h\nsteps: [{ name: a, run: 'true' }]\nhooks: { group_start: [{ name: say, run: 'true' }] }\n";
+    it.place.write("hooked.yaml", hooked);
+    let group = it.reads("submit", &["submit", "hooked.yaml"])["group"].as_i64().unwrap();
+    it.reads("pause", &["pause", &format!("g{group}")]);
     let file = it.path("backup.zip");
     it.reads("backup", &["backup", &file]);
     it.reads("backup --check", &["backup", "--check", &file]);
@@ -315,6 +319,7 @@ fn keeping(it: &mut Reading) {
     it.reads("submit", &["submit", "--each", "true", "--items", "a"]);
     let restored = it.reads("restore", &["restore", &file, "--force"]);
     assert_eq!(restored["will_run"].as_array().map(Vec::len), Some(1), "{restored}");
+    assert_eq!(restored["hooks_ended"][0]["group"], group, "{restored}");
 }
 
 fn serving(it: &mut Reading) {

@@ -134,7 +134,7 @@ fn root_makes_no_home_and_no_vector_database_in_a_directory_of_another_user() {
     assert_eq!(tree(&theirs), before);
     // Its owner works on it: then all that reading needs is there.
     let at_work = Connection::open(&own).unwrap();
-    at_work.execute_batch("UPDATE chunk SET page = page").unwrap();
+    at_work.execute_batch("UPDATE chunk SET page = 7").unwrap();
     let found = search();
     assert!(found.code == 0 && found.out.contains("winch"), "{found:?}");
     // What its owner left half done can't be read without a new file.
