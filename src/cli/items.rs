@@ -153,8 +153,8 @@ mod tests {
             Err(refused) => refused.message.unwrap(),
         };
         assert_eq!(said(b"a\nbb\nccc", (10, 4, 3)), "8 bytes");
-        assert_eq!(said(b"a\nbb\nccc", (7, 4, 3)), "list: the list is larger than 7 bytes");
-        assert_eq!(said(b"a\nbb\ncccc", (10, 3, 3)), "list: line 3 is longer than 3 bytes");
+        assert_eq!(said(b"a\nbb\nccc", (7, 4, 3)), "list: the list is larger than 7 B");
+        assert_eq!(said(b"a\nbb\ncccc", (10, 3, 3)), "list: line 3 is longer than 3 B");
         assert_eq!(said(b"\n\n\n\n", (10, 3, 3)), "list: the list has more than 3 lines");
         let endless = bounded(io::repeat(0), path, (LIST_MOST, ITEM_MOST, ITEMS_MOST)).unwrap_err();
         assert!(endless.message.unwrap().starts_with("list: line 1 is longer than"));

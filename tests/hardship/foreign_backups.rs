@@ -200,7 +200,7 @@ fn a_backup_whose_ended_group_has_a_step_that_could_be_claimed_is_refused() {
     case.place.ok(&["run", "once.yaml"]);
     let more = "INSERT INTO step(id, run_id, group_id, no, type_id, state, priority, due, unmet)
                   SELECT id + 50, run_id, group_id, 0, type_id, 0, priority, due, 0 FROM step;
-                INSERT INTO ready(lane, priority, due, step_id, type_id, run_id, group_id, scope, attempts)
+                INSERT INTO ready(queue, priority, due, step_id, type_id, run_id, group_id, scope, attempts)
                   SELECT 0, priority, due, id, type_id, run_id, group_id, 0, 0 FROM step WHERE id > 50;
                 UPDATE counter SET value = 100;";
     let ended = case.restored(more);
