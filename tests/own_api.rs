@@ -98,7 +98,7 @@ fn what_cannot_be_understood_is_refused_with_its_reason() {
         ("/api/v1/steps/s9/why", 404),
         ("/api/v1/search?q=x", 404),
         ("/api/v1/search?q=x&db=../engine", 404),
-        ("/api/v1/search?q=x&db=junk", 404),
+        ("/api/v1/search?q=x&db=junk", 400),
         ("/api/v1/search?q=", 400),
         ("/api/v1/search?q=x&min_score=1.5", 400),
         ("/api/v1/search?q=x&min_score=none", 400),

@@ -2,7 +2,8 @@
 
 use super::{error::Error, store::ArtifactStore};
 use crate::model::ArtifactHash;
-use std::sync::{Arc, Mutex, PoisonError};
+use crate::os::Unpoisoned;
+use std::sync::{Arc, Mutex};
 
 /// The damage that one user of a store met. Clones share it.
 #[derive(Debug, Clone, Default)]
@@ -11,11 +12,11 @@ pub struct Damage(Arc<Mutex<Vec<ArtifactHash>>>);
 impl Damage {
     /// Files that were missing, or were not what their hashes promise; each once.
     pub fn found(&self) -> Vec<ArtifactHash> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.0.lock().unpoisoned().clone()
     }
 
     pub(super) fn note(&self, hash: ArtifactHash) {
-        let mut found = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut found = self.0.lock().unpoisoned();
         if !found.contains(&hash) {
             found.push(hash);
         }

@@ -1,8 +1,8 @@
 //! What can go wrong with a file.
 
 use crate::{
-    model::{ArtifactHash, Bytes},
-    os::Shortage,
+    model::{ArtifactHash, Bytes, Kind},
+    os::{Shortage, error_kind::kind_of},
 };
 use std::{
     io,
@@ -33,6 +33,17 @@ pub enum Error {
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 impl Error {
+    /// What went wrong, in one word.
+    pub fn kind(&self) -> Kind {
+        match self {
+            Error::DiskFull { .. } => Kind::DiskFull,
+            Error::Busy { .. } => Kind::Locked,
+            Error::Source(source) | Error::Io { source, .. } => kind_of(source),
+            Error::Corrupt { .. } | Error::Missing { .. } => Kind::Failed,
+            Error::WorkerTag(_) => Kind::Bug,
+        }
+    }
+
     /// What the user can do next, if known.
     pub fn hint(&self) -> Option<&'static str> {
         match self {

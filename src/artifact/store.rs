@@ -6,7 +6,7 @@ use super::{
 };
 use crate::{
     model::{ArtifactHash, Bytes},
-    os::{FileLock, disk_space},
+    os::{FileLock, Unpoisoned, disk_space},
     settings::{Compression, Settings},
 };
 use serde::{Deserialize, Serialize};
@@ -16,7 +16,7 @@ use std::{
     fs::{self, DirBuilder, File},
     io,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, OnceLock, PoisonError},
+    sync::{Arc, Mutex, OnceLock},
     time::{Duration, Instant},
 };
 
@@ -185,7 +185,7 @@ impl ArtifactStore {
     /// puts there syncs that as well.
     pub(super) fn shard(&self, hash: &ArtifactHash) -> Result<PathBuf> {
         let dir = self.inner.dir.join(hex::encode([hash.0[0]]));
-        let known = || self.inner.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = || self.inner.known.lock().unpoisoned();
         if !known()[usize::from(hash.0[0])] || !dir.is_dir() {
             create_private(&dir, false)?;
             sync_dir(&self.inner.dir)?;

@@ -7,8 +7,9 @@ use crate::{
     backup, embed,
     engine::{self, Engine, Registry},
     ingest,
+    model::Kind,
     observe::Metrics,
-    os::{clock::SystemClock, file_system, ownership, private},
+    os::{clock::SystemClock, error_kind::kind_of, file_system, ownership, private},
     settings::{self, Settings},
     store::{self, Store, elsewhere::Lookout},
 };
@@ -45,6 +46,18 @@ pub enum Error {
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 impl Error {
+    /// What went wrong, in one word.
+    pub fn kind(&self) -> Kind {
+        match self {
+            Error::Settings(error) => error.kind(),
+            Error::Home(error) => error.kind(),
+            Error::Unfinished { .. } | Error::DatabaseLost { .. } => Kind::Failed,
+            Error::Create { source, .. } => kind_of(source),
+            Error::Store(error) => error.kind(),
+            Error::Artifact(error) => error.kind(),
+        }
+    }
+
     /// What the user can do next, if known.
     pub fn hint(&self) -> Option<String> {
         match self {

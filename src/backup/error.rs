@@ -1,6 +1,11 @@
 //! What can go wrong with a backup, for people.
 
-use crate::{artifact, model::Bytes, os::ownership, store, vector};
+use crate::{
+    artifact,
+    model::{Bytes, Kind},
+    os::{error_kind::kind_of_named, ownership},
+    store, vector,
+};
 use std::{io, path::PathBuf};
 
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -34,6 +39,21 @@ pub enum Error {
 }
 
 impl Error {
+    /// What went wrong, in one word.
+    pub fn kind(&self) -> Kind {
+        match self {
+            Error::Io { source, .. } => kind_of_named(source),
+            Error::DiskFull { .. } => Kind::DiskFull,
+            Error::NotEmpty { .. } | Error::InUse { .. } => Kind::Conflict,
+            Error::Stopped => Kind::Cancelled,
+            Error::Damaged { .. } | Error::Newer { .. } | Error::DamagedDatabase { .. } => Kind::Failed,
+            Error::Ownership(error) => error.kind(),
+            Error::Store(error) => error.kind(),
+            Error::Artifact(error) => error.kind(),
+            Error::Vector(error) => error.kind(),
+        }
+    }
+
     /// What the user can do next, if known.
     pub fn hint(&self) -> Option<String> {
         let words = match self {

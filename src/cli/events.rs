@@ -91,7 +91,7 @@ fn show(cx: &Context, cursor: Cursor, event: &Event) -> Result<()> {
     if cx.output.json {
         return cx.output.event(&view::event_view(cursor, event));
     }
-    let kind = serde_json::to_value(event.kind).ok().and_then(|it| it.as_str().map(str::to_string)).unwrap_or_default();
+    let kind = event.kind.name().to_uppercase();
     let paint = match event.kind {
         EventKind::StepFailed | EventKind::ItemFailed | EventKind::HookFailed => Paint::Bad,
         EventKind::StepError

@@ -2,9 +2,15 @@
 
 use super::suggestion;
 use crate::{
-    artifact, assembly, backup, daemon, definition, embed, engine, http::token, ingest,
-    model::printable::printable_json, os, os::regular_file::NotRegular, os::stderr, prove, search, settings, store,
-    vector, view,
+    artifact, assembly, backup, daemon, definition, embed, engine,
+    http::token,
+    ingest,
+    model::{Kind, printable::printable_json},
+    os,
+    os::error_kind::{kind_of, kind_of_named},
+    os::regular_file::NotRegular,
+    os::stderr,
+    prove, search, settings, store, vector, view,
 };
 use std::{fmt, io};
 
@@ -13,7 +19,7 @@ use std::{fmt, io};
 pub enum Exit {
     /// 0
     Done,
-    /// 1: something went wrong that has no code of its own.
+    /// 1: an error that has no code of its own.
     Error,
     /// 2: the command line, or a file that it names, can't be understood.
     Usage,
@@ -100,13 +106,10 @@ impl Failure {
 
     /// A file that could not be read or written.
     pub fn io(action: &str, path: &std::path::Path, source: io::Error) -> Failure {
+        let exit = exit_of(kind_of_named(&source));
         if let Some(special) = NotRegular::behind(&source) {
-            return Failure::new(io_exit(&source), special.to_string());
+            return Failure::new(exit, special.to_string());
         }
-        let exit = match source.kind() {
-            io::ErrorKind::NotFound => Exit::NotFound,
-            _ => io_exit(&source),
-        };
         let hint = of_ownership(&source).and_then(os::ownership::Error::hint);
         Failure { hint, ..Failure::new(exit, format!("failed to {action} {}: {source}", path.display())) }
     }
@@ -145,13 +148,16 @@ fn words(error: &(dyn std::error::Error + 'static)) -> String {
     said
 }
 
-fn io_exit(error: &io::Error) -> Exit {
-    if of_ownership(error).is_some() {
-        return Exit::Conflict;
-    }
-    match error.raw_os_error() {
-        Some(libc::ENOSPC | libc::EIO | libc::EDQUOT | libc::EROFS) => Exit::Disk,
-        _ => Exit::Error,
+/// The exit code of each kind of error.
+const fn exit_of(kind: Kind) -> Exit {
+    match kind {
+        Kind::Invalid => Exit::Usage,
+        Kind::NotFound => Exit::NotFound,
+        Kind::Conflict | Kind::Locked | Kind::Denied => Exit::Conflict,
+        Kind::Cancelled => Exit::Cancelled,
+        Kind::TimedOut => Exit::TimedOut,
+        Kind::DiskFull | Kind::Io => Exit::Disk,
+        Kind::Unavailable | Kind::Failed | Kind::Bug => Exit::Error,
     }
 }
 
@@ -160,238 +166,51 @@ fn of_ownership(error: &io::Error) -> Option<&os::ownership::Error> {
     error.get_ref()?.downcast_ref()
 }
 
-fn failure(exit: Exit, error: &(dyn std::error::Error + 'static), hint: Option<impl fmt::Display>) -> Failure {
+fn failure(kind: Kind, error: &(dyn std::error::Error + 'static), hint: Option<impl fmt::Display>) -> Failure {
     let of_cause = || of_ownership(error.source()?.downcast_ref()?)?.hint();
-    Failure { exit, message: Some(words(error)), hint: hint.map(|it| it.to_string()).or_else(of_cause) }
+    let hint = hint.map(|hint| hint.to_string()).or_else(of_cause);
+    Failure { exit: exit_of(kind), message: Some(words(error)), hint }
 }
 
-fn store_exit(error: &store::Error) -> Exit {
-    match error {
-        store::Error::DiskFull { .. } | store::Error::Io { .. } | store::Error::Poisoned => Exit::Disk,
-        store::Error::NotFound { .. } => Exit::NotFound,
-        store::Error::Busy { .. } | store::Error::Conflict { .. } => Exit::Conflict,
-        store::Error::File { source, .. } => io_exit(source),
-        _ => Exit::Error,
-    }
-}
-
-impl From<store::Error> for Failure {
-    fn from(error: store::Error) -> Failure {
-        failure(store_exit(&error), &error, error.hint())
-    }
-}
-
-impl From<engine::Error> for Failure {
-    fn from(error: engine::Error) -> Failure {
-        let exit = match &error {
-            engine::Error::Store(error) => store_exit(error),
-            engine::Error::Artifact(error) => artifact_exit(error),
-            engine::Error::Definition(_) => Exit::Usage,
-            engine::Error::Io { source, .. } => io_exit(source),
-            engine::Error::Locked { .. } => Exit::Conflict,
-            engine::Error::TooLow { .. } => Exit::Error,
-            engine::Error::TimedOut { .. } => Exit::TimedOut,
-            engine::Error::Refused { .. } => Exit::Conflict,
-            engine::Error::Embed(_) => Exit::Error,
-        };
-        failure(exit, &error, error.hint())
-    }
-}
-
-fn artifact_exit(error: &artifact::Error) -> Exit {
-    match error {
-        artifact::Error::DiskFull { .. } => Exit::Disk,
-        artifact::Error::Io { source, .. } | artifact::Error::Source(source) => io_exit(source),
-        artifact::Error::Busy { .. } => Exit::Conflict,
-        _ => Exit::Error,
-    }
-}
-
-impl From<assembly::Error> for Failure {
-    fn from(error: assembly::Error) -> Failure {
-        let exit = match &error {
-            assembly::Error::Store(error) => store_exit(error),
-            assembly::Error::Artifact(error) => artifact_exit(error),
-            assembly::Error::Create { source, .. } => io_exit(source),
-            assembly::Error::Home(_) | assembly::Error::Unfinished { .. } | assembly::Error::DatabaseLost { .. } => {
-                Exit::Error
+macro_rules! failures {
+    ($($error:ty),+ $(,)?) => {$(
+        impl From<$error> for Failure {
+            fn from(error: $error) -> Failure {
+                failure(error.kind(), &error, error.hint())
             }
-            assembly::Error::Settings(error) => settings_exit(error),
-        };
-        failure(exit, &error, error.hint())
-    }
+        }
+    )+};
 }
+
+failures!(
+    artifact::Error,
+    assembly::Error,
+    backup::Error,
+    definition::Error,
+    embed::Error,
+    engine::Error,
+    ingest::Error,
+    os::file_system::Error,
+    prove::Error,
+    search::Error,
+    settings::Error,
+    store::Error,
+    token::Error,
+    vector::Error,
+    vector::FilterError,
+    view::Error,
+);
 
 impl From<daemon::Error> for Failure {
     fn from(error: daemon::Error) -> Failure {
-        use daemon::Error::*;
+        let failure = failure(error.kind(), &error, error.hint());
         let exit = match &error {
-            Store(error) | Assembly(assembly::Error::Store(error)) => store_exit(error),
-            Assembly(assembly::Error::Settings(error)) => settings_exit(error),
-            Io { source, .. } | System { source, .. } => io_exit(source),
-            Listen { .. } | AlreadyRunning { .. } | Stranger { .. } => Exit::Conflict,
-            DidNotStart { exit, .. } => Exit::Command(*exit),
-            Interrupted { signal } if *signal == libc::SIGINT => Exit::Interrupted,
-            Interrupted { .. } => Exit::Terminated,
-            _ => Exit::Error,
+            daemon::Error::DidNotStart { exit, .. } => Exit::Command(*exit),
+            daemon::Error::Interrupted { signal } if *signal == libc::SIGINT => Exit::Interrupted,
+            daemon::Error::Interrupted { .. } => Exit::Terminated,
+            _ => failure.exit,
         };
-        failure(exit, &error, error.hint())
-    }
-}
-
-impl From<token::Error> for Failure {
-    fn from(error: token::Error) -> Failure {
-        failure(Exit::Error, &error, None::<String>)
-    }
-}
-
-impl From<artifact::Error> for Failure {
-    fn from(error: artifact::Error) -> Failure {
-        failure(artifact_exit(&error), &error, error.hint())
-    }
-}
-
-impl From<ingest::Error> for Failure {
-    fn from(error: ingest::Error) -> Failure {
-        let hint = error.hint();
-        let inner = match error {
-            ingest::Error::Engine(error) => Failure::from(error),
-            ingest::Error::Store(error) => Failure::from(error),
-            ingest::Error::Vector(error) => Failure::from(error),
-            ingest::Error::Definition(error) => Failure::from(error),
-            ingest::Error::FileSystem(error) => Failure::from(error),
-            ingest::Error::Io { action, path, source } => Failure::io(action, &path, source),
-            error @ ingest::Error::Source(ingest::source::SourceError::Missing { .. }) => {
-                failure(Exit::NotFound, &error, hint.clone())
-            }
-            ref error @ ingest::Error::Embed(ref it) if it.is_retryable() => failure(Exit::Error, error, hint.clone()),
-            error @ (ingest::Error::Chunk(_) | ingest::Error::Embed(_)) => failure(Exit::Usage, &error, hint.clone()),
-            error => failure(Exit::Error, &error, hint.clone()),
-        };
-        Failure { hint: hint.or(inner.hint), ..inner }
-    }
-}
-
-impl From<vector::Error> for Failure {
-    fn from(error: vector::Error) -> Failure {
-        failure(vector_exit(&error), &error, error.hint())
-    }
-}
-
-fn vector_exit(error: &vector::Error) -> Exit {
-    match error {
-        vector::Error::NotFound { .. } => Exit::NotFound,
-        vector::Error::Ownership(_) => Exit::Conflict,
-        vector::Error::Busy { .. } | vector::Error::Fenced { .. } | vector::Error::Embedder { .. } => Exit::Conflict,
-        vector::Error::DiskFull { .. } => Exit::Disk,
-        vector::Error::Io { source, .. } => io_exit(source),
-        vector::Error::Filter(_) => Exit::Usage,
-        _ => Exit::Error,
-    }
-}
-
-impl From<view::Error> for Failure {
-    fn from(error: view::Error) -> Failure {
-        let hint = error.hint();
-        let inner = match error {
-            view::Error::Engine(error) => Failure::from(error),
-            view::Error::Store(error) => Failure::from(error),
-            view::Error::Vector(error) => Failure::from(error),
-            view::Error::Search(error) => Failure::from(error),
-            view::Error::Embed(error) => Failure::from(error),
-            view::Error::Filter(error) => Failure::from(error),
-            error => failure(view_exit(&error), &error, hint.clone()),
-        };
-        Failure { hint: hint.or(inner.hint), ..inner }
-    }
-}
-
-fn view_exit(error: &view::Error) -> Exit {
-    match error {
-        view::Error::List { source, .. } | view::Error::DamagedLog { source, .. } => io_exit(source),
-        view::Error::NoDatabase { .. } | view::Error::NoDefinition { .. } | view::Error::NoGroup => Exit::NotFound,
-        view::Error::StillLocked { .. } | view::Error::UnknownServer { .. } => Exit::Conflict,
-        view::Error::DatabaseName { .. } | view::Error::Cursor(_) => Exit::Usage,
-        _ => Exit::Error,
-    }
-}
-
-impl From<backup::Error> for Failure {
-    fn from(error: backup::Error) -> Failure {
-        let exit = match &error {
-            backup::Error::Io { source, .. } if source.kind() == io::ErrorKind::NotFound => Exit::NotFound,
-            backup::Error::Io { source, .. } => io_exit(source),
-            backup::Error::DiskFull { .. } => Exit::Disk,
-            backup::Error::NotEmpty { .. } | backup::Error::InUse { .. } | backup::Error::Ownership(_) => {
-                Exit::Conflict
-            }
-            backup::Error::Store(error) => store_exit(error),
-            backup::Error::Artifact(error) => artifact_exit(error),
-            backup::Error::Vector(error) => vector_exit(error),
-            _ => Exit::Error,
-        };
-        failure(exit, &error, error.hint())
-    }
-}
-
-impl From<prove::Error> for Failure {
-    fn from(error: prove::Error) -> Failure {
-        let exit = match &error {
-            prove::Error::Io { source, .. } => io_exit(source),
-            prove::Error::NotEmpty(_) => Exit::Usage,
-            _ => Exit::Error,
-        };
-        failure(exit, &error, error.hint())
-    }
-}
-
-impl From<vector::FilterError> for Failure {
-    fn from(error: vector::FilterError) -> Failure {
-        failure(Exit::Usage, &error, error.hint())
-    }
-}
-
-impl From<search::Error> for Failure {
-    fn from(error: search::Error) -> Failure {
-        let exit = match &error {
-            search::Error::Vector(error) => vector_exit(error),
-            search::Error::Embedder { .. } => Exit::Conflict,
-            _ => Exit::Error,
-        };
-        failure(exit, &error, error.hint())
-    }
-}
-
-impl From<embed::Error> for Failure {
-    fn from(error: embed::Error) -> Failure {
-        failure(Exit::Error, &error, error.hint())
-    }
-}
-
-impl From<definition::Error> for Failure {
-    fn from(error: definition::Error) -> Failure {
-        failure(Exit::Usage, &error, error.hint())
-    }
-}
-
-fn settings_exit(error: &settings::Error) -> Exit {
-    match error {
-        settings::Error::Ownership(os::ownership::Error::Io { source, .. }) => io_exit(source),
-        settings::Error::Ownership(_) | settings::Error::Untrusted { .. } => Exit::Conflict,
-        settings::Error::Io { source, .. } => io_exit(source),
-        _ => Exit::Usage,
-    }
-}
-
-impl From<settings::Error> for Failure {
-    fn from(error: settings::Error) -> Failure {
-        failure(settings_exit(&error), &error, error.hint())
-    }
-}
-
-impl From<os::file_system::Error> for Failure {
-    fn from(error: os::file_system::Error) -> Failure {
-        failure(Exit::Error, &error, error.hint())
+        Failure { exit, ..failure }
     }
 }
 
@@ -400,7 +219,7 @@ impl From<io::Error> for Failure {
     fn from(error: io::Error) -> Failure {
         match error.kind() {
             io::ErrorKind::BrokenPipe => Failure::quiet(Exit::Done),
-            _ => Failure::new(io_exit(&error), format!("failed to write the output: {error}")),
+            _ => Failure::new(exit_of(kind_of(&error)), format!("failed to write the output: {error}")),
         }
     }
 }
@@ -408,6 +227,7 @@ impl From<io::Error> for Failure {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::http;
 
     #[test]
     fn a_reader_that_went_away_is_no_error() {
@@ -425,5 +245,57 @@ mod tests {
         let error = engine::Error::Store(store::Error::not_found("g9"));
         let failure = Failure::from(error);
         assert_eq!((failure.exit, failure.message.as_deref()), (Exit::NotFound, Some("g9 does not exist")));
+    }
+
+    #[test]
+    fn every_kind_of_error_has_its_exit_code() {
+        let codes = Kind::ALL.map(|kind| (kind, exit_of(kind).code()));
+        assert_eq!(
+            codes,
+            [
+                (Kind::NotFound, 4),
+                (Kind::Conflict, 5),
+                (Kind::Invalid, 2),
+                (Kind::Locked, 5),
+                (Kind::DiskFull, 74),
+                (Kind::Io, 74),
+                (Kind::Unavailable, 1),
+                (Kind::Denied, 5),
+                (Kind::Cancelled, 6),
+                (Kind::TimedOut, 7),
+                (Kind::Failed, 1),
+                (Kind::Bug, 1),
+            ]
+        );
+    }
+
+    /// The two faces agree on what a refusal is, whichever of them was asked.
+    #[test]
+    fn a_refusal_has_the_exit_code_and_the_status_of_one_kind() {
+        fn both<E>(make: impl Fn() -> E) -> (i32, u16)
+        where
+            Failure: From<E>,
+            http::Failure: From<E>,
+        {
+            (Failure::from(make()).exit.code(), http::Failure::from(make()).status.as_u16())
+        }
+        let refused = || engine::Error::refused("a name is too long", None);
+        assert_eq!(both(refused), (2, 400));
+        let taken = || store::Error::conflict("the key stands for something else");
+        assert_eq!((both(taken), both(|| engine::Error::Store(taken()))), ((5, 409), (5, 409)));
+        let locked = || engine::Error::Locked { key: "k".into(), holder: "s1".into() };
+        assert_eq!(both(locked), (5, 409));
+        let busy = || store::Error::Busy { path: "engine.db".into(), holder: Some(7), waited_ms: 9 };
+        assert_eq!((both(busy), both(|| view::Error::Store(busy()))), ((5, 503), (5, 503)));
+        let unknown = || embed::Error::Unknown { name: "x".into() };
+        assert_eq!(both(|| view::Error::Embed(unknown())), (2, 400));
+        assert_eq!(both(|| ingest::Error::Embed(unknown())), (2, 400));
+        assert_eq!(both(|| search::Error::Embed(unknown())), (2, 400));
+        assert_eq!(both(|| engine::Error::Embed(unknown())), (2, 400));
+        let away = || embed::Error::Away { url: "u".into(), reason: "r".into() };
+        assert_eq!(both(|| ingest::Error::Embed(away())), (1, 503));
+        let full = || vector::Error::DiskFull { path: "x".into() };
+        assert_eq!((both(full), both(|| view::Error::Vector(full()))), ((74, 507), (74, 507)));
+        assert_eq!(both(|| artifact::Error::Busy { dir: "x".into() }), (5, 503));
     }
 }

@@ -1,6 +1,6 @@
 //! What can go wrong in the daemon's life, for people.
 
-use crate::{assembly, engine, http::token, store};
+use crate::{assembly, engine, http::token, model::Kind, os::error_kind::kind_of, store};
 use std::{io, net::SocketAddr, path::PathBuf};
 
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -49,6 +49,28 @@ pub enum Error {
 }
 
 impl Error {
+    /// What went wrong, in one word.
+    pub fn kind(&self) -> Kind {
+        match self {
+            Error::Assembly(error) => error.kind(),
+            Error::Engine(error) => error.kind(),
+            Error::Store(error) => error.kind(),
+            Error::Token(error) => error.kind(),
+            Error::Io { source, .. } | Error::System { source, .. } => kind_of(source),
+            Error::Listen { .. } | Error::AlreadyRunning { .. } | Error::Stranger { .. } => Kind::Conflict,
+            Error::Interrupted { .. } => Kind::Cancelled,
+            Error::WeakToken { .. }
+            | Error::NoLocks { .. }
+            | Error::Hung { .. }
+            | Error::JustStopped
+            | Error::GaveUp { .. }
+            | Error::LockLost
+            | Error::DidNotStart { .. }
+            | Error::OutOfReach { .. }
+            | Error::DidNotStop { .. } => Kind::Failed,
+        }
+    }
+
     /// What the user can do next, if known.
     pub fn hint(&self) -> Option<String> {
         match self {

@@ -4,11 +4,11 @@ use super::{
     error::{Error, Result},
     files::{self, Info, Phase},
 };
-use crate::os::Supervisor;
+use crate::os::{Supervisor, Unpoisoned};
 use serde::{Deserialize, Serialize};
 use std::{
     path::{Path, PathBuf},
-    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Condvar, Mutex, MutexGuard},
     thread::JoinHandle,
     time::{Duration, Instant},
 };
@@ -90,7 +90,7 @@ impl Shared {
     fn tell_while_slow(&self) {
         let mut state = self.lock();
         while !state.over {
-            state = self.changed.wait_timeout(state, TELL).unwrap_or_else(PoisonError::into_inner).0;
+            state = self.changed.wait_timeout(state, TELL).unpoisoned().0;
             let Some((what, since)) = state.busy.clone().filter(|it| !state.over && it.1.elapsed() >= TELL) else {
                 continue;
             };
@@ -110,7 +110,7 @@ impl Shared {
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock().unpoisoned()
     }
 }
 

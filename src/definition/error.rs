@@ -1,5 +1,7 @@
 //! What can be wrong with a definition, a parameter set or a template.
 
+use crate::model::Kind;
+
 /// Why a text was refused. Prints as a lower-case fragment; `hint` says what would be right.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
@@ -23,6 +25,16 @@ pub enum Error {
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 impl Error {
+    /// What went wrong, in one word.
+    pub fn kind(&self) -> Kind {
+        match self {
+            Error::Refused { .. } | Error::Template { .. } | Error::Parameter { .. } | Error::Cache { .. } => {
+                Kind::Invalid
+            }
+            Error::Stored { .. } => Kind::Failed,
+        }
+    }
+
     /// Tells the user what would be right, where we know.
     pub fn hint(&self) -> Option<&str> {
         match self {

@@ -23,7 +23,7 @@ pub struct Definition {
     pub id: String,
     pub name: String,
     pub steps: Vec<StepDefinition>,
-    pub hooks: BTreeMap<HookEvent, Vec<HookDefinition>>,
+    pub hooks: BTreeMap<EventKind, Vec<HookDefinition>>,
     pub workers: BTreeMap<String, WorkerDefinition>,
     successors: Vec<Vec<usize>>,
 }
@@ -115,20 +115,6 @@ impl Background {
     }
 }
 
-/// What a hook can be subscribed to, named as in the file.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum HookEvent {
-    GroupStart,
-    GroupEnd,
-    ItemStart,
-    ItemEnd,
-    ItemFailed,
-    StepStart,
-    StepEnd,
-    StepFailed,
-}
-
 /// Something to run when an event was committed, at least once.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct HookDefinition {
@@ -170,7 +156,8 @@ struct Stored {
     id: String,
     name: String,
     steps: Vec<StepDefinition>,
-    hooks: BTreeMap<HookEvent, Vec<HookDefinition>>,
+    /// By the name of the event.
+    hooks: BTreeMap<String, Vec<HookDefinition>>,
     workers: BTreeMap<String, WorkerDefinition>,
 }
 
@@ -180,7 +167,7 @@ impl Definition {
         id: String,
         name: String,
         steps: Vec<StepDefinition>,
-        hooks: BTreeMap<HookEvent, Vec<HookDefinition>>,
+        hooks: BTreeMap<EventKind, Vec<HookDefinition>>,
         workers: BTreeMap<String, WorkerDefinition>,
     ) -> Result<Definition> {
         let mut successors = vec![Vec::new(); steps.len()];
@@ -378,43 +365,23 @@ impl Command {
     }
 }
 
-impl HookEvent {
-    pub const ALL: [(HookEvent, &'static str, EventKind); 8] = [
-        (HookEvent::GroupStart, "group_start", EventKind::GroupStart),
-        (HookEvent::GroupEnd, "group_end", EventKind::GroupEnd),
-        (HookEvent::ItemStart, "item_start", EventKind::ItemStart),
-        (HookEvent::ItemEnd, "item_end", EventKind::ItemEnd),
-        (HookEvent::ItemFailed, "item_failed", EventKind::ItemFailed),
-        (HookEvent::StepStart, "step_start", EventKind::StepStart),
-        (HookEvent::StepEnd, "step_end", EventKind::StepEnd),
-        (HookEvent::StepFailed, "step_failed", EventKind::StepFailed),
-    ];
-
-    /// As in the file.
-    pub fn name(self) -> &'static str {
-        HookEvent::ALL[self as usize].1
-    }
-
-    pub fn of_event(kind: EventKind) -> Option<HookEvent> {
-        HookEvent::ALL.into_iter().find(|it| it.2 == kind).map(|it| it.0)
-    }
-
-    pub fn event(self) -> EventKind {
-        HookEvent::ALL[self as usize].2
-    }
-}
-
 impl TryFrom<Stored> for Definition {
     type Error = Error;
 
     fn try_from(stored: Stored) -> Result<Definition> {
-        Definition::new(stored.id, stored.name, stored.steps, stored.hooks, stored.workers)
+        let hooks = stored.hooks.into_iter().map(|(name, hooks)| match EventKind::from_name(&name) {
+            Some(kind) if kind.has_hooks() => Ok((kind, hooks)),
+            _ => Err(Error::Stored { what: "definition", message: format!("`{name}` is no event for hooks") }),
+        });
+        let hooks = hooks.collect::<Result<_>>()?;
+        Definition::new(stored.id, stored.name, stored.steps, hooks, stored.workers)
     }
 }
 
 impl From<Definition> for Stored {
     fn from(it: Definition) -> Stored {
-        Stored { id: it.id, name: it.name, steps: it.steps, hooks: it.hooks, workers: it.workers }
+        let hooks = it.hooks.into_iter().map(|(event, hooks)| (event.name().to_string(), hooks)).collect();
+        Stored { id: it.id, name: it.name, steps: it.steps, hooks, workers: it.workers }
     }
 }
 

@@ -1,5 +1,7 @@
 //! What can go wrong while embedding.
 
+use crate::{model::Kind, os::error_kind::kind_of};
+
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -28,6 +30,24 @@ pub enum Error {
 }
 
 impl Error {
+    /// What went wrong, in one word.
+    pub fn kind(&self) -> Kind {
+        match self {
+            error if error.is_retryable() => Kind::Unavailable,
+            Error::Dimension { .. } => Kind::Conflict,
+            Error::Note { source, .. } => kind_of(source),
+            Error::Table { .. } => Kind::Bug,
+            Error::Unknown { .. }
+            | Error::NoModel { .. }
+            | Error::NoTls { .. }
+            | Error::Key { .. }
+            | Error::Unpaired { .. }
+            | Error::Away { .. }
+            | Error::Status { .. }
+            | Error::Answer { .. } => Kind::Invalid,
+        }
+    }
+
     /// Whether the same request may succeed later: the server was away or busy, or stumbled.
     pub fn is_retryable(&self) -> bool {
         match self {

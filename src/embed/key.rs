@@ -3,7 +3,7 @@
 
 use super::{Error, Result, Server, served::address};
 use crate::{
-    os::{FileLock, ownership},
+    os::{FileLock, Unpoisoned, ownership},
     settings::{self, Secret, Settings},
 };
 use serde::{Deserialize, Serialize};
@@ -12,7 +12,7 @@ use std::{
     env,
     io::{self, Write},
     path::{Path, PathBuf},
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Mutex, MutexGuard},
     time::{Duration, Instant},
 };
 
@@ -60,7 +60,7 @@ struct Known {
 static KNOWN: Mutex<Option<Known>> = Mutex::new(None);
 
 fn known() -> MutexGuard<'static, Option<Known>> {
-    KNOWN.lock().unwrap_or_else(PoisonError::into_inner)
+    KNOWN.lock().unpoisoned()
 }
 
 /// Looks for keys there from here on. Keys are read when they are needed and kept nowhere.

@@ -4,11 +4,12 @@ use super::error::Result;
 use crate::{
     definition::Definition,
     model::{DefinitionId, GroupId},
+    os::Unpoisoned,
     store::{Store, definition, group, group::GroupDetail},
 };
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex},
 };
 
 const REMEMBERED: usize = 256;
@@ -46,11 +47,11 @@ fn remember<K: std::hash::Hash + Eq + Copy, V>(
     key: K,
     read: impl FnOnce() -> Result<V>,
 ) -> Result<Arc<V>> {
-    if let Some(known) = map.lock().unwrap_or_else(PoisonError::into_inner).get(&key) {
+    if let Some(known) = map.lock().unpoisoned().get(&key) {
         return Ok(known.clone());
     }
     let value = Arc::new(read()?);
-    let mut map = map.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut map = map.lock().unpoisoned();
     if map.len() >= REMEMBERED {
         map.clear();
     }

@@ -1,6 +1,11 @@
 //! What can go wrong in the engine, for people.
 
-use crate::{artifact, definition, embed, model::Outcome, os::Shortage, store};
+use crate::{
+    artifact, definition, embed,
+    model::{Kind, Outcome},
+    os::{Shortage, error_kind::kind_of},
+    store,
+};
 use std::{io, path::PathBuf};
 
 pub type Result<T> = std::result::Result<T, Error>;
@@ -18,7 +23,7 @@ pub enum Error {
     #[error("failed to {action} {}", path.display())]
     Io { action: &'static str, path: PathBuf, source: io::Error },
     #[error("{what}")]
-    Refused { what: String, hint: Option<&'static str> },
+    Refused { kind: Kind, what: String, hint: Option<&'static str> },
     /// The limits of this process are too low for its work.
     #[error("{what}")]
     TooLow { what: String, hint: &'static str },
@@ -29,6 +34,21 @@ pub enum Error {
 }
 
 impl Error {
+    /// What went wrong, in one word.
+    pub fn kind(&self) -> Kind {
+        match self {
+            Error::Store(error) => error.kind(),
+            Error::Artifact(error) => error.kind(),
+            Error::Definition(error) => error.kind(),
+            Error::Embed(error) => error.kind(),
+            Error::Io { source, .. } => kind_of(source),
+            Error::Refused { kind, .. } => *kind,
+            Error::TooLow { .. } => Kind::Failed,
+            Error::Locked { .. } => Kind::Conflict,
+            Error::TimedOut { .. } => Kind::TimedOut,
+        }
+    }
+
     /// Whether only disk space is missing.
     pub fn is_full(&self) -> bool {
         self.shortage() == Some(Shortage::Disk)
@@ -53,6 +73,11 @@ impl Error {
     pub fn no_room(&self, ran: bool) -> Option<Outcome> {
         let short = self.shortage()?;
         Some(Outcome::NoRoom { reason: with_causes(self), in_vain: ran || short == Shortage::Disk })
+    }
+
+    /// What was asked for can't be understood or can't be done.
+    pub fn refused(what: impl Into<String>, hint: Option<&'static str>) -> Error {
+        Error::Refused { kind: Kind::Invalid, what: what.into(), hint }
     }
 
     /// What the user can do next, if known.

@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     decide::retry::wait,
-    definition::{Action, HookEvent, StepDefinition},
+    definition::{Action, StepDefinition},
     failpoint::{
         Failpoint, is_active,
         probe::{self, Window},
@@ -164,7 +164,7 @@ fn run_one(shared: &Shared, due: &hook::Hook) -> Result<HookEnd> {
         pools: &shared.worker_pools,
     };
     let result = match &hook.action {
-        Action::Run(words) => command::run_for_event(&cx, words, &hook.env, event_name(event)),
+        Action::Run(words) => command::run_for_event(&cx, words, &hook.env, event.name()),
         Action::Uses(name) => match engine.kinds.get(name) {
             Some(kind) => attempt::here(&cx, &**kind),
             None => StepResult::permanent("unknown_kind", format!("unknown step kind `{name}` in this windlass")),
@@ -184,8 +184,4 @@ fn run_one(shared: &Shared, due: &hook::Hook) -> Result<HookEnd> {
         }
         outcome => HookEnd::Failed(outcome.to_string()),
     })
-}
-
-fn event_name(event: HookEvent) -> &'static str {
-    event.name()
 }

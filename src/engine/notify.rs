@@ -1,7 +1,8 @@
 //! Wakes threads that wait for work. Rung after commits; a ring between a look and the wait is not lost.
 
+use crate::os::Unpoisoned;
 use std::{
-    sync::{Condvar, Mutex, MutexGuard, PoisonError},
+    sync::{Condvar, Mutex, MutexGuard},
     time::Duration,
 };
 
@@ -39,7 +40,7 @@ impl Notify {
     pub(super) fn wait(&self, heard: u64) {
         let mut rings = self.lock();
         while *rings == heard {
-            rings = self.rung.wait(rings).unwrap_or_else(PoisonError::into_inner);
+            rings = self.rung.wait(rings).unpoisoned();
         }
     }
 
@@ -47,10 +48,10 @@ impl Notify {
     pub(super) fn wait_for(&self, heard: u64, timeout: Duration) -> bool {
         let rings = self.lock();
         let waited = self.rung.wait_timeout_while(rings, timeout, |it| *it == heard);
-        *waited.unwrap_or_else(PoisonError::into_inner).0 != heard
+        *waited.unpoisoned().0 != heard
     }
 
     fn lock(&self) -> MutexGuard<'_, u64> {
-        self.rings.lock().unwrap_or_else(PoisonError::into_inner)
+        self.rings.lock().unpoisoned()
     }
 }

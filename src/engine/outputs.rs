@@ -249,7 +249,7 @@ fn check_links(links: &Links) -> Result<()> {
 }
 
 fn refuse<T>(what: String, hint: Option<&'static str>) -> Result<T> {
-    Err(Error::Refused { what, hint })
+    Err(Error::refused(what, hint))
 }
 
 /// Writes the files of the step `name` into an empty directory, with their links, for commands that want paths.

@@ -219,10 +219,7 @@ impl StepKey {
         let engine = &shared.engine;
         let name = engine.store.read(|tx| resource_key::name(tx, key))?;
         let Some(name) = name else {
-            return Err(Error::Refused {
-                what: format!("{} has a key that does not exist", claimed.lease.step),
-                hint: None,
-            });
+            return Err(Error::refused(format!("{} has a key that does not exist", claimed.lease.step), None));
         };
         let mut path = engine.prepare_lock_file(&name)?;
         if is_active(Failpoint::NoFileLock) {

@@ -161,7 +161,7 @@ fn attempt(engine: &Engine, cx: &StepContext, name: &str) -> Result<Option<StepR
         work: cx.work.create("inner")?,
         locked: cx.lock.is_some(),
     };
-    let text = serde_json::to_vec(&request).map_err(|error| Error::Refused { what: error.to_string(), hint: None })?;
+    let text = serde_json::to_vec(&request).map_err(|error| Error::refused(error.to_string(), None))?;
     let mut spec = ChildSpec::new(vec![program.into(), WORD.into()], dir.clone());
     spec.stdin = Stdin::Bytes(text);
     spec.env = env::vars_os().collect();

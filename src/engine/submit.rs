@@ -8,8 +8,8 @@ use crate::{
     definition::{Definition, Values, digest},
     embed,
     failpoint::probe::{self, Window},
-    model::{ArtifactHash, GroupId, RunId, Shape, ShapeHook, ShapeStep, Status, number::keep_digits},
-    os::process_stat,
+    model::{ArtifactHash, GroupId, Kind, RunId, Shape, ShapeHook, ShapeStep, Status, number::keep_digits},
+    os::{Unpoisoned, process_stat},
     store::{
         Store,
         batch_group::OfBatch,
@@ -19,12 +19,7 @@ use crate::{
     },
 };
 use serde_json::Value;
-use std::{
-    borrow::Cow,
-    collections::BTreeSet,
-    path::PathBuf,
-    sync::{MutexGuard, PoisonError},
-};
+use std::{borrow::Cow, collections::BTreeSet, path::PathBuf, sync::MutexGuard};
 
 /// Bytes that the name of a group and its key may have: lists show the one, and an index has the other.
 const NAME_BYTES: usize = 1 << 10;
@@ -109,7 +104,7 @@ impl Engine {
         }
         if submission.directory.to_str().is_none() {
             let what = format!("the name of the directory {} is not UTF-8", submission.directory.display());
-            return Err(Error::Refused { what, hint: Some("start from another directory") });
+            return Err(Error::refused(what, Some("start from another directory")));
         }
         check_length("key", submission.key.as_deref().unwrap_or_default())?;
         for group in self.given_up().clone() {
@@ -147,7 +142,8 @@ impl Engine {
                 {
                     let key = submission.key.unwrap_or_default();
                     let what = format!("{group} with key `{key}` is being submitted by process {}", builder.pid);
-                    return Err(Error::Refused { what, hint: Some("wait until it is done, then submit again") });
+                    let hint = Some("wait until it is done, then submit again");
+                    return Err(Error::Refused { kind: Kind::Conflict, what, hint });
                 }
                 (Created::Unfinished(group, _), _) => self.sweep_unsealed(group)?,
                 (Created::New(group), first_run) => {
@@ -195,7 +191,7 @@ impl Engine {
     }
 
     fn given_up(&self) -> MutexGuard<'_, BTreeSet<GroupId>> {
-        self.given_up.lock().unwrap_or_else(PoisonError::into_inner)
+        self.given_up.lock().unpoisoned()
     }
 
     fn intern(&self, definition: &Definition) -> Result<crate::model::DefinitionId> {
@@ -229,17 +225,17 @@ fn check_length(what: &str, text: &str) -> Result<()> {
         return Ok(());
     }
     let what = format!("the {what} of a group may have {NAME_BYTES} bytes, but this one has {}", text.len());
-    Err(Error::Refused { what, hint: Some("give a shorter one; put long strings in items or params") })
+    Err(Error::refused(what, Some("give a shorter one; put long strings in items or params")))
 }
 
 /// What the store needs to know of a definition.
 pub(super) fn shape(definition: &Definition) -> Shape {
     let steps = definition.steps.iter();
     let steps = steps.map(|it| ShapeStep { step_type: it.step_type.clone(), needs: it.needs.clone() }).collect();
-    let hooks = definition.hooks.iter().flat_map(|(event, hooks)| {
-        let event = event.name();
-        hooks.iter().map(move |it| ShapeHook { event: event.to_string(), name: it.name.clone() })
-    });
+    let hooks = definition
+        .hooks
+        .iter()
+        .flat_map(|(event, hooks)| hooks.iter().map(move |hook| ShapeHook { event: *event, name: hook.name.clone() }));
     Shape { steps, hooks: hooks.collect() }
 }
 
@@ -277,10 +273,10 @@ fn content_of(item: &str) -> Option<ArtifactHash> {
 /// The key of a vector database names its file, so that everyone who writes it meets at the same lock.
 fn check_key(key: Option<&str>) -> Result<()> {
     match key.and_then(|it| it.strip_prefix("vec:")) {
-        Some(path) if !std::path::Path::new(path).is_absolute() => Err(Error::Refused {
-            what: format!("resource key `vec:{path}` is not the absolute path of a vector database"),
-            hint: Some("give the parameter `store.path` as an absolute path, or run it with `--params default`"),
-        }),
+        Some(path) if !std::path::Path::new(path).is_absolute() => Err(Error::refused(
+            format!("resource key `vec:{path}` is not the absolute path of a vector database"),
+            Some("give the parameter `store.path` as an absolute path, or run it with `--params default`"),
+        )),
         _ => Ok(()),
     }
 }

@@ -15,14 +15,14 @@ use super::{
 use crate::{
     model::{KillIntent, Lease, Millis, Scope, WorkerId},
     observe::{Counter, Histogram},
-    os::CancelToken,
+    os::{CancelToken, Unpoisoned},
     process::pool::WorkerHealth,
     store::{self, Commit, CommitListener, reap::Death},
 };
 use std::{
     collections::{BTreeMap, HashMap},
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc, Mutex, MutexGuard,
         atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
         mpsc,
     },
@@ -89,11 +89,11 @@ impl Shared {
     }
 
     pub(super) fn membership(&self) -> MutexGuard<'_, Membership> {
-        self.membership.lock().unwrap_or_else(PoisonError::into_inner)
+        self.membership.lock().unpoisoned()
     }
 
     pub(super) fn attempts(&self) -> MutexGuard<'_, HashMap<Lease, CancelToken>> {
-        self.attempts.lock().unwrap_or_else(PoisonError::into_inner)
+        self.attempts.lock().unpoisoned()
     }
 
     pub(super) fn is_draining(&self) -> bool {
@@ -128,7 +128,7 @@ impl Shared {
     }
 
     pub(super) fn fail(&self, error: &Error) {
-        let mut fatal = self.fatal.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut fatal = self.fatal.lock().unpoisoned();
         fatal.get_or_insert_with(|| error.to_string());
         drop(fatal);
         self.draining.store(true, Ordering::Release);
@@ -173,7 +173,7 @@ impl Worker {
     pub fn start(engine: &Engine, options: WorkerOptions) -> Result<Worker> {
         if options.pools.values().all(|size| *size == 0) {
             let what = "a worker needs at least one pool with a slot".to_string();
-            return Err(Error::Refused { what, hint: Some("give one with `--pool '*=2'`") });
+            return Err(Error::refused(what, Some("give one with `--pool '*=2'`")));
         }
         check_needs(Needs::Work)?;
         engine.restore_ballast();
@@ -232,7 +232,7 @@ impl Worker {
     }
 
     fn threads(&self) -> MutexGuard<'_, Vec<JoinHandle<()>>> {
-        self.threads.lock().unwrap_or_else(PoisonError::into_inner)
+        self.threads.lock().unpoisoned()
     }
 
     pub fn id(&self) -> WorkerId {
@@ -262,7 +262,7 @@ impl Worker {
 
     /// Why the worker gave up; None while it works.
     pub fn fatal(&self) -> Option<String> {
-        self.shared.fatal.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.shared.fatal.lock().unpoisoned().clone()
     }
 
     /// Attempts that failed since the last one that succeeded. Cancelled ones neither count nor reset.

@@ -5,13 +5,13 @@ use super::error::{Error, Result};
 use crate::{
     model::DefinitionId,
     observe::{Counter, Metrics},
-    os::threads,
+    os::{Unpoisoned, threads},
     process::pool::{Pool, PoolSpec, WorkerHealth},
 };
 use std::{
     collections::BTreeMap,
     path::PathBuf,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard},
 };
 
 /// Which pool.
@@ -71,6 +71,6 @@ impl WorkerPools {
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<PoolKey, Arc<Pool>>> {
-        self.pools.lock().unwrap_or_else(PoisonError::into_inner)
+        self.pools.lock().unpoisoned()
     }
 }

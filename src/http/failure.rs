@@ -1,6 +1,12 @@
 //! The response to a request that can't be served: a status, and `{"error": "...", "status_code": N}`.
 
-use crate::{artifact, definition, engine, ingest, os::Shortage, search, store, vector};
+use crate::{
+    artifact, definition,
+    engine::{self, with_causes},
+    ingest,
+    model::Kind,
+    search, store, vector, view,
+};
 use axum::{
     Json,
     body::{Body, HttpBody},
@@ -122,97 +128,53 @@ async fn text_of(body: Body) -> String {
     String::from_utf8_lossy(&bytes).trim().to_string()
 }
 
-impl From<store::Error> for Failure {
-    fn from(error: store::Error) -> Failure {
-        use store::Error::*;
-        let hint = error.hint();
-        let failure = match &error {
-            NotFound { .. } => Failure::not_found(error.to_string()),
-            Conflict { .. } => Failure::conflict(error.to_string()),
-            Refused { .. } => Failure::bad_request(error.to_string()),
-            Busy { .. } | Aborted => Failure::unavailable(error.to_string(), 1),
-            Closed => Failure::unavailable("windlass is stopping", 5),
-            DiskFull { .. } => Failure::new(507, error.to_string()),
-            error if error.passes() => Failure::unavailable(error.to_string(), 1),
-            _ => internal(&error),
-        };
-        failure.with_hint(hint)
+/// The status of each kind of error, and after how many seconds to ask again.
+const fn status_of(kind: Kind) -> (u16, Option<u32>) {
+    match kind {
+        Kind::Invalid => (400, None),
+        Kind::Denied => (403, None),
+        Kind::NotFound => (404, None),
+        Kind::Conflict | Kind::Cancelled => (409, None),
+        Kind::Locked => (503, Some(1)),
+        Kind::Unavailable => (503, Some(5)),
+        Kind::TimedOut => (504, None),
+        Kind::DiskFull => (507, None),
+        Kind::Io | Kind::Failed | Kind::Bug => (500, None),
     }
 }
 
-impl From<artifact::Error> for Failure {
-    fn from(error: artifact::Error) -> Failure {
-        let failure = match &error {
-            artifact::Error::DiskFull { .. } => Failure::new(507, error.to_string()),
-            artifact::Error::Busy { .. } => Failure::unavailable(error.to_string(), 1),
-            error if error.shortage() == Some(Shortage::Disk) => Failure::new(507, error.to_string()),
-            error if error.shortage().is_some() => Failure::unavailable(error.to_string(), 1),
-            _ => internal(&error),
-        };
-        failure.with_hint(error.hint())
-    }
-}
-
-impl From<engine::Error> for Failure {
-    fn from(error: engine::Error) -> Failure {
-        let hint = error.hint();
-        match error {
-            engine::Error::Store(error) => error.into(),
-            engine::Error::Artifact(error) => error.into(),
-            engine::Error::Definition(error) => error.into(),
-            engine::Error::Refused { .. } => Failure::bad_request(error.to_string()).with_hint(hint),
-            engine::Error::Locked { .. } => Failure::conflict(error.to_string()).with_hint(hint),
-            engine::Error::TimedOut { .. } => Failure::new(504, error.to_string()),
-            engine::Error::Io { .. } if error.passes() => Failure::unavailable(error.to_string(), 1).with_hint(hint),
-            engine::Error::Io { .. } | engine::Error::TooLow { .. } => internal(&error),
-            engine::Error::Embed(_) => internal(&error).with_hint(hint),
+impl Failure {
+    /// What an error of this kind is answered with. Of a 500 the causes go to the log, not to the client.
+    pub(super) fn of(kind: Kind, error: &(dyn std::error::Error + 'static)) -> Failure {
+        let (status, retry_after) = status_of(kind);
+        if status == 500 {
+            tracing::error!(error = with_causes(error), "a request failed");
         }
+        Failure { retry_after, ..Failure::new(status, error.to_string()) }
     }
 }
 
-impl From<definition::Error> for Failure {
-    fn from(error: definition::Error) -> Failure {
-        Failure::bad_request(error.to_string()).with_hint(error.hint())
-    }
-}
-
-impl From<ingest::Error> for Failure {
-    fn from(error: ingest::Error) -> Failure {
-        let hint = error.hint();
-        match error {
-            ingest::Error::Engine(error) => error.into(),
-            ingest::Error::Store(error) => error.into(),
-            ingest::Error::Definition(error) => error.into(),
-            error => internal(&error).with_hint(hint),
-        }
-    }
-}
-
-/// Errors of rooms that name their own hints but have no status of their own.
-macro_rules! internal {
-    ($($error:ty),+) => {$(
+macro_rules! failures {
+    ($($error:ty),+ $(,)?) => {$(
         impl From<$error> for Failure {
             fn from(error: $error) -> Failure {
                 let hint = error.hint();
-                internal(&error).with_hint(hint)
+                Failure::of(error.kind(), &error).with_hint(hint)
             }
         }
     )+};
 }
 
-internal!(vector::Error, search::Error);
-
-/// 500. The causes go to the log, not to the client.
-fn internal(error: &(dyn std::error::Error + 'static)) -> Failure {
-    let mut causes = error.to_string();
-    let mut next = error.source();
-    while let Some(cause) = next {
-        causes.push_str(&format!(": {cause}"));
-        next = cause.source();
-    }
-    tracing::error!(error = causes, "a request failed");
-    Failure::new(500, error.to_string())
-}
+failures!(
+    artifact::Error,
+    definition::Error,
+    engine::Error,
+    ingest::Error,
+    search::Error,
+    store::Error,
+    vector::Error,
+    view::Error,
+);
 
 #[cfg(test)]
 mod tests {
@@ -230,5 +192,28 @@ mod tests {
         let locked: Failure = engine::Error::Locked { key: "vec:x".into(), holder: "s1".into() }.into();
         assert_eq!(locked.status.as_u16(), 409);
         assert!(locked.hint.is_some());
+    }
+
+    #[test]
+    fn every_kind_of_error_has_its_status() {
+        let statuses = Kind::ALL.map(|kind| (kind, status_of(kind).0));
+        assert_eq!(
+            statuses,
+            [
+                (Kind::NotFound, 404),
+                (Kind::Conflict, 409),
+                (Kind::Invalid, 400),
+                (Kind::Locked, 503),
+                (Kind::DiskFull, 507),
+                (Kind::Io, 500),
+                (Kind::Unavailable, 503),
+                (Kind::Denied, 403),
+                (Kind::Cancelled, 409),
+                (Kind::TimedOut, 504),
+                (Kind::Failed, 500),
+                (Kind::Bug, 500),
+            ]
+        );
+        assert!(Kind::ALL.iter().all(|kind| (status_of(*kind).0 == 503) == status_of(*kind).1.is_some()));
     }
 }

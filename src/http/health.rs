@@ -7,6 +7,7 @@ use super::{App, Caller, health_body, observer::Observation};
 use crate::{
     decide::admission,
     model,
+    os::Unpoisoned,
     store::{Pulse, WriteFailure},
 };
 use axum::{
@@ -18,7 +19,7 @@ use axum::{
 };
 use serde::Serialize;
 use std::{
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex},
     time::{Duration, Instant},
 };
 use utoipa::ToSchema;
@@ -82,13 +83,13 @@ struct CachedAnswer {
 
 impl Recent {
     fn of(&self, (known, stopping): (bool, bool)) -> Option<(StatusCode, Bytes)> {
-        let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let all = self.0.lock().unpoisoned();
         let kept = all[usize::from(known)].as_ref()?;
         (kept.stopping == stopping && kept.at.elapsed() < RECENT).then(|| kept.answer.clone())
     }
 
     fn keep(&self, (known, stopping): (bool, bool), answer: (StatusCode, Bytes)) -> (StatusCode, Bytes) {
-        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut all = self.0.lock().unpoisoned();
         all[usize::from(known)] = Some(CachedAnswer { at: Instant::now(), stopping, answer: answer.clone() });
         answer
     }

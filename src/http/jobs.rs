@@ -1,10 +1,11 @@
 //! The few threads on which requests do what may block, with a bounded queue.
 
 use super::failure::{Failure, Result};
+use crate::os::Unpoisoned;
 use std::{
     collections::VecDeque,
     panic::{AssertUnwindSafe, catch_unwind},
-    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Condvar, Mutex, MutexGuard},
     thread::{self, JoinHandle},
 };
 use tokio::sync::oneshot;
@@ -125,7 +126,7 @@ impl Shared {
                 return;
             }
             queue.idle += 1;
-            queue = self.filled.wait(queue).unwrap_or_else(PoisonError::into_inner);
+            queue = self.filled.wait(queue).unpoisoned();
             queue.idle -= 1;
         }
     }
@@ -138,7 +139,7 @@ impl Drop for Jobs {
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+    mutex.lock().unpoisoned()
 }
 
 #[cfg(test)]

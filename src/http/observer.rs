@@ -5,11 +5,12 @@ use super::Parts;
 use crate::{
     engine::Engine,
     model::{Bytes, StepId, Timestamp},
+    os::Unpoisoned,
     store::read::{self, Queues},
 };
 use std::{
     fs,
-    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak},
+    sync::{Arc, Condvar, Mutex, MutexGuard, Weak},
     thread,
     time::{Duration, Instant},
 };
@@ -99,7 +100,7 @@ impl Drop for Observer {
 
 impl Request {
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock().unpoisoned()
     }
 
     /// Waits for a request; marks the look as begun.
@@ -107,7 +108,7 @@ impl Request {
         let mut state = self.lock();
         state.looking = None;
         while !state.wanted {
-            state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+            state = self.changed.wait(state).unpoisoned();
         }
         *state = State { wanted: false, looking: Some(Instant::now()) };
     }

@@ -8,7 +8,7 @@ use super::{
     failure::Failure,
     stream::Impatient,
 };
-use crate::os::limits;
+use crate::os::{Unpoisoned, limits};
 use axum::{
     Router,
     body::{Body, Bytes, HttpBody},
@@ -23,7 +23,7 @@ use std::{
     convert::Infallible,
     io,
     net::{SocketAddr, TcpListener},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex},
     thread::JoinHandle,
     time::{Duration, Instant},
 };
@@ -127,7 +127,7 @@ impl Server {
     /// Accepts nothing more, lets requests end until the deadline, then cuts them. Idempotent.
     pub fn stop(&self, deadline: Instant) {
         self.stop.send_replace(Some(deadline));
-        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let thread = self.thread.lock().unpoisoned().take();
         if let Some(thread) = thread {
             let _ = thread.join();
         }

@@ -13,7 +13,7 @@ use super::{
 use crate::{
     model::Timestamp,
     os::{
-        Clock, SystemClock,
+        Clock, SystemClock, Unpoisoned,
         socket_owner::{self, SocketOwner},
     },
 };
@@ -25,7 +25,7 @@ use axum::{
 use serde::{Deserialize, Serialize};
 use std::{
     collections::{HashMap, VecDeque},
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Mutex, MutexGuard},
     time::{Duration, Instant},
 };
 use utoipa::ToSchema;
@@ -150,7 +150,7 @@ fn random<const BYTES: usize>() -> Option<String> {
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+    mutex.lock().unpoisoned()
 }
 
 /// A link for one browser.

@@ -1,7 +1,8 @@
 //! The token: where it is kept, and whether something that was shown is it.
 
 use crate::{
-    os::ownership,
+    model::Kind,
+    os::{error_kind::kind_of, ownership},
     settings::{self, Secret, Settings},
 };
 use sha2::{Digest, Sha256};
@@ -27,6 +28,26 @@ pub enum Error {
     Unfit,
     #[error("no randomness available for a token: {0}")]
     Random(getrandom::Error),
+}
+
+impl Error {
+    /// What went wrong, in one word.
+    pub fn kind(&self) -> Kind {
+        match self {
+            Error::Settings(error) => error.kind(),
+            Error::Io { source, .. } => kind_of(source),
+            Error::Unfit => Kind::Invalid,
+            Error::Random(_) => Kind::Failed,
+        }
+    }
+
+    /// What the user can do next, if known.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Error::Settings(error) => error.hint(),
+            Error::Io { .. } | Error::Unfit | Error::Random(_) => None,
+        }
+    }
 }
 
 /// Only a digest is kept, and it is compared in constant time.

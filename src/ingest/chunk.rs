@@ -42,6 +42,11 @@ pub enum ChunkOptionsError {
 }
 
 impl ChunkOptionsError {
+    /// What went wrong, in one word.
+    pub fn kind(&self) -> crate::model::Kind {
+        crate::model::Kind::Invalid
+    }
+
     pub fn hint(&self) -> Option<&'static str> {
         Some(match self {
             ChunkOptionsError::SizeTooSmall { .. } => {

@@ -1,7 +1,12 @@
 //! Errors before documents are processed, for people. An error of one document is its outcome.
 
 use super::{chunk::ChunkOptionsError, source::SourceError};
-use crate::{definition, embed, engine, os::file_system, store, vector};
+use crate::{
+    definition, embed, engine,
+    model::Kind,
+    os::{error_kind::kind_of_named, file_system},
+    store, vector,
+};
 use std::{io, path::PathBuf};
 
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -28,10 +33,26 @@ pub enum Error {
     #[error("failed to {action} {}", path.display())]
     Io { action: &'static str, path: PathBuf, source: io::Error },
     #[error("{what}")]
-    Refused { what: String, hint: Option<&'static str> },
+    Refused { kind: Kind, what: String, hint: Option<&'static str> },
 }
 
 impl Error {
+    /// What went wrong, in one word.
+    pub fn kind(&self) -> Kind {
+        match self {
+            Error::Source(error) => error.kind(),
+            Error::Engine(error) => error.kind(),
+            Error::Store(error) => error.kind(),
+            Error::Vector(error) => error.kind(),
+            Error::Embed(error) => error.kind(),
+            Error::Definition(error) => error.kind(),
+            Error::Chunk(error) => error.kind(),
+            Error::FileSystem(error) => error.kind(),
+            Error::Io { source, .. } => kind_of_named(source),
+            Error::Refused { kind, .. } => *kind,
+        }
+    }
+
     /// What the user can do next, if known.
     pub fn hint(&self) -> Option<String> {
         match self {
@@ -49,6 +70,11 @@ impl Error {
     }
 
     pub(super) fn refused(what: impl Into<String>, hint: &'static str) -> Error {
-        Error::Refused { what: what.into(), hint: Some(hint) }
+        Error::Refused { kind: Kind::Invalid, what: what.into(), hint: Some(hint) }
+    }
+
+    /// What was asked for makes sense, but not now.
+    pub(super) fn conflict(what: impl Into<String>, hint: &'static str) -> Error {
+        Error::Refused { kind: Kind::Conflict, what: what.into(), hint: Some(hint) }
     }
 }

@@ -75,7 +75,7 @@ pub fn delete_database(engine: &Engine, path: &Path, by: &str, holder: Holder, w
     let guard = engine.hold_key(&ResourceKey(format!("vec:{database}")), holder, wait)?;
     if let Some(group) = engine.store().read(|tx| document::writers(tx, &database))?.first() {
         let what = format!("{group} has not ended and writes to {database}");
-        return Err(Error::refused(what, "wait for it, or cancel it with `windlass cancel`"));
+        return Err(Error::conflict(what, "wait for it, or cancel it with `windlass cancel`"));
     }
     let mut documents = 0;
     loop {
@@ -97,10 +97,7 @@ pub fn delete_database(engine: &Engine, path: &Path, by: &str, holder: Holder, w
         }
     }
     let (gone, by) = (database.clone(), by.to_string());
-    engine.store().write(move |tx| {
-        document_removal::database_deleted(tx, &gone, documents, &by);
-        Ok(())
-    })?;
+    engine.store().write(move |tx| document_removal::database_deleted(tx, &gone, documents, &by))?;
     loop {
         let pending = engine.store().read(|tx| document_removal::pending(tx, &database, SLICE))?;
         if pending.is_empty() {

@@ -5,8 +5,8 @@ use super::{
     media_type,
 };
 use crate::{
-    model::{ArtifactHash, Timestamp},
-    os::regular_file,
+    model::{ArtifactHash, Kind, Timestamp},
+    os::{error_kind::kind_of, regular_file},
 };
 use ignore::{WalkBuilder, overrides::OverrideBuilder};
 use serde::{Deserialize, Serialize};
@@ -85,6 +85,15 @@ pub enum SourceError {
 }
 
 impl SourceError {
+    /// What went wrong, in one word.
+    pub fn kind(&self) -> Kind {
+        match self {
+            SourceError::Missing { .. } => Kind::NotFound,
+            SourceError::Unreadable { source, .. } => kind_of(source),
+            SourceError::Special { .. } | SourceError::Glob { .. } | SourceError::Metadata { .. } => Kind::Invalid,
+        }
+    }
+
     pub fn hint(&self) -> Option<&'static str> {
         match self {
             SourceError::Glob { .. } => Some("quote globs for the shell: --glob '*.pdf'"),

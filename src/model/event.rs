@@ -3,28 +3,81 @@
 use super::{GroupId, RunId, StepId, Timestamp};
 use serde::{Deserialize, Serialize};
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, utoipa::ToSchema)]
-#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
-pub enum EventKind {
-    GroupStart,
-    GroupEnd,
-    ItemStart,
-    ItemEnd,
-    ItemFailed,
-    StepStart,
-    StepEnd,
-    StepFailed,
-    StepError,
-    StepReleased,
-    StepReaped,
-    Cancel,
-    Retry,
-    Pause,
-    Resume,
-    LockForced,
-    DatabaseDeleted,
-    HookEnd,
-    HookFailed,
+/// Declares the kinds of events: variant, name, whether hooks can subscribe to it. In JSON the name is in capitals.
+macro_rules! events {
+    ($($Variant:ident, $name:literal, $hooks:literal;)+) => {
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, utoipa::ToSchema)]
+        #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+        pub enum EventKind {
+            $($Variant,)+
+        }
+
+        impl EventKind {
+            pub const ALL: &'static [EventKind] = &[$(EventKind::$Variant),+];
+
+            /// The name in workflow files and in the database.
+            pub const fn name(self) -> &'static str {
+                match self {
+                    $(EventKind::$Variant => $name,)+
+                }
+            }
+
+            /// Whether hooks can subscribe to it.
+            pub const fn has_hooks(self) -> bool {
+                match self {
+                    $(EventKind::$Variant => $hooks,)+
+                }
+            }
+        }
+    };
+}
+
+events! {
+    GroupStart, "group_start", true;
+    GroupEnd, "group_end", true;
+    ItemStart, "item_start", true;
+    ItemEnd, "item_end", true;
+    ItemFailed, "item_failed", true;
+    StepStart, "step_start", true;
+    StepEnd, "step_end", true;
+    StepFailed, "step_failed", true;
+    StepError, "step_error", false;
+    StepReleased, "step_released", false;
+    StepReaped, "step_reaped", false;
+    Cancel, "cancel", false;
+    Retry, "retry", false;
+    Pause, "pause", false;
+    Resume, "resume", false;
+    LockForced, "lock_forced", false;
+    DatabaseDeleted, "database_deleted", false;
+    HookEnd, "hook_end", false;
+    HookFailed, "hook_failed", false;
+}
+
+impl EventKind {
+    pub fn from_name(name: &str) -> Option<EventKind> {
+        EventKind::ALL.iter().copied().find(|kind| kind.name() == name)
+    }
+
+    /// The kinds that hooks can subscribe to.
+    pub fn hookable() -> impl Iterator<Item = EventKind> {
+        EventKind::ALL.iter().copied().filter(|kind| kind.has_hooks())
+    }
+}
+
+/// An event by its name, where it is stored in a definition.
+pub mod by_name {
+    use super::EventKind;
+    use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error};
+
+    pub fn serialize<S: Serializer>(kind: &EventKind, to: S) -> Result<S::Ok, S::Error> {
+        kind.name().serialize(to)
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<EventKind, D::Error> {
+        let name = String::deserialize(from)?;
+        EventKind::from_name(&name).ok_or_else(|| D::Error::custom(format!("`{name}` is no event")))
+    }
 }
 
 /// One event. `detail` is a short text for people, empty if the kind is enough.
@@ -37,4 +90,19 @@ pub struct Event {
     pub step: Option<StepId>,
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub detail: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn json_has_the_name_of_an_event_in_capitals_and_the_name_leads_back() {
+        for &kind in EventKind::ALL {
+            assert_eq!(serde_json::to_value(kind).unwrap(), kind.name().to_uppercase());
+            assert_eq!(EventKind::from_name(kind.name()), Some(kind));
+        }
+        assert_eq!(EventKind::from_name("GROUP_END"), None);
+        assert_eq!(EventKind::hookable().count(), 8);
+    }
 }

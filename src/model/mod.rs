@@ -10,6 +10,7 @@ pub mod document;
 pub mod event;
 pub mod group;
 pub mod ids;
+pub mod kind;
 pub mod lock;
 pub mod nearest;
 pub mod number;
@@ -29,6 +30,7 @@ pub use document::{Chunk, HEADING_MAX, Heading, PageStart, ParsedDocument, short
 pub use event::{Event, EventKind};
 pub use group::Scope;
 pub use ids::{ArtifactId, DefinitionId, GroupId, KeyId, OutputId, RunId, StepId, Token, TypeId, WorkerId};
+pub use kind::Kind;
 pub use lock::{Holder, ResourceKey};
 pub use nearest::nearest;
 pub use outcome::{Certificate, ExitStatus, KillIntent, Outcome, REMARK, Report, ResourceLimit};

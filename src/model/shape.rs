@@ -1,5 +1,6 @@
 //! What the store needs to know of a workflow definition: the order of its steps and who listens.
 
+use super::EventKind;
 use serde::{Deserialize, Serialize};
 
 /// The steps of a definition as a graph; needs only point backwards.
@@ -22,8 +23,8 @@ pub struct ShapeStep {
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ShapeHook {
-    /// `group_start`, `group_end`, `item_start`, `item_end`, `item_failed`, `step_start`, `step_end`, `step_failed`.
-    pub event: String,
+    #[serde(with = "super::event::by_name")]
+    pub event: EventKind,
     pub name: String,
 }
 

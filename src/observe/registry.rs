@@ -1,11 +1,12 @@
 //! Metrics in memory, in the text format of Prometheus (exposition format 0.0.4).
 
 use super::metrics::{Counter, Gauge, Histogram, Metrics};
+use crate::os::Unpoisoned;
 use std::{
     collections::{BTreeMap, BTreeSet},
     fmt::Write,
     sync::{
-        Mutex, MutexGuard, PoisonError,
+        Mutex, MutexGuard,
         atomic::{AtomicU64, Ordering},
     },
 };
@@ -177,7 +178,7 @@ fn braced(labels: &[String]) -> String {
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+    mutex.lock().unpoisoned()
 }
 
 #[cfg(test)]

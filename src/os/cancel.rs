@@ -1,10 +1,11 @@
 //! Asks running work to stop, and says why.
 
+use super::unpoisoned::Unpoisoned;
 use crate::model::KillIntent;
 use std::{
     io,
     os::fd::{AsFd, BorrowedFd, OwnedFd},
-    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Condvar, Mutex, MutexGuard},
     time::{Duration, Instant},
 };
 
@@ -69,7 +70,7 @@ impl CancelToken {
             if left.is_zero() {
                 break;
             }
-            state = self.0.told.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
+            state = self.0.told.wait_timeout(state, left).unpoisoned().0;
         }
         state.intent
     }
@@ -89,7 +90,7 @@ impl CancelToken {
 
 impl Shared {
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock().unpoisoned()
     }
 }
 

@@ -1,8 +1,19 @@
 //! Room on the disk.
 
-use super::{file_system::nearest_existing, interrupted::retried};
+use super::interrupted::retried;
 use crate::model::Bytes;
-use std::{fs::File, io, os::unix::fs::MetadataExt, path::Path};
+use std::{
+    fs::File,
+    io,
+    os::unix::fs::MetadataExt,
+    path::{Path, PathBuf},
+};
+
+/// The path itself or the nearest parent that exists.
+pub(super) fn nearest_existing(dir: &Path) -> PathBuf {
+    let found = dir.ancestors().find(|it| !it.as_os_str().is_empty() && it.exists());
+    found.unwrap_or(Path::new(".")).to_path_buf()
+}
 
 /// Bytes that this user may still write in `dir`, or in its nearest existing parent.
 pub fn free(dir: &Path) -> io::Result<Bytes> {

@@ -1,5 +1,7 @@
 //! Refuses file systems on which locks or durability can't be trusted.
 
+use super::{disk_space::nearest_existing, error_kind::kind_of};
+use crate::model::Kind;
 use std::{
     io,
     path::{Path, PathBuf},
@@ -14,6 +16,14 @@ pub enum Error {
 }
 
 impl Error {
+    /// What went wrong, in one word.
+    pub fn kind(&self) -> Kind {
+        match self {
+            Error::Network { .. } => Kind::Invalid,
+            Error::Io { source, .. } => kind_of(source),
+        }
+    }
+
     /// Tells the user what to do next.
     pub fn hint(&self) -> Option<String> {
         match self {
@@ -44,12 +54,6 @@ pub fn sync_file_system(dir: &Path) -> io::Result<()> {
         rustix::fs::sync();
     }
     Ok(())
-}
-
-/// The path itself or the nearest parent that exists.
-pub(super) fn nearest_existing(dir: &Path) -> PathBuf {
-    let found = dir.ancestors().find(|it| !it.as_os_str().is_empty() && it.exists());
-    found.unwrap_or(Path::new(".")).to_path_buf()
 }
 
 /// A directory of this machine that is most likely local.

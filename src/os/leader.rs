@@ -3,7 +3,7 @@
 //! On Linux a process can adopt the orphans of its descendants. So what a killed leader leaves behind either is still of its
 //! session, or becomes a child of this process: one that it did not start, in a session that is not its own. Both are ended.
 
-use super::{process_stat, spawn};
+use super::{process_stat, spawn, unpoisoned::Unpoisoned};
 use crate::model::ExitStatus;
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, waitid};
 use std::{
@@ -11,7 +11,7 @@ use std::{
     io,
     process::{Child, Command},
     sync::{
-        Mutex, MutexGuard, PoisonError, RwLock,
+        Mutex, MutexGuard, RwLock,
         atomic::{AtomicBool, Ordering},
     },
     thread,
@@ -58,7 +58,7 @@ impl Leader {
     /// Starts a program that is going to lead a session.
     pub fn start(command: &mut Command) -> io::Result<Leader> {
         reap_released();
-        let _starting = STARTING.read().unwrap_or_else(PoisonError::into_inner);
+        let _starting = STARTING.read().unpoisoned();
         let child = command.spawn()?;
         lock(&LISTED).insert(child.id());
         Ok(Leader { child })
@@ -144,7 +144,7 @@ fn end_strays(leader: u32) -> Left {
 
 /// One round: who was there.
 fn kill_strays(leader: u32) -> BTreeSet<u32> {
-    let _none_starts = STARTING.write().unwrap_or_else(PoisonError::into_inner);
+    let _none_starts = STARTING.write().unpoisoned();
     let all = process_stat::kin();
     // A tick is 10 ms: of two processes that began in the same one the later has the higher number.
     let since = all.iter().find(|it| it.pid == leader).map_or((0, 0), |it| (it.start_time, it.pid));
@@ -195,5 +195,5 @@ fn pid(number: u32) -> Option<Pid> {
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+    mutex.lock().unpoisoned()
 }

@@ -3,6 +3,7 @@
 //! A file of root counts as trusted for everyone; for root only root's own do. A group counts as another user unless it is
 //! the owner's private group, as on systems whose umask is 002.
 
+use crate::model::Kind;
 use rustix::process::geteuid;
 use std::{
     fs::{self, File, Metadata, OpenOptions},
@@ -30,6 +31,14 @@ pub enum Error {
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 impl Error {
+    /// What went wrong, in one word.
+    pub fn kind(&self) -> Kind {
+        match self {
+            Error::Io { source, .. } => super::error_kind::kind_of(source),
+            _ => Kind::Denied,
+        }
+    }
+
     /// Tells the user what to do next.
     pub fn hint(&self) -> Option<String> {
         match self {
@@ -86,7 +95,7 @@ fn look(path: &Path, found: io::Result<Metadata>) -> Result<Option<Metadata>> {
 
 /// Refuses to make something as root in a directory of another user, who could not use it and could replace it.
 pub fn check_place(path: &Path) -> Result<()> {
-    let dir = super::file_system::nearest_existing(path);
+    let dir = super::disk_space::nearest_existing(path);
     let found = fs::metadata(&dir).map_err(|source| Error::Io { path: dir.clone(), source })?;
     const STICKY: u32 = 0o1000;
     if geteuid().is_root() && found.uid() != 0 && found.mode() & STICKY == 0 {

@@ -1,6 +1,7 @@
 //! Signals to this process: the first stop drains, the second kills; Ctrl-Z waits for a write to end. A closed terminal is a
 //! stop like any other, unless `nohup` says that it is none.
 
+use super::unpoisoned::Unpoisoned;
 use signal_hook::{
     consts::{SIGHUP, SIGINT, SIGTERM, SIGTSTP},
     iterator::{Handle, Signals as Iterator},
@@ -8,7 +9,7 @@ use signal_hook::{
 use std::{
     io,
     sync::{
-        Arc, Condvar, Mutex, MutexGuard, PoisonError,
+        Arc, Condvar, Mutex, MutexGuard,
         atomic::{AtomicI32, Ordering},
     },
     thread::{self, JoinHandle},
@@ -77,7 +78,7 @@ impl Signals {
             if left.is_zero() {
                 break;
             }
-            stop = self.shared.told.wait_timeout(stop, left).unwrap_or_else(PoisonError::into_inner).0;
+            stop = self.shared.told.wait_timeout(stop, left).unpoisoned().0;
         }
         *stop
     }
@@ -104,7 +105,7 @@ impl Drop for Signals {
 
 impl Shared {
     fn lock(&self) -> MutexGuard<'_, bool> {
-        self.stop.lock().unwrap_or_else(PoisonError::into_inner)
+        self.stop.lock().unpoisoned()
     }
 
     fn request_stop(&self) {
@@ -157,7 +158,7 @@ fn suspend(state: MutexGuard<'_, Suspension>) {
 }
 
 fn suspension() -> MutexGuard<'static, Suspension> {
-    SUSPENSION.lock().unwrap_or_else(PoisonError::into_inner)
+    SUSPENSION.lock().unpoisoned()
 }
 
 /// Whether this process was started so that a signal does not reach it, as `nohup` does.

@@ -6,10 +6,11 @@
 //! On a terminal some lines may stay below all others and change in place, such as bars. They are taken away before anything
 //! else is written and drawn again behind it, so that neither overwrites the other.
 
+use super::unpoisoned::Unpoisoned;
 use crate::model::printable::printable;
 use std::{
     io::{self, Write},
-    sync::{Mutex, PoisonError},
+    sync::Mutex,
 };
 
 /// The lines that stay below, as they were drawn last.
@@ -35,7 +36,7 @@ pub fn ask(question: &str) {
 
 /// Draws these lines in the place of those that were drawn before. For a terminal, on which none of them is too wide.
 pub fn draw(lines: Vec<String>) {
-    let mut below = BELOW.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut below = BELOW.lock().unpoisoned();
     let text = format!("{}{}", without(&below), drawn(&lines));
     *below = lines;
     let _ = io::stderr().write_all(text.as_bytes());
@@ -43,11 +44,11 @@ pub fn draw(lines: Vec<String>) {
 
 /// Leaves the lines standing as they are: from now on they are text like any other.
 pub fn leave() {
-    BELOW.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    BELOW.lock().unpoisoned().clear();
 }
 
 fn above(text: &[u8]) {
-    let below = BELOW.lock().unwrap_or_else(PoisonError::into_inner);
+    let below = BELOW.lock().unpoisoned();
     let whole = match below.is_empty() {
         true => text.to_vec(),
         false => [without(&below).as_bytes(), text, drawn(&below).as_bytes()].concat(),

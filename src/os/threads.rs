@@ -1,7 +1,8 @@
 //! Work that runs beside its caller if a thread is available, else within the caller.
 
+use super::unpoisoned::Unpoisoned;
 use std::{
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex},
     thread,
 };
 
@@ -31,7 +32,7 @@ pub fn for_each<T: Send>(items: impl IntoIterator<Item = T>, work: impl Fn(T) + 
 
 /// Whoever comes first does it.
 fn run(work: &Mutex<Option<impl FnOnce()>>) {
-    let work = work.lock().unwrap_or_else(PoisonError::into_inner).take();
+    let work = work.lock().unpoisoned().take();
     if let Some(work) = work {
         work();
     }

@@ -4,12 +4,12 @@
 //! queue lock waits for the write lock, so a process that just wrote can't overtake all others: with one lock the last writer
 //! wins again and again.
 
-use super::file_lock;
+use super::{file_lock, unpoisoned::Unpoisoned};
 use std::{
     fs::File,
     io,
     path::{Path, PathBuf},
-    sync::{Condvar, Mutex, PoisonError},
+    sync::{Condvar, Mutex},
     time::{Duration, Instant},
 };
 
@@ -92,20 +92,20 @@ impl Turnstile {
     }
 
     fn enter_here(&self, deadline: Instant) -> bool {
-        let mut inside = self.inside.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut inside = self.inside.lock().unpoisoned();
         while *inside {
             let left = deadline.saturating_duration_since(Instant::now());
             if left.is_zero() {
                 return false;
             }
-            inside = self.left.wait_timeout(inside, left).unwrap_or_else(PoisonError::into_inner).0;
+            inside = self.left.wait_timeout(inside, left).unpoisoned().0;
         }
         *inside = true;
         true
     }
 
     fn leave_here(&self) {
-        *self.inside.lock().unwrap_or_else(PoisonError::into_inner) = false;
+        *self.inside.lock().unpoisoned() = false;
         self.left.notify_one();
     }
 }

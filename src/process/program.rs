@@ -1,9 +1,10 @@
 //! Which program is executed as the shim.
 
 use super::shim;
+use crate::os::Unpoisoned;
 use std::{
     path::{Path, PathBuf},
-    sync::{Mutex, PoisonError},
+    sync::Mutex,
 };
 
 static CHOSEN: Mutex<Option<PathBuf>> = Mutex::new(None);
@@ -11,18 +12,18 @@ static CHOSEN: Mutex<Option<PathBuf>> = Mutex::new(None);
 /// Uses the windlass binary at `path` as the shim. For programs that embed the engine and can't call
 /// `shim::run_if_asked` at the start of their own `main`.
 pub fn use_program(path: &Path) {
-    *CHOSEN.lock().unwrap_or_else(PoisonError::into_inner) = Some(path.to_path_buf());
+    *CHOSEN.lock().unpoisoned() = Some(path.to_path_buf());
 }
 
 /// Whether `program` is this very program, which then must have checked what it was started as.
 pub fn is_this_program() -> bool {
-    CHOSEN.lock().unwrap_or_else(PoisonError::into_inner).is_none() && shim::is_asked_here()
+    CHOSEN.lock().unpoisoned().is_none() && shim::is_asked_here()
 }
 
 /// The program to execute: the chosen one, else this program when its `main` asks whether it is a shim, else a
 /// `windlass` beside this program.
 pub fn program() -> Result<PathBuf, String> {
-    if let Some(chosen) = CHOSEN.lock().unwrap_or_else(PoisonError::into_inner).clone() {
+    if let Some(chosen) = CHOSEN.lock().unpoisoned().clone() {
         return Ok(chosen);
     }
     let this = std::env::current_exe().map_err(|error| format!("can't find the running program: {error}"))?;

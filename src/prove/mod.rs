@@ -28,7 +28,10 @@ pub use drill::{Drill, Progress, run};
 pub use role::run_if_asked;
 pub use verdict::{Invariant, Report, Verdict, Violation};
 
-use crate::model::ExitStatus;
+use crate::{
+    model::{ExitStatus, Kind},
+    os::error_kind::kind_of,
+};
 use std::{io, path::PathBuf};
 
 /// Why a drill could not be held at all. A violation is no error.
@@ -51,6 +54,18 @@ pub enum Error {
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 impl Error {
+    /// What went wrong, in one word.
+    pub fn kind(&self) -> Kind {
+        match self {
+            Error::Io { source, .. } => kind_of(source),
+            Error::Engine(error) => error.kind(),
+            Error::Store(error) => error.kind(),
+            Error::Artifact(error) => error.kind(),
+            Error::Filled { .. } => Kind::Failed,
+            Error::NotEmpty(_) => Kind::Invalid,
+        }
+    }
+
     /// What the user can do next, if known.
     pub fn hint(&self) -> Option<String> {
         match self {

@@ -13,7 +13,7 @@ use crate::{
     definition::{KnownKinds, parse},
     engine::{self, Engine, Submission, Worker, WorkerOptions},
     failpoint::probe,
-    model::{GroupId, Millis, Scope},
+    model::{GroupId, Kind, Millis, Scope},
     os::{signals::Signals, stderr},
     store,
 };
@@ -134,7 +134,7 @@ impl Player {
                 self.write(log, &Record::Worker { process: self.process, worker: worker.id() })?;
             }
             if let Some(what) = worker.fatal() {
-                return Err(Error::Engine(engine::Error::Refused { what, hint: None }));
+                return Err(Error::Engine(engine::Error::refused(what, None)));
             }
         }
         worker.stop(Millis::seconds(10));
@@ -222,7 +222,7 @@ impl Client<'_> {
                 (Record::Accepted { process, name, group, new }, Some(group), false)
             }
             Err(error) => {
-                let busy = matches!(error, engine::Error::Refused { .. });
+                let busy = matches!(error, engine::Error::Refused { kind: Kind::Conflict, .. });
                 let conflict = busy || matches!(error, engine::Error::Store(store::Error::Conflict { .. }));
                 let error = Error::from(error);
                 let full = error.is_full();

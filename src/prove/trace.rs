@@ -3,7 +3,7 @@
 
 use crate::{
     failpoint::probe::{Probe, Window},
-    os::{clock::precise_now, peer},
+    os::{Unpoisoned, clock::precise_now, peer},
 };
 use std::{
     fs::{self, File},
@@ -11,7 +11,7 @@ use std::{
     os::unix::fs::FileExt,
     path::Path,
     str::FromStr,
-    sync::{Mutex, PoisonError},
+    sync::Mutex,
     thread,
     time::Duration,
 };
@@ -73,7 +73,7 @@ impl Trace {
     }
 
     fn change(&self, window: Window, change: impl FnOnce(&mut Count)) -> Count {
-        let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut counts = self.counts.lock().unpoisoned();
         let count = &mut counts[window as usize];
         change(count);
         let mut bytes = [0; 8];

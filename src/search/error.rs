@@ -1,6 +1,6 @@
 //! What can go wrong while searching.
 
-use crate::{embed, vector};
+use crate::{embed, model::Kind, vector};
 
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -14,6 +14,15 @@ pub enum Error {
 }
 
 impl Error {
+    /// What went wrong, in one word.
+    pub fn kind(&self) -> Kind {
+        match self {
+            Error::Embedder { .. } => Kind::Conflict,
+            Error::Vector(error) => error.kind(),
+            Error::Embed(error) => error.kind(),
+        }
+    }
+
     /// What the user can do next, if known.
     pub fn hint(&self) -> Option<&'static str> {
         match self {

@@ -1,6 +1,9 @@
 //! What can be wrong with the settings.
 
-use crate::os::ownership;
+use crate::{
+    model::Kind,
+    os::{error_kind::kind_of, ownership},
+};
 use std::{io, path::PathBuf};
 
 #[derive(Debug, thiserror::Error)]
@@ -28,6 +31,21 @@ pub enum Error {
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 impl Error {
+    /// What went wrong, in one word.
+    pub fn kind(&self) -> Kind {
+        match self {
+            Error::Ownership(error) => error.kind(),
+            Error::Untrusted { .. } => Kind::Denied,
+            Error::Io { source, .. } => kind_of(source),
+            Error::File { .. }
+            | Error::Variable { .. }
+            | Error::Flag { .. }
+            | Error::NoHome
+            | Error::NotUtf8 { .. }
+            | Error::NoMemory => Kind::Invalid,
+        }
+    }
+
     /// Tells the user what would be right, where we know.
     pub fn hint(&self) -> Option<String> {
         let words = match self {

@@ -1,7 +1,10 @@
 //! What can go wrong with a vector database.
 
 use super::FilterError;
-use crate::os::{Shortage, ownership};
+use crate::{
+    model::Kind,
+    os::{Shortage, error_kind::kind_of, ownership},
+};
 use std::{
     io,
     path::{Path, PathBuf},
@@ -60,6 +63,27 @@ pub enum Error {
 }
 
 impl Error {
+    /// What went wrong, in one word.
+    pub fn kind(&self) -> Kind {
+        match self {
+            Error::NotFound { .. } => Kind::NotFound,
+            Error::NotAVectorDatabase { .. } | Error::Filter(_) => Kind::Invalid,
+            Error::Embedder { .. } | Error::Fenced { .. } => Kind::Conflict,
+            Error::Busy { .. } => Kind::Locked,
+            Error::TooLong { .. } => Kind::TimedOut,
+            Error::DiskFull { .. } => Kind::DiskFull,
+            Error::Ownership(error) => error.kind(),
+            Error::Io { source, .. } => kind_of(source),
+            Error::Dimension { .. } | Error::NotFinite => Kind::Bug,
+            Error::SchemaVersion { .. }
+            | Error::ReadOnly { .. }
+            | Error::Damaged { .. }
+            | Error::Schema { .. }
+            | Error::Pragma { .. }
+            | Error::Sql { .. } => Kind::Failed,
+        }
+    }
+
     /// What the user can do next, if known.
     pub fn hint(&self) -> Option<&'static str> {
         match self {

@@ -1,6 +1,11 @@
 //! What can go wrong when a document is made: mostly what went wrong below.
 
-use crate::{embed, engine, model::nearest, search, store, vector};
+use crate::{
+    embed, engine,
+    model::{Kind, nearest},
+    os::error_kind::kind_of,
+    search, store, vector,
+};
 use std::path::PathBuf;
 
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -42,6 +47,22 @@ pub enum Error {
 }
 
 impl Error {
+    /// What went wrong, in one word.
+    pub fn kind(&self) -> Kind {
+        match self {
+            Error::Engine(error) => error.kind(),
+            Error::Store(error) => error.kind(),
+            Error::Vector(error) => error.kind(),
+            Error::Search(error) => error.kind(),
+            Error::Embed(error) => error.kind(),
+            Error::Filter(error) => error.kind(),
+            Error::List { source, .. } | Error::DamagedLog { source, .. } => kind_of(source),
+            Error::NoDatabase { .. } | Error::NoDefinition { .. } | Error::NoGroup => Kind::NotFound,
+            Error::StillLocked { .. } | Error::UnknownServer { .. } => Kind::Conflict,
+            Error::DatabaseName { .. } | Error::Cursor(_) => Kind::Invalid,
+        }
+    }
+
     /// What the user can do next, if known.
     pub fn hint(&self) -> Option<String> {
         match self {
@@ -53,7 +74,7 @@ impl Error {
                 "if you trust it, name it in `windlass.toml`: `[embed.servers]`, then \"{url}\" = \"NAME OF ITS KEY, OR EMPTY\"; \
                  or search by words alone: `--mode text`"
             )),
-            Error::Embed(embed::Error::Unpaired { .. }) => None,
+            Error::Embed(error @ embed::Error::Unpaired { .. }) => error.hint().map(str::to_string),
             Error::Embed(_) => Some("search by words alone: mode `text`".to_string()),
             Error::Filter(error) => error.hint().map(|it| it.to_string()),
             Error::NoDatabase { name, there } => Some(match nearest(name, there.iter().map(String::as_str)) {

@@ -13,7 +13,7 @@ use std::{
     process::{Child, Command, Stdio},
     time::{Duration, Instant},
 };
-use windlass::model::AttemptOutcome;
+use windlass::model::{AttemptOutcome, EventKind};
 
 #[path = "json/notation.rs"]
 mod notation;
@@ -408,16 +408,7 @@ fn the_page_on_json_has_the_exit_codes() {
 #[test]
 fn the_page_on_json_has_every_word_of_the_program() {
     let page = Page::read(PAGE);
-    let between =
-        |text: &'static str, begin: &str, end: &str| text.split_once(begin).unwrap().1.split_once(end).unwrap().0;
-    let kinds = between(include_str!("../../src/model/event.rs"), "pub enum EventKind {", "}");
-    let snake = |it: &str| {
-        let letters = it.chars().enumerate().flat_map(|(at, it)| {
-            [(at > 0 && it.is_uppercase()).then_some('_'), Some(it.to_ascii_uppercase())].into_iter().flatten()
-        });
-        letters.collect::<String>()
-    };
-    let kinds: BTreeSet<String> = kinds.split(',').map(str::trim).filter(|it| !it.is_empty()).map(snake).collect();
+    let kinds: BTreeSet<String> = EventKind::ALL.iter().map(|kind| kind.name().to_uppercase()).collect();
     assert_eq!(page.texts("EventKind"), kinds);
     let outcomes: BTreeSet<String> = AttemptOutcome::ALL.iter().map(|it| it.name().to_string()).collect();
     assert_eq!(page.texts("Outcome"), outcomes);

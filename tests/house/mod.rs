@@ -7,8 +7,8 @@ use std::{
 };
 use windlass::{
     model::{
-        GroupId, Monotonic, ProcessIdentity, RunId, Scope, Shape, ShapeHook, ShapeStep, Status, StepId, Timestamp,
-        TypeId, WorkerId,
+        EventKind, GroupId, Monotonic, ProcessIdentity, RunId, Scope, Shape, ShapeHook, ShapeStep, Status, StepId,
+        Timestamp, TypeId, WorkerId,
     },
     os::MovableClock,
     store::{
@@ -45,7 +45,10 @@ pub fn step(step_type: &str, needs: &[usize]) -> ShapeStep {
 }
 
 pub fn with_hook(shape: Shape, event: &str) -> Shape {
-    Shape { hooks: vec![ShapeHook { event: event.into(), name: format!("on {event}") }], ..shape }
+    Shape {
+        hooks: vec![ShapeHook { event: EventKind::from_name(event).unwrap(), name: format!("on {event}") }],
+        ..shape
+    }
 }
 
 /// The record of an attempt that failed with this message.

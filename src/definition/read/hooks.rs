@@ -8,10 +8,10 @@ use super::{
 use crate::{
     definition::{
         error::Result,
-        workflow::{HookDefinition, HookEvent, WorkerDefinition},
+        workflow::{HookDefinition, WorkerDefinition},
         yaml::{Fields, Node, Value},
     },
-    model::{Millis, WorkerLimits},
+    model::{EventKind, Millis, WorkerLimits},
 };
 use std::collections::BTreeMap;
 
@@ -78,13 +78,13 @@ impl Reader<'_> {
         Ok(limits)
     }
 
-    pub(super) fn hooks(&self, fields: &Fields<'_>) -> Result<BTreeMap<HookEvent, Vec<HookDefinition>>> {
+    pub(super) fn hooks(&self, fields: &Fields<'_>) -> Result<BTreeMap<EventKind, Vec<HookDefinition>>> {
         let mut hooks = BTreeMap::new();
         let Some(node) = fields.get("hooks") else { return Ok(hooks) };
-        let known = HookEvent::ALL.map(|it| it.1);
+        let known: Vec<&str> = EventKind::hookable().map(EventKind::name).collect();
         self.source.fields(node, "`hooks`", &known)?;
         for (key, node) in self.source.map(node, "hooks")? {
-            let Some((event, ..)) = HookEvent::ALL.into_iter().find(|it| it.1 == key.name) else { continue };
+            let Some(event) = EventKind::from_name(&key.name) else { continue };
             let listed = self.source.list(node, &key.name)?;
             hooks.insert(event, listed.iter().map(|it| self.hook(it)).collect::<Result<_>>()?);
         }

@@ -1,6 +1,6 @@
 use super::*;
 use crate::{
-    definition::workflow::{Action, Background, Command, HookEvent, Unit},
+    definition::workflow::{Action, Background, Command, Unit},
     model::{Bytes, Millis, WorkerLimits},
 };
 
@@ -56,7 +56,7 @@ fn the_whole_language_reads() {
     assert_eq!(model.action, Action::Worker { worker: "py".into(), handler: "model".into() });
     assert_eq!((model.step_type.as_str(), model.unit, model.env["HOST"].is_none()), ("heavy", Unit::Run, true));
     assert_eq!((publish.step_type.as_str(), publish.max_crashes, publish.cache), ("publish", 3, None));
-    assert_eq!(it.hooks[&HookEvent::GroupEnd][0].retries, 1);
+    assert_eq!(it.hooks[&crate::model::EventKind::GroupEnd][0].retries, 1);
     assert_eq!(it.workers["py"].start_timeout, Some(Millis::minutes(2)));
     assert_eq!((it.workers["py"].size, it.workers["py"].limits.age, it.workers["py"].limits.fds), (2, None, Some(200)));
     assert!(it.is_chain());

@@ -151,12 +151,12 @@ fn environment(
     for (name, value) in own.into_iter().chain(extra.iter().map(|(name, value)| (name.as_str(), value.clone()))) {
         if value.contains('\0') {
             let what = format!("variable {name} contains NUL, which programs can't receive");
-            return Err(Error::Refused { what, hint: None });
+            return Err(Error::refused(what, None));
         }
         if value.len() > MOST_VARIABLE {
             let what =
                 format!("variable {name} would have {} bytes; a program can receive {MOST_VARIABLE}", value.len());
-            return Err(Error::Refused { what, hint: Some("pass large values as files of an earlier step") });
+            return Err(Error::refused(what, Some("pass large values as files of an earlier step")));
         }
         all.retain(|it| it.0 != name);
         all.push((name.into(), value.into()));

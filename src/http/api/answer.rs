@@ -1,10 +1,6 @@
 //! What the handlers share: names in addresses, pages, and what an error looks like.
 
-use crate::{
-    http::{Failure, Result},
-    search, vector,
-    view::Error,
-};
+use crate::http::{Failure, Result};
 use serde::{Deserialize, Serialize};
 use std::str::FromStr;
 
@@ -86,48 +82,5 @@ pub fn page(limit: Option<Limit>) -> Result<usize> {
         None => Ok(PAGE),
         Some(Limit(limit @ 1..=PAGE_MAX)) => Ok(limit as usize),
         Some(_) => Err(Failure::bad_request(format!("`limit` must be 1 to {PAGE_MAX}"))),
-    }
-}
-
-impl From<Error> for Failure {
-    fn from(error: Error) -> Failure {
-        let hint = error.hint();
-        let failure = match error {
-            Error::Engine(error) => error.into(),
-            Error::Store(error) => error.into(),
-            Error::Vector(error) => of_vector(error),
-            Error::Search(search::Error::Vector(error)) => of_vector(error),
-            Error::Search(error @ search::Error::Embedder { .. }) => Failure::conflict(error.to_string()),
-            Error::Search(search::Error::Embed(error)) if error.is_retryable() => {
-                Failure::unavailable(error.to_string(), 5)
-            }
-            Error::Search(search::Error::Embed(error)) => Failure::conflict(error.to_string()),
-            Error::Embed(error) => Failure::conflict(error.to_string()),
-            Error::Filter(error) => Failure::bad_request(error.to_string()),
-            Error::NoDatabase { .. } | Error::NoDefinition { .. } | Error::NoGroup => {
-                Failure::not_found(error.to_string())
-            }
-            Error::DatabaseName { .. } | Error::Cursor(_) => Failure::bad_request(error.to_string()),
-            Error::StillLocked { .. } | Error::UnknownServer { .. } => Failure::conflict(error.to_string()),
-            Error::List { .. } | Error::DamagedLog { .. } => {
-                tracing::error!(%error, "a request failed");
-                Failure::new(500, error.to_string())
-            }
-        };
-        match hint {
-            Some(hint) => failure.hint(hint),
-            None => failure,
-        }
-    }
-}
-
-fn of_vector(error: vector::Error) -> Failure {
-    match &error {
-        vector::Error::NotFound { .. } | vector::Error::NotAVectorDatabase { .. } => {
-            Failure::not_found(error.to_string())
-        }
-        vector::Error::Filter(_) => Failure::bad_request(error.to_string()),
-        vector::Error::Busy { .. } => Failure::unavailable(error.to_string(), 1),
-        _ => error.into(),
     }
 }

@@ -8,6 +8,7 @@ use crate::{
     engine::Engine,
     model::{Event, GroupId},
     observe::{Counter, Metrics},
+    os::Unpoisoned,
     store::{
         self, Store,
         event::{self, Cursor},
@@ -16,7 +17,7 @@ use crate::{
 };
 use std::{
     collections::VecDeque,
-    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak},
+    sync::{Arc, Condvar, Mutex, MutexGuard, Weak},
     thread,
     time::{Duration, Instant},
 };
@@ -216,12 +217,12 @@ impl Shared {
         if ring.stopped {
             return true;
         }
-        self.woken.wait_timeout(ring, time).unwrap_or_else(PoisonError::into_inner).0.stopped
+        self.woken.wait_timeout(ring, time).unpoisoned().0.stopped
     }
 
     /// Reads what is new into the ring. No transaction stays open while it waits for anything.
     fn take_in(&self, store: &Store) -> store::Result<()> {
-        let _filling = self.filling.lock().unwrap_or_else(PoisonError::into_inner);
+        let _filling = self.filling.lock().unpoisoned();
         self.skip(store.read(event::newest)?);
         loop {
             let from = self.ring().end;
@@ -267,7 +268,7 @@ impl Shared {
     }
 
     fn ring(&self) -> MutexGuard<'_, Ring> {
-        self.ring.lock().unwrap_or_else(PoisonError::into_inner)
+        self.ring.lock().unpoisoned()
     }
 }
 

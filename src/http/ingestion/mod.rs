@@ -24,7 +24,6 @@ use crate::{
     http::{App, Failure},
     ingest,
     model::{Holder, HolderKind},
-    vector,
 };
 use axum::extract::DefaultBodyLimit;
 use std::{
@@ -83,27 +82,17 @@ fn holder() -> Holder {
     Holder { kind: HolderKind::Web, id: NEXT.fetch_add(1, Ordering::Relaxed) }
 }
 
-/// What a client asked for that can't be is its mistake; what the engine can't do is ours.
+/// What the body of a request names and can't be read is the client's mistake, not an address that does not exist.
 fn of_ingest(error: ingest::Error) -> Failure {
     use ingest::Error;
-    let hint = error.hint();
-    let failure = match error {
-        Error::Embed(ref it) if it.is_retryable() => Failure::unavailable(error.to_string(), 30),
-        Error::Refused { .. } | Error::Chunk(_) | Error::Embed(_) | Error::Source(_) => {
-            Failure::bad_request(error.to_string())
-        }
-        Error::Vector(
-            vector::Error::Embedder { .. }
-            | vector::Error::NotAVectorDatabase { .. }
-            | vector::Error::SchemaVersion { .. },
-        ) => Failure::bad_request(error.to_string()),
-        Error::Vector(vector::Error::Busy { .. }) => Failure::unavailable(error.to_string(), 1),
+    let message = match &error {
+        Error::Source(_) => error.to_string(),
         // A name that leads nowhere.
-        Error::Io { action: "resolve", ref source, .. } => Failure::bad_request(format!("{error}: {source}")),
-        Error::FileSystem(_) => Failure::bad_request(error.to_string()),
-        other => return other.into(),
+        Error::Io { action: "resolve", source, .. } => format!("{error}: {source}"),
+        _ => return error.into(),
     };
-    match hint {
+    let failure = Failure::bad_request(message);
+    match error.hint() {
         Some(hint) => failure.hint(hint),
         None => failure,
     }

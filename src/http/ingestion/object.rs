@@ -1,7 +1,7 @@
 //! The objects of the ingestion API: field by field as its clients expect them, in this order, `null` where nothing is known.
 
 use crate::{
-    model::{ArtifactHash, EventKind, Timestamp},
+    model::{ArtifactHash, Timestamp},
     store::{
         document_batch::Batch,
         document_uri::DocumentUri,
@@ -299,7 +299,7 @@ impl HistoryObject {
     pub fn new(id: i64, it: HistoryRecord) -> HistoryObject {
         HistoryObject {
             id,
-            event: event(it.event),
+            event: it.event.name().to_string(),
             handler_name: it.handler,
             run_group_id: it.group.0,
             workflow_run_id: it.run.0,
@@ -312,12 +312,6 @@ impl HistoryObject {
             status_meta: json!({}),
         }
     }
-}
-
-/// `step_end`
-fn event(kind: EventKind) -> String {
-    let name = serde_json::to_value(kind).unwrap_or_default();
-    name.as_str().unwrap_or_default().to_lowercase()
 }
 
 #[derive(Debug, Serialize, ToSchema)]

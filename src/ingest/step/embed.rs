@@ -10,6 +10,7 @@ use crate::{
     engine::{StepContext, StepInput, StepKind, StepResult},
     ingest::parameters::{self, TRIAL_TEXT},
     model::{Chunk, Millis, Outcome, artifact::kind},
+    os::Unpoisoned,
     vector::{self, OpenOptions, TextHash, VectorDb},
 };
 use serde_json::json;
@@ -17,7 +18,7 @@ use std::{
     collections::HashMap,
     path::Path,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Mutex,
         mpsc::{self, RecvTimeoutError},
     },
     thread,
@@ -49,7 +50,7 @@ struct Circuit(Mutex<HashMap<String, u32>>);
 impl Circuit {
     /// Whether the server has failed too often by now.
     fn is_open_after(&self, url: &str, failed: bool) -> bool {
-        let mut servers = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut servers = self.0.lock().unpoisoned();
         if !failed {
             servers.remove(url);
             return false;

@@ -4,13 +4,14 @@
 //! So the connection of the last step stays open for a moment. It holds no lock of any kind meanwhile. Whoever takes it over
 //! holds the file lock and first checks whether another writer took over in between: then it raises the epoch again.
 
+use crate::os::Unpoisoned;
 use crate::vector::{Epoch, Error, OpenOptions, VectorDb};
 use serde_json::Value;
 use std::{
     fs,
     os::unix::fs::MetadataExt,
     path::Path,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard},
     thread,
     time::{Duration, Instant},
 };
@@ -120,7 +121,7 @@ impl Writers {
     }
 
     fn lock(&self) -> MutexGuard<'_, Slot> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock().unpoisoned()
     }
 }
 

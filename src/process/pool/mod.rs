@@ -13,14 +13,14 @@ use super::worker::{Broken, StartFailure, Worker, WorkerSpec};
 use crate::{
     decide::recycle::{RecycleReason, jittered_age},
     model::{KillIntent, Millis, RunId, WorkerLimits},
-    os::CancelToken,
+    os::{CancelToken, Unpoisoned},
 };
 use serde::Serialize;
 use state::{State, Turn};
 use std::{
     io::{self, PipeReader, PipeWriter, Write},
     os::fd::AsFd,
-    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Condvar, Mutex, MutexGuard},
     thread::JoinHandle,
     time::{Duration, Instant},
 };
@@ -190,7 +190,7 @@ impl Pool {
         self.inner.freed.notify_all();
         self.inner.chores.notify_all();
         self.inner.ring();
-        let supervisor = self.supervisor.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let supervisor = self.supervisor.lock().unpoisoned().take();
         if let Some(supervisor) = supervisor {
             let _ = supervisor.join();
         }
@@ -211,7 +211,7 @@ impl std::fmt::Debug for Pool {
 
 impl Inner {
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock().unpoisoned()
     }
 
     fn ring(&self) {
@@ -260,7 +260,7 @@ impl Inner {
                     }
                     state.waiting += 1;
                     let wait = at_most.min(LOOK);
-                    state = self.freed.wait_timeout(state, wait).unwrap_or_else(PoisonError::into_inner).0;
+                    state = self.freed.wait_timeout(state, wait).unpoisoned().0;
                     state.waiting -= 1;
                 }
                 Turn::Broken(broken) => return Err(Unavailable::Broken(broken)),

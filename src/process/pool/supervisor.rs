@@ -5,13 +5,12 @@ use super::{
     state::{Idle, State},
 };
 use crate::{
-    os::{CancelToken, readiness::wait_readable, threads},
+    os::{CancelToken, Unpoisoned, readiness::wait_readable, threads},
     process::worker::{StartFailure, Worker},
 };
 use std::{
     io::Read,
     os::fd::AsFd,
-    sync::PoisonError,
     time::{Duration, Instant},
 };
 
@@ -68,11 +67,11 @@ fn next_chore(inner: &Inner) -> Chore {
         state = match next {
             Some(next) => {
                 let wait = next.saturating_duration_since(now).max(SHORTEST);
-                inner.chores.wait_timeout(state, wait).unwrap_or_else(PoisonError::into_inner).0
+                inner.chores.wait_timeout(state, wait).unpoisoned().0
             }
             None => {
                 state.supervisor_dozes = true;
-                let mut woken = inner.chores.wait(state).unwrap_or_else(PoisonError::into_inner);
+                let mut woken = inner.chores.wait(state).unpoisoned();
                 woken.supervisor_dozes = false;
                 woken
             }

@@ -1,6 +1,9 @@
 //! What can go wrong in the engine database, for people.
 
-use crate::{model::WorkerId, os::Shortage};
+use crate::{
+    model::{Kind, WorkerId},
+    os::{Shortage, error_kind::kind_of},
+};
 use std::{
     io,
     path::{Path, PathBuf},
@@ -40,7 +43,7 @@ pub enum Error {
     /// Another request of the same transaction failed; nothing of this one was written.
     #[error("the transaction was rolled back because another request in it failed")]
     Aborted,
-    #[error("the database is closed")]
+    #[error("the database is closed: windlass is stopping")]
     Closed,
     #[error("the database was stopped after a failed fsync; restart windlass")]
     Poisoned,
@@ -69,6 +72,31 @@ fn busy(holder: &Option<u32>, waited_ms: u64) -> String {
 }
 
 impl Error {
+    /// What went wrong, in one word.
+    pub fn kind(&self) -> Kind {
+        match self {
+            Error::NotFound { .. } => Kind::NotFound,
+            Error::Conflict { .. } | Error::DocumentGone => Kind::Conflict,
+            Error::Refused { .. } => Kind::Invalid,
+            Error::Busy { .. } => Kind::Locked,
+            Error::DiskFull { .. } => Kind::DiskFull,
+            Error::Io { .. } | Error::Poisoned => Kind::Io,
+            Error::File { source, .. } => kind_of(source),
+            Error::Aborted | Error::Closed => Kind::Unavailable,
+            Error::Panicked => Kind::Bug,
+            Error::Corrupt { .. }
+            | Error::Replaced { .. }
+            | Error::Newer { .. }
+            | Error::Older { .. }
+            | Error::InUse { .. }
+            | Error::NotOurs { .. }
+            | Error::Schema { .. }
+            | Error::Pragma { .. }
+            | Error::Fenced
+            | Error::Sqlite { .. } => Kind::Failed,
+        }
+    }
+
     pub fn not_found(what: impl std::fmt::Display) -> Error {
         Error::NotFound { what: what.to_string() }
     }

@@ -4,7 +4,7 @@
 //! that time has passed. So its thread is made here, one for all pools of the process, and the last failure to
 //! open a connection is kept for the next waiter.
 
-use crate::os::Shortage;
+use crate::os::{Shortage, Unpoisoned};
 use crate::store::{
     error::{Error, Result},
     open,
@@ -17,7 +17,7 @@ use std::{
     io,
     panic::catch_unwind,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard},
     thread,
     time::{Duration, Instant},
 };
@@ -163,7 +163,7 @@ fn opener() -> io::Result<Arc<ScheduledThreadPool>> {
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+    mutex.lock().unpoisoned()
 }
 
 #[cfg(test)]

@@ -1,10 +1,11 @@
 //! How callers hear from the writer: it fills the answers of a whole transaction and wakes one caller, who wakes the
 //! others, so that the next transaction begins while they get up.
 
+use crate::os::Unpoisoned;
 use crate::store::error::{Error, Result};
 use std::{
     any::Any,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard},
     thread::{self, Thread},
     time::{Duration, Instant},
 };
@@ -13,7 +14,7 @@ use std::{
 pub(in crate::store) type Answer = Box<dyn Any + Send>;
 
 pub(in crate::store) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+    mutex.lock().unpoisoned()
 }
 
 #[derive(Default)]

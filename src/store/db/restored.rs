@@ -7,6 +7,7 @@ use crate::model::code::{HOOK_FAILED, HOOK_RUNNING, HOOK_WAITING, STEP_COMPLETED
 use crate::model::{EventKind, GroupId};
 use crate::store::{
     error::Result,
+    event::{self, About},
     params::params,
     pause,
     tx::{ReadTx, WriteTx},
@@ -202,7 +203,8 @@ pub fn end_hooks(tx: &WriteTx) -> Result<Vec<DueHooks>> {
             ),
             params![it.group.0, it.event, it.name, tx.now().0, NOT_TAKEN_OVER],
         )?;
-        tx.event_with(EventKind::HookFailed, Some(it.group), None, None, format!("{}: {NOT_TAKEN_OVER}", it.name));
+        let detail = format!("{}: {NOT_TAKEN_OVER}", it.name);
+        event::note_with(tx, EventKind::HookFailed, About::group(it.group), detail)?;
     }
     Ok(due)
 }

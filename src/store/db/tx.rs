@@ -2,7 +2,7 @@
 
 pub use crate::store::read_tx::ReadTx;
 
-use crate::model::{Event, EventKind, GroupId, RunId, StepId, Timestamp, Token};
+use crate::model::{GroupId, Timestamp, Token};
 use crate::store::{
     error::{Error, Result},
     memory::{Memory, Sums},
@@ -62,27 +62,6 @@ impl<'a> WriteTx<'a> {
     /// Adds to the end counts of a group; written once, before COMMIT.
     pub(in crate::store) fn sum(&self, group: GroupId, add: impl FnOnce(&mut Sums)) {
         add(self.memory().sums.entry(group).or_default());
-    }
-
-    pub(in crate::store) fn event(
-        &self,
-        kind: EventKind,
-        group: Option<GroupId>,
-        run: Option<RunId>,
-        step: Option<StepId>,
-    ) {
-        self.event_with(kind, group, run, step, String::new());
-    }
-
-    pub(in crate::store) fn event_with(
-        &self,
-        kind: EventKind,
-        group: Option<GroupId>,
-        run: Option<RunId>,
-        step: Option<StepId>,
-        detail: String,
-    ) {
-        self.memory().events.push(Event { at: self.now, kind, group, run, step, detail });
     }
 
     /// Writes the counters that moved. Runs once, just before COMMIT.

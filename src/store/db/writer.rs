@@ -20,13 +20,13 @@ use crate::{
         probe::{self, Window},
     },
     model::Event,
-    os::{clock::Clock, file_lock::Turnstile},
+    os::{Unpoisoned, clock::Clock, file_lock::Turnstile},
 };
 use rusqlite::Connection;
 use std::{
     cell::{Cell, RefCell},
     path::Path,
-    sync::{Arc, PoisonError, atomic::Ordering},
+    sync::{Arc, atomic::Ordering},
     time::{Duration, Instant},
 };
 
@@ -128,11 +128,11 @@ impl Writer {
                 return Next::Close;
             }
             if !must_look {
-                queue = self.shared.filled.wait(queue).unwrap_or_else(PoisonError::into_inner);
+                queue = self.shared.filled.wait(queue).unpoisoned();
                 continue;
             }
             let waited = self.shared.filled.wait_timeout(queue, wait);
-            let (again, timeout) = waited.unwrap_or_else(PoisonError::into_inner);
+            let (again, timeout) = waited.unpoisoned();
             queue = again;
             if timeout.timed_out() && queue.waiting.is_empty() {
                 return Next::Idle;

@@ -6,6 +6,7 @@
 use crate::model::{ArtifactHash, ArtifactId, EventKind, RunId};
 use crate::store::{
     error::{Error, Result},
+    event::{self, About},
     params::params,
     run_removal,
     tx::{ReadTx, WriteTx},
@@ -192,9 +193,9 @@ pub fn done(tx: &WriteTx, database: &str, documents: &[Pending]) -> Result<()> {
 }
 
 /// Keeps in the history who deleted a whole vector database.
-pub fn database_deleted(tx: &WriteTx, database: &str, documents: u64, by: &str) {
+pub fn database_deleted(tx: &WriteTx, database: &str, documents: u64, by: &str) -> Result<()> {
     let detail = format!("{database}: {documents} documents (by {by})");
-    tx.event_with(EventKind::DatabaseDeleted, None, None, None, detail);
+    event::note_with(tx, EventKind::DatabaseDeleted, About::default(), detail)
 }
 
 /// Forgets deletions that are done and that no run is left for: every run there is was submitted after them. At most

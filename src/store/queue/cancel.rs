@@ -6,6 +6,7 @@ use crate::model::{EventKind, GroupId, RunId, StepId};
 use crate::store::{
     cancel_step,
     error::{Error, Result},
+    event::{self, About},
     memory::KnownShape,
     params::params,
     recompute, retry, run, settle, step,
@@ -34,7 +35,7 @@ pub fn step(tx: &WriteTx, id: StepId) -> Result<Cancelled> {
     }
     if let Some(asked) = cancel_step::ask(tx, id)? {
         if asked {
-            tx.event_with(EventKind::Cancel, Some(row.group), Some(row.run), Some(id), "asked".into());
+            event::note_with(tx, EventKind::Cancel, About::step(row.group, row.run, id), "asked".into())?;
         }
         return Ok(Cancelled { out: 0, asked: asked.into() });
     }
@@ -42,7 +43,7 @@ pub fn step(tx: &WriteTx, id: StepId) -> Result<Cancelled> {
     cancel_step::end_waiting(tx, &row)?;
     let count = 1 + settle::cancel_dependents(tx, &shape, first, row.no)?;
     recompute::over(tx, id, first, shape.shape.steps.len())?;
-    tx.event(EventKind::Cancel, Some(row.group), Some(row.run), Some(id));
+    event::note(tx, EventKind::Cancel, About::step(row.group, row.run, id))?;
     steps_out(tx, &row, &shape, first, count)?;
     Ok(Cancelled { out: count, asked: 0 })
 }
@@ -52,7 +53,7 @@ pub fn run(tx: &WriteTx, id: RunId) -> Result<Cancelled> {
     let cancelled = cancel_run(tx, id)?;
     if cancelled != Cancelled::default() {
         let group = run::group_of(tx, id)?;
-        tx.event(EventKind::Cancel, group, Some(id), None);
+        event::note(tx, EventKind::Cancel, About { group, run: Some(id), ..About::default() })?;
     }
     Ok(cancelled)
 }
@@ -73,7 +74,7 @@ pub fn group(tx: &WriteTx, id: GroupId) -> Result<bool> {
     let changed = tx.execute("UPDATE run_group SET cancelling = 1 WHERE id = ?1 AND cancelling = 0", [id.0])?;
     if changed == 1 {
         tx.memory().cancelling_groups.insert(id);
-        tx.event(EventKind::Cancel, Some(id), None, None);
+        event::note(tx, EventKind::Cancel, About::group(id))?;
     }
     // What a retry has not re-opened yet stays as it is.
     retry::stop(tx, id)?;

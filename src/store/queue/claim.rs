@@ -8,7 +8,8 @@ use crate::model::{EventKind, Lease, Timestamp, TypeId};
 use crate::store::{
     blocked,
     error::Result,
-    hook, lease, pause,
+    event::{self, About},
+    lease, pause,
     ready::{self, ReadyRow},
     request::{Claim, Claimed, Take},
     resource_lock, step_type,
@@ -119,8 +120,8 @@ fn take(tx: &WriteTx, claim: &Claim, row: &ReadyRow) -> Result<Taken> {
     }
     ready::delete(tx, row)?;
     lease::insert(tx, row, token, claim.worker)?;
-    tx.event(EventKind::StepStart, Some(row.group), Some(row.run), Some(row.step));
-    hook::due_for_start(tx, row, token)?;
+    let about = About { token: Some(token), ..About::step(row.group, row.run, row.step) };
+    event::note(tx, EventKind::StepStart, about)?;
     Ok(Taken::Step(Claimed {
         lease: Lease { step: row.step, token },
         run: row.run,

@@ -6,6 +6,7 @@ use crate::model::{EventKind, GroupId, StepId, StepState};
 use crate::store::{
     blocked,
     error::{Error, Result},
+    event::{self, About},
     group,
     params::params,
     place,
@@ -37,7 +38,7 @@ fn set(tx: &WriteTx, id: GroupId, detail: String) -> Result<bool> {
     let changed = tx.execute("UPDATE run_group SET paused = 1 WHERE id = ?1 AND paused = 0", [id.0])?;
     if changed == 1 {
         tx.memory().paused_groups.insert(id);
-        tx.event_with(EventKind::Pause, Some(id), None, None, detail);
+        event::note_with(tx, EventKind::Pause, About::group(id), detail)?;
     }
     Ok(changed == 1)
 }
@@ -83,7 +84,7 @@ fn resume(tx: &WriteTx, id: GroupId, detail: String) -> Result<bool> {
         tx.execute("UPDATE group_detail SET paused_for = '' WHERE group_id = ?1", [id.0])?;
         tx.memory().paused_groups.remove(&id);
         tx.memory().woke = true;
-        tx.event_with(EventKind::Resume, Some(id), None, None, detail);
+        event::note_with(tx, EventKind::Resume, About::group(id), detail)?;
     }
     Ok(changed == 1)
 }
@@ -142,6 +143,6 @@ pub fn step_type(tx: &WriteTx, name: &str, paused: bool) -> Result<bool> {
     }
     step_type::set_paused(tx, id, paused)?;
     let kind = if paused { EventKind::Pause } else { EventKind::Resume };
-    tx.event_with(kind, None, None, None, format!("type {name}"));
+    event::note_with(tx, kind, About::default(), format!("type {name}"))?;
     Ok(true)
 }

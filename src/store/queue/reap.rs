@@ -1,7 +1,14 @@
 //! Reap: a worker is gone, and what it ran goes back to where it was claimed from.
 
 use crate::model::{AttemptOutcome, EventKind, StepId, WorkerId};
-use crate::store::{attempt, error::Result, hook, lease, resource_lock, settle, tx::WriteTx, worker};
+use crate::store::{
+    attempt,
+    error::Result,
+    event::{self, About},
+    hook, lease, resource_lock, settle,
+    tx::WriteTx,
+    worker,
+};
 
 /// Why a worker is reaped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,8 +54,7 @@ pub fn reap(tx: &WriteTx, id: WorkerId, death: Death, limit: usize) -> Result<Ve
         let record =
             attempt::Record { outcome: AttemptOutcome::Interrupted, detail: detail.to_string(), logs: Vec::new() };
         attempt::record(tx, live, Some(&record))?;
-        let step = Some(live.lease.step);
-        tx.event_with(EventKind::StepReaped, Some(live.group), Some(live.run), step, reason.into());
+        event::note_with(tx, EventKind::StepReaped, About::attempt(live), reason.into())?;
         match asked {
             true => settle::cancelled(tx, live)?,
             false => settle::give_back(tx, live, live.due, death == Death::Died)?,

@@ -12,6 +12,7 @@ use crate::store::{
     attempt::{self, Record},
     cancel_step,
     error::Result,
+    event::{self, About},
     kept_output::{self, Origin},
     lease::Live,
     memory::KnownShape,
@@ -131,7 +132,7 @@ fn begin(tx: &WriteTx, live: &Live, shape: &KnownShape, producer: &Producer) -> 
     }
     tx.memory().recomputing.insert(producer.id);
     let what = "one of its files is damaged".to_string();
-    tx.event_with(EventKind::Retry, Some(live.group), Some(live.run), Some(producer.id), what);
+    event::note_with(tx, EventKind::Retry, About::step(live.group, live.run, producer.id), what)?;
     match step::get(tx, producer.id)? {
         Some(row) => place::place_due(tx, &row),
         None => Ok(()),
@@ -147,7 +148,7 @@ fn wait(tx: &WriteTx, live: &Live) -> Result<()> {
         formatcp!("UPDATE step SET state = {STEP_RECOMPUTE} WHERE id = ?1 AND state = {STEP_OPEN}"),
         [live.lease.step.0],
     )?;
-    tx.event(EventKind::StepReleased, Some(live.group), Some(live.run), Some(live.lease.step));
+    event::note(tx, EventKind::StepReleased, About::attempt(live))?;
     Ok(())
 }
 

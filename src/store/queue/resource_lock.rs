@@ -7,6 +7,7 @@ use crate::model::{
 use crate::store::{
     Held, blocked,
     error::Result,
+    event::{self, About},
     params::params,
     request::Claim,
     resource_key,
@@ -169,7 +170,7 @@ pub fn force_release(tx: &WriteTx, forced: &Forced) -> Result<bool> {
         Some(row) => format!("it was held by {}", row.holder_words()),
         None => "it was not held".to_string(),
     };
-    tx.event_with(EventKind::LockForced, None, None, None, format!("{key}: {why} (by {by}; {holder})"));
+    event::note_with(tx, EventKind::LockForced, About::default(), format!("{key}: {why} (by {by}; {holder})"))?;
     let (Some(_), Some(id)) = (held, resource_key::find(tx, &key.0)?) else { return Ok(false) };
     clear(tx, id)?;
     blocked::unblock(tx, id)?;

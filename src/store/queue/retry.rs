@@ -11,6 +11,7 @@ use crate::model::{EventKind, GroupId, GroupPhase, RunId, StepId, StepState};
 use crate::store::{
     document,
     error::{Error, Result},
+    event::{self, About},
     group,
     memory::KnownShape,
     params::params,
@@ -53,7 +54,7 @@ pub fn group(tx: &WriteTx, id: GroupId) -> Result<bool> {
         [id.0],
     )?;
     tx.execute("UPDATE group_detail SET opened = 0 WHERE group_id = ?1", [id.0])?;
-    tx.event(EventKind::Retry, Some(id), None, None);
+    event::note(tx, EventKind::Retry, About::group(id))?;
     Ok(true)
 }
 
@@ -126,7 +127,7 @@ pub fn run(tx: &WriteTx, id: RunId) -> Result<usize> {
         return Ok(0);
     }
     begin_epoch(tx, &facts)?;
-    tx.event(EventKind::Retry, Some(group), Some(id), None);
+    event::note(tx, EventKind::Retry, About::run(group, id))?;
     reopen(tx, facts.run, group, facts.group_ended || facts.opened)
 }
 
@@ -202,7 +203,7 @@ pub fn step(tx: &WriteTx, id: StepId) -> Result<usize> {
             again.push(no);
         }
     }
-    tx.event(EventKind::Retry, Some(facts.group), Some(row.run), Some(id));
+    event::note(tx, EventKind::Retry, About::step(facts.group, row.run, id))?;
     reopen_run(tx, row.run, &facts, &shape, &states, again.len())?;
     for &no in &again {
         let met = |need: usize| {

@@ -7,7 +7,7 @@ use crate::model::{AttemptOutcome, EventKind, Lease, OutputId, StepId, StepState
 use crate::store::{
     Held, attempt,
     error::Result,
-    hook,
+    event::{self, About},
     lease::{self, Live},
     memory::KnownShape,
     output,
@@ -96,12 +96,12 @@ fn apply(tx: &WriteTx, live: &Live, settlement: &Settlement, asked: bool) -> Res
         }
         Settlement::Release { due, record } => {
             attempt::put_off(tx, live, record.as_ref())?;
-            tx.event(EventKind::StepReleased, Some(live.group), Some(live.run), Some(live.lease.step));
+            event::note(tx, EventKind::StepReleased, About::attempt(live))?;
             give_back(tx, live, *due, false)?;
         }
         Settlement::Blocked { record } => {
             attempt::put_off(tx, live, Some(record))?;
-            tx.event(EventKind::StepReleased, Some(live.group), Some(live.run), Some(live.lease.step));
+            event::note(tx, EventKind::StepReleased, About::attempt(live))?;
             give_back(tx, live, live.due, false)?;
         }
         Settlement::Cancelled { record } => {
@@ -147,8 +147,7 @@ fn complete(tx: &WriteTx, live: &Live, outcome: AttemptOutcome, output: Option<O
     if changed != 1 {
         return Err(crate::store::Error::refused(format!("{} is leased but not open", live.lease.step)));
     }
-    tx.event(EventKind::StepEnd, Some(live.group), Some(live.run), Some(live.lease.step));
-    hook::due_for_step(tx, live, "step_end")?;
+    event::note(tx, EventKind::StepEnd, About::attempt(live))?;
     let (shape, first) = shape_of(tx, live)?;
     let no = (live.lease.step.0 - first.0) as usize;
     let recomputed = tx.memory().recomputing.contains(&live.lease.step);
@@ -203,16 +202,14 @@ fn end(tx: &WriteTx, live: &Live, state: StepState, outcome: AttemptOutcome, cra
 
 fn fail(tx: &WriteTx, live: &Live, crashed: bool, outcome: AttemptOutcome) -> Result<()> {
     end(tx, live, StepState::Failed, outcome, crashed)?;
-    tx.event(EventKind::StepFailed, Some(live.group), Some(live.run), Some(live.lease.step));
-    hook::due_for_step(tx, live, "step_failed")?;
+    event::note(tx, EventKind::StepFailed, About::attempt(live))?;
     end_with_dependents(tx, live, run::Ended { steps: 1, failed: true, cancelled: false })
 }
 
 /// A running step ends as CANCELLED, and with it what needs it.
 pub(in crate::store) fn cancelled(tx: &WriteTx, live: &Live) -> Result<()> {
     end(tx, live, StepState::Cancelled, AttemptOutcome::Cancelled, false)?;
-    let step = Some(live.lease.step);
-    tx.event_with(EventKind::Cancel, Some(live.group), Some(live.run), step, "while running".into());
+    event::note_with(tx, EventKind::Cancel, About::attempt(live), "while running".into())?;
     end_with_dependents(tx, live, run::Ended { steps: 1, failed: false, cancelled: true })
 }
 
@@ -253,7 +250,7 @@ fn retry(tx: &WriteTx, live: &Live, due: Timestamp, crashed: bool) -> Result<()>
         ),
         params![live.lease.step.0, i64::from(!crashed), i64::from(crashed), due.0],
     )?;
-    tx.event(EventKind::StepError, Some(live.group), Some(live.run), Some(live.lease.step));
+    event::note(tx, EventKind::StepError, About::attempt(live))?;
     match step::get(tx, live.lease.step)? {
         Some(step) => place::place(tx, &step),
         None => Ok(()),

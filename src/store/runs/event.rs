@@ -1,8 +1,10 @@
-//! Table `event_batch`: what happened, in commit order, one row per transaction.
+//! Table `event_batch`: what happened, in commit order, one row per transaction. An event is noted together with the hooks
+//! that it makes due.
 
-use crate::model::{Event, Timestamp};
+use crate::model::{DefinitionId, Event, EventKind, GroupId, RunId, StepId, Timestamp, Token};
 use crate::store::{
     error::{Error, Result},
+    lease::Live,
     params::params,
     sequence,
     tx::{ReadTx, WriteTx},
@@ -15,6 +17,71 @@ pub struct Cursor {
     pub seq: i64,
     /// Events of the row `seq` that were read already.
     pub index: usize,
+}
+
+/// What an event is about.
+#[derive(Debug, Clone, Copy, Default)]
+pub(in crate::store) struct About {
+    pub group: Option<GroupId>,
+    pub run: Option<RunId>,
+    pub step: Option<StepId>,
+    /// Of the attempt, for an event of one.
+    pub token: Option<Token>,
+}
+
+impl About {
+    pub fn group(group: GroupId) -> About {
+        About { group: Some(group), ..About::default() }
+    }
+
+    pub fn run(group: GroupId, run: RunId) -> About {
+        About { run: Some(run), ..About::group(group) }
+    }
+
+    pub fn step(group: GroupId, run: RunId, step: StepId) -> About {
+        About { step: Some(step), ..About::run(group, run) }
+    }
+
+    pub fn attempt(live: &Live) -> About {
+        About { token: Some(live.lease.token), ..About::step(live.group, live.run, live.lease.step) }
+    }
+}
+
+/// Notes an event, and queues the hooks that are subscribed to it.
+pub(in crate::store) fn note(tx: &WriteTx, kind: EventKind, about: About) -> Result<()> {
+    note_with(tx, kind, about, String::new())
+}
+
+/// The same, with a short text for people.
+pub(in crate::store) fn note_with(tx: &WriteTx, kind: EventKind, about: About, detail: String) -> Result<()> {
+    let About { group, run, step, .. } = about;
+    tx.memory().events.push(Event { at: tx.now(), kind, group, run, step, detail });
+    queue_hooks(tx, kind, about)
+}
+
+fn queue_hooks(tx: &WriteTx, kind: EventKind, about: About) -> Result<()> {
+    let Some(group) = about.group.filter(|_| kind.has_hooks() && tx.memory().any_hooks) else { return Ok(()) };
+    let definition = "SELECT definition_id FROM group_detail WHERE group_id = ?1";
+    let Some(definition) = tx.row(definition, [group.0], |row| row.get(0).map(DefinitionId))? else { return Ok(()) };
+    let shape = tx.memory().shape(tx, definition)?;
+    for (no, hook) in shape.shape.hooks.iter().enumerate().filter(|(_, hook)| hook.event == kind) {
+        tx.execute(
+            "INSERT INTO hook(event, name, no, group_id, run_id, step_id, epoch, subject, due)
+             SELECT ?1, ?2, ?3, id, ?5, ?6, epoch, ?7, ?8 FROM run_group WHERE id = ?4",
+            params![
+                kind.name(),
+                hook.name,
+                no as i64,
+                group.0,
+                about.run.map_or(0, |run| run.0),
+                about.step.map_or(0, |step| step.0),
+                about.token.map_or(0, |token| token.0),
+                tx.now().0
+            ],
+        )?;
+        tx.memory().woke = true;
+    }
+    Ok(())
 }
 
 /// Writes the events of the transaction.
@@ -32,7 +99,7 @@ pub(in crate::store) fn append(tx: &WriteTx) -> Result<()> {
 
 /// An event as stored: [kind, group, run, step, detail], without what the row says.
 #[derive(Serialize, Deserialize)]
-struct Compact(crate::model::EventKind, i64, i64, i64, String);
+struct Compact(EventKind, i64, i64, i64, String);
 
 impl Compact {
     fn of(event: &Event) -> Compact {
@@ -46,7 +113,6 @@ impl Compact {
     }
 
     fn event(self, at: Timestamp) -> Event {
-        use crate::model::{GroupId, RunId, StepId};
         let some = |id: i64| Some(id).filter(|it| *it > 0);
         Event {
             at,

@@ -14,7 +14,7 @@ use crate::store::{
     document::{self, RunDocuments},
     document_removal,
     error::{Error, Result},
-    hook,
+    event::{self, About},
     params::params,
     place, resource_key, step, submit_key,
     tx::{ReadTx, WriteTx},
@@ -132,7 +132,7 @@ pub fn add_runs(tx: &WriteTx, group: GroupId, runs: &[NewRun]) -> Result<Option<
         |row| Ok((DefinitionId(row.get(0)?), row.get::<i64>(1)?, row.get::<i64>(2)?)),
     )?;
     let Some((definition, priority, scope)) = found else {
-        return Err(Error::refused(format!("{group} is not being built")));
+        return Err(Error::conflict(format!("{group} is not being built")));
     };
     let shape = tx.memory().shape(tx, definition)?;
     if shape.shape.steps.is_empty() {
@@ -196,8 +196,7 @@ pub fn seal(tx: &WriteTx, group: GroupId) -> Result<()> {
     if !leave_phase(tx, group, GroupPhase::Building)? {
         return Ok(());
     }
-    tx.event(EventKind::GroupStart, Some(group), None, None);
-    hook::due_for_group(tx, group, detail(tx, group)?.definition, 1, "group_start")
+    event::note(tx, EventKind::GroupStart, About::group(group))
 }
 
 /// Gives up what held a group open while it was built or re-opened, so that it may end. False: it was not so.
@@ -240,8 +239,7 @@ pub fn open_slice(tx: &WriteTx, group: GroupId, limit: usize) -> Result<bool> {
         if *ended {
             continue;
         }
-        tx.event(EventKind::ItemStart, Some(group), Some(*run), None);
-        hook::due_for_run(tx, group, *run, "item_start")?;
+        event::note(tx, EventKind::ItemStart, About::run(group, *run))?;
         for &no in &starts {
             place::enter(tx, StepId(first.0 + no as i64), shape.types[no])?;
         }
@@ -337,16 +335,7 @@ pub(in crate::store) fn apply_sums(tx: &WriteTx) -> Result<()> {
 fn group_ended(tx: &WriteTx, group: GroupId) -> Result<()> {
     tx.memory().cancelling_groups.remove(&group);
     tx.memory().paused_groups.remove(&group);
-    let found = tx.row(
-        "SELECT d.definition_id, g.epoch FROM run_group g JOIN group_detail d ON d.group_id = g.id WHERE g.id = ?1",
-        [group.0],
-        |row| Ok((DefinitionId(row.get(0)?), row.get::<i64>(1)?)),
-    )?;
-    tx.event(EventKind::GroupEnd, Some(group), None, None);
-    match found {
-        Some((definition, epoch)) => hook::due_for_group(tx, group, definition, epoch, "group_end"),
-        None => Ok(()),
-    }
+    event::note(tx, EventKind::GroupEnd, About::group(group))
 }
 
 /// What a consumer needs to know of the group of a step; constant, so it may be remembered.

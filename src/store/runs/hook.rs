@@ -1,26 +1,21 @@
-//! Table `hook`: durable hooks. A row only where a hook is subscribed, queued with the event, run later.
+//! Table `hook`: durable hooks. A row only where a hook is subscribed, `event::note` queues it with the event, it runs later.
 
 use crate::model::code::{HOOK_RUNNING, HOOK_WAITING};
-use crate::model::{DefinitionId, EventKind, GroupId, HookState, RunId, Scope, StepId, Timestamp, Token, WorkerId};
+use crate::model::{EventKind, GroupId, HookState, RunId, Scope, StepId, Timestamp, Token, WorkerId};
 use crate::store::{
     error::Result,
-    lease::Live,
-    memory::KnownShape,
+    event::{self, About},
     params::params,
-    ready::ReadyRow,
     row::Row,
-    step,
     tx::{ReadTx, WriteTx},
     worker,
 };
 use const_format::formatcp;
-use std::sync::Arc;
 
 /// A hook that a worker may run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Hook {
     pub id: i64,
-    pub event: String,
     pub name: String,
     /// Its place in the definition's list of hooks.
     pub no: usize,
@@ -31,81 +26,6 @@ pub struct Hook {
     pub token: Token,
 }
 
-struct Subject {
-    group: GroupId,
-    run: RunId,
-    step: StepId,
-    epoch: i64,
-    token: i64,
-}
-
-fn queue(tx: &WriteTx, shape: &KnownShape, event: &str, subject: &Subject) -> Result<()> {
-    for (no, hook) in shape.shape.hooks.iter().enumerate().filter(|(_, it)| it.event == event) {
-        tx.execute(
-            "INSERT INTO hook(event, name, no, group_id, run_id, step_id, epoch, subject, due)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
-            params![
-                event,
-                hook.name,
-                no as i64,
-                subject.group.0,
-                subject.run.0,
-                subject.step.0,
-                subject.epoch,
-                subject.token,
-                tx.now().0
-            ],
-        )?;
-        tx.memory().woke = true;
-    }
-    Ok(())
-}
-
-fn epoch(tx: &ReadTx, group: GroupId) -> Result<i64> {
-    Ok(tx.row("SELECT epoch FROM run_group WHERE id = ?1", [group.0], |row| row.get(0))?.unwrap_or(1))
-}
-
-pub(in crate::store) fn due_for_group(
-    tx: &WriteTx,
-    group: GroupId,
-    definition: DefinitionId,
-    epoch: i64,
-    event: &str,
-) -> Result<()> {
-    let shape = tx.memory().shape(tx, definition)?;
-    queue(tx, &shape, event, &Subject { group, run: RunId(0), step: StepId(0), epoch, token: 0 })
-}
-
-/// The shape of a run's definition, where it has hooks at all.
-fn with_hooks(tx: &WriteTx, run: RunId) -> Result<Option<Arc<KnownShape>>> {
-    if !tx.memory().any_hooks {
-        return Ok(None);
-    }
-    let Some((definition, _)) = step::definition_of_run(tx, run)? else { return Ok(None) };
-    let shape = tx.memory().shape(tx, definition)?;
-    Ok(Some(shape).filter(|it| !it.shape.hooks.is_empty()))
-}
-
-pub(in crate::store) fn due_for_run(tx: &WriteTx, group: GroupId, run: RunId, event: &str) -> Result<()> {
-    let Some(shape) = with_hooks(tx, run)? else { return Ok(()) };
-    let epoch = epoch(tx, group)?;
-    queue(tx, &shape, event, &Subject { group, run, step: StepId(0), epoch, token: 0 })
-}
-
-pub(in crate::store) fn due_for_step(tx: &WriteTx, live: &Live, event: &str) -> Result<()> {
-    let Some(shape) = with_hooks(tx, live.run)? else { return Ok(()) };
-    let (group, run, step) = (live.group, live.run, live.lease.step);
-    let epoch = epoch(tx, group)?;
-    queue(tx, &shape, event, &Subject { group, run, step, epoch, token: live.lease.token.0 })
-}
-
-pub(in crate::store) fn due_for_start(tx: &WriteTx, row: &ReadyRow, token: Token) -> Result<()> {
-    let Some(shape) = with_hooks(tx, row.run)? else { return Ok(()) };
-    let epoch = epoch(tx, row.group)?;
-    let subject = Subject { group: row.group, run: row.run, step: row.step, epoch, token: token.0 };
-    queue(tx, &shape, "step_start", &subject)
-}
-
 /// Claims due hooks of a scope, at most `limit`; each under a fresh token. None for a worker that was reaped meanwhile.
 pub fn claim(tx: &WriteTx, id: WorkerId, scope: Scope, limit: usize) -> Result<Vec<Hook>> {
     if !worker::is_registered(tx, id)? {
@@ -114,7 +34,7 @@ pub fn claim(tx: &WriteTx, id: WorkerId, scope: Scope, limit: usize) -> Result<V
     let group = scope_number(scope);
     let due = tx.rows(
         formatcp!(
-            "SELECT id, event, name, no, group_id, run_id, step_id, attempts FROM hook
+            "SELECT id, name, no, group_id, run_id, step_id, attempts FROM hook
           WHERE state = {HOOK_WAITING} AND due <= ?1 AND (?2 = 0 OR group_id = ?2) ORDER BY due, id LIMIT ?3"
         ),
         params![tx.now().0, group, limit as i64],
@@ -146,13 +66,12 @@ fn read(row: &Row) -> Result<Hook> {
     let some = |id: i64| Some(id).filter(|it| *it > 0);
     Ok(Hook {
         id: row.get(0)?,
-        event: row.get(1)?,
-        name: row.get(2)?,
-        no: row.get::<i64>(3)? as usize,
-        group: GroupId(row.get(4)?),
-        run: some(row.get(5)?).map(RunId),
-        step: some(row.get(6)?).map(StepId),
-        attempts: row.get(7)?,
+        name: row.get(1)?,
+        no: row.get::<i64>(2)? as usize,
+        group: GroupId(row.get(3)?),
+        run: some(row.get(4)?).map(RunId),
+        step: some(row.get(5)?).map(StepId),
+        attempts: row.get(6)?,
         token: Token(0),
     })
 }
@@ -189,16 +108,11 @@ pub fn settle(tx: &WriteTx, hook: &Hook, end: &HookEnd) -> Result<crate::store::
     if changed == 0 {
         return Ok(crate::store::Held::Lost);
     }
+    let about = About { group: Some(hook.group), run: hook.run, step: hook.step, token: None };
     match end {
-        HookEnd::Done(_) => tx.event_with(EventKind::HookEnd, Some(hook.group), hook.run, hook.step, hook.name.clone()),
+        HookEnd::Done(_) => event::note_with(tx, EventKind::HookEnd, about, hook.name.clone())?,
         HookEnd::Failed(why) => {
-            tx.event_with(
-                EventKind::HookFailed,
-                Some(hook.group),
-                hook.run,
-                hook.step,
-                format!("{}: {why}", hook.name),
-            );
+            event::note_with(tx, EventKind::HookFailed, about, format!("{}: {why}", hook.name))?;
         }
         HookEnd::RetryAt(..) | HookEnd::Released | HookEnd::PutOff(..) => tx.memory().woke = true,
     }

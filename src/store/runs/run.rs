@@ -6,7 +6,7 @@ use crate::model::code::{STEP_CANCELLED, STEP_COMPLETED, STEP_FAILED};
 use crate::model::{EventKind, GroupId, RunId, StepId};
 use crate::store::{
     error::Result,
-    hook,
+    event::{self, About},
     memory::KnownShape,
     params::params,
     tx::{ReadTx, WriteTx},
@@ -73,12 +73,8 @@ pub(in crate::store) fn end_chain(tx: &WriteTx, run: RunId, group: GroupId) -> R
 }
 
 fn run_ended(tx: &WriteTx, run: RunId, group: GroupId, failed: bool, cancelled: bool) -> Result<()> {
-    let (kind, event) = match failed {
-        true => (EventKind::ItemFailed, "item_failed"),
-        false => (EventKind::ItemEnd, "item_end"),
-    };
-    tx.event(kind, Some(group), Some(run), None);
-    hook::due_for_run(tx, group, run, event)?;
+    let kind = if failed { EventKind::ItemFailed } else { EventKind::ItemEnd };
+    event::note(tx, kind, About::run(group, run))?;
     tx.sum(group, |sums| {
         sums.ended += 1;
         sums.failed += i64::from(failed);

@@ -5,6 +5,7 @@
 mod compile;
 mod parse;
 
+use crate::model::Kind;
 use serde::{Serialize, Serializer};
 use std::{fmt, str::FromStr};
 
@@ -78,6 +79,11 @@ pub enum FilterError {
 }
 
 impl FilterError {
+    /// What went wrong, in one word.
+    pub fn kind(&self) -> Kind {
+        Kind::Invalid
+    }
+
     pub fn hint(&self) -> Option<&'static str> {
         match self {
             FilterError::UnknownColumn { .. } => Some("use source, uri, title, page, media_type or meta.KEY"),

@@ -136,5 +136,5 @@ fn hooks(tx: &ReadTx, base: &HistoryRecord) -> Result<Vec<HistoryRecord>> {
 }
 
 fn event_of(name: &str) -> EventKind {
-    serde_json::from_value(name.to_uppercase().into()).unwrap_or(EventKind::HookEnd)
+    EventKind::from_name(name).unwrap_or(EventKind::HookEnd)
 }

@@ -1,0 +1,49 @@
+//! The kind of an error of the system.
+
+use super::{Shortage, ownership};
+use crate::model::Kind;
+use std::io;
+
+/// That a file is missing is no kind of its own here: who looked for it knows whether it was asked for.
+pub fn kind_of(error: &io::Error) -> Kind {
+    let denied = error.get_ref().is_some_and(|inner| inner.is::<ownership::Error>());
+    match (Shortage::behind(error), error.raw_os_error()) {
+        _ if denied => Kind::Denied,
+        (Some(Shortage::Disk), _) => Kind::DiskFull,
+        (Some(_), _) => Kind::Unavailable,
+        (None, Some(libc::EIO | libc::EROFS)) => Kind::Io,
+        (None, _) => Kind::Failed,
+    }
+}
+
+/// The same for a file that was asked for.
+pub fn kind_of_named(error: &io::Error) -> Kind {
+    match error.kind() {
+        io::ErrorKind::NotFound => Kind::NotFound,
+        _ => kind_of(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_of_the_system_has_the_kind_that_its_code_says() {
+        for (code, kind) in [
+            (libc::ENOSPC, Kind::DiskFull),
+            (libc::EDQUOT, Kind::DiskFull),
+            (libc::EIO, Kind::Io),
+            (libc::EROFS, Kind::Io),
+            (libc::EMFILE, Kind::Unavailable),
+            (libc::ENOMEM, Kind::Unavailable),
+            (libc::EACCES, Kind::Failed),
+            (libc::ENOENT, Kind::Failed),
+        ] {
+            assert_eq!(kind_of(&io::Error::from_raw_os_error(code)), kind, "{code}");
+        }
+        assert_eq!(kind_of_named(&io::Error::from_raw_os_error(libc::ENOENT)), Kind::NotFound);
+        let foreign = ownership::Error::Link { path: "x".into() };
+        assert_eq!(kind_of(&io::Error::from(foreign)), Kind::Denied);
+    }
+}
