@@ -1,14 +1,16 @@
 //! Pure verdicts: anything that can be decided from values, as functions with table tests.
 //!
-//! Owns: status, retry, outcome, recycle, liveness, admission, schema, links, address.
+//! Owns: status, retry, hook, outcome, start, recycle, liveness, admission, schema, links, address.
 //! May import: `model`. Never: does I/O, reads a clock, draws randomness; `now` and chance come in as arguments.
 
 pub mod address;
 pub mod admission;
+pub mod hook;
 pub mod links;
 pub mod liveness;
 pub mod outcome;
 pub mod recycle;
 pub mod retry;
 pub mod schema;
+pub mod start;
 pub mod status;

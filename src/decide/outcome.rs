@@ -105,6 +105,18 @@ pub fn of_worker(facts: &WorkerFacts) -> Outcome {
     }
 }
 
+/// The outcome of a kind in this process that stopped on request: it does not say why, but the engine knows. A success
+/// stays a success.
+pub fn overrule(outcome: Outcome, intent: KillIntent) -> Outcome {
+    match (outcome, intent) {
+        (Outcome::Succeeded, _) => Outcome::Succeeded,
+        (_, KillIntent::Shutdown) => Outcome::Interrupted { reason: "the worker was stopped".to_string() },
+        (_, KillIntent::Cancel) => Outcome::Cancelled,
+        (_, KillIntent::Deadline(after)) => Outcome::TimedOut { after },
+        (outcome, KillIntent::Limit(_)) => outcome,
+    }
+}
+
 /// Rows 1 to 6: why we stopped it outranks how it died.
 fn before_the_exit(
     intent: Option<KillIntent>,
@@ -205,6 +217,26 @@ mod tests {
             Outcome::Interrupted { .. } => "interrupted".to_string(),
             Outcome::NoRoom { in_vain, .. } => format!("no room {in_vain}"),
             Outcome::Crashed { signal, .. } => format!("crashed {signal:?}"),
+        }
+    }
+
+    #[test]
+    fn why_it_was_stopped_outranks_every_end_but_success() {
+        let failed = || Outcome::retryable("io", "pipe closed");
+        let after = Millis::seconds(3);
+        let stopped = Outcome::Interrupted { reason: "the worker was stopped".into() };
+        let limit = KillIntent::Limit(ResourceLimit::Memory);
+        let table = [
+            (failed(), KillIntent::Shutdown, stopped),
+            (failed(), KillIntent::Cancel, Outcome::Cancelled),
+            (failed(), KillIntent::Deadline(after), Outcome::TimedOut { after }),
+            (failed(), limit, failed()),
+            (Outcome::Succeeded, KillIntent::Shutdown, Outcome::Succeeded),
+            (Outcome::Succeeded, KillIntent::Cancel, Outcome::Succeeded),
+            (Outcome::Succeeded, KillIntent::Deadline(after), Outcome::Succeeded),
+        ];
+        for (outcome, intent, expected) in table {
+            assert_eq!(overrule(outcome.clone(), intent), expected, "{outcome:?} {intent:?}");
         }
     }
 

@@ -128,6 +128,24 @@ pub fn next_look(before: u32, now: Timestamp, chance: f64) -> Timestamp {
     now + wait(before.saturating_add(1), &BEFORE_BEGIN, chance)
 }
 
+/// The delay before the next try after a shortage: 0.1 s, doubling with each try, at most 3 s.
+pub fn pause_after(tries: u32) -> Millis {
+    Millis((100u64 << tries.min(5)).min(3_000))
+}
+
+/// When a step that was given back before it began tries again: the longer it has waited since it was due, the later.
+pub fn after_release(due: Timestamp, now: Timestamp) -> Timestamp {
+    let waited = now.since(due).0;
+    now + pause_after(64 - (waited / 100).leading_zeros())
+}
+
+/// Until a step that was interrupted tries again. `asked`: it said so itself. None: others take it at once, as its worker stops.
+/// One that could not start for want of something would otherwise try a thousand times a second.
+pub fn after_interruption(asked: Option<Millis>, stops: bool) -> Option<Millis> {
+    const SOON: Millis = Millis::seconds(1);
+    asked.or((!stops).then_some(SOON))
+}
+
 fn last_failure(outcome: &Outcome, counts: Counts) -> String {
     match counts.failures {
         0 => outcome.to_string(),
@@ -229,6 +247,33 @@ mod tests {
         let waits = [0, 1, 5, 1000].map(|it| after(false, it, 0));
         assert_eq!(waits.clone().map(|it| it.0 / 1000), [1, 2, 32, 50]);
         assert!(waits.iter().all(|it| it.1 == "needs 9 bytes"));
+    }
+
+    #[test]
+    fn pauses_grow_from_a_tenth_of_a_second_to_three_seconds() {
+        let pauses: Vec<u64> = (0..7).map(|tries| pause_after(tries).0).collect();
+        assert_eq!(pauses, [100, 200, 400, 800, 1600, 3000, 3000]);
+        assert_eq!(pause_after(u32::MAX), Millis(3000));
+    }
+
+    #[test]
+    fn a_step_that_was_given_back_waits_longer_the_longer_it_has_waited() {
+        for (waited, pause) in
+            [(0, 100), (99, 100), (100, 200), (200, 400), (1_600, 3_000), (86_400_000, 3_000), (-50, 100)]
+        {
+            let due = Timestamp(NOW.0 - waited);
+            assert_eq!(after_release(due, NOW), NOW + Millis(pause), "waited {waited}");
+        }
+    }
+
+    #[test]
+    fn an_interrupted_step_goes_to_others_at_once_only_when_its_worker_stops() {
+        let asked = Some(Millis(7));
+        let table =
+            [(None, true, None), (None, false, Some(Millis(1_000))), (asked, true, asked), (asked, false, asked)];
+        for (asked, stops, wait) in table {
+            assert_eq!(after_interruption(asked, stops), wait, "{asked:?} {stops}");
+        }
     }
 
     #[test]

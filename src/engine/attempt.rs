@@ -2,25 +2,28 @@
 
 use super::{
     Engine, cache,
-    catalog::Known,
-    consumer::pause_after,
     error::Error,
+    item::item_value,
     resource_lock::{KeyGuard, StepKey},
-    settlement, step_child,
+    settlement,
+    state::WorkerState,
+    step_child,
     step_kind::{StepContext, StepInput, StepKind, StepResult},
-    submit::item_value,
+    task::Task,
     work_dir::WorkDir,
-    worker::Shared,
 };
 use crate::{
     artifact::PutGuard,
-    decide::retry::next_look,
+    decide::{
+        outcome::overrule,
+        retry::{after_release, next_look},
+    },
     definition::{Action, Values, render_json},
     engine::kind::{command, worker},
     failpoint::probe::{self, Window},
     model::{KillIntent, Outcome, Timestamp},
-    os::CancelToken,
-    store::{self, Claimed, Settlement, group::GroupDetail, input},
+    os::{CancelToken, threads},
+    store::{self, Claimed, Settlement, input},
 };
 use serde_json::Value;
 use std::{
@@ -28,7 +31,6 @@ use std::{
     collections::BTreeMap,
     panic::{AssertUnwindSafe, catch_unwind},
     path::PathBuf,
-    sync::Arc,
 };
 
 /// How to settle, and what must live until that is committed.
@@ -46,28 +48,20 @@ impl Attempted {
     }
 }
 
-/// A step with everything that was read for it.
-pub(super) struct Task {
-    pub known: Arc<Known>,
-    pub group: Arc<GroupDetail>,
-    pub row: input::Input,
-    pub input: StepInput,
-}
-
-pub(super) fn run(shared: &Shared, claimed: &Claimed, cancel: &CancelToken) -> Attempted {
-    let key = match claimed.key.map(|key| StepKey::take(shared, claimed, key)) {
+pub(super) fn run(state: &WorkerState, claimed: &Claimed, cancel: &CancelToken) -> Attempted {
+    let key = match claimed.key.map(|key| StepKey::take(state, claimed, key)) {
         None => None,
         Some(Ok(StepKey::Held(key))) => Some(key),
-        Some(Ok(StepKey::Locked(reason))) => return Attempted::bare(blocked(shared, claimed, reason)),
+        Some(Ok(StepKey::Locked(reason))) => return Attempted::bare(blocked(state, claimed, reason)),
         Some(Ok(StepKey::Lost)) => {
-            return Attempted::bare(release(shared, claimed, "another process got its resource"));
+            return Attempted::bare(release(state, claimed, "another process got its resource"));
         }
-        Some(Err(error)) => return Attempted::bare(refuse(shared, claimed, &error)),
+        Some(Err(error)) => return Attempted::bare(refuse(state, claimed, &error)),
     };
-    let task = match gather(shared, claimed) {
+    let task = match gather(state, claimed) {
         Ok(task) => task,
         Err(error) => {
-            let settlement = refuse(shared, claimed, &error);
+            let settlement = refuse(state, claimed, &error);
             return Attempted { key, ..Attempted::bare(settlement) };
         }
     };
@@ -77,28 +71,28 @@ pub(super) fn run(shared: &Shared, claimed: &Claimed, cancel: &CancelToken) -> A
         let settlement = Settlement::Recompute { damaged: Vec::new(), otherwise };
         return Attempted { settlement, guards: Vec::new(), key, step_type };
     }
-    let cache_key = cache::key(shared, &task, cancel);
-    if let Some(hit) = cache_key.filter(|_| !task.group.force).and_then(|it| cache::find(shared, &it)) {
+    let cache_key = cache::key(state, &task, cancel);
+    if let Some(hit) = cache_key.filter(|_| !task.group.force).and_then(|it| cache::find(state, &it)) {
         let settlement = Settlement::Cached { output: hit, record: None };
         return Attempted { settlement, guards: Vec::new(), key, step_type };
     }
-    let mut result = execute(shared, claimed, &task, cancel, key.as_ref());
+    let mut result = execute(state, claimed, &task, cancel, key.as_ref());
     let guards = std::mem::take(&mut result.guards);
     if let Some(intent) = cancel.intent() {
-        overrule(&mut result, intent);
+        result.report.outcome = overrule(result.report.outcome, intent);
     }
     if let Some(reason) = result.waits_for.take()
-        && let Err(error) = shared.engine.pause_group_for(claimed.group, &reason)
+        && let Err(error) = state.engine.pause_group_for(claimed.group, &reason)
     {
         tracing::warn!(%error, group = %claimed.group, "the group could not be paused");
     }
     let cache_key = cache_key.filter(|_| !result.uncached);
     let damaged = std::mem::take(&mut result.damaged);
     let cache_key = match result.report.outcome {
-        Outcome::Succeeded => cache::confirm(shared, &task, cache_key, cancel),
+        Outcome::Succeeded => cache::confirm(state, &task, cache_key, cancel),
         _ => cache_key,
     };
-    let settlement = settlement::judge(shared, claimed, &task, result, cache_key);
+    let settlement = settlement::judge(state, claimed, &task, result, cache_key);
     let settlement = match settlement {
         Settlement::Retry { .. } | Settlement::Fail { .. } if !damaged.is_empty() => {
             Settlement::Recompute { damaged, otherwise: Box::new(settlement) }
@@ -108,20 +102,8 @@ pub(super) fn run(shared: &Shared, claimed: &Claimed, cancel: &CancelToken) -> A
     Attempted { settlement, guards, key, step_type }
 }
 
-/// An in-process kind that stopped on request does not say why; the engine knows.
-fn overrule(result: &mut StepResult, intent: KillIntent) {
-    let outcome = &mut result.report.outcome;
-    match intent {
-        KillIntent::Shutdown if !matches!(outcome, Outcome::Succeeded) => {
-            *outcome = Outcome::Interrupted { reason: "the worker was stopped".into() };
-        }
-        KillIntent::Cancel if !matches!(outcome, Outcome::Succeeded) => *outcome = Outcome::Cancelled,
-        _ => {}
-    }
-}
-
-fn gather(shared: &Shared, claimed: &Claimed) -> Result<Task, Error> {
-    let engine = &shared.engine;
+fn gather(state: &WorkerState, claimed: &Claimed) -> Result<Task, Error> {
+    let engine = &state.engine;
     let row = engine.store.read(|tx| input::read(tx, claimed.lease.step))?;
     let known = engine.catalog.definition(&engine.store, row.definition)?;
     let group = engine.catalog.group(&engine.store, claimed.group)?;
@@ -179,15 +161,15 @@ fn gather(shared: &Shared, claimed: &Claimed) -> Result<Task, Error> {
 }
 
 fn execute(
-    shared: &Shared,
+    state: &WorkerState,
     claimed: &Claimed,
     task: &Task,
     cancel: &CancelToken,
     key: Option<&KeyGuard>,
 ) -> StepResult {
-    let engine = &shared.engine;
+    let engine = &state.engine;
     let step = &task.known.definition.steps[task.row.no];
-    let work = WorkDir::of(&engine.options.home, shared.id(), claimed.lease);
+    let work = WorkDir::of(&engine.options.home, state.id(), claimed.lease);
     let (artifacts, damage) = engine.artifacts.noting();
     let cx = StepContext {
         input: &task.input,
@@ -197,7 +179,7 @@ fn execute(
         cancel,
         lock: key.map(KeyGuard::file),
         work: &work,
-        pools: &shared.worker_pools,
+        pools: &state.worker_pools,
     };
     let _inside = probe::inside(Window::Effect);
     let mut result = match &step.action {
@@ -230,7 +212,7 @@ fn with_deadline(cx: &StepContext, run: impl FnOnce() -> StepResult) -> StepResu
     let Some(timeout) = cx.step.timeout else { return run() };
     let done = CancelToken::new();
     let (watched, told) = (done.clone(), cx.cancel.clone());
-    let started = std::thread::Builder::new().name("windlass-deadline".into()).spawn(move || {
+    let started = threads::start("windlass-deadline", move || {
         if watched.wait(timeout.duration()).is_none() {
             told.cancel(KillIntent::Deadline(timeout));
         }
@@ -246,41 +228,38 @@ fn with_deadline(cx: &StepContext, run: impl FnOnce() -> StepResult) -> StepResu
     let mut result = run();
     done.cancel(KillIntent::Shutdown);
     let _ = watcher.join();
-    if matches!(cx.cancel.intent(), Some(KillIntent::Deadline(_))) && result.report.outcome != Outcome::Succeeded {
-        result.report.outcome = Outcome::TimedOut { after: timeout };
+    if let Some(intent @ KillIntent::Deadline(_)) = cx.cancel.intent() {
+        result.report.outcome = overrule(result.report.outcome, intent);
     }
     result
 }
 
-fn blocked(shared: &Shared, claimed: &Claimed, reason: String) -> Settlement {
+fn blocked(state: &WorkerState, claimed: &Claimed, reason: String) -> Settlement {
     let outcome = Outcome::Interrupted { reason };
-    let tries = settlement::Tries::before(shared, claimed, &outcome).and_one(&outcome);
+    let tries = settlement::Tries::before(state, claimed, &outcome).and_one(&outcome);
     Settlement::Blocked { record: tries.record(&outcome, &Default::default(), Vec::new()) }
 }
 
-fn release(shared: &Shared, claimed: &Claimed, reason: &str) -> Settlement {
-    let now = shared.engine.store.now();
-    let waited = now.since(claimed.due).0;
-    // The longer it has waited, the longer until the next try: 0.1 s to 3 s.
-    let tries = 64 - (waited / 100).leading_zeros();
+fn release(state: &WorkerState, claimed: &Claimed, reason: &str) -> Settlement {
+    let due = after_release(claimed.due, state.engine.store.now());
     let outcome = Outcome::Interrupted { reason: reason.to_string() }.bounded();
-    give_back(shared, claimed, &outcome, now + pause_after(tries))
+    give_back(state, claimed, &outcome, due)
 }
 
-fn give_back(shared: &Shared, claimed: &Claimed, outcome: &Outcome, due: Timestamp) -> Settlement {
-    let tries = settlement::Tries::before(shared, claimed, outcome).and_one(outcome);
+fn give_back(state: &WorkerState, claimed: &Claimed, outcome: &Outcome, due: Timestamp) -> Settlement {
+    let tries = settlement::Tries::before(state, claimed, outcome).and_one(outcome);
     Settlement::Release { due, record: Some(tries.record(outcome, &Default::default(), Vec::new())) }
 }
 
 /// A step that could not start because of a shortage waits longer each time.
-fn put_off(shared: &Shared, claimed: &Claimed, outcome: &Outcome) -> Settlement {
-    let before = settlement::Tries::before(shared, claimed, outcome).all;
-    let due = next_look(before, shared.engine.store.now(), settlement::chance());
-    give_back(shared, claimed, outcome, due)
+fn put_off(state: &WorkerState, claimed: &Claimed, outcome: &Outcome) -> Settlement {
+    let before = settlement::Tries::before(state, claimed, outcome).all;
+    let due = next_look(before, state.engine.store.now(), settlement::chance());
+    give_back(state, claimed, outcome, due)
 }
 
 /// The step's input could not be read or locked: a shortage that passes is not its fault, anything else is a failure.
-fn refuse(shared: &Shared, claimed: &Claimed, error: &Error) -> Settlement {
+fn refuse(state: &WorkerState, claimed: &Claimed, error: &Error) -> Settlement {
     match error {
         Error::Store(store::Error::NotFound { .. }) | Error::Definition(_) | Error::Refused { .. } => {
             let outcome = Outcome::permanent("input", error.to_string()).bounded();
@@ -288,12 +267,12 @@ fn refuse(shared: &Shared, claimed: &Claimed, error: &Error) -> Settlement {
         }
         // A damaged database stays damaged: the step would be claimed and released for ever.
         Error::Store(store::Error::Corrupt { .. }) => {
-            shared.fail(error);
-            release(shared, claimed, &error.to_string())
+            state.fail(error);
+            release(state, claimed, &error.to_string())
         }
         error => match error.no_room(false) {
-            Some(outcome) => put_off(shared, claimed, &outcome),
-            None => release(shared, claimed, &error.to_string()),
+            Some(outcome) => put_off(state, claimed, &outcome),
+            None => release(state, claimed, &error.to_string()),
         },
     }
 }

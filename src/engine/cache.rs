@@ -1,6 +1,6 @@
 //! The step cache: results that can be reused.
 
-use super::{attempt::Task, cache_files, worker::Shared};
+use super::{cache_files, state::WorkerState, task::Task};
 use crate::{
     definition::{Action, digest},
     model::OutputId,
@@ -18,13 +18,13 @@ const ALWAYS: [&str; 3] = ["PATH", "HOME", "LANG"];
 /// Built-in kinds know best what they depend on. Commands have effects, so they are cached only with `cache: true`,
 /// by their definition, their parameters, their item, the results of their predecessors, the variables passed on to them, and
 /// the content of their `cache_files`. None also if one of those files is missing.
-pub(super) fn key(shared: &Shared, task: &Task, cancel: &CancelToken) -> Option<[u8; 32]> {
+pub(super) fn key(state: &WorkerState, task: &Task, cancel: &CancelToken) -> Option<[u8; 32]> {
     let step = &task.known.definition.steps[task.row.no];
     if step.cache == Some(false) {
         return None;
     }
     if let Action::Uses(name) = &step.action {
-        return shared.engine.kinds.get(name)?.cache_key(&task.input);
+        return state.engine.kinds.get(name)?.cache_key(&task.input);
     }
     if step.cache != Some(true) {
         return None;
@@ -70,7 +70,7 @@ pub(super) fn key(shared: &Shared, task: &Task, cancel: &CancelToken) -> Option<
 
 /// The key again after the step has run; None if its files have changed meanwhile, so that its result fits neither version.
 pub(super) fn confirm(
-    shared: &Shared,
+    state: &WorkerState,
     task: &Task,
     before: Option<[u8; 32]>,
     cancel: &CancelToken,
@@ -78,19 +78,19 @@ pub(super) fn confirm(
     let step = &task.known.definition.steps[task.row.no];
     match step.cache_files.as_deref() {
         None | Some([]) => before,
-        Some(_) => before.filter(|it| key(shared, task, cancel).as_ref() == Some(it)),
+        Some(_) => before.filter(|it| key(state, task, cancel).as_ref() == Some(it)),
     }
 }
 
 /// The cached output, if all its files still exist.
-pub(super) fn find(shared: &Shared, key: &[u8; 32]) -> Option<OutputId> {
-    let store = &shared.engine.store;
+pub(super) fn find(state: &WorkerState, key: &[u8; 32]) -> Option<OutputId> {
+    let store = &state.engine.store;
     let found = store.read(|tx| {
         let Some(id) = step_cache::find(tx, key)? else { return Ok(None) };
         Ok(output::get(tx, id)?.map(|it| (id, it)))
     });
     let (id, output) = found.ok().flatten()?;
-    if output.files.iter().all(|(_, file)| shared.engine.artifacts.contains(&file.hash)) {
+    if output.files.iter().all(|(_, file)| state.engine.artifacts.contains(&file.hash)) {
         return Some(id);
     }
     let key = *key;

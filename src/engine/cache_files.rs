@@ -1,6 +1,6 @@
 //! The files that a cached result depends on: named in the definition, hashed for the key, checked at submit.
 
-use super::submit::item_value;
+use super::item::item_value;
 use crate::{
     definition::{Action, Definition, Error, Expression, Named, StepDefinition, Values},
     os::CancelToken,

@@ -75,6 +75,15 @@ impl Error {
         Some(Outcome::NoRoom { reason: with_causes(self), in_vain: ran || short == Shortage::Disk })
     }
 
+    /// The outcome of a step that met this error. `ran`: as for `no_room`.
+    pub fn outcome(&self, ran: bool) -> Outcome {
+        match (self, self.no_room(ran)) {
+            (_, Some(no_room)) => no_room,
+            (Error::Definition(_) | Error::Refused { .. }, None) => Outcome::permanent("input", self.to_string()),
+            (error, None) => Outcome::retryable("io", with_causes(error)),
+        }
+    }
+
     /// What was asked for can't be understood or can't be done.
     pub fn refused(what: impl Into<String>, hint: Option<&'static str>) -> Error {
         Error::Refused { kind: Kind::Invalid, what: what.into(), hint }

@@ -3,12 +3,14 @@
 //! It waits for no database, no lock file and no other thread, so that only a process that is stopped, or gets no
 //! processor, becomes silent. While no lease could be lost it sleeps: an idle worker writes nothing.
 
-use super::{notify::Notify, worker::Shared};
+use super::notify::Notify;
 use crate::os::thread_stat;
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering},
-    mpsc::Sender,
+use std::{
+    sync::{
+        atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering},
+        mpsc::Sender,
+    },
+    time::Duration,
 };
 
 /// What the heartbeat shares with the consumers.
@@ -46,6 +48,33 @@ impl Heartbeat {
     fn expects(&self) -> bool {
         self.claims.load(Ordering::SeqCst) > 0
     }
+
+    /// Beats every so often until it is over, except while nothing could be taken away. `begun` is dropped once it beats.
+    pub(super) fn run(
+        &self,
+        between: Duration,
+        begun: Sender<()>,
+        rests: impl Fn() -> bool,
+        over: impl Fn() -> bool,
+        beat: impl Fn(),
+    ) {
+        self.thread.store(thread_stat::own_thread(), Ordering::SeqCst);
+        beat();
+        drop(begun);
+        while !over() {
+            let heard = self.notify.heard();
+            // Before the look, so that a later caller rings.
+            self.asleep.store(true, Ordering::SeqCst);
+            if !self.expects() && rests() && !over() {
+                self.notify.wait(heard);
+                self.asleep.store(false, Ordering::SeqCst);
+                continue;
+            }
+            self.asleep.store(false, Ordering::SeqCst);
+            beat();
+            self.notify.wait_for(heard, between);
+        }
+    }
 }
 
 /// A claim on its way.
@@ -54,28 +83,5 @@ pub(super) struct Claiming<'a>(&'a Heartbeat);
 impl Drop for Claiming<'_> {
     fn drop(&mut self) {
         self.0.claims.fetch_sub(1, Ordering::SeqCst);
-    }
-}
-
-/// `begun` is dropped once the heartbeat beats.
-pub(super) fn run(shared: &Arc<Shared>, begun: Sender<()>) {
-    let heartbeat = &shared.heartbeat;
-    heartbeat.thread.store(thread_stat::own_thread(), Ordering::SeqCst);
-    shared.beat();
-    drop(begun);
-    let between = shared.engine.options.heartbeat.duration();
-    while !shared.finished.load(Ordering::Acquire) {
-        let heard = heartbeat.notify.heard();
-        // Before the look, so that a later caller rings.
-        heartbeat.asleep.store(true, Ordering::SeqCst);
-        let rests = !heartbeat.expects() && shared.attempts().is_empty();
-        if rests && !shared.finished.load(Ordering::Acquire) {
-            heartbeat.notify.wait(heard);
-            heartbeat.asleep.store(false, Ordering::SeqCst);
-            continue;
-        }
-        heartbeat.asleep.store(false, Ordering::SeqCst);
-        shared.beat();
-        heartbeat.notify.wait_for(heard, between);
     }
 }

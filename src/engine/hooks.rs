@@ -2,22 +2,21 @@
 
 use super::{
     attempt,
-    consumer::ROOM_WAIT,
     error::{Result, with_causes},
+    item::item_value,
     kind::command,
+    state::{ROOM_WAIT, WorkerState},
     step_kind::{StepContext, StepInput, StepResult},
-    submit::item_value,
     work_dir::WorkDir,
-    worker::Shared,
 };
 use crate::{
-    decide::retry::wait,
+    decide::hook::{Verdict, after_attempt, after_shortage},
     definition::{Action, StepDefinition},
     failpoint::{
         Failpoint, is_active,
         probe::{self, Window},
     },
-    model::{KillIntent, Lease, Millis, Outcome, RunId, StepId},
+    model::{Lease, RunId, StepId},
     os::CancelToken,
     store::{self, hook, hook::HookEnd},
 };
@@ -34,80 +33,77 @@ const LOOK: Duration = Duration::from_millis(500);
 /// The same while the last steps end.
 const LAST_LOOK: Duration = Duration::from_millis(20);
 
-/// Until a hook is tried again for which there was no room.
-const NO_ROOM: Millis = Millis::seconds(10);
-
-pub(super) fn run(shared: &Arc<Shared>) {
-    while !shared.is_draining() {
-        let heard = shared.hook_notify.heard();
-        match run_due(shared) {
+pub(super) fn run(state: &Arc<WorkerState>) {
+    while !state.is_draining() {
+        let heard = state.hook_notify.heard();
+        match run_due(state) {
             Ok(true) => continue,
             Ok(false) => {}
             Err(error) => tracing::warn!(%error, "failed to run hooks"),
         }
-        if waits(shared) {
-            shared.hook_notify.wait_for(heard, LOOK);
+        if waits(state) {
+            state.hook_notify.wait_for(heard, LOOK);
         } else {
-            shared.hook_notify.wait(heard);
+            state.hook_notify.wait(heard);
         }
     }
-    finish(shared);
+    finish(state);
 }
 
 /// The running steps may end their groups: hooks that become due by that run before the worker ends.
-fn finish(shared: &Arc<Shared>) {
-    while !shared.interrupted.load(Ordering::Acquire) {
-        let heard = shared.hook_notify.heard();
-        let steps_run = shared.busy.load(Ordering::Acquire) > 0;
-        match run_due(shared) {
+fn finish(state: &Arc<WorkerState>) {
+    while !state.interrupted.load(Ordering::Acquire) {
+        let heard = state.hook_notify.heard();
+        let steps_run = state.busy.load(Ordering::Acquire) > 0;
+        match run_due(state) {
             Ok(true) => {}
             Ok(false) if steps_run => {
-                shared.hook_notify.wait_for(heard, LAST_LOOK);
+                state.hook_notify.wait_for(heard, LAST_LOOK);
             }
             Ok(false) | Err(_) => return,
         }
     }
 }
 
-fn waits(shared: &Shared) -> bool {
-    shared.engine.store.read(|tx| hook::next_due(tx, shared.scope)).is_ok_and(|it| it.is_some())
+fn waits(state: &WorkerState) -> bool {
+    state.engine.store.read(|tx| hook::next_due(tx, state.scope)).is_ok_and(|it| it.is_some())
 }
 
 /// Runs the hooks that are due; false when none was.
-fn run_due(shared: &Shared) -> Result<bool> {
-    let store = &shared.engine.store;
-    let scope = shared.scope;
+fn run_due(state: &WorkerState) -> Result<bool> {
+    let store = &state.engine.store;
+    let scope = state.scope;
     let now = store.now();
     if store.read(|tx| hook::next_due(tx, scope))?.is_none_or(|due| due > now) {
         return Ok(false);
     }
-    let worker = shared.id();
+    let worker = state.id();
     let hooks = store.write(move |tx| hook::claim(tx, worker, scope, 1))?;
     let found = !hooks.is_empty();
     for due in hooks {
         let _inside = probe::inside(Window::Hook);
         if is_active(Failpoint::HookFirst) {
-            settle(shared, &due, &HookEnd::Done(String::new()))?;
+            settle(state, &due, &HookEnd::Done(String::new()))?;
         }
-        let end = run_one(shared, &due).unwrap_or_else(|error| match error.passes() {
-            true => HookEnd::PutOff(shared.engine.store.now() + NO_ROOM, with_causes(&error)),
+        let end = run_one(state, &due).unwrap_or_else(|error| match error.passes() {
+            true => ended(after_shortage(&with_causes(&error), state.engine.store.now())),
             false => HookEnd::Failed(error.to_string()),
         });
-        settle(shared, &due, &end)?;
+        settle(state, &due, &end)?;
     }
     Ok(found)
 }
 
 /// Settles a hook, as long as the disk may stay full: while this worker is alive no other takes the hook over.
-fn settle(shared: &Shared, due: &hook::Hook, end: &HookEnd) -> Result<()> {
+fn settle(state: &WorkerState, due: &hook::Hook, end: &HookEnd) -> Result<()> {
     loop {
         let (due, end) = (due.clone(), end.clone());
-        match shared.engine.store.write(move |tx| hook::settle(tx, &due, &end)) {
+        match state.engine.store.write(move |tx| hook::settle(tx, &due, &end)) {
             Ok(_) => return Ok(()),
-            Err(_) if shared.interrupted.load(Ordering::Acquire) => return Ok(()),
+            Err(_) if state.interrupted.load(Ordering::Acquire) => return Ok(()),
             Err(store::Error::DiskFull { .. }) => {
-                shared.disk_low.store(true, Ordering::Relaxed);
-                shared.engine.give_up_ballast();
+                state.disk_low.store(true, Ordering::Relaxed);
+                state.engine.give_up_ballast();
                 std::thread::sleep(ROOM_WAIT);
             }
             Err(store::Error::Busy { .. } | store::Error::Aborted) => {}
@@ -117,8 +113,8 @@ fn settle(shared: &Shared, due: &hook::Hook, end: &HookEnd) -> Result<()> {
     }
 }
 
-fn run_one(shared: &Shared, due: &hook::Hook) -> Result<HookEnd> {
-    let engine = &shared.engine;
+fn run_one(state: &WorkerState, due: &hook::Hook) -> Result<HookEnd> {
+    let engine = &state.engine;
     let group = engine.catalog.group(&engine.store, due.group)?;
     let known = engine.catalog.definition(&engine.store, group.definition)?;
     let all = known.definition.hooks.iter().flat_map(|(event, hooks)| hooks.iter().map(move |it| (*event, it)));
@@ -148,11 +144,8 @@ fn run_one(shared: &Shared, due: &hook::Hook) -> Result<HookEnd> {
     let lease = Lease { step: input.step, token: due.token };
     let cancel = CancelToken::new();
     // Stopping the worker stops the hook too.
-    shared.begin(lease, cancel.clone());
-    if shared.interrupted.load(Ordering::Acquire) {
-        cancel.cancel(KillIntent::Shutdown);
-    }
-    let work = WorkDir::of(&engine.options.home, shared.id(), lease);
+    state.begin(lease, cancel.clone());
+    let work = WorkDir::of(&engine.options.home, state.id(), lease);
     let cx = StepContext {
         input: &input,
         definition: &known.definition,
@@ -161,7 +154,7 @@ fn run_one(shared: &Shared, due: &hook::Hook) -> Result<HookEnd> {
         cancel: &cancel,
         lock: None,
         work: &work,
-        pools: &shared.worker_pools,
+        pools: &state.worker_pools,
     };
     let result = match &hook.action {
         Action::Run(words) => command::run_for_event(&cx, words, &hook.env, event.name()),
@@ -171,17 +164,19 @@ fn run_one(shared: &Shared, due: &hook::Hook) -> Result<HookEnd> {
         },
         Action::Worker { .. } => StepResult::permanent("worker", "a hook can't be a worker"),
     };
-    shared.attempts().remove(&lease);
+    state.attempts().remove(&lease);
     let outcome = result.report.outcome.bounded();
-    Ok(match outcome {
-        Outcome::Succeeded => HookEnd::Done(String::new()),
-        Outcome::Interrupted { .. } => HookEnd::Released,
-        Outcome::NoRoom { reason, .. } => HookEnd::PutOff(engine.store.now() + NO_ROOM, reason),
-        Outcome::Failed { retryable: false, .. } => HookEnd::Failed(outcome.to_string()),
-        outcome if (due.attempts as u32) <= hook.retries => {
-            let again = engine.store.now() + wait(due.attempts.max(1) as u32, &hook.backoff, 0.5);
-            HookEnd::RetryAt(again, outcome.to_string())
-        }
-        outcome => HookEnd::Failed(outcome.to_string()),
-    })
+    let now = engine.store.now();
+    Ok(ended(after_attempt(&outcome, due.attempts as u32, hook.retries, &hook.backoff, now)))
+}
+
+/// The verdict, as the store writes it.
+fn ended(verdict: Verdict) -> HookEnd {
+    match verdict {
+        Verdict::Done => HookEnd::Done(String::new()),
+        Verdict::Release => HookEnd::Released,
+        Verdict::PutOff { due, reason } => HookEnd::PutOff(due, reason),
+        Verdict::RetryAt { due, reason } => HookEnd::RetryAt(due, reason),
+        Verdict::Fail { reason } => HookEnd::Failed(reason),
+    }
 }

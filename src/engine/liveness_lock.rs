@@ -3,8 +3,10 @@
 //! The kernel releases the lock when the process ends in any way, so there is nothing to guess.
 
 use crate::{
+    failpoint::{Failpoint, is_active},
     model::{Millis, Monotonic, Timestamp, WorkerId},
     os::{
+        Clock,
         file_lock::{FileLock, LockState},
         ownership, private,
     },
@@ -99,6 +101,14 @@ pub(super) fn last_beat(home: &Path, worker: WorkerId) -> Option<Beat> {
     let at = Monotonic(words.next()?.parse().ok()?);
     // An older windlass did not say which thread beats.
     Some(Beat { at, thread: words.next().and_then(|it| it.parse().ok()).unwrap_or(0) })
+}
+
+/// The time of heartbeats: no wall clock, which others may set.
+pub(super) fn heart_time(clock: &dyn Clock) -> Monotonic {
+    match is_active(Failpoint::WallClockReaper) {
+        true => Monotonic(clock.wall().0),
+        false => clock.monotonic(),
+    }
 }
 
 #[cfg(test)]

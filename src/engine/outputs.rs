@@ -3,10 +3,7 @@
 //! A command may have put anything into its output directory, or in its place. So the directory is entered through its own
 //! descriptor, no link is followed, and only files are opened.
 
-use super::{
-    error::{Error, Result},
-    step_kind::StepResult,
-};
+use super::error::{Error, Result};
 use crate::{
     artifact::{ArtifactStore, PutGuard},
     decide::links::{self, Links},
@@ -77,18 +74,7 @@ impl<'a> Until<'a> {
 
     /// The outcome of an attempt whose files could not be stored.
     pub fn outcome(&self, error: &Error) -> Outcome {
-        self.over().unwrap_or_else(|| super::kind::command::not_run(error, true).report.outcome)
-    }
-
-    /// Adds what the step left to its result, or makes a failure of it.
-    pub(super) fn keep(&self, collected: Result<Collected>, result: &mut StepResult) {
-        match collected {
-            Ok(it) => {
-                (result.files, result.executable, result.links) = (it.files, it.executable, it.links);
-                result.guards = it.guards;
-            }
-            Err(error) => result.report.outcome = self.outcome(&error),
-        }
+        self.over().unwrap_or_else(|| error.outcome(true))
     }
 }
 

@@ -7,7 +7,7 @@
 use super::{
     Engine,
     error::{Error, Result},
-    worker::Shared,
+    state::WorkerState,
 };
 use crate::{
     failpoint::{Failpoint, is_active},
@@ -215,8 +215,8 @@ pub(super) enum StepKey {
 
 impl StepKey {
     /// Takes the file lock, or returns its holder at once: a step that waited here would occupy its slot.
-    pub(super) fn take(shared: &Shared, claimed: &Claimed, key: KeyId) -> Result<StepKey> {
-        let engine = &shared.engine;
+    pub(super) fn take(state: &WorkerState, claimed: &Claimed, key: KeyId) -> Result<StepKey> {
+        let engine = &state.engine;
         let name = engine.store.read(|tx| resource_key::name(tx, key))?;
         let Some(name) = name else {
             return Err(Error::refused(format!("{} has a key that does not exist", claimed.lease.step), None));

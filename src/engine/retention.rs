@@ -3,7 +3,7 @@
 //! A look writes nothing. It waits out the first minutes of a process, and trusts the wall clock only as long as it runs on
 //! at the pace of the monotonic one: a clock that jumped a year ahead must not remove what ended yesterday.
 
-use super::{error::Error, prune::Prune, worker::Shared};
+use super::{error::Error, prune::Prune, state::WorkerState};
 use crate::{
     model::{Millis, Monotonic, Timestamp},
     os::Clock,
@@ -34,27 +34,27 @@ impl Moment {
     }
 }
 
-pub(super) fn run(shared: &Arc<Shared>) {
-    let options = &shared.engine.options;
-    let mut seen = Moment::now(&**shared.engine.store.clock());
+pub(super) fn run(state: &Arc<WorkerState>) {
+    let options = &state.engine.options;
+    let mut seen = Moment::now(&**state.engine.store.clock());
     let mut pause = options.prune_every.0.min(Millis::minutes(5).0);
-    while !shared.is_draining() {
-        let heard = shared.retention_notify.heard();
-        if shared.is_draining() || shared.retention_notify.wait_for(heard, Millis(pause).duration()) {
+    while !state.is_draining() {
+        let heard = state.retention_notify.heard();
+        if state.is_draining() || state.retention_notify.wait_for(heard, Millis(pause).duration()) {
             continue;
         }
         pause = options.prune_every.0;
-        let now = Moment::now(&**shared.engine.store.clock());
+        let now = Moment::now(&**state.engine.store.clock());
         if now.is_steady_since(&seen) {
-            look(shared, Timestamp(now.wall.0.saturating_sub_unsigned(options.keep.0)));
+            look(state, Timestamp(now.wall.0.saturating_sub_unsigned(options.keep.0)));
         }
         seen = now;
     }
 }
 
-fn look(shared: &Shared, before: Timestamp) {
-    let engine = &shared.engine;
-    let go_on = || !shared.is_draining();
+fn look(state: &WorkerState, before: Timestamp) {
+    let engine = &state.engine;
+    let go_on = || !state.is_draining();
     let pruned = engine.is_prune_due(before).and_then(|due| match due {
         true => engine.prune(&Prune::before(before), &go_on).map(Some),
         false => Ok(None),

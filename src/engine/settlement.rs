@@ -1,13 +1,13 @@
 //! From a report to a settlement: `decide` judges, this file translates it for the store.
 
 use super::{
-    attempt::Task,
+    state::WorkerState,
     step_kind::{Printed, StepResult},
-    worker::Shared,
+    task::Task,
 };
 use crate::{
-    decide::retry::{Counts, Verdict, after_attempt},
-    model::{Certificate, Millis, Outcome},
+    decide::retry::{Counts, Verdict, after_attempt, after_interruption},
+    model::{Certificate, Outcome},
     store::{
         Claimed, Settlement,
         attempt::{self, Log, Record, outcome_of},
@@ -15,19 +15,16 @@ use crate::{
     },
 };
 
-/// Until a step is tried again that was interrupted, and did not say when.
-const SOON: Millis = Millis::seconds(1);
-
 pub(super) fn judge(
-    shared: &Shared,
+    state: &WorkerState,
     claimed: &Claimed,
     task: &Task,
     result: StepResult,
     cache_key: Option<[u8; 32]>,
 ) -> Settlement {
-    let now = shared.engine.store.now();
+    let now = state.engine.store.now();
     let step = &task.known.definition.steps[task.row.no];
-    let before = Tries::before(shared, claimed, &result.report.outcome);
+    let before = Tries::before(state, claimed, &result.report.outcome);
     let counts = Counts {
         attempts: claimed.attempt,
         failures: task.row.failures.max(0) as u32,
@@ -63,9 +60,7 @@ pub(super) fn judge(
             Settlement::Fail { crashed, record }
         }
         Verdict::Release { reason } => {
-            // A worker that stops gives its steps to the others at once. One that could not start its step for want of
-            // something tries again in a moment: at once would be a thousand times a second.
-            let again = again.or_else(|| (!shared.is_draining()).then_some(SOON));
+            let again = after_interruption(again, state.is_draining());
             let due = now + again.unwrap_or_default();
             let record = match again {
                 // Nothing is wrong, there is only no place yet.
@@ -95,12 +90,12 @@ pub(super) struct Tries {
 
 impl Tries {
     /// Of the tries before one that ended like this.
-    pub(super) fn before(shared: &Shared, claimed: &Claimed, outcome: &Outcome) -> Tries {
+    pub(super) fn before(state: &WorkerState, claimed: &Claimed, outcome: &Outcome) -> Tries {
         if !matches!(outcome, Outcome::Interrupted { .. } | Outcome::NoRoom { .. }) {
             return Tries::default();
         }
         let (step, n) = (claimed.lease.step, claimed.attempt);
-        let (all, in_vain) = shared.engine.store.read(|tx| attempt::tries(tx, step, n)).unwrap_or_default();
+        let (all, in_vain) = state.engine.store.read(|tx| attempt::tries(tx, step, n)).unwrap_or_default();
         Tries { all, in_vain }
     }
 

@@ -4,9 +4,9 @@
 //! harms nothing else, and only crashes here count.
 
 use super::{
-    Engine,
     error::{Error, Result, with_causes},
-    step_kind::{Printed, Registry, StepContext, StepInput, StepKind, StepResult},
+    handle::{Engine, Registry},
+    step_kind::{Printed, StepContext, StepInput, StepKind, StepResult},
     work_dir::WorkDir,
     worker_pools::WorkerPools,
 };
@@ -112,7 +112,7 @@ fn serve(kinds: &Registry) -> Result<()> {
 }
 
 fn work(request: &Request, kind: &dyn StepKind) -> Result<Ended> {
-    let store = ArtifactStore::open(&request.artifacts, request.options.clone(), &super::process_tag());
+    let store = ArtifactStore::open(&request.artifacts, request.options.clone(), &super::handle::process_tag());
     let (artifacts, damage) = store?.noting();
     let lock = request.locked.then(|| inherited_file(3));
     let work = WorkDir::at(request.work.clone());
@@ -139,7 +139,7 @@ fn work(request: &Request, kind: &dyn StepKind) -> Result<Ended> {
 pub(super) fn run(engine: &Engine, cx: &StepContext, name: &str) -> Option<StepResult> {
     match attempt(engine, cx, name) {
         Ok(result) => result,
-        Err(error) => Some(super::kind::command::not_run(&error, false)),
+        Err(error) => Some(StepResult::not_run(&error, false)),
     }
 }
 
@@ -170,8 +170,8 @@ fn attempt(engine: &Engine, cx: &StepContext, name: &str) -> Result<Option<StepR
     spec.limits.cpu = cx.step.limits.cpu;
     spec.limits.wall = cx.step.timeout;
     if let Some(lock) = cx.lock {
-        let shared = lock.try_clone();
-        let lock = shared.map_err(|source| Error::Io { action: "share the lock with", path: dir.clone(), source })?;
+        let copy = lock.try_clone();
+        let lock = copy.map_err(|source| Error::Io { action: "share the lock with", path: dir.clone(), source })?;
         spec.kept_fds.push(OwnedFd::from(lock));
     }
     // What it stores is protected from sweeps until the row is committed here.
@@ -181,9 +181,7 @@ fn attempt(engine: &Engine, cx: &StepContext, name: &str) -> Result<Option<StepR
         Ok(Some(Answer::Unknown)) => return Ok(None),
         Ok(Some(Answer::Ended(ended))) => ended.into_result(),
         Ok(None) => died(&end),
-        Err(source) => {
-            super::kind::command::not_run(&Error::Io { action: "read the answer in", path: dir, source }, true)
-        }
+        Err(source) => StepResult::not_run(&Error::Io { action: "read the answer in", path: dir, source }, true),
     };
     result.guards.push(guard);
     Ok(Some(result))

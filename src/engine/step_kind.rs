@@ -2,7 +2,12 @@
 //!
 //! A kind never sees the database: it reads its input, writes artifacts, and reports. So it can run in a child as well.
 
-use super::{chores::Chore, work_dir::WorkDir, worker_pools::WorkerPools};
+use super::{
+    error::{Error, Result},
+    outputs::{Collected, Until},
+    work_dir::WorkDir,
+    worker_pools::WorkerPools,
+};
 use crate::{
     artifact::{ArtifactStore, PutGuard},
     definition::{Definition, StepDefinition},
@@ -12,7 +17,7 @@ use crate::{
 };
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use std::{collections::BTreeMap, fs::File, path::PathBuf, sync::Arc};
+use std::{collections::BTreeMap, fs::File, path::PathBuf};
 
 /// The context of a step: names to be idempotent by, its item, parameters, and the results of its predecessors.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -116,6 +121,22 @@ impl StepResult {
         StepResult::ended(Outcome::retryable(kind, message))
     }
 
+    /// What was needed could not be made ready; or, after it `ran`, its result could not be kept.
+    pub(super) fn not_run(error: &Error, ran: bool) -> StepResult {
+        StepResult::ended(error.outcome(ran))
+    }
+
+    /// Takes what the step left, or makes a failure of it.
+    pub(super) fn keep(&mut self, collected: Result<Collected>, until: Until) {
+        match collected {
+            Ok(left) => {
+                (self.files, self.executable, self.links) = (left.files, left.executable, left.links);
+                self.guards = left.guards;
+            }
+            Err(error) => self.report.outcome = until.outcome(&error),
+        }
+    }
+
     pub(super) fn panicked(panic: &(dyn std::any::Any + Send)) -> StepResult {
         let words = panic.downcast_ref::<&str>().map(|it| it.to_string());
         let words = words.or_else(|| panic.downcast_ref::<String>().cloned());
@@ -148,35 +169,5 @@ pub trait StepKind: Send + Sync {
     /// What the result depends on, where it depends on nothing else: equal keys mean equal results. None: never cached.
     fn cache_key(&self, _input: &StepInput) -> Option<[u8; 32]> {
         None
-    }
-}
-
-/// The kinds by their names such as `windlass/noop`.
-#[derive(Clone, Default)]
-pub struct Registry {
-    kinds: BTreeMap<String, Arc<dyn StepKind>>,
-    chores: Vec<Arc<dyn Chore>>,
-}
-
-impl Registry {
-    pub fn register(&mut self, name: &str, kind: impl StepKind + 'static) {
-        self.kinds.insert(name.to_string(), Arc::new(kind));
-    }
-
-    /// Regular work of a worker that takes every step.
-    pub fn look_after(&mut self, chore: impl Chore + 'static) {
-        self.chores.push(Arc::new(chore));
-    }
-
-    pub(super) fn chores(&self) -> impl Iterator<Item = &Arc<dyn Chore>> {
-        self.chores.iter()
-    }
-
-    pub fn get(&self, name: &str) -> Option<&Arc<dyn StepKind>> {
-        self.kinds.get(name)
-    }
-
-    pub fn names(&self) -> impl Iterator<Item = &str> {
-        self.kinds.keys().map(String::as_str)
     }
 }

@@ -3,12 +3,13 @@
 use super::{
     Engine, cache_files,
     error::{Error, Result},
+    item::item_value,
 };
 use crate::{
     definition::{Definition, Values, digest},
     embed,
     failpoint::probe::{self, Window},
-    model::{ArtifactHash, GroupId, Kind, RunId, Shape, ShapeHook, ShapeStep, Status, number::keep_digits},
+    model::{ArtifactHash, GroupId, Kind, RunId, Shape, ShapeHook, ShapeStep, Status},
     os::{Unpoisoned, process_stat},
     store::{
         Store,
@@ -78,16 +79,6 @@ pub struct Submitted {
     pub first_run: Option<RunId>,
     /// The group of the key had ended so, and was pruned since: nothing of it is left to look at.
     pub gone: Option<Status>,
-}
-
-/// The item as templates see it: a JSON object, or a string.
-pub fn item_value(item: &str) -> Value {
-    match item.trim_start().starts_with('{') {
-        true => {
-            serde_json::from_slice(&keep_digits(item.as_bytes())).unwrap_or_else(|_| Value::String(item.to_string()))
-        }
-        false => Value::String(item.to_string()),
-    }
 }
 
 impl Engine {

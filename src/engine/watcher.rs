@@ -2,18 +2,21 @@
 //! crash left half done finished. One thread; it sleeps while there is nothing to watch.
 
 use super::{
-    Engine, consumer,
     error::{Error, Result},
-    liveness_lock::{self, Beat, LivenessLock},
+    handle::Engine,
+    liveness_lock::{self, Beat, LivenessLock, heart_time},
     recovery::{self, Recovery},
-    worker::{Membership, Shared, WorkerOptions},
+    state::{Membership, WorkerOptions, WorkerState},
 };
 use crate::{
-    decide::liveness::{LivenessLock as Line, OwnTick, Sighting, Stillness, Verdict, judge, stillness},
+    decide::{
+        liveness::{LivenessLock as Line, OwnTick, Sighting, Stillness, Verdict, judge, stillness},
+        retry::pause_after,
+    },
     failpoint::{Failpoint, is_active},
     model::{KillIntent, Millis, Monotonic, ResourceKey, Scope, ThreadLook, ThreadState, Timestamp, Token, WorkerId},
     observe::Counter,
-    os::{Clock, LockState, boot_id, process_stat, thread_stat},
+    os::{LockState, boot_id, process_stat, thread_stat},
     store::{
         self, Watch, idle,
         reap::Death,
@@ -58,14 +61,6 @@ fn look_at(home: &Path, worker: &WorkerRow) -> Result<(LockState, Option<Beat>)>
     }
 }
 
-/// The time of heartbeats: no wall clock, which others may set.
-pub(super) fn heart_time(clock: &dyn Clock) -> Monotonic {
-    match is_active(Failpoint::WallClockReaper) {
-        true => Monotonic(clock.wall().0),
-        false => clock.monotonic(),
-    }
-}
-
 /// Takes a liveness lock, then registers under the number that it was taken for.
 pub(super) fn register(engine: &Engine, options: &WorkerOptions) -> Result<Membership> {
     register_as(engine, &options.pools, options.scope, 0)
@@ -92,21 +87,21 @@ fn register_as(engine: &Engine, pools: &BTreeMap<String, usize>, scope: Scope, h
     Ok(Membership { id, line: Some(Arc::new(line)) })
 }
 
-pub(super) fn run(shared: &Arc<Shared>, pools: &BTreeMap<String, usize>) {
-    let mut watcher = match Watcher::new(shared.clone(), pools.clone()) {
+pub(super) fn run(state: &Arc<WorkerState>, pools: &BTreeMap<String, usize>) {
+    let mut watcher = match Watcher::new(state.clone(), pools.clone()) {
         Ok(watcher) => watcher,
-        Err(error) => return shared.fail(&error),
+        Err(error) => return state.fail(&error),
     };
-    while !shared.finished.load(Ordering::Acquire) {
+    while !state.finished.load(Ordering::Acquire) {
         match watcher.tick() {
             Ok(()) => {}
             // What passes is tried again at the next tick: a full or busy database, and a shortage.
             Err(error) if error.is_full() => {
-                shared.disk_low.store(true, Ordering::Relaxed);
-                shared.engine.give_up_ballast();
+                state.disk_low.store(true, Ordering::Relaxed);
+                state.engine.give_up_ballast();
             }
             Err(error) if error.passes() => {}
-            Err(error) => shared.fail(&error),
+            Err(error) => state.fail(&error),
         }
         std::thread::sleep(watcher.pause.duration());
     }
@@ -120,7 +115,7 @@ struct Knock {
 }
 
 struct Watcher {
-    shared: Arc<Shared>,
+    state: Arc<WorkerState>,
     pools: BTreeMap<String, usize>,
     watch: Watch,
     version: Option<i64>,
@@ -150,12 +145,12 @@ struct Watcher {
 }
 
 impl Watcher {
-    fn new(shared: Arc<Shared>, pools: BTreeMap<String, usize>) -> Result<Watcher> {
-        let watch = shared.engine.store.watch()?;
-        let now = shared.engine.store.clock().monotonic();
+    fn new(state: Arc<WorkerState>, pools: BTreeMap<String, usize>) -> Result<Watcher> {
+        let watch = state.engine.store.watch()?;
+        let now = state.engine.store.clock().monotonic();
         let long_ago = Monotonic(i64::MIN / 2);
         Ok(Watcher {
-            shared,
+            state,
             pools,
             watch,
             version: None,
@@ -178,7 +173,7 @@ impl Watcher {
     }
 
     fn tick(&mut self) -> Result<()> {
-        let now = self.shared.engine.store.clock().monotonic();
+        let now = self.state.engine.store.clock().monotonic();
         let late = now.since(self.planned);
         (self.pause, self.planned) = (TICK, now + TICK);
         self.look_at_commits(now)?;
@@ -187,7 +182,7 @@ impl Watcher {
         if now.since(self.disk_asked) >= DISK {
             self.disk_asked = now;
             // Nothing that is written need come: an idle worker must notice too.
-            self.shared.engine.store.check_file()?;
+            self.state.engine.store.check_file()?;
             self.ask_disk();
         }
         if now.since(self.probed) >= PROBE && !self.others.is_empty() {
@@ -204,11 +199,11 @@ impl Watcher {
         }
         if !self.recovered {
             // On a full disk it takes more than one try.
-            self.recovery.begin(&self.shared.engine)?;
+            self.recovery.begin(&self.state.engine)?;
             self.recovered = true;
         } else if now.since(self.recovery_looked) >= recovery::INTERVAL {
             self.recovery_looked = now;
-            self.recovery.look(&self.shared.engine)?;
+            self.recovery.look(&self.state.engine)?;
         }
         if self.is_quiet(now) {
             (self.pause, self.planned) = (IDLE_TICK, now + IDLE_TICK);
@@ -218,24 +213,24 @@ impl Watcher {
 
     /// Nothing happens, no worker needs a judgement, and nothing is due before the next look.
     fn is_quiet(&self, now: Monotonic) -> bool {
-        let soon = self.shared.engine.store.now() + IDLE_TICK;
+        let soon = self.state.engine.store.now() + IDLE_TICK;
         now.since(self.stirred) >= QUIET
             && self.others.is_empty()
             && self.locked.is_empty()
             && self.next_due.is_none_or(|due| due > soon)
-            && self.shared.attempts().is_empty()
+            && self.state.attempts().is_empty()
     }
 
     /// While there is work; an idle worker writes nothing, but that a process of it came or went.
     fn tell_processes(&mut self) -> Result<()> {
-        let processes = self.shared.worker_pools.workers();
+        let processes = self.state.worker_pools.workers();
         let pids: Vec<u32> = processes.iter().map(|it| it.pid).collect();
-        let works = !pids.is_empty() && !self.shared.attempts().is_empty();
+        let works = !pids.is_empty() && !self.state.attempts().is_empty();
         if !works && pids == self.told_of {
             return Ok(());
         }
-        let (id, text) = (self.shared.id(), serde_json::to_string(&processes).unwrap_or_else(|_| "[]".into()));
-        self.shared.engine.store.write(move |tx| store::worker::tell_processes(tx, id, &text))?;
+        let (id, text) = (self.state.id(), serde_json::to_string(&processes).unwrap_or_else(|_| "[]".into()));
+        self.state.engine.store.write(move |tx| store::worker::tell_processes(tx, id, &text))?;
         self.told_of = pids;
         Ok(())
     }
@@ -248,8 +243,8 @@ impl Watcher {
         }
         self.version = Some(version);
         self.stirred = now;
-        let store = &self.shared.engine.store;
-        let own = self.shared.id();
+        let store = &self.state.engine.store;
+        let own = self.state.id();
         let (next_due, workers, asked, left) = store.read(|tx| {
             let left = resource_lock::left_behind(tx)?;
             Ok((idle::next_due(tx)?, store::worker::list(tx)?, idle::leases(tx, own)?, left))
@@ -257,85 +252,85 @@ impl Watcher {
         self.next_due = next_due;
         self.locked.retain(|key, it| left.iter().any(|row| row.key == *key && row.token == it.token));
         for row in left {
-            let first = Knock { token: row.token, at: now + consumer::pause_after(0), tries: 0 };
+            let first = Knock { token: row.token, at: now + pause_after(0), tries: 0 };
             self.locked.entry(row.key).or_insert(first);
         }
         let registered = workers.iter().any(|it| it.id == own);
         self.others = workers.into_iter().filter(|it| it.id != own).collect();
-        consumer::cancel_all(&self.shared, &asked.cancelled, KillIntent::Cancel);
+        self.state.cancel_all(&asked.cancelled, KillIntent::Cancel);
         if !registered {
             self.come_back()?;
         } else {
             self.drop_lost(&asked.live.into_iter().collect());
         }
-        self.shared.chore_notify.ring();
-        self.shared.ring();
+        self.state.chore_notify.ring();
+        self.state.ring();
         Ok(())
     }
 
     /// A reaped worker that wakes up kills its children, drops their results and registers again.
     fn come_back(&self) -> Result<()> {
-        let leases: Vec<_> = self.shared.attempts().keys().copied().collect();
-        consumer::cancel_all(&self.shared, &leases, KillIntent::Shutdown);
-        let heartbeat = self.shared.heartbeat.thread.load(Ordering::SeqCst);
-        let fresh = register_as(&self.shared.engine, &self.pools, self.shared.scope, heartbeat)?;
-        let mut membership = self.shared.membership();
+        let leases: Vec<_> = self.state.attempts().keys().copied().collect();
+        self.state.cancel_all(&leases, KillIntent::Shutdown);
+        let heartbeat = self.state.heartbeat.thread.load(Ordering::SeqCst);
+        let fresh = register_as(&self.state.engine, &self.pools, self.state.scope, heartbeat)?;
+        let mut membership = self.state.membership();
         let old = std::mem::replace(&mut *membership, fresh);
         drop(membership);
         if let Some(line) = old.line {
             line.leave();
         }
-        tracing::warn!(old = %old.id, new = %self.shared.id(), "this worker was declared dead; it registers again");
+        tracing::warn!(old = %old.id, new = %self.state.id(), "this worker was declared dead; it registers again");
         Ok(())
     }
 
     /// Attempts whose lease is gone work for nothing.
     fn drop_lost(&self, live: &HashSet<crate::model::Lease>) {
-        let store = &self.shared.engine.store;
-        let suspects: Vec<_> = self.shared.attempts().keys().filter(|it| !live.contains(it)).copied().collect();
+        let store = &self.state.engine.store;
+        let suspects: Vec<_> = self.state.attempts().keys().filter(|it| !live.contains(it)).copied().collect();
         if suspects.is_empty() {
             return;
         }
         // An attempt that was claimed or settled since the read above is not lost.
-        let Ok(now) = store.read(|tx| idle::leases(tx, self.shared.id())) else { return };
+        let Ok(now) = store.read(|tx| idle::leases(tx, self.state.id())) else { return };
         let lost: Vec<_> = suspects.into_iter().filter(|it| !now.live.contains(it)).collect();
-        consumer::cancel_all(&self.shared, &lost, KillIntent::Shutdown);
+        self.state.cancel_all(&lost, KillIntent::Shutdown);
     }
 
     fn due(&mut self) {
-        if self.next_due.is_some_and(|due| due <= self.shared.engine.store.now()) {
+        if self.next_due.is_some_and(|due| due <= self.state.engine.store.now()) {
             // The claim promotes what is due; what is due next shows with that commit.
             self.next_due = None;
-            self.shared.ring();
+            self.state.ring();
         }
     }
 
     /// Looks whether the files of locked keys are free by now, each more and more rarely. One that is lets its line move up.
     fn knock(&mut self, now: Monotonic) -> Result<()> {
-        let engine = self.shared.engine.clone();
+        let engine = self.state.engine.clone();
         for (key, it) in self.locked.iter_mut().filter(|it| it.1.at <= now) {
             it.tries += 1;
-            it.at = now + consumer::pause_after(it.tries);
+            it.at = now + pause_after(it.tries);
             engine.sweep_lock(key)?;
         }
         Ok(())
     }
 
     fn ask_disk(&self) {
-        let enough = self.shared.engine.disk().enough;
-        let was_low = self.shared.disk_low.swap(!enough, Ordering::Relaxed);
+        let enough = self.state.engine.disk().enough;
+        let was_low = self.state.disk_low.swap(!enough, Ordering::Relaxed);
         if was_low && enough {
-            self.shared.engine.restore_ballast();
-            self.shared.ring_all();
+            self.state.engine.restore_ballast();
+            self.state.ring_all();
         }
     }
 
     fn judge_others(&mut self, late: Millis) -> Result<()> {
-        let engine = self.shared.engine.clone();
+        let engine = self.state.engine.clone();
         let own = OwnTick { now: heart_time(&**engine.store.clock()), late, tolerated: engine.options.heartbeat };
         if late > own.tolerated {
             // We were suspended or starved: show that we live before judging others.
-            self.shared.beat();
+            self.state.beat();
         }
         let others = std::mem::take(&mut self.others);
         self.still.retain(|id, _| others.iter().any(|it| it.id == *id));
@@ -363,12 +358,12 @@ impl Watcher {
     }
 
     fn see(&self, worker: &WorkerRow) -> Result<Sighting> {
-        let options = &self.shared.engine.options;
+        let options = &self.state.engine.options;
         let (state, mut beat) = look_at(&options.home, worker)?;
         if worker.identity.boot_id != boot_id() {
             beat = None;
         }
-        let age = |it: Beat| heart_time(&**self.shared.engine.store.clock()).since(it.at);
+        let age = |it: Beat| heart_time(&**self.state.engine.store.clock()).since(it.at);
         let mut thread = None;
         if let Some(old) = beat.filter(|it| age(*it) >= Millis(2 * options.heartbeat.0)) {
             thread = heartbeat_of(worker, old.thread);
@@ -388,12 +383,12 @@ impl Watcher {
     }
 
     fn runs_something(&self, worker: WorkerId) -> bool {
-        let found = self.shared.engine.store.read(|tx| idle::leases(tx, worker));
+        let found = self.state.engine.store.read(|tx| idle::leases(tx, worker));
         found.is_ok_and(|it| !it.live.is_empty())
     }
 
     fn sweep_locks(&self) -> Result<()> {
-        let engine = &self.shared.engine;
+        let engine = &self.state.engine;
         for row in engine.store.read(resource_lock::list)? {
             engine.sweep_lock(&row.key)?;
         }

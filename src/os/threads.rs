@@ -1,17 +1,97 @@
-//! Work that runs beside its caller if a thread is available, else within the caller.
+//! Threads. All of the program are made here: by name, so that a person who looks at the process knows what each is for.
 
 use super::unpoisoned::Unpoisoned;
 use std::{
-    sync::{Arc, Mutex},
-    thread,
+    io,
+    sync::{Arc, Condvar, Mutex},
+    thread::{self, JoinHandle, Scope, ScopedJoinHandle},
+    time::Instant,
 };
+
+/// Starts a thread.
+pub fn start<T: Send + 'static>(
+    name: impl Into<String>,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> io::Result<JoinHandle<T>> {
+    thread::Builder::new().name(name.into()).spawn(work)
+}
+
+/// The same with a stack of so many bytes.
+pub fn start_with_stack<T: Send + 'static>(
+    name: impl Into<String>,
+    stack: usize,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> io::Result<JoinHandle<T>> {
+    thread::Builder::new().name(name.into()).stack_size(stack).spawn(work)
+}
+
+/// Starts a thread that ends before its scope does. `stack`: bytes; None: as many as usual.
+pub fn start_within<'scope, 'env, T: Send + 'scope>(
+    scope: &'scope Scope<'scope, 'env>,
+    name: impl Into<String>,
+    stack: Option<usize>,
+    work: impl FnOnce() -> T + Send + 'scope,
+) -> io::Result<ScopedJoinHandle<'scope, T>> {
+    let builder = thread::Builder::new().name(name.into());
+    stack.into_iter().fold(builder, thread::Builder::stack_size).spawn_scoped(scope, work)
+}
+
+/// The threads of something long-lived. It starts them, says when they are to end, and joins them.
+#[derive(Debug, Default)]
+pub struct Threads {
+    handles: Mutex<Vec<JoinHandle<()>>>,
+    at_work: Arc<AtWork>,
+}
+
+#[derive(Debug, Default)]
+struct AtWork {
+    count: Mutex<usize>,
+    ended: Condvar,
+}
+
+/// Counts a thread from its start until its end, a panic included.
+struct Counted(Arc<AtWork>);
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        *self.0.count.lock().unpoisoned() -= 1;
+        self.0.ended.notify_all();
+    }
+}
+
+impl Threads {
+    pub fn start(&self, name: &str, work: impl FnOnce() + Send + 'static) -> io::Result<()> {
+        *self.at_work.count.lock().unpoisoned() += 1;
+        let counted = Counted(self.at_work.clone());
+        let handle = start(name, move || {
+            let _counted = counted;
+            work();
+        })?;
+        self.handles.lock().unpoisoned().push(handle);
+        Ok(())
+    }
+
+    /// Waits until all have ended, at most until this time. False: some have not.
+    pub fn wait(&self, until: Instant) -> bool {
+        let left = until.saturating_duration_since(Instant::now());
+        let count = self.at_work.count.lock().unpoisoned();
+        *self.at_work.ended.wait_timeout_while(count, left, |count| *count > 0).unpoisoned().0 == 0
+    }
+
+    /// Waits until all have ended. Idempotent.
+    pub fn join(&self) {
+        let handles = std::mem::take(&mut *self.handles.lock().unpoisoned());
+        for handle in handles {
+            let _ = handle.join();
+        }
+    }
+}
 
 /// Begins `work` in a thread of its own; without one, does it before it returns.
 pub fn aside(name: &str, work: impl FnOnce() + Send + 'static) {
     let work = Arc::new(Mutex::new(Some(work)));
     let theirs = work.clone();
-    let spawned = thread::Builder::new().name(name.to_string()).spawn(move || run(&theirs));
-    if spawned.is_err() {
+    if start(name, move || run(&theirs)).is_err() {
         run(&work);
     }
 }
@@ -45,6 +125,21 @@ mod tests {
         atomic::{AtomicUsize, Ordering},
         mpsc,
     };
+    use std::time::Duration;
+
+    #[test]
+    fn threads_are_waited_for_until_a_time_and_joined() {
+        let threads = Threads::default();
+        let (go, gone) = mpsc::channel::<()>();
+        threads.start("waits", move || _ = gone.recv()).unwrap();
+        threads.start("panics", || panic!("a thread that ends badly has ended, too")).unwrap();
+        assert!(!threads.wait(Instant::now() + Duration::from_millis(20)));
+        drop(go);
+        assert!(threads.wait(Instant::now() + Duration::from_secs(60)));
+        threads.join();
+        threads.join();
+        assert!(threads.wait(Instant::now()), "nothing is left to wait for");
+    }
 
     #[test]
     fn every_item_is_done_once_and_before_the_return() {

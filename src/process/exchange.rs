@@ -7,7 +7,7 @@ use super::{
     capture::{CAPTURE, Captured},
     live::Live,
     protocol::{Answer, Frame, Message, VERSION},
-    worker::{Timeouts, Worker},
+    worker_process::{Timeouts, Worker},
 };
 use crate::{
     model::{Bytes, ExitStatus, KillIntent, Millis, ResourceLimit},

@@ -5,7 +5,7 @@
 //! gone, also by kill -9, the guard kills the command with all of its descendants; when the guard is gone, the system
 //! kills the command.
 
-use super::{program::program, shim::listen_for_deaths};
+use super::{deaths::listen_for_deaths, program::program};
 use crate::os::{
     readiness::wait_readable,
     spawn::{self, Reaped},

@@ -9,6 +9,7 @@
 
 pub mod capture;
 pub mod child;
+mod deaths;
 mod environment;
 pub mod exchange;
 pub mod foreground;
@@ -23,6 +24,7 @@ pub mod serve;
 pub mod shim;
 pub mod wire;
 pub mod worker;
+mod worker_process;
 
 pub use crate::os::leader::adopt_orphans;
 pub use capture::Captured;

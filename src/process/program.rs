@@ -1,12 +1,16 @@
 //! Which program is executed as the shim.
 
-use super::shim;
 use crate::os::Unpoisoned;
 use std::{
     path::{Path, PathBuf},
-    sync::Mutex,
+    sync::{
+        Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
+/// Whether the `main` of this program asks what it was started as.
+static ASKED: AtomicBool = AtomicBool::new(false);
 static CHOSEN: Mutex<Option<PathBuf>> = Mutex::new(None);
 
 /// Uses the windlass binary at `path` as the shim. For programs that embed the engine and can't call
@@ -15,9 +19,18 @@ pub fn use_program(path: &Path) {
     *CHOSEN.lock().unpoisoned() = Some(path.to_path_buf());
 }
 
-/// Whether `program` is this very program, which then must have checked what it was started as.
+/// The `main` of this program asks what it was started as.
+pub(super) fn asked() {
+    ASKED.store(true, Ordering::Relaxed);
+}
+
+fn is_asked_here() -> bool {
+    ASKED.load(Ordering::Relaxed)
+}
+
+/// Whether `program` is this very program, whose `main` then asks what it was started as.
 pub fn is_this_program() -> bool {
-    CHOSEN.lock().unpoisoned().is_none() && shim::is_asked_here()
+    CHOSEN.lock().unpoisoned().is_none() && is_asked_here()
 }
 
 /// The program to execute: the chosen one, else this program when its `main` asks whether it is a shim, else a
@@ -27,7 +40,7 @@ pub fn program() -> Result<PathBuf, String> {
         return Ok(chosen);
     }
     let this = std::env::current_exe().map_err(|error| format!("can't find the running program: {error}"))?;
-    if shim::is_asked_here() {
+    if is_asked_here() {
         // On Linux the link leads to the running program also after an upgrade has replaced its file.
         let link = Path::new("/proc/self/exe");
         return Ok(if cfg!(target_os = "linux") { link.to_path_buf() } else { this });

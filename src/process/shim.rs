@@ -5,7 +5,8 @@
 //! starts before any argument parsing and does no work of its own, so that it is cheap to start.
 
 use super::{
-    environment, guard,
+    deaths::listen_for_deaths,
+    environment, guard, program,
     wire::{KILL, LET_GO, RELEASE, ShimConfig, ShimEvent, TERMINATE, WORD},
 };
 use crate::{
@@ -27,7 +28,6 @@ use std::{
         unix::{net::UnixStream, process::CommandExt},
     },
     process::Command,
-    sync::atomic::{AtomicBool, Ordering},
     time::{Duration, Instant},
 };
 
@@ -38,12 +38,10 @@ const LAST_LOOK: Duration = Duration::from_millis(100);
 const LONG: Duration = Duration::from_secs(3600);
 const NEVER: Duration = Duration::from_secs(100 * 365 * 86_400);
 
-static ASKED: AtomicBool = AtomicBool::new(false);
-
 /// Acts as a shim when this process was started as one, and returns the exit code to end with. A program that runs an
 /// engine calls this first in its `main`.
 pub fn run_if_asked() -> Option<i32> {
-    ASKED.store(true, Ordering::Relaxed);
+    program::asked();
     let mut words = env::args_os().skip(1);
     let word = words.next()?;
     if word == guard::WORD {
@@ -57,10 +55,6 @@ pub fn run_if_asked() -> Option<i32> {
         Ok(()) => 0,
         Err(_) => 1,
     })
-}
-
-pub(super) fn is_asked_here() -> bool {
-    ASKED.load(Ordering::Relaxed)
 }
 
 struct Shim {
@@ -155,14 +149,6 @@ fn receive(control: &UnixStream, config: &ShimConfig) -> io::Result<Received> {
     let stdin = fds.pop_back().ok_or(io::ErrorKind::InvalidData)?;
     let kept = fds.split_off(config.given).into_iter().map(std::mem::ManuallyDrop::new).collect();
     Ok(Received { given: fds.into(), _kept: kept, stdin, env })
-}
-
-pub(super) fn listen_for_deaths() -> io::Result<UnixStream> {
-    let (read, write) = UnixStream::pair()?;
-    read.set_nonblocking(true)?;
-    write.set_nonblocking(true)?;
-    signal_hook::low_level::pipe::register(libc::SIGCHLD, write)?;
-    Ok(read)
 }
 
 impl Shim {

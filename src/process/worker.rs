@@ -3,149 +3,22 @@
 //! A value without its own thread: its owner sends it a request (`ask`), or watches it while it is idle
 //! (`attend`). What is sent and heard between the two is in `exchange`.
 
+pub use super::worker_process::{Broken, ExitInfo, StartFailure, Timeouts, Worker, WorkerSpec};
+
 use super::{
-    capture::{CAPTURE, Captured},
     exchange::{Awaited, Reply, RequestOptions, exchange},
-    handle::{Launch, NOT_BEGUN, ShimHandle, start_error},
-    protocol::{self, Answer, Frames, Request},
-    wire::{ShimConfig, ShimEvent},
+    handle::NOT_BEGUN,
+    protocol::{self, Request},
 };
 use crate::{
     decide::outcome::StartError,
     model::{
-        Bytes, ExitStatus, Health, KillIntent, Millis,
+        ExitStatus, KillIntent, Millis,
         bounded::{MESSAGE, bounded},
     },
-    os::{CancelToken, process_stat, readiness::never_block, spawn::ProcessLimits},
+    os::{CancelToken, process_stat},
 };
-use std::{
-    ffi::OsString,
-    fs::File,
-    io::{self, PipeReader, PipeWriter, Read},
-    os::fd::{AsFd, BorrowedFd, OwnedFd},
-    path::PathBuf,
-    time::{Duration, Instant},
-};
-
-/// No worker may open more files than this, whatever the engine may.
-const MOST_OPEN_FILES: u64 = 10_240;
-/// Of one stream in one go, so that endless printing can't keep us from everything else.
-const MOST_READS: usize = 32;
-
-/// How to start a worker process.
-#[derive(Debug, Clone)]
-pub struct WorkerSpec {
-    /// Program and arguments.
-    pub command: Vec<OsString>,
-    /// Where it runs. Must exist.
-    pub dir: PathBuf,
-    /// Its complete environment but for the protocol's own variables.
-    pub env: Vec<(OsString, OsString)>,
-    /// The name of the workflow, for its `load`.
-    pub definition: String,
-    /// The handlers that steps will call.
-    pub handlers: Vec<String>,
-    /// Of each of its processes; allocations beyond it fail inside.
-    pub address_space: Option<Bytes>,
-    pub timeouts: Timeouts,
-}
-
-/// How long to wait for what.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Timeouts {
-    pub hello: Millis,
-    pub load: Millis,
-    pub ping: Millis,
-    pub finalize: Millis,
-    /// From a `shutdown` to TERM.
-    pub shutdown: Millis,
-    /// Between TERM and KILL.
-    pub grace: Millis,
-    /// After a worker has ended, how long a final answer is waited for while a process still holds its pipe.
-    pub drain: Millis,
-}
-
-impl Default for Timeouts {
-    fn default() -> Timeouts {
-        Timeouts {
-            hello: Millis::seconds(10),
-            load: Millis::seconds(60),
-            ping: Millis::seconds(5),
-            finalize: Millis::seconds(30),
-            shutdown: Millis::seconds(5),
-            grace: Millis::seconds(10),
-            drain: Millis::seconds(2),
-        }
-    }
-}
-
-/// Why there is no worker.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum StartFailure {
-    /// Not found, not executable: the same next time.
-    NotStartable(String),
-    /// The system lacked a resource to start it: no step is at fault.
-    NoRoom(String),
-    /// It was started and is of no use; what it printed says more.
-    Failed(Box<Broken>),
-    /// A stop was requested meanwhile.
-    Stopped(KillIntent),
-}
-
-/// A worker that was started and did not become ready.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Broken {
-    /// For people.
-    pub why: String,
-    /// It ended or said so itself. Else we did not wait any longer.
-    pub by_itself: bool,
-    pub stdout: Captured,
-    pub stderr: Captured,
-}
-
-/// How a worker process ended.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct ExitInfo {
-    pub exit: Option<ExitStatus>,
-    /// User and system time of its whole tree, over its whole life.
-    pub cpu: Option<Millis>,
-    /// The kernel killed a process for want of memory shortly before.
-    pub out_of_memory: bool,
-}
-
-/// A worker process that has said hello. Dropping it kills its whole tree.
-#[derive(Debug)]
-pub struct Worker {
-    /// Unique within its pool.
-    pub number: u64,
-    /// Its program, for messages.
-    pub name: OsString,
-    pub pid: u32,
-    pub started: Instant,
-    /// Units that were finalized.
-    pub units: u64,
-    pub age_limit: Option<Millis>,
-    pub(super) timeouts: Timeouts,
-    pub(super) handle: ShimHandle,
-    pub(super) requests: PipeWriter,
-    /// None at its end.
-    pub(super) answers: Option<PipeReader>,
-    /// stdout and stderr; None at their end.
-    pub(super) printed: [Option<PipeReader>; 2],
-    pub(super) captured: [Captured; 2],
-    pub(super) frames: Frames,
-    pub(super) last_id: u64,
-    pub(super) health: Health,
-    /// None while it lives.
-    pub(super) exit_info: Option<ExitInfo>,
-    pub(super) start_error: Option<StartError>,
-    /// Its program was about to run.
-    begun: bool,
-    pub(super) out_of_memory_kills: Option<u64>,
-    /// Resident before its first unit, in bytes.
-    rss_new: Option<u64>,
-    buffer: Vec<u8>,
-}
+use std::time::Instant;
 
 impl Worker {
     /// Starts a process, waits for its hello and has it load its handlers.
@@ -174,62 +47,6 @@ impl Worker {
                 Ok(worker)
             }
         }
-    }
-
-    fn launch(number: u64, spec: &WorkerSpec, nonce: &str) -> Result<Worker, StartFailure> {
-        let no_room = |error: io::Error| StartFailure::NoRoom(format!("no resources to start it: {error}"));
-        let nothing = File::open("/dev/null").map_err(no_room)?;
-        let (their_requests, requests) = io::pipe().map_err(no_room)?;
-        let (answers, their_answers) = io::pipe().map_err(no_room)?;
-        let (out, stdout) = io::pipe().map_err(no_room)?;
-        let (err, stderr) = io::pipe().map_err(no_room)?;
-        for end in [requests.as_fd(), answers.as_fd(), out.as_fd(), err.as_fd()] {
-            never_block(end).map_err(no_room)?;
-        }
-        let mut env = spec.env.clone();
-        env.retain(|it| it.0 != protocol::FDS && it.0 != protocol::NONCE);
-        env.push((protocol::FDS.into(), "3,4".into()));
-        env.push((protocol::NONCE.into(), nonce.into()));
-        let address_space = spec.address_space;
-        let limits = ProcessLimits { open_files: Some(MOST_OPEN_FILES), address_space, cpu: None };
-        let handle = ShimHandle::start(Launch {
-            argv: &spec.command,
-            dir: &spec.dir,
-            env: &env,
-            stdin: nothing.as_fd(),
-            stdout: stdout.into(),
-            stderr: stderr.into(),
-            config: ShimConfig { limits, unwatched: true, ..ShimConfig::default() },
-            given: &[OwnedFd::from(their_requests), OwnedFd::from(their_answers)],
-            kept: &[],
-        });
-        let handle = handle.map_err(|error| match error {
-            StartError::NotStartable(why) => StartFailure::NotStartable(why),
-            StartError::NoRoom(why) => StartFailure::NoRoom(why),
-        })?;
-        Ok(Worker {
-            number,
-            name: spec.command.first().cloned().unwrap_or_default(),
-            pid: 0,
-            started: Instant::now(),
-            units: 0,
-            age_limit: None,
-            timeouts: spec.timeouts,
-            handle,
-            requests,
-            answers: Some(answers),
-            printed: [Some(out), Some(err)],
-            captured: Default::default(),
-            frames: Frames::default(),
-            last_id: 0,
-            health: Health::default(),
-            exit_info: None,
-            start_error: None,
-            begun: false,
-            out_of_memory_kills: process_stat::out_of_memory_kills(),
-            rss_new: None,
-            buffer: vec![0; 64 << 10],
-        })
     }
 
     /// Whether the answer to the request of the start came.
@@ -286,125 +103,6 @@ impl Worker {
         let (calm, timeouts) = (CancelToken::new(), self.timeouts);
         let options = RequestOptions { deadline: Some(timeouts.ping), ..RequestOptions::of(&calm, &timeouts) };
         self.ask(&Request::Ping, &options).answer.is_some() && self.exit_info.is_none()
-    }
-
-    pub fn age(&self) -> Millis {
-        self.started.elapsed().into()
-    }
-
-    /// What it said last, but the memory as the system sees it where it does.
-    pub fn health(&self) -> Health {
-        let rss_bytes = process_stat::rss_bytes(self.pid).or(self.health.rss_bytes);
-        let open_fds = self.health.open_fds.or_else(|| process_stat::open_fds(self.pid));
-        Health { rss_bytes, open_fds }
-    }
-
-    /// Resident memory beyond that of a process that has done nothing yet, in bytes.
-    pub(super) fn rss_left(&self) -> u64 {
-        let now = process_stat::rss_bytes(self.pid);
-        now.zip(self.rss_new).map_or(0, |(now, new)| now.saturating_sub(new))
-    }
-
-    pub fn exit_info(&self) -> Option<&ExitInfo> {
-        self.exit_info.as_ref()
-    }
-
-    /// Has the shim hold a lock until `let_go`, or else until the last process of the worker's tree is dead.
-    pub fn hold(&self, lock: BorrowedFd<'_>) -> io::Result<()> {
-        self.handle.hold(lock)
-    }
-
-    pub fn let_go(&self) {
-        self.handle.let_go();
-    }
-
-    /// What becomes readable when an idle worker prints, dies, or sends a message without a request.
-    pub(super) fn signs(&self) -> [Option<BorrowedFd<'_>>; 4] {
-        [
-            self.answers.as_ref().map(AsFd::as_fd),
-            self.printed[0].as_ref().map(AsFd::as_fd),
-            self.printed[1].as_ref().map(AsFd::as_fd),
-            Some(self.handle.control()),
-        ]
-    }
-
-    /// Reads and forgets what an idle worker printed or said; false when it is dead.
-    pub fn attend(&mut self) -> bool {
-        self.read_printed();
-        self.captured = Default::default();
-        self.read_answers();
-        while self.frames.next_frame().is_some_and(|it| it != protocol::Frame::TooLong) {}
-        self.hear_events();
-        self.exit_info.is_none() && self.answers.is_some()
-    }
-
-    /// Reads what it printed so far.
-    pub(super) fn read_printed(&mut self) {
-        for (pipe, captured) in self.printed.iter_mut().zip(&mut self.captured) {
-            read_available(pipe, &mut self.buffer, |bytes| captured.push(bytes, CAPTURE));
-        }
-    }
-
-    /// Reads what it answered so far.
-    pub(super) fn read_answers(&mut self) {
-        let frames = &mut self.frames;
-        read_available(&mut self.answers, &mut self.buffer, |bytes| frames.push(bytes));
-    }
-
-    /// Reads the shim's events; never waits.
-    pub(super) fn hear_events(&mut self) {
-        loop {
-            let heard = crate::os::readiness::wait_readable(&[Some(self.handle.control())], Duration::ZERO);
-            if self.handle.is_gone() || !heard.is_ok_and(|it| it[0]) {
-                break;
-            }
-            self.handle.hear();
-        }
-        while let Some(event) = self.handle.next_event() {
-            match event {
-                ShimEvent::Begun => self.begun = true,
-                ShimEvent::Started { pid } => self.pid = pid,
-                ShimEvent::NotStarted { errno } => {
-                    let error = io::Error::from_raw_os_error(errno);
-                    self.start_error = Some(start_error(&self.name, &error));
-                    self.exit_info.get_or_insert_default();
-                }
-                ShimEvent::Exited(exit) => {
-                    let killed = exit == ExitStatus::Signal(libc::SIGKILL);
-                    let out_of_memory = killed && process_stat::out_of_memory_kills() > self.out_of_memory_kills;
-                    self.exit_info = Some(ExitInfo { exit: Some(exit), out_of_memory, cpu: None });
-                }
-                ShimEvent::Ended { cpu, .. } => self.exit_info.get_or_insert_default().cpu = Some(cpu),
-                ShimEvent::Limit(_) => (),
-            }
-        }
-        if self.handle.is_gone() {
-            self.exit_info.get_or_insert_default();
-        }
-    }
-
-    pub(super) fn take_printed(&mut self) -> [Captured; 2] {
-        let mut taken = std::mem::take(&mut self.captured);
-        taken.iter_mut().for_each(|it| it.trim(CAPTURE));
-        taken
-    }
-
-    pub(super) fn note(&mut self, answer: &Answer) {
-        self.health = answer.health;
-    }
-}
-
-/// Reads until there is nothing more for now. None at the end of the stream.
-fn read_available(pipe: &mut Option<PipeReader>, buffer: &mut [u8], mut take: impl FnMut(&[u8])) {
-    for _ in 0..MOST_READS {
-        let Some(open) = pipe else { return };
-        match open.read(buffer) {
-            Ok(0) => *pipe = None,
-            Ok(count) => take(&buffer[..count]),
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => (),
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
-            Err(_) => *pipe = None,
-        }
     }
 }
 

@@ -2,29 +2,20 @@
 //! disk of the user is never filled.
 
 use super::{
-    Error, Result,
-    drill::{self, Drill},
+    Error, Result, drill,
+    fillable_disk::FillableDisk,
     home::Site,
+    plan::{Drill, Progress},
     role::WORD,
     verdict::{Invariant, Report},
 };
-use crate::{
-    model::{Bytes, ExitStatus},
-    os::{SmallDisk, peer::Peer},
-};
+use crate::{model::ExitStatus, os::peer::Peer};
 use serde::{Deserialize, Serialize};
-use std::{
-    ffi::OsString,
-    fs, io,
-    path::Path,
-    time::{Duration, Instant},
-};
+use std::{ffi::OsString, fs, io, path::Path, time::Duration};
 
 /// The role of such a process.
 pub const NAME: &str = "filling";
 const OUTCOME: &str = "outcome.json";
-/// Room while the disk is not full. It is taken from memory as it is used.
-const ROOM: Bytes = Bytes::mib(256);
 /// Kills bound what such a drill keeps in memory.
 const MOST_KILLS: usize = 100;
 const LOOK: Duration = Duration::from_millis(20);
@@ -37,46 +28,8 @@ enum Outcome {
     Refused(String),
 }
 
-/// A disk that can be filled, and until when it is full.
-#[derive(Debug)]
-pub struct FillableDisk {
-    disk: SmallDisk,
-    full: Option<(Instant, Bytes)>,
-    pub fills: usize,
-}
-
-impl FillableDisk {
-    fn new(home: &Path) -> io::Result<FillableDisk> {
-        Ok(FillableDisk { disk: SmallDisk::mount(home, ROOM)?, full: None, fills: 0 })
-    }
-
-    /// Leaves so many bytes for a while. A disk that is full already stays so for as long as was said.
-    pub fn fill(&mut self, time: Duration, left: Bytes) -> io::Result<()> {
-        if self.full.is_none() {
-            self.full = Some((Instant::now() + time, left));
-            self.fills += 1;
-            self.disk.leave(left)?;
-        }
-        Ok(())
-    }
-
-    /// Makes room when the time has come. Until then it takes what was given up, as another program would.
-    pub fn tend(&mut self) -> io::Result<()> {
-        match self.full {
-            Some((until, _)) if until <= Instant::now() => self.heal(),
-            Some((_, Bytes(0))) => self.disk.leave(Bytes(0)),
-            _ => Ok(()),
-        }
-    }
-
-    pub fn heal(&mut self) -> io::Result<()> {
-        self.full = None;
-        self.disk.leave(ROOM)
-    }
-}
-
 /// What of a drill is held on a disk that is filled.
-pub fn share(drill: &Drill) -> Drill {
+fn share(drill: &Drill) -> Drill {
     Drill {
         dir: drill.dir.join("filled"),
         kills: drill.kills.div_ceil(4).min(MOST_KILLS),
@@ -85,8 +38,28 @@ pub fn share(drill: &Drill) -> Drill {
     }
 }
 
+/// Holds a drill. A violation is a result, not an error; the directory stays as it is either way.
+pub fn run(drill: &Drill, tell: &mut dyn FnMut(Progress)) -> Result<Report> {
+    let site = Site::create(&drill.dir)?;
+    tell(Progress::Filling);
+    let share = share(drill);
+    let (filled, own) = match on_small_disk(&share)? {
+        Ok(report) => {
+            let kills = drill.kills.saturating_sub(report.kills).max(1);
+            (Ok(report), Drill { kills, at_most: drill.at_most.map(|it| it * 3 / 4), ..drill.clone() })
+        }
+        Err(why) => (Err(why), drill.clone()),
+    };
+    let mut report = drill::hold(&own, &site, None, tell)?;
+    match filled {
+        Ok(filled) => report.join(filled),
+        Err(why) => report.not_filled = Some(why),
+    }
+    Ok(report)
+}
+
 /// Holds a drill on a small disk that is filled again and again; or the reason why there is none.
-pub fn run(drill: &Drill) -> Result<Result<Report, String>> {
+fn on_small_disk(drill: &Drill) -> Result<Result<Report, String>> {
     fs::create_dir_all(&drill.dir).map_err(Error::io("create", &drill.dir))?;
     let text = serde_json::to_string(drill).map_err(io::Error::other);
     let text = text.map_err(Error::io("describe the drill in", &drill.dir))?;

@@ -2,10 +2,11 @@
 
 use super::{
     Error, Result, checker,
-    disk_full::{self, FillableDisk},
+    fillable_disk::FillableDisk,
     gather::gather,
     home::Site,
     nemesis::{Act, Nemesis},
+    plan::{Drill, Progress},
     processes::Processes,
     role::Role,
     verdict::Report,
@@ -20,42 +21,7 @@ use crate::{
         idle, worker,
     },
 };
-use serde::{Deserialize, Serialize};
-use std::{
-    path::PathBuf,
-    time::{Duration, Instant},
-};
-
-/// What to do.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct Drill {
-    /// A directory that is empty or not there yet, on the disk that is to be proven.
-    pub dir: PathBuf,
-    /// The windlass binary; None: this very program.
-    pub program: Option<PathBuf>,
-    pub seed: u64,
-    /// Ends the torture when so many processes were killed.
-    pub kills: usize,
-    pub workers: usize,
-    pub clients: usize,
-    /// Ends the torture after this time, however many were killed.
-    pub at_most: Option<Duration>,
-    /// How long the work that is left may take once all is healed.
-    pub patience: Duration,
-}
-
-/// How far a drill is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Progress {
-    /// The drill on a disk that is filled, which is held first.
-    Filling,
-    Killed {
-        done: usize,
-        of: usize,
-    },
-    Draining,
-    Checking,
-}
+use std::time::{Duration, Instant};
 
 const TICK: Duration = Duration::from_millis(5);
 /// How long the wall clock stays at a shift.
@@ -64,26 +30,6 @@ const HOPELESS: usize = 10;
 /// Nothing that the drill does takes longer than this without an event.
 const STALLED: Duration = Duration::from_secs(30);
 const GOODBYE: Duration = Duration::from_secs(30);
-
-/// Holds a drill. A violation is a result, not an error; the directory stays as it is either way.
-pub fn run(drill: &Drill, tell: &mut dyn FnMut(Progress)) -> Result<Report> {
-    let site = Site::create(&drill.dir)?;
-    tell(Progress::Filling);
-    let share = disk_full::share(drill);
-    let (filled, own) = match disk_full::run(&share)? {
-        Ok(report) => {
-            let kills = drill.kills.saturating_sub(report.kills).max(1);
-            (Ok(report), Drill { kills, at_most: drill.at_most.map(|it| it * 3 / 4), ..drill.clone() })
-        }
-        Err(why) => (Err(why), drill.clone()),
-    };
-    let mut report = hold(&own, &site, None, tell)?;
-    match filled {
-        Ok(filled) => report.join(filled),
-        Err(why) => report.not_filled = Some(why),
-    }
-    Ok(report)
-}
 
 /// Holds a drill on a disk that may be filled, or is never.
 pub(super) fn hold(

@@ -4,7 +4,7 @@
 //! misleads them, and fills a disk that it has made; then all is healed, the work drains, and what is left is checked against what the processes said while
 //! they lived. Everything that they said is in one side log, written by one append and one fsync each.
 //!
-//! `checker` is pure: a history in, a verdict out. `drill` runs the whole; `role` is what the tormented processes do.
+//! `checker` is pure: a history in, a verdict out. `disk_full` runs the whole, `drill` its parts; `player` is what the tormented processes do.
 //! May import: everything on the floors below. Never: touches a home that it has not made.
 
 mod chance;
@@ -12,20 +12,24 @@ mod checker;
 mod clock;
 mod disk_full;
 mod drill;
+mod fillable_disk;
 mod gather;
 mod history;
 mod home;
 mod kind;
 mod log;
 mod nemesis;
+mod plan;
+mod player;
 mod processes;
 mod role;
 mod trace;
 mod verdict;
 mod workload;
 
-pub use drill::{Drill, Progress, run};
-pub use role::run_if_asked;
+pub use disk_full::run;
+pub use plan::{Drill, Progress};
+pub use player::run_if_asked;
 pub use verdict::{Invariant, Report, Verdict, Violation};
 
 use crate::{

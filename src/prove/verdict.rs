@@ -1,10 +1,10 @@
 //! What a drill found.
 
 use super::{
-    drill::Drill,
     history::History,
     home::SILENT_AFTER,
     log::{HandlerEnd, Record},
+    plan::Drill,
     role::Role,
 };
 use crate::{failpoint::Window, model::ExitStatus};

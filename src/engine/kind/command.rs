@@ -3,7 +3,7 @@
 use crate::{
     definition::{Background, Command, Env, Input, Values},
     engine::{
-        error::{Error, Result, with_causes},
+        error::{Error, Result},
         outputs::Until,
         step_kind::{Printed, StepContext, StepInput, StepResult},
     },
@@ -24,21 +24,12 @@ const MOST_VARIABLE: usize = 120 << 10;
 
 /// Runs a step's command.
 pub fn run(cx: &StepContext, command: &Command, env: &Env) -> StepResult {
-    attempt(cx, command, env, None).unwrap_or_else(|error| not_run(&error, false))
+    attempt(cx, command, env, None).unwrap_or_else(|error| StepResult::not_run(&error, false))
 }
 
 /// Runs a hook's command, which may ask for the event's name.
 pub fn run_for_event(cx: &StepContext, command: &Command, env: &Env, event: &str) -> StepResult {
-    attempt(cx, command, env, Some(event)).unwrap_or_else(|error| not_run(&error, false))
-}
-
-/// What was needed could not be made ready; or, after it `ran`, its result could not be kept.
-pub(in crate::engine) fn not_run(error: &Error, ran: bool) -> StepResult {
-    match (error, error.no_room(ran)) {
-        (_, Some(no_room)) => StepResult::ended(no_room),
-        (Error::Definition(_) | Error::Refused { .. }, None) => StepResult::permanent("input", error.to_string()),
-        (error, None) => StepResult::retryable("io", with_causes(error)),
-    }
+    attempt(cx, command, env, Some(event)).unwrap_or_else(|error| StepResult::not_run(&error, false))
 }
 
 fn attempt(cx: &StepContext, command: &Command, env: &Env, event: Option<&str>) -> Result<StepResult> {
@@ -172,7 +163,7 @@ fn finish(cx: &StepContext, end: ChildEnd) -> Result<StepResult> {
     if result.report.outcome == Outcome::Succeeded {
         result.report.value = value(&end.stdout);
         let until = Until::of(cx.cancel, cx.step.timeout, end.wall);
-        until.keep(cx.work.collect(OUT, cx.artifacts, until), &mut result);
+        result.keep(cx.work.collect(OUT, cx.artifacts, until), until);
     }
     if result.report.outcome == (Outcome::TimedOut { after: Millis(0) }) {
         result.report.outcome = Outcome::TimedOut { after: end.wall };

@@ -1,6 +1,6 @@
 //! `worker:` steps: a unit of work for a long-lived worker process.
 
-use super::command::{OUT, environment_passed_on, not_run, printed, render_env, values};
+use super::command::{OUT, environment_passed_on, printed, render_env, values};
 use crate::{
     definition::{Action, Definition, Input, StepDefinition, Unit, render_json},
     engine::{
@@ -22,7 +22,7 @@ use std::{collections::BTreeMap, env, path::Path};
 
 /// Runs a step on a process of its worker's pool.
 pub(crate) fn run(cx: &StepContext, definition: DefinitionId, worker: &str, handler: &str) -> StepResult {
-    attempt(cx, definition, worker, handler).unwrap_or_else(|error| not_run(&error, false))
+    attempt(cx, definition, worker, handler).unwrap_or_else(|error| StepResult::not_run(&error, false))
 }
 
 fn attempt(cx: &StepContext, definition: DefinitionId, worker: &str, handler: &str) -> Result<StepResult> {
@@ -159,7 +159,7 @@ fn finish(cx: &StepContext, ran: Ran) -> Result<StepResult> {
     if result.report.outcome == Outcome::Succeeded {
         result.report.value = ran.value;
         let until = Until::of(cx.cancel, cx.step.timeout, ran.took);
-        until.keep(cx.work.collect(OUT, cx.artifacts, until), &mut result);
+        result.keep(cx.work.collect(OUT, cx.artifacts, until), until);
     }
     Ok(result)
 }

@@ -1,6 +1,9 @@
 //! One step on a worker of the pool, with the end of its unit.
 
-use super::{Inner, Unavailable, state::Idle};
+use super::{
+    inner::{Inner, Unavailable},
+    state::Idle,
+};
 use crate::{
     decide::outcome::{Failure, ResultFrame, StartError, WorkerFacts, of_worker},
     model::{

@@ -1,8 +1,11 @@
 //! What a pool knows, behind its lock: who is there, who is idle, and what to do for the next step.
 
-use super::{PoolSpec, Recycled};
+use super::spec::{PoolSpec, Recycled};
 use crate::{
-    decide::recycle::{Baseline, RecycleReason, limits_that_count, recycle},
+    decide::{
+        recycle::{Baseline, RecycleReason, limits_that_count, recycle},
+        start::{MOST_FAILED, is_in_trouble, wait_after},
+    },
     model::{Health, Millis, RunId, WorkerLimits, bounded},
     process::worker::{Broken, Worker},
 };
@@ -11,8 +14,6 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// After so many failed starts in a row the steps that wait for a worker fail with what the last one said.
-const BREAK: u32 = 5;
 /// Of a command line in a message, in bytes.
 const COMMAND: usize = 200;
 /// When a step is to be tried again that found every worker waiting for another run.
@@ -311,21 +312,19 @@ impl Starts {
     /// A process was started and is of no use.
     pub(super) fn failed(&mut self, spec: &PoolSpec, broken: &Broken, now: Instant) {
         self.failures += 1;
-        let most = spec.timing.backoff_most.0;
-        let wait = spec.timing.backoff.0.saturating_mul(1 << (self.failures - 1).min(20)).min(most);
-        let wait = if self.is_in_trouble() { most } else { wait };
-        self.next_try = Some(now + Duration::from_millis(wait));
+        let wait = wait_after(self.failures, spec.timing.backoff, spec.timing.backoff_most);
+        self.next_try = Some(now + wait.duration());
         let words: Vec<_> = spec.worker.command.iter().map(|it| it.to_string_lossy()).collect();
         let command = bounded(words.join(" "), COMMAND);
         let (name, why, times) = (&spec.name, &broken.why, self.failures);
         // From the last on the words stay the same, so that equal failures are counted as one.
         let counted = match times {
-            1..BREAK => format!("start {times} of {BREAK}"),
-            _ => format!("failed to start {BREAK} times in a row"),
+            1..MOST_FAILED => format!("start {times} of {MOST_FAILED}"),
+            _ => format!("failed to start {MOST_FAILED} times in a row"),
         };
         let why = format!("worker `{name}` (`{command}`) {why} ({counted})");
         match times {
-            BREAK => tracing::error!(worker = name, "{why}"),
+            MOST_FAILED => tracing::error!(worker = name, "{why}"),
             _ => tracing::warn!(worker = name, "{why}"),
         }
         self.last = Broken { why, ..broken.clone() };
@@ -333,7 +332,7 @@ impl Starts {
 
     /// Whether so many starts have failed that steps fail too.
     pub(super) fn is_in_trouble(&self) -> bool {
-        self.failures >= BREAK
+        is_in_trouble(self.failures)
     }
 
     /// How long to wait until the next start; None: not at all.

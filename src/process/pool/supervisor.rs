@@ -1,7 +1,8 @@
 //! The supervisor of a pool: watches idle workers, prepares replacements, ends what is no longer needed.
 
 use super::{
-    Inner, Recycled,
+    inner::Inner,
+    spec::Recycled,
     state::{Idle, State},
 };
 use crate::{

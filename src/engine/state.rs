@@ -1,0 +1,175 @@
+//! What the threads of a worker share.
+
+use super::{
+    error::Error,
+    handle::Engine,
+    heartbeat::Heartbeat,
+    liveness_lock::{LivenessLock, heart_time},
+    notify::Notify,
+    pools::Pool,
+    worker_pools::WorkerPools,
+};
+use crate::{
+    model::{KillIntent, Lease, Scope, WorkerId},
+    observe::{Counter, Histogram},
+    os::{CancelToken, Unpoisoned},
+    store::{Commit, CommitListener},
+};
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::{
+        Arc, Mutex, MutexGuard,
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
+        mpsc::Sender,
+    },
+    time::Duration,
+};
+
+/// Between two tries to claim or to settle while the disk is full or something else is short.
+pub(super) const ROOM_WAIT: Duration = Duration::from_millis(500);
+
+/// What a worker is for.
+#[derive(Debug, Clone)]
+pub struct WorkerOptions {
+    /// Steps of each type that may run at once; `"*"` takes every type without a pool of its own.
+    pub pools: BTreeMap<String, usize>,
+    pub scope: Scope,
+}
+
+/// What the threads of a worker share.
+pub(super) struct WorkerState {
+    pub engine: Engine,
+    pub scope: Scope,
+    pub pools: Vec<Pool>,
+    pub worker_pools: WorkerPools,
+    /// The number changes when a reaped worker wakes up and registers again.
+    pub membership: Mutex<Membership>,
+    /// What runs. To be added to by `begin` alone, which rouses the heartbeat.
+    pub attempts: Mutex<HashMap<Lease, CancelToken>>,
+    pub heartbeat: Heartbeat,
+    /// Stop claiming; what runs may finish.
+    pub draining: AtomicBool,
+    /// The time of what still runs is over.
+    pub interrupted: AtomicBool,
+    /// Everything is settled: the watcher may end.
+    pub finished: AtomicBool,
+    pub busy: AtomicUsize,
+    /// Attempts that failed since the last one that succeeded. Cancels and releases neither count nor reset.
+    pub failures_in_a_row: AtomicU64,
+    pub disk_low: AtomicBool,
+    pub fatal: Mutex<Option<String>>,
+    pub hook_notify: Notify,
+    pub watcher_notify: Notify,
+    /// Rung after every commit that the watcher sees.
+    pub chore_notify: Notify,
+    /// Rung only when the worker is to end.
+    pub retention_notify: Notify,
+}
+
+/// Under which number the worker is known, and the line that it holds.
+pub(super) struct Membership {
+    pub id: WorkerId,
+    pub line: Option<Arc<LivenessLock>>,
+}
+
+impl WorkerState {
+    pub(super) fn id(&self) -> WorkerId {
+        self.membership().id
+    }
+
+    pub(super) fn membership(&self) -> MutexGuard<'_, Membership> {
+        self.membership.lock().unpoisoned()
+    }
+
+    pub(super) fn attempts(&self) -> MutexGuard<'_, HashMap<Lease, CancelToken>> {
+        self.attempts.lock().unpoisoned()
+    }
+
+    pub(super) fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::Acquire)
+    }
+
+    /// Whether the disks have room for a step to start, as they are now.
+    pub(super) fn has_room(&self) -> bool {
+        let enough = !self.disk_low.load(Ordering::Relaxed) && self.engine.disk().enough;
+        if !enough {
+            // The watcher looks again, and wakes those who wait.
+            self.disk_low.store(true, Ordering::Relaxed);
+        }
+        enough
+    }
+
+    /// An attempt begins; one that begins after the time of the worker is over ends at once.
+    pub(super) fn begin(&self, lease: Lease, cancel: CancelToken) {
+        self.attempts().insert(lease, cancel.clone());
+        self.heartbeat.rouse();
+        if self.interrupted.load(Ordering::Acquire) {
+            cancel.cancel(KillIntent::Shutdown);
+        }
+    }
+
+    /// Cancels the running attempts of these leases; leases without one here are skipped.
+    pub(super) fn cancel_all(&self, leases: &[Lease], intent: KillIntent) {
+        let attempts = self.attempts();
+        leases.iter().filter_map(|lease| attempts.get(lease)).for_each(|token| token.cancel(intent));
+    }
+
+    /// Beats until everything is settled. `begun` is dropped with the first beat.
+    pub(super) fn keep_beating(&self, begun: Sender<()>) {
+        let between = self.engine.options.heartbeat.duration();
+        let rests = || self.attempts().is_empty();
+        let over = || self.finished.load(Ordering::Acquire);
+        self.heartbeat.run(between, begun, rests, over, || self.beat());
+    }
+
+    /// Writes a heartbeat, for the thread whose business that is.
+    pub(super) fn beat(&self) {
+        let now = heart_time(&**self.engine.store.clock());
+        // A slow disk must not keep others from asking for the worker's number.
+        let line = self.membership().line.clone();
+        if let Some(line) = line {
+            // A disk that is full or gone is found by the database first; the liveness lock itself still works.
+            let _ = line.beat(now, self.heartbeat.thread.load(Ordering::SeqCst));
+        }
+    }
+
+    pub(super) fn fail(&self, error: &Error) {
+        let mut fatal = self.fatal.lock().unpoisoned();
+        fatal.get_or_insert_with(|| error.to_string());
+        drop(fatal);
+        self.draining.store(true, Ordering::Release);
+        self.ring_all();
+    }
+
+    pub(super) fn ring(&self) {
+        self.pools.iter().for_each(|it| it.notify.ring());
+        self.hook_notify.ring();
+        self.watcher_notify.ring();
+    }
+
+    pub(super) fn ring_all(&self) {
+        self.pools.iter().for_each(|it| it.notify.ring_all());
+        self.hook_notify.ring_all();
+        self.watcher_notify.ring_all();
+        self.chore_notify.ring_all();
+        self.retention_notify.ring_all();
+        self.heartbeat.ring();
+    }
+}
+
+impl CommitListener for WorkerState {
+    fn committed(&self, commit: &Commit<'_>) {
+        if commit.woke {
+            self.ring();
+        }
+        let metrics = &self.engine.metrics;
+        for (counter, count) in [(Counter::LeaseLost, commit.lost_leases), (Counter::ClaimLostRace, commit.lost_races)]
+        {
+            if count > 0 {
+                metrics.add(counter, "", count);
+            }
+        }
+        metrics.time(Histogram::CommitDuration, "", commit.took);
+        metrics.observe(Histogram::CommitBatch, "", commit.requests as f64);
+    }
+}

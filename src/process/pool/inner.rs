@@ -1,0 +1,182 @@
+//! The processes of a pool: how a step gets one.
+
+use super::{
+    spec::{Listener, PoolSpec},
+    state::{State, Turn},
+};
+use crate::{
+    decide::recycle::jittered_age,
+    model::{KillIntent, Millis, RunId},
+    os::{CancelToken, Unpoisoned},
+    process::worker::{Broken, StartFailure, Worker},
+};
+use std::{
+    io::{PipeReader, PipeWriter, Write},
+    sync::{Condvar, Mutex, MutexGuard},
+    time::{Duration, Instant},
+};
+
+/// A token is looked at this often while a worker is waited for.
+const LOOK: Duration = Duration::from_millis(100);
+
+/// The processes of a pool, and who waits for one.
+pub(super) struct Inner {
+    pub spec: PoolSpec,
+    pub listener: Listener,
+    pub state: Mutex<State>,
+    /// Somebody waits for a worker.
+    pub freed: Condvar,
+    /// The supervisor waits for something to do.
+    pub chores: Condvar,
+    /// Wakes the supervisor from watching.
+    pub notify: (PipeReader, PipeWriter),
+    /// Cancelled when the pool is closed.
+    pub closing: CancelToken,
+}
+
+/// Why there is no worker for a step.
+pub(super) enum Unavailable {
+    NotStartable(String),
+    NoRoom(String),
+    /// It was started several times and never became ready.
+    Broken(Box<Broken>),
+    NotNow {
+        reason: Option<String>,
+        after: Millis,
+    },
+    Stopped(KillIntent),
+}
+
+impl Inner {
+    pub(super) fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unpoisoned()
+    }
+
+    pub(super) fn ring(&self) {
+        // A full pipe has rung already.
+        let _ = (&self.notify.1).write(&[0]);
+    }
+
+    /// A worker that lives, for a step of `run` if its unit is one.
+    pub(super) fn check_out(&self, run: Option<RunId>, cancel: &CancelToken) -> Result<Worker, Unavailable> {
+        let mut state = self.lock();
+        loop {
+            if let Some(intent) = cancel.intent() {
+                return Err(Unavailable::Stopped(intent));
+            }
+            match state.next_turn(&self.spec, run, Instant::now()) {
+                Turn::Take(idle) => {
+                    drop(state);
+                    let mut worker = idle.worker;
+                    if self.answers(&mut worker, idle.since) {
+                        return Ok(worker);
+                    }
+                    self.bury(worker);
+                    state = self.lock();
+                }
+                Turn::Evict(idle) => {
+                    drop(state);
+                    self.end_unit(idle);
+                    state = self.lock();
+                }
+                Turn::Start(number) => {
+                    drop(state);
+                    match self.start(number, cancel) {
+                        Ok(worker) => {
+                            self.lock().enter(&worker, run);
+                            return Ok(worker);
+                        }
+                        Err(StartFailure::NotStartable(why)) => return Err(Unavailable::NotStartable(why)),
+                        Err(StartFailure::NoRoom(why)) => return Err(Unavailable::NoRoom(why)),
+                        Err(StartFailure::Stopped(intent)) => return Err(Unavailable::Stopped(intent)),
+                        Err(StartFailure::Failed(_)) => state = self.lock(),
+                    }
+                }
+                Turn::Wait { at_most, parked } => {
+                    if parked {
+                        self.ring();
+                    }
+                    state.waiting += 1;
+                    let wait = at_most.min(LOOK);
+                    state = self.freed.wait_timeout(state, wait).unpoisoned().0;
+                    state.waiting -= 1;
+                }
+                Turn::Broken(broken) => return Err(Unavailable::Broken(broken)),
+                Turn::Later { after } => return Err(Unavailable::NotNow { reason: None, after }),
+                Turn::Closed => return Err(Unavailable::Stopped(KillIntent::Shutdown)),
+            }
+        }
+    }
+
+    /// A worker that has served no step: one that has is ended and replaced.
+    pub(super) fn check_out_new(&self, cancel: &CancelToken) -> Result<Worker, Unavailable> {
+        let worker = self.check_out(None, cancel)?;
+        if worker.units == 0 {
+            return Ok(worker);
+        }
+        self.lost(worker);
+        let number = self.lock().make_room();
+        match self.start(number, cancel) {
+            Ok(worker) => {
+                self.lock().enter(&worker, None);
+                Ok(worker)
+            }
+            Err(StartFailure::NotStartable(why)) => Err(Unavailable::NotStartable(why)),
+            Err(StartFailure::NoRoom(why)) => Err(Unavailable::NoRoom(why)),
+            Err(StartFailure::Stopped(intent)) => Err(Unavailable::Stopped(intent)),
+            Err(StartFailure::Failed(broken)) => {
+                Err(Unavailable::NotNow { reason: Some(broken.why), after: self.spec.timing.backoff })
+            }
+        }
+    }
+
+    /// Starts a process in the room that was made for it, and remembers how that went.
+    pub(super) fn start(&self, number: u64, cancel: &CancelToken) -> Result<Worker, StartFailure> {
+        let started = Worker::start(number, &self.spec.worker, cancel);
+        let mut state = self.lock();
+        state.starting -= 1;
+        match started {
+            Ok(mut worker) => {
+                state.starts.succeeded();
+                worker.age_limit = self.spec.limits.age.map(|it| jittered_age(it, chance()));
+                tracing::debug!(worker = self.spec.name, pid = worker.pid, "started a worker process");
+                Ok(worker)
+            }
+            Err(failure) => {
+                if let StartFailure::Failed(broken) = &failure {
+                    state.starts.failed(&self.spec, broken, Instant::now());
+                }
+                self.wake_waiters(&state);
+                Err(failure)
+            }
+        }
+    }
+
+    /// Whether an idle worker lives, and still answers if nothing was heard from it for long.
+    pub(super) fn answers(&self, worker: &mut Worker, since: Instant) -> bool {
+        if !worker.attend() {
+            return false;
+        }
+        since.elapsed() < self.spec.timing.doubt.duration() || worker.pings()
+    }
+
+    /// Forgets a worker that died while idle: no step is blamed, the next step gets another.
+    pub(super) fn bury(&self, mut worker: Worker) {
+        tracing::info!(worker = self.spec.name, pid = worker.pid, "an idle worker process died; it will be replaced");
+        worker.end(&CancelToken::new());
+        let mut state = self.lock();
+        state.leave(worker.number);
+        self.wake_waiters(&state);
+    }
+
+    pub(super) fn wake_waiters(&self, state: &State) {
+        if state.waiting > 0 {
+            self.freed.notify_all();
+        }
+    }
+}
+
+/// 0 to 1, for spreading ages.
+fn chance() -> f64 {
+    f64::from(getrandom::u32().unwrap_or(u32::MAX / 2)) / f64::from(u32::MAX)
+}
