@@ -101,6 +101,7 @@ fn each_power_stays_in_its_room() {
         ("SELECT ", &["store", "vector"]),
         ("Command::new", &["os", "process"]),
         ("SystemTime::now", &["os"]),
+        ("thread::Builder", &["os"]),
         ("clap::", &["cli"]),
         // It panics where nobody reads: `os::stderr` does not.
         ("println!", &[]),

@@ -7,7 +7,7 @@ use crate::{
     daemon::{
         self, launch,
         serve::Start,
-        startup::{Said, Starter},
+        startup::{Starter, StartupEvent},
     },
     os::{Supervisor, detached},
     settings::LogFormat,
@@ -49,7 +49,7 @@ impl Args {
         let ended = self.serve(cx);
         match &ended {
             // The starter gets the reason, and this process's own message goes to the log.
-            Err(failure) if self.in_background => tell(&Said::Failed {
+            Err(failure) if self.in_background => tell(&StartupEvent::Failed {
                 message: failure.message.clone().unwrap_or_default(),
                 hint: failure.hint.clone(),
                 exit: failure.exit.code(),
@@ -71,7 +71,7 @@ impl Args {
         };
         match daemon::serve::run(settings, start, starter) {
             Err(daemon::Error::AlreadyRunning { holder, pid, http }) if self.in_background => {
-                tell(&Said::Already { holder, pid, http });
+                tell(&StartupEvent::Already { holder, pid, http });
                 Ok(())
             }
             Err(error @ daemon::Error::AlreadyRunning { .. }) => {
@@ -108,11 +108,11 @@ impl Args {
 }
 
 /// One line of the pipe between a starting daemon and its starter. After the last one the reader closes it.
-fn tell(said: &Said) {
+fn tell(said: &StartupEvent) {
     let line = serde_json::to_string(said).unwrap_or_default() + "\n";
     // Past the buffer of stdout: unread output must not reach the log later, since it contains a link.
     let _ = detached::say(line.as_bytes());
-    if !matches!(said, Said::Progress { .. }) {
+    if !matches!(said, StartupEvent::Progress { .. }) {
         let _ = detached::close_output();
     }
 }
@@ -139,11 +139,11 @@ fn talk(output: Output, format: LogFormat, ui: String, kept: bool) -> Starter {
         LogFormat::Json => tracing::info!("{text}"),
     };
     Arc::new(move |said| match said {
-        Said::Progress { what } => {
+        StartupEvent::Progress { what } => {
             slow.store(true, Ordering::Relaxed);
             note(&what);
         }
-        Said::Ready { pid, http, link } => {
+        StartupEvent::Ready { pid, http, link } => {
             if output.json {
                 let _ = output.event(&found("ready", pid, &http, &link, kept));
                 return;
@@ -164,7 +164,7 @@ fn talk(output: Output, format: LogFormat, ui: String, kept: bool) -> Starter {
             }
             note("open it once in a browser; for another one use `windlass ui`. Stop with Ctrl-C.");
         }
-        Said::Already { .. } | Said::Failed { .. } => {}
+        StartupEvent::Already { .. } | StartupEvent::Failed { .. } => {}
     })
 }
 

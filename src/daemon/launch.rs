@@ -4,7 +4,7 @@ use super::{
     claim::{self, Look},
     error::{Error, Result},
     log_file, sentinel,
-    startup::Said,
+    startup::StartupEvent,
 };
 use crate::{
     assembly,
@@ -86,10 +86,10 @@ pub fn start(
     let output = child.output().map(BufReader::new);
     for line in output.into_iter().flat_map(|it| it.lines()).map_while(std::result::Result::ok) {
         match serde_json::from_str(&line) {
-            Ok(Said::Progress { what }) => say(&what),
-            Ok(Said::Ready { pid, http, link }) => return Ok(Started { pid, http, link }),
-            Ok(Said::Already { holder, pid, http }) => return Err(Error::AlreadyRunning { holder, pid, http }),
-            Ok(Said::Failed { message, hint, exit }) => {
+            Ok(StartupEvent::Progress { what }) => say(&what),
+            Ok(StartupEvent::Ready { pid, http, link }) => return Ok(Started { pid, http, link }),
+            Ok(StartupEvent::Already { holder, pid, http }) => return Err(Error::AlreadyRunning { holder, pid, http }),
+            Ok(StartupEvent::Failed { message, hint, exit }) => {
                 let _ = child.wait();
                 return Err(Error::DidNotStart { reason: message, hint, exit });
             }

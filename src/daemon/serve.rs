@@ -5,7 +5,7 @@ use super::{
     error::{Error, Result},
     files::{self, Info, Phase},
     log_file, sentinel,
-    startup::{Said, Starter, Startup},
+    startup::{Starter, Startup, StartupEvent},
 };
 use crate::{
     assembly,
@@ -13,7 +13,7 @@ use crate::{
     http::{Access, App, Parts, Server, token},
     model::Scope,
     observe::Registry,
-    os::{Clock, Supervisor, SystemClock, limits, signals::Signals},
+    os::{Clock, Supervisor, SystemClock, limits, signals::Signals, threads},
     process,
     settings::Settings,
 };
@@ -57,7 +57,7 @@ pub fn run(settings: Settings, start: Start, starter: Starter) -> Result<()> {
     let say = starter.clone();
     let (told, waits) = (signals.clone(), supervisor.clone());
     let wait = |what: &str| {
-        say(Said::Progress { what: what.to_string() });
+        say(StartupEvent::Progress { what: what.to_string() });
         waits.busy_with(what, PATIENCE_OF_SUPERVISOR);
         told.stop_signal().map_or(Ok(()), |signal| Err(Error::Interrupted { signal }))
     };
@@ -131,7 +131,7 @@ impl Daemon {
         supervisor.ready();
         tracing::info!(%address, version = env!("CARGO_PKG_VERSION"), "ready");
         let link = format!("http://{}{}", from_here(address), app.access().one_time_path());
-        starter(Said::Ready { pid: std::process::id(), http: address.to_string(), link });
+        starter(StartupEvent::Ready { pid: std::process::id(), http: address.to_string(), link });
         // What only the start needed.
         limits::give_memory_back();
         Ok(Daemon { settings, claim, signals, supervisor, engine, worker, app, server, info })
@@ -181,7 +181,7 @@ impl Daemon {
                 }
             };
             // Without a thread the stop reports no progress; it stops all the same.
-            let _ = thread::Builder::new().spawn_scoped(scope, told);
+            let _ = threads::start_within(scope, "windlass-ending", None, told);
             self.end();
             drop(stopped);
         });

@@ -7,7 +7,7 @@ use super::{
 };
 use crate::{
     decide::retry::{Counts, Verdict, after_attempt, after_interruption},
-    model::{Certificate, Outcome},
+    model::{AttemptStats, Outcome},
     store::{
         Claimed, Settlement,
         attempt::{self, Log, Record, outcome_of},
@@ -43,7 +43,7 @@ pub(super) fn judge(
             let kept = report.value.is_some() || !files.is_empty() || !links.is_empty() || cache_key.is_some();
             let output =
                 kept.then(|| NewOutput { value: report.value.map(|it| it.to_string()), files, executable, links });
-            let plain = report.certificate == Certificate::default() && logs.is_empty();
+            let plain = report.certificate == AttemptStats::default() && logs.is_empty();
             let record = (!plain).then(|| record(&report.outcome, &report.certificate, logs));
             Settlement::Complete { output, cache_key, record }
         }
@@ -104,7 +104,7 @@ impl Tries {
         Tries { all: self.all.saturating_add(1), in_vain: self.in_vain.saturating_add(in_vain) }
     }
 
-    pub(super) fn record(self, outcome: &Outcome, certificate: &Certificate, logs: Vec<Log>) -> Record {
+    pub(super) fn record(self, outcome: &Outcome, certificate: &AttemptStats, logs: Vec<Log>) -> Record {
         let plain = record(outcome, certificate, logs);
         let mut detail: serde_json::Value = serde_json::from_str(&plain.detail).unwrap_or_default();
         (detail["tries"], detail["in_vain"]) = (self.all.into(), self.in_vain.into());
@@ -113,7 +113,7 @@ impl Tries {
 }
 
 /// `{"outcome": .., "certificate": ..}` and the streams.
-pub(super) fn record(outcome: &Outcome, certificate: &Certificate, logs: Vec<Log>) -> Record {
+pub(super) fn record(outcome: &Outcome, certificate: &AttemptStats, logs: Vec<Log>) -> Record {
     let detail = serde_json::json!({"outcome": outcome, "message": outcome.to_string(), "certificate": certificate});
     Record { outcome: outcome_of(outcome), detail: detail.to_string(), logs }
 }

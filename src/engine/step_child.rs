@@ -14,7 +14,7 @@ use crate::{
     artifact::{ArtifactOptions, ArtifactStore},
     definition::{Definition, StepDefinition},
     embed,
-    model::{ArtifactHash, ArtifactRef, Certificate, ExitStatus, Millis, Outcome, Report},
+    model::{ArtifactHash, ArtifactRef, AttemptStats, ExitStatus, Millis, Outcome, Report},
     observe::NoMetrics,
     os::{CancelToken, Shortage, regular_file, spawn::inherited_file, stderr},
     process::{self, ChildEnd, ChildSpec, Stdin, program},
@@ -72,7 +72,7 @@ enum Answer {
 struct Ended {
     outcome: Outcome,
     value: Option<Value>,
-    certificate: Certificate,
+    certificate: AttemptStats,
     files: Vec<(String, ArtifactRef)>,
     executable: Vec<String>,
     links: Vec<(String, String)>,
@@ -235,7 +235,7 @@ fn died(end: &ChildEnd) -> StepResult {
         (outcome, _) => outcome,
     };
     let printed = |stream, captured| super::kind::command::printed(stream, captured);
-    let mut result = StepResult::ended(outcome).with_certificate(process::certificate(end));
+    let mut result = StepResult::ended(outcome).with_stats(process::attempt_stats(end));
     result.logs = vec![printed(1, &end.stdout), printed(2, &end.stderr)];
     result
 }

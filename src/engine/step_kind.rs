@@ -11,7 +11,7 @@ use super::{
 use crate::{
     artifact::{ArtifactStore, PutGuard},
     definition::{Definition, StepDefinition},
-    model::{ArtifactHash, ArtifactRef, Certificate, GroupId, Millis, Outcome, Report, RunId, StepId, Token},
+    model::{ArtifactHash, ArtifactRef, AttemptStats, GroupId, Millis, Outcome, Report, RunId, StepId, Token},
     os::CancelToken,
     store::{self, Store, output::Output},
 };
@@ -144,7 +144,7 @@ impl StepResult {
         StepResult::retryable("panic", format!("the step kind panicked: {words}"))
     }
 
-    pub fn with_certificate(mut self, certificate: Certificate) -> StepResult {
+    pub fn with_stats(mut self, certificate: AttemptStats) -> StepResult {
         self.report.certificate = certificate;
         self
     }

@@ -1,12 +1,12 @@
 //! The few threads on which requests do what may block, with a bounded queue.
 
 use super::failure::{Failure, Result};
-use crate::os::Unpoisoned;
+use crate::os::{Unpoisoned, threads};
 use std::{
     collections::VecDeque,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{Arc, Condvar, Mutex, MutexGuard},
-    thread::{self, JoinHandle},
+    thread::JoinHandle,
 };
 use tokio::sync::oneshot;
 
@@ -21,12 +21,12 @@ type Job = Box<dyn FnOnce() + Send>;
 
 #[derive(Default)]
 pub(super) struct Jobs {
-    shared: Arc<Shared>,
+    shared: Arc<JobQueue>,
     threads: Mutex<Vec<JoinHandle<()>>>,
 }
 
 #[derive(Default)]
-struct Shared {
+struct JobQueue {
     queue: Mutex<Queue>,
     filled: Condvar,
 }
@@ -95,8 +95,7 @@ impl Jobs {
             return Ok(());
         }
         let shared = self.shared.clone();
-        let builder = thread::Builder::new().name(format!("windlass-api-{number}")).stack_size(STACK);
-        let started = builder.spawn(move || shared.work());
+        let started = threads::start_with_stack(format!("windlass-api-{number}"), STACK, move || shared.work());
         match started {
             Ok(thread) => lock(&self.threads).push(thread),
             Err(error) => {
@@ -112,7 +111,7 @@ impl Jobs {
     }
 }
 
-impl Shared {
+impl JobQueue {
     fn work(&self) {
         let mut queue = lock(&self.queue);
         loop {
@@ -165,7 +164,7 @@ mod tests {
         for busy in 1..=THREADS {
             stuck().unwrap();
             while jobs.load() != (0, busy) {
-                thread::yield_now();
+                std::thread::yield_now();
             }
         }
         (0..QUEUE).for_each(|_| stuck().unwrap());
@@ -173,7 +172,7 @@ mod tests {
         drop(open);
         runtime().block_on(async {
             while jobs.load().0 > 0 {
-                thread::yield_now();
+                std::thread::yield_now();
             }
             let panicked: Result<()> = jobs.run(|| panic!("planted")).await;
             assert_eq!(panicked.unwrap_err().status.as_u16(), 500);

@@ -5,13 +5,12 @@ use super::Parts;
 use crate::{
     engine::Engine,
     model::{Bytes, StepId, Timestamp},
-    os::Unpoisoned,
+    os::{Unpoisoned, threads},
     store::read::{self, Queues},
 };
 use std::{
     fs,
     sync::{Arc, Condvar, Mutex, MutexGuard, Weak},
-    thread,
     time::{Duration, Instant},
 };
 use tokio::sync::watch;
@@ -59,7 +58,7 @@ impl Observer {
         let (tell, observation) = watch::channel(None);
         let request = Arc::new(Request::default());
         let (weak, engine) = (Arc::downgrade(&request), parts.engine.clone());
-        let started = thread::Builder::new().name("windlass-health".into()).spawn(move || run(&weak, &engine, &tell));
+        let started = threads::start("windlass-health", move || run(&weak, &engine, &tell));
         if let Err(error) = started {
             // `/health` says then that nothing can be read.
             tracing::error!(%error, "failed to watch the health of the engine");

@@ -8,7 +8,7 @@ use super::{
     failure::Failure,
     stream::Impatient,
 };
-use crate::os::{Unpoisoned, limits};
+use crate::os::{limits, threads::Threads};
 use axum::{
     Router,
     body::{Body, Bytes, HttpBody},
@@ -23,8 +23,7 @@ use std::{
     convert::Infallible,
     io,
     net::{SocketAddr, TcpListener},
-    sync::{Arc, Mutex},
-    thread::JoinHandle,
+    sync::Arc,
     time::{Duration, Instant},
 };
 use tokio::{sync::watch, task::JoinSet};
@@ -90,7 +89,7 @@ pub struct Peer {
 pub struct Server {
     address: SocketAddr,
     stop: watch::Sender<Option<Instant>>,
-    thread: Mutex<Option<JoinHandle<()>>>,
+    threads: Threads,
 }
 
 impl Server {
@@ -111,12 +110,13 @@ impl Server {
         app.listens_at(address);
         let (connections, budget) = (app.0.connections.clone(), app.0.budget.clone());
         let router = super::router(app);
-        let thread = std::thread::Builder::new().name("windlass-http".into()).spawn(move || {
+        let threads = Threads::default();
+        threads.start("windlass-http", move || {
             runtime.block_on(listen(listener, (router, budget), limits, connections, stopped));
             // What is left has had its deadline.
             runtime.shutdown_background();
         })?;
-        Ok(Server { address, stop, thread: Mutex::new(Some(thread)) })
+        Ok(Server { address, stop, threads })
     }
 
     /// Where it listens, with the port that the system chose.
@@ -127,10 +127,7 @@ impl Server {
     /// Accepts nothing more, lets requests end until the deadline, then cuts them. Idempotent.
     pub fn stop(&self, deadline: Instant) {
         self.stop.send_replace(Some(deadline));
-        let thread = self.thread.lock().unpoisoned().take();
-        if let Some(thread) = thread {
-            let _ = thread.join();
-        }
+        self.threads.join();
     }
 }
 

@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     model::{HEADING_MAX, ParsedDocument, shortened},
-    os::regular_file,
+    os::{regular_file, threads},
 };
 use std::{fs, path::Path, thread};
 
@@ -70,7 +70,7 @@ fn in_thread(
 ) -> Result<ParsedDocument, ParseError> {
     let malformed = |reason: &str| ParseError::Malformed { format: media_type.label(), reason: reason.to_string() };
     thread::scope(|scope| {
-        let reading = thread::Builder::new().name("parse".into()).stack_size(STACK).spawn_scoped(scope, read);
+        let reading = threads::start_within(scope, "parse", Some(STACK), read);
         match reading {
             Ok(reading) => reading.join().unwrap_or_else(|_| Err(malformed("its reader failed"))),
             Err(source) => Err(ParseError::NoThread(source)),

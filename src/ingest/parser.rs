@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     model::{ArtifactHash, ParsedDocument},
-    os::{Shortage, stderr},
+    os::{Shortage, stderr, threads},
     process::{
         protocol::{Failed, Work},
         serve::{self, panicked, serve},
@@ -92,8 +92,8 @@ fn work(work: &Work) -> Result<Option<Value>, Failed> {
     request.options.ocr = ocr::installed();
     let dir = Path::new(&work.out);
     // Rust names the thread whose stack overflowed, so its name is part of the message.
-    let reader = thread::Builder::new().name("parse".into()).stack_size(STACK);
-    let summary = thread::scope(|scope| match reader.spawn_scoped(scope, || read(&request, dir)) {
+    let read = || read(&request, dir);
+    let summary = thread::scope(|scope| match threads::start_within(scope, "parse", Some(STACK), read) {
         Ok(reading) => reading.join().unwrap_or_else(|panic| {
             let said = panicked(&*panic).message;
             Err(failed("parser_panicked", format!("the parser failed on this document: {said}")))

@@ -33,7 +33,7 @@ pub use ids::{ArtifactId, DefinitionId, GroupId, KeyId, OutputId, RunId, StepId,
 pub use kind::Kind;
 pub use lock::{Holder, ResourceKey};
 pub use nearest::nearest;
-pub use outcome::{Certificate, ExitStatus, KillIntent, Outcome, REMARK, Report, ResourceLimit};
+pub use outcome::{AttemptStats, ExitStatus, KillIntent, Outcome, REMARK, Report, ResourceLimit};
 pub use shape::{Shape, ShapeHook, ShapeStep};
 pub use size::Bytes;
 pub use status::Status;

@@ -75,7 +75,7 @@ pub enum ExitStatus {
 /// What an attempt leaves behind besides its outcome.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
-pub struct Certificate {
+pub struct AttemptStats {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub exit: Option<ExitStatus>,
     /// Peak resident memory of the child, as sampled.
@@ -97,15 +97,15 @@ pub struct Report {
     pub outcome: Outcome,
     /// None stands for "no output was produced".
     pub value: Option<serde_json::Value>,
-    pub certificate: Certificate,
+    pub certificate: AttemptStats,
 }
 
 /// Remarks that a certificate has at most.
 const MOST_REMARKS: usize = 16;
 
-impl Certificate {
+impl AttemptStats {
     /// The same with texts that are cut, as those of an outcome are.
-    pub fn bounded(mut self) -> Certificate {
+    pub fn bounded(mut self) -> AttemptStats {
         self.last_lines = bounded(self.last_lines, MESSAGE);
         let more = self.remarks.len().saturating_sub(MOST_REMARKS);
         self.remarks.truncate(MOST_REMARKS);
@@ -124,11 +124,11 @@ impl Report {
     }
 
     pub fn succeeded(value: Option<serde_json::Value>) -> Report {
-        Report { outcome: Outcome::Succeeded, value, certificate: Certificate::default() }
+        Report { outcome: Outcome::Succeeded, value, certificate: AttemptStats::default() }
     }
 
     pub fn of(outcome: Outcome) -> Report {
-        Report { outcome, value: None, certificate: Certificate::default() }
+        Report { outcome, value: None, certificate: AttemptStats::default() }
     }
 }
 

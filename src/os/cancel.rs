@@ -14,10 +14,10 @@ use std::{
 /// The first intent wins, with one exception: `Cancel` outranks every other, because a cancelled step must never run
 /// again whatever else befell it while it was dying.
 #[derive(Debug, Clone, Default)]
-pub struct CancelToken(Arc<Shared>);
+pub struct CancelToken(Arc<Cancellation>);
 
 #[derive(Debug, Default)]
-struct Shared {
+struct Cancellation {
     state: Mutex<State>,
     told: Condvar,
 }
@@ -35,7 +35,7 @@ struct State {
 pub struct CancelWake {
     read: OwnedFd,
     number: u64,
-    shared: Arc<Shared>,
+    shared: Arc<Cancellation>,
 }
 
 impl CancelToken {
@@ -88,7 +88,7 @@ impl CancelToken {
     }
 }
 
-impl Shared {
+impl Cancellation {
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unpoisoned()
     }

@@ -12,20 +12,20 @@ use std::{
         Arc, Condvar, Mutex, MutexGuard,
         atomic::{AtomicI32, Ordering},
     },
-    thread::{self, JoinHandle},
+    thread::JoinHandle,
     time::{Duration, Instant},
 };
 
 /// Listens for SIGINT, SIGTERM, SIGHUP and SIGTSTP until it is dropped.
 #[derive(Debug)]
 pub struct Signals {
-    shared: Arc<Shared>,
+    shared: Arc<StopRequest>,
     handle: Handle,
     thread: Option<JoinHandle<()>>,
 }
 
 #[derive(Debug, Default)]
-struct Shared {
+struct StopRequest {
     stop: Mutex<bool>,
     /// The last signal that asked for a stop; 0: none.
     signal: AtomicI32,
@@ -45,9 +45,9 @@ impl Signals {
             iterator.add_signal(SIGHUP)?;
         }
         let handle = iterator.handle();
-        let shared = Arc::new(Shared::default());
+        let shared = Arc::new(StopRequest::default());
         let told = Arc::clone(&shared);
-        let thread = thread::Builder::new().name("signals".to_string()).spawn(move || {
+        let thread = super::threads::start("signals", move || {
             for signal in iterator.forever() {
                 match signal {
                     SIGTSTP => suspend_when_allowed(),
@@ -103,7 +103,7 @@ impl Drop for Signals {
     }
 }
 
-impl Shared {
+impl StopRequest {
     fn lock(&self) -> MutexGuard<'_, bool> {
         self.stop.lock().unpoisoned()
     }

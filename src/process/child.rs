@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     decide::outcome::{CommandFacts, StartError, of_command},
-    model::{Bytes, Certificate, ExitStatus, KillIntent, Millis, Outcome, ResourceLimit},
+    model::{AttemptStats, Bytes, ExitStatus, KillIntent, Millis, Outcome, ResourceLimit},
     os::{
         CancelToken,
         cancel::CancelWake,
@@ -179,8 +179,8 @@ pub fn outcome(end: &ChildEnd, permanent_exits: &[i32]) -> Outcome {
 }
 
 /// The record of the attempt: at most 4 KiB of the last lines of stderr, as valid UTF-8.
-pub fn certificate(end: &ChildEnd) -> Certificate {
-    Certificate {
+pub fn attempt_stats(end: &ChildEnd) -> AttemptStats {
+    AttemptStats {
         exit: end.exit,
         peak_rss: end.peak_rss,
         cpu: end.cpu,
@@ -220,7 +220,7 @@ struct Watch<'a> {
     began: Instant,
     live: Option<Live>,
     /// The shim has said whether the command runs.
-    told: bool,
+    reported: bool,
     end: ChildEnd,
 }
 
@@ -238,7 +238,7 @@ impl<'a> Watch<'a> {
             None => io::pipe().map(|(read, write)| (Some(read), write.into())).map_err(no_room)?,
         };
         let (err, stderr) = io::pipe().map_err(no_room)?;
-        let wake = cancel.wake().map_err(no_room)?;
+        let wake = Some(cancel.wake().map_err(no_room)?);
         let handle = ShimHandle::start(Launch {
             argv: &spec.argv,
             dir: &spec.dir,
@@ -252,18 +252,8 @@ impl<'a> Watch<'a> {
         })?;
         let (pipes, phase) = ([out, Some(err)], Phase::Running);
         let live = spec.live.as_ref().map(|it| Live::new(it, began));
-        Ok(Watch {
-            spec,
-            cancel,
-            wake: Some(wake),
-            handle,
-            pipes,
-            phase,
-            began,
-            live,
-            told: false,
-            end: ChildEnd::default(),
-        })
+        let end = ChildEnd::default();
+        Ok(Watch { spec, cancel, wake, handle, pipes, phase, began, live, reported: false, end })
     }
 
     fn until_the_end(mut self) -> ChildEnd {
@@ -371,7 +361,7 @@ impl<'a> Watch<'a> {
 
     fn heard(&mut self, event: ShimEvent) {
         let now = Instant::now();
-        self.told = true;
+        self.reported = true;
         match (event, self.phase) {
             (ShimEvent::Begun | ShimEvent::Started { .. }, _) => (),
             (ShimEvent::NotStarted { errno }, _) => {
@@ -448,7 +438,7 @@ impl<'a> Watch<'a> {
     /// The shim has ended, and its tree before it.
     fn tree_is_gone(&mut self) {
         let Left { ended, stuck } = self.handle.left();
-        if !self.told && ended == 0 {
+        if !self.reported && ended == 0 {
             self.end.start_error = Some(StartError::NoRoom(NOT_BEGUN.to_string()));
         }
         if ended > 0 {

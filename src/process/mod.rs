@@ -28,5 +28,5 @@ mod worker_process;
 
 pub use crate::os::leader::adopt_orphans;
 pub use capture::Captured;
-pub use child::{ChildEnd, ChildLimits, ChildSpec, Stdin, certificate, outcome, run};
+pub use child::{ChildEnd, ChildLimits, ChildSpec, Stdin, attempt_stats, outcome, run};
 pub use foreground::run_in_foreground;

@@ -5,7 +5,7 @@ use super::{
     history::{Exit, Stop},
     home::{SILENT_AFTER, Site},
     role::{Role, arguments},
-    trace::{self, Mine, Seen},
+    trace::{self, Mine, WindowCounts},
 };
 use crate::{
     model::ExitStatus,
@@ -128,7 +128,7 @@ impl Processes {
 
     fn saw_end(&mut self, player: Player, how: ExitStatus) {
         let trace = self.site.trace(player.process);
-        let seen: Seen = trace::read(&trace);
+        let seen: WindowCounts = trace::read(&trace);
         // It listens to signals before it begins its trace. Until then it is as if it had not been started.
         let begun = trace.exists();
         if let Some(Standing { from, .. }) = player.stopped {

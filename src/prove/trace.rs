@@ -3,7 +3,7 @@
 
 use crate::{
     failpoint::probe::{Probe, Window},
-    os::{Unpoisoned, clock::precise_now, peer},
+    os::{Unpoisoned, clock::precise_now, peer, threads},
 };
 use std::{
     fs::{self, File},
@@ -60,7 +60,7 @@ pub struct Count {
 
 /// What a trace file says: each window's counts, and when a mine went off.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Seen {
+pub struct WindowCounts {
     pub counts: [Count; WINDOWS],
     pub died: Option<i64>,
 }
@@ -101,7 +101,7 @@ impl Probe for Trace {
             return Trace::blow_up(&self.file);
         }
         if let Ok(file) = self.file.try_clone() {
-            thread::spawn(move || {
+            let _ = threads::start("windlass-mine", move || {
                 thread::sleep(mine.after);
                 Trace::blow_up(&file);
             });
@@ -114,9 +114,9 @@ impl Probe for Trace {
 }
 
 /// Reads the trace of a process, dead or alive; nothing seen where there is no file.
-pub fn read(path: &Path) -> Seen {
+pub fn read(path: &Path) -> WindowCounts {
     let bytes = fs::read(path).unwrap_or_default();
-    let mut seen = Seen::default();
+    let mut seen = WindowCounts::default();
     for (count, bytes) in seen.counts.iter_mut().zip(bytes.chunks_exact(8)) {
         let half = |at: usize| u32::from_le_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]]);
         *count = Count { inside: half(0), entered: half(4) };
@@ -126,7 +126,7 @@ pub fn read(path: &Path) -> Seen {
     seen
 }
 
-impl Seen {
+impl WindowCounts {
     /// The windows that the process was in.
     pub fn windows(&self) -> Vec<Window> {
         Window::ALL.into_iter().filter(|it| self.counts[*it as usize].inside > 0).collect()
@@ -151,7 +151,7 @@ mod tests {
         assert_eq!(seen.windows(), [Window::Commit]);
         assert_eq!(seen.counts[Window::Commit as usize], Count { inside: 1, entered: 2 });
         assert_eq!(seen.died, None);
-        assert_eq!(read(&dir.path().join("none")), Seen::default());
+        assert_eq!(read(&dir.path().join("none")), WindowCounts::default());
     }
 
     #[test]

@@ -157,8 +157,8 @@ fn environment(
 
 fn finish(cx: &StepContext, end: ChildEnd) -> Result<StepResult> {
     let outcome = process::outcome(&end, &cx.step.permanent_exits);
-    let certificate = process::certificate(&end);
-    let mut result = StepResult::ended(outcome).with_certificate(certificate);
+    let certificate = process::attempt_stats(&end);
+    let mut result = StepResult::ended(outcome).with_stats(certificate);
     result.logs = vec![printed(1, &end.stdout), printed(2, &end.stderr)];
     if result.report.outcome == Outcome::Succeeded {
         result.report.value = value(&end.stdout);

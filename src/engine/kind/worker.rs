@@ -154,7 +154,7 @@ fn inputs(cx: &StepContext) -> Result<BTreeMap<String, Input>> {
 }
 
 fn finish(cx: &StepContext, ran: Ran) -> Result<StepResult> {
-    let mut result = StepResult::ended(ran.outcome).with_certificate(ran.certificate);
+    let mut result = StepResult::ended(ran.outcome).with_stats(ran.certificate);
     result.logs = vec![printed(1, &ran.stdout), printed(2, &ran.stderr)];
     if result.report.outcome == Outcome::Succeeded {
         result.report.value = ran.value;

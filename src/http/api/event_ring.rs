@@ -8,7 +8,7 @@ use crate::{
     engine::Engine,
     model::{Event, GroupId},
     observe::{Counter, Metrics},
-    os::Unpoisoned,
+    os::{Unpoisoned, threads},
     store::{
         self, Store,
         event::{self, Cursor},
@@ -18,7 +18,6 @@ use crate::{
 use std::{
     collections::VecDeque,
     sync::{Arc, Condvar, Mutex, MutexGuard, Weak},
-    thread,
     time::{Duration, Instant},
 };
 use tokio::sync::watch;
@@ -62,9 +61,9 @@ pub enum Ahead {
 }
 
 #[derive(Clone)]
-pub struct EventRing(Arc<Shared>);
+pub struct EventRing(Arc<Feed>);
 
-struct Shared {
+struct Feed {
     ring: Mutex<Ring>,
     /// Events that the ring holds at most.
     limit: usize,
@@ -102,7 +101,7 @@ impl EventRing {
         // Where that fails all of the table is new; no more than the newest of it is read.
         let event_ring = EventRing::empty(limit, metrics, store.read(event::newest).unwrap_or_default());
         let shared = Arc::downgrade(&event_ring.0);
-        let started = thread::Builder::new().name("windlass-events".into()).spawn(move || follow(&shared, &store));
+        let started = threads::start("windlass-events", move || follow(&shared, &store));
         if let Err(error) = started {
             tracing::error!(%error, "failed to follow events");
         }
@@ -119,7 +118,7 @@ impl EventRing {
             last_commit: Instant::now(),
             stopped: false,
         };
-        EventRing(Arc::new(Shared {
+        EventRing(Arc::new(Feed {
             ring: Mutex::new(ring),
             limit: usize::try_from(limit).unwrap_or(usize::MAX),
             filling: Mutex::default(),
@@ -182,7 +181,7 @@ impl EventRing {
 }
 
 /// Reads committed events while there are owners.
-fn follow(shared: &Weak<Shared>, store: &Store) {
+fn follow(shared: &Weak<Feed>, store: &Store) {
     let mut watch = None;
     let mut seen = None;
     while let Some(shared) = shared.upgrade() {
@@ -209,7 +208,7 @@ fn follow(shared: &Weak<Shared>, store: &Store) {
     }
 }
 
-impl Shared {
+impl Feed {
     /// Waits until the next look is due; whether there will be none.
     fn rest(&self) -> bool {
         let ring = self.ring();

@@ -10,7 +10,7 @@ use crate::{
     engine::{StepContext, StepInput, StepKind, StepResult},
     ingest::parameters::{self, TRIAL_TEXT},
     model::{Chunk, Millis, Outcome, artifact::kind},
-    os::Unpoisoned,
+    os::{Unpoisoned, threads},
     vector::{self, OpenOptions, TextHash, VectorDb},
 };
 use serde_json::json;
@@ -21,7 +21,6 @@ use std::{
         Arc, Mutex,
         mpsc::{self, RecvTimeoutError},
     },
-    thread,
     time::Duration,
 };
 
@@ -172,7 +171,7 @@ fn of_embed(error: embed::Error) -> Outcome {
 /// Waits for a server in a thread of its own: who cancels the step, or ends the engine, does not wait for a server too.
 fn meanwhile<T: Send + 'static>(cx: &StepContext, work: impl FnOnce() -> T + Send + 'static) -> Result<T, Outcome> {
     let (done, waiting) = mpsc::channel();
-    let asking = thread::Builder::new().name("windlass-embed".into()).spawn(move || {
+    let asking = threads::start("windlass-embed", move || {
         // Nobody waits any more where the step was cancelled.
         let _ = done.send(work());
     });

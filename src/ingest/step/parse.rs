@@ -104,7 +104,7 @@ fn parse(cx: &StepContext) -> Work {
         }
         Done::Ran(ran) => {
             let result = ended(judge(cx, &dir, &ran, (memory, time)));
-            Ok(with_content(result, again).with_certificate(ran.certificate))
+            Ok(with_content(result, again).with_stats(ran.certificate))
         }
     }
 }
@@ -241,7 +241,7 @@ fn parsed(cx: &StepContext, dir: &Path, ran: &Ran) -> Work {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{model::Certificate, process::Captured};
+    use crate::{model::AttemptStats, process::Captured};
 
     #[test]
     fn a_crash_is_charged_to_a_document_only_where_no_other_can_have_caused_it() {
@@ -249,7 +249,7 @@ mod tests {
             let ran = Ran {
                 outcome: Outcome::Crashed { signal: Some(signal), message: "crashed".to_string() },
                 value: None,
-                certificate: Certificate { last_lines: said.to_string(), ..Certificate::default() },
+                certificate: AttemptStats { last_lines: said.to_string(), ..AttemptStats::default() },
                 served,
                 clean: false,
                 stdout: Captured::default(),

@@ -4,7 +4,7 @@
 //! So the connection of the last step stays open for a moment. It holds no lock of any kind meanwhile. Whoever takes it over
 //! holds the file lock and first checks whether another writer took over in between: then it raises the epoch again.
 
-use crate::os::Unpoisoned;
+use crate::os::{Unpoisoned, threads};
 use crate::vector::{Epoch, Error, OpenOptions, VectorDb};
 use serde_json::Value;
 use std::{
@@ -93,8 +93,8 @@ impl Writers {
         let older = slot.idle.replace(IdleWriter { writer, used: Instant::now() });
         if !slot.watched {
             let watched = self.clone();
-            let closer = thread::Builder::new().name("windlass-vector-closer".into());
-            slot.watched = closer.spawn(move || watched.close_when_idle()).is_ok();
+            let closer = threads::start("windlass-vector-closer", move || watched.close_when_idle());
+            slot.watched = closer.is_ok();
             if !slot.watched {
                 slot.idle = None;
             }

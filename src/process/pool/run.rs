@@ -7,7 +7,7 @@ use super::{
 use crate::{
     decide::outcome::{Failure, ResultFrame, StartError, WorkerFacts, of_worker},
     model::{
-        Certificate, Millis, Outcome, RunId,
+        AttemptStats, Millis, Outcome, RunId,
         bounded::{CODE, MESSAGE, bounded},
     },
     os::CancelToken,
@@ -67,7 +67,7 @@ pub struct Ran {
     pub outcome: Outcome,
     pub value: Option<Value>,
     /// Empty for a step that succeeded in a moment and without a word.
-    pub certificate: Certificate,
+    pub certificate: AttemptStats,
     /// Units that its process had served before.
     pub served: u64,
     /// The worker has nothing to tear down.
@@ -157,7 +157,7 @@ pub(super) fn run(inner: &Inner, job: &Job) -> Done {
 }
 
 fn unsent(outcome: Outcome, Broken { stdout, stderr, .. }: Broken) -> Done {
-    let certificate = Certificate { last_lines: stderr.tail(LAST_LINES), ..Certificate::default() };
+    let certificate = AttemptStats { last_lines: stderr.tail(LAST_LINES), ..AttemptStats::default() };
     let took = Millis(0);
     Done::Ran(Box::new(Ran { outcome, value: None, certificate, served: 0, clean: false, stdout, stderr, took }))
 }
@@ -240,7 +240,7 @@ fn result_frame(failed: Option<Failed>, log: &mut Captured) -> ResultFrame {
 }
 
 fn ran(worker: &Worker, outcome: Outcome, value: Option<Value>, reply: Reply) -> Ran {
-    let mut certificate = Certificate {
+    let mut certificate = AttemptStats {
         exit: worker.exit_info().and_then(|it| it.exit),
         peak_rss: reply.peak_rss,
         cpu: reply.cpu,

@@ -15,7 +15,7 @@ use crate::store::{
 };
 use crate::{
     model::Timestamp,
-    os::{clock::Clock, file_lock::Turnstile},
+    os::{clock::Clock, file_lock::Turnstile, threads},
 };
 use rusqlite::Connection;
 use std::{
@@ -73,10 +73,11 @@ impl Store {
         });
         let writer = Writer::new(conn, turnstile, options.clone(), clock.clone(), shared.clone());
         let readers = Readers::new(options.path.clone(), open::most_readers(options))?;
-        let thread = std::thread::Builder::new()
-            .name("windlass-writer".into())
-            .spawn(move || writer.run())
-            .map_err(|source| Error::File { action: "start the writer of", path: options.path.clone(), source })?;
+        let thread = threads::start("windlass-writer", move || writer.run()).map_err(|source| Error::File {
+            action: "start the writer of",
+            path: options.path.clone(),
+            source,
+        })?;
         Ok(Store { shared, readers, path, clock, thread: Arc::new(Mutex::new(Some(thread))) })
     }
 

@@ -4,7 +4,7 @@
 //! that time has passed. So its thread is made here, one for all pools of the process, and the last failure to
 //! open a connection is kept for the next waiter.
 
-use crate::os::{Shortage, Unpoisoned};
+use crate::os::{Shortage, Unpoisoned, threads};
 use crate::store::{
     error::{Error, Result},
     open,
@@ -155,7 +155,7 @@ fn opener() -> io::Result<Arc<ScheduledThreadPool>> {
         return Ok(opener.clone());
     }
     // The library panics where it gets no thread. One that is made and ends shows whether there is room for it.
-    let trial = thread::Builder::new().name("windlass-trial".into()).spawn(|| ())?;
+    let trial = threads::start("windlass-trial", || ())?;
     let _ = trial.join();
     let build = || ScheduledThreadPool::builder().num_threads(1).thread_name_pattern("windlass-opener").build();
     let made = catch_unwind(build).map_err(|_| io::Error::from_raw_os_error(libc::EAGAIN))?;
