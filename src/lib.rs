@@ -1,91 +1,189 @@
-//! A durable workflow engine for one machine: one binary, one SQLite file.
+//! A durable workflow engine for one machine: one directory, one SQLite file, no server.
 //!
-//! Modules in reading order, ground floor first; a room imports only from the floors below it (see `ARCHITECTURE.md`).
+//! You submit work that has steps. A worker runs every step, and what was acknowledged survives `kill -9`, power cuts and full
+//! disks. The `windlass` command is made of this crate; a Rust program can have an engine of its own with it, with steps in
+//! Rust, in shell commands, and in worker processes of any language.
 //!
-//! # In a program of one's own
-//!
-//! Everything that the `windlass` command does, a Rust program can do with a directory of its own. [`assembly`] opens the
-//! engine, [`engine`] submits and works, and [`engine::StepKind`] is what a step in Rust is. This one squares numbers;
-//! `examples/embed.rs` shows more.
+//! # From submission to result
 //!
 //! ```
-//! use std::{collections::BTreeMap, sync::Arc};
-//! use windlass::engine::{Ending, StepContext, StepKind, StepResult, Submission, Worker, WorkerOptions};
-//! use windlass::{assembly, definition, model::{RunId, Scope, Status}, observe::NoMetrics, settings, store::read};
+//! use serde_json::json;
+//! use std::time::Duration;
+//! use windlass::{Engine, Home, Kinds, Status, Step, StepContext, StepKind, StepResult, Submission, Workflow};
 //!
 //! struct Square;
 //!
 //! impl StepKind for Square {
-//!     fn run(&self, cx: &StepContext) -> StepResult {
-//!         match cx.input.item.as_str().and_then(|it| it.parse::<i64>().ok()) {
-//!             Some(number) => StepResult::succeeded(Some((number * number).into())),
+//!     fn run(&self, cx: &StepContext<'_>) -> StepResult {
+//!         match cx.item().as_str().and_then(|text| text.parse::<i64>().ok()) {
+//!             Some(number) => StepResult::succeeded(json!(number * number)),
 //!             None => StepResult::permanent("item", "the item is not a number"),
 //!         }
 //!     }
 //! }
 //!
-//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
-//! // A program whose steps are commands (`run:`) begins its `main` with this:
-//! if let Some(code) = windlass::process::shim::run_if_asked() {
-//!     std::process::exit(code);
+//! fn kinds() -> Kinds {
+//!     Kinds::builtin().with("example/square", Square)
 //! }
-//! // One that starts no daemons of its own may also end what a command leaves behind that has killed its supervisor:
-//! windlass::process::adopt_orphans();
-//! // And this one gives a step that took the program along a process of its own the next time.
-//! if let Some(code) = windlass::engine::step_child::run_if_asked(assembly::registry) {
-//!     std::process::exit(code);
+//!
+//! fn main() -> windlass::Result<()> {
+//!     windlass::init(kinds);
+//! #   let directory = tempfile::tempdir().unwrap();
+//! #   let home = Home::at(directory.path());
+//! #   /*
+//!     let home = Home::at("squares");
+//! #   */
+//!     let engine = Engine::open(&home, kinds())?;
+//!     let workflow = Workflow::builder("squares").step(Step::kind("square", "example/square").retries(2)).build();
+//!     // When this returns, the work is on disk.
+//!     let group = engine.submit(Submission::new(&workflow, ["3", "4"]))?;
+//!
+//!     let worker = engine.worker(2).start()?;
+//!     let end = worker.wait_for(&group, None)?.expect("it waits until the group has ended");
+//!     assert_eq!(end.status, Status::Completed);
+//!     let squares: Vec<_> = group.runs().map(|run| Ok(run?.output)).collect::<windlass::Result<_>>()?;
+//!     assert_eq!(squares, [Some(json!(9)), Some(json!(16))]);
+//!     worker.stop(Duration::from_secs(5));
+//!     Ok(())
 //! }
-//! let home = tempfile::tempdir()?;
-//! let settings = settings::load(home.path(), [], &[])?;
-//! let mut kinds = assembly::registry();
-//! kinds.register("example/square", Square);
-//! let engine = assembly::engine_with(&settings, kinds, Arc::new(NoMetrics))?;
-//!
-//! let text = "id: squares\nsteps: [{ name: square, uses: example/square, retries: 2 }]";
-//! let workflow = definition::parse(text, "squares", &definition::KnownKinds::new(engine.kinds().names()))?;
-//! // When this returns, the work is on disk.
-//! let group = engine.submit(Submission::new(workflow, vec!["3".into(), "4".into()]))?.group;
-//!
-//! let pools = BTreeMap::from([("*".to_string(), 2)]);
-//! let worker = Worker::start(&engine, WorkerOptions { pools, scope: Scope::Everything })?;
-//! let ending = engine.wait_for_group(group, None, || worker.fatal().is_some())?;
-//! assert!(matches!(ending, Ending::Ended(end) if end.status == Status::Completed));
-//!
-//! let run = engine.store().read(|tx| read::show_run(tx, RunId(2)))?;
-//! assert_eq!(run.output, Some(16.into()));
-//! # Ok(())
-//! # }
 //! ```
+//!
+//! # What is promised
+//!
+//! - [`Engine::submit`] returns when the work is on disk. An error means that nothing was submitted, or, after a failure of
+//!   the disk, that it is unknown: submit again with the same [`Submission::key`].
+//! - A step runs at least once, and its completion counts once. After a crash an attempt runs again.
+//! - A group ends once, together with its last step.
+//!
+//! # Looking into it
+//!
+//! The home is the same directory that the command uses: `windlass --home squares list`, `why`, `ui` and the rest work on it,
+//! also while the program runs.
+//!
+//! # Features
+//!
+//! All of them are on by default. A program that only wants the engine turns them off (`default-features = false`).
+//!
+//! - `ingest`: the step kinds that read, chunk, embed and store documents; `pdf` adds the reader of PDF.
+//! - `http`: the HTTP API and the page.
+//! - `cli`: the `windlass` command.
+//! - `https`: TLS for documents to fetch and embedding servers.
+#![cfg_attr(not(feature = "internals"), deny(missing_docs))]
+// What only the command uses is there for an embedder as well; the whole crate is checked with all features on.
+#![cfg_attr(not(feature = "cli"), allow(dead_code))]
+// What a room shows to the crate's own tests alone.
+#![cfg_attr(not(feature = "internals"), allow(unused_imports))]
+#![cfg_attr(all(feature = "cli", not(feature = "internals")), allow(dead_code))]
 
-pub mod model;
-
-pub mod decide;
-pub mod os;
-pub mod settings;
-
+// The rooms, ground floor first; one imports only from floors below (see `ARCHITECTURE.md`). They are open to this crate's own
+// tests alone, so that the compiler sees what nothing uses.
+#[cfg(not(feature = "internals"))]
+mod artifact;
+#[cfg(feature = "internals")]
 pub mod artifact;
-pub mod definition;
-pub mod embed;
-pub mod observe;
-pub mod process;
-pub mod store;
-pub mod vector;
-
-pub mod engine;
-pub mod failpoint;
-
+#[cfg(not(feature = "internals"))]
+mod assembly;
+#[cfg(feature = "internals")]
+pub mod assembly;
+#[cfg(all(feature = "ingest", not(feature = "internals")))]
+mod backup;
+#[cfg(all(feature = "ingest", feature = "internals"))]
 pub mod backup;
+#[cfg(all(feature = "cli", not(feature = "internals")))]
+mod cli;
+#[cfg(all(feature = "cli", feature = "internals"))]
+pub mod cli;
+#[cfg(all(feature = "cli", not(feature = "internals")))]
+mod daemon;
+#[cfg(all(feature = "cli", feature = "internals"))]
+pub mod daemon;
+#[cfg(not(feature = "internals"))]
+mod decide;
+#[cfg(feature = "internals")]
+pub mod decide;
+#[cfg(not(feature = "internals"))]
+mod definition;
+#[cfg(feature = "internals")]
+pub mod definition;
+#[cfg(not(feature = "internals"))]
+mod embed;
+#[cfg(feature = "internals")]
+pub mod embed;
+#[cfg(not(feature = "internals"))]
+mod engine;
+#[cfg(feature = "internals")]
+pub mod engine;
+#[cfg(not(feature = "internals"))]
+mod failpoint;
+#[cfg(feature = "internals")]
+pub mod failpoint;
+#[cfg(all(feature = "http", not(feature = "internals")))]
+mod http;
+#[cfg(all(feature = "http", feature = "internals"))]
+pub mod http;
+#[cfg(all(feature = "ingest", not(feature = "internals")))]
+mod ingest;
+#[cfg(all(feature = "ingest", feature = "internals"))]
 pub mod ingest;
+#[cfg(not(feature = "internals"))]
+mod library;
+#[cfg(feature = "internals")]
+pub mod library;
+#[cfg(not(feature = "internals"))]
+mod model;
+#[cfg(feature = "internals")]
+pub mod model;
+#[cfg(not(feature = "internals"))]
+mod observe;
+#[cfg(feature = "internals")]
+pub mod observe;
+#[cfg(not(feature = "internals"))]
+mod os;
+#[cfg(feature = "internals")]
+pub mod os;
+#[cfg(not(feature = "internals"))]
+mod process;
+#[cfg(feature = "internals")]
+pub mod process;
+#[cfg(all(feature = "cli", not(feature = "internals")))]
+mod prove;
+#[cfg(all(feature = "cli", feature = "internals"))]
+pub mod prove;
+#[cfg(all(feature = "ingest", not(feature = "internals")))]
+mod search;
+#[cfg(all(feature = "ingest", feature = "internals"))]
 pub mod search;
-
+#[cfg(not(feature = "internals"))]
+mod settings;
+#[cfg(feature = "internals")]
+pub mod settings;
+#[cfg(not(feature = "internals"))]
+mod store;
+#[cfg(feature = "internals")]
+pub mod store;
+#[cfg(all(feature = "ingest", not(feature = "internals")))]
+mod vector;
+#[cfg(all(feature = "ingest", feature = "internals"))]
+pub mod vector;
+#[cfg(all(feature = "http", not(feature = "internals")))]
+mod view;
+#[cfg(all(feature = "http", feature = "internals"))]
 pub mod view;
 
-pub mod http;
+pub use library::{
+    Engine, Error, Group, GroupEnd, Home, Kept, Kinds, Result, Run, Runs, Step, StepContext, StepKind, StepResult,
+    Submission, Worker, WorkerBuilder, Workflow, WorkflowBuilder, adopt_orphans, init,
+};
+pub use model::{GroupId, Kind, RunId, Status, StepId, Token};
 
-pub mod assembly;
-
-pub mod daemon;
-
-pub mod prove;
-
-pub mod cli;
+/// The `windlass` command: arguments to exit code, for its `main`.
+#[cfg(feature = "cli")]
+#[doc(hidden)]
+pub fn command() -> i32 {
+    // First of all, since a shim and a parser must start fast.
+    process::shim::run_if_asked()
+        .or_else(ingest::parser::run_if_asked)
+        .or_else(|| engine::step_child::run_if_asked(assembly::registry))
+        .or_else(prove::run_if_asked)
+        .unwrap_or_else(cli::main)
+}

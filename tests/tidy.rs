@@ -19,6 +19,7 @@ const FLOORS: &[&[&str]] = &[
     &["view"],
     &["http"],
     &["assembly"],
+    &["library"],
     &["daemon"],
     &["prove"],
     &["cli"],
@@ -86,7 +87,8 @@ fn files_and_functions_fit() {
     for (path, text) in sources() {
         let lines: Vec<&str> = text.lines().collect();
         assert!(lines.len() <= 500, "{}: {} lines", path.display(), lines.len());
-        for (start, line) in lines.iter().enumerate().filter(|(_, line)| line.contains("fn ")) {
+        let code = |line: &str| line.contains("fn ") && !line.trim_start().starts_with("//");
+        for (start, line) in lines.iter().enumerate().filter(|(_, line)| code(line)) {
             let indent = &line[..line.len() - line.trim_start().len()];
             let end = lines[start..].iter().position(|it| *it == format!("{indent}}}")).unwrap_or(0);
             assert!(end < 70, "{}:{}: function of {} lines", path.display(), start + 1, end + 1);

@@ -11,7 +11,7 @@ use crate::{
 };
 use sha2::{Digest, Sha256};
 use std::{
-    fs::{self, File},
+    fs::File,
     io::{self, Read, Write},
     path::Path,
 };
@@ -136,12 +136,6 @@ impl ArtifactStore {
             return Error::DiskFull { dir, needed: free.saturating_add(1), free };
         }
         Error::Io { action: "write", path: path.to_path_buf(), source }
-    }
-
-    /// The size of the stored file in bytes, if it is there.
-    pub fn stored_size(&self, artifact: &ArtifactRef) -> Option<u64> {
-        let (path, _) = self.find(&artifact.hash)?;
-        fs::metadata(path).ok().map(|it| it.len())
     }
 }
 

@@ -4,9 +4,8 @@
 
 use crate::{
     artifact::{self, ArtifactOptions, ArtifactStore, Ballast},
-    backup, embed,
+    embed,
     engine::{self, Engine, Registry},
-    ingest,
     model::Kind,
     observe::Metrics,
     os::{clock::SystemClock, error_kind::kind_of, file_system, ownership, private},
@@ -81,7 +80,7 @@ impl Error {
 pub fn prepare_home(settings: &Settings) -> Result<()> {
     settings::check_home(&settings.home)?;
     file_system::refuse_network_file_system(&settings.home)?;
-    if settings.home.join(backup::UNFINISHED).exists() {
+    if settings.home.join(settings::UNFINISHED_RESTORE).exists() {
         return Err(Error::Unfinished { path: settings.home.clone() });
     }
     private::create_dir_all(&settings.home).map_err(|source| Error::Create { path: settings.home.clone(), source })
@@ -97,7 +96,7 @@ pub fn store(settings: &Settings) -> Result<Store> {
     };
     let home = settings.home.clone();
     let lookout = Lookout::new(move |engine, databases| {
-        [engine::numbers_in(&home), ingest::newest_runs(&home, engine, databases)].concat()
+        [engine::numbers_in(&home), newest_runs(&home, engine, databases)].concat()
     });
     let path = settings.home.join(DATABASE);
     let options = store::Options { durability, lookout: Some(lookout), ..store::Options::new(path) };
@@ -109,6 +108,14 @@ pub fn store(settings: &Settings) -> Result<Store> {
             opened => return Ok(opened?),
         }
     }
+}
+
+/// The newest runs that vector databases know of; without documents there are none.
+#[cfg(feature = "ingest")]
+use crate::ingest::newest_runs;
+#[cfg(not(feature = "ingest"))]
+fn newest_runs(_home: &Path, _engine: &str, _databases: &[PathBuf]) -> Vec<store::elsewhere::Sighting> {
+    Vec::new()
 }
 
 /// Refuses to make an empty database where the home shows that there was one: files of its artifacts, vector databases, or a
@@ -176,6 +183,7 @@ pub fn engine_with(settings: &Settings, kinds: Registry, metrics: Arc<dyn Metric
 pub fn registry() -> Registry {
     let mut kinds = Registry::default();
     engine::kind::register(&mut kinds);
-    ingest::register(&mut kinds);
+    #[cfg(feature = "ingest")]
+    crate::ingest::register(&mut kinds);
     kinds
 }

@@ -18,6 +18,6 @@ mod take;
 mod verify;
 
 pub use error::{Error, Result};
-pub use restore::{Restore, Restored, SET_ASIDE, UNFINISHED};
+pub use restore::{Restore, Restored, SET_ASIDE};
 pub use take::{Taken, take};
 pub use verify::{Checked, verify};

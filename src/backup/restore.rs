@@ -13,7 +13,7 @@ use crate::{
     definition::ParameterSet,
     model::{Bytes, GroupId, WorkerId},
     os::{Clock, FileLock, LockState, file_system, ownership, process_stat},
-    settings::portable,
+    settings::{UNFINISHED_RESTORE, portable},
     store::{
         self, Store, backup, check, reap,
         restored::{self, DueHooks, Elsewhere},
@@ -29,8 +29,6 @@ use std::{
     sync::Arc,
 };
 
-/// Stands in a home while a restore into it is not done.
-pub const UNFINISHED: &str = "restore.unfinished";
 const STAGE: &str = ".restore";
 const ASIDE: &str = "before-restore-";
 /// The end of the name of a parameter set that was set aside.
@@ -79,14 +77,14 @@ impl Restore {
         check_names(&archive)?;
         refuse_used(&self.home)?;
         let here = what_is_there(&self.home)?;
-        let again = self.home.join(UNFINISHED).exists();
+        let again = self.home.join(UNFINISHED_RESTORE).exists();
         if !here.is_empty() && !self.force && !again {
             return Err(Error::NotEmpty { home: self.home.clone() });
         }
         self.check_space(&archive)?;
         make_dir(&self.home)?;
         let home = fs::canonicalize(&self.home).map_err(Error::io("find", &self.home))?;
-        let mark = home.join(UNFINISHED);
+        let mark = home.join(UNFINISHED_RESTORE);
         write_durably(&mark, b"a restore into this directory was interrupted: restore again\n")?;
         let moved_aside = move_aside(&home, &here, clock.wall().0)?;
         let stage = home.join(STAGE);
@@ -166,7 +164,7 @@ fn what_is_there(home: &Path) -> Result<Vec<PathBuf>> {
     for entry in entries {
         let entry = entry.map_err(Error::io("list", home))?;
         let name = entry.file_name().to_string_lossy().into_owned();
-        if ![UNFINISHED, STAGE, ".gitignore"].contains(&name.as_str()) && !name.starts_with(ASIDE) {
+        if ![UNFINISHED_RESTORE, STAGE, ".gitignore"].contains(&name.as_str()) && !name.starts_with(ASIDE) {
             found.push(entry.path());
         }
     }
@@ -191,7 +189,7 @@ fn move_aside(home: &Path, here: &[PathBuf], now: i64) -> Result<Option<PathBuf>
 fn give_up(home: &Path, was_empty: bool) {
     let _ = fs::remove_dir_all(home.join(STAGE));
     if was_empty {
-        let _ = fs::remove_file(home.join(UNFINISHED));
+        let _ = fs::remove_file(home.join(UNFINISHED_RESTORE));
     }
 }
 

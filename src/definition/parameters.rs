@@ -1,7 +1,7 @@
 //! Parameter sets: the configuration of the document stages, by name, with versions.
 
 use super::{
-    canonical::{canonical_json, digest},
+    canonical::digest,
     error::{Error, Result},
     yaml::{self, Source, did_you_mean},
 };
@@ -197,14 +197,6 @@ impl ParameterSet {
         digest("windlass parameters 1", &Value::Object(config))
     }
 
-    pub fn to_json(&self) -> String {
-        canonical_json(&serde_json::to_value(self).unwrap_or_default())
-    }
-
-    pub fn from_json(text: &str) -> Result<ParameterSet> {
-        serde_json::from_str(text).map_err(|error| Error::Stored { what: "parameter set", message: error.to_string() })
-    }
-
     /// Checks across keys.
     fn check(&self) -> Result<(), (String, String)> {
         let chunk = |key: &str| self.config["chunk"][key].as_u64().unwrap_or(0);
@@ -306,7 +298,6 @@ mod tests {
         assert_eq!((set.id.as_str(), set.name.as_str()), ("small", "small"));
         assert_eq!(set.config["chunk"], json!({"size": 200, "overlap": 40, "max": 512}));
         assert_eq!(set.config["parse"]["timeout"], json!("1.5m"));
-        assert_eq!(ParameterSet::from_json(&set.to_json()).unwrap(), set);
     }
 
     #[test]

@@ -210,11 +210,6 @@ impl Definition {
         self.steps.iter().enumerate().all(needs_the_one_before)
     }
 
-    /// The position of the step with this name.
-    pub fn position(&self, step: &str) -> Option<usize> {
-        self.steps.iter().position(|it| it.name == step)
-    }
-
     /// The version: SHA-256 over the canonical form. Two files that mean the same have the same hash.
     pub fn hash(&self) -> [u8; 32] {
         digest(DOMAIN, &serde_json::to_value(self).unwrap_or_default())
@@ -317,34 +312,11 @@ impl StepDefinition {
         RetryPolicy { retries: self.retries, backoff: self.backoff, max_crashes: self.max_crashes }
     }
 
-    /// The step's environment; what is inherited is looked up with `inherited` and left out where it is not set.
-    pub fn render_env(
-        &self,
-        values: &Values<'_>,
-        inherited: impl Fn(&str) -> Option<String>,
-    ) -> Result<BTreeMap<String, String>> {
-        render_env(&self.env, values, inherited)
-    }
-
     fn templates(&self) -> Result<Vec<Template>> {
         let mut found = action_templates(&self.action, &self.env, &self.with)?;
         found.extend(self.resource_key.clone());
         found.extend(self.cache_files.iter().flatten().cloned());
         Ok(found)
-    }
-}
-
-impl HookDefinition {
-    pub fn retry_policy(&self) -> RetryPolicy {
-        RetryPolicy { retries: self.retries, backoff: self.backoff, max_crashes: 3 }
-    }
-
-    pub fn render_env(
-        &self,
-        values: &Values<'_>,
-        inherited: impl Fn(&str) -> Option<String>,
-    ) -> Result<BTreeMap<String, String>> {
-        render_env(&self.env, values, inherited)
     }
 }
 
@@ -383,22 +355,6 @@ impl From<Definition> for Stored {
         let hooks = it.hooks.into_iter().map(|(event, hooks)| (event.name().to_string(), hooks)).collect();
         Stored { id: it.id, name: it.name, steps: it.steps, hooks, workers: it.workers }
     }
-}
-
-fn render_env(
-    env: &Env,
-    values: &Values<'_>,
-    inherited: impl Fn(&str) -> Option<String>,
-) -> Result<BTreeMap<String, String>> {
-    let mut rendered = BTreeMap::new();
-    for (name, template) in env {
-        let value = match template {
-            Some(template) => Some(template.render(values)?),
-            None => inherited(name),
-        };
-        rendered.extend(value.map(|it| (name.clone(), it)));
-    }
-    Ok(rendered)
 }
 
 fn action_templates(action: &Action, env: &Env, with: &serde_json::Value) -> Result<Vec<Template>> {

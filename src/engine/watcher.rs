@@ -436,17 +436,4 @@ pub(super) fn reap(engine: &Engine, worker: WorkerId, death: Death) -> Result<us
     Ok(count)
 }
 
-impl Engine {
-    /// Reaps every worker whose liveness lock is free. For commands that start without a worker of their own.
-    pub fn reap_the_dead(&self) -> Result<usize> {
-        let mut count = 0;
-        for worker in self.store.read(store::worker::list)? {
-            let (state, _) = look_at(&self.options.home, &worker)?;
-            if state == LockState::Free {
-                let rebooted = worker.identity.boot_id != boot_id();
-                count += reap(self, worker.id, if rebooted { Death::Rebooted } else { Death::Died })?;
-            }
-        }
-        Ok(count)
-    }
-}
+impl Engine {}

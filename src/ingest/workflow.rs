@@ -41,7 +41,7 @@ mod tests {
         let params = ParameterSet::builtin().overlay(["store.path=/data/a b.db"]).unwrap().config;
         let values = Values { params: Some(Cow::Owned(params)), ..Values::default() };
         let key = |step: &str| {
-            let step = &definition.steps[definition.position(step).unwrap()];
+            let step = definition.steps.iter().find(|it| it.name == step).unwrap();
             step.resource_key.as_ref().map(|it| it.render(&values).unwrap())
         };
         assert_eq!(key("store"), Some("vec:/data/a b.db".to_string()));

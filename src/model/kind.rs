@@ -11,6 +11,7 @@ pub enum Kind {
     Invalid,
     /// Another process is at it for a moment; the same request may succeed soon.
     Locked,
+    /// No room on a disk.
     DiskFull,
     /// The disk does not work.
     Io,
@@ -18,7 +19,9 @@ pub enum Kind {
     Unavailable,
     /// A file, a home or an address that may not be used.
     Denied,
+    /// It was cancelled.
     Cancelled,
+    /// The time given was over first.
     TimedOut,
     /// It was tried and failed, in a way that has no kind of its own.
     Failed,
@@ -27,6 +30,7 @@ pub enum Kind {
 }
 
 impl Kind {
+    /// Each of them once.
     pub const ALL: [Kind; 12] = [
         Kind::NotFound,
         Kind::Conflict,

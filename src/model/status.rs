@@ -3,26 +3,35 @@
 use serde::{Deserialize, Serialize};
 use std::{fmt, str::FromStr};
 
+/// Where a step, a run or a group stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "UPPERCASE")]
 pub enum Status {
+    /// Waits for its turn, a time, a key, or an earlier step.
     Pending,
+    /// Runs now, at least in part.
     Running,
+    /// Ended well.
     Completed,
-    /// Failed, will be retried.
+    /// Failed, and will be retried.
     Error,
+    /// Ended with a failure; `retry` opens it again.
     Failed,
+    /// Ended because somebody cancelled it.
     Cancelled,
 }
 
 impl Status {
+    /// Each of them once.
     pub const ALL: [Status; 6] =
         [Status::Pending, Status::Running, Status::Completed, Status::Error, Status::Failed, Status::Cancelled];
 
+    /// Whether it has ended.
     pub fn is_terminal(self) -> bool {
         matches!(self, Status::Completed | Status::Failed | Status::Cancelled)
     }
 
+    /// Its name in JSON and in the output of commands, in capitals.
     pub fn name(self) -> &'static str {
         match self {
             Status::Pending => "PENDING",

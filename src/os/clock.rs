@@ -84,11 +84,6 @@ impl MovableClock {
         self.wall.store(wall.0, Ordering::SeqCst);
     }
 
-    /// Sets the monotonic clock alone, as a reboot would.
-    pub fn set_monotonic(&self, monotonic: Monotonic) {
-        self.monotonic.store(monotonic.0, Ordering::SeqCst);
-    }
-
     /// Suspends the machine: the wall clock moves on, the monotonic clock does not.
     pub fn suspend(&self, time: Millis) {
         self.wall.fetch_add(time.0 as i64, Ordering::SeqCst);

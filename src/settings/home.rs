@@ -9,6 +9,9 @@ use std::{
 /// The name of a project's home, by which it is found from below.
 pub const PROJECT: &str = ".windlass";
 
+/// Stands in a home while a restore into it is not done.
+pub const UNFINISHED_RESTORE: &str = "restore.unfinished";
+
 /// What the search for the home directory looks at, most important first.
 #[derive(Debug, Clone, Copy)]
 pub struct HomeInputs<'a> {

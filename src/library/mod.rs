@@ -1,0 +1,19 @@
+//! The face of the crate for Rust programs: a home, an engine on it, workflows, step kinds, workers, results.
+//!
+//! May import: everything on the floors below. Never: has an item without documentation, or one that shows the database.
+
+mod engine;
+mod error;
+mod group;
+mod home;
+mod step_kind;
+mod worker;
+mod workflow;
+
+pub use engine::{Engine, adopt_orphans, init};
+pub use error::{Error, Result};
+pub use group::{Group, GroupEnd, Run, Runs};
+pub use home::Home;
+pub use step_kind::{Kept, Kinds, StepContext, StepKind, StepResult};
+pub use worker::{Worker, WorkerBuilder};
+pub use workflow::{Step, Submission, Workflow, WorkflowBuilder};

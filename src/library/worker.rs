@@ -1,0 +1,84 @@
+//! Working on what was submitted, in this process.
+
+use super::{Engine, Error, Group, GroupEnd, Result};
+use crate::{
+    engine,
+    model::{Kind, Millis, Scope},
+};
+use std::{collections::BTreeMap, fmt, time::Duration};
+
+/// How a worker is to work. Made by [`Engine::worker`].
+#[derive(Debug, Clone)]
+pub struct WorkerBuilder {
+    engine: Engine,
+    pools: BTreeMap<String, usize>,
+    scope: Scope,
+}
+
+impl WorkerBuilder {
+    pub(super) fn new(engine: Engine, slots: usize) -> WorkerBuilder {
+        WorkerBuilder { engine, pools: BTreeMap::from([("*".to_string(), slots)]), scope: Scope::Everything }
+    }
+
+    /// Steps of this type run in a pool of their own, `slots` at once.
+    pub fn pool(mut self, step_type: &str, slots: usize) -> WorkerBuilder {
+        self.pools.insert(step_type.to_string(), slots);
+        self
+    }
+
+    /// Starts it: it claims steps from now on.
+    ///
+    /// # Errors
+    ///
+    /// All pools are empty, the limits of this process are too low, or the database can't be written.
+    pub fn start(self) -> Result<Worker> {
+        let options = engine::WorkerOptions { pools: self.pools, scope: self.scope };
+        Ok(Worker { inner: engine::Worker::start(&self.engine.inner, options)? })
+    }
+}
+
+/// A worker of this process. Dropping it stops it at once; what was running runs again in another worker.
+pub struct Worker {
+    inner: engine::Worker,
+}
+
+impl Worker {
+    /// Waits until a group has ended; `None` when the time is over first.
+    ///
+    /// # Errors
+    ///
+    /// The worker has given up, for example because a newer windlass has changed the database, or the database can't be read.
+    pub fn wait_for(&self, group: &Group, timeout: Option<Duration>) -> Result<Option<GroupEnd>> {
+        let end = group.wait_while(timeout, || self.inner.fatal().is_some());
+        match self.inner.fatal() {
+            Some(reason) => Err(Error::new(Kind::Failed, reason)),
+            None => end,
+        }
+    }
+
+    /// How many steps run now.
+    pub fn running(&self) -> usize {
+        self.inner.running()
+    }
+
+    /// Whether nothing is left to do: no step is ready, running or waiting for its time, and no hook is due.
+    ///
+    /// # Errors
+    ///
+    /// The database can't be read.
+    pub fn is_idle(&self) -> Result<bool> {
+        Ok(self.inner.is_idle()?)
+    }
+
+    /// Stops it: no step starts any more, running ones have `grace` to finish and are interrupted then. They lose nothing:
+    /// another worker runs them again.
+    pub fn stop(self, grace: Duration) {
+        self.inner.stop(Millis::from(grace));
+    }
+}
+
+impl fmt::Debug for Worker {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Worker").field("id", &self.inner.id()).finish()
+    }
+}
