@@ -22,6 +22,8 @@ pub enum Error {
     Newer { path: PathBuf, version: String },
     #[error("the copied database is damaged: {}", problems.join("; "))]
     DamagedDatabase { problems: Vec<String> },
+    #[error("{} is not a regular file, and a backup would replace it", path.display())]
+    NotRegular { path: PathBuf },
     #[error("{} is not empty", home.display())]
     NotEmpty { home: PathBuf },
     #[error("{} is in use: {by}", home.display())]
@@ -45,6 +47,7 @@ impl Error {
             Error::Io { source, .. } => kind_of_named(source),
             Error::DiskFull { .. } => Kind::DiskFull,
             Error::NotEmpty { .. } | Error::InUse { .. } => Kind::Conflict,
+            Error::NotRegular { .. } => Kind::Invalid,
             Error::Stopped => Kind::Cancelled,
             Error::Damaged { .. } | Error::Newer { .. } | Error::DamagedDatabase { .. } => Kind::Failed,
             Error::Ownership(error) => error.kind(),
@@ -60,6 +63,7 @@ impl Error {
             Error::DiskFull { .. } => "free some space, or choose another disk",
             Error::Damaged { .. } => "take another backup, or another copy of this one",
             Error::Newer { .. } => "use the windlass that made it",
+            Error::NotRegular { .. } => "choose another name",
             Error::DamagedDatabase { .. } => "see `windlass doctor`",
             Error::NotEmpty { .. } => {
                 "choose another home with `--home DIR`, or give `--force`, which moves the content aside"

@@ -35,6 +35,10 @@ pub struct Taken {
 pub fn take(engine: &Engine, path: &Path, go_on: &dyn Fn() -> bool) -> Result<Taken> {
     let parent = path.parent().filter(|it| !it.as_os_str().is_empty()).unwrap_or(Path::new("."));
     ownership::check_place(parent)?;
+    // A rename would put a file in the place of a device such as /dev/null.
+    if fs::symlink_metadata(path).is_ok_and(|there| !there.is_file() && !there.is_symlink()) {
+        return Err(Error::NotRegular { path: path.to_path_buf() });
+    }
     let home = fs::canonicalize(engine.home()).map_err(Error::io("find", engine.home()))?;
     let vectors = vectors_of(&home)?;
     check_space(engine, &vectors, parent)?;

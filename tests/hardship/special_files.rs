@@ -115,6 +115,20 @@ fn a_list_of_items_may_be_a_pipe_that_was_opened_for_it_and_no_fifo_or_device_wi
 }
 
 #[test]
+fn a_backup_takes_the_place_of_no_fifo_or_device() {
+    let place = Place::new();
+    place.ok(&["run", "--each", "true", "--items", "a"]);
+    let target = place.path().join("target");
+    assert!(Command::new("mkfifo").arg(&target).status().unwrap().success());
+    let ended = place.run(&["backup", "target", "--force"]);
+    assert!(ended.code == 2 && ended.err.contains("not a regular file"), "{ended:?}");
+    assert!(!target.metadata().unwrap().is_file(), "it is still there");
+    fs::remove_file(&target).unwrap();
+    place.ok(&["backup", "target"]);
+    place.ok(&["backup", "target", "--force"]);
+}
+
+#[test]
 fn a_file_that_windlass_writes_and_that_has_a_second_name_is_refused() {
     let place = Place::new();
     place.ok(&["run", "--each", "true", "--items", "a"]);
