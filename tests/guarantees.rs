@@ -36,6 +36,70 @@ fn every_test_and_script_that_the_page_names_exists() {
     assert!(count > 100, "only {count} are named");
 }
 
+/// What of a source file is built into the program: all before its tests.
+fn production(path: &Path) -> String {
+    let text = fs::read_to_string(path).unwrap();
+    text.split("#[cfg(test)]\nmod ").next().unwrap_or_default().to_string()
+}
+
+fn sources(dir: &Path, found: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(dir).unwrap() {
+        let path = entry.unwrap().path();
+        match path.is_dir() {
+            true => sources(&path, found),
+            false if path.extension().is_some_and(|it| it == "rs") => found.push(path),
+            false => (),
+        }
+    }
+}
+
+/// Names that so many functions have that one of them says nothing of another.
+const COMMON: &[&str] =
+    &["new", "name", "get", "of", "read", "run", "open", "check", "at", "all", "parse", "path", "start", "default"];
+
+/// The functions that a file shows to others, by name.
+fn shown(text: &str) -> Vec<&str> {
+    let functions =
+        text.lines().filter(|line| line.trim_start().starts_with("pub")).filter_map(|line| line.split_once("fn "));
+    functions
+        .map(|(_, rest)| rest.split(|it: char| !it.is_alphanumeric() && it != '_').next().unwrap_or_default())
+        .collect()
+}
+
+#[test]
+fn evidence_from_a_unit_test_is_of_code_that_something_else_calls() {
+    let root = Path::new(ROOT);
+    let mut all = Vec::new();
+    sources(&root.join("src"), &mut all);
+    let texts: Vec<(PathBuf, String)> = all
+        .into_iter()
+        .filter(|path| !path.ends_with("tests.rs"))
+        .map(|path| (path.clone(), production(&path)))
+        .collect();
+    let is_called = |file: &Path| {
+        // A file of tests alone is about the file, or the directory, that it stands beside.
+        let about = |path: &Path| match file.ends_with("tests.rs") {
+            true => path.starts_with(file.parent().unwrap()) || path == file.parent().unwrap().with_extension("rs"),
+            false => path == file,
+        };
+        let mut names: Vec<&str> =
+            texts.iter().filter(|(path, _)| about(path)).flat_map(|(_, text)| shown(text)).collect();
+        if names.iter().any(|name| !COMMON.contains(name)) {
+            names.retain(|name| !COMMON.contains(name));
+        }
+        let others = texts.iter().filter(|(path, _)| !about(path));
+        let is_word = |it: char| it.is_alphanumeric() || it == '_';
+        others.flat_map(|(_, text)| text.split(|it| !is_word(it))).any(|word| names.contains(&word))
+    };
+    let page = page();
+    let named = page.split('`').skip(1).step_by(2).filter_map(|word| word.split_once("::"));
+    let unit: Vec<PathBuf> =
+        named.map(|(path, _)| path).filter(|path| path.starts_with("src/")).map(|it| root.join(it)).collect();
+    assert!(unit.len() > 10, "only {} are named", unit.len());
+    let idle: Vec<&PathBuf> = unit.iter().filter(|path| !is_called(path)).collect();
+    assert!(idle.is_empty(), "tests of code that nothing calls are no evidence: {idle:?}");
+}
+
 #[test]
 fn every_sentence_has_evidence() {
     let page = page();

@@ -246,6 +246,28 @@ fn a_key_that_is_taken_away_by_force_names_both_sides_in_the_history() {
     assert!(forced.contains(&pid) && forced.contains("uid "), "{forced}");
 }
 
+#[cfg(target_os = "linux")]
+#[test]
+fn a_key_whose_holder_was_killed_is_shown_until_a_command_clears_it() {
+    let place = Place::new();
+    let mut holder = holder(&place, "printer");
+    let lock = || place.json(&["locks"])["locks"][0].clone();
+    assert_eq!((lock()["key"].as_str(), lock()["file_locked"].as_bool()), (Some("printer"), Some(true)));
+    // Its command ends with its input and inherits the lock until then.
+    holder.kill().unwrap();
+    drop(holder.stdin.take());
+    holder.wait().unwrap();
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(60);
+    while lock()["file_locked"] == true {
+        assert!(std::time::Instant::now() < deadline, "the lock of a process that is gone stays: {}", lock());
+    }
+    assert_eq!(lock()["key"], "printer", "no worker is there to sweep it");
+    let (code, _, err) = place.run(&["locks", "release", "printer"]);
+    assert!(code == 2 && err.contains("no process holds `printer`"), "{code} {err}");
+    place.ok(&["locks", "release", "printer", "--force", "--why", "its holder was killed"]);
+    assert_eq!(place.json(&["locks"])["locks"], Value::Array(vec![]));
+}
+
 #[test]
 fn the_unit_of_systemd_gives_up_on_a_fault_that_stays() {
     let unit = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/examples/systemd/windlass.service")).unwrap();
