@@ -73,7 +73,6 @@
 #![cfg_attr(not(feature = "cli"), allow(dead_code))]
 // What a room shows to the crate's own tests alone.
 #![cfg_attr(not(feature = "internals"), allow(unused_imports))]
-#![cfg_attr(all(feature = "cli", not(feature = "internals")), allow(dead_code))]
 
 // The rooms, ground floor first; one imports only from floors below (see `ARCHITECTURE.md`). They are open to this crate's own
 // tests alone, so that the compiler sees what nothing uses.

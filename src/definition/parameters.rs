@@ -46,6 +46,7 @@ pub struct Parameter {
     /// `None`: not set.
     pub default: Option<&'static str>,
     /// What it is for.
+    #[cfg_attr(not(any(test, feature = "internals")), allow(dead_code))]
     pub doc: &'static str,
 }
 
@@ -140,12 +141,6 @@ impl ParameterSet {
         }
         set.check().map_err(|(message, hint)| source.refuse(config_line, message, Some(&hint)))?;
         Ok(set)
-    }
-
-    /// Changes one parameter: `chunk.size=512`. An empty value takes it away where that is possible.
-    pub fn set(&mut self, assignment: &str) -> Result<()> {
-        *self = self.overlay([assignment])?;
-        Ok(())
     }
 
     /// A copy with these changes. What must hold between parameters is judged at the end, so their order does not matter.

@@ -47,11 +47,6 @@ impl Template {
         Ok(Template { source: source.to_string(), parts })
     }
 
-    /// A text without any `{{ }}`, taken as it is.
-    pub fn literal(text: &str) -> Template {
-        Template { source: text.to_string(), parts: vec![Part::Text(text.to_string())] }
-    }
-
     /// A template of these parts.
     pub(super) fn of(parts: Vec<Part>) -> Template {
         let source = parts.iter().map(|it| match it {

@@ -197,11 +197,13 @@ impl Definition {
     }
 
     /// The steps that need step `no`, ascending. Empty for a number that is none.
+    #[cfg(any(test, feature = "internals"))]
     pub fn successors(&self, no: usize) -> &[usize] {
         self.successors.get(no).map_or(&[], Vec::as_slice)
     }
 
     /// Whether each step needs exactly the one before, so that nothing has to be counted.
+    #[cfg(any(test, feature = "internals"))]
     pub fn is_chain(&self) -> bool {
         let needs_the_one_before = |(no, step): (usize, &StepDefinition)| match no {
             0 => step.needs.is_empty(),

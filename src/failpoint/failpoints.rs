@@ -25,6 +25,7 @@ pub enum Failpoint {
 }
 
 impl Failpoint {
+    #[cfg(any(test, feature = "internals"))]
     pub const ALL: [(Failpoint, &'static str); 9] = [
         (Failpoint::UnfencedSettle, "unfenced-settle"),
         (Failpoint::DeferredBegin, "deferred-begin"),

@@ -11,12 +11,14 @@ mod budget;
 mod connections;
 mod describe;
 mod drain;
+#[cfg(any(test, feature = "internals"))]
 mod example;
 mod failure;
 mod health;
 mod health_body;
 pub mod ingestion;
 mod jobs;
+#[cfg(any(test, feature = "internals"))]
 mod manual;
 mod metrics;
 mod observer;
@@ -29,6 +31,7 @@ pub mod token;
 
 pub use access::{Access, Area, Caller};
 pub use failure::{Failure, Result};
+#[cfg(any(test, feature = "internals"))]
 pub use manual::manual;
 pub use server::{Limits, Server};
 

@@ -87,6 +87,7 @@ pub struct Peer {
 
 /// A running server. Dropping it stops it without grace.
 pub struct Server {
+    #[cfg_attr(not(any(test, feature = "internals")), allow(dead_code))]
     address: SocketAddr,
     stop: watch::Sender<Option<Instant>>,
     threads: Threads,
@@ -120,6 +121,7 @@ impl Server {
     }
 
     /// Where it listens, with the port that the system chose.
+    #[cfg(any(test, feature = "internals"))]
     pub fn address(&self) -> SocketAddr {
         self.address
     }

@@ -39,7 +39,9 @@ pub use chunk::{ChunkOptions, chunk};
 pub use error::{Error, Result};
 pub use newest_runs::newest_runs;
 pub use parameters::{database_path, kept_database_path, reaches_beyond};
-pub use parse::{parse, parse_file};
+pub use parse::parse;
+#[cfg(any(test, feature = "internals"))]
+pub use parse::parse_file;
 pub use parse_error::ParseError;
 pub use parse_options::{Ocr, ParseOptions};
 pub use workflow::{KINDS, WORKFLOW, definition};

@@ -13,6 +13,7 @@ use crate::{
 use std::{fs, path::Path, thread};
 
 /// Reads the document in `path`, whose size is checked first.
+#[cfg(any(test, feature = "internals"))]
 pub fn parse_file(path: &Path, options: &ParseOptions) -> Result<ParsedDocument, ParseError> {
     let io = |action| move |source| ParseError::Io { action, path: path.to_path_buf(), source };
     let size = fs::metadata(path).map_err(io("read the size of"))?.len();

@@ -23,6 +23,7 @@ pub enum ParseError {
     #[error("no reader for {media_type}")]
     Unsupported { media_type: String },
     #[error("this build of windlass has no PDF support")]
+    #[cfg_attr(feature = "pdf", allow(dead_code))]
     NoPdfSupport,
     #[error("not a well-formed {format} document: {reason}")]
     Malformed { format: &'static str, reason: String },

@@ -14,8 +14,10 @@ macro_rules! states {
             $($(#[$about])* $Variant = $code,)+
         }
 
-        $(pub const $CONSTANT: i64 = $code;)+
+        // A table has all of its codes, whether a statement names them or not.
+        $(#[allow(dead_code)] pub const $CONSTANT: i64 = $code;)+
 
+        #[allow(dead_code)]
         impl $Name {
             pub const ALL: &'static [$Name] = &[$($Name::$Variant),+];
 

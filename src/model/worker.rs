@@ -68,6 +68,7 @@ impl Default for WorkerLimits {
 
 impl WorkerLimits {
     /// For tests.
+    #[cfg(any(test, feature = "internals"))]
     pub fn unlimited() -> WorkerLimits {
         WorkerLimits { rss: None, fds: None, age: None }
     }

@@ -63,11 +63,13 @@ impl Clock for SystemClock {
 
 /// A clock that tests move by hand. Share it in an `Arc`.
 #[derive(Debug)]
+#[cfg(any(test, feature = "internals"))]
 pub struct MovableClock {
     wall: AtomicI64,
     monotonic: AtomicI64,
 }
 
+#[cfg(any(test, feature = "internals"))]
 impl MovableClock {
     pub fn new(wall: Timestamp, monotonic: Monotonic) -> MovableClock {
         MovableClock { wall: AtomicI64::new(wall.0), monotonic: AtomicI64::new(monotonic.0) }
@@ -90,12 +92,14 @@ impl MovableClock {
     }
 }
 
+#[cfg(any(test, feature = "internals"))]
 impl Default for MovableClock {
     fn default() -> MovableClock {
         MovableClock::new(Timestamp(1_700_000_000_000), Monotonic(1_000_000))
     }
 }
 
+#[cfg(any(test, feature = "internals"))]
 impl Clock for MovableClock {
     fn wall(&self) -> Timestamp {
         Timestamp(self.wall.load(Ordering::SeqCst))

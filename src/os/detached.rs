@@ -46,10 +46,6 @@ impl Detached {
         self.child.stdout.take()
     }
 
-    pub fn pid(&self) -> u32 {
-        self.child.id()
-    }
-
     /// Waits for its end; the exit code, or `None` if a signal ended it.
     pub fn wait(&mut self) -> io::Result<Option<i32>> {
         Ok(self.child.wait()?.code())

@@ -45,6 +45,7 @@ impl FileLock {
     }
 
     /// Takes the lock together with other sharers, or returns `None` at once if a process holds it exclusively.
+    #[cfg(any(test, feature = "internals"))]
     pub fn try_shared(path: &Path) -> io::Result<Option<FileLock>> {
         let file = open(path)?;
         Ok(taken(|| FileExt::try_lock_shared(&file))?.then(|| FileLock::of(file)))
@@ -85,6 +86,7 @@ impl FileLock {
 
     /// The descriptor for a child to inherit. From now on dropping this value closes the descriptor without unlocking,
     /// so that the lock lasts until the child is gone too.
+    #[cfg(any(test, feature = "internals"))]
     pub fn lend(&self) -> BorrowedFd<'_> {
         self.lent.store(true, Ordering::Relaxed);
         self.file.as_fd()

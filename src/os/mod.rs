@@ -38,11 +38,15 @@ pub mod unpoisoned;
 pub mod wal_readers;
 
 pub use cancel::CancelToken;
-pub use clock::{Clock, MovableClock, SystemClock, boot_id};
+#[cfg(any(test, feature = "internals"))]
+pub use clock::MovableClock;
+pub use clock::{Clock, SystemClock, boot_id};
 pub use file_lock::{FileLock, LockState};
 pub use process_handle::ProcessHandle;
 pub use shortage::Shortage;
-pub use signals::{Signals, SuspendGuard, hold_suspend};
+pub use signals::Signals;
+#[cfg(any(test, feature = "internals"))]
+pub use signals::{SuspendGuard, hold_suspend};
 pub use small_disk::SmallDisk;
 pub use supervisor::Supervisor;
 pub use turnstile::{Turn, Turnstile};

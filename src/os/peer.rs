@@ -55,10 +55,6 @@ impl Peer {
         Ok(Peer { child: command.spawn()? })
     }
 
-    pub fn pid(&self) -> u32 {
-        self.child.id()
-    }
-
     /// Sends a signal. A peer that has ended does not get it, and was not waited for, so no other process gets it either.
     pub fn strike(&self, blow: Blow) -> io::Result<()> {
         strike(self.child.id(), blow)

@@ -10,17 +10,19 @@ use rustix::{
 };
 use std::path::Path;
 
+#[cfg(all(target_os = "linux", any(test, feature = "internals")))]
+pub use self::linux::thread_count;
 #[cfg(target_os = "linux")]
 pub use self::linux::{
     children, cpu_time, descendants, is_stopped, is_zombie, kin, lock_holders_are_known, open_fds, out_of_memory_kills,
-    own_cpu_time, peak_rss_bytes, rss_bytes, runs_this_program_with, start_time, thread_count, thread_names,
-    who_holds_lock,
+    own_cpu_time, peak_rss_bytes, rss_bytes, runs_this_program_with, start_time, thread_names, who_holds_lock,
 };
+#[cfg(all(not(target_os = "linux"), any(test, feature = "internals")))]
+pub use self::other::thread_count;
 #[cfg(not(target_os = "linux"))]
 pub use self::other::{
     children, cpu_time, descendants, is_stopped, is_zombie, kin, lock_holders_are_known, open_fds, out_of_memory_kills,
-    own_cpu_time, peak_rss_bytes, rss_bytes, runs_this_program_with, start_time, thread_count, thread_names,
-    who_holds_lock,
+    own_cpu_time, peak_rss_bytes, rss_bytes, runs_this_program_with, start_time, thread_names, who_holds_lock,
 };
 
 /// A process and where it belongs.
@@ -220,6 +222,7 @@ mod linux {
     }
 
     /// Threads of this process.
+    #[cfg(any(test, feature = "internals"))]
     pub fn thread_count() -> usize {
         fs::read_dir("/proc/self/task").map_or(1, |it| it.count())
     }
@@ -401,6 +404,7 @@ mod other {
         Vec::new()
     }
 
+    #[cfg(any(test, feature = "internals"))]
     pub fn thread_count() -> usize {
         1
     }

@@ -51,6 +51,7 @@ pub fn open(path: &Path) -> io::Result<File> {
     }
 }
 
+#[cfg(any(test, feature = "internals"))]
 pub fn read(path: &Path) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     open(path)?.read_to_end(&mut bytes)?;

@@ -124,15 +124,18 @@ static SUSPENSION: Mutex<Suspension> = Mutex::new(Suspension { holders: 0, wante
 
 /// While one lives, a Ctrl-Z is put off; the process stops itself when the last one is dropped.
 #[derive(Debug)]
+#[cfg(any(test, feature = "internals"))]
 pub struct SuspendGuard(());
 
 /// Puts off a Ctrl-Z (SIGTSTP) for a write transaction: stopped inside one, the process would block all other writers.
 /// Works while `Signals` is installed. SIGSTOP can't be put off.
+#[cfg(any(test, feature = "internals"))]
 pub fn hold_suspend() -> SuspendGuard {
     suspension().holders += 1;
     SuspendGuard(())
 }
 
+#[cfg(any(test, feature = "internals"))]
 impl Drop for SuspendGuard {
     fn drop(&mut self) {
         let mut state = suspension();
@@ -172,6 +175,7 @@ fn is_ignored(signal: i32) -> bool {
 
 /// Lets a closed pipe end this process quietly, as other command-line tools do (`windlass list | head`). Only for
 /// commands that print and end: a server must not die of one closed socket.
+#[cfg(any(test, feature = "internals"))]
 pub fn reset_sigpipe() {
     // SAFETY: sets a disposition of the system; none of our handlers is involved.
     unsafe { libc::signal(libc::SIGPIPE, libc::SIG_DFL) };

@@ -15,6 +15,7 @@ static CHOSEN: Mutex<Option<PathBuf>> = Mutex::new(None);
 
 /// Uses the windlass binary at `path` as the shim. For programs that embed the engine and can't call
 /// `shim::run_if_asked` at the start of their own `main`.
+#[cfg(any(test, feature = "internals"))]
 pub fn use_program(path: &Path) {
     *CHOSEN.lock().unpoisoned() = Some(path.to_path_buf());
 }

@@ -9,6 +9,7 @@ mod home;
 mod kind;
 mod load;
 mod portable;
+#[cfg(any(test, feature = "internals"))]
 mod reference;
 mod trust;
 
@@ -18,6 +19,7 @@ pub use home::{Home, HomeInputs, HomeOrigin, PROJECT, UNFINISHED_RESTORE, find_h
 pub use kind::{Addresses, Choice, Compression, Durability, Levels, LogFormat, Names, Pools, Score, Secret, Servers};
 pub use load::load;
 pub use portable::{Ported, portable};
+#[cfg(any(test, feature = "internals"))]
 pub use reference::markdown;
 pub use trust::{Trusted, TrustedHome};
 
@@ -76,6 +78,7 @@ struct Entry {
     kind: &'static str,
     doc: &'static str,
     /// Shown instead of the default's value where that depends on the machine; else empty.
+    #[cfg_attr(not(any(test, feature = "internals")), allow(dead_code))]
     default_text: &'static str,
     /// Whether it is a map, so that `name.key` sets one of its entries.
     is_map: bool,

@@ -10,7 +10,9 @@ mod queue;
 pub mod read;
 mod runs;
 
-pub use db::{backup, check, counter, daemon, elsewhere, error, lost_commits, plan, restored, vacuum};
+#[cfg(any(test, feature = "internals"))]
+pub use db::plan;
+pub use db::{backup, check, counter, daemon, elsewhere, error, lost_commits, restored, vacuum};
 use db::{
     batch, budget, jobs, memory, migration, open, params, presence, read_tx, readers, reply, request, row, schema,
     sequence, tx, value, wal, writer,

@@ -25,6 +25,7 @@ pub enum Durability {
     #[default]
     Full,
     /// A power cut may take the last commits, never the file.
+    #[cfg_attr(not(any(test, feature = "internals")), allow(dead_code))]
     Normal,
 }
 
@@ -38,6 +39,7 @@ pub struct OpenOptions {
 pub struct Epoch(pub(super) i64);
 
 impl Epoch {
+    #[cfg(any(test, feature = "internals"))]
     pub fn number(self) -> i64 {
         self.0
     }

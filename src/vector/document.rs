@@ -156,6 +156,7 @@ impl VectorDb {
     }
 
     /// Removes a document with its chunks, words and vectors. False when there was none.
+    #[cfg(any(test, feature = "internals"))]
     pub fn remove_document(&mut self, epoch: Epoch, source: &str, uri: &str) -> Result<bool> {
         Ok(self.remove_documents(epoch, &[Removal { source, uri, until: None }])? == 1)
     }

@@ -27,6 +27,7 @@ impl VectorDb {
     ///
     /// A document without chunks is stored too, so that a sync knows it. Fails with [`Error::Dimension`] before anything is
     /// written, and with [`Error::Fenced`] when another writer took over.
+    #[cfg(any(test, feature = "internals"))]
     pub fn replace_document(&mut self, epoch: Epoch, row: &DocumentRow<'_>, chunks: &[ChunkRow<'_>]) -> Result<()> {
         self.replace(epoch, row, chunks, None).map(drop)
     }

@@ -32,8 +32,6 @@ pub enum Error {
     List { path: PathBuf, source: std::io::Error },
     #[error("no vector database `{name}`")]
     NoDatabase { name: String, there: Vec<String> },
-    #[error("`{name}` can't be the name of a vector database")]
-    DatabaseName { name: String },
     #[error("`{key}` was taken away, but {who} still holds the file lock {}: the next holder waits for it", path.display())]
     StillLocked { key: String, who: String, path: PathBuf },
     #[error("the log of {step} is damaged")]
@@ -59,7 +57,7 @@ impl Error {
             Error::List { source, .. } | Error::DamagedLog { source, .. } => kind_of(source),
             Error::NoDatabase { .. } | Error::NoDefinition { .. } | Error::NoGroup => Kind::NotFound,
             Error::StillLocked { .. } | Error::UnknownServer { .. } => Kind::Conflict,
-            Error::DatabaseName { .. } | Error::Cursor(_) => Kind::Invalid,
+            Error::Cursor(_) => Kind::Invalid,
         }
     }
 
@@ -90,7 +88,7 @@ impl Error {
             }
             Error::Cursor(_) => Some("take it from `windlass events --json`".to_string()),
             Error::NoGroup => Some("make one with `windlass ingest PATH` or `windlass run FILE`".to_string()),
-            Error::List { .. } | Error::DatabaseName { .. } | Error::DamagedLog { .. } => None,
+            Error::List { .. } | Error::DamagedLog { .. } => None,
         }
     }
 }

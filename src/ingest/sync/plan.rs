@@ -120,6 +120,7 @@ impl SyncPlan {
     }
 
     /// How many unchanged documents had to be read to know it, and need not be next time.
+    #[cfg(any(test, feature = "internals"))]
     pub fn refreshed_rows(&self) -> usize {
         self.refreshed.len()
     }

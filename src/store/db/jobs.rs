@@ -17,6 +17,7 @@ use std::{
 /// What a commit brought.
 #[derive(Debug, Clone, Copy)]
 pub struct Commit<'a> {
+    #[cfg_attr(not(any(test, feature = "internals")), allow(dead_code))]
     pub events: &'a [Event],
     /// Something became claimable, or due earlier.
     pub woke: bool,

@@ -18,6 +18,7 @@ pub(in crate::store) mod memory;
 pub(in crate::store) mod migration;
 pub(in crate::store) mod open;
 pub(in crate::store) mod params;
+#[cfg(any(test, feature = "internals"))]
 pub mod plan;
 pub(in crate::store) mod presence;
 pub(in crate::store) mod read_tx;

@@ -14,6 +14,7 @@ impl<'a> ReadTx<'a> {
     }
 
     /// For what only SQLite can do.
+    #[cfg(any(test, feature = "internals"))]
     pub(in crate::store::db) fn conn(&self) -> &'a Connection {
         self.conn
     }

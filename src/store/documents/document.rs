@@ -312,6 +312,7 @@ pub fn unfinished_groups(tx: &ReadTx, name: &str, database: &str) -> Result<Vec<
 }
 
 /// Runs of a group and their items, after a run.
+#[cfg(any(test, feature = "internals"))]
 pub fn items_of_group(tx: &ReadTx, group: GroupId, after: RunId, limit: usize) -> Result<Vec<(RunId, String)>> {
     tx.rows(
         "SELECT r.id, i.item FROM run r JOIN item i ON i.run_id = r.id
@@ -392,14 +393,5 @@ pub fn names(tx: &ReadTx, database: &str, limit: usize) -> Result<Vec<(String, S
         "SELECT source, uri FROM document WHERE database = ?1 ORDER BY source, uri LIMIT ?2",
         params![database, limit as i64],
         |row| Ok((row.get(0)?, row.get(1)?)),
-    )
-}
-
-/// How many documents of a vector database are in each state.
-pub fn counts(tx: &ReadTx, database: &str) -> Result<Vec<(DocumentState, i64)>> {
-    tx.rows(
-        "SELECT state, count(*) FROM document WHERE database = ?1 GROUP BY state ORDER BY state",
-        [database],
-        |row| Ok((state(row.get(0)?), row.get(1)?)),
     )
 }

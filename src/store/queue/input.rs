@@ -18,6 +18,7 @@ pub struct Input {
     pub no: usize,
     pub first_step: StepId,
     pub item: String,
+    #[cfg_attr(not(any(test, feature = "internals")), allow(dead_code))]
     pub attempts: i64,
     pub failures: i64,
     pub crashes: i64,

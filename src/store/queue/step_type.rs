@@ -28,6 +28,7 @@ pub fn find_with_queue(tx: &ReadTx, name: &str) -> Result<Option<(TypeId, i64)>>
     })
 }
 
+#[cfg(any(test, feature = "internals"))]
 pub fn name(tx: &ReadTx, id: TypeId) -> Result<Option<String>> {
     tx.row("SELECT name FROM step_type WHERE id = ?1", [id.0], |row| row.get(0))
 }

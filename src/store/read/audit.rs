@@ -148,6 +148,7 @@ pub fn artifacts(tx: &ReadTx) -> Result<Vec<ArtifactRef>> {
 }
 
 /// The token that was given out last.
+#[cfg(any(test, feature = "internals"))]
 pub fn newest_token(tx: &ReadTx) -> Result<Token> {
     let value = tx.row("SELECT value FROM counter WHERE id = 1", [], |row| row.get(0))?;
     Ok(Token(value.unwrap_or(0)))

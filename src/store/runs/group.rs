@@ -339,6 +339,7 @@ fn group_ended(tx: &WriteTx, group: GroupId) -> Result<()> {
 }
 
 /// What a consumer needs to know of the group of a step; constant, so it may be remembered.
+#[cfg_attr(not(any(test, feature = "internals")), allow(dead_code))]
 #[derive(Debug, Clone)]
 pub struct GroupDetail {
     pub id: GroupId,
