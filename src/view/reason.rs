@@ -4,10 +4,11 @@ use super::{
     disk::low_disk,
     error::Result,
     wording::{duration, relative},
+    worker::workers,
 };
 use crate::{
     engine::Engine,
-    model::{Holder, HolderKind, ResourceKey, Status, StepId, Timestamp},
+    model::{Holder, HolderKind, ResourceKey, Status, StepId, Timestamp, WorkerId},
     store::read::{self, KeyFacts, Why},
 };
 use serde::Serialize;
@@ -30,6 +31,8 @@ pub struct Seen {
     pub disk_low: Option<String>,
     /// The process that holds the file of the step's key, where only that file excludes it.
     pub file_holder: Option<String>,
+    /// Workers whose process is gone and whose steps no worker has taken over yet.
+    pub dead: Vec<WorkerId>,
 }
 
 /// Why a step does not run, or how it ended.
@@ -41,7 +44,18 @@ pub(super) fn reasons_of(engine: &Engine, step: StepId) -> Result<Vec<Reason>> {
 pub(super) fn reasons_for(engine: &Engine, why: &Why) -> Vec<Reason> {
     let locked = why.key.as_ref().filter(|it| it.file_only);
     let file_holder = locked.map(|it| engine.file_holder(&ResourceKey(it.name.clone())));
-    reasons(why, &Seen { now: engine.store().now(), disk_low: low_disk(engine), file_holder })
+    // A step that neither runs nor could be taken depends on no worker.
+    let dead = match why.step.worker.is_some() || !why.takers.is_empty() {
+        true => dead_workers(engine),
+        false => Vec::new(),
+    };
+    reasons(why, &Seen { now: engine.store().now(), disk_low: low_disk(engine), file_holder, dead })
+}
+
+/// What can't be read is taken for alive.
+fn dead_workers(engine: &Engine) -> Vec<WorkerId> {
+    let known = workers(engine.store()).map(|list| list.workers).unwrap_or_default();
+    known.into_iter().filter(|worker| !worker.alive).map(|worker| worker.row.id).collect()
 }
 
 fn reason(code: &'static str, text: impl Into<String>, command: Option<String>) -> Reason {
@@ -83,6 +97,10 @@ fn running(why: &Why, seen: &Seen) -> Reason {
     let step = &why.step;
     let since = step.started.map(|it| format!(" for {}", duration(seen.now.since(it)))).unwrap_or_default();
     let on = step.worker.map(|it| format!(" on {it}")).unwrap_or_default();
+    if let Some(dead) = step.worker.filter(|worker| seen.dead.contains(worker)) {
+        let text = format!("its worker {dead} is dead; the next worker runs it again");
+        return reason("worker_dead", text, Some("windlass worker --until-idle".to_string()));
+    }
     match why.cancel_asked || why.group_cancelling {
         true => reason("stopping", format!("it is running{on}{since}, and is stopping"), None),
         false => reason("running", format!("it is running{on}{since}"), Some(format!("windlass logs {} -f", step.id))),
@@ -136,7 +154,7 @@ fn waiting(why: &Why, seen: &Seen, error: &str) -> Vec<Reason> {
     }
     found.extend(why.key.as_ref().and_then(|it| key(it, why, seen)));
     if why.unmet.is_empty() {
-        found.extend(workers(why));
+        found.extend(for_want_of_workers(why, seen));
     }
     if let Some(text) = &seen.disk_low {
         found.push(reason("disk_low", text, Some("windlass settings disk_reserve".to_string())));
@@ -168,16 +186,16 @@ fn key(key: &KeyFacts, why: &Why, seen: &Seen) -> Option<Reason> {
     Some(reason("in_line", format!("{head} is ahead of it for `{}`", key.name), Some(format!("windlass why {head}"))))
 }
 
-fn workers(why: &Why) -> Option<Reason> {
+fn for_want_of_workers(why: &Why, seen: &Seen) -> Option<Reason> {
     let step_type = &why.step.step_type;
-    if why.takers.is_empty() {
+    // A dead worker holds no slot.
+    let mut takers = why.takers.iter().filter(|taker| !seen.dead.contains(&taker.worker)).peekable();
+    if takers.peek().is_none() {
         let text = format!("no worker takes steps of type `{step_type}`");
         return Some(reason("no_worker", text, Some(format!("windlass run --resume {}", why.group))));
     }
-    let full = why.takers.iter().all(|it| it.running >= it.size);
-    let pools: Vec<String> = why
-        .takers
-        .iter()
+    let full = takers.clone().all(|it| it.running >= it.size);
+    let pools: Vec<String> = takers
         .map(|it| format!("all slots of pool `{}` are busy ({} of {} on {})", it.pool, it.running, it.size, it.worker))
         .collect();
     (why.ready && full).then(|| reason("pool_full", pools.join("; "), Some("windlass list workers".to_string())))
@@ -187,11 +205,11 @@ fn workers(why: &Why) -> Option<Reason> {
 mod tests {
     use super::*;
     use crate::{
-        model::{GroupId, RunId, StepId, WorkerId},
+        model::{GroupId, RunId, StepId},
         store::read::{StepNeed, StepRow, Taker},
     };
 
-    const NOW: Seen = Seen { now: Timestamp(1_000_000), disk_low: None, file_holder: None };
+    const NOW: Seen = Seen { now: Timestamp(1_000_000), disk_low: None, file_holder: None, dead: Vec::new() };
 
     fn waiting_step() -> Why {
         let step = StepRow {
@@ -304,5 +322,21 @@ mod tests {
         let listed: std::collections::BTreeSet<&str> = listed.split('`').skip(1).step_by(2).collect();
         assert_eq!(codes, listed);
         assert!(codes.len() > 10, "{codes:?}");
+    }
+
+    #[test]
+    fn a_dead_worker_runs_nothing_and_holds_no_slot() {
+        let seen = Seen { dead: vec![WorkerId(7)], ..NOW };
+        let mut why = waiting_step();
+        why.takers[0].running = 2;
+        assert_eq!(reasons(&why, &NOW)[0].code, "pool_full");
+        assert_eq!(reasons(&why, &seen)[0].code, "no_worker");
+        (why.step.status, why.step.worker, why.ready) = (Status::Running, Some(WorkerId(7)), false);
+        assert_eq!(reasons(&why, &NOW)[0].code, "running");
+        let found = &reasons(&why, &seen)[0];
+        assert_eq!(
+            (found.code, found.text.as_str()),
+            ("worker_dead", "its worker w7 is dead; the next worker runs it again")
+        );
     }
 }
