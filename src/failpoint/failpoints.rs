@@ -25,7 +25,7 @@ pub enum Failpoint {
 }
 
 impl Failpoint {
-    #[cfg(any(test, feature = "internals"))]
+    #[cfg(any(test, feature = "internals", feature = "planted-bugs"))]
     pub const ALL: [(Failpoint, &'static str); 9] = [
         (Failpoint::UnfencedSettle, "unfenced-settle"),
         (Failpoint::DeferredBegin, "deferred-begin"),
