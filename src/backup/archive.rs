@@ -164,7 +164,7 @@ impl Archive {
         if zip.decompressed_size().is_none_or(|it| it > u128::from(length)) {
             return Err(damaged("its entries claim to be larger than the file".to_string()));
         }
-        // Whoever reads the file sees the last entry of a name; other programs see the first.
+        // A reader of the file sees the last entry of a name; other programs see the first.
         if zip.has_duplicate_names() {
             return Err(damaged("two of its entries have the same name".to_string()));
         }

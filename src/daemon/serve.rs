@@ -174,14 +174,14 @@ impl Daemon {
         self.supervisor.stopping();
         thread::scope(|scope| {
             let (stopped, stops) = mpsc::channel::<()>();
-            let told = move || {
+            let end = move || {
                 while stops.recv_timeout(LOOK) == Err(RecvTimeoutError::Timeout) {
                     self.supervisor.busy_with(&self.ending(), PATIENCE_OF_SUPERVISOR);
                     self.supervisor.alive();
                 }
             };
             // Without a thread the stop reports no progress; it stops all the same.
-            let _ = threads::start_within(scope, "windlass-ending", None, told);
+            let _ = threads::start_within(scope, "windlass-ending", None, end);
             self.end();
             drop(stopped);
         });

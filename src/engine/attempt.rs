@@ -211,10 +211,10 @@ pub(super) fn here(cx: &StepContext, kind: &dyn StepKind) -> StepResult {
 fn with_deadline(cx: &StepContext, run: impl FnOnce() -> StepResult) -> StepResult {
     let Some(timeout) = cx.step.timeout else { return run() };
     let done = CancelToken::new();
-    let (watched, told) = (done.clone(), cx.cancel.clone());
+    let (watched, token) = (done.clone(), cx.cancel.clone());
     let started = threads::start("windlass-deadline", move || {
         if watched.wait(timeout.duration()).is_none() {
-            told.cancel(KillIntent::Deadline(timeout));
+            token.cancel(KillIntent::Deadline(timeout));
         }
     });
     let watcher = match started {

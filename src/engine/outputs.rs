@@ -127,7 +127,7 @@ pub(super) fn collect(root: &Path, name: &str, artifacts: &ArtifactStore, until:
     Ok(collected)
 }
 
-/// Whether a file may have names elsewhere: it is this user's, and for root not one that is kept from others. Whoever may write
+/// Whether a file may have names elsewhere: it is this user's, and for root not one that is kept from others. A user who may write
 /// into an output directory could else have root read for them what they can only link.
 fn is_of_the_step(file: &Metadata, user: u32) -> bool {
     file.nlink() < 2 || (file.uid() == user && (user != 0 || file.mode() & 0o004 != 0))

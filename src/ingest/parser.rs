@@ -13,6 +13,7 @@ use super::{
     parse_options::ParseOptions,
 };
 use crate::{
+    engine::with_causes,
     model::{ArtifactHash, ParsedDocument},
     os::{Shortage, stderr, threads},
     process::{
@@ -113,10 +114,10 @@ fn read(request: &Request, dir: &Path) -> Result<Summary, Failed> {
         }
         Err(error) => {
             if Shortage::behind(&error).is_some() {
-                return Err(Failed { retryable: true, ..failed(NO_ROOM, with_cause(&error)) });
+                return Err(Failed { retryable: true, ..failed(NO_ROOM, with_causes(&error)) });
             }
             let hint = error.hint().map(|it| format!("; {it}")).unwrap_or_default();
-            let message = format!("{}{hint}", with_cause(&error));
+            let message = format!("{}{hint}", with_causes(&error));
             return Err(Failed { retryable: error.is_retryable(), ..failed(error.code(), message) });
         }
     };
@@ -174,13 +175,6 @@ fn parsed(request: &Request) -> Result<Option<ParsedDocument>, ParseError> {
         return Ok(Some(document));
     }
     parse(&bytes, &request.name, &request.options).map(Some)
-}
-
-fn with_cause(error: &ParseError) -> String {
-    match std::error::Error::source(error) {
-        Some(cause) => format!("{error}: {cause}"),
-        None => error.to_string(),
-    }
 }
 
 fn write_json(path: &Path, value: &impl Serialize) -> io::Result<()> {

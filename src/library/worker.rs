@@ -12,12 +12,11 @@ use std::{collections::BTreeMap, fmt, time::Duration};
 pub struct WorkerBuilder {
     engine: Engine,
     pools: BTreeMap<String, usize>,
-    scope: Scope,
 }
 
 impl WorkerBuilder {
     pub(super) fn new(engine: Engine, slots: usize) -> WorkerBuilder {
-        WorkerBuilder { engine, pools: BTreeMap::from([("*".to_string(), slots)]), scope: Scope::Everything }
+        WorkerBuilder { engine, pools: BTreeMap::from([("*".to_string(), slots)]) }
     }
 
     /// Steps of this type run in a pool of their own, `slots` at once.
@@ -32,7 +31,7 @@ impl WorkerBuilder {
     ///
     /// All pools are empty, the limits of this process are too low, or the database can't be written.
     pub fn start(self) -> Result<Worker> {
-        let options = engine::WorkerOptions { pools: self.pools, scope: self.scope };
+        let options = engine::WorkerOptions { pools: self.pools, scope: Scope::Everything };
         Ok(Worker { inner: engine::Worker::start(&self.engine.inner, options)? })
     }
 }

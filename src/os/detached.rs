@@ -26,7 +26,7 @@ impl Detached {
         };
         let mut command = Command::new(program);
         command.arg0("windlass").args(args).current_dir("/");
-        // Whoever supervises the starter does not supervise it.
+        // A supervisor of the starter does not supervise it.
         for name in ["NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID"] {
             command.env_remove(name);
         }

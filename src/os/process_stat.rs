@@ -90,7 +90,7 @@ fn pid_exists(pid: u32) -> bool {
 /// A process for people: `process 4242 (rsync)`; without a name where the system does not report it.
 pub fn in_words(pid: u32) -> String {
     match std::fs::read_to_string(format!("/proc/{pid}/comm")) {
-        // Whoever runs it chose the name.
+        // Its user chose the name.
         Ok(name) => {
             let name = name.trim_end().replace(|it: char| !it.is_ascii_graphic(), "?");
             format!("process {pid} ({name})")

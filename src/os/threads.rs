@@ -110,7 +110,7 @@ pub fn for_each<T: Send>(items: impl IntoIterator<Item = T>, work: impl Fn(T) + 
     });
 }
 
-/// Whoever comes first does it.
+/// The first caller does it.
 fn run(work: &Mutex<Option<impl FnOnce()>>) {
     let work = work.lock().unpoisoned().take();
     if let Some(work) = work {

@@ -235,8 +235,8 @@ impl Feed {
             if found.is_empty() {
                 return Ok(());
             }
-            let told = found.into_iter().map(|(at, event)| Arc::new(RingEvent::new(at, event))).collect();
-            self.push(told);
+            let events = found.into_iter().map(|(at, event)| Arc::new(RingEvent::new(at, event))).collect();
+            self.push(events);
         }
     }
 
@@ -251,9 +251,9 @@ impl Feed {
         }
     }
 
-    fn push(&self, told: Vec<Arc<RingEvent>>) {
+    fn push(&self, events: Vec<Arc<RingEvent>>) {
         let mut ring = self.ring();
-        for it in told {
+        for it in events {
             if ring.events.len() == self.limit
                 && let Some(first) = ring.events.pop_front()
             {
@@ -296,7 +296,7 @@ mod tests {
         observe::NoMetrics,
     };
 
-    fn told(seq: i64, group: i64) -> Arc<RingEvent> {
+    fn event(seq: i64, group: i64) -> Arc<RingEvent> {
         let event = Event {
             at: Timestamp(seq),
             kind: EventKind::GroupStart,
@@ -319,7 +319,7 @@ mod tests {
     fn a_reader_goes_on_behind_its_cursor_and_hears_when_it_fell_behind() {
         // Room for three: the first two make way.
         let event_ring = EventRing::empty(3, Arc::new(NoMetrics), Cursor { seq: 8, index: 1 });
-        event_ring.0.push((9..=13).map(|seq| told(seq, seq)).collect());
+        event_ring.0.push((9..=13).map(|seq| event(seq, seq)).collect());
         assert_eq!(event_ring.load(), (3, 3, 0));
         assert_eq!(seqs(event_ring.after(Cursor { seq: 10, index: 1 }, 100)), [11, 12, 13]);
         assert_eq!(seqs(event_ring.after(Cursor { seq: 12, index: 0 }, 1)), [12]);
@@ -331,20 +331,20 @@ mod tests {
     #[test]
     fn what_would_leave_the_ring_at_once_is_not_read() {
         let event_ring = EventRing::empty(3, Arc::new(NoMetrics), Cursor { seq: 1, index: 1 });
-        event_ring.0.push(vec![told(2, 2)]);
+        event_ring.0.push(vec![event(2, 2)]);
         event_ring.0.skip(Cursor { seq: 6, index: 1 });
         assert_eq!((event_ring.end().seq, event_ring.load().0), (2, 1), "the next of three is at hand");
         event_ring.0.skip(Cursor { seq: 100, index: 4 });
         assert_eq!(event_ring.load().0, 0, "what is before the gap has left, too");
-        event_ring.0.push((98..=100).map(|seq| told(seq, seq)).collect());
+        event_ring.0.push((98..=100).map(|seq| event(seq, seq)).collect());
         assert_eq!(seqs(event_ring.after(Cursor { seq: 97, index: 1 }, 100)), [98, 99, 100]);
         assert!(matches!(event_ring.after(Cursor { seq: 2, index: 1 }, 100), Ahead::Behind));
     }
 
     #[test]
-    fn an_event_is_told_with_the_cursor_behind_it() {
-        let told = told(7, 3);
-        assert_eq!(told.json, r#"{"cursor":"7.1","at":7,"kind":"GROUP_START","group":3,"run":null,"step":null}"#);
-        assert!(told.is_of(None) && told.is_of(Some(GroupId(3))) && !told.is_of(Some(GroupId(4))));
+    fn an_event_carries_the_cursor_behind_it() {
+        let event = event(7, 3);
+        assert_eq!(event.json, r#"{"cursor":"7.1","at":7,"kind":"GROUP_START","group":3,"run":null,"step":null}"#);
+        assert!(event.is_of(None) && event.is_of(Some(GroupId(3))) && !event.is_of(Some(GroupId(4))));
     }
 }

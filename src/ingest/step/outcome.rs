@@ -3,7 +3,7 @@
 use crate::{
     artifact,
     decide::outcome::{CommandFacts, of_command},
-    engine::{self, StepContext, StepResult},
+    engine::{self, StepContext, StepResult, with_causes},
     ingest,
     model::{KillIntent, Outcome},
     os::Shortage,
@@ -35,23 +35,23 @@ pub(super) fn no_room(reason: String) -> Outcome {
 pub(super) fn of_artifact(error: artifact::Error) -> Outcome {
     match &error {
         // Nobody's fault: the attempt is given back.
-        error if error.shortage().is_some() => no_room(with_cause(error)),
-        _ => Outcome::retryable("artifact", with_cause(&error)),
+        error if error.shortage().is_some() => no_room(with_causes(error)),
+        _ => Outcome::retryable("artifact", with_causes(&error)),
     }
 }
 
 pub(super) fn of_engine(error: engine::Error) -> Outcome {
     match error {
         engine::Error::Artifact(error) => of_artifact(error),
-        other => other.no_room(false).unwrap_or_else(|| Outcome::retryable("io", with_cause(&other))),
+        other => other.no_room(false).unwrap_or_else(|| Outcome::retryable("io", with_causes(&other))),
     }
 }
 
 pub(super) fn of_vector(error: vector::Error) -> Outcome {
     use vector::Error;
     let message = match error.hint() {
-        Some(hint) => format!("{}; {hint}", with_cause(&error)),
-        None => with_cause(&error),
+        Some(hint) => format!("{}; {hint}", with_causes(&error)),
+        None => with_causes(&error),
     };
     match error {
         Error::DiskFull { .. } => no_room(message),
@@ -71,23 +71,9 @@ pub(super) fn of_io(what: &str, error: &io::Error) -> Outcome {
 
 pub(super) fn with_hint(error: &ingest::Error) -> String {
     match error.hint() {
-        Some(hint) => format!("{}; {hint}", with_cause(error)),
-        None => with_cause(error),
+        Some(hint) => format!("{}; {hint}", with_causes(error)),
+        None => with_causes(error),
     }
-}
-
-/// The message with the messages below it: a person sees one line.
-pub(super) fn with_cause(error: &(dyn std::error::Error + 'static)) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let more = error.to_string();
-        if !text.ends_with(&more) {
-            text = format!("{text}: {more}");
-        }
-        cause = error.source();
-    }
-    text
 }
 
 #[cfg(test)]

@@ -71,7 +71,7 @@ fn store(cx: &StepContext, writers: &Writers) -> Work {
     let item = item_of(cx.input)?;
     let mut facts: Facts = serde_json::from_value(cx.input.looked_up.clone()).unwrap_or_default();
     if item.documents.iter().all(|it| facts.superseded.contains_key(&it.uri)) {
-        return Ok(StepResult::succeeded(Some(told(&item, 0, &facts.superseded, &path))));
+        return Ok(StepResult::succeeded(Some(result(&item, 0, &facts.superseded, &path))));
     }
     check_memory(cx, &set, &[(CHUNKS, 3), (EMBEDDINGS, 2)])?;
     let chunks: Vec<Chunk> = json_of(cx, CHUNKS)?;
@@ -115,11 +115,11 @@ fn store(cx: &StepContext, writers: &Writers) -> Work {
     }
     writers.keep(writer);
     facts.superseded.append(&mut late);
-    Ok(StepResult::succeeded(Some(told(&item, rows.len(), &facts.superseded, &path))))
+    Ok(StepResult::succeeded(Some(result(&item, rows.len(), &facts.superseded, &path))))
 }
 
 /// The result: what was stored, and what was not because it is superseded.
-fn told(item: &Item, chunks: usize, superseded: &BTreeMap<String, String>, path: &Path) -> Value {
+fn result(item: &Item, chunks: usize, superseded: &BTreeMap<String, String>, path: &Path) -> Value {
     let stored = item.documents.len() - superseded.len();
     let mut value = json!({ "chunks": chunks, "documents": stored, "database": path });
     if let Some(by) = superseded.values().next() {

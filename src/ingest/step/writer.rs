@@ -1,7 +1,7 @@
 //! Connections for the store step, kept for the next document.
 //!
 //! Opening a vector database, raising its epoch and closing it again cost several flushes of the disk; a document costs one.
-//! So the connection of the last step stays open for a moment. It holds no lock of any kind meanwhile. Whoever takes it over
+//! So the connection of the last step stays open for a moment. It holds no lock of any kind meanwhile. The step that takes it over
 //! holds the file lock and first checks whether another writer took over in between: then it raises the epoch again.
 
 use crate::os::{Unpoisoned, threads};

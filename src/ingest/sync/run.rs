@@ -15,7 +15,7 @@ use crate::{
 /// How long a removal waits for the lock of the vector database.
 const REMOVAL_WAIT: Millis = Millis::minutes(10);
 
-/// Whoever syncs: works on the groups, and hears how far the sync is.
+/// The caller of a sync: works on the groups, and hears how far the sync is.
 pub trait Driver {
     type Error: From<error::Error> + From<engine::Error>;
 

@@ -168,7 +168,7 @@ fn finalize(worker: &mut Worker, unit: &str, ran: Option<&mut Ran>) -> Result<()
     let timeouts = worker.timeouts;
     // Teardown always runs, also when the step itself was cancelled meanwhile.
     let calm = CancelToken::new();
-    // Whoever else holds the pipe of a worker that ended is not worth waiting for: no result can be lost any more.
+    // Another holder of the pipe of a worker that ended is not worth waiting for: no result can be lost any more.
     let drain = timeouts.drain.min(Millis::seconds(2));
     let options = RequestOptions { deadline: Some(timeouts.finalize), drain, ..RequestOptions::of(&calm, &timeouts) };
     let reply = worker.ask(&Request::Finalize { unit }, &options);

@@ -57,7 +57,7 @@ pub struct Sighting {
 
 type Look = dyn Fn(&str, &[PathBuf]) -> Vec<Sighting> + Send + Sync;
 
-/// Whoever knows where to look. It is given the engine's id and the paths of the vector databases that the engine knows.
+/// Knows where to look. It is given the engine's id and the paths of the vector databases that the engine knows.
 #[derive(Clone)]
 pub struct Lookout(Arc<Look>);
 

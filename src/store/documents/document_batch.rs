@@ -41,7 +41,7 @@ pub fn changed(tx: &ReadTx, id: i64) -> Result<Timestamp> {
         .ok_or_else(|| Error::not_found(format!("batch {id}")))
 }
 
-/// Whoever looked found that all documents of the batch, as they were at `changed`, have been worked on: they changed and
+/// A look at the batch found that all documents of the batch, as they were at `changed`, have been worked on: they changed and
 /// changed back. Then its groups have covered them. Does nothing when a document came or changed since.
 pub fn nothing_new(tx: &WriteTx, id: i64, changed: Timestamp) -> Result<()> {
     tx.execute(
