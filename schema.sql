@@ -134,7 +134,8 @@ CREATE TABLE item(
 -- ---------------------------------------------------------------- steps
 
 -- state: 0 open (in `ready`, in `lease`, or waiting for a need), 1 delayed, 2 blocked behind another step of its key, 3 paused
--- with its group, 4 waits for a step of its run that runs again, 5 completed, 6 failed, 7 cancelled. The last attempt is kept in place.
+-- with its group, 4 waits for a step of its run that runs again, -1 waits without a worker (for its children, a person, a signal);
+-- 5 completed, 6 failed, 7 cancelled, 8 skipped. The last attempt is kept in place.
 -- outcome: see `attempt`; 1 succeeded, 9 succeeded from the cache.
 CREATE TABLE step(
   id         INTEGER PRIMARY KEY,
@@ -142,7 +143,7 @@ CREATE TABLE step(
   group_id   INTEGER NOT NULL,
   no         INTEGER NOT NULL,
   type_id    INTEGER NOT NULL,
-  state      INTEGER NOT NULL CHECK (state IN (0, 1, 2, 3, 4, 5, 6, 7)),
+  state      INTEGER NOT NULL CHECK (state BETWEEN -1 AND 8),
   priority   INTEGER NOT NULL,
   due        INTEGER NOT NULL,
   unmet      INTEGER NOT NULL CHECK (unmet >= 0),   -- counted down only where a step has two needs or more
@@ -166,7 +167,7 @@ CREATE INDEX step_delayed ON step(due) WHERE state = 1;
 CREATE INDEX step_blocked ON step(key_id, type_id, scope, priority DESC, due) WHERE state = 2;   -- rowid breaks ties
 CREATE INDEX step_paused  ON step(group_id) WHERE state = 3;
 CREATE INDEX step_error   ON step(group_id, run_id) WHERE failures + crashes > 0 AND state < 5;   -- will be tried again
-CREATE INDEX step_lost    ON step(group_id, state, run_id) WHERE state >= 6;   -- rare among many
+CREATE INDEX step_lost    ON step(group_id, state, run_id) WHERE state IN (6, 7);   -- rare among many
 CREATE INDEX step_recomputing ON step(id) WHERE recomputed > 0 AND state < 5;
 
 -- Claimable steps, in claim order. Everything a claim needs is in the row.

@@ -3,7 +3,7 @@
 //! SQLite only: JSON functions, columns beside `min`.
 
 use super::step::steps_of_run;
-use crate::model::code::STEP_FAILED;
+use crate::model::code::{STEP_CANCELLED, STEP_FAILED};
 use crate::{
     model::{GroupId, RunId, Status, StepId, Timestamp},
     store::{attempt, error::Result, params::params, tx::ReadTx},
@@ -73,7 +73,7 @@ pub fn failure_kinds(tx: &ReadTx, group: GroupId, limit: usize) -> Result<Vec<Fa
         formatcp!(
             "SELECT min(s.id), s.run_id, count(*), a.detail
            FROM step s LEFT JOIN attempt a ON a.step_id = s.id AND a.token = s.token
-          WHERE s.group_id = ?1 AND s.state = {STEP_FAILED} AND s.state >= {STEP_FAILED}
+          WHERE s.group_id = ?1 AND s.state = {STEP_FAILED} AND s.state IN ({STEP_FAILED}, {STEP_CANCELLED})
           GROUP BY s.no, json_extract(a.detail, '$.outcome') ORDER BY count(*) DESC, min(s.id) LIMIT ?2"
         ),
         params![group.0, limit as i64],

@@ -165,12 +165,12 @@ pub fn runs_with_steps(
 
 pub(in crate::store) const WITH_FAILED: &str = formatcp!(
     "SELECT DISTINCT run_id FROM step
-      WHERE group_id = ?1 AND state = {STEP_FAILED} AND state >= {STEP_FAILED} AND run_id > ?2
+      WHERE group_id = ?1 AND state = {STEP_FAILED} AND state IN ({STEP_FAILED}, {STEP_CANCELLED}) AND run_id > ?2
       ORDER BY run_id LIMIT ?3"
 );
 pub(in crate::store) const WITH_CANCELLED: &str = formatcp!(
     "SELECT DISTINCT run_id FROM step
-      WHERE group_id = ?1 AND state = {STEP_CANCELLED} AND state >= {STEP_FAILED} AND run_id > ?2
+      WHERE group_id = ?1 AND state = {STEP_CANCELLED} AND state IN ({STEP_FAILED}, {STEP_CANCELLED}) AND run_id > ?2
       ORDER BY run_id LIMIT ?3"
 );
 pub(in crate::store) const WITH_ERROR: &str = formatcp!(

@@ -1,0 +1,61 @@
+-- From schema version 5 to 6: steps can be skipped, or wait without a worker.
+-- windlass does this by itself. By hand, while nothing uses the home: sqlite3 engine.db < 005-to-006.sql
+BEGIN IMMEDIATE;
+DROP VIEW step_status;
+DROP VIEW attempt_all;
+ALTER TABLE step RENAME TO old_step;
+CREATE TABLE step(
+  id         INTEGER PRIMARY KEY,
+  run_id     INTEGER NOT NULL,
+  group_id   INTEGER NOT NULL,
+  no         INTEGER NOT NULL,
+  type_id    INTEGER NOT NULL,
+  state      INTEGER NOT NULL CHECK (state BETWEEN -1 AND 8),
+  priority   INTEGER NOT NULL,
+  due        INTEGER NOT NULL,
+  unmet      INTEGER NOT NULL CHECK (unmet >= 0),   -- counted down only where a step has two needs or more
+  key_id     INTEGER,
+  scope      INTEGER NOT NULL DEFAULT 0,
+  attempts   INTEGER NOT NULL DEFAULT 0 CHECK (attempts >= 0),
+  failures   INTEGER NOT NULL DEFAULT 0 CHECK (failures >= 0),
+  crashes    INTEGER NOT NULL DEFAULT 0 CHECK (crashes >= 0),
+  suspect    INTEGER NOT NULL DEFAULT 0,            -- in flight when an engine died: runs alone in a child next time
+  recomputed INTEGER NOT NULL DEFAULT 0,            -- how often it ran again because a file that it had made was damaged
+  token      INTEGER,
+  worker     INTEGER,
+  started    INTEGER,
+  ended      INTEGER,
+  outcome    INTEGER,
+  output_id  INTEGER,
+  CHECK ((state >= 5) = (ended IS NOT NULL)),
+  CHECK (state <> 5 OR outcome IS NOT NULL)
+) STRICT;
+INSERT INTO step
+SELECT id, run_id, group_id, no, type_id, state, priority, due, unmet, key_id, scope, attempts, failures, crashes, suspect, recomputed,
+       token, worker, started, ended, outcome, output_id
+  FROM old_step;
+DROP TABLE old_step;
+CREATE INDEX step_delayed ON step(due) WHERE state = 1;
+CREATE INDEX step_blocked ON step(key_id, type_id, scope, priority DESC, due) WHERE state = 2;   -- rowid breaks ties
+CREATE INDEX step_paused  ON step(group_id) WHERE state = 3;
+CREATE INDEX step_error   ON step(group_id, run_id) WHERE failures + crashes > 0 AND state < 5;   -- will be tried again
+CREATE INDEX step_lost    ON step(group_id, state, run_id) WHERE state IN (6, 7);   -- rare among many
+CREATE INDEX step_recomputing ON step(id) WHERE recomputed > 0 AND state < 5;
+CREATE VIEW step_status AS
+SELECT s.id, s.run_id, s.group_id, s.no, s.type_id,
+       CASE WHEN l.step_id IS NOT NULL THEN 'RUNNING'
+            WHEN s.state = 5 THEN 'COMPLETED' WHEN s.state = 6 THEN 'FAILED' WHEN s.state = 7 THEN 'CANCELLED'
+            WHEN s.failures > 0 OR s.crashes > 0 THEN 'ERROR' ELSE 'PENDING' END AS status
+  FROM step s LEFT JOIN lease l ON l.step_id = s.id;
+
+-- Every attempt: the rows of `attempt`, successes that live in the step's own columns, and what runs now (outcome NULL).
+CREATE VIEW attempt_all AS
+SELECT step_id, n, token, worker, started, ended, outcome, detail FROM attempt
+UNION ALL
+SELECT s.id, s.attempts, s.token, s.worker, s.started, s.ended, s.outcome, NULL FROM step s
+ WHERE s.state = 5 AND s.token IS NOT NULL
+   AND NOT EXISTS (SELECT 1 FROM attempt a WHERE a.step_id = s.id AND a.token = s.token)
+UNION ALL
+SELECT step_id, attempts + 1, token, worker, started, NULL, NULL, NULL FROM lease;
+PRAGMA user_version = 6;
+COMMIT;
