@@ -29,7 +29,7 @@ pub enum Expression {
 pub struct Input {
     /// The directory with its output files.
     pub dir: Option<String>,
-    /// Its result value.
+    /// Its result value. None: it has ended and left none, which templates see as null.
     pub value: Option<Value>,
 }
 
@@ -116,7 +116,7 @@ impl Expression {
             Expression::Item(path) => values.item.as_deref().map(|it| walk("item", it, path)).transpose()?,
             Expression::Params(path) => values.params.as_deref().map(|it| walk("params", it, path)).transpose()?,
             Expression::InputValue(step, path) => {
-                let value = values.inputs.get(step).and_then(|it| it.value.as_ref());
+                let value = values.inputs.get(step).map(|it| it.value.as_ref().unwrap_or(&Value::Null));
                 value.map(|it| walk(&format!("inputs.{step}.value"), it, path)).transpose()?
             }
             Expression::InputDir(step) => text(values.inputs.get(step).and_then(|it| it.dir.as_deref())),
@@ -165,6 +165,7 @@ fn missing(said: &str, here: &Value, name: &str) -> String {
             format!("`{said}` has no `{name}`; {}", did_you_mean(name, map.keys().map(String::as_str)))
         }
         Value::Array(list) => format!("`{said}` has no `{name}`: it is a list of {}", list.len()),
+        Value::Null => format!("`{said}` is null, so it has no `{name}`"),
         _ => format!("`{said}` has no fields, so no `{name}`"),
     }
 }

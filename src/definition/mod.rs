@@ -28,7 +28,7 @@ pub use reads::Named;
 pub use secret::{MASK, is_secret_name, masked, masked_text};
 pub use template::{Part, Template, render_json};
 pub use workflow::{
-    Action, Background, Command, Definition, Env, HookDefinition, StepDefinition, StepLimits, Unit, WorkerDefinition,
-    is_as_stored,
+    Action, Background, Command, Definition, Env, HookDefinition, StepDefinition, StepLimits, Unit, ValueForm,
+    WorkerDefinition, is_as_stored,
 };
 pub use written::{shown_json, variables, yaml_text};

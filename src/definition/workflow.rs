@@ -59,6 +59,9 @@ pub struct StepDefinition {
     /// What becomes of processes that a command leaves behind.
     #[serde(default, skip_serializing_if = "Background::is_usual")]
     pub background: Background,
+    /// Where its value is kept.
+    #[serde(default, skip_serializing_if = "ValueForm::is_usual")]
+    pub value: ValueForm,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -107,6 +110,23 @@ pub enum Background {
     End,
     /// They keep running, even after the engine has ended.
     Allow,
+}
+
+/// Where the value of a step is kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ValueForm {
+    /// In the database, of a bounded size.
+    #[default]
+    Inline,
+    /// In the file `value` among its output files, of any size.
+    File,
+}
+
+impl ValueForm {
+    fn is_usual(&self) -> bool {
+        *self == ValueForm::Inline
+    }
 }
 
 impl Background {
@@ -227,10 +247,13 @@ impl Definition {
                 _ => None,
             };
             let needs: Vec<String> = step.needs.iter().map(|need| hex::encode(hashes[*need])).collect();
-            let what = serde_json::json!({
+            let mut what = serde_json::json!({
                 "name": step.name, "action": step.action, "with": step.with, "env": step.env, "worker": worker,
                 "needs": needs,
             });
+            if step.value == ValueForm::File {
+                what["value"] = serde_json::json!(step.value);
+            }
             hashes.push(digest("windlass step 1", &what));
         }
         hashes
@@ -262,6 +285,12 @@ impl Definition {
             }
         }
         Ok(())
+    }
+
+    /// Whether another step needs the one of this name, so that it can read what that left.
+    pub fn is_needed(&self, name: &str) -> bool {
+        let no = self.steps.iter().position(|it| it.name == name);
+        no.is_some_and(|no| !self.successors[no].is_empty())
     }
 
     /// Whether a template asks for the item, so that a run without one makes no sense.
@@ -307,11 +336,19 @@ impl StepDefinition {
             limits: StepLimits::default(),
             unit: Unit::Step,
             background: Background::End,
+            value: ValueForm::Inline,
         }
     }
 
     pub fn retry_policy(&self) -> RetryPolicy {
         RetryPolicy { retries: self.retries, backoff: self.backoff, max_crashes: self.max_crashes }
+    }
+
+    /// Whether a template of the step asks for the directory of this earlier step.
+    pub fn asks_for_dir(&self, step: &str) -> Result<bool> {
+        let templates = action_templates(&self.action, &self.env, &self.with)?;
+        let mut expressions = templates.iter().flat_map(Template::expressions);
+        Ok(expressions.any(|it| matches!(it, Expression::InputDir(name) if name == step)))
     }
 
     fn templates(&self) -> Result<Vec<Template>> {

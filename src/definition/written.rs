@@ -6,7 +6,7 @@ use super::{
     secret::{MASK, masked, masked_text},
     template::{Part, Template},
     workflow::{
-        Action, Background, Command, Definition, Env, HookDefinition, StepDefinition, StepLimits, Unit,
+        Action, Background, Command, Definition, Env, HookDefinition, StepDefinition, StepLimits, Unit, ValueForm,
         WorkerDefinition,
     },
 };
@@ -85,6 +85,9 @@ fn write_rest(all: &mut Map<String, Value>, step: &StepDefinition) {
     }
     if step.background == Background::Allow {
         put("background", json!("allow"));
+    }
+    if step.value == ValueForm::File {
+        put("value", json!("file"));
     }
     write_patience(all, (step.retries, usual.retries), &step.backoff, step.timeout);
     write_with(all, &step.with, &step.env);

@@ -119,7 +119,7 @@ fn gather(state: &WorkerState, claimed: &Claimed) -> Result<Task, Error> {
         .filter_map(|(no, output)| Some((known.definition.steps[*no].name.clone(), output?)))
         .collect();
     let item = item_value(&row.item);
-    let values = Values {
+    let mut values = Values {
         item: Some(Cow::Borrowed(&item)),
         params: Some(Cow::Borrowed(&group.params)),
         group: Some(claimed.group),
@@ -133,6 +133,10 @@ fn gather(state: &WorkerState, claimed: &Claimed) -> Result<Task, Error> {
             .collect(),
         ..Values::default()
     };
+    // A step that is needed has completed, also where it left nothing.
+    for need in step.needs.iter().filter_map(|it| known.definition.steps.get(*it)) {
+        values.inputs.entry(need.name.clone()).or_default();
+    }
     let with = match step.action {
         Action::Uses(_) => render_json(&step.with, &values)?,
         _ => step.with.clone(),

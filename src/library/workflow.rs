@@ -112,6 +112,12 @@ impl Step {
         self.set("resource_key", key)
     }
 
+    /// Keeps its value, of any size, in the file `value` of its output directory, `{{ inputs.NAME.dir }}/value` for later steps.
+    /// Without it a value has at most 64 KiB.
+    pub fn value_in_file(self) -> Step {
+        self.set("value", "file")
+    }
+
     /// Sets any other key of a step, such as `env`, `limits` or `cache`.
     pub fn set(mut self, key: &str, value: impl Into<Value>) -> Step {
         self.fields.insert(key.to_string(), value.into());

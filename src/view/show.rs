@@ -124,7 +124,8 @@ fn inputs(tx: &ReadTx, details: &StepDetails) -> crate::store::Result<Vec<(Strin
         let value = output::of_step(tx, need.step)?.and_then(|it| it.value);
         Ok((need.name.clone(), Input { dir: None, value }))
     };
-    details.needs.iter().map(input).collect()
+    let done = |it: &&read::StepNeed| it.status == Status::Completed;
+    details.needs.iter().filter(done).map(input).collect()
 }
 
 /// What is known of a step outside of its attempts. Their directories are gone.

@@ -98,7 +98,7 @@ impl Reader<'_> {
         let name = self.source.name(named, "hook name")?;
         let (env, declared) = self.env(&fields)?;
         let foreign = foreign(&env);
-        let scope = Scope { place: Place::Hook, needs: &[], env: &declared, foreign: &foreign };
+        let scope = Scope { env: &declared, foreign: &foreign, ..Scope::of(Place::Hook) };
         self.check_env(&fields, &env, scope)?;
         let action = self.action(&name, &fields, node.line, scope, None)?;
         let (retries, backoff, timeout) = self.patience(&fields, 3)?;

@@ -70,6 +70,7 @@ const STEP: &[&str] = &[
     "limits",
     "unit",
     "background",
+    "value",
 ];
 
 /// Reads and validates a workflow. `file_name` is only for messages.
@@ -95,7 +96,7 @@ pub fn parse(text: &str, file_name: &str, known: &KnownKinds) -> Result<Definiti
 
 /// Refuses what a command outside of any file can't use: there are no earlier steps and no variables.
 pub fn check_alone(command: &Template) -> Result<()> {
-    let scope = Scope { place: Place::Step, needs: &[], env: &[], foreign: &[] };
+    let scope = Scope::of(Place::Step);
     command.expressions().try_for_each(|it| scope.check(it)).map_err(|(message, hint)| Error::Template {
         template: command.source().to_string(),
         message,
@@ -114,6 +115,12 @@ struct Draft<'n> {
     fields: Fields<'n>,
     line: u64,
     needs: Vec<usize>,
+}
+
+impl Draft<'_> {
+    fn has_its_value_in_a_file(&self) -> bool {
+        self.fields.get("value").is_some_and(|it| matches!(&it.value, Value::Text(text) if text == "file"))
+    }
 }
 
 impl Reader<'_> {

@@ -20,6 +20,8 @@ pub struct Scope<'a> {
     pub place: Place,
     /// The names of the steps that this one needs.
     pub needs: &'a [&'a str],
+    /// Those of them whose values are in files.
+    pub in_files: &'a [&'a str],
     /// The declared variables.
     pub env: &'a [String],
     /// Those of them that are made of values.
@@ -27,6 +29,11 @@ pub struct Scope<'a> {
 }
 
 impl Scope<'_> {
+    /// Where there are no earlier steps and no variables.
+    pub fn of(place: Place) -> Scope<'static> {
+        Scope { place, needs: &[], in_files: &[], env: &[], foreign: &[] }
+    }
+
     pub fn check(&self, expression: &Expression) -> Result<(), Problem> {
         let root = || expression.to_string().split('.').next().unwrap_or_default().to_string();
         match expression {
@@ -50,6 +57,10 @@ impl Scope<'_> {
                     needs => format!("{} (or list it in `needs`)", did_you_mean(step, needs.iter().copied())),
                 };
                 Err((format!("`inputs.{step}` is not among the steps that this one needs"), Some(hint)))
+            }
+            Expression::InputValue(step, _) if self.in_files.contains(&step.as_str()) => {
+                let hint = format!("read the file {{{{ inputs.{step}.dir }}}}/value");
+                Err((format!("the value of step `{step}` is in a file"), Some(hint)))
             }
             Expression::Env(name) if !self.env.contains(name) => {
                 let hint = match self.env {

@@ -11,7 +11,7 @@ use crate::{
         error::Result,
         shell,
         template::Template,
-        workflow::{Action, Background, Command, StepDefinition, StepLimits, Unit, WorkerDefinition},
+        workflow::{Action, Background, Command, StepDefinition, StepLimits, Unit, ValueForm, WorkerDefinition},
         yaml::{Fields, Node, Value, did_you_mean},
     },
     model::Millis,
@@ -30,7 +30,14 @@ impl Reader<'_> {
         let needed: Vec<&str> = needs.iter().map(|it| drafts[*it].name.as_str()).collect();
         let (env, declared) = self.env(fields)?;
         let foreign = foreign(&env);
-        let scope = Scope { place: Place::Step, needs: &needed, env: &declared, foreign: &foreign };
+        let in_files: Vec<&str> = needs
+            .iter()
+            .map(|it| &drafts[*it])
+            .filter(|it| it.has_its_value_in_a_file())
+            .map(|it| it.name.as_str())
+            .collect();
+        let scope =
+            Scope { place: Place::Step, needs: &needed, in_files: &in_files, env: &declared, foreign: &foreign };
         self.check_env(fields, &env, scope)?;
         let mut step = StepDefinition::new(name, self.action(name, fields, *line, scope, Some(workers))?);
         step.with = self.with(fields, scope)?;
@@ -40,7 +47,7 @@ impl Reader<'_> {
             step.step_type = self.source.name(node, "type")?;
         }
         if let Some(node) = fields.get("resource_key") {
-            let scope = Scope { place: Place::Submit, needs: &[], env: &[], foreign: &[] };
+            let scope = Scope::of(Place::Submit);
             step.resource_key = Some(self.template(node, "resource_key", scope)?);
         }
         (step.retries, step.backoff, step.timeout) = self.patience(fields, step.retries)?;
@@ -64,6 +71,9 @@ impl Reader<'_> {
         }
         if let Some(node) = fields.get("background") {
             step.background = self.background(node, &step)?;
+        }
+        if let Some(node) = fields.get("value") {
+            step.value = self.value_form(node, &step)?;
         }
         step.env = env;
         Ok(step)
@@ -196,7 +206,7 @@ impl Reader<'_> {
         if step.cache != Some(true) {
             return Err(self.source.refuse(node.line, "`cache_files` needs `cache: true`", None));
         }
-        let scope = Scope { place: Place::Submit, needs: &[], env: &[], foreign: &[] };
+        let scope = Scope::of(Place::Submit);
         let files = self.source.list(node, "cache_files")?.iter();
         files.map(|it| self.template(it, "cache_files", scope)).collect()
     }
@@ -214,6 +224,18 @@ impl Reader<'_> {
             }
             "allow" => return Ok(Background::Allow),
             other => (format!("unknown value `{other}` of `background`"), "write `allow` or `end`"),
+        };
+        Err(self.source.refuse(node.line, message, Some(hint)))
+    }
+
+    fn value_form(&self, node: &Node, step: &StepDefinition) -> Result<ValueForm> {
+        let (message, hint) = match self.source.text(node, "value")?.as_str() {
+            "inline" => return Ok(ValueForm::Inline),
+            "file" if matches!(step.action, Action::Uses(_)) => {
+                ("`value: file` works only with `run` and `worker`".to_string(), "remove it")
+            }
+            "file" => return Ok(ValueForm::File),
+            other => (format!("unknown value `{other}` of `value`"), "write `file` or `inline`"),
         };
         Err(self.source.refuse(node.line, message, Some(hint)))
     }

@@ -1,22 +1,20 @@
 //! `run:` steps and hooks: a command in a child of its own.
 
+use super::value::{self, OUT};
 use crate::{
-    definition::{Background, Command, Env, Input, Values},
+    definition::{Background, Command, Env, Input, ValueForm, Values},
     engine::{
         error::{Error, Result},
         outputs::Until,
         step_kind::{Printed, StepContext, StepInput, StepResult},
     },
-    model::{KillIntent, Millis, Outcome, number::keep_digits},
+    model::{KillIntent, Millis, Outcome},
     process::{self, Captured, ChildEnd, ChildSpec},
+    store::output::Output,
 };
 use serde_json::{Value, json};
 use std::{borrow::Cow, collections::BTreeMap, env, ffi::OsString, os::fd::OwnedFd};
 
-/// The directory of an attempt whose files become artifacts.
-pub(super) const OUT: &str = "out";
-/// Output that becomes the value of the step; more than that is only in the log.
-const MOST_VALUE: u64 = 64 << 10;
 /// Our variables that a command gets; its definition names all others.
 const PASSED_ON: [&str; 4] = ["PATH", "HOME", "LANG", "TMPDIR"];
 /// A variable larger than this can't be passed to a program.
@@ -34,7 +32,7 @@ pub fn run_for_event(cx: &StepContext, command: &Command, env: &Env, event: &str
 
 fn attempt(cx: &StepContext, command: &Command, env: &Env, event: Option<&str>) -> Result<StepResult> {
     let out = cx.work.create(OUT)?;
-    let inputs = inputs(cx)?;
+    let inputs = inputs(cx, true)?;
     let mut values = values(cx.input, &out, &inputs, event);
     let extra = render_env(env, &values)?;
     values.env = extra.clone();
@@ -46,6 +44,9 @@ fn attempt(cx: &StepContext, command: &Command, env: &Env, event: Option<&str>) 
     spec.limits.open_files = cx.step.limits.open_files;
     spec.limits.cpu = cx.step.limits.cpu;
     spec.limits.wall = cx.step.timeout;
+    if cx.step.value == ValueForm::File && event.is_none() {
+        spec.stdout_file = Some(value::create_file(&out)?);
+    }
     spec.background = cx.step.background == Background::Allow;
     if let Some(lock) = cx.lock {
         let lock = lock.try_clone().map_err(|source| Error::Io {
@@ -56,7 +57,7 @@ fn attempt(cx: &StepContext, command: &Command, env: &Env, event: Option<&str>) 
         spec.kept_fds.push(OwnedFd::from(lock));
     }
     let end = process::run(&spec, cx.cancel);
-    finish(cx, end)
+    finish(cx, end, event.is_none())
 }
 
 /// The declared variables with their values.
@@ -73,13 +74,28 @@ pub(super) fn render_env(env: &Env, values: &Values<'_>) -> Result<BTreeMap<Stri
     Ok(found)
 }
 
-/// What earlier steps left: their values, and their files where there are any.
-fn inputs(cx: &StepContext) -> Result<BTreeMap<String, Input>> {
+/// What earlier steps left. A directory for those that left files, and for others if the step asks for it or `always`.
+pub(super) fn inputs(cx: &StepContext, always: bool) -> Result<BTreeMap<String, Input>> {
     let mut found = BTreeMap::new();
+    let until = Until::of(cx.cancel, None, Millis(0));
     for (name, output) in &cx.input.inputs {
-        let dir = cx.work.materialise(name, output, cx.artifacts, Until::of(cx.cancel, None, Millis(0)))?;
-        let dir = Some(dir.to_string_lossy().into_owned());
+        let has_files = !output.files.is_empty() || !output.links.is_empty();
+        let dir = match always || has_files || cx.step.asks_for_dir(name)? {
+            true => Some(cx.work.materialise(name, output, cx.artifacts, until)?.to_string_lossy().into_owned()),
+            false => None,
+        };
         found.insert(name.clone(), Input { dir, value: output.value.clone() });
+    }
+    // A step that is needed has completed, also where it left nothing.
+    for need in cx.step.needs.iter().filter_map(|it| cx.definition.steps.get(*it)) {
+        if !found.contains_key(&need.name) {
+            let dir = match cx.step.asks_for_dir(&need.name)? {
+                true => Some(cx.work.materialise(&need.name, &Output::default(), cx.artifacts, until)?),
+                false => None,
+            };
+            let dir = dir.map(|it| it.to_string_lossy().into_owned());
+            found.insert(need.name.clone(), Input { dir, value: None });
+        }
     }
     Ok(found)
 }
@@ -147,7 +163,10 @@ fn environment(
         if value.len() > MOST_VARIABLE {
             let what =
                 format!("variable {name} would have {} bytes; a program can receive {MOST_VARIABLE}", value.len());
-            return Err(Error::refused(what, Some("pass large values as files of an earlier step")));
+            return Err(Error::refused(
+                what,
+                Some("pass large values as files of an earlier step, for example with its `value: file`"),
+            ));
         }
         all.retain(|it| it.0 != name);
         all.push((name.into(), value.into()));
@@ -155,15 +174,18 @@ fn environment(
     Ok(all)
 }
 
-fn finish(cx: &StepContext, end: ChildEnd) -> Result<StepResult> {
+/// `is_step`: a hook has no value.
+fn finish(cx: &StepContext, end: ChildEnd, is_step: bool) -> Result<StepResult> {
     let outcome = process::outcome(&end, &cx.step.permanent_exits);
     let certificate = process::attempt_stats(&end);
     let mut result = StepResult::ended(outcome).with_stats(certificate);
     result.logs = vec![printed(1, &end.stdout), printed(2, &end.stderr)];
     if result.report.outcome == Outcome::Succeeded {
-        result.report.value = value(&end.stdout);
         let until = Until::of(cx.cancel, cx.step.timeout, end.wall);
         result.keep(cx.work.collect(OUT, cx.artifacts, until), until);
+        if is_step {
+            value::keep_printed(cx, &mut result, &end.stdout);
+        }
     }
     if result.report.outcome == (Outcome::TimedOut { after: Millis(0) }) {
         result.report.outcome = Outcome::TimedOut { after: end.wall };
@@ -174,18 +196,4 @@ fn finish(cx: &StepContext, end: ChildEnd) -> Result<StepResult> {
 
 pub(in crate::engine) fn printed(stream: i64, captured: &Captured) -> Printed {
     Printed { stream, total: captured.total, newest: captured.newest.clone() }
-}
-
-/// What a command printed, as a value for its successors: JSON if it is JSON, else the text without its last newline. A
-/// number on its own is one only if it comes back as it was printed: `1.10` and the hash `6063e25` are texts.
-fn value(stdout: &Captured) -> Option<Value> {
-    if stdout.total == 0 || stdout.total > MOST_VALUE {
-        return None;
-    }
-    let text = String::from_utf8(stdout.newest.clone()).ok()?;
-    match serde_json::from_slice(&keep_digits(text.as_bytes())) {
-        Ok(Value::Number(number)) if number.to_string() != text.trim() => Some(text.trim().into()),
-        Ok(value) => Some(value),
-        Err(_) => Some(Value::String(text.trim_end_matches('\n').to_string())),
-    }
 }

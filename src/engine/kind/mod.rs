@@ -3,6 +3,7 @@
 
 pub mod command;
 mod simple;
+mod value;
 pub(crate) mod worker;
 
 use super::Registry;

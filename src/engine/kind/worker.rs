@@ -1,8 +1,11 @@
 //! `worker:` steps: a unit of work for a long-lived worker process.
 
-use super::command::{OUT, environment_passed_on, printed, render_env, values};
+use super::{
+    command::{environment_passed_on, inputs, printed, render_env, values},
+    value::{self, OUT},
+};
 use crate::{
-    definition::{Action, Definition, Input, StepDefinition, Unit, render_json},
+    definition::{Action, Definition, StepDefinition, Unit, render_json},
     engine::{
         error::Result,
         outputs::Until,
@@ -18,7 +21,7 @@ use crate::{
     },
 };
 use serde_json::Value;
-use std::{collections::BTreeMap, env, path::Path};
+use std::{env, path::Path};
 
 /// Runs a step on a process of its worker's pool.
 pub(crate) fn run(cx: &StepContext, definition: DefinitionId, worker: &str, handler: &str) -> StepResult {
@@ -118,7 +121,7 @@ fn unit(cx: &StepContext, worker: &str) -> UnitOf {
 }
 
 fn work(cx: &StepContext, handler: &str, out: &Path) -> Result<Work> {
-    let inputs = inputs(cx)?;
+    let inputs = inputs(cx, false)?;
     let mut values = values(cx.input, out, &inputs, None);
     values.env = render_env(&cx.step.env, &values)?;
     let with: Value = render_json(&cx.step.with, &values)?;
@@ -139,25 +142,13 @@ fn work(cx: &StepContext, handler: &str, out: &Path) -> Result<Work> {
     })
 }
 
-/// What earlier steps left; directories only for those that left files.
-fn inputs(cx: &StepContext) -> Result<BTreeMap<String, Input>> {
-    let mut found = BTreeMap::new();
-    let until = Until::of(cx.cancel, None, Millis(0));
-    for (name, output) in &cx.input.inputs {
-        let dir = match output.files.is_empty() && output.links.is_empty() {
-            true => None,
-            false => Some(cx.work.materialise(name, output, cx.artifacts, until)?.to_string_lossy().into_owned()),
-        };
-        found.insert(name.clone(), Input { dir, value: output.value.clone() });
-    }
-    Ok(found)
-}
-
 fn finish(cx: &StepContext, ran: Ran) -> Result<StepResult> {
     let mut result = StepResult::ended(ran.outcome).with_stats(ran.certificate);
     result.logs = vec![printed(1, &ran.stdout), printed(2, &ran.stderr)];
     if result.report.outcome == Outcome::Succeeded {
-        result.report.value = ran.value;
+        value::keep_returned(cx, &mut result, ran.value)?;
+    }
+    if result.report.outcome == Outcome::Succeeded {
         let until = Until::of(cx.cancel, cx.step.timeout, ran.took);
         result.keep(cx.work.collect(OUT, cx.artifacts, until), until);
     }
