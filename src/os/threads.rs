@@ -67,7 +67,10 @@ impl Threads {
             let _counted = counted;
             work();
         })?;
-        self.handles.lock().unpoisoned().push(handle);
+        let mut handles = self.handles.lock().unpoisoned();
+        // What has ended would keep its stack until it is joined.
+        handles.retain(|it| !it.is_finished());
+        handles.push(handle);
         Ok(())
     }
 

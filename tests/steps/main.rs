@@ -8,6 +8,7 @@ use std::{
 };
 use tempfile::TempDir;
 
+mod slow_workers;
 mod values;
 
 struct Place(TempDir);

@@ -7,12 +7,12 @@ use super::{
 use crate::{
     decide::recycle::jittered_age,
     model::{KillIntent, Millis, RunId},
-    os::{CancelToken, Unpoisoned},
+    os::{CancelToken, Unpoisoned, threads::Threads},
     process::worker::{Broken, StartFailure, Worker},
 };
 use std::{
     io::{PipeReader, PipeWriter, Write},
-    sync::{Condvar, Mutex, MutexGuard},
+    sync::{Arc, Condvar, Mutex, MutexGuard},
     time::{Duration, Instant},
 };
 
@@ -32,6 +32,8 @@ pub(super) struct Inner {
     pub notify: (PipeReader, PipeWriter),
     /// Cancelled when the pool is closed.
     pub closing: CancelToken,
+    /// They wait until processes are ready.
+    pub starters: Threads,
 }
 
 /// Why there is no worker for a step.
@@ -57,14 +59,20 @@ impl Inner {
         let _ = (&self.notify.1).write(&[0]);
     }
 
-    /// A worker that lives, for a step of `run` if its unit is one.
-    pub(super) fn check_out(&self, run: Option<RunId>, cancel: &CancelToken) -> Result<Worker, Unavailable> {
+    /// A worker that lives, for this step; of `run` if that is its unit.
+    pub(super) fn check_out(
+        self: &Arc<Self>,
+        step: &str,
+        run: Option<RunId>,
+        cancel: &CancelToken,
+    ) -> Result<Worker, Unavailable> {
+        let until = Instant::now() + self.spec.timing.start_wait.duration();
         let mut state = self.lock();
         loop {
             if let Some(intent) = cancel.intent() {
                 return Err(Unavailable::Stopped(intent));
             }
-            match state.next_turn(&self.spec, run, Instant::now()) {
+            match state.next_turn(&self.spec, step, run, Instant::now()) {
                 Turn::Take(idle) => {
                     drop(state);
                     let mut worker = idle.worker;
@@ -81,16 +89,22 @@ impl Inner {
                 }
                 Turn::Start(number) => {
                     drop(state);
-                    match self.start(number, cancel) {
-                        Ok(worker) => {
+                    match self.start_aside(number).wait(until, cancel) {
+                        None => state = self.lock(),
+                        Some(Ok(worker)) => {
                             self.lock().enter(&worker, run);
                             return Ok(worker);
                         }
-                        Err(StartFailure::NotStartable(why)) => return Err(Unavailable::NotStartable(why)),
-                        Err(StartFailure::NoRoom(why)) => return Err(Unavailable::NoRoom(why)),
-                        Err(StartFailure::Stopped(intent)) => return Err(Unavailable::Stopped(intent)),
-                        Err(StartFailure::Failed(_)) => state = self.lock(),
+                        Some(Err(StartFailure::NotStartable(why))) => return Err(Unavailable::NotStartable(why)),
+                        Some(Err(StartFailure::NoRoom(why))) => return Err(Unavailable::NoRoom(why)),
+                        Some(Err(StartFailure::Stopped(intent))) => return Err(Unavailable::Stopped(intent)),
+                        Some(Err(StartFailure::Failed(_))) => state = self.lock(),
                     }
+                }
+                // Steps of other types can use the place of one that waits for a start.
+                Turn::Wait { .. } if state.starts_for_waiters() && Instant::now() >= until => {
+                    let after = state.look_again(Instant::now());
+                    return Err(Unavailable::NotNow { reason: None, after });
                 }
                 Turn::Wait { at_most, parked } => {
                     if parked {
@@ -109,8 +123,8 @@ impl Inner {
     }
 
     /// A worker that has served no step: one that has is ended and replaced.
-    pub(super) fn check_out_new(&self, cancel: &CancelToken) -> Result<Worker, Unavailable> {
-        let worker = self.check_out(None, cancel)?;
+    pub(super) fn check_out_new(self: &Arc<Self>, step: &str, cancel: &CancelToken) -> Result<Worker, Unavailable> {
+        let worker = self.check_out(step, None, cancel)?;
         if worker.units == 0 {
             return Ok(worker);
         }
@@ -134,7 +148,7 @@ impl Inner {
     pub(super) fn start(&self, number: u64, cancel: &CancelToken) -> Result<Worker, StartFailure> {
         let started = Worker::start(number, &self.spec.worker, cancel);
         let mut state = self.lock();
-        state.starting -= 1;
+        state.start_ended(number);
         match started {
             Ok(mut worker) => {
                 state.starts.succeeded();

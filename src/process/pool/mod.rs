@@ -6,6 +6,7 @@
 mod inner;
 mod run;
 mod spec;
+mod start;
 mod state;
 mod supervisor;
 
@@ -45,6 +46,7 @@ impl Pool {
             chores: Condvar::new(),
             notify,
             closing: CancelToken::new(),
+            starters: Threads::default(),
         });
         let theirs = inner.clone();
         let threads = Threads::default();
@@ -52,7 +54,8 @@ impl Pool {
         Ok(Pool { inner, threads })
     }
 
-    /// Runs one step on a worker of the pool; waits for one that is busy. Blocks the calling thread.
+    /// Runs one step on a worker of the pool; waits for one that is busy, and briefly for one that gets ready. Blocks the
+    /// calling thread.
     pub fn run(&self, job: &Job) -> Done {
         run::run(&self.inner, job)
     }
@@ -89,6 +92,9 @@ impl Pool {
         self.inner.chores.notify_all();
         self.inner.ring();
         self.threads.join();
+        self.inner.starters.join();
+        // What got ready meanwhile serves nobody any more.
+        supervisor::keep(&self.inner);
     }
 }
 

@@ -19,7 +19,7 @@ use crate::{
     },
 };
 use serde_json::Value;
-use std::{fs::File, os::fd::AsFd, path::Path};
+use std::{fs::File, os::fd::AsFd, path::Path, sync::Arc};
 
 /// In a certificate.
 const LAST_LINES: usize = 4096;
@@ -87,10 +87,10 @@ impl UnitOf {
     }
 }
 
-pub(super) fn run(inner: &Inner, job: &Job) -> Done {
+pub(super) fn run(inner: &Arc<Inner>, job: &Job) -> Done {
     let taken = match job.alone {
-        true => inner.check_out_new(job.cancel),
-        false => inner.check_out(job.unit.run(), job.cancel),
+        true => inner.check_out_new(&job.work.step, job.cancel),
+        false => inner.check_out(&job.work.step, job.unit.run(), job.cancel),
     };
     let mut worker = match taken {
         Ok(worker) => worker,

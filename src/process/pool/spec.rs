@@ -25,6 +25,8 @@ pub struct Timing {
     /// The first wait after a failed start; doubles with each failure in a row.
     pub backoff: Millis,
     pub backoff_most: Millis,
+    /// A step waits so long, at most, for a process that gets ready; then it gives its place away.
+    pub start_wait: Millis,
     /// A worker that was idle so long is watched by the supervisor.
     pub linger: Millis,
     /// A worker without work for so long is ended; the next step starts another.
@@ -42,6 +44,7 @@ impl Default for Timing {
         Timing {
             backoff: Millis(100),
             backoff_most: Millis::seconds(5),
+            start_wait: Millis(500),
             linger: Millis(200),
             idle_most: Millis::minutes(10),
             hold: Millis::seconds(5),

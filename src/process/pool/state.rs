@@ -4,7 +4,7 @@ use super::spec::{PoolSpec, Recycled};
 use crate::{
     decide::{
         recycle::{Baseline, RecycleReason, limits_that_count, recycle},
-        start::{MOST_FAILED, is_in_trouble, wait_after},
+        start::{MOST_FAILED, is_in_trouble, look_again, wait_after},
     },
     model::{Health, Millis, RunId, WorkerLimits, bounded},
     process::worker::{Broken, Worker},
@@ -26,8 +26,11 @@ pub(super) struct State {
     pub parked: usize,
     /// Every process that has said hello and is not on its way out, by number.
     pub roster: BTreeMap<u64, Listed>,
-    /// Processes that are being started.
+    /// Processes that are being started, and since when there is one.
     pub starting: usize,
+    pub starting_since: Option<Instant>,
+    /// Which step a process is being started for, by the name of the step.
+    pub started_for: HashMap<String, u64>,
     pub starts: Starts,
     pub recycling: Option<Recycling>,
     /// Too far beyond a limit to continue while another is being replaced.
@@ -104,6 +107,8 @@ impl State {
             parked: 0,
             roster: BTreeMap::new(),
             starting: 0,
+            starting_since: None,
+            started_for: HashMap::new(),
             starts: Starts::default(),
             recycling: None,
             queue: VecDeque::new(),
@@ -119,7 +124,7 @@ impl State {
         }
     }
 
-    pub(super) fn next_turn(&mut self, spec: &PoolSpec, run: Option<RunId>, now: Instant) -> Turn {
+    pub(super) fn next_turn(&mut self, spec: &PoolSpec, step: &str, run: Option<RunId>, now: Instant) -> Turn {
         let wait = |at_most, parked: usize| Turn::Wait { at_most, parked: parked > 0 };
         const LONG: Duration = Duration::from_secs(60);
         if self.closed {
@@ -141,11 +146,18 @@ impl State {
         if self.parked > 0 {
             return wait(LONG, self.parked);
         }
+        if self.started_for.contains_key(step) {
+            return wait(LONG, 0);
+        }
         if self.serving() < self.size {
             let in_trouble = self.starts.is_in_trouble();
             return match self.starts.wait(now) {
                 _ if in_trouble && self.starting > 0 => wait(LONG, 0),
-                None => Turn::Start(self.make_room()),
+                None => {
+                    let number = self.make_room();
+                    self.started_for.insert(step.to_string(), number);
+                    Turn::Start(number)
+                }
                 // One that lives will be free.
                 Some(left) if in_trouble && self.roster.values().any(|it| it.busy) => wait(left, 0),
                 Some(_) if in_trouble => Turn::Broken(Box::new(self.starts.last.clone())),
@@ -167,6 +179,25 @@ impl State {
         }
     }
 
+    /// Whether a step that finds no worker waits for a process that gets ready, and for no step that ends.
+    pub(super) fn starts_for_waiters(&self) -> bool {
+        self.starting > 0 && !self.roster.values().any(|it| it.busy)
+    }
+
+    /// When a step that gave its place away looks again: the longer the start takes, the later.
+    pub(super) fn look_again(&self, now: Instant) -> Millis {
+        look_again(self.starting_since.map_or(Millis(0), |it| now.duration_since(it).into()))
+    }
+
+    /// A start has ended, well or not.
+    pub(super) fn start_ended(&mut self, number: u64) {
+        self.starting -= 1;
+        self.started_for.retain(|_, it| *it != number);
+        if self.starting == 0 {
+            self.starting_since = None;
+        }
+    }
+
     fn take(&mut self, at: usize, run: Option<RunId>) -> Turn {
         let idle = self.idle.remove(at);
         self.set_busy(idle.worker.number, true);
@@ -184,6 +215,7 @@ impl State {
     /// Makes room for a process that is about to be started.
     pub(super) fn make_room(&mut self) -> u64 {
         self.starting += 1;
+        self.starting_since.get_or_insert_with(Instant::now);
         self.next_number += 1;
         self.next_number
     }
