@@ -3,12 +3,13 @@
 use super::*;
 use std::collections::HashMap;
 use windlass::{
+    engine::Prune,
     ingest::{
         batch::{self, Start, Which},
         removal,
         upload::{self, UploadedDocument},
     },
-    model::ResourceKey,
+    model::{ResourceKey, Timestamp},
     store::{check, document_batch, document_removal},
     view,
 };
@@ -52,6 +53,26 @@ impl Desk {
             assert!(db.check().unwrap().is_sound());
         }
     }
+}
+
+#[test]
+fn a_document_that_was_removed_comes_back_with_the_next_sync_each_time() {
+    let desk = Desk::new();
+    desk.write("a.md", "hemp rots");
+    desk.sync();
+    for _ in 0..2 {
+        desk.delete("a.md", LockWait::No);
+        assert!(desk.stored().is_empty());
+        desk.sync();
+        assert_eq!((desk.stored(), desk.found("hemp")), (vec![desk.uri("a.md")], vec!["a.md".to_string()]));
+    }
+    // Neither the runs of before nor the note of the deletion are remembered for ever.
+    desk.delete("a.md", LockWait::No);
+    let later = Timestamp(desk.engine.store().now().0 + 1_000);
+    assert!(desk.engine.prune(&Prune::before(later), &|| true).unwrap().groups > 0);
+    desk.sync();
+    assert_eq!(desk.found("hemp"), ["a.md"]);
+    desk.assert_sound();
 }
 
 #[test]

@@ -21,7 +21,7 @@ use crate::{
     model::{ArtifactHash, GroupId, RunId},
     store::{
         document::{self, DocumentRow, Known, Submitted},
-        step_cache,
+        document_removal, step_cache,
     },
 };
 use serde::Serialize;
@@ -141,13 +141,15 @@ pub fn plan(engine: &Engine, options: &SyncOptions) -> Result<SyncPlan> {
     let stored = stored(options, &*parameters::embedder(&params)?)?;
     let Listing { files, warnings, unreadable, outside } = source::list(&options.paths, &options.source_options)?;
     let known = known(engine, options)?;
+    let database = options.database.to_string_lossy().into_owned();
+    let removed = engine.store().read(|tx| document_removal::mark(tx, &database, &options.source))?;
     let mut planning = Planning {
         options,
         stored: &stored,
         known: &known,
         now: engine.store().now().0,
         runs: HashMap::new(),
-        plan: SyncPlan::new(options, params, warnings, basis(&known)),
+        plan: SyncPlan::new(options, params, warnings, basis(&known, removed)),
     };
     files.iter().chain(&options.received).for_each(|file| planning.take(file));
     planning.find_removed(&files)?;
@@ -188,8 +190,10 @@ fn stored(options: &SyncOptions, embedder: &dyn Embedder) -> Result<HashMap<Stri
     }
 }
 
-fn basis(known: &BTreeMap<String, Known>) -> [u8; 32] {
+/// What a plan was made from. A document that was removed since is not one that was never there: its plan is a new one.
+fn basis(known: &BTreeMap<String, Known>, removed: Option<RunId>) -> [u8; 32] {
     let mut hasher = Sha256::new();
+    hasher.update(removed.map(|it| format!("removed by {it}\n")).unwrap_or_default());
     for Known { row, updated, .. } in known.values() {
         hasher.update(format!("{} {:?} {} {}\n", row.uri, row.run, row.state as i64, updated.0));
         hasher.update(row.sha256.0);

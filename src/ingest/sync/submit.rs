@@ -35,17 +35,25 @@ pub fn submit(engine: &Engine, plan: &SyncPlan) -> Result<Option<engine::Submitt
     parameters::try_server(&plan.params, &plan.database)?;
     let items: Vec<String> = plan.runs.iter().map(|it| text(&it.item)).collect();
     let what = json!([hex::encode(plan.basis), plan.database, plan.source, plan.params.config, plan.force, items]);
-    let submission = Submission {
-        params: plan.params.config.clone(),
-        directory: engine.home().to_path_buf(),
-        name: Some(format!("ingest into {}", plan.database.file_stem().unwrap_or_default().to_string_lossy())),
-        key: Some(format!("ingest:{}", hex::encode(digest("windlass sync 1", &what)))),
-        force: plan.force,
-        scoped: true,
-        documents: plan.rows.iter().map(|it| of_run(plan, it)).collect(),
-        ..Submission::new(workflow::definition()?, items)
+    let key = format!("ingest:{}", hex::encode(digest("windlass sync 1", &what)));
+    let submission = |key: String| -> Result<Submission> {
+        Ok(Submission {
+            params: plan.params.config.clone(),
+            directory: engine.home().to_path_buf(),
+            name: Some(format!("ingest into {}", plan.database.file_stem().unwrap_or_default().to_string_lossy())),
+            key: Some(key),
+            force: plan.force,
+            scoped: true,
+            documents: plan.rows.iter().map(|it| of_run(plan, it)).collect(),
+            ..Submission::new(workflow::definition()?, items.clone())
+        })
     };
-    Ok(Some(engine.submit(submission)?))
+    let mut submitted = engine.submit(submission(key.clone())?)?;
+    // A group that was pruned did this work, and what it stored was removed since.
+    while submitted.gone.is_some() {
+        submitted = engine.submit(submission(format!("{key} after {}", submitted.group))?)?;
+    }
+    Ok(Some(submitted))
 }
 
 fn of_run(plan: &SyncPlan, documents: &[Submitted]) -> RunDocuments {

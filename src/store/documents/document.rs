@@ -95,6 +95,16 @@ pub fn of_source(tx: &ReadTx, database: &str, source: &str) -> Result<BTreeMap<S
     Ok(rows.into_iter().map(|it| (it.row.uri.clone(), it)).collect())
 }
 
+/// Whether a document was submitted for a vector database.
+pub fn is_known(tx: &ReadTx, database: &str, source: &str, uri: &str) -> Result<bool> {
+    let found = tx.row(
+        "SELECT 1 FROM document WHERE database = ?1 AND source = ?2 AND uri = ?3",
+        [database, source, uri],
+        |_| Ok(()),
+    )?;
+    Ok(found.is_some())
+}
+
 fn document(row: &Row) -> Result<DocumentRow> {
     Ok(DocumentRow {
         uri: row.get(0)?,

@@ -180,6 +180,16 @@ pub fn pending(tx: &ReadTx, database: &str, limit: usize) -> Result<Vec<Pending>
     )
 }
 
+/// The newest run that had been submitted when a document of this source was removed last.
+pub fn mark(tx: &ReadTx, database: &str, source: &str) -> Result<Option<RunId>> {
+    let newest = tx.row(
+        "SELECT max(version) FROM document_removal WHERE database = ?1 AND source = ?2",
+        [database, source],
+        |row| row.get::<Option<i64>>(0),
+    )?;
+    Ok(newest.flatten().map(RunId))
+}
+
 /// They are out of the vector database. A note that is newer than the caller's stays.
 pub fn done(tx: &WriteTx, database: &str, documents: &[Pending]) -> Result<()> {
     for it in documents {
