@@ -375,7 +375,6 @@ fn hostile_names_and_links_stay_where_they_belong() {
         ("link", "ln -s /etc/passwd link"),
         ("root", "ln -s / root"),
         ("pipe", "mkfifo pipe"),
-        ("self", "ln -s \"$PWD\" self"),
         ("up", "mkdir d; ln -s ../.. d/up"),
     ] {
         let step = serde_json::json!({"name": "a", "run": format!("cd {{{{ out }}}}; {make}")});

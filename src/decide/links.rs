@@ -1,6 +1,9 @@
 //! Where the symbolic links of an output lead. None may lead out of its directory.
 
-use std::collections::BTreeMap;
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
 
 /// Links by their names, each with where it leads as it is written; names are relative to the directory.
 pub type Links = BTreeMap<String, String>;
@@ -41,6 +44,15 @@ pub fn resolve(links: &Links, name: &str) -> Result<String, Astray> {
     Ok(here.join("/"))
 }
 
+/// A target inside the directory `dir` as the link `name` in it can say it: relative, so that it holds wherever the directory
+/// is. None: the target is elsewhere, or relative already.
+pub fn relative(name: &str, target: &Path, dir: &Path) -> Option<PathBuf> {
+    let inside = target.strip_prefix(dir).ok()?;
+    let up = Path::new(name).parent().map_or(0, |it| it.components().count());
+    let path: PathBuf = std::iter::repeat_n(Path::new(".."), up).chain([inside]).collect();
+    Some(if path.as_os_str().is_empty() { PathBuf::from(".") } else { path })
+}
+
 /// Puts the components of a path before those that are to be walked still.
 fn push(ahead: &mut Vec<String>, path: &str) -> Result<(), Astray> {
     if path.starts_with('/') {
@@ -53,6 +65,25 @@ fn push(ahead: &mut Vec<String>, path: &str) -> Result<(), Astray> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_target_inside_the_directory_is_said_relative_to_the_link() {
+        for (name, target, said) in [
+            ("l", "/w/out/d/f", Some("d/f")),
+            ("d/l", "/w/out/d/f", Some("../d/f")),
+            ("a/b/l", "/w/out/f", Some("../../f")),
+            ("l", "/w/out", Some(".")),
+            ("d/l", "/w/out/", Some("../")),
+            // Whoever checks the links sees that it leaves.
+            ("l", "/w/out/../x", Some("../x")),
+            ("l", "/w/outer/f", None),
+            ("l", "/etc/passwd", None),
+            ("l", "d/f", None),
+        ] {
+            let found = relative(name, Path::new(target), Path::new("/w/out"));
+            assert_eq!(found, said.map(PathBuf::from), "{name} to {target}");
+        }
+    }
 
     #[test]
     fn a_link_may_lead_anywhere_inside_and_nowhere_else() {

@@ -188,7 +188,9 @@ fn list(root: &Folder, path: &Path, most: Option<Bytes>, until: Until) -> Result
                 }
                 Some(Entry::Link) => {
                     let target = PathBuf::from(folder.link(&name).map_err(wrong)?);
-                    found.links.insert(text(&place)?, text(&target)?);
+                    let (place, target) = (text(&place)?, text(&target)?);
+                    let target = as_relative(&place, target, path);
+                    found.links.insert(place, target);
                 }
                 Some(Entry::Other(kind)) => {
                     return refuse(format!("output `{}` is {kind}, which can't be stored", place.display()), None);
@@ -201,6 +203,17 @@ fn list(root: &Folder, path: &Path, most: Option<Bytes>, until: Until) -> Result
     found.files.sort();
     check_links(&found.links)?;
     Ok(found)
+}
+
+/// The target of a link, relative where it is an absolute path in the output directory: as the command was given it, or as
+/// `pwd -P` says it.
+fn as_relative(link: &str, target: String, path: &Path) -> String {
+    if !target.starts_with('/') {
+        return target;
+    }
+    let known = |dir: &Path| links::relative(link, Path::new(&target), dir);
+    let inside = known(path).or_else(|| known(&fs::canonicalize(path).ok()?));
+    inside.and_then(|it| it.into_os_string().into_string().ok()).unwrap_or(target)
 }
 
 fn check_amount(found: &Found, folders: usize, size: u64, most: Option<Bytes>) -> Result<()> {
@@ -225,10 +238,7 @@ fn check_links(links: &Links) -> Result<()> {
     for (name, target) in links {
         if let Err(astray) = links::resolve(links, name) {
             let what = format!("output `{name}` is a symbolic link to `{target}`, which {astray}");
-            return refuse(
-                what,
-                Some("make it a relative link to something in the output directory, or copy the file"),
-            );
+            return refuse(what, Some("link to something in the output directory, or copy the file"));
         }
     }
     Ok(())

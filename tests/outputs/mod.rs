@@ -58,6 +58,28 @@ steps:
 }
 
 #[test]
+fn a_link_to_an_absolute_path_inside_is_kept_and_holds_in_the_next_step() {
+    let shop = Shop::new();
+    let _worker = shop.worker(1);
+    let text = r#"
+id: links
+steps:
+  - name: make
+    run: |
+      mkdir -p {{ out }}/d; echo data > {{ out }}/d/f; ln -s {{ out }}/d/f {{ out }}/l; ln -s {{ out }}/d/f {{ out }}/d/l
+      ln -s {{ out }} {{ out }}/d/top; cd {{ out }}; ln -s "$(pwd -P)/d" dir
+  - name: use
+    run: cd {{ inputs.make.dir }}; cat l d/l d/top/l dir/f; readlink l d/l d/top dir
+"#;
+    let group = shop.submit(text, &["x"]);
+    assert_eq!(shop.wait(group).status, Status::Completed);
+    let used = shop.engine.store().read(|tx| output::of_step(tx, StepId(2))).unwrap().unwrap();
+    assert_eq!(used.value, Some("data\ndata\ndata\ndata\nd/f\n../d/f\n../\nd".into()));
+    let (status, message) = shop.outcome_of("ln -s {{ out }}/../x {{ out }}/l");
+    assert!(status == Status::Failed && message.contains("leads out of the directory"), "{message}");
+}
+
+#[test]
 fn a_link_that_leads_out_fails_its_step_by_name() {
     let shop = Shop::new();
     fs::write(shop.path("secret"), "secret").unwrap();
