@@ -12,8 +12,12 @@ use tempfile::TempDir;
 
 #[path = "cli/completion.rs"]
 mod completion;
+#[path = "cli/databases.rs"]
+mod databases;
 #[path = "cli/failures.rs"]
 mod failures;
+#[path = "cli/first_steps.rs"]
+mod first_steps;
 #[path = "cli/json.rs"]
 mod json;
 #[path = "cli/logs.rs"]

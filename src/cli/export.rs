@@ -1,5 +1,6 @@
 use super::{complete, context::Context, failure::Result};
 use crate::{
+    ingest::item::{Item, ItemDocument},
     model::{
         GroupId, RunId,
         printable::{printable, printable_json},
@@ -11,8 +12,9 @@ use std::io::{self, BufWriter, Write};
 
 /// Write the results of a group's runs: one JSON document per line, or CSV
 ///
-/// Each run has its item, its status, the reason of a failure, and the status and value of each step. The output is streamed,
-/// so a group may have any size.
+/// Each run has its item, its status, the reason of a failure, and the status and value of each step. The item of `ingest` is
+/// the path or address of its document; with `--json` it is the JSON object. The output is streamed, so a group may have any
+/// size.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// The group, such as g12
@@ -36,7 +38,10 @@ impl Args {
         }
         let mut after: Option<RunId> = None;
         loop {
-            let runs = view::outcomes(store, self.group, &names, after, RUNS)?;
+            let mut runs = view::outcomes(store, self.group, &names, after, RUNS)?;
+            if !cx.output.json {
+                runs.iter_mut().for_each(|it| it.item = readable(std::mem::take(&mut it.item)));
+            }
             for run in &runs {
                 match self.csv {
                     true => write_row(&mut out, row(cx, run, &names))?,
@@ -53,6 +58,14 @@ impl Args {
         }
         out.flush()?;
         Ok(())
+    }
+}
+
+/// An item of `ingest` as people know it: the paths or addresses of its documents. Any other item is the user's own text.
+fn readable(item: String) -> String {
+    match serde_json::from_str::<Item>(&item) {
+        Ok(ingested) => ingested.documents.iter().map(ItemDocument::place).collect::<Vec<_>>().join(", "),
+        Err(_) => item,
     }
 }
 

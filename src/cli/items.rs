@@ -14,8 +14,8 @@ use std::{
 /// Where items come from; both may be given.
 #[derive(Debug, Clone, Default, clap::Args)]
 pub struct Items {
-    /// The items, one run each
-    #[arg(long, num_args = 1.., value_name = "ITEM")]
+    /// The items, one run each; one that begins with a dash as `--items=-x`
+    #[arg(long, num_args = 1.., value_name = "ITEM", allow_negative_numbers = true)]
     items: Vec<String>,
     /// A file with one item per line, or `-` for stdin; a line that begins with `{` is a JSON object
     #[arg(long, value_name = "FILE")]
@@ -23,6 +23,15 @@ pub struct Items {
 }
 
 impl Items {
+    /// The list that they come from, for messages.
+    pub fn list(&self) -> String {
+        match &self.items_from {
+            Some(path) if path == Path::new("-") => "the list on stdin".to_string(),
+            Some(path) => path.display().to_string(),
+            None => "`--items`".to_string(),
+        }
+    }
+
     /// All items in order; None when none were asked for.
     pub fn read(&self) -> Result<Option<Vec<String>>> {
         let mut items = self.items.clone();
@@ -115,6 +124,16 @@ fn lines(text: &str, path: &Path) -> Result<Vec<String>> {
         let line = line.strip_suffix('\r').unwrap_or(line);
         if line.trim().is_empty() {
             continue;
+        }
+        if line.contains('\0') {
+            let said = format!(
+                "{}:{}: this item contains NUL, which no argument and no variable can have",
+                path.display(),
+                number + 1
+            );
+            return Err(Failure::usage(said).hint(
+                "write one item per line; in a list of `find -print0`, replace each NUL by a line end: `tr '\\0' '\\n'`; nothing was submitted",
+            ));
         }
         if line.trim_start().starts_with('{')
             && let Err(error) =

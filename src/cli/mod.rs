@@ -45,6 +45,7 @@ mod stop;
 mod submit;
 mod suggestion;
 mod table;
+mod tip;
 mod trust;
 mod ui;
 mod vacuum;
@@ -141,13 +142,11 @@ pub fn main() -> i32 {
     let line = match CommandLine::try_parse() {
         Ok(line) => line,
         Err(error) => {
-            let steers = |it: std::ffi::OsString| it.to_string_lossy().contains(printable::steers);
             // It repeats what was typed, which can be the name of a file.
-            let shown = std::env::args_os().map(|it| printable::printable(&it.to_string_lossy()).into_owned());
-            let error = match std::env::args_os().any(steers) {
-                true => CommandLine::try_parse_from(shown).err().unwrap_or(error),
-                false => error,
-            };
+            let typed = std::env::args_os().map(|it| it.to_string_lossy().into_owned());
+            let shown: Vec<String> = typed.map(|it| printable::printable(&it).into_owned()).collect();
+            let error = CommandLine::try_parse_from(&shown).err().unwrap_or(error);
+            let error = tip::tried(error, &shown, |it| CommandLine::try_parse_from(it));
             // A reader that went away while the help was printed is no error.
             let _ = error.print();
             return if error.use_stderr() { Exit::Usage.code() } else { Exit::Done.code() };
@@ -220,11 +219,87 @@ impl Command {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::CommandFactory;
+    use clap::{CommandFactory, error::ErrorKind};
+    use std::{fs, path::Path};
 
     #[test]
     fn the_command_line_is_sound() {
         CommandLine::command().debug_assert();
+    }
+
+    /// What a program typed between backticks would be, with something for what stands in braces or capitals.
+    fn readings(text: &str) -> Vec<Vec<String>> {
+        let text = [" > ", " | ", " && "].iter().fold(text, |text, it| text.split(it).next().unwrap_or_default());
+        // A flag that may be missing stands directly at a word.
+        let text = text.replace("{flag}", "").replace("{of_database}", "").replace("documents{}", "documents");
+        let mut words: Vec<String> = vec!["windlass".to_string(), String::new()];
+        let mut quote = None;
+        for letter in text.chars() {
+            match letter {
+                '"' | '\'' if quote == Some(letter) => quote = None,
+                '"' | '\'' if quote.is_none() => quote = Some(letter),
+                ' ' if quote.is_none() => words.push(String::new()),
+                _ => words.iter_mut().last().unwrap().push(letter),
+            }
+        }
+        words.retain(|it| !matches!(it.as_str(), "" | "..."));
+        let open = |it: &String| it.starts_with('{') || it.len() > 1 && it.bytes().all(|it| it.is_ascii_uppercase());
+        let fills = ["g1", "s1", "r1", "1", "name"];
+        let with = |fill: &str| words.iter().map(|it| if open(it) { fill.to_string() } else { it.clone() }).collect();
+        let without = words.iter().filter(|it| !open(it)).cloned().collect();
+        fills.into_iter().map(with).chain([without]).collect()
+    }
+
+    /// The files below a directory.
+    fn files(dir: &Path) -> Vec<PathBuf> {
+        let entries = fs::read_dir(dir).unwrap().map(|it| it.unwrap().path());
+        let inside = |it: PathBuf| if it.is_dir() { files(&it) } else { vec![it] };
+        entries.flat_map(inside).filter(|it| it.extension().is_some_and(|it| it == "rs" || it == "md")).collect()
+    }
+
+    /// The text of a program without the breaks in its strings and comments.
+    fn joined(text: &str) -> String {
+        let mut joined = String::new();
+        for line in text.lines() {
+            let bare = line.trim_start();
+            let bare = bare.strip_prefix("///").or(bare.strip_prefix("//!")).map_or(bare, str::trim_start);
+            joined.push_str(bare.strip_suffix('\\').unwrap_or(bare));
+            joined.push_str(if bare.ends_with('\\') { "" } else { " " });
+        }
+        joined.replace("\\\"", "\"")
+    }
+
+    #[test]
+    fn every_command_that_a_hint_names_can_be_typed() {
+        let (mut seen, mut refused) = (0, Vec::new());
+        let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+        for file in ["src", "docs"].iter().flat_map(|it| files(&root.join(it))) {
+            let text = fs::read_to_string(&file).unwrap();
+            let text = joined(&text);
+            for part in text.split("`windlass ").skip(1) {
+                let Some((command, _)) = part.split_once('`') else { continue };
+                let is_code = |it: char| !(it.is_ascii_lowercase() || matches!(it, '-' | '{'));
+                if command.starts_with(is_code) || command.starts_with("is ") || command == "{command}" {
+                    continue;
+                }
+                seen += 1;
+                let readings = readings(command);
+                // A mention of a command or an option alone is no whole command.
+                let is_mention = !command.contains(['\'', '"', '{']);
+                let works = |it: &Vec<String>| match CommandLine::try_parse_from(it).map_err(|it| it.kind()) {
+                    Ok(_) | Err(ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand | ErrorKind::MissingSubcommand) => {
+                        true
+                    }
+                    Err(ErrorKind::MissingRequiredArgument | ErrorKind::InvalidValue) => is_mention,
+                    Err(_) => false,
+                };
+                if !readings.iter().any(works) {
+                    refused.push(format!("{}: `windlass {command}`", file.display()));
+                }
+            }
+        }
+        assert!(seen > 100, "{seen}");
+        assert!(refused.is_empty(), "{refused:#?}");
     }
 
     #[test]

@@ -37,7 +37,12 @@ impl Args {
                     .hint("for instance `windlass run --each 'echo {{ item }}' --items a b`"));
             }
             None => {
-                let submission = self.what.submission(cx)?;
+                let Some(submission) = self.what.submission(cx)? else {
+                    return match cx.output.json {
+                        true => event(cx, None, 0),
+                        false => Ok(()),
+                    };
+                };
                 if self.what.is_dry_run() {
                     return plan(cx, &submission);
                 }
@@ -62,12 +67,18 @@ fn submit(cx: &Context, submission: Submission) -> Result<Submitted> {
         engine.adopt(submitted.group)?;
     }
     if cx.output.json {
-        cx.output.event(&serde_json::json!({
-            "event": "submitted", "group": submitted.group, "new": submitted.new, "runs": runs, "gone": submitted.gone,
-        }))?;
+        event(cx, Some(submitted), runs)?;
     }
     said(cx, submitted, runs);
     Ok(submitted)
+}
+
+/// What `--json` says of a submission. None: there was nothing to submit.
+fn event(cx: &Context, made: Option<Submitted>, runs: usize) -> Result<()> {
+    cx.output.event(&serde_json::json!({
+        "event": "submitted", "group": made.map(|it| it.group), "new": made.is_some_and(|it| it.new), "runs": runs,
+        "gone": made.and_then(|it| it.gone),
+    }))
 }
 
 fn resume(cx: &Context, group: GroupId) -> Result<GroupId> {

@@ -66,32 +66,42 @@ pub struct What {
 
 impl Args {
     pub fn run(self, cx: &Context) -> Result<()> {
-        let submission = self.what.submission(cx)?;
+        let Some(submission) = self.what.submission(cx)? else {
+            return match cx.output.json {
+                true => cx.output.document(&submitted(None, 0, workers(cx)?)),
+                false => Ok(()),
+            };
+        };
         if self.what.dry_run {
             return plan(cx, &submission);
         }
         let runs = submission.items.len();
-        let submitted = cx.engine()?.submit(submission)?;
+        let made = cx.engine()?.submit(submission)?;
         serve::autostart(cx, self.no_autostart)?;
         let working = workers(cx)?;
         if cx.output.json {
-            return cx.output.document(&serde_json::json!({
-                "group": submitted.group, "new": submitted.new, "runs": runs, "workers": working,
-                "gone": submitted.gone,
-            }));
+            return cx.output.document(&submitted(Some(made), runs, working));
         }
-        cx.output.line(submitted.group.to_string())?;
-        said(cx, submitted, runs);
-        if submitted.gone.is_some() {
+        cx.output.line(made.group.to_string())?;
+        said(cx, made, runs);
+        if made.gone.is_some() {
             return Ok(());
         }
         if working == 0 {
             cx.output.note("no worker is running: start one with `windlass worker`");
         } else {
-            cx.output.note(format!("wait for it with `windlass wait {}`", submitted.group));
+            cx.output.note(format!("wait for it with `windlass wait {}`", made.group));
         }
         Ok(())
     }
+}
+
+/// What `--json` says of a submission. None: there was nothing to submit.
+fn submitted(made: Option<Submitted>, runs: usize, workers: usize) -> serde_json::Value {
+    serde_json::json!({
+        "group": made.map(|it| it.group), "new": made.is_some_and(|it| it.new), "runs": runs, "workers": workers,
+        "gone": made.and_then(|it| it.gone),
+    })
 }
 
 impl What {
@@ -103,8 +113,9 @@ impl What {
         self.dry_run
     }
 
-    /// Reads the workflow, the items and the parameters, and refuses what can't work.
-    pub fn submission(&self, cx: &Context) -> Result<Submission> {
+    /// Reads the workflow, the items and the parameters, and refuses what can't work. None: the list of items is empty, and
+    /// says so; as with `xargs`, that is nothing to do and no error.
+    pub fn submission(&self, cx: &Context) -> Result<Option<Submission>> {
         let (definition, beside) = self.definition(cx)?;
         let directory = match &self.chdir {
             None => beside,
@@ -126,8 +137,12 @@ impl What {
         }
         let params = self.params.read(cx)?;
         definition.check_parameters(&params)?;
+        if items.is_empty() {
+            cx.output.note(format!("no items in {}: nothing submitted", self.items.list()));
+            return Ok(None);
+        }
         let name = self.name.clone().or_else(|| self.each.as_ref().map(|it| super::wording::cut(it, 60)));
-        Ok(Submission {
+        Ok(Some(Submission {
             params,
             directory,
             name,
@@ -135,7 +150,7 @@ impl What {
             key: self.key.clone(),
             force: self.force,
             ..Submission::new(definition, items)
-        })
+        }))
     }
 
     fn definition(&self, cx: &Context) -> Result<(Definition, PathBuf)> {

@@ -14,6 +14,7 @@ mod reads;
 mod secret;
 mod shell;
 mod template;
+mod unquoted;
 mod workflow;
 mod written;
 mod yaml;

@@ -1,6 +1,9 @@
 //! YAML as a tree in which every node knows its line, and readers that refuse with file, line and what would be right.
 
-use super::error::{Error, Result};
+use super::{
+    error::{Error, Result},
+    unquoted,
+};
 use crate::model::{nearest, number};
 use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_saphyr::{Budget, NonFiniteFloatPolicy, Spanned};
@@ -61,9 +64,8 @@ pub fn read(text: &str, file: &str) -> Result<Node> {
     options.non_finite_float_policy = NonFiniteFloatPolicy::PassThrough;
     let mut read: Node = serde_saphyr::from_str_with_options(text, options).map_err(|error| {
         let line = error.location().map_or(1, |it| it.line());
-        let message = error.to_string();
-        let hint = message.contains("{").then_some("a value that begins with `{{` needs quotes: \"{{ item }}\"");
-        source.refuse(line, plain(&message), hint.filter(|_| text.contains(": {{")))
+        let (message, hint) = unquoted::template(text, line).unwrap_or_else(|| (plain(&error.to_string()), None));
+        source.refuse(line, message, hint.as_deref())
     })?;
     read.take_text(text);
     if let Some(line) = line_of_infinity(&read) {

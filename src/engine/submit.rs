@@ -6,7 +6,7 @@ use super::{
     item::item_value,
 };
 use crate::{
-    definition::{Definition, Values, digest},
+    definition::{Action, Definition, Values, digest},
     embed,
     failpoint::probe::{self, Window},
     model::{ArtifactHash, GroupId, Kind, RunId, Shape, ShapeHook, ShapeStep, Status},
@@ -86,6 +86,7 @@ impl Engine {
     pub fn submit(&self, submission: Submission) -> Result<Submitted> {
         let _inside = probe::inside(Window::Submit);
         submission.definition.check_parameters(&submission.params)?;
+        check_texts(&submission)?;
         let Submission { definition, items, params, directory, .. } = &submission;
         cache_files::check(definition, items, params, directory)?;
         check_length("name", submission.name.as_deref().unwrap_or(&submission.definition.name))?;
@@ -209,6 +210,33 @@ fn begin(store: &Store, new: NewGroup, runs: Vec<NewRun>, small: bool) -> Result
         }
         Ok((created, first))
     })?)
+}
+
+/// Refuses a NUL where a command would get it: no argument and no variable can have one. It may be written as `\u0000` in an
+/// item that is a JSON object.
+fn check_texts(submission: &Submission) -> Result<()> {
+    fn has(value: &Value) -> bool {
+        match value {
+            Value::String(text) => text.contains('\0'),
+            Value::Array(values) => values.iter().any(has),
+            Value::Object(fields) => fields.iter().any(|(name, value)| name.contains('\0') || has(value)),
+            Value::Null | Value::Bool(_) | Value::Number(_) => false,
+        }
+    }
+    let runs = submission.definition.steps.iter().any(|it| matches!(it.action, Action::Run(_)));
+    let refuse = |what: String| {
+        Err(Error::refused(format!("{what} contains NUL, which no argument and no variable can have"), None))
+    };
+    let suspect = |it: &&String| it.contains('\0') || (runs && it.contains("\\u0000"));
+    for (at, item) in submission.items.iter().enumerate().filter(|it| suspect(&it.1)) {
+        if item.contains('\0') || has(&item_value(item)) {
+            return refuse(format!("item {}", at + 1));
+        }
+    }
+    if runs && has(&submission.params) {
+        return refuse("a parameter".to_string());
+    }
+    Ok(())
 }
 
 fn check_length(what: &str, text: &str) -> Result<()> {

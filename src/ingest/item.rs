@@ -55,6 +55,11 @@ impl ItemDocument {
         path_of(self.file.as_deref().unwrap_or(&self.uri))
     }
 
+    /// What people know the document by: the path of its file, or its URI.
+    pub fn place(&self) -> String {
+        path_of(&self.uri).map_or_else(|| self.uri.clone(), |it| it.to_string_lossy().into_owned())
+    }
+
     /// Opens the file of `path`, unless what has become a link meanwhile leads elsewhere.
     pub fn open(&self) -> io::Result<File> {
         open(self.file.as_deref().unwrap_or(&self.uri), self.within.as_deref())

@@ -1,0 +1,90 @@
+//! What people try first: lists of items, and how an odd one is taken.
+
+use super::{Place, lines_of_json};
+use std::fs;
+
+#[test]
+fn an_item_that_begins_with_a_dash_is_an_item_or_the_tip_works() {
+    let place = Place::new();
+    let each = ["run", "--each", "echo {{ item }}"];
+    assert_eq!(place.run(&[&each[..], &["--items", "-3", "4", "-0.5"]].concat()).code, 0);
+    for items in [&["--items", "-x"][..], &["--items", "a", "-x"], &["--items", "a", "--odd", "b"]] {
+        let ended = place.run(&[&each[..], items].concat());
+        assert_eq!(ended.code, 2);
+        let word = items.iter().find(|it| it.starts_with('-') && **it != "--items").unwrap();
+        assert!(!ended.err.contains("use '-- "), "a tip that does not work: {}", ended.err);
+        let tip = format!("use '--items={word}'");
+        assert!(ended.err.contains(&tip), "{items:?}: {}", ended.err);
+    }
+    place.ok(&[&each[..], &["--items=-x"]].concat());
+    place.ok(&[&each[..], &["--items", "a", "--items=--odd", "--items", "b"]].concat());
+    let runs = place.json(&["list", "runs", "--group", "g3"])["runs"].clone();
+    let items: Vec<&str> = runs.as_array().unwrap().iter().map(|it| it["item"].as_str().unwrap()).collect();
+    assert_eq!(items, ["a", "--odd", "b"]);
+    // Where the tip of the parser does work, it stays.
+    let ended = place.run(&["search", "-x"]);
+    assert!(ended.err.contains("use '-- -x'"), "{}", ended.err);
+}
+
+#[test]
+fn an_item_with_a_nul_is_refused_with_its_line_and_nothing_is_submitted() {
+    let place = Place::new();
+    place.write("list", "a\nb\0c\nd\n");
+    place.write("objects", "{\"x\": \"a\"}\n{\"x\": \"b\\u0000c\"}\n");
+    let each = |list| ["submit", "--each", "echo {{ item }}", "--items-from", list];
+    let ended = place.run(&each("list"));
+    assert!(ended.code == 2 && ended.err.contains("list:2: this item contains NUL"), "{}", ended.err);
+    let ended = place.run(&["submit", "--each", "echo {{ item.x }}", "--items-from", "objects"]);
+    assert!(ended.code == 2 && ended.err.contains("item 2 contains NUL"), "{}", ended.err);
+    assert_eq!(place.json(&["list", "groups"])["groups"], serde_json::json!([]));
+}
+
+#[test]
+fn an_empty_list_submits_nothing_and_says_so() {
+    let place = Place::new();
+    place.write("none", "\n  \n");
+    for command in ["run", "submit"] {
+        let ended = place.run(&[command, "--each", "echo {{ item }}", "--items-from", "none"]);
+        assert_eq!((ended.code, ended.out.as_str()), (0, ""), "{}", ended.err);
+        assert_eq!(ended.err, "no items in none: nothing submitted\n");
+        let said = place.ok(&[command, "--each", "echo {{ item }}", "--items-from", "none", "--json"]);
+        let said = &lines_of_json(&said)[0];
+        assert_eq!((&said["group"], &said["runs"], &said["new"]), (&serde_json::Value::Null, &0.into(), &false.into()));
+    }
+    assert_eq!(place.json(&["list", "groups"])["groups"], serde_json::json!([]));
+    // What is wrong besides is said all the same.
+    assert_eq!(place.run(&["run", "--each", "echo \"{{ item }}\"", "--items-from", "none"]).code, 2);
+}
+
+#[test]
+fn a_template_without_quotes_is_refused_with_the_line_in_quotes() {
+    let place = Place::new();
+    for (step, hint) in [
+        ("run: {{ item }}", "`run: \"{{ item }}\"`"),
+        ("run: {{ item }} --help", "`run: \"{{ item }} --help\"`"),
+        ("run: [echo, {{ item }}]", "`\"{{ item }}\"`"),
+        ("run: \"true\"\n    env: { X: {{ item }} }", "`\"{{ item }}\"`"),
+        ("run: \"true\"\n    env:\n      X: {{ item }}", "`X: \"{{ item }}\"`"),
+        ("run: \"true\"\n    resource_key: {{ item }}", "`resource_key: \"{{ item }}\"`"),
+        ("run: \"true\"\n    cache_files:\n      - {{ item }}", "`- \"{{ item }}\"`"),
+    ] {
+        place.write("f.yaml", &format!("id: f\nsteps:\n  - name: a\n    {step}\n"));
+        let ended = place.run(&["run", "f.yaml", "--items", "a"]);
+        assert!(ended.code == 2 && ended.err.contains("f.yaml:"), "{step}: {}", ended.err);
+        assert!(ended.err.contains(&format!("put the value in quotes: {hint}")), "{step}: {}", ended.err);
+    }
+}
+
+#[test]
+fn an_export_shows_the_item_of_ingest_as_its_document() {
+    let place = Place::new();
+    place.write("docs/a b.md", "# Winches\n");
+    place.ok(&["ingest", "docs"]);
+    let path = fs::canonicalize(place.path().join("docs/a b.md")).unwrap().to_string_lossy().into_owned();
+    assert_eq!(lines_of_json(&place.ok(&["export", "g1"]))[0]["item"], path);
+    assert!(place.ok(&["export", "g1", "--csv"]).contains(&format!("r1,{path},COMPLETED")));
+    // The promise of `--json`: the item as it is.
+    let item = lines_of_json(&place.ok(&["export", "g1", "--json"]))[0]["item"].clone();
+    let item: serde_json::Value = serde_json::from_str(item.as_str().unwrap()).unwrap();
+    assert_eq!(item["name"], "a b.md");
+}
