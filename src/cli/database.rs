@@ -17,7 +17,7 @@ pub fn named(cx: &Context, asked: Option<&str>) -> Result<Named> {
         return Err(Failure::usage(format!("`{name}` can't be the name of a vector database")));
     }
     let path = match is_path(name) {
-        true => cx.here()?.join(name),
+        true => cx.here()?.join(name.trim_start_matches("./")),
         false => settings.home.join("vectors").join(format!("{name}.db")),
     };
     Ok(Named { name: name.to_string(), path, home: settings.home.clone() })
@@ -32,7 +32,8 @@ pub fn open(cx: &Context, asked: Option<&str>) -> Result<(Named, VectorDb)> {
 
 pub fn unknown(cx: &Context, database: &Named) -> Result<Failure> {
     let there = all(cx)?.into_iter().map(|it| it.name).collect();
-    Ok(view::Error::NoDatabase { name: database.name.clone(), there }.into())
+    let is_empty = database.path.exists();
+    Ok(view::Error::NoDatabase { name: database.name.clone(), there, is_empty }.into())
 }
 
 /// Every vector database in the home directory, by name.

@@ -5,7 +5,7 @@ use super::{
     locks,
     output::Paint,
     table::Table,
-    wording::{count, number_of, plain, size},
+    wording::{count, number_of, plain, quoted, size},
 };
 use crate::{
     ingest::database_path,
@@ -28,15 +28,13 @@ enum Command {
     List,
     /// Show the counts, sizes, embedder and sources of one
     Info {
-        /// A name, or a path to a file [default: the setting `database`]
-        #[arg(add = ArgValueCompleter::new(super::complete::databases))]
-        db: Option<String>,
+        #[command(flatten)]
+        which: Which,
     },
     /// List the documents of one, by source and URI
     Documents {
-        /// A name, or a path to a file [default: the setting `database`]
-        #[arg(add = ArgValueCompleter::new(super::complete::databases))]
-        db: Option<String>,
+        #[command(flatten)]
+        which: Which,
         #[command(flatten)]
         page: DocumentPage,
     },
@@ -55,20 +53,43 @@ enum Command {
     /// Delete one with everything in it
     Delete {
         /// A name, or a path to a file
-        db: String,
+        #[arg(required_unless_present = "named", conflicts_with = "named")]
+        db: Option<String>,
+        /// The same as the argument
+        #[arg(long = "db", value_name = "NAME", hide = true)]
+        named: Option<String>,
+        /// Documents, which `remove` is for
+        #[arg(hide = true)]
+        documents: Vec<String>,
         /// Do not ask, as at a terminal it does
         #[arg(long)]
         yes: bool,
     },
     /// Read all of one and check for damage
     Check {
-        /// A name, or a path to a file [default: the setting `database`]
-        #[arg(add = ArgValueCompleter::new(super::complete::databases))]
-        db: Option<String>,
+        #[command(flatten)]
+        which: Which,
         /// Remove what is damaged; the next `windlass ingest` restores it
         #[arg(long)]
         repair: bool,
     },
+}
+
+/// Which database.
+#[derive(Debug, Clone, clap::Args)]
+struct Which {
+    /// A name, or a path to a file [default: the setting `database`]
+    #[arg(add = ArgValueCompleter::new(super::complete::databases))]
+    db: Option<String>,
+    /// The same as the argument, as other commands have it
+    #[arg(long = "db", value_name = "NAME", hide = true, conflicts_with = "db")]
+    named: Option<String>,
+}
+
+impl Which {
+    fn name(&self) -> Option<&str> {
+        self.db.as_deref().or(self.named.as_deref())
+    }
 }
 
 /// Which documents.
@@ -89,12 +110,18 @@ impl Args {
     pub fn run(self, cx: &Context) -> Result<()> {
         match self.command {
             Command::List => list(cx),
-            Command::Info { db } => info(cx, db.as_deref()),
-            Command::Documents { db, page } => documents(cx, db.as_deref(), &page),
+            Command::Info { which } => info(cx, which.name()),
+            Command::Documents { which, page } => documents(cx, which.name(), &page),
             Command::Remove { documents, db, source } => db_remove::documents(cx, &documents, db.as_deref(), &source),
-            Command::Delete { db, yes } => db_remove::whole(cx, &db, yes),
-            Command::Check { db, repair: false } => check(cx, db.as_deref()),
-            Command::Check { db, repair: true } => repair(cx, db.as_deref()),
+            Command::Delete { db, named, documents, yes } => {
+                let db = db.or(named).unwrap_or_default();
+                match documents.is_empty() {
+                    true => db_remove::whole(cx, &db, yes),
+                    false => Err(db_remove::not_whole(&db, &documents)),
+                }
+            }
+            Command::Check { which, repair: false } => check(cx, which.name()),
+            Command::Check { which, repair: true } => repair(cx, which.name()),
         }
     }
 }
@@ -140,7 +167,7 @@ fn info(cx: &Context, db: Option<&str>) -> Result<()> {
     }
     out.line(format!("  size       {}", size(info.bytes)))?;
     if info.free_bytes > 0 {
-        out.advice(format!("  free       {} (`windlass vacuum {}`)", size(info.free_bytes), database.name))?;
+        out.advice(format!("  free       {} (`windlass vacuum {}`)", size(info.free_bytes), quoted(&database.name)))?;
     }
     for (source, documents) in &info.sources {
         out.line(format!("  source     {} ({})", plain(source), count(*documents, "document")))?;
@@ -195,7 +222,7 @@ fn check(cx: &Context, db: Option<&str>) -> Result<()> {
     match report.is_sound() {
         true => Ok(()),
         false => Err(Failure::new(Exit::Error, format!("vector database `{}` is damaged", database.name))
-            .hint(format!("`windlass db check {} --repair`, then ingest again", database.name))),
+            .hint(format!("`windlass db check {} --repair`, then ingest again", quoted(&database.name)))),
     }
 }
 

@@ -6,7 +6,7 @@ use super::{
     failure::{Failure, Result},
     ingest::holder,
     locks, output,
-    wording::{count, plain},
+    wording::{count, plain, quoted},
 };
 use crate::{
     engine::{Engine, LockWait},
@@ -16,8 +16,9 @@ use crate::{
         removal, sync,
     },
     model::Millis,
-    store::document_uri,
+    store::{document, document_uri},
     vector::{OpenOptions, VectorDb},
+    view::Named,
 };
 use std::{
     path::Path,
@@ -37,13 +38,15 @@ pub fn documents(cx: &Context, named: &[String], db: Option<&str>, source: &str)
     let mut gone = Vec::new();
     for name in named {
         let uri = uri_of(name)?;
-        let deleted =
-            remove_one(engine, &path, source, &uri)? || (uri != *name && remove_one(engine, &path, source, name)?);
-        if !deleted {
-            return Err(Failure::not_found(format!("no document `{}` of `{source}` in `{}`", plain(name), place.name))
-                .hint("see `windlass db documents`, and check `--source` and `--db`"));
-        }
-        gone.push(uri);
+        let known = [&uri, name].into_iter().find_map(|it| match is_known(engine, &path, source, it) {
+            Ok(false) => None,
+            Ok(true) => Some(Ok(it.clone())),
+            Err(error) => Some(Err(error)),
+        });
+        gone.push(known.unwrap_or_else(|| Err(unknown(cx, &place, named, name, db)?))?);
+    }
+    for uri in &gone {
+        remove_one(engine, &path, source, uri)?;
     }
     let all = removal::finish(engine, holder(), LockWait::AtMost(WAIT))?;
     if cx.output.json {
@@ -65,15 +68,58 @@ fn uri_of(name: &str) -> Result<String> {
     Ok(file_uri::of(&std::fs::canonicalize(&absolute).unwrap_or(absolute)))
 }
 
-fn remove_one(engine: &Engine, path: &Path, source: &str, uri: &str) -> Result<bool> {
+/// Whether the engine was given this document, or the database has it, or is to get it.
+fn is_known(engine: &Engine, path: &Path, source: &str, uri: &str) -> Result<bool> {
+    let database = path.to_string_lossy();
+    let given = engine.store().read(|tx| {
+        Ok(document_uri::find(tx, source, uri)?.is_some() || document::is_known(tx, &database, source, uri)?)
+    })?;
+    let stored = |it: VectorDb| it.document(source, uri).ok().flatten().is_some();
+    Ok(given || VectorDb::open(path, &OpenOptions::default()).is_ok_and(stored))
+}
+
+/// What is wrong with a name that no document has, and what was probably meant.
+fn unknown(cx: &Context, place: &Named, all: &[String], name: &str, db: Option<&str>) -> Result<Failure> {
+    if !place.path.exists() {
+        return database::unknown(cx, place);
+    }
+    let failure = Failure::not_found(format!("no document `{}` in `{}`", plain(name), place.name));
+    let is_database = database::all(cx)?.iter().any(|it| it.name == name);
+    let others = all.iter().filter(|it| *it != name).map(|it| quoted(it)).collect::<Vec<_>>().join(" ");
+    let of_database = db.map(|it| format!(" {}", quoted(it))).unwrap_or_default();
+    Ok(failure.hint(match Path::new(name) {
+        _ if is_database && others.is_empty() => {
+            format!("`{name}` is a vector database: delete all of it with `windlass db delete {name}`")
+        }
+        _ if is_database => {
+            format!("`{name}` is a vector database: write `windlass db remove --db {name} {others}`")
+        }
+        path if path.is_dir() => format!(
+            "it is a directory: name its documents; `windlass db documents{of_database} --filter {}` lists them",
+            quoted(&format!("uri like \"{}/%\"", uri_of(name)?.trim_end_matches('/')))
+        ),
+        _ => format!("see `windlass db documents{of_database}`, and check `--source` and `--db`; nothing was removed"),
+    }))
+}
+
+fn remove_one(engine: &Engine, path: &Path, source: &str, uri: &str) -> Result<()> {
     // What was given to the engine goes as a whole: its content, and from every database.
     if engine.store().read(|tx| document_uri::find(tx, source, uri))?.is_some() {
-        return Ok(engine.delete_document(source, uri, Instant::now() + PATIENCE)?.is_some());
+        engine.delete_document(source, uri, Instant::now() + PATIENCE)?;
+        return Ok(());
     }
-    let opened = VectorDb::open(path, &OpenOptions::default());
-    let stored = opened.ok().and_then(|it| it.document(source, uri).ok().flatten()).is_some();
-    let (known, _) = sync::remove(engine, path, source, &[uri.to_string()], holder(), LockWait::No)?;
-    Ok(stored || known > 0)
+    sync::remove(engine, path, source, &[uri.to_string()], holder(), LockWait::No)?;
+    Ok(())
+}
+
+/// Documents were named where a whole database is deleted.
+pub fn not_whole(db: &str, documents: &[String]) -> Failure {
+    let documents: Vec<_> = documents.iter().map(|it| quoted(it)).collect();
+    Failure::usage(format!("`db delete` deletes all of `{}`, not single documents", plain(db))).hint(format!(
+        "remove documents with `windlass db remove --db {} {}`",
+        quoted(db),
+        documents.join(" ")
+    ))
 }
 
 /// Deletes a vector database. A person at a terminal is asked first, unless `yes`.

@@ -3,7 +3,7 @@ use super::{
     database,
     failure::{Failure, Result},
     output::{Output, Paint},
-    wording::{count, place, plain},
+    wording::{count, place, plain, quoted},
 };
 use crate::{
     search::{HITS_MAX, Hit, Mode, Query, Snippet},
@@ -62,7 +62,7 @@ impl Args {
             show(&cx.output, at + 1, hit)?;
         }
         if hits.is_empty() {
-            cx.output.note(nothing(&found));
+            cx.output.note(nothing(&found, self.db.as_deref()));
         }
         Ok(())
     }
@@ -87,16 +87,24 @@ fn show(output: &Output, at: usize, hit: &Hit) -> Result<()> {
 }
 
 /// What to do where nothing was found.
-fn nothing(found: &view::Found) -> String {
+fn nothing(found: &view::Found, asked: Option<&str>) -> String {
     let place = format!("nothing found in {} of `{}`", count(found.documents, "document"), found.database);
     match (found.mode, found.min_score) {
         _ if found.documents == 0 => place,
+        _ if found.filter_matches == Some(false) => {
+            format!("{place}: the filter matches none of them; see `windlass db documents{}`", of_database(asked))
+        }
         (Mode::Text, _) => format!("{place}: no passage has a word of the query; try other words, or `--mode hybrid`"),
         (_, Some(_)) => {
             format!("{place}: no passage is near the query; try other words, or `--min-score 0` for the nearest")
         }
         (_, None) => format!("{place}: try other words"),
     }
+}
+
+/// The database as the last word of a command, unless it is that of the settings.
+fn of_database(asked: Option<&str>) -> String {
+    asked.map(|it| format!(" {}", quoted(it))).unwrap_or_default()
 }
 
 /// The snippet in lines of at most `most` columns, cut between words. The words that match are bold where there is colour;

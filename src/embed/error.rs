@@ -73,14 +73,12 @@ impl Error {
                  KEY\"; or submit the work again with your own `embed.url` and `embed.key`",
             ),
             Error::Note { .. } => None,
-            Error::Away { .. } => Some("start the server, or see `embed.url`; `search --mode text` needs no server"),
+            Error::Away { .. } => Some("start the server, or see `embed.url`"),
             Error::Status { status: 401 | 403, .. } => Some("see `embed.key`: it names the variable with the API key"),
             Error::Status { status: 404, .. } => {
                 Some("check `embed.url` and `embed.model`: the server does not know them")
             }
-            Error::Status { .. } if self.is_retryable() => {
-                Some("try again later; `search --mode text` needs no server")
-            }
+            Error::Status { .. } if self.is_retryable() => Some("try again later"),
             Error::Status { .. } => Some("see `embed.model`, `embed.dimensions` and `embed.batch`"),
             Error::Answer { .. } => Some("check that `embed.url` is the address of an OpenAI-compatible server"),
             Error::Dimension { .. } => {

@@ -1,6 +1,6 @@
 //! The kind of an error of the system.
 
-use super::{Shortage, ownership};
+use super::{Shortage, ownership, regular_file::NotRegular};
 use crate::model::Kind;
 use std::io;
 
@@ -20,6 +20,7 @@ pub fn kind_of(error: &io::Error) -> Kind {
 pub fn kind_of_named(error: &io::Error) -> Kind {
     match error.kind() {
         io::ErrorKind::NotFound => Kind::NotFound,
+        _ if NotRegular::behind(error).is_some() => Kind::Invalid,
         _ => kind_of(error),
     }
 }

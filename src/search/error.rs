@@ -28,6 +28,10 @@ impl Error {
         match self {
             Error::Embedder { .. } => Some("search with the recorded embedder, or with `--mode text`"),
             Error::Vector(error) => error.hint(),
+            Error::Embed(embed::Error::Away { .. }) => {
+                Some("start the server, or see `embed.url`; mode `text` needs no server")
+            }
+            Error::Embed(error) if error.is_retryable() => Some("try again later; mode `text` needs no server"),
             Error::Embed(error) => error.hint(),
         }
     }

@@ -3,7 +3,7 @@
 use super::FilterError;
 use crate::{
     model::Kind,
-    os::{Shortage, error_kind::kind_of, ownership},
+    os::{Shortage, error_kind::kind_of, ownership, regular_file::NotRegular},
 };
 use std::{
     io,
@@ -73,6 +73,7 @@ impl Error {
             Error::TooLong { .. } => Kind::TimedOut,
             Error::DiskFull { .. } => Kind::DiskFull,
             Error::Ownership(error) => error.kind(),
+            Error::Io { source, .. } if NotRegular::behind(source).is_some() => Kind::Invalid,
             Error::Io { source, .. } => kind_of(source),
             Error::Dimension { .. } | Error::NotFinite => Kind::Bug,
             Error::SchemaVersion { .. }
@@ -88,6 +89,9 @@ impl Error {
     pub fn hint(&self) -> Option<&'static str> {
         match self {
             Error::NotFound { .. } => Some("make one with `windlass ingest PATH`, or see `windlass db list`"),
+            Error::NotAVectorDatabase { .. } => {
+                Some("see `windlass db list`, or give the path of a file that `windlass ingest` has made")
+            }
             Error::Embedder { .. } => {
                 Some("use the recorded embedder, or re-ingest with `--force` into another `--db`")
             }

@@ -79,6 +79,18 @@ impl VectorDb {
 }
 
 impl VectorDb {
+    /// Whether any chunk passes a filter.
+    pub fn passes(&self, filter: &Filter) -> Result<bool> {
+        let mut values = Vec::new();
+        let passing = filter.condition(&mut values);
+        let shown = self.hidden.chunks("c.id");
+        let shown = if shown.is_empty() { shown } else { format!("AND {shown}") };
+        let sql = format!(
+            "SELECT EXISTS (SELECT 1 FROM chunk c JOIN document d ON d.id = c.document WHERE ({passing}) {shown})"
+        );
+        self.read("search", |tx| tx.query_row(&sql, rusqlite::params_from_iter(values), |row| row.get(0)))
+    }
+
     /// Which of these chunks have a term of the query.
     pub fn matching(&self, query: &TextQuery, chunks: &[ChunkId]) -> Result<HashSet<ChunkId>> {
         if query.terms.is_empty() || chunks.is_empty() {

@@ -90,7 +90,7 @@ fn open(named: &Named) -> Result<VectorDb> {
     match VectorDb::open(&named.path, &OpenOptions::default()) {
         Err(vector::Error::NotFound { .. }) => {
             let there = databases_of(&named.home)?.into_iter().map(|it| it.name).collect();
-            Err(Error::NoDatabase { name: named.name.clone(), there })
+            Err(Error::NoDatabase { name: named.name.clone(), there, is_empty: named.path.exists() })
         }
         opened => Ok(opened?),
     }

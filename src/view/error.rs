@@ -30,8 +30,8 @@ pub enum Error {
     UnknownServer { name: String, model: String, url: String },
     #[error("failed to list {}", path.display())]
     List { path: PathBuf, source: std::io::Error },
-    #[error("no vector database `{name}`")]
-    NoDatabase { name: String, there: Vec<String> },
+    #[error("no vector database `{name}`{}", if *is_empty { ": the file is empty" } else { "" })]
+    NoDatabase { name: String, there: Vec<String>, is_empty: bool },
     #[error("`{key}` was taken away, but {who} still holds the file lock {}: the next holder waits for it", path.display())]
     StillLocked { key: String, who: String, path: PathBuf },
     #[error("the log of {step} is damaged")]
@@ -75,7 +75,7 @@ impl Error {
             Error::Embed(error @ embed::Error::Unpaired { .. }) => error.hint().map(str::to_string),
             Error::Embed(_) => Some("search by words alone: mode `text`".to_string()),
             Error::Filter(error) => error.hint().map(|it| it.to_string()),
-            Error::NoDatabase { name, there } => Some(match nearest(name, there.iter().map(String::as_str)) {
+            Error::NoDatabase { name, there, .. } => Some(match nearest(name, there.iter().map(String::as_str)) {
                 Some(meant) => format!("did you mean `{meant}`?"),
                 None if there.is_empty() => "make one with `windlass ingest PATH`".to_string(),
                 None => format!("there is {}", there.join(", ")),

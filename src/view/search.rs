@@ -25,6 +25,9 @@ pub struct Found {
     pub documents: u64,
     /// The lowest cosine of a hit that has no word of the query. Null: no limit, as in mode `text`.
     pub min_score: Option<f64>,
+    /// Whether any passage passes the filter: only where one was given and nothing was found.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub filter_matches: Option<bool>,
 }
 
 /// The embedder of a database. One behind a server is asked only where the user has named the server: the file may be
@@ -58,6 +61,8 @@ pub fn find(database: &Named, query: &Query) -> Result<Found> {
     };
     let hits = search(&opened, embedder.as_ref(), query)?;
     let documents = opened.info()?.documents;
+    let unfound = query.filter.as_ref().filter(|_| hits.is_empty());
+    let filter_matches = unfound.map(|it| opened.passes(it)).transpose()?;
     Ok(Found {
         query: query.text.clone(),
         mode: query.mode,
@@ -65,5 +70,6 @@ pub fn find(database: &Named, query: &Query) -> Result<Found> {
         hits,
         documents,
         min_score: floor(embedder.as_ref(), query),
+        filter_matches,
     })
 }

@@ -274,6 +274,7 @@ fn documents(it: &mut Reading) {
         assert!(!found["hits"].as_array().unwrap().is_empty(), "{found}");
     }
     it.reads("search", &["search", "inspection before each lift", "-k", "20"]);
+    it.reads("search", &["search", "crank", "--filter", "source = \"none\""]);
 }
 
 fn vectors(it: &mut Reading) {

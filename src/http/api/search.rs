@@ -78,7 +78,7 @@ fn named(home: &Path, name: &str) -> view::Result<Named> {
     let all = view::databases_of(home)?;
     let there: Vec<String> = all.iter().map(|it| it.name.clone()).collect();
     let found = all.into_iter().find(|it| it.name == name);
-    found.ok_or_else(|| Error::NoDatabase { name: name.to_string(), there })
+    found.ok_or_else(|| Error::NoDatabase { name: name.to_string(), there, is_empty: false })
 }
 
 /// Every vector database of this home
