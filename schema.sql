@@ -87,6 +87,7 @@ CREATE TABLE group_detail(
   params         TEXT    NOT NULL CHECK (json_valid(params)),
   directory      TEXT    NOT NULL,      -- where its commands start
   priority       INTEGER NOT NULL,
+  weight         INTEGER NOT NULL DEFAULT 1 CHECK (weight BETWEEN 1 AND 1000),   -- its share beside other groups
   force          INTEGER NOT NULL DEFAULT 0 CHECK (force IN (0, 1)),   -- run steps although their result is cached
   runs           INTEGER NOT NULL DEFAULT 0,
   opened         INTEGER NOT NULL DEFAULT 0,   -- runs up to this id have their first steps in `ready`
@@ -170,23 +171,36 @@ CREATE INDEX step_error   ON step(group_id, run_id) WHERE failures + crashes > 0
 CREATE INDEX step_lost    ON step(group_id, state, run_id) WHERE state IN (6, 7);   -- rare among many
 CREATE INDEX step_recomputing ON step(id) WHERE recomputed > 0 AND state < 5;
 
--- Claimable steps, in claim order. Everything a claim needs is in the row.
+-- Claimable steps. Everything a claim needs is in the row. A group's steps are claimed in the order of their ids, which is that of
+-- the age of their runs: a run that has begun goes before those that have not, and a step that comes back takes its old place.
 -- queue: 0, or the type's id when the type has a pool of its own.
 CREATE TABLE ready(
   queue     INTEGER NOT NULL,
   priority  INTEGER NOT NULL,
-  due       INTEGER NOT NULL,
+  group_id  INTEGER NOT NULL,
   step_id   INTEGER NOT NULL,
+  due       INTEGER NOT NULL,
   type_id   INTEGER NOT NULL,
   run_id    INTEGER NOT NULL,
-  group_id  INTEGER NOT NULL,
   scope     INTEGER NOT NULL,
   key_id    INTEGER,
   attempts  INTEGER NOT NULL,
-  PRIMARY KEY (queue, priority DESC, due, step_id)
+  PRIMARY KEY (queue, priority DESC, group_id, step_id)
 ) STRICT, WITHOUT ROWID;
 CREATE UNIQUE INDEX ready_head   ON ready(key_id, type_id, scope) WHERE key_id IS NOT NULL;   -- one head per key, type and scope
-CREATE INDEX        ready_scoped ON ready(scope, queue, priority DESC, due, step_id) WHERE scope > 0;
+
+-- Whose turn it is: one row for each group with steps in `ready`, of each queue and priority. The lowest tag is served first, and
+-- each claim adds one share to it (start-time fair queueing; see src/decide/fairness.rs). A row outlives the group's last claimable
+-- step until its turn comes, so that a group with one step at a time does not get ahead of others.
+CREATE TABLE turn(
+  queue     INTEGER NOT NULL,
+  priority  INTEGER NOT NULL,
+  group_id  INTEGER NOT NULL,
+  tag       INTEGER NOT NULL,
+  weight    INTEGER NOT NULL CHECK (weight BETWEEN 1 AND 1000),
+  PRIMARY KEY (queue, priority DESC, group_id)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX turn_order ON turn(queue, priority DESC, tag, group_id, weight);
 
 -- Running steps: as many rows as steps run. Needs no index on worker.
 CREATE TABLE lease(

@@ -469,6 +469,7 @@ fn what_others_stop_between_two_slices_is_finished_by_a_worker_that_lives_alread
             params: "{}".into(),
             directory: "/".into(),
             priority: 0,
+            weight: 1,
             force: false,
             scoped: false,
             key: None,

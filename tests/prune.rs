@@ -57,6 +57,7 @@ fn a_key_outlives_its_pruned_group() {
         params: "{}".into(),
         directory: "/".into(),
         priority: 0,
+        weight: 1,
         force: false,
         scoped: false,
         key: Some(("nightly".into(), content)),

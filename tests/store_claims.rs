@@ -1,6 +1,7 @@
 //! The store's verbs against a real SQLite file.
 
 mod house;
+mod order;
 
 use house::{Book, chain, diamond};
 use std::sync::Arc;
@@ -74,12 +75,13 @@ fn stale_worker() -> windlass::model::WorkerId {
 }
 
 #[test]
-fn claims_follow_priority_then_due_time_then_id() {
+fn claims_follow_priority_then_turn_then_age() {
     let book = Book::new();
     book.submit_with(&chain(&["a"]), &["low"], 0, &[]);
     book.submit_with(&chain(&["a"]), &["high", "high2"], 5, &[]);
+    book.submit_with(&chain(&["a"]), &["other"], 5, &[]);
     let items: Vec<String> = book.claims("*", 5).iter().map(|it| book.item(it)).collect();
-    assert_eq!(items, ["high", "high2", "low"]);
+    assert_eq!(items, ["high", "other", "high2", "low"]);
 }
 
 #[test]

@@ -1,9 +1,10 @@
--- From schema version 5 to 6: steps can be skipped, or wait without a worker.
+-- From schema version 5 to 6: steps can be skipped or wait without a worker, and groups take turns.
 -- windlass does this by itself. By hand, while nothing uses the home: sqlite3 engine.db < 005-to-006.sql
 BEGIN IMMEDIATE;
 DROP VIEW step_status;
 DROP VIEW attempt_all;
 ALTER TABLE step RENAME TO old_step;
+ALTER TABLE ready RENAME TO old_ready;
 CREATE TABLE step(
   id         INTEGER PRIMARY KEY,
   run_id     INTEGER NOT NULL,
@@ -41,6 +42,35 @@ CREATE INDEX step_paused  ON step(group_id) WHERE state = 3;
 CREATE INDEX step_error   ON step(group_id, run_id) WHERE failures + crashes > 0 AND state < 5;   -- will be tried again
 CREATE INDEX step_lost    ON step(group_id, state, run_id) WHERE state IN (6, 7);   -- rare among many
 CREATE INDEX step_recomputing ON step(id) WHERE recomputed > 0 AND state < 5;
+ALTER TABLE group_detail ADD COLUMN weight INTEGER NOT NULL DEFAULT 1 CHECK (weight BETWEEN 1 AND 1000);
+DROP INDEX ready_head;
+CREATE TABLE ready(
+  queue     INTEGER NOT NULL,
+  priority  INTEGER NOT NULL,
+  group_id  INTEGER NOT NULL,
+  step_id   INTEGER NOT NULL,
+  due       INTEGER NOT NULL,
+  type_id   INTEGER NOT NULL,
+  run_id    INTEGER NOT NULL,
+  scope     INTEGER NOT NULL,
+  key_id    INTEGER,
+  attempts  INTEGER NOT NULL,
+  PRIMARY KEY (queue, priority DESC, group_id, step_id)
+) STRICT, WITHOUT ROWID;
+CREATE UNIQUE INDEX ready_head   ON ready(key_id, type_id, scope) WHERE key_id IS NOT NULL;   -- one head per key, type and scope
+INSERT INTO ready
+SELECT queue, priority, group_id, step_id, due, type_id, run_id, scope, key_id, attempts FROM old_ready;
+DROP TABLE old_ready;
+CREATE TABLE turn(
+  queue     INTEGER NOT NULL,
+  priority  INTEGER NOT NULL,
+  group_id  INTEGER NOT NULL,
+  tag       INTEGER NOT NULL,
+  weight    INTEGER NOT NULL CHECK (weight BETWEEN 1 AND 1000),
+  PRIMARY KEY (queue, priority DESC, group_id)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX turn_order ON turn(queue, priority DESC, tag, group_id, weight);
+INSERT INTO turn SELECT DISTINCT queue, priority, group_id, 0, 1 FROM ready;
 CREATE VIEW step_status AS
 SELECT s.id, s.run_id, s.group_id, s.no, s.type_id,
        CASE WHEN l.step_id IS NOT NULL THEN 'RUNNING'

@@ -53,6 +53,9 @@ pub struct What {
     /// Higher priorities run first
     #[arg(long, default_value_t = 0, allow_negative_numbers = true, value_name = "N")]
     priority: i64,
+    /// The group's share beside other groups: one of weight 3 gets three times as many steps as one of weight 1
+    #[arg(long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(i64).range(1..=1000))]
+    weight: i64,
     /// The name of the group [default: the workflow's name]
     #[arg(long, value_name = "NAME")]
     name: Option<String>,
@@ -147,6 +150,7 @@ impl What {
             directory,
             name,
             priority: self.priority,
+            weight: self.weight,
             key: self.key.clone(),
             force: self.force,
             ..Submission::new(definition, items)
@@ -224,6 +228,7 @@ pub fn plan(cx: &Context, submission: &Submission) -> Result<()> {
         return cx.output.document(&serde_json::json!({
             "workflow": definition.id, "name": definition.name, "version": hex::encode(definition.hash()),
             "directory": submission.directory, "params": submission.params, "priority": submission.priority,
+            "weight": submission.weight,
             "items": submission.items, "steps": steps,
         }));
     }

@@ -1,10 +1,11 @@
 //! Pure verdicts: anything that can be decided from values, as functions with table tests.
 //!
-//! Owns: status, retry, hook, outcome, start, recycle, liveness, admission, schema, links, address.
+//! Owns: status, fairness, retry, hook, outcome, start, recycle, liveness, admission, schema, links, address.
 //! May import: `model`. Never: does I/O, reads a clock, draws randomness; `now` and chance come in as arguments.
 
 pub mod address;
 pub mod admission;
+pub mod fairness;
 pub mod hook;
 pub mod links;
 pub mod liveness;

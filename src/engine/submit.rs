@@ -6,6 +6,7 @@ use super::{
     item::item_value,
 };
 use crate::{
+    decide::fairness::MAX_WEIGHT,
     definition::{Action, Definition, Values, digest},
     embed,
     failpoint::probe::{self, Window},
@@ -39,6 +40,8 @@ pub struct Submission {
     pub name: Option<String>,
     /// Higher priorities run first.
     pub priority: i64,
+    /// Its share beside other groups of its priority, from 1 to 1000.
+    pub weight: i64,
     /// A key that makes the submission idempotent: submitting it again makes no second group.
     pub key: Option<String>,
     /// Runs steps even if their results are cached.
@@ -60,6 +63,7 @@ impl Submission {
             directory: PathBuf::from("."),
             name: None,
             priority: 0,
+            weight: 1,
             key: None,
             force: false,
             scoped: false,
@@ -98,6 +102,7 @@ impl Engine {
             let what = format!("the name of the directory {} is not UTF-8", submission.directory.display());
             return Err(Error::refused(what, Some("start from another directory")));
         }
+        check_weight(submission.weight)?;
         check_length("key", submission.key.as_deref().unwrap_or_default())?;
         for group in self.given_up().clone() {
             // The disk may still be full.
@@ -110,6 +115,7 @@ impl Engine {
             params: submission.params.to_string(),
             directory: submission.directory.to_string_lossy().into_owned(),
             priority: submission.priority,
+            weight: submission.weight,
             force: submission.force,
             scoped: submission.scoped,
             key: submission.key.clone().map(|key| (key, content(&submission))),
@@ -290,6 +296,16 @@ fn content_of(item: &str) -> Option<ArtifactHash> {
 }
 
 /// The key of a vector database names its file, so that everyone who writes it meets at the same lock.
+fn check_weight(weight: i64) -> Result<()> {
+    match (1..=MAX_WEIGHT).contains(&weight) {
+        true => Ok(()),
+        false => Err(Error::refused(
+            format!("the weight {weight} is not between 1 and {MAX_WEIGHT}"),
+            Some("a group of weight 3 gets three times the share of one of weight 1"),
+        )),
+    }
+}
+
 fn check_key(key: Option<&str>) -> Result<()> {
     match key.and_then(|it| it.strip_prefix("vec:")) {
         Some(path) if !std::path::Path::new(path).is_absolute() => Err(Error::refused(
@@ -302,11 +318,14 @@ fn check_key(key: Option<&str>) -> Result<()> {
 
 /// The content of a key: the definition, the parameters and the items.
 fn content(submission: &Submission) -> [u8; 32] {
-    let what = serde_json::json!({
+    let mut what = serde_json::json!({
         "definition": hex::encode(submission.definition.hash()),
         "params": submission.params,
         "items": submission.items,
         "priority": submission.priority,
     });
+    if submission.weight != 1 {
+        what["weight"] = submission.weight.into();
+    }
     digest("windlass submission 1", &what)
 }

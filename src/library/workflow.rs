@@ -135,6 +135,7 @@ pub struct Submission {
     name: Option<String>,
     key: Option<String>,
     priority: i64,
+    weight: i64,
 }
 
 impl Submission {
@@ -148,6 +149,7 @@ impl Submission {
             name: None,
             key: None,
             priority: 0,
+            weight: 1,
         }
     }
 
@@ -176,6 +178,12 @@ impl Submission {
         Submission { priority, ..self }
     }
 
+    /// Its share beside other groups of its priority, from 1 to 1000; 1 unless said otherwise. A group of weight 3 gets three times
+    /// as many steps as one of weight 1 while both have steps to run.
+    pub fn weight(self, weight: i64) -> Submission {
+        Submission { weight, ..self }
+    }
+
     pub(super) fn prepare(self, engine: &engine::Engine) -> Result<engine::Submission> {
         let definition = self.workflow.parse(engine)?;
         let directory = match self.directory.is_absolute() {
@@ -188,6 +196,7 @@ impl Submission {
             name: self.name,
             key: self.key,
             priority: self.priority,
+            weight: self.weight,
             ..engine::Submission::new(definition, self.items)
         })
     }

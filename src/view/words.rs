@@ -111,6 +111,7 @@ mod tests {
             scoped: true,
             epoch: 1,
             priority: 0,
+            weight: 1,
             created: Timestamp(0),
             ended: None,
             paused_for: None,

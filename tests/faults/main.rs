@@ -251,6 +251,7 @@ fn a_worker_that_finds_the_disk_full_at_its_first_look_stays_and_looks_again() {
                 params,
                 directory,
                 priority: 0,
+                weight: 1,
                 force: false,
                 scoped: false,
                 key: None,

@@ -378,6 +378,7 @@ fn submit(book: &Book) -> Act {
                 params: "{}".into(),
                 directory: "/".into(),
                 priority: 1,
+                weight: 1,
                 force: false,
                 scoped: true,
                 key,

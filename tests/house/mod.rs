@@ -147,6 +147,7 @@ impl Book {
             params: "{}".into(),
             directory: "/".into(),
             priority: 0,
+            weight: 1,
             force: false,
             scoped: false,
             key: None,

@@ -1,4 +1,4 @@
-//! What the store should do, as plain values: no lanes, no lines, no cursors, no sums. A step is claimable when the rules
+//! What the store should do, as plain values: no queues, no turns, no cursors, no sums. A step is claimable when the rules
 //! of the contract say so, and everything is computed anew whenever it is asked.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -78,6 +78,14 @@ pub enum Pool {
     AllBut(String),
 }
 
+/// A claim.
+#[derive(Debug, Clone)]
+pub struct Asked {
+    pub pool: Pool,
+    pub scope: Option<i64>,
+    pub limit: usize,
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ending {
     Complete,
@@ -145,24 +153,72 @@ impl Model {
             && !self.paused_types.contains(&step.step_type)
     }
 
-    /// The steps that a claim must take: the best first, one for each key.
-    pub fn claimable(&self, pool: &Pool, scope: Option<i64>, limit: usize) -> BTreeSet<i64> {
-        let fits = |step: &Step| match pool {
+    /// Why a claim was wrong to take these steps, in this order; None: it was right. `queue`: the queue of a type.
+    ///
+    /// Which group's turn it is depends on what was claimed before, and is proved elsewhere; all other rules are here.
+    pub fn fault_of_claim(&self, claim: &Asked, claimed: &[i64], queue: impl Fn(&str) -> String) -> Option<String> {
+        let fits = |step: &Step| match &claim.pool {
             Pool::Any => true,
             Pool::Only(name) => step.step_type == *name,
             Pool::AllBut(name) => step.step_type != *name,
         };
-        let mut candidates: Vec<i64> = self.steps.keys().copied().filter(|id| self.eligible(*id)).collect();
-        candidates.retain(|id| fits(&self.steps[id]) && scope.is_none_or(|it| self.steps[id].scope == it));
-        candidates.sort_by_key(|id| (-self.steps[id].priority, self.steps[id].due, *id));
+        let wanted = |id: &i64| {
+            let step = &self.steps[id];
+            self.eligible(*id) && fits(step) && claim.scope.is_none_or(|it| step.scope == it)
+        };
         let mut taken: BTreeSet<usize> = self.held.keys().copied().collect();
-        let mut chosen = BTreeSet::new();
-        for id in candidates {
-            if chosen.len() < limit && self.steps[&id].key.is_none_or(|key| taken.insert(key)) {
-                chosen.insert(id);
+        for (at, id) in claimed.iter().enumerate() {
+            let step = &self.steps[id];
+            if !wanted(id) || claimed[..at].contains(id) {
+                return Some(format!("s{id} is not to be claimed: {step:?}"));
+            }
+            if step.key.is_some_and(|key| !taken.insert(key)) {
+                return Some(format!("the key of s{id} is taken"));
             }
         }
-        chosen
+        if claimed.len() > claim.limit {
+            return Some(format!("{} steps instead of {}", claimed.len(), claim.limit));
+        }
+        let rest: Vec<i64> = self.steps.keys().copied().filter(|id| wanted(id) && !claimed.contains(id)).collect();
+        let free = |id: &&i64| self.steps[*id].key.is_none_or(|key| !taken.contains(&key));
+        if let Some(left) = rest.iter().find(free).filter(|_| claimed.len() < claim.limit) {
+            return Some(format!("s{left} was left: {:?}", self.steps[left]));
+        }
+        for left in rest.iter().filter(free).filter(|id| self.is_head(**id)) {
+            let behind = |id: &&i64| {
+                let (left_step, step) = (&self.steps[left], &self.steps[*id]);
+                let same_line = step.group == left_step.group && queue(&step.step_type) == queue(&left_step.step_type);
+                left_step.priority > step.priority || (same_line && left < *id)
+            };
+            if let Some(id) = claimed.iter().find(behind) {
+                return Some(format!("s{id} was claimed before s{left}"));
+            }
+        }
+        None
+    }
+
+    /// Whether no step that waits for the same key, of its type and scope, goes before it.
+    fn is_head(&self, id: i64) -> bool {
+        let step = &self.steps[&id];
+        let rank = |id: i64| (-self.steps[&id].priority, self.steps[&id].due, id);
+        step.key.is_none()
+            || !self.steps.iter().any(|(other, it)| {
+                it.key == step.key
+                    && it.step_type == step.step_type
+                    && it.scope == step.scope
+                    && rank(*other) < rank(id)
+                    && self.waits(*other)
+            })
+    }
+
+    /// Whether it stands where steps of its key stand: claimable, but for its group or its type.
+    fn waits(&self, id: i64) -> bool {
+        let step = &self.steps[&id];
+        self.open(id)
+            && step.lease.is_none()
+            && !step.delayed
+            && self.runs[&step.run].opened
+            && step.needs.iter().all(|need| self.steps[need].status == Status::Completed)
     }
 
     pub fn claimed(&mut self, id: i64, token: i64, worker: i64) {

@@ -34,6 +34,9 @@ pub(super) struct NewGroup {
     key: Option<String>,
     /// Higher priorities run first; else 0.
     priority: Option<i64>,
+    /// The group's share beside other groups, from 1 to 1000; else 1.
+    #[schema(minimum = 1, maximum = 1000)]
+    weight: Option<i64>,
     /// The name of the group; default: the workflow's name.
     #[schema(max_length = 1024)]
     name: Option<String>,
@@ -116,6 +119,7 @@ fn submission(engine: &Engine, new: NewGroup) -> Result<Submission> {
         directory,
         name: new.name.filter(|it| !it.is_empty()),
         priority: new.priority.unwrap_or(0),
+        weight: new.weight.unwrap_or(1),
         key: new.key,
         force: new.force.unwrap_or(false),
         ..Submission::new(definition, items)

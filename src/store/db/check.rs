@@ -72,6 +72,11 @@ const RULES: &[(&str, &str)] = &[
           WHERE s.state < {STEP_COMPLETED} AND (r.id IS NULL OR r.group_id <> s.group_id OR s.id <> r.first_step + s.no)"),
     ),
     (
+        "is in `ready`, but its group has no turn",
+        "SELECT 's' || q.step_id FROM ready q WHERE NOT EXISTS (SELECT 1 FROM turn t
+          WHERE t.queue = q.queue AND t.priority = q.priority AND t.group_id = q.group_id)",
+    ),
+    (
         "is in `ready` twice",
         "SELECT 's' || step_id FROM ready GROUP BY step_id HAVING count(*) > 1",
     ),
@@ -257,7 +262,7 @@ fn steps_of(tx: &ReadTx, run: &RunRow, shape: &Shape) -> Result<Vec<StepFacts>> 
     tx.rows(
         "SELECT s.id, s.run_id, s.group_id, s.no, t.name, s.state, s.unmet, s.recomputed > 0,
                 EXISTS (SELECT 1 FROM ready q WHERE q.queue IN (0, t.queue) AND q.priority = s.priority
-                           AND q.due = s.due AND q.step_id = s.id),
+                           AND q.group_id = s.group_id AND q.step_id = s.id),
                 EXISTS (SELECT 1 FROM lease l WHERE l.step_id = s.id)
            FROM step s JOIN step_type t ON t.id = s.type_id WHERE s.id >= ?1 AND s.id < ?2 ORDER BY s.id",
         params![run.first, run.first + shape.steps.len() as i64],

@@ -2,6 +2,7 @@
 //!
 //! Trusted only while `PRAGMA data_version` says that no other process wrote; forgotten after every rollback.
 
+use crate::decide::fairness::Turn;
 use crate::model::code::{STEP_COMPLETED, STEP_DELAYED};
 use crate::model::{DefinitionId, Event, GroupId, Shape, StepId, Timestamp, TypeId};
 use crate::store::{
@@ -33,6 +34,17 @@ pub(in crate::store) struct KnownType {
     pub paused: bool,
 }
 
+/// What is known of the table `turn`.
+#[derive(Debug, Default)]
+pub(in crate::store) struct Turns {
+    /// Queue, priority and group of rows that are there.
+    pub present: HashSet<(i64, i64, GroupId)>,
+    /// Queues in which one group waits and no other: nothing is written for its turns.
+    pub alone: HashMap<i64, Turn>,
+    /// The priority of the steps of a group, which never changes.
+    pub priorities: HashMap<GroupId, i64>,
+}
+
 /// Runs of one group that ended in this transaction.
 #[derive(Debug, Clone, Copy, Default)]
 pub(in crate::store) struct Sums {
@@ -52,6 +64,7 @@ pub(in crate::store) struct Memory {
     /// Steps that had completed and run again, see `recompute`.
     pub recomputing: HashSet<StepId>,
     pub types: HashMap<TypeId, KnownType>,
+    pub turns: Turns,
     pub shapes: HashMap<DefinitionId, Arc<KnownShape>>,
     /// Whether any definition has hooks: most databases have none, which saves a query.
     pub any_hooks: bool,

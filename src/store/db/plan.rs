@@ -3,7 +3,7 @@
 use crate::store::{
     blocked, cancel, delayed, document,
     error::Result,
-    lease, pause, read, ready, records, run, settle,
+    lease, pause, read, ready, records, run, settle, turn,
     tx::{ReadTx, WriteTx},
 };
 
@@ -25,21 +25,32 @@ pub fn hot_statements() -> &'static [HotStatement] {
 }
 
 const HOT: &[HotStatement] = &[
-    hot("candidates of a queue", ready::EVERYTHING, &["SEARCH ready USING PRIMARY KEY (queue=?)"]),
+    hot("whose turn it is", turn::NEXT, &["SEARCH turn USING COVERING INDEX turn_order (queue=?)"]),
     hot(
-        "candidates of a group in a queue",
-        ready::SCOPED,
-        &["SEARCH ready USING COVERING INDEX ready_scoped (scope=? AND queue=?)"],
+        "the lowest tag of a queue",
+        turn::LOWEST,
+        &["SEARCH turn USING COVERING INDEX turn_order (queue=? AND priority=?)"],
     ),
     hot(
-        "candidate by its key",
-        ready::BY_KEY,
-        &["SEARCH ready USING PRIMARY KEY (queue=? AND priority=? AND due=? AND step_id=?)"],
+        "whether a group has a turn",
+        turn::PRESENT,
+        &["SEARCH turn USING PRIMARY KEY (queue=? AND priority=? AND group_id=?)"],
+    ),
+    hot("a turn is over", turn::CHARGE, &["SEARCH turn USING PRIMARY KEY (queue=? AND priority=? AND group_id=?)"]),
+    hot(
+        "claimable steps of a group",
+        ready::OF_GROUP,
+        &["SEARCH ready USING PRIMARY KEY (queue=? AND priority=? AND group_id=? AND step_id>?)"],
+    ),
+    hot(
+        "claimable steps of a group in its scope",
+        ready::OF_SCOPE,
+        &["SEARCH ready USING PRIMARY KEY (queue=? AND priority=? AND group_id=?)"],
     ),
     hot(
         "take out of ready",
         ready::DELETE,
-        &["SEARCH ready USING PRIMARY KEY (queue=? AND priority=? AND due=? AND step_id=?)"],
+        &["SEARCH ready USING PRIMARY KEY (queue=? AND priority=? AND group_id=? AND step_id=?)"],
     ),
     hot("find a lease", lease::TAKE, &["SEARCH lease USING INTEGER PRIMARY KEY (rowid=?)"]),
     hot("end a lease", lease::DELETE, &["SEARCH lease USING INTEGER PRIMARY KEY (rowid=?)"]),
@@ -88,14 +99,14 @@ const HOT: &[HotStatement] = &[
         &["SEARCH step USING COVERING INDEX step_blocked (key_id=? AND type_id=? AND scope=?)"],
     ),
     hot(
-        "queues to move, same time",
+        "queues to move, same group",
         ready::RANGES[0],
-        &["SEARCH ready USING PRIMARY KEY (queue=? AND priority=? AND due=? AND step_id>?)"],
+        &["SEARCH ready USING PRIMARY KEY (queue=? AND priority=? AND group_id=? AND step_id>?)"],
     ),
     hot(
         "queues to move, later",
         ready::RANGES[1],
-        &["SEARCH ready USING PRIMARY KEY (queue=? AND priority=? AND due>?)"],
+        &["SEARCH ready USING PRIMARY KEY (queue=? AND priority=? AND group_id>?)"],
     ),
     hot(
         "queues to move, lower priority",

@@ -7,6 +7,7 @@ use crate::store::{
     error::{Error, Result},
     memory::{Memory, Sums},
     params::Params,
+    row::Row,
 };
 use rusqlite::Connection;
 use std::{
@@ -49,6 +50,17 @@ impl<'a> WriteTx<'a> {
     pub(in crate::store) fn insert(&self, sql: &str, params: impl Params) -> Result<i64> {
         let id = self.returned(sql, params, |row| row.get(0))?;
         id.ok_or_else(|| Error::Sqlite { reason: format!("no id was returned by `{sql}`") })
+    }
+
+    /// Runs a statement that changes one row at most and ends in RETURNING; what it returned.
+    #[inline]
+    pub(in crate::store) fn change<T>(
+        &self,
+        sql: &str,
+        params: impl Params,
+        read: impl FnOnce(&Row<'_>) -> Result<T>,
+    ) -> Result<Option<T>> {
+        self.returned(sql, params, read)
     }
 
     pub(in crate::store) fn memory(&self) -> RefMut<'_, Memory> {

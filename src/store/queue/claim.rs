@@ -1,10 +1,11 @@
 //! The claim: the best claimable steps become RUNNING under fresh tokens, in the writer's transaction.
 //!
-//! Its cost does not depend on how many steps wait, are done, delayed, paused, or stand behind a held key: it reads the
-//! head of an ordered table. What a claim meets and cannot take (a paused group's step, a row in an old queue, a head
-//! whose key is held) it moves out of the way, at most `MOVES` rows per claim.
+//! Groups take turns; a group's own steps go by the age of their runs. The cost does not depend on how many steps wait, are
+//! done, delayed, paused, or stand behind a held key: a claim reads the heads of two ordered tables. What it meets and cannot take
+//! (a paused group's step, a row in an old queue, a head whose key is held) it moves out of the way, at most `MOVES` rows per claim.
 
-use crate::model::{EventKind, Lease, Timestamp, TypeId};
+use crate::decide::fairness::{self, Order, Turn};
+use crate::model::{EventKind, GroupId, Lease, Scope, StepId, Timestamp, TypeId};
 use crate::store::{
     blocked,
     error::Result,
@@ -12,10 +13,11 @@ use crate::store::{
     lease, pause,
     ready::{self, ReadyRow},
     request::{Claim, Claimed, Take},
-    resource_lock, step_type,
+    resource_lock, step_type, turn,
     tx::WriteTx,
     worker,
 };
+use std::collections::{BTreeMap, HashMap, VecDeque};
 
 pub use crate::store::ready::Place;
 
@@ -30,6 +32,8 @@ pub(in crate::store) fn claim(tx: &WriteTx, claim: &Claim) -> Result<Vec<Claimed
     let queues = queues(tx, &claim.take);
     let mut claimed = Vec::new();
     let mut moves = 0;
+    // Claims of each queue, priority and group that are not in its tag yet.
+    let mut served = BTreeMap::new();
     while claimed.len() < claim.limit && moves < MOVES {
         let wanted = claim.limit - claimed.len();
         let candidates = candidates(tx, claim, &queues, wanted)?;
@@ -41,7 +45,10 @@ pub(in crate::store) fn claim(tx: &WriteTx, claim: &Claim) -> Result<Vec<Claimed
                 break;
             }
             match take(tx, claim, &row)? {
-                Taken::Step(it) => claimed.push(it),
+                Taken::Step(it) => {
+                    *served.entry((row.queue, row.priority, row.group)).or_insert(0) += 1;
+                    claimed.push(it);
+                }
                 Taken::Passed => moves += 1,
                 // What came up in its place may be better than the candidates that are left.
                 Taken::Moved => {
@@ -49,6 +56,9 @@ pub(in crate::store) fn claim(tx: &WriteTx, claim: &Claim) -> Result<Vec<Claimed
                     break;
                 }
             }
+        }
+        for ((queue, priority, group), claims) in std::mem::take(&mut served) {
+            turn::charge(tx, queue, priority, group, claims)?;
         }
     }
     if moves >= MOVES {
@@ -70,15 +80,76 @@ fn queues(tx: &WriteTx, take: &Take) -> Vec<i64> {
     }
 }
 
-/// The best rows of the queues, merged in claim order.
+/// The steps to try, in claim order; empty: there is none.
 fn candidates(tx: &WriteTx, claim: &Claim, queues: &[i64], limit: usize) -> Result<Vec<ReadyRow>> {
-    let mut found = Vec::new();
-    for queue in queues {
-        found.extend(ready::best(tx, claim.scope, *queue, limit)?);
+    if let [queue] = queues {
+        return of_queue(tx, claim.scope, *queue, limit);
     }
-    if queues.len() > 1 {
-        found.sort_by_key(ReadyRow::rank);
-        found.truncate(limit);
+    let first = tx.memory().counters.token.current() as usize;
+    let mut found = Vec::new();
+    for (at, queue) in queues.iter().enumerate() {
+        let rows = of_queue(tx, claim.scope, *queue, limit)?;
+        let mut position = 0;
+        let mut priority = None;
+        for row in rows {
+            position = if priority == Some(row.priority) { position + 1 } else { 0 };
+            priority = Some(row.priority);
+            found.push((fairness::across_queues(row.priority, position, at, queues.len(), first), row));
+        }
+    }
+    found.sort_by_key(|it| it.0);
+    Ok(found.into_iter().map(|it| it.1).take(limit).collect())
+}
+
+/// The next steps of one queue.
+fn of_queue(tx: &WriteTx, scope: Scope, queue: i64, limit: usize) -> Result<Vec<ReadyRow>> {
+    if let Scope::Group(group) = scope {
+        let Some(priority) = turn::priority_of(tx, group)? else { return Ok(Vec::new()) };
+        return ready::of_scope(tx, (queue, priority, group), limit);
+    }
+    loop {
+        let (turns, all) = turn::next(tx, queue, limit)?;
+        if turns.is_empty() {
+            return Ok(Vec::new());
+        }
+        if let [turn] = turns[..] {
+            let rows = ready::of_group(tx, (queue, turn.priority, GroupId(turn.group)), StepId(0), limit)?;
+            if rows.is_empty() {
+                turn::forget(tx, queue, &turn)?;
+            }
+            return Ok(rows);
+        }
+        let found = in_turn(tx, queue, &turns, limit)?;
+        if !found.is_empty() || all {
+            return Ok(found);
+        }
+    }
+}
+
+/// Up to `limit` steps of these groups, each in its turn. A group whose turn comes and that has none is forgotten.
+fn in_turn(tx: &WriteTx, queue: i64, turns: &[Turn], limit: usize) -> Result<Vec<ReadyRow>> {
+    let mut order = Order::new(turns);
+    let mut waiting: HashMap<i64, VecDeque<ReadyRow>> = HashMap::new();
+    let mut found = Vec::with_capacity(limit);
+    // What one group gets when all are served alike; more is read when it is needed.
+    let slice = (limit / turns.len() + 1).min(limit);
+    while found.len() < limit {
+        let Some(turn) = order.take() else { break };
+        let place = (queue, turn.priority, GroupId(turn.group));
+        let first = !waiting.contains_key(&turn.group);
+        let rows = waiting.entry(turn.group).or_default();
+        if rows.is_empty() {
+            let after = found.iter().rfind(|it: &&ReadyRow| it.group.0 == turn.group).map_or(StepId(0), |it| it.step);
+            rows.extend(ready::of_group(tx, place, after, slice)?);
+        }
+        match rows.pop_front() {
+            Some(row) => {
+                found.push(row);
+                order.put_back(turn);
+            }
+            None if first => turn::forget(tx, queue, &turn)?,
+            None => {}
+        }
     }
     Ok(found)
 }

@@ -24,4 +24,5 @@ pub mod settle;
 pub mod step;
 pub mod step_cache;
 pub mod step_type;
+pub(in crate::store) mod turn;
 pub mod worker;

@@ -1,17 +1,17 @@
-//! Table `ready`: the claimable steps, in the order in which they are claimed.
+//! Table `ready`: the claimable steps of each group, in the order in which they are claimed. Whose turn it is between groups is in
+//! `turn`.
 //!
 //! A queue is what one pool claims from: that of a type that has a pool of its own, or the shared one, which has the number 0.
 //! The row repeats what a claim needs of its step, so that a claim reads this table alone.
-//!
-//! SQLite only: `INDEXED BY`.
 
 use crate::model::code::STEP_OPEN;
-use crate::model::{GroupId, KeyId, RunId, Scope, StepId, TypeId};
+use crate::model::{GroupId, KeyId, RunId, StepId, TypeId};
 use crate::store::{
     error::Result,
     params::params,
     row::Row,
     step::StepRow,
+    turn,
     tx::{ReadTx, WriteTx},
 };
 use const_format::formatcp;
@@ -49,45 +49,42 @@ impl ReadyRow {
         }
     }
 
-    /// Whether it is claimed before the other: priority high first, then due time, then id.
+    /// Whether it has the key that both need before the other: priority high first, then due time, then id.
     pub(in crate::store) fn outranks(&self, other: &ReadyRow) -> bool {
-        self.rank() < other.rank()
-    }
-
-    pub(in crate::store) fn rank(&self) -> (Reverse<i64>, i64, StepId) {
-        (Reverse(self.priority), self.due, self.step)
+        let rank = |it: &ReadyRow| (Reverse(it.priority), it.due, it.step);
+        rank(self) < rank(other)
     }
 }
 
-/// A place in the claim order of a queue.
+/// A place in the order of the table, within a queue.
 #[derive(Debug, Clone, Copy)]
 pub struct Place {
     priority: i64,
-    due: i64,
+    group: i64,
     step: i64,
 }
 
 impl Place {
     /// Before every row.
-    const START: Place = Place { priority: i64::MAX, due: i64::MAX, step: i64::MAX };
+    const START: Place = Place { priority: i64::MAX, group: i64::MAX, step: i64::MAX };
 
     pub(in crate::store) fn of(row: &ReadyRow) -> Place {
-        Place { priority: row.priority, due: row.due, step: row.step.0 }
+        Place { priority: row.priority, group: row.group.0, step: row.step.0 }
     }
 }
 
 /// All columns, as `read` takes them and `insert` gives them.
-const COLUMNS: &str = "queue, priority, due, step_id, type_id, run_id, group_id, scope, key_id, attempts";
+const COLUMNS: &str = "queue, priority, group_id, step_id, due, type_id, run_id, scope, key_id, attempts";
 
 fn read(row: &Row) -> Result<ReadyRow> {
     Ok(ReadyRow {
         queue: row.get(0)?,
         priority: row.get(1)?,
-        due: row.get(2)?,
+        group: GroupId(row.get(2)?),
         step: StepId(row.get(3)?),
-        step_type: TypeId(row.get(4)?),
-        run: RunId(row.get(5)?),
-        group: GroupId(row.get(6)?),
+        due: row.get(4)?,
+        step_type: TypeId(row.get(5)?),
+        run: RunId(row.get(6)?),
         scope: row.get(7)?,
         key: row.get::<Option<i64>>(8)?.map(KeyId),
         attempts: row.get(9)?,
@@ -95,16 +92,17 @@ fn read(row: &Row) -> Result<ReadyRow> {
 }
 
 pub(in crate::store) fn insert(tx: &WriteTx, row: &ReadyRow) -> Result<()> {
+    turn::enter(tx, row.queue, row.priority, row.group)?;
     tx.execute(
         formatcp!("INSERT INTO ready({COLUMNS}) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)"),
         params![
             row.queue,
             row.priority,
-            row.due,
+            row.group.0,
             row.step.0,
+            row.due,
             row.step_type.0,
             row.run.0,
-            row.group.0,
             row.scope,
             row.key.map(|it| it.0),
             row.attempts
@@ -115,32 +113,35 @@ pub(in crate::store) fn insert(tx: &WriteTx, row: &ReadyRow) -> Result<()> {
 
 /// Makes an open step without a key claimable, in one statement. False: it is not open, or has a key.
 pub(in crate::store) fn enter(tx: &WriteTx, id: StepId, queue: i64) -> Result<bool> {
-    Ok(tx.execute(ENTER, [id.0, queue])? == 1)
+    let entered = tx.change(ENTER, [id.0, queue], |row| Ok((row.get(0)?, GroupId(row.get(1)?))))?;
+    let Some((priority, group)) = entered else { return Ok(false) };
+    turn::enter(tx, queue, priority, group)?;
+    Ok(true)
 }
 
 /// S3: a successor without a key. When it is due is not asked: before its first attempt `due` is the time of its
 /// submission and only orders, so that a wall clock that was set back delays nothing.
 pub(in crate::store) const ENTER: &str = formatcp!(
     "INSERT INTO ready({COLUMNS})
-     SELECT ?2, priority, due, id, type_id, run_id, group_id, scope, key_id, attempts
-       FROM step WHERE id = ?1 AND state = {STEP_OPEN} AND key_id IS NULL"
+     SELECT ?2, priority, group_id, id, due, type_id, run_id, scope, key_id, attempts
+       FROM step WHERE id = ?1 AND state = {STEP_OPEN} AND key_id IS NULL RETURNING priority, group_id"
 );
 
 pub(in crate::store) fn delete(tx: &WriteTx, row: &ReadyRow) -> Result<()> {
-    tx.execute(DELETE, [row.queue, row.priority, row.due, row.step.0])?;
+    tx.execute(DELETE, [row.queue, row.priority, row.group.0, row.step.0])?;
     Ok(())
 }
 
 /// C3.
 pub(in crate::store) const DELETE: &str =
-    "DELETE FROM ready WHERE queue = ?1 AND priority = ?2 AND due = ?3 AND step_id = ?4";
+    "DELETE FROM ready WHERE queue = ?1 AND priority = ?2 AND group_id = ?3 AND step_id = ?4";
 
 /// Takes a step out, wherever it stands; false: it was not there. For the rare verbs that know only its id. Where it was
 /// ahead of blocked steps it leaves a gap: the caller unblocks the next.
 pub(in crate::store) fn leave(tx: &WriteTx, step: &StepRow) -> Result<bool> {
     let queue = tx.memory().queue(step.step_type);
     for queue in [queue, 0] {
-        if tx.execute(DELETE, [queue, step.priority, step.due, step.id.0])? > 0 {
+        if tx.execute(DELETE, [queue, step.priority, step.group.0, step.id.0])? > 0 {
             return Ok(true);
         }
     }
@@ -155,38 +156,44 @@ pub(in crate::store) fn change_queue(tx: &WriteTx, row: &ReadyRow, queue: i64) -
     Ok(())
 }
 
-/// The best rows of a queue, in claim order.
-pub(in crate::store) fn best(tx: &ReadTx, scope: Scope, queue: i64, limit: usize) -> Result<Vec<ReadyRow>> {
-    let group = match scope {
-        Scope::Everything => return tx.rows(EVERYTHING, [queue, limit as i64], read),
-        Scope::Group(group) => group,
-    };
-    let keys = tx.rows(SCOPED, [group.0, queue, limit as i64], |row| {
-        Ok((row.get::<i64>(0)?, row.get::<i64>(1)?, row.get::<i64>(2)?))
-    })?;
-    let mut found = Vec::with_capacity(keys.len());
-    for (priority, due, id) in keys {
-        found.extend(tx.row(BY_KEY, [queue, priority, due, id], read)?);
-    }
-    Ok(found)
+/// Up to `limit` claimable steps of a group in a queue, behind a step, in claim order.
+pub(in crate::store) fn of_group(
+    tx: &ReadTx,
+    (queue, priority, group): (i64, i64, GroupId),
+    after: StepId,
+    limit: usize,
+) -> Result<Vec<ReadyRow>> {
+    tx.rows(OF_GROUP, [queue, priority, group.0, after.0, limit as i64], read)
 }
 
-pub(in crate::store) const EVERYTHING: &str =
-    formatcp!("SELECT {COLUMNS} FROM ready WHERE queue = ?1 ORDER BY priority DESC, due, step_id LIMIT ?2");
-/// Named, and only columns that the index covers: left to itself the planner reads the whole queue and filters.
-pub(in crate::store) const SCOPED: &str = "SELECT priority, due, step_id FROM ready INDEXED BY ready_scoped
-      WHERE scope = ?1 AND scope > 0 AND queue = ?2 ORDER BY priority DESC, due, step_id LIMIT ?3";
-pub(in crate::store) const BY_KEY: &str =
-    formatcp!("SELECT {COLUMNS} FROM ready WHERE queue = ?1 AND priority = ?2 AND due = ?3 AND step_id = ?4");
+/// C2.
+pub(in crate::store) const OF_GROUP: &str = formatcp!(
+    "SELECT {COLUMNS} FROM ready WHERE queue = ?1 AND priority = ?2 AND group_id = ?3 AND step_id > ?4
+      ORDER BY step_id LIMIT ?5"
+);
 
-/// Up to `limit` rows of the shared queue behind a place, in claim order.
+/// The same of a group in its own scope: steps that are not adopted yet are left to others.
+pub(in crate::store) fn of_scope(
+    tx: &ReadTx,
+    (queue, priority, group): (i64, i64, GroupId),
+    limit: usize,
+) -> Result<Vec<ReadyRow>> {
+    tx.rows(OF_SCOPE, [queue, priority, group.0, limit as i64], read)
+}
+
+pub(in crate::store) const OF_SCOPE: &str = formatcp!(
+    "SELECT {COLUMNS} FROM ready WHERE queue = ?1 AND priority = ?2 AND group_id = ?3 AND scope = ?3
+      ORDER BY step_id LIMIT ?4"
+);
+
+/// Up to `limit` rows of the shared queue behind a place, in the order of the table.
 pub(in crate::store) fn shared_behind(tx: &ReadTx, after: Option<Place>, limit: usize) -> Result<Vec<ReadyRow>> {
     let from = after.unwrap_or(Place::START);
     // Three ranges of the primary key: one comparison of all three columns would read what is behind again.
-    let [same_time, later, lower] = RANGES;
+    let [same_group, later, lower] = RANGES;
     let limit = limit as i64;
-    let mut rows = tx.rows(same_time, [limit, from.priority, from.due, from.step], read)?;
-    rows.extend(tx.rows(later, [limit - rows.len() as i64, from.priority, from.due], read)?);
+    let mut rows = tx.rows(same_group, [limit, from.priority, from.group, from.step], read)?;
+    rows.extend(tx.rows(later, [limit - rows.len() as i64, from.priority, from.group], read)?);
     rows.extend(tx.rows(lower, [limit - rows.len() as i64, from.priority], read)?);
     Ok(rows)
 }
@@ -194,13 +201,15 @@ pub(in crate::store) fn shared_behind(tx: &ReadTx, after: Option<Place>, limit: 
 pub(in crate::store) const RANGES: [&str; 3] = [
     formatcp!(
         "SELECT {COLUMNS} FROM ready
-          WHERE queue = 0 AND priority = ?2 AND due = ?3 AND step_id > ?4 ORDER BY step_id LIMIT ?1"
+          WHERE queue = 0 AND priority = ?2 AND group_id = ?3 AND step_id > ?4 ORDER BY step_id LIMIT ?1"
     ),
     formatcp!(
-        "SELECT {COLUMNS} FROM ready WHERE queue = 0 AND priority = ?2 AND due > ?3 ORDER BY due, step_id LIMIT ?1"
+        "SELECT {COLUMNS} FROM ready
+          WHERE queue = 0 AND priority = ?2 AND group_id > ?3 ORDER BY group_id, step_id LIMIT ?1"
     ),
     formatcp!(
-        "SELECT {COLUMNS} FROM ready WHERE queue = 0 AND priority < ?2 ORDER BY priority DESC, due, step_id LIMIT ?1"
+        "SELECT {COLUMNS} FROM ready
+          WHERE queue = 0 AND priority < ?2 ORDER BY priority DESC, group_id, step_id LIMIT ?1"
     ),
 ];
 

@@ -48,6 +48,8 @@ pub struct GroupRow {
     pub scoped: bool,
     pub epoch: i64,
     pub priority: i64,
+    /// Its share beside other groups of its priority.
+    pub weight: i64,
     pub created: Timestamp,
     pub ended: Option<Timestamp>,
     /// What a paused group waits for. Null: a user paused it, or it is not paused.
@@ -79,7 +81,7 @@ pub struct GroupDetails {
 const COLUMNS: &str = formatcp!(
     "g.id, d.name, w.name, g.ended, d.runs, g.unfinished - (g.phase > {PHASE_LIVE}), g.failed, g.cancelled,
     g.paused, g.cancelling, g.phase = {PHASE_BUILDING}, g.scope > 0, g.epoch, d.priority, d.created,
-    CASE WHEN g.paused = 1 AND d.paused_for <> '' THEN d.paused_for END
+    CASE WHEN g.paused = 1 AND d.paused_for <> '' THEN d.paused_for END, d.weight
    FROM run_group g JOIN group_detail d ON d.group_id = g.id AND g.phase < {PHASE_PRUNING}
    JOIN definition w ON w.id = d.definition_id"
 );
@@ -115,6 +117,7 @@ fn read(row: &Row, running: &HashMap<GroupId, i64>) -> Result<GroupRow> {
         created: Timestamp(row.get(14)?),
         ended,
         paused_for: row.get(15)?,
+        weight: row.get(16)?,
     })
 }
 

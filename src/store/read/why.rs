@@ -69,7 +69,7 @@ pub fn why(tx: &ReadTx, id: StepId) -> Result<Why> {
         formatcp!("SELECT s.run_id, s.group_id, CASE s.state WHEN 1 THEN s.due END, s.scope, s.key_id, s.type_id, k.name, g.paused,
                 g.cancelling, g.phase = {PHASE_BUILDING} OR d.opened < s.run_id, t.paused,
                 EXISTS (SELECT 1 FROM ready q WHERE q.queue IN (0, t.queue) AND q.priority = s.priority
-                           AND q.due = s.due AND q.step_id = s.id),
+                           AND q.group_id = s.group_id AND q.step_id = s.id),
                 EXISTS (SELECT 1 FROM cancel_request c WHERE c.step_id = s.id),
                 CASE WHEN g.paused = 1 AND d.paused_for <> '' THEN d.paused_for END
            FROM step s JOIN run_group g ON g.id = s.group_id JOIN group_detail d ON d.group_id = s.group_id

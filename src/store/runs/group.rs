@@ -30,6 +30,8 @@ pub struct NewGroup {
     pub params: String,
     pub directory: String,
     pub priority: i64,
+    /// Its share beside other groups, from 1 to `decide::fairness::MAX_WEIGHT`.
+    pub weight: i64,
     pub force: bool,
     /// Whether only its own worker looks for its steps first (`run`, `ingest`).
     pub scoped: bool,
@@ -85,8 +87,8 @@ pub fn create(tx: &WriteTx, new: &NewGroup) -> Result<Created> {
     tx.execute("INSERT INTO run_group(id, unfinished, scope) VALUES (?1, 1, ?2)", params![group.0, scope])?;
     let builder = serde_json::to_string(&new.builder).unwrap_or_else(|_| "null".into());
     tx.execute(
-        "INSERT INTO group_detail(group_id, definition_id, name, params, directory, priority, force, builder, created)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+        "INSERT INTO group_detail(group_id, definition_id, name, params, directory, priority, weight, force, builder, created)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
         params![
             group.0,
             new.definition.0,
@@ -94,6 +96,7 @@ pub fn create(tx: &WriteTx, new: &NewGroup) -> Result<Created> {
             new.params,
             new.directory,
             new.priority,
+            new.weight,
             new.force,
             builder,
             tx.now().0
