@@ -4,7 +4,7 @@
 //! a tenth of it stands behind a held key. Rounds on the small and the large one alternate, since the machine's mood
 //! changes by the minute.
 
-#[path = "../tests/house/mod.rs"]
+#[path = "../tests/support/house.rs"]
 mod house;
 
 use house::{Book, WORKER, chain, completion, record, request, step};

@@ -1,6 +1,14 @@
 //! Who may in, and how the server treats those who may not.
 
-mod web;
+mod support {
+    pub mod binary;
+    pub mod needs;
+    pub mod web;
+}
+
+use support::binary::Windlass;
+use support::needs::needs_root;
+use support::web;
 
 use serde_json::json;
 use std::{
@@ -162,8 +170,8 @@ fn connect_as(user: u32, web: &Web) -> TcpStream {
 #[cfg(target_os = "linux")]
 #[test]
 fn another_user_of_the_machine_neither_opens_a_link_nor_uses_it_up() {
-    if !rustix::process::geteuid().is_root() {
-        return eprintln!("skipped: only root can connect as another user");
+    if !needs_root() {
+        return;
     }
     let web = Web::start();
     let link = web.link();
@@ -240,7 +248,7 @@ fn a_proxy_and_an_open_api_exclude_each_other() {
         for proxy in ["hosts = [\"windlass.example\"]", "trust_proxy_headers = [\"127.0.0.1\"]"] {
             let name = proxy.split(' ').next().unwrap();
             std::fs::write(home.path().join("windlass.toml"), format!("{open} = true\n{proxy}\n")).unwrap();
-            let refused = web::windlass(home.path()).args(["serve", "--listen", "127.0.0.1:0"]).output().unwrap();
+            let refused = Windlass::on(home.path()).args(["serve", "--listen", "127.0.0.1:0"]).output().unwrap();
             let said = String::from_utf8_lossy(&refused.stderr).into_owned();
             assert!(!refused.status.success(), "{said}");
             assert!(said.contains(&format!("`{open}`")) && said.contains(&format!("`{name}`")), "{said}");
@@ -248,7 +256,7 @@ fn a_proxy_and_an_open_api_exclude_each_other() {
     }
     // Wherever each of them is said.
     std::fs::write(home.path().join("windlass.toml"), "hosts = [\"windlass.example\"]\n").unwrap();
-    let refused = web::windlass(home.path()).env("WINDLASS_API_OPEN", "true").arg("settings").output().unwrap();
+    let refused = Windlass::on(home.path()).env("WINDLASS_API_OPEN", "true").arg("settings").output().unwrap();
     let said = String::from_utf8_lossy(&refused.stderr).into_owned();
     assert!(!refused.status.success() && said.contains("WINDLASS_API_OPEN") && said.contains("`hosts`"), "{said}");
 }
@@ -279,7 +287,7 @@ fn beyond_loopback_everything_needs_the_token() {
     assert_eq!(web.send("GET", "/metrics", &foreign, &[]).status, 403);
     drop(web);
     std::fs::write(home.path().join("windlass.toml"), "api_token = \"short\"\n").unwrap();
-    let weak = web::windlass(home.path()).args(["serve", "--listen", "0.0.0.0:0"]).output().unwrap();
+    let weak = Windlass::on(home.path()).args(["serve", "--listen", "0.0.0.0:0"]).output().unwrap();
     let said = String::from_utf8_lossy(&weak.stderr).into_owned();
     assert!(weak.status.code() == Some(1) && said.contains("too short") && !said.contains("short\""), "{said}");
 }
@@ -307,7 +315,7 @@ fn no_secret_is_ever_said() {
     let settings = format!("listen = \"127.0.0.1:0\"\napi_token = \"{secret}\"\nlog.level = \"trace\"\n");
     std::fs::write(home.path().join("windlass.toml"), settings).unwrap();
     let run = |arguments: &[&str]| {
-        let output = web::windlass(home.path()).args(arguments).output().unwrap();
+        let output = Windlass::on(home.path()).args(arguments).output().unwrap();
         assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
         format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
     };

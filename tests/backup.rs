@@ -1,15 +1,21 @@
 //! Backups: taken while work goes on, read back, restored, and continued.
 
-mod plant;
+mod support {
+    pub mod binary;
+    pub mod plant;
+}
 
-use plant::{WINDLASS, open, submit_numbers, wait, worker};
+use support::binary::Windlass;
+use support::plant;
+
+use plant::{open, submit_numbers, wait, worker};
 use sha2::Digest;
 use std::{
     collections::BTreeMap,
     fs,
     os::unix::fs::PermissionsExt,
     path::Path,
-    process::{Command, Output, Stdio},
+    process::Output,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -170,14 +176,13 @@ fn a_flipped_byte_anywhere_in_a_backup_is_found() {
     assert!(left.iter().all(|it| !it.to_string_lossy().starts_with(".windlass")), "{left:?}");
 }
 
-fn windlass(home: &Path, arguments: &[&str]) -> Command {
-    // Another build of it, to see how an older one behaves.
-    let mut command = Command::new(std::env::var_os("WINDLASS_TEST_BINARY").unwrap_or(WINDLASS.into()));
-    command.args(arguments).env("WINDLASS_HOME", home).env("WINDLASS_DURABILITY", "normal").stdin(Stdio::null());
+fn windlass(home: &Path, arguments: &[&str]) -> Windlass {
+    let mut command = Windlass::on(home);
+    command.args(arguments).env("WINDLASS_DURABILITY", "normal");
     command
 }
 
-fn ended(mut command: Command) -> (i32, String, String) {
+fn ended(mut command: Windlass) -> (i32, String, String) {
     let Output { status, stdout, stderr } = command.output().unwrap();
     let text = |it: Vec<u8>| String::from_utf8(it).unwrap();
     (status.code().unwrap_or(-1), text(stdout), text(stderr))
@@ -197,7 +202,7 @@ fn a_restore_that_is_killed_leaves_a_home_that_nobody_uses_until_it_is_restored(
     // Each one is killed as soon as one of these is there: right after the mark, while unpacking, while moving in.
     for sign in ["restore.unfinished", ".restore", ".restore/engine.db-wal", "artifacts"] {
         let arguments = ["restore", &file.to_string_lossy()];
-        let mut child = windlass(&other, &arguments).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        let mut child = windlass(&other, &arguments).silent().spawn().unwrap();
         while !other.join(sign).exists() && child.try_wait().unwrap().is_none() {}
         child.kill().unwrap();
         child.wait().unwrap();

@@ -1,13 +1,18 @@
 //! `windlass ingest` of what is no file: an address, and stdin.
 
+mod support {
+    pub mod binary;
+}
+
 use serde_json::Value;
 use std::{
     io::{Read, Write},
     net::TcpListener,
     path::Path,
-    process::{Command, Output, Stdio},
+    process::Output,
     thread,
 };
+use support::binary::Windlass;
 
 const ROPES: &str = "# Ropes\n\nHemp rots when it is stored wet.\n";
 
@@ -34,15 +39,9 @@ fn found(text: &str) -> String {
 }
 
 fn windlass(home: &Path, arguments: &[&str], stdin: Option<&str>) -> Output {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_windlass"));
-    command.env_clear().env("PATH", std::env::var_os("PATH").unwrap_or_default()).env("WINDLASS_HOME", home);
-    command.args(arguments).stdout(Stdio::piped()).stderr(Stdio::piped());
-    command.stdin(if stdin.is_some() { Stdio::piped() } else { Stdio::null() });
-    let mut child = command.spawn().unwrap();
-    if let (Some(mut pipe), Some(text)) = (child.stdin.take(), stdin) {
-        pipe.write_all(text.as_bytes()).unwrap();
-    }
-    child.wait_with_output().unwrap()
+    let mut command = Windlass::on(home);
+    stdin.map(|text| command.input(text));
+    command.args(arguments).output().unwrap()
 }
 
 fn said(output: &Output) -> String {

@@ -1,14 +1,18 @@
 //! The command line as people and scripts meet it: the real binary, its output and its exit codes.
 
+#[path = "support"]
+mod support {
+    pub mod binary;
+    pub mod needs;
+    pub mod place;
+}
+
 use serde_json::Value;
 use std::{
     fs,
-    io::{BufRead, BufReader, Write},
-    path::Path,
-    process::{Child, Command, Output, Stdio},
-    time::{Duration, Instant},
+    io::{BufRead, BufReader},
+    process::{Command, Stdio},
 };
-use tempfile::TempDir;
 
 #[path = "cli/completion.rs"]
 mod completion;
@@ -29,81 +33,11 @@ mod terminal;
 #[path = "cli/what_ran.rs"]
 mod what_ran;
 
-const WINDLASS: &str = env!("CARGO_BIN_EXE_windlass");
-
-/// A home directory and a place to work in, gone afterwards.
-struct Place {
-    dir: TempDir,
-}
-
-/// How a command ended, in text.
-struct Ended {
-    code: i32,
-    out: String,
-    err: String,
-}
-
-impl Place {
-    fn new() -> Place {
-        Place { dir: tempfile::tempdir().unwrap() }
-    }
-
-    fn path(&self) -> &Path {
-        self.dir.path()
-    }
-
-    fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(WINDLASS);
-        let inherited = std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("WINDLASS_"));
-        inherited.for_each(|(name, _)| {
-            command.env_remove(name);
-        });
-        command.args(arguments).current_dir(self.path()).env("WINDLASS_HOME", self.path().join("home"));
-        command.stdin(Stdio::null());
-        command
-    }
-
-    fn run(&self, arguments: &[&str]) -> Ended {
-        ended(self.command(arguments).output().unwrap())
-    }
-
-    /// Runs a command that must succeed; its stdout.
-    fn ok(&self, arguments: &[&str]) -> String {
-        let ended = self.run(arguments);
-        assert_eq!(ended.code, 0, "{arguments:?}: {} {}", ended.out, ended.err);
-        ended.out
-    }
-
-    /// The document that a command prints with `--json`.
-    fn json(&self, arguments: &[&str]) -> Value {
-        let arguments = [arguments, &["--json"]].concat();
-        let out = self.ok(&arguments);
-        serde_json::from_str(&out).unwrap_or_else(|error| panic!("{arguments:?}: {error}: {out}"))
-    }
-
-    fn start(&self, arguments: &[&str]) -> Child {
-        self.command(arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
-    }
-
-    fn write(&self, name: &str, text: &str) {
-        let path = self.path().join(name);
-        fs::create_dir_all(path.parent().unwrap()).unwrap();
-        fs::write(path, text).unwrap();
-    }
-
-    fn wait_for_file(&self, name: &str) {
-        let deadline = Instant::now() + Duration::from_secs(60);
-        while !self.path().join(name).exists() {
-            assert!(Instant::now() < deadline, "{name} never came");
-            std::thread::yield_now();
-        }
-    }
-}
-
-fn ended(output: Output) -> Ended {
-    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
-    Ended { code: output.status.code().unwrap_or(-1), out: text(output.stdout), err: text(output.stderr) }
-}
+use support::{
+    binary::{Ended, WINDLASS},
+    needs::needs_root,
+    place::Place,
+};
 
 fn lines_of_json(out: &str) -> Vec<Value> {
     out.lines().map(|it| serde_json::from_str(it).unwrap_or_else(|error| panic!("{error}: {it}"))).collect()
@@ -272,15 +206,10 @@ fn a_failure_ends_with_3_and_names_the_item_the_step_and_what_to_do() {
 #[test]
 fn items_come_from_stdin_as_lines_and_as_json() {
     let place = Place::new();
-    let mut child = place
+    let ended = place
         .command(&["run", "--each", "printf %s {{ item.name }}", "--items-from", "-", "--quiet"])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    child.stdin.take().unwrap().write_all(b"{\"name\": \"it's a b\"}\n\n{\"name\": \"$(c)\"}\n").unwrap();
-    let ended = ended(child.wait_with_output().unwrap());
+        .input("{\"name\": \"it's a b\"}\n\n{\"name\": \"$(c)\"}\n")
+        .run();
     assert_eq!((ended.code, ended.out.as_str(), ended.err.as_str()), (0, "", ""));
     assert_eq!(place.ok(&["logs", "s1"]), "it's a b");
     assert_eq!(place.ok(&["logs", "s2"]), "$(c)", "an item is never run by the shell");
@@ -372,15 +301,15 @@ fn a_signal_drains_and_the_printed_command_goes_on() {
     assert_eq!(again, format!("{WINDLASS} --home '{home}' run --resume g1"));
 
     let script = again.to_string();
-    let resumed = ended(Command::new("sh").arg("-c").arg(script).current_dir(place.path()).output().unwrap());
+    let resumed = Ended::of(Command::new("sh").arg("-c").arg(script).current_dir(place.path()).output().unwrap());
     assert_eq!(resumed.code, 0, "{}", resumed.err);
     assert!(resumed.out.starts_with("g1 completed: 2 of 2 runs"), "{}", resumed.out);
 }
 
 #[test]
 fn root_does_not_work_in_the_home_of_another_user() {
-    if !rustix::process::geteuid().is_root() {
-        return println!("skipped: only root could");
+    if !needs_root() {
+        return;
     }
     let place = Place::new();
     place.ok(&["run", "--each", "true", "--items", "a"]);
@@ -403,13 +332,10 @@ fn a_reader_that_goes_away_ends_a_command_quietly() {
     {
         let (reader, writer) = std::io::pipe().unwrap();
         drop(reader);
-        let ended = ended(self_contained(place.command(arguments).stdout(writer)));
+        let ended = place.command(arguments).stdout(writer).stderr(Stdio::piped()).spawn().unwrap().wait_with_output();
+        let ended = Ended::of(ended.unwrap());
         assert_eq!((ended.code, ended.err.as_str()), (0, ""), "{arguments:?}");
     }
-}
-
-fn self_contained(command: &mut Command) -> Output {
-    command.stderr(Stdio::piped()).spawn().unwrap().wait_with_output().unwrap()
 }
 
 #[test]
@@ -487,7 +413,7 @@ fn a_project_has_a_home_of_its_own_that_is_found_from_below() {
     let run = |dir: &str, arguments: &[&str]| {
         let mut command = place.command(arguments);
         command.env("XDG_DATA_HOME", place.path().join("data"));
-        ended(command.env_remove("WINDLASS_HOME").current_dir(place.path().join(dir)).output().unwrap())
+        command.env_remove("WINDLASS_HOME").current_dir(place.path().join(dir)).run()
     };
     fs::create_dir_all(place.path().join("a/b")).unwrap();
     assert_eq!(run("", &["init", "a"]).code, 0);

@@ -1,7 +1,13 @@
 //! Starts, stops, kills and autostarts at random, several at a time: never two daemons, never a signalled stranger, never a
 //! sentinel that stays, never a child that is left over. `TEST_ROUNDS=1000` makes it long, `TEST_SEED` another.
 
-mod web;
+mod support {
+    pub mod binary;
+    pub mod web;
+}
+
+use support::binary::{Running, Windlass};
+use support::web;
 
 use std::{
     fs,
@@ -9,7 +15,7 @@ use std::{
     process::{Child, Command, Stdio},
     time::{SystemTime, UNIX_EPOCH},
 };
-use web::{until, wait, windlass};
+use web::{until, wait};
 use windlass::os::process_stat;
 
 /// xorshift64*, from which a failed run can be repeated.
@@ -57,13 +63,13 @@ impl Rounds {
         process_stat::who_holds_lock(&self.home.path().join("engine.db.lock"))
     }
 
-    fn command(&self, arguments: &[&str]) -> Child {
-        let mut command = windlass(self.home.path());
+    fn command(&self, arguments: &[&str]) -> Running {
+        let mut command = Windlass::on(self.home.path());
         command.args(arguments).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
     }
 
     /// Starts one thing; foreground daemons are told apart, for they end only when they are stopped.
-    fn act(&mut self, short: &mut Vec<Child>, long: &mut Vec<Child>) {
+    fn act(&mut self, short: &mut Vec<Running>, long: &mut Vec<Running>) {
         let home = self.home.path().to_path_buf();
         let flow = home.join("flow.yaml");
         match self.chance.below(9) {
@@ -152,6 +158,6 @@ fn in_whatever_order_it_is_started_stopped_and_killed_there_is_at_most_one_daemo
     until("nothing is left over", || processes(all.home.path()).is_empty().then_some(()));
     // A daemon that was killed last has left its entry.
     assert!(wait(&mut all.command(&["worker", "--until-idle"])).success());
-    let doctor = windlass(all.home.path()).arg("doctor").output().unwrap();
+    let doctor = Windlass::on(all.home.path()).arg("doctor").output().unwrap();
     assert!(doctor.status.success(), "{}", String::from_utf8_lossy(&doctor.stdout));
 }

@@ -1,6 +1,12 @@
 //! What becomes of each kind of document, from its bytes to its chunks.
 
+#[path = "support"]
+mod support {
+    pub mod binary;
+}
+
 use std::path::{Path, PathBuf};
+use support::binary::use_for_children;
 use windlass::{
     ingest::{
         ChunkOptions, Ocr, ParseError, ParseOptions, chunk, ocr, parse, parse_file,
@@ -87,7 +93,7 @@ mod pdf {
     #[test]
     fn tesseract_is_used_where_it_is_found() {
         use std::os::unix::fs::PermissionsExt;
-        windlass::process::program::use_program(Path::new(env!("CARGO_BIN_EXE_windlass")));
+        use_for_children();
         let folder = tempfile::tempdir().unwrap();
         assert!(ocr::found_in(folder.path().as_os_str()).is_none());
         let program = folder.path().join("tesseract");

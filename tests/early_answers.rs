@@ -1,7 +1,12 @@
 //! Requests that are answered before they were sent whole, or never are: what the client reads, and whether its connection
 //! can be used again.
 
-mod web;
+mod support {
+    pub mod binary;
+    pub mod web;
+}
+
+use support::web;
 
 use serde_json::Value;
 use std::{

@@ -1,10 +1,17 @@
 //! The examples, run as `examples/README.md` tells people to.
 
+mod support {
+    pub mod binary;
+    pub mod needs;
+}
+
 use std::{
     fs,
     path::{Path, PathBuf},
-    process::{Command, Output, Stdio},
+    process::Command,
 };
+use support::binary::{Windlass, example};
+use support::needs::needs;
 
 /// A home of its own, and a directory for what the examples make.
 struct Bench {
@@ -20,19 +27,10 @@ impl Bench {
         self.dir.path().join(name)
     }
 
-    /// `windlass` with these words, in the root of the repository.
-    fn windlass(&self, words: &[&str]) -> Output {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_windlass"));
-        command.args(words).env("WINDLASS_HOME", self.path("home")).current_dir(env!("CARGO_MANIFEST_DIR"));
-        command.stdin(Stdio::null()).output().unwrap()
-    }
-
-    /// The same, which must end with this exit code. Returns what it printed on stdout.
+    /// `windlass` with these words, in the root of the repository, must end with this exit code. Its stdout.
     fn ends(&self, code: i32, words: &[&str]) -> String {
-        let output = self.windlass(words);
-        let (said, noted) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-        assert_eq!(output.status.code(), Some(code), "windlass {words:?}\n{said}\n{noted}");
-        said.into_owned()
+        let mut command = Windlass::on(self.path("home"));
+        command.args(words).current_dir(env!("CARGO_MANIFEST_DIR")).ends(code).out
     }
 
     fn json(&self, words: &[&str]) -> serde_json::Value {
@@ -132,12 +130,8 @@ fn one_missing_file_fails_alone_and_is_named() {
 
 #[test]
 fn a_program_can_embed_the_engine() {
-    // Cargo builds the examples whenever it builds all tests.
-    let own = std::env::current_exe().unwrap();
-    let program = own.ancestors().nth(2).unwrap().join("examples/embed");
-    assert!(program.is_file(), "{} is missing: run `cargo build --example embed`", program.display());
     let bench = Bench::new();
-    let output = Command::new(program).arg(bench.path("home")).output().unwrap();
+    let output = example("embed").arg(bench.path("home")).output().unwrap();
     let said = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success(), "{said}{}", String::from_utf8_lossy(&output.stderr));
     assert_eq!(
@@ -155,9 +149,8 @@ fn a_program_can_embed_the_engine() {
 
 #[test]
 fn words_are_counted_in_python_by_processes_that_are_started_once() {
-    let python = Command::new("python3").arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status();
-    if !python.is_ok_and(|it| it.success()) {
-        return eprintln!("skipped: there is no python3 in the PATH");
+    if !needs("python3") {
+        return;
     }
     let bench = Bench::new();
     let item = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/documents/hand-winch.md");

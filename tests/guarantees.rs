@@ -1,17 +1,23 @@
 //! The page of guarantees names tests: each must exist. And the sentences that no other test shows.
 
-#[path = "house/mod.rs"]
-mod house;
+mod support {
+    pub mod binary;
+    pub mod house;
+    pub mod needs;
+}
+
+use support::binary::{Running, Windlass, eventually, signal};
+use support::house;
+use support::needs::needs;
 
 use std::{
     fs,
     path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
+    process::Command,
     time::{Duration, Instant},
 };
 use windlass::store::{Error, resource_key};
 
-const WINDLASS: &str = env!("CARGO_BIN_EXE_windlass");
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 
 fn page() -> String {
@@ -148,9 +154,10 @@ fn a_read_ends_with_its_call() {
 fn who_waits_for_a_writer_that_stands_still_is_told_its_process() {
     let book = house::Book::new();
     let room = book.directory.path().join("engine.write.lock");
-    let Ok(mut holder) = Command::new("flock").arg(&room).args(["sleep", "60"]).spawn() else {
-        return println!("skipped: there is no `flock` here");
-    };
+    if !needs("flock") {
+        return;
+    }
+    let mut holder = Command::new("flock").arg(&room).args(["sleep", "60"]).spawn().unwrap();
     let patience = Duration::from_millis(300);
     let options = windlass::store::Options { patience, ..windlass::store::Options::new(book.store.path()) };
     eventually("the lock is held", || {
@@ -189,7 +196,7 @@ fn a_writer_that_was_kept_out_finds_out_by_itself_that_it_can_write_again() {
 /// A home directory and the processes that work in it, ended with it.
 struct Place {
     dir: tempfile::TempDir,
-    workers: Vec<Child>,
+    workers: Vec<Running>,
 }
 
 impl Place {
@@ -203,14 +210,10 @@ impl Place {
         self.dir.path().join(name)
     }
 
-    fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(WINDLASS);
-        command.args(arguments).current_dir(self.dir.path()).env("WINDLASS_HOME", self.path("home"));
-        command
-            .env("WINDLASS_HEARTBEAT", "200ms")
-            .env("WINDLASS_SILENT_AFTER", "1s")
-            .env("WINDLASS_LOCK_TTL", "2s")
-            .stdin(Stdio::null());
+    fn command(&self, arguments: &[&str]) -> Windlass {
+        let mut command = Windlass::on(self.path("home"));
+        command.args(arguments).current_dir(self.dir.path());
+        command.env("WINDLASS_HEARTBEAT", "200ms").env("WINDLASS_SILENT_AFTER", "1s").env("WINDLASS_LOCK_TTL", "2s");
         command
     }
 
@@ -223,35 +226,13 @@ impl Place {
 
     /// Starts a worker; its process.
     fn worker(&mut self) -> u32 {
-        let child = self.command(&["worker", "--pool", "*=1"]).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
+        let child = self.command(&["worker", "--pool", "*=1"]).silent().spawn();
         self.workers.push(child.unwrap());
         self.workers.last().unwrap().id()
     }
 
     fn lines(&self, name: &str) -> usize {
         fs::read_to_string(self.path(name)).unwrap_or_default().lines().count()
-    }
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        for worker in &mut self.workers {
-            let _ = worker.kill();
-            let _ = worker.wait();
-        }
-    }
-}
-
-fn signal(pid: u32, name: &str) {
-    assert!(Command::new("kill").args([&format!("-{name}"), &pid.to_string()]).status().unwrap().success());
-}
-
-#[track_caller]
-fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
-    let deadline = Instant::now() + Duration::from_secs(60);
-    while !holds() {
-        assert!(Instant::now() < deadline, "never: {what}");
-        std::thread::sleep(Duration::from_millis(5));
     }
 }
 

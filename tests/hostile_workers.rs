@@ -1,12 +1,20 @@
 //! What user code can do to its worker process, and what the engine's own end does to what it started: each has the right
 //! outcome, and the next unit works.
 
-mod worker_house;
+mod support {
+    pub mod binary;
+    pub mod needs;
+    pub mod worker_house;
+}
+
+use support::binary::{Running, Windlass};
+use support::needs::{needs, needs_working};
+use support::worker_house;
 
 use serde_json::Value;
 use std::{
     fs,
-    process::{Child, Command, Stdio},
+    process::{Command, Stdio},
     time::{Duration, Instant},
 };
 use windlass::{
@@ -14,11 +22,11 @@ use windlass::{
     os::process_stat,
     process::sdk,
 };
-use worker_house::{Extra, House, is_gone, pid, python_is_missing, run, run_with, text, value, wait_until};
+use worker_house::{Extra, House, is_gone, pid, run, run_with, text, value, wait_until};
 
 #[test]
 fn a_step_that_closes_every_standard_stream_still_answers() {
-    if python_is_missing() {
+    if !needs("python3") {
         return;
     }
     let house = House::new();
@@ -30,7 +38,7 @@ fn a_step_that_closes_every_standard_stream_still_answers() {
 
 #[test]
 fn a_step_that_closes_the_pipes_of_the_protocol_loses_its_result_and_its_worker() {
-    if python_is_missing() {
+    if !needs("python3") {
         return;
     }
     let house = House::new();
@@ -43,7 +51,7 @@ fn a_step_that_closes_the_pipes_of_the_protocol_loses_its_result_and_its_worker(
 
 #[test]
 fn a_forked_copy_of_a_worker_can_not_speak_for_it() {
-    if python_is_missing() {
+    if !needs("python3") {
         return;
     }
     let house = House::new();
@@ -58,7 +66,7 @@ fn a_forked_copy_of_a_worker_can_not_speak_for_it() {
 
 #[test]
 fn a_step_that_ignores_every_request_to_end_is_killed_at_its_deadline() {
-    if python_is_missing() {
+    if !needs("python3") {
         return;
     }
     let house = House::new();
@@ -78,7 +86,7 @@ fn a_step_that_ignores_every_request_to_end_is_killed_at_its_deadline() {
 
 #[test]
 fn a_job_that_wants_to_be_alone_gets_a_process_that_has_served_nobody() {
-    if python_is_missing() {
+    if !needs("python3") {
         return;
     }
     let house = House::new();
@@ -114,10 +122,9 @@ impl Shop {
         Shop { house }
     }
 
-    fn command(&self, words: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_windlass"));
-        command.args(words).current_dir(self.house.dir.path()).env("WINDLASS_HOME", self.house.path("home"));
-        command.stdin(Stdio::null());
+    fn command(&self, words: &[&str]) -> Windlass {
+        let mut command = Windlass::on(self.house.path("home"));
+        command.args(words).current_dir(self.house.dir.path());
         command
     }
 
@@ -126,24 +133,14 @@ impl Shop {
         String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr)
     }
 
-    fn start(&self, words: &[&str]) -> Started {
-        Started(self.command(words).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap())
-    }
-}
-
-/// Killed at the end of a test, however that comes.
-struct Started(Child);
-
-impl Drop for Started {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
+    fn start(&self, words: &[&str]) -> Running {
+        self.command(words).silent().spawn().unwrap()
     }
 }
 
 #[test]
 fn nothing_is_left_when_the_program_is_killed_not_even_what_moved_to_another_session() {
-    if python_is_missing() {
+    if !needs("python3") {
         return;
     }
     let shop = Shop::new(
@@ -161,10 +158,10 @@ workers: { py: { command: [python3, worker.py] } }
         time.sleep(1000)";
     let mut engine = shop.start(&["run", "shop.yaml", "--items", busy, "--pool", "*=2"]);
     let (orphan, double) = (shop.house.pid_in("orphan"), shop.house.pid_in("double"));
-    let tree = process_stat::descendants(engine.0.id());
+    let tree = process_stat::descendants(engine.id());
     assert!(tree.len() >= 6 && tree.contains(&orphan) && tree.contains(&double), "{tree:?}");
-    engine.0.kill().unwrap();
-    engine.0.wait().unwrap();
+    engine.kill().unwrap();
+    engine.wait().unwrap();
     let killed = Instant::now();
     wait_until("the whole tree is gone", || tree.iter().all(|it| is_gone(*it)));
     assert!(killed.elapsed() < Duration::from_secs(5), "{:?}", killed.elapsed());
@@ -172,7 +169,7 @@ workers: { py: { command: [python3, worker.py] } }
 
 #[test]
 fn why_shows_a_traceback_with_the_line_of_the_users_code_first() {
-    if python_is_missing() {
+    if !needs("python3") {
         return;
     }
     let shop = Shop::new(WORKFLOW);
@@ -195,7 +192,7 @@ fn why_shows_a_traceback_with_the_line_of_the_users_code_first() {
 
 #[test]
 fn a_run_ends_with_3_when_its_workers_do_not_start_and_why_names_the_reason() {
-    if python_is_missing() {
+    if !needs("python3") {
         return;
     }
     let shop = Shop::new(WORKFLOW);
@@ -211,7 +208,7 @@ fn a_run_ends_with_3_when_its_workers_do_not_start_and_why_names_the_reason() {
 
 #[test]
 fn a_step_that_kills_the_shim_of_its_worker_leaves_nothing_behind() {
-    if python_is_missing() {
+    if !needs("python3") {
         return;
     }
     windlass::process::adopt_orphans();
@@ -231,22 +228,18 @@ fn a_step_that_kills_the_shim_of_its_worker_leaves_nothing_behind() {
 #[test]
 fn a_killed_shim_leaves_nothing_behind_where_the_session_was_begun_outside_of_the_pid_namespace() {
     let alone = ["--user", "--map-root-user", "--pid", "--fork", "--kill-child", "--mount-proc"];
-    let can = Command::new("unshare").args(alone).arg("true").output();
-    if !can.is_ok_and(|it| it.status.success()) {
-        return eprintln!("skipped: no pid namespace can be made here (unshare)");
+    if !needs_working("unshare", &[&alone[..], &["true"]].concat()) {
+        return;
     }
     let shop = Shop::new(
         "id: shop\nsteps:\n  - { name: work, retries: 0, run: 'sleep 1000 & echo $! > left; kill -9 $PPID; sleep 1000' }\n",
     );
-    let windlass = shop.command(&["run", "shop.yaml", "--items", "x"]);
     let script =
         "\"$@\"; echo \"ended with $?\"; kill -0 \"$(cat left)\" 2> /dev/null && echo \"$(cat left) is still there\"";
-    let mut command = Command::new("unshare");
-    command.args(alone).args(["sh", "-c", script, "sh"]).arg(windlass.get_program()).args(windlass.get_args());
-    command.current_dir(windlass.get_current_dir().unwrap());
-    for (name, value) in windlass.get_envs().filter_map(|(name, value)| Some((name, value?))) {
-        command.env(name, value);
-    }
+    let before = [&["unshare"], &alone[..], &["sh", "-c", script, "sh"]].concat();
+    let mut command = Windlass::under(&before);
+    command.args(["run", "shop.yaml", "--items", "x"]).current_dir(shop.house.dir.path());
+    command.env("WINDLASS_HOME", shop.house.path("home"));
     let output = command.output().unwrap();
     let (said, heard) = (text(&output.stdout), text(&output.stderr));
     assert!(said.contains("ended with 3") && !said.contains("still there"), "{said}{heard}");
@@ -276,7 +269,7 @@ fn what_a_step_may_leave_behind_outlives_windlass_and_anything_else_does_not() {
 
 #[test]
 fn what_a_failed_step_printed_and_used_is_in_its_certificate() {
-    if python_is_missing() {
+    if !needs("python3") {
         return;
     }
     let shop = Shop::new(WORKFLOW);
@@ -294,7 +287,7 @@ fn what_a_failed_step_printed_and_used_is_in_its_certificate() {
 
 #[test]
 fn logs_follow_a_running_attempt_and_tell_every_line_once() {
-    if python_is_missing() {
+    if !needs("python3") {
         return;
     }
     let shop = Shop::new(
@@ -318,12 +311,12 @@ workers: { py: { command: [python3, worker.py] } }
         let shown = shop.house.path(&format!("shown-{step}"));
         let file = fs::File::create(&shown).unwrap();
         let mut follower = shop.command(&["logs", step, "--follow", "--stream", "stdout"]);
-        let mut follower = Started(follower.stdout(file).stderr(Stdio::null()).spawn().unwrap());
+        let mut follower = follower.stdout(file).stderr(Stdio::null()).spawn().unwrap();
         wait_until("the first line is shown while the step runs", || fs::read_to_string(&shown).unwrap() == first);
         fs::write(shop.house.path(go), "").unwrap();
         let mut ended = None;
         wait_until("the follower ends with the step", || {
-            ended = follower.0.try_wait().unwrap();
+            ended = follower.try_wait().unwrap();
             ended.is_some()
         });
         assert!(ended.unwrap().success());

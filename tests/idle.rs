@@ -1,6 +1,11 @@
 //! An idle daemon sleeps: it writes nothing, and hardly wakes.
 
-mod web;
+mod support {
+    pub mod binary;
+    pub mod web;
+}
+
+use support::web;
 
 use std::{collections::BTreeMap, fs, thread, time::Duration};
 use web::{Web, until};

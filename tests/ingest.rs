@@ -1,5 +1,11 @@
 //! Documents from files into a vector database and out of it again, on a real engine.
 
+#[path = "support"]
+mod support {
+    pub mod binary;
+}
+
+use support::binary::use_for_children;
 #[path = "ingest/limits.rs"]
 mod limits;
 #[path = "ingest/links.rs"]
@@ -39,7 +45,7 @@ struct Desk {
 
 impl Desk {
     fn new() -> Desk {
-        windlass::process::program::use_program(Path::new(env!("CARGO_BIN_EXE_windlass")));
+        use_for_children();
         let dir = tempfile::tempdir().unwrap();
         let home = dir.path().join("home");
         fs::create_dir_all(&home).unwrap();

@@ -1,6 +1,10 @@
 //! Lists of runs as the ingestion API tells them: pages and totals agree with the rows, and stay fast in a large database.
 
-mod house;
+mod support {
+    pub mod house;
+}
+
+use support::house;
 
 use house::{Book, chain, completion, record};
 use std::time::{Duration, Instant};

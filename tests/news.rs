@@ -1,6 +1,12 @@
 //! What the engine tells: metrics of everything it counts, and which daemon may write.
 
-mod web;
+mod support {
+    pub mod binary;
+    pub mod web;
+}
+
+use support::binary::{Running, Windlass};
+use support::web;
 
 use std::{collections::BTreeMap, sync::Arc, time::Instant};
 use web::{PATIENCE, Web, until};
@@ -72,7 +78,7 @@ struct Counted {
     home: tempfile::TempDir,
     web: Web,
     /// Holds the key `shared`.
-    holder: std::process::Child,
+    holder: Running,
 }
 
 impl Counted {
@@ -86,10 +92,10 @@ impl Counted {
         std::fs::write(home.path().join("keyed.yaml"), text).unwrap();
         let keyed = home.path().join("keyed.yaml");
         let submit = ["submit", keyed.to_str().unwrap(), "--items", "1"];
-        assert!(web::windlass(home.path()).args(submit).output().unwrap().status.success());
+        assert!(Windlass::on(home.path()).args(submit).output().unwrap().status.success());
         let script = format!("touch {0}/held; sleep 600", home.path().display());
         let hold = ["locks", "hold", "shared", "--", "sh", "-c", &script];
-        let holder = web::windlass(home.path()).args(hold).spawn().unwrap();
+        let holder = Windlass::on(home.path()).args(hold).spawn().unwrap();
         until("the key is held", || home.path().join("held").exists().then_some(()));
         let web = Web::on(home.path(), &[]);
         Counted { home, web, holder }

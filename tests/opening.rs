@@ -1,11 +1,14 @@
 //! Many threads and processes meet at a database that does not exist yet.
 
-use assert_cmd::cargo::cargo_bin;
+mod support {
+    pub mod binary;
+}
+
 use std::{
-    process::{Command, Stdio},
     sync::{Arc, Barrier},
     thread,
 };
+use support::binary::Windlass;
 use windlass::{
     model::Scope,
     os::{SystemClock, process_stat},
@@ -19,14 +22,8 @@ fn eight_threads_and_four_processes_open_a_new_database_at_once() {
         let start = Arc::new(Barrier::new(8));
         let processes: Vec<_> = (0..4)
             .map(|_| {
-                Command::new(cargo_bin!("windlass"))
-                    .arg("--home")
-                    .arg(home.path())
-                    .args(["run", "--each", "true {{ item }}", "--items", "a", "b"])
-                    .stdout(Stdio::piped())
-                    .stderr(Stdio::piped())
-                    .spawn()
-                    .unwrap()
+                let mut command = Windlass::on(home.path());
+                command.args(["run", "--each", "true {{ item }}", "--items", "a", "b"]).piped().spawn().unwrap()
             })
             .collect();
         let threads: Vec<_> = (0..8)

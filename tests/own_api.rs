@@ -1,6 +1,13 @@
 //! windlass's own API over HTTP: the real binary, the same documents as `--json`, events that nobody misses.
 
-mod web;
+mod support {
+    pub mod binary;
+    pub mod needs;
+    pub mod web;
+}
+
+use support::needs::needs;
+use support::web;
 
 use serde_json::{Value, json};
 use std::{
@@ -522,8 +529,8 @@ fn the_description_tells_of_every_address_and_the_manual_is_made_from_it() {
 
 #[test]
 fn every_example_of_the_manual_is_a_request_that_is_understood() {
-    if std::process::Command::new("curl").arg("--version").output().is_err() {
-        return eprintln!("skipped: there is no curl");
+    if !needs("curl") {
+        return;
     }
     let web = Web::start();
     let place = tempfile::tempdir().unwrap();

@@ -1,13 +1,19 @@
 //! Parsers of `windlass ingest`: worker processes of the program itself, and what a document can do to them.
 
-mod worker_house;
+mod support {
+    pub mod binary;
+    pub mod worker_house;
+}
+
+use support::binary::Windlass;
+use support::worker_house;
 
 use serde_json::Value;
 use std::{
     fs,
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
-    process::{Command, Stdio},
+    process::Stdio,
     time::{Duration, Instant},
 };
 use windlass::os::process_stat;
@@ -49,16 +55,15 @@ impl Desk {
     }
 
     /// Ingests the folder and these images, which are not looked for in folders.
-    fn ingest(&self, parsers: &str, images: &[String]) -> Command {
+    fn ingest(&self, parsers: &str, images: &[String]) -> Windlass {
         let images: Vec<&str> = images.iter().map(String::as_str).collect();
         self.command(&[&["ingest", "--pool", "*=2", "--pool", parsers, "docs"], &images[..]].concat())
     }
 
-    fn command(&self, words: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_windlass"));
+    fn command(&self, words: &[&str]) -> Windlass {
+        let mut command = Windlass::on(self.path("home"));
         let path = format!("{}:{}", self.path("bin").display(), std::env::var("PATH").unwrap());
-        command.args(words).env("PATH", path).env("WINDLASS_HOME", self.path("home")).stdin(Stdio::null());
-        command.current_dir(self.dir.path());
+        command.args(words).env("PATH", path).current_dir(self.dir.path());
         command
     }
 

@@ -2,7 +2,11 @@
 //!
 //! `TEST_ROWS=1000000` makes the large one larger.
 
-mod house;
+mod support {
+    pub mod house;
+}
+
+use support::house;
 
 use house::{Book, chain, record};
 use windlass::{

@@ -1,5 +1,10 @@
 //! Commands as the engine runs them: under the real binary as their shim, with real signals.
 
+mod support {
+    pub mod binary;
+}
+
+use support::binary::{Windlass, this_program, use_for_children};
 mod escapes;
 
 use std::{
@@ -7,7 +12,7 @@ use std::{
     fs,
     io::{BufRead, BufReader},
     os::fd::AsFd,
-    path::{Path, PathBuf},
+    path::PathBuf,
     process::{Command, Stdio},
     thread,
     time::{Duration, Instant},
@@ -16,7 +21,7 @@ use windlass::{
     decide::outcome::StartError,
     model::{Bytes, ExitStatus, KillIntent, Millis, Outcome, ResourceLimit},
     os::{CancelToken, FileLock, LockState, process_stat},
-    process::{self, ChildEnd, ChildSpec, Stdin, program::use_program},
+    process::{self, ChildEnd, ChildSpec, Stdin},
 };
 
 struct House {
@@ -25,7 +30,7 @@ struct House {
 
 impl House {
     fn new() -> House {
-        use_program(Path::new(env!("CARGO_BIN_EXE_windlass")));
+        use_for_children();
         House { dir: tempfile::tempdir().unwrap() }
     }
 
@@ -377,44 +382,27 @@ fn a_killed_shim_takes_its_child_along() {
 #[ignore = "the part of an engine, played for other tests"]
 fn the_part_of_an_engine() {
     let Some(script) = std::env::var_os("PART_SCRIPT") else { return };
-    use_program(Path::new(env!("CARGO_BIN_EXE_windlass")));
+    use_for_children();
     let spec = ChildSpec::new(vec!["sh".into(), "-c".into(), script], std::env::current_dir().unwrap());
     println!("\n{:?}", run(&spec).exit);
 }
 
-fn engine(house: &House, script: &str) -> Command {
-    let mut command = Command::new(std::env::current_exe().unwrap());
-    command.args(["--exact", "the_part_of_an_engine", "--ignored", "--nocapture"]);
+fn engine(house: &House, script: &str) -> Windlass {
+    let mut command = Windlass::role("the_part_of_an_engine");
     command.env("PART_SCRIPT", script).current_dir(house.dir.path());
     command
-}
-
-/// Killed at the end of its test, however that ends.
-struct Engine(std::process::Child);
-
-impl Engine {
-    fn start(command: &mut Command) -> Engine {
-        Engine(command.stderr(Stdio::null()).spawn().unwrap())
-    }
-}
-
-impl Drop for Engine {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
 }
 
 #[test]
 fn nothing_is_left_when_the_engine_is_killed() {
     let house = House::new();
     let script = format!("echo $$ > child; trap '' TERM; sleep 1000 & {ESCAPED} sleep 1000");
-    let mut engine = Engine::start(engine(&house, &script).stdout(Stdio::null()));
+    let mut engine = engine(&house, &script).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
     let pids = [house.pid_in("child"), house.pid_in("escaped")];
     assert!(pids.iter().all(|it| !is_gone(*it)));
-    let tree = process_stat::descendants(engine.0.id());
+    let tree = process_stat::descendants(engine.id());
     assert!(tree.len() >= 4, "{tree:?}"); // the shim, the shell, its sleep, the escaped one
-    engine.0.kill().unwrap();
+    engine.kill().unwrap();
     let killed = Instant::now();
     wait_until("the whole tree is gone", || tree.iter().chain(&pids).all(|it| is_gone(*it)));
     assert!(killed.elapsed() < Duration::from_secs(5), "{:?}", killed.elapsed());
@@ -423,7 +411,7 @@ fn nothing_is_left_when_the_engine_is_killed() {
 #[test]
 fn an_engine_without_standard_descriptors_runs_commands() {
     let house = House::new();
-    let exe = std::env::current_exe().unwrap();
+    let exe = this_program();
     let line = format!("exec '{}' --exact the_part_of_an_engine --ignored 0<&- 1>&- 2>&-", exe.display());
     let mut shell = Command::new("sh");
     shell.args(["-c", &line]).current_dir(house.dir.path());
@@ -437,12 +425,12 @@ fn a_stop_sent_to_everybody_is_left_to_the_engine() {
     let house = House::new();
     let script =
         "trap 'echo got TERM >&2; exit 3' TERM; echo $PPID > shim; echo $$ > child; while :; do sleep 0.01; done";
-    let mut engine = Engine::start(engine(&house, script).stdout(Stdio::piped()));
+    let mut engine = engine(&house, script).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
     let (shim, child) = (house.pid_in("shim"), house.pid_in("child"));
     for pid in [shim, child] {
         Command::new("kill").args(["-15", &pid.to_string()]).status().unwrap();
     }
-    let printed: Vec<String> = BufReader::new(engine.0.stdout.take().unwrap()).lines().map(Result::unwrap).collect();
+    let printed: Vec<String> = BufReader::new(engine.stdout.take().unwrap()).lines().map(Result::unwrap).collect();
     assert!(printed.iter().any(|it| it == "Some(Code(3))"), "{printed:?}");
 }
 

@@ -1,19 +1,18 @@
 //! The torture program in short: real processes, real kills, no violation. `TEST_KILLS=300` is the long form.
 
-use assert_cmd::Command;
+mod support {
+    pub mod binary;
+}
+
 use serde_json::Value;
+use support::binary::Windlass;
 
 /// What a drill reports; the process must end with this code.
 fn prove(args: &[&str], code: i32) -> Value {
     let dir = tempfile::tempdir().unwrap();
-    let mut command = Command::new(env!("CARGO_BIN_EXE_windlass"));
-    command.arg("--home").arg(dir.path().join("home")).args(["--json", "prove"]).args(args);
-    command.arg("--dir").arg(dir.path().join("drill"));
-    let done = command.output().unwrap();
-    let told = String::from_utf8_lossy(&done.stdout).to_string();
-    let errors = String::from_utf8_lossy(&done.stderr).to_string();
-    assert_eq!(done.status.code(), Some(code), "{told}\n{errors}");
-    serde_json::from_str(&told).unwrap_or_else(|error| panic!("{error}: {told}\n{errors}"))
+    let mut command = Windlass::on(dir.path().join("home"));
+    let done = command.args(["--json", "prove"]).args(args).arg("--dir").arg(dir.path().join("drill")).ends(code);
+    serde_json::from_str(&done.out).unwrap_or_else(|error| panic!("{error}: {done:?}"))
 }
 
 #[test]
@@ -41,9 +40,7 @@ fn two_dozen_kills_break_no_promise() {
 fn a_directory_with_something_in_it_is_refused() {
     let dir = tempfile::tempdir().unwrap();
     std::fs::write(dir.path().join("mine"), "precious").unwrap();
-    let mut command = Command::new(env!("CARGO_BIN_EXE_windlass"));
-    let done = command.args(["prove", "--kills", "1", "--dir"]).arg(dir.path()).output().unwrap();
-    assert_eq!(done.status.code(), Some(2));
-    assert!(String::from_utf8_lossy(&done.stderr).contains("is not empty"));
+    let done = Windlass::bare().args(["prove", "--kills", "1", "--dir"]).arg(dir.path()).ends(2);
+    assert!(done.err.contains("is not empty"));
     assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1, "nothing was written");
 }

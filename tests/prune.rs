@@ -1,12 +1,18 @@
 //! Retention: what goes, what stays, and what a crash in the middle leaves.
 
-mod house;
-mod plant;
+mod support {
+    pub mod binary;
+    pub mod house;
+    pub mod plant;
+}
+
+use support::binary::Windlass;
+use support::house;
+use support::plant;
 
 use house::{Book, chain, completion, record, with_hook};
 use plant::{open, submit_numbers, wait, worker};
 use std::{
-    process::{Command, Stdio},
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -310,9 +316,8 @@ fn a_prune_that_is_killed_at_any_moment_is_taken_up_again() {
     let mut left = steps(engine.store());
     let mut kills = 0;
     loop {
-        let mut prune = Command::new(env!("CARGO_BIN_EXE_windlass"));
-        prune.args(["--home", &home.path().to_string_lossy(), "prune", "--keep", "0ms"]);
-        prune.env("WINDLASS_DURABILITY", "normal").stdout(Stdio::null()).stderr(Stdio::null());
+        let mut prune = Windlass::on(home.path());
+        prune.args(["prune", "--keep", "0ms"]).env("WINDLASS_DURABILITY", "normal").silent();
         let mut child = prune.spawn().unwrap();
         let watch = engine.store().watch().unwrap();
         let before = watch.version().unwrap();

@@ -1,14 +1,15 @@
 //! A step that kills its engine: it runs alone in a child the next time, and only deaths there count.
 
-mod house;
+mod support {
+    pub mod binary;
+    pub mod house;
+}
+
+use support::binary::Windlass;
+use support::house;
 
 use house::{Book, WORKER, chain};
-use std::{
-    fs,
-    path::Path,
-    process::{Command, Output, Stdio},
-    sync::Arc,
-};
+use std::{fs, path::Path, process::Output, sync::Arc};
 use windlass::{
     model::Status,
     os::SystemClock,
@@ -16,10 +17,8 @@ use windlass::{
 };
 
 fn windlass(home: &Path, arguments: &[&str]) -> Output {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_windlass"));
-    command.args(arguments).current_dir(home).env("WINDLASS_HOME", home.join("home"));
-    command.env("WINDLASS_DURABILITY", "normal").stdin(Stdio::null());
-    command.output().unwrap()
+    let mut command = Windlass::on(home.join("home"));
+    command.args(arguments).current_dir(home).env("WINDLASS_DURABILITY", "normal").output().unwrap()
 }
 
 fn store(home: &Path) -> Store {

@@ -1,7 +1,13 @@
 //! A damaged artifact: its producer runs again, whoever found it waits with its attempt given back, and every group ends once.
 
-mod house;
-mod plant;
+mod support {
+    pub mod binary;
+    pub mod house;
+    pub mod plant;
+}
+
+use support::house;
+use support::plant;
 
 use house::{Book, chain, completion, diamond, record};
 use plant::{open, submit, wait, worker};

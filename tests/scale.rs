@@ -1,6 +1,10 @@
 //! Upkeep over large groups: nobody waits for it. `TEST_ROWS=1000000` makes them larger.
 
-mod house;
+mod support {
+    pub mod house;
+}
+
+use support::house;
 
 use house::{Book, chain, record};
 use std::{

@@ -1,5 +1,11 @@
 //! Models and document readers behind a server: the real binary against a server that answers real requests.
 
+#[path = "support"]
+mod support {
+    pub mod binary;
+}
+
+use support::binary::Windlass;
 #[path = "served/server.rs"]
 mod server;
 
@@ -8,7 +14,6 @@ use server::{Request, Server};
 use std::{
     fs,
     path::Path,
-    process::{Command, Stdio},
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicUsize, Ordering},
@@ -41,16 +46,9 @@ impl Place {
         fs::write(path, text).unwrap();
     }
 
-    fn command(&self, key: Option<&str>, arguments: &[&str]) -> Command {
-        // Another build of it, to see how an older one behaves.
-        let program = std::env::var_os("WINDLASS_TEST_BINARY").unwrap_or(env!("CARGO_BIN_EXE_windlass").into());
-        let mut command = Command::new(program);
-        let inherited = std::env::vars_os().filter(|it| it.0.to_string_lossy().starts_with("WINDLASS_"));
-        for (name, _) in inherited {
-            command.env_remove(name);
-        }
-        command.args(arguments).current_dir(self.0.path()).env("WINDLASS_HOME", self.0.path().join("home"));
-        command.env_remove("ROPE_KEY").stdin(Stdio::null());
+    fn command(&self, key: Option<&str>, arguments: &[&str]) -> Windlass {
+        let mut command = Windlass::on(self.0.path().join("home"));
+        command.args(arguments).current_dir(self.0.path());
         if let Some(key) = key {
             command.env("ROPE_KEY", key);
         }
@@ -368,7 +366,7 @@ fn a_server_that_dies_in_the_middle_pauses_the_group_and_it_goes_on_when_the_ser
     // A worker that takes everything finds out by itself that the server is back.
     dead.store(false, Ordering::SeqCst);
     let mut command = place.command(None, &["worker"]);
-    let mut worker = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    let mut worker = command.silent().spawn().unwrap();
     let deadline = std::time::Instant::now() + std::time::Duration::from_secs(120);
     while ok(&place.run(&["show", "g1", "--json"]))["status"] != "COMPLETED" {
         assert!(std::time::Instant::now() < deadline, "{}", place.run(&["why", "g1"]).said);

@@ -1,27 +1,32 @@
 //! Signals to an engine: what the first and the second one do, and how Ctrl-Z waits for a write.
 
+mod support {
+    pub mod binary;
+}
+
 use std::{
     fs,
     io::{Read, Write},
     os::unix::process::ExitStatusExt,
     path::Path,
-    process::{Child, Command, Stdio},
+    process::{Command, Stdio},
     thread,
     time::{Duration, Instant},
 };
+use support::binary::{Running, Windlass};
 use windlass::os::{Signals, hold_suspend, signals::reset_sigpipe};
 
 /// A process that plays one part of this file, killed at the end of its test.
 struct Player {
-    process: Child,
+    process: Running,
     dir: tempfile::TempDir,
 }
 
 impl Player {
     fn start(part: &str) -> Player {
         let dir = tempfile::tempdir().unwrap();
-        let mut command = Command::new(std::env::current_exe().unwrap());
-        command.args(["--exact", part, "--ignored", "--nocapture"]).env("PLAYED", "yes").current_dir(dir.path());
+        let mut command = Windlass::role(part);
+        command.env("PLAYED", "yes").current_dir(dir.path());
         let process = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
         Player { process, dir }
     }
@@ -43,13 +48,6 @@ impl Player {
     fn state(&self) -> Option<char> {
         let stat = fs::read_to_string(format!("/proc/{}/stat", self.process.id())).ok()?;
         stat.rsplit_once(") ")?.1.chars().next()
-    }
-}
-
-impl Drop for Player {
-    fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
     }
 }
 

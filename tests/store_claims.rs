@@ -1,6 +1,11 @@
 //! The store's verbs against a real SQLite file.
 
-mod house;
+mod support {
+    pub mod house;
+}
+
+use support::house;
+
 mod order;
 
 use house::{Book, chain, diamond};

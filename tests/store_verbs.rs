@@ -1,6 +1,10 @@
 //! Pause, cancel, retry and the reading verbs against a real SQLite file.
 
-mod house;
+mod support {
+    pub mod house;
+}
+
+use support::house;
 
 use house::{Book, WORKER, chain, diamond, record, with_hook};
 use windlass::{

@@ -117,6 +117,33 @@ fn each_power_stays_in_its_room() {
 }
 
 #[test]
+fn tests_start_the_binary_and_ask_for_programs_in_one_place() {
+    const PLACES: &[(&str, &[&str])] = &[
+        (
+            "tests/support/binary.rs",
+            &[
+                "CARGO_BIN_EXE",
+                "cargo_bin",
+                "WINDLASS_TEST_BINARY",
+                "current_exe(",
+                "Command::new(WINDLASS",
+                "use_program(",
+            ],
+        ),
+        ("tests/support/needs.rs", &["(\"which\")", "(\"--version\").", "ln!(\"skipped", "ln!(\"SKIPPED"]),
+    ];
+    let mut wrong = Vec::new();
+    let files = ["tests", "benches"].into_iter().flat_map(|folder| files_in(folder, "rs"));
+    for (path, text) in files.filter(|(path, _)| !path.ends_with("tidy.rs")) {
+        for (place, signs) in PLACES.iter().filter(|(place, _)| path != Path::new(place)) {
+            let found = signs.iter().filter(|sign| text.contains(**sign));
+            wrong.extend(found.map(|sign| format!("{}: `{sign}` belongs in {place}", path.display())));
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+#[test]
 fn the_library_for_file_locks_is_used_in_one_place() {
     let users: Vec<PathBuf> = sources().into_iter().filter(|(_, text)| text.contains("fs2")).map(|it| it.0).collect();
     assert_eq!(users, [PathBuf::from("src/os/file_lock.rs")]);
@@ -179,14 +206,22 @@ fn what_people_read_is_plain() {
 }
 
 fn sources() -> Vec<(PathBuf, String)> {
+    files_in("src", "")
+}
+
+/// The files below a folder with this ending; with any, where it is empty.
+fn files_in(folder: &str, ending: &str) -> Vec<(PathBuf, String)> {
     let mut found = Vec::new();
-    let mut folders = vec![PathBuf::from("src")];
+    let mut folders = vec![PathBuf::from(folder)];
     while let Some(folder) = folders.pop() {
         for entry in fs::read_dir(folder).unwrap() {
             let path = entry.unwrap().path();
             match path.is_dir() {
                 true => folders.push(path),
-                false => found.push((path.clone(), fs::read_to_string(&path).unwrap())),
+                false if ending.is_empty() || path.extension().is_some_and(|it| it == ending) => {
+                    found.push((path.clone(), fs::read_to_string(&path).unwrap()));
+                }
+                false => (),
             }
         }
     }

@@ -1,52 +1,17 @@
 //! Pruning, fetching files and long lists as people meet them: the real binary.
 
-use serde_json::Value;
-use std::{
-    fs,
-    os::unix::fs::symlink,
-    path::Path,
-    process::{Command, Stdio},
-};
-use tempfile::TempDir;
-
-const WINDLASS: &str = env!("CARGO_BIN_EXE_windlass");
-
-struct Place(TempDir);
-
-impl Place {
-    fn new() -> Place {
-        Place(tempfile::tempdir().unwrap())
-    }
-
-    fn path(&self) -> &Path {
-        self.0.path()
-    }
-
-    fn command(&self, program: &str, arguments: &[&str]) -> Command {
-        let mut command = Command::new(program);
-        command.args(arguments).current_dir(self.path()).env("WINDLASS_HOME", self.path().join("home"));
-        command.env("WINDLASS_DURABILITY", "normal").stdin(Stdio::null());
-        command
-    }
-
-    fn run(&self, arguments: &[&str]) -> (i32, Vec<u8>, String) {
-        let output = self.command(WINDLASS, arguments).output().unwrap();
-        (output.status.code().unwrap_or(-1), output.stdout, String::from_utf8(output.stderr).unwrap())
-    }
-
-    #[track_caller]
-    fn ok(&self, arguments: &[&str]) -> String {
-        let (code, out, err) = self.run(arguments);
-        let out = String::from_utf8(out).unwrap();
-        assert_eq!(code, 0, "{arguments:?} {out} {err}");
-        out
-    }
-
-    #[track_caller]
-    fn json(&self, arguments: &[&str]) -> Value {
-        serde_json::from_str(&self.ok(&[arguments, &["--json"]].concat())).unwrap()
-    }
+mod support {
+    pub mod binary;
+    pub mod place;
 }
+
+use serde_json::Value;
+use std::{fs, os::unix::fs::symlink, process::Stdio};
+
+use support::{
+    binary::{Ended, Running, WINDLASS, Windlass},
+    place::Place,
+};
 
 const MAKE: &str =
     "id: make\nsteps:\n  - { name: make, run: 'printf \"%s\\0tail\" {{ item }} > {{ out }}/data.bin' }\n";
@@ -57,26 +22,26 @@ fn a_file_of_a_step_is_fetched_before_and_after_its_group_was_pruned() {
     fs::write(place.path().join("w.yaml"), MAKE).unwrap();
     place.ok(&["run", "w.yaml", "--items", "one", "--key", "k"]);
     let fetch = || place.run(&["show", "s1", "--file", "data.bin"]);
-    assert_eq!(fetch().1, b"one\0tail");
-    let (code, _, err) = place.run(&["show", "s1", "--file", "data.bim"]);
+    assert_eq!(fetch().out, "one\0tail");
+    let Ended { code, err, .. } = place.run(&["show", "s1", "--file", "data.bim"]);
     assert!(code == 4 && err.contains("did you mean `--file data.bin`?"), "{err}");
 
     let plan = place.json(&["prune", "--keep", "0s", "--dry-run"]);
     assert_eq!((plan["groups"][0]["id"].clone(), plan["steps"].clone()), (1.into(), 1.into()), "{plan}");
     let pruned = place.json(&["prune", "--keep", "0s"]);
     assert_eq!((pruned["groups"].clone(), pruned["kept"].clone()), (1.into(), 1.into()), "{pruned}");
-    assert_eq!(place.run(&["show", "g1"]).0, 4);
-    assert_eq!(fetch().1, b"one\0tail");
+    assert_eq!(place.run(&["show", "g1"]).code, 4);
+    assert_eq!(fetch().out, "one\0tail");
     let left = place.json(&["show", "s1"]);
     assert_eq!((&left["pruned"], &left["name"]), (&Value::from(true), &Value::from("make")), "{left}");
     // The key is known, and with other content it is refused.
-    let (code, _, err) = place.run(&["run", "w.yaml", "--items", "one", "--key", "k"]);
+    let Ended { code, err, .. } = place.run(&["run", "w.yaml", "--items", "one", "--key", "k"]);
     assert!(code == 0 && err.contains("ended COMPLETED, and was pruned since"), "{code} {err}");
-    let (code, _, err) = place.run(&["run", "w.yaml", "--items", "two", "--key", "k"]);
+    let Ended { code, err, .. } = place.run(&["run", "w.yaml", "--items", "two", "--key", "k"]);
     assert!(code == 5 && err.contains("in use by g1 with other content"), "{code} {err}");
 
     place.ok(&["prune", "--keep", "0s", "--outputs"]);
-    assert_eq!(fetch().0, 4);
+    assert_eq!(fetch().code, 4);
     place.ok(&["doctor"]);
 }
 
@@ -90,7 +55,7 @@ fn a_damaged_file_is_not_fetched_in_part() {
             fs::write(file.path(), "one\0tale").unwrap();
         }
     }
-    let (code, out, err) = place.run(&["show", "s1", "--file", "data.bin"]);
+    let Ended { code, out, err } = place.run(&["show", "s1", "--file", "data.bin"]);
     assert!(code == 1 && out.is_empty() && err.contains("corrupt"), "{code} {err}");
 }
 
@@ -101,7 +66,7 @@ fn steps_are_listed_by_status_however_few_they_are_among_many() {
     fs::write(place.path().join("w.yaml"), text).unwrap();
     let items: Vec<String> = (1..=6).map(|it| it.to_string()).collect();
     let items: Vec<&str> = items.iter().map(String::as_str).collect();
-    assert_eq!(place.run(&[&["run", "w.yaml", "--items"], &items[..]].concat()).0, 3);
+    assert_eq!(place.run(&[&["run", "w.yaml", "--items"], &items[..]].concat()).code, 3);
     let list = |more: &[&str]| place.json(&[&["list", "steps"], more].concat());
     let ids = |list: &Value| {
         list["steps"].as_array().unwrap().iter().map(|it| it["id"].as_i64().unwrap()).collect::<Vec<_>>()
@@ -120,9 +85,9 @@ fn steps_are_listed_by_status_however_few_they_are_among_many() {
 fn a_suggested_command_can_be_typed_as_it_stands() {
     let place = Place::new();
     let suggestion = |program: &str, path: &str| {
-        let mut command = place.command(program, &["submit", "--each", "true", "--items", "a"]);
-        let output = command.env("PATH", path).output().unwrap();
-        let said = String::from_utf8(output.stderr).unwrap();
+        let mut command = Windlass::named(program);
+        command.args(["submit", "--each", "true", "--items", "a"]).current_dir(place.path());
+        let said = command.env("WINDLASS_HOME", place.home()).env("PATH", path).run().err;
         said.split('`').nth(1).unwrap().to_string()
     };
     let dir = place.path().join("bin");
@@ -140,7 +105,7 @@ fn a_backup_is_never_written_onto_a_directory_and_the_hint_works() {
     fs::create_dir(place.path().join("there")).unwrap();
     for (target, force) in [("there", true), ("there/", true), ("there", false), ("new/", false)] {
         let arguments = if force { vec!["backup", "--force", target] } else { vec!["backup", target] };
-        let (code, _, err) = place.run(&arguments);
+        let Ended { code, err, .. } = place.run(&arguments);
         assert_eq!(code, 2, "{arguments:?}: {err}");
         assert!(err.contains("is a directory") && err.contains("windlass.zip") && !err.contains("os error"), "{err}");
         assert!(!err.contains("--force"), "{err}");
@@ -164,8 +129,8 @@ fn vacuum_with_force_leaves_a_word_in_the_history_also_where_nothing_was_locked(
 }
 
 /// A command that holds a key until its stdin ends.
-fn holder(place: &Place, key: &str) -> std::process::Child {
-    let mut command = place.command(WINDLASS, &["locks", "hold", key, "--", "sh", "-c", "echo > ready; cat"]);
+fn holder(place: &Place, key: &str) -> Running {
+    let mut command = place.command(&["locks", "hold", key, "--", "sh", "-c", "echo > ready; cat"]);
     let holder = command.stdin(Stdio::piped()).spawn().unwrap();
     let deadline = std::time::Instant::now() + std::time::Duration::from_secs(60);
     while !place.path().join("ready").exists() {
@@ -187,7 +152,7 @@ fn a_vacuum_waits_as_long_as_it_may_and_one_of_all_databases_skips_what_is_locke
     let mut holder = holder(&place, &format!("vec:{path}"));
     let vacuum = |wait: &str| {
         let begun = std::time::Instant::now();
-        let (code, _, err) = place.run(&["vacuum", "busy", "--max-wait", wait]);
+        let Ended { code, err, .. } = place.run(&["vacuum", "busy", "--max-wait", wait]);
         let who = format!("by the command line (process {})", holder.id());
         assert!(code == 5 && err.contains(&who) && err.contains("vacuum --force"), "{code} {err}");
         (begun.elapsed(), err.contains("waiting for"))
@@ -202,8 +167,7 @@ fn a_vacuum_waits_as_long_as_it_may_and_one_of_all_databases_skips_what_is_locke
     };
     assert_eq!((names("databases"), names("skipped")), (vec!["free".to_string()], vec!["busy".to_string()]), "{all}");
     assert!(all["skipped"][0]["reason"].as_str().unwrap().contains("by the command line"), "{all}");
-    let (code, out, err) = place.run(&["vacuum", "--all"]);
-    let out = String::from_utf8(out).unwrap();
+    let Ended { code, out, err } = place.run(&["vacuum", "--all"]);
     assert!(code == 0 && err.contains("skipped `busy`: ") && out.starts_with("`free`: "), "{code} {out} {err}");
     drop(holder.stdin.take());
     holder.wait().unwrap();
@@ -214,7 +178,7 @@ fn a_vacuum_waits_as_long_as_it_may_and_one_of_all_databases_skips_what_is_locke
 fn pools_without_a_place_are_refused() {
     let place = Place::new();
     for arguments in [vec!["worker", "--pool", "*=0"], vec!["worker", "--pool", "a=0", "--pool", "*=0"]] {
-        let (code, _, err) = place.run(&arguments);
+        let Ended { code, err, .. } = place.run(&arguments);
         assert!(code == 2 && err.contains("at least one pool with a slot"), "{arguments:?}: {code} {err}");
     }
 }
@@ -236,7 +200,7 @@ fn a_step_that_left_nothing_says_so() {
 fn a_key_that_is_taken_away_by_force_names_both_sides_in_the_history() {
     let place = Place::new();
     let mut holder = holder(&place, "printer");
-    let (code, _, err) = place.run(&["locks", "release", "printer", "--force", "--why", "stuck"]);
+    let Ended { code, err, .. } = place.run(&["locks", "release", "printer", "--force", "--why", "stuck"]);
     assert_eq!(code, 5, "its process still holds the file: {err}");
     drop(holder.stdin.take());
     holder.wait().unwrap();
@@ -262,7 +226,7 @@ fn a_key_whose_holder_was_killed_is_shown_until_a_command_clears_it() {
         assert!(std::time::Instant::now() < deadline, "the lock of a process that is gone stays: {}", lock());
     }
     assert_eq!(lock()["key"], "printer", "no worker is there to sweep it");
-    let (code, _, err) = place.run(&["locks", "release", "printer"]);
+    let Ended { code, err, .. } = place.run(&["locks", "release", "printer"]);
     assert!(code == 2 && err.contains("no process holds `printer`"), "{code} {err}");
     place.ok(&["locks", "release", "printer", "--force", "--why", "its holder was killed"]);
     assert_eq!(place.json(&["locks"])["locks"], Value::Array(vec![]));

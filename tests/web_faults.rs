@@ -1,6 +1,13 @@
 //! Clients that are slow, greedy, broken or hostile: none of them keeps `/health` from answering within a second.
 
-mod web;
+mod support {
+    pub mod binary;
+    pub mod needs;
+    pub mod web;
+}
+
+use support::needs::needs;
+use support::web;
 
 use std::{
     io::{ErrorKind, Read, Write},
@@ -334,9 +341,8 @@ fn without_a_token_health_tells_numbers_and_with_it_names() {
 
 #[test]
 fn the_reading_that_a_worker_was_replaced_for_is_told_with_the_token_only() {
-    let python = std::process::Command::new("python3").arg("--version").output();
-    if !python.is_ok_and(|it| it.status.success()) {
-        return eprintln!("skipped: there is no python3 in the PATH");
+    if !needs("python3") {
+        return;
     }
     let web = Web::start();
     let code = "from windlass_worker import *\n@step\ndef a(ctx):\n    return 1\nrun()\n";

@@ -1,22 +1,26 @@
 //! Long-lived worker processes as steps meet them: real pools, the real library, the real interpreter.
 
-mod worker_house;
+mod support {
+    pub mod binary;
+    pub mod needs;
+    pub mod worker_house;
+}
+
+use support::binary::{Running, Windlass, use_for_children};
+use support::needs::needs;
+use support::worker_house;
 
 use std::{
-    fs,
-    process::{Command, Stdio},
-    thread,
+    fs, thread,
     time::{Duration, Instant},
 };
 use windlass::{
     decide::recycle::{RecycleReason, recycle},
     model::{Bytes, Health, KillIntent, Millis, Outcome, WorkerLimits},
     os::process_stat,
-    process::{pool::PoolSpec, program::use_program},
+    process::pool::PoolSpec,
 };
-use worker_house::{
-    Extra, House, in_run, is_gone, kill, pid, python_is_missing, run, run_with, text, value, wait_until,
-};
+use worker_house::{Extra, House, in_run, is_gone, kill, pid, run, run_with, text, value, wait_until};
 
 fn kind(outcome: &Outcome) -> &str {
     match outcome {
@@ -27,7 +31,7 @@ fn kind(outcome: &Outcome) -> &str {
 
 #[test]
 fn what_a_step_prints_without_a_newline_is_no_part_of_its_answer() {
-    if python_is_missing() {
+    if !needs("python3") {
         return;
     }
     let house = House::new();
@@ -39,7 +43,7 @@ fn what_a_step_prints_without_a_newline_is_no_part_of_its_answer() {
 
 #[test]
 fn an_answer_that_is_forged_on_stdout_is_ignored() {
-    if python_is_missing() {
+    if !needs("python3") {
         return;
     }
     let house = House::new();
@@ -60,7 +64,7 @@ result = "real"
 
 #[test]
 fn a_grandchild_that_reads_stdin_sees_its_end() {
-    if python_is_missing() {
+    if !needs("python3") {
         return;
     }
     let house = House::new();
@@ -89,7 +93,7 @@ exec(request["item"])
 
 #[test]
 fn a_final_answer_is_kept_though_a_grandchild_holds_every_pipe() {
-    if python_is_missing() {
+    if !needs("python3") {
         return;
     }
     let house = House::new();
@@ -108,7 +112,7 @@ os._exit(3)";
 
 #[test]
 fn answers_to_other_requests_and_unknown_messages_are_ignored() {
-    if python_is_missing() {
+    if !needs("python3") {
         return;
     }
     let house = House::new();
@@ -129,7 +133,7 @@ os._exit(0)";
 
 #[test]
 fn a_pipe_that_a_grandchild_holds_is_drained_for_a_bounded_time() {
-    if python_is_missing() {
+    if !needs("python3") {
         return;
     }
     let house = House::new();
@@ -156,7 +160,7 @@ os._exit(0)";
 
 #[test]
 fn a_worker_that_dies_while_it_is_idle_is_replaced_and_no_step_is_blamed() {
-    if python_is_missing() {
+    if !needs("python3") {
         return;
     }
     let house = House::new();
@@ -178,7 +182,7 @@ fn a_worker_that_dies_while_it_is_idle_is_replaced_and_no_step_is_blamed() {
 
 #[test]
 fn a_teardown_that_kills_the_worker_is_reported_and_the_next_unit_gets_a_fresh_one() {
-    if python_is_missing() {
+    if !needs("python3") {
         return;
     }
     let house = House::new();
@@ -194,7 +198,7 @@ fn a_teardown_that_kills_the_worker_is_reported_and_the_next_unit_gets_a_fresh_o
 
 #[test]
 fn an_exit_with_0_inside_a_step_is_a_lost_result() {
-    if python_is_missing() {
+    if !needs("python3") {
         return;
     }
     let house = House::new();
@@ -211,7 +215,7 @@ fn an_exit_with_0_inside_a_step_is_a_lost_result() {
 
 #[test]
 fn a_large_engine_does_not_make_its_workers_look_large() {
-    if python_is_missing() {
+    if !needs("python3") {
         return;
     }
     let house = House::new();
@@ -227,7 +231,7 @@ fn a_large_engine_does_not_make_its_workers_look_large() {
 
 #[test]
 fn what_is_held_until_the_end_of_a_unit_is_no_leak() {
-    if python_is_missing() {
+    if !needs("python3") {
         return;
     }
     let house = House::new();
@@ -248,7 +252,7 @@ fn what_is_held_until_the_end_of_a_unit_is_no_leak() {
 
 #[test]
 fn an_age_limit_that_passes_within_a_unit_waits_for_its_end() {
-    if python_is_missing() {
+    if !needs("python3") {
         return;
     }
     let house = House::new();
@@ -268,7 +272,7 @@ fn an_age_limit_that_passes_within_a_unit_waits_for_its_end() {
 
 #[test]
 fn eight_workers_that_grow_old_together_are_replaced_one_at_a_time() {
-    if python_is_missing() {
+    if !needs("python3") {
         return;
     }
     let house = House::new();
@@ -293,7 +297,7 @@ fn eight_workers_that_grow_old_together_are_replaced_one_at_a_time() {
 
 #[test]
 fn a_worker_lives_on_when_the_thread_that_started_it_has_ended() {
-    if python_is_missing() {
+    if !needs("python3") {
         return;
     }
     let house = House::new();
@@ -307,21 +311,20 @@ fn a_worker_lives_on_when_the_thread_that_started_it_has_ended() {
 #[ignore = "the part of an engine, played for other tests"]
 fn the_part_of_an_engine() {
     let Some(code) = std::env::var_os("PART_CODE") else { return };
-    use_program(std::path::Path::new(env!("CARGO_BIN_EXE_windlass")));
+    use_for_children();
     let mut spec = House::new().spec();
     spec.worker.dir = std::env::current_dir().unwrap();
     run(&windlass::process::pool::Pool::open(spec, |_| ()).unwrap(), code.to_str().unwrap());
 }
 
-fn engine(house: &House, code: &str) -> std::process::Child {
-    let mut command = Command::new(std::env::current_exe().unwrap());
-    command.args(["--exact", "the_part_of_an_engine", "--ignored"]).env("PART_CODE", code);
-    command.current_dir(house.dir.path()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
+fn engine(house: &House, code: &str) -> Running {
+    let mut command = Windlass::role("the_part_of_an_engine");
+    command.env("PART_CODE", code).current_dir(house.dir.path()).silent().spawn().unwrap()
 }
 
 #[test]
 fn a_worker_whose_engine_dies_before_it_is_watched_ends() {
-    if python_is_missing() {
+    if !needs("python3") {
         return;
     }
     let house = House::new();
@@ -339,7 +342,7 @@ fn a_worker_whose_engine_dies_before_it_is_watched_ends() {
 
 #[test]
 fn nothing_is_left_of_a_busy_worker_when_the_engine_is_killed() {
-    if python_is_missing() {
+    if !needs("python3") {
         return;
     }
     let house = House::new();
@@ -368,7 +371,7 @@ fn a_reading_at_the_limit_trips_and_a_missing_one_never_does() {
     assert_eq!(signal(Some(999), Some(100), 10), Some("open_files"));
     assert_eq!(signal(None, None, 10), Some("age"));
     assert_eq!(signal(None, None, 9), None);
-    if python_is_missing() {
+    if !needs("python3") {
         return;
     }
     // The same on a real worker, with as many descriptors as its limit says, and one less.
@@ -392,7 +395,7 @@ fn a_reading_at_the_limit_trips_and_a_missing_one_never_does() {
 
 #[test]
 fn much_on_stderr_never_blocks_and_the_newest_is_kept() {
-    if python_is_missing() {
+    if !needs("python3") {
         return;
     }
     let house = House::new();
@@ -410,7 +413,7 @@ fn much_on_stderr_never_blocks_and_the_newest_is_kept() {
 
 #[test]
 fn a_cancelled_step_is_cancelled_though_its_worker_exits_with_0() {
-    if python_is_missing() {
+    if !needs("python3") {
         return;
     }
     let house = House::new();
@@ -429,7 +432,7 @@ fn a_cancelled_step_is_cancelled_though_its_worker_exits_with_0() {
 
 #[test]
 fn a_limit_below_what_every_worker_needs_is_suspended_with_a_warning() {
-    if python_is_missing() {
+    if !needs("python3") {
         return;
     }
     let house = House::new();

@@ -1,12 +1,20 @@
 //! `worker:` steps in the engine: values and files, failures, units, limits, ends.
 
-mod worker_house;
+mod support {
+    pub mod binary;
+    pub mod needs;
+    pub mod worker_house;
+}
+
+use support::binary::Windlass;
+use support::needs::needs;
+use support::worker_house;
 
 use std::{
     collections::BTreeMap,
     fs,
     path::Path,
-    process::{Command, Stdio},
+    process::Command,
     sync::Arc,
     thread,
     time::{Duration, Instant},
@@ -22,7 +30,7 @@ use windlass::{
     process::exchange::WorkLimits,
     store::{self, Store, attempt, output, read},
 };
-use worker_house::{Extra, House, pid, python_is_missing, run, run_with, value, wait_until};
+use worker_house::{Extra, House, pid, run, run_with, value, wait_until};
 
 /// An engine in the directory of a house.
 struct Shop {
@@ -104,7 +112,7 @@ impl Shop {
 
 #[test]
 fn values_files_and_words_pass_through_a_worker() {
-    if python_is_missing() {
+    if !needs("python3") {
         return;
     }
     let shop = Shop::new(
@@ -154,7 +162,7 @@ async def nothing(ctx):
 
 #[test]
 fn exceptions_say_whether_to_try_again_and_where_they_came_from() {
-    if python_is_missing() {
+    if !needs("python3") {
         return;
     }
     let shop = Shop::new(
@@ -199,7 +207,7 @@ def strange(ctx):
 
 #[test]
 fn the_steps_of_a_run_stay_on_one_worker_until_the_unit_is_over() {
-    if python_is_missing() {
+    if !needs("python3") {
         return;
     }
     let shop = Shop::new(
@@ -240,7 +248,7 @@ def end(unit):
 
 #[test]
 fn a_step_past_its_timeout_and_a_cancelled_one_lose_their_worker() {
-    if python_is_missing() {
+    if !needs("python3") {
         return;
     }
     let shop = Shop::new("@step\ndef hang(ctx):\n    open(ctx.item, 'w').close()\n    time.sleep(1000)");
@@ -261,7 +269,7 @@ fn a_step_past_its_timeout_and_a_cancelled_one_lose_their_worker() {
 
 #[test]
 fn a_worker_that_never_becomes_ready_fails_its_steps_with_its_last_words_and_others_go_on() {
-    if python_is_missing() {
+    if !needs("python3") {
         return;
     }
     let shop = Shop::new("");
@@ -299,7 +307,7 @@ fn a_worker_that_never_becomes_ready_fails_its_steps_with_its_last_words_and_oth
 
 #[test]
 fn what_a_worker_says_of_a_failure_is_kept_within_bounds_and_marked_as_cut() {
-    if python_is_missing() {
+    if !needs("python3") {
         return;
     }
     let shop = Shop::new(
@@ -333,7 +341,7 @@ fn a_worker_that_can_not_be_started_fails_its_step_by_name() {
 
 #[test]
 fn a_leaking_worker_is_replaced_and_counted() {
-    if python_is_missing() {
+    if !needs("python3") {
         return;
     }
     let shop =
@@ -359,7 +367,7 @@ fn a_leaking_worker_is_replaced_and_counted() {
 
 #[test]
 fn limits_of_a_step_end_its_worker_and_are_named() {
-    if python_is_missing() {
+    if !needs("python3") {
         return;
     }
     let house = House::new();
@@ -382,7 +390,7 @@ fn limits_of_a_step_end_its_worker_and_are_named() {
 
 #[test]
 fn a_lock_is_let_go_of_with_the_step_though_its_worker_lives_on() {
-    if python_is_missing() {
+    if !needs("python3") {
         return;
     }
     let house = House::new();
@@ -403,13 +411,12 @@ fn a_lock_is_let_go_of_with_the_step_though_its_worker_lives_on() {
 
 #[test]
 fn an_engine_that_is_killed_leaves_no_lock_behind_and_none_too_early() {
-    if python_is_missing() {
+    if !needs("python3") {
         return;
     }
     let house = House::new();
-    let mut engine = Command::new(std::env::current_exe().unwrap());
-    engine.args(["--exact", "the_part_of_an_engine_with_a_lock", "--ignored"]).env("PART_OF", house.dir.path());
-    let mut engine = engine.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    let mut engine = Windlass::role("the_part_of_an_engine_with_a_lock");
+    let mut engine = engine.env("PART_OF", house.dir.path()).silent().spawn().unwrap();
     let worker = house.pid_in("worker");
     let shim = windlass::os::process_stat::children(engine.id())[0];
     // The shim can't act while it is stopped, so it outlives its engine, as it would on a busy machine.
@@ -438,7 +445,7 @@ fn the_part_of_an_engine_with_a_lock() {
 
 #[test]
 fn a_worker_that_hangs_while_it_is_idle_is_found_before_it_is_given_a_step() {
-    if python_is_missing() {
+    if !needs("python3") {
         return;
     }
     let house = House::new();
@@ -454,7 +461,7 @@ fn a_worker_that_hangs_while_it_is_idle_is_found_before_it_is_given_a_step() {
 
 #[test]
 fn a_hello_that_does_not_come_in_time_is_said_so() {
-    if python_is_missing() {
+    if !needs("python3") {
         return;
     }
     let house = House::new();
@@ -492,7 +499,7 @@ fn a_hello_that_does_not_come_in_time_is_said_so() {
 
 #[test]
 fn cancelling_while_a_worker_starts_starts_nothing() {
-    if python_is_missing() {
+    if !needs("python3") {
         return;
     }
     let house = House::new();
@@ -510,7 +517,7 @@ fn cancelling_while_a_worker_starts_starts_nothing() {
 
 #[test]
 fn a_value_beyond_a_frame_is_refused_and_the_worker_lives_on() {
-    if python_is_missing() {
+    if !needs("python3") {
         return;
     }
     let house = House::new();
@@ -527,9 +534,8 @@ fn a_value_beyond_a_frame_is_refused_and_the_worker_lives_on() {
 
 #[test]
 fn the_example_in_javascript_speaks_the_protocol() {
-    let found = Command::new("node").arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status();
-    if !found.is_ok_and(|it| it.success()) {
-        return eprintln!("skipped: there is no node in the PATH");
+    if !needs("node") {
+        return;
     }
     let shop = Shop::new("");
     let examples = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples");
@@ -546,7 +552,7 @@ fn the_example_in_javascript_speaks_the_protocol() {
 
 #[test]
 fn the_example_in_python_counts_words() {
-    if python_is_missing() {
+    if !needs("python3") {
         return;
     }
     let shop = Shop::new("");

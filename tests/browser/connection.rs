@@ -1,11 +1,12 @@
 //! What the page says about windlass itself: live, stopping, not answering, signed out; one thing at a time.
 
 use super::{
-    Ended,
     driver::Browser,
     let_in, submit,
-    web::{self, PATIENCE, Web, until},
+    support::binary::Running,
+    web::{PATIENCE, Web, until},
 };
+use crate::support::binary::Windlass;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::json;
 use std::{process::Stdio, time::Instant};
@@ -50,16 +51,16 @@ fn signal(web: &Web, signal: Signal) {
 }
 
 /// Starts the daemon on the same address, once it is free.
-pub fn serve_again(home: &std::path::Path, address: &str) -> Ended {
+pub fn serve_again(home: &std::path::Path, address: &str) -> Running {
     until("the address is free again", || {
-        let mut command = web::windlass(home);
-        let mut child = Ended(command.args(["serve", "--listen", address]).stdout(Stdio::null()).spawn().unwrap());
+        let mut command = Windlass::on(home);
+        let mut child = command.args(["serve", "--listen", address]).stdout(Stdio::null()).spawn().unwrap();
         let deadline = Instant::now() + PATIENCE;
         loop {
             if std::net::TcpStream::connect(address).is_ok() {
                 return Some(child);
             }
-            if child.0.try_wait().unwrap().is_some() || Instant::now() > deadline {
+            if child.try_wait().unwrap().is_some() || Instant::now() > deadline {
                 return None;
             }
         }

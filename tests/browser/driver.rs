@@ -1,5 +1,6 @@
 //! A real Chromium without a window, driven by the DevTools protocol over a websocket.
 
+use crate::support::needs::skip;
 use serde_json::{Value, json};
 use std::{
     collections::VecDeque,
@@ -38,7 +39,7 @@ impl Browser {
     /// `None`, and a line that says so, where there is no Chromium.
     pub fn start() -> Option<Browser> {
         let Some(program) = NAMES.iter().find_map(|it| in_path(it)) else {
-            eprintln!("skipped: there is no Chromium on this machine (Debian: apt-get install -y chromium)");
+            skip("Chromium is not installed");
             return None;
         };
         let profile = tempfile::tempdir().unwrap();

@@ -1,12 +1,18 @@
 //! The page in a real browser: what it shows, what its keys and buttons do, how it looks.
 
+#[path = "../support"]
+mod support {
+    pub mod binary;
+    pub mod needs;
+    pub mod web;
+}
+
+use support::web;
 mod connection;
 mod driver;
 mod looks;
 mod telling;
 mod walking;
-#[path = "../web/mod.rs"]
-mod web;
 mod working;
 
 use driver::Browser;
@@ -255,14 +261,4 @@ fn a_daemon_that_is_gone_is_told_of_and_one_that_is_back_is_found() {
     browser.shows("diamond");
     browser.until("the message is gone", "document.getElementById('banner').hidden");
     drop(served);
-}
-
-/// A process that does not outlive its test.
-struct Ended(std::process::Child);
-
-impl Drop for Ended {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
 }

@@ -86,9 +86,6 @@ fn an_export_of_many_runs_is_written_as_it_is_read() {
     assert_eq!(out.lines().count(), 2_500);
     assert!(out.lines().last().unwrap().contains("item-2499"));
     // A reader that has enough ends it.
-    let script = format!("{} export g1 --csv | head -n 2 | wc -l", super::WINDLASS);
-    let mut shell = std::process::Command::new("sh");
-    shell.args(["-c", &script]).current_dir(place.path()).env("WINDLASS_HOME", place.path().join("home"));
-    let out = super::ended(shell.output().unwrap());
+    let out = place.under(&["sh", "-c", "\"$0\" export g1 --csv | head -n 2 | wc -l"], &[]).run();
     assert_eq!((out.out.trim(), out.err.as_str()), ("2", ""));
 }

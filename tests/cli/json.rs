@@ -1,7 +1,9 @@
 //! docs/json.md and what `--json` prints are the same: every command is run in homes in which there is something to print, and
 //! every document is held against its type.
 
-use super::{Ended, Place, ended, lines_of_json};
+use super::{Ended, Place, lines_of_json};
+use crate::support::binary::{Running, Windlass};
+use crate::support::needs::needs;
 use notation::Page;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
@@ -10,7 +12,6 @@ use std::{
     fs,
     io::{BufRead, BufReader},
     path::Path,
-    process::{Child, Command, Stdio},
     time::{Duration, Instant},
 };
 use windlass::model::{AttemptOutcome, EventKind};
@@ -62,7 +63,7 @@ struct Reading {
 }
 
 impl Reading {
-    fn command(&self, arguments: &[&str]) -> Command {
+    fn command(&self, arguments: &[&str]) -> Windlass {
         let mut command = self.place.command(arguments);
         command.env("XDG_DATA_HOME", self.place.path().join("data")).env("HOME", self.place.path());
         command.env("WINDLASS_HOME", self.place.path().join(self.home)).env("WINDLASS_DURABILITY", "normal");
@@ -73,7 +74,7 @@ impl Reading {
     /// Runs what the page calls `command`; its documents.
     #[track_caller]
     fn ends(&mut self, command: &str, arguments: &[&str], code: i32) -> Vec<Value> {
-        let ended = ended(self.command(arguments).output().unwrap());
+        let ended = self.command(arguments).run();
         self.hold(command, ended, code)
     }
 
@@ -91,8 +92,8 @@ impl Reading {
         self.ends(command, arguments, 0).pop().unwrap_or_default()
     }
 
-    fn start(&self, arguments: &[&str]) -> Child {
-        self.command(arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+    fn start(&self, arguments: &[&str]) -> Running {
+        self.command(arguments).piped().spawn().unwrap()
     }
 
     #[track_caller]
@@ -111,8 +112,8 @@ impl Reading {
 
 #[test]
 fn the_page_on_json_has_what_is_printed_and_nothing_else() {
-    if !Command::new("python3").arg("--version").output().is_ok_and(|it| it.status.success()) {
-        return eprintln!("skipped: there is no python3 in the PATH");
+    if !needs("python3") {
+        return;
     }
     let page = Page::read(PAGE);
     let mut reading = Reading { place: Place::new(), page, read: BTreeSet::new(), home: "home" };
@@ -142,10 +143,10 @@ fn homes(it: &mut Reading) {
     let list = it.reads("trust --list", &["trust", "--list"]);
     assert_eq!(list["trusted"].as_array().unwrap().len(), 1, "{list}");
     it.reads("trust", &["trust", "project", "--remove"]);
-    let refused = ended(it.command(&["show", "g99"]).output().unwrap());
+    let refused = it.command(&["show", "g99"]).run();
     assert_eq!(refused.code, 4);
     it.page.hold_type("Failed", &serde_json::from_str(&refused.err).unwrap());
-    let refused = ended(it.command(&["run"]).output().unwrap());
+    let refused = it.command(&["run"]).run();
     it.page.hold_type("Failed", &serde_json::from_str(&refused.err).unwrap());
 }
 
@@ -200,7 +201,7 @@ fn waiting(it: &mut Reading) {
         .write("again.yaml", "id: again\nsteps: [{ name: a, run: 'exit 1', retries: 1, backoff: { initial: 1h } }]\n");
     let child = it.start(&["run", "again.yaml"]);
     it.until("a step waits for its next attempt", |it| {
-        let listed = ended(it.command(&["list", "steps", "--group", "g4"]).output().unwrap());
+        let listed = it.command(&["list", "steps", "--group", "g4"]).run();
         listed.code == 0 && lines_of_json(&listed.out)[0]["steps"][0]["status"] == "ERROR"
     });
     let why = it.reads("why", &["why", "g4"]);
@@ -208,7 +209,7 @@ fn waiting(it: &mut Reading) {
     let status = it.reads("status", &["status"]);
     assert!(status["queues"]["next_due"].is_i64(), "{status}");
     kill_process(Pid::from_child(&child), Signal::INT).unwrap();
-    let lines = it.hold("run", ended(child.wait_with_output().unwrap()), 130);
+    let lines = it.hold("run", Ended::of(child.wait_with_output().unwrap()), 130);
     assert_eq!(lines.last().unwrap()["event"], "stopped");
     it.reads("cancel", &["cancel", "g4"]);
 }
@@ -234,7 +235,7 @@ fn running(it: &mut Reading) {
     let held = it.reads("locks", &["locks"]);
     assert_eq!(held["locks"][0]["key"], "shared", "{held}");
     it.place.write("go", "");
-    it.hold("run", ended(child.wait_with_output().unwrap()), 0);
+    it.hold("run", Ended::of(child.wait_with_output().unwrap()), 0);
     it.reads("submit", &["submit", "--each", "true", "--items", "a"]);
     it.reads("worker", &["worker", "--until-idle"]);
 }
@@ -343,7 +344,7 @@ fn serving(it: &mut Reading) {
 /// Whether the promises hold is asked by tests/prove.rs; a drill that could not be held prints no report.
 fn proving(it: &mut Reading) {
     it.until("a drill has a report", |it| {
-        let drill = ended(it.command(&["prove", "--kills", "1", "--seed", "20"]).output().unwrap());
+        let drill = it.command(&["prove", "--kills", "1", "--seed", "20"]).run();
         let is_held = !drill.out.is_empty();
         if is_held {
             it.hold("prove", drill, 0);

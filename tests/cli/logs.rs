@@ -95,7 +95,7 @@ fn times_are_absolute_where_that_is_asked_for() {
         let utc = place.ok(&[command, &["--utc"]].concat());
         assert!(has_time(&utc, "Z") && !utc.contains("ago"), "{command:?}: {utc}");
         let mut local = place.command(&[command, &["-v"]].concat());
-        let local = super::ended(local.env("TZ", "XYZ-5:30").output().unwrap());
+        let local = local.env("TZ", "XYZ-5:30").run();
         assert!(has_time(&local.out, "+00:00") && local.out.contains("+05:30"), "{command:?}: {}", local.out);
     }
 }

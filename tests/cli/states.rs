@@ -1,7 +1,6 @@
 //! Where work stands, in people's words.
 
-use super::{Place, ended};
-use std::process::Stdio;
+use super::{Ended, Place};
 
 #[test]
 fn status_names_the_daemon_its_address_and_since_when() {
@@ -81,13 +80,13 @@ fn a_group_that_was_interrupted_waits_for_a_worker() {
     let each = "touch {{ item }}.began; until [ -e go.{{ item }} ]; do sleep 0.02; done";
     place.write("go.a", "");
     let mut child = place.command(&["run", "--each", each, "--items", "a", "b", "c", "--pool", "*=1"]);
-    let child = child.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let child = child.piped().spawn().unwrap();
     place.wait_for_file("b.began");
     let words = |name: &str| place.json(&["show", name])["words"].as_str().unwrap().to_string();
     assert_eq!(words("g1"), "RUNNING (1 of 3 done)");
     rustix::process::kill_process(rustix::process::Pid::from_child(&child), rustix::process::Signal::INT).unwrap();
     place.write("go.b", "");
-    assert_eq!(ended(child.wait_with_output().unwrap()).code, 130);
+    assert_eq!(Ended::of(child.wait_with_output().unwrap()).code, 130);
 
     assert_eq!(words("g1"), "PENDING (2 of 3 done, waiting for a worker)");
     assert_eq!(place.json(&["show", "g1"])["status"], "RUNNING", "the status for programs stays");

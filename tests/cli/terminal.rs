@@ -1,6 +1,7 @@
 //! What a person sees on a terminal: a real pseudo-terminal, read through a small screen.
 
 use super::Place;
+use crate::support::binary::Running;
 use std::{
     fs::File,
     io::{Read, Write},
@@ -8,7 +9,7 @@ use std::{
         fd::{AsRawFd, FromRawFd},
         unix::process::CommandExt,
     },
-    process::{Child, Stdio},
+    process::Stdio,
     sync::{Arc, Mutex},
     time::{Duration, Instant},
 };
@@ -17,7 +18,7 @@ const DEADLINE: Duration = Duration::from_secs(90);
 
 /// A command on a terminal of its own, and what it has written there.
 struct Terminal {
-    child: Child,
+    child: Running,
     keyboard: File,
     written: Arc<Mutex<Vec<u8>>>,
     columns: usize,
@@ -38,7 +39,7 @@ impl Terminal {
         command.stdin(end()).stdout(end()).stderr(end()).env("TERM", "xterm").env_remove("CI").env_remove("NO_COLOR");
         // SAFETY: between fork and exec the child calls only what is safe after a signal.
         unsafe {
-            command.pre_exec(|| {
+            command.inner().pre_exec(|| {
                 // The terminal is this command's own, so that Ctrl-C reaches it.
                 match libc::setsid() != -1 && libc::ioctl(0, libc::TIOCSCTTY as _, 0) != -1 {
                     true => Ok(()),

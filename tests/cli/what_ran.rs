@@ -21,7 +21,7 @@ steps:
 fn run(place: &Place, item: &str) {
     place.write("greet.yaml", FLOW);
     let arguments = ["run", "greet.yaml", "--items", item, "--param", "word=hello world"];
-    let ended = super::ended(place.command(&arguments).env("OUTSIDE", "s3cr3t-from-outside").output().unwrap());
+    let ended = place.command(&arguments).env("OUTSIDE", "s3cr3t-from-outside").run();
     assert!(ended.out.contains("g1"), "{} {}", ended.out, ended.err);
 }
 

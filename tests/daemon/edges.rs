@@ -1,8 +1,10 @@
 //! Starts and stops that meet each other, or somebody who does not answer.
 
+use crate::support::binary::Windlass;
+use crate::support::needs::needs;
 use crate::{
     Home, said,
-    web::{PATIENCE, Web, until, wait, windlass},
+    web::{PATIENCE, Web, until, wait},
 };
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::json;
@@ -51,7 +53,7 @@ fn one_that_waits_for_its_turn_can_be_interrupted() {
     let home = Home::new("");
     let mut web = Web::on(home.path(), &[]);
     signal(&web.child, Signal::STOP);
-    let mut second = windlass(home.path());
+    let mut second = Windlass::on(home.path());
     let mut second = second.arg("serve").stderr(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
     let mut lines = std::io::BufRead::lines(std::io::BufReader::new(second.stderr.take().unwrap()));
     assert!(lines.next().unwrap().unwrap().contains("waiting for an answer"));
@@ -89,7 +91,7 @@ fn two_that_stop_it_politely_are_no_force() {
     until("the request is at work", || {
         (web.get("/health").json()["diagnostics"]["http"]["connections"].as_i64() > Some(1)).then_some(())
     });
-    let mut first = windlass(home.path()).arg("stop").stderr(Stdio::null()).spawn().unwrap();
+    let mut first = Windlass::on(home.path()).arg("stop").stderr(Stdio::null()).spawn().unwrap();
     until("its door is closed", || TcpStream::connect(web.address).is_err().then_some(()));
     assert!(home.run(&["stop"]).status.success());
     assert!(wait(&mut first).success());
@@ -103,9 +105,9 @@ fn what_wants_the_page_waits_for_a_daemon_that_is_starting() {
     let home = Home::new("autostart = true\n");
     assert!(home.run(&["status"]).status.success(), "makes the database");
     let room = FileLock::try_exclusive(&home.path().join("engine.write.lock")).unwrap().unwrap();
-    let mut web = windlass(home.path()).arg("serve").stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    let mut web = Windlass::on(home.path()).arg("serve").stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
     until("it is starting", || (home.info()["phase"] == "starting").then_some(()));
-    let mut ui = windlass(home.path());
+    let mut ui = Windlass::on(home.path());
     let mut ui = ui.args(["ui", "--print"]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let mut lines = std::io::BufRead::lines(std::io::BufReader::new(ui.stderr.take().unwrap()));
     assert!(lines.next().unwrap().unwrap().contains("opening the database"), "it says what it waits for");
@@ -121,7 +123,7 @@ fn what_wants_the_page_waits_for_a_daemon_that_is_starting() {
 fn a_link_that_nobody_heard_is_not_logged() {
     let home = Home::new("");
     let log = home.path().join("all.log");
-    let mut command = windlass(home.path());
+    let mut command = Windlass::on(home.path());
     command.args(["serve", "--in-background"]).stdout(Stdio::piped()).stderr(fs::File::create(&log).unwrap());
     let mut child = command.spawn().unwrap();
     drop(child.stdout.take());
@@ -151,7 +153,7 @@ fn where_others_may_read_the_output_there_is_no_link_in_it() {
         (&["serve", "--background"], None, false),
     ];
     for (arguments, variable, piped) in cases {
-        let mut command = windlass(home.path());
+        let mut command = Windlass::on(home.path());
         command.args(arguments).envs(variable).stderr(Stdio::null());
         let output = fs::File::create(&log).unwrap();
         let mut child = command.stdout(if piped { Stdio::piped() } else { output.into() }).spawn().unwrap();
@@ -173,10 +175,8 @@ fn where_others_may_read_the_output_there_is_no_link_in_it() {
 #[test]
 fn silent_clients_do_not_take_the_last_descriptor() {
     let home = Home::new("");
-    let mut command = std::process::Command::new("sh");
-    let binary = windlass(home.path()).get_program().to_owned();
-    command.args(["-c", "ulimit -n 80; exec \"$0\" serve"]).arg(binary).env_clear().env("WINDLASS_HOME", home.path());
-    let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    let mut command = Windlass::under(&["sh", "-c", "ulimit -n 80; exec \"$0\" serve"]);
+    let mut child = command.env("WINDLASS_HOME", home.path()).silent().spawn().unwrap();
     let address = until("it is ready", || home.info()["http"].as_str().map(str::to_string));
     let silent: Vec<_> = (0..100).map(|_| TcpStream::connect(&address)).collect();
     let begun = Instant::now();
@@ -193,6 +193,9 @@ fn silent_clients_do_not_take_the_last_descriptor() {
 
 #[test]
 fn while_nobody_is_known_to_hold_the_lock_nobody_is_signalled() {
+    if !needs("python3") {
+        return;
+    }
     let home = Home::new("");
     let mut stranger = std::process::Command::new("sleep").arg("1000").stdin(Stdio::null()).spawn().unwrap();
     let own = windlass::os::process_stat::identity_of(stranger.id()).unwrap();
@@ -246,7 +249,7 @@ fn a_stop_keeps_others_from_starting_before_it_signals() {
     let mut web = Web::on(home.path(), &[]);
     signal(&web.child, Signal::STOP);
     // The daemon answers nobody, so that between the sentinel and the signal there is the wait for its answer.
-    let mut stop = windlass(home.path()).arg("stop").stderr(Stdio::null()).stdout(Stdio::null()).spawn().unwrap();
+    let mut stop = Windlass::on(home.path()).arg("stop").stderr(Stdio::null()).stdout(Stdio::null()).spawn().unwrap();
     let is_asked = || {
         let status = fs::read_to_string(format!("/proc/{}/status", web.child.id())).unwrap();
         let pending = status.lines().find_map(|it| it.strip_prefix("ShdPnd:")).unwrap();

@@ -1,7 +1,15 @@
 //! The daemon's life: claim, files, background, stop, autostart.
 
-#[path = "../web/mod.rs"]
-mod web;
+#[path = "../support"]
+mod support {
+    pub mod binary;
+    pub mod needs;
+    pub mod web;
+}
+
+use support::binary::{Running, Windlass};
+use support::needs::needs;
+use support::web;
 
 mod edges;
 mod unheard;
@@ -11,10 +19,10 @@ use std::{
     fs,
     os::unix::{fs::PermissionsExt, net::UnixDatagram},
     path::Path,
-    process::{Child, Command, Output, Stdio},
+    process::{Command, Output, Stdio},
     time::{Duration, Instant},
 };
-use web::{PATIENCE, Web, until, wait, windlass};
+use web::{PATIENCE, Web, until, wait};
 use windlass::os::FileLock;
 
 /// A home whose daemon, if a test leaves one behind, is killed.
@@ -32,7 +40,7 @@ impl Home {
     }
 
     fn run(&self, arguments: &[&str]) -> Output {
-        windlass(self.path()).args(arguments).output().unwrap()
+        Windlass::on(self.path()).args(arguments).output().unwrap()
     }
 
     fn info(&self) -> Value {
@@ -65,22 +73,15 @@ fn said(output: &Output) -> String {
 }
 
 /// A process that has nothing to do with windlass.
-struct Stranger(Child);
+struct Stranger(Running);
 
 impl Stranger {
     fn new() -> Stranger {
-        Stranger(Command::new("sleep").arg("1000").stdin(Stdio::null()).spawn().unwrap())
+        Stranger(Running::of(Command::new("sleep").arg("1000").stdin(Stdio::null())).unwrap())
     }
 
     fn lives(&mut self) -> bool {
         self.0.try_wait().unwrap().is_none()
-    }
-}
-
-impl Drop for Stranger {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
     }
 }
 
@@ -114,7 +115,8 @@ fn a_second_daemon_says_who_runs_and_ends_well_or_with_75() {
     assert_eq!((background.status.code(), &told["pid"]), (Some(0), &json!(web.child.id())));
     assert_eq!(home.run(&["serve", "--supervised"]).status.code(), Some(75));
     // Set is enough: that nobody listens there must not start us in a loop.
-    let notified = windlass(home.path()).arg("serve").env("NOTIFY_SOCKET", home.path().join("gone")).output().unwrap();
+    let notified =
+        Windlass::on(home.path()).arg("serve").env("NOTIFY_SOCKET", home.path().join("gone")).output().unwrap();
     assert_eq!(notified.status.code(), Some(75), "{}", said(&notified));
 }
 
@@ -122,11 +124,11 @@ fn a_second_daemon_says_who_runs_and_ends_well_or_with_75() {
 fn of_twenty_that_start_together_one_serves_and_nineteen_say_so() {
     let home = Home::new("");
     let start = || {
-        let mut command = windlass(home.path());
+        let mut command = Windlass::on(home.path());
         command.args(["serve", "--listen", "127.0.0.1:0"]).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap()
     };
-    let mut all: Vec<Child> = (0..20).map(|_| start()).collect();
-    let running = |all: &mut Vec<Child>| {
+    let mut all: Vec<Running> = (0..20).map(|_| start()).collect();
+    let running = |all: &mut Vec<Running>| {
         all.iter_mut().filter_map(|it| it.try_wait().unwrap().is_none().then(|| it.id())).collect::<Vec<_>>()
     };
     let left = until("nineteen have ended", || Some(running(&mut all)).filter(|it| it.len() <= 1));
@@ -178,10 +180,13 @@ fn a_stale_file_with_a_reused_pid_harms_nobody() {
 
 #[test]
 fn whoever_else_holds_the_lock_is_named_and_not_signalled() {
+    if !needs("python3") {
+        return;
+    }
     let home = Home::new("");
     let lock = home.path().join("engine.db.lock");
     let script = "import fcntl, sys, time; f = open(sys.argv[1], 'w'); fcntl.flock(f, fcntl.LOCK_EX); time.sleep(1000)";
-    let mut stranger = Stranger(Command::new("python3").args(["-c", script]).arg(&lock).spawn().unwrap());
+    let mut stranger = Stranger(Running::of(Command::new("python3").args(["-c", script]).arg(&lock)).unwrap());
     until("the lock is held", || home.holder());
     let stopped = home.run(&["stop", "--timeout", "200ms"]);
     assert!(stranger.lives());
@@ -236,7 +241,7 @@ fn in_the_background_the_starter_hears_of_success_and_of_failure() {
 fn a_log_in_json_has_nothing_else_between_its_lines() {
     let home = Home::new("");
     let log = home.path().join("all.log");
-    let mut command = windlass(home.path());
+    let mut command = Windlass::on(home.path());
     command.args(["serve", "--listen", "127.0.0.1:0"]).env("WINDLASS_LOG_FORMAT", "json").stdout(Stdio::null());
     let mut child = command.stderr(std::fs::File::create(&log).unwrap()).spawn().unwrap();
     let lines = || std::fs::read_to_string(&log).unwrap();
@@ -252,7 +257,7 @@ fn a_slow_start_is_never_silent() {
     let home = Home::new("");
     assert!(home.run(&["status"]).status.success(), "makes the database");
     let room = FileLock::try_exclusive(&home.path().join("engine.write.lock")).unwrap().unwrap();
-    let mut child = windlass(home.path()).args(["serve", "--background"]).stderr(Stdio::piped()).spawn().unwrap();
+    let mut child = Windlass::on(home.path()).args(["serve", "--background"]).stderr(Stdio::piped()).spawn().unwrap();
     let mut lines = std::io::BufRead::lines(std::io::BufReader::new(child.stderr.take().unwrap()));
     let line = lines.next().unwrap().unwrap();
     assert!(line.contains("opening the database ("), "{line}");
@@ -283,7 +288,7 @@ const SLEEPER: &str = "id: sleeper\nsteps: [{ name: nap, run: 'sleep 1000' }]\n"
 fn submit(home: &Home, workflow: &str, arguments: &[&str]) -> Output {
     let file = home.path().join("flow.yaml");
     fs::write(&file, workflow).unwrap();
-    windlass(home.path()).arg("submit").arg(file).args(arguments).output().unwrap()
+    Windlass::on(home.path()).arg("submit").arg(file).args(arguments).output().unwrap()
 }
 
 /// The pid of the `sleep` below this daemon, once it runs.
@@ -342,7 +347,7 @@ fn a_stop_lets_steps_finish_and_runs_the_hooks_that_become_due_by_that() {
     let submitted = submit(&home, &workflow, &[]);
     assert!(submitted.status.success(), "{}", said(&submitted));
     sleeper_of(web.child.id());
-    let mut stop = windlass(home.path()).arg("stop").stderr(Stdio::null()).spawn().unwrap();
+    let mut stop = Windlass::on(home.path()).arg("stop").stderr(Stdio::null()).spawn().unwrap();
     until("it says that it is stopping", || (home.info()["phase"] == "stopping").then_some(()));
     fs::write(&go, "").unwrap();
     assert!(wait(&mut stop).success());
@@ -401,7 +406,7 @@ fn a_supervisor_is_told() {
     let socket = UnixDatagram::bind(&path).unwrap();
     socket.set_read_timeout(Some(PATIENCE)).unwrap();
     let start = || {
-        let mut command = windlass(home.path());
+        let mut command = Windlass::on(home.path());
         command.arg("serve").env("NOTIFY_SOCKET", &path).env("WATCHDOG_USEC", "200000").stdout(Stdio::null());
         command.stderr(Stdio::null()).spawn().unwrap()
     };

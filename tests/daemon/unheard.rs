@@ -1,12 +1,13 @@
 //! A daemon to which nobody listens, whose terminal is closed, or whose home can't be written.
 
+use crate::support::binary::Windlass;
 use crate::{
     Home, said,
-    web::{Web, until, wait, windlass},
+    web::{Web, until, wait},
 };
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::json;
-use std::{fs, process::Command, process::Stdio};
+use std::{fs, process::Stdio};
 
 /// Gives it a step that goes on for a moment, and waits until it runs.
 fn busy(web: &Web, home: &Home) {
@@ -29,7 +30,7 @@ fn in_order(home: &Home) {
 #[test]
 fn nobody_who_reads_its_log_is_no_reason_to_end() {
     let home = Home::new("stop_timeout = \"30s\"\nlog.level = \"windlass=debug\"\n");
-    let mut command = windlass(home.path());
+    let mut command = Windlass::on(home.path());
     command.arg("serve").stderr(Stdio::piped());
     let mut web = Web::started_by(command, home.path());
     drop(web.child.stderr.take());
@@ -45,7 +46,7 @@ fn nobody_who_reads_its_log_is_no_reason_to_end() {
 #[test]
 fn a_daemon_that_nobody_hears_from_the_beginning_starts() {
     let home = Home::new("");
-    let mut command = windlass(home.path());
+    let mut command = Windlass::on(home.path());
     let (reader, writer) = std::io::pipe().unwrap();
     drop(reader);
     command.arg("serve").stderr(writer);
@@ -67,10 +68,8 @@ fn a_closed_terminal_stops_it_in_order() {
 #[test]
 fn under_nohup_it_outlives_its_terminal() {
     let home = Home::new("");
-    let binary = windlass(home.path());
-    let mut command = Command::new("sh");
-    command.args(["-c", "trap '' HUP; exec \"$0\" serve"]).arg(binary.get_program());
-    command.env("WINDLASS_HOME", home.path()).stdin(Stdio::null());
+    let mut command = Windlass::under(&["sh", "-c", "trap '' HUP; exec \"$0\" serve"]);
+    command.env("WINDLASS_HOME", home.path());
     let mut web = Web::started_by(command, home.path());
     kill_process(Pid::from_raw(web.child.id() as i32).unwrap(), Signal::HUP).unwrap();
     let health = web.get("/health").json();

@@ -1,5 +1,12 @@
 //! Workflow files: templates in commands, checked against the real shells; what people type, through the real binary.
 
+#[path = "../support"]
+mod support {
+    pub mod binary;
+    pub mod needs;
+}
+
+use support::needs::skip;
 mod typed;
 
 use proptest::prelude::*;
@@ -79,7 +86,9 @@ fn shells() -> &'static [Vec<&'static str>] {
             let started = Command::new(shell[0]).args(&shell[1..]).args(["-c", "exit 7"]).status();
             started.is_ok_and(|it| it.code() == Some(7))
         });
-        missing.iter().for_each(|it| eprintln!("SKIPPED: {} is not installed", it[0]));
+        for shell in missing {
+            skip(&format!("commands under `{}`, which is not installed", shell[0]));
+        }
         assert!(!here.is_empty());
         here.into_iter().map(<[&str]>::to_vec).collect()
     })

@@ -1,12 +1,8 @@
 //! What people type: parameters, items, and where commands start. Through the real binary.
 
+use crate::support::binary::Windlass;
 use serde_json::{Value, json};
-use std::{
-    fs,
-    os::unix::ffi::OsStrExt,
-    path::Path,
-    process::{Command, Output, Stdio},
-};
+use std::{fs, os::unix::ffi::OsStrExt, path::Path, process::Output};
 use tempfile::TempDir;
 
 struct Place {
@@ -28,11 +24,9 @@ impl Place {
         fs::write(path, text).unwrap();
     }
 
-    fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_windlass"));
-        command.env_clear().env("PATH", std::env::var_os("PATH").unwrap_or_default());
-        command.env("WINDLASS_HOME", self.path("home")).current_dir(self.dir.path());
-        command.args(arguments).stdin(Stdio::null());
+    fn command(&self, arguments: &[&str]) -> Windlass {
+        let mut command = Windlass::on(self.path("home"));
+        command.args(arguments).current_dir(self.dir.path());
         command
     }
 

@@ -1,11 +1,16 @@
 //! Every verb of the store under failure: at each statement, at COMMIT, at each write and fsync. Afterwards the database is
 //! what it was, the caller knows, and the verb works when it is tried again.
 
-#[path = "../house/mod.rs"]
-mod house;
+#[path = "../support"]
+mod support {
+    pub mod binary;
+    pub mod house;
+    pub mod plant;
+}
+
+use support::house;
+use support::plant;
 mod inject;
-#[path = "../plant/mod.rs"]
-mod plant;
 mod verbs;
 
 use house::Book;

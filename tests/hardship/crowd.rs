@@ -1,6 +1,8 @@
 //! Many at once: processes that submit in a hot loop, a reader that stays.
 
-use crate::{Place, Running, eventually, works};
+use crate::support::binary::Windlass;
+use crate::support::needs::needs;
+use crate::{Place, Running, eventually};
 use std::{
     collections::BTreeMap,
     env, fs,
@@ -48,10 +50,9 @@ fn eight_processes_in_a_hot_loop_beside_a_worker_are_all_served() {
     eventually("both work", || place.ok(&["list", "workers"]).lines().count() >= 3);
     let crowd: Vec<Running> = (0..8)
         .map(|_| {
-            let mut command = Command::new(env::current_exe().unwrap());
-            command.args(["--exact", "crowd::part_that_submits", "--nocapture"]);
+            let mut command = Windlass::role("crowd::part_that_submits");
             command.env("CROWD_HOME", place.home()).env("CROWD_SECONDS", seconds.to_string());
-            Running(command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap())
+            command.piped().spawn().unwrap()
         })
         .collect();
     let mut counts = Vec::new();
@@ -135,7 +136,7 @@ fn who_only_reads_is_answered_at_once_while_another_program_keeps_the_writers_wa
     // A writer stands in the only place from which one can write, and waits.
     let worker = place.start(&["worker"]);
     let room = place.home().join("engine.write.lock");
-    eventually("the worker waits", || process_stat::who_holds_lock(&room) == Some(worker.0.id()));
+    eventually("the worker waits", || process_stat::who_holds_lock(&room) == Some(worker.id()));
     let named = format!("process {} ", std::process::id());
     for command in ["status", "list groups", "list steps", "list workers", "show g1", "show s1", "why s1", "events"] {
         let words: Vec<&str> = command.split(' ').collect();
@@ -144,8 +145,8 @@ fn who_only_reads_is_answered_at_once_while_another_program_keeps_the_writers_wa
     }
     assert!(at_once(&place, &["list", "groups"]).contains("PENDING"), "the last commit is shown");
     let err = std::fs::File::create(place.path().join("said")).unwrap();
-    let mut command = place.command(&[], &["submit", "noop.yaml", "--items", "y"]);
-    let submit = Running(command.stdout(Stdio::null()).stderr(err).spawn().unwrap());
+    let mut command = place.command(&["submit", "noop.yaml", "--items", "y"]);
+    let submit = command.stdout(Stdio::null()).stderr(err).spawn().unwrap();
     let waits = format!("waiting: process {} (", std::process::id());
     let said = || std::fs::read_to_string(place.path().join("said")).unwrap();
     eventually("a writer says for whom it waits", || said().contains(&waits));
@@ -161,17 +162,17 @@ fn who_only_reads_is_answered_at_once_while_another_program_keeps_the_writers_wa
 
 #[test]
 fn who_only_reads_is_answered_at_once_while_a_writer_stands_still_in_its_transaction() {
-    if !works("flock", &["--version"]) {
+    if !needs("flock") {
         return;
     }
     let place = Place::new();
     place.write("noop.yaml", "id: noop\nsteps: [{ name: a, uses: windlass/noop }]\n");
     place.ok(&["submit", "noop.yaml", "--items", "x"]);
     let room = place.home().join("engine.write.lock");
-    let holder = Running(Command::new("flock").arg("--no-fork").arg(&room).args(["sleep", "600"]).spawn().unwrap());
-    eventually("the room is taken", || process_stat::who_holds_lock(&room) == Some(holder.0.id()));
+    let holder = Running::of(Command::new("flock").arg("--no-fork").arg(&room).args(["sleep", "600"])).unwrap();
+    eventually("the room is taken", || process_stat::who_holds_lock(&room) == Some(holder.id()));
     holder.signal("STOP");
-    let named = format!("process {} (sleep) was stopped", holder.0.id());
+    let named = format!("process {} (sleep) was stopped", holder.id());
     eventually("it is named", || at_once(&place, &["status"]).contains(&named));
     assert!(at_once(&place, &["list", "groups"]).contains(&named));
     holder.signal("CONT");

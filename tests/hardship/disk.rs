@@ -1,6 +1,7 @@
 //! Disks that are full, broken or slow.
 
-use crate::{Place, Running, ended, eventually, works};
+use crate::support::needs::{needs_working, skip};
+use crate::{Place, Running, Windlass, eventually};
 use std::{
     fs::{self, File},
     io::Write,
@@ -35,10 +36,9 @@ impl SmallDisk {
         fs::create_dir_all(&root).unwrap();
         let script = format!("mount -t tmpfs -o size={mib}m,mode=700 none '{}' && exec sleep 600", root.display());
         let mut command = Command::new("unshare");
-        let holder =
-            command.args(alone).args(["sh", "-c", &script]).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
-        let holder = Running(holder.ok()?);
-        let pid = holder.0.id().to_string();
+        command.args(alone).args(["sh", "-c", &script]).stdout(Stdio::null()).stderr(Stdio::null());
+        let holder = Running::of(&mut command).ok()?;
+        let pid = holder.id().to_string();
         let mut disk = SmallDisk { place, root, holder, inside: vec![] };
         let here = format!("--wd={}", disk.place.path().display());
         disk.inside = ["nsenter", "-m", "-t", &pid, &here].map(String::from).to_vec();
@@ -50,29 +50,29 @@ impl SmallDisk {
             if mounts.contains(&format!(" {} ", disk.root.display().to_string().trim_end_matches('/'))) {
                 return Some(disk);
             }
-            if disk.holder.0.try_wait().unwrap().is_some() {
+            if disk.holder.try_wait().unwrap().is_some() {
                 break;
             }
             std::thread::sleep(Duration::from_millis(5));
         }
-        println!("skipped: no small disk can be mounted here (`unshare -m` and `mount` are not allowed)");
+        skip("no small disk can be mounted (`unshare -m` and `mount` are not allowed)");
         None
     }
 
-    pub fn command(&self, arguments: &[&str]) -> Command {
+    pub fn command(&self, arguments: &[&str]) -> Windlass {
         let before: Vec<&str> = self.inside.iter().map(String::as_str).collect();
-        let mut command = self.place.command(&before, arguments);
+        let mut command = self.place.under(&before, arguments);
         command.env("WINDLASS_DISK_RESERVE", "1MiB").env("WINDLASS_BALLAST", "1MiB");
         command
     }
 
     pub fn run(&self, arguments: &[&str]) -> crate::Ended {
-        ended(self.command(arguments).output().unwrap())
+        self.command(arguments).run()
     }
 
     /// The disk as this process can reach it.
     pub fn root(&self) -> PathBuf {
-        PathBuf::from(format!("/proc/{}/root", self.holder.0.id())).join(self.root.strip_prefix("/").unwrap())
+        PathBuf::from(format!("/proc/{}/root", self.holder.id())).join(self.root.strip_prefix("/").unwrap())
     }
 
     /// Takes every byte that is left.
@@ -119,7 +119,7 @@ fn a_disk_that_fills_under_work_and_is_freed_later_drains_without_a_hand() {
     let items: Vec<String> = (0..60).map(|it| it.to_string()).collect();
     disk.place.write("items", &items.join("\n"));
     assert_eq!(disk.run(&["submit", "files.yaml", "--items-from", "items"]).code, 0);
-    let worker = Running(disk.command(&["worker"]).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap());
+    let worker = disk.command(&["worker"]).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
     let begun = || fs::read_to_string(disk.place.path().join("begun")).unwrap_or_default().lines().count();
     for target in [8, 20] {
         eventually("steps run", || begun() >= target);
@@ -156,7 +156,7 @@ fn a_disk_that_fills_under_work_and_is_freed_later_drains_without_a_hand() {
 
 #[test]
 fn a_disk_that_does_not_work_stops_the_process_and_loses_nothing() {
-    if !works("strace", &["-f", "-qq", "-e", "trace=none", "true"]) {
+    if !needs_working("strace", &["-f", "-qq", "-e", "trace=none", "true"]) {
         return;
     }
     let text =
@@ -178,8 +178,8 @@ fn a_disk_that_does_not_work_stops_the_process_and_loses_nothing() {
         let rule = format!("inject={inject}");
         let strace = ["strace", "-f", "-qq", "-o", "/dev/null", "-e", &rule];
         let items = ["run", "files.yaml", "--key", "k", "--items", "a", "b", "c", "d"];
-        let mut command = place.command(&strace, &items);
-        let worker = Running(command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap());
+        let mut command = place.under(&strace, &items);
+        let worker = command.piped().spawn().unwrap();
         let broken = worker.end(Duration::from_secs(60));
         assert!([0, 1, 3, 74].contains(&broken.code), "{inject}: {broken:?}");
         assert!([0, 3].contains(&broken.code) || broken.err.contains("error:"), "{inject}: {broken:?}");
@@ -199,7 +199,7 @@ fn a_disk_that_does_not_work_stops_the_process_and_loses_nothing() {
 
 #[test]
 fn a_slow_fsync_costs_no_lease() {
-    if !works("strace", &["-f", "-qq", "-e", "trace=none", "true"]) {
+    if !needs_working("strace", &["-f", "-qq", "-e", "trace=none", "true"]) {
         return;
     }
     let place = Place::new();
@@ -208,13 +208,13 @@ fn a_slow_fsync_costs_no_lease() {
     // Every fsync of a commit takes three times as long as a worker may be silent.
     let strace =
         ["strace", "-f", "-qq", "-o", "/dev/null", "-e", "inject=fsync,fdatasync:delay_enter=2400000:when=8..10"];
-    let quick = |command: &mut Command| {
+    let quick = |command: &mut Windlass| {
         command.env("WINDLASS_HEARTBEAT", "200ms").env("WINDLASS_SILENT_AFTER", "800ms");
-        Running(command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap())
+        command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap()
     };
-    let slow = quick(&mut place.command(&strace, &["worker", "--pool", "*=2"]));
+    let slow = quick(&mut place.under(&strace, &["worker", "--pool", "*=2"]));
     place.wait_for_file("begun");
-    let judge = quick(&mut place.command(&[], &["worker", "--pool", "none=1"]));
+    let judge = quick(&mut place.command(&["worker", "--pool", "none=1"]));
     eventually("the group ends", || place.ok(&["list", "groups"]).contains("COMPLETED"));
     let events = place.ok(&["events", "--json"]);
     assert!(!events.contains("REAP"), "a living worker was reaped: {events}");
@@ -235,7 +235,7 @@ fn a_worker_that_can_not_settle_on_a_full_disk_ends_when_its_time_to_stop_is_ove
     let mut worker = disk.command(&["worker"]);
     // Nothing is in reserve that could be given up.
     worker.env("WINDLASS_BALLAST", "0MiB").env("WINDLASS_STOP_TIMEOUT", "1s");
-    let worker = Running(worker.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap());
+    let worker = worker.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
     eventually("the step runs", || disk.place.path().join("begun").exists());
     disk.fill();
     disk.place.write("go", "");
@@ -259,7 +259,7 @@ fn a_suspect_whose_child_has_no_room_for_its_answer_has_not_crashed() {
         let listed: serde_json::Value = serde_json::from_str(&disk.run(&["list", "steps", "--json"]).out).unwrap();
         listed["steps"][0].clone()
     };
-    let worker = || Running(disk.command(&["worker"]).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap());
+    let worker = || disk.command(&["worker"]).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
     let killed = worker();
     eventually("it runs", || steps()["status"] == "RUNNING");
     killed.signal("KILL");

@@ -1,6 +1,6 @@
 //! Database files that are damaged, missing, exchanged, of another version or of somebody else.
 
-use crate::{Place, Running, WINDLASS, ended, eventually};
+use crate::{Place, Running, eventually};
 use std::{fs, time::Duration};
 
 const NOOP: &str = "id: noop\nsteps: [{ name: a, uses: windlass/noop }]\n";
@@ -187,7 +187,7 @@ fn two_processes_that_meet_at_a_new_home_make_one_schema() {
         let place = Place::new();
         place.write("noop.yaml", NOOP);
         let mut both: Vec<_> =
-            (0..2).map(|_| place.command(&[], &["submit", "noop.yaml", "--items", "x"]).spawn().unwrap()).collect();
+            (0..2).map(|_| place.command(&["submit", "noop.yaml", "--items", "x"]).spawn().unwrap()).collect();
         assert!(both.iter_mut().all(|it| it.wait().unwrap().success()));
         assert_eq!(place.ok(&["list", "groups", "--quiet"]).matches("noop").count(), 2);
         place.assert_sound();
@@ -198,19 +198,13 @@ fn two_processes_that_meet_at_a_new_home_make_one_schema() {
 fn what_prints_into_a_pipe_that_closes_ends_quietly() {
     let place = filled();
     for command in ["list steps --limit 1000", "list runs --limit 1000", "events", "settings", "--help", "status"] {
-        let script = format!("'{WINDLASS}' {command} | head -1");
-        let mut shell = std::process::Command::new("sh");
-        shell.args(["-c", &script]).env("WINDLASS_HOME", place.home()).current_dir(place.path());
-        let ended = ended(shell.output().unwrap());
+        let ended = place.under(&["sh", "-c", &format!("\"$0\" {command} | head -1")], &[]).run();
         assert_eq!(ended.code, 0, "{command}: {ended:?}");
         // A tip may be told, no trouble.
         let trouble = ["error", "panicked", "ipe"].iter().any(|it| ended.err.contains(it));
         assert!(!trouble, "{command}: {ended:?}");
         // And where stdout is closed from the start.
-        let script = format!("'{WINDLASS}' {command} >&-");
-        let mut shell = std::process::Command::new("sh");
-        shell.args(["-c", &script]).env("WINDLASS_HOME", place.home()).current_dir(place.path());
-        crate::ended(shell.output().unwrap());
+        place.under(&["sh", "-c", &format!("\"$0\" {command} >&-")], &[]).run();
     }
 }
 

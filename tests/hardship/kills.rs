@@ -1,6 +1,7 @@
 //! A process that is killed at a chosen system call.
 
-use crate::{Place, ended, eventually, works};
+use crate::support::needs::needs_working;
+use crate::{Place, eventually};
 use std::{fs, path::Path, time::Duration};
 
 const WORKFLOW: &str = r#"
@@ -12,7 +13,7 @@ steps:
 
 #[test]
 fn a_process_killed_at_any_write_sync_rename_or_unlink_loses_nothing() {
-    if !works("strace", &["-f", "-qq", "-e", "trace=none", "true"]) {
+    if !needs_working("strace", &["-f", "-qq", "-e", "trace=none", "true"]) {
         return;
     }
     let mut killed = 0;
@@ -23,8 +24,8 @@ fn a_process_killed_at_any_write_sync_rename_or_unlink_loses_nothing() {
             let inject = format!("inject={call}:signal=KILL:when={nth}");
             let strace = ["strace", "-f", "-qq", "-o", "/dev/null", "-e", &inject];
             let submit = ["submit", "files.yaml", "--items", "a", "b", "c", "--key", "k"];
-            let submitted = ended(place.command(&strace, &submit).output().unwrap());
-            let worked = ended(place.command(&strace, &["worker", "--until-idle"]).output().unwrap());
+            let submitted = place.under(&strace, &submit).run();
+            let worked = place.under(&strace, &["worker", "--until-idle"]).run();
             let hit = usize::from(submitted.code != 0) + usize::from(worked.code != 0);
             killed += hit;
             let at = format!("{call} {nth}: {submitted:?} {worked:?}");

@@ -1,9 +1,8 @@
 //! Few descriptors, little memory.
 
-use crate::{Place, Running, WINDLASS};
+use crate::{Place, WINDLASS};
 use std::{
     fs,
-    process::Stdio,
     time::{Duration, Instant},
 };
 
@@ -21,10 +20,10 @@ fn under(limit: &str, at_most: Duration) -> bool {
     let items = "1 2 3 4 5 6 7 8 9 10 11 12";
     let script = format!("{limit}; exec '{WINDLASS}' run files.yaml --key k --items {items}");
     let begun = Instant::now();
-    let mut command = place.command(&["sh", "-c", &script], &[]);
-    let mut running = Running(command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap());
+    let mut command = place.under(&["sh", "-c", &script], &[]);
+    let mut running = command.piped().spawn().unwrap();
     // With too little even for one command it goes on trying, slowly, until it is told to stop.
-    while running.0.try_wait().unwrap().is_none() {
+    while running.try_wait().unwrap().is_none() {
         if begun.elapsed() > at_most {
             running.signal("TERM");
             break;

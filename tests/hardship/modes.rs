@@ -1,12 +1,10 @@
 //! Permissions: loose masks, directories that can't be written or read, no home at all.
 
-use crate::{Ended, Place, WINDLASS, ended};
+use crate::support::needs::skip;
+use crate::{Ended, Place, WINDLASS};
 use std::{
     fs,
-    os::unix::{
-        fs::{MetadataExt, PermissionsExt},
-        process::CommandExt,
-    },
+    os::unix::fs::{MetadataExt, PermissionsExt},
     path::Path,
 };
 
@@ -37,8 +35,8 @@ fn what_windlass_makes_is_private_whatever_the_mask_says() {
     place.write("documents/one.txt", "Some words about a winch.");
     for arguments in ["run files.yaml --items a b", "ingest documents", "search winch"] {
         let script = format!("umask 000; exec '{WINDLASS}' {arguments}");
-        let mut command = place.command(&["sh", "-c", &script], &[]);
-        let ended = ended(command.output().unwrap());
+        let mut command = place.under(&["sh", "-c", &script], &[]);
+        let ended = command.run();
         assert_eq!(ended.code, 0, "{arguments}: {ended:?}");
     }
     let mut found = vec![("home".to_string(), fs::metadata(place.home()).unwrap().mode() & 0o777)];
@@ -58,8 +56,8 @@ fn as_somebody(place: &Place, arguments: &[&str]) -> Ended {
     if !reachable.exists() && fs::hard_link(WINDLASS, &reachable).is_err() {
         fs::copy(WINDLASS, &reachable).unwrap();
     }
-    let mut command = place.command(&["sh", "-c", "shift; exec ./windlass \"$@\"", "sh"], arguments);
-    ended(command.uid(NOBODY).gid(NOBODY).output().unwrap())
+    let mut command = place.under(&["sh", "-c", "shift; exec ./windlass \"$@\"", "sh"], arguments);
+    command.user(NOBODY, NOBODY).run()
 }
 
 /// A home with a group in it that belongs to somebody; None where the binary can't be run as him.
@@ -70,7 +68,7 @@ fn of_somebody() -> Option<Place> {
     fs::set_permissions(place.path(), free).unwrap();
     let made = as_somebody(&place, &["run", "files.yaml", "--items", "a"]);
     if made.code != 0 {
-        println!("skipped: the binary can't be run as another user here: {}", made.err);
+        skip(&format!("the binary can't be run as another user: {}", made.err));
         return None;
     }
     Some(place)
@@ -120,11 +118,11 @@ fn a_directory_without_rights_that_a_step_leaves_is_removed_with_its_work_direct
 #[test]
 fn without_any_home_the_error_says_what_to_do() {
     let place = Place::new();
-    let mut command = place.command(&[], &["status"]);
+    let mut command = place.command(&["status"]);
     for name in ["HOME", "XDG_DATA_HOME", "WINDLASS_HOME"] {
         command.env_remove(name);
     }
-    let ended = ended(command.output().unwrap());
+    let ended = command.run();
     assert_eq!(ended.code, 2, "{ended:?}");
     assert!(ended.err.contains("--home"), "{ended:?}");
 }

@@ -1,6 +1,8 @@
 //! Homes that are somebody else's, in whole or in part; projects that somebody else made; databases that somebody changed.
 
-use crate::{Ended, Place, WINDLASS, ended, eventually};
+use crate::support::binary::Windlass;
+use crate::support::needs::needs_root;
+use crate::{Ended, Place, eventually};
 use rusqlite::Connection;
 use std::{
     ffi::{OsStr, OsString},
@@ -17,20 +19,15 @@ const NOBODY: u32 = 65_534;
 
 /// The binary, in a directory, with no home named and a data directory of its own.
 fn below(place: &Place, dir: &Path, arguments: &[&str]) -> Ended {
-    let program = std::env::var_os("WINDLASS_TEST_BINARY").unwrap_or(WINDLASS.into());
-    let mut command = Command::new(program);
-    for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("WINDLASS_")) {
-        command.env_remove(name);
-    }
+    let mut command = Windlass::bare();
     command.args(arguments).current_dir(dir).env("XDG_DATA_HOME", place.path().join("data")).stdin(Stdio::null());
-    ended(command.output().unwrap())
+    command.run()
 }
 
 fn with_home(place: &Place, home: &OsStr, arguments: &[&str]) -> Ended {
-    let program = std::env::var_os("WINDLASS_TEST_BINARY").unwrap_or(WINDLASS.into());
-    let mut command = Command::new(program);
+    let mut command = Windlass::bare();
     command.args(arguments).current_dir(place.path()).env("WINDLASS_HOME", home).stdin(Stdio::null());
-    ended(command.output().unwrap())
+    command.run()
 }
 
 fn run(place: &Place, arguments: &[&str]) -> Ended {
@@ -58,17 +55,9 @@ fn give_to_nobody(dir: &Path) {
     assert!(Command::new("chown").args(["-Rh", &NOBODY.to_string()]).arg(dir).status().unwrap().success());
 }
 
-fn root_only() -> bool {
-    let is_root = rustix::process::geteuid().is_root();
-    if !is_root {
-        println!("skipped: only root can make files of another user");
-    }
-    is_root
-}
-
 #[test]
 fn root_uses_no_home_of_another_user_with_any_command_and_makes_nothing_in_it() {
-    if !root_only() {
+    if !needs_root() {
         return;
     }
     let place = Place::new();
@@ -96,7 +85,7 @@ fn root_uses_no_home_of_another_user_with_any_command_and_makes_nothing_in_it() 
 
 #[test]
 fn root_makes_no_home_and_no_vector_database_in_a_directory_of_another_user() {
-    if !root_only() {
+    if !needs_root() {
         return;
     }
     let place = Place::new();
@@ -326,8 +315,8 @@ fn a_home_whose_path_is_not_utf_8_is_refused_and_not_passed_over() {
     let refused = away(&["run", "--each", "true", "--items", "a"]);
     assert!(refused.code == 2 && refused.err.contains("not UTF-8"), "{refused:?}");
     assert_eq!(away(&["status"]).code, 0);
-    let mut command = place.command(&[], &["status"]);
-    let refused = ended(command.env("WINDLASS_LISTEN", OsStr::from_bytes(b"\xff")).output().unwrap());
+    let mut command = place.command(&["status"]);
+    let refused = command.env("WINDLASS_LISTEN", OsStr::from_bytes(b"\xff")).run();
     assert!(refused.code == 2 && refused.err.contains("WINDLASS_LISTEN is not UTF-8"), "{refused:?}");
 }
 
@@ -369,8 +358,8 @@ fn a_definition_that_was_changed_in_the_database_does_not_run() {
     Connection::open(place.database()).unwrap().execute_batch(&body).unwrap();
     let sick = run(&place, &["doctor"]);
     assert!(sick.code == 1 && sick.out.contains("changed after it was submitted"), "{sick:?}");
-    let mut worker = place.command(&[], &["worker"]);
-    let mut child = worker.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    let mut worker = place.command(&["worker"]);
+    let mut child = worker.silent().spawn().unwrap();
     eventually("the step has failed", || run(&place, &["why", "s1"]).out.contains("hash differs"));
     child.kill().unwrap();
     child.wait().unwrap();
@@ -387,8 +376,8 @@ fn what_somebody_put_into_a_vector_database_is_refused_by_its_name() {
                    SELECT i AS id, 1 AS document, i AS no, 'x' AS text, '[]' AS headings, 1 AS page, 0 AS range_start,
                           0 AS range_end, 0 AS tokens, x'00' AS text_hash FROM n";
     Connection::open(&path).unwrap().execute_batch(&format!("PRAGMA foreign_keys = 0; PRAGMA legacy_alter_table = 1; DROP INDEX chunk_by_text_hash; ALTER TABLE chunk RENAME TO old; {endless}")).unwrap();
-    let mut command = place.command(&["timeout", "20"], &["search", "winch"]);
-    let refused = ended(command.output().unwrap());
+    let mut command = place.under(&["timeout", "20"], &["search", "winch"]);
+    let refused = command.run();
     assert!(refused.code == 1 && refused.err.contains("view `chunk`"), "{refused:?}");
     let sick = run(&place, &["doctor"]);
     assert!(sick.code == 1 && sick.out.contains("view `chunk`"), "{sick:?}");

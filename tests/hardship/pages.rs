@@ -3,12 +3,13 @@
 //!
 //! `TEST_DAMAGE_SEEDS=500` tries more, `TEST_DAMAGE_SEED=17` one alone.
 
-use crate::{Ended, Place, WINDLASS};
+use crate::support::binary::Windlass;
+use crate::{Ended, Place};
 use std::{
     fs::{self, File},
     os::unix::process::ExitStatusExt,
     path::{Path, PathBuf},
-    process::{Command, Stdio},
+    process::Stdio,
     time::{Duration, Instant},
 };
 
@@ -105,7 +106,7 @@ impl Sample {
     /// A command with a deadline. What it prints goes into files, so that it never waits for its reader.
     fn run(&self, arguments: &[&str], seed: u64) -> Ended {
         let file = |name: &str| self.place.path().join(name);
-        let mut command = Command::new(WINDLASS);
+        let mut command = Windlass::bare();
         command.args(arguments).current_dir(self.place.path()).env("WINDLASS_HOME", self.place.home());
         command.env("WINDLASS_DURABILITY", "normal").stdin(Stdio::null());
         command.stdout(File::create(file("out")).unwrap()).stderr(File::create(file("err")).unwrap());

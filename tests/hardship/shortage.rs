@@ -1,11 +1,12 @@
 //! What is short for the moment is named, tried again, and nobody's fault: space, descriptors, memory, threads, and calls
 //! that a signal interrupts.
 
-use crate::{Ended, Place, Running, WINDLASS, disk::SmallDisk, ended, eventually, works};
+use crate::support::needs::needs_working;
+use crate::{Ended, Place, Running, WINDLASS, Windlass, disk::SmallDisk, eventually};
 use serde_json::Value;
 use std::{
     fs,
-    process::{Command, Stdio},
+    process::Stdio,
     time::{Duration, Instant},
 };
 
@@ -18,8 +19,8 @@ fn without_log(disk: &SmallDisk) {
     }
 }
 
-fn worker(command: &mut Command) -> Running {
-    Running(command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap())
+fn worker(command: &mut Windlass) -> Running {
+    command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap()
 }
 
 fn lines(place: &Place, name: &str) -> usize {
@@ -30,7 +31,7 @@ fn lines(place: &Place, name: &str) -> usize {
 fn every_verb_on_a_disk_without_a_byte_says_that_there_is_no_space() {
     let Some(disk) = SmallDisk::new(16) else { return };
     disk.place.write("noop.yaml", NOOP);
-    let bare = |arguments: &[&str]| ended(disk.command(arguments).env("WINDLASS_BALLAST", "0MiB").output().unwrap());
+    let bare = |arguments: &[&str]| disk.command(arguments).env("WINDLASS_BALLAST", "0MiB").run();
     assert_eq!(bare(&["run", "noop.yaml", "--items", "before"]).code, 0);
     without_log(&disk);
     disk.fill();
@@ -53,7 +54,7 @@ fn the_ballast_is_there_from_the_first_start_and_lets_prune_work_on_a_full_disk(
     let Some(disk) = SmallDisk::new(24) else { return };
     let text = "id: files\nsteps: [{ name: a, run: 'head -c 500000 /dev/urandom > {{ out }}/f' }]\n";
     disk.place.write("files.yaml", text);
-    let run = |arguments: &[&str]| ended(disk.command(arguments).env("WINDLASS_BALLAST", "4MiB").output().unwrap());
+    let run = |arguments: &[&str]| disk.command(arguments).env("WINDLASS_BALLAST", "4MiB").run();
     assert_eq!(run(&["run", "files.yaml", "--items", "1", "2", "3", "4", "5", "6"]).code, 0);
     let size = |name: &str| fs::metadata(disk.root().join(name)).map_or(0, |it| it.len());
     assert_eq!(size("ballast"), 4 << 20, "before any disk was full");
@@ -112,7 +113,7 @@ fn a_run_says_which_step_waits_for_room_and_on_which_try() {
     disk.place.write("big.yaml", "id: big\nsteps: [{ name: a, run: 'head -c 15000000 /dev/urandom > {{ out }}/f' }]\n");
     let err = fs::File::create(disk.place.path().join("said")).unwrap();
     let mut command = disk.command(&["run", "big.yaml", "--items", "a"]);
-    let run = Running(command.stdout(Stdio::null()).stderr(err).spawn().unwrap());
+    let run = command.stdout(Stdio::null()).stderr(err).spawn().unwrap();
     let said = || fs::read_to_string(disk.place.path().join("said")).unwrap();
     eventually("it says what waits", || said().contains("s1 waits for resources: "));
     assert!(said().contains("of 10)") && said().contains("MiB, have "), "sizes for people: {}", said());
@@ -130,7 +131,7 @@ fn no_step_starts_while_the_disk_of_the_artifacts_is_low_though_the_database_has
         command.env("WINDLASS_HOME", &home).env("WINDLASS_ARTIFACT_DIR", disk.place.home().join("artifacts"));
         command
     };
-    let run = |arguments: &[&str]| -> Ended { ended(command(arguments).output().unwrap()) };
+    let run = |arguments: &[&str]| -> Ended { command(arguments).run() };
     assert_eq!(run(&["submit", "one.yaml", "--items", "a", "b"]).code, 0);
     disk.fill();
     let worker = worker(&mut command(&["worker"]));
@@ -155,8 +156,8 @@ fn no_step_starts_while_the_disk_of_the_artifacts_is_low_though_the_database_has
 fn under(place: &Place, limit: &str, arguments: &str) -> (Ended, Duration) {
     let began = Instant::now();
     let script = format!("{limit}; exec '{WINDLASS}' {arguments}");
-    let mut command = place.command(&["sh", "-c", &script], &[]);
-    let running = Running(command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap());
+    let mut command = place.under(&["sh", "-c", &script], &[]);
+    let running = command.piped().spawn().unwrap();
     (running.end(Duration::from_secs(120)), began.elapsed())
 }
 
@@ -220,7 +221,7 @@ fn a_database_that_finds_no_descriptor_says_so_soon() {
 
 #[test]
 fn where_no_thread_can_be_made_a_command_says_so_and_does_not_panic() {
-    if !works("strace", &["-f", "-qq", "-e", "trace=none", "true"]) {
+    if !needs_working("strace", &["-f", "-qq", "-e", "trace=none", "true"]) {
         return;
     }
     let place = Place::new();
@@ -228,7 +229,7 @@ fn where_no_thread_can_be_made_a_command_says_so_and_does_not_panic() {
     let strace = ["strace", "-f", "-qq", "-o", "/dev/null", "-e", "inject=clone,clone3:error=EAGAIN"];
     for verb in ["status", "doctor", "list"] {
         let arguments: &[&str] = if verb == "list" { &["list", "groups"] } else { &[verb] };
-        let said = ended(place.command(&strace, arguments).output().unwrap());
+        let said = place.under(&strace, arguments).run();
         assert_ne!(said.code, 101, "{verb}: {said:?}");
         assert!(said.code == 0 || said.err.contains("hint: end other programs"), "{verb}: {said:?}");
     }
@@ -236,7 +237,7 @@ fn where_no_thread_can_be_made_a_command_says_so_and_does_not_panic() {
 
 #[test]
 fn a_signal_in_the_middle_of_a_lock_is_no_error_and_no_holder() {
-    if !works("strace", &["-f", "-qq", "-e", "trace=none", "true"]) {
+    if !needs_working("strace", &["-f", "-qq", "-e", "trace=none", "true"]) {
         return;
     }
     let place = Place::new();
@@ -244,7 +245,7 @@ fn a_signal_in_the_middle_of_a_lock_is_no_error_and_no_holder() {
     for when in ["1+2", "2+2", "1+3"] {
         let rule = format!("inject=flock:error=EINTR:when={when}");
         let strace = ["strace", "-f", "-qq", "-o", "/dev/null", "-e", &rule];
-        let done = ended(place.command(&strace, &["run", "files.yaml", "--items", "a", "b"]).output().unwrap());
+        let done = place.under(&strace, &["run", "files.yaml", "--items", "a", "b"]).run();
         assert_eq!(done.code, 0, "{when}: {done:?}");
     }
     assert_eq!(place.ok(&["list", "groups"]).matches("COMPLETED").count(), 3);

@@ -1,9 +1,9 @@
 //! Workers that do not beat: who is silent, and who only had to wait.
 
+use crate::support::needs::needs_working;
 use crate::{
-    Place, Running, eventually,
+    Place, eventually,
     plant::{open_with, submit, worker_on},
-    works,
 };
 use std::{
     fs,
@@ -162,7 +162,9 @@ impl Drop for Hogs {
 
 #[test]
 fn a_worker_that_gets_no_processor_keeps_its_steps() {
-    if !works("nice", &["-n", "-20", "true"]) || !works("taskset", &["-c", "0", "chrt", "-i", "0", "true"]) {
+    if !needs_working("nice", &["-n", "-20", "true"])
+        || !needs_working("taskset", &["-c", "0", "chrt", "-i", "0", "true"])
+    {
         return;
     }
     let place = Place::new();
@@ -172,9 +174,9 @@ fn a_worker_that_gets_no_processor_keeps_its_steps() {
     );
     place.ok(&["submit", "it.yaml", "--items", "x"]);
     let start = |pool: &str| {
-        let mut command = place.command(&[], &["worker", "--pool", pool]);
+        let mut command = place.command(&["worker", "--pool", pool]);
         command.env("WINDLASS_HEARTBEAT", "300ms").env("WINDLASS_SILENT_AFTER", "900ms");
-        Running(command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap())
+        command.silent().spawn().unwrap()
     };
     let starved = start("*=1");
     place.wait_for_file("begun");
@@ -182,7 +184,7 @@ fn a_worker_that_gets_no_processor_keeps_its_steps() {
     eventually("both are there", || place.ok(&["list", "workers"]).lines().count() == 3);
     let line = liveness_lock(&place.home(), WorkerId(1));
     let hogs = Hogs::on("0");
-    let pid = starved.0.id().to_string();
+    let pid = starved.id().to_string();
     for words in [["chrt", "-i", "-a", "-p", "0"], ["taskset", "-a", "-c", "-p", "0"]] {
         let done = Command::new(words[0]).args(&words[1..]).arg(&pid).stdout(Stdio::null()).status().unwrap();
         assert!(done.success(), "{words:?}");
@@ -202,7 +204,7 @@ fn a_worker_that_gets_no_processor_keeps_its_steps() {
     let events = place.ok(&["events", "--json"]);
     assert!(!events.contains("REAP"), "a starved worker was reaped: {events}");
     if oldest < Duration::from_millis(1_800) {
-        println!("skipped: this machine let it have a processor after all");
+        println!("this machine gave it a processor after all");
     }
     judge.signal("TERM");
     judge.end(Duration::from_secs(60));

@@ -1,6 +1,6 @@
 //! Fifos, directories and hard links in place of files; archives with more in them than they say; directories without rights.
 
-use crate::{Place, Running, eventually};
+use crate::{Place, eventually};
 use std::{
     fs,
     io::{Read, Write},
@@ -85,9 +85,9 @@ fn a_list_of_items_may_be_a_pipe_that_was_opened_for_it_and_no_fifo_or_device_wi
     for name in ["-", "/dev/stdin", "/dev/fd/0", "/proc/self/fd/0"] {
         let arguments = ["submit", "--each", "true", "--items-from", name];
         let piped = |write: fn(ChildStdin)| {
-            let mut command = place.command(&[], &arguments);
-            let mut submitted = Running(command.stdin(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap());
-            let pipe = submitted.0.stdin.take().unwrap();
+            let mut command = place.command(&arguments);
+            let mut submitted = command.stdin(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+            let pipe = submitted.stdin.take().unwrap();
             std::thread::spawn(move || write(pipe));
             submitted.end(SOON)
         };
@@ -97,14 +97,14 @@ fn a_list_of_items_may_be_a_pipe_that_was_opened_for_it_and_no_fifo_or_device_wi
         assert!(ended.code == 2 && ended.err.contains("line 1 is longer than"), "{name}: {ended:?}");
     }
     let waiting = |command: &str| {
-        let mut command = place.command(&[], &[command, "--each", "true", "--items-from", "-"]);
-        Running(command.stdin(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap())
+        let mut command = place.command(&[command, "--each", "true", "--items-from", "-"]);
+        command.stdin(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
     };
     for (command, signal, number) in
         [("run", "TERM", libc::SIGTERM), ("submit", "INT", libc::SIGINT), ("run", "INT", libc::SIGINT)]
     {
         let mut waiting = waiting(command);
-        let mut pipe = waiting.0.stdin.take().unwrap();
+        let mut pipe = waiting.stdin.take().unwrap();
         pipe.write_all(b"a\n").unwrap();
         eventually("it reads", || rustix::io::ioctl_fionread(&pipe).unwrap() == 0);
         waiting.signal(signal);
@@ -244,13 +244,13 @@ fn a_link_to_the_page_is_printed_neither_into_a_pipe_nor_into_a_file() {
         for piped in [true, false] {
             let place = Place::new();
             let (said, err) = (place.path().join("said"), place.path().join("err"));
-            let mut command = place.command(&[], arguments);
+            let mut command = place.command(arguments);
             command.args(["--listen", "127.0.0.1:0"]).stderr(fs::File::create(&err).unwrap());
             let mut serving = match piped {
-                true => Running(command.stdout(Stdio::piped()).spawn().unwrap()),
-                false => Running(command.stdout(fs::File::create(&said).unwrap()).spawn().unwrap()),
+                true => command.stdout(Stdio::piped()).spawn().unwrap(),
+                false => command.stdout(fs::File::create(&said).unwrap()).spawn().unwrap(),
             };
-            if let Some(mut pipe) = serving.0.stdout.take() {
+            if let Some(mut pipe) = serving.stdout.take() {
                 let mut said = fs::File::create(&said).unwrap();
                 std::thread::spawn(move || std::io::copy(&mut pipe, &mut said));
             }

@@ -60,7 +60,7 @@ fn the_schema_changes_only_when_an_older_process_has_written_what_it_began() {
     fs::write(place.home().join("engine.door"), "").unwrap();
     let older = FileLock::try_exclusive(&place.home().join("engine.room")).unwrap().unwrap();
     let list = place.start(&["list", "groups"]);
-    let files = format!("/proc/{}/fd", list.0.id());
+    let files = format!("/proc/{}/fd", list.id());
     let has_opened = || {
         let open = fs::read_dir(&files).into_iter().flatten().flatten();
         open.flat_map(|file| fs::read_link(file.path())).any(|file| file.ends_with("engine.room"))

@@ -1,8 +1,14 @@
 //! The ingestion API as its existing clients speak it: every row of its table, against the real `serve`, with requests
 //! byte by byte as Python's aiohttp sends them.
 
-#[path = "../web/mod.rs"]
-mod web;
+#[path = "../support"]
+mod support {
+    pub mod binary;
+    pub mod needs;
+    pub mod web;
+}
+
+use support::web;
 
 mod batches;
 mod catalog;

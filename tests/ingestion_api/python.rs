@@ -1,5 +1,6 @@
 //! The same with the real aiohttp, where `python3` has it (`TEST_PYTHON` names another interpreter).
 
+use crate::support::needs::needs_working;
 use crate::web::Web;
 use std::process::Command;
 
@@ -8,9 +9,7 @@ const SCRIPT: &str = include_str!("client.py");
 #[test]
 fn a_client_in_python_ingests_asks_and_deletes() {
     let python = std::env::var("TEST_PYTHON").unwrap_or_else(|_| "python3".to_string());
-    let has = Command::new(&python).args(["-c", "import aiohttp"]).output();
-    if !has.is_ok_and(|it| it.status.success()) {
-        eprintln!("skipped: `{python}` has no aiohttp");
+    if !needs_working(&python, &["-c", "import aiohttp"]) {
         return;
     }
     let web = Web::start();

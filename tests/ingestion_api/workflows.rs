@@ -1,5 +1,6 @@
 //! `/workflow` and `/stats`.
 
+use crate::support::needs::needs;
 use crate::{
     GROUP, HISTORY, KNOTS, ROPES, RUN, STEP, batch,
     client::{Client, text},
@@ -212,8 +213,8 @@ fn groups_are_listed_and_their_steps_measured() {
 
 #[test]
 fn the_result_of_a_run_is_an_answer_and_a_lost_one_is_502() {
-    if std::process::Command::new("python3").arg("--version").output().is_err() {
-        return eprintln!("skipped: there is no python3");
+    if !needs("python3") {
+        return;
     }
     let web = Web::start();
     let client = Client::of(&web);

@@ -3,6 +3,14 @@
 //!
 //! `TEST_IMAGES` says how many images are tried (200), `TEST_SEED` which. Needs strace, and to be let trace.
 
+#[path = "../support"]
+mod support {
+    pub mod binary;
+    pub mod needs;
+}
+
+use support::binary::WINDLASS;
+use support::needs::skip;
 mod disk;
 mod trace;
 mod verdict;
@@ -82,7 +90,7 @@ fn record(dir: &Path, flags: &[&str], planted: Option<&str>) -> Recording {
     let mut command = Command::new("strace");
     command.args(flags).args(["-f", "-y", "-xx", "-qq", "-s", "4000000", "-e", "signal=none"]);
     command.arg("-e").arg(format!("trace={}", trace::CALLS)).arg("-o").arg(&record);
-    command.args(["sh", "-c", script]).arg(env!("CARGO_BIN_EXE_windlass")).arg(&site);
+    command.args(["sh", "-c", script]).arg(WINDLASS).arg(&site);
     command.arg(number("TEST_SEED", 11).to_string()).env_remove("WINDLASS_PLANTED");
     if let Some(bug) = planted {
         command.env("WINDLASS_PLANTED", bug);
@@ -187,7 +195,7 @@ fn room() -> tempfile::TempDir {
 }
 
 fn skipped() {
-    println!("skipped: strace is not installed or may not trace here (Debian: apt install strace)");
+    skip("strace is not installed or may not trace here");
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! What must hold on the disk that a power cut left behind.
 
+use crate::support::binary::Windlass;
 use serde::Deserialize;
 use std::{
     collections::{HashMap, HashSet},
@@ -103,14 +104,9 @@ pub fn resume(image: &Path) -> Vec<String> {
     for name in ["trace", "out"] {
         fs::create_dir_all(image.join(name)).unwrap();
     }
-    let mut process = Command::new(env!("CARGO_BIN_EXE_windlass"))
-        .args(["__prove", "worker"])
-        .arg(image)
-        .args(["99", "11"])
-        .env_remove("WINDLASS_PLANTED")
-        .stdout(Stdio::null())
-        .spawn()
-        .unwrap();
+    let mut command = Windlass::bare();
+    command.args(["__prove", "worker"]).arg(image).args(["99", "11"]).stdout(Stdio::null());
+    let mut process = command.spawn().unwrap();
     let deadline = Instant::now() + Duration::from_secs(60);
     let mut wrong = Vec::new();
     let (store, artifacts) = open(image).unwrap();

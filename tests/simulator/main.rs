@@ -2,8 +2,12 @@
 //!
 //! `TEST_SEQUENCES` is the number of histories, `TEST_SEED` repeats them.
 
-#[path = "../house/mod.rs"]
-mod house;
+#[path = "../support"]
+mod support {
+    pub mod house;
+}
+
+use support::house;
 mod model;
 mod world;
 

@@ -1,10 +1,16 @@
 //! Steps as people meet them: through the real binary, from the workflow file to what is shown.
 
+#[path = "../support"]
+mod support {
+    pub mod binary;
+    pub mod needs;
+}
+
 use serde_json::Value;
-use std::{
-    fs,
-    path::PathBuf,
-    process::{Child, Command, Output, Stdio},
+use std::{fs, path::PathBuf, process::Output};
+use support::{
+    binary::{Running, Windlass},
+    needs::needs,
 };
 use tempfile::TempDir;
 
@@ -20,7 +26,7 @@ impl Place {
 
     /// A place with a Python worker; None where there is no Python.
     fn with_python(worker: &str) -> Option<Place> {
-        if Command::new("python3").arg("-V").stdout(Stdio::null()).status().is_err() {
+        if !needs("python3") {
             return None;
         }
         let place = Place::new();
@@ -33,9 +39,9 @@ impl Place {
         self.0.path().join(name)
     }
 
-    fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_windlass"));
-        command.args(arguments).current_dir(self.0.path()).env("WINDLASS_HOME", self.path("home")).stdin(Stdio::null());
+    fn command(&self, arguments: &[&str]) -> Windlass {
+        let mut command = Windlass::on(self.path("home"));
+        command.args(arguments).current_dir(self.0.path());
         command
     }
 
@@ -50,8 +56,8 @@ impl Place {
         String::from_utf8(output.stdout).unwrap()
     }
 
-    fn start(&self, arguments: &[&str]) -> Child {
-        self.command(arguments).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
+    fn start(&self, arguments: &[&str]) -> Running {
+        self.command(arguments).silent().spawn().unwrap()
     }
 
     fn json(&self, arguments: &[&str]) -> Value {

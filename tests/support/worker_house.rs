@@ -1,11 +1,11 @@
 //! The fixture of tests with worker processes: a Python worker that does what its item says.
 #![allow(dead_code)] // Each test program uses its own part of it.
 
+use super::binary::{signal, use_for_children};
 use serde_json::Value;
 use std::{
     fs,
-    path::{Path, PathBuf},
-    process::{Command, Stdio},
+    path::PathBuf,
     sync::{Arc, Mutex},
     thread,
     time::{Duration, Instant},
@@ -16,7 +16,6 @@ use windlass::{
     process::{
         exchange::WorkLimits,
         pool::{Done, Job, Pool, PoolSpec, Ran, Recycled, Timing, UnitOf},
-        program::use_program,
         protocol::Work,
         sdk,
         worker::{Timeouts, WorkerSpec},
@@ -43,16 +42,6 @@ def end():
 run()
 "#;
 
-/// Says why a test does nothing here; to be asked first in each of them.
-pub fn python_is_missing() -> bool {
-    let found = Command::new("python3").arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status();
-    let missing = !found.is_ok_and(|it| it.success());
-    if missing {
-        eprintln!("skipped: there is no python3 in the PATH");
-    }
-    missing
-}
-
 pub struct House {
     pub dir: tempfile::TempDir,
     pub recycled: Arc<Mutex<Vec<Recycled>>>,
@@ -60,7 +49,7 @@ pub struct House {
 
 impl House {
     pub fn new() -> House {
-        use_program(Path::new(env!("CARGO_BIN_EXE_windlass")));
+        use_for_children();
         let dir = tempfile::tempdir().unwrap();
         fs::write(dir.path().join("windlass_worker.py"), sdk::PYTHON).unwrap();
         fs::write(dir.path().join("worker.py"), WORKER).unwrap();
@@ -199,7 +188,7 @@ pub fn text(bytes: &[u8]) -> &str {
 }
 
 pub fn kill(pid: u32) {
-    Command::new("kill").args(["-9", &pid.to_string()]).status().unwrap();
+    signal(pid, "KILL");
 }
 
 pub fn is_gone(pid: u32) -> bool {

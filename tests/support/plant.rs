@@ -2,6 +2,7 @@
 //! binary for what runs in a child.
 #![allow(dead_code)] // Each test program uses its own part of it.
 
+use super::binary::use_for_children;
 use std::{
     collections::BTreeMap,
     path::Path,
@@ -18,7 +19,6 @@ use windlass::{
     store::{self, Store},
 };
 
-pub const WINDLASS: &str = env!("CARGO_BIN_EXE_windlass");
 /// Longer than anything takes on a busy machine.
 pub const PATIENCE: Duration = Duration::from_secs(120);
 
@@ -42,7 +42,7 @@ fn made(
     options: impl FnOnce(Options) -> Options,
     more: impl FnOnce(&mut Registry),
 ) -> Engine {
-    windlass::process::program::use_program(Path::new(WINDLASS));
+    use_for_children();
     let durability = store::Durability::Normal;
     let at = store::Options { durability, ..store::Options::new(home.join("engine.db")) };
     let artifacts = ArtifactStore::open(&home.join("artifacts"), ArtifactOptions::default(), &engine::process_tag());

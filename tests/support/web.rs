@@ -3,24 +3,23 @@
 
 pub mod stream;
 
+use super::binary::{Running, Windlass};
 use serde_json::Value;
 use std::{
     fs,
     io::{BufRead, BufReader, Read},
     net::SocketAddr,
     path::{Path, PathBuf},
-    process::{Child, Command, ExitStatus, Stdio},
+    process::{Child, ExitStatus, Stdio},
     time::{Duration, Instant},
 };
-
-pub const BINARY: &str = env!("CARGO_BIN_EXE_windlass");
 
 /// Longer than anything takes on a busy machine.
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
-/// A running daemon. Dropping it kills it.
+/// A running daemon, killed when it is dropped.
 pub struct Web {
-    pub child: Child,
+    pub child: Running,
     pub address: SocketAddr,
     pub token: String,
     home: Home,
@@ -60,15 +59,6 @@ impl Answer {
     }
 }
 
-/// A command of the real binary on this home, with nothing of the environment that could change its settings.
-pub fn windlass(home: &Path) -> Command {
-    // Another build of it, for a long run beside which this one is built anew.
-    let mut command = Command::new(std::env::var_os("WINDLASS_TEST_BINARY").unwrap_or(BINARY.into()));
-    command.env_clear().env("PATH", std::env::var_os("PATH").unwrap_or_default());
-    command.env("WINDLASS_HOME", home).stdin(Stdio::null());
-    command
-}
-
 impl Web {
     /// A daemon with a home of its own, and a token of its own making.
     pub fn start() -> Web {
@@ -88,7 +78,7 @@ impl Web {
     }
 
     fn launch(home: Home, arguments: &[&str]) -> Web {
-        let mut command = windlass(home.path());
+        let mut command = Windlass::on(home.path());
         command.arg("serve").args(arguments).stdout(Stdio::piped());
         if !arguments.contains(&"--listen") {
             command.args(["--listen", "127.0.0.1:0"]);
@@ -97,12 +87,12 @@ impl Web {
     }
 
     /// A daemon that this command starts, on a home that outlives it.
-    pub fn started_by(mut command: Command, home: &Path) -> Web {
+    pub fn started_by(mut command: Windlass, home: &Path) -> Web {
         command.stdout(Stdio::piped());
         Web::of(command, Home::Lent(home.to_path_buf()))
     }
 
-    fn of(mut command: Command, home: Home) -> Web {
+    fn of(mut command: Windlass, home: Home) -> Web {
         let mut child = command.spawn().unwrap();
         let mut lines = BufReader::new(child.stdout.take().unwrap());
         let mut line = String::new();
@@ -133,8 +123,8 @@ impl Web {
     }
 
     /// Another command of the binary on the same home.
-    pub fn windlass(&self, arguments: &[&str]) -> Command {
-        let mut command = windlass(self.home());
+    pub fn windlass(&self, arguments: &[&str]) -> Windlass {
+        let mut command = Windlass::on(self.home());
         command.args(arguments);
         command
     }
@@ -209,13 +199,6 @@ impl Web {
         let pid = rustix::process::Pid::from_child(&self.child);
         rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
         wait(&mut self.child)
-    }
-}
-
-impl Drop for Web {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
     }
 }
 
