@@ -2,6 +2,9 @@
 
 use crate::{model::Kind, os::error_kind::kind_of};
 
+/// What this room returns.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {

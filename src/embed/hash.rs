@@ -1,6 +1,6 @@
 //! Feature hashing: vectors without weights, for the smallest devices.
 
-use super::{Embedder, Result, normalise, wordpiece};
+use super::{Embedder, Result, embedder::normalise, wordpiece};
 use std::collections::HashMap;
 
 pub(super) const ID: &str = "hash:v1";

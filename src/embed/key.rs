@@ -1,7 +1,7 @@
 //! API keys, by their names: from the environment, else from the secrets directory. A key goes only to a server that the
 //! user has paired it with: in the settings, or by submitting work with both. What a database says pairs nothing.
 
-use super::{Error, Result, Server, served::address};
+use super::{Error, Result, Server, server::address};
 use crate::{
     os::{FileLock, Unpoisoned, ownership},
     settings::{self, Secret, Settings},

@@ -3,55 +3,25 @@
 //! Owns: the [`Embedder`] trait, the embedders that come with the program, and the client of OpenAI-compatible servers.
 //! May import: `model`, `os`, `settings`. Never: stores a text, a vector or a key.
 
+mod builtin;
+mod embedder;
 mod error;
 mod hash;
 mod key;
 mod served;
+mod server;
 mod static_table;
 mod wordpiece;
 
-pub use error::Error;
+pub use builtin::by_name;
+pub use embedder::Embedder;
+pub use error::{Error, Result};
 pub use hash::HashEmbedder;
 pub use key::{Keys, keys, pair, paired, use_keys};
-pub use served::Server;
+pub use server::Server;
 pub use static_table::StaticEmbedder;
 
 use std::sync::Arc;
-
-/// What this room returns.
-pub type Result<T, E = Error> = std::result::Result<T, E>;
-
-/// Turns texts into vectors whose dot product says how close two texts are in meaning.
-pub trait Embedder: Send + Sync {
-    /// A name with a version, such as `static:v1`. A database records it, as vectors of two embedders can't be compared.
-    fn id(&self) -> &str;
-
-    /// The length of a vector. None: only the server knows; its vectors will show it.
-    fn dimension(&self) -> Option<usize>;
-
-    /// Where the model is served. None: it is built in.
-    fn server(&self) -> Option<&Server> {
-        None
-    }
-
-    /// The least cosine at which a passage that has none of these words of a query is an answer rather than chance. 1: none
-    /// is, as the embedder knows none of the words. None: not known.
-    fn floor(&self, _words: &str) -> Option<f64> {
-        None
-    }
-
-    /// One vector for each text, L2-normalised; all zeros for a text without a word that the embedder knows.
-    fn embed(&self, texts: &[&str]) -> Result<Vec<Vec<f32>>>;
-}
-
-/// Finds a built-in embedder, either by its short name (`static`, `hash`) or by the id that a database recorded.
-pub fn by_name(name: &str) -> Result<Arc<dyn Embedder>> {
-    match name {
-        "static" | static_table::ID => Ok(Arc::new(StaticEmbedder)),
-        "hash" | hash::ID => Ok(Arc::new(HashEmbedder)),
-        _ => Err(Error::Unknown { name: name.to_string() }),
-    }
-}
 
 /// A model behind a server. Vectors of another length than `dimension` are refused, where that is known.
 pub fn served(server: Server, dimension: Option<usize>) -> Result<Arc<dyn Embedder>> {
@@ -61,14 +31,6 @@ pub fn served(server: Server, dimension: Option<usize>) -> Result<Arc<dyn Embedd
 /// The model of a server that made the vectors of a database, by the id that the database recorded. None: a built-in one.
 pub fn served_model(id: &str) -> Option<&str> {
     id.strip_prefix(served::PREFIX)
-}
-
-/// Scales to length 1; leaves zero alone.
-fn normalise(vector: &mut [f32]) {
-    let length = vector.iter().map(|it| it * it).sum::<f32>().sqrt();
-    if length > 0.0 {
-        vector.iter_mut().for_each(|it| *it /= length);
-    }
 }
 
 #[cfg(test)]

@@ -1,8 +1,8 @@
 //! A model behind an OpenAI-compatible server: Ollama, llama.cpp, OpenAI itself.
 
-use super::{Embedder, Error, Result, key, normalise};
-use crate::{model::Millis, settings::Secret};
-use serde::{Deserialize, Serialize};
+use super::{Embedder, Error, Result, Server, builtin, embedder::normalise, key, server::address};
+use crate::settings::Secret;
+use serde::Deserialize;
 use serde_json::{Value, json};
 use std::time::Duration;
 use ureq::Agent;
@@ -19,29 +19,6 @@ const ANSWER_MOST: u64 = 256 << 20;
 const REFUSAL: u64 = 64 << 10;
 const SHOWN: usize = 300;
 
-/// Where a model is served. A vector database records it, without the name of the key, so that a search finds the server
-/// again: if the user knows it, see `paired`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Server {
-    /// With or without `/v1` at its end.
-    pub url: String,
-    pub model: String,
-    /// Asked of the server, for models that leave a choice.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub dimensions: Option<usize>,
-    /// The name of the variable or secret with the API key. Never from a database.
-    #[serde(skip)]
-    pub key: Option<String>,
-    /// For one request, from the look-up of the name to the last byte.
-    #[serde(skip, default = "a_moment")]
-    pub timeout: Millis,
-}
-
-/// How long a search waits.
-fn a_moment() -> Millis {
-    Millis::seconds(30)
-}
-
 /// Asks a server. Nothing is sent before the first text is to be embedded.
 pub(super) struct ServedEmbedder {
     server: Server,
@@ -55,7 +32,7 @@ impl ServedEmbedder {
     /// `dimension`: refuses vectors of any other length; None: takes those of the first answer as they are.
     pub(super) fn new(server: Server, dimension: Option<usize>) -> Result<ServedEmbedder> {
         let url = server.url.clone();
-        if super::by_name(&server.model).is_ok() {
+        if builtin::by_name(&server.model).is_ok() {
             return Err(Error::NoModel { url, model: server.model });
         }
         if url.to_ascii_lowercase().starts_with("https:") && !cfg!(feature = "https") {
@@ -172,16 +149,6 @@ struct Row {
     embedding: Vec<f32>,
 }
 
-/// The address that is asked.
-pub(super) fn address(url: &str) -> String {
-    let url = url.trim_end_matches('/');
-    match url {
-        _ if url.ends_with("/embeddings") => url.to_string(),
-        _ if url.ends_with("/v1") => format!("{url}/embeddings"),
-        _ => format!("{url}/v1/embeddings"),
-    }
-}
-
 /// A proxy leads to other machines, where `localhost` is another host.
 fn is_this_machine(url: &str) -> bool {
     let host = url.split_once("://").map_or(url, |it| it.1);
@@ -207,6 +174,7 @@ fn said(text: &str, key: Option<&Secret>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::Millis;
 
     #[test]
     fn the_address_is_found_from_whatever_people_write() {
@@ -239,6 +207,6 @@ mod tests {
         assert_eq!(recorded, json!({"url": "http://h:1/v1", "model": "m", "dimensions": 8}));
         let foreign = json!({"url": "http://h:1/v1", "model": "m", "dimensions": 8, "key": "HOME"});
         let read: Server = serde_json::from_value(foreign).unwrap();
-        assert_eq!(read, Server { timeout: a_moment(), key: None, ..server });
+        assert_eq!(read, Server { timeout: Millis::seconds(30), key: None, ..server });
     }
 }

@@ -1,6 +1,6 @@
 //! The built-in embedder: a table of token vectors, distilled from a sentence transformer.
 
-use super::{Embedder, Error, Result, normalise, wordpiece};
+use super::{Embedder, Error, Result, embedder::normalise, wordpiece};
 use std::{collections::HashMap, sync::OnceLock};
 
 pub(super) const ID: &str = "static:v1";

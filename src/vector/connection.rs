@@ -1,6 +1,6 @@
 //! Opens connections the one right way, and reads every pragma back.
 
-use super::{Durability, Error, Result, foreign};
+use super::{Error, Result, foreign};
 use crate::{
     decide::schema::{Object, Schema},
     os::{private, regular_file},
@@ -34,6 +34,17 @@ const OF_FTS5: &[&str] = &[
 /// Fifteen vectors of 256 dimensions, or three of 1024, fit a page of this many bytes with little left over.
 const PAGE_SIZE: i64 = 16_384;
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How a commit reaches the disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Durability {
+    /// A commit survives a power cut.
+    #[default]
+    Full,
+    /// A power cut may take the last commits, never the file.
+    #[cfg_attr(not(any(test, feature = "internals")), allow(dead_code))]
+    Normal,
+}
 
 pub(super) enum Access {
     Read,

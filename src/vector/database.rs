@@ -2,8 +2,8 @@
 
 use super::{
     Error, Result,
-    connection::{self, APPLICATION_ID, Access, OLDEST_SCHEMA, SCHEMA_VERSION},
-    document::Hidden,
+    connection::{self, APPLICATION_ID, Access, Durability, OLDEST_SCHEMA, SCHEMA_VERSION},
+    hidden::Hidden,
 };
 use crate::os::{ownership, private};
 use rusqlite::{Connection, Transaction, TransactionBehavior};
@@ -17,17 +17,6 @@ use std::{
 const READ_WITHIN: Duration = Duration::from_secs(60);
 /// Between two looks at the clock, in instructions of SQLite's virtual machine.
 const STEPS: i32 = 10_000;
-
-/// How a commit reaches the disk.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Durability {
-    /// A commit survives a power cut.
-    #[default]
-    Full,
-    /// A power cut may take the last commits, never the file.
-    #[cfg_attr(not(any(test, feature = "internals")), allow(dead_code))]
-    Normal,
-}
 
 #[derive(Debug, Clone, Copy, Default)]
 pub struct OpenOptions {

@@ -1,6 +1,6 @@
 //! Documents: listing and removing them.
 
-use super::{Epoch, Filter, Result, VectorDb};
+use super::{Epoch, Filter, Result, VectorDb, hidden::Hidden};
 use crate::model::{ArtifactHash, Timestamp};
 use rusqlite::{Connection, OptionalExtension, Row, Transaction, types::Value};
 use serde::Serialize;
@@ -33,29 +33,6 @@ pub struct Removal<'a> {
     pub uri: &'a str,
     /// It stays if a later run of this engine has stored it. None: it is removed in any case.
     pub until: Option<Origin<'a>>,
-}
-
-/// Documents that are not to be found, by their ids as a list in SQL.
-#[derive(Debug, Default)]
-pub(super) struct Hidden(Vec<i64>);
-
-impl Hidden {
-    fn list(&self) -> String {
-        self.0.iter().map(i64::to_string).collect::<Vec<_>>().join(", ")
-    }
-
-    /// A condition on a column with the id of a document; empty where nothing is hidden.
-    pub(super) fn documents(&self, column: &str) -> String {
-        if self.0.is_empty() { String::new() } else { format!("{column} NOT IN ({})", self.list()) }
-    }
-
-    /// The same on a column with the id of a chunk.
-    pub(super) fn chunks(&self, column: &str) -> String {
-        match self.0.is_empty() {
-            true => String::new(),
-            false => format!("{column} NOT IN (SELECT id FROM chunk WHERE document IN ({}))", self.list()),
-        }
-    }
 }
 
 /// A stored document.

@@ -18,6 +18,7 @@ mod document;
 mod error;
 mod filter;
 mod foreign;
+mod hidden;
 mod info;
 mod knn;
 mod marks;
@@ -28,9 +29,10 @@ mod vacuum;
 
 pub use check::CheckReport;
 pub use chunk::{ChunkId, FoundChunk, Scored, TextHash};
-pub use database::{Durability, Epoch, OpenOptions, Snapshot, VectorDb, refuse_other_owners};
+pub use connection::Durability;
+pub use database::{Epoch, OpenOptions, Snapshot, VectorDb, refuse_other_owners};
 pub use document::{Document, DocumentPage, DocumentQuery, DocumentRow, Origin, Removal};
-pub use error::Error;
+pub use error::{Error, Result};
 pub use filter::{Filter, FilterError};
 pub use info::Info;
 pub use marks::marks;
@@ -38,6 +40,3 @@ pub use repair::RepairReport;
 pub use replace::{ChunkRow, Stored};
 pub use text::{Term, TextQuery, is_unspaced};
 pub use vacuum::VacuumReport;
-
-/// What the verbs of this room return.
-pub type Result<T, E = Error> = std::result::Result<T, E>;

@@ -1,6 +1,6 @@
 //! Turns a filter into a condition of SQL. No text of the user's becomes part of the SQL: all of it is bound.
 
-use super::{Column, Comparison, Filter, FilterError, Literal, Node};
+use super::condition::{Column, Comparison, Filter, FilterError, Literal, Node};
 use rusqlite::types::Value;
 
 impl Filter {

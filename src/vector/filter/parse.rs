@@ -1,10 +1,8 @@
 //! Reads a filter.
 
-use super::{Column, Comparison, Filter, FilterError, Literal, Node};
-
-pub(super) const LENGTH_MAX: usize = 4096;
-pub(super) const COMPARISONS_MAX: usize = 64;
-pub(super) const DEPTH_MAX: usize = 32;
+use super::condition::{
+    COMPARISONS_MAX, Column, Comparison, DEPTH_MAX, Filter, FilterError, LENGTH_MAX, Literal, Node,
+};
 
 /// `any := all ("or" all)*`, `all := one ("and" one)*`, `one := "not" one | "(" any ")" | column comparison literal`.
 pub(super) fn parse(text: &str) -> Result<Filter, FilterError> {
