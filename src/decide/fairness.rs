@@ -33,6 +33,16 @@ pub fn entering(lowest: Option<i64>) -> i64 {
     lowest.unwrap_or(0)
 }
 
+/// How many claims another group of the same priority gets before ours gets to the step that stands behind `position` others of it.
+pub fn claims_before(ours: &Turn, position: i64, other: &Turn) -> i64 {
+    let tag = served(ours.tag, position, ours.weight);
+    let share = served(0, 1, other.weight);
+    let gap = tag - other.tag;
+    // At equal tags the older group is served first.
+    let bound = if other.group < ours.group { gap.div_euclid(share) + 1 } else { (gap - 1).div_euclid(share) + 1 };
+    bound.max(0)
+}
+
 /// Groups in the order in which they are served: the highest priority, then the lowest tag, then the oldest group.
 #[derive(Debug, Clone, Default)]
 pub struct Order {
@@ -120,6 +130,19 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn the_steps_ahead_are_those_that_are_served_before(
+            mine in (0i64..3, 1i64..5), other in (0i64..3, 1i64..5), position in 0i64..30, older in any::<bool>()
+        ) {
+            let tag = |part: i64| part * (SHARE / 7);
+            let ours = turn(if older { 2 } else { 1 }, tag(mine.0), mine.1);
+            let theirs = turn(if older { 1 } else { 2 }, tag(other.0), other.1);
+            let order = serve(&[ours, theirs], 1000);
+            let mut own = 0;
+            let before = order.iter().take_while(|it| **it != ours.group || { own += 1; own <= position }).filter(|it| **it == theirs.group);
+            prop_assert_eq!(claims_before(&ours, position, &theirs), before.count() as i64);
+        }
+
         /// The theorem of the paper, for requests of equal size.
         #[test]
         fn shares_of_groups_that_wait_differ_by_less_than_one_claim_of_each(

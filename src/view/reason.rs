@@ -3,13 +3,13 @@
 use super::{
     disk::low_disk,
     error::Result,
-    wording::{duration, relative},
+    wording::{count, duration, number_of, relative},
     worker::workers,
 };
 use crate::{
     engine::Engine,
-    model::{Holder, HolderKind, ResourceKey, Status, StepId, Timestamp, WorkerId},
-    store::read::{self, KeyFacts, Why},
+    model::{GroupId, Holder, HolderKind, Millis, ResourceKey, Status, StepId, Timestamp, WorkerId},
+    store::read::{self, Ahead, KeyFacts, Why},
 };
 use serde::Serialize;
 
@@ -154,6 +154,7 @@ fn waiting(why: &Why, seen: &Seen, error: &str) -> Vec<Reason> {
     }
     found.extend(why.key.as_ref().and_then(|it| key(it, why, seen)));
     if why.unmet.is_empty() {
+        found.extend(why.ahead.as_ref().filter(|it| it.steps > 0).map(|it| ahead(it, why.group)));
         found.extend(for_want_of_workers(why, seen));
     }
     if let Some(text) = &seen.disk_low {
@@ -184,6 +185,23 @@ fn key(key: &KeyFacts, why: &Why, seen: &Seen) -> Option<Reason> {
     }
     let head = key.head?;
     Some(reason("in_line", format!("{head} is ahead of it for `{}`", key.name), Some(format!("windlass why {head}"))))
+}
+
+/// What is claimed before it.
+fn ahead(ahead: &Ahead, own: GroupId) -> Reason {
+    let least = if ahead.more { "at least " } else { "" };
+    let groups = ahead.groups.iter().map(|it| match it.group == own {
+        true => format!("{} of its own group", number_of(it.steps as u64)),
+        false => format!("{} of {}", number_of(it.steps as u64), it.group),
+    });
+    let of = groups.collect::<Vec<_>>().join(", ");
+    let verb = if ahead.steps == 1 { "is" } else { "are" };
+    let mut text = format!("{least}{} {verb} ahead of it: {of}", count(ahead.steps as u64, "step"));
+    if let Some(rate) = ahead.per_minute.filter(|it| *it > 0.0) {
+        let wait = Millis((ahead.steps as f64 * 60_000.0 / rate) as u64);
+        text.push_str(&format!("; at the present rate it starts in about {}", duration(wait)));
+    }
+    reason("queue", text, Some("windlass status".to_string()))
 }
 
 fn for_want_of_workers(why: &Why, seen: &Seen) -> Option<Reason> {
@@ -234,6 +252,7 @@ mod tests {
             unmet: vec![],
             due: None,
             ready: true,
+            ahead: None,
             group_paused: false,
             group_waits_for: None,
             group_cancelling: false,

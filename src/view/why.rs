@@ -63,7 +63,7 @@ impl Explained {
 
 /// A reason without what only counts on: which try it is, and how long until the next.
 fn without_counters(reason: &Reason) -> String {
-    if reason.code == "due" {
+    if matches!(reason.code, "due" | "queue") {
         return String::new();
     }
     let mut text = reason.text.clone();

@@ -3,8 +3,11 @@
 use crate::house::{Book, chain, record};
 use std::collections::{BTreeMap, VecDeque};
 use windlass::{
-    model::{GroupId, Millis, Shape},
-    store::{Claimed, Settlement},
+    model::{GroupId, Millis, Shape, Status},
+    store::{
+        Claimed, Settlement,
+        read::{self, RunFilter},
+    },
 };
 
 fn items(count: usize) -> Vec<String> {
@@ -175,4 +178,24 @@ fn what_is_left_of_groups_that_have_ended_is_forgotten_by_the_next_claims() {
     assert!(book.claims("*", 1).is_empty());
     assert_eq!(book.count("turn"), 0);
     book.check();
+}
+
+#[test]
+fn why_says_what_is_ahead_of_a_step_that_waits() {
+    let book = Book::new();
+    let first = submit(&book, &chain(&["a"]), 100, 1);
+    let second = submit(&book, &chain(&["a"]), 10, 1);
+    drain(&book, 1, 3);
+    let filter = RunFilter { status: None, after: None, limit: 10 };
+    let runs = book.store.read(|tx| read::runs(tx, second, &filter)).unwrap();
+    let last = runs.iter().map(|it| it.id).max().unwrap();
+    let step = book.store.read(|tx| read::show_run(tx, last)).unwrap().steps[0].id;
+    let why = book.store.read(|tx| read::why(tx, step)).unwrap();
+    let ahead = why.ahead.expect("it is claimable");
+    let of = |group| ahead.groups.iter().find(|it| it.group == group).map(|it| it.steps);
+    // Two of the first group and one of the second are done: it is the second's turn.
+    assert_eq!((of(second), of(first), ahead.steps, ahead.more), (Some(8), Some(8), 16, false));
+    let claimed = drain(&book, 1, 17);
+    assert_eq!(claimed.iter().filter(|it| **it == first).count(), 8);
+    assert_eq!(book.status_of(step), Status::Completed);
 }

@@ -1,6 +1,7 @@
 //! What people and programs read: groups, runs, steps, queues, and why a step does not run. Only reads; lists are paged
 //! by key, so that a page costs the same wherever it lies.
 
+mod ahead;
 pub mod audit;
 mod failure;
 mod group;
@@ -13,6 +14,7 @@ mod run;
 mod step;
 mod why;
 
+pub use ahead::{Ahead, GroupAhead};
 pub use failure::{Failure, FailureKind, failure_kinds, failures};
 pub use group::{GroupDetails, GroupFilter, GroupRow, TypeCount, groups, show_group};
 pub(in crate::store) use hook::FAILED as FAILED_HOOKS_OF_GROUP;

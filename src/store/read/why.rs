@@ -2,6 +2,7 @@
 //!
 //! SQLite only: JSON functions.
 
+use super::ahead::{self, Ahead};
 use super::step::{StepNeed, StepRow, find, needs};
 use crate::model::code::{PHASE_BUILDING, STEP_COMPLETED, STEP_RECOMPUTE};
 use crate::{
@@ -50,6 +51,8 @@ pub struct Why {
     pub due: Option<Timestamp>,
     /// Claimable: it only needs a worker.
     pub ready: bool,
+    /// What is claimed before it. Null: it is not claimable.
+    pub ahead: Option<Ahead>,
     pub group_paused: bool,
     /// What the paused group waits for.
     pub group_waits_for: Option<String>,
@@ -83,6 +86,7 @@ pub fn why(tx: &ReadTx, id: StepId) -> Result<Why> {
                 due: row.get::<Option<i64>>(2)?.map(Timestamp),
                 unmet: vec![],
                 ready: row.get(11)?,
+                ahead: None,
                 group_paused: row.get(7)?,
                 group_waits_for: row.get(13)?,
                 group_cancelling: row.get(8)?,
@@ -120,6 +124,9 @@ pub fn why(tx: &ReadTx, id: StepId) -> Result<Why> {
     for step in again.into_iter().filter(|it| why.unmet.iter().all(|need| need.step != *it)).collect::<Vec<_>>() {
         let row = find(tx, step)?;
         why.unmet.push(StepNeed { step: row.id, name: row.name, status: row.status });
+    }
+    if why.ready {
+        why.ahead = ahead::of(tx, id)?;
     }
     why.takers = takers(tx, &why.step.step_type, why.group)?;
     Ok(why)
