@@ -79,10 +79,10 @@ impl Drop for WorkDir {
     }
 }
 
-/// Removes a directory with everything in it, also what a step has taken our rights from.
+/// What a step has mounted there stays, and the directory with it.
 fn remove(root: &Path) {
-    if fs::remove_dir_all(root).is_err() {
-        let _ = private::open_up(root).and_then(|()| fs::remove_dir_all(root));
+    if let Err(error) = private::remove_tree(root) {
+        tracing::warn!(directory = %root.display(), %error, "a work directory could not be removed");
     }
 }
 

@@ -1,5 +1,6 @@
 //! Directories and files that only their owner may look into, whatever the umask says.
 
+use rustix::fs::{AtFlags, CWD, StatxFlags, statx};
 use std::{
     fs::{self, DirBuilder, OpenOptions, Permissions},
     io,
@@ -25,9 +26,44 @@ pub fn create_file(path: &Path) -> io::Result<()> {
     }
 }
 
+/// Removes a directory with everything in it, also what it gives us no right to. What is mounted in it belongs to somebody else:
+/// where there is a mount, nothing is removed, and the error names it.
+pub fn remove_tree(dir: &Path) -> io::Result<()> {
+    match fs::symlink_metadata(dir) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(error),
+        Ok(_) => refuse_mounts(dir, mount_of(dir.parent().unwrap_or(dir)))?,
+    }
+    if fs::remove_dir_all(dir).is_ok() {
+        return Ok(());
+    }
+    open_up(dir)?;
+    // What could not be read before may have one.
+    refuse_mounts(dir, mount_of(dir.parent().unwrap_or(dir)))?;
+    fs::remove_dir_all(dir)
+}
+
+fn refuse_mounts(dir: &Path, outside: Option<u64>) -> io::Result<()> {
+    if !fs::symlink_metadata(dir)?.is_dir() {
+        return Ok(());
+    }
+    if mount_of(dir) != outside {
+        let what = format!("{} is a mount point", dir.display());
+        return Err(io::Error::new(io::ErrorKind::ResourceBusy, what));
+    }
+    let Ok(entries) = fs::read_dir(dir) else { return Ok(()) };
+    entries.flatten().try_for_each(|entry| refuse_mounts(&entry.path(), outside))
+}
+
+/// The mount that a file is in. None: the system does not say (Linux before 5.8).
+fn mount_of(path: &Path) -> Option<u64> {
+    let found = statx(CWD, path, AtFlags::SYMLINK_NOFOLLOW | AtFlags::NO_AUTOMOUNT, StatxFlags::MNT_ID).ok()?;
+    (found.stx_mask & StatxFlags::MNT_ID.bits() != 0).then_some(found.stx_mnt_id)
+}
+
 /// Takes for the owner every right to a directory and to those below it. Links are not followed.
 pub fn open_up(dir: &Path) -> io::Result<()> {
-    if !fs::symlink_metadata(dir)?.is_dir() {
+    if !fs::symlink_metadata(dir)?.is_dir() || mount_of(dir) != dir.parent().and_then(mount_of) {
         return Ok(());
     }
     fs::set_permissions(dir, Permissions::from_mode(0o700))?;

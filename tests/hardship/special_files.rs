@@ -1,9 +1,10 @@
 //! Fifos, directories and hard links in place of files; archives with more in them than they say; directories without rights.
 
-use crate::{Place, eventually};
+use crate::{Place, eventually, support::needs::needs_working};
 use std::{
     fs,
     io::{Read, Write},
+    os::unix::fs::PermissionsExt,
     path::Path,
     process::{ChildStdin, Command, Stdio},
     time::Duration,
@@ -264,5 +265,25 @@ fn a_link_to_the_page_is_printed_neither_into_a_pipe_nor_into_a_file() {
             serving.signal("TERM");
             assert_eq!(serving.end(SOON).code, 0);
         }
+    }
+}
+
+#[test]
+fn what_a_step_mounts_in_its_directory_is_not_removed_with_it() {
+    let alone = ["unshare", "-m"];
+    if !needs_working("unshare", &["-m", "true"]) {
+        return;
+    }
+    let place = Place::new();
+    place.write("theirs/deep/kept.txt", "kept");
+    let theirs = place.path().join("theirs");
+    let mode = || fs::metadata(&theirs).unwrap().permissions().mode() & 0o777;
+    fs::set_permissions(&theirs, fs::Permissions::from_mode(0o755)).unwrap();
+    for at in ["$WINDLASS_OUT", "$WINDLASS_OUT/in"] {
+        let step = format!("mkdir -p {at} && mount --bind '{}' {at} && echo mounted", theirs.display());
+        let ended = place.under(&alone, &["run", "--each", &step, "--items", at]).run();
+        assert_eq!(fs::read_to_string(theirs.join("deep/kept.txt")).unwrap(), "kept", "{ended:?}");
+        assert_eq!(mode(), 0o755, "{ended:?}");
+        assert!(ended.err.contains("is a mount point"), "{ended:?}");
     }
 }
