@@ -2,6 +2,7 @@
 
 mod circles;
 mod prose;
+mod states;
 
 use std::{
     fs,
@@ -167,6 +168,14 @@ fn states_have_names_in_every_statement() {
             assert!(!bare, "{}:{}: a state without a name (see model/code.rs): {line}", path.display(), number + 1);
         }
     }
+}
+
+#[test]
+fn a_state_of_a_step_is_named_in_few_places_and_all_are_listed() {
+    let sources = sources();
+    let sources: Vec<_> = sources.iter().map(|(path, text)| (path.clone(), code(text))).collect();
+    let wrong = states::wrong(&fs::read_to_string("CONTRIBUTING.md").unwrap(), &sources);
+    assert!(wrong.is_empty(), "see \"A state of a step\" in CONTRIBUTING.md: {wrong:#?}");
 }
 
 #[test]
