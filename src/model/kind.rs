@@ -2,6 +2,7 @@
 
 /// The kinds of errors. The command line has one exit code for each, HTTP one status.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Kind {
     /// What was named does not exist.
     NotFound,

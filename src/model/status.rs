@@ -6,6 +6,7 @@ use std::{fmt, str::FromStr};
 /// Where a step, a run or a group stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "UPPERCASE")]
+#[non_exhaustive]
 pub enum Status {
     /// Waits for its turn, a time, a key, or an earlier step.
     Pending,
