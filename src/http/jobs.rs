@@ -1,12 +1,11 @@
 //! The few threads on which requests do what may block, with a bounded queue.
 
 use super::failure::{Failure, Result};
-use crate::os::{Unpoisoned, threads};
+use crate::os::{Unpoisoned, threads::Threads};
 use std::{
     collections::VecDeque,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{Arc, Condvar, Mutex, MutexGuard},
-    thread::JoinHandle,
 };
 use tokio::sync::oneshot;
 
@@ -22,7 +21,7 @@ type Job = Box<dyn FnOnce() + Send>;
 #[derive(Default)]
 pub(super) struct Jobs {
     shared: Arc<JobQueue>,
-    threads: Mutex<Vec<JoinHandle<()>>>,
+    threads: Threads,
 }
 
 #[derive(Default)]
@@ -70,9 +69,7 @@ impl Jobs {
         queue.waiting.clear();
         drop(queue);
         self.shared.filled.notify_all();
-        for thread in lock(&self.threads).drain(..).filter(JoinHandle::is_finished) {
-            let _ = thread.join();
-        }
+        self.threads.join_ended();
     }
 
     fn enqueue(&self, job: Job) -> Result<()> {
@@ -95,16 +92,13 @@ impl Jobs {
             return Ok(());
         }
         let shared = self.shared.clone();
-        let started = threads::start_with_stack(format!("windlass-api-{number}"), STACK, move || shared.work());
-        match started {
-            Ok(thread) => lock(&self.threads).push(thread),
-            Err(error) => {
-                let mut queue = lock(&self.shared.queue);
-                queue.threads -= 1;
-                if queue.threads == 0 {
-                    queue.waiting.pop_back();
-                    return Err(Failure::unavailable(format!("no thread available for the request: {error}"), 1));
-                }
+        let name = format!("windlass-api-{number}");
+        if let Err(error) = self.threads.start_with_stack(&name, STACK, move || shared.work()) {
+            let mut queue = lock(&self.shared.queue);
+            queue.threads -= 1;
+            if queue.threads == 0 {
+                queue.waiting.pop_back();
+                return Err(Failure::unavailable(format!("no thread available for the request: {error}"), 1));
             }
         }
         Ok(())

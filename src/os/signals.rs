@@ -1,7 +1,7 @@
 //! Signals to this process: the first stop drains, the second kills; Ctrl-Z waits for a write to end. A closed terminal is a
 //! stop like any other, unless `nohup` says that it is none.
 
-use super::unpoisoned::Unpoisoned;
+use super::{threads::Threads, unpoisoned::Unpoisoned};
 use signal_hook::{
     consts::{SIGHUP, SIGINT, SIGTERM, SIGTSTP},
     iterator::{Handle, Signals as Iterator},
@@ -12,7 +12,6 @@ use std::{
         Arc, Condvar, Mutex, MutexGuard,
         atomic::{AtomicI32, Ordering},
     },
-    thread::JoinHandle,
     time::{Duration, Instant},
 };
 
@@ -21,7 +20,7 @@ use std::{
 pub struct Signals {
     shared: Arc<StopRequest>,
     handle: Handle,
-    thread: Option<JoinHandle<()>>,
+    threads: Threads,
 }
 
 #[derive(Debug, Default)]
@@ -47,7 +46,8 @@ impl Signals {
         let handle = iterator.handle();
         let shared = Arc::new(StopRequest::default());
         let told = Arc::clone(&shared);
-        let thread = super::threads::start("signals", move || {
+        let threads = Threads::default();
+        threads.start("signals", move || {
             for signal in iterator.forever() {
                 match signal {
                     SIGTSTP => suspend_when_allowed(),
@@ -62,7 +62,7 @@ impl Signals {
                 }
             }
         })?;
-        Ok(Signals { shared, handle, thread: Some(thread) })
+        Ok(Signals { shared, handle, threads })
     }
 
     pub fn stop_requested(&self) -> bool {
@@ -97,9 +97,7 @@ impl Signals {
 impl Drop for Signals {
     fn drop(&mut self) {
         self.handle.close();
-        if let Some(thread) = self.thread.take() {
-            let _ = thread.join();
-        }
+        self.threads.join();
     }
 }
 

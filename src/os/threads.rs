@@ -16,15 +16,6 @@ pub fn start<T: Send + 'static>(
     thread::Builder::new().name(name.into()).spawn(work)
 }
 
-/// The same with a stack of so many bytes.
-pub fn start_with_stack<T: Send + 'static>(
-    name: impl Into<String>,
-    stack: usize,
-    work: impl FnOnce() -> T + Send + 'static,
-) -> io::Result<JoinHandle<T>> {
-    thread::Builder::new().name(name.into()).stack_size(stack).spawn(work)
-}
-
 /// Starts a thread that ends before its scope does. `stack`: bytes; None: as many as usual.
 pub fn start_within<'scope, 'env, T: Send + 'scope>(
     scope: &'scope Scope<'scope, 'env>,
@@ -36,7 +27,10 @@ pub fn start_within<'scope, 'env, T: Send + 'scope>(
     stack.into_iter().fold(builder, thread::Builder::stack_size).spawn_scoped(scope, work)
 }
 
-/// The threads of something long-lived. It starts them, says when they are to end, and joins them.
+/// The threads of a service: something long-lived, such as a worker, a pool or the writer of a store.
+///
+/// A service holds them in a field. It has a `stop` (or `close`, or `Drop`) that notes in its shared state that the end has
+/// come, wakes its threads and calls [`join`](Threads::join); to stop it again does nothing.
 #[derive(Debug, Default)]
 pub struct Threads {
     handles: Mutex<Vec<JoinHandle<()>>>,
@@ -61,9 +55,19 @@ impl Drop for Counted {
 
 impl Threads {
     pub fn start(&self, name: &str, work: impl FnOnce() + Send + 'static) -> io::Result<()> {
+        self.build(thread::Builder::new().name(name.into()), work)
+    }
+
+    /// The same with a stack of so many bytes.
+    #[cfg_attr(not(feature = "http"), allow(dead_code))]
+    pub fn start_with_stack(&self, name: &str, stack: usize, work: impl FnOnce() + Send + 'static) -> io::Result<()> {
+        self.build(thread::Builder::new().name(name.into()).stack_size(stack), work)
+    }
+
+    fn build(&self, builder: thread::Builder, work: impl FnOnce() + Send + 'static) -> io::Result<()> {
         *self.at_work.count.lock().unpoisoned() += 1;
         let counted = Counted(self.at_work.clone());
-        let handle = start(name, move || {
+        let handle = builder.spawn(move || {
             let _counted = counted;
             work();
         })?;
@@ -79,6 +83,15 @@ impl Threads {
         let left = until.saturating_duration_since(Instant::now());
         let count = self.at_work.count.lock().unpoisoned();
         *self.at_work.ended.wait_timeout_while(count, left, |count| *count > 0).unpoisoned().0 == 0
+    }
+
+    /// Joins those that have ended, and leaves the others behind.
+    #[cfg_attr(not(feature = "http"), allow(dead_code))]
+    pub fn join_ended(&self) {
+        let ended: Vec<_> = self.handles.lock().unpoisoned().extract_if(.., |handle| handle.is_finished()).collect();
+        for handle in ended {
+            let _ = handle.join();
+        }
     }
 
     /// Waits until all have ended. Idempotent.
@@ -137,6 +150,8 @@ mod tests {
         threads.start("waits", move || _ = gone.recv()).unwrap();
         threads.start("panics", || panic!("a thread that ends badly has ended, too")).unwrap();
         assert!(!threads.wait(Instant::now() + Duration::from_millis(20)));
+        threads.join_ended();
+        assert!(!threads.wait(Instant::now()), "the one that waits was left alone");
         drop(go);
         assert!(threads.wait(Instant::now() + Duration::from_secs(60)));
         threads.join();

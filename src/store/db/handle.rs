@@ -15,7 +15,7 @@ use crate::store::{
 };
 use crate::{
     model::Timestamp,
-    os::{clock::Clock, file_lock::Turnstile, threads},
+    os::{clock::Clock, file_lock::Turnstile, threads::Threads},
 };
 use rusqlite::Connection;
 use std::{
@@ -24,7 +24,6 @@ use std::{
         Arc, Condvar, Mutex,
         atomic::{AtomicI64, Ordering},
     },
-    thread::JoinHandle,
     time::Duration,
 };
 
@@ -46,7 +45,7 @@ pub struct Store {
     readers: Readers,
     path: Arc<Path>,
     clock: Arc<dyn Clock>,
-    thread: Arc<Mutex<Option<JoinHandle<()>>>>,
+    threads: Arc<Threads>,
 }
 
 /// A write that waits longer is worth a word.
@@ -73,12 +72,13 @@ impl Store {
         });
         let writer = Writer::new(conn, turnstile, options.clone(), clock.clone(), shared.clone());
         let readers = Readers::new(options.path.clone(), open::most_readers(options))?;
-        let thread = threads::start("windlass-writer", move || writer.run()).map_err(|source| Error::File {
+        let threads = Arc::<Threads>::default();
+        threads.start("windlass-writer", move || writer.run()).map_err(|source| Error::File {
             action: "start the writer of",
             path: options.path.clone(),
             source,
         })?;
-        Ok(Store { shared, readers, path, clock, thread: Arc::new(Mutex::new(Some(thread))) })
+        Ok(Store { shared, readers, path, clock, threads })
     }
 
     pub fn path(&self) -> &Path {
@@ -153,10 +153,7 @@ impl Store {
     pub fn close(&self) {
         lock(&self.shared.queue).closing = true;
         self.shared.filled.notify_all();
-        let thread = lock(&self.thread).take();
-        if let Some(thread) = thread {
-            let _ = thread.join();
-        }
+        self.threads.join();
     }
 
     /// The wall clock that the store's transactions use.
