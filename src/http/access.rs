@@ -33,11 +33,11 @@ const STOP: &str = "/api/v1/stop";
 /// How much a part of the server asks of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Area {
-    /// Everybody may in; who is known may see more. The files of the page are here: they are the same for everybody.
+    /// Open to all; a known caller may see more. The files of the page are here, since they are the same for all.
     Open,
-    /// The compatible API: with `api_open`, everybody on this machine may do everything.
+    /// The compatible API: with `api_open`, every user of this machine may do everything.
     Ingestion,
-    /// windlass's own API: with `read_open`, everybody on this machine may read.
+    /// windlass's own API: with `read_open`, every user of this machine may read.
     Own,
 }
 

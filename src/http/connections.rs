@@ -70,7 +70,7 @@ impl State {
 }
 
 impl Connections {
-    /// Enters a connection. While there are `limit` already, the least useful of them is cut.
+    /// Adds a connection. If there are already `limit`, the least useful one is cut.
     pub fn enter(self: &Arc<Connections>, limit: usize) -> Entry {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
         let state = Arc::new(State {

@@ -115,7 +115,7 @@ impl<B: HttpBody<Data = Bytes> + Unpin> BodyDrain<B> {
     }
 
     /// Takes the rest of the body, if it is little and comes at once. False: some of it is still to come, and the connection
-    /// can't take another request. A client that waits to be asked for its body (`asks`) sends none any more.
+    /// can't take another request. A client that waits to be asked for its body (`asks`) no longer sends one.
     pub async fn settle(mut self, asks: bool) -> bool {
         match self.reading() {
             Reading::Ended => return true,

@@ -67,7 +67,7 @@ async fn health(State(app): State<App>, Extension(caller): Extension<Caller>) ->
     (status, headers, body).into_response()
 }
 
-/// Answers are this old at most. Making one looks into /proc, on the thread that serves everybody.
+/// No answer is older than this. Making one reads /proc on the thread that serves all clients.
 const RECENT: Duration = Duration::from_millis(50);
 
 /// The last answer to those who are known, and to those who are not.

@@ -10,7 +10,7 @@ pub fn router() -> OpenApiRouter<App> {
 }
 
 /// All metrics, in the text format of Prometheus (0.0.4). Queue lengths come from the last look at the
-/// database, the one `/health` uses as well: a long queue is not counted again for every scrape.
+/// database, the one that `/health` uses, so that a scrape does not count a long queue again.
 #[utoipa::path(
     get, path = "/metrics", tag = "daemon", summary = "All metrics, in the text format of Prometheus (0.0.4)",
     responses((status = 200, body = String, content_type = "text/plain"))

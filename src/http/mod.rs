@@ -94,7 +94,7 @@ struct Inner {
     connections: Arc<connections::Connections>,
     budget: Arc<budget::Budget>,
     health: health::Recent,
-    /// As JSON: everybody gets the same bytes.
+    /// As JSON; all clients get the same bytes.
     openapi: OnceLock<Bytes>,
 }
 
@@ -217,7 +217,7 @@ async fn note_kind(request: Request, next: Next) -> Response {
     CHANGES.scope(changes, next.run(request)).await
 }
 
-/// Whether what is asked for at this address takes as long as it takes.
+/// Whether requests to this address may take longer than others.
 fn takes_long(path: &str) -> bool {
     ingestion::LONG.contains(&path)
 }

@@ -1,4 +1,4 @@
-//! Looks at what may keep one waiting: the database and the disk. A thread of its own does that when it is asked to, so
+//! Looks at the database and the disk, which can block. A separate thread does that on request, so
 //! that `/health` can answer from the last look while a new one is stuck.
 
 use super::Parts;
@@ -102,7 +102,7 @@ impl Request {
         self.state.lock().unpoisoned()
     }
 
-    /// Waits for a request; marks the look as begun.
+    /// Waits for a request and marks the look as started.
     fn wait(&self) {
         let mut state = self.lock();
         state.looking = None;

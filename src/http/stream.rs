@@ -13,7 +13,7 @@ use tokio::{
     time::{Instant, Sleep, sleep},
 };
 
-/// A connection whose writes fail once nothing could be written for `patience`.
+/// A connection whose writes fail after nothing could be written for `patience`.
 ///
 /// Reading has its limits elsewhere: the head of a request has a deadline, and so has a request as a whole; a stream of
 /// events may be quiet for as long as it likes.

@@ -145,7 +145,7 @@ impl Packing<'_> {
         let (size, max) = (self.options.size as usize, self.options.max as usize);
         let range = block.range.clone();
         let text = &self.document.markdown[range.clone()];
-        // Signs of markup mean nothing in a document whose reader found none.
+        // Markup characters mean nothing in a document whose reader found no markup.
         let kind = match block.kind {
             Kind::Heading(_) if self.document.headings.is_empty() => Kind::Text,
             Kind::Table if self.document.tables.is_empty() => Kind::Text,
@@ -227,7 +227,7 @@ impl Packing<'_> {
         }
     }
 
-    /// Pushes a word that is longer than a piece, but for its last piece, whose start is returned.
+    /// Pushes all but the last piece of a word that is longer than a piece. Returns where the last piece starts.
     fn push_word(&mut self, range: Range<usize>, limit: usize, kind: AtomKind) -> usize {
         let mut start = range.start;
         let mut counter = Counter::default();

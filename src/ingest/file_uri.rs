@@ -6,10 +6,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// A directory that every file lies in. See `ItemDocument::within`.
+/// A directory that contains every file. See `ItemDocument::within`.
 pub const ANYWHERE: &str = "file:///";
 
-/// What a path keeps as it is after RFC 3986.
+/// The characters of a path that are percent-encoded, after RFC 3986.
 const PATH: &AsciiSet = &NON_ALPHANUMERIC.remove(b'/').remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 /// The URI of a file: percent-encoded, on the bytes of the name.

@@ -17,7 +17,7 @@ use std::{
 
 /// The file of the parse step with the text of the document.
 pub(super) const MARKDOWN: &str = "document.md";
-/// And with everything else of it: a `ParsedDocument` whose `markdown` is empty.
+/// All else of the document: a `ParsedDocument` whose `markdown` is empty.
 pub(super) const STRUCTURE: &str = "document.json";
 
 /// What a run of the workflow is made from. Documents with equal content share one.

@@ -29,7 +29,7 @@ pub struct Stored {
 }
 
 impl Stored {
-    /// As YAML: the file as it is.
+    /// The YAML text of the file.
     pub fn text(&self) -> Result<String> {
         match &self.path {
             Some(path) => ownership::read_to_string(path).map_err(|source| io_error("read", path, source)),
@@ -101,7 +101,7 @@ pub fn read(path: &Path) -> Result<ParameterSet> {
     Ok(ParameterSet::parse(&text, &path.to_string_lossy())?)
 }
 
-/// Saves a new set under its id. What could not work is refused; what is there is never overwritten.
+/// Saves a new set under its id. Refuses a set that could not work; never overwrites one.
 pub fn save(home: &Path, text: &str) -> Result<(ParameterSet, Change)> {
     let set = ParameterSet::parse(text, "yaml_content")?;
     super::parameters::check(&set)?;
@@ -125,7 +125,7 @@ pub fn save(home: &Path, text: &str) -> Result<(ParameterSet, Change)> {
     }
 }
 
-/// Refuses a set whose documents could be stored nowhere.
+/// Refuses a set whose documents can't be stored.
 fn check_place(home: &Path, set: &ParameterSet) -> Result<()> {
     let path = kept_database_path(home, set.config["store"]["path"].as_str().unwrap_or_default())?;
     match VectorDb::open(&path, &OpenOptions::default()) {

@@ -1,4 +1,4 @@
-//! One way in for every document: bytes and a name become one Markdown text.
+//! The entry for every document: bytes and a name become one Markdown text.
 
 use super::{
     media_type::{self, MediaType},

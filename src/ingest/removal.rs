@@ -2,7 +2,7 @@
 //!
 //! A deletion is a row of the engine database (`document_removal`), committed before it is acknowledged. From then on no
 //! search finds the document, and no run that was submitted before stores it. What the vector database holds of it goes
-//! under the lock of that database: at once where the lock is free, else when a worker finds it free.
+//! under the lock of that database: at once if the lock is free, else when a worker finds it free.
 
 use super::error::{Error, Result};
 use crate::{

@@ -25,13 +25,13 @@ use std::{
 pub struct SourceOptions {
     /// Globs as in `.gitignore`: `*.pdf` is taken, `!drafts/` is left out. Empty: everything.
     pub globs: Vec<String>,
-    /// Takes files and directories whose names begin with a dot.
+    /// Includes files and directories whose names begin with a dot.
     pub hidden: bool,
     /// Takes what `.gitignore` and `.ignore` leave out.
     pub ignored: bool,
-    /// Takes files whose names say that nothing here reads them: pictures, sound, archives, programs. A glob takes them too.
+    /// Includes files whose names say that no reader takes them: pictures, sound, archives, programs. A glob includes them too.
     pub unreadable: bool,
-    /// Follows symbolic links to directories, whose loops are seen and left out, and to files outside of the directory.
+    /// Follows symbolic links to directories and to files outside of the directory. Loops are found and left out.
     /// Without it only links to files inside are taken.
     pub follow: bool,
 }
@@ -136,7 +136,7 @@ pub fn list(roots: &[PathBuf], options: &SourceOptions) -> Result<Listing, Sourc
     Ok(listing)
 }
 
-/// The directory without links and `..`; of a file only where it lies, since its own name is what it was called by.
+/// The path without links and `..`. Of a file only its directory is resolved: it keeps the name that the user gave.
 fn resolved(root: &Path) -> PathBuf {
     let canonical = |path: &Path| fs::canonicalize(if path.as_os_str().is_empty() { Path::new(".") } else { path });
     let found = match (fs::metadata(root), root.parent(), root.file_name()) {

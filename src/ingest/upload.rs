@@ -57,7 +57,7 @@ pub fn receive_all(artifacts: &ArtifactStore, mut reader: impl Read, largest: u6
     incoming.finish().map_err(|error| Error::Engine(error.into()))
 }
 
-/// Takes a document in whose bytes are kept already. One that is known keeps its id and its batch.
+/// Registers a document whose bytes are already kept. A known document keeps its id and its batch.
 pub fn take(engine: &Engine, put: Put, uploaded: UploadedDocument) -> Result<DocumentUri> {
     let name = name_of(&uploaded);
     let type_said = uploaded.media_type.is_some();
@@ -99,7 +99,7 @@ pub(super) fn name_of(uploaded: &UploadedDocument) -> String {
     }
 }
 
-/// `%20` and the like; what is no UTF-8 stays as it is.
+/// Decodes `%20` and the like; a name that is not UTF-8 stays unchanged.
 fn decoded(text: &str) -> String {
     file_uri::path_of(&format!("file:///{text}"))
         .and_then(|it| it.to_str().map(|it| it.trim_start_matches('/').to_string()))

@@ -49,7 +49,7 @@ pub struct ChildSpec {
     pub argv: Vec<OsString>,
     /// Where it runs. Must exist.
     pub dir: PathBuf,
-    /// The complete environment: nothing of our own is added.
+    /// The complete environment; nothing is added.
     pub env: Vec<(OsString, OsString)>,
     pub stdin: Stdin,
     pub limits: ChildLimits,

@@ -70,7 +70,7 @@ impl<'a> RequestOptions<'a> {
     }
 }
 
-/// What came of a request.
+/// The result of a request.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Reply {
     pub answer: Option<Answer>,
@@ -142,7 +142,7 @@ struct Exchange<'a, 'w> {
     /// What earlier work left, in bytes; where that matters.
     rss_left: u64,
     live: Option<Live>,
-    /// We have sent it signals, so its exit says nothing any more.
+    /// We have sent it signals, so its exit no longer says anything.
     signalled: bool,
     reply: Reply,
 }

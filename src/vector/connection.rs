@@ -18,7 +18,7 @@ use std::{
 /// `wlVD`, so that `file` and windlass recognise our databases.
 pub(super) const APPLICATION_ID: i64 = 0x776c_5644;
 pub(super) const SCHEMA_VERSION: i64 = 2;
-/// The oldest that is read as it is, and upgraded by a writer.
+/// The oldest version that a reader takes unchanged; a writer upgrades it.
 pub(super) const OLDEST_SCHEMA: i64 = 1;
 
 pub(super) const SCHEMA: &str = include_str!("schema.sql");
@@ -195,7 +195,7 @@ fn add_readable_uri(db: &Connection) -> rusqlite::Result<()> {
     })
 }
 
-/// A URI with its percent signs decoded, and of a local file the path alone. What is then no UTF-8 stays as it is.
+/// A URI with its percent signs decoded, and of a local file the path alone. If that is not UTF-8, nothing is decoded.
 fn readable_uri(uri: &str) -> String {
     let text = uri.strip_prefix("file://").filter(|it| it.starts_with('/')).unwrap_or(uri);
     percent_decode_str(text).decode_utf8().map_or_else(|_| text.to_string(), Cow::into_owned)

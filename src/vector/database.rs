@@ -13,7 +13,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// How long one read may take. A search of millions of passages takes seconds; a file made to hang one takes for ever.
+/// How long one read may take. A search of millions of passages takes seconds; a malicious file could make it hang.
 const READ_WITHIN: Duration = Duration::from_secs(60);
 /// Between two looks at the clock, in instructions of SQLite's virtual machine.
 const STEPS: i32 = 10_000;
@@ -224,14 +224,14 @@ impl VectorDb {
         Ok(Snapshot { _tx: tx })
     }
 
-    /// Reads that take longer than this end with [`Error::TooLong`], so that no file can keep a search for ever.
+    /// Reads that take longer than this end with [`Error::TooLong`], so that no file can make a search hang.
     #[must_use]
     pub fn read_within(mut self, time: Duration) -> VectorDb {
         self.read_within = time;
         self
     }
 
-    /// Reads within the open snapshot, else within one of its own, for a bounded time.
+    /// Reads within the open snapshot, else within a new one, for a bounded time.
     pub(super) fn read<T>(
         &self,
         action: &'static str,

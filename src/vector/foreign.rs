@@ -10,7 +10,7 @@ use std::{
     path::Path,
 };
 
-/// Whether the file is another user's, or lies where windlass makes none.
+/// Whether the file belongs to another user, or is in a place where windlass creates none.
 pub(super) fn is_foreign(path: &Path) -> bool {
     let owner = fs::metadata(path).map(|it| it.uid());
     owner.is_ok_and(|it| it != ownership::user()) || path.parent().is_some_and(|it| ownership::check_place(it).is_err())

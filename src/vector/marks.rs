@@ -12,7 +12,7 @@ const CLOSE: char = '\u{3}';
 
 /// The byte ranges of each text that match `query`, ascending.
 ///
-/// FTS5 itself marks them, in memory, so that a mark stands exactly where the index finds a word, stemming and all.
+/// FTS5 itself marks them, in memory, so that the marks are exactly where the index finds a word, stemming included.
 pub fn marks(query: &TextQuery, texts: &[&str]) -> Result<Vec<Vec<Range<usize>>>> {
     let mut marked = vec![Vec::new(); texts.len()];
     if query.terms.is_empty() || texts.is_empty() {

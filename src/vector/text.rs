@@ -25,7 +25,7 @@ pub struct TextQuery {
 const TERMS_MAX: usize = 64;
 
 impl TextQuery {
-    /// The FTS5 expression. Every word stands in quotation marks, in which FTS5 knows no syntax but a doubled mark.
+    /// The FTS5 expression. Every word is quoted; within quotes FTS5 has no syntax but the doubled quote.
     pub(super) fn expression(&self) -> String {
         let terms: Vec<String> = self.terms.iter().take(TERMS_MAX).map(expression_of).collect();
         terms.join(" OR ")
@@ -129,7 +129,7 @@ pub fn is_unspaced(letter: char) -> bool {
 /// Stands between the letters of unspaced scripts; no token character to FTS5.
 pub(super) const SEPARATOR: char = '\u{1f}';
 
-/// The text as it is indexed.
+/// The text in the form that is indexed.
 pub(super) fn spread(text: &str) -> Cow<'_, str> {
     if !text.chars().any(is_unspaced) {
         return Cow::Borrowed(text);

@@ -31,7 +31,7 @@ const LEISURE: Duration = Duration::from_millis(500);
 /// Transactions that are read at once.
 const BATCHES: usize = 256;
 
-/// An event as it is sent.
+/// An event in the form that is sent.
 #[derive(Debug)]
 pub struct RingEvent {
     /// Behind the event.
@@ -98,7 +98,7 @@ impl EventRing {
     /// Keeps the newest `limit` events from now on, until it is stopped or dropped.
     pub fn start(engine: &Engine, limit: u64, metrics: Arc<dyn Metrics>) -> EventRing {
         let store = engine.store().clone();
-        // Where that fails all of the table is new; no more than the newest of it is read.
+        // If that fails, the whole table counts as new, and only its newest events are read.
         let event_ring = EventRing::empty(limit, metrics, store.read(event::newest).unwrap_or_default());
         let shared = Arc::downgrade(&event_ring.0);
         let started = threads::start("windlass-events", move || follow(&shared, &store));
@@ -152,7 +152,7 @@ impl EventRing {
         self.0.ring().last_commit
     }
 
-    /// Counts events that a subscriber did not find here any more; how it went on is `read` or `dropped`.
+    /// Counts events that had left the ring before a subscriber came to them. `how`: `read` from the table, or `dropped`.
     pub fn count_missed(&self, how: &str, events: i64) {
         self.0.metrics.add(Counter::EventsMissed, how, u64::try_from(events).unwrap_or(0));
     }

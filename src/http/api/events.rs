@@ -112,7 +112,7 @@ async fn events(
     };
     let mut cursor = after.unwrap_or_else(|| subscription.event_ring().end());
     let mut begin = "retry: 2000\n".to_string();
-    // Whether all of the row before the oldest was read is not known any more; it is taken as read.
+    // It is no longer known whether the row before the oldest was read to its end; assume that it was.
     let lost = cursor.seq + 1 < oldest.seq;
     // Of a history that does not exist, as after a restore: it would wait for what happened long ago.
     let beyond = cursor > Cursor { seq: newest.seq + 1, index: 0 };

@@ -28,7 +28,7 @@ async fn list(State(app): State<App>) -> Result<Json<Locks>> {
     Ok(Json(app.blocking(view::locks).await?))
 }
 
-/// Which key is to be taken away, and why.
+/// The key to release by force, and why.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct Release {

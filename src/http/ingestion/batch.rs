@@ -75,7 +75,7 @@ pub struct StartWorkflows {
     /// The setting `parameters` by default.
     param_id: Option<String>,
     priority: Option<i64>,
-    /// Leaves out what a group of the batch with the same workflow and parameters has worked on as it is now.
+    /// Leaves out documents that have not changed since a group of the batch processed them with the same workflow and parameters.
     only_unparsed: Option<bool>,
 }
 

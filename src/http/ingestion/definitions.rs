@@ -59,7 +59,7 @@ pub fn yaml(text: String) -> Response {
 fn all(engine: &Engine) -> Result<BTreeMap<String, Known>> {
     let mut found = BTreeMap::new();
     for it in engine.store().read(definition::newest)? {
-        // A version that this program can't read any more, or that was changed in the database, can't be started.
+        // A version that this program can no longer read, or that was changed in the database, can't be started.
         let Ok(definition) = Definition::from_stored(&it.body, &it.hash) else { continue };
         let text = pretty(&it.body);
         found.insert(definition.id.clone(), Known { definition, text, submitted: true });

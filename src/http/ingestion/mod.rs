@@ -32,7 +32,7 @@ use std::{
 };
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-/// Addresses whose work takes as long as a database is large.
+/// Addresses whose work grows with the size of a database.
 pub const LONG: &[&str] = &["/api/v1/lancedb/vacuum"];
 
 /// How long a deletion waits for what it has cancelled.
@@ -72,11 +72,11 @@ pub fn router() -> OpenApiRouter<App> {
         .routes(routes!(vector_databases::info))
         .routes(routes!(vector_databases::vacuum, vector_databases::post_vacuum))
         .routes(routes!(vector_databases::documents))
-        // `form` has bounds of its own; a file may be as large as the server takes at all.
+        // `form` has its own limits; a file may be as large as the server's limit on bodies.
         .layer(DefaultBodyLimit::disable())
 }
 
-/// A request as the holder of a resource lock. Each is one of its own: two of them exclude each other.
+/// A request as the holder of a resource lock. Each request is a separate holder: two of them exclude each other.
 fn holder() -> Holder {
     static NEXT: AtomicI64 = AtomicI64::new(1);
     Holder { kind: HolderKind::Web, id: NEXT.fetch_add(1, Ordering::Relaxed) }

@@ -29,7 +29,7 @@ pub struct SourceHashes {
     source: String,
     /// A JSON object: URI to the SHA-256 of the content, or to `{"sha256": ..., "etag": ...}`.
     hashes: String,
-    /// Deletes the documents that the source does not have any more. An empty `hashes` deletes nothing.
+    /// Deletes the documents that the source no longer has. An empty `hashes` deletes nothing.
     delete_stale: Option<bool>,
 }
 
@@ -39,7 +39,7 @@ pub enum Verdict {
     New,
     Mismatch,
     Match,
-    /// The source does not have it any more.
+    /// The source no longer has it.
     Deleted,
 }
 

@@ -51,7 +51,7 @@ pub struct DetailedRun {
     document_info: Option<DocumentInfo>,
 }
 
-/// A run, as it is listed.
+/// A run in a list.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(untagged)]
 pub enum ListedRun {

@@ -11,7 +11,7 @@ use crate::{
 use serde::de::{DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 use std::fmt;
 
-/// A longer string, in bytes, gets lines of its own.
+/// In bytes; a longer string gets its own lines.
 const SHORT: usize = 400;
 
 pub(super) fn read(text: &str, options: &ParseOptions) -> Result<ParsedDocument, ParseError> {
@@ -21,7 +21,7 @@ pub(super) fn read(text: &str, options: &ParseOptions) -> Result<ParsedDocument,
     settle(result, lines, text)
 }
 
-/// One JSON value a line; a broken line is kept as it is.
+/// One JSON value per line; a broken line is kept unchanged.
 pub(super) fn read_lines(text: &str, options: &ParseOptions) -> Result<ParsedDocument, ParseError> {
     let mut document = ParsedDocument::default();
     let mut broken = 0;

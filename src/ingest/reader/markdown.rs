@@ -1,4 +1,4 @@
-//! Markdown: as it is, but for front matter and headings underlined in the old way.
+//! Markdown, unchanged except for front matter and underlined (setext) headings.
 
 use crate::model::ParsedDocument;
 

@@ -57,7 +57,7 @@ struct Reading {
     pages: Vec<PageStart>,
     /// The element that is left out, and how often its name is open.
     skipped: Option<(String, usize)>,
-    /// Open paragraphs and headings: text outside of them is none.
+    /// Open paragraphs and headings; text outside of them is ignored.
     paragraphs: usize,
     notes: usize,
     in_title: bool,

@@ -1,4 +1,4 @@
-//! Plain text: as it is, in whatever charset it came.
+//! Plain text, unchanged, in any charset.
 
 use crate::{
     ingest::{
@@ -25,7 +25,7 @@ pub(super) fn within(
     Ok(document)
 }
 
-/// Form feeds part the pages of printed text, such as RFCs.
+/// Form feeds separate the pages of printed text, such as RFCs.
 pub(super) fn read(text: &str) -> ParsedDocument {
     let mut pages = Vec::new();
     if text.contains('\u{c}') {

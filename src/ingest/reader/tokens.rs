@@ -235,7 +235,7 @@ fn value_of(text: &str) -> (&str, &str) {
     text.split_at(text.find(|it: char| it.is_ascii_whitespace()).unwrap_or(text.len()))
 }
 
-/// Replaces the character references of a text as browsers do; what is none stays as it is.
+/// Replaces the character references of a text as browsers do, and leaves the rest unchanged.
 pub(super) fn decode(text: &str) -> Cow<'_, str> {
     htmlize::unescape(text)
 }

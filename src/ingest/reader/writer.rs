@@ -203,7 +203,7 @@ impl Writer {
         self.pre.is_some()
     }
 
-    /// A page or a slide begins here: what follows starts a paragraph of its own, at the offset that is returned.
+    /// Starts a page or a slide: what follows is a new paragraph, at the returned offset.
     pub fn part(&mut self) -> usize {
         self.close_code();
         self.close_pre();

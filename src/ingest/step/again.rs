@@ -22,7 +22,7 @@ use std::{
 const CONTENT: &str = "content";
 /// A file that did not change for so long is whole.
 const STILL: Duration = Duration::from_millis(300);
-/// A file that never holds still is read as it is after so long.
+/// A file that keeps changing is read after this time anyway.
 const PATIENCE: Duration = Duration::from_secs(3);
 
 /// The item as its file is now.

@@ -1,4 +1,4 @@
-//! `windlass/embed`: a vector for each passage. Passages whose text the database holds already keep their vectors.
+//! `windlass/embed`: a vector for each passage. A passage whose text is already in the database keeps its vector.
 
 use super::{
     Work, cache_key_of, check_memory, chunk::CHUNKS, ended, go_on, json_of, of_artifact, of_io, of_vector,
@@ -168,11 +168,11 @@ fn of_embed(error: embed::Error) -> Outcome {
     }
 }
 
-/// Waits for a server in a thread of its own: who cancels the step, or ends the engine, does not wait for a server too.
+/// Waits for a server in a separate thread, so that a cancel or a stop does not wait for the server.
 fn meanwhile<T: Send + 'static>(cx: &StepContext, work: impl FnOnce() -> T + Send + 'static) -> Result<T, Outcome> {
     let (done, waiting) = mpsc::channel();
     let asking = threads::start("windlass-embed", move || {
-        // Nobody waits any more where the step was cancelled.
+        // If the step was cancelled, nothing waits for the answer.
         let _ = done.send(work());
     });
     asking.map_err(|error| of_io("no thread available for the embedding server", &error))?;
@@ -190,7 +190,7 @@ fn meanwhile<T: Send + 'static>(cx: &StepContext, work: impl FnOnce() -> T + Sen
 /// The embedding cache: what the database holds for these texts, if it was made by the same embedder.
 struct Remembered {
     vectors: HashMap<TextHash, Vec<f32>>,
-    /// How long vectors are to be, where that is known.
+    /// The length of the vectors, if it is known.
     dimension: Option<usize>,
 }
 

@@ -11,7 +11,7 @@ use crate::{
 };
 use std::io;
 
-/// What a kind's work comes to: its result, or the outcome that ended it early.
+/// The end of a kind's work: its result, or the outcome that ended it early.
 pub(super) type Work = Result<StepResult, Outcome>;
 
 pub(super) fn ended(work: Work) -> StepResult {

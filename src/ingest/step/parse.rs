@@ -44,7 +44,7 @@ impl StepKind for ParseKind {
         parse(cx).unwrap_or_else(StepResult::ended)
     }
 
-    /// A document is read in a process of its own anyway.
+    /// A document is read in a separate process anyway.
     fn can_run_in_child(&self) -> bool {
         false
     }

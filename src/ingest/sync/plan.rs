@@ -43,11 +43,11 @@ pub struct SyncPlan {
     pub unchanged: u64,
     /// Failed before with the same content and parameters: not tried again.
     pub unusable: Vec<Failed>,
-    /// The groups whose retry tries them again.
+    /// The groups to retry for another attempt.
     pub retry: Vec<GroupId>,
     /// Being ingested by a group that has not ended.
     pub at_work: Vec<String>,
-    /// Files whose names say that nothing here reads them.
+    /// Files whose names say that no reader takes them.
     pub left_out: usize,
     /// Links that lead out of their directory.
     pub linked_outside: usize,
@@ -69,7 +69,7 @@ pub struct SyncPlan {
     /// The rows that each run will write.
     #[serde(skip)]
     pub(super) rows: Vec<Vec<Submitted>>,
-    /// Rows of unchanged documents whose size and time are known better now.
+    /// Rows of unchanged documents whose size and time are now known better.
     #[serde(skip)]
     pub(super) refreshed: Vec<DocumentRow>,
     /// What the plan was made from, so that the same plan is not submitted twice.

@@ -101,7 +101,7 @@ fn receive(engine: &Engine, options: &SyncOptions, place: &Place) -> Result<Sour
     Ok(file)
 }
 
-/// Nothing is to be left of a dry run.
+/// A dry run leaves nothing behind.
 fn forget(engine: &Engine, put: Put) -> Result<()> {
     let hash = put.artifact.hash;
     drop(put.guard);

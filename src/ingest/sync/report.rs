@@ -75,13 +75,13 @@ pub fn finish(engine: &Engine, database: &Path, groups: &[GroupId]) -> Result<Sy
     Ok(report)
 }
 
-/// Notes what became of all documents of a database whose runs have ended. Safe to repeat.
+/// Records the outcome of all documents of a database whose runs have ended. Safe to repeat.
 pub fn settle(engine: &Engine, database: &Path) -> Result<()> {
     let database = database.to_string_lossy();
     for_each_end(engine, &database, |ends| Ok(engine.store().write(move |tx| document::settle(tx, &ends))?))
 }
 
-/// Hands out what became of documents whose runs have ended, some at a time.
+/// Returns the outcome of documents whose runs have ended, in slices.
 pub(super) fn for_each_end(
     engine: &Engine,
     database: &str,
@@ -194,7 +194,7 @@ fn state_of(end: &RunEnd) -> (DocumentState, String) {
     }
 }
 
-/// Failures of the world around a document, which say nothing of the document itself.
+/// Failures of the surroundings of a document, which say nothing about the document.
 const PASSING: [&str; 10] = [
     "changed",
     "gone",

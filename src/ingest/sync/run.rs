@@ -45,7 +45,7 @@ pub enum Event<'a> {
     },
     /// So many documents are removed, because their files are gone.
     Removing(usize),
-    /// They are not found any more, and leave the vector database when its lock is free.
+    /// Searches no longer find them; they leave the vector database when its lock is free.
     RemovalWaits,
 }
 

@@ -20,7 +20,7 @@ const SLICE: usize = 500;
 /// Submits what the plan says: one group, one run for each content. None: there is nothing to do.
 ///
 /// The group is idempotent for what the plan was made from: after a crash, or when two processes sync the same directory at
-/// the same time, the same plan finds the group that is there. It is scoped: a worker with its scope sees nothing else.
+/// the same time, the same plan finds the existing group. It is scoped: a worker with its scope sees nothing else.
 pub fn submit(engine: &Engine, plan: &SyncPlan) -> Result<Option<engine::Submitted>> {
     report::settle(engine, &plan.database)?;
     for slice in plan.refreshed.chunks(SLICE) {

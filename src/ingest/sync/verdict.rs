@@ -1,4 +1,4 @@
-//! What is to be done about one document, from values alone.
+//! What to do about one document, decided from values alone.
 
 use crate::{
     definition::{ParameterSet, digest},
@@ -81,7 +81,7 @@ pub(in crate::ingest) fn params_hash(set: &ParameterSet, metadata: Option<&Value
     }
 }
 
-/// The time of a file as it is worth remembering. A file that changed in the last two seconds before it was read may change
+/// The time of a file, if it can be trusted later. A file that changed in the last two seconds before it was read may change
 /// again without another time or size, on file systems with coarse times: 0 stands for "read it next time".
 pub(super) fn remembered_time(mtime: i64, read_at_millis: i64) -> i64 {
     const RACY: i64 = 2_000_000_000;

@@ -54,7 +54,7 @@ impl Default for Timing {
     }
 }
 
-/// A worker process as it is shown.
+/// A worker process, for people and JSON.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct WorkerHealth {
     pub pool: String,

@@ -50,7 +50,7 @@ impl Inner {
         Start { ticket }
     }
 
-    /// A process that nobody waits for any more.
+    /// A process that no step waits for.
     fn take_in(&self, started: Started) {
         let Ok(worker) = started else { return };
         let mut state = self.lock();

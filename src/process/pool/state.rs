@@ -16,7 +16,7 @@ use std::{
 
 /// Of a command line in a message, in bytes.
 const COMMAND: usize = 200;
-/// When a step is to be tried again that found every worker waiting for another run.
+/// When to try a step again that found every worker reserved for another run.
 const ALL_HELD: Millis = Millis(100);
 
 pub(super) struct State {
@@ -263,7 +263,7 @@ impl State {
         self.idle.push(Idle { worker, since: now, seen: now, run });
     }
 
-    /// Whether a worker whose unit was finalized has lived long enough, by a reading that was taken after that.
+    /// Whether a worker has lived long enough, by a reading taken after its unit was finalized.
     pub(super) fn judge(&mut self, spec: &PoolSpec, worker: &Worker, health: &Health) -> Option<RecycleReason> {
         if worker.units == 1 {
             self.baselines.first_reading(&spec.name, health, &spec.limits);

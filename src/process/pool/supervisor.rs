@@ -149,7 +149,7 @@ fn watch(inner: &Inner, mut idle: Vec<Idle>, at_most: Duration) {
     inner.wake_waiters(&state);
 }
 
-/// Starts a replacement; the old worker goes only when it is there.
+/// Starts a replacement; the old worker ends only after the new one is up.
 fn replace(inner: &Inner, number: u64) {
     let started = inner.start(number, &inner.closing);
     let mut state = inner.lock();

@@ -109,7 +109,7 @@ pub fn clear_step_locks(tx: &WriteTx) -> Result<()> {
     Ok(())
 }
 
-/// A group whose steps run when a worker starts.
+/// A group that runs as soon as a worker starts.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct OpenGroup {
     pub group: GroupId,
@@ -118,7 +118,8 @@ pub struct OpenGroup {
     pub runs: i64,
 }
 
-/// Every group that goes on by itself: it has not ended, and nobody paused it. One that waits for a server goes on when that answers.
+/// Every group that continues by itself: it has not ended, and no user paused it. One that waits for a server continues when
+/// the server answers.
 pub fn open_groups(tx: &ReadTx) -> Result<Vec<OpenGroup>> {
     tx.rows(
         formatcp!(

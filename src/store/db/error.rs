@@ -151,7 +151,7 @@ impl Error {
         )
     }
 
-    /// A copy for every further caller of the same transaction.
+    /// A copy for each other caller of the same transaction.
     pub(in crate::store) fn duplicate(&self) -> Error {
         match self {
             Error::Busy { path, holder, waited_ms } => {

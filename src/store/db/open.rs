@@ -239,7 +239,7 @@ fn without_links(path: &Path) -> Result<PathBuf> {
 fn empty_the_log(conn: &Connection) -> Result<()> {
     conn.busy_timeout(Duration::ZERO)?;
     match conn.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())).map_err(Error::from) {
-        // A full disk keeps the log as it is, and nothing from being read.
+        // A full disk leaves the log unchanged, and reads still work.
         Ok(()) | Err(Error::DiskFull { .. }) => {}
         Err(error) => return Err(error),
     }

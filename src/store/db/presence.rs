@@ -1,4 +1,4 @@
-//! Whether the files that this process has open are still the ones that everybody else finds by their names.
+//! Whether the files that this process has open are still the ones that other processes find by name.
 //!
 //! Only names are asked (stat); the files are never opened here: closing them would drop SQLite's locks.
 

@@ -19,7 +19,7 @@ impl<'a> ReadTx<'a> {
         self.conn
     }
 
-    /// Whether no transaction is open any more: SQLite has rolled it back by itself.
+    /// Whether the transaction is gone: SQLite has rolled it back by itself.
     pub(in crate::store::db) fn is_autocommit(&self) -> bool {
         self.conn.is_autocommit()
     }

@@ -69,7 +69,7 @@ impl ManageConnection for Shared {
         Ok(())
     }
 
-    /// One whose transaction could not be ended would show the past to the next reader.
+    /// A connection whose transaction could not be ended would show the past to the next reader.
     fn has_broken(&self, conn: &mut Connection) -> bool {
         !conn.is_autocommit()
     }

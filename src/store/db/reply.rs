@@ -20,7 +20,7 @@ pub(in crate::store) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 #[derive(Default)]
 struct Slot {
     outcome: Option<Result<Answer>>,
-    /// Callers whose answers are ready and that have not been woken yet.
+    /// Callers that have an answer and have not been woken yet.
     sleepers: Vec<Thread>,
 }
 

@@ -7,7 +7,7 @@ use std::sync::Arc;
 /// Which steps a pool takes.
 #[derive(Debug, Clone)]
 pub enum Take {
-    /// The steps of one type, which has a queue of its own.
+    /// The steps of one type, which has its own queue.
     Type(TypeId),
     /// Every type but those that have a pool of their own in the same worker.
     Others(Arc<[TypeId]>),

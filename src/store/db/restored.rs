@@ -136,7 +136,7 @@ fn hold_group(tx: &WriteTx, home: &str, found: &Parameters, elsewhere: &mut Else
     let read: Value = serde_json::from_str(&found.text).unwrap_or_default();
     let path = read["store"]["path"].as_str();
     if path != found.path.as_deref() {
-        // A name that is there twice is read in two ways. From here on there is one.
+        // Two entries of one name can be read in two ways. This keeps one.
         write_params(tx, found.group, &read.to_string())?;
     }
     let Some(path) = path.filter(|it| !is_inside(it, home)) else { return Ok(()) };

@@ -23,7 +23,7 @@ impl<'a> Row<'a> {
         Value::of(found).and_then(T::from_value).ok_or_else(|| self.damaged(column))
     }
 
-    /// STRICT tables never hold such a value, so that only damage can bring it forth.
+    /// STRICT tables never hold such a value; only damage can produce it.
     #[cold]
     fn damaged(&self, column: usize) -> Error {
         let name = self.0.as_ref().column_name(column).unwrap_or("?");

@@ -140,7 +140,7 @@ impl Writer {
         }
     }
 
-    /// One transaction for everything that waits.
+    /// One transaction for all waiting requests.
     fn batch(&mut self, first: Waiting) {
         let begun = Instant::now();
         let mut done = Vec::new();
@@ -300,7 +300,7 @@ impl Writer {
         Ok(())
     }
 
-    /// Empties the log when nothing else is to be done.
+    /// Empties the log when there is nothing else to do.
     fn checkpoint(&mut self) {
         self.dirty = false;
         let Some(conn) = self.conn.as_ref().filter(|_| !self.poisoned) else { return };

@@ -200,7 +200,7 @@ pub(in crate::store) fn begin(tx: &WriteTx, run: RunId) -> Result<usize> {
     Ok(rows.len())
 }
 
-/// Why a run may not store a document any more.
+/// Why a run may no longer store a document.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Superseded {
     By(RunId),

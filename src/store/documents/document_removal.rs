@@ -104,7 +104,7 @@ pub(in crate::store) fn is_used(tx: &ReadTx, sha256: &ArtifactHash) -> Result<bo
     Ok(tx.row("SELECT 1 FROM document_uri WHERE sha256 = ?1 LIMIT 1", [sha256.0], |_| Ok(()))?.is_some())
 }
 
-/// Contents that no document has any more, behind `after`.
+/// Contents that no document refers to any longer, behind `after`.
 pub fn orphans(tx: &ReadTx, after: Option<ArtifactHash>, limit: usize) -> Result<Vec<ArtifactHash>> {
     let after = after.map_or(Vec::new(), |it| it.0.to_vec());
     tx.rows(

@@ -31,7 +31,7 @@ pub struct DocumentUri {
     pub updated: Timestamp,
 }
 
-/// A document that is given to the engine. The bytes are an artifact already, whose guard the caller holds.
+/// A document for the engine. Its bytes are already an artifact, whose guard the caller holds.
 #[derive(Debug, Clone)]
 pub struct NewDocument {
     pub source: String,

@@ -58,7 +58,7 @@ pub fn run(tx: &WriteTx, id: RunId) -> Result<Cancelled> {
     Ok(cancelled)
 }
 
-/// Cancels a group: from here on nothing of it is claimed, and what completes starts no successor. `group_slice` takes
+/// Cancels a group: from now on none of its steps is claimed, and a step that completes starts no successor. `group_slice` takes
 /// its steps out. False: it has ended, or is being cancelled already.
 pub fn group(tx: &WriteTx, id: GroupId) -> Result<bool> {
     let found = tx.row("SELECT phase, ended IS NOT NULL FROM run_group WHERE id = ?1", [id.0], |row| {
@@ -76,7 +76,7 @@ pub fn group(tx: &WriteTx, id: GroupId) -> Result<bool> {
         tx.memory().cancelling_groups.insert(id);
         event::note(tx, EventKind::Cancel, About::group(id))?;
     }
-    // What a retry has not re-opened yet stays as it is.
+    // Runs that a retry has not re-opened yet stay unchanged.
     retry::stop(tx, id)?;
     Ok(changed == 1)
 }
@@ -105,7 +105,7 @@ pub fn group_slice(tx: &WriteTx, id: GroupId, after: RunId, limit: usize) -> Res
 pub(in crate::store) const RUNS: &str =
     "SELECT id, ended IS NULL FROM run WHERE group_id = ?1 AND id > ?2 ORDER BY id LIMIT ?3";
 
-/// Groups whose cancel is under way: their slices may have to be finished, or their last steps still run.
+/// Groups that are being cancelled: slices are left to do, or the last steps still run.
 pub fn unfinished(tx: &ReadTx) -> Result<Vec<GroupId>> {
     tx.rows("SELECT id FROM run_group WHERE paused + cancelling > 0 AND cancelling = 1 ORDER BY id", [], |row| {
         row.get(0).map(GroupId)

@@ -113,7 +113,7 @@ pub fn drop_slice(tx: &WriteTx, ids: &[i64], limit: usize) -> Result<usize> {
         let Some(output) = found else { continue };
         let released = output::release(tx, output, &mut budget)?;
         if released == Released::NotYet {
-            // What is half taken away must not be found any more.
+            // A half-removed output must no longer be found.
             tx.execute(formatcp!("UPDATE kept_output SET why = {KEEP_NOTHING}, step_id = 0 WHERE id = ?1"), [id])?;
             return Ok(done);
         }

@@ -1,7 +1,7 @@
 //! Table `ready`: the claimable steps of each group, in the order in which they are claimed. Whose turn it is between groups is in
 //! `turn`.
 //!
-//! A queue is what one pool claims from: that of a type that has a pool of its own, or the shared one, which has the number 0.
+//! A pool claims from one queue: that of a type with its own pool, or the shared one, number 0.
 //! The row repeats what a claim needs of its step, so that a claim reads this table alone.
 
 use crate::model::code::STEP_OPEN;
@@ -33,7 +33,7 @@ pub(in crate::store) struct ReadyRow {
 }
 
 impl ReadyRow {
-    /// Of a step that is to become claimable.
+    /// For a step that becomes claimable.
     pub(in crate::store) fn of(tx: &WriteTx, step: &StepRow) -> ReadyRow {
         ReadyRow {
             queue: tx.memory().queue(step.step_type),

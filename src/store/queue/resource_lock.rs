@@ -183,7 +183,7 @@ pub(in crate::store) fn clear(tx: &WriteTx, key: KeyId) -> Result<()> {
     Ok(())
 }
 
-/// Removes a row whose holder is not a live step and that the caller found expired with a free file lock.
+/// Removes a row that has expired and whose file lock is free, as the caller has found, unless its holder is a live step.
 pub fn sweep(tx: &WriteTx, row: &LockRow) -> Result<bool> {
     let Some(id) = resource_key::find(tx, &row.key.0)? else { return Ok(false) };
     let changed = tx.execute(

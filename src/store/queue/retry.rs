@@ -25,7 +25,7 @@ const SCAN: usize = 5_000;
 
 /// Re-opens a group that has ended; its epoch grows, and it can end once more. `group_slice` re-opens its runs.
 ///
-/// False: no run of it failed or was cancelled. A group that is being re-opened already is left as it is.
+/// False: no run of it failed or was cancelled. A group that is already being re-opened stays unchanged.
 pub fn group(tx: &WriteTx, id: GroupId) -> Result<bool> {
     let found = tx.row(
         formatcp!(

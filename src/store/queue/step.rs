@@ -26,7 +26,7 @@ pub(in crate::store) struct StepRow {
     pub attempts: i64,
 }
 
-/// A step as it is born.
+/// A new step.
 #[derive(Debug, Clone, Copy)]
 pub(in crate::store) struct NewStep {
     pub run: RunId,

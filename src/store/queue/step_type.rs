@@ -50,7 +50,7 @@ pub fn open_queue(tx: &WriteTx, id: TypeId) -> Result<bool> {
     Ok(tx.row("SELECT moving FROM step_type WHERE id = ?1", [id.0], |row| row.get(0))?.unwrap_or(false))
 }
 
-/// No row of the type is in the shared queue any more.
+/// The shared queue has no more rows of the type.
 pub(in crate::store) fn moved(tx: &WriteTx, id: TypeId) -> Result<()> {
     tx.execute("UPDATE step_type SET moving = 0 WHERE id = ?1 AND moving = 1", [id.0])?;
     Ok(())

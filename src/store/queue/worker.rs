@@ -34,7 +34,7 @@ pub struct WorkerRow {
     pub processes: serde_json::Value,
 }
 
-/// Reserves a worker's id, so that it can take its liveness lock before anybody sees it.
+/// Reserves a worker's id, so that the worker can take its liveness lock before others see it.
 pub fn reserve(tx: &WriteTx) -> Result<WorkerId> {
     let id = tx.insert(
         "INSERT INTO worker(identity, boot_id, version, schema, pools, registered)
@@ -67,7 +67,7 @@ pub fn tell_processes(tx: &WriteTx, id: WorkerId, processes: &str) -> Result<()>
     Ok(())
 }
 
-/// A worker that stopped leaves. False: it still holds leases, which must be reaped, or was not registered any more.
+/// A worker that stopped leaves. False: it still holds leases, which must be reaped, or it was no longer registered.
 pub fn leave(tx: &WriteTx, id: WorkerId) -> Result<bool> {
     let sql = "DELETE FROM worker WHERE id = ?1 AND NOT EXISTS (SELECT 1 FROM lease WHERE worker = ?1)";
     Ok(tx.execute(sql, [id.0])? == 1)

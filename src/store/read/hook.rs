@@ -8,7 +8,7 @@ use crate::{
 use const_format::formatcp;
 use serde::Serialize;
 
-/// A hook whose attempts are used up.
+/// A hook that has no attempts left.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct FailedHook {
     pub id: i64,

@@ -1,5 +1,5 @@
 //! What people and programs read: groups, runs, steps, queues, and why a step does not run. Only reads; lists are paged
-//! by key, so that a page costs the same wherever it lies.
+//! by key, so that every page costs the same.
 
 mod ahead;
 pub mod audit;

@@ -114,7 +114,7 @@ impl Tally {
             let last = *last;
             for (_, event) in events.into_iter().filter(|(_, it)| it.group == Some(self.group)) {
                 if event.kind == EventKind::Retry {
-                    // What had failed has not any more.
+                    // What had failed no longer counts as failed.
                     *self = Tally::begin(tx, self.group)?;
                     return Ok(());
                 }

@@ -39,7 +39,7 @@ pub fn intern(tx: &WriteTx, new: &NewDefinition) -> Result<DefinitionId> {
     Ok(DefinitionId(id))
 }
 
-/// A definition as it is stored. Whether body and hash fit each other is for the reader to ask.
+/// A stored definition. The reader must check that body and hash match.
 #[derive(Debug, Clone)]
 pub struct Stored {
     pub id: DefinitionId,

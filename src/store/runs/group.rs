@@ -202,7 +202,7 @@ pub fn seal(tx: &WriteTx, group: GroupId) -> Result<()> {
     event::note(tx, EventKind::GroupStart, About::group(group))
 }
 
-/// Gives up what held a group open while it was built or re-opened, so that it may end. False: it was not so.
+/// Releases the hold that kept a group open while it was built or re-opened, so that it may end. False: there was none.
 pub(in crate::store) fn leave_phase(tx: &WriteTx, group: GroupId, phase: GroupPhase) -> Result<bool> {
     let changed = tx.execute(
         formatcp!("UPDATE run_group SET phase = {PHASE_LIVE} WHERE id = ?1 AND phase = ?2"),
@@ -256,7 +256,7 @@ pub fn open_slice(tx: &WriteTx, group: GroupId, limit: usize) -> Result<bool> {
     Ok(more && reached < until)
 }
 
-/// Sealed groups whose first steps are not all in place: a crash came between.
+/// Sealed groups whose first steps are not all in place, because of a crash.
 pub fn unopened(tx: &ReadTx) -> Result<Vec<GroupId>> {
     tx.rows(
         formatcp!(

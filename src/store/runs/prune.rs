@@ -105,7 +105,7 @@ pub fn unfinished(tx: &ReadTx) -> Result<Vec<GroupId>> {
     )
 }
 
-/// Takes a group out of everybody's sight. False: it is not there, was re-opened, or something of it is still to be done.
+/// Hides a group. False: it does not exist, was re-opened, or still has work to do.
 pub fn begin(tx: &WriteTx, id: GroupId) -> Result<bool> {
     let sql = format!("UPDATE run_group AS g SET phase = {PHASE_PRUNING} WHERE g.id = ?1 AND {FREE}");
     if tx.execute(&sql, [id.0])? == 0 {

@@ -62,7 +62,7 @@ pub(in crate::store) fn steps_ended(
 pub(in crate::store) const END_CHAIN: &str =
     "UPDATE run SET unfinished = 0, failed = ?2, cancelled = ?3, ended = ?4 WHERE id = ?1 AND ended IS NULL";
 
-/// Ends a chain of which no step is open any more, with what its steps say. Idempotent.
+/// Ends a chain that has no open step left, with the status that its steps give. Idempotent.
 pub(in crate::store) fn end_chain(tx: &WriteTx, run: RunId, group: GroupId) -> Result<()> {
     let (failed, cancelled) = counts(tx, run)?;
     let changed = tx.execute(END_CHAIN, params![run.0, failed, cancelled, tx.now().0])?;

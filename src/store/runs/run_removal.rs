@@ -23,7 +23,7 @@ pub(in crate::store) struct Gone {
 }
 
 /// Deletes a run and takes it out of its group's counts. `uncached`: its results are not to be taken up again either.
-/// `files` gets the artifacts to which nothing refers any more.
+/// `files` gets the artifacts that nothing refers to any longer.
 pub(in crate::store) fn remove(
     tx: &WriteTx,
     run: RunId,
@@ -83,7 +83,7 @@ fn give_up(tx: &WriteTx, output: OutputId, files: &mut Vec<ArtifactHash>) -> Res
     Ok(())
 }
 
-/// Deletes the row of an artifact to which nothing refers any more.
+/// Deletes the row of an artifact that nothing refers to any longer.
 pub(in crate::store) fn forget_artifact(tx: &WriteTx, id: ArtifactId, files: &mut Vec<ArtifactHash>) -> Result<()> {
     let hash = tx.row("SELECT hash FROM artifact WHERE id = ?1", [id.0], |row| row.get(0).map(ArtifactHash))?;
     artifact::forget_unused(tx, id)?;

@@ -41,7 +41,7 @@ fn condition(node: &Node, values: &mut Vec<Value>) -> String {
     }
 }
 
-/// A URI is compared as it is kept and as a person reads it: `file:///a/policy%203.md` is also `/a/policy 3.md`.
+/// A URI is compared both as stored and as a person reads it: `file:///a/policy%203.md` is also `/a/policy 3.md`.
 fn on_uri(comparison: Comparison, text: &str, values: &mut Vec<Value>) -> String {
     let (sign, text) = (sign(comparison), bound(Value::Text(text.to_string()), values));
     let word = if comparison == Comparison::NotEqual { "AND" } else { "OR" };

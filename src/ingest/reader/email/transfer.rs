@@ -3,7 +3,7 @@
 
 use mail_parser::decoders::base64::base64_decode;
 
-/// Bytes that are no base64 are skipped, as RFC 2045 asks; what stands behind the end is not read.
+/// Bytes that are not base64 are skipped, as RFC 2045 asks; nothing behind the end is read.
 pub(super) fn base64(text: &[u8]) -> Vec<u8> {
     let digits = text.iter().copied().take_while(|it| *it != b'=');
     let digits: Vec<u8> = digits.filter(|it| it.is_ascii_alphanumeric() || matches!(it, b'+' | b'/')).collect();

@@ -2,7 +2,7 @@
 //! that the engine keeps anyway. Only reads.
 //!
 //! Runs are ordered by (group, run). A page skips whole groups by their counts, so that what it costs does not depend on
-//! how much lies before it; within a group it walks an index.
+//! how much comes before it; within a group it walks an index.
 
 mod group;
 mod history;
