@@ -42,7 +42,7 @@ pub(super) fn key(state: &WorkerState, task: &Task, cancel: &CancelToken) -> Opt
             (name.clone(), left)
         })
         .collect();
-    // Templates among the variables are in the step's hash, and what they are made of is here.
+    // The step's hash covers the templates of variables; this covers the values in them.
     let worker = match &step.action {
         Action::Worker { worker, .. } => task.known.definition.workers.get(worker),
         _ => None,

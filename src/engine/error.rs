@@ -84,7 +84,7 @@ impl Error {
         }
     }
 
-    /// What was asked for can't be understood or can't be done.
+    /// The request can't be understood or can't be done.
     pub fn refused(what: impl Into<String>, hint: Option<&'static str>) -> Error {
         Error::Refused { kind: Kind::Invalid, what: what.into(), hint }
     }

@@ -182,7 +182,7 @@ impl std::fmt::Debug for Engine {
 
 /// Work that no step asks for.
 pub trait Chore: Send + Sync {
-    /// Does what is due and possible now. Returns when to look again; None: after the next commit.
+    /// Does the due work that is possible now. Returns when to look again; None: after the next commit.
     fn look(&self, engine: &Engine) -> Option<Millis>;
 }
 

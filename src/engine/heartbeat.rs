@@ -21,7 +21,7 @@ pub(super) struct Heartbeat {
     asleep: AtomicBool,
     /// Claims that were sent and not answered: a lease may come at any moment, however long they wait for their turn.
     claims: AtomicUsize,
-    /// Others look here for what it does; 0 until it has begun.
+    /// Shows others that it is alive; 0 until it has begun.
     pub thread: AtomicU32,
 }
 

@@ -18,7 +18,7 @@ use std::{
     time::UNIX_EPOCH,
 };
 
-/// A liveness lock file unchanged for so long does not belong to a starting worker.
+/// A liveness lock file that has not changed for this long does not belong to a starting worker.
 const OLD: Millis = Millis::minutes(10);
 
 /// The worker that a file in `workers/` is the lock of. Up to schema version 4 it was called `w7.life`.
@@ -94,7 +94,7 @@ pub(super) fn look(home: &Path, worker: WorkerId) -> io::Result<(LockState, Opti
     Ok((FileLock::probe(&path(home, worker))?, last_beat(home, worker)))
 }
 
-/// None: it has not beaten yet, or what it wrote can't be read.
+/// None: no heartbeat yet, or an unreadable one.
 pub(super) fn last_beat(home: &Path, worker: WorkerId) -> Option<Beat> {
     let text = ownership::read_to_string(&path(home, worker)).ok()?;
     let mut words = text.split_ascii_whitespace();

@@ -3,7 +3,7 @@
 use super::error::{Error, Result};
 use crate::{model::Bytes, os::limits};
 
-/// What is to be done.
+/// The work ahead.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Needs {
     /// Running steps.
@@ -24,7 +24,7 @@ impl Needs {
         }
     }
 
-    /// Counts what is mapped, not what is used: the stacks of threads, the program, the databases' caches.
+    /// Counts mapped memory, not used memory: thread stacks, the program, database caches.
     fn address_space(self) -> Bytes {
         match self {
             Needs::Work => Bytes::mib(384),
@@ -41,7 +41,7 @@ impl Needs {
     }
 }
 
-/// Raises the limit on open files as far as this process may, and refuses limits below what is needed.
+/// Raises the limit on open files as far as this process may, and refuses limits that are too low.
 pub fn check_needs(needs: Needs) -> Result<()> {
     if let Err(error) = limits::raise_open_files() {
         tracing::debug!(%error, "could not raise the limit on open files");

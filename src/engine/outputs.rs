@@ -158,7 +158,7 @@ struct Found {
     links: Links,
 }
 
-/// The names of files, with their sizes, and of links; sorted. Refuses what can't be kept.
+/// The names of files, with their sizes, and of links; sorted. Refuses anything that can't be kept.
 fn list(root: &Folder, path: &Path, most: Option<Bytes>, until: Until) -> Result<Found> {
     let mut found = Found::default();
     let mut folders = vec![PathBuf::new()];

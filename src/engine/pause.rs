@@ -12,7 +12,7 @@ impl Engine {
         Ok(self.store.write(move |tx| pause::group(tx, id))?)
     }
 
-    /// The same until what it waits for is there again. False: it is paused already, or has ended.
+    /// Pauses it until the thing that it waits for is back. False: it is already paused, or has ended.
     pub fn pause_group_for(&self, id: GroupId, reason: &str) -> Result<bool> {
         let reason = reason.to_string();
         Ok(self.store.write(move |tx| pause::group_for(tx, id, &reason))?)

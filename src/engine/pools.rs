@@ -23,7 +23,7 @@ pub(super) struct Pool {
 }
 
 impl Pool {
-    /// Gives each typed pool its queue, and moves what waits elsewhere into it.
+    /// Gives each typed pool its queue, and moves waiting steps of the type into it.
     pub(super) fn open_all(engine: &Engine, sizes: &BTreeMap<String, usize>) -> Result<Vec<Pool>> {
         let mut typed = Vec::new();
         for (name, size) in sizes.iter().filter(|it| it.0 != "*" && *it.1 > 0) {

@@ -35,7 +35,7 @@ pub struct Prune {
     pub outputs: Outputs,
 }
 
-/// What was pruned.
+/// The result of a prune.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Pruned {
     pub groups: u64,

@@ -9,12 +9,12 @@ use crate::{
 };
 use std::collections::BTreeSet;
 
-/// How often a worker looks for what others left. A verb that is still at work is given this long, too.
+/// How often a worker looks for unfinished work of others. A verb that is still running gets this long, too.
 pub(super) const INTERVAL: Millis = Millis::seconds(5);
 /// Runs or steps of one transaction.
 const SLICE: usize = 100;
 
-/// What can stop between two transactions.
+/// Work that can stop between two transactions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Half {
     Opened,
@@ -42,7 +42,7 @@ impl Recovery {
         sweep_files(engine)
     }
 
-    /// Finishes what was half done at the last look and still is: a process that died, or gave up on a full disk, left it.
+    /// Finishes work that was half done at the last look and still is: its process died, or gave up on a full disk.
     pub(super) fn look(&mut self, engine: &Engine) -> Result<()> {
         let found = list(engine)?;
         self.finished.retain(|it| found.contains(it));

@@ -35,7 +35,7 @@ const LOOK: Duration = Duration::from_millis(50);
 /// How long to wait for a key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LockWait {
-    /// Not at all: fail with who holds it.
+    /// Not at all: fail, and name the holder.
     No,
     AtMost(Millis),
     Forever,
@@ -84,7 +84,7 @@ impl Drop for KeyGuard {
 }
 
 impl Engine {
-    /// The file whose lock excludes all writers of a key. For a vector database it is beside it.
+    /// The file whose lock excludes all writers of a key. For a vector database it is next to the database.
     pub fn lock_file(&self, key: &ResourceKey) -> PathBuf {
         match key.0.strip_prefix("vec:") {
             Some(path) => PathBuf::from(format!("{path}.lock")),

@@ -17,7 +17,7 @@ impl Engine {
         Ok(reopened)
     }
 
-    /// Re-opens one step and what was cancelled with it. How many steps are PENDING again.
+    /// Re-opens one step and the steps that were cancelled with it. Returns how many are PENDING again.
     pub fn retry_step(&self, id: StepId) -> Result<usize> {
         Ok(self.store.write(move |tx| retry::step(tx, id))?)
     }

@@ -39,7 +39,7 @@ pub(super) fn judge(
     let logs = logs.into_iter().filter_map(compress).collect::<Vec<_>>();
     match verdict {
         Verdict::Complete => {
-            // What is remembered must be found again, also where nothing was left.
+            // A remembered result must be found again, even an empty one.
             let kept = report.value.is_some() || !files.is_empty() || !links.is_empty() || cache_key.is_some();
             let output =
                 kept.then(|| NewOutput { value: report.value.map(|it| it.to_string()), files, executable, links });

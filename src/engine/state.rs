@@ -44,12 +44,12 @@ pub(super) struct WorkerState {
     pub worker_pools: WorkerPools,
     /// The number changes when a reaped worker wakes up and registers again.
     pub membership: Mutex<Membership>,
-    /// What runs. To be added to by `begin` alone, which rouses the heartbeat.
+    /// The running attempts. Only `begin` adds one, and wakes the heartbeat.
     pub attempts: Mutex<HashMap<Lease, CancelToken>>,
     pub heartbeat: Heartbeat,
-    /// Stop claiming; what runs may finish.
+    /// Stop claiming; running steps may finish.
     pub draining: AtomicBool,
-    /// The time of what still runs is over.
+    /// The time for running steps to finish is over.
     pub interrupted: AtomicBool,
     /// Everything is settled: the watcher may end.
     pub finished: AtomicBool,

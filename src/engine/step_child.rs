@@ -64,7 +64,7 @@ struct Request {
 #[derive(Serialize, Deserialize)]
 enum Answer {
     Ended(Box<Ended>),
-    /// This program has no such kind: the one that asked has registered it itself.
+    /// This program has no such kind: the program that asked has registered it itself.
     Unknown,
 }
 
@@ -174,7 +174,7 @@ fn attempt(engine: &Engine, cx: &StepContext, name: &str) -> Result<Option<StepR
         let lock = copy.map_err(|source| Error::Io { action: "share the lock with", path: dir.clone(), source })?;
         spec.kept_fds.push(OwnedFd::from(lock));
     }
-    // What it stores is protected from sweeps until the row is committed here.
+    // Its artifacts are protected from sweeps until the row is committed here.
     let guard = engine.artifacts.hold()?;
     let end = process::run(&spec, cx.cancel);
     let mut result = match answer(&dir, &end) {

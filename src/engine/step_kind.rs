@@ -121,7 +121,7 @@ impl StepResult {
         StepResult::ended(Outcome::retryable(kind, message))
     }
 
-    /// What was needed could not be made ready; or, after it `ran`, its result could not be kept.
+    /// Its needs could not be prepared; or, after it `ran`, its result could not be kept.
     pub(super) fn not_run(error: &Error, ran: bool) -> StepResult {
         StepResult::ended(error.outcome(ran))
     }

@@ -40,7 +40,7 @@ pub struct Submission {
     pub name: Option<String>,
     /// Higher priorities run first.
     pub priority: i64,
-    /// Its share beside other groups of its priority, from 1 to 1000.
+    /// Its share relative to other groups of its priority, from 1 to 1000.
     pub weight: i64,
     /// A key that makes the submission idempotent: submitting it again makes no second group.
     pub key: Option<String>,

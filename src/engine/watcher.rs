@@ -299,7 +299,7 @@ impl Watcher {
 
     fn due(&mut self) {
         if self.next_due.is_some_and(|due| due <= self.state.engine.store.now()) {
-            // The claim promotes what is due; what is due next shows with that commit.
+            // The claim promotes due steps; its commit shows when the next one is due.
             self.next_due = None;
             self.state.ring();
         }
@@ -402,7 +402,7 @@ fn heartbeat_of(worker: &WorkerRow, thread: u32) -> Option<ThreadLook> {
         true => None,
         false => {
             let seen = thread_stat::look(&worker.identity, thread)?;
-            // It may wait for what another thread holds that gets no processor.
+            // It may wait for something that a starved thread holds.
             let excused = seen.state == ThreadState::Waits && thread_stat::is_any_at_work(&worker.identity);
             Some(if excused { ThreadLook { state: ThreadState::Runs, ..seen } } else { seen })
         }

@@ -151,7 +151,7 @@ impl Worker {
         Ok(self.state.engine.store.read(|tx| store::idle::is_idle(tx, scope))?)
     }
 
-    /// Stops claiming at once; what runs may finish.
+    /// Stops claiming at once; running steps may finish.
     pub fn drain(&self) {
         self.state.draining.store(true, Ordering::Release);
         self.state.ring_all();

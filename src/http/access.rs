@@ -79,7 +79,7 @@ impl Caller {
     }
 }
 
-/// What is asked of requests, fixed at start.
+/// The rules for requests, fixed at start.
 pub struct Access {
     token: Token,
     bound: IpAddr,
@@ -246,7 +246,7 @@ fn credential(headers: &HeaderMap) -> Option<&[u8]> {
     bearer.or_else(|| headers.get("x-api-key").map(|it| it.as_bytes().trim_ascii()))
 }
 
-/// Middleware: turns away what is not meant for us.
+/// Middleware: refuses requests that are not meant for us.
 pub async fn door(State(app): State<App>, request: Request, next: Next) -> Response {
     let mut response = match app.access().at_door(request.method(), request.uri(), request.headers()) {
         Ok(()) => next.run(request).await,

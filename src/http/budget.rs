@@ -1,4 +1,4 @@
-//! What all requests together may hold in memory of what they have sent.
+//! How much memory the bodies of all requests may take together.
 
 use axum::body::{Body, Bytes, HttpBody};
 use std::{
@@ -30,7 +30,7 @@ pub struct Budget {
 pub struct Charge {
     budget: Arc<Budget>,
     held: AtomicUsize,
-    /// What it sends goes to disk piece by piece; only what is kept is charged.
+    /// Its body goes to disk piece by piece; only the part in memory is charged.
     streams: AtomicBool,
     refused: AtomicBool,
 }

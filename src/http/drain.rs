@@ -1,4 +1,4 @@
-//! What is left of a request's body when its answer is ready: a little of it is taken and dropped, so that the connection
+//! The rest of a request's body when its answer is ready: a little of it is read and dropped, so that the connection
 //! can be used again; with more of it the response says that the connection ends.
 
 use axum::body::{Bytes, HttpBody};

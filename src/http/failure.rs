@@ -37,7 +37,7 @@ pub struct Failure {
 }
 
 impl Failure {
-    /// A status that is none becomes 500.
+    /// An invalid status becomes 500.
     pub fn new(status: u16, message: impl Into<String>) -> Failure {
         let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         Failure { status, message: message.into(), hint: None, code: None, retry_after: None }
@@ -63,7 +63,7 @@ impl Failure {
         Failure::new(413, format!("a body may have at most {most} bytes (setting `http.body`)"))
     }
 
-    /// 503: try again after so many seconds.
+    /// 503, with the number of seconds to wait before trying again.
     pub fn unavailable(message: impl Into<String>, retry_after: u32) -> Failure {
         Failure { retry_after: Some(retry_after), ..Failure::new(503, message) }
     }
@@ -119,7 +119,7 @@ pub async fn shape(request: Request, next: Next) -> Response {
     Failure::new(status.as_u16(), message).into_response()
 }
 
-/// A short text; what is longer or no text is left out.
+/// A short text; a longer one, or binary data, is left out.
 async fn text_of(body: Body) -> String {
     if body.size_hint().upper().is_none_or(|it| it > LONGEST as u64) {
         return String::new();

@@ -1,4 +1,4 @@
-//! `/health`: whether the engine can make progress, and what it is made of just now.
+//! `/health`: whether the engine can make progress, and its present state.
 //!
 //! It takes no lock that a step can hold, asks neither the database nor the disk itself, and answers within a second
 //! whatever hangs.

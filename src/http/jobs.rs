@@ -62,7 +62,7 @@ impl Jobs {
         (queue.waiting.len(), queue.threads - queue.idle)
     }
 
-    /// Drops what waits and joins the threads that are idle or become so; one that is stuck is left behind.
+    /// Drops waiting jobs and joins the threads that have ended; one that is stuck is left behind.
     pub fn close(&self) {
         let mut queue = lock(&self.shared.queue);
         queue.closed = true;

@@ -121,7 +121,7 @@ impl App {
         }))
     }
 
-    /// For handlers only inside `blocking`: what it does may wait for the disk.
+    /// Handlers use it only inside `blocking`: it may wait for the disk.
     pub fn engine(&self) -> &Engine {
         &self.0.parts.engine
     }

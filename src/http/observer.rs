@@ -34,7 +34,7 @@ pub struct Observation {
     pub free_disk: Option<Bytes>,
 }
 
-/// Asks for looks and hands out what they saw.
+/// Asks for looks and returns the observations.
 pub struct Observer {
     request: Arc<Request>,
     observation: watch::Receiver<Option<Arc<Observation>>>,
@@ -49,7 +49,7 @@ struct Request {
 #[derive(Default)]
 struct State {
     wanted: bool,
-    /// Since when the present look has been under way.
+    /// When the present look began.
     looking: Option<Instant>,
 }
 

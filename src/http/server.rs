@@ -47,7 +47,7 @@ pub struct Limits {
     /// Bytes of a request's target, and of its header fields together: 414 and 431 beyond.
     pub target: usize,
     pub fields: usize,
-    /// Bytes of a request's head, and of the buffer of a connection. What is larger is no HTTP to us: it gets a bare status.
+    /// Bytes of a request's head, and of the buffer of a connection. A larger one is not parsed as HTTP: it gets a bare status.
     pub buffer: usize,
 }
 
@@ -114,7 +114,7 @@ impl Server {
         let threads = Threads::default();
         threads.start("windlass-http", move || {
             runtime.block_on(listen(listener, (router, budget), limits, connections, stopped));
-            // What is left has had its deadline.
+            // The rest has had its deadline.
             runtime.shutdown_background();
         })?;
         Ok(Server { address, stop, threads })
@@ -262,7 +262,7 @@ where
     (response, drain)
 }
 
-/// What is said beforehand is refused beforehand; a body that does not say its size is cut off at the limit.
+/// A body that announces its size is refused before it is read; one without a size is cut off at the limit.
 fn too_large(head: &Parts, body: u64, limits: Limits) -> Option<Failure> {
     let target = head.uri.path_and_query().map_or(0, |it| it.as_str().len());
     let of_fields = |it: &HeaderMap| it.iter().map(|(name, value)| name.as_str().len() + value.len()).sum::<usize>();

@@ -37,7 +37,7 @@ pub const HEADER: &str = "x-windlass-session";
 const LINK_LASTS: Duration = Duration::from_secs(600);
 /// Links that may wait at a time; the oldest goes first.
 const LINKS: usize = 32;
-/// A session ends when it was not used for so long; time in which the machine sleeps counts.
+/// A session ends after this long without use; time in which the machine sleeps counts.
 const IDLE: Duration = Duration::from_secs(12 * 3600);
 /// And when it is this old, used or not.
 const SESSION_LASTS: Duration = Duration::from_secs(7 * 86_400);
@@ -189,7 +189,7 @@ struct Opened {
     expires_in: u64,
 }
 
-/// What was ended.
+/// The sessions that were ended.
 #[derive(Serialize, ToSchema)]
 struct Ended {
     /// How many sessions.

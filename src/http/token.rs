@@ -63,7 +63,7 @@ impl Token {
     }
 }
 
-/// What is kept of a secret that is only compared.
+/// The digest of a secret that is only compared.
 pub(super) fn digest(bytes: &[u8]) -> [u8; 32] {
     Sha256::digest(bytes).into()
 }
@@ -112,7 +112,7 @@ fn write(home: &Path, path: &Path, token: &str) -> io::Result<()> {
     Ok(())
 }
 
-/// A token that others can read is taken back from them; what they read before they still know.
+/// Makes a token unreadable for others; a token that they have read before, they still know.
 fn tighten(path: &Path) {
     let Ok(metadata) = fs::symlink_metadata(path) else { return };
     if metadata.is_file() && metadata.permissions().mode() & 0o077 != 0 {

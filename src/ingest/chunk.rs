@@ -21,7 +21,7 @@ pub struct ChunkOptions {
     pub size: u32,
     /// What the next chunk repeats of one that was full. At most half of `size`.
     pub overlap: u32,
-    /// What no chunk exceeds. Only a table or a code block kept whole is larger than `size`.
+    /// The limit of every chunk. Only a table or a code block that is kept whole is larger than `size`.
     pub max: u32,
 }
 
@@ -252,7 +252,7 @@ impl Packing<'_> {
             if self.fresh < self.atoms.len() {
                 self.close(true);
             }
-            // What is repeated gives way to what is new.
+            // Repeated text gives way to new text.
             if !self.fits(atom.tokens, atom.range.len(), size) {
                 self.start = self.atoms.len();
                 self.tokens = 0;
@@ -287,7 +287,7 @@ impl Packing<'_> {
         if repeats {
             self.repeat();
         }
-        // What is in an earlier chunk and is not repeated is not looked at again.
+        // Text of an earlier chunk that is not repeated is not looked at again.
         self.atoms.drain(..self.start);
         self.fresh -= self.start;
         self.start = 0;

@@ -16,7 +16,7 @@ use std::time::Duration;
 use ureq::Agent;
 
 const CONNECT: Duration = Duration::from_secs(10);
-/// What an answer takes beside the text.
+/// The size of an answer besides the text.
 const AROUND: u64 = 1 << 20;
 const REFUSAL: u64 = 64 << 10;
 const SHOWN: usize = 300;

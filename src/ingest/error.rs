@@ -73,7 +73,7 @@ impl Error {
         Error::Refused { kind: Kind::Invalid, what: what.into(), hint: Some(hint) }
     }
 
-    /// What was asked for makes sense, but not now.
+    /// The request makes sense, but not now.
     pub(super) fn conflict(what: impl Into<String>, hint: &'static str) -> Error {
         Error::Refused { kind: Kind::Conflict, what: what.into(), hint: Some(hint) }
     }

@@ -90,7 +90,7 @@ fn agent(limits: &FetchLimits) -> Agent {
         .user_agent(concat!("windlass/", env!("CARGO_PKG_VERSION")));
     match limits.reach {
         Reach::Anywhere => config.build().into(),
-        // A proxy would look the name up itself, where nobody judges what it finds.
+        // A proxy would resolve the name itself, and we could not check the address.
         Reach::Public => judged(config.proxy(None).build(), is_public),
     }
 }

@@ -17,7 +17,7 @@ pub fn of(absolute: &Path) -> String {
     format!("file://{}", percent_encode(absolute.as_os_str().as_encoded_bytes(), PATH))
 }
 
-/// The local path of a `file://` URI. None: it is no such URI, or not well-formed.
+/// The local path of a `file://` URI. None: it is another kind of URI, or not well-formed.
 pub fn path_of(uri: &str) -> Option<PathBuf> {
     let encoded = uri.strip_prefix("file://").filter(|path| path.starts_with('/'))?;
     let is_code = |rest: &str| rest.as_bytes().get(..2).is_some_and(|code| code.iter().all(u8::is_ascii_hexdigit));

@@ -60,7 +60,7 @@ impl ItemDocument {
         path_of(&self.uri).map_or_else(|| self.uri.clone(), |it| it.to_string_lossy().into_owned())
     }
 
-    /// Opens the file of `path`, unless what has become a link meanwhile leads elsewhere.
+    /// Opens the file of `path`, unless it has become a link that leads elsewhere.
     pub fn open(&self) -> io::Result<File> {
         open(self.file.as_deref().unwrap_or(&self.uri), self.within.as_deref())
     }

@@ -38,7 +38,7 @@ impl Stored {
     }
 }
 
-/// A set as a file of it would be; what is not set has no place there.
+/// A set in the form of its file; parameters that are not set are left out.
 fn written_out(set: &ParameterSet) -> String {
     let mut text = format!("{BUILTIN_TEXT_HEAD}id: {}\nname: {}\nconfig:\n", set.id, set.name);
     for stage in STAGES {

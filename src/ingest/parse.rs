@@ -61,7 +61,7 @@ pub(super) fn finished(mut document: ParsedDocument, media_type: MediaType, byte
     document
 }
 
-/// Deep nesting costs stack: this much is reserved, in bytes, and only what is used is ever resident.
+/// Deep nesting costs stack: this many bytes are reserved, and only the used part becomes resident.
 const STACK: usize = 64 << 20;
 
 /// Runs a reader with a known stack. A panic in a format's library is a malformed document, not the end of the process.

@@ -87,7 +87,7 @@ impl ParseError {
     }
 }
 
-/// Refuses what is larger than the limit, in bytes.
+/// Refuses a document that is larger than the limit, in bytes.
 pub(super) fn check_size(what: &str, size: u64, limit: u64) -> Result<(), ParseError> {
     match size > limit {
         true => Err(ParseError::TooLarge { what: what.to_string(), size, limit }),

@@ -11,7 +11,7 @@ pub struct ParseOptions {
     pub max_bytes: u64,
     /// The most text that a document may unfold to, in bytes of Markdown.
     pub max_text: usize,
-    /// Reads what is left of a document that was cut off, with a warning, instead of failing it.
+    /// Reads the rest of a truncated document, with a warning, instead of failing it.
     pub salvage: bool,
     /// Opens encrypted documents. Never printed or stored.
     #[serde(skip)]

@@ -18,8 +18,8 @@ const SLICE: usize = 200;
 /// How many deletions a search leaves out by name.
 const HIDDEN_MAX: usize = 10_000;
 
-/// Removes what is recorded as still to be removed, under the lock of each vector database. False: another holder has one
-/// of them longer than `wait`; what is left is taken out when the lock is free.
+/// Does the recorded removals, under the lock of each vector database. False: another holder has one
+/// of them longer than `wait`; the rest is removed when the lock is free.
 pub fn finish(engine: &Engine, holder: Holder, wait: LockWait) -> Result<bool> {
     let mut all = true;
     for database in engine.store().read(document_removal::databases)? {

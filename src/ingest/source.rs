@@ -19,7 +19,7 @@ use std::{
     time::UNIX_EPOCH,
 };
 
-/// What is taken from a directory. Files that are named themselves are always taken.
+/// Which files of a directory are included. A file that is named itself is always included.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Default)]
 #[serde(deny_unknown_fields, default)]
 pub struct SourceOptions {
@@ -40,7 +40,7 @@ pub struct SourceOptions {
 #[derive(Debug, Clone, PartialEq)]
 pub struct SourceFile {
     pub path: PathBuf,
-    /// `file://` and the absolute path, percent-encoded byte by byte, so that names that are no UTF-8 keep their own URI.
+    /// `file://` and the absolute path, percent-encoded byte by byte, so that names that are not UTF-8 keep distinct URIs.
     pub uri: String,
     /// In bytes.
     pub size: u64,
@@ -56,7 +56,7 @@ pub struct SourceFile {
     pub kept: Option<ArtifactHash>,
 }
 
-/// What a walk found, and what it had to leave out.
+/// The files that a walk found, and those that it had to leave out.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Listing {
     /// Sorted by URI, each file once.
@@ -288,7 +288,7 @@ fn described(path: &Path) -> Option<PathBuf> {
     Some(PathBuf::from(os_string(kept)))
 }
 
-/// A sidecar that is a link out of its directory is none, unless links are followed.
+/// A sidecar that links out of its directory is ignored, unless links are followed.
 fn sidecar(path: &Path, options: &SourceOptions) -> Result<Option<Value>, SourceError> {
     let mut name = path.as_os_str().to_os_string();
     name.push(SIDECAR);

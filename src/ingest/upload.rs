@@ -17,7 +17,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// What is known of a document beside its bytes.
+/// The properties of a document besides its bytes.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct UploadedDocument {
     pub source: String,

@@ -100,7 +100,7 @@ impl ShimHandle {
         self.control.as_fd()
     }
 
-    /// Reads what has come; waits when nothing has.
+    /// Reads the available output; waits if there is none.
     pub fn hear(&mut self) {
         let mut bytes = [0; 16 * RECORD];
         match self.control.read(&mut bytes) {
@@ -138,7 +138,7 @@ impl ShimHandle {
         self.leader.as_ref().is_some_and(Leader::is_stopped)
     }
 
-    /// What was left of the tree when the shim was killed, and is ended by now.
+    /// Processes of the tree that survived the kill of the shim; they have been ended.
     pub fn left(&self) -> Left {
         self.left
     }

@@ -49,7 +49,7 @@ impl Live {
         behind.then_some(self.next)
     }
 
-    /// Writes what was printed since the last time. A disk that can't take it costs the follower his view, no more.
+    /// Writes the output since the last time. If the disk can't take it, only the follower misses it.
     pub fn look(&mut self, captured: [&Captured; 2], now: Instant) {
         if now < self.next || self.due(captured).is_none() {
             return;

@@ -9,7 +9,7 @@ use std::{
     },
 };
 
-/// Whether the `main` of this program asks what it was started as.
+/// Whether the `main` of this program checks the role that it was started in.
 static ASKED: AtomicBool = AtomicBool::new(false);
 static CHOSEN: Mutex<Option<PathBuf>> = Mutex::new(None);
 
@@ -35,7 +35,7 @@ pub fn is_this_program() -> bool {
 }
 
 /// The program to execute: the chosen one, else this program when its `main` asks whether it is a shim, else a
-/// `windlass` beside this program.
+/// `windlass` next to this program.
 pub fn program() -> Result<PathBuf, String> {
     if let Some(chosen) = CHOSEN.lock().unpoisoned().clone() {
         return Ok(chosen);

@@ -61,7 +61,7 @@ struct Shim {
     config: ShimConfig,
     /// None once the engine is gone.
     control: Option<UnixStream>,
-    /// The child, until it was waited for: so long its process group can't be anybody else's.
+    /// The child, until it is waited for: until then no other process can have its process group.
     child: Option<u32>,
     killing: bool,
     tree: Tree,
@@ -276,7 +276,7 @@ impl Shim {
     }
 }
 
-/// What was seen of the tree so far.
+/// The processes of the tree that were seen so far.
 struct Tree {
     /// The largest sum of current resident sizes, in bytes. Pages that processes share count for each.
     peak_rss: Option<u64>,

@@ -12,7 +12,7 @@ use std::{path::Path, time::Duration};
 
 const PAGES: i32 = 500;
 
-/// Copies the state of one moment into a new file without a log beside it. False: `go_on` said no.
+/// Copies the state of one moment into a new file, without a log. False: `go_on` said no.
 pub fn copy(from: &Path, to: &Path, go_on: &dyn Fn() -> bool) -> Result<bool> {
     let failed = |source| Error::sql("copy", from, source);
     let mut source = connection::open(from, Access::Read, Durability::Full)?;
@@ -35,7 +35,7 @@ pub fn copy(from: &Path, to: &Path, go_on: &dyn Fn() -> bool) -> Result<bool> {
     Ok(true)
 }
 
-/// Refuses a copy that is no vector database, or holds what is not ours.
+/// Refuses a copy that is not a vector database, or has anything that is not ours.
 pub fn check_copy(path: &Path) -> Result<()> {
     super::VectorDb::open(path, &super::OpenOptions::default()).map(drop)
 }

@@ -115,7 +115,7 @@ pub(super) fn harden(db: &Connection, path: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Refuses a schema that is not ours, by the names of what differs. One of an older version may lack what is new, and have
+/// Refuses a schema that is not ours, and names the differences. One of an older version may lack what is new, and have
 /// had other columns.
 pub(super) fn check_schema(db: &Connection, path: &Path, version: i64) -> Result<()> {
     let read = || {
@@ -152,7 +152,7 @@ fn set(db: &Connection, path: &Path, pragma: &'static str, wanted: i64) -> Resul
     db.pragma_update(None, pragma, wanted).map_err(failed)?;
     let found: Option<i64> = match db.pragma_query_value(None, pragma, |row| row.get(0)) {
         Ok(found) => Some(found),
-        // A build of SQLite without memory mapping answers `mmap_size` with no row: there is none to switch off.
+        // A build of SQLite without memory mapping answers `mmap_size` with no row: there is nothing to switch off.
         Err(rusqlite::Error::QueryReturnedNoRows) if pragma == "mmap_size" => Some(0),
         Err(error) => return Err(failed(error)),
     };

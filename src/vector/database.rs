@@ -50,7 +50,7 @@ pub struct VectorDb {
 impl VectorDb {
     /// Opens a database for reading.
     ///
-    /// Fails with [`Error::NotFound`] where there is none, also where a crash left an empty file behind.
+    /// Fails with [`Error::NotFound`] if there is none, or if a crash left an empty file behind.
     pub fn open(path: &Path, options: &OpenOptions) -> Result<VectorDb> {
         if fs::metadata(path).is_ok_and(|it| it.is_dir()) {
             return Err(Error::NotAVectorDatabase { path: path.to_path_buf() });
@@ -69,7 +69,7 @@ impl VectorDb {
         }
     }
 
-    /// Opens a database for writing, and makes it first where there is none. The caller holds the file lock.
+    /// Opens a database for writing, and creates it if there is none. The caller holds the file lock.
     ///
     /// `chunk_params` (a JSON object) is recorded in a new database; [`VectorDb::record_chunk_params`] changes it later.
     /// Fails with [`Error::Embedder`] when the database was made with another embedder or dimension.
@@ -296,7 +296,8 @@ fn identity(db: &Connection, path: &Path) -> Result<Identity> {
     }
 }
 
-/// Refuses to write what another user owns or can write, or as root into his directory. It may be read.
+/// Refuses to write a database that another user owns or can write, or, as root, one in another user's directory. Reads are
+/// allowed.
 pub fn refuse_other_owners(path: &Path) -> Result<()> {
     match ownership::check_through_link(path)? {
         None => ownership::check_place(path)?,

@@ -140,7 +140,7 @@ impl VectorDb {
 
     /// Removes documents, some at a time in transactions of their own, and counts those that were there.
     ///
-    /// If it fails in the middle, what it has removed stays removed; running it again continues.
+    /// If it fails in the middle, the documents removed so far stay removed; running it again continues.
     pub fn remove_documents(&mut self, epoch: Epoch, documents: &[Removal<'_>]) -> Result<usize> {
         let mut removed = 0;
         for slice in documents.chunks(REMOVED_AT_ONCE) {

@@ -1,6 +1,6 @@
 //! Reading a database of another user without leaving a file beside it.
 //!
-//! SQLite makes `-wal` and `-shm` beside a database that it opens, even to read it. Where both are there it needs no more.
+//! SQLite creates `-wal` and `-shm` for a database that it opens, even to read it, unless both exist.
 
 use super::{Error, Result};
 use crate::os::ownership;

@@ -23,7 +23,7 @@ const NOT_WHOLE: &str = "
                   OR c.id NOT IN (SELECT id FROM chunk_text_docsize)))
     ORDER BY d.source, d.uri";
 
-/// Chunks without a document go first, as they make orphans of what hangs on them.
+/// Chunks without a document go first, since rows that belong to them become orphans.
 const ORPHANS: &[&str] = &[
     "DELETE FROM version WHERE document NOT IN (SELECT id FROM document)",
     "DELETE FROM vector WHERE chunk IN (SELECT id FROM chunk WHERE document NOT IN (SELECT id FROM document))",

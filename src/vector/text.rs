@@ -4,7 +4,7 @@ use super::{ChunkId, Filter, Result, Scored, VectorDb};
 use rusqlite::types::Value;
 use std::{borrow::Cow, collections::HashSet};
 
-/// What is looked for. Terms are plain text: whatever they hold, none of it is read as query syntax.
+/// The words to look for. Terms are plain text: nothing in them is read as query syntax.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Term {
     /// A word, in any of its English forms (Porter stemming).

@@ -32,7 +32,7 @@ pub enum Refused {
     /// The request's origin is not allowed.
     #[response(status = 403)]
     Forbidden(ErrorBody),
-    /// There is no such thing.
+    /// It does not exist.
     #[response(status = 404)]
     NotFound(ErrorBody),
     /// Locked by another holder, or in conflict with existing data.
@@ -53,7 +53,7 @@ pub enum RefusedBody {
     /// The body is not declared as JSON.
     #[response(status = 415)]
     MediaType(ErrorBody),
-    /// The body is JSON, but not what is wanted.
+    /// The body is JSON, but of the wrong shape.
     #[response(status = 422)]
     Unprocessable(ErrorBody),
 }

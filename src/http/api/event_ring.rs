@@ -56,7 +56,7 @@ impl RingEvent {
 pub enum Ahead {
     /// In order; empty when it has seen everything.
     Events(Vec<Arc<RingEvent>>),
-    /// What is next has left the ring.
+    /// The next event has left the ring.
     Behind,
 }
 
@@ -219,7 +219,7 @@ impl Feed {
         self.woken.wait_timeout(ring, time).unpoisoned().0.stopped
     }
 
-    /// Reads what is new into the ring. No transaction stays open while it waits for anything.
+    /// Reads new events into the ring. Holds no transaction open while it waits.
     fn take_in(&self, store: &Store) -> store::Result<()> {
         let _filling = self.filling.lock().unpoisoned();
         self.skip(store.read(event::newest)?);

@@ -40,7 +40,7 @@ pub fn router() -> OpenApiRouter<App> {
 const AT_ONCE: usize = 256;
 /// Transactions that are read for one who fell behind.
 const BATCHES: usize = 64;
-/// A comment is sent when nothing else was for so long: it keeps proxies from closing, and finds readers that are gone.
+/// A comment is sent after this long without an event: it keeps proxies from closing, and finds readers that are gone.
 const BEAT: Duration = Duration::from_secs(15);
 /// How soon a stream notices that the process is stopping.
 const GLANCE: Duration = Duration::from_secs(1);
@@ -187,7 +187,7 @@ impl Follower {
         loop {
             let found: Vec<Arc<RingEvent>> = match self.subscription.event_ring().after(self.cursor, AT_ONCE) {
                 Ahead::Events(events) => {
-                    // What is taken at once may end inside of a row.
+                    // One slice may end inside a row.
                     self.whole = if events.is_empty() { self.whole } else { events.len() < AT_ONCE };
                     events
                 }

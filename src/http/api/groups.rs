@@ -1,4 +1,4 @@
-//! `/api/v1/groups`: list, show, submit, and what is done to a group as a whole.
+//! `/api/v1/groups`: list, show, submit, and the verbs on a whole group.
 
 use super::answer::{Limit, Refused, id, optional, page};
 use crate::{

@@ -1,4 +1,4 @@
-//! `/api/v1/locks`: who holds which resource key, and taking one away.
+//! `/api/v1/locks`: who holds which resource key, and releasing one by force.
 
 use super::{
     answer::{Refused, RefusedBody},

@@ -105,7 +105,7 @@ pub async fn start_workflows(
                 return Err(Failure::not_found(format!("Batch {id} not found")));
             }
             let (definition, params) = definitions::find_both(engine, &request)?;
-            // A start with `only_unparsed` sees what others have started.
+            // A start with `only_unparsed` sees the groups that others have started.
             let key = ResourceKey(format!("batch:{id}"));
             let _turn = engine.hold_key(&key, super::holder(), LockWait::AtMost(TURN))?;
             let start = Start {

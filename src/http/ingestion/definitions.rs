@@ -55,7 +55,7 @@ pub fn yaml(text: String) -> Response {
     ([(header::CONTENT_TYPE, "text/yaml; charset=utf-8")], text).into_response()
 }
 
-/// Later sources outrank earlier ones: what was submitted, files, the built-in one.
+/// Later sources outrank earlier ones: submitted definitions, files, the built-in one.
 fn all(engine: &Engine) -> Result<BTreeMap<String, Known>> {
     let mut found = BTreeMap::new();
     for it in engine.store().read(definition::newest)? {

@@ -126,7 +126,7 @@ pub async fn ingest(
     Ok((status, Json(taken)))
 }
 
-/// The bytes of a document, wherever they come from.
+/// The bytes of a document, from a body, a form or an address.
 fn bytes_of(
     engine: &Engine,
     upload: Option<Upload>,
@@ -161,7 +161,7 @@ fn bytes_of(
     Ok((put, uploaded))
 }
 
-/// What can't be got from where a client says is the client's mistake, unless it is our disk.
+/// If a document can't be fetched from the client's address, that is the client's error, unless our disk failed.
 fn as_bad_request(error: crate::ingest::Error) -> Failure {
     match &error {
         crate::ingest::Error::Io { source, .. } if NotPublic::behind(&error) => {

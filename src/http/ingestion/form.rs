@@ -57,7 +57,7 @@ impl Fields {
         }
     }
 
-    /// An empty field is none.
+    /// An empty field counts as absent.
     pub fn get(&self, name: &str) -> Option<&str> {
         self.values.get(name).map(String::as_str).filter(|it| !it.is_empty())
     }
@@ -85,7 +85,7 @@ impl Fields {
         }
     }
 
-    /// A field that is a JSON object; `null` is none.
+    /// A field that is a JSON object; `null` counts as absent.
     pub fn object(&self, name: &str) -> Result<Option<Map<String, Value>>> {
         let wrong = |_| Failure::bad_request(format!("`{name}` is not a JSON object"));
         let read = |text: &str| serde_json::from_slice::<Option<Map<String, Value>>>(&keep_digits(text.as_bytes()));
@@ -132,7 +132,8 @@ fn has_nul(value: &Value) -> bool {
     }
 }
 
-/// Percent-decoding; `plus`: a `+` is a blank, as in forms. What is no UTF-8 is refused, where `form_urlencoded` replaces it.
+/// Percent-decoding; `plus`: a `+` is a blank, as in forms. Anything that is not UTF-8 is refused, not replaced as by
+/// `form_urlencoded`.
 fn decoded(text: &[u8], plus: bool) -> Result<String> {
     let blanks: Vec<u8>;
     let text = match plus {
@@ -257,7 +258,7 @@ async fn multipart(request: Request, app: &App, takes_file: bool, fields: &mut F
 fn wrong(error: axum::extract::multipart::MultipartError) -> Failure {
     match error.status().as_u16() {
         _ if is_too_long(&error) => Failure::new(413, "the body of the request is larger than the setting `http.body`"),
-        // What can't be read of a body was not sent, or not as it was announced.
+        // A body that can't be read was not sent completely, or not as announced.
         500.. => Failure::bad_request("the request body ended early"),
         status => Failure::new(status, error.body_text()),
     }

@@ -35,7 +35,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 /// Addresses whose work grows with the size of a database.
 pub const LONG: &[&str] = &["/api/v1/lancedb/vacuum"];
 
-/// How long a deletion waits for what it has cancelled.
+/// How long a deletion waits for the runs that it has cancelled.
 const PATIENCE: Duration = Duration::from_secs(15);
 
 pub fn router() -> OpenApiRouter<App> {

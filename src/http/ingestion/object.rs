@@ -50,7 +50,7 @@ pub fn digits(hash: &str) -> &str {
     hash.split_once(['-', ':']).map_or(hash, |it| it.1)
 }
 
-/// A document's hash as it was sent; None: it is none.
+/// The hash that a client sent; None: it is not a hash.
 pub fn parse_hash(text: &str) -> Option<ArtifactHash> {
     digits(text.trim()).to_ascii_lowercase().parse().ok()
 }
@@ -67,7 +67,7 @@ pub fn human(bytes: u64) -> String {
     format!("{size:.2} PB")
 }
 
-/// What was done, for people.
+/// The result, for people.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Message {
     pub message: String,

@@ -204,7 +204,7 @@ pub enum Sign {
 type ReadText = fn(text: &str, name: &str, options: &ParseOptions) -> Result<ParsedDocument, ParseError>;
 type ReadBytes = fn(bytes: &[u8], options: &ParseOptions) -> Result<ParsedDocument, ParseError>;
 
-/// What is done before the reader reads.
+/// How the bytes are prepared for the reader.
 enum Reader {
     /// The text is decoded.
     Text(ReadText),

@@ -1,7 +1,7 @@
 //! HTML: one pass over its tags, no tree, so that time and memory are linear in the page whatever its nesting.
 //!
 //! Keeps headings, paragraphs, lists, tables and code; drops scripts, styles, navigation and the like. Of a page with a `main`
-//! element only that is kept. Links and emphasis keep their words alone: what is found and cited is text.
+//! element only that is kept. Links and emphasis keep only their words: searches find and cite text.
 
 use super::{
     table::Table,
@@ -17,7 +17,7 @@ use crate::{
 const CHROME: &str = "nav footer button select datalist svg canvas audio video object template noscript dialog";
 /// Roles that are chrome.
 const CHROME_ROLES: &str = "navigation search banner contentinfo dialog";
-/// Classes by which widely used generators mark what is not content: Sphinx, SQLite's documentation, MediaWiki, MkDocs.
+/// Classes with which widely used generators mark boilerplate: Sphinx, SQLite's documentation, MediaWiki, MkDocs.
 const CHROME_CLASSES: &str = "headerlink nosearch fancy_toc sphinxsidebar related mobile-nav noprint navbar sidebar breadcrumb \
     breadcrumbs skip-link mw-editsection hash-link permalink anchorjs-link md-sidebar";
 const VOID: &str = "area base br col embed hr img input link meta source track wbr";
@@ -73,7 +73,7 @@ struct Reading {
     drops_chrome: bool,
     dropping: Option<Region>,
     main: Option<Region>,
-    /// What was written before `main` began.
+    /// The output before `main` began.
     before_main: Option<String>,
     /// What `main` held, once it has ended.
     main_text: Option<String>,

@@ -68,7 +68,7 @@ struct Lines {
     out: String,
     path: String,
     limit: usize,
-    /// What was too large, how large it was, and the limit.
+    /// The part that was too large, its size, and the limit.
     too_large: Option<(&'static str, usize, usize)>,
 }
 

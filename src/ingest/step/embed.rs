@@ -200,7 +200,7 @@ fn remembered(set: &ParameterSet, embedder: &dyn Embedder, hashes: &[TextHash]) 
     let fits = |db: &VectorDb| db.embedder() == embedder.id() && dimension.is_none_or(|it| it == db.dimension());
     let db = match VectorDb::open(path, &OpenOptions::default()) {
         Ok(db) if fits(&db) => db,
-        // The store step says what is wrong with it.
+        // The store step reports the error.
         Ok(_) | Err(vector::Error::NotFound { .. }) => return Ok(Remembered { vectors: HashMap::new(), dimension }),
         Err(error) => return Err(of_vector(error)),
     };

@@ -23,7 +23,7 @@ pub(super) fn item_of(input: &StepInput) -> Result<Item, Outcome> {
 
 /// The artifact that holds the content of an item whose documents are kept.
 pub(super) fn kept(item: &Item) -> ArtifactRef {
-    // What is stored is found by its hash; how large it is on disk does not matter to a reader.
+    // Stored content is found by its hash; its size on disk does not matter to a reader.
     ArtifactRef { hash: item.sha256, size: item.size, stored: 0 }
 }
 

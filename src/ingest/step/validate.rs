@@ -1,4 +1,4 @@
-//! `windlass/validate`: the content is there, readable, not too large, and still what was asked for.
+//! `windlass/validate`: the content exists, is readable, is not too large, and is still the submitted one.
 
 use super::{
     Work,
@@ -129,7 +129,7 @@ fn from_path(cx: &StepContext, largest: u64) -> Result<Item, Outcome> {
         return Err(Outcome::permanent("no_item", message));
     };
     let path = cx.input.directory.join(text);
-    // What it leads to by now is what is meant.
+    // The present target of the link is meant.
     let absolute = path.canonicalize().unwrap_or_else(|_| path.clone());
     let looked = open_and_look(cx, &path, regular_file::open_without_links(&absolute), largest)?;
     let source = cx.input.params["source"].as_str().unwrap_or(DEFAULT_SOURCE).to_string();

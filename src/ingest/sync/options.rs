@@ -18,7 +18,7 @@ pub struct SyncOptions {
     /// Documents that are no files of this machine, from `receive_all`; and those that could not be received.
     pub received: Vec<SourceFile>,
     pub unread: Vec<Unread>,
-    /// What is taken from directories.
+    /// Which files of directories are included.
     pub source_options: SourceOptions,
     /// From `database_path`.
     pub database: PathBuf,

@@ -165,7 +165,7 @@ pub fn plan(engine: &Engine, options: &SyncOptions) -> Result<SyncPlan> {
     Ok(plan)
 }
 
-/// What is remembered of each document, with what its run came to, noted or not.
+/// The stored state of each document, with the outcome of its run, recorded or not.
 fn known(engine: &Engine, options: &SyncOptions) -> Result<BTreeMap<String, Known>> {
     let database = options.database.to_string_lossy().into_owned();
     let mut known = engine.store().read(|tx| document::of_source(tx, &database, &options.source))?;
@@ -296,7 +296,7 @@ impl Planning<'_> {
     }
 
     /// A document counts as removed when its directory was looked at, has other documents, and its file does not exist any
-    /// more. What is merely left out by a glob or an ignore file stays.
+    /// more. A file that a glob or an ignore file merely leaves out stays.
     fn find_removed(&mut self, files: &[SourceFile]) -> Result<()> {
         for root in self.options.paths.iter().filter(|it| it.is_dir()) {
             let absolute =

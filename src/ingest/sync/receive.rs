@@ -39,7 +39,7 @@ impl Place {
     }
 }
 
-/// Receives every path of the options that is no file. One address that can't be reached does not keep the others out.
+/// Receives every path of the options that is not a file. One unreachable address does not stop the others.
 pub fn receive_all(engine: &Engine, options: &mut SyncOptions) -> Result<()> {
     let places: Vec<Place> = options.paths.iter().filter_map(|path| Place::of(path)).collect();
     options.paths.retain(|path| Place::of(path).is_none());

@@ -68,7 +68,7 @@ pub struct Ended {
     pub report: SyncReport,
 }
 
-/// Syncs: works on what an earlier sync left, then on the difference, and removes what is gone if the options say so.
+/// Syncs: finishes the work of an earlier sync, then does the difference, and removes missing documents if the options say so.
 ///
 /// Interrupted anywhere, the next sync continues from what is on disk.
 pub fn run<D: Driver>(engine: &Engine, options: &SyncOptions, driver: &mut D) -> Result<Synced, D::Error> {
@@ -113,7 +113,7 @@ fn remove<D: Driver>(engine: &Engine, plan: &SyncPlan, driver: &mut D) -> Result
     if plan.prune && !plan.removed.is_empty() {
         driver.hear(Event::Removing(plan.removed.len()))?;
     }
-    // What was deleted while a database was locked.
+    // Documents that were deleted while a database was locked.
     removal::finish(engine, driver.holder(), LockWait::No)?;
     let (removed, all) = prune(engine, plan, driver.holder(), LockWait::AtMost(REMOVAL_WAIT))?;
     if !all {

@@ -49,7 +49,7 @@ pub fn submit(engine: &Engine, plan: &SyncPlan) -> Result<Option<engine::Submitt
         })
     };
     let mut submitted = engine.submit(submission(key.clone())?)?;
-    // A group that was pruned did this work, and what it stored was removed since.
+    // A pruned group did this work, and its results were removed since.
     while submitted.gone.is_some() {
         submitted = engine.submit(submission(format!("{key} after {}", submitted.group))?)?;
     }

@@ -1,7 +1,7 @@
 //! A pool of worker processes: runs steps on them, replaces those that died or have lived long enough.
 //!
 //! A worker is a value with one owner: a step while it runs, else the pool. The pool has one thread, the supervisor, which
-//! watches the idle ones, prepares replacements and ends what is no longer needed; it sleeps while nothing happens.
+//! watches the idle ones, prepares replacements and ends those that are no longer needed; it sleeps while nothing happens.
 
 mod inner;
 mod run;
@@ -93,7 +93,7 @@ impl Pool {
         self.inner.ring();
         self.threads.join();
         self.inner.starters.join();
-        // What got ready meanwhile serves nobody any more.
+        // A process that got ready meanwhile is no longer needed.
         supervisor::keep(&self.inner);
     }
 }

@@ -104,7 +104,7 @@ pub(super) fn run(inner: &Arc<Inner>, job: &Job) -> Done {
             return unsent(of_worker(&WorkerFacts { start_error, ..WorkerFacts::default() }), Broken::default());
         }
         Err(Unavailable::Broken(broken)) => {
-            // What ends by itself does so the next time. What was only slow may be quicker.
+            // A worker that exits by itself will do so again. One that was only slow may be quicker.
             let outcome = match broken.by_itself {
                 true => Outcome::permanent("not_startable", broken.why.as_str()),
                 false => Outcome::retryable("not_ready", broken.why.as_str()),

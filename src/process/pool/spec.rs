@@ -1,4 +1,4 @@
-//! What a pool is made of, and what is shown of it.
+//! The specification of a pool, and the health that it reports.
 
 use crate::{
     decide::recycle::RecycleReason,
@@ -25,17 +25,17 @@ pub struct Timing {
     /// The first wait after a failed start; doubles with each failure in a row.
     pub backoff: Millis,
     pub backoff_most: Millis,
-    /// A step waits so long, at most, for a process that gets ready; then it gives its place away.
+    /// How long a step waits for a process to get ready before it gives up its slot.
     pub start_wait: Millis,
-    /// A worker that was idle so long is watched by the supervisor.
+    /// The supervisor watches a worker after this long without work.
     pub linger: Millis,
-    /// A worker without work for so long is ended; the next step starts another.
+    /// A worker without work for this long is ended; the next step starts another.
     pub idle_most: Millis,
     /// A worker that waits for the next step of its run gives way to another run after this.
     pub hold: Millis,
     /// The same, if no other step wants it.
     pub hold_most: Millis,
-    /// An idle worker is pinged after so long without a message.
+    /// An idle worker is pinged after this long without a message.
     pub doubt: Millis,
 }
 

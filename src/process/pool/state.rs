@@ -236,7 +236,7 @@ impl State {
         }
     }
 
-    /// A process that is gone or about to go. What waits for it alone gets another.
+    /// A process that has ended or is about to. Steps that wait for it alone get another.
     pub(super) fn leave(&mut self, number: u64) {
         self.roster.remove(&number);
         self.runs.retain(|_, it| *it != number);
@@ -362,7 +362,7 @@ impl Starts {
         self.last = Broken { why, ..broken.clone() };
     }
 
-    /// Whether so many starts have failed that steps fail too.
+    /// Whether enough starts have failed to fail steps, too.
     pub(super) fn is_in_trouble(&self) -> bool {
         is_in_trouble(self.failures)
     }

@@ -1,4 +1,4 @@
-//! The supervisor of a pool: watches idle workers, prepares replacements, ends what is no longer needed.
+//! The supervisor of a pool: watches idle workers, prepares replacements, ends workers that are no longer needed.
 
 use super::{
     inner::Inner,
@@ -80,7 +80,7 @@ fn next_chore(inner: &Inner) -> Chore {
     }
 }
 
-/// The next one that waits for its replacement; all go back to work when there is none to be had.
+/// The next worker that waits for its replacement; if no replacement can be started, all return to work.
 fn take_from_queue(state: &mut State) {
     while let Some((worker, reason)) = state.queue.pop_front() {
         let health = worker.health();

@@ -24,10 +24,10 @@ const PAGES: i32 = 1_000;
 /// By how much a restore, or the sight of a loss, raises the token counter: more than an engine gives out in a hundred years of a thousand a second.
 pub(in crate::store) const LEAP: i64 = 1 << 42;
 
-/// Copies the state of one moment into a new file, which holds everything without a log beside it. False: asked to stop.
+/// Copies the state of one moment into a new file, which is complete without a log. False: asked to stop.
 ///
 /// The one place where a read transaction stays open for long: without it every commit of another process would make the
-/// copy restart. The log grows by what is committed meanwhile, and is bounded again afterwards.
+/// copy restart. The log grows by the commits made meanwhile, and is bounded again afterwards.
 pub(in crate::store) fn copy(from: &mut Connection, to: &Path, go_on: &dyn Fn() -> bool) -> Result<bool> {
     let from = from.transaction()?;
     from.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(()))?;
@@ -94,7 +94,7 @@ pub fn renew(tx: &WriteTx, old_home: &str, new_home: &str) -> Result<Elsewhere> 
     restored::settle_paths(tx, old_home, new_home)
 }
 
-/// Locks of steps that a worker of the copy had fallen silent under: no file lock of this home belongs to them.
+/// Locks of steps whose worker had fallen silent in the copied home: no file lock of this home belongs to them.
 pub fn clear_step_locks(tx: &WriteTx) -> Result<()> {
     let held = tx.rows(
         "SELECT key_id FROM resource_lock k WHERE NOT EXISTS

@@ -17,12 +17,12 @@ impl Budget {
         Budget { rows, until: Instant::now() + TIME }
     }
 
-    /// For what has to happen in one transaction, and is known to be small.
+    /// For work that must happen in one transaction and is known to be small.
     pub(in crate::store) fn whole() -> Budget {
         Budget { rows: usize::MAX, until: Instant::now() + Duration::from_secs(3600) }
     }
 
-    /// Takes so many rows. False: the slice ends before them. The first rows of a slice are always granted.
+    /// Takes this many rows. False: the slice ends before them. The first rows of a slice are always granted.
     pub(in crate::store) fn spend(&mut self, rows: usize) -> bool {
         if self.rows == 0 || Instant::now() >= self.until {
             self.rows = 0;

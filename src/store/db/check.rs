@@ -334,7 +334,7 @@ fn problem_of_step(run: &RunRow, shape: &Shape, steps: &[StepFacts], step: &Step
             _ => Some(format!("is {:?} and in `ready` or leased", step.state)),
         };
     }
-    // One that runs already may have begun before what it needs ran again and was lost.
+    // A running step may have begun before a step that it needs ran again and was lost.
     let lost = |it: &&StepFacts| {
         matches!(it.state, StepState::Failed | StepState::Cancelled) && !(it.recomputed && step.leased)
     };

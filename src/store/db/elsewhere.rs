@@ -66,7 +66,7 @@ impl Lookout {
         Lookout(Arc::new(look))
     }
 
-    /// The counters that are behind what was found.
+    /// The counters that are behind the numbers found.
     pub(in crate::store) fn behind(&self, conn: &Connection) -> Result<Vec<Behind>> {
         let tx = ReadTx::new(conn);
         let engine: Option<String> = tx.row("SELECT engine_id FROM engine WHERE id = 1", [], |row| row.get(0))?;
@@ -80,7 +80,7 @@ impl Lookout {
             [],
             |row| row.get::<String>(0).map(PathBuf::from),
         )?;
-        // In this order: what others give out meanwhile is counted before it is seen.
+        // In this order: a number that others issue meanwhile is counted before it is seen.
         let found = (self.0)(&engine, &databases);
         let mut behind = Vec::new();
         for of in Numbered::ALL {

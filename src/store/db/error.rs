@@ -9,7 +9,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// What was done with the file when SQLite met a shortage.
+/// The operation on the file during which SQLite ran out of a resource.
 pub(in crate::store) const UNNAMED: &str = "work with";
 
 pub type Result<T> = std::result::Result<T, Error>;

@@ -149,7 +149,7 @@ impl Store {
         Ok(Watch { conn: self.readers.apart()? })
     }
 
-    /// Ends the writer after what is queued, with a checkpoint. Idempotent; later calls get `Closed`.
+    /// Ends the writer after the queued requests, with a checkpoint. Idempotent; later calls get `Closed`.
     pub fn close(&self) {
         lock(&self.shared.queue).closing = true;
         self.shared.filled.notify_all();

@@ -1,4 +1,4 @@
-//! What callers hand to the writer, what it tells of a commit, and what both sides look at meanwhile.
+//! The requests of callers to the writer, its reports of commits, and the state that both sides share.
 
 use crate::model::Event;
 use crate::store::{

@@ -28,7 +28,7 @@ const REPORT: &str = "report.json";
 const OF_LOG: &str = "log-";
 const OF_COUNTERS: &str = "counters-";
 
-/// Counters by row of the table `counter`, as people name what they count.
+/// Counters by row of the table `counter`, with the words of people for what they count.
 const COUNTED: [(i64, &str); 4] = [(1, "lease token"), (2, "group"), (3, "run"), (4, "step")];
 
 /// What the database has lost.
@@ -159,7 +159,7 @@ pub(in crate::store) fn look_elsewhere(
         let sql = "UPDATE counter SET value = max(value + ?2, ?3) WHERE id = ?1";
         tx.execute(sql, params![id, gap.unwrap_or(0), last])?;
     }
-    // How many tokens went with what is missing is not known.
+    // How many tokens were lost with the missing commits is not known.
     let last = seen(Numbered::Token).map_or(0, |it| it.seen);
     tx.execute("UPDATE counter SET value = max(value, ?1) + ?2 WHERE id = 1", [last, LEAP])?;
     if let Some(worker) = seen(Numbered::Worker) {

@@ -34,7 +34,7 @@ pub(in crate::store) struct KnownType {
     pub paused: bool,
 }
 
-/// What is known of the table `turn`.
+/// The cached state of the table `turn`.
 #[derive(Debug, Default)]
 pub(in crate::store) struct Turns {
     /// Queue, priority and group of rows that are there.

@@ -1,4 +1,4 @@
-//! Under every verb: connections, the writer and what it batches, transactions, migrations, checks, copies.
+//! Under every verb: connections, the writer and its batches, transactions, migrations, checks, copies.
 //!
 //! The only room of the store that knows which database it uses. Everything else speaks through `Row`, `Value` and `params!`,
 //! and says in its first lines which words of SQL it uses that SQLite alone has.

@@ -161,7 +161,7 @@ pub(in crate::store) fn busy(options: &Options) -> Error {
     }
 }
 
-/// Names the file in an error that came from SQLite without it, and what is short where SQLite did not say.
+/// Adds the file to an error that came from SQLite without it, and the resource that ran out, if SQLite did not say.
 pub(in crate::store) fn at(error: Error, path: &Path) -> Error {
     if let Error::Io { .. } = error
         && let Some(short) = Shortage::at(path)
@@ -191,7 +191,7 @@ fn attempt_writer(options: &Options, now: Timestamp) -> Result<Connection> {
     let mut conn = Connection::open_with_flags(uri, flags)?;
     schema::harden(&conn)?;
     conn.busy_timeout(BUSY)?;
-    // What is foreign or newer is refused before anything is written. SQLite writes a page for `auto_vacuum` also where it
+    // A foreign or newer database is refused before anything is written. SQLite writes a page for `auto_vacuum` also where it
     // changes nothing, so it is asked for in a new file alone, where it is decided before the first page.
     if !migration::is_made(&conn, &options.path)? {
         conn.pragma_update(None, "auto_vacuum", "INCREMENTAL")?;

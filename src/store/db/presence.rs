@@ -34,7 +34,7 @@ impl Presence {
         Presence { files: all.files.iter().filter(|it| it.0 == path).cloned().collect(), ..all }
     }
 
-    /// `Error::Replaced` when a name leads elsewhere now. What can't be asked counts as unchanged.
+    /// `Error::Replaced` when a name leads elsewhere now. A file that can't be examined counts as unchanged.
     pub fn check(&self) -> Result<()> {
         for (path, device, inode) in self.files.iter() {
             let same = match fs::metadata(path) {

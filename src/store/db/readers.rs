@@ -30,7 +30,7 @@ const SHORT_PATIENCE: Duration = Duration::from_secs(20);
 const LONELY_PATIENCE: Duration = Duration::from_secs(2);
 /// Between two looks whether a connection could be opened.
 const LOOK: Duration = Duration::from_millis(100);
-/// A connection unused for so long is closed.
+/// A connection that is unused for this long is closed.
 const KEPT_FOR: Duration = Duration::from_secs(600);
 
 /// The connections of one process. They see the last committed state and never wait for the writer.
@@ -50,7 +50,7 @@ pub(in crate::store) struct Manager {
     failure: Mutex<Option<Error>>,
 }
 
-/// The manager, for the pool and for connections beside it.
+/// The manager, for the pool and for connections outside of it.
 #[derive(Clone)]
 pub(in crate::store) struct Shared(Arc<Manager>);
 

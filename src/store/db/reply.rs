@@ -78,7 +78,7 @@ pub(in crate::store) fn send_all(answers: impl IntoIterator<Item = (Reply, Resul
 }
 
 impl Hearing {
-    /// Waits for the answer, and calls `still` each time that it has waited for so long.
+    /// Waits for the answer, and calls `still` each time this interval has passed.
     pub(in crate::store) fn recv(self, long: Duration, still: impl Fn()) -> Result<Answer> {
         let mut since: Option<Instant> = None;
         loop {

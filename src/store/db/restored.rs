@@ -189,7 +189,7 @@ fn is_inside(path: &str, home: &str) -> bool {
     rest.is_some_and(|it| it.split('/').all(|part| !matches!(part, "" | "." | "..")) && !it.contains('\0'))
 }
 
-/// Ends the hooks that are due although their group is not at work: nobody could see that they will run. Which they were.
+/// Ends the hooks that are due although their group is not at work, since users could not see that they will run. Returns them.
 pub fn end_hooks(tx: &WriteTx) -> Result<Vec<DueHooks>> {
     let due = tx.rows(DUE_HOOKS, [], |row| {
         let hooks = DueHooks { group: GroupId(row.get(0)?), event: row.get(1)?, name: row.get(2)?, hooks: row.get(3)? };

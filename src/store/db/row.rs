@@ -16,7 +16,7 @@ impl<'a> Row<'a> {
         Row(row)
     }
 
-    /// The value of a column, counted from 0. Errors: what is stored is not of this type, so the file is damaged.
+    /// The value of a column, counted from 0. Errors: the stored value has another type, so the file is damaged.
     #[inline]
     pub fn get<T: FromValue>(&self, column: usize) -> Result<T> {
         let found = self.0.get_ref(column)?;

@@ -1,4 +1,4 @@
-//! The schema of an open file: compared with ours, and what is in it may not run code of its own.
+//! The schema of an open file: it must equal ours, and nothing in it may run code.
 
 use crate::decide::schema::{Object, Schema, statements};
 use crate::store::{
@@ -26,7 +26,7 @@ pub(in crate::store) fn harden(conn: &Connection) -> rusqlite::Result<()> {
     Ok(())
 }
 
-/// Refuses a schema that is not ours, by the names of what differs.
+/// Refuses a schema that is not ours, and names the differences.
 pub(in crate::store) fn check(conn: &Connection, path: &Path) -> Result<()> {
     let mut statement = conn.prepare("SELECT type, name, sql FROM sqlite_schema")?;
     let object = |row: &rusqlite::Row<'_>| Ok(Object { kind: row.get(0)?, name: row.get(1)?, sql: row.get(2)? });

@@ -52,7 +52,7 @@ impl<'a> WriteTx<'a> {
         id.ok_or_else(|| Error::Sqlite { reason: format!("no id was returned by `{sql}`") })
     }
 
-    /// Runs a statement that changes one row at most and ends in RETURNING; what it returned.
+    /// Runs a statement that changes one row at most and ends in RETURNING. Returns that row.
     #[inline]
     pub(in crate::store) fn change<T>(
         &self,

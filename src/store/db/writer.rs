@@ -1,4 +1,4 @@
-//! The one thread of the process that writes. What waits at the same time shares one transaction and one fsync;
+//! The one thread of the process that writes. Requests that wait at the same time share one transaction and one fsync;
 //! every caller gets its answer only after the COMMIT.
 
 use crate::store::{
@@ -246,7 +246,7 @@ impl Writer {
             }
         };
         let mut begin = || -> Result<()> {
-            // What is written into a file without a name is lost, however well it is synced.
+            // Writes to a file without a name are lost, even if they are synced.
             lock(&self.shared.file).check()?;
             begin_immediate(conn, deadline).map_err(|error| match error {
                 Error::Busy { .. } => open::busy(&self.options),

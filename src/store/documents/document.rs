@@ -287,7 +287,7 @@ pub struct Settled {
     pub run: RunId,
     pub state: DocumentState,
     pub reason: String,
-    /// The content that was read, and its size, where that is not what was submitted.
+    /// The content that was read, and its size, if it differs from the submitted one.
     pub content: Option<(ArtifactHash, u64)>,
 }
 

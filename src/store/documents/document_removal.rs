@@ -1,5 +1,5 @@
 //! Deleting documents that were given to the engine: their rows, and with the last of them their content, its runs and
-//! what these produced. Table `document_removal`: what is still to go from vector databases.
+//! what these produced. Table `document_removal`: removals from vector databases that are still to be done.
 //!
 //! SQLite only: JSON functions.
 

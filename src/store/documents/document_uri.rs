@@ -42,7 +42,7 @@ pub struct NewDocument {
     pub name: String,
     /// Whether the caller named the type. Otherwise the same content keeps the name that it has.
     pub type_said: bool,
-    /// None: not given, and the same content keeps what it has. Likewise the metadata.
+    /// None: not given, and the same content keeps its present one. Likewise the metadata.
     pub etag: Option<String>,
     pub metadata: Option<serde_json::Value>,
     /// None: it belongs to no batch.

@@ -13,7 +13,7 @@ use crate::store::{
 use const_format::formatcp;
 use serde::Serialize;
 
-/// What is written of an attempt: the outcome, `{"outcome": .., "certificate": ..}`, and what it printed.
+/// The record of an attempt: the outcome, `{"outcome": .., "certificate": ..}`, and its output.
 #[derive(Debug, Clone)]
 pub struct Record {
     pub outcome: AttemptOutcome,

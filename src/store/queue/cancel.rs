@@ -82,7 +82,7 @@ pub fn group(tx: &WriteTx, id: GroupId) -> Result<bool> {
 }
 
 /// Takes the steps of a group that is being cancelled out, until some `limit` rows are written. Begin with run 0 and go
-/// on with what is returned; None at the end. To begin again is harmless.
+/// from the returned id; None at the end. Starting again is harmless.
 pub fn group_slice(tx: &WriteTx, id: GroupId, after: RunId, limit: usize) -> Result<Option<RunId>> {
     if !tx.memory().cancelling_groups.contains(&id) {
         return Ok(None);

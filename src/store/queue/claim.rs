@@ -50,7 +50,7 @@ pub(in crate::store) fn claim(tx: &WriteTx, claim: &Claim) -> Result<Vec<Claimed
                     claimed.push(it);
                 }
                 Taken::Passed => moves += 1,
-                // What came up in its place may be better than the candidates that are left.
+                // The step that moved up may be better than the remaining candidates.
                 Taken::Moved => {
                     moves += 1;
                     break;
@@ -80,7 +80,7 @@ fn queues(tx: &WriteTx, take: &Take) -> Vec<i64> {
     }
 }
 
-/// The steps to try, in claim order; empty: there is none.
+/// The steps to try, in claim order; may be empty.
 fn candidates(tx: &WriteTx, claim: &Claim, queues: &[i64], limit: usize) -> Result<Vec<ReadyRow>> {
     if let [queue] = queues {
         return of_queue(tx, claim.scope, *queue, limit);

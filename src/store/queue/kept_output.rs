@@ -49,7 +49,7 @@ pub struct Kept {
     pub output: Output,
 }
 
-/// What is left of a step that was pruned.
+/// The remainder of a pruned step.
 pub fn of_step(tx: &ReadTx, step: StepId) -> Result<Option<Kept>> {
     let found = tx.row(
         "SELECT run_id, group_id, name, item, ended, output_id FROM kept_output WHERE step_id = ?1 AND step_id > 0",
@@ -74,9 +74,9 @@ pub fn of_step(tx: &ReadTx, step: StepId) -> Result<Option<Kept>> {
 /// Which rows to look at, behind the row `after`.
 #[derive(Debug, Clone, Copy)]
 pub struct Stale {
-    /// Also what is kept for its own sake, of steps that ended by then.
+    /// Also outputs that are kept for their own sake, of steps that ended by then.
     pub all_before: Option<Timestamp>,
-    /// Also what is kept for its own sake, of this group.
+    /// Also outputs that are kept for their own sake, of this group.
     pub all_of: Option<GroupId>,
 }
 

@@ -62,7 +62,7 @@ pub(in crate::store) const TAKE: &str =
    FROM lease WHERE step_id = ?1 AND token = ?2";
 pub(in crate::store) const DELETE: &str = "DELETE FROM lease WHERE step_id = ?1 AND token = ?2";
 
-/// What a worker runs. A scan is right: the table holds only what runs.
+/// The steps that a worker runs. A scan is fine: the table holds only running steps.
 pub(in crate::store) fn of_worker(tx: &WriteTx, worker: WorkerId, limit: usize) -> Result<Vec<Live>> {
     tx.rows(
         "SELECT step_id, token, worker, started, run_id, group_id, due, key_id, attempts

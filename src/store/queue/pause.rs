@@ -25,7 +25,7 @@ pub fn group(tx: &WriteTx, id: GroupId) -> Result<bool> {
     set(tx, id, String::new())
 }
 
-/// Pauses a group until what it waits for, given for people, is back. False: it is paused already, or has ended.
+/// Pauses a group until the thing that it waits for is back (in words for people). False: it is already paused, or has ended.
 pub fn group_for(tx: &WriteTx, id: GroupId, reason: &str) -> Result<bool> {
     if group::end(tx, id)?.ended.is_some() || !set(tx, id, reason.to_string())? {
         return Ok(false);

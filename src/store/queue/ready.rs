@@ -189,7 +189,7 @@ pub(in crate::store) const OF_SCOPE: &str = formatcp!(
 /// Up to `limit` rows of the shared queue behind a place, in the order of the table.
 pub(in crate::store) fn shared_behind(tx: &ReadTx, after: Option<Place>, limit: usize) -> Result<Vec<ReadyRow>> {
     let from = after.unwrap_or(Place::START);
-    // Three ranges of the primary key: one comparison of all three columns would read what is behind again.
+    // Three ranges of the primary key: one comparison of all three columns would read the rows before it again.
     let [same_group, later, lower] = RANGES;
     let limit = limit as i64;
     let mut rows = tx.rows(same_group, [limit, from.priority, from.group, from.step], read)?;

@@ -1,4 +1,4 @@
-//! Reap: a worker is gone, and what it ran goes back to where it was claimed from.
+//! Reap: a worker is dead, and its steps return to the queue that they were claimed from.
 
 use crate::model::{AttemptOutcome, EventKind, StepId, WorkerId};
 use crate::store::{

@@ -9,7 +9,7 @@ use crate::store::{
     tx::{ReadTx, WriteTx},
 };
 
-/// SHA-256 of what a result depends on.
+/// SHA-256 of everything that a result depends on.
 pub type Key = [u8; 32];
 
 pub(in crate::store) fn remember(tx: &WriteTx, key: &[u8; 32], id: OutputId) -> Result<()> {

@@ -1,4 +1,4 @@
-//! What is claimed before a step that waits for a worker, and how fast steps start.
+//! How many steps are claimed before one that waits for a worker, and how fast steps start.
 
 use crate::{
     decide::fairness::{self, Turn},
@@ -21,7 +21,7 @@ const GROUPS: i64 = 1_000;
 const BATCHES: i64 = 1_000;
 const WINDOW: i64 = 60_000;
 
-/// What is claimed before a step.
+/// The steps that are claimed before a step.
 #[derive(Debug, Clone, PartialEq, Serialize, utoipa::ToSchema)]
 pub struct Ahead {
     /// Steps that are claimed before it, if nothing else comes.

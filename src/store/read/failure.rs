@@ -1,4 +1,4 @@
-//! What failed in a group: step by step, and what is equal counted as one.
+//! The failures of a group: step by step, and equal ones counted together.
 //!
 //! SQLite only: JSON functions, columns beside `min`.
 

@@ -48,7 +48,7 @@ pub struct GroupRow {
     pub scoped: bool,
     pub epoch: i64,
     pub priority: i64,
-    /// Its share beside other groups of its priority.
+    /// Its share relative to other groups of its priority.
     pub weight: i64,
     pub created: Timestamp,
     pub ended: Option<Timestamp>,

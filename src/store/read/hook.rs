@@ -12,7 +12,7 @@ use serde::Serialize;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct FailedHook {
     pub id: i64,
-    /// What it was subscribed to, such as `group_end`.
+    /// The event that it was subscribed to, such as `group_end`.
     pub event: String,
     pub name: String,
     /// The run and the step of its event, if any.
@@ -24,7 +24,7 @@ pub struct FailedHook {
     pub detail: String,
 }
 
-/// Told of at most, in what is shown of a group.
+/// The most that are shown of a group.
 pub const FAILED_HOOKS: usize = 20;
 
 pub(in crate::store) const FAILED: &str = formatcp!(

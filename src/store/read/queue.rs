@@ -1,4 +1,4 @@
-//! What waits and what runs, from the small tables and the partial indexes: never a scan of `step`.
+//! Waiting and running steps, from the small tables and the partial indexes: never a scan of `step`.
 //!
 //! SQLite only: `INDEXED BY`.
 

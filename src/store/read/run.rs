@@ -138,7 +138,7 @@ pub fn runs(tx: &ReadTx, group: GroupId, filter: &RunFilter) -> Result<Vec<RunRo
 }
 
 /// Runs of a group, behind `after`, that have a step of a status which is rare among many; None for other statuses, of which
-/// any run may have a step. Costs what is found, however large the group is.
+/// any run may have a step. The cost grows with the result, not with the group.
 pub fn runs_with_steps(
     tx: &ReadTx,
     group: GroupId,

@@ -30,12 +30,12 @@ pub struct NewGroup {
     pub params: String,
     pub directory: String,
     pub priority: i64,
-    /// Its share beside other groups, from 1 to `decide::fairness::MAX_WEIGHT`.
+    /// Its share relative to other groups, from 1 to `decide::fairness::MAX_WEIGHT`.
     pub weight: i64,
     pub force: bool,
     /// Whether only its own worker looks for its steps first (`run`, `ingest`).
     pub scoped: bool,
-    /// The idempotency key and the hash of what is submitted.
+    /// The idempotency key and the hash of the submission.
     pub key: Option<(String, [u8; 32])>,
     /// The process that builds it: while it is alive, no other process changes an unsealed group.
     pub builder: ProcessIdentity,

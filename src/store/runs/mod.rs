@@ -1,4 +1,4 @@
-//! What is submitted: groups, runs, definitions, submit keys, hooks; and how they go.
+//! Submissions: groups, runs, definitions, submit keys, hooks; and their removal.
 
 pub mod definition;
 pub mod event;

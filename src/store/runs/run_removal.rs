@@ -1,4 +1,4 @@
-//! Deleting one run that has ended, with all that hangs on it: steps, attempts, what they printed, hooks, and outputs that
+//! Deleting one run that has ended, with everything that belongs to it: steps, attempts, their output, hooks, and outputs that
 //! no other run uses. `prune` removes whole groups.
 //!
 //! SQLite only: JSON functions.

@@ -24,7 +24,7 @@ pub(in crate::vector) enum Node {
     Compare(Column, Comparison, Literal),
 }
 
-/// What can be compared.
+/// A column that can be compared.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::vector) enum Column {
     Source,

@@ -1,4 +1,4 @@
-//! Mail (RFC 5322 and MIME): subject, who and when, the text of the message, the names of what is attached.
+//! Mail (RFC 5322 and MIME): subject, who and when, the text of the message, the names of attachments.
 //!
 //! `mail-parser` reads header fields: encoded words, addresses, parameters. The walk from part to part is here, because it
 //! bounds their depth, their number and the time that hostile ones take.
@@ -22,7 +22,7 @@ use transfer::{base64, quoted_printable};
 const DEPTH_MAX: usize = 20;
 /// Parts of one message.
 const PARTS_MAX: usize = 1000;
-/// What is read of the header of one part, in bytes.
+/// How much of the header of one part is read, in bytes.
 const HEADER_MAX: usize = 256 << 10;
 
 pub(super) fn read(bytes: &[u8], options: &ParseOptions) -> Result<ParsedDocument, ParseError> {

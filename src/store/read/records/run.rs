@@ -24,7 +24,7 @@ pub struct RunRecord {
     /// The id of the parameter set, for a run of a batch.
     pub params: Option<String>,
     pub item: String,
-    /// What it works on, where the item says so.
+    /// The document that it works on, if the item says so.
     pub content: Option<ArtifactHash>,
     pub source: Option<String>,
     pub priority: i64,

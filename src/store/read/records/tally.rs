@@ -1,4 +1,4 @@
-//! How many runs of a group have which status, from the group's own counts and the small tables of what is live.
+//! How many runs of a group have which status, from the group's own counts and the small tables of live steps.
 
 use crate::model::code::{PHASE_BUILDING, PHASE_PRUNING, PHASE_REOPENING, STEP_COMPLETED};
 use crate::{
