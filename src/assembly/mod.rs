@@ -9,7 +9,7 @@ use crate::{
     model::Kind,
     observe::Metrics,
     os::{clock::SystemClock, error_kind::kind_of, file_system, ownership, private},
-    settings::{self, Settings},
+    settings::{self, JudgedHome, Settings},
     store::{self, Store, elsewhere::Lookout},
 };
 use std::{
@@ -78,17 +78,34 @@ impl Error {
 /// Makes the home directory, unless it is there; one that is made is its owner's alone. Refuses a home that is another
 /// user's in whole or in part, and a network file system.
 pub fn prepare_home(settings: &Settings) -> Result<()> {
-    settings::check_home(&settings.home)?;
+    judged_home(settings).map(drop)
+}
+
+fn judged_home(settings: &Settings) -> Result<JudgedHome> {
+    let found = settings::check_home(&settings.home)?;
     file_system::refuse_network_file_system(&settings.home)?;
     if settings.home.join(settings::UNFINISHED_RESTORE).exists() {
         return Err(Error::Unfinished { path: settings.home.clone() });
     }
-    private::create_dir_all(&settings.home).map_err(|source| Error::Create { path: settings.home.clone(), source })
+    let failed = |source| Error::Create { path: settings.home.clone(), source };
+    private::create_dir_all(&settings.home).map_err(failed)?;
+    match found {
+        Some(judged) => Ok(judged),
+        // It was made a moment ago, in a directory that may be another user's.
+        None => settings::check_home(&settings.home)?.ok_or_else(|| failed(io::ErrorKind::NotADirectory.into())),
+    }
 }
 
 /// Opens the engine database, which is made at first use. On a full disk the ballast makes room for that.
 pub fn store(settings: &Settings) -> Result<Store> {
-    prepare_home(settings)?;
+    let judged = judged_home(settings)?;
+    let opened = open_store(settings)?;
+    // SQLite opens its files by their paths.
+    judged.confirm()?;
+    Ok(opened)
+}
+
+fn open_store(settings: &Settings) -> Result<Store> {
     refuse_lost_database(settings)?;
     let durability = match settings.durability {
         settings::Durability::Full => store::Durability::Full,

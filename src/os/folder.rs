@@ -1,5 +1,6 @@
 //! A directory as its own descriptor shows it: no link is followed, and nothing is opened that is no file.
 
+use super::ownership::Facts;
 use rustix::{
     fs::{AtFlags, Dir, FileType, Mode, OFlags, openat, readlinkat, statat},
     io::Errno,
@@ -35,6 +36,19 @@ pub enum Entry {
 }
 
 impl Folder {
+    /// Whose it is.
+    pub(super) fn facts(&self) -> io::Result<Facts> {
+        Ok(Facts::of_stat(&rustix::fs::fstat(&self.0)?))
+    }
+
+    /// Whose the entry with this name is, if there is one; a link is not followed.
+    pub(super) fn facts_of(&self, name: &OsStr) -> io::Result<Option<Facts>> {
+        match statat(&self.0, name, AtFlags::SYMLINK_NOFOLLOW) {
+            Err(Errno::NOENT) => Ok(None),
+            found => Ok(Some(Facts::of_stat(&found?))),
+        }
+    }
+
     /// Opens a directory. An error if the last component of the path is a link.
     pub fn open(path: &Path) -> io::Result<Folder> {
         Ok(Folder(rustix::fs::open(path, ENTER, Mode::empty())?))

@@ -3,9 +3,14 @@
 //! A file of root counts as trusted for everyone; for root only root's own do. A group counts as another user unless it is
 //! the owner's private group, as on systems whose umask is 002.
 
+use super::folder::Folder;
 use crate::model::Kind;
-use rustix::process::geteuid;
+use rustix::{
+    fs::{FileType, Stat},
+    process::geteuid,
+};
 use std::{
+    ffi::OsStr,
     fs::{self, File, Metadata, OpenOptions},
     io::{self, Read},
     os::unix::fs::{MetadataExt, OpenOptionsExt},
@@ -70,6 +75,92 @@ impl From<Error> for io::Error {
     }
 }
 
+/// What decides whose an entry is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Facts {
+    pub file_type: FileType,
+    pub owner: u32,
+    pub group: u32,
+    pub mode: u32,
+    /// Hard links.
+    pub names: u64,
+    /// Device and inode.
+    pub id: (u64, u64),
+}
+
+impl Facts {
+    // The types of these fields differ between systems.
+    #[allow(clippy::unnecessary_cast, clippy::useless_conversion)]
+    pub(super) fn of_stat(it: &Stat) -> Facts {
+        Facts {
+            file_type: FileType::from_raw_mode(it.st_mode as _),
+            owner: it.st_uid,
+            group: it.st_gid,
+            mode: u32::from(it.st_mode),
+            names: it.st_nlink as u64,
+            id: (it.st_dev as u64, it.st_ino as u64),
+        }
+    }
+
+    fn of(it: &Metadata) -> Facts {
+        Facts {
+            file_type: FileType::from_raw_mode(it.mode() as _),
+            owner: it.uid(),
+            group: it.gid(),
+            mode: it.mode(),
+            names: it.nlink(),
+            id: (it.dev(), it.ino()),
+        }
+    }
+
+    pub fn is_dir(&self) -> bool {
+        self.file_type == FileType::Directory
+    }
+}
+
+/// Opens one of our directories, never through a link, and judges what was opened. None: there is none.
+pub fn open_folder(path: &Path) -> Result<Option<(Folder, Facts)>> {
+    let failed = |source| Error::Io { path: path.to_path_buf(), source };
+    match Folder::open(path) {
+        Ok(folder) => {
+            let facts = folder.facts().map_err(failed)?;
+            judge(path, &facts)?;
+            Ok(Some((folder, facts)))
+        }
+        // Also what is no directory: it is judged by its name, and refused when it is used as one.
+        Err(error) => match check(path)? {
+            None => Ok(None),
+            Some(found) if !found.is_dir() => Err(failed(io::ErrorKind::NotADirectory.into())),
+            Some(_) => Err(failed(error)),
+        },
+    }
+}
+
+/// Refuses the entry of an open directory unless it is ours; `path` is for messages. None: there is none.
+pub fn check_in(folder: &Folder, name: &OsStr, path: &Path) -> Result<Option<Facts>> {
+    let found = folder.facts_of(name).map_err(|source| Error::Io { path: path.to_path_buf(), source })?;
+    found.map(|found| judge(path, &found).map(|()| found)).transpose()
+}
+
+/// Refuses an entry unless it is a regular file that has no other name.
+pub fn judge_facts(path: &Path, found: &Facts) -> Result<()> {
+    let path = || path.to_path_buf();
+    match (found.file_type, found.names) {
+        (FileType::RegularFile, names @ 2..) => Err(Error::Linked { path: path(), names }),
+        (FileType::RegularFile, _) => Ok(()),
+        _ => Err(Error::Special { path: path() }),
+    }
+}
+
+/// Device and inode of the entry at this path, if there is one; a link is not followed.
+pub fn id_of(path: &Path) -> io::Result<Option<(u64, u64)>> {
+    match fs::symlink_metadata(path) {
+        Ok(found) => Ok(Some((found.dev(), found.ino()))),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
 /// Whose rights this process has.
 pub fn user() -> u32 {
     geteuid().as_raw()
@@ -87,7 +178,7 @@ pub fn check_through_link(path: &Path) -> Result<Option<Metadata>> {
 
 fn look(path: &Path, found: io::Result<Metadata>) -> Result<Option<Metadata>> {
     match found {
-        Ok(found) => judge(path, &found).map(|()| Some(found)),
+        Ok(found) => judge(path, &Facts::of(&found)).map(|()| Some(found)),
         Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => Ok(None),
         Err(source) => Err(Error::Io { path: path.to_path_buf(), source }),
     }
@@ -111,12 +202,7 @@ pub fn check_file(path: &Path) -> Result<()> {
 
 /// Refuses what was found at this path unless it is a regular file that has no other name.
 pub fn judge_file(path: &Path, found: &Metadata) -> Result<()> {
-    let path = || path.to_path_buf();
-    match (found.is_file(), found.nlink()) {
-        (false, _) => Err(Error::Special { path: path() }),
-        (true, names @ 2..) => Err(Error::Linked { path: path(), names }),
-        (true, _) => Ok(()),
-    }
+    judge_facts(path, &Facts::of(found))
 }
 
 /// Opens one of our files to write it: the same, and none that has another name.
@@ -138,7 +224,7 @@ pub fn open(path: &Path, options: &mut OpenOptions) -> io::Result<File> {
         _ => error,
     })?;
     let found = file.metadata()?;
-    judge(path, &found)?;
+    judge(path, &Facts::of(&found))?;
     match found.is_file() {
         true => Ok(file),
         false => Err(Error::Special { path: path.to_path_buf() }.into()),
@@ -149,7 +235,7 @@ pub fn open(path: &Path, options: &mut OpenOptions) -> io::Result<File> {
 pub fn read_through_link(path: &Path) -> io::Result<String> {
     let mut text = String::new();
     let mut file = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(path)?;
-    judge(path, &file.metadata()?)?;
+    judge(path, &Facts::of(&file.metadata()?))?;
     file.read_to_string(&mut text)?;
     Ok(text)
 }
@@ -173,18 +259,18 @@ pub fn read_to_string(path: &Path) -> io::Result<String> {
     String::from_utf8(read(path)?).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
 }
 
-fn judge(path: &Path, found: &Metadata) -> Result<()> {
+fn judge(path: &Path, found: &Facts) -> Result<()> {
     let path = || path.to_path_buf();
-    if found.file_type().is_symlink() {
+    if found.file_type == FileType::Symlink {
         return Err(Error::Link { path: path() });
     }
-    if ![geteuid().as_raw(), 0].contains(&found.uid()) {
-        return Err(Error::Foreign { path: path(), owner: found.uid() });
+    if ![geteuid().as_raw(), 0].contains(&found.owner) {
+        return Err(Error::Foreign { path: path(), owner: found.owner });
     }
-    if found.mode() & 0o002 != 0 {
+    if found.mode & 0o002 != 0 {
         return Err(Error::Writable { path: path(), by: "everybody" });
     }
-    if found.mode() & 0o020 != 0 && !is_private_group(found.gid(), found.uid(), &Accounts::read()) {
+    if found.mode & 0o020 != 0 && !is_private_group(found.group, found.owner, &Accounts::read()) {
         return Err(Error::Writable { path: path(), by: "its group" });
     }
     Ok(())

@@ -13,12 +13,14 @@ use std::path::Path;
 #[cfg(target_os = "linux")]
 pub use self::linux::{
     children, cpu_time, descendants, is_stopped, is_zombie, kin, lock_holders_are_known, open_fds, out_of_memory_kills,
-    own_cpu_time, peak_rss_bytes, rss_bytes, runs_this_program_with, start_time, thread_names, who_holds_lock,
+    own_cpu_time, peak_rss_bytes, rss_bytes, runs_this_program_with, start_time, this_process_has_open, thread_names,
+    who_holds_lock,
 };
 #[cfg(not(target_os = "linux"))]
 pub use self::other::{
     children, cpu_time, descendants, is_stopped, is_zombie, kin, lock_holders_are_known, open_fds, out_of_memory_kills,
-    own_cpu_time, peak_rss_bytes, rss_bytes, runs_this_program_with, start_time, thread_names, who_holds_lock,
+    own_cpu_time, peak_rss_bytes, rss_bytes, runs_this_program_with, start_time, this_process_has_open, thread_names,
+    who_holds_lock,
 };
 
 /// A process and where it belongs.
@@ -280,6 +282,13 @@ mod linux {
         Some(files.any(|it| (it.dev(), it.ino()) == (file.dev(), file.ino())))
     }
 
+    /// Whether this process has the file with this device and inode open; `None` where the system does not say.
+    pub fn this_process_has_open(id: (u64, u64)) -> Option<bool> {
+        let open = fs::read_dir("/proc/self/fd").ok()?;
+        let mut files = open.filter_map(|it| fs::metadata(it.ok()?.path()).ok());
+        Some(files.any(|it| (it.dev(), it.ino()) == id))
+    }
+
     /// Whether the process runs a program of this one's name with this argument.
     pub fn runs_this_program_with(pid: u32, argument: &str) -> bool {
         let name = |link: String| {
@@ -408,6 +417,10 @@ mod other {
 
     pub fn lock_holders_are_known() -> bool {
         false
+    }
+
+    pub fn this_process_has_open(_id: (u64, u64)) -> Option<bool> {
+        None
     }
 
     pub fn runs_this_program_with(_pid: u32, _argument: &str) -> bool {

@@ -22,6 +22,8 @@ pub enum Error {
     NotUtf8 { home: PathBuf },
     #[error(transparent)]
     Ownership(#[from] ownership::Error),
+    #[error("{} was replaced by another directory while it was opened", home.display())]
+    Replaced { home: PathBuf },
     #[error("you did not make {} on this machine, so windlass reads and runs nothing in it", home.display())]
     Untrusted { home: PathBuf },
     #[error("no place for the list of trusted homes: neither HOME nor XDG_DATA_HOME is set")]
@@ -35,7 +37,7 @@ impl Error {
     pub fn kind(&self) -> Kind {
         match self {
             Error::Ownership(error) => error.kind(),
-            Error::Untrusted { .. } => Kind::Denied,
+            Error::Untrusted { .. } | Error::Replaced { .. } => Kind::Denied,
             Error::Io { source, .. } => kind_of(source),
             Error::File { .. }
             | Error::Variable { .. }
@@ -55,6 +57,7 @@ impl Error {
                 let dir = home.parent().unwrap_or(home).to_string_lossy().replace('\'', "'\\''");
                 return Some(format!("inspect its settings and work, then trust it once: `windlass trust '{dir}'`"));
             }
+            Error::Replaced { .. } => "find out who may rename it: the directory above it should be yours alone",
             Error::Variable { .. } => "see `windlass settings` for the allowed values",
             Error::Io { .. } => "check the owner and the mode of the file",
             Error::NoHome => "name a directory with `--home` or WINDLASS_HOME",

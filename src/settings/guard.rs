@@ -3,11 +3,11 @@
 use super::{
     FILE,
     error::{Error, Result},
-    home::{Home, HomeOrigin},
+    home::{Home, HomeOrigin, JudgedHome},
     trust::Trusted,
 };
 use crate::os::ownership;
-use std::{fs, io, path::Path};
+use std::path::Path;
 
 /// The content of a home beside the files that the engine (`engine.*`), the daemon (`serve.*`) and others write.
 const NAMES: &[&str] = &[FILE, "params", "workers", "locks", ".restore"];
@@ -22,10 +22,10 @@ const DATABASE: &[&str] = &["engine.db", "engine.db-wal", "engine.db-shm", "engi
 /// Refuses a home that is another user's, or a project's that this user has neither made nor trusted. `platform` is
 /// where trusted homes are remembered, see `platform_data_dir`. A home that does not exist yet is fine where it can be made.
 pub fn vet(home: &Home, platform: Option<&Path>) -> Result<()> {
-    check_home(&home.path)?;
-    let is_trusted = || match platform {
-        Some(platform) => Trusted::of(platform).contains(&home.path),
-        None => Ok(false),
+    let judged = check_home(&home.path)?;
+    let is_trusted = || match (platform, &judged) {
+        (Some(platform), Some(judged)) => Trusted::of(platform).contains(judged),
+        (Some(_), None) | (None, _) => Ok(false),
     };
     match home.origin {
         HomeOrigin::Project if !is_trusted()? => Err(Error::Untrusted { home: home.path.clone() }),
@@ -34,38 +34,41 @@ pub fn vet(home: &Home, platform: Option<&Path>) -> Result<()> {
 }
 
 /// Refuses a home of which a part belongs to another user, can be written by others, or is a link; and one whose path is
-/// not UTF-8, which neither JSON nor the database can hold.
-pub fn check_home(home: &Path) -> Result<()> {
+/// not UTF-8, which neither JSON nor the database can hold. None: there is none yet.
+///
+/// The directory is opened first, and judged and listed through its descriptor: whoever can rename it can't have one judged
+/// and another listed. What is opened by its path later is another matter, see `JudgedHome`.
+pub fn check_home(home: &Path) -> Result<Option<JudgedHome>> {
     if home.to_str().is_none() {
         return Err(Error::NotUtf8 { home: home.to_path_buf() });
     }
-    if ownership::check(home)?.is_none() {
-        return Ok(ownership::check_place(home)?);
-    }
     let failed = |source| Error::Io { action: "list", path: home.to_path_buf(), source };
-    let entries = match fs::read_dir(home) {
+    let (folder, facts) = match ownership::open_folder(home) {
         // A file in its place is refused when it is opened as a directory.
-        Err(error) if error.kind() == io::ErrorKind::NotADirectory => return Ok(()),
-        entries => entries.map_err(failed)?,
+        Err(ownership::Error::Io { source, .. }) if source.kind() == std::io::ErrorKind::NotADirectory => {
+            return Ok(None);
+        }
+        opened => match opened? {
+            Some(opened) => opened,
+            None => return Ok(ownership::check_place(home).map(|()| None)?),
+        },
     };
-    for entry in entries {
-        let entry = entry.map_err(failed)?;
-        let name = entry.file_name();
-        let Some(name) = name.to_str() else { continue };
-        if DIRECTORIES.contains(&name) {
-            ownership::check_through_link(&entry.path())?;
-        } else if NAMES.contains(&name) {
-            ownership::check(&entry.path())?;
-        } else if WRITTEN.iter().any(|it| name.starts_with(it)) {
-            match ownership::check(&entry.path())? {
-                Some(found) if !found.is_dir() || DATABASE.contains(&name) => {
-                    ownership::judge_file(&entry.path(), &found)?;
-                }
+    for name in folder.names().map_err(failed)? {
+        let name = name.map_err(failed)?;
+        let path = home.join(&name);
+        let Some(text) = name.to_str() else { continue };
+        if DIRECTORIES.contains(&text) {
+            ownership::check_through_link(&path)?;
+        } else if NAMES.contains(&text) {
+            ownership::check_in(&folder, &name, &path)?;
+        } else if WRITTEN.iter().any(|it| text.starts_with(it)) {
+            match ownership::check_in(&folder, &name, &path)? {
+                Some(found) if !found.is_dir() || DATABASE.contains(&text) => ownership::judge_facts(&path, &found)?,
                 _ => {}
             }
         }
     }
-    Ok(())
+    Ok(Some(JudgedHome { path: home.to_path_buf(), id: facts.id }))
 }
 
 #[cfg(test)]
@@ -73,6 +76,7 @@ mod tests {
     use super::*;
     use std::{
         ffi::OsStr,
+        fs,
         os::unix::{
             ffi::OsStrExt,
             fs::{PermissionsExt, symlink},
@@ -123,6 +127,27 @@ mod tests {
         assert!(check_home(&link).is_err());
         fs::set_permissions(&home, fs::Permissions::from_mode(0o777)).unwrap();
         assert!(check_home(&home).unwrap_err().to_string().contains("everybody"));
+    }
+
+    #[test]
+    fn a_home_that_was_judged_is_not_taken_for_another_at_its_path() {
+        let dir = tempfile::tempdir().unwrap();
+        let home = dir.path().join("home");
+        assert_eq!(check_home(&home).unwrap(), None);
+        fs::create_dir(&home).unwrap();
+        let judged = check_home(&home).unwrap().unwrap();
+        judged.confirm().unwrap();
+        fs::rename(&home, dir.path().join("aside")).unwrap();
+        assert!(matches!(judged.confirm(), Err(Error::Replaced { .. })), "it is gone");
+        fs::create_dir(&home).unwrap();
+        let error = judged.confirm().unwrap_err();
+        assert!(error.to_string().contains("was replaced") && error.hint().is_some(), "{error}");
+        fs::remove_dir(&home).unwrap();
+        symlink("aside", &home).unwrap();
+        assert!(judged.confirm().is_err(), "a link to it is another way");
+        fs::remove_file(&home).unwrap();
+        fs::rename(dir.path().join("aside"), &home).unwrap();
+        judged.confirm().unwrap();
     }
 
     #[test]

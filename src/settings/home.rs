@@ -1,6 +1,7 @@
 //! Where the home directory is.
 
 use super::error::{Error, Result};
+use crate::os::ownership;
 use std::{
     ffi::OsString,
     path::{Path, PathBuf},
@@ -38,6 +39,25 @@ pub enum HomeOrigin {
 pub struct Home {
     pub path: PathBuf,
     pub origin: HomeOrigin,
+}
+
+/// The directory of a home that was judged, to be recognised after its files were opened by their paths.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct JudgedHome {
+    pub path: PathBuf,
+    /// Device and inode.
+    pub id: (u64, u64),
+}
+
+impl JudgedHome {
+    /// Refuses the home if another directory has taken its place since it was judged.
+    pub fn confirm(&self) -> Result<()> {
+        match ownership::id_of(&self.path) {
+            Ok(Some(id)) if id == self.id => Ok(()),
+            Ok(_) => Err(Error::Replaced { home: self.path.clone() }),
+            Err(source) => Err(Error::Io { action: "inspect", path: self.path.clone(), source }),
+        }
+    }
 }
 
 pub fn find_home(inputs: HomeInputs<'_>) -> Result<Home> {

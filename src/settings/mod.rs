@@ -15,7 +15,7 @@ mod trust;
 
 pub use error::{Error, Result};
 pub use guard::{check_home, vet};
-pub use home::{Home, HomeInputs, HomeOrigin, PROJECT, UNFINISHED_RESTORE, find_home, platform_data_dir};
+pub use home::{Home, HomeInputs, HomeOrigin, JudgedHome, PROJECT, UNFINISHED_RESTORE, find_home, platform_data_dir};
 pub use kind::{Addresses, Choice, Compression, Durability, Levels, LogFormat, Names, Pools, Score, Secret, Servers};
 pub use load::load;
 pub use portable::{Ported, portable};

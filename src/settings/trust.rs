@@ -1,6 +1,9 @@
 //! The project homes that this user has made or trusted, in the user's own data directory.
 
-use super::error::{Error, Result};
+use super::{
+    error::{Error, Result},
+    home::JudgedHome,
+};
 use crate::os::{FileLock, ownership, private};
 use serde::{Deserialize, Serialize};
 use std::{
@@ -58,9 +61,11 @@ impl Trusted {
         }
     }
 
-    pub fn contains(&self, home: &Path) -> Result<bool> {
+    /// Whether the directory that was judged is trusted, and not just one at its path.
+    pub fn contains(&self, home: &JudgedHome) -> Result<bool> {
         let list = self.list()?;
-        Ok(!list.is_empty() && list.contains(&TrustedHome::of(home)?))
+        let found = || TrustedHome::of(&home.path).map(|it| TrustedHome { device: home.id.0, inode: home.id.1, ..it });
+        Ok(!list.is_empty() && list.contains(&found()?))
     }
 
     /// Trusts the directory that is at this path now.

@@ -17,6 +17,7 @@ use crate::{
 };
 use rusqlite::{Connection, OpenFlags, config::DbConfig};
 use std::{
+    io,
     path::{Path, PathBuf},
     time::{Duration, Instant},
 };
@@ -119,6 +120,26 @@ pub(in crate::store) fn writer(options: &Options, turnstile: &Turnstile, now: Ti
     if older_turn.as_ref().is_some_and(Option::is_none) {
         return Err(busy(options));
     }
+    let judged = judge_files(path)?;
+    loop {
+        match attempt_writer(options, now) {
+            // A reader that is just opening the file can still be in the way of the switch to WAL.
+            Err(Error::Busy { .. }) if Instant::now() < deadline => std::thread::sleep(Duration::from_millis(2)),
+            Err(Error::Busy { .. }) => return Err(busy(options)),
+            Err(error) => return Err(at(error, path)),
+            Ok(conn) => {
+                confirm_files(path, judged)?;
+                if let Some(older) = &older {
+                    older.remove();
+                }
+                return Ok(conn);
+            }
+        }
+    }
+}
+
+/// Refuses the files of a database unless they are ours; device and inode of the database, if it is there.
+fn judge_files(path: &Path) -> Result<Option<(u64, u64)>> {
     for ending in ["", "-wal", "-shm", "-journal"] {
         let file = PathBuf::from(format!("{}{ending}", path.display()));
         ownership::check_file(&file).map_err(|error| Error::File {
@@ -127,18 +148,20 @@ pub(in crate::store) fn writer(options: &Options, turnstile: &Turnstile, now: Ti
             source: error.into(),
         })?;
     }
-    loop {
-        match attempt_writer(options, now) {
-            // A reader that is just opening the file can still be in the way of the switch to WAL.
-            Err(Error::Busy { .. }) if Instant::now() < deadline => std::thread::sleep(Duration::from_millis(2)),
-            Err(Error::Busy { .. }) => return Err(busy(options)),
-            Err(error) => return Err(at(error, path)),
-            Ok(conn) => {
-                if let Some(older) = &older {
-                    older.remove();
-                }
-                return Ok(conn);
-            }
+    ownership::id_of(path).map_err(|source| Error::File { action: "open", path: path.to_path_buf(), source })
+}
+
+/// SQLite opens files by their names. So what these names stand for is judged again once they are open: it is ours, and the
+/// database is the one that was judged before, which this process has open now.
+fn confirm_files(path: &Path, judged: Option<(u64, u64)>) -> Result<()> {
+    let now = judge_files(path)?;
+    let same = now.is_some() && (judged.is_none() || judged == now);
+    let is_open = now.and_then(process_stat::this_process_has_open);
+    match same && is_open != Some(false) {
+        true => Ok(()),
+        false => {
+            let source = io::Error::new(io::ErrorKind::PermissionDenied, "it was replaced while it was opened");
+            Err(Error::File { action: "open", path: path.to_path_buf(), source })
         }
     }
 }
