@@ -17,7 +17,8 @@ CREATE TABLE engine(
   daemon_epoch  INTEGER NOT NULL DEFAULT 0
 ) STRICT;
 
--- The last number issued of each kind; they only grow. Rows: 1 lease token, 2 group, 3 run, 4 step, 5 output.
+-- The last number issued of each kind; they only grow. Rows: 1 lease token, 2 group, 3 run, 4 step, 5 output. Only in a
+-- restored home there is row 6: the token up to which all was done elsewhere.
 CREATE TABLE counter(
   id     INTEGER PRIMARY KEY,
   value  INTEGER NOT NULL

@@ -7,6 +7,7 @@ pub mod address;
 pub mod admission;
 pub mod fairness;
 pub mod hook;
+pub mod inside;
 pub mod links;
 pub mod liveness;
 pub mod outcome;

@@ -16,7 +16,10 @@ use crate::{
         records, run,
     },
 };
-use std::time::{Duration, Instant};
+use std::{
+    fs,
+    time::{Duration, Instant},
+};
 
 /// Between two looks at work that was asked to stop.
 const LOOK: Duration = Duration::from_millis(20);
@@ -64,13 +67,15 @@ impl Engine {
     /// document. What vector databases hold of it is noted as still to be removed, in the same transaction.
     pub fn delete_document(&self, source: &str, uri: &str, deadline: Instant) -> Result<Option<Removed>> {
         let Some(known) = self.store.read(|tx| document_uri::find(tx, source, uri))? else { return Ok(None) };
+        let home = fs::canonicalize(&self.options.home).unwrap_or_else(|_| self.options.home.clone());
+        let home = home.to_string_lossy().into_owned();
         self.until_unused(deadline, &known.sha256, || {
             let last = self.store.read(|tx| document_uri::of_content(tx, &known.sha256))?.len() < 2;
             if last {
                 self.stop_runs(&known.sha256)?;
             }
-            let (source, uri) = (source.to_string(), uri.to_string());
-            Ok(self.store.write(move |tx| document_removal::delete(tx, &source, &uri))?)
+            let (source, uri, home) = (source.to_string(), uri.to_string(), home.clone());
+            Ok(self.store.write(move |tx| document_removal::delete(tx, &home, &source, &uri))?)
         })
     }
 

@@ -1,10 +1,10 @@
 //! What is deleted, and what goes with it.
 
 use crate::{
-    KNOTS, ROPES,
+    KNOTS, ROPES, batch,
     client::{Client, quoted, text},
     ended, ingest, keys, refused, start,
-    web::Web,
+    web::{Web, windlass},
     worked,
 };
 use serde_json::{Value, json};
@@ -231,5 +231,45 @@ fn after_kills_in_the_middle_what_is_found_is_what_was_acknowledged_last() {
         let stored = VectorDb::open(&database, &OpenOptions::default()).unwrap().hashes("shed").unwrap();
         (stored == wanted).then_some(())
     });
+    doctor(&web);
+}
+
+#[test]
+fn a_group_that_a_restore_held_takes_nothing_out_of_a_foreign_database() {
+    let place = tempfile::tempdir().unwrap();
+    let (old, new) = (place.path().join("old"), place.path().join("new"));
+    fs::create_dir(&old).unwrap();
+    fs::write(old.join("windlass.toml"), "[pools]\nnone = 1\n").unwrap();
+    let web = Web::on(&old, &[]);
+    let client = Client::of(&web);
+    let id = batch(&client, "shed");
+    ingest(&client, "shed", "docs/ropes.md", id, ROPES);
+    let group = start(&client, id, &[]);
+    drop(web);
+    let theirs = place.path().canonicalize().unwrap().join("theirs.db");
+    let set = "UPDATE group_detail SET params = json_set(params, '$.store.path', ?1)";
+    let engine = rusqlite::Connection::open(old.join("engine.db")).unwrap();
+    assert_eq!(engine.execute(set, [theirs.to_str().unwrap()]).unwrap(), 1);
+    drop(engine);
+    let backup = place.path().join("b.zip");
+    let run = |home: &Path, arguments: &[&str]| {
+        let output = windlass(home).args(arguments).output().unwrap();
+        assert!(output.status.success(), "{arguments:?}: {output:?}");
+        String::from_utf8(output.stderr).unwrap()
+    };
+    run(&old, &["backup", backup.to_str().unwrap()]);
+    let said = run(&new, &["restore", backup.to_str().unwrap()]);
+    assert!(said.contains("would write there and is paused"), "{said}");
+
+    let web = Web::on(&new, &[]);
+    let client = Client::of(&web);
+    run(&new, &["cancel", &format!("g{group}")]);
+    assert_eq!(ended(&client, group)["status"], "CANCELLED");
+    let form = [text("uri", "docs/ropes.md"), text("source", "shed")];
+    let deleted = client.multipart("DELETE", BY_URI, &form);
+    assert_eq!(deleted.status, 200, "{}", deleted.text());
+    let engine = rusqlite::Connection::open(new.join("engine.db")).unwrap();
+    let noted = "SELECT count(*) FROM document_removal WHERE database = ?1";
+    assert_eq!(engine.query_row(noted, [theirs.to_str().unwrap()], |row| row.get::<_, i64>(0)).unwrap(), 0);
     doctor(&web);
 }

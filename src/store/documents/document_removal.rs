@@ -3,6 +3,7 @@
 //!
 //! SQLite only: JSON functions.
 
+use crate::decide::inside::is_inside;
 use crate::model::{ArtifactHash, ArtifactId, EventKind, RunId};
 use crate::store::{
     error::{Error, Result},
@@ -12,6 +13,7 @@ use crate::store::{
     tx::{ReadTx, WriteTx},
 };
 use serde::Serialize;
+use std::collections::BTreeSet;
 
 /// Rows that went, by kind.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
@@ -50,22 +52,20 @@ pub struct Pending {
 }
 
 /// Deletes a document, and its content when no other document has it. What went, and the files that nothing refers to any
-/// more. None: there is no such document. Refused with a conflict while a run of the content is open.
-pub fn delete(tx: &WriteTx, source: &str, uri: &str) -> Result<Option<(Removed, Vec<ArtifactHash>)>> {
+/// more. None: there is no such document. Refused with a conflict while a run of the content is open. `home`: the canonical
+/// path of the home directory.
+pub fn delete(tx: &WriteTx, home: &str, source: &str, uri: &str) -> Result<Option<(Removed, Vec<ArtifactHash>)>> {
     let found = tx.row("SELECT id, sha256 FROM document_uri WHERE source = ?1 AND uri = ?2", [source, uri], |row| {
         Ok((row.get::<i64>(0)?, ArtifactHash(row.get(1)?)))
     })?;
     let Some((id, sha256)) = found else { return Ok(None) };
-    tx.execute(
-        "INSERT INTO document_removal(database, source, uri, at, version)
-         SELECT database, ?1, ?2, ?3, ?5 FROM (SELECT database FROM document WHERE source = ?1 AND uri = ?2
-         UNION SELECT json_extract(d.params, '$.store.path') FROM content_run c JOIN run r ON r.id = c.run_id
-           JOIN group_detail d ON d.group_id = r.group_id
-          WHERE c.sha256 = ?4 AND json_type(d.params, '$.store.path') = 'text'
-         UNION SELECT database FROM run_document) WHERE true
-         ON CONFLICT DO UPDATE SET at = excluded.at, version = excluded.version, done = 0",
-        params![source, uri, tx.now().0, sha256.0, submitted_last(tx)],
-    )?;
+    for database in databases_with(tx, home, source, uri, &sha256)? {
+        tx.execute(
+            "INSERT INTO document_removal(database, source, uri, at, version) VALUES (?1, ?2, ?3, ?4, ?5)
+             ON CONFLICT DO UPDATE SET at = excluded.at, version = excluded.version, done = 0",
+            params![database, source, uri, tx.now().0, submitted_last(tx)],
+        )?;
+    }
     tx.execute("DELETE FROM document WHERE source = ?1 AND uri = ?2", [source, uri])?;
     let history = tx.execute("DELETE FROM uri_history WHERE uri_id = ?1", [id])? as i64;
     tx.execute("DELETE FROM document_uri WHERE id = ?1", [id])?;
@@ -75,6 +75,32 @@ pub fn delete(tx: &WriteTx, source: &str, uri: &str) -> Result<Option<(Removed, 
         files = remove_content(tx, &sha256, &mut removed)?;
     }
     Ok(Some((removed, files)))
+}
+
+/// Vector databases that may hold a document: those that know it, and those that groups write to which have worked on its
+/// content.
+///
+/// What a restored group of another home names counts only once a step of it has run here: until then nobody who may do so has
+/// said that it may be written to.
+fn databases_with(tx: &ReadTx, home: &str, source: &str, uri: &str, sha256: &ArtifactHash) -> Result<BTreeSet<String>> {
+    let known = tx.rows(
+        "SELECT database FROM document WHERE source = ?1 AND uri = ?2 UNION SELECT database FROM run_document",
+        [source, uri],
+        |row| row.get::<String>(0),
+    )?;
+    // The token up to which all was done before this home was restored.
+    let restored = tx.row("SELECT value FROM counter WHERE id = 6", [], |row| row.get::<i64>(0))?;
+    let named = tx.rows(
+        "SELECT json_extract(d.params, '$.store.path'),
+                EXISTS (SELECT 1 FROM step s WHERE s.id >= r.first_step AND s.id < r.first_step + 1000
+                           AND s.run_id = r.id AND s.token > ?2)
+           FROM content_run c JOIN run r ON r.id = c.run_id JOIN group_detail d ON d.group_id = r.group_id
+          WHERE c.sha256 = ?1 AND json_type(d.params, '$.store.path') = 'text'",
+        params![sha256.0, restored.unwrap_or(0)],
+        |row| Ok((row.get::<String>(0)?, row.get::<bool>(1)?)),
+    )?;
+    let counts = |(path, ran_here): &(String, bool)| restored.is_none() || *ran_here || is_inside(path, home);
+    Ok(known.into_iter().chain(named.into_iter().filter(counts).map(|it| it.0)).collect())
 }
 
 fn submitted_last(tx: &WriteTx) -> i64 {
@@ -204,7 +230,8 @@ pub fn done(tx: &WriteTx, database: &str, documents: &[Pending]) -> Result<()> {
 
 /// Keeps in the history who deleted a whole vector database.
 pub fn database_deleted(tx: &WriteTx, database: &str, documents: u64, by: &str) -> Result<()> {
-    let detail = format!("{database}: {documents} documents (by {by})");
+    let noun = if documents == 1 { "document" } else { "documents" };
+    let detail = format!("{database}: {documents} {noun} (by {by})");
     event::note_with(tx, EventKind::DatabaseDeleted, About::default(), detail)
 }
 
