@@ -453,7 +453,7 @@ fn a_restored_home_takes_over_no_setting_that_reaches_beyond_it() {
         "server.yaml.restored",
         "1 group of the backup with 2 runs will resume",
         "g1 work",
-        "cancel GROUP",
+        "cancel g1",
     ] {
         assert!(err.contains(said), "{said}: {err}");
     }

@@ -343,13 +343,15 @@ fn a_key_is_held_for_a_command_and_named_to_others() {
     let place = Place::new();
     let inner = format!(
         "{WINDLASS} locks --json > held.json; {WINDLASS} locks hold k --max-wait 0s -- true; echo $? > second;
-         {WINDLASS} locks release k --force 2> named; echo $? > forced; exit 9"
+         {WINDLASS} locks release k 2> plain; echo $? >> plain; {WINDLASS} locks release k --force 2> named; echo $? > forced; exit 9"
     );
     assert_eq!(place.run(&["locks", "hold", "k", "--", "sh", "-c", &inner]).code, 9, "its code is ours");
     let read = |name: &str| fs::read_to_string(place.path().join(name)).unwrap();
     let held: Value = serde_json::from_str(&read("held.json")).unwrap();
     assert_eq!((&held["locks"][0]["key"], &held["locks"][0]["file_locked"]), (&"k".into(), &true.into()));
     assert_eq!((read("second").trim(), read("forced").trim()), ("5", "5"));
+    let plain = read("plain");
+    assert!(plain.trim_end().ends_with("\n5") && plain.contains("locks release k --force`"), "{plain}");
     assert!(read("named").contains("still holds the file lock"), "{}", read("named"));
     assert_eq!(place.json(&["locks"])["locks"], serde_json::json!([]));
     let missing = place.run(&["locks", "hold", "k", "--", "no-such-program"]);

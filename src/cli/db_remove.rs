@@ -3,7 +3,7 @@
 use super::{
     context::Context,
     database,
-    failure::{Failure, Result},
+    failure::{Exit, Failure, Result},
     ingest::holder,
     locks, output,
     wording::{count, plain, quoted},
@@ -134,7 +134,7 @@ pub fn whole(cx: &Context, db: &str, yes: bool) -> Result<()> {
     let question =
         format!("Delete `{}` with {} for good?", plain(&named.name), count(info.documents as u64, "document"));
     if !yes && output::can_ask() && !output::ask(&question) {
-        return Err(Failure::usage("nothing was deleted"));
+        return Err(Failure::new(Exit::Cancelled, "nothing was deleted"));
     }
     let by = locks::this_user();
     let documents = removal::delete_database(cx.engine()?, &path, &by, holder(), LockWait::AtMost(WAIT))?;

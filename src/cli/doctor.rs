@@ -4,7 +4,7 @@ use super::{
     failure::{Exit, Failure, Result},
     output::Paint,
     suggestion,
-    wording::{count, plain, size},
+    wording::{count, plain, quoted, size},
 };
 use crate::{
     definition::is_as_stored,
@@ -26,7 +26,7 @@ pub struct Args {}
 struct Finding {
     what: String,
     problems: Vec<String>,
-    remedy: Option<&'static str>,
+    remedy: Option<String>,
 }
 
 impl Args {
@@ -60,7 +60,7 @@ fn tell(cx: &Context, finding: &Finding) -> Result<()> {
     for problem in &finding.problems {
         out.line(format!("        {}", plain(problem)))?;
     }
-    match finding.remedy {
+    match &finding.remedy {
         Some(remedy) => out.advice(format!("        {}", out.paint(Paint::Bold, &suggestion::command(remedy)))),
         None => Ok(()),
     }
@@ -77,7 +77,7 @@ fn home(cx: &Context) -> Result<Finding> {
         problems.push(format!("unknown variable {name}{meant}"));
     }
     let what = format!("home {} and its settings", settings.home.display());
-    Ok(Finding { what, problems, remedy: Some("see `windlass settings`") })
+    Ok(Finding { what, problems, remedy: Some("windlass settings".to_string()) })
 }
 
 fn engine_database(cx: &Context) -> Result<Finding> {
@@ -94,7 +94,7 @@ fn engine_database(cx: &Context) -> Result<Finding> {
     let rows: i64 = store.read(check::row_counts)?.iter().map(|it| it.1).sum();
     let bytes = std::fs::metadata(store.path()).map_or(0, |it| it.len());
     let what = format!("engine database: {}, {}", size(bytes), count(rows.max(0) as u64, "row"));
-    Ok(Finding { what, problems, remedy: Some("keep a copy of the home directory, then restore a backup") })
+    Ok(Finding { what, problems, remedy: Some("keep a copy of the home directory, then restore a backup".to_string()) })
 }
 
 fn files(cx: &Context) -> Result<Finding> {
@@ -113,7 +113,7 @@ fn files(cx: &Context) -> Result<Finding> {
         size(plain_bytes.max(0) as u64),
         size(stored.max(0) as u64)
     );
-    Ok(Finding { what, problems, remedy: Some("check the disk and the owner of the directory") })
+    Ok(Finding { what, problems, remedy: Some("check the disk and the owner of the directory".to_string()) })
 }
 
 fn disk(cx: &Context) -> Result<Finding> {
@@ -122,22 +122,33 @@ fn disk(cx: &Context) -> Result<Finding> {
     let reserve = cx.settings()?.disk_reserve;
     let low = (!room.enough).then(|| format!("{free} free, less than the reserve of {reserve}: no step starts"));
     let what = format!("disk of {}: {free} free, {reserve} reserved", room.dir.display());
-    Ok(Finding { what, problems: low.into_iter().collect(), remedy: Some("free some space, or lower `disk_reserve`") })
+    Ok(Finding {
+        what,
+        problems: low.into_iter().collect(),
+        remedy: Some("free some space, or lower `disk_reserve`".to_string()),
+    })
 }
 
 fn workers(cx: &Context) -> Result<Finding> {
     let rows = cx.store()?.read(worker::list)?;
     let dead = rows.iter().filter(|it| !process_stat::is_alive(&it.identity));
     let problems: Vec<String> = dead
-        .map(|it| format!("worker {} (process {}) is dead and holds {} steps", it.id, it.identity.pid, it.running))
+        .map(|it| {
+            format!(
+                "worker {} (process {}) is dead and holds {}",
+                it.id,
+                it.identity.pid,
+                count(it.running.max(0) as u64, "step")
+            )
+        })
         .collect();
     let what = count(rows.len() as u64, "registered worker");
-    Ok(Finding { what, problems, remedy: Some("any `windlass worker` releases its steps") })
+    Ok(Finding { what, problems, remedy: Some("windlass worker --until-idle".to_string()) })
 }
 
 fn vector_database(named: &crate::view::Named) -> Finding {
     let what = format!("vector database `{}`", named.name);
-    let remedy = Some("windlass db check NAME --repair");
+    let remedy = Some(format!("windlass db check {} --repair", quoted(&named.name)));
     let problems = match VectorDb::open(&named.path, &OpenOptions::default()).and_then(|it| it.check()) {
         Err(error) => vec![error.to_string()],
         Ok(report) => super::db::problems_of(&report),

@@ -3,6 +3,7 @@ use super::{
     failure::{Exit, Failure, Result},
     output::{self, Paint},
     table::{Cell, Table},
+    wording::quoted,
 };
 use crate::{
     engine::{Engine, LockWait},
@@ -171,11 +172,14 @@ pub fn take(cx: &Context, key: &ResourceKey, max_wait: Option<Millis>) -> Result
 /// No process holds the key; its row may still exist.
 fn unheld(engine: &Engine, key: &ResourceKey) -> Result<Failure> {
     Ok(match engine.store().read(|tx| resource_lock::holder_of(tx, &key.0))? {
-        Some(_) => Failure::usage(format!(
-            "no process holds `{key}`; its row expires within a minute; `--force` clears it now"
-        )),
+        Some(_) => Failure::new(Exit::Conflict, format!("no process holds `{key}`; its row expires within a minute"))
+            .hint(take_away(key)),
         None => Failure::not_found(format!("`{key}` is not held")).hint("see `windlass locks`"),
     })
+}
+
+fn take_away(key: &ResourceKey) -> String {
+    format!("wait for it, or take it away with `windlass locks release {} --force`", quoted(&key.0))
 }
 
 fn release(cx: &Context, key: &ResourceKey, force: bool, why: &str) -> Result<()> {
@@ -186,9 +190,7 @@ fn release(cx: &Context, key: &ResourceKey, force: bool, why: &str) -> Result<()
         if output::can_ask() && output::ask(&question) {
             return release(cx, key, true, why);
         }
-        return Err(
-            Failure::usage(format!("`{key}` is held by {holder}")).hint("wait for it, or take it away with `--force`")
-        );
+        return Err(Failure::new(Exit::Conflict, format!("`{key}` is held by {holder}")).hint(take_away(key)));
     }
     if engine.store().read(|tx| resource_lock::holder_of(tx, &key.0))?.is_none() && !view::is_file_locked(engine, key) {
         return Err(unheld(engine, key)?);

@@ -3,7 +3,7 @@ use super::{
     context::Context,
     failure::{Failure, Result},
     name::Name,
-    wording::{cut, duration, plain, plain_lines, size},
+    wording::{count, cut, duration, plain, plain_lines, size},
     work::item_name,
 };
 use crate::{
@@ -62,8 +62,15 @@ type Shown = HashMap<(Token, &'static str), u64>;
 
 impl Args {
     pub fn run(self, cx: &Context) -> Result<()> {
-        let mut printer =
-            Printer { cx, args: &self, headings: self.id_is_many(), headed: None, at_start: true, any: false };
+        let mut printer = Printer {
+            cx,
+            args: &self,
+            headings: self.id_is_many(),
+            headed: None,
+            at_start: true,
+            any: false,
+            from_cache: None,
+        };
         match self.id {
             Name::Step(id) if self.follow => return printer.follow(id),
             _ if self.follow => {
@@ -73,6 +80,9 @@ impl Args {
                 let run = cx.store()?.read(|tx| read::run_of_step(tx, id))?;
                 let details = cx.store()?.read(|tx| read::show_run(tx, run))?;
                 let steps: Vec<&StepRow> = details.steps.iter().filter(|it| it.id == id).collect();
+                if let Some(cached) = steps.first().filter(|it| it.cached) {
+                    return printer.cached(cached.id);
+                }
                 printer.steps(&steps, &details.run.item)?;
             }
             Name::Run(id) => printer.run(id)?,
@@ -100,7 +110,10 @@ impl Args {
             }
             Name::Worker(_) => return Err(self.id.refused("show the output of", "name a step, a run or a group")),
         }
-        if !printer.any {
+        if let Some((first, steps)) = printer.from_cache {
+            cx.output.note(from_cache(first, steps));
+        }
+        if !printer.any && printer.from_cache.is_none() {
             cx.output.note(match (&self.grep, self.failed) {
                 (Some(_), _) => format!("no matching line in {}", self.id),
                 (None, true) => format!("no step of {} failed with output", self.id),
@@ -115,6 +128,11 @@ impl Args {
     }
 }
 
+fn from_cache(first: StepId, steps: u64) -> String {
+    let (all, are) = (count(steps, "step"), if steps == 1 { "is" } else { "are" });
+    format!("{all} {are} from the cache and printed nothing; `windlass logs {first}` shows what made the result")
+}
+
 /// Prints logs under headings.
 struct Printer<'a> {
     cx: &'a Context,
@@ -126,11 +144,16 @@ struct Printer<'a> {
     /// Whether the last line is complete.
     at_start: bool,
     any: bool,
+    /// The first step that was taken from the cache, and how many were.
+    from_cache: Option<(StepId, u64)>,
 }
 
 impl Printer<'_> {
     fn run(&mut self, id: RunId) -> Result<()> {
         let details = self.cx.store()?.read(|tx| read::show_run(tx, id))?;
+        for step in details.steps.iter().filter(|it| it.cached) {
+            self.from_cache = self.from_cache.map(|(first, steps)| (first, steps + 1)).or(Some((step.id, 1)));
+        }
         let steps: Vec<&StepRow> = details.steps.iter().filter(|it| it.attempts > 0 || it.started.is_some()).collect();
         self.steps(&steps, &details.run.item)
     }
@@ -143,6 +166,25 @@ impl Printer<'_> {
             for log in logs {
                 self.show(step, item, &attempts, log, 0)?;
             }
+        }
+        Ok(())
+    }
+
+    /// A step that was taken from the cache printed nothing: shows what the step printed that made the result.
+    fn cached(&mut self, id: StepId) -> Result<()> {
+        let store = self.cx.store()?;
+        let Some(origin) = store.read(|tx| read::cached_from(tx, id))? else {
+            let gone = "the step that made it has been pruned";
+            self.cx.output.note(format!("{id} is from the cache, and {gone}; see `windlass show {id}`"));
+            return Ok(());
+        };
+        self.cx.output.note(format!("{id} is from the cache: this is the output of {origin}"));
+        let run = store.read(|tx| read::run_of_step(tx, origin))?;
+        let details = store.read(|tx| read::show_run(tx, run))?;
+        let steps: Vec<&StepRow> = details.steps.iter().filter(|it| it.id == origin).collect();
+        self.steps(&steps, &details.run.item)?;
+        if !self.any {
+            self.cx.output.note(format!("{origin} printed nothing; see `windlass show {origin}`"));
         }
         Ok(())
     }
@@ -171,6 +213,9 @@ impl Printer<'_> {
             if signals.wait(LOOK) {
                 return Ok(());
             }
+        }
+        if shown.is_empty() && store.read(|tx| read::show_step(tx, id))?.step.cached {
+            return self.cached(id);
         }
         if shown.is_empty() {
             cx.output.note(format!("{id} printed nothing; see `windlass show {id}`"));

@@ -2,7 +2,7 @@ use super::{
     context::Context,
     failure::{Exit, Failure, Result},
     output::{Output, Paint, stderr_size},
-    wording::{cut, duration},
+    wording::{count, cut, duration},
 };
 use crate::{
     model::Millis,
@@ -65,8 +65,8 @@ impl Args {
         show(&report, &cx.output)?;
         if !report.verdict.is_sound() {
             let message = format!(
-                "{} violations; everything is kept in {}",
-                report.verdict.violations.len(),
+                "{}; everything is kept in {}",
+                count(report.verdict.violations.len() as u64, "violation"),
                 drill.dir.display()
             );
             return Err(Failure::new(Exit::Error, message).hint(format!(

@@ -82,11 +82,12 @@ fn warn(cx: &Context, restored: &Restored) {
             "{databases} outside of the home: {names}; what the backup knew of the documents there was not taken over"
         ));
     }
-    if !restored.paused.is_empty() {
+    if let Some(first) = restored.paused.iter().next() {
         out.warn(format!(
-            "{} would write there and is paused: {}; look with `windlass show GROUP`, then `windlass resume GROUP` or \
-             `windlass cancel GROUP`",
+            "{} would write there and {} paused: {}; look with `windlass show {first}`, then `windlass resume {first}` or \
+             `windlass cancel {first}`",
             count(restored.paused.len() as u64, "group"),
+            if restored.paused.len() == 1 { "is" } else { "are" },
             named(restored.paused.iter().map(GroupId::to_string)),
         ));
     }
@@ -100,10 +101,10 @@ fn warn(cx: &Context, restored: &Restored) {
         ));
     }
     let (open, runs) = (restored.will_run.len(), restored.will_run.iter().map(|it| it.runs.max(0) as u64).sum());
-    if open > 0 {
+    if let Some(first) = restored.will_run.first().map(|it| it.group) {
         out.warn(format!(
             "{} of the backup with {} will resume as soon as a worker or the daemon starts: {}; \
-             look with `windlass show GROUP`, and stop one with `windlass cancel GROUP`",
+             look with `windlass show {first}`, and stop it with `windlass cancel {first}`",
             count(open as u64, "group"),
             count(runs, "run"),
             named(restored.will_run.iter().map(|it| format!("{} {}", it.group, plain(&it.name)))),

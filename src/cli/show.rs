@@ -7,13 +7,13 @@ use super::{
     output::{Output, Paint},
     show_file, suggestion,
     table::{Cell, Table, status_paint},
-    wording::{count, duration, plain, plain_lines},
-    work::{item_name, show_kinds},
+    wording::{count, duration, plain, plain_lines, quoted},
+    work::{item_name, show_kinds, took},
 };
 use crate::{
     definition::{MASK, yaml_text},
     model::{GroupId, RunId, Status, StepId, WorkerId},
-    store::attempt::Attempt,
+    store::{attempt::Attempt, read},
     view::{self, StepView, words::status_of_group},
 };
 use clap_complete::engine::ArgValueCompleter;
@@ -88,15 +88,17 @@ fn group(cx: &Context, id: GroupId) -> Result<()> {
     }
     let details = &found.details;
     let (out, now, it) = (&cx.output, cx.now(), &details.group);
-    let words = out.paint(status_paint(status_of_group(it, found.waits)), &found.words);
+    let words = out.paint(status_paint(status_of_group(it, found.waits.as_deref())), &found.words);
     out.line(format!("{id} {words}  {}", plain(&it.name)))?;
     line(out, "workflow", &it.definition)?;
     line(out, "created", cx.when(it.created))?;
-    line(
-        out,
-        if it.ended.is_some() { "took" } else { "runs for" },
-        duration(it.ended.unwrap_or(now).since(it.created)),
-    )?;
+    match it.ended {
+        Some(ended) => {
+            let worked = cx.store()?.read(|tx| read::worked(tx, id))?;
+            line(out, "took", took(worked, ended.since(it.created)))?;
+        }
+        None => line(out, "runs for", duration(now.since(it.created)))?,
+    }
     line(out, "directory", &details.directory)?;
     if details.params.as_object().is_some_and(|it| !it.is_empty()) {
         line(out, "params", details.params.to_string())?;
@@ -232,9 +234,10 @@ fn facts(cx: &Context, found: &StepView) -> Result<()> {
             out,
             "files",
             suggestion::sentence(&format!(
-                "{} (`windlass show {} --file NAME`)",
+                "{} (`windlass show {} --file {}`)",
                 count(details.files.len() as u64, "file"),
-                it.id
+                it.id,
+                details.files.first().map(|it| quoted(&it.0)).unwrap_or_default()
             )),
         )?;
         for (name, hash) in details.files.iter().take(20) {

@@ -3,7 +3,7 @@
 use super::{
     context::Context,
     failure::{Failure, Result},
-    wording::{count, plain, plain_lines, size},
+    wording::{count, plain, plain_lines, quoted, size},
     work::item_name,
 };
 use crate::{
@@ -86,6 +86,7 @@ pub fn pruned(cx: &Context, id: StepId) -> Result<()> {
         out.line(format!("  {} -> {}", plain(name), plain(target)))?;
     }
     let all = count(kept.output.files.len() as u64, "file");
-    out.note(format!("{all} kept; fetch one with `windlass show {id} --file NAME`"));
+    let first = kept.output.files.first().map(|it| quoted(&it.0)).unwrap_or_else(|| "NAME".to_string());
+    out.note(format!("{all} kept; fetch one with `windlass show {id} --file {}`", plain(&first)));
     Ok(())
 }

@@ -85,11 +85,11 @@ fn show(cx: &Context, facts: &StatusView) -> Result<()> {
     for ListedGroup { row: it, waits, .. } in facts.groups.iter().chain(&facts.recent) {
         groups.row([
             it.id.to_string().into(),
-            Cell::status(status_of_group(it, *waits)),
+            Cell::status(status_of_group(it, waits.as_deref())),
             format!("{}/{}", number_of(it.ended_runs.max(0) as u64), number_of(it.runs.max(0) as u64)).into(),
             if it.failed > 0 { it.failed.to_string() } else { String::new() }.into(),
             cx.when(it.created).into(),
-            named_group(&it.name, *waits).into(),
+            named_group(&it.name, waits.as_deref()).into(),
         ]);
     }
     let mut queues = Table::new(&["~TYPE", ">RUNNING", ">READY", ">PAUSED", "?>WAITING FOR LOCK", "?STATE"]);

@@ -3,7 +3,7 @@ use super::{
     database,
     failure::{Exit, Result},
     locks,
-    wording::size,
+    wording::{quoted, size},
 };
 use crate::{
     ingest::database_path,
@@ -13,9 +13,6 @@ use crate::{
     view::Named,
 };
 use clap_complete::engine::ArgValueCompleter;
-
-const FORCE: &str = "wait for it; `windlass locks` shows who holds it; if its holder is gone, `windlass vacuum --force` clears the \
-                     lock's row";
 
 /// Free the unused space of a vector database
 ///
@@ -81,7 +78,10 @@ fn vacuum(cx: &Context, named: &Named, max_wait: Option<Millis>, force: bool) ->
         crate::view::force_release(cx.engine()?, Forced { key: key.clone(), why, by })?;
     }
     let guard = locks::take(cx, &key, max_wait).map_err(|failure| match failure.exit {
-        Exit::Conflict if !force => failure.hint(FORCE),
+        Exit::Conflict if !force => failure.hint(format!(
+            "wait for it; `windlass locks` shows who holds it; if its holder is gone, `windlass vacuum {} --force` clears the lock's row",
+            quoted(&named.name)
+        )),
         _ => failure,
     })?;
     let mut opened = VectorDb::open_for_writing(&path, &OpenOptions::default())?;

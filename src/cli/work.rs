@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     engine::{Ending, Engine, GroupEnd, Worker, WorkerOptions},
-    model::{GroupId, Scope, Status},
+    model::{GroupId, Millis, Scope, Status},
     os::{signals::Signals, stderr},
     process,
     settings::Settings,
@@ -193,8 +193,9 @@ fn resume_command(group: GroupId) -> String {
 
 fn report(cx: &Context, engine: &Engine, end: GroupEnd) -> Result<()> {
     let group = end.group;
-    let (progress, detail) =
-        engine.store().read(|tx| Ok((read::progress(tx, group)?, crate::store::group::detail(tx, group)?)))?;
+    let (progress, detail, worked) = engine.store().read(|tx| {
+        Ok((read::progress(tx, group)?, crate::store::group::detail(tx, group)?, read::worked(tx, group)?))
+    })?;
     if cx.output.json {
         let (failures, kinds) = engine
             .store()
@@ -208,7 +209,7 @@ fn report(cx: &Context, engine: &Engine, end: GroupEnd) -> Result<()> {
         return exit_of([end.status].into_iter());
     }
     let status = cx.output.paint(status_paint(end.status), &end.status.name().to_lowercase());
-    let took = duration(end.ended.since(detail.created));
+    let took = took(worked, end.ended.since(detail.created));
     let done = progress.ended - progress.failed - progress.cancelled;
     let mut said = format!(
         "{group} {status}: {} of {} in {took}",
@@ -226,6 +227,15 @@ fn report(cx: &Context, engine: &Engine, end: GroupEnd) -> Result<()> {
     }
     show_failures(cx, group)?;
     exit_of([end.status].into_iter())
+}
+
+/// The time in which a group was worked on; and since it was submitted, where that is much more.
+pub fn took(worked: Millis, whole: Millis) -> String {
+    let idle = whole.0.saturating_sub(worked.0);
+    match idle > 2_000.max(worked.0 / 10) {
+        true => format!("{} of work, {} after the submission", duration(worked), duration(whole)),
+        false => duration(whole),
+    }
 }
 
 /// What failed in a group, and what to do next.
@@ -267,4 +277,22 @@ pub fn item_name(item: &str) -> String {
     let Ok(serde_json::Value::Object(fields)) = serde_json::from_str(item) else { return item.to_string() };
     let telling = ["name", "uri", "url", "id", "path", "title"].iter().find_map(|it| fields.get(*it)?.as_str());
     telling.map_or_else(|| item.to_string(), str::to_string)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn time_without_work_is_told_apart_where_it_matters() {
+        for (worked, whole, text) in [
+            (800, 866, "866 ms"),
+            (0, 1_900, "1.9 s"),
+            (866, 200_000, "866 ms of work, 3 m 20 s after the submission"),
+            (100_000, 109_000, "1 m 49 s"),
+            (100_000, 120_000, "1 m 40 s of work, 2 m after the submission"),
+        ] {
+            assert_eq!(took(Millis(worked), Millis(whole)), text);
+        }
+    }
 }

@@ -5,6 +5,7 @@
 
 pub mod address;
 pub mod admission;
+pub mod elapsed;
 pub mod fairness;
 pub mod hook;
 pub mod inside;

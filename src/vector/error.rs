@@ -3,7 +3,7 @@
 use super::FilterError;
 use crate::{
     model::Kind,
-    os::{Shortage, error_kind::kind_of, ownership, regular_file::NotRegular},
+    os::{Shortage, error_kind::kind_of, ownership, process_stat, regular_file::NotRegular, wal_readers},
 };
 use std::{
     io,
@@ -43,8 +43,8 @@ pub enum Error {
     Fenced { path: PathBuf, held: i64, current: i64 },
     #[error("{} is open for reading only", path.display())]
     ReadOnly { path: PathBuf },
-    #[error("{} is busy", path.display())]
-    Busy { path: PathBuf },
+    #[error("{} is locked by {by}", path.display())]
+    Busy { path: PathBuf, by: String },
     #[error("timed out: {action} {}", path.display())]
     TooLong { action: &'static str, path: PathBuf },
     #[error("no space left for {}", path.display())]
@@ -121,6 +121,12 @@ impl Error {
         }
     }
 
+    /// `path` is locked by a process that the system may name.
+    fn busy(path: PathBuf) -> Error {
+        let by = wal_readers::writer(&path).map_or_else(|| "another process".to_string(), process_stat::in_words);
+        Error::Busy { path, by }
+    }
+
     fn short(what: Shortage, action: &'static str, path: PathBuf) -> Error {
         match what {
             Shortage::Disk => Error::DiskFull { path },
@@ -134,7 +140,7 @@ impl Error {
         let code = Shortage::of(&io::Error::last_os_error());
         let path = path.to_path_buf();
         match source.sqlite_error_code() {
-            Some(rusqlite::ErrorCode::DatabaseBusy | rusqlite::ErrorCode::DatabaseLocked) => Error::Busy { path },
+            Some(rusqlite::ErrorCode::DatabaseBusy | rusqlite::ErrorCode::DatabaseLocked) => Error::busy(path),
             Some(rusqlite::ErrorCode::OperationInterrupted) => Error::TooLong { action, path },
             Some(rusqlite::ErrorCode::DiskFull) => Error::DiskFull { path },
             Some(rusqlite::ErrorCode::OutOfMemory) => Error::short(Shortage::Memory, action, path),

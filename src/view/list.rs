@@ -22,7 +22,7 @@ pub struct ListedGroup {
     /// Its status and progress, for people.
     pub words: String,
     /// What it waits for, for people; null while it runs, and once it has ended.
-    pub waits: Option<&'static str>,
+    pub waits: Option<String>,
 }
 
 impl ListedGroup {

@@ -16,6 +16,7 @@ mod reason;
 mod search;
 mod show;
 mod status;
+mod stranger;
 mod why;
 pub mod wording;
 pub mod words;

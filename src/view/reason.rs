@@ -3,6 +3,7 @@
 use super::{
     disk::low_disk,
     error::Result,
+    stranger,
     wording::{count, duration, number_of, relative},
     worker::workers,
 };
@@ -31,6 +32,8 @@ pub struct Seen {
     pub disk_low: Option<String>,
     /// The process that holds the file of the step's key, where only that file excludes it.
     pub file_holder: Option<String>,
+    /// The program that has locked the vector database of the step's key, and not the key: what it has locked, and who it is.
+    pub database_locked: Option<String>,
     /// Workers whose process is gone and whose steps no worker has taken over yet.
     pub dead: Vec<WorkerId>,
 }
@@ -44,12 +47,14 @@ pub(super) fn reasons_of(engine: &Engine, step: StepId) -> Result<Vec<Reason>> {
 pub(super) fn reasons_for(engine: &Engine, why: &Why) -> Vec<Reason> {
     let locked = why.key.as_ref().filter(|it| it.file_only);
     let file_holder = locked.map(|it| engine.file_holder(&ResourceKey(it.name.clone())));
+    let key = why.key.as_ref().filter(|_| !why.step.status.is_terminal());
+    let database_locked = key.and_then(|it| stranger::of_database(engine, &ResourceKey(it.name.clone())));
     // A step that neither runs nor could be taken depends on no worker.
     let dead = match why.step.worker.is_some() || !why.takers.is_empty() {
         true => dead_workers(engine),
         false => Vec::new(),
     };
-    reasons(why, &Seen { now: engine.store().now(), disk_low: low_disk(engine), file_holder, dead })
+    reasons(why, &Seen { now: engine.store().now(), disk_low: low_disk(engine), file_holder, database_locked, dead })
 }
 
 /// What can't be read is taken for alive.
@@ -84,13 +89,13 @@ pub fn reasons(why: &Why, seen: &Seen) -> Vec<Reason> {
             };
             vec![reason("cancelled", text, Some(format!("windlass retry {}", why.run)))]
         }
-        Status::Running => vec![running(why, seen)],
+        Status::Running => vec![running(why, seen)].into_iter().chain(database_locked(seen)).collect(),
         Status::Pending | Status::Error => waiting(why, seen, &error),
     }
 }
 
-fn attempts(count: i64) -> String {
-    if count == 1 { "1 attempt".to_string() } else { format!("{count} attempts") }
+fn attempts(number: i64) -> String {
+    count(number.unsigned_abs(), "attempt")
 }
 
 fn running(why: &Why, seen: &Seen) -> Reason {
@@ -142,7 +147,8 @@ fn waiting(why: &Why, seen: &Seen, error: &str) -> Vec<Reason> {
         found.push(reason("needs", text, Some(format!("windlass why {}", need.step))));
     }
     // It was given back without using up an attempt: by a pool whose workers do not start, by a full disk, by a lock.
-    let put_off = step.status == Status::Pending && seen.file_holder.is_none();
+    // Once its time has come it is as ready as any other, also where a retry has brought it back.
+    let put_off = step.status == Status::Pending && why.due.is_some() && seen.file_holder.is_none();
     let given_back = step.error.as_deref().filter(|_| put_off);
     let given_back = given_back.map(|it| it.strip_prefix("interrupted: ").unwrap_or(it));
     // What its group waits for is said already.
@@ -153,6 +159,7 @@ fn waiting(why: &Why, seen: &Seen, error: &str) -> Vec<Reason> {
         found.push(reason("due", format!("it is due {}", relative(due, seen.now)), None));
     }
     found.extend(why.key.as_ref().and_then(|it| key(it, why, seen)));
+    found.extend(database_locked(seen));
     if why.unmet.is_empty() {
         found.extend(why.ahead.as_ref().filter(|it| it.steps > 0).map(|it| ahead(it, why.group)));
         found.extend(for_want_of_workers(why, seen));
@@ -204,6 +211,11 @@ fn ahead(ahead: &Ahead, own: GroupId) -> Reason {
     reason("queue", text, Some("windlass status".to_string()))
 }
 
+fn database_locked(seen: &Seen) -> Option<Reason> {
+    let text = seen.database_locked.as_ref()?;
+    Some(reason("locked", format!("{text}, which must end its transaction"), Some("windlass status".to_string())))
+}
+
 fn for_want_of_workers(why: &Why, seen: &Seen) -> Option<Reason> {
     let step_type = &why.step.step_type;
     // A dead worker holds no slot.
@@ -227,7 +239,8 @@ mod tests {
         store::read::{StepNeed, StepRow, Taker},
     };
 
-    const NOW: Seen = Seen { now: Timestamp(1_000_000), disk_low: None, file_holder: None, dead: Vec::new() };
+    const NOW: Seen =
+        Seen { now: Timestamp(1_000_000), disk_low: None, file_holder: None, database_locked: None, dead: Vec::new() };
 
     fn waiting_step() -> Why {
         let step = StepRow {
@@ -271,12 +284,18 @@ mod tests {
     #[test]
     fn each_fact_becomes_its_reason() {
         type Change = fn(&mut Why);
-        let table: [(Change, &str); 8] = [
+        let table: [(Change, &str); 9] = [
             (|_| (), "next"),
             (|it| it.group_paused = true, "group_paused"),
             (|it| it.type_paused = true, "type_paused"),
             (|it| it.due = Some(Timestamp(1_240_000)), "due"),
-            (|it| it.step.error = Some("interrupted: worker `py` exited".into()), "put_off"),
+            (
+                |it| {
+                    (it.step.error, it.due) = (Some("interrupted: worker `py` exited".into()), Some(Timestamp(0)));
+                },
+                "put_off",
+            ),
+            (|it| it.step.error = Some("exit code 7".into()), "next"),
             (|it| it.takers.clear(), "no_worker"),
             (|it| it.takers[0].running = 2, "pool_full"),
             (

@@ -30,7 +30,7 @@ pub struct GroupView {
     /// Its status and progress, for people.
     pub words: String,
     /// What it waits for, for people; null while it runs, and once it has ended.
-    pub waits: Option<&'static str>,
+    pub waits: Option<String>,
     /// What failed, equal failures counted as one; the most frequent first, at most 20 kinds.
     pub failure_kinds: Vec<FailureKind>,
 }

@@ -5,6 +5,7 @@ use super::{
     error::Result,
     list::ListedGroup,
     lock::strangers,
+    stranger,
     wording::{count, quoted},
     worker::{WorkerView, workers},
     writer::writer_held,
@@ -145,9 +146,12 @@ fn found_log(engine: &Engine, problem: &mut impl FnMut(String, Option<String>)) 
     let readers = if length > LONG_LOG { wal_readers::staying(path) } else { Vec::new() };
     let Some(first) = readers.first() else { return };
     let names: Vec<String> = readers.iter().map(|it| format!("process {it}")).collect();
-    let text =
-        format!("the log of the database has {} MiB and grows: {} keeps reading", length >> 20, names.join(", "));
-    problem(text, Some(format!("ps -p {first}   (it must end its transaction)")));
+    let text = format!(
+        "the log of the database has {} MiB and grows: {} keeps reading and must end its transaction",
+        length >> 20,
+        names.join(", ")
+    );
+    problem(text, Some(format!("ps -p {first}")));
 }
 
 /// What the database has lost, and where the report is kept.
@@ -171,14 +175,18 @@ fn problems(engine: &Engine, status: &StatusView) -> Vec<Problem> {
     let alive = status.workers.iter().filter(|it| it.alive).count();
     let ready: i64 = status.queues.types.iter().map(|it| it.ready).sum();
     if let Some(low) = low_disk(engine) {
-        problem(format!("{low}: no step starts"), Some("free some space, or lower `disk_reserve`".to_string()));
+        let text = format!("{low}: no step starts; free some space, or lower the setting");
+        problem(text, Some("windlass settings disk_reserve".to_string()));
     }
     if let Some(held) = writer_held(engine) {
-        problem(held.text, Some(format!("ps -p {}   (it must end its transaction)", held.pid)));
+        problem(held.text, Some(format!("ps -p {}", held.pid)));
     }
     // Where the database can't be asked, the rest of the screen says so.
     for text in strangers(engine).unwrap_or_default() {
         problem(text, Some("windlass locks".to_string()));
+    }
+    for text in stranger::of_databases(engine).unwrap_or_default() {
+        problem(format!("{text}: no document can be stored there"), Some("windlass locks".to_string()));
     }
     found_log(engine, &mut problem);
     for (dir, lost) in lost_commits::reports(engine.store().path()) {

@@ -26,18 +26,20 @@ pub fn status_of_group(group: &GroupRow, waits: Option<&str>) -> Status {
 }
 
 /// What a group that has not ended waits for; None while it simply runs.
-pub fn waits(group: &GroupRow, workers: &[WorkerView]) -> Option<&'static str> {
+pub fn waits(group: &GroupRow, workers: &[WorkerView]) -> Option<String> {
     let works = |it: &WorkerView| it.alive && it.row.scope.is_none_or(|scope| scope == group.id);
-    match group {
+    let words = match group {
         _ if group.ended.is_some() => None,
         it if it.cancelling => Some("being cancelled"),
         it if it.building => Some("being submitted"),
         it if it.paused => Some("paused"),
         // Steps of a worker that died still count as running.
-        _ if !workers.iter().any(works) => Some(NO_WORKER),
+        it if (it.type_paused.is_none() || it.running > 0) && !workers.iter().any(works) => Some(NO_WORKER),
         it if it.running > 0 => None,
+        GroupRow { type_paused: Some(name), .. } => return Some(format!("the type `{name}` is paused")),
         _ => Some("waiting"),
-    }
+    };
+    words.map(str::to_string)
 }
 
 pub fn of_group(group: &GroupRow, workers: &[WorkerView]) -> String {
@@ -50,8 +52,9 @@ pub fn of_group(group: &GroupRow, workers: &[WorkerView]) -> String {
         parts.push(format!("{} failed", number(group.failed)));
     }
     let waits = waits(group, workers);
-    parts.extend(waits.map(str::to_string));
-    with_parts(status_of_group(group, waits), &parts)
+    let status = status_of_group(group, waits.as_deref());
+    parts.extend(waits);
+    with_parts(status, &parts)
 }
 
 /// `reasons`: why its first open step does not run.
@@ -77,7 +80,7 @@ fn waits_of_step(status: Status, reasons: &[Reason]) -> Option<String> {
     // Why its last attempt failed is said elsewhere.
     let reason = reasons.iter().find(|it| it.code != "error" && it.code != "put_off")?;
     Some(match reason.code {
-        "group_paused" | "type_paused" => "paused".to_string(),
+        "group_paused" => "paused".to_string(),
         "no_worker" => "waiting for a worker".to_string(),
         "next" => "about to start".to_string(),
         "pool_full" => "waiting for its turn".to_string(),
@@ -115,6 +118,7 @@ mod tests {
             created: Timestamp(0),
             ended: None,
             paused_for: None,
+            type_paused: None,
         }
     }
 
@@ -143,11 +147,13 @@ mod tests {
     #[test]
     fn a_group_says_how_far_it_is_and_what_it_waits_for() {
         type Change = fn(&mut GroupRow);
-        let table: [(Change, &str); 7] = [
+        let table: [(Change, &str); 9] = [
             (|_| (), "PENDING (312 of 1,006 done, waiting for a worker)"),
             (|it| it.ended_runs = 0, "PENDING (waiting for a worker)"),
             (|it| it.running = 2, "RUNNING (312 of 1,006 done)"),
             (|it| (it.running, it.paused) = (2, true), "RUNNING (312 of 1,006 done, paused)"),
+            (|it| it.type_paused = Some("pack".into()), "PENDING (312 of 1,006 done, the type `pack` is paused)"),
+            (|it| (it.running, it.type_paused) = (2, Some("pack".into())), "RUNNING (312 of 1,006 done)"),
             (|it| (it.failed, it.cancelling) = (3, true), "PENDING (312 of 1,006 done, 3 failed, being cancelled)"),
             (|it| (it.ended_runs, it.building) = (0, true), "PENDING (being submitted)"),
             (|it| (it.status, it.ended) = (Status::Failed, Some(Timestamp(1))), "FAILED"),
@@ -170,7 +176,7 @@ mod tests {
             (Some(GroupId(6)), true, "waiting for a worker"),
             (None, false, "waiting for a worker"),
         ] {
-            assert_eq!(waits(&group(), &[worker(scope, alive)]), Some(waits_for), "{scope:?} {alive}");
+            assert_eq!(waits(&group(), &[worker(scope, alive)]).as_deref(), Some(waits_for), "{scope:?} {alive}");
         }
     }
 }

@@ -32,6 +32,24 @@ fn the_logs_of_a_group_stand_under_a_heading_for_each_attempt() {
 }
 
 #[test]
+fn the_logs_of_a_step_from_the_cache_are_those_of_the_step_that_made_its_result() {
+    let place = Place::new();
+    let flow = "id: c\nsteps:\n- { name: a, run: 'echo made by {{ item }}', cache: true, cache_files: [] }\n";
+    place.write("c.yaml", flow);
+    place.ok(&["run", "c.yaml", "--items", "x"]);
+    place.ok(&["run", "c.yaml", "--items", "x"]);
+    let step = place.run(&["logs", "s2"]);
+    assert_eq!(step.out, "made by x\n");
+    assert!(step.err.contains("s2 is from the cache: this is the output of s1"), "{}", step.err);
+    assert_eq!(place.run(&["logs", "s2", "-f"]).out, "made by x\n");
+    for id in ["r2", "g2"] {
+        let many = place.run(&["logs", id]);
+        assert!(many.out.is_empty(), "{}", many.out);
+        assert!(many.err.contains("1 step is from the cache") && many.err.contains("logs s2`"), "{}", many.err);
+    }
+}
+
+#[test]
 fn failed_steps_and_lines_of_a_pattern_are_picked() {
     let place = place();
     let failed = place.ok(&["logs", "g1", "--failed"]);

@@ -43,6 +43,38 @@ fn paused_steps_are_not_ready() {
 }
 
 #[test]
+fn a_group_of_a_paused_type_says_so() {
+    let place = Place::new();
+    place.ok(&["submit", "--each", "true {{ item }}", "--items", "a", "b"]);
+    place.ok(&["pause", "each"]);
+    let words = "PENDING (the type `each` is paused)";
+    for arguments in [&["show", "g1"][..], &["show", "r1"], &["show", "s1"]] {
+        assert!(place.ok(arguments).contains(words), "{arguments:?}: {}", place.ok(arguments));
+    }
+    for arguments in [&["status"][..], &["list", "groups"]] {
+        assert!(place.ok(arguments).contains("(the type `each` is paused)"), "{}", place.ok(arguments));
+    }
+    let listed = place.json(&["list", "groups"]);
+    assert_eq!(
+        (&listed["groups"][0]["words"], &listed["groups"][0]["waits"]),
+        (&words.into(), &"the type `each` is paused".into())
+    );
+    place.ok(&["resume", "each"]);
+    assert!(place.ok(&["show", "g1"]).contains("PENDING (waiting for a worker)"));
+}
+
+#[test]
+fn why_says_nothing_of_the_past_of_a_step_that_is_retried() {
+    let place = Place::new();
+    assert_eq!(place.run(&["run", "--each", "test {{ item }} = x", "--items", "a", "b", "c"]).code, 3);
+    place.ok(&["retry", "g1"]);
+    let why = place.json(&["why", "g1"]);
+    let reasons: Vec<&str> =
+        why["steps"][0]["reasons"].as_array().unwrap().iter().map(|it| it["code"].as_str().unwrap()).collect();
+    assert_eq!(reasons, ["no_worker"], "{why}");
+}
+
+#[test]
 fn words_say_each_thing_once_and_name_what_is_there() {
     let place = Place::new();
     let empty = place.run(&["list"]);
@@ -113,5 +145,8 @@ fn a_run_between_two_steps_says_how_far_it_is() {
     let list = place.ok(&["list", "runs"]);
     assert!(list.lines().any(|it| it.starts_with("r1") && it.contains("PENDING    1/2")), "{list}");
     let run = place.json(&["show", "r1"]);
-    assert_eq!((&run["status"], &run["words"]), (&"PENDING".into(), &"PENDING (1 of 2 steps done, paused)".into()));
+    assert_eq!(
+        (&run["status"], &run["words"]),
+        (&"PENDING".into(), &"PENDING (1 of 2 steps done, the type `two` is paused)".into())
+    );
 }

@@ -15,6 +15,7 @@ use support::{
 use tempfile::TempDir;
 
 mod slow_workers;
+mod strangers;
 mod values;
 
 struct Place(TempDir);

@@ -41,10 +41,10 @@ impl Groups {
         let mut table = Table::new(&["GROUP", "STATUS", ">RUNS", ">FAILED", "?CREATED", "?>TOOK", "~NAME"]);
         for ListedGroup { row: it, waits, .. } in &rows {
             let took = duration(it.ended.unwrap_or(now).since(it.created));
-            let name = named(&it.name, *waits);
+            let name = named(&it.name, waits.as_deref());
             table.row([
                 it.id.to_string().into(),
-                Cell::status(status_of_group(it, *waits)),
+                Cell::status(status_of_group(it, waits.as_deref())),
                 runs(it.ended_runs, it.runs).into(),
                 if it.failed > 0 { number_of(it.failed as u64) } else { String::new() }.into(),
                 cx.when(it.created).into(),

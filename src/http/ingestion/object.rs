@@ -8,6 +8,7 @@ use crate::{
         records::{GroupRecord, HistoryRecord, RunRecord, StepRecord, Tally},
         sync_state::SyncState,
     },
+    view::wording::count,
 };
 use serde::Serialize;
 use serde_json::{Map, Value, json};
@@ -259,7 +260,8 @@ pub struct GroupObject {
 
 impl From<GroupRecord> for GroupObject {
     fn from(it: GroupRecord) -> GroupObject {
-        let message = (it.failed > 0).then(|| format!("{} of {} runs failed", it.failed, it.runs));
+        let message =
+            (it.failed > 0).then(|| format!("{} of {} failed", it.failed, count(it.runs.max(0) as u64, "run")));
         GroupObject {
             id: it.id.0,
             name: Some(it.name),

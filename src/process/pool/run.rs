@@ -248,7 +248,7 @@ fn ran(worker: &Worker, outcome: Outcome, value: Option<Value>, reply: Reply) ->
         remarks: reply.remarks,
     };
     if worker.exit_info().is_some() {
-        certificate.remarks.push(format!("worker process {} had served {} units", worker.pid, worker.units));
+        certificate.remarks.push(format!("worker process {} had served {}", worker.pid, units(worker.units)));
     }
     Ran {
         outcome,
@@ -260,6 +260,10 @@ fn ran(worker: &Worker, outcome: Outcome, value: Option<Value>, reply: Reply) ->
         stderr: reply.stderr,
         took: reply.took,
     }
+}
+
+fn units(number: u64) -> String {
+    if number == 1 { "1 unit".to_string() } else { format!("{number} units") }
 }
 
 impl Inner {

@@ -3,10 +3,13 @@
 //! SQLite only: JSON functions.
 
 use super::hook::{FAILED_HOOKS, FailedHook, failed_hooks};
-use crate::decide::status::{self, Facts};
+use crate::decide::{
+    elapsed,
+    status::{self, Facts},
+};
 use crate::model::code::{PHASE_BUILDING, PHASE_LIVE, PHASE_PRUNING};
 use crate::{
-    model::{DefinitionId, GroupId, Status, Timestamp},
+    model::{DefinitionId, GroupId, Millis, Status, Timestamp},
     store::{
         error::{Error, Result},
         params::params,
@@ -54,6 +57,9 @@ pub struct GroupRow {
     pub ended: Option<Timestamp>,
     /// What a paused group waits for. Null: a user paused it, or it is not paused.
     pub paused_for: Option<String>,
+    /// The paused type of the steps that it could start, where it could start no other.
+    #[serde(skip)]
+    pub type_paused: Option<String>,
 }
 
 /// How many steps of a type have a status.
@@ -118,6 +124,7 @@ fn read(row: &Row, running: &HashMap<GroupId, i64>) -> Result<GroupRow> {
         ended,
         paused_for: row.get(15)?,
         weight: row.get(16)?,
+        type_paused: None,
     })
 }
 
@@ -127,6 +134,34 @@ fn running(tx: &ReadTx) -> Result<HashMap<GroupId, i64>> {
         Ok((GroupId(row.get(0)?), row.get::<i64>(1)?))
     })?;
     Ok(counts.into_iter().collect())
+}
+
+/// Groups whose claimable steps are all of paused types, each with one of these types. Looks at them only where one is paused.
+fn held_by_type(tx: &ReadTx) -> Result<HashMap<GroupId, String>> {
+    if tx.row("SELECT 1 FROM step_type WHERE paused = 1 LIMIT 1", [], |_| Ok(()))?.is_none() {
+        return Ok(HashMap::new());
+    }
+    let held = tx.rows(
+        "SELECT r.group_id, min(t.name) FROM ready r JOIN step_type t ON t.id = r.type_id
+          GROUP BY r.group_id HAVING min(t.paused) = 1",
+        [],
+        |row| Ok((GroupId(row.get(0)?), row.get::<String>(1)?)),
+    )?;
+    Ok(held.into_iter().collect())
+}
+
+/// How long steps of a group were at work, one or several at a time: not counted is when nobody worked on it. Reads all of its steps.
+pub fn worked(tx: &ReadTx, id: GroupId) -> Result<Millis> {
+    let Some((first, end)) = step_range(tx, id)? else { return Ok(Millis(0)) };
+    let spans = tx.rows(
+        "SELECT started, ended FROM step WHERE id >= ?1 AND id < ?2 AND group_id = ?3
+            AND started IS NOT NULL AND ended IS NOT NULL
+         UNION ALL SELECT a.started, a.ended FROM attempt a JOIN step s ON s.id = a.step_id
+          WHERE a.step_id >= ?1 AND a.step_id < ?2 AND s.group_id = ?3",
+        params![first, end, id.0],
+        |row| Ok((Timestamp(row.get(0)?), Timestamp(row.get(1)?))),
+    )?;
+    Ok(elapsed::covered(spans))
 }
 
 /// Groups, newest first. A group is RUNNING from its first start to its end.
@@ -145,6 +180,8 @@ pub fn groups(tx: &ReadTx, filter: &GroupFilter) -> Result<Vec<GroupRow>> {
     let before = filter.before.map_or(i64::MAX, |it| it.0);
     let limit = if open { i64::MAX } else { filter.limit as i64 };
     let mut found = tx.rows(&sql, params![before, limit], |row| read(row, &running))?;
+    let held = held_by_type(tx)?;
+    found.iter_mut().for_each(|it| it.type_paused = held.get(&it.id).cloned());
     if open {
         found.retain(|it| Some(it.status) == filter.status);
         found.truncate(filter.limit);
@@ -158,6 +195,7 @@ pub fn show_group(tx: &ReadTx, id: GroupId) -> Result<GroupDetails> {
     let sql = format!("SELECT {COLUMNS} WHERE g.id = ?1");
     let group = tx.row(&sql, [id.0], |row| read(row, &running))?.ok_or_else(|| Error::not_found(id))?;
     let detail = crate::store::group::detail(tx, id)?;
+    let group = GroupRow { type_paused: held_by_type(tx)?.remove(&id), ..group };
     Ok(GroupDetails {
         definition_id: detail.definition,
         params: detail.params,
@@ -186,7 +224,7 @@ fn runs_by_status(tx: &ReadTx, group: &GroupRow) -> Result<BTreeMap<Status, i64>
 }
 
 /// Steps get their ids in the order of their runs, so those of a group are in one range, among few others.
-fn steps_by_status(tx: &ReadTx, id: GroupId) -> Result<Vec<TypeCount>> {
+fn step_range(tx: &ReadTx, id: GroupId) -> Result<Option<(i64, i64)>> {
     let range = tx.row(
         "SELECT (SELECT first_step FROM run WHERE group_id = ?1 ORDER BY id LIMIT 1),
                 (SELECT r.first_step + json_array_length(d.shape, '$.steps') FROM run r
@@ -194,7 +232,11 @@ fn steps_by_status(tx: &ReadTx, id: GroupId) -> Result<Vec<TypeCount>> {
         [id.0],
         |row| Ok((row.get::<Option<i64>>(0)?, row.get::<Option<i64>>(1)?)),
     )?;
-    let Some((Some(first), Some(end))) = range else { return Ok(Vec::new()) };
+    Ok(range.and_then(|(first, end)| Some((first?, end?))))
+}
+
+fn steps_by_status(tx: &ReadTx, id: GroupId) -> Result<Vec<TypeCount>> {
+    let Some((first, end)) = step_range(tx, id)? else { return Ok(Vec::new()) };
     let rows = tx.rows(
         "SELECT t.name, v.status, count(*) FROM step_status v JOIN step_type t ON t.id = v.type_id
           WHERE v.id >= ?1 AND v.id < ?2 AND v.group_id = ?3 GROUP BY v.type_id, v.status ORDER BY min(v.no), v.status",

@@ -16,7 +16,7 @@ mod why;
 
 pub use ahead::{Ahead, GroupAhead};
 pub use failure::{Failure, FailureKind, failure_kinds, failures};
-pub use group::{GroupDetails, GroupFilter, GroupRow, TypeCount, groups, show_group};
+pub use group::{GroupDetails, GroupFilter, GroupRow, TypeCount, groups, show_group, worked};
 pub(in crate::store) use hook::FAILED as FAILED_HOOKS_OF_GROUP;
 pub use hook::{FailedHook, failed_hooks};
 pub use progress::{Progress, StepTally, Tally, progress, step_names};
@@ -25,5 +25,5 @@ pub use queue::{PutOff, Queues, TypeQueue, oldest_running, put_off, queues};
 pub use result::{RunResult, results};
 pub use run::{RunDetails, RunFilter, RunRow, runs, runs_with_steps, show_run};
 pub(in crate::store) use run::{WITH_CANCELLED, WITH_ERROR, WITH_FAILED};
-pub use step::{StepDetails, StepNeed, StepRow, run_of_step, show_step, status_of_step};
+pub use step::{StepDetails, StepNeed, StepRow, cached_from, run_of_step, show_step, status_of_step};
 pub use why::{KeyFacts, Taker, Why, why};

@@ -127,6 +127,18 @@ pub fn run_of_step(tx: &ReadTx, id: StepId) -> Result<RunId> {
     run.ok_or_else(|| Error::not_found(id))
 }
 
+/// The step whose result another took from the cache; None: it is gone, or none was taken. Looks through all steps.
+pub fn cached_from(tx: &ReadTx, id: StepId) -> Result<Option<StepId>> {
+    tx.row(
+        formatcp!(
+            "SELECT o.id FROM step s JOIN step o ON o.output_id = s.output_id AND o.outcome <> {OUTCOME_CACHED}
+              WHERE s.id = ?1 AND s.outcome = {OUTCOME_CACHED} ORDER BY o.id LIMIT 1"
+        ),
+        [id.0],
+        |row| row.get(0).map(StepId),
+    )
+}
+
 /// A step by its id, without its attempts.
 pub(super) fn find(tx: &ReadTx, id: StepId) -> Result<StepRow> {
     let sql = format!("SELECT {COLUMNS} WHERE s.id = ?1");

@@ -1,0 +1,35 @@
+//! Other programs that keep windlass from its vector databases.
+
+use super::{database::databases_of, error::Result};
+use crate::{
+    engine::Engine,
+    model::ResourceKey,
+    os::{process_stat, wal_readers},
+    store::resource_lock,
+};
+use std::{collections::BTreeSet, path::PathBuf, thread, time::Duration};
+
+/// One that writes a document is gone after that.
+const LOOK: Duration = Duration::from_millis(200);
+
+/// The program that has this vector database locked although it does not hold the database's key, as all of windlass does:
+/// `/home/ann/docs.db is locked by process 7 (python3)`.
+pub(super) fn of_database(engine: &Engine, key: &ResourceKey) -> Option<String> {
+    let path = PathBuf::from(key.0.strip_prefix("vec:")?);
+    let stranger = || {
+        let writer = wal_readers::writer(&path)?;
+        (process_stat::who_holds_lock(&engine.lock_file(key)) != Some(writer)).then_some(writer)
+    };
+    let first = stranger()?;
+    thread::sleep(LOOK);
+    (stranger() == Some(first)).then(|| format!("{} is locked by {}", path.display(), process_stat::in_words(first)))
+}
+
+/// The same of every vector database of the home, and of those elsewhere whose keys are held.
+pub(super) fn of_databases(engine: &Engine) -> Result<Vec<String>> {
+    let mut keys: BTreeSet<String> =
+        engine.store().read(resource_lock::list)?.into_iter().map(|row| row.key.0).collect();
+    let home = std::fs::canonicalize(engine.home()).unwrap_or_else(|_| engine.home().to_path_buf());
+    keys.extend(databases_of(&home)?.into_iter().map(|it| format!("vec:{}", it.path.display())));
+    Ok(keys.into_iter().filter_map(|key| of_database(engine, &ResourceKey(key))).collect())
+}
