@@ -466,6 +466,19 @@ fn a_retry_that_races_with_a_reap_or_a_cancel_leaves_one_state() {
 }
 
 #[test]
+fn the_time_in_which_nobody_worked_is_not_counted_as_work() {
+    let book = Book::new();
+    let group = book.submit(&chain(&["a", "b"]), &["x"]);
+    for _ in 0..2 {
+        book.clock.advance(Millis::minutes(60));
+        let step = book.claim("*");
+        book.clock.advance(Millis::seconds(2));
+        assert_eq!(book.complete(&step), Held::Yes);
+    }
+    assert_eq!(book.store.read(|tx| read::worked(tx, group)).unwrap(), Millis::seconds(4));
+}
+
+#[test]
 fn a_step_that_is_put_off_again_and_again_leaves_one_row_that_counts() {
     let book = Book::new();
     book.submit(&chain(&["a"]), &["x"]);
@@ -490,5 +503,13 @@ fn a_step_that_is_put_off_again_and_again_leaves_one_row_that_counts() {
     book.settle(&again, Settlement::Release { due: book.now(), record: Some(record) });
     assert_eq!(book.store.read(|tx| attempt::tries(tx, step.lease.step, 1)).unwrap(), (0, 0));
     assert_eq!(book.count("attempt"), 2);
+    // The last try, which fails, takes the place of the row as well.
+    let again = put_off(1);
+    assert_eq!((again.lease.step, book.count("attempt")), (step.lease.step, 2));
+    let last = book.claim("*");
+    let failed = serde_json::json!({"outcome": {}, "tries": 2, "in_vain": 2}).to_string();
+    let record = attempt::Record { outcome: windlass::model::AttemptOutcome::Failed, detail: failed, logs: vec![] };
+    book.settle(&last, Settlement::Fail { crashed: false, record });
+    assert_eq!((book.count("attempt"), book.status(&last)), (2, Status::Failed));
     book.check();
 }

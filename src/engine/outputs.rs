@@ -5,7 +5,7 @@
 
 use super::error::{Error, Result};
 use crate::{
-    artifact::{ArtifactStore, PutGuard},
+    artifact::{self, ArtifactStore, PutGuard},
     decide::links::{self, Links},
     model::{ArtifactRef, Bytes, KillIntent, Millis, Outcome, artifact::kind},
     os::{
@@ -98,6 +98,9 @@ pub(super) fn collect(root: &Path, name: &str, artifacts: &ArtifactStore, until:
     let found = list(&folder, &path, artifacts.options().step_most, until)?;
     let mut collected = Collected { links: found.links.clone().into_iter().collect(), ..Collected::default() };
     let mut names = Names::default();
+    // Before any of them takes space.
+    let free = artifacts.free()?;
+    let size_of_all = found.files.iter().map(|it| it.1).fold(0, u64::saturating_add);
     for (name, size) in &found.files {
         let relative = Path::new(name);
         let parent = folder.descend(relative.parent().unwrap_or(Path::new(""))).map_err(wrong)?;
@@ -120,11 +123,22 @@ pub(super) fn collect(root: &Path, name: &str, artifacts: &ArtifactStore, until:
             collected.executable.push(name.clone());
         }
         // If a process is still writing, the size at the time of the look counts.
-        let put = artifacts.put_while(file.take(*size), 0, kind::OUTPUT, &|| until.go_on())?;
+        let put = artifacts.put_while(file.take(*size), 0, kind::OUTPUT, &|| until.go_on());
+        let put = put.map_err(|error| for_all(error, size_of_all, artifacts.options().reserve, free))?;
         collected.files.push((name.clone(), put.artifact));
         collected.guards.push(put.guard);
     }
     Ok(collected)
+}
+
+/// A full disk as it is for all files of the step: what they need, and what was free before the first one.
+fn for_all(error: artifact::Error, size: u64, reserve: Bytes, free: Bytes) -> artifact::Error {
+    match error {
+        artifact::Error::DiskFull { dir, .. } if free.0 < size.saturating_add(reserve.0) => {
+            artifact::Error::DiskFull { dir, needed: size.saturating_add(reserve.0), free: free.0 }
+        }
+        other => other,
+    }
 }
 
 /// Whether a file may have names elsewhere: it is this user's, and for root not one that is kept from others. A user who may write
@@ -291,6 +305,25 @@ fn is_plain(name: &str, links: &Links) -> bool {
 mod tests {
     use super::*;
     use crate::artifact::ArtifactOptions;
+
+    #[test]
+    fn a_full_disk_is_described_by_what_all_files_of_the_step_need() {
+        let home = tempfile::tempdir().unwrap();
+        let reserve = Bytes(1 << 60);
+        let options = ArtifactOptions { reserve, ..ArtifactOptions::default() };
+        let store = ArtifactStore::open(&home.path().join("artifacts"), options, "w1").unwrap();
+        fs::create_dir_all(home.path().join("out/deep")).unwrap();
+        fs::write(home.path().join("out/a"), [1; 60]).unwrap();
+        fs::write(home.path().join("out/deep/b"), [2; 4]).unwrap();
+        let free = store.free().unwrap();
+        let cancel = CancelToken::new();
+        let refused = collect(home.path(), "out", &store, Until::of(&cancel, None, Millis(0))).unwrap_err();
+        let Error::Artifact(artifact::Error::DiskFull { needed, free: told, .. }) = refused else {
+            panic!("{refused}")
+        };
+        assert_eq!(needed, reserve.0 + 64);
+        assert!(told.abs_diff(free.0) < 1 << 30, "{told} {free}");
+    }
 
     #[test]
     fn a_stored_output_is_not_trusted_to_stay_in_its_directory() {

@@ -51,11 +51,14 @@ pub(super) fn judge(
             Settlement::Retry { due, crashed, record: record(&report.outcome, &report.certificate, logs) }
         }
         Verdict::Fail { reason } | Verdict::Quarantine { reason, .. } => {
-            let outcome = match report.outcome {
-                Outcome::NoRoom { .. } => Outcome::permanent("no_room", reason.as_str()),
-                outcome => outcome,
+            // The row of a step that was deferred until now goes on to its end.
+            let mut record = match report.outcome {
+                Outcome::NoRoom { .. } => {
+                    let outcome = Outcome::permanent("no_room", reason.as_str());
+                    before.and_one(&report.outcome).record(&outcome, &report.certificate, logs)
+                }
+                outcome => record(&outcome, &report.certificate, logs),
             };
-            let mut record = record(&outcome, &report.certificate, logs);
             record.detail = with_reason(&record.detail, &reason);
             Settlement::Fail { crashed, record }
         }

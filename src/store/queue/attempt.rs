@@ -95,8 +95,8 @@ pub(in crate::store) fn record(tx: &WriteTx, live: &Live, record: Option<&Record
     Ok(())
 }
 
-/// Writes an attempt that was given back. One that counts its tries replaces those before it: a step that waits for room
-/// for a day leaves one row.
+/// Writes an attempt that was given back, or failed after it was given back. One that counts its tries replaces those before
+/// it: a step that waits for room for a day leaves one row.
 pub(in crate::store) fn put_off(tx: &WriteTx, live: &Live, new: Option<&Record>) -> Result<()> {
     let Some(new) = new else { return Ok(()) };
     let earlier = tx.rows(

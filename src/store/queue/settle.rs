@@ -91,7 +91,7 @@ fn apply(tx: &WriteTx, live: &Live, settlement: &Settlement, asked: bool) -> Res
             retry(tx, live, *due, *crashed)?;
         }
         Settlement::Fail { crashed, record } => {
-            attempt::record(tx, live, Some(record))?;
+            attempt::put_off(tx, live, Some(record))?;
             fail(tx, live, *crashed, record.outcome)?;
         }
         Settlement::Release { due, record } => {
