@@ -4,7 +4,8 @@ use crate::{
     KNOTS, ROPES, batch,
     client::{Client, quoted, text},
     ended, ingest, keys, refused, start,
-    web::{Web, windlass},
+    support::binary::Windlass,
+    web::Web,
     worked,
 };
 use serde_json::{Value, json};
@@ -252,11 +253,7 @@ fn a_group_that_a_restore_held_takes_nothing_out_of_a_foreign_database() {
     assert_eq!(engine.execute(set, [theirs.to_str().unwrap()]).unwrap(), 1);
     drop(engine);
     let backup = place.path().join("b.zip");
-    let run = |home: &Path, arguments: &[&str]| {
-        let output = windlass(home).args(arguments).output().unwrap();
-        assert!(output.status.success(), "{arguments:?}: {output:?}");
-        String::from_utf8(output.stderr).unwrap()
-    };
+    let run = |home: &Path, arguments: &[&str]| Windlass::on(home).args(arguments).ends(0).err;
     run(&old, &["backup", backup.to_str().unwrap()]);
     let said = run(&new, &["restore", backup.to_str().unwrap()]);
     assert!(said.contains("would write there and is paused"), "{said}");
