@@ -82,7 +82,7 @@ fn warn(cx: &Context, restored: &Restored) {
             "{databases} outside of the home: {names}; what the backup knew of the documents there was not taken over"
         ));
     }
-    if let Some(first) = restored.paused.iter().next() {
+    if let Some(first) = restored.paused.first() {
         out.warn(format!(
             "{} would write there and {} paused: {}; look with `windlass show {first}`, then `windlass resume {first}` or \
              `windlass cancel {first}`",
