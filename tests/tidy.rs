@@ -49,6 +49,7 @@ const WITHOUT_CIRCLES: &[&str] = &[
     "observe",
     "backup",
     "view",
+    "http",
     "assembly",
     "daemon",
     "ingest",

@@ -4,31 +4,21 @@
 //! `Origin` another site's script. The *guard* of each area asks who sends it. Both are pure functions over the head.
 
 use super::{
-    App, Failure, Result,
-    connections::Standing,
-    server::Peer,
-    session::{self, SessionId},
+    Failure, Result,
+    sessions::{self, SessionId},
     token::Token,
 };
 use crate::{
     os::{Clock, SystemClock},
     settings::{Secret, Settings},
 };
-use axum::{
-    extract::{Request, State},
-    http::{HeaderMap, HeaderValue, Method, Uri, header, request::Parts, uri::Authority},
-    middleware::Next,
-    response::{IntoResponse, Response},
-};
+use axum::http::{HeaderMap, HeaderValue, Method, Uri, header, request::Parts, uri::Authority};
 use std::net::{IpAddr, SocketAddr};
 
 /// Addresses that change something although they are asked for with GET.
 const GETS_THAT_CHANGE: [&str; 1] = ["/api/v1/lancedb/vacuum"];
 
 const HOW: &str = "run `windlass ui` to open the page again; programs send the token";
-
-/// Asking a second time is no error.
-const STOP: &str = "/api/v1/stop";
 
 /// How much a part of the server asks of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -87,8 +77,8 @@ pub struct Access {
     read_open: bool,
     hosts: Vec<String>,
     proxies: Vec<IpAddr>,
-    pub(super) links: session::Links,
-    pub(super) sessions: session::Sessions,
+    pub(super) links: sessions::Links,
+    pub(super) sessions: sessions::Sessions,
 }
 
 impl Access {
@@ -100,8 +90,8 @@ impl Access {
             read_open: settings.read_open,
             hosts: settings.hosts.0.clone(),
             proxies: settings.trust_proxy_headers.0.iter().map(IpAddr::to_canonical).collect(),
-            links: session::Links::default(),
-            sessions: session::Sessions::default(),
+            links: sessions::Links::default(),
+            sessions: sessions::Sessions::default(),
         }
     }
 
@@ -123,7 +113,7 @@ impl Access {
     }
 
     /// Whether the request is meant for us.
-    fn at_door(&self, method: &Method, uri: &Uri, headers: &HeaderMap) -> Result<()> {
+    pub(super) fn at_door(&self, method: &Method, uri: &Uri, headers: &HeaderMap) -> Result<()> {
         let authority = asked_host(uri, headers);
         let authority = authority.ok_or_else(|| Failure::bad_request("the request has no host"))?;
         if headers.get_all(header::HOST).iter().count() > 1 || !self.is_our_host(authority.host()) {
@@ -167,7 +157,7 @@ impl Access {
                 false => Err(Failure::new(401, "wrong token")),
             };
         }
-        if let Some(shown) = headers.get(session::HEADER) {
+        if let Some(shown) = headers.get(sessions::HEADER) {
             let host = host_of(&head.uri, headers);
             let session = self.sessions.find(shown.as_bytes(), &host, SystemClock.wall());
             return session.map(Caller::Session).ok_or_else(|| Failure::new(401, "this session has ended").hint(HOW));
@@ -180,7 +170,7 @@ impl Access {
     }
 
     /// The sender of the request, if it has access to this area.
-    fn guard(&self, area: Area, head: &Parts, peer: Option<IpAddr>) -> Result<Caller> {
+    pub(super) fn guard(&self, area: Area, head: &Parts, peer: Option<IpAddr>) -> Result<Caller> {
         let caller = self.caller(head, peer);
         if area == Area::Open {
             // A wrong token counts as none: liveness is public.
@@ -244,37 +234,4 @@ fn credential(headers: &HeaderMap) -> Option<&[u8]> {
         scheme.eq_ignore_ascii_case(b"bearer ").then(|| rest.trim_ascii())
     });
     bearer.or_else(|| headers.get("x-api-key").map(|it| it.as_bytes().trim_ascii()))
-}
-
-/// Middleware: refuses requests that are not meant for us.
-pub async fn door(State(app): State<App>, request: Request, next: Next) -> Response {
-    let mut response = match app.access().at_door(request.method(), request.uri(), request.headers()) {
-        Ok(()) => next.run(request).await,
-        Err(failure) => failure.into_response(),
-    };
-    let headers = response.headers_mut();
-    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    headers.insert(header::X_FRAME_OPTIONS, HeaderValue::from_static("DENY"));
-    headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
-    headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
-    response
-}
-
-/// Middleware of an area: admits authorised callers, and passes their identity to the handler.
-pub async fn guard(State((app, area)): State<(App, Area)>, request: Request, next: Next) -> Response {
-    let peer = request.extensions().get::<Peer>().map(|it| it.remote.ip().to_canonical());
-    let (mut head, body) = request.into_parts();
-    if app.is_stopping() && changes(&head.method, &head.uri) && head.uri.path() != STOP {
-        return Failure::unavailable("windlass is stopping", 5).into_response();
-    }
-    match app.access().guard(area, &head, peer) {
-        Ok(caller) => {
-            if let Some(standing) = head.extensions.get::<Standing>() {
-                standing.is(caller.may_reach_out());
-            }
-            head.extensions.insert(caller);
-            next.run(Request::from_parts(head, body)).await
-        }
-        Err(failure) => failure.into_response(),
-    }
 }

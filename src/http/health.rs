@@ -3,43 +3,27 @@
 //! It takes no lock that a step can hold, asks neither the database nor the disk itself, and answers within a second
 //! whatever hangs.
 
-use super::{App, Caller, health_body, observer::Observation};
+use super::{
+    App, Caller,
+    health_body::{self, Reason},
+    observer::Observation,
+};
 use crate::{
     decide::admission,
     model,
-    os::Unpoisoned,
     store::{Pulse, WriteFailure},
 };
 use axum::{
     Extension,
-    body::Bytes,
     extract::State,
     http::{StatusCode, header},
     response::{IntoResponse, Response},
 };
-use serde::Serialize;
-use std::{
-    sync::{Arc, Mutex},
-    time::{Duration, Instant},
-};
-use utoipa::ToSchema;
+use std::time::Duration;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 /// From then on a transaction, or a look at the database, that does not end counts as one that never will.
 const STUCK: Duration = Duration::from_secs(30);
-
-/// Why the engine can't make progress.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Reason {
-    /// It is stopping, and ends its steps.
-    Stopping,
-    DatabaseNotWritable,
-    DatabaseNotReadable,
-    DiskBelowReserve,
-    /// Nothing in this process claims steps.
-    NoConsumer,
-}
 
 pub fn router() -> OpenApiRouter<App> {
     OpenApiRouter::new().routes(routes!(health))
@@ -65,34 +49,6 @@ async fn health(State(app): State<App>, Extension(caller): Extension<Caller>) ->
     };
     let headers = [(header::CACHE_CONTROL, "no-store"), (header::CONTENT_TYPE, "application/json")];
     (status, headers, body).into_response()
-}
-
-/// No answer is older than this. Making one reads /proc on the thread that serves all clients.
-const RECENT: Duration = Duration::from_millis(50);
-
-/// The last answer to those who are known, and to those who are not.
-#[derive(Default)]
-pub(super) struct Recent(Mutex<[Option<CachedAnswer>; 2]>);
-
-struct CachedAnswer {
-    at: Instant,
-    /// Whether the process was stopping: that is reported at once.
-    stopping: bool,
-    answer: (StatusCode, Bytes),
-}
-
-impl Recent {
-    fn of(&self, (known, stopping): (bool, bool)) -> Option<(StatusCode, Bytes)> {
-        let all = self.0.lock().unpoisoned();
-        let kept = all[usize::from(known)].as_ref()?;
-        (kept.stopping == stopping && kept.at.elapsed() < RECENT).then(|| kept.answer.clone())
-    }
-
-    fn keep(&self, (known, stopping): (bool, bool), answer: (StatusCode, Bytes)) -> (StatusCode, Bytes) {
-        let mut all = self.0.lock().unpoisoned();
-        all[usize::from(known)] = Some(CachedAnswer { at: Instant::now(), stopping, answer: answer.clone() });
-        answer
-    }
 }
 
 /// What the reasons follow from.
@@ -138,9 +94,6 @@ fn reasons(facts: &Facts) -> Vec<Reason> {
     ];
     all.into_iter().filter(|it| it.0).map(|it| it.1).collect()
 }
-
-/// A look, shared with the answer.
-pub type Look = Option<Arc<Observation>>;
 
 #[cfg(test)]
 mod tests {

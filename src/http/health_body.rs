@@ -1,17 +1,30 @@
 //! What `/health` says. A source that fails reads -1 (a number) or null, and never fails the rest.
 
-use super::{
-    App,
-    health::{Look, Reason},
-};
+use super::{App, observer::Observation};
 use crate::{
     observe::Counter,
     os::{Clock, SystemClock, process_stat},
 };
 use serde::Serialize;
 use serde_json::Value;
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use utoipa::ToSchema;
+
+/// Why the engine can't make progress.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Reason {
+    /// It is stopping, and ends its steps.
+    Stopping,
+    DatabaseNotWritable,
+    DatabaseNotReadable,
+    DiskBelowReserve,
+    /// Nothing in this process claims steps.
+    NoConsumer,
+}
+
+/// A look, shared with the answer.
+pub type Look = Option<Arc<Observation>>;
 
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Health {

@@ -1,7 +1,6 @@
 //! Looks at the database and the disk, which can block. A separate thread does that on request, so
 //! that `/health` can answer from the last look while a new one is stuck.
 
-use super::Parts;
 use crate::{
     engine::Engine,
     model::{Bytes, StepId, Timestamp},
@@ -54,10 +53,10 @@ struct State {
 }
 
 impl Observer {
-    pub fn new(parts: &Parts) -> Observer {
+    pub fn new(engine: &Engine) -> Observer {
         let (tell, observation) = watch::channel(None);
         let request = Arc::new(Request::default());
-        let (weak, engine) = (Arc::downgrade(&request), parts.engine.clone());
+        let (weak, engine) = (Arc::downgrade(&request), engine.clone());
         let started = threads::start("windlass-health", move || run(&weak, &engine, &tell));
         if let Err(error) = started {
             // `/health` says then that nothing can be read.

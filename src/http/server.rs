@@ -6,6 +6,8 @@ use super::{
     connections::{Connections, Entry, Phase},
     drain::{self, BodyDrain, Reading},
     failure::Failure,
+    peer::Peer,
+    router,
     stream::Impatient,
 };
 use crate::os::{limits, threads::Threads};
@@ -77,14 +79,6 @@ fn affordable() -> usize {
     usize::try_from(most.saturating_sub(48) / 3).unwrap_or(usize::MAX).max(8)
 }
 
-/// The peer of a connection; every request carries it.
-#[derive(Debug, Clone, Copy)]
-pub struct Peer {
-    pub remote: SocketAddr,
-    /// Our own end.
-    pub local: SocketAddr,
-}
-
 /// A running server. Dropping it stops it without grace.
 pub struct Server {
     #[cfg_attr(not(any(test, feature = "internals")), allow(dead_code))]
@@ -110,7 +104,7 @@ impl Server {
         let _ = app.0.runtime.set(runtime.handle().clone());
         app.listens_at(address);
         let (connections, budget) = (app.0.connections.clone(), app.0.budget.clone());
-        let router = super::router(app);
+        let router = router::router(app);
         let threads = Threads::default();
         threads.start("windlass-http", move || {
             runtime.block_on(listen(listener, (router, budget), limits, connections, stopped));
@@ -250,7 +244,7 @@ where
     let charge = budget.open();
     head.extensions.insert(peer);
     head.extensions.insert(charge.clone());
-    let time = if super::takes_long(head.uri.path()) { limits.long_request } else { limits.request };
+    let time = if router::takes_long(head.uri.path()) { limits.long_request } else { limits.request };
     let body = Body::new(Limited::new(body, limits.body));
     let request = Request::from_parts(head, Body::new(Charged { body, charge: charge.clone() }));
     let response = match tokio::time::timeout(time, router.oneshot(request)).await {

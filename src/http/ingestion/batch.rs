@@ -107,7 +107,7 @@ pub async fn start_workflows(
             let (definition, params) = definitions::find_both(engine, &request)?;
             // A start with `only_unparsed` sees the groups that others have started.
             let key = ResourceKey(format!("batch:{id}"));
-            let _turn = engine.hold_key(&key, super::holder(), LockWait::AtMost(TURN))?;
+            let _turn = engine.hold_key(&key, super::turn::holder(), LockWait::AtMost(TURN))?;
             let start = Start {
                 batch: id,
                 definition,
@@ -117,7 +117,7 @@ pub async fn start_workflows(
                 name: None,
                 which,
             };
-            let started = batch::start(engine, &start).map_err(super::of_ingest)?;
+            let started = batch::start(engine, &start).map_err(super::turn::of_ingest)?;
             let group = engine.store().read(|tx| records::group(tx, started.group))?;
             Ok((started.runs, group.map(GroupObject::from)))
         })

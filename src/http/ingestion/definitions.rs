@@ -106,7 +106,7 @@ pub fn find_both(engine: &Engine, request: &StartRequest) -> Result<(Definition,
         }
         None => ingest::definition()?,
     };
-    let found = parameter_sets::find(engine.home(), &request.params).map_err(super::of_ingest)?;
+    let found = parameter_sets::find(engine.home(), &request.params).map_err(super::turn::of_ingest)?;
     let missing = || Failure::not_found(format!("param set {} not found", request.params));
     Ok((definition, found.ok_or_else(missing)?.set))
 }

@@ -1,10 +1,10 @@
 //! `/document`: documents that are uploaded or fetched, and their end.
 
 use super::{
-    PATIENCE,
     form::{Queried, Sent, Upload, UploadForm},
     listing::{self, PAGE},
     object::{DocumentUriObject, hash},
+    turn::PATIENCE,
 };
 use crate::{
     artifact::Put,
@@ -111,7 +111,7 @@ pub async fn ingest(
                 return Err(Failure::not_found(format!("Batch {batch} not found")));
             }
             let (put, uploaded) = bytes_of(engine, upload, input.as_deref(), uploaded, may_read)?;
-            upload::take(engine, put, uploaded).map_err(super::of_ingest)
+            upload::take(engine, put, uploaded).map_err(super::turn::of_ingest)
         })
         .await?;
     let status =
@@ -168,7 +168,7 @@ fn as_bad_request(error: crate::ingest::Error) -> Failure {
             Failure::new(403, format!("{error}: {source}")).hint("without the token only public addresses are fetched")
         }
         crate::ingest::Error::Io { source, .. } => Failure::bad_request(format!("{error}: {source}")),
-        _ => super::of_ingest(error),
+        _ => super::turn::of_ingest(error),
     }
 }
 
@@ -244,7 +244,7 @@ impl From<&Removed> for DeletedRows {
 /// Takes what was deleted out of the vector databases. Nobody waits for one that is locked: what is deleted is not found any
 /// more, and the daemon removes it when the lock is free.
 pub fn finish_removal(engine: &Engine) {
-    match removal::finish(engine, super::holder(), LockWait::No) {
+    match removal::finish(engine, super::turn::holder(), LockWait::No) {
         Ok(true) => {}
         Ok(false) => tracing::info!("a vector database is locked: deleted documents are removed from it later"),
         Err(error) => tracing::warn!(%error, "failed to remove deleted documents from a vector database"),

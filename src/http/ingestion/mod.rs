@@ -17,26 +17,16 @@ mod source_status;
 mod start;
 mod stats;
 mod sync_state;
+mod turn;
 mod vector_databases;
 mod workflow;
 
-use crate::{
-    http::{App, Failure},
-    ingest,
-    model::{Holder, HolderKind},
-};
+use crate::http::App;
 use axum::extract::DefaultBodyLimit;
-use std::{
-    sync::atomic::{AtomicI64, Ordering},
-    time::Duration,
-};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 /// Addresses whose work grows with the size of a database.
 pub const LONG: &[&str] = &["/api/v1/lancedb/vacuum"];
-
-/// How long a deletion waits for the runs that it has cancelled.
-const PATIENCE: Duration = Duration::from_secs(15);
 
 pub fn router() -> OpenApiRouter<App> {
     OpenApiRouter::new()
@@ -74,26 +64,4 @@ pub fn router() -> OpenApiRouter<App> {
         .routes(routes!(vector_databases::documents))
         // `form` has its own limits; a file may be as large as the server's limit on bodies.
         .layer(DefaultBodyLimit::disable())
-}
-
-/// A request as the holder of a resource lock. Each request is a separate holder: two of them exclude each other.
-fn holder() -> Holder {
-    static NEXT: AtomicI64 = AtomicI64::new(1);
-    Holder { kind: HolderKind::Web, id: NEXT.fetch_add(1, Ordering::Relaxed) }
-}
-
-/// What the body of a request names and can't be read is the client's mistake, not an address that does not exist.
-fn of_ingest(error: ingest::Error) -> Failure {
-    use ingest::Error;
-    let message = match &error {
-        Error::Source(_) => error.to_string(),
-        // A name that leads nowhere.
-        Error::Io { action: "resolve", source, .. } => format!("{error}: {source}"),
-        _ => return error.into(),
-    };
-    let failure = Failure::bad_request(message);
-    match error.hint() {
-        Some(hint) => failure.hint(hint),
-        None => failure,
-    }
 }

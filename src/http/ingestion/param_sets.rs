@@ -36,7 +36,7 @@ pub struct ListedParamSet {
 #[utoipa::path(get, path = "/api/v1/workflow/param-sets", tag = "ingestion", summary = "Parameter sets",
     responses((status = 200, body = [ListedParamSet], description = "By id")))]
 pub async fn list(State(app): State<App>) -> Result<Json<Vec<ListedParamSet>>> {
-    let all = app.blocking(|engine| parameter_sets::all(engine.home()).map_err(super::of_ingest)).await?;
+    let all = app.blocking(|engine| parameter_sets::all(engine.home()).map_err(super::turn::of_ingest)).await?;
     let listed = |it: Stored| ListedParamSet { source: source(&it), id: it.set.id, name: it.set.name };
     Ok(Json(all.into_iter().map(listed).collect()))
 }
@@ -46,9 +46,9 @@ pub async fn list(State(app): State<App>) -> Result<Json<Vec<ListedParamSet>>> {
 pub async fn show(State(app): State<App>, Path(id): Path<String>) -> Result<Response> {
     let text = app
         .blocking(move |engine| {
-            let found = parameter_sets::find(engine.home(), &id).map_err(super::of_ingest)?;
+            let found = parameter_sets::find(engine.home(), &id).map_err(super::turn::of_ingest)?;
             let found = found.ok_or_else(|| Failure::not_found(format!("param set {id} not found")))?;
-            found.text().map_err(super::of_ingest)
+            found.text().map_err(super::turn::of_ingest)
         })
         .await?;
     Ok(yaml(text))
@@ -86,7 +86,7 @@ pub async fn create(
                 let set = ParameterSet::parse(&text, "yaml_content")?;
                 stays_at_home(engine.home(), &set)?;
             }
-            parameter_sets::save(engine.home(), &text).map_err(super::of_ingest)
+            parameter_sets::save(engine.home(), &text).map_err(super::turn::of_ingest)
         })
         .await?;
     match change {
@@ -111,8 +111,9 @@ fn stays_at_home(home: &path::Path, set: &ParameterSet) -> Result<()> {
     params(("id" = String, Path, example = "mine")), responses((status = 200, body = Message), (status = 403, description = "It is built in."), (status = 404)))]
 pub async fn delete(State(app): State<App>, Path(id): Path<String>) -> Result<Json<Message>> {
     let name = id.clone();
-    let change =
-        app.blocking(move |engine| parameter_sets::remove(engine.home(), &name).map_err(super::of_ingest)).await?;
+    let change = app
+        .blocking(move |engine| parameter_sets::remove(engine.home(), &name).map_err(super::turn::of_ingest))
+        .await?;
     match change {
         Change::Done(_) => Ok(Json(Message { message: format!("Parameter set '{id}' deleted successfully") })),
         Change::Builtin => Err(Failure::new(403, format!("Parameter set '{id}' is built in and can't be deleted"))),
@@ -139,7 +140,7 @@ pub async fn of_target(State(app): State<App>, Path(target): Path<String>) -> Re
         .blocking(move |engine| {
             let place = |name: &str| kept_database_path(engine.home(), name).ok();
             let wanted = place(&target);
-            let mut all = parameter_sets::all(engine.home()).map_err(super::of_ingest)?;
+            let mut all = parameter_sets::all(engine.home()).map_err(super::turn::of_ingest)?;
             all.retain(|it| {
                 let path = it.set.config["store"]["path"].as_str().unwrap_or_default();
                 path == target || (wanted.is_some() && place(path) == wanted)

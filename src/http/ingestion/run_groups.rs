@@ -1,10 +1,10 @@
 //! `/workflow/run-groups` and `/workflow/run_groups`: groups of runs.
 
 use super::{
-    PATIENCE,
     form::Queried,
     listing::{self, PAGE},
     object::{self, GroupObject},
+    turn::PATIENCE,
 };
 use crate::{
     http::{App, Failure, Result},

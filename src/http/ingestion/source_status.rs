@@ -1,9 +1,9 @@
 //! `/source-status`: which documents of a source are new or changed, and which are gone.
 
 use super::{
-    PATIENCE,
     form::Sent,
     object::{digits, parse_hash},
+    turn::PATIENCE,
 };
 use crate::{
     engine::Engine,

@@ -234,7 +234,7 @@ pub async fn post_vacuum(State(app): State<App>, Sent(form): Sent) -> Result<Jso
 fn vacuumed(engine: &Engine, name: &str) -> Result<Vacuumed> {
     let path = find(engine, name)?;
     let key = ResourceKey(format!("vec:{}", path.display()));
-    let guard = engine.hold_key(&key, super::holder(), LockWait::No)?;
+    let guard = engine.hold_key(&key, super::turn::holder(), LockWait::No)?;
     let mut db = VectorDb::open_for_writing(&path, &OpenOptions::default()).map_err(|it| of_vector(name, it))?;
     let epoch = db.raise_epoch().map_err(|it| of_vector(name, it))?;
     let report = db.vacuum(epoch).map_err(|it| of_vector(name, it))?;

@@ -272,7 +272,7 @@ fn start_one(engine: &Engine, doc_id: &str, request: StartRequest) -> Result<Opt
         name: Some(format!("single run {doc_id}")),
         which: Which::One(content),
     };
-    let started = batch::start(engine, &start).map_err(super::of_ingest)?;
+    let started = batch::start(engine, &start).map_err(super::turn::of_ingest)?;
     started.first_run.map_or(Ok(None), |run| with_steps(engine, run))
 }
 

@@ -1,0 +1,184 @@
+//! What every handler gets: the engine, the settings, and what the requests of this process share.
+
+use super::{Access, Failure, Result, api, budget, connections, health_cache, jobs::Jobs, observer};
+use crate::{
+    engine::{Engine, Worker},
+    model::Timestamp,
+    observe::Registry,
+    settings::Settings,
+    view::DaemonView,
+};
+use axum::{body::Bytes, extract::Request, middleware::Next, response::Response};
+use std::{
+    net::SocketAddr,
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+/// What an `App` is made of.
+pub struct Parts {
+    pub engine: Engine,
+    pub settings: Arc<Settings>,
+    pub registry: Arc<Registry>,
+    /// The worker of this process, if it has one.
+    pub worker: Option<Arc<Worker>>,
+    pub access: Access,
+    /// Asks the process to stop, as the first SIGTERM would.
+    pub on_stop: Box<dyn Fn() + Send + Sync>,
+}
+
+/// What every handler gets. Cheap to clone.
+#[derive(Clone)]
+pub struct App(pub(super) Arc<Inner>);
+
+pub(super) struct Inner {
+    parts: Parts,
+    /// What reads.
+    pub(super) jobs: Jobs,
+    /// What changes something, and may wait for its turn to write: no read waits behind it.
+    pub(super) changes: Jobs,
+    pub(super) observer: observer::Observer,
+    history: api::EventRing,
+    started: Instant,
+    since: Timestamp,
+    /// Known once the server listens.
+    address: OnceLock<SocketAddr>,
+    stopping: AtomicBool,
+    /// Known once the runtime runs.
+    pub(super) runtime: OnceLock<tokio::runtime::Handle>,
+    pub(super) connections: Arc<connections::Connections>,
+    pub(super) budget: Arc<budget::Budget>,
+    pub(super) health: health_cache::Recent,
+    describe: OnceLock<fn() -> utoipa::openapi::OpenApi>,
+    /// As JSON; all clients get the same bytes.
+    openapi: OnceLock<Bytes>,
+}
+
+impl App {
+    pub fn new(parts: Parts) -> App {
+        let observer = observer::Observer::new(&parts.engine);
+        let history = api::EventRing::start(&parts.engine, parts.settings.history_limit, parts.registry.clone());
+        let since = parts.engine.store().now();
+        App(Arc::new(Inner {
+            parts,
+            since,
+            address: OnceLock::new(),
+            jobs: Jobs::default(),
+            changes: Jobs::default(),
+            observer,
+            history,
+            started: Instant::now(),
+            stopping: AtomicBool::new(false),
+            runtime: OnceLock::new(),
+            connections: Arc::default(),
+            budget: Arc::default(),
+            health: health_cache::Recent::default(),
+            describe: OnceLock::new(),
+            openapi: OnceLock::new(),
+        }))
+    }
+
+    /// Handlers use it only inside `blocking`: it may wait for the disk.
+    pub fn engine(&self) -> &Engine {
+        &self.0.parts.engine
+    }
+
+    pub fn settings(&self) -> &Arc<Settings> {
+        &self.0.parts.settings
+    }
+
+    pub fn registry(&self) -> &Arc<Registry> {
+        &self.0.parts.registry
+    }
+
+    /// The newest events, and who follows them.
+    pub fn history(&self) -> &api::EventRing {
+        &self.0.history
+    }
+
+    pub fn worker(&self) -> Option<&Arc<Worker>> {
+        self.0.parts.worker.as_ref()
+    }
+
+    pub fn access(&self) -> &Access {
+        &self.0.parts.access
+    }
+
+    pub fn uptime(&self) -> Duration {
+        self.0.started.elapsed()
+    }
+
+    /// This process as `status` names it.
+    pub(super) fn daemon(&self) -> DaemonView {
+        DaemonView {
+            pid: Some(std::process::id()),
+            http: self.0.address.get().map(SocketAddr::to_string),
+            since: Some(self.0.since),
+            version: Some(env!("CARGO_PKG_VERSION").to_string()),
+            phase: if self.is_stopping() { "stopping" } else { "ready" },
+        }
+    }
+
+    pub(super) fn listens_at(&self, address: SocketAddr) {
+        let _ = self.0.address.set(address);
+    }
+
+    /// Notes who describes what is served: the router, which knows every handler.
+    pub(super) fn is_described_by(&self, describe: fn() -> utoipa::openapi::OpenApi) {
+        let _ = self.0.describe.set(describe);
+    }
+
+    /// The description of everything that is served, made from the handlers, as JSON. Made when it is first asked for.
+    pub fn openapi(&self) -> Bytes {
+        let description = || self.0.describe.get().map(|describe| describe());
+        let made = || serde_json::to_vec(&description()).unwrap_or_default().into();
+        self.0.openapi.get_or_init(made).clone()
+    }
+
+    /// Whether the process is about to end; `/health` says so, and streams end.
+    pub fn is_stopping(&self) -> bool {
+        self.0.stopping.load(Ordering::Acquire)
+    }
+
+    /// From now on `/health` answers 503 with the reason `stopping`.
+    pub fn begin_stop(&self) {
+        self.0.stopping.store(true, Ordering::Release);
+        self.0.history.stop();
+    }
+
+    /// Whether requests have left so much freed memory behind that it should be given back to the system.
+    pub fn has_left_much(&self) -> bool {
+        self.0.budget.has_left_much()
+    }
+
+    /// Asks the process to stop, as the first SIGTERM would. Asking again changes nothing.
+    pub fn request_stop(&self) {
+        (self.0.parts.on_stop)();
+    }
+
+    /// Runs work that may block (a read, a write, a file) away from the server's thread, on a few threads with a bounded
+    /// queue; requests that change something have threads and a queue of their own. 503 when the queue is full; a panic is a 500. Work whose client went away before it began is dropped.
+    pub async fn blocking<T, E>(&self, work: impl FnOnce(&Engine) -> Result<T, E> + Send + 'static) -> Result<T>
+    where
+        T: Send + 'static,
+        E: Into<Failure> + 'static,
+    {
+        let app = self.clone();
+        let jobs = if CHANGES.try_get().unwrap_or(false) { &self.0.changes } else { &self.0.jobs };
+        jobs.run(move || work(app.engine()).map_err(Into::into)).await
+    }
+}
+
+tokio::task_local! {
+    /// Whether the request at hand changes something.
+    static CHANGES: bool;
+}
+
+/// Notes for `App::blocking` what kind of request it is.
+pub(super) async fn note_kind(request: Request, next: Next) -> Response {
+    let changes = !request.method().is_safe();
+    CHANGES.scope(changes, next.run(request)).await
+}

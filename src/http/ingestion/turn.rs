@@ -1,0 +1,36 @@
+//! What the handlers that change something share: who they are to a lock, how long they wait, what a refusal means.
+
+use crate::{
+    http::Failure,
+    ingest,
+    model::{Holder, HolderKind},
+};
+use std::{
+    sync::atomic::{AtomicI64, Ordering},
+    time::Duration,
+};
+
+/// How long a deletion waits for the runs that it has cancelled.
+pub(super) const PATIENCE: Duration = Duration::from_secs(15);
+
+/// A request as the holder of a resource lock. Each request is a separate holder: two of them exclude each other.
+pub(super) fn holder() -> Holder {
+    static NEXT: AtomicI64 = AtomicI64::new(1);
+    Holder { kind: HolderKind::Web, id: NEXT.fetch_add(1, Ordering::Relaxed) }
+}
+
+/// What the body of a request names and can't be read is the client's mistake, not an address that does not exist.
+pub(super) fn of_ingest(error: ingest::Error) -> Failure {
+    use ingest::Error;
+    let message = match &error {
+        Error::Source(_) => error.to_string(),
+        // A name that leads nowhere.
+        Error::Io { action: "resolve", source, .. } => format!("{error}: {source}"),
+        _ => return error.into(),
+    };
+    let failure = Failure::bad_request(message);
+    match error.hint() {
+        Some(hint) => failure.hint(hint),
+        None => failure,
+    }
+}
