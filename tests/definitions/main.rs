@@ -286,7 +286,8 @@ const PIECES: &[&str] = &[
     "a=(eval); ",
     "\"${a[@]}\" ",
     "$u ",
-    "sh -c ",
+    // The item as the whole text would run on purpose.
+    "sh -c 'x '",
     "for ((;;)) do ",
     "[ -$o ",
     "printf -v x %s ",

@@ -77,9 +77,10 @@ impl Reader<'_> {
     pub(super) fn check_env(&self, fields: &Fields<'_>, env: &Env, scope: Scope<'_>) -> Result<()> {
         let line = fields.get("env").map_or(1, |it| it.line);
         let scope = Scope { env: &[], ..scope };
-        if let Some(name) = foreign(env).into_iter().find(|it| shell::SPECIAL_IN_ENV.contains(it)) {
-            let message =
-                format!("`env`: shells run the content of the variable `{name}`, so it takes no value from a template");
+        if let Some(name) = foreign(env).into_iter().find(|it| shell::runs(it)) {
+            let message = format!(
+                "`env`: programs run the content of the variable `{name}`, so it takes no value from a template"
+            );
             return Err(self.source.refuse(line, message, Some("use a variable of another name")));
         }
         let expressions = env.values().flatten().flat_map(Template::expressions);

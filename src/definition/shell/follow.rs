@@ -103,6 +103,12 @@ impl Script {
                 }
                 self.codes.push((word, false));
             }
+            for (word, place, hint) in std::mem::take(&mut self.texts) {
+                let texts = self.readings(&word).unwrap_or_default();
+                if texts.iter().any(|it| it.contains(SPOT) && it.chars().any(|it| it != SPOT)) {
+                    self.run(word.content.clone(), place, hint);
+                }
+            }
             for (code, is_prompt) in std::mem::take(&mut self.codes) {
                 let mut texts = self.readings(&code).unwrap_or_default();
                 texts.push(code.text);

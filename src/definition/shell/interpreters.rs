@@ -1,7 +1,8 @@
 //! Other shells that a command starts: no quoting of ours holds in a text that is theirs.
 
 use super::{
-    judge::{PROGRAM, SPECIAL_IN_ENV},
+    environment::runs,
+    judge::PROGRAM,
     script::Script,
     word::{Content, READ, SPOT, Word},
 };
@@ -32,6 +33,7 @@ impl Script {
             if let Some(code) = text_of(rest, true) {
                 self.text(code);
                 self.replaced(name, words, code);
+                self.filled(name, &words[..at], code);
                 found = true;
                 continue;
             }
@@ -70,7 +72,7 @@ impl Script {
     }
 
     /// `xargs -I % sh -c '... % ...'`
-    fn replaced(&mut self, name: &str, words: &[Word], code: &Word) {
+    pub(super) fn replaced(&mut self, name: &str, words: &[Word], code: &Word) {
         if name != "xargs" {
             return;
         }
@@ -84,6 +86,16 @@ impl Script {
         };
         if code.text.contains(pattern) {
             self.program(&Content::of(READ));
+        }
+    }
+
+    /// `find {{ item }} -exec perl -e '... {} ...'`: what is found goes into the text.
+    pub(super) fn filled(&mut self, name: &str, before: &[Word], text: &Word) {
+        if name != "find" || !text.text.contains("{}") {
+            return;
+        }
+        for word in before {
+            self.run(word.content.clone(), "where `find` puts it into code as `{}`".to_string(), TEXT);
         }
     }
 
@@ -106,8 +118,8 @@ impl Script {
         for word in words {
             let Some((name, _)) = word.text.split_once('=') else { continue };
             self.gets(name, word.with_text());
-            if SPECIAL_IN_ENV.contains(&name) || name.starts_with("BASH_FUNC_") {
-                let place = format!("as the value of `{}`, which shells evaluate", name.replace(SPOT, "..."));
+            if runs(name) {
+                let place = format!("as the value of `{}`, which programs run", name.replace(SPOT, "..."));
                 self.run(word.content.clone(), place, "use a variable of another name");
             }
         }

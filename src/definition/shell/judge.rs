@@ -1,6 +1,7 @@
 //! Which commands evaluate their arguments.
 
 use super::{
+    environment::run_by_programs,
     prints,
     script::Script,
     word::{Content, READ, SPOT, Word, assigned, formatted, head, is_name, names_in},
@@ -96,8 +97,6 @@ const TABLES: &[&str] = &[
     "galiases",
     "saliases",
 ];
-/// Those of the special variables that are evaluated when a shell finds them in its environment.
-pub(in crate::definition) const SPECIAL_IN_ENV: &[&str] = &["BASH_ENV", "ENV", "PROMPT_COMMAND", "PS0", "PS1", "PS4"];
 
 const ARGUMENT: &str = "some shells run the content of a value there; compare with `case`, compute with `expr` or `awk`, \
                         or pass the value as an argument to your own script";
@@ -155,6 +154,7 @@ impl Script {
             _ => (),
         }
         self.interpreted(&words[begins..]);
+        self.programmed(&words[begins..]);
         // A name that is no command's goes to `command_not_found_handle`.
         let mut given = all.clone();
         given.add(&command.content);
@@ -247,6 +247,10 @@ impl Script {
             self.run(content.clone(), place, "use a variable of another name");
             let words = content.texts.iter().map(|it| Word { content: content.clone(), ..Word::expanded(it) });
             self.codes.extend(words.map(|it| (it, true)));
+        }
+        if run_by_programs(name) {
+            let place = format!("as the value of `{name}`, which programs run");
+            self.run(content.clone(), place, "use a variable of another name, which the command in this one reads");
         }
         self.gets(name, content);
     }

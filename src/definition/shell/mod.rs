@@ -4,17 +4,19 @@
 //! begin or continue in plain shell text, and where the command does not evaluate its words a second time. `check` refuses
 //! every other place: `scan` knows quotes, comments, here documents and expressions, `judge` the commands that evaluate.
 
+mod environment;
 mod expand;
 mod follow;
 mod frame;
 mod interpreters;
 mod judge;
 mod prints;
+mod programs;
 mod scan;
 mod script;
 mod word;
 
-pub(super) use judge::SPECIAL_IN_ENV;
+pub(super) use environment::runs;
 pub(super) use word::is_foreign;
 
 use super::template::{Part, Template};
@@ -48,6 +50,7 @@ pub fn check_list(words: &[Template], variables: &[&str]) -> Result<(), Problem>
     let mut script = Script::new();
     if !words.is_empty() {
         script.interpreted(&words);
+        script.programmed(&words);
     }
     verdict(script, variables)
 }

@@ -85,6 +85,8 @@ pub(super) struct Script {
     pub passed: Vec<Vec<Word>>,
     /// Texts that another shell runs.
     pub programs: Vec<Word>,
+    /// Code of other programs, where it stands, and what to do instead.
+    pub texts: Vec<(Word, String, &'static str)>,
     /// Texts that are run later, such as that of `trap`; true for what is expanded only, as `PS4` is.
     pub codes: Vec<(Word, bool)>,
 }

@@ -1,5 +1,7 @@
 use super::*;
 
+mod programs;
+
 fn refused(command: &str) -> Option<String> {
     check(&Template::parse(command).unwrap(), &["N"]).err().map(|(message, _)| message)
 }
@@ -105,7 +107,7 @@ fn texts_that_shells_read_apart_are_read_as_they_do() {
         "retry() { shift; \"$@\"; }; retry 3 cp {{ item.a }} {{ item.b }}; retry 3 [ -f {{ item }} ]",
         "$DRYRUN rm -f {{ item }}; ${SUDO:-} cp {{ item }} x; $HOME/bin/x {{ item }}; py${V}thon x.py {{ item }}",
         "sh -c 'cp \"$1\" /x' sh {{ item }}; bash -lc 'make' {{ item }}; bash x.sh -c {{ item }}; sh -c {{ item }}",
-        "ssh -p 22 host 'cat > x' < {{ item }}; ssh {{ item }} uptime; su -c 'id' {{ item }}; flock {{ item }} -c 'make'",
+        "ssh -p 22 host 'cat > x' < {{ item }}; ssh -- {{ item }} uptime; su -c 'id' {{ item }}; flock {{ item }} -c 'make'",
         "env A={{ item }} tool; env -i bash -c 'echo \"$A\"'; xargs -I % sh -c 'echo \"$1\"' _ % < {{ item }}",
         ". \"$HOME/.env\"; . {{ inputs.a.dir }}/env.sh; . ./3.sh; echo {{ item }} | tee log; find . -exec sh -c 'ls \"$1\"' _ {} \\;",
         "which bash; apk add bash; sudo bash x.sh {{ item }}; env A=1 sh ./x.sh < {{ item }}; read -r x < f; echo {{ item }} | tee log",
@@ -422,8 +424,9 @@ fn a_list_gives_no_value_to_a_shell_as_part_of_its_text() {
         &["bash", "x.sh", "-c", "a {{ item }}"],
         &["bash", "-c", "cat \"$N\" {{ out }}/x"],
         &["docker", "exec", "{{ item }}", "sh", "-c", "ls"],
-        &["ssh", "{{ item }}", "uptime"],
-        &["python3", "-c", "print('{{ item }}')"],
+        &["ssh", "--", "{{ item }}", "uptime"],
+        &["python3", "-c", "{{ item }}"],
+        &["python3", "-c", "import sys", "{{ item }}"],
     ] {
         assert_eq!(refused(words), None, "{words:?}");
     }
@@ -438,6 +441,10 @@ fn a_list_gives_no_value_to_a_shell_as_part_of_its_text() {
         &["su", "me", "--command=ls {{ item }}"],
         &["ssh", "-p", "22", "host", "ls {{ item }}"],
         &["bash", "-c", "echo $((N))"],
+        &["python3", "-c", "print('{{ item }}')"],
+        &["awk", "/{{ item }}/", "f"],
+        &["sed", "-i", "s/a/{{ item }}/", "f"],
+        &["ssh", "{{ item }}", "uptime"],
         &["env", "BASH_ENV={{ item }}", "bash", "x.sh"],
     ] {
         assert!(refused(words).is_some(), "{words:?} was let pass");
