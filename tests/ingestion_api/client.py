@@ -13,9 +13,10 @@ TEXT = b"# Ropes\n\nHemp rots when it is stored wet.\n"
 
 
 def form(multipart=False, **fields):
-    data = aiohttp.FormData(default_to_multipart=multipart)
+    data = aiohttp.FormData()
     for name, value in fields.items():
-        data.add_field(name, value)
+        # A content type makes it multipart in every version; older ones have no `default_to_multipart`.
+        data.add_field(name, value, content_type="text/plain; charset=utf-8" if multipart else None)
     return data
 
 
