@@ -99,7 +99,7 @@ pub(super) fn collect(root: &Path, name: &str, artifacts: &ArtifactStore, until:
     let mut collected = Collected { links: found.links.clone().into_iter().collect(), ..Collected::default() };
     let mut names = Names::default();
     // Before any of them takes space.
-    let free = artifacts.free()?;
+    let free = if found.files.is_empty() { Bytes(0) } else { artifacts.free()? };
     let size_of_all = found.files.iter().map(|it| it.1).fold(0, u64::saturating_add);
     for (name, size) in &found.files {
         let relative = Path::new(name);

@@ -118,7 +118,9 @@ export function stepView({ id, act }) {
       put(facts, factsOf(step));
       // `n` counts from 1 again after every retry by hand.
       const tried = step.attempts_all.map((it, at) => [attempt(it, logs), it.n === 1 && at > 0 ? h("p", { class: "divider dim" }, "Retried. Before that:") : null]).reverse();
-      following(attempts, () => put(attempts, tried.length ? tried : empty("No attempts yet.")));
+      // It did not run here: its log is that of another step.
+      const elsewhere = step.cached ? h("p", {}, "What the step printed that made this result: ", typed(`windlass logs s${id}`)) : null;
+      following(attempts, () => put(attempts, elsewhere, tried.length ? tried : elsewhere ? null : empty("No attempts yet.")));
     },
   };
 }

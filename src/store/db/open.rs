@@ -25,6 +25,8 @@ use std::{
 /// Older versions can lose commits when the WAL is reset.
 const OLDEST_SQLITE: i32 = 3_051_003;
 
+/// A database that is another one after it was opened, so often, is refused.
+const MOST_EXCHANGES: u32 = 3;
 const BUSY: Duration = Duration::from_millis(100);
 const JOURNAL_SIZE_LIMIT: i64 = 64 << 20;
 /// The page cache of a reading connection; negative: in KiB.
@@ -120,7 +122,7 @@ pub(in crate::store) fn writer(options: &Options, turnstile: &Turnstile, now: Ti
     if older_turn.as_ref().is_some_and(Option::is_none) {
         return Err(busy(options));
     }
-    let judged = judge_files(path)?;
+    let (mut judged, mut exchanged) = (judge_files(path)?, 0);
     loop {
         match attempt_writer(options, now) {
             // A reader that is just opening the file can still be in the way of the switch to WAL.
@@ -128,7 +130,16 @@ pub(in crate::store) fn writer(options: &Options, turnstile: &Turnstile, now: Ti
             Err(Error::Busy { .. }) => return Err(busy(options)),
             Err(error) => return Err(at(error, path)),
             Ok(conn) => {
-                confirm_files(path, judged)?;
+                if let Err(error) = confirm_files(path, judged) {
+                    // Some stacked file systems number a file anew when it is first opened to be written.
+                    exchanged += 1;
+                    if exchanged == MOST_EXCHANGES {
+                        return Err(error);
+                    }
+                    drop(conn);
+                    judged = judge_files(path)?;
+                    continue;
+                }
                 if let Some(older) = &older {
                     older.remove();
                 }
@@ -343,4 +354,33 @@ fn expect(conn: &Connection, path: &Path, pragma: &'static str, wanted: &str) ->
 
 fn mismatch(path: &Path, pragma: &'static str, wanted: &str, found: &str) -> Error {
     Error::Pragma { path: path.to_path_buf(), pragma, wanted: wanted.to_string(), found: found.to_string() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs::{self, File};
+
+    #[test]
+    fn a_database_that_is_exchanged_between_its_judgement_and_its_opening_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("engine.db");
+        assert_eq!(judge_files(&path).unwrap(), None);
+        fs::write(&path, "ours").unwrap();
+        let judged = judge_files(&path).unwrap();
+        let open = File::open(&path).unwrap();
+        confirm_files(&path, judged).unwrap();
+        confirm_files(&path, None).unwrap();
+        fs::write(dir.path().join("other"), "theirs").unwrap();
+        fs::rename(dir.path().join("other"), &path).unwrap();
+        let theirs = File::open(&path).unwrap();
+        assert!(confirm_files(&path, judged).is_err(), "another file has its name");
+        // It was exchanged twice: its name is right again, but another file was opened.
+        drop((open, theirs));
+        let again = judge_files(&path).unwrap();
+        let known = process_stat::this_process_has_open(again.unwrap()).is_some();
+        assert_eq!(confirm_files(&path, again).is_err(), known);
+        fs::remove_file(&path).unwrap();
+        assert!(confirm_files(&path, judged).is_err());
+    }
 }
