@@ -21,7 +21,7 @@ pub fn wait_after(failures: u32, first: Millis, most: Millis) -> Millis {
 
 /// When a step looks again for a process that has been getting ready for so long: after half that time, within limits.
 pub fn look_again(so_far: Millis) -> Millis {
-    Millis((so_far.0 / 2).clamp(200, 2_000))
+    Millis((so_far.0 / 2).clamp(200, 1_000))
 }
 
 #[cfg(test)]
@@ -34,7 +34,7 @@ mod tests {
         assert_eq!(waits, [0, 100, 200, 400, 800, 30_000, 30_000]);
         assert_eq!(wait_after(4, Millis(10_000), Millis(30_000)), Millis(30_000), "never more than the most");
         assert_eq!(wait_after(u32::MAX, Millis(100), Millis(30_000)), Millis(30_000));
-        assert_eq!([0, 1_000, 60_000].map(|it| look_again(Millis(it)).0), [200, 500, 2_000]);
+        assert_eq!([0, 1_000, 60_000].map(|it| look_again(Millis(it)).0), [200, 500, 1_000]);
         assert_eq!([4, 5].map(is_in_trouble), [false, true]);
     }
 }

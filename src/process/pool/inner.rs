@@ -66,8 +66,9 @@ impl Inner {
         run: Option<RunId>,
         cancel: &CancelToken,
     ) -> Result<Worker, Unavailable> {
-        let until = Instant::now() + self.spec.timing.start_wait.duration();
         let mut state = self.lock();
+        // What has taken long already is not waited for again.
+        let until = state.starting_since.unwrap_or_else(Instant::now) + self.spec.timing.start_wait.duration();
         loop {
             if let Some(intent) = cancel.intent() {
                 return Err(Unavailable::Stopped(intent));

@@ -25,7 +25,7 @@ pub struct Timing {
     /// The first wait after a failed start; doubles with each failure in a row.
     pub backoff: Millis,
     pub backoff_most: Millis,
-    /// How long a step waits for a process to get ready before it gives up its slot.
+    /// How long after the start of a process steps wait for it before they give up their slots.
     pub start_wait: Millis,
     /// The supervisor watches a worker after this long without work.
     pub linger: Millis,
