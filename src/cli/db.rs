@@ -43,7 +43,7 @@ enum Command {
         /// Such as https://host/a.md, or the path of a file
         #[arg(required = true, value_name = "URI")]
         documents: Vec<String>,
-        /// A name, or a path to a file [default: the setting `database`]
+        /// The vector database: a name, or a path to its file [default: the setting `database`]
         #[arg(long, value_name = "NAME")]
         db: Option<String>,
         /// The collection that the documents belong to
@@ -61,7 +61,7 @@ enum Command {
         /// Documents, which `remove` is for
         #[arg(hide = true)]
         documents: Vec<String>,
-        /// Do not ask, as at a terminal it does
+        /// Do not ask for confirmation at a terminal
         #[arg(long)]
         yes: bool,
     },

@@ -14,7 +14,7 @@ use std::{
 /// Where items come from; both may be given.
 #[derive(Debug, Clone, Default, clap::Args)]
 pub struct Items {
-    /// The items, one run each; one that begins with a dash as `--items=-x`
+    /// The items, one run each; write one that begins with a dash as `--items=-x`
     #[arg(long, num_args = 1.., value_name = "ITEM", allow_negative_numbers = true)]
     items: Vec<String>,
     /// A file with one item per line, or `-` for stdin; a line that begins with `{` is a JSON object

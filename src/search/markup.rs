@@ -21,8 +21,8 @@ pub(super) fn plain(text: &str, signs: Signs) -> String {
     if signs == Signs::None {
         return text.to_string();
     }
-    let mut shown = Shown { text: String::with_capacity(text.len()), paragraph: Vec::new(), signs };
-    let mut fence: Option<&str> = None;
+    let mut shown = Shown { text: String::with_capacity(text.len()), paragraph: Vec::new(), signs, is_last: false };
+    let mut fence = fence_before(text);
     // Lines set in by four spaces are code only after a blank line and outside of a list.
     let (mut after_blank, mut in_list, mut in_code) = (true, false, false);
     for line in text.lines() {
@@ -73,6 +73,7 @@ pub(super) fn plain(text: &str, signs: Signs) -> String {
             Start::Text => shown.paragraph.push(Cow::Borrowed(rest)),
         }
     }
+    shown.is_last = true;
     shown.end_paragraph();
     shown.text.truncate(shown.text.trim_end().len());
     shown.text
@@ -83,6 +84,8 @@ struct Shown<'a> {
     /// Lines whose emphasis, code and links may continue from one to the next.
     paragraph: Vec<Cow<'a, str>>,
     signs: Signs,
+    /// The paragraph is the last one of the text.
+    is_last: bool,
 }
 
 impl Shown<'_> {
@@ -96,7 +99,7 @@ impl Shown<'_> {
             return;
         }
         let paragraph = std::mem::take(&mut self.paragraph).join("\n");
-        let line = inline(&paragraph, self.signs);
+        let line = inline(&paragraph, self.signs, self.text.is_empty(), self.is_last);
         if !line.trim().is_empty() {
             self.line(line.trim_end());
         }
@@ -174,6 +177,22 @@ fn cells(row: &str) -> String {
     full.join(CELLS)
 }
 
+/// The fence that is open where the text begins, as it was cut from the middle of a listing: the first fence closes, since it
+/// names no language, stands directly below a line, and has no partner.
+fn fence_before(text: &str) -> Option<&str> {
+    let fences = text.lines().filter_map(opens).count();
+    let (mut above, mut first) = ("", None);
+    for line in text.lines() {
+        if let Some(fence) = opens(line) {
+            first = Some((above, line.trim(), fence));
+            break;
+        }
+        above = line;
+    }
+    let (above, line, fence) = first.filter(|_| fences % 2 == 1)?;
+    (line == fence && !above.trim().is_empty()).then_some(fence)
+}
+
 /// The fence that a line opens: three or more backticks or tildes.
 fn opens(line: &str) -> Option<&str> {
     let rest = line.trim_start();
@@ -229,6 +248,20 @@ mod tests {
             ("``a ` b`` and a lone ` tick", "a ` b and a lone ` tick"),
             ("**bold\nover lines** [a\nlink](x)", "bold\nover lines a\nlink"),
             ("", ""),
+        ] {
+            assert_eq!(all(text), shown, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn what_was_cut_in_the_middle_of_emphasis_a_link_or_a_listing_shows_no_signs_either() {
+        for (text, shown) in [
+            ("deep sea. It ends.** After **that**.", "deep sea. It ends. After that."),
+            ("words of a link](https://x.org/long) and more", "words of a link and more"),
+            ("One.\n\n**It begins here. And goes on.", "One.\nIt begins here. And goes on."),
+            ("a | b\n# no heading\n```\n\n> **quoted** text", "a | b\n# no heading\nquoted text"),
+            ("Text:\n\n```\na | b", "Text:\na | b"),
+            ("2**3 is 8. So it is. f(**kwargs) too", "2**3 is 8. So it is. f(**kwargs) too"),
         ] {
             assert_eq!(all(text), shown, "{text:?}");
         }

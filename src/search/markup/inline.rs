@@ -3,14 +3,26 @@
 use super::signs::Signs;
 use std::collections::HashMap;
 
-/// Takes the signs out of a paragraph.
-pub(super) fn inline(text: &str, signs: Signs) -> String {
+/// Takes the signs out of a paragraph. The first and the last of a chunk may be cut in the middle of emphasis or a link, so
+/// that one of two signs is missing.
+pub(super) fn inline(text: &str, signs: Signs, is_first: bool, is_last: bool) -> String {
     let mut reading = Reading::new(text, signs);
     let mut at = 0;
     while let Some(letter) = text[at..].chars().next() {
         at = reading.step(at, letter);
     }
+    if is_first {
+        reading.lone_closers.clone().into_iter().for_each(|(start, end)| reading.hide(start, end));
+    }
+    if is_last && ends_sentence(text) {
+        reading.hide_lone_openers();
+    }
     reading.finished()
+}
+
+/// Long texts are cut behind a sentence.
+fn ends_sentence(text: &str) -> bool {
+    text.trim_end().ends_with(['.', '!', '?', ':', ';', '…', '。'])
 }
 
 /// A run of `*`, `_` or `~` that may begin emphasis.
@@ -26,6 +38,8 @@ struct Reading<'a> {
     /// Byte ranges that are not shown, with what is shown there instead. Not in order: a run's end is known late.
     gone: Vec<(usize, usize, &'static str)>,
     openers: HashMap<u8, Vec<Opener>>,
+    /// Signs that close what began before the text.
+    lone_closers: Vec<(usize, usize)>,
     /// Where `[` stand that nothing has closed.
     brackets: Vec<usize>,
     /// Where runs of backticks of each length begin, the last first: each is looked at once.
@@ -43,7 +57,15 @@ impl<'a> Reading<'a> {
             at = start + length;
         }
         ticks.values_mut().for_each(|it| it.reverse());
-        Reading { text, signs, gone: Vec::new(), openers: HashMap::new(), brackets: Vec::new(), ticks }
+        Reading {
+            text,
+            signs,
+            gone: Vec::new(),
+            openers: HashMap::new(),
+            lone_closers: Vec::new(),
+            brackets: Vec::new(),
+            ticks,
+        }
     }
 
     fn hide(&mut self, start: usize, end: usize) {
@@ -135,6 +157,9 @@ impl<'a> Reading<'a> {
             }
             pairs.into_iter().for_each(|(start, end)| self.hide(start, end));
         }
+        if closes && !opens && rest >= 2 && rest == length && !after.is_alphanumeric() {
+            self.lone_closers.push((at, end));
+        }
         if opens && rest >= least {
             self.openers.entry(sign).or_default().push(Opener { at: end - rest, left: rest });
         }
@@ -144,7 +169,11 @@ impl<'a> Reading<'a> {
     /// `[words](target)`, `![words](target)` and `[words][name]` leave their words.
     fn link(&mut self, at: usize) -> usize {
         let next = at + 1;
-        let Some(open) = self.brackets.pop() else { return next };
+        let Some(open) = self.brackets.pop() else {
+            let target = if self.text[next..].starts_with('(') { target_end(self.text, next) } else { None };
+            self.lone_closers.extend(target.map(|end| (at, end)));
+            return target.unwrap_or(next);
+        };
         let bytes = self.text.as_bytes();
         let end = match bytes.get(next) {
             Some(b'(') => target_end(self.text, next),
@@ -191,6 +220,18 @@ impl<'a> Reading<'a> {
         let (name, letter) = ENTITIES.iter().find(|it| self.text[at..].starts_with(it.0))?;
         self.gone.push((at, at + name.len(), letter));
         Some(at + name.len())
+    }
+
+    /// Those behind which a whole sentence follows.
+    fn hide_lone_openers(&mut self) {
+        let text = self.text;
+        let is_whole = |end: usize| [". ", "! ", "? ", ".\n"].iter().any(|it| text[end..].contains(it));
+        let begins = |at: usize| !text[..at].ends_with(char::is_alphanumeric);
+        let openers: Vec<(usize, usize)> =
+            self.openers.values().flatten().map(|it| (it.at, it.at + it.left)).filter(|it| it.1 - it.0 >= 2).collect();
+        for (start, end) in openers.into_iter().filter(|it| begins(it.0) && is_whole(it.1)) {
+            self.hide(start, end);
+        }
     }
 
     fn finished(mut self) -> String {
