@@ -170,6 +170,7 @@ CREATE INDEX step_blocked ON step(key_id, type_id, scope, priority DESC, due) WH
 CREATE INDEX step_paused  ON step(group_id) WHERE state = 3;
 CREATE INDEX step_error   ON step(group_id, run_id) WHERE failures + crashes > 0 AND state < 5;   -- will be tried again
 CREATE INDEX step_lost    ON step(group_id, state, run_id) WHERE state IN (6, 7);   -- rare among many
+CREATE INDEX step_skipped ON step(group_id, run_id) WHERE state = 8;
 CREATE INDEX step_recomputing ON step(id) WHERE recomputed > 0 AND state < 5;
 
 -- Claimable steps. Everything a claim needs is in the row. A group's steps are claimed in the order of their ids, which is that of
@@ -219,7 +220,7 @@ CREATE TABLE lease(
 
 -- Every attempt that did not simply succeed, and every success that left stats.
 -- outcome: 1 succeeded 2 failed, retryable 3 failed for good 4 cancelled 5 timed out 6 resource limit 7 interrupted
--- 8 crashed 9 from the cache. detail: {"outcome": {...}, "certificate": {...}}.
+-- 8 crashed 9 from the cache 10 skipped. detail: {"outcome": {...}, "certificate": {...}}.
 CREATE TABLE attempt(
   step_id  INTEGER NOT NULL,
   n        INTEGER NOT NULL,      -- counts spent attempts from 1; one that was given back keeps its number
@@ -227,7 +228,7 @@ CREATE TABLE attempt(
   worker   INTEGER NOT NULL,
   started  INTEGER NOT NULL,
   ended    INTEGER NOT NULL,
-  outcome  INTEGER NOT NULL CHECK (outcome BETWEEN 1 AND 9),
+  outcome  INTEGER NOT NULL CHECK (outcome BETWEEN 1 AND 10),
   detail   TEXT    NOT NULL CHECK (json_valid(detail)),
   PRIMARY KEY (step_id, token)
 ) STRICT, WITHOUT ROWID;
@@ -504,6 +505,7 @@ CREATE VIEW step_status AS
 SELECT s.id, s.run_id, s.group_id, s.no, s.type_id,
        CASE WHEN l.step_id IS NOT NULL THEN 'RUNNING'
             WHEN s.state = 5 THEN 'COMPLETED' WHEN s.state = 6 THEN 'FAILED' WHEN s.state = 7 THEN 'CANCELLED'
+            WHEN s.state = 8 THEN 'SKIPPED'
             WHEN s.failures > 0 OR s.crashes > 0 THEN 'ERROR' ELSE 'PENDING' END AS status
   FROM step s LEFT JOIN lease l ON l.step_id = s.id;
 

@@ -36,11 +36,26 @@ SELECT id, run_id, group_id, no, type_id, state, priority, due, unmet, key_id, s
        token, worker, started, ended, outcome, output_id
   FROM old_step;
 DROP TABLE old_step;
+ALTER TABLE attempt RENAME TO old_attempt;
+CREATE TABLE attempt(
+  step_id  INTEGER NOT NULL,
+  n        INTEGER NOT NULL,      -- counts spent attempts from 1; one that was given back keeps its number
+  token    INTEGER NOT NULL,
+  worker   INTEGER NOT NULL,
+  started  INTEGER NOT NULL,
+  ended    INTEGER NOT NULL,
+  outcome  INTEGER NOT NULL CHECK (outcome BETWEEN 1 AND 10),
+  detail   TEXT    NOT NULL CHECK (json_valid(detail)),
+  PRIMARY KEY (step_id, token)
+) STRICT, WITHOUT ROWID;
+INSERT INTO attempt SELECT step_id, n, token, worker, started, ended, outcome, detail FROM old_attempt;
+DROP TABLE old_attempt;
 CREATE INDEX step_delayed ON step(due) WHERE state = 1;
 CREATE INDEX step_blocked ON step(key_id, type_id, scope, priority DESC, due) WHERE state = 2;   -- rowid breaks ties
 CREATE INDEX step_paused  ON step(group_id) WHERE state = 3;
 CREATE INDEX step_error   ON step(group_id, run_id) WHERE failures + crashes > 0 AND state < 5;   -- will be tried again
 CREATE INDEX step_lost    ON step(group_id, state, run_id) WHERE state IN (6, 7);   -- rare among many
+CREATE INDEX step_skipped ON step(group_id, run_id) WHERE state = 8;
 CREATE INDEX step_recomputing ON step(id) WHERE recomputed > 0 AND state < 5;
 ALTER TABLE group_detail ADD COLUMN weight INTEGER NOT NULL DEFAULT 1 CHECK (weight BETWEEN 1 AND 1000);
 DROP INDEX ready_head;
@@ -75,6 +90,7 @@ CREATE VIEW step_status AS
 SELECT s.id, s.run_id, s.group_id, s.no, s.type_id,
        CASE WHEN l.step_id IS NOT NULL THEN 'RUNNING'
             WHEN s.state = 5 THEN 'COMPLETED' WHEN s.state = 6 THEN 'FAILED' WHEN s.state = 7 THEN 'CANCELLED'
+            WHEN s.state = 8 THEN 'SKIPPED'
             WHEN s.failures > 0 OR s.crashes > 0 THEN 'ERROR' ELSE 'PENDING' END AS status
   FROM step s LEFT JOIN lease l ON l.step_id = s.id;
 

@@ -37,7 +37,7 @@ impl<T: AsRef<str>> From<T> for Cell {
 /// The colour of a status, the same everywhere.
 pub fn status_paint(status: Status) -> Paint {
     match status {
-        Status::Pending => Paint::Dim,
+        Status::Pending | Status::Skipped => Paint::Dim,
         Status::Running => Paint::Busy,
         Status::Completed => Paint::Good,
         Status::Error => Paint::Warn,

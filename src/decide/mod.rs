@@ -1,12 +1,13 @@
 //! Pure verdicts: anything that can be decided from values, as functions with table tests.
 //!
-//! Owns: status, fairness, retry, hook, outcome, start, recycle, liveness, admission, schema, links, address.
+//! Owns: status, fairness, flow, retry, hook, outcome, start, recycle, liveness, admission, schema, links, address.
 //! May import: `model`. Never: does I/O, reads a clock, draws randomness; `now` and chance come in as arguments.
 
 pub mod address;
 pub mod admission;
 pub mod elapsed;
 pub mod fairness;
+pub mod flow;
 pub mod hook;
 pub mod inside;
 pub mod links;

@@ -157,7 +157,9 @@ fn settle(
 fn count_in_a_row(state: &WorkerState, kind: Counter) {
     match kind {
         Counter::StepError | Counter::StepFailed => drop(state.failures_in_a_row.fetch_add(1, Ordering::Relaxed)),
-        Counter::StepCompleted | Counter::StepCached => state.failures_in_a_row.store(0, Ordering::Relaxed),
+        Counter::StepCompleted | Counter::StepCached | Counter::StepSkipped => {
+            state.failures_in_a_row.store(0, Ordering::Relaxed)
+        }
         _ => {}
     }
 }
@@ -166,6 +168,7 @@ fn counter(settlement: &Settlement) -> Counter {
     match settlement {
         Settlement::Complete { .. } => Counter::StepCompleted,
         Settlement::Cached { .. } => Counter::StepCached,
+        Settlement::Skip { .. } => Counter::StepSkipped,
         Settlement::Retry { .. } => Counter::StepError,
         Settlement::Fail { .. } => Counter::StepFailed,
         Settlement::Release { .. } | Settlement::Blocked { .. } | Settlement::Recompute { .. } => Counter::StepReleased,

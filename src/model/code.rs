@@ -65,6 +65,8 @@ states! {
         Completed = 5, STEP_COMPLETED, "completed", "completed";
         Failed = 6, STEP_FAILED, "failed", "failed";
         Cancelled = 7, STEP_CANCELLED, "cancelled", "cancelled";
+        /// Its condition was false, or nothing had failed for it to follow.
+        Skipped = 8, STEP_SKIPPED, "skipped", "skipped";
     }
 }
 
@@ -103,6 +105,8 @@ states! {
         Crashed = 8, OUTCOME_CRASHED, "crashed", "crashed";
         /// The result was found in the step cache.
         Cached = 9, OUTCOME_CACHED, "cached", "taken from the cache";
+        /// Not run: the condition of the step was false.
+        Skipped = 10, OUTCOME_SKIPPED, "skipped", "skipped";
     }
 }
 
@@ -162,8 +166,8 @@ mod tests {
     fn every_code_leads_back_to_its_state_and_no_other_number_does() {
         for code in -1..12 {
             let state = StepState::from_code(code);
-            assert_eq!(state.map(StepState::code), (0..8).contains(&code).then_some(code));
-            assert_eq!(state.is_some_and(StepState::is_terminal), (5..8).contains(&code));
+            assert_eq!(state.map(StepState::code), (0..9).contains(&code).then_some(code));
+            assert_eq!(state.is_some_and(StepState::is_terminal), (5..9).contains(&code));
         }
         assert!(AttemptOutcome::ALL.iter().all(|it| AttemptOutcome::from_code(it.code()) == Some(*it)));
         assert_eq!(HookState::from_code(2), None);

@@ -41,6 +41,7 @@ events! {
     StepStart, "step_start", true;
     StepEnd, "step_end", true;
     StepFailed, "step_failed", true;
+    StepSkipped, "step_skipped", false;
     StepError, "step_error", false;
     StepReleased, "step_released", false;
     StepReaped, "step_reaped", false;

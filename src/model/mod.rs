@@ -34,7 +34,7 @@ pub use kind::Kind;
 pub use lock::{Holder, ResourceKey};
 pub use nearest::nearest;
 pub use outcome::{AttemptStats, ExitStatus, KillIntent, Outcome, REMARK, Report, ResourceLimit};
-pub use shape::{Shape, ShapeHook, ShapeStep};
+pub use shape::{After, Shape, ShapeHook, ShapeStep};
 pub use size::Bytes;
 pub use status::Status;
 pub use step::Lease;

@@ -12,13 +12,51 @@ pub struct Shape {
     pub hooks: Vec<ShapeHook>,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ShapeStep {
     /// The pool that runs it.
     #[serde(rename = "type")]
     pub step_type: String,
-    /// Numbers of the steps that must complete before.
+    /// Numbers of the steps that must end before.
     pub needs: Vec<usize>,
+    #[serde(default, skip_serializing_if = "After::is_usual")]
+    pub after: After,
+    /// Its failure fails neither the run nor the steps that need it.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub allow_failure: bool,
+    /// It runs although its group, its run or a step that it needs is cancelled.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub on_cancel_run: bool,
+}
+
+/// Which ends of the steps that it needs start a step.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum After {
+    /// None of them failed or was cancelled.
+    #[default]
+    Success,
+    /// One of them failed, or was cancelled by a failure; else the step is skipped.
+    Failure,
+    /// Any.
+    Always,
+}
+
+impl After {
+    pub fn is_usual(&self) -> bool {
+        *self == After::Success
+    }
+}
+
+fn is_false(it: &bool) -> bool {
+    !it
+}
+
+impl ShapeStep {
+    /// Whether it follows success only, its failure counts, and a cancel ends it.
+    pub fn is_plain(&self) -> bool {
+        self.after.is_usual() && !self.allow_failure && !self.on_cancel_run
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -29,12 +67,19 @@ pub struct ShapeHook {
 }
 
 impl Shape {
-    /// Whether each step needs exactly the one before it: such a run ends with its last step, so nothing is counted.
+    /// Whether each step needs exactly the one before it and all are plain: such a run ends with its last step, so nothing
+    /// is counted.
     pub fn is_chain(&self) -> bool {
-        self.steps.iter().enumerate().all(|(no, step)| match no {
+        let needs_the_one_before = |(no, step): (usize, &ShapeStep)| match no {
             0 => step.needs.is_empty(),
             _ => step.needs == [no - 1],
-        })
+        };
+        self.is_plain() && self.steps.iter().enumerate().all(needs_the_one_before)
+    }
+
+    /// Whether every step follows success only, its failure counts, and a cancel ends it.
+    pub fn is_plain(&self) -> bool {
+        self.steps.iter().all(ShapeStep::is_plain)
     }
 
     /// The steps that need step `no` directly.
@@ -57,7 +102,10 @@ mod tests {
     use super::*;
 
     fn shape(needs: &[&[usize]]) -> Shape {
-        let steps = needs.iter().map(|it| ShapeStep { step_type: "t".into(), needs: it.to_vec() }).collect();
+        let steps = needs
+            .iter()
+            .map(|it| ShapeStep { step_type: "t".into(), needs: it.to_vec(), ..ShapeStep::default() })
+            .collect();
         Shape { steps, hooks: vec![] }
     }
 
@@ -66,6 +114,23 @@ mod tests {
         assert!(shape(&[&[], &[0], &[1]]).is_chain());
         assert!(!shape(&[&[], &[0], &[0]]).is_chain());
         assert!(!shape(&[&[], &[]]).is_chain());
+        let mut cleaned = shape(&[&[], &[0]]);
+        cleaned.steps[1].after = After::Always;
+        assert!(!cleaned.is_chain(), "it goes on after a failure");
+    }
+
+    #[test]
+    fn what_is_not_used_is_not_written_and_old_texts_still_parse() {
+        let plain = shape(&[&[], &[0]]);
+        let text = serde_json::to_string(&plain).unwrap();
+        assert_eq!(text, r#"{"steps":[{"type":"t","needs":[]},{"type":"t","needs":[0]}],"hooks":[]}"#);
+        assert_eq!(serde_json::from_str::<Shape>(&text).unwrap(), plain);
+        let mut used = plain;
+        used.steps[1] =
+            ShapeStep { after: After::Failure, allow_failure: true, on_cancel_run: true, ..used.steps[1].clone() };
+        let text = serde_json::to_string(&used).unwrap();
+        assert!(text.contains(r#""after":"failure","allow_failure":true,"on_cancel_run":true"#), "{text}");
+        assert_eq!(serde_json::from_str::<Shape>(&text).unwrap(), used);
     }
 
     #[test]

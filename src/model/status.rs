@@ -1,4 +1,4 @@
-//! The six statuses that users see, for steps, runs and groups alike.
+//! The statuses that users see, for steps, runs and groups alike. Only steps are SKIPPED.
 
 use serde::{Deserialize, Serialize};
 use std::{fmt, str::FromStr};
@@ -20,16 +20,25 @@ pub enum Status {
     Failed,
     /// Ended because somebody cancelled it.
     Cancelled,
+    /// Not run, because its condition was false or nothing had failed for it to follow.
+    Skipped,
 }
 
 impl Status {
     /// Each of them once.
-    pub const ALL: [Status; 6] =
-        [Status::Pending, Status::Running, Status::Completed, Status::Error, Status::Failed, Status::Cancelled];
+    pub const ALL: [Status; 7] = [
+        Status::Pending,
+        Status::Running,
+        Status::Completed,
+        Status::Error,
+        Status::Failed,
+        Status::Cancelled,
+        Status::Skipped,
+    ];
 
     /// Whether it has ended.
     pub fn is_terminal(self) -> bool {
-        matches!(self, Status::Completed | Status::Failed | Status::Cancelled)
+        matches!(self, Status::Completed | Status::Failed | Status::Cancelled | Status::Skipped)
     }
 
     /// Its name in JSON and in the output of commands, in capitals.
@@ -41,6 +50,7 @@ impl Status {
             Status::Error => "ERROR",
             Status::Failed => "FAILED",
             Status::Cancelled => "CANCELLED",
+            Status::Skipped => "SKIPPED",
         }
     }
 }
@@ -57,7 +67,9 @@ impl FromStr for Status {
     fn from_str(text: &str) -> Result<Status, String> {
         let found = Status::ALL.into_iter().find(|it| it.name().eq_ignore_ascii_case(text));
         found.ok_or_else(|| {
-            format!("`{text}` is not a status; use one of pending, running, completed, error, failed, cancelled")
+            format!(
+                "`{text}` is not a status; use one of pending, running, completed, error, failed, cancelled, skipped"
+            )
         })
     }
 }

@@ -22,6 +22,8 @@ pub enum Counter {
     StepReleased,
     /// Label: step type.
     StepCached,
+    /// Those whose condition was false. Label: step type.
+    StepSkipped,
     WorkerReaped,
     LeaseLost,
     ResourceLockSwept,
@@ -84,7 +86,7 @@ pub struct NoMetrics;
 impl Metrics for NoMetrics {}
 
 impl Counter {
-    pub const ALL: [Counter; 17] = [
+    pub const ALL: [Counter; 18] = [
         Counter::ClaimAttempts,
         Counter::ClaimSuccess,
         Counter::ClaimIdle,
@@ -96,6 +98,7 @@ impl Counter {
         Counter::StepCancelled,
         Counter::StepReleased,
         Counter::StepCached,
+        Counter::StepSkipped,
         Counter::WorkerReaped,
         Counter::LeaseLost,
         Counter::ResourceLockSwept,
@@ -118,6 +121,7 @@ impl Counter {
             Counter::StepCancelled => ("step_cancelled", "Running steps cancelled.", Some("type")),
             Counter::StepReleased => ("step_released", "Steps released without an outcome.", Some("type")),
             Counter::StepCached => ("step_cached", "Steps completed from the cache.", Some("type")),
+            Counter::StepSkipped => ("step_skipped", "Steps skipped by their condition.", Some("type")),
             Counter::WorkerReaped => ("worker_reaped", "Dead or silent workers whose steps were released.", None),
             Counter::LeaseLost => ("lease_lost", "Results dropped because their lease was lost.", None),
             Counter::ResourceLockSwept => ("resource_lock_swept", "Expired resource locks removed.", None),

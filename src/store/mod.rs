@@ -22,7 +22,7 @@ pub use queue::{
     artifact, attempt, cancel, claim, idle, input, kept_output, lease, output, pause, reap, resource_key,
     resource_lock, retry, settle, step, step_cache, step_type, worker,
 };
-use queue::{blocked, cancel_step, delayed, place, ready, recompute, turn};
+use queue::{blocked, cancel_step, delayed, follow, hold, place, ready, recompute, turn};
 pub use read::{audit, records};
 pub use runs::{definition, event, group, hook, prune, run, run_removal, submit_key};
 

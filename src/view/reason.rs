@@ -89,8 +89,16 @@ pub fn reasons(why: &Why, seen: &Seen) -> Vec<Reason> {
             };
             vec![reason("cancelled", text, Some(format!("windlass retry {}", why.run)))]
         }
+        Status::Skipped => vec![reason("skipped", skipped(why), None)],
         Status::Running => vec![running(why, seen)].into_iter().chain(database_locked(seen)).collect(),
         Status::Pending | Status::Error => waiting(why, seen, &error),
+    }
+}
+
+fn skipped(why: &Why) -> String {
+    match &why.skipped {
+        Some(skip) => format!("it was skipped because its condition is false: {skip}"),
+        None => "it was skipped because nothing that it follows failed".to_string(),
     }
 }
 
@@ -273,6 +281,7 @@ mod tests {
             type_paused: false,
             key: None,
             takers: vec![Taker { worker: WorkerId(7), pool: "*".into(), size: 2, running: 0 }],
+            skipped: None,
             cancel_asked: false,
         }
     }

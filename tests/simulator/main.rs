@@ -21,7 +21,7 @@ use world::{Op, Settling, World};
 fn op() -> impl Strategy<Value = Op> {
     let pick = any::<usize>;
     prop_oneof![
-        6 => (0..4usize, proptest::collection::vec(proptest::option::of(0..2usize), 4), 0..3i64, any::<bool>(), 0..4usize, 0..8usize)
+        6 => (prop_oneof![0..4usize, 4..usize::MAX], proptest::collection::vec(proptest::option::of(0..2usize), 4), 0..3i64, any::<bool>(), 0..4usize, 0..8usize)
             .prop_map(|(shape, keys, priority, scoped, items, open)| Op::Submit { shape, keys, priority, scoped, items, open: open > 0 }),
         20 => (0..4i64, 0..5usize, proptest::option::weighted(0.25, pick()), 1..4usize).prop_map(|(worker, pool, scope, limit)| Op::Claim { worker, pool, scope, limit }),
         24 => (pick(), settling(), any::<bool>()).prop_map(|(lease, how, then)| Op::Settle { lease, how, then }),
@@ -51,6 +51,7 @@ fn settling() -> impl Strategy<Value = Settling> {
     prop_oneof![
         8 => Just(Settling::Complete),
         5 => Just(Settling::Fail),
+        2 => Just(Settling::Skip),
         3 => (0..3000i64).prop_map(Settling::Retry),
         1 => Just(Settling::Release),
         1 => (-1000..2000i64).prop_map(Settling::ReleaseLater),

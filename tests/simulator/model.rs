@@ -2,7 +2,7 @@
 //! of the contract say so, and everything is computed anew whenever it is asked.
 
 use std::collections::{BTreeMap, BTreeSet};
-use windlass::model::{Shape, Status};
+use windlass::model::{After, Shape, Status};
 
 pub const KEYS: [&str; 2] = ["k0", "k1"];
 pub const TYPES: [&str; 3] = ["a", "b", "c"];
@@ -29,6 +29,13 @@ pub struct Step {
     pub run: i64,
     pub group: i64,
     pub needs: Vec<i64>,
+    pub after: After,
+    pub allow_failure: bool,
+    pub on_cancel_run: bool,
+    /// The canceller is a failure: what follows failures follows this, too.
+    pub by_failure: bool,
+    /// An attempt of it left a trace.
+    pub begun: bool,
     pub step_type: String,
     pub key: Option<usize>,
     pub priority: i64,
@@ -47,6 +54,9 @@ pub struct Run {
     pub steps: Vec<i64>,
     pub opened: bool,
     pub ended: bool,
+    /// Its group was paused when it was cancelled, and no slice of that cancel has reached it: what a cancel starts may still be
+    /// paused.
+    pub parked: bool,
 }
 
 #[derive(Debug, Clone, Default)]
@@ -90,6 +100,7 @@ pub struct Asked {
 pub enum Ending {
     Complete,
     Fail,
+    Skip,
     Retry(i64),
     Release(Option<i64>),
     Cancelled,
@@ -112,6 +123,11 @@ impl Model {
                     run,
                     group,
                     needs: kind.needs.iter().map(|&it| first + it as i64).collect(),
+                    after: kind.after,
+                    allow_failure: kind.allow_failure,
+                    on_cancel_run: kind.on_cancel_run,
+                    by_failure: false,
+                    begun: false,
                     step_type: kind.step_type.clone(),
                     key: keys.get(no).copied().flatten(),
                     priority,
@@ -124,7 +140,7 @@ impl Model {
                 };
                 self.steps.insert(first + no as i64, step);
             }
-            self.runs.insert(run, Run { group, steps, opened: false, ended: false });
+            self.runs.insert(run, Run { group, steps, opened: false, ended: false, parked: false });
         }
         let runs: Vec<i64> = runs.iter().map(|it| it.0).collect();
         let ended = runs.is_empty();
@@ -147,9 +163,8 @@ impl Model {
             && step.lease.is_none()
             && !step.delayed
             && self.runs[&step.run].opened
-            && step.needs.iter().all(|need| self.steps[need].status == Status::Completed)
-            && !group.paused
-            && !group.cancelling
+            && step.needs.iter().all(|need| !self.open(*need))
+            && if group.cancelling { step.on_cancel_run } else { !group.paused }
             && !self.paused_types.contains(&step.step_type)
     }
 
@@ -179,7 +194,8 @@ impl Model {
         if claimed.len() > claim.limit {
             return Some(format!("{} steps instead of {}", claimed.len(), claim.limit));
         }
-        let rest: Vec<i64> = self.steps.keys().copied().filter(|id| wanted(id) && !claimed.contains(id)).collect();
+        let rest = self.steps.keys().copied().filter(|id| wanted(id) && !claimed.contains(id));
+        let rest: Vec<i64> = rest.filter(|id| !self.runs[&self.steps[id].run].parked).collect();
         let free = |id: &&i64| self.steps[*id].key.is_none_or(|key| !taken.contains(&key));
         if let Some(left) = rest.iter().find(free).filter(|_| claimed.len() < claim.limit) {
             return Some(format!("s{left} was left: {:?}", self.steps[left]));
@@ -218,7 +234,7 @@ impl Model {
             && step.lease.is_none()
             && !step.delayed
             && self.runs[&step.run].opened
-            && step.needs.iter().all(|need| self.steps[need].status == Status::Completed)
+            && step.needs.iter().all(|need| !self.open(*need))
     }
 
     pub fn claimed(&mut self, id: i64, token: i64, worker: i64) {
@@ -233,11 +249,14 @@ impl Model {
     pub fn settle(&mut self, id: i64, token: i64, ending: Ending) -> bool {
         let step = self.steps.get_mut(&id).unwrap();
         let Some(lease) = step.lease.take_if(|it| it.token == token) else { return false };
+        // What is given back without a word leaves no trace.
+        step.begun |= lease.asked || !matches!(ending, Ending::Release(_));
         let back = if step.status == Status::Error { Status::Error } else { Status::Pending };
-        step.attempts += i64::from(!matches!(ending, Ending::Release(_)));
+        step.attempts += i64::from(!matches!(ending, Ending::Release(_) | Ending::Skip));
         match ending {
             Ending::Complete => step.status = Status::Completed,
             Ending::Fail => step.status = Status::Failed,
+            Ending::Skip => step.status = Status::Skipped,
             Ending::Retry(_) | Ending::Release(_) if lease.asked => step.status = Status::Cancelled,
             Ending::Cancelled => step.status = Status::Cancelled,
             Ending::Retry(due) => {
@@ -267,6 +286,7 @@ impl Model {
         for &id in &mine {
             let step = self.steps.get_mut(&id).unwrap();
             let Some(lease) = step.lease.take() else { continue };
+            step.begun = true;
             if lease.asked {
                 step.status = Status::Cancelled;
                 step.attempts += 1;
@@ -289,24 +309,45 @@ impl Model {
         self.held.retain(|_, holder| matches!(holder, Holder::Step(token) if live.contains(token)));
     }
 
-    /// What follows from the end of a step: dependents that can never run, the end of its run, the end of its group.
+    /// What follows from the end of a step: those that need it are cancelled, skipped, or may run; its run and its group end.
     fn after_end(&mut self, id: i64) {
-        let (run, group) = (self.steps[&id].run, self.steps[&id].group);
-        let status = self.steps[&id].status;
-        let dead = matches!(status, Status::Failed | Status::Cancelled);
-        if dead || (status == Status::Completed && self.groups[&group].cancelling) {
-            self.cancel_dependents(id);
+        let run = self.steps[&id].run;
+        if !self.open(id) {
+            self.follow(id);
         }
         self.end_run(run);
     }
 
-    fn cancel_dependents(&mut self, id: i64) {
+    /// The end of a step reaches those that need it directly; what ends by that, those behind it.
+    fn follow(&mut self, id: i64) {
         let dependents: Vec<i64> = self.steps.iter().filter(|(_, it)| it.needs.contains(&id)).map(|it| *it.0).collect();
         for dependent in dependents {
-            if self.open(dependent) {
-                self.steps.get_mut(&dependent).unwrap().status = Status::Cancelled;
+            if !self.open(dependent) {
+                continue;
             }
-            self.cancel_dependents(dependent);
+            let cancelling = self.groups[&self.steps[&id].group].cancelling;
+            let (step, need) = (&self.steps[&dependent], &self.steps[&id]);
+            let counts = need.status == Status::Failed && !need.allow_failure;
+            let cancelled = need.status == Status::Cancelled;
+            let (ends, by_failure) = match step.after {
+                After::Success => (counts || cancelled, counts || (cancelled && need.by_failure)),
+                _ => (cancelled && !need.by_failure && !step.on_cancel_run, false),
+            };
+            let ends = ends || (cancelling && !step.on_cancel_run);
+            let whole = step.needs.iter().all(|it| !self.open(*it));
+            let failed = |it: &i64| match &self.steps[it] {
+                it if it.status == Status::Failed => true,
+                it => it.status == Status::Cancelled && (it.by_failure || step.on_cancel_run),
+            };
+            let skips = whole && step.after == After::Failure && !step.needs.iter().any(failed);
+            let step = self.steps.get_mut(&dependent).unwrap();
+            if ends {
+                (step.status, step.by_failure) = (Status::Cancelled, by_failure);
+                self.follow(dependent);
+            } else if skips {
+                step.status = Status::Skipped;
+                self.follow(dependent);
+            }
         }
     }
 
@@ -347,9 +388,26 @@ impl Model {
     }
 
     pub fn cancel_run(&mut self, id: i64) {
-        for step in self.runs[&id].steps.clone() {
-            self.cancel_step(step);
+        self.runs.get_mut(&id).unwrap().parked = false;
+        let steps = self.runs[&id].steps.clone();
+        let begun = steps.iter().any(|it| self.steps[it].begun || self.steps[it].lease.is_some());
+        let stays = |step: &Step| begun && step.on_cancel_run;
+        let out: Vec<i64> = steps.into_iter().filter(|it| self.open(*it) && !stays(&self.steps[it])).collect();
+        let mut ended = Vec::new();
+        for id in out {
+            let step = self.steps.get_mut(&id).unwrap();
+            match &mut step.lease {
+                Some(lease) => lease.asked = true,
+                None => {
+                    step.status = Status::Cancelled;
+                    ended.push(id);
+                }
+            }
         }
+        for id in ended {
+            self.follow(id);
+        }
+        self.end_run(id);
     }
 
     pub fn cancel_group(&mut self, id: i64) {
@@ -358,6 +416,11 @@ impl Model {
             return;
         }
         group.cancelling = true;
+        if group.paused {
+            for run in group.runs.clone() {
+                self.runs.get_mut(&run).unwrap().parked = true;
+            }
+        }
         self.stop_retry(id);
     }
 
@@ -427,24 +490,43 @@ impl Model {
     }
 
     fn lost(&self, run: i64) -> bool {
-        let completed = |id: &i64| self.steps[id].status == Status::Completed;
-        self.runs[&run].ended && !self.runs[&run].steps.iter().all(completed)
+        let lost = |id: &i64| match &self.steps[id] {
+            it if it.status == Status::Failed => !it.allow_failure,
+            it => it.status == Status::Cancelled,
+        };
+        self.runs[&run].ended && self.runs[&run].steps.iter().any(lost)
     }
 
     fn reopen(&mut self, id: i64) -> usize {
-        self.runs.get_mut(&id).unwrap().ended = false;
-        let mut count = 0;
-        for step in self.runs[&id].steps.clone() {
-            let step = self.steps.get_mut(&step).unwrap();
-            if step.status != Status::Completed {
-                step.status = Status::Pending;
-                step.attempts = 0;
-                step.due = self.now;
-                step.delayed = false;
-                count += 1;
+        (self.runs.get_mut(&id).unwrap().ended, self.runs.get_mut(&id).unwrap().parked) = (false, false);
+        let mut again: Vec<i64> = Vec::new();
+        for id in self.runs[&id].steps.clone() {
+            let step = &self.steps[&id];
+            let lost = matches!(step.status, Status::Failed | Status::Cancelled);
+            let decided = step.status == Status::Skipped || step.after != After::Success;
+            if lost || (decided && step.needs.iter().any(|it| again.contains(it))) {
+                again.push(id);
             }
         }
-        count
+        for id in &again {
+            let step = self.steps.get_mut(id).unwrap();
+            step.status = Status::Pending;
+            step.attempts = 0;
+            step.due = self.now;
+            step.delayed = false;
+            step.by_failure = false;
+        }
+        // What follows a failure may have none to wait for any more.
+        for id in again.clone() {
+            let step = &self.steps[&id];
+            let completed = |it: &i64| matches!(self.steps[it].status, Status::Completed | Status::Skipped);
+            if step.after == After::Failure && step.needs.iter().all(completed) {
+                self.steps.get_mut(&id).unwrap().status = Status::Skipped;
+                self.follow(id);
+            }
+        }
+        self.end_run(id);
+        again.len()
     }
 
     pub fn adopt(&mut self, id: i64) {

@@ -7,8 +7,8 @@ use crate::{
 use std::{collections::BTreeSet, sync::Arc};
 use windlass::{
     model::{
-        GroupId, HolderKind, Lease, Millis, Monotonic, ResourceKey, RunId, Scope, Shape, StepId, Timestamp, Token,
-        WorkerId, lock,
+        After, GroupId, HolderKind, Lease, Millis, Monotonic, ResourceKey, RunId, Scope, Shape, ShapeStep, StepId,
+        Timestamp, Token, WorkerId, lock,
     },
     store::{
         Held, Settle, Settlement, Store, Take, cancel, event, group, pause, read, reap, resource_lock, retry, step_type,
@@ -77,6 +77,7 @@ pub enum Op {
 pub enum Settling {
     Complete,
     Fail,
+    Skip,
     Retry(i64),
     Release,
     ReleaseLater(i64),
@@ -271,6 +272,7 @@ impl World {
             0 => chain(&["a"]),
             1 => chain(&["a", "b", "c"]),
             2 => diamond_of_types(),
+            it if it >= 4 => conditional(it),
             _ => Shape {
                 steps: vec![step("a", &[]), step("b", &[]), step("a", &[0, 1]), step("c", &[0])],
                 hooks: vec![],
@@ -373,6 +375,7 @@ impl World {
         let (ending, settlement) = match how {
             Settling::Complete => (Ending::Complete, completion()),
             Settling::Fail => (Ending::Fail, Settlement::Fail { crashed: false, record: record("no") }),
+            Settling::Skip => (Ending::Skip, Settlement::Skip { record: record("not wanted") }),
             Settling::Retry(wait) => {
                 let due = Timestamp(now + wait);
                 (Ending::Retry(due.0), Settlement::Retry { due, crashed: wait % 2 == 0, record: record("later") })
@@ -503,6 +506,19 @@ impl World {
         self.compare();
         self.other.close();
     }
+}
+
+/// Steps that follow failures, may fail or outlive a cancel; each number draws another shape.
+fn conditional(drawn: usize) -> Shape {
+    let rules = [After::Success, After::Failure, After::Always];
+    let steps = (0..4).map(|no| {
+        let bits = drawn >> (2 + no * 7);
+        let needs: Vec<usize> = (0..no).filter(|at| bits & (1 << at) != 0).collect();
+        let after = if needs.is_empty() { After::Success } else { rules[(bits >> 3) % 4 % 3] };
+        let on_cancel_run = after != After::Success && bits & 32 != 0;
+        ShapeStep { after, allow_failure: bits & 64 != 0, on_cancel_run, ..step(TYPES[no % 3], &needs) }
+    });
+    Shape { steps: steps.collect(), hooks: vec![] }
 }
 
 fn diamond_of_types() -> Shape {

@@ -41,7 +41,7 @@ pub fn diamond() -> Shape {
 }
 
 pub fn step(step_type: &str, needs: &[usize]) -> ShapeStep {
-    ShapeStep { step_type: step_type.into(), needs: needs.to_vec() }
+    ShapeStep { step_type: step_type.into(), needs: needs.to_vec(), ..ShapeStep::default() }
 }
 
 pub fn with_hook(shape: Shape, event: &str) -> Shape {

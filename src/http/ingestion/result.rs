@@ -49,7 +49,7 @@ fn of_run(engine: &Engine, id: RunId) -> Result<RunResult> {
             let result = found.output.filter(|it| !it.is_null()).unwrap_or_else(|| NOTHING.into());
             Ok(RunResult { run_id: id.0, status: found.run.status.name().to_string(), result })
         }
-        Status::Cancelled => Err(failure(&Outcome::Cancelled)),
+        Status::Cancelled | Status::Skipped => Err(failure(&Outcome::Cancelled)),
         Status::Failed => {
             let step = found.steps.iter().find(|it| it.status == Status::Failed).map(|it| it.id);
             let attempts = step.map(|step| store.read(|tx| read::show_step(tx, step))).transpose()?;

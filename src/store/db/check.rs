@@ -1,10 +1,11 @@
 //! The invariants of the layout, verified on any database. `windlass doctor` and every test ask here.
 
+use crate::decide::flow::{self, End};
 use crate::model::code::{
     HOLDER_STEP, OUTCOME_INTERRUPTED, PHASE_BUILDING, PHASE_LIVE, PHASE_PRUNING, PHASE_REOPENING, STEP_BLOCKED,
     STEP_COMPLETED, STEP_OPEN,
 };
-use crate::model::{DefinitionId, Shape, StepState};
+use crate::model::{After, DefinitionId, Shape, ShapeStep, StepState};
 use crate::store::{error::Result, params::params, tx::ReadTx};
 use const_format::formatcp;
 use std::collections::{HashMap, hash_map::Entry};
@@ -241,10 +242,13 @@ fn runs(tx: &ReadTx, found: &mut Vec<String>) -> Result<()> {
             for problem in problems_of_run(run, shape, &steps) {
                 found.push(format!("r{}: {problem}", run.id));
             }
-            for step in &steps {
-                found.extend(
-                    problem_of_step(run, shape, &steps, step).map(|problem| format!("s{}: {problem}", step.id)),
-                );
+            // Else what is missing is the finding, and no step is where the graph has it.
+            if steps.len() == shape.steps.len() {
+                let ends = flow::ends(shape, &facts(&steps));
+                let problem = |step: &StepFacts| {
+                    problem_of_step(run, shape, &steps, &ends, step).map(|problem| format!("s{}: {problem}", step.id))
+                };
+                found.extend(steps.iter().filter_map(problem));
             }
             if found.len() > FINDINGS * RULES.len() {
                 return Ok(());
@@ -285,7 +289,9 @@ fn steps_of(tx: &ReadTx, run: &RunRow, shape: &Shape) -> Result<Vec<StepFacts>> 
 
 fn problems_of_run(run: &RunRow, shape: &Shape, steps: &[StepFacts]) -> Vec<String> {
     let count = |state: StepState| steps.iter().filter(|it| it.state == state).count() as i64;
-    let (failed, cancelled) = (count(StepState::Failed), count(StepState::Cancelled));
+    let cancelled = count(StepState::Cancelled);
+    let counts = |(it, step): &(&StepFacts, &ShapeStep)| it.state == StepState::Failed && !step.allow_failure;
+    let failed = steps.iter().zip(&shape.steps).filter(counts).count() as i64;
     let open = steps.iter().filter(|it| !it.state.is_terminal()).count() as i64;
     let mut found = Vec::new();
     if steps.len() != shape.steps.len() || steps.is_empty() {
@@ -309,7 +315,22 @@ fn problems_of_run(run: &RunRow, shape: &Shape, steps: &[StepFacts]) -> Vec<Stri
     found
 }
 
-fn problem_of_step(run: &RunRow, shape: &Shape, steps: &[StepFacts], step: &StepFacts) -> Option<String> {
+fn facts(steps: &[StepFacts]) -> Vec<flow::Facts> {
+    let facts = |it: &StepFacts| flow::Facts {
+        state: it.state,
+        running: it.leased,
+        runs_again: it.recomputed && !it.state.is_terminal(),
+    };
+    steps.iter().map(facts).collect()
+}
+
+fn problem_of_step(
+    run: &RunRow,
+    shape: &Shape,
+    steps: &[StepFacts],
+    ends: &[Option<End>],
+    step: &StepFacts,
+) -> Option<String> {
     let no = (step.id - run.first) as usize;
     let kind = &shape.steps[no];
     if step.run != run.id || step.group != run.group || step.no != no as i64 || step.step_type != kind.step_type {
@@ -317,10 +338,8 @@ fn problem_of_step(run: &RunRow, shape: &Shape, steps: &[StepFacts], step: &Step
     }
     // The successors of a step that runs again were released when it first completed.
     let runs_again = |it: &&StepFacts| it.recomputed && !it.state.is_terminal();
-    let met = |no: usize| {
-        let need = steps.iter().find(|it| it.no == no as i64);
-        need.is_some_and(|it| it.state == StepState::Completed || runs_again(&it) || (it.recomputed && step.leased))
-    };
+    let end = |no: usize| ends.get(no).copied().flatten();
+    let met = |no: usize| end(no).is_some() || (steps.get(no).is_some_and(|it| it.recomputed) && step.leased);
     let unmet = kind.needs.iter().filter(|&&need| !met(need)).count();
     if step.state == StepState::Recompute && !steps.iter().any(|it| it.no < step.no && runs_again(&it)) {
         return Some("waits for a step that runs again, but none does".into());
@@ -335,10 +354,11 @@ fn problem_of_step(run: &RunRow, shape: &Shape, steps: &[StepFacts], step: &Step
         };
     }
     // A running step may have begun before a step that it needs ran again and was lost.
-    let lost = |it: &&StepFacts| {
-        matches!(it.state, StepState::Failed | StepState::Cancelled) && !(it.recomputed && step.leased)
+    let lost = |no: usize| {
+        let lost = matches!(end(no), Some(End::Failed { allowed: false } | End::Cancelled { .. }));
+        lost && !(steps[no].recomputed && step.leased)
     };
-    let dead = |no: usize| steps.iter().find(|it| it.no == no as i64).is_some_and(|it| lost(&it));
+    let dead = |no: usize| kind.after == After::Success && lost(no);
     if let Some(dead) = kind.needs.iter().find(|&&need| dead(need)) {
         return Some(format!("is open although it needs step {dead}, which will not complete"));
     }

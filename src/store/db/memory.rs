@@ -23,6 +23,8 @@ pub(in crate::store) struct KnownShape {
     pub shape: Shape,
     pub types: Vec<TypeId>,
     pub chain: bool,
+    /// Whether every step follows success only, its failure counts, and a cancel ends it.
+    pub plain: bool,
     /// successors[no]: who needs step `no` directly.
     pub successors: Vec<Vec<usize>>,
 }
@@ -124,7 +126,7 @@ impl Memory {
             types.push(found.ok_or_else(|| Error::not_found(format!("type `{}`", step.step_type)))?);
         }
         let successors = (0..shape.steps.len()).map(|no| shape.successors(no).collect()).collect();
-        let known = Arc::new(KnownShape { chain: shape.is_chain(), shape, types, successors });
+        let known = Arc::new(KnownShape { chain: shape.is_chain(), plain: shape.is_plain(), shape, types, successors });
         self.shapes.insert(id, known.clone());
         Ok(known)
     }

@@ -139,6 +139,11 @@ const HOT: &[HotStatement] = &[
         &["SEARCH step USING COVERING INDEX step_lost (group_id=? AND state=? AND run_id>?)"],
     ),
     hot(
+        "runs with skipped steps",
+        read::WITH_SKIPPED,
+        &["SEARCH step USING COVERING INDEX step_skipped (group_id=? AND run_id>?)"],
+    ),
+    hot(
         "runs with steps to be tried again",
         read::WITH_ERROR,
         &["SEARCH step USING INDEX step_error (group_id=? AND run_id>?)"],

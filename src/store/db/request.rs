@@ -54,6 +54,10 @@ pub enum Settlement {
         output: crate::model::OutputId,
         record: Option<Record>,
     },
+    /// SKIPPED: its condition was false.
+    Skip {
+        record: Record,
+    },
     /// ERROR: due again at `due`. `crashed` counts a crash instead of a failure.
     Retry {
         due: Timestamp,

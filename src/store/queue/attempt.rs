@@ -1,8 +1,8 @@
 //! Tables `attempt` and `attempt_log`: what an attempt leaves behind.
 //!
-//! SQLite only: JSON functions.
+//! SQLite only: JSON functions, `OR IGNORE`.
 
-use crate::model::code::OUTCOME_INTERRUPTED;
+use crate::model::code::{OUTCOME_INTERRUPTED, OUTCOME_SKIPPED, STEP_COMPLETED};
 use crate::model::{AttemptOutcome, Outcome, StepId, Timestamp, Token, WorkerId};
 use crate::store::{
     error::Result,
@@ -166,11 +166,57 @@ pub fn logs(tx: &ReadTx, step: StepId, from: Token) -> Result<Vec<(Token, Log)>>
 /// Why the newest attempt of a step that left a word did not succeed, for people.
 pub fn last_reason(tx: &ReadTx, step: StepId) -> Result<Option<String>> {
     let detail = tx.row(
-        "SELECT detail FROM attempt WHERE step_id = ?1 AND outcome NOT IN (1, 9) ORDER BY token DESC LIMIT 1",
+        "SELECT detail FROM attempt WHERE step_id = ?1 AND outcome NOT IN (1, 9, 10) ORDER BY token DESC LIMIT 1",
         [step.0],
         |row| row.get::<String>(0),
     )?;
     Ok(detail.as_deref().and_then(reason))
+}
+
+/// Why a step was skipped.
+#[derive(Debug, Clone, PartialEq, Serialize, serde::Deserialize, utoipa::ToSchema)]
+pub struct Skip {
+    /// The condition as the workflow has it.
+    pub when: String,
+    /// What its names stood for, by name.
+    pub values: serde_json::Map<String, serde_json::Value>,
+}
+
+impl std::fmt::Display for Skip {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "`{}`", self.when)?;
+        for (no, (name, value)) in self.values.iter().enumerate() {
+            write!(f, "{} {name} = {value}", if no == 0 { " with" } else { "," })?;
+        }
+        Ok(())
+    }
+}
+
+/// The condition that skipped a step; None: it had none, or was not skipped.
+pub fn skip_of(tx: &ReadTx, step: StepId) -> Result<Option<Skip>> {
+    let detail = tx.row(
+        formatcp!(
+            "SELECT detail FROM attempt WHERE step_id = ?1 AND outcome = {OUTCOME_SKIPPED} ORDER BY token DESC LIMIT 1"
+        ),
+        [step.0],
+        |row| row.get::<String>(0),
+    )?;
+    let detail = detail.and_then(|it| serde_json::from_str::<serde_json::Value>(&it).ok());
+    Ok(detail.and_then(|it| serde_json::from_value(it["condition"].clone()).ok()))
+}
+
+/// Writes the success that lives in the columns of a step as an attempt of its own: the step runs again.
+pub(in crate::store) fn keep_success(tx: &WriteTx, step: StepId, remark: &str) -> Result<()> {
+    let detail = serde_json::json!({"outcome": Outcome::Succeeded, "certificate": {"remarks": [remark]}});
+    tx.execute(
+        formatcp!(
+            "INSERT OR IGNORE INTO attempt(step_id, n, token, worker, started, ended, outcome, detail)
+             SELECT id, max(attempts, 1), token, worker, started, ended, outcome, ?2 FROM step
+              WHERE id = ?1 AND state = {STEP_COMPLETED}"
+        ),
+        params![step.0, detail.to_string()],
+    )?;
+    Ok(())
 }
 
 /// The words of an attempt's outcome: of `{"outcome": {"outcome": "failed", "message": ..}, ..}` the message.

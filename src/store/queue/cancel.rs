@@ -7,6 +7,7 @@ use crate::store::{
     cancel_step,
     error::{Error, Result},
     event::{self, About},
+    follow::Graph,
     memory::KnownShape,
     params::params,
     recompute, retry, run, settle, step,
@@ -27,7 +28,7 @@ pub struct Cancelled {
     pub asked: i64,
 }
 
-/// Cancels a step, and with it every step that needs it. Idempotent.
+/// Cancels a step, and with it every step that needs it, but for those that a cancel starts. Idempotent.
 pub fn step(tx: &WriteTx, id: StepId) -> Result<Cancelled> {
     let row = step::get(tx, id)?.ok_or_else(|| Error::not_found(id))?;
     if row.state.is_terminal() {
@@ -41,6 +42,13 @@ pub fn step(tx: &WriteTx, id: StepId) -> Result<Cancelled> {
     }
     let (shape, first) = shape_of(tx, row.run)?;
     cancel_step::end_waiting(tx, &row)?;
+    if !shape.plain {
+        let opened = run::is_opened(tx, row.run)?;
+        let graph = Graph { group: row.group, run: row.run, first, shape: &shape, opened };
+        let followed = graph.ended(tx, row.no, false, true)?;
+        event::note(tx, EventKind::Cancel, About::step(row.group, row.run, id))?;
+        return Ok(Cancelled { out: 1 + followed.cancelled, asked: followed.asked });
+    }
     let count = 1 + settle::cancel_dependents(tx, &shape, first, row.no)?;
     recompute::over(tx, id, first, shape.shape.steps.len())?;
     event::note(tx, EventKind::Cancel, About::step(row.group, row.run, id))?;
@@ -58,8 +66,8 @@ pub fn run(tx: &WriteTx, id: RunId) -> Result<Cancelled> {
     Ok(cancelled)
 }
 
-/// Cancels a group: from now on none of its steps is claimed, and a step that completes starts no successor. `group_slice` takes
-/// its steps out. False: it has ended, or is being cancelled already.
+/// Cancels a group: from now on none of its steps is claimed, and a step that completes starts no successor, but for the steps that
+/// a cancel starts. `group_slice` takes its steps out. False: it has ended, or is being cancelled already.
 pub fn group(tx: &WriteTx, id: GroupId) -> Result<bool> {
     let found = tx.row("SELECT phase, ended IS NOT NULL FROM run_group WHERE id = ?1", [id.0], |row| {
         Ok((row.get::<i64>(0)?, row.get::<bool>(1)?))
@@ -119,6 +127,11 @@ fn shape_of(tx: &WriteTx, run: RunId) -> Result<(std::sync::Arc<KnownShape>, Ste
 
 fn cancel_run(tx: &WriteTx, id: RunId) -> Result<Cancelled> {
     let (shape, first) = shape_of(tx, id)?;
+    if !shape.plain {
+        let Some(group) = run::group_of(tx, id)? else { return Ok(Cancelled::default()) };
+        let followed = Graph { group, run: id, first, shape: &shape, opened: true }.cancel(tx)?;
+        return Ok(Cancelled { out: followed.cancelled, asked: followed.asked });
+    }
     let mut cancelled = Cancelled::default();
     let mut last = None;
     for open in run::open_steps(tx, first, shape.shape.steps.len())? {

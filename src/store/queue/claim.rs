@@ -10,7 +10,7 @@ use crate::store::{
     blocked,
     error::Result,
     event::{self, About},
-    lease, pause,
+    hold, lease, pause,
     ready::{self, ReadyRow},
     request::{Claim, Claimed, Take},
     resource_lock, step_type, turn,
@@ -165,19 +165,12 @@ enum Taken {
 
 /// Takes one candidate, or moves it out of the way.
 fn take(tx: &WriteTx, claim: &Claim, row: &ReadyRow) -> Result<Taken> {
-    let (queue, paused, cancelling) = {
-        let memory = tx.memory();
-        (
-            memory.queue(row.step_type),
-            memory.paused_groups.contains(&row.group),
-            memory.cancelling_groups.contains(&row.group),
-        )
-    };
+    let queue = tx.memory().queue(row.step_type);
     if queue != row.queue {
         ready::change_queue(tx, row, queue)?;
         return Ok(Taken::Moved);
     }
-    if paused || cancelling {
+    if hold::holds_back(tx, row.group, row.run, row.step)? {
         pause::pause_step(tx, row)?;
         return Ok(Taken::Moved);
     }

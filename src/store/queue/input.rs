@@ -1,7 +1,7 @@
 //! What a consumer reads before it runs a step.
 
 use crate::model::code::STEP_COMPLETED;
-use crate::model::{DefinitionId, RunId, StepId};
+use crate::model::{DefinitionId, RunId, StepId, StepState};
 use crate::store::{
     error::{Error, Result},
     output::{self, Output},
@@ -24,6 +24,8 @@ pub struct Input {
     pub crashes: i64,
     /// An engine died while it ran: it runs in a child of its own this time.
     pub suspect: bool,
+    /// It had completed, and runs again because a file that it had made was damaged.
+    pub runs_again: bool,
     /// A step before it in the run runs again because a file that it had made was damaged.
     pub recomputing: bool,
 }
@@ -37,7 +39,8 @@ pub fn read(tx: &ReadTx, id: StepId) -> Result<Input> {
         formatcp!(
             "SELECT no, attempts, failures, crashes, suspect,
                 EXISTS (SELECT 1 FROM step r WHERE r.id >= ?2 AND r.id < ?1 AND r.recomputed > 0
-                AND r.state < {STEP_COMPLETED})
+                AND r.state < {STEP_COMPLETED}),
+                recomputed > 0
            FROM step WHERE id = ?1"
         ),
         [id.0, first_step.0],
@@ -52,10 +55,26 @@ pub fn read(tx: &ReadTx, id: StepId) -> Result<Input> {
                 crashes: row.get(3)?,
                 suspect: row.get::<i64>(4)? > 0,
                 recomputing: row.get(5)?,
+                runs_again: row.get(6)?,
             })
         },
     )?
     .ok_or_else(|| Error::not_found(id))
+}
+
+/// The states of the steps of a run, and whether its group is being cancelled.
+pub fn states(tx: &ReadTx, first_step: StepId, count: usize) -> Result<(Vec<StepState>, bool)> {
+    let states = tx.rows(
+        "SELECT state FROM step WHERE id >= ?1 AND id < ?2 ORDER BY id",
+        [first_step.0, first_step.0 + count as i64],
+        |row| Ok(StepState::from_code(row.get(0)?).unwrap_or(StepState::Open)),
+    )?;
+    let cancelling = tx.row(
+        "SELECT g.cancelling FROM step s JOIN run_group g ON g.id = s.group_id WHERE s.id = ?1",
+        [first_step.0],
+        |row| row.get(0),
+    )?;
+    Ok((states, cancelling.unwrap_or(false)))
 }
 
 /// The outputs of steps of the same run, in the order asked for.

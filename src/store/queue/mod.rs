@@ -7,6 +7,8 @@ pub mod cancel;
 pub(in crate::store) mod cancel_step;
 pub mod claim;
 pub(in crate::store) mod delayed;
+pub(in crate::store) mod follow;
+pub(in crate::store) mod hold;
 pub mod idle;
 pub mod input;
 pub mod kept_output;

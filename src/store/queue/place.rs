@@ -5,6 +5,7 @@ use crate::model::{GroupId, StepId, StepState, Timestamp, TypeId};
 use crate::store::{
     blocked,
     error::Result,
+    hold,
     memory::KnownShape,
     params::params,
     ready::{self, ReadyRow},
@@ -67,11 +68,7 @@ pub(in crate::store) fn place_due(tx: &WriteTx, step: &StepRow) -> Result<()> {
     if step.state.is_terminal() {
         return Ok(());
     }
-    let paused = {
-        let memory = tx.memory();
-        memory.paused_groups.contains(&step.group) || memory.cancelling_groups.contains(&step.group)
-    };
-    if paused {
+    if hold::holds_back(tx, step.group, step.run, step.id)? {
         return set_state(tx, step.id, StepState::Paused);
     }
     let row = ReadyRow::of(tx, step);
@@ -84,6 +81,17 @@ pub(in crate::store) fn place_due(tx: &WriteTx, step: &StepRow) -> Result<()> {
         }
         None if resource_key::is_held(tx, key)? => set_state(tx, step.id, StepState::Blocked),
         None => blocked::make_ready(tx, step.state, &row),
+    }
+}
+
+/// Puts a waiting step where it belongs now, because what held it back may have changed. One that is not due yet stays.
+pub(in crate::store) fn again(tx: &WriteTx, id: StepId) -> Result<()> {
+    let Some(step) = get(tx, id)?.filter(|it| it.state != StepState::Delayed) else { return Ok(()) };
+    let ready = ready::leave(tx, &step)?;
+    place_due(tx, &step)?;
+    match step.key {
+        Some(key) if ready => blocked::unblock_next(tx, key, step.step_type, step.scope),
+        _ => Ok(()),
     }
 }
 

@@ -3,8 +3,6 @@
 //!
 //! The successors of such a step were released when it completed for the first time, so its second completion wakes only those
 //! who wait (state 4): for all others its need counts as met. A step that is claimed meanwhile waits too.
-//!
-//! SQLite only: `OR IGNORE`.
 
 use crate::model::code::{STEP_COMPLETED, STEP_OPEN, STEP_RECOMPUTE};
 use crate::model::{ArtifactHash, AttemptOutcome, EventKind, KeepReason, Outcome, OutputId, StepId, StepState};
@@ -69,6 +67,10 @@ pub(in crate::store) fn ask(tx: &WriteTx, live: &Live, damaged: &[ArtifactHash])
     if let Some(worst) = producers.iter().find(|it| it.recomputed >= MOST) {
         return Ok(Asked::Hopeless(hopeless(worst)));
     }
+    // Nothing of a group that is being cancelled runs again.
+    if tx.memory().cancelling_groups.contains(&live.group) {
+        return Ok(Asked::Unknown);
+    }
     for producer in &producers {
         begin(tx, live, &shape, producer)?;
     }
@@ -104,16 +106,8 @@ fn hopeless(worst: &Producer) -> Record {
 
 /// COMPLETED -> PENDING.
 fn begin(tx: &WriteTx, live: &Live, shape: &KnownShape, producer: &Producer) -> Result<()> {
-    let detail = serde_json::json!({
-        "outcome": Outcome::Succeeded,
-        "certificate": {"remarks": ["one of its files was found damaged later"]},
-    });
     // Its success lived in its own columns, which the next attempt needs.
-    tx.execute(
-        "INSERT OR IGNORE INTO attempt(step_id, n, token, worker, started, ended, outcome, detail)
-         SELECT id, max(attempts, 1), token, worker, started, ended, outcome, ?2 FROM step WHERE id = ?1",
-        params![producer.id.0, detail.to_string()],
-    )?;
+    attempt::keep_success(tx, producer.id, "one of its files was found damaged later")?;
     let changed = tx.execute(
         formatcp!(
             "UPDATE step SET state = {STEP_OPEN}, recomputed = recomputed + 1, due = ?2, token = NULL,

@@ -1,21 +1,22 @@
-//! Retry of a group, a run or a step: what FAILED or was CANCELLED is PENDING again, with its attempts given back. What is
-//! COMPLETED stays so.
+//! Retry of a group, a run or a step: what FAILED or was CANCELLED is PENDING again, with its attempts given back, and so is
+//! what was skipped or ran because of that. What else is COMPLETED stays so.
 //!
 //! A group is re-opened in slices: phase 2 holds it open, and `group_detail.opened` is the cursor, written with each
 //! slice, so that a crash between two of them re-opens nothing twice.
 
-use crate::model::code::{
-    PHASE_LIVE, PHASE_PRUNING, PHASE_REOPENING, STEP_CANCELLED, STEP_COMPLETED, STEP_FAILED, STEP_OPEN,
-};
-use crate::model::{EventKind, GroupId, GroupPhase, RunId, StepId, StepState};
+use crate::decide::flow::{self, Change, End, Facts as StepFacts, Then};
+use crate::model::code::{PHASE_LIVE, PHASE_PRUNING, PHASE_REOPENING, STEP_COMPLETED, STEP_OPEN};
+use crate::model::{EventKind, GroupId, GroupPhase, KeepReason, OutputId, RunId, StepId, StepState};
 use crate::store::{
-    document,
+    attempt, document,
     error::{Error, Result},
     event::{self, About},
+    follow::Graph,
     group,
+    kept_output::{self, Origin},
     memory::KnownShape,
     params::params,
-    place, step,
+    run, step,
     tx::{ReadTx, WriteTx},
 };
 use const_format::formatcp;
@@ -131,39 +132,72 @@ pub fn run(tx: &WriteTx, id: RunId) -> Result<usize> {
     reopen(tx, facts.run, group, facts.group_ended || facts.opened)
 }
 
-/// Steps of a run that are not COMPLETED become PENDING, and those that wait for nothing claimable.
+/// Steps of a run that FAILED or were CANCELLED become PENDING, with those behind them whose end came from theirs; what
+/// waits for nothing becomes claimable.
 ///
 /// `opened`: false when the run's group has not started it yet, and will.
 fn reopen(tx: &WriteTx, run: RunId, group: GroupId, opened: bool) -> Result<usize> {
     let (definition, first) = step::definition_of_run(tx, run)?.ok_or_else(|| Error::not_found(run))?;
     let shape = tx.memory().shape(tx, definition)?;
-    let completed = completed(tx, &shape, first)?;
+    let graph = Graph { group, run, first, shape: &shape, opened };
+    let facts = graph.facts(tx)?;
+    let states: Vec<StepState> = facts.iter().map(|it| it.state).collect();
+    let again = flow::reopened(&shape.shape, &states);
     count_reopened(tx, run, group)?;
-    let open: Vec<usize> = (0..completed.len()).filter(|&no| !completed[no]).collect();
-    let unfinished = if shape.chain { completed.len() } else { open.len() };
+    let unfinished = if shape.chain { facts.len() } else { again.len() };
     tx.execute(
         "UPDATE run SET unfinished = ?2, failed = 0, cancelled = 0, ended = NULL WHERE id = ?1",
         params![run.0, unfinished as i64],
     )?;
-    for &no in &open {
-        let unmet = shape.shape.steps[no].needs.iter().filter(|&&need| !completed[need]).count();
-        reset(tx, StepId(first.0 + no as i64), unmet)?;
-        if unmet == 0 && opened {
-            place::enter(tx, StepId(first.0 + no as i64), shape.types[no])?;
-        }
-    }
+    open(tx, &graph, &facts, &again)?;
     document::reopen(tx, run)?;
-    Ok(open.len())
+    Ok(again.len())
 }
 
-/// FAILED or CANCELLED -> PENDING, as if it had never run.
+/// Opens the steps `again` of a run whose counts say so already, and does what follows.
+fn open(tx: &WriteTx, graph: &Graph<'_>, before: &[StepFacts], again: &[usize]) -> Result<()> {
+    let shape = &graph.shape.shape;
+    let mut facts = before.to_vec();
+    for &no in again {
+        facts[no] = StepFacts { state: StepState::Open, running: false, runs_again: false };
+    }
+    let changes = flow::open(shape, &facts, again, false);
+    for &no in again {
+        let waits = changes.iter().find_map(|it| match it {
+            (at, Then::Wait { unmet }) if *at == no => Some(*unmet),
+            _ => None,
+        });
+        let id = StepId(graph.first.0 + no as i64);
+        if before[no].state == StepState::Completed {
+            give_up_success(tx, id)?;
+        }
+        reset(tx, id, waits.unwrap_or(0))?;
+    }
+    let is_left = |it: &&Change| match it.1 {
+        Then::Start => graph.opened,
+        // Written with its row above.
+        Then::Wait { .. } => !again.contains(&it.0),
+        Then::Skip | Then::Cancel | Then::Stop => true,
+    };
+    let changes: Vec<Change> = changes.iter().filter(is_left).copied().collect();
+    let followed = graph.apply(tx, &changes)?;
+    match followed.skipped + followed.cancelled {
+        0 => Ok(()),
+        steps => {
+            let ended = run::Ended { steps, failed: false, cancelled: followed.cancelled > 0 };
+            run::steps_ended(tx, graph.run, graph.group, graph.shape, 0, ended)
+        }
+    }
+}
+
+/// A step that has ended -> PENDING, as if it had never run.
 fn reset(tx: &WriteTx, id: StepId, unmet: usize) -> Result<()> {
     tx.execute(
         formatcp!(
             "UPDATE step SET state = {STEP_OPEN}, due = ?2, unmet = ?3, attempts = 0, failures = 0,
                   crashes = 0, suspect = 0, recomputed = 0,
                 token = NULL, worker = NULL, started = NULL, ended = NULL, outcome = NULL, output_id = NULL
-          WHERE id = ?1 AND state IN ({STEP_FAILED}, {STEP_CANCELLED})"
+          WHERE id = ?1 AND state >= {STEP_COMPLETED}"
         ),
         params![id.0, tx.now().0, unmet as i64],
     )?;
@@ -171,13 +205,26 @@ fn reset(tx: &WriteTx, id: StepId, unmet: usize) -> Result<()> {
     Ok(())
 }
 
-/// Re-opens one step that FAILED or was CANCELLED, and what was cancelled because it needs that step; its run and its group
-/// when they have ended. Returns how many steps are PENDING again; 0: it is COMPLETED.
+/// The success of a step that followed a failure moves out of its columns: it runs again.
+fn give_up_success(tx: &WriteTx, id: StepId) -> Result<()> {
+    attempt::keep_success(tx, id, "it runs again because a step that it needs was retried")?;
+    let output = tx.row("SELECT output_id FROM step WHERE id = ?1 AND output_id IS NOT NULL", [id.0], |row| {
+        row.get(0).map(OutputId)
+    })?;
+    match output {
+        Some(output) => kept_output::insert(tx, output, KeepReason::Nothing, &Origin::default()),
+        None => Ok(()),
+    }
+}
+
+/// Re-opens one step that FAILED or was CANCELLED, and what ended because of that; its run and its group when they have
+/// ended. Returns how many steps are PENDING again; 0: it is COMPLETED, or SKIPPED.
 ///
-/// Refused while it is open, while a step that it needs has not completed, and where `run` is.
+/// Refused while it is open, while a step that it needs has not completed, when a step that follows it has begun, and where
+/// `run` is.
 pub fn step(tx: &WriteTx, id: StepId) -> Result<usize> {
     let row = step::get(tx, id)?.ok_or_else(|| Error::not_found(id))?;
-    if row.state == StepState::Completed {
+    if matches!(row.state, StepState::Completed | StepState::Skipped) {
         return Ok(0);
     }
     if !row.state.is_terminal() {
@@ -187,55 +234,43 @@ pub fn step(tx: &WriteTx, id: StepId) -> Result<usize> {
     facts.refuse_unless_still()?;
     let (definition, first) = step::definition_of_run(tx, row.run)?.ok_or_else(|| Error::not_found(row.run))?;
     let shape = tx.memory().shape(tx, definition)?;
-    let mut states = states(tx, &shape, first)?;
-    let lost = |it: StepState| matches!(it, StepState::Failed | StepState::Cancelled);
-    if let Some(need) = shape.shape.steps[row.no].needs.iter().find(|&&need| lost(states[need])) {
-        let need = StepId(first.0 + *need as i64);
-        let reason = format!("{id} needs {need}, which did not complete: retry {need}, or all of {}", row.run);
-        return Err(Error::conflict(reason));
-    }
-    // What needs it comes back with it, unless it needs something else that is lost.
-    let mut again = vec![row.no];
-    states[row.no] = StepState::Open;
-    for no in shape.shape.dependents(row.no) {
-        if lost(states[no]) && shape.shape.steps[no].needs.iter().all(|&need| !lost(states[need])) {
-            states[no] = StepState::Open;
-            again.push(no);
-        }
+    let opened = facts.group_ended || facts.opened;
+    let graph = Graph { group: facts.group, run: row.run, first, shape: &shape, opened };
+    let steps = graph.facts(tx)?;
+    let named = |no: usize| StepId(first.0 + no as i64);
+    let again = flow::reopened_from(&shape.shape, &steps, row.no).map_err(|need| {
+        let need = named(need);
+        Error::conflict(format!("{id} needs {need}, which did not complete: retry {need}, or all of {}", row.run))
+    })?;
+    if let Some(begun) = flow::begun_behind(&shape.shape, &steps, &again) {
+        let begun = named(begun);
+        return Err(Error::conflict(format!("{begun} follows {id} and has begun: wait until it ends, or cancel it")));
     }
     event::note(tx, EventKind::Retry, About::step(facts.group, row.run, id))?;
-    reopen_run(tx, row.run, &facts, &shape, &states, again.len())?;
-    for &no in &again {
-        let met = |need: usize| {
-            let runs_again = tx.memory().recomputing.contains(&StepId(first.0 + need as i64));
-            states[need] == StepState::Completed || runs_again
-        };
-        let unmet = shape.shape.steps[no].needs.iter().filter(|&&need| !met(need)).count();
-        let step = StepId(first.0 + no as i64);
-        reset(tx, step, unmet)?;
-        if unmet == 0 && (facts.group_ended || facts.opened) {
-            place::enter(tx, step, shape.types[no])?;
-        }
-    }
+    reopen_run(tx, row.run, &facts, &shape, &steps, &again)?;
+    open(tx, &graph, &steps, &again)?;
     document::reopen(tx, row.run)?;
     Ok(again.len())
 }
 
-/// Counts of the run and its group after `count` steps were opened; `states` is what its steps are now.
+/// Counts of the run and its group after the steps `again` were opened.
 fn reopen_run(
     tx: &WriteTx,
     run: RunId,
     facts: &Facts,
     shape: &KnownShape,
-    states: &[StepState],
-    count: usize,
+    steps: &[StepFacts],
+    again: &[usize],
 ) -> Result<()> {
-    let number = |wanted: StepState| states.iter().filter(|it| **it == wanted).count() as i64;
-    let (failed, cancelled) = (number(StepState::Failed), number(StepState::Cancelled));
+    let ends = flow::ends(&shape.shape, steps);
+    let left = || (0..steps.len()).filter(|no| !again.contains(no)).filter_map(|no| ends[no]);
+    let failed = left().filter(|end| *end == End::Failed { allowed: false }).count() as i64;
+    let cancelled = left().filter(|end| matches!(end, End::Cancelled { .. })).count() as i64;
+    let count = again.len();
     if facts.ended {
         begin_epoch(tx, facts)?;
         count_reopened(tx, run, facts.group)?;
-        let unfinished = if shape.chain { states.len() } else { count };
+        let unfinished = if shape.chain { steps.len() } else { count };
         let (failed, cancelled) = if shape.chain { (0, 0) } else { (failed, cancelled) };
         let counts = [run.0, unfinished as i64, failed, cancelled];
         tx.execute("UPDATE run SET unfinished = ?2, failed = ?3, cancelled = ?4, ended = NULL WHERE id = ?1", counts)?;
@@ -314,21 +349,4 @@ fn count_reopened(tx: &WriteTx, run: RunId, group: GroupId) -> Result<()> {
         params![group.0, run.0],
     )?;
     Ok(())
-}
-
-fn states(tx: &ReadTx, shape: &KnownShape, first: StepId) -> Result<Vec<StepState>> {
-    let count = shape.shape.steps.len() as i64;
-    tx.rows("SELECT state FROM step WHERE id >= ?1 AND id < ?2 ORDER BY id", params![first.0, first.0 + count], |row| {
-        Ok(StepState::from_code(row.get(0)?).unwrap_or(StepState::Open))
-    })
-}
-
-/// Which steps of a run are COMPLETED, by number.
-fn completed(tx: &ReadTx, shape: &KnownShape, first: StepId) -> Result<Vec<bool>> {
-    let count = shape.shape.steps.len() as i64;
-    tx.rows(
-        formatcp!("SELECT state = {STEP_COMPLETED} FROM step WHERE id >= ?1 AND id < ?2 ORDER BY id"),
-        params![first.0, first.0 + count],
-        |row| row.get(0),
-    )
 }

@@ -1,13 +1,15 @@
 //! How a step leaves its lease: complete, retry, fail, release, cancel. Every path is gated on the token.
 
 use crate::model::code::{
-    OUTCOME_CANCELLED, STEP_BLOCKED, STEP_CANCELLED, STEP_COMPLETED, STEP_DELAYED, STEP_OPEN, STEP_PAUSED,
+    OUTCOME_CANCELLED, OUTCOME_SKIPPED, STEP_BLOCKED, STEP_CANCELLED, STEP_COMPLETED, STEP_DELAYED, STEP_OPEN,
+    STEP_PAUSED, STEP_SKIPPED,
 };
 use crate::model::{AttemptOutcome, EventKind, Lease, OutputId, StepId, StepState, Timestamp};
 use crate::store::{
     Held, attempt,
     error::Result,
     event::{self, About},
+    follow,
     lease::{self, Live},
     memory::KnownShape,
     output,
@@ -86,6 +88,10 @@ fn apply(tx: &WriteTx, live: &Live, settlement: &Settlement, asked: bool) -> Res
                 false => give_back(tx, live, live.due, false)?,
             }
         }
+        Settlement::Skip { record } => {
+            attempt::record(tx, live, Some(record))?;
+            skip(tx, live)?;
+        }
         Settlement::Retry { due, crashed, record } => {
             attempt::record(tx, live, Some(record))?;
             retry(tx, live, *due, *crashed)?;
@@ -148,7 +154,29 @@ fn complete(tx: &WriteTx, live: &Live, outcome: AttemptOutcome, output: Option<O
         return Err(crate::store::Error::refused(format!("{} is leased but not open", live.lease.step)));
     }
     event::note(tx, EventKind::StepEnd, About::attempt(live))?;
+    go_on(tx, live)
+}
+
+/// A running step ends as SKIPPED. It has spent no attempt.
+fn skip(tx: &WriteTx, live: &Live) -> Result<()> {
+    tx.execute(
+        formatcp!(
+            "UPDATE step SET state = {STEP_SKIPPED}, token = ?2, worker = ?3, started = ?4, ended = ?5,
+                  outcome = {OUTCOME_SKIPPED} WHERE id = ?1 AND state = {STEP_OPEN}"
+        ),
+        params![live.lease.step.0, live.lease.token.0, live.worker.0, live.started.0, tx.now().0],
+    )?;
+    event::note_with(tx, EventKind::StepSkipped, About::attempt(live), "its condition is false".into())?;
+    go_on(tx, live)
+}
+
+/// A step ended well: what needs it, and waits for nothing else, becomes claimable.
+fn go_on(tx: &WriteTx, live: &Live) -> Result<()> {
     let (shape, first) = shape_of(tx, live)?;
+    if !shape.plain {
+        let (graph, no) = follow::of_live(live, &shape, first);
+        return graph.ended(tx, no, false, false).map(|_| ());
+    }
     let no = (live.lease.step.0 - first.0) as usize;
     let recomputed = tx.memory().recomputing.contains(&live.lease.step);
     if tx.memory().cancelling_groups.contains(&live.group) {
@@ -213,9 +241,13 @@ pub(in crate::store) fn cancelled(tx: &WriteTx, live: &Live) -> Result<()> {
     end_with_dependents(tx, live, run::Ended { steps: 1, failed: false, cancelled: true })
 }
 
-/// What needs a step that did not complete is cancelled, and its run hears of all of them.
+/// What needs a step that did not complete is cancelled, or follows it; its run hears of all of them.
 fn end_with_dependents(tx: &WriteTx, live: &Live, ended: run::Ended) -> Result<()> {
     let (shape, first) = shape_of(tx, live)?;
+    if !shape.plain {
+        let (graph, no) = follow::of_live(live, &shape, first);
+        return graph.ended(tx, no, ended.failed, ended.cancelled).map(|_| ());
+    }
     let no = (live.lease.step.0 - first.0) as usize;
     let dependents = cancel_dependents(tx, &shape, first, no)?;
     recompute::over(tx, live.lease.step, first, shape.shape.steps.len())?;
@@ -223,7 +255,7 @@ fn end_with_dependents(tx: &WriteTx, live: &Live, ended: run::Ended) -> Result<(
     run::steps_ended(tx, live.run, live.group, &shape, no, ended)
 }
 
-/// The steps that can never run now. They wait for a need, so they are in no other table.
+/// The steps of a plain workflow that can never run now. They wait for a need, so they are in no other table.
 pub(in crate::store) fn cancel_dependents(tx: &WriteTx, shape: &KnownShape, first: StepId, no: usize) -> Result<i64> {
     if tx.memory().recomputing.contains(&StepId(first.0 + no as i64)) {
         return recompute::cancel_dependents(tx, shape, first, no);

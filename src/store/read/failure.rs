@@ -92,3 +92,19 @@ pub fn failure_kinds(tx: &ReadTx, group: GroupId, limit: usize) -> Result<Vec<Fa
     };
     kinds.into_iter().map(whole).collect()
 }
+
+/// How many steps of a group failed and were allowed to.
+pub(super) fn allowed_failures(tx: &ReadTx, id: GroupId) -> Result<i64> {
+    let count = tx.row(
+        formatcp!(
+            "SELECT count(*) FROM group_detail d JOIN definition w ON w.id = d.definition_id
+               JOIN step s ON s.group_id = d.group_id AND s.state = {STEP_FAILED}
+                AND s.state IN ({STEP_FAILED}, {STEP_CANCELLED})
+              WHERE d.group_id = ?1 AND w.shape LIKE '%\"allow_failure\"%'
+                AND json_extract(w.shape, '$.steps[' || s.no || '].allow_failure')"
+        ),
+        [id.0],
+        |row| row.get(0),
+    )?;
+    Ok(count.unwrap_or(0))
+}

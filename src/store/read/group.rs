@@ -2,7 +2,10 @@
 //!
 //! SQLite only: JSON functions.
 
-use super::hook::{FAILED_HOOKS, FailedHook, failed_hooks};
+use super::{
+    failure::allowed_failures,
+    hook::{FAILED_HOOKS, FailedHook, failed_hooks},
+};
 use crate::decide::{
     elapsed,
     status::{self, Facts},
@@ -80,6 +83,8 @@ pub struct GroupDetails {
     pub force: bool,
     pub runs_by_status: BTreeMap<Status, i64>,
     pub steps: Vec<TypeCount>,
+    /// Steps that FAILED and were allowed to: they do not fail their runs.
+    pub allowed_failures: i64,
     /// Newest first, at most 20.
     pub failed_hooks: Vec<FailedHook>,
 }
@@ -172,6 +177,8 @@ pub fn groups(tx: &ReadTx, filter: &GroupFilter) -> Result<Vec<GroupRow>> {
         Some(Status::Completed) => "g.ended IS NOT NULL AND g.failed = 0 AND g.cancelled = 0",
         Some(Status::Failed) => "g.ended IS NOT NULL AND g.failed > 0",
         Some(Status::Cancelled) => "g.ended IS NOT NULL AND g.failed = 0 AND g.cancelled > 0",
+        // Only steps are.
+        Some(Status::Skipped) => "0",
         // Told apart below, among the few that are open.
         Some(Status::Pending | Status::Running | Status::Error) => "g.ended IS NULL",
     };
@@ -203,6 +210,7 @@ pub fn show_group(tx: &ReadTx, id: GroupId) -> Result<GroupDetails> {
         force: detail.force,
         runs_by_status: runs_by_status(tx, &group)?,
         steps: steps_by_status(tx, id)?,
+        allowed_failures: allowed_failures(tx, id)?,
         failed_hooks: failed_hooks(tx, id, FAILED_HOOKS)?,
         group,
     })

@@ -24,6 +24,6 @@ pub(in crate::store) use queue::{ALL_PAUSED, BLOCKED, DELAYED};
 pub use queue::{PutOff, Queues, TypeQueue, oldest_running, put_off, queues};
 pub use result::{RunResult, results};
 pub use run::{RunDetails, RunFilter, RunRow, runs, runs_with_steps, show_run};
-pub(in crate::store) use run::{WITH_CANCELLED, WITH_ERROR, WITH_FAILED};
+pub(in crate::store) use run::{WITH_CANCELLED, WITH_ERROR, WITH_FAILED, WITH_SKIPPED};
 pub use step::{StepDetails, StepNeed, StepRow, cached_from, run_of_step, show_step, status_of_step};
 pub use why::{KeyFacts, Taker, Why, why};

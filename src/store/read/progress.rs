@@ -2,7 +2,7 @@
 //!
 //! SQLite only: JSON functions.
 
-use crate::model::code::{PHASE_LIVE, STEP_COMPLETED, STEP_FAILED};
+use crate::model::code::{PHASE_LIVE, STEP_COMPLETED, STEP_FAILED, STEP_SKIPPED};
 use crate::{
     model::{EventKind, GroupId, Timestamp},
     store::{
@@ -69,6 +69,7 @@ pub struct StepTally {
     pub name: String,
     pub completed: i64,
     pub failed: i64,
+    pub skipped: i64,
 }
 
 /// Counts per step of the workflow. Counted once when it begins; from then on only the events that came since are read.
@@ -89,17 +90,18 @@ impl Tally {
             names.into_iter().map(|name| StepTally { name, ..StepTally::default() }).collect();
         let counts = tx.rows(
             formatcp!(
-                "SELECT s.no, sum(s.state = {STEP_COMPLETED}), sum(s.state = {STEP_FAILED})
+                "SELECT s.no, sum(s.state = {STEP_COMPLETED}), sum(s.state = {STEP_FAILED}), sum(s.state = {STEP_SKIPPED})
                       FROM run r CROSS JOIN step s
               WHERE r.group_id = ?1 AND s.id >= r.first_step AND s.id < r.first_step + ?2 GROUP BY s.no"
             ),
             params![id.0, steps.len() as i64],
-            |row| Ok((row.get::<i64>(0)? as usize, row.get::<i64>(1)?, row.get::<i64>(2)?)),
+            |row| Ok((row.get::<i64>(0)? as usize, row.get::<i64>(1)?, row.get::<i64>(2)?, row.get::<i64>(3)?)),
         )?;
-        for (no, completed, failed) in counts {
+        for (no, completed, failed, skipped) in counts {
             if let Some(step) = steps.get_mut(no) {
                 step.completed = completed;
                 step.failed = failed;
+                step.skipped = skipped;
             }
         }
         Ok(Tally { group: id, cursor: event::newest(tx)?, steps })
@@ -119,9 +121,10 @@ impl Tally {
                     return Ok(());
                 }
                 let (Some(run), Some(step)) = (event.run, event.step) else { continue };
-                let ended = match event.kind {
-                    EventKind::StepEnd => 0,
-                    EventKind::StepFailed => 1,
+                let count: fn(&mut StepTally) -> &mut i64 = match event.kind {
+                    EventKind::StepEnd => |it| &mut it.completed,
+                    EventKind::StepFailed => |it| &mut it.failed,
+                    EventKind::StepSkipped => |it| &mut it.skipped,
                     _ => continue,
                 };
                 let first = match number.get(&run) {
@@ -132,7 +135,7 @@ impl Tally {
                     }
                 };
                 if let Some(tally) = self.steps.get_mut((step.0 - first) as usize) {
-                    *(if ended == 0 { &mut tally.completed } else { &mut tally.failed }) += 1;
+                    *count(tally) += 1;
                 }
             }
             self.cursor = last;

@@ -4,9 +4,9 @@
 
 use super::step::{StepRow, steps_of_run};
 use crate::decide::status::{self, Facts};
-use crate::model::code::{STEP_CANCELLED, STEP_COMPLETED, STEP_FAILED};
+use crate::model::code::{STEP_CANCELLED, STEP_COMPLETED, STEP_FAILED, STEP_SKIPPED};
 use crate::{
-    model::{GroupId, RunId, ShapeStep, Status, StepId, Timestamp},
+    model::{After, GroupId, RunId, ShapeStep, Status, StepId, Timestamp},
     store::{
         attempt,
         error::{Error, Result},
@@ -36,9 +36,11 @@ pub struct RunRow {
     pub ended: Option<Timestamp>,
     /// The remark of its last step, such as `superseded by r12`.
     pub remark: Option<String>,
-    /// How many steps it has, and how many of them are COMPLETED; the latter is counted while it is open.
+    /// How many steps it has, and how many of them are COMPLETED or SKIPPED; the latter is counted while it is open.
     pub step_count: i64,
     pub steps_done: Option<i64>,
+    /// Steps that FAILED and were allowed to: they do not fail the run.
+    pub allowed_failures: i64,
     /// Why it FAILED, or why its newest attempt did while it is in ERROR.
     pub reason: Option<String>,
 }
@@ -51,6 +53,8 @@ pub struct RunDetails {
     pub steps: Vec<StepRow>,
     /// For each step, by its number, the numbers of the steps that it needs.
     pub needs: Vec<Vec<i64>>,
+    /// For each step, by its number, which ends of those steps it follows: `success`, `failure` or `always`.
+    pub after: Vec<After>,
     /// The output of its last step.
     pub output: Option<serde_json::Value>,
 }
@@ -65,7 +69,10 @@ const COLUMNS: &str = formatcp!(
         WHERE s.id = r.first_step + json_array_length(w.shape, '$.steps') - 1) END,
     json_array_length(w.shape, '$.steps'),
     CASE WHEN r.ended IS NULL THEN (SELECT count(*) FROM step s WHERE s.id >= r.first_step
-        AND s.id < r.first_step + json_array_length(w.shape, '$.steps') AND s.state = {STEP_COMPLETED}) END
+        AND s.id < r.first_step + json_array_length(w.shape, '$.steps') AND s.state IN ({STEP_COMPLETED}, {STEP_SKIPPED})) END,
+    CASE WHEN w.shape LIKE '%\"allow_failure\"%' THEN (SELECT count(*) FROM step s WHERE s.id >= r.first_step
+        AND s.id < r.first_step + json_array_length(w.shape, '$.steps') AND s.state = {STEP_FAILED}
+        AND json_extract(w.shape, '$.steps[' || s.no || '].allow_failure')) ELSE 0 END
    FROM run r JOIN definition w ON w.id = r.definition_id LEFT JOIN item i ON i.run_id = r.id"
 );
 
@@ -88,11 +95,12 @@ fn read(row: &Row) -> Result<RunRow> {
         remark: row.get(8)?,
         step_count: row.get(9)?,
         steps_done: row.get(10)?,
+        allowed_failures: row.get(11)?,
         reason: None,
     })
 }
 
-/// The reason of a run that needs one: that of its first failed step, else of the first that will be tried again.
+/// The reason of a run that needs one: that of its first failed step that was not allowed to, else of the first that will be tried again.
 fn with_reason(tx: &ReadTx, run: RunRow) -> Result<RunRow> {
     if !matches!(run.status, Status::Failed | Status::Error) {
         return Ok(run);
@@ -101,7 +109,8 @@ fn with_reason(tx: &ReadTx, run: RunRow) -> Result<RunRow> {
         formatcp!(
             "SELECT s.id FROM run r JOIN definition w ON w.id = r.definition_id
            JOIN step s ON s.id >= r.first_step AND s.id < r.first_step + json_array_length(w.shape, '$.steps')
-          WHERE r.id = ?1 AND (s.state = {STEP_FAILED} OR (s.state < {STEP_COMPLETED} AND s.failures + s.crashes > 0))
+          WHERE r.id = ?1 AND NOT coalesce(json_extract(w.shape, '$.steps[' || s.no || '].allow_failure'), 0)
+            AND (s.state = {STEP_FAILED} OR (s.state < {STEP_COMPLETED} AND s.failures + s.crashes > 0))
           ORDER BY s.state = {STEP_FAILED} DESC, s.id LIMIT 1"
         ),
         [run.id.0],
@@ -118,6 +127,8 @@ pub fn runs(tx: &ReadTx, group: GroupId, filter: &RunFilter) -> Result<Vec<RunRo
         Some(Status::Completed) => "r.ended IS NOT NULL AND r.failed = 0 AND r.cancelled = 0",
         Some(Status::Failed) => "r.ended IS NOT NULL AND r.failed > 0",
         Some(Status::Cancelled) => "r.ended IS NOT NULL AND r.failed = 0 AND r.cancelled > 0",
+        // Only steps are.
+        Some(Status::Skipped) => "0",
         Some(Status::Running) => "r.ended IS NULL AND r.id IN (SELECT run_id FROM lease)",
         Some(Status::Pending | Status::Error) => "r.ended IS NULL AND r.id NOT IN (SELECT run_id FROM lease)",
     };
@@ -149,6 +160,7 @@ pub fn runs_with_steps(
     let sql = match status {
         Status::Failed => WITH_FAILED,
         Status::Cancelled => WITH_CANCELLED,
+        Status::Skipped => WITH_SKIPPED,
         Status::Error => WITH_ERROR,
         Status::Running => WITH_RUNNING,
         Status::Pending | Status::Completed => return Ok(None),
@@ -178,6 +190,10 @@ pub(in crate::store) const WITH_ERROR: &str = formatcp!(
       WHERE group_id = ?1 AND state < {STEP_COMPLETED} AND failures + crashes > 0 AND run_id > ?2
       ORDER BY run_id LIMIT ?3"
 );
+pub(in crate::store) const WITH_SKIPPED: &str = formatcp!(
+    "SELECT DISTINCT run_id FROM step WHERE group_id = ?1 AND state = {STEP_SKIPPED} AND run_id > ?2
+      ORDER BY run_id LIMIT ?3"
+);
 const WITH_RUNNING: &str =
     "SELECT DISTINCT run_id FROM lease WHERE group_id = ?1 AND run_id > ?2 ORDER BY run_id LIMIT ?3";
 
@@ -193,11 +209,12 @@ pub fn show_run(tx: &ReadTx, id: RunId) -> Result<RunDetails> {
     )?;
     let (definition, shape) = definition.unwrap_or_default();
     let shape: Vec<ShapeStep> = serde_json::from_str(&shape).unwrap_or_default();
+    let after = shape.iter().map(|it| it.after).collect();
     let needs = shape.into_iter().map(|it| it.needs.into_iter().map(|no| no as i64).collect()).collect();
     let steps = steps_of_run(tx, id)?;
     let output = match steps.last() {
         Some(last) => output::of_step(tx, last.id)?.and_then(|it| it.value),
         None => None,
     };
-    Ok(RunDetails { run, definition, steps, needs, output })
+    Ok(RunDetails { run, definition, steps, needs, after, output })
 }

@@ -102,7 +102,7 @@ fn read(row: &Row) -> Result<StepRow> {
 
 fn with_error(tx: &ReadTx, step: StepRow) -> Result<StepRow> {
     let error = match step.status {
-        Status::Completed => None,
+        Status::Completed | Status::Skipped => None,
         _ => attempt::last_reason(tx, step.id)?,
     };
     Ok(StepRow { error, ..step })

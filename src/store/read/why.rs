@@ -8,6 +8,7 @@ use crate::model::code::{PHASE_BUILDING, STEP_COMPLETED, STEP_RECOMPUTE};
 use crate::{
     model::{GroupId, KeyId, RunId, Status, StepId, Timestamp, TypeId, WorkerId},
     store::{
+        attempt::{self, Skip},
         error::{Error, Result},
         params::params,
         ready,
@@ -45,7 +46,7 @@ pub struct Why {
     pub step: StepRow,
     pub run: RunId,
     pub group: GroupId,
-    /// Needs that are not COMPLETED.
+    /// Needs that are neither COMPLETED nor SKIPPED.
     pub unmet: Vec<StepNeed>,
     /// Set while it waits for this time.
     pub due: Option<Timestamp>,
@@ -62,6 +63,8 @@ pub struct Why {
     pub type_paused: bool,
     pub key: Option<KeyFacts>,
     pub takers: Vec<Taker>,
+    /// The condition that skipped it, and the values that it saw.
+    pub skipped: Option<Skip>,
     /// A cancel was requested while it runs.
     pub cancel_asked: bool,
 }
@@ -99,6 +102,7 @@ pub fn why(tx: &ReadTx, id: StepId) -> Result<Why> {
                     head: None,
                 }),
                 takers: vec![],
+                skipped: None,
                 cancel_asked: row.get(12)?,
                 step,
             };
@@ -106,7 +110,8 @@ pub fn why(tx: &ReadTx, id: StepId) -> Result<Why> {
         },
     )?;
     let (mut why, (key, step_type, scope)) = found.ok_or_else(|| Error::not_found(id))?;
-    why.unmet = needs(tx, id)?.into_iter().filter(|it| it.status != Status::Completed).collect();
+    why.unmet =
+        needs(tx, id)?.into_iter().filter(|it| !matches!(it.status, Status::Completed | Status::Skipped)).collect();
     if let (Some(facts), Some(key)) = (&mut why.key, key) {
         facts.holder = resource_lock::holder_of(tx, &facts.name)?;
         facts.file_only = resource_lock::is_left_behind(tx, KeyId(key))?;
@@ -127,6 +132,9 @@ pub fn why(tx: &ReadTx, id: StepId) -> Result<Why> {
     }
     if why.ready {
         why.ahead = ahead::of(tx, id)?;
+    }
+    if why.step.status == Status::Skipped {
+        why.skipped = attempt::skip_of(tx, id)?;
     }
     why.takers = takers(tx, &why.step.step_type, why.group)?;
     Ok(why)

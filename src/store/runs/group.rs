@@ -15,6 +15,7 @@ use crate::store::{
     document_removal,
     error::{Error, Result},
     event::{self, About},
+    follow::Graph,
     params::params,
     place, resource_key, step, submit_key,
     tx::{ReadTx, WriteTx},
@@ -243,8 +244,12 @@ pub fn open_slice(tx: &WriteTx, group: GroupId, limit: usize) -> Result<bool> {
             continue;
         }
         event::note(tx, EventKind::ItemStart, About::run(group, *run))?;
-        for &no in &starts {
-            place::enter(tx, StepId(first.0 + no as i64), shape.types[no])?;
+        if !shape.plain {
+            Graph { group, run: *run, first: *first, shape: &shape, opened: true }.start_first(tx)?;
+        } else {
+            for &no in &starts {
+                place::enter(tx, StepId(first.0 + no as i64), shape.types[no])?;
+            }
         }
         if documents >= limit {
             break;

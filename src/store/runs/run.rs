@@ -2,7 +2,7 @@
 //!
 //! SQLite only: JSON functions.
 
-use crate::model::code::{STEP_CANCELLED, STEP_COMPLETED, STEP_FAILED};
+use crate::model::code::{PHASE_REOPENING, STEP_CANCELLED, STEP_COMPLETED, STEP_FAILED};
 use crate::model::{EventKind, GroupId, RunId, StepId};
 use crate::store::{
     error::Result,
@@ -112,6 +112,19 @@ pub(in crate::store) fn step_range(tx: &ReadTx, run: RunId) -> Result<Option<(St
         [run.0],
         |row| Ok((StepId(row.get(0)?), StepId(row.get(1)?))),
     )
+}
+
+/// Whether the group has put the first steps of a run in place.
+pub(in crate::store) fn is_opened(tx: &ReadTx, run: RunId) -> Result<bool> {
+    let opened = tx.row(
+        formatcp!(
+            "SELECT d.opened >= r.id OR g.phase = {PHASE_REOPENING} FROM run r JOIN run_group g ON g.id = r.group_id
+               JOIN group_detail d ON d.group_id = g.id WHERE r.id = ?1"
+        ),
+        [run.0],
+        |row| row.get(0),
+    )?;
+    Ok(opened.unwrap_or(false))
 }
 
 /// Steps of a run that are not terminal.

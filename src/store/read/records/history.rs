@@ -95,11 +95,12 @@ fn of_attempt(base: &HistoryRecord, attempt: &Attempt) -> Vec<HistoryRecord> {
     let Some(ended) = attempt.ended else { return vec![start] };
     let (event, status) = match attempt.outcome {
         Some("succeeded" | "cached") => (EventKind::StepEnd, Status::Completed),
+        Some("skipped") => (EventKind::StepSkipped, Status::Skipped),
         Some("cancelled") => (EventKind::StepFailed, Status::Cancelled),
         _ => (EventKind::StepFailed, Status::Failed),
     };
     let message = match status {
-        Status::Completed => None,
+        Status::Completed | Status::Skipped => None,
         _ => attempt.detail.as_ref().and_then(|it| attempt::reason(&it.to_string())),
     };
     let end = HistoryRecord { event, started: ended, ended: Some(ended), status, message, ..base.clone() };

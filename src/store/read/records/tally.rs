@@ -28,6 +28,8 @@ impl Tally {
             Status::Error => self.error,
             Status::Failed => self.failed,
             Status::Cancelled => self.cancelled,
+            // Only steps are.
+            Status::Skipped => 0,
         }
     }
 

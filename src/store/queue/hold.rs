@@ -1,0 +1,24 @@
+//! What holds a step back although it waits for nothing: its group is paused, or is being cancelled.
+
+use crate::model::{GroupId, RunId, StepId};
+use crate::store::{error::Result, step, tx::WriteTx};
+
+/// Whether a step may not be claimed because its group is paused, or is being cancelled. A cancel starts the steps that run
+/// because of it, paused or not.
+pub(in crate::store) fn holds_back(tx: &WriteTx, group: GroupId, run: RunId, step: StepId) -> Result<bool> {
+    let (paused, cancelling) = {
+        let memory = tx.memory();
+        (memory.paused_groups.contains(&group), memory.cancelling_groups.contains(&group))
+    };
+    match cancelling {
+        true => Ok(!outlives_cancel(tx, run, step)?),
+        false => Ok(paused),
+    }
+}
+
+/// Whether a step is one that a cancel starts, so that its group's cancel does not hold it back.
+fn outlives_cancel(tx: &WriteTx, run: RunId, step: StepId) -> Result<bool> {
+    let Some((definition, first)) = step::definition_of_run(tx, run)? else { return Ok(false) };
+    let shape = tx.memory().shape(tx, definition)?;
+    Ok(shape.shape.steps.get((step.0 - first.0) as usize).is_some_and(|it| it.on_cancel_run))
+}
