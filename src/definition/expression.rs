@@ -13,6 +13,7 @@ pub enum Expression {
     Out,
     InputDir(String),
     InputValue(String, Vec<String>),
+    InputStatus(String),
     Group,
     Run,
     Step,
@@ -29,8 +30,10 @@ pub enum Expression {
 pub struct Input {
     /// The directory with its output files.
     pub dir: Option<String>,
-    /// Its result value. None: it has ended and left none, which templates see as null.
+    /// Its result value. None: it has ended and left none, or did not complete, which templates see as null.
     pub value: Option<Value>,
+    /// How it ended, such as `skipped`. `None`: it completed.
+    pub status: Option<&'static str>,
 }
 
 /// The values of one attempt (or of one hook), from which templates are rendered. What is `None` can't be asked for.
@@ -100,8 +103,9 @@ impl Expression {
             "inputs" if path.len() >= 2 && path[1] == "value" => {
                 Ok(Expression::InputValue(path.remove(0), path.split_off(1)))
             }
+            "inputs" if path.len() == 2 && path[1] == "status" => Ok(Expression::InputStatus(path.remove(0))),
             "inputs" => {
-                let hint = "write {{ inputs.STEP.dir }} or {{ inputs.STEP.value }}";
+                let hint = "write {{ inputs.STEP.dir }}, {{ inputs.STEP.value }} or {{ inputs.STEP.status }}";
                 Err((format!("`inputs.{}` is not known", path.join(".")), Some(hint.into())))
             }
             _ => Err((format!("`{root}` is not known here"), Some(did_you_mean(root, ROOTS.iter().copied())))),
@@ -116,10 +120,16 @@ impl Expression {
             Expression::Item(path) => values.item.as_deref().map(|it| walk("item", it, path)).transpose()?,
             Expression::Params(path) => values.params.as_deref().map(|it| walk("params", it, path)).transpose()?,
             Expression::InputValue(step, path) => {
-                let value = values.inputs.get(step).map(|it| it.value.as_ref().unwrap_or(&Value::Null));
+                let input = values.inputs.get(step);
+                // A step that did not complete has no fields, and none is missing.
+                let path = if input.is_some_and(|it| it.status.is_some()) { &[][..] } else { path };
+                let value = input.map(|it| it.value.as_ref().unwrap_or(&Value::Null));
                 value.map(|it| walk(&format!("inputs.{step}.value"), it, path)).transpose()?
             }
             Expression::InputDir(step) => text(values.inputs.get(step).and_then(|it| it.dir.as_deref())),
+            Expression::InputStatus(step) => {
+                text(Some(values.inputs.get(step).and_then(|it| it.status).unwrap_or("completed")))
+            }
             Expression::Out => text(values.out.as_deref()),
             Expression::Group => text(values.group.map(|it| it.to_string()).as_deref()),
             Expression::Run => text(values.run.map(|it| it.to_string()).as_deref()),
@@ -179,6 +189,7 @@ impl fmt::Display for Expression {
             Expression::Out => f.write_str("out"),
             Expression::InputDir(step) => write!(f, "inputs.{step}.dir"),
             Expression::InputValue(step, names) => write!(f, "inputs.{step}.value{}", path(names)),
+            Expression::InputStatus(step) => write!(f, "inputs.{step}.status"),
             Expression::Group => f.write_str("group"),
             Expression::Run => f.write_str("run"),
             Expression::Step => f.write_str("step"),

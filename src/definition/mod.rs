@@ -4,6 +4,7 @@
 
 mod canonical;
 pub mod catalog;
+mod condition;
 mod error;
 mod expression;
 mod graph;
@@ -20,6 +21,7 @@ mod written;
 mod yaml;
 
 pub use canonical::{canonical_json, digest};
+pub use condition::{Condition, Facts};
 pub use error::{Error, Result};
 pub use expression::{Expression, Input, Values};
 pub use parameters::{BUILTIN_PARAMETERS, ParameterSet, STAGES};

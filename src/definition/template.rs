@@ -176,7 +176,7 @@ mod tests {
     use std::{borrow::Cow, collections::BTreeMap};
 
     fn values() -> Values<'static> {
-        let input = Input { dir: Some("/o/fetch".into()), value: Some(json!({"rows": [1, 2]})) };
+        let input = Input { dir: Some("/o/fetch".into()), value: Some(json!({"rows": [1, 2]})), ..Input::default() };
         Values {
             item: Some(Cow::Owned(json!({"name": "ü", "n": 3}))),
             params: Some(Cow::Owned(json!({"chunk": {"size": 400}, "none": null}))),
@@ -215,7 +215,10 @@ mod tests {
     fn a_wrong_name_is_refused_with_the_right_one() {
         for (source, hint) in [
             ("{{ itme }}", "did you mean `item`?"),
-            ("{{ inputs.fetch.path }}", "write {{ inputs.STEP.dir }} or {{ inputs.STEP.value }}"),
+            (
+                "{{ inputs.fetch.path }}",
+                "write {{ inputs.STEP.dir }}, {{ inputs.STEP.value }} or {{ inputs.STEP.status }}",
+            ),
             ("{{ out.dir }}", "write {{ out }}"),
             ("{{ env }}", "write {{ env.NAME }}"),
             ("{{ item", "close it with `}}`; to write `{{` itself, write {{ '{{' }}"),

@@ -2,13 +2,14 @@
 
 use super::{
     canonical::{canonical_json, digest, digest_of_text},
+    condition::Condition,
     error::{Error, Result},
     expression::{Expression, Values},
     template::Template,
 };
 use crate::{
     decide::retry::{Backoff, RetryPolicy},
-    model::{Bytes, EventKind, Millis, WorkerLimits},
+    model::{After, Bytes, EventKind, Millis, WorkerLimits},
 };
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -62,6 +63,17 @@ pub struct StepDefinition {
     /// Where its value is kept.
     #[serde(default, skip_serializing_if = "ValueForm::is_usual")]
     pub value: ValueForm,
+    /// Judged when it would start; false skips it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub when: Option<Condition>,
+    #[serde(default, skip_serializing_if = "After::is_usual")]
+    pub after: After,
+    /// Its failure fails neither the run nor the steps that need it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub allow_failure: bool,
+    /// It runs although its group, its run or a step that it needs is cancelled.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub on_cancel_run: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -229,7 +241,8 @@ impl Definition {
             0 => step.needs.is_empty(),
             _ => step.needs == [no - 1],
         };
-        self.steps.iter().enumerate().all(needs_the_one_before)
+        let plain = |it: &StepDefinition| it.after.is_usual() && !it.allow_failure && !it.on_cancel_run;
+        self.steps.iter().all(plain) && self.steps.iter().enumerate().all(needs_the_one_before)
     }
 
     /// The version: SHA-256 over the canonical form. Two files that mean the same have the same hash.
@@ -276,6 +289,17 @@ impl Definition {
     /// Whether `params` has every parameter that a template asks for. To be called at submit.
     pub fn check_parameters(&self, params: &serde_json::Value) -> Result<()> {
         let values = Values { params: Some(std::borrow::Cow::Borrowed(params)), ..Values::default() };
+        for step in &self.steps {
+            let mut asked = step.when.iter().flat_map(Condition::parameters);
+            if let Some(name) = asked.find(|it| params.get(it).is_none()) {
+                let hint = format!(
+                    "the condition of step `{}` needs it: set it with `--param`, or ask `has(params.{name})` first",
+                    step.name
+                );
+                let key = format!("params.{name}");
+                return Err(Error::Parameter { key, message: "it is missing".into(), hint: Some(hint) });
+            }
+        }
         for (owner, template) in self.templates()? {
             for expression in template.expressions().filter(|it| matches!(it, Expression::Params(_))) {
                 expression.value(&values).map_err(|message| {
@@ -297,7 +321,13 @@ impl Definition {
     pub fn asks_for_item(&self) -> Result<bool> {
         let templates = self.templates()?;
         let mut expressions = templates.iter().flat_map(|(_, it)| it.expressions());
-        Ok(expressions.any(|it| matches!(it, Expression::Item(_))))
+        let judged = self.steps.iter().any(|it| it.when.as_ref().is_some_and(Condition::asks_for_item));
+        Ok(judged || expressions.any(|it| matches!(it, Expression::Item(_))))
+    }
+
+    /// Whether a step can end otherwise than completed while those that need it go on.
+    pub fn is_conditional(&self) -> bool {
+        self.steps.iter().any(|it| it.when.is_some() || !it.after.is_usual() || it.allow_failure || it.on_cancel_run)
     }
 
     /// Every template, with who owns it.
@@ -337,6 +367,10 @@ impl StepDefinition {
             unit: Unit::Step,
             background: Background::End,
             value: ValueForm::Inline,
+            when: None,
+            after: After::Success,
+            allow_failure: false,
+            on_cancel_run: false,
         }
     }
 

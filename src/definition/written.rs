@@ -89,6 +89,18 @@ fn write_rest(all: &mut Map<String, Value>, step: &StepDefinition) {
     if step.value == ValueForm::File {
         put("value", json!("file"));
     }
+    if let Some(when) = &step.when {
+        put("when", json!(when.source()));
+    }
+    if !step.after.is_usual() {
+        put("after", json!(step.after));
+    }
+    if step.allow_failure {
+        put("allow_failure", json!(true));
+    }
+    if step.on_cancel_run {
+        put("on_cancel", json!("run"));
+    }
     write_patience(all, (step.retries, usual.retries), &step.backoff, step.timeout);
     write_with(all, &step.with, &step.env);
 }
@@ -375,6 +387,13 @@ steps:
     needs: []
     uses: windlass/noop
     backoff: { initial: 2s }
+    allow_failure: true
+  - name: sweep
+    needs: [model, publish]
+    run: [rm, -rf, work]
+    when: inputs.publish.status != "failed" && params.sweep
+    after: always
+    on_cancel: run
 hooks:
   group_end: [{ name: tell, run: "notify-send 'done' {{ group }}", retries: 1, timeout: 3s }]
 workers:

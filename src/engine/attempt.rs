@@ -1,7 +1,9 @@
 //! One attempt: gathers what the step needs, runs its kind, and has `decide` judge the report.
 
 use super::{
-    Engine, cache,
+    Engine,
+    before::Before,
+    cache, condition,
     error::Error,
     item::item_value,
     resource_lock::{KeyGuard, StepKey},
@@ -71,6 +73,9 @@ pub(super) fn run(state: &WorkerState, claimed: &Claimed, cancel: &CancelToken) 
         let settlement = Settlement::Recompute { damaged: Vec::new(), otherwise };
         return Attempted { settlement, guards: Vec::new(), key, step_type };
     }
+    if let Some(settlement) = condition::judge(claimed, &task) {
+        return Attempted { settlement, guards: Vec::new(), key, step_type };
+    }
     let cache_key = cache::key(state, &task, cancel);
     if let Some(hit) = cache_key.filter(|_| !task.group.force).and_then(|it| cache::find(state, &it)) {
         let settlement = Settlement::Cached { output: hit, record: None };
@@ -108,16 +113,18 @@ fn gather(state: &WorkerState, claimed: &Claimed) -> Result<Task, Error> {
     let known = engine.catalog.definition(&engine.store, row.definition)?;
     let group = engine.catalog.group(&engine.store, claimed.group)?;
     let step = &known.definition.steps[row.no];
-    let before: Vec<usize> = (0..row.no).collect();
-    let outputs = match before.is_empty() {
+    let earlier: Vec<usize> = (0..row.no).collect();
+    let outputs = match earlier.is_empty() {
         true => Vec::new(),
-        false => engine.store.read(|tx| input::outputs(tx, row.first_step, &before))?,
+        false => engine.store.read(|tx| input::outputs(tx, row.first_step, &earlier))?,
     };
-    let inputs: BTreeMap<String, _> = before
+    let mut inputs: BTreeMap<String, _> = earlier
         .iter()
         .zip(outputs)
         .filter_map(|(no, output)| Some((known.definition.steps[*no].name.clone(), output?)))
         .collect();
+    let before = Before::of(engine, &row, &known.definition)?;
+    before.fill(&mut inputs);
     let item = item_value(&row.item);
     let mut values = Values {
         item: Some(Cow::Borrowed(&item)),
@@ -129,7 +136,10 @@ fn gather(state: &WorkerState, claimed: &Claimed) -> Result<Task, Error> {
         token: Some(claimed.lease.token),
         inputs: inputs
             .iter()
-            .map(|(name, it)| (name.clone(), crate::definition::Input { dir: None, value: it.value.clone() }))
+            .map(|(name, it)| {
+                let status = before.unfinished.get(name).copied();
+                (name.clone(), crate::definition::Input { dir: None, value: it.value.clone(), status })
+            })
             .collect(),
         ..Values::default()
     };
@@ -151,6 +161,7 @@ fn gather(state: &WorkerState, claimed: &Claimed) -> Result<Task, Error> {
         params: group.params.clone(),
         with,
         inputs,
+        unfinished: before.unfinished.iter().map(|(name, it)| (name.clone(), it.to_string())).collect(),
         directory: PathBuf::from(&group.directory),
         home: engine.options.home.clone(),
         group_name: group.name.clone(),
@@ -161,7 +172,7 @@ fn gather(state: &WorkerState, claimed: &Claimed) -> Result<Task, Error> {
     {
         input.looked_up = kind.look_up(&input, &engine.store)?;
     }
-    Ok(Task { known, group, row, input })
+    Ok(Task { known, group, row, input, before })
 }
 
 fn execute(
@@ -172,7 +183,7 @@ fn execute(
     key: Option<&KeyGuard>,
 ) -> StepResult {
     let engine = &state.engine;
-    let step = &task.known.definition.steps[task.row.no];
+    let step = &*condition::as_it_runs(task);
     let work = WorkDir::of(&engine.options.home, state.id(), claimed.lease);
     let (artifacts, damage) = engine.artifacts.noting();
     let cx = StepContext {

@@ -56,7 +56,7 @@ pub(super) fn key(state: &WorkerState, task: &Task, cancel: &CancelToken) -> Opt
         .collect();
     let input = &task.input;
     let files = cache_files::content(step, &input.item, &input.params, &input.directory, cancel)?;
-    let what = json!({
+    let mut what = json!({
         "variables": variables,
         "files": files,
         "step": hex::encode(task.known.step_hashes[task.row.no]),
@@ -65,6 +65,9 @@ pub(super) fn key(state: &WorkerState, task: &Task, cancel: &CancelToken) -> Opt
         "directory": task.input.directory,
         "inputs": inputs,
     });
+    if !input.unfinished.is_empty() {
+        what["unfinished"] = json!(input.unfinished);
+    }
     Some(digest("windlass step cache 2", &what))
 }
 

@@ -136,6 +136,7 @@ fn run_one(state: &WorkerState, due: &hook::Hook) -> Result<HookEnd> {
         params: group.params.clone(),
         with: hook.with.clone(),
         inputs: BTreeMap::new(),
+        unfinished: BTreeMap::new(),
         directory: PathBuf::from(&group.directory),
         home: engine.options.home.clone(),
         group_name: group.name.clone(),

@@ -4,11 +4,13 @@
 
 mod adopt;
 mod attempt;
+mod before;
 mod cache;
 mod cache_files;
 mod cancel;
 mod catalog;
 mod chores;
+mod condition;
 mod consumer;
 mod error;
 mod handle;

@@ -11,7 +11,9 @@ use super::{
 use crate::{
     artifact::{ArtifactStore, PutGuard},
     definition::{Definition, StepDefinition},
-    model::{ArtifactHash, ArtifactRef, AttemptStats, GroupId, Millis, Outcome, Report, RunId, StepId, Token},
+    model::{
+        ArtifactHash, ArtifactRef, AttemptStats, GroupId, Millis, Outcome, Report, RunId, StepId, StepState, Token,
+    },
     os::CancelToken,
     store::{self, Store, output::Output},
 };
@@ -35,6 +37,9 @@ pub struct StepInput {
     pub with: Value,
     /// By the name of the step, for every step before it in the run that has completed.
     pub inputs: BTreeMap<String, Output>,
+    /// How those ended that it needs and that did not complete, such as `skipped`, by name: their value is null.
+    #[serde(default)]
+    pub unfinished: BTreeMap<String, String>,
     /// Where its commands start.
     pub directory: PathBuf,
     pub home: PathBuf,
@@ -42,6 +47,14 @@ pub struct StepInput {
     /// What the kind looked up for this attempt.
     #[serde(default)]
     pub looked_up: Value,
+}
+
+impl StepInput {
+    /// How a step ended that this one needs; `None`: it completed.
+    pub(super) fn status_of(&self, step: &str) -> Option<&'static str> {
+        let name = self.unfinished.get(step)?;
+        StepState::ALL.iter().map(|it| it.name()).find(|it| it == name)
+    }
 }
 
 /// Everything that a step kind works with.

@@ -7,7 +7,7 @@ use super::{
 };
 use crate::{
     decide::fairness::MAX_WEIGHT,
-    definition::{Action, Definition, Values, digest},
+    definition::{Action, Definition, StepDefinition, Values, digest},
     embed,
     failpoint::probe::{self, Window},
     model::{ArtifactHash, GroupId, Kind, RunId, Shape, ShapeHook, ShapeStep, Status},
@@ -255,13 +255,19 @@ fn check_length(what: &str, text: &str) -> Result<()> {
 
 /// What the store needs to know of a definition.
 pub(super) fn shape(definition: &Definition) -> Shape {
-    let steps = definition.steps.iter();
-    let steps = steps.map(|it| ShapeStep { step_type: it.step_type.clone(), needs: it.needs.clone() }).collect();
+    let step = |it: &StepDefinition| ShapeStep {
+        step_type: it.step_type.clone(),
+        needs: it.needs.clone(),
+        after: it.after,
+        allow_failure: it.allow_failure,
+        on_cancel_run: it.on_cancel_run,
+    };
+    let steps = definition.steps.iter().map(step);
     let hooks = definition
         .hooks
         .iter()
         .flat_map(|(event, hooks)| hooks.iter().map(move |hook| ShapeHook { event: *event, name: hook.name.clone() }));
-    Shape { steps, hooks: hooks.collect() }
+    Shape { steps: steps.collect(), hooks: hooks.collect() }
 }
 
 /// The resource key of each step of each run: rendered now, so that it never changes.

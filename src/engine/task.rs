@@ -1,6 +1,6 @@
 //! A step at work.
 
-use super::{catalog::Known, step_kind::StepInput};
+use super::{before::Before, catalog::Known, step_kind::StepInput};
 use crate::store::{group::GroupDetail, input};
 use std::sync::Arc;
 
@@ -10,4 +10,5 @@ pub(super) struct Task {
     pub group: Arc<GroupDetail>,
     pub row: input::Input,
     pub input: StepInput,
+    pub before: Before,
 }

@@ -86,7 +86,32 @@ impl Step {
         Step { fields: Map::new() }.set("name", name).set("uses", kind)
     }
 
-    /// The steps that must have completed before it.
+    /// A condition in a part of CEL, such as `item.pages > 3`: when it is false, the step is skipped.
+    pub fn when(self, condition: &str) -> Step {
+        self.set("when", condition)
+    }
+
+    /// Runs it when a step that it needs failed, or was cancelled by a failure; else it is skipped.
+    pub fn after_failure(self) -> Step {
+        self.set("after", "failure")
+    }
+
+    /// Runs it however the steps that it needs ended.
+    pub fn after_any(self) -> Step {
+        self.set("after", "always")
+    }
+
+    /// Its failure fails neither the run nor the steps that need it.
+    pub fn allow_failure(self) -> Step {
+        self.set("allow_failure", true)
+    }
+
+    /// Runs it although the group, the run or a step that it needs is cancelled. For steps that follow failures.
+    pub fn run_on_cancel(self) -> Step {
+        self.set("on_cancel", "run")
+    }
+
+    /// The steps that must have ended before it.
     pub fn needs<'a>(self, steps: impl IntoIterator<Item = &'a str>) -> Step {
         let steps: Vec<&str> = steps.into_iter().collect();
         self.set("needs", steps)

@@ -122,9 +122,16 @@ pub fn show_step(engine: &Engine, id: StepId) -> Result<StepView> {
 fn inputs(tx: &ReadTx, details: &StepDetails) -> crate::store::Result<Vec<(String, Input)>> {
     let input = |need: &read::StepNeed| {
         let value = output::of_step(tx, need.step)?.and_then(|it| it.value);
-        Ok((need.name.clone(), Input { dir: None, value }))
+        // As its attempt saw it: the value of one that did not complete is null.
+        let status = match need.status {
+            Status::Skipped => Some("skipped"),
+            Status::Failed => Some("failed"),
+            Status::Cancelled => Some("cancelled"),
+            _ => None,
+        };
+        Ok((need.name.clone(), Input { value, status, ..Input::default() }))
     };
-    let done = |it: &&read::StepNeed| it.status == Status::Completed;
+    let done = |it: &&read::StepNeed| it.status.is_terminal();
     details.needs.iter().filter(done).map(input).collect()
 }
 

@@ -1,5 +1,6 @@
 //! Workflow YAML to a validated definition.
 
+mod flow;
 mod hooks;
 mod scope;
 mod step;
@@ -71,6 +72,10 @@ const STEP: &[&str] = &[
     "unit",
     "background",
     "value",
+    "when",
+    "after",
+    "allow_failure",
+    "on_cancel",
 ];
 
 /// Reads and validates a workflow. `file_name` is only for messages.

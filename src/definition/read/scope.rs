@@ -45,13 +45,19 @@ impl Scope<'_> {
             Expression::Event if self.place == Place::Step => {
                 Err(("`event` has a value only in hooks".into(), Some("use `group`, `run`, `step` or `item`".into())))
             }
-            Expression::Out | Expression::InputDir(_) | Expression::InputValue(..) | Expression::Token
+            Expression::Out
+            | Expression::InputDir(_)
+            | Expression::InputValue(..)
+            | Expression::InputStatus(_)
+            | Expression::Token
                 if self.place == Place::Hook =>
             {
                 let hint = "a hook has `group`, `run`, `step`, `event`, `item`, `params` and `env`";
                 Err((format!("`{}` has no value in a hook", root()), Some(hint.into())))
             }
-            Expression::InputDir(step) | Expression::InputValue(step, _) if !self.needs.contains(&step.as_str()) => {
+            Expression::InputDir(step) | Expression::InputValue(step, _) | Expression::InputStatus(step)
+                if !self.needs.contains(&step.as_str()) =>
+            {
                 let hint = match self.needs {
                     [] => "this step needs no other: list the step in `needs`".to_string(),
                     needs => format!("{} (or list it in `needs`)", did_you_mean(step, needs.iter().copied())),

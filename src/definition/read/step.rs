@@ -75,6 +75,7 @@ impl Reader<'_> {
         if let Some(node) = fields.get("value") {
             step.value = self.value_form(node, &step)?;
         }
+        self.flow(fields, &mut step, &needed)?;
         step.env = env;
         Ok(step)
     }

@@ -121,7 +121,7 @@ impl Word {
 pub(in crate::definition) fn is_foreign(expression: &Expression) -> bool {
     match expression {
         Expression::Item(_) | Expression::Params(_) | Expression::InputValue(..) | Expression::Env(_) => true,
-        Expression::Out | Expression::InputDir(_) | Expression::Literal(_) => false,
+        Expression::Out | Expression::InputDir(_) | Expression::InputStatus(_) | Expression::Literal(_) => false,
         Expression::Group | Expression::Run | Expression::Step => false,
         Expression::Attempt | Expression::Token | Expression::Event => false,
     }

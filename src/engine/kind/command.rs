@@ -84,7 +84,7 @@ pub(super) fn inputs(cx: &StepContext, always: bool) -> Result<BTreeMap<String, 
             true => Some(cx.work.materialise(name, output, cx.artifacts, until)?.to_string_lossy().into_owned()),
             false => None,
         };
-        found.insert(name.clone(), Input { dir, value: output.value.clone() });
+        found.insert(name.clone(), Input { dir, value: output.value.clone(), status: cx.input.status_of(name) });
     }
     // A step that is needed has completed, also where it left nothing.
     for need in cx.step.needs.iter().filter_map(|it| cx.definition.steps.get(*it)) {
@@ -94,7 +94,7 @@ pub(super) fn inputs(cx: &StepContext, always: bool) -> Result<BTreeMap<String, 
                 false => None,
             };
             let dir = dir.map(|it| it.to_string_lossy().into_owned());
-            found.insert(need.name.clone(), Input { dir, value: None });
+            found.insert(need.name.clone(), Input { dir, ..Input::default() });
         }
     }
     Ok(found)
@@ -140,7 +140,13 @@ fn environment(
     };
     let inputs: Value = inputs
         .iter()
-        .map(|(name, it)| (name.clone(), json!({"dir": it.dir, "value": it.value})))
+        .map(|(name, it)| {
+            let mut input = json!({"dir": it.dir, "value": it.value});
+            if let Some(status) = it.status {
+                input["status"] = status.into();
+            }
+            (name.clone(), input)
+        })
         .collect::<serde_json::Map<_, _>>()
         .into();
     let own = [

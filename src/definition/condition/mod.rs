@@ -1,0 +1,171 @@
+//! The condition of a step (`when:`): an expression in a part of CEL, the Common Expression Language.
+//!
+//! Bounded in size and depth when it is read, and in work when it is judged; it has no loops but those over lists, and
+//! calls nothing. Its values are JSON: whole numbers and decimals mix in arithmetic and comparisons.
+
+mod check;
+mod facts;
+mod judge;
+mod parse;
+mod problem;
+mod scan;
+
+use crate::definition::secret::{MASK, is_secret_name, masked};
+pub use facts::Facts;
+use parse::{InputField, Node, children, walk};
+use problem::Problem;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+const MOST_BYTES: usize = 4 << 10;
+/// Of a value that is kept for people.
+const MOST_SHOWN: usize = 200;
+
+/// Judged once, when its step would start.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Condition {
+    source: String,
+    root: Node,
+}
+
+impl Condition {
+    /// Reads a condition. Names of steps are not checked here: see `check`.
+    pub fn parse(source: &str) -> Result<Condition, Problem> {
+        let source = source.trim();
+        if source.is_empty() {
+            return Err(("a condition is missing".into(), Some("write one such as `item.pages > 3`".into())));
+        }
+        if source.contains("{{") {
+            return Err(("a condition is written without `{{ }}`".into(), Some("write `item.pages > 3`".into())));
+        }
+        if source.len() > MOST_BYTES {
+            return Err((format!("a condition may have {MOST_BYTES} bytes, this one has {}", source.len()), None));
+        }
+        let root = parse::parse(source)?;
+        check::types(&root)?;
+        Ok(Condition { source: source.to_string(), root })
+    }
+
+    /// As it was written.
+    pub fn source(&self) -> &str {
+        &self.source
+    }
+
+    /// Refuses the name of a step that is not among `needs`.
+    pub fn check(&self, needs: &[&str]) -> Result<(), Problem> {
+        check::inputs(&self.root, needs)
+    }
+
+    /// Whether it asks for the item.
+    pub fn asks_for_item(&self) -> bool {
+        let mut asks = false;
+        walk(&self.root, &mut |node| asks |= *node == Node::Name("item".into()));
+        asks
+    }
+
+    /// The parameters that it can't be judged without: those that it does not ask for with `has` as well.
+    pub fn parameters(&self) -> Vec<String> {
+        let (mut asked, mut guarded) = (Vec::new(), Vec::new());
+        let params = Node::Name("params".into());
+        walk(&self.root, &mut |node| match node {
+            Node::Select(of, name) if **of == params => asked.push(name.clone()),
+            Node::Has(of, name) if **of == params => guarded.push(name.clone()),
+            _ => (),
+        });
+        asked.retain(|it| !guarded.contains(it));
+        asked
+    }
+
+    /// Whether the step runs; the problem, when that can't be said.
+    pub fn judge(&self, facts: &Facts<'_>) -> Result<bool, String> {
+        match judge::judge(&self.root, facts)?.as_ref() {
+            Value::Bool(it) => Ok(*it),
+            other => Err(format!("it is {}, which is neither true nor false", judge::kind(other))),
+        }
+    }
+
+    /// What each name in it stands for, as it is written there; for people, so texts are short and secrets are masked.
+    pub fn seen(&self, facts: &Facts<'_>) -> Map<String, Value> {
+        let mut found = Map::new();
+        let mut paths = Vec::new();
+        paths_of(&self.root, &mut paths);
+        for (mut path, mut node) in paths {
+            let secret = is_secret_name(path.rsplit('.').next().unwrap_or_default());
+            let value = loop {
+                match judge::judge(&node, facts) {
+                    Ok(_) if secret => break Some(MASK.into()),
+                    Ok(value) => break Some(short(&masked(&value))),
+                    Err(_) => (),
+                }
+                // Where a field is missing, what it is missing in is shown.
+                let Node::Select(of, _) = node else { break None };
+                node = *of;
+                path.truncate(path.rfind('.').unwrap_or(0));
+            };
+            if let Some(value) = value {
+                found.insert(path, value);
+            }
+        }
+        found
+    }
+}
+
+impl TryFrom<String> for Condition {
+    type Error = String;
+
+    fn try_from(source: String) -> Result<Condition, String> {
+        Condition::parse(&source).map_err(|it| it.0)
+    }
+}
+
+impl From<Condition> for String {
+    fn from(it: Condition) -> String {
+        it.source
+    }
+}
+
+fn short(value: &Value) -> Value {
+    let text = match value {
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
+    };
+    match text.len() > MOST_SHOWN {
+        false => value.clone(),
+        true => crate::model::shortened(&text, MOST_SHOWN).to_string().into(),
+    }
+}
+
+/// The longest paths of fields, with the text that names them.
+fn paths_of(node: &Node, found: &mut Vec<(String, Node)>) {
+    let path = match node {
+        Node::Has(of, name) => path(&Node::Select(of.clone(), name.clone())),
+        _ => path(node),
+    };
+    match path {
+        Some(text) => {
+            let node = match node {
+                Node::Has(of, name) => Node::Select(of.clone(), name.clone()),
+                other => other.clone(),
+            };
+            if found.iter().all(|it| it.0 != text) {
+                found.push((text, node));
+            }
+        }
+        None => children(node).into_iter().for_each(|it| paths_of(it, found)),
+    }
+}
+
+fn path(node: &Node) -> Option<String> {
+    match node {
+        Node::Name(name) if matches!(name.as_str(), "item" | "params") => Some(name.clone()),
+        Node::Input(step, InputField::Value) => Some(format!("inputs.{step}.value")),
+        Node::Input(step, InputField::Status) => Some(format!("inputs.{step}.status")),
+        Node::RunFailed => Some("run.failed".to_string()),
+        Node::Select(of, name) => path(of).map(|of| format!("{of}.{name}")),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,50 @@
+//! What a step knows of those before it, where some of them can end otherwise than completed.
+
+use super::{Engine, Error, submit};
+use crate::{
+    decide::flow::{self, End},
+    definition::Definition,
+    model::StepState,
+    store::{input, output::Output},
+};
+use serde_json::Value;
+use std::collections::BTreeMap;
+
+/// How the steps before one ended.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Before {
+    /// By name, of the steps that it needs and that did not complete.
+    pub unfinished: BTreeMap<String, &'static str>,
+    /// A step of the run failed that was not allowed to.
+    pub run_failed: bool,
+    /// The run or its group is being cancelled.
+    pub in_a_cancel: bool,
+}
+
+impl Before {
+    /// Nothing is read for a workflow in which only what completed goes on.
+    pub(super) fn of(engine: &Engine, row: &input::Input, definition: &Definition) -> Result<Before, Error> {
+        if !definition.is_conditional() {
+            return Ok(Before::default());
+        }
+        let count = definition.steps.len();
+        let (states, cancelling) = engine.store.read(|tx| input::states(tx, row.first_step, count))?;
+        let facts = |state: &StepState| flow::Facts { state: *state, running: false, runs_again: false };
+        let facts: Vec<flow::Facts> = states.iter().map(facts).collect();
+        let ends = flow::ends(&submit::shape(definition), &facts);
+        let lost = |need: &usize| states[*need].is_terminal() && states[*need] != StepState::Completed;
+        let lost = definition.steps[row.no].needs.iter().copied().filter(lost);
+        Ok(Before {
+            unfinished: lost.map(|need| (definition.steps[need].name.clone(), states[need].name())).collect(),
+            run_failed: ends.contains(&Some(End::Failed { allowed: false })),
+            in_a_cancel: cancelling || ends.contains(&Some(End::Cancelled { by_failure: false })),
+        })
+    }
+
+    /// Gives each step that it needs and that did not complete a value, which is null.
+    pub(super) fn fill(&self, inputs: &mut BTreeMap<String, Output>) {
+        for name in self.unfinished.keys() {
+            inputs.insert(name.clone(), Output { value: Some(Value::Null), ..Output::default() });
+        }
+    }
+}

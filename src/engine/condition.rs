@@ -1,0 +1,75 @@
+//! The condition of a step, with what it saw.
+
+use super::{settlement, task::Task};
+use crate::{
+    definition::{Facts, StepDefinition},
+    model::{AttemptOutcome, Millis, Outcome},
+    store::{
+        Claimed, Settlement,
+        attempt::{Record, Skip},
+    },
+};
+use serde_json::{Value, json};
+use std::borrow::Cow;
+
+/// How long a step may take that runs because of a cancel and says nothing of it.
+const IN_A_CANCEL: Millis = Millis::minutes(10);
+
+/// The settlement of a step that does not run because of its condition. It is judged before the first attempt only: what ran
+/// once runs to its end.
+pub(super) fn judge(claimed: &Claimed, task: &Task) -> Option<Settlement> {
+    let step = &task.known.definition.steps[task.row.no];
+    let condition = step.when.as_ref().filter(|_| claimed.attempt == 1 && !task.row.runs_again)?;
+    let facts = facts(task, step);
+    let saw = || Skip { when: condition.source().to_string(), values: condition.seen(&facts) };
+    match condition.judge(&facts) {
+        Ok(true) => None,
+        Ok(false) => Some(Settlement::Skip { record: skipped(&saw()) }),
+        Err(error) => {
+            let saw = saw();
+            let outcome =
+                Outcome::permanent("when", format!("its condition can't be judged: {error}: {saw}")).bounded();
+            let mut record = settlement::record(&outcome, &Default::default(), Vec::new());
+            record.detail = with_condition(&record.detail, &saw);
+            Some(Settlement::Fail { crashed: false, record })
+        }
+    }
+}
+
+fn facts<'t>(task: &'t Task, step: &StepDefinition) -> Facts<'t> {
+    let definition = &task.known.definition;
+    let input = |&need: &usize| {
+        let name = definition.steps[need].name.clone();
+        let value = task.input.inputs.get(&name).and_then(|it| it.value.clone()).unwrap_or_default();
+        let status = task.before.unfinished.get(&name).copied().unwrap_or("completed");
+        (name, (value, status))
+    };
+    Facts {
+        item: Cow::Borrowed(&task.input.item),
+        params: Cow::Borrowed(&task.input.params),
+        inputs: step.needs.iter().map(input).collect(),
+        run_failed: task.before.run_failed,
+    }
+}
+
+fn skipped(saw: &Skip) -> Record {
+    let message = format!("its condition is false: {saw}");
+    let outcome = json!({"outcome": "skipped", "message": message});
+    let detail = json!({"outcome": outcome, "message": message, "certificate": {}}).to_string();
+    Record { outcome: AttemptOutcome::Skipped, detail: with_condition(&detail, saw), logs: Vec::new() }
+}
+
+fn with_condition(detail: &str, saw: &Skip) -> String {
+    let mut detail: Value = serde_json::from_str(detail).unwrap_or_default();
+    detail["condition"] = json!(saw);
+    detail.to_string()
+}
+
+/// The step as it runs: one that a cancel starts has a limit, also if it has none of its own.
+pub(super) fn as_it_runs(task: &Task) -> Cow<'_, StepDefinition> {
+    let step = &task.known.definition.steps[task.row.no];
+    match step.on_cancel_run && step.timeout.is_none() && task.before.in_a_cancel {
+        true => Cow::Owned(StepDefinition { timeout: Some(IN_A_CANCEL), ..step.clone() }),
+        false => Cow::Borrowed(step),
+    }
+}
