@@ -107,6 +107,29 @@ fn a_thousand_files_are_packed_and_none_is_missing() {
 }
 
 #[test]
+fn a_branch_joins_and_its_clean_up_always_runs() {
+    let bench = Bench::new();
+    let documents = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/documents");
+    let (short, to) = (bench.path("short.txt"), bench.path("digest"));
+    fs::write(&short, "no heading here\n").unwrap();
+    let param = format!("to={}", text(&to));
+    let long = documents.join("hand-winch.md");
+    bench.ends(0, &["run", "examples/branch.yaml", "--items", text(&long), text(&short), "--param", &param]);
+    let statuses = |run: &str| -> Vec<String> {
+        let shown = bench.json(&["show", run, "--json"]);
+        shown["steps"].as_array().unwrap().iter().map(|it| it["status"].as_str().unwrap().to_string()).collect()
+    };
+    let [done, skipped, failed] = ["COMPLETED", "SKIPPED", "FAILED"];
+    assert_eq!(statuses("r1"), [done, done, skipped, done, done, done, done]);
+    assert_eq!(statuses("r2"), [done, done, done, skipped, failed, done, done]);
+    assert_eq!(bench.json(&["show", "r2", "--json"])["allowed_failures"], 1);
+    assert_eq!(fs::read_to_string(to.join("r2.txt")).unwrap(), "\nno heading here\n");
+    assert!(fs::read_to_string(to.join("r1.txt")).unwrap().starts_with("# "));
+    let left: Vec<_> = fs::read_dir(&to).unwrap().map(|it| it.unwrap().file_name()).collect();
+    assert_eq!(left.len(), 2, "the clean-up removed the rest: {left:?}");
+}
+
+#[test]
 fn one_missing_file_fails_alone_and_is_named() {
     let bench = Bench::new();
     let (files, list) = bench.files(4);

@@ -193,12 +193,12 @@ fn stages(tally: &Tally, runs: i64, most: usize) -> Vec<Stage> {
 fn count_in(tally: &Tally, stages: &mut [Stage]) {
     if stages.len() == tally.steps.len() {
         for (step, stage) in tally.steps.iter().zip(stages) {
-            (stage.done, stage.failed) = (step.completed + step.failed, step.failed);
+            (stage.done, stage.failed) = (step.completed + step.skipped + step.failed, step.failed);
         }
     } else if let Some(stage) = stages.first_mut() {
         let sum = |part: fn(&read::StepTally) -> i64| tally.steps.iter().map(part).sum::<i64>();
         stage.failed = sum(|it| it.failed);
-        stage.done = sum(|it| it.completed) + stage.failed;
+        stage.done = sum(|it| it.completed + it.skipped) + stage.failed;
     }
 }
 

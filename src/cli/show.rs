@@ -110,6 +110,7 @@ fn group(cx: &Context, id: GroupId) -> Result<()> {
     let runs: Vec<String> = details.runs_by_status.iter().map(|(status, n)| format!("{n} {status}")).collect();
     let parts = if runs.is_empty() { String::new() } else { format!(" ({})", runs.join(", ")) };
     line(out, "runs", format!("{}{parts}", it.runs))?;
+    allowed(out, details.allowed_failures)?;
     let mut table = Table::new(&["~  TYPE", "STATUS", ">STEPS"]);
     for it in &details.steps {
         table.row([format!("  {}", it.step_type).into(), Cell::status(it.status), it.count.to_string().into()]);
@@ -135,6 +136,14 @@ fn group(cx: &Context, id: GroupId) -> Result<()> {
     show_kinds(cx, id, &found.failure_kinds)
 }
 
+/// `1 allowed failure`, where there is one.
+fn allowed(out: &Output, failures: i64) -> Result<()> {
+    match failures {
+        0 => Ok(()),
+        failures => line(out, "failures", count(failures.max(0) as u64, "allowed failure")),
+    }
+}
+
 fn run(cx: &Context, id: RunId) -> Result<()> {
     let found = view::show_run(cx.engine()?, id)?;
     if cx.output.json {
@@ -150,6 +159,7 @@ fn run(cx: &Context, id: RunId) -> Result<()> {
     if let Some(ended) = it.ended {
         line(out, "ended", cx.when(ended))?;
     }
+    allowed(out, it.allowed_failures)?;
     if let Some(remark) = &it.remark {
         line(out, "remark", remark)?;
     }

@@ -120,6 +120,7 @@ fn the_page_on_json_has_what_is_printed_and_nothing_else() {
     let it = &mut reading;
     homes(it);
     groups(it);
+    skipping(it);
     waiting(it);
     running(it);
     ended_and_pruned(it);
@@ -178,6 +179,20 @@ fn groups(it: &mut Reading) {
     it.reads("retry", &["retry", "g1"]);
     it.reads("cancel", &["cancel", "g1"]);
     it.ends("wait", &["wait", "g1", "g2"], 6);
+}
+
+/// In a home of its own: a step that its condition skips, and one that may fail.
+fn skipping(it: &mut Reading) {
+    it.home = "skipping";
+    let flow =
+        "id: skip\nsteps: [{ name: a, run: 'exit 1', allow_failure: true }, { name: b, when: item == 'y', run: x }]\n";
+    it.place.write("skip.yaml", flow);
+    it.ends("run", &["run", "skip.yaml", "--items", "x"], 0);
+    let why = it.reads("why", &["why", "s2"]);
+    assert_eq!(why["steps"][0]["facts"]["skipped"]["when"], "item == 'y'", "{why}");
+    assert_eq!(it.reads("show r34", &["show", "r1"])["allowed_failures"], 1);
+    assert_eq!(it.reads("list steps", &["list", "steps", "--group", "g1", "--status", "skipped"])["steps"][0]["id"], 2);
+    it.home = "home";
 }
 
 /// Two runs that nobody works on, and one that will be tried again in an hour.

@@ -30,7 +30,7 @@ function time(step) {
 }
 
 export function graph(run, width) {
-  const { steps, needs } = run;
+  const { steps, needs, after } = run;
   if (steps.length > MOST) return h("p", { class: "dim" }, `${steps.length} steps are too many for a graph.`);
   if (steps.length < 2) return null;
   const layer = layers(needs);
@@ -48,7 +48,7 @@ export function graph(run, width) {
   for (const line of lines) line.steps.forEach((step, at) => (place[step] = { line, at: line.boxes[at] }));
   const route = router(lines, along, across);
   const xy = (a, b) => (down ? `${b} ${a}` : `${a} ${b}`);
-  const edges = needs.flatMap((of, to) => of.map((from) => edge(place[from], place[to], route, xy, steps[from].status)));
+  const edges = needs.flatMap((of, to) => of.map((from) => edge(place[from], place[to], route, xy, steps[from].status, after?.[to])));
   const nodes = steps.map((step, at) => {
     const { line, at: b } = place[at];
     return node(step, down ? [b, line.from] : [line.from, b], wide);
@@ -102,7 +102,7 @@ function router(lines, along, across) {
   };
 }
 
-function edge(one, other, { along, across, through, between }, xy, status) {
+function edge(one, other, { along, across, through, between }, xy, status, after) {
   let a = one.line.from + along;
   let b = one.at + across / 2;
   const end = other.at + across / 2;
@@ -119,7 +119,8 @@ function edge(one, other, { along, across, through, between }, xy, status) {
     d.push(`L${xy(a, b)}`);
   }
   turn(other.line.from, end);
-  return svg("path", { class: status === "COMPLETED" ? "edge done" : "edge", d: d.join("") });
+  const words = ["edge", status === "COMPLETED" && "done", after && after !== "success" && "loose"];
+  return svg("path", { class: words.filter(Boolean).join(" "), d: d.join("") });
 }
 
 function node(step, [x, y], wide) {

@@ -274,7 +274,7 @@ function typeTable(group) {
   const bars = [...types].map(([name, counts]) => {
     const all = counts.reduce((sum, it) => sum + it.count, 0);
     const label = counts.map((it) => `${number(it.count)} ${it.status.toLowerCase()}`).join(", ");
-    const order = ["COMPLETED", "FAILED", "CANCELLED", "ERROR", "RUNNING"];
+    const order = ["COMPLETED", "SKIPPED", "FAILED", "CANCELLED", "ERROR", "RUNNING"];
     const parts = order.map((it) => [it.toLowerCase(), (counts.find((one) => one.status === it)?.count || 0) / all]);
     return [h("div", { class: "type" }, h("span", { class: "text" }, name), bar(parts, `${name}: ${label}`), h("span", { class: "dim" }, label)), parts[0][1] === 1];
   });

@@ -36,7 +36,7 @@ export function runView({ id, act }) {
     async refresh(signal) {
       run = await get(`/api/v1/runs/${id}`, signal);
       put(trail, crumbs(h("a", { href: `#/g${run.group}` }, `g${run.group}`), `r${id}`));
-      put(head, h("h1", { tabindex: -1 }, h("span", { class: "id" }, `r${id}`), " ", label(titled(run.item) || run.definition)), status(run.status));
+      put(head, h("h1", { tabindex: -1 }, h("span", { class: "id" }, `r${id}`), " ", label(titled(run.item) || run.definition)), status(run.status), run.allowed_failures ? h("span", { class: "flag" }, count(run.allowed_failures, "allowed failure")) : null);
       put(actions, buttons(run, act));
       draw();
       rows.show(run.steps);
@@ -136,7 +136,7 @@ const reasonList = (why) =>
   h("ul", {}, why.steps.flatMap((it) => it.reasons).map((it) => h("li", {}, advice(it))));
 
 function stepButtons(step, act) {
-  const open = !["COMPLETED", "FAILED", "CANCELLED"].includes(step.status);
+  const open = !["COMPLETED", "FAILED", "CANCELLED", "SKIPPED"].includes(step.status);
   const cancel = async () => {
     const details = ["Steps that need it are cancelled too. If it is running, it gets a request to stop, then TERM."];
     if ((await confirm(`Cancel s${step.id}?`, details, `Cancel s${step.id}`, { danger: true })) === null) return;
@@ -155,7 +155,7 @@ function stepButtons(step, act) {
 
 function factsOf(step) {
   const holder = step.lock && !(step.lock.holder.kind === "STEP" && step.lock.holder.id === step.id) && step.lock.holder;
-  const waits = !["COMPLETED", "FAILED", "CANCELLED", "RUNNING"].includes(step.status) && step.due > now();
+  const waits = !["COMPLETED", "FAILED", "CANCELLED", "SKIPPED", "RUNNING"].includes(step.status) && step.due > now();
   const rows = [
     ["Type", step.step_type],
     [step.attempts_all.length ? "Ran" : "Runs", step.command && h("pre", { class: "json", tabindex: 0 }, step.command)],
@@ -185,7 +185,7 @@ const files = (step) => [
   typed(`windlass show s${step.id} --file ${step.files.length === 1 && /^[\w./-]+$/.test(step.files[0][0]) ? step.files[0][0] : "NAME"}`),
 ];
 
-const OUTCOMES = { succeeded: "completed", cached: "completed", cancelled: "cancelled", interrupted: "error" };
+const OUTCOMES = { succeeded: "completed", cached: "completed", cancelled: "cancelled", interrupted: "error", skipped: "skipped" };
 
 function attempt(it, logs) {
   const outcome = it.outcome || "running";
@@ -197,7 +197,7 @@ function attempt(it, logs) {
     "article",
     { class: "attempt", "data-key": it.token },
     h("h3", {}, `Attempt ${it.no} `, h("span", { class: `status ${kind}` }, outcome), h("span", { class: "dim" }, ` on w${it.worker}, `, whenExactly(it.started), ", ", took(it.started, it.ended))),
-    text ? h("p", { class: "text bad" }, text) : null,
+    text ? h("p", { class: kind === "skipped" ? "text dim" : "text bad" }, text) : null,
     certificate(it.detail?.certificate, printed.length > 0),
     printed.map((one) => log(one, !it.ended)),
   );
