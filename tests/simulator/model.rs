@@ -168,10 +168,16 @@ impl Model {
             && !self.paused_types.contains(&step.step_type)
     }
 
-    /// Why a claim was wrong to take these steps, in this order; None: it was right. `queue`: the queue of a type.
+    /// Why a claim was wrong to take these steps, in this order; None: it was right. `queue`: the queue of a type;
+    /// None: some of its rows may still be in another.
     ///
     /// Which group's turn it is depends on what was claimed before, and is proved elsewhere; all other rules are here.
-    pub fn fault_of_claim(&self, claim: &Asked, claimed: &[i64], queue: impl Fn(&str) -> String) -> Option<String> {
+    pub fn fault_of_claim(
+        &self,
+        claim: &Asked,
+        claimed: &[i64],
+        queue: impl Fn(&str) -> Option<String>,
+    ) -> Option<String> {
         let fits = |step: &Step| match &claim.pool {
             Pool::Any => true,
             Pool::Only(name) => step.step_type == *name,
@@ -203,7 +209,8 @@ impl Model {
         for left in rest.iter().filter(free).filter(|id| self.is_head(**id)) {
             let behind = |id: &&i64| {
                 let (left_step, step) = (&self.steps[left], &self.steps[*id]);
-                let same_line = step.group == left_step.group && queue(&step.step_type) == queue(&left_step.step_type);
+                let line = queue(&step.step_type);
+                let same_line = step.group == left_step.group && line.is_some() && line == queue(&left_step.step_type);
                 left_step.priority > step.priority || (same_line && left < *id)
             };
             if let Some(id) = claimed.iter().find(behind) {

@@ -94,6 +94,8 @@ pub struct World {
     pools: BTreeSet<String>,
     /// Types that have a queue of their own: they had a pool, or were paused.
     queues: BTreeSet<String>,
+    /// Types that a pause gave a queue, of which the shared one may have rows still.
+    moving: BTreeSet<String>,
     accepted: BTreeSet<(i64, i64)>,
     through_other: bool,
 }
@@ -114,6 +116,7 @@ impl World {
             leases,
             pools,
             queues: BTreeSet::new(),
+            moving: BTreeSet::new(),
             accepted: BTreeSet::new(),
             through_other: false,
         }
@@ -181,7 +184,9 @@ impl World {
     fn control(&mut self, op: &Op) {
         match op {
             Op::PauseType { name, paused } => {
-                self.queues.insert(TYPES[*name].into());
+                if self.queues.insert(TYPES[*name].into()) {
+                    self.moving.insert(TYPES[*name].into());
+                }
                 let (name, paused) = (TYPES[*name], *paused);
                 self.write(move |tx| pause::step_type(tx, name, paused)).unwrap();
                 match paused {
@@ -193,6 +198,7 @@ impl World {
                 self.book.open_pool(TYPES[*name]);
                 self.pools.insert(TYPES[*name].into());
                 self.queues.insert(TYPES[*name].into());
+                self.moving.remove(TYPES[*name]);
             }
             Op::TakeKey(key) => self.take_key(*key),
             Op::ForceKey(key) => {
@@ -353,7 +359,8 @@ impl World {
 
     fn judge(&self, asked: &Asked, claimed: &[windlass::store::Claimed]) {
         let found: Vec<i64> = claimed.iter().map(|it| it.lease.step.0).collect();
-        let queue = |name: &str| self.queues.get(name).cloned().unwrap_or_default();
+        let known = |name: &str| self.queues.get(name).cloned().unwrap_or_default();
+        let queue = |name: &str| (!self.moving.contains(name)).then(|| known(name));
         let fault = self.model.fault_of_claim(asked, &found, queue);
         assert_eq!(fault, None, "{asked:?} took {found:?}");
     }
