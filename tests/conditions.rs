@@ -254,7 +254,7 @@ fn a_cancelled_step_reaches_what_a_cancel_starts() {
 }
 
 #[test]
-fn a_clean_up_without_a_timeout_gets_one_in_a_cancel() {
+fn a_running_command_is_cancelled_and_its_clean_up_runs() {
     let flow = r#"
 id: a
 steps:

@@ -213,6 +213,7 @@ fn every_metric_is_fed() {
     let remembered = "- { name: twice, run: 'echo 1', cache: true }\n";
     it.run(remembered, 0);
     it.run(remembered, 0);
+    it.run("- { name: never, run: 'echo 1', when: run.failed }\n", 0);
     // A lock file that another program has: the step is given back.
     let key = windlass::model::ResourceKey("file".to_string());
     let path = engine(it.home.path(), Arc::new(windlass::observe::NoMetrics)).lock_file(&key);
@@ -240,6 +241,7 @@ fn every_metric_is_fed() {
         "windlass_step_error_total{type=\"bad\"} 1",
         "windlass_step_failed_total{type=\"bad\"} 1",
         "windlass_step_cached_total{type=\"twice\"} 1",
+        "windlass_step_skipped_total{type=\"never\"} 1",
         "windlass_artifacts_bytes_total{direction=\"in\"} 2",
         "windlass_step_duration_seconds_count{type=\"put\"} 1",
         "windlass_queue_wait_seconds_count{type=\"get\"} 1",

@@ -68,8 +68,29 @@ fn with_condition(detail: &str, saw: &Skip) -> String {
 /// The step as it runs: one that a cancel starts has a limit, also if it has none of its own.
 pub(super) fn as_it_runs(task: &Task) -> Cow<'_, StepDefinition> {
     let step = &task.known.definition.steps[task.row.no];
-    match step.on_cancel_run && step.timeout.is_none() && task.before.in_a_cancel {
-        true => Cow::Owned(StepDefinition { timeout: Some(IN_A_CANCEL), ..step.clone() }),
-        false => Cow::Borrowed(step),
+    match timeout(step, task.before.in_a_cancel) {
+        timeout if timeout == step.timeout => Cow::Borrowed(step),
+        timeout => Cow::Owned(StepDefinition { timeout, ..step.clone() }),
+    }
+}
+
+fn timeout(step: &StepDefinition, in_a_cancel: bool) -> Option<Millis> {
+    step.timeout.or((step.on_cancel_run && in_a_cancel).then_some(IN_A_CANCEL))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::definition::Action;
+
+    #[test]
+    fn a_clean_up_without_a_timeout_gets_one_in_a_cancel() {
+        let step = StepDefinition::new("clean", Action::Uses("windlass/noop".into()));
+        let clean = StepDefinition { on_cancel_run: true, ..step.clone() };
+        assert_eq!(timeout(&clean, true), Some(Millis::minutes(10)));
+        assert_eq!(timeout(&clean, false), None);
+        assert_eq!(timeout(&step, true), None);
+        let patient = StepDefinition { timeout: Some(Millis::minutes(30)), ..clean };
+        assert_eq!(timeout(&patient, true), Some(Millis::minutes(30)));
     }
 }
