@@ -371,6 +371,43 @@ CREATE INDEX hook_due     ON hook(due) WHERE state = 0;
 CREATE INDEX hook_running ON hook(worker) WHERE state = 1;
 CREATE INDEX hook_failed  ON hook(group_id) WHERE state = 6;   -- newest first by its row id
 
+-- ---------------------------------------------------------------- schedules
+
+-- Workflows that start by themselves. `spec` and `items` are JSON as the workflow file said it; items NULL: one run without an item.
+-- Every instant up to `cursor` was dealt with. `due`: when the next one fires, its jitter included; NULL while paused or if none comes.
+CREATE TABLE schedule(
+  id             INTEGER PRIMARY KEY AUTOINCREMENT,
+  name           TEXT    NOT NULL UNIQUE,
+  definition_id  INTEGER NOT NULL REFERENCES definition(id),
+  file           TEXT    NOT NULL,
+  spec           TEXT    NOT NULL CHECK (json_valid(spec)),
+  items          TEXT CHECK (items IS NULL OR json_valid(items)),
+  params         TEXT    NOT NULL CHECK (json_valid(params)),
+  directory      TEXT    NOT NULL,
+  priority       INTEGER NOT NULL,
+  weight         INTEGER NOT NULL CHECK (weight BETWEEN 1 AND 1000),
+  paused         INTEGER NOT NULL DEFAULT 0 CHECK (paused IN (0, 1)),
+  cursor         INTEGER NOT NULL,
+  due            INTEGER,
+  missed         INTEGER NOT NULL DEFAULT 0,
+  problem        TEXT    NOT NULL DEFAULT '',   -- why the last firing failed, or what was missed; empty: all is well
+  created        INTEGER NOT NULL
+) STRICT;
+CREATE INDEX schedule_due ON schedule(due) WHERE due IS NOT NULL;
+
+-- The firings of a schedule, of which the newest are kept. state: 1 the command for its items runs in `group_id`, 2 started as
+-- `group_id` (NULL: there were no items), 3 failed, 4 missed.
+CREATE TABLE firing(
+  schedule_id  INTEGER NOT NULL REFERENCES schedule(id) ON DELETE CASCADE,
+  instant      INTEGER NOT NULL,
+  state        INTEGER NOT NULL CHECK (state BETWEEN 1 AND 4),
+  group_id     INTEGER,
+  at           INTEGER NOT NULL,
+  detail       TEXT    NOT NULL DEFAULT '',
+  PRIMARY KEY (schedule_id, instant)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX firing_collecting ON firing(schedule_id) WHERE state = 1;
+
 -- ---------------------------------------------------------------- documents
 
 -- What `ingest` knows of each document of each vector database: (source, uri) identifies it, sha256 its content.

@@ -181,3 +181,33 @@ fn words_are_counted_in_python_by_processes_that_are_started_once() {
     let library = bench.ends(0, &["worker", "sdk", "python"]);
     assert_eq!(library, fs::read_to_string("examples/windlass_worker.py").unwrap());
 }
+
+#[test]
+fn the_nightly_example_starts_by_itself_and_by_hand() {
+    let bench = Bench::new();
+    let added = bench.json(&["schedule", "add", "examples/nightly.yaml", "--json"]);
+    assert_eq!(added["upcoming"].as_array().unwrap().len(), 5, "{added}");
+    let fired = bench.json(&["schedule", "run", "nightly", "--json"]);
+    assert_eq!(
+        (&fired["firings"][0]["state"], &fired["firings"][0]["group"]),
+        (&"started".into(), &1.into()),
+        "{fired}"
+    );
+    bench.ends(0, &["worker", "--until-idle"]);
+    let shown = bench.json(&["schedule", "show", "nightly", "--json"]);
+    assert_eq!(shown["firings"][0]["status"], "COMPLETED", "{shown}");
+    let listed = bench.ends(0, &["schedule", "list"]);
+    assert!(
+        listed.contains("nightly") && listed.contains("0 2 * * * (Europe/Berlin)") && listed.contains("g1"),
+        "{listed}"
+    );
+    assert!(bench.ends(0, &["schedule", "show", "nightly"]).contains("COMPLETED"));
+    bench.ends(0, &["schedule", "pause", "nightly"]);
+    assert!(bench.ends(0, &["schedule"]).contains("paused"));
+    bench.ends(4, &["schedule", "show", "weekly"]);
+    bench.ends(2, &["schedule", "add", "examples/batch.yaml"]);
+    bench.ends(0, &["schedule", "backfill", "nightly", "--from", "2026-01-01", "--to", "2026-01-03T12:00:00Z"]);
+    assert_eq!(bench.json(&["list", "groups", "--json"])["groups"].as_array().unwrap().len(), 4);
+    bench.ends(0, &["schedule", "remove", "nightly"]);
+    assert_eq!(bench.json(&["schedule", "--json"])["schedules"].as_array().unwrap().len(), 0);
+}

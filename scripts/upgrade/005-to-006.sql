@@ -86,6 +86,35 @@ CREATE TABLE turn(
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX turn_order ON turn(queue, priority DESC, tag, group_id, weight);
 INSERT INTO turn SELECT DISTINCT queue, priority, group_id, 0, 1 FROM ready;
+CREATE TABLE schedule(
+  id             INTEGER PRIMARY KEY AUTOINCREMENT,
+  name           TEXT    NOT NULL UNIQUE,
+  definition_id  INTEGER NOT NULL REFERENCES definition(id),
+  file           TEXT    NOT NULL,
+  spec           TEXT    NOT NULL CHECK (json_valid(spec)),
+  items          TEXT CHECK (items IS NULL OR json_valid(items)),
+  params         TEXT    NOT NULL CHECK (json_valid(params)),
+  directory      TEXT    NOT NULL,
+  priority       INTEGER NOT NULL,
+  weight         INTEGER NOT NULL CHECK (weight BETWEEN 1 AND 1000),
+  paused         INTEGER NOT NULL DEFAULT 0 CHECK (paused IN (0, 1)),
+  cursor         INTEGER NOT NULL,
+  due            INTEGER,
+  missed         INTEGER NOT NULL DEFAULT 0,
+  problem        TEXT    NOT NULL DEFAULT '',   -- why the last firing failed, or what was missed; empty: all is well
+  created        INTEGER NOT NULL
+) STRICT;
+CREATE INDEX schedule_due ON schedule(due) WHERE due IS NOT NULL;
+CREATE TABLE firing(
+  schedule_id  INTEGER NOT NULL REFERENCES schedule(id) ON DELETE CASCADE,
+  instant      INTEGER NOT NULL,
+  state        INTEGER NOT NULL CHECK (state BETWEEN 1 AND 4),
+  group_id     INTEGER,
+  at           INTEGER NOT NULL,
+  detail       TEXT    NOT NULL DEFAULT '',
+  PRIMARY KEY (schedule_id, instant)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX firing_collecting ON firing(schedule_id) WHERE state = 1;
 CREATE VIEW step_status AS
 SELECT s.id, s.run_id, s.group_id, s.no, s.type_id,
        CASE WHEN l.step_id IS NOT NULL THEN 'RUNNING'

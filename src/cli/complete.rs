@@ -8,7 +8,7 @@ use crate::{
     store::{
         Store, definition,
         read::{self, GroupFilter, RunFilter},
-        resource_lock, step_type, worker,
+        resource_lock, schedule, step_type, worker,
     },
     view,
 };
@@ -141,6 +141,11 @@ pub fn step_types(current: &OsStr) -> Candidates {
 /// Resource keys that are held.
 pub fn keys(current: &OsStr) -> Candidates {
     of_store(current, |store, _| Ok(store.read(resource_lock::list)?.iter().map(|it| candidate(&it.key, "")).collect()))
+}
+
+/// Schedules, by name.
+pub fn schedules(current: &OsStr) -> Candidates {
+    of_store(current, |store, _| Ok(store.read(schedule::all)?.iter().map(|it| candidate(&it.name, "")).collect()))
 }
 
 /// Vector databases of the home, by name.

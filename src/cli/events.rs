@@ -93,13 +93,17 @@ fn show(cx: &Context, cursor: Cursor, event: &Event) -> Result<()> {
     }
     let kind = event.kind.name().to_uppercase();
     let paint = match event.kind {
-        EventKind::StepFailed | EventKind::ItemFailed | EventKind::HookFailed => Paint::Bad,
+        EventKind::StepFailed | EventKind::ItemFailed | EventKind::HookFailed | EventKind::ScheduleMissed => Paint::Bad,
         EventKind::StepError
         | EventKind::StepReaped
         | EventKind::LockForced
         | EventKind::DatabaseDeleted
         | EventKind::Cancel => Paint::Warn,
-        EventKind::GroupEnd | EventKind::ItemEnd | EventKind::StepEnd | EventKind::HookEnd => Paint::Good,
+        EventKind::GroupEnd
+        | EventKind::ItemEnd
+        | EventKind::StepEnd
+        | EventKind::HookEnd
+        | EventKind::ScheduleFired => Paint::Good,
         _ => Paint::Dim,
     };
     let names =

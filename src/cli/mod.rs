@@ -35,6 +35,7 @@ mod restore;
 mod resume;
 mod retry;
 mod run;
+mod schedule;
 mod search;
 mod serve;
 mod settings;
@@ -117,6 +118,7 @@ enum Command {
     Why(why::Args),
     Logs(logs::Args),
     Events(events::Args),
+    Schedule(schedule::Args),
     Export(export::Args),
     Cancel(cancel::Args),
     Retry(retry::Args),
@@ -195,6 +197,7 @@ impl Command {
             Command::Why(args) => args.run(cx),
             Command::Logs(args) => args.run(cx),
             Command::Events(args) => args.run(cx),
+            Command::Schedule(args) => args.run(cx),
             Command::Export(args) => args.run(cx),
             Command::Cancel(args) => args.run(cx),
             Command::Retry(args) => args.run(cx),

@@ -1,6 +1,6 @@
 //! Pure verdicts: anything that can be decided from values, as functions with table tests.
 //!
-//! Owns: status, fairness, flow, retry, hook, outcome, start, recycle, liveness, admission, schema, links, address.
+//! Owns: status, fairness, flow, retry, hook, outcome, schedule, start, recycle, liveness, admission, schema, links, address.
 //! May import: `model`. Never: does I/O, reads a clock, draws randomness; `now` and chance come in as arguments.
 
 pub mod address;
@@ -15,6 +15,7 @@ pub mod liveness;
 pub mod outcome;
 pub mod recycle;
 pub mod retry;
+pub mod schedule;
 pub mod schema;
 pub mod start;
 pub mod status;

@@ -62,6 +62,8 @@ pub(super) struct WorkerState {
     pub watcher_notify: Notify,
     /// Rung after every commit that the watcher sees.
     pub chore_notify: Notify,
+    /// A schedule may be due.
+    pub schedule_notify: Notify,
     /// Rung only when the worker is to end.
     pub retention_notify: Notify,
 }
@@ -152,6 +154,7 @@ impl WorkerState {
         self.hook_notify.ring_all();
         self.watcher_notify.ring_all();
         self.chore_notify.ring_all();
+        self.schedule_notify.ring_all();
         self.retention_notify.ring_all();
         self.heartbeat.ring();
     }

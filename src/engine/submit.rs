@@ -192,7 +192,7 @@ impl Engine {
         self.given_up.lock().unpoisoned()
     }
 
-    fn intern(&self, definition: &Definition) -> Result<crate::model::DefinitionId> {
+    pub(super) fn intern(&self, definition: &Definition) -> Result<crate::model::DefinitionId> {
         let new = NewDefinition {
             hash: definition.hash(),
             name: definition.id.clone(),

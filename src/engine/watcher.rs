@@ -120,6 +120,8 @@ struct Watcher {
     watch: Watch,
     version: Option<i64>,
     next_due: Option<Timestamp>,
+    /// When the next schedule fires.
+    next_firing: Option<Timestamp>,
     /// The other workers, read again when anything was committed.
     others: Vec<WorkerRow>,
     /// Keys whose files another process holds, and when they are tried next.
@@ -155,6 +157,7 @@ impl Watcher {
             watch,
             version: None,
             next_due: None,
+            next_firing: None,
             others: Vec::new(),
             locked: HashMap::new(),
             still: HashMap::new(),
@@ -245,11 +248,13 @@ impl Watcher {
         self.stirred = now;
         let store = &self.state.engine.store;
         let own = self.state.id();
-        let (next_due, workers, asked, left) = store.read(|tx| {
+        let (next_due, next_firing, workers, asked, left) = store.read(|tx| {
             let left = resource_lock::left_behind(tx)?;
-            Ok((idle::next_due(tx)?, store::worker::list(tx)?, idle::leases(tx, own)?, left))
+            let next_firing = store::schedule::next_due(tx)?;
+            Ok((idle::next_due(tx)?, next_firing, store::worker::list(tx)?, idle::leases(tx, own)?, left))
         })?;
         self.next_due = next_due;
+        self.next_firing = next_firing;
         self.locked.retain(|key, it| left.iter().any(|row| row.key == *key && row.token == it.token));
         for row in left {
             let first = Knock { token: row.token, at: now + pause_after(0), tries: 0 };
@@ -264,6 +269,7 @@ impl Watcher {
             self.drop_lost(&asked.live.into_iter().collect());
         }
         self.state.chore_notify.ring();
+        self.state.schedule_notify.ring();
         self.state.ring();
         Ok(())
     }
@@ -302,6 +308,10 @@ impl Watcher {
             // The claim promotes due steps; its commit shows when the next one is due.
             self.next_due = None;
             self.state.ring();
+        }
+        if self.next_firing.is_some_and(|due| due <= self.state.engine.store.now()) {
+            self.next_firing = None;
+            self.state.schedule_notify.ring();
         }
     }
 

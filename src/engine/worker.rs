@@ -9,7 +9,7 @@ use super::{
     needs::{Needs, check_needs},
     notify::Notify,
     pools::Pool,
-    retention,
+    retention, schedules,
     state::{WorkerOptions, WorkerState},
     watcher,
     worker_pools::WorkerPools,
@@ -67,6 +67,7 @@ impl Worker {
             hook_notify: Notify::default(),
             watcher_notify: Notify::default(),
             chore_notify: Notify::default(),
+            schedule_notify: Notify::default(),
             retention_notify: Notify::default(),
         });
         engine.store.listen(state.clone());
@@ -81,6 +82,7 @@ impl Worker {
         if options.scope == Scope::Everything {
             worker.spawn(&worker.consumers, "windlass-upkeep".into(), |state| retention::run(&state))?;
             worker.spawn(&worker.consumers, "windlass-chores".into(), |state| chores::run(&state))?;
+            worker.spawn(&worker.consumers, "windlass-schedules".into(), |state| schedules::run(&state))?;
         }
         for (number, pool) in state.pools.iter().enumerate() {
             for slot in 0..pool.size {

@@ -28,7 +28,7 @@ pub type Look = Option<Arc<Observation>>;
 
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Health {
-    /// `ok` or `unhealthy`.
+    /// `ok`; `degraded` where a schedule failed or missed its time; `unhealthy`.
     status: &'static str,
     /// Why it is unhealthy.
     reasons: Vec<Reason>,
@@ -70,6 +70,8 @@ struct Diagnostics {
     recycles: BTreeMap<String, u64>,
     leases_lost: u64,
     oldest_running: Option<Oldest>,
+    /// Schedules whose last firing failed or was missed.
+    schedule_problems: i64,
     http: Http,
     /// Milliseconds since the last check of the database and the disk; -1: never.
     observed_age_ms: i64,
@@ -128,8 +130,14 @@ struct Http {
 
 impl Health {
     pub fn of(app: &App, seen: Look, reasons: Vec<Reason>, all: bool) -> Health {
+        let problems = seen.as_ref().and_then(|it| it.schedule_problems).unwrap_or(0);
+        let status = match (reasons.is_empty(), problems) {
+            (false, _) => "unhealthy",
+            (true, 0) => "ok",
+            (true, _) => "degraded",
+        };
         Health {
-            status: if reasons.is_empty() { "ok" } else { "unhealthy" },
+            status,
             reasons,
             version: env!("CARGO_PKG_VERSION"),
             uptime: app.uptime().as_secs(),
@@ -171,6 +179,7 @@ impl Diagnostics {
             oldest_running: seen
                 .and_then(|it| it.oldest_running)
                 .map(|(step, started)| Oldest { step: step.0, seconds: SystemClock.wall().since(started).0 / 1000 }),
+            schedule_problems: seen.and_then(|it| it.schedule_problems).map_or(-1, |it| it as i64),
             http: Http {
                 connections: app.0.connections.count(),
                 evicted: app.0.connections.evicted(),

@@ -5,7 +5,10 @@ use crate::{
     engine::Engine,
     model::{Bytes, StepId, Timestamp},
     os::{Unpoisoned, threads},
-    store::read::{self, Queues},
+    store::{
+        read::{self, Queues},
+        schedule,
+    },
 };
 use std::{
     fs,
@@ -29,6 +32,8 @@ pub struct Observation {
     pub readable: bool,
     pub queues: Option<Queues>,
     pub oldest_running: Option<(StepId, Timestamp)>,
+    /// Schedules whose last firing failed or was missed.
+    pub schedule_problems: Option<usize>,
     pub wal_bytes: Option<u64>,
     pub free_disk: Option<Bytes>,
 }
@@ -128,16 +133,19 @@ fn run(request: &Weak<Request>, engine: &Engine, tell: &watch::Sender<Option<Arc
 
 fn look(engine: &Engine) -> Observation {
     let begun = Instant::now();
-    let read = engine.store().read(|tx| Ok((read::queues(tx)?, read::oldest_running(tx)?)));
+    let read = engine
+        .store()
+        .read(|tx| Ok((read::queues(tx)?, read::oldest_running(tx)?, schedule::with_problems(tx)?.len())));
     let log = format!("{}-wal", engine.store().path().display());
-    let (readable, queues, oldest_running) = match read {
-        Ok((queues, oldest)) => (true, Some(queues), oldest),
-        Err(_) => (false, None, None),
+    let (readable, queues, oldest_running, schedule_problems) = match read {
+        Ok((queues, oldest, problems)) => (true, Some(queues), oldest, Some(problems)),
+        Err(_) => (false, None, None, None),
     };
     Observation {
         readable,
         queues,
         oldest_running,
+        schedule_problems,
         wal_bytes: fs::metadata(log).ok().map(|it| it.len()),
         free_disk: Some(engine.disk().free).filter(|it| it.0 < u64::MAX),
         at: Instant::now(),

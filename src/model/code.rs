@@ -147,6 +147,19 @@ states! {
 }
 
 states! {
+    /// What became of an instant of a schedule.
+    #[derive(utoipa::ToSchema)]
+    #[serde(rename_all = "snake_case")]
+    FiringState {
+        /// The command that prints its items runs.
+        Collecting = 1, FIRING_COLLECTING, "collecting", "listing its items";
+        Started = 2, FIRING_STARTED, "started", "started";
+        Failed = 3, FIRING_FAILED, "failed", "failed";
+        Missed = 4, FIRING_MISSED, "missed", "missed";
+    }
+}
+
+states! {
     /// Why an output outlives its step.
     KeepReason {
         /// Nothing keeps it: the next prune removes it.

@@ -53,6 +53,8 @@ events! {
     DatabaseDeleted, "database_deleted", false;
     HookEnd, "hook_end", false;
     HookFailed, "hook_failed", false;
+    ScheduleFired, "schedule_fired", false;
+    ScheduleMissed, "schedule_missed", false;
 }
 
 impl EventKind {

@@ -25,7 +25,7 @@ pub mod worker;
 
 pub use artifact::{ArtifactHash, ArtifactRef};
 pub use bounded::bounded;
-pub use code::{AttemptOutcome, DocumentState, GroupPhase, HolderKind, HookState, KeepReason, StepState};
+pub use code::{AttemptOutcome, DocumentState, FiringState, GroupPhase, HolderKind, HookState, KeepReason, StepState};
 pub use document::{Chunk, HEADING_MAX, Heading, PageStart, ParsedDocument, shortened};
 pub use event::{Event, EventKind};
 pub use group::Scope;

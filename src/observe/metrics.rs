@@ -34,6 +34,9 @@ pub enum Counter {
     /// Events that had left the history in memory before a subscriber had them. Label: `read` (from the database
     /// instead) or `dropped`.
     EventsMissed,
+    ScheduleFired,
+    /// Instants of schedules that were missed or failed.
+    ScheduleMissed,
 }
 
 /// Distributions of times, or of sizes for `CommitBatch`.
@@ -86,7 +89,7 @@ pub struct NoMetrics;
 impl Metrics for NoMetrics {}
 
 impl Counter {
-    pub const ALL: [Counter; 18] = [
+    pub const ALL: [Counter; 20] = [
         Counter::ClaimAttempts,
         Counter::ClaimSuccess,
         Counter::ClaimIdle,
@@ -105,6 +108,8 @@ impl Counter {
         Counter::WorkerRecycled,
         Counter::ArtifactBytes,
         Counter::EventsMissed,
+        Counter::ScheduleFired,
+        Counter::ScheduleMissed,
     ];
 
     /// Name without prefix and ending, what it counts, and its label.
@@ -134,6 +139,8 @@ impl Counter {
                 "Events that left memory before a subscriber received them: read later, or dropped.",
                 Some("how"),
             ),
+            Counter::ScheduleFired => ("schedule_fired", "Workflows started by schedules.", None),
+            Counter::ScheduleMissed => ("schedule_missed", "Firings of schedules that failed or were missed.", None),
         }
     }
 }

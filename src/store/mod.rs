@@ -24,7 +24,7 @@ pub use queue::{
 };
 use queue::{blocked, cancel_step, delayed, follow, hold, place, ready, recompute, turn};
 pub use read::{audit, records};
-pub use runs::{definition, event, group, hook, prune, run, run_removal, submit_key};
+pub use runs::{definition, event, group, hook, prune, run, run_removal, schedule, submit_key};
 
 pub use db::error::{Error, Result};
 pub use db::handle::{Pulse, Store, Watch};

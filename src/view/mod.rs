@@ -13,6 +13,7 @@ mod list;
 mod lock;
 mod log;
 mod reason;
+mod schedule;
 mod search;
 mod show;
 mod status;
@@ -34,6 +35,7 @@ pub use list::{GroupList, ListedGroup, ListedStep, RunList, StepFilter, StepList
 pub use lock::{Lock, Locks, force_release, is_file_locked, locks, strangers};
 pub use log::{LogText, Logs, log_of, logs, logs_until_now};
 pub use reason::{Reason, Seen};
+pub use schedule::{FiringView, ScheduleView, Schedules, firing_view, schedules, show_schedule};
 pub use search::{Found, find};
 pub use show::{DefinitionView, GroupView, RunView, StepView, show_definition, show_group, show_run, show_step};
 pub use status::{DaemonView, Problem, StatusView, lost_commits_words, status, waits_for_room};

@@ -19,6 +19,7 @@ use crate::{
         Store,
         lost_commits::{self, LostCommits},
         read::{self, GroupFilter, GroupRow, Queues},
+        schedule,
     },
 };
 use serde::Serialize;
@@ -191,6 +192,9 @@ fn problems(engine: &Engine, status: &StatusView) -> Vec<Problem> {
     found_log(engine, &mut problem);
     for (dir, lost) in lost_commits::reports(engine.store().path()) {
         problem(lost_commits_words(&dir, lost.as_ref()), Some("windlass doctor".to_string()));
+    }
+    for (name, what) in engine.store().read(schedule::with_problems).unwrap_or_default() {
+        problem(format!("schedule `{name}`: {what}"), Some(format!("windlass schedule show {name}")));
     }
     if ready > 0 && alive == 0 {
         let text = format!("{} ready, but no worker is running", count(ready.max(0) as u64, "step"));

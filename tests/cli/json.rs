@@ -121,6 +121,7 @@ fn the_page_on_json_has_what_is_printed_and_nothing_else() {
     homes(it);
     groups(it);
     skipping(it);
+    schedules(it);
     waiting(it);
     running(it);
     ended_and_pruned(it);
@@ -195,6 +196,29 @@ fn skipping(it: &mut Reading) {
     it.home = "home";
 }
 
+/// In a home of its own.
+fn schedules(it: &mut Reading) {
+    it.home = "schedules";
+    it.place.write(
+        "tick.yaml",
+        "id: tick\nschedule: { cron: '0 2 * * *', zone: UTC }\nsteps: [{ name: a, run: 'true' }]\n",
+    );
+    assert_eq!(
+        it.reads("schedule add FILE", &["schedule", "add", "tick.yaml"])["upcoming"].as_array().unwrap().len(),
+        5
+    );
+    it.reads("schedule run NAME", &["schedule", "run", "tick"]);
+    let past = &["schedule", "backfill", "tick", "--from", "2026-01-01", "--to", "2026-01-03"];
+    assert_eq!(it.reads("schedule backfill NAME", past)["firings"].as_array().unwrap().len(), 2);
+    assert_eq!(it.reads("schedule show NAME", &["schedule", "show", "tick"])["firings"][0]["state"], "started");
+    it.reads("schedule pause", &["schedule", "pause", "tick"]);
+    it.reads("schedule", &["schedule"]);
+    it.reads("schedule list", &["schedule", "list"]);
+    it.reads("schedule resume", &["schedule", "resume", "tick"]);
+    it.reads("schedule remove", &["schedule", "remove", "tick"]);
+    it.home = "home";
+}
+
 /// Two runs that nobody works on, and one that will be tried again in an hour.
 fn waiting(it: &mut Reading) {
     it.place.write("gate.yaml", GATE);
@@ -202,6 +226,9 @@ fn waiting(it: &mut Reading) {
     it.place.write("windlass_worker.py", &it.place.ok(&["worker", "sdk", "python"]));
     it.reads("submit", &["submit", "gate.yaml", "--items", "one", "two", "--priority", "3"]);
     it.reads("why", &["why", "g3"]);
+    for step in it.reads("list steps", &["list", "steps", "--group", "g3"])["steps"].as_array().unwrap() {
+        it.reads("why", &["why", &format!("s{}", step["id"])]);
+    }
     it.reads("show g12", &["show", "g3"]);
     it.reads("pause", &["pause", "g3"]);
     it.reads("why", &["why", "g3"]);

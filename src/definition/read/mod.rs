@@ -2,6 +2,7 @@
 
 mod flow;
 mod hooks;
+mod schedule;
 mod scope;
 mod step;
 mod text;
@@ -12,6 +13,7 @@ mod tests;
 use super::{
     error::{Error, Result},
     graph::{self, Circle},
+    schedule::{ItemsFrom, Schedule},
     template::Template,
     workflow::{Definition, StepDefinition, WorkerDefinition},
     yaml::{self, Fields, Node, Source, Value, did_you_mean},
@@ -49,7 +51,7 @@ impl KnownKinds {
 const MOST_STEPS: usize = 1_000;
 /// As many as the name of a group may have: it is called so when it has no name of its own.
 const TITLE_BYTES: usize = 1 << 10;
-const TOP: &[&str] = &["id", "name", "steps", "hooks", "workers"];
+const TOP: &[&str] = &["id", "name", "steps", "hooks", "workers", "schedule", "items_from"];
 const STEP: &[&str] = &[
     "name",
     "run",
@@ -78,8 +80,21 @@ const STEP: &[&str] = &[
     "on_cancel",
 ];
 
+/// A workflow, and what its file says of when it starts by itself.
+#[derive(Debug, Clone)]
+pub struct WorkflowFile {
+    pub definition: Definition,
+    pub schedule: Option<Schedule>,
+    pub items_from: Option<ItemsFrom>,
+}
+
 /// Reads and validates a workflow. `file_name` is only for messages.
 pub fn parse(text: &str, file_name: &str, known: &KnownKinds) -> Result<Definition> {
+    parse_file(text, file_name, known).map(|file| file.definition)
+}
+
+/// The same with what is not part of the workflow itself.
+pub fn parse_file(text: &str, file_name: &str, known: &KnownKinds) -> Result<WorkflowFile> {
     let root = yaml::read(text, file_name)?;
     let reader = Reader { source: Source { file: file_name }, known };
     let fields = reader.source.fields(&root, "a workflow", TOP)?;
@@ -96,7 +111,8 @@ pub fn parse(text: &str, file_name: &str, known: &KnownKinds) -> Result<Definiti
         None => return Err(reader.source.refuse(root.line, "`steps` is missing", Some("a workflow has at least one"))),
     };
     let hooks = reader.hooks(&fields)?;
-    Definition::new(id, name, steps, hooks, workers)
+    let definition = Definition::new(id, name, steps, hooks, workers)?;
+    Ok(WorkflowFile { definition, schedule: reader.schedule(&fields)?, items_from: reader.items_from(&fields)? })
 }
 
 /// Refuses what a command outside of any file can't use: there are no earlier steps and no variables.

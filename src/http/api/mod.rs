@@ -1,4 +1,4 @@
-//! windlass's own API: groups, runs, steps, workers, locks, events, search.
+//! windlass's own API: groups, runs, steps, schedules, workers, locks, events, search.
 //!
 //! One file per resource. May import: everything on the floors below, and of this room `App`, `Failure`, `Caller`.
 //! Never: blocks the thread of the server; pages by a large offset; shapes a document that `--json` prints (`view` does).
@@ -13,6 +13,7 @@ mod locks;
 mod machine;
 mod openapi;
 mod runs;
+mod schedules;
 mod search;
 mod steps;
 mod submit;
@@ -32,6 +33,7 @@ pub fn router() -> OpenApiRouter<App> {
         .merge(runs::router())
         .merge(steps::router())
         .merge(machine::router())
+        .merge(schedules::router())
         .merge(locks::router())
         .merge(search::router())
         .merge(events::router())

@@ -49,10 +49,19 @@ pub(super) struct NewGroup {
 
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(untagged)]
-enum DefinitionText {
+pub(super) enum DefinitionText {
     Text(String),
     #[schema(value_type = Object)]
     Object(serde_json::Map<String, Value>),
+}
+
+impl DefinitionText {
+    pub(super) fn text(&self) -> String {
+        match self {
+            DefinitionText::Text(text) => text.clone(),
+            DefinitionText::Object(object) => Value::Object(object.clone()).to_string(),
+        }
+    }
 }
 
 #[derive(Debug, Deserialize, ToSchema)]
@@ -99,11 +108,7 @@ fn submitted(engine: &Engine, new: NewGroup) -> Result<SubmittedView> {
 }
 
 fn submission(engine: &Engine, new: NewGroup) -> Result<Submission> {
-    let text = match new.definition {
-        DefinitionText::Text(text) => text,
-        DefinitionText::Object(object) => Value::Object(object).to_string(),
-    };
-    let definition = parse(&text, "definition", &KnownKinds::new(engine.kinds().names()))?;
+    let definition = parse(&new.definition.text(), "definition", &KnownKinds::new(engine.kinds().names()))?;
     let items = items_of(&definition, new.items)?;
     let directory = directory_of(new.directory)?;
     if new.key.as_ref().is_some_and(String::is_empty) {
@@ -150,7 +155,7 @@ fn items_of(definition: &Definition, items: Option<Vec<Item>>) -> Result<Vec<Str
     items.into_iter().enumerate().map(text).collect()
 }
 
-fn directory_of(asked: Option<PathBuf>) -> Result<PathBuf> {
+pub(super) fn directory_of(asked: Option<PathBuf>) -> Result<PathBuf> {
     let Some(directory) = asked else { return Ok(PathBuf::from("/")) };
     match directory.is_absolute() && directory.is_dir() {
         true => Ok(directory),

@@ -6,6 +6,7 @@ import { groupList, groupView } from "./groups.js";
 import { healthView } from "./health.js";
 import { lockView, queueView, workerView } from "./machine.js";
 import { runView, stepView } from "./runs.js";
+import { scheduleView } from "./schedules.js";
 import { searchView } from "./search.js";
 import { door, signIn, signOut } from "./session.js";
 import { get, Refused, session } from "./wire.js";
@@ -14,6 +15,7 @@ await signIn();
 
 const TABS = [
   ["groups", "Groups", groupList],
+  ["schedules", "Schedules", scheduleView],
   ["queues", "Queues", queueView],
   ["workers", "Workers", workerView],
   ["locks", "Locks", lockView],

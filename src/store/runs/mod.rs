@@ -7,4 +7,5 @@ pub mod hook;
 pub mod prune;
 pub mod run;
 pub mod run_removal;
+pub mod schedule;
 pub mod submit_key;

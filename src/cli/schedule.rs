@@ -1,0 +1,285 @@
+use super::{
+    context::Context,
+    failure::{Exit, Failure, Result},
+    output::Paint,
+    parameters,
+    table::{Cell, Table, status_paint},
+};
+use crate::{
+    assembly,
+    definition::{KnownKinds, parse_file},
+    engine::ScheduledWorkflow,
+    model::{FiringState, Timestamp},
+    os::regular_file,
+    store::schedule::FiringRow,
+    view::{self, FiringView, ScheduleView, wording::count},
+};
+use clap_complete::engine::ArgValueCompleter;
+use std::{fs, path::Path, path::PathBuf};
+
+/// Start workflows at their times: add, list, pause and run schedules
+///
+/// `windlass serve` and `windlass worker` fire them. The times stand in the workflow file:
+/// `schedule: { cron: "0 2 * * *", zone: Europe/Berlin }` or `schedule: { every: 15m }`.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Command {
+    /// Add the schedule of a workflow file, or replace the one of its name
+    Add(Add),
+    /// List the schedules, when each fires next, and its last firing
+    List,
+    /// Show one: its next times and its last firings
+    Show {
+        /// The schedule
+        #[arg(add = ArgValueCompleter::new(super::complete::schedules))]
+        name: String,
+    },
+    /// Stop firing until it is resumed
+    Pause {
+        /// The schedule
+        #[arg(add = ArgValueCompleter::new(super::complete::schedules))]
+        name: String,
+    },
+    /// Fire again, from now on
+    Resume {
+        /// The schedule
+        #[arg(add = ArgValueCompleter::new(super::complete::schedules))]
+        name: String,
+    },
+    /// Start the workflow now, whatever the time is
+    Run {
+        /// The schedule
+        #[arg(add = ArgValueCompleter::new(super::complete::schedules))]
+        name: String,
+    },
+    /// Start the workflow for each of its times in the past that it has not been started for
+    Backfill {
+        /// The schedule
+        #[arg(add = ArgValueCompleter::new(super::complete::schedules))]
+        name: String,
+        /// The first moment, such as `2026-11-01` or `2026-11-01T08:00:00+01:00`
+        #[arg(long, value_name = "TIME", value_parser = moment)]
+        from: Timestamp,
+        /// The last moment [default: now]
+        #[arg(long, value_name = "TIME", value_parser = moment)]
+        to: Option<Timestamp>,
+    },
+    /// Remove a schedule; what it started stays
+    Remove {
+        /// The schedule
+        #[arg(add = ArgValueCompleter::new(super::complete::schedules))]
+        name: String,
+    },
+}
+
+#[derive(Debug, clap::Args)]
+struct Add {
+    /// The workflow file
+    file: PathBuf,
+    /// The name of the schedule [default: the workflow's id]
+    #[arg(long, value_name = "NAME")]
+    name: Option<String>,
+    #[command(flatten)]
+    params: parameters::Parameters,
+    /// The directory in which commands start [default: that of the workflow file]
+    #[arg(long, value_name = "DIR")]
+    chdir: Option<PathBuf>,
+    /// Higher priorities run first
+    #[arg(long, default_value_t = 0, allow_negative_numbers = true, value_name = "N")]
+    priority: i64,
+    /// The share of its groups beside others
+    #[arg(long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(i64).range(1..=1000))]
+    weight: i64,
+}
+
+fn moment(text: &str) -> std::result::Result<Timestamp, String> {
+    crate::definition::recurrence::moment(text)
+        .ok_or_else(|| format!("`{text}` is not a time; write `2026-11-01` or `2026-11-01T08:00:00+01:00`"))
+}
+
+impl Args {
+    pub fn run(self, cx: &Context) -> Result<()> {
+        match self.command {
+            None | Some(Command::List) => list(cx),
+            Some(Command::Add(add)) => add.run(cx),
+            Some(Command::Show { name }) => show(cx, &name),
+            Some(Command::Pause { name }) => {
+                let changed = cx.engine()?.pause_schedule(&name)?;
+                said(cx, &name, changed, "paused", "is already paused")
+            }
+            Some(Command::Resume { name }) => {
+                let changed = cx.engine()?.resume_schedule(&name)?;
+                said(cx, &name, changed, "resumed", "is not paused")
+            }
+            Some(Command::Run { name }) => {
+                let firing = cx.engine()?.run_schedule(&name)?;
+                started(cx, &name, vec![firing])
+            }
+            Some(Command::Backfill { name, from, to }) => {
+                let firings = cx.engine()?.backfill_schedule(&name, from, to.unwrap_or(cx.now()))?;
+                started(cx, &name, firings)
+            }
+            Some(Command::Remove { name }) => {
+                cx.engine()?.remove_schedule(&name)?;
+                said(cx, &name, true, "removed", "")
+            }
+        }
+    }
+}
+
+impl Add {
+    fn run(self, cx: &Context) -> Result<()> {
+        let path = fs::canonicalize(&self.file).map_err(|error| Failure::io("read", &self.file, error))?;
+        let text = regular_file::read_to_string(&path).map_err(|error| Failure::io("read", &self.file, error))?;
+        let known = KnownKinds::new(assembly::registry().names()).with_worker_limits(cx.settings()?.worker_limits());
+        let file = parse_file(&text, &self.file.to_string_lossy(), &known)?;
+        let Some(schedule) = file.schedule else {
+            let what = format!("{} has no `schedule`", self.file.display());
+            return Err(Failure::usage(what).hint("add a line such as `schedule: { cron: \"0 2 * * *\" }`"));
+        };
+        let beside = path.parent().unwrap_or(Path::new("/")).to_path_buf();
+        let directory = match &self.chdir {
+            Some(dir) => fs::canonicalize(dir).map_err(|error| Failure::io("enter", dir, error))?,
+            None => beside,
+        };
+        let new = ScheduledWorkflow {
+            name: self.name.unwrap_or_else(|| file.definition.id.clone()),
+            definition: file.definition,
+            schedule,
+            items_from: file.items_from,
+            params: self.params.read(cx)?,
+            directory: text_of(&directory)?,
+            file: text_of(&path)?,
+            priority: self.priority,
+            weight: self.weight,
+        };
+        let fresh = cx.engine()?.add_schedule(&new)?;
+        let view = view::show_schedule(cx.engine()?, &new.name)?;
+        if cx.output.json {
+            return cx.output.document(&view);
+        }
+        let verb = if fresh { "added" } else { "replaced" };
+        let next = view.next.map(|it| format!("; it fires next {}", cx.calendar(it))).unwrap_or_default();
+        cx.output.advice(format!("{verb} schedule `{}`{next}", new.name))?;
+        cx.output.note("`windlass serve` or `windlass worker` fires it while it runs");
+        Ok(())
+    }
+}
+
+fn text_of(path: &Path) -> Result<String> {
+    let text = path.to_str().map(str::to_string);
+    text.ok_or_else(|| Failure::usage(format!("the name of {} is not UTF-8", path.display())))
+}
+
+fn said(cx: &Context, name: &str, changed: bool, done: &str, not: &str) -> Result<()> {
+    if cx.output.json {
+        return cx.output.document(&serde_json::json!({ "schedule": name, "changed": changed }));
+    }
+    let what = if changed { done } else { not };
+    cx.output.advice(format!("schedule `{name}` {what}"))
+}
+
+fn started(cx: &Context, name: &str, rows: Vec<FiringRow>) -> Result<()> {
+    let engine = cx.engine()?;
+    let firings =
+        rows.into_iter().map(|it| view::firing_view(engine, it)).collect::<std::result::Result<Vec<_>, _>>()?;
+    let failed = firings.iter().filter(|it| it.state == FiringState::Failed).count();
+    if cx.output.json {
+        cx.output.document(&serde_json::json!({ "schedule": name, "firings": firings }))?;
+    } else {
+        if firings.is_empty() {
+            cx.output.note("no time of the schedule lies there");
+        }
+        for it in &firings {
+            cx.output.line(format!("{}  {}", cx.calendar(it.instant), outcome(it)))?;
+        }
+    }
+    match failed {
+        0 => Ok(()),
+        _ => Err(Failure::new(Exit::WorkFailed, format!("{} of `{name}` failed", count(failed as u64, "firing")))),
+    }
+}
+
+fn outcome(firing: &FiringView) -> String {
+    let group = firing.group.map(|it| format!(" {it}")).unwrap_or_default();
+    let detail = if firing.detail.is_empty() { String::new() } else { format!(": {}", firing.detail) };
+    match firing.state {
+        FiringState::Collecting => format!("lists its items ({})", group.trim()),
+        state => format!("{}{group}{detail}", state.words()),
+    }
+}
+
+fn list(cx: &Context) -> Result<()> {
+    let found = view::schedules(cx.engine()?)?;
+    if cx.output.json {
+        return cx.output.document(&found);
+    }
+    if found.schedules.is_empty() {
+        cx.output.note("no schedules; add one with `windlass schedule add FILE`");
+        return Ok(());
+    }
+    let mut table = Table::new(&["~NAME", "TIMES", "NEXT", "LAST", "PROBLEM"]);
+    for it in &found.schedules {
+        let next = match (it.paused, it.next) {
+            (true, _) => Cell::painted("paused", Paint::Warn),
+            (false, Some(next)) => cx.when(next).into(),
+            (false, None) => Cell::painted("never", Paint::Bad),
+        };
+        let last = match it.firings.first() {
+            None => "".into(),
+            Some(last) => match (last.group, last.status) {
+                (Some(group), Some(status)) => {
+                    Cell::painted(format!("{group} {}", status.name().to_lowercase()), status_paint(status))
+                }
+                _ => last.state.words().into(),
+            },
+        };
+        table.row([
+            it.name.clone().into(),
+            it.times.clone().into(),
+            next,
+            last,
+            Cell::painted(&it.problem, Paint::Bad),
+        ]);
+    }
+    cx.output.table(&table)
+}
+
+fn show(cx: &Context, name: &str) -> Result<()> {
+    let it = view::show_schedule(cx.engine()?, name)?;
+    if cx.output.json {
+        return cx.output.document(&it);
+    }
+    head(cx, &it)?;
+    for next in &it.upcoming {
+        cx.output.line(format!("  next   {}", cx.calendar(*next)))?;
+    }
+    for last in &it.firings {
+        let status = last.status.map(|it| format!(" {}", cx.output.paint(status_paint(it), it.name())));
+        cx.output.line(format!(
+            "  fired  {}  {}{}",
+            cx.calendar(last.instant),
+            outcome(last),
+            status.unwrap_or_default()
+        ))?;
+    }
+    Ok(())
+}
+
+fn head(cx: &Context, it: &ScheduleView) -> Result<()> {
+    let paused = if it.paused { ", paused" } else { "" };
+    cx.output.line(format!("{}: {} ({}){paused}", cx.output.paint(Paint::Bold, &it.name), it.times, it.workflow))?;
+    cx.output.line(format!("  file   {}", it.file))?;
+    if it.missed > 0 {
+        cx.output.line(format!("  missed {}", count(it.missed as u64, "time")))?;
+    }
+    if !it.problem.is_empty() {
+        cx.output.line(format!("  {}", cx.output.paint(Paint::Bad, &it.problem)))?;
+    }
+    Ok(())
+}

@@ -1,0 +1,424 @@
+//! Schedules: whoever runs workers of every group fires them, and each instant once.
+//!
+//! The submit key of a firing is `schedule:NAME@INSTANT`. So a crash between the submission and the note of it, a second process at
+//! the same moment, or a clock that was set back finds the group that is there.
+
+use super::{
+    Engine, Submission,
+    error::{Error, Result, with_causes},
+    state::WorkerState,
+};
+use crate::{
+    decide::schedule::{self as rule, Firings, MOST},
+    definition::{
+        Definition,
+        recurrence::{self, Recurrence},
+        schedule::{ItemsFrom, Schedule},
+    },
+    model::{FiringState, GroupId, Kind, Millis, Status, Timestamp},
+    observe::Counter,
+    os::regular_file,
+    store::{
+        self, group, output,
+        read::{self, RunFilter},
+        schedule::{self, FiringRow, NewSchedule, ScheduleRow},
+        submit_key,
+    },
+};
+use std::{path::Path, sync::Arc};
+
+/// Schedules that are fired before others are looked at again.
+const AT_ONCE: usize = 100;
+/// A firing that failed for want of something is tried again after this.
+const AGAIN: Millis = Millis::seconds(10);
+/// Bytes of a list of items.
+const LIST_MOST: usize = 256 << 20;
+/// The file that a command for items writes.
+const ITEMS: &str = "items";
+
+/// A workflow that is to start by itself.
+#[derive(Debug, Clone)]
+pub struct ScheduledWorkflow {
+    pub name: String,
+    pub definition: Definition,
+    pub schedule: Schedule,
+    pub items_from: Option<ItemsFrom>,
+    pub params: serde_json::Value,
+    /// Where its commands start; what `items_from` names is relative to it.
+    pub directory: String,
+    /// The workflow file, for people.
+    pub file: String,
+    pub priority: i64,
+    pub weight: i64,
+}
+
+pub(super) fn run(state: &Arc<WorkerState>) {
+    loop {
+        let heard = state.schedule_notify.heard();
+        if state.is_draining() {
+            return;
+        }
+        let again = match state.engine.fire_due_schedules() {
+            Ok(more) => more.then_some(Millis(0)),
+            Err(error) => {
+                tracing::warn!(error = %with_causes(&error), "schedules could not be fired");
+                Some(AGAIN)
+            }
+        };
+        match again {
+            Some(wait) => drop(state.schedule_notify.wait_for(heard, wait.duration())),
+            None => state.schedule_notify.wait(heard),
+        }
+    }
+}
+
+impl Engine {
+    /// Fires what is due. True: there may be more.
+    ///
+    /// # Errors
+    ///
+    /// The database can't be used, or something is short: what is due fires later.
+    pub fn fire_due_schedules(&self) -> Result<bool> {
+        for (row, firing) in self.store.read(schedule::collecting)? {
+            self.start_collected(&row, &firing)?;
+        }
+        let now = self.store.now();
+        let due = self.store.read(|tx| schedule::due(tx, now, AT_ONCE))?;
+        for row in &due {
+            self.fire_schedule(row, now)?;
+        }
+        Ok(due.len() == AT_ONCE)
+    }
+
+    /// Adds a schedule, or replaces the one of the same name. True: it is new.
+    pub fn add_schedule(&self, new: &ScheduledWorkflow) -> Result<bool> {
+        new.definition.check_parameters(&new.params)?;
+        let asks = new.definition.asks_for_item()?;
+        if asks && new.items_from.is_none() {
+            let what =
+                format!("the workflow `{}` needs items, and its file does not say where they come from", new.name);
+            let hint =
+                "add a line such as `items_from: { glob: \"/data/*.csv\" }`, with `glob`, `file`, `list` or `command`";
+            return Err(Error::refused(what, Some(hint)));
+        }
+        if let Some(ItemsFrom::Command(command)) = &new.items_from {
+            collector(&new.name, command)?;
+        }
+        let now = self.store.now();
+        let recurrence = recurrence(&new.schedule, now)?;
+        let due = due_after(&recurrence, &new.schedule, &new.name, now);
+        let row = NewSchedule {
+            name: new.name.clone(),
+            definition: self.intern(&new.definition)?,
+            file: new.file.clone(),
+            spec: json(&new.schedule),
+            items: new.items_from.as_ref().map(json),
+            params: new.params.to_string(),
+            directory: new.directory.clone(),
+            priority: new.priority,
+            weight: new.weight,
+        };
+        Ok(self.store.write(move |tx| schedule::put(tx, &row, due))?)
+    }
+
+    /// False: it is paused already.
+    pub fn pause_schedule(&self, name: &str) -> Result<bool> {
+        let name = name.to_string();
+        Ok(self.store.write(move |tx| schedule::pause(tx, &name))?)
+    }
+
+    /// False: it is not paused.
+    pub fn resume_schedule(&self, name: &str) -> Result<bool> {
+        let row = self.store.read(|tx| schedule::get(tx, name))?;
+        let (spec, recurrence) = times(&row)?;
+        let due = due_after(&recurrence, &spec, name, self.store.now());
+        let name = name.to_string();
+        Ok(self.store.write(move |tx| schedule::resume(tx, &name, due))?)
+    }
+
+    pub fn remove_schedule(&self, name: &str) -> Result<()> {
+        let name = name.to_string();
+        Ok(self.store.write(move |tx| schedule::remove(tx, &name))?)
+    }
+
+    /// Fires a schedule now, whatever its times are and whether it is paused.
+    pub fn run_schedule(&self, name: &str) -> Result<FiringRow> {
+        let row = self.store.read(|tx| schedule::get(tx, name))?;
+        self.fire(&row, self.store.now())
+    }
+
+    /// Fires every instant from `from` to `to` that has not fired yet, the oldest first.
+    pub fn backfill_schedule(&self, name: &str, from: Timestamp, to: Timestamp) -> Result<Vec<FiringRow>> {
+        let row = self.store.read(|tx| schedule::get(tx, name))?;
+        let (_, recurrence) = times(&row)?;
+        let mut instants = Vec::new();
+        let mut at = Timestamp(from.0 - 1);
+        while let Some(next) = recurrence.next_after(at).filter(|it| *it <= to) {
+            if instants.len() == MOST {
+                let what = format!("more than {MOST} instants lie between these times");
+                return Err(Error::refused(what, Some("give a shorter time")));
+            }
+            instants.push(next);
+            at = next;
+        }
+        instants.into_iter().map(|it| self.fire(&row, it)).collect()
+    }
+
+    /// Fires the instants of a schedule that have come, and moves on.
+    fn fire_schedule(&self, row: &ScheduleRow, now: Timestamp) -> Result<()> {
+        let (spec, recurrence) = match times(row) {
+            Ok(found) => found,
+            Err(error) => {
+                let (row, problem) = (row.clone(), error.to_string());
+                return Ok(self.store.write(move |tx| schedule::stop(tx, &row, &problem))?);
+            }
+        };
+        let due: Vec<Timestamp> = newest_first(&recurrence, row.cursor, now)
+            .skip_while(|it| it.0 + rule::delay(&row.name, *it, spec.jitter).0 as i64 > now.0)
+            .take(MOST + 1)
+            .collect();
+        let Some(newest) = due.first().copied() else {
+            // It was set to an earlier time than it fires, by a clock or a change of the zone.
+            return self.advance_schedule(row, &spec, &recurrence, row.cursor, 0);
+        };
+        let Firings { fire, missed } = rule::firings(due, now, spec.rule());
+        for instant in &fire {
+            self.fire(row, *instant)?;
+        }
+        if missed > 0 && fire.is_empty() {
+            let at_least = if missed > MOST { "at least " } else { "" };
+            let times = if missed == 1 { "1 time".to_string() } else { format!("{at_least}{missed} times") };
+            let firing =
+                schedule::missed(row, newest, format!("missed {times}, last at {}", recurrence::rfc3339(newest)));
+            self.note_firing(row, firing)?;
+        }
+        self.advance_schedule(row, &spec, &recurrence, newest, missed as i64)
+    }
+
+    fn advance_schedule(
+        &self,
+        row: &ScheduleRow,
+        spec: &Schedule,
+        recurrence: &Recurrence,
+        cursor: Timestamp,
+        missed: i64,
+    ) -> Result<()> {
+        let due = due_after(recurrence, spec, &row.name, cursor);
+        let row = row.clone();
+        self.store.write(move |tx| schedule::advance(tx, &row, cursor, due, missed))?;
+        Ok(())
+    }
+
+    /// Starts a workflow for one instant, unless it was started for it before.
+    ///
+    /// # Errors
+    ///
+    /// What passes, so that it is tried again. Anything else becomes a firing that failed.
+    fn fire(&self, row: &ScheduleRow, instant: Timestamp) -> Result<FiringRow> {
+        let started = self.started(row, instant, "");
+        let firing = match started.and_then(|found| found.map_or_else(|| self.begin(row, instant), Ok)) {
+            Ok(firing) => firing,
+            Err(error) if error.passes() => return Err(error),
+            Err(error) => failed(row, instant, with_causes(&error)),
+        };
+        self.note_firing(row, firing)
+    }
+
+    /// The firing of an instant, if its group was made before.
+    fn started(&self, row: &ScheduleRow, instant: Timestamp, part: &str) -> Result<Option<FiringRow>> {
+        let key = format!("{}{part}", key(row, instant));
+        let found = self.store.read(|tx| submit_key::find(tx, &key))?;
+        Ok(found.map(|it| started(row, instant, Some(it.group))))
+    }
+
+    fn begin(&self, row: &ScheduleRow, instant: Timestamp) -> Result<FiringRow> {
+        let items: Option<ItemsFrom> =
+            row.items.as_deref().map(serde_json::from_str).transpose().map_err(unreadable)?;
+        let directory = Path::new(&row.directory);
+        let items = match items {
+            None => vec![String::new()],
+            Some(ItemsFrom::List(items)) => items,
+            Some(ItemsFrom::File(file)) => {
+                lines(&regular_file::read_to_string(&directory.join(&file)).map_err(|source| Error::Io {
+                    action: "read items from",
+                    path: directory.join(&file),
+                    source,
+                })?)
+            }
+            Some(ItemsFrom::Glob(pattern)) => matching(directory, &pattern)?,
+            Some(ItemsFrom::Command(command)) => return self.collect_items(row, instant, &command),
+        };
+        self.start(row, instant, items)
+    }
+
+    /// Submits the command that lists the items. Its group is looked at when it has ended.
+    fn collect_items(&self, row: &ScheduleRow, instant: Timestamp, command: &str) -> Result<FiringRow> {
+        let submission = Submission {
+            name: Some(format!("{}: items", row.name)),
+            directory: row.directory.clone().into(),
+            key: Some(format!("{}#items", key(row, instant))),
+            priority: row.priority,
+            weight: row.weight,
+            ..Submission::new(collector(&row.name, command)?, vec![String::new()])
+        };
+        let group = match self.submit(submission) {
+            Err(error) if error.kind() == Kind::Conflict => {
+                self.started(row, instant, "#items")?.and_then(|it| it.group).ok_or(error)?
+            }
+            submitted => submitted?.group,
+        };
+        Ok(FiringRow { state: FiringState::Collecting, ..started(row, instant, Some(group)) })
+    }
+
+    /// Starts the workflow with what its command printed, once that has ended.
+    fn start_collected(&self, row: &ScheduleRow, firing: &FiringRow) -> Result<()> {
+        let Some(group) = firing.group else { return Ok(()) };
+        let items = match self.collected(group) {
+            Ok(None) => return Ok(()),
+            Ok(Some(items)) => Ok(items),
+            Err(error) => Err(error),
+        };
+        let outcome = items.and_then(|items| match self.started(row, firing.instant, "")? {
+            Some(found) => Ok(found),
+            None => self.start(row, firing.instant, items),
+        });
+        let firing = match outcome {
+            Ok(firing) => firing,
+            Err(error) if error.passes() => return Err(error),
+            Err(error) => FiringRow { group: Some(group), ..failed(row, firing.instant, with_causes(&error)) },
+        };
+        self.note_firing(row, firing).map(|_| ())
+    }
+
+    /// The lines of a collector. None: it has not ended yet.
+    fn collected(&self, id: GroupId) -> Result<Option<Vec<String>>> {
+        let (end, runs) = self.store.read(|tx| {
+            Ok((group::end(tx, id)?, read::runs(tx, id, &RunFilter { status: None, after: None, limit: 1 })?))
+        })?;
+        if end.ended.is_none() {
+            return Ok(None);
+        }
+        let Some(run) = runs.first().filter(|it| it.status == Status::Completed) else {
+            return Err(Error::refused(format!("the command for its items failed: see `windlass logs {id}`"), None));
+        };
+        let step = self.store.read(|tx| read::show_run(tx, run.id))?.steps[0].id;
+        let output = self.store.read(|tx| output::of_step(tx, step))?.unwrap_or_default();
+        let Some((_, file)) = output.files.iter().find(|(name, _)| name == ITEMS) else { return Ok(Some(Vec::new())) };
+        if file.size > LIST_MOST as u64 {
+            return Err(Error::refused(
+                format!("the list of its items has {} bytes, more than 256 MiB", file.size),
+                None,
+            ));
+        }
+        let bytes = self.artifacts.get_bytes(file)?;
+        let text = String::from_utf8(bytes).map_err(|_| Error::refused("the list of its items is not UTF-8", None))?;
+        Ok(Some(lines(&text)))
+    }
+
+    fn start(&self, row: &ScheduleRow, instant: Timestamp, items: Vec<String>) -> Result<FiringRow> {
+        if items.is_empty() {
+            return Ok(FiringRow { detail: "no items".into(), ..started(row, instant, None) });
+        }
+        let known = self.catalog.definition(&self.store, row.definition)?;
+        let submission = Submission {
+            params: serde_json::from_str(&row.params).map_err(unreadable)?,
+            directory: row.directory.clone().into(),
+            name: Some(row.name.clone()),
+            priority: row.priority,
+            weight: row.weight,
+            key: Some(key(row, instant)),
+            ..Submission::new(known.definition.clone(), items)
+        };
+        match self.submit(submission) {
+            Ok(submitted) => Ok(started(row, instant, Some(submitted.group))),
+            // Another process was faster and found other items.
+            Err(error) if error.kind() == Kind::Conflict => self.started(row, instant, "")?.ok_or(error),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn note_firing(&self, row: &ScheduleRow, firing: FiringRow) -> Result<FiringRow> {
+        let counter = match firing.state {
+            FiringState::Started => Some(Counter::ScheduleFired),
+            FiringState::Failed | FiringState::Missed => Some(Counter::ScheduleMissed),
+            FiringState::Collecting => None,
+        };
+        let (row, noted) = (row.clone(), firing.clone());
+        let new = self.store.write(move |tx| schedule::note(tx, &row, &noted))?;
+        if let Some(counter) = counter.filter(|_| new) {
+            self.metrics.count(counter);
+        }
+        Ok(firing)
+    }
+}
+
+/// The instants after `cursor` up to `now`, the newest first.
+fn newest_first(recurrence: &Recurrence, cursor: Timestamp, now: Timestamp) -> impl Iterator<Item = Timestamp> + '_ {
+    let before = move |at: Timestamp| recurrence.last_until(at).filter(|it| *it > cursor);
+    std::iter::successors(before(now), move |it| before(Timestamp(it.0 - 1)))
+}
+
+/// When a schedule fires next, its delay included.
+fn due_after(recurrence: &Recurrence, spec: &Schedule, name: &str, after: Timestamp) -> Option<Timestamp> {
+    recurrence.next_after(after).map(|it| it + rule::delay(name, it, spec.jitter))
+}
+
+/// The times of a stored schedule.
+pub fn times(row: &ScheduleRow) -> Result<(Schedule, Recurrence)> {
+    let spec: Schedule = serde_json::from_str(&row.spec).map_err(unreadable)?;
+    let recurrence = recurrence(&spec, row.created)?;
+    Ok((spec, recurrence))
+}
+
+fn recurrence(spec: &Schedule, anchor: Timestamp) -> Result<Recurrence> {
+    spec.recurrence(anchor).map_err(|(what, hint)| match hint {
+        Some(hint) => Error::refused(format!("{what}: {hint}"), None),
+        None => Error::refused(what, None),
+    })
+}
+
+fn collector(name: &str, command: &str) -> Result<Definition> {
+    let definition = Definition::of_command("items", &format!("{{ {command}\n}} > \"$WINDLASS_OUT/{ITEMS}\""));
+    definition.map_err(|error| Error::refused(format!("the command for the items of `{name}`: {error}"), None))
+}
+
+fn key(row: &ScheduleRow, instant: Timestamp) -> String {
+    format!("schedule:{}@{}", row.name, recurrence::rfc3339(instant))
+}
+
+fn started(row: &ScheduleRow, instant: Timestamp, group: Option<GroupId>) -> FiringRow {
+    let (schedule, at) = (row.id, instant);
+    FiringRow { schedule, instant, state: FiringState::Started, group, at, detail: String::new() }
+}
+
+fn failed(row: &ScheduleRow, instant: Timestamp, detail: String) -> FiringRow {
+    FiringRow { state: FiringState::Failed, detail, ..started(row, instant, None) }
+}
+
+/// One item per line.
+fn lines(text: &str) -> Vec<String> {
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    text.lines().filter(|it| !it.trim().is_empty()).map(str::to_string).collect()
+}
+
+/// The files that match, by their names.
+fn matching(directory: &Path, pattern: &str) -> Result<Vec<String>> {
+    let whole = directory.join(pattern);
+    let refused = |what: String| Error::refused(what, None);
+    let paths = glob::glob(&whole.to_string_lossy()).map_err(|error| refused(format!("`{pattern}`: {error}")))?;
+    let mut found = Vec::new();
+    for path in paths {
+        let path = path.map_err(|error| refused(error.to_string()))?;
+        let name = path.to_str().ok_or_else(|| refused(format!("the name of {} is not UTF-8", path.display())))?;
+        found.push(name.to_string());
+    }
+    Ok(found)
+}
+
+fn json(value: &impl serde::Serialize) -> String {
+    serde_json::to_string(value).unwrap_or_else(|_| "null".into())
+}
+
+fn unreadable(error: serde_json::Error) -> Error {
+    Error::Store(store::Error::Sqlite { reason: format!("a schedule can't be read: {error}") })
+}

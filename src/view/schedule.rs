@@ -1,0 +1,118 @@
+//! Schedules: when each fires next, and what became of its last firings.
+
+use super::error::Result;
+use crate::{
+    engine::{Engine, times_of_schedule},
+    model::{FiringState, GroupId, Status, Timestamp},
+    store::{
+        definition,
+        read::{self, GroupFilter},
+        schedule::{self, FiringRow, ScheduleRow},
+    },
+};
+use serde::Serialize;
+
+/// Coming times and firings that are shown.
+const NEXT: usize = 5;
+const LAST: usize = 10;
+
+/// What became of an instant of a schedule.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
+pub struct FiringView {
+    pub instant: Timestamp,
+    pub state: FiringState,
+    /// The group that it started. Null: none, or it is pruned.
+    pub group: Option<GroupId>,
+    pub status: Option<Status>,
+    /// When that was noted.
+    pub at: Timestamp,
+    /// Why it failed, or what was missed.
+    pub detail: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
+pub struct ScheduleView {
+    pub name: String,
+    pub workflow: String,
+    pub file: String,
+    /// Its times as its file says them, such as `0 2 * * * (Europe/Berlin)`.
+    pub times: String,
+    pub paused: bool,
+    /// When it fires next. Null: it is paused, or can't fire.
+    pub next: Option<Timestamp>,
+    /// Its next times.
+    pub upcoming: Vec<Timestamp>,
+    /// Times that it missed, since it was added.
+    pub missed: i64,
+    /// What is wrong with it; empty: nothing.
+    pub problem: String,
+    /// Newest first.
+    pub firings: Vec<FiringView>,
+    pub created: Timestamp,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
+pub struct Schedules {
+    pub schedules: Vec<ScheduleView>,
+}
+
+/// All schedules by their names, each with its last firing and its next time.
+pub fn schedules(engine: &Engine) -> Result<Schedules> {
+    let rows = engine.store().read(schedule::all)?;
+    let views = rows.into_iter().map(|row| view(engine, row, 1, 1));
+    Ok(Schedules { schedules: views.collect::<Result<_>>()? })
+}
+
+/// One schedule with its next five times and its last ten firings.
+pub fn show_schedule(engine: &Engine, name: &str) -> Result<ScheduleView> {
+    let row = engine.store().read(|tx| schedule::get(tx, name))?;
+    view(engine, row, NEXT, LAST)
+}
+
+fn view(engine: &Engine, row: ScheduleRow, next: usize, last: usize) -> Result<ScheduleView> {
+    let store = engine.store();
+    let firings = store.read(|tx| schedule::firings(tx, row.id, last))?;
+    let workflow = store.read(|tx| definition::body(tx, row.definition))?;
+    let workflow: serde_json::Value = serde_json::from_str(&workflow).unwrap_or_default();
+    let (times, upcoming) = match times_of_schedule(&row) {
+        Ok((spec, recurrence)) => {
+            let from = Timestamp(row.cursor.0.max(store.now().0));
+            let coming = std::iter::successors(recurrence.next_after(from), |it| recurrence.next_after(*it));
+            (spec.words(), coming.take(if row.paused { 0 } else { next }).collect())
+        }
+        Err(error) => (error.to_string(), Vec::new()),
+    };
+    let firings = firings.into_iter().map(|it| firing_view(engine, it)).collect::<Result<_>>()?;
+    Ok(ScheduleView {
+        workflow: workflow["id"].as_str().unwrap_or_default().to_string(),
+        name: row.name,
+        file: row.file,
+        times,
+        paused: row.paused,
+        next: row.due,
+        upcoming,
+        missed: row.missed,
+        problem: row.problem,
+        firings,
+        created: row.created,
+    })
+}
+
+/// With the status of the group that it started.
+pub fn firing_view(engine: &Engine, row: FiringRow) -> Result<FiringView> {
+    let before = row.group.map(|it| GroupId(it.0 + 1));
+    let filter = GroupFilter { status: None, limit: 1, before };
+    let found = match row.group {
+        Some(_) => engine.store().read(|tx| read::groups(tx, &filter))?.pop(),
+        None => None,
+    };
+    let found = found.filter(|it| Some(it.id) == row.group);
+    Ok(FiringView {
+        instant: row.instant,
+        state: row.state,
+        group: found.as_ref().map(|it| it.id),
+        status: found.map(|it| it.status),
+        at: row.at,
+        detail: row.detail,
+    })
+}

@@ -1,0 +1,321 @@
+//! Schedules: each instant fires once, whatever happens to the processes and the clock.
+
+mod support {
+    pub mod binary;
+    pub mod plant;
+}
+
+use proptest::prelude::*;
+use std::{
+    collections::BTreeSet,
+    path::Path,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+use support::plant;
+use windlass::{
+    decide::schedule::{CatchUp, Rule, delay, firings},
+    definition::{KnownKinds, parse_file, recurrence::Recurrence},
+    engine::{Engine, ScheduledWorkflow},
+    model::{FiringState, Millis, Monotonic, Status, Timestamp},
+    os::MovableClock,
+    store::{
+        read::{self, GroupFilter},
+        schedule::{self, FiringRow},
+    },
+    view,
+};
+
+const HOUR: i64 = 3_600_000;
+/// 2026-01-01T00:00:00Z
+const NEW_YEAR: i64 = 1_767_225_600_000;
+
+fn open(home: &Path, clock: &Arc<MovableClock>) -> Engine {
+    plant::open_with(home, clock.clone(), |it| it)
+}
+
+fn clock() -> Arc<MovableClock> {
+    Arc::new(MovableClock::new(Timestamp(NEW_YEAR), Monotonic(1_000_000)))
+}
+
+fn add(engine: &Engine, text: &str) -> bool {
+    let file = parse_file(text, "t.yaml", &KnownKinds::new(engine.kinds().names())).unwrap();
+    let new = ScheduledWorkflow {
+        name: file.definition.id.clone(),
+        definition: file.definition,
+        schedule: file.schedule.expect("it has a schedule"),
+        items_from: file.items_from,
+        params: serde_json::json!({}),
+        directory: engine.home().to_str().unwrap().into(),
+        file: "t.yaml".into(),
+        priority: 0,
+        weight: 1,
+    };
+    engine.add_schedule(&new).unwrap()
+}
+
+fn row(engine: &Engine, name: &str) -> schedule::ScheduleRow {
+    engine.store().read(|tx| schedule::get(tx, name)).unwrap()
+}
+
+fn noted(engine: &Engine, name: &str) -> Vec<FiringRow> {
+    let id = row(engine, name).id;
+    engine.store().read(|tx| schedule::firings(tx, id, 10_000)).unwrap()
+}
+
+/// The groups of a schedule, by their keys: each instant has one at most, since a key has one group.
+fn groups(engine: &Engine) -> usize {
+    let filter = GroupFilter { status: None, limit: 100_000, before: None };
+    engine.store().read(|tx| read::groups(tx, &filter)).unwrap().len()
+}
+
+fn eventually<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+    let deadline = Instant::now() + Duration::from_secs(30);
+    loop {
+        if let Some(found) = look() {
+            return found;
+        }
+        assert!(Instant::now() < deadline, "{what}");
+        std::thread::yield_now();
+    }
+}
+
+/// What the daemon does next.
+#[derive(Debug, Clone)]
+enum Deed {
+    /// It works for so many minutes, and looks each of them.
+    Works(u16),
+    /// It is away for so many hours.
+    Away(u16),
+    /// It starts what is due, and crashes before it notes that.
+    Crashes,
+    /// Two processes look at the same time.
+    Both,
+    /// The wall clock is set back by so many minutes.
+    SetBack(u16),
+}
+
+fn deeds() -> impl Strategy<Value = Vec<Deed>> {
+    let deed = prop_oneof![
+        4 => (1u16..40).prop_map(Deed::Works),
+        4 => (1u16..400).prop_map(Deed::Away),
+        2 => Just(Deed::Crashes),
+        2 => Just(Deed::Both),
+        1 => (1u16..180).prop_map(Deed::SetBack),
+    ];
+    proptest::collection::vec(deed, 40..120)
+}
+
+const SPECS: [(&str, &str); 6] = [
+    ("cron: '30 2 * * *', zone: Europe/Berlin", "30 2 * * *"),
+    ("cron: '15 2 * * *', zone: Australia/Lord_Howe", "15 2 * * *"),
+    ("cron: '0 1 * * mon', zone: America/New_York", "0 1 * * mon"),
+    ("cron: '45 */6 * * *', zone: Asia/Kathmandu", "45 */6 * * *"),
+    ("cron: '0 3 * * *', zone: UTC, jitter: 30m", "0 3 * * *"),
+    ("every: 7h", ""),
+];
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: cases(), ..ProptestConfig::default() })]
+    /// A year, or what of it the deeds take, with the daemon up and down and crashes inside of firings.
+    #[test]
+    fn each_instant_fires_once_and_as_catch_up_says(deeds in deeds(), spec in 0usize..6, catch_up in 0usize..3, within in 0usize..2) {
+        let dir = tempfile::tempdir().unwrap();
+        let clock = clock();
+        let engine = open(dir.path(), &clock);
+        let other = open(dir.path(), &clock);
+        let (catch_up, words) = [(CatchUp::None, "none"), (CatchUp::Latest, "latest"), (CatchUp::All, "all")][catch_up];
+        let (within, limit) = [(None, ""), (Some(Millis(30 * HOUR as u64)), ", within: 30h")][within];
+        add(&engine, &format!("id: s\nschedule: {{ {}, catch_up: {words}{limit} }}\nsteps: [{{ name: a, uses: windlass/noop }}]\n", SPECS[spec].0));
+        let first = row(&engine, "s");
+        let (spec, times) = windlass::engine::times_of_schedule(&first).unwrap();
+        let rule = Rule { catch_up, within };
+        let mut model = Model { times, rule, jitter: spec.jitter, cursor: first.cursor, fired: BTreeSet::new(), missed: 0 };
+        let now = || engine.store().now();
+        for deed in &deeds {
+            match deed {
+                Deed::Works(minutes) => for _ in 0..*minutes {
+                    clock.advance(Millis::minutes(1));
+                    engine.fire_due_schedules().unwrap();
+                    model.look(now());
+                },
+                Deed::Away(hours) => {
+                    clock.suspend(Millis::minutes(u64::from(*hours) * 60));
+                    engine.fire_due_schedules().unwrap();
+                    model.look(now());
+                }
+                Deed::Crashes => {
+                    // The submission is there; that it was made is noted by nobody.
+                    for instant in model.due(now()).fire {
+                        engine.backfill_schedule("s", instant, instant).unwrap();
+                        model.fired.insert(instant);
+                    }
+                }
+                Deed::Both => {
+                    clock.advance(Millis::minutes(u64::from(17u8)));
+                    std::thread::scope(|scope| {
+                        for it in [&engine, &other] {
+                            scope.spawn(|| it.fire_due_schedules().unwrap());
+                        }
+                    });
+                    model.look(now());
+                }
+                Deed::SetBack(minutes) => {
+                    clock.set_wall(Timestamp(now().0 - i64::from(*minutes) * 60_000));
+                    engine.fire_due_schedules().unwrap();
+                    model.look(now());
+                }
+            }
+            prop_assert_eq!(groups(&engine), model.fired.len(), "after {:?}", deed);
+            prop_assert_eq!(row(&engine, "s").missed, model.missed as i64, "after {:?}", deed);
+        }
+        let started: BTreeSet<Timestamp> = noted(&engine, "s").iter().filter(|it| it.state == FiringState::Started).map(|it| it.instant).collect();
+        prop_assert!(started.is_subset(&model.fired));
+    }
+}
+
+fn cases() -> u32 {
+    std::env::var("PROPTEST_CASES").ok().and_then(|it| it.parse().ok()).unwrap_or(60)
+}
+
+/// What a schedule is to do, as the sentences of its documentation say.
+struct Model {
+    times: Recurrence,
+    rule: Rule,
+    jitter: Millis,
+    cursor: Timestamp,
+    fired: BTreeSet<Timestamp>,
+    missed: usize,
+}
+
+impl Model {
+    fn instants(&self, now: Timestamp) -> Vec<Timestamp> {
+        let mut found: Vec<Timestamp> = Vec::new();
+        let mut at = self.cursor;
+        while let Some(next) = self.times.next_after(at).filter(|it| (*it + delay("s", *it, self.jitter)) <= now) {
+            found.push(next);
+            at = next;
+        }
+        found.reverse();
+        found
+    }
+
+    fn due(&self, now: Timestamp) -> windlass::decide::schedule::Firings {
+        firings(self.instants(now), now, self.rule)
+    }
+
+    fn look(&mut self, now: Timestamp) {
+        let found = self.due(now);
+        self.cursor = self.instants(now).first().copied().unwrap_or(self.cursor);
+        self.missed += found.missed;
+        self.fired.extend(found.fire);
+    }
+}
+
+#[test]
+fn a_worker_fires_a_schedule_when_its_time_comes_and_runs_what_it_starts() {
+    let dir = tempfile::tempdir().unwrap();
+    let clock = clock();
+    let engine = open(dir.path(), &clock);
+    assert!(add(&engine, "id: tick\nschedule: { every: 1h }\nsteps: [{ name: a, run: 'echo x >> ran' }]\n"));
+    assert!(
+        !add(&engine, "id: tick\nschedule: { every: 1h }\nsteps: [{ name: a, run: 'echo y >> ran' }]\n"),
+        "the same name"
+    );
+    let worker = plant::worker(&engine, 1);
+    clock.advance(Millis(HOUR as u64));
+    let group = eventually("it fires", || noted(&engine, "tick").first().and_then(|it| it.group));
+    assert_eq!(plant::wait(&engine, &worker, group), Status::Completed);
+    assert_eq!(std::fs::read_to_string(dir.path().join("ran")).unwrap(), "y\n");
+    let shown = view::show_schedule(&engine, "tick").unwrap();
+    assert_eq!((shown.upcoming.len(), shown.firings[0].status), (5, Some(Status::Completed)));
+    worker.stop(Millis::seconds(5));
+}
+
+#[test]
+fn an_item_command_runs_as_a_step_and_each_of_its_lines_becomes_a_run() {
+    let dir = tempfile::tempdir().unwrap();
+    let clock = clock();
+    let engine = open(dir.path(), &clock);
+    add(
+        &engine,
+        "id: lines\nschedule: { every: 1h }\nitems_from: { command: \"printf 'a b\\nc\\n'\" }\nsteps: [{ name: a, run: 'echo {{ item }} >> ran' }]\n",
+    );
+    add(
+        &engine,
+        "id: broken\nschedule: { every: 1h }\nitems_from: { command: 'echo no; exit 3' }\nsteps: [{ name: a, run: 'echo {{ item }}' }]\n",
+    );
+    let worker = plant::worker(&engine, 1);
+    clock.advance(Millis(HOUR as u64));
+    let started = |name: &str| noted(&engine, name).into_iter().find(|it| it.state != FiringState::Collecting);
+    let firing = eventually("it starts", || started("lines"));
+    assert_eq!(plant::wait(&engine, &worker, firing.group.unwrap()), Status::Completed);
+    let ran = std::fs::read_to_string(dir.path().join("ran")).unwrap();
+    assert_eq!(ran.lines().collect::<BTreeSet<_>>(), BTreeSet::from(["a b", "c"]));
+    let failed = eventually("it fails", || started("broken"));
+    assert_eq!(failed.state, FiringState::Failed);
+    let problems = view::status(&engine, None).unwrap().problems;
+    assert!(
+        problems.iter().any(|it| it.text.contains("`broken`") && it.text.contains("command for its items failed")),
+        "{problems:?}"
+    );
+    worker.stop(Millis::seconds(5));
+}
+
+#[test]
+fn files_and_lists_of_items_are_read_when_it_fires() {
+    let dir = tempfile::tempdir().unwrap();
+    let clock = clock();
+    let engine = open(dir.path(), &clock);
+    for (name, from) in [("glob", "glob: 'in/*.csv'"), ("file", "file: list.txt"), ("list", "list: [x, y]")] {
+        add(
+            &engine,
+            &format!(
+                "id: {name}\nschedule: {{ every: 1h }}\nitems_from: {{ {from} }}\nsteps: [{{ name: a, run: 'echo {{{{ item }}}}' }}]\n"
+            ),
+        );
+    }
+    std::fs::create_dir(dir.path().join("in")).unwrap();
+    for name in ["in/a.csv", "in/b.csv", "in/c.txt"] {
+        std::fs::write(dir.path().join(name), "").unwrap();
+    }
+    let runs = |name: &str| {
+        let group = noted(&engine, name)[0].group;
+        group.map(|id| engine.store().read(|tx| read::show_group(tx, id)).unwrap().group.runs)
+    };
+    clock.advance(Millis(HOUR as u64));
+    engine.fire_due_schedules().unwrap();
+    assert_eq!((runs("glob"), runs("list")), (Some(2), Some(2)));
+    let missing = &noted(&engine, "file")[0];
+    assert!(missing.state == FiringState::Failed && missing.detail.contains("list.txt"), "{missing:?}");
+    std::fs::write(dir.path().join("list.txt"), "one\n\ntwo\nthree\n").unwrap();
+    std::fs::remove_file(dir.path().join("in/a.csv")).unwrap();
+    std::fs::remove_file(dir.path().join("in/b.csv")).unwrap();
+    clock.advance(Millis(HOUR as u64));
+    engine.fire_due_schedules().unwrap();
+    assert_eq!((runs("file"), runs("glob")), (Some(3), None));
+    assert_eq!(noted(&engine, "glob")[0].detail, "no items");
+    assert_eq!(row(&engine, "file").problem, "", "the next firing went well");
+}
+
+#[test]
+fn a_paused_schedule_fires_nothing_and_catches_nothing_up_when_it_is_resumed() {
+    let dir = tempfile::tempdir().unwrap();
+    let clock = clock();
+    let engine = open(dir.path(), &clock);
+    add(&engine, "id: s\nschedule: { every: 1h, catch_up: all }\nsteps: [{ name: a, uses: windlass/noop }]\n");
+    assert!(engine.pause_schedule("s").unwrap() && !engine.pause_schedule("s").unwrap());
+    clock.advance(Millis(5 * HOUR as u64 + 60_000));
+    engine.fire_due_schedules().unwrap();
+    assert!(engine.resume_schedule("s").unwrap() && !engine.resume_schedule("s").unwrap());
+    engine.fire_due_schedules().unwrap();
+    assert_eq!(groups(&engine), 0);
+    assert_eq!(engine.run_schedule("s").unwrap().state, FiringState::Started, "by hand it runs at any time");
+    clock.advance(Millis(HOUR as u64));
+    engine.fire_due_schedules().unwrap();
+    assert_eq!(groups(&engine), 2);
+    assert_eq!(engine.backfill_schedule("s", Timestamp(NEW_YEAR), Timestamp(NEW_YEAR + 6 * HOUR)).unwrap().len(), 6);
+    assert_eq!(groups(&engine), 7, "the last of them had fired");
+    engine.remove_schedule("s").unwrap();
+    assert!(engine.store().read(|tx| schedule::get(tx, "s")).is_err());
+}
