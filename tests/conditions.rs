@@ -213,6 +213,11 @@ fn a_cancelled_group_ends_with_its_clean_up() {
     assert_eq!(book.claims("*", 9).len(), 0, "its need has not ended yet");
     assert_eq!(book.settle(&work, Settlement::Cancelled { record: record("stopped") }), Held::Yes);
     book.check();
+    let why = book.store.read(|tx| read::why(tx, StepId(2))).unwrap();
+    assert!(
+        why.ready && !why.group_cancelling && why.unmet.is_empty(),
+        "the cancel is no reason why it waits: {why:?}"
+    );
     let clean = book.claim("*");
     assert_eq!(book.type_name(&clean), "clean");
     book.cancel(group);

@@ -226,3 +226,22 @@ impl Submission {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::After;
+
+    #[test]
+    fn what_a_step_says_of_conditions_and_failure_is_read_as_in_a_file() {
+        let tried = Step::command("try", "exit 1").when("size(item) > 3").allow_failure();
+        let alarm = Step::command("alarm", "echo alarm").after_failure();
+        let clean = Step::command("clean", "rm -rf work").needs(["try"]).after_any().run_on_cancel();
+        let workflow = Workflow::builder("a").step(tried).step(alarm).step(clean).build();
+        let read = definition::parse(&workflow.text, &workflow.source, &KnownKinds::default()).unwrap();
+        let [tried, alarm, clean] = &read.steps[..] else { panic!("{read:?}") };
+        assert_eq!(tried.when.as_ref().map(|it| it.source()), Some("size(item) > 3"));
+        assert!(tried.allow_failure && clean.on_cancel_run);
+        assert_eq!((alarm.after, clean.after, &clean.needs[..]), (After::Failure, After::Always, &[0][..]));
+    }
+}

@@ -46,7 +46,7 @@ pub struct Why {
     pub step: StepRow,
     pub run: RunId,
     pub group: GroupId,
-    /// Needs that are neither COMPLETED nor SKIPPED.
+    /// Needs that have not ended; of a step that has ended itself, those that are neither COMPLETED nor SKIPPED.
     pub unmet: Vec<StepNeed>,
     /// Set while it waits for this time.
     pub due: Option<Timestamp>,
@@ -57,6 +57,7 @@ pub struct Why {
     pub group_paused: bool,
     /// What the paused group waits for.
     pub group_waits_for: Option<String>,
+    /// Its group is being cancelled, and it is not a step that runs because of that.
     pub group_cancelling: bool,
     /// Its group is not acknowledged, or its first steps are not ready yet.
     pub group_opening: bool,
@@ -73,7 +74,8 @@ pub fn why(tx: &ReadTx, id: StepId) -> Result<Why> {
     let step = find(tx, id)?;
     let found = tx.row(
         formatcp!("SELECT s.run_id, s.group_id, CASE s.state WHEN 1 THEN s.due END, s.scope, s.key_id, s.type_id, k.name, g.paused,
-                g.cancelling, g.phase = {PHASE_BUILDING} OR d.opened < s.run_id, t.paused,
+                g.cancelling AND NOT coalesce((SELECT json_extract(w.shape, '$.steps[' || s.no || '].on_cancel_run')
+                    FROM definition w WHERE w.id = d.definition_id), 0), g.phase = {PHASE_BUILDING} OR d.opened < s.run_id, t.paused,
                 EXISTS (SELECT 1 FROM ready q WHERE q.queue IN (0, t.queue) AND q.priority = s.priority
                            AND q.group_id = s.group_id AND q.step_id = s.id),
                 EXISTS (SELECT 1 FROM cancel_request c WHERE c.step_id = s.id),
@@ -110,8 +112,7 @@ pub fn why(tx: &ReadTx, id: StepId) -> Result<Why> {
         },
     )?;
     let (mut why, (key, step_type, scope)) = found.ok_or_else(|| Error::not_found(id))?;
-    why.unmet =
-        needs(tx, id)?.into_iter().filter(|it| !matches!(it.status, Status::Completed | Status::Skipped)).collect();
+    why.unmet = unmet(tx, &why.step)?;
     if let (Some(facts), Some(key)) = (&mut why.key, key) {
         facts.holder = resource_lock::holder_of(tx, &facts.name)?;
         facts.file_only = resource_lock::is_left_behind(tx, KeyId(key))?;
@@ -138,6 +139,15 @@ pub fn why(tx: &ReadTx, id: StepId) -> Result<Why> {
     }
     why.takers = takers(tx, &why.step.step_type, why.group)?;
     Ok(why)
+}
+
+/// The needs that hold a step up, or that ended it. A step that follows a failure needs no success.
+fn unmet(tx: &ReadTx, step: &StepRow) -> Result<Vec<StepNeed>> {
+    let unmet = |need: &StepNeed| match step.status.is_terminal() {
+        true => !matches!(need.status, Status::Completed | Status::Skipped),
+        false => !need.status.is_terminal(),
+    };
+    Ok(needs(tx, step.id)?.into_iter().filter(unmet).collect())
 }
 
 /// Live workers' pools for a type: their own, or `*` where they have none.
