@@ -29,6 +29,7 @@ const WIDE: usize = 100;
 fn main() {
     let rows = std::env::var("WINDLASS_ROWS").ok().and_then(|it| it.parse().ok()).unwrap_or(1_000_000);
     claims(rows);
+    groups(rows);
     drain(100_000.min(rows));
 }
 
@@ -92,6 +93,45 @@ fn claims(rows: usize) {
         "  {rows} each pending, completed, delayed; {} in line      {large:.2} us, ratio {:.2}",
         rows / 10,
         large / small
+    );
+}
+
+/// The cost of a claimed step where many groups take turns, with little and with much in them.
+fn groups(rows: usize) {
+    const GROUPS: usize = 1000;
+    let [small, large] = [GROUPS * WIDE / 100, rows].map(|steps| {
+        let book = Book::new();
+        for _ in 0..GROUPS {
+            let shape = Shape {
+                steps: (0..steps.div_ceil(GROUPS).min(WIDE)).map(|_| step("work", &[])).collect(),
+                hooks: vec![],
+            };
+            let runs = steps.div_ceil(GROUPS * shape.steps.len());
+            book.submit_with(&shape, &vec!["item"; runs], 0, &[]);
+        }
+        book
+    });
+    let mut times = [Vec::new(), Vec::new()];
+    let meters = [Meter::of(&small.store), Meter::of(&large.store)];
+    for round in 0..ROUNDS + 20 {
+        for (at, book) in [&small, &large].into_iter().enumerate() {
+            let begun = meters[at].read(&book.store);
+            let claimed = book.store.claim(any(BATCH)).expect("the claim succeeds");
+            let took = meters[at].read(&book.store) - begun;
+            assert_eq!(claimed.len(), BATCH);
+            give_back(&book.store, claimed);
+            if round >= 20 {
+                times[at].push(took as f64 / BATCH as f64 / 1000.0);
+            }
+        }
+    }
+    let [few, many] = times.map(median);
+    println!("the same of {GROUPS} groups that take turns:");
+    println!("  {} pending                                        {few:.2} us", small.count("ready"));
+    println!(
+        "  {} pending                                        {many:.2} us, ratio {:.2}",
+        large.count("ready"),
+        many / few
     );
 }
 
