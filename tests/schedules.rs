@@ -12,7 +12,7 @@ use std::{
     sync::Arc,
     time::{Duration, Instant},
 };
-use support::plant;
+use support::{binary::Windlass, plant};
 use windlass::{
     decide::schedule::{CatchUp, Rule, delay, firings},
     definition::{KnownKinds, parse_file, recurrence::Recurrence},
@@ -318,4 +318,59 @@ fn a_paused_schedule_fires_nothing_and_catches_nothing_up_when_it_is_resumed() {
     assert_eq!(groups(&engine), 7, "the last of them had fired");
     engine.remove_schedule("s").unwrap();
     assert!(engine.store().read(|tx| schedule::get(tx, "s")).is_err());
+}
+
+/// `TEST_KILLS=300` kills more often.
+#[test]
+fn kills_of_workers_lose_no_instant_and_start_none_twice() {
+    let dir = tempfile::tempdir().unwrap();
+    let home = dir.path().join("home");
+    let file = dir.path().join("tick.yaml");
+    std::fs::write(
+        &file,
+        "id: tick\nschedule: { every: 1s, catch_up: all }\nsteps: [{ name: a, uses: windlass/noop }]\n",
+    )
+    .unwrap();
+    let windlass = || Windlass::on(&home);
+    let added: serde_json::Value =
+        serde_json::from_str(&windlass().args(["schedule", "add"]).arg(&file).arg("--json").ends(0).out).unwrap();
+    let begun = added["created"].as_i64().unwrap();
+    let kills = std::env::var("TEST_KILLS").ok().and_then(|it| it.parse().ok()).unwrap_or(12);
+    let worker = || worker(&home);
+    let fired = || {
+        let shown = windlass().args(["schedule", "show", "tick", "--json"]).ends(0).out;
+        serde_json::from_str::<serde_json::Value>(&shown).unwrap()["firings"][0]["instant"].as_i64()
+    };
+    let mut other = worker();
+    let mut seen = fired();
+    for kill in 0..kills {
+        let mut killed = worker();
+        // Each is killed where it has just fired, or is about to.
+        eventually("something fires", || (fired() > seen).then_some(()));
+        seen = fired();
+        killed.kill().unwrap();
+        if kill % 3 == 0 {
+            other.kill().unwrap();
+            other = worker();
+        }
+    }
+    let last = eventually("the schedule catches up", || fired().filter(|it| Some(*it) > seen));
+    other.kill().unwrap();
+    drop(other);
+    windlass().args(["schedule", "pause", "tick"]).ends(0);
+    windlass().args(["worker", "--until-idle"]).ends(0);
+    windlass().args(["doctor"]).ends(0);
+    let engine = plant::open(&home);
+    let instants: BTreeSet<i64> = noted(&engine, "tick").iter().map(|it| it.instant.0).collect();
+    let kept: Vec<i64> = (1..).map(|it| begun + it * 1_000).take_while(|it| *it <= last).collect();
+    // The record has the newest hundred.
+    let newest: BTreeSet<i64> = kept.iter().rev().take(90).copied().collect();
+    assert!(newest.is_subset(&instants), "lost: {:?}", newest.difference(&instants));
+    let all = i64::try_from(groups(&engine)).unwrap();
+    let expected = (instants.iter().max().unwrap() - begun) / 1_000;
+    assert_eq!(all, expected, "one group for each instant");
+}
+
+fn worker(home: &Path) -> support::binary::Running {
+    Windlass::on(home).args(["worker", "--pool", "*=1"]).silent().spawn().unwrap()
 }
