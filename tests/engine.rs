@@ -589,3 +589,17 @@ fn a_hook_of_a_built_in_kind_ends_at_its_timeout() {
     let hooks = shop.engine.store().read(|tx| store::read::show_group(tx, group)).unwrap().failed_hooks;
     assert!(hooks.len() == 1 && hooks[0].detail.contains("timed out after 100ms"), "{hooks:?}");
 }
+
+#[test]
+fn a_windlass_in_a_step_or_a_hook_means_the_home_that_runs_it() {
+    let shop = Shop::new();
+    let _worker = shop.worker(1);
+    let text = "id: own\nsteps: [{ name: a, run: 'printf %s \"$WINDLASS_HOME\" > step' }]\nhooks: { group_end: [{ name: h, run: 'printf %s \"$WINDLASS_HOME\" > hook' }] }\n";
+    let group = shop.submit(text, &[""]);
+    assert_eq!(shop.wait(group).status, Status::Completed);
+    eventually("the hook runs", || fs::read_to_string(shop.path("hook")).is_ok_and(|it| !it.is_empty()));
+    let home = shop.dir.path().to_str().unwrap();
+    for name in ["step", "hook"] {
+        assert_eq!(fs::read_to_string(shop.path(name)).unwrap(), home, "{name}");
+    }
+}

@@ -150,6 +150,7 @@ fn environment(
         .collect::<serde_json::Map<_, _>>()
         .into();
     let own = [
+        ("WINDLASS_HOME", input.home.to_string_lossy().into_owned()),
         ("WINDLASS_GROUP", input.group.to_string()),
         ("WINDLASS_RUN", input.run.to_string()),
         ("WINDLASS_STEP", input.step.to_string()),

@@ -65,6 +65,7 @@ fn attempt(cx: &StepContext, definition: DefinitionId, worker: &str, handler: &s
 fn pool_spec(cx: &StepContext, worker: &str) -> Option<PoolSpec> {
     let definition = cx.definition.workers.get(worker)?;
     let mut env = environment_passed_on();
+    env.push(("WINDLASS_HOME".into(), cx.input.home.clone().into()));
     for (name, value) in &definition.env {
         let value = value.clone().map(Into::into).or_else(|| env::var_os(name));
         env.retain(|it| it.0 != name.as_str());
