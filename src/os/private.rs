@@ -1,14 +1,14 @@
 //! Directories and files that only their owner may look into, whatever the umask says.
 
-use rustix::fs::{AtFlags, CWD, StatxFlags, statx};
 use std::{
+    ffi::OsString,
     fs::{self, DirBuilder, OpenOptions, Permissions},
     io,
     os::unix::{
-        ffi::OsStrExt,
+        ffi::{OsStrExt, OsStringExt},
         fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt},
     },
-    path::Path,
+    path::{Path, PathBuf},
 };
 
 /// Makes a directory and those above it that are missing, with mode 0700. Those that are there stay as they are.
@@ -32,38 +32,51 @@ pub fn remove_tree(dir: &Path) -> io::Result<()> {
     match fs::symlink_metadata(dir) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
         Err(error) => return Err(error),
-        Ok(_) => refuse_mounts(dir, mount_of(dir.parent().unwrap_or(dir)))?,
+        Ok(_) => {}
+    }
+    if let Some(mount) = mount_inside(dir)? {
+        let what = format!("{} is a mount point", mount.display());
+        return Err(io::Error::new(io::ErrorKind::ResourceBusy, what));
     }
     if fs::remove_dir_all(dir).is_ok() {
         return Ok(());
     }
     open_up(dir)?;
-    // What could not be read before may have one.
-    refuse_mounts(dir, mount_of(dir.parent().unwrap_or(dir)))?;
     fs::remove_dir_all(dir)
 }
 
-fn refuse_mounts(dir: &Path, outside: Option<u64>) -> io::Result<()> {
-    if !fs::symlink_metadata(dir)?.is_dir() {
-        return Ok(());
-    }
-    if mount_of(dir) != outside {
-        let what = format!("{} is a mount point", dir.display());
-        return Err(io::Error::new(io::ErrorKind::ResourceBusy, what));
-    }
-    let Ok(entries) = fs::read_dir(dir) else { return Ok(()) };
-    entries.flatten().try_for_each(|entry| refuse_mounts(&entry.path(), outside))
+/// What is mounted on a directory or below it. None as well where the system has no list of mounts.
+fn mount_inside(dir: &Path) -> io::Result<Option<PathBuf>> {
+    let Ok(mounts) = fs::read("/proc/self/mountinfo") else { return Ok(None) };
+    let parent = fs::canonicalize(dir.parent().unwrap_or(dir))?;
+    let real = dir.file_name().map_or(parent.clone(), |name| parent.join(name));
+    // proc(5): the fifth field is the mount point, in which blanks and backslashes are octal.
+    let points = mounts.split(|it| *it == b'\n').filter_map(|line| line.split(|it| *it == b' ').nth(4));
+    Ok(points.map(unescaped).find(|it| it.starts_with(&real)))
 }
 
-/// The mount that a file is in. None: the system does not say (Linux before 5.8).
-fn mount_of(path: &Path) -> Option<u64> {
-    let found = statx(CWD, path, AtFlags::SYMLINK_NOFOLLOW | AtFlags::NO_AUTOMOUNT, StatxFlags::MNT_ID).ok()?;
-    (found.stx_mask & StatxFlags::MNT_ID.bits() != 0).then_some(found.stx_mnt_id)
+fn unescaped(field: &[u8]) -> PathBuf {
+    let mut bytes = Vec::with_capacity(field.len());
+    let mut rest = field;
+    while let Some((first, after)) = rest.split_first() {
+        let octal = after.get(..3).filter(|it| *first == b'\\' && it.iter().all(|it| matches!(it, b'0'..=b'7')));
+        match octal {
+            Some(digits) => {
+                bytes.push(digits.iter().fold(0u8, |value, it| value.wrapping_mul(8).wrapping_add(it - b'0')));
+                rest = &after[3..];
+            }
+            None => {
+                bytes.push(*first);
+                rest = after;
+            }
+        }
+    }
+    PathBuf::from(OsString::from_vec(bytes))
 }
 
 /// Takes for the owner every right to a directory and to those below it. Links are not followed.
 pub fn open_up(dir: &Path) -> io::Result<()> {
-    if !fs::symlink_metadata(dir)?.is_dir() || mount_of(dir) != dir.parent().and_then(mount_of) {
+    if !fs::symlink_metadata(dir)?.is_dir() {
         return Ok(());
     }
     fs::set_permissions(dir, Permissions::from_mode(0o700))?;
@@ -123,6 +136,36 @@ mod tests {
         open_up(&path("top")).unwrap();
         let mode = |name: &str| fs::metadata(path(name)).unwrap().mode() & 0o777;
         assert_eq!((mode("top"), mode("top/deep"), mode("other")), (0o700, 0o700, 0o500));
+    }
+
+    #[test]
+    fn a_deep_tree_is_removed_and_one_that_is_gone_is_no_error() {
+        let dir = tempfile::tempdir().unwrap();
+        let top = dir.path().join("top");
+        fs::create_dir(&top).unwrap();
+        // Longer than a path may be.
+        let mut here = fs::File::open(&top).unwrap();
+        for _ in 0..400 {
+            let name = "abcdefghijklmnopq";
+            rustix::fs::mkdirat(&here, name, rustix::fs::Mode::RWXU).unwrap();
+            let flags = rustix::fs::OFlags::RDONLY | rustix::fs::OFlags::DIRECTORY;
+            here = rustix::fs::openat(&here, name, flags, rustix::fs::Mode::empty()).unwrap().into();
+        }
+        remove_tree(&top).unwrap();
+        assert!(!top.exists());
+        remove_tree(&top).unwrap();
+    }
+
+    #[test]
+    fn a_mount_point_is_read_as_the_system_writes_it() {
+        for (field, path) in
+            [("/tmp/a", "/tmp/a"), ("/a\\040b\\134c", "/a b\\c"), ("/x\\", "/x\\"), ("/\\303\\244", "/ä")]
+        {
+            assert_eq!(unescaped(field.as_bytes()), Path::new(path), "{field}");
+        }
+        assert!(mount_inside(Path::new("/")).unwrap().is_some());
+        let dir = tempfile::tempdir().unwrap();
+        assert_eq!(mount_inside(dir.path()).unwrap(), None);
     }
 
     #[test]
