@@ -191,7 +191,8 @@ steps:
     assert_eq!(shown["allowed_failures"], 1);
     let said = ends(&place, 0, &["show", "r1"]);
     assert!(said.contains("1 allowed failure"), "{said}");
-    assert_eq!(place.json(&["show", "g1"])["allowed_failures"], 1);
+    let group = place.json(&["show", "g1"]);
+    assert_eq!((&group["allowed_failures"], &group["failure_kinds"]), (&1.into(), &serde_json::json!([])));
 }
 
 fn run_on_cancel(after: After, needs: &[usize]) -> ShapeStep {

@@ -34,10 +34,14 @@ pub fn failures(tx: &ReadTx, group: GroupId, after: Option<RunId>, limit: usize)
         params![group.0, after.map_or(0, |it| it.0), limit as i64],
         |row| row.get(0).map(RunId),
     )?;
+    let allowed = may_fail(tx, group)?;
     let mut found = Vec::new();
     for run in runs {
         let item = tx.row("SELECT item FROM item WHERE run_id = ?1", [run.0], |row| row.get::<String>(0))?;
-        for step in steps_of_run(tx, run)?.into_iter().filter(|it| it.status == Status::Failed) {
+        for step in steps_of_run(tx, run)? {
+            if step.status != Status::Failed || allowed.contains(&step.no) {
+                continue;
+            }
             found.push(Failure {
                 run,
                 step: step.id,
@@ -68,15 +72,17 @@ pub struct FailureKind {
 
 /// What failed in a group, the most frequent first, at most `limit` kinds. Walks over its failed steps, whatever else it has.
 pub fn failure_kinds(tx: &ReadTx, group: GroupId, limit: usize) -> Result<Vec<FailureKind>> {
+    let allowed = serde_json::json!(may_fail(tx, group)?).to_string();
     // With `min(s.id)` the other columns are those of the first step.
     let kinds = tx.rows(
         formatcp!(
             "SELECT min(s.id), s.run_id, count(*), a.detail
            FROM step s LEFT JOIN attempt a ON a.step_id = s.id AND a.token = s.token
           WHERE s.group_id = ?1 AND s.state = {STEP_FAILED} AND s.state IN ({STEP_FAILED}, {STEP_CANCELLED})
+            AND s.no NOT IN (SELECT value FROM json_each(?3))
           GROUP BY s.no, json_extract(a.detail, '$.outcome') ORDER BY count(*) DESC, min(s.id) LIMIT ?2"
         ),
-        params![group.0, limit as i64],
+        params![group.0, limit as i64, allowed],
         |row| Ok((StepId(row.get(0)?), RunId(row.get(1)?), row.get::<i64>(2)?, row.get::<Option<String>>(3)?)),
     )?;
     let whole = |(step, run, runs, detail): (StepId, RunId, i64, Option<String>)| {
@@ -91,6 +97,16 @@ pub fn failure_kinds(tx: &ReadTx, group: GroupId, limit: usize) -> Result<Vec<Fa
         })
     };
     kinds.into_iter().map(whole).collect()
+}
+
+/// The numbers of the steps of a group that are allowed to fail.
+fn may_fail(tx: &ReadTx, group: GroupId) -> Result<Vec<i64>> {
+    tx.rows(
+        "SELECT s.key FROM group_detail d JOIN definition w ON w.id = d.definition_id, json_each(w.shape, '$.steps') s
+          WHERE d.group_id = ?1 AND json_extract(s.value, '$.allow_failure')",
+        [group.0],
+        |row| row.get(0),
+    )
 }
 
 /// How many steps of a group failed and were allowed to.
