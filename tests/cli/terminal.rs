@@ -118,7 +118,7 @@ fn a_person_is_asked_before_a_vector_database_is_deleted() {
     place.write("doc.md", "# Winches\n\nA winch pulls.\n");
     place.ok(&["ingest", "doc.md"]);
     let database = place.path().join("home/vectors/default.db");
-    for (answer, code, left) in [("n\n", 2, true), ("\n", 2, true), ("y\n", 0, false)] {
+    for (answer, code, left) in [("n\n", 6, true), ("\n", 6, true), ("y\n", 0, false)] {
         let mut terminal = Terminal::start(&place, 80, &["db", "delete", "default"]);
         terminal.until("it asks", |rows| !with(rows, "Delete `default` with 1 document for good?").is_empty());
         assert!(database.exists());
