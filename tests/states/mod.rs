@@ -39,8 +39,8 @@ pub fn wrong(contributing: &str, sources: &[(PathBuf, &str)]) -> Vec<String> {
 /// The files that the section lists, relative to `src/`.
 fn listed(contributing: &str) -> BTreeSet<PathBuf> {
     let section = contributing.split("**A state of a step.**").nth(1).expect("a section on states");
-    let list = section.split("\n\n").find(|part| part.starts_with("- ")).expect("a list of files");
-    let words = list.split('`').skip(1).step_by(2).filter(|word| word.ends_with(".rs"));
+    let table = section.split("\n\n").find(|part| part.starts_with("| ")).expect("a table of files");
+    let words = table.split('`').skip(1).step_by(2).filter(|word| word.ends_with(".rs"));
     words.map(PathBuf::from).collect()
 }
 
