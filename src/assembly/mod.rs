@@ -10,7 +10,7 @@ use crate::{
     observe::Metrics,
     os::{clock::SystemClock, error_kind::kind_of, file_system, ownership, private},
     settings::{self, JudgedHome, Settings},
-    store::{self, Store, elsewhere::Lookout},
+    store::{self, Store, elsewhere::IssuedNumbers},
 };
 use std::{
     fs, io,
@@ -112,11 +112,11 @@ fn open_store(settings: &Settings) -> Result<Store> {
         settings::Durability::Normal => store::Durability::Normal,
     };
     let home = settings.home.clone();
-    let lookout = Lookout::new(move |engine, databases| {
+    let issued = IssuedNumbers::new(move |engine, databases| {
         [engine::numbers_in(&home), newest_runs(&home, engine, databases)].concat()
     });
     let path = settings.home.join(DATABASE);
-    let options = store::Options { durability, lookout: Some(lookout), ..store::Options::new(path) };
+    let options = store::Options { durability, issued: Some(issued), ..store::Options::new(path) };
     let ballast = Ballast::new(&settings.home.join(Ballast::NAME), settings.ballast, settings.disk_reserve);
     loop {
         match Store::open(&options, Arc::new(SystemClock)) {
@@ -131,7 +131,7 @@ fn open_store(settings: &Settings) -> Result<Store> {
 #[cfg(feature = "ingest")]
 use crate::ingest::newest_runs;
 #[cfg(not(feature = "ingest"))]
-fn newest_runs(_home: &Path, _engine: &str, _databases: &[PathBuf]) -> Vec<store::elsewhere::Sighting> {
+fn newest_runs(_home: &Path, _engine: &str, _databases: &[PathBuf]) -> Vec<store::elsewhere::FoundNumber> {
     Vec::new()
 }
 

@@ -26,19 +26,19 @@ pub struct Args {
 enum Command {
     /// List all vector databases of this home
     List,
-    /// Show the counts, sizes, embedder and sources of one
+    /// Show the counts, sizes, embedder and sources of a vector database
     Info {
         #[command(flatten)]
         which: Which,
     },
-    /// List the documents of one, by source and URI
+    /// List the documents of a vector database, by source and URI
     Documents {
         #[command(flatten)]
         which: Which,
         #[command(flatten)]
         page: DocumentPage,
     },
-    /// Remove documents from one, by URI or path
+    /// Remove documents from a vector database, by URI or path
     Remove {
         /// Such as https://host/a.md, or the path of a file
         #[arg(required = true, value_name = "URI")]
@@ -50,7 +50,7 @@ enum Command {
         #[arg(long, default_value = "default", value_name = "NAME")]
         source: String,
     },
-    /// Delete one with everything in it
+    /// Delete a vector database with everything in it
     Delete {
         /// A name, or a path to a file
         #[arg(required_unless_present = "named", conflicts_with = "named")]
@@ -58,18 +58,18 @@ enum Command {
         /// The same as the argument
         #[arg(long = "db", value_name = "NAME", hide = true)]
         named: Option<String>,
-        /// Documents, which `remove` is for
+        /// Documents to remove; only accepted to point to `remove`
         #[arg(hide = true)]
         documents: Vec<String>,
         /// Do not ask for confirmation at a terminal
         #[arg(long)]
         yes: bool,
     },
-    /// Read all of one and check for damage
+    /// Read a whole vector database and check it for damage
     Check {
         #[command(flatten)]
         which: Which,
-        /// Remove what is damaged; the next `windlass ingest` restores it
+        /// Remove damaged documents; the next `windlass ingest` restores them
         #[arg(long)]
         repair: bool,
     },
@@ -81,7 +81,7 @@ struct Which {
     /// A name, or a path to a file [default: the setting `database`]
     #[arg(add = ArgValueCompleter::new(super::complete::databases))]
     db: Option<String>,
-    /// The same as the argument, as other commands have it
+    /// The same as the argument, for consistency with other commands
     #[arg(long = "db", value_name = "NAME", hide = true, conflicts_with = "db")]
     named: Option<String>,
 }
@@ -98,10 +98,10 @@ pub struct DocumentPage {
     /// Only documents that match, such as 'source = "manuals"'
     #[arg(long, value_name = "EXPR")]
     filter: Option<String>,
-    /// The maximum number
+    /// Maximum number of documents
     #[arg(long, default_value_t = 50, value_name = "N")]
     limit: u64,
-    /// How many to skip
+    /// Number of documents to skip
     #[arg(long, default_value_t = 0, value_name = "N")]
     offset: u64,
 }
@@ -226,7 +226,7 @@ fn check(cx: &Context, db: Option<&str>) -> Result<()> {
     }
 }
 
-/// The findings of a check, for people.
+/// The problems that a check found, worded for people.
 pub fn problems_of(report: &CheckReport) -> Vec<String> {
     let found = serde_json::to_value(report).unwrap_or_default();
     let counts = found.as_object().into_iter().flatten().filter(|(_, it)| it.as_u64().is_some_and(|it| it > 0));

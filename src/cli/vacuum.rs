@@ -16,19 +16,19 @@ use clap_complete::engine::ArgValueCompleter;
 
 /// Free the unused space of a vector database
 ///
-/// Waits until no other process writes to it. Searches continue meanwhile.
+/// Waits until no other process is writing to the database. Searches keep working.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// The vector database: a name, or a path to its file
     #[arg(value_name = "DB", add = ArgValueCompleter::new(super::complete::databases), required_unless_present = "all", conflicts_with = "all")]
     db: Option<String>,
-    /// Every vector database of this home; skips locked ones
+    /// Vacuum every vector database of this home; skip locked ones
     #[arg(long)]
     all: bool,
-    /// Give up after this time if another process writes; 0s does not wait at all
+    /// Give up after this time if another process is writing; 0s: don't wait
     #[arg(long, value_name = "TIME")]
     max_wait: Option<Millis>,
-    /// Clear the lock's row first; the history records it
+    /// Clear the lock's row first; the history records this
     #[arg(long)]
     force: bool,
 }
@@ -98,7 +98,7 @@ fn tell(cx: &Context, named: &Named, report: &VacuumReport) -> Result<()> {
     let VacuumReport { bytes_before, bytes_after, log_emptied } = *report;
     cx.output.line(format!("`{}`: {} before, {} now", named.name, size(bytes_before), size(bytes_after)))?;
     if !log_emptied {
-        cx.output.note("a reader keeps its log in use; the log shrinks when that reader is done");
+        cx.output.note("a reader is still using its log; the log shrinks when that reader is done");
     }
     Ok(())
 }

@@ -25,7 +25,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// How often is looked whether the group is paused.
+/// How often to check whether the group is paused.
 const LOOK: Duration = Duration::from_millis(200);
 /// Failures, and kinds of failures, that are shown one by one.
 const FAILURES: usize = 10;
@@ -233,7 +233,7 @@ fn report(cx: &Context, engine: &Engine, end: GroupEnd) -> Result<()> {
 pub fn took(worked: Millis, whole: Millis) -> String {
     let idle = whole.0.saturating_sub(worked.0);
     match idle > 2_000.max(worked.0 / 10) {
-        true => format!("{} of work, {} after the submission", duration(worked), duration(whole)),
+        true => format!("{} of work, finished {} after submission", duration(worked), duration(whole)),
         false => duration(whole),
     }
 }
@@ -288,9 +288,9 @@ mod tests {
         for (worked, whole, text) in [
             (800, 866, "866 ms"),
             (0, 1_900, "1.9 s"),
-            (866, 200_000, "866 ms of work, 3 m 20 s after the submission"),
+            (866, 200_000, "866 ms of work, finished 3 m 20 s after submission"),
             (100_000, 109_000, "1 m 49 s"),
-            (100_000, 120_000, "1 m 40 s of work, 2 m after the submission"),
+            (100_000, 120_000, "1 m 40 s of work, finished 2 m after submission"),
         ] {
             assert_eq!(took(Millis(worked), Millis(whole)), text);
         }

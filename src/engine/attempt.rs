@@ -143,7 +143,7 @@ fn gather(state: &WorkerState, claimed: &Claimed) -> Result<Task, Error> {
             .collect(),
         ..Values::default()
     };
-    // A step that is needed has completed, also where it left nothing.
+    // A needed step has completed, even if it left nothing.
     for need in step.needs.iter().filter_map(|it| known.definition.steps.get(*it)) {
         values.inputs.entry(need.name.clone()).or_default();
     }

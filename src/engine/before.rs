@@ -1,4 +1,4 @@
-//! What a step knows of those before it, where some of them can end otherwise than completed.
+//! The ends of earlier steps that a step sees, in workflows in which a step can run after one that did not complete.
 
 use super::{Engine, Error, submit};
 use crate::{
@@ -13,16 +13,16 @@ use std::collections::BTreeMap;
 /// How the steps before one ended.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Before {
-    /// By name, of the steps that it needs and that did not complete.
+    /// The statuses, by name, of needed steps that did not complete.
     pub unfinished: BTreeMap<String, &'static str>,
-    /// A step of the run failed that was not allowed to.
+    /// A step of the run without `allow_failure` has failed.
     pub run_failed: bool,
     /// The run or its group is being cancelled.
     pub in_a_cancel: bool,
 }
 
 impl Before {
-    /// Nothing is read for a workflow in which only what completed goes on.
+    /// Reads nothing for a workflow in which every step needs completed steps only.
     pub(super) fn of(engine: &Engine, row: &input::Input, definition: &Definition) -> Result<Before, Error> {
         if !definition.is_conditional() {
             return Ok(Before::default());
@@ -41,7 +41,7 @@ impl Before {
         })
     }
 
-    /// Gives each step that it needs and that did not complete a value, which is null.
+    /// Gives each needed step that did not complete the value null.
     pub(super) fn fill(&self, inputs: &mut BTreeMap<String, Output>) {
         for name in self.unfinished.keys() {
             inputs.insert(name.clone(), Output { value: Some(Value::Null), ..Output::default() });

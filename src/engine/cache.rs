@@ -10,7 +10,7 @@ use crate::{
 use serde_json::json;
 use std::env;
 
-/// What every command finds in its environment and can depend on.
+/// The variables that every command inherits and can depend on.
 const ALWAYS: [&str; 3] = ["PATH", "HOME", "LANG"];
 
 /// The key under which the result of a step is cached; None if it is not.

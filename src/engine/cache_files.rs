@@ -15,12 +15,12 @@ use std::{
     path::Path,
 };
 
-/// Items that are looked for on disk at submit; more of the same kind add nothing.
+/// The number of items checked on disk at submit; more would not find anything new.
 const LOOKED_AT: usize = 10_000;
-/// Directories in directories that are read.
+/// The maximum depth of nested directories that are read.
 const DEEPEST: usize = 64;
 
-/// Files in here belong to the system: programs, their parts, and devices.
+/// Directories of the system: programs, their parts, and devices.
 const SYSTEM: &[&str] = &["/usr", "/bin", "/sbin", "/lib", "/lib64", "/dev", "/proc", "/sys"];
 
 /// Refuses a step with `cache: true` that reads undeclared files: its result would be reused after they change.

@@ -1,11 +1,11 @@
-//! What a worker that takes every step does beside its steps: work that a commit may have made due, and work that could not
-//! be done at once. One thread; it sleeps until something is committed.
+//! The chores of a worker that takes every step: work that a commit may have made due, and work that could not be done
+//! immediately. One thread, which sleeps until something is committed.
 
 use super::state::WorkerState;
 use crate::model::Millis;
 use std::sync::Arc;
 
-/// Between two looks during commits.
+/// The minimum interval between two rounds of chores.
 const PAUSE: Millis = Millis(200);
 
 pub(super) fn run(state: &Arc<WorkerState>) {

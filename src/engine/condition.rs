@@ -1,4 +1,4 @@
-//! The condition of a step, with what it saw.
+//! Evaluates the condition of a step, and records the values that it saw.
 
 use super::{settlement, task::Task};
 use crate::{
@@ -12,11 +12,11 @@ use crate::{
 use serde_json::{Value, json};
 use std::borrow::Cow;
 
-/// How long a step may take that runs because of a cancel and says nothing of it.
+/// The time limit of a step that runs because of a cancel and has no `timeout`.
 const IN_A_CANCEL: Millis = Millis::minutes(10);
 
-/// The settlement of a step that does not run because of its condition. It is judged before the first attempt only: what ran
-/// once runs to its end.
+/// The settlement of a step that does not run because of its condition. Evaluated only before the first attempt: a step that
+/// has run once runs to its end.
 pub(super) fn judge(claimed: &Claimed, task: &Task) -> Option<Settlement> {
     let step = &task.known.definition.steps[task.row.no];
     let condition = step.when.as_ref().filter(|_| claimed.attempt == 1 && !task.row.runs_again)?;
@@ -65,7 +65,7 @@ fn with_condition(detail: &str, saw: &Skip) -> String {
     detail.to_string()
 }
 
-/// The step as it runs: one that a cancel starts has a limit, also if it has none of its own.
+/// The step as it runs: a step that a cancel starts always has a time limit.
 pub(super) fn as_it_runs(task: &Task) -> Cow<'_, StepDefinition> {
     let step = &task.known.definition.steps[task.row.no];
     match timeout(step, task.before.in_a_cancel) {

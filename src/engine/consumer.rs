@@ -137,7 +137,7 @@ fn settle(
                 state.disk_low.store(true, Ordering::Relaxed);
                 state.engine.give_up_ballast();
                 if state.interrupted.load(Ordering::Acquire) {
-                    // The time to stop is over: its lease is reaped when a process can write again.
+                    // The stop timeout is over: the lease will be reaped when a process can write again.
                     return None;
                 }
                 std::thread::sleep(ROOM_WAIT);

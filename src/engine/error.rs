@@ -1,4 +1,4 @@
-//! What can go wrong in the engine, for people.
+//! The errors of the engine, worded for people.
 
 use crate::{
     artifact, definition, embed,
@@ -34,7 +34,7 @@ pub enum Error {
 }
 
 impl Error {
-    /// What went wrong, in one word.
+    /// The kind of the error.
     pub fn kind(&self) -> Kind {
         match self {
             Error::Store(error) => error.kind(),
@@ -49,12 +49,12 @@ impl Error {
         }
     }
 
-    /// Whether only disk space is missing.
+    /// Whether the cause is a full disk.
     pub fn is_full(&self) -> bool {
         self.shortage() == Some(Shortage::Disk)
     }
 
-    /// What the system was short of, if that is what went wrong.
+    /// The resource that the system was short of, if a shortage is the cause.
     pub fn shortage(&self) -> Option<Shortage> {
         match self {
             Error::Store(store::Error::DiskFull { .. }) => Some(Shortage::Disk),
@@ -63,13 +63,13 @@ impl Error {
         }
     }
 
-    /// Whether it passes by itself, so that the caller retries.
+    /// Whether the error is temporary, so that the caller should retry.
     pub fn passes(&self) -> bool {
         matches!(self, Error::Store(error) if error.passes()) || self.shortage().is_some()
     }
 
-    /// The outcome of a step that met this error, if it is a shortage, which is not the step's fault. `ran`: the work was done, and its
-    /// result is lost. What did not fit the disk may never fit, so that counts as work in vain as well.
+    /// The outcome of a step that met this error, if it is a shortage, which is not the step's fault. `ran`: the work was done,
+    /// and its result is lost. Output that does not fit on the disk may never fit, so that also counts as lost work.
     pub fn no_room(&self, ran: bool) -> Option<Outcome> {
         let short = self.shortage()?;
         Some(Outcome::NoRoom { reason: with_causes(self), in_vain: ran || short == Shortage::Disk })
@@ -84,7 +84,7 @@ impl Error {
         }
     }
 
-    /// The request can't be understood or can't be done.
+    /// An error for a request that is invalid or can't be carried out.
     pub fn refused(what: impl Into<String>, hint: Option<&'static str>) -> Error {
         Error::Refused { kind: Kind::Invalid, what: what.into(), hint }
     }

@@ -43,7 +43,7 @@ pub struct Options {
     pub ballast: Bytes,
     /// How long a group is kept after its end.
     pub keep: Millis,
-    /// How often a worker that takes every step looks whether something is to be pruned.
+    /// How often a worker that takes every step checks whether something is due for pruning.
     pub prune_every: Millis,
     pub version: String,
 }
@@ -64,7 +64,7 @@ impl Options {
     }
 }
 
-/// The disk of a home that has least to spare.
+/// The disk of a home with the least free space.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DiskRoom {
     /// A directory on it: the home, or that of the artifacts.
@@ -182,7 +182,7 @@ impl std::fmt::Debug for Engine {
 
 /// Work that no step asks for.
 pub trait Chore: Send + Sync {
-    /// Does the due work that is possible now. Returns when to look again; None: after the next commit.
+    /// Does the due work that is possible now. Returns when to check again; None: after the next commit.
     fn look(&self, engine: &Engine) -> Option<Millis>;
 }
 

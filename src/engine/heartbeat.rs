@@ -63,7 +63,7 @@ impl Heartbeat {
         drop(begun);
         while !over() {
             let heard = self.notify.heard();
-            // Before the look, so that a later caller rings.
+            // Set before the check, so that a later caller rings.
             self.asleep.store(true, Ordering::SeqCst);
             if !self.expects() && rests() && !over() {
                 self.notify.wait(heard);

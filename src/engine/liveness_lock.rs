@@ -89,7 +89,7 @@ pub(super) struct Beat {
     pub thread: u32,
 }
 
-/// What others see of a worker: whether it holds its lock, and its last heartbeat.
+/// The state of a worker as other processes see it: whether it holds its lock, and its last heartbeat.
 pub(super) fn look(home: &Path, worker: WorkerId) -> io::Result<(LockState, Option<Beat>)> {
     Ok((FileLock::probe(&path(home, worker))?, last_beat(home, worker)))
 }

@@ -1,6 +1,6 @@
 //! Composes store, process and decide: submit, consumers, attempts, heartbeat, reaper, resource locks, hooks.
 //!
-//! May import: everything on the floors below. Never: writes SQL; judges without asking `decide`.
+//! May import: everything on the floors below. Never: writes SQL; decides without `decide`.
 
 mod adopt;
 mod attempt;

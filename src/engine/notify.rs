@@ -1,4 +1,4 @@
-//! Wakes threads that wait for work. Rung after commits; a ring between a look and the wait is not lost.
+//! Wakes threads that wait for work. Rung after commits; a ring between the check for work and the wait is not lost.
 
 use crate::os::Unpoisoned;
 use std::{
@@ -14,7 +14,7 @@ pub(super) struct Notify {
 }
 
 impl Notify {
-    /// To be read before the look for work that may find nothing.
+    /// Read this before you check for work, then pass it to `wait`.
     pub(super) fn heard(&self) -> u64 {
         *self.lock()
     }

@@ -3,12 +3,12 @@
 use super::liveness_lock;
 use crate::{
     model::{StepId, WorkerId},
-    store::elsewhere::{Numbered, Sighting},
+    store::elsewhere::{FoundNumber, Numbered},
 };
 use std::{fs, path::Path};
 
 /// Of attempts, in the names of their work directories, and of workers, in those of their liveness locks.
-pub fn numbers_in(home: &Path) -> Vec<Sighting> {
+pub fn numbers_in(home: &Path) -> Vec<FoundNumber> {
     let mut found = Vec::new();
     for (name, place) in names(&home.join("tmp")) {
         // As `WorkDir` names it: w1-s56-7.
@@ -22,10 +22,14 @@ pub fn numbers_in(home: &Path) -> Vec<Sighting> {
             continue;
         };
         let numbers = [(Numbered::Worker, worker.0), (Numbered::Step, step.0), (Numbered::Token, token)];
-        found.extend(numbers.map(|(of, number)| Sighting { of, number, place: place.clone() }));
+        found.extend(numbers.map(|(of, number)| FoundNumber { of, number, place: place.clone() }));
     }
     for (name, place) in names(&home.join("workers")) {
-        found.extend(liveness_lock::worker_of(&name).map(|it| Sighting { of: Numbered::Worker, number: it.0, place }));
+        found.extend(liveness_lock::worker_of(&name).map(|it| FoundNumber {
+            of: Numbered::Worker,
+            number: it.0,
+            place,
+        }));
     }
     found
 }

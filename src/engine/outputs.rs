@@ -26,21 +26,21 @@ use std::{
 
 /// Files and links that one step may leave behind.
 const MOST_FILES: usize = 10_000;
-/// Directories in each other.
+/// The depth of nested directories.
 const MOST_DEPTH: usize = 100;
 
 /// What a step left. The guards keep the files from a sweep until their rows are committed.
 #[derive(Debug, Default)]
 pub struct Collected {
     pub files: Vec<(String, ArtifactRef)>,
-    /// Names of those that can be run.
+    /// Names of the executable ones.
     pub executable: Vec<String>,
-    /// Symbolic links by name, each with where it leads.
+    /// Symbolic links by name, each with its target.
     pub links: Vec<(String, String)>,
     pub guards: Vec<PutGuard>,
 }
 
-/// Until when an attempt may process its files.
+/// The deadline by which an attempt must have stored its files.
 #[derive(Clone, Copy)]
 pub struct Until<'a> {
     cancel: &'a CancelToken,
@@ -115,14 +115,14 @@ pub(super) fn collect(root: &Path, name: &str, artifacts: &ArtifactStore, until:
         let seen = file.metadata().map_err(wrong)?;
         if !is_of_the_step(&seen, ownership::user()) && seen.nlink() > names.of(&seen, &folder, &found.files) {
             return refuse(
-                format!("output `{name}` is a hard link to a file of somebody else outside of the output directory"),
+                format!("output `{name}` is a hard link to another user's file outside the output directory"),
                 Some("copy the file in the step"),
             );
         }
         if seen.permissions().mode() & 0o100 != 0 {
             collected.executable.push(name.clone());
         }
-        // If a process is still writing, the size at the time of the look counts.
+        // If a process is still writing, the size at this moment counts.
         let put = artifacts.put_while(file.take(*size), 0, kind::OUTPUT, &|| until.go_on());
         let put = put.map_err(|error| for_all(error, size_of_all, artifacts.options().reserve, free))?;
         collected.files.push((name.clone(), put.artifact));
@@ -131,7 +131,8 @@ pub(super) fn collect(root: &Path, name: &str, artifacts: &ArtifactStore, until:
     Ok(collected)
 }
 
-/// A full disk as it is for all files of the step: what they need, and what was free before the first one.
+/// The error for a full disk, for all files of the step: the space that they need, and the space that was free before the first
+/// one.
 fn for_all(error: artifact::Error, size: u64, reserve: Bytes, free: Bytes) -> artifact::Error {
     match error {
         artifact::Error::DiskFull { dir, .. } if free.0 < size.saturating_add(reserve.0) => {
@@ -141,13 +142,13 @@ fn for_all(error: artifact::Error, size: u64, reserve: Bytes, free: Bytes) -> ar
     }
 }
 
-/// Whether a file may have names elsewhere: it is this user's, and for root not one that is kept from others. A user who may write
-/// into an output directory could else have root read for them what they can only link.
+/// Whether a file may be hard-linked elsewhere: it belongs to this user and, for root, is world-readable. Otherwise a user with
+/// write access to an output directory could link to a file they can't read and have root read it for them.
 fn is_of_the_step(file: &Metadata, user: u32) -> bool {
     file.nlink() < 2 || (file.uid() == user && (user != 0 || file.mode() & 0o004 != 0))
 }
 
-/// How many names files have in the output directory, by device and inode. Counted once, and only if somebody asks.
+/// How many names each file has in the output directory, by device and inode. Counted once, when first needed.
 #[derive(Default)]
 struct Names(Option<HashMap<(u64, u64), u64>>);
 
@@ -219,8 +220,8 @@ fn list(root: &Folder, path: &Path, most: Option<Bytes>, until: Until) -> Result
     Ok(found)
 }
 
-/// The target of a link, relative where it is an absolute path in the output directory: as the command was given it, or as
-/// `pwd -P` says it.
+/// The target of a link. An absolute path into the output directory becomes relative, whether it uses the path that the command
+/// received or the one that `pwd -P` prints.
 fn as_relative(link: &str, target: String, path: &Path) -> String {
     if !target.starts_with('/') {
         return target;
@@ -247,7 +248,7 @@ fn check_amount(found: &Found, folders: usize, size: u64, most: Option<Bytes>) -
     }
 }
 
-/// Every link must lead to a place inside.
+/// Every link must lead to a place inside the output directory.
 fn check_links(links: &Links) -> Result<()> {
     for (name, target) in links {
         if let Err(astray) = links::resolve(links, name) {
@@ -275,7 +276,7 @@ pub(super) fn restore(name: &str, output: &Output, dir: &Path, artifacts: &Artif
         let path = dir.join(file);
         make_parent(&path)?;
         artifacts.copy_while(artifact, &path, &|| until.go_on())?;
-        // The directory is private; the file itself is like any that a command would make, so that `cp` passes it on.
+        // The directory is private; the file itself has the usual mode of a new file, so that `cp` keeps that mode.
         let mode = if output.executable.contains(file) { 0o755 } else { 0o644 };
         let mode = fs::Permissions::from_mode(mode);
         fs::set_permissions(&path, mode).map_err(|source| Error::Io { action: "set the mode of", path, source })?;
@@ -293,7 +294,7 @@ fn make_parent(path: &Path) -> Result<()> {
     fs::create_dir_all(parent).map_err(|source| Error::Io { action: "create", path: parent.to_path_buf(), source })
 }
 
-/// Whether a name leads straight down, and through no link.
+/// Whether a name leads straight down, without `..` and through no link.
 fn is_plain(name: &str, links: &Links) -> bool {
     let path = Path::new(name);
     let straight = path.components().all(|it| matches!(it, Component::Normal(_))) && !name.is_empty();

@@ -17,21 +17,21 @@ use serde::Serialize;
 
 /// The maximum number of rows that one transaction deletes; the store ends a slice earlier if it takes too long.
 const SLICE: usize = 500;
-/// Rows that are looked at by one read.
+/// The number of rows examined by one read.
 const PAGE: usize = 1_000;
 const GROUPS: usize = 100;
-/// Pages that one transaction moves, and free pages that stay for what comes next.
+/// The number of pages that one transaction moves, and of free pages kept for later writes.
 const VACUUM: usize = 200;
 const SPARE: i64 = 256;
 
 /// What to prune.
 #[derive(Debug, Clone)]
 pub struct Prune {
-    /// What ended by then.
+    /// Groups, cached results and events up to this time.
     pub before: Timestamp,
     /// Only these groups, whenever they ended; empty: every group that ended before `before`.
     pub groups: Vec<GroupId>,
-    /// Also the files of commands, and those behind current documents.
+    /// Whether to remove the files of commands and the intermediate results of current documents, too.
     pub outputs: Outputs,
 }
 
@@ -41,21 +41,21 @@ pub struct Pruned {
     pub groups: u64,
     #[serde(flatten)]
     pub removed: Removed,
-    /// Transactions of the history.
+    /// The number of removed event rows, one per transaction.
     pub events: u64,
     /// Cached results that nothing uses any more.
     pub cached: u64,
-    /// Outputs that had outlived their steps.
+    /// Outputs that were kept after their steps had been removed.
     pub outputs: u64,
     /// Artifacts deleted from the disk, and their bytes there.
     pub files: u64,
     pub file_bytes: u64,
-    /// Of the database file.
+    /// The size of the database file.
     pub bytes_before: i64,
     pub bytes_after: i64,
-    /// Stopped on request before everything was done.
+    /// Whether it stopped on request before it was done.
     pub stopped: bool,
-    /// Another process locked the artifacts: the next prune removes their files.
+    /// Whether another process had locked the artifacts; the next prune removes their files.
     pub files_locked: bool,
 }
 
@@ -66,14 +66,14 @@ impl Prune {
 }
 
 impl Engine {
-    /// Whether anything is to be pruned by now: one look at an index, nothing written.
+    /// Whether anything is due for pruning. Reads one index and writes nothing.
     pub fn is_prune_due(&self, before: Timestamp) -> Result<bool> {
         Ok(self
             .store
             .read(|tx| Ok(!prune::unfinished(tx)?.is_empty() || !prune::ended_before(tx, before, 1)?.is_empty()))?)
     }
 
-    /// What a prune would take, at most `limit` groups of it.
+    /// The groups that a prune would remove, at most `limit`.
     pub fn prunable(&self, what: &Prune, limit: usize) -> Result<Vec<Prunable>> {
         if what.groups.is_empty() {
             return Ok(self.store.read(|tx| prune::ended_before(tx, what.before, limit))?);
@@ -100,7 +100,7 @@ impl Engine {
         Ok(pruned)
     }
 
-    /// Deletions of documents that no run is left for.
+    /// Removes the records of document deletions that no run needs any more.
     fn forget_deletions(&self, go_on: &dyn Fn() -> bool) -> Result<bool> {
         while self.slice(|tx| Ok(document_removal::forget(tx, SLICE)? == SLICE))? && go_on() {}
         Ok(go_on())
@@ -178,7 +178,7 @@ impl Engine {
         }
     }
 
-    /// Remembered results that are old and of no use to any step that is left.
+    /// Removes old cached results that no remaining step uses.
     fn prune_cache(&self, before: Timestamp, go_on: &dyn Fn() -> bool, pruned: &mut Pruned) -> Result<bool> {
         let mut after: Vec<u8> = Vec::new();
         loop {

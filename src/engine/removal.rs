@@ -21,14 +21,14 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// Between two looks at work that was asked to stop.
+/// The interval between two checks of work that was asked to stop.
 const LOOK: Duration = Duration::from_millis(20);
-/// Rows that one transaction takes away at most.
+/// The maximum number of rows that one transaction deletes.
 const SLICE: usize = 500;
 
 impl Engine {
-    /// Deletes a group with everything that hangs on it; what went, and how many records its history had. Fails with a conflict while some of it is running at
-    /// the deadline.
+    /// Deletes a group with everything that belongs to it. Returns the deleted rows and the number of its history records.
+    /// Fails with a conflict while some of it is running at the deadline.
     pub fn delete_group(&self, id: GroupId, deadline: Instant) -> Result<(prune::Removed, i64)> {
         if self.store.read(|tx| group::end(tx, id))?.ended.is_none() {
             self.cancel_group(id)?;
@@ -64,7 +64,7 @@ impl Engine {
     }
 
     /// Deletes a document, and its content with all runs of it when no other document has it. None: there is no such
-    /// document. What vector databases hold of it is noted as still to be removed, in the same transaction.
+    /// document. The same transaction records its rows in vector databases as still to be removed.
     pub fn delete_document(&self, source: &str, uri: &str, deadline: Instant) -> Result<Option<Removed>> {
         let Some(known) = self.store.read(|tx| document_uri::find(tx, source, uri))? else { return Ok(None) };
         let home = fs::canonicalize(&self.options.home).unwrap_or_else(|_| self.options.home.clone());

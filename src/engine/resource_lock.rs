@@ -2,7 +2,7 @@
 //!
 //! Order, always: row and token in a short transaction; leave it; file lock; ask again for the token; work; file unlock;
 //! release the row. No transaction waits for a file lock, and no step: one that finds the file locked is blocked again,
-//! and the watcher looks whether the file is free. A command and a request wait until their deadline, refreshing the row.
+//! and the watcher checks whether the file is free. A command and a request wait until their deadline, refreshing the row.
 
 use super::{
     Engine,
@@ -29,7 +29,7 @@ use std::{
 /// A shim releases a lock on request in a moment.
 const LETTING_GO: Duration = Duration::from_millis(20);
 
-/// Between two looks at a lock that another process holds.
+/// The interval between two checks of a lock that another process holds.
 const LOOK: Duration = Duration::from_millis(50);
 
 /// How long to wait for a key.

@@ -1,7 +1,7 @@
-//! Retention by itself: a worker that lives long looks once an hour whether something is due.
+//! Retention by itself: a long-lived worker checks once an hour whether something is due.
 //!
-//! A look writes nothing. It waits out the first minutes of a process, and trusts the wall clock only as long as it runs on
-//! at the pace of the monotonic one: a clock that jumped a year ahead must not remove what ended yesterday.
+//! A check writes nothing. It skips the first minutes of a process, and trusts the wall clock only as long as it runs on at the
+//! pace of the monotonic one: a clock that jumped a year ahead must not remove groups that ended yesterday.
 
 use super::{error::Error, prune::Prune, state::WorkerState};
 use crate::{
@@ -11,7 +11,7 @@ use crate::{
 };
 use std::sync::Arc;
 
-/// How far the two clocks may drift apart between two looks.
+/// How far the two clocks may drift apart between two checks.
 const DRIFT: i64 = 10 * 60_000;
 
 /// Both clocks at one moment.
@@ -26,7 +26,7 @@ impl Moment {
         Moment { wall: clock.wall(), monotonic: clock.monotonic() }
     }
 
-    /// Whether the wall clock did not run ahead since. A suspended machine looks the same: the next look decides.
+    /// Whether the wall clock has not run ahead since. A suspended machine looks the same, so the next check decides.
     fn is_steady_since(&self, earlier: &Moment) -> bool {
         let wall = self.wall.0 - earlier.wall.0;
         let monotonic = self.monotonic.0 - earlier.monotonic.0;
@@ -65,7 +65,7 @@ fn look(state: &WorkerState, before: Timestamp) {
             let (groups, steps, files) = (pruned.groups, pruned.removed.steps, pruned.files);
             tracing::info!(groups, steps, files, "pruned old groups");
         }
-        // It is tried again at the next look; a database that can't be used is found by the consumers.
+        // The next check tries again; a database that can't be used is found by the consumers.
         Err(Error::Store(store::Error::Closed)) => {}
         Err(error) => tracing::warn!(%error, "failed to prune"),
     }

@@ -22,7 +22,7 @@ impl Engine {
         Ok(self.store.write(move |tx| retry::step(tx, id))?)
     }
 
-    /// Re-opens one run. How many of its steps are PENDING again.
+    /// Re-opens one run. Returns how many of its steps are PENDING again.
     pub fn retry_run(&self, id: RunId) -> Result<usize> {
         Ok(self.store.write(move |tx| retry::run(tx, id))?)
     }

@@ -1,7 +1,7 @@
-//! Schedules: whoever runs workers of every group fires them, and each instant once.
+//! Fires schedules, in each process whose worker takes every group, and each instant only once.
 //!
-//! The submit key of a firing is `schedule:NAME@INSTANT`. So a crash between the submission and the note of it, a second process at
-//! the same moment, or a clock that was set back finds the group that is there.
+//! The submit key of a firing is `schedule:NAME@INSTANT`. So after a crash between the submission and its record, in a second
+//! process at the same moment, or after a clock was set back, the submission finds the existing group.
 
 use super::{
     Engine, Submission,
@@ -27,11 +27,11 @@ use crate::{
 };
 use std::{path::Path, sync::Arc};
 
-/// Schedules that are fired before others are looked at again.
+/// The number of schedules fired in one round.
 const AT_ONCE: usize = 100;
-/// A firing that failed for want of something is tried again after this.
+/// A firing that failed because of a shortage is tried again after this.
 const AGAIN: Millis = Millis::seconds(10);
-/// Bytes of a list of items.
+/// The maximum size of a list of items, in bytes.
 const LIST_MOST: usize = 256 << 20;
 /// The file that a command for items writes.
 const ITEMS: &str = "items";
@@ -44,7 +44,7 @@ pub struct ScheduledWorkflow {
     pub schedule: Schedule,
     pub items_from: Option<ItemsFrom>,
     pub params: serde_json::Value,
-    /// Where its commands start; what `items_from` names is relative to it.
+    /// Where its commands start; the paths in `items_from` are relative to it.
     pub directory: String,
     /// The workflow file, for people.
     pub file: String,
@@ -73,11 +73,11 @@ pub(super) fn run(state: &Arc<WorkerState>) {
 }
 
 impl Engine {
-    /// Fires what is due. True: there may be more.
+    /// Fires the schedules that are due. True: there may be more.
     ///
     /// # Errors
     ///
-    /// The database can't be used, or something is short: what is due fires later.
+    /// The database can't be used, or a resource is short: due schedules fire later.
     pub fn fire_due_schedules(&self) -> Result<bool> {
         for (row, firing) in self.store.read(schedule::collecting)? {
             self.start_collected(&row, &firing)?;
@@ -164,7 +164,7 @@ impl Engine {
         instants.into_iter().map(|it| self.fire(&row, it)).collect()
     }
 
-    /// Fires the instants of a schedule that have come, and moves on.
+    /// Fires the due instants of a schedule, and advances it.
     fn fire_schedule(&self, row: &ScheduleRow, now: Timestamp) -> Result<()> {
         let (spec, recurrence) = match times(row) {
             Ok(found) => found,
@@ -178,7 +178,7 @@ impl Engine {
             .take(MOST + 1)
             .collect();
         let Some(newest) = due.first().copied() else {
-            // It was set to an earlier time than it fires, by a clock or a change of the zone.
+            // A clock or a change of the zone has moved the due time before the next instant.
             return self.advance_schedule(row, &spec, &recurrence, row.cursor, 0);
         };
         let Firings { fire, missed } = rule::firings(due, now, spec.rule());
@@ -213,7 +213,7 @@ impl Engine {
     ///
     /// # Errors
     ///
-    /// What passes, so that it is tried again. Anything else becomes a firing that failed.
+    /// Temporary errors, so that the firing is tried again. Any other error becomes a failed firing.
     fn fire(&self, row: &ScheduleRow, instant: Timestamp) -> Result<FiringRow> {
         let started = self.started(row, instant, "");
         let firing = match started.and_then(|found| found.map_or_else(|| self.begin(row, instant), Ok)) {
@@ -251,7 +251,7 @@ impl Engine {
         self.start(row, instant, items)
     }
 
-    /// Submits the command that lists the items. Its group is looked at when it has ended.
+    /// Submits the command that lists the items. `start_collected` reads its output once the group has ended.
     fn collect_items(&self, row: &ScheduleRow, instant: Timestamp, command: &str) -> Result<FiringRow> {
         let submission = Submission {
             name: Some(format!("{}: items", row.name)),
@@ -270,7 +270,7 @@ impl Engine {
         Ok(FiringRow { state: FiringState::Collecting, ..started(row, instant, Some(group)) })
     }
 
-    /// Starts the workflow with what its command printed, once that has ended.
+    /// Starts the workflow with the items that its command printed, once the command has ended.
     fn start_collected(&self, row: &ScheduleRow, firing: &FiringRow) -> Result<()> {
         let Some(group) = firing.group else { return Ok(()) };
         let items = match self.collected(group) {

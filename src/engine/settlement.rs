@@ -39,7 +39,7 @@ pub(super) fn judge(
     let logs = logs.into_iter().filter_map(compress).collect::<Vec<_>>();
     match verdict {
         Verdict::Complete => {
-            // A remembered result must be found again, even an empty one.
+            // A cached result must be found again, even an empty one.
             let kept = report.value.is_some() || !files.is_empty() || !links.is_empty() || cache_key.is_some();
             let output =
                 kept.then(|| NewOutput { value: report.value.map(|it| it.to_string()), files, executable, links });
@@ -83,8 +83,8 @@ pub(super) fn judge(
     }
 }
 
-/// How often in a row an attempt was released, and how often of these it had run in vain. A step that waits for long
-/// leaves one row, which counts.
+/// How often in a row an attempt was released, and how often its work was lost. A step that waits for long leaves one row,
+/// which keeps these counts.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Tries {
     pub all: u32,
@@ -92,7 +92,7 @@ pub(super) struct Tries {
 }
 
 impl Tries {
-    /// Of the tries before one that ended like this.
+    /// The counts before an attempt that ended like this.
     pub(super) fn before(state: &WorkerState, claimed: &Claimed, outcome: &Outcome) -> Tries {
         if !matches!(outcome, Outcome::Interrupted { .. } | Outcome::NoRoom { .. }) {
             return Tries::default();

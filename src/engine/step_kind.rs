@@ -37,7 +37,7 @@ pub struct StepInput {
     pub with: Value,
     /// By the name of the step, for every step before it in the run that has completed.
     pub inputs: BTreeMap<String, Output>,
-    /// How those ended that it needs and that did not complete, such as `skipped`, by name: their value is null.
+    /// The statuses, such as `skipped`, of needed steps that did not complete, by name: their value is null.
     #[serde(default)]
     pub unfinished: BTreeMap<String, String>,
     /// Where its commands start.
@@ -50,7 +50,7 @@ pub struct StepInput {
 }
 
 impl StepInput {
-    /// How a step ended that this one needs; `None`: it completed.
+    /// The status of a step that this one needs; `None`: it completed.
     pub(super) fn status_of(&self, step: &str) -> Option<&'static str> {
         let name = self.unfinished.get(step)?;
         StepState::ALL.iter().map(|it| it.name()).find(|it| it == name)
@@ -85,11 +85,11 @@ pub struct StepResult {
     pub logs: Vec<Printed>,
     /// When it was interrupted before it began: not to be tried again before so much time.
     pub again: Option<Millis>,
-    /// What all runs of its group wait for, for people: the group is paused until that is back.
+    /// The thing that all runs of the group wait for, for people: the group is paused until it is back.
     pub waits_for: Option<String>,
     /// Files of earlier steps that turned out to be damaged.
     pub damaged: Vec<ArtifactHash>,
-    /// The result is not what its cache key says, and is not to be taken again.
+    /// The result does not match its cache key and must not be reused.
     pub uncached: bool,
 }
 
@@ -139,7 +139,7 @@ impl StepResult {
         StepResult::ended(error.outcome(ran))
     }
 
-    /// Takes what the step left, or makes a failure of it.
+    /// Takes the files that the step left, or turns the error into a failure.
     pub(super) fn keep(&mut self, collected: Result<Collected>, until: Until) {
         match collected {
             Ok(left) => {
@@ -173,13 +173,13 @@ pub trait StepKind: Send + Sync {
         true
     }
 
-    /// What the attempt has to know of the database, as JSON. Asked in the process of the engine before each attempt; for a
+    /// Facts from the database that the attempt needs, as JSON. Asked in the process of the engine before each attempt; for a
     /// step with a resource key while its lock is held, so that it stays true as long as every writer takes the lock.
     fn look_up(&self, _input: &StepInput, _store: &Store) -> store::Result<Value> {
         Ok(Value::Null)
     }
 
-    /// What the result depends on, where it depends on nothing else: equal keys mean equal results. None: never cached.
+    /// A key for everything that the result depends on: equal keys mean equal results. None: never cached.
     fn cache_key(&self, _input: &StepInput) -> Option<[u8; 32]> {
         None
     }

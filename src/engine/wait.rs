@@ -17,7 +17,7 @@ pub struct GroupEnd {
     pub ended: Timestamp,
 }
 
-/// What waiting came to.
+/// The result of waiting.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ending {
     Ended(GroupEnd),

@@ -1,5 +1,5 @@
-//! The watcher of a worker: watches what other processes commit, judges other workers, and has what a
-//! crash left half done finished. One thread; it sleeps while there is nothing to watch.
+//! The watcher of a worker: watches the commits of other processes, checks whether other workers are alive, and completes work
+//! that a crash interrupted. One thread, which sleeps while there is nothing to watch.
 
 use super::{
     error::{Error, Result},
@@ -31,16 +31,16 @@ use std::{
     sync::{Arc, atomic::Ordering},
 };
 
-/// How often the commits of other processes are looked for.
+/// How often to check for commits of other processes.
 const TICK: Millis = Millis(100);
-/// The same once nothing has happened for `QUIET`: every look wakes the processor.
+/// The same once nothing has happened for `QUIET`: every check wakes the processor.
 const IDLE_TICK: Millis = Millis(200);
 const QUIET: Millis = Millis::seconds(2);
 /// How often liveness locks are probed: well within the promised second.
 const PROBE: Millis = Millis(400);
-/// How often the disk is asked for free space.
+/// How often to check the free disk space.
 const DISK: Millis = Millis::seconds(1);
-/// How often resource locks of dead holders are looked for.
+/// How often to check for resource locks of dead holders.
 const SWEEP: Millis = Millis::seconds(5);
 /// How often the health of worker processes is written to the database.
 const TELL: Millis = Millis::seconds(5);
@@ -129,9 +129,9 @@ struct Watcher {
     /// Since when each of them has been still.
     still: HashMap<WorkerId, Stillness>,
     recovery: Recovery,
-    /// What a crash left half done was finished once.
+    /// Whether interrupted work has been completed once.
     recovered: bool,
-    /// When it was looked for last.
+    /// When interrupted work was last searched for.
     recovery_looked: Monotonic,
     /// Until the next tick.
     pause: Millis,
@@ -214,7 +214,7 @@ impl Watcher {
         Ok(())
     }
 
-    /// Nothing happens, no worker needs a judgement, and nothing is due before the next look.
+    /// Nothing happens, no worker needs checking, and nothing is due before the next check.
     fn is_quiet(&self, now: Monotonic) -> bool {
         let soon = self.state.engine.store.now() + IDLE_TICK;
         now.since(self.stirred) >= QUIET
@@ -224,7 +224,7 @@ impl Watcher {
             && self.state.attempts().is_empty()
     }
 
-    /// While there is work; an idle worker writes nothing, but that a process of it came or went.
+    /// Only while there is work: an idle worker writes only the start or end of one of its processes.
     fn tell_processes(&mut self) -> Result<()> {
         let processes = self.state.worker_pools.workers();
         let pids: Vec<u32> = processes.iter().map(|it| it.pid).collect();
@@ -315,7 +315,8 @@ impl Watcher {
         }
     }
 
-    /// Looks whether the files of locked keys are free by now, each more and more rarely. One that is lets its line move up.
+    /// Checks whether the files of locked keys are free by now, each at growing intervals. If one is free, the next step with
+    /// that key continues.
     fn knock(&mut self, now: Monotonic) -> Result<()> {
         let engine = self.state.engine.clone();
         for (key, it) in self.locked.iter_mut().filter(|it| it.1.at <= now) {
@@ -377,7 +378,7 @@ impl Watcher {
         let mut thread = None;
         if let Some(old) = beat.filter(|it| age(*it) >= Millis(2 * options.heartbeat.0)) {
             thread = heartbeat_of(worker, old.thread);
-            // It may have beaten just before it was looked at.
+            // It may have beaten just before the check.
             beat = liveness_lock::last_beat(&options.home, worker.id).or(beat);
         }
         Ok(Sighting {
@@ -406,7 +407,7 @@ impl Watcher {
     }
 }
 
-/// What the thread does that beats for a worker.
+/// The state of the thread that beats for a worker.
 fn heartbeat_of(worker: &WorkerRow, thread: u32) -> Option<ThreadLook> {
     match is_active(Failpoint::WallClockReaper) {
         true => None,
@@ -421,8 +422,8 @@ fn heartbeat_of(worker: &WorkerRow, thread: u32) -> Option<ThreadLook> {
 
 /// Gives a dead or silent worker's steps back, in slices, and removes it.
 ///
-/// That a worker is silent is true for a while: when the turn to write comes much later it may be back at work. Then
-/// nothing is taken, and the next look decides.
+/// That a worker is silent is true for a while: when the turn to write comes much later it may be back at work. Then nothing is
+/// taken, and the next check decides.
 pub(super) fn reap(engine: &Engine, worker: WorkerId, death: Death) -> Result<usize> {
     let clock = engine.store.clock().clone();
     let until = (death == Death::Silent).then(|| clock.monotonic() + Millis(engine.options.silent_after.0 / 4));

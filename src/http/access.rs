@@ -1,7 +1,7 @@
 //! Access control.
 //!
-//! Two checks. The *door* asks of every request whether it is meant for us: a foreign `Host` is DNS rebinding, a foreign
-//! `Origin` another site's script. The *guard* of each area asks who sends it. Both are pure functions over the head.
+//! Two checks. The *door* checks whether a request is meant for us: a foreign `Host` means DNS rebinding, a foreign `Origin`
+//! means another site's script. The *guard* of each area checks who sends it. Both are pure functions over the head.
 
 use super::{
     Failure, Result,
@@ -15,12 +15,12 @@ use crate::{
 use axum::http::{HeaderMap, HeaderValue, Method, Uri, header, request::Parts, uri::Authority};
 use std::net::{IpAddr, SocketAddr};
 
-/// Addresses that change something although they are asked for with GET.
+/// GET addresses that change something.
 const GETS_THAT_CHANGE: [&str; 1] = ["/api/v1/lancedb/vacuum"];
 
 const HOW: &str = "run `windlass ui` to open the page again; programs send the token";
 
-/// How much a part of the server asks of a request.
+/// The access that a part of the server requires.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Area {
     /// Open to all; a known caller may see more. The files of the page are here, since they are the same for all.
@@ -104,7 +104,7 @@ impl Access {
         format!("/open/{}", self.links.issue())
     }
 
-    /// Whether the caller of a request that takes long may still have what he asked for.
+    /// Whether the caller of a long request still has access.
     pub fn still_lets_in(&self, caller: &Caller) -> bool {
         match caller {
             Caller::Session(id) => self.sessions.is_open(*id, SystemClock.wall()),
@@ -137,7 +137,7 @@ impl Access {
         }
     }
 
-    /// An address can't be rebound by a name server, so of addresses any that we can be reached at is ours.
+    /// DNS rebinding needs a name, so any IP address at which we can be reached is accepted.
     fn is_our_host(&self, host: &str) -> bool {
         let host = host.trim_start_matches('[').trim_end_matches(']').trim_end_matches('.').to_lowercase();
         match host.parse::<IpAddr>() {

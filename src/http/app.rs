@@ -1,4 +1,4 @@
-//! What every handler gets: the engine, the settings, and what the requests of this process share.
+//! The state passed to every handler: the engine, the settings, and the state that the requests of this process share.
 
 use super::{Access, Failure, Result, api, budget, connections, health_cache, jobs::Jobs, observer};
 use crate::{
@@ -18,7 +18,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// What an `App` is made of.
+/// The parts of an `App`.
 pub struct Parts {
     pub engine: Engine,
     pub settings: Arc<Settings>,
@@ -30,15 +30,15 @@ pub struct Parts {
     pub on_stop: Box<dyn Fn() + Send + Sync>,
 }
 
-/// What every handler gets. Cheap to clone.
+/// The state passed to every handler. Cheap to clone.
 #[derive(Clone)]
 pub struct App(pub(super) Arc<Inner>);
 
 pub(super) struct Inner {
     parts: Parts,
-    /// What reads.
+    /// Requests that only read.
     pub(super) jobs: Jobs,
-    /// What changes something, and may wait for its turn to write: no read waits behind it.
+    /// Requests that change something. They may wait for their turn to write, so reads don't queue behind them.
     pub(super) changes: Jobs,
     pub(super) observer: observer::Observer,
     history: api::EventRing,
@@ -126,7 +126,7 @@ impl App {
         let _ = self.0.address.set(address);
     }
 
-    /// Notes who describes what is served: the router, which knows every handler.
+    /// Sets the function that describes the API: the router's, which knows every handler.
     pub(super) fn is_described_by(&self, describe: fn() -> utoipa::openapi::OpenApi) {
         let _ = self.0.describe.set(describe);
     }
@@ -149,7 +149,7 @@ impl App {
         self.0.history.stop();
     }
 
-    /// Whether requests have left so much freed memory behind that it should be given back to the system.
+    /// Whether requests have freed so much memory that it should be returned to the system.
     pub fn has_left_much(&self) -> bool {
         self.0.budget.has_left_much()
     }
@@ -177,7 +177,7 @@ tokio::task_local! {
     static CHANGES: bool;
 }
 
-/// Notes for `App::blocking` what kind of request it is.
+/// Records for `App::blocking` whether the request changes something.
 pub(super) async fn note_kind(request: Request, next: Next) -> Response {
     let changes = !request.method().is_safe();
     CHANGES.scope(changes, next.run(request)).await

@@ -1,4 +1,4 @@
-//! The open connections, and which of them has to go when there are too many.
+//! The open connections, and which of them to close when there are too many.
 
 use crate::os::Unpoisoned;
 use std::{
@@ -10,8 +10,8 @@ use std::{
 };
 use tokio::task::AbortHandle;
 
-/// What a connection does now, in the order in which they are given up for a new one: those of strangers before any of
-/// somebody who is known.
+/// The state of a connection, in the order in which connections are closed to make room for a new one: unauthenticated ones
+/// first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(u8)]
 pub enum Phase {
@@ -27,7 +27,7 @@ pub enum Phase {
 pub struct Connections {
     open: Mutex<HashMap<u64, Open>>,
     next: AtomicU64,
-    /// Connections that had to go for newer ones.
+    /// Connections closed to make room for newer ones.
     evicted: AtomicU64,
 }
 
@@ -39,13 +39,13 @@ struct Open {
 /// One connection, as its task sees it.
 pub struct State {
     phase: AtomicU8,
-    /// Whether its last request showed that it may in.
+    /// Whether its last request was authenticated.
     trusted: AtomicBool,
     /// Counts up over all connections, so that the smallest is the one that has been quiet longest.
     touched: AtomicU64,
 }
 
-/// Where a request says whether its sender is known. What strangers open never displaces those who are.
+/// Where a request records whether its sender is authenticated. Unauthenticated connections never displace authenticated ones.
 #[derive(Clone)]
 pub struct Standing(Arc<State>);
 

@@ -1,4 +1,4 @@
-//! The description of everything that is served: what the handlers can't say of themselves.
+//! Completes the OpenAPI description with the parts that the handlers can't provide.
 
 use super::api::ErrorBody;
 use utoipa::{
@@ -66,7 +66,7 @@ fn operation_id(method: &str, path: &str) -> String {
     words.join("_")
 }
 
-/// Every error has the one shape, also where a handler names only its status.
+/// Every error has the same shape, even if a handler names only its status.
 fn tell_refusals(operation: &mut Operation, open: bool) {
     let mut known: Vec<(&str, &str)> = if open { vec![ANYWHERE[1]] } else { ANYWHERE.to_vec() };
     if operation.parameters.is_some() || operation.request_body.is_some() {

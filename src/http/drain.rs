@@ -15,7 +15,7 @@ use std::{
 };
 use tokio::{sync::oneshot, time::timeout};
 
-/// Bytes that are taken for the sake of the connection.
+/// The most bytes read to keep the connection usable.
 const LITTLE: usize = 256 << 10;
 /// How long they may take to come. The client has sent its request's head already.
 const SOON: Duration = Duration::from_millis(500);
@@ -24,11 +24,11 @@ const SOON: Duration = Duration::from_millis(500);
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Reading {
-    /// Nobody has asked for it.
+    /// Not read yet.
     Untouched,
-    /// Some of it has been read.
+    /// Partly read.
     Begun,
-    /// More was asked for, and has not come yet.
+    /// A read is waiting for more.
     Waiting,
     /// It was read to its end.
     Ended,

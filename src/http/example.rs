@@ -1,9 +1,9 @@
-//! An example of every request, as a command for a shell in which `$at` and `$auth` are set.
+//! An example of every request: a shell command that uses the variables `$at` and `$auth`.
 
 use serde_json::{Map, Value, json};
 use std::fmt::Write;
 
-/// The example of a parameter or a field of this name if the description has none.
+/// Example values of parameters and fields, by name, for those without an example in the description.
 const KNOWN: [(&str, &str); 16] = [
     ("batch_id", "1"),
     ("commit_sha", "3f2a9c1"),
@@ -23,7 +23,7 @@ const KNOWN: [(&str, &str); 16] = [
     ("yaml_content", "<set.yaml"),
 ];
 
-/// `curl` with what this request needs.
+/// The `curl` command for a request.
 pub fn command(document: &Value, method: &str, path: &str, operation: &Value) -> String {
     let mut target = path.to_string();
     let mut query = Vec::new();
@@ -68,7 +68,7 @@ pub fn command(document: &Value, method: &str, path: &str, operation: &Value) ->
     format!("{line} \"$at{target}\"")
 }
 
-/// The fields that a request has to have, and those that come with an example.
+/// The required fields of a request, and those that have an example.
 fn fields_of(document: &Value, schema: &Value) -> Map<String, Value> {
     let schema = resolved(document, schema);
     let needed = |name: &str| schema["required"].as_array().is_some_and(|it| it.contains(&name.into()));
@@ -77,7 +77,7 @@ fn fields_of(document: &Value, schema: &Value) -> Map<String, Value> {
     wanted.map(|(name, it)| (name.clone(), value_of(name, it))).collect()
 }
 
-/// The schema that a reference leads to, also where it may be null.
+/// The schema that a reference, nullable or not, leads to.
 fn resolved<'d>(document: &'d Value, schema: &'d Value) -> &'d Value {
     if let Some(name) = schema["$ref"].as_str().and_then(|it| it.rsplit('/').next()) {
         return &document["components"]["schemas"][name];

@@ -144,7 +144,7 @@ const fn status_of(kind: Kind) -> (u16, Option<u32>) {
 }
 
 impl Failure {
-    /// What an error of this kind is answered with. Of a 500 the causes go to the log, not to the client.
+    /// The response to an error of this kind. The causes of a 500 go to the log, not to the client.
     pub(super) fn of(kind: Kind, error: &(dyn std::error::Error + 'static)) -> Failure {
         let (status, retry_after) = status_of(kind);
         if status == 500 {

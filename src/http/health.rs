@@ -1,7 +1,7 @@
 //! `/health`: whether the engine can make progress, and its present state.
 //!
-//! It takes no lock that a step can hold, asks neither the database nor the disk itself, and answers within a second
-//! whatever hangs.
+//! It takes no lock that a step can hold, accesses neither the database nor the disk itself, and answers within a second even
+//! if something hangs.
 
 use super::{
     App, Caller,
@@ -22,7 +22,7 @@ use axum::{
 use std::time::Duration;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-/// From then on a transaction, or a look at the database, that does not end counts as one that never will.
+/// A transaction or a check of the database that takes longer than this counts as stuck.
 const STUCK: Duration = Duration::from_secs(30);
 
 pub fn router() -> OpenApiRouter<App> {
@@ -51,13 +51,13 @@ async fn health(State(app): State<App>, Extension(caller): Extension<Caller>) ->
     (status, headers, body).into_response()
 }
 
-/// What the reasons follow from.
+/// The facts that determine the reasons.
 struct Facts {
     stopping: bool,
     consumes: bool,
     pulse: Pulse,
     readable: bool,
-    /// For how long the present look has been under way.
+    /// How long the current check has been running.
     looking: Duration,
     free: Option<model::Bytes>,
     reserve: model::Bytes,
@@ -80,7 +80,7 @@ impl Facts {
 fn reasons(facts: &Facts) -> Vec<Reason> {
     let below = facts.free.is_some_and(|free| !admission::admit(free, facts.reserve).is_admitted());
     let cannot_write = match facts.pulse.failure {
-        // A disk that has space again is found out by the next write.
+        // The next write finds out that the disk has space again.
         Some(WriteFailure::DiskFull) => below,
         Some(WriteFailure::Busy | WriteFailure::Broken) => true,
         None => facts.pulse.busy.is_some_and(|it| it >= STUCK),

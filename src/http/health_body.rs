@@ -1,4 +1,4 @@
-//! What `/health` says. A source that fails reads -1 (a number) or null, and never fails the rest.
+//! The body of `/health`. A value that can't be read is -1 (numbers) or null, and never makes the rest fail.
 
 use super::{App, observer::Observation};
 use crate::{
@@ -23,12 +23,12 @@ pub enum Reason {
     NoConsumer,
 }
 
-/// A look, shared with the answer.
+/// An observation, shared with the response.
 pub type Look = Option<Arc<Observation>>;
 
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Health {
-    /// `ok`; `degraded` where a schedule failed or missed its time; `unhealthy`.
+    /// `ok`; `degraded` if a schedule failed or missed its time; `unhealthy`.
     status: &'static str,
     /// Why it is unhealthy.
     reasons: Vec<Reason>,
@@ -81,7 +81,7 @@ struct Diagnostics {
 struct Queue {
     ready: i64,
     running: i64,
-    /// Behind the first step of their resource key.
+    /// Waiting for a resource key that another step holds.
     blocked: i64,
     delayed: i64,
     paused: i64,
@@ -123,7 +123,7 @@ struct Http {
     connections: usize,
     /// Closed because there were too many.
     evicted: u64,
-    /// Requests that wait for one of the threads that may block.
+    /// Requests that wait for a thread on which they may block.
     waiting: usize,
     working: usize,
 }

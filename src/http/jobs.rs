@@ -1,4 +1,4 @@
-//! The few threads on which requests do what may block, with a bounded queue.
+//! A few threads for the blocking parts of requests, with a bounded queue.
 
 use super::failure::{Failure, Result};
 use crate::os::{Unpoisoned, threads::Threads};
@@ -9,11 +9,11 @@ use std::{
 };
 use tokio::sync::oneshot;
 
-/// Threads, started when they are first needed.
+/// The maximum number of threads; each starts when it is first needed.
 const THREADS: usize = 4;
-/// As much stack as a main thread has: readers of nested texts are bounded by depth, not by what a smaller stack holds.
+/// As much stack as a main thread: the limits on nesting assume it.
 const STACK: usize = 8 << 20;
-/// Jobs that may wait for a thread.
+/// The maximum number of waiting jobs.
 const QUEUE: usize = 64;
 
 type Job = Box<dyn FnOnce() + Send>;
@@ -43,7 +43,7 @@ impl Jobs {
     pub async fn run<T: Send + 'static>(&self, work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
         let (tell, hear) = oneshot::channel();
         self.enqueue(Box::new(move || {
-            // The client went away, or its time was over.
+            // The client disconnected, or its time limit was reached.
             if tell.is_closed() {
                 return;
             }
@@ -56,13 +56,13 @@ impl Jobs {
         hear.await.unwrap_or_else(|_| Err(Failure::unavailable("windlass is stopping", 5)))
     }
 
-    /// Jobs that wait, and threads that work on one.
+    /// The numbers of waiting jobs and of busy threads.
     pub fn load(&self) -> (usize, usize) {
         let queue = lock(&self.shared.queue);
         (queue.waiting.len(), queue.threads - queue.idle)
     }
 
-    /// Drops waiting jobs and joins the threads that have ended; one that is stuck is left behind.
+    /// Drops waiting jobs and joins the threads that have ended; does not wait for a stuck one.
     pub fn close(&self) {
         let mut queue = lock(&self.shared.queue);
         queue.closed = true;

@@ -1,4 +1,4 @@
-//! `docs/http.md`, made from the description of what is served.
+//! `docs/http.md`, generated from the OpenAPI description.
 
 use super::{api::ErrorBody, describe::ANYWHERE, example};
 use serde_json::Value;
@@ -27,7 +27,7 @@ pub fn manual(description: &OpenApi) -> String {
     text
 }
 
-/// The documents that all operations take and give, with those inside of them.
+/// The types of all requests and responses, including nested ones.
 fn shapes_of(document: &Value) -> String {
     let operations = || document["paths"].as_object().into_iter().flatten().flat_map(|it| it.1.as_object()).flatten();
     let reached = |mut ahead: Vec<String>| {
@@ -42,7 +42,7 @@ fn shapes_of(document: &Value) -> String {
     };
     let taken = reached(operations().flat_map(|it| references(&it.1["requestBody"])).collect());
     let mut text = "\n## Types\n\n\
-        Fields of a request are optional unless marked as needed.\n"
+        Fields of a request are optional unless marked as required.\n"
         .to_string();
     for name in reached(operations().flat_map(|it| references(it.1)).collect()) {
         let schema = &document["components"]["schemas"][&name];
@@ -64,7 +64,7 @@ fn references(part: &Value) -> Vec<String> {
     }
 }
 
-/// `taken`: in a request, where it matters which fields have to be there.
+/// `taken`: the type occurs in a request, so required fields are marked.
 fn describe_schema(text: &mut String, schema: &Value, taken: bool) {
     if let Some(said) = schema["description"].as_str() {
         let _ = write!(text, "{}\n\n", said.replace('\n', " "));
@@ -80,7 +80,7 @@ fn describe_schema(text: &mut String, schema: &Value, taken: bool) {
             let said = field["description"].as_str().unwrap_or("").replace('\n', " ");
             let separator = if said.is_empty() { "" } else { ". " };
             let needed = taken && part["required"].as_array().is_some_and(|it| it.contains(&name.as_str().into()));
-            let needed = if needed { ", needed" } else { "" };
+            let needed = if needed { ", required" } else { "" };
             let _ = writeln!(rows, "| `{name}` | {}{needed}{separator}{said} |", shape(field));
         }
     }
@@ -100,18 +100,18 @@ const MANUAL_HEAD: &str = "# The HTTP interface\n\n\
     auth=\"Authorization: Bearer $(cat ~/.local/share/windlass/serve.token)\"\n\
     ```\n\n\
     - Everything but `/health`, `/openapi.json` and the files of the page needs the token: `Authorization: Bearer TOKEN` or\n\
-    \x20 `X-API-Key: TOKEN`. It is the setting `api_token`, else the content of the file `serve.token` in the home. A browser sends a\n\
+    \x20 `X-API-Key: TOKEN`. It is the setting `api_token`, otherwise the content of the file `serve.token` in the home. A browser sends a\n\
     \x20 session instead, in `X-Windlass-Session` (see [POST /api/v1/session/open](#post-apiv1sessionopen)).\n\
     - An error is `{\"error\": text, \"status_code\": number}`, with a `hint` if there is one: 400 and 422 invalid request, 401 the\n\
     \x20 token is required, 403 origin not allowed, 404 not found, 405 method not supported, 408 the body took longer than a minute,\n\
     \x20 409 locked or in conflict, 413 larger than the setting `http.body` or another limit, 414 and 431 the address or the header\n\
-    \x20 fields have more than 40 KiB, 415 another media type is required, 500 internal error, 503 busy or stopping: try again,\n\
+    \x20 fields are larger than 40 KiB, 415 another media type is required, 500 internal error, 503 busy or stopping: try again,\n\
     \x20 507 the disk is full. Every request can answer 401, 403, 405, 408, 414, 431, 500, 503 and 507; they are not repeated below.\n\
-    \x20 A request that is not HTTP, or has a head of more than 64 KiB, gets a bare 400, 414 or 431.\n\
+    \x20 A request that is not HTTP, or whose head is larger than 64 KiB, gets a bare 400, 414 or 431.\n\
     - A response may come before the whole request was sent. The server reads the rest of a small body (256 KiB) and keeps the\n\
     \x20 connection open; otherwise the response has `Connection: close`.\n\
     - Lists are paged by key: `next` of one page is `before` or `after` of the next.\n\
-    - TLS belongs to a proxy in front.\n";
+    - Use a proxy in front for TLS.\n";
 
 /// Tags in the order of the page, and their titles.
 const TAGS: &[(&str, &str)] = &[

@@ -9,8 +9,8 @@ pub fn router() -> OpenApiRouter<App> {
     OpenApiRouter::new().routes(routes!(metrics))
 }
 
-/// All metrics, in the text format of Prometheus (0.0.4). Queue lengths come from the last look at the
-/// database, the one that `/health` uses, so that a scrape does not count a long queue again.
+/// All metrics, in the text format of Prometheus (0.0.4). Queue lengths come from the last check of the database, which
+/// `/health` uses as well, so that a scrape does not count a long queue again.
 #[utoipa::path(
     get, path = "/metrics", tag = "daemon", summary = "All metrics, in the text format of Prometheus (0.0.4)",
     responses((status = 200, body = String, content_type = "text/plain"))
@@ -21,7 +21,7 @@ async fn metrics(State(app): State<App>) -> impl IntoResponse {
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], registry.prometheus())
 }
 
-/// Sets what goes up and down. What could not be read is left out, or -1 where there is one of it.
+/// Sets the gauges. A value that could not be read is omitted, or -1 if the metric has a single value.
 fn measure(registry: &Registry, observation: Option<&Observation>, pools: &[(String, usize, usize)]) {
     let queues = observation.and_then(|it| it.queues.as_ref());
     let of_types = queues.iter().flat_map(|it| &it.types).flat_map(|it| {

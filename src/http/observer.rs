@@ -1,5 +1,5 @@
-//! Looks at the database and the disk, which can block. A separate thread does that on request, so
-//! that `/health` can answer from the last look while a new one is stuck.
+//! Checks the database and the disk, which can block. A separate thread does so on request, so that `/health` can answer with
+//! the last result while a new check is stuck.
 
 use crate::{
     engine::Engine,
@@ -17,14 +17,14 @@ use std::{
 };
 use tokio::sync::watch;
 
-/// How long `/health` waits for a new look before it returns the last one; and for the first one.
+/// How long `/health` waits for a new check before it returns the last result; and how long for the first one.
 const FRESH: Duration = Duration::from_millis(30);
 const FIRST: Duration = Duration::from_millis(300);
-/// A look is not repeated before it is this many times as old as it took: counting a long queue costs.
+/// A check that took time t is not repeated for this many times t, since counting a long queue is expensive.
 const REST: u32 = 20;
 const LEAST_REST: Duration = Duration::from_millis(100);
 
-/// What a look saw. What could not be read is `None`.
+/// The result of a check. A value that could not be read is `None`.
 #[derive(Debug, Clone)]
 pub struct Observation {
     pub at: Instant,
@@ -38,7 +38,7 @@ pub struct Observation {
     pub free_disk: Option<Bytes>,
 }
 
-/// Asks for looks and returns the observations.
+/// Requests checks and returns their results.
 pub struct Observer {
     request: Arc<Request>,
     observation: watch::Receiver<Option<Arc<Observation>>>,
@@ -53,7 +53,7 @@ struct Request {
 #[derive(Default)]
 struct State {
     wanted: bool,
-    /// When the present look began.
+    /// When the current check began.
     looking: Option<Instant>,
 }
 
@@ -64,13 +64,13 @@ impl Observer {
         let (weak, engine) = (Arc::downgrade(&request), engine.clone());
         let started = threads::start("windlass-health", move || run(&weak, &engine, &tell));
         if let Err(error) = started {
-            // `/health` says then that nothing can be read.
+            // Without the thread, `/health` says that nothing can be read.
             tracing::error!(%error, "failed to watch the health of the engine");
         }
         Observer { request, observation }
     }
 
-    /// The newest look; a new one if it comes soon enough.
+    /// The newest result; a new one if the check ends soon enough.
     pub async fn look(&self) -> Option<Arc<Observation>> {
         let mut observation = self.observation.clone();
         let newest = observation.borrow_and_update().clone();
@@ -84,7 +84,7 @@ impl Observer {
         observation.borrow().clone()
     }
 
-    /// For how long a look has been stuck.
+    /// How long the current check has been stuck.
     pub fn stuck(&self) -> Duration {
         self.request.lock().looking.map_or(Duration::ZERO, |it| it.elapsed())
     }
@@ -106,7 +106,7 @@ impl Request {
         self.state.lock().unpoisoned()
     }
 
-    /// Waits for a request and marks the look as started.
+    /// Waits for a request and marks the check as started.
     fn wait(&self) {
         let mut state = self.lock();
         state.looking = None;

@@ -1,4 +1,4 @@
-//! The thread that listens: one reactor, bounded in everything that a client could make grow.
+//! The thread that listens: one reactor, with a limit on everything that clients can make grow.
 
 use super::{
     App,
@@ -31,7 +31,7 @@ use std::{
 use tokio::{sync::watch, task::JoinSet};
 use tower::ServiceExt;
 
-/// What a client may take of the server.
+/// The limits on clients.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
     /// Open connections; a new one beyond takes the place of the least useful one.
@@ -162,7 +162,7 @@ async fn listen(
                 let task = tasks.spawn(serve(stream, peer, served.clone(), limits, entry, stopped.clone()));
                 list.can_be_cut(number, task);
             }
-            // Out of descriptors, or a client that is gone already: the next one may have more luck.
+            // Out of descriptors, or the client is already gone: the next one may succeed.
             Err(error) => {
                 tracing::debug!(%error, "failed to accept a connection");
                 tokio::time::sleep(Duration::from_millis(20)).await;
@@ -269,7 +269,7 @@ fn too_large(head: &Parts, body: u64, limits: Limits) -> Option<Failure> {
     (body > limits.body as u64).then(|| Failure::too_large(limits.body as u64))
 }
 
-/// Whose fault it is: the client's, as long as we wait for more of its body.
+/// The response to a timeout: the client's fault while we wait for more of its body.
 fn too_slow(time: Duration, reading: Reading) -> Failure {
     let seconds = time.as_secs_f64();
     match reading {

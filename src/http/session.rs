@@ -1,8 +1,8 @@
 //! How a browser signs in: a one-time link, or the token, opens a session.
 //!
-//! A session is a random secret that this process keeps the digest of, in memory alone: it ends by itself, with a sign-out
-//! and with the process. The page keeps it in `sessionStorage` and sends it as a header. A cookie would go to every port of
-//! the host name, and so to other programs.
+//! A session is a random secret. This process keeps only its digest, and only in memory: the session expires, and it ends with
+//! a sign-out or with the process. The page keeps it in `sessionStorage` and sends it as a header. A cookie would go to every
+//! port of the host name, and so to other programs.
 
 use super::{
     App, Caller, Failure, Result,
@@ -42,8 +42,7 @@ struct Link {
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 struct SignIn {
-    /// The last part of a one-time link. It counts only from the user that windlass runs as, where the system says who
-    /// connects.
+    /// The last part of a one-time link. If the system says who connects, it works only for the user that windlass runs as.
     #[schema(example = "9f2c…")]
     code: Option<String>,
     /// The token.
@@ -58,7 +57,7 @@ struct Opened {
     /// Seconds without a request after which it ends.
     #[schema(example = 43200)]
     idle: u64,
-    /// Seconds after which it ends in any case.
+    /// Seconds after which it always ends.
     #[schema(example = 604800)]
     expires_in: u64,
 }
@@ -134,7 +133,7 @@ async fn sign_in(
     Ok((StatusCode::CREATED, Json(opened)))
 }
 
-/// Whether a link counts from there: on this machine only for our own user, and for root, who can do everything anyway.
+/// Whether a link works for this peer: on this machine only for our own user, and for root, who can do everything anyway.
 fn may_open(owner: SocketOwner, loopback: bool, own: u32) -> bool {
     match owner {
         SocketOwner::User(user) => user == own || user == 0,

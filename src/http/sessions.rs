@@ -1,4 +1,4 @@
-//! The links that wait to be opened, and the open sessions: secrets of which this process keeps the digest, in memory alone.
+//! The unopened links and the open sessions: secrets of which this process keeps only the digests, and only in memory.
 
 use super::token::digest;
 use crate::{model::Timestamp, os::Unpoisoned};

@@ -1,4 +1,4 @@
-//! A socket that gives up on a peer that does not read, and lets one that still writes read its answer.
+//! A socket that gives up on a peer that does not read, and that lets a peer that is still sending read its response.
 
 use std::{
     future::Future,
@@ -36,8 +36,8 @@ impl Impatient {
         Impatient { inner, patience, waits: None, unwanted, lingers: None }
     }
 
-    /// Reads until the peer has closed its side, has sent too much more, or had its time. Closing a socket with bytes that
-    /// is unread resets the connection, and the peer never sees the response.
+    /// Reads until the peer has closed its side, has sent too much more, or had its time. Closing a socket that has unread
+    /// bytes resets the connection, and the peer never sees the response.
     fn poll_linger(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let deadline = self.lingers.get_or_insert_with(|| Box::pin(sleep(LINGER)));
         if deadline.as_mut().poll(cx).is_ready() {

@@ -1,4 +1,4 @@
-//! The token: where it is kept, and whether something that was shown is it.
+//! The token: where it is kept, and how a presented one is checked.
 
 use crate::{
     model::Kind,
@@ -112,7 +112,7 @@ fn write(home: &Path, path: &Path, token: &str) -> io::Result<()> {
     Ok(())
 }
 
-/// Makes a token unreadable for others; a token that they have read before, they still know.
+/// Makes a token unreadable for others; users who have read it before still know it.
 fn tighten(path: &Path) {
     let Ok(metadata) = fs::symlink_metadata(path) else { return };
     if metadata.is_file() && metadata.permissions().mode() & 0o077 != 0 {

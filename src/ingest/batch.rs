@@ -1,4 +1,4 @@
-//! Working on a batch of documents that the engine keeps: one group, one run for each content.
+//! Processes a batch of documents that the engine keeps: one group, with one run for each distinct content.
 
 use super::{
     error::{Error, Result},
@@ -21,13 +21,13 @@ use crate::{
 use serde_json::Value;
 use std::path::Path;
 
-/// How to work on a batch, or on one content.
+/// How to process a batch, or one content.
 #[derive(Debug, Clone)]
 pub struct Start {
     pub batch: i64,
     pub definition: Definition,
     pub params: ParameterSet,
-    /// The vector database where the parameters name none of their own: the setting `database`.
+    /// The vector database to use if the parameters name none: the setting `database`.
     pub database: String,
     pub priority: i64,
     pub name: Option<String>,
@@ -39,13 +39,13 @@ pub struct Start {
 pub enum Which {
     /// All of the batch.
     All,
-    /// Those that no group of the batch with the same workflow and parameters has worked on as they are now: a document that
-    /// changed back to an older content, a copy under another URI and new metadata are new.
+    /// Those whose current form no group of the batch has processed with the same workflow and parameters. A document that
+    /// changed back to an older content, a copy under another URI and new metadata all count as new.
     New,
     One(ArtifactHash),
 }
 
-/// The group that works on a batch, and how many runs were added.
+/// The group that processes a batch, and the number of runs added.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Started {
     pub group: GroupId,
@@ -53,13 +53,13 @@ pub struct Started {
     pub first_run: Option<RunId>,
 }
 
-/// Documents that one read takes.
+/// The number of documents read at a time.
 const SLICE: usize = 500;
 
-/// How often a submission that met a deletion looks again.
+/// How often a submission is tried if a document is deleted meanwhile.
 const TRIES: usize = 20;
 
-/// Submits a group for the documents of a batch. What could not be stored is refused before any work.
+/// Submits a group for the documents of a batch. Refuses it before any work if the documents could not be stored.
 pub fn start(engine: &Engine, start: &Start) -> Result<Started> {
     for _ in 1..TRIES {
         match start_once(engine, start) {
@@ -128,14 +128,14 @@ fn wanted(engine: &Engine, start: &Start) -> Result<Vec<DocumentUri>> {
     }
 }
 
-/// One item for each content and source: a document is stored under its source.
+/// One item for each combination of content and source, since a document is stored under its source.
 #[derive(Default)]
 struct Items {
     items: Vec<Item>,
 }
 
 impl Items {
-    /// Documents come by content.
+    /// Adds a document. Documents must come sorted by content.
     fn add(&mut self, document: DocumentUri) {
         let metadata = if document.metadata == serde_json::json!({}) { Value::Null } else { document.metadata };
         let entry = ItemDocument { uri: document.uri, file: Some(KEPT.to_string()), within: None, metadata };
@@ -152,7 +152,7 @@ impl Items {
         }
     }
 
-    /// Keeps what has no run of these groups, and what has one but was something else when it was submitted last.
+    /// Keeps items without a run in these groups, and items whose last submission had other content or parameters.
     fn retain_new(
         &mut self,
         engine: &Engine,
@@ -181,7 +181,7 @@ impl Items {
     }
 }
 
-/// Where the documents of a run go, as `windlass ingest` says it for files.
+/// The rows for the documents of a run, as `windlass ingest` writes them for files.
 fn of_run(database: &Path, params: &ParameterSet, item: &Item) -> RunDocuments {
     let document = |it: &ItemDocument| Submitted {
         uri: it.uri.clone(),

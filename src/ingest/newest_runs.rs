@@ -1,7 +1,7 @@
 //! The newest runs that vector databases know of an engine.
 
 use crate::{
-    store::elsewhere::{Numbered, Sighting},
+    store::elsewhere::{FoundNumber, Numbered},
     vector::{OpenOptions, VectorDb},
 };
 use std::{
@@ -15,7 +15,7 @@ use std::{
 const WITHIN: Duration = Duration::from_secs(2);
 
 /// Of the vector databases in the home, and of these. One that can't be read says nothing here.
-pub fn newest_runs(home: &Path, engine: &str, databases: &[PathBuf]) -> Vec<Sighting> {
+pub fn newest_runs(home: &Path, engine: &str, databases: &[PathBuf]) -> Vec<FoundNumber> {
     let here = fs::read_dir(home.join("vectors")).into_iter().flatten().flatten().map(|it| it.path());
     let here = here.filter(|it| it.extension().is_some_and(|it| it == "db"));
     // The same file may be known by another way that leads to the home.
@@ -23,7 +23,7 @@ pub fn newest_runs(home: &Path, engine: &str, databases: &[PathBuf]) -> Vec<Sigh
     all.collect::<BTreeSet<PathBuf>>().iter().filter_map(|it| newest_run(it, engine)).collect()
 }
 
-fn newest_run(path: &Path, engine: &str) -> Option<Sighting> {
+fn newest_run(path: &Path, engine: &str) -> Option<FoundNumber> {
     if !fs::metadata(path).ok()?.is_file() {
         return None;
     }
@@ -31,7 +31,7 @@ fn newest_run(path: &Path, engine: &str) -> Option<Sighting> {
     match opened.and_then(|it| it.read_within(WITHIN).newest_run(engine)) {
         Ok(run) => {
             let place = format!("vector database {}", path.display());
-            run.map(|number| Sighting { of: Numbered::Run, number, place })
+            run.map(|number| FoundNumber { of: Numbered::Run, number, place })
         }
         Err(error) => {
             tracing::debug!(%error, "failed to read the runs in a vector database");

@@ -3,22 +3,22 @@
 use crate::model::{HEADING_MAX, Heading, shortened};
 use std::ops::Range;
 
-/// What a line belongs to.
+/// The kind of a block of lines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     Blank,
     Heading(u8),
     Table,
-    /// Fences included.
+    /// A code block, with its fences.
     Code,
     Text,
 }
 
-/// A run of lines of one kind. Headings are single; blank lines end a run of text.
+/// A run of lines of one kind. Each heading is a block of its own; blank lines end a run of text.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Block {
     pub kind: Kind,
-    /// Bytes, line ends included. Blocks are adjacent and cover the text.
+    /// In bytes, including line ends. Blocks are adjacent and cover the whole text.
     pub range: Range<usize>,
 }
 
@@ -28,7 +28,7 @@ pub struct Outline {
     pub tables: Vec<Range<usize>>,
 }
 
-/// The headings and tables of `markdown`. Signs of markup are taken off the headings' text.
+/// The headings and tables of `markdown`. The headings' text is without markup.
 pub fn scan(markdown: &str) -> Outline {
     let mut outline = Outline::default();
     for block in blocks(markdown) {
@@ -47,8 +47,8 @@ pub fn scan(markdown: &str) -> Outline {
     outline
 }
 
-/// Cuts the text into blocks. Understands what our readers write and what people write by hand: ATX headings, pipe tables with
-/// a rule below their first row, fenced code. A fence that never ends lasts to the end of the text, as in CommonMark.
+/// Cuts the text into blocks. Understands the output of our readers and common hand-written Markdown: ATX headings, pipe tables
+/// with a rule below their first row, fenced code. A fence that never ends lasts to the end of the text, as in CommonMark.
 pub fn blocks(markdown: &str) -> Vec<Block> {
     let mut blocks: Vec<Block> = Vec::new();
     let mut fence: Option<&str> = None;
@@ -114,7 +114,7 @@ fn is_rule(line: &str) -> bool {
     line.starts_with('|') && line.contains('-') && line.bytes().all(|it| matches!(it, b'|' | b'-' | b':' | b' '))
 }
 
-/// The words of a heading, cut where they are too many: backticks, emphasis, links' targets and closing `#` left out.
+/// The text of a heading without backticks, emphasis, link targets and closing `#`, shortened if too long.
 fn plain(heading: &str) -> String {
     let heading = heading.trim().trim_end_matches('#');
     let mut text = String::new();

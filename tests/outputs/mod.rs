@@ -133,7 +133,7 @@ fn a_hard_link_to_a_file_of_somebody_else_is_refused_and_one_to_a_file_of_ones_o
     for (name, kept) in [("theirs", !is_root), ("secret", !is_root), ("own", true)] {
         let (status, message) = shop.outcome_of(&link(name));
         assert_eq!(status == Status::Completed, kept, "{name}: {message}");
-        assert!(kept || message.contains("`h` is a hard link to a file of somebody else"), "{name}: {message}");
+        assert!(kept || message.contains("`h` is a hard link to another user's file"), "{name}: {message}");
     }
     // All of its names are in the output.
     let inside = "cd {{ out }}; mkdir d; echo a > d/a; chmod 600 d/a; ln d/a b; chown 65534 b 2> /dev/null || true";

@@ -15,7 +15,7 @@ use crate::{
 use serde_json::{Value, json};
 use std::{borrow::Cow, collections::BTreeMap, env, ffi::OsString, os::fd::OwnedFd};
 
-/// Our variables that a command gets; its definition names all others.
+/// The variables of our environment that a command inherits; its definition names all others.
 const PASSED_ON: [&str; 4] = ["PATH", "HOME", "LANG", "TMPDIR"];
 /// A variable larger than this can't be passed to a program.
 const MOST_VARIABLE: usize = 120 << 10;
@@ -86,7 +86,7 @@ pub(super) fn inputs(cx: &StepContext, always: bool) -> Result<BTreeMap<String, 
         };
         found.insert(name.clone(), Input { dir, value: output.value.clone(), status: cx.input.status_of(name) });
     }
-    // A step that is needed has completed, also where it left nothing.
+    // A needed step has completed, even if it left nothing.
     for need in cx.step.needs.iter().filter_map(|it| cx.definition.steps.get(*it)) {
         if !found.contains_key(&need.name) {
             let dir = match cx.step.asks_for_dir(&need.name)? {
@@ -100,7 +100,7 @@ pub(super) fn inputs(cx: &StepContext, always: bool) -> Result<BTreeMap<String, 
     Ok(found)
 }
 
-/// What templates of the step can ask for.
+/// The values that templates of the step can use.
 pub(super) fn values<'a>(
     input: &'a StepInput,
     out: &'a std::path::Path,
@@ -122,7 +122,7 @@ pub(super) fn values<'a>(
     }
 }
 
-/// What every child gets of our own environment.
+/// The variables of our own environment that every child inherits.
 pub(super) fn environment_passed_on() -> Vec<(OsString, OsString)> {
     PASSED_ON.iter().filter_map(|name| Some((OsString::from(name), env::var_os(name)?))).collect()
 }

@@ -75,9 +75,9 @@ fn too_large(cx: &StepContext, size: Bytes, instead: &str) -> Outcome {
     )
 }
 
-/// What a command printed, as a value for its successors: JSON if it is JSON, else the text without its last newline. A
-/// number on its own is one only if it comes back as it was printed: `1.10` and the hash `6063e25` are texts. None: nothing
-/// was printed, or no text.
+/// What a command printed, as a value for its successors: JSON if it is JSON, otherwise the text without its last newline. A
+/// number on its own is one only if it comes back as it was printed: `1.10` and the hash `6063e25` are texts. None: nothing was
+/// printed, or no text.
 fn printed(stdout: &Captured) -> Option<Value> {
     if stdout.total == 0 {
         return None;

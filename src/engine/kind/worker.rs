@@ -89,7 +89,7 @@ fn pool_spec(cx: &StepContext, worker: &str) -> Option<PoolSpec> {
     })
 }
 
-/// What takes long to start takes long to load as well.
+/// A worker that is slow to start is slow to load as well.
 fn timeouts(start_timeout: Option<Millis>) -> Timeouts {
     let usual = Timeouts::default();
     match start_timeout {

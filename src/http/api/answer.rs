@@ -1,10 +1,10 @@
-//! What the handlers share: names in addresses, pages, and what an error looks like.
+//! Shared by the handlers: ids in addresses, pages, and the form of errors.
 
 use crate::http::{Failure, Result};
 use serde::{Deserialize, Serialize};
 use std::str::FromStr;
 
-/// What every error looks like.
+/// The form of every error.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
 pub struct ErrorBody {
     /// What went wrong, for people.
@@ -63,12 +63,12 @@ pub fn id<T: FromStr<Err = String>>(text: &str) -> Result<T> {
     text.parse().map_err(Failure::bad_request)
 }
 
-/// The same where a parameter may be left out.
+/// The same for an optional parameter.
 pub fn optional<T: FromStr<Err = String>>(text: &Option<String>) -> Result<Option<T>> {
     text.as_deref().map(id).transpose()
 }
 
-/// How much of a list is wanted at once.
+/// The requested page size.
 #[derive(Debug, Clone, Copy, Deserialize)]
 #[serde(transparent)]
 pub struct Limit(u64);

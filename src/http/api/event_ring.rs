@@ -1,8 +1,8 @@
 //! The history in memory: the newest events that any process of the home has committed, in commit order.
 //!
 //! One thread reads the event table where it left off, into a ring that all subscribers read at their own pace. Nothing is
-//! published before it is on disk, and a writer never waits for a subscriber. A subscriber that falls behind the ring reads from the
-//! database until he has caught up, so nothing is lost and nothing grows.
+//! published before it is on disk, and a writer never waits for a subscriber. A subscriber that falls behind the ring reads
+//! from the database until it has caught up, so nothing is lost and nothing grows.
 
 use crate::{
     engine::Engine,
@@ -24,7 +24,7 @@ use tokio::sync::watch;
 
 /// Subscribers at a time; a connection each.
 pub const SUBSCRIBERS: usize = 128;
-/// Between two looks at whether anything was committed, by whatever process. A look costs microseconds.
+/// The interval between two checks for commits, by any process. A check costs microseconds.
 const LOOK: Duration = Duration::from_millis(100);
 /// The same without subscribers.
 const LEISURE: Duration = Duration::from_millis(500);
@@ -83,7 +83,7 @@ struct Ring {
     /// Behind the last.
     end: Cursor,
     subscribers: usize,
-    /// When anybody was last seen to commit.
+    /// When the last commit was seen, by any process.
     last_commit: Instant,
     stopped: bool,
 }
@@ -128,7 +128,8 @@ impl EventRing {
         }))
     }
 
-    /// Takes a place. `None` when all are taken. Reads the database: not for the server's thread.
+    /// Starts a subscription. `None` if there are already `SUBSCRIBERS`. Reads the database, so don't call it on the server's
+    /// thread.
     pub fn sit_down(&self, store: &Store) -> store::Result<Option<Subscription>> {
         // Earlier events are not new for this subscriber.
         self.0.take_in(store)?;
@@ -141,7 +142,7 @@ impl EventRing {
         Ok(Some(Subscription { event_ring: self.clone(), grown: self.0.grown.subscribe() }))
     }
 
-    /// Events that are held, how many they may be, and who follows them.
+    /// The number of events held, its limit, and the number of subscribers.
     pub fn load(&self) -> (usize, usize, usize) {
         let ring = self.0.ring();
         (ring.events.len(), self.0.limit, ring.subscribers)
@@ -190,7 +191,7 @@ fn follow(shared: &Weak<Feed>, store: &Store) {
         }
         match watch.as_ref().map(store::Watch::version) {
             Some(Ok(version)) if seen != Some(version) => {
-                // The first look has nothing to compare with.
+                // The first check has nothing to compare with.
                 if seen.is_some() {
                     shared.ring().last_commit = Instant::now();
                 }
@@ -209,7 +210,7 @@ fn follow(shared: &Weak<Feed>, store: &Store) {
 }
 
 impl Feed {
-    /// Waits until the next look is due; whether there will be none.
+    /// Waits until the next check is due. True: there will be none.
     fn rest(&self) -> bool {
         let ring = self.ring();
         let time = if ring.subscribers == 0 { LEISURE } else { LOOK };
@@ -240,7 +241,7 @@ impl Feed {
         }
     }
 
-    /// Leaves out what would leave the ring at once: every transaction of the table has at least one event.
+    /// Skips events that would leave the ring at once: every transaction in the table has at least one event.
     fn skip(&self, newest: Cursor) {
         let first = newest.seq.saturating_sub(i64::try_from(self.limit).unwrap_or(i64::MAX));
         let mut ring = self.ring();

@@ -36,7 +36,7 @@ pub fn router() -> OpenApiRouter<App> {
     OpenApiRouter::new().routes(routes!(events))
 }
 
-/// Events that are sent at once, and so the most that are held for one subscriber.
+/// The number of events sent at once, and thus the maximum held for one subscriber.
 const AT_ONCE: usize = 256;
 /// Transactions that are read for one who fell behind.
 const BATCHES: usize = 64;
@@ -44,7 +44,7 @@ const BATCHES: usize = 64;
 const BEAT: Duration = Duration::from_secs(15);
 /// How soon a stream notices that the process is stopping.
 const GLANCE: Duration = Duration::from_secs(1);
-/// Groups and runs that a digest names; of more it says that there were many.
+/// The maximum number of groups and runs that a digest names; beyond it, the digest says "many".
 const NAMED: usize = 100;
 
 #[derive(Debug, Deserialize, IntoParams)]
@@ -83,9 +83,9 @@ enum Sent {
 /// Events, as server-sent events
 ///
 /// Every event has an `id`, its cursor: a client that reconnects with it as `Last-Event-ID` misses nothing. `data` is an event as
-/// `windlass events --json` prints it, or a digest (`event: digest`). When part of the history between is not kept any
-/// more, or the cursor is of another history, `event: gap` says so. A comment is sent every 15 seconds. A slow reader
-/// falls behind and catches up from the database; nothing is held for it.
+/// `windlass events --json` prints it, or a digest (`event: digest`). `event: gap` says that part of the history in between is
+/// no longer kept, or that the cursor belongs to another history. A comment is sent every 15 seconds. A slow reader falls
+/// behind and catches up from the database; the server buffers nothing for it.
 #[utoipa::path(get, path = "/api/v1/events", tag = "events",
     params(EventRequest, ("Last-Event-ID" = Option<String>, Header, description = "The `id` of the last event that was received")),
     responses((status = 200, description = "A stream; each `data` is one of these", body = inline(Sent), content_type = "text/event-stream"), Refused))]
@@ -143,7 +143,7 @@ fn gap(after: Cursor) -> String {
 /// One subscriber: only a cursor and a subscription of the event ring.
 struct Follower {
     app: App,
-    /// A session that ends takes its streams along.
+    /// When a session ends, its streams end.
     caller: Caller,
     subscription: Subscription,
     group: Option<GroupId>,
@@ -182,7 +182,7 @@ impl Follower {
         }
     }
 
-    /// The next events that are wanted, or that some are lost; if there are any.
+    /// The next requested events, if any, or the news that some are lost.
     async fn events(&mut self) -> Option<String> {
         loop {
             let found: Vec<Arc<RingEvent>> = match self.subscription.event_ring().after(self.cursor, AT_ONCE) {
@@ -212,8 +212,8 @@ impl Follower {
         }
     }
 
-    /// Reads from the database what has left the ring, and before what its history begins; `None` when that is not
-    /// possible just now.
+    /// Reads from the database the events that have left the ring, and the cursor before which the history is gone; `None` if
+    /// that fails for the moment.
     async fn catch_up(&self) -> Option<(Cursor, Vec<Arc<RingEvent>>)> {
         let cursor = self.cursor;
         let read = move |tx: &store::ReadTx| Ok((event::oldest(tx)?, event::after(tx, cursor, BATCHES)?));

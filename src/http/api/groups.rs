@@ -85,7 +85,7 @@ struct Cancelled {
     group: GroupId,
     /// False: it had ended, or was already being cancelled.
     cancelled: bool,
-    /// Whether it has ended; else its running steps will stop.
+    /// Whether the group has ended; otherwise its running steps will stop.
     ended: bool,
 }
 

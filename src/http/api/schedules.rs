@@ -61,9 +61,9 @@ struct NewSchedule {
     /// The directory in which commands start, an absolute path; default `/`.
     #[schema(value_type = Option<String>)]
     directory: Option<PathBuf>,
-    /// Higher priorities run first; else 0.
+    /// Higher priorities run first; default 0.
     priority: Option<i64>,
-    /// The share of its groups beside others, from 1 to 1000; else 1.
+    /// The share of its groups relative to others, from 1 to 1000; default 1.
     #[schema(minimum = 1, maximum = 1000)]
     weight: Option<i64>,
 }
@@ -138,7 +138,7 @@ struct Fired {
     firings: Vec<FiringView>,
 }
 
-/// Starts the workflow now, whatever the time is
+/// Starts the workflow now, whatever its schedule says
 #[utoipa::path(post, path = "/api/v1/schedules/{name}/run", tag = "schedules", params(("name" = String, Path)),
     responses((status = 200, body = Fired), Refused))]
 async fn run(State(app): State<App>, Path(schedule): Path<String>) -> Result<Json<Fired>> {
@@ -161,7 +161,7 @@ struct Backfill {
     to: Option<Timestamp>,
 }
 
-/// Starts the workflow for each of its times in the past that it has not been started for
+/// Starts the workflow for each past time for which it has not been started
 #[utoipa::path(post, path = "/api/v1/schedules/{name}/backfill", tag = "schedules", params(("name" = String, Path)),
     request_body = Backfill, responses((status = 200, body = Fired), Refused, RefusedBody))]
 async fn backfill(

@@ -38,7 +38,8 @@ struct SearchRequest {
     k: Option<u64>,
     /// Only passages that match, such as `source = "manuals" and page < 10`
     filter: Option<String>,
-    /// The least cosine, from 0 to 1, of a passage that has no word of the query; default: the setting `search.min_score`
+    /// The minimum cosine similarity, from 0 to 1, of a passage without any word of the query; default: the setting
+    /// `search.min_score`
     #[param(minimum = 0, maximum = 1)]
     min_score: Option<f64>,
     /// Whether each hit shows its whole chunk instead of about 300 bytes

@@ -29,12 +29,12 @@ pub(super) struct NewGroup {
     /// What the templates read as `params`.
     #[schema(value_type = Option<Object>)]
     params: Option<serde_json::Map<String, Value>>,
-    /// Submitting the same content again with the same key makes no second group.
+    /// Submitting the same content again with the same key creates no second group.
     #[schema(max_length = 1024)]
     key: Option<String>,
-    /// Higher priorities run first; else 0.
+    /// Higher priorities run first; default 0.
     priority: Option<i64>,
-    /// The group's share beside other groups, from 1 to 1000; else 1.
+    /// The group's share relative to other groups, from 1 to 1000; default 1.
     #[schema(minimum = 1, maximum = 1000)]
     weight: Option<i64>,
     /// The name of the group; default: the workflow's name.
@@ -85,7 +85,7 @@ pub(super) struct SubmittedView {
 
 /// Submits a workflow with its items
 ///
-/// When the answer comes the group is on disk. The same key with the same content leads to the group that it made.
+/// When the response arrives, the group is on disk. The same key with the same content returns the existing group.
 #[utoipa::path(post, path = "/api/v1/groups", tag = "groups", request_body = NewGroup, responses(
     (status = 201, body = SubmittedView),
     (status = 200, body = SubmittedView, description = "The key was in use with the same content"),

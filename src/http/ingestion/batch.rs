@@ -1,4 +1,4 @@
-//! `/batch`: documents that are uploaded and worked on together.
+//! `/batch`: documents that are uploaded and processed together.
 
 use super::{
     definitions,
@@ -40,7 +40,7 @@ pub async fn list(State(app): State<App>) -> Result<Response> {
     .await
 }
 
-/// What makes a batch.
+/// The fields that create a batch.
 #[derive(ToSchema)]
 #[allow(dead_code)] // Only described.
 pub struct NewBatch {
@@ -65,7 +65,7 @@ pub async fn create(State(app): State<App>, Sent(form): Sent) -> Result<(StatusC
     Ok((StatusCode::CREATED, Json(MadeBatch { batch_id })))
 }
 
-/// What starts the workflow on the documents of a batch.
+/// The fields that start the workflow on the documents of a batch.
 #[derive(ToSchema)]
 #[allow(dead_code)] // Only described.
 pub struct StartWorkflows {
@@ -131,7 +131,7 @@ pub async fn start_workflows(
 pub struct BatchProgress {
     batch: BatchObject,
     document_count: i64,
-    /// By status, where there are any.
+    /// By status; statuses without runs are omitted.
     workflow_count: BTreeMap<String, i64>,
     workflows: Vec<RunObject>,
     /// Documents with a completed workflow.

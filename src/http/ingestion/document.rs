@@ -53,7 +53,7 @@ pub async fn list(State(app): State<App>, Queried(query): Queried) -> Result<Res
 #[derive(ToSchema)]
 #[allow(dead_code)] // Only described.
 pub struct NewDocument {
-    /// The bytes; or else `input_uri`.
+    /// The bytes; otherwise set `input_uri`.
     #[schema(value_type = Option<String>, format = Binary, example = "@winch.md")]
     file: Option<Vec<u8>>,
     /// Where to get the bytes: `http://` (without the token only at public addresses), or with the token `file://` on this machine.
@@ -92,7 +92,7 @@ pub async fn ingest(
 ) -> Result<(StatusCode, Json<TakenDocument>)> {
     let batch = form.needed_number("batch_id")?;
     form.number("priority")?;
-    // `{}` is what clients send who have nothing to say.
+    // Clients without metadata send `{}`.
     let metadata = form.object("doc_meta")?.filter(|it| !it.is_empty());
     let uploaded = UploadedDocument {
         source: form.text("source")?.to_string(),
@@ -136,7 +136,7 @@ fn bytes_of(
 ) -> Result<(Put, UploadedDocument)> {
     if let Some(Upload { incoming, content_type, .. }) = upload {
         let put = incoming.finish()?;
-        // What clients say of every file says nothing.
+        // A type that clients send for every file carries no information.
         let said = content_type.filter(|it| !it.ends_with("/octet-stream"));
         return Ok((put, UploadedDocument { media_type: uploaded.media_type.or(said), ..uploaded }));
     }
@@ -188,7 +188,7 @@ pub struct DeletedDocument {
     statistics: DeletedRows,
 }
 
-/// What went with a document.
+/// The rows deleted with a document.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct DeletedRows {
     deleted_document_uris: i64,
@@ -241,8 +241,8 @@ impl From<&Removed> for DeletedRows {
     }
 }
 
-/// Takes what was deleted out of the vector databases. Nobody waits for one that is locked: what is deleted is not found any
-/// more, and the daemon removes it when the lock is free.
+/// Removes deleted documents from the vector databases. Does not wait for a locked one: searches no longer find the documents,
+/// and the daemon removes them when the lock is free.
 pub fn finish_removal(engine: &Engine) {
     match removal::finish(engine, super::turn::holder(), LockWait::No) {
         Ok(true) => {}

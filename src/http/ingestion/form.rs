@@ -1,4 +1,5 @@
-//! What a request says: its query, and a body of either form. Fields are bounded and kept; a file is streamed into an artifact.
+//! The fields of a request: its query, and a body in either form encoding. Fields are bounded and kept; a file is streamed into
+//! an artifact.
 
 use crate::{
     artifact::Incoming,
@@ -24,10 +25,10 @@ const NAME_MAX: usize = 1 << 10;
 const COUNT_MAX: usize = 1_000;
 /// A body up to this size is read in microseconds.
 const QUICK: usize = 64 << 10;
-/// What a file is handed on in, in bytes.
+/// The size of the pieces in which a file is passed on, in bytes.
 const PIECE: usize = 256 << 10;
 
-/// The fields of a request. One that is sent twice counts as sent last.
+/// The fields of a request. If one is sent twice, the last one wins.
 #[derive(Debug, Default)]
 pub struct Fields {
     values: HashMap<String, String>,
@@ -43,7 +44,7 @@ pub struct Upload {
 }
 
 impl Fields {
-    /// A field that must be there.
+    /// A required field.
     pub fn text(&self, name: &str) -> Result<&str> {
         self.get(name).ok_or_else(|| Failure::bad_request(format!("`{name}` is missing")))
     }

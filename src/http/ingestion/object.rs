@@ -1,4 +1,4 @@
-//! The objects of the ingestion API: field by field as its clients expect them, in this order, `null` where nothing is known.
+//! The objects of the ingestion API: the fields that its clients expect, in this order, `null` if unknown.
 
 use crate::{
     model::{ArtifactHash, Timestamp},
@@ -153,7 +153,7 @@ const ITEM: usize = 256;
 
 impl From<RunRecord> for RunObject {
     fn from(it: RunRecord) -> RunObject {
-        // Clients expect a date, also before the first step began.
+        // Clients expect a date even before the first step has begun.
         let started = it.started.unwrap_or(it.created);
         let doc_id = match &it.content {
             Some(content) => hash(content),

@@ -14,7 +14,7 @@ use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
 
-/// Said of a run that completed and has nothing to show.
+/// The result of a run that completed without output.
 const NOTHING: &str = "completed without output";
 
 /// The result of a run that completed.
@@ -64,7 +64,7 @@ fn of_run(engine: &Engine, id: RunId) -> Result<RunResult> {
     }
 }
 
-/// How each kind of outcome is answered.
+/// The response to each kind of outcome.
 fn failure(outcome: &Outcome) -> Failure {
     let (status, code) = match outcome {
         Outcome::Failed { kind, .. } if kind == "result_lost" => (502, kind.as_str()),
@@ -76,7 +76,7 @@ fn failure(outcome: &Outcome) -> Failure {
         Outcome::Cancelled => (409, "cancelled"),
         Outcome::Interrupted { .. } => (503, "interrupted"),
         Outcome::NoRoom { .. } => (507, "no_room"),
-        // A run does not fail with it.
+        // Does not occur: a run does not fail with this outcome.
         Outcome::Succeeded => (500, "failed"),
     };
     Failure::new(status, outcome.to_string()).code(code)

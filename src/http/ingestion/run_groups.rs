@@ -50,7 +50,7 @@ pub struct DeletedGroup {
     statistics: DeletedGroupRows,
 }
 
-/// What went with a group.
+/// The rows deleted with a group.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct DeletedGroupRows {
     deleted_runsteps: u64,

@@ -22,7 +22,7 @@ use utoipa::ToSchema;
 /// Documents that one read or write takes.
 const SLICE: usize = 500;
 
-/// What a source has now.
+/// The current documents of a source.
 #[derive(ToSchema)]
 #[allow(dead_code)] // Only described.
 pub struct SourceHashes {
@@ -125,7 +125,7 @@ fn delete(engine: &Engine, source: &str, gone: &[DocumentUri]) -> Result<usize> 
     Ok(deleted)
 }
 
-/// What the source says of one document.
+/// The source's version of one document.
 struct ClientVersion {
     hash: Option<String>,
     etag: Option<String>,
@@ -150,7 +150,7 @@ impl ClientVersion {
         }
     }
 
-    /// By the content where it is known, else by the etag.
+    /// Compares the content if it is known, otherwise the etag.
     fn is_same(&self, known: &DocumentUri) -> bool {
         match &self.hash {
             Some(hash) => parse_hash(hash) == Some(known.sha256),

@@ -3,7 +3,7 @@
 use super::form::Fields;
 use crate::http::{App, Caller, Result};
 
-/// What a request to start a workflow says.
+/// The fields of a request to start a workflow.
 pub struct StartRequest {
     pub definition: Option<String>,
     pub params: String,

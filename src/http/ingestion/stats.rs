@@ -1,4 +1,4 @@
-//! `/stats`: how long the steps of a group took, and what became of them.
+//! `/stats`: how long the steps of a group took, and how they ended.
 
 use super::{
     form::Queried,

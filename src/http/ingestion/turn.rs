@@ -1,4 +1,4 @@
-//! What the handlers that change something share: who they are to a lock, how long they wait, what a refusal means.
+//! Shared by the handlers that change something: their identity as lock holders, how long they wait, the meaning of a refusal.
 
 use crate::{
     http::Failure,
@@ -19,7 +19,7 @@ pub(super) fn holder() -> Holder {
     Holder { kind: HolderKind::Web, id: NEXT.fetch_add(1, Ordering::Relaxed) }
 }
 
-/// What the body of a request names and can't be read is the client's mistake, not an address that does not exist.
+/// If the body of a request names something that can't be read, that is a client error (400), not an unknown address (404).
 pub(super) fn of_ingest(error: ingest::Error) -> Failure {
     use ingest::Error;
     let message = match &error {

@@ -79,15 +79,15 @@ fn names(engine: &Engine) -> Result<Vec<String>> {
     Ok(names)
 }
 
-/// The file with its log. Nobody but SQLite opens them.
+/// The size of the file and its log. Only SQLite opens them.
 fn size_of(path: &std::path::Path) -> u64 {
     let mut log = path.as_os_str().to_owned();
     log.push("-wal");
     [path.as_os_str().to_owned(), log].iter().map(|it| fs::metadata(it).map_or(0, |it| it.len())).sum()
 }
 
-/// The file of a database: one of the home by its name, or one elsewhere that the engine has written into by its path.
-/// Nothing else is looked for.
+/// The file of a database: one of the home by its name, or by its path one elsewhere into which the engine has written. No
+/// other file is accepted.
 fn find(engine: &Engine, name: &str) -> Result<PathBuf> {
     let missing = || Failure::not_found(format!("Database not found: {name}"));
     let plain = name.strip_suffix(".db").unwrap_or(name);
@@ -194,7 +194,7 @@ pub async fn info(State(app): State<App>, Queried(query): Queried) -> Result<Jso
         },
         documents: Table::new(info.documents, info.bytes),
         chunks: Table::new(info.chunks, text + vectors),
-        // Every vector is compared with every query: exact, and so there is nothing that is not indexed.
+        // Search compares the query with every vector, so no vector is unindexed.
         vector_index: VectorIndex { exists: false, indexed_rows: info.chunks, unindexed_rows: 0 },
         tables: ["documents", "chunks", "vectors"],
     }))

@@ -1,4 +1,4 @@
-//! `/workflow`: runs, their steps, and what happened to them.
+//! `/workflow`: runs, their steps and their history.
 
 use super::{
     definitions,
@@ -55,12 +55,12 @@ pub struct DetailedRun {
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(untagged)]
 pub enum ListedRun {
-    /// Nothing was to be included.
+    /// Without any included part.
     Alone(Box<RunObject>),
     Detailed(Box<DetailedRun>),
 }
 
-/// What each run of a list comes with.
+/// The parts to include with each run of a list.
 #[derive(Debug, Clone, Copy)]
 struct Include {
     steps: bool,
@@ -85,7 +85,7 @@ impl Include {
     }
 }
 
-/// The document of the run's batch that has its content, else any that has it.
+/// The document in the run's batch with its content, otherwise any document with it.
 fn document_of(tx: &ReadTx, run: &RunRecord) -> crate::store::Result<DocumentInfo> {
     let Some(content) = &run.content else { return Ok(DocumentInfo::default()) };
     let documents = document_uri::of_content(tx, content)?;
@@ -99,7 +99,7 @@ fn document_of(tx: &ReadTx, run: &RunRecord) -> crate::store::Result<DocumentInf
     })
 }
 
-/// A page of runs, where one was asked for.
+/// A page of runs, if one was requested.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct RunPage {
     items: Vec<ListedRun>,
@@ -229,7 +229,7 @@ pub async fn steps(State(app): State<App>, Queried(query): Queried) -> Result<Re
     .await
 }
 
-/// What starts the workflow on one document.
+/// The fields that start the workflow on one document.
 #[derive(ToSchema)]
 #[allow(dead_code)] // Only described.
 pub struct StartWorkflow {

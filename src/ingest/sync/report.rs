@@ -1,4 +1,4 @@
-//! What became of the documents of a group.
+//! The outcomes of a group's documents.
 
 use crate::{
     engine::Engine,
@@ -14,10 +14,10 @@ use serde::Serialize;
 use serde_json::Value;
 use std::path::Path;
 
-/// Rows that one transaction reads or writes at most.
+/// The maximum number of rows that one transaction reads or writes.
 const SLICE: usize = 200;
 
-/// What one or more groups came to.
+/// The results of one or more groups.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct SyncReport {
     pub stored: u64,
@@ -25,15 +25,15 @@ pub struct SyncReport {
     pub empty: u64,
     pub failed: u64,
     pub cancelled: u64,
-    /// Not stored: a newer version was submitted, or they were deleted, after they were submitted.
+    /// Not stored, because a newer version was submitted or the document was deleted in the meantime.
     pub superseded: u64,
-    /// Still at work.
+    /// Not finished yet.
     pub open: u64,
-    /// Of the documents that were stored.
+    /// Chunks of the stored documents.
     pub chunks: u64,
-    /// Passages that had to be embedded; the others were known.
+    /// Passages that had to be embedded; the vectors of the others were cached.
     pub embedded: u64,
-    /// Read, in bytes; equal contents count once.
+    /// Bytes read; equal contents count once.
     pub bytes: u64,
     pub documents: Vec<DocumentOutcome>,
 }
@@ -44,7 +44,7 @@ pub struct DocumentOutcome {
     pub run: RunId,
     pub status: DocumentStatus,
     pub chunks: u64,
-    /// Why it failed or is empty, or what its reader warned of.
+    /// Why it failed or is empty, or the warnings of its reader.
     pub reason: String,
 }
 
@@ -108,7 +108,7 @@ fn settled(it: Unsettled) -> Settled {
     Settled { row: it.row, uri: it.uri, run: it.run, state, reason, content }
 }
 
-/// The item as its content was read in the end: a file that changed meanwhile was read again.
+/// The item with the content that was finally read: a file that changed in the meantime was read again.
 fn read_as(end: &RunEnd) -> Option<Item> {
     let item = end.values.iter().rev().find_map(|it| it.get("item"))?;
     serde_json::from_value(item.clone()).ok()
@@ -166,12 +166,12 @@ fn status_of(end: Option<&RunEnd>) -> (DocumentStatus, String) {
     (status, reason)
 }
 
-/// The number that a step noted under this name; the last one counts.
+/// The number that a step recorded under this name; the last one wins.
 fn count(end: &RunEnd, name: &str) -> Option<u64> {
     end.values.iter().rev().find_map(|it| it[name].as_u64())
 }
 
-/// What an ended run means for its documents, and why.
+/// The state that an ended run gives its documents, and the reason.
 fn state_of(end: &RunEnd) -> (DocumentState, String) {
     if end.failed {
         let failure = end.failure.as_ref().unwrap_or(&Value::Null);
@@ -194,7 +194,7 @@ fn state_of(end: &RunEnd) -> (DocumentState, String) {
     }
 }
 
-/// Failures of the surroundings of a document, which say nothing about the document.
+/// Failures caused by the environment, not by the document.
 const PASSING: [&str; 10] = [
     "changed",
     "gone",
@@ -208,13 +208,13 @@ const PASSING: [&str; 10] = [
     "parameters",
 ];
 
-/// Whether the same bytes with the same parameters would fail again: a permanent failure of the document's own, or its
-/// parser was crashed too often.
+/// Whether the same bytes with the same parameters would fail again: the document itself caused a permanent failure, or it
+/// crashed its parser too often.
 fn is_for_good(failure: &Value) -> bool {
     let outcome = &failure["outcome"];
     let kind = outcome["kind"].as_str().unwrap_or_default();
     match outcome["outcome"].as_str() {
-        // What could not be read for want of OCR can be read once there is one.
+        // A document that needs OCR can be read once OCR is installed.
         Some("failed") if kind == "needs_ocr" => ocr::installed().is_none(),
         Some("failed") => outcome["retryable"] == false && !PASSING.contains(&kind),
         Some("crashed") => true,

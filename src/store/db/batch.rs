@@ -1,4 +1,4 @@
-//! What happens inside one transaction of the writer: many requests and closures, one after the other.
+//! One transaction of the writer: runs many requests and closures, one after another.
 
 use crate::store::{
     claim, delayed,
@@ -19,7 +19,7 @@ use std::{
 const BATCH: usize = 256;
 const BATCH_TIME: Duration = Duration::from_millis(20);
 
-/// Answers that wait for the COMMIT, with the request to run again alone should the batch fail.
+/// An answer that waits for the COMMIT, with the request to run again by itself if the batch fails.
 pub(in crate::store) struct Done {
     pub outcome: Result<Answer>,
     pub again: Option<Request>,
@@ -93,15 +93,15 @@ fn run_request(tx: &WriteTx, request: &Request) -> Result<Answer> {
     })
 }
 
-/// Runs a closure under its savepoint. The inner result is the closure's own: what it wrote is kept or undone. The outer
-/// error says that the frame around it failed, so that the content of the transaction is unknown.
+/// Runs a closure under its savepoint. The inner result is that of the closure: its writes are kept, or undone if it failed.
+/// The outer error means that the savepoint itself failed, so the content of the transaction is unknown.
 fn run_work(tx: &WriteTx, work: Option<Work>) -> Result<Result<Answer>> {
     let Some(work) = work else { return Ok(Err(Error::Aborted)) };
     group::apply_sums(tx)?;
     tx.execute("SAVEPOINT closure", [])?;
     let events = tx.memory().events.len();
     let outcome = catch_unwind(AssertUnwindSafe(|| work(tx))).unwrap_or(Err(Error::Panicked));
-    // Within the savepoint, so that a failure to write the sums undoes the closure too.
+    // Inside the savepoint, so that a failure to write the sums undoes the closure too.
     let outcome = outcome.and_then(|answer| group::apply_sums(tx).map(|()| answer));
     if tx.is_autocommit() {
         return Ok(Err(outcome.err().unwrap_or(Error::Aborted)));
@@ -114,7 +114,8 @@ fn run_work(tx: &WriteTx, work: Option<Work>) -> Result<Result<Answer>> {
         Err(error) => {
             tx.execute("ROLLBACK TO closure", [])?;
             tx.execute("RELEASE closure", [])?;
-            // What the closure changed in memory may be undone now; events so far in this batch stay.
+            // The closure's changes in memory may no longer match the database, so reload it; keep the earlier events of this
+            // batch.
             let mut fresh = Memory::load(tx)?;
             let mut memory = tx.memory();
             fresh.events = std::mem::take(&mut memory.events);
@@ -129,7 +130,7 @@ fn run_work(tx: &WriteTx, work: Option<Work>) -> Result<Result<Answer>> {
     }
 }
 
-/// Writes once what many requests share.
+/// Writes the sums, events and counters of the whole batch, once.
 pub(in crate::store) fn finish(tx: &WriteTx) -> Result<()> {
     group::apply_sums(tx)?;
     event::append(tx)?;

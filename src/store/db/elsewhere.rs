@@ -1,7 +1,7 @@
-//! Numbers that this engine gave out and that are found outside of its database: in vector databases and file names.
+//! Finds numbers that this engine has issued in places outside its database: in vector databases and file names.
 //!
-//! A database that lost its newest commits, or an old copy that was put in its place, would give them out a second time.
-//! Vector databases refuse what a run with a lower number stores, and everybody else would take the new for the old.
+//! A database that lost its most recent commits, or an old copy put in its place, would issue the same numbers again. Vector
+//! databases would then refuse writes of the new runs, and everything else would confuse new objects with old ones.
 
 use crate::store::{
     error::{Error, Result},
@@ -11,10 +11,10 @@ use crate::store::{
 use rusqlite::Connection;
 use std::{fmt, path::PathBuf, sync::Arc};
 
-/// A number this far above its counter is damage, and nothing that was given out.
+/// A number this far above its counter is damage, not a number that was issued.
 const FARTHEST: i64 = 1 << 44;
 
-/// What a number is of.
+/// The kind of object that a number identifies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Numbered {
     Token,
@@ -35,7 +35,7 @@ impl Numbered {
         }
     }
 
-    /// The last one that the database has given out.
+    /// The last number that the database has issued.
     fn counted(self, tx: &ReadTx) -> Result<i64> {
         let counter: i64 = match self {
             Numbered::Token => 1,
@@ -47,31 +47,31 @@ impl Numbered {
     }
 }
 
-/// A number that was found, and its place, for people.
+/// A number found outside the database, and the place where it was found, for people.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Sighting {
+pub struct FoundNumber {
     pub of: Numbered,
     pub number: i64,
     pub place: String,
 }
 
-type Look = dyn Fn(&str, &[PathBuf]) -> Vec<Sighting> + Send + Sync;
+type Find = dyn Fn(&str, &[PathBuf]) -> Vec<FoundNumber> + Send + Sync;
 
-/// Knows where to look. It is given the engine's id and the paths of the vector databases that the engine knows.
+/// Searches for issued numbers. Called with the engine's id and the paths of the vector databases that the engine knows about.
 #[derive(Clone)]
-pub struct Lookout(Arc<Look>);
+pub struct IssuedNumbers(Arc<Find>);
 
-impl Lookout {
-    pub fn new(look: impl Fn(&str, &[PathBuf]) -> Vec<Sighting> + Send + Sync + 'static) -> Lookout {
-        Lookout(Arc::new(look))
+impl IssuedNumbers {
+    pub fn new(find: impl Fn(&str, &[PathBuf]) -> Vec<FoundNumber> + Send + Sync + 'static) -> IssuedNumbers {
+        IssuedNumbers(Arc::new(find))
     }
 
-    /// The counters that are behind the numbers found.
+    /// Returns the counters that are lower than the numbers found.
     pub(in crate::store) fn behind(&self, conn: &Connection) -> Result<Vec<Behind>> {
         let tx = ReadTx::new(conn);
         let engine: Option<String> = tx.row("SELECT engine_id FROM engine WHERE id = 1", [], |row| row.get(0))?;
         let engine = engine.ok_or_else(|| Error::not_found("the engine's row"))?;
-        // Leaps from one path to the next in the index: there are few of them, and many documents.
+        // Jumps from one path to the next in the index, since there are few paths and many documents.
         let databases = tx.rows(
             "WITH RECURSIVE known(path) AS (
                SELECT min(database) FROM document UNION ALL
@@ -80,7 +80,7 @@ impl Lookout {
             [],
             |row| row.get::<String>(0).map(PathBuf::from),
         )?;
-        // In this order: a number that others issue meanwhile is counted before it is seen.
+        // Search first, then read the counters: a number issued in between raises its counter before the comparison.
         let found = (self.0)(&engine, &databases);
         let mut behind = Vec::new();
         for of in Numbered::ALL {
@@ -94,13 +94,13 @@ impl Lookout {
     }
 }
 
-impl fmt::Debug for Lookout {
+impl fmt::Debug for IssuedNumbers {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Lookout")
+        f.write_str("IssuedNumbers")
     }
 }
 
-/// A counter that is behind a number that was found.
+/// A counter that is lower than a number found outside the database.
 #[derive(Debug, PartialEq, Eq)]
 pub(in crate::store) struct Behind {
     pub of: Numbered,

@@ -8,7 +8,7 @@
 
 use crate::store::{
     backup::LEAP,
-    elsewhere::{Lookout, Numbered},
+    elsewhere::{IssuedNumbers, Numbered},
     error::{Error, Result},
     read_tx::ReadTx,
     sequence,
@@ -119,8 +119,8 @@ pub(in crate::store) fn look(conn: &mut Connection, database: &Path, now: Timest
 }
 
 /// Whether a number was found elsewhere that the database has not given out yet.
-pub(in crate::store) fn are_seen(conn: &Connection, lookout: &Lookout) -> Result<bool> {
-    Ok(!lookout.behind(conn)?.is_empty())
+pub(in crate::store) fn are_seen(conn: &Connection, issued: &IssuedNumbers) -> Result<bool> {
+    Ok(!issued.behind(conn)?.is_empty())
 }
 
 /// Compares the counters with the numbers that are found elsewhere. Where they are behind, leaves a report and raises them,
@@ -128,10 +128,10 @@ pub(in crate::store) fn are_seen(conn: &Connection, lookout: &Lookout) -> Result
 pub(in crate::store) fn look_elsewhere(
     conn: &mut Connection,
     database: &Path,
-    lookout: &Lookout,
+    issued: &IssuedNumbers,
     now: Timestamp,
 ) -> Result<()> {
-    let behind = lookout.behind(conn)?;
+    let behind = issued.behind(conn)?;
     if behind.is_empty() {
         return Ok(());
     }

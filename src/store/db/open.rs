@@ -1,7 +1,7 @@
 //! Opening connections: pragmas set, read back, and refused when they did not take.
 
 use crate::store::{
-    elsewhere::Lookout,
+    elsewhere::IssuedNumbers,
     error::{Error, Result, UNNAMED},
     lost_commits, migration, schema,
     tx::ReadTx,
@@ -52,7 +52,7 @@ pub struct Options {
     /// Connections of the read pool.
     pub readers: u32,
     /// Finds numbers of this engine outside of the database, which must never be given out again.
-    pub lookout: Option<Lookout>,
+    pub issued: Option<IssuedNumbers>,
 }
 
 impl Options {
@@ -62,7 +62,7 @@ impl Options {
             durability: Durability::Full,
             patience: Duration::from_secs(30),
             readers: 8,
-            lookout: None,
+            issued: None,
         }
     }
 }
@@ -74,14 +74,14 @@ pub(in crate::store) fn is_ready(options: &Options) -> Result<bool> {
     if std::fs::metadata(path).map_or(0, |it| it.len()) == 0 {
         return Ok(false);
     }
-    match can_be_read(path, options.lookout.as_ref()) {
+    match can_be_read(path, options.issued.as_ref()) {
         Err(error @ (Error::Newer { .. } | Error::NotOurs { .. } | Error::Schema { .. })) => Err(error),
         // Whatever is wrong with it is found and named where it is opened for writing.
         ready => Ok(ready.unwrap_or(false)),
     }
 }
 
-fn can_be_read(path: &Path, lookout: Option<&Lookout>) -> Result<bool> {
+fn can_be_read(path: &Path, issued: Option<&IssuedNumbers>) -> Result<bool> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let conn = Connection::open_with_flags(path, flags)?;
     schema::harden(&conn)?;
@@ -94,7 +94,7 @@ fn can_be_read(path: &Path, lookout: Option<&Lookout>) -> Result<bool> {
     }
     // A damaged log and an old copy are reported by the first command, whether it writes or not.
     let ready = ready && !lost_commits::are_suspected(&conn, path)?;
-    Ok(ready && !lookout.map_or(Ok(false), |it| lost_commits::are_seen(&conn, it))?)
+    Ok(ready && !issued.map_or(Ok(false), |it| lost_commits::are_seen(&conn, it))?)
 }
 
 /// Opens the writing connection: file, WAL, schema. Under the turnstile, since the switch to WAL and the first
@@ -247,8 +247,8 @@ fn attempt_writer(options: &Options, now: Timestamp) -> Result<Connection> {
     migration::migrate(&mut conn, &options.path, now)?;
     schema::check(&conn, &options.path)?;
     schema::add_views(&conn)?;
-    if let Some(lookout) = &options.lookout {
-        lost_commits::look_elsewhere(&mut conn, &options.path, lookout, now)?;
+    if let Some(issued) = &options.issued {
+        lost_commits::look_elsewhere(&mut conn, &options.path, issued, now)?;
     }
     expect(&conn, &options.path, "journal_mode", "wal")?;
     expect(&conn, &options.path, "synchronous", &synchronous.to_string())?;

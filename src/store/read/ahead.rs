@@ -1,4 +1,4 @@
-//! How many steps are claimed before one that waits for a worker, and how fast steps start.
+//! How many steps will be claimed before a waiting step, and how fast steps start.
 
 use crate::{
     decide::fairness::{self, Turn},
@@ -13,35 +13,35 @@ use crate::{
 };
 use serde::Serialize;
 
-/// Steps that are counted at most.
+/// The maximum number of steps counted.
 const MOST: i64 = 100_000;
-/// Groups that are looked at, at most.
+/// The maximum number of groups considered.
 const GROUPS: i64 = 1_000;
-/// Transactions from which the rate is taken, at most, and the time in milliseconds.
+/// The rate is computed from at most this many transactions, within at most this time in milliseconds.
 const BATCHES: i64 = 1_000;
 const WINDOW: i64 = 60_000;
 
-/// The steps that are claimed before a step.
+/// The steps that will be claimed before a given step.
 #[derive(Debug, Clone, PartialEq, Serialize, utoipa::ToSchema)]
 pub struct Ahead {
-    /// Steps that are claimed before it, if nothing else comes.
+    /// Steps that will be claimed before it, unless more work is submitted.
     pub steps: i64,
-    /// There are more: not all were counted.
+    /// Whether there are more: counting stopped at a limit.
     pub more: bool,
-    /// The groups that most of them are of, at most three, the step's own included.
+    /// The groups with the most of these steps, at most three; may include the step's own group.
     pub groups: Vec<GroupAhead>,
-    /// Steps that started per minute, over the last minute. Null: none did.
+    /// Steps that started per minute, over the last minute. Null if at most one did.
     pub per_minute: Option<f64>,
 }
 
-/// Steps of one group that are claimed before another step.
+/// Steps of one group that will be claimed before the given step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct GroupAhead {
     pub group: GroupId,
     pub steps: i64,
 }
 
-/// None: the step is not claimable.
+/// Returns None if the step is not claimable.
 pub(super) fn of(tx: &ReadTx, step: StepId) -> Result<Option<Ahead>> {
     let place = tx.row(
         "SELECT q.queue, q.priority, q.group_id FROM step s JOIN step_type t ON t.id = s.type_id
@@ -92,7 +92,7 @@ fn turn(row: &Row) -> Result<Turn> {
     Ok(Turn { priority: row.get(0)?, tag: row.get(1)?, group: row.get(2)?, weight: row.get(3)? })
 }
 
-/// Claimable steps of a group before a step, at most `most`.
+/// Counts the claimable steps of a group before a step, up to `most`.
 fn count(tx: &ReadTx, (queue, priority, group): (i64, i64, i64), before: i64, most: i64) -> Result<i64> {
     let found = tx.row(
         "SELECT count(*) FROM (SELECT 1 FROM ready
@@ -112,7 +112,7 @@ fn rate(tx: &ReadTx) -> Result<Option<f64>> {
     let recent = events.iter().filter(|it| it.1.at.0 > end.0 - WINDOW);
     let starts = recent.clone().filter(|it| it.1.kind == EventKind::StepStart).count();
     let begin = recent.clone().map(|it| it.1.at.0).min().unwrap_or(end.0);
-    // Of a burst shorter than a second nothing can be said.
+    // A burst shorter than a second says nothing about the rate.
     let milliseconds = (end.0 - begin).max(1_000);
     Ok((starts > 1).then(|| starts as f64 * 60_000.0 / milliseconds as f64))
 }
