@@ -12,8 +12,8 @@ use std::path::PathBuf;
 /// Back up this home into one file while work continues, and check the file
 ///
 /// The file is a zip archive with the databases, the artifacts, the parameter sets and the settings; secrets are not in it.
-/// It appears only when it is whole: read back, compared with its hashes, its databases checked. `windlass restore` makes a
-/// home of it.
+/// It appears only once it is complete and checked: read back, compared with its hashes, its databases checked.
+/// `windlass restore` restores a home from it.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// The file to write, such as windlass.zip
@@ -79,7 +79,7 @@ pub fn with_signal(error: backup::Error, signals: &Signals) -> Failure {
     }
 }
 
-/// What is in a backup, for people.
+/// The content of a backup, for people.
 pub fn tell(cx: &Context, checked: &Checked) -> Result<()> {
     let out = &cx.output;
     out.line(format!("  taken        {} of {}", cx.when(checked.created), checked.home))?;

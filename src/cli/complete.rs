@@ -1,5 +1,4 @@
-//! What a shell offers while a command is typed: ids, names and statuses as they are now. It only looks: a completion makes
-//! no home, and what it can't read it does not offer.
+//! Shell completion of ids, names and statuses. It only reads: a completion creates no home, and omits what it can't read.
 
 use super::{CommandLine, context::Context, output::Output};
 use crate::{

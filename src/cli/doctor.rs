@@ -21,7 +21,7 @@ use serde::Serialize;
 #[derive(Debug, clap::Args)]
 pub struct Args {}
 
-/// One thing that was looked at. `problems` is empty when all is well.
+/// One checked item. `problems` is empty if all is well.
 #[derive(Debug, Serialize)]
 struct Finding {
     what: String,

@@ -17,7 +17,7 @@ pub struct Args {
     /// Only events of this group
     #[arg(long, value_name = "GROUP", add = ArgValueCompleter::new(super::complete::groups))]
     group: Option<GroupId>,
-    /// How many of the newest events to show first
+    /// Number of the newest events to show first
     #[arg(short = 'n', long, default_value_t = 50, value_name = "N")]
     lines: usize,
     /// Start after this event: the `cursor` from JSON output

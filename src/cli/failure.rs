@@ -1,4 +1,4 @@
-//! Every way in which a command can fail: what it says, what it advises, and the exit code. The codes are promises.
+//! Every way in which a command can fail: its message, its hint and its exit code. The codes are promises.
 
 use super::suggestion;
 use crate::{
@@ -14,7 +14,7 @@ use crate::{
 };
 use std::{fmt, io};
 
-/// What the process ends with.
+/// The exit code of the process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Exit {
     /// 0
@@ -161,7 +161,7 @@ const fn exit_of(kind: Kind) -> Exit {
     }
 }
 
-/// Why a file was not opened, where that is whose it is.
+/// The reason if a file was not opened because of its owner.
 fn of_ownership(error: &io::Error) -> Option<&os::ownership::Error> {
     error.get_ref()?.downcast_ref()
 }

@@ -34,7 +34,7 @@ enum Command {
         /// The key, as `windlass locks` shows it
         #[arg(add = ArgValueCompleter::new(super::complete::keys))]
         key: String,
-        /// Give up after this time if another process holds it; 0s does not wait at all
+        /// Give up after this time if another process holds it; 0s: don't wait
         #[arg(long, value_name = "TIME")]
         max_wait: Option<Millis>,
         /// The command and its arguments

@@ -82,7 +82,7 @@ const EXITS: &str = "Exit codes: 0 done, 1 error, 2 usage, 3 the work failed, 4 
 
 #[derive(Debug, clap::Args)]
 struct Global {
-    /// The home directory [default: WINDLASS_HOME, else the nearest .windlass from here upward, else the platform's]
+    /// The home directory [default: WINDLASS_HOME, otherwise the nearest .windlass from here upward, otherwise the platform's]
     #[arg(long, global = true, value_name = "DIR")]
     home: Option<PathBuf>,
     /// Print JSON (stable fields; see docs/json.md)

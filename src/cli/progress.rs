@@ -1,4 +1,4 @@
-//! How far a group is: moving bars on a terminal, plain lines otherwise, events with `--json`.
+//! The progress of a group: moving bars on a terminal, plain lines otherwise, events with `--json`.
 
 use super::{
     context::Context,

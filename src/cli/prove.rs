@@ -16,11 +16,12 @@ use std::{
 
 /// Torture windlass on this disk, and check that nothing is lost
 ///
-/// Starts workers and clients of this program in a fresh directory, kills and stops them at random and inside of each
-/// critical moment, fills a small disk in memory under some of them (never yours), then lets all work end and checks every promise from outside. Your own data is not touched.
+/// Starts workers and clients of this program in a fresh directory, kills and stops them at random and inside each critical
+/// moment, fills a small disk in memory under some of them (never yours), then finishes all work and checks every promise from
+/// outside. Your own data is not touched.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// End when so many processes were killed
+    /// End after killing this many processes
     #[arg(long, value_name = "N", default_value_t = 300, value_parser = clap::value_parser!(u32).range(1..))]
     kills: u32,
     /// The seed of all random decisions [default: random]
@@ -29,7 +30,7 @@ pub struct Args {
     /// Workers that live at the same time
     #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=64))]
     workers: u32,
-    /// End after this many seconds, however many were killed
+    /// End after this many seconds, however many processes were killed
     #[arg(long, value_name = "N")]
     seconds: Option<u64>,
     /// A directory that is empty or not there yet, on the disk to prove; it is kept [default: a temporary one, on the
@@ -39,7 +40,7 @@ pub struct Args {
 }
 
 const CLIENTS: usize = 2;
-/// How long the work that is left may take, once everything is well again.
+/// The time limit for the remaining work after the last fault.
 const PATIENCE: Duration = Duration::from_secs(120);
 
 impl Args {

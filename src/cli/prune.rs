@@ -26,7 +26,7 @@ pub struct Args {
     /// Only this group, whenever it ended; can be repeated
     #[arg(long, value_name = "GROUP", add = ArgValueCompleter::new(super::complete::groups))]
     group: Vec<GroupId>,
-    /// Also remove the files of commands, and those behind current documents
+    /// Also remove the files of commands and the intermediate results of current documents
     #[arg(long)]
     outputs: bool,
     /// Show what would be removed

@@ -58,7 +58,7 @@ impl Args {
     }
 }
 
-/// What was left out, and what will happen: a backup may come from another person.
+/// Warns about omitted parts and about work that will resume: a backup may come from another person.
 fn warn(cx: &Context, restored: &Restored) {
     let out = &cx.output;
     if !restored.settings_dropped.is_empty() {

@@ -73,7 +73,7 @@ fn submit(cx: &Context, submission: Submission) -> Result<Submitted> {
     Ok(submitted)
 }
 
-/// What `--json` says of a submission. None: there was nothing to submit.
+/// The `--json` form of a submission. None: there was nothing to submit.
 fn event(cx: &Context, made: Option<Submitted>, runs: usize) -> Result<()> {
     cx.output.event(&serde_json::json!({
         "event": "submitted", "group": made.map(|it| it.group), "new": made.is_some_and(|it| it.new), "runs": runs,

@@ -210,7 +210,7 @@ fn facts(cx: &Context, found: &StepView) -> Result<()> {
     line(out, "type", &it.step_type)?;
     if let Some(command) = &found.command {
         let name = if details.attempts_all.is_empty() { "runs" } else { "ran" };
-        // Behind the first line the others stand below it.
+        // Later lines are aligned below the first.
         for (at, text) in command.trim_end().lines().enumerate() {
             line(out, if at == 0 { name } else { "" }, text)?;
         }
@@ -273,7 +273,7 @@ pub fn show_attempt(cx: &Context, attempt: &Attempt) -> Result<()> {
     };
     let reason = attempt.detail.as_ref().and_then(|it| crate::store::attempt::reason(&it.to_string()));
     let prefix = format!("{outcome}: ");
-    // Of a success there is nothing more to say.
+    // A success needs no reason.
     let reason = reason.filter(|it| it != outcome);
     let reason = reason.map(|it| format!(": {}", plain(it.strip_prefix(&prefix).unwrap_or(&it)))).unwrap_or_default();
     out.line(format!(

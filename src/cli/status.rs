@@ -18,7 +18,7 @@ use crate::{
 };
 use std::path::Path;
 
-/// Show what runs, what waits and why, workers, disk, and each problem with the command that fixes it
+/// Show running and waiting work, workers, disk, and each problem with the command that fixes it
 #[derive(Debug, clap::Args)]
 pub struct Args {}
 

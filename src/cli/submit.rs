@@ -47,13 +47,13 @@ pub struct What {
     /// The directory in which commands start [default: that of the workflow file, or the current one with `--each`]
     #[arg(long, value_name = "DIR")]
     chdir: Option<PathBuf>,
-    /// A key that makes the submission idempotent: submitting it again makes no second group
+    /// A key that makes the submission idempotent: submitting it again creates no second group
     #[arg(long, value_name = "KEY")]
     key: Option<String>,
     /// Higher priorities run first
     #[arg(long, default_value_t = 0, allow_negative_numbers = true, value_name = "N")]
     priority: i64,
-    /// The group's share beside other groups: one of weight 3 gets three times as many steps as one of weight 1
+    /// The group's share relative to other groups: one of weight 3 gets three times as many steps as one of weight 1
     #[arg(long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(i64).range(1..=1000))]
     weight: i64,
     /// The name of the group [default: the workflow's name]
@@ -99,7 +99,7 @@ impl Args {
     }
 }
 
-/// What `--json` says of a submission. None: there was nothing to submit.
+/// The `--json` form of a submission. None: there was nothing to submit.
 fn submitted(made: Option<Submitted>, runs: usize, workers: usize) -> serde_json::Value {
     serde_json::json!({
         "group": made.map(|it| it.group), "new": made.is_some_and(|it| it.new), "runs": runs, "workers": workers,

@@ -116,7 +116,7 @@ pub fn work(cx: &Context, group: GroupId, pools: &PoolArgs, signals: &Signals, c
         });
     }
     worker.stop(settings.stop_timeout);
-    // What ended meanwhile is counted too.
+    // Counts the steps that ended in the meantime, too.
     progress.finish();
     let hint = format!("continue with `{command}`");
     match worked.map_err(|failure| if failure.hint.is_none() { failure.hint(hint) } else { failure })? {
@@ -176,7 +176,7 @@ pub fn stopped(cx: &Context, group: GroupId, signal: i32, command: &str) -> Resu
     Ok(Failure::quiet(exit))
 }
 
-/// Says what a paused group waits for, and how to continue.
+/// Says why a group is paused, and how to continue.
 pub fn paused(cx: &Context, group: GroupId, reason: &str, command: &str) -> Result<Failure> {
     if cx.output.json {
         let event = serde_json::json!({"event": "paused", "group": group, "reason": reason, "resume": command});
@@ -229,7 +229,7 @@ fn report(cx: &Context, engine: &Engine, end: GroupEnd) -> Result<()> {
     exit_of([end.status].into_iter())
 }
 
-/// The time in which a group was worked on; and since it was submitted, where that is much more.
+/// The time that a group was worked on; if it is much longer, also the time since submission.
 pub fn took(worked: Millis, whole: Millis) -> String {
     let idle = whole.0.saturating_sub(worked.0);
     match idle > 2_000.max(worked.0 / 10) {
@@ -238,7 +238,7 @@ pub fn took(worked: Millis, whole: Millis) -> String {
     }
 }
 
-/// What failed in a group, and what to do next.
+/// Shows the failures of a group and the next command.
 pub fn show_failures(cx: &Context, group: GroupId) -> Result<()> {
     let kinds = cx.store()?.read(|tx| read::failure_kinds(tx, group, FAILURES + 1))?;
     show_kinds(cx, group, &kinds)

@@ -40,7 +40,7 @@ enum Language {
     Python,
 }
 
-/// Between two looks whether there is anything left to do.
+/// The interval between two checks for remaining work.
 const LOOK: Duration = Duration::from_millis(100);
 
 impl Args {

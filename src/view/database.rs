@@ -60,7 +60,7 @@ pub fn databases_of(home: &Path) -> Result<Vec<Named>> {
     Ok(found)
 }
 
-/// What each says of itself. One that can't be read is handed to `unreadable` and left out.
+/// The description of each. One that can't be read is passed to `unreadable` and omitted.
 pub fn databases(home: &Path, mut unreadable: impl FnMut(&Named, &vector::Error)) -> Result<Databases> {
     let mut databases = Vec::new();
     for named in databases_of(home)? {

@@ -1,4 +1,4 @@
-//! What can go wrong when a document is made: mostly what went wrong below.
+//! Errors in making a document, most of them from the floors below.
 
 use crate::{
     embed, engine,

@@ -17,11 +17,11 @@ use crate::{
 };
 use serde::Serialize;
 
-/// What comes before the runs.
+/// The part before the runs.
 #[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
 pub struct ExportHead {
     pub group: GroupView,
-    /// The definition in its canonical form; texts in `env` and what looks like a secret are masked.
+    /// The definition in its canonical form; texts in `env` and anything that looks like a secret are masked.
     pub definition: serde_json::Value,
 }
 
@@ -78,7 +78,7 @@ fn of_step(tx: &crate::store::ReadTx, step: StepRow) -> crate::store::Result<Exp
     Ok(ExportedStep { attempts_all: attempt::of_step(tx, id)?, output: value, files, links, step })
 }
 
-/// What became of a run: for tables and scripts. Steps are named; a value that is too large to be kept is absent.
+/// The result of a run, for tables and scripts. Steps are named; a value that is too large to be kept is absent.
 #[derive(Debug, Clone, Serialize)]
 pub struct Outcome {
     pub run: RunId,
@@ -88,7 +88,7 @@ pub struct Outcome {
     pub reason: Option<String>,
     /// The status of each step.
     pub steps: serde_json::Map<String, serde_json::Value>,
-    /// What each step that left a value produced.
+    /// The value of each step that has one.
     pub values: serde_json::Map<String, serde_json::Value>,
 }
 
@@ -97,7 +97,7 @@ pub fn step_names(store: &Store, id: GroupId) -> Result<Vec<String>> {
     Ok(store.read(|tx| read::step_names(tx, id))?)
 }
 
-/// What became of the next runs behind `after`, at most `limit`. `names` are those of the group's steps.
+/// The results of the next runs after `after`, at most `limit`. `names` are those of the group's steps.
 pub fn outcomes(
     store: &Store,
     id: GroupId,

@@ -19,7 +19,7 @@ pub struct Lock {
     pub row: LockRow,
     /// Whether a process holds the lock of the key's file: it excludes others even without the row.
     pub file_locked: bool,
-    /// The process that holds that file where it is not the holder, in words: the holder waits for it.
+    /// The process that holds that file, if it is not the key's holder, in words: the holder waits for it.
     pub file_holder: Option<String>,
     /// Its id, if known.
     pub file_pid: Option<u32>,
@@ -45,7 +45,7 @@ pub fn locks(engine: &Engine) -> Result<Locks> {
     Ok(Locks { locks: rows.into_iter().map(lock).collect() })
 }
 
-/// Rows of steps that run no more: whatever keeps the file of their key locked is not them.
+/// Rows of steps that no longer run: another process keeps the file of their key locked.
 fn waiting(engine: &Engine) -> Result<Vec<LockRow>> {
     Ok(engine.store().read(resource_lock::left_behind)?)
 }

@@ -1,4 +1,4 @@
-//! What the attempts of a step printed.
+//! The output of a step's attempts.
 
 use super::error::{Error, Result};
 use crate::{
@@ -46,7 +46,7 @@ pub struct Logs {
 /// A kept stream is far smaller; more can't be ours.
 const MOST: u64 = 64 << 20;
 
-/// What was kept of the streams of a step, oldest attempt first; of the attempts with the token `from` or a later one.
+/// The kept parts of a step's streams, oldest attempt first; only attempts with the token `from` or a later one.
 pub fn logs(store: &Store, step: StepId, from: Token) -> Result<Logs> {
     let (run, attempts, found) = store.read(|tx| {
         let run = read::run_of_step(tx, step)?;
@@ -60,7 +60,7 @@ pub fn logs(store: &Store, step: StepId, from: Token) -> Result<Logs> {
     Ok(Logs { logs: found.into_iter().map(text).collect::<Result<_>>()? })
 }
 
-/// The same with what the attempts that run on this machine have printed so far.
+/// The same, with the output so far of attempts that run on this machine.
 pub fn logs_until_now(engine: &Engine, step: StepId, from: Token) -> Result<Logs> {
     let running = WorkDir::of_step(engine.home(), step);
     // Read after the directories were found: an attempt that ends in between is in one of both.

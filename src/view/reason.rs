@@ -1,4 +1,4 @@
-//! From the facts of a step to sentences: why it stands where it stands, and the command that changes it.
+//! Turns the facts of a step into sentences: why it is in its state, and the command that changes that.
 
 use super::{
     disk::low_disk,
@@ -24,7 +24,7 @@ pub struct Reason {
     pub command: Option<String>,
 }
 
-/// What is known besides the database.
+/// Facts from outside the database.
 #[derive(Debug, Clone)]
 pub struct Seen {
     pub now: Timestamp,
@@ -57,7 +57,7 @@ pub(super) fn reasons_for(engine: &Engine, why: &Why) -> Vec<Reason> {
     reasons(why, &Seen { now: engine.store().now(), disk_low: low_disk(engine), file_holder, database_locked, dead })
 }
 
-/// What can't be read is taken for alive.
+/// A worker whose state can't be read counts as alive.
 fn dead_workers(engine: &Engine) -> Vec<WorkerId> {
     let known = workers(engine.store()).map(|list| list.workers).unwrap_or_default();
     known.into_iter().filter(|worker| !worker.alive).map(|worker| worker.row.id).collect()

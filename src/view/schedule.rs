@@ -1,4 +1,4 @@
-//! Schedules: when each fires next, and what became of its last firings.
+//! Schedules: when each fires next, and the outcome of its last firings.
 
 use super::error::Result;
 use crate::{
@@ -16,7 +16,7 @@ use serde::Serialize;
 const NEXT: usize = 5;
 const LAST: usize = 10;
 
-/// What became of an instant of a schedule.
+/// The outcome of an instant of a schedule.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct FiringView {
     pub instant: Timestamp,
@@ -24,9 +24,9 @@ pub struct FiringView {
     /// The group that it started. Null: none, or it is pruned.
     pub group: Option<GroupId>,
     pub status: Option<Status>,
-    /// When that was noted.
+    /// When the outcome was recorded.
     pub at: Timestamp,
-    /// Why it failed, or what was missed.
+    /// Why it failed, or which times were missed.
     pub detail: String,
 }
 
@@ -35,7 +35,7 @@ pub struct ScheduleView {
     pub name: String,
     pub workflow: String,
     pub file: String,
-    /// Its times as its file says them, such as `0 2 * * * (Europe/Berlin)`.
+    /// Its times as in its file, such as `0 2 * * * (Europe/Berlin)`.
     pub times: String,
     pub paused: bool,
     /// When it fires next. Null: it is paused, or can't fire.
@@ -44,7 +44,7 @@ pub struct ScheduleView {
     pub upcoming: Vec<Timestamp>,
     /// Times that it missed, since it was added.
     pub missed: i64,
-    /// What is wrong with it; empty: nothing.
+    /// The schedule's problem; empty if there is none.
     pub problem: String,
     /// Newest first.
     pub firings: Vec<FiringView>,

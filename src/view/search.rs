@@ -1,4 +1,4 @@
-//! Passages that were found in a vector database.
+//! Passages found in a vector database.
 
 use super::{
     database::{Named, open_database},
@@ -25,7 +25,7 @@ pub struct Found {
     pub documents: u64,
     /// The lowest cosine of a hit that has no word of the query. Null: no limit, as in mode `text`.
     pub min_score: Option<f64>,
-    /// Whether any passage passes the filter: only where one was given and nothing was found.
+    /// Whether any passage passes the filter; present only if a filter was given and nothing was found.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub filter_matches: Option<bool>,
 }

@@ -31,7 +31,7 @@ pub struct GroupView {
     pub words: String,
     /// What it waits for, for people; null while it runs, and once it has ended.
     pub waits: Option<String>,
-    /// What failed, equal failures counted as one; the most frequent first, at most 20 kinds.
+    /// The failures, equal ones counted together; the most frequent first, at most 20 kinds.
     pub failure_kinds: Vec<FailureKind>,
 }
 
@@ -49,12 +49,12 @@ pub struct StepView {
     pub details: StepDetails,
     /// Its status and progress, for people.
     pub words: String,
-    /// What it runs, with its values. What is not known outside of an attempt stays as its `{{ }}`; what comes from `env` is
-    /// masked, as is what looks like a secret. Null where the definition can't be read.
+    /// The command, with its values. Values unknown outside an attempt stay as `{{ }}`; values from `env` and anything that
+    /// looks like a secret are masked. Null if the definition can't be read.
     pub command: Option<String>,
     /// Names of the variables that its `env` sets.
     pub variables: Vec<String>,
-    /// The step as its workflow file has it; texts in `env` are masked.
+    /// The step as in its workflow file; texts in `env` are masked.
     pub step_definition: Value,
 }
 
@@ -68,7 +68,7 @@ pub struct DefinitionView {
     /// The version: SHA-256 over its canonical form.
     pub hash: String,
     pub created: Timestamp,
-    /// As a workflow file has it; texts in `env` are masked.
+    /// As in a workflow file; texts in `env` are masked.
     pub definition: Value,
 }
 
@@ -118,7 +118,7 @@ pub fn show_step(engine: &Engine, id: StepId) -> Result<StepView> {
     })
 }
 
-/// What the steps left that it needs.
+/// The outputs of the steps that it needs.
 fn inputs(tx: &ReadTx, details: &StepDetails) -> crate::store::Result<Vec<(String, Input)>> {
     let input = |need: &read::StepNeed| {
         let value = output::of_step(tx, need.step)?.and_then(|it| it.value);
@@ -135,7 +135,7 @@ fn inputs(tx: &ReadTx, details: &StepDetails) -> crate::store::Result<Vec<(Strin
     details.needs.iter().filter(done).map(input).collect()
 }
 
-/// What is known of a step outside of its attempts. Their directories are gone.
+/// The values of a step that are known outside its attempts, whose directories are gone.
 fn values(details: &StepDetails, inputs: Vec<(String, Input)>) -> Values<'static> {
     let last = details.attempts_all.last();
     Values {

@@ -49,8 +49,8 @@ pub struct DaemonView {
 pub struct StatusView {
     #[schema(value_type = String)]
     pub home: PathBuf,
-    /// How a shell calls windlass for this home: `windlass`, or `windlass --home '/my home'` where it is not the one that
-    /// this user has without saying so.
+    /// How a shell calls windlass for this home: `windlass`, or `windlass --home '/my home'` if this is not the user's default
+    /// home.
     pub call: String,
     /// Null: no daemon runs.
     pub daemon: Option<DaemonView>,
@@ -72,7 +72,7 @@ pub struct StatusView {
 /// Groups that are shown.
 const GROUPS: usize = 10;
 const RECENT: usize = 5;
-/// Of the steps that are due next, so many are asked whether they wait for room.
+/// The number of steps that are due next and are checked for a shortage.
 const PUT_OFF: usize = 200;
 /// A log that is longer than this gets a warning: it is emptied at a thousand pages unless there is a reader.
 const LONG_LOG: u64 = 8 << 20;
@@ -155,7 +155,7 @@ fn found_log(engine: &Engine, problem: &mut impl FnMut(String, Option<String>)) 
     problem(text, Some(format!("ps -p {first}")));
 }
 
-/// What the database has lost, and where the report is kept.
+/// A loss of the database, and the place of its report.
 pub fn lost_commits_words(dir: &Path, lost: Option<&LostCommits>) -> String {
     let kept = format!("a copy of the log is in {} (remove it when you have dealt with it)", dir.display());
     match lost {

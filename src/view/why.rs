@@ -1,4 +1,4 @@
-//! Why steps do not run, or failed: of one step, or of those that hold a run or a group up.
+//! Why steps do not run, or failed: one step, or the steps that hold up a run or a group.
 
 use super::{
     error::Result,
@@ -14,7 +14,7 @@ use crate::{
 };
 use serde::Serialize;
 
-/// What is to be explained.
+/// The subject to explain.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Subject {
     Group(GroupId),
@@ -27,7 +27,7 @@ pub enum Subject {
 pub struct Explained {
     pub facts: Why,
     pub reasons: Vec<Reason>,
-    /// How many other steps of this name there are, as far as was looked, of which the same holds.
+    /// How many other steps of this name have the same reasons, among those examined.
     pub alike: i64,
 }
 
@@ -61,7 +61,7 @@ impl Explained {
     }
 }
 
-/// A reason without what only counts on: which try it is, and how long until the next.
+/// A reason without its counters: the number of the try, and the time until the next.
 fn without_counters(reason: &Reason) -> String {
     if matches!(reason.code, "due" | "queue") {
         return String::new();

@@ -1,4 +1,4 @@
-//! Where a group, a run or a step stands, in people's words: `PENDING (312 of 1,006 done, waiting for a worker)`.
+//! The status and progress of a group, a run or a step, for people: `PENDING (312 of 1,006 done, waiting for a worker)`.
 
 use super::{reason::Reason, wording::number_of, worker::WorkerView};
 use crate::{
@@ -16,8 +16,8 @@ fn with_parts(status: Status, parts: &[String]) -> String {
 
 const NO_WORKER: &str = "waiting for a worker";
 
-/// The status of a group as people mean it: it is RUNNING only while a step runs, and its worker lives. `waits`: what it
-/// waits for.
+/// The status of a group as people mean it. For `decide::status` a group is RUNNING from its first start to its end; here it is
+/// PENDING while no step runs or no worker is alive. `waits`: what it waits for.
 pub fn status_of_group(group: &GroupRow, waits: Option<&str>) -> Status {
     match group.status {
         Status::Running if group.running == 0 || waits == Some(NO_WORKER) => Status::Pending,
@@ -25,7 +25,7 @@ pub fn status_of_group(group: &GroupRow, waits: Option<&str>) -> Status {
     }
 }
 
-/// What a group that has not ended waits for; None while it simply runs.
+/// What an open group waits for; None while it simply runs.
 pub fn waits(group: &GroupRow, workers: &[WorkerView]) -> Option<String> {
     let works = |it: &WorkerView| it.alive && it.row.scope.is_none_or(|scope| scope == group.id);
     let words = match group {
@@ -33,7 +33,7 @@ pub fn waits(group: &GroupRow, workers: &[WorkerView]) -> Option<String> {
         it if it.cancelling => Some("being cancelled"),
         it if it.building => Some("being submitted"),
         it if it.paused => Some("paused"),
-        // Steps of a worker that died still count as running.
+        // The steps of a dead worker still count as running.
         it if (it.type_paused.is_none() || it.running > 0) && !workers.iter().any(works) => Some(NO_WORKER),
         it if it.running > 0 => None,
         GroupRow { type_paused: Some(name), .. } => return Some(format!("the type `{name}` is paused")),
@@ -77,7 +77,7 @@ fn waits_of_step(status: Status, reasons: &[Reason]) -> Option<String> {
     if !matches!(status, Status::Pending | Status::Error) {
         return None;
     }
-    // Why its last attempt failed is said elsewhere.
+    // The reason of its last failure is shown elsewhere.
     let reason = reasons.iter().find(|it| it.code != "error" && it.code != "put_off")?;
     Some(match reason.code {
         "group_paused" => "paused".to_string(),

@@ -1,4 +1,4 @@
-//! Workers, and whether each still lives.
+//! Workers, and whether each is still alive.
 
 use super::error::Result;
 use crate::{

@@ -7,7 +7,7 @@ use crate::{
 };
 use std::path::Path;
 
-/// A process that writes, or stands in the way of those who would.
+/// A process that is writing, or that blocks other writers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WriterHeld {
     pub pid: u32,

@@ -30,7 +30,7 @@ enum What {
     Groups(groups::Groups),
     Runs(runs::Runs),
     Steps(steps::Steps),
-    /// Registered workers, and what they do
+    /// Registered workers and their steps
     Workers,
     Documents(documents::Documents),
     /// Workflow definitions, by id
@@ -42,10 +42,10 @@ enum What {
 /// Which part of a list.
 #[derive(Debug, Clone, clap::Args)]
 pub struct Page {
-    /// Only those with this status: pending, running, completed, error, failed or cancelled
+    /// Only with this status: pending, running, completed, error, failed or cancelled
     #[arg(long, value_name = "STATUS", add = ArgValueCompleter::new(crate::cli::complete::statuses))]
     status: Option<Status>,
-    /// The maximum number
+    /// Maximum number to list
     #[arg(long, default_value_t = 50, value_name = "N")]
     limit: usize,
 }

@@ -1,4 +1,4 @@
-//! What one slice of a long change may cost, so that others don't wait long for the writer.
+//! The limits of one slice of a long change, so that others don't wait long for the writer.
 
 use std::time::{Duration, Instant};
 

@@ -1,4 +1,4 @@
-//! What can go wrong in the engine database, for people.
+//! The errors of the engine database, worded for people.
 
 use crate::{
     model::{Kind, WorkerId},
@@ -53,7 +53,7 @@ pub enum Error {
     NotFound { what: String },
     #[error("{reason}")]
     Conflict { reason: String },
-    /// Somebody deleted a document while work on it was being submitted.
+    /// A document was deleted while work on it was being submitted.
     #[error("a document was deleted while work on it was submitted")]
     DocumentGone,
     #[error("{reason}")]
@@ -138,12 +138,12 @@ impl Error {
         }
     }
 
-    /// Whether it passes by itself: something is short for the moment, or another writes.
+    /// Whether the error is temporary: a shortage, or another process is writing.
     pub fn passes(&self) -> bool {
         matches!(self, Error::DiskFull { .. } | Error::Busy { .. } | Error::Aborted) || Shortage::behind(self).is_some()
     }
 
-    /// Whether the whole shared transaction is gone, so that going on would write bare statements.
+    /// Whether the whole shared transaction is gone, so that further statements would run outside a transaction.
     pub(in crate::store) fn ends_transaction(&self) -> bool {
         matches!(
             self,
@@ -217,7 +217,7 @@ fn is_impossible(error: &rusqlite::Error) -> bool {
     )
 }
 
-/// The words of an error without the statement, which may be a whole schema.
+/// The text of an error without the statement, which may be a whole schema.
 fn without_sql(error: &rusqlite::Error) -> String {
     match error {
         rusqlite::Error::SqlInputError { msg, .. } => msg.clone(),

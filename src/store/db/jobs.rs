@@ -14,7 +14,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// What a commit brought.
+/// The effects of a commit.
 #[derive(Debug, Clone, Copy)]
 pub struct Commit<'a> {
     #[cfg_attr(not(any(test, feature = "internals")), allow(dead_code))]
@@ -30,7 +30,7 @@ pub struct Commit<'a> {
     pub requests: usize,
 }
 
-/// What kept a transaction from being written.
+/// The reason why a transaction could not be written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum WriteFailure {
     DiskFull,
@@ -74,7 +74,7 @@ pub(in crate::store) struct Shared {
     pub pulse: Mutex<PulseState>,
 }
 
-/// Told after each commit, by the writer thread: must not block.
+/// Called after each commit, on the writer thread: must not block.
 pub trait CommitListener: Send + Sync {
     fn committed(&self, commit: &Commit<'_>);
 

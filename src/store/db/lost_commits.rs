@@ -31,13 +31,13 @@ const OF_COUNTERS: &str = "counters-";
 /// Counters by row of the table `counter`, with the words of people for what they count.
 const COUNTED: [(i64, &str); 4] = [(1, "lease token"), (2, "group"), (3, "run"), (4, "step")];
 
-/// What the database has lost.
+/// A loss of the database.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LostCommits {
     pub found: Timestamp,
     /// Complete transactions behind the damaged frame of a log; 0: only the numbers show the loss.
     pub commits: u64,
-    /// What the database counted up to, and what the lost commits had counted up to.
+    /// The values of the counters, and the values that the lost commits had reached.
     pub counters: Vec<LostRange>,
     /// The generation of the damaged log in hexadecimal digits, so that each damage is reported once.
     #[serde(default, skip_serializing_if = "String::is_empty")]
@@ -91,8 +91,8 @@ pub(in crate::store) fn are_suspected(conn: &Connection, database: &Path) -> Res
     Ok(find(conn, database)?.is_some())
 }
 
-/// Looks for commits behind the end of the log. When there are some, keeps a copy of the log with a report, and raises the
-/// counters over everything that the lost commits gave out. Called under the turnstile, before anything is written.
+/// Searches for commits behind the end of the log. If there are any, keeps a copy of the log with a report, and raises the
+/// counters above every number that the lost commits had issued. Called under the turnstile, before anything is written.
 ///
 /// Fails when the copy can't be kept: opening the database would destroy the only trace.
 pub(in crate::store) fn look(conn: &mut Connection, database: &Path, now: Timestamp) -> Result<()> {
@@ -123,8 +123,8 @@ pub(in crate::store) fn are_seen(conn: &Connection, issued: &IssuedNumbers) -> R
     Ok(!issued.behind(conn)?.is_empty())
 }
 
-/// Compares the counters with the numbers that are found elsewhere. Where they are behind, leaves a report and raises them,
-/// before any number is given out. Called under the turnstile.
+/// Compares the counters with the numbers that are found elsewhere. If they are lower, leaves a report and raises them, before
+/// any number is issued. Called under the turnstile.
 pub(in crate::store) fn look_elsewhere(
     conn: &mut Connection,
     database: &Path,

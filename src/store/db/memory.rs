@@ -1,4 +1,4 @@
-//! What the writer remembers between transactions, and what one transaction sums up.
+//! The writer's memory between transactions, and the sums of one transaction.
 //!
 //! Trusted only while `PRAGMA data_version` says that no other process wrote; forgotten after every rollback.
 

@@ -33,12 +33,12 @@ const JOURNAL_SIZE_LIMIT: i64 = 64 << 20;
 const READER_CACHE: i64 = -2_048;
 const STATEMENTS: usize = 192;
 
-/// What survives a power cut.
+/// The commits that survive a power cut.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Durability {
     /// Every acknowledged commit.
     Full,
-    /// All but the newest commits; nothing is corrupted.
+    /// All but the most recent commits; nothing is corrupted.
     Normal,
 }
 
@@ -51,7 +51,7 @@ pub struct Options {
     pub patience: Duration,
     /// Connections of the read pool.
     pub readers: u32,
-    /// Finds numbers of this engine outside of the database, which must never be given out again.
+    /// Finds numbers of this engine outside the database, which must never be issued again.
     pub issued: Option<IssuedNumbers>,
 }
 

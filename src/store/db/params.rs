@@ -1,4 +1,4 @@
-//! What a statement is run with: an array on the stack, of one type or made by `params!`.
+//! The values of a statement's parameters: an array on the stack, of one type or made by `params!`.
 
 use crate::store::{
     error::Result,

@@ -1,8 +1,8 @@
 //! Reading connections: opened when they are needed and kept for the next.
 //!
-//! r2d2 keeps them. By itself it panics if its thread can't be made, and a caller that waited in vain learns only
-//! that time has passed. So its thread is made here, one for all pools of the process, and the last failure to
-//! open a connection is kept for the next waiter.
+//! r2d2 keeps them. By itself it panics if its thread can't be made, and a caller whose wait times out learns nothing about the
+//! cause. So its thread is made here, one for all pools of the process, and the last failure to open a connection is kept for
+//! the next waiter.
 
 use crate::os::{Shortage, Unpoisoned, threads};
 use crate::store::{
@@ -28,7 +28,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// while none has.
 const SHORT_PATIENCE: Duration = Duration::from_secs(20);
 const LONELY_PATIENCE: Duration = Duration::from_secs(2);
-/// Between two looks whether a connection could be opened.
+/// The interval between two tries to open a connection.
 const LOOK: Duration = Duration::from_millis(100);
 /// A connection that is unused for this long is closed.
 const KEPT_FOR: Duration = Duration::from_secs(600);

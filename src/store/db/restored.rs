@@ -1,5 +1,5 @@
-//! What a restored copy may say of places and of work. A backup may be somebody else's: a path of the old home becomes that of
-//! the new one, every other vector database is forgotten, and work that would write to one waits for its owner.
+//! Limits what a restored copy may refer to. A backup may come from another person: a path in the old home becomes one in the
+//! new home, every other vector database is forgotten, and work that would write to one waits for its owner.
 //!
 //! SQLite only: JSON functions.
 
@@ -18,13 +18,13 @@ use serde::Serialize;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Groups that are looked at in one statement.
+/// The number of groups read by one statement.
 const PAGE: usize = 1_000;
 
 /// Why a hook that was due in the copy does not run.
 const NOT_TAKEN_OVER: &str = "it came with a backup, and its group was not at work";
 
-/// What a copy named beyond its home.
+/// The things outside its home that a copy refers to.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Elsewhere {
     /// Vector databases, by their path.
@@ -59,7 +59,7 @@ pub(in crate::store) fn settle_paths(tx: &WriteTx, old_home: &str, new_home: &st
     Ok(elsewhere)
 }
 
-/// Notes that everything up to the current token was done before this home was restored.
+/// Records that everything up to the current token was done before this home was restored.
 fn note_time(tx: &WriteTx) -> Result<()> {
     let token = tx.memory().counters.token.current();
     tx.execute(

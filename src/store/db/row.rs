@@ -6,7 +6,7 @@ use crate::store::{
 };
 use std::path::PathBuf;
 
-/// A row, while the statement stands on it.
+/// The current row of a running statement.
 #[repr(transparent)]
 pub struct Row<'a>(&'a rusqlite::Row<'a>);
 

@@ -1,4 +1,4 @@
-//! What goes into a statement and what a column gives: five kinds of values, whatever the database.
+//! The values of statements and columns: five kinds, independent of the database.
 
 use rusqlite::{
     ToSql,
@@ -43,12 +43,12 @@ impl ToSql for Value<'_> {
     }
 }
 
-/// What a statement can be run with.
+/// A type that can be bound to a parameter.
 pub trait ToValue {
     fn to_value(&self) -> Value<'_>;
 }
 
-/// What a column can be read as.
+/// A type that a column can be read as.
 pub trait FromValue: Sized {
     /// None: no value of this type, which in our tables means that the file is damaged.
     fn from_value(value: Value<'_>) -> Option<Self>;

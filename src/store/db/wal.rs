@@ -36,7 +36,7 @@ pub(in crate::store) fn path_of(database: &Path) -> PathBuf {
     name.into()
 }
 
-/// What SQLite knows of a log.
+/// SQLite's view of a log.
 #[derive(Debug, Clone, Copy)]
 pub(in crate::store) struct Shape {
     /// Of the database, in bytes.

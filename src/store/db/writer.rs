@@ -32,7 +32,7 @@ use std::{
 
 const IDLE_BEFORE_CHECKPOINT: Duration = Duration::from_secs(1);
 
-/// How often a writer that could not write finds out whether it can.
+/// How often a writer that could not write checks whether it can.
 const SICK_BEFORE_LOOK: Duration = Duration::from_secs(1);
 
 /// Pages in the log from which on a commit is followed by a checkpoint.
@@ -310,7 +310,7 @@ impl Writer {
     }
 }
 
-/// Notes after each commit how many pages are in the log.
+/// Records after each commit how many pages are in the log.
 fn counting_pages(conn: Connection) -> Connection {
     conn.wal_hook(Some(|_, pages| {
         PAGES.set(pages);
@@ -326,7 +326,7 @@ fn fsync_failed(conn: &Connection, checkpoint: &str) -> bool {
     matches!(done.map_err(Error::from), Err(Error::Poisoned))
 }
 
-/// What a transaction taught, for the listeners.
+/// The effects of a transaction, for the listeners.
 struct News {
     events: Vec<Event>,
     woke: bool,

@@ -1,4 +1,4 @@
-//! Table `document`: what `ingest` knows of each document of each vector database.
+//! Table `document`: what `ingest` knows about each document of each vector database.
 //!
 //! SQLite only: JSON functions.
 
@@ -31,7 +31,7 @@ pub struct DocumentRow {
     pub params: [u8; 32],
     pub run: Option<RunId>,
     pub state: DocumentState,
-    /// Why it is unusable or empty, or what its reader warned of.
+    /// Why it is unusable or empty, or the warnings of its reader.
     pub reason: String,
 }
 
@@ -55,7 +55,7 @@ pub struct RunDocuments {
     pub documents: Vec<Submitted>,
 }
 
-/// A row with what the run says now.
+/// A row with the current state of its run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Known {
     pub row: DocumentRow,
@@ -153,7 +153,7 @@ const UPSERT: &str = "
        reason = excluded.reason, updated = excluded.updated, version = excluded.version
      WHERE excluded.version >= document.version";
 
-/// Notes size and time of files that turned out to be unchanged; at most 1,000 a call.
+/// Records size and time of files that turned out to be unchanged; at most 1,000 a call.
 pub fn refresh(tx: &WriteTx, database: &str, source: &str, rows: &[DocumentRow]) -> Result<()> {
     for row in rows {
         tx.execute(
@@ -279,7 +279,7 @@ pub(in crate::store) const UNSETTLED: &str = formatcp!(
       ORDER BY d.id LIMIT ?3"
 );
 
-/// What became of a document.
+/// The outcome of a document.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Settled {
     pub row: i64,
@@ -291,7 +291,7 @@ pub struct Settled {
     pub content: Option<(ArtifactHash, u64)>,
 }
 
-/// Notes what became of documents. A row that was submitted again meanwhile is left alone.
+/// Records the outcomes of documents. A row that was submitted again in the meantime stays unchanged.
 pub fn settle(tx: &WriteTx, ends: &[Settled]) -> Result<()> {
     for it in ends {
         tx.execute(

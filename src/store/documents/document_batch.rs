@@ -41,8 +41,8 @@ pub fn changed(tx: &ReadTx, id: i64) -> Result<Timestamp> {
         .ok_or_else(|| Error::not_found(format!("batch {id}")))
 }
 
-/// A look at the batch found that all documents of the batch, as they were at `changed`, have been worked on: they changed and
-/// changed back. Then its groups have covered them. Does nothing when a document came or changed since.
+/// Records that the groups of a batch cover all of its documents as of `changed`, because these changed and changed back. Does
+/// nothing if a document came or changed since.
 pub fn nothing_new(tx: &WriteTx, id: i64, changed: Timestamp) -> Result<()> {
     tx.execute(
         "UPDATE document_batch SET changed = min(changed, (SELECT max(d.created) FROM batch_group l

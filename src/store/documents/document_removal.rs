@@ -1,5 +1,5 @@
-//! Deleting documents that were given to the engine: their rows, and with the last of them their content, its runs and
-//! what these produced. Table `document_removal`: removals from vector databases that are still to be done.
+//! Deleting documents that were given to the engine: their rows, and with the last document of a content the content, its runs
+//! and their output. Table `document_removal`: removals from vector databases that are still to be done.
 //!
 //! SQLite only: JSON functions.
 
@@ -15,7 +15,7 @@ use crate::store::{
 use serde::Serialize;
 use std::collections::BTreeSet;
 
-/// Rows that went, by kind.
+/// The numbers of deleted rows, by kind.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct Removed {
     pub document_uris: i64,
@@ -42,7 +42,7 @@ impl Removed {
     }
 }
 
-/// A document that a vector database is to lose, unless a run after `version` has stored it.
+/// A document to remove from a vector database, unless a run after `version` has stored it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Pending {
     pub source: String,
@@ -51,9 +51,9 @@ pub struct Pending {
     at: i64,
 }
 
-/// Deletes a document, and its content when no other document has it. What went, and the files that nothing refers to any
-/// more. None: there is no such document. Refused with a conflict while a run of the content is open. `home`: the canonical
-/// path of the home directory.
+/// Deletes a document, and its content when no other document has it. Returns the deleted rows, and the files that nothing
+/// refers to any more. None: there is no such document. Refused with a conflict while a run of the content is open. `home`: the
+/// canonical path of the home directory.
 pub fn delete(tx: &WriteTx, home: &str, source: &str, uri: &str) -> Result<Option<(Removed, Vec<ArtifactHash>)>> {
     let found = tx.row("SELECT id, sha256 FROM document_uri WHERE source = ?1 AND uri = ?2", [source, uri], |row| {
         Ok((row.get::<i64>(0)?, ArtifactHash(row.get(1)?)))
@@ -191,12 +191,12 @@ fn remove_content(tx: &WriteTx, sha256: &ArtifactHash, removed: &mut Removed) ->
     Ok(files)
 }
 
-/// Vector databases that are still to lose documents.
+/// Vector databases with pending removals.
 pub fn databases(tx: &ReadTx) -> Result<Vec<String>> {
     tx.rows("SELECT DISTINCT database FROM document_removal WHERE done = 0 ORDER BY database", [], |row| row.get(0))
 }
 
-/// Documents that a vector database is still to lose.
+/// Documents still to be removed from a vector database.
 pub fn pending(tx: &ReadTx, database: &str, limit: usize) -> Result<Vec<Pending>> {
     tx.rows(
         "SELECT source, uri, version, at FROM document_removal WHERE database = ?1 AND done = 0
@@ -235,8 +235,8 @@ pub fn database_deleted(tx: &WriteTx, database: &str, documents: u64, by: &str) 
     event::note_with(tx, EventKind::DatabaseDeleted, About::default(), detail)
 }
 
-/// Forgets deletions that are done and that no run is left for: every run there is was submitted after them. At most
-/// `limit` a call; how many.
+/// Deletes the records of finished deletions that no run needs: every remaining run was submitted after them. At most `limit` a
+/// call; how many.
 pub fn forget(tx: &WriteTx, limit: usize) -> Result<usize> {
     tx.execute(
         "DELETE FROM document_removal WHERE (database, source, uri) IN (SELECT database, source, uri FROM document_removal
@@ -245,7 +245,7 @@ pub fn forget(tx: &WriteTx, limit: usize) -> Result<usize> {
     )
 }
 
-/// Whether the engine knows of documents in this vector database.
+/// Whether the engine knows about documents in this vector database.
 pub fn is_known_database(tx: &ReadTx, database: &str) -> Result<bool> {
     Ok(tx.row("SELECT 1 FROM document WHERE database = ?1 LIMIT 1", [database], |_| Ok(()))?.is_some())
 }

@@ -42,7 +42,7 @@ pub struct Log {
 pub struct Attempt {
     /// Its position among all attempts of the step, from 1.
     pub no: i64,
-    /// What the step is given as its number: from 1 again after a `retry`; an attempt that was given back keeps it.
+    /// The number that the step sees: from 1 again after a `retry`; an attempt that was given back keeps it.
     pub n: i64,
     pub token: Token,
     pub worker: WorkerId,
@@ -56,7 +56,7 @@ fn outcome_name(code: i64) -> &'static str {
     AttemptOutcome::from_code(code).map_or("unknown", AttemptOutcome::name)
 }
 
-/// What the column `outcome` says of an outcome.
+/// The code of an outcome in the column `outcome`.
 pub fn outcome_of(outcome: &Outcome) -> AttemptOutcome {
     match outcome {
         Outcome::Succeeded => AttemptOutcome::Succeeded,
@@ -114,8 +114,8 @@ pub(in crate::store) fn put_off(tx: &WriteTx, live: &Live, new: Option<&Record>)
     record(tx, live, Some(new))
 }
 
-/// How often in a row the newest attempt of a step was given back, and how often of these it had run in vain; what
-/// it is given back with counts on from there.
+/// How often in a row the newest attempt of a step was given back, and how often its work was lost; the next counts continue
+/// from here.
 pub fn tries(tx: &ReadTx, step: StepId, n: u32) -> Result<(u32, u32)> {
     let newest = tx.row(
         formatcp!(
@@ -163,7 +163,7 @@ pub fn logs(tx: &ReadTx, step: StepId, from: Token) -> Result<Vec<(Token, Log)>>
     )
 }
 
-/// Why the newest attempt of a step that left a word did not succeed, for people.
+/// Why the newest attempt of a step with a recorded reason did not succeed, for people.
 pub fn last_reason(tx: &ReadTx, step: StepId) -> Result<Option<String>> {
     let detail = tx.row(
         "SELECT detail FROM attempt WHERE step_id = ?1 AND outcome NOT IN (1, 9, 10) ORDER BY token DESC LIMIT 1",
@@ -178,7 +178,7 @@ pub fn last_reason(tx: &ReadTx, step: StepId) -> Result<Option<String>> {
 pub struct Skip {
     /// The condition as the workflow has it.
     pub when: String,
-    /// What its names stood for, by name.
+    /// The values of its names.
     pub values: serde_json::Map<String, serde_json::Value>,
 }
 

@@ -1,5 +1,5 @@
-//! Cancel of a step, a run or a group. Waiting steps are cancelled immediately; running ones are asked to stop, and settles as its worker
-//! sees fit: the first of cancel and completion wins.
+//! Cancel of a step, a run or a group. Waiting steps are cancelled immediately; running ones are asked to stop and settled by
+//! their workers: the first of cancel and completion wins.
 
 use crate::model::code::PHASE_BUILDING;
 use crate::model::{EventKind, GroupId, RunId, StepId};
@@ -19,7 +19,7 @@ use serde::Serialize;
 /// Ended runs that one slice walks over at most: they cost a look, not a write.
 const SCAN: usize = 5_000;
 
-/// What a cancel did. Both are 0 when everything had ended, or was asked before.
+/// The result of a cancel. Both are 0 if everything had ended or had been asked before.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct Cancelled {
     /// Steps that waited, and are CANCELLED now.
@@ -28,7 +28,7 @@ pub struct Cancelled {
     pub asked: i64,
 }
 
-/// Cancels a step, and with it every step that needs it, but for those that a cancel starts. Idempotent.
+/// Cancels a step and every step that needs it, except those with `on_cancel: run`. Idempotent.
 pub fn step(tx: &WriteTx, id: StepId) -> Result<Cancelled> {
     let row = step::get(tx, id)?.ok_or_else(|| Error::not_found(id))?;
     if row.state.is_terminal() {
@@ -56,7 +56,7 @@ pub fn step(tx: &WriteTx, id: StepId) -> Result<Cancelled> {
     Ok(Cancelled { out: count, asked: 0 })
 }
 
-/// Cancels a run: its waiting steps are out, its running ones are asked. Idempotent.
+/// Cancels a run: its waiting steps end, its running ones are asked to stop. Idempotent.
 pub fn run(tx: &WriteTx, id: RunId) -> Result<Cancelled> {
     let cancelled = cancel_run(tx, id)?;
     if cancelled != Cancelled::default() {
@@ -66,8 +66,8 @@ pub fn run(tx: &WriteTx, id: RunId) -> Result<Cancelled> {
     Ok(cancelled)
 }
 
-/// Cancels a group: from now on none of its steps is claimed, and a step that completes starts no successor, but for the steps that
-/// a cancel starts. `group_slice` takes its steps out. False: it has ended, or is being cancelled already.
+/// Cancels a group: from now on none of its steps is claimed, and a step that completes starts no successor except those with
+/// `on_cancel: run`. `group_slice` cancels its steps. False: it has ended, or is being cancelled already.
 pub fn group(tx: &WriteTx, id: GroupId) -> Result<bool> {
     let found = tx.row("SELECT phase, ended IS NOT NULL FROM run_group WHERE id = ?1", [id.0], |row| {
         Ok((row.get::<i64>(0)?, row.get::<bool>(1)?))
@@ -89,8 +89,8 @@ pub fn group(tx: &WriteTx, id: GroupId) -> Result<bool> {
     Ok(changed == 1)
 }
 
-/// Takes the steps of a group that is being cancelled out, until some `limit` rows are written. Begin with run 0 and go
-/// from the returned id; None at the end. Starting again is harmless.
+/// Cancels the waiting steps of a group that is being cancelled, until about `limit` rows are written. Begin with run 0 and
+/// continue from the returned id; None at the end. Starting again is harmless.
 pub fn group_slice(tx: &WriteTx, id: GroupId, after: RunId, limit: usize) -> Result<Option<RunId>> {
     if !tx.memory().cancelling_groups.contains(&id) {
         return Ok(None);

@@ -20,7 +20,7 @@ pub(in crate::store) fn ask(tx: &WriteTx, id: StepId) -> Result<Option<bool>> {
     Ok(Some(changed == 1))
 }
 
-/// A waiting step is CANCELLED immediately; where it was claimable, the next step that its key blocks is.
+/// A waiting step is CANCELLED immediately; if it was claimable, the next step that its key blocks becomes claimable.
 pub(in crate::store) fn end_waiting(tx: &WriteTx, row: &StepRow) -> Result<()> {
     let was_ready = row.state == StepState::Open && ready::leave(tx, row)?;
     tx.execute(

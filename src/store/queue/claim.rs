@@ -1,8 +1,9 @@
 //! The claim: the best claimable steps become RUNNING under fresh tokens, in the writer's transaction.
 //!
 //! Groups take turns; a group's own steps go by the age of their runs. The cost does not depend on how many steps wait, are
-//! done, delayed, paused, or stand behind a held key: a claim reads the heads of two ordered tables. What it meets and cannot take
-//! (a paused group's step, a row in an old queue, a head whose key is held) it moves out of the way, at most `MOVES` rows per claim.
+//! done, delayed, paused, or stand behind a held key: a claim reads the heads of two ordered tables. It moves rows that it
+//! meets and cannot take (a paused group's step, a row in an old queue, a head whose key is held) out of the way, at most
+//! `MOVES` rows per claim.
 
 use crate::decide::fairness::{self, Order, Turn};
 use crate::model::{EventKind, GroupId, Lease, Scope, StepId, Timestamp, TypeId};
@@ -131,7 +132,7 @@ fn in_turn(tx: &WriteTx, queue: i64, turns: &[Turn], limit: usize) -> Result<Vec
     let mut order = Order::new(turns);
     let mut waiting: HashMap<i64, VecDeque<ReadyRow>> = HashMap::new();
     let mut found = Vec::with_capacity(limit);
-    // What one group gets when all are served alike; more is read when it is needed.
+    // One group's share if all are served equally; more is read if needed.
     let slice = (limit / turns.len() + 1).min(limit);
     while found.len() < limit {
         let Some(turn) = order.take() else { break };
@@ -154,7 +155,7 @@ fn in_turn(tx: &WriteTx, queue: i64, turns: &[Turn], limit: usize) -> Result<Vec
     Ok(found)
 }
 
-/// What became of a candidate.
+/// The result for one candidate.
 enum Taken {
     Step(Claimed),
     /// Its key is held: it is blocked.
@@ -200,7 +201,7 @@ fn take(tx: &WriteTx, claim: &Claim, row: &ReadyRow) -> Result<Taken> {
 
 /// Moves rows of a type that just got a queue of its own out of the shared one.
 ///
-/// Looks at up to `limit` rows of that behind `after` in claim order; returns where to continue, None at the end.
+/// Reads up to `limit` rows after `after` in claim order; returns where to continue, None at the end.
 pub fn move_queue(tx: &WriteTx, step_type: TypeId, after: Option<Place>, limit: usize) -> Result<Option<Place>> {
     let queue = tx.memory().queue(step_type);
     let rows = ready::shared_behind(tx, after, limit)?;

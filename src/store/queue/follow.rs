@@ -1,4 +1,4 @@
-//! What follows from the end of a step in a workflow whose steps are not all plain: `decide::flow` judges, this file writes.
+//! The consequences of the end of a step in a workflow whose steps are not all plain: `decide::flow` decides, this file writes.
 //!
 //! The states of the whole run are read for each end. A plain workflow needs none of it: its steps are released by count.
 
@@ -28,7 +28,7 @@ pub(in crate::store) struct Graph<'a> {
     pub opened: bool,
 }
 
-/// What changed, besides the step that ended.
+/// The changes besides the step that ended.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(in crate::store) struct Followed {
     pub skipped: i64,
@@ -63,7 +63,7 @@ impl Graph<'_> {
         Ok(found.into_iter().map(facts).collect())
     }
 
-    /// Does what follows from the end of a step whose row says how it ended, and takes note of it in its run.
+    /// Carries out the consequences of the end of a step, whose row says how it ended, and updates its run.
     pub fn ended(&self, tx: &WriteTx, no: usize, failed: bool, cancelled: bool) -> Result<Followed> {
         let changes = flow::follow(&self.shape.shape, &self.facts(tx)?, &[no], self.cancelling(tx));
         let followed = self.apply(tx, &changes)?;
@@ -73,13 +73,13 @@ impl Graph<'_> {
         Ok(followed)
     }
 
-    /// Cancels what a cancel of the whole run ends.
+    /// Cancels the steps that a cancel of the whole run ends.
     pub fn cancel(&self, tx: &WriteTx) -> Result<Followed> {
         let begun = has_begun(tx, self.first, self.shape.shape.steps.len())?;
         let facts = self.facts(tx)?;
         let changes = flow::cancel(&self.shape.shape, &facts, begun, self.cancelling(tx));
         let followed = self.apply(tx, &changes)?;
-        // What stays may have been paused with its group, which no longer holds it back.
+        // The remaining steps may have been paused with their group, which no longer holds them back.
         for no in flow::kept(&self.shape.shape, &facts, &changes) {
             place::again(tx, self.id(no))?;
         }
@@ -97,7 +97,7 @@ impl Graph<'_> {
         run::steps_ended(tx, self.run, self.group, self.shape, no, ended)
     }
 
-    /// Writes changes. The counts of the run are the caller's.
+    /// Writes changes. The caller updates the counts of the run.
     pub fn apply(&self, tx: &WriteTx, changes: &[Change]) -> Result<Followed> {
         let mut followed = Followed::default();
         for &(no, then) in changes {
@@ -126,7 +126,7 @@ impl Graph<'_> {
         Ok(followed)
     }
 
-    /// Puts the steps of a run in place that wait for nothing: its first ones, and those whose needs were cancelled before.
+    /// Makes the steps of a run claimable that wait for nothing: its first ones, and those whose needs were cancelled before.
     pub fn start_first(&self, tx: &WriteTx) -> Result<()> {
         for no in flow::waiting_for_nothing(&self.shape.shape, &self.facts(tx)?) {
             place::enter(tx, self.id(no), self.shape.types[no])?;

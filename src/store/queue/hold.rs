@@ -1,4 +1,4 @@
-//! What holds a step back although it waits for nothing: its group is paused, or is being cancelled.
+//! Whether a step that waits for nothing is held back: its group is paused, or is being cancelled.
 
 use crate::model::{GroupId, RunId, StepId};
 use crate::store::{error::Result, step, tx::WriteTx};

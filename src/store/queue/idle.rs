@@ -47,7 +47,7 @@ pub struct Asked {
     pub live: Vec<Lease>,
 }
 
-/// What became of the leases of a worker, those of its running hooks included (their step is 0 where they are of no step).
+/// The state of the leases of a worker, including those of its running hooks (step 0 if a hook belongs to no step).
 pub fn leases(tx: &ReadTx, worker: WorkerId) -> Result<Asked> {
     let rows = tx.rows(
         formatcp!(

@@ -1,4 +1,4 @@
-//! What a consumer reads before it runs a step.
+//! The facts that a consumer reads before it runs a step.
 
 use crate::model::code::STEP_COMPLETED;
 use crate::model::{DefinitionId, RunId, StepId, StepState};

@@ -1,4 +1,4 @@
-//! Table `kept_output`: outputs that outlive their steps, and those that only wait to be taken away.
+//! Table `kept_output`: outputs that outlive their steps, and those that only wait to be deleted.
 //!
 //! SQLite only: JSON functions, `unhex`.
 
@@ -71,7 +71,7 @@ pub fn of_step(tx: &ReadTx, step: StepId) -> Result<Option<Kept>> {
     Ok(Some(Kept { output: output::get(tx, id)?.unwrap_or_default(), ..kept }))
 }
 
-/// Which rows to look at, behind the row `after`.
+/// Which rows to read, after the row `after`.
 #[derive(Debug, Clone, Copy)]
 pub struct Stale {
     /// Also outputs that are kept for their own sake, of steps that ended by then.
@@ -80,7 +80,7 @@ pub struct Stale {
     pub all_of: Option<GroupId>,
 }
 
-/// Rows of one page that nothing keeps, and the last row that was looked at; None at the end.
+/// Rows of one page that nothing keeps, and the last row that was read; None at the end.
 pub fn stale(tx: &ReadTx, which: Stale, after: i64, page: usize) -> Result<(Vec<i64>, Option<i64>)> {
     let rows = tx.rows(
         formatcp!(
@@ -102,7 +102,7 @@ pub fn stale(tx: &ReadTx, which: Stale, after: i64, page: usize) -> Result<(Vec<
     Ok((rows.into_iter().filter(|it| it.1).map(|it| it.0).collect(), last))
 }
 
-/// Takes away rows that were found stale; how many, fewer than given when the slice is full.
+/// Deletes stale rows. Returns how many, fewer than given if the slice is full.
 pub fn drop_slice(tx: &WriteTx, ids: &[i64], limit: usize) -> Result<usize> {
     let mut budget = Budget::of(limit);
     for (done, id) in ids.iter().enumerate() {

@@ -81,7 +81,7 @@ pub(in crate::store) fn share(tx: &WriteTx, id: OutputId) -> Result<bool> {
     Ok(tx.execute("UPDATE output SET users = users + 1 WHERE id = ?1", [id.0])? == 1)
 }
 
-/// What became of an output that one row less is to refer to.
+/// The result of dropping one reference to an output.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::store) enum Released {
     /// Others refer to it still.
@@ -92,7 +92,7 @@ pub(in crate::store) enum Released {
     NotYet,
 }
 
-/// Gives up one reference to an output; with the last one it goes, in as many slices as its files take.
+/// Drops one reference to an output, and deletes the output with the last one, in as many slices as its files need.
 pub(in crate::store) fn release(tx: &WriteTx, id: OutputId, budget: &mut Budget) -> Result<Released> {
     if tx.execute("UPDATE output SET users = users - 1 WHERE id = ?1 AND users > 1", [id.0])? == 1 {
         return Ok(Released::Shared);

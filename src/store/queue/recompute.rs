@@ -23,7 +23,7 @@ use const_format::formatcp;
 /// How often a step makes its files again before its disk is to blame.
 const MOST: i64 = 3;
 
-/// What became of a step that found damaged files.
+/// The result for a step that found damaged files.
 pub(in crate::store) enum Asked {
     /// It waits.
     Waits,
@@ -106,7 +106,7 @@ fn hopeless(worst: &Producer) -> Record {
 
 /// COMPLETED -> PENDING.
 fn begin(tx: &WriteTx, live: &Live, shape: &KnownShape, producer: &Producer) -> Result<()> {
-    // Its success lived in its own columns, which the next attempt needs.
+    // Its success is stored in its own columns, which the next attempt needs.
     attempt::keep_success(tx, producer.id, "one of its files was found damaged later")?;
     let changed = tx.execute(
         formatcp!(
@@ -165,7 +165,7 @@ pub(in crate::store) fn over(tx: &WriteTx, id: StepId, first: StepId, count: usi
     Ok(())
 }
 
-/// What needs a step that failed while it ran again: some of it may be claimable by now, or run.
+/// Cancels the dependents of a step that failed while it ran again: some may already be claimable, or running.
 pub(in crate::store) fn cancel_dependents(tx: &WriteTx, shape: &KnownShape, first: StepId, no: usize) -> Result<i64> {
     let mut count = 0;
     for dependent in shape.shape.dependents(no) {

@@ -82,7 +82,7 @@ pub(in crate::store) fn leave_behind(tx: &WriteTx, key: KeyId, token: Token) -> 
     Ok(())
 }
 
-/// Rows of steps that run no more: only the files of their keys still exclude others.
+/// Rows of steps that no longer run: only the files of their keys still exclude others.
 pub fn left_behind(tx: &ReadTx) -> Result<Vec<LockRow>> {
     tx.rows(&format!("{HELD} WHERE {LEFT}"), [], read)
 }
@@ -152,7 +152,7 @@ pub fn release(tx: &WriteTx, key: &ResourceKey, token: Token) -> Result<Held> {
     Ok(Held::Yes)
 }
 
-/// What the history says of a key that is taken away.
+/// The history's record of a key that was taken away.
 #[derive(Debug, Clone)]
 pub struct Forced {
     pub key: ResourceKey,

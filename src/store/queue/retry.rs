@@ -1,5 +1,5 @@
-//! Retry of a group, a run or a step: what FAILED or was CANCELLED is PENDING again, with its attempts given back, and so is
-//! what was skipped or ran because of that. What else is COMPLETED stays so.
+//! Retry of a group, a run or a step: steps that FAILED or were CANCELLED become PENDING again, with all of their attempts, and
+//! so do the steps that were skipped or ran because of that. Other COMPLETED steps stay completed.
 //!
 //! A group is re-opened in slices: phase 2 holds it open, and `group_detail.opened` is the cursor, written with each
 //! slice, so that a crash between two of them re-opens nothing twice.
@@ -21,7 +21,7 @@ use crate::store::{
 };
 use const_format::formatcp;
 
-/// Runs that one slice walks over at most.
+/// The maximum number of runs that one slice walks over.
 const SCAN: usize = 5_000;
 
 /// Re-opens a group that has ended; its epoch grows, and it can end once more. `group_slice` re-opens its runs.
@@ -132,8 +132,8 @@ pub fn run(tx: &WriteTx, id: RunId) -> Result<usize> {
     reopen(tx, facts.run, group, facts.group_ended || facts.opened)
 }
 
-/// Steps of a run that FAILED or were CANCELLED become PENDING, with those behind them whose end came from theirs; what
-/// waits for nothing becomes claimable.
+/// Steps of a run that FAILED or were CANCELLED become PENDING, with the dependent steps that ended because of them; steps that
+/// wait for nothing become claimable.
 ///
 /// `opened`: false when the run's group has not started it yet, and will.
 fn reopen(tx: &WriteTx, run: RunId, group: GroupId, opened: bool) -> Result<usize> {
@@ -154,7 +154,7 @@ fn reopen(tx: &WriteTx, run: RunId, group: GroupId, opened: bool) -> Result<usiz
     Ok(again.len())
 }
 
-/// Opens the steps `again` of a run whose counts say so already, and does what follows.
+/// Opens the steps `again` of a run, whose counts are already updated, and carries out the consequences.
 fn open(tx: &WriteTx, graph: &Graph<'_>, before: &[StepFacts], again: &[usize]) -> Result<()> {
     let shape = &graph.shape.shape;
     let mut facts = before.to_vec();
@@ -217,8 +217,8 @@ fn give_up_success(tx: &WriteTx, id: StepId) -> Result<()> {
     }
 }
 
-/// Re-opens one step that FAILED or was CANCELLED, and what ended because of that; its run and its group when they have
-/// ended. Returns how many steps are PENDING again; 0: it is COMPLETED, or SKIPPED.
+/// Re-opens one step that FAILED or was CANCELLED, and the steps that ended because of that; also its run and its group, if
+/// they have ended. Returns how many steps are PENDING again; 0: it is COMPLETED, or SKIPPED.
 ///
 /// Refused while it is open, while a step that it needs has not completed, when a step that follows it has begun, and where
 /// `run` is.
@@ -331,7 +331,7 @@ impl Facts {
     }
 }
 
-/// The epoch distinguishes hooks and group ends: what ends again may be reported again.
+/// The epoch distinguishes hooks and group ends, so that a second end is reported again.
 fn begin_epoch(tx: &WriteTx, facts: &Facts) -> Result<()> {
     tx.execute("UPDATE run_group SET epoch = epoch + 1, ended = NULL WHERE id = ?1", [facts.group.0])?;
     if facts.group_ended {

@@ -49,7 +49,7 @@ pub(in crate::store) fn settle(tx: &WriteTx, lease: Lease, settlement: &Settleme
 /// `asked`: a cancel was requested while it ran.
 fn apply(tx: &WriteTx, live: &Live, settlement: &Settlement, asked: bool) -> Result<()> {
     match settlement {
-        // Somebody asked to cancel it while it ran: it does not come back.
+        // A cancel was requested while it ran: it is not retried.
         Settlement::Retry { record, .. } | Settlement::Blocked { record } if asked => {
             attempt::record(tx, live, Some(record))?;
             cancelled(tx, live)?;
@@ -170,7 +170,7 @@ fn skip(tx: &WriteTx, live: &Live) -> Result<()> {
     go_on(tx, live)
 }
 
-/// A step ended well: what needs it, and waits for nothing else, becomes claimable.
+/// A step ended well: the steps that need it and wait for nothing else become claimable.
 fn go_on(tx: &WriteTx, live: &Live) -> Result<()> {
     let (shape, first) = shape_of(tx, live)?;
     if !shape.plain {
@@ -234,14 +234,14 @@ fn fail(tx: &WriteTx, live: &Live, crashed: bool, outcome: AttemptOutcome) -> Re
     end_with_dependents(tx, live, run::Ended { steps: 1, failed: true, cancelled: false })
 }
 
-/// A running step ends as CANCELLED, and with it what needs it.
+/// A running step ends as CANCELLED, with the steps that need it.
 pub(in crate::store) fn cancelled(tx: &WriteTx, live: &Live) -> Result<()> {
     end(tx, live, StepState::Cancelled, AttemptOutcome::Cancelled, false)?;
     event::note_with(tx, EventKind::Cancel, About::attempt(live), "while running".into())?;
     end_with_dependents(tx, live, run::Ended { steps: 1, failed: false, cancelled: true })
 }
 
-/// What needs a step that did not complete is cancelled, or follows it; its run hears of all of them.
+/// Cancels, or starts, the steps that need a step that did not complete; counts all of them in the run.
 fn end_with_dependents(tx: &WriteTx, live: &Live, ended: run::Ended) -> Result<()> {
     let (shape, first) = shape_of(tx, live)?;
     if !shape.plain {

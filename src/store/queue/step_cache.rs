@@ -1,4 +1,4 @@
-//! Table `step_cache`: results that may be taken again.
+//! Table `step_cache`: results that may be reused.
 
 use crate::model::{KeepReason, OutputId, Timestamp};
 use crate::store::{

@@ -1,7 +1,7 @@
 //! Table `turn`: which groups wait in a queue, and whose turn it is. `decide::fairness` has the rule.
 //!
-//! A group has a row from its first claimable step on. The row stays when its last one is claimed, until its turn comes: only then
-//! it is known that nothing is lost by forgetting it. So no row is written while steps come and go.
+//! A group has a row from its first claimable step on. The row stays when its last step is claimed, until its turn comes: only
+//! then is it safe to delete the row. So no row is written while steps come and go.
 
 use crate::decide::fairness::{self, Turn};
 use crate::model::GroupId;
@@ -62,7 +62,7 @@ fn read(row: &Row) -> Result<Turn> {
     Ok(Turn { priority: row.get(0)?, tag: row.get(1)?, group: row.get(2)?, weight: row.get(3)? })
 }
 
-/// Some steps of a group were claimed. Nothing is written where no other group waits: who comes next begins beside it.
+/// Some steps of a group were claimed. Writes nothing if no other group waits: the next group to come starts level with it.
 pub(in crate::store) fn charge(tx: &WriteTx, queue: i64, priority: i64, group: GroupId, claims: i64) -> Result<()> {
     if tx.memory().turns.alone.contains_key(&queue) {
         return Ok(());

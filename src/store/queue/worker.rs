@@ -1,4 +1,4 @@
-//! Table `worker`: who works here.
+//! Table `worker`: the registered workers.
 
 use crate::model::{GroupId, ProcessIdentity, Scope, Timestamp, WorkerId};
 use crate::store::{
@@ -61,7 +61,7 @@ pub fn register(tx: &WriteTx, id: WorkerId, new: &NewWorker) -> Result<()> {
     Ok(())
 }
 
-/// Tells the health of a worker's processes; `processes` is JSON.
+/// Stores the health of a worker's processes; `processes` is JSON.
 pub fn tell_processes(tx: &WriteTx, id: WorkerId, processes: &str) -> Result<()> {
     tx.execute("UPDATE worker SET processes = ?2 WHERE id = ?1", params![id.0, processes])?;
     Ok(())

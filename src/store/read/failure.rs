@@ -70,7 +70,7 @@ pub struct FailureKind {
     pub item: String,
 }
 
-/// What failed in a group, the most frequent first, at most `limit` kinds. Walks over its failed steps, whatever else it has.
+/// The kinds of failures in a group, the most frequent first, at most `limit`. Reads only its failed steps.
 pub fn failure_kinds(tx: &ReadTx, group: GroupId, limit: usize) -> Result<Vec<FailureKind>> {
     let allowed = serde_json::json!(may_fail(tx, group)?).to_string();
     // With `min(s.id)` the other columns are those of the first step.
@@ -99,7 +99,7 @@ pub fn failure_kinds(tx: &ReadTx, group: GroupId, limit: usize) -> Result<Vec<Fa
     kinds.into_iter().map(whole).collect()
 }
 
-/// The numbers of the steps of a group that are allowed to fail.
+/// The numbers of the steps of a group that have `allow_failure`.
 fn may_fail(tx: &ReadTx, group: GroupId) -> Result<Vec<i64>> {
     tx.rows(
         "SELECT s.key FROM group_detail d JOIN definition w ON w.id = d.definition_id, json_each(w.shape, '$.steps') s
@@ -109,7 +109,7 @@ fn may_fail(tx: &ReadTx, group: GroupId) -> Result<Vec<i64>> {
     )
 }
 
-/// How many steps of a group failed and were allowed to.
+/// The number of FAILED steps of a group with `allow_failure`.
 pub(super) fn allowed_failures(tx: &ReadTx, id: GroupId) -> Result<i64> {
     let count = tx.row(
         formatcp!(

@@ -58,9 +58,9 @@ pub struct GroupRow {
     pub weight: i64,
     pub created: Timestamp,
     pub ended: Option<Timestamp>,
-    /// What a paused group waits for. Null: a user paused it, or it is not paused.
+    /// The thing that a paused group waits for. Null: a user paused it, or it is not paused.
     pub paused_for: Option<String>,
-    /// The paused type of the steps that it could start, where it could start no other.
+    /// The paused type that keeps the group from starting any step.
     #[serde(skip)]
     pub type_paused: Option<String>,
 }
@@ -141,7 +141,7 @@ fn running(tx: &ReadTx) -> Result<HashMap<GroupId, i64>> {
     Ok(counts.into_iter().collect())
 }
 
-/// Groups whose claimable steps are all of paused types, each with one of these types. Looks at them only where one is paused.
+/// Groups whose claimable steps are all of paused types, each with one of these types. Reads them only if a type is paused.
 fn held_by_type(tx: &ReadTx) -> Result<HashMap<GroupId, String>> {
     if tx.row("SELECT 1 FROM step_type WHERE paused = 1 LIMIT 1", [], |_| Ok(()))?.is_none() {
         return Ok(HashMap::new());
@@ -155,7 +155,7 @@ fn held_by_type(tx: &ReadTx) -> Result<HashMap<GroupId, String>> {
     Ok(held.into_iter().collect())
 }
 
-/// How long steps of a group were at work, one or several at a time: not counted is when nobody worked on it. Reads all of its steps.
+/// How long at least one step of a group was running, without the time in between. Reads all of its steps.
 pub fn worked(tx: &ReadTx, id: GroupId) -> Result<Millis> {
     let Some((first, end)) = step_range(tx, id)? else { return Ok(Millis(0)) };
     let spans = tx.rows(
@@ -177,9 +177,9 @@ pub fn groups(tx: &ReadTx, filter: &GroupFilter) -> Result<Vec<GroupRow>> {
         Some(Status::Completed) => "g.ended IS NOT NULL AND g.failed = 0 AND g.cancelled = 0",
         Some(Status::Failed) => "g.ended IS NOT NULL AND g.failed > 0",
         Some(Status::Cancelled) => "g.ended IS NOT NULL AND g.failed = 0 AND g.cancelled > 0",
-        // Only steps are.
+        // Only steps are ever SKIPPED.
         Some(Status::Skipped) => "0",
-        // Told apart below, among the few that are open.
+        // Distinguished below, among the few open groups.
         Some(Status::Pending | Status::Running | Status::Error) => "g.ended IS NULL",
     };
     let open = matches!(filter.status, Some(Status::Pending | Status::Running | Status::Error));

@@ -1,4 +1,4 @@
-//! Failed hooks for good.
+//! Hooks that have failed for good.
 
 use crate::model::code::HOOK_FAILED;
 use crate::{
@@ -24,7 +24,7 @@ pub struct FailedHook {
     pub detail: String,
 }
 
-/// The most that are shown of a group.
+/// The maximum number shown for a group.
 pub const FAILED_HOOKS: usize = 20;
 
 pub(in crate::store) const FAILED: &str = formatcp!(

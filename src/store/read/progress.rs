@@ -1,4 +1,4 @@
-//! How far a group is, cheap enough to be asked five times a second.
+//! The progress of a group, cheap enough to be read five times a second.
 //!
 //! SQLite only: JSON functions.
 
@@ -63,7 +63,7 @@ pub fn step_names(tx: &ReadTx, id: GroupId) -> Result<Vec<String>> {
     )
 }
 
-/// What became of the steps with one number.
+/// The ends of the steps with one number in the workflow.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct StepTally {
     pub name: String,
@@ -107,7 +107,7 @@ impl Tally {
         Ok(Tally { group: id, cursor: event::newest(tx)?, steps })
     }
 
-    /// Takes in what happened since.
+    /// Reads the events since the last call.
     pub fn advance(&mut self, tx: &ReadTx) -> Result<()> {
         let mut number = HashMap::new();
         loop {
@@ -116,7 +116,7 @@ impl Tally {
             let last = *last;
             for (_, event) in events.into_iter().filter(|(_, it)| it.group == Some(self.group)) {
                 if event.kind == EventKind::Retry {
-                    // What had failed no longer counts as failed.
+                    // Failed steps were retried, so count again.
                     *self = Tally::begin(tx, self.group)?;
                     return Ok(());
                 }

@@ -20,23 +20,24 @@ pub struct TypeQueue {
     pub own_lane: bool,
     /// Claimable now.
     pub ready: i64,
-    /// Claimable but for a pause of the type or group; those that a claim has met are counted only in `Queues`.
+    /// Would be claimable without a pause of the type or group; those already moved aside by a claim are counted only in
+    /// `Queues`.
     pub on_hold: i64,
     pub running: i64,
-    /// Behind the head of a resource key.
+    /// Blocked behind the first step of a resource key.
     pub in_line: i64,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct Queues {
-    /// By name; types of which nothing waits or runs are left out, unless they are paused.
+    /// By name; types without waiting or running steps are omitted, unless they are paused.
     pub types: Vec<TypeQueue>,
     /// Steps that wait for their due time, and the earliest of these times.
     pub delayed: i64,
     pub next_due: Option<Timestamp>,
     /// Those that are also paused, by group or type.
     pub delayed_on_hold: i64,
-    /// Steps of paused groups that a claim met.
+    /// Steps of paused groups that a claim has moved aside.
     pub parked: i64,
     /// Steps that would be claimable without a pause, including the parked ones.
     pub on_hold: i64,
@@ -79,7 +80,7 @@ pub fn queues(tx: &ReadTx) -> Result<Queues> {
     let parked = one(ALL_PAUSED)?;
     let paused = "SELECT EXISTS (SELECT 1 FROM step_type WHERE paused = 1)
                       OR EXISTS (SELECT 1 FROM run_group WHERE paused + cancelling > 0 AND paused = 1)";
-    // Each of them is looked at only where something is paused.
+    // These are read only if something is paused.
     let delayed_on_hold = if one(paused)? > 0 { one(DELAYED_ON_HOLD)? } else { 0 };
     Ok(Queues {
         on_hold: parked + types.iter().map(|it| it.on_hold).sum::<i64>(),
@@ -95,7 +96,7 @@ pub fn queues(tx: &ReadTx) -> Result<Queues> {
     })
 }
 
-/// A step that was put off because the system or its disk had no room for it.
+/// A step that was deferred because of a shortage.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PutOff {
     pub step: StepId,
@@ -103,7 +104,7 @@ pub struct PutOff {
     pub reason: String,
 }
 
-/// Steps that wait for room, of the `most` that are due next.
+/// Deferred steps among the `most` that are due next.
 pub fn put_off(tx: &ReadTx, most: usize) -> Result<Vec<PutOff>> {
     let waiting = tx.rows(PUT_OFF, [most as i64], |row| {
         Ok((StepId(row.get(0)?), GroupId(row.get(2)?), row.get::<Option<String>>(1)?))

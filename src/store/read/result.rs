@@ -1,4 +1,4 @@
-//! What became of each run of a group: statuses, values and reasons, many runs at once.
+//! The result of each run of a group: statuses, values and reasons, many runs at once.
 //!
 //! SQLite only: JSON functions.
 
@@ -20,7 +20,7 @@ pub struct RunResult {
 pub fn results(tx: &ReadTx, group: GroupId, after: Option<RunId>, limit: usize) -> Result<Vec<RunResult>> {
     let found = runs(tx, group, &RunFilter { status: None, after, limit })?;
     let (Some(first), Some(last)) = (found.first(), found.last()) else { return Ok(Vec::new()) };
-    // The steps of a group's runs stand in the order of their runs.
+    // The steps of a group's runs are in the order of the runs.
     let rows = tx.rows(
         "SELECT v.run_id, v.status, o.value FROM step_status v JOIN step s ON s.id = v.id
            LEFT JOIN output o ON o.id = s.output_id

@@ -39,9 +39,9 @@ pub struct RunRow {
     /// How many steps it has, and how many of them are COMPLETED or SKIPPED; the latter is counted while it is open.
     pub step_count: i64,
     pub steps_done: Option<i64>,
-    /// Steps that FAILED and were allowed to: they do not fail the run.
+    /// FAILED steps with `allow_failure`, which do not fail the run.
     pub allowed_failures: i64,
-    /// Why it FAILED, or why its newest attempt did while it is in ERROR.
+    /// Why the run FAILED or, in ERROR, why its newest attempt failed.
     pub reason: Option<String>,
 }
 
@@ -53,7 +53,7 @@ pub struct RunDetails {
     pub steps: Vec<StepRow>,
     /// For each step, by its number, the numbers of the steps that it needs.
     pub needs: Vec<Vec<i64>>,
-    /// For each step, by its number, which ends of those steps it follows: `success`, `failure` or `always`.
+    /// For each step, by its number, after which ends of those steps it runs: `success`, `failure` or `always`.
     pub after: Vec<After>,
     /// The output of its last step.
     pub output: Option<serde_json::Value>,
@@ -100,7 +100,8 @@ fn read(row: &Row) -> Result<RunRow> {
     })
 }
 
-/// The reason of a run that needs one: that of its first failed step that was not allowed to, else of the first that will be tried again.
+/// The reason of a run that needs one: that of its first failed step without `allow_failure`, otherwise of the first step that
+/// will be retried.
 fn with_reason(tx: &ReadTx, run: RunRow) -> Result<RunRow> {
     if !matches!(run.status, Status::Failed | Status::Error) {
         return Ok(run);
@@ -120,14 +121,15 @@ fn with_reason(tx: &ReadTx, run: RunRow) -> Result<RunRow> {
     Ok(RunRow { reason, ..run })
 }
 
-/// Runs of a group. With a status whose runs are rare it walks over the others.
+/// Runs of a group. The conditions in SQL select the candidates that `decide::status::of` confirms below: both must agree on
+/// when a run is RUNNING (it has a lease). If few runs have the status, it walks over the others.
 pub fn runs(tx: &ReadTx, group: GroupId, filter: &RunFilter) -> Result<Vec<RunRow>> {
     let wanted = match filter.status {
         None => "1",
         Some(Status::Completed) => "r.ended IS NOT NULL AND r.failed = 0 AND r.cancelled = 0",
         Some(Status::Failed) => "r.ended IS NOT NULL AND r.failed > 0",
         Some(Status::Cancelled) => "r.ended IS NOT NULL AND r.failed = 0 AND r.cancelled > 0",
-        // Only steps are.
+        // Only steps are ever SKIPPED.
         Some(Status::Skipped) => "0",
         Some(Status::Running) => "r.ended IS NULL AND r.id IN (SELECT run_id FROM lease)",
         Some(Status::Pending | Status::Error) => "r.ended IS NULL AND r.id NOT IN (SELECT run_id FROM lease)",

@@ -38,7 +38,7 @@ pub struct StepRow {
     pub error: Option<String>,
 }
 
-/// What a step needs.
+/// A need of a step.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct StepNeed {
     pub step: StepId,
@@ -127,7 +127,8 @@ pub fn run_of_step(tx: &ReadTx, id: StepId) -> Result<RunId> {
     run.ok_or_else(|| Error::not_found(id))
 }
 
-/// The step whose result another took from the cache; None: it is gone, or none was taken. Looks through all steps.
+/// The step whose result another took from the cache; None: that step is gone, or the result was not from the cache. Scans all
+/// steps.
 pub fn cached_from(tx: &ReadTx, id: StepId) -> Result<Option<StepId>> {
     tx.row(
         formatcp!(
@@ -146,7 +147,7 @@ pub(super) fn find(tx: &ReadTx, id: StepId) -> Result<StepRow> {
     with_error(tx, step)
 }
 
-/// What a step needs directly, with where that stands.
+/// The direct needs of a step, with their status.
 pub(super) fn needs(tx: &ReadTx, id: StepId) -> Result<Vec<StepNeed>> {
     let ids = tx.rows(
         "SELECT r.first_step + n.value FROM step s JOIN run r ON r.id = s.run_id

@@ -26,7 +26,7 @@ pub struct KeyFacts {
     pub holder: Option<LockRow>,
     /// The holder has ended, but a process that holds the key's file still blocks others.
     pub file_only: bool,
-    /// The step behind which the key blocks it, when that is another.
+    /// The first step of the key's line, if it is another step.
     pub head: Option<StepId>,
 }
 
@@ -46,18 +46,18 @@ pub struct Why {
     pub step: StepRow,
     pub run: RunId,
     pub group: GroupId,
-    /// Needs that have not ended; of a step that has ended itself, those that are neither COMPLETED nor SKIPPED.
+    /// Needs that have not ended; if the step itself has ended, needs that are neither COMPLETED nor SKIPPED.
     pub unmet: Vec<StepNeed>,
     /// Set while it waits for this time.
     pub due: Option<Timestamp>,
     /// Claimable: it only needs a worker.
     pub ready: bool,
-    /// What is claimed before it. Null: it is not claimable.
+    /// The steps that will be claimed before it. Null: it is not claimable.
     pub ahead: Option<Ahead>,
     pub group_paused: bool,
-    /// What the paused group waits for.
+    /// The thing that the paused group waits for.
     pub group_waits_for: Option<String>,
-    /// Its group is being cancelled, and it is not a step that runs because of that.
+    /// Its group is being cancelled, and the step has no `on_cancel: run`.
     pub group_cancelling: bool,
     /// Its group is not acknowledged, or its first steps are not ready yet.
     pub group_opening: bool,
@@ -150,7 +150,7 @@ fn unmet(tx: &ReadTx, step: &StepRow) -> Result<Vec<StepNeed>> {
     Ok(needs(tx, step.id)?.into_iter().filter(unmet).collect())
 }
 
-/// Live workers' pools for a type: their own, or `*` where they have none.
+/// Live workers' pools for a type: its own pool, or `*` if there is none.
 fn takers(tx: &ReadTx, step_type: &str, group: GroupId) -> Result<Vec<Taker>> {
     tx.rows(
         "SELECT w.id, p.key, p.value, (SELECT count(*) FROM lease l WHERE l.worker = w.id)

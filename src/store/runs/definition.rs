@@ -113,7 +113,7 @@ pub struct Version {
     pub body: String,
 }
 
-/// Digits of a hash that say which one is meant.
+/// The minimum number of digits that identify a hash.
 const DIGITS: usize = 8;
 
 /// The versions that a text can mean: the newest of this name; the one of the number `d12`; those whose hash begins so. At

@@ -1,4 +1,4 @@
-//! Table `event_batch`: what happened, in commit order, one row per transaction. An event is noted together with the hooks
+//! Table `event_batch`: what happened, in commit order, one row per transaction. An event is recorded together with the hooks
 //! that it makes due.
 
 use crate::model::{DefinitionId, Event, EventKind, GroupId, RunId, StepId, Timestamp, Token};
@@ -47,7 +47,7 @@ impl About {
     }
 }
 
-/// Notes an event, and queues the hooks that are subscribed to it.
+/// Records an event, and queues the hooks that are subscribed to it.
 pub(in crate::store) fn note(tx: &WriteTx, kind: EventKind, about: About) -> Result<()> {
     note_with(tx, kind, about, String::new())
 }

@@ -44,13 +44,13 @@ pub struct NewGroup {
     pub of_batch: Option<OfBatch>,
 }
 
-/// What `create` found.
+/// The result of `create`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Created {
     New(GroupId),
     /// The key was used before, for the same content.
     Existing(GroupId),
-    /// The same, and its group has ended so and was pruned since.
+    /// The same, but its group has since been pruned; it had ended with this status.
     Gone(GroupId, Status),
     /// The key's group was left half built by this process, which may be dead.
     Unfinished(GroupId, ProcessIdentity),
@@ -63,7 +63,7 @@ pub struct NewRun {
     pub keys: Vec<Option<String>>,
     /// The content that it works on, for a group of a batch.
     pub content: Option<ArtifactHash>,
-    /// What `document` is to know of it.
+    /// The rows for the table `document`.
     pub documents: Option<RunDocuments>,
 }
 
@@ -346,7 +346,7 @@ fn group_ended(tx: &WriteTx, group: GroupId) -> Result<()> {
     event::note(tx, EventKind::GroupEnd, About::group(group))
 }
 
-/// What a consumer needs to know of the group of a step; constant, so it may be remembered.
+/// The facts about a step's group that a consumer needs; constant, so they can be cached.
 #[cfg_attr(not(any(test, feature = "internals")), allow(dead_code))]
 #[derive(Debug, Clone)]
 pub struct GroupDetail {

@@ -1,4 +1,5 @@
-//! Table `hook`: durable hooks. A row only where a hook is subscribed, `event::note` queues it with the event, it runs later.
+//! Table `hook`: durable hooks. There is a row only if a hook is subscribed: `event::note` queues it with the event, and it
+//! runs later.
 
 use crate::model::code::{HOOK_RUNNING, HOOK_WAITING};
 use crate::model::{EventKind, GroupId, HookState, RunId, Scope, StepId, Timestamp, Token, WorkerId};
@@ -85,7 +86,7 @@ pub enum HookEnd {
     Failed(String),
     /// Given back unspent.
     Released,
-    /// The same, until this time, for this reason.
+    /// Given back unspent until this time, for this reason.
     PutOff(Timestamp, String),
 }
 

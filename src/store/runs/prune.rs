@@ -1,8 +1,8 @@
-//! Retention: groups that have ended go, with all that hangs on them, in slices that hold the writer for milliseconds.
+//! Retention: deletes ended groups with everything that belongs to them, in slices that hold the writer for milliseconds.
 //!
-//! `begin` marks a group (phase 3) and so hides it, so a crash between two slices leaves nothing that looks
-//! whole and is not; `unfinished` finds it again. Its submission key stays, and so do the files that commands made and
-//! those behind current documents (`kept_output`).
+//! `begin` marks a group (phase 3) and so hides it, so a crash between two slices leaves no group that looks complete but is
+//! not; `unfinished` finds it again. Its submission key stays, and so do the files that commands made and those behind current
+//! documents (`kept_output`).
 //!
 //! SQLite only: JSON functions.
 
@@ -33,7 +33,7 @@ pub struct Prunable {
     pub ended: Timestamp,
 }
 
-/// What slices took away.
+/// The numbers of deleted rows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
 pub struct Removed {
     pub runs: u64,
@@ -41,11 +41,12 @@ pub struct Removed {
     pub attempts: u64,
     pub logs: u64,
     pub hooks: u64,
-    /// Outputs of which the files stay.
+    /// Outputs whose files stay.
     pub kept: u64,
 }
 
-/// Groups that nothing keeps but time: a hook that is due or running, or a lock of one of its steps, holds a group back.
+/// Groups that may be pruned once they are old enough: a hook that is due or running, or a lock of one of its steps, keeps a
+/// group.
 const FREE: &str = formatcp!(
     "g.ended IS NOT NULL AND g.phase = {PHASE_LIVE}
     AND NOT EXISTS (SELECT 1 FROM hook h WHERE h.group_id = g.id AND h.state IN ({HOOK_WAITING}, {HOOK_RUNNING}))
@@ -96,7 +97,7 @@ pub fn one(tx: &ReadTx, id: GroupId) -> Result<Prunable> {
     }
 }
 
-/// Groups of which some slice is left to do.
+/// Groups whose deletion is not finished.
 pub fn unfinished(tx: &ReadTx) -> Result<Vec<GroupId>> {
     tx.rows(
         formatcp!("SELECT id FROM run_group WHERE phase > {PHASE_LIVE} AND phase = {PHASE_PRUNING} ORDER BY id"),
@@ -125,7 +126,7 @@ pub enum Outputs {
     Remove,
 }
 
-/// Removes some `limit` rows of a group that `begin` took. True while more are left.
+/// Removes about `limit` rows of a group that `begin` has marked. True while more are left.
 pub fn slice(tx: &WriteTx, id: GroupId, outputs: Outputs, limit: usize, removed: &mut Removed) -> Result<bool> {
     let taken =
         tx.row(formatcp!("SELECT 1 FROM run_group WHERE id = ?1 AND phase = {PHASE_PRUNING}"), [id.0], |_| Ok(()))?;
@@ -156,7 +157,7 @@ pub fn slice(tx: &WriteTx, id: GroupId, outputs: Outputs, limit: usize, removed:
     Ok(false)
 }
 
-/// A run that is to go, with its steps first.
+/// A run to delete, its steps first.
 struct RunOf {
     id: i64,
     group: i64,
@@ -217,7 +218,7 @@ fn remove_run(tx: &WriteTx, run: &RunOf, outputs: Outputs, budget: &mut Budget, 
     Ok(true)
 }
 
-/// What keeps the files of an output when its step goes.
+/// The reason to keep the files of an output when its step is deleted.
 fn why_kept(tx: &WriteTx, run: &RunOf, no: i64, output: OutputId) -> Result<Option<KeepReason>> {
     if !output::has_files(tx, output)? {
         return Ok(None);

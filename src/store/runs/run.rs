@@ -21,7 +21,7 @@ pub(in crate::store) struct Ended {
     pub cancelled: bool,
 }
 
-/// Takes note that steps of a run ended; ends the run with its last one.
+/// Counts ended steps of a run; ends the run with its last one.
 ///
 /// A chain is not counted: it ends with its last step, its first failure, or its cancellation. `no` is the step that ended.
 pub(in crate::store) fn steps_ended(

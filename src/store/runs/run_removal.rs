@@ -14,7 +14,7 @@ use crate::store::{
     tx::WriteTx,
 };
 
-/// Rows that went.
+/// The numbers of deleted rows.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(in crate::store) struct Gone {
     pub steps: i64,
@@ -22,8 +22,8 @@ pub(in crate::store) struct Gone {
     pub history: i64,
 }
 
-/// Deletes a run and takes it out of its group's counts. `uncached`: its results are not to be taken up again either.
-/// `files` gets the artifacts that nothing refers to any longer.
+/// Deletes a run and takes it out of its group's counts. `uncached`: also removes its cached results. `files` gets the
+/// artifacts that nothing refers to any longer.
 pub(in crate::store) fn remove(
     tx: &WriteTx,
     run: RunId,
@@ -69,7 +69,7 @@ pub(in crate::store) fn remove(
     Ok(gone)
 }
 
-/// Gives up one reference to an output; with the last one it goes.
+/// Drops one reference to an output, and deletes the output with the last one.
 fn give_up(tx: &WriteTx, output: OutputId, files: &mut Vec<ArtifactHash>) -> Result<()> {
     let artifacts = tx.rows(
         "SELECT a.id, a.hash FROM output_file f JOIN artifact a ON a.id = f.artifact_id WHERE f.output_id = ?1",

@@ -1,4 +1,4 @@
-//! Tables `schedule` and `firing`: workflows that start by themselves, and what became of their instants.
+//! Tables `schedule` and `firing`: workflows that start by themselves, and the outcome of each of their instants.
 
 use crate::model::code::FIRING_COLLECTING;
 use crate::model::{DefinitionId, EventKind, FiringState, GroupId, Timestamp};
@@ -14,7 +14,7 @@ use const_format::formatcp;
 /// Firings of one schedule that are kept.
 const KEPT: i64 = 100;
 
-/// A schedule to add, or to put in the place of one of the same name.
+/// A schedule to add, or to replace the one of the same name.
 #[derive(Debug, Clone)]
 pub struct NewSchedule {
     pub name: String,
@@ -175,8 +175,8 @@ pub fn collecting(tx: &ReadTx) -> Result<Vec<(ScheduleRow, FiringRow)>> {
     Ok(found)
 }
 
-/// Notes what became of an instant. One that was missed or failed is told by an event, and stays as the schedule's problem until the
-/// next one starts. False: that was noted before.
+/// Records the outcome of an instant. If it was missed or failed, an event reports it, and it remains the schedule's problem
+/// until the next instant starts. False: it was already recorded.
 pub fn note(tx: &WriteTx, schedule: &ScheduleRow, firing: &FiringRow) -> Result<bool> {
     let before = tx.row(
         "SELECT state, group_id FROM firing WHERE schedule_id = ?1 AND instant = ?2",
@@ -222,7 +222,8 @@ pub fn note(tx: &WriteTx, schedule: &ScheduleRow, firing: &FiringRow) -> Result<
     Ok(true)
 }
 
-/// Every instant up to `cursor` was dealt with, of which `missed` were not fired. False: another process was faster.
+/// Records that every instant up to `cursor` has been handled, `missed` of them without firing. False: another process was
+/// faster.
 pub fn advance(
     tx: &WriteTx,
     schedule: &ScheduleRow,
@@ -247,7 +248,7 @@ pub fn stop(tx: &WriteTx, schedule: &ScheduleRow, problem: &str) -> Result<()> {
     event::note_with(tx, EventKind::ScheduleMissed, About::default(), format!("{}: {problem}", schedule.name))
 }
 
-/// From here on it does not fire. False: it is paused already.
+/// Stops it from firing. False: it is already paused.
 pub fn pause(tx: &WriteTx, name: &str) -> Result<bool> {
     let row = get(tx, name)?;
     let changed = tx.execute("UPDATE schedule SET paused = 1, due = NULL WHERE id = ?1 AND paused = 0", [row.id])?;
@@ -257,7 +258,7 @@ pub fn pause(tx: &WriteTx, name: &str) -> Result<bool> {
     Ok(changed == 1)
 }
 
-/// It fires again, from now on: what came while it was paused is not caught up. False: it is not paused.
+/// Lets it fire again, from now on: times during the pause are not caught up. False: it is not paused.
 pub fn resume(tx: &WriteTx, name: &str, due: Option<Timestamp>) -> Result<bool> {
     let row = get(tx, name)?;
     let changed = tx.execute(
@@ -279,14 +280,14 @@ pub fn remove(tx: &WriteTx, name: &str) -> Result<()> {
     Ok(())
 }
 
-/// Firings that were missed or failed last, for metrics and health.
+/// Schedules whose last firing was missed or failed, for metrics and health.
 pub fn with_problems(tx: &ReadTx) -> Result<Vec<(String, String)>> {
     tx.rows("SELECT name, problem FROM schedule WHERE problem <> '' ORDER BY name", [], |row| {
         Ok((row.get(0)?, row.get(1)?))
     })
 }
 
-/// A row that says that instants were missed.
+/// A row for missed instants.
 pub fn missed(schedule: &ScheduleRow, instant: Timestamp, detail: String) -> FiringRow {
     FiringRow { schedule: schedule.id, instant, state: FiringState::Missed, group: None, at: instant, detail }
 }

@@ -1,4 +1,4 @@
-//! What happened to one run: its start, the attempts of its steps, its hooks, its end. Told from the rows that say so.
+//! The history of one run: its start, the attempts of its steps, its hooks and its end, derived from their rows.
 //!
 //! SQLite only: JSON functions.
 

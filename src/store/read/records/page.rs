@@ -94,7 +94,7 @@ impl Part {
                 return Ok(runs.skip(self.offset as usize).take(self.limit as usize).collect());
             }
         };
-        // The end that is nearer: deep pages of a large group would else walk over most of it.
+        // Read from the nearer end: otherwise deep pages of a large group would walk over most of it.
         let rest = self.count - self.offset - self.limit;
         let (order, offset, limit) = match rest < self.offset {
             false => ("DESC", self.offset, self.limit),
@@ -117,7 +117,7 @@ fn condition(status: Option<Status>) -> Option<&'static str> {
         Some(Status::Completed) => "ended IS NOT NULL AND failed = 0 AND cancelled = 0",
         Some(Status::Failed) => "failed + cancelled > 0 AND failed > 0 AND ended IS NOT NULL",
         Some(Status::Cancelled) => "failed + cancelled > 0 AND failed = 0 AND ended IS NOT NULL",
-        // Only steps are.
+        // Only steps are ever SKIPPED.
         Some(Status::Skipped) => "0",
         Some(Status::Pending) => {
             formatcp!(

@@ -1,4 +1,4 @@
-//! How long the steps of a group took, and what became of them. Walks over all of them: not for polling.
+//! How long the steps of a group took, and how they ended. Walks over all of them: not for polling.
 //!
 //! SQLite only: JSON functions.
 

@@ -28,7 +28,7 @@ impl Tally {
             Status::Error => self.error,
             Status::Failed => self.failed,
             Status::Cancelled => self.cancelled,
-            // Only steps are.
+            // Only steps are ever SKIPPED.
             Status::Skipped => 0,
         }
     }
