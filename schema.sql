@@ -89,6 +89,11 @@ CREATE TABLE group_detail(
   directory      TEXT    NOT NULL,      -- where its commands start
   priority       INTEGER NOT NULL,
   weight         INTEGER NOT NULL DEFAULT 1 CHECK (weight BETWEEN 1 AND 1000),   -- its share beside other groups
+  file           TEXT    NOT NULL DEFAULT '',   -- the workflow file that it was submitted from; empty: none
+  submitted_as   INTEGER NOT NULL DEFAULT 0,    -- the definition before a retry changed that of the group; 0: none did
+  concurrency    TEXT    NOT NULL DEFAULT '',   -- groups of one name here do not overlap; empty: it overlaps with any
+  retry_as       INTEGER REFERENCES definition(id),   -- the definition that a retry under way gives its runs; NULL: each keeps its own
+  retry_from     INTEGER,   -- the step from which that retry runs them again; NULL: what failed or was cancelled
   force          INTEGER NOT NULL DEFAULT 0 CHECK (force IN (0, 1)),   -- run steps although their result is cached
   runs           INTEGER NOT NULL DEFAULT 0,
   opened         INTEGER NOT NULL DEFAULT 0,   -- runs up to this id have their first steps in `ready`
@@ -99,6 +104,17 @@ CREATE TABLE group_detail(
 ) STRICT;
 CREATE INDEX group_unopened ON group_detail(group_id) WHERE opened < open_until;
 CREATE INDEX group_runs ON group_detail(group_id, runs);   -- the runs of all groups are summed, not counted
+
+-- Whose turn it is in a concurrency group: of the rows of one name that with the lowest number. A group has a row from its
+-- submission, or the retry that re-opened it, to its end. None but the first of a name is opened.
+-- replaces: those before it are cancelled.
+CREATE TABLE concurrency(
+  no        INTEGER PRIMARY KEY,
+  name      TEXT    NOT NULL,
+  group_id  INTEGER NOT NULL UNIQUE REFERENCES run_group(id),
+  replaces  INTEGER NOT NULL DEFAULT 0 CHECK (replaces IN (0, 1))
+) STRICT;
+CREATE INDEX concurrency_name ON concurrency(name, no);
 
 -- Idempotency keys of submissions. They outlive the group that they made; `ended_as` tells how it had ended when it was
 -- pruned.
@@ -126,6 +142,12 @@ CREATE TABLE run(
 ) STRICT;
 CREATE INDEX run_of_group ON run(group_id, id);
 CREATE INDEX run_lost     ON run(group_id, id) WHERE failed + cancelled > 0;
+
+-- Runs that ran again from a step on: that step is run although its result is cached.
+CREATE TABLE rerun(
+  run_id  INTEGER PRIMARY KEY REFERENCES run(id) ON DELETE CASCADE,
+  no      INTEGER NOT NULL
+) STRICT;
 
 -- The item of a run: a text, or a JSON object. Cold; read by the consumer.
 CREATE TABLE item(
@@ -363,6 +385,7 @@ CREATE TABLE hook(
   started   INTEGER,
   ended     INTEGER,
   detail    TEXT    NOT NULL DEFAULT '',
+  definition_id  INTEGER NOT NULL DEFAULT 0,   -- whose hook it is; 0: the group's
   UNIQUE (group_id, event, no, run_id, step_id, epoch, subject),
   CHECK ((state >= 5) = (ended IS NOT NULL)),
   CHECK ((state = 1) = (token IS NOT NULL))

@@ -173,7 +173,7 @@ pub use library::{
     Engine, Error, Group, GroupEnd, Home, Kept, Kinds, Result, Run, Runs, Step, StepContext, StepKind, StepResult,
     Submission, Worker, WorkerBuilder, Workflow, WorkflowBuilder, adopt_orphans, init,
 };
-pub use model::{GroupId, Kind, RunId, Status, StepId, Token};
+pub use model::{Concurrency, GroupId, Kind, RunId, Status, StepId, Token};
 
 /// The `windlass` command: arguments to exit code, for its `main`.
 #[cfg(feature = "cli")]

@@ -476,6 +476,8 @@ fn what_others_stop_between_two_slices_is_finished_by_a_worker_that_lives_alread
             name: "half".into(),
             params: "{}".into(),
             directory: "/".into(),
+            file: String::new(),
+            concurrency: None,
             priority: 0,
             weight: 1,
             force: false,

@@ -303,6 +303,35 @@ fn cancel_retry_pause_and_resume_do_what_they_say() {
 }
 
 #[test]
+fn work_is_repaired_repeated_and_kept_from_overlapping() {
+    let web = Web::start();
+    let flow = |command: &str| {
+        format!("id: one\nconcurrency: {{ group: one, policy: skip }}\nsteps: [{{ name: a, run: '{command}' }}]")
+    };
+    let group = submit(&web, &json!({"definition": flow("exit 3")}));
+    assert_eq!(ended(&web, group)["status"], "FAILED");
+    let at = format!("/api/v1/groups/{group}/retry");
+    let other = flow("true").replace("name: a", "name: b");
+    let refused = web.post_json(&at, &json!({"definition": other}));
+    assert!(refused.status == 400 && refused.text().contains("the step `a` is missing"), "{}", refused.text());
+    let done = web.post_json(&at, &json!({"definition": flow("true")}));
+    assert_eq!(done.json(), json!({"group": group, "reopened": true}), "{}", done.text());
+    assert_eq!(ended(&web, group)["status"], "COMPLETED");
+    assert_eq!(web.post_json(&at, &json!({"from": "a"})).json()["reopened"], true);
+    assert_eq!(ended(&web, group)["epoch"], 3);
+    let without = web.send("POST", &at, &[("Authorization", &web.bearer()), ("Content-Type", "application/json")], b"");
+    assert_eq!((without.status, &without.json()["reopened"]), (200, &json!(false)), "a body may be absent");
+    let slow = submit(&web, &json!({"definition": flow("sleep 600")}));
+    let skipped = web.post_json("/api/v1/groups", &json!({"definition": flow("true")}));
+    let found = skipped.json();
+    assert_eq!(
+        (skipped.status, &found["group"], &found["new"], &found["skipped"]),
+        (200, &slow.into(), &json!(false), &json!(true))
+    );
+    web.post_json(&format!("/api/v1/groups/{slow}/cancel"), &json!({}));
+}
+
+#[test]
 fn changes_need_the_token() {
     let web = Web::with("read_open = true\n");
     assert_eq!(web.send("GET", "/api/v1/groups", &[], &[]).status, 200);

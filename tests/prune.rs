@@ -62,6 +62,8 @@ fn a_key_outlives_its_pruned_group() {
         name: "again".into(),
         params: "{}".into(),
         directory: "/".into(),
+        file: String::new(),
+        concurrency: None,
         priority: 0,
         weight: 1,
         force: false,

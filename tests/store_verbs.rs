@@ -138,17 +138,17 @@ fn a_retry_in_slices_re_opens_nothing_twice_and_a_cancel_ends_it() {
         book.fail(&step, "boom");
     }
     book.store.write(move |tx| retry::group(tx, group)).unwrap();
-    assert!(book.store.write(move |tx| retry::group_slice(tx, group, 1)).unwrap());
+    assert!(book.store.write(move |tx| retry::group_slice(tx, group, 1, None)).unwrap());
     book.check();
     // The first run fails again before the second slice: it is not re-opened a second time.
     book.fail(&book.claim("*"), "again");
     assert!(!book.ended(group), "the group is held open while it is re-opened");
     assert_eq!(book.store.read(retry::unfinished).unwrap(), [group]);
-    assert!(book.store.write(move |tx| retry::group_slice(tx, group, 1)).unwrap());
+    assert!(book.store.write(move |tx| retry::group_slice(tx, group, 1, None)).unwrap());
     assert_eq!(book.claims("*", 9).len(), 1);
     book.cancel(group);
     book.check();
-    assert!(!book.store.write(move |tx| retry::group_slice(tx, group, 1)).unwrap());
+    assert!(!book.store.write(move |tx| retry::group_slice(tx, group, 1, None)).unwrap());
     book.reap(WORKER);
     let end = book.group_end(group);
     assert!(end.ended.is_some());

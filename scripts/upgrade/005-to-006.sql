@@ -58,6 +58,23 @@ CREATE INDEX step_lost    ON step(group_id, state, run_id) WHERE state IN (6, 7)
 CREATE INDEX step_skipped ON step(group_id, run_id) WHERE state = 8;
 CREATE INDEX step_recomputing ON step(id) WHERE recomputed > 0 AND state < 5;
 ALTER TABLE group_detail ADD COLUMN weight INTEGER NOT NULL DEFAULT 1 CHECK (weight BETWEEN 1 AND 1000);
+ALTER TABLE group_detail ADD COLUMN file TEXT NOT NULL DEFAULT '';
+ALTER TABLE group_detail ADD COLUMN submitted_as INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE group_detail ADD COLUMN concurrency TEXT NOT NULL DEFAULT '';
+ALTER TABLE group_detail ADD COLUMN retry_as INTEGER REFERENCES definition(id);
+ALTER TABLE group_detail ADD COLUMN retry_from INTEGER;
+ALTER TABLE hook ADD COLUMN definition_id INTEGER NOT NULL DEFAULT 0;
+CREATE TABLE concurrency(
+  no        INTEGER PRIMARY KEY,
+  name      TEXT    NOT NULL,
+  group_id  INTEGER NOT NULL UNIQUE REFERENCES run_group(id),
+  replaces  INTEGER NOT NULL DEFAULT 0 CHECK (replaces IN (0, 1))
+) STRICT;
+CREATE INDEX concurrency_name ON concurrency(name, no);
+CREATE TABLE rerun(
+  run_id  INTEGER PRIMARY KEY REFERENCES run(id) ON DELETE CASCADE,
+  no      INTEGER NOT NULL
+) STRICT;
 DROP INDEX ready_head;
 CREATE TABLE ready(
   queue     INTEGER NOT NULL,

@@ -119,6 +119,7 @@ pub fn submitted(cx: &Context, submitted: Submitted, runs: usize) -> Result<()> 
     match cx.output.json {
         true => cx.output.event(&serde_json::json!({
             "event": "submitted", "group": submitted.group, "new": submitted.new, "runs": runs, "gone": submitted.gone,
+            "skipped": submitted.skipped,
         })),
         false => {
             super::submit::said(cx, submitted, runs);

@@ -1,6 +1,17 @@
-use super::{context::Context, failure::Result, name::Name, submit::workers, wording::count};
-use crate::{model::GroupId, store::read};
+use super::{
+    context::Context,
+    failure::{Failure, Result},
+    name::Name,
+    submit::{read_workflow, workers},
+    wording::{count, quoted},
+};
+use crate::{
+    engine::{Engine, Retry},
+    model::{DefinitionId, GroupId},
+    store::{definition, group, step},
+};
 use clap_complete::engine::ArgValueCompleter;
+use std::path::{Path, PathBuf};
 
 /// Retry the failed and cancelled steps of a group or a run, or one step
 ///
@@ -11,35 +22,78 @@ pub struct Args {
     /// Such as g12, r34 or s56
     #[arg(value_name = "ID", add = ArgValueCompleter::new(super::complete::work))]
     id: Name,
+    /// Go on under this repaired workflow; names, needs and types of its steps must be the same
+    #[arg(long, value_name = "FILE")]
+    with: Option<PathBuf>,
+    /// Run a finished run, or every finished run of a group, again from this step, with everything behind it
+    #[arg(long, value_name = "STEP")]
+    from: Option<String>,
 }
 
 impl Args {
     pub fn run(self, cx: &Context) -> Result<()> {
+        let definition = self.with.as_deref().map(|file| read_workflow(cx, file)).transpose()?.map(|it| it.0);
         let engine = cx.engine()?;
-        let (group, reopened, said) = match self.id {
-            Name::Group(id) => {
-                let reopened = engine.retry_group(id)?;
-                (id, reopened, format!("{id} is open again"))
-            }
+        let (group, used) = self.subject(engine)?;
+        let changed = match (used, &self.with) {
+            (Some(used), None) => changed_file(cx, engine, group, used)?,
+            _ => None,
+        };
+        let how = Retry { definition, from: self.from };
+        let (reopened, said) = match self.id {
+            Name::Group(id) => (engine.retry_group_as(id, &how)?, format!("{id} is open again")),
             Name::Run(id) => {
-                let steps = engine.retry_run(id)?;
-                let group = engine.store().read(|tx| read::show_run(tx, id))?.run.group;
-                (group, steps > 0, format!("{id}: {} will run again", count(steps as u64, "step")))
+                let steps = engine.retry_run_as(id, &how)?;
+                (steps > 0, format!("{id}: {} will run again", count(steps as u64, "step")))
             }
             Name::Step(id) => {
-                let steps = engine.retry_step(id)?;
-                let group = engine.store().read(|tx| read::show_step(tx, id))?.group;
-                (group, steps > 0, format!("{id}: {} will run again", count(steps as u64, "step")))
+                let steps = engine.retry_step_as(id, &how)?;
+                (steps > 0, format!("{id}: {} will run again", count(steps as u64, "step")))
             }
             Name::Worker(_) => return Err(self.id.refused("retry", "retry a group, a run or a step")),
         };
-        tell(cx, group, reopened, said)
+        tell(cx, group, reopened, said, changed)
+    }
+
+    /// The group of what is retried, and the definition that it has; None where there is no such thing, which the retry says.
+    fn subject(&self, engine: &Engine) -> Result<(GroupId, Option<DefinitionId>)> {
+        let store = engine.store();
+        let (group, run) = match self.id {
+            Name::Group(id) => {
+                let detail = store.read(|tx| group::detail(tx, id))?;
+                return Ok((id, Some(detail.definition)));
+            }
+            Name::Run(id) => (store.read(|tx| crate::store::run::group_of(tx, id))?, Some(id)),
+            Name::Step(_) if self.from.is_some() => {
+                return Err(Failure::usage("`--from` runs a whole run again: name the run or its group"));
+            }
+            Name::Step(id) => {
+                let owners = store.read(|tx| step::owners(tx, id))?;
+                (owners.map(|it| it.0), owners.map(|it| it.1))
+            }
+            Name::Worker(_) => (None, None),
+        };
+        let used = run.map(|run| store.read(|tx| definition::of_run(tx, run))).transpose()?;
+        Ok((group.unwrap_or(GroupId(0)), used.and_then(|it| it.first().copied())))
     }
 }
 
-fn tell(cx: &Context, group: GroupId, reopened: bool, said: String) -> Result<()> {
+/// The workflow file, if it is another one by now, as seen from here. A file that can't be read has not changed.
+fn changed_file(cx: &Context, engine: &Engine, group: GroupId, used: DefinitionId) -> Result<Option<String>> {
+    let read = |file: &Path| read_workflow(cx, file).ok().map(|it| it.0);
+    let file = engine.changed_file(group, used, read)?;
+    let here = cx.here()?;
+    Ok(file.map(|it| it.strip_prefix(&here).unwrap_or(&it).to_string_lossy().into_owned()))
+}
+
+fn tell(cx: &Context, group: GroupId, reopened: bool, said: String, changed: Option<String>) -> Result<()> {
     if cx.output.json {
-        return cx.output.document(&serde_json::json!({"group": group, "reopened": reopened}));
+        let done = serde_json::json!({"group": group, "reopened": reopened, "changed_file": changed});
+        return cx.output.document(&done);
+    }
+    if let Some(file) = changed {
+        let with = quoted(&file);
+        cx.output.note(format!("{file} changed since {group} was submitted: retry with `--with {with}` to use it"));
     }
     if !reopened {
         return cx.output.line(format!("nothing in {group} failed or was cancelled"));

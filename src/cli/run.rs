@@ -50,6 +50,7 @@ impl Args {
                 check_needs(Needs::Work)?;
                 match submit(cx, submission)? {
                     Submitted { gone: Some(status), .. } => return exit_of([status].into_iter()),
+                    Submitted { skipped: true, .. } => return Ok(()),
                     submitted => submitted.group,
                 }
             }
@@ -63,7 +64,7 @@ fn submit(cx: &Context, submission: Submission) -> Result<Submitted> {
     let runs = submission.items.len();
     let engine = cx.engine()?;
     let submitted = engine.submit(Submission { scoped: true, ..submission })?;
-    if !submitted.new && submitted.gone.is_none() {
+    if !submitted.new && submitted.gone.is_none() && !submitted.skipped {
         engine.adopt(submitted.group)?;
     }
     if cx.output.json {
@@ -77,7 +78,7 @@ fn submit(cx: &Context, submission: Submission) -> Result<Submitted> {
 fn event(cx: &Context, made: Option<Submitted>, runs: usize) -> Result<()> {
     cx.output.event(&serde_json::json!({
         "event": "submitted", "group": made.map(|it| it.group), "new": made.is_some_and(|it| it.new), "runs": runs,
-        "gone": made.and_then(|it| it.gone),
+        "gone": made.and_then(|it| it.gone), "skipped": made.is_some_and(|it| it.skipped),
     }))
 }
 

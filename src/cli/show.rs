@@ -91,6 +91,14 @@ fn group(cx: &Context, id: GroupId) -> Result<()> {
     let words = out.paint(status_paint(status_of_group(it, found.waits.as_deref())), &found.words);
     out.line(format!("{id} {words}  {}", plain(&it.name)))?;
     line(out, "workflow", &it.definition)?;
+    for used in &details.definitions {
+        let runs = count(used.runs.max(0) as u64, "run");
+        line(out, "", format!("{runs} under {} (d{})", used.definition, used.definition_id.0))?;
+    }
+    if let Some(name) = &it.concurrency {
+        let behind = it.waits_for.map(|other| format!("; waits for {other}")).unwrap_or_default();
+        line(out, "concurrency", format!("{name}{behind}"))?;
+    }
     line(out, "created", cx.when(it.created))?;
     match it.ended {
         Some(ended) => {

@@ -87,7 +87,7 @@ impl Args {
         }
         cx.output.line(made.group.to_string())?;
         said(cx, made, runs);
-        if made.gone.is_some() {
+        if made.gone.is_some() || made.skipped {
             return Ok(());
         }
         if working == 0 {
@@ -103,7 +103,7 @@ impl Args {
 fn submitted(made: Option<Submitted>, runs: usize, workers: usize) -> serde_json::Value {
     serde_json::json!({
         "group": made.map(|it| it.group), "new": made.is_some_and(|it| it.new), "runs": runs, "workers": workers,
-        "gone": made.and_then(|it| it.gone),
+        "gone": made.and_then(|it| it.gone), "skipped": made.is_some_and(|it| it.skipped),
     })
 }
 
@@ -119,7 +119,7 @@ impl What {
     /// Reads the workflow, the items and the parameters, and refuses what can't work. None: the list of items is empty, and
     /// says so; as with `xargs`, that is nothing to do and no error.
     pub fn submission(&self, cx: &Context) -> Result<Option<Submission>> {
-        let (definition, beside) = self.definition(cx)?;
+        let (definition, beside, file) = self.definition(cx)?;
         let directory = match &self.chdir {
             None => beside,
             Some(dir) => match fs::canonicalize(dir).map_err(|error| Failure::io("start commands in", dir, error))? {
@@ -148,6 +148,7 @@ impl What {
         Ok(Some(Submission {
             params,
             directory,
+            file,
             name,
             priority: self.priority,
             weight: self.weight,
@@ -157,21 +158,27 @@ impl What {
         }))
     }
 
-    fn definition(&self, cx: &Context) -> Result<(Definition, PathBuf)> {
+    /// The workflow, the directory where its commands start, and its file.
+    fn definition(&self, cx: &Context) -> Result<(Definition, PathBuf, Option<PathBuf>)> {
         if let Some(command) = &self.each {
-            return Ok((Definition::of_command("each", command)?, cx.here()?));
+            return Ok((Definition::of_command("each", command)?, cx.here()?, None));
         }
         let Some(file) = &self.file else {
             return Err(Failure::usage("no workflow was given")
                 .hint("name a YAML file, or give a command with `--each 'CMD {{ item }}' --items A B`"));
         };
-        let path = fs::canonicalize(file).map_err(|error| Failure::io("read", file, error))?;
-        let text = regular_file::read_to_string(&path).map_err(|error| Failure::io("read", file, error))?;
-        let kinds = assembly::registry();
-        let known = KnownKinds::new(kinds.names()).with_worker_limits(cx.settings()?.worker_limits());
-        let definition = parse(&text, &file.to_string_lossy(), &known)?;
-        Ok((definition, path.parent().unwrap_or(Path::new("/")).to_path_buf()))
+        let (definition, path) = read_workflow(cx, file)?;
+        Ok((definition, path.parent().unwrap_or(Path::new("/")).to_path_buf(), Some(path)))
     }
+}
+
+/// A workflow file, with its path as it is on disk.
+pub fn read_workflow(cx: &Context, file: &Path) -> Result<(Definition, PathBuf)> {
+    let path = fs::canonicalize(file).map_err(|error| Failure::io("read", file, error))?;
+    let text = regular_file::read_to_string(&path).map_err(|error| Failure::io("read", file, error))?;
+    let kinds = assembly::registry();
+    let known = KnownKinds::new(kinds.names()).with_worker_limits(cx.settings()?.worker_limits());
+    Ok((parse(&text, &file.to_string_lossy(), &known)?, path))
 }
 
 /// Warns where an item is a file as seen from here, but not from where the commands start.
@@ -197,8 +204,18 @@ fn warn_of_misplaced(cx: &Context, items: &[String], directory: &Path) -> Result
 /// Prints the result of a submission.
 pub fn said(cx: &Context, submitted: Submitted, runs: usize) {
     let group = submitted.group;
+    if submitted.skipped {
+        cx.output.note(format!("nothing submitted: {group} of the same concurrency group has not ended"));
+        return;
+    }
     match (submitted.new, submitted.gone) {
-        (true, _) => cx.output.note(format!("submitted {group} with {}", count(runs as u64, "run"))),
+        (true, _) => {
+            cx.output.note(format!("submitted {group} with {}", count(runs as u64, "run")));
+            let before = cx.store().ok().and_then(|it| it.read(|tx| store::concurrency::before(tx, group)).ok());
+            if let Some(first) = before.unwrap_or_default().first() {
+                cx.output.note(format!("{group} waits for {first}: both are in one concurrency group"));
+            }
+        }
         (false, None) => cx.output.note(format!("{group} was submitted before with this key")),
         (false, Some(status)) => {
             cx.output.note(format!("{group} was submitted before with this key, ended {status}, and was pruned since"));

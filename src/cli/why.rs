@@ -28,7 +28,8 @@ pub struct Args {
 }
 
 /// Codes of reasons that are not of one step.
-const OF_MANY: [&str; 6] = ["group_paused", "type_paused", "cancelling", "opening", "disk_low", "no_worker"];
+const OF_MANY: [&str; 7] =
+    ["group_paused", "concurrency", "type_paused", "cancelling", "opening", "disk_low", "no_worker"];
 
 impl Args {
     pub fn run(self, cx: &Context) -> Result<()> {

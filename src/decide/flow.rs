@@ -75,11 +75,12 @@ pub fn kept(shape: &Shape, facts: &[Facts], changes: &[Change]) -> Vec<usize> {
 }
 
 /// The steps that a retry of a whole run opens again: what failed or was cancelled, and behind such a step what was skipped or
-/// follows failures. Ascending.
-pub fn reopened(shape: &Shape, states: &[StepState]) -> Vec<usize> {
+/// follows failures. Ascending. `before`: the shape under which the run ended, of the same steps.
+pub fn reopened(before: &Shape, shape: &Shape, states: &[StepState]) -> Vec<usize> {
     let mut again = vec![false; states.len()];
     for (no, step) in shape.steps.iter().enumerate() {
-        again[no] = is_lost(states[no]) || (step.needs.iter().any(|&need| again[need]) && is_undone(step, states[no]));
+        let undone = is_undone(step, states[no]) || is_undone(&before.steps[no], states[no]);
+        again[no] = is_lost(states[no]) || (step.needs.iter().any(|&need| again[need]) && undone);
     }
     (0..again.len()).filter(|&no| again[no]).collect()
 }
@@ -89,12 +90,7 @@ pub fn reopened(shape: &Shape, states: &[StepState]) -> Vec<usize> {
 /// A step behind it comes back unless it needs something else that is lost.
 pub fn reopened_from(shape: &Shape, facts: &[Facts], no: usize) -> Result<Vec<usize>, usize> {
     let mut facts = facts.to_vec();
-    let dead = |facts: &[Facts], no: usize| {
-        let ends = ends(shape, facts);
-        let step = &shape.steps[no];
-        step.needs.iter().copied().find(|&need| step.after == After::Success && ends[need].is_some_and(is_loss))
-    };
-    if let Some(need) = dead(&facts, no) {
+    if let Some(need) = lost_need(shape, &facts, no) {
         return Err(need);
     }
     let mut again = vec![no];
@@ -103,12 +99,19 @@ pub fn reopened_from(shape: &Shape, facts: &[Facts], no: usize) -> Result<Vec<us
         let step = &shape.steps[at];
         let behind = step.needs.iter().any(|need| again.contains(need));
         let undone = is_lost(facts[at].state) || (behind && is_undone(step, facts[at].state));
-        if undone && dead(&facts, at).is_none() {
+        if undone && lost_need(shape, &facts, at).is_none() {
             facts[at] = OPEN;
             again.push(at);
         }
     }
     Ok(again)
+}
+
+/// The need without which a step can't start.
+pub(super) fn lost_need(shape: &Shape, facts: &[Facts], no: usize) -> Option<usize> {
+    let ends = ends(shape, facts);
+    let step = &shape.steps[no];
+    step.needs.iter().copied().find(|&need| step.after == After::Success && ends[need].is_some_and(is_loss))
 }
 
 /// A step that has begun because the steps `again` had ended: they can't be opened again under it.
@@ -144,7 +147,7 @@ pub fn ends(shape: &Shape, facts: &[Facts]) -> Vec<Option<End>> {
     ends
 }
 
-const OPEN: Facts = Facts { state: StepState::Open, running: false, runs_again: false };
+pub(super) const OPEN: Facts = Facts { state: StepState::Open, running: false, runs_again: false };
 
 /// Whether a step is cancelled because a step that it needs ended so.
 fn cancels(step: &ShapeStep, end: End, cancelling: bool) -> bool {
@@ -389,7 +392,7 @@ mod tests {
             step(After::Always, &[4]),
         ]);
         let states = [Completed, Failed, Completed, Completed, Completed, Completed];
-        assert_eq!(reopened(&whole, &states), [1, 2, 3]);
+        assert_eq!(reopened(&whole, &whole, &states), [1, 2, 3]);
         assert_eq!(reopened_from(&whole, &facts(&states), 1), Ok(vec![1, 2, 3]));
         let mut opened = facts(&states);
         [1, 2, 3].into_iter().for_each(|no| opened[no] = OPEN);
@@ -471,7 +474,7 @@ mod tests {
             endings in proptest::collection::vec(prop_oneof![Just(Completed), Just(Failed), Just(Skipped)], 7),
         ) {
             let (states, _) = play(&shape, &endings);
-            let again = reopened(&shape, &states);
+            let again = reopened(&shape, &shape, &states);
             let mut facts = facts(&states);
             again.iter().for_each(|&no| facts[no] = OPEN);
             let changes = open(&shape, &facts, &again, false);

@@ -14,6 +14,7 @@ pub mod links;
 pub mod liveness;
 pub mod outcome;
 pub mod recycle;
+pub mod rerun;
 pub mod retry;
 pub mod schedule;
 pub mod schema;

@@ -4,7 +4,9 @@
 
 mod canonical;
 pub mod catalog;
+mod concurrency;
 mod condition;
+mod difference;
 mod error;
 mod expression;
 mod graph;

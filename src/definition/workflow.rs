@@ -2,6 +2,7 @@
 
 use super::{
     canonical::{canonical_json, digest, digest_of_text},
+    concurrency::Concurrency,
     condition::Condition,
     error::{Error, Result},
     expression::{Expression, Values},
@@ -26,6 +27,8 @@ pub struct Definition {
     pub steps: Vec<StepDefinition>,
     pub hooks: BTreeMap<EventKind, Vec<HookDefinition>>,
     pub workers: BTreeMap<String, WorkerDefinition>,
+    /// Its groups do not overlap with others of this name.
+    pub concurrency: Option<Concurrency>,
     successors: Vec<Vec<usize>>,
 }
 
@@ -191,6 +194,8 @@ struct Stored {
     /// By the name of the event.
     hooks: BTreeMap<String, Vec<HookDefinition>>,
     workers: BTreeMap<String, WorkerDefinition>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    concurrency: Option<Concurrency>,
 }
 
 impl Definition {
@@ -212,7 +217,7 @@ impl Definition {
                 successors[*need].push(no);
             }
         }
-        Ok(Definition { id, name, steps, hooks, workers, successors })
+        Ok(Definition { id, name, steps, hooks, workers, concurrency: None, successors })
     }
 
     /// A workflow of one shell command, run for each item: what `windlass run --each` submits.
@@ -332,7 +337,8 @@ impl Definition {
 
     /// Every template, with who owns it.
     fn templates(&self) -> Result<Vec<(String, Template)>> {
-        let mut found = Vec::new();
+        let own = self.concurrency.iter().map(|it| ("`concurrency`".to_string(), it.group.clone()));
+        let mut found: Vec<_> = own.collect();
         for step in &self.steps {
             let own = step.templates()?.into_iter().map(|it| (format!("step `{}`", step.name), it));
             found.extend(own);
@@ -419,14 +425,15 @@ impl TryFrom<Stored> for Definition {
             _ => Err(Error::Stored { what: "definition", message: format!("`{name}` is no event for hooks") }),
         });
         let hooks = hooks.collect::<Result<_>>()?;
-        Definition::new(stored.id, stored.name, stored.steps, hooks, stored.workers)
+        let concurrency = stored.concurrency;
+        Ok(Definition { concurrency, ..Definition::new(stored.id, stored.name, stored.steps, hooks, stored.workers)? })
     }
 }
 
 impl From<Definition> for Stored {
     fn from(it: Definition) -> Stored {
         let hooks = it.hooks.into_iter().map(|(event, hooks)| (event.name().to_string(), hooks)).collect();
-        Stored { id: it.id, name: it.name, steps: it.steps, hooks, workers: it.workers }
+        Stored { id: it.id, name: it.name, steps: it.steps, hooks, workers: it.workers, concurrency: it.concurrency }
     }
 }
 

@@ -25,6 +25,9 @@ impl Definition {
         if self.name != self.id {
             all.insert("name".into(), json!(self.name));
         }
+        if let Some(it) = &self.concurrency {
+            all.insert("concurrency".into(), json!({"group": it.group.source(), "policy": it.policy}));
+        }
         all.insert("steps".into(), (0..self.steps.len()).map(|no| self.written_step(no)).collect());
         if !self.hooks.is_empty() {
             let hooks = self.hooks.iter().map(|(event, hooks)| {
@@ -356,6 +359,7 @@ mod tests {
 
     const WHOLE: &str = r#"id: nightly
 name: Nightly reports, all
+concurrency: { group: "reports:{{ params.store.path }}", policy: skip }
 steps:
   - name: fetch
     run: [curl, -sSf, -o, "{{ out }}/data.csv", "https://host/{{ item }}.csv", "a, b"]

@@ -239,11 +239,7 @@ const FOREIGN: &[(&[&str], &str, &str)] = &[
         "hooks",
         " with `group_end` or `item_end`",
     ),
-    (
-        &["concurrency", "parallelism", "max_parallel", "queue", "pool"],
-        "type",
-        "; `--pool TYPE=N` says how many run at once",
-    ),
+    (&["parallelism", "max_parallel", "queue", "pool"], "type", "; `--pool TYPE=N` says how many run at once"),
     (&["lock", "mutex", "concurrency_key", "semaphore"], "resource_key", ""),
     (&["input", "inputs", "params", "parameters", "arguments"], "with", ""),
     (&["resources", "memory", "mem_limit", "ulimits", "cpus"], "limits", ""),

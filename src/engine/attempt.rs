@@ -77,7 +77,9 @@ pub(super) fn run(state: &WorkerState, claimed: &Claimed, cancel: &CancelToken) 
         return Attempted { settlement, guards: Vec::new(), key, step_type };
     }
     let cache_key = cache::key(state, &task, cancel);
-    if let Some(hit) = cache_key.filter(|_| !task.group.force).and_then(|it| cache::find(state, &it)) {
+    if let Some(hit) =
+        cache_key.filter(|_| !task.group.force && !task.row.begins).and_then(|it| cache::find(state, &it))
+    {
         let settlement = Settlement::Cached { output: hit, record: None };
         return Attempted { settlement, guards: Vec::new(), key, step_type };
     }

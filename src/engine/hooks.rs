@@ -116,7 +116,7 @@ fn settle(state: &WorkerState, due: &hook::Hook, end: &HookEnd) -> Result<()> {
 fn run_one(state: &WorkerState, due: &hook::Hook) -> Result<HookEnd> {
     let engine = &state.engine;
     let group = engine.catalog.group(&engine.store, due.group)?;
-    let known = engine.catalog.definition(&engine.store, group.definition)?;
+    let known = engine.catalog.definition(&engine.store, due.definition.unwrap_or(group.definition))?;
     let all = known.definition.hooks.iter().flat_map(|(event, hooks)| hooks.iter().map(move |it| (*event, it)));
     let Some((event, hook)) = all.into_iter().nth(due.no) else {
         return Ok(HookEnd::Failed("the definition has no such hook".into()));

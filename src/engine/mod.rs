@@ -53,6 +53,7 @@ pub use numbers::numbers_in;
 pub use outputs::{Collected, Until};
 pub use prune::{Prune, Pruned};
 pub use resource_lock::{KeyGuard, LockWait};
+pub use retry::Retry;
 pub use schedules::{ScheduledWorkflow, times as times_of_schedule};
 pub use state::WorkerOptions;
 pub use step_kind::{StepContext, StepInput, StepKind, StepResult};

@@ -85,7 +85,7 @@ fn finish(engine: &Engine, (half, group): (Half, GroupId)) -> Result<()> {
     match half {
         Half::Opened => engine.open_group(group)?,
         Half::Built => engine.sweep_unsealed(group)?,
-        Half::Retried => while engine.store.write(move |tx| store::retry::group_slice(tx, group, SLICE))? {},
+        Half::Retried => engine.finish_retry(group)?,
         Half::Cancelled => {
             let mut after = Some(RunId(0));
             while let Some(reached) = after {

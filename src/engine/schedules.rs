@@ -25,7 +25,10 @@ use crate::{
         submit_key,
     },
 };
-use std::{path::Path, sync::Arc};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 /// The number of schedules fired in one round.
 const AT_ONCE: usize = 100;
@@ -327,10 +330,15 @@ impl Engine {
             priority: row.priority,
             weight: row.weight,
             key: Some(key(row, instant)),
+            file: Some(PathBuf::from(&row.file)).filter(|it| it.is_absolute()),
             ..Submission::new(known.definition.clone(), items)
         };
         match self.submit(submission) {
-            Ok(submitted) => Ok(started(row, instant, Some(submitted.group))),
+            Ok(submitted) => {
+                let group = submitted.group;
+                let detail = if submitted.skipped { format!("skipped: {group} has not ended") } else { String::new() };
+                Ok(FiringRow { detail, ..started(row, instant, Some(group)) })
+            }
             // Another process was faster and found other items.
             Err(error) if error.kind() == Kind::Conflict => self.started(row, instant, "")?.ok_or(error),
             Err(error) => Err(error),

@@ -10,11 +10,13 @@ use crate::{
     definition::{Action, Definition, StepDefinition, Values, digest},
     embed,
     failpoint::probe::{self, Window},
-    model::{ArtifactHash, GroupId, Kind, RunId, Shape, ShapeHook, ShapeStep, Status},
+    model::{ArtifactHash, Concurrency, GroupId, Kind, RunId, Shape, ShapeHook, ShapeStep, Status},
     os::{Unpoisoned, process_stat},
     store::{
-        Store,
+        self, Store, WriteTx,
         batch_group::OfBatch,
+        cancel,
+        concurrency::{self, Turn},
         definition::NewDefinition,
         document::RunDocuments,
         group::{self, Created, NewGroup, NewRun},
@@ -37,6 +39,8 @@ pub struct Submission {
     pub params: Value,
     /// Where commands start.
     pub directory: PathBuf,
+    /// The workflow file, to see later whether it has changed.
+    pub file: Option<PathBuf>,
     pub name: Option<String>,
     /// Higher priorities run first.
     pub priority: i64,
@@ -61,6 +65,7 @@ impl Submission {
             items,
             params: Value::Object(Default::default()),
             directory: PathBuf::from("."),
+            file: None,
             name: None,
             priority: 0,
             weight: 1,
@@ -77,12 +82,20 @@ impl Submission {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Submitted {
     pub group: GroupId,
-    /// False: the key was in use with the same content, and this is its group.
+    /// False: the key was in use with the same content, and this is its group; or `skipped`.
     pub new: bool,
     /// The run of the first item; the others follow in order. None for a group that existed or has no runs.
     pub first_run: Option<RunId>,
     /// The group of the key had ended so, and was pruned since: nothing of it is left to look at.
     pub gone: Option<Status>,
+    /// Nothing was submitted: this group of the same concurrency group has not ended, and the policy is to skip.
+    pub skipped: bool,
+}
+
+impl Submitted {
+    fn existing(group: GroupId) -> Submitted {
+        Submitted { group, new: false, first_run: None, gone: None, skipped: false }
+    }
 }
 
 impl Engine {
@@ -114,6 +127,8 @@ impl Engine {
             name: submission.name.clone().unwrap_or_else(|| submission.definition.name.clone()),
             params: submission.params.to_string(),
             directory: submission.directory.to_string_lossy().into_owned(),
+            file: submission.file.as_ref().map(|it| it.to_string_lossy().into_owned()).unwrap_or_default(),
+            concurrency: turn(&submission)?,
             priority: submission.priority,
             weight: submission.weight,
             force: submission.force,
@@ -129,11 +144,10 @@ impl Engine {
         let small = runs.len() == 0;
         loop {
             match begin(&self.store, new.clone(), first.clone(), small)? {
-                (Created::Existing(group), _) => {
-                    return Ok(Submitted { group, new: false, first_run: None, gone: None });
-                }
+                (Created::Existing(group), _) => return Ok(Submitted::existing(group)),
+                (Created::Skipped(group), _) => return Ok(Submitted { skipped: true, ..Submitted::existing(group) }),
                 (Created::Gone(group, status), _) => {
-                    return Ok(Submitted { group, new: false, first_run: None, gone: Some(status) });
+                    return Ok(Submitted { gone: Some(status), ..Submitted::existing(group) });
                 }
                 (Created::Unfinished(group, builder), _)
                     if process_stat::is_alive(&builder) && !self.has_given_up(group) =>
@@ -150,7 +164,8 @@ impl Engine {
                         self.given_up().insert(group);
                         let _ = self.sweep_unsealed(group);
                     })?;
-                    return Ok(Submitted { group, new: true, first_run, gone: None });
+                    self.finish_replaced(&new, group)?;
+                    return Ok(Submitted { new: true, first_run, ..Submitted::existing(group) });
                 }
             }
         }
@@ -165,9 +180,25 @@ impl Engine {
                 }
                 self.store.write(move |tx| group::add_runs(tx, group, &next))?;
             }
-            self.store.write(move |tx| group::seal(tx, group))?;
+            self.store.write(move |tx| seal(tx, group))?;
         }
         self.open_group(group)
+    }
+
+    /// Takes the steps out of the groups that a new one replaces: they are being cancelled since it was written. The next worker
+    /// finishes what a crash leaves.
+    fn finish_replaced(&self, new: &NewGroup, group: GroupId) -> Result<()> {
+        if new.concurrency.as_ref().is_none_or(|it| it.policy != Concurrency::Replace) {
+            return Ok(());
+        }
+        for id in self.store.read(|tx| concurrency::before(tx, group))? {
+            match self.cancel_group(id) {
+                // It is being submitted still: it is cancelled when that is done.
+                Err(error) if error.kind() == Kind::Conflict => {}
+                done => drop(done?),
+            }
+        }
+        Ok(())
     }
 
     /// Puts the first steps of a sealed group into place; safe to repeat.
@@ -209,13 +240,43 @@ fn begin(store: &Store, new: NewGroup, runs: Vec<NewRun>, small: bool) -> Result
     Ok(store.write(move |tx| {
         let created = group::create(tx, &new)?;
         let Created::New(id) = created else { return Ok((created, None)) };
+        if new.concurrency.as_ref().is_some_and(|it| it.policy == Concurrency::Replace) {
+            for other in concurrency::before(tx, id)? {
+                match cancel::group(tx, other) {
+                    Err(error) if error.kind() == Kind::Conflict => {}
+                    done => drop(done?),
+                }
+            }
+        }
         let first = group::add_runs(tx, id, &runs)?;
         if small {
-            group::seal(tx, id)?;
+            seal(tx, id)?;
             group::open_slice(tx, id, SLICE_ROWS / 2)?;
         }
         Ok((created, first))
     })?)
+}
+
+/// Acknowledges a group, and cancels it if one that replaces it came meanwhile.
+fn seal(tx: &WriteTx, group: GroupId) -> store::Result<()> {
+    group::seal(tx, group)?;
+    if concurrency::is_replaced(tx, group)? {
+        cancel::group(tx, group)?;
+    }
+    Ok(())
+}
+
+/// The concurrency group of a submission.
+fn turn(submission: &Submission) -> Result<Option<Turn>> {
+    let Some(it) = &submission.definition.concurrency else { return Ok(None) };
+    let values = Values { params: Some(Cow::Borrowed(&submission.params)), ..Values::default() };
+    let name = it.group.render(&values)?;
+    if name.is_empty() {
+        let what = format!("the concurrency group `{}` has an empty name", it.group.source());
+        return Err(Error::refused(what, Some("set the parameter that it is made of with `--param`")));
+    }
+    check_length("concurrency name", &name)?;
+    Ok(Some(Turn { name, policy: it.policy }))
 }
 
 /// Refuses a NUL where a command would get it: no argument and no variable can have one. It may be written as `\u0000` in an
@@ -272,28 +333,29 @@ pub(super) fn shape(definition: &Definition) -> Shape {
 
 /// The resource key of each step of each run: rendered now, so that it never changes.
 fn render_keys(submission: &Submission) -> Result<Vec<NewRun>> {
-    let steps = &submission.definition.steps;
-    let keyed = steps.iter().any(|it| it.resource_key.is_some());
+    let keyed = submission.definition.steps.iter().any(|it| it.resource_key.is_some());
     let mut runs = Vec::with_capacity(submission.items.len());
     for (no, item) in submission.items.iter().enumerate() {
-        let mut keys = Vec::new();
-        if keyed {
-            let value = item_value(item);
-            let values = Values {
-                item: Some(Cow::Borrowed(&value)),
-                params: Some(Cow::Borrowed(&submission.params)),
-                ..Values::default()
-            };
-            for step in steps {
-                let key = step.resource_key.as_ref().map(|it| it.render(&values)).transpose()?;
-                check_key(key.as_deref())?;
-                keys.push(key);
-            }
-        }
+        let keys = match keyed {
+            true => keys_of(&submission.definition, item, &submission.params)?,
+            false => Vec::new(),
+        };
         let content = submission.of_batch.as_ref().and_then(|_| content_of(item));
         runs.push(NewRun { item: item.clone(), keys, content, documents: submission.documents.get(no).cloned() });
     }
     Ok(runs)
+}
+
+/// The resource key of each step for one item.
+pub(super) fn keys_of(definition: &Definition, item: &str, params: &Value) -> Result<Vec<Option<String>>> {
+    let value = item_value(item);
+    let values = Values { item: Some(Cow::Borrowed(&value)), params: Some(Cow::Borrowed(params)), ..Values::default() };
+    let key = |step: &StepDefinition| {
+        let key = step.resource_key.as_ref().map(|it| it.render(&values)).transpose()?;
+        check_key(key.as_deref())?;
+        Ok(key)
+    };
+    definition.steps.iter().map(key).collect()
 }
 
 /// The content that an item of a batch names.

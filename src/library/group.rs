@@ -1,8 +1,8 @@
 //! What was submitted, and what became of it.
 
-use super::{Engine, Error, Result};
+use super::{Engine, Error, Result, Workflow};
 use crate::{
-    engine::Ending,
+    engine::{self, Ending},
     model::{GroupId, Kind, RunId, Status},
     store::read::{self, RunFilter},
 };
@@ -109,6 +109,29 @@ impl Group {
     /// Runs the steps that failed or were cancelled once more, in the same runs. False: there were none.
     pub fn retry(&self) -> Result<bool> {
         Ok(self.engine.inner.retry_group(self.id)?)
+    }
+}
+
+impl Group {
+    /// Runs what failed or was cancelled once more, under a repaired workflow from now on. False: there was nothing.
+    ///
+    /// # Errors
+    ///
+    /// The names, needs or types of its steps are not those of the workflow before, or it is wrong.
+    pub fn retry_with(&self, workflow: &Workflow) -> Result<bool> {
+        let definition = Some(workflow.parse(&self.engine.inner)?);
+        Ok(self.engine.inner.retry_group_as(self.id, &engine::Retry { definition, from: None })?)
+    }
+
+    /// Runs all of its runs again from the step of this name, with everything behind it; what earlier steps produced is kept. False: it
+    /// has no runs.
+    ///
+    /// # Errors
+    ///
+    /// It has not ended, or has no such step.
+    pub fn retry_from(&self, step: &str) -> Result<bool> {
+        let how = engine::Retry { definition: None, from: Some(step.to_string()) };
+        Ok(self.engine.inner.retry_group_as(self.id, &how)?)
     }
 }
 

@@ -4,6 +4,7 @@ use super::Result;
 use crate::{
     definition::{self, Definition, KnownKinds},
     engine,
+    model::Concurrency,
 };
 use serde_json::{Map, Value, json};
 use std::{path::PathBuf, time::Duration};
@@ -28,7 +29,7 @@ impl Workflow {
         WorkflowBuilder { fields: Map::from_iter([("id".to_string(), id.into())]), steps: Vec::new() }
     }
 
-    fn parse(&self, engine: &engine::Engine) -> Result<Definition> {
+    pub(super) fn parse(&self, engine: &engine::Engine) -> Result<Definition> {
         let kinds = KnownKinds::new(engine.kinds().names());
         Ok(definition::parse(&self.text, &self.source, &kinds)?)
     }
@@ -51,6 +52,12 @@ impl WorkflowBuilder {
     pub fn step(mut self, step: Step) -> WorkflowBuilder {
         self.steps.push(step);
         self
+    }
+
+    /// Groups of workflows with the same name here do not overlap: a group waits until the one before it has ended. The name may be a
+    /// template over `params`.
+    pub fn concurrency(self, name: &str, policy: Concurrency) -> WorkflowBuilder {
+        self.set("concurrency", json!({"group": name, "policy": policy.name()}))
     }
 
     /// Sets any other key of a workflow, such as `params` or `hooks`.

@@ -6,6 +6,7 @@
 pub mod artifact;
 pub mod bounded;
 pub mod code;
+pub mod concurrency;
 pub mod document;
 pub mod event;
 pub mod group;
@@ -26,6 +27,7 @@ pub mod worker;
 pub use artifact::{ArtifactHash, ArtifactRef};
 pub use bounded::bounded;
 pub use code::{AttemptOutcome, DocumentState, FiringState, GroupPhase, HolderKind, HookState, KeepReason, StepState};
+pub use concurrency::Concurrency;
 pub use document::{Chunk, HEADING_MAX, Heading, PageStart, ParsedDocument, shortened};
 pub use event::{Event, EventKind};
 pub use group::Scope;

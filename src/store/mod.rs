@@ -22,9 +22,9 @@ pub use queue::{
     artifact, attempt, cancel, claim, idle, input, kept_output, lease, output, pause, reap, resource_key,
     resource_lock, retry, settle, step, step_cache, step_type, worker,
 };
-use queue::{blocked, cancel_step, delayed, follow, hold, place, ready, recompute, turn};
+use queue::{blocked, cancel_step, delayed, follow, hold, place, ready, recompute, redefine, turn};
 pub use read::{audit, records};
-pub use runs::{definition, event, group, hook, prune, run, run_removal, schedule, submit_key};
+pub use runs::{concurrency, definition, event, group, hook, prune, run, run_removal, schedule, submit_key};
 
 pub use db::error::{Error, Result};
 pub use db::handle::{Pulse, Store, Watch};

@@ -135,7 +135,10 @@ fn waiting(why: &Why, seen: &Seen, error: &str) -> Vec<Reason> {
     if why.group_cancelling {
         found.push(reason("cancelling", format!("{group} is being cancelled"), None));
     }
-    if why.group_opening {
+    if let Some(it) = &why.group_behind {
+        let text = format!("{group} waits for {}: both are in concurrency group `{}`", it.group, it.concurrency);
+        found.push(reason("concurrency", text, Some(format!("windlass why {}", it.group))));
+    } else if why.group_opening {
         found.push(reason("opening", format!("{group} is still being submitted"), None));
     }
     if why.group_paused {
@@ -278,6 +281,7 @@ mod tests {
             group_waits_for: None,
             group_cancelling: false,
             group_opening: false,
+            group_behind: None,
             type_paused: false,
             key: None,
             takers: vec![Taker { worker: WorkerId(7), pool: "*".into(), size: 2, running: 0 }],

@@ -33,6 +33,7 @@ pub fn waits(group: &GroupRow, workers: &[WorkerView]) -> Option<String> {
         it if it.cancelling => Some("being cancelled"),
         it if it.building => Some("being submitted"),
         it if it.paused => Some("paused"),
+        GroupRow { waits_for: Some(other), .. } => return Some(format!("waiting for {other}")),
         // The steps of a dead worker still count as running.
         it if (it.type_paused.is_none() || it.running > 0) && !workers.iter().any(works) => Some(NO_WORKER),
         it if it.running > 0 => None,
@@ -118,6 +119,8 @@ mod tests {
             created: Timestamp(0),
             ended: None,
             paused_for: None,
+            concurrency: None,
+            waits_for: None,
             type_paused: None,
         }
     }
@@ -147,7 +150,7 @@ mod tests {
     #[test]
     fn a_group_says_how_far_it_is_and_what_it_waits_for() {
         type Change = fn(&mut GroupRow);
-        let table: [(Change, &str); 9] = [
+        let table: [(Change, &str); 10] = [
             (|_| (), "PENDING (312 of 1,006 done, waiting for a worker)"),
             (|it| it.ended_runs = 0, "PENDING (waiting for a worker)"),
             (|it| it.running = 2, "RUNNING (312 of 1,006 done)"),
@@ -155,6 +158,7 @@ mod tests {
             (|it| it.type_paused = Some("pack".into()), "PENDING (312 of 1,006 done, the type `pack` is paused)"),
             (|it| (it.running, it.type_paused) = (2, Some("pack".into())), "RUNNING (312 of 1,006 done)"),
             (|it| (it.failed, it.cancelling) = (3, true), "PENDING (312 of 1,006 done, 3 failed, being cancelled)"),
+            (|it| (it.ended_runs, it.waits_for) = (0, Some(GroupId(4))), "PENDING (waiting for g4)"),
             (|it| (it.ended_runs, it.building) = (0, true), "PENDING (being submitted)"),
             (|it| (it.status, it.ended) = (Status::Failed, Some(Timestamp(1))), "FAILED"),
         ];

@@ -121,6 +121,7 @@ fn the_page_on_json_has_what_is_printed_and_nothing_else() {
     homes(it);
     groups(it);
     skipping(it);
+    repairing(it);
     schedules(it);
     waiting(it);
     running(it);
@@ -197,6 +198,23 @@ fn skipping(it: &mut Reading) {
 }
 
 /// In a home of its own.
+/// In a home of its own: a group that waits for another, and one whose runs have two versions of their workflow.
+fn repairing(it: &mut Reading) {
+    it.home = "repaired";
+    let flow = "id: flow\nconcurrency: one\nsteps: [{ name: a, run: 'test {{ item }} != bad' }]";
+    it.place.write("repair.yaml", flow);
+    it.ends("run", &["run", "repair.yaml", "--items", "bad", "good"], 3);
+    it.place.write("repair.yaml", &flow.replace("!= bad", "!= worse"));
+    assert_eq!(it.reads("retry", &["retry", "g1"])["changed_file"], "repair.yaml");
+    it.reads("submit", &["submit", "repair.yaml", "--items", "good"]);
+    assert_eq!(it.reads("list groups", &["list", "groups"])["groups"][0]["waits_for"], 1);
+    assert_eq!(it.reads("why", &["why", "g2"])["steps"][0]["facts"]["group_behind"]["group"], 1);
+    it.ends("run", &["run", "--resume", "g1"], 3);
+    it.reads("retry", &["retry", "g1", "--with", "repair.yaml"]);
+    assert_eq!(it.reads("show g12", &["show", "g1"])["definitions"][1]["runs"], 1);
+    it.home = "home";
+}
+
 fn schedules(it: &mut Reading) {
     it.home = "schedules";
     it.place.write(

@@ -255,6 +255,8 @@ fn a_worker_that_finds_the_disk_full_at_its_first_look_stays_and_looks_again() {
                 name,
                 params,
                 directory,
+                file: String::new(),
+                concurrency: None,
                 priority: 0,
                 weight: 1,
                 force: false,

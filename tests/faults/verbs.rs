@@ -214,7 +214,7 @@ pub const VERBS: &[Verb] = &[
             act(move |store| {
                 store.write(move |tx| {
                     retry::group(tx, group)?;
-                    while retry::group_slice(tx, group, 100)? {}
+                    while retry::group_slice(tx, group, 100, None)? {}
                     Ok(())
                 })
             })
@@ -377,6 +377,8 @@ fn submit(book: &Book) -> Act {
                 name: "n".into(),
                 params: "{}".into(),
                 directory: "/".into(),
+                file: String::new(),
+                concurrency: None,
                 priority: 1,
                 weight: 1,
                 force: false,

@@ -265,7 +265,7 @@ impl World {
                 let done = self.write(move |tx| retry::group(tx, group));
                 assert_eq!(done.ok(), self.model.retry_group(id), "retry of {group}");
                 for _ in 0..*slices {
-                    let more = self.write(move |tx| retry::group_slice(tx, group, 1)).unwrap();
+                    let more = self.write(move |tx| retry::group_slice(tx, group, 1, None)).unwrap();
                     assert_eq!(more, self.model.retry_slice(id), "retry slice of {group}");
                 }
             }
@@ -474,7 +474,7 @@ impl World {
     pub fn heal_and_drain(mut self) {
         self.tick();
         for group in self.book.store.read(retry::unfinished).unwrap() {
-            while self.write(move |tx| retry::group_slice(tx, group, 1)).unwrap() {
+            while self.write(move |tx| retry::group_slice(tx, group, 1, None)).unwrap() {
                 assert!(self.model.retry_slice(group.0));
             }
             assert!(!self.model.retry_slice(group.0));

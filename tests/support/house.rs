@@ -146,6 +146,8 @@ impl Book {
             name: "test".into(),
             params: "{}".into(),
             directory: "/".into(),
+            file: String::new(),
+            concurrency: None,
             priority: 0,
             weight: 1,
             force: false,
@@ -157,7 +159,10 @@ impl Book {
         change(&mut new);
         let id = match store.write(move |tx| group::create(tx, &new))? {
             group::Created::New(id) => id,
-            group::Created::Existing(id) | group::Created::Unfinished(id, _) | group::Created::Gone(id, _) => {
+            group::Created::Existing(id)
+            | group::Created::Skipped(id)
+            | group::Created::Unfinished(id, _)
+            | group::Created::Gone(id, _) => {
                 return Ok((id, vec![]));
             }
         };
@@ -284,7 +289,7 @@ impl Book {
 
     pub fn retry(&self, id: GroupId) -> Result<bool> {
         let begun = self.store.write(move |tx| retry::group(tx, id))?;
-        while self.store.write(move |tx| retry::group_slice(tx, id, 100))? {}
+        while self.store.write(move |tx| retry::group_slice(tx, id, 100, None))? {}
         Ok(begun)
     }
 

@@ -1,5 +1,6 @@
 //! Workflow YAML to a validated definition.
 
+mod concurrency;
 mod flow;
 mod hooks;
 mod schedule;
@@ -51,7 +52,7 @@ impl KnownKinds {
 const MOST_STEPS: usize = 1_000;
 /// As many as the name of a group may have: it is called so when it has no name of its own.
 const TITLE_BYTES: usize = 1 << 10;
-const TOP: &[&str] = &["id", "name", "steps", "hooks", "workers", "schedule", "items_from"];
+const TOP: &[&str] = &["id", "name", "steps", "hooks", "workers", "concurrency", "schedule", "items_from"];
 const STEP: &[&str] = &[
     "name",
     "run",
@@ -111,7 +112,8 @@ pub fn parse_file(text: &str, file_name: &str, known: &KnownKinds) -> Result<Wor
         None => return Err(reader.source.refuse(root.line, "`steps` is missing", Some("a workflow has at least one"))),
     };
     let hooks = reader.hooks(&fields)?;
-    let definition = Definition::new(id, name, steps, hooks, workers)?;
+    let mut definition = Definition::new(id, name, steps, hooks, workers)?;
+    definition.concurrency = reader.concurrency(&fields)?;
     Ok(WorkflowFile { definition, schedule: reader.schedule(&fields)?, items_from: reader.items_from(&fields)? })
 }
 

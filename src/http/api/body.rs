@@ -19,25 +19,53 @@ impl<T: DeserializeOwned> FromRequest<App> for JsonBody<T> {
     type Rejection = Failure;
 
     async fn from_request(request: Request, app: &App) -> Result<JsonBody<T>> {
-        if !is_json(request.headers()) {
-            let said = "the body must be declared as JSON";
-            return Err(Failure::new(415, said).hint("send the header `Content-Type: application/json`"));
+        let declared = is_json(request.headers());
+        match declared {
+            true => decode(&read(request, app).await?).map(JsonBody),
+            false => Err(undeclared()),
         }
-        let bytes = Bytes::from_request(request, app).await.map_err(|error| match error.status() {
-            StatusCode::PAYLOAD_TOO_LARGE => {
-                Failure::new(413, "the body is larger than this address or the setting `http.body` allows")
-            }
-            _ => Failure::bad_request("the request body ended early"),
-        })?;
-        let wrong = |it: axum::extract::rejection::JsonRejection| Failure::new(it.status().as_u16(), it.body_text());
-        // A list would be read as the fields in their order, whatever that is.
-        if !bytes.trim_ascii_start().starts_with(b"{") {
-            let Json(_) = Json::<serde::de::IgnoredAny>::from_bytes(&bytes).map_err(wrong)?;
-            return Err(Failure::new(422, "the body must be a JSON object"));
-        }
-        let Json(given) = Json::from_bytes(&keep_digits(&bytes)).map_err(wrong)?;
-        Ok(JsonBody(given))
     }
+}
+
+/// The same; its default where a request has no body.
+pub struct OptionalJsonBody<T>(pub T);
+
+impl<T: DeserializeOwned + Default> FromRequest<App> for OptionalJsonBody<T> {
+    type Rejection = Failure;
+
+    async fn from_request(request: Request, app: &App) -> Result<OptionalJsonBody<T>> {
+        let declared = is_json(request.headers());
+        let bytes = read(request, app).await?;
+        match declared {
+            _ if bytes.is_empty() => Ok(OptionalJsonBody(T::default())),
+            true => decode(&bytes).map(OptionalJsonBody),
+            false => Err(undeclared()),
+        }
+    }
+}
+
+fn undeclared() -> Failure {
+    Failure::new(415, "the body must be declared as JSON").hint("send the header `Content-Type: application/json`")
+}
+
+async fn read(request: Request, app: &App) -> Result<Bytes> {
+    Bytes::from_request(request, app).await.map_err(|error| match error.status() {
+        StatusCode::PAYLOAD_TOO_LARGE => {
+            Failure::new(413, "the body is larger than this address or the setting `http.body` allows")
+        }
+        _ => Failure::bad_request("the request body ended early"),
+    })
+}
+
+fn decode<T: DeserializeOwned>(bytes: &Bytes) -> Result<T> {
+    let wrong = |it: axum::extract::rejection::JsonRejection| Failure::new(it.status().as_u16(), it.body_text());
+    // A list would be read as the fields in their order, whatever that is.
+    if !bytes.trim_ascii_start().starts_with(b"{") {
+        let Json(_) = Json::<serde::de::IgnoredAny>::from_bytes(bytes).map_err(wrong)?;
+        return Err(Failure::new(422, "the body must be a JSON object"));
+    }
+    let Json(given) = Json::from_bytes(&keep_digits(bytes)).map_err(wrong)?;
+    Ok(given)
 }
 
 fn is_json(headers: &HeaderMap) -> bool {

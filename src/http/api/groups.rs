@@ -1,8 +1,13 @@
 //! `/api/v1/groups`: list, show, submit, and the verbs on a whole group.
 
-use super::answer::{Limit, Refused, id, optional, page};
+use super::{
+    answer::{Limit, Refused, id, optional, page},
+    body::OptionalJsonBody,
+    retry::NewRetry,
+};
 use crate::{
-    http::{App, Result},
+    engine::Engine,
+    http::{App, Failure, Result},
     model::{GroupId, Status},
     store::read::{self, GroupFilter, Progress},
     view::{self, GroupList, GroupView, Subject, WhyView},
@@ -114,12 +119,17 @@ pub(super) struct Retried {
 
 /// Retries the failed and cancelled runs of a group
 ///
-/// Completed steps stay completed. Attempts count from 1 again.
-#[utoipa::path(post, path = "/api/v1/groups/{group}/retry", tag = "groups", params(("group" = String, Path, description = "Such as 12 or g12", example = "g2")),
+/// Completed steps stay completed. Attempts count from 1 again. With a body, under a repaired workflow, or from a step on.
+#[utoipa::path(post, path = "/api/v1/groups/{group}/retry", tag = "groups", request_body = Option<NewRetry>, params(("group" = String, Path, description = "Such as 12 or g12", example = "g2")),
     responses((status = 200, body = Retried), Refused))]
-async fn retry(State(app): State<App>, Path(group): Path<String>) -> Result<Json<Retried>> {
+async fn retry(
+    State(app): State<App>,
+    Path(group): Path<String>,
+    OptionalJsonBody(new): OptionalJsonBody<NewRetry>,
+) -> Result<Json<Retried>> {
     let group: GroupId = id(&group)?;
-    let reopened = app.blocking(move |engine| engine.retry_group(group)).await?;
+    let did = move |engine: &Engine| Ok::<_, Failure>(engine.retry_group_as(group, &new.read(engine)?)?);
+    let reopened = app.blocking(did).await?;
     Ok(Json(Retried { group, reopened }))
 }
 

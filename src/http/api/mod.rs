@@ -12,6 +12,7 @@ mod groups;
 mod locks;
 mod machine;
 mod openapi;
+mod retry;
 mod runs;
 mod schedules;
 mod search;

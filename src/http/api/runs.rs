@@ -2,11 +2,13 @@
 
 use super::{
     answer::{Limit, Refused, id, optional, page},
+    body::OptionalJsonBody,
     groups::Retried,
+    retry::NewRetry,
     steps::CancelledSteps,
 };
 use crate::{
-    http::{App, Result},
+    http::{App, Failure, Result},
     model::{RunId, Status},
     store::read::{self, RunFilter},
     view::{self, RunList, RunView, Subject, WhyView},
@@ -86,14 +88,20 @@ async fn cancel(State(app): State<App>, Path(run): Path<String>) -> Result<Json<
 }
 
 /// Retries the failed and cancelled steps of a run
-#[utoipa::path(post, path = "/api/v1/runs/{run}/retry", tag = "runs", params(("run" = String, Path, description = "Such as 34 or r34", example = "r3")),
+///
+/// With a body, under a repaired workflow, or from a step on.
+#[utoipa::path(post, path = "/api/v1/runs/{run}/retry", tag = "runs", request_body = Option<NewRetry>, params(("run" = String, Path, description = "Such as 34 or r34", example = "r3")),
     responses((status = 200, body = Retried), Refused))]
-async fn retry(State(app): State<App>, Path(run): Path<String>) -> Result<Json<Retried>> {
+async fn retry(
+    State(app): State<App>,
+    Path(run): Path<String>,
+    OptionalJsonBody(new): OptionalJsonBody<NewRetry>,
+) -> Result<Json<Retried>> {
     let run: RunId = id(&run)?;
     let did = app.blocking(move |engine| {
-        let steps = engine.retry_run(run)?;
+        let steps = engine.retry_run_as(run, &new.read(engine)?)?;
         let group = engine.store().read(|tx| read::show_run(tx, run))?.run.group;
-        Ok::<_, crate::engine::Error>(Retried { group, reopened: steps > 0 })
+        Ok::<_, Failure>(Retried { group, reopened: steps > 0 })
     });
     Ok(Json(did.await?))
 }

@@ -2,10 +2,12 @@
 
 use super::{
     answer::{Limit, Refused, id, optional, page},
+    body::OptionalJsonBody,
     groups::Retried,
+    retry::NewRetry,
 };
 use crate::{
-    http::{App, Result},
+    http::{App, Failure, Result},
     model::{RunId, Status, StepId, Token},
     store::read,
     view::{self, Logs, StepFilter, StepList, StepView, Subject, WhyView},
@@ -129,14 +131,24 @@ async fn cancel(State(app): State<App>, Path(step): Path<String>) -> Result<Json
 }
 
 /// Retries a step and the steps that were cancelled because of it
-#[utoipa::path(post, path = "/api/v1/steps/{step}/retry", tag = "steps", params(("step" = String, Path, description = "Such as 56 or s56", example = "s5")),
+///
+/// With a body, under a repaired workflow.
+#[utoipa::path(post, path = "/api/v1/steps/{step}/retry", tag = "steps", request_body = Option<NewRetry>, params(("step" = String, Path, description = "Such as 56 or s56", example = "s5")),
     responses((status = 200, body = Retried), Refused))]
-async fn retry(State(app): State<App>, Path(step): Path<String>) -> Result<Json<Retried>> {
+async fn retry(
+    State(app): State<App>,
+    Path(step): Path<String>,
+    OptionalJsonBody(new): OptionalJsonBody<NewRetry>,
+) -> Result<Json<Retried>> {
     let step: StepId = id(&step)?;
     let did = app.blocking(move |engine| {
-        let steps = engine.retry_step(step)?;
+        let how = new.read(engine)?;
+        if how.from.is_some() {
+            return Err(Failure::bad_request("`from` runs a whole run again: retry the run or its group"));
+        }
+        let steps = engine.retry_step_as(step, &how)?;
         let group = engine.store().read(|tx| read::show_step(tx, step))?.group;
-        Ok::<_, crate::engine::Error>(Retried { group, reopened: steps > 0 })
+        Ok::<_, Failure>(Retried { group, reopened: steps > 0 })
     });
     Ok(Json(did.await?))
 }

@@ -62,6 +62,10 @@ impl DefinitionText {
             DefinitionText::Object(object) => Value::Object(object.clone()).to_string(),
         }
     }
+
+    pub(super) fn parse(&self, engine: &Engine) -> Result<Definition> {
+        Ok(parse(&self.text(), "definition", &KnownKinds::new(engine.kinds().names()))?)
+    }
 }
 
 #[derive(Debug, Deserialize, ToSchema)]
@@ -76,8 +80,10 @@ enum Item {
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct SubmittedView {
     group: GroupId,
-    /// False: the key was in use with the same content, and this is its group.
+    /// False: the key was in use with the same content, and this is its group; or `skipped`.
     new: bool,
+    /// Nothing was submitted: this group of the same concurrency group has not ended, and the policy of the workflow is to skip.
+    skipped: bool,
     runs: usize,
     /// Workers that are alive.
     workers: usize,
@@ -88,7 +94,7 @@ pub(super) struct SubmittedView {
 /// When the response arrives, the group is on disk. The same key with the same content returns the existing group.
 #[utoipa::path(post, path = "/api/v1/groups", tag = "groups", request_body = NewGroup, responses(
     (status = 201, body = SubmittedView),
-    (status = 200, body = SubmittedView, description = "The key was in use with the same content"),
+    (status = 200, body = SubmittedView, description = "The key was in use with the same content, or the workflow was skipped"),
     Refused, RefusedBody))]
 pub(super) async fn submit(
     State(app): State<App>,
@@ -104,11 +110,11 @@ fn submitted(engine: &Engine, new: NewGroup) -> Result<SubmittedView> {
     let runs = submission.items.len();
     let made = engine.submit(submission)?;
     let alive = view::workers(engine.store())?.workers.iter().filter(|it| it.alive).count();
-    Ok(SubmittedView { group: made.group, new: made.new, runs, workers: alive })
+    Ok(SubmittedView { group: made.group, new: made.new, skipped: made.skipped, runs, workers: alive })
 }
 
 fn submission(engine: &Engine, new: NewGroup) -> Result<Submission> {
-    let definition = parse(&new.definition.text(), "definition", &KnownKinds::new(engine.kinds().names()))?;
+    let definition = new.definition.parse(engine)?;
     let items = items_of(&definition, new.items)?;
     let directory = directory_of(new.directory)?;
     if new.key.as_ref().is_some_and(String::is_empty) {

@@ -172,6 +172,22 @@ const RULES: &[(&str, &str)] = &[
            JOIN run_group g ON g.id = r.group_id WHERE g.phase = {PHASE_LIVE} AND d.opened >= r.id"),
     ),
     (
+        "has a place in a concurrency group, but has ended or is gone",
+        "SELECT 'g' || c.group_id FROM concurrency c LEFT JOIN run_group g ON g.id = c.group_id
+          WHERE g.id IS NULL OR g.ended IS NOT NULL",
+    ),
+    (
+        "must not overlap with others, but has no place in its concurrency group",
+        "SELECT 'g' || g.id FROM run_group g JOIN group_detail d ON d.group_id = g.id
+          WHERE g.ended IS NULL AND d.concurrency <> ''
+            AND NOT EXISTS (SELECT 1 FROM concurrency c WHERE c.group_id = g.id AND c.name = d.concurrency)",
+    ),
+    (
+        "is claimable or runs, although its group waits for another of its concurrency group",
+        "SELECT 's' || a.step_id FROM concurrency c JOIN concurrency b ON b.name = c.name AND b.no < c.no
+           JOIN (SELECT step_id, group_id FROM ready UNION ALL SELECT step_id, group_id FROM lease) a ON a.group_id = c.group_id",
+    ),
+    (
         "settled twice under one token",
         "SELECT 's' || s.id FROM step s JOIN lease l ON l.step_id = s.id AND l.token = s.token",
     ),
@@ -211,8 +227,8 @@ fn runs(tx: &ReadTx, found: &mut Vec<String>) -> Result<()> {
         let rows = tx.rows(
             formatcp!(
                 "SELECT r.id, r.group_id, r.definition_id, r.first_step, r.unfinished, r.failed, r.cancelled,
-                    r.ended IS NOT NULL, g.phase <> {PHASE_BUILDING} AND (d.opened >= r.id
-                    OR g.phase = {PHASE_REOPENING})
+                    r.ended IS NOT NULL, g.phase <> {PHASE_BUILDING} AND
+                    CASE g.phase WHEN {PHASE_REOPENING} THEN d.concurrency = '' ELSE d.opened >= r.id END
                FROM run r JOIN run_group g ON g.id = r.group_id JOIN group_detail d ON d.group_id = g.id
               WHERE r.id > ?1 AND g.phase < {PHASE_PRUNING} ORDER BY r.id LIMIT ?2"
             ),

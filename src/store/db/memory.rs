@@ -70,6 +70,10 @@ pub(in crate::store) struct Memory {
     pub shapes: HashMap<DefinitionId, Arc<KnownShape>>,
     /// Whether any definition has hooks: most databases have none, which saves a query.
     pub any_hooks: bool,
+    /// Whether any group has a place in a concurrency group.
+    pub concurrency: bool,
+    /// Groups whose turn came, as far as they are not opened to their last run.
+    pub opening: Vec<GroupId>,
     // Of the running transaction only.
     pub sums: HashMap<GroupId, Sums>,
     pub events: Vec<Event>,
@@ -106,6 +110,10 @@ impl Memory {
         })?);
         let hooks = "SELECT 1 FROM definition WHERE json_array_length(shape, '$.hooks') > 0 LIMIT 1";
         memory.any_hooks = tx.row(hooks, [], |_| Ok(()))?.is_some();
+        memory.concurrency = tx.row("SELECT 1 FROM concurrency LIMIT 1", [], |_| Ok(()))?.is_some();
+        if memory.concurrency {
+            memory.opening = half_opened(tx)?;
+        }
         Ok(memory)
     }
 
@@ -145,4 +153,14 @@ impl Memory {
 pub(in crate::store) fn earliest_due(tx: &ReadTx) -> Result<Option<Timestamp>> {
     let sql = formatcp!("SELECT due FROM step WHERE state = {STEP_DELAYED} ORDER BY due LIMIT 1");
     tx.row(sql, [], |row| row.get(0).map(Timestamp))
+}
+
+/// Groups that have the turn and are not opened to their last run.
+fn half_opened(tx: &ReadTx) -> Result<Vec<GroupId>> {
+    tx.rows(
+        "SELECT c.group_id FROM concurrency c JOIN group_detail d ON d.group_id = c.group_id
+          WHERE d.opened < d.open_until AND NOT EXISTS (SELECT 1 FROM concurrency b WHERE b.name = c.name AND b.no < c.no)",
+        [],
+        |row| row.get(0).map(GroupId),
+    )
 }

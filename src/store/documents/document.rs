@@ -2,7 +2,7 @@
 //!
 //! SQLite only: JSON functions.
 
-use crate::model::code::{DOCUMENT_EMPTY, DOCUMENT_PENDING, DOCUMENT_UNUSABLE, PHASE_BUILDING};
+use crate::model::code::{DOCUMENT_EMPTY, DOCUMENT_PENDING, DOCUMENT_STORED, DOCUMENT_UNUSABLE, PHASE_BUILDING};
 use crate::model::{ArtifactHash, DocumentState, GroupId, RunId, StepId, StepState, Timestamp};
 use crate::store::{
     error::Result,
@@ -375,14 +375,14 @@ fn run_end(tx: &ReadTx, run: RunId) -> Result<RunEnd> {
     Ok(end)
 }
 
-/// A retried run decides again about its documents.
-pub(in crate::store) fn reopen(tx: &WriteTx, run: RunId) -> Result<()> {
+/// A retried run decides again about its documents. `stored`: also about those that it has stored.
+pub(in crate::store) fn reopen(tx: &WriteTx, run: RunId, stored: bool) -> Result<()> {
     tx.execute(
         formatcp!(
             "UPDATE document SET state = {DOCUMENT_PENDING}, reason = '' WHERE run_id = ?1
-              AND state IN ({DOCUMENT_EMPTY}, {DOCUMENT_UNUSABLE})"
+              AND (state IN ({DOCUMENT_EMPTY}, {DOCUMENT_UNUSABLE}) OR (?2 AND state = {DOCUMENT_STORED}))"
         ),
-        [run.0],
+        params![run.0, stored],
     )?;
     Ok(())
 }

@@ -163,7 +163,7 @@ pub(in crate::store) fn of_live<'a>(live: &Live, shape: &'a KnownShape, first: S
 }
 
 /// Whether a step of a run has ever been started.
-fn has_begun(tx: &ReadTx, first: StepId, count: usize) -> Result<bool> {
+pub(in crate::store) fn has_begun(tx: &ReadTx, first: StepId, count: usize) -> Result<bool> {
     let found = tx.row(
         "SELECT 1 FROM step s WHERE s.id >= ?1 AND s.id < ?2
             AND (s.attempts > 0 OR s.token IS NOT NULL OR EXISTS (SELECT 1 FROM lease l WHERE l.step_id = s.id)

@@ -26,6 +26,8 @@ pub struct Input {
     pub suspect: bool,
     /// It had completed, and runs again because a file that it had made was damaged.
     pub runs_again: bool,
+    /// Its run was begun again at this step: a cached result does not count.
+    pub begins: bool,
     /// A step before it in the run runs again because a file that it had made was damaged.
     pub recomputing: bool,
 }
@@ -40,7 +42,7 @@ pub fn read(tx: &ReadTx, id: StepId) -> Result<Input> {
             "SELECT no, attempts, failures, crashes, suspect,
                 EXISTS (SELECT 1 FROM step r WHERE r.id >= ?2 AND r.id < ?1 AND r.recomputed > 0
                 AND r.state < {STEP_COMPLETED}),
-                recomputed > 0
+                recomputed > 0, EXISTS (SELECT 1 FROM rerun b WHERE b.run_id = step.run_id AND b.no = step.no)
            FROM step WHERE id = ?1"
         ),
         [id.0, first_step.0],
@@ -56,6 +58,7 @@ pub fn read(tx: &ReadTx, id: StepId) -> Result<Input> {
                 suspect: row.get::<i64>(4)? > 0,
                 recomputing: row.get(5)?,
                 runs_again: row.get(6)?,
+                begins: row.get(7)?,
             })
         },
     )?

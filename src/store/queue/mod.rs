@@ -19,6 +19,7 @@ pub(in crate::store) mod place;
 pub(in crate::store) mod ready;
 pub mod reap;
 pub(in crate::store) mod recompute;
+pub(in crate::store) mod redefine;
 pub mod resource_key;
 pub mod resource_lock;
 pub mod retry;

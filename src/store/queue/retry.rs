@@ -5,10 +5,11 @@
 //! slice, so that a crash between two of them re-opens nothing twice.
 
 use crate::decide::flow::{self, Change, End, Facts as StepFacts, Then};
+use crate::decide::rerun;
 use crate::model::code::{PHASE_LIVE, PHASE_PRUNING, PHASE_REOPENING, STEP_COMPLETED, STEP_OPEN};
-use crate::model::{EventKind, GroupId, GroupPhase, KeepReason, OutputId, RunId, StepId, StepState};
+use crate::model::{DefinitionId, EventKind, GroupId, GroupPhase, KeepReason, OutputId, RunId, StepId, StepState};
 use crate::store::{
-    attempt, document,
+    attempt, concurrency, document,
     error::{Error, Result},
     event::{self, About},
     follow::Graph,
@@ -16,18 +17,41 @@ use crate::store::{
     kept_output::{self, Origin},
     memory::KnownShape,
     params::params,
+    redefine::{redefine, set_keys},
     run, step,
     tx::{ReadTx, WriteTx},
 };
 use const_format::formatcp;
+use std::collections::BTreeMap;
 
 /// The maximum number of runs that one slice walks over.
 const SCAN: usize = 5_000;
 
+/// How runs are opened again.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Again {
+    /// The definition that they get, of steps with the same names, types and needs. None: each keeps its own.
+    pub definition: Option<DefinitionId>,
+    /// The number of the step from which they run again, however they ended. None: what failed or was cancelled does.
+    pub from: Option<usize>,
+}
+
+/// Runs with their items.
+pub type Items = Vec<(RunId, String)>;
+
+/// The resource key of each step of a run under its new definition.
+pub type Keys = BTreeMap<RunId, Vec<Option<String>>>;
+
+/// `group_again` for what failed or was cancelled.
+#[cfg(any(test, feature = "internals"))]
+pub fn group(tx: &WriteTx, id: GroupId) -> Result<bool> {
+    group_again(tx, id, Again::default())
+}
+
 /// Re-opens a group that has ended; its epoch grows, and it can end once more. `group_slice` re-opens its runs.
 ///
-/// False: no run of it failed or was cancelled. A group that is already being re-opened stays unchanged.
-pub fn group(tx: &WriteTx, id: GroupId) -> Result<bool> {
+/// False: no run of it is to run again. A group that is already being re-opened stays unchanged.
+pub fn group_again(tx: &WriteTx, id: GroupId, again: Again) -> Result<bool> {
     let found = tx.row(
         formatcp!(
             "SELECT phase, ended IS NOT NULL, failed + cancelled FROM run_group WHERE id = ?1
@@ -38,13 +62,16 @@ pub fn group(tx: &WriteTx, id: GroupId) -> Result<bool> {
     )?;
     let (phase, ended, lost) = found.ok_or_else(|| Error::not_found(id))?;
     if phase == PHASE_REOPENING {
-        return Ok(true);
+        return match again == Again::default() {
+            true => Ok(true),
+            false => Err(Error::conflict(format!("{id} is being retried: try again in a moment"))),
+        };
     }
     if !ended {
         let reason = format!("{id} has not ended yet: wait for it, cancel it, or retry one of its runs that has ended");
         return Err(Error::conflict(reason));
     }
-    if lost == 0 {
+    if lost == 0 && again.from.is_none() {
         return Ok(false);
     }
     tx.execute(
@@ -54,57 +81,108 @@ pub fn group(tx: &WriteTx, id: GroupId) -> Result<bool> {
         ),
         [id.0],
     )?;
-    tx.execute("UPDATE group_detail SET opened = 0 WHERE group_id = ?1", [id.0])?;
+    tx.execute(
+        "UPDATE group_detail SET opened = 0, retry_as = ?2, retry_from = ?3, definition_id = coalesce(?2, definition_id),
+                submitted_as = CASE WHEN ?2 IS NOT NULL AND submitted_as = 0 THEN definition_id ELSE submitted_as END
+          WHERE group_id = ?1",
+        params![id.0, again.definition.map(|it| it.0), again.from.map(|it| it as i64)],
+    )?;
+    concurrency::enter_again(tx, id)?;
     event::note(tx, EventKind::Retry, About::group(id))?;
     Ok(true)
 }
 
 /// Re-opens runs of a group that is being re-opened, until some `limit` rows are written. True while more are left.
-pub fn group_slice(tx: &WriteTx, id: GroupId, limit: usize) -> Result<bool> {
-    let opened = tx.row(
-        formatcp!(
-            "SELECT d.opened FROM run_group g JOIN group_detail d ON d.group_id = g.id WHERE g.id = ?1
-                  AND g.phase = {PHASE_REOPENING}"
-        ),
-        [id.0],
-        |row| row.get::<i64>(0),
-    )?;
-    let Some(opened) = opened else { return Ok(false) };
-    let runs = tx.rows(
-        "SELECT id, ended IS NOT NULL AND failed + cancelled > 0 FROM run WHERE group_id = ?1 AND id > ?2
-          ORDER BY id LIMIT ?3",
-        params![id.0, opened, SCAN as i64],
-        |row| Ok((RunId(row.get(0)?), row.get::<bool>(1)?)),
-    )?;
+///
+/// `keys`: what `to_open` has found needs them; a run that has none there waits for the next slice.
+pub fn group_slice(tx: &WriteTx, id: GroupId, limit: usize, keys: Option<&Keys>) -> Result<bool> {
+    let Some((opened, how, places)) = reopening(tx, id)? else { return Ok(false) };
+    let runs = tx.rows(NEXT, params![id.0, opened.0, SCAN as i64, how.from.is_some()], |row| {
+        Ok((RunId(row.get(0)?), row.get::<bool>(1)?))
+    })?;
     let mut written = 0;
     let mut more = runs.len() == SCAN;
-    let mut reached = runs.last().map(|it| it.0);
-    for (run, lost) in &runs {
-        if *lost {
-            written += reopen(tx, *run, id, true)? + 3;
+    let mut reached = opened;
+    for (run, is_again) in &runs {
+        if *is_again {
+            let own = keys.and_then(|it| it.get(run));
+            if keys.is_some() && own.is_none() {
+                more = true;
+                break;
+            }
+            written += reopen(tx, *run, id, places, how, own)? + 3;
         }
+        reached = *run;
         if written >= limit {
             more = true;
-            reached = Some(*run);
             break;
         }
     }
-    match reached.filter(|_| more) {
-        Some(run) => {
-            tx.execute("UPDATE group_detail SET opened = ?2 WHERE group_id = ?1", params![id.0, run.0])?;
+    match more {
+        true => {
+            tx.execute("UPDATE group_detail SET opened = ?2 WHERE group_id = ?1", params![id.0, reached.0])?;
             Ok(true)
         }
-        None => stop(tx, id).map(|()| false),
+        false => stop(tx, id).map(|()| false),
     }
+}
+
+/// Runs behind a run, each with whether it is to run again.
+const NEXT: &str = "SELECT id, ended IS NOT NULL AND (?4 OR failed + cancelled > 0) FROM run
+                     WHERE group_id = ?1 AND id > ?2 ORDER BY id LIMIT ?3";
+
+/// How far a group is re-opened, how, and whether its steps are put in place at once; None: it is not being re-opened.
+///
+/// Where groups must not overlap, the steps are put in place like those of a new group, when its turn has come.
+fn reopening(tx: &ReadTx, id: GroupId) -> Result<Option<(RunId, Again, bool)>> {
+    tx.row(
+        formatcp!(
+            "SELECT d.opened, d.retry_as, d.retry_from, d.concurrency = '' FROM run_group g
+               JOIN group_detail d ON d.group_id = g.id WHERE g.id = ?1 AND g.phase = {PHASE_REOPENING}"
+        ),
+        [id.0],
+        |row| {
+            let again = Again {
+                definition: row.get::<Option<i64>>(1)?.map(DefinitionId),
+                from: row.get::<Option<i64>>(2)?.map(|it| it as usize),
+            };
+            Ok((RunId(row.get(0)?), again, row.get(3)?))
+        },
+    )
+}
+
+/// The next runs of a group that is being re-opened under another definition, with their items; that definition. None: its runs keep
+/// their own.
+pub fn to_open(tx: &ReadTx, id: GroupId, limit: usize) -> Result<Option<(DefinitionId, Items)>> {
+    let Some((opened, Again { definition: Some(definition), from }, _)) = reopening(tx, id)? else { return Ok(None) };
+    Ok(Some((definition, items(tx, id, opened, from.is_some(), limit)?)))
+}
+
+/// Runs of a group that a retry opens again, behind a run, with their items. `all`: however they ended.
+pub fn items(tx: &ReadTx, id: GroupId, after: RunId, all: bool, limit: usize) -> Result<Items> {
+    tx.rows(
+        "SELECT r.id, i.item FROM run r JOIN item i ON i.run_id = r.id
+          WHERE r.group_id = ?1 AND r.id > ?2 AND r.ended IS NOT NULL AND (?4 OR r.failed + r.cancelled > 0)
+          ORDER BY r.id LIMIT ?3",
+        params![id.0, after.0, limit as i64, all],
+        |row| Ok((RunId(row.get(0)?), row.get(1)?)),
+    )
 }
 
 /// Ends the re-opening of a group, if it is under way.
 pub(in crate::store) fn stop(tx: &WriteTx, id: GroupId) -> Result<()> {
     if group::leave_phase(tx, id, GroupPhase::Reopening)? {
-        tx.execute("UPDATE group_detail SET opened = open_until WHERE group_id = ?1", [id.0])?;
+        tx.execute(OPENED, [id.0])?;
+        tx.execute("UPDATE group_detail SET retry_as = NULL, retry_from = NULL WHERE group_id = ?1", [id.0])?;
+        tx.memory().opening.push(id);
     }
     Ok(())
 }
+
+/// All runs of a group that had ended are where they belong, but where groups must not overlap: there they are opened when the
+/// group has its turn.
+const OPENED: &str =
+    "UPDATE group_detail SET opened = CASE WHEN concurrency = '' THEN open_until ELSE 0 END WHERE group_id = ?1";
 
 /// Groups that are being re-opened.
 pub fn unfinished(tx: &ReadTx) -> Result<Vec<GroupId>> {
@@ -115,42 +193,60 @@ pub fn unfinished(tx: &ReadTx) -> Result<Vec<GroupId>> {
     )
 }
 
-/// Re-opens one run that FAILED or was CANCELLED, and its group when that has ended. Returns how many steps are PENDING
-/// again; 0: it is COMPLETED. Refused while the run is live, or its group is being cancelled, built or re-opened.
+/// `run_again` for what failed or was cancelled.
+#[cfg(any(test, feature = "internals"))]
 pub fn run(tx: &WriteTx, id: RunId) -> Result<usize> {
+    run_again(tx, id, Again::default(), None)
+}
+
+/// Re-opens one run that has ended, and its group when that has ended. Returns how many steps are PENDING again; 0: nothing of it
+/// failed or was cancelled. Refused while the run is live, or its group is being cancelled, built or re-opened.
+pub fn run_again(tx: &WriteTx, id: RunId, again: Again, keys: Option<&Vec<Option<String>>>) -> Result<usize> {
     let facts = facts(tx, id)?;
     let group = facts.group;
     if !facts.ended {
         return Err(Error::conflict(format!("{id} has not ended yet: wait for it or cancel it first")));
     }
     facts.refuse_unless_still()?;
-    if facts.lost == 0 {
+    if facts.lost == 0 && again.from.is_none() {
         return Ok(0);
     }
     begin_epoch(tx, &facts)?;
     event::note(tx, EventKind::Retry, About::run(group, id))?;
-    reopen(tx, facts.run, group, facts.group_ended || facts.opened)
+    reopen(tx, facts.run, group, facts.places(), again, keys)
 }
 
-/// Steps of a run that FAILED or were CANCELLED become PENDING, with the dependent steps that ended because of them; steps that
-/// wait for nothing become claimable.
+/// Steps of a run that FAILED or were CANCELLED become PENDING, with those behind them whose end came from theirs; or the steps from
+/// one on. What waits for nothing becomes claimable.
 ///
 /// `opened`: false when the run's group has not started it yet, and will.
-fn reopen(tx: &WriteTx, run: RunId, group: GroupId, opened: bool) -> Result<usize> {
-    let (definition, first) = step::definition_of_run(tx, run)?.ok_or_else(|| Error::not_found(run))?;
-    let shape = tx.memory().shape(tx, definition)?;
+fn reopen(
+    tx: &WriteTx,
+    run: RunId,
+    group: GroupId,
+    opened: bool,
+    how: Again,
+    keys: Option<&Vec<Option<String>>>,
+) -> Result<usize> {
+    let (first, before, shape) = redefine(tx, run, how.definition)?;
     let graph = Graph { group, run, first, shape: &shape, opened };
     let facts = graph.facts(tx)?;
     let states: Vec<StepState> = facts.iter().map(|it| it.state).collect();
-    let again = flow::reopened(&shape.shape, &states);
+    let again = match how.from {
+        Some(no) => rerun::from(&before.shape, &shape.shape, &facts, no),
+        None => flow::reopened(&before.shape, &shape.shape, &states),
+    };
     count_reopened(tx, run, group)?;
-    let unfinished = if shape.chain { facts.len() } else { again.len() };
-    tx.execute(
-        "UPDATE run SET unfinished = ?2, failed = 0, cancelled = 0, ended = NULL WHERE id = ?1",
-        params![run.0, unfinished as i64],
-    )?;
+    set_counts(tx, run, &shape, &facts, &again)?;
+    set_keys(tx, first, &again, keys)?;
+    if let Some(no) = how.from {
+        tx.execute(
+            "INSERT INTO rerun(run_id, no) VALUES (?1, ?2) ON CONFLICT(run_id) DO UPDATE SET no = excluded.no",
+            params![run.0, no as i64],
+        )?;
+    }
     open(tx, &graph, &facts, &again)?;
-    document::reopen(tx, run)?;
+    document::reopen(tx, run, how.from.is_some())?;
     Ok(again.len())
 }
 
@@ -217,12 +313,23 @@ fn give_up_success(tx: &WriteTx, id: StepId) -> Result<()> {
     }
 }
 
+/// `step_again` under the definition that it has.
+#[cfg(any(test, feature = "internals"))]
+pub fn step(tx: &WriteTx, id: StepId) -> Result<usize> {
+    step_again(tx, id, None, None)
+}
+
 /// Re-opens one step that FAILED or was CANCELLED, and the steps that ended because of that; also its run and its group, if
 /// they have ended. Returns how many steps are PENDING again; 0: it is COMPLETED, or SKIPPED.
 ///
 /// Refused while it is open, while a step that it needs has not completed, when a step that follows it has begun, and where
-/// `run` is.
-pub fn step(tx: &WriteTx, id: StepId) -> Result<usize> {
+/// `run` is; under another definition also while its run is live.
+pub fn step_again(
+    tx: &WriteTx,
+    id: StepId,
+    definition: Option<DefinitionId>,
+    keys: Option<&Vec<Option<String>>>,
+) -> Result<usize> {
     let row = step::get(tx, id)?.ok_or_else(|| Error::not_found(id))?;
     if matches!(row.state, StepState::Completed | StepState::Skipped) {
         return Ok(0);
@@ -232,10 +339,11 @@ pub fn step(tx: &WriteTx, id: StepId) -> Result<usize> {
     }
     let facts = facts(tx, row.run)?;
     facts.refuse_unless_still()?;
-    let (definition, first) = step::definition_of_run(tx, row.run)?.ok_or_else(|| Error::not_found(row.run))?;
-    let shape = tx.memory().shape(tx, definition)?;
-    let opened = facts.group_ended || facts.opened;
-    let graph = Graph { group: facts.group, run: row.run, first, shape: &shape, opened };
+    if definition.is_some() && !facts.ended {
+        return Err(Error::conflict(format!("{} has not ended yet: wait for it or cancel it first", row.run)));
+    }
+    let (first, _, shape) = redefine(tx, row.run, definition)?;
+    let graph = Graph { group: facts.group, run: row.run, first, shape: &shape, opened: facts.places() };
     let steps = graph.facts(tx)?;
     let named = |no: usize| StepId(first.0 + no as i64);
     let again = flow::reopened_from(&shape.shape, &steps, row.no).map_err(|need| {
@@ -247,40 +355,45 @@ pub fn step(tx: &WriteTx, id: StepId) -> Result<usize> {
         return Err(Error::conflict(format!("{begun} follows {id} and has begun: wait until it ends, or cancel it")));
     }
     event::note(tx, EventKind::Retry, About::step(facts.group, row.run, id))?;
-    reopen_run(tx, row.run, &facts, &shape, &steps, &again)?;
+    reopen_run(tx, &facts, &shape, &steps, &again)?;
+    set_keys(tx, first, &again, keys)?;
     open(tx, &graph, &steps, &again)?;
-    document::reopen(tx, row.run)?;
+    document::reopen(tx, row.run, false)?;
     Ok(again.len())
 }
 
-/// Counts of the run and its group after the steps `again` were opened.
-fn reopen_run(
-    tx: &WriteTx,
-    run: RunId,
-    facts: &Facts,
-    shape: &KnownShape,
-    steps: &[StepFacts],
-    again: &[usize],
-) -> Result<()> {
-    let ends = flow::ends(&shape.shape, steps);
-    let left = || (0..steps.len()).filter(|no| !again.contains(no)).filter_map(|no| ends[no]);
-    let failed = left().filter(|end| *end == End::Failed { allowed: false }).count() as i64;
-    let cancelled = left().filter(|end| matches!(end, End::Cancelled { .. })).count() as i64;
-    let count = again.len();
+/// The run and its group count the steps `again` as open.
+fn reopen_run(tx: &WriteTx, facts: &Facts, shape: &KnownShape, steps: &[StepFacts], again: &[usize]) -> Result<()> {
     if facts.ended {
         begin_epoch(tx, facts)?;
-        count_reopened(tx, run, facts.group)?;
-        let unfinished = if shape.chain { steps.len() } else { count };
-        let (failed, cancelled) = if shape.chain { (0, 0) } else { (failed, cancelled) };
-        let counts = [run.0, unfinished as i64, failed, cancelled];
-        tx.execute("UPDATE run SET unfinished = ?2, failed = ?3, cancelled = ?4, ended = NULL WHERE id = ?1", counts)?;
-    } else if !shape.chain {
+        count_reopened(tx, facts.run, facts.group)?;
+        return set_counts(tx, facts.run, shape, steps, again);
+    }
+    if !shape.chain {
+        let (failed, cancelled) = left(shape, steps, again);
         tx.execute(
             "UPDATE run SET unfinished = unfinished + ?2, failed = ?3, cancelled = ?4 WHERE id = ?1",
-            params![run.0, count as i64, failed, cancelled],
+            params![facts.run.0, again.len() as i64, failed, cancelled],
         )?;
     }
     Ok(())
+}
+
+/// The counts of a run that had ended, after the steps `again` were opened. A chain is not counted while it is open.
+fn set_counts(tx: &WriteTx, run: RunId, shape: &KnownShape, steps: &[StepFacts], again: &[usize]) -> Result<()> {
+    let unfinished = if shape.chain { steps.len() } else { again.len() };
+    let (failed, cancelled) = if shape.chain { (0, 0) } else { left(shape, steps, again) };
+    let counts = [run.0, unfinished as i64, failed, cancelled];
+    tx.execute("UPDATE run SET unfinished = ?2, failed = ?3, cancelled = ?4, ended = NULL WHERE id = ?1", counts)?;
+    Ok(())
+}
+
+/// How many of the other steps failed so that it counts, and were cancelled.
+fn left(shape: &KnownShape, steps: &[StepFacts], again: &[usize]) -> (i64, i64) {
+    let ends = flow::ends(&shape.shape, steps);
+    let left = || (0..steps.len()).filter(|no| !again.contains(no)).filter_map(|no| ends[no]);
+    let failed = left().filter(|end| *end == End::Failed { allowed: false }).count() as i64;
+    (failed, left().filter(|end| matches!(end, End::Cancelled { .. })).count() as i64)
 }
 
 /// What a run and its group are.
@@ -293,12 +406,14 @@ struct Facts {
     cancelling: bool,
     group_ended: bool,
     opened: bool,
+    /// Its group must not overlap with others.
+    concurrency: bool,
 }
 
 fn facts(tx: &WriteTx, run: RunId) -> Result<Facts> {
     tx.row(
         formatcp!("SELECT r.group_id, r.ended IS NOT NULL, r.failed + r.cancelled, g.phase, g.cancelling, g.ended IS NOT NULL,
-                d.opened >= r.id
+                d.opened >= r.id, d.concurrency <> ''
            FROM run r JOIN run_group g ON g.id = r.group_id JOIN group_detail d ON d.group_id = g.id
           WHERE r.id = ?1 AND g.phase < {PHASE_PRUNING}"),
         [run.0],
@@ -312,6 +427,7 @@ fn facts(tx: &WriteTx, run: RunId) -> Result<Facts> {
                 cancelling: row.get(4)?,
                 group_ended: row.get(5)?,
                 opened: row.get(6)?,
+                concurrency: row.get(7)?,
             })
         },
     )?
@@ -319,6 +435,11 @@ fn facts(tx: &WriteTx, run: RunId) -> Result<Facts> {
 }
 
 impl Facts {
+    /// Whether steps that wait for nothing are put in place at once; else the opening of the group does it.
+    fn places(&self) -> bool {
+        if self.group_ended { !self.concurrency } else { self.opened }
+    }
+
     fn refuse_unless_still(&self) -> Result<()> {
         let group = self.group;
         if self.cancelling {
@@ -335,7 +456,9 @@ impl Facts {
 fn begin_epoch(tx: &WriteTx, facts: &Facts) -> Result<()> {
     tx.execute("UPDATE run_group SET epoch = epoch + 1, ended = NULL WHERE id = ?1", [facts.group.0])?;
     if facts.group_ended {
-        tx.execute("UPDATE group_detail SET opened = open_until WHERE group_id = ?1", [facts.group.0])?;
+        tx.execute(OPENED, [facts.group.0])?;
+        concurrency::enter_again(tx, facts.group)?;
+        tx.memory().opening.push(facts.group);
     }
     Ok(())
 }

@@ -62,6 +62,13 @@ pub(in crate::store) fn insert(tx: &WriteTx, id: StepId, new: &NewStep) -> Resul
     Ok(())
 }
 
+/// The group and the run of a step.
+pub fn owners(tx: &ReadTx, id: StepId) -> Result<Option<(GroupId, RunId)>> {
+    tx.row("SELECT group_id, run_id FROM step WHERE id = ?1", [id.0], |row| {
+        Ok((GroupId(row.get(0)?), RunId(row.get(1)?)))
+    })
+}
+
 pub(in crate::store) fn get(tx: &ReadTx, id: StepId) -> Result<Option<StepRow>> {
     tx.row(
         "SELECT id, run_id, group_id, no, type_id, state, priority, due, key_id, scope, attempts

@@ -60,6 +60,10 @@ pub struct GroupRow {
     pub ended: Option<Timestamp>,
     /// The thing that a paused group waits for. Null: a user paused it, or it is not paused.
     pub paused_for: Option<String>,
+    /// Groups of one name here do not overlap. Null: it overlaps with any.
+    pub concurrency: Option<String>,
+    /// The group of the same `concurrency` that runs before it. Null: it has the turn, or has ended.
+    pub waits_for: Option<GroupId>,
     /// The paused type that keeps the group from starting any step.
     #[serde(skip)]
     pub type_paused: Option<String>,
@@ -78,6 +82,8 @@ pub struct GroupDetails {
     #[serde(flatten)]
     pub group: GroupRow,
     pub definition_id: DefinitionId,
+    /// The versions of the workflow that its runs have, if a retry gave some of them another one; else empty.
+    pub definitions: Vec<RunsOfDefinition>,
     pub params: serde_json::Value,
     pub directory: String,
     pub force: bool,
@@ -92,7 +98,9 @@ pub struct GroupDetails {
 const COLUMNS: &str = formatcp!(
     "g.id, d.name, w.name, g.ended, d.runs, g.unfinished - (g.phase > {PHASE_LIVE}), g.failed, g.cancelled,
     g.paused, g.cancelling, g.phase = {PHASE_BUILDING}, g.scope > 0, g.epoch, d.priority, d.created,
-    CASE WHEN g.paused = 1 AND d.paused_for <> '' THEN d.paused_for END, d.weight
+    CASE WHEN g.paused = 1 AND d.paused_for <> '' THEN d.paused_for END, d.weight, nullif(d.concurrency, ''),
+    CASE WHEN d.concurrency <> '' AND g.ended IS NULL THEN (SELECT b.group_id FROM concurrency c JOIN concurrency b
+      ON b.name = c.name AND b.no < c.no WHERE c.group_id = g.id ORDER BY b.no LIMIT 1) END
    FROM run_group g JOIN group_detail d ON d.group_id = g.id AND g.phase < {PHASE_PRUNING}
    JOIN definition w ON w.id = d.definition_id"
 );
@@ -129,6 +137,8 @@ fn read(row: &Row, running: &HashMap<GroupId, i64>) -> Result<GroupRow> {
         ended,
         paused_for: row.get(15)?,
         weight: row.get(16)?,
+        concurrency: row.get(17)?,
+        waits_for: row.get::<Option<i64>>(18)?.map(GroupId),
         type_paused: None,
     })
 }
@@ -205,6 +215,7 @@ pub fn show_group(tx: &ReadTx, id: GroupId) -> Result<GroupDetails> {
     let group = GroupRow { type_paused: held_by_type(tx)?.remove(&id), ..group };
     Ok(GroupDetails {
         definition_id: detail.definition,
+        definitions: definitions(tx, id)?,
         params: detail.params,
         directory: detail.directory,
         force: detail.force,
@@ -214,6 +225,31 @@ pub fn show_group(tx: &ReadTx, id: GroupId) -> Result<GroupDetails> {
         failed_hooks: failed_hooks(tx, id, FAILED_HOOKS)?,
         group,
     })
+}
+
+/// A version of a workflow, and how many runs of a group have it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
+pub struct RunsOfDefinition {
+    pub definition_id: DefinitionId,
+    /// The id of the workflow, as its file names it.
+    pub definition: String,
+    pub runs: i64,
+}
+
+fn definitions(tx: &ReadTx, id: GroupId) -> Result<Vec<RunsOfDefinition>> {
+    let found = tx.rows(
+        "SELECT r.definition_id, w.name, count(*) FROM run r JOIN definition w ON w.id = r.definition_id
+          WHERE r.group_id = ?1 GROUP BY r.definition_id ORDER BY r.definition_id",
+        [id.0],
+        |row| {
+            Ok(RunsOfDefinition {
+                definition_id: DefinitionId(row.get(0)?),
+                definition: row.get(1)?,
+                runs: row.get(2)?,
+            })
+        },
+    )?;
+    Ok(if found.len() > 1 { found } else { Vec::new() })
 }
 
 fn runs_by_status(tx: &ReadTx, group: &GroupRow) -> Result<BTreeMap<Status, i64>> {

@@ -41,6 +41,14 @@ pub struct Taker {
     pub running: i64,
 }
 
+/// Another group has the turn.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
+pub struct Behind {
+    pub group: GroupId,
+    /// The name of the concurrency group.
+    pub concurrency: String,
+}
+
 #[derive(Debug, Clone, PartialEq, Serialize, utoipa::ToSchema)]
 pub struct Why {
     pub step: StepRow,
@@ -61,6 +69,8 @@ pub struct Why {
     pub group_cancelling: bool,
     /// Its group is not acknowledged, or its first steps are not ready yet.
     pub group_opening: bool,
+    /// The group that must end before its own may start, and the concurrency group that both are in.
+    pub group_behind: Option<Behind>,
     pub type_paused: bool,
     pub key: Option<KeyFacts>,
     pub takers: Vec<Taker>,
@@ -96,6 +106,7 @@ pub fn why(tx: &ReadTx, id: StepId) -> Result<Why> {
                 group_waits_for: row.get(13)?,
                 group_cancelling: row.get(8)?,
                 group_opening: row.get(9)?,
+                group_behind: None,
                 type_paused: row.get(10)?,
                 key: row.get::<Option<String>>(6)?.map(|name| KeyFacts {
                     name,
@@ -119,24 +130,14 @@ pub fn why(tx: &ReadTx, id: StepId) -> Result<Why> {
         let head = ready::head(tx, KeyId(key), TypeId(step_type), scope)?.map(|it| it.step);
         facts.head = head.filter(|head| *head != id);
     }
-    let again = tx.rows(
-        formatcp!(
-            "SELECT w.id FROM step s JOIN run r ON r.id = s.run_id JOIN step w ON w.id >= r.first_step AND w.id < s.id
-          WHERE s.id = ?1 AND s.state = {STEP_RECOMPUTE} AND w.recomputed > 0 AND w.state < {STEP_COMPLETED}"
-        ),
-        [id.0],
-        |row| row.get(0).map(StepId),
-    )?;
-    for step in again.into_iter().filter(|it| why.unmet.iter().all(|need| need.step != *it)).collect::<Vec<_>>() {
-        let row = find(tx, step)?;
-        why.unmet.push(StepNeed { step: row.id, name: row.name, status: row.status });
-    }
+    add_recomputed(tx, &mut why)?;
     if why.ready {
         why.ahead = ahead::of(tx, id)?;
     }
     if why.step.status == Status::Skipped {
         why.skipped = attempt::skip_of(tx, id)?;
     }
+    why.group_behind = behind(tx, why.group)?;
     why.takers = takers(tx, &why.step.step_type, why.group)?;
     Ok(why)
 }
@@ -148,6 +149,32 @@ fn unmet(tx: &ReadTx, step: &StepRow) -> Result<Vec<StepNeed>> {
         false => !need.status.is_terminal(),
     };
     Ok(needs(tx, step.id)?.into_iter().filter(unmet).collect())
+}
+
+/// The steps that run again before it because a file was damaged count as unmet needs.
+fn add_recomputed(tx: &ReadTx, why: &mut Why) -> Result<()> {
+    let again = tx.rows(
+        formatcp!(
+            "SELECT w.id FROM step s JOIN run r ON r.id = s.run_id JOIN step w ON w.id >= r.first_step AND w.id < s.id
+          WHERE s.id = ?1 AND s.state = {STEP_RECOMPUTE} AND w.recomputed > 0 AND w.state < {STEP_COMPLETED}"
+        ),
+        [why.step.id.0],
+        |row| row.get(0).map(StepId),
+    )?;
+    for step in again.into_iter().filter(|it| why.unmet.iter().all(|need| need.step != *it)).collect::<Vec<_>>() {
+        let row = find(tx, step)?;
+        why.unmet.push(StepNeed { step: row.id, name: row.name, status: row.status });
+    }
+    Ok(())
+}
+
+fn behind(tx: &ReadTx, group: GroupId) -> Result<Option<Behind>> {
+    tx.row(
+        "SELECT b.group_id, b.name FROM concurrency c JOIN concurrency b ON b.name = c.name AND b.no < c.no
+          WHERE c.group_id = ?1 ORDER BY b.no LIMIT 1",
+        [group.0],
+        |row| Ok(Behind { group: GroupId(row.get(0)?), concurrency: row.get(1)? }),
+    )
 }
 
 /// Live workers' pools for a type: its own pool, or `*` if there is none.

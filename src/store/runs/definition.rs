@@ -2,7 +2,7 @@
 //!
 //! SQLite only: JSON functions, `hex`, columns beside `max`.
 
-use crate::model::{DefinitionId, Shape, Timestamp};
+use crate::model::{DefinitionId, GroupId, RunId, Shape, Timestamp};
 use crate::store::{
     error::{Error, Result},
     params::params,
@@ -66,6 +66,21 @@ pub fn body(tx: &ReadTx, id: DefinitionId) -> Result<String> {
 /// Every version of every definition.
 pub fn all(tx: &ReadTx) -> Result<Vec<Stored>> {
     tx.rows("SELECT id, body, hash FROM definition ORDER BY id", [], stored)
+}
+
+/// The definitions of the runs of a group; with `group_detail` alone where it has none.
+pub fn of_group(tx: &ReadTx, group: GroupId) -> Result<Vec<DefinitionId>> {
+    tx.rows(
+        "SELECT definition_id FROM run WHERE group_id = ?1
+          UNION SELECT definition_id FROM group_detail WHERE group_id = ?1 ORDER BY 1",
+        [group.0],
+        |row| row.get(0).map(DefinitionId),
+    )
+}
+
+/// The definition of a run.
+pub fn of_run(tx: &ReadTx, run: RunId) -> Result<Vec<DefinitionId>> {
+    tx.rows("SELECT definition_id FROM run WHERE id = ?1", [run.0], |row| row.get(0).map(DefinitionId))
 }
 
 pub(in crate::store) fn step_count(tx: &ReadTx, id: DefinitionId) -> Result<usize> {

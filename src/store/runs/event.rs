@@ -61,22 +61,26 @@ pub(in crate::store) fn note_with(tx: &WriteTx, kind: EventKind, about: About, d
 
 fn queue_hooks(tx: &WriteTx, kind: EventKind, about: About) -> Result<()> {
     let Some(group) = about.group.filter(|_| kind.has_hooks() && tx.memory().any_hooks) else { return Ok(()) };
-    let definition = "SELECT definition_id FROM group_detail WHERE group_id = ?1";
-    let Some(definition) = tx.row(definition, [group.0], |row| row.get(0).map(DefinitionId))? else { return Ok(()) };
+    let run = about.run.map_or(0, |run| run.0);
+    let definition = "SELECT coalesce((SELECT definition_id FROM run WHERE id = ?2), definition_id) FROM group_detail
+                       WHERE group_id = ?1";
+    let found = tx.row(definition, [group.0, run], |row| row.get(0).map(DefinitionId))?;
+    let Some(definition) = found else { return Ok(()) };
     let shape = tx.memory().shape(tx, definition)?;
     for (no, hook) in shape.shape.hooks.iter().enumerate().filter(|(_, hook)| hook.event == kind) {
         tx.execute(
-            "INSERT INTO hook(event, name, no, group_id, run_id, step_id, epoch, subject, due)
-             SELECT ?1, ?2, ?3, id, ?5, ?6, epoch, ?7, ?8 FROM run_group WHERE id = ?4",
+            "INSERT INTO hook(event, name, no, group_id, run_id, step_id, epoch, subject, due, definition_id)
+             SELECT ?1, ?2, ?3, id, ?5, ?6, epoch, ?7, ?8, ?9 FROM run_group WHERE id = ?4",
             params![
                 kind.name(),
                 hook.name,
                 no as i64,
                 group.0,
-                about.run.map_or(0, |run| run.0),
+                run,
                 about.step.map_or(0, |step| step.0),
                 about.token.map_or(0, |token| token.0),
-                tx.now().0
+                tx.now().0,
+                definition.0
             ],
         )?;
         tx.memory().woke = true;

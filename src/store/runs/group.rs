@@ -5,22 +5,26 @@
 use crate::failpoint::probe::{self, Window};
 use crate::model::code::{PHASE_BUILDING, PHASE_LIVE, PHASE_PRUNING, STEP_COMPLETED};
 use crate::model::{
-    ArtifactHash, DefinitionId, EventKind, GroupId, GroupPhase, KeyId, ProcessIdentity, RunId, Scope, Status, StepId,
-    Timestamp,
+    ArtifactHash, Concurrency, DefinitionId, EventKind, GroupId, GroupPhase, KeyId, ProcessIdentity, RunId, Scope,
+    Status, StepId, Timestamp,
 };
 use crate::store::{
     batch_group::{self, OfBatch},
+    concurrency::{self, Turn},
     definition,
     document::{self, RunDocuments},
     document_removal,
     error::{Error, Result},
     event::{self, About},
-    follow::Graph,
+    follow::{self, Graph},
     params::params,
     place, resource_key, step, submit_key,
     tx::{ReadTx, WriteTx},
 };
 use const_format::formatcp;
+
+/// Runs that one transaction opens besides what it is for.
+const OPEN_AT_ONCE: usize = 50;
 
 /// A submission before its first run.
 #[derive(Debug, Clone)]
@@ -30,6 +34,10 @@ pub struct NewGroup {
     /// JSON.
     pub params: String,
     pub directory: String,
+    /// The workflow file; empty: it came from none.
+    pub file: String,
+    /// Its place among groups that must not overlap.
+    pub concurrency: Option<Turn>,
     pub priority: i64,
     /// Its share relative to other groups, from 1 to `decide::fairness::MAX_WEIGHT`.
     pub weight: i64,
@@ -52,6 +60,8 @@ pub enum Created {
     Existing(GroupId),
     /// The same, but its group has since been pruned; it had ended with this status.
     Gone(GroupId, Status),
+    /// Nothing was submitted: this group has the turn of the concurrency group, and the policy is to skip.
+    Skipped(GroupId),
     /// The key's group was left half built by this process, which may be dead.
     Unfinished(GroupId, ProcessIdentity),
 }
@@ -83,13 +93,23 @@ pub fn create(tx: &WriteTx, new: &NewGroup) -> Result<Created> {
             None => Ok(Created::Existing(found.group)),
         };
     }
+    if let Some(turn) = new.concurrency.as_ref().filter(|it| it.policy == Concurrency::Skip)
+        && let Some(first) = concurrency::first(tx, &turn.name)?
+    {
+        // So that the same submission gets the same answer when it is made again.
+        if let Some((key, content)) = &new.key {
+            submit_key::insert(tx, key, content, first)?;
+        }
+        return Ok(Created::Skipped(first));
+    }
     let group = GroupId(tx.memory().counters.group.next());
     let scope = if new.scoped { group.0 } else { 0 };
     tx.execute("INSERT INTO run_group(id, unfinished, scope) VALUES (?1, 1, ?2)", params![group.0, scope])?;
     let builder = serde_json::to_string(&new.builder).unwrap_or_else(|_| "null".into());
     tx.execute(
-        "INSERT INTO group_detail(group_id, definition_id, name, params, directory, priority, weight, force, builder, created)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
+        "INSERT INTO group_detail(group_id, definition_id, name, params, directory, priority, weight, force, builder, created,
+                file, concurrency)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
         params![
             group.0,
             new.definition.0,
@@ -100,9 +120,14 @@ pub fn create(tx: &WriteTx, new: &NewGroup) -> Result<Created> {
             new.weight,
             new.force,
             builder,
-            tx.now().0
+            tx.now().0,
+            new.file,
+            new.concurrency.as_ref().map_or("", |it| &it.name)
         ],
     )?;
+    if let Some(turn) = &new.concurrency {
+        concurrency::enter(tx, group, turn)?;
+    }
     if let Some(of) = &new.of_batch {
         batch_group::insert(tx, group, of)?;
     }
@@ -216,17 +241,20 @@ pub(in crate::store) fn leave_phase(tx: &WriteTx, group: GroupId, phase: GroupPh
 }
 
 /// Puts the first steps of up to `limit` runs of a sealed group where they belong, which is what starts these runs; their
-/// documents are theirs from here on. True while more are left.
+/// documents are theirs from here on. True while more are left; a group that waits for its turn has none left for now.
 pub fn open_slice(tx: &WriteTx, group: GroupId, limit: usize) -> Result<bool> {
+    if concurrency::is_held(tx, group)? {
+        return Ok(false);
+    }
     let found = tx.row(
         formatcp!(
-            "SELECT d.opened, d.open_until, d.definition_id FROM run_group g JOIN group_detail d ON d.group_id = g.id
+            "SELECT d.opened, d.open_until, d.definition_id, g.epoch > 1 FROM run_group g JOIN group_detail d ON d.group_id = g.id
           WHERE g.id = ?1 AND g.phase = {PHASE_LIVE} AND d.opened < d.open_until"
         ),
         [group.0],
-        |row| Ok((row.get::<i64>(0)?, row.get::<i64>(1)?, DefinitionId(row.get(2)?))),
+        |row| Ok((row.get::<i64>(0)?, row.get::<i64>(1)?, DefinitionId(row.get(2)?), row.get::<bool>(3)?)),
     )?;
-    let Some((opened, until, definition)) = found else { return Ok(false) };
+    let Some((opened, until, definition, again)) = found else { return Ok(false) };
     let shape = tx.memory().shape(tx, definition)?;
     let runs = tx.rows(
         "SELECT id, first_step, ended IS NOT NULL FROM run WHERE group_id = ?1 AND id > ?2 ORDER BY id LIMIT ?3",
@@ -243,8 +271,12 @@ pub fn open_slice(tx: &WriteTx, group: GroupId, limit: usize) -> Result<bool> {
         if *ended {
             continue;
         }
-        event::note(tx, EventKind::ItemStart, About::run(group, *run))?;
-        if !shape.plain {
+        // A run that was re-opened has begun before.
+        if !again || !follow::has_begun(tx, *first, shape.shape.steps.len())? {
+            event::note(tx, EventKind::ItemStart, About::run(group, *run))?;
+        }
+        // What a retry re-opened begins where it stood.
+        if again || !shape.plain {
             Graph { group, run: *run, first: *first, shape: &shape, opened: true }.start_first(tx)?;
         } else {
             for &no in &starts {
@@ -261,12 +293,14 @@ pub fn open_slice(tx: &WriteTx, group: GroupId, limit: usize) -> Result<bool> {
     Ok(more && reached < until)
 }
 
-/// Sealed groups whose first steps are not all in place, because of a crash.
+/// Sealed groups whose first steps are not all in place, because of a crash. Those that wait for their turn are not among them.
 pub fn unopened(tx: &ReadTx) -> Result<Vec<GroupId>> {
     tx.rows(
         formatcp!(
             "SELECT d.group_id FROM group_detail d JOIN run_group g ON g.id = d.group_id
-          WHERE d.opened < d.open_until AND g.phase = {PHASE_LIVE}"
+          WHERE d.opened < d.open_until AND g.phase = {PHASE_LIVE}
+            AND NOT EXISTS (SELECT 1 FROM concurrency c JOIN concurrency b ON b.name = c.name AND b.no < c.no
+                             WHERE c.group_id = d.group_id)"
         ),
         [],
         |row| row.get(0).map(GroupId),
@@ -310,6 +344,7 @@ pub fn sweep_unsealed(tx: &WriteTx, group: GroupId, limit: usize) -> Result<bool
     }
     tx.execute("DELETE FROM hook WHERE group_id = ?1", [group.0])?;
     tx.execute("DELETE FROM submit_key WHERE group_id = ?1", [group.0])?;
+    give_turn(tx, group)?;
     tx.execute("DELETE FROM group_detail WHERE group_id = ?1", [group.0])?;
     tx.execute("DELETE FROM run_group WHERE id = ?1", [group.0])?;
     Ok(false)
@@ -318,6 +353,7 @@ pub fn sweep_unsealed(tx: &WriteTx, group: GroupId, limit: usize) -> Result<bool
 /// Writes the summed ends of runs, once per group and transaction. The group's end is this one UPDATE
 /// (`try_complete_group`): it happens once per epoch, with the last run.
 pub(in crate::store) fn apply_sums(tx: &WriteTx) -> Result<()> {
+    open_next(tx)?;
     let sums = std::mem::take(&mut tx.memory().sums);
     for (group, sums) in sums {
         tx.execute(
@@ -343,7 +379,26 @@ pub(in crate::store) fn apply_sums(tx: &WriteTx) -> Result<()> {
 fn group_ended(tx: &WriteTx, group: GroupId) -> Result<()> {
     tx.memory().cancelling_groups.remove(&group);
     tx.memory().paused_groups.remove(&group);
-    event::note(tx, EventKind::GroupEnd, About::group(group))
+    event::note(tx, EventKind::GroupEnd, About::group(group))?;
+    give_turn(tx, group)
+}
+
+/// A group of a concurrency group has ended or is gone: the one behind it starts, in this transaction. Where that is large, the
+/// next transactions open the rest of it, and after a crash `unopened` finds it.
+fn give_turn(tx: &WriteTx, group: GroupId) -> Result<()> {
+    let Some(next) = concurrency::leave(tx, group)? else { return Ok(()) };
+    tx.memory().opening.push(next);
+    open_next(tx)
+}
+
+fn open_next(tx: &WriteTx) -> Result<()> {
+    let opening = std::mem::take(&mut tx.memory().opening);
+    for group in opening {
+        if open_slice(tx, group, OPEN_AT_ONCE)? {
+            tx.memory().opening.push(group);
+        }
+    }
+    Ok(())
 }
 
 /// The facts about a step's group that a consumer needs; constant, so they can be cached.
@@ -386,6 +441,13 @@ pub fn detail(tx: &ReadTx, group: GroupId) -> Result<GroupDetail> {
         },
     )?
     .ok_or_else(|| Error::not_found(group))
+}
+
+/// The workflow file that a group was submitted from, and the definition that it was then.
+pub fn file(tx: &ReadTx, group: GroupId) -> Result<Option<(String, DefinitionId)>> {
+    let sql = "SELECT file, CASE submitted_as WHEN 0 THEN definition_id ELSE submitted_as END FROM group_detail
+                WHERE group_id = ?1 AND file <> ''";
+    tx.row(sql, [group.0], |row| Ok((row.get(0)?, DefinitionId(row.get(1)?))))
 }
 
 /// Whether a group has ended, and its counts.

@@ -2,7 +2,7 @@
 //! runs later.
 
 use crate::model::code::{HOOK_RUNNING, HOOK_WAITING};
-use crate::model::{EventKind, GroupId, HookState, RunId, Scope, StepId, Timestamp, Token, WorkerId};
+use crate::model::{DefinitionId, EventKind, GroupId, HookState, RunId, Scope, StepId, Timestamp, Token, WorkerId};
 use crate::store::{
     error::Result,
     event::{self, About},
@@ -20,6 +20,8 @@ pub struct Hook {
     pub name: String,
     /// Its place in the definition's list of hooks.
     pub no: usize,
+    /// The definition of that list; None: the group's.
+    pub definition: Option<DefinitionId>,
     pub group: GroupId,
     pub run: Option<RunId>,
     pub step: Option<StepId>,
@@ -35,7 +37,7 @@ pub fn claim(tx: &WriteTx, id: WorkerId, scope: Scope, limit: usize) -> Result<V
     let group = scope_number(scope);
     let due = tx.rows(
         formatcp!(
-            "SELECT id, name, no, group_id, run_id, step_id, attempts FROM hook
+            "SELECT id, name, no, group_id, run_id, step_id, attempts, definition_id FROM hook
           WHERE state = {HOOK_WAITING} AND due <= ?1 AND (?2 = 0 OR group_id = ?2) ORDER BY due, id LIMIT ?3"
         ),
         params![tx.now().0, group, limit as i64],
@@ -69,6 +71,7 @@ fn read(row: &Row) -> Result<Hook> {
         id: row.get(0)?,
         name: row.get(1)?,
         no: row.get::<i64>(2)? as usize,
+        definition: some(row.get(7)?).map(DefinitionId),
         group: GroupId(row.get(3)?),
         run: some(row.get(4)?).map(RunId),
         step: some(row.get(5)?).map(StepId),

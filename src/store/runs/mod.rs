@@ -1,5 +1,6 @@
 //! Submissions: groups, runs, definitions, submit keys, hooks; and their removal.
 
+pub mod concurrency;
 pub mod definition;
 pub mod event;
 pub mod group;

@@ -151,6 +151,7 @@ pub fn item(tx: &ReadTx, run: RunId) -> Result<Option<String>> {
     tx.row("SELECT item FROM item WHERE run_id = ?1", [run.0], |row| row.get(0))
 }
 
-pub(in crate::store) fn group_of(tx: &ReadTx, run: RunId) -> Result<Option<GroupId>> {
+/// The group of a run.
+pub fn group_of(tx: &ReadTx, run: RunId) -> Result<Option<GroupId>> {
     tx.row("SELECT group_id FROM run WHERE id = ?1", [run.0], |row| row.get(0).map(GroupId))
 }

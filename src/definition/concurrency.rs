@@ -1,0 +1,13 @@
+//! `concurrency:` of a workflow: its groups do not overlap with others of the same name.
+
+use super::template::Template;
+use crate::model::Concurrency as Policy;
+use serde::{Deserialize, Serialize};
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Concurrency {
+    /// The name, rendered at submit from `params`.
+    pub group: Template,
+    #[serde(default)]
+    pub policy: Policy,
+}
