@@ -73,7 +73,7 @@ fn list(cx: &Context) -> Result<()> {
     }
     let mut table = Table::new(&["HOME", "~STATE"]);
     for it in &all {
-        let state = if it.is_there() { "" } else { "gone, or another directory" };
+        let state = if it.is_there() { "" } else { "gone, another directory, or to be trusted again" };
         table.row([plain(&it.home.to_string_lossy()).into(), state.into()]);
     }
     match all.is_empty() {

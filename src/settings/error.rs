@@ -26,6 +26,8 @@ pub enum Error {
     Replaced { home: PathBuf },
     #[error("you did not make {} on this machine, so windlass reads and runs nothing in it", home.display())]
     Untrusted { home: PathBuf },
+    #[error("the file system of {} does not record when a directory was made, so no trust can be kept for it", home.display())]
+    NoBirth { home: PathBuf },
     #[error("no place for the list of trusted homes: neither HOME nor XDG_DATA_HOME is set")]
     NoMemory,
 }
@@ -44,6 +46,7 @@ impl Error {
             | Error::Flag { .. }
             | Error::NoHome
             | Error::NotUtf8 { .. }
+            | Error::NoBirth { .. }
             | Error::NoMemory => Kind::Invalid,
         }
     }
@@ -62,7 +65,9 @@ impl Error {
             Error::Io { .. } => "check the owner and the mode of the file",
             Error::NoHome => "name a directory with `--home` or WINDLASS_HOME",
             Error::NotUtf8 { .. } => "name another directory with `--home` or WINDLASS_HOME",
-            Error::NoMemory => "name the home with `--home` or WINDLASS_HOME: a home that you name is trusted",
+            Error::NoMemory | Error::NoBirth { .. } => {
+                "name the home with `--home` or WINDLASS_HOME: a home that you name is trusted"
+            }
         };
         Some(words.to_string())
     }

@@ -79,7 +79,7 @@ mod tests {
         fs,
         os::unix::{
             ffi::OsStrExt,
-            fs::{PermissionsExt, symlink},
+            fs::{MetadataExt, PermissionsExt, symlink},
         },
     };
 
@@ -180,5 +180,32 @@ mod tests {
         vet(&home, Some(&platform)).unwrap();
         assert!(trusted.remove(&path).unwrap() && !trusted.remove(&path).unwrap());
         assert!(vet(&home, Some(&platform)).is_err());
+    }
+
+    #[test]
+    fn a_directory_with_the_inode_of_a_trusted_one_is_asked_about_and_so_is_an_old_record() {
+        let dir = tempfile::tempdir().unwrap();
+        let (platform, path) = (dir.path().join("data"), dir.path().join(".windlass"));
+        fs::create_dir(&path).unwrap();
+        let home = Home { path: path.clone(), origin: HomeOrigin::Project };
+        Trusted::of(&platform).add(&path).unwrap();
+        vet(&home, Some(&platform)).unwrap();
+        let record = platform.join("trusted.json");
+        let trusted = fs::read_to_string(&record).unwrap();
+        let edit = |change: &dyn Fn(&mut serde_json::Value)| {
+            let mut list: serde_json::Value = serde_json::from_str(&trusted).unwrap();
+            change(&mut list[0]);
+            fs::write(&record, list.to_string()).unwrap();
+        };
+        edit(&|it| _ = it.as_object_mut().unwrap().remove("born_ns"));
+        assert!(vet(&home, Some(&platform)).is_err(), "from a version that did not record it");
+        edit(&|_| ());
+        vet(&home, Some(&platform)).unwrap();
+
+        fs::rename(&path, dir.path().join("aside")).unwrap();
+        fs::create_dir(&path).unwrap();
+        let inode = fs::metadata(&path).unwrap().ino();
+        edit(&|it| it["inode"] = inode.into());
+        assert!(vet(&home, Some(&platform)).is_err(), "its inode was reused");
     }
 }

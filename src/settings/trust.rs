@@ -11,7 +11,7 @@ use std::{
     io::{self, Write},
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
-    time::{Duration, Instant},
+    time::{Duration, Instant, UNIX_EPOCH},
 };
 
 const FILE: &str = "trusted.json";
@@ -24,19 +24,30 @@ pub struct TrustedHome {
     pub home: PathBuf,
     pub device: u64,
     pub inode: u64,
+    /// When the directory was made, in nanoseconds since 1970: file systems give the inode of a removed one to the next.
+    /// None: the record is older than this field.
+    #[serde(default)]
+    pub born_ns: Option<u64>,
 }
 
 impl TrustedHome {
     fn of(home: &Path) -> Result<TrustedHome> {
         let found = fs::canonicalize(home).and_then(|path| fs::metadata(&path).map(|it| (path, it)));
         let (path, it) = found.map_err(|source| Error::Io { action: "find", path: home.to_path_buf(), source })?;
-        Ok(TrustedHome { home: path, device: it.dev(), inode: it.ino() })
+        let born_ns = born_ns(&it).ok_or_else(|| Error::NoBirth { home: path.clone() })?;
+        Ok(TrustedHome { home: path, device: it.dev(), inode: it.ino(), born_ns: Some(born_ns) })
     }
 
     /// Whether this very directory is still there.
     pub fn is_there(&self) -> bool {
         TrustedHome::of(&self.home).is_ok_and(|it| it == *self)
     }
+}
+
+/// None: the file system does not record it, or a tool made the file system without it.
+fn born_ns(found: &fs::Metadata) -> Option<u64> {
+    let since = found.created().ok()?.duration_since(UNIX_EPOCH).ok()?;
+    u64::try_from(since.as_nanos()).ok().filter(|it| *it > 0)
 }
 
 /// The list.
@@ -64,8 +75,14 @@ impl Trusted {
     /// Whether the directory that was judged is trusted, and not just one at its path.
     pub fn contains(&self, home: &JudgedHome) -> Result<bool> {
         let list = self.list()?;
-        let found = || TrustedHome::of(&home.path).map(|it| TrustedHome { device: home.id.0, inode: home.id.1, ..it });
-        Ok(!list.is_empty() && list.contains(&found()?))
+        if list.is_empty() {
+            return Ok(false);
+        }
+        match TrustedHome::of(&home.path) {
+            Ok(found) => Ok(list.contains(&TrustedHome { device: home.id.0, inode: home.id.1, ..found })),
+            Err(Error::NoBirth { .. }) => Ok(false),
+            Err(error) => Err(error),
+        }
     }
 
     /// Trusts the directory that is at this path now.
