@@ -5,6 +5,7 @@ use super::{
     judge::PROGRAM,
     script::Script,
     word::{Content, READ, SPOT, Word},
+    xargs,
 };
 
 const SHELLS: &[&str] =
@@ -23,6 +24,7 @@ const REMOTE: &str = "send the value on standard input, and read it there";
 impl Script {
     /// Notes what a command gives to another shell as its text.
     pub(super) fn interpreted(&mut self, words: &[Word]) {
+        let words = applet(words);
         let name = base(&words[0]);
         if matches!(name, "echo" | "printf" | "print") {
             return;
@@ -32,8 +34,8 @@ impl Script {
             let rest = &words[at + 1..];
             if let Some(code) = text_of(rest, true) {
                 self.text(code);
-                self.replaced(name, words, code);
-                self.filled(name, &words[..at], code);
+                self.replaced(&words[..at], code);
+                self.filled(&words[..at], code);
                 found = true;
                 continue;
             }
@@ -71,27 +73,21 @@ impl Script {
         self.run(content.clone(), "in the text that another shell runs".to_string(), TEXT);
     }
 
-    /// `xargs -I % sh -c '... % ...'`
-    pub(super) fn replaced(&mut self, name: &str, words: &[Word], code: &Word) {
-        if name != "xargs" {
-            return;
-        }
-        self.flow("@", READ);
-        let option = words.iter().position(|it| it.text.starts_with("-I") || it.text.starts_with("-i"));
-        let Some(at) = option else { return };
-        let pattern = match &words[at].text[2..] {
-            "" if words[at].text == "-I" => words.get(at + 1).map_or("", |it| &it.text),
-            "" => "{}",
-            attached => attached,
-        };
-        if code.text.contains(pattern) {
-            self.program(&Content::of(READ));
+    /// `xargs -I % sh -c '... % ...'`: what it reads goes into the text. `before` are the words before the code's program.
+    pub(super) fn replaced(&mut self, before: &[Word], code: &Word) {
+        for at in before.iter().enumerate().filter(|it| base(it.1) == "xargs").map(|it| it.0) {
+            self.flow("@", READ);
+            // One that is known only when it runs could be any.
+            let stands = |it: &String| it.contains(SPOT) || code.text.contains(it.as_str());
+            if xargs::patterns(&before[at + 1..]).iter().any(stands) {
+                self.program(&Content::of(READ));
+            }
         }
     }
 
     /// `find {{ item }} -exec perl -e '... {} ...'`: what is found goes into the text.
-    pub(super) fn filled(&mut self, name: &str, before: &[Word], text: &Word) {
-        if name != "find" || !text.text.contains("{}") {
+    pub(super) fn filled(&mut self, before: &[Word], text: &Word) {
+        if !before.iter().any(|it| base(it) == "find") || !text.text.contains("{}") {
             return;
         }
         for word in before {
@@ -128,6 +124,17 @@ impl Script {
             self.run(word.content.clone(), "in words that `env` splits".to_string(), TEXT);
         }
     }
+}
+
+/// `busybox NAME` is NAME.
+pub(super) fn applet(mut words: &[Word]) -> &[Word] {
+    while let [first, rest @ ..] = words
+        && matches!(base(first), "busybox" | "toybox")
+        && !rest.is_empty()
+    {
+        words = rest;
+    }
+    words
 }
 
 fn is_shell(word: &Word) -> bool {

@@ -81,9 +81,13 @@ const SPECIAL: &[&str] = &[
     "RPS1",
     "SAVEHIST",
     "SECONDS",
+    "SHLVL",
     "SRANDOM",
     "TMOUT",
+    "TRY_BLOCK_ERROR",
+    "TRY_BLOCK_INTERRUPT",
     "UID",
+    "ZLE_RPROMPT_INDENT",
 ];
 /// Arrays in which a shell keeps what its words stand for.
 const TABLES: &[&str] = &[

@@ -15,6 +15,7 @@ mod programs;
 mod scan;
 mod script;
 mod word;
+mod xargs;
 
 pub(super) use environment::runs;
 pub(super) use word::is_foreign;

@@ -3,6 +3,7 @@
 //! A value that is the whole text is run on purpose. A value that is a part of it would be read as code.
 
 use super::{
+    interpreters::applet,
     script::Script,
     word::{Content, READ, SPOT, Word},
 };
@@ -133,6 +134,7 @@ const DASHES: &str = "write `--` before the value";
 impl Script {
     /// Notes what a command takes for code that is no shell's.
     pub(super) fn programmed(&mut self, words: &[Word]) {
+        let words = applet(words);
         let name = base(&words[0]).to_string();
         for (at, word) in words.iter().enumerate() {
             let Some(interpreter) = interpreter(base(word)) else { continue };
@@ -142,8 +144,8 @@ impl Script {
             let (texts, is_given) = interpreter.texts(&words[at + 1..]);
             for text in &texts {
                 self.code(base(word), text);
-                self.replaced(&name, words, text);
-                self.filled(&name, &words[..at], text);
+                self.replaced(&words[..at], text);
+                self.filled(&words[..at], text);
             }
             if base(word).starts_with("perl") {
                 self.perl_files(&words[at + 1..]);

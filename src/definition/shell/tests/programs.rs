@@ -15,6 +15,7 @@ fn a_value_as_an_argument_of_its_own_is_allowed_whatever_the_program() {
         r#"node -r ./setup.js x.js {{ item }}; php -f x.php {{ item }}; lua x.lua {{ item }}; Rscript x.R {{ item }}"#,
         r#"find . -name {{ item }} -exec sed -i 's/a/b/' {} +; find {{ item }} -exec gzip {} \;; find {{ item }} -exec sh -c 'ls "$1"' _ {} \;"#,
         r#"xargs -I % sed 's/a/b/' % < {{ item }}; find {{ item }} -print0 | xargs -0 awk '{print}'"#,
+        r#"xargs -d I sh -c 'echo I' < {{ item }}; xargs -0rn 1 busybox gzip < {{ item }}; busybox xargs -I% gzip % < {{ item }}"#,
         r#"tar -czf {{ out }}/a.tgz {{ item }}; tar xf {{ item }} -C {{ out }}; tar --checkpoint=1 --checkpoint-action=echo -cf x {{ item }}"#,
         r#"rsync -a -e 'ssh -p 22' -- {{ item }} host:/x; scp -- {{ item }} host:x; ssh -p 22 -- {{ item }} uptime; ssh host uptime"#,
         r#"git -c user.name={{ item }} commit -m {{ item }}; git clone -- {{ item }} x; git -C {{ item }} pull; git log {{ item }}"#,
@@ -92,6 +93,32 @@ fn a_value_inside_of_code_is_refused() {
         (r#"env -S {{ item }}" tool""#, "`env` splits"),
         (r#"split --filter={{ item }} f"#, "`split --filter` runs"),
         (r#"su -c "ls $N" me"#, "another shell"),
+    ] {
+        let said = refused(command).unwrap_or_else(|| panic!("{command} was let pass"));
+        assert!(said.contains(place) && !said.contains('\0'), "{command}: {said}");
+    }
+}
+
+#[test]
+fn what_xargs_puts_into_code_and_what_busybox_starts_is_refused() {
+    for (command, place) in [
+        (r#"echo {{ item }} | xargs --replace=% sh -c 'echo %'"#, "another shell"),
+        (r#"echo {{ item }} | xargs --replace sh -c 'echo {}'"#, "another shell"),
+        (r#"echo {{ item }} | xargs --rep=% sh -c 'echo %'"#, "another shell"),
+        (r#"echo {{ item }} | xargs -rI% sh -c 'echo %'"#, "another shell"),
+        (r#"echo {{ item }} | xargs -0I % sh -c 'echo %'"#, "another shell"),
+        (r#"echo {{ item }} | busybox xargs -I% sh -c 'echo %'"#, "another shell"),
+        (r#"echo {{ item }} | timeout 5 xargs -I% sh -c 'echo %'"#, "another shell"),
+        (r#"echo {{ item }} | sudo busybox xargs -I% python3 -c 'print("%")'"#, "another shell"),
+        (r#"busybox find {{ item }} -exec sh -c 'ls {}' \;"#, "as `{}`"),
+        (r#"busybox flock x -c "ls $N""#, "another shell"),
+        (r#"busybox env PS4={{ item }} sh -xc :"#, "`PS4`"),
+        (r#"busybox watch ls {{ item }}"#, "`watch` runs"),
+        (r#"/bin/busybox vi {{ item }}"#, "begins with a dash"),
+        (r#"SHLVL={{ item }} zsh x"#, "`SHLVL`"),
+        (r#"TRY_BLOCK_ERROR={{ item }}; TRY_BLOCK_INTERRUPT=1"#, "`TRY_BLOCK_ERROR`"),
+        (r#"for TRY_BLOCK_INTERRUPT in {{ item }}; do :; done"#, "`TRY_BLOCK_INTERRUPT`"),
+        (r#"ZLE_RPROMPT_INDENT={{ item }}"#, "`ZLE_RPROMPT_INDENT`"),
     ] {
         let said = refused(command).unwrap_or_else(|| panic!("{command} was let pass"));
         assert!(said.contains(place) && !said.contains('\0'), "{command}: {said}");
