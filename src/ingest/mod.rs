@@ -38,7 +38,7 @@ mod workflow;
 pub use chunk::{ChunkOptions, chunk};
 pub use error::{Error, Result};
 pub use newest_runs::newest_runs;
-pub use parameters::{database_path, kept_database_path, reaches_beyond};
+pub use parameters::{database_path, kept_database_path, raises_limit, reaches_beyond};
 pub use parse::parse;
 #[cfg(any(test, feature = "internals"))]
 pub use parse::parse_file;

@@ -241,6 +241,20 @@ pub fn reaches_beyond(home: &Path, set: &ParameterSet) -> Option<&'static str> {
     (is_path(path) && own() != Some(true)).then_some("store.path")
 }
 
+/// The parameter with which a set allows a document more memory, time or text than `most` does, if there is one.
+pub fn raises_limit(set: &ParameterSet, most: &ParameterSet) -> Option<&'static str> {
+    let limits = |set: &ParameterSet| {
+        let (options, (memory, time)) = (parse_options(set), parse_limits(set));
+        [
+            ("parse.memory", memory.0),
+            ("parse.timeout", time.0),
+            ("parse.max_bytes", options.max_bytes),
+            ("parse.max_text", options.max_text as u64),
+        ]
+    };
+    limits(set).into_iter().zip(limits(most)).find(|(it, most)| it.1 > most.1).map(|it| it.0.0)
+}
+
 fn is_path(name: &str) -> bool {
     name.contains('/') || name.ends_with(".db")
 }

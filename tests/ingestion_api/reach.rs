@@ -72,6 +72,24 @@ fn without_the_token_no_set_reaches_beyond_the_home() {
 }
 
 #[test]
+fn without_the_token_limits_are_only_lowered() {
+    let web = Web::with("api_open = true\nparameters = \"own\"\n");
+    let (open, known) = (Client::without_token(&web), Client::of(&web));
+    for (name, above) in [("memory", "1TiB"), ("timeout", "100d"), ("max_text", "1TiB"), ("max_bytes", "1TiB")] {
+        let answer = save(&open, "greedy", &format!("parse: {{{name}: {above}}}"));
+        refused(&answer, 403);
+        assert!(answer.text().contains(&format!("`parse.{name}`")), "{name}: {}", answer.text());
+    }
+    assert!(!web.home().join("params/greedy.yaml").exists());
+    let modest = "parse: {memory: 512MiB, timeout: 30s, max_text: 1MiB, max_bytes: 1MiB}";
+    assert_eq!(save(&open, "modest", modest).status, 201);
+    // The home's own set says what is allowed.
+    assert_eq!(save(&known, "own", "parse: {memory: 4GiB, timeout: 20s}").status, 201);
+    assert_eq!(save(&open, "as-own", "parse: {memory: 4GiB, timeout: 10s}").status, 201);
+    refused(&save(&open, "longer", "parse: {timeout: 21s}"), 403);
+}
+
+#[test]
 fn without_the_token_no_address_of_this_machine_is_fetched() {
     let web = Web::with("api_open = true\n");
     let (open, known) = (Client::without_token(&web), Client::of(&web));

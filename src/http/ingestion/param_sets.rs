@@ -7,7 +7,7 @@ use crate::{
     ingest::{
         kept_database_path,
         parameter_sets::{self, Change, Stored},
-        reaches_beyond,
+        raises_limit, reaches_beyond,
     },
 };
 use axum::{
@@ -72,7 +72,7 @@ pub struct KeptParamSet {
 #[utoipa::path(post, path = "/api/v1/workflow/param-sets", tag = "ingestion", summary = "Add a parameter set",
     request_body(content = NewParamSet, content_type = "multipart/form-data"),
     responses((status = 201, body = KeptParamSet), (status = 400),
-        (status = 403, description = "Without the token: it names a server, a key, or a vector database outside the home."),
+        (status = 403, description = "Without the token: it names a server, a key, or a vector database outside the home, or raises a limit."),
         (status = 409)))]
 pub async fn create(
     State(app): State<App>,
@@ -80,11 +80,13 @@ pub async fn create(
     Sent(form): Sent,
 ) -> Result<(StatusCode, Json<KeptParamSet>)> {
     let text = form.text("yaml_content")?.to_string();
+    let standard = app.settings().parameters.clone();
     let (set, change) = app
         .blocking(move |engine| {
             if !caller.may_reach_out() {
                 let set = ParameterSet::parse(&text, "yaml_content")?;
                 stays_at_home(engine.home(), &set)?;
+                raises_nothing(engine.home(), &standard, &set)?;
             }
             parameter_sets::save(engine.home(), &text).map_err(super::turn::of_ingest)
         })
@@ -104,6 +106,18 @@ fn stays_at_home(home: &path::Path, set: &ParameterSet) -> Result<()> {
         None => Ok(()),
         Some(key) => Err(Failure::new(403, format!("`{key}` reaches outside the home: that requires the token"))
             .hint("send the token, or put the set into `params/` in the home directory")),
+    }
+}
+
+/// Without the token the limits of the home's own set, by the setting `parameters`, may only be lowered.
+fn raises_nothing(home: &path::Path, standard: &str, set: &ParameterSet) -> Result<()> {
+    let own = parameter_sets::find(home, standard).ok().flatten();
+    match raises_limit(set, &own.map_or_else(ParameterSet::builtin, |it| it.set)) {
+        None => Ok(()),
+        Some(key) => {
+            let what = format!("`{key}` is above the limit of the parameter set `{standard}`: that requires the token");
+            Err(Failure::new(403, what).hint("send the token, or put the set into `params/` in the home directory"))
+        }
     }
 }
 
