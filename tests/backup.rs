@@ -58,7 +58,7 @@ fn a_backup_taken_while_workers_run_flat_out_is_restored_and_runs_to_its_end() {
     let dir = tempfile::tempdir().unwrap();
     let (home, file, other) = (dir.path().join("home"), dir.path().join("b.zip"), dir.path().join("other"));
     fs::create_dir(&home).unwrap();
-    fs::write(home.join("windlass.toml"), "keep = \"9d\"\nartifact_dir = \"/elsewhere\"\n").unwrap();
+    fs::write(home.join("windlass.toml"), "compression.level = 9\nartifact_dir = \"/elsewhere\"\n").unwrap();
     let engine = open(&home);
     let group = submit_numbers(&engine, WORK, 60);
     let working = worker(&engine, 4);
@@ -85,7 +85,7 @@ fn a_backup_taken_while_workers_run_flat_out_is_restored_and_runs_to_its_end() {
     let restored = run(&restore(&file, &other)).unwrap();
     assert!(restored.engine_id != restored.backup.engine_id && restored.settings_dropped == ["artifact_dir"]);
     let settings = fs::read_to_string(other.join("windlass.toml")).unwrap();
-    assert!(settings.contains("keep = \"9d\"") && settings.contains("# Removed"), "{settings}");
+    assert!(settings.contains("level = 9") && settings.contains("# Removed"), "{settings}");
     assert_eq!(restored.will_run.iter().map(|it| it.group).collect::<Vec<_>>(), [group]);
     let again = open(&other);
     assert_sound(&again);
@@ -168,7 +168,7 @@ fn a_flipped_byte_anywhere_in_a_backup_is_found() {
             continue;
         }
         assert!(run(&restore(&file, &other)).is_err(), "byte {at}");
-        assert!(!other.join("engine.db").exists() && !other.join("restore.unfinished").exists());
+        assert!(!other.exists(), "byte {at}");
     }
     fs::write(&file, &whole[..whole.len() / 2]).unwrap();
     assert!(matches!(backup::verify(&file, &|| true), Err(Error::Damaged { .. })));
@@ -405,7 +405,8 @@ fn a_restored_home_takes_over_no_setting_that_reaches_beyond_it() {
     fs::write(original.join("precious"), "precious").unwrap();
     let settings = format!(
         "\"artifact_dir\" = {original:?}\n'listen' = \"0.0.0.0:9\"\n\"api\\u005ftoken\" = \"known\"\nsecrets_dir = \"/etc\"\n\
-         trust_proxy_headers = [\"10.0.0.1\"]\nhosts = [\"evil\"]\napi_open = true\nread_open = true\nautostart = true\nkeep = \"9d\"\n"
+         trust_proxy_headers = [\"10.0.0.1\"]\nhosts = [\"evil\"]\napi_open = true\nread_open = true\nautostart = true\nkeep = \"9d\"\n\
+         ballast = \"1TiB\"\ndisk_reserve = \"1TiB\"\nhttp.body = \"1TiB\"\npools = {{ \"*\" = 9000 }}\ncompression.level = 9\n"
     );
     let params = [
         ("plain.yaml", "id: plain\nconfig: { chunk: { size: 200 } }\n"),
@@ -425,8 +426,13 @@ fn a_restored_home_takes_over_no_setting_that_reaches_beyond_it() {
         "api_token",
         "artifact_dir",
         "autostart",
+        "ballast",
+        "disk_reserve",
         "hosts",
+        "http.body",
+        "keep",
         "listen",
+        "pools",
         "read_open",
         "secrets_dir",
         "trust_proxy_headers",
@@ -440,7 +446,7 @@ fn a_restored_home_takes_over_no_setting_that_reaches_beyond_it() {
     let of_file = |it: &&serde_json::Value| it["origin"].as_str().unwrap().contains("windlass.toml");
     let kept: Vec<_> =
         settings["settings"].as_array().unwrap().iter().filter(of_file).map(|it| it["name"].clone()).collect();
-    assert_eq!(kept, ["keep"]);
+    assert_eq!(kept, ["compression.level"]);
     let (_, out, _) = ended(windlass(&other, &["list", "params", "--json"]));
     assert!(out.contains("\"plain\"") && !out.contains("server"), "{out}");
     assert_eq!(fs::read_dir(other.join("params")).unwrap().count(), params.len(), "nothing is lost");
@@ -479,5 +485,10 @@ fn a_backup_whose_database_holds_a_trigger_is_not_restored() {
     for found in [backup::verify(&evil, &|| true).err(), run(&restore(&evil, &other)).err()] {
         assert!(found.is_some_and(|it| it.to_string().contains("trigger `evil`")));
     }
-    assert!(!other.join("engine.db").exists());
+    assert!(!other.exists(), "a refused restore leaves nothing");
+    fs::create_dir(&other).unwrap();
+    fs::write(other.join("mine"), "mine").unwrap();
+    assert!(run(&Restore { force: true, ..restore(&evil, &other) }).is_err());
+    let left: Vec<_> = fs::read_dir(&other).unwrap().map(|it| it.unwrap().file_name()).collect();
+    assert_eq!(left, ["mine"], "nor does it move anything");
 }

@@ -56,7 +56,8 @@ pub struct Restored {
     pub given_back: u64,
     /// Where the files went that were in the home.
     pub moved_aside: Option<PathBuf>,
-    /// Settings that were taken out: those that say where the home writes, who may reach it and what starts by itself.
+    /// Settings that were taken out: those that say where the home writes, who may reach it, what starts by itself and how much
+    /// of the machine it may take.
     pub settings_dropped: Vec<String>,
     /// Parameter sets that name a server, a key or a vector database elsewhere: each is there as `NAME.restored`, unused.
     pub params_set_aside: Vec<String>,
@@ -82,25 +83,20 @@ impl Restore {
             return Err(Error::NotEmpty { home: self.home.clone() });
         }
         self.check_space(&archive)?;
+        let is_new = !self.home.exists();
         make_dir(&self.home)?;
         let home = fs::canonicalize(&self.home).map_err(Error::io("find", &self.home))?;
         let mark = home.join(UNFINISHED_RESTORE);
-        write_durably(&mark, b"a restore into this directory was interrupted: restore again\n")?;
-        let moved_aside = move_aside(&home, &here, clock.wall().0)?;
         let stage = home.join(STAGE);
-        if stage.exists() {
-            fs::remove_dir_all(&stage).map_err(Error::io("remove", &stage))?;
-        }
-        make_dir(&stage)?;
-        let left_out = match unpack(&mut archive, &stage, go_on) {
-            Ok(left_out) => left_out,
+        write_durably(&mark, b"a restore into this directory was interrupted: restore again\n")?;
+        let (left_out, renewed) = match prepare(&mut archive, &stage, &home, clock, go_on) {
+            Ok(prepared) => prepared,
             Err(error) => {
-                give_up(&home, moved_aside.is_none());
+                give_up(&home, again, is_new);
                 return Err(error);
             }
         };
-        let renewed = renew(&stage, &archive.manifest.home, &home, clock)?;
-        file_system::sync_file_system(&stage).map_err(Error::io("sync", &stage))?;
+        let moved_aside = move_aside(&home, &here, clock.wall().0)?;
         move_in(&stage, &home)?;
         fs::remove_file(&mark).map_err(Error::io("remove", &mark))?;
         sync_dir(&home)?;
@@ -185,12 +181,33 @@ fn move_aside(home: &Path, here: &[PathBuf], now: i64) -> Result<Option<PathBuf>
     Ok(Some(aside))
 }
 
-/// After an unpacking that failed: an empty home is what it was; where files were moved aside the mark stays.
-fn give_up(home: &Path, was_empty: bool) {
+/// After a refusal the home is what it was. The mark of an earlier restore stays: that one may have moved a part of its files.
+fn give_up(home: &Path, again: bool, is_new: bool) {
     let _ = fs::remove_dir_all(home.join(STAGE));
-    if was_empty {
+    if !again {
         let _ = fs::remove_file(home.join(UNFINISHED_RESTORE));
     }
+    if is_new {
+        let _ = fs::remove_dir(home);
+    }
+}
+
+/// Makes the new home in the stage, without a change to what is in the home.
+fn prepare(
+    archive: &mut Archive,
+    stage: &Path,
+    home: &Path,
+    clock: &Arc<dyn Clock>,
+    go_on: &dyn Fn() -> bool,
+) -> Result<(LeftOut, Renewed)> {
+    if stage.exists() {
+        fs::remove_dir_all(stage).map_err(Error::io("remove", stage))?;
+    }
+    make_dir(stage)?;
+    let left_out = unpack(archive, stage, go_on)?;
+    let renewed = renew(stage, &archive.manifest.home, home, clock)?;
+    file_system::sync_file_system(stage).map_err(Error::io("sync", stage))?;
+    Ok((left_out, renewed))
 }
 
 /// What the new home's owner has to say himself.

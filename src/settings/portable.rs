@@ -3,30 +3,17 @@
 use super::ENTRIES;
 use toml::{Table, Value};
 
-/// What is taken over: how work is paced, kept and logged. Everything else says who owns the home, who can reach it
-/// or where it writes, so it is for the owner of the new home to say. A new setting stays behind until it is put here.
+/// What is taken over: settings of which no value can harm the machine. Everything else says who owns the home, who can
+/// reach it, where it writes or how much of the machine it may take, so it is for the owner of the new home to say. A new
+/// setting stays behind until it is put here.
 const PORTABLE: &[&str] = &[
     "durability",
-    "pools",
-    "heartbeat",
-    "silent_after",
-    "lock_ttl",
-    "stop_timeout",
-    "keep",
-    "history_limit",
-    "disk_reserve",
-    "ballast",
     "compression.on",
     "compression.level",
     "compression.levels",
-    "http.body",
-    "worker.rss",
-    "worker.fds",
-    "worker.age",
     "database",
     "search.min_score",
     "parameters",
-    "log.level",
     "log.format",
 ];
 
@@ -84,30 +71,36 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_says_who_may_reach_a_home_or_where_it_writes_stays_behind() {
+    fn what_says_who_may_reach_a_home_where_it_writes_or_what_it_takes_stays_behind() {
         let text = "keep = \"9d\"\n\"artifact_dir\" = \"/a\"\n'api_token' = 'x'\nlisten = \"0.0.0.0:1\"\nread_open = true\n\
                     api_open = true\nhosts = [\"h\"]\ntrust_proxy_headers = [\"1.2.3.4\"]\nautostart = true\n\
                     secrets_dir = \"/s\"\ndatabase = \"/d/x.db\"\nembed.servers = { \"http://h\" = \"K\" }\nodd = 1\n\
-                    [compression]\nlevel = 9\n[log]\nlevel = \"warn\"\n[pools]\nparse = 3\n";
+                    ballast = \"1TiB\"\ndisk_reserve = 0\n[http]\nbody = \"1TiB\"\n\
+                    [compression]\nlevel = 9\n[log]\nlevel = \"trace\"\nformat = \"json\"\n[pools]\nparse = 3000\n";
         let ported = portable(text).unwrap();
         let all = [
             "api_open",
             "api_token",
             "artifact_dir",
             "autostart",
+            "ballast",
             "database",
+            "disk_reserve",
             "embed.servers",
             "hosts",
+            "http.body",
+            "keep",
             "listen",
+            "log.level",
             "odd",
+            "pools",
             "read_open",
             "secrets_dir",
             "trust_proxy_headers",
         ];
         assert_eq!(ported.dropped, all);
         let kept: Table = ported.text.parse().unwrap();
-        let wanted: Table =
-            "keep = \"9d\"\ncompression.level = 9\nlog.level = \"warn\"\npools.parse = 3\n".parse().unwrap();
+        let wanted: Table = "compression.level = 9\nlog.format = \"json\"\n".parse().unwrap();
         assert_eq!(kept, wanted);
         assert!(portable("a = [").is_err());
         assert_eq!(portable("").unwrap().dropped, Vec::<String>::new());
