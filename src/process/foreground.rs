@@ -7,32 +7,43 @@ use std::{
     fs::File,
     io,
     os::unix::process::ExitStatusExt,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::{Duration, Instant},
 };
 
 const LOOK: Duration = Duration::from_millis(20);
 
-/// Runs `argv` to its end and returns its exit code, or 128 + the signal that killed it.
+/// Runs `argv` to the end of its last descendant and returns its exit code, or 128 + the signal that killed it.
 ///
 /// The command inherits `held`, so that a lock on it lasts until the last process of the command is gone. When this process
 /// is killed, the command dies with it. Ctrl-C reaches the
-/// command through the terminal; SIGTERM is passed on, and so is the end of a terminal. `tick` is called once every `every`.
+/// command through the terminal; SIGTERM is passed on, and so is the end of a terminal. Each of them ends what an ended command
+/// left running. `tick` is called once every `every`.
 pub fn run_in_foreground(argv: &[OsString], held: &File, every: Duration, mut tick: impl FnMut()) -> io::Result<i32> {
     if argv.is_empty() {
         return Err(io::Error::new(io::ErrorKind::InvalidInput, "no command was given"));
     }
     // Installed before the start, so that no signal ends us while the command runs.
-    let signals = Signals::install_with(|_| ())?;
+    let more = Arc::new(AtomicUsize::new(0));
+    let later = Arc::clone(&more);
+    let signals = Signals::install_with(move |_| _ = later.fetch_add(1, Ordering::AcqRel))?;
     let mut guard = Guard::start(argv, held)?;
-    let mut passed_on = false;
+    let mut passed_on = 0;
     let mut ticked = Instant::now();
     let status = loop {
         if let Some(status) = guard.child.try_wait()? {
             break status;
         }
-        if !passed_on && signals.stop_signal().is_some_and(|it| it != libc::SIGINT) {
-            passed_on = true;
-            guard.terminate();
+        let heard = more.load(Ordering::Acquire) + usize::from(signals.stop_requested());
+        if heard > passed_on {
+            passed_on = heard;
+            match signals.stop_signal() {
+                Some(libc::SIGINT) => guard.interrupt(),
+                _ => guard.terminate(),
+            }
         }
         if ticked.elapsed() >= every {
             ticked = Instant::now();

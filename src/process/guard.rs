@@ -3,12 +3,17 @@
 //! The command may close the descriptor of the lock, so the lock alone does not say that it still works. The guard is
 //! the command's parent, leaves it the terminal, and reads a socket whose other end only the holder has. When the holder is
 //! gone, also by kill -9, the guard kills the command with all of its descendants; when the guard is gone, the system
-//! kills the command.
+//! kills the command. The guard adopts what the command leaves running, and ends after the last of these processes.
 
 use super::{deaths::listen_for_deaths, program::program};
-use crate::os::{
-    readiness::wait_readable,
-    spawn::{self, Reaped},
+use crate::{
+    model::ExitStatus,
+    os::{
+        process_stat,
+        readiness::wait_readable,
+        spawn::{self, Reaped},
+        stderr,
+    },
 };
 use std::{
     ffi::OsString,
@@ -19,16 +24,24 @@ use std::{
         unix::{net::UnixStream, process::CommandExt},
     },
     process::{Child, Command},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 pub(super) const WORD: &str = "__guard";
 
 /// What the holder writes to end the command.
 const TERMINATE: u8 = b't';
+/// What the holder writes after a Ctrl-C, which ends what the command left running.
+const INTERRUPT: u8 = b'i';
 
 /// Ends the command's descendants in rounds, since they may fork meanwhile.
 const ROUND: Duration = Duration::from_millis(20);
+/// What a command leaves running for so short a time is not mentioned.
+const QUIET: Duration = Duration::from_secs(1);
+/// How long what the command left running may take to end.
+const GRACE: Duration = Duration::from_secs(5);
+/// How many processes a message names.
+const NAMED: usize = 3;
 const LONG: Duration = Duration::from_secs(3600);
 
 /// The holder's end. Dropping it ends the command.
@@ -57,6 +70,11 @@ impl Guard {
         let _ = self.control.write_all(&[TERMINATE]);
     }
 
+    /// Passes on a Ctrl-C, which the command itself gets from the terminal.
+    pub(super) fn interrupt(&mut self) {
+        let _ = self.control.write_all(&[INTERRUPT]);
+    }
+
     /// Why the command could not be started; None if it was. Call it once the guard has ended.
     pub(super) fn start_error(&mut self) -> Option<io::Error> {
         let mut errno = [0; 4];
@@ -66,7 +84,7 @@ impl Guard {
     }
 }
 
-/// The guard itself: runs the command, and returns its exit code, or 128 + the signal that killed it.
+/// The guard itself: runs the command, waits for all of its descendants, and returns its exit code, or 128 + the signal that killed it.
 pub(super) fn serve(mut words: impl Iterator<Item = OsString>) -> i32 {
     let control = words.next().and_then(|it| it.to_str()?.parse::<i32>().ok());
     let (Some(control), argv) = (control, words.collect::<Vec<_>>()) else { return 2 };
@@ -92,36 +110,107 @@ fn run(control: i32, argv: &[OsString]) -> io::Result<i32> {
             return Ok(1);
         }
     };
-    let mut orphaned = false;
+    let name = program.to_string_lossy();
+    let (mut orphaned, mut terminated, mut rest) = (false, false, None::<Rest>);
     loop {
         loop {
             match spawn::reap()? {
-                Reaped::Child { pid: dead, exit } if dead == pid && !orphaned => return Ok(code_of(exit)),
+                Reaped::Child { pid: dead, exit } if dead == pid && rest.is_none() => {
+                    rest = Some(Rest::after(exit, terminated));
+                }
                 Reaped::Child { .. } => {}
                 Reaped::Nobody => break,
-                Reaped::Childless => return Ok(1),
+                Reaped::Childless => return Ok(rest.map_or(1, |it| it.code)),
             }
         }
-        if orphaned {
-            spawn::kill_descendants(None);
-        }
+        let patience = match &mut rest {
+            _ if orphaned => {
+                spawn::kill_descendants(None);
+                ROUND
+            }
+            Some(rest) => rest.look(&name),
+            None => LONG,
+        };
         let listening = (!orphaned).then(|| control.as_fd());
-        let ready = wait_readable(&[listening, Some(deaths.as_fd())], if orphaned { ROUND } else { LONG })?;
+        let ready = wait_readable(&[listening, Some(deaths.as_fd())], patience)?;
         if ready[1] {
             while matches!(deaths.read(&mut [0; 64]), Ok(count) if count > 0) {}
         }
         if ready[0] {
-            match control.read(&mut [0; 16]) {
-                Ok(0) | Err(_) => orphaned = true,
-                Ok(_) => spawn::terminate(pid),
+            let mut words = [0; 16];
+            match (control.read(&mut words), &mut rest) {
+                (Ok(0) | Err(_), _) => orphaned = true,
+                (Ok(_), Some(rest)) => rest.end(),
+                (Ok(count), None) if words[..count].contains(&TERMINATE) => {
+                    terminated = true;
+                    spawn::terminate(pid);
+                }
+                // The terminal has sent it to the command as well.
+                (Ok(_), None) => {}
             }
         }
     }
 }
 
-fn code_of(exit: crate::model::ExitStatus) -> i32 {
+/// What a command that has ended left running: the lock is held for it as well.
+struct Rest {
+    /// The command's.
+    code: i32,
+    since: Instant,
+    named: bool,
+    /// When it was asked to end.
+    asked: Option<Instant>,
+}
+
+impl Rest {
+    /// A command that was ended by a signal to end takes the rest along.
+    fn after(exit: ExitStatus, terminated: bool) -> Rest {
+        let code = code_of(exit);
+        let mut rest = Rest { code, since: Instant::now(), named: false, asked: None };
+        if terminated || code == 128 + libc::SIGINT {
+            rest.end();
+        }
+        rest
+    }
+
+    /// Says once what is waited for, and kills what did not end in time. Returns when to look again.
+    fn look(&mut self, command: &str) -> Duration {
+        match self.asked {
+            Some(asked) if asked.elapsed() < GRACE => return GRACE.saturating_sub(asked.elapsed()).max(ROUND),
+            Some(_) => {
+                spawn::kill_descendants(None);
+                return ROUND;
+            }
+            None if self.named => return LONG,
+            None if self.since.elapsed() < QUIET => return QUIET.saturating_sub(self.since.elapsed()).max(ROUND),
+            None => self.named = true,
+        }
+        let left = process_stat::descendants(std::process::id());
+        let names: Vec<String> = left.iter().take(NAMED).map(|it| process_stat::in_words(*it)).collect();
+        let more = match left.len().saturating_sub(NAMED) {
+            0 => String::new(),
+            more => format!(" and {more} more"),
+        };
+        let what = format!("`{command}` has ended; the key is held until {}{more} ends too", names.join(", "));
+        stderr::say(format!("{what} (Ctrl-C ends it)"));
+        LONG
+    }
+
+    /// Asks it to end; the second time it is killed.
+    fn end(&mut self) {
+        match self.asked {
+            None => {
+                self.asked = Some(Instant::now());
+                spawn::terminate_descendants(None);
+            }
+            Some(_) => spawn::kill_descendants(None),
+        }
+    }
+}
+
+fn code_of(exit: ExitStatus) -> i32 {
     match exit {
-        crate::model::ExitStatus::Code(code) => code,
-        crate::model::ExitStatus::Signal(signal) => 128 + signal,
+        ExitStatus::Code(code) => code,
+        ExitStatus::Signal(signal) => 128 + signal,
     }
 }

@@ -103,6 +103,41 @@ fn a_command_under_a_held_key_dies_with_the_process_that_holds_it() {
 }
 
 #[test]
+fn a_key_is_held_until_the_last_process_of_its_command_has_ended() {
+    let place = Place::new();
+    let rest = "echo $$ >> pids; until [ -e go ]; do sleep 0.05; done";
+    let script = format!(
+        "echo $$ > command; sh -c '{rest}' & setsid sh -c '{rest}' & \
+         until [ \"$(cat pids 2>&1 | grep -c '^[0-9]')\" = 2 ]; do sleep 0.05; done; exit 3"
+    );
+    let left = || {
+        let _ = fs::remove_file(place.path().join("pids"));
+        let holder = place.start(&["locks", "hold", "printer", "--", "sh", "-c", &script]);
+        let pids = || fs::read_to_string(place.path().join("pids")).unwrap_or_default();
+        eventually("both processes run", || pids().lines().count() == 2);
+        let command = fs::read_to_string(place.path().join("command")).unwrap();
+        eventually("the command has ended", || !Path::new("/proc").join(command.trim()).exists());
+        (holder, pids())
+    };
+    let (holder, pids) = left();
+    let second = place.run(&["locks", "hold", "printer", "--max-wait", "3s", "--", "true"]);
+    assert_eq!(second.code, 5, "{second:?}");
+    place.write("go", "");
+    let ended = holder.end(Duration::from_secs(60));
+    assert_eq!(ended.code, 3, "{ended:?}");
+    for pid in pids.lines() {
+        assert!(ended.err.contains(&format!("process {pid} (sh)")), "{ended:?}");
+    }
+    place.ok(&["locks", "hold", "printer", "--max-wait", "0s", "--", "true"]);
+
+    fs::remove_file(place.path().join("go")).unwrap();
+    let (holder, pids) = left();
+    holder.signal("INT");
+    assert_eq!(holder.end(Duration::from_secs(60)).code, 3);
+    assert!(!pids.lines().any(|pid| Path::new("/proc").join(pid).exists()), "Ctrl-C ends them");
+}
+
+#[test]
 fn a_held_key_gives_the_command_its_signals_and_its_exit_code() {
     let place = Place::new();
     for (script, code) in [("exit 7", 7), ("kill -TERM $$", 143), ("cat", 0)] {
