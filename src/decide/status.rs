@@ -3,7 +3,7 @@
 
 use crate::model::Status;
 
-/// What is known of a run or a group.
+/// The facts that determine the status of a run or a group.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Facts {
     pub ended: bool,
@@ -16,7 +16,7 @@ pub struct Facts {
     pub to_be_retried: bool,
 }
 
-/// RUNNING outranks ERROR outranks PENDING while it is open. Of what has ended, see [`ended`].
+/// While it is open, RUNNING outranks ERROR outranks PENDING. Afterwards see [`ended`].
 pub fn of(facts: &Facts) -> Status {
     match facts {
         Facts { ended: true, failed, cancelled, .. } => ended(*failed, *cancelled),
@@ -26,12 +26,21 @@ pub fn of(facts: &Facts) -> Status {
     }
 }
 
-/// FAILED outranks CANCELLED outranks COMPLETED. What has no parts is COMPLETED.
+/// FAILED outranks CANCELLED outranks COMPLETED. A group without runs is COMPLETED.
 pub fn ended(failed: bool, cancelled: bool) -> Status {
     match (failed, cancelled) {
         (true, _) => Status::Failed,
         (false, true) => Status::Cancelled,
         (false, false) => Status::Completed,
+    }
+}
+
+/// The status of a group for people. A group counts as RUNNING from its first start to its end; people call it RUNNING only
+/// while `at_work`: a step runs, and a worker that takes it is alive.
+pub fn shown(status: Status, at_work: bool) -> Status {
+    match status {
+        Status::Running if !at_work => Status::Pending,
+        status => status,
     }
 }
 
@@ -56,6 +65,14 @@ mod tests {
         ];
         for (facts, status) in table {
             assert_eq!(of(&facts), status, "{facts:?}");
+        }
+    }
+
+    #[test]
+    fn a_group_that_nothing_works_on_is_shown_as_pending() {
+        for status in Status::ALL {
+            assert_eq!(shown(status, true), status);
+            assert_eq!(shown(status, false), if status == Status::Running { Status::Pending } else { status });
         }
     }
 

@@ -2,6 +2,7 @@
 
 use super::{reason::Reason, wording::number_of, worker::WorkerView};
 use crate::{
+    decide::status,
     model::Status,
     store::read::{GroupRow, RunDetails},
 };
@@ -16,13 +17,9 @@ fn with_parts(status: Status, parts: &[String]) -> String {
 
 const NO_WORKER: &str = "waiting for a worker";
 
-/// The status of a group as people mean it. For `decide::status` a group is RUNNING from its first start to its end; here it is
-/// PENDING while no step runs or no worker is alive. `waits`: what it waits for.
+/// The status of a group as people mean it, by the rule of `decide::status::shown`. `waits`: what it waits for.
 pub fn status_of_group(group: &GroupRow, waits: Option<&str>) -> Status {
-    match group.status {
-        Status::Running if group.running == 0 || waits == Some(NO_WORKER) => Status::Pending,
-        status => status,
-    }
+    status::shown(group.status, group.running > 0 && waits != Some(NO_WORKER))
 }
 
 /// What an open group waits for; None while it simply runs.
