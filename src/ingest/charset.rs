@@ -1,4 +1,4 @@
-//! Bytes to text: a byte order mark, then what the document says of itself, then a guess by its letters.
+//! Bytes to text: a byte order mark, then the charset that the document declares, then a guess from its bytes.
 
 use encoding_rs::{Encoding, UTF_8, UTF_16BE, UTF_16LE};
 use std::borrow::Cow;

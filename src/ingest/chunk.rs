@@ -17,9 +17,9 @@ use std::ops::Range;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct ChunkOptions {
-    /// What a chunk should have.
+    /// The target size of a chunk.
     pub size: u32,
-    /// What the next chunk repeats of one that was full. At most half of `size`.
+    /// How much of a full chunk the next one repeats. At most half of `size`.
     pub overlap: u32,
     /// The limit of every chunk. Only a table or a code block that is kept whole is larger than `size`.
     pub max: u32,
@@ -287,7 +287,7 @@ impl Packing<'_> {
         if repeats {
             self.repeat();
         }
-        // Text of an earlier chunk that is not repeated is not looked at again.
+        // Text of an earlier chunk that is not repeated is not needed again.
         self.atoms.drain(..self.start);
         self.fresh -= self.start;
         self.start = 0;

@@ -1,4 +1,4 @@
-//! What a file holds: its hash, and whether it held still meanwhile.
+//! The content of a file: its hash, and whether it changed while it was read.
 
 use crate::model::ArtifactHash;
 use sha2::{Digest, Sha256};
@@ -22,7 +22,7 @@ pub(super) struct Looked {
 const BLOCK: usize = 256 << 10;
 /// The parts at the beginning and at the end, in bytes.
 const SAMPLE: usize = 2 << 20;
-/// A file that changed three times while it was read is left alone.
+/// How often to read a file that changes while it is read.
 const TRIES: usize = 3;
 
 /// Reads the file. None: it kept changing, or `give_up` said so.

@@ -73,7 +73,7 @@ impl Error {
         Error::Refused { kind: Kind::Invalid, what: what.into(), hint: Some(hint) }
     }
 
-    /// The request makes sense, but not now.
+    /// The request is valid, but not at the moment.
     pub(super) fn conflict(what: impl Into<String>, hint: &'static str) -> Error {
         Error::Refused { kind: Kind::Conflict, what: what.into(), hint: Some(hint) }
     }

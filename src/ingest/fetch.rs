@@ -29,7 +29,7 @@ pub enum Reach {
     Public,
 }
 
-/// What an address may take of us.
+/// The limits of a fetch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FetchLimits {
     /// In bytes.

@@ -20,7 +20,7 @@ pub(super) const MARKDOWN: &str = "document.md";
 /// All else of the document: a `ParsedDocument` whose `markdown` is empty.
 pub(super) const STRUCTURE: &str = "document.json";
 
-/// What a run of the workflow is made from. Documents with equal content share one.
+/// The item of a run of the workflow. Documents with equal content share one.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Item {
     /// The file name of the first document, for people.
@@ -37,7 +37,7 @@ pub struct Item {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ItemDocument {
     pub uri: String,
-    /// Where the content can be read when `uri` is not that place: a `file://` URI, or [`KEPT`] where it is an artifact.
+    /// Where to read the content if not at `uri`: a `file://` URI, or [`KEPT`] if it is an artifact.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub file: Option<String>,
     /// The directory that links on the way to the file may not lead out of, as a `file://` URI. None: no part of the way is
@@ -97,7 +97,7 @@ pub fn name_of_uri(uri: &str) -> Option<String> {
 pub const DEFAULT_SOURCE: &str = "default";
 
 impl Item {
-    /// The item of a step: as an earlier step found its content, else as it was submitted.
+    /// The item of a step: as an earlier step found its content, otherwise as it was submitted.
     pub fn of(input: &StepInput) -> Option<Item> {
         let said = |output: &Output| serde_json::from_value::<Item>(output.value.as_ref()?.get("item")?.clone()).ok();
         // The parser runs after the step that found the content.

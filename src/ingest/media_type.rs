@@ -1,10 +1,10 @@
-//! What a document is: by its content first, because extensions lie, and by its name where the content leaves it open.
+//! The type of a document: from its content first, because extensions lie, and from its name if the content leaves it open.
 
 use super::reader::{FORMATS, Format, Sign, Words};
 use encoding_rs::Encoding;
 use std::{io::Read, path::Path};
 
-/// What a document is.
+/// The type of a document.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum MediaType {
     Known(&'static Format),
@@ -171,8 +171,8 @@ fn extension(path: &Path) -> String {
     path.extension().unwrap_or_default().to_string_lossy().to_ascii_lowercase()
 }
 
-/// Whether a file of this name may be something that we read. A name says nothing for sure, so this only spares directories full of
-/// pictures and archives from failing one by one.
+/// Whether a file with this name may have a format that we read. A name says nothing for sure, so this only spares directories
+/// full of pictures and archives from failing one by one.
 pub fn may_be_read(path: &Path) -> bool {
     let extension = extension(path);
     !UNREADABLE.split_whitespace().any(|it| it == extension)

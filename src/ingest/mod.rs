@@ -2,7 +2,7 @@
 //!
 //! The document half is pure: [`source`] lists files, [`parse`](mod@parse) turns bytes into one Markdown text (by content first, then by
 //! name), [`chunk`](mod@chunk) cuts that text. Each reader in [`reader`] runs in time linear in its input and in bounded memory, as
-//! far as its library allows; what still crashes or explodes does so in a worker process, alone.
+//! far as its library allows; a document that still crashes its reader or exhausts memory does so in a worker process of its own.
 //!
 //! May import: everything on the floors below. Never: parses a document in the process of the engine.
 

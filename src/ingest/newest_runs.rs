@@ -1,4 +1,4 @@
-//! The newest runs that vector databases know of an engine.
+//! The newest runs of an engine that are recorded in vector databases.
 
 use crate::{
     store::elsewhere::{FoundNumber, Numbered},

@@ -1,4 +1,4 @@
-//! What a parameter set means to the stages.
+//! The meaning of a parameter set for the stages.
 
 use super::{
     chunk::ChunkOptions,
@@ -43,7 +43,7 @@ pub fn read(params: &Value) -> Result<ParameterSet> {
     Ok(ParameterSet::builtin().overlay(changes)?)
 }
 
-/// Refuses what no document could be ingested with.
+/// Refuses parameters with which no document could be ingested.
 pub fn check(set: &ParameterSet) -> Result<()> {
     chunk_options(set).check()?;
     if let Some(server) = docling(set) {
@@ -74,7 +74,7 @@ pub fn is_served(set: &ParameterSet) -> Option<bool> {
     Some(answer.is_ok())
 }
 
-/// Notes that the user sends texts to the server of the embedder, if it has one: a search may then ask it, too.
+/// Records that the user sends texts to the embedder's server, if it has one, so that a search may use it, too.
 pub fn note_server(set: &ParameterSet) -> Result<()> {
     match server(set) {
         Some(server) => Ok(embed::pair(&server.url, server.key.as_deref())?),
@@ -170,7 +170,7 @@ pub fn server(set: &ParameterSet) -> Option<Server> {
     })
 }
 
-/// How many texts are embedded between two looks at the cancel token.
+/// How many texts are embedded between two checks of the cancel token.
 pub fn batch(set: &ParameterSet) -> usize {
     set.config["embed"]["batch"].as_u64().unwrap_or(64).max(1) as usize
 }

@@ -1,7 +1,7 @@
 //! The far side of the parse step: a worker process of this same program, which reads one document after the other.
 //!
-//! A request says what to read and names the directory for the results. What crashes, hangs or explodes it
-//! takes nothing else along: the next document gets another process.
+//! A request says what to read and names the directory for the results. If a document crashes, hangs or exhausts it, nothing
+//! else is affected: the next document gets another process.
 
 use super::{
     docling::Docling,
@@ -31,7 +31,7 @@ use std::{
     thread,
 };
 
-/// What a parser process serves, and its handler.
+/// The name under which a parser process serves, and of its handler.
 pub(super) const NAME: &str = "parse";
 
 /// The kind of a failure that is not the document's fault: the disk, or another resource, was short.
@@ -41,7 +41,7 @@ pub(super) const NO_ROOM: &str = "no_room";
 const STACK: usize = 64 << 20;
 const WARNINGS_MAX: usize = 100;
 
-/// What to read.
+/// The document to read.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Request {
     /// `file://` URI of the content.
@@ -58,7 +58,7 @@ pub(super) struct Request {
     pub docling: Option<Docling>,
 }
 
-/// What successors and people want to know without reading the document.
+/// Facts about the document for later steps and for people.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(super) struct Summary {
     pub media_type: String,

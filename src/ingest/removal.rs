@@ -1,8 +1,8 @@
-//! Taking deleted documents out of the vector databases that hold them.
+//! Removes deleted documents from the vector databases that hold them.
 //!
 //! A deletion is a row of the engine database (`document_removal`), committed before it is acknowledged. From then on no
-//! search finds the document, and no run that was submitted before stores it. What the vector database holds of it goes
-//! under the lock of that database: at once if the lock is free, else when a worker finds it free.
+//! search finds the document, and no run that was submitted before stores it. Its rows in the vector database are deleted under
+//! that database's lock: immediately if the lock is free, otherwise when a worker finds it free.
 
 use super::error::{Error, Result};
 use crate::{

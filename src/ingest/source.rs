@@ -1,4 +1,4 @@
-//! Which files there are: single files and whole directories, in a fixed order.
+//! Lists files: single ones and whole directories, in a fixed order.
 
 use super::{
     file_uri::{self, ANYWHERE, os_string},

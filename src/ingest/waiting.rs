@@ -7,7 +7,7 @@ use crate::{
     store::{group, pause},
 };
 
-/// Between two looks whether a server is back.
+/// The interval between two checks whether a server is back.
 const AGAIN: Millis = Millis::seconds(5);
 
 pub(super) struct Waiting;

@@ -5,16 +5,16 @@ use crate::model::{
     bounded::{TRACEBACK, bounded},
 };
 
-/// The newest so many bytes of what is printed during one attempt are kept.
+/// The number of bytes, the newest, that are kept of each stream of an attempt.
 pub(super) const CAPTURE: Bytes = Bytes::mib(1);
 
-/// Room for the line that says what was cut.
+/// Space for the line that says how much was cut.
 const CUT: usize = 48;
 
-/// What a child printed on one stream.
+/// The output of a child on one stream.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Captured {
-    /// The last bytes, at most as many as were asked for.
+    /// The last bytes, at most the requested number.
     pub newest: Vec<u8>,
     /// Everything that was printed, in bytes.
     pub total: u64,

@@ -34,11 +34,11 @@ const MOST_OPEN_FILES: u64 = 10_240;
 const STRAY_PIPES: Duration = Duration::from_millis(500);
 /// A stdout that goes straight into a file is measured this often.
 const FILE_CHECK: Duration = Duration::from_millis(100);
-/// What a command left behind gets so long between TERM and KILL.
+/// The time between TERM and KILL for processes that a command left behind.
 const LEFT_BEHIND: Duration = Duration::from_secs(1);
-/// From KILL until the shim itself is killed because it did not obey.
+/// The time from KILL until a shim that does not obey is killed itself.
 const KILLED: Duration = Duration::from_secs(10);
-/// How often a shim that has limits to watch, or a tree to end, is watched itself.
+/// How often to check a shim that watches limits or is ending a tree.
 const SHIM_CHECK: Duration = Duration::from_secs(1);
 const LAST_LINES: usize = 4096;
 
@@ -47,7 +47,7 @@ const LAST_LINES: usize = 4096;
 pub struct ChildSpec {
     /// The program and its arguments. A program without a slash is looked up in the PATH of `env`.
     pub argv: Vec<OsString>,
-    /// Where it runs. Must exist.
+    /// The working directory. Must exist.
     pub dir: PathBuf,
     /// The complete environment; nothing is added.
     pub env: Vec<(OsString, OsString)>,
@@ -55,13 +55,13 @@ pub struct ChildSpec {
     pub limits: ChildLimits,
     /// Between TERM and KILL.
     pub grace: Millis,
-    /// After the command's own end, how long output of processes that it left behind is waited for before they are ended.
+    /// How long after the command's end to wait for output of processes that it left behind, before ending them.
     pub drain: Millis,
-    /// What the command leaves behind when it succeeds keeps running, even after this process has ended.
+    /// Processes that a successful command leaves behind keep running, even after this process has ended.
     pub background: bool,
-    /// The newest so many bytes of stdout and of stderr are kept.
+    /// How many of the newest bytes of stdout and of stderr to keep.
     pub capture: Bytes,
-    /// A directory, not needed to exist, for what a follower reads while the command runs (`live`).
+    /// A directory, not needed to exist, for the output that a follower reads while the command runs (`live`).
     pub live: Option<PathBuf>,
     /// Takes stdout instead of the capture.
     pub stdout_file: Option<File>,
@@ -93,7 +93,7 @@ pub struct ChildLimits {
     pub output: Option<Bytes>,
 }
 
-/// How a command ended, and what it left.
+/// How a command ended, and its output.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ChildEnd {
     pub start_error: Option<StartError>,
@@ -193,7 +193,7 @@ pub fn attempt_stats(end: &ChildEnd) -> AttemptStats {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Phase {
     Running,
-    /// The command itself has ended; its pipes may still be held by what it left behind.
+    /// The command itself has ended; processes that it left behind may still hold its pipes.
     Draining {
         until: Instant,
     },
@@ -297,7 +297,7 @@ impl<'a> Watch<'a> {
                 self.read(stream, buffer);
             }
         }
-        // Before the event, so that a command that answers our own TERM with exit 0 counts as cancelled.
+        // Before the event, so that a command that exits with 0 on our own TERM counts as cancelled.
         if ready[3] {
             self.cancelled();
         }
@@ -318,7 +318,7 @@ impl<'a> Watch<'a> {
         Ok(())
     }
 
-    /// Until the next moment at which something is due.
+    /// The time until something is due.
     fn patience(&self) -> Duration {
         let now = Instant::now();
         let due = match self.phase {
@@ -450,7 +450,7 @@ impl<'a> Watch<'a> {
         self.phase = Phase::Gone { until: Instant::now() + STRAY_PIPES };
     }
 
-    /// Reads the remaining output of the command, and detaches what it left behind.
+    /// Reads the remaining output of the command, and detaches the processes that it left behind.
     fn release(&mut self) {
         let mut buffer = vec![0; 64 << 10];
         for stream in [0, 1] {

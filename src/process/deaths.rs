@@ -1,4 +1,4 @@
-//! Hearing of the deaths of children.
+//! Notices the deaths of children.
 
 use std::{io, os::unix::net::UnixStream};
 

@@ -11,7 +11,7 @@ use std::{
     },
 };
 
-/// An anonymous file with the variables. An error of the kind `InvalidInput` names one that no program can be given.
+/// An anonymous file with the variables. An error of the kind `InvalidInput` names a variable that can't be passed to a program.
 pub(super) fn file(env: &[(OsString, OsString)]) -> io::Result<OwnedFd> {
     let mut bytes = Vec::new();
     for (name, value) in env {

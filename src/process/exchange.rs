@@ -1,7 +1,7 @@
-//! One request to a worker process and what comes of it: an answer, or an end.
+//! One request to a worker process and its result: an answer, or the worker's end.
 //!
-//! The loop that waits for the answer also drains the worker's output, looks at its limits, and hears when it
-//! dies. After a death everything that the pipes still hold is read first, so an answer that was written is not lost.
+//! The loop that waits for the answer also drains the worker's output, checks its limits, and notices its death. After a death
+//! everything that the pipes still hold is read first, so an answer that was written is not lost.
 
 use super::{
     capture::{CAPTURE, Captured},
@@ -20,13 +20,13 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// A worker that closed its pipe is about to end; it gets so long to do it by itself.
+/// A worker that closed its pipe is about to end; this is how long it may take to end by itself.
 const LAST_BREATH: Duration = Duration::from_secs(2);
 /// A killed process that does not go away in this time is stuck in the system, and left to it.
 const STUCK: Duration = Duration::from_secs(30);
-/// What a worker that has ended left behind gets so long between TERM and KILL.
+/// The time between TERM and KILL for processes that an ended worker left behind.
 const LEFT_BEHIND: Duration = Duration::from_secs(1);
-/// The first look at memory comes soon, later ones are rarer.
+/// The first check of memory comes soon, later ones are rarer.
 const FIRST_LOOK: Duration = Duration::from_millis(20);
 const LAST_LOOK: Duration = Duration::from_millis(100);
 
@@ -40,11 +40,11 @@ pub struct RequestOptions<'a> {
     /// Between TERM and KILL.
     pub grace: Millis,
     pub drain: Millis,
-    /// For what a follower reads meanwhile (`live`).
+    /// The directory for the output that a follower reads in the meantime (`live`).
     pub live: Option<&'a Path>,
 }
 
-/// What the worker and its descendants may use during one request; sampled. `None` sets no limit.
+/// Limits of the worker and its descendants during one request; sampled. `None` sets no limit.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct WorkLimits {
     pub memory: Option<Bytes>,
@@ -74,9 +74,9 @@ impl<'a> RequestOptions<'a> {
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Reply {
     pub answer: Option<Answer>,
-    /// The answer was found in what the pipes still held when the worker had ended.
+    /// The answer was still in the pipes when the worker had ended.
     pub recovered: bool,
-    /// The request was never sent: its JSON has so many bytes.
+    /// The request was too long and never sent; the size of its JSON in bytes.
     pub too_long: Option<usize>,
     /// Why we ended the worker; None when it lives or ended by itself.
     pub intent: Option<KillIntent>,
@@ -95,7 +95,7 @@ pub struct Reply {
     pub remarks: Vec<String>,
 }
 
-/// What ends the wait.
+/// The event that ends the wait.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Awaited<'a> {
     /// With this nonce.
@@ -139,7 +139,7 @@ struct Exchange<'a, 'w> {
     cpu_before: Option<Millis>,
     /// Of the worker itself, for the certificate.
     own_cpu_before: Option<Millis>,
-    /// What earlier work left, in bytes; where that matters.
+    /// Memory left in use by earlier work, in bytes, if a limit depends on it.
     rss_left: u64,
     live: Option<Live>,
     /// We have sent it signals, so its exit no longer says anything.
@@ -304,7 +304,7 @@ impl Exchange<'_, '_> {
         self.wake = None; // it stays readable from now on
         match self.phase {
             Phase::Waiting if self.reply.answer.is_none() => self.stop(intent),
-            // Cancel outranks whatever else we had in mind.
+            // A cancel outranks every other intent.
             Phase::Stopping { .. } | Phase::Killing { .. } if intent == KillIntent::Cancel => {
                 self.reply.intent = self.reply.intent.map(|_| intent);
             }
@@ -370,7 +370,7 @@ impl Exchange<'_, '_> {
         }
     }
 
-    /// Looks at what the worker and its descendants use, and kills it at a limit.
+    /// Checks the resources that the worker and its descendants use, and kills them at a limit.
     fn look(&mut self) {
         if self.wake.is_none() {
             self.wake = self.options.cancel.wake().ok();
@@ -409,7 +409,7 @@ impl Exchange<'_, '_> {
 
     fn cpu_since(&self) -> Option<Millis> {
         let pid = self.worker.pid;
-        // With what it waited for where that is limited.
+        // Includes children that it waited for, if CPU time is limited.
         let (before, now) = match self.cpu_before {
             Some(before) => (before, process_stat::cpu_time(pid)?),
             None => (self.own_cpu_before?, process_stat::own_cpu_time(pid)?),
@@ -424,7 +424,7 @@ impl Exchange<'_, '_> {
 
     /// TERM to the worker and all below it, and KILL after the grace.
     fn end_leftovers(&mut self) {
-        // How it ended by itself; what our own signals do from now on says nothing.
+        // Record how it ended by itself; from now on its exit may be due to our own signals.
         self.note_exit();
         self.worker.handle.terminate();
         let grace = self.options.grace.duration();
@@ -445,7 +445,7 @@ impl Exchange<'_, '_> {
     }
 
     fn finish(mut self) -> Reply {
-        // What it printed before it answered is there already.
+        // Its output before the answer is already in the pipe.
         self.worker.read_printed();
         self.note_exit();
         if self.reply.peak_rss.is_some() {

@@ -29,7 +29,7 @@ use std::{
 
 pub(super) const WORD: &str = "__guard";
 
-/// What the holder writes to end the command.
+/// The byte that the holder writes to end the command.
 const TERMINATE: u8 = b't';
 /// What the holder writes after a Ctrl-C, which ends what the command left running.
 const INTERRUPT: u8 = b'i';

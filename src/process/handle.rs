@@ -33,7 +33,7 @@ const LAST_BREATH: Duration = Duration::from_millis(200);
 /// How long one whose owner is gone may take to kill its tree.
 const DYING: Duration = Duration::from_secs(30);
 
-/// What a shim starts.
+/// The command that a shim starts.
 pub struct Launch<'a> {
     pub argv: &'a [OsString],
     pub dir: &'a Path,
@@ -159,7 +159,7 @@ impl ShimHandle {
         }
     }
 
-    /// Detaches what the command left behind. The shim keeps reading from `outputs`.
+    /// Detaches the processes that the command left behind. The shim keeps reading from `outputs`.
     pub fn release(&mut self, outputs: &[BorrowedFd<'_>]) {
         // One that has just ended has nothing left to release.
         let _ = fd_passing::send_with(&self.control, RELEASE, outputs);
@@ -179,7 +179,7 @@ impl ShimHandle {
         let _ = fd_passing::write_quietly(&self.control, &[KILL]);
     }
 
-    /// Has the shim hold a lock until `let_go`, or else until the last process of its tree is dead.
+    /// Has the shim hold a lock until `let_go`, or until the last process of its tree is dead.
     pub fn hold(&self, lock: BorrowedFd<'_>) -> io::Result<()> {
         fd_passing::send_with(&self.control, HOLD, &[lock])
     }
@@ -192,8 +192,8 @@ impl ShimHandle {
 impl Drop for ShimHandle {
     fn drop(&mut self) {
         let Some(leader) = self.leader.take() else { return };
-        // The socket is closed after this; a shim that has not ended yet will then kill its tree. Somebody must wait for
-        // it, or it would stay as a zombie.
+        // The socket is closed after this; a shim that has not ended yet will then kill its tree. Something must wait for it,
+        // or it would stay as a zombie.
         let _ = self.control.shutdown(std::net::Shutdown::Both);
         if self.gone {
             leader.bury(DYING);
@@ -203,7 +203,7 @@ impl Drop for ShimHandle {
     }
 }
 
-/// What an error at the start means: the command's own fault, or a lack of room.
+/// The meaning of an error at the start: the command's own fault, or a shortage.
 pub(super) fn start_error(command: &OsString, error: &io::Error) -> StartError {
     let name = command.to_string_lossy();
     if Shortage::of_start(error).is_some() || error.raw_os_error() == Some(libc::ETXTBSY) {

@@ -16,7 +16,7 @@ use std::{
 
 const FIRST: Duration = Duration::from_millis(300);
 const PAUSE: Duration = Duration::from_millis(200);
-/// Of one stream in one go; a follower of something that prints faster misses some of it until the attempt ends.
+/// The maximum written of one stream at a time; a follower of faster output misses some of it until the attempt ends.
 const MOST_AT_ONCE: usize = 64 << 10;
 const LONGEST: u64 = 1 << 20;
 const HEADER: usize = 8;
@@ -96,8 +96,8 @@ fn path(dir: &Path, number: usize) -> PathBuf {
     dir.join(format!("live.{number}"))
 }
 
-/// What an attempt that works in `dir` has printed of a stream (1 stdout, 2 stderr) from a position on: the position at which
-/// the bytes begin, which is a later one when some are gone. None: nothing more for now.
+/// Reads the output of the attempt in `dir` on a stream (1 stdout, 2 stderr) from a position on. Returns the position at which
+/// the bytes begin, which is later if some are gone. None: nothing more for now.
 pub fn read_from(dir: &Path, stream: usize, position: u64) -> Option<(u64, Vec<u8>)> {
     let mut text = Vec::new();
     let file = own_file(OpenOptions::new().read(true)).open(path(dir, stream)).ok()?;

@@ -2,8 +2,9 @@
 //!
 //! Every child runs under a shim, this program executed again, which keeps the child's whole tree together and ends it
 //! when the engine is gone. `shim` is the code on the far side; `handle` is our end of the socket to it; `child` runs
-//! one command to its end. `protocol` is what we say to a worker process, `exchange` says it, `worker` is one such process,
-//! `live` shows what a running one has printed; `pool` keeps as many as are needed, and `serve` is the far side of the protocol for work of our own.
+//! one command to its end. `protocol` has the messages to and from a worker process, `exchange` sends and receives them,
+//! `worker` is one such process, `live` shows the output of a running one; `pool` keeps as many as are needed, and `serve` is
+//! the far side of the protocol for work of our own.
 //!
 //! May import: `model`, `decide`, `os`, `settings`. Never: knows scheduling or opens the database.
 

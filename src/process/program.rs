@@ -34,7 +34,7 @@ pub fn is_this_program() -> bool {
     CHOSEN.lock().unpoisoned().is_none() && is_asked_here()
 }
 
-/// The program to execute: the chosen one, else this program when its `main` asks whether it is a shim, else a
+/// The program to execute: the chosen one, otherwise this program if its `main` checks whether it is a shim, otherwise a
 /// `windlass` next to this program.
 pub fn program() -> Result<PathBuf, String> {
     if let Some(chosen) = CHOSEN.lock().unpoisoned().clone() {
@@ -42,7 +42,7 @@ pub fn program() -> Result<PathBuf, String> {
     }
     let this = std::env::current_exe().map_err(|error| format!("can't find the running program: {error}"))?;
     if is_asked_here() {
-        // On Linux the link leads to the running program also after an upgrade has replaced its file.
+        // On Linux the link leads to the running program even after an upgrade has replaced its file.
         let link = Path::new("/proc/self/exe");
         return Ok(if cfg!(target_os = "linux") { link.to_path_buf() } else { this });
     }

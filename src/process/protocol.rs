@@ -1,4 +1,4 @@
-//! What the engine and a worker process say to each other, over a pair of pipes that no other process has.
+//! The messages between the engine and a worker process, over a pair of pipes that no other process has.
 //!
 //! Each message is a frame: a length of 4 bytes, big-endian, then so many bytes of JSON in UTF-8. One request is in flight
 //! at a time. `docs/workers.md` describes it for those who write a worker in another language.
@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::collections::BTreeMap;
 
-/// What a worker must name in its hello.
+/// The protocol version that a worker must send in its hello.
 pub const VERSION: u32 = 1;
 /// The longest JSON of a frame, in bytes; larger values travel as artifacts.
 pub const LONGEST: usize = 16 << 20;
@@ -27,7 +27,7 @@ pub enum Request<'a> {
     Load { definition: &'a str, handlers: &'a [String] },
     /// One attempt of one step.
     Run(&'a Work),
-    /// The unit is over: tear down what was kept for it.
+    /// The unit is over: tear down its state.
     Finalize { unit: &'a str },
     /// Answer, then end.
     Shutdown,
@@ -89,7 +89,7 @@ pub struct WorkInput {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum Message {
-    /// The first message. `nonce` repeats the word from the environment: what says hello was started for us.
+    /// The first message. `nonce` repeats the word from the environment: so the process that says hello was started by us.
     Hello { nonce: String, protocol: u32, pid: u32 },
     /// The answer to the request with this id.
     Answer(Box<Answer>),
@@ -102,7 +102,7 @@ pub enum Message {
     Other,
 }
 
-/// Neither a value nor a failure is a success that produced nothing.
+/// The answer to a request. With neither a value nor a failure, it is a success without a result.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Answer {
     pub id: u64,
@@ -154,7 +154,7 @@ pub fn encode(id: u64, request: &Request) -> Result<Vec<u8>, usize> {
     frame_of(&Envelope { id, request })
 }
 
-/// The frame of a message from the far side; else as `encode`.
+/// The frame of a message from the far side; otherwise like `encode`.
 pub fn encode_message(message: &Message) -> Result<Vec<u8>, usize> {
     frame_of(message)
 }
@@ -180,7 +180,7 @@ fn frame_of(content: &impl Serialize) -> Result<Vec<u8>, usize> {
 #[derive(Debug, Default)]
 pub struct Frames {
     bytes: Vec<u8>,
-    /// So many bytes were handed out already.
+    /// The number of bytes already returned.
     taken: usize,
 }
 

@@ -1,5 +1,5 @@
-//! The far side of the protocol in Rust: a worker process of this same program, for work of our own that may crash, hang or
-//! explode.
+//! The far side of the protocol in Rust: a worker process of this same program, for work of our own that may crash, hang or use
+//! too much memory.
 //!
 //! The engine's end is the same as for a worker in any language: a pool whose command is `command_of(NAME)`. The program's
 //! `main` asks `asked_for` at its very start, and calls `serve`.
@@ -43,8 +43,8 @@ pub fn asked_for() -> Option<String> {
     words.next()?.into_string().ok()
 }
 
-/// Serves requests with `run` until the engine has no more, or is gone. Each unit is one step: what `run` took is dropped
-/// and given back to the system when the unit is finalized. A panic of `run` is a permanent failure of that step.
+/// Serves requests with `run` until the engine has no more, or is gone. Each unit is one step: memory that `run` used is
+/// returned to the system when the unit is finalized. A panic of `run` is a permanent failure of that step.
 ///
 /// Errors only when the engine is gone.
 pub fn serve(mut run: impl FnMut(&Work) -> Result<Option<Value>, Failed>) -> io::Result<()> {
@@ -67,7 +67,7 @@ pub fn serve(mut run: impl FnMut(&Work) -> Result<Option<Value>, Failed>) -> io:
             Incoming::Ping | Incoming::Load { .. } | Incoming::Shutdown => Ok(None),
             Incoming::Unknown => Err(Failed { kind: "unknown_request".to_string(), ..Failed::default() }),
         };
-        // What was printed belongs to this step, so it goes out before the answer does.
+        // The output belongs to this step, so flush it before the answer.
         let _ = io::stdout().flush();
         channel.answer(id, done)?;
         if last {

@@ -31,10 +31,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// The first look at the tree comes soon, so that a short command has a peak too; later ones are rarer.
+/// The first check of the tree comes soon, so that a short command has a peak too; later ones are rarer.
 const FIRST_LOOK: Duration = Duration::from_millis(5);
 const LAST_LOOK: Duration = Duration::from_millis(100);
-/// Between two looks while nothing is expected.
+/// The interval between two checks while nothing is expected.
 const LONG: Duration = Duration::from_secs(3600);
 const NEVER: Duration = Duration::from_secs(100 * 365 * 86_400);
 
@@ -69,7 +69,7 @@ struct Shim {
     deaths: UnixStream,
     /// Locks under which the tree works for now.
     held: Vec<OwnedFd>,
-    /// Where what the command left behind prints to, once that was released.
+    /// The outputs of released processes that the command left behind.
     released: Option<Vec<File>>,
 }
 
@@ -231,7 +231,7 @@ impl Shim {
         }
     }
 
-    /// Hears what the engine wants, or that it is gone.
+    /// Receives the engine's orders, or notices that it is gone.
     fn listen(&mut self) {
         let Some(control) = &mut self.control else { return };
         let mut words = [0; 16];
@@ -258,7 +258,7 @@ impl Shim {
         }
     }
 
-    /// Looks at memory, CPU time and descriptors of the tree, and kills it at a limit.
+    /// Checks memory, CPU time and descriptors of the tree, and kills it at a limit.
     fn look(&mut self) {
         let limit = self.tree.look(&self.config);
         if let Some(limit) = limit {

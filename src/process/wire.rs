@@ -1,4 +1,4 @@
-//! What the shim and the engine say to each other over their socket. Both ends are the same program.
+//! The messages between the shim and the engine over their socket. Both ends are the same program.
 
 use crate::{
     model::{Bytes, ExitStatus, Millis, ResourceLimit},
@@ -16,8 +16,8 @@ pub const KILL: u8 = b'K';
 /// the tree works for now.
 pub const HOLD: u8 = b'H';
 pub const LET_GO: u8 = b'L';
-/// Comes with the read ends of the command's output: what it left behind keeps running without the engine, and what that prints
-/// is read and forgotten. The shim says `ShimEvent::Ended` and closes the socket.
+/// Comes with the read ends of the command's output: the processes that it left behind keep running without the engine, and
+/// their output is read and discarded. The shim says `ShimEvent::Ended` and closes the socket.
 pub const RELEASE: u8 = b'R';
 
 /// The arguments of a shim, before `--` and the command.
@@ -30,8 +30,8 @@ pub struct ShimConfig {
     pub given: usize,
     /// So many more stay open in the shim, so that a lock lasts until the last process of the tree is dead.
     pub kept: usize,
-    /// The shim does not look at memory, CPU time and descriptors by itself: for a tree that mostly waits for work, and is
-    /// looked at by the engine while it has some. Limits that need a look don't hold then.
+    /// The shim does not look at memory, CPU time and descriptors by itself: for a tree that mostly waits for work, and which
+    /// the engine checks while it has some. Sampled limits are not enforced then.
     pub unwatched: bool,
 }
 
@@ -72,14 +72,14 @@ pub enum ShimEvent {
     Started {
         pid: u32,
     },
-    /// `errno` is 0 where the system gave none.
+    /// `errno` is 0 if the system gave none.
     NotStarted {
         errno: i32,
     },
     /// The tree has reached a limit and is being killed.
     Limit(ResourceLimit),
     Exited(ExitStatus),
-    /// No process of the tree is left, or what is left was released.
+    /// No process of the tree is left, or the remaining ones were released.
     Ended {
         peak_rss: Option<Bytes>,
         cpu: Millis,

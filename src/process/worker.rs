@@ -1,7 +1,7 @@
-//! One long-lived worker process: its pipes, what it said, and what became of it.
+//! One long-lived worker process: its pipes, its messages and its end.
 //!
 //! A value without its own thread: its owner sends it a request (`ask`), or watches it while it is idle
-//! (`attend`). What is sent and heard between the two is in `exchange`.
+//! (`attend`). The exchange of messages is in `exchange`.
 
 pub use super::worker_process::{Broken, ExitInfo, StartFailure, Timeouts, Worker, WorkerSpec};
 

@@ -1,4 +1,4 @@
-//! A worker process as a value: its pipes, what it printed and answered, and what became of it.
+//! A worker process as a value: its pipes, its output, its answers and its end.
 
 use super::{
     capture::{CAPTURE, Captured},
@@ -22,7 +22,7 @@ use std::{
 
 /// No worker may open more files than this, whatever the engine may.
 const MOST_OPEN_FILES: u64 = 10_240;
-/// Of one stream in one go, so that endless printing can't keep us from everything else.
+/// The maximum number of reads of one stream at a time, so that endless output can't keep us from everything else.
 const MOST_READS: usize = 32;
 
 /// How to start a worker process.
@@ -43,7 +43,7 @@ pub struct WorkerSpec {
     pub timeouts: Timeouts,
 }
 
-/// How long to wait for what.
+/// The time limits for a worker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Timeouts {
     pub hello: Millis,
@@ -79,7 +79,7 @@ pub enum StartFailure {
     NotStartable(String),
     /// The system lacked a resource to start it: no step is at fault.
     NoRoom(String),
-    /// It was started and is of no use; what it printed says more.
+    /// It was started and is unusable; its output says more.
     Failed(Box<Broken>),
     /// A stop was requested meanwhile.
     Stopped(KillIntent),
@@ -90,7 +90,7 @@ pub enum StartFailure {
 pub struct Broken {
     /// For people.
     pub why: String,
-    /// It ended or said so itself. Else we did not wait any longer.
+    /// It ended or reported the failure itself. Otherwise we stopped waiting.
     pub by_itself: bool,
     pub stdout: Captured,
     pub stderr: Captured,
@@ -202,7 +202,7 @@ impl Worker {
         self.started.elapsed().into()
     }
 
-    /// What it said last, but the memory as the system sees it where it does.
+    /// Its last report, with the memory as measured by the system if available.
     pub fn health(&self) -> Health {
         let rss_bytes = process_stat::rss_bytes(self.pid).or(self.health.rss_bytes);
         let open_fds = self.health.open_fds.or_else(|| process_stat::open_fds(self.pid));
@@ -219,7 +219,7 @@ impl Worker {
         self.exit_info.as_ref()
     }
 
-    /// Has the shim hold a lock until `let_go`, or else until the last process of the worker's tree is dead.
+    /// Has the shim hold a lock until `let_go`, or until the last process of the worker's tree is dead.
     pub fn hold(&self, lock: BorrowedFd<'_>) -> io::Result<()> {
         self.handle.hold(lock)
     }

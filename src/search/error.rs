@@ -1,4 +1,4 @@
-//! What can go wrong while searching.
+//! The errors of a search.
 
 use crate::{embed, model::Kind, vector};
 

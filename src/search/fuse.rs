@@ -11,7 +11,7 @@ pub(super) fn depth(k: usize) -> usize {
     k.saturating_mul(4).max(DEPTH_MIN)
 }
 
-/// What the vectors of an embedder count, between 0 (words only) and 1 (vectors only).
+/// The weight of an embedder's vectors, between 0 (words only) and 1 (vectors only).
 ///
 /// Chosen by five-fold cross-validation on the Cranfield collection, which `benches/cranfield.rs` repeats. Words alone reach
 /// an nDCG@10 of .529 there; "held out" is what queries reach under the weight that was best for the other folds:
@@ -30,7 +30,7 @@ pub(super) fn weight(embedder: &str) -> f64 {
 }
 
 /// A weighted sum of scores, each list's divided by its best, so that first in both is 1 (a convex combination: Bruch, Gai
-/// and Ingber, "An Analysis of Fusion Functions for Hybrid Retrieval", 2023). What a list does not hold counts 0 there.
+/// and Ingber, "An Analysis of Fusion Functions for Hybrid Retrieval", 2023). A hit that a list lacks has score 0 there.
 ///
 /// On Cranfield it beats reciprocal rank fusion, for which a clear first is no better than a narrow one.
 pub(super) fn fused(by_words: &[Scored], by_meaning: &[Scored], weight: f64, k: usize) -> Vec<Scored> {

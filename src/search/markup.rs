@@ -1,8 +1,6 @@
-//! A Markdown text without its signs, for people to read.
-//!
-//! Words stay, in their order; what only steers how they look goes: marks of headings, quotes, emphasis and code, pipes and
-//! rules of tables, fences, targets of links. Nothing here is recursive, and every step takes linear time: a chunk may hold
-//! any text.
+//! Markdown as plain text, for people to read. Words stay, in their order; pure markup is removed: marks of headings, quotes,
+//! emphasis and code, pipes and rules of tables, fences, targets of links. Nothing here is recursive, and every step takes
+//! linear time: a chunk may hold any text.
 
 mod inline;
 mod signs;

@@ -53,13 +53,13 @@ impl std::str::FromStr for Mode {
 pub struct Query {
     /// As the user wrote it: searched literally, without operators.
     pub text: String,
-    /// How many hits are wanted at most.
+    /// The maximum number of hits.
     pub k: usize,
     pub mode: Mode,
     pub filter: Option<Filter>,
-    /// For mode `hybrid`: what vectors count against words, from 0 to 1. None is what suits the embedder.
+    /// For mode `hybrid`: the weight of vectors against words, from 0 to 1. None: the embedder's default.
     pub weight: Option<f64>,
-    /// The least cosine, from 0 to 1, of a hit that has no word of the query; 0 is no bound. None is what suits the embedder.
+    /// The least cosine, from 0 to 1, of a hit that has no word of the query; 0 is no bound. None: the embedder's default.
     pub min_score: Option<f64>,
     /// Whether a hit shows its whole chunk, not only the part that matches best.
     pub whole: bool,
@@ -106,10 +106,10 @@ pub struct Hit {
     pub passage: Passage,
 }
 
-/// More than this can't be asked for at once.
+/// The maximum number of hits of one query.
 pub const HITS_MAX: usize = 1000;
 
-/// What a hit without a word of the query must reach, where that is bounded.
+/// The minimum score of a hit without a word of the query, if there is one.
 pub fn floor(embedder: &dyn Embedder, query: &Query) -> Option<f64> {
     match query.mode {
         Mode::Text => None,

@@ -1,5 +1,5 @@
-//! A file that changed after it was submitted is read again: as soon as it holds still, or as it is after a short wait. What is
-//! read is kept as an artifact of the step, so that later steps read the same.
+//! A file that changed after it was submitted is read again: as soon as it holds still, or as it is after a short wait. The
+//! content is kept as an artifact of the step, so that later steps read the same.
 
 use super::{go_on, of_artifact, of_io};
 use crate::{

@@ -1,4 +1,4 @@
-//! When the result of an earlier step is taken again.
+//! When the result of an earlier step is reused.
 
 use crate::{
     definition::{ParameterSet, digest},
@@ -14,8 +14,8 @@ const CHUNK_VERSION: u32 = 2;
 /// Raised whenever the same chunk is embedded otherwise than before, by the same embedder.
 const EMBED_VERSION: u32 = 1;
 
-/// What the result of a stage depends on: the version of its code, the content and how it is named, and the parameters up
-/// to it. None: such results are not kept.
+/// Everything that the result of a stage depends on: the version of its code, the content and how it is named, and the
+/// parameters up to it. None: such results are not kept.
 pub(in crate::ingest) fn cache_key(stage: &str, item: &Item, set: &ParameterSet) -> Option<[u8; 32]> {
     let version = match stage {
         "parse" => json!(PARSE_VERSION),

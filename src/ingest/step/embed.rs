@@ -27,7 +27,7 @@ use std::{
 /// Little-endian f32: a row of the embedder's dimension for each chunk, in order.
 pub(super) const EMBEDDINGS: &str = "embeddings.bin";
 
-/// How long it takes at most to see that the step is to end, while a server is asked.
+/// How often to check whether the step must end, while waiting for a server.
 const LOOK: Duration = Duration::from_millis(50);
 
 /// So many failures of a server in a row, whatever documents they met, and everything that needs it waits.

@@ -1,4 +1,4 @@
-//! What a step of ours begins with: its item, its parameters, and the files of earlier steps.
+//! The input of our steps: the item, the parameters, and the files of earlier steps.
 
 use super::outcome::{of_artifact, of_engine, of_io, with_hint};
 use crate::{

@@ -27,7 +27,7 @@ pub(super) fn stopped(intent: KillIntent) -> Outcome {
     of_command(&CommandFacts { intent: Some(intent), ..CommandFacts::default() })
 }
 
-/// Work that ends for want of room was done for nothing.
+/// If work ends because of a shortage, it is lost.
 pub(super) fn no_room(reason: String) -> Outcome {
     Outcome::NoRoom { reason, in_vain: true }
 }

@@ -34,7 +34,7 @@ const OUT_OF_MEMORY: &str = "memory allocation of";
 /// As many as ask at once: the pools of the engine say how many that are.
 const SIZE: usize = 1024;
 
-/// What a document may take beyond the time of the server that reads it.
+/// The time that a document may take beyond that of the server that reads it.
 const WAITED: Millis = Millis::seconds(5);
 
 pub struct ParseKind;
@@ -150,7 +150,7 @@ fn pool_spec(home: &Path, memory: Bytes) -> Result<PoolSpec, Outcome> {
     })
 }
 
-/// What a parser may map to read a document that may take so much.
+/// The address space of a parser for a document with this memory limit.
 fn address_space(memory: Bytes) -> Bytes {
     Bytes(memory.0.saturating_add(OWN_ADDRESS_SPACE))
 }

@@ -38,7 +38,7 @@ impl StepKind for StoreKind {
     }
 
     /// Which documents of the item are superseded. The step holds the lock of the vector database, and a deletion takes
-    /// documents out of it under that lock, after the deletion is committed: so what is found now holds for the write.
+    /// documents out of it under that lock, after the deletion is committed: so the result stays true until the write.
     fn look_up(&self, input: &StepInput, store: &Store) -> store::Result<Value> {
         let Some(item) = Item::of(input) else { return Ok(Value::Null) };
         let database = input.params["store"]["path"].as_str().unwrap_or_default();
@@ -55,7 +55,7 @@ impl StepKind for StoreKind {
     }
 }
 
-/// What the engine database says when the step begins.
+/// Facts from the engine database when the step begins.
 #[derive(Default, Serialize, Deserialize)]
 struct Facts {
     /// Whose runs are numbered.

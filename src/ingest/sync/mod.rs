@@ -5,7 +5,7 @@
 //! interrupted anywhere: the next sync continues from what is on disk.
 //!
 //! The vector database says which content is stored. The table `document` remembers size and time of each file, so that an
-//! unchanged one costs a stat, and what could not be read, so that it is not tried again.
+//! unchanged one costs a stat, and the documents that could not be read, so that they are not tried again.
 
 mod options;
 pub(super) mod plan;

@@ -32,7 +32,7 @@ use std::{
     path::PathBuf,
 };
 
-/// What a sync will do, as data. Nothing has been written yet.
+/// The plan of a sync, as data. Nothing has been written yet.
 #[derive(Debug, Clone, Serialize)]
 pub struct SyncPlan {
     pub database: PathBuf,
@@ -72,7 +72,7 @@ pub struct SyncPlan {
     /// Rows of unchanged documents whose size and time are now known better.
     #[serde(skip)]
     pub(super) refreshed: Vec<DocumentRow>,
-    /// What the plan was made from, so that the same plan is not submitted twice.
+    /// The state that the plan was made from, so that the same plan is not submitted twice.
     #[serde(skip)]
     pub(super) basis: [u8; 32],
 }
@@ -190,7 +190,8 @@ fn stored(options: &SyncOptions, embedder: &dyn Embedder) -> Result<HashMap<Stri
     }
 }
 
-/// What a plan was made from. A document that was removed since is not one that was never there: its plan is a new one.
+/// The state that a plan was made from. A document that was removed in the meantime differs from one that was never there: its
+/// plan is a new one.
 fn basis(known: &BTreeMap<String, Known>, removed: Option<RunId>) -> [u8; 32] {
     let mut hasher = Sha256::new();
     hasher.update(removed.map(|it| format!("removed by {it}\n")).unwrap_or_default());
@@ -295,8 +296,8 @@ impl Planning<'_> {
         self.plan.unread.push(Unread { uri: file.uri.clone(), reason });
     }
 
-    /// A document counts as removed when its directory was looked at, has other documents, and its file does not exist any
-    /// more. A file that a glob or an ignore file merely leaves out stays.
+    /// A document counts as removed if its directory was listed, has other documents, and its file no longer exists. A file
+    /// that a glob or an ignore file merely leaves out stays.
     fn find_removed(&mut self, files: &[SourceFile]) -> Result<()> {
         for root in self.options.paths.iter().filter(|it| it.is_dir()) {
             let absolute =

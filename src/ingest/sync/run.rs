@@ -33,7 +33,7 @@ pub trait Driver {
     fn hear(&mut self, event: Event<'_>) -> Result<(), Self::Error>;
 }
 
-/// How far a sync is.
+/// The progress of a sync.
 #[derive(Debug)]
 pub enum Event<'a> {
     /// A group that an earlier sync left is worked on first.
@@ -49,7 +49,7 @@ pub enum Event<'a> {
     RemovalWaits,
 }
 
-/// What a sync came to.
+/// The result of a sync.
 #[derive(Debug)]
 pub enum Synced {
     /// Others work on the group, as the driver does not.

@@ -8,7 +8,7 @@ use crate::{
 use serde::Serialize;
 use serde_json::{Value, json};
 
-/// What a file is now.
+/// The current state of a file.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Now {
     pub sha256: ArtifactHash,
@@ -67,7 +67,7 @@ pub(super) fn judge(known: Option<&Known>, stored: Option<&ArtifactHash>, now: &
     }
 }
 
-/// What the stored form of a document depends on besides its content: the parameters, and what its sidecar says.
+/// Everything besides its content that the stored form of a document depends on: the parameters and its sidecar.
 ///
 /// Not the place of the vector database: each database has its own memory, and a home may move.
 pub(in crate::ingest) fn params_hash(set: &ParameterSet, metadata: Option<&Value>) -> [u8; 32] {

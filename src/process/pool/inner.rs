@@ -16,7 +16,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// A token is looked at this often while a worker is waited for.
+/// How often to check the cancel token while waiting for a worker.
 const LOOK: Duration = Duration::from_millis(100);
 
 /// The processes of a pool, and who waits for one.
@@ -24,9 +24,9 @@ pub(super) struct Inner {
     pub spec: PoolSpec,
     pub listener: Listener,
     pub state: Mutex<State>,
-    /// Somebody waits for a worker.
+    /// Wakes a step that waits for a worker.
     pub freed: Condvar,
-    /// The supervisor waits for something to do.
+    /// Wakes the supervisor when there is something to do.
     pub chores: Condvar,
     /// Wakes the supervisor from watching.
     pub notify: (PipeReader, PipeWriter),
@@ -67,7 +67,7 @@ impl Inner {
         cancel: &CancelToken,
     ) -> Result<Worker, Unavailable> {
         let mut state = self.lock();
-        // What has taken long already is not waited for again.
+        // A start that has already taken long is not waited for again.
         let until = state.starting_since.unwrap_or_else(Instant::now) + self.spec.timing.start_wait.duration();
         loop {
             if let Some(intent) = cancel.intent() {

@@ -1,6 +1,6 @@
 //! A pool of worker processes: runs steps on them, replaces those that died or have lived long enough.
 //!
-//! A worker is a value with one owner: a step while it runs, else the pool. The pool has one thread, the supervisor, which
+//! A worker is a value with one owner: a step while it runs, otherwise the pool. The pool has one thread, the supervisor, which
 //! watches the idle ones, prepares replacements and ends those that are no longer needed; it sleeps while nothing happens.
 
 mod inner;
@@ -77,7 +77,7 @@ impl Pool {
         state.roster.values().map(shown).collect()
     }
 
-    /// What keeps it from working as it should: workers that can't be started, limits that were suspended.
+    /// The pool's problems: workers that can't be started, limits that were suspended.
     pub fn trouble(&self) -> Vec<String> {
         let state = self.inner.lock();
         let broken = state.starts.is_in_trouble().then(|| state.starts.last.why.clone());

@@ -35,7 +35,7 @@ pub struct Job<'a> {
     pub limits: WorkLimits,
     /// On a process that has served no step before: whatever happens to it is caused by this step.
     pub alone: bool,
-    /// A directory, not needed to exist, for what a follower reads while the step runs (`process::live`).
+    /// A directory, not needed to exist, for the output that a follower reads while the step runs (`process::live`).
     pub live: Option<&'a Path>,
     /// Held until the step is done, or until the last process of the worker's tree is dead.
     pub lock: Option<&'a File>,
@@ -50,11 +50,11 @@ pub enum UnitOf {
     Run { run: RunId, last: bool },
 }
 
-/// What became of a job.
+/// The result of a job.
 #[derive(Debug)]
 pub enum Done {
     Ran(Box<Ran>),
-    /// It was not sent to anybody: try again after some time. Without a reason nothing is wrong, there is only no room.
+    /// It was not sent to anybody: try again after some time. Without a reason nothing is wrong: there is only no free worker.
     NotNow {
         reason: Option<String>,
         after: Millis,
@@ -162,8 +162,8 @@ fn unsent(outcome: Outcome, Broken { stdout, stderr, .. }: Broken) -> Done {
     Done::Ran(Box::new(Ran { outcome, value: None, certificate, served: 0, clean: false, stdout, stderr, took }))
 }
 
-/// Asks for the end of a unit and waits for it. The words of an error are for the certificate of the step before it; they
-/// are never held against the next one. A worker that failed is of no more use.
+/// Asks for the end of a unit and waits for it. The text of an error goes into the certificate of the step before it, and never
+/// counts against the next one. A worker that failed is discarded.
 fn finalize(worker: &mut Worker, unit: &str, ran: Option<&mut Ran>) -> Result<(), String> {
     let timeouts = worker.timeouts;
     // Teardown always runs, also when the step itself was cancelled meanwhile.
@@ -223,7 +223,7 @@ fn judge(worker: &Worker, mut reply: Reply) -> Ran {
     Ran { clean, ..ran(worker, outcome, value, reply) }
 }
 
-/// The traceback of a failure goes into the log, where it is looked for.
+/// The traceback of a failure goes into the log, where users expect it.
 fn result_frame(failed: Option<Failed>, log: &mut Captured) -> ResultFrame {
     let Some(failed) = failed else { return ResultFrame::default() };
     log.note(failed.traceback.as_deref().unwrap_or_default());
@@ -300,7 +300,7 @@ impl Inner {
         }
     }
 
-    /// A worker that is dead or of no more use; the next step gets another.
+    /// Discards a worker that is dead or unusable; the next step gets another.
     pub(super) fn lost(&self, mut worker: Worker) {
         worker.end(&CancelToken::new());
         let mut state = self.lock();

@@ -7,19 +7,19 @@ use crate::{
 };
 use serde::Serialize;
 
-/// What a pool is made of.
+/// The specification of a pool.
 #[derive(Debug, Clone)]
 pub struct PoolSpec {
     /// The worker's name in the workflow.
     pub name: String,
-    /// How many processes at most.
+    /// The maximum number of processes.
     pub size: usize,
     pub limits: WorkerLimits,
     pub worker: WorkerSpec,
     pub timing: Timing,
 }
 
-/// When the pool does what.
+/// The timing of a pool.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Timing {
     /// The first wait after a failed start; doubles with each failure in a row.

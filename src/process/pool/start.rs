@@ -11,7 +11,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// A cancel is looked for this often.
+/// How often to check for a cancel.
 const LOOK: Duration = Duration::from_millis(100);
 
 type Started = Result<Worker, StartFailure>;
@@ -73,7 +73,7 @@ impl Inner {
 }
 
 impl Start {
-    /// How it went, if that is known by this time and no cancel comes before. Else the pool gets the worker.
+    /// The result, if it is known by `until` and no cancel comes before. Otherwise the pool gets the worker.
     pub(super) fn wait(self, until: Instant, cancel: &CancelToken) -> Option<Started> {
         let mut state = self.ticket.state.lock().unpoisoned();
         loop {

@@ -1,4 +1,4 @@
-//! What a pool knows, behind its lock: who is there, who is idle, and what to do for the next step.
+//! The state of a pool, behind its lock: its workers, the idle ones, and what to do for the next step.
 
 use super::spec::{PoolSpec, Recycled};
 use crate::{
@@ -44,7 +44,7 @@ pub(super) struct State {
     /// Steps that wait for a worker.
     pub waiting: usize,
     pub closed: bool,
-    /// It waits without end for something to do.
+    /// It sleeps until there is something to do.
     pub supervisor_dozes: bool,
     next_number: u64,
     size: usize,
@@ -184,7 +184,7 @@ impl State {
         self.starting > 0 && !self.roster.values().any(|it| it.busy)
     }
 
-    /// When a step that gave its place away looks again: the longer the start takes, the later.
+    /// When a step that gave up its slot tries again: the longer the start takes, the later.
     pub(super) fn look_again(&self, now: Instant) -> Millis {
         look_again(self.starting_since.map_or(Millis(0), |it| now.duration_since(it).into()))
     }
@@ -236,7 +236,7 @@ impl State {
         }
     }
 
-    /// A process that has ended or is about to. Steps that wait for it alone get another.
+    /// A process that has ended or is about to. Steps that wait only for it get another.
     pub(super) fn leave(&mut self, number: u64) {
         self.roster.remove(&number);
         self.runs.retain(|_, it| *it != number);
@@ -332,7 +332,7 @@ impl State {
 pub(super) struct Starts {
     failures: u32,
     next_try: Option<Instant>,
-    /// What the last process left.
+    /// The report on the last process.
     pub last: Broken,
 }
 
@@ -341,7 +341,7 @@ impl Starts {
         *self = Starts::default();
     }
 
-    /// A process was started and is of no use.
+    /// A process was started and is unusable.
     pub(super) fn failed(&mut self, spec: &PoolSpec, broken: &Broken, now: Instant) {
         self.failures += 1;
         let wait = wait_after(self.failures, spec.timing.backoff, spec.timing.backoff_most);
@@ -382,7 +382,7 @@ pub(super) struct Baselines {
 }
 
 impl Baselines {
-    /// Hears what a fresh worker needs after its very first unit.
+    /// Records the needs of a fresh worker after its very first unit.
     fn first_reading(&mut self, pool: &str, health: &Health, limits: &WorkerLimits) {
         let signals = [
             ("memory", &mut self.memory, health.rss_bytes, limits.rss.map(|it| it.0)),

@@ -15,7 +15,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// Between two looks at idle workers that a step may be about to take.
+/// The minimum time between two checks of idle workers that a step may be about to take.
 const SHORTEST: Duration = Duration::from_millis(20);
 
 enum Chore {
@@ -94,7 +94,7 @@ fn take_from_queue(state: &mut State) {
     }
 }
 
-/// What idle workers need now: an end, the end of their unit, or a watcher.
+/// The next action for idle workers: end one, end its unit, or watch them.
 fn for_the_idle(inner: &Inner, state: &mut State, now: Instant) -> Option<Chore> {
     let timing = &inner.spec.timing;
     let limit = |it: &Idle| if it.run.is_some() { timing.hold_most.duration() } else { timing.idle_most.duration() };
@@ -172,7 +172,7 @@ fn replace(inner: &Inner, number: u64) {
     }
 }
 
-/// The old worker goes at once when it is at hand, else when it comes back.
+/// The old worker goes immediately if it is idle, otherwise when it comes back.
 fn finish(state: &mut State) -> Option<Recycled> {
     let recycling = state.recycling.as_mut()?;
     recycling.ready = true;
@@ -183,7 +183,7 @@ fn finish(state: &mut State) -> Option<Recycled> {
     Some(state.retire(old, reason))
 }
 
-/// Better a worker that is past its limits than none.
+/// A worker past its limits is better than none.
 fn give_up(state: &mut State, failure: &StartFailure, pool: &str) {
     let why = match failure {
         StartFailure::Failed(broken) => &broken.why,

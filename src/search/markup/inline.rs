@@ -31,7 +31,7 @@ struct Opener {
     left: usize,
 }
 
-/// What was found out about a paragraph so far.
+/// The findings about a paragraph so far.
 struct Reading<'a> {
     text: &'a str,
     signs: Signs,
@@ -79,7 +79,7 @@ impl<'a> Reading<'a> {
         match letter {
             '\\' if self.is_escape(next) => {
                 self.hide(at, next);
-                // What was escaped is a letter, whatever it is.
+                // An escaped character is a letter, whatever it is.
                 next + 1
             }
             '`' => self.code(at),
