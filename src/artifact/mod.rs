@@ -2,7 +2,7 @@
 //!
 //! A file is `ab/<64 hex digits>`, or with `.zst` where compression paid: `sha256sum` and `zstd -d` can check both. What
 //! is being written is `.tmp.<worker>.<chance>` beside the 256 directories; a power cut leaves at most such files.
-//! May import: `model`, `decide`, `os`, `settings`. Never: knows of rows; the caller commits them.
+//! May import: `model`, `decide`, `os`, `settings`. Never: knows about rows; the caller commits them.
 
 mod ballast;
 mod damage;

@@ -40,7 +40,7 @@ pub struct Counts {
     pub failures: u32,
     /// Crashed attempts, the judged one not included.
     pub crashes: u32,
-    /// How often in a row the judged attempt was put off before, and how often of these it had run in vain.
+    /// How often in a row the attempt was deferred before, and how often its work was lost.
     pub put_off: u32,
     pub in_vain: u32,
 }
@@ -110,7 +110,7 @@ fn after_crash(outcome: &Outcome, counts: Counts, policy: &RetryPolicy, now: Tim
     Verdict::Quarantine { crashes, reason: format!("quarantined: crashed {times} (last: {outcome})") }
 }
 
-/// A shortage is not the step's fault. Only work done in vain has a limit: its output may never fit.
+/// A shortage is not the step's fault. Only lost work has a limit: its output may never fit.
 fn after_shortage(reason: &str, in_vain: bool, counts: Counts, now: Timestamp, chance: f64) -> Verdict {
     if !in_vain {
         return Verdict::PutOff { due: next_look(counts.put_off, now, chance), reason: reason.to_string() };

@@ -19,7 +19,7 @@ pub fn wait_after(failures: u32, first: Millis, most: Millis) -> Millis {
     }
 }
 
-/// When a step looks again for a process that has been getting ready for so long: after half that time, within limits.
+/// When a step tries again to get a process that has been starting for this long: after half that time, within limits.
 pub fn look_again(so_far: Millis) -> Millis {
     Millis((so_far.0 / 2).clamp(200, 1_000))
 }

@@ -95,7 +95,7 @@ impl WorkerState {
     pub(super) fn has_room(&self) -> bool {
         let enough = !self.disk_low.load(Ordering::Relaxed) && self.engine.disk().enough;
         if !enough {
-            // The watcher looks again, and wakes those who wait.
+            // The watcher checks again, and wakes the waiting threads.
             self.disk_low.store(true, Ordering::Relaxed);
         }
         enough

@@ -68,8 +68,9 @@ fn removals<'a>(pending: &'a [document_removal::Pending], engine: &'a str) -> Ve
     pending.iter().map(removal).collect()
 }
 
-/// Deletes a vector database: everything that the engine knows of its documents, then its files. Its lock file stays, as others
-/// may wait on it. Refused while a group is running that would create it again. `by` names in the history who deleted it.
+/// Deletes a vector database: everything that the engine knows about its documents, then its files. Its lock file stays, as
+/// others may wait on it. Refused while a group is running that would create it again. `by` names in the history who deleted
+/// it.
 pub fn delete_database(engine: &Engine, path: &Path, by: &str, holder: Holder, wait: LockWait) -> Result<u64> {
     let database = path.to_string_lossy().into_owned();
     let guard = engine.hold_key(&ResourceKey(format!("vec:{database}")), holder, wait)?;

@@ -121,7 +121,7 @@ states! {
 }
 
 states! {
-    /// What ingestion knows of a document in a vector database.
+    /// What ingestion knows about a document in a vector database.
     #[serde(rename_all = "snake_case")]
     DocumentState {
         /// Decided by its run: it is open, or ended in a way that a retry may fix.

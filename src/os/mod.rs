@@ -1,7 +1,7 @@
 //! Thin wrappers over the operating system; whatever is particular to Linux or macOS stays in here.
 //!
 //! Owns: clocks, file locks and the turnstile, whose and what a file is, process identity and statistics, disk space, cancel tokens,
-//! signals, stderr, limits of this process, what the system is short of. May import: `model`. Never: knows of steps, workers
+//! signals, stderr, limits of this process, what the system is short of. May import: `model`. Never: knows about steps, workers
 //! or databases.
 
 pub mod browser;

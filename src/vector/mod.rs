@@ -2,7 +2,7 @@
 //!
 //! Owns: the schema (`schema.sql`), the verbs that replace and remove documents, the two indexes (full text and vectors),
 //! the filter language and how it becomes SQL, and the care of a file (check, vacuum).
-//! May import: `model`, `decide`, `os`, `settings`. Never: knows of workflows, steps or the engine database; computes an
+//! May import: `model`, `decide`, `os`, `settings`. Never: knows about workflows, steps or the engine database; computes an
 //! embedding; takes a file lock (the caller holds it around every write, and the epoch fences a writer that lost it).
 //!
 //! A write needs an [`Epoch`], which only [`VectorDb::raise_epoch`] gives: the caller takes the file lock, raises the

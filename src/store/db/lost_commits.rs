@@ -190,7 +190,7 @@ fn find(conn: &Connection, database: &Path) -> Result<Option<Unreachable>> {
     }
     let wrong = |source| Error::File { action: "read the log of", path: database.to_path_buf(), source };
     let behind = wal::unreachable(&log, &shape, root).map_err(wrong)?;
-    // Where a program that knows of no turnstile has just committed, what lies behind the old end is not lost.
+    // If a program that does not use the turnstile has just committed, the frames behind the old end are not lost.
     let lost = behind.commits >= least(&log) && self::readable(conn)? == readable;
     Ok(lost.then_some(behind))
 }

@@ -75,7 +75,7 @@ pub enum Settlement {
         record: Option<Record>,
     },
     /// Blocked by its key again, with the attempt given back: another process holds the file of the key. The key stays
-    /// taken until a sweep finds that file free, so that no step that it blocks is tried in vain.
+    /// taken until a sweep finds that file free, so that no step that it blocks is tried for nothing.
     Blocked {
         record: Record,
     },
