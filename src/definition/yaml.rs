@@ -245,20 +245,21 @@ const FOREIGN: &[(&[&str], &str, &str)] = &[
     (&["resources", "memory", "mem_limit", "ulimits", "cpus"], "limits", ""),
     (&["memory", "mem"], "rss", ""),
     (&["action", "plugin", "operator"], "uses", ""),
+    (&["cron", "on", "trigger", "triggers", "every", "interval"], "schedule", " with `cron` or `every`"),
+    (&["if", "condition", "only"], "when", ""),
+    (&["continue_on_error", "ignore_errors"], "allow_failure", ""),
+    (&["finally", "always"], "after", " as `after: always`"),
 ];
 
 /// Keys of other tools that have no counterpart in the file.
 const ELSEWHERE: &[(&[&str], &str)] = &[
     (
         &["schedule", "cron", "on", "trigger", "triggers", "every", "interval"],
-        "work starts when you submit it: call `windlass run` from cron or a systemd timer",
+        "a schedule goes beside `steps`: `schedule: { cron: \"0 2 * * *\" }`",
     ),
     (&["items", "foreach", "for_each", "with_items", "matrix", "loop"], "give the items at submit: `--items A B ...`"),
     (&["working_dir", "working_directory", "workdir", "cwd", "dir", "directory"], "use `--chdir DIR` at submit"),
-    (
-        &["if", "when", "condition", "only", "continue_on_error", "allow_failure", "ignore_errors"],
-        "decide it in the command",
-    ),
+    (&["if", "when", "condition", "only", "continue_on_error", "allow_failure", "ignore_errors"], "write it at a step"),
     (&["params", "parameters", "inputs", "vars", "variables"], "give parameters at submit: `--param NAME=TEXT`"),
     (
         &["on_failure", "on_error", "on_success", "on_exit", "finally", "catch", "notify"],

@@ -201,7 +201,7 @@ fn everything_is_reached_by_keys_alone() {
     browser.shows("No vector database yet");
     browser.until("the field has the focus", "document.activeElement.type === 'search'");
     browser.press("Escape");
-    for (key, title) in ["Groups", "Queues", "Workers", "Locks", "Search", "Health"].iter().enumerate() {
+    for (key, title) in ["Groups", "Queues", "Workers", "Locks", "Search", "Health", "Schedules"].iter().enumerate() {
         browser.press(&(key + 1).to_string());
         browser.until(title, &format!("document.title.startsWith({})", Value::from(*title)));
         browser.eval("document.activeElement.blur()");

@@ -6,7 +6,7 @@ use crate::{
     definition::{
         error::Result,
         schedule::{ItemsFrom, Schedule, When},
-        yaml::{Fields, Node},
+        yaml::{Fields, Node, Value},
     },
     model::{Millis, Timestamp},
 };
@@ -14,6 +14,10 @@ use crate::{
 impl Reader<'_> {
     pub(super) fn schedule(&self, fields: &Fields<'_>) -> Result<Option<Schedule>> {
         let Some(node) = fields.get("schedule") else { return Ok(None) };
+        if matches!(node.value, Value::Text(_)) {
+            let hint = "write `schedule: { cron: \"0 2 * * *\" }` or `schedule: { every: 15m }`";
+            return Err(self.source.refuse(node.line, "`schedule` must be a mapping", Some(hint)));
+        }
         let fields =
             self.source.fields(node, "`schedule`", &["cron", "every", "zone", "jitter", "catch_up", "within"])?;
         let when = match (fields.get("cron"), fields.get("every")) {

@@ -214,7 +214,9 @@ fn keys_of_other_tools_are_answered_with_ours() {
         refuses(&format!("id: a\nsteps:\n{text}\n"), line, message, hint);
     }
     for (text, line, message, hint) in [
-        ("id: a\nschedule: daily\nsteps: [{name: a, run: ls}]", 2, "unknown key `schedule`", "systemd timer"),
+        ("id: a\nschedule: daily\nsteps: [{name: a, run: ls}]", 2, "`schedule` must be a mapping", "every: 15m"),
+        ("id: a\ncron: daily\nsteps: [{name: a, run: ls}]", 2, "unknown key `cron`", "did you mean `schedule` with"),
+        ("id: a\nsteps: [{name: a, run: ls, if: x}]", 2, "unknown key `if`", "did you mean `when`?"),
         ("id: a\njobs: []", 2, "unknown key `jobs`", "did you mean `steps`?"),
         ("id: a\non_failure: []", 2, "unknown key `on_failure`", "did you mean `hooks` with `item_failed`"),
     ] {

@@ -15,12 +15,12 @@ await signIn();
 
 const TABS = [
   ["groups", "Groups", groupList],
-  ["schedules", "Schedules", scheduleView],
   ["queues", "Queues", queueView],
   ["workers", "Workers", workerView],
   ["locks", "Locks", lockView],
   ["search", "Search", searchView],
   ["health", "Health", healthView],
+  ["schedules", "Schedules", scheduleView],
 ];
 const THINGS = { g: [groupView, "groups"], r: [runView, "groups"], s: [stepView, "groups"] };
 
@@ -330,7 +330,7 @@ addEventListener("keydown", (event) => {
     if (event.key === "Escape") field.blur();
     return;
   }
-  const tab = /^[1-6]$/.test(event.key) && TABS[Number(event.key) - 1];
+  const tab = /^[1-7]$/.test(event.key) && TABS[Number(event.key) - 1];
   const known = tab ? () => go(`#/${tab[0]}`) : KEYS[event.key];
   if (!known) return;
   event.preventDefault();
