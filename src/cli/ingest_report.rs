@@ -8,7 +8,11 @@ use super::{
 };
 use crate::{
     engine::Submitted,
-    ingest::sync::{DocumentOutcome, DocumentStatus, Ended, SyncPlan, SyncReport},
+    ingest::{
+        fetch,
+        sync::{DocumentOutcome, DocumentStatus, Ended, SyncPlan, SyncReport},
+    },
+    model::GroupId,
     os::process_stat,
 };
 use std::{collections::HashMap, time::Duration};
@@ -47,13 +51,17 @@ fn problems(cx: &Context, plan: &SyncPlan) {
     }
     if !plan.unusable.is_empty() {
         let skipped = number_of(plan.unusable.len() as u64);
-        let groups: Vec<String> = plan.retry.iter().take(3).map(|it| format!("`windlass retry {it}`")).collect();
-        let how = match groups.is_empty() {
+        let how = match plan.retry.is_empty() {
             true => "change them, or ingest everything again with `--force`".to_string(),
-            false => format!("{} or change them", groups.join(", ")),
+            false => format!("{} or change them", retries(&plan.retry)),
         };
         cx.output.note(format!("{skipped} skipped: failed earlier and unchanged ({how})"));
     }
+}
+
+/// The commands that retry the first of these groups.
+fn retries(groups: &[GroupId]) -> String {
+    groups.iter().take(3).map(|it| format!("`windlass retry {it}`")).collect::<Vec<_>>().join(", ")
 }
 
 fn counts(plan: &SyncPlan) -> String {
@@ -68,6 +76,9 @@ fn counts(plan: &SyncPlan) -> String {
     part(plan.unchanged as usize, "unchanged");
     part(plan.unusable.len(), "unusable");
     part(plan.at_work.len(), "in progress elsewhere");
+    let fetched = plan.unread.iter().filter(|it| fetch::is_url(&it.uri)).count();
+    part(fetched, "could not be fetched");
+    part(plan.unread.len() - fetched, "could not be read");
     part(plan.left_out, "skipped (no reader for this kind of file)");
     part(plan.linked_outside, "skipped (links out of their directory; see `--follow-links`)");
     part(plan.removed.len(), if plan.prune { "gone" } else { "no longer there (`--prune` removes them)" });
@@ -130,8 +141,8 @@ pub fn submitted(cx: &Context, submitted: Submitted, runs: usize) -> Result<()> 
 
 /// What the documents came to, how fast, and what to do next: `search` is the command that searches the database.
 pub fn report(cx: &Context, ended: &Ended, search: &str, took: Duration) -> Result<()> {
-    let Ended { plan, group, removed, report, .. } = ended;
-    let (removed, groups) = (*removed, group.as_slice());
+    let Ended { plan, groups, retry, removed, report, .. } = ended;
+    let removed = *removed;
     let out = &cx.output;
     if out.json {
         return out.event(&serde_json::json!({
@@ -141,8 +152,8 @@ pub fn report(cx: &Context, ended: &Ended, search: &str, took: Duration) -> Resu
         }));
     }
     reasons(cx, report, DocumentStatus::Failed)?;
-    if let (true, Some(group)) = (report.failed > 0, groups.first()) {
-        out.note(format!("retry: `windlass retry {group}`, then the same command"));
+    if !retry.is_empty() {
+        out.note(format!("retry: {}, then the same command", retries(retry)));
     }
     reasons(cx, report, DocumentStatus::Empty)?;
     let mut parts = vec![format!("{} stored", count(report.stored, "document"))];
@@ -160,6 +171,7 @@ pub fn report(cx: &Context, ended: &Ended, search: &str, took: Duration) -> Resu
     part(removed as u64, "removed");
     let chunks = format!("{} ({} embedded)", count(report.chunks, "chunk"), number_of(report.embedded));
     out.line(match groups.is_empty() {
+        true if removed == 0 && !plan.unread.is_empty() => counts(plan),
         true if removed == 0 => format!("nothing to do: {}", counts(plan)),
         true => format!("{} removed", count(removed as u64, "document")),
         false => format!("{}; {chunks} from {}", parts.join(", "), size(report.bytes)),

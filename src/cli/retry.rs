@@ -8,7 +8,11 @@ use super::{
 use crate::{
     engine::{Engine, Retry},
     model::{DefinitionId, GroupId},
-    store::{definition, group, step},
+    store::{
+        definition, group,
+        read::{self, GroupFilter},
+        step,
+    },
 };
 use clap_complete::engine::ArgValueCompleter;
 use std::path::{Path, PathBuf};
@@ -52,6 +56,9 @@ impl Args {
             }
             Name::Worker(_) => return Err(self.id.refused("retry", "retry a group, a run or a step")),
         };
+        if !reopened && !cx.output.json && !matches!(self.id, Name::Group(_)) {
+            return nothing(cx, self.id, group);
+        }
         tell(cx, group, reopened, said, changed)
     }
 
@@ -84,6 +91,23 @@ fn changed_file(cx: &Context, engine: &Engine, group: GroupId, used: DefinitionI
     let file = engine.changed_file(group, used, read)?;
     let here = cx.here()?;
     Ok(file.map(|it| it.strip_prefix(&here).unwrap_or(&it).to_string_lossy().into_owned()))
+}
+
+/// The run or step stands otherwise than failed or cancelled; what did fail in its group has its own command.
+fn nothing(cx: &Context, id: Name, group: GroupId) -> Result<()> {
+    let store = cx.store()?;
+    let status = match id {
+        Name::Run(run) => store.read(|tx| read::show_run(tx, run))?.run.status,
+        Name::Step(step) => store.read(|tx| read::show_step(tx, step))?.step.status,
+        Name::Group(_) | Name::Worker(_) => return Ok(()),
+    };
+    cx.output.line(format!("{id} is {}: there is nothing to retry in it", status.name().to_lowercase()))?;
+    let filter = GroupFilter { before: Some(GroupId(group.0 + 1)), limit: 1, ..GroupFilter::default() };
+    let rows = store.read(|tx| read::groups(tx, &filter))?;
+    if rows.iter().any(|it| it.id == group && (it.failed > 0 || it.cancelled > 0)) {
+        cx.output.note(format!("retry what failed in {group}: `windlass retry {group}`"));
+    }
+    Ok(())
 }
 
 fn tell(cx: &Context, group: GroupId, reopened: bool, said: String, changed: Option<String>) -> Result<()> {

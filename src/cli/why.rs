@@ -6,12 +6,15 @@ use super::{
     show::show_attempt,
     suggestion,
     table::status_paint,
-    wording::{count, plain},
+    wording::{count, number_of, plain},
     work::item_name,
 };
 use crate::{
-    model::Status,
-    store::{attempt, read},
+    model::{GroupId, Status},
+    store::{
+        attempt,
+        read::{self, GroupFilter},
+    },
     view::{self, Explained, Subject},
 };
 use clap_complete::engine::ArgValueCompleter;
@@ -52,17 +55,30 @@ impl Args {
             }
         }
         if same > 0 {
-            let are = if same == 1 { "waits" } else { "wait" };
-            cx.output.line(format!("{} more {are} blocked for the same reason", count(same, "step")))?;
+            let steps = if same == 1 { "step is" } else { "steps are" };
+            cx.output.line(format!("{} more {steps} blocked for the same reason", number_of(same)))?;
         }
         if why.steps.is_empty() {
-            cx.output.advice(format!("{} isn't blocked; see `windlass show {0}`", self.id))?;
+            let how = if has_completed(cx, self.id)? { "has completed" } else { "isn't blocked" };
+            cx.output.advice(format!("{} {how}; see `windlass show {0}`", self.id))?;
         }
         if why.more {
             cx.output.note("and more steps like these");
         }
         Ok(())
     }
+}
+
+fn has_completed(cx: &Context, id: Name) -> Result<bool> {
+    let store = cx.store()?;
+    Ok(match id {
+        Name::Group(id) => {
+            let filter = GroupFilter { before: Some(GroupId(id.0 + 1)), limit: 1, ..GroupFilter::default() };
+            store.read(|tx| read::groups(tx, &filter))?.iter().any(|it| it.id == id && it.status == Status::Completed)
+        }
+        Name::Run(id) => store.read(|tx| read::show_run(tx, id))?.run.status == Status::Completed,
+        Name::Step(_) | Name::Worker(_) => false,
+    })
 }
 
 /// `said`: reasons that hold for more than one step, once they are said.
@@ -92,8 +108,18 @@ fn tell(cx: &Context, explained: &Explained, said: &mut BTreeSet<String>) -> Res
         }
     }
     if step.status == Status::Failed || (step.status == Status::Error && why.group_waits_for.is_none()) {
-        for attempt in cx.store()?.read(|tx| attempt::of_step(tx, step.id))? {
-            show_attempt(cx, &attempt)?;
+        let all = cx.store()?.read(|tx| attempt::of_step(tx, step.id))?;
+        // Attempts count from 1 again after a retry by hand.
+        let earlier = all.len().saturating_sub(step.attempts.max(0) as usize);
+        if earlier > 0 {
+            let before = count(earlier as u64, "attempt");
+            out.line(format!(
+                "  {}",
+                suggestion::sentence(&format!("{before} before the retry: `windlass show {}`", step.id))
+            ))?;
+        }
+        for attempt in &all[earlier..] {
+            show_attempt(cx, attempt)?;
         }
     }
     Ok(())

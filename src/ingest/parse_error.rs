@@ -71,7 +71,7 @@ impl ParseError {
             ParseError::NeedsOcr { .. } => "install `tesseract`, or run `ocrmypdf` on the file and ingest the result",
             ParseError::BrokenXref { .. } => "try `qpdf IN.pdf OUT.pdf` or `mutool clean`, and ingest the result",
             ParseError::Truncated { .. } => {
-                "fetch the file again, or set `parse.salvage: true` to index what can still be read"
+                "fetch the file again, or add `--set parse.salvage=true` to index what can still be read"
             }
             ParseError::TooLarge { .. } => "raise `parse.max_bytes` or `parse.max_text`, or split the document",
             ParseError::Unsupported { .. } => "exclude it with a glob, or convert it to PDF, HTML or text first",

@@ -37,6 +37,63 @@ fn equal_failures_are_one_line_with_a_count() {
 }
 
 #[test]
+fn an_ingest_after_a_retry_reports_what_failed_again() {
+    let place = Place::new();
+    place.write("d/good.md", "Ropes are made of hemp.\n");
+    std::fs::copy("tests/documents/encrypted.pdf", place.path().join("d/bad.pdf")).unwrap();
+    let first = place.run(&["ingest", "d"]);
+    assert!(first.code == 3 && first.err.contains("windlass retry g1`, then the same command"), "{}", first.err);
+    place.ok(&["retry", "g1"]);
+    let again = place.run(&["ingest", "d"]);
+    assert_eq!(again.code, 3, "{} {}", again.out, again.err);
+    assert!(again.out.contains("failed") && again.out.contains("a password is needed"), "{} {}", again.out, again.err);
+    assert!(again.out.contains("0 documents stored, 1 failed, 1 unchanged"), "{}", again.out);
+    assert!(!again.err.contains("skipped"), "it was not skipped: {}", again.err);
+    place.ok(&["retry", "g1"]);
+    let json = place.run(&["ingest", "d", "--json"]);
+    let ended: serde_json::Value = serde_json::from_str(json.out.lines().last().unwrap()).unwrap();
+    assert_eq!(
+        (json.code, &ended["groups"], &ended["report"]["failed"]),
+        (3, &serde_json::json!([1]), &1.into()),
+        "{ended}"
+    );
+    // Without a retry it is skipped, as before.
+    let quiet = place.run(&["ingest", "d"]);
+    assert!(quiet.code == 0 && quiet.err.contains("skipped"), "{} {}", quiet.code, quiet.err);
+}
+
+#[test]
+fn a_retry_of_what_did_not_fail_says_how_it_stands() {
+    let place = Place::new();
+    place.run(&["run", "--each", "test {{ item }} = a", "--items", "a", "b"]);
+    for id in ["r1", "s1"] {
+        let said = place.run(&["retry", id]);
+        assert!(
+            said.out.contains(&format!("{id} is completed")) && said.err.contains("windlass retry g1`"),
+            "{} {}",
+            said.out,
+            said.err
+        );
+    }
+    let earlier = place.ok(&["retry", "s2"]);
+    assert!(earlier.contains("will run again"), "{earlier}");
+    place.run(&["run", "--resume", "g1"]);
+    let why = place.ok(&["why", "s2"]);
+    assert!(why.contains("after 1 attempt") && why.contains("1 attempt before the retry"), "{why}");
+    assert_eq!(why.matches("  attempt ").count(), 1, "{why}");
+    place.run(&["run", "--each", "true {{ item }}", "--items", "a"]);
+    assert!(place.ok(&["why", "g2"]).contains("g2 has completed"), "{}", place.ok(&["why", "g2"]));
+}
+
+#[test]
+fn an_address_that_is_not_reached_could_not_be_fetched() {
+    let place = Place::new();
+    let ended = place.run(&["ingest", "http://127.0.0.1:9/"]);
+    assert_eq!(ended.code, 3);
+    assert!(ended.out.contains("1 could not be fetched") && !ended.out.contains("nothing to do"), "{}", ended.out);
+}
+
+#[test]
 fn the_list_of_runs_has_the_reason() {
     let place = place();
     place.run(&["run", "--each", EACH, "--items-from", "items"]);

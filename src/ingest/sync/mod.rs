@@ -18,7 +18,9 @@ pub(super) mod verdict;
 pub use options::{SyncOptions, Unread};
 pub use plan::{Failed, PlannedRun, SyncPlan, plan};
 pub use receive::{Place, receive_all};
-pub use report::{DocumentOutcome, DocumentStatus, SyncReport, finish, settle};
+#[cfg(any(test, feature = "internals"))]
+pub use report::finish;
+pub use report::{DocumentOutcome, DocumentStatus, SyncReport, settle};
 pub use run::{Driver, Ended, Event, Synced, run};
 pub use submit::{prune, remove, submit, try_server, unfinished};
 pub use verdict::Why;

@@ -27,7 +27,7 @@ use crate::{
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, HashMap, HashSet},
     fs, io,
     path::PathBuf,
 };
@@ -136,6 +136,11 @@ impl SyncPlan {
 /// Fails where a source can't be read in full, as an incomplete list would look like removed documents, and where nothing
 /// could be stored: parameters that contradict each other, a database of another embedder.
 pub fn plan(engine: &Engine, options: &SyncOptions) -> Result<SyncPlan> {
+    plan_after(engine, options, &HashSet::new())
+}
+
+/// A plan that leaves out what this sync has just done: documents that it stored, or that failed for good.
+pub(super) fn plan_after(engine: &Engine, options: &SyncOptions, done: &HashSet<String>) -> Result<SyncPlan> {
     parameters::check(&options.params)?;
     let params = parameters::for_database(&options.params, &options.database)?;
     let stored = stored(options, &*parameters::embedder(&params)?)?;
@@ -147,6 +152,7 @@ pub fn plan(engine: &Engine, options: &SyncOptions) -> Result<SyncPlan> {
         options,
         stored: &stored,
         known: &known,
+        done,
         now: engine.store().now().0,
         runs: HashMap::new(),
         plan: SyncPlan::new(options, params, warnings, basis(&known, removed)),
@@ -226,6 +232,7 @@ struct Planning<'a> {
     options: &'a SyncOptions,
     stored: &'a HashMap<String, ArtifactHash>,
     known: &'a BTreeMap<String, Known>,
+    done: &'a HashSet<String>,
     /// Wall-clock milliseconds before the first file was read.
     now: i64,
     /// Which run has this content, read as this type.
@@ -254,6 +261,7 @@ impl Planning<'_> {
             quiet => {
                 let Some(Known { row: old, .. }) = known else { return };
                 match quiet {
+                    _ if self.done.contains(&file.uri) => (),
                     Verdict::Unusable => {
                         self.plan.unusable.push(Failed { uri: old.uri.clone(), reason: old.reason.clone() });
                     }

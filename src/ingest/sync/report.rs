@@ -12,7 +12,7 @@ use crate::{
 };
 use serde::Serialize;
 use serde_json::Value;
-use std::path::Path;
+use std::{collections::HashSet, path::Path};
 
 /// The maximum number of rows that one transaction reads or writes.
 const SLICE: usize = 200;
@@ -60,19 +60,46 @@ pub enum DocumentStatus {
 }
 
 /// Records and returns the results of the documents of these groups. Safe to repeat; groups may still be running.
+#[cfg(any(test, feature = "internals"))]
 pub fn finish(engine: &Engine, database: &Path, groups: &[GroupId]) -> Result<SyncReport> {
     settle(engine, database)?;
     let mut report = SyncReport::default();
     for group in groups {
-        let mut after = RunId(0);
-        loop {
-            let runs = engine.store().read(|tx| document::runs_of_group(tx, *group, after, SLICE))?;
-            let Some(last) = runs.last() else { break };
-            after = last.run;
-            runs.iter().for_each(|it| report.add(it));
-        }
+        report.append(of_group(engine, *group, &HashSet::new())?);
     }
     Ok(report)
+}
+
+/// The results of the documents of a group, as far as they are recorded, without those of the runs `but`.
+pub(super) fn of_group(engine: &Engine, group: GroupId, but: &HashSet<RunId>) -> Result<SyncReport> {
+    let mut report = SyncReport::default();
+    for_each_run(engine, group, |run| {
+        if !but.contains(&run.run) {
+            report.add(run);
+        }
+    })?;
+    Ok(report)
+}
+
+/// The runs of a group that have ended.
+pub(super) fn ended_runs(engine: &Engine, group: GroupId) -> Result<HashSet<RunId>> {
+    let mut ended = HashSet::new();
+    for_each_run(engine, group, |run| {
+        if run.end.is_some() {
+            ended.insert(run.run);
+        }
+    })?;
+    Ok(ended)
+}
+
+fn for_each_run(engine: &Engine, group: GroupId, mut take: impl FnMut(&GroupRun)) -> Result<()> {
+    let mut after = RunId(0);
+    loop {
+        let runs = engine.store().read(|tx| document::runs_of_group(tx, group, after, SLICE))?;
+        let Some(last) = runs.last() else { return Ok(()) };
+        after = last.run;
+        runs.iter().for_each(&mut take);
+    }
 }
 
 /// Records the outcome of all documents of a database whose runs have ended. Safe to repeat.
@@ -117,6 +144,31 @@ fn read_as(end: &RunEnd) -> Option<Item> {
 const CHANGED: &str = "it changed while it was being ingested";
 
 impl SyncReport {
+    pub(super) fn append(&mut self, other: SyncReport) {
+        self.stored += other.stored;
+        self.empty += other.empty;
+        self.failed += other.failed;
+        self.cancelled += other.cancelled;
+        self.superseded += other.superseded;
+        self.open += other.open;
+        self.chunks += other.chunks;
+        self.embedded += other.embedded;
+        self.bytes += other.bytes;
+        self.documents.extend(other.documents);
+    }
+
+    /// Leaves these documents out.
+    pub(super) fn forget(&mut self, uris: &HashSet<&str>) {
+        let (gone, kept) =
+            std::mem::take(&mut self.documents).into_iter().partition(|it| uris.contains(it.uri.as_str()));
+        self.documents = kept;
+        let gone: Vec<DocumentOutcome> = gone;
+        for it in gone {
+            *self.counter(it.status) -= 1;
+            self.chunks -= it.chunks;
+        }
+    }
+
     fn add(&mut self, run: &GroupRun) {
         let Ok(item) = serde_json::from_str::<Item>(&run.item) else { return };
         let (status, reason) = status_of(run.end.as_ref());

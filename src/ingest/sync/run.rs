@@ -2,8 +2,8 @@
 
 use super::{
     options::SyncOptions,
-    plan::{SyncPlan, plan},
-    report::{SyncReport, finish, settle},
+    plan::{SyncPlan, plan_after},
+    report::{SyncReport, ended_runs, of_group, settle},
     submit::{prune, submit, try_server, unfinished},
 };
 use crate::{
@@ -11,6 +11,7 @@ use crate::{
     ingest::{error, removal},
     model::{GroupId, Holder, Millis, Status},
 };
+use std::collections::HashSet;
 
 /// How long a removal waits for the lock of the vector database.
 const REMOVAL_WAIT: Millis = Millis::minutes(10);
@@ -60,8 +61,11 @@ pub enum Synced {
 #[derive(Debug)]
 pub struct Ended {
     pub plan: SyncPlan,
-    /// None: there was nothing to submit.
-    pub group: Option<GroupId>,
+    /// The groups that were worked on: those of earlier syncs, and the one that was submitted.
+    pub groups: Vec<GroupId>,
+    /// Those of them in which documents failed.
+    pub retry: Vec<GroupId>,
+    /// FAILED also where only a document of an earlier sync failed in this one.
     pub status: Status,
     /// Documents.
     pub removed: usize,
@@ -73,10 +77,11 @@ pub struct Ended {
 /// Interrupted anywhere, the next sync continues from what is on disk.
 pub fn run<D: Driver>(engine: &Engine, options: &SyncOptions, driver: &mut D) -> Result<Synced, D::Error> {
     removal::finish(engine, driver.holder(), LockWait::No)?;
-    if driver.works() {
-        finish_unfinished(engine, options, driver)?;
-    }
-    let plan = plan(engine, options)?;
+    let mut done = match driver.works() {
+        true => finish_unfinished(engine, options, driver)?,
+        false => Done::default(),
+    };
+    let plan = plan_after(engine, options, &done.documents())?;
     driver.hear(Event::Planned(&plan))?;
     let submitted = submit(engine, &plan)?;
     let mut status = Status::Completed;
@@ -88,17 +93,48 @@ pub fn run<D: Driver>(engine: &Engine, options: &SyncOptions, driver: &mut D) ->
         engine.adopt(submitted.group)?;
         status = driver.work(submitted.group)?;
     }
-    let group = submitted.map(|it| it.group);
     let removed = remove(engine, &plan, driver)?;
-    let report = finish(engine, &options.database, group.as_slice())?;
-    Ok(Synced::Ended(Box::new(Ended { plan, group, status, removed, report })))
+    settle(engine, &options.database)?;
+    done.forget(&plan);
+    if status == Status::Completed && done.0.iter().any(|it| it.1.failed > 0) {
+        status = Status::Failed;
+    }
+    if let Some(submitted) = submitted {
+        done.0.push((submitted.group, of_group(engine, submitted.group, &HashSet::new())?));
+    }
+    let (groups, retry) = (done.groups(|_| true), done.groups(|it| it.failed > 0));
+    let mut report = SyncReport::default();
+    done.0.into_iter().for_each(|it| report.append(it.1));
+    Ok(Synced::Ended(Box::new(Ended { plan, groups, retry, status, removed, report })))
 }
 
-/// Groups that an earlier sync left come first: their documents count as being at work.
-fn finish_unfinished<D: Driver>(engine: &Engine, options: &SyncOptions, driver: &mut D) -> Result<(), D::Error> {
+/// What became of the documents of each group that this sync worked on.
+#[derive(Default)]
+struct Done(Vec<(GroupId, SyncReport)>);
+
+impl Done {
+    fn documents(&self) -> HashSet<String> {
+        self.0.iter().flat_map(|it| &it.1.documents).map(|it| it.uri.clone()).collect()
+    }
+
+    fn groups(&self, which: impl Fn(&SyncReport) -> bool) -> Vec<GroupId> {
+        self.0.iter().filter(|it| which(&it.1)).map(|it| it.0).collect()
+    }
+
+    /// Leaves out the documents that the plan has submitted again: their new run counts.
+    fn forget(&mut self, plan: &SyncPlan) {
+        let again: HashSet<&str> = plan.rows.iter().flatten().map(|it| it.uri.as_str()).collect();
+        self.0.iter_mut().for_each(|it| it.1.forget(&again));
+    }
+}
+
+/// Groups that an earlier sync left come first: their documents count as being at work. What ended before is not reported.
+fn finish_unfinished<D: Driver>(engine: &Engine, options: &SyncOptions, driver: &mut D) -> Result<Done, D::Error> {
     let groups = unfinished(engine, &options.database)?;
+    let mut before = Vec::new();
     for &group in &groups {
         try_server(engine, group)?;
+        before.push(ended_runs(engine, group)?);
         driver.hear(Event::Resumed(group))?;
         engine.adopt(group)?;
         driver.work(group)?;
@@ -106,7 +142,11 @@ fn finish_unfinished<D: Driver>(engine: &Engine, options: &SyncOptions, driver: 
     if !groups.is_empty() {
         settle(engine, &options.database)?;
     }
-    Ok(())
+    let mut done = Done::default();
+    for (group, before) in groups.into_iter().zip(before) {
+        done.0.push((group, of_group(engine, group, &before)?));
+    }
+    Ok(done)
 }
 
 fn remove<D: Driver>(engine: &Engine, plan: &SyncPlan, driver: &mut D) -> Result<usize, D::Error> {
