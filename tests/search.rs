@@ -88,6 +88,18 @@ fn every_mode_finds_the_passage_in_any_language() {
 }
 
 #[test]
+fn stop_words_alone_find_nothing_but_the_phrase_that_they_make() {
+    for embedder in ["static", "hash"] {
+        let house = House::new(embedder);
+        for mode in [Mode::Text, Mode::Vector, Mode::Hybrid] {
+            for asked in ["the of and", "the", "what is it"] {
+                assert_eq!(house.first(asked, mode), None, "{embedder} {mode:?} {asked}");
+            }
+        }
+    }
+}
+
+#[test]
 fn meaning_is_found_without_a_shared_word() {
     let house = House::new("static");
     assert_eq!(house.first("cooking a loaf at home", Mode::Vector).as_deref(), Some("kitchen.md"));

@@ -121,7 +121,8 @@ pub fn floor(embedder: &dyn Embedder, query: &Query) -> Option<f64> {
 
 /// Finds the chunks that answer `query` best, best first, and behind them those that only lead to others.
 ///
-/// A query of words that occur nowhere, and that is near to nothing by [`floor`], finds nothing.
+/// A query of words that occur nowhere, and that is near to nothing by [`floor`], finds nothing; stop words
+/// alone find only the phrase that they make.
 /// Fails with [`Error::Embedder`] when `embedder` is not the one that the database was made with.
 pub fn search(db: &VectorDb, embedder: &dyn Embedder, query: &Query) -> Result<Vec<Hit>> {
     let k = query.k.min(HITS_MAX);
@@ -138,6 +139,8 @@ pub fn search(db: &VectorDb, embedder: &dyn Embedder, query: &Query) -> Result<V
     };
     let by_meaning = match query.mode {
         Mode::Text => Vec::new(),
+        // Every text is as near to them as any other.
+        Mode::Vector | Mode::Hybrid if terms::is_empty_talk(&query.text) => Vec::new(),
         Mode::Vector | Mode::Hybrid => by_meaning(db, embedder, query, depth)?,
     };
     let chance = by_chance(db, &words, &by_words, &by_meaning, floor(embedder, query))?;

@@ -4,7 +4,7 @@ use crate::vector::FoundChunk;
 
 /// A chunk is navigation if this share of its letters is in lines that only lead elsewhere.
 const SHARE: f64 = 0.7;
-/// Fewer lines than this are no list of links, contents or index entries.
+/// Fewer links or lines than this are no list of links, contents or index entries.
 const LINES_MIN: usize = 3;
 /// Bare titles are links whose targets a reader has taken off, or things that the author lists. A list as long as this, or one
 /// below a heading that says so, is taken for the former.
@@ -94,7 +94,8 @@ fn leads_elsewhere(text: &str, heading: &str) -> bool {
             continue;
         }
         match kind(line) {
-            Line::Leads => (leading, leads) = (leading + length, leads + 1),
+            // A line of several links is as good as a list of them.
+            Line::Leads => (leading, leads) = (leading + length, leads + line.matches("](").count().max(1)),
             Line::Title => (titled, titles) = (titled + length, titles + 1),
             Line::Says => (),
         }
@@ -193,6 +194,7 @@ mod tests {
             ("anchor, 12, 45–47\nbrake, 3\ncrank, 9, 11\npawl, 7-8", ""),
             ("# See also\n\n- The hand winch\n- Ropes", "See also"),
             ("[Home](/) [Manuals](/m) [Shop](/s)\n[Contact](/c)\n[Imprint](/i)", ""),
+            ("[Why wet ropes rot](a.md) | [Rope care](b.md) | [Do ropes rot](c.md) and [Knots](d.md)", ""),
             ("Home > Manuals > Brakes", ""),
             ("std::collections::hash_map", "Drain"),
             (&titles(12), ""),
@@ -204,6 +206,7 @@ mod tests {
             ("", ""),
             ("# Title alone", "Title alone"),
             ("Buy milk", ""),
+            ("[Brakes](a.md) and [ropes](b.md)", ""),
             ("The [brake](a.md) holds the drum while the load is lowered. See [ropes](b.md).", "Index"),
             ("- Linux\n- macOS\n- FreeBSD", "Supported platforms"),
             (&"- 500 g of flour\n".repeat(14), "Bread"),

@@ -21,8 +21,12 @@ const BYTES_MAX: usize = 16_384;
 const ENDING_LETTERS: usize = 2;
 const STEM_LETTERS_MIN: usize = 4;
 
-/// What to look for. Stop words are left out unless there is nothing else; no word is looked for twice.
+/// What to look for, without stop words; no word is looked for twice. Of stop words alone the phrase as a whole is looked for.
 pub(super) fn text_query(text: &str) -> TextQuery {
+    if is_empty_talk(text) {
+        let words = words(text);
+        return TextQuery { terms: if words.len() > 1 { vec![Term::Phrase(words)] } else { Vec::new() } };
+    }
     let mut terms = Vec::new();
     for word in telling_words(text) {
         for term in terms_of(&word) {
@@ -40,9 +44,13 @@ pub(super) fn telling(text: &str) -> String {
 }
 
 fn telling_words(text: &str) -> Vec<String> {
+    words(text).into_iter().filter(|it| !STOP_WORDS.contains(&it.as_str())).collect()
+}
+
+/// Whether there are words in it, and all are stop words: any text is as near to it as any other.
+pub(super) fn is_empty_talk(text: &str) -> bool {
     let words = words(text);
-    let is_telling = |it: &String| !STOP_WORDS.contains(&it.as_str());
-    if words.iter().any(is_telling) { words.into_iter().filter(is_telling).collect() } else { words }
+    !words.is_empty() && words.iter().all(|it| STOP_WORDS.contains(&it.as_str()))
 }
 
 /// Runs of letters and digits, as FTS5 cuts them, with each run of an unspaced script on its own; lower case.
@@ -92,9 +100,11 @@ mod tests {
     }
 
     #[test]
-    fn stop_words_go_unless_they_are_all_there_is() {
+    fn stop_words_count_only_as_a_phrase_where_there_is_nothing_else() {
         assert_eq!(text_query("What is the Lift of a wing?").terms, [word("lift"), word("wing")]);
-        assert_eq!(text_query("to be OR not to be").terms.len(), 4);
+        assert_eq!(text_query("To be").terms, [Term::Phrase(vec!["to".into(), "be".into()])]);
+        assert!(text_query("the").terms.is_empty() && is_empty_talk("to be OR not to be"));
+        assert!(!is_empty_talk("to be a wing") && !is_empty_talk("") && !is_empty_talk("🦀"));
         assert_eq!(text_query("wing \"wing\" AND wing*").terms, [word("wing")]);
     }
 
