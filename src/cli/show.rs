@@ -22,7 +22,7 @@ use serde_json::Value;
 /// Show a group, a run, a step, a worker or a workflow definition in full
 ///
 /// Name a definition by its id, its number such as d3, or the beginning of its hash: `windlass show nightly` prints it as a
-/// workflow file. Values of `env` are masked, since they may be secrets.
+/// workflow file. What looks like a secret is masked, in commands and in `env`.
 ///
 /// `windlass show s5 --file data.csv > data.csv` fetches a file that a step left in its output directory, even if the step
 /// has been pruned since.
@@ -224,7 +224,12 @@ fn facts(cx: &Context, found: &StepView) -> Result<()> {
         }
     }
     if !found.variables.is_empty() {
-        let masked: Vec<String> = found.variables.iter().map(|it| format!("{it}={MASK}")).collect();
+        let env = &found.step_definition["env"];
+        let text = |name: &str| match &env[name] {
+            Value::String(text) if text != MASK => quoted(text),
+            _ => MASK.to_string(),
+        };
+        let masked: Vec<String> = found.variables.iter().map(|it| format!("{it}={}", text(it))).collect();
         line(out, "env", masked.join(" "))?;
     }
     line(out, "workflow", format!("{}  (d{})", details.definition, details.definition_id.0))?;

@@ -32,7 +32,7 @@ pub use parameters::{BUILTIN_PARAMETERS, ParameterSet, STAGES};
 pub use parameters::{PARAMETERS, Parameter};
 pub use read::{KnownKinds, WorkflowFile, parse, parse_file};
 pub use reads::Named;
-pub use secret::{MASK, is_secret_name, masked, masked_text};
+pub use secret::{MASK, is_secret_name, is_secret_variable, masked, masked_text};
 pub use template::{Part, Template, render_json};
 pub use workflow::{
     Action, Background, Command, Definition, Env, HookDefinition, StepDefinition, StepLimits, Unit, ValueForm,

@@ -21,6 +21,18 @@ const WORDS: [&str; 11] = [
     "credential",
 ];
 const PLURAL: &str = "credentials";
+/// Ends of a word that say so too: `PGPASSWORD`.
+const ENDS: [&str; 6] = ["password", "passwd", "passphrase", "secret", "apikey", "sshpass"];
+/// Words that say so behind another: `DB_PASS`, `MYSQL_PWD`; alone `PWD` is a directory.
+const LAST: [&str; 3] = ["pass", "pwd", "pw"];
+
+/// Programs whose option `-u` takes a user with a password.
+const WITH_USER: [&str; 1] = ["curl"];
+/// Programs whose option `-p` takes a password in the same word.
+const WITH_PASSWORD: [&str; 7] =
+    ["mysql", "mysqldump", "mysqladmin", "mariadb", "mariadb-dump", "mariadb-admin", "sshpass"];
+/// What the secrets of well-known services begin with.
+const SIGNS: [&str; 9] = ["ghp_", "gho_", "ghs_", "github_pat_", "glpat-", "xoxb-", "xoxp-", "sk-", "AKIA"];
 
 /// Words that are a secret's behind a scheme: `Authorization: Bearer x`.
 const SCHEMES: [&str; 5] = ["bearer", "basic", "token", "digest", "apikey"];
@@ -28,7 +40,20 @@ const SCHEMES: [&str; 5] = ["bearer", "basic", "token", "digest", "apikey"];
 /// Whether a name looks like that of a secret: one of its words is `token`, `password` or the like. Words are parted by
 /// what is no letter, and by capitals: `api_key`, `X-Auth-Token`, `dbPassword`.
 pub fn is_secret_name(name: &str) -> bool {
-    words(name).iter().any(|it| WORDS.contains(&it.as_str()) || it == PLURAL)
+    let words: Vec<String> = words(name).into_iter().filter(|it| !it.is_empty()).collect();
+    let is_last = words.len() > 1 && words.last().is_some_and(|it| LAST.contains(&it.as_str()));
+    let is_secret =
+        |it: &String| WORDS.contains(&it.as_str()) || it == PLURAL || ENDS.iter().any(|end| it.ends_with(end));
+    is_last || words.iter().any(is_secret)
+}
+
+/// Whether a variable is shown without its value: its name or its value looks like a secret's.
+pub fn is_secret_variable(name: &str, value: &str) -> bool {
+    is_secret_name(name) || has_sign(value) || masked_text(value) != value
+}
+
+fn has_sign(value: &str) -> bool {
+    SIGNS.iter().any(|it| value.starts_with(it))
 }
 
 fn words(name: &str) -> Vec<String> {
@@ -58,10 +83,10 @@ pub fn masked(value: &Value) -> Value {
 }
 
 fn of_name(name: &str, value: &Value) -> Value {
-    // Any value in `env` may be a secret.
-    match (is_secret_name(name) && !is_resource_key(name)) || (name == "env" && value.is_object()) {
-        true => hidden(value),
-        false => masked(value),
+    match (is_secret_name(name) && !is_resource_key(name), value) {
+        (true, _) => hidden(value),
+        (false, Value::String(text)) if has_sign(text) => hidden(value),
+        (false, _) => masked(value),
     }
 }
 
@@ -89,13 +114,21 @@ fn is_expression(text: &str) -> bool {
 
 /// The words of a command: what follows a flag is the next word.
 fn list_of(list: &[Value]) -> Value {
-    let mut after_flag = false;
+    let (mut after_flag, mut after_user) = (false, false);
+    let mut tool = Tool::default();
     let shown = list.iter().map(|it| {
-        let hide = std::mem::take(&mut after_flag);
+        let (hide, user) = (std::mem::take(&mut after_flag), std::mem::take(&mut after_user));
         match it {
             Value::String(text) if hide && !text.starts_with('-') => hidden(it),
+            Value::String(text) if user && text.contains(':') && !text.contains("{{") => {
+                Value::String(user_alone(text))
+            }
             Value::String(text) => {
+                if let Some(shown) = tool.meet(text) {
+                    return Value::String(shown);
+                }
                 after_flag = is_secret_flag(text);
+                after_user = tool.takes_user(text);
                 Value::String(masked_text(text))
             }
             other => masked(other),
@@ -114,6 +147,7 @@ fn is_secret_flag(word: &str) -> bool {
 pub fn masked_text(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());
     let mut hide = Hide::No;
+    let mut tool = Tool::default();
     let mut rest = text;
     while let Some(start) = rest.find(|it: char| !it.is_whitespace()) {
         shown.push_str(&rest[..start]);
@@ -130,12 +164,25 @@ pub fn masked_text(text: &str) -> String {
                 shown.push_str(&format!("{before}{MASK}{after}"));
                 Hide::No
             }
-            _ => {
-                let (said, next) = of_word(word);
-                shown.push_str(&said);
-                next
+            Hide::User if bare.contains(':') && !bare.contains("{{") => {
+                shown.push_str(&format!("{before}{}{after}", user_alone(bare)));
+                Hide::No
             }
+            _ => match tool.meet(bare) {
+                Some(said) => {
+                    shown.push_str(&format!("{before}{said}{after}"));
+                    Hide::No
+                }
+                None => {
+                    let (said, next) = of_word(word);
+                    shown.push_str(&without_password(&said));
+                    if tool.takes_user(bare) { Hide::User } else { next }
+                }
+            },
         };
+        if after.contains([';', '|', ')']) {
+            tool = Tool::default();
+        }
     }
     shown.push_str(rest);
     shown
@@ -145,6 +192,60 @@ pub fn masked_text(text: &str) -> String {
 enum Hide {
     No,
     Next,
+    /// The next word is a user, perhaps with a password.
+    User,
+}
+
+/// The program whose options are read, as far as its options hide passwords.
+#[derive(Default)]
+struct Tool {
+    user: bool,
+    password: bool,
+}
+
+impl Tool {
+    /// Follows one word; as it is shown where the option and the password are one word.
+    fn meet(&mut self, word: &str) -> Option<String> {
+        let program = word.rsplit('/').next().unwrap_or(word);
+        self.user |= WITH_USER.contains(&program);
+        self.password |= WITH_PASSWORD.contains(&program);
+        let (option, value) = word.split_at_checked(2)?;
+        let is_known = !value.is_empty() && !value.starts_with('$') && !value.contains("{{");
+        match option {
+            "-p" if self.password && is_known => Some(format!("-p{MASK}")),
+            "-u" if self.user && is_known && value.contains(':') => Some(format!("-u{}", user_alone(value))),
+            _ => None,
+        }
+    }
+
+    fn takes_user(&self, word: &str) -> bool {
+        self.user && ["-u", "--user", "-U", "--proxy-user"].contains(&word)
+    }
+}
+
+/// `ann:***` of `ann:pw`.
+fn user_alone(text: &str) -> String {
+    match text.split_once(':') {
+        Some((user, password)) if !password.is_empty() && !password.starts_with('$') => format!("{user}:{MASK}"),
+        _ => text.to_string(),
+    }
+}
+
+/// The addresses in a word without their passwords: `https://ann:***@host/`.
+fn without_password(word: &str) -> String {
+    let mut shown = String::with_capacity(word.len());
+    let mut rest = word;
+    while let Some(at) = rest.find("://").map(|it| it + 3) {
+        shown.push_str(&rest[..at]);
+        rest = &rest[at..];
+        let authority = &rest[..rest.find(['/', '?', '#', '\'', '"', ' ']).unwrap_or(rest.len())];
+        let Some((user, host)) = authority.rsplit_once('@') else { continue };
+        let is_known = !user.contains("{{") && !user.contains('$');
+        shown.push_str(&if is_known { user_alone(user) } else { user.to_string() });
+        rest = &rest[authority.len() - host.len() - 1..];
+    }
+    shown.push_str(rest);
+    shown
 }
 
 fn is_scheme(word: &str) -> bool {
@@ -245,10 +346,15 @@ mod tests {
             "aws_credentials",
             "Authorization",
             "--token",
+            "PGPASSWORD",
+            "DB_PASS",
+            "MYSQL_PWD",
         ] {
             assert!(is_secret_name(name), "{name}");
         }
-        for name in ["monkey", "tokenizer", "author", "keyboard", "secretary", "path", "keep", ""] {
+        for name in
+            ["monkey", "tokenizer", "author", "keyboard", "secretary", "path", "keep", "PWD", "MODE", "pass", ""]
+        {
             assert!(!is_secret_name(name), "{name}");
         }
     }
@@ -265,6 +371,16 @@ mod tests {
             ("curl -H X-Api-Key:abc h", "curl -H X-Api-Key:*** h"),
             ("API_KEY=abc run", "API_KEY=*** run"),
             ("API_KEY=$KEY run --token \"$T\"", "API_KEY=$KEY run --token \"***\""),
+            ("PGPASSWORD=pw4 psql", "PGPASSWORD=*** psql"),
+            ("curl https://user:pw1@host/ -o x", "curl https://user:***@host/ -o x"),
+            (
+                "git clone 'ssh://git@host/a:b' https://{{ item }}:x@h",
+                "git clone 'ssh://git@host/a:b' https://{{ item }}:x@h",
+            ),
+            ("curl -s -u me:pw3 h; id -u a:b", "curl -s -u me:*** h; id -u a:b"),
+            ("curl --user 'me:pw3' -ume:pw h", "curl --user 'me:***' -ume:*** h"),
+            ("docker run -u 10:20 -p80:80 x", "docker run -u 10:20 -p80:80 x"),
+            ("/usr/bin/mysql -u me -ppw5 db", "/usr/bin/mysql -u me -p*** db"),
             ("sort -k 2 monkey=1  in\n\tout\n", "sort -k 2 monkey=1  in\n\tout\n"),
             ("tool --token --verbose", "tool --token --verbose"),
             ("tool --token={{ env.T }} x", "tool --token={{ env.T }} x"),
@@ -282,6 +398,8 @@ mod tests {
             "to": "/x", "api_key": "abc", "pin": 4, "auth": { "user": "ann", "on": true }, "secrets": ["a", 2], "max_tokens": 256,
             "token": "{{ params.t }}", "resource_key": "db:x",
             "run": ["curl", "--token", "abc", "--depth", "3", "Authorization: Bearer abc"],
+            "dump": ["mysqldump", "-ppw5", "db"], "get": ["curl", "-u", "me:pw3", "h"],
+            "env": { "MODE": "fast", "GH": "ghp_1", "DB_PASS": "x" },
         });
         assert_eq!(
             masked(&value),
@@ -289,6 +407,8 @@ mod tests {
                 "to": "/x", "api_key": "***", "pin": 4, "auth": { "user": "***", "on": true }, "secrets": ["***", "***"], "max_tokens": 256,
                 "token": "{{ params.t }}", "resource_key": "db:x",
                 "run": ["curl", "--token", "***", "--depth", "3", "Authorization: Bearer ***"],
+                "dump": ["mysqldump", "-p***", "db"], "get": ["curl", "-u", "me:***", "h"],
+                "env": { "MODE": "fast", "GH": "***", "DB_PASS": "***" },
             })
         );
     }

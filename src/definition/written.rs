@@ -3,7 +3,7 @@
 use super::{
     expression::{Expression, Values},
     quote::quote,
-    secret::{MASK, masked, masked_text},
+    secret::{MASK, is_secret_variable, masked, masked_text},
     template::{Part, Template},
     workflow::{
         Action, Background, Command, Definition, Env, HookDefinition, StepDefinition, StepLimits, Unit, ValueForm,
@@ -127,8 +127,9 @@ fn written_worker(worker: &WorkerDefinition) -> Map<String, Value> {
         all.insert("start_timeout".into(), json!(time));
     }
     if !worker.env.is_empty() {
+        let shown = |name: &str, it: &String| json!(if is_secret_variable(name, it) { MASK } else { it });
         let masked =
-            worker.env.iter().map(|(name, it)| (name.clone(), it.as_ref().map_or(Value::Null, |_| json!(MASK))));
+            worker.env.iter().map(|(name, it)| (name.clone(), it.as_ref().map_or(Value::Null, |it| shown(name, it))));
         all.insert("env".into(), Value::Object(masked.collect()));
     }
     all
@@ -172,13 +173,9 @@ fn write_with(all: &mut Map<String, Value>, with: &Value, env: &Env) {
         all.insert("with".into(), masked(with));
     }
     if !env.is_empty() {
-        let masked = env.iter().map(|(name, it)| {
-            let shown = |it: &Template| match it.parts().iter().any(|it| matches!(it, Part::Text(_))) {
-                true => json!(MASK),
-                false => json!(it.source()),
-            };
-            (name.clone(), it.as_ref().map_or(Value::Null, shown))
-        });
+        let masked = env
+            .iter()
+            .map(|(name, it)| (name.clone(), it.as_ref().map_or(Value::Null, |it| json!(shown_variable(name, it)))));
         all.insert("env".into(), Value::Object(masked.collect()));
     }
 }
@@ -352,6 +349,12 @@ pub fn variables(env: &Env) -> Vec<String> {
     env.keys().cloned().collect()
 }
 
+/// The text of a variable as its workflow has it, masked where it looks like a secret.
+fn shown_variable<'a>(name: &str, text: &'a Template) -> &'a str {
+    let has_text = text.parts().iter().any(|it| matches!(it, Part::Text(_)));
+    if has_text && is_secret_variable(name, text.source()) { MASK } else { text.source() }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -415,10 +418,13 @@ workers:
     }
 
     #[test]
-    fn texts_of_variables_are_masked() {
-        let flow = "id: a\nsteps: [{ name: b, run: x, env: { A: text, B: 'x{{ item }}', C: '{{ item }}', D: } }]";
+    fn variables_that_look_like_secrets_are_masked() {
+        let flow = "id: a\nsteps: [{ name: b, run: x, env: { MODE: fast, A_TOKEN: text, B_TOKEN: 'x{{ item }}', C_TOKEN: '{{ item }}', D: } }]";
         let written = parse(flow, "f", &KnownKinds::new(["k"; 0])).unwrap().written();
-        assert_eq!(written["steps"][0]["env"], json!({"A": "***", "B": "***", "C": "{{ item }}", "D": null}));
+        assert_eq!(
+            written["steps"][0]["env"],
+            json!({"MODE": "fast", "A_TOKEN": "***", "B_TOKEN": "***", "C_TOKEN": "{{ item }}", "D": null})
+        );
     }
 
     #[test]

@@ -54,7 +54,7 @@ pub struct StepView {
     pub command: Option<String>,
     /// Names of the variables that its `env` sets.
     pub variables: Vec<String>,
-    /// The step as in its workflow file; texts in `env` are masked.
+    /// The step as in its workflow file; what looks like a secret is masked.
     pub step_definition: Value,
 }
 
@@ -68,7 +68,7 @@ pub struct DefinitionView {
     /// The version: SHA-256 over its canonical form.
     pub hash: String,
     pub created: Timestamp,
-    /// As in a workflow file; texts in `env` are masked.
+    /// As in a workflow file; what looks like a secret is masked.
     pub definition: Value,
 }
 

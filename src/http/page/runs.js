@@ -153,19 +153,27 @@ function stepButtons(step, act) {
   ];
 }
 
+/** Tries count from 1 again after a retry by hand. */
+function tries(step) {
+  if (!step.attempts) return null;
+  const earlier = step.attempts_all.length - step.attempts;
+  const since = earlier > 0 ? ` since the retry, ${number(earlier)} before it` : "";
+  return `${number(step.attempts)}${since} (${number(step.failures)} failed, ${number(step.crashes)} crashed)`;
+}
+
 function factsOf(step) {
   const holder = step.lock && !(step.lock.holder.kind === "STEP" && step.lock.holder.id === step.id) && step.lock.holder;
   const waits = !["COMPLETED", "FAILED", "CANCELLED", "SKIPPED", "RUNNING"].includes(step.status) && step.due > now();
   const rows = [
     ["Type", step.step_type],
     [step.attempts_all.length ? "Ran" : "Runs", step.command && h("pre", { class: "json", tabindex: 0 }, step.command)],
-    ["Variables", step.variables.length ? step.variables.map((it) => `${it}=***`).join(" ") : null],
+    ["Variables", step.variables.length ? step.variables.map((it) => `${it}=${step.step_definition?.env?.[it] ?? "***"}`).join(" ") : null],
     ["Item", step.item && label(titled(step.item))],
     ["Started", whenExactly(step.started)],
     [step.ended ? "Took" : "Runs for", took(step.started, step.ended)],
     ["Due", waits ? whenExactly(step.due) : null],
     ["Worker", step.worker ? `w${step.worker}` : null],
-    ["Tries", step.attempts ? `${number(step.attempts)} (${number(step.failures)} failed, ${number(step.crashes)} crashed)` : null],
+    ["Tries", tries(step)],
     ["Needs", step.needs.length ? step.needs.flatMap((it, at) => [at ? ", " : "", h("a", { href: `#/s${it.step}` }, `${it.name}`), ` ${it.status.toLowerCase()}`]) : null],
     ["Resource key", step.key],
     ["Held by", holder ? (holder.kind === "STEP" ? h("a", { href: `#/s${holder.id}` }, `s${holder.id}`) : `${holder.kind.toLowerCase()} ${holder.id}`) : null],
@@ -203,6 +211,8 @@ function attempt(it, logs) {
   );
 }
 
+const CERTIFICATE = { peak_rss: "peak memory", cpu: "CPU time" };
+
 /** What a death leaves behind. */
 function certificate(found, printed) {
   // The reason has the exit, and the output is shown in full if it was kept.
@@ -211,7 +221,7 @@ function certificate(found, printed) {
   if (!rows.length && !lines) return null;
   const word = (name, value) => (name === "peak_rss" ? bytes(value) : Array.isArray(value) ? value.join("; ") : typeof value === "object" ? JSON.stringify(value) : String(value));
   return [
-    rows.length ? h("dl", { class: "certificate" }, rows.map(([name, value]) => [h("dt", {}, name.replaceAll("_", " ")), h("dd", { class: "text" }, word(name, value))])) : null,
+    rows.length ? h("dl", { class: "certificate" }, rows.map(([name, value]) => [h("dt", {}, CERTIFICATE[name] || name.replaceAll("_", " ")), h("dd", { class: "text" }, word(name, value))])) : null,
     lines ? h("pre", { class: "log", "data-key": "last", tabindex: 0, "aria-label": "Last lines" }, lines) : null,
   ];
 }
