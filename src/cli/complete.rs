@@ -3,10 +3,10 @@
 use super::{CommandLine, context::Context, output::Output};
 use crate::{
     assembly,
-    model::Status,
+    model::{GroupId, RunId, Status, StepId},
     store::{
         Store, definition,
-        read::{self, GroupFilter, RunFilter},
+        read::{self, GroupFilter, Numbered, StepDetails},
         resource_lock, schedule, step_type, worker,
     },
     view,
@@ -20,6 +20,8 @@ pub const VARIABLE: &str = "_WINDLASS_COMPLETE";
 
 /// Ids of one kind that are offered at most.
 const IDS: usize = 50;
+/// Open groups that are looked at, of each status.
+const OPEN: usize = 1000;
 
 /// Answers a shell that asks for completions, and ends the process; does nothing for anybody else.
 pub fn answer() {
@@ -59,54 +61,68 @@ fn candidate(value: impl ToString, help: impl Into<String>) -> CompletionCandida
     CompletionCandidate::new(value.to_string()).help((!help.is_empty()).then(|| help.into()))
 }
 
-fn groups_of(store: &Store, open: bool) -> crate::store::Result<Candidates> {
-    let rows = store.read(|tx| read::groups(tx, &GroupFilter { limit: IDS, ..GroupFilter::default() }))?;
-    let rows = rows.into_iter().filter(|it| !open || it.ended.is_none());
-    Ok(rows.map(|it| candidate(it.id, format!("{} {}", it.status, it.name))).collect())
+/// Groups whose id begins as what is typed; without a number the newest.
+fn groups_of(store: &Store, typed: &str, open: bool) -> crate::store::Result<Candidates> {
+    let listed = |filter: GroupFilter| store.read(|tx| read::groups(tx, &filter));
+    let mut rows = Vec::new();
+    match (open, typed.strip_prefix('g').filter(|it| !it.is_empty())) {
+        (true, _) => {
+            for status in [Status::Running, Status::Error, Status::Pending] {
+                // Those that do not begin as typed are sorted out at the end, so none may be missing here.
+                rows.extend(listed(GroupFilter { status: Some(status), limit: OPEN, ..GroupFilter::default() })?);
+            }
+        }
+        (false, None) => rows = listed(GroupFilter { limit: IDS, ..GroupFilter::default() })?,
+        (false, Some(digits)) => {
+            for id in store.read(|tx| read::ids_beginning(tx, Numbered::Group, digits, IDS))? {
+                rows.extend(listed(GroupFilter { before: Some(GroupId(id + 1)), limit: 1, ..GroupFilter::default() })?);
+            }
+        }
+    }
+    Ok(rows.into_iter().map(|it| candidate(it.id, format!("{} {}", it.status, it.name))).collect())
 }
 
-fn newest(store: &Store) -> crate::store::Result<Option<crate::model::GroupId>> {
-    let rows = store.read(|tx| read::groups(tx, &GroupFilter { limit: 1, ..GroupFilter::default() }))?;
-    Ok(rows.first().map(|it| it.id))
-}
-
-/// Runs of the newest group; with their steps if those are wanted.
-fn runs_of(store: &Store, steps: bool) -> crate::store::Result<Candidates> {
-    let Some(group) = newest(store)? else { return Ok(Vec::new()) };
+/// Runs whose id begins as what is typed; without a number the newest.
+fn runs_of(store: &Store, typed: &str) -> crate::store::Result<Candidates> {
+    let digits = typed.strip_prefix('r').unwrap_or(typed);
     store.read(|tx| {
-        let runs = read::runs(tx, group, &RunFilter { status: None, after: None, limit: IDS })?;
-        if !steps {
-            return Ok(runs.into_iter().map(|it| candidate(it.id, format!("{} {}", it.status, it.item))).collect());
-        }
-        let mut found = Vec::new();
-        for run in runs {
-            let of_run = read::show_run(tx, run.id)?.steps.into_iter();
-            found.extend(of_run.map(|it| candidate(it.id, format!("{} {} {}", it.status, it.name, run.item))));
-        }
-        Ok(found)
+        let ids = read::ids_beginning(tx, Numbered::Run, digits, IDS)?.into_iter();
+        let runs = ids.filter_map(|id| read::show_run(tx, RunId(id)).ok()).map(|it| it.run);
+        Ok(runs.map(|it| candidate(it.id, format!("{} {}", it.status, it.item))).collect())
+    })
+}
+
+/// Steps whose id begins as what is typed; without a number the newest.
+fn steps_of(store: &Store, typed: &str) -> crate::store::Result<Candidates> {
+    let digits = typed.strip_prefix('s').unwrap_or(typed);
+    store.read(|tx| {
+        let ids = read::ids_beginning(tx, Numbered::Step, digits, IDS)?.into_iter();
+        let steps = ids.filter_map(|id| read::show_step(tx, StepId(id)).ok());
+        let said = |it: StepDetails| candidate(it.step.id, format!("{} {} {}", it.step.status, it.step.name, it.item));
+        Ok(steps.map(said).collect())
     })
 }
 
 /// Ids of groups, runs and steps: groups first, the others once their letter is typed.
 fn work_of(store: &Store, typed: &str, open: bool) -> crate::store::Result<Candidates> {
     match typed.chars().next() {
-        Some('r') => runs_of(store, false),
-        Some('s') => runs_of(store, true),
-        _ => groups_of(store, open),
+        Some('r') => runs_of(store, typed),
+        Some('s') => steps_of(store, typed),
+        _ => groups_of(store, typed, open),
     }
 }
 
 pub fn groups(current: &OsStr) -> Candidates {
-    of_store(current, |store, _| groups_of(store, false))
+    of_store(current, |store, typed| groups_of(store, typed, false))
 }
 
 /// Open groups.
 pub fn open_groups(current: &OsStr) -> Candidates {
-    of_store(current, |store, _| groups_of(store, true))
+    of_store(current, |store, typed| groups_of(store, typed, true))
 }
 
 pub fn runs(current: &OsStr) -> Candidates {
-    of_store(current, |store, _| runs_of(store, false))
+    of_store(current, |store, typed| runs_of(store, typed))
 }
 
 /// A group, a run or a step.
@@ -127,7 +143,8 @@ pub fn anything(current: &OsStr) -> Candidates {
 /// What can be paused: a group, or a step type.
 pub fn pausable(current: &OsStr) -> Candidates {
     of_store(current, |store, typed| {
-        let mut found = if typed.is_empty() || typed.starts_with('g') { groups_of(store, true)? } else { Vec::new() };
+        let mut found =
+            if typed.is_empty() || typed.starts_with('g') { groups_of(store, typed, true)? } else { Vec::new() };
         found.extend(store.read(step_type::names)?.iter().map(|it| candidate(it, "a step type")));
         Ok(found)
     })

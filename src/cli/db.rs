@@ -44,7 +44,7 @@ enum Command {
         #[arg(required = true, value_name = "URI")]
         documents: Vec<String>,
         /// The vector database: a name, or a path to its file [default: the setting `database`]
-        #[arg(long, value_name = "NAME")]
+        #[arg(long, value_name = "NAME", add = ArgValueCompleter::new(super::complete::databases))]
         db: Option<String>,
         /// The collection that the documents belong to
         #[arg(long, default_value = "default", value_name = "NAME")]
@@ -53,7 +53,7 @@ enum Command {
     /// Delete a vector database with everything in it
     Delete {
         /// A name, or a path to a file
-        #[arg(required_unless_present = "named", conflicts_with = "named")]
+        #[arg(required_unless_present = "named", conflicts_with = "named", add = ArgValueCompleter::new(super::complete::databases))]
         db: Option<String>,
         /// The same as the argument
         #[arg(long = "db", value_name = "NAME", hide = true)]

@@ -54,6 +54,8 @@ fn bash_completes_ids_statuses_databases_and_names() {
         ("windlass list runs --group ", &["g1", "g2"]),
         ("windlass search tea --db ", &["kitchen"]),
         ("windlass vacuum ", &["kitchen"]),
+        ("windlass db delete ", &["kitchen"]),
+        ("windlass db remove --db ", &["kitchen"]),
         ("windlass pause ", &["g2", "hello"]),
         ("windlass settings heart", &["heartbeat"]),
         ("windlass exp", &["export"]),
@@ -65,6 +67,19 @@ fn bash_completes_ids_statuses_databases_and_names() {
         }
     }
     assert!(!offered(&place, "windlass run --resume ").contains(&"g1".to_string()), "g1 has ended");
+}
+
+#[test]
+fn ids_complete_by_what_is_typed_of_them_however_old_they_are() {
+    let place = Place::new();
+    let items: Vec<String> = (0..120).map(|it| it.to_string()).collect();
+    place.write("items", &items.join("\n"));
+    place.ok(&["submit", "--each", "true {{ item }}", "--items-from", "items", "--quiet"]);
+    for (line, expected) in [("windlass logs s1", "s1"), ("windlass logs s11", "s119"), ("windlass show r2", "r2")] {
+        let offered = offered(&place, line);
+        assert!(offered.iter().any(|it| it == expected), "`{line}` offers {offered:?}, not {expected}");
+    }
+    assert!(offered(&place, "windlass logs s2").iter().all(|it| it.starts_with("s2")));
 }
 
 #[test]
