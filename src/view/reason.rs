@@ -172,8 +172,15 @@ fn waiting(why: &Why, seen: &Seen, error: &str) -> Vec<Reason> {
     found.extend(why.key.as_ref().and_then(|it| key(it, why, seen)));
     found.extend(database_locked(seen));
     if why.unmet.is_empty() {
-        found.extend(why.ahead.as_ref().filter(|it| it.steps > 0).map(|it| ahead(it, why.group)));
-        found.extend(for_want_of_workers(why, seen));
+        let wanting = for_want_of_workers(why, seen);
+        let stands = wanting.as_ref().is_some_and(|it| it.code == "no_worker");
+        let paused = why.group_paused || why.type_paused;
+        let queue = why.ahead.as_ref().filter(|it| it.steps > 0 && !paused).map(|it| ahead(it, why.group, stands));
+        // Without a worker the queue does not move.
+        match stands {
+            true => found.extend(wanting.into_iter().chain(queue)),
+            false => found.extend(queue.into_iter().chain(wanting)),
+        }
     }
     if let Some(text) = &seen.disk_low {
         found.push(reason("disk_low", text, Some("windlass settings disk_reserve".to_string())));
@@ -205,8 +212,8 @@ fn key(key: &KeyFacts, why: &Why, seen: &Seen) -> Option<Reason> {
     Some(reason("in_line", format!("{head} is ahead of it for `{}`", key.name), Some(format!("windlass why {head}"))))
 }
 
-/// What is claimed before it.
-fn ahead(ahead: &Ahead, own: GroupId) -> Reason {
+/// What is claimed before it, and for how long at the present rate, unless the queue stands.
+fn ahead(ahead: &Ahead, own: GroupId, stands: bool) -> Reason {
     let least = if ahead.more { "at least " } else { "" };
     let groups = ahead.groups.iter().map(|it| match it.group == own {
         true => format!("{} of its own group", number_of(it.steps as u64)),
@@ -215,7 +222,7 @@ fn ahead(ahead: &Ahead, own: GroupId) -> Reason {
     let of = groups.collect::<Vec<_>>().join(", ");
     let verb = if ahead.steps == 1 { "is" } else { "are" };
     let mut text = format!("{least}{} {verb} ahead of it: {of}", count(ahead.steps as u64, "step"));
-    if let Some(rate) = ahead.per_minute.filter(|it| *it > 0.0) {
+    if let Some(rate) = ahead.per_minute.filter(|it| *it > 0.0 && !stands) {
         let wait = Millis((ahead.steps as f64 * 60_000.0 / rate) as u64);
         text.push_str(&format!("; at the present rate it starts in about {}", duration(wait)));
     }
@@ -230,13 +237,18 @@ fn database_locked(seen: &Seen) -> Option<Reason> {
 fn for_want_of_workers(why: &Why, seen: &Seen) -> Option<Reason> {
     let step_type = &why.step.step_type;
     // A dead worker holds no slot.
-    let mut takers = why.takers.iter().filter(|taker| !seen.dead.contains(&taker.worker)).peekable();
-    if takers.peek().is_none() {
-        let text = format!("no worker takes steps of type `{step_type}`");
+    let (takers, without): (Vec<_>, Vec<_>) =
+        why.takers.iter().filter(|taker| !seen.dead.contains(&taker.worker)).partition(|it| it.size > 0);
+    if takers.is_empty() {
+        let mut text = format!("no worker takes steps of type `{step_type}`");
+        if let Some(it) = without.first() {
+            text.push_str(&format!(": pool `{}` of {} has no slots", it.pool, it.worker));
+        }
         return Some(reason("no_worker", text, Some(format!("windlass run --resume {}", why.group))));
     }
-    let full = takers.clone().all(|it| it.running >= it.size);
+    let full = takers.iter().all(|it| it.running >= it.size);
     let pools: Vec<String> = takers
+        .iter()
         .map(|it| format!("all slots of pool `{}` are busy ({} of {} on {})", it.pool, it.running, it.size, it.worker))
         .collect();
     (why.ready && full).then(|| reason("pool_full", pools.join("; "), Some("windlass list workers".to_string())))
@@ -247,7 +259,7 @@ mod tests {
     use super::*;
     use crate::{
         model::{GroupId, RunId, StepId},
-        store::read::{StepNeed, StepRow, Taker},
+        store::read::{GroupAhead, StepNeed, StepRow, Taker},
     };
 
     const NOW: Seen =
@@ -321,6 +333,27 @@ mod tests {
             change(&mut why);
             assert_eq!(codes(&why), [code]);
         }
+    }
+
+    #[test]
+    fn a_queue_that_stands_still_has_no_rate_and_comes_last() {
+        let ahead = Ahead {
+            steps: 2,
+            more: false,
+            groups: vec![GroupAhead { group: GroupId(12), steps: 2 }],
+            per_minute: Some(60.0),
+        };
+        let mut why = Why { ahead: Some(ahead), ..waiting_step() };
+        assert!(reasons(&why, &NOW)[0].text.contains("it starts in about 2.0 s"), "{:?}", reasons(&why, &NOW));
+        why.takers[0].size = 0;
+        let found = reasons(&why, &NOW);
+        assert_eq!(codes(&why), ["no_worker", "queue"]);
+        assert_eq!(found[0].text, "no worker takes steps of type `clean`: pool `*` of w7 has no slots");
+        assert!(!found[1].text.contains("rate"), "{found:?}");
+        why.group_paused = true;
+        assert_eq!(codes(&why), ["group_paused", "no_worker"]);
+        (why.group_paused, why.type_paused, why.takers[0].size) = (false, true, 2);
+        assert_eq!(codes(&why), ["type_paused"]);
     }
 
     #[test]
