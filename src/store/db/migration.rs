@@ -39,7 +39,7 @@ pub(in crate::store) fn migrate(conn: &mut Connection, path: &Path, now: Timesta
         let found = user_version(&tx)?;
         if found > 0 {
             refuse_while_used(&tx, path)?;
-            upgrade(&tx, found)?;
+            upgrade(&tx, found).map_err(|error| does_not_fit(error, path, found))?;
             tx.commit()?;
             return Ok(());
         }
@@ -76,6 +76,17 @@ fn upgrade(conn: &Connection, found: i64) -> Result<()> {
         conn.execute_batch(&lines.collect::<Vec<_>>().join("\n"))?;
     }
     Ok(())
+}
+
+/// A statement of an upgrade that the tables refuse shows that they are not those of the version that the file names.
+fn does_not_fit(error: Error, path: &Path, found: i64) -> Error {
+    match error {
+        Error::Sqlite { reason } => {
+            let differences = format!("it does not fit its version {found} ({reason})");
+            Error::Schema { path: path.to_path_buf(), differences }
+        }
+        other => other,
+    }
 }
 
 /// Whether there is a schema at all. A newer or a foreign one is refused.
@@ -183,6 +194,35 @@ mod tests {
         old.pragma_update(None, "application_id", APPLICATION_ID).unwrap();
         let refused = migrate(&mut old, Path::new("old.db"), Timestamp(0)).unwrap_err().to_string();
         assert!(refused.contains("schema version 0") && refused.len() < 200, "{refused}");
+    }
+
+    #[test]
+    fn a_version_that_is_lower_than_its_tables_is_said() {
+        let mut conn = Connection::open_in_memory().unwrap();
+        migrate(&mut conn, Path::new("engine.db"), Timestamp(0)).unwrap();
+        conn.pragma_update(None, "user_version", 4).unwrap();
+        let refused = migrate(&mut conn, Path::new("engine.db"), Timestamp(0)).unwrap_err();
+        assert!(matches!(refused, Error::Schema { .. }), "{refused}");
+        assert!(refused.to_string().contains("it does not fit its version 4"), "{refused}");
+        assert!(refused.hint().is_some_and(|it| it.contains("backup")), "{:?}", refused.hint());
+        assert_eq!(user_version(&conn).unwrap(), 4);
+    }
+
+    /// As `sqlite3 engine.db < scripts/upgrade/004-to-005.sql` does.
+    #[test]
+    fn the_upgrade_scripts_by_hand_give_a_schema_that_is_ours() {
+        for (version, schema) in OLD {
+            let mut old = Connection::open_in_memory().unwrap();
+            old.execute_batch(schema).unwrap();
+            old.pragma_update(None, "application_id", APPLICATION_ID).unwrap();
+            old.pragma_update(None, "user_version", version).unwrap();
+            for step in STEPS.iter().skip(*version as usize - 1) {
+                old.execute_batch(step).unwrap();
+            }
+            assert_eq!(user_version(&old).unwrap(), VERSION, "from version {version}");
+            migrate(&mut old, Path::new("engine.db"), Timestamp(0)).unwrap();
+            crate::store::schema::check(&old, Path::new("engine.db")).unwrap();
+        }
     }
 
     #[test]
