@@ -41,6 +41,11 @@ impl Args {
         }
         if self.file.is_dir() || self.file.as_os_str().as_encoded_bytes().ends_with(b"/") {
             let file = self.file.join("windlass.zip");
+            if !self.file.is_dir() {
+                let what = format!("{} does not exist, and a backup is one file", self.file.display());
+                let name = self.file.to_string_lossy().trim_end_matches('/').to_string();
+                return Err(Failure::usage(what).hint(format!("name the file, such as {name}.zip")));
+            }
             return Err(Failure::usage(format!("{} is a directory; a backup is one file", self.file.display()))
                 .hint(format!("name the file, such as {}", file.display())));
         }

@@ -19,7 +19,7 @@ use std::{fs, path::Path, path::PathBuf};
 
 /// Start workflows at their times: add, list, pause and run schedules
 ///
-/// `windlass serve` and `windlass worker` fire them. The times stand in the workflow file:
+/// `windlass serve` and `windlass worker` fire them. The times are in the workflow file:
 /// `schedule: { cron: "0 2 * * *", zone: Europe/Berlin }` or `schedule: { every: 15m }`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
@@ -57,7 +57,7 @@ enum Command {
         #[arg(add = ArgValueCompleter::new(super::complete::schedules))]
         name: String,
     },
-    /// Start the workflow for each of its times in the past that it has not been started for
+    /// Start the workflow for each of its past times at which it did not start
     Backfill {
         /// The schedule
         #[arg(add = ArgValueCompleter::new(super::complete::schedules))]

@@ -133,7 +133,8 @@ fn show(cx: &Context, facts: &StatusView) -> Result<()> {
 fn waits(cx: &Context, queues: &Queues) -> Result<()> {
     let mut parts = delayed(queues, cx.now(), |at| cx.when(at));
     if queues.on_hold > 0 {
-        parts.push(format!("{} paused", count(queues.on_hold as u64, "step")));
+        let are = if queues.on_hold == 1 { "is" } else { "are" };
+        parts.push(format!("{} {are} paused", count(queues.on_hold as u64, "step")));
     }
     if queues.hooks_waiting + queues.hooks_running > 0 {
         let hooks = count((queues.hooks_waiting + queues.hooks_running) as u64, "hook");

@@ -39,7 +39,7 @@ fn paused_steps_are_not_ready() {
     place.ok(&["worker", "--until-idle"]);
     let queues = place.json(&["status"])["queues"].clone();
     assert_eq!((&queues["on_hold"], &queues["types"]), (&3.into(), &serde_json::json!([])), "a claim has met them");
-    assert!(place.ok(&["status"]).contains("3 steps paused"));
+    assert!(place.ok(&["status"]).contains("3 steps are paused"));
 }
 
 #[test]

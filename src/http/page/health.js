@@ -20,8 +20,8 @@ export function healthView() {
   const head = h("div", { class: "head" });
   const problems = h("div", { class: "problems" });
   const said = h("ul", { class: "sentences" });
-  const figures = rows("Figure", "Value");
-  const pools = rows("Steps of type", "Running", "Places");
+  const figures = rows("Measure", "Value");
+  const pools = rows("Steps of type", "Running", "Slots");
   const processes = rows("Worker process", "State", "Steps", "Memory", "Age");
   const all = h("details", {}, h("summary", {}, "All values, for programs"), h("div", { class: "tiles" }));
   const part = (title, content) => h("div", { class: "part" }, h("h2", {}, title), content);
@@ -33,7 +33,7 @@ export function healthView() {
       const [health, state] = await Promise.all([get("/health", signal), get("/api/v1/status", signal)]);
       const { status, reasons = [], diagnostics: it = {} } = health;
       const well = status === "ok";
-      put(head, h("h1", { tabindex: -1 }, "Health"), h("span", { class: `status ${well ? "completed" : "failed"}` }, well ? "well" : "unhealthy"));
+      put(head, h("h1", { tabindex: -1 }, "Health"), h("span", { class: `status ${well ? "completed" : "failed"}` }, well ? "healthy" : "unhealthy"));
       put(problems, problemList(state));
       put(said, sentences(health, state, reasons, it).map((one) => h("li", {}, one)));
       figures.show(resources(state, it));
