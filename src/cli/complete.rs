@@ -122,7 +122,7 @@ pub fn open_groups(current: &OsStr) -> Candidates {
 }
 
 pub fn runs(current: &OsStr) -> Candidates {
-    of_store(current, |store, typed| runs_of(store, typed))
+    of_store(current, runs_of)
 }
 
 /// A group, a run or a step.
