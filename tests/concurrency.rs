@@ -43,7 +43,7 @@ fn drain(book: &Book) -> usize {
         let groups: std::collections::BTreeSet<_> = claimed.iter().map(|it| it.group).collect();
         assert_eq!(groups.len(), 1, "two groups of one name overlap");
         count += claimed.len();
-        claimed.iter().for_each(|it| drop(book.complete(it)));
+        claimed.iter().for_each(|it| _ = book.complete(it));
     }
 }
 
@@ -128,7 +128,7 @@ fn a_submission_is_skipped_while_another_runs_and_its_key_says_so_again() {
 fn a_retried_group_waits_behind_those_that_came_since() {
     let book = Book::new();
     let first = submit(&book, "mail", Concurrency::Queue, 2);
-    book.claims("*", 2).iter().for_each(|it| drop(book.fail(it, "no")));
+    book.claims("*", 2).iter().for_each(|it| _ = book.fail(it, "no"));
     let second = submit(&book, "mail", Concurrency::Queue, 1);
     assert!(book.retry(first).unwrap());
     book.check();
@@ -208,13 +208,13 @@ proptest! {
                     groups.push((id, name));
                 }
                 Act::Claim => held.extend(book.claims("*", 2)),
-                Act::Complete => held.pop().into_iter().for_each(|it| drop(book.complete(&it))),
-                Act::Fail => held.pop().into_iter().for_each(|it| drop(book.fail(&it, "no"))),
+                Act::Complete => held.pop().into_iter().for_each(|it| _ = book.complete(&it)),
+                Act::Fail => held.pop().into_iter().for_each(|it| _ = book.fail(&it, "no")),
                 Act::Cancel(at) => groups.get(at).into_iter().for_each(|it| book.cancel(it.0)),
                 Act::Retry(at) => groups.get(at).into_iter().for_each(|it| drop(book.retry(it.0))),
                 Act::From(at) => {
                     let again = windlass::store::retry::Again { from: Some(1), definition: None };
-                    for (id, _) in groups.get(at).copied() {
+                    if let Some((id, _)) = groups.get(at).copied() {
                         if book.store.write(move |tx| windlass::store::retry::group_again(tx, id, again)).is_ok() {
                             let slice = move |tx: &windlass::store::WriteTx<'_>| {
                                 windlass::store::retry::group_slice(tx, id, 100, None)
@@ -243,7 +243,7 @@ proptest! {
         for _ in 0..10_000 {
             let claimed = book.claims("*", 50);
             let Some(_) = claimed.first() else { break };
-            claimed.iter().for_each(|it| drop(book.complete(it)));
+            claimed.iter().for_each(|it| _ = book.complete(it));
         }
         for (id, _) in &groups {
             prop_assert!(book.ended(*id), "{id} was forgotten");
