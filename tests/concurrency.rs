@@ -214,13 +214,13 @@ proptest! {
                 Act::Retry(at) => groups.get(at).into_iter().for_each(|it| drop(book.retry(it.0))),
                 Act::From(at) => {
                     let again = windlass::store::retry::Again { from: Some(1), definition: None };
-                    if let Some((id, _)) = groups.get(at).copied() {
-                        if book.store.write(move |tx| windlass::store::retry::group_again(tx, id, again)).is_ok() {
-                            let slice = move |tx: &windlass::store::WriteTx<'_>| {
-                                windlass::store::retry::group_slice(tx, id, 100, None)
-                            };
-                            while book.store.write(slice).unwrap() {}
-                        }
+                    if let Some((id, _)) = groups.get(at).copied()
+                        && book.store.write(move |tx| windlass::store::retry::group_again(tx, id, again)).is_ok()
+                    {
+                        let slice = move |tx: &windlass::store::WriteTx<'_>| {
+                            windlass::store::retry::group_slice(tx, id, 100, None)
+                        };
+                        while book.store.write(slice).unwrap() {}
                     }
                 }
                 Act::Crash => book.restart(),

@@ -450,7 +450,7 @@ fn a_file_that_changes_between_plan_and_work_is_read_again() {
         desk.write(name, "three of a kind");
     }
     let plan = desk.plan();
-    desk.write("a.md", "after");
+    desk.write("a.md", "afterwards");
     // Two change alike and one otherwise: no content is left that all of the run have.
     desk.write("c.md", "a pair");
     desk.write("d.md", "odd");
@@ -461,7 +461,7 @@ fn a_file_that_changes_between_plan_and_work_is_read_again() {
     let status = |name: &str| outcome(&report, &desk.uri(name)).0;
     assert_eq!(["a.md", "b.md", "c.md", "e.md"].map(status), [DocumentStatus::Stored; 4], "{report:?}");
     assert_eq!(status("d.md"), DocumentStatus::Failed);
-    assert_eq!(desk.search("after")[0].uri, desk.uri("a.md"));
+    assert_eq!(desk.search("afterwards")[0].uri, desk.uri("a.md"));
     assert_eq!(desk.database().hashes("default").unwrap().len(), 4);
     let (plan, report) = desk.sync();
     assert_eq!((plan.changed.len(), plan.unchanged, report.stored), (1, 4, 1), "{plan:?}");

@@ -214,6 +214,15 @@ fn every_metric_is_fed() {
     it.run(remembered, 0);
     it.run(remembered, 0);
     it.run("- { name: never, run: 'echo 1', when: run.failed }\n", 0);
+    // One schedule starts its workflow, and one has no items.
+    for (name, items) in [("starts", "{ list: [x] }"), ("misses", "{ file: nothing.txt }")] {
+        let text = format!(
+            "id: {name}\nschedule: {{ every: 1d }}\nitems_from: {items}\nsteps: [{{ name: a, uses: windlass/noop }}]\n"
+        );
+        let added = it.web.post_json("/api/v1/schedules", &serde_json::json!({ "definition": text }));
+        assert_eq!(added.status, 201, "{}", added.text());
+        assert_eq!(it.web.post_json(&format!("/api/v1/schedules/{name}/run"), &serde_json::json!({})).status, 200);
+    }
     // A lock file that another program has: the step is given back.
     let key = windlass::model::ResourceKey("file".to_string());
     let path = engine(it.home.path(), Arc::new(windlass::observe::NoMetrics)).lock_file(&key);

@@ -107,10 +107,13 @@ fn a_backup_is_never_written_onto_a_directory_and_the_hint_works() {
         let arguments = if force { vec!["backup", "--force", target] } else { vec!["backup", target] };
         let Ended { code, err, .. } = place.run(&arguments);
         assert_eq!(code, 2, "{arguments:?}: {err}");
-        assert!(err.contains("is a directory") && err.contains("windlass.zip") && !err.contains("os error"), "{err}");
+        let (what, hint) =
+            if target == "new/" { ("does not exist", "new.zip") } else { ("is a directory", "windlass.zip") };
+        assert!(err.contains(what) && err.contains(hint) && !err.contains("os error"), "{err}");
         assert!(!err.contains("--force"), "{err}");
     }
     place.ok(&["backup", "there/windlass.zip"]);
+    place.ok(&["backup", "new.zip"]);
 }
 
 #[test]

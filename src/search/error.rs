@@ -29,9 +29,11 @@ impl Error {
             Error::Embedder { .. } => Some("search with the recorded embedder, or with `--mode text`"),
             Error::Vector(error) => error.hint(),
             Error::Embed(embed::Error::Away { .. }) => {
-                Some("start the server, or see `embed.url`; mode `text` needs no server")
+                Some("start the server, or see `embed.url`; `--mode text` (over HTTP `mode=text`) needs no server")
             }
-            Error::Embed(error) if error.is_retryable() => Some("try again later; mode `text` needs no server"),
+            Error::Embed(error) if error.is_retryable() => {
+                Some("try again later; `--mode text` (over HTTP `mode=text`) needs no server")
+            }
             Error::Embed(error) => error.hint(),
         }
     }

@@ -92,7 +92,10 @@ fn runs_and_steps_are_found_by_status() {
     refused(&client.get("/api/v1/workflow/steps?status=x"), 400);
 
     let counts = client.get(&format!("/api/v1/workflow/run_groups/{group}/stats")).json();
-    assert_eq!(counts, json!({"PENDING": 0, "RUNNING": 0, "COMPLETED": 1, "ERROR": 0, "FAILED": 1, "CANCELLED": 0}));
+    assert_eq!(
+        counts,
+        json!({"PENDING": 0, "RUNNING": 0, "COMPLETED": 1, "ERROR": 0, "FAILED": 1, "CANCELLED": 0, "SKIPPED": 0})
+    );
     refused(&client.get("/api/v1/workflow/run_groups/99/stats"), 404);
 
     // Retry takes it as a query, as clients send it.
