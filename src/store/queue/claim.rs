@@ -108,8 +108,9 @@ fn of_queue(tx: &WriteTx, scope: Scope, queue: i64, limit: usize) -> Result<Vec<
         let Some(priority) = turn::priority_of(tx, group)? else { return Ok(Vec::new()) };
         return ready::of_scope(tx, (queue, priority, group), limit);
     }
+    let mut window = limit;
     loop {
-        let (turns, all) = turn::next(tx, queue, limit)?;
+        let (turns, all) = turn::next(tx, queue, window)?;
         if turns.is_empty() {
             return Ok(Vec::new());
         }
@@ -121,9 +122,11 @@ fn of_queue(tx: &WriteTx, scope: Scope, queue: i64, limit: usize) -> Result<Vec<
             return Ok(rows);
         }
         let found = in_turn(tx, queue, &turns, limit)?;
-        if !found.is_empty() || all {
+        if found.len() == limit || all {
             return Ok(found);
         }
+        // These groups have fewer steps than are wanted: the next ones come before what another queue has at a lower priority.
+        window *= 2;
     }
 }
 
