@@ -26,10 +26,10 @@ pub struct Args {
     /// Such as g12, r34 or s56
     #[arg(value_name = "ID", add = ArgValueCompleter::new(super::complete::work))]
     id: Name,
-    /// Go on under this repaired workflow; names, needs and types of its steps must be the same
+    /// Continue with this repaired workflow; step names, needs and types must be unchanged
     #[arg(long, value_name = "FILE")]
     with: Option<PathBuf>,
-    /// Run a finished run, or every finished run of a group, again from this step, with everything behind it
+    /// Rerun a finished run, or every finished run of a group, from this step onward
     #[arg(long, value_name = "STEP")]
     from: Option<String>,
 }

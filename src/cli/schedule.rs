@@ -17,7 +17,7 @@ use crate::{
 use clap_complete::engine::ArgValueCompleter;
 use std::{fs, path::Path, path::PathBuf};
 
-/// Start workflows at their times: add, list, pause and run schedules
+/// Start workflows on a schedule: add, list, pause and run schedules
 ///
 /// `windlass serve` and `windlass worker` fire them. The times are in the workflow file:
 /// `schedule: { cron: "0 2 * * *", zone: Europe/Berlin }` or `schedule: { every: 15m }`.
@@ -33,7 +33,7 @@ enum Command {
     Add(Add),
     /// List the schedules, when each fires next, and its last firing
     List,
-    /// Show one: its next times and its last firings
+    /// Show a schedule: its next and most recent firings
     Show {
         /// The schedule
         #[arg(add = ArgValueCompleter::new(super::complete::schedules))]
@@ -92,7 +92,7 @@ struct Add {
     /// Higher priorities run first
     #[arg(long, default_value_t = 0, allow_negative_numbers = true, value_name = "N")]
     priority: i64,
-    /// The share of its groups beside others
+    /// The share of its groups relative to others
     #[arg(long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(i64).range(1..=1000))]
     weight: i64,
 }
