@@ -264,7 +264,8 @@ fn an_item_command_runs_as_a_step_and_each_of_its_lines_becomes_a_run() {
 
 #[test]
 fn files_and_lists_of_items_are_read_when_it_fires() {
-    let dir = tempfile::tempdir().unwrap();
+    // A name that would be a pattern.
+    let dir = tempfile::Builder::new().prefix("a[b]*").tempdir().unwrap();
     let clock = clock();
     let engine = open(dir.path(), &clock);
     for (name, from) in [("glob", "glob: 'in/*.csv'"), ("file", "file: list.txt"), ("list", "list: [x, y]")] {
@@ -286,6 +287,15 @@ fn files_and_lists_of_items_are_read_when_it_fires() {
     clock.advance(Millis(HOUR as u64));
     engine.fire_due_schedules().unwrap();
     assert_eq!((runs("glob"), runs("list")), (Some(2), Some(2)));
+    let huge = std::fs::File::create(dir.path().join("huge.txt")).unwrap();
+    huge.set_len((256 << 20) + 1).unwrap();
+    add(
+        &engine,
+        "id: huge\nschedule: { every: 1h }\nitems_from: { file: huge.txt }\nsteps: [{ name: a, run: 'echo {{ item }}' }]\n",
+    );
+    let refused = engine.run_schedule("huge").unwrap();
+    assert!(refused.state == FiringState::Failed && refused.detail.contains("256 MiB"), "{refused:?}");
+    engine.remove_schedule("huge").unwrap();
     let missing = &noted(&engine, "file")[0];
     assert!(missing.state == FiringState::Failed && missing.detail.contains("list.txt"), "{missing:?}");
     std::fs::write(dir.path().join("list.txt"), "one\n\ntwo\nthree\n").unwrap();

@@ -74,7 +74,7 @@ mod tests {
             ("a/b/l", "/w/out/f", Some("../../f")),
             ("l", "/w/out", Some(".")),
             ("d/l", "/w/out/", Some("../")),
-            // Whoever checks the links sees that it leaves.
+            // The check of the links sees that it leaves.
             ("l", "/w/out/../x", Some("../x")),
             ("l", "/w/outer/f", None),
             ("l", "/etc/passwd", None),

@@ -319,11 +319,11 @@ mod tests {
         let free = store.free().unwrap();
         let cancel = CancelToken::new();
         let refused = collect(home.path(), "out", &store, Until::of(&cancel, None, Millis(0))).unwrap_err();
-        let Error::Artifact(artifact::Error::DiskFull { needed, free: told, .. }) = refused else {
+        let Error::Artifact(artifact::Error::DiskFull { needed, free: reported, .. }) = refused else {
             panic!("{refused}")
         };
         assert_eq!(needed, reserve.0 + 64);
-        assert!(told.abs_diff(free.0) < 1 << 30, "{told} {free}");
+        assert!(reported.abs_diff(free.0) < 1 << 30, "{reported} {free}");
     }
 
     #[test]

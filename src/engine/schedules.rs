@@ -26,6 +26,7 @@ use crate::{
     },
 };
 use std::{
+    io::Read,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -35,7 +36,7 @@ const AT_ONCE: usize = 100;
 /// A firing that failed because of a shortage is tried again after this.
 const AGAIN: Millis = Millis::seconds(10);
 /// The maximum size of a list of items, in bytes.
-const LIST_MOST: usize = 256 << 20;
+const LIST_MOST: u64 = 256 << 20;
 /// The file that a command for items writes.
 const ITEMS: &str = "items";
 
@@ -241,13 +242,7 @@ impl Engine {
         let items = match items {
             None => vec![String::new()],
             Some(ItemsFrom::List(items)) => items,
-            Some(ItemsFrom::File(file)) => {
-                lines(&regular_file::read_to_string(&directory.join(&file)).map_err(|source| Error::Io {
-                    action: "read items from",
-                    path: directory.join(&file),
-                    source,
-                })?)
-            }
+            Some(ItemsFrom::File(file)) => listed(&directory.join(file))?,
             Some(ItemsFrom::Glob(pattern)) => matching(directory, &pattern)?,
             Some(ItemsFrom::Command(command)) => return self.collect_items(row, instant, &command),
         };
@@ -307,12 +302,7 @@ impl Engine {
         let step = self.store.read(|tx| read::show_run(tx, run.id))?.steps[0].id;
         let output = self.store.read(|tx| output::of_step(tx, step))?.unwrap_or_default();
         let Some((_, file)) = output.files.iter().find(|(name, _)| name == ITEMS) else { return Ok(Some(Vec::new())) };
-        if file.size > LIST_MOST as u64 {
-            return Err(Error::refused(
-                format!("the list of its items has {} bytes, more than 256 MiB", file.size),
-                None,
-            ));
-        }
+        check_size(file.size)?;
         let bytes = self.artifacts.get_bytes(file)?;
         let text = String::from_utf8(bytes).map_err(|_| Error::refused("the list of its items is not UTF-8", None))?;
         Ok(Some(lines(&text)))
@@ -403,6 +393,23 @@ fn failed(row: &ScheduleRow, instant: Timestamp, detail: String) -> FiringRow {
     FiringRow { state: FiringState::Failed, detail, ..started(row, instant, None) }
 }
 
+/// The items in a file.
+fn listed(path: &Path) -> Result<Vec<String>> {
+    let failed = |source| Error::Io { action: "read items from", path: path.to_path_buf(), source };
+    let mut file = regular_file::open(path).map_err(failed)?;
+    check_size(file.metadata().map_err(failed)?.len())?;
+    let mut text = String::new();
+    file.read_to_string(&mut text).map_err(failed)?;
+    Ok(lines(&text))
+}
+
+fn check_size(bytes: u64) -> Result<()> {
+    match bytes <= LIST_MOST {
+        true => Ok(()),
+        false => Err(Error::refused(format!("the list of its items has {bytes} bytes, more than 256 MiB"), None)),
+    }
+}
+
 /// One item per line.
 fn lines(text: &str) -> Vec<String> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
@@ -411,7 +418,9 @@ fn lines(text: &str) -> Vec<String> {
 
 /// The files that match, by their names.
 fn matching(directory: &Path, pattern: &str) -> Result<Vec<String>> {
-    let whole = directory.join(pattern);
+    // The directory is meant literally, whatever characters its name has.
+    let directory = glob::Pattern::escape(&directory.to_string_lossy());
+    let whole = Path::new(&directory).join(pattern);
     let refused = |what: String| Error::refused(what, None);
     let paths = glob::glob(&whole.to_string_lossy()).map_err(|error| refused(format!("`{pattern}`: {error}")))?;
     let mut found = Vec::new();

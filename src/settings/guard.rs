@@ -36,8 +36,8 @@ pub fn vet(home: &Home, platform: Option<&Path>) -> Result<()> {
 /// Refuses a home of which a part belongs to another user, can be written by others, or is a link; and one whose path is
 /// not UTF-8, which neither JSON nor the database can hold. None: there is none yet.
 ///
-/// The directory is opened first, and judged and listed through its descriptor: whoever can rename it can't have one judged
-/// and another listed. What is opened by its path later is another matter, see `JudgedHome`.
+/// The directory is opened first, then judged and listed through its descriptor, so that a user who can rename it can't have one
+/// judged and another listed. What is opened by its path later is another matter, see `JudgedHome`.
 pub fn check_home(home: &Path) -> Result<Option<JudgedHome>> {
     if home.to_str().is_none() {
         return Err(Error::NotUtf8 { home: home.to_path_buf() });

@@ -131,7 +131,7 @@ pub(in crate::store) fn writer(options: &Options, turnstile: &Turnstile, now: Ti
             Err(error) => return Err(at(error, path)),
             Ok(conn) => {
                 if let Err(error) = confirm_files(path, judged) {
-                    // Some stacked file systems number a file anew when it is first opened to be written.
+                    // Some stacked file systems give a file another number when it is first opened for writing.
                     exchanged += 1;
                     if exchanged == MOST_EXCHANGES {
                         return Err(error);
