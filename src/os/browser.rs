@@ -1,4 +1,4 @@
-//! Opening a page for the user at this machine.
+//! Opens a page in the browser of the user at this machine.
 
 use std::{
     env,
@@ -10,8 +10,8 @@ use tempfile::NamedTempFile;
 
 /// A browser that was asked to open a secret address.
 ///
-/// The address is in a file for the user alone, which sends the browser on: every user of the machine can read the argument
-/// list of a process. Dropping this removes the file.
+/// Every user of the machine can read the arguments of a process, so the address is in a private file that redirects
+/// the browser. Dropping this value removes the file.
 #[derive(Debug)]
 pub struct Opening {
     starter: Child,
@@ -25,8 +25,7 @@ impl Opening {
     }
 }
 
-/// Asks the user's browser to open the address; `None` where there is no desktop to open it on. `home` is a private
-/// directory.
+/// Asks the user's browser to open the address. Returns `None` if there is no desktop. `home` is a private directory.
 pub fn open(address: &str, home: &Path) -> io::Result<Option<Opening>> {
     let desktop = ["DISPLAY", "WAYLAND_DISPLAY"].iter().any(|it| env::var_os(it).is_some_and(|it| !it.is_empty()));
     let program = match cfg!(target_vendor = "apple") {
@@ -47,7 +46,8 @@ pub fn open(address: &str, home: &Path) -> io::Result<Option<Opening>> {
     }
 }
 
-/// A browser that is a snap may read neither hidden directories nor the temporary one, but what is plain in `$HOME`.
+/// A browser installed as a snap can't read hidden directories or the temporary directory, only visible ones in
+/// `$HOME`.
 fn place(home: &Path) -> PathBuf {
     let user = env::var_os("HOME").map(PathBuf::from).filter(|it| it.is_absolute() && it.is_dir());
     match user {
@@ -56,7 +56,7 @@ fn place(home: &Path) -> PathBuf {
     }
 }
 
-/// A page that redirects at once. The address is our own and has no character that HTML would interpret.
+/// A page that redirects immediately. We made the address, and it has no character that HTML would interpret.
 fn redirect(address: &str) -> String {
     format!(
         "<!doctype html><meta charset=\"utf-8\"><meta name=\"referrer\" content=\"no-referrer\">\

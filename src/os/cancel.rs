@@ -9,10 +9,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// A request to stop, shared by all its clones. It can't be taken back.
+/// A request to stop, shared by all its clones. It can't be withdrawn.
 ///
-/// The first intent wins, with one exception: `Cancel` outranks every other, because a cancelled step must never run
-/// again whatever else befell it while it was dying.
+/// The first intent wins, with one exception: `Cancel` outranks every other intent, because a cancelled step must never
+/// run again, whatever else happened to it.
 #[derive(Debug, Clone, Default)]
 pub struct CancelToken(Arc<Cancellation>);
 
@@ -25,12 +25,12 @@ struct Cancellation {
 #[derive(Debug, Default)]
 struct State {
     intent: Option<KillIntent>,
-    // Write ends; closing them wakes pollers of the read ends.
+    // Write ends. Closing them wakes whoever polls the read ends.
     wakers: Vec<(u64, OwnedFd)>,
     next_waker: u64,
 }
 
-/// A descriptor that becomes readable (hangs up) when the token is cancelled, for use with poll(2).
+/// A descriptor that hangs up when the token is cancelled, for use with poll(2).
 #[derive(Debug)]
 pub struct CancelWake {
     read: OwnedFd,
@@ -61,7 +61,7 @@ impl CancelToken {
         self.intent().is_some()
     }
 
-    /// Waits at most `timeout` for a request to stop: a sleep that can be interrupted.
+    /// Waits at most `timeout` for a request to stop: an interruptible sleep.
     pub fn wait(&self, timeout: Duration) -> Option<KillIntent> {
         let deadline = Instant::now() + timeout;
         let mut state = self.0.lock();
@@ -75,7 +75,7 @@ impl CancelToken {
         state.intent
     }
 
-    /// A descriptor to poll beside others. It hangs up at once when the token is cancelled already.
+    /// A descriptor to poll along with others. If the token is already cancelled, it has already hung up.
     pub fn wake(&self) -> io::Result<CancelWake> {
         let (reader, writer) = io::pipe()?;
         let mut state = self.0.lock();

@@ -1,4 +1,4 @@
-//! The two clocks of the engine, and the boot in which the second one counts.
+//! The engine's two clocks, and the boot in which the monotonic clock counts.
 
 use crate::model::{Millis, Monotonic, Timestamp};
 use std::{
@@ -13,22 +13,22 @@ pub trait Clock: Send + Sync {
     /// Wall-clock time, for due and display times. It may jump in both directions.
     fn wall(&self) -> Timestamp;
 
-    /// Milliseconds since an arbitrary moment of this boot. It never goes back and pauses in suspend.
+    /// Milliseconds since an arbitrary moment of this boot. It never goes back, and it stops during suspend.
     fn monotonic(&self) -> Monotonic;
 }
 
-/// Nanoseconds of the monotonic clock, comparable between the processes of one boot.
+/// Nanoseconds of the monotonic clock, comparable between processes of the same boot.
 pub fn precise_now() -> i64 {
     let now = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
     now.tv_sec * 1_000_000_000 + now.tv_nsec
 }
 
-/// How many seconds east of UTC the time zone of this process (`TZ`, else the machine's) was at that moment.
+/// The offset from UTC, in seconds east, of this process's time zone (`TZ`, else the machine's) at that time.
 pub fn local_offset(at: Timestamp) -> i64 {
     let seconds = at.0.div_euclid(1_000) as libc::time_t;
-    // SAFETY: all zeros is a value of this type.
+    // SAFETY: all zeros is a valid value of this type.
     let mut local: libc::tm = unsafe { std::mem::zeroed() };
-    // SAFETY: both pointers lead to locals; the call reads the one and writes the other.
+    // SAFETY: both pointers lead to locals; the call reads one and writes the other.
     match unsafe { libc::localtime_r(&seconds, &mut local) }.is_null() {
         true => 0,
         false => local.tm_gmtoff as i64,
@@ -49,8 +49,8 @@ impl Clock for SystemClock {
     }
 
     fn monotonic(&self) -> Monotonic {
-        // CLOCK_MONOTONIC pauses in suspend on Linux but not on macOS, where CLOCK_UPTIME_RAW does.
-        // SAFETY: the call takes a number and gives one.
+        // CLOCK_MONOTONIC stops during suspend on Linux. On macOS it does not, but CLOCK_UPTIME_RAW does.
+        // SAFETY: the call takes a number and returns a number.
         #[cfg(target_vendor = "apple")]
         return Monotonic((unsafe { libc::clock_gettime_nsec_np(libc::CLOCK_UPTIME_RAW) } / 1_000_000) as i64);
         #[cfg(not(target_vendor = "apple"))]
@@ -61,7 +61,7 @@ impl Clock for SystemClock {
     }
 }
 
-/// A clock that tests move by hand. Share it in an `Arc`.
+/// A clock that tests move by hand. Wrap it in an `Arc` to share it.
 #[derive(Debug)]
 #[cfg(any(test, feature = "internals"))]
 pub struct MovableClock {
@@ -75,18 +75,18 @@ impl MovableClock {
         MovableClock { wall: AtomicI64::new(wall.0), monotonic: AtomicI64::new(monotonic.0) }
     }
 
-    /// Lets time pass on both clocks.
+    /// Advances both clocks.
     pub fn advance(&self, time: Millis) {
         self.wall.fetch_add(time.0 as i64, Ordering::SeqCst);
         self.monotonic.fetch_add(time.0 as i64, Ordering::SeqCst);
     }
 
-    /// Sets the wall clock alone, as a user or NTP would.
+    /// Sets only the wall clock, as a user or NTP would.
     pub fn set_wall(&self, wall: Timestamp) {
         self.wall.store(wall.0, Ordering::SeqCst);
     }
 
-    /// Suspends the machine: the wall clock moves on, the monotonic clock does not.
+    /// Suspends the machine: the wall clock advances, the monotonic clock does not.
     pub fn suspend(&self, time: Millis) {
         self.wall.fetch_add(time.0 as i64, Ordering::SeqCst);
     }
@@ -110,7 +110,8 @@ impl Clock for MovableClock {
     }
 }
 
-/// The wall-clock time at which this boot began, as far as the wall clock was not set since. None where it can't be known.
+/// The wall-clock time at which this boot began, assuming that the wall clock has not been set since. `None` if
+/// unknown.
 pub fn boot_time() -> Option<SystemTime> {
     #[cfg(target_os = "linux")]
     {
@@ -122,7 +123,7 @@ pub fn boot_time() -> Option<SystemTime> {
     None
 }
 
-/// Names this boot of the machine. `unknown` where the system gives it no name.
+/// The identifier of this boot; `unknown` if the system has none.
 pub fn boot_id() -> String {
     static BOOT: OnceLock<String> = OnceLock::new();
     BOOT.get_or_init(|| read_boot_id().unwrap_or_else(|| "unknown".to_string())).clone()
@@ -140,7 +141,7 @@ fn read_boot_id() -> Option<String> {
     let mut length = buffer.len();
     let name = c"kern.bootsessionuuid".as_ptr();
     let target = buffer.as_mut_ptr().cast();
-    // SAFETY: the name ends with a NUL, and `length` is that of the buffer, which outlives the call.
+    // SAFETY: the name ends with a NUL; `length` is the length of the buffer, which outlives the call.
     let status = unsafe { libc::sysctlbyname(name, target, &mut length, std::ptr::null_mut(), 0) };
     let text = std::ffi::CStr::from_bytes_until_nul(&buffer).ok()?.to_str().ok()?;
     (status == 0 && !text.is_empty()).then(|| text.to_string())

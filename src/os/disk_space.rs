@@ -1,4 +1,4 @@
-//! Room on the disk.
+//! Free space on a disk.
 
 use super::interrupted::retried;
 use crate::model::Bytes;
@@ -9,13 +9,13 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// The path itself or the nearest parent that exists.
+/// The path itself, or its nearest existing parent.
 pub(super) fn nearest_existing(dir: &Path) -> PathBuf {
     let found = dir.ancestors().find(|it| !it.as_os_str().is_empty() && it.exists());
     found.unwrap_or(Path::new(".")).to_path_buf()
 }
 
-/// Bytes that this user may still write in `dir`, or in its nearest existing parent.
+/// How many bytes this user can still write in `dir`, or in its nearest existing parent.
 pub fn free(dir: &Path) -> io::Result<Bytes> {
     let place = nearest_existing(dir);
     let room = statvfs(&place)?;
@@ -32,7 +32,8 @@ fn statvfs(place: &Path) -> io::Result<rustix::fs::StatVfs> {
     retried(|| rustix::fs::statvfs(place).map_err(io::Error::from))
 }
 
-/// Gives a file so many bytes of real space. Where the file system can't promise any, the file is only made so long.
+/// Reserves real disk space for a file. On a file system that can't reserve space, this only sets the length of the
+/// file.
 pub fn allocate(file: &File, bytes: Bytes) -> io::Result<()> {
     let promise = || rustix::fs::fallocate(file, rustix::fs::FallocateFlags::empty(), 0, bytes.0);
     match retried(|| promise().map_err(io::Error::from)) {

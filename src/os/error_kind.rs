@@ -1,10 +1,10 @@
-//! The kind of an error of the system.
+//! Maps system errors to error kinds.
 
 use super::{Shortage, ownership, regular_file::NotRegular};
 use crate::model::Kind;
 use std::io;
 
-/// That a file is missing is no kind of its own here: who looked for it knows whether it was asked for.
+/// The kind of an error. A missing file has no kind of its own here: only the caller knows whether the user named it.
 pub fn kind_of(error: &io::Error) -> Kind {
     let denied = error.get_ref().is_some_and(|inner| inner.is::<ownership::Error>());
     match (Shortage::behind(error), error.raw_os_error()) {
@@ -16,7 +16,7 @@ pub fn kind_of(error: &io::Error) -> Kind {
     }
 }
 
-/// The same for a file that was asked for.
+/// Like `kind_of`, for a file that the user named.
 pub fn kind_of_named(error: &io::Error) -> Kind {
     match error.kind() {
         io::ErrorKind::NotFound => Kind::NotFound,

@@ -1,7 +1,7 @@
 //! Passes open descriptors to another process over a Unix socket (SCM_RIGHTS).
 //!
-//! Passing leaves every descriptor of this process close-on-exec, so nothing leaks into a child that another thread
-//! happens to start at the same moment.
+//! All descriptors of this process stay close-on-exec, so nothing leaks into a child that another thread happens to
+//! start at the same moment.
 
 use rustix::{
     io::retry_on_intr,
@@ -19,18 +19,18 @@ use std::{
     },
 };
 
-/// At most so many descriptors in one message.
+/// The maximum number of descriptors in one message.
 pub const MOST: usize = 32;
 
-/// Room for `MOST` descriptors, and for other control messages beside them, in bytes.
+/// Space for `MOST` descriptors and for other control messages, in bytes.
 const CONTROL: usize = 256;
 
-/// Sends descriptors, and one byte of no meaning with them.
+/// Sends descriptors along with a meaningless byte.
 pub fn send(socket: &UnixStream, fds: &[BorrowedFd<'_>]) -> io::Result<()> {
     send_with(socket, 0, fds)
 }
 
-/// Sends one byte, and descriptors with it.
+/// Sends one byte and, with it, descriptors.
 pub fn send_with(socket: &UnixStream, byte: u8, fds: &[BorrowedFd<'_>]) -> io::Result<()> {
     let mut space = [MaybeUninit::uninit(); CONTROL];
     let mut control = SendAncillaryBuffer::new(&mut space);
@@ -41,8 +41,8 @@ pub fn send_with(socket: &UnixStream, byte: u8, fds: &[BorrowedFd<'_>]) -> io::R
     Ok(())
 }
 
-/// Waits for a message of `send`. The descriptors are *not* close-on-exec: they are meant for a child. An end of the
-/// stream is an error of the kind `UnexpectedEof`.
+/// Waits for a message from `send`. The descriptors are *not* close-on-exec, because they are meant for a child.
+/// Returns an `UnexpectedEof` error at the end of the stream.
 pub fn receive(socket: &UnixStream) -> io::Result<Vec<OwnedFd>> {
     match receive_with(socket, &mut [0])? {
         (0, _) => Err(io::ErrorKind::UnexpectedEof.into()),
@@ -50,15 +50,16 @@ pub fn receive(socket: &UnixStream) -> io::Result<Vec<OwnedFd>> {
     }
 }
 
-/// Reads bytes, and the descriptors that came with them, which are *not* close-on-exec. No bytes: the stream has ended.
+/// Reads bytes and the descriptors that came with them. The descriptors are *not* close-on-exec. Zero bytes mean the
+/// end of the stream.
 ///
-/// An error of the kind `InvalidData` when more descriptors came than there was room for: those that arrived are closed.
+/// Returns an `InvalidData` error if more descriptors arrived than fit, and closes those that did.
 pub fn receive_with(socket: &UnixStream, bytes: &mut [u8]) -> io::Result<(usize, Vec<OwnedFd>)> {
     let mut space = [MaybeUninit::uninit(); CONTROL];
     let mut control = RecvAncillaryBuffer::new(&mut space);
     let mut parts = [IoSliceMut::new(bytes)];
     let message = retry_on_intr(|| net::recvmsg(socket, &mut parts, &mut control, RecvFlags::empty()))?;
-    // Credentials, say, may stand before and behind the descriptors.
+    // Other control messages, such as credentials, may precede and follow the descriptors.
     let passed = control.drain().filter_map(|message| match message {
         RecvAncillaryMessage::ScmRights(fds) => Some(fds),
         _ => None,
@@ -70,7 +71,7 @@ pub fn receive_with(socket: &UnixStream, bytes: &mut [u8]) -> io::Result<(usize,
     Ok((message.bytes, fds))
 }
 
-/// Writes all bytes. A closed socket is an error, never a signal, whatever this process does with SIGPIPE.
+/// Writes all bytes. A closed socket causes an error, never a signal, however this process handles SIGPIPE.
 pub fn write_quietly(socket: &UnixStream, mut bytes: &[u8]) -> io::Result<()> {
     while !bytes.is_empty() {
         let sent = retry_on_intr(|| net::send(socket, bytes, no_sigpipe()))?;
@@ -156,7 +157,7 @@ mod tests {
         assert_eq!(pipe.read(&mut [0]).unwrap(), 0, "somebody holds the pipe");
     }
 
-    /// What a peer sends that does not know of `MOST`.
+    /// Sends without the limit of `MOST`, as another program might.
     fn send_unchecked(socket: &UnixStream, fds: &[BorrowedFd<'_>]) {
         let mut space = [MaybeUninit::uninit(); 1024];
         let mut control = SendAncillaryBuffer::new(&mut space);

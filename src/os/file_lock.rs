@@ -1,7 +1,7 @@
 //! Exclusive and shared locks on whole files (flock), and who holds them.
 //!
-//! A lock belongs to the open file, not to the process: two `FileLock`s of one process exclude each other, and a child
-//! that inherits the descriptor holds the lock too. Lock files are created with mode 0600 and never unlinked.
+//! A lock belongs to the open file, not to the process: two `FileLock`s in one process exclude each other, and a child
+//! that inherits the descriptor also holds the lock. Lock files are created with mode 0600 and never unlinked.
 
 pub use super::{
     file_system::refuse_network_file_system,
@@ -25,12 +25,12 @@ use std::{
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LockState {
     Free,
-    /// Somebody holds it exclusively.
+    /// Some process holds it exclusively.
     Held,
 }
 
-/// A held lock. Dropping it unlocks, unless a child was given the descriptor: then the lock lasts until the last
-/// holder has closed it.
+/// A held lock. Dropping it unlocks the file, unless a child inherited the descriptor. Then the lock lasts until the
+/// last holder closes it.
 #[derive(Debug)]
 pub struct FileLock {
     file: File,
@@ -38,34 +38,34 @@ pub struct FileLock {
 }
 
 impl FileLock {
-    /// Takes the lock, or returns `None` at once if another process holds it.
+    /// Takes the lock, or returns `None` immediately if another process holds it.
     pub fn try_exclusive(path: &Path) -> io::Result<Option<FileLock>> {
         let file = open(path)?;
         Ok(take_exclusive(&file)?.then(|| FileLock::of(file)))
     }
 
-    /// Takes the lock together with other sharers, or returns `None` at once if a process holds it exclusively.
+    /// Takes the lock shared, or returns `None` immediately if a process holds it exclusively.
     #[cfg(any(test, feature = "internals"))]
     pub fn try_shared(path: &Path) -> io::Result<Option<FileLock>> {
         let file = open(path)?;
         Ok(taken(|| FileExt::try_lock_shared(&file))?.then(|| FileLock::of(file)))
     }
 
-    /// Waits for the lock until the deadline; `None` when it was not free by then.
+    /// Waits for the lock until the deadline. Returns `None` if it was not free by then.
     pub fn exclusive_until(path: &Path, deadline: Instant) -> io::Result<Option<FileLock>> {
         let file = open(path)?;
         let got = poll_until(deadline, Duration::from_millis(20), || take_exclusive(&file))?;
         Ok(got.then(|| FileLock::of(file)))
     }
 
-    /// Waits for a shared lock until the deadline; `None` when it was not free by then.
+    /// Waits for a shared lock until the deadline. Returns `None` if it was not free by then.
     pub fn shared_until(path: &Path, deadline: Instant) -> io::Result<Option<FileLock>> {
         let file = open(path)?;
         let got = poll_until(deadline, Duration::from_millis(20), || taken(|| FileExt::try_lock_shared(&file)))?;
         Ok(got.then(|| FileLock::of(file)))
     }
 
-    /// Whether a process holds the lock exclusively. A missing file is free; probes never disturb each other.
+    /// Whether a process holds the lock exclusively. A missing file counts as free. Probes don't disturb each other.
     pub fn probe(path: &Path) -> io::Result<LockState> {
         let file = match ownership::open(path, OpenOptions::new().read(true)) {
             Ok(file) => file,
@@ -79,13 +79,13 @@ impl FileLock {
         Ok(if free { LockState::Free } else { LockState::Held })
     }
 
-    /// The locked file; a liveness lock also carries its heartbeat in it.
+    /// The locked file. A liveness lock also stores its heartbeat there.
     pub fn file(&self) -> &File {
         &self.file
     }
 
-    /// The descriptor for a child to inherit. From now on dropping this value closes the descriptor without unlocking,
-    /// so that the lock lasts until the child is gone too.
+    /// The descriptor, for a child to inherit. After this call, dropping the value closes the descriptor without
+    /// unlocking, so the lock also lasts as long as the child.
     #[cfg(any(test, feature = "internals"))]
     pub fn lend(&self) -> BorrowedFd<'_> {
         self.lent.store(true, Ordering::Relaxed);
@@ -99,21 +99,21 @@ impl FileLock {
 
 impl Drop for FileLock {
     fn drop(&mut self) {
-        // Unlocking by hand matters: another thread may just be forking, and its copy of the descriptor would keep the
-        // lock until the exec.
+        // Unlock explicitly: another thread may be forking right now, and the child's copy of the descriptor would keep
+        // the lock until exec.
         if !self.lent.load(Ordering::Relaxed) {
             let _ = release(&self.file);
         }
     }
 }
 
-/// Opens one of our lock files for locking, creating it with mode 0600.
+/// Opens one of our lock files, creating it with mode 0600.
 pub(super) fn open(path: &Path) -> io::Result<File> {
     let mut options = OpenOptions::new();
     ownership::open_to_write(path, options.read(true).create(true).truncate(false).mode(0o600))
 }
 
-/// Whether an attempt to lock succeeded; false: another process holds the lock.
+/// Whether an attempt to lock succeeded; false if another process holds the lock.
 fn taken(attempt: impl FnMut() -> io::Result<()>) -> io::Result<bool> {
     match retried(attempt) {
         Ok(()) => Ok(true),
@@ -122,17 +122,17 @@ fn taken(attempt: impl FnMut() -> io::Result<()>) -> io::Result<bool> {
     }
 }
 
-/// Takes the lock of an open file exclusively; false: another process holds it.
+/// Locks an open file exclusively. Returns false if another process holds the lock.
 pub(super) fn lock(file: &File) -> io::Result<bool> {
     taken(|| FileExt::try_lock_exclusive(file))
 }
 
-/// Gives a lock back.
+/// Releases a lock.
 pub(super) fn release(file: &File) -> io::Result<()> {
     retried(|| FileExt::unlock(file))
 }
 
-/// A probe holds the file shared for some microseconds; that must not look like a holder.
+/// Takes the lock exclusively. A probe holds the file shared for some microseconds; that must not look like a holder.
 fn take_exclusive(file: &File) -> io::Result<bool> {
     for _ in 0..8 {
         if lock(file)? {
@@ -147,7 +147,7 @@ fn take_exclusive(file: &File) -> io::Result<bool> {
     Ok(false)
 }
 
-/// Asks again, at growing intervals with chance in them, until the answer is yes or the deadline has passed.
+/// Calls `attempt` at growing, jittered intervals until it returns true or the deadline passes.
 pub(super) fn poll_until(
     deadline: Instant,
     longest: Duration,
@@ -167,7 +167,7 @@ pub(super) fn poll_until(
     }
 }
 
-/// Between half of `wait` and one and a half, so that waiters fall out of step.
+/// A random duration between 0.5 and 1.5 times `wait`, so that waiters don't stay synchronised.
 fn jittered(wait: Duration) -> Duration {
     let chance = getrandom::u32().unwrap_or(u32::MAX / 2);
     wait.mul_f64(0.5 + f64::from(chance) / f64::from(u32::MAX))

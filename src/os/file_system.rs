@@ -16,7 +16,7 @@ pub enum Error {
 }
 
 impl Error {
-    /// What went wrong, in one word.
+    /// The kind of the error.
     pub fn kind(&self) -> Kind {
         match self {
             Error::Network { .. } => Kind::Invalid,
@@ -24,7 +24,7 @@ impl Error {
         }
     }
 
-    /// Tells the user what to do next.
+    /// What the user should do next.
     pub fn hint(&self) -> Option<String> {
         match self {
             Error::Network { .. } => Some(format!("choose a local directory: `--home {}`", local_home().display())),
@@ -33,8 +33,8 @@ impl Error {
     }
 }
 
-/// Refuses a directory on a network file system, FUSE, 9p or virtiofs: their locks may hold on one side only.
-/// A directory that does not exist yet is judged by its nearest existing parent.
+/// Refuses a directory on a network file system, FUSE, 9p or virtiofs, since their locks may hold on one side only. If
+/// the directory does not exist yet, its nearest existing parent counts.
 pub fn refuse_network_file_system(dir: &Path) -> Result<(), Error> {
     let existing = nearest_existing(dir);
     let io = |source| Error::Io { dir: dir.to_path_buf(), source };
@@ -44,7 +44,7 @@ pub fn refuse_network_file_system(dir: &Path) -> Result<(), Error> {
     }
 }
 
-/// Makes everything durable that was written to the file system of `dir`.
+/// Makes everything that was written to the file system of `dir` durable.
 pub fn sync_file_system(dir: &Path) -> io::Result<()> {
     #[cfg(target_os = "linux")]
     rustix::fs::syncfs(std::fs::File::open(dir)?)?;
@@ -56,7 +56,7 @@ pub fn sync_file_system(dir: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// A directory of this machine that is most likely local.
+/// A directory of this machine that is probably local.
 fn local_home() -> PathBuf {
     let candidates = ["/var/lib/windlass", "/var/tmp/windlass", "/tmp/windlass"].map(PathBuf::from);
     let local = |it: &&PathBuf| matches!(foreign_kind(&nearest_existing(it)), Ok(None));

@@ -1,4 +1,4 @@
-//! A directory as its own descriptor shows it: no link is followed, and nothing is opened that is no file.
+//! A directory, accessed through its own descriptor. It follows no links and opens only regular files and directories.
 
 use super::ownership::Facts;
 use rustix::{
@@ -17,31 +17,31 @@ use std::{
 };
 
 const ENTER: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
-/// A fifo or a device is not waited for, should one have taken the place of a file.
+/// NONBLOCK: if a fifo or a device has replaced a file, opening it must not wait.
 const READ: OFlags = OFlags::RDONLY.union(OFlags::NOFOLLOW).union(OFlags::NONBLOCK).union(OFlags::CLOEXEC);
 
 /// An open directory.
 #[derive(Debug)]
 pub struct Folder(OwnedFd);
 
-/// The kind of a name.
+/// The type of an entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Entry {
     Folder,
-    /// With its apparent size in bytes: holes count.
+    /// The apparent size in bytes, holes included.
     File(u64),
     Link,
-    /// In words for people: `a fifo`.
+    /// A description for people, such as `a fifo`.
     Other(&'static str),
 }
 
 impl Folder {
-    /// Whose it is.
+    /// The directory's owner, type and mode.
     pub(super) fn facts(&self) -> io::Result<Facts> {
         Ok(Facts::of_stat(&rustix::fs::fstat(&self.0)?))
     }
 
-    /// Whose the entry with this name is, if there is one; a link is not followed.
+    /// The same facts for the entry with this name, if it exists. Does not follow links.
     pub(super) fn facts_of(&self, name: &OsStr) -> io::Result<Option<Facts>> {
         match statat(&self.0, name, AtFlags::SYMLINK_NOFOLLOW) {
             Err(Errno::NOENT) => Ok(None),
@@ -49,12 +49,12 @@ impl Folder {
         }
     }
 
-    /// Opens a directory. An error if the last component of the path is a link.
+    /// Opens a directory. Fails if the last component of the path is a link.
     pub fn open(path: &Path) -> io::Result<Folder> {
         Ok(Folder(rustix::fs::open(path, ENTER, Mode::empty())?))
     }
 
-    /// Opens the directory that a relative path of plain names leads to; a link on the way is an error.
+    /// Opens the directory at a relative path of plain names. Fails if any of them is a link.
     pub fn descend(&self, path: &Path) -> io::Result<Folder> {
         let mut here = Folder(self.0.try_clone()?);
         for component in path.components() {
@@ -64,7 +64,7 @@ impl Folder {
         Ok(here)
     }
 
-    /// The names in it, in no order.
+    /// The names in the directory, unordered.
     pub fn names(&self) -> io::Result<impl Iterator<Item = io::Result<OsString>>> {
         let all = Dir::read_from(&self.0)?.map(|it| Ok(OsString::from_vec(it?.file_name().to_bytes().to_vec())));
         Ok(all.filter(|it| !matches!(it, Ok(name) if matches!(name.as_bytes(), b"." | b".."))))
@@ -87,7 +87,7 @@ impl Folder {
         }))
     }
 
-    /// Device and inode of what stands under a name; None: nothing.
+    /// The device and inode of the entry with this name, or `None` if it does not exist.
     pub fn id(&self, name: &OsStr) -> io::Result<Option<(u64, u64)>> {
         match statat(&self.0, name, AtFlags::SYMLINK_NOFOLLOW) {
             Err(Errno::NOENT) => Ok(None),
@@ -95,7 +95,7 @@ impl Folder {
         }
     }
 
-    /// Opens a regular file to read it. None: something else has taken its place.
+    /// Opens a regular file for reading. Returns `None` if something else has replaced it.
     pub fn file(&self, name: &OsStr) -> io::Result<Option<File>> {
         let file = match openat(&self.0, name, READ, Mode::empty()) {
             Err(Errno::LOOP | Errno::NOENT | Errno::NXIO | Errno::NODEV) => return Ok(None),
@@ -104,7 +104,7 @@ impl Folder {
         Ok(file.metadata()?.is_file().then_some(file))
     }
 
-    /// Where a symbolic link leads, as it is written.
+    /// The target of a symbolic link, as written in the link.
     pub fn link(&self, name: &OsStr) -> io::Result<OsString> {
         Ok(OsString::from_vec(readlinkat(&self.0, name, Vec::new())?.into_bytes()))
     }

@@ -1,8 +1,8 @@
-//! System calls that a signal may interrupt: asked again, since a signal is no answer.
+//! Repeats system calls that a signal interrupts.
 
 use std::io;
 
-/// Calls until the answer is another than `EINTR`.
+/// Repeats the call until it returns something other than `EINTR`.
 pub fn retried<T>(mut call: impl FnMut() -> io::Result<T>) -> io::Result<T> {
     loop {
         match call() {

@@ -1,7 +1,9 @@
-//! A child that leads a session of its own and ends its whole tree, and what to do when it is killed before it could.
+//! A child process that leads its own session and ends its whole process tree, and the cleanup after one that is killed
+//! first.
 //!
-//! On Linux a process can adopt the orphans of its descendants. So what a killed leader leaves behind either is still of its
-//! session, or becomes a child of this process: one that it did not start, in a session that is not its own. Both are ended.
+//! On Linux a process can adopt its descendants' orphans. So each process that a killed leader leaves behind either is
+//! still in the leader's session, or becomes a child of this process: one that this process did not start, in a session
+//! that is not its own. Both kinds are killed.
 
 use super::{process_stat, spawn, unpoisoned::Unpoisoned};
 use crate::model::ExitStatus;
@@ -18,34 +20,35 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// A process that is still there so long after KILL is stuck in the system, and left to it.
+/// A process that survives KILL for this long is stuck in the kernel and is left alone.
 const STUCK: Duration = Duration::from_secs(10);
 const LONGEST_PAUSE: Duration = Duration::from_millis(50);
 
 static ADOPTING: AtomicBool = AtomicBool::new(false);
-/// Held for reading while a leader starts, so that it does not count as an orphan before it is listed.
+/// Held for reading while a leader starts, so that an unlisted leader does not count as an orphan.
 static STARTING: RwLock<()> = RwLock::new(());
 /// Leaders that have not been waited for.
 static LISTED: Mutex<BTreeSet<u32>> = Mutex::new(BTreeSet::new());
-/// Those that outlive their owner.
+/// Leaders that outlive their owner.
 static RELEASED: Mutex<Vec<Child>> = Mutex::new(Vec::new());
 
-/// From now on this process adopts the orphans of its descendants, and ends those that a killed leader leaves behind.
+/// Makes this process adopt its descendants' orphans and kill those that a killed leader leaves behind.
 ///
-/// Not for a program that starts daemons in sessions of their own: when a leader is killed, a daemon that was started after
-/// it looks like something that it left behind.
+/// Do not use this in a program that starts daemons in their own sessions: after a leader is killed, a daemon that was
+/// started later looks like one of its orphans.
 pub fn adopt_orphans() {
-    // Refused by no Linux of this decade; without it what stays in the leader's session is found all the same.
+    // No Linux of the last decade refuses this. If one did, processes that stay in the leader's session would still be
+    // found.
     ADOPTING.store(spawn::adopt_orphans().is_ok(), Ordering::Release);
 }
 
-/// A started leader. It must be buried or released.
+/// A started leader. Call `bury` or `release` on it.
 #[derive(Debug)]
 pub struct Leader {
     child: Child,
 }
 
-/// What a leader left behind.
+/// What happened to the processes that a leader left behind.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Left {
     /// Processes that were killed.
@@ -55,7 +58,7 @@ pub struct Left {
 }
 
 impl Leader {
-    /// Starts a program that is going to lead a session.
+    /// Starts a program that will lead a session.
     pub fn start(command: &mut Command) -> io::Result<Leader> {
         reap_released();
         let _starting = STARTING.read().unpoisoned();
@@ -68,18 +71,19 @@ impl Leader {
         self.child.id()
     }
 
-    /// Whether it is stopped: then it watches nothing.
+    /// Whether it is stopped. A stopped leader watches nothing.
     pub fn is_stopped(&self) -> bool {
         process_stat::is_stopped(self.child.id())
     }
 
-    /// Waits for its end, kills it when that does not come within `patience`, and ends what it left behind.
+    /// Waits for the leader to end, kills it after `patience`, and kills the processes that it left behind.
     pub fn bury(mut self, patience: Duration) -> Left {
         if !self.ends_within(patience) {
             let _ = self.child.kill();
             self.ends_within(STUCK);
         }
-        // It stays a zombie meanwhile, so that no other process gets its number, which names its session.
+        // Until then the leader stays a zombie, so no other process can get its pid, which is also the id of its
+        // session.
         let left = match self.ended_well() {
             true => Left::default(),
             false => end_strays(self.child.id()),
@@ -92,7 +96,7 @@ impl Leader {
         left
     }
 
-    /// Detaches it: it keeps running when this process has ended.
+    /// Detaches it: it keeps running after this process ends.
     pub fn release(self) {
         lock(&RELEASED).push(self.child);
     }
@@ -114,7 +118,7 @@ impl Leader {
         matches!(self.look(), Ok(Some(ExitStatus::Code(0))))
     }
 
-    /// How it ended, if it has; it can still be waited for.
+    /// The exit status, if it has ended. The process can still be waited for.
     fn look(&self) -> io::Result<Option<ExitStatus>> {
         let Some(pid) = pid(self.child.id()) else { return Ok(None) };
         let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
@@ -126,7 +130,7 @@ impl Leader {
     }
 }
 
-/// Kills what a dead leader left behind, round after round, since it may fork meanwhile.
+/// Kills the processes that a dead leader left behind. Repeats, since they may fork in the meantime.
 fn end_strays(leader: u32) -> Left {
     let until = Instant::now() + STUCK;
     let mut pause = Duration::from_millis(1);
@@ -142,11 +146,11 @@ fn end_strays(leader: u32) -> Left {
     }
 }
 
-/// One round: who was there.
+/// One round. Returns the processes that it found.
 fn kill_strays(leader: u32) -> BTreeSet<u32> {
     let _none_starts = STARTING.write().unpoisoned();
     let all = process_stat::kin();
-    // A tick is 10 ms: of two processes that began in the same one the later has the higher number.
+    // A clock tick is 10 ms. If two processes started in the same tick, the later one has the higher pid.
     let since = all.iter().find(|it| it.pid == leader).map_or((0, 0), |it| (it.start_time, it.pid));
     let this = std::process::id();
     let own_session = all.iter().find(|it| it.pid == this).map_or(0, |it| it.session);

@@ -1,15 +1,15 @@
-//! Limits of this process.
+//! Resource limits of this process.
 
 use crate::model::Bytes;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::io;
 
-/// More than a busy engine can use. Children inherit it, and some programs are slow with a very high limit.
+/// More than a busy engine can use. Children inherit the limit, and a very high one makes some programs slow.
 const ENOUGH: u64 = 4_096;
 /// macOS refuses a soft limit above OPEN_MAX.
 const APPLE_OPEN_MAX: u64 = 10_240;
 
-/// Raises the soft limit on open files toward the hard one. Never lowers it. Returns the limit that now holds.
+/// Raises the soft limit on open files toward the hard limit; never lowers it. Returns the resulting limit.
 pub fn raise_open_files() -> io::Result<u64> {
     let now = getrlimit(Resource::Nofile);
     let ceiling = if cfg!(target_vendor = "apple") { APPLE_OPEN_MAX } else { ENOUGH };
@@ -23,41 +23,41 @@ pub fn raise_open_files() -> io::Result<u64> {
     }
 }
 
-/// How many files this process may have open.
+/// The maximum number of open files of this process.
 pub fn open_files() -> u64 {
     getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX)
 }
 
-/// How much address space this process may map; None: as much as it likes.
+/// The maximum address space of this process; `None` if unlimited.
 pub fn address_space() -> Option<Bytes> {
     getrlimit(Resource::As).current.map(Bytes)
 }
 
-/// Has the allocator of this process take address space from one place only, for where that is limited: otherwise it sets
-/// 64 MiB aside for each thread, and so much again while it looks for their place.
+/// Makes the allocator use a single arena, for processes with limited address space. Otherwise it reserves 64 MiB per
+/// thread, and temporarily twice that while it aligns the arena.
 pub fn spare_address_space() {
     #[cfg(all(target_os = "linux", target_env = "gnu"))]
-    // SAFETY: sets a number of the allocator; it takes its own locks.
+    // SAFETY: sets a parameter of the allocator, which does its own locking.
     unsafe {
         libc::mallopt(libc::M_ARENA_MAX, 1);
     }
 }
 
-/// Lets so many connections wait to be accepted (the system may allow fewer). One that finds no place is tried again by
-/// its client's system, a second later.
+/// Sets how many connections may wait to be accepted; the system may allow fewer. A client that finds the queue full
+/// retries after a second.
 pub fn widen_backlog(listener: &std::net::TcpListener, connections: i32) -> io::Result<()> {
     use std::os::fd::AsRawFd;
-    // SAFETY: the descriptor is open, and of a socket that listens already: that only changes its queue.
+    // SAFETY: the descriptor is open and is already a listening socket, so this only changes its queue length.
     match unsafe { libc::listen(listener.as_raw_fd(), connections) } {
         0 => Ok(()),
         _ => Err(io::Error::last_os_error()),
     }
 }
 
-/// Gives memory that is free inside this process back to the system, where its allocator can.
+/// Returns unused memory of this process to the system, if its allocator can.
 pub fn give_memory_back() {
     #[cfg(all(target_os = "linux", target_env = "gnu"))]
-    // SAFETY: the allocator's own function; it takes its own locks.
+    // SAFETY: a function of the allocator, which does its own locking.
     unsafe {
         libc::malloc_trim(0);
     }

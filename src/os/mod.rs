@@ -1,8 +1,8 @@
-//! Thin wrappers over the operating system; whatever is particular to Linux or macOS stays in here.
+//! Thin wrappers over the operating system. Everything specific to Linux or macOS stays in here.
 //!
-//! Owns: clocks, file locks and the turnstile, whose and what a file is, process identity and statistics, disk space, cancel tokens,
-//! signals, stderr, limits of this process, what the system is short of. May import: `model`. Never: knows about steps, workers
-//! or databases.
+//! Owns: clocks, file locks and the turnstile, the ownership and type of files, process identity and statistics, disk
+//! space, cancel tokens, signals, stderr, limits of this process, shortages of system resources. May import: `model`.
+//! Never: knows about steps, workers or databases.
 
 pub mod browser;
 pub mod cancel;

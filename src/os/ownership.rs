@@ -1,7 +1,8 @@
-//! Whose a file is. What another user owns, can write, or has put a link in the place of, is not used.
+//! Checks who owns a file. windlass does not use a file or directory that another user owns or can write, or that has
+//! been replaced by a link.
 //!
-//! A file of root counts as trusted for everyone; for root only root's own do. A group counts as another user unless it is
-//! the owner's private group, as on systems whose umask is 002.
+//! Files owned by root are trusted by everyone; root trusts only its own files. A group counts as another user unless
+//! it is the owner's private group, as on systems with umask 002.
 
 use super::folder::Folder;
 use crate::model::Kind;
@@ -36,7 +37,7 @@ pub enum Error {
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 impl Error {
-    /// What went wrong, in one word.
+    /// The kind of the error.
     pub fn kind(&self) -> Kind {
         match self {
             Error::Io { source, .. } => super::error_kind::kind_of(source),
@@ -44,7 +45,7 @@ impl Error {
         }
     }
 
-    /// Tells the user what to do next.
+    /// What the user should do next.
     pub fn hint(&self) -> Option<String> {
         match self {
             Error::Foreign { .. } if geteuid().is_root() => {
@@ -75,14 +76,14 @@ impl From<Error> for io::Error {
     }
 }
 
-/// What decides whose an entry is.
+/// The facts that `judge` decides ownership by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Facts {
     pub file_type: FileType,
     pub owner: u32,
     pub group: u32,
     pub mode: u32,
-    /// Hard links.
+    /// The number of hard links.
     pub names: u64,
     /// Device and inode.
     pub id: (u64, u64),
@@ -118,7 +119,8 @@ impl Facts {
     }
 }
 
-/// Opens one of our directories, never through a link, and judges what was opened. None: there is none.
+/// Opens one of our directories without following a link, and checks the directory that was opened. Returns `None` if
+/// it does not exist.
 pub fn open_folder(path: &Path) -> Result<Option<(Folder, Facts)>> {
     let failed = |source| Error::Io { path: path.to_path_buf(), source };
     match Folder::open(path) {
@@ -127,7 +129,8 @@ pub fn open_folder(path: &Path) -> Result<Option<(Folder, Facts)>> {
             judge(path, &facts)?;
             Ok(Some((folder, facts)))
         }
-        // Also what is no directory: it is judged by its name, and refused when it is used as one.
+        // The path may also be something other than a directory. Then it is checked by its path, and using it as a
+        // directory is an error.
         Err(error) => match check(path)? {
             None => Ok(None),
             Some(found) if !found.is_dir() => Err(failed(io::ErrorKind::NotADirectory.into())),
@@ -136,13 +139,14 @@ pub fn open_folder(path: &Path) -> Result<Option<(Folder, Facts)>> {
     }
 }
 
-/// Refuses the entry of an open directory unless it is ours; `path` is for messages. None: there is none.
+/// Fails unless this entry of an open directory is ours. `path` is only used in messages. Returns `None` if the entry
+/// does not exist.
 pub fn check_in(folder: &Folder, name: &OsStr, path: &Path) -> Result<Option<Facts>> {
     let found = folder.facts_of(name).map_err(|source| Error::Io { path: path.to_path_buf(), source })?;
     found.map(|found| judge(path, &found).map(|()| found)).transpose()
 }
 
-/// Refuses an entry unless it is a regular file that has no other name.
+/// Fails unless an entry is a regular file with a single hard link.
 pub fn judge_facts(path: &Path, found: &Facts) -> Result<()> {
     let path = || path.to_path_buf();
     match (found.file_type, found.names) {
@@ -152,7 +156,7 @@ pub fn judge_facts(path: &Path, found: &Facts) -> Result<()> {
     }
 }
 
-/// Device and inode of the entry at this path, if there is one; a link is not followed.
+/// Returns the device and inode of the entry at this path, if it exists. Does not follow links.
 pub fn id_of(path: &Path) -> io::Result<Option<(u64, u64)>> {
     match fs::symlink_metadata(path) {
         Ok(found) => Ok(Some((found.dev(), found.ino()))),
@@ -161,17 +165,17 @@ pub fn id_of(path: &Path) -> io::Result<Option<(u64, u64)>> {
     }
 }
 
-/// Whose rights this process has.
+/// The effective user id of this process.
 pub fn user() -> u32 {
     geteuid().as_raw()
 }
 
-/// Refuses the entry at this path unless it is ours; returns its kind, or `None` if there is none.
+/// Fails unless the entry at this path is ours. Returns its metadata, or `None` if it does not exist.
 pub fn check(path: &Path) -> Result<Option<Metadata>> {
     look(path, fs::symlink_metadata(path))
 }
 
-/// The same for a directory that may be a link: then it is judged by what the link leads to.
+/// Like `check`, but follows a link and checks its target.
 pub fn check_through_link(path: &Path) -> Result<Option<Metadata>> {
     look(path, fs::metadata(path))
 }
@@ -184,7 +188,8 @@ fn look(path: &Path, found: io::Result<Metadata>) -> Result<Option<Metadata>> {
     }
 }
 
-/// Refuses to make something as root in a directory of another user, who could not use it and could replace it.
+/// Refuses to create something as root in a directory that belongs to another user: that user could not use it, and
+/// could replace it.
 pub fn check_place(path: &Path) -> Result<()> {
     let dir = super::disk_space::nearest_existing(path);
     let found = fs::metadata(&dir).map_err(|source| Error::Io { path: dir.clone(), source })?;
@@ -195,27 +200,27 @@ pub fn check_place(path: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Refuses the entry at this path unless it is our file and has no other name: for a file that we write.
+/// Fails unless the entry at this path is ours, is a regular file and has a single hard link. For files that we write.
 pub fn check_file(path: &Path) -> Result<()> {
     check(path)?.map_or(Ok(()), |found| judge_file(path, &found))
 }
 
-/// Refuses what was found at this path unless it is a regular file that has no other name.
+/// Fails unless the entry found at this path is a regular file with a single hard link.
 pub fn judge_file(path: &Path, found: &Metadata) -> Result<()> {
     judge_facts(path, &Facts::of(found))
 }
 
-/// Opens one of our files to write it: the same, and none that has another name.
+/// Opens one of our files for writing. Like `open`, but also refuses a file with more than one hard link.
 pub fn open_to_write(path: &Path, options: &mut OpenOptions) -> io::Result<File> {
     let file = open(path, options.write(true))?;
     judge_file(path, &file.metadata()?)?;
     Ok(file)
 }
 
-/// Opens one of our files: never through a link, and it checks the opened file, not what was there before.
-/// The options must not truncate; see `open_empty`.
+/// Opens one of our files without following a link. It checks the opened file, not the path, so the file can't be
+/// swapped in between. The options must not truncate; see `open_empty`.
 pub fn open(path: &Path, options: &mut OpenOptions) -> io::Result<File> {
-    // A pipe must not make us wait for a process at its other end.
+    // Without O_NONBLOCK, opening a pipe would wait for a process at its other end.
     let opened = options.custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK).open(path);
     let file = opened.map_err(|error| match error.raw_os_error() {
         Some(libc::ELOOP) => Error::Link { path: path.to_path_buf() }.into(),
@@ -231,7 +236,7 @@ pub fn open(path: &Path, options: &mut OpenOptions) -> io::Result<File> {
     }
 }
 
-/// Reads a text file that may be a link, as systems hand out secrets: what it leads to must be ours.
+/// Reads a text file through a link, since systems provide secrets that way. The target must be ours.
 pub fn read_through_link(path: &Path) -> io::Result<String> {
     let mut text = String::new();
     let mut file = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(path)?;
@@ -240,7 +245,8 @@ pub fn read_through_link(path: &Path) -> io::Result<String> {
     Ok(text)
 }
 
-/// Opens one of our files for writing, with mode 0600 if it is new, and empties it once it is known to be ours.
+/// Opens one of our files for writing and empties it after checking that it is ours. Creates it with mode 0600 if it is
+/// missing.
 pub fn open_empty(path: &Path) -> io::Result<File> {
     let file = open_to_write(path, OpenOptions::new().create(true).mode(0o600))?;
     file.set_len(0)?;
@@ -276,7 +282,7 @@ fn judge(path: &Path, found: &Facts) -> Result<()> {
     Ok(())
 }
 
-/// The user's number with his name, where the system has one.
+/// The user's number, and name if the system knows it.
 fn named(user: u32) -> String {
     match Accounts::read().name(user) {
         Some(name) => format!("{user} ({name})"),
@@ -284,12 +290,12 @@ fn named(user: u32) -> String {
     }
 }
 
-/// The name of a user, where the local file of users has it.
+/// The name of a user, if `/etc/passwd` has it.
 pub fn name_of(user: u32) -> Option<String> {
     Accounts::read().name(user).map(str::to_string)
 }
 
-/// The local files of users and groups. A group that is kept elsewhere is not known, so not private.
+/// The local user and group files. A group from another source is unknown here, so it does not count as private.
 struct Accounts {
     users: String,
     groups: String,

@@ -1,4 +1,4 @@
-//! Other processes of this same program, started to be watched and to be sent signals.
+//! Other processes of this program, started in order to be watched and signalled.
 
 use super::spawn::{ProcessLimits, prepare_child};
 use crate::model::ExitStatus;
@@ -12,7 +12,7 @@ use std::{
     process::{Child, Command, Stdio},
 };
 
-/// What can be done to a peer.
+/// A signal for a peer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Blow {
     Kill,
@@ -32,20 +32,20 @@ impl Blow {
     }
 }
 
-/// A started process. It dies with its parent, and when this is dropped.
+/// A started process. It dies with its parent, and when this value is dropped.
 #[derive(Debug)]
 pub struct Peer {
     child: Child,
 }
 
 impl Peer {
-    /// Starts `program` (None: this very program) with these arguments; what it prints is appended to `log`. It leads a
-    /// process group of its own, so that a Ctrl-C at the terminal does not reach it.
+    /// Starts `program` (`None`: this program) with these arguments and appends its output to `log`. It leads its own
+    /// process group, so a Ctrl-C at the terminal does not reach it.
     pub fn start<S: AsRef<OsStr>>(program: Option<&Path>, args: &[S], log: &Path) -> io::Result<Peer> {
         let log = OpenOptions::new().append(true).create(true).open(log)?;
         let mut command = match program {
             Some(program) => Command::new(program),
-            // On Linux the link leads to the running program also after an upgrade has replaced its file.
+            // On Linux the link leads to the running program even after an upgrade has replaced the file.
             None if cfg!(target_os = "linux") => Command::new("/proc/self/exe"),
             None => Command::new(std::env::current_exe()?),
         };
@@ -55,12 +55,13 @@ impl Peer {
         Ok(Peer { child: command.spawn()? })
     }
 
-    /// Sends a signal. A peer that has ended does not get it, and was not waited for, so no other process gets it either.
+    /// Sends a signal. If the peer has ended, nobody gets the signal: its pid can't be reused, because it has not been
+    /// waited for.
     pub fn strike(&self, blow: Blow) -> io::Result<()> {
         strike(self.child.id(), blow)
     }
 
-    /// How it ended; None while it lives.
+    /// How it ended; `None` while it is running.
     pub fn ended(&mut self) -> io::Result<Option<ExitStatus>> {
         let Some(status) = self.child.try_wait()? else { return Ok(None) };
         let signal = status.signal().map(ExitStatus::Signal);

@@ -1,4 +1,4 @@
-//! Directories and files that only their owner may look into, whatever the umask says.
+//! Directories and files that only their owner can access, whatever the umask.
 
 use std::{
     ffi::OsString,
@@ -11,13 +11,13 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// Makes a directory and those above it that are missing, with mode 0700. Those that are there stay as they are.
+/// Creates a directory and its missing parents with mode 0700. Existing ones stay as they are.
 pub fn create_dir_all(dir: &Path) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(0o700).create(dir)
 }
 
-/// Makes an empty file with mode 0600, unless there is one. A file that is there is not opened: closing it would drop the
-/// POSIX locks that this process has on it.
+/// Creates an empty file with mode 0600, unless the file exists. An existing file is not opened: closing it would drop
+/// the POSIX locks that this process has on it.
 pub fn create_file(path: &Path) -> io::Result<()> {
     match OpenOptions::new().write(true).create_new(true).mode(0o600).open(path) {
         Ok(_) => Ok(()),
@@ -26,8 +26,8 @@ pub fn create_file(path: &Path) -> io::Result<()> {
     }
 }
 
-/// Removes a directory with everything in it, also what it gives us no right to. What is mounted in it belongs to somebody else:
-/// where there is a mount, nothing is removed, and the error names it.
+/// Removes a directory and its contents, even where permissions forbid it. A file system that is mounted inside belongs
+/// to somebody else: then nothing is removed, and the error names the mount point.
 pub fn remove_tree(dir: &Path) -> io::Result<()> {
     match fs::symlink_metadata(dir) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
@@ -45,12 +45,12 @@ pub fn remove_tree(dir: &Path) -> io::Result<()> {
     fs::remove_dir_all(dir)
 }
 
-/// What is mounted on a directory or below it. None as well where the system has no list of mounts.
+/// A mount point at or below a directory. Also `None` if the system has no list of mounts.
 fn mount_inside(dir: &Path) -> io::Result<Option<PathBuf>> {
     let Ok(mounts) = fs::read("/proc/self/mountinfo") else { return Ok(None) };
     let parent = fs::canonicalize(dir.parent().unwrap_or(dir))?;
     let real = dir.file_name().map_or(parent.clone(), |name| parent.join(name));
-    // proc(5): the fifth field is the mount point, in which blanks and backslashes are octal.
+    // proc(5): the fifth field is the mount point, with blanks and backslashes in octal.
     let points = mounts.split(|it| *it == b'\n').filter_map(|line| line.split(|it| *it == b' ').nth(4));
     Ok(points.map(unescaped).find(|it| it.starts_with(&real)))
 }
@@ -74,7 +74,7 @@ fn unescaped(field: &[u8]) -> PathBuf {
     PathBuf::from(OsString::from_vec(bytes))
 }
 
-/// Takes for the owner every right to a directory and to those below it. Links are not followed.
+/// Gives the owner all permissions on a directory and its subdirectories. Does not follow links.
 pub fn open_up(dir: &Path) -> io::Result<()> {
     if !fs::symlink_metadata(dir)?.is_dir() {
         return Ok(());
@@ -86,7 +86,7 @@ pub fn open_up(dir: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// The SQLite URI of a file; when SQLite makes it, it gets the mode of the file `like`.
+/// The SQLite URI of a file. If SQLite creates the file, it copies the mode of the file `like`.
 ///
 /// `modeof` is described in <https://www.sqlite.org/c3ref/open.html>.
 pub fn sqlite_uri(path: &Path, like: &Path) -> String {

@@ -1,12 +1,12 @@
-//! Signals to a process whose identity was checked, so that no stranger with a reused pid ever gets one.
+//! Signals a process after checking its identity, so that an unrelated process with a reused pid never gets the signal.
 
 use super::{peer::Blow, process_stat};
 use crate::model::ProcessIdentity;
 use rustix::process::{Pid, kill_process, kill_process_group};
 use std::io;
 
-/// A living process, known for certain: pid, start time and boot agreed when it was opened. On Linux a descriptor holds
-/// on to that very process; elsewhere the identity is checked again before each signal.
+/// A living process, identified with certainty: its pid, start time and boot matched when it was opened. On Linux a
+/// descriptor refers to exactly that process; elsewhere the identity is checked again before each signal.
 #[derive(Debug)]
 pub struct ProcessHandle {
     identity: ProcessIdentity,
@@ -15,11 +15,11 @@ pub struct ProcessHandle {
 }
 
 impl ProcessHandle {
-    /// `None`: that process is gone, or can't be identified for certain (an unknown start time, another
-    /// namespace): then it is never signalled.
+    /// Returns `None` if the process is gone or can't be identified with certainty (unknown start time, other
+    /// namespace). Such a process is never signalled.
     pub fn open(identity: &ProcessIdentity) -> Option<ProcessHandle> {
         #[cfg(target_os = "linux")]
-        // Opened before the identity is compared: after that the pid can't be given to another under our eyes.
+        // Open the descriptor before comparing the identity: after that, a reused pid can't mislead us.
         let descriptor = rustix::process::pidfd_open(pid(identity.pid)?, rustix::process::PidfdFlags::empty()).ok();
         let seen = process_stat::identity_of(identity.pid)?;
         let certain = identity.start_time.is_some() && seen == *identity;
@@ -38,7 +38,7 @@ impl ProcessHandle {
         process_stat::is_alive(&self.identity)
     }
 
-    /// Sends a signal to the process alone. One that is gone gets none, which is no error.
+    /// Sends a signal to this process only. If it is gone, this does nothing and succeeds.
     pub fn strike(&self, blow: Blow) -> io::Result<()> {
         #[cfg(target_os = "linux")]
         if let Some(descriptor) = &self.descriptor {
@@ -79,7 +79,7 @@ mod tests {
     fn only_the_very_process_is_opened() {
         let own = process_stat::own_identity();
         if own.start_time.is_none() {
-            return; // This system does not report start times, so no process is ever certain.
+            return; // start times are unknown on this system, so no process can be identified with certainty
         }
         assert_eq!(ProcessHandle::open(&own).map(|it| (it.pid(), it.is_alive())), Some((own.pid, true)));
         assert!(ProcessHandle::open(&ProcessIdentity { start_time: Some(1), ..own.clone() }).is_none());

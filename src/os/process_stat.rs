@@ -1,6 +1,6 @@
-//! What the system reports about processes: identity, memory, open files, CPU time, descendants, holders of locks.
+//! What the system reports about processes: identity, memory, open files, CPU time, descendants, lock holders.
 //!
-//! Linux answers from /proc. Elsewhere what has no cheap answer is `None`, never a guess.
+//! On Linux the answers come from /proc. On other systems, a value without a cheap answer is `None`, never a guess.
 
 use super::clock::boot_id;
 use crate::model::{Millis, ProcessIdentity};
@@ -23,16 +23,16 @@ pub use self::other::{
     who_holds_lock,
 };
 
-/// A process and where it belongs.
+/// A process with its parent and session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Kin {
     pub pid: u32,
     pub parent: u32,
-    /// 0 for one that was begun in another pid namespace.
+    /// 0 if the session began in another pid namespace.
     pub session: u32,
     /// Clock ticks since boot.
     pub start_time: u64,
-    /// A zombie, or about to be none any more.
+    /// A zombie, or a process that is just being reaped.
     pub is_dead: bool,
 }
 
@@ -48,7 +48,7 @@ pub fn own_identity() -> ProcessIdentity {
     }
 }
 
-/// The identity of a process of this machine; `None` when there is none with this pid.
+/// The identity of a process of this machine; `None` if no process has this pid.
 pub fn identity_of(pid: u32) -> Option<ProcessIdentity> {
     if !pid_exists(pid) {
         return None;
@@ -58,14 +58,14 @@ pub fn identity_of(pid: u32) -> Option<ProcessIdentity> {
         pid,
         start_time: start_time(pid),
         boot_id: own.boot_id,
-        // The links of other users' processes can't be read; a process that we see by its pid is in our namespace.
+        // The links of other users' processes can't be read, but a process that we see by its pid is in our namespace.
         pid_namespace: own.pid_namespace,
         time_namespace: namespace(pid, "time").or(own.time_namespace),
     })
 }
 
-/// Tells whether that very process still lives. In doubt it does: one of another namespace, one whose start time is
-/// unknown while its pid lives, one that we may not signal. Only its lock decides then.
+/// Whether exactly this process is still alive. If in doubt, it counts as alive: a process in another namespace, one
+/// with an unknown start time and a living pid, or one that we may not signal. Then only its lock can decide.
 pub fn is_alive(identity: &ProcessIdentity) -> bool {
     let own = own_identity();
     if identity.boot_id != own.boot_id {
@@ -83,16 +83,16 @@ pub fn is_alive(identity: &ProcessIdentity) -> bool {
     }
 }
 
-/// A process that we may not signal (EPERM) exists; a zombie does not.
+/// A process that we may not signal (EPERM) exists. A zombie does not count.
 fn pid_exists(pid: u32) -> bool {
     let Some(pid) = i32::try_from(pid).ok().and_then(Pid::from_raw) else { return false };
     !matches!(test_kill_process(pid), Err(Errno::SRCH)) && !is_zombie(pid.as_raw_nonzero().get() as u32)
 }
 
-/// A process for people: `process 4242 (rsync)`; without a name where the system does not report it.
+/// Describes a process to people: `process 4242 (rsync)`, without a name if the system does not report it.
 pub fn in_words(pid: u32) -> String {
     match std::fs::read_to_string(format!("/proc/{pid}/comm")) {
-        // Its user chose the name.
+        // The process's owner can choose the name, so it is escaped.
         Ok(name) => {
             let name = name.trim_end().replace(|it: char| !it.is_ascii_graphic(), "?");
             format!("process {pid} ({name})")
@@ -101,8 +101,8 @@ pub fn in_words(pid: u32) -> String {
     }
 }
 
-/// The process group of a process; `None` when there is no such process, and when the group was begun in another pid
-/// namespace, where the system says 0: no number that anybody could be signalled by.
+/// The process group of a process. `None` if there is no such process, or if the group began in another pid namespace.
+/// For those the system returns 0, which can't be used as a target for signals.
 pub fn group_of(pid: u32) -> Option<u32> {
     // SAFETY: reads a number.
     let group = unsafe { libc::getpgid(libc::pid_t::try_from(pid).ok()?) };
@@ -127,17 +127,17 @@ mod linux {
         Some(Stat::read(pid)?.start_time)
     }
 
-    /// Dead, and waits for its parent to ask how it ended.
+    /// Whether it is dead and its parent has not waited for it yet.
     pub fn is_zombie(pid: u32) -> bool {
         Stat::read(pid).is_some_and(|it| matches!(it.state, b'Z' | b'X'))
     }
 
-    /// Stopped by a signal, or by a debugger.
+    /// Whether a signal or a debugger has stopped it.
     pub fn is_stopped(pid: u32) -> bool {
         Stat::read(pid).is_some_and(|it| matches!(it.state, b'T' | b't'))
     }
 
-    /// Every process of this machine that can be seen.
+    /// Every visible process of this machine.
     pub fn kin() -> Vec<Kin> {
         let of = |pid: u32, it: Stat| Kin {
             pid,
@@ -154,49 +154,49 @@ mod linux {
         entries.filter_map(|it| it.ok()?.file_name().to_str()?.parse().ok())
     }
 
-    /// Current resident memory in bytes. Never ru_maxrss, which is a peak and survives exec.
+    /// Current resident memory in bytes. This never uses ru_maxrss, which is a peak and survives exec.
     pub fn rss_bytes(pid: u32) -> Option<u64> {
         let text = fs::read_to_string(format!("/proc/{pid}/statm")).ok()?;
         let pages: u64 = text.split(' ').nth(1)?.parse().ok()?;
         Some(pages * system_constant(libc::_SC_PAGESIZE, 4096))
     }
 
-    /// The most memory that this process has had resident, in bytes. For telling people, never for judging a child.
+    /// Peak resident memory of this process, in bytes. For display only; never use it to enforce a limit on a child.
     pub fn peak_rss_bytes() -> Option<u64> {
         let text = fs::read_to_string("/proc/self/status").ok()?;
         let line = text.lines().find_map(|it| it.strip_prefix("VmHWM:"))?;
         line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok().map(|it| it * 1024)
     }
 
-    /// Open descriptors.
+    /// The number of open descriptors.
     pub fn open_fds(pid: u32) -> Option<u64> {
         let folder = format!("/proc/{pid}/fd");
-        // Since Linux 6.2 the size of the folder is the number of descriptors; before it was 0.
+        // Since Linux 6.2, the size of this directory is the number of descriptors; before, it was 0.
         match fs::metadata(&folder).ok()?.size() {
             0 => fs::read_dir(&folder).ok().map(|it| it.count() as u64),
             count => Some(count),
         }
     }
 
-    /// User and system CPU time of the process itself and of the children that it has waited for.
+    /// User and system CPU time of the process and of the children that it has waited for.
     pub fn cpu_time(pid: u32) -> Option<Millis> {
         let stat = Stat::read(pid)?;
         Some(Millis(stat.cpu_ticks * 1000 / system_constant(libc::_SC_CLK_TCK, 100)))
     }
 
-    /// User and system CPU time of all threads of a process, without its children. Costs a microsecond, where `cpu_time`
-    /// reads a file.
+    /// User and system CPU time of all threads of a process, without its children. This takes a microsecond, whereas
+    /// `cpu_time` reads a file.
     pub fn own_cpu_time(pid: u32) -> Option<Millis> {
         let mut clock = 0;
         let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-        // SAFETY: both write to what they are given, which lives on.
+        // SAFETY: both calls write only to the given location, which outlives them.
         let read = unsafe {
             libc::clock_getcpuclockid(pid as libc::pid_t, &mut clock) == 0 && libc::clock_gettime(clock, &mut time) == 0
         };
         read.then(|| Millis(time.tv_sec as u64 * 1000 + time.tv_nsec as u64 / 1_000_000))
     }
 
-    /// Direct children, of all threads.
+    /// The direct children, started by any thread.
     pub fn children(pid: u32) -> Vec<u32> {
         match children_by_file(pid) {
             Some(found) => found,
@@ -204,7 +204,8 @@ mod linux {
         }
     }
 
-    /// All processes below `pid`, parents before children. Orphans count for the subreaper that inherited them.
+    /// All processes below `pid`, parents before children. An orphan counts as a child of the subreaper that adopted
+    /// it.
     pub fn descendants(pid: u32) -> Vec<u32> {
         let mut below: HashMap<u32, Vec<u32>> = HashMap::new();
         for (child, parent) in parents() {
@@ -219,7 +220,7 @@ mod linux {
         found
     }
 
-    /// The names of this process's threads.
+    /// The names of the threads of this process.
     pub fn thread_names() -> Vec<String> {
         let tasks = fs::read_dir("/proc/self/task").into_iter().flatten().flatten();
         let mut names: Vec<String> = tasks
@@ -229,38 +230,39 @@ mod linux {
         names
     }
 
-    /// How often the kernel has killed a process for want of memory since boot, in any memory group.
+    /// How often the kernel has killed a process for lack of memory since boot, in any memory cgroup.
     pub fn out_of_memory_kills() -> Option<u64> {
         let text = fs::read_to_string("/proc/vmstat").ok()?;
         text.lines().find_map(|it| it.strip_prefix("oom_kill "))?.parse().ok()
     }
 
-    /// The pid of the process that holds an exclusive flock on the file, from /proc/locks. `None` if no process holds it,
-    /// when it is held from another pid namespace, or when it is not certain who does.
+    /// The pid of the process that holds an exclusive flock on the file, from /proc/locks. `None` if no process holds
+    /// it, if the holder is in another pid namespace, or if the holder is uncertain.
     pub fn who_holds_lock(path: &Path) -> Option<u32> {
         let file = fs::metadata(path).ok()?;
         let device = format!("{:02x}:{:02x}", rustix::fs::major(file.dev()), rustix::fs::minor(file.dev()));
         let found = holders_in(&fs::read_to_string("/proc/locks").ok()?, &device, file.ino());
-        // The process that took the lock may have passed it on and ended, and its pid may be reused by now.
+        // The process that took the lock may have passed it on and ended, and its pid may have been reused.
         let is_it = |it: &&Holder| has_open(it.pid, &file).unwrap_or(it.same_device);
         found.iter().find(is_it).map(|it| it.pid)
     }
 
-    /// Whether the system reports holders of locks at all.
+    /// Whether the system reports lock holders at all.
     pub fn lock_holders_are_known() -> bool {
         fs::File::open("/proc/locks").is_ok()
     }
 
-    /// Somebody who may hold the lock on a file.
+    /// A process that may hold the lock on a file.
     #[derive(Debug, PartialEq)]
     pub(super) struct Holder {
         pub pid: u32,
-        /// Some file systems show another device in /proc/locks than stat(2) does; so does another file with this inode.
+        /// False for some file systems, where /proc/locks and stat(2) report different devices. Also false for another
+        /// file with this inode number.
         pub same_device: bool,
     }
 
-    /// Lines read `1: FLOCK  ADVISORY  WRITE 9983 fe:00:5357598 0 EOF`; waiters have `->` after the number. A shared lock
-    /// is a look at whether there is an exclusive one.
+    /// Lines look like `1: FLOCK  ADVISORY  WRITE 9983 fe:00:5357598 0 EOF`; waiters have `->` after the number. Shared
+    /// locks are ignored: they are only probes for an exclusive lock.
     pub(super) fn holders_in(locks: &str, device: &str, inode: u64) -> Vec<Holder> {
         let held = locks.lines().filter_map(|line| {
             let words: Vec<&str> = line.split_whitespace().collect();
@@ -272,7 +274,8 @@ mod linux {
         held.collect()
     }
 
-    /// Whether the process has that very file open; `None` where we may not look. One that has ended has not.
+    /// Whether the process has exactly this file open; `None` if we lack the permission to look. A process that has
+    /// ended has no open files.
     fn has_open(pid: u32, file: &fs::Metadata) -> Option<bool> {
         let open = match fs::read_dir(format!("/proc/{pid}/fd")) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Some(false),
@@ -282,17 +285,17 @@ mod linux {
         Some(files.any(|it| (it.dev(), it.ino()) == (file.dev(), file.ino())))
     }
 
-    /// Whether this process has the file with this device and inode open; `None` where the system does not say.
+    /// Whether this process has the file with this device and inode open; `None` if the system does not report it.
     pub fn this_process_has_open(id: (u64, u64)) -> Option<bool> {
         let open = fs::read_dir("/proc/self/fd").ok()?;
         let mut files = open.filter_map(|it| fs::metadata(it.ok()?.path()).ok());
         Some(files.any(|it| (it.dev(), it.ino()) == id))
     }
 
-    /// Whether the process runs a program of this one's name with this argument.
+    /// Whether the process runs a program with the name of this one, with this argument.
     pub fn runs_this_program_with(pid: u32, argument: &str) -> bool {
         let name = |link: String| {
-            // An upgrade has replaced the file of a program that still runs.
+            // An upgrade may have replaced the file of a program that is still running.
             let path = fs::read_link(link).ok()?.to_string_lossy().trim_end_matches(" (deleted)").to_string();
             Some(Path::new(&path).file_name()?.to_owned())
         };
@@ -301,7 +304,7 @@ mod linux {
         same && line.split(|it| *it == 0).any(|it| it == argument.as_bytes())
     }
 
-    /// Needs CONFIG_PROC_CHILDREN; far cheaper than a look at every process.
+    /// Needs CONFIG_PROC_CHILDREN. Far cheaper than looking at every process.
     fn children_by_file(pid: u32) -> Option<Vec<u32>> {
         let mut found = Vec::new();
         for task in fs::read_dir(format!("/proc/{pid}/task")).ok()? {
@@ -311,7 +314,7 @@ mod linux {
         Some(found)
     }
 
-    /// (process, parent) of every living process.
+    /// The pid and parent pid of every living process.
     fn parents() -> Vec<(u32, u32)> {
         kin().into_iter().filter(|it| !it.is_dead).map(|it| (it.pid, it.parent)).collect()
     }
@@ -332,11 +335,12 @@ mod linux {
 
     impl Stat {
         fn read(pid: u32) -> Option<Stat> {
-            // Bytes, because a command name may be anything.
+            // Bytes, because a command name can contain anything.
             Stat::parse(&fs::read(format!("/proc/{pid}/stat")).ok()?)
         }
 
-        /// Fields as numbered in proc_pid_stat(5). The command name may hold spaces and parentheses: count from the last.
+        /// Fields are numbered as in proc_pid_stat(5). The command name can contain spaces and parentheses, so parsing
+        /// starts after the last parenthesis.
         pub fn parse(bytes: &[u8]) -> Option<Stat> {
             let close = bytes.iter().rposition(|it| *it == b')')?;
             let rest = std::str::from_utf8(&bytes[close + 1..]).ok()?;
@@ -346,7 +350,7 @@ mod linux {
             Some(Stat {
                 state: *field(3)?.as_bytes().first()?,
                 parent: field(4)?.parse().ok()?,
-                // 0 for a session that was begun in another namespace; some print -1.
+                // 0 for a session that began in another namespace; some systems print -1.
                 session: field(6)?.parse().unwrap_or(0),
                 cpu_ticks: ticks(14)? + ticks(15)? + ticks(16)? + ticks(17)?,
                 start_time: ticks(22)?,

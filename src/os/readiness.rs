@@ -6,13 +6,14 @@ use std::{
     time::Duration,
 };
 
-/// Waits until one of the descriptors can be read or has hung up, or the time is over. The answer has one entry per
+/// Waits until one of the descriptors is readable or has hung up, or until the timeout. The result has one entry per
 /// descriptor, in order; a `None` is skipped. A signal ends the wait early with nothing ready.
 pub fn wait_readable(fds: &[Option<BorrowedFd<'_>>], timeout: Duration) -> io::Result<Vec<bool>> {
     Ok(wait_ready(fds, None, timeout)?.0)
 }
 
-/// The same, and also until `writer` can be written to or has hung up; the second part of the result says which.
+/// Like `wait_readable`, and also waits until `writer` is writable or has hung up. The second part of the result says
+/// whether it is.
 pub fn wait_ready(
     readers: &[Option<BorrowedFd<'_>>],
     writer: Option<BorrowedFd<'_>>,
@@ -25,9 +26,9 @@ pub fn wait_ready(
     };
     let mut polled: Vec<libc::pollfd> = readers.iter().map(|it| entry(*it, libc::POLLIN)).collect();
     polled.push(entry(writer, libc::POLLOUT));
-    // Rounded up, so that a loop with a deadline does not spin through its last millisecond.
+    // Rounded up, so that a loop with a deadline does not spin during its last millisecond.
     let millis = timeout.as_nanos().div_ceil(1_000_000).min(i32::MAX as u128) as i32;
-    // SAFETY: the array outlives the call and its length is given.
+    // SAFETY: the array outlives the call, and its length is passed.
     let count = unsafe { libc::poll(polled.as_mut_ptr(), polled.len() as libc::nfds_t, millis) };
     if count < 0 {
         let error = io::Error::last_os_error();
@@ -40,8 +41,7 @@ pub fn wait_ready(
     Ok((polled.iter().map(|it| it.revents != 0).collect(), writable))
 }
 
-/// From now on a read that finds nothing and a write that finds no room fail with `WouldBlock`, for everybody who shares
-/// this open file.
+/// Makes reads without data and writes without space fail with `WouldBlock`, for every holder of this open file.
 pub fn never_block(fd: BorrowedFd<'_>) -> io::Result<()> {
     let flags = rustix::fs::fcntl_getfl(fd)?;
     Ok(rustix::fs::fcntl_setfl(fd, flags | rustix::fs::OFlags::NONBLOCK)?)

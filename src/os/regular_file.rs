@@ -1,4 +1,4 @@
-//! Regular files, opened to be read: never a fifo, which would wait for its writer, a device or a directory.
+//! Opens regular files for reading. Refuses fifos, which would block until a writer comes, devices and directories.
 
 use rustix::{
     fs::{AtFlags, FileType, Mode, OFlags, openat, statat},
@@ -20,7 +20,7 @@ pub struct NotRegular {
 }
 
 impl NotRegular {
-    /// Finds it among an error and its causes.
+    /// Finds this error in the chain of an error and its causes.
     pub fn behind<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a NotRegular> {
         let mut next = Some(error);
         while let Some(error) = next {
@@ -37,7 +37,7 @@ fn not_regular(path: &Path) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidInput, NotRegular { path: path.to_path_buf() })
 }
 
-/// Opens a file to read it. A link is followed.
+/// Opens a file for reading. Follows links.
 pub fn open(path: &Path) -> io::Result<File> {
     let opened = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(path);
     let file = opened.map_err(|error| match error.raw_os_error() {
@@ -64,7 +64,7 @@ pub fn read_to_string(path: &Path) -> io::Result<String> {
     Ok(text)
 }
 
-/// The path to a file has a link where none is followed.
+/// The path to a file contains a link, but links are not allowed.
 #[derive(Debug, thiserror::Error)]
 #[error("{} is a link now", path.display())]
 pub struct LinkOnTheWay {
@@ -81,14 +81,14 @@ impl LinkOnTheWay {
     }
 }
 
-/// To go through a directory it need not be readable.
+/// A directory that is only passed through need not be readable.
 #[cfg(target_os = "linux")]
 const THROUGH: OFlags = OFlags::PATH.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
 #[cfg(not(target_os = "linux"))]
 const THROUGH: OFlags = OFlags::DIRECTORY.union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
 const READ: OFlags = OFlags::RDONLY.union(OFlags::NOFOLLOW).union(OFlags::NONBLOCK).union(OFlags::CLOEXEC);
 
-/// Opens a file to read it by its absolute path, step by step, so that no part of that is a link.
+/// Opens a file for reading by its absolute path, one component at a time, so that no component is a link.
 pub fn open_without_links(path: &Path) -> io::Result<File> {
     let mut here = rustix::fs::open("/", THROUGH, Mode::empty())?;
     let mut way = PathBuf::new();
@@ -119,7 +119,7 @@ pub fn open_without_links(path: &Path) -> io::Result<File> {
     }
 }
 
-/// Refuses a path that another library opens, unless it is a regular file or nothing.
+/// Checks a path that another library is about to open. Refuses it unless it is a regular file or does not exist.
 pub fn check(path: &Path) -> io::Result<()> {
     match fs::metadata(path) {
         Ok(found) if !found.is_file() => Err(not_regular(path)),

@@ -1,6 +1,6 @@
-//! What the system had too little of, by its error codes.
+//! System resources that ran out, recognised by error code.
 //!
-//! A shortage passes: no step is at fault, and it can be retried.
+//! A shortage is temporary: it is not the step's fault, and a retry can succeed.
 
 use super::disk_space;
 use crate::model::Bytes;
@@ -15,11 +15,11 @@ pub enum Shortage {
     Threads,
 }
 
-/// With less than this on its disk a database can't even map its index.
+/// With less free space than this on its disk, a database can't even map its index.
 const NOTHING_LEFT: Bytes = Bytes(64 << 10);
 
 impl Shortage {
-    /// `EAGAIN` is left out: a socket that is not ready says the same.
+    /// Recognises a shortage. Leaves out `EAGAIN`, which also means that a socket is not ready.
     pub fn of(error: &io::Error) -> Option<Shortage> {
         match error.kind() {
             io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => return Some(Shortage::Disk),
@@ -32,13 +32,13 @@ impl Shortage {
         }
     }
 
-    /// The same for the start of a process or a thread, where `EAGAIN` means that there are too many.
+    /// Like `of`, for the start of a process or a thread, where `EAGAIN` means that there are too many.
     pub fn of_start(error: &io::Error) -> Option<Shortage> {
         let too_many = error.raw_os_error() == Some(libc::EAGAIN);
         Shortage::of(error).or(too_many.then_some(Shortage::Threads))
     }
 
-    /// The shortage behind an error: its own or that of one of its causes.
+    /// The shortage that caused an error: in the error itself or one of its causes.
     pub fn behind(error: &(dyn Error + 'static)) -> Option<Shortage> {
         let mut cause = Some(error);
         while let Some(it) = cause {
@@ -53,7 +53,7 @@ impl Shortage {
         None
     }
 
-    /// What is short just now where `path` is, for a library that lost the code of the system call that failed.
+    /// The current shortage on the disk of `path`, for libraries that lose the error code of the failed system call.
     pub fn at(path: &Path) -> Option<Shortage> {
         if disk_space::free(path).is_ok_and(|free| free < NOTHING_LEFT) {
             return Some(Shortage::Disk);
@@ -61,7 +61,7 @@ impl Shortage {
         File::open("/dev/null").err().and_then(|error| Shortage::of(&error))
     }
 
-    /// The error that the system would have given.
+    /// The error that the system would have returned.
     pub fn as_error(self) -> io::Error {
         io::Error::from_raw_os_error(match self {
             Shortage::Disk => libc::ENOSPC,

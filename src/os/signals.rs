@@ -1,5 +1,5 @@
-//! Signals to this process: the first stop drains, the second kills; Ctrl-Z waits for a write to end. A closed terminal is a
-//! stop like any other, unless `nohup` says that it is none.
+//! Signals to this process. The first stop signal drains, the second kills. Ctrl-Z waits for a write to end. A closed
+//! terminal counts as a stop signal, unless `nohup` ignores it.
 
 use super::{threads::Threads, unpoisoned::Unpoisoned};
 use signal_hook::{
@@ -26,7 +26,7 @@ pub struct Signals {
 #[derive(Debug, Default)]
 struct StopRequest {
     stop: Mutex<bool>,
-    /// The last signal that asked for a stop; 0: none.
+    /// The last signal that asked for a stop; 0 if none.
     signal: AtomicI32,
     told: Condvar,
 }
@@ -52,7 +52,8 @@ impl Signals {
                 match signal {
                     SIGTSTP => suspend_when_allowed(),
                     _ => {
-                        // A stop that was asked for otherwise is no signal: the first one still only asks.
+                        // A stop requested some other way is not a signal, so the first signal after it still only
+                        // asks.
                         let is_second = told.signal.swap(signal, Ordering::AcqRel) != 0;
                         told.request_stop();
                         if is_second {
@@ -69,7 +70,7 @@ impl Signals {
         *self.shared.lock()
     }
 
-    /// Waits at most `timeout` for the request to stop; true when it has come.
+    /// Waits at most `timeout` for a stop request. Returns true if there is one.
     pub fn wait(&self, timeout: Duration) -> bool {
         let deadline = Instant::now() + timeout;
         let mut stop = self.shared.lock();
@@ -83,12 +84,12 @@ impl Signals {
         *stop
     }
 
-    /// The signal that asked for the stop, if one did.
+    /// The signal that requested the stop, if a signal did.
     pub fn stop_signal(&self) -> Option<i32> {
         Some(self.shared.signal.load(Ordering::Acquire)).filter(|it| *it != 0)
     }
 
-    /// Asks for a stop as the first signal would: a stop request that came over HTTP, say.
+    /// Requests a stop as the first signal would, for example after a request over HTTP.
     pub fn request_stop(&self) {
         self.shared.request_stop();
     }
@@ -120,13 +121,13 @@ struct Suspension {
 
 static SUSPENSION: Mutex<Suspension> = Mutex::new(Suspension { holders: 0, wanted: false });
 
-/// While one lives, a Ctrl-Z is put off; the process stops itself when the last one is dropped.
+/// Postpones Ctrl-Z while any guard exists. The process stops itself when the last one is dropped.
 #[derive(Debug)]
 #[cfg(any(test, feature = "internals"))]
 pub struct SuspendGuard(());
 
-/// Puts off a Ctrl-Z (SIGTSTP) for a write transaction: stopped inside one, the process would block all other writers.
-/// Works while `Signals` is installed. SIGSTOP can't be put off.
+/// Postpones Ctrl-Z (SIGTSTP) during a write transaction, because a process that is stopped inside one blocks all other
+/// writers. Works while `Signals` is installed. SIGSTOP can't be postponed.
 #[cfg(any(test, feature = "internals"))]
 pub fn hold_suspend() -> SuspendGuard {
     suspension().holders += 1;
@@ -152,7 +153,7 @@ fn suspend_when_allowed() {
     }
 }
 
-/// Stops the process with the lock held, so that no thread enters a transaction between the decision and the stop.
+/// Stops the process while holding the lock, so that no thread enters a transaction between the decision and the stop.
 fn suspend(state: MutexGuard<'_, Suspension>) {
     let _ = rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::STOP);
     drop(state);
@@ -162,19 +163,19 @@ fn suspension() -> MutexGuard<'static, Suspension> {
     SUSPENSION.lock().unpoisoned()
 }
 
-/// Whether this process was started so that a signal does not reach it, as `nohup` does.
+/// Whether this process was started with the signal ignored, as `nohup` does.
 fn is_ignored(signal: i32) -> bool {
-    // SAFETY: only asks for a disposition; the place for the answer is ours and large enough.
+    // SAFETY: only reads a disposition, into a local that is large enough.
     unsafe {
         let mut now: libc::sigaction = std::mem::zeroed();
         libc::sigaction(signal, std::ptr::null(), &mut now) == 0 && now.sa_sigaction == libc::SIG_IGN
     }
 }
 
-/// Lets a closed pipe end this process quietly, as other command-line tools do (`windlass list | head`). Only for
-/// commands that print and end: a server must not die of one closed socket.
+/// Lets a closed pipe end this process quietly, as in other command-line tools (`windlass list | head`). Only for
+/// commands that print and exit: a closed socket must not kill a server.
 #[cfg(any(test, feature = "internals"))]
 pub fn reset_sigpipe() {
-    // SAFETY: sets a disposition of the system; none of our handlers is involved.
+    // SAFETY: sets a default disposition; none of our handlers is involved.
     unsafe { libc::signal(libc::SIGPIPE, libc::SIG_DFL) };
 }

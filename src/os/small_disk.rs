@@ -1,4 +1,4 @@
-//! A small disk in memory that only this process and its children see, to be filled without harm to any real disk.
+//! A small in-memory disk that only this process and its children see. Filling it does not harm a real disk.
 
 use crate::model::Bytes;
 use std::{
@@ -6,30 +6,30 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// A mounted disk. It is gone, with all that it holds, when the last process that sees it has ended.
+/// A mounted disk. It and its contents disappear when the last process that sees it ends.
 #[derive(Debug)]
 pub struct SmallDisk {
     dir: PathBuf,
 }
 
 impl SmallDisk {
-    /// Mounts a disk of `size` on `dir`, where the system allows that. Takes root, or namespaces for any user; the latter
-    /// only a process with one thread can make.
+    /// Mounts a disk of `size` at `dir`, if the system allows it. This requires root or user namespaces; only a
+    /// single-threaded process can create those.
     pub fn mount(dir: &Path, size: Bytes) -> io::Result<SmallDisk> {
         system::mount(dir, size)?;
         Ok(SmallDisk { dir: dir.to_path_buf() })
     }
 
-    /// Makes the disk as large as what it holds and `free` bytes more.
+    /// Resizes the disk to its current contents plus `free` bytes.
     pub fn leave(&self, free: Bytes) -> io::Result<()> {
         const ATTEMPTS: u64 = 1_000;
         for attempt in 0..ATTEMPTS {
             let disk = rustix::fs::statvfs(&self.dir)?;
             let used = disk.f_blocks.saturating_sub(disk.f_bfree) * disk.f_frsize;
-            // Somebody who writes without a pause would win every race for the last page.
+            // A process that writes without pause would win every race for the last page.
             let slack = attempt * disk.f_frsize / 10;
             match system::resize(&self.dir, Bytes(used + free.0 + slack)) {
-                // Somebody has written in between: it holds more than it is to be large.
+                // Another process has written in between, so the contents exceed the new size.
                 Err(error) if error.kind() == io::ErrorKind::InvalidInput => {}
                 done => return done,
             }
@@ -51,7 +51,7 @@ mod system {
 
     pub fn mount(dir: &Path, size: Bytes) -> io::Result<()> {
         separate()?;
-        // What is mounted from now on stays among us.
+        // Mounts from now on stay private to this process tree.
         call(None, Path::new("/"), None, libc::MS_REC | libc::MS_PRIVATE, None)?;
         let options = format!("size={},mode=700", size.0);
         call(Some(c"windlass"), dir, Some(c"tmpfs"), libc::MS_NOSUID | libc::MS_NODEV, Some(&options))
@@ -62,22 +62,22 @@ mod system {
         call(Some(c"windlass"), dir, Some(c"tmpfs"), flags, Some(&format!("size={}", size.0)))
     }
 
-    /// Mounts of its own for this process, as root or under a name that counts as root for them alone.
+    /// Gives this process its own mount namespace: as root, or as a user who is root only inside a user namespace.
     fn separate() -> io::Result<()> {
         if unshare(libc::CLONE_NEWNS).is_ok() {
             return Ok(());
         }
-        // SAFETY: they only return numbers.
+        // SAFETY: these only return numbers.
         let (user, group) = unsafe { (libc::geteuid(), libc::getegid()) };
         unshare(libc::CLONE_NEWUSER | libc::CLONE_NEWNS)?;
-        // Without the first the third is forbidden.
+        // Without the first write, the third is forbidden.
         fs::write("/proc/self/setgroups", "deny")?;
         fs::write("/proc/self/uid_map", format!("{user} {user} 1"))?;
         fs::write("/proc/self/gid_map", format!("{group} {group} 1"))
     }
 
     fn unshare(flags: libc::c_int) -> io::Result<()> {
-        // SAFETY: changes what this process sees; no memory is involved.
+        // SAFETY: changes only the namespaces of this process; no memory is involved.
         match unsafe { libc::unshare(flags) } {
             0 => Ok(()),
             _ => Err(io::Error::last_os_error()),
@@ -94,7 +94,7 @@ mod system {
         let target = CString::new(target.as_os_str().as_bytes())?;
         let options = options.map(CString::new).transpose()?;
         let pointer = |it: Option<&CStr>| it.map_or(ptr::null(), CStr::as_ptr);
-        // SAFETY: all strings end with a zero and outlive the call; null is allowed where there is none.
+        // SAFETY: all strings are NUL-terminated and outlive the call; null is allowed for the optional ones.
         let done = unsafe {
             libc::mount(pointer(source), target.as_ptr(), pointer(kind), flags, pointer(options.as_deref()).cast())
         };

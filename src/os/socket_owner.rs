@@ -1,4 +1,4 @@
-//! The user of a TCP connection from this machine, where the system reports it.
+//! Finds the user behind a TCP connection from this machine, if the system reports it.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
@@ -7,22 +7,22 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 pub enum SocketOwner {
     /// The number of a user of this machine.
     User(u32),
-    /// No open socket of this network namespace is the other end: it is on another machine, or closed already.
+    /// No open socket in this network namespace is the other end: it is on another machine or already closed.
     Nobody,
-    /// This system does not say.
+    /// This system does not report it.
     Unknown,
 }
 
-/// The user that connected from `peer` to our end of the connection, `here`.
+/// The user who connected from `peer` to our end of the connection, `here`.
 ///
-/// On Linux every user may read the table of connections. A closed socket belongs to user 0 in it, so only established
-/// connections count.
+/// On Linux every user can read the table of connections. A closed socket is listed there as user 0's, so only
+/// established connections count.
 pub fn owner(peer: SocketAddr, here: SocketAddr) -> SocketOwner {
     if !cfg!(target_os = "linux") {
         return SocketOwner::Unknown;
     }
     let mut readable = false;
-    // The table is read in pieces: a socket can be missed while others come and go.
+    // The kernel delivers the table in pieces, so a socket can be missed while others open and close.
     for _ in 0..3 {
         for path in ["/proc/net/tcp", "/proc/net/tcp6"] {
             let Ok(table) = std::fs::read_to_string(path) else { continue };
@@ -35,7 +35,7 @@ pub fn owner(peer: SocketAddr, here: SocketAddr) -> SocketOwner {
     if readable { SocketOwner::Nobody } else { SocketOwner::Unknown }
 }
 
-/// Our own user, as the table names it.
+/// Our own user id, as the table shows it.
 pub fn own_user() -> u32 {
     rustix::process::geteuid().as_raw()
 }
@@ -56,7 +56,7 @@ fn find(table: &str, from: SocketAddr, to: SocketAddr) -> Option<u32> {
     })
 }
 
-/// `0100007F:1F90`: words of four bytes, each printed as a number of this machine, and the port.
+/// `0100007F:1F90`: four-byte words, each printed in the byte order of this machine, and the port.
 fn address(text: &str) -> Option<SocketAddr> {
     let (host, port) = text.split_once(':')?;
     let word = |at: usize| Some(u32::from_str_radix(host.get(at * 8..at * 8 + 8)?, 16).ok()?.to_ne_bytes());

@@ -1,4 +1,4 @@
-//! What a shim needs from the system to keep a tree of processes together, and to end it.
+//! The system calls with which a shim keeps a process tree together and ends it.
 
 use super::process_stat;
 use crate::model::{Bytes, ExitStatus, Millis};
@@ -8,7 +8,7 @@ use std::{
     os::fd::{BorrowedFd, OwnedFd},
 };
 
-/// Hard limits of one process, inherited by its children. `None` leaves a limit as it is.
+/// Hard limits of one process, inherited by its children. `None` leaves a limit unchanged.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct ProcessLimits {
     pub open_files: Option<u64>,
@@ -24,16 +24,17 @@ pub enum Reaped {
         pid: u32,
         exit: ExitStatus,
     },
-    /// All children live.
+    /// All children are alive.
     Nobody,
-    /// There are no children. For a process that adopts orphans it has no descendants either.
+    /// There are no children. If this process adopts orphans, there are no descendants either.
     Childless,
 }
 
-/// Closes every descriptor from `first` on. Only for a program at its very start: it does not check who owns them.
+/// Closes every descriptor from `first` on. Only for the very start of a program: it does not check who owns the
+/// descriptors.
 pub fn close_from(first: i32) {
     #[cfg(target_os = "linux")]
-    // SAFETY: closes descriptors; the caller guarantees that nothing uses them.
+    // SAFETY: closes descriptors that nothing uses, as the caller guarantees.
     if unsafe { libc::syscall(libc::SYS_close_range, first, u32::MAX, 0) } == 0 {
         return;
     }
@@ -43,54 +44,54 @@ pub fn close_from(first: i32) {
     }
 }
 
-/// From now on programs that this process starts do not inherit the descriptor.
+/// Marks the descriptor close-on-exec, so that programs started from now on do not inherit it.
 pub fn close_on_exec(number: i32) -> io::Result<()> {
-    // SAFETY: sets a flag of a descriptor; one that is not open is an error, no more.
+    // SAFETY: sets a flag of a descriptor; a closed descriptor only causes an error.
     match unsafe { libc::fcntl(number, libc::F_SETFD, libc::FD_CLOEXEC) } {
         -1 => Err(io::Error::last_os_error()),
         _ => Ok(()),
     }
 }
 
-/// Collected first: the listing itself holds a descriptor, which is closed by then.
+/// Collects the list first: listing opens a descriptor of its own, which is closed again before the caller closes any.
 fn open_descriptors(first: i32) -> Vec<i32> {
     let Ok(entries) = std::fs::read_dir("/dev/fd") else { return Vec::new() };
     let numbers = entries.filter_map(|it| it.ok()?.file_name().to_str()?.parse::<i32>().ok());
     numbers.filter(|it| *it >= first).collect()
 }
 
-/// Makes this process the parent of all orphans among its descendants, also of those that started a session of their
-/// own. Only Linux can; elsewhere orphans that left their process group escape.
+/// Makes this process the parent of all orphans among its descendants, even those in a new session. Only Linux can do
+/// this; elsewhere, orphans that left their process group escape.
 pub fn adopt_orphans() -> io::Result<()> {
     #[cfg(target_os = "linux")]
     rustix::process::set_child_subreaper(Some(rustix::process::getpid()))?;
     Ok(())
 }
 
-/// Starts a session of its own: no terminal, no signals from a keyboard.
+/// Starts a new session: no terminal, no signals from a keyboard.
 pub fn leave_session() {
-    let _ = rustix::process::setsid(); // fails only for a process that leads a group already
+    let _ = rustix::process::setsid(); // fails only for a process that already leads a group
 }
 
-/// Signals that ask a process to end; a shim ignores them, because its engine decides.
+/// Signals that ask a process to end. A shim ignores them, because its engine decides.
 const STOPS: [libc::c_int; 5] = [libc::SIGTERM, libc::SIGINT, libc::SIGHUP, libc::SIGQUIT, libc::SIGTSTP];
 
-/// Ignores every polite request to end or stop.
+/// Ignores all requests to end or stop that can be ignored.
 pub fn ignore_stops() {
     set_stops(libc::SIG_IGN);
 }
 
-/// Which requests to end or stop were ignored before, as `nohup` has it.
+/// Which of these signals were already ignored, as under `nohup`.
 #[derive(Debug, Clone, Copy)]
 pub struct Ignored([bool; STOPS.len()]);
 
-/// The same, and which of them were ignored before.
+/// Like `ignore_stops`, for a foreground child's parent. Returns which signals were already ignored.
 pub fn ignore_more_stops() -> Ignored {
     // SAFETY: ignores a signal; no handler is involved.
     Ignored(STOPS.map(|signal| unsafe { libc::signal(signal, libc::SIG_IGN) } == libc::SIG_IGN))
 }
 
-/// Gives a forked child the signals that its grandparent had, and has it die with its parent. Allocates nothing.
+/// Restores the signals of the grandparent in a forked child, and makes it die with its parent. Allocates nothing.
 pub fn prepare_foreground_child(before: Ignored) -> io::Result<()> {
     for (signal, ignored) in STOPS.into_iter().zip(before.0) {
         if !ignored {
@@ -110,7 +111,8 @@ fn set_stops(disposition: libc::sighandler_t) {
     }
 }
 
-/// Prepares a forked child before its exec: dies with its parent, has default signals and its limits. Allocates nothing.
+/// Prepares a forked child before its exec: it dies with its parent, and gets default signals and its limits. Allocates
+/// nothing.
 pub fn prepare_child(limits: &ProcessLimits) -> io::Result<()> {
     set_stops(libc::SIG_DFL);
     #[cfg(target_os = "linux")]
@@ -128,7 +130,7 @@ pub fn prepare_child(limits: &ProcessLimits) -> io::Result<()> {
     Ok(())
 }
 
-/// Never raises a limit: only root may.
+/// Lowers a limit. It never raises one, since only root can.
 fn lower(resource: Resource, soft: u64, hard: u64) -> io::Result<()> {
     let now = rustix::process::getrlimit(resource);
     let maximum = hard.min(now.maximum.unwrap_or(u64::MAX));
@@ -136,7 +138,7 @@ fn lower(resource: Resource, soft: u64, hard: u64) -> io::Result<()> {
     Ok(setrlimit(resource, Rlimit { current: Some(current), maximum: Some(maximum) })?)
 }
 
-/// Asks for one dead child without waiting.
+/// Reaps one dead child without waiting.
 pub fn reap() -> io::Result<Reaped> {
     loop {
         let found = match rustix::process::wait(WaitOptions::NOHANG) {
@@ -152,7 +154,7 @@ pub fn reap() -> io::Result<Reaped> {
     }
 }
 
-/// User and system CPU time of all children that were waited for, with what they had waited for.
+/// User and system CPU time of all reaped children, including the children that those had reaped.
 pub fn reaped_cpu_time() -> Millis {
     // SAFETY: fills a plain structure.
     let usage = unsafe {
@@ -164,15 +166,15 @@ pub fn reaped_cpu_time() -> Millis {
     Millis(millis(usage.ru_utime) + millis(usage.ru_stime))
 }
 
-/// Asks an own child that has not been waited for to end.
+/// Asks a child to end. The child must not have been waited for.
 pub fn terminate(child: u32) {
     if let Some(pid) = to_pid(child) {
         let _ = rustix::process::kill_process(pid, Signal::TERM);
     }
 }
 
-/// Asks the process group of `leader` and every other descendant of this process to end, and wakes those that were
-/// stopped. `leader` must be an own child that has not been waited for, or `None`.
+/// Asks the process group of `leader` and every other descendant of this process to end, and continues those that are
+/// stopped. `leader` must be a child that has not been waited for, or `None`.
 pub fn terminate_descendants(leader: Option<u32>) {
     let group = leader.and_then(to_pid);
     let others = process_stat::descendants(std::process::id());
@@ -187,7 +189,8 @@ pub fn terminate_descendants(leader: Option<u32>) {
     }
 }
 
-/// Kills the process group of `leader` and every descendant of this process. What is forked meanwhile needs another round.
+/// Kills the process group of `leader` and every descendant of this process. Processes forked in the meantime need
+/// another round.
 pub fn kill_descendants(leader: Option<u32>) {
     if let Some(group) = leader.and_then(to_pid) {
         let _ = rustix::process::kill_process_group(group, Signal::KILL);
@@ -201,7 +204,7 @@ fn to_pid(pid: u32) -> Option<Pid> {
     i32::try_from(pid).ok().and_then(Pid::from_raw)
 }
 
-/// Puts `file` in the place of descriptor 0, 1 or 2.
+/// Makes descriptor 0, 1 or 2 refer to `file`.
 pub fn replace_standard(number: i32, file: BorrowedFd<'_>) -> io::Result<()> {
     match number {
         0 => rustix::stdio::dup2_stdin(file)?,
@@ -211,7 +214,7 @@ pub fn replace_standard(number: i32, file: BorrowedFd<'_>) -> io::Result<()> {
     Ok(())
 }
 
-/// An anonymous file with this content, to be read from its start: as a standard input it never blocks its writer.
+/// An anonymous file with this content, positioned at its start. As standard input it never blocks its writer.
 pub fn file_of(content: &[u8]) -> io::Result<OwnedFd> {
     use std::io::{Seek, Write};
     #[cfg(target_os = "linux")]
@@ -223,9 +226,9 @@ pub fn file_of(content: &[u8]) -> io::Result<OwnedFd> {
     Ok(file.into())
 }
 
-/// A descriptor that this process was started with, as a file of its own. To be asked for once.
+/// Wraps a descriptor that this process inherited. Call it once per descriptor.
 pub fn inherited_file(number: i32) -> std::fs::File {
-    // SAFETY: the caller knows that its parent gave it this descriptor, and nothing else uses it.
+    // SAFETY: the caller knows that the parent passed this descriptor, and that nothing else uses it.
     unsafe { std::os::fd::FromRawFd::from_raw_fd(number) }
 }
 

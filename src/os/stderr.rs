@@ -1,10 +1,11 @@
-//! What is said on stderr. Nobody may listen there: the reader of a pipe is gone, a terminal was closed, the disk of a log
-//! is full. That is no reason for a process to end, as the macros of the standard library would have it.
+//! Messages on stderr. Writing can fail: the reader of a pipe is gone, a terminal was closed, the disk of a log is
+//! full. That must not end the process, as the macros of the standard library would.
 //!
-//! Whatever is said can have texts of others in it, so nothing in it steers a terminal or begins a second line.
+//! A message can contain text from other programs, so everything is escaped: it can't control the terminal or start a
+//! second line.
 //!
-//! On a terminal some lines may stay below all others and change in place, such as bars. They are taken away before anything
-//! else is written and drawn again behind it, so that neither overwrites the other.
+//! On a terminal, some lines (such as progress bars) may stay at the bottom and change in place. They are erased before
+//! other output is written and redrawn after it, so that neither overwrites the other.
 
 use super::unpoisoned::Unpoisoned;
 use crate::model::printable::printable;
@@ -13,28 +14,28 @@ use std::{
     sync::Mutex,
 };
 
-/// The lines that stay below, as they were drawn last.
+/// The bottom lines, as last drawn.
 static BELOW: Mutex<Vec<String>> = Mutex::new(Vec::new());
 
-/// Says a line, in one write; where that can't be done it is lost.
+/// Prints a line in one write. If the write fails, the line is lost.
 pub fn say(line: impl AsRef<str>) {
     say_under("", line);
 }
 
-/// The same behind a label of our own, which may be coloured.
+/// Prints a line after a label of our own, which may be coloured.
 pub fn say_under(label: &str, line: impl AsRef<str>) {
-    // An empty line before it is ours.
+    // A leading line break is ours, so it is kept.
     let line = line.as_ref();
     let text = line.trim_start_matches('\n');
     above(format!("{}{label}{}\n", &line[..line.len() - text.len()], printable(text)).as_bytes());
 }
 
-/// Says something without an end of line, as before an answer is typed.
+/// Prints a prompt without a line end.
 pub fn ask(question: &str) {
     let _ = io::stderr().write_all(printable(question).as_bytes());
 }
 
-/// Draws these lines in the place of those that were drawn before. For a terminal, on which none of them is too wide.
+/// Draws these lines in place of those drawn before. Requires a terminal and lines no wider than it.
 pub fn draw(lines: Vec<String>) {
     let mut below = BELOW.lock().unpoisoned();
     let text = format!("{}{}", without(&below), drawn(&lines));
@@ -42,7 +43,7 @@ pub fn draw(lines: Vec<String>) {
     let _ = io::stderr().write_all(text.as_bytes());
 }
 
-/// Leaves the lines standing as they are: from now on they are text like any other.
+/// Leaves the lines as they are: from now on they are ordinary text.
 pub fn leave() {
     BELOW.lock().unpoisoned().clear();
 }
@@ -56,7 +57,8 @@ fn above(text: &[u8]) {
     let _ = io::stderr().write_all(&whole);
 }
 
-/// Goes up over the lines and clears all from there, with what the terminal itself has written below, such as `^C`.
+/// Moves up over the lines and clears the screen from there on, including anything that the terminal itself wrote, such
+/// as `^C`.
 fn without(lines: &[String]) -> String {
     match lines.len() {
         0 => String::new(),
@@ -68,7 +70,7 @@ fn drawn(lines: &[String]) -> String {
     lines.iter().map(|it| format!("{}\n", printable(it))).collect()
 }
 
-/// Stderr in whole lines: what can't be written is lost, and counts as written.
+/// A writer to stderr that works in whole lines. If a write fails, the text is lost but counts as written.
 #[derive(Debug)]
 pub struct Forgiving;
 

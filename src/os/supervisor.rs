@@ -1,8 +1,8 @@
-//! The service supervisor that started this process, where there is one (sd_notify(3)).
+//! The service manager that started this process, if any (sd_notify(3)).
 
 use std::{env, io, os::unix::net::UnixDatagram, time::Duration};
 
-/// Where to notify a supervisor. Without one every call does nothing.
+/// Where to notify the service manager. Without one, every call does nothing.
 #[derive(Debug)]
 pub struct Supervisor {
     socket: Option<UnixDatagram>,
@@ -22,12 +22,12 @@ impl Supervisor {
         Supervisor { watchdog, socket, named: name.is_some() }
     }
 
-    /// Whether a supervisor started this process; it may not listen any more.
+    /// Whether a service manager started this process. It may no longer be listening.
     pub fn is_there(&self) -> bool {
         self.named
     }
 
-    /// How often to call `alive`: half of what the supervisor grants.
+    /// How often to call `alive`: half of the interval that the service manager allows.
     pub fn watchdog(&self) -> Option<Duration> {
         self.watchdog.map(|it| it / 2)
     }
@@ -44,14 +44,14 @@ impl Supervisor {
         self.tell("WATCHDOG=1");
     }
 
-    /// Says what a slow start or stop is busy with, and asks for this much more time.
+    /// Reports what a slow start or stop is doing, and asks for this much more time.
     pub fn busy_with(&self, status: &str, more: Duration) {
         self.tell(&format!("STATUS={}\nEXTEND_TIMEOUT_USEC={}", status.replace('\n', " "), more.as_micros()));
     }
 
     fn tell(&self, text: &str) {
         if let Some(socket) = &self.socket {
-            // A supervisor that does not listen any more is no reason to stop.
+            // If the service manager is not listening, carry on.
             let _ = socket.send(text.as_bytes());
         }
     }
@@ -59,7 +59,7 @@ impl Supervisor {
 
 fn connect(name: &str) -> io::Result<UnixDatagram> {
     let socket = UnixDatagram::unbound()?;
-    // A supervisor that is stuck must not hold us up.
+    // A service manager that hangs must not delay us.
     socket.set_write_timeout(Some(Duration::from_secs(1)))?;
     #[cfg(target_os = "linux")]
     if let Some(name) = name.strip_prefix('@') {

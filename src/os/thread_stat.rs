@@ -1,13 +1,13 @@
-//! What the system reports about single threads: what each does, and whether it got a processor since.
+//! What the system reports about single threads: their state, and whether they got a processor since.
 //!
-//! Linux answers from /proc. Elsewhere, and for a process of another namespace, there is no answer.
+//! On Linux the answers come from /proc. On other systems, and for a process in another namespace, there is no answer.
 
 use super::process_stat;
 #[cfg(target_os = "linux")]
 use crate::model::ThreadState;
 use crate::model::{ProcessIdentity, ThreadLook};
 
-/// The number of the calling thread, as the system knows it; 0 where it has none that others could ask for.
+/// The system's id of the calling thread; 0 if other processes can't look it up.
 pub fn own_thread() -> u32 {
     #[cfg(target_os = "linux")]
     return rustix::thread::gettid().as_raw_nonzero().get() as u32;
@@ -15,7 +15,7 @@ pub fn own_thread() -> u32 {
     0
 }
 
-/// What a thread of that very process does. None: the system does not say, or there is no such thread.
+/// The state of a thread of exactly this process. `None` if the system does not report it or there is no such thread.
 pub fn look(process: &ProcessIdentity, thread: u32) -> Option<ThreadLook> {
     let own = process_stat::own_identity();
     let place = |it: &ProcessIdentity| (it.boot_id.clone(), it.pid_namespace, it.time_namespace);
@@ -23,12 +23,12 @@ pub fn look(process: &ProcessIdentity, thread: u32) -> Option<ThreadLook> {
         return None;
     }
     let found = read(process.pid, thread)?;
-    // Checked afterwards: the same start time means the same process.
+    // Checked afterwards: an unchanged start time means that it is still the same process.
     (process_stat::start_time(process.pid) == process.start_time).then_some(found)
 }
 
-/// Whether any thread of that very process runs, or waits for a processor or a disk: others of its threads may wait for
-/// what it holds.
+/// Whether any thread of exactly this process is running, or waiting for a processor or a disk: its other threads may
+/// be waiting for something that this one holds.
 pub fn is_any_at_work(process: &ProcessIdentity) -> bool {
     let tasks = std::fs::read_dir(format!("/proc/{}/task", process.pid)).into_iter().flatten().flatten();
     let mut threads = tasks.filter_map(|task| task.file_name().to_str()?.parse().ok());
@@ -45,7 +45,7 @@ fn read(_pid: u32, _thread: u32) -> Option<ThreadLook> {
     None
 }
 
-/// Lines as in proc_pid_status(5).
+/// Lines have the format of proc_pid_status(5).
 #[cfg(target_os = "linux")]
 fn parse(status: &str) -> Option<ThreadLook> {
     let field = |name: &str| status.lines().find_map(|it| it.strip_prefix(name)).map(str::trim);

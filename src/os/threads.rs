@@ -1,4 +1,5 @@
-//! Threads. All of the program are made here: by name, so that a person who looks at the process knows what each is for.
+//! Threads. The whole program creates them here and gives them names, so that a person who inspects the process knows
+//! what each one does.
 
 use super::unpoisoned::Unpoisoned;
 use std::{
@@ -16,7 +17,7 @@ pub fn start<T: Send + 'static>(
     thread::Builder::new().name(name.into()).spawn(work)
 }
 
-/// Starts a thread that ends before its scope does. `stack`: bytes; None: as many as usual.
+/// Starts a thread that ends before its scope does. `stack` is in bytes; `None` means the default size.
 pub fn start_within<'scope, 'env, T: Send + 'scope>(
     scope: &'scope Scope<'scope, 'env>,
     name: impl Into<String>,
@@ -29,8 +30,8 @@ pub fn start_within<'scope, 'env, T: Send + 'scope>(
 
 /// The threads of a service: something long-lived, such as a worker, a pool or the writer of a store.
 ///
-/// A service holds them in a field. It has a `stop` (or `close`, or `Drop`) that notes in its shared state that the end has
-/// come, wakes its threads and calls [`join`](Threads::join); to stop it again does nothing.
+/// A service keeps them in a field. Its `stop` (or `close`, or `Drop`) sets a flag in its shared state, wakes its
+/// threads and calls [`join`](Threads::join). Calling `stop` again does nothing.
 #[derive(Debug, Default)]
 pub struct Threads {
     handles: Mutex<Vec<JoinHandle<()>>>,
@@ -43,7 +44,7 @@ struct AtWork {
     ended: Condvar,
 }
 
-/// Counts a thread from its start until its end, a panic included.
+/// Counts a thread from its start to its end, even if it panics.
 struct Counted(Arc<AtWork>);
 
 impl Drop for Counted {
@@ -58,7 +59,7 @@ impl Threads {
         self.build(thread::Builder::new().name(name.into()), work)
     }
 
-    /// The same with a stack of so many bytes.
+    /// Like `start`, with a stack of this many bytes.
     #[cfg_attr(not(feature = "http"), allow(dead_code))]
     pub fn start_with_stack(&self, name: &str, stack: usize, work: impl FnOnce() + Send + 'static) -> io::Result<()> {
         self.build(thread::Builder::new().name(name.into()).stack_size(stack), work)
@@ -72,20 +73,20 @@ impl Threads {
             work();
         })?;
         let mut handles = self.handles.lock().unpoisoned();
-        // What has ended would keep its stack until it is joined.
+        // A thread that has ended keeps its stack until it is joined.
         handles.retain(|it| !it.is_finished());
         handles.push(handle);
         Ok(())
     }
 
-    /// Waits until all have ended, at most until this time. False: some have not.
+    /// Waits until all threads have ended or the deadline passes. Returns false if some are still running.
     pub fn wait(&self, until: Instant) -> bool {
         let left = until.saturating_duration_since(Instant::now());
         let count = self.at_work.count.lock().unpoisoned();
         *self.at_work.ended.wait_timeout_while(count, left, |count| *count > 0).unpoisoned().0 == 0
     }
 
-    /// Joins those that have ended, and leaves the others behind.
+    /// Joins the threads that have ended and abandons the others.
     #[cfg_attr(not(feature = "http"), allow(dead_code))]
     pub fn join_ended(&self) {
         let ended: Vec<_> = self.handles.lock().unpoisoned().extract_if(.., |handle| handle.is_finished()).collect();
@@ -94,7 +95,7 @@ impl Threads {
         }
     }
 
-    /// Waits until all have ended. Idempotent.
+    /// Waits until all threads have ended. Idempotent.
     pub fn join(&self) {
         let handles = std::mem::take(&mut *self.handles.lock().unpoisoned());
         for handle in handles {
@@ -103,7 +104,7 @@ impl Threads {
     }
 }
 
-/// Begins `work` in a thread of its own; without one, does it before it returns.
+/// Runs `work` in a thread of its own. If none can be started, runs it before returning.
 pub fn aside(name: &str, work: impl FnOnce() + Send + 'static) {
     let work = Arc::new(Mutex::new(Some(work)));
     let theirs = work.clone();
@@ -112,7 +113,7 @@ pub fn aside(name: &str, work: impl FnOnce() + Send + 'static) {
     }
 }
 
-/// Does the same with every item, side by side as far as there are threads, and waits until all is done.
+/// Calls `work` with every item, in parallel as far as threads can be started, and waits until all calls are done.
 pub fn for_each<T: Send>(items: impl IntoIterator<Item = T>, work: impl Fn(T) + Sync) {
     let work = &work;
     thread::scope(|scope| {
@@ -126,7 +127,7 @@ pub fn for_each<T: Send>(items: impl IntoIterator<Item = T>, work: impl Fn(T) + 
     });
 }
 
-/// The first caller does it.
+/// Runs the work unless another caller has taken it.
 fn run(work: &Mutex<Option<impl FnOnce()>>) {
     let work = work.lock().unpoisoned().take();
     if let Some(work) = work {

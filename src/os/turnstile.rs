@@ -1,8 +1,8 @@
-//! A turnstile of two lock files for processes that write one database in turn.
+//! A turnstile of two lock files, for processes that take turns at writing one database.
 //!
-//! A process that wants to write takes the queue lock, then the write lock, and gives the queue lock back. Only the holder of the
-//! queue lock waits for the write lock, so a process that just wrote can't overtake all others: with one lock the last writer
-//! wins again and again.
+//! To write, a process takes the queue lock, then the write lock, and then releases the queue lock. Only the holder of
+//! the queue lock waits for the write lock, so a process that has just written can't overtake the others. With a single
+//! lock, the last writer would win again and again.
 
 use super::{file_lock, unpoisoned::Unpoisoned};
 use std::{
@@ -13,23 +13,24 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// What the name of the queue lock ends in, after the stem of the database and a dot.
+/// The suffix of the queue lock's file name, after the stem of the database and a dot.
 pub const QUEUE_LOCK: &str = "queue.lock";
-/// What the name of the write lock ends in. Its holder writes; with `process_stat::who_holds_lock` it is named.
+/// The suffix of the write lock's file name. Its holder is writing; `process_stat::who_holds_lock` finds out who that
+/// is.
 pub const WRITE_LOCK: &str = "write.lock";
 
-/// Both lock files, kept open: a turn costs system calls on descriptors, never an open.
+/// Both lock files, kept open: taking a turn needs no `open`, only system calls on descriptors.
 #[derive(Debug)]
 pub struct Turnstile {
     queue: File,
     write: File,
     paths: [PathBuf; 2],
-    // The locks belong to the open files, so two threads of one turnstile need a rule of their own.
+    // The locks belong to the open files, so threads that share a turnstile need a flag as well.
     inside: Mutex<bool>,
     left: Condvar,
 }
 
-/// The right to write, given back on drop.
+/// The right to write. Dropping it releases it.
 #[derive(Debug)]
 pub struct Turn<'a>(&'a Turnstile);
 
@@ -39,13 +40,13 @@ impl Turnstile {
         Turnstile::at([dir.join(format!("{stem}.{QUEUE_LOCK}")), dir.join(format!("{stem}.{WRITE_LOCK}"))])
     }
 
-    /// The one that a windlass of schema version 4 or older uses, if its files are there.
+    /// The turnstile of windlass with schema version 4 or older, if its files exist.
     pub fn of_older(dir: &Path, stem: &str) -> io::Result<Option<Turnstile>> {
         let paths = ["door", "room"].map(|ending| dir.join(format!("{stem}.{ending}")));
         paths.iter().any(|path| path.exists()).then(|| Turnstile::at(paths)).transpose()
     }
 
-    /// Removes its files. Only for those that no process may wait on any more.
+    /// Removes the files. Only call this when no process can be waiting on them.
     pub fn remove(&self) {
         for path in &self.paths {
             let _ = std::fs::remove_file(path);
@@ -62,7 +63,7 @@ impl Turnstile {
         })
     }
 
-    /// Waits for a turn until the deadline; `None` when none came.
+    /// Waits for a turn until the deadline. Returns `None` if none came.
     pub fn enter(&self, deadline: Instant) -> io::Result<Option<Turn<'_>>> {
         if !self.enter_here(deadline) {
             return Ok(None);
@@ -81,7 +82,7 @@ impl Turnstile {
         if !file_lock::poll_until(deadline, Duration::from_millis(2), queue)? {
             return Ok(false);
         }
-        // One process at a time waits here, so it may ask often: the lock is never long without a holder.
+        // Only one process at a time waits here, so it can poll often: the lock is never free for long.
         let write = || file_lock::lock(&self.write);
         let got = file_lock::poll_until(deadline, Duration::from_micros(200), write);
         if let Err(error) = file_lock::release(&self.queue) {

@@ -1,9 +1,9 @@
-//! Locks after a panic.
+//! Locks that ignore panics.
 
 use std::sync::PoisonError;
 
-/// Takes a lock, or ends a wait, although a thread panicked while it held the lock. What our locks guard is whole between
-/// any two statements, so a panic elsewhere is no reason to fail here.
+/// Takes a lock or ends a wait even if a thread panicked while holding the lock. The data behind our locks is
+/// consistent between any two statements, so a panic elsewhere is no reason to fail.
 pub trait Unpoisoned {
     type Guard;
 

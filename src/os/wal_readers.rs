@@ -1,15 +1,16 @@
-//! The processes that keep the write-ahead log of an SQLite database from being emptied, and the one that blocks writers.
+//! Finds the processes that prevent SQLite from resetting a database's write-ahead log, and the process that blocks
+//! writers.
 //!
 //! A reader holds a shared POSIX lock on one of five bytes of the `-shm` file for as long as its transaction lasts
-//! (<https://www.sqlite.org/walformat.html>, "WAL Locks": WAL_READ_LOCK(0) to (4) are bytes 123 to 127). The kernel lists
-//! locks; the file itself is never opened, since closing it would drop the locks that this process has.
+//! (<https://www.sqlite.org/walformat.html>, "WAL Locks": WAL_READ_LOCK(0) to (4) are bytes 123 to 127). The locks come
+//! from the kernel's list. The file itself is never opened, since closing it would drop the locks of this process.
 
 use std::{collections::BTreeSet, path::Path, time::Duration};
 
-/// How long a look takes: a process that reads at its start and at its end counts as a reader.
+/// How long to look: a process that reads at the start and at the end of this time counts as a reader.
 const LOOK: Duration = Duration::from_millis(200);
 
-/// Other processes that are reading the database at `path` for a while. Empty where the kernel does not report it.
+/// Other processes that keep reading the database at `path`. Empty if the kernel does not report them.
 pub fn staying(path: &Path) -> Vec<u32> {
     let first = readers(path);
     if first.is_empty() {
@@ -20,10 +21,11 @@ pub fn staying(path: &Path) -> Vec<u32> {
     first.into_iter().filter(|it| second.contains(it)).collect()
 }
 
-/// Another process that is writing the database at `path`, and so keeps all others from it: it holds WAL_WRITE_LOCK, byte
-/// 120. None where the kernel does not report it.
+/// Another process that is writing the database at `path` and so blocks all other writers: it holds WAL_WRITE_LOCK,
+/// byte 120. `None` if the kernel does not report it.
 pub fn writer(path: &Path) -> Option<u32> {
-    // The kernel lists locks a page at a time: where the list changes meanwhile, an entry may be in none of them.
+    // The kernel returns the list of locks page by page. If the list changes in between, an entry may be missing from
+    // all pages.
     const PAGE: usize = 4_000;
     for _ in 0..3 {
         let (locks, inode) = locks_and_inode(path)?;
@@ -43,7 +45,7 @@ fn readers(path: &Path) -> BTreeSet<u32> {
     found
 }
 
-/// What the kernel lists, and the file that the locks are on.
+/// The kernel's list of locks, and the inode of the file that they are on.
 #[cfg(target_os = "linux")]
 fn locks_and_inode(path: &Path) -> Option<(String, u64)> {
     use std::os::unix::fs::MetadataExt;
@@ -62,7 +64,7 @@ fn readers_in(locks: &str, inode: u64) -> BTreeSet<u32> {
     holders_in(locks, inode, "READ", |from, until| from == until && (123..=127).contains(&from))
 }
 
-/// Lines read `1: POSIX  ADVISORY  READ 9983 fe:00:5357598 124 124`; waiters have `->` after the number.
+/// Lines look like `1: POSIX  ADVISORY  READ 9983 fe:00:5357598 124 124`; waiters have `->` after the number.
 fn holders_in(locks: &str, inode: u64, mode: &str, is_it: impl Fn(u64, u64) -> bool) -> BTreeSet<u32> {
     let holder = |line: &str| {
         let words: Vec<&str> = line.split_whitespace().collect();
