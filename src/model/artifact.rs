@@ -3,8 +3,8 @@
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::{fmt, str::FromStr};
 
-/// What artifacts are, for the levels of compression: uploaded documents, what they read as, the structure and the chunks
-/// of that, vectors, and the files that commands and workers leave.
+/// The types of artifacts, which the compression levels refer to: uploaded documents, the Markdown parsed from them,
+/// the JSON of its structure and chunks, vectors, and the files that commands and workers leave.
 pub mod kind {
     pub const DOCUMENT: &str = "document";
     pub const MARKDOWN: &str = "markdown";

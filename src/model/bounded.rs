@@ -1,13 +1,14 @@
-//! Texts that came from somewhere else, cut where they are longer than anybody reads.
+//! Cuts text from outside that is longer than anyone would read.
 
-/// Of the message of a failure, in bytes.
+/// The maximum length of a failure's message, in bytes.
 pub const MESSAGE: usize = 4 << 10;
-/// Of a typed code such as `encrypted`.
+/// The maximum length of a failure code such as `encrypted`, in bytes.
 pub const CODE: usize = 64;
-/// Of a traceback.
+/// The maximum length of a traceback, in bytes.
 pub const TRACEBACK: usize = 64 << 10;
 
-/// The text if it has at most `most` bytes; else its beginning and its end, with a mark in between that says how much was cut.
+/// The text if it has at most `most` bytes; otherwise its beginning and its end, around a mark that says how much was
+/// cut.
 pub fn bounded(text: String, most: usize) -> String {
     if text.len() <= most {
         return text;
@@ -17,7 +18,7 @@ pub fn bounded(text: String, most: usize) -> String {
     let head = (0..=room / 4).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
     let tail = text.len() - (room - room / 4);
     let tail = (tail..=text.len()).find(|at| text.is_char_boundary(*at)).unwrap_or(text.len());
-    // Where there is no room for a mark, the end alone is cut.
+    // If there is no space for a mark, only the end is cut.
     match room {
         0 => text[..(0..=most).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0)].to_string(),
         _ => format!("{}{}{}", &text[..head], mark(tail - head), &text[tail..]),

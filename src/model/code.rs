@@ -1,7 +1,7 @@
-//! States as the database keeps them: each enum is one table of code, public name and words for people.
+//! States as the database stores them: each enum is one table of code, public name and words for people.
 //!
-//! SQL texts take a code by the name of its constant, through `const_format::formatcp!("... state = {STEP_DELAYED}")`; a bare
-//! number in a statement is refused by `tests/tidy.rs`. Codes are stored: they never change their meaning.
+//! SQL texts name a code by its constant, through `const_format::formatcp!("... state = {STEP_DELAYED}")`;
+//! `tests/tidy.rs` refuses a bare number. Codes are stored in databases, so their meaning never changes.
 
 use serde::{Deserialize, Serialize};
 
@@ -14,7 +14,7 @@ macro_rules! states {
             $($(#[$about])* $Variant = $code,)+
         }
 
-        // A table has all of its codes, whether a statement names them or not.
+        // Every code has a constant, even if no statement uses it.
         $(#[allow(dead_code)] pub const $CONSTANT: i64 = $code;)+
 
         #[allow(dead_code)]
@@ -26,7 +26,7 @@ macro_rules! states {
                 self as i64
             }
 
-            /// `None` for a number that no version of the program has written.
+            /// Returns `None` for a number that no version of the program has written.
             pub fn from_code(code: i64) -> Option<$Name> {
                 Self::ALL.iter().copied().find(|state| state.code() == code)
             }
@@ -38,7 +38,7 @@ macro_rules! states {
                 }
             }
 
-            /// What people read.
+            /// The words for people.
             pub const fn words(self) -> &'static str {
                 match self {
                     $($Name::$Variant => $words,)+
@@ -49,23 +49,23 @@ macro_rules! states {
 }
 
 states! {
-    /// The state of a step. Of an open step the tables `ready` and `lease` say whether it waits or runs. A step has ended
-    /// from `STEP_COMPLETED` on; every state before that is live.
+    /// The state of a step. The tables `ready` and `lease` show whether an open step is waiting or running. States from
+    /// `STEP_COMPLETED` on have ended; all earlier ones are live.
     StepState {
         /// Claimable, running, or waiting for its needs.
         Open = 0, STEP_OPEN, "open", "open";
-        /// Waits for its due time.
+        /// Waiting for its due time.
         Delayed = 1, STEP_DELAYED, "delayed", "waiting to be retried";
-        /// Another step or program has the resource that it needs.
+        /// Another step or program holds the resource that it needs.
         Blocked = 2, STEP_BLOCKED, "blocked", "waiting for lock";
         /// Its group or type is paused.
         Paused = 3, STEP_PAUSED, "paused", "paused";
-        /// An earlier step of its run is computed again.
+        /// An earlier step of its run is being recomputed.
         Recompute = 4, STEP_RECOMPUTE, "recompute", "waiting for a step that runs again";
         Completed = 5, STEP_COMPLETED, "completed", "completed";
         Failed = 6, STEP_FAILED, "failed", "failed";
         Cancelled = 7, STEP_CANCELLED, "cancelled", "cancelled";
-        /// Its condition was false, or nothing had failed for it to follow.
+        /// Its condition was false, or it follows a failure and nothing failed.
         Skipped = 8, STEP_SKIPPED, "skipped", "skipped";
     }
 }
@@ -77,14 +77,14 @@ impl StepState {
 }
 
 states! {
-    /// What is being done to a group as a whole.
+    /// An operation on a group as a whole.
     GroupPhase {
         Live = 0, PHASE_LIVE, "live", "live";
-        /// Its runs are being written; it is not acknowledged and not claimable.
+        /// Its runs are being written. It is not acknowledged and not claimable.
         Building = 1, PHASE_BUILDING, "building", "being submitted";
-        /// `retry` puts its failed runs back, slice by slice.
+        /// `retry` is reopening its failed runs, slice by slice.
         Reopening = 2, PHASE_REOPENING, "reopening", "being retried";
-        /// It is being removed, and hidden.
+        /// It is being removed, and is hidden.
         Pruning = 3, PHASE_PRUNING, "pruning", "being pruned";
     }
 }
@@ -93,17 +93,17 @@ states! {
     /// How an attempt ended.
     AttemptOutcome {
         Succeeded = 1, OUTCOME_SUCCEEDED, "succeeded", "succeeded";
-        /// Failed; the step may be tried again.
+        /// Failed; the step can be retried.
         Retryable = 2, OUTCOME_RETRYABLE, "failed", "failed";
-        /// Failed for good.
+        /// Failed permanently.
         Failed = 3, OUTCOME_FAILED, "failed", "failed";
         Cancelled = 4, OUTCOME_CANCELLED, "cancelled", "cancelled";
         TimedOut = 5, OUTCOME_TIMED_OUT, "timed out", "timed out";
         ResourceLimit = 6, OUTCOME_RESOURCE_LIMIT, "resource limit", "over a limit";
-        /// Given back without an outcome.
+        /// Released without an outcome.
         Interrupted = 7, OUTCOME_INTERRUPTED, "interrupted", "interrupted";
         Crashed = 8, OUTCOME_CRASHED, "crashed", "crashed";
-        /// The result was found in the step cache.
+        /// The result came from the step cache.
         Cached = 9, OUTCOME_CACHED, "cached", "taken from the cache";
         /// Not run: the condition of the step was false.
         Skipped = 10, OUTCOME_SKIPPED, "skipped", "skipped";
@@ -124,12 +124,12 @@ states! {
     /// What ingestion knows about a document in a vector database.
     #[serde(rename_all = "snake_case")]
     DocumentState {
-        /// Decided by its run: it is open, or ended in a way that a retry may fix.
+        /// Its run decides: the run is open, or ended in a way that a retry may fix.
         AskRun = 0, DOCUMENT_PENDING, "ask_run", "pending";
-        /// Stored, without a single chunk.
+        /// Stored without any chunks.
         Empty = 4, DOCUMENT_EMPTY, "empty", "nothing to index";
         Stored = 5, DOCUMENT_STORED, "stored", "stored";
-        /// Failed for good; not tried again until it changes.
+        /// Failed permanently; not tried again until the document changes.
         Unusable = 6, DOCUMENT_UNUSABLE, "unusable", "unusable";
     }
 }
@@ -151,7 +151,7 @@ states! {
     #[derive(utoipa::ToSchema)]
     #[serde(rename_all = "snake_case")]
     FiringState {
-        /// The command that prints its items runs.
+        /// The command that lists its items is running.
         Collecting = 1, FIRING_COLLECTING, "collecting", "listing its items";
         Started = 2, FIRING_STARTED, "started", "started";
         Failed = 3, FIRING_FAILED, "failed", "failed";
@@ -160,13 +160,13 @@ states! {
 }
 
 states! {
-    /// Why an output outlives its step.
+    /// Why an output is kept after its step.
     KeepReason {
-        /// Nothing keeps it: the next prune removes it.
+        /// The next prune removes it.
         Nothing = 0, KEEP_NOTHING, "nothing", "nothing";
         /// Files that a command or a worker process made; retention never removes them.
         Command = 1, KEEP_COMMAND, "command", "files of a command";
-        /// Files behind a document that is as that run left it.
+        /// Files of a document that has not changed since that run.
         Document = 2, KEEP_DOCUMENT, "document", "a document";
     }
 }

@@ -1,25 +1,25 @@
-//! What a submission does when a group of the same concurrency name has not ended.
+//! What a submission does while another group with its concurrency name is open.
 
 use serde::{Deserialize, Serialize};
 
-/// What becomes of a group while another of its concurrency group has not ended.
+/// What happens to a new group while others with its concurrency name have not ended.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Concurrency {
-    /// The new group waits until those before it have ended.
+    /// The new group waits until they have ended.
     #[default]
     Queue,
     /// Nothing is submitted.
     Skip,
-    /// Those before it are cancelled; the new group starts when they have ended.
+    /// They are cancelled, and the new group starts once they have ended.
     Replace,
 }
 
 impl Concurrency {
-    /// All of them.
+    /// Every variant, once.
     pub const ALL: [Concurrency; 3] = [Concurrency::Queue, Concurrency::Skip, Concurrency::Replace];
 
-    /// As workflow files have it.
+    /// The name in workflow files.
     pub const fn name(self) -> &'static str {
         match self {
             Concurrency::Queue => "queue",

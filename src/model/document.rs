@@ -3,10 +3,10 @@
 use serde::{Deserialize, Serialize};
 use std::ops::Range;
 
-/// The most bytes that a title, a heading, or all headings above a passage together have.
+/// The maximum length of a title, of a heading, and of all headings above a passage together, in bytes.
 pub const HEADING_MAX: usize = 1024;
 
-/// The text, or as much of it as `most` bytes hold, with `…` at its end.
+/// The text, cut to `most` bytes with a trailing `…` if it is longer.
 pub fn shortened(text: &str, most: usize) -> String {
     const MARK: &str = "…";
     if text.len() <= most {
@@ -17,12 +17,12 @@ pub fn shortened(text: &str, most: usize) -> String {
     format!("{}{MARK}", text[..end].trim_end())
 }
 
-/// What a parser makes of a document: one Markdown text, and the positions of its parts.
+/// The result of parsing a document: one Markdown text, and the positions of its parts.
 ///
-/// All offsets are byte offsets into `markdown`, on character boundaries, ascending.
+/// All offsets are byte offsets into `markdown`, on character boundaries, in ascending order.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ParsedDocument {
-    /// The media type that the content turned out to have, such as `text/html`.
+    /// The media type detected from the content, such as `text/html`.
     pub media_type: String,
     pub title: Option<String>,
     pub markdown: String,
@@ -31,7 +31,7 @@ pub struct ParsedDocument {
     pub pages: Vec<PageStart>,
     /// Byte ranges of Markdown tables.
     pub tables: Vec<Range<usize>>,
-    /// What the reader should know, in plain words: `page 3 has no text`.
+    /// Problems that the reader should know about, in plain words: `page 3 has no text`.
     pub warnings: Vec<String>,
 }
 
@@ -50,7 +50,7 @@ pub struct PageStart {
     pub offset: usize,
 }
 
-/// A passage that is embedded and found as a whole.
+/// A passage that is embedded, and found, as a whole.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Chunk {
     pub text: String,
@@ -60,6 +60,6 @@ pub struct Chunk {
     pub page: Option<u32>,
     /// Its position in the parsed Markdown, in bytes.
     pub range: Range<usize>,
-    /// Tokens as the chunker counts them.
+    /// The number of tokens, as counted by the chunker.
     pub tokens: u32,
 }

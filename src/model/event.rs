@@ -1,9 +1,9 @@
-//! What happened, in the order in which it was committed.
+//! Events, in the order of their commits.
 
 use super::{GroupId, RunId, StepId, Timestamp};
 use serde::{Deserialize, Serialize};
 
-/// Declares the kinds of events: variant, name, whether hooks can subscribe to it. In JSON the name is in capitals.
+/// Declares the kinds of events: variant, name, whether hooks can subscribe to it. JSON shows the name in capitals.
 macro_rules! events {
     ($($Variant:ident, $name:literal, $hooks:literal;)+) => {
         #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, utoipa::ToSchema)]
@@ -15,7 +15,7 @@ macro_rules! events {
         impl EventKind {
             pub const ALL: &'static [EventKind] = &[$(EventKind::$Variant),+];
 
-            /// The name in workflow files and in the database.
+            /// The name used in workflow files and in the database.
             pub const fn name(self) -> &'static str {
                 match self {
                     $(EventKind::$Variant => $name,)+
@@ -68,7 +68,7 @@ impl EventKind {
     }
 }
 
-/// An event by its name, where it is stored in a definition.
+/// Serialises an event kind by its name, as definitions store it.
 pub mod by_name {
     use super::EventKind;
     use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error};

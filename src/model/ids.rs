@@ -1,4 +1,4 @@
-//! Identifiers: one type per noun, so that a run is never mistaken for a step.
+//! Identifiers: one type per noun, so that a run can't be mistaken for a step.
 
 use serde::{Deserialize, Serialize};
 use std::{fmt, str::FromStr};
@@ -19,7 +19,7 @@ macro_rules! id {
             }
         }
 
-        /// Reads the printed form; a bare number is accepted where only this kind fits.
+        /// Reads the printed form. A bare number is accepted too.
         impl FromStr for $name {
             type Err = String;
 

@@ -1,37 +1,38 @@
-//! What went wrong, in one word that programs act on. Every error of the crate answers `kind()`.
+//! The kinds of errors, for programs to act on. Every error of the crate has a `kind()`.
 
-/// The kinds of errors. The command line has one exit code for each, HTTP one status.
+/// The kind of an error. The command line has one exit code for each, HTTP one status.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Kind {
-    /// What was named does not exist.
+    /// The named thing does not exist.
     NotFound,
-    /// The request makes sense, but not with what is there: another content under the same key, a lock that another holds.
+    /// The request is valid but conflicts with the current state: other content under the same key, a lock with another
+    /// holder.
     Conflict,
-    /// The request, a setting or a file that it names can't be understood or can't be done.
+    /// The request, a setting or a file that it names can't be understood or can't be carried out.
     Invalid,
-    /// Another process is at it for a moment; the same request may succeed soon.
+    /// Another process is busy with it; the same request may succeed soon.
     Locked,
-    /// No room on a disk.
+    /// A disk is full.
     DiskFull,
-    /// The disk does not work.
+    /// A disk does not work.
     Io,
-    /// Something that is needed is away or short at present; the same request may succeed later.
+    /// Something required is missing or short at the moment; the same request may succeed later.
     Unavailable,
-    /// A file, a home or an address that may not be used.
+    /// Access to a file, a home or an address is not allowed.
     Denied,
     /// It was cancelled.
     Cancelled,
-    /// The time given was over first.
+    /// The time ran out.
     TimedOut,
-    /// It was tried and failed, in a way that has no kind of its own.
+    /// The operation failed in a way that has no kind of its own.
     Failed,
-    /// The program contradicts itself.
+    /// A bug in the program.
     Bug,
 }
 
 impl Kind {
-    /// Each of them once.
+    /// Every kind, once.
     pub const ALL: [Kind; 12] = [
         Kind::NotFound,
         Kind::Conflict,

@@ -1,4 +1,4 @@
-//! Resource locks: the one rendezvous of everyone who writes a shared resource.
+//! Resource locks: they serialise everyone who writes a shared resource.
 
 use super::{HolderKind, StepId};
 use serde::{Deserialize, Serialize};

@@ -1,7 +1,8 @@
 //! The plain nouns of the engine.
 //!
-//! Owns: identifiers, times, sizes, statuses, outcomes, and the values that travel between rooms.
-//! May import: `std` and `serde` (`hex` for printing hashes, `utoipa` to say what a noun is in JSON). Never: does I/O, reads a clock, or decides anything.
+//! Owns: identifiers, times, sizes, statuses, outcomes, and the values that travel between rooms. May import: `std` and
+//! `serde` (also `hex` for printing hashes and `utoipa` for JSON schemas). Never: does I/O, reads a clock, or decides
+//! anything.
 
 pub mod artifact;
 pub mod bounded;

@@ -1,9 +1,9 @@
-//! The nearest right name for a wrong one, for messages such as "did you mean `retries`?".
+//! Finds the nearest known name for a misspelt one, for messages such as "did you mean `retries`?".
 
-/// The known name that is closest to `word`, if one is close enough to be what was meant.
+/// The known name closest to `word`, if one is close enough to be what the user meant.
 ///
-/// Distance is optimal string alignment (insert, delete, replace, swap of neighbours), case ignored; close enough is a
-/// third of the longer name, or a known name of which `word` is the beginning.
+/// The distance is optimal string alignment (insert, delete, replace, swap neighbours), ignoring case. A name is close
+/// enough if the distance is at most a third of the longer name, or if `word` is a prefix of it.
 pub fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let word = word.to_lowercase();
     let begins = |name: &str| word.len() >= 3 && name.to_lowercase().starts_with(&word);

@@ -1,10 +1,10 @@
-//! Numbers in JSON that would not come back as they were written.
+//! Keeps numbers in JSON that would otherwise lose digits.
 
 use std::borrow::Cow;
 
-/// The same JSON with every number in quotes that would lose digits as a number: an id of 21 digits, `6063e25`.
+/// The same JSON, with quotes around every number that would lose digits when parsed: an id of 21 digits, `6063e25`.
 ///
-/// What can be held as a number stays one: `1.10` is 1.1. A text that is no JSON comes back as it is.
+/// A number that can be represented stays a number: `1.10` becomes 1.1. Text that is not JSON is returned unchanged.
 pub fn keep_digits(text: &[u8]) -> Cow<'_, [u8]> {
     let mut kept: Option<Vec<u8>> = None;
     let mut copied = 0;
@@ -37,7 +37,7 @@ pub fn keep_digits(text: &[u8]) -> Cow<'_, [u8]> {
     }
 }
 
-/// Whether this is a number of JSON that another one would be made of.
+/// Whether parsing and printing this JSON number would change its value.
 pub fn loses_digits(number: &str) -> bool {
     let is_short = number.len() < 16 && !number.contains(['e', 'E']);
     if is_short || number.parse::<i64>().is_ok() || number.parse::<u64>().is_ok() || !is_number(number) {
@@ -47,7 +47,8 @@ pub fn loses_digits(number: &str) -> bool {
     if !nearest.is_finite() || normal(number) != normal(&format!("{nearest:e}")) {
         return true;
     }
-    // Programs write one digit before the point; what has more, such as a hash, must be read exactly or not at all.
+    // Programs print one digit before the point. A number with more, such as a hash, must be read exactly or not at
+    // all.
     let whole = number.trim_start_matches('-').split(['.', 'e', 'E']).next().unwrap_or_default();
     whole.len() > 1 && serde_json::from_str::<f64>(number).ok() != Some(nearest)
 }
@@ -56,7 +57,7 @@ fn is_part(byte: u8) -> bool {
     byte.is_ascii_digit() || matches!(byte, b'-' | b'+' | b'.' | b'e' | b'E')
 }
 
-/// Behind the quote that ends the string which begins here.
+/// The position after the quote that ends the string starting here.
 fn end_of_string(text: &[u8], begin: usize) -> usize {
     let mut at = begin + 1;
     while let Some(&byte) = text.get(at) {
@@ -69,7 +70,7 @@ fn end_of_string(text: &[u8], begin: usize) -> usize {
     text.len()
 }
 
-/// As the grammar of JSON has it.
+/// Whether this is a number by the JSON grammar.
 fn is_number(text: &str) -> bool {
     let text = text.strip_prefix('-').unwrap_or(text);
     let (mantissa, exponent) = text.split_once(['e', 'E']).unwrap_or((text, "0"));
@@ -79,7 +80,7 @@ fn is_number(text: &str) -> bool {
     digits(whole) && digits(fraction) && digits(exponent) && (whole == "0" || !whole.starts_with('0'))
 }
 
-/// Sign, digits without the zeros around them, and the power of ten of the last digit.
+/// The sign, the digits without leading and trailing zeros, and the power of ten of the last digit.
 fn normal(number: &str) -> (bool, String, i64) {
     let (negative, number) = number.strip_prefix('-').map_or((false, number), |it| (true, it));
     let (mantissa, exponent) = number.split_once(['e', 'E']).unwrap_or((number, "0"));

@@ -1,4 +1,4 @@
-//! How an attempt ended, and the certificate that it leaves.
+//! How an attempt ended, and its statistics.
 
 use super::{
     Bytes, Millis,
@@ -7,15 +7,15 @@ use super::{
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
-/// The field of a result's value that lists show beside the run, for people.
+/// The field of a result's value that lists display next to the run.
 pub const REMARK: &str = "remark";
 
-/// The one outcome of an attempt.
+/// The outcome of an attempt.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "outcome", rename_all = "snake_case")]
 pub enum Outcome {
     Succeeded,
-    /// `kind` is a typed code such as `exit`, `result_lost`, `encrypted`; `message` is for people.
+    /// `kind` is a failure code such as `exit`, `result_lost` or `encrypted`; `message` is for people.
     Failed {
         retryable: bool,
         kind: String,
@@ -29,17 +29,17 @@ pub enum Outcome {
         limit: ResourceLimit,
         message: String,
     },
-    /// We stopped it for shutdown, or it could not have what it needs yet: the attempt is given back.
+    /// The attempt was stopped for a shutdown, or could not get something that it needs yet. It does not count.
     Interrupted {
         reason: String,
     },
-    /// The system or its disk had no room for it: the attempt is given back and tried again later. `in_vain`: it had run,
-    /// and what it made found no room.
+    /// The system lacked resources, such as disk space. The attempt does not count and is repeated later. `in_vain`: it
+    /// did run, but its results could not be stored.
     NoRoom {
         reason: String,
         in_vain: bool,
     },
-    /// The step's own child died by this signal, or without a word.
+    /// The step's own child died from this signal, or ended without reporting a result.
     Crashed {
         signal: Option<i32>,
         message: String,
@@ -56,7 +56,7 @@ pub enum ResourceLimit {
     OutputSize,
 }
 
-/// Why we killed a child. It outranks how the child died.
+/// Why we killed a child. This outranks how the child died.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum KillIntent {
     Cancel,
@@ -72,13 +72,13 @@ pub enum ExitStatus {
     Signal(i32),
 }
 
-/// What an attempt leaves behind besides its outcome.
+/// The record of an attempt besides its outcome.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct AttemptStats {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub exit: Option<ExitStatus>,
-    /// Peak resident memory of the child, as sampled.
+    /// Peak resident memory of the child, from samples.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub peak_rss: Option<Bytes>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -91,20 +91,20 @@ pub struct AttemptStats {
     pub remarks: Vec<String>,
 }
 
-/// What came back from an attempt: the outcome, its value (JSON, for the successors), and the certificate.
+/// The result of an attempt: the outcome, its value (JSON, for the successors), and the statistics.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Report {
     pub outcome: Outcome,
-    /// None stands for "no output was produced".
+    /// `None` means that no output was produced.
     pub value: Option<serde_json::Value>,
     pub certificate: AttemptStats,
 }
 
-/// Remarks that a certificate has at most.
+/// The maximum number of remarks.
 const MOST_REMARKS: usize = 16;
 
 impl AttemptStats {
-    /// The same with texts that are cut, as those of an outcome are.
+    /// Cuts the texts to the same lengths as those of an outcome.
     pub fn bounded(mut self) -> AttemptStats {
         self.last_lines = bounded(self.last_lines, MESSAGE);
         let more = self.remarks.len().saturating_sub(MOST_REMARKS);
@@ -118,7 +118,7 @@ impl AttemptStats {
 }
 
 impl Report {
-    /// The same with texts of a bounded length; the value stays as it is.
+    /// Cuts all texts; the value is unchanged.
     pub fn bounded(self) -> Report {
         Report { outcome: self.outcome.bounded(), value: self.value, certificate: self.certificate.bounded() }
     }
@@ -141,7 +141,7 @@ impl Outcome {
         Outcome::Failed { retryable: true, kind: kind.to_string(), message: message.into() }
     }
 
-    /// The same with texts that are cut to what people read and a database should keep.
+    /// Cuts the texts to a length that people can read and a database should keep.
     pub fn bounded(self) -> Outcome {
         match self {
             Outcome::Failed { retryable, kind, message } => {
@@ -170,7 +170,7 @@ impl fmt::Display for ResourceLimit {
     }
 }
 
-/// For people; the typed variant is what decides.
+/// For people; programs use the typed variant.
 impl fmt::Display for Outcome {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -1,19 +1,19 @@
-//! What a terminal and a log must not obey in the texts of others.
+//! Escapes characters in untrusted text that would control a terminal or forge a log line.
 
 use std::borrow::Cow;
 
-/// The text with every character shown that would steer a terminal, begin a new line, or turn the direction of writing
-/// around: an escape character as `\u{1b}`.
+/// Escapes every character that would control a terminal, start a new line or reverse the writing direction: an escape
+/// character becomes `\u{1b}`.
 pub fn printable(text: &str) -> Cow<'_, str> {
     shown(text, |it| it == '\n' || steers(it))
 }
 
-/// The same over several lines, with their tabs.
+/// Like `printable`, but keeps line breaks and tabs.
 pub fn printable_lines(text: &str) -> Cow<'_, str> {
     shown(text, |it| !matches!(it, '\n' | '\t') && steers(it))
 }
 
-/// The same JSON in which such characters are written as escapes; they can stand in its strings only.
+/// The same JSON with such characters written as JSON escapes. They can only occur inside its strings.
 pub fn printable_json(json: &str) -> Cow<'_, str> {
     let hides = |it: char| steers(it) && !matches!(it, '\n' | '\t' | '\r');
     if !json.contains(hides) {
@@ -33,8 +33,8 @@ pub fn printable_json(json: &str) -> Cow<'_, str> {
     Cow::Owned(kept)
 }
 
-/// Control characters, marks of direction, separators that are line ends to some programs, and characters that show nothing,
-/// with which one name passes for another. Joiners stay: words of several languages, and emoji, are written with them.
+/// Control characters, direction marks, separators that some programs treat as line ends, and invisible characters,
+/// which can make one name look like another. Joiners are allowed, because several languages and emoji need them.
 pub fn steers(letter: char) -> bool {
     letter.is_control()
         || matches!(letter, '\u{200b}' | '\u{2060}'..='\u{2064}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}')

@@ -1,9 +1,9 @@
-//! What the store needs to know of a workflow definition: the order of its steps and who listens.
+//! The part of a workflow definition that the store needs: the order of its steps, and its hooks.
 
 use super::EventKind;
 use serde::{Deserialize, Serialize};
 
-/// The steps of a definition as a graph; needs only point backwards.
+/// The steps of a definition as a graph. A step can only need earlier steps.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Shape {
     pub steps: Vec<ShapeStep>,
@@ -17,26 +17,26 @@ pub struct ShapeStep {
     /// The pool that runs it.
     #[serde(rename = "type")]
     pub step_type: String,
-    /// Numbers of the steps that must end before.
+    /// The numbers of the steps that must end first.
     pub needs: Vec<usize>,
     #[serde(default, skip_serializing_if = "After::is_usual")]
     pub after: After,
-    /// Its failure fails neither the run nor the steps that need it.
+    /// Whether the run, and the steps that need this one, ignore its failure.
     #[serde(default, skip_serializing_if = "is_false")]
     pub allow_failure: bool,
-    /// It runs although its group, its run or a step that it needs is cancelled.
+    /// Whether it runs even if its group, its run or a step that it needs is cancelled.
     #[serde(default, skip_serializing_if = "is_false")]
     pub on_cancel_run: bool,
 }
 
-/// Which ends of the steps that it needs start a step.
+/// Which endings of the needed steps make a step start.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum After {
     /// None of them failed or was cancelled.
     #[default]
     Success,
-    /// One of them failed, or was cancelled by a failure; else the step is skipped.
+    /// One of them failed, or was cancelled because of a failure. Otherwise the step is skipped.
     Failure,
     /// Any.
     Always,
@@ -53,7 +53,7 @@ fn is_false(it: &bool) -> bool {
 }
 
 impl ShapeStep {
-    /// Whether it follows success only, its failure counts, and a cancel ends it.
+    /// Whether the step starts only after success, its failure counts, and a cancel ends it.
     pub fn is_plain(&self) -> bool {
         self.after.is_usual() && !self.allow_failure && !self.on_cancel_run
     }
@@ -67,8 +67,8 @@ pub struct ShapeHook {
 }
 
 impl Shape {
-    /// Whether each step needs exactly the one before it and all are plain: such a run ends with its last step, so nothing
-    /// is counted.
+    /// Whether each step needs exactly the one before it and all are plain. Such a run ends with its last step, so no
+    /// counters are needed.
     pub fn is_chain(&self) -> bool {
         let needs_the_one_before = |(no, step): (usize, &ShapeStep)| match no {
             0 => step.needs.is_empty(),
@@ -77,7 +77,7 @@ impl Shape {
         self.is_plain() && self.steps.iter().enumerate().all(needs_the_one_before)
     }
 
-    /// Whether every step follows success only, its failure counts, and a cancel ends it.
+    /// Whether every step is plain.
     pub fn is_plain(&self) -> bool {
         self.steps.iter().all(ShapeStep::is_plain)
     }

@@ -50,7 +50,7 @@ impl Serialize for Bytes {
     }
 }
 
-/// A plain number counts bytes; a text carries its unit.
+/// A number counts bytes; text is parsed, with or without a unit.
 impl<'de> Deserialize<'de> for Bytes {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Bytes, D::Error> {
         #[derive(Deserialize)]

@@ -3,29 +3,29 @@
 use serde::{Deserialize, Serialize};
 use std::{fmt, str::FromStr};
 
-/// Where a step, a run or a group stands.
+/// The status of a step, a run or a group.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "UPPERCASE")]
 #[non_exhaustive]
 pub enum Status {
-    /// Waits for its turn, a time, a key, or an earlier step.
+    /// Waits for its turn, a time, a resource key or an earlier step.
     Pending,
-    /// Runs now, at least in part.
+    /// At least one part of it is running.
     Running,
-    /// Ended well.
+    /// Ended successfully.
     Completed,
     /// Failed, and will be retried.
     Error,
-    /// Ended with a failure; `retry` opens it again.
+    /// Ended with a failure; `retry` reopens it.
     Failed,
-    /// Ended because somebody cancelled it.
+    /// Ended by a cancel.
     Cancelled,
-    /// Not run, because its condition was false or nothing had failed for it to follow.
+    /// Not run, because its condition was false or because it follows a failure and nothing failed.
     Skipped,
 }
 
 impl Status {
-    /// Each of them once.
+    /// Every status, once.
     pub const ALL: [Status; 7] = [
         Status::Pending,
         Status::Running,

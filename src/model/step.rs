@@ -3,7 +3,7 @@
 use super::{StepId, Token};
 use serde::{Deserialize, Serialize};
 
-/// The right to settle one step. The holder of the live token settles; all others get `Held::Lost`.
+/// The right to settle one step. Only the holder of the current token can settle; others get `Held::Lost`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Lease {
     pub step: StepId,

@@ -10,7 +10,7 @@ use std::{fmt, ops, str::FromStr, time::Duration};
 #[serde(transparent)]
 pub struct Timestamp(pub i64);
 
-/// Milliseconds of a monotonic clock that pauses in suspend; comparable only within one boot.
+/// Milliseconds of a monotonic clock that stops during suspend; comparable only within one boot.
 #[derive(
     Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize, utoipa::ToSchema,
 )]

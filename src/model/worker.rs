@@ -7,51 +7,52 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct ProcessIdentity {
     pub pid: u32,
-    /// Clock ticks since boot (Linux) or microseconds since the epoch (macOS); None where unknown.
+    /// Clock ticks since boot (Linux) or microseconds since the epoch (macOS); `None` if unknown.
     pub start_time: Option<u64>,
     pub boot_id: String,
-    /// Inode of the pid namespace; None if there is none.
+    /// Inode of the pid namespace; `None` if there is none.
     pub pid_namespace: Option<u64>,
-    /// Inode of the time namespace; None if there is none.
+    /// Inode of the time namespace; `None` if there is none.
     pub time_namespace: Option<u64>,
 }
 
-/// What a thread does, as the system reports.
+/// The state of a thread, as the system reports it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ThreadState {
-    /// It has a processor, or waits for one.
+    /// Running, or waiting for a processor.
     Runs,
-    /// It waits for a disk, or for whatever else can't be interrupted.
+    /// In an uninterruptible wait, usually for a disk.
     Stuck,
-    /// It waits for something, or sleeps.
+    /// Waiting for something else, or sleeping.
     Waits,
-    /// SIGSTOP, Ctrl-Z, a debugger.
+    /// Stopped by SIGSTOP, Ctrl-Z or a debugger.
     Stopped,
 }
 
-/// One look at a thread of a process.
+/// One observation of a thread.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ThreadLook {
     pub state: ThreadState,
-    /// How often it has given its processor up. A thread that was not given one since an earlier look has the same number.
+    /// How often it has given up its processor. If the number has not changed since an earlier observation, it never
+    /// got one.
     pub turns: u64,
 }
 
 impl ThreadLook {
-    /// It runs, or would if it were given a processor or its disk.
+    /// Whether it is running, or is only waiting for a processor or a disk.
     pub fn is_at_work(&self) -> bool {
         matches!(self.state, ThreadState::Runs | ThreadState::Stuck)
     }
 }
 
-/// What a worker process reports of itself. A signal that the platform can't give is `None`, never a guess.
+/// What a worker process reports about itself. A value that the platform can't provide is `None`, never a guess.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Health {
     pub rss_bytes: Option<u64>,
     pub open_fds: Option<u64>,
 }
 
-/// When a worker process is replaced. `None` opts out of a signal.
+/// The limits beyond which a worker process is replaced. `None` means no limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct WorkerLimits {
