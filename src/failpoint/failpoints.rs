@@ -1,26 +1,26 @@
-//! Bugs planted on purpose, to see that `windlass prove` and the replayed power cuts find them. Without the feature
-//! `planted-bugs` none can be switched on, and the questions below cost nothing.
+//! Bugs planted on purpose, to check that `windlass prove` and the power-cut replays find them. Without the feature
+//! `planted-bugs` none can be switched on, and the checks below cost nothing.
 
 /// A bug that the engine could have. `WINDLASS_PLANTED=name` plants one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Failpoint {
-    /// A settlement does not look at its token.
+    /// A settlement does not check its token.
     UnfencedSettle,
-    /// A write transaction begins as DEFERRED and without waiting for its turn.
+    /// A write transaction begins as DEFERRED and without its turn.
     DeferredBegin,
-    /// A reaper reads the age of heartbeats off the wall clock.
+    /// The reaper measures the age of heartbeats by the wall clock.
     WallClockReaper,
     /// The writer answers before it commits.
     EarlyAnswer,
     /// A keyed step does not take the file lock.
     NoFileLock,
-    /// An artifact is written under its final name, and what is found there is believed.
+    /// An artifact is written under its final name, and existing content is trusted.
     ArtifactInPlace,
     /// A hook is marked as done before it runs.
     HookFirst,
-    /// The database is written with `synchronous=OFF`. Only a power cut shows it.
+    /// The database is written with `synchronous=OFF`. Only a power cut reveals it.
     SynchronousOff,
-    /// An artifact is renamed into place before it is on disk. Only a power cut shows it.
+    /// An artifact is renamed into place before it is on disk. Only a power cut reveals it.
     ArtifactUnsynced,
 }
 
@@ -50,7 +50,7 @@ pub fn is_active(bug: Failpoint) -> bool {
     *chosen == Some(bug)
 }
 
-/// Whether this bug is planted in this process: never.
+/// Always false in this build.
 #[cfg(not(feature = "planted-bugs"))]
 pub const fn is_active(_bug: Failpoint) -> bool {
     false

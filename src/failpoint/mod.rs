@@ -1,7 +1,7 @@
-//! Planted failures and probes, for the programs that torment windlass.
+//! Planted bugs and probes, for the programs that test windlass by breaking it.
 //!
-//! Owns: the mistakes that can be switched on in builds with the feature `planted-bugs`, and the marks of what a process is
-//! doing. May import: `std`. Never: costs more than one load where nothing is asked for.
+//! Owns: the bugs that can be switched on in builds with the feature `planted-bugs`, and the marks that show what a
+//! process is doing. May import: `std`. Never: costs more than one load while it is off.
 
 mod failpoints;
 pub mod probe;

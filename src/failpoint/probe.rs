@@ -1,27 +1,27 @@
-//! Marks what this process is doing, for a program that kills it on purpose and needs to know what it hit.
+//! Marks what this process is doing, for a program that kills it and needs to know at which moment.
 //!
-//! Without a probe a mark costs one load. `windlass prove` installs one in the processes that it torments.
+//! Without a probe, a mark costs one load. `windlass prove` installs a probe in the processes that it kills.
 
 use std::sync::OnceLock;
 
-/// A stretch of work in which a crash must cost nothing but the attempt in flight.
+/// A period of work in which a crash must cost only the attempt in flight.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Window {
-    /// A submission was begun and is not acknowledged.
+    /// A submission has begun and is not acknowledged.
     Submit,
-    /// A step was asked for and the answer has not come.
+    /// A claim has been requested and not answered.
     Claim,
-    /// A step kind runs.
+    /// A step kind is running.
     Effect,
-    /// The work is done and its settlement is not acknowledged.
+    /// The work is done, and its settlement is not acknowledged.
     Settle,
-    /// Inside the COMMIT of the writer.
+    /// The writer is inside COMMIT.
     Commit,
     /// The transaction that ends a group is open.
     GroupEnd,
-    /// An artifact is written and not yet durable under its name.
+    /// An artifact is written but not yet durable under its name.
     Rename,
-    /// A hook runs, or ran and is not settled.
+    /// A hook is running, or has run and is not settled.
     Hook,
 }
 
@@ -51,7 +51,7 @@ impl Window {
     }
 }
 
-/// Called by the thread that enters or leaves a window.
+/// The thread that enters or leaves a window calls this.
 pub trait Probe: Send + Sync {
     fn enter(&self, window: Window);
     fn leave(&self, window: Window);
@@ -59,12 +59,12 @@ pub trait Probe: Send + Sync {
 
 static PROBE: OnceLock<Box<dyn Probe>> = OnceLock::new();
 
-/// Installs the probe of this process, once; false when there is one already.
+/// Installs the probe of this process. Returns false if one is already installed.
 pub fn install(probe: impl Probe + 'static) -> bool {
     PROBE.set(Box::new(probe)).is_ok()
 }
 
-/// The process is in the window until this is dropped.
+/// Marks the process as inside the window until dropped.
 #[derive(Debug)]
 #[must_use]
 pub struct Inside(Window);
