@@ -1,4 +1,4 @@
-//! What can be wrong with the settings.
+//! Errors of the settings.
 
 use crate::{
     model::Kind,
@@ -35,7 +35,7 @@ pub enum Error {
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 impl Error {
-    /// What went wrong, in one word.
+    /// The kind of the error.
     pub fn kind(&self) -> Kind {
         match self {
             Error::Ownership(error) => error.kind(),
@@ -51,7 +51,7 @@ impl Error {
         }
     }
 
-    /// Tells the user what would be right, where we know.
+    /// What the user should do next, if known.
     pub fn hint(&self) -> Option<String> {
         let words = match self {
             Error::File { hint, .. } | Error::Flag { hint, .. } => return hint.clone(),

@@ -1,4 +1,5 @@
-//! Whether a home may be used: nothing in it is another user's, and a project's home is this user's own or trusted.
+//! Checks whether a home may be used: no part of it belongs to another user, and this user has made or trusted it if it
+//! is a project's home.
 
 use super::{
     FILE,
@@ -9,18 +10,19 @@ use super::{
 use crate::os::ownership;
 use std::path::Path;
 
-/// The content of a home beside the files that the engine (`engine.*`), the daemon (`serve.*`) and others write.
+/// The entries of a home besides the files of the engine (`engine.*`), the daemon (`serve.*`) and others.
 const NAMES: &[&str] = &[FILE, "params", "workers", "locks", ".restore"];
 
-/// Directories that may be links to another disk: then what they lead to is judged.
+/// Directories that may be links to another disk. Then the target is checked.
 const DIRECTORIES: &[&str] = &["artifacts", "vectors", "workflows", "secrets", "tmp"];
-/// Files that are written where they are: none may have another name elsewhere.
+/// Files that are overwritten in place, so they must not have a second hard link elsewhere.
 const WRITTEN: &[&str] = &["engine.", "serve.", "restore.", "embed.", "ballast"];
-/// SQLite says nothing that a person would understand of a directory in their place.
+/// Checked here because SQLite reports a directory in place of these files with an obscure error.
 const DATABASE: &[&str] = &["engine.db", "engine.db-wal", "engine.db-shm", "engine.db-journal"];
 
-/// Refuses a home that is another user's, or a project's that this user has neither made nor trusted. `platform` is
-/// where trusted homes are remembered, see `platform_data_dir`. A home that does not exist yet is fine where it can be made.
+/// Refuses a home that belongs to another user, and a project's home that this user has neither made nor trusted.
+/// `platform` is the directory that stores the trusted homes, see `platform_data_dir`. A home that does not exist yet
+/// is accepted if it can be created.
 pub fn vet(home: &Home, platform: Option<&Path>) -> Result<()> {
     let judged = check_home(&home.path)?;
     let is_trusted = || match (platform, &judged) {
@@ -33,18 +35,19 @@ pub fn vet(home: &Home, platform: Option<&Path>) -> Result<()> {
     }
 }
 
-/// Refuses a home of which a part belongs to another user, can be written by others, or is a link; and one whose path is
-/// not UTF-8, which neither JSON nor the database can hold. None: there is none yet.
+/// Refuses a home if a part of it belongs to another user, can be written by others, or is a link. Also refuses a path
+/// that is not UTF-8, since neither JSON nor the database can store it. Returns `None` if the home does not exist yet.
 ///
-/// The directory is opened first, then judged and listed through its descriptor, so that a user who can rename it can't have one
-/// judged and another listed. What is opened by its path later is another matter, see `JudgedHome`.
+/// The directory is opened first, then checked and listed through its descriptor. So a user who can rename it can't
+/// make us check one directory and list another. This does not cover files that are opened by path later; see
+/// `JudgedHome`.
 pub fn check_home(home: &Path) -> Result<Option<JudgedHome>> {
     if home.to_str().is_none() {
         return Err(Error::NotUtf8 { home: home.to_path_buf() });
     }
     let failed = |source| Error::Io { action: "list", path: home.to_path_buf(), source };
     let (folder, facts) = match ownership::open_folder(home) {
-        // A file in its place is refused when it is opened as a directory.
+        // A file in place of the home is refused later, when it is opened as a directory.
         Err(ownership::Error::Io { source, .. }) if source.kind() == std::io::ErrorKind::NotADirectory => {
             return Ok(None);
         }

@@ -1,4 +1,4 @@
-//! Where the home directory is.
+//! Finds the home directory.
 
 use super::error::{Error, Result};
 use crate::os::ownership;
@@ -7,20 +7,20 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// The name of a project's home, by which it is found from below.
+/// The directory name of a project's home, searched for in the current directory and its parents.
 pub const PROJECT: &str = ".windlass";
 
-/// Stands in a home while a restore into it is not done.
+/// Exists in a home while a restore into it is unfinished.
 pub const UNFINISHED_RESTORE: &str = "restore.unfinished";
 
-/// What the search for the home directory looks at, most important first.
+/// The inputs of the search for the home directory, in order of precedence.
 #[derive(Debug, Clone, Copy)]
 pub struct HomeInputs<'a> {
     /// `--home`
     pub flag: Option<&'a Path>,
     /// `WINDLASS_HOME`; empty counts as not set.
     pub variable: Option<&'a Path>,
-    /// The current directory, from which upward a `.windlass/` is looked for.
+    /// The current directory. The search for `.windlass/` starts here and goes upward.
     pub here: &'a Path,
     /// See `platform_data_dir`.
     pub platform: Option<&'a Path>,
@@ -34,14 +34,14 @@ pub enum HomeOrigin {
     Platform,
 }
 
-/// The home directory, absolute if `here` is, and why it is that one. It need not exist yet.
+/// The home directory, absolute if `here` is, and why it was chosen. It may not exist yet.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Home {
     pub path: PathBuf,
     pub origin: HomeOrigin,
 }
 
-/// The directory of a home that was judged, to be recognised after its files were opened by their paths.
+/// The directory of a home that was checked, so that it can be compared after its files were opened by path.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct JudgedHome {
     pub path: PathBuf,
@@ -50,7 +50,7 @@ pub struct JudgedHome {
 }
 
 impl JudgedHome {
-    /// Refuses the home if another directory has taken its place since it was judged.
+    /// Fails if another directory has replaced the home since it was checked.
     pub fn confirm(&self) -> Result<()> {
         match ownership::id_of(&self.path) {
             Ok(Some(id)) if id == self.id => Ok(()),
@@ -61,7 +61,7 @@ impl JudgedHome {
 }
 
 pub fn find_home(inputs: HomeInputs<'_>) -> Result<Home> {
-    // A slash at the end would lead through a link that is to be seen.
+    // Drops a trailing slash, which would follow a link that must be detected.
     let named = |path: &Path, origin| Home { path: inputs.here.join(path).components().collect(), origin };
     if let Some(path) = inputs.flag {
         return Ok(named(path, HomeOrigin::Flag));
@@ -77,7 +77,8 @@ pub fn find_home(inputs: HomeInputs<'_>) -> Result<Home> {
     Ok(Home { path: platform.to_path_buf(), origin: HomeOrigin::Platform })
 }
 
-/// The platform's data directory of this program: by the XDG Base Directory Specification, on macOS by Apple's guidelines.
+/// The data directory of this program on this platform: by the XDG Base Directory Specification, or by Apple's
+/// guidelines on macOS.
 pub fn platform_data_dir(variable: impl Fn(&str) -> Option<OsString>) -> Option<PathBuf> {
     let set = |name| variable(name).map(PathBuf::from).filter(|it| it.is_absolute());
     let data = if cfg!(target_os = "macos") {

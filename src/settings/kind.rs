@@ -1,4 +1,4 @@
-//! The kinds of values that a setting may have: how each is read and shown.
+//! The kinds of values of settings: how each is parsed and displayed.
 
 use crate::model::{Bytes, Millis, artifact::kind, nearest};
 use std::{
@@ -9,7 +9,7 @@ use std::{
 };
 use toml::de::DeValue;
 
-/// A value before it is understood.
+/// An unparsed value.
 pub(super) enum Raw<'a> {
     /// From a variable or a flag.
     Text(&'a str),
@@ -24,13 +24,13 @@ pub(super) trait Setting: Sized {
     fn read(raw: &Raw<'_>) -> Result<Self, String>;
     fn show(&self) -> String;
 
-    /// Puts a newer value in the place of this one; a map takes over entries instead.
+    /// Replaces this value with a newer one. A map merges the entries instead.
     fn accept(&mut self, newer: Self) {
         *self = newer;
     }
 }
 
-/// A setting with a few named values.
+/// A setting with a fixed set of named values.
 pub trait Choice: Copy + 'static {
     const KIND: &'static str;
     const NAMES: &'static [(&'static str, Self)];
@@ -70,7 +70,7 @@ impl Choice for Compression {
     const NAMES: &'static [(&'static str, Self)] = &[("true", Compression::On), ("false", Compression::Off)];
 }
 
-/// Places by type of step.
+/// Slots by step type.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Pools(pub BTreeMap<String, usize>);
 
@@ -85,18 +85,18 @@ impl Pools {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Levels(pub BTreeMap<String, i64>);
 
-/// Names of API keys by the address of the server that they are for. None: it needs no key.
+/// The name of the API key for each server address; `None` if the server needs no key.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Servers(pub BTreeMap<String, Option<String>>);
 
-/// Names of hosts, in lower case.
+/// Host names, in lower case.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Names(pub Vec<String>);
 
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Addresses(pub Vec<IpAddr>);
 
-/// A cosine that counts: from 0 to 1.
+/// A cosine between 0 and 1.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Score(pub f64);
 
@@ -115,7 +115,7 @@ impl fmt::Display for Score {
     }
 }
 
-/// A text that is never printed.
+/// Text that is never printed.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(String);
 
@@ -137,7 +137,7 @@ impl fmt::Debug for Secret {
 }
 
 impl Raw<'_> {
-    /// The value as it would be written on a command line.
+    /// The value as text, as on a command line.
     fn text(&self) -> Result<String, String> {
         match self {
             Raw::Text(text) => Ok(text.trim().to_string()),
@@ -149,7 +149,7 @@ impl Raw<'_> {
         }
     }
 
-    /// The words of a list, or of a text such as `a,b`.
+    /// The words of a list, or of text such as `a,b`.
     fn words(&self) -> Result<Vec<String>, String> {
         match self {
             Raw::Toml(DeValue::Array(list)) => list.iter().map(|it| Raw::Toml(it.get_ref()).text()).collect(),
@@ -161,7 +161,7 @@ impl Raw<'_> {
         }
     }
 
-    /// The entries of a table, or of a text such as `parse=4,store=1`.
+    /// The entries of a table, or of text such as `parse=4,store=1`.
     fn entries(&self) -> Result<Vec<(String, i64)>, String> {
         match self {
             Raw::Toml(DeValue::Table(table)) => {
@@ -210,7 +210,7 @@ impl Setting for bool {
     }
 }
 
-/// Kinds that read from text and print themselves.
+/// Implements `Setting` for kinds that implement `FromStr` and `Display`.
 macro_rules! plain {
     ($($type:ty, $kind:literal;)+) => {$(
         impl Setting for $type {

@@ -14,10 +14,10 @@ use toml::{
 };
 use tracing_subscriber::EnvFilter;
 
-/// More events in memory than anybody reads; they would take some 500 MB.
+/// The maximum number of events in memory. This many take about 500 MB.
 const MOST_HISTORY: u64 = 1_000_000;
 
-/// Variables with our prefix that are no settings: the home itself, and what steps and workers are given.
+/// Variables with our prefix that are not settings: the home itself, and the variables of steps and workers.
 const OTHER_VARIABLES: &[&str] = &[
     "WINDLASS_HOME",
     "WINDLASS_FDS",
@@ -32,9 +32,9 @@ const OTHER_VARIABLES: &[&str] = &[
     "WINDLASS_INPUTS",
 ];
 
-/// Loads the settings of a home directory; a missing file counts as empty.
+/// Loads the settings of a home directory. A missing file counts as empty.
 ///
-/// `environment` is the whole environment; `overrides` are flags as (name, value), the name with dots, such as
+/// `environment` is the whole environment; `overrides` are flags as (name, value), with dots in the name, such as
 /// `("pools.parse", "4")`.
 pub fn load(
     home: &Path,
@@ -100,7 +100,7 @@ impl Settings {
             self.unknown_variables.push((name.to_string(), meant));
             return Ok(());
         };
-        // What is no usable limit of the history means the default, and one beyond the highest means that.
+        // An invalid history limit means the default, and one above the maximum means the maximum.
         let limit = (entry.name == "history_limit").then(|| value.trim().parse::<u64>().unwrap_or(0).min(MOST_HISTORY));
         if value.is_empty() || limit == Some(0) {
             return Ok(());
@@ -126,7 +126,7 @@ impl Settings {
         Ok(())
     }
 
-    /// Checks across settings. The error names the culprit and its source.
+    /// Checks rules between settings. The error names the setting and its source.
     fn check(&self) -> Result<()> {
         let positive = [
             ("heartbeat", self.heartbeat.0),
@@ -153,7 +153,7 @@ impl Settings {
             let hint = "to compress nothing, set `compression.on = false`".to_string();
             return Err(self.refuse("compression.level", "must be 1 to 19".into(), Some(hint)));
         }
-        // A proxy need not say that it is one: what it passes on can look as if it came from this machine.
+        // A proxy need not identify itself, and the requests that it forwards can appear to come from this machine.
         let proxied =
             [("hosts", self.hosts.0.is_empty()), ("trust_proxy_headers", self.trust_proxy_headers.0.is_empty())];
         let opened = [("api_open", self.api_open), ("read_open", self.read_open)];
@@ -185,7 +185,7 @@ impl Settings {
     }
 }
 
-/// A word that the filter takes for the name of a part of a program: with a misspelt level it would let nothing through.
+/// Whether the filter would take this word for a module name. A misspelt level would then silence the log.
 fn is_no_level(directive: &str) -> bool {
     let levels = ["error", "warn", "info", "debug", "trace", "off", ""];
     let is_level = levels.iter().any(|it| directive.eq_ignore_ascii_case(it));

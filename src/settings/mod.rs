@@ -1,7 +1,7 @@
-//! One struct of settings: defaults < file < environment < flags, and where each value came from.
+//! The settings in one struct: defaults < file < environment < flags, and where each value came from.
 //!
-//! One table (`settings!` below) drives loading, `windlass settings` and `docs/configuration.md`.
-//! May import: `model`, `os`. Never: is read again after start; values are passed on.
+//! One table (`settings!` below) drives loading, `windlass settings` and `docs/configuration.md`. May import: `model`,
+//! `os`. Never: is read again after start; values are passed on.
 
 mod error;
 mod guard;
@@ -38,7 +38,7 @@ use std::{
 /// The name of the settings file in the home directory.
 pub const FILE: &str = "windlass.toml";
 
-/// Where a value came from; later ones outrank earlier ones.
+/// Where a value came from, in ascending precedence.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Origin {
     Default,
@@ -58,14 +58,14 @@ impl fmt::Display for Origin {
     }
 }
 
-/// One setting as it is listed.
+/// One line of `windlass settings`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Listed {
     pub name: &'static str,
-    /// For people; a secret shows only whether it is set.
+    /// The value for people. For a secret, only whether it is set.
     pub value: String,
     pub default: String,
-    /// What it may be, such as `duration`.
+    /// The kind of value, such as `duration`.
     pub kind: &'static str,
     pub doc: &'static str,
     pub variable: String,
@@ -77,7 +77,7 @@ struct Entry {
     name: &'static str,
     kind: &'static str,
     doc: &'static str,
-    /// Shown instead of the default's value where that depends on the machine; else empty.
+    /// Shown instead of the default value if that depends on the machine; otherwise empty.
     #[cfg_attr(not(any(test, feature = "internals")), allow(dead_code))]
     default_text: &'static str,
     /// Whether it is a map, so that `name.key` sets one of its entries.
@@ -88,13 +88,13 @@ struct Entry {
 
 macro_rules! settings {
     ($($field:ident: $type:ty = $default:expr, $name:literal $(as $text:literal)?, $doc:literal;)+) => {
-        /// Every setting, with its value. Made by `load`.
+        /// All settings with their values. Use `load` to create it.
         #[derive(Debug, Clone, PartialEq)]
         pub struct Settings {
             /// The directory with the database, the artifacts and the settings file.
             pub home: PathBuf,
             $(#[doc = $doc] pub $field: $type,)+
-            /// Variables that look like settings but are none, with the name that was probably meant.
+            /// Variables that look like settings but are not, each with the setting that was probably meant.
             pub unknown_variables: Vec<(String, Option<String>)>,
             origins: BTreeMap<&'static str, Origin>,
         }
@@ -197,7 +197,7 @@ settings! {
 }
 
 impl Settings {
-    /// Every setting with its value and where that came from, in the order of the reference.
+    /// Every setting with its value and origin, in the order of the reference.
     pub fn list(&self) -> Vec<Listed> {
         let defaults = Settings::defaults(&self.home, cores());
         let listed = |entry: &Entry| Listed {
@@ -225,12 +225,13 @@ impl Settings {
         self.artifact_dir.clone().unwrap_or_else(|| self.home.join("artifacts"))
     }
 
-    /// A secret from the secrets directory, or `None` if the directory or the file is not there. Ends of lines are cut off.
+    /// A secret from the secrets directory, without trailing line breaks. `None` if the directory or the file does not
+    /// exist.
     pub fn secret(&self, name: &str) -> Result<Option<Secret>> {
         secret_in(&self.secrets_dir(), name)
     }
 
-    /// The secrets directory, which need not be there.
+    /// The secrets directory, which may not exist.
     pub fn secrets_dir(&self) -> PathBuf {
         self.secrets_dir.clone().unwrap_or_else(|| self.home.join("secrets"))
     }
@@ -250,7 +251,7 @@ pub fn secret_in(directory: &Path, name: &str) -> Result<Option<Secret>> {
     }
 }
 
-/// The variable of a setting: `compression.level` is `WINDLASS_COMPRESSION_LEVEL`.
+/// The environment variable of a setting: `compression.level` is `WINDLASS_COMPRESSION_LEVEL`.
 fn variable(name: &str) -> String {
     format!("WINDLASS_{}", name.replace('.', "_").to_uppercase())
 }

@@ -3,9 +3,9 @@
 use super::ENTRIES;
 use toml::{Table, Value};
 
-/// What is taken over: settings of which no value can harm the machine. Everything else says who owns the home, who can
-/// reach it, where it writes or how much of the machine it may take, so it is for the owner of the new home to say. A new
-/// setting stays behind until it is put here.
+/// The settings that are kept: no value of theirs can harm the machine. All others say who owns the home, who can reach
+/// it, where it writes or how many resources it may use, and only the owner of the new home may decide that. A new
+/// setting is dropped unless it is listed here.
 const PORTABLE: &[&str] = &[
     "durability",
     "compression.on",
@@ -21,11 +21,11 @@ const PORTABLE: &[&str] = &[
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Ported {
     pub text: String,
-    /// The settings that stayed behind, in the order of their names.
+    /// The dropped settings, sorted by name.
     pub dropped: Vec<String>,
 }
 
-/// Keeps what may move. Fails where the text is no TOML.
+/// Keeps the portable settings. Fails if the text is not TOML.
 pub fn portable(text: &str) -> Result<Ported, String> {
     let table: Table = text.parse().map_err(|error: toml::de::Error| error.message().to_string())?;
     let mut dropped = Vec::new();
@@ -61,7 +61,7 @@ fn kept(prefix: &str, table: Table, dropped: &mut Vec<String>) -> Table {
     kept_here
 }
 
-/// A vector database may be named by a path, which would be another home's.
+/// Whether the value is a path: a vector database named by path would belong to another home.
 fn leads_out(name: &str, value: &Value) -> bool {
     name == "database" && value.as_str().is_none_or(|it| it.contains('/') || it.ends_with(".db"))
 }

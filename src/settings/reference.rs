@@ -30,7 +30,7 @@ is written `parse=4,store=1`; its entries are merged with those of the file.
 
 ";
 
-/// The whole page, made from the table of settings.
+/// The whole page, generated from the table of settings.
 pub fn markdown() -> String {
     let defaults = Settings::defaults(Path::new("."), 1);
     let mut page = HEAD.to_string();

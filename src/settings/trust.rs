@@ -18,14 +18,14 @@ const FILE: &str = "trusted.json";
 const LOCK: &str = "trusted.lock";
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// A home that is trusted as long as the same directory is at its path.
+/// A trusted home, as long as the same directory is at its path.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TrustedHome {
     pub home: PathBuf,
     pub device: u64,
     pub inode: u64,
-    /// When the directory was made, in nanoseconds since 1970: file systems give the inode of a removed one to the next.
-    /// None: the record is older than this field.
+    /// When the directory was created, in nanoseconds since 1970. Needed because file systems reuse the inode of a
+    /// removed directory. `None` if the record predates this field.
     #[serde(default)]
     pub born_ns: Option<u64>,
 }
@@ -38,26 +38,26 @@ impl TrustedHome {
         Ok(TrustedHome { home: path, device: it.dev(), inode: it.ino(), born_ns: Some(born_ns) })
     }
 
-    /// Whether this very directory is still there.
+    /// Whether exactly this directory still exists.
     pub fn is_there(&self) -> bool {
         TrustedHome::of(&self.home).is_ok_and(|it| it == *self)
     }
 }
 
-/// None: the file system does not record it, or a tool made the file system without it.
+/// Returns `None` if the file system does not record creation times, or was made without them.
 fn born_ns(found: &fs::Metadata) -> Option<u64> {
     let since = found.created().ok()?.duration_since(UNIX_EPOCH).ok()?;
     u64::try_from(since.as_nanos()).ok().filter(|it| *it > 0)
 }
 
-/// The list.
+/// The list of trusted homes.
 #[derive(Debug)]
 pub struct Trusted {
     dir: PathBuf,
 }
 
 impl Trusted {
-    /// In this directory, which need not be there; see `platform_data_dir`.
+    /// The list in this directory, which may not exist; see `platform_data_dir`.
     pub fn of(platform: &Path) -> Trusted {
         Trusted { dir: platform.to_path_buf() }
     }
@@ -72,7 +72,7 @@ impl Trusted {
         }
     }
 
-    /// Whether the directory that was judged is trusted, and not just one at its path.
+    /// Whether the checked directory itself is trusted, not just its path.
     pub fn contains(&self, home: &JudgedHome) -> Result<bool> {
         let list = self.list()?;
         if list.is_empty() {
@@ -96,9 +96,9 @@ impl Trusted {
         Ok(new)
     }
 
-    /// Whether it was trusted.
+    /// Removes a home from the list. Returns whether it was trusted.
     pub fn remove(&self, home: &Path) -> Result<bool> {
-        // It may be gone, or be another one by now.
+        // The directory may be gone or replaced by now.
         let path = fs::canonicalize(home).unwrap_or_else(|_| home.to_path_buf());
         let mut removed = false;
         self.change(|list| {
