@@ -1,4 +1,4 @@
-//! Copies of a vector database, taken while others write.
+//! Copies a vector database while other processes write it.
 
 use super::{
     Durability, Error, Result,
@@ -12,11 +12,11 @@ use std::{path::Path, time::Duration};
 
 const PAGES: i32 = 500;
 
-/// Copies the state of one moment into a new file, without a log. False: `go_on` said no.
+/// Copies one consistent state into a new file that needs no log. Returns false if `go_on` returned false.
 pub fn copy(from: &Path, to: &Path, go_on: &dyn Fn() -> bool) -> Result<bool> {
     let failed = |source| Error::sql("copy", from, source);
     let mut source = connection::open(from, Access::Read, Durability::Full)?;
-    // Writes of others would otherwise restart the copy.
+    // Without this transaction, other writers would make the copy start over.
     let snapshot = source.transaction().map_err(failed)?;
     snapshot.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(())).map_err(failed)?;
     let mut target = Connection::open(to).map_err(failed)?;
@@ -35,12 +35,12 @@ pub fn copy(from: &Path, to: &Path, go_on: &dyn Fn() -> bool) -> Result<bool> {
     Ok(true)
 }
 
-/// Refuses a copy that is not a vector database, or has anything that is not ours.
+/// Refuses a copy that is not a vector database, or contains objects that are not ours.
 pub fn check_copy(path: &Path) -> Result<()> {
     super::VectorDb::open(path, &super::OpenOptions::default()).map(drop)
 }
 
-/// What SQLite finds wrong with a copy that no other process has open.
+/// The problems that SQLite finds in a copy. No other process may have it open.
 pub fn problems_of_copy(path: &Path) -> Result<Vec<String>> {
     let failed = |source| Error::sql("check", path, source);
     let conn = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY).map_err(failed)?;

@@ -1,12 +1,12 @@
-//! Looks for damage.
+//! Checks a database for damage.
 
 use super::{Result, VectorDb};
 use serde::Serialize;
 
-/// What a check found; all empty and zero in a sound database.
+/// The findings of a check; all empty and zero if the database is sound.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct CheckReport {
-    /// What SQLite's integrity check (which reads the word index too) says, at most 100 lines.
+    /// The output of SQLite's integrity check, which also covers the word index. At most 100 lines.
     pub damage: Vec<String>,
     pub chunks_without_document: u64,
     pub chunks_without_vector: u64,

@@ -1,4 +1,4 @@
-//! Chunks as they are found again.
+//! Looks up stored chunks.
 
 use super::{Error, Result, VectorDb, connection};
 use crate::model::Chunk;
@@ -6,19 +6,19 @@ use rusqlite::{OptionalExtension, Row};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
-/// A row of `chunk`; never given twice in one database.
+/// A row id in `chunk`; never reused in one database.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(transparent)]
 pub struct ChunkId(pub i64);
 
-/// A chunk and how well it matched; the higher the better.
+/// A chunk with its score; a higher score is better.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Scored {
     pub chunk: ChunkId,
     pub score: f64,
 }
 
-/// The first 128 bits of the SHA-256 of a text as it was embedded.
+/// The first 128 bits of the SHA-256 of a text, in the form in which it was embedded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct TextHash(pub [u8; 16]);
 
@@ -31,11 +31,11 @@ impl TextHash {
     }
 }
 
-/// A chunk with the document it belongs to.
+/// A chunk and its document.
 #[derive(Debug, Clone, PartialEq)]
 pub struct FoundChunk {
     pub id: ChunkId,
-    /// Counted from 0 within its document.
+    /// Its number within the document, from 0.
     pub no: u32,
     pub chunk: Chunk,
     pub source: String,
@@ -45,7 +45,7 @@ pub struct FoundChunk {
 }
 
 impl VectorDb {
-    /// Fetches chunks in the order asked. A chunk that was replaced in the meantime is left out.
+    /// Fetches chunks in the requested order. Omits chunks that have been replaced in the meantime.
     pub fn fetch(&self, chunks: &[ChunkId]) -> Result<Vec<FoundChunk>> {
         self.read("read chunks of", |tx| {
             let mut statement = tx.prepare_cached(
@@ -61,7 +61,7 @@ impl VectorDb {
         })
     }
 
-    /// The embedding cache: for each hash the vector of a stored chunk with the same embedded text, if there is one.
+    /// The embedding cache: for each hash, the vector of a stored chunk with the same embedded text, if any.
     pub fn vectors_for(&self, hashes: &[TextHash]) -> Result<Vec<Option<Vec<f32>>>> {
         self.read("look up embeddings in", |tx| {
             let mut statement = tx.prepare_cached(
@@ -80,7 +80,7 @@ impl VectorDb {
         })
     }
 
-    /// Refuses a vector that does not belong in this database.
+    /// Refuses a vector that does not fit this database.
     pub(super) fn accept(&self, vector: &[f32]) -> Result<()> {
         if vector.len() != self.dimension() {
             return Err(Error::Dimension { expected: self.dimension(), got: vector.len() });

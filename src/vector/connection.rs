@@ -1,4 +1,4 @@
-//! Opens connections the one right way, and reads every pragma back.
+//! Opens connections and verifies every pragma by reading it back.
 
 use super::{Error, Result, foreign};
 use crate::{
@@ -15,15 +15,15 @@ use std::{
     time::Duration,
 };
 
-/// `wlVD`, so that `file` and windlass recognise our databases.
+/// `wlVD`, so that windlass and `file` recognise our databases.
 pub(super) const APPLICATION_ID: i64 = 0x776c_5644;
 pub(super) const SCHEMA_VERSION: i64 = 2;
-/// The oldest version that a reader takes unchanged; a writer upgrades it.
+/// The oldest version that a reader accepts as is; a writer upgrades it.
 pub(super) const OLDEST_SCHEMA: i64 = 1;
 
 pub(super) const SCHEMA: &str = include_str!("schema.sql");
 static OURS: LazyLock<Schema> = LazyLock::new(|| Schema::new(SCHEMA, OF_FTS5));
-/// What the word index keeps its words in.
+/// The tables that FTS5 creates for the word index.
 const OF_FTS5: &[&str] = &[
     "CREATE TABLE 'chunk_text_data'(id INTEGER PRIMARY KEY, block BLOB)",
     "CREATE TABLE 'chunk_text_idx'(segid, term, pgno, PRIMARY KEY(segid, term)) WITHOUT ROWID",
@@ -31,17 +31,17 @@ const OF_FTS5: &[&str] = &[
     "CREATE TABLE 'chunk_text_config'(k PRIMARY KEY, v) WITHOUT ROWID",
 ];
 
-/// Fifteen vectors of 256 dimensions, or three of 1024, fit a page of this many bytes with little left over.
+/// A page of this size holds fifteen vectors of 256 dimensions, or three of 1024, with little space left over.
 const PAGE_SIZE: i64 = 16_384;
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How a commit reaches the disk.
+/// When a commit reaches the disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Durability {
     /// A commit survives a power cut.
     #[default]
     Full,
-    /// A power cut may take the last commits, never the file.
+    /// A power cut may lose the last commits but never damages the file.
     #[cfg_attr(not(any(test, feature = "internals")), allow(dead_code))]
     Normal,
 }
@@ -51,9 +51,9 @@ pub(super) enum Access {
     Write,
 }
 
-/// Opens `path`, which must exist for reading and is made for writing.
+/// Opens `path`. For reading it must exist; for writing it is created.
 pub(super) fn open(path: &Path, access: Access, durability: Durability) -> Result<Connection> {
-    // SQLite would wait for a writer of a fifo.
+    // SQLite would block on a fifo, waiting for a writer.
     for ending in ["", "-wal", "-shm", "-journal"] {
         let file = PathBuf::from(format!("{}{ending}", path.display()));
         regular_file::check(&file).map_err(|source| Error::Io { action: "open", path: file, source })?;
@@ -78,7 +78,7 @@ pub(super) fn open(path: &Path, access: Access, durability: Durability) -> Resul
     db.busy_timeout(BUSY_TIMEOUT).map_err(failed)?;
     db.set_prepared_statement_cache_capacity(64);
     if matches!(access, Access::Write) {
-        // Takes effect on a new file only, and only before it becomes a WAL.
+        // Only takes effect on a new file, before it is switched to WAL.
         db.pragma_update(None, "page_size", PAGE_SIZE).map_err(failed)?;
         become_wal(&db, path)?;
         let level = match durability {
@@ -100,7 +100,7 @@ pub(super) fn open(path: &Path, access: Access, durability: Durability) -> Resul
     Ok(db)
 }
 
-/// What a file says of itself is data: no trigger, no view, no function of its choice runs, and nothing writes past SQL.
+/// The file is untrusted data: it can't make us run a trigger, a view or a function, and nothing can write around SQL.
 pub(super) fn harden(db: &Connection, path: &Path) -> Result<()> {
     for (config, on) in [
         (DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true),
@@ -115,8 +115,8 @@ pub(super) fn harden(db: &Connection, path: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Refuses a schema that is not ours, and names the differences. One of an older version may lack what is new, and have
-/// had other columns.
+/// Refuses a schema that is not ours, and names the differences. An older version may lack newer objects and have had
+/// other columns.
 pub(super) fn check_schema(db: &Connection, path: &Path, version: i64) -> Result<()> {
     let read = || {
         let mut statement = db.prepare("SELECT type, name, sql FROM sqlite_schema")?;
@@ -131,7 +131,7 @@ pub(super) fn check_schema(db: &Connection, path: &Path, version: i64) -> Result
     }
 }
 
-/// The switch to WAL fails with "locked" at once when another process makes it too, whatever the busy timeout says.
+/// Switches to WAL. This fails immediately with "locked" if another process switches too, whatever the busy timeout is.
 fn become_wal(db: &Connection, path: &Path) -> Result<()> {
     let mut tries = 0;
     loop {
@@ -152,7 +152,7 @@ fn set(db: &Connection, path: &Path, pragma: &'static str, wanted: i64) -> Resul
     db.pragma_update(None, pragma, wanted).map_err(failed)?;
     let found: Option<i64> = match db.pragma_query_value(None, pragma, |row| row.get(0)) {
         Ok(found) => Some(found),
-        // A build of SQLite without memory mapping answers `mmap_size` with no row: there is nothing to switch off.
+        // An SQLite built without memory mapping returns no row for `mmap_size`: there is nothing to switch off.
         Err(rusqlite::Error::QueryReturnedNoRows) if pragma == "mmap_size" => Some(0),
         Err(error) => return Err(failed(error)),
     };
@@ -166,9 +166,11 @@ fn mismatch(path: &Path, pragma: &'static str, wanted: String, found: String) ->
     Error::Pragma { path: path.to_path_buf(), pragma, wanted, found }
 }
 
-/// `vec_dot(stored, asked)`: the dot product of two vectors of equal length, which is their cosine as both are normalised.
+/// Adds `vec_dot(stored, asked)`: the dot product of two vectors of equal length. It is their cosine, as both are
+/// normalised.
 fn add_dot(db: &Connection) -> rusqlite::Result<()> {
-    // SQLite's blobs lie anywhere in a page, while the kernel wants aligned numbers: one buffer, used again and again.
+    // SQLite's blobs are unaligned, but the dot product needs aligned numbers, so they are copied into one reused
+    // buffer.
     let aligned = RefCell::new(Vec::<f32>::new());
     let flags = FunctionFlags::SQLITE_UTF8 | FunctionFlags::SQLITE_DETERMINISTIC | FunctionFlags::SQLITE_INNOCUOUS;
     db.create_scalar_function("vec_dot", 2, flags, move |ctx| {
@@ -186,7 +188,7 @@ fn add_dot(db: &Connection) -> rusqlite::Result<()> {
     })
 }
 
-/// `readable_uri(uri)`: what a person reads, see [`readable_uri`].
+/// Adds `readable_uri(uri)`, see [`readable_uri`].
 fn add_readable_uri(db: &Connection) -> rusqlite::Result<()> {
     let flags = FunctionFlags::SQLITE_UTF8 | FunctionFlags::SQLITE_DETERMINISTIC | FunctionFlags::SQLITE_INNOCUOUS;
     db.create_scalar_function("readable_uri", 1, flags, |ctx| {
@@ -195,7 +197,8 @@ fn add_readable_uri(db: &Connection) -> rusqlite::Result<()> {
     })
 }
 
-/// A URI with its percent signs decoded, and of a local file the path alone. If that is not UTF-8, nothing is decoded.
+/// A URI for people: percent signs are decoded, and a local file is shown as a path. Decodes nothing if the result is
+/// not UTF-8.
 fn readable_uri(uri: &str) -> String {
     let text = uri.strip_prefix("file://").filter(|it| it.starts_with('/')).unwrap_or(uri);
     percent_decode_str(text).decode_utf8().map_or_else(|_| text.to_string(), Cow::into_owned)
@@ -205,7 +208,7 @@ fn blob(value: ValueRef<'_>) -> rusqlite::Result<&[u8]> {
     value.as_blob().map_err(|error| rusqlite::Error::UserFunctionError(Box::new(error)))
 }
 
-/// None when the lengths differ.
+/// Returns `None` if the lengths differ.
 pub(super) fn dot(a: &[f32], b: &[f32]) -> Option<f64> {
     <f32 as simsimd::SpatialSimilarity>::dot(a, b)
 }

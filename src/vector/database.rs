@@ -1,4 +1,4 @@
-//! One open vector database.
+//! A connection to a vector database.
 
 use super::{
     Error, Result,
@@ -13,9 +13,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// How long one read may take. A search of millions of passages takes seconds; a malicious file could make it hang.
+/// The maximum duration of one read. A search of millions of passages takes seconds, but a malicious file could make it
+/// hang.
 const READ_WITHIN: Duration = Duration::from_secs(60);
-/// Between two looks at the clock, in instructions of SQLite's virtual machine.
+/// How often to check the clock, in instructions of SQLite's virtual machine.
 const STEPS: i32 = 10_000;
 
 #[derive(Debug, Clone, Copy, Default)]
@@ -23,7 +24,7 @@ pub struct OpenOptions {
     pub durability: Durability,
 }
 
-/// The right to write, given by [`VectorDb::raise_epoch`]. Every write checks that none was given since.
+/// The right to write, from [`VectorDb::raise_epoch`]. Every write checks that this is still the newest epoch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Epoch(pub(super) i64);
 
@@ -34,7 +35,7 @@ impl Epoch {
     }
 }
 
-/// One connection to one vector database. It may move between threads; each thread that searches opens its own.
+/// A connection to one vector database. It can move between threads; each thread that searches opens its own.
 #[derive(Debug)]
 pub struct VectorDb {
     pub(super) db: Connection,
@@ -50,7 +51,7 @@ pub struct VectorDb {
 impl VectorDb {
     /// Opens a database for reading.
     ///
-    /// Fails with [`Error::NotFound`] if there is none, or if a crash left an empty file behind.
+    /// Returns [`Error::NotFound`] if it does not exist, or if a crash left an empty file behind.
     pub fn open(path: &Path, options: &OpenOptions) -> Result<VectorDb> {
         if fs::metadata(path).is_ok_and(|it| it.is_dir()) {
             return Err(Error::NotAVectorDatabase { path: path.to_path_buf() });
@@ -69,10 +70,10 @@ impl VectorDb {
         }
     }
 
-    /// Opens a database for writing, and creates it if there is none. The caller holds the file lock.
+    /// Opens a database for writing, creating it if it does not exist. The caller holds the file lock.
     ///
-    /// `chunk_params` (a JSON object) is recorded in a new database; [`VectorDb::record_chunk_params`] changes it later.
-    /// Fails with [`Error::Embedder`] when the database was made with another embedder or dimension.
+    /// `chunk_params` (a JSON object) is recorded in a new database; [`VectorDb::record_chunk_params`] changes it
+    /// later. Returns [`Error::Embedder`] if the database was created with another embedder or dimension.
     pub fn create_or_open_for_writing(
         path: &Path,
         options: &OpenOptions,
@@ -104,8 +105,8 @@ impl VectorDb {
         Ok(opened)
     }
 
-    /// Opens an existing database for writing, whatever its embedder: to remove documents, or to vacuum. The caller holds
-    /// the file lock. Fails with [`Error::NotFound`] where there is none.
+    /// Opens an existing database for writing, with any embedder: to remove documents or to vacuum. The caller holds
+    /// the file lock. Returns [`Error::NotFound`] if the database does not exist.
     pub fn open_for_writing(path: &Path, options: &OpenOptions) -> Result<VectorDb> {
         let (embedder, dimension) = {
             let reader = VectorDb::open(path, options)?;
@@ -139,12 +140,12 @@ impl VectorDb {
         &self.path
     }
 
-    /// The version of its schema. An older one than this program's has no table `version` yet.
+    /// The version of its schema. Versions older than this program's have no table `version`.
     pub(super) fn schema(&self) -> i64 {
         self.schema
     }
 
-    /// The embedder on record, such as `static:v1`.
+    /// The recorded embedder, such as `static:v1`.
     pub fn embedder(&self) -> &str {
         &self.embedder
     }
@@ -153,7 +154,7 @@ impl VectorDb {
         self.dimension
     }
 
-    /// Takes over as the one writer: every older epoch is refused from here on. Called under the file lock.
+    /// Takes over as the only writer: from now on, every older epoch is refused. Call it under the file lock.
     pub fn raise_epoch(&mut self) -> Result<Epoch> {
         if !self.writable {
             return Err(Error::ReadOnly { path: self.path.clone() });
@@ -165,41 +166,42 @@ impl VectorDb {
         Ok(Epoch(raised))
     }
 
-    /// Whether no other writer took over since this epoch.
+    /// Whether this is still the newest epoch.
     pub fn is_current(&self, epoch: Epoch) -> Result<bool> {
         let asked = self.db.query_row("SELECT epoch FROM meta", [], |row| row.get::<_, i64>(0));
         Ok(asked.map_err(|source| self.failed("read the state of", source))? == epoch.0)
     }
 
-    /// The parameters that chunks were cut with last.
+    /// The parameters with which chunks were last cut.
     pub fn chunk_params(&self) -> Result<serde_json::Value> {
         let asked = self.db.query_row("SELECT chunk_params FROM meta", [], |row| row.get::<_, String>(0));
         let text = asked.map_err(|source| self.failed("read the state of", source))?;
         Ok(serde_json::from_str(&text).unwrap_or_default())
     }
 
-    /// The server of the model that embedded the chunks, as their writer recorded it. None: the embedder is built in.
+    /// The server of the model that embedded the chunks, as recorded by their writer. `None` if the embedder is built
+    /// in.
     pub fn server(&self) -> Result<Option<serde_json::Value>> {
         let asked = self.db.query_row("SELECT server FROM meta", [], |row| row.get::<_, Option<String>>(0));
         let text = asked.map_err(|source| self.failed("read the state of", source))?;
         Ok(text.and_then(|it| serde_json::from_str(&it).ok()))
     }
 
-    /// Records where the model is served, so that a search finds it. Holds no secret.
+    /// Records where the model is served, so that a search finds the server. Contains no secret.
     pub fn record_server(&mut self, epoch: Epoch, server: &serde_json::Value) -> Result<()> {
         self.write(epoch, "record the embedding server in", |tx| {
             tx.execute("UPDATE meta SET server = ?1", [server.to_string()]).map(drop)
         })
     }
 
-    /// Records the parameters that chunks are cut with from now on.
+    /// Records the parameters with which chunks are cut from now on.
     pub fn record_chunk_params(&mut self, epoch: Epoch, chunk_params: &serde_json::Value) -> Result<()> {
         self.write(epoch, "record the chunk parameters in", |tx| {
             tx.execute("UPDATE meta SET chunk_params = ?1", [chunk_params.to_string()]).map(drop)
         })
     }
 
-    /// One write transaction under `epoch`: it happens as a whole, or not at all.
+    /// Runs one write transaction under `epoch`. It takes effect as a whole or not at all.
     pub(super) fn write<T>(
         &mut self,
         epoch: Epoch,
@@ -218,20 +220,20 @@ impl VectorDb {
         Ok(changed)
     }
 
-    /// Holds on to one committed state: until the snapshot is dropped, everything that this connection reads is of it.
+    /// Opens a read snapshot: until it is dropped, this connection keeps reading the same committed state.
     pub fn snapshot(&self) -> Result<Snapshot<'_>> {
         let tx = self.db.unchecked_transaction().map_err(|source| self.failed("read", source))?;
         Ok(Snapshot { _tx: tx })
     }
 
-    /// Reads that take longer than this end with [`Error::TooLong`], so that no file can make a search hang.
+    /// Limits the duration of reads, so that no file can make a search hang. A longer read returns [`Error::TooLong`].
     #[must_use]
     pub fn read_within(mut self, time: Duration) -> VectorDb {
         self.read_within = time;
         self
     }
 
-    /// Reads within the open snapshot, else within a new one, for a bounded time.
+    /// Reads within the open snapshot or else a new one, with a time limit.
     pub(super) fn read<T>(
         &self,
         action: &'static str,
@@ -241,7 +243,7 @@ impl VectorDb {
         bounded(&self.db, self.read_within, || ask(&self.db)).map_err(|source| self.failed(action, source))
     }
 
-    /// The same for as long as it takes: for what reads the whole file.
+    /// Like `read`, without the time limit, for operations that read the whole file.
     pub(super) fn read_at_leisure<T>(
         &self,
         action: &'static str,
@@ -256,7 +258,7 @@ impl VectorDb {
     }
 }
 
-/// Asks; after `time` SQLite interrupts the statement.
+/// Runs `ask`. SQLite interrupts its statement after `time`.
 fn bounded<T>(db: &Connection, time: Duration, ask: impl FnOnce() -> rusqlite::Result<T>) -> rusqlite::Result<T> {
     let deadline = Instant::now() + time;
     db.progress_handler(STEPS, Some(move || Instant::now() >= deadline))?;
@@ -265,20 +267,20 @@ fn bounded<T>(db: &Connection, time: Duration, ask: impl FnOnce() -> rusqlite::R
     answer
 }
 
-/// See [`VectorDb::snapshot`]. A vacuum can't give space back while one is held, so hold it shortly.
+/// See [`VectorDb::snapshot`]. A vacuum can't free space while a snapshot is open, so keep it short.
 #[derive(Debug)]
 pub struct Snapshot<'a> {
     _tx: Transaction<'a>,
 }
 
 enum Identity {
-    /// With this version of the schema, which is known here.
+    /// A schema version that this program knows.
     Ours(i64),
     Blank,
 }
 
 fn identity(db: &Connection, path: &Path) -> Result<Identity> {
-    // In one statement, so that a file that is just being made is seen before or after that, and never between.
+    // One statement, so that a file that is being created is seen either before or after its creation.
     let asked =
         "SELECT (SELECT application_id FROM pragma_application_id), (SELECT user_version FROM pragma_user_version),
                         (SELECT count(*) FROM sqlite_schema)";
@@ -296,8 +298,8 @@ fn identity(db: &Connection, path: &Path) -> Result<Identity> {
     }
 }
 
-/// Refuses to write a database that another user owns or can write, or, as root, one in another user's directory. Reads are
-/// allowed.
+/// Refuses to write a database that another user owns or can write, or, as root, a database in another user's
+/// directory. Reading is allowed.
 pub fn refuse_other_owners(path: &Path) -> Result<()> {
     match ownership::check_through_link(path)? {
         None => ownership::check_place(path)?,
@@ -309,7 +311,7 @@ pub fn refuse_other_owners(path: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Somebody else's database must not even be switched to WAL.
+/// Another user's database must not even be switched to WAL.
 fn refuse_foreign(path: &Path) -> Result<()> {
     match fs::metadata(path) {
         Ok(found) if found.len() > 0 => {
@@ -320,10 +322,10 @@ fn refuse_foreign(path: &Path) -> Result<()> {
     }
 }
 
-/// Leads from schema version 1 to 2. The same file serves people who upgrade by hand.
+/// Upgrades schema version 1 to 2. People who upgrade by hand use the same file.
 const TO_2: &str = include_str!("../../scripts/upgrade/vector/001-to-002.sql");
 
-/// Makes the schema, in one transaction, unless it is there; an older one is upgraded.
+/// Creates the schema in one transaction if it is missing. Upgrades an older schema.
 fn create(
     db: &mut Connection,
     path: &Path,

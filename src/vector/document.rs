@@ -1,4 +1,4 @@
-//! Documents: listing and removing them.
+//! Lists and removes documents.
 
 use super::{Epoch, Filter, Result, VectorDb, hidden::Hidden};
 use crate::model::{ArtifactHash, Timestamp};
@@ -6,7 +6,7 @@ use rusqlite::{Connection, OptionalExtension, Row, Transaction, types::Value};
 use serde::Serialize;
 use std::collections::HashMap;
 
-/// A document to be stored. (`source`, `uri`) says which, `sha256` says with what content.
+/// A document to store. (`source`, `uri`) identifies it; `sha256` identifies its content.
 #[derive(Debug, Clone, PartialEq)]
 pub struct DocumentRow<'a> {
     pub source: &'a str,
@@ -14,24 +14,24 @@ pub struct DocumentRow<'a> {
     pub title: Option<&'a str>,
     pub sha256: ArtifactHash,
     pub media_type: &'a str,
-    /// What a sidecar file or the caller says about it: a JSON object.
+    /// Metadata from a sidecar file or the caller: a JSON object.
     pub metadata: &'a serde_json::Value,
     pub now: Timestamp,
 }
 
-/// The writer of a document: a run of an engine, whose runs are numbered in the order of submission.
+/// The writer of a document: a run of an engine. Runs are numbered in the order of submission.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Origin<'a> {
     pub engine: &'a str,
     pub run: i64,
 }
 
-/// A document that is to go.
+/// A document to remove.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Removal<'a> {
     pub source: &'a str,
     pub uri: &'a str,
-    /// It stays if a later run of this engine has stored it. None: it is removed in any case.
+    /// Keeps the document if a later run of this engine has stored it. `None` removes it in any case.
     pub until: Option<Origin<'a>>,
 }
 
@@ -50,7 +50,7 @@ pub struct Document {
     pub chunks: u64,
 }
 
-/// Which documents to list, in the order of (source, uri).
+/// Which documents to list, sorted by (source, uri).
 #[derive(Debug, Clone, Default)]
 pub struct DocumentQuery<'a> {
     pub filter: Option<&'a Filter>,
@@ -61,18 +61,18 @@ pub struct DocumentQuery<'a> {
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct DocumentPage {
     pub documents: Vec<Document>,
-    /// How many pass the filter, on all pages together.
+    /// The number of documents that pass the filter, on all pages.
     pub total: u64,
 }
 
-/// Few enough that a reader's checkpoint and other writers never wait long.
+/// The size of one transaction: small enough that a reader's checkpoint and other writers never wait long.
 const REMOVED_AT_ONCE: usize = 64;
 
 const COLUMNS: &str =
     "d.source, d.uri, d.title, d.sha256, d.media_type, d.metadata, d.created, d.updated, d.chunks FROM document d";
 
 impl VectorDb {
-    /// Lists documents. A filter on `page` is refused, as documents have many.
+    /// Lists documents. Refuses a filter on `page`, because a document has many pages.
     pub fn documents(&self, query: &DocumentQuery<'_>) -> Result<DocumentPage> {
         let mut values = Vec::new();
         let passing = match query.filter {
@@ -99,7 +99,7 @@ impl VectorDb {
         self.read("look up a document of", |tx| tx.prepare_cached(&sql)?.query_row([source, uri], document).optional())
     }
 
-    /// URI and content hash of every document of one source: what a sync compares with what it finds.
+    /// The URI and content hash of every document of a source, for a sync to compare with what it finds.
     pub fn hashes(&self, source: &str) -> Result<HashMap<String, ArtifactHash>> {
         self.read("list the documents of", |tx| {
             let mut statement = tx.prepare_cached("SELECT uri, sha256 FROM document WHERE source = ?1")?;
@@ -108,7 +108,7 @@ impl VectorDb {
         })
     }
 
-    /// The newest run of this engine that stored a document that is here. Reads one row for each document.
+    /// The newest run of this engine that stored a document in this database. Reads one row per document.
     pub fn newest_run(&self, engine: &str) -> Result<Option<i64>> {
         if self.schema() < 2 {
             return Ok(None);
@@ -117,8 +117,8 @@ impl VectorDb {
         self.read("read the versions of", |tx| tx.query_row(sql, [engine], |row| row.get(0)))
     }
 
-    /// Leaves documents out of every search and list of this connection: those that are deleted, and wait to be removed. How
-    /// many of them are here.
+    /// Hides documents from every search and list of this connection. They are deleted, but not removed yet. Returns
+    /// how many of them are in this database.
     pub fn hide(&mut self, gone: &[Removal<'_>]) -> Result<usize> {
         let versioned = self.schema() > 1;
         let hidden = self.read("look up documents of", |tx| {
@@ -132,15 +132,15 @@ impl VectorDb {
         Ok(self.hidden.0.len())
     }
 
-    /// Removes a document with its chunks, words and vectors. False when there was none.
+    /// Removes a document with its chunks, words and vectors. Returns false if there was none.
     #[cfg(any(test, feature = "internals"))]
     pub fn remove_document(&mut self, epoch: Epoch, source: &str, uri: &str) -> Result<bool> {
         Ok(self.remove_documents(epoch, &[Removal { source, uri, until: None }])? == 1)
     }
 
-    /// Removes documents, some at a time in transactions of their own, and counts those that were there.
+    /// Removes documents in several transactions, and returns how many there were.
     ///
-    /// If it fails in the middle, the documents removed so far stay removed; running it again continues.
+    /// If it fails in the middle, the documents removed so far stay removed; calling it again continues.
     pub fn remove_documents(&mut self, epoch: Epoch, documents: &[Removal<'_>]) -> Result<usize> {
         let mut removed = 0;
         for slice in documents.chunks(REMOVED_AT_ONCE) {
@@ -160,7 +160,7 @@ impl VectorDb {
     }
 }
 
-/// The id of a document that is to go. None: it is not here, or a later run has stored it.
+/// The id of a document to remove. `None` if it is not in the database or a later run has stored it.
 fn removable(tx: &Connection, it: &Removal<'_>, versioned: bool) -> rusqlite::Result<Option<i64>> {
     let Some(until) = it.until.filter(|_| versioned) else {
         let sql = "SELECT id FROM document WHERE source = ?1 AND uri = ?2";
@@ -174,7 +174,7 @@ fn removable(tx: &Connection, it: &Removal<'_>, versioned: bool) -> rusqlite::Re
     .optional()
 }
 
-/// The run of the same engine that stored the document, if it is newer.
+/// The run of the same engine that stored the document, if that run is newer.
 pub(super) fn newer(tx: &Connection, source: &str, uri: &str, by: &Origin<'_>) -> rusqlite::Result<Option<i64>> {
     tx.prepare_cached(
         "SELECT v.run FROM document d JOIN version v ON v.document = d.id
@@ -197,14 +197,14 @@ pub(super) fn note_origin(tx: &Connection, document: i64, by: Option<&Origin<'_>
     .map(drop)
 }
 
-/// Takes the row of a document away, after its chunks.
+/// Removes the row of a document. Remove its chunks first.
 pub(super) fn remove_row(tx: &Connection, document: i64) -> rusqlite::Result<()> {
     tx.prepare_cached("DELETE FROM version WHERE document = ?1")?.execute([document])?;
     tx.prepare_cached("DELETE FROM document WHERE id = ?1")?.execute([document])?;
     Ok(())
 }
 
-/// Takes all chunks of a document out of the three tables.
+/// Removes all chunks of a document from the three tables.
 pub(super) fn remove_chunks(tx: &Transaction<'_>, document: i64) -> rusqlite::Result<()> {
     for sql in [
         "DELETE FROM chunk_text WHERE rowid IN (SELECT id FROM chunk WHERE document = ?1)",

@@ -1,4 +1,4 @@
-//! What can go wrong with a vector database.
+//! Errors of the vector databases.
 
 use super::FilterError;
 use crate::{
@@ -10,7 +10,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// What the verbs of this room return.
+/// The result type of this room.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 #[derive(Debug, thiserror::Error)]
@@ -32,7 +32,7 @@ pub enum Error {
         recorded: String,
         recorded_dimension: usize,
         asked: String,
-        /// None: its server was not asked yet.
+        /// `None` if the server has not been asked yet.
         asked_dimension: Option<usize>,
     },
     #[error("a vector of {got} dimensions in a database of {expected}")]
@@ -66,7 +66,7 @@ pub enum Error {
 }
 
 impl Error {
-    /// What went wrong, in one word.
+    /// The kind of the error.
     pub fn kind(&self) -> Kind {
         match self {
             Error::NotFound { .. } => Kind::NotFound,
@@ -88,7 +88,7 @@ impl Error {
         }
     }
 
-    /// What the user can do next, if known.
+    /// What the user should do next, if known.
     pub fn hint(&self) -> Option<&'static str> {
         match self {
             Error::NotFound { .. } => Some("make one with `windlass ingest PATH`, or see `windlass db list`"),
@@ -121,7 +121,7 @@ impl Error {
         }
     }
 
-    /// `path` is locked by a process that the system may name.
+    /// The error for a locked `path`, with the process that holds the lock if the system reports it.
     fn busy(path: PathBuf) -> Error {
         let by = wal_readers::writer(&path).map_or_else(|| "another process".to_string(), process_stat::in_words);
         Error::Busy { path, by }
@@ -134,9 +134,9 @@ impl Error {
         }
     }
 
-    /// Names what SQLite said, so that no caller needs its codes.
+    /// Converts an error of SQLite, so that callers need not know its codes.
     pub(super) fn sql(action: &'static str, path: &Path, source: rusqlite::Error) -> Error {
-        // The code of the system call that failed: SQLite keeps it to itself.
+        // The code of the failed system call, which SQLite does not return.
         let code = Shortage::of(&io::Error::last_os_error());
         let path = path.to_path_buf();
         match source.sqlite_error_code() {

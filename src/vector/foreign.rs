@@ -1,4 +1,4 @@
-//! Reading a database of another user without leaving a file beside it.
+//! Reads another user's database without creating files next to it.
 //!
 //! SQLite creates `-wal` and `-shm` for a database that it opens, even to read it, unless both exist.
 
@@ -10,14 +10,14 @@ use std::{
     path::Path,
 };
 
-/// Whether the file belongs to another user, or is in a place where windlass creates none.
+/// Whether the file belongs to another user, or is in a directory where windlass creates no files.
 pub(super) fn is_foreign(path: &Path) -> bool {
     let owner = fs::metadata(path).map(|it| it.uid());
     owner.is_ok_and(|it| it != ownership::user()) || path.parent().is_some_and(|it| ownership::check_place(it).is_err())
 }
 
-/// The address to open it under: as a file that nobody changes where nothing lies beside it. Refused where what it holds is
-/// still in a log that could only be read by making a file.
+/// The URI to open it with: as immutable if there are no files next to it. Refuses a database if part of its content is
+/// still in a log, because reading that log would create a file.
 pub(super) fn as_it_is(path: &Path) -> Result<String> {
     let wrong = |source| Error::Io { action: "open", path: path.to_path_buf(), source };
     let real = fs::canonicalize(path).map_err(wrong)?;

@@ -1,6 +1,6 @@
-//! Documents that a search of this process does not find, though they are still stored.
+//! Documents that are still stored but hidden from the searches of this process.
 
-/// Documents that are not to be found, by their ids as a list in SQL.
+/// Hidden documents, by id, as a list in SQL.
 #[derive(Debug, Default)]
 pub(super) struct Hidden(pub(super) Vec<i64>);
 
@@ -9,12 +9,12 @@ impl Hidden {
         self.0.iter().map(i64::to_string).collect::<Vec<_>>().join(", ")
     }
 
-    /// A condition on a column with the id of a document; empty where nothing is hidden.
+    /// A condition on a column of document ids; empty if nothing is hidden.
     pub(super) fn documents(&self, column: &str) -> String {
         if self.0.is_empty() { String::new() } else { format!("{column} NOT IN ({})", self.list()) }
     }
 
-    /// The same on a column with the id of a chunk.
+    /// A condition on a column of chunk ids.
     pub(super) fn chunks(&self, column: &str) -> String {
         match self.0.is_empty() {
             true => String::new(),

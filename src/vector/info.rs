@@ -1,4 +1,4 @@
-//! What a vector database says of itself.
+//! Reports the state of a vector database.
 
 use super::{Error, Result, VectorDb};
 use serde::Serialize;
@@ -11,21 +11,21 @@ pub struct Info {
     pub schema_version: i64,
     pub embedder: String,
     pub dimension: usize,
-    /// Where the model is served: `url`, `model`, and the name of its API key. None: it is built in.
+    /// Where the model is served: `url`, `model`, and the name of its API key. `None` if it is built in.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub server: Option<serde_json::Value>,
     pub chunk_params: serde_json::Value,
-    /// How often a writer took over.
+    /// How often a new writer has taken over.
     pub epoch: i64,
     pub documents: u64,
     pub chunks: u64,
-    /// Of all chunks together, as the chunker counted them.
+    /// The total of all chunks, as counted by the chunker.
     pub tokens: u64,
-    /// Documents of each source, by name.
+    /// The number of documents of each source, by name.
     pub sources: Vec<(String, u64)>,
-    /// The file and its write-ahead log.
+    /// The size of the file and its write-ahead log.
     pub bytes: u64,
-    /// The space that a vacuum would free, at least.
+    /// The minimum space that a vacuum would free.
     pub free_bytes: u64,
 }
 
@@ -62,7 +62,7 @@ impl VectorDb {
         Ok(Info { bytes: self.bytes()?, ..read })
     }
 
-    /// The file and its write-ahead log, in bytes.
+    /// The size of the file and its write-ahead log, in bytes.
     pub(super) fn bytes(&self) -> Result<u64> {
         let mut log = self.path().as_os_str().to_owned();
         log.push("-wal");

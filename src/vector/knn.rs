@@ -4,8 +4,8 @@ use super::{ChunkId, Filter, Result, Scored, VectorDb, connection};
 use rusqlite::types::Value;
 
 impl VectorDb {
-    /// The `k` chunks whose vectors point most nearly where `query` does, best first, by dot product: the cosine, as
-    /// stored vectors are normalised. Exact: every vector (that passes the filter) is looked at.
+    /// The `k` chunks with the vectors nearest to `query`, best first, by dot product. That is the cosine, as stored
+    /// vectors are normalised. Exact: this scans every vector that passes the filter.
     pub fn knn(&self, query: &[f32], k: usize, filter: Option<&Filter>) -> Result<Vec<Scored>> {
         self.accept(query)?;
         if k == 0 {

@@ -1,4 +1,4 @@
-//! Where the terms of a query stand in a text.
+//! Finds the terms of a query in a text.
 
 use super::{
     Error, Result, TextQuery,
@@ -10,9 +10,9 @@ use std::{ops::Range, path::Path};
 const OPEN: char = '\u{2}';
 const CLOSE: char = '\u{3}';
 
-/// The byte ranges of each text that match `query`, ascending.
+/// The byte ranges of each text that match `query`, in ascending order.
 ///
-/// FTS5 itself marks them, in memory, so that the marks are exactly where the index finds a word, stemming included.
+/// FTS5 itself marks them, in memory, so they agree exactly with the index, stemming included.
 pub fn marks(query: &TextQuery, texts: &[&str]) -> Result<Vec<Vec<Range<usize>>>> {
     let mut marked = vec![Vec::new(); texts.len()];
     if query.terms.is_empty() || texts.is_empty() {
@@ -42,7 +42,7 @@ fn highlighted(query: &TextQuery, texts: &[&str], marked: &mut [Vec<Range<usize>
     Ok(())
 }
 
-/// Byte ranges in the text without the marks and separators.
+/// The byte ranges in the text without marks and separators.
 fn ranges(highlighted: &str) -> Vec<Range<usize>> {
     let mut found = Vec::new();
     let (mut at, mut start) = (0, 0);

@@ -1,13 +1,13 @@
-//! The vector databases, one SQLite file each; all of their SQL.
+//! The vector databases, one SQLite file each, and all of their SQL.
 //!
-//! Owns: the schema (`schema.sql`), the verbs that replace and remove documents, the two indexes (full text and vectors),
-//! the filter language and how it becomes SQL, and the care of a file (check, vacuum).
-//! May import: `model`, `decide`, `os`, `settings`. Never: knows about workflows, steps or the engine database; computes an
-//! embedding; takes a file lock (the caller holds it around every write, and the epoch fences a writer that lost it).
+//! Owns: the schema (`schema.sql`), the verbs that replace and remove documents, the two indexes (full text and
+//! vectors), the filter language and its translation to SQL, and maintenance (check, vacuum). May import: `model`,
+//! `decide`, `os`, `settings`. Never: knows about workflows, steps or the engine database; computes an embedding; takes
+//! a file lock (the caller holds it during every write, and the epoch fences a writer that has lost it).
 //!
-//! A write needs an [`Epoch`], which only [`VectorDb::raise_epoch`] gives: the caller takes the file lock, raises the
-//! epoch, and from then on every older writer is refused with [`Error::Fenced`] inside its own transaction. Readers never
-//! wait: they see the last committed state, also while a document is replaced, during a vacuum and after a crash.
+//! A write needs an [`Epoch`], which only [`VectorDb::raise_epoch`] returns. The caller takes the file lock and raises
+//! the epoch. From then on, every older writer gets [`Error::Fenced`] inside its own transaction. Readers never wait:
+//! they see the last committed state, even while a document is replaced, during a vacuum and after a crash.
 
 pub mod backup;
 mod check;

@@ -1,15 +1,15 @@
-//! Makes a database whole again.
+//! Repairs a database.
 
 use super::{Epoch, Result, VectorDb, document};
 use serde::Serialize;
 
-/// What a repair took out; empty when the database was sound.
+/// What a repair removed; empty if the database was sound.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct RepairReport {
-    /// (source, uri) of documents that had lost a vector or words, or had the wrong number of chunks. The next ingestion
-    /// brings them back.
+    /// (source, uri) of documents that had lost a vector or words, or had the wrong number of chunks. The next
+    /// ingestion restores them.
     pub documents_removed: Vec<(String, String)>,
-    /// Vectors, words and chunks that belonged to nothing.
+    /// Vectors, words and chunks that belonged to no document.
     pub orphans_removed: u64,
 }
 
@@ -23,7 +23,7 @@ const NOT_WHOLE: &str = "
                   OR c.id NOT IN (SELECT id FROM chunk_text_docsize)))
     ORDER BY d.source, d.uri";
 
-/// Chunks without a document go first, since rows that belong to them become orphans.
+/// Chunks without a document are removed first, since their own rows then become orphans.
 const ORPHANS: &[&str] = &[
     "DELETE FROM version WHERE document NOT IN (SELECT id FROM document)",
     "DELETE FROM vector WHERE chunk IN (SELECT id FROM chunk WHERE document NOT IN (SELECT id FROM document))",
@@ -33,8 +33,8 @@ const ORPHANS: &[&str] = &[
 ];
 
 impl VectorDb {
-    /// Removes what [`VectorDb::check`] counts, in one transaction: orphans, and every document that is not whole. It can't
-    /// repair a file that SQLite itself finds damaged.
+    /// Removes what [`VectorDb::check`] counts, in one transaction: orphans, and every incomplete document. It can't
+    /// repair a file that SQLite itself reports as damaged.
     pub fn repair(&mut self, epoch: Epoch) -> Result<RepairReport> {
         self.write(epoch, "repair", |tx| {
             let mut report = RepairReport::default();

@@ -1,39 +1,40 @@
-//! Stores one document as a whole.
+//! Stores one document, as a whole.
 
 use super::{DocumentRow, Epoch, Origin, Result, TextHash, VectorDb, connection, document, text::spread};
 use crate::model::Chunk;
 use rusqlite::Transaction;
 
-/// A chunk to be stored.
+/// A chunk to store.
 #[derive(Debug, Clone, Copy)]
 pub struct ChunkRow<'a> {
     pub chunk: &'a Chunk,
-    /// Of the text that was embedded, so that the same text need not be embedded again.
+    /// The hash of the embedded text, so that the same text need not be embedded again.
     pub text_hash: TextHash,
-    /// L2-normalised, as long as the database's dimension.
+    /// L2-normalised. Its length is the database's dimension.
     pub vector: &'a [f32],
 }
 
-/// What became of a document that was to be stored.
+/// The result of storing a document.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stored {
     Yes,
-    /// This newer run of the same engine has stored it already.
+    /// This newer run of the same engine had already stored it.
     Superseded(i64),
 }
 
 impl VectorDb {
-    /// Replaces a document and all of its chunks in one transaction: a reader sees the old or the new, never half.
+    /// Replaces a document and all of its chunks in one transaction: a reader sees the old or the new document, never a
+    /// mixture.
     ///
-    /// A document without chunks is stored too, so that a sync knows it. Fails with [`Error::Dimension`] before anything is
-    /// written, and with [`Error::Fenced`] when another writer took over.
+    /// A document without chunks is stored too, so that a sync knows it. Returns [`Error::Dimension`] before writing
+    /// anything, and [`Error::Fenced`] if another writer took over.
     #[cfg(any(test, feature = "internals"))]
     pub fn replace_document(&mut self, epoch: Epoch, row: &DocumentRow<'_>, chunks: &[ChunkRow<'_>]) -> Result<()> {
         self.replace(epoch, row, chunks, None).map(drop)
     }
 
-    /// The same on behalf of a run: what a newer run of the same engine has stored stays, and the comparison is part of the
-    /// transaction.
+    /// Like `replace_document`, on behalf of a run: the document of a newer run of the same engine is kept. The
+    /// comparison is part of the transaction.
     pub fn replace_document_from(
         &mut self,
         epoch: Epoch,

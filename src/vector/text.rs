@@ -1,31 +1,31 @@
-//! Search by words.
+//! Full-text search.
 
 use super::{ChunkId, Filter, Result, Scored, VectorDb};
 use rusqlite::types::Value;
 use std::{borrow::Cow, collections::HashSet};
 
-/// The words to look for. Terms are plain text: nothing in them is read as query syntax.
+/// What to look for. Terms are plain text, never query syntax.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Term {
-    /// A word, in any of its English forms (Porter stemming).
+    /// A word in any of its English forms (Porter stemming).
     Word(String),
-    /// Every word that begins so. For languages that no stemmer here knows.
+    /// Every word with this prefix. For languages without a stemmer here.
     Prefix(String),
-    /// These words (or letters of a script without spaces) next to each other.
+    /// These words, or letters of a script without spaces, next to each other.
     Phrase(Vec<String>),
 }
 
-/// Terms of which a chunk has at least one; the more and the rarer, the better it ranks.
+/// A chunk matches if it contains at least one of the terms. More matches and rarer terms rank higher.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct TextQuery {
     pub terms: Vec<Term>,
 }
 
-/// More terms than this make a query slow and no better.
+/// More terms than this make a query slower but not better.
 const TERMS_MAX: usize = 64;
 
 impl TextQuery {
-    /// The FTS5 expression. Every word is quoted; within quotes FTS5 has no syntax but the doubled quote.
+    /// The FTS5 expression. Every word is quoted; within quotes, only the doubled quote has a meaning in FTS5.
     pub(super) fn expression(&self) -> String {
         let terms: Vec<String> = self.terms.iter().take(TERMS_MAX).map(expression_of).collect();
         terms.join(" OR ")
@@ -40,15 +40,15 @@ fn expression_of(term: &Term) -> String {
     }
 }
 
-/// FTS5 ends its text at a zero byte, so none may pass.
+/// FTS5 ends its text at a zero byte, so zero bytes become spaces.
 fn quoted(word: &str) -> String {
     format!("\"{}\"", word.replace('\0', " ").replace('"', "\"\""))
 }
 
 impl VectorDb {
-    /// The `k` chunks that match best by BM25, best first; the higher the score the better.
+    /// The `k` chunks that match best by BM25, best first. A higher score is better.
     ///
-    /// Formula: <https://sqlite.org/fts5.html#the_bm25_function> (k1 = 1.2, b = 0.75), its sign turned.
+    /// Formula: <https://sqlite.org/fts5.html#the_bm25_function> (k1 = 1.2, b = 0.75), with the sign inverted.
     pub fn text(&self, query: &TextQuery, k: usize, filter: Option<&Filter>) -> Result<Vec<Scored>> {
         if query.terms.is_empty() || k == 0 {
             return Ok(Vec::new());
@@ -91,14 +91,14 @@ impl VectorDb {
         self.read("search", |tx| tx.query_row(&sql, rusqlite::params_from_iter(values), |row| row.get(0)))
     }
 
-    /// Which of these chunks have a term of the query.
+    /// Which of these chunks contain a term of the query.
     pub fn matching(&self, query: &TextQuery, chunks: &[ChunkId]) -> Result<HashSet<ChunkId>> {
         if query.terms.is_empty() || chunks.is_empty() {
             return Ok(HashSet::new());
         }
         let ids = serde_json::to_string(chunks).unwrap_or_default();
         self.read("search the text of", |tx| {
-            // One pass over what matches: with `rowid` free of the `+` it would be one search for each chunk.
+            // One pass over all matches. Without the `+` before `rowid`, SQLite would run one search per chunk.
             let mut statement = tx.prepare_cached(
                 "SELECT rowid FROM chunk_text WHERE chunk_text MATCH ?1 AND +rowid IN (SELECT value FROM json_each(?2))",
             )?;
@@ -108,8 +108,8 @@ impl VectorDb {
     }
 }
 
-/// True for letters of scripts that put no spaces between words (and for Hangul, whose words carry their particles):
-/// they are indexed one by one and looked for as phrases.
+/// True for letters of scripts that put no spaces between words, and for Hangul, because Korean words include their
+/// particles. Such letters are indexed one by one and searched as phrases.
 pub fn is_unspaced(letter: char) -> bool {
     matches!(u32::from(letter),
         0x0E00..=0x0EFF // Thai, Lao
@@ -126,10 +126,10 @@ pub fn is_unspaced(letter: char) -> bool {
         | 0x20000..=0x3FFFF) // Han extensions
 }
 
-/// Stands between the letters of unspaced scripts; no token character to FTS5.
+/// Inserted between letters of unspaced scripts. FTS5 does not treat it as a token character.
 pub(super) const SEPARATOR: char = '\u{1f}';
 
-/// The text in the form that is indexed.
+/// Converts text to the form that is indexed.
 pub(super) fn spread(text: &str) -> Cow<'_, str> {
     if !text.chars().any(is_unspaced) {
         return Cow::Borrowed(text);

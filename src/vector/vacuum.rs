@@ -1,21 +1,21 @@
-//! Gives space back.
+//! Returns unused space to the file system.
 
 use super::{Epoch, Result, VectorDb};
 use serde::Serialize;
 
-/// Sizes of the file with its write-ahead log, in bytes.
+/// Sizes of the file including its write-ahead log, in bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct VacuumReport {
     pub bytes_before: u64,
     pub bytes_after: u64,
-    /// False when a reader kept the log from being emptied: it shrinks once that reader is done.
+    /// False if a reader prevented the log from being emptied. The log shrinks once that reader is done.
     pub log_emptied: bool,
 }
 
 impl VectorDb {
     /// Merges the word index into one segment, rewrites the file without its free pages, and empties the log.
     ///
-    /// Readers continue. It needs free space for a second copy of the file; without that nothing changes.
+    /// Readers continue. This needs free space for a second copy of the file; without it, nothing changes.
     pub fn vacuum(&mut self, epoch: Epoch) -> Result<VacuumReport> {
         let bytes_before = self.bytes()?;
         self.write(epoch, "merge the word index of", |tx| {

@@ -1,15 +1,16 @@
-//! Turns a filter into a condition of SQL. No text of the user's becomes part of the SQL: all of it is bound.
+//! Compiles a filter to an SQL condition. User text never becomes part of the SQL: all of it is bound.
 
 use super::condition::{Column, Comparison, Filter, FilterError, Literal, Node};
 use rusqlite::types::Value;
 
 impl Filter {
-    /// A condition over `c` (chunk) and `d` (document). Its values are appended to `values`, numbered from there.
+    /// A condition over `c` (chunk) and `d` (document). Appends its values to `values` and numbers its parameters
+    /// accordingly.
     pub(in crate::vector) fn condition(&self, values: &mut Vec<Value>) -> String {
         condition(&self.root, values)
     }
 
-    /// The same where there is no chunk.
+    /// Like `condition`, for queries without chunks.
     pub(in crate::vector) fn condition_on_documents(&self, values: &mut Vec<Value>) -> Result<String, FilterError> {
         match has_page(&self.root) {
             true => Err(FilterError::PageOfDocument),
@@ -35,13 +36,13 @@ fn condition(node: &Node, values: &mut Vec<Value>) -> String {
                 Literal::Text(text) => bound(Value::Text(text.clone()), values),
                 Literal::Number(number) => bound(Value::Real(*number), values),
             };
-            // A missing value equals nothing and is less than nothing; `IS TRUE` keeps that out of the way of NOT.
+            // Comparing a missing value gives NULL. `IS TRUE` turns that into false, so that NOT works as expected.
             format!("(({column} {sign} {literal}) IS TRUE)")
         }
     }
 }
 
-/// A URI is compared both as stored and as a person reads it: `file:///a/policy%203.md` is also `/a/policy 3.md`.
+/// Compares a URI both as stored and in its readable form: `file:///a/policy%203.md` is also `/a/policy 3.md`.
 fn on_uri(comparison: Comparison, text: &str, values: &mut Vec<Value>) -> String {
     let (sign, text) = (sign(comparison), bound(Value::Text(text.to_string()), values));
     let word = if comparison == Comparison::NotEqual { "AND" } else { "OR" };

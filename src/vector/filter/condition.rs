@@ -1,4 +1,4 @@
-//! A filter as a tree, and why one is refused.
+//! A filter as a tree, and the reasons to refuse one.
 
 use crate::model::Kind;
 use serde::{Serialize, Serializer};
@@ -8,7 +8,7 @@ pub(super) const LENGTH_MAX: usize = 4096;
 pub(super) const COMPARISONS_MAX: usize = 64;
 pub(super) const DEPTH_MAX: usize = 32;
 
-/// A condition on chunks. Read it with [`str::parse`]; it prints in a form that reads back as itself.
+/// A condition on chunks. Parse it with [`str::parse`]; its printed form parses to the same filter.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Filter {
     pub(super) root: Node,
@@ -24,7 +24,7 @@ pub(in crate::vector) enum Node {
     Compare(Column, Comparison, Literal),
 }
 
-/// A column that can be compared.
+/// A column to compare.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::vector) enum Column {
     Source,
@@ -45,7 +45,7 @@ pub(in crate::vector) enum Comparison {
     LessOrEqual,
     Greater,
     GreaterOrEqual,
-    /// `%` stands for any text, `_` for any letter; ASCII letters match in either case.
+    /// `%` matches any text, `_` any letter. ASCII letters match in either case.
     Like,
 }
 
@@ -55,7 +55,7 @@ pub(in crate::vector) enum Literal {
     Number(f64),
 }
 
-/// Why a filter was refused; `at` counts bytes from 0.
+/// Why a filter was refused. `at` counts bytes from 0.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum FilterError {
     #[error("the filter ends early: expected {expected}")]
@@ -78,7 +78,7 @@ pub enum FilterError {
 }
 
 impl FilterError {
-    /// What went wrong, in one word.
+    /// The kind of the error.
     pub fn kind(&self) -> Kind {
         Kind::Invalid
     }

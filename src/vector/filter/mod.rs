@@ -1,6 +1,6 @@
 //! The filter language: `source = "x" and (page < 10 or not title like "%draft%")`.
 //!
-//! A filter is a small tree. Reading bounds its depth and size, so recursion over it is safe.
+//! A filter is a small tree. The parser limits its depth and size, so recursion over it is safe.
 
 mod compile;
 mod condition;

@@ -1,4 +1,4 @@
-//! Reads a filter.
+//! Parses a filter.
 
 use super::condition::{
     COMPARISONS_MAX, Column, Comparison, DEPTH_MAX, Filter, FilterError, LENGTH_MAX, Literal, Node,
@@ -101,7 +101,7 @@ fn comparison(rest: &str, at: usize) -> Result<(Kind, usize), FilterError> {
     }
 }
 
-/// A text in either kind of quotation marks; the mark itself is written twice.
+/// Text in single or double quotes. A quote inside it is doubled.
 fn quoted(rest: &str, mark: char) -> Result<(Kind, usize), FilterError> {
     let mut text = String::new();
     let mut letters = rest.char_indices().skip(1).peekable();
