@@ -1,9 +1,9 @@
-//! The embedders that come with the program, by name.
+//! The built-in embedders, by name.
 
 use super::{Embedder, Error, HashEmbedder, Result, StaticEmbedder, hash, static_table};
 use std::sync::Arc;
 
-/// Finds a built-in embedder, either by its short name (`static`, `hash`) or by the id that a database recorded.
+/// Finds a built-in embedder by its short name (`static`, `hash`) or by the id recorded in a database.
 pub fn by_name(name: &str) -> Result<Arc<dyn Embedder>> {
     match name {
         "static" | static_table::ID => Ok(Arc::new(StaticEmbedder)),

@@ -1,31 +1,32 @@
-//! What every embedder can do.
+//! The interface of all embedders.
 
 use super::{Result, Server};
 
-/// Turns texts into vectors whose dot product says how close two texts are in meaning.
+/// Turns texts into vectors. The dot product of two vectors measures how close the texts are in meaning.
 pub trait Embedder: Send + Sync {
-    /// A name with a version, such as `static:v1`. A database records it, as vectors of two embedders can't be compared.
+    /// A name with a version, such as `static:v1`. Databases record it, because vectors of different embedders can't be
+    /// compared.
     fn id(&self) -> &str;
 
-    /// The length of a vector. None: only the server knows; its vectors will show it.
+    /// The length of a vector. `None` if only the server knows it.
     fn dimension(&self) -> Option<usize>;
 
-    /// Where the model is served. None: it is built in.
+    /// Where the model is served. `None` if it is built in.
     fn server(&self) -> Option<&Server> {
         None
     }
 
-    /// The least cosine at which a passage that has none of these words of a query is an answer rather than chance. 1: none
-    /// is, as the embedder knows none of the words. None: not known.
+    /// The minimum cosine at which a passage that contains none of these query words counts as an answer and not as
+    /// chance. 1 if no passage does, because the embedder knows none of the words. `None` if unknown.
     fn floor(&self, _words: &str) -> Option<f64> {
         None
     }
 
-    /// One vector for each text, L2-normalised; all zeros for a text without a word that the embedder knows.
+    /// Returns one vector per text, L2-normalised. It is all zeros if the embedder knows no word of the text.
     fn embed(&self, texts: &[&str]) -> Result<Vec<Vec<f32>>>;
 }
 
-/// Scales to length 1; leaves zero alone.
+/// Scales a vector to length 1. A zero vector is unchanged.
 pub(super) fn normalise(vector: &mut [f32]) {
     let length = vector.iter().map(|it| it * it).sum::<f32>().sqrt();
     if length > 0.0 {

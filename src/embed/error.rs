@@ -1,8 +1,8 @@
-//! What can go wrong while embedding.
+//! Errors of embedding.
 
 use crate::{model::Kind, os::error_kind::kind_of};
 
-/// What this room returns.
+/// The result type of this room.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 #[derive(Debug, thiserror::Error)]
@@ -33,7 +33,7 @@ pub enum Error {
 }
 
 impl Error {
-    /// What went wrong, in one word.
+    /// The kind of the error.
     pub fn kind(&self) -> Kind {
         match self {
             error if error.is_retryable() => Kind::Unavailable,
@@ -51,7 +51,7 @@ impl Error {
         }
     }
 
-    /// Whether the same request may succeed later: the server was away or busy, or stumbled.
+    /// Whether the same request may succeed later, because the server was unreachable, busy or failed temporarily.
     pub fn is_retryable(&self) -> bool {
         match self {
             Error::Away { .. } | Error::Answer { .. } => true,
@@ -60,7 +60,7 @@ impl Error {
         }
     }
 
-    /// What the user can do next, if known.
+    /// What the user should do next, if known.
     pub fn hint(&self) -> Option<&'static str> {
         match self {
             Error::Unknown { .. } => Some(

@@ -6,19 +6,21 @@ use std::collections::HashMap;
 pub(super) const ID: &str = "hash:v1";
 
 const DIMENSION: usize = 1024;
-/// A passage that shares letter groups alone is hardly ever an answer: a floor that random letters seldom reach, however many
-/// passages there are. Over the 1,400 of Cranfield (`benches/cranfield.rs`) 99 % of 500 runs of one to four random words stay
-/// below .298, .272, .237 and .238 and none reaches .4; over 19,000 passages of web pages 99 % of two to four words stay below
-/// .395 to .438. Questions of other topics reach .304, right answers begin at .244: what they share words with is kept anyhow.
+/// A passage that shares only letter groups with the query is hardly ever an answer, so this floor is one that random
+/// letters seldom reach, however many passages there are. Over the 1,400 passages of Cranfield
+/// (`benches/cranfield.rs`), 99 % of 500 runs of one to four random words stay below .298, .272, .237 and .238, and
+/// none reaches .4. Over 19,000 passages of web pages, 99 % of two to four words stay below .395 to .438. Questions on
+/// other topics reach .304; right answers begin at .244. Passages that share a word with the query are kept in any
+/// case.
 const FLOOR: f64 = 0.4;
-/// What the letter groups of a word weigh together, against 1 for the word itself.
+/// The combined weight of a word's letter groups, relative to 1 for the word itself.
 const GROUPS_WEIGHT: f32 = 0.5;
 const GROUP_LETTERS: usize = 4;
 
 /// Counts words and groups of four letters in 1024 signed cells.
 ///
-/// Each feature falls into one cell by its hash, with a sign from another bit, so that collisions cancel out on average
-/// (Weinberger et al., "Feature Hashing for Large Scale Multitask Learning", 2009). A word weighs 1 + ln(count); longer
+/// The hash of a feature selects its cell, and another bit its sign, so that collisions cancel out on average
+/// (Weinberger et al., "Feature Hashing for Large Scale Multitask Learning", 2009). A word weighs 1 + ln(count). Longer
 /// words weigh more, as they are rarer.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct HashEmbedder;
@@ -46,7 +48,7 @@ fn embed(text: &str) -> Vec<f32> {
     for word in wordpiece::words(text) {
         *counts.entry(word).or_default() += 1;
     }
-    // Sums of f32 depend on their order, and a map has none: the same text must give the same bits.
+    // Sums of f32 depend on the order, and a map has none. Sorting makes the same text give the same bits.
     let mut counts: Vec<(String, u32)> = counts.into_iter().collect();
     counts.sort_unstable();
     let mut vector = vec![0.0; DIMENSION];
@@ -86,7 +88,7 @@ fn fnv1a_over(hash: u64, bytes: impl IntoIterator<Item = u8>) -> u64 {
     bytes.into_iter().fold(hash, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
 }
 
-/// The finaliser of MurmurHash3, as FNV leaves its high bits poor on short texts.
+/// The finaliser of MurmurHash3, because FNV mixes its high bits poorly for short texts.
 fn mixed(mut hash: u64) -> u64 {
     hash = (hash ^ (hash >> 33)).wrapping_mul(0xff51_afd7_ed55_8ccd);
     hash = (hash ^ (hash >> 33)).wrapping_mul(0xc4ce_b9fe_1a85_ec53);

@@ -1,5 +1,5 @@
-//! API keys, by their names: from the environment, else from the secrets directory. A key goes only to a server that the
-//! user has paired it with: in the settings, or by submitting work with both. What a database says pairs nothing.
+//! API keys by name, from the environment or else from the secrets directory. A key is sent only to a server that the
+//! user has paired it with, in the settings or by submitting work with both. A database can't pair them.
 
 use super::{Error, Result, Server, server::address};
 use crate::{
@@ -16,20 +16,20 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// The file in the home directory with the pairs of submissions. No backup takes it along.
+/// The file in the home directory that records pairs from submissions. Backups exclude it.
 const FILE: &str = "embed.paired";
 const PATIENCE: Duration = Duration::from_secs(10);
-/// Pairs that are remembered; the oldest go first.
+/// The maximum number of remembered pairs. The oldest are dropped.
 const MOST: usize = 1_000;
 
-/// Where keys and the servers that they are for are looked for.
+/// Where to look for keys and their servers.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Keys {
-    /// The directory with one file for each secret.
+    /// The directory with one file per secret.
     secrets: PathBuf,
-    /// What the settings pair: the name of a key, or none, by the address of its server.
+    /// The pairs in the settings: for each server address, the name of a key or none.
     servers: BTreeMap<String, Option<String>>,
-    /// The home, which keeps what was paired by submitting. None: only this process remembers.
+    /// The home, which stores the pairs from submissions. `None` keeps them in this process only.
     home: Option<PathBuf>,
 }
 
@@ -63,18 +63,18 @@ fn known() -> MutexGuard<'static, Option<Known>> {
     KNOWN.lock().unpoisoned()
 }
 
-/// Looks for keys there from here on. Keys are read when they are needed and kept nowhere.
+/// Sets where to look for keys from now on. Keys are read when needed and never stored.
 pub fn use_keys(keys: Keys) {
     known().get_or_insert_default().keys = keys;
 }
 
-/// Where keys are looked for, for a child of this process.
+/// Where this process looks for keys, to pass on to a child.
 pub fn keys() -> Keys {
     known().as_ref().map(|it| it.keys.clone()).unwrap_or_default()
 }
 
-/// Notes that the user sends texts to this server with this key, or without one: called for what is submitted, never for
-/// what is read from a database.
+/// Records that the user sends texts to this server with this key, or without one. Call it for submitted work, never
+/// for content of a database.
 pub fn pair(url: &str, key: Option<&str>) -> Result<()> {
     let pair = Pair { server: address(url), key: key.map(str::to_string) };
     let newest = |pairs: &[Pair]| pairs.iter().rev().find(|it| it.server == pair.server) == Some(&pair);
@@ -112,7 +112,7 @@ fn noted(home: &Path) -> Vec<Pair> {
     serde_json::from_slice(&text).unwrap_or_default()
 }
 
-/// Every pair, the newest last; those of the settings come last of all.
+/// All pairs, the newest last. Pairs from the settings come after all others.
 fn pairs() -> Vec<Pair> {
     let (keys, here) = known().as_ref().map(|it| (it.keys.clone(), it.here.clone())).unwrap_or_default();
     let mut pairs = keys.home.as_deref().map(noted).unwrap_or_default();
@@ -121,13 +121,13 @@ fn pairs() -> Vec<Pair> {
     pairs
 }
 
-/// The server at this address as the user knows it: with the key that is for it. None: the user never named it.
+/// The paired key of the server at this address. `None` if the user has never named the server.
 pub fn paired(url: &str) -> Option<Option<String>> {
     let server = address(url);
     pairs().into_iter().rev().find(|it| it.server == server).map(|it| it.key)
 }
 
-/// The key of a server. An error where the two were not paired, or there is no such key.
+/// The key of a server. Fails if the two are not paired, or if the key does not exist.
 pub(super) fn find(server: &Server, name: &str) -> Result<Secret> {
     let wanted = Pair { server: address(&server.url), key: Some(name.to_string()) };
     if !pairs().contains(&wanted) {

@@ -1,7 +1,7 @@
-//! Text to vectors: the built-in static table, feature hashing, and models behind a server.
+//! Turns text into vectors: the built-in static table, feature hashing, and models behind a server.
 //!
-//! Owns: the [`Embedder`] trait, the embedders that come with the program, and the client of OpenAI-compatible servers.
-//! May import: `model`, `os`, `settings`. Never: stores a text, a vector or a key.
+//! Owns: the [`Embedder`] trait, the built-in embedders, and the client of OpenAI-compatible servers. May import:
+//! `model`, `os`, `settings`. Never: stores a text, a vector or a key.
 
 mod builtin;
 mod embedder;
@@ -23,12 +23,13 @@ pub use static_table::StaticEmbedder;
 
 use std::sync::Arc;
 
-/// A model behind a server. Vectors of another length than `dimension` are refused, where that is known.
+/// A model behind a server. With a `dimension`, vectors of any other length are refused.
 pub fn served(server: Server, dimension: Option<usize>) -> Result<Arc<dyn Embedder>> {
     Ok(Arc::new(served::ServedEmbedder::new(server, dimension)?))
 }
 
-/// The model of a server that made the vectors of a database, by the id that the database recorded. None: a built-in one.
+/// The name of the served model that made the vectors of a database, from the recorded id. `None` for a built-in
+/// embedder.
 pub fn served_model(id: &str) -> Option<&str> {
     id.strip_prefix(served::PREFIX)
 }

@@ -1,4 +1,4 @@
-//! A model behind an OpenAI-compatible server: Ollama, llama.cpp, OpenAI itself.
+//! Models behind an OpenAI-compatible server: Ollama, llama.cpp, OpenAI itself.
 
 use super::{Embedder, Error, Result, Server, builtin, embedder::normalise, key, server::address};
 use crate::settings::Secret;
@@ -7,19 +7,19 @@ use serde_json::{Value, json};
 use std::time::Duration;
 use ureq::Agent;
 
-/// What every id of a served model begins with.
+/// The prefix of the id of every served model.
 pub(super) const PREFIX: &str = "openai:";
 
 const CONNECT: Duration = Duration::from_secs(10);
-/// What an answer may take for each text, in bytes: 16 thousand dimensions of 32 letters each.
+/// The maximum size of an answer per text, in bytes: 16,000 dimensions of 32 characters each.
 const ANSWER_PER_TEXT: u64 = 512 << 10;
 const ANSWER_LEAST: u64 = 1 << 20;
 const ANSWER_MOST: u64 = 256 << 20;
-/// What is read of a refusal, and what is shown of it.
+/// How much of an error response is read, and how much is shown.
 const REFUSAL: u64 = 64 << 10;
 const SHOWN: usize = 300;
 
-/// Asks a server. Nothing is sent before the first text is to be embedded.
+/// The client of a server. It sends nothing until the first text is embedded.
 pub(super) struct ServedEmbedder {
     server: Server,
     id: String,
@@ -29,7 +29,7 @@ pub(super) struct ServedEmbedder {
 }
 
 impl ServedEmbedder {
-    /// `dimension`: refuses vectors of any other length; None: takes those of the first answer as they are.
+    /// With a `dimension`, refuses vectors of any other length. Otherwise, the first answer determines the dimension.
     pub(super) fn new(server: Server, dimension: Option<usize>) -> Result<ServedEmbedder> {
         let url = server.url.clone();
         if builtin::by_name(&server.model).is_ok() {
@@ -42,7 +42,7 @@ impl ServedEmbedder {
             .timeout_global(Some(server.timeout.duration()))
             .timeout_connect(Some(CONNECT))
             .http_status_as_error(false)
-            // A key is for the server that was named, and for no other.
+            // A key goes only to the named server, never to the target of a redirect.
             .max_redirects(0)
             .max_redirects_will_error(false)
             .user_agent(concat!("windlass/", env!("CARGO_PKG_VERSION")));
@@ -144,18 +144,18 @@ struct Answer {
 
 #[derive(Deserialize)]
 struct Row {
-    /// Which text the vector is of, counted from 0. Some servers leave it out and keep the order.
+    /// The number of the text that this vector belongs to, from 0. Some servers omit it and keep the order.
     index: Option<usize>,
     embedding: Vec<f32>,
 }
 
-/// A proxy leads to other machines, where `localhost` is another host.
+/// A proxy sends requests through another machine, where `localhost` would be another host.
 fn is_this_machine(url: &str) -> bool {
     let host = url.split_once("://").map_or(url, |it| it.1);
     ["localhost", "127.", "[::1]"].iter().any(|it| host.starts_with(it))
 }
 
-/// What a server says of itself when it refuses, on one line. A server that quotes the key is not quoted.
+/// The server's error message, on one line. If it contains the key, the key is masked.
 fn said(text: &str, key: Option<&Secret>) -> String {
     let read: Value = serde_json::from_str(text).unwrap_or_default();
     let message = [&read["error"]["message"], &read["error"], &read["message"], &read["detail"]];

@@ -5,27 +5,28 @@ use std::{collections::HashMap, sync::OnceLock};
 
 pub(super) const ID: &str = "static:v1";
 
-/// Made by `scripts/make_static_table.py`, which says how; see `assets/LICENSE-static-table` for what it comes from.
+/// Made by `scripts/make_static_table.py`, which documents the method. `assets/LICENSE-static-table` names the sources.
 const PACKED: &[u8] = include_bytes!("../../assets/static-table.bin.zst");
-/// A bound for the decoder, well above the table's 8 MB.
+/// A limit for the decoder, well above the table's 8 MB.
 const PLAIN_MAX: usize = 32 << 20;
 const DIMENSION: usize = 256;
-/// Between what is right and what is not over the 1,400 passages of Cranfield (`benches/cranfield.rs`): the nearest passage,
-/// where it is a right one, is at .417 to .828 (127 queries), for questions of other topics at .112 to .267 (16). Random
-/// letters come to .383 and more, as a word in pieces is near to anything that has the same pieces; those are refused
-/// by [`Table::knows`], and the few that are words by accident stay below .314.
+/// Separates right answers from chance, measured over the 1,400 passages of Cranfield (`benches/cranfield.rs`). Where
+/// the nearest passage is a right answer, its cosine is .417 to .828 (127 queries); for questions on other topics it is
+/// .112 to .267 (16 queries). Random letters reach .383 and more, since a word in pieces is near to anything with the
+/// same pieces. [`Table::knows`] refuses those; the few random words that happen to be known stay below .314.
 const FLOOR: f64 = 0.3;
 
-/// Averages the vectors of a text's tokens, the rarer the weightier (SIF). 256 dimensions, English above all.
+/// Averages the vectors of a text's tokens, with more weight for rarer tokens (SIF). 256 dimensions, mainly for
+/// English.
 ///
-/// The table is unpacked when it is first needed, and shared; it takes about 10 MB of memory.
+/// The table is unpacked on first use and shared; it takes about 10 MB of memory.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct StaticEmbedder;
 
 struct Table {
     vocabulary: HashMap<Box<str>, u32>,
     weights: Vec<f32>,
-    /// One row of `DIMENSION` cells for each token, in units that don't matter as sums are normalised.
+    /// One row of `DIMENSION` cells per token. The unit does not matter, as sums are normalised.
     cells: Vec<i8>,
 }
 
@@ -58,7 +59,7 @@ fn table() -> Result<&'static Table> {
     table.as_ref().map_err(|detail| Error::Table { detail: detail.clone() })
 }
 
-/// None when the bytes are not a table. The layout is described in the script that writes it.
+/// Returns `None` if the bytes are not a table. The script that writes the table describes the layout.
 fn read(plain: &[u8]) -> Option<Table> {
     let (magic, rest) = plain.split_at_checked(4)?;
     let (header, rest) = rest.split_at_checked(16)?;
@@ -79,8 +80,8 @@ fn read(plain: &[u8]) -> Option<Table> {
 }
 
 impl Table {
-    /// Whether the word has a vector of its own. A word in pieces is as near to anything as its pieces happen to be; short
-    /// runs of letters are pieces of everything.
+    /// Whether the word has a vector of its own. The vector of a word in pieces is meaningless, since short runs of
+    /// letters occur as pieces everywhere.
     fn knows(&self, word: &str) -> bool {
         (word.chars().count() > 2 || !word.is_ascii()) && self.vocabulary.contains_key(word)
     }

@@ -1,12 +1,12 @@
-//! Words, and the pieces of words that BERT's uncased vocabulary knows.
+//! Splits text into words, and words into the pieces of BERT's uncased vocabulary.
 
 use std::collections::HashMap;
 use unicode_normalization::{UnicodeNormalization, char::is_combining_mark};
 
-/// Words longer than this are not looked at: they are rather data than words.
+/// Longer words are skipped: they are probably data.
 const LETTERS_MAX: usize = 100;
 
-/// The words of a text, lower case and without accents. Letters of scripts without spaces stand alone.
+/// The words of a text, in lower case and without accents. Each letter of a script without spaces is a word.
 pub(super) fn words(text: &str) -> impl Iterator<Item = String> + '_ {
     let mut letters = text.nfd().filter(|it| !is_combining_mark(*it)).flat_map(char::to_lowercase).peekable();
     std::iter::from_fn(move || {
@@ -21,13 +21,13 @@ pub(super) fn words(text: &str) -> impl Iterator<Item = String> + '_ {
     })
 }
 
-/// The blocks that BERT's tokenizer sets apart.
+/// The Unicode blocks whose characters BERT's tokenizer separates.
 fn is_ideograph(letter: char) -> bool {
     matches!(u32::from(letter), 0x3400..=0x4DBF | 0x4E00..=0x9FFF | 0xF900..=0xFAFF | 0x20000..=0x2FA1F)
 }
 
-/// The numbers of the pieces of `word`: the longest known start, then the longest known continuation (written `##ing`),
-/// and so on. None where that leads nowhere, as in BERT.
+/// The numbers of the pieces of `word`: the longest known prefix, then the longest known continuation (written
+/// `##ing`), and so on. `None` if that fails at some point, as in BERT.
 ///
 /// Algorithm: Wu et al., "Google's Neural Machine Translation System", 2016, section 4.1 (longest match first).
 pub(super) fn pieces(word: &str, vocabulary: &HashMap<Box<str>, u32>) -> Option<Vec<u32>> {
