@@ -1,4 +1,4 @@
-//! A file that reserves space for release: on a full disk, `prune` and completions still need some.
+//! A file that reserves disk space, to be released when the disk is full: `prune` and completing steps still need some.
 
 use super::{
     error::{Error, Result, is_full},
@@ -14,7 +14,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// A smaller ballast is released as a whole.
+/// A ballast smaller than this is released as a whole.
 const SMALLEST: u64 = 1 << 20;
 
 /// The ballast of one home directory.
@@ -29,7 +29,7 @@ impl Ballast {
     /// Its name in the home directory.
     pub const NAME: &str = "ballast";
 
-    /// The ballast `path`, of `size` bytes (0: none), taken only where `reserve` bytes stay free besides it.
+    /// The ballast at `path`, of `size` bytes (0: none). It is reserved only if `reserve` bytes stay free besides it.
     pub fn new(path: &Path, size: Bytes, reserve: Bytes) -> Ballast {
         Ballast { path: path.to_path_buf(), size, reserve }
     }
@@ -38,7 +38,7 @@ impl Ballast {
         fs::metadata(&self.path).is_ok_and(|it| it.len() >= self.size.0)
     }
 
-    /// Reserves the ballast if it is not held and there is space; returns whether it is held now.
+    /// Reserves the ballast if necessary and if there is space. Returns whether it is reserved now.
     pub fn ensure(&self) -> Result<bool> {
         if self.size.0 == 0 || self.is_held() {
             return Ok(self.size.0 > 0);
@@ -58,8 +58,8 @@ impl Ballast {
         }
     }
 
-    /// Releases half of the remaining space, or all of a small one; returns whether there was any. Other processes on the same
-    /// full disk find some too.
+    /// Releases half of the remaining space, or all of a small remainder, so that other processes on the same full disk
+    /// also find some. Returns whether there was any.
     pub fn give_up(&self) -> Result<bool> {
         let wrong = |source| Error::Io { action: "give up", path: self.path.clone(), source };
         let left = match fs::metadata(&self.path) {

@@ -1,16 +1,17 @@
-//! Files that were found damaged while a store was in use: the steps that made them can make them again.
+//! Records the damaged files that are found while a store is in use, so that the steps that produced them can run
+//! again.
 
 use super::{error::Error, store::ArtifactStore};
 use crate::model::ArtifactHash;
 use crate::os::Unpoisoned;
 use std::sync::{Arc, Mutex};
 
-/// The damage that one user of a store met. Clones share it.
+/// The damage found by one user of a store. Clones share it.
 #[derive(Debug, Clone, Default)]
 pub struct Damage(Arc<Mutex<Vec<ArtifactHash>>>);
 
 impl Damage {
-    /// Files that were missing, or were not what their hashes promise; each once.
+    /// The files that were missing or did not match their hashes, each once.
     pub fn found(&self) -> Vec<ArtifactHash> {
         self.0.lock().unpoisoned().clone()
     }
@@ -24,7 +25,7 @@ impl Damage {
 }
 
 impl ArtifactStore {
-    /// The same store, which notes what is read from it and turns out to be damaged.
+    /// The same store, but with a record of the damaged files that are read from it.
     pub fn noting(&self) -> (ArtifactStore, Damage) {
         let damage = Damage::default();
         (ArtifactStore { inner: self.inner.clone(), damage: Some(damage.clone()) }, damage)

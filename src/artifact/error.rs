@@ -1,4 +1,4 @@
-//! What can go wrong with a file.
+//! Errors of the artifact store.
 
 use crate::{
     model::{ArtifactHash, Bytes, Kind},
@@ -11,15 +11,15 @@ use std::{
 
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// Nothing half-written is left. `needed` and `free` are bytes.
+    /// No partial file is left. `needed` and `free` are in bytes.
     #[error("not enough disk space in {}: need {}, have {}", dir.display(), Bytes(*needed), Bytes(*free))]
     DiskFull { dir: PathBuf, needed: u64, free: u64 },
-    /// The content does not match the hash. It is never returned.
+    /// The content does not match the hash. Such content is never returned.
     #[error("artifact {hash} is corrupt: {detail}")]
     Corrupt { hash: ArtifactHash, detail: String },
     #[error("artifact {hash} is missing")]
     Missing { hash: ArtifactHash },
-    /// The source of a `put` failed; the store is unharmed.
+    /// The source of a `put` failed; the store is intact.
     #[error("failed to read the content to store")]
     Source(#[source] io::Error),
     #[error("failed to {action} {}", path.display())]
@@ -33,7 +33,7 @@ pub enum Error {
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 impl Error {
-    /// What went wrong, in one word.
+    /// The kind of the error.
     pub fn kind(&self) -> Kind {
         match self {
             Error::DiskFull { .. } => Kind::DiskFull,
@@ -44,7 +44,7 @@ impl Error {
         }
     }
 
-    /// What the user can do next, if known.
+    /// What the user should do next, if known.
     pub fn hint(&self) -> Option<&'static str> {
         match self {
             Error::DiskFull { .. } => Some("run `windlass prune`, or set `artifact_dir` to a larger disk"),
@@ -57,7 +57,7 @@ impl Error {
         }
     }
 
-    /// What the system was short of, if that is what went wrong.
+    /// The shortage that caused the error, if any.
     pub fn shortage(&self) -> Option<Shortage> {
         match self {
             Error::DiskFull { .. } => Some(Shortage::Disk),
@@ -75,7 +75,7 @@ impl Error {
     }
 }
 
-/// Whether the disk, or the user's share of it, is full.
+/// Whether the disk, or the user's quota, is full.
 pub(super) fn is_full(error: &io::Error) -> bool {
     Shortage::of(error) == Some(Shortage::Disk)
 }

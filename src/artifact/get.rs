@@ -1,4 +1,4 @@
-//! Reading a file back: only content that matches the hash is returned in full.
+//! Reads a file back. Content that does not match its hash causes an error.
 
 use super::{
     damage::Damage,
@@ -16,11 +16,11 @@ use std::{
     path::Path,
 };
 
-/// The largest window that a decoder accepts, as a power of two; our own levels need 2^23 at most.
+/// The maximum window that the decoder accepts, as a power of two. Our own levels need at most 2^23.
 const WINDOW_LOG_MAX: u32 = 23;
 
-/// Streams an artifact. The last read fails with `InvalidData` if the bytes were not those that the hash promises, so
-/// what was read counts only when the end was reached without an error.
+/// Streams an artifact. If the bytes do not match the hash, the last read fails with `InvalidData`, so trust the
+/// content only after reading to the end without an error.
 pub struct ArtifactReader {
     source: Source,
     artifact: ArtifactRef,
@@ -36,7 +36,7 @@ enum Source {
 }
 
 impl ArtifactStore {
-    /// A stream of the plain bytes.
+    /// A stream of the uncompressed bytes.
     pub fn get(&self, artifact: &ArtifactRef) -> Result<ArtifactReader> {
         let reader = self.reader(artifact)?;
         self.tell_traffic("out", artifact.size);
@@ -62,7 +62,7 @@ impl ArtifactStore {
         Ok(ArtifactReader { source, artifact: *artifact, hasher: Sha256::new(), read: 0, ended: false, damage })
     }
 
-    /// All plain bytes, verified. For what fits into memory.
+    /// All uncompressed bytes, verified. For artifacts that fit into memory.
     pub fn get_bytes(&self, artifact: &ArtifactRef) -> Result<Vec<u8>> {
         let mut bytes = Vec::with_capacity(artifact.size.min(1 << 20) as usize);
         let read = self.get(artifact)?.read_to_end(&mut bytes);
@@ -70,12 +70,13 @@ impl ArtifactStore {
         Ok(bytes)
     }
 
-    /// Writes the plain bytes to a path, which appears only when all are there and verified. Replaces what is there.
+    /// Writes the uncompressed bytes to a path. The file appears there only when it is complete and verified, and
+    /// replaces an existing one.
     pub fn copy_to(&self, artifact: &ArtifactRef, path: &Path) -> Result<()> {
         self.copy_while(artifact, path, &|| Ok(()))
     }
 
-    /// As `copy_to`, but calls `go_on` before every block; its error ends the copy as `Error::Source`.
+    /// Like `copy_to`, but calls `go_on` before every block. An error from it is returned as `Error::Source`.
     pub fn copy_while(&self, artifact: &ArtifactRef, path: &Path, go_on: &dyn Fn() -> io::Result<()>) -> Result<()> {
         let mut reader = self.get(artifact)?;
         let parent = path.parent().filter(|it| !it.as_os_str().is_empty()).unwrap_or(Path::new("."));
@@ -96,12 +97,12 @@ impl ArtifactStore {
         Ok(())
     }
 
-    /// Reads everything and checks it.
+    /// Reads and verifies the whole file.
     pub fn verify(&self, artifact: &ArtifactRef) -> Result<()> {
         self.verify_while(artifact, &|| Ok(()))
     }
 
-    /// As `verify`, but calls `go_on` before every block; its error ends it as `Error::Source`.
+    /// Like `verify`, but calls `go_on` before every block. An error from it is returned as `Error::Source`.
     pub(super) fn verify_while(&self, artifact: &ArtifactRef, go_on: &dyn Fn() -> io::Result<()>) -> Result<()> {
         let mut reader = self.reader(artifact)?;
         let mut block = vec![0; 64 << 10];
@@ -113,7 +114,7 @@ impl ArtifactStore {
         }
     }
 
-    /// The file of an artifact as it is stored, and the ending of its name.
+    /// The file of an artifact as stored, and its suffix.
     pub fn open_stored(&self, hash: &ArtifactHash) -> Result<(File, &'static str)> {
         let (path, compressed) = self.look_for(hash)?;
         let file = regular_file::open(&path).map_err(Error::io("open", &path))?;
@@ -154,7 +155,7 @@ impl ArtifactReader {
 impl Read for ArtifactReader {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let read = self.read_some(buffer);
-        // An error of the system is the disk's, or passes; any other one says that the bytes are wrong.
+        // An error of the system comes from the disk or is temporary; any other error means that the bytes are wrong.
         if let (Err(error), Some(damage)) = (&read, &self.damage)
             && error.raw_os_error().is_none()
             && error.kind() != io::ErrorKind::Interrupted
@@ -180,7 +181,7 @@ impl ArtifactReader {
         }
         self.hasher.update(&buffer[..count]);
         self.read += count as u64;
-        // A bomb is stopped as soon as it is larger than what was recorded.
+        // Stops a decompression bomb as soon as it exceeds the recorded size.
         if self.read > self.artifact.size {
             self.ended = true;
             let detail = format!("it has more than the expected {} bytes", self.artifact.size);

@@ -1,4 +1,4 @@
-//! Storing a file that arrives piece by piece, such as an upload: as `put`, for callers without a reader.
+//! Stores a file that arrives in pieces, such as an upload. Like `put`, for callers without a reader.
 
 use super::{
     error::{Error, Result},
@@ -12,12 +12,12 @@ use crate::{
 use sha2::{Digest, Sha256};
 use std::fs::OpenOptions;
 
-/// A file that is being written. Dropped before `finish`, it leaves nothing.
+/// A file that is being written. Dropping it before `finish` discards the file.
 pub struct Incoming {
     store: ArtifactStore,
     temporary: Temporary,
     level: Option<i32>,
-    /// Made with the first piece, which shows whether compression pays.
+    /// Created with the first piece, which shows whether compression is worthwhile.
     sink: Option<Sink>,
     compressed: bool,
     hasher: Sha256,
@@ -25,7 +25,7 @@ pub struct Incoming {
 }
 
 impl ArtifactStore {
-    /// Begins a file. `kind` is the type of artifact and decides the compression level.
+    /// Starts a file. `kind` is the type of artifact, which selects the compression level.
     pub fn receive(&self, kind: &str) -> Result<Incoming> {
         self.check_space(0)?;
         Ok(Incoming {
@@ -41,12 +41,12 @@ impl ArtifactStore {
 }
 
 impl Incoming {
-    /// How much was written, in bytes.
+    /// The number of bytes written so far.
     pub fn size(&self) -> u64 {
         self.size
     }
 
-    /// Pieces of some 100 KB are best.
+    /// Writes a piece. Pieces of some 100 KB work best.
     pub fn write(&mut self, piece: &[u8]) -> Result<()> {
         let path = &self.temporary.path;
         let sink = match &mut self.sink {
@@ -65,7 +65,7 @@ impl Incoming {
         Ok(())
     }
 
-    /// When this returns, the file is whole and durable under its name.
+    /// When this returns, the file is complete and durable under its name.
     pub fn finish(mut self) -> Result<Put> {
         let path = &self.temporary.path;
         if let Some(sink) = self.sink.take() {

@@ -1,8 +1,9 @@
 //! Content-addressed files: put, get, sweep. Names never become paths; paths come from hashes only.
 //!
-//! A file is `ab/<64 hex digits>`, or with `.zst` where compression paid: `sha256sum` and `zstd -d` can check both. What
-//! is being written is `.tmp.<worker>.<chance>` beside the 256 directories; a power cut leaves at most such files.
-//! May import: `model`, `decide`, `os`, `settings`. Never: knows about rows; the caller commits them.
+//! A file is named `ab/<64 hex digits>`, plus `.zst` if it is compressed, so `sha256sum` and `zstd -d` can check both.
+//! A file that is being written is `.tmp.<worker>.<random>`, next to the 256 directories. A power cut leaves nothing
+//! but such files behind. May import: `model`, `decide`, `os`, `settings`. Never: knows about rows; the caller commits
+//! them.
 
 mod ballast;
 mod damage;

@@ -1,4 +1,4 @@
-//! Storing a file: durable before it is named, named by what it holds.
+//! Stores a file. It is named after its content, and is durable before it gets its name.
 
 use super::{
     error::{Error, Result, is_full},
@@ -21,14 +21,14 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// A stored file, and the guard that keeps sweeps away from it.
+/// A stored file, and the guard that blocks sweeps.
 #[derive(Debug)]
 pub struct Put {
     pub artifact: ArtifactRef,
     pub guard: PutGuard,
 }
 
-/// Keeps sweeps away. Hold it until the row that refers to the file is committed.
+/// Blocks sweeps. Hold it until the row that refers to the file is committed.
 #[derive(Debug)]
 pub struct PutGuard {
     _lock: FileLock,
@@ -40,35 +40,35 @@ impl PutGuard {
     }
 }
 
-/// How much is read at once, and at most held.
+/// How much is read at a time, and the most that is held in memory.
 const BLOCK: usize = 256 << 10;
-/// How many blocks are written between two looks at the free space.
+/// How many blocks are written between two checks of the free space.
 const BLOCKS_BETWEEN_CHECKS: usize = 16;
 
 impl ArtifactStore {
-    /// Stores what the reader gives. `kind` is the type of artifact and decides the compression level.
+    /// Stores the content of the reader. `kind` is the type of artifact, which selects the compression level.
     ///
-    /// When this returns, the file is whole and durable under its name. On any error nothing is left behind.
+    /// When this returns, the file is complete and durable under its name. On any error, nothing is left behind.
     pub fn put(&self, reader: impl Read, kind: &str) -> Result<Put> {
         self.put_sized(reader, 0, kind)
     }
 
-    /// Stores bytes that are at hand.
+    /// Stores bytes in memory.
     pub fn put_bytes(&self, bytes: &[u8], kind: &str) -> Result<Put> {
         self.put_sized(bytes, bytes.len() as u64, kind)
     }
 
-    /// Blocks sweeps while the guard lives; puts continue.
+    /// Blocks sweeps as long as the guard exists; puts continue.
     pub fn hold(&self) -> Result<PutGuard> {
         Ok(PutGuard { _lock: self.lock(FileLock::shared_until)? })
     }
 
-    /// As `put`, and refuses beforehand if `size` bytes and the reserve do not fit.
+    /// Like `put`, but fails early if `size` bytes plus the reserve do not fit on the disk.
     pub fn put_sized(&self, reader: impl Read, size: u64, kind: &str) -> Result<Put> {
         self.put_while(reader, size, kind, &|| Ok(()))
     }
 
-    /// As `put_sized`, but calls `go_on` before every block; its error ends it as `Error::Source`.
+    /// Like `put_sized`, but calls `go_on` before every block. An error from it is returned as `Error::Source`.
     pub fn put_while(
         &self,
         reader: impl Read,
@@ -85,7 +85,7 @@ impl ArtifactStore {
         Ok(Put { artifact: ArtifactRef { hash, size, stored }, guard })
     }
 
-    /// Gives a file that is written its name, durably; its size on disk. The caller holds the lock of a put.
+    /// Gives a written file its name, durably, and returns its size on disk. The caller holds the lock of a put.
     pub(super) fn settle(
         &self,
         temporary: Temporary,
@@ -106,7 +106,8 @@ impl ArtifactStore {
         Ok(stored)
     }
 
-    /// The stored size of a file that is there already, whole, and now durable. Its writer may not have come to that.
+    /// The stored size of an existing file, after verifying it and making it durable, since its writer may not have
+    /// done so.
     fn existing(&self, hash: &ArtifactHash, size: u64, go_on: &dyn Fn() -> io::Result<()>) -> Result<Option<u64>> {
         let Some((path, _)) = self.find(hash) else { return Ok(None) };
         if is_active(Failpoint::ArtifactInPlace) {
@@ -116,7 +117,7 @@ impl ArtifactStore {
         let verified = quiet.verify_while(&ArtifactRef { hash: *hash, size, stored: 0 }, go_on);
         go_on().map_err(Error::Source)?;
         if verified.is_err() {
-            // It is corrupt: taking it away lets ours take its place, whatever the compression of the two.
+            // The existing file is corrupt. Removing it lets ours replace it, even if only one of them is compressed.
             fs::remove_file(&path).map_err(Error::io("remove", &path))?;
             return Ok(None);
         }
@@ -138,7 +139,7 @@ impl ArtifactStore {
         Ok(stored)
     }
 
-    /// Writes everything into the temporary file; its hash, plain size, and whether it was compressed.
+    /// Writes everything into the temporary file. Returns the hash, the plain size, and whether it is compressed.
     fn write(
         &self,
         mut reader: impl Read,
@@ -177,7 +178,7 @@ impl ArtifactStore {
         }
     }
 
-    /// A disk that fills in the middle is the same error as one that was full before.
+    /// Turns a disk that fills up midway into the same error as a disk that was full before.
     pub(super) fn name_full_disk(&self, error: Error) -> Error {
         match error {
             Error::Io { source, .. } if is_full(&source) => {
@@ -201,16 +202,16 @@ fn publish_in_place(from: &Path, target: &Path) -> Result<u64> {
     Ok(content.len() as u64)
 }
 
-/// Reads until the block is full or the source is at its end.
+/// Reads until the block is full or the source ends.
 fn fill(reader: &mut impl Read, block: &mut Vec<u8>) -> Result<()> {
     block.clear();
     reader.by_ref().take(BLOCK as u64).read_to_end(block).map_err(Error::Source)?;
     Ok(())
 }
 
-/// Whether compression saves a tenth of the first block, and at least a disk sector.
+/// Whether compression saves at least a tenth of the first block and at least a disk sector.
 pub(super) fn pays(block: &[u8], level: i32) -> bool {
-    // A high level finds more, but what no low level finds is not worth the time.
+    // Tries a low level only: data that does not compress there is not worth the time of a higher one.
     let compressed = zstd::bulk::compress(block, level.min(3)).map_or(block.len(), |it| it.len());
     compressed + (block.len() / 10).max(512) <= block.len()
 }
@@ -243,7 +244,7 @@ impl Sink {
     }
 }
 
-/// A temporary file that is gone when this is dropped, unless it was renamed.
+/// A temporary file that is removed on drop unless it was renamed.
 pub(super) struct Temporary {
     pub path: PathBuf,
 }

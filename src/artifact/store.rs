@@ -1,4 +1,4 @@
-//! The directory, its options, and the paths of files.
+//! The artifact directory, its options, and the paths of files.
 
 use super::{
     damage::Damage,
@@ -23,14 +23,14 @@ use std::{
 /// How files are stored.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ArtifactOptions {
-    /// How much disk space is left free.
+    /// How much disk space to leave free.
     pub reserve: Bytes,
     pub compress: bool,
-    /// The zstd level where the type has no own one.
+    /// The zstd level for types without a level of their own.
     pub level: i32,
-    /// By type of artifact; 0 leaves a type uncompressed.
+    /// Levels by type of artifact; 0 leaves a type uncompressed.
     pub levels: BTreeMap<String, i32>,
-    /// The most that the files of one step may hold together, holes included. None: no limit.
+    /// The maximum total size of the files of one step, holes included. `None`: no limit.
     #[serde(default)]
     pub step_most: Option<Bytes>,
 }
@@ -61,7 +61,7 @@ impl From<&Settings> for ArtifactOptions {
 }
 
 impl ArtifactOptions {
-    /// The zstd level for artifacts of this type; `None` stores them plain.
+    /// The zstd level for artifacts of this type; `None` stores them uncompressed.
     pub fn level_of(&self, kind: &str) -> Option<i32> {
         let level = self.levels.get(kind).copied().unwrap_or(self.level);
         (self.compress && level > 0).then_some(level)
@@ -72,7 +72,7 @@ impl ArtifactOptions {
 #[derive(Clone)]
 pub struct ArtifactStore {
     pub(super) inner: Arc<Inner>,
-    /// Where damage is noted, if anywhere.
+    /// Where to record damage, if anywhere.
     pub(super) damage: Option<Damage>,
 }
 
@@ -81,12 +81,12 @@ pub(super) struct Inner {
     pub options: ArtifactOptions,
     pub worker: String,
     pub free: FreeSpace,
-    /// The directories whose names this store has made durable.
+    /// The directories with names that this store has made durable.
     known: Mutex<[bool; 256]>,
     traffic: OnceLock<Listener>,
 }
 
-/// Called with `in` (stored) or `out` (read), and the number of uncompressed bytes.
+/// Called with `in` (stored) or `out` (read) and the number of uncompressed bytes.
 type Listener = Box<dyn Fn(&'static str, u64) + Send + Sync>;
 
 type FreeSpace = Box<dyn Fn(&Path) -> io::Result<Bytes> + Send + Sync>;
@@ -95,8 +95,8 @@ type FreeSpace = Box<dyn Fn(&Path) -> io::Result<Bytes> + Send + Sync>;
 const LOCK_PATIENCE: Duration = Duration::from_secs(60);
 
 impl ArtifactStore {
-    /// Opens the store, creating it with mode 0700. `worker` names its temporary files (letters, digits, `-`), so that
-    /// `sweep_temporaries` can ask whether their writer still lives.
+    /// Opens the store, creating it with mode 0700. `worker` (letters, digits, `-`) becomes part of the names of
+    /// temporary files, so that `sweep_temporaries` can check whether their writer is alive.
     pub fn open(dir: &Path, options: ArtifactOptions, worker: &str) -> Result<ArtifactStore> {
         ArtifactStore::open_with(dir, options, worker, Box::new(disk_space::free))
     }
@@ -129,7 +129,7 @@ impl ArtifactStore {
         &self.inner.options
     }
 
-    /// Sets the listener for uncompressed bytes stored (`in`) and read (`out`). The first one stays.
+    /// Sets the listener for uncompressed bytes stored (`in`) and read (`out`). Only the first call has an effect.
     pub fn on_traffic(&self, listener: impl Fn(&'static str, u64) + Send + Sync + 'static) {
         let _ = self.inner.traffic.set(Box::new(listener));
     }
@@ -144,22 +144,23 @@ impl ArtifactStore {
         &self.inner.dir
     }
 
-    /// Free disk space where the artifacts are.
+    /// The free space on the disk of the artifacts.
     pub fn free(&self) -> Result<Bytes> {
         (self.inner.free)(&self.inner.dir).map_err(Error::io("read the free space of", &self.inner.dir))
     }
 
-    /// Whether a file is there, without reading it.
+    /// Whether the file exists, without reading it.
     pub fn contains(&self, hash: &ArtifactHash) -> bool {
         self.find(hash).is_some()
     }
 
-    /// The file of a hash and whether it is compressed; None also without permission.
+    /// The file of a hash, and whether it is compressed. Also `None` without permission.
     pub(super) fn find(&self, hash: &ArtifactHash) -> Option<(PathBuf, bool)> {
         self.look_for(hash).ok()
     }
 
-    /// The same, telling a file that is missing from one that can't be looked for: only the first can be made again.
+    /// Like `find`, but distinguishes a missing file from one that can't be accessed. Only a missing file can be
+    /// produced again.
     pub(super) fn look_for(&self, hash: &ArtifactHash) -> Result<(PathBuf, bool)> {
         for compressed in [true, false] {
             let path = self.path(hash, compressed);
@@ -179,10 +180,10 @@ impl ArtifactStore {
         self.inner.dir.join(&name[..2]).join(format!("{name}{ending}"))
     }
 
-    /// The directory of a hash, there and durable.
+    /// The directory of a hash, existing and durable.
     ///
-    /// Another process may have made it a moment ago and not come to syncing its name, so the first file that this store
-    /// puts there syncs that as well.
+    /// Another process may have created it a moment ago without having synced its name yet. So the first file that this
+    /// store puts there also syncs the name.
     pub(super) fn shard(&self, hash: &ArtifactHash) -> Result<PathBuf> {
         let dir = self.inner.dir.join(hex::encode([hash.0[0]]));
         let known = || self.inner.known.lock().unpoisoned();
@@ -194,7 +195,7 @@ impl ArtifactStore {
         Ok(dir)
     }
 
-    /// The lock that every put holds shared until its row is committed, and a sweep holds alone.
+    /// The lock that every put holds shared until its row is committed, and that a sweep holds exclusively.
     pub(super) fn lock(&self, take: impl Fn(&Path, Instant) -> io::Result<Option<FileLock>>) -> Result<FileLock> {
         let path = self.inner.dir.join(".lock");
         let got = take(&path, Instant::now() + LOCK_PATIENCE).map_err(Error::io("lock", &path))?;

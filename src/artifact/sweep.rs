@@ -11,15 +11,15 @@ use std::{fs, path::Path};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Swept {
     pub files: u64,
-    /// On disk.
+    /// The size on disk.
     pub bytes: u64,
 }
 
 impl ArtifactStore {
     /// Removes files that no committed row refers to.
     ///
-    /// `is_referenced` is asked under the exclusive lock, so it must look at the database at that moment; when in doubt
-    /// it says yes. The lock is given up between the 256 directories, so a put waits for milliseconds.
+    /// `is_referenced` is called under the exclusive lock, so it must query the database at that moment. If in doubt,
+    /// it returns true. The lock is released after each of the 256 directories, so a put waits only milliseconds.
     pub fn sweep(&self, mut is_referenced: impl FnMut(&ArtifactHash) -> bool) -> Result<Swept> {
         let mut swept = Swept::default();
         for shard in 0..=255u8 {
@@ -44,7 +44,7 @@ impl ArtifactStore {
         Ok(swept)
     }
 
-    /// Removes single files to which no committed row refers. `is_referenced` as for `sweep`.
+    /// Removes single files that no committed row refers to. `is_referenced` is as in `sweep`.
     pub fn remove(
         &self,
         hashes: &[ArtifactHash],
@@ -62,7 +62,7 @@ impl ArtifactStore {
         Ok(swept)
     }
 
-    /// Removes temporary files whose worker is dead. A worker of this store's own name counts as alive.
+    /// Removes temporary files of dead workers. The worker that this store is named after counts as alive.
     pub fn sweep_temporaries(&self, mut is_worker_alive: impl FnMut(&str) -> bool) -> Result<Swept> {
         let mut swept = Swept::default();
         let dir = &self.inner.dir;

@@ -27,7 +27,7 @@ fn house() -> House {
 }
 
 impl House {
-    /// Everything in the store but directories and the lock.
+    /// Every file in the store except the lock.
     fn files(&self) -> Vec<PathBuf> {
         let mut found = Vec::new();
         let mut folders = vec![self.store.dir().to_path_buf()];
@@ -174,7 +174,7 @@ fn a_missing_file_is_told_apart() {
     assert!(!house.store.contains(&artifact.hash));
 }
 
-/// Gives some bytes, then fails.
+/// Returns some bytes, then fails.
 struct Broken(usize);
 
 impl Read for Broken {
