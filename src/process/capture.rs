@@ -1,11 +1,11 @@
-//! Keeps the newest bytes of a stream that may be endless.
+//! Keeps the newest bytes of a stream of any length.
 
 use crate::model::{
     Bytes,
     bounded::{TRACEBACK, bounded},
 };
 
-/// The number of bytes, the newest, that are kept of each stream of an attempt.
+/// How many of the newest bytes of each stream of an attempt are kept.
 pub(super) const CAPTURE: Bytes = Bytes::mib(1);
 
 /// Space for the line that says how much was cut.
@@ -21,7 +21,7 @@ pub struct Captured {
 }
 
 impl Captured {
-    /// Adds bytes and forgets the oldest. Holds up to twice `limit` meanwhile, so that forgetting is rare.
+    /// Adds bytes and discards the oldest. Uses up to twice `limit`, so that discarding is rare.
     pub(super) fn push(&mut self, bytes: &[u8], limit: Bytes) {
         self.total += bytes.len() as u64;
         self.newest.extend_from_slice(bytes);
@@ -45,13 +45,13 @@ impl Captured {
         self.trim(CAPTURE);
     }
 
-    /// The last lines as text, at most `limit` bytes. Begins at the start of a line where one fits; what is not UTF-8 is
+    /// The last lines as text, at most `limit` bytes. Begins at the start of a line if one fits. Invalid UTF-8 is
     /// replaced.
     pub fn last_lines(&self, limit: usize) -> String {
         let tail = &self.newest[self.newest.len().saturating_sub(limit)..];
         let mut text = String::from_utf8_lossy(tail).into_owned();
         if text.len() > limit {
-            // Replacement characters are longer than what they replace.
+            // Replacement characters are longer than the bytes that they replace.
             let start = (text.len() - limit..text.len()).find(|it| text.is_char_boundary(*it)).unwrap_or(text.len());
             text.drain(..start);
         }
@@ -62,7 +62,7 @@ impl Captured {
         }
     }
 
-    /// As `last_lines`, but the first line says how much comes before them, if anything.
+    /// Like `last_lines`, with a first line that says how much was cut, if anything.
     pub fn tail(&self, limit: usize) -> String {
         if self.total <= limit.min(self.newest.len()) as u64 {
             return self.last_lines(limit);
@@ -71,7 +71,7 @@ impl Captured {
         format!("[... {} bytes cut ...]\n{lines}", self.total.saturating_sub(lines.len() as u64))
     }
 
-    /// The last line that is not blank, cut to a few hundred bytes, for a message.
+    /// The last non-blank line, cut to a few hundred bytes, for a message.
     pub fn last_line(&self) -> String {
         let text = self.last_lines(4096);
         let line = text.lines().rev().map(str::trim).find(|it| !it.is_empty()).unwrap_or_default();

@@ -1,4 +1,4 @@
-//! Runs one command to its end: output captured, limits enforced, its whole tree gone afterwards.
+//! Runs one command to its end: captures its output, enforces limits, and ends its whole process tree.
 
 use super::{
     capture::Captured,
@@ -28,26 +28,26 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// No child may open more files than this, whatever the engine may.
+/// No child may open more files than this, even if the engine may.
 const MOST_OPEN_FILES: u64 = 10_240;
-/// Pipes still held when the whole tree is dead belong to another process; they are not waited for.
+/// Pipes still open after the whole tree is dead belong to an outside process. This is how long to wait for them.
 const STRAY_PIPES: Duration = Duration::from_millis(500);
-/// A stdout that goes straight into a file is measured this often.
+/// How often to measure a stdout that goes straight into a file.
 const FILE_CHECK: Duration = Duration::from_millis(100);
 /// The time between TERM and KILL for processes that a command left behind.
 const LEFT_BEHIND: Duration = Duration::from_secs(1);
-/// The time from KILL until a shim that does not obey is killed itself.
+/// How long after KILL a shim that does not respond is killed itself.
 const KILLED: Duration = Duration::from_secs(10);
 /// How often to check a shim that watches limits or is ending a tree.
 const SHIM_CHECK: Duration = Duration::from_secs(1);
 const LAST_LINES: usize = 4096;
 
-/// A command and the conditions under which it runs.
+/// A command and its conditions.
 #[derive(Debug)]
 pub struct ChildSpec {
     /// The program and its arguments. A program without a slash is looked up in the PATH of `env`.
     pub argv: Vec<OsString>,
-    /// The working directory. Must exist.
+    /// The working directory. It must exist.
     pub dir: PathBuf,
     /// The complete environment; nothing is added.
     pub env: Vec<(OsString, OsString)>,
@@ -55,19 +55,19 @@ pub struct ChildSpec {
     pub limits: ChildLimits,
     /// Between TERM and KILL.
     pub grace: Millis,
-    /// How long after the command's end to wait for output of processes that it left behind, before ending them.
+    /// How long to wait, after the command's end, for output of processes that it left behind, before ending them.
     pub drain: Millis,
-    /// Processes that a successful command leaves behind keep running, even after this process has ended.
+    /// Whether processes that a successful command leaves behind keep running, even after this process ends.
     pub background: bool,
     /// How many of the newest bytes of stdout and of stderr to keep.
     pub capture: Bytes,
-    /// A directory, not needed to exist, for the output that a follower reads while the command runs (`live`).
+    /// A directory for output that a follower reads while the command runs (`live`). It may not exist yet.
     pub live: Option<PathBuf>,
-    /// Takes stdout instead of the capture.
+    /// Receives stdout, which is then not captured.
     pub stdout_file: Option<File>,
-    /// Inherited as descriptors 3, 4, ... The shim keeps no copy of these.
+    /// Inherited as descriptors 3, 4, ... The shim keeps no copies.
     pub given_fds: Vec<OwnedFd>,
-    /// Inherited after the given ones, and held by the shim too, until the last process of the tree is dead: locks.
+    /// Locks. Inherited after the given ones; the shim also holds them until the last process of the tree is dead.
     pub kept_fds: Vec<OwnedFd>,
 }
 
@@ -77,17 +77,17 @@ pub enum Stdin {
     Bytes(Vec<u8>),
 }
 
-/// Limits of the whole tree unless noted otherwise. `None` sets no limit.
+/// Limits of the whole tree, unless noted otherwise. `None` sets no limit.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct ChildLimits {
-    /// Resident memory, sampled every 100 ms at least.
+    /// Resident memory, sampled at least every 100 ms.
     pub memory: Option<Bytes>,
-    /// Address space of each process; allocations beyond it fail inside the child.
+    /// Address space of each process. Allocations beyond it fail inside the child.
     pub address_space: Option<Bytes>,
-    /// Of each process; at most 10,240.
+    /// Per process; at most 10,240.
     pub open_files: Option<u64>,
     pub cpu: Option<Millis>,
-    /// Exceeding it is a deadline: the attempt timed out.
+    /// A command that exceeds it has timed out.
     pub wall: Option<Millis>,
     /// Stdout and stderr together.
     pub output: Option<Bytes>,
@@ -97,9 +97,9 @@ pub struct ChildLimits {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ChildEnd {
     pub start_error: Option<StartError>,
-    /// None when it never started, or when its shim was killed before it could report.
+    /// `None` if it never started, or if its shim was killed before it could report.
     pub exit: Option<ExitStatus>,
-    /// Why we ended it; None when it ended by itself.
+    /// Why we ended it; `None` if it ended by itself.
     pub intent: Option<KillIntent>,
     pub stdout: Captured,
     pub stderr: Captured,
@@ -109,14 +109,14 @@ pub struct ChildEnd {
     pub cpu: Option<Millis>,
     pub wall: Millis,
     pub open_files_hit: bool,
-    /// The kernel killed a process for lack of memory while it ran.
+    /// Whether the kernel killed a process for lack of memory while the command ran.
     pub out_of_memory: bool,
     /// Remarks for readers of the attempt stats.
     pub remarks: Vec<String>,
 }
 
 impl ChildSpec {
-    /// A command in `dir` with nothing but a PATH, no input, no limits, 10 s of grace, 0.2 s of drain, 1 MiB of capture.
+    /// A command in `dir` with only a PATH, no input, no limits, 10 s of grace, 0.2 s of drain and 1 MiB of capture.
     pub fn new(argv: Vec<OsString>, dir: PathBuf) -> ChildSpec {
         ChildSpec {
             argv,
@@ -145,9 +145,9 @@ impl ChildSpec {
     }
 }
 
-/// Runs the command and waits until every process of its tree is gone, or is given up after KILL had no effect.
+/// Runs the command and waits until every process of its tree is gone, or until KILL has had no effect.
 ///
-/// Blocks the calling thread, and uses no other. The child lives on when that thread ends, and dies with this process.
+/// Blocks the calling thread and uses no other. The child survives the end of that thread, but not of this process.
 pub fn run(spec: &ChildSpec, cancel: &CancelToken) -> ChildEnd {
     let began = Instant::now();
     if let Some(intent) = cancel.intent() {
@@ -164,7 +164,8 @@ pub fn run(spec: &ChildSpec, cancel: &CancelToken) -> ChildEnd {
     end
 }
 
-/// The outcome of a command that ended like this. `permanent_exits` are the codes that its definition declares permanent.
+/// The outcome of a command that ended this way. `permanent_exits` are the exit codes that its definition declares
+/// permanent.
 pub fn outcome(end: &ChildEnd, permanent_exits: &[i32]) -> Outcome {
     of_command(&CommandFacts {
         intent: end.intent,
@@ -178,7 +179,7 @@ pub fn outcome(end: &ChildEnd, permanent_exits: &[i32]) -> Outcome {
     })
 }
 
-/// The record of the attempt: at most 4 KiB of the last lines of stderr, as valid UTF-8.
+/// The attempt statistics, with at most 4 KiB of the last lines of stderr as valid UTF-8.
 pub fn attempt_stats(end: &ChildEnd) -> AttemptStats {
     AttemptStats {
         exit: end.exit,
@@ -189,11 +190,11 @@ pub fn attempt_stats(end: &ChildEnd) -> AttemptStats {
     }
 }
 
-/// The phase of a command on its way to the end.
+/// The phase of a running command.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Phase {
     Running,
-    /// The command itself has ended; processes that it left behind may still hold its pipes.
+    /// The command has ended, but processes that it left behind may still hold its pipes.
     Draining {
         until: Instant,
     },
@@ -214,12 +215,12 @@ struct Watch<'a> {
     cancel: &'a CancelToken,
     wake: Option<CancelWake>,
     handle: ShimHandle,
-    /// stdout and stderr; None at their end.
+    /// stdout and stderr; `None` after the end of the stream.
     pipes: [Option<PipeReader>; 2],
     phase: Phase,
     began: Instant,
     live: Option<Live>,
-    /// The shim has said whether the command runs.
+    /// Whether the shim has reported if the command runs.
     reported: bool,
     end: ChildEnd,
 }
@@ -260,7 +261,7 @@ impl<'a> Watch<'a> {
         let mut buffer = vec![0; 64 << 10];
         while !self.is_over() {
             if let Err(error) = self.turn(&mut buffer) {
-                // Without poll we can neither hear nor wait; dropping the shim kills its tree.
+                // Without poll we can neither read nor wait. Dropping the shim kills its tree.
                 self.end.remarks.push(format!("lost sight of the command: {error}"));
                 break;
             }
@@ -282,7 +283,7 @@ impl<'a> Watch<'a> {
         matches!(self.phase, Phase::Gone { .. }) && self.pipes.iter().all(Option::is_none)
     }
 
-    /// Waits for something to happen and deals with it.
+    /// Waits for something to happen and handles it.
     fn turn(&mut self, buffer: &mut [u8]) -> io::Result<()> {
         let gone = matches!(self.phase, Phase::Gone { .. });
         let fds = [
@@ -297,7 +298,7 @@ impl<'a> Watch<'a> {
                 self.read(stream, buffer);
             }
         }
-        // Before the event, so that a command that exits with 0 on our own TERM counts as cancelled.
+        // Handled before other events, so that a command that exits with 0 on our own TERM counts as cancelled.
         if ready[3] {
             self.cancelled();
         }
@@ -396,7 +397,7 @@ impl<'a> Watch<'a> {
             Phase::Draining { .. } | Phase::Gone { .. } => false,
         };
         if depends && self.handle.is_stopped() {
-            // It no longer watches or ends anything, so the command ends with it.
+            // The shim no longer watches or ends anything, so the command ends with it.
             self.handle.overthrow();
             return self.tree_is_gone();
         }
@@ -450,13 +451,13 @@ impl<'a> Watch<'a> {
         self.phase = Phase::Gone { until: Instant::now() + STRAY_PIPES };
     }
 
-    /// Reads the remaining output of the command, and detaches the processes that it left behind.
+    /// Reads the remaining output of the command and detaches the processes that it left behind.
     fn release(&mut self) {
         let mut buffer = vec![0; 64 << 10];
         for stream in [0, 1] {
             let most = Instant::now() + self.spec.drain.duration();
             let reads = self.pipes[stream].as_ref().is_some_and(|it| never_block(it.as_fd()).is_ok());
-            // Endless output is not waited for.
+            // Endless output must not delay this.
             while reads && Instant::now() < most && self.has_output(stream) {
                 self.read(stream, &mut buffer);
             }
@@ -477,7 +478,7 @@ impl<'a> Watch<'a> {
         self.end_leftovers(self.spec.grace.duration());
     }
 
-    /// TERM to all of the tree, and KILL after the grace.
+    /// Sends TERM to the whole tree, and KILL after the grace period.
     fn end_leftovers(&mut self, grace: Duration) {
         self.handle.terminate();
         self.phase = Phase::Stopping { until: Instant::now() + grace.min(self.spec.grace.duration()) };

@@ -1,4 +1,4 @@
-//! The environment of a command on its way through the shim, which has none itself.
+//! Passes the environment of a command through the shim, which has no environment itself.
 
 use crate::os::spawn::file_of;
 use std::{
@@ -11,7 +11,8 @@ use std::{
     },
 };
 
-/// An anonymous file with the variables. An error of the kind `InvalidInput` names a variable that can't be passed to a program.
+/// Writes the variables to an anonymous file. Returns an `InvalidInput` error that names a variable which can't be
+/// passed to a program.
 pub(super) fn file(env: &[(OsString, OsString)]) -> io::Result<OwnedFd> {
     let mut bytes = Vec::new();
     for (name, value) in env {
@@ -27,7 +28,7 @@ pub(super) fn file(env: &[(OsString, OsString)]) -> io::Result<OwnedFd> {
     file_of(&bytes)
 }
 
-/// Reads what `file` wrote.
+/// Reads the output of `file`.
 pub(super) fn read(file: OwnedFd) -> io::Result<Vec<(OsString, OsString)>> {
     let mut bytes = Vec::new();
     File::from(file).read_to_end(&mut bytes)?;

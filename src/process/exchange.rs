@@ -1,7 +1,7 @@
-//! One request to a worker process and its result: an answer, or the worker's end.
+//! Sends one request to a worker process and waits for its answer or for the end of the worker.
 //!
-//! The loop that waits for the answer also drains the worker's output, checks its limits, and notices its death. After a death
-//! everything that the pipes still hold is read first, so an answer that was written is not lost.
+//! The loop that waits for the answer also drains the worker's output, checks its limits and notices its death. After a
+//! death, everything left in the pipes is read first, so an answer that was written is not lost.
 
 use super::{
     capture::{CAPTURE, Captured},
@@ -20,17 +20,17 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// A worker that closed its pipe is about to end; this is how long it may take to end by itself.
+/// How long a worker that has closed its pipe may take to end by itself.
 const LAST_BREATH: Duration = Duration::from_secs(2);
-/// A killed process that does not go away in this time is stuck in the system, and left to it.
+/// A process that survives KILL for this long is stuck in the kernel and is left alone.
 const STUCK: Duration = Duration::from_secs(30);
-/// The time between TERM and KILL for processes that an ended worker left behind.
+/// The time between TERM and KILL for processes left behind by a worker that ended.
 const LEFT_BEHIND: Duration = Duration::from_secs(1);
-/// The first check of memory comes soon, later ones are rarer.
+/// The first memory check comes soon; later ones are rarer.
 const FIRST_LOOK: Duration = Duration::from_millis(20);
 const LAST_LOOK: Duration = Duration::from_millis(100);
 
-/// The conditions of one request.
+/// The options of one request.
 #[derive(Clone, Copy)]
 pub struct RequestOptions<'a> {
     pub cancel: &'a CancelToken,
@@ -40,19 +40,20 @@ pub struct RequestOptions<'a> {
     /// Between TERM and KILL.
     pub grace: Millis,
     pub drain: Millis,
-    /// The directory for the output that a follower reads in the meantime (`live`).
+    /// The directory for output that a follower reads while the request runs (`live`).
     pub live: Option<&'a Path>,
 }
 
-/// Limits of the worker and its descendants during one request; sampled. `None` sets no limit.
+/// Limits of the worker and its descendants during one request, checked by sampling. `None` sets no limit.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct WorkLimits {
     pub memory: Option<Bytes>,
-    /// The same for a process that has worked before as if it were new: what earlier work left does not count.
+    /// The same for a process that has worked before, measured as if it were new: memory left in use by earlier work
+    /// does not count.
     pub memory_if_new: Option<Bytes>,
-    /// Of each process.
+    /// Per process.
     pub open_files: Option<u64>,
-    /// Of the worker and of what it waited for.
+    /// For the worker and the children that it waited for.
     pub cpu: Option<Millis>,
 }
 
@@ -74,35 +75,36 @@ impl<'a> RequestOptions<'a> {
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Reply {
     pub answer: Option<Answer>,
-    /// The answer was still in the pipes when the worker had ended.
+    /// Whether the answer was read from the pipes after the worker had ended.
     pub recovered: bool,
-    /// The request was too long and never sent; the size of its JSON in bytes.
+    /// If the request was too long to send, the size of its JSON in bytes.
     pub too_long: Option<usize>,
-    /// Why we ended the worker; None when it lives or ended by itself.
+    /// Why we ended the worker; `None` if it is alive or ended by itself.
     pub intent: Option<KillIntent>,
-    /// How it ended by itself; None while it lives, or when it closed its pipe without ending.
+    /// How it ended by itself; `None` if it is alive, or closed its pipe without ending.
     pub exit: Option<ExitStatus>,
     pub raw_messages: u64,
     pub parse_failures: u64,
     pub stdout: Captured,
-    /// With the lines of `log` messages.
+    /// Includes the lines of `log` messages.
     pub stderr: Captured,
-    /// As sampled; None for a short request.
+    /// From samples; `None` for a short request.
     pub peak_rss: Option<Bytes>,
-    /// Of the worker; where CPU time is limited also of what it waited for. None as above.
+    /// The CPU time of the worker. If CPU time is limited, it includes the children that the worker waited for. `None`
+    /// for a short request.
     pub cpu: Option<Millis>,
     pub took: Millis,
     pub remarks: Vec<String>,
 }
 
-/// The event that ends the wait.
+/// The event to wait for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Awaited<'a> {
-    /// With this nonce.
+    /// The hello with this nonce.
     Hello(&'a str),
-    /// To the last request.
+    /// The answer to the last request.
     Answer,
-    /// Of the worker.
+    /// The end of the worker.
     End,
 }
 
@@ -137,12 +139,12 @@ struct Exchange<'a, 'w> {
     next_look: Instant,
     pause: Duration,
     cpu_before: Option<Millis>,
-    /// Of the worker itself, for the certificate.
+    /// CPU time of the worker alone, for the attempt statistics.
     own_cpu_before: Option<Millis>,
     /// Memory left in use by earlier work, in bytes, if a limit depends on it.
     rss_left: u64,
     live: Option<Live>,
-    /// We have sent it signals, so its exit no longer says anything.
+    /// Whether we have sent it signals, which makes its exit status meaningless.
     signalled: bool,
     reply: Reply,
 }
@@ -158,7 +160,7 @@ pub(super) fn exchange(
     let mut exchange = Exchange {
         awaited,
         options,
-        // Made when the request takes longer than a moment: a pipe for each would cost more than it saves.
+        // Created only if the request takes longer than a moment: one pipe per request would cost more than it saves.
         wake: None,
         outgoing: frame.unwrap_or_default(),
         sent: 0,
@@ -177,7 +179,7 @@ pub(super) fn exchange(
     exchange.send();
     while !exchange.is_over() {
         if let Err(error) = exchange.turn() {
-            // Without poll we can neither hear nor wait.
+            // Without poll we can neither read nor wait.
             exchange.reply.remarks.push(format!("lost sight of the worker: {error}"));
             exchange.worker.handle.kill();
             exchange.worker.exit_info.get_or_insert_default();
@@ -201,7 +203,7 @@ impl Exchange<'_, '_> {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => (),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
                 Err(_) => {
-                    // The reader is gone; the end is reported in another way.
+                    // The reader is gone; its end is reported elsewhere.
                     self.sent = self.outgoing.len();
                     self.phase = Phase::Lost { until: Instant::now() + LAST_BREATH };
                 }
@@ -209,7 +211,7 @@ impl Exchange<'_, '_> {
         }
     }
 
-    /// Waits for something to happen and deals with it.
+    /// Waits for something to happen and handles it.
     fn turn(&mut self) -> io::Result<()> {
         let [answers, out, err, control] = self.worker.signs();
         let readers = [answers, out, err, control, self.wake.as_ref().map(AsFd::as_fd)];
@@ -225,7 +227,7 @@ impl Exchange<'_, '_> {
             self.worker.read_answers();
             self.hear_frames();
         }
-        // Before the event, so that a worker that answers our own TERM with exit 0 counts as cancelled.
+        // Handled before other events, so that a worker that answers our own TERM with exit code 0 counts as cancelled.
         if ready[4] || self.wake.is_none() {
             self.look_at_the_token();
         }
@@ -240,7 +242,7 @@ impl Exchange<'_, '_> {
         Ok(())
     }
 
-    /// Until the next moment at which something is due.
+    /// The time until something is due.
     fn timeouts(&self) -> Duration {
         let due = match self.phase {
             Phase::Waiting => {
@@ -273,8 +275,8 @@ impl Exchange<'_, '_> {
         let ours = |id: Option<u64>| id == Some(self.worker.last_id);
         match message {
             Message::Hello { nonce, protocol: VERSION, pid } if self.awaited == Awaited::Hello(&nonce) => {
-                // A worker that was started through another program is looked at itself. In another namespace its
-                // number says nothing.
+                // If the worker was started through another program, its own process is the one to measure. In another
+                // namespace its pid means nothing.
                 if process_stat::descendants(self.worker.pid).contains(&pid) {
                     self.worker.pid = pid;
                 }
@@ -293,7 +295,7 @@ impl Exchange<'_, '_> {
                 let level = level.map(|it| format!("[{it}] ")).unwrap_or_default();
                 self.worker.captured[1].push(format!("{level}{message}\n").as_bytes(), CAPTURE);
             }
-            // Progress renews nothing; everything else answers no request.
+            // Progress does not extend the deadline; the other messages answer no request.
             Message::Progress { .. } | Message::Log { .. } | Message::Answer(_) | Message::Hello { .. } => (),
             Message::Other => (),
         }
@@ -315,7 +317,7 @@ impl Exchange<'_, '_> {
     fn move_on(&mut self) {
         let now = Instant::now();
         if self.worker.handle.is_gone() {
-            // No writer is left; what they wrote is here.
+            // There is no writer left, so everything written can be read now.
             self.worker.read_answers();
             self.hear_frames();
             self.tree_is_gone();
@@ -370,14 +372,14 @@ impl Exchange<'_, '_> {
         }
     }
 
-    /// Checks the resources that the worker and its descendants use, and kills them at a limit.
+    /// Measures the worker and its descendants, and kills them at a limit.
     fn look(&mut self) {
         if self.wake.is_none() {
             self.wake = self.options.cancel.wake().ok();
         }
         let limits = &self.options.limits;
         let (mut rss, mut most_files) = (0, 0);
-        // Below the shim, which has adopted what the worker's own children left behind.
+        // Starts below the shim, which has adopted orphans of the worker.
         let mut waiting = process_stat::children(self.worker.handle.pid());
         if waiting.is_empty() {
             waiting.push(self.worker.pid);
@@ -409,7 +411,7 @@ impl Exchange<'_, '_> {
 
     fn cpu_since(&self) -> Option<Millis> {
         let pid = self.worker.pid;
-        // Includes children that it waited for, if CPU time is limited.
+        // If CPU time is limited, this includes children that the worker waited for.
         let (before, now) = match self.cpu_before {
             Some(before) => (before, process_stat::cpu_time(pid)?),
             None => (self.own_cpu_before?, process_stat::own_cpu_time(pid)?),
@@ -422,9 +424,9 @@ impl Exchange<'_, '_> {
         self.end_leftovers();
     }
 
-    /// TERM to the worker and all below it, and KILL after the grace.
+    /// Sends TERM to the worker and its descendants, and KILL after the grace period.
     fn end_leftovers(&mut self) {
-        // Record how it ended by itself; from now on its exit may be due to our own signals.
+        // Record how it ended by itself: from now on, its exit may be caused by our own signals.
         self.note_exit();
         self.worker.handle.terminate();
         let grace = self.options.grace.duration();
@@ -445,11 +447,11 @@ impl Exchange<'_, '_> {
     }
 
     fn finish(mut self) -> Reply {
-        // Its output before the answer is already in the pipe.
+        // Output that the worker printed before its answer is already in the pipe.
         self.worker.read_printed();
         self.note_exit();
         if self.reply.peak_rss.is_some() {
-            // For a process that has done nothing before, its exit is exact.
+            // If the process did nothing before, the CPU time at its exit is exact.
             let whole_life = self.worker.exit_info.as_ref().and_then(|it| it.cpu).filter(|_| self.worker.units == 0);
             let of_the_dead =
                 whole_life.zip(self.own_cpu_before).map(|(all, before)| Millis(all.0.saturating_sub(before.0)));

@@ -1,4 +1,4 @@
-//! Runs a command in the foreground, with the terminal as it is.
+//! Runs a command in the foreground, on the unchanged terminal.
 
 use super::guard::Guard;
 use crate::os::signals::Signals;
@@ -16,12 +16,11 @@ use std::{
 
 const LOOK: Duration = Duration::from_millis(20);
 
-/// Runs `argv` to the end of its last descendant and returns its exit code, or 128 + the signal that killed it.
+/// Runs `argv` until its last descendant ends, and returns its exit code, or 128 + the signal that killed it.
 ///
-/// The command inherits `held`, so that a lock on it lasts until the last process of the command is gone. When this process
-/// is killed, the command dies with it. Ctrl-C reaches the
-/// command through the terminal; SIGTERM is passed on, and so is the end of a terminal. Each of them ends what an ended command
-/// left running. `tick` is called once every `every`.
+/// The command inherits `held`, so a lock on it lasts until the last process of the command is gone. If this process is
+/// killed, the command dies with it. Ctrl-C reaches the command through the terminal; SIGTERM and SIGHUP are forwarded.
+/// Each of these signals also ends the processes that an ended command left running. `tick` is called once per `every`.
 pub fn run_in_foreground(argv: &[OsString], held: &File, every: Duration, mut tick: impl FnMut()) -> io::Result<i32> {
     if argv.is_empty() {
         return Err(io::Error::new(io::ErrorKind::InvalidInput, "no command was given"));

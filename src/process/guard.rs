@@ -1,9 +1,10 @@
-//! Stands between a command in the foreground and the process that holds a lock for it.
+//! A process between a foreground command and the process that holds a lock for it.
 //!
-//! The command may close the descriptor of the lock, so the lock alone does not say that it still works. The guard is
-//! the command's parent, leaves it the terminal, and reads a socket whose other end only the holder has. When the holder is
-//! gone, also by kill -9, the guard kills the command with all of its descendants; when the guard is gone, the system
-//! kills the command. The guard adopts what the command leaves running, and ends after the last of these processes.
+//! The command may close the descriptor of the lock, so the lock alone does not prove that the command is still
+//! running. The guard is the command's parent and leaves it the terminal. It reads a socket that only the holder has
+//! the other end of. When the holder is gone, even after kill -9, the guard kills the command and all of its
+//! descendants. When the guard is gone, the system kills the command. The guard adopts processes that the command
+//! leaves running, and ends after the last of them.
 
 use super::{deaths::listen_for_deaths, program::program};
 use crate::{
@@ -31,16 +32,16 @@ pub(super) const WORD: &str = "__guard";
 
 /// The byte that the holder writes to end the command.
 const TERMINATE: u8 = b't';
-/// What the holder writes after a Ctrl-C, which ends what the command left running.
+/// The byte that the holder writes after a Ctrl-C. It ends processes that the command left running.
 const INTERRUPT: u8 = b'i';
 
-/// Ends the command's descendants in rounds, since they may fork meanwhile.
+/// The interval between rounds of killing descendants, since they may fork in the meantime.
 const ROUND: Duration = Duration::from_millis(20);
-/// What a command leaves running for so short a time is not mentioned.
+/// Processes that outlive the command by less than this are not mentioned.
 const QUIET: Duration = Duration::from_secs(1);
-/// How long what the command left running may take to end.
+/// How long processes that the command left running may take to end.
 const GRACE: Duration = Duration::from_secs(5);
-/// How many processes a message names.
+/// The maximum number of processes that a message names.
 const NAMED: usize = 3;
 const LONG: Duration = Duration::from_secs(3600);
 
@@ -66,16 +67,16 @@ impl Guard {
 
     /// Asks the command to end.
     pub(super) fn terminate(&mut self) {
-        // A guard that is gone has nothing left to ask.
+        // If the guard is gone, there is nothing left to end.
         let _ = self.control.write_all(&[TERMINATE]);
     }
 
-    /// Passes on a Ctrl-C, which the command itself gets from the terminal.
+    /// Forwards a Ctrl-C. The command itself gets it from the terminal.
     pub(super) fn interrupt(&mut self) {
         let _ = self.control.write_all(&[INTERRUPT]);
     }
 
-    /// Why the command could not be started; None if it was. Call it once the guard has ended.
+    /// Why the command could not be started; `None` if it was. Call this after the guard has ended.
     pub(super) fn start_error(&mut self) -> Option<io::Error> {
         let mut errno = [0; 4];
         self.control.set_nonblocking(true).ok()?;
@@ -84,7 +85,8 @@ impl Guard {
     }
 }
 
-/// The guard itself: runs the command, waits for all of its descendants, and returns its exit code, or 128 + the signal that killed it.
+/// The guard process: runs the command, waits for all of its descendants, and returns its exit code, or 128 + the
+/// signal that killed it.
 pub(super) fn serve(mut words: impl Iterator<Item = OsString>) -> i32 {
     let control = words.next().and_then(|it| it.to_str()?.parse::<i32>().ok());
     let (Some(control), argv) = (control, words.collect::<Vec<_>>()) else { return 2 };
@@ -94,7 +96,7 @@ pub(super) fn serve(mut words: impl Iterator<Item = OsString>) -> i32 {
 fn run(control: i32, argv: &[OsString]) -> io::Result<i32> {
     let before = spawn::ignore_more_stops();
     spawn::close_on_exec(control)?;
-    // SAFETY: our parent gave us this descriptor; nothing else uses it.
+    // SAFETY: our parent passed this descriptor to us; nothing else uses it.
     let mut control = unsafe { UnixStream::from_raw_fd(control) };
     spawn::adopt_orphans()?;
     let mut deaths = listen_for_deaths()?;
@@ -152,18 +154,18 @@ fn run(control: i32, argv: &[OsString]) -> io::Result<i32> {
     }
 }
 
-/// What a command that has ended left running: the lock is held for it as well.
+/// The processes that an ended command left running. The lock is held for them as well.
 struct Rest {
-    /// The command's.
+    /// The command's exit code.
     code: i32,
     since: Instant,
     named: bool,
-    /// When it was asked to end.
+    /// When they were asked to end.
     asked: Option<Instant>,
 }
 
 impl Rest {
-    /// A command that was ended by a signal to end takes the rest along.
+    /// If a termination signal ended the command, the remaining processes are ended too.
     fn after(exit: ExitStatus, terminated: bool) -> Rest {
         let code = code_of(exit);
         let mut rest = Rest { code, since: Instant::now(), named: false, asked: None };
@@ -173,7 +175,7 @@ impl Rest {
         rest
     }
 
-    /// Says once what is waited for, and kills what did not end in time. Returns when to look again.
+    /// Prints once what is being waited for, and kills processes that did not end in time. Returns when to check again.
     fn look(&mut self, command: &str) -> Duration {
         match self.asked {
             Some(asked) if asked.elapsed() < GRACE => return GRACE.saturating_sub(asked.elapsed()).max(ROUND),
@@ -196,7 +198,7 @@ impl Rest {
         LONG
     }
 
-    /// Asks it to end; the second time it is killed.
+    /// Asks the processes to end; the second call kills them.
     fn end(&mut self) {
         match self.asked {
             None => {

@@ -26,14 +26,15 @@ use std::{
     time::Duration,
 };
 
-/// A shim that ends without a report on its child met too low a limit, or was ended itself: nothing was started.
+/// If a shim ends without any report on its child, a resource limit was too low for the shim, or something killed it.
+/// Nothing was started.
 pub(super) const NOT_BEGUN: &str = "the process that should start it ended first";
 /// How long a shim may take to end by itself after the order to end its tree, or after it closed its socket.
 const LAST_BREATH: Duration = Duration::from_millis(200);
-/// How long one whose owner is gone may take to kill its tree.
+/// How long a shim may take to kill its tree after its owner is gone.
 const DYING: Duration = Duration::from_secs(30);
 
-/// The command that a shim starts.
+/// The command for a shim to start.
 pub struct Launch<'a> {
     pub argv: &'a [OsString],
     pub dir: &'a Path,
@@ -42,7 +43,7 @@ pub struct Launch<'a> {
     pub stdin: BorrowedFd<'a>,
     pub stdout: Stdio,
     pub stderr: Stdio,
-    /// The numbers of given and kept descriptors are filled in by `start`.
+    /// `start` fills in the numbers of given and kept descriptors.
     pub config: ShimConfig,
     pub given: &'a [OwnedFd],
     pub kept: &'a [OwnedFd],
@@ -100,7 +101,7 @@ impl ShimHandle {
         self.control.as_fd()
     }
 
-    /// Reads the available output; waits if there is none.
+    /// Reads the available events; waits if there are none.
     pub fn hear(&mut self) {
         let mut bytes = [0; 16 * RECORD];
         match self.control.read(&mut bytes) {
@@ -118,38 +119,38 @@ impl ShimHandle {
         }
     }
 
-    /// The oldest event that was heard.
+    /// The oldest unprocessed event.
     pub fn next_event(&mut self) -> Option<ShimEvent> {
         self.event.pop_front()
     }
 
-    /// The shim has ended; after `ShimEvent::Ended` nothing of its tree is left.
+    /// Whether the shim has ended. After `ShimEvent::Ended`, nothing of its tree is left.
     pub fn is_gone(&self) -> bool {
         self.gone
     }
 
-    /// The shim's own process; 0 once it is gone.
+    /// The pid of the shim; 0 once it is gone.
     pub fn pid(&self) -> u32 {
         self.leader.as_ref().map_or(0, Leader::pid)
     }
 
-    /// Whether the shim is stopped, so that it watches nothing.
+    /// Whether the shim is stopped, in which case it watches nothing.
     pub fn is_stopped(&self) -> bool {
         self.leader.as_ref().is_some_and(Leader::is_stopped)
     }
 
-    /// Processes of the tree that survived the kill of the shim; they have been ended.
+    /// Processes of the tree that survived the kill of the shim. They have been ended.
     pub fn left(&self) -> Left {
         self.left
     }
 
-    /// Ends a shim that does not obey, with its whole tree.
+    /// Ends a shim that does not respond, with its whole tree.
     pub fn overthrow(&mut self) {
         self.lose(Duration::ZERO);
     }
 
-    /// The shim has closed its socket. When it could not end its tree first, that is done here, so that nothing of it is
-    /// left when this returns.
+    /// Handles a shim that has closed its socket. If it did not end its tree first, that happens here, so that nothing
+    /// of the tree is left when this returns.
     fn lose(&mut self, patience: Duration) {
         self.gone = true;
         if !self.ended
@@ -161,7 +162,7 @@ impl ShimHandle {
 
     /// Detaches the processes that the command left behind. The shim keeps reading from `outputs`.
     pub fn release(&mut self, outputs: &[BorrowedFd<'_>]) {
-        // One that has just ended has nothing left to release.
+        // A shim that has just ended has nothing left to release.
         let _ = fd_passing::send_with(&self.control, RELEASE, outputs);
         if let Some(leader) = self.leader.take() {
             leader.release();
@@ -170,16 +171,16 @@ impl ShimHandle {
 
     /// Asks the child's process group and every other descendant to end.
     pub fn terminate(&self) {
-        // A shim that has just ended can't and need not receive anything.
+        // A shim that has just ended need not receive anything.
         let _ = fd_passing::write_quietly(&self.control, &[TERMINATE]);
     }
 
-    /// Kills all of the tree.
+    /// Kills the whole tree.
     pub fn kill(&self) {
         let _ = fd_passing::write_quietly(&self.control, &[KILL]);
     }
 
-    /// Has the shim hold a lock until `let_go`, or until the last process of its tree is dead.
+    /// Makes the shim hold a lock until `let_go`, or until the last process of its tree is dead.
     pub fn hold(&self, lock: BorrowedFd<'_>) -> io::Result<()> {
         fd_passing::send_with(&self.control, HOLD, &[lock])
     }
@@ -192,8 +193,8 @@ impl ShimHandle {
 impl Drop for ShimHandle {
     fn drop(&mut self) {
         let Some(leader) = self.leader.take() else { return };
-        // The socket is closed after this; a shim that has not ended yet will then kill its tree. Something must wait for it,
-        // or it would stay as a zombie.
+        // This closes the socket, and a shim that has not ended yet then kills its tree. Someone must wait for it, or
+        // it would remain as a zombie.
         let _ = self.control.shutdown(std::net::Shutdown::Both);
         if self.gone {
             leader.bury(DYING);
@@ -203,7 +204,7 @@ impl Drop for ShimHandle {
     }
 }
 
-/// The meaning of an error at the start: the command's own fault, or a shortage.
+/// Classifies an error at the start: the command's own fault, or a shortage.
 pub(super) fn start_error(command: &OsString, error: &io::Error) -> StartError {
     let name = command.to_string_lossy();
     if Shortage::of_start(error).is_some() || error.raw_os_error() == Some(libc::ETXTBSY) {

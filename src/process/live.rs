@@ -1,9 +1,9 @@
 //! The output of a running attempt so far, in files that followers can read.
 //!
-//! An attempt that is over in a moment writes nothing. A longer one writes at most 64 KiB of each stream five times a second,
-//! and its files, which are never flushed, go with the directory of the attempt. Each file begins with the position in
-//! the stream (8 bytes, little-endian) of the first byte that follows; a file that has grown too long is replaced by one
-//! that begins later.
+//! A short attempt writes nothing. A longer one writes at most 64 KiB of each stream five times a second. Its files are
+//! never flushed, and are removed with the directory of the attempt. Each file begins with the position in the stream
+//! (8 bytes, little-endian) of its first data byte. A file that has grown too long is replaced by one that begins
+//! later.
 
 use super::capture::Captured;
 use std::{
@@ -16,7 +16,7 @@ use std::{
 
 const FIRST: Duration = Duration::from_millis(300);
 const PAUSE: Duration = Duration::from_millis(200);
-/// The maximum written of one stream at a time; a follower of faster output misses some of it until the attempt ends.
+/// The maximum written of one stream at a time. A follower of faster output misses some of it until the attempt ends.
 const MOST_AT_ONCE: usize = 64 << 10;
 const LONGEST: u64 = 1 << 20;
 const HEADER: usize = 8;
@@ -32,24 +32,24 @@ pub(super) struct Live {
 #[derive(Debug, Default)]
 struct Spool {
     file: Option<File>,
-    /// Bytes of the stream that were written, or left out.
+    /// How many bytes of the stream were written or skipped.
     written: u64,
     length: u64,
 }
 
 impl Live {
-    /// `dir` need not exist: it is made when there is something to write.
+    /// `dir` may not exist: it is created when there is something to write.
     pub fn new(dir: &Path, began: Instant) -> Live {
         Live { dir: dir.to_path_buf(), next: began + FIRST, streams: Default::default() }
     }
 
-    /// When there will be something to write; None: everything is written.
+    /// When there will be something to write; `None` if everything is written.
     pub fn due(&self, captured: [&Captured; 2]) -> Option<Instant> {
         let behind = self.streams.iter().zip(captured).any(|(spool, captured)| captured.total > spool.written);
         behind.then_some(self.next)
     }
 
-    /// Writes the output since the last time. If the disk can't take it, only the follower misses it.
+    /// Writes the output since the last call. If the write fails, only followers miss the output.
     pub fn look(&mut self, captured: [&Captured; 2], now: Instant) {
         if now < self.next || self.due(captured).is_none() {
             return;
@@ -70,7 +70,7 @@ impl Spool {
         let fresh = fresh.min(MOST_AT_ONCE);
         let from = captured.total - fresh as u64;
         let bytes = &captured.newest[captured.newest.len() - fresh..];
-        // A gap needs a new beginning too.
+        // A gap also needs a new file.
         if self.file.is_none() || self.length + fresh as u64 > LONGEST || from > self.written {
             fs::create_dir_all(dir)?;
             let next = dir.join(format!("live.{number}.next"));
@@ -87,7 +87,7 @@ impl Spool {
     }
 }
 
-/// A step can reach the directory of its attempt: a link that it put there is not followed, a fifo not waited for.
+/// The step can write to the directory of its attempt, so this follows no links and does not wait on a fifo.
 fn own_file(options: &mut OpenOptions) -> &mut OpenOptions {
     options.custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK)
 }
@@ -96,8 +96,8 @@ fn path(dir: &Path, number: usize) -> PathBuf {
     dir.join(format!("live.{number}"))
 }
 
-/// Reads the output of the attempt in `dir` on a stream (1 stdout, 2 stderr) from a position on. Returns the position at which
-/// the bytes begin, which is later if some are gone. None: nothing more for now.
+/// Reads the output of the attempt in `dir` from a position on. `stream` is 1 for stdout, 2 for stderr. Returns the
+/// position of the first byte, which is later if some bytes are gone. `None` if there is no more output yet.
 pub fn read_from(dir: &Path, stream: usize, position: u64) -> Option<(u64, Vec<u8>)> {
     let mut text = Vec::new();
     let file = own_file(OpenOptions::new().read(true)).open(path(dir, stream)).ok()?;

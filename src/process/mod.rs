@@ -1,10 +1,10 @@
 //! Child processes: the shim, the child, the protocol, the pool of workers and their health.
 //!
-//! Every child runs under a shim, this program executed again, which keeps the child's whole tree together and ends it
-//! when the engine is gone. `shim` is the code on the far side; `handle` is our end of the socket to it; `child` runs
-//! one command to its end. `protocol` has the messages to and from a worker process, `exchange` sends and receives them,
-//! `worker` is one such process, `live` shows the output of a running one; `pool` keeps as many as are needed, and `serve` is
-//! the far side of the protocol for work of our own.
+//! Every child runs under a shim. The shim is this program, executed again; it keeps the child's process tree together
+//! and ends the tree when the engine is gone. `shim` is the code of that process, and `handle` is our end of the socket
+//! to it. `child` runs one command to its end. `protocol` defines the messages of a worker process, `exchange` sends
+//! and receives them, and `worker` is one such process. `live` shows the output of a running attempt. `pool` keeps as
+//! many worker processes as are needed, and `serve` is the worker's side of the protocol for work of our own.
 //!
 //! May import: `model`, `decide`, `os`, `settings`. Never: knows scheduling or opens the database.
 

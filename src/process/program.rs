@@ -1,4 +1,4 @@
-//! Which program is executed as the shim.
+//! Which program to execute as the shim.
 
 use crate::os::Unpoisoned;
 use std::{
@@ -9,7 +9,7 @@ use std::{
     },
 };
 
-/// Whether the `main` of this program checks the role that it was started in.
+/// Whether the `main` of this program checks the role in which it was started.
 static ASKED: AtomicBool = AtomicBool::new(false);
 static CHOSEN: Mutex<Option<PathBuf>> = Mutex::new(None);
 
@@ -20,7 +20,7 @@ pub fn use_program(path: &Path) {
     *CHOSEN.lock().unpoisoned() = Some(path.to_path_buf());
 }
 
-/// The `main` of this program asks what it was started as.
+/// Records that the `main` of this program checks its role.
 pub(super) fn asked() {
     ASKED.store(true, Ordering::Relaxed);
 }
@@ -29,13 +29,13 @@ fn is_asked_here() -> bool {
     ASKED.load(Ordering::Relaxed)
 }
 
-/// Whether `program` is this very program, whose `main` then asks what it was started as.
+/// Whether the shim is this program itself, which then checks its role in `main`.
 pub fn is_this_program() -> bool {
     CHOSEN.lock().unpoisoned().is_none() && is_asked_here()
 }
 
-/// The program to execute: the chosen one, otherwise this program if its `main` checks whether it is a shim, otherwise a
-/// `windlass` next to this program.
+/// The program to execute: the chosen one; otherwise this program if its `main` checks its role; otherwise a `windlass`
+/// in the same directory.
 pub fn program() -> Result<PathBuf, String> {
     if let Some(chosen) = CHOSEN.lock().unpoisoned().clone() {
         return Ok(chosen);

@@ -1,7 +1,7 @@
-//! The messages between the engine and a worker process, over a pair of pipes that no other process has.
+//! The messages between the engine and a worker process, over two pipes that no other process has.
 //!
-//! Each message is a frame: a length of 4 bytes, big-endian, then so many bytes of JSON in UTF-8. One request is in flight
-//! at a time. `docs/workers.md` describes it for those who write a worker in another language.
+//! Each message is a frame: a length of 4 bytes, big-endian, then that many bytes of JSON in UTF-8. Only one request is
+//! in flight at a time. `docs/workers.md` describes the protocol for authors of workers in other languages.
 
 use crate::model::{Health, number::keep_digits};
 use serde::{Deserialize, Serialize};
@@ -10,30 +10,30 @@ use std::collections::BTreeMap;
 
 /// The protocol version that a worker must send in its hello.
 pub const VERSION: u32 = 1;
-/// The longest JSON of a frame, in bytes; larger values travel as artifacts.
+/// The maximum length of a frame's JSON, in bytes; larger values travel as artifacts.
 pub const LONGEST: usize = 16 << 20;
-/// The variable with the numbers of the descriptors: requests are read from the first, answers written to the second.
+/// The variable with two descriptor numbers: read requests from the first, write answers to the second.
 pub const FDS: &str = "WINDLASS_FDS";
-/// The variable with the word that a hello repeats.
+/// The variable with the word that the hello must repeat.
 pub const NONCE: &str = "WINDLASS_NONCE";
 
-/// From the engine. Every request has an id and gets one answer with that id.
+/// The engine's requests. Each has an id and gets one answer with that id.
 #[derive(Debug, Clone, Serialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum Request<'a> {
     /// Are you there?
     Ping,
-    /// The first request: the workflow, and the handlers that its steps will ask for.
+    /// The first request: the workflow, and the handlers that its steps will use.
     Load { definition: &'a str, handlers: &'a [String] },
     /// One attempt of one step.
     Run(&'a Work),
-    /// The unit is over: tear down its state.
+    /// The unit is over: release its state.
     Finalize { unit: &'a str },
     /// Answer, then end.
     Shutdown,
 }
 
-/// A request as it arrives on the far side.
+/// A request as the worker receives it.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum Incoming {
@@ -47,7 +47,7 @@ pub enum Incoming {
         unit: String,
     },
     Shutdown,
-    /// A request of a later version.
+    /// A request from a later version of the protocol.
     #[serde(other)]
     Unknown,
 }
@@ -62,22 +62,23 @@ pub struct Work {
     pub step: String,
     /// Counted from 1.
     pub attempt: u32,
-    /// A number that is different for every attempt and never used again.
+    /// Different for every attempt, and never reused.
     pub token: i64,
     pub handler: String,
     /// A JSON string for a plain item.
     pub item: Value,
     pub params: Value,
-    /// `with:` of the step, its templates rendered.
+    /// `with:` of the step, with its templates rendered.
     pub with: Value,
     pub inputs: BTreeMap<String, WorkInput>,
-    /// A directory that the worker makes when it has files to leave: they become artifacts of the step when it succeeds.
+    /// A directory for output files. The worker creates it if needed. If the step succeeds, its files become artifacts
+    /// of the step.
     pub out: String,
-    /// The time that the step may take; None: as long as it likes.
+    /// The time limit of the step; `None` if unlimited.
     pub deadline_ms: Option<u64>,
 }
 
-/// What an earlier step left behind.
+/// The result of an earlier step.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct WorkInput {
     pub value: Option<Value>,
@@ -85,24 +86,24 @@ pub struct WorkInput {
     pub dir: Option<String>,
 }
 
-/// From the worker.
+/// The worker's messages.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum Message {
-    /// The first message. `nonce` repeats the word from the environment: so the process that says hello was started by us.
+    /// The first message. `nonce` repeats the word from the environment, which proves that we started this process.
     Hello { nonce: String, protocol: u32, pid: u32 },
     /// The answer to the request with this id.
     Answer(Box<Answer>),
-    /// How far the step is. Renews nothing.
+    /// The progress of the step. Does not extend its deadline.
     Progress { id: Option<u64>, done: Option<f64>, total: Option<f64>, message: Option<String> },
     /// A line for the log of the attempt.
     Log { id: Option<u64>, level: Option<String>, message: String },
-    /// A message of a later version.
+    /// A message from a later version of the protocol.
     #[serde(other)]
     Other,
 }
 
-/// The answer to a request. With neither a value nor a failure, it is a success without a result.
+/// The answer to a request. Without a value and a failure, it is a success without a result.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Answer {
     pub id: u64,
@@ -110,19 +111,19 @@ pub struct Answer {
     pub value: Option<Value>,
     #[serde(default)]
     pub failed: Option<Failed>,
-    /// Nothing is held for the unit: `finalize` may be left out.
+    /// Whether the worker holds no state for the unit, so that `finalize` is unnecessary.
     #[serde(default)]
     pub clean: bool,
     #[serde(default)]
     pub health: Health,
 }
 
-/// What went wrong, in the worker's words.
+/// A failure in the worker's words.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Failed {
     #[serde(default)]
     pub retryable: bool,
-    /// A typed code such as `encrypted`.
+    /// A failure code such as `encrypted`.
     #[serde(default)]
     pub kind: String,
     #[serde(default)]
@@ -132,7 +133,7 @@ pub struct Failed {
     pub traceback: Option<String>,
 }
 
-/// Room that a buffer keeps between messages, in bytes.
+/// How much memory a buffer keeps between messages, in bytes.
 const KEPT: usize = 1 << 20;
 
 #[derive(Serialize)]
@@ -149,24 +150,24 @@ struct Opened {
     request: Incoming,
 }
 
-/// The frame of a request; the length of its JSON in bytes when that is more than a frame holds.
+/// Encodes a request as a frame. If it is too long for a frame, returns the length of its JSON in bytes.
 pub fn encode(id: u64, request: &Request) -> Result<Vec<u8>, usize> {
     frame_of(&Envelope { id, request })
 }
 
-/// The frame of a message from the far side; otherwise like `encode`.
+/// Like `encode`, for a message from the worker.
 pub fn encode_message(message: &Message) -> Result<Vec<u8>, usize> {
     frame_of(message)
 }
 
-/// The id and the request that the JSON of a frame holds.
+/// Decodes the JSON of a frame to an id and a request.
 pub fn decode(body: &[u8]) -> serde_json::Result<(u64, Incoming)> {
     serde_json::from_slice(body).map(|it: Opened| (it.id, it.request))
 }
 
 fn frame_of(content: &impl Serialize) -> Result<Vec<u8>, usize> {
     let mut frame = vec![0; 4];
-    // Fails for keys that are no texts only, and there are none.
+    // This only fails for keys that are not strings, and there are none.
     let _ = serde_json::to_writer(&mut frame, content);
     let length = frame.len() - 4;
     if length > LONGEST {
@@ -176,7 +177,7 @@ fn frame_of(content: &impl Serialize) -> Result<Vec<u8>, usize> {
     Ok(frame)
 }
 
-/// Puts frames together from the pieces in which they arrive.
+/// Reassembles frames from the pieces in which they arrive.
 #[derive(Debug, Default)]
 pub struct Frames {
     bytes: Vec<u8>,
@@ -184,13 +185,13 @@ pub struct Frames {
     taken: usize,
 }
 
-/// One frame, as far as it could be understood.
+/// A frame, as far as it could be decoded.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Frame {
     Message(Message),
-    /// Complete, but its content is not a message.
+    /// Complete, but not a valid message.
     Unreadable,
-    /// Longer than a frame may be: nothing that follows can be trusted to be where it seems.
+    /// Too long. The positions of the following frames can't be trusted either.
     TooLong,
 }
 
@@ -204,7 +205,7 @@ impl Frames {
         self.bytes.extend_from_slice(bytes);
     }
 
-    /// The next complete frame; None: more bytes are needed.
+    /// Returns the next complete frame, or `None` if more bytes are needed.
     pub fn next_frame(&mut self) -> Option<Frame> {
         let rest = &self.bytes[self.taken..];
         let length = u32::from_be_bytes(*rest.first_chunk::<4>()?) as usize;

@@ -1,8 +1,8 @@
-//! The far side of the protocol in Rust: a worker process of this same program, for work of our own that may crash, hang or use
-//! too much memory.
+//! The worker's side of the protocol in Rust: a worker process of this same program, for work of our own that may
+//! crash, hang or use too much memory.
 //!
-//! The engine's end is the same as for a worker in any language: a pool whose command is `command_of(NAME)`. The program's
-//! `main` asks `asked_for` at its very start, and calls `serve`.
+//! For the engine it is like a worker in any language: a pool with the command `command_of(NAME)`. The program's `main`
+//! calls `asked_for` first, then `serve`.
 
 use super::{
     program,
@@ -23,10 +23,10 @@ use std::{
     panic::{AssertUnwindSafe, catch_unwind},
 };
 
-/// The hidden first argument that makes this program a worker process; the name of what it serves follows.
+/// The hidden first argument that makes this program a worker process. The name of what it serves follows.
 const WORD: &str = "__worker";
 
-/// Below this much resident memory there is nothing worth giving back, in bytes.
+/// Less resident memory than this is not worth returning, in bytes.
 const LITTLE: u64 = 48 << 20;
 
 /// The command of a worker process of this program that serves `name`.
@@ -34,7 +34,7 @@ pub fn command_of(name: &str) -> Result<Vec<OsString>, String> {
     Ok(vec![program::program()?.into(), WORD.into(), name.into()])
 }
 
-/// What this process was started to serve; None when it was not started as a worker process of our own.
+/// What this process was started to serve. `None` if it was not started as a worker process of our own.
 pub fn asked_for() -> Option<String> {
     let mut words = env::args_os().skip(1);
     if words.next()? != WORD {
@@ -43,10 +43,10 @@ pub fn asked_for() -> Option<String> {
     words.next()?.into_string().ok()
 }
 
-/// Serves requests with `run` until the engine has no more, or is gone. Each unit is one step: memory that `run` used is
-/// returned to the system when the unit is finalized. A panic of `run` is a permanent failure of that step.
+/// Serves requests with `run` until the engine has no more or is gone. Each unit is one step: memory that `run` used is
+/// returned to the system when the unit is finalized. If `run` panics, that step fails permanently.
 ///
-/// Errors only when the engine is gone.
+/// Returns an error only if the engine is gone.
 pub fn serve(mut run: impl FnMut(&Work) -> Result<Option<Value>, Failed>) -> io::Result<()> {
     let mut channel = Channel::take()?;
     let nonce = env::var(NONCE).unwrap_or_default();
@@ -67,7 +67,7 @@ pub fn serve(mut run: impl FnMut(&Work) -> Result<Option<Value>, Failed>) -> io:
             Incoming::Ping | Incoming::Load { .. } | Incoming::Shutdown => Ok(None),
             Incoming::Unknown => Err(Failed { kind: "unknown_request".to_string(), ..Failed::default() }),
         };
-        // The output belongs to this step, so flush it before the answer.
+        // This output belongs to the step, so flush it before the answer.
         let _ = io::stdout().flush();
         channel.answer(id, done)?;
         if last {
@@ -77,7 +77,7 @@ pub fn serve(mut run: impl FnMut(&Work) -> Result<Option<Value>, Failed>) -> io:
     Ok(())
 }
 
-/// A panic in the words of the protocol.
+/// Converts a panic to a failure of the protocol.
 pub fn panicked(panic: &(dyn Any + Send)) -> Failed {
     let said = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
     let said: String = said.unwrap_or("without a message").chars().take(200).collect();
@@ -95,7 +95,7 @@ struct Channel {
 }
 
 impl Channel {
-    /// The descriptors that the environment names, out of the reach of what the work starts.
+    /// Takes the descriptors named in the environment, and makes them inaccessible to programs that the work starts.
     fn take() -> io::Result<Channel> {
         let missing = || io::Error::other("this is a worker process of windlass; only windlass starts it");
         let named = env::var(FDS).map_err(|_| missing())?;
@@ -103,13 +103,13 @@ impl Channel {
         let open = |number: &str| -> io::Result<File> {
             let number: i32 = number.parse().map_err(|_| missing())?;
             spawn::close_on_exec(number)?;
-            // SAFETY: the engine gave us this descriptor, which is open, and nothing else in this process uses it.
+            // SAFETY: the engine passed this open descriptor to us, and nothing else in this process uses it.
             Ok(unsafe { File::from_raw_fd(number) })
         };
         Ok(Channel { requests: BufReader::new(open(requests)?), answers: open(answers)? })
     }
 
-    /// The JSON of the next request; None when the engine is gone.
+    /// The JSON of the next request; `None` if the engine is gone.
     fn receive(&mut self) -> io::Result<Option<Vec<u8>>> {
         let mut length = [0; 4];
         match self.requests.read_exact(&mut length) {
@@ -155,7 +155,7 @@ mod tests {
     use super::*;
     use serde_json::json;
 
-    /// A channel with its two far ends: where requests are written, and where answers are read.
+    /// A channel and its two far ends: the one for writing requests, and the one for reading answers.
     fn channel() -> (Channel, File, File) {
         let ((requests, to), (from, answers)) = (io::pipe().unwrap(), io::pipe().unwrap());
         let file = |it: std::os::fd::OwnedFd| File::from(it);

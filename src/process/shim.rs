@@ -1,8 +1,8 @@
-//! The far side: a small process of this same program that leads a child's tree.
+//! The shim: a small process of this same program that leads a child's process tree.
 //!
-//! It leads a session, adopts every orphan of the tree, and reads a socket whose other end only the engine holds. When
-//! the engine is gone, however it went, the socket ends and the shim kills every descendant until none is left. It
-//! starts before any argument parsing and does no work of its own, so that it is cheap to start.
+//! It leads a session, adopts every orphan of the tree, and reads a socket that only the engine has the other end of.
+//! When the engine is gone, for whatever reason, the socket ends and the shim kills every descendant. It starts before
+//! any argument parsing and does no work of its own, so it is cheap to start.
 
 use super::{
     deaths::listen_for_deaths,
@@ -38,7 +38,7 @@ const LAST_LOOK: Duration = Duration::from_millis(100);
 const LONG: Duration = Duration::from_secs(3600);
 const NEVER: Duration = Duration::from_secs(100 * 365 * 86_400);
 
-/// Acts as a shim when this process was started as one, and returns the exit code to end with. A program that runs an
+/// Acts as a shim if this process was started as one, and returns the exit code to end with. A program that runs an
 /// engine calls this first in its `main`.
 pub fn run_if_asked() -> Option<i32> {
     program::asked();
@@ -59,15 +59,15 @@ pub fn run_if_asked() -> Option<i32> {
 
 struct Shim {
     config: ShimConfig,
-    /// None once the engine is gone.
+    /// `None` once the engine is gone.
     control: Option<UnixStream>,
-    /// The child, until it is waited for: until then no other process can have its process group.
+    /// The child, until it is reaped. Until then, its process group id can't be reused.
     child: Option<u32>,
     killing: bool,
     tree: Tree,
     /// Becomes readable when a child dies.
     deaths: UnixStream,
-    /// Locks under which the tree works for now.
+    /// Locks under which the tree currently works.
     held: Vec<OwnedFd>,
     /// The outputs of released processes that the command left behind.
     released: Option<Vec<File>>,
@@ -78,7 +78,7 @@ fn serve(config: ShimConfig, argv: Vec<OsString>) -> io::Result<()> {
     spawn::leave_session();
     spawn::adopt_orphans()?;
     spawn::ignore_stops();
-    // SAFETY: descriptor 0 is the socket that the engine gave us; nothing else uses it.
+    // SAFETY: descriptor 0 is the socket that the engine passed to us; nothing else uses it.
     let mut control = unsafe { UnixStream::from_raw_fd(0) };
     let fds = receive(&control, &config)?;
     let moved = control.as_fd().try_clone_to_owned()?;
@@ -90,7 +90,7 @@ fn serve(config: ShimConfig, argv: Vec<OsString>) -> io::Result<()> {
     let limits = config.limits;
     let (program, args) = argv.split_first().ok_or(io::ErrorKind::InvalidInput)?;
     let mut command = Command::new(program);
-    // The shim itself has none of it: a variable of the command, such as LD_PRELOAD, changes the command alone.
+    // These variables are the command's only: one such as LD_PRELOAD does not affect the shim itself.
     command.args(args).env_clear().envs(environment::read(fds.env)?).process_group(0);
     let (control_of_child, begun) = (control.try_clone()?, ShimEvent::Begun.to_bytes());
     let prepare = move || {
@@ -130,7 +130,7 @@ fn serve(config: ShimConfig, argv: Vec<OsString>) -> io::Result<()> {
     }
 }
 
-/// The received descriptors. Given and kept ones stand at 3, 4, ... where the child expects them.
+/// The received descriptors. The given and kept ones are 3, 4, ..., as the child expects.
 struct Received {
     given: Vec<OwnedFd>,
     _kept: Vec<std::mem::ManuallyDrop<OwnedFd>>,
@@ -140,7 +140,7 @@ struct Received {
 
 fn receive(control: &UnixStream, config: &ShimConfig) -> io::Result<Received> {
     let mut fds: VecDeque<OwnedFd> = fd_passing::receive(control)?.into();
-    // With everything above 2 closed the system hands out 3, 4, ... in order; anything else would be a mix-up.
+    // As everything above 2 is closed, the system assigns 3, 4, ... in order; anything else is an error.
     let in_place = fds.iter().enumerate().all(|(index, fd)| fd.as_raw_fd() == 3 + index as i32);
     if fds.len() != config.given + config.kept + 2 || !in_place {
         return Err(io::ErrorKind::InvalidData.into());
@@ -152,7 +152,7 @@ fn receive(control: &UnixStream, config: &ShimConfig) -> io::Result<Received> {
 }
 
 impl Shim {
-    /// Until no process of the tree is left.
+    /// Runs until no process of the tree is left.
     fn watch(&mut self) -> io::Result<()> {
         if !self.config.unwatched {
             self.look();
@@ -186,7 +186,8 @@ impl Shim {
         Ok(())
     }
 
-    /// Without the engine, until no process of the tree is left: reads what they print, or it would end them.
+    /// Runs without the engine until no process of the tree is left. Reads their output, since a closed pipe would kill
+    /// them.
     fn stay_behind(&mut self, mut outputs: Vec<File>) -> io::Result<()> {
         self.tell_the_end();
         self.control = None;
@@ -216,7 +217,7 @@ impl Shim {
         });
     }
 
-    /// Waits for all that are dead. False when none is left.
+    /// Reaps all dead children. Returns false if no children are left.
     fn reap(&mut self) -> io::Result<bool> {
         loop {
             match spawn::reap()? {
@@ -258,7 +259,7 @@ impl Shim {
         }
     }
 
-    /// Checks memory, CPU time and descriptors of the tree, and kills it at a limit.
+    /// Measures memory, CPU time and descriptors of the tree, and kills it at a limit.
     fn look(&mut self) {
         let limit = self.tree.look(&self.config);
         if let Some(limit) = limit {
@@ -276,9 +277,9 @@ impl Shim {
     }
 }
 
-/// The processes of the tree that were seen so far.
+/// The processes of the tree that have been seen so far.
 struct Tree {
-    /// The largest sum of current resident sizes, in bytes. Pages that processes share count for each.
+    /// The largest sum of current resident sizes, in bytes. Shared pages count once per process.
     peak_rss: Option<u64>,
     open_files_hit: bool,
     next_look: Instant,

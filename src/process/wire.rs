@@ -9,15 +9,15 @@ use std::ffi::{OsStr, OsString};
 /// The hidden first argument that turns this program into a shim.
 pub const WORD: &str = "__shim";
 
-/// From the engine, one byte each. The end of the stream means that the engine is gone: kill everything.
+/// The engine sends messages of one byte. The end of the stream means that the engine is gone: kill everything.
 pub const TERMINATE: u8 = b'T';
 pub const KILL: u8 = b'K';
-/// Comes with a descriptor, which the shim holds until it receives `LET_GO` or until its whole tree is dead: a lock under which
-/// the tree works for now.
+/// Sent with a descriptor of a lock under which the tree works. The shim holds it until it receives `LET_GO` or until
+/// its whole tree is dead.
 pub const HOLD: u8 = b'H';
 pub const LET_GO: u8 = b'L';
-/// Comes with the read ends of the command's output: the processes that it left behind keep running without the engine, and
-/// their output is read and discarded. The shim says `ShimEvent::Ended` and closes the socket.
+/// Sent with the read ends of the command's output. The processes that the command left behind keep running without the
+/// engine; the shim reads and discards their output. The shim sends `ShimEvent::Ended` and closes the socket.
 pub const RELEASE: u8 = b'R';
 
 /// The arguments of a shim, before `--` and the command.
@@ -26,12 +26,13 @@ pub struct ShimConfig {
     pub limits: ProcessLimits,
     /// Resident memory of the whole tree.
     pub memory: Option<Bytes>,
-    /// Of the received descriptors the first so many are closed in the shim once the child has them.
+    /// How many of the received descriptors, from the first on, the shim closes once the child has them.
     pub given: usize,
-    /// So many more stay open in the shim, so that a lock lasts until the last process of the tree is dead.
+    /// How many further descriptors the shim keeps open, so that a lock lasts until the last process of the tree is
+    /// dead.
     pub kept: usize,
-    /// The shim does not look at memory, CPU time and descriptors by itself: for a tree that mostly waits for work, and which
-    /// the engine checks while it has some. Sampled limits are not enforced then.
+    /// Whether the shim leaves memory, CPU time and descriptors unchecked. For a tree that mostly waits for work, and
+    /// that the engine checks while it has some. Sampled limits are not enforced then.
     pub unwatched: bool,
 }
 
@@ -50,7 +51,7 @@ impl ShimConfig {
         ]
     }
 
-    /// Reads what `to_args` wrote; the rest is the command.
+    /// Parses the output of `to_args`. The remaining words are the command.
     pub fn from_args(words: &mut impl Iterator<Item = OsString>) -> Option<ShimConfig> {
         let mut number = || -> Option<Option<u64>> {
             let word = words.next()?;
@@ -64,15 +65,17 @@ impl ShimConfig {
     }
 }
 
-/// From the shim, in this order: a start or a failure, limits, the exit of the child, and the end of its whole tree.
+/// The shim's messages, in this order: a start or a failure, limits, the exit of the child, and the end of its whole
+/// tree.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ShimEvent {
-    /// The child is about to run its program; said by the child itself, so that it comes before anything that the program does.
+    /// The child is about to run its program. The child itself sends this, so it comes before anything that the program
+    /// does.
     Begun,
     Started {
         pid: u32,
     },
-    /// `errno` is 0 if the system gave none.
+    /// `errno` is 0 if the system returned none.
     NotStarted {
         errno: i32,
     },

@@ -1,7 +1,7 @@
 //! One long-lived worker process: its pipes, its messages and its end.
 //!
-//! A value without its own thread: its owner sends it a request (`ask`), or watches it while it is idle
-//! (`attend`). The exchange of messages is in `exchange`.
+//! A value without a thread: its owner sends it a request (`ask`), or watches it while it is idle (`attend`).
+//! `exchange` implements the exchange of messages.
 
 pub use super::worker_process::{Broken, ExitInfo, StartFailure, Timeouts, Worker, WorkerSpec};
 
@@ -21,7 +21,7 @@ use crate::{
 use std::time::Instant;
 
 impl Worker {
-    /// Starts a process, waits for its hello and has it load its handlers.
+    /// Starts a process, waits for its hello and makes it load its handlers.
     pub fn start(number: u64, spec: &WorkerSpec, cancel: &CancelToken) -> Result<Worker, StartFailure> {
         let nonce = nonce();
         let mut worker = Worker::launch(number, spec, &nonce)?;
@@ -49,7 +49,7 @@ impl Worker {
         }
     }
 
-    /// Whether the answer to the request of the start came.
+    /// Checks the answer to a request that is part of the start.
     fn welcome(&mut self, reply: Reply, what: &str, timeouts: Millis) -> Result<(), StartFailure> {
         if reply.answer.is_some() && self.exit_info.is_none() {
             return Ok(());
@@ -64,7 +64,7 @@ impl Worker {
             (Some(StartError::NoRoom(why)), _) => StartFailure::NoRoom(why),
             (None, Some(KillIntent::Deadline(_))) => broken(format!("did not {what} within {timeouts}{said}"), false),
             (None, Some(intent)) => StartFailure::Stopped(intent),
-            // Its shim never came to starting it.
+            // Its shim did not get as far as starting it.
             (None, None) if !self.begun => StartFailure::NoRoom(NOT_BEGUN.to_string()),
             (None, None) => {
                 let how = match self.exit_info.as_ref().and_then(|it| it.exit) {
@@ -86,7 +86,7 @@ impl Worker {
         }
     }
 
-    /// Asks it to end, and ends it when it does not. Its whole tree is gone afterwards.
+    /// Asks it to end, and ends it if it does not. Its whole tree is gone afterwards.
     pub fn end(&mut self, cancel: &CancelToken) {
         if self.exit_info.is_some() {
             return;
@@ -98,7 +98,7 @@ impl Worker {
         exchange(self, Awaited::End, frame, &options);
     }
 
-    /// Whether it answers, though it has nothing to do. One that does not is ended.
+    /// Whether the idle worker answers a ping. If not, it is ended.
     pub(super) fn pings(&mut self) -> bool {
         let (calm, timeouts) = (CancelToken::new(), self.timeouts);
         let options = RequestOptions { deadline: Some(timeouts.ping), ..RequestOptions::of(&calm, &timeouts) };
@@ -106,7 +106,7 @@ impl Worker {
     }
 }
 
-/// A word that can't be guessed, so that only a process that we started can say hello.
+/// An unguessable word, so that only a process that we started can send a valid hello.
 fn nonce() -> String {
     let mut bytes = [0; 16];
     if getrandom::fill(&mut bytes).is_err() {

@@ -20,25 +20,25 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// No worker may open more files than this, whatever the engine may.
+/// No worker may open more files than this, even if the engine may.
 const MOST_OPEN_FILES: u64 = 10_240;
-/// The maximum number of reads of one stream at a time, so that endless output can't keep us from everything else.
+/// The maximum number of consecutive reads from one stream, so that endless output can't block everything else.
 const MOST_READS: usize = 32;
 
 /// How to start a worker process.
 #[derive(Debug, Clone)]
 pub struct WorkerSpec {
-    /// Program and arguments.
+    /// The program and its arguments.
     pub command: Vec<OsString>,
-    /// Where it runs. Must exist.
+    /// The working directory. It must exist.
     pub dir: PathBuf,
-    /// Its complete environment but for the protocol's own variables.
+    /// Its complete environment, except for the variables of the protocol.
     pub env: Vec<(OsString, OsString)>,
     /// The name of the workflow, for its `load`.
     pub definition: String,
     /// The handlers that steps will call.
     pub handlers: Vec<String>,
-    /// Of each of its processes; allocations beyond it fail inside.
+    /// For each of its processes. Allocations beyond it fail inside the process.
     pub address_space: Option<Bytes>,
     pub timeouts: Timeouts,
 }
@@ -50,11 +50,11 @@ pub struct Timeouts {
     pub load: Millis,
     pub ping: Millis,
     pub finalize: Millis,
-    /// From a `shutdown` to TERM.
+    /// The time from `shutdown` to TERM.
     pub shutdown: Millis,
-    /// Between TERM and KILL.
+    /// The time between TERM and KILL.
     pub grace: Millis,
-    /// After a worker has ended, how long a final answer is waited for while a process still holds its pipe.
+    /// How long after the end of a worker to wait for a final answer while another process still holds its pipe.
     pub drain: Millis,
 }
 
@@ -72,25 +72,25 @@ impl Default for Timeouts {
     }
 }
 
-/// Why there is no worker.
+/// Why no worker was started.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum StartFailure {
-    /// Not found, not executable: the same next time.
+    /// Its program was not found or is not executable. A retry fails the same way.
     NotStartable(String),
-    /// The system lacked a resource to start it: no step is at fault.
+    /// The system lacked a resource to start it. The step is not at fault.
     NoRoom(String),
-    /// It was started and is unusable; its output says more.
+    /// It started but is unusable; its output says more.
     Failed(Box<Broken>),
-    /// A stop was requested meanwhile.
+    /// A stop was requested in the meantime.
     Stopped(KillIntent),
 }
 
-/// A worker that was started and did not become ready.
+/// A worker that started but did not become ready.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Broken {
-    /// For people.
+    /// The reason, for people.
     pub why: String,
-    /// It ended or reported the failure itself. Otherwise we stopped waiting.
+    /// Whether it ended or reported the failure itself. Otherwise we stopped waiting.
     pub by_itself: bool,
     pub stdout: Captured,
     pub stderr: Captured,
@@ -102,11 +102,11 @@ pub struct ExitInfo {
     pub exit: Option<ExitStatus>,
     /// User and system time of its whole tree, over its whole life.
     pub cpu: Option<Millis>,
-    /// The kernel killed a process for want of memory shortly before.
+    /// Whether the kernel killed a process for lack of memory shortly before.
     pub out_of_memory: bool,
 }
 
-/// A worker process that has said hello. Dropping it kills its whole tree.
+/// A worker process that has sent its hello. Dropping it kills its whole tree.
 #[derive(Debug)]
 pub struct Worker {
     /// Unique within its pool.
@@ -115,33 +115,33 @@ pub struct Worker {
     pub name: OsString,
     pub pid: u32,
     pub started: Instant,
-    /// Units that were finalized.
+    /// The number of finalized units.
     pub units: u64,
     pub age_limit: Option<Millis>,
     pub(super) timeouts: Timeouts,
     pub(super) handle: ShimHandle,
     pub(super) requests: PipeWriter,
-    /// None at its end.
+    /// `None` after the end of the stream.
     pub(super) answers: Option<PipeReader>,
-    /// stdout and stderr; None at their end.
+    /// stdout and stderr; `None` after the end of the stream.
     pub(super) printed: [Option<PipeReader>; 2],
     pub(super) captured: [Captured; 2],
     pub(super) frames: Frames,
     pub(super) last_id: u64,
     pub(super) health: Health,
-    /// None while it lives.
+    /// `None` while it is alive.
     pub(super) exit_info: Option<ExitInfo>,
     pub(super) start_error: Option<StartError>,
-    /// Its program was about to run.
+    /// Whether its program was about to run.
     pub(super) begun: bool,
     pub(super) out_of_memory_kills: Option<u64>,
-    /// Resident before its first unit, in bytes.
+    /// Resident memory before its first unit, in bytes.
     pub(super) rss_new: Option<u64>,
     buffer: Vec<u8>,
 }
 
 impl Worker {
-    /// Starts its program.
+    /// Starts the program.
     pub(super) fn launch(number: u64, spec: &WorkerSpec, nonce: &str) -> Result<Worker, StartFailure> {
         let no_room = |error: io::Error| StartFailure::NoRoom(format!("no resources to start it: {error}"));
         let nothing = File::open("/dev/null").map_err(no_room)?;
@@ -202,14 +202,14 @@ impl Worker {
         self.started.elapsed().into()
     }
 
-    /// Its last report, with the memory as measured by the system if available.
+    /// Its last report. Memory is measured by the system if possible.
     pub fn health(&self) -> Health {
         let rss_bytes = process_stat::rss_bytes(self.pid).or(self.health.rss_bytes);
         let open_fds = self.health.open_fds.or_else(|| process_stat::open_fds(self.pid));
         Health { rss_bytes, open_fds }
     }
 
-    /// Resident memory beyond that of a process that has done nothing yet, in bytes.
+    /// Resident memory beyond that of a new process, in bytes.
     pub(super) fn rss_left(&self) -> u64 {
         let now = process_stat::rss_bytes(self.pid);
         now.zip(self.rss_new).map_or(0, |(now, new)| now.saturating_sub(new))
@@ -219,7 +219,7 @@ impl Worker {
         self.exit_info.as_ref()
     }
 
-    /// Has the shim hold a lock until `let_go`, or until the last process of the worker's tree is dead.
+    /// Makes the shim hold a lock until `let_go`, or until the last process of the worker's tree is dead.
     pub fn hold(&self, lock: BorrowedFd<'_>) -> io::Result<()> {
         self.handle.hold(lock)
     }
@@ -228,7 +228,7 @@ impl Worker {
         self.handle.let_go();
     }
 
-    /// What becomes readable when an idle worker prints, dies, or sends a message without a request.
+    /// Descriptors that become readable when an idle worker prints, dies, or sends an unrequested message.
     pub(super) fn signs(&self) -> [Option<BorrowedFd<'_>>; 4] {
         [
             self.answers.as_ref().map(AsFd::as_fd),
@@ -238,7 +238,7 @@ impl Worker {
         ]
     }
 
-    /// Reads and forgets what an idle worker printed or said; false when it is dead.
+    /// Reads and discards what an idle worker printed or sent. Returns false if it is dead.
     pub fn attend(&mut self) -> bool {
         self.read_printed();
         self.captured = Default::default();
@@ -248,20 +248,20 @@ impl Worker {
         self.exit_info.is_none() && self.answers.is_some()
     }
 
-    /// Reads what it printed so far.
+    /// Reads its available output.
     pub(super) fn read_printed(&mut self) {
         for (pipe, captured) in self.printed.iter_mut().zip(&mut self.captured) {
             read_available(pipe, &mut self.buffer, |bytes| captured.push(bytes, CAPTURE));
         }
     }
 
-    /// Reads what it answered so far.
+    /// Reads its available answers.
     pub(super) fn read_answers(&mut self) {
         let frames = &mut self.frames;
         read_available(&mut self.answers, &mut self.buffer, |bytes| frames.push(bytes));
     }
 
-    /// Reads the shim's events; never waits.
+    /// Reads the shim's events without waiting.
     pub(super) fn hear_events(&mut self) {
         loop {
             let heard = crate::os::readiness::wait_readable(&[Some(self.handle.control())], Duration::ZERO);
@@ -304,7 +304,7 @@ impl Worker {
     }
 }
 
-/// Reads until there is nothing more for now. None at the end of the stream.
+/// Reads until no more data is available. Sets the pipe to `None` at the end of the stream.
 fn read_available(pipe: &mut Option<PipeReader>, buffer: &mut [u8], mut take: impl FnMut(&[u8])) {
     for _ in 0..MOST_READS {
         let Some(open) = pipe else { return };

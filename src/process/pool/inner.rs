@@ -1,4 +1,4 @@
-//! The processes of a pool: how a step gets one.
+//! The processes of a pool, and how a step gets one.
 
 use super::{
     spec::{Listener, PoolSpec},
@@ -19,7 +19,7 @@ use std::{
 /// How often to check the cancel token while waiting for a worker.
 const LOOK: Duration = Duration::from_millis(100);
 
-/// The processes of a pool, and who waits for one.
+/// The processes of a pool, and the steps that wait for one.
 pub(super) struct Inner {
     pub spec: PoolSpec,
     pub listener: Listener,
@@ -32,11 +32,11 @@ pub(super) struct Inner {
     pub notify: (PipeReader, PipeWriter),
     /// Cancelled when the pool is closed.
     pub closing: CancelToken,
-    /// They wait until processes are ready.
+    /// The threads that wait until processes are ready.
     pub starters: Threads,
 }
 
-/// Why there is no worker for a step.
+/// Why a step gets no worker.
 pub(super) enum Unavailable {
     NotStartable(String),
     NoRoom(String),
@@ -55,11 +55,11 @@ impl Inner {
     }
 
     pub(super) fn ring(&self) {
-        // A full pipe has rung already.
+        // If the pipe is full, a notification is already pending.
         let _ = (&self.notify.1).write(&[0]);
     }
 
-    /// A worker that lives, for this step; of `run` if that is its unit.
+    /// Returns a living worker for this step. If its unit is a run, the worker is that run's.
     pub(super) fn check_out(
         self: &Arc<Self>,
         step: &str,
@@ -102,7 +102,7 @@ impl Inner {
                         Some(Err(StartFailure::Failed(_))) => state = self.lock(),
                     }
                 }
-                // Steps of other types can use the place of one that waits for a start.
+                // Steps of other types can use the slot of a step that waits for a start.
                 Turn::Wait { .. } if state.starts_for_waiters() && Instant::now() >= until => {
                     let after = state.look_again(Instant::now());
                     return Err(Unavailable::NotNow { reason: None, after });
@@ -123,7 +123,7 @@ impl Inner {
         }
     }
 
-    /// A worker that has served no step: one that has is ended and replaced.
+    /// A worker that has served no step. A used one is ended and replaced.
     pub(super) fn check_out_new(self: &Arc<Self>, step: &str, cancel: &CancelToken) -> Result<Worker, Unavailable> {
         let worker = self.check_out(step, None, cancel)?;
         if worker.units == 0 {
@@ -145,7 +145,7 @@ impl Inner {
         }
     }
 
-    /// Starts a process in the room that was made for it, and remembers how that went.
+    /// Starts a process in the place that was reserved for it, and records the result.
     pub(super) fn start(&self, number: u64, cancel: &CancelToken) -> Result<Worker, StartFailure> {
         let started = Worker::start(number, &self.spec.worker, cancel);
         let mut state = self.lock();
@@ -167,7 +167,7 @@ impl Inner {
         }
     }
 
-    /// Whether an idle worker lives, and still answers if nothing was heard from it for long.
+    /// Whether an idle worker is alive and, if it has been silent for long, still answers.
     pub(super) fn answers(&self, worker: &mut Worker, since: Instant) -> bool {
         if !worker.attend() {
             return false;
@@ -175,7 +175,7 @@ impl Inner {
         since.elapsed() < self.spec.timing.doubt.duration() || worker.pings()
     }
 
-    /// Forgets a worker that died while idle: no step is blamed, the next step gets another.
+    /// Removes a worker that died while idle. No step is blamed; the next step gets another.
     pub(super) fn bury(&self, mut worker: Worker) {
         tracing::info!(worker = self.spec.name, pid = worker.pid, "an idle worker process died; it will be replaced");
         worker.end(&CancelToken::new());
@@ -191,7 +191,7 @@ impl Inner {
     }
 }
 
-/// 0 to 1, for spreading ages.
+/// A random number from 0 to 1, to spread ages.
 fn chance() -> f64 {
     f64::from(getrandom::u32().unwrap_or(u32::MAX / 2)) / f64::from(u32::MAX)
 }

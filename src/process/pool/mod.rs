@@ -1,7 +1,8 @@
-//! A pool of worker processes: runs steps on them, replaces those that died or have lived long enough.
+//! A pool of worker processes: runs steps on them, and replaces those that die or exceed their limits.
 //!
-//! A worker is a value with one owner: a step while it runs, otherwise the pool. The pool has one thread, the supervisor, which
-//! watches the idle ones, prepares replacements and ends those that are no longer needed; it sleeps while nothing happens.
+//! Each worker is a value with one owner: a step while it runs, otherwise the pool. The pool has one thread, the
+//! supervisor, which watches idle workers, prepares replacements and ends workers that are no longer needed. It sleeps
+//! while nothing happens.
 
 mod inner;
 mod run;
@@ -32,7 +33,7 @@ pub struct Pool {
 }
 
 impl Pool {
-    /// Opens a pool. Processes are started when they are needed. `listener` is called for each recycled worker.
+    /// Opens a pool. Processes start when they are needed. `listener` is called for each recycled worker.
     pub fn open(spec: PoolSpec, listener: impl Fn(&Recycled) + Send + Sync + 'static) -> io::Result<Pool> {
         let notify = io::pipe()?;
         crate::os::readiness::never_block(notify.0.as_fd())?;
@@ -54,7 +55,7 @@ impl Pool {
         Ok(Pool { inner, threads })
     }
 
-    /// Runs one step on a worker of the pool; waits for one that is busy, and briefly for one that gets ready. Blocks the
+    /// Runs one step on a worker of the pool. Waits for a busy worker, and briefly for a starting one. Blocks the
     /// calling thread.
     pub fn run(&self, job: &Job) -> Done {
         run::run(&self.inner, job)
@@ -84,7 +85,7 @@ impl Pool {
         broken.into_iter().chain(state.baselines.suspended()).collect()
     }
 
-    /// Ends every worker: idle ones at once, busy ones when they are given back. Idempotent.
+    /// Ends every worker: idle ones immediately, busy ones when they are returned. Idempotent.
     pub fn close(&self) {
         self.inner.closing.cancel(KillIntent::Shutdown);
         self.inner.lock().closed = true;
@@ -93,7 +94,7 @@ impl Pool {
         self.inner.ring();
         self.threads.join();
         self.inner.starters.join();
-        // A process that got ready meanwhile is no longer needed.
+        // A process that became ready in the meantime is no longer needed.
         supervisor::keep(&self.inner);
     }
 }

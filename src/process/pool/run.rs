@@ -1,4 +1,4 @@
-//! One step on a worker of the pool, with the end of its unit.
+//! Runs one step on a worker of the pool, and ends its unit.
 
 use super::{
     inner::{Inner, Unavailable},
@@ -21,7 +21,7 @@ use crate::{
 use serde_json::Value;
 use std::{fs::File, os::fd::AsFd, path::Path, sync::Arc};
 
-/// In a certificate.
+/// In the attempt statistics.
 const LAST_LINES: usize = 4096;
 
 /// One attempt of a step.
@@ -30,12 +30,12 @@ pub struct Job<'a> {
     pub work: &'a Work,
     pub unit: UnitOf,
     pub cancel: &'a CancelToken,
-    /// From the moment at which it is sent.
+    /// Measured from the moment at which the request is sent.
     pub deadline: Option<Millis>,
     pub limits: WorkLimits,
-    /// On a process that has served no step before: whatever happens to it is caused by this step.
+    /// Requires a process that has served no step before, so that whatever happens to it is caused by this step.
     pub alone: bool,
-    /// A directory, not needed to exist, for the output that a follower reads while the step runs (`process::live`).
+    /// A directory for output that a follower reads while the step runs (`process::live`). It may not exist yet.
     pub live: Option<&'a Path>,
     /// Held until the step is done, or until the last process of the worker's tree is dead.
     pub lock: Option<&'a File>,
@@ -46,7 +46,7 @@ pub struct Job<'a> {
 pub enum UnitOf {
     /// The step alone.
     Step,
-    /// The steps of a run share one worker; after the last one it is finalized.
+    /// The steps of a run share one worker, which is finalized after the last one.
     Run { run: RunId, last: bool },
 }
 
@@ -54,7 +54,7 @@ pub enum UnitOf {
 #[derive(Debug)]
 pub enum Done {
     Ran(Box<Ran>),
-    /// It was not sent to anybody: try again after some time. Without a reason nothing is wrong: there is only no free worker.
+    /// The job was not sent: try again later. Without a reason nothing is wrong; there is just no free worker.
     NotNow {
         reason: Option<String>,
         after: Millis,
@@ -66,11 +66,11 @@ pub enum Done {
 pub struct Ran {
     pub outcome: Outcome,
     pub value: Option<Value>,
-    /// Empty for a step that succeeded in a moment and without a word.
+    /// Empty for a step that succeeded quickly and without output.
     pub certificate: AttemptStats,
-    /// Units that its process had served before.
+    /// How many units the process had served before.
     pub served: u64,
-    /// The worker has nothing to tear down.
+    /// Whether the worker has nothing to tear down.
     pub clean: bool,
     pub stdout: Captured,
     pub stderr: Captured,
@@ -104,7 +104,7 @@ pub(super) fn run(inner: &Arc<Inner>, job: &Job) -> Done {
             return unsent(of_worker(&WorkerFacts { start_error, ..WorkerFacts::default() }), Broken::default());
         }
         Err(Unavailable::Broken(broken)) => {
-            // A worker that exits by itself will do so again. One that was only slow may be quicker.
+            // A worker that exits by itself will do so again. A slow one may be faster next time.
             let outcome = match broken.by_itself {
                 true => Outcome::permanent("not_startable", broken.why.as_str()),
                 false => Outcome::retryable("not_ready", broken.why.as_str()),
@@ -117,7 +117,7 @@ pub(super) fn run(inner: &Arc<Inner>, job: &Job) -> Done {
         }
     };
     if let Some(lock) = job.lock {
-        // A shim that does not receive is dead, and its worker with it, as the request will show.
+        // If the shim does not receive this, it is dead and so is its worker; the request will show that.
         let _ = worker.hold(lock.as_fd());
     }
     let timeouts = worker.timeouts;
@@ -162,13 +162,13 @@ fn unsent(outcome: Outcome, Broken { stdout, stderr, .. }: Broken) -> Done {
     Done::Ran(Box::new(Ran { outcome, value: None, certificate, served: 0, clean: false, stdout, stderr, took }))
 }
 
-/// Asks for the end of a unit and waits for it. The text of an error goes into the certificate of the step before it, and never
-/// counts against the next one. A worker that failed is discarded.
+/// Requests the end of a unit and waits for it. An error is added to the statistics of the step before it, and never
+/// counts against the next step. A worker that fails is discarded.
 fn finalize(worker: &mut Worker, unit: &str, ran: Option<&mut Ran>) -> Result<(), String> {
     let timeouts = worker.timeouts;
-    // Teardown always runs, also when the step itself was cancelled meanwhile.
+    // Teardown always runs, even if the step itself was cancelled.
     let calm = CancelToken::new();
-    // Another holder of the pipe of a worker that ended is not worth waiting for: no result can be lost any more.
+    // Another process that holds the pipe of an ended worker is not worth waiting for: no result can be lost any more.
     let drain = timeouts.drain.min(Millis::seconds(2));
     let options = RequestOptions { deadline: Some(timeouts.finalize), drain, ..RequestOptions::of(&calm, &timeouts) };
     let reply = worker.ask(&Request::Finalize { unit }, &options);
@@ -267,7 +267,7 @@ fn units(number: u64) -> String {
 }
 
 impl Inner {
-    /// Takes a worker back; for the next step of a run, or after its unit was finalized.
+    /// Returns a worker to the pool: reserved for the next step of a run, or after its unit was finalized.
     fn give_back(&self, worker: Worker, kept_for: Option<RunId>) {
         let health = worker.health();
         let mut state = self.lock();
@@ -300,7 +300,7 @@ impl Inner {
         }
     }
 
-    /// Discards a worker that is dead or unusable; the next step gets another.
+    /// Discards a dead or unusable worker; the next step gets another.
     pub(super) fn lost(&self, mut worker: Worker) {
         worker.end(&CancelToken::new());
         let mut state = self.lock();
@@ -308,7 +308,7 @@ impl Inner {
         self.wake_waiters(&state);
     }
 
-    /// Ends the unit of a run whose next step did not come.
+    /// Ends the unit of a run, because its next step did not come.
     pub(super) fn end_unit(&self, idle: Box<Idle>) {
         let Idle { mut worker, run, .. } = *idle;
         let unit = run.map(|it| it.to_string()).unwrap_or_default();

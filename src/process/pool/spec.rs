@@ -1,4 +1,4 @@
-//! The specification of a pool, and the health that it reports.
+//! The specification of a pool, and its reported health.
 
 use crate::{
     decide::recycle::RecycleReason,
@@ -22,18 +22,18 @@ pub struct PoolSpec {
 /// The timing of a pool.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Timing {
-    /// The first wait after a failed start; doubles with each failure in a row.
+    /// The delay after a failed start. It doubles with each consecutive failure.
     pub backoff: Millis,
     pub backoff_most: Millis,
-    /// How long after the start of a process steps wait for it before they give up their slots.
+    /// How long after the start of a process steps wait for it before giving up their slots.
     pub start_wait: Millis,
-    /// The supervisor watches a worker after this long without work.
+    /// The supervisor starts watching a worker after it has been idle for this long.
     pub linger: Millis,
-    /// A worker without work for this long is ended; the next step starts another.
+    /// A worker that has been idle for this long is ended; the next step starts another.
     pub idle_most: Millis,
-    /// A worker that waits for the next step of its run gives way to another run after this.
+    /// A worker that is reserved for the next step of its run is given to another run after this time.
     pub hold: Millis,
-    /// The same, if no other step wants it.
+    /// The same if no other step needs it.
     pub hold_most: Millis,
     /// An idle worker is pinged after this long without a message.
     pub doubt: Millis,
@@ -54,7 +54,7 @@ impl Default for Timing {
     }
 }
 
-/// A worker process, for people and JSON.
+/// The state of a worker process, for people and JSON.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct WorkerHealth {
     pub pool: String,
@@ -62,16 +62,16 @@ pub struct WorkerHealth {
     pub age: Millis,
     pub rss_bytes: Option<u64>,
     pub open_fds: Option<u64>,
-    /// Units that it has served.
+    /// The number of units that it has served.
     pub units: u64,
     pub busy: bool,
-    /// Beyond any of these it is replaced.
+    /// The limits beyond which it is replaced.
     pub limits: WorkerLimits,
     /// Why the pool last replaced a worker.
     pub last_recycle: Option<RecycleReason>,
 }
 
-/// A worker that was replaced.
+/// A replaced worker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Recycled {
     pub pid: u32,

@@ -1,4 +1,4 @@
-//! Processes that get ready in threads of their own, so that the step that wants one can leave.
+//! Starts processes in separate threads, so that a step can stop waiting for one.
 
 use super::inner::Inner;
 use crate::{
@@ -16,7 +16,7 @@ const LOOK: Duration = Duration::from_millis(100);
 
 type Started = Result<Worker, StartFailure>;
 
-/// A process that gets ready.
+/// A process that is starting.
 pub(super) struct Start {
     ticket: Arc<Ticket>,
 }
@@ -34,7 +34,7 @@ enum State {
 }
 
 impl Inner {
-    /// Starts a process in the room that was made for it.
+    /// Starts a process in the place that was reserved for it.
     pub(super) fn start_aside(self: &Arc<Self>, number: u64) -> Start {
         let ticket = Arc::new(Ticket { state: Mutex::new(State::Awaited), ended: Condvar::new() });
         let (inner, theirs) = (self.clone(), ticket.clone());
@@ -50,7 +50,7 @@ impl Inner {
         Start { ticket }
     }
 
-    /// A process that no step waits for.
+    /// Adds a process that no step is waiting for.
     fn take_in(&self, started: Started) {
         let Ok(worker) = started else { return };
         let mut state = self.lock();
@@ -73,7 +73,7 @@ impl Inner {
 }
 
 impl Start {
-    /// The result, if it is known by `until` and no cancel comes before. Otherwise the pool gets the worker.
+    /// Returns the result, if it arrives by `until` and before a cancel. Otherwise the pool gets the worker.
     pub(super) fn wait(self, until: Instant, cancel: &CancelToken) -> Option<Started> {
         let mut state = self.ticket.state.lock().unpoisoned();
         loop {
@@ -94,7 +94,7 @@ impl Start {
 }
 
 impl Ticket {
-    /// Hands over the result; it comes back if the step has left.
+    /// Hands over the result, or returns it if the step has left.
     fn end(&self, started: Started) -> Option<Started> {
         let mut state = self.state.lock().unpoisoned();
         if let State::Left = &*state {

@@ -14,49 +14,49 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// Of a command line in a message, in bytes.
+/// The maximum length of a command line in a message, in bytes.
 const COMMAND: usize = 200;
-/// When to try a step again that found every worker reserved for another run.
+/// When to retry a step that found every worker reserved for another run.
 const ALL_HELD: Millis = Millis(100);
 
 pub(super) struct State {
-    /// The most recently used last.
+    /// The most recently used is last.
     pub idle: Vec<Idle>,
-    /// Idle ones that the supervisor has in its hands.
+    /// Idle workers that the supervisor is watching.
     pub parked: usize,
-    /// Every process that has said hello and is not on its way out, by number.
+    /// Every process that has sent its hello and is not ending, by number.
     pub roster: BTreeMap<u64, Listed>,
-    /// Processes that are being started, and since when there is one.
+    /// How many processes are starting, and since when at least one is.
     pub starting: usize,
     pub starting_since: Option<Instant>,
-    /// Which step a process is being started for, by the name of the step.
+    /// The process that is being started for each step, by step name.
     pub started_for: HashMap<String, u64>,
     pub starts: Starts,
     pub recycling: Option<Recycling>,
-    /// Too far beyond a limit to continue while another is being replaced.
+    /// Workers too far above a limit to continue, waiting until another replacement is done.
     pub queue: VecDeque<(Worker, RecycleReason)>,
-    /// Out of service; the supervisor ends them.
+    /// Workers out of service; the supervisor ends them.
     pub ending: Vec<Worker>,
-    /// The worker that keeps the state of a run.
+    /// The worker that keeps the state of each run.
     pub runs: HashMap<RunId, u64>,
     pub baselines: Baselines,
     pub last_recycle: Option<RecycleReason>,
-    /// Steps that wait for a worker.
+    /// How many steps are waiting for a worker.
     pub waiting: usize,
     pub closed: bool,
-    /// It sleeps until there is something to do.
+    /// Whether the supervisor sleeps until there is something to do.
     pub supervisor_dozes: bool,
     next_number: u64,
     size: usize,
 }
 
-/// A worker with nothing to do.
+/// An idle worker.
 pub(super) struct Idle {
     pub worker: Worker,
     pub since: Instant,
-    /// The supervisor looked after it until then.
+    /// The supervisor last watched it at this time.
     pub seen: Instant,
-    /// It waits for the next step of this run.
+    /// It is reserved for the next step of this run.
     pub run: Option<RunId>,
 }
 
@@ -70,32 +70,32 @@ pub(super) struct Listed {
     pub leaving: bool,
 }
 
-/// One replacement at a time.
+/// The current replacement; there is only one at a time.
 pub(super) struct Recycling {
     pub number: u64,
     pub reason: RecycleReason,
-    /// The old worker, if it must stop meanwhile.
+    /// The old worker, if it has to stop before the new one is ready.
     pub aside: Option<Worker>,
-    /// The new one is there.
+    /// Whether the new worker is ready.
     pub ready: bool,
 }
 
 /// What to do for a step that needs a worker.
 pub(super) enum Turn {
     Take(Box<Idle>),
-    /// Its run has kept it for too long: finalize it first.
+    /// A run has reserved this worker for too long: finalize it first.
     Evict(Box<Idle>),
     Start(u64),
-    /// `parked`: the supervisor has one.
+    /// `parked`: the supervisor is watching an idle worker.
     Wait {
         at_most: Duration,
         parked: bool,
     },
-    /// Every worker waits for the next step of a run.
+    /// Every worker is reserved for the next step of a run.
     Later {
         after: Millis,
     },
-    /// The worker does not start: its last words.
+    /// The worker does not start; this is its last report.
     Broken(Box<Broken>),
     Closed,
 }
@@ -137,7 +137,7 @@ impl State {
             if self.roster.contains_key(&number) {
                 return wait(LONG, self.parked);
             }
-            // It died, and the state of the run with it.
+            // The worker died, and the run's state with it.
             self.runs.retain(|_, it| *it != number);
         }
         if let Some(at) = self.idle.iter().rposition(|it| it.run.is_none()) {
@@ -158,7 +158,7 @@ impl State {
                     self.started_for.insert(step.to_string(), number);
                     Turn::Start(number)
                 }
-                // One that lives will be free.
+                // Wait for the busy one.
                 Some(left) if in_trouble && self.roster.values().any(|it| it.busy) => wait(left, 0),
                 Some(_) if in_trouble => Turn::Broken(Box::new(self.starts.last.clone())),
                 Some(left) => wait(left, 0),
@@ -179,17 +179,17 @@ impl State {
         }
     }
 
-    /// Whether a step that finds no worker waits for a process that gets ready, and for no step that ends.
+    /// Whether a waiting step can only hope for a starting process, because no worker is busy.
     pub(super) fn starts_for_waiters(&self) -> bool {
         self.starting > 0 && !self.roster.values().any(|it| it.busy)
     }
 
-    /// When a step that gave up its slot tries again: the longer the start takes, the later.
+    /// When to retry a step that gave up its slot: the longer the start has taken, the later.
     pub(super) fn look_again(&self, now: Instant) -> Millis {
         look_again(self.starting_since.map_or(Millis(0), |it| now.duration_since(it).into()))
     }
 
-    /// A start has ended, well or not.
+    /// A start has ended, successfully or not.
     pub(super) fn start_ended(&mut self, number: u64) {
         self.starting -= 1;
         self.started_for.retain(|_, it| *it != number);
@@ -207,12 +207,12 @@ impl State {
         Turn::Take(Box::new(idle))
     }
 
-    /// Processes that serve or will.
+    /// The number of processes that are in service or will be.
     fn serving(&self) -> usize {
         self.starting + self.roster.values().filter(|it| !it.leaving).count()
     }
 
-    /// Makes room for a process that is about to be started.
+    /// Reserves a place for a process that is about to start.
     pub(super) fn make_room(&mut self) -> u64 {
         self.starting += 1;
         self.starting_since.get_or_insert_with(Instant::now);
@@ -220,7 +220,7 @@ impl State {
         self.next_number
     }
 
-    /// A process that was started for a step.
+    /// Adds a process that was started for a step.
     pub(super) fn enter(&mut self, worker: &Worker, run: Option<RunId>) {
         let listed = Listed {
             pid: worker.pid,
@@ -236,7 +236,7 @@ impl State {
         }
     }
 
-    /// A process that has ended or is about to. Steps that wait only for it get another.
+    /// Removes a process that has ended or is about to. Steps that wait only for this process get another.
     pub(super) fn leave(&mut self, number: u64) {
         self.roster.remove(&number);
         self.runs.retain(|_, it| *it != number);
@@ -251,7 +251,7 @@ impl State {
         }
     }
 
-    /// Takes an idle worker in, which may wait for the next step of a run.
+    /// Adds an idle worker, which may be reserved for the next step of a run.
     pub(super) fn put(&mut self, worker: Worker, health: Health, run: Option<RunId>) {
         if let Some(listed) = self.roster.get_mut(&worker.number) {
             (listed.busy, listed.units, listed.health) = (false, worker.units, health);
@@ -263,7 +263,7 @@ impl State {
         self.idle.push(Idle { worker, since: now, seen: now, run });
     }
 
-    /// Whether a worker has lived long enough, by a reading taken after its unit was finalized.
+    /// Whether to recycle a worker, judged by a measurement after its unit was finalized.
     pub(super) fn judge(&mut self, spec: &PoolSpec, worker: &Worker, health: &Health) -> Option<RecycleReason> {
         if worker.units == 1 {
             self.baselines.first_reading(&spec.name, health, &spec.limits);
@@ -273,7 +273,8 @@ impl State {
         recycle(health, worker.age(), &limits)
     }
 
-    /// Whether a worker can be replaced now: no other is, and the last start did not just fail.
+    /// Whether a worker can be replaced now: no other replacement is in progress, and the last start has not just
+    /// failed.
     pub(super) fn can_recycle(&self) -> bool {
         self.recycling.is_none() && self.can_start()
     }
@@ -282,7 +283,7 @@ impl State {
         self.starts.wait(Instant::now()).is_none()
     }
 
-    /// Has a worker wait for its replacement.
+    /// Puts a worker in the queue for replacement.
     pub(super) fn enqueue(&mut self, worker: Worker, reason: RecycleReason, health: Health) {
         if let Some(listed) = self.roster.get_mut(&worker.number) {
             (listed.busy, listed.units, listed.health) = (false, worker.units, health);
@@ -290,8 +291,8 @@ impl State {
         self.queue.push_back((worker, reason));
     }
 
-    /// Begins to replace a worker. It serves on until the other is ready, so that a start costs no place; but one that holds
-    /// far too much would hold ever more.
+    /// Starts to replace a worker. It normally stays in service until its replacement is ready, so that no place is
+    /// lost. If it is far above a limit, it stops at once, since it would only grow.
     pub(super) fn begin_recycling(&mut self, worker: Worker, reason: RecycleReason, health: Health) {
         let number = worker.number;
         if let Some(listed) = self.roster.get_mut(&number) {
@@ -305,7 +306,7 @@ impl State {
         self.recycling = Some(Recycling { number, reason, aside, ready: false });
     }
 
-    /// A worker that is being replaced holds so much by now that it does not serve on.
+    /// A worker that is being replaced has grown too much to stay in service.
     pub(super) fn set_aside(&mut self, worker: Worker, health: Health) {
         if let Some(listed) = self.roster.get_mut(&worker.number) {
             (listed.busy, listed.units, listed.health) = (false, worker.units, health);
@@ -316,7 +317,7 @@ impl State {
         }
     }
 
-    /// The old worker leaves for good, now that its replacement is there.
+    /// Retires the old worker, now that its replacement is ready.
     pub(super) fn retire(&mut self, worker: Worker, reason: RecycleReason) -> Recycled {
         let recycled = Recycled { pid: worker.pid, reason, age: worker.age(), units: worker.units };
         self.last_recycle = Some(reason);
@@ -327,12 +328,12 @@ impl State {
     }
 }
 
-/// How the last starts went.
+/// The history of the last starts.
 #[derive(Default)]
 pub(super) struct Starts {
     failures: u32,
     next_try: Option<Instant>,
-    /// The report on the last process.
+    /// The report on the last failed process.
     pub last: Broken,
 }
 
@@ -341,7 +342,7 @@ impl Starts {
         *self = Starts::default();
     }
 
-    /// A process was started and is unusable.
+    /// Records that a process started but was unusable.
     pub(super) fn failed(&mut self, spec: &PoolSpec, broken: &Broken, now: Instant) {
         self.failures += 1;
         let wait = wait_after(self.failures, spec.timing.backoff, spec.timing.backoff_most);
@@ -349,7 +350,7 @@ impl Starts {
         let words: Vec<_> = spec.worker.command.iter().map(|it| it.to_string_lossy()).collect();
         let command = bounded(words.join(" "), COMMAND);
         let (name, why, times) = (&spec.name, &broken.why, self.failures);
-        // From the last on the words stay the same, so that equal failures are counted as one.
+        // From the last counted failure on, the message stays the same, so that equal failures are grouped.
         let counted = match times {
             1..MOST_FAILED => format!("start {times} of {MOST_FAILED}"),
             _ => format!("failed to start {MOST_FAILED} times in a row"),
@@ -362,18 +363,18 @@ impl Starts {
         self.last = Broken { why, ..broken.clone() };
     }
 
-    /// Whether enough starts have failed to fail steps, too.
+    /// Whether enough starts have failed to make steps fail too.
     pub(super) fn is_in_trouble(&self) -> bool {
         is_in_trouble(self.failures)
     }
 
-    /// How long to wait until the next start; None: not at all.
+    /// How long to wait before the next start; `None` if it can start now.
     pub(super) fn wait(&self, now: Instant) -> Option<Duration> {
         self.next_try.map(|it| it.saturating_duration_since(now)).filter(|it| !it.is_zero())
     }
 }
 
-/// Limits that are below what every worker needs.
+/// Limits below what every worker needs.
 #[derive(Default)]
 pub(super) struct Baselines {
     memory: (Baseline, bool),
@@ -382,7 +383,7 @@ pub(super) struct Baselines {
 }
 
 impl Baselines {
-    /// Records the needs of a fresh worker after its very first unit.
+    /// Records the usage of a fresh worker after its very first unit.
     fn first_reading(&mut self, pool: &str, health: &Health, limits: &WorkerLimits) {
         let signals = [
             ("memory", &mut self.memory, health.rss_bytes, limits.rss.map(|it| it.0)),

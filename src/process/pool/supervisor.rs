@@ -1,4 +1,4 @@
-//! The supervisor of a pool: watches idle workers, prepares replacements, ends workers that are no longer needed.
+//! The supervisor of a pool: watches idle workers, prepares replacements and ends workers that are no longer needed.
 
 use super::{
     inner::Inner,
@@ -15,16 +15,16 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// The minimum time between two checks of idle workers that a step may be about to take.
+/// The minimum time between two checks of idle workers, since a step may be about to take one.
 const SHORTEST: Duration = Duration::from_millis(20);
 
 enum Chore {
-    /// Start a process in the place of the one that is being recycled.
+    /// Start a process to replace the one that is being recycled.
     Replace(u64),
     End(Box<Worker>),
-    /// The next step of its run did not come.
+    /// End the unit of a worker, because the next step of its run did not come.
     EndUnit(Box<Idle>),
-    /// Watch these until a step wants one.
+    /// Watch these until a step needs one.
     Watch(Vec<Idle>, Duration),
     Close(Vec<Worker>),
 }
@@ -80,7 +80,7 @@ fn next_chore(inner: &Inner) -> Chore {
     }
 }
 
-/// The next worker that waits for its replacement; if no replacement can be started, all return to work.
+/// The next worker that waits for its replacement. If no replacement can be started, all of them return to work.
 fn take_from_queue(state: &mut State) {
     while let Some((worker, reason)) = state.queue.pop_front() {
         let health = worker.health();
@@ -94,7 +94,7 @@ fn take_from_queue(state: &mut State) {
     }
 }
 
-/// The next action for idle workers: end one, end its unit, or watch them.
+/// What to do with the idle workers: end one, end its unit, or watch them.
 fn for_the_idle(inner: &Inner, state: &mut State, now: Instant) -> Option<Chore> {
     let timing = &inner.spec.timing;
     let limit = |it: &Idle| if it.run.is_some() { timing.hold_most.duration() } else { timing.idle_most.duration() };
@@ -114,13 +114,13 @@ fn for_the_idle(inner: &Inner, state: &mut State, now: Instant) -> Option<Chore>
     let next = state.idle.iter().map(|it| (it.since + limit(it)).saturating_duration_since(now)).min();
     let idle = std::mem::take(&mut state.idle);
     state.parked = idle.len();
-    // While others are busy they may come back and want to be watched too.
+    // Busy workers may return and need watching too.
     let all_here = state.parked == state.roster.len();
     let most = if all_here { next.unwrap_or_default() } else { timing.linger.duration() };
     Some(Chore::Watch(idle, most.max(Duration::from_millis(1))))
 }
 
-/// Waits until one of them prints or dies, or until a step wants one.
+/// Waits until one of them prints or dies, or until a step needs one.
 fn watch(inner: &Inner, mut idle: Vec<Idle>, at_most: Duration) {
     let until = Instant::now() + at_most;
     loop {
@@ -142,14 +142,14 @@ fn watch(inner: &Inner, mut idle: Vec<Idle>, at_most: Duration) {
     let mut state = inner.lock();
     let now = Instant::now();
     idle.iter_mut().for_each(|it| it.seen = now);
-    // Before those that came back meanwhile, which are warmer.
+    // In front of those that have returned in the meantime, which were used more recently.
     idle.append(&mut state.idle);
     state.idle = idle;
     state.parked = 0;
     inner.wake_waiters(&state);
 }
 
-/// Starts a replacement; the old worker ends only after the new one is up.
+/// Starts a replacement. The old worker ends only after the new one is ready.
 fn replace(inner: &Inner, number: u64) {
     let started = inner.start(number, &inner.closing);
     let mut state = inner.lock();
@@ -172,7 +172,7 @@ fn replace(inner: &Inner, number: u64) {
     }
 }
 
-/// The old worker goes immediately if it is idle, otherwise when it comes back.
+/// The old worker ends immediately if it is idle, otherwise when it returns.
 fn finish(state: &mut State) -> Option<Recycled> {
     let recycling = state.recycling.as_mut()?;
     recycling.ready = true;
@@ -183,7 +183,7 @@ fn finish(state: &mut State) -> Option<Recycled> {
     Some(state.retire(old, reason))
 }
 
-/// A worker past its limits is better than none.
+/// Keeps the old worker: one that exceeds its limits is better than none.
 fn give_up(state: &mut State, failure: &StartFailure, pool: &str) {
     let why = match failure {
         StartFailure::Failed(broken) => &broken.why,

@@ -1,4 +1,4 @@
-//! Libraries for those who write workers, as they are printed by `windlass worker sdk`.
+//! Libraries for authors of workers, as printed by `windlass worker sdk`.
 
-/// One file that needs nothing but Python 3.9 and its standard library.
+/// One file that needs only Python 3.9 and its standard library.
 pub const PYTHON: &str = include_str!("windlass_worker.py");
