@@ -1,4 +1,5 @@
-//! The log: one subscriber that formats everything, to stderr, one event a line whatever texts of others are in it.
+//! The log: one subscriber that formats all events, to stderr. Each event is one line, even if it contains text from
+//! elsewhere.
 
 use crate::{
     model::printable::{printable, printable_json},
@@ -19,7 +20,8 @@ use tracing_subscriber::{
 
 /// Starts logging for this process. `filter` is a level or a filter such as `windlass::engine=debug`.
 ///
-/// Returns what is wrong with the filter, or that another log runs already (an embedding program's own).
+/// Returns an error if the filter is invalid or another logger is already running, such as that of an embedding
+/// program.
 pub fn start_log(filter: &str, format: LogFormat) -> Result<(), String> {
     let filter = EnvFilter::try_new(filter).map_err(|error| format!("`log.level`: {error}"))?;
     let colour = io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|it| it.is_empty());
@@ -56,7 +58,7 @@ fn fmt() -> fmt::SubscriberBuilder {
     fmt::fmt()
 }
 
-/// Writes lines of JSON with escapes for what JSON would leave as it is and a terminal obeys. Each event is one write.
+/// Writes lines of JSON, escaping characters that JSON permits but a terminal would interpret. Each event is one write.
 struct Escaping<W>(W);
 
 impl<W: Write> Write for Escaping<W> {

@@ -1,8 +1,8 @@
-//! What is counted and measured, by name.
+//! The names of all metrics.
 
 use std::time::Duration;
 
-/// What only grows. The label, where there is one, is named in the comment.
+/// Counters. A comment names the label of those that have one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Counter {
     ClaimAttempts,
@@ -22,24 +22,24 @@ pub enum Counter {
     StepReleased,
     /// Label: step type.
     StepCached,
-    /// Those whose condition was false. Label: step type.
+    /// Steps with a false condition. Label: step type.
     StepSkipped,
     WorkerReaped,
     LeaseLost,
     ResourceLockSwept,
     /// Label: reason.
     WorkerRecycled,
-    /// Plain bytes. Label: `in` (stored) or `out` (read).
+    /// Uncompressed bytes. Label: `in` (stored) or `out` (read).
     ArtifactBytes,
-    /// Events that had left the history in memory before a subscriber had them. Label: `read` (from the database
-    /// instead) or `dropped`.
+    /// Events that had left the history in memory before a subscriber received them. Label: `read` (read from the
+    /// database instead) or `dropped`.
     EventsMissed,
     ScheduleFired,
-    /// Instants of schedules that were missed or failed.
+    /// Scheduled times that were missed or failed.
     ScheduleMissed,
 }
 
-/// Distributions of times, or of sizes for `CommitBatch`.
+/// Distributions of durations, or of sizes for `CommitBatch`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Histogram {
     ClaimDuration,
@@ -52,7 +52,7 @@ pub enum Histogram {
     CommitBatch,
 }
 
-/// What goes up and down.
+/// Values that can rise and fall.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Gauge {
     /// Labels: status, step type.
@@ -65,12 +65,12 @@ pub enum Gauge {
     FreeDiskBytes,
 }
 
-/// Receives what the engine counts. Every method does nothing by default. Called on hot paths: be quick.
+/// Receives the engine's metrics. By default, every method does nothing. Called on hot paths, so be quick.
 pub trait Metrics: Send + Sync {
-    /// Adds to a counter; `label` is empty where the counter has none.
+    /// Adds to a counter. `label` is empty if the counter has none.
     fn add(&self, _counter: Counter, _label: &str, _by: u64) {}
 
-    /// Adds a value to a distribution, in seconds where it is of times.
+    /// Adds a value to a histogram, in seconds if it measures time.
     fn observe(&self, _histogram: Histogram, _label: &str, _value: f64) {}
 
     fn count(&self, counter: Counter) {
@@ -112,7 +112,7 @@ impl Counter {
         Counter::ScheduleMissed,
     ];
 
-    /// Name without prefix and ending, what it counts, and its label.
+    /// The name without prefix and suffix, a description, and the label.
     pub(super) fn described(self) -> (&'static str, &'static str, Option<&'static str>) {
         match self {
             Counter::ClaimAttempts => ("claim_attempts", "Claims requested.", None),
@@ -164,7 +164,7 @@ impl Histogram {
         }
     }
 
-    /// Upper bounds of the buckets, ascending; one without a bound follows.
+    /// The upper bounds of the buckets, in ascending order. One more bucket without a bound follows.
     pub(super) fn bounds(self) -> &'static [f64] {
         match self {
             Histogram::ClaimDuration | Histogram::CommitDuration => {

@@ -11,8 +11,8 @@ use std::{
     },
 };
 
-/// One metric distinguishes at most this many step types; the rest is summed under `other`, so that item names used
-/// as step types can't fill the memory. Other labels have few values, and no bound.
+/// The maximum number of step types that one metric distinguishes. Further ones are summed under `other`, so that item
+/// names used as step types can't fill the memory. Other labels have few values and need no limit.
 const MOST_TYPES: usize = 1_000;
 const TYPE: &str = "type";
 const OTHER: &str = "other";
@@ -20,7 +20,7 @@ const OTHER: &str = "other";
 /// Every metric, in memory.
 #[derive(Default)]
 pub struct Registry {
-    /// Counters without a label, by their position: these are counted for every claim, so they take no lock.
+    /// Counters without a label, by position. They are incremented for every claim, so they take no lock.
     plain: [AtomicU64; Counter::ALL.len()],
     labelled: [Mutex<BTreeMap<String, u64>>; Counter::ALL.len()],
     histograms: [Mutex<BTreeMap<String, Distribution>>; Histogram::ALL.len()],
@@ -44,7 +44,7 @@ impl Registry {
         self.by_label(counter).values().sum()
     }
 
-    /// A counter's values by label; under the empty label what was counted without one.
+    /// A counter's values by label. The empty label has what was counted without one.
     pub fn by_label(&self, counter: Counter) -> BTreeMap<String, u64> {
         let plain = self.plain[counter as usize].load(Ordering::Relaxed);
         let mut found = lock(&self.labelled[counter as usize]).clone();
@@ -52,8 +52,8 @@ impl Registry {
         found
     }
 
-    /// Replaces all values of a gauge at once: missing ones do not stay, and no reader sees one
-    /// half. Each comes with the values of the gauge's labels, in order; equal labels are summed.
+    /// Replaces all values of a gauge at once: missing ones disappear, and no reader sees a mixture. Each value comes
+    /// with the values of the gauge's labels, in order. Values with equal labels are summed.
     pub fn replace<'a, const LABELS: usize>(
         &self,
         gauge: Gauge,
@@ -73,7 +73,7 @@ impl Registry {
         *lock(&self.gauges[gauge as usize]) = all;
     }
 
-    /// The whole text for `/metrics`. Counters and distributions without a label are included while they are zero.
+    /// The complete text for `/metrics`. Counters and histograms without a label are included even while they are zero.
     pub fn prometheus(&self) -> String {
         let mut text = String::new();
         self.write_counters(&mut text);
@@ -157,7 +157,7 @@ impl Metrics for Registry {
     }
 }
 
-/// The label under which something is counted, beside what one metric has counted so far.
+/// The label under which to count, given the labels that the metric already has.
 fn told_as<'a, T>(counted: &BTreeMap<String, T>, label: &'a str, bounded: bool) -> &'a str {
     let has_room = !bounded || counted.len() < MOST_TYPES || counted.contains_key(label);
     if has_room { label } else { OTHER }
@@ -238,7 +238,7 @@ mod tests {
         let labels = registry.by_label(Counter::StepFailed);
         assert!(labels.len() <= MOST_TYPES + 1, "{}", labels.len());
         assert_eq!((registry.total(Counter::StepFailed), labels[OTHER] > 3_000), (5_000, true));
-        // Nobody else pays for that: neither another counter, nor one whose label has few values.
+        // Other metrics are unaffected: neither another counter, nor one with a label of few values.
         registry.add(Counter::StepCompleted, "parse", 1);
         registry.add(Counter::WorkerRecycled, "age", 1);
         registry.add(Counter::ArtifactBytes, "in", 1);
