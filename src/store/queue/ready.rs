@@ -1,8 +1,7 @@
-//! Table `ready`: the claimable steps of each group, in the order in which they are claimed. Whose turn it is between groups is in
-//! `turn`.
+//! Table `ready`: the claimable steps of each group, in claim order. `turn` decides which group is next.
 //!
-//! A pool claims from one queue: that of a type with its own pool, or the shared one, number 0.
-//! The row repeats what a claim needs of its step, so that a claim reads this table alone.
+//! A pool claims from one queue: the queue of a type that has a pool of its own, or the shared queue, number 0. Each
+//! row repeats the columns of its step that a claim needs, so a claim reads only this table.
 
 use crate::model::code::STEP_OPEN;
 use crate::model::{GroupId, KeyId, RunId, StepId, TypeId};
@@ -33,7 +32,7 @@ pub(in crate::store) struct ReadyRow {
 }
 
 impl ReadyRow {
-    /// For a step that becomes claimable.
+    /// The row of a step that becomes claimable.
     pub(in crate::store) fn of(tx: &WriteTx, step: &StepRow) -> ReadyRow {
         ReadyRow {
             queue: tx.memory().queue(step.step_type),
@@ -49,14 +48,15 @@ impl ReadyRow {
         }
     }
 
-    /// Whether it has the key that both need before the other: priority high first, then due time, then id.
+    /// Whether this step gets the key that both need before the other step does: higher priority first, then earlier
+    /// due time, then lower id.
     pub(in crate::store) fn outranks(&self, other: &ReadyRow) -> bool {
         let rank = |it: &ReadyRow| (Reverse(it.priority), it.due, it.step);
         rank(self) < rank(other)
     }
 }
 
-/// A place in the order of the table, within a queue.
+/// A position in the order of the table, within a queue.
 #[derive(Debug, Clone, Copy)]
 pub struct Place {
     priority: i64,
@@ -65,7 +65,7 @@ pub struct Place {
 }
 
 impl Place {
-    /// Before every row.
+    /// Precedes every row.
     const START: Place = Place { priority: i64::MAX, group: i64::MAX, step: i64::MAX };
 
     pub(in crate::store) fn of(row: &ReadyRow) -> Place {
@@ -73,7 +73,7 @@ impl Place {
     }
 }
 
-/// All columns, as `read` takes them and `insert` gives them.
+/// All columns, in the order that `read` and `insert` use.
 const COLUMNS: &str = "queue, priority, group_id, step_id, due, type_id, run_id, scope, key_id, attempts";
 
 fn read(row: &Row) -> Result<ReadyRow> {
@@ -111,7 +111,7 @@ pub(in crate::store) fn insert(tx: &WriteTx, row: &ReadyRow) -> Result<()> {
     Ok(())
 }
 
-/// Makes an open step without a key claimable, in one statement. False: it is not open, or has a key.
+/// Makes an open step without a key claimable, in one statement. Returns false if it is not open or has a key.
 pub(in crate::store) fn enter(tx: &WriteTx, id: StepId, queue: i64) -> Result<bool> {
     let entered = tx.change(ENTER, [id.0, queue], |row| Ok((row.get(0)?, GroupId(row.get(1)?))))?;
     let Some((priority, group)) = entered else { return Ok(false) };
@@ -119,8 +119,8 @@ pub(in crate::store) fn enter(tx: &WriteTx, id: StepId, queue: i64) -> Result<bo
     Ok(true)
 }
 
-/// S3: a successor without a key. When it is due is not asked: before its first attempt `due` is the time of its
-/// submission and only orders, so that a wall clock that was set back delays nothing.
+/// S3: a successor without a key. This does not check the due time. Before the first attempt, `due` is the time of
+/// submission and serves only as a sort key, so setting the wall clock back delays nothing.
 pub(in crate::store) const ENTER: &str = formatcp!(
     "INSERT INTO ready({COLUMNS})
      SELECT ?2, priority, group_id, id, due, type_id, run_id, scope, key_id, attempts
@@ -136,8 +136,8 @@ pub(in crate::store) fn delete(tx: &WriteTx, row: &ReadyRow) -> Result<()> {
 pub(in crate::store) const DELETE: &str =
     "DELETE FROM ready WHERE queue = ?1 AND priority = ?2 AND group_id = ?3 AND step_id = ?4";
 
-/// Takes a step out, wherever it stands; false: it was not there. For the rare verbs that know only its id. Where it was
-/// ahead of blocked steps it leaves a gap: the caller unblocks the next.
+/// Removes a step from whichever queue it is in; returns false if it is in none. For the rare verbs that know only the
+/// step. If the step was ahead of blocked steps, the caller must unblock the next one.
 pub(in crate::store) fn leave(tx: &WriteTx, step: &StepRow) -> Result<bool> {
     let queue = tx.memory().queue(step.step_type);
     for queue in [queue, 0] {
@@ -156,7 +156,7 @@ pub(in crate::store) fn change_queue(tx: &WriteTx, row: &ReadyRow, queue: i64) -
     Ok(())
 }
 
-/// Up to `limit` claimable steps of a group in a queue, behind a step, in claim order.
+/// Up to `limit` claimable steps of a group in a queue, after the step `after`, in claim order.
 pub(in crate::store) fn of_group(
     tx: &ReadTx,
     (queue, priority, group): (i64, i64, GroupId),
@@ -172,7 +172,7 @@ pub(in crate::store) const OF_GROUP: &str = formatcp!(
       ORDER BY step_id LIMIT ?5"
 );
 
-/// The same of a group in its own scope: steps that are not adopted yet are left to others.
+/// Like `of_group`, but only steps in the group's own scope. Steps that are not adopted yet are left to other workers.
 pub(in crate::store) fn of_scope(
     tx: &ReadTx,
     (queue, priority, group): (i64, i64, GroupId),
@@ -186,10 +186,10 @@ pub(in crate::store) const OF_SCOPE: &str = formatcp!(
       ORDER BY step_id LIMIT ?4"
 );
 
-/// Up to `limit` rows of the shared queue behind a place, in the order of the table.
+/// Up to `limit` rows of the shared queue after a place, in the order of the table.
 pub(in crate::store) fn shared_behind(tx: &ReadTx, after: Option<Place>, limit: usize) -> Result<Vec<ReadyRow>> {
     let from = after.unwrap_or(Place::START);
-    // Three ranges of the primary key: one comparison of all three columns would read the rows before it again.
+    // Three ranges of the primary key: a single comparison of all three columns would scan the earlier rows again.
     let [same_group, later, lower] = RANGES;
     let limit = limit as i64;
     let mut rows = tx.rows(same_group, [limit, from.priority, from.group, from.step], read)?;
@@ -213,7 +213,8 @@ pub(in crate::store) const RANGES: [&str; 3] = [
     ),
 ];
 
-/// The claimable step of a key, a type and a scope, behind which the others of these are blocked. There is one at most.
+/// The claimable step of a key, type and scope. All other steps with the same three are blocked behind it, so there is
+/// at most one.
 pub(in crate::store) fn head(tx: &ReadTx, key: KeyId, step_type: TypeId, scope: i64) -> Result<Option<ReadyRow>> {
     tx.row(HEAD, [key.0, step_type.0, scope], read)
 }
