@@ -21,7 +21,7 @@ use crate::{
 use serde_json::Value;
 use std::path::Path;
 
-/// How to process a batch, or one content.
+/// How to process a batch or a single content.
 #[derive(Debug, Clone)]
 pub struct Start {
     pub batch: i64,
@@ -37,10 +37,11 @@ pub struct Start {
 /// Which contents get a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Which {
-    /// All of the batch.
+    /// All contents of the batch.
     All,
-    /// Those whose current form no group of the batch has processed with the same workflow and parameters. A document that
-    /// changed back to an older content, a copy under another URI and new metadata all count as new.
+    /// Contents whose current form has not been processed with the same workflow and parameters by any group of the
+    /// batch. A document that changed back to older content, a copy under another URI, and new metadata all count as
+    /// new.
     New,
     One(ArtifactHash),
 }
@@ -53,13 +54,13 @@ pub struct Started {
     pub first_run: Option<RunId>,
 }
 
-/// The number of documents read at a time.
+/// The number of documents to read at a time.
 const SLICE: usize = 500;
 
-/// How often a submission is tried if a document is deleted meanwhile.
+/// How often to try a submission if a document is deleted in the meantime.
 const TRIES: usize = 20;
 
-/// Submits a group for the documents of a batch. Refuses it before any work if the documents could not be stored.
+/// Submits a group for the documents of a batch. Fails before doing any work if the documents could not be stored.
 pub fn start(engine: &Engine, start: &Start) -> Result<Started> {
     for _ in 1..TRIES {
         match start_once(engine, start) {
@@ -128,14 +129,14 @@ fn wanted(engine: &Engine, start: &Start) -> Result<Vec<DocumentUri>> {
     }
 }
 
-/// One item for each combination of content and source, since a document is stored under its source.
+/// One item per combination of content and source, since a document is stored under its source.
 #[derive(Default)]
 struct Items {
     items: Vec<Item>,
 }
 
 impl Items {
-    /// Adds a document. Documents must come sorted by content.
+    /// Adds a document. The documents must arrive sorted by content.
     fn add(&mut self, document: DocumentUri) {
         let metadata = if document.metadata == serde_json::json!({}) { Value::Null } else { document.metadata };
         let entry = ItemDocument { uri: document.uri, file: Some(KEPT.to_string()), within: None, metadata };
@@ -152,7 +153,7 @@ impl Items {
         }
     }
 
-    /// Keeps items without a run in these groups, and items whose last submission had other content or parameters.
+    /// Keeps items without a run in these groups, and items last submitted with other content or parameters.
     fn retain_new(
         &mut self,
         engine: &Engine,
@@ -181,7 +182,7 @@ impl Items {
     }
 }
 
-/// The rows for the documents of a run, as `windlass ingest` writes them for files.
+/// The rows for the documents of a run, identical to those of `windlass ingest` for files.
 fn of_run(database: &Path, params: &ParameterSet, item: &Item) -> RunDocuments {
     let document = |it: &ItemDocument| Submitted {
         uri: it.uri.clone(),

@@ -1,23 +1,23 @@
-//! Bytes to text: a byte order mark, then the charset that the document declares, then a guess from its bytes.
+//! Decodes bytes to text: by a byte order mark, then by the declared charset, then by a guess from the bytes.
 
 use encoding_rs::{Encoding, UTF_8, UTF_16BE, UTF_16LE};
 use std::borrow::Cow;
 
-/// How far into a page its `<meta charset>` is looked for, in bytes.
+/// How far into a page to look for its `<meta charset>`, in bytes.
 const DECLARATION_WITHIN: usize = 4096;
-/// How much of a text the guess is made on, in bytes: more changes nothing but the time.
+/// How many bytes the guess is based on. More would only take longer.
 const GUESS_ON: usize = 256 << 10;
 
-/// A decoded text, line ends made `\n`.
+/// A decoded text with line ends converted to `\n`.
 pub struct Text<'a> {
     pub text: Cow<'a, str>,
     /// The charset's name, such as `KOI8-R`.
     pub charset: &'static str,
-    /// Bytes that the charset has no letter for became U+FFFD.
+    /// Whether bytes were replaced with U+FFFD because the charset does not define them.
     pub damaged: bool,
 }
 
-/// Decodes a text. `declared` is a charset that its surroundings name, such as a mail header.
+/// Decodes a text. `declared` is a charset declared outside of it, such as in a mail header.
 pub fn decode<'a>(bytes: &'a [u8], declared: Option<&str>) -> Text<'a> {
     let declared = declared.and_then(|it| Encoding::for_label(it.trim().as_bytes()));
     let (encoding, skip) = match Encoding::for_bom(bytes) {
@@ -28,7 +28,7 @@ pub fn decode<'a>(bytes: &'a [u8], declared: Option<&str>) -> Text<'a> {
     Text { text: unix_lines(text), charset: encoding.name(), damaged }
 }
 
-/// Decodes a page, which may name its own charset in a `meta` element or an XML declaration.
+/// Decodes a page, which may declare its charset in a `meta` element or an XML declaration.
 pub fn decode_html(bytes: &[u8]) -> Text<'_> {
     let declared = declaration(bytes);
     decode(bytes, declared.as_deref())
@@ -38,11 +38,11 @@ fn without_mark(bytes: &[u8], declared: Option<&'static Encoding>) -> &'static E
     if let Some(wide) = wide(bytes) {
         return wide;
     }
-    // Valid UTF-8 is never anything else by chance, whatever the document says.
+    // Valid UTF-8 never occurs by chance, so this overrides any declaration.
     if Encoding::utf8_valid_up_to(bytes) == bytes.len() {
         return UTF_8;
     }
-    // A page cannot be in UTF-16 when its declaration could be read as bytes.
+    // A page with a declaration that can be read as bytes can't be in UTF-16.
     if let Some(encoding) = declared.filter(|it| *it != UTF_16LE && *it != UTF_16BE && *it != UTF_8) {
         return encoding;
     }
@@ -55,7 +55,7 @@ fn without_mark(bytes: &[u8], declared: Option<&'static Encoding>) -> &'static E
     detector.guess(None, chardetng::Utf8Detection::Allow)
 }
 
-/// UTF-16 without a mark: about every other byte is zero.
+/// UTF-16 without a byte order mark: about every other byte is zero.
 fn wide(bytes: &[u8]) -> Option<&'static Encoding> {
     let head = &bytes[..bytes.len().min(4096) & !1];
     if head.len() < 4 || !bytes.len().is_multiple_of(2) {
@@ -70,7 +70,7 @@ fn wide(bytes: &[u8]) -> Option<&'static Encoding> {
     }
 }
 
-/// A UTF-8 text with a few damaged places: far more good sequences of several bytes than bad bytes.
+/// UTF-8 with some damage: far more valid multi-byte sequences than invalid bytes.
 fn mostly_utf8(head: &[u8]) -> bool {
     let (mut good, mut bad) = (0_usize, 0_usize);
     for chunk in head.utf8_chunks() {

@@ -1,9 +1,9 @@
-//! Cutting a document into passages, in one pass over its text.
+//! Cuts a document into passages, in one pass over its text.
 //!
-//! The text is taken apart into atoms (a sentence, a line of a table or of code, a heading), and atoms are packed into chunks up to
-//! `size` tokens. A heading begins a new chunk. A paragraph, table or code block that does not fit into what is left of a chunk, but
-//! fits into one of its own, begins a new one. Where a chunk ends only because it is full, the next begins with the last atoms of it,
-//! up to `overlap` tokens.
+//! The text is divided into atoms (a sentence, a line of a table or of code, a heading), which are packed into chunks
+//! of up to `size` tokens. A heading starts a new chunk. So does a paragraph, table or code block that does not fit
+//! into the rest of the chunk but fits into one of its own. If a chunk ends only because it is full, the next one
+//! repeats its last atoms, up to `overlap` tokens.
 
 use super::{
     outline::{self, Block, Kind},
@@ -13,7 +13,7 @@ use crate::model::{Chunk, HEADING_MAX, ParsedDocument, shortened};
 use serde::{Deserialize, Serialize};
 use std::ops::Range;
 
-/// Sizes in tokens, counted about as WordPiece does.
+/// Sizes in tokens, counted approximately as WordPiece does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct ChunkOptions {
@@ -21,7 +21,7 @@ pub struct ChunkOptions {
     pub size: u32,
     /// How much of a full chunk the next one repeats. At most half of `size`.
     pub overlap: u32,
-    /// The limit of every chunk. Only a table or a code block that is kept whole is larger than `size`.
+    /// The maximum size of any chunk. Only a table or a code block that is kept whole exceeds `size`.
     pub max: u32,
 }
 
@@ -42,7 +42,7 @@ pub enum ChunkOptionsError {
 }
 
 impl ChunkOptionsError {
-    /// What went wrong, in one word.
+    /// The kind of the error.
     pub fn kind(&self) -> crate::model::Kind {
         crate::model::Kind::Invalid
     }
@@ -79,11 +79,12 @@ impl ChunkOptions {
     }
 }
 
-/// No real document has more passages than this. They would take more memory and disk than its text.
+/// No real document has more passages. They would take more memory and disk space than its text.
 pub const CHUNKS_MAX: usize = 200_000;
 
-/// Cuts the document; of one with more than [`CHUNKS_MAX`] passages one more than that many come back. Chunks ascend, overlap at most as requested, and cover everything but blanks; each one's text is the Markdown at its
-/// range.
+/// Cuts the document. If it has more than [`CHUNKS_MAX`] passages, only one more than that is returned. Chunks are in
+/// ascending order, overlap at most as requested, and cover everything except blanks. The text of a chunk is the
+/// Markdown at its range.
 pub fn chunk(document: &ParsedDocument, options: &ChunkOptions) -> Vec<Chunk> {
     let mut packing = Packing {
         document,
@@ -102,10 +103,10 @@ pub fn chunk(document: &ParsedDocument, options: &ChunkOptions) -> Vec<Chunk> {
     packing.chunks
 }
 
-/// The longest text for a token, blanks included: blanks count no tokens, and must not make a chunk endless.
+/// The maximum length of text per token, including blanks: blanks have no tokens, and must not make a chunk endless.
 const TOKEN_BYTES: usize = 16;
 
-/// The smallest piece that stays whole.
+/// The smallest piece that is kept whole.
 struct Atom {
     range: Range<usize>,
     tokens: usize,
@@ -125,14 +126,14 @@ struct Packing<'a> {
     atoms: Vec<Atom>,
     /// The open chunk is `atoms[start..]`.
     start: usize,
-    /// Atoms before this one are in an earlier chunk already.
+    /// Atoms before this one are already in an earlier chunk.
     fresh: usize,
     tokens: usize,
     chunks: Vec<Chunk>,
     path: Path<'a>,
 }
 
-/// Which headings and pages stand above a place, for places that ascend.
+/// The headings and the page at a position, for ascending positions.
 #[derive(Default)]
 struct Path<'a> {
     headings: Vec<(u8, &'a str)>,
@@ -145,7 +146,7 @@ impl Packing<'_> {
         let (size, max) = (self.options.size as usize, self.options.max as usize);
         let range = block.range.clone();
         let text = &self.document.markdown[range.clone()];
-        // Markup characters mean nothing in a document whose reader found no markup.
+        // If the reader produces no markup, markup characters have no meaning in the document.
         let kind = match block.kind {
             Kind::Heading(_) if self.document.headings.is_empty() => Kind::Text,
             Kind::Table if self.document.tables.is_empty() => Kind::Text,
@@ -185,7 +186,7 @@ impl Packing<'_> {
         }
     }
 
-    /// Whether the open chunk holds something new besides headings and blanks.
+    /// Whether the open chunk contains anything new besides headings and blanks.
     fn has_body(&self) -> bool {
         self.atoms[self.fresh.max(self.start)..].iter().any(|it| it.kind == AtomKind::Body)
     }
@@ -195,7 +196,8 @@ impl Packing<'_> {
         self.tokens + tokens <= limit && open.unwrap_or(0) + bytes <= limit * TOKEN_BYTES
     }
 
-    /// Pushes a sentence or a line: whole if it is short, else in pieces cut at blanks, or between letters where there are none.
+    /// Pushes a sentence or a line: whole if it is short, otherwise in pieces, cut at blanks or, without blanks,
+    /// between letters.
     fn push_cut(&mut self, range: Range<usize>, kind: AtomKind) {
         let text = &self.document.markdown[range.clone()];
         let size = self.options.size as usize;
@@ -203,7 +205,7 @@ impl Packing<'_> {
         if whole <= size / 4 && range.len() <= size / 4 * TOKEN_BYTES {
             return self.push(Atom { range, tokens: whole, kind });
         }
-        // Pieces small enough to be repeated where chunks overlap.
+        // The pieces are small enough to be repeated where chunks overlap.
         let limit = match self.options.overlap as usize {
             overlap @ 4.. => overlap.min(size / 4),
             _ => size / 4,
@@ -227,7 +229,7 @@ impl Packing<'_> {
         }
     }
 
-    /// Pushes all but the last piece of a word that is longer than a piece. Returns where the last piece starts.
+    /// Pushes all but the last piece of a word that is longer than a piece. Returns the start of the last piece.
     fn push_word(&mut self, range: Range<usize>, limit: usize, kind: AtomKind) -> usize {
         let mut start = range.start;
         let mut counter = Counter::default();
@@ -245,7 +247,7 @@ impl Packing<'_> {
         start
     }
 
-    /// Adds the atom to the open chunk, or to a new one where it is full.
+    /// Adds the atom to the open chunk, or to a new one if it is full.
     fn push(&mut self, atom: Atom) {
         let size = self.options.size as usize;
         if !self.fits(atom.tokens, atom.range.len(), size) {
@@ -269,7 +271,7 @@ impl Packing<'_> {
         self.atoms.push(atom);
     }
 
-    /// Ends the open chunk. The next one begins with the end of it if `repeats`.
+    /// Ends the open chunk. If `repeats`, the next one begins with its last atoms.
     fn close(&mut self, repeats: bool) {
         let open = &self.atoms[self.start..];
         let has_news = self.atoms[self.fresh.max(self.start)..].iter().any(|it| it.kind != AtomKind::Blank);
@@ -287,7 +289,7 @@ impl Packing<'_> {
         if repeats {
             self.repeat();
         }
-        // Text of an earlier chunk that is not repeated is not needed again.
+        // Drop text of an earlier chunk that is not repeated.
         self.atoms.drain(..self.start);
         self.fresh -= self.start;
         self.start = 0;
@@ -307,7 +309,7 @@ impl Packing<'_> {
 }
 
 impl<'a> Path<'a> {
-    /// Makes the chunk at `range`; its headings are those above its `body`.
+    /// Creates the chunk at `range`, with the headings above its `body`.
     fn place(&mut self, document: &'a ParsedDocument, range: Range<usize>, body: usize) -> Chunk {
         while let Some(heading) = document.headings.get(self.next_heading).filter(|it| it.offset <= body) {
             self.headings.retain(|it| it.0 < heading.level);
@@ -329,7 +331,7 @@ impl<'a> Path<'a> {
 }
 
 impl Path<'_> {
-    /// The headings, cut to equal lengths where all together are too long: each chunk has a copy.
+    /// The headings, cut to equal lengths if they are too long together, because every chunk has a copy.
     fn above(&self) -> Vec<String> {
         let whole: usize = self.headings.iter().map(|it| it.1.len()).sum();
         let most = if whole <= HEADING_MAX { HEADING_MAX } else { HEADING_MAX / self.headings.len().max(1) };
@@ -343,7 +345,7 @@ fn trimmed(text: &str, range: Range<usize>) -> Range<usize> {
     (range.start + inside.len() - inside.trim_start().len()).min(end)..end
 }
 
-/// Cuts a paragraph after sentences and before items of a list. The pieces cover the range.
+/// Cuts a paragraph after sentences and before list items. The pieces cover the range.
 fn sentences(text: &str, range: Range<usize>) -> impl Iterator<Item = Range<usize>> {
     let mut at = range.start;
     std::iter::from_fn(move || {
@@ -378,7 +380,7 @@ fn sentence_end(text: &str) -> usize {
 }
 
 fn begins_item(line: &str) -> bool {
-    // Only the start of the line is looked at, so that many lines of blanks stay linear.
+    // Looks only at the start of the line, so that many blank lines stay linear.
     let line = line.trim_start_matches(' ');
     let digits = line.bytes().take(9).take_while(u8::is_ascii_digit).count();
     ["- ", "* ", "+ ", "• "].iter().any(|it| line.starts_with(it)) || (digits > 0 && line[digits..].starts_with(". "))

@@ -1,4 +1,4 @@
-//! The content of a file: its hash, and whether it changed while it was read.
+//! Reads the content of a file: its hash, and whether it changed during the read.
 
 use crate::model::ArtifactHash;
 use sha2::{Digest, Sha256};
@@ -7,25 +7,25 @@ use std::{
     io::{self, Read},
 };
 
-/// A file that was read from beginning to end.
+/// The result of reading a file from beginning to end.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Looked {
     pub sha256: ArtifactHash,
     /// In bytes.
     pub size: u64,
-    /// The time of its last change when it was read, in nanoseconds since the Unix epoch.
+    /// The modification time at the read, in nanoseconds since the Unix epoch.
     pub modified: i64,
-    /// All of a small file, the beginning and the end of a large one: enough to detect its type.
+    /// A small file as a whole, or the beginning and the end of a large one: enough to detect its type.
     pub sample: Vec<u8>,
 }
 
 const BLOCK: usize = 256 << 10;
-/// The parts at the beginning and at the end, in bytes.
+/// The size of each part of a sample, in bytes.
 const SAMPLE: usize = 2 << 20;
-/// How often to read a file that changes while it is read.
+/// How often to read a file that changes during the read.
 const TRIES: usize = 3;
 
-/// Reads the file. None: it kept changing, or `give_up` said so.
+/// Reads the file. Returns `None` if it kept changing or `give_up` returned true.
 pub(super) fn look(mut file: File, give_up: impl Fn() -> bool) -> io::Result<Option<Looked>> {
     for _ in 0..TRIES {
         let before = file.metadata()?;
@@ -39,13 +39,13 @@ pub(super) fn look(mut file: File, give_up: impl Fn() -> bool) -> io::Result<Opt
     Ok(None)
 }
 
-/// Reads a stream of `expected` bytes that does not change. None: `give_up` said so.
+/// Reads a stream of `expected` bytes that does not change. Returns `None` if `give_up` returned true.
 pub(super) fn look_at(reader: &mut impl Read, expected: u64, give_up: impl Fn() -> bool) -> io::Result<Option<Looked>> {
     let read = read(reader, expected, &give_up)?;
     Ok(read.map(|(sha256, size, sample)| Looked { sha256, size, modified: 0, sample }))
 }
 
-/// Nanoseconds since the Unix epoch; 0 where the file system keeps no times.
+/// Nanoseconds since the Unix epoch; 0 if the file system stores no times.
 pub(super) fn modified(metadata: &Metadata) -> i64 {
     use std::time::UNIX_EPOCH;
     metadata.modified().map_or(0, |it| match it.duration_since(UNIX_EPOCH) {
@@ -54,7 +54,7 @@ pub(super) fn modified(metadata: &Metadata) -> i64 {
     })
 }
 
-/// Reads to the end, or a little beyond `expected` bytes: a file may grow faster than it is read.
+/// Reads to the end, or slightly beyond `expected` bytes, since a file may grow faster than it is read.
 fn read(
     file: &mut impl Read,
     expected: u64,
@@ -124,7 +124,7 @@ mod tests {
             fs::write(&path, "old").unwrap();
             let done = Cell::new(0);
             look(File::open(&path).unwrap(), || {
-                // Called before each block: once per block and once at the end of the file.
+                // Called before each block and once at the end of the file.
                 if done.get() < most {
                     done.set(done.get() + 1);
                     fs::write(&path, "x".repeat(10 + done.get())).unwrap();

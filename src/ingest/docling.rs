@@ -1,6 +1,6 @@
-//! Documents read by a docling-serve: one request for each, bounded in size and time.
+//! Reads documents with a docling-serve: one request per document, with limits on size and time.
 //!
-//! The request is made by the parser process, so that whatever an answer does to its reader stays in there.
+//! The parser process makes the request, so a harmful answer can only affect that process.
 
 use super::{
     error::{Error, Result},
@@ -16,12 +16,12 @@ use std::time::Duration;
 use ureq::Agent;
 
 const CONNECT: Duration = Duration::from_secs(10);
-/// The size of an answer besides the text.
+/// The maximum size of an answer without its text.
 const AROUND: u64 = 1 << 20;
 const REFUSAL: u64 = 64 << 10;
 const SHOWN: usize = 300;
 
-/// Where a docling-serve is, and how long one document may take it.
+/// The address of a docling-serve, and its time limit per document.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Docling {
     pub url: String,
@@ -38,7 +38,7 @@ impl Docling {
         Ok(())
     }
 
-    /// Reads a document there. None: it is of a type that is read here.
+    /// Reads a document with docling; `None` if its type is read here.
     pub(super) fn parse(
         &self,
         bytes: &[u8],
@@ -106,7 +106,7 @@ impl Docling {
                 }
             });
         }
-        // In JSON a letter may take two bytes, and rarely six.
+        // In JSON a character may take two bytes, rarely six.
         let most = AROUND + 2 * options.max_text as u64;
         let bytes = body.limit(most).read_to_vec().map_err(|error| match error {
             ureq::Error::BodyExceedsLimit(_) => {
@@ -127,10 +127,10 @@ fn refused(reason: &str) -> ParseError {
     ParseError::DoclingRefused { reason: line(reason) }
 }
 
-/// The document under a name that says its type and nothing else.
+/// The document under a name that shows its type and nothing else.
 fn form(bytes: &[u8], format: &Format, boundary: &str) -> Vec<u8> {
     let mut form = Vec::with_capacity(bytes.len() + 1024);
-    // Images within the text would only be noise in an index.
+    // Images in the text would only be noise in an index.
     for (name, value) in [("to_formats", "md"), ("image_export_mode", "placeholder")] {
         let part = format!("--{boundary}\r\ncontent-disposition: form-data; name=\"{name}\"\r\n\r\n{value}\r\n");
         form.extend_from_slice(part.as_bytes());
@@ -147,7 +147,7 @@ fn form(bytes: &[u8], format: &Format, boundary: &str) -> Vec<u8> {
     form
 }
 
-/// On one line, and short.
+/// Shortens a message to one short line.
 fn line(text: &str) -> String {
     let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
     match line.char_indices().nth(SHOWN) {

@@ -1,4 +1,4 @@
-//! Errors before documents are processed, for people. An error of one document is its outcome.
+//! Errors before documents are processed, for people. An error of a single document is its outcome.
 
 use super::{chunk::ChunkOptionsError, source::SourceError};
 use crate::{
@@ -37,7 +37,7 @@ pub enum Error {
 }
 
 impl Error {
-    /// What went wrong, in one word.
+    /// The kind of the error.
     pub fn kind(&self) -> Kind {
         match self {
             Error::Source(error) => error.kind(),
@@ -53,7 +53,7 @@ impl Error {
         }
     }
 
-    /// What the user can do next, if known.
+    /// What the user should do next, if known.
     pub fn hint(&self) -> Option<String> {
         match self {
             Error::Source(error) => error.hint().map(str::to_string),

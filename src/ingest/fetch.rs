@@ -1,4 +1,4 @@
-//! Documents at `http://` addresses: bounded in size, time and redirects.
+//! Fetches documents from `http://` addresses, with limits on size, time and redirects.
 
 use super::{
     error::{Error, Result},
@@ -20,12 +20,12 @@ use ureq::{
     },
 };
 
-/// Which machines an address may lead to, at first and at each redirect.
+/// Which machines an address, or a redirect, may lead to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Reach {
     #[default]
     Anywhere,
-    /// Those of the public internet: neither this machine nor its networks.
+    /// Only the public internet: neither this machine nor its networks.
     Public,
 }
 
@@ -34,7 +34,7 @@ pub enum Reach {
 pub struct FetchLimits {
     /// In bytes.
     pub size: u64,
-    /// From the first look-up of a name to the last byte.
+    /// From the first name resolution to the last byte.
     pub time: Millis,
     pub redirects: u32,
     pub reach: Reach,
@@ -54,13 +54,13 @@ pub struct Fetched {
     pub etag: Option<String>,
 }
 
-/// Whether the text is an address that `fetch` knows how to reach.
+/// Whether the text is an address that `fetch` supports.
 pub fn is_url(text: &str) -> bool {
     let scheme = text.split_once("://").map(|it| it.0.to_ascii_lowercase());
     matches!(scheme.as_deref(), Some("http" | "https"))
 }
 
-/// Gets a document and keeps it as an artifact.
+/// Fetches a document and stores it as an artifact.
 pub fn fetch(artifacts: &ArtifactStore, url: &str, limits: &FetchLimits) -> Result<Fetched> {
     if url.to_ascii_lowercase().starts_with("https:") && !cfg!(feature = "https") {
         let what = format!("{url}: this build of windlass has no TLS");
@@ -85,7 +85,7 @@ fn agent(limits: &FetchLimits) -> Agent {
         .timeout_global(Some(limits.time.duration()))
         .timeout_connect(Some(Duration::from_secs(10)))
         .max_redirects(limits.redirects)
-        // One document, one connection: an idle one that the server has closed meanwhile is no use to a redirect.
+        // One document, one connection: an idle one may already be closed by the server when a redirect would use it.
         .max_idle_connections(0)
         .user_agent(concat!("windlass/", env!("CARGO_PKG_VERSION")));
     match limits.reach {
@@ -95,7 +95,8 @@ fn agent(limits: &FetchLimits) -> Agent {
     }
 }
 
-/// An agent that connects only to addresses which it has judged: those that it found, not those of a second look-up.
+/// An agent that connects only to addresses that it has checked. It uses the checked addresses themselves, not those of
+/// a second lookup.
 fn judged(config: Config, judge: fn(IpAddr) -> bool) -> Agent {
     Agent::with_parts(config, DefaultConnector::default(), Judged { judge, inner: DefaultResolver::default() })
 }
@@ -121,7 +122,7 @@ impl Resolver for Judged {
     }
 }
 
-/// A name that leads to no machine of the public internet.
+/// A name that does not lead to the public internet.
 #[derive(Debug, thiserror::Error)]
 #[error("`{host}` is this machine or one of a private network")]
 pub struct NotPublic {
@@ -129,7 +130,7 @@ pub struct NotPublic {
 }
 
 impl NotPublic {
-    /// Whether a fetch failed for this.
+    /// Whether this error made a fetch fail.
     pub fn behind(error: &Error) -> bool {
         let mut next = error.source();
         while let Some(error) = next {

@@ -1,4 +1,4 @@
-//! `file://` URIs: paths as text, whatever their bytes.
+//! `file://` URIs: represent paths as text, whatever their bytes.
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode, percent_encode};
 use std::{
@@ -9,15 +9,15 @@ use std::{
 /// A directory that contains every file. See `ItemDocument::within`.
 pub const ANYWHERE: &str = "file:///";
 
-/// The characters of a path that are percent-encoded, after RFC 3986.
+/// The characters of a path that are percent-encoded, as in RFC 3986.
 const PATH: &AsciiSet = &NON_ALPHANUMERIC.remove(b'/').remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
-/// The URI of a file: percent-encoded, on the bytes of the name.
+/// The URI of a file. The bytes of its path are percent-encoded.
 pub fn of(absolute: &Path) -> String {
     format!("file://{}", percent_encode(absolute.as_os_str().as_encoded_bytes(), PATH))
 }
 
-/// The local path of a `file://` URI. None: it is another kind of URI, or not well-formed.
+/// The local path of a `file://` URI; `None` if it is another kind of URI or malformed.
 pub fn path_of(uri: &str) -> Option<PathBuf> {
     let encoded = uri.strip_prefix("file://").filter(|path| path.starts_with('/'))?;
     let is_code = |rest: &str| rest.as_bytes().get(..2).is_some_and(|code| code.iter().all(u8::is_ascii_hexdigit));

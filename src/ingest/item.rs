@@ -1,4 +1,4 @@
-//! One item of the ingest workflow: a content, and the documents that have it.
+//! An item of the ingest workflow: one content, and the documents that have it.
 
 use super::file_uri::path_of;
 use crate::{
@@ -17,7 +17,7 @@ use std::{
 
 /// The file of the parse step with the text of the document.
 pub(super) const MARKDOWN: &str = "document.md";
-/// All else of the document: a `ParsedDocument` whose `markdown` is empty.
+/// The rest of the document: a `ParsedDocument` with empty `markdown`.
 pub(super) const STRUCTURE: &str = "document.json";
 
 /// The item of a run of the workflow. Documents with equal content share one.
@@ -25,7 +25,7 @@ pub(super) const STRUCTURE: &str = "document.json";
 pub struct Item {
     /// The file name of the first document, for people.
     pub name: String,
-    /// Which collection the documents belong to.
+    /// The collection that the documents belong to.
     pub source: String,
     pub sha256: ArtifactHash,
     /// In bytes.
@@ -40,8 +40,8 @@ pub struct ItemDocument {
     /// Where to read the content if not at `uri`: a `file://` URI, or [`KEPT`] if it is an artifact.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub file: Option<String>,
-    /// The directory that links on the way to the file may not lead out of, as a `file://` URI. None: no part of the way is
-    /// a link.
+    /// The directory, as a `file://` URI, that links in the file's path must not lead out of. `None`: no component of
+    /// the path is a link.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub within: Option<String>,
     /// A JSON object, or null.
@@ -50,27 +50,27 @@ pub struct ItemDocument {
 }
 
 impl ItemDocument {
-    /// The file that holds the content. None: the URI leads to no local file.
+    /// The file with the content; `None` if the URI is not that of a local file.
     pub fn path(&self) -> Option<PathBuf> {
         path_of(self.file.as_deref().unwrap_or(&self.uri))
     }
 
-    /// What people know the document by: the path of its file, or its URI.
+    /// The document's place for people: the path of its file, or its URI.
     pub fn place(&self) -> String {
         path_of(&self.uri).map_or_else(|| self.uri.clone(), |it| it.to_string_lossy().into_owned())
     }
 
-    /// Opens the file of `path`, unless it has become a link that leads elsewhere.
+    /// Opens the file at `path`, unless it has become a link that leads elsewhere.
     pub fn open(&self) -> io::Result<File> {
         open(self.file.as_deref().unwrap_or(&self.uri), self.within.as_deref())
     }
 
-    /// Whether the engine itself keeps the content, as an artifact under the hash of the item.
+    /// Whether the engine itself stores the content, as an artifact under the hash of the item.
     pub fn is_kept(&self) -> bool {
         self.file.as_deref() == Some(KEPT)
     }
 
-    /// What people know the document by when it has no title: the name of its file, or the end of its URI.
+    /// The document's name for people if it has no title: its file name, or the end of its URI.
     pub fn name(&self) -> Option<String> {
         if let Some(path) = self.path() {
             return Some(path.file_name()?.to_string_lossy().into_owned());
@@ -79,10 +79,10 @@ impl ItemDocument {
     }
 }
 
-/// `ItemDocument::file` of a document whose content the engine keeps as an artifact.
+/// `ItemDocument::file` of a document whose content the engine stores as an artifact.
 pub const KEPT: &str = "artifact:";
 
-/// The field of the store step's result with the documents that it did not store, by URI, and by what they are superseded.
+/// The field of the store step's result with the documents that it did not store: for each URI, what superseded it.
 pub const SUPERSEDED: &str = "superseded";
 
 /// The last part of a URI's path, such as `report.pdf` of `https://host/docs/report.pdf?v=2`.
@@ -93,11 +93,11 @@ pub fn name_of_uri(uri: &str) -> Option<String> {
     (!last.is_empty()).then(|| last.to_string())
 }
 
-/// The name of the collection where none is given.
+/// The default name of a collection.
 pub const DEFAULT_SOURCE: &str = "default";
 
 impl Item {
-    /// The item of a step: as an earlier step found its content, otherwise as it was submitted.
+    /// The item of a step: with the content that an earlier step found, otherwise as submitted.
     pub fn of(input: &StepInput) -> Option<Item> {
         let said = |output: &Output| serde_json::from_value::<Item>(output.value.as_ref()?.get("item")?.clone()).ok();
         // The parser runs after the step that found the content.
@@ -105,7 +105,7 @@ impl Item {
         found.or_else(|| serde_json::from_value(input.item.clone()).ok()).filter(|it| !it.documents.is_empty())
     }
 
-    /// What the reader of the content may depend on besides the content: the ending of the name, or a name without one.
+    /// What the reader may depend on besides the content: the extension of the name, or a name without one.
     pub fn name_key(&self) -> String {
         name_key(Path::new(&self.name))
     }
@@ -119,12 +119,12 @@ pub fn name_key(path: &Path) -> String {
     }
 }
 
-/// The output of whichever earlier step left a file of this name: users may call their steps what they like.
+/// The output of the earlier step that produced a file of this name. Users can give their steps any names.
 pub fn output_with<'a>(input: &'a StepInput, file: &str) -> Option<&'a Output> {
     input.inputs.values().find(|output| output.files.iter().any(|it| it.0 == file))
 }
 
-/// Opens the local file of a `file://` URI to read it. See [`ItemDocument::within`].
+/// Opens the local file of a `file://` URI for reading. See [`ItemDocument::within`].
 pub fn open(uri: &str, within: Option<&str>) -> io::Result<File> {
     let path = path_of(uri).ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, "not a local file"))?;
     let Some(within) = within else { return regular_file::open_without_links(&path) };

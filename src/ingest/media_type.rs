@@ -1,4 +1,5 @@
-//! The type of a document: from its content first, because extensions lie, and from its name if the content leaves it open.
+//! Detects the type of a document: by its content first, because extensions can lie, and by its name if the content is
+//! ambiguous.
 
 use super::reader::{FORMATS, Format, Sign, Words};
 use encoding_rs::Encoding;
@@ -8,9 +9,9 @@ use std::{io::Read, path::Path};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum MediaType {
     Known(&'static Format),
-    /// An Office document whose content is encrypted.
+    /// An Office document with encrypted content.
     EncryptedOffice,
-    /// Nothing here reads it: its media type.
+    /// The media type of a format without a reader.
     Other(&'static str),
 }
 
@@ -38,7 +39,7 @@ const BINARY: &str = "application/octet-stream";
 /// How much of a file is read to detect its type, in bytes.
 const HEAD: usize = 8192;
 
-/// Tells the type of a document.
+/// Detects the type of a document.
 pub fn detect(bytes: &[u8], name: &str) -> MediaType {
     let head = &bytes[..bytes.len().min(HEAD)];
     if let Some(found) = by_signature(bytes, head, name) {
@@ -96,7 +97,7 @@ fn by_signature(bytes: &[u8], head: &[u8], name: &str) -> Option<MediaType> {
     other.or_else(|| is_binary(head).then_some(BINARY)).map(MediaType::Other)
 }
 
-/// The names of a ZIP file's entries stand in it uncompressed.
+/// The names of a ZIP file's entries are stored uncompressed, so they can be found in the bytes.
 fn zipped(bytes: &[u8], name: &str) -> MediaType {
     const DIRECTORY: usize = 1 << 20;
     let head = &bytes[..bytes.len().min(4096)];
@@ -119,7 +120,7 @@ fn ole(bytes: &[u8], name: &str) -> MediaType {
     found.map_or_else(|| MediaType::Other(old_office(name)), MediaType::Known)
 }
 
-/// Old Office files that nothing here reads.
+/// The media type of an old Office file without a reader.
 fn old_office(name: &str) -> &'static str {
     match extension(Path::new(name)).as_str() {
         "ppt" => "application/vnd.ms-powerpoint",
@@ -142,7 +143,7 @@ fn place_of(bytes: &[u8], wanted: &[u8]) -> Option<usize> {
     None
 }
 
-/// Zero bytes or many control characters, and not UTF-16.
+/// Whether the bytes contain zeros or many control characters, and are not UTF-16.
 fn is_binary(head: &[u8]) -> bool {
     if Encoding::for_bom(head).is_some() {
         return false;
@@ -157,7 +158,7 @@ fn is_binary(head: &[u8]) -> bool {
     control * 10 > head.len()
 }
 
-/// The first text in lower case, byte order mark, blanks and comments skipped.
+/// The beginning of the text in lower case, without byte order mark, blanks and comments.
 fn leading_text(head: &[u8]) -> String {
     let text = super::charset::decode(head, None).text.to_lowercase();
     let mut rest = text.trim_start_matches(['\u{feff}', ' ', '\n', '\t', '\r']);
@@ -171,8 +172,8 @@ fn extension(path: &Path) -> String {
     path.extension().unwrap_or_default().to_string_lossy().to_ascii_lowercase()
 }
 
-/// Whether a file with this name may have a format that we read. A name says nothing for sure, so this only spares directories
-/// full of pictures and archives from failing one by one.
+/// Whether a file with this name may have a format that we read. A name proves nothing, so this only prevents
+/// directories full of pictures and archives from failing file by file.
 pub fn may_be_read(path: &Path) -> bool {
     let extension = extension(path);
     !UNREADABLE.split_whitespace().any(|it| it == extension)
@@ -184,20 +185,21 @@ pub fn is_known_name(path: &Path) -> bool {
     by_name(&path.file_name().unwrap_or_default().to_string_lossy()).is_some()
 }
 
-/// Whether people know a format by names like this.
+/// Whether names like this are commonly associated with a format.
 pub fn is_usual_name(path: &Path) -> bool {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     FORMATS.iter().any(|format| format.has_name(&name))
 }
 
-/// Whether a file begins like something that has a reader. One that can't be opened does: its own step says why.
+/// Whether the beginning of a file shows a format with a reader. Also true if it can't be opened: its own step then
+/// reports why.
 pub fn begins_readable(path: &Path) -> bool {
     let mut head = Vec::new();
     let read = crate::os::regular_file::open(path).and_then(|file| file.take(1 << 20).read_to_end(&mut head));
     read.is_err() || !matches!(detect(&head, &path.to_string_lossy()), MediaType::Other(_))
 }
 
-/// Extensions of sound, film, fonts, archives, programs, databases, and pictures of other formats.
+/// Extensions of sound, film, fonts, archives, programs, databases, and other pictures.
 const UNREADABLE: &str = "gif ico bmp webp heic avif psd mp3 wav ogg oga flac m4a aac opus mp4 m4v mov avi mkv webm \
     ttf otf woff woff2 eot gz tgz bz2 xz zst zip tar 7z rar jar war whl deb rpm iso dmg exe dll so dylib a o obj lib bin class pyc pyo \
     wasm db db3 sqlite sqlite3 mdb parquet pack idx npy npz pt onnx safetensors gguf lock map";

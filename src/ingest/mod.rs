@@ -1,8 +1,9 @@
-//! Documents: finding them, reading them, cutting them into chunks; and the step kinds that do so for a workflow.
+//! Documents: finds them, reads them and cuts them into chunks. Also the step kinds that do this in a workflow.
 //!
-//! The document half is pure: [`source`] lists files, [`parse`](mod@parse) turns bytes into one Markdown text (by content first, then by
-//! name), [`chunk`](mod@chunk) cuts that text. Each reader in [`reader`] runs in time linear in its input and in bounded memory, as
-//! far as its library allows; a document that still crashes its reader or exhausts memory does so in a worker process of its own.
+//! The document half is pure: [`source`] lists files, [`parse`](mod@parse) turns bytes into one Markdown text (by
+//! content first, then by name), and [`chunk`](mod@chunk) cuts that text. Each reader in [`reader`] runs in linear time
+//! and bounded memory, as far as its library allows. Readers run in a separate worker process, so a document that
+//! crashes its reader or exhausts memory harms nothing else.
 //!
 //! May import: everything on the floors below. Never: parses a document in the process of the engine.
 
@@ -48,7 +49,7 @@ pub use workflow::{KINDS, WORKFLOW, definition};
 
 use crate::engine::Registry;
 
-/// Makes the step kinds of the ingest workflow known.
+/// Registers the step kinds of the ingest workflow.
 pub fn register(registry: &mut Registry) {
     let [validate, parse, chunk, embed, store] = KINDS;
     registry.register(validate, step::ValidateKind);

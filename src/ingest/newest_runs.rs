@@ -1,4 +1,4 @@
-//! The newest runs of an engine that are recorded in vector databases.
+//! Reads from vector databases which runs of an engine are the newest.
 
 use crate::{
     store::elsewhere::{FoundNumber, Numbered},
@@ -11,14 +11,14 @@ use std::{
     time::Duration,
 };
 
-/// How long one database may take: it is asked before the first command of a process.
+/// The time limit per database: this runs before the first command of a process.
 const WITHIN: Duration = Duration::from_secs(2);
 
-/// Of the vector databases in the home, and of these. One that can't be read says nothing here.
+/// The newest runs in the home's vector databases and in the given ones. A database that can't be read is skipped.
 pub fn newest_runs(home: &Path, engine: &str, databases: &[PathBuf]) -> Vec<FoundNumber> {
     let here = fs::read_dir(home.join("vectors")).into_iter().flatten().flatten().map(|it| it.path());
     let here = here.filter(|it| it.extension().is_some_and(|it| it == "db"));
-    // The same file may be known by another way that leads to the home.
+    // The same file may be known by a different path to the home.
     let all = here.chain(databases.iter().cloned()).filter_map(|it| fs::canonicalize(it).ok());
     all.collect::<BTreeSet<PathBuf>>().iter().filter_map(|it| newest_run(it, engine)).collect()
 }

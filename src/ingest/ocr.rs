@@ -1,4 +1,4 @@
-//! Reading images of text with `tesseract`, where it is installed.
+//! Reads images of text with `tesseract`, if it is installed.
 
 use super::parse_options::Ocr;
 use crate::{
@@ -17,12 +17,12 @@ use std::{
 /// One page of A3 at 600 dpi takes about a minute on a slow device.
 const WALL: Millis = Millis::minutes(5);
 
-/// Reads with the `tesseract` that the PATH names; None where there is none.
+/// Uses the `tesseract` in PATH; `None` if there is none.
 pub fn installed() -> Option<Ocr> {
     found_in(&env::var_os("PATH")?)
 }
 
-/// Reads with the `tesseract` in one of the folders of `path`, written as PATH is.
+/// Uses the `tesseract` in one of the directories of `path`, which has the format of PATH.
 pub fn found_in(path: &OsStr) -> Option<Ocr> {
     let program = env::split_paths(path).map(|it| it.join("tesseract")).find(|it| it.is_file())?;
     Some(Ocr::new(move |image| recognize(&program, image)))
@@ -32,7 +32,7 @@ fn recognize(program: &Path, image: &Path) -> io::Result<String> {
     let argv = vec![program.into(), image.into(), "stdout".into()];
     let mut spec = ChildSpec::new(argv, image.parent().map_or_else(env::temp_dir, PathBuf::from));
     spec.limits.wall = Some(WALL);
-    // The environment says where its languages are.
+    // The environment variable says where its languages are.
     spec.env.extend(env::var_os("TESSDATA_PREFIX").map(|it| ("TESSDATA_PREFIX".into(), it)));
     let end = run(&spec, &CancelToken::default());
     if let Some(StartError::NotStartable(reason) | StartError::NoRoom(reason)) = end.start_error {

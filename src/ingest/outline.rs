@@ -1,4 +1,4 @@
-//! The structure of a Markdown text: its headings, tables and code blocks, in one pass over its lines.
+//! Finds the structure of a Markdown text: its headings, tables and code blocks, in one pass over its lines.
 
 use crate::model::{HEADING_MAX, Heading, shortened};
 use std::ops::Range;
@@ -9,12 +9,12 @@ pub enum Kind {
     Blank,
     Heading(u8),
     Table,
-    /// A code block, with its fences.
+    /// A code block, including its fences.
     Code,
     Text,
 }
 
-/// A run of lines of one kind. Each heading is a block of its own; blank lines end a run of text.
+/// Consecutive lines of one kind. Each heading is a block of its own; a blank line ends a block of text.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Block {
     pub kind: Kind,
@@ -28,7 +28,7 @@ pub struct Outline {
     pub tables: Vec<Range<usize>>,
 }
 
-/// The headings and tables of `markdown`. The headings' text is without markup.
+/// The headings and tables of `markdown`. The text of headings has no markup.
 pub fn scan(markdown: &str) -> Outline {
     let mut outline = Outline::default();
     for block in blocks(markdown) {
@@ -47,8 +47,9 @@ pub fn scan(markdown: &str) -> Outline {
     outline
 }
 
-/// Cuts the text into blocks. Understands the output of our readers and common hand-written Markdown: ATX headings, pipe tables
-/// with a rule below their first row, fenced code. A fence that never ends lasts to the end of the text, as in CommonMark.
+/// Divides the text into blocks. Understands the output of our readers and common hand-written Markdown: ATX headings,
+/// pipe tables with a delimiter row below the first row, fenced code. A fence that is never closed extends to the end
+/// of the text, as in CommonMark.
 pub fn blocks(markdown: &str) -> Vec<Block> {
     let mut blocks: Vec<Block> = Vec::new();
     let mut fence: Option<&str> = None;
@@ -114,7 +115,7 @@ fn is_rule(line: &str) -> bool {
     line.starts_with('|') && line.contains('-') && line.bytes().all(|it| matches!(it, b'|' | b'-' | b':' | b' '))
 }
 
-/// The text of a heading without backticks, emphasis, link targets and closing `#`, shortened if too long.
+/// The text of a heading without backticks, emphasis, link targets and closing `#`, shortened if it is too long.
 fn plain(heading: &str) -> String {
     let heading = heading.trim().trim_end_matches('#');
     let mut text = String::new();

@@ -14,17 +14,17 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// Where the parameter sets of a home are, as `ID.yaml`.
+/// The directory of a home's parameter sets, which are files named `ID.yaml`.
 pub const DIRECTORY: &str = "params";
 
-/// How the built-in set begins when it is written out.
+/// The first line of the built-in set when it is printed.
 const BUILTIN_TEXT_HEAD: &str = "# Built in. Your own sets have these values unless they set others.\n";
 
 /// A parameter set and where it comes from.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Stored {
     pub set: ParameterSet,
-    /// None: it is built in.
+    /// `None` if it is built in.
     pub path: Option<PathBuf>,
 }
 
@@ -38,7 +38,7 @@ impl Stored {
     }
 }
 
-/// A set in the form of its file; parameters that are not set are left out.
+/// A set in the format of its file. Parameters that are not set are omitted.
 fn written_out(set: &ParameterSet) -> String {
     let mut text = format!("{BUILTIN_TEXT_HEAD}id: {}\nname: {}\nconfig:\n", set.id, set.name);
     for stage in STAGES {
@@ -51,11 +51,11 @@ fn written_out(set: &ParameterSet) -> String {
     text
 }
 
-/// Why a set was not saved or removed.
+/// The result of saving or removing a set.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Change {
     Done(PathBuf),
-    /// There is one with this id; is it built in?
+    /// A set with this id exists; `builtin` says whether it is the built-in one.
     Exists {
         builtin: bool,
     },
@@ -63,7 +63,7 @@ pub enum Change {
     Builtin,
 }
 
-/// Every parameter set of the home and the built-in one, by id. A file that can't be read is an error.
+/// All parameter sets of the home and the built-in one, by id. Fails if a file can't be read.
 pub fn all(home: &Path) -> Result<Vec<Stored>> {
     let mut sets = vec![Stored { set: ParameterSet::builtin(), path: None }];
     let dir = home.join(DIRECTORY);
@@ -89,19 +89,19 @@ pub fn find(home: &Path, id: &str) -> Result<Option<Stored>> {
     Ok(all(home)?.into_iter().find(|it| it.set.id == id))
 }
 
-/// A parameter set of a home, which is the user's own.
+/// Reads a parameter set of a home. The file must be the user's own.
 fn read_own(path: &Path) -> Result<ParameterSet> {
     let text = ownership::read_to_string(path).map_err(|source| io_error("read", path, source))?;
     Ok(ParameterSet::parse(&text, &path.to_string_lossy())?)
 }
 
-/// A parameter set from a file that the user names.
+/// Reads a parameter set from a file that the user names.
 pub fn read(path: &Path) -> Result<ParameterSet> {
     let text = regular_file::read_to_string(path).map_err(|source| io_error("read", path, source))?;
     Ok(ParameterSet::parse(&text, &path.to_string_lossy())?)
 }
 
-/// Saves a new set under its id. Refuses a set that could not work; never overwrites one.
+/// Saves a new set under its id. Refuses a set that could not work, and never overwrites one.
 pub fn save(home: &Path, text: &str) -> Result<(ParameterSet, Change)> {
     let set = ParameterSet::parse(text, "yaml_content")?;
     super::parameters::check(&set)?;
@@ -125,17 +125,17 @@ pub fn save(home: &Path, text: &str) -> Result<(ParameterSet, Change)> {
     }
 }
 
-/// Refuses a set whose documents can't be stored.
+/// Refuses a set that names an unusable place for its documents.
 fn check_place(home: &Path, set: &ParameterSet) -> Result<()> {
     let path = kept_database_path(home, set.config["store"]["path"].as_str().unwrap_or_default())?;
     match VectorDb::open(&path, &OpenOptions::default()) {
         Err(error @ vector::Error::NotAVectorDatabase { .. }) => Err(error.into()),
-        // Whatever else is in the way may be gone when the set is used.
+        // Other obstacles may be gone by the time the set is used.
         _ => Ok(()),
     }
 }
 
-/// Removes a set of the home; the built-in one stays.
+/// Removes a set of the home. The built-in one can't be removed.
 pub fn remove(home: &Path, id: &str) -> Result<Change> {
     let Some(found) = find(home, id)? else { return Ok(Change::Missing) };
     let Some(path) = found.path else { return Ok(Change::Builtin) };

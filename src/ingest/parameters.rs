@@ -1,4 +1,4 @@
-//! The meaning of a parameter set for the stages.
+//! Interprets parameter sets for the stages.
 
 use super::{
     chunk::ChunkOptions,
@@ -20,16 +20,17 @@ use std::{
     sync::Arc,
 };
 
-/// Where the vector databases of a home are.
+/// The directory of a home's vector databases.
 const VECTORS: &str = "vectors";
 
-/// The text that a server embeds when there is no other, to learn the length of its vectors.
+/// The text to embed when only the length of the vectors is needed.
 pub(super) const TRIAL_TEXT: &str = "windlass";
 
-/// How long a trial of a server may take.
+/// The time limit for trying a server.
 const TRIAL: Millis = Millis::seconds(10);
 
-/// Reads the parameters of a group. What they leave out has its built-in value; keys of others are not ours to judge.
+/// Reads the parameters of a group. Missing ones get their built-in values; unknown keys may belong to others and are
+/// ignored.
 pub fn read(params: &Value) -> Result<ParameterSet> {
     let mut changes = Vec::new();
     for it in PARAMETERS {
@@ -52,8 +53,8 @@ pub fn check(set: &ParameterSet) -> Result<()> {
     embedder(set).map(drop)
 }
 
-/// Asks the server of the embedder, if it has one, for one vector: what no document could be embedded with is refused before
-/// any work, a server that can't be reached too. One that is busy may have time when its turn comes.
+/// Requests one vector from the embedder's server, if it has one. Fails before any work if the server is unreachable or
+/// no document could be embedded. A busy server is accepted, because it may have time later.
 pub fn try_server(set: &ParameterSet, database: &Path) -> Result<()> {
     let Some(mut server) = server(set) else { return Ok(()) };
     note_server(set)?;
@@ -66,7 +67,7 @@ pub fn try_server(set: &ParameterSet, database: &Path) -> Result<()> {
     }
 }
 
-/// Whether the embedding server that the parameters name answers. None: they name none.
+/// Whether the embedding server of the parameters answers; `None` if they name none.
 pub fn is_served(set: &ParameterSet) -> Option<bool> {
     let mut server = server(set)?;
     server.timeout = server.timeout.min(TRIAL);
@@ -74,7 +75,7 @@ pub fn is_served(set: &ParameterSet) -> Option<bool> {
     Some(answer.is_ok())
 }
 
-/// Records that the user sends texts to the embedder's server, if it has one, so that a search may use it, too.
+/// Records that the user sends texts to the embedder's server, if there is one, so that a search may use it too.
 pub fn note_server(set: &ParameterSet) -> Result<()> {
     match server(set) {
         Some(server) => Ok(embed::pair(&server.url, server.key.as_deref())?),
@@ -82,8 +83,8 @@ pub fn note_server(set: &ParameterSet) -> Result<()> {
     }
 }
 
-/// Opens the vector database for reading, if it is there and was made with this embedder. `dimension` is None where only
-/// the embedder's server knows it.
+/// Opens the vector database for reading, if it exists, and checks that it was made with this embedder. `dimension` is
+/// `None` if only the embedder's server knows it.
 pub fn check_database(database: &Path, embedder: &str, dimension: Option<usize>) -> Result<Option<VectorDb>> {
     let db = match VectorDb::open(database, &OpenOptions::default()) {
         Ok(db) => db,
@@ -102,7 +103,7 @@ pub fn check_database(database: &Path, embedder: &str, dimension: Option<usize>)
     }))
 }
 
-/// The docling-serve that reads documents, if one does.
+/// The docling-serve of the parameters, if any.
 pub fn docling(set: &ParameterSet) -> Option<Docling> {
     let url = set.config["parse"]["url"].as_str().filter(|_| set.config["parse"]["backend"] == "docling")?;
     Some(Docling { url: url.to_string(), time: parse_limits(set).1 })
@@ -140,7 +141,7 @@ pub fn chunk_options(set: &ParameterSet) -> ChunkOptions {
     }
 }
 
-/// The embedder that the parameters ask for.
+/// The embedder of the parameters.
 pub fn embedder(set: &ParameterSet) -> Result<Arc<dyn Embedder>> {
     let embed = &set.config["embed"];
     if let Some(server) = server(set) {
@@ -157,7 +158,7 @@ pub fn embedder(set: &ParameterSet) -> Result<Arc<dyn Embedder>> {
     }
 }
 
-/// The server that the parameters name, if they name one.
+/// The embedding server of the parameters, if any.
 pub fn server(set: &ParameterSet) -> Option<Server> {
     let embed = &set.config["embed"];
     let text = |key: &str| embed[key].as_str().map(str::to_string);
@@ -170,12 +171,12 @@ pub fn server(set: &ParameterSet) -> Option<Server> {
     })
 }
 
-/// How many texts are embedded between two checks of the cancel token.
+/// How many texts to embed between two checks of the cancel token.
 pub fn batch(set: &ParameterSet) -> usize {
     set.config["embed"]["batch"].as_u64().unwrap_or(64).max(1) as usize
 }
 
-/// What a group of the ingest workflow gets as its parameters: the set, with the canonical path of the database.
+/// The parameters of an ingest group: the set, with the canonical path of the database.
 pub fn for_database(set: &ParameterSet, database: &Path) -> Result<ParameterSet> {
     let Some(path) = database.to_str() else {
         let what = format!("the path {} of the vector database is not UTF-8", database.display());
@@ -186,9 +187,9 @@ pub fn for_database(set: &ParameterSet, database: &Path) -> Result<ParameterSet>
     Ok(set)
 }
 
-/// The file of a vector database. A plain name such as `default` stands for `vectors/NAME.db` in the home; anything with a
-/// slash or the ending `.db` is a path. The result is absolute, without symbolic links as far as it exists, and its
-/// directory is on a local file system. It is for writing: another user's file is refused.
+/// The file of a vector database. A plain name such as `default` stands for `vectors/NAME.db` in the home; anything
+/// with a slash or the extension `.db` is a path. The result is absolute, has no symbolic links in its existing part,
+/// and is on a local file system. It is meant for writing: another user's file is refused.
 pub fn database_path(home: &Path, name: &str) -> Result<PathBuf> {
     let given = match is_path(name) {
         true => PathBuf::from(name),
@@ -213,8 +214,8 @@ pub fn database_path(home: &Path, name: &str) -> Result<PathBuf> {
     Ok(path)
 }
 
-/// The same for a name that is kept, in a parameter set or a setting: a relative path would be another file for everybody who
-/// reads it, so it is refused.
+/// Like `database_path`, for a name that is stored in a parameter set or a setting. Refuses a relative path, which
+/// would mean a different file in each working directory.
 pub fn kept_database_path(home: &Path, name: &str) -> Result<PathBuf> {
     if is_path(name) && Path::new(name).is_relative() {
         let what = format!("the relative path `{name}` means a different vector database in each working directory");
@@ -223,8 +224,8 @@ pub fn kept_database_path(home: &Path, name: &str) -> Result<PathBuf> {
     database_path(home, name)
 }
 
-/// The parameter with which a set reaches beyond its home, if there is one: a server that is sent documents, a key that is
-/// sent along, or a vector database that is not one of the home's own.
+/// The parameter with which a set reaches beyond its home, if any: a server that receives documents, a key that is sent
+/// to it, or a vector database outside of the home.
 pub fn reaches_beyond(home: &Path, set: &ParameterSet) -> Option<&'static str> {
     for (name, stage, key) in
         [("parse.url", "parse", "url"), ("embed.url", "embed", "url"), ("embed.key", "embed", "key")]
@@ -241,7 +242,7 @@ pub fn reaches_beyond(home: &Path, set: &ParameterSet) -> Option<&'static str> {
     (is_path(path) && own() != Some(true)).then_some("store.path")
 }
 
-/// The parameter with which a set allows a document more memory, time or text than `most` does, if there is one.
+/// The parameter with which a set allows a document more memory, time or text than `most` does, if any.
 pub fn raises_limit(set: &ParameterSet, most: &ParameterSet) -> Option<&'static str> {
     let limits = |set: &ParameterSet| {
         let (options, (memory, time)) = (parse_options(set), parse_limits(set));
@@ -259,7 +260,7 @@ fn is_path(name: &str) -> bool {
     name.contains('/') || name.ends_with(".db")
 }
 
-/// Absolute; the longest part that exists without symbolic links.
+/// The absolute path. The longest existing part has no symbolic links.
 fn canonical(path: &Path) -> std::io::Result<PathBuf> {
     let absolute = std::path::absolute(path)?;
     let mut missing = Vec::new();

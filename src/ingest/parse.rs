@@ -1,4 +1,4 @@
-//! The entry for every document: bytes and a name become one Markdown text.
+//! The entry point for every document: turns bytes and a name into Markdown.
 
 use super::{
     media_type::{self, MediaType},
@@ -12,7 +12,7 @@ use crate::{
 };
 use std::{fs, path::Path, thread};
 
-/// Reads the document in `path`, whose size is checked first.
+/// Reads the document at `path`, after checking its size.
 #[cfg(any(test, feature = "internals"))]
 pub fn parse_file(path: &Path, options: &ParseOptions) -> Result<ParsedDocument, ParseError> {
     let io = |action| move |source| ParseError::Io { action, path: path.to_path_buf(), source };
@@ -22,9 +22,9 @@ pub fn parse_file(path: &Path, options: &ParseOptions) -> Result<ParsedDocument,
     parse(&bytes, &path.to_string_lossy(), options)
 }
 
-/// Reads a document. Its type follows from its content first and from `name` second.
+/// Reads a document. Its type is detected by its content first and by `name` second.
 ///
-/// A document without content is no error: it comes back with empty Markdown and a warning that says so.
+/// A document without content is not an error: the result is empty Markdown with a warning.
 pub fn parse(bytes: &[u8], name: &str, options: &ParseOptions) -> Result<ParsedDocument, ParseError> {
     check_size("the document", bytes.len() as u64, options.max_bytes)?;
     let media_type = media_type::detect(bytes, name);
@@ -40,7 +40,7 @@ fn read(media_type: MediaType, bytes: &[u8], name: &str, options: &ParseOptions)
     }
 }
 
-/// The fields that every reader sets in the same way.
+/// Fills in the fields that are the same for all readers.
 pub(super) fn finished(mut document: ParsedDocument, media_type: MediaType, bytes: &[u8]) -> ParsedDocument {
     document.media_type = media_type.name().to_string();
     if !matches!(media_type, MediaType::Known(format) if !format.structure) {
@@ -61,10 +61,11 @@ pub(super) fn finished(mut document: ParsedDocument, media_type: MediaType, byte
     document
 }
 
-/// Deep nesting costs stack: this many bytes are reserved, and only the used part becomes resident.
+/// Deep nesting costs stack. This many bytes are reserved, but only the used part becomes resident.
 const STACK: usize = 64 << 20;
 
-/// Runs a reader with a known stack. A panic in a format's library is a malformed document, not the end of the process.
+/// Runs a reader on a thread with a known stack size. A panic in a format's library means a malformed document and does
+/// not end the process.
 fn in_thread(
     media_type: MediaType,
     read: impl FnOnce() -> Result<ParsedDocument, ParseError> + Send,

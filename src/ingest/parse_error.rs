@@ -2,7 +2,8 @@
 
 use std::{io, path::PathBuf};
 
-/// Why a document could not be read. Most are permanent, as the same bytes fail the same way: see `is_retryable`.
+/// Why a document could not be read. Most errors are permanent, since the same bytes fail the same way: see
+/// `is_retryable`.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ParseError {
@@ -57,12 +58,13 @@ impl ParseError {
         }
     }
 
-    /// Whether another attempt could end otherwise: only when the file could not be read from disk, or a server was away.
+    /// Whether another attempt could succeed: only if the file could not be read from disk, or a server was
+    /// unreachable.
     pub fn is_retryable(&self) -> bool {
         matches!(self, ParseError::Io { .. } | ParseError::NoThread(_) | ParseError::Docling { retryable: true, .. })
     }
 
-    /// What to do next, where we know.
+    /// What the user should do next, if known.
     pub fn hint(&self) -> Option<&'static str> {
         Some(match self {
             ParseError::Encrypted | ParseError::WrongPassword => {

@@ -3,20 +3,20 @@
 use serde::{Deserialize, Serialize};
 use std::{fmt, io, path::Path, sync::Arc};
 
-/// How documents are read. The serialized part is what a parameter set may say under `parse`.
+/// How documents are read. The serialized fields are those that a parameter set can have under `parse`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct ParseOptions {
     /// Larger files are refused before they are read, in bytes.
     pub max_bytes: u64,
-    /// The most text that a document may unfold to, in bytes of Markdown.
+    /// The maximum size of the extracted text, in bytes of Markdown.
     pub max_text: usize,
-    /// Reads the rest of a truncated document, with a warning, instead of failing it.
+    /// Reads what is left of a truncated document, with a warning, instead of failing.
     pub salvage: bool,
     /// Opens encrypted documents. Never printed or stored.
     #[serde(skip)]
     pub password: Option<String>,
-    /// Reads images of pages, where there is something that can.
+    /// Reads images of pages, if a program for that is available.
     #[serde(skip)]
     pub ocr: Option<Ocr>,
 }
@@ -29,7 +29,7 @@ impl Default for ParseOptions {
 
 type Recognize = dyn Fn(&Path) -> io::Result<String> + Send + Sync;
 
-/// Something that reads the text of an image file (PNG or JPEG), such as a run of `tesseract`.
+/// Reads the text of an image file (PNG or JPEG), for example by running `tesseract`.
 #[derive(Clone)]
 pub struct Ocr(Arc<Recognize>);
 
@@ -38,7 +38,7 @@ impl Ocr {
         Ocr(Arc::new(recognize))
     }
 
-    /// The text of the image, as plain text.
+    /// Returns the text of the image as plain text.
     pub fn read(&self, image: &Path) -> io::Result<String> {
         (self.0)(image)
     }

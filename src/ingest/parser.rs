@@ -1,7 +1,7 @@
-//! The far side of the parse step: a worker process of this same program, which reads one document after the other.
+//! The worker's side of the parse step: a worker process of this same program that reads one document after another.
 //!
-//! A request says what to read and names the directory for the results. If a document crashes, hangs or exhausts it, nothing
-//! else is affected: the next document gets another process.
+//! A request says what to read and names the directory for the results. If a document crashes, hangs or exhausts the
+//! process, nothing else is affected: the next document gets another process.
 
 use super::{
     docling::Docling,
@@ -31,25 +31,25 @@ use std::{
     thread,
 };
 
-/// The name under which a parser process serves, and of its handler.
+/// The name that a parser process serves under, and the name of its handler.
 pub(super) const NAME: &str = "parse";
 
-/// The kind of a failure that is not the document's fault: the disk, or another resource, was short.
+/// The kind of failure for a shortage of disk space or another resource, which is not the document's fault.
 pub(super) const NO_ROOM: &str = "no_room";
 
-/// Deep nesting costs stack; what costs more than this is no document.
+/// Deep nesting costs stack. Anything that needs more than this is not a real document.
 const STACK: usize = 64 << 20;
 const WARNINGS_MAX: usize = 100;
 
 /// The document to read.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Request {
-    /// `file://` URI of the content.
+    /// The `file://` URI of the content.
     pub file: String,
     /// See `ItemDocument::within`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub within: Option<String>,
-    /// The name that helps to detect the type.
+    /// A name that helps to detect the type.
     pub name: String,
     pub sha256: ArtifactHash,
     pub options: ParseOptions,
@@ -67,12 +67,12 @@ pub(super) struct Summary {
     pub pages: usize,
     pub headings: usize,
     pub tables: usize,
-    /// Of Markdown.
+    /// The size of the Markdown.
     pub bytes: usize,
     pub warnings: Vec<String>,
 }
 
-/// Reads documents when this process was started to do so, and returns the exit code to end with. Called at the start of
+/// Reads documents if this process was started to do so, and returns the exit code to end with. Call it at the start of
 /// `main`, after the shim.
 pub fn run_if_asked() -> Option<i32> {
     if serve::asked_for()? != NAME {
@@ -92,7 +92,7 @@ fn work(work: &Work) -> Result<Option<Value>, Failed> {
     let mut request: Request = serde_json::from_value(work.item.clone()).map_err(unreadable)?;
     request.options.ocr = ocr::installed();
     let dir = Path::new(&work.out);
-    // Rust names the thread whose stack overflowed, so its name is part of the message.
+    // Rust prints the name of a thread whose stack overflowed, so the name ends up in the message.
     let read = || read(&request, dir);
     let summary = thread::scope(|scope| match threads::start_within(scope, "parse", Some(STACK), read) {
         Ok(reading) => reading.join().unwrap_or_else(|panic| {
@@ -104,7 +104,7 @@ fn work(work: &Work) -> Result<Option<Value>, Failed> {
     serde_json::to_value(&summary).map(Some).map_err(unreadable)
 }
 
-/// Reads the document and leaves its parts in `dir`.
+/// Reads the document and writes its parts to `dir`.
 fn read(request: &Request, dir: &Path) -> Result<Summary, Failed> {
     let mut document = match parsed(request) {
         Ok(Some(document)) => document,
@@ -151,7 +151,7 @@ fn of_io(what: &str, error: &io::Error) -> Failed {
     Failed { retryable: true, ..failed(if short { NO_ROOM } else { "io" }, format!("{what}: {error}")) }
 }
 
-/// None: the file has other content by now.
+/// Returns `None` if the file has other content by now.
 fn parsed(request: &Request) -> Result<Option<ParsedDocument>, ParseError> {
     let missing = || io::Error::new(io::ErrorKind::NotFound, "not a local file");
     let io = |path: &Path| {
@@ -164,7 +164,7 @@ fn parsed(request: &Request) -> Result<Option<ParsedDocument>, ParseError> {
     item::open(&request.file, request.within.as_deref())
         .and_then(|it| it.take(limit).read_to_end(&mut bytes))
         .map_err(io(&path))?;
-    // A file longer than the limit is cut here and refused by `parse`.
+    // A file longer than the limit is cut here and then refused by `parse`.
     let too_long = bytes.len() as u64 == limit;
     if !too_long && Sha256::digest(&bytes)[..] != request.sha256.0 {
         return Ok(None);

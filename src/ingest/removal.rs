@@ -1,8 +1,8 @@
 //! Removes deleted documents from the vector databases that hold them.
 //!
-//! A deletion is a row of the engine database (`document_removal`), committed before it is acknowledged. From then on no
-//! search finds the document, and no run that was submitted before stores it. Its rows in the vector database are deleted under
-//! that database's lock: immediately if the lock is free, otherwise when a worker finds it free.
+//! A deletion is a row of the engine database (`document_removal`), committed before it is acknowledged. From then on
+//! no search finds the document, and no earlier run stores it. Its rows in the vector database are deleted under that
+//! database's lock: immediately if the lock is free, otherwise when a worker finds it free.
 
 use super::error::{Error, Result};
 use crate::{
@@ -13,13 +13,13 @@ use crate::{
 };
 use std::{fs, path::Path};
 
-/// Documents that one transaction takes out.
+/// How many documents one transaction removes.
 const SLICE: usize = 200;
-/// How many deletions a search leaves out by name.
+/// How many deleted documents a search excludes by name.
 const HIDDEN_MAX: usize = 10_000;
 
-/// Does the recorded removals, under the lock of each vector database. False: another holder has one
-/// of them longer than `wait`; the rest is removed when the lock is free.
+/// Carries out the recorded removals, under the lock of each vector database. Returns false if another holder keeps one
+/// of them locked for longer than `wait`; the rest is removed when the lock is free.
 pub fn finish(engine: &Engine, holder: Holder, wait: LockWait) -> Result<bool> {
     let mut all = true;
     for database in engine.store().read(document_removal::databases)? {
@@ -28,7 +28,7 @@ pub fn finish(engine: &Engine, holder: Holder, wait: LockWait) -> Result<bool> {
     Ok(all)
 }
 
-/// The same for one vector database.
+/// Like `finish`, for one vector database.
 pub fn finish_one(engine: &Engine, database: &str, holder: Holder, wait: LockWait) -> Result<bool> {
     let guard = match engine.hold_key(&ResourceKey(format!("vec:{database}")), holder, wait) {
         Ok(guard) => guard,
@@ -37,7 +37,7 @@ pub fn finish_one(engine: &Engine, database: &str, holder: Holder, wait: LockWai
     };
     let mut db = match VectorDb::open_for_writing(Path::new(database), &OpenOptions::default()) {
         Ok(db) => Some(db),
-        // Nothing is there, and no run that is older than the deletion puts it there.
+        // The database does not exist, and no run older than the deletion will store the document there.
         Err(vector::Error::NotFound { .. }) => None,
         Err(error) => return Err(error.into()),
     };
@@ -68,9 +68,9 @@ fn removals<'a>(pending: &'a [document_removal::Pending], engine: &'a str) -> Ve
     pending.iter().map(removal).collect()
 }
 
-/// Deletes a vector database: everything that the engine knows about its documents, then its files. Its lock file stays, as
-/// others may wait on it. Refused while a group is running that would create it again. `by` names in the history who deleted
-/// it.
+/// Deletes a vector database: everything that the engine knows about its documents, then its files. The lock file
+/// stays, since others may be waiting on it. Refused while a group is running that would create the database again. The
+/// history records `by` as the one who deleted it.
 pub fn delete_database(engine: &Engine, path: &Path, by: &str, holder: Holder, wait: LockWait) -> Result<u64> {
     let database = path.to_string_lossy().into_owned();
     let guard = engine.hold_key(&ResourceKey(format!("vec:{database}")), holder, wait)?;
@@ -110,11 +110,11 @@ pub fn delete_database(engine: &Engine, path: &Path, by: &str, holder: Holder, w
     }
 }
 
-/// Documents of a vector database that are deleted and not yet removed from it.
+/// Documents that are deleted but not yet removed from a vector database.
 #[derive(Debug)]
 pub struct Deleted {
     pending: Vec<document_removal::Pending>,
-    /// The engine that counts the versions.
+    /// The engine that numbers the versions.
     engine: String,
 }
 
@@ -125,7 +125,7 @@ pub fn deleted(tx: &ReadTx, database: &Path) -> store::Result<Deleted> {
 }
 
 impl Deleted {
-    /// Leaves them out of everything that this connection finds.
+    /// Hides them from everything that this connection reads.
     pub fn hide_in(&self, db: &mut VectorDb) -> vector::Result<()> {
         if !self.pending.is_empty() {
             db.hide(&removals(&self.pending, &self.engine))?;
@@ -134,7 +134,7 @@ impl Deleted {
     }
 }
 
-/// Removes what could not be removed when it was deleted.
+/// Retries removals that could not be done at the time of the deletion.
 pub(super) struct Removals;
 
 impl Chore for Removals {

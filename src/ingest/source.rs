@@ -1,4 +1,4 @@
-//! Lists files: single ones and whole directories, in a fixed order.
+//! Lists files, given as single files and whole directories, in a fixed order.
 
 use super::{
     file_uri::{self, ANYWHERE, os_string},
@@ -19,53 +19,55 @@ use std::{
     time::UNIX_EPOCH,
 };
 
-/// Which files of a directory are included. A file that is named itself is always included.
+/// Which files of a directory to include. A file that is named explicitly is always included.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Default)]
 #[serde(deny_unknown_fields, default)]
 pub struct SourceOptions {
-    /// Globs as in `.gitignore`: `*.pdf` is taken, `!drafts/` is left out. Empty: everything.
+    /// Globs as in `.gitignore`: `*.pdf` includes, `!drafts/` excludes. If empty, everything is included.
     pub globs: Vec<String>,
-    /// Includes files and directories whose names begin with a dot.
+    /// Includes files and directories with names that begin with a dot.
     pub hidden: bool,
-    /// Takes what `.gitignore` and `.ignore` leave out.
+    /// Includes files that `.gitignore` and `.ignore` exclude.
     pub ignored: bool,
-    /// Includes files whose names say that no reader takes them: pictures, sound, archives, programs. A glob includes them too.
+    /// Includes files that no reader accepts, judging by their names: pictures, sound, archives, programs. A glob
+    /// includes them too.
     pub unreadable: bool,
-    /// Follows symbolic links to directories and to files outside of the directory. Loops are found and left out.
-    /// Without it only links to files inside are taken.
+    /// Follows symbolic links to directories and to files outside of the directory. Loops are detected and skipped.
+    /// Without this, only links to files inside the directory are followed.
     pub follow: bool,
 }
 
-/// A file to be ingested.
+/// A file to ingest.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SourceFile {
     pub path: PathBuf,
-    /// `file://` and the absolute path, percent-encoded byte by byte, so that names that are not UTF-8 keep distinct URIs.
+    /// `file://` and the absolute path. Each byte is percent-encoded separately, so names that are not UTF-8 keep
+    /// distinct URIs.
     pub uri: String,
     /// In bytes.
     pub size: u64,
-    /// None where the file system keeps none.
+    /// `None` if the file system stores no times.
     pub modified: Option<Timestamp>,
-    /// The same in nanoseconds since the Unix epoch, to detect changes; 0 where the file system has none.
+    /// The same in nanoseconds since the Unix epoch, to detect changes; 0 if the file system stores no times.
     pub mtime: i64,
     /// See `ItemDocument::within`.
     pub within: Option<String>,
-    /// What `NAME.meta.json` beside the file says: a JSON object.
+    /// The content of `NAME.meta.json` in the same directory: a JSON object.
     pub metadata: Option<Value>,
-    /// The engine keeps the content under this hash; the path is but a name.
+    /// The hash under which the engine stores the content. The path is then only a name.
     pub kept: Option<ArtifactHash>,
 }
 
-/// The files that a walk found, and those that it had to leave out.
+/// The files that a walk found, and those that it skipped.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Listing {
     /// Sorted by URI, each file once.
     pub files: Vec<SourceFile>,
-    /// How many files were left out because nothing here reads what their names say.
+    /// How many files were skipped because no reader accepts their names.
     pub unreadable: usize,
-    /// How many links were left out because they lead out of their directory.
+    /// How many links were skipped because they lead out of their directory.
     pub outside: usize,
-    /// `PATH: reason` for each link loop and file that vanished meanwhile.
+    /// `PATH: reason` for each link loop, and for each file that vanished during the walk.
     pub warnings: Vec<String>,
 }
 
@@ -85,7 +87,7 @@ pub enum SourceError {
 }
 
 impl SourceError {
-    /// What went wrong, in one word.
+    /// The kind of the error.
     pub fn kind(&self) -> Kind {
         match self {
             SourceError::Missing { .. } => Kind::NotFound,
@@ -106,16 +108,17 @@ impl SourceError {
     }
 }
 
-/// The ending of a sidecar's name: `report.pdf.meta.json` describes `report.pdf`.
+/// The suffix of a sidecar's name: `report.pdf.meta.json` describes `report.pdf`.
 const SIDECAR: &str = ".meta.json";
-/// A larger sidecar is a mistake, in bytes.
+/// A larger sidecar is certainly a mistake, in bytes.
 const SIDECAR_MAX: u64 = 1 << 20;
 
-/// Lists the files under `roots`. Whatever cannot be read in full is an error: an incomplete list would look like removed documents.
+/// Lists the files under `roots`. Anything that can't be read completely is an error: an incomplete list would look
+/// like deleted documents.
 pub fn list(roots: &[PathBuf], options: &SourceOptions) -> Result<Listing, SourceError> {
     let mut listing = Listing::default();
     for root in roots {
-        // One document has one URI, however its directory was named.
+        // A document has one URI, however its directory was named.
         let root = &resolved(root);
         let metadata = fs::metadata(root).map_err(|source| match source.kind() {
             io::ErrorKind::NotFound => SourceError::Missing { path: root.clone() },
@@ -123,7 +126,7 @@ pub fn list(roots: &[PathBuf], options: &SourceOptions) -> Result<Listing, Sourc
         })?;
         match metadata {
             it if it.is_file() => {
-                // A link named on the command line means its target.
+                // A link on the command line stands for its target.
                 let within = (options.follow || root.is_symlink()).then(|| ANYWHERE.to_string());
                 listing.files.push(describe(root, &it, options, within)?);
             }
@@ -136,7 +139,8 @@ pub fn list(roots: &[PathBuf], options: &SourceOptions) -> Result<Listing, Sourc
     Ok(listing)
 }
 
-/// The path without links and `..`. Of a file only its directory is resolved: it keeps the name that the user gave.
+/// The path without links and `..`. For a file, only the directory is resolved: the file keeps the name that the user
+/// gave.
 fn resolved(root: &Path) -> PathBuf {
     let canonical = |path: &Path| fs::canonicalize(if path.as_os_str().is_empty() { Path::new(".") } else { path });
     let found = match (fs::metadata(root), root.parent(), root.file_name()) {
@@ -146,7 +150,7 @@ fn resolved(root: &Path) -> PathBuf {
     found.unwrap_or_else(|_| root.to_path_buf())
 }
 
-/// Whether a walk takes the file: by its name, and where that says nothing by how its content begins.
+/// Whether a walk includes the file: by its name, or by the beginning of its content if the name says nothing.
 fn is_wanted(path: &Path) -> bool {
     if !media_type::may_be_read(path) {
         return false;
@@ -193,7 +197,7 @@ fn walk(root: &Path, options: &SourceOptions, listing: &mut Listing) -> Result<(
             true => Some(ANYWHERE.to_string()),
             false => link.then(|| file_uri::of(root)),
         };
-        // A sidecar of nothing is a document like any other.
+        // A sidecar without its document is an ordinary document.
         if described(path).is_none_or(|it| !paths.contains(&it)) {
             listing.files.push(describe(path, metadata, options, within)?);
         }
@@ -201,7 +205,7 @@ fn walk(root: &Path, options: &SourceOptions, listing: &mut Listing) -> Result<(
     Ok(())
 }
 
-/// Whether a link leads to a place that is not in `directory`.
+/// Whether a link leads out of `directory`.
 fn leads_out(link: &Path, directory: &Path) -> bool {
     let inside = |found: PathBuf| fs::canonicalize(directory).is_ok_and(|it| found.starts_with(it));
     !fs::canonicalize(link).is_ok_and(inside)
@@ -225,7 +229,7 @@ fn walker(root: &Path, options: &SourceOptions) -> Result<WalkBuilder, SourceErr
     Ok(walker)
 }
 
-/// What a walk may leave out with a warning: link loops and what vanished or points nowhere.
+/// Turns errors that a walk may skip into warnings: link loops, and entries that vanished or point nowhere.
 fn tolerable(root: &Path, error: ignore::Error) -> Result<String, SourceError> {
     let path = path_of(&error).unwrap_or(root).to_path_buf();
     let is_dangling = path != root && error.io_error().is_some_and(|it| it.kind() == io::ErrorKind::NotFound);
@@ -279,7 +283,7 @@ fn describe(
     })
 }
 
-/// The document that `path` is the sidecar of, by its name.
+/// The document that `path` is the sidecar of, judging by its name.
 fn described(path: &Path) -> Option<PathBuf> {
     let name = path.file_name()?.as_encoded_bytes();
     let stem = name.strip_suffix(SIDECAR.as_bytes()).filter(|it| !it.is_empty())?;
@@ -288,7 +292,7 @@ fn described(path: &Path) -> Option<PathBuf> {
     Some(PathBuf::from(os_string(kept)))
 }
 
-/// A sidecar that links out of its directory is ignored, unless links are followed.
+/// Ignores a sidecar that is a link out of its directory, unless links are followed.
 fn sidecar(path: &Path, options: &SourceOptions) -> Result<Option<Value>, SourceError> {
     let mut name = path.as_os_str().to_os_string();
     name.push(SIDECAR);

@@ -1,8 +1,9 @@
-//! Counting tokens without a vocabulary.
+//! Counts tokens without a vocabulary.
 
-/// About how many WordPiece tokens the text has, as the BERT family cuts it: a word of up to six letters is one, each six more are
-/// another; a punctuation mark is one; a letter of a script written without spaces is one; other letters beyond Latin count half.
-/// Blanks count nothing. The parts of a text never count less than the whole.
+/// Estimates the number of WordPiece tokens of a text, as the BERT family counts them. A word of up to six letters is
+/// one token, and each further six letters are another. A punctuation mark is one, and so is a letter of a script
+/// without spaces. Other letters beyond Latin count half, and blanks count nothing. The parts of a text never count
+/// less than the whole.
 #[derive(Default, Clone, Copy)]
 pub(super) struct Counter {
     tokens: usize,

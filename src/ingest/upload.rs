@@ -1,4 +1,4 @@
-//! Documents that come as bytes (an upload, a URL, stdin) rather than as files of this machine. The engine keeps them.
+//! Documents that arrive as bytes (an upload, a URL, stdin) and not as local files. The engine stores them.
 
 use super::{
     error::{Error, Result},
@@ -32,12 +32,12 @@ pub struct UploadedDocument {
     pub batch: Option<i64>,
 }
 
-/// Begins to keep a document piece by piece.
+/// Starts storing a document piece by piece.
 pub fn receive(artifacts: &ArtifactStore) -> Result<Incoming> {
     artifacts.receive(kind::DOCUMENT).map_err(|error| Error::Engine(error.into()))
 }
 
-/// Keeps everything that the reader gives, up to `largest` bytes.
+/// Stores everything that the reader returns, up to `largest` bytes.
 pub fn receive_all(artifacts: &ArtifactStore, mut reader: impl Read, largest: u64, what: &str) -> Result<Put> {
     let mut incoming = receive(artifacts)?;
     let mut block = vec![0; 256 << 10];
@@ -57,7 +57,7 @@ pub fn receive_all(artifacts: &ArtifactStore, mut reader: impl Read, largest: u6
     incoming.finish().map_err(|error| Error::Engine(error.into()))
 }
 
-/// Registers a document whose bytes are already kept. A known document keeps its id and its batch.
+/// Registers a document whose bytes are already stored. A known document keeps its id and its batch.
 pub fn take(engine: &Engine, put: Put, uploaded: UploadedDocument) -> Result<DocumentUri> {
     let name = name_of(&uploaded);
     let type_said = uploaded.media_type.is_some();
@@ -74,12 +74,13 @@ pub fn take(engine: &Engine, put: Put, uploaded: UploadedDocument) -> Result<Doc
         batch: uploaded.batch,
     };
     let document = engine.store().write(move |tx| document_uri::put(tx, &new))?;
-    // Its row is committed: from here on no sweep takes the file.
+    // The row is committed, so no sweep removes the file from here on.
     drop(put.guard);
     Ok(document)
 }
 
-/// A name that implies the type: that of the URI, else that of the file; with an ending for the media type if it has none.
+/// A name that implies the type: from the URI, or else from the file name. If it has no extension, one is added for the
+/// media type.
 pub(super) fn name_of(uploaded: &UploadedDocument) -> String {
     let of_uri = item::name_of_uri(&uploaded.uri).map(|it| decoded(&it));
     let names = [of_uri, uploaded.file_name.clone()];
@@ -99,7 +100,7 @@ pub(super) fn name_of(uploaded: &UploadedDocument) -> String {
     }
 }
 
-/// Decodes `%20` and the like; a name that is not UTF-8 stays unchanged.
+/// Decodes `%20` and the like. A name that is not UTF-8 stays unchanged.
 fn decoded(text: &str) -> String {
     file_uri::path_of(&format!("file:///{text}"))
         .and_then(|it| it.to_str().map(|it| it.trim_start_matches('/').to_string()))

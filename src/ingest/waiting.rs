@@ -1,4 +1,4 @@
-//! Resumes groups that were paused because their embedding server was away.
+//! Resumes groups that were paused because their embedding server was unreachable.
 
 use super::parameters;
 use crate::{
@@ -7,7 +7,7 @@ use crate::{
     store::{group, pause},
 };
 
-/// The interval between two checks whether a server is back.
+/// How often to check whether a server is back.
 const AGAIN: Millis = Millis::seconds(5);
 
 pub(super) struct Waiting;

@@ -2,14 +2,14 @@
 
 use crate::definition::{Definition, KnownKinds, Result, parse};
 
-/// What `windlass ingest` submits, as YAML.
+/// The workflow that `windlass ingest` submits, as YAML.
 pub const WORKFLOW: &str = include_str!("../../examples/ingest.yaml");
 
-/// The names under which `ingest` registers its step kinds, in the order in which documents pass them.
+/// The names of the step kinds that `ingest` registers, in the order in which documents pass through them.
 pub const KINDS: [&str; 5] =
     ["windlass/validate", "windlass/parse", "windlass/chunk", "windlass/embed", "windlass/store"];
 
-/// What `windlass ingest` submits.
+/// The workflow that `windlass ingest` submits, parsed.
 pub fn definition() -> Result<Definition> {
     parse(WORKFLOW, "windlass/ingest", &KnownKinds::new(KINDS))
 }

@@ -20,7 +20,7 @@ fn options(size: u32, overlap: u32) -> ChunkOptions {
     ChunkOptions { size, overlap, max: size + size / 4 }
 }
 
-/// What holds for every document.
+/// Checks properties of every document.
 fn check(document: &ParsedDocument, options: &ChunkOptions) -> Vec<Chunk> {
     let chunks = chunk(document, options);
     let text = &document.markdown;
@@ -98,7 +98,7 @@ fn nothing_but_blanks_makes_no_chunk() {
 
 #[test]
 fn huge_texts_take_linear_time() {
-    // Unoptimized code gets an eighth of the work.
+    // Unoptimised builds get an eighth of the work.
     let size: usize = if cfg!(debug_assertions) { 256 << 10 } else { 2 << 20 };
     let blank = " ".repeat(size);
     let texts =

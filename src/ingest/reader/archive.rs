@@ -1,21 +1,22 @@
-//! ZIP files that are documents. Every entry is inflated under caps: on its size, on the sum of all, and on how much it grows.
+//! ZIP files that are documents. Every entry is inflated with limits on its size, on the total size and on its
+//! compression ratio.
 
 use crate::ingest::{charset, parse_error::ParseError, parse_options::ParseOptions};
 use std::io::{Cursor, Read};
 use zip::{ZipArchive, result::ZipError};
 
-/// Entries of one archive; documents have some hundreds.
+/// The maximum number of entries; documents have some hundreds.
 const ENTRIES_MAX: usize = 65_536;
-/// How many times its compressed size an entry may have. Spreadsheets of equal rows come near 100.
+/// The maximum ratio of an entry's size to its compressed size. Spreadsheets of equal rows come close to 100.
 const RATIO_MAX: u64 = 250;
-/// Small entries may grow to this many bytes, whatever their ratio.
+/// Up to this size in bytes, an entry may have any ratio.
 const SMALL: u64 = 4 << 20;
 
 pub(super) struct Archive<'a> {
     zip: ZipArchive<Cursor<&'a [u8]>>,
     format: &'static str,
     entry_max: u64,
-    /// Bytes that may still be inflated.
+    /// The number of bytes that may still be inflated.
     left: u64,
 }
 
@@ -25,7 +26,7 @@ impl<'a> Archive<'a> {
         if zip.len() > ENTRIES_MAX {
             return Err(too_large("entries of the archive", zip.len() as u64, ENTRIES_MAX as u64));
         }
-        // Markup is several times its text.
+        // Markup is several times as large as its text.
         let entry_max = (options.max_text as u64).saturating_mul(4);
         Ok(Archive { zip, format, entry_max, left: entry_max.saturating_mul(2) })
     }
@@ -34,7 +35,7 @@ impl<'a> Archive<'a> {
         self.zip.file_names().filter_map(|it| Some(it.ok()?.into_owned())).collect()
     }
 
-    /// The entry's bytes; None where there is no such entry.
+    /// The bytes of an entry; `None` if it does not exist.
     pub fn bytes(&mut self, name: &str) -> Result<Option<Vec<u8>>, ParseError> {
         let entry = match self.zip.by_name(name) {
             Ok(entry) => entry,
@@ -60,7 +61,7 @@ impl<'a> Archive<'a> {
         Ok(self.bytes(name)?.map(|it| charset::decode_html(&it).text.into_owned()))
     }
 
-    /// An entry without which there is no document.
+    /// An entry that every document of the format has.
     pub fn needed(&mut self, name: &str) -> Result<String, ParseError> {
         self.text(name)?.ok_or_else(|| error(self.format, &format!("`{name}` is missing")))
     }
@@ -78,7 +79,7 @@ fn too_large(what: &str, size: u64, limit: u64) -> ParseError {
     ParseError::TooLarge { what: what.to_string(), size, limit }
 }
 
-/// The path that `target` means in an entry of the folder `base`, such as `../media/a.xml`.
+/// Resolves `target`, such as `../media/a.xml`, against the folder `base` of an entry.
 pub(super) fn resolve(base: &str, target: &str) -> String {
     let mut parts: Vec<&str> = match target.starts_with('/') {
         true => Vec::new(),

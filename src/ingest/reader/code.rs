@@ -1,4 +1,4 @@
-//! Program text and configuration: one block of code, named for its language.
+//! Source code and configuration: one code block, marked with its language.
 
 use super::writer::fence_for;
 use crate::model::ParsedDocument;

@@ -1,4 +1,4 @@
-//! Comma-separated values after RFC 4180, whatever parts the fields: comma, semicolon, tab or bar.
+//! Comma-separated values as in RFC 4180, with any of these separators: comma, semicolon, tab, bar.
 
 use super::grid::Grid;
 use crate::{
@@ -28,7 +28,7 @@ pub(super) fn read(text: &str, separator: Option<char>, options: &ParseOptions) 
     Ok(document)
 }
 
-/// Spreadsheets may say in the first line what parts the fields (`sep=;`); then the rows begin behind it.
+/// Spreadsheets may declare the separator in the first line (`sep=;`); the rows then begin after it.
 fn first_line(text: &str) -> (Option<char>, &str) {
     let said = text.trim_start_matches('\u{feff}').strip_prefix("sep=").and_then(|it| it.split_once('\n'));
     match said.map(|(separator, rows)| (separator.trim_end_matches('\r').as_bytes(), rows)) {
@@ -37,7 +37,8 @@ fn first_line(text: &str) -> (Option<char>, &str) {
     }
 }
 
-/// The text without blanks between a separator and a quote: behind a blank, the library takes a quote for a letter.
+/// The text without blanks between a separator and a quote: after a blank, the library treats a quote as an ordinary
+/// character.
 fn closed_up(text: &str, separator: char) -> Cow<'_, str> {
     if !text.contains(" \"") {
         return Cow::Borrowed(text);
@@ -58,7 +59,7 @@ fn closed_up(text: &str, separator: char) -> Cow<'_, str> {
     Cow::Owned(out)
 }
 
-/// Behind the quote that ends a field; two of them are one letter of it.
+/// The position after the quote that ends a field. Two quotes inside a field stand for one.
 fn end_of_quoted(field: &str) -> usize {
     let mut at = 1;
     while let Some(quote) = field[at..].find('"') {
@@ -71,7 +72,7 @@ fn end_of_quoted(field: &str) -> usize {
     field.len()
 }
 
-/// The separator that parts the first lines into the most fields, the same number in each.
+/// The separator that splits the first lines into the most fields, with the same number in each line.
 fn guess(text: &str) -> char {
     let lines: Vec<&str> = text.lines().filter(|it| !it.trim().is_empty()).take(10).collect();
     let even = |separator: char| {

@@ -31,12 +31,12 @@ pub(super) fn read(bytes: &[u8], options: &ParseOptions) -> Result<ParsedDocumen
     Ok(ParsedDocument { title, markdown: reading.writer.finish(), ..ParsedDocument::default() })
 }
 
-/// The title that the document's properties give it.
+/// The title in the document's properties.
 pub(super) fn title(archive: &mut Archive) -> Result<Option<String>, ParseError> {
     Ok(archive.text("docProps/core.xml")?.and_then(|it| element_text(&it, "dc:title")))
 }
 
-/// The text of the first element of that name, on one line; None where it is missing or blank.
+/// The text of the first element with this name, on one line; `None` if it is missing or blank.
 pub(super) fn element_text(xml: &str, name: &str) -> Option<String> {
     let mut tokens = Tokens::xml(xml).skip_while(|it| !matches!(it, Token::Open(tag) if tag.name == name));
     tokens.next()?;
@@ -52,15 +52,15 @@ pub(super) fn element_text(xml: &str, name: &str) -> Option<String> {
     (!line.is_empty()).then_some(line)
 }
 
-/// What a paragraph is by its style.
+/// The role of a paragraph, according to its style.
 #[derive(Clone, Copy)]
 enum Role {
     Heading(u8),
     Item,
 }
 
-/// Which styles are headings and which are lists: by their English name, which stays the same in every language, by their outline
-/// level, or by having numbers.
+/// Which styles are headings and which are lists: by their English name, which is the same in every language, by their
+/// outline level, or because they have numbers.
 fn roles(styles: &str) -> HashMap<String, Role> {
     let mut roles = HashMap::new();
     let mut style = String::new();
@@ -95,10 +95,10 @@ struct Reading {
     writer: Writer,
     tables: Vec<Table>,
     styles: HashMap<String, Role>,
-    /// Whether text of the open element is text of the document.
+    /// Whether text in the open element belongs to the document.
     in_text: bool,
     is_item: bool,
-    /// Open elements whose content is elsewhere too.
+    /// The number of open elements that repeat content from elsewhere.
     fallbacks: usize,
 }
 

@@ -1,4 +1,4 @@
-//! Books: the pages of the spine, in reading order, each read as HTML.
+//! Books: reads the pages of the spine as HTML, in reading order.
 
 use super::{
     archive::{Archive, resolve},
@@ -56,7 +56,7 @@ fn spine(package: &str) -> Vec<String> {
         let Token::Open(tag) = token else { continue };
         let value = |name| tag.attribute(name).unwrap_or_default().into_owned();
         match tag.name.as_str().trim_start_matches("opf:") {
-            // The table of contents repeats what the pages say.
+            // The table of contents repeats text from the pages.
             "item" if !value("properties").split(' ').any(|it| it == "nav") => {
                 drop(files.insert(value("id"), value("href")))
             }
@@ -64,6 +64,6 @@ fn spine(package: &str) -> Vec<String> {
             _ => (),
         }
     }
-    // Each file is read once, or a small package could name a large page a million times.
+    // Read each file only once: otherwise a small package could name a large page a million times.
     order.iter().filter_map(|it| files.remove(it)).collect()
 }

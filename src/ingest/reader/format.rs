@@ -13,7 +13,7 @@ use Reader::{Bytes, Page, Text};
 use Sign::{Name, Office, Start, Within, Zip};
 use std::{fmt, path::Path};
 
-/// The formats. A sign is looked for from the first row to the last.
+/// The formats. Signs are checked from the first row to the last.
 pub static FORMATS: &[Format] = &[
     Format { docling: true, ..format("application/pdf", "PDF", "pdf", Within(b"%PDF-"), Bytes(pdf::read)) },
     Format {
@@ -101,7 +101,7 @@ pub static FORMATS: &[Format] = &[
             Page(|it, _, options| html::read(it, options.max_text)),
         )
     },
-    // Source code and configuration; the name says the language.
+    // Source code and configuration; the name determines the language.
     Format {
         names: SOURCE_NAMES,
         upload: false,
@@ -143,7 +143,7 @@ pub static FORMATS: &[Format] = &[
         also: &["text/x-markdown"],
         ..format(words::MARKDOWN, "text", "md markdown mdown mkd", Name, Text(|it, _, _| Ok(markdown::read(it))))
     },
-    // Every other text.
+    // All other text.
     Format {
         structure: false,
         ..format(
@@ -156,7 +156,7 @@ pub static FORMATS: &[Format] = &[
     },
 ];
 
-/// Endings of program text and configuration.
+/// Extensions of source code and configuration.
 const SOURCE: &str = "rs py pyi c h cc cpp hpp cxx java kt kts go js mjs cjs ts tsx jsx rb php pl pm sh bash zsh fish ps1 sql lua \
     swift scala clj hs ml mli ex exs erl r jl cs fs vb zig nim d dart m mm css scss less vue svelte toml yaml yml ini cfg conf \
     properties xml xsd xsl svg proto graphql tf cmake gradle make mk asm s el lisp scm tex bib diff patch tcl awk nix";
@@ -165,55 +165,55 @@ const SOURCE_NAMES: &str = "Makefile Dockerfile CMakeLists.txt Rakefile Gemfile 
 /// A document format.
 pub struct Format {
     pub media_type: &'static str,
-    /// Other media types that clients say for it.
+    /// Other media types that clients use for it.
     pub also: &'static [&'static str],
     /// A word for people: `PDF`, `web page`.
     pub label: &'static str,
-    /// Endings of file names in lower case, separated by blanks, the usual one first.
+    /// File name extensions in lower case, separated by blanks, the usual one first.
     endings: &'static str,
-    /// Whole names of files, separated by blanks.
+    /// Whole file names, separated by blanks.
     names: &'static str,
     pub sign: Sign,
     reader: Reader,
-    /// Whether docling reads it better than we do. Everything else that we read, it does not, or not otherwise.
+    /// Whether docling reads this format better than we do. Our other formats are never sent to it.
     pub docling: bool,
-    /// Whether an upload of this media type gets the usual ending where its name has none.
+    /// Whether an upload of this media type gets the usual extension if its name has none.
     pub upload: bool,
-    /// Whether a walk through a directory takes such files.
+    /// Whether a walk through a directory includes such files.
     pub walked: bool,
-    /// Whether `#` and `|` mean headings and tables in what its reader writes. In plain text they mean themselves.
+    /// Whether `#` and `|` in the reader's output mean headings and tables. In plain text they are ordinary characters.
     pub structure: bool,
 }
 
-/// How the content shows its format.
+/// How to recognise the format by its content.
 pub enum Sign {
-    /// It begins with one of these.
+    /// The content begins with one of these.
     Start(&'static [&'static [u8]]),
-    /// These bytes are within the first KiB.
+    /// The first KiB contains these bytes.
     Within(&'static [u8]),
-    /// It is a ZIP file with one of these entries.
+    /// The content is a ZIP file with one of these entries.
     Zip(&'static [&'static [u8]]),
-    /// It is an old Office file with a stream of this name.
+    /// The content is an old Office file with a stream of this name.
     Office(&'static str),
-    /// It is a text that begins like this.
+    /// The content is text that begins in a certain way.
     Words(fn(&Words) -> bool),
-    /// Not at all: the name says it.
+    /// Not by content; only the name shows it.
     Name,
 }
 
 type ReadText = fn(text: &str, name: &str, options: &ParseOptions) -> Result<ParsedDocument, ParseError>;
 type ReadBytes = fn(bytes: &[u8], options: &ParseOptions) -> Result<ParsedDocument, ParseError>;
 
-/// How the bytes are prepared for the reader.
+/// How to prepare the bytes for the reader.
 enum Reader {
-    /// The text is decoded.
+    /// Decode the text.
     Text(ReadText),
-    /// The text is decoded in the charset that it names itself.
+    /// Decode the text in the charset that it declares itself.
     Page(ReadText),
     Bytes(ReadBytes),
 }
 
-/// What most formats are.
+/// The values that most formats have.
 const fn format(
     media_type: &'static str,
     label: &'static str,
@@ -236,7 +236,7 @@ const fn format(
     }
 }
 
-/// Directories full of pictures are spared from being read one by one.
+/// An image format. Walks skip images, so that directories full of pictures are not read one by one.
 const fn image(
     media_type: &'static str,
     endings: &'static str,
@@ -260,12 +260,12 @@ impl Format {
         self.endings.split(' ')
     }
 
-    /// The ending that most files of this format have.
+    /// The usual extension of this format.
     pub fn ending(&self) -> &'static str {
         self.endings().next().unwrap_or_default()
     }
 
-    /// Whether files of this name have this format, as far as names go.
+    /// Whether a file with this name has this format, as far as its name shows.
     pub fn has_name(&self, name: &str) -> bool {
         let path = Path::new(name);
         let ending = path.extension().unwrap_or_default().to_string_lossy().to_ascii_lowercase();
@@ -273,12 +273,12 @@ impl Format {
             || path.file_name().is_some_and(|file| self.names.split(' ').any(|it| file == it))
     }
 
-    /// Whether the name decides the format if the content is any text or any ZIP file.
+    /// Whether the name decides on this format if the content is any text or any ZIP file.
     pub fn is_told_by_name(&self) -> bool {
         matches!(self.sign, Zip(_) | Sign::Words(_) | Name)
     }
 
-    /// Whether this is a media type of the format: `text/html; charset=utf-8`.
+    /// Whether this media type belongs to the format: `text/html; charset=utf-8`.
     pub fn is_called(&self, media_type: &str) -> bool {
         let essence = media_type.split(';').next().unwrap_or_default().trim();
         [&self.media_type].into_iter().chain(self.also).any(|it| it.eq_ignore_ascii_case(essence))
@@ -338,7 +338,7 @@ file itself, or match it with `--glob`, to have it read. Images are read with `t
         assert!(found == page(), "docs/formats.md is out of date: run `UPDATE_DOCS=1 cargo test formats`");
     }
 
-    /// Files of this folder that read no format themselves.
+    /// Files of this directory that read no format themselves.
     const TOOLS: [&str; 8] = ["archive", "format", "grid", "hyphens", "mod", "table", "tokens", "writer"];
 
     #[test]

@@ -1,5 +1,5 @@
-//! Rows of data as pipe tables. A long one is written as several tables, each below the same first row, so that every passage that is
-//! cut from it still says what its columns are.
+//! Writes rows of data as pipe tables. A long one becomes several tables, each with the same first row, so that every
+//! passage cut from it has the column names.
 
 use super::table::{push_row, push_rule};
 use crate::ingest::{
@@ -7,11 +7,12 @@ use crate::ingest::{
     tokens,
 };
 
-/// Tokens of one table: with its surroundings it fits into a chunk of the default size.
+/// The maximum number of tokens in one table, so that the table and its surroundings fit into a chunk of the default
+/// size.
 const TABLE_TOKENS: usize = 320;
-/// A first row with more tokens is not repeated.
+/// A first row with more tokens than this is not repeated.
 const HEADER_TOKENS: usize = 80;
-/// Wider rows are cut here, in cells.
+/// Rows are cut after this many cells.
 const WIDTH_MAX: usize = 256;
 
 #[derive(Default)]
@@ -19,14 +20,14 @@ pub(super) struct Grid {
     header: Option<String>,
     header_tokens: usize,
     width: usize,
-    /// Tokens in the open table.
+    /// The number of tokens in the open table.
     tokens: usize,
-    /// Whether some row was wider than a table may be.
+    /// Whether any row was too wide and was cut.
     pub cut: bool,
 }
 
 impl Grid {
-    /// Writes a row; the first is the header. Rows without any text are left out.
+    /// Writes a row; the first one is the header. Rows without text are skipped.
     pub fn push<T: AsRef<str>>(&mut self, out: &mut String, cells: &[T], limit: usize) -> Result<(), ParseError> {
         let filled = cells.iter().rposition(|it| !it.as_ref().trim().is_empty()).map_or(0, |it| it + 1);
         if filled == 0 {

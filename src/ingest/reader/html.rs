@@ -1,7 +1,8 @@
-//! HTML: one pass over its tags, no tree, so that time and memory are linear in the page whatever its nesting.
+//! HTML in one pass over its tags. No tree is built, so time and memory are linear in the size of the page, whatever
+//! its nesting.
 //!
-//! Keeps headings, paragraphs, lists, tables and code; drops scripts, styles, navigation and the like. Of a page with a `main`
-//! element only that is kept. Links and emphasis keep only their words: searches find and cite text.
+//! Keeps headings, paragraphs, lists, tables and code; drops scripts, styles, navigation and the like. If a page has a
+//! `main` element, only that is kept. Links and emphasis are reduced to their words, since searches find and cite text.
 
 use super::{
     table::Table,
@@ -13,15 +14,15 @@ use crate::{
     model::ParsedDocument,
 };
 
-/// Elements that are chrome by name.
+/// Elements that are navigation or decoration by name.
 const CHROME: &str = "nav footer button select datalist svg canvas audio video object template noscript dialog";
-/// Roles that are chrome.
+/// Roles that mean navigation or decoration.
 const CHROME_ROLES: &str = "navigation search banner contentinfo dialog";
-/// Classes with which widely used generators mark boilerplate: Sphinx, SQLite's documentation, MediaWiki, MkDocs.
+/// Classes that widely used generators give to boilerplate: Sphinx, SQLite's documentation, MediaWiki, MkDocs.
 const CHROME_CLASSES: &str = "headerlink nosearch fancy_toc sphinxsidebar related mobile-nav noprint navbar sidebar breadcrumb \
     breadcrumbs skip-link mw-editsection hash-link permalink anchorjs-link md-sidebar";
 const VOID: &str = "area base br col embed hr img input link meta source track wbr";
-/// Elements whose end tag may be left out: nothing is dropped "until its end".
+/// Elements with an optional end tag. Dropping one "until its end" would not work.
 const UNCLOSED: &str = "p li dt dd tr td th tbody thead option body html";
 /// Elements that begin and end on a line of their own.
 const LINES: &str = "address aside body br caption center dd details div dt fieldset figcaption form header html legend main summary \
@@ -31,10 +32,11 @@ fn is_one_of(name: &str, names: &str) -> bool {
     names.split_ascii_whitespace().any(|it| it == name)
 }
 
-/// Reads a page. `limit` is the most Markdown, in bytes.
+/// Reads a page. `limit` is the maximum size of the Markdown, in bytes.
 pub fn read(html: &str, limit: usize) -> Result<ParsedDocument, ParseError> {
     let mut page = Page::read(html, true, limit)?;
-    // Chrome that never ended took the content with it: better some chrome than no content.
+    // A dropped element that never ended has swallowed the content. Keeping some boilerplate is better than losing
+    // everything.
     if page.swallowed || page.markdown.trim().is_empty() {
         let whole = Page::read(html, false, limit)?;
         page = Page { title: page.title.or(whole.title), ..whole };
@@ -48,14 +50,14 @@ struct Page {
     swallowed: bool,
 }
 
-/// An element by name, and how many of the same name are open inside it.
+/// An open element by name, and how many elements of the same name are open inside it.
 struct Region {
     name: String,
     depth: usize,
 }
 
 impl Region {
-    /// Follows one tag; true when it ended the region.
+    /// Updates the region for one tag. Returns true if the tag ended it.
     fn ends(&mut self, token: &Token) -> bool {
         match token {
             Token::Open(tag) if tag.name == self.name && !tag.is_self_closing() => self.depth += 1,
@@ -75,7 +77,7 @@ struct Reading {
     main: Option<Region>,
     /// The output before `main` began.
     before_main: Option<String>,
-    /// What `main` held, once it has ended.
+    /// The content of `main`, once it has ended.
     main_text: Option<String>,
 }
 
@@ -233,7 +235,7 @@ impl Reading {
         self.writer.close_heading();
         table.close(&mut self.writer);
         self.writer.break_line(2);
-        // A table around this one is page layout.
+        // The table around this one is page layout.
         self.mark_complex();
     }
 
@@ -290,7 +292,7 @@ fn is_chrome(tag: &Tag) -> bool {
         || is_link_sign()
 }
 
-/// The title on one line, without the name of the site that Sphinx appends.
+/// The title on one line, without the site name that Sphinx appends.
 fn title(text: &str) -> Option<String> {
     let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
     let own = line.rsplit_once(" — ").filter(|it| it.1.ends_with(" documentation")).map_or(line.as_str(), |it| it.0);

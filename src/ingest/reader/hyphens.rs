@@ -1,8 +1,10 @@
-//! Words parted at the end of a printed line: `eir-mod` is `eirmod`, but `load-carrying` stays.
+//! Joins words that were hyphenated at the end of a printed line: `eir-mod` becomes `eirmod`, but `load-carrying`
+//! stays.
 
 use std::collections::HashSet;
 
-/// Joins the parted words of `markdown` that occur whole in `plain`, another reading of the same page, and not with their hyphen.
+/// Joins a hyphenated word of `markdown` if `plain`, another reading of the same page, contains it whole and not with
+/// its hyphen.
 pub(super) fn join(markdown: &str, plain: impl FnOnce() -> String) -> String {
     if !markdown.split_whitespace().any(|it| parts(it).is_some()) {
         return markdown.to_string();
@@ -24,7 +26,8 @@ pub(super) fn join(markdown: &str, plain: impl FnOnce() -> String) -> String {
     out
 }
 
-/// The word without punctuation around it, and where its one hyphen is: between two lower-case letters.
+/// The word without surrounding punctuation, and the position of its only hyphen, which must be between two lower-case
+/// letters.
 fn parts(word: &str) -> Option<(&str, usize)> {
     let bare = word.trim_matches(|it: char| !it.is_alphanumeric());
     let at = bare.find('-')?;

@@ -1,4 +1,4 @@
-//! Images of text: read by whatever recognizes text, where there is something that does.
+//! Reads images of text, if a program for text recognition is available.
 
 use crate::{
     ingest::{parse_error::ParseError, parse_options::ParseOptions},

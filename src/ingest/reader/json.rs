@@ -1,4 +1,4 @@
-//! JSON as lines of `path: value`, written while it is read: no tree is built, so memory is that of the text.
+//! JSON as lines of `path: value`, written while parsing. No tree is built, so memory is proportional to the text.
 
 use super::{plain, writer::fence_for};
 use crate::{
@@ -21,7 +21,7 @@ pub(super) fn read(text: &str, options: &ParseOptions) -> Result<ParsedDocument,
     settle(result, lines, text)
 }
 
-/// One JSON value per line; a broken line is kept unchanged.
+/// Reads one JSON value per line. An invalid line is kept unchanged.
 pub(super) fn read_lines(text: &str, options: &ParseOptions) -> Result<ParsedDocument, ParseError> {
     let mut document = ParsedDocument::default();
     let mut broken = 0;
@@ -48,7 +48,7 @@ fn settle(result: serde_json::Result<()>, lines: Lines, text: &str) -> Result<Pa
         Err(error) if error.to_string().starts_with("recursion limit") => {
             Err(ParseError::TooDeep { what: "JSON values, more than 128 times".into() })
         }
-        // Words are words: better to find a broken file than to lose it.
+        // An invalid file that can be found is better than none.
         Err(_) if text.trim().is_empty() => Ok(plain::read("")),
         Err(error) => {
             let fence = fence_for(text);
@@ -60,7 +60,7 @@ fn settle(result: serde_json::Result<()>, lines: Lines, text: &str) -> Result<Pa
     }
 }
 
-/// A longer path of keys is no place to look a value up by, in bytes.
+/// A longer path of keys is useless for finding a value, in bytes.
 const LONGEST_PATH: usize = 4096;
 
 #[derive(Default)]
@@ -151,7 +151,7 @@ impl<'de> Visitor<'de> for Node<'_> {
     fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<(), A::Error> {
         let lines = self.0;
         let length = lines.path.len();
-        // Items of an outer list are passages of their own.
+        // Items of an outer list become passages of their own.
         let parted = lines.path.matches(['.', '[']).count() <= 1;
         for index in 0.. {
             lines.path.push_str(&format!("[{index}]"));

@@ -7,7 +7,7 @@ pub(super) fn read(text: &str) -> ParsedDocument {
     ParsedDocument { title: matter.and_then(title), markdown: atx(body), ..ParsedDocument::default() }
 }
 
-/// The YAML between `---` lines at the very start, and what follows it.
+/// The YAML between `---` lines at the very start, and the rest of the text.
 fn front_matter(text: &str) -> (Option<&str>, &str) {
     let inside = text.strip_prefix("---\n");
     let parts = inside.and_then(|it| it.split_once("\n---\n"));
@@ -27,7 +27,7 @@ fn title(matter: &str) -> Option<String> {
     (!bare.is_empty()).then(|| bare.to_string())
 }
 
-/// Turns headings underlined with `===` or `---` into `#` and `##`, so that one form is left to understand.
+/// Turns headings underlined with `===` or `---` into `#` and `##`, so that there is only one form to handle.
 fn atx(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     let mut fence: Option<&str> = None;

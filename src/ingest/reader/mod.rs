@@ -1,4 +1,4 @@
-//! One reader per format: bytes to Markdown, in linear time and bounded memory.
+//! One reader per format. Each turns bytes into Markdown in linear time and bounded memory.
 
 mod archive;
 mod code;
@@ -30,7 +30,7 @@ pub use words::Words;
 use super::{charset, parse_error::ParseError, parse_options::ParseOptions};
 use crate::model::ParsedDocument;
 
-/// Reads a Markdown text from any source.
+/// Reads Markdown from any source.
 pub(super) fn read_markdown(bytes: &[u8], options: &ParseOptions) -> Result<ParsedDocument, ParseError> {
     plain::within(charset::decode(bytes, None), options, |text| Ok(markdown::read(text)))
 }

@@ -16,7 +16,7 @@ use crate::{
     model::{PageStart, ParsedDocument},
 };
 
-/// Columns of a sheet that are read.
+/// The maximum number of columns read per sheet.
 const COLUMNS_MAX: usize = 256;
 
 pub(super) fn read(bytes: &[u8], options: &ParseOptions) -> Result<ParsedDocument, ParseError> {
@@ -55,9 +55,9 @@ struct Reading {
     writer: Writer,
     tables: Vec<Table>,
     pages: Vec<PageStart>,
-    /// The element that is left out, and how often its name is open.
+    /// The element that is being skipped, and how often its name is open.
     skipped: Option<(String, usize)>,
-    /// Open paragraphs and headings; text outside of them is ignored.
+    /// The number of open paragraphs and headings; text outside of them is ignored.
     paragraphs: usize,
     notes: usize,
     in_title: bool,
@@ -199,7 +199,7 @@ impl Reading {
     }
 }
 
-/// Reads a spreadsheet. Repeated cells and rows are written once: sheets are padded with millions of them.
+/// Reads a spreadsheet. Repeated cells and rows are written once, because sheets are padded with millions of them.
 pub(super) fn read_sheets(bytes: &[u8], options: &ParseOptions) -> Result<ParsedDocument, ParseError> {
     let (mut archive, content) = open(bytes, options)?;
     let mut document = ParsedDocument { title: title(&mut archive)?, ..ParsedDocument::default() };
@@ -242,7 +242,7 @@ fn end_cell(row: &mut Vec<String>, cell: &str, repeated: usize) {
     row.extend(std::iter::repeat_n(cell.to_string(), repeated.min(room)));
 }
 
-/// The name of a sheet as a heading.
+/// Writes the name of a sheet as a heading.
 pub(super) fn sheet_heading(markdown: &mut String, name: &str) {
     if !markdown.is_empty() {
         markdown.push('\n');

@@ -1,4 +1,4 @@
-//! PDF, by pdf_oxide, page by page. Built without the feature `pdf`, it says so for each PDF.
+//! PDF, read page by page with pdf_oxide. Without the feature `pdf`, every PDF fails with an error that says so.
 
 #[cfg(not(feature = "pdf"))]
 pub(super) fn read(
@@ -23,18 +23,18 @@ mod pages {
     };
     use pdf_oxide::{Error as PdfError, converters::ConversionOptions, document::PdfDocument};
 
-    /// No book has more; a broken page count may claim billions.
+    /// No book has more pages, but a broken page count may claim billions.
     const PAGES_MAX: usize = 50_000;
-    /// Pages in a row that cannot be read before the rest is given up.
+    /// Gives up after this many consecutive unreadable pages.
     const BAD_PAGES_MAX: usize = 100;
-    /// The largest image given to text recognition, in pixels: a page of A3 at 600 dpi.
+    /// The largest image for text recognition, in pixels: a page of A3 at 600 dpi.
     const PIXELS_MAX: u64 = 80_000_000;
-    /// Arrays and dictionaries inside each other: no writer nests so deep, and the library's stack would not hold.
+    /// The maximum nesting of arrays and dictionaries. No writer nests so deep, and the library's stack would overflow.
     const DEPTH_MAX: usize = 1000;
-    /// What pdf_oxide writes in place of the text of an image.
+    /// What pdf_oxide writes in place of an image's text.
     const NO_TEXT: &str = "> [OCR REQUIRED";
 
-    /// What a page turned out to be.
+    /// What a page contains.
     enum Page {
         Text(String),
         Empty,
@@ -145,7 +145,7 @@ mod pages {
         ocr.read(&path).map_err(|it| it.to_string())
     }
 
-    /// Why the file must have lost its end: it says that it was longer, or its end marker is nowhere.
+    /// Why the file must be truncated: its header declares a larger size, or it has no end marker.
     fn cut_off(bytes: &[u8]) -> Option<String> {
         let has = |wanted: &[u8]| bytes.windows(wanted.len()).rev().any(|it| it == wanted);
         let head = String::from_utf8_lossy(&bytes[..bytes.len().min(1024)]);
@@ -159,7 +159,7 @@ mod pages {
         (!has(b"%%EOF") && !has(b"startxref")).then(|| format!("its end is missing after {} bytes", bytes.len()))
     }
 
-    /// How deep arrays and dictionaries stand in each other, streams and strings left out.
+    /// The nesting depth of arrays and dictionaries, ignoring streams and strings.
     fn depth(bytes: &[u8]) -> usize {
         let (mut depth, mut deepest, mut string, mut at) = (0_usize, 0, 0_usize, 0);
         while let Some(byte) = bytes.get(at) {
@@ -169,7 +169,7 @@ mod pages {
                 b'\\' if string > 0 => at += 1,
                 b'(' => string += 1,
                 b')' => string = string.saturating_sub(1),
-                // An object ends whatever is open: a damaged string must not hide the rest.
+                // The end of an object closes everything: a damaged string must not hide the rest.
                 b'e' if rest.starts_with(b"endobj") => (depth, string) = (0, 0),
                 b's' if rest.starts_with(b"stream") => {
                     (depth, string) = (0, 0);

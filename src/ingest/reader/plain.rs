@@ -9,13 +9,13 @@ use crate::{
     model::{PageStart, ParsedDocument},
 };
 
-/// Reads a decoded text, whose size is checked first and whose damage is reported.
+/// Calls a reader with the decoded text. Checks its size first, and adds a warning if bytes were replaced.
 pub(super) fn within(
     text: Text<'_>,
     options: &ParseOptions,
     read: impl FnOnce(&str) -> Result<ParsedDocument, ParseError>,
 ) -> Result<ParsedDocument, ParseError> {
-    // A page's markup is larger than its text; its reader checks what it writes.
+    // The markup of a page is larger than its text, and its reader checks the size of its own output.
     check_size("the decoded text", text.text.len() as u64, (options.max_text as u64).saturating_mul(4))?;
     let mut document = read(&text.text)?;
     check_size("the text", document.markdown.len() as u64, options.max_text as u64)?;

@@ -1,4 +1,4 @@
-//! Presentations (OOXML): a page per slide, its title a heading, its notes below it.
+//! Presentations (OOXML): one page per slide, with its title as a heading and its notes at the end.
 
 use super::{
     archive::{Archive, resolve},
@@ -46,7 +46,7 @@ struct Relation {
     target: String,
 }
 
-/// The slides in the order in which they are shown.
+/// The slides in presentation order.
 fn order(archive: &mut Archive) -> Result<Vec<String>, ParseError> {
     let relations = relations(archive, "ppt/presentation.xml")?;
     let presentation = archive.needed("ppt/presentation.xml")?;
@@ -61,7 +61,7 @@ fn order(archive: &mut Archive) -> Result<Vec<String>, ParseError> {
     Ok(slides)
 }
 
-/// What the file at `path` refers to, targets as paths in the archive.
+/// The relations of the file at `path`, with targets as paths in the archive.
 fn relations(archive: &mut Archive, path: &str) -> Result<Vec<Relation>, ParseError> {
     let (folder, name) = path.rsplit_once('/').unwrap_or(("", path));
     let xml = archive.text(&format!("{folder}/_rels/{name}.rels"))?.unwrap_or_default();
@@ -83,7 +83,7 @@ struct Slides {
     writer: Writer,
     tables: Vec<Table>,
     in_text: bool,
-    /// The shape holds a slide number, a date or a footer.
+    /// Whether the shape holds a slide number, a date or a footer.
     is_furniture: bool,
 }
 

@@ -1,19 +1,20 @@
-//! Tables: cells are written as ordinary text first, and become a pipe table when the table ends and turns out to be one.
+//! Tables. Cells are first written as ordinary text; when the table ends and turns out to be a real one, it is
+//! rewritten as a pipe table.
 
 use super::writer::Writer;
 use std::ops::Range;
 
-/// Wider tables are laid out as text: a pipe table of them would be unreadable and could be made to explode.
+/// Wider tables stay text: as a pipe table they would be unreadable and could grow enormously.
 const COLUMNS_MAX: usize = 64;
-/// A longer cell, in bytes, is page layout, not data.
+/// A longer cell is page layout, not data, in bytes.
 const CELL_MAX: usize = 1200;
 
 #[derive(Default)]
 pub(super) struct Table {
     rows: Vec<Vec<Range<usize>>>,
-    /// Where the open cell begins.
+    /// The start of the open cell.
     open: Option<usize>,
-    /// Something in it that no pipe table can hold: code, a heading, a list, another table.
+    /// Whether the table contains something that a pipe table can't hold: code, a heading, a list, another table.
     pub complex: bool,
 }
 
@@ -29,7 +30,7 @@ impl Table {
             self.rows.push(Vec::new());
         }
         if let Some(row) = self.rows.last_mut() {
-            // Spanned columns stay empty, so that what follows keeps its column.
+            // Spanned columns stay empty, so that the following cells keep their columns.
             let here = writer.text.len();
             let room = COLUMNS_MAX.saturating_sub(row.len());
             row.extend(std::iter::repeat_n(here..here, span.saturating_sub(1).min(room)));
@@ -44,13 +45,13 @@ impl Table {
         writer.break_line(1);
         let range = start..writer.text.len();
         let Some(row) = self.rows.last_mut() else { return };
-        // The cell's text goes to the first of the columns that it spans.
+        // The text of a spanning cell goes into the first of its columns.
         let spanned = row.iter().rev().take_while(|it| it.is_empty() && it.start == start).count();
         let at = row.len() - spanned;
         row.insert(at, range);
     }
 
-    /// Ends the table: rewrites its text as a pipe table where it is one. True if it did.
+    /// Ends the table. If it is a real one, rewrites its text as a pipe table and returns true.
     pub fn close(mut self, writer: &mut Writer) -> bool {
         self.close_cell(writer);
         self.rows.retain(|row| row.iter().any(|it| !text_of(writer, it).trim().is_empty()));
@@ -79,12 +80,12 @@ impl Table {
     }
 }
 
-/// Empty where a block inside the cell has rewritten the text under it.
+/// Empty if a block inside the cell has rewritten the text.
 fn text_of<'a>(writer: &'a Writer, cell: &Range<usize>) -> &'a str {
     writer.text.get(cell.clone()).unwrap_or_default()
 }
 
-/// One row of a pipe table, padded to `width` cells; line breaks become spaces.
+/// Writes one row of a pipe table, padded to `width` cells. Line breaks become spaces.
 pub(super) fn push_row<T: AsRef<str>>(out: &mut String, cells: impl Iterator<Item = T>, width: usize) {
     out.push('|');
     let mut count = 0;

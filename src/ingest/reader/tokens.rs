@@ -1,32 +1,32 @@
-//! A flat stream of HTML or XML tokens in one pass over the text, after the tokenizer of the HTML standard, as far as text extraction
-//! needs it. It never looks back, so its time is linear whatever the input.
+//! A flat stream of HTML or XML tokens in one pass over the text. It follows the tokenizer of the HTML standard as far
+//! as text extraction needs it. It never looks back, so its time is linear for any input.
 
 use std::borrow::Cow;
 
 #[derive(Debug, PartialEq)]
 pub(super) enum Token<'a> {
-    /// Text as written, references not yet decoded.
+    /// Text as written, with references not yet decoded.
     Text(&'a str),
-    /// Text in which nothing is a reference.
+    /// Text without references.
     Literal(&'a str),
     Open(Tag<'a>),
     Close(String),
 }
 
-/// A start tag. Attributes are raw text between the name and `>`.
+/// A start tag. The attributes are the raw text between the name and `>`.
 #[derive(Debug, PartialEq)]
 pub(super) struct Tag<'a> {
-    /// Lower case.
+    /// In lower case.
     pub name: String,
     attributes: &'a str,
-    /// The text of an element whose content is no markup, such as `title` or `script`.
+    /// The content of an element that contains plain text, such as `title` or `script`.
     pub raw: Option<&'a str>,
 }
 
-/// Elements whose content is text up to their end tag.
+/// Elements that contain plain text up to their end tag.
 const RAW: &[&str] = &["script", "style", "title", "textarea", "xmp", "iframe", "noembed", "noframes"];
 
-/// No name that matters is longer; a longer one is cut, so that names stay cheap.
+/// No relevant name is longer. Longer ones are cut, so that names stay cheap.
 const NAME_MAX: usize = 32;
 
 pub(super) struct Tokens<'a> {
@@ -40,13 +40,13 @@ impl<'a> Tokens<'a> {
         Tokens { text, at: 0, is_xml: false }
     }
 
-    /// XML by the same rules: names in lower case with their prefix, no element whose content is no markup. What is not well-formed
-    /// is read as far as it goes. Entities that a document declares are not expanded.
+    /// XML by the same rules: names are in lower case with their prefix, and no element contains plain text. Malformed
+    /// XML is read as far as possible. Entities that a document declares are not expanded.
     pub(super) fn xml(text: &'a str) -> Tokens<'a> {
         Tokens { text, at: 0, is_xml: true }
     }
 
-    /// Moves past the next `needle`, or to the end where there is none, and gives the text before it.
+    /// Moves past the next `needle`, or to the end if there is none, and returns the text before it.
     fn until(&mut self, needle: &str) -> &'a str {
         let rest = &self.text[self.at..];
         let (text, skip) = match rest.find(needle) {
@@ -57,7 +57,7 @@ impl<'a> Tokens<'a> {
         text
     }
 
-    /// `at` is on `<`. None: this `<` opens nothing and is text.
+    /// `at` is on `<`. Returns `None` if this `<` opens nothing and is text.
     fn markup(&mut self) -> Option<Option<Token<'a>>> {
         let rest = &self.text[self.at + 1..];
         match rest.as_bytes().first()? {
@@ -94,7 +94,7 @@ impl<'a> Tokens<'a> {
         }
     }
 
-    /// Moves past the `>` that ends the tag: one inside quotes does not.
+    /// Moves past the `>` that ends the tag. A `>` inside quotes does not count.
     fn attributes(&mut self) -> &'a str {
         let start = self.at;
         let mut quote = None;
@@ -118,7 +118,7 @@ impl<'a> Tokens<'a> {
         &self.text[start..]
     }
 
-    /// The text up to the end tag of `name`, which stays in the stream.
+    /// Returns the text up to the end tag of `name`, and leaves the end tag in the stream.
     fn raw(&mut self, name: &str) -> &'a str {
         let start = self.at;
         loop {
@@ -150,7 +150,7 @@ impl<'a> Iterator for Tokens<'a> {
             };
             let open = search + found;
             if open > start {
-                // The text before it goes first, if it is markup at all.
+                // If this is markup, return the text before it first.
                 self.at = open;
                 match self.opens_markup() {
                     true => return Some(Token::Text(&self.text[start..open])),
@@ -178,7 +178,8 @@ impl<'a> Tokens<'a> {
         }
     }
 
-    /// The token after a comment: an empty text, so that a million comments are no million stack frames.
+    /// The token after a comment. Returns empty text for the comment, so that a million comments don't need a million
+    /// stack frames.
     fn next_flat(&mut self) -> Option<Token<'a>> {
         Some(Token::Text(""))
     }
@@ -195,7 +196,7 @@ fn name_of(text: &str) -> (String, usize) {
 }
 
 impl<'a> Tag<'a> {
-    /// The value of the attribute, decoded; empty for one without a value.
+    /// The decoded value of the attribute; empty if it has no value.
     pub(super) fn attribute(&self, wanted: &str) -> Option<Cow<'a, str>> {
         let mut rest = self.attributes;
         loop {
@@ -235,7 +236,7 @@ fn value_of(text: &str) -> (&str, &str) {
     text.split_at(text.find(|it: char| it.is_ascii_whitespace()).unwrap_or(text.len()))
 }
 
-/// Replaces the character references of a text as browsers do, and leaves the rest unchanged.
+/// Replaces character references as browsers do, and leaves everything else unchanged.
 pub(super) fn decode(text: &str) -> Cow<'_, str> {
     htmlize::unescape(text)
 }

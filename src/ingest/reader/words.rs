@@ -1,6 +1,6 @@
-//! What the first words of a text say about its format.
+//! Recognises formats by the first words of a text.
 
-/// Media types that the words alone do not decide, or decide for others.
+/// Media types that are also used elsewhere.
 pub(super) const HTML: &str = "text/html";
 pub(super) const MARKDOWN: &str = "text/markdown";
 pub(super) const PLAIN: &str = "text/plain";
@@ -10,7 +10,7 @@ pub(super) const SOURCE: &str = "text/x-source";
 pub struct Words<'a> {
     /// In lower case, without byte order mark, leading blanks and comments.
     pub text: &'a str,
-    /// The last byte of the whole that is no blank.
+    /// The last non-blank byte of the whole content.
     pub last: Option<u8>,
     /// The media type that the name implies.
     pub named: Option<&'static str>,
@@ -26,7 +26,8 @@ pub(super) fn is_xml(words: &Words) -> bool {
     words.text.starts_with("<?xml")
 }
 
-/// At least three header fields of a mail before the first empty line, one of which names a sender or a path.
+/// Whether the text begins with at least three header fields of a mail before an empty line, one of which names a
+/// sender or a path.
 pub(super) fn is_message(words: &Words) -> bool {
     const FIELDS: &str = "from: to: subject: date: message-id: mime-version: received: return-path: delivered-to: cc: \
         content-type: dkim-signature:";
@@ -55,7 +56,7 @@ pub(super) fn is_json_lines(words: &Words) -> bool {
     is_json(words) && words.text.lines().take(3).filter(is_object).count() >= 2
 }
 
-/// A text without any sign is plain.
+/// Whether the name implies no type. Text without any sign is plain.
 pub(super) fn is_unnamed(words: &Words) -> bool {
     words.named.is_none()
 }

@@ -1,15 +1,16 @@
-//! The Markdown text as it grows: pending breaks, markers and spaces are written when the next visible character comes.
+//! Builds up Markdown text. Pending line breaks, markers and spaces are written only when the next visible character
+//! arrives.
 
-/// Indents and quotes deeper than this stay at this depth, so that a hostile page cannot make each line long.
+/// The maximum depth of indents and quotes, so that a hostile page can't make every line long.
 const DEPTH_MAX: usize = 8;
 
 #[derive(Default)]
 pub(super) struct Writer {
     pub text: String,
-    /// Line breaks owed before the next visible character: 0, 1 or 2.
+    /// Line breaks to write before the next visible character: 0, 1 or 2.
     breaks: u8,
     space: bool,
-    /// `- ` or `## `, owed at the start of the next line.
+    /// `- ` or `## `, to write at the start of the next line.
     marker: String,
     /// Whether the next visible character is the first of its line.
     fresh: bool,
@@ -28,13 +29,13 @@ pub(super) struct List {
 enum Code {
     #[default]
     No,
-    /// The element is open, its backtick not yet written.
+    /// The element is open, but its backtick is not written yet.
     Owed,
     Open,
 }
 
 impl Writer {
-    /// Ends the line (1) or the paragraph (2). Inside a heading it is a space.
+    /// Ends the line (1) or the paragraph (2). Inside a heading it writes a space.
     pub fn break_line(&mut self, count: u8) {
         if self.pre.is_some() {
             return;
@@ -71,12 +72,12 @@ impl Writer {
         }
     }
 
-    /// Writes whatever is owed before `word`.
+    /// Writes everything pending before `word`.
     fn begin(&mut self, word: &str) {
         if self.breaks > 0 {
             self.end_line();
         } else if self.space && !self.text.is_empty() && !self.text.ends_with([' ', '\n']) {
-            // A space owed before the backtick of a code element goes outside of it.
+            // A pending space before the backtick of a code element goes outside of it.
             self.text.push(' ');
         }
         let fresh = std::mem::take(&mut self.fresh) || self.text.is_empty();
@@ -130,7 +131,7 @@ impl Writer {
     pub fn close_heading(&mut self) {
         if self.heading.take().is_some() {
             if self.marker.is_empty() {
-                // Sphinx, rustdoc and others put the anchor's sign into the heading.
+                // Sphinx, rustdoc and others put an anchor sign into the heading.
                 let kept = self.text.trim_end_matches(['¶', '§', ' ']).len();
                 self.text.truncate(kept);
             }
@@ -152,14 +153,14 @@ impl Writer {
         };
     }
 
-    /// Forgets the marker of an item that turned out to be empty.
+    /// Discards the marker of an item that turned out to be empty.
     pub fn close_item(&mut self) {
         if self.heading.is_none() {
             self.marker.clear();
         }
     }
 
-    /// Code blocks stand at the margin, whatever list or quote they are in.
+    /// Starts a code block. Code blocks start at the left margin, even inside lists and quotes.
     pub fn open_pre(&mut self) {
         if self.pre.is_some() {
             return;
@@ -203,7 +204,7 @@ impl Writer {
         self.pre.is_some()
     }
 
-    /// Starts a page or a slide: what follows is a new paragraph, at the returned offset.
+    /// Starts a page or a slide with a new paragraph, and returns its offset.
     pub fn part(&mut self) -> usize {
         self.close_code();
         self.close_pre();
@@ -220,7 +221,7 @@ impl Writer {
         self.text.len()
     }
 
-    /// Ends whatever is open and gives the text.
+    /// Ends everything that is open and returns the text.
     pub fn finish(mut self) -> String {
         self.close_code();
         self.close_pre();
@@ -229,7 +230,7 @@ impl Writer {
     }
 }
 
-/// A fence that does not occur in the code: at least three backticks.
+/// A fence that does not occur in the code, of at least three backticks.
 pub(super) fn fence_for(code: &str) -> String {
     let (mut longest, mut run) = (0, 0);
     for byte in code.bytes() {

@@ -1,5 +1,5 @@
-//! Excel workbooks, by calamine: a heading and a table per sheet. Cells are streamed, never laid out in a grid of all rows and columns,
-//! because two cells far apart would claim all memory.
+//! Excel workbooks, read with calamine: a heading and a table per sheet. Cells are streamed and never laid out in a
+//! full grid, because two cells far apart would take all memory.
 
 use super::{archive::Archive, docx::title, grid::Grid, odf::sheet_heading};
 use crate::{
@@ -13,13 +13,13 @@ use calamine::{Data, DataRef, ExcelDateTime, Reader, Xls, Xlsx};
 use std::io::Cursor;
 
 const FORMAT: &str = "Excel";
-/// Columns that are read.
+/// The maximum number of columns read.
 const COLUMNS_MAX: u32 = 256;
-/// The old format is laid out in memory by calamine: larger files are refused, in bytes.
+/// calamine lays out the old format in memory, so larger files are refused, in bytes.
 const XLS_MAX: u64 = 32 << 20;
 
 pub(super) fn read(bytes: &[u8], options: &ParseOptions) -> Result<ParsedDocument, ParseError> {
-    // calamine inflates without caps, so every part is inflated under ours first.
+    // calamine inflates without limits, so every part is first inflated with ours.
     let mut archive = Archive::open(bytes, FORMAT, options)?;
     for name in archive.names().iter().filter(|it| it.starts_with("xl/") && it.ends_with(".xml")) {
         archive.bytes(name)?;

@@ -1,5 +1,5 @@
-//! A file that changed after it was submitted is read again: as soon as it holds still, or as it is after a short wait. The
-//! content is kept as an artifact of the step, so that later steps read the same.
+//! Rereads a file that changed after it was submitted: as soon as it stops changing, or as it is after a short wait.
+//! The content is stored as an artifact of the step, so that later steps read the same bytes.
 
 use super::{go_on, of_artifact, of_io};
 use crate::{
@@ -20,12 +20,12 @@ use std::{
 
 /// The name of the step's file with the content.
 const CONTENT: &str = "content";
-/// A file that did not change for so long is whole.
+/// A file that has not changed for this long is considered complete.
 const STILL: Duration = Duration::from_millis(300);
 /// A file that keeps changing is read after this time anyway.
 const PATIENCE: Duration = Duration::from_secs(3);
 
-/// The item as its file is now.
+/// The item with the current content of its file.
 pub(super) struct Again {
     pub item: Item,
     pub file: (String, ArtifactRef),
@@ -41,7 +41,7 @@ pub(super) fn is_current(cx: &StepContext, item: &Item) -> bool {
     item.documents.iter().any(|it| it.is_kept() || same(it))
 }
 
-/// Reads the first document that still exists. The others continue with it if they have the same new content.
+/// Reads the first document that still exists. The others stay in the item if they have the same new content.
 pub(super) fn read(cx: &StepContext, item: &Item, largest: u64) -> Result<Again, Outcome> {
     let mut reason = Outcome::permanent("gone", format!("{} is gone; run the same command again", item.name));
     for document in &item.documents {
@@ -76,7 +76,7 @@ fn snapshot(
     let wrong = |error: std::io::Error| of_io(&format!("failed to read {}", path.display()), &error);
     let mut file = match opened {
         Ok(file) => file,
-        // What became a link since it was submitted may lead anywhere.
+        // A path that has become a link since it was submitted may lead anywhere.
         Err(error) if LinkOnTheWay::behind(&error).is_some() => {
             return Err(Outcome::permanent("changed", error.to_string()));
         }

@@ -1,4 +1,4 @@
-//! When the result of an earlier step is reused.
+//! Decides when to reuse the result of an earlier step.
 
 use crate::{
     definition::{ParameterSet, digest},
@@ -7,15 +7,15 @@ use crate::{
 };
 use serde_json::json;
 
-/// Raised whenever a reader reads otherwise than before.
+/// Increase this whenever a reader's output changes.
 const PARSE_VERSION: u32 = 3;
-/// Raised whenever the same text is cut otherwise than before.
+/// Increase this whenever the same text is cut differently.
 const CHUNK_VERSION: u32 = 2;
-/// Raised whenever the same chunk is embedded otherwise than before, by the same embedder.
+/// Increase this whenever the same embedder embeds the same chunk differently.
 const EMBED_VERSION: u32 = 1;
 
-/// Everything that the result of a stage depends on: the version of its code, the content and how it is named, and the
-/// parameters up to it. None: such results are not kept.
+/// Everything that the result of a stage depends on: the version of its code, the content and its name, and the
+/// parameters up to this stage. `None` if such results are not cached.
 pub(in crate::ingest) fn cache_key(stage: &str, item: &Item, set: &ParameterSet) -> Option<[u8; 32]> {
     let version = match stage {
         "parse" => json!(PARSE_VERSION),

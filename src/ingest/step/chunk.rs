@@ -1,4 +1,4 @@
-//! `windlass/chunk`: the text in passages.
+//! `windlass/chunk`: cuts the text into passages.
 
 use super::{Work, bytes_of, cache_key_of, check_memory, ended, go_on, json_of, of_artifact, parameters_of};
 use crate::{
@@ -29,7 +29,7 @@ impl StepKind for ChunkKind {
 
 fn cut(cx: &StepContext) -> Work {
     let set = parameters_of(cx.input)?;
-    // The text with the copies that chunks and their JSON are, and the outline with its JSON.
+    // Memory for the text, its copies in chunks and their JSON, and the outline and its JSON.
     check_memory(cx, &set, &[(MARKDOWN, 4), (STRUCTURE, 4)])?;
     let options = parameters::chunk_options(&set);
     options.check().map_err(|error| Outcome::permanent("parameters", error.to_string()))?;

@@ -1,4 +1,5 @@
-//! `windlass/embed`: a vector for each passage. A passage whose text is already in the database keeps its vector.
+//! `windlass/embed`: computes a vector for each passage. A passage whose text is already in the database keeps its
+//! vector.
 
 use super::{
     Work, cache_key_of, check_memory, chunk::CHUNKS, ended, go_on, json_of, of_artifact, of_io, of_vector,
@@ -24,17 +25,17 @@ use std::{
     time::Duration,
 };
 
-/// Little-endian f32: a row of the embedder's dimension for each chunk, in order.
+/// Little-endian f32: one row of the embedder's dimension per chunk, in order.
 pub(super) const EMBEDDINGS: &str = "embeddings.bin";
 
-/// How often to check whether the step must end, while waiting for a server.
+/// How often to check for a cancel while waiting for a server.
 const LOOK: Duration = Duration::from_millis(50);
 
-/// So many failures of a server in a row, whatever documents they met, and everything that needs it waits.
+/// After this many consecutive failures of a server, for any documents, everything that needs the server waits.
 const OPENS: u32 = 3;
-/// The kind of a failure with which the circuit opens.
+/// The kind of failure that opens the circuit.
 const AWAY: &str = "embedder_away";
-/// When a step whose server is away is due again, once its group is resumed.
+/// When a step that waits for a server is due again, after its group is resumed.
 const PAUSE: Millis = Millis::seconds(1);
 
 #[derive(Default)]
@@ -42,12 +43,12 @@ pub struct EmbedKind {
     circuit: Circuit,
 }
 
-/// Failures in a row of each server.
+/// Consecutive failures of each server.
 #[derive(Default)]
 struct Circuit(Mutex<HashMap<String, u32>>);
 
 impl Circuit {
-    /// Whether the server has failed too often by now.
+    /// Whether the server has now failed too often.
     fn is_open_after(&self, url: &str, failed: bool) -> bool {
         let mut servers = self.0.lock().unpoisoned();
         if !failed {
@@ -61,7 +62,7 @@ impl Circuit {
 }
 
 impl StepKind for EmbedKind {
-    /// A server that is away is no fault of the document: its attempt is given back, and the group waits.
+    /// An unreachable server is not the document's fault: the attempt is released, and the group waits.
     fn run(&self, cx: &StepContext) -> StepResult {
         match embed(cx, &self.circuit) {
             Err(Outcome::Failed { kind, message, .. }) if kind == AWAY => StepResult {
@@ -99,7 +100,7 @@ fn embed(cx: &StepContext, circuit: &Circuit) -> Work {
     }
     let dimension = match dimension {
         Some(dimension) => dimension,
-        // No text yet, and a new database must know how long its vectors will be.
+        // There is no text yet, but a new database needs to know the length of its vectors.
         None => {
             asked(cx, circuit, &embedder, vec![TRIAL_TEXT.to_string()], &mut dimension)?.first().map_or(0, Vec::len)
         }
@@ -121,7 +122,7 @@ fn embed(cx: &StepContext, circuit: &Circuit) -> Work {
     Ok(result)
 }
 
-/// One batch. All vectors have one length, and `dimension` says which from the first on.
+/// Embeds one batch. All vectors have the same length, which the first answer stores in `dimension`.
 fn asked(
     cx: &StepContext,
     circuit: &Circuit,
@@ -168,11 +169,11 @@ fn of_embed(error: embed::Error) -> Outcome {
     }
 }
 
-/// Waits for a server in a separate thread, so that a cancel or a stop does not wait for the server.
+/// Calls the server in a separate thread, so that a cancel or a stop need not wait for it.
 fn meanwhile<T: Send + 'static>(cx: &StepContext, work: impl FnOnce() -> T + Send + 'static) -> Result<T, Outcome> {
     let (done, waiting) = mpsc::channel();
     let asking = threads::start("windlass-embed", move || {
-        // If the step was cancelled, nothing waits for the answer.
+        // If the step was cancelled, nothing is waiting for the answer.
         let _ = done.send(work());
     });
     asking.map_err(|error| of_io("no thread available for the embedding server", &error))?;
@@ -187,10 +188,10 @@ fn meanwhile<T: Send + 'static>(cx: &StepContext, work: impl FnOnce() -> T + Sen
     }
 }
 
-/// The embedding cache: what the database holds for these texts, if it was made by the same embedder.
+/// The embedding cache: the database's vectors for these texts, if the same embedder made them.
 struct Remembered {
     vectors: HashMap<TextHash, Vec<f32>>,
-    /// The length of the vectors, if it is known.
+    /// The length of the vectors, if known.
     dimension: Option<usize>,
 }
 

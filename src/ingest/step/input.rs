@@ -21,14 +21,14 @@ pub(super) fn item_of(input: &StepInput) -> Result<Item, Outcome> {
     })
 }
 
-/// The artifact that holds the content of an item whose documents are kept.
+/// The artifact with the content of an item whose documents the engine stores.
 pub(super) fn kept(item: &Item) -> ArtifactRef {
-    // Stored content is found by its hash; its size on disk does not matter to a reader.
+    // Stored content is found by its hash; its size on disk does not matter for reading.
     ArtifactRef { hash: item.sha256, size: item.size, stored: 0 }
 }
 
-/// The URI of a local file with the content of the item, and see `ItemDocument::within`. Content that is kept as an artifact, compressed perhaps, is
-/// written out into the work directory of the attempt.
+/// The URI of a local file with the content of the item, and its `ItemDocument::within`. Content in an artifact, which
+/// may be compressed, is written to the work directory of the attempt.
 pub(super) fn readable(cx: &StepContext, item: &Item) -> Result<(String, Option<String>), Outcome> {
     let seen = cx.input.inputs.values().find_map(|it| it.value.as_ref()?.get("uri")?.as_str());
     let document = item.documents.iter().find(|it| Some(it.uri.as_str()) == seen).or(item.documents.first());
@@ -49,8 +49,8 @@ pub(super) fn parameters_of(input: &StepInput) -> Result<ParameterSet, Outcome> 
     parameters::read(&input.params).map_err(|error| Outcome::permanent("parameters", with_hint(&error)))
 }
 
-/// Refuses a document of which this process would have to hold more than `parse.memory`: `times` the size of each of these
-/// files of earlier steps.
+/// Refuses a document that would need more than `parse.memory` of this process: `times` the size of each of these files
+/// of earlier steps.
 pub(super) fn check_memory(cx: &StepContext, set: &ParameterSet, files: &[(&str, u64)]) -> Result<(), Outcome> {
     let size = |name: &str| {
         let found = item::output_with(cx.input, name).and_then(|it| it.files.iter().find(|file| file.0 == name));
@@ -65,7 +65,7 @@ pub(super) fn check_memory(cx: &StepContext, set: &ParameterSet, files: &[(&str,
     Err(Outcome::permanent("too_large", message))
 }
 
-/// Reads a JSON file that an earlier step left.
+/// Reads a JSON file of an earlier step.
 pub(super) fn json_of<T: DeserializeOwned>(cx: &StepContext, file: &str) -> Result<T, Outcome> {
     let bytes = bytes_of(cx, file)?;
     serde_json::from_slice(&bytes)

@@ -1,4 +1,4 @@
-//! The step kinds. They read artifacts, leave artifacts, and report; none sees the engine database.
+//! The step kinds. They read artifacts, write artifacts and report; none accesses the engine database.
 
 mod again;
 mod cache_key;

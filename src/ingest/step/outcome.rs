@@ -1,4 +1,4 @@
-//! How a step of ours ends: errors of each room as outcomes, in one line for people.
+//! How an ingest step ends: turns errors of each room into outcomes, in one line for people.
 
 use crate::{
     artifact,
@@ -11,14 +11,14 @@ use crate::{
 };
 use std::io;
 
-/// The end of a kind's work: its result, or the outcome that ended it early.
+/// The end of a step kind's work: its result, or the outcome that ended it early.
 pub(super) type Work = Result<StepResult, Outcome>;
 
 pub(super) fn ended(work: Work) -> StepResult {
     work.unwrap_or_else(StepResult::ended)
 }
 
-/// Ends the work when the engine asks for it.
+/// Fails if the engine asks the work to stop.
 pub(super) fn go_on(cx: &StepContext) -> Result<(), Outcome> {
     cx.cancel.intent().map_or(Ok(()), |intent| Err(stopped(intent)))
 }
@@ -27,14 +27,14 @@ pub(super) fn stopped(intent: KillIntent) -> Outcome {
     of_command(&CommandFacts { intent: Some(intent), ..CommandFacts::default() })
 }
 
-/// If work ends because of a shortage, it is lost.
+/// The outcome of work that is lost because of a shortage.
 pub(super) fn no_room(reason: String) -> Outcome {
     Outcome::NoRoom { reason, in_vain: true }
 }
 
 pub(super) fn of_artifact(error: artifact::Error) -> Outcome {
     match &error {
-        // Nobody's fault: the attempt is given back.
+        // The document is not at fault: the attempt is released.
         error if error.shortage().is_some() => no_room(with_causes(error)),
         _ => Outcome::retryable("artifact", with_causes(&error)),
     }

@@ -1,4 +1,4 @@
-//! `windlass/parse`: to Markdown, in a worker process of our own.
+//! `windlass/parse`: converts to Markdown, in a worker process of our own.
 
 use super::{
     Work,
@@ -25,16 +25,17 @@ use crate::{
 use serde_json::Value;
 use std::{env, ffi::OsString, fs, fs::File, path::Path};
 
-/// The program itself, its stacks and libraries, and what earlier documents left, beside what a document takes.
+/// Address space for the program itself, its stacks and libraries and leftovers of earlier documents, in addition to
+/// what a document needs.
 const OWN_ADDRESS_SPACE: u64 = 768 << 20;
-/// A parser that keeps more than this between two documents is replaced.
+/// A parser that keeps more memory than this between two documents is replaced.
 const KEPT_MOST: Bytes = Bytes::mib(128);
-/// Rust's own words for an allocation that was refused.
+/// Rust's message for a failed allocation.
 const OUT_OF_MEMORY: &str = "memory allocation of";
-/// As many as ask at once: the pools of the engine say how many that are.
+/// As many as are requested at once: the pools of the engine limit the number.
 const SIZE: usize = 1024;
 
-/// The time that a document may take beyond that of the server that reads it.
+/// How much longer a document may take than the server that reads it.
 const WAITED: Millis = Millis::seconds(5);
 
 pub struct ParseKind;
@@ -44,7 +45,7 @@ impl StepKind for ParseKind {
         parse(cx).unwrap_or_else(StepResult::ended)
     }
 
-    /// A document is read in a separate process anyway.
+    /// Documents are read in a separate process anyway.
     fn can_run_in_child(&self) -> bool {
         false
     }
@@ -79,7 +80,7 @@ fn parse(cx: &StepContext) -> Work {
         options: parameters::parse_options(&set),
         docling: parameters::docling(&set),
     };
-    // The request names a slow server before the parser is ended for waiting.
+    // The parser's own timeout must come first, so that it can report a slow server.
     let time = if request.docling.is_some() { Millis(time.0.saturating_add(WAITED.0)) } else { time };
     let spec = pool_spec(&cx.input.home, memory)?;
     let key = PoolKey::OurOwn(format!("parse {memory:?}"));
@@ -92,7 +93,7 @@ fn parse(cx: &StepContext) -> Work {
         cancel: cx.cancel,
         deadline: Some(time),
         limits: WorkLimits { memory_if_new: Some(memory), cpu: Some(time), ..WorkLimits::default() },
-        // What went wrong the first time must not be some other document's doing the second time.
+        // If the first attempt failed because of another document, the second one must not.
         alone: cx.input.attempt > 1,
         live: None,
         lock: None,
@@ -109,8 +110,8 @@ fn parse(cx: &StepContext) -> Work {
     }
 }
 
-/// A result of other content than the one that was asked for: later steps work on that, and it is no answer to be kept for
-/// the old one.
+/// Adds the content that was actually read, if it differs from the submitted content. Later steps use it, and the
+/// result is not cached for the old content.
 fn with_content(mut result: StepResult, again: Option<Again>) -> StepResult {
     let Some(Again { item, file, guard }) = again else { return result };
     result.uncached = true;
@@ -143,7 +144,7 @@ fn pool_spec(home: &Path, memory: Bytes) -> Result<PoolSpec, Outcome> {
             definition: "windlass/ingest".to_string(),
             handlers: vec![NAME.to_string()],
             address_space: Some(address_space(memory)),
-            // It holds nothing that could be put in order.
+            // It holds no state that would need an orderly shutdown.
             timeouts: Timeouts { grace: Millis(200), drain: Millis::seconds(2), ..Timeouts::default() },
         },
         timing: Timing { idle_most: Millis::minutes(1), ..Timing::default() },
@@ -173,7 +174,7 @@ fn work(cx: &StepContext, request: &Request, dir: &Path, time: Millis) -> Result
 }
 
 fn judge(cx: &StepContext, dir: &Path, ran: &Ran, (memory, time): Limits) -> Work {
-    // What the parser has finished is kept, also by a worker that is stopping: without its text it would be no success.
+    // A finished result is kept even if the worker is stopping.
     if cx.cancel.is_cancelled() && ran.outcome != Outcome::Succeeded {
         return Err(ran.outcome.clone());
     }
@@ -191,20 +192,20 @@ fn judge(cx: &StepContext, dir: &Path, ran: &Ran, (memory, time): Limits) -> Wor
     }
 }
 
-/// The same bytes crash the same parser again, so there is no second attempt where the parser had read nothing else before;
-/// where it had, the crash may be the doing of an earlier document, and the next attempt gets a parser of its own.
-/// After SIGKILL or SIGTERM another process ended it, perhaps the kernel for lack of memory.
+/// If the parser had read no other document before, the same bytes would crash it again, so there is no second attempt.
+/// Otherwise an earlier document may have caused the crash, and the next attempt gets a new parser. SIGKILL or SIGTERM
+/// came from another process, perhaps from the kernel for lack of memory.
 fn crashed(ran: &Ran, signal: i32, memory: Bytes) -> Outcome {
     let lines = &ran.certificate.last_lines;
     let own = [libc::SIGSEGV, libc::SIGABRT, libc::SIGBUS, libc::SIGILL, libc::SIGFPE, libc::SIGTRAP, libc::SIGSYS];
     match own.contains(&signal) {
-        // Rust's own words for a stack that was used up (each document has a new one), and for an allocation beyond the
-        // limit on address space.
+        // Rust's messages for a stack overflow (each document has a new stack) and for an allocation beyond the limit
+        // on address space.
         true if lines.contains("has overflowed its stack") => {
             Outcome::permanent("too_deep", "nested too deeply to be read")
         }
         true if ran.served > 0 => ran.outcome.clone(),
-        // A limit on this process that is lower than the parser's own is not the document's doing.
+        // If the limit on this process is lower than the parser's own, the document is not at fault.
         true if lines.contains(OUT_OF_MEMORY)
             && limits::address_space().is_some_and(|it| it < address_space(memory)) =>
         {
@@ -232,7 +233,7 @@ fn parsed(cx: &StepContext, dir: &Path, ran: &Ran) -> Work {
         let put = cx.artifacts.put(file, kind).map_err(of_artifact)?;
         result.files.push((name.to_string(), put.artifact));
         result.guards.push(put.guard);
-        // The disk holds it twice no longer than it must.
+        // Free the disk space as early as possible, since the artifact is a copy.
         let _ = fs::remove_file(&path);
     }
     Ok(result)

@@ -1,4 +1,4 @@
-//! `windlass/store`: into the vector database, one transaction for each document.
+//! `windlass/store`: writes to the vector database, one transaction per document.
 
 use super::{
     Work, bytes_of, check_memory, chunk::CHUNKS, embed::EMBEDDINGS, ended, go_on, item_of, json_of, of_vector,
@@ -37,8 +37,8 @@ impl StepKind for StoreKind {
         ended(store(cx, &self.writers))
     }
 
-    /// Which documents of the item are superseded. The step holds the lock of the vector database, and a deletion takes
-    /// documents out of it under that lock, after the deletion is committed: so the result stays true until the write.
+    /// Finds the superseded documents of the item. The step holds the lock of the vector database. A deletion is
+    /// committed first and removes documents under the same lock, so the result stays true until the write.
     fn look_up(&self, input: &StepInput, store: &Store) -> store::Result<Value> {
         let Some(item) = Item::of(input) else { return Ok(Value::Null) };
         let database = input.params["store"]["path"].as_str().unwrap_or_default();
@@ -55,10 +55,10 @@ impl StepKind for StoreKind {
     }
 }
 
-/// Facts from the engine database when the step begins.
+/// Facts from the engine database at the beginning of the step.
 #[derive(Default, Serialize, Deserialize)]
 struct Facts {
-    /// Whose runs are numbered.
+    /// The engine that numbers the runs.
     engine: String,
     /// By URI, for people.
     superseded: BTreeMap<String, String>,
@@ -95,9 +95,9 @@ fn store(cx: &StepContext, writers: &Writers) -> Work {
     let mut late = BTreeMap::new();
     for document in item.documents.iter().filter(|it| !facts.superseded.contains_key(&it.uri)) {
         go_on(cx)?;
-        // The name is what people know a document by when it has no title.
+        // The name stands in for a missing title.
         let name = shortened(&document.name().unwrap_or_else(|| item.name.clone()), HEADING_MAX);
-        // The source of the document knows best.
+        // The title from the metadata takes precedence.
         let chosen = document.metadata["title"].as_str().map(|it| shortened(it, HEADING_MAX));
         let row = DocumentRow {
             source: &item.source,
@@ -132,7 +132,7 @@ fn result(item: &Item, chunks: usize, superseded: &BTreeMap<String, String>, pat
     value
 }
 
-/// The file of the database, if the lock that the engine holds for this step is that of the file.
+/// The path of the database, if the lock that the engine holds for this step is the lock of that file.
 fn locked_path(cx: &StepContext, path: &str) -> Result<PathBuf, Outcome> {
     let refuse = |message: String| Err(Outcome::permanent("unlocked", message));
     if cx.lock.is_none() {

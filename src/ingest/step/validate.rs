@@ -1,4 +1,5 @@
-//! `windlass/validate`: the content exists, is readable, is not too large, and is still the submitted one.
+//! `windlass/validate`: checks that the content exists, is readable, is not too large and has not changed since it was
+//! submitted.
 
 use super::{
     Work,
@@ -107,7 +108,7 @@ fn check_size(size: u64, largest: u64) -> Result<(), Outcome> {
     Err(Outcome::permanent("too_large", message))
 }
 
-/// The content is an artifact, which is handed out only if it is what its hash says.
+/// Checks stored content. An artifact is only returned if it matches its hash.
 fn look_at_kept(cx: &StepContext, item: &Item, largest: u64) -> Result<&'static str, Outcome> {
     check_size(item.size, largest)?;
     let mut reader = cx.artifacts.get(&kept(item)).map_err(of_artifact)?;
@@ -122,14 +123,14 @@ fn media_type_of(path: &Path, looked: &Looked) -> Result<&'static str, Outcome> 
     Ok(media_type::detect(&looked.sample, &path.to_string_lossy()).name())
 }
 
-/// A plain item is the path of one document, from the directory in which the group was submitted.
+/// A plain item is the path of one document, relative to the directory in which the group was submitted.
 fn from_path(cx: &StepContext, largest: u64) -> Result<Item, Outcome> {
     let Value::String(text) = &cx.input.item else {
         let message = "the item is neither a path nor a document of `windlass ingest`";
         return Err(Outcome::permanent("no_item", message));
     };
     let path = cx.input.directory.join(text);
-    // The present target of the link is meant.
+    // A link stands for its current target.
     let absolute = path.canonicalize().unwrap_or_else(|_| path.clone());
     let looked = open_and_look(cx, &path, regular_file::open_without_links(&absolute), largest)?;
     let source = cx.input.params["source"].as_str().unwrap_or(DEFAULT_SOURCE).to_string();

@@ -1,8 +1,9 @@
-//! Connections for the store step, kept for the next document.
+//! Connections of the store step, kept open for the next document.
 //!
-//! Opening a vector database, raising its epoch and closing it again cost several flushes of the disk; a document costs one.
-//! So the connection of the last step stays open for a moment. It holds no lock of any kind meanwhile. The step that takes it over
-//! holds the file lock and first checks whether another writer took over in between: then it raises the epoch again.
+//! Opening a vector database, raising its epoch and closing it costs several disk flushes; storing a document costs
+//! one. So the connection of the last step stays open for a moment, without holding any lock. The step that takes it
+//! over holds the file lock, and first checks whether another writer took over in between. If so, it raises the epoch
+//! again.
 
 use crate::os::{Unpoisoned, threads};
 use crate::vector::{Epoch, Error, OpenOptions, VectorDb};
@@ -16,7 +17,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// An idle process holds no database open.
+/// An idle process keeps no database open.
 const KEPT_FOR: Duration = Duration::from_secs(1);
 
 /// The connection that was used last, if it is still open.
@@ -26,7 +27,7 @@ pub(super) struct Writers(Arc<Mutex<Slot>>);
 #[derive(Default)]
 struct Slot {
     idle: Option<IdleWriter>,
-    /// A thread will close what is kept.
+    /// Whether a thread will close the kept connection.
     watched: bool,
 }
 
@@ -39,12 +40,12 @@ struct IdleWriter {
 pub(super) struct Writer {
     pub db: VectorDb,
     pub epoch: Epoch,
-    /// Device and inode: a file that was put in its place is another database.
+    /// Device and inode: a file that replaced it is another database.
     file: Option<(u64, u64)>,
 }
 
 impl Writers {
-    /// A writer for this database. The caller holds the file lock.
+    /// Returns a writer for this database. The caller holds the file lock.
     pub(super) fn open(
         &self,
         path: &Path,
@@ -78,7 +79,7 @@ impl Writers {
         if writer.db.chunk_params()? != *chunk_params {
             writer.db.record_chunk_params(writer.epoch, chunk_params)?;
         }
-        // The same model may have moved to another address since.
+        // The same model may have moved to another address.
         if let Some(server) = server
             && writer.db.server()?.as_ref() != Some(server)
         {
@@ -87,7 +88,7 @@ impl Writers {
         Ok(writer)
     }
 
-    /// Keeps a writer for the next step. To be called while the file lock is held; not after an error.
+    /// Keeps a writer for the next step. Call it while holding the file lock, and not after an error.
     pub(super) fn keep(&self, writer: Writer) {
         let mut slot = self.lock();
         let older = slot.idle.replace(IdleWriter { writer, used: Instant::now() });
@@ -100,7 +101,7 @@ impl Writers {
             }
         }
         drop(slot);
-        // Closing one may take a flush, which others should not wait for.
+        // Closing a connection may flush the disk, so do it without the lock.
         drop(older);
     }
 
@@ -184,7 +185,7 @@ mod tests {
         writers.keep(open(&writers, &path, 1));
         let log = dir.path().join("a.db-wal");
         assert!(log.exists());
-        // The last connection takes the log away when it is closed.
+        // The last connection removes the log when it closes.
         let deadline = Instant::now() + Duration::from_secs(20);
         while log.exists() {
             assert!(Instant::now() < deadline, "still open");

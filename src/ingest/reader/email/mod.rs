@@ -1,7 +1,7 @@
-//! Mail (RFC 5322 and MIME): subject, who and when, the text of the message, the names of attachments.
+//! Mail (RFC 5322 and MIME): subject, addresses, date, the text of the message, the names of attachments.
 //!
-//! `mail-parser` reads header fields: encoded words, addresses, parameters. The walk from part to part is here, because it
-//! bounds their depth, their number and the time that hostile ones take.
+//! `mail-parser` reads header fields: encoded words, addresses, parameters. The walk over the parts is our own, because
+//! it limits their depth, their number and the time that hostile ones take.
 
 mod transfer;
 
@@ -18,11 +18,11 @@ use mail_parser::{Addr, Address, Group, HeaderName, HeaderValue, Message, Messag
 use std::borrow::Cow;
 use transfer::{base64, quoted_printable};
 
-/// Multiparts inside each other; a forwarded mail of a forwarded mail adds two.
+/// The maximum nesting of multiparts. Each level of forwarding adds two.
 const DEPTH_MAX: usize = 20;
-/// Parts of one message.
+/// The maximum number of parts of one message.
 const PARTS_MAX: usize = 1000;
-/// How much of the header of one part is read, in bytes.
+/// How much of a part's header is read, in bytes.
 const HEADER_MAX: usize = 256 << 10;
 
 pub(super) fn read(bytes: &[u8], options: &ParseOptions) -> Result<ParsedDocument, ParseError> {
@@ -50,11 +50,11 @@ pub(super) fn read(bytes: &[u8], options: &ParseOptions) -> Result<ParsedDocumen
     Ok(ParsedDocument { title: subject, markdown, warnings: reading.warnings, ..ParsedDocument::default() })
 }
 
-/// Fields that stand above the text.
+/// Fields that are written above the text.
 const SHOWN: [(HeaderName<'static>, &str); 4] =
     [(HeaderName::From, "From"), (HeaderName::To, "To"), (HeaderName::Cc, "Cc"), (HeaderName::Date, "Date")];
 
-/// The fields that matter, and how each is read. A date stays as its sender wrote it.
+/// The fields that matter, and how to read each. The date stays as its sender wrote it.
 fn fields() -> MessageParser {
     MessageParser::new()
         .with_mime_headers()
@@ -123,7 +123,7 @@ impl Reading<'_> {
         }
     }
 
-    /// Of the same text in several forms: the plain one, unless it is blank.
+    /// If the text is there in several forms, uses the plain one, unless it is blank.
     fn best(&mut self, parts: &[Part], depth: usize) -> Result<(), ParseError> {
         let is_plain = |it: &&Part| it.kind() == "text/plain" && !it.content().iter().all(u8::is_ascii_whitespace);
         match parts.iter().find(is_plain).or(parts.last()) {
@@ -139,7 +139,7 @@ impl Reading<'_> {
     }
 }
 
-/// Plain text in which no line looks like a heading or a fence.
+/// Plain text, escaped so that no line looks like a heading or a fence.
 fn escaped(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for line in text.split_inclusive('\n') {
@@ -171,7 +171,7 @@ impl<'a> Part<'a> {
         Part { header: fields.parse_headers(&header).map(Message::into_owned), body: &bytes[end..] }
     }
 
-    /// A field as people read it, on one line; None where it is blank.
+    /// A field for people, on one line; `None` if it is blank.
     fn field(&self, name: HeaderName<'static>) -> Option<String> {
         let text = match self.header.as_ref()?.header(name)? {
             HeaderValue::Text(text) => text.to_string(),
@@ -182,7 +182,7 @@ impl<'a> Part<'a> {
         Some(line).filter(|it| !it.is_empty())
     }
 
-    /// Such as `text/plain`, in lower case; empty where nothing is said.
+    /// The content type, such as `text/plain`, in lower case; empty if there is none.
     fn kind(&self) -> String {
         let Some(kind) = self.header.as_ref().and_then(|it| it.content_type()) else { return String::new() };
         match kind.subtype() {
@@ -214,7 +214,7 @@ impl<'a> Part<'a> {
         }
     }
 
-    /// The parts between lines of the boundary.
+    /// The parts between the boundary lines.
     fn parts(&self, boundary: &str, fields: &MessageParser) -> Vec<Part<'a>> {
         let mark = format!("--{boundary}");
         let (mut parts, mut start, mut at) = (Vec::new(), None, 0);

@@ -1,9 +1,9 @@
-//! Transfer encodings of mail (RFC 2045), read in spite of damage: `mail-parser` gives up where a byte does not fit, and then
-//! nothing of the text could be found.
+//! Transfer encodings of mail (RFC 2045), decoded in spite of damage. `mail-parser` gives up at an invalid byte, so
+//! none of the text could be found.
 
 use mail_parser::decoders::base64::base64_decode;
 
-/// Bytes that are not base64 are skipped, as RFC 2045 asks; nothing behind the end is read.
+/// Skips bytes that are not base64, as RFC 2045 asks. Ignores everything after the end mark.
 pub(super) fn base64(text: &[u8]) -> Vec<u8> {
     let digits = text.iter().copied().take_while(|it| *it != b'=');
     let digits: Vec<u8> = digits.filter(|it| it.is_ascii_alphanumeric() || matches!(it, b'+' | b'/')).collect();

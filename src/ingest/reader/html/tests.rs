@@ -61,7 +61,7 @@ fn text_never_turns_into_structure() {
 
 #[test]
 fn hostile_pages_take_linear_time() {
-    // Unoptimized code gets a part of the work.
+    // Unoptimised builds get a part of the work.
     let (deep, long) = if cfg!(debug_assertions) { (20_000, 1 << 20) } else { (100_000, 5 << 20) };
     let pages = [
         "<div>".repeat(deep) + "core",
