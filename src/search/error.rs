@@ -1,4 +1,4 @@
-//! The errors of a search.
+//! Errors of a search.
 
 use crate::{embed, model::Kind, vector};
 
@@ -14,7 +14,7 @@ pub enum Error {
 }
 
 impl Error {
-    /// What went wrong, in one word.
+    /// The kind of the error.
     pub fn kind(&self) -> Kind {
         match self {
             Error::Embedder { .. } => Kind::Conflict,
@@ -23,7 +23,7 @@ impl Error {
         }
     }
 
-    /// What the user can do next, if known.
+    /// What the user should do next, if known.
     pub fn hint(&self) -> Option<&'static str> {
         match self {
             Error::Embedder { .. } => Some("search with the recorded embedder, or with `--mode text`"),

@@ -1,26 +1,27 @@
-//! Two rankings become one.
+//! Fuses two rankings into one.
 
 use crate::vector::{ChunkId, Scored};
 use std::collections::HashMap;
 
-/// Both rankings are read to this depth at least.
+/// Both rankings are read at least this deep.
 const DEPTH_MIN: usize = 100;
 
-/// How deep both rankings are read for `k` hits.
+/// How deep to read both rankings for `k` hits.
 pub(super) fn depth(k: usize) -> usize {
     k.saturating_mul(4).max(DEPTH_MIN)
 }
 
 /// The weight of an embedder's vectors, between 0 (words only) and 1 (vectors only).
 ///
-/// Chosen by five-fold cross-validation on the Cranfield collection, which `benches/cranfield.rs` repeats. Words alone reach
-/// an nDCG@10 of .529 there; "held out" is what queries reach under the weight that was best for the other folds:
+/// Chosen by five-fold cross-validation on the Cranfield collection, which `benches/cranfield.rs` repeats. Words alone
+/// reach an nDCG@10 of .529 there. "Held out" is the result of queries under the weight that was best for the other
+/// folds:
 ///
 /// | embedder | vectors alone | held out | weights that the folds chose |
 /// |---|---|---|---|
 /// | `static` | .415 | .540 | .15 to .20 |
 /// | `hash` | .413 | .534 | .10 to .25 |
-/// | all-MiniLM-L6-v2 itself, for what a served model may do | .500 | .562 | .40 to .55 |
+/// | all-MiniLM-L6-v2 itself, as an example of a served model | .500 | .562 | .40 to .55 |
 pub(super) fn weight(embedder: &str) -> f64 {
     match embedder.split(':').next() {
         Some("static") => 0.15,
@@ -29,15 +30,17 @@ pub(super) fn weight(embedder: &str) -> f64 {
     }
 }
 
-/// A weighted sum of scores, each list's divided by its best, so that first in both is 1 (a convex combination: Bruch, Gai
-/// and Ingber, "An Analysis of Fusion Functions for Hybrid Retrieval", 2023). A hit that a list lacks has score 0 there.
+/// A weighted sum of scores. Each list's scores are divided by its best, so a hit that is first in both lists has score
+/// 1 (a convex combination: Bruch, Gai and Ingber, "An Analysis of Fusion Functions for Hybrid Retrieval", 2023). A hit
+/// that is missing from a list has score 0 there.
 ///
-/// On Cranfield it beats reciprocal rank fusion, for which a clear first is no better than a narrow one.
+/// On Cranfield this beats reciprocal rank fusion, which can't tell a clear first place from a narrow one.
 pub(super) fn fused(by_words: &[Scored], by_meaning: &[Scored], weight: f64, k: usize) -> Vec<Scored> {
     let weight = weight.clamp(0.0, 1.0);
     let mut scores = HashMap::<ChunkId, f64>::new();
     for (list, share) in [(by_words, 1.0 - weight), (by_meaning, weight)] {
-        // Where the best is nothing, all the others are too; they are found, but behind what is something.
+        // If the best score is 0, so are all others. These hits are still found, but rank after all hits with a
+        // positive score.
         let best = list.first().map_or(0.0, |it| it.score).max(f64::MIN_POSITIVE);
         for found in list {
             *scores.entry(found.chunk).or_default() += share * found.score.max(0.0) / best;
@@ -71,7 +74,7 @@ mod tests {
     fn one_ranking_alone_keeps_its_order() {
         let by_words = list(&[(5, 8.0), (4, 4.0)]);
         assert_eq!(fused(&by_words, &[], 0.5, 10), list(&[(5, 0.5), (4, 0.25)]));
-        // An index in which a word stands in most chunks gives it a score of next to nothing, which is still an order.
+        // In an index where a word is in most chunks, its scores are almost 0, but they still define an order.
         let faint = list(&[(5, 1e-6), (4, 5e-7)]);
         assert_eq!(fused(&faint, &[], 0.5, 10), list(&[(5, 0.5), (4, 0.25)]));
         assert!(fused(&[], &[], 0.5, 10).is_empty());

@@ -1,6 +1,6 @@
-//! Markdown as plain text, for people to read. Words stay, in their order; pure markup is removed: marks of headings, quotes,
-//! emphasis and code, pipes and rules of tables, fences, targets of links. Nothing here is recursive, and every step takes
-//! linear time: a chunk may hold any text.
+//! Renders Markdown as plain text for people. Words stay in order; pure markup is removed: markers of headings, quotes,
+//! emphasis and code, pipes and delimiter rows of tables, fences, link targets. Nothing here is recursive, and every
+//! step takes linear time, since a chunk can contain any text.
 
 mod inline;
 mod signs;
@@ -10,18 +10,18 @@ pub(super) use signs::Signs;
 use inline::inline;
 use std::borrow::Cow;
 
-/// Stands before an item of a list, and between the cells of a row.
+/// Stands before a list item and between the cells of a row.
 const BULLET: &str = "• ";
 const CELLS: &str = " · ";
 
-/// The text as it is shown.
+/// The text as displayed.
 pub(super) fn plain(text: &str, signs: Signs) -> String {
     if signs == Signs::None {
         return text.to_string();
     }
     let mut shown = Shown { text: String::with_capacity(text.len()), paragraph: Vec::new(), signs, is_last: false };
     let mut fence = fence_before(text);
-    // Lines set in by four spaces are code only after a blank line and outside of a list.
+    // Lines indented by four spaces are code only after a blank line and outside of a list.
     let (mut after_blank, mut in_list, mut in_code) = (true, false, false);
     for line in text.lines() {
         if let Some(open) = fence {
@@ -79,10 +79,10 @@ pub(super) fn plain(text: &str, signs: Signs) -> String {
 
 struct Shown<'a> {
     text: String,
-    /// Lines whose emphasis, code and links may continue from one to the next.
+    /// Lines whose emphasis, code and links may span several lines.
     paragraph: Vec<Cow<'a, str>>,
     signs: Signs,
-    /// The paragraph is the last one of the text.
+    /// Whether the paragraph is the last one of the text.
     is_last: bool,
 }
 
@@ -111,7 +111,7 @@ enum Start {
     Item,
 }
 
-/// What a line begins, and the line without the signs of it. Signs of quotes go with them.
+/// What a line begins, and the line without its markers. Quote markers are removed too.
 fn block_start(bare: &str) -> (Start, &str) {
     let mut rest = bare;
     while let Some(quoted) = rest.strip_prefix('>') {
@@ -122,7 +122,7 @@ fn block_start(bare: &str) -> (Start, &str) {
         return (Start::Heading, rest[level..].trim());
     }
     let mut begins = Start::Text;
-    // An item may hold an item.
+    // A list item can contain another one.
     while !is_rule(rest) && rest.starts_with(['-', '*', '+']) && rest[1..].starts_with([' ', '\t']) {
         begins = Start::Item;
         rest = rest[1..].trim_start();
@@ -136,12 +136,12 @@ fn without_closing_signs(heading: &str) -> &str {
     if kept.is_empty() || kept.ends_with([' ', '\t']) { kept.trim_end() } else { heading }
 }
 
-/// The item of a list of tasks without its box.
+/// A task list item without its checkbox.
 fn without_box(item: &str) -> &str {
     ["[ ] ", "[x] ", "[X] "].iter().find_map(|it| item.strip_prefix(it)).unwrap_or(item)
 }
 
-/// A rule across the page, below a heading, or below the first row of a table.
+/// A thematic break, the underline of a heading, or the delimiter row of a table.
 fn is_rule(line: &str) -> bool {
     let signs = line.bytes().filter(|it| !matches!(it, b' ' | b'\t')).count();
     let only = |allowed: &[u8]| line.bytes().all(|it| matches!(it, b' ' | b'\t') || allowed.contains(&it));
@@ -149,7 +149,7 @@ fn is_rule(line: &str) -> bool {
     signs >= 3 && rule || line.contains('|') && line.contains('-') && only(b"|-:")
 }
 
-/// `[name]: https://...`, which shows nothing.
+/// `[name]: https://...`, which displays nothing.
 fn is_definition(line: &str) -> bool {
     let Some((name, target)) = line.strip_prefix('[').and_then(|it| it.split_once("]:")) else { return false };
     let target = target.trim();
@@ -175,8 +175,8 @@ fn cells(row: &str) -> String {
     full.join(CELLS)
 }
 
-/// The fence that is open where the text begins, as it was cut from the middle of a listing: the first fence closes, since it
-/// names no language, stands directly below a line, and has no partner.
+/// The fence that is already open at the beginning of a text cut from the middle of a listing. The first fence must
+/// then be a closing one: it names no language, stands directly below a line, and has no partner.
 fn fence_before(text: &str) -> Option<&str> {
     let fences = text.lines().filter_map(opens).count();
     let (mut above, mut first) = ("", None);
@@ -284,7 +284,7 @@ mod tests {
     proptest! {
         #[test]
         fn signs_alone_take_no_letter(text in "[a-zé東1 *_#>|\\\\\n+=~`-]{0,300}") {
-            // The text behind a fence is the name of a language.
+            // Text after a fence would be the name of a language.
             let text = text.replace("``", "`").replace("~~~", "~");
             for signs in [Signs::None, Signs::Fences, Signs::Readers, Signs::All] {
                 prop_assert_eq!(letters(&plain(&text, signs)), letters(&text));

@@ -1,7 +1,7 @@
-//! Query and ranking over a vector database.
+//! Queries and ranking over a vector database.
 //!
-//! Owns: what a query's words are, how the two rankings become one, and the passage that a hit shows.
-//! May import: everything on the floors below. Never: writes.
+//! Owns: the splitting of a query into words, the fusion of the two rankings, and the passage that a hit shows. May
+//! import: everything on the floors below. Never: writes.
 
 mod error;
 mod fuse;
@@ -20,10 +20,10 @@ use crate::{
 use serde::{Deserialize, Serialize};
 use std::{collections::HashSet, ops::Range};
 
-/// What this room returns.
+/// The result type of this room.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// How chunks are found.
+/// How to find chunks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Mode {
@@ -51,22 +51,23 @@ impl std::str::FromStr for Mode {
 
 #[derive(Debug, Clone, PartialEq)]
 pub struct Query {
-    /// As the user wrote it: searched literally, without operators.
+    /// The user's text, searched literally: it has no operators.
     pub text: String,
     /// The maximum number of hits.
     pub k: usize,
     pub mode: Mode,
     pub filter: Option<Filter>,
-    /// For mode `hybrid`: the weight of vectors against words, from 0 to 1. None: the embedder's default.
+    /// The weight of vectors against words in mode `hybrid`, from 0 to 1. `None`: the embedder's default.
     pub weight: Option<f64>,
-    /// The least cosine, from 0 to 1, of a hit that has no word of the query; 0 is no bound. None: the embedder's default.
+    /// The minimum cosine, from 0 to 1, of a hit that contains no word of the query; 0 means no minimum. `None`: the
+    /// embedder's default.
     pub min_score: Option<f64>,
-    /// Whether a hit shows its whole chunk, not only the part that matches best.
+    /// Whether a hit shows its whole chunk instead of the part that matches best.
     pub whole: bool,
 }
 
 impl Query {
-    /// The ten best by words and by meaning.
+    /// The ten best hits by words and by meaning.
     pub fn new(text: impl Into<String>) -> Query {
         Query {
             text: text.into(),
@@ -80,10 +81,11 @@ impl Query {
     }
 }
 
-/// One chunk that was found. Its fields in JSON are promises.
+/// A chunk that was found. Its JSON fields are promises.
 #[derive(Debug, Clone, PartialEq, Serialize, utoipa::ToSchema)]
 pub struct Hit {
-    /// Higher is better; comparable only within one search. Fused (0 to 1), BM25, or the cosine, after the mode.
+    /// Higher is better; comparable only within one search. Depending on the mode, it is fused (0 to 1), BM25, or the
+    /// cosine.
     pub score: f64,
     pub source: String,
     pub uri: String,
@@ -98,7 +100,7 @@ pub struct Hit {
     /// The position of the chunk in the parsed Markdown, in bytes.
     #[schema(value_type = std::collections::BTreeMap<String, usize>)]
     pub range: Range<usize>,
-    /// Whether it is a table of contents, an index or a menu: such hits rank last, whatever their score.
+    /// Whether it is a table of contents, an index or a menu. Such hits rank last, whatever their score.
     pub navigation: bool,
     #[serde(flatten)]
     pub snippet: Snippet,
@@ -109,7 +111,7 @@ pub struct Hit {
 /// The maximum number of hits of one query.
 pub const HITS_MAX: usize = 1000;
 
-/// The minimum score of a hit without a word of the query, if there is one.
+/// The minimum score of a hit without a word of the query, if any.
 pub fn floor(embedder: &dyn Embedder, query: &Query) -> Option<f64> {
     match query.mode {
         Mode::Text => None,
@@ -119,11 +121,10 @@ pub fn floor(embedder: &dyn Embedder, query: &Query) -> Option<f64> {
     }
 }
 
-/// Finds the chunks that answer `query` best, best first, and behind them those that only lead to others.
+/// Finds the chunks that answer `query`, best first, followed by those that only lead to others.
 ///
-/// A query of words that occur nowhere, and that is near to nothing by [`floor`], finds nothing; stop words
-/// alone find only the phrase that they make.
-/// Fails with [`Error::Embedder`] when `embedder` is not the one that the database was made with.
+/// A query finds nothing if its words occur nowhere and its meaning is near to nothing by [`floor`]. Stop words alone
+/// find only the phrase that they form. Returns [`Error::Embedder`] if the database was made with another embedder.
 pub fn search(db: &VectorDb, embedder: &dyn Embedder, query: &Query) -> Result<Vec<Hit>> {
     let k = query.k.min(HITS_MAX);
     if k == 0 {
@@ -131,7 +132,7 @@ pub fn search(db: &VectorDb, embedder: &dyn Embedder, query: &Query) -> Result<V
     }
     let words = terms::text_query(&query.text);
     let depth = fuse::depth(k);
-    // The ranked chunks can still be fetched, even if a writer replaces them meanwhile.
+    // The snapshot keeps the ranked chunks available, even if a writer replaces them in the meantime.
     let _moment = db.snapshot()?;
     let by_words = match query.mode {
         Mode::Vector => Vec::new(),
@@ -139,7 +140,7 @@ pub fn search(db: &VectorDb, embedder: &dyn Embedder, query: &Query) -> Result<V
     };
     let by_meaning = match query.mode {
         Mode::Text => Vec::new(),
-        // Every text is as near to them as any other.
+        // Stop words are equally near to every text.
         Mode::Vector | Mode::Hybrid if terms::is_empty_talk(&query.text) => Vec::new(),
         Mode::Vector | Mode::Hybrid => by_meaning(db, embedder, query, depth)?,
     };
@@ -181,14 +182,14 @@ fn by_meaning(db: &VectorDb, embedder: &dyn Embedder, query: &Query, k: usize) -
     }
     let vector = embedder.embed(&[&query.text])?.remove(0);
     if vector.iter().all(|it| *it == 0.0) {
-        // Nothing in it that the embedder knows: every chunk would be as near as any other.
+        // The embedder knows nothing in it, so every chunk would be equally near.
         return Ok(Vec::new());
     }
     Ok(db.knn(&vector, k, query.filter.as_ref())?)
 }
 
-/// The chunks below the floor that have no word of the query either. A floor alone would hide right answers in languages that
-/// the embedder does not know.
+/// The chunks below the floor that also contain no word of the query. A floor alone would hide right answers in
+/// languages that the embedder does not know.
 fn by_chance(
     db: &VectorDb,
     words: &TextQuery,
@@ -204,7 +205,7 @@ fn by_chance(
     Ok(far.into_iter().filter(|it| !matching.contains(it)).collect())
 }
 
-/// The first `k` chunks, in the order of `ranked` but for navigation, which comes last.
+/// The first `k` chunks in the order of `ranked`, except that navigation comes last.
 fn led_to_last(db: &VectorDb, ranked: &[Scored], k: usize) -> Result<Vec<(FoundChunk, bool)>> {
     let ids: Vec<ChunkId> = ranked.iter().map(|it| it.chunk).collect();
     let mut found: Vec<(FoundChunk, bool)> = Vec::with_capacity(ids.len());

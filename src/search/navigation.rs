@@ -1,17 +1,17 @@
-//! Which chunks only lead to others: tables of contents, indexes, menus, breadcrumbs, lists of links.
+//! Recognises chunks that only lead to others: tables of contents, indexes, menus, breadcrumbs, lists of links.
 
 use crate::vector::FoundChunk;
 
-/// A chunk is navigation if this share of its letters is in lines that only lead elsewhere.
+/// A chunk is navigation if at least this share of its letters is in lines that only lead elsewhere.
 const SHARE: f64 = 0.7;
-/// Fewer links or lines than this are no list of links, contents or index entries.
+/// Fewer links or lines than this are not a list of links, a table of contents or an index.
 const LINES_MIN: usize = 3;
-/// Bare titles are links whose targets a reader has taken off, or things that the author lists. A list as long as this, or one
-/// below a heading that says so, is taken for the former.
+/// Bare titles may be links that lost their targets in a reader, or things that the author lists. A list counts as
+/// links if it is this long or is below a heading that says so.
 const TITLES_MIN: usize = 12;
 const TITLE_LETTERS: usize = 60;
 const TITLE_WORDS: usize = 8;
-/// Headings of lists that lead elsewhere, in lower case.
+/// Headings, in lower case, above lists that lead elsewhere.
 const HEADINGS: &[&str] = &[
     "contents",
     "table of contents",
@@ -55,19 +55,19 @@ const HEADINGS: &[&str] = &[
 ];
 
 pub(super) fn is_navigation(found: &FoundChunk) -> bool {
-    // A line of a program or of a table of data says what it says.
+    // Lines of source code or tabular data never lead elsewhere.
     if matches!(found.media_type.as_str(), "text/x-source" | "text/csv" | "text/tab-separated-values") {
         return false;
     }
     leads_elsewhere(&found.chunk.text, found.chunk.headings.last().map_or("", String::as_str))
 }
 
-/// What a line does.
+/// The kind of a line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Line {
-    /// A link, an entry of a table of contents or of an index, a path of links.
+    /// A link, an entry of a table of contents or of an index, a breadcrumb.
     Leads,
-    /// A few words in a list that are no sentence.
+    /// A few words in a list that are not a sentence.
     Title,
     Says,
 }
@@ -94,7 +94,7 @@ fn leads_elsewhere(text: &str, heading: &str) -> bool {
             continue;
         }
         match kind(line) {
-            // A line of several links is as good as a list of them.
+            // A line with several links counts as a list of them.
             Line::Leads => (leading, leads) = (leading + length, leads + line.matches("](").count().max(1)),
             Line::Title => (titled, titles) = (titled + length, titles + 1),
             Line::Says => (),
@@ -117,14 +117,14 @@ fn kind(line: &str) -> Line {
         return Line::Leads;
     }
     let short = shown.chars().count() <= TITLE_LETTERS && shown.split_whitespace().count() <= TITLE_WORDS;
-    // `- 500 g flour` and `- name: what it is` say something.
+    // `- 500 g flour` and `- name: what it is` have content of their own.
     let says = shown.starts_with(|it: char| it.is_numeric())
         || shown.ends_with(['.', '!', '?', ':', ';', ',', '。', '！', '？', '：'])
         || [": ", " = ", " – ", " — ", " - ", "："].iter().any(|it| shown.contains(it));
     if listed && short && !says && letters > 0 { Line::Title } else { Line::Says }
 }
 
-/// Whether the line is an item of a list or a numbered title, and the text behind its mark.
+/// Whether the line is a list item or a numbered title, and the text after its marker.
 fn item(line: &str) -> (bool, &str) {
     if let Some(rest) = ["- ", "* ", "+ ", "• "].iter().find_map(|it| line.strip_prefix(it)) {
         return (true, rest.trim_start());
@@ -135,7 +135,7 @@ fn item(line: &str) -> (bool, &str) {
     if numbered && rest.starts_with(' ') && line.as_bytes()[0] != b'.' { (true, rest.trim()) } else { (false, line) }
 }
 
-/// The text without the targets of its links, and how many letters stand in links.
+/// The text without link targets, and the number of letters inside links.
 fn without_targets(text: &str) -> (String, usize) {
     let (mut shown, mut linked, mut rest) = (String::new(), 0, text);
     while let Some((before, behind)) = rest.split_once('[') {

@@ -1,4 +1,4 @@
-//! The part of a chunk that a hit shows.
+//! Selects the part of a chunk that a hit shows.
 
 use serde::Serialize;
 use std::ops::Range;
@@ -6,7 +6,7 @@ use std::ops::Range;
 /// A piece of a chunk's Markdown and the positions of its matching words.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct Passage {
-    /// About 300 bytes around the words that match best, cut between words; the whole chunk if requested.
+    /// About 300 bytes around the best matching words, cut between words; the whole chunk if requested.
     pub passage: String,
     /// Byte ranges in `passage`, as `[start, end]`, ascending.
     #[serde(serialize_with = "pairs")]
@@ -19,7 +19,7 @@ pub struct Passage {
 /// A piece of a chunk as plain text, without Markdown, and the positions of its matching words.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct Snippet {
-    /// About 300 bytes of plain text around the words that match best; the whole chunk if requested.
+    /// About 300 bytes of plain text around the best matching words; the whole chunk if requested.
     pub snippet: String,
     /// Byte ranges of the matching words in `snippet` (UTF-8), as `[start, end]`, ascending.
     #[serde(serialize_with = "pairs")]
@@ -35,7 +35,7 @@ impl From<Passage> for Snippet {
     }
 }
 
-/// The best window, or everything.
+/// The best window, or the whole text.
 pub(super) fn part(text: &str, marks: &[Range<usize>], is_whole: bool) -> Passage {
     if is_whole { whole(text, marks) } else { best(text, marks) }
 }
@@ -44,16 +44,16 @@ const LENGTH: usize = 300;
 /// How far a cut may move to fall between words.
 const REACH: usize = 40;
 
-/// Everything.
+/// The whole text.
 fn whole(text: &str, marks: &[Range<usize>]) -> Passage {
     Passage { passage: text.to_string(), marks: marks.to_vec(), cut: (false, false) }
 }
 
-/// The window with the most different marked words, then the most marked words, then the first.
+/// The window with the most different marked words, then the most marked words, then the first one.
 fn best(text: &str, marks: &[Range<usize>]) -> Passage {
     let mut start = window(text, marks);
     let mut end = before(text, start.saturating_add(LENGTH).min(text.len()));
-    // At the end of a text, the window moves back to be filled.
+    // At the end of a text, the window moves back to keep its length.
     start = start.min(before(text, text.len().saturating_sub(LENGTH)));
     if start > 0 {
         start = next_word(text, start);
@@ -70,7 +70,7 @@ fn best(text: &str, marks: &[Range<usize>]) -> Passage {
     }
 }
 
-/// Where the best window begins: a little before a mark.
+/// The start of the best window: slightly before a mark.
 fn window(text: &str, marks: &[Range<usize>]) -> usize {
     let mut best = (0, 0, 0);
     for (first, mark) in marks.iter().enumerate() {
@@ -86,7 +86,7 @@ fn window(text: &str, marks: &[Range<usize>]) -> usize {
     before(text, best.2.saturating_sub(REACH))
 }
 
-/// Forms of one word mostly agree in their first five letters.
+/// Forms of the same word usually have the same first five letters.
 fn start_of_word(word: &str) -> String {
     word.chars().take(5).flat_map(char::to_lowercase).collect()
 }

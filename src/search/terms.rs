@@ -1,8 +1,8 @@
-//! The words of a query.
+//! Extracts the words of a query.
 
 use crate::vector::{Term, TextQuery, is_unspaced};
 
-/// Words in so many texts that they mean nothing, yet cost the most to look up.
+/// Words that are in so many texts that they mean nothing, but are the most expensive to look up.
 const STOP_WORDS: &[&str] = &[
     "a", "about", "above", "after", "again", "against", "all", "also", "am", "an", "and", "any", "are", "as", "at",
     "be", "because", "been", "before", "being", "below", "between", "both", "but", "by", "can", "could", "did", "do",
@@ -17,11 +17,12 @@ const STOP_WORDS: &[&str] = &[
 
 /// Longer queries are cut: a pasted page states its subject early.
 const BYTES_MAX: usize = 16_384;
-/// A Cyrillic or Greek word loses this many letters at its end, if enough are left to distinguish it from others.
+/// How many letters are removed from the end of a Cyrillic or Greek word, if enough remain to distinguish it from
+/// others.
 const ENDING_LETTERS: usize = 2;
 const STEM_LETTERS_MIN: usize = 4;
 
-/// What to look for, without stop words; no word is looked for twice. Of stop words alone the phrase as a whole is looked for.
+/// What to search for, without stop words and duplicates. If there are only stop words, they are searched as a phrase.
 pub(super) fn text_query(text: &str) -> TextQuery {
     if is_empty_talk(text) {
         let words = words(text);
@@ -38,7 +39,7 @@ pub(super) fn text_query(text: &str) -> TextQuery {
     TextQuery { terms }
 }
 
-/// The words that say what the query is about, as one text.
+/// The words that carry the meaning of the query, as one text.
 pub(super) fn telling(text: &str) -> String {
     telling_words(text).join(" ")
 }
@@ -47,13 +48,13 @@ fn telling_words(text: &str) -> Vec<String> {
     words(text).into_iter().filter(|it| !STOP_WORDS.contains(&it.as_str())).collect()
 }
 
-/// Whether there are words in it, and all are stop words: any text is as near to it as any other.
+/// Whether the query has words, all of them stop words. Any text is equally near to those.
 pub(super) fn is_empty_talk(text: &str) -> bool {
     let words = words(text);
     !words.is_empty() && words.iter().all(|it| STOP_WORDS.contains(&it.as_str()))
 }
 
-/// Runs of letters and digits, as FTS5 cuts them, with each run of an unspaced script on its own; lower case.
+/// Sequences of letters and digits, in lower case, split as FTS5 does. Each sequence in an unspaced script is separate.
 fn words(text: &str) -> Vec<String> {
     let mut words = Vec::new();
     let mut word = String::new();
@@ -75,8 +76,8 @@ fn floor(text: &str, length: usize) -> usize {
     (0..=length.min(text.len())).rev().find(|it| text.is_char_boundary(*it)).unwrap_or(0)
 }
 
-/// An unspaced run is looked for by its pairs of letters, since we can't split it into words; a word of a language whose
-/// endings FTS5 can't take off by its start; any other word as it is.
+/// The terms for a word. An unspaced sequence is searched by pairs of letters, since we can't split it into words. A
+/// word of a language that FTS5 can't stem is searched by its prefix, any other word as it is.
 fn terms_of(word: &str) -> Vec<Term> {
     let letters: Vec<char> = word.chars().collect();
     if letters.iter().all(|it| is_unspaced(*it)) && letters.len() > 1 {

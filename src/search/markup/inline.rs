@@ -1,10 +1,10 @@
-//! The signs within a paragraph: emphasis, code, links, tags and escapes.
+//! Markup inside a paragraph: emphasis, code, links, tags and escapes.
 
 use super::signs::Signs;
 use std::collections::HashMap;
 
-/// Takes the signs out of a paragraph. The first and the last of a chunk may be cut in the middle of emphasis or a link, so
-/// that one of two signs is missing.
+/// Removes markup from a paragraph. The first and the last paragraph of a chunk may have been cut inside emphasis or a
+/// link, which leaves unpaired marks.
 pub(super) fn inline(text: &str, signs: Signs, is_first: bool, is_last: bool) -> String {
     let mut reading = Reading::new(text, signs);
     let mut at = 0;
@@ -20,12 +20,12 @@ pub(super) fn inline(text: &str, signs: Signs, is_first: bool, is_last: bool) ->
     reading.finished()
 }
 
-/// Long texts are cut behind a sentence.
+/// Long texts are cut after a sentence.
 fn ends_sentence(text: &str) -> bool {
     text.trim_end().ends_with(['.', '!', '?', ':', ';', '…', '。'])
 }
 
-/// A run of `*`, `_` or `~` that may begin emphasis.
+/// A run of `*`, `_` or `~` that may open emphasis.
 struct Opener {
     at: usize,
     left: usize,
@@ -35,14 +35,14 @@ struct Opener {
 struct Reading<'a> {
     text: &'a str,
     signs: Signs,
-    /// Byte ranges that are not shown, with what is shown there instead. Not in order: a run's end is known late.
+    /// Byte ranges to hide, with their replacement text. Unordered, because the end of a run is found late.
     gone: Vec<(usize, usize, &'static str)>,
     openers: HashMap<u8, Vec<Opener>>,
-    /// Signs that close what began before the text.
+    /// Marks that close something that began before the text.
     lone_closers: Vec<(usize, usize)>,
-    /// Where `[` stand that nothing has closed.
+    /// The positions of `[` that are still open.
     brackets: Vec<usize>,
-    /// Where runs of backticks of each length begin, the last first: each is looked at once.
+    /// The positions of runs of backticks, by length, the last first. Each run is looked up once.
     ticks: HashMap<usize, Vec<usize>>,
 }
 
@@ -72,14 +72,14 @@ impl<'a> Reading<'a> {
         self.gone.push((start, end, ""));
     }
 
-    /// Looks at what begins at `at` and returns where the next thing begins.
+    /// Handles whatever begins at `at` and returns the position after it.
     fn step(&mut self, at: usize, letter: char) -> usize {
         let next = at + letter.len_utf8();
         let all = self.signs == Signs::All;
         match letter {
             '\\' if self.is_escape(next) => {
                 self.hide(at, next);
-                // An escaped character is a letter, whatever it is.
+                // An escaped character is always literal.
                 next + 1
             }
             '`' => self.code(at),
@@ -105,7 +105,7 @@ impl<'a> Reading<'a> {
         }
     }
 
-    /// A run of backticks begins code that ends with the next run of its length.
+    /// A run of backticks opens code that ends at the next run of the same length.
     fn code(&mut self, at: usize) -> usize {
         let length = run(self.text, at, b'`');
         let starts = self.ticks.entry(length).or_default();
@@ -122,7 +122,7 @@ impl<'a> Reading<'a> {
         }
     }
 
-    /// Emphasis by the rules of CommonMark, but that different signs do not look at each other.
+    /// Emphasis by the rules of CommonMark, except that different marks do not affect each other.
     fn run(&mut self, at: usize, sign: u8, least: usize) -> usize {
         let length = run(self.text, at, sign);
         let end = at + length;
@@ -131,7 +131,7 @@ impl<'a> Reading<'a> {
         let is_mark = |it: char| !it.is_alphanumeric() && !it.is_whitespace();
         let left = !after.is_whitespace() && (!is_mark(after) || !before.is_alphanumeric());
         let right = !before.is_whitespace() && (!is_mark(before) || !after.is_alphanumeric());
-        // Inside a word only `*` is emphasis, and not where a reader wrote it.
+        // Inside a word only `*` is emphasis, and only in text that an author wrote as Markdown.
         let inside = before.is_alphanumeric() && after.is_alphanumeric();
         let (opens, closes) = match sign != b'*' || self.signs != Signs::All {
             true => (left && !before.is_alphanumeric(), right && !after.is_alphanumeric()),
@@ -166,7 +166,7 @@ impl<'a> Reading<'a> {
         end
     }
 
-    /// `[words](target)`, `![words](target)` and `[words][name]` leave their words.
+    /// Replaces `[words](target)`, `![words](target)` and `[words][name]` with their words.
     fn link(&mut self, at: usize) -> usize {
         let next = at + 1;
         let Some(open) = self.brackets.pop() else {
@@ -177,7 +177,7 @@ impl<'a> Reading<'a> {
         let bytes = self.text.as_bytes();
         let end = match bytes.get(next) {
             Some(b'(') => target_end(self.text, next),
-            // `a[0][1]` is no link.
+            // `a[0][1]` is not a link.
             Some(b'[') if !self.text[..open].ends_with(char::is_alphanumeric) => name_end(self.text, next),
             _ => None,
         };
@@ -188,7 +188,7 @@ impl<'a> Reading<'a> {
         end
     }
 
-    /// An address in pointed brackets leaves them; a tag or a comment of HTML goes.
+    /// Removes the angle brackets around an address, and removes HTML tags and comments entirely.
     fn tag(&mut self, at: usize) -> Option<usize> {
         let inside = &self.text[at + 1..];
         if inside.starts_with("!--") {
@@ -222,7 +222,7 @@ impl<'a> Reading<'a> {
         Some(at + name.len())
     }
 
-    /// Those behind which a whole sentence follows.
+    /// Hides unpaired opening marks that are followed by a whole sentence.
     fn hide_lone_openers(&mut self) {
         let text = self.text;
         let is_whole = |end: usize| [". ", "! ", "? ", ".\n"].iter().any(|it| text[end..].contains(it));
@@ -239,7 +239,7 @@ impl<'a> Reading<'a> {
         let mut shown = String::with_capacity(self.text.len());
         let mut at = 0;
         for (start, end, instead) in self.gone {
-            // A link's target hides what was found within it.
+            // A link's target also hides everything found inside it.
             if start < at {
                 continue;
             }
@@ -252,12 +252,12 @@ impl<'a> Reading<'a> {
     }
 }
 
-/// A longer tag is a text that happens to have a `<`.
+/// A longer "tag" is text that happens to contain a `<`.
 const TAG_MAX: usize = 500;
 const TAGS: &str = "a abbr b blockquote br center code dd del details div dl dt em figcaption figure font h1 h2 h3 h4 h5 h6 hr \
     i img input ins kbd li mark ol p picture pre q s samp small source span strike strong sub summary sup table tbody td tfoot \
     th thead tr tt u ul var video";
-/// Tags at which a word ends.
+/// Tags that end a word.
 const BREAKS: &str = "blockquote br center dd details div dl dt figcaption figure h1 h2 h3 h4 h5 h6 hr li ol p pre summary \
     table tbody td tfoot th thead tr ul";
 const ENTITIES: &[(&str, &str)] = &[
@@ -277,10 +277,10 @@ fn run(text: &str, at: usize, sign: u8) -> usize {
     text.as_bytes()[at..].iter().take_while(|it| **it == sign).count()
 }
 
-/// Longer targets are no links, which bounds how often one text is looked at.
+/// Longer targets are not links. This limits how often the same text is scanned.
 const TARGET_MAX: usize = 2_000;
 
-/// Behind the `)` of the target that begins at `at`; parentheses in it are paired.
+/// The position after the `)` that ends the target beginning at `at`. Parentheses inside it are paired.
 fn target_end(text: &str, at: usize) -> Option<usize> {
     let mut depth = 0usize;
     for (gap, byte) in text.as_bytes()[at..].iter().enumerate().take(TARGET_MAX) {
@@ -294,7 +294,7 @@ fn target_end(text: &str, at: usize) -> Option<usize> {
     None
 }
 
-/// Behind the `]` of the name that begins at `at`.
+/// The position after the `]` that ends the name beginning at `at`.
 fn name_end(text: &str, at: usize) -> Option<usize> {
     let bytes = &text.as_bytes()[at + 1..];
     let end = bytes.iter().take(TARGET_MAX).position(|it| matches!(it, b'[' | b']'))?;

@@ -1,15 +1,15 @@
-//! Which signs of a text are markup.
+//! Which characters of a text are markup.
 
-/// How much of a text's signs are markup.
+/// How much of a text is treated as markup.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::search) enum Signs {
-    /// None: the text is as its author typed it.
+    /// Nothing: the text is as its author typed it.
     None,
-    /// Fences alone, which our reader put round program text.
+    /// Only fences, which our reader adds around source code.
     Fences,
-    /// Those that our readers write, in which a lone `*` or `_` is a letter of the author's.
+    /// The markup that our readers write. A lone `*` or `_` is the author's own character.
     Readers,
-    /// Everything that people write in Markdown.
+    /// All common Markdown.
     All,
 }
 
