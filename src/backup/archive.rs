@@ -1,4 +1,4 @@
-//! The file: a zip archive with a manifest. Entries are stored, not deflated, and may be larger than 4 GiB.
+//! The backup file: a zip archive with a manifest. Entries are stored without deflate, and may exceed 4 GiB.
 
 use super::error::{Error, Result};
 use crate::{model::Timestamp, os::regular_file};
@@ -17,44 +17,44 @@ pub(super) const DATABASE: &str = "engine.db.zst";
 pub(super) const SETTINGS: &str = "windlass.toml";
 const ARTIFACTS: &str = "artifacts/";
 const MANIFEST: &str = "manifest.json";
-/// A manifest names databases and small files only.
+/// A manifest lists only databases and small files.
 const MANIFEST_MAX: u64 = 16 << 20;
-/// The settings and a parameter set are read into memory.
+/// The settings and each parameter set are read into memory.
 const SMALL_MAX: u64 = 1 << 20;
-/// The largest window that our own levels use; a frame that asks for more is not from a backup.
+/// The largest window of our own compression levels. A frame that needs more is not from a backup.
 const WINDOW_LOG_MAX: u32 = 25;
 const LEVEL: i32 = 3;
 
-/// What is in the file; its last entry.
+/// The list of the file's contents; its last entry.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct Manifest {
     pub format: u32,
-    /// The version of windlass that made it.
+    /// The version of windlass that wrote it.
     pub windlass: String,
     pub engine_id: String,
-    /// When the engine's database was copied.
+    /// When the engine database was copied.
     pub created: Timestamp,
-    /// The home directory that it was taken of.
+    /// The home directory that was backed up.
     pub home: String,
     pub files: Vec<FileEntry>,
     pub artifacts: u64,
-    /// On disk.
+    /// The size on disk.
     pub artifact_bytes: u64,
-    /// Artifacts that were damaged or missing when the backup was taken, by hash.
+    /// Hashes of artifacts that were damaged or missing when the backup was taken.
     pub damaged: Vec<String>,
-    /// Vector databases outside of the home.
+    /// Vector databases outside of the home, which are not included.
     pub left_out: Vec<String>,
 }
 
-/// An entry that is no artifact.
+/// An entry that is not an artifact.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct FileEntry {
     pub name: String,
-    /// In the archive.
+    /// The size in the archive.
     pub size: u64,
-    /// Once it is unpacked.
+    /// The unpacked size.
     pub plain: u64,
-    /// Of what is in the archive.
+    /// The hash of the entry as stored in the archive.
     pub sha256: String,
 }
 
@@ -80,13 +80,13 @@ impl ArchiveWriter {
         Error::Io { action: "write", path: self.path.clone(), source }
     }
 
-    /// Adds a file as it is; its size.
+    /// Adds a file unchanged and returns its size.
     pub(super) fn add(&mut self, name: &str, mut from: impl Read) -> Result<u64> {
         self.start(name)?;
         io::copy(&mut from, &mut self.zip).map_err(|source| self.failed(source))
     }
 
-    /// Adds a file whose hash goes into the manifest, compressed or as it is.
+    /// Adds a file for the manifest, compressed or unchanged.
     pub(super) fn add_listed(&mut self, name: &str, mut from: impl Read, compress: bool) -> Result<FileEntry> {
         self.start(name)?;
         let path = self.path.clone();
@@ -104,7 +104,7 @@ impl ArchiveWriter {
         Ok(FileEntry { name: name.to_string(), size: sink.size, plain, sha256 })
     }
 
-    /// Writes the manifest and the end, and makes all of it durable.
+    /// Writes the manifest and the end of the archive, and makes the file durable.
     pub(super) fn finish(mut self, manifest: &Manifest) -> Result<()> {
         let text = serde_json::to_vec_pretty(manifest).map_err(|error| self.failed(error.into()))?;
         self.add(MANIFEST, &text[..])?;
@@ -136,16 +136,16 @@ impl<W: Write> Write for Hashing<W> {
     }
 }
 
-/// An archive that was opened, with its manifest.
+/// An open archive with its manifest.
 pub(super) struct Archive {
     zip: ZipArchive<BufReader<File>>,
     pub path: PathBuf,
     pub manifest: Manifest,
-    /// Of the artifacts that were read so far, on disk.
+    /// The total size on disk of the artifacts read so far.
     artifact_bytes: u64,
 }
 
-/// What every version of a manifest begins with.
+/// The fields that every version of the manifest has.
 #[derive(Deserialize)]
 struct Head {
     format: u64,
@@ -160,11 +160,11 @@ impl Archive {
         let damaged = |reason: String| damaged(path, reason);
         let mut zip = ZipArchive::new(BufReader::with_capacity(256 << 10, file))
             .map_err(|error| damaged(format!("its list of entries is missing ({error})")))?;
-        // Entries are stored, each once: together they can't be larger than the file.
+        // Entries are stored, and each only once, so together they can't be larger than the file.
         if zip.decompressed_size().is_none_or(|it| it > u128::from(length)) {
             return Err(damaged("its entries claim to be larger than the file".to_string()));
         }
-        // A reader of the file sees the last entry of a name; other programs see the first.
+        // If a name occurs twice, this library uses the last entry, and other programs use the first.
         if zip.has_duplicate_names() {
             return Err(damaged("two of its entries have the same name".to_string()));
         }
@@ -186,7 +186,7 @@ impl Archive {
         Ok(Archive { zip, path: path.to_path_buf(), manifest, artifact_bytes: 0 })
     }
 
-    /// Reads a listed entry that is small into memory.
+    /// Reads a small listed entry into memory.
     pub(super) fn read_small(&mut self, entry: &FileEntry) -> Result<Vec<u8>> {
         if entry.plain > SMALL_MAX {
             return Err(self.damaged(format!("`{}` is larger than {SMALL_MAX} bytes", entry.name)));
@@ -200,12 +200,12 @@ impl Archive {
         damaged(&self.path, reason.into())
     }
 
-    /// The names of all artifacts in it.
+    /// The names of all artifacts in the archive.
     pub(super) fn artifacts(&self) -> Vec<String> {
         self.names().filter(|it| it.starts_with(ARTIFACTS)).collect()
     }
 
-    /// An entry that is neither the manifest nor an artifact nor listed in the manifest.
+    /// An entry that is neither the manifest nor an artifact nor listed in the manifest, if any.
     pub(super) fn unlisted(&self) -> Option<String> {
         let listed: HashSet<&str> = self.manifest.files.iter().map(|it| it.name.as_str()).collect();
         self.names().find(|it| it != MANIFEST && !it.starts_with(ARTIFACTS) && !listed.contains(it.as_str()))
@@ -216,7 +216,8 @@ impl Archive {
         self.zip.file_names().map(|it| it.map_or_else(|error| error.to_string(), |it| it.into_owned()))
     }
 
-    /// Reads a listed entry, unpacked, into `into`; an error unless it is what the manifest says. Never writes more than that.
+    /// Unpacks a listed entry into `into`. Fails unless it matches the manifest, and never writes more than the
+    /// manifest says.
     pub(super) fn read_listed(&mut self, entry: &FileEntry, into: &mut dyn Write) -> Result<()> {
         let path = self.path.clone();
         let inner = stored(&mut self.zip, &path, &entry.name)?;
@@ -231,7 +232,7 @@ impl Archive {
                 .and_then(|decoder| io::copy(&mut decoder.take(entry.plain.saturating_add(1)), into)),
             false => io::copy(&mut hashing, into),
         };
-        // What the decoder left unread counts too.
+        // Bytes that the decoder left unread count too.
         let copied = copied.and_then(|copied| io::copy(&mut hashing, &mut io::sink()).map(|_| copied));
         let plain = copied.map_err(|error| unreadable(&path, &entry.name, error))?;
         let sha256 = hex::encode(hashing.hasher.finalize());
@@ -241,7 +242,7 @@ impl Archive {
         }
     }
 
-    /// Reads an artifact as it is stored into `into`; an error unless its plain bytes are those of its name.
+    /// Copies an artifact, as stored, into `into`. Fails unless its uncompressed bytes match its name.
     pub(super) fn read_artifact(&mut self, name: &str, into: &mut dyn Write) -> Result<u64> {
         let path = self.path.clone();
         let inner = stored(&mut self.zip, &path, name)?;
@@ -269,7 +270,7 @@ fn damaged(path: &Path, reason: String) -> Error {
     Error::Damaged { path: path.to_path_buf(), reason }
 }
 
-/// An entry as `backup` writes it. A packed one could be a thousand times as large as the file.
+/// An entry as `backup` writes it. A deflated one could expand to a thousand times the size of the file.
 fn stored<'a>(
     zip: &'a mut ZipArchive<BufReader<File>>,
     path: &Path,
@@ -288,7 +289,7 @@ fn decoder<R: Read>(from: R) -> io::Result<zstd::Decoder<'static, BufReader<R>>>
     Ok(decoder)
 }
 
-/// An error of the system is the disk's; any other one says that the bytes are wrong.
+/// An error of the system comes from the disk; any other error means that the bytes are wrong.
 fn unreadable(path: &Path, name: &str, error: io::Error) -> Error {
     match error.raw_os_error() {
         Some(_) => Error::Io { action: "unpack", path: path.to_path_buf(), source: error },
@@ -311,7 +312,7 @@ impl<R: Read> Read for HashingReader<R> {
     }
 }
 
-/// Writes what is read through it.
+/// Writes everything that is read through it.
 struct Tee<'a, R> {
     inner: R,
     into: &'a mut dyn Write,

@@ -1,4 +1,4 @@
-//! What can go wrong with a backup, for people.
+//! Errors of backups, for people.
 
 use crate::{
     artifact,
@@ -41,7 +41,7 @@ pub enum Error {
 }
 
 impl Error {
-    /// What went wrong, in one word.
+    /// The kind of the error.
     pub fn kind(&self) -> Kind {
         match self {
             Error::Io { source, .. } => kind_of_named(source),
@@ -57,7 +57,7 @@ impl Error {
         }
     }
 
-    /// What the user can do next, if known.
+    /// What the user should do next, if known.
     pub fn hint(&self) -> Option<String> {
         let words = match self {
             Error::DiskFull { .. } => "free some space, or choose another disk",

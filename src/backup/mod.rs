@@ -1,15 +1,16 @@
-//! Backups: one file with everything that a home directory holds, taken while workers run, and a home made of it.
+//! Backups: one file with everything in a home directory, taken while workers run, and a home restored from it.
 //!
-//! The file is a zip archive whose entries are stored as they are, so that `unzip` opens it too: `engine.db.zst`,
-//! `vectors/NAME.db.zst`, `params/NAME.yaml`, `windlass.toml`, `artifacts/ab/HASH[.zst]`, and last `manifest.json` with the
-//! size and SHA-256 of each of them but artifacts, whose names are their hashes. Not in it: secrets, logs of processes, and
-//! vector databases outside of the home, which are named.
+//! The file is a zip archive with uncompressed entries, so `unzip` opens it too: `engine.db.zst`,
+//! `vectors/NAME.db.zst`, `params/NAME.yaml`, `windlass.toml`, `artifacts/ab/HASH[.zst]`, and finally `manifest.json`.
+//! The manifest has the size and SHA-256 of every entry except artifacts, which are named by their hashes. The file
+//! does not contain secrets, logs of processes or vector databases outside of the home; the manifest names the latter.
 //!
-//! The order makes it consistent: the engine's database first, then what it refers to. Artifacts can't be swept meanwhile
-//! (a shared lock), and a vector database that is newer than the engine only has steps done that will be done again.
+//! The order makes a backup consistent: the engine database comes first, then everything that it refers to. A shared
+//! lock keeps artifacts from being swept in the meantime. If a vector database is newer than the engine database, it
+//! only contains the results of steps that will run again.
 //!
 //! May import: everything on the floors below. Never: opens a database that may be in use with anything but SQLite;
-//! deletes anything of a home that it restores into.
+//! deletes anything in the home that it restores into.
 
 mod archive;
 mod error;

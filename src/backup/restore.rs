@@ -1,8 +1,8 @@
-//! Making a home of a backup.
+//! Restores a home from a backup.
 //!
-//! Everything is unpacked into a directory of its own inside the home, checked, made an engine of its own, and only then
-//! moved into place, the database last. A mark is in the home from the first change to the last, and no command uses a
-//! home with that mark; the next restore starts over. Nothing that was there before is deleted: it is moved aside.
+//! Everything is unpacked into a separate directory inside the home, checked and turned into a new engine, and only
+//! then moved into place, the database last. From the first change to the last, the home contains a mark. No command
+//! uses a home with that mark, and the next restore starts over. Existing files are moved aside, never deleted.
 
 use super::{
     archive::{Archive, FileEntry, SETTINGS},
@@ -31,41 +31,42 @@ use std::{
 
 const STAGE: &str = ".restore";
 const ASIDE: &str = "before-restore-";
-/// The end of the name of a parameter set that was set aside.
+/// The suffix of a parameter set that was set aside.
 pub const SET_ASIDE: &str = ".restored";
 const STEPS: usize = 100;
 
-/// What to restore, and where to.
+/// What to restore, and where.
 #[derive(Debug, Clone)]
 pub struct Restore {
     pub file: PathBuf,
     pub home: PathBuf,
-    /// Move what is in the home aside.
+    /// Moves the existing content of the home aside.
     pub force: bool,
-    /// Bytes of the disk that stay free.
+    /// How much disk space to leave free.
     pub reserve: Bytes,
 }
 
-/// A home that was restored.
+/// The result of a restore.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Restored {
     pub home: PathBuf,
-    /// Of the new engine; `backup.engine_id` is the old one's.
+    /// The id of the new engine; `backup.engine_id` is the old one.
     pub engine_id: String,
-    /// Steps that ran when the backup was taken, and are claimable again.
+    /// How many steps were running when the backup was taken, and are claimable again.
     pub given_back: u64,
-    /// Where the files went that were in the home.
+    /// Where the existing files of the home were moved.
     pub moved_aside: Option<PathBuf>,
-    /// Settings that were taken out: those that say where the home writes, who may reach it, what starts by itself and how much
-    /// of the machine it may take.
+    /// Settings that were removed: those that decide where the home writes, who can reach it, what starts automatically
+    /// and how many resources it may use.
     pub settings_dropped: Vec<String>,
-    /// Parameter sets that name a server, a key or a vector database elsewhere: each is there as `NAME.restored`, unused.
+    /// Parameter sets that name a server, a key or a vector database outside of the home. Each is kept, unused, as
+    /// `NAME.restored`.
     pub params_set_aside: Vec<String>,
-    /// Vector databases outside of the home: what the backup knew of their documents was not taken over.
+    /// Vector databases outside of the home. The backup's knowledge about their documents was discarded.
     pub databases_elsewhere: Vec<String>,
-    /// Groups that would write to one of them: each is paused.
+    /// Groups that would write to one of these databases. Each is paused.
     pub paused: Vec<GroupId>,
-    /// Hooks that were due for groups that had ended or that somebody had paused: they do not run.
+    /// Hooks that were due for groups that had ended or that a user had paused. They do not run.
     pub hooks_ended: Vec<DueHooks>,
     /// Groups that resume as soon as a worker starts in the home.
     pub will_run: Vec<backup::OpenGroup>,
@@ -128,7 +129,7 @@ impl Restore {
     }
 }
 
-/// A daemon or a worker that lives in the home.
+/// Refuses a home with a running daemon or worker.
 fn refuse_used(home: &Path) -> Result<()> {
     let held = |path: &Path| matches!(FileLock::probe(path), Ok(LockState::Held));
     let used = |by: String| Err(Error::InUse { home: home.to_path_buf(), by });
@@ -149,7 +150,7 @@ fn refuse_used(home: &Path) -> Result<()> {
     Ok(())
 }
 
-/// What is in a home, but marks and what an earlier restore moved aside.
+/// The contents of a home, except marks and what an earlier restore moved aside.
 fn what_is_there(home: &Path) -> Result<Vec<PathBuf>> {
     let entries = match fs::read_dir(home) {
         Ok(entries) => entries,
@@ -181,7 +182,8 @@ fn move_aside(home: &Path, here: &[PathBuf], now: i64) -> Result<Option<PathBuf>
     Ok(Some(aside))
 }
 
-/// After a refusal the home is what it was. The mark of an earlier restore stays: that one may have moved a part of its files.
+/// Restores the previous state after a refusal. If an earlier restore left a mark, the mark stays, because that restore
+/// may have moved some of the files.
 fn give_up(home: &Path, again: bool, is_new: bool) {
     let _ = fs::remove_dir_all(home.join(STAGE));
     if !again {
@@ -192,7 +194,7 @@ fn give_up(home: &Path, again: bool, is_new: bool) {
     }
 }
 
-/// Makes the new home in the stage, without a change to what is in the home.
+/// Builds the new home in the stage. The existing contents of the home do not change.
 fn prepare(
     archive: &mut Archive,
     stage: &Path,
@@ -210,7 +212,7 @@ fn prepare(
     Ok((left_out, renewed))
 }
 
-/// What the new home's owner has to say himself.
+/// Settings and sets that the owner of the new home has to decide on.
 #[derive(Default)]
 struct LeftOut {
     settings: Vec<String>,
@@ -258,8 +260,8 @@ fn text_of(archive: &mut Archive, entry: &FileEntry) -> Result<String> {
     String::from_utf8(archive.read_small(entry)?).map_err(|_| archive.damaged(format!("`{}` is not UTF-8", entry.name)))
 }
 
-/// Whether a parameter set names a server that texts would go to, a key, or a vector database beyond the home: what a backup
-/// says of these is not what the new home's owner says.
+/// Whether a parameter set names a server that would receive texts, a key, or a vector database outside of the home.
+/// The owner of the new home has to approve these; a backup can't.
 fn leads_out(name: &str, text: &str) -> bool {
     if !(name.ends_with(".yaml") || name.ends_with(".yml")) {
         return false;
@@ -271,10 +273,10 @@ fn leads_out(name: &str, text: &str) -> bool {
     is_path || names_one("embed", "url") || names_one("embed", "key") || names_one("parse", "url")
 }
 
-/// A copy with a life of its own.
+/// The copied engine after it got its own identity.
 struct Renewed {
     engine_id: String,
-    /// Steps.
+    /// The number of steps.
     given_back: u64,
     elsewhere: Elsewhere,
     hooks_ended: Vec<DueHooks>,
@@ -319,7 +321,7 @@ fn give_back(store: &Store, id: WorkerId) -> Result<u64> {
     }
 }
 
-/// Moves everything into place, the database last: without it the rest is unused.
+/// Moves everything into place, the database last: without the database, the other files are unused.
 fn move_in(stage: &Path, home: &Path) -> Result<()> {
     let entries = fs::read_dir(stage).map_err(Error::io("list", stage))?;
     let mut paths: Vec<PathBuf> = entries.flatten().map(|it| it.path()).collect();

@@ -1,4 +1,4 @@
-//! Taking a backup of a home in which workers may run.
+//! Takes a backup of a home, possibly while workers run.
 
 use super::{
     archive::{ArchiveWriter, DATABASE, FORMAT, FileEntry, Manifest, SETTINGS},
@@ -21,21 +21,22 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// A backup that was taken, reread and found whole.
+/// A backup that was written and then verified.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Taken {
     pub path: PathBuf,
-    /// Of the file.
+    /// The size of the file.
     pub bytes: u64,
     #[serde(flatten)]
     pub checked: Checked,
 }
 
-/// Writes a backup of the engine's home to `path`. It appears there whole or not at all; what is there is replaced only then.
+/// Writes a backup of the engine's home to `path`. The file appears there only when it is complete, and only then
+/// replaces an existing file.
 pub fn take(engine: &Engine, path: &Path, go_on: &dyn Fn() -> bool) -> Result<Taken> {
     let parent = path.parent().filter(|it| !it.as_os_str().is_empty()).unwrap_or(Path::new("."));
     ownership::check_place(parent)?;
-    // A rename would put a file in the place of a device such as /dev/null.
+    // A rename would replace a device such as /dev/null with a file.
     if fs::symlink_metadata(path).is_ok_and(|there| !there.is_file() && !there.is_symlink()) {
         return Err(Error::NotRegular { path: path.to_path_buf() });
     }
@@ -47,7 +48,7 @@ pub fn take(engine: &Engine, path: &Path, go_on: &dyn Fn() -> bool) -> Result<Ta
     let temporary = work.path().join("backup");
     let file = File::options().write(true).create_new(true).mode(0o600).open(&temporary).map_err(make())?;
     let mut writer = ArchiveWriter::new(file, &temporary);
-    // From here on nothing that a row refers to can be swept.
+    // From here on, nothing that a row refers to can be swept.
     let guard = engine.artifacts().hold()?;
     let copy = work.path().join("copy.db");
     let created = engine.store().now();
@@ -103,7 +104,7 @@ fn remove(path: &Path) -> Result<()> {
     fs::remove_file(path).map_err(Error::io("remove", path))
 }
 
-/// An artifact that is damaged already is named instead: the backup is worth having without it.
+/// A damaged artifact is listed as damaged instead: the backup is useful without it.
 fn add_artifact(
     store: &ArtifactStore,
     artifact: &crate::model::ArtifactRef,
@@ -125,7 +126,7 @@ fn add_artifact(
     }
 }
 
-/// The vector databases of a home: file name and path.
+/// The vector databases of a home, as file name and path.
 fn vectors_of(home: &Path) -> Result<Vec<(String, PathBuf)>> {
     files_in(&home.join("vectors"), ".db")
 }
@@ -159,7 +160,7 @@ fn files_in(dir: &Path, ending: &str) -> Result<Vec<(String, PathBuf)>> {
     Ok(found)
 }
 
-/// The databases are there twice for a moment, as copies and in the file.
+/// For a moment the databases exist twice, as copies and in the backup file.
 fn check_space(engine: &Engine, vectors: &[(String, PathBuf)], dir: &Path) -> Result<()> {
     let size = |path: &Path| fs::metadata(path).map_or(0, |it| it.len());
     let databases = size(engine.store().path()) + vectors.iter().map(|it| size(&it.1)).sum::<u64>();

@@ -1,4 +1,4 @@
-//! Reads a backup from its first byte to its last.
+//! Verifies a backup by reading all of it.
 
 use super::{
     archive::{Archive, DATABASE, SETTINGS},
@@ -19,27 +19,27 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// Bytes of the disk that a check leaves free.
+/// How much disk space a check leaves free.
 const RESERVE: Bytes = Bytes::mib(64);
 
-/// A backup that is whole.
+/// The description of a complete backup.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Checked {
-    /// Of the engine that it was taken of.
+    /// The id of the backed-up engine.
     pub engine_id: String,
     pub created: Timestamp,
     pub home: String,
-    /// By name, as they are in the home.
+    /// By name, as in the home.
     pub vector_databases: Vec<String>,
     pub artifacts: u64,
     pub artifact_bytes: u64,
-    /// Artifacts that were damaged already when it was taken.
+    /// Artifacts that were already damaged when the backup was taken.
     pub damaged: Vec<String>,
-    /// Vector databases outside of the home, which are not in it.
+    /// Vector databases outside of the home, which are not included.
     pub left_out: Vec<String>,
 }
 
-/// Reads everything, compares it with its hashes, and has SQLite check the databases, which are unpacked beside the file.
+/// Reads everything, compares it with its hashes, unpacks the databases next to the file, and lets SQLite check them.
 pub fn verify(path: &Path, go_on: &dyn Fn() -> bool) -> Result<Checked> {
     let mut archive = Archive::open(path)?;
     check_names(&archive)?;
@@ -80,7 +80,7 @@ pub fn verify(path: &Path, go_on: &dyn Fn() -> bool) -> Result<Checked> {
     Ok(of(&archive, vectors))
 }
 
-/// Only names that we write: an archive of unknown origin must not place anything elsewhere.
+/// Allows only names that we write: an untrusted archive must not place files elsewhere.
 pub(super) fn check_names(archive: &Archive) -> Result<()> {
     let plain = |name: &str| {
         !name.is_empty() && !name.starts_with('.') && !name.contains(['/', '\\', '\0']) && name.len() < 200
@@ -110,7 +110,7 @@ pub(super) fn check_names(archive: &Archive) -> Result<()> {
     }
 }
 
-/// `artifacts/ab/abcd...[.zst]`, made from the hash.
+/// `artifacts/ab/abcd...[.zst]`, built from the hash.
 pub(super) fn artifact_path(name: &str) -> Option<PathBuf> {
     let file = name.strip_prefix("artifacts/")?.rsplit('/').next()?;
     let ending = if file.ends_with(".zst") { ".zst" } else { "" };
@@ -119,7 +119,7 @@ pub(super) fn artifact_path(name: &str) -> Option<PathBuf> {
     Some(Path::new("artifacts").join(&hash[..2]).join(format!("{hash}{ending}")))
 }
 
-/// Refuses to unpack what would not leave `reserve` bytes of the disk.
+/// Refuses to unpack if less than `reserve` bytes of disk space would remain.
 pub(super) fn check_space(dir: &Path, needed: u64, reserve: Bytes) -> Result<()> {
     let free = disk_space::free(dir).map_err(Error::io("read the free space of", dir))?;
     match admit_write(free, Bytes(needed), reserve) {
