@@ -1,4 +1,4 @@
-//! Vector databases by name: which there are, and what is in one.
+//! Vector databases by name: which exist, and what each contains.
 
 use super::error::{Error, Result};
 use crate::{
@@ -17,7 +17,7 @@ use std::{
 pub struct Named {
     pub name: String,
     pub path: PathBuf,
-    /// Where its siblings are, for a hint.
+    /// The home with the other databases, for a hint.
     pub home: PathBuf,
 }
 
@@ -33,17 +33,17 @@ pub struct Databases {
     pub databases: Vec<DatabaseInfo>,
 }
 
-/// A page of documents, in the order of source and URI.
+/// A page of documents, sorted by source and URI.
 #[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
 pub struct Documents {
     pub database: String,
-    /// How many pass the filter, on all pages together.
+    /// The number of documents that pass the filter, on all pages.
     pub total: u64,
     pub offset: u64,
     pub documents: Vec<Document>,
 }
 
-/// Every vector database in the home directory, by name.
+/// All vector databases in the home directory, by name.
 pub fn databases_of(home: &Path) -> Result<Vec<Named>> {
     let dir = home.join("vectors");
     let entries = match fs::read_dir(&dir) {
@@ -60,7 +60,7 @@ pub fn databases_of(home: &Path) -> Result<Vec<Named>> {
     Ok(found)
 }
 
-/// The description of each. One that can't be read is passed to `unreadable` and omitted.
+/// Describes each database. One that can't be read is passed to `unreadable` and omitted.
 pub fn databases(home: &Path, mut unreadable: impl FnMut(&Named, &vector::Error)) -> Result<Databases> {
     let mut databases = Vec::new();
     for named in databases_of(home)? {
@@ -72,8 +72,8 @@ pub fn databases(home: &Path, mut unreadable: impl FnMut(&Named, &vector::Error)
     Ok(Databases { databases })
 }
 
-/// Opens one for reading, without the documents that its home has deleted and that are still to be removed from it. Says
-/// which there are when there is none of that name.
+/// Opens a database for reading, without documents that its home has deleted but not yet removed from it. If there is
+/// none with that name, the error lists the existing ones.
 pub fn open_database(named: &Named) -> Result<VectorDb> {
     let mut opened = open(named)?;
     let engine = named.home.join("engine.db");
@@ -96,7 +96,7 @@ fn open(named: &Named) -> Result<VectorDb> {
     }
 }
 
-/// A page of the documents for which `filter` holds.
+/// A page of the documents that pass `filter`.
 pub fn documents(named: &Named, filter: Option<&Filter>, limit: u64, offset: u64) -> Result<Documents> {
     let page = open_database(named)?.documents(&DocumentQuery { filter, limit, offset })?;
     Ok(Documents { database: named.name.clone(), total: page.total, offset, documents: page.documents })

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 /// A disk that windlass writes on.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct DiskView {
-    /// `home`, or `artifacts` where these are on another disk.
+    /// `home`, or `artifacts` if these are on another disk.
     pub holds: &'static str,
     #[schema(value_type = String)]
     pub dir: PathBuf,
@@ -15,7 +15,7 @@ pub struct DiskView {
     pub free: Bytes,
 }
 
-/// The disk of the home, and that of the artifacts where it is another.
+/// The disk of the home, and the disk of the artifacts if it is another.
 pub fn disks(engine: &Engine) -> Vec<DiskView> {
     let view = |(dir, free): (PathBuf, Bytes)| DiskView { holds: holds(engine, &dir), dir, free };
     engine.disks().into_iter().map(view).collect()
@@ -25,7 +25,7 @@ fn holds(engine: &Engine, dir: &Path) -> &'static str {
     if dir == engine.home() { "home" } else { "artifacts" }
 }
 
-/// Which disk has too little room for steps to start. None: there is enough.
+/// The disk with too little free space for steps to start; `None` if there is enough.
 pub fn low_disk(engine: &Engine) -> Option<String> {
     let room = engine.disk();
     let words = || {

@@ -1,4 +1,4 @@
-//! Errors in making a document, most of them from the floors below.
+//! Errors of building a document, most of them from the floors below.
 
 use crate::{
     embed, engine,
@@ -45,7 +45,7 @@ pub enum Error {
 }
 
 impl Error {
-    /// What went wrong, in one word.
+    /// The kind of the error.
     pub fn kind(&self) -> Kind {
         match self {
             Error::Engine(error) => error.kind(),
@@ -61,7 +61,7 @@ impl Error {
         }
     }
 
-    /// What the user can do next, if known.
+    /// What the user should do next, if known.
     pub fn hint(&self) -> Option<String> {
         match self {
             Error::Engine(error) => error.hint(),

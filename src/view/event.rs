@@ -1,4 +1,4 @@
-//! Events, each with the cursor behind it.
+//! Events, each with the cursor to resume after it.
 
 use super::error::{Error, Result};
 use crate::{model::Event, store::event::Cursor};

@@ -1,5 +1,6 @@
-//! A whole group: its definition, its runs, their steps, and every attempt. Read a page at a time, since a group may have
-//! a hundred thousand runs; so the export of a group that still runs is not of one moment.
+//! Exports a whole group: its definition, its runs, their steps and every attempt. A group may have a hundred thousand
+//! runs, so this reads page by page. The export of a group that is still running is therefore not a consistent
+//! snapshot.
 
 use super::{
     error::Result,
@@ -21,7 +22,7 @@ use serde::Serialize;
 #[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
 pub struct ExportHead {
     pub group: GroupView,
-    /// The definition in its canonical form; texts in `env` and anything that looks like a secret are masked.
+    /// The definition in its canonical form. Values in `env` and anything that looks like a secret are masked.
     pub definition: serde_json::Value,
 }
 
@@ -58,7 +59,7 @@ pub fn export_head(store: &Store, id: GroupId) -> Result<ExportHead> {
     Ok(ExportHead { definition: masked(&serde_json::from_str(&body).unwrap_or_default()), group })
 }
 
-/// The next runs behind `after`, at most `limit`.
+/// The next runs after `after`, at most `limit`.
 pub fn export_runs(store: &Store, id: GroupId, after: Option<RunId>, limit: usize) -> Result<Vec<ExportedRun>> {
     let filter = RunFilter { status: None, after, limit };
     Ok(store.read(|tx| {
@@ -78,7 +79,7 @@ fn of_step(tx: &crate::store::ReadTx, step: StepRow) -> crate::store::Result<Exp
     Ok(ExportedStep { attempts_all: attempt::of_step(tx, id)?, output: value, files, links, step })
 }
 
-/// The result of a run, for tables and scripts. Steps are named; a value that is too large to be kept is absent.
+/// The result of a run, for tables and scripts. Steps are named. A value that is too large to be kept is missing.
 #[derive(Debug, Clone, Serialize)]
 pub struct Outcome {
     pub run: RunId,
@@ -97,7 +98,7 @@ pub fn step_names(store: &Store, id: GroupId) -> Result<Vec<String>> {
     Ok(store.read(|tx| read::step_names(tx, id))?)
 }
 
-/// The results of the next runs after `after`, at most `limit`. `names` are those of the group's steps.
+/// The results of the next runs after `after`, at most `limit`. `names` are the names of the group's steps.
 pub fn outcomes(
     store: &Store,
     id: GroupId,

@@ -1,4 +1,4 @@
-//! Lists of groups, runs and steps, a page at a time; `next` is where the next page begins.
+//! Lists of groups, runs and steps, a page at a time; `next` is the start of the next page.
 
 use super::{
     error::{Error, Result},
@@ -21,7 +21,7 @@ pub struct ListedGroup {
     pub row: GroupRow,
     /// Its status and progress, for people.
     pub words: String,
-    /// What it waits for, for people; null while it runs, and once it has ended.
+    /// What it waits for, for people; null while it runs and after it has ended.
     pub waits: Option<String>,
 }
 
@@ -48,7 +48,7 @@ pub struct RunList {
     pub next: Option<RunId>,
 }
 
-/// A step with the run that it belongs to.
+/// A step with its run.
 #[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
 pub struct ListedStep {
     #[serde(flatten)]
@@ -64,7 +64,7 @@ pub struct StepList {
     pub next: Option<RunId>,
 }
 
-/// Which steps to list: of a run, or of a group behind the run `after`.
+/// Which steps to list: of a run, or of a group after the run `after`.
 #[derive(Debug, Clone, Default)]
 pub struct StepFilter {
     pub status: Option<Status>,
@@ -73,7 +73,7 @@ pub struct StepFilter {
     pub limit: usize,
 }
 
-/// Runs that are read at once.
+/// How many runs to read at a time.
 const RUNS: usize = 200;
 
 pub fn groups(store: &Store, filter: &GroupFilter) -> Result<GroupList> {
@@ -99,7 +99,7 @@ pub fn runs(store: &Store, group: GroupId, filter: &RunFilter) -> Result<RunList
     Ok(RunList { group, runs, next })
 }
 
-/// The steps that are wanted, run by run. A page ends between runs, so that the next one can begin behind a run.
+/// The requested steps, run by run. A page ends between two runs, so that the next one can begin after a run.
 pub fn steps(store: &Store, group: GroupId, wanted: &StepFilter) -> Result<StepList> {
     store.read(|tx| group::detail(tx, group))?;
     let mut filter = RunFilter { status: None, after: wanted.after, limit: RUNS };

@@ -1,4 +1,4 @@
-//! Resource locks: who holds what, and taking a key away.
+//! Resource locks: who holds what, and forced release.
 
 use super::error::{Error, Result};
 use crate::{
@@ -17,11 +17,11 @@ use serde::Serialize;
 pub struct Lock {
     #[serde(flatten)]
     pub row: LockRow,
-    /// Whether a process holds the lock of the key's file: it excludes others even without the row.
+    /// Whether a process holds the lock of the key's file, which excludes others even without the row.
     pub file_locked: bool,
-    /// The process that holds that file, if it is not the key's holder, in words: the holder waits for it.
+    /// The process that holds that file if it is not the key's holder, in words. The holder waits for it.
     pub file_holder: Option<String>,
-    /// Its id, if known.
+    /// The process's id, if known.
     pub file_pid: Option<u32>,
 }
 
@@ -30,7 +30,7 @@ pub struct Locks {
     pub locks: Vec<Lock>,
 }
 
-/// The keys that are held.
+/// All held keys.
 pub fn locks(engine: &Engine) -> Result<Locks> {
     let rows = engine.store().read(resource_lock::list)?;
     let waiting = waiting(engine)?;
@@ -45,12 +45,13 @@ pub fn locks(engine: &Engine) -> Result<Locks> {
     Ok(Locks { locks: rows.into_iter().map(lock).collect() })
 }
 
-/// Rows of steps that no longer run: another process keeps the file of their key locked.
+/// Rows of steps that no longer run, because another process keeps the file of their key locked.
 fn waiting(engine: &Engine) -> Result<Vec<LockRow>> {
     Ok(engine.store().read(resource_lock::left_behind)?)
 }
 
-/// Keys whose files others have locked, each with who that is: `` `k` is locked by process 7 (rsync); s9 waits ``.
+/// Keys with files that other programs have locked, with the program: `` `k` is locked by process 7 (rsync); s9 waits
+/// ``.
 pub fn strangers(engine: &Engine) -> Result<Vec<String>> {
     let held = waiting(engine)?.into_iter().filter(|it| is_file_locked(engine, &it.key));
     let words =
@@ -64,9 +65,9 @@ pub fn is_file_locked(engine: &Engine, key: &ResourceKey) -> bool {
     path.exists() && matches!(FileLock::probe(&path), Ok(LockState::Held))
 }
 
-/// Clears the row; the history says who did it and why. False: it was not held.
+/// Clears the row, and records in the history who did so and why. Returns false if the key was not held.
 ///
-/// A process that still holds the file lock is named: it continues to exclude others.
+/// Fails if a process still holds the file lock, and names it, because that process continues to exclude others.
 pub fn force_release(engine: &Engine, forced: Forced) -> Result<bool> {
     let key = &forced.key.clone();
     let released = engine.store().write(move |tx| resource_lock::force_release(tx, &forced))?;

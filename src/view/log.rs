@@ -19,20 +19,20 @@ use std::io::Read;
 pub struct LogText {
     pub step: StepId,
     pub run: RunId,
-    /// Which attempt.
+    /// The attempt.
     pub token: Token,
     /// Its position among all attempts of the step, from 1.
     pub attempt: i64,
     pub started: Option<Timestamp>,
     pub ended: Option<Timestamp>,
-    /// How the attempt ended; null while it runs.
+    /// How the attempt ended; null while it is running.
     pub outcome: Option<&'static str>,
     /// `stdout` or `stderr`.
     pub stream: &'static str,
-    /// All bytes of output; more than `text` holds if the beginning was not kept.
+    /// The total number of bytes; more than `text` holds if the beginning was not kept.
     pub total: u64,
     pub text: String,
-    /// The text as it was printed, which need not be UTF-8.
+    /// The output as it was printed, which may not be valid UTF-8.
     #[serde(skip)]
     pub body: Vec<u8>,
 }
@@ -43,10 +43,10 @@ pub struct Logs {
     pub logs: Vec<LogText>,
 }
 
-/// A kept stream is far smaller; more can't be ours.
+/// A stream in our store is far smaller.
 const MOST: u64 = 64 << 20;
 
-/// The kept parts of a step's streams, oldest attempt first; only attempts with the token `from` or a later one.
+/// The stored parts of a step's streams, oldest attempt first; only attempts with the token `from` or later.
 pub fn logs(store: &Store, step: StepId, from: Token) -> Result<Logs> {
     let (run, attempts, found) = store.read(|tx| {
         let run = read::run_of_step(tx, step)?;
@@ -60,10 +60,10 @@ pub fn logs(store: &Store, step: StepId, from: Token) -> Result<Logs> {
     Ok(Logs { logs: found.into_iter().map(text).collect::<Result<_>>()? })
 }
 
-/// The same, with the output so far of attempts that run on this machine.
+/// Like `logs`, with the output so far of attempts that are running on this machine.
 pub fn logs_until_now(engine: &Engine, step: StepId, from: Token) -> Result<Logs> {
     let running = WorkDir::of_step(engine.home(), step);
-    // Read after the directories were found: an attempt that ends in between is in one of both.
+    // Read after finding the directories, so that an attempt that ends in between is in at least one of the two.
     let mut found = logs(engine.store(), step, from)?;
     for (token, dir) in running.into_iter().filter(|it| it.0 >= from) {
         for (number, stream) in [(1, "stdout"), (2, "stderr")] {
@@ -90,7 +90,7 @@ fn of_attempt(step: StepId, run: RunId, attempts: &[Attempt], token: Token, stre
         step,
         run,
         token,
-        // One that has just begun comes behind those that are known.
+        // An attempt that has just begun comes after the known ones.
         attempt: found.map_or(attempts.len() as i64 + 1, |it| it.no),
         started: found.map(|it| it.started),
         ended: found.and_then(|it| it.ended),
@@ -103,7 +103,7 @@ fn of_attempt(step: StepId, run: RunId, attempts: &[Attempt], token: Token, stre
 }
 
 impl LogText {
-    /// With what was printed: `body` is the newest part of `total` bytes.
+    /// Sets the output: `body` is the newest part of `total` bytes.
     pub fn with(self, total: u64, body: Vec<u8>) -> LogText {
         LogText { total, text: String::from_utf8_lossy(&body).into_owned(), body, ..self }
     }

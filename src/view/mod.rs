@@ -1,8 +1,8 @@
-//! The documents that the command line prints with `--json` and that HTTP answers: made in one place, so that one promise
-//! (docs/json.md) holds for both.
+//! The documents that the command line prints with `--json` and that the HTTP API returns. They are built in one place,
+//! so that docs/json.md holds for both.
 //!
-//! Owns: the shape of these documents, the sentences of `why`, and how times and counts are worded.
-//! May import: everything on the floors below. Never: decides, prints, or knows whether a person or a program asks.
+//! Owns: the structure of these documents, the sentences of `why`, and the wording of times and counts. May import:
+//! everything on the floors below. Never: decides, prints, or knows whether a person or a program asks.
 
 mod database;
 mod disk;

@@ -1,4 +1,4 @@
-//! Turns the facts of a step into sentences: why it is in its state, and the command that changes that.
+//! Turns the facts about a step into sentences: why it is in its state, and which command changes that.
 
 use super::{
     disk::low_disk,
@@ -28,13 +28,14 @@ pub struct Reason {
 #[derive(Debug, Clone)]
 pub struct Seen {
     pub now: Timestamp,
-    /// The disk that has too little room for steps to start, in words.
+    /// A disk with too little free space for steps to start, in words.
     pub disk_low: Option<String>,
-    /// The process that holds the file of the step's key, where only that file excludes it.
+    /// The process that holds the file of the step's key, if only that file blocks the step.
     pub file_holder: Option<String>,
-    /// The program that has locked the vector database of the step's key, and not the key: what it has locked, and who it is.
+    /// The program that has locked the vector database of the step's key without holding the key: what it has locked,
+    /// and its name.
     pub database_locked: Option<String>,
-    /// Workers whose process is gone and whose steps no worker has taken over yet.
+    /// Workers whose process is gone and whose steps no other worker has taken over yet.
     pub dead: Vec<WorkerId>,
 }
 
@@ -49,7 +50,7 @@ pub(super) fn reasons_for(engine: &Engine, why: &Why) -> Vec<Reason> {
     let file_holder = locked.map(|it| engine.file_holder(&ResourceKey(it.name.clone())));
     let key = why.key.as_ref().filter(|_| !why.step.status.is_terminal());
     let database_locked = key.and_then(|it| stranger::of_database(engine, &ResourceKey(it.name.clone())));
-    // A step that neither runs nor could be taken depends on no worker.
+    // A step that is not running and can't be claimed does not depend on a worker.
     let dead = match why.step.worker.is_some() || !why.takers.is_empty() {
         true => dead_workers(engine),
         false => Vec::new(),
@@ -67,7 +68,7 @@ fn reason(code: &'static str, text: impl Into<String>, command: Option<String>) 
     Reason { code, text: text.into(), command }
 }
 
-/// Every reason that holds, the weightiest first. Never empty.
+/// Every reason that applies, the most important first. Never empty.
 pub fn reasons(why: &Why, seen: &Seen) -> Vec<Reason> {
     let step = &why.step;
     let error = step.error.clone().unwrap_or_else(|| "it left no message".to_string());
@@ -125,7 +126,7 @@ fn waiting(why: &Why, seen: &Seen, error: &str) -> Vec<Reason> {
     let mut found = Vec::new();
     if step.status == Status::Error {
         let failed = attempts(step.failures + step.crashes);
-        // What its group waits for is said below.
+        // What its group waits for is reported below.
         let text = match why.group_waits_for.as_deref() == Some(error.strip_prefix("interrupted: ").unwrap_or(error)) {
             true => format!("{failed} failed"),
             false => format!("{failed} failed: {error}"),
@@ -157,12 +158,12 @@ fn waiting(why: &Why, seen: &Seen, error: &str) -> Vec<Reason> {
         let text = format!("it needs {} ({}), which is {}", need.step, need.name, need.status);
         found.push(reason("needs", text, Some(format!("windlass why {}", need.step))));
     }
-    // It was given back without using up an attempt: by a pool whose workers do not start, by a full disk, by a lock.
-    // Once its time has come it is as ready as any other, also where a retry has brought it back.
+    // It was released without using up an attempt, for example by a pool whose workers do not start, a full disk or a
+    // lock. Once it is due, it is as ready as any other step, even after a retry.
     let put_off = step.status == Status::Pending && why.due.is_some() && seen.file_holder.is_none();
     let given_back = step.error.as_deref().filter(|_| put_off);
     let given_back = given_back.map(|it| it.strip_prefix("interrupted: ").unwrap_or(it));
-    // What its group waits for is said already.
+    // What its group waits for is already reported.
     if let Some(text) = given_back.filter(|it| Some(*it) != why.group_waits_for.as_deref()) {
         found.push(reason("put_off", format!("it is deferred: {text}"), None));
     }
@@ -212,7 +213,7 @@ fn key(key: &KeyFacts, why: &Why, seen: &Seen) -> Option<Reason> {
     Some(reason("in_line", format!("{head} is ahead of it for `{}`", key.name), Some(format!("windlass why {head}"))))
 }
 
-/// What is claimed before it, and for how long at the present rate, unless the queue stands.
+/// What will be claimed before it, and how long that takes at the current rate, unless the queue is not moving.
 fn ahead(ahead: &Ahead, own: GroupId, stands: bool) -> Reason {
     let least = if ahead.more { "at least " } else { "" };
     let groups = ahead.groups.iter().map(|it| match it.group == own {
@@ -236,7 +237,7 @@ fn database_locked(seen: &Seen) -> Option<Reason> {
 
 fn for_want_of_workers(why: &Why, seen: &Seen) -> Option<Reason> {
     let step_type = &why.step.step_type;
-    // A dead worker holds no slot.
+    // A dead worker's slots don't count.
     let (takers, without): (Vec<_>, Vec<_>) =
         why.takers.iter().filter(|taker| !seen.dead.contains(&taker.worker)).partition(|it| it.size > 0);
     if takers.is_empty() {
@@ -392,7 +393,7 @@ mod tests {
         assert_eq!(found[0].command.as_deref(), Some("windlass retry r34"));
     }
 
-    /// The codes that this file can give, and those that docs/json.md promises.
+    /// The codes in this file are exactly those that docs/json.md promises.
     #[test]
     fn the_page_on_json_has_every_code_and_no_other() {
         let own = include_str!("reason.rs").split("#[cfg(test)]").next().unwrap();

@@ -12,16 +12,16 @@ use crate::{
 };
 use serde::Serialize;
 
-/// Coming times and firings that are shown.
+/// How many coming times and firings are shown.
 const NEXT: usize = 5;
 const LAST: usize = 10;
 
-/// The outcome of an instant of a schedule.
+/// The outcome of a scheduled time.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct FiringView {
     pub instant: Timestamp,
     pub state: FiringState,
-    /// The group that it started. Null: none, or it is pruned.
+    /// The group that it started. Null: none, or it has been pruned.
     pub group: Option<GroupId>,
     pub status: Option<Status>,
     /// When the outcome was recorded.
@@ -42,7 +42,7 @@ pub struct ScheduleView {
     pub next: Option<Timestamp>,
     /// Its next times.
     pub upcoming: Vec<Timestamp>,
-    /// Times that it missed, since it was added.
+    /// How many times it has missed since it was added.
     pub missed: i64,
     /// The schedule's problem; empty if there is none.
     pub problem: String,
@@ -56,7 +56,7 @@ pub struct Schedules {
     pub schedules: Vec<ScheduleView>,
 }
 
-/// All schedules by their names, each with its last firing and its next time.
+/// All schedules by name, each with its last firing and its next time.
 pub fn schedules(engine: &Engine) -> Result<Schedules> {
     let rows = engine.store().read(schedule::all)?;
     let views = rows.into_iter().map(|row| view(engine, row, 1, 1));
@@ -98,7 +98,7 @@ fn view(engine: &Engine, row: ScheduleRow, next: usize, last: usize) -> Result<S
     })
 }
 
-/// With the status of the group that it started.
+/// Adds the status of the group that it started.
 pub fn firing_view(engine: &Engine, row: FiringRow) -> Result<FiringView> {
     let before = row.group.map(|it| GroupId(it.0 + 1));
     let filter = GroupFilter { status: None, limit: 1, before };

@@ -1,4 +1,4 @@
-//! Passages found in a vector database.
+//! Searches a vector database.
 
 use super::{
     database::{Named, open_database},
@@ -21,17 +21,17 @@ pub struct Found {
     pub database: String,
     /// Best first.
     pub hits: Vec<Hit>,
-    /// Documents that were searched.
+    /// The number of documents that were searched.
     pub documents: u64,
-    /// The lowest cosine of a hit that has no word of the query. Null: no limit, as in mode `text`.
+    /// The minimum cosine of a hit that contains no word of the query. Null: no minimum, as in mode `text`.
     pub min_score: Option<f64>,
     /// Whether any passage passes the filter; present only if a filter was given and nothing was found.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub filter_matches: Option<bool>,
 }
 
-/// The embedder of a database. One behind a server is asked only where the user has named the server: the file may be
-/// anybody's, and the query and the key are the user's.
+/// The embedder of a database. A server is used only if the user has named it: the file may come from anyone, but the
+/// query and the key are the user's.
 fn embedder_of(database: &Named, opened: &VectorDb) -> Result<Arc<dyn Embedder>> {
     let Some(model) = embed::served_model(opened.embedder()) else { return Ok(embed::by_name(opened.embedder())?) };
     let recorded: Option<Server> = opened.server()?.and_then(|it| serde_json::from_value(it).ok());
@@ -40,7 +40,7 @@ fn embedder_of(database: &Named, opened: &VectorDb) -> Result<Arc<dyn Embedder>>
     {
         return Ok(embed::served(Server { key, ..recorded }, Some(opened.dimension()))?);
     }
-    // A parameter set of the user's own names a server for this model, best the recorded one.
+    // One of the user's own parameter sets names a server for this model, preferably the recorded one.
     let sets = parameter_sets::all(&database.home).unwrap_or_default();
     let mut own: Vec<Server> = sets.iter().filter_map(|it| server(&it.set)).filter(|it| it.model == model).collect();
     own.sort_by_key(|it| recorded.as_ref().is_none_or(|recorded| recorded.url != it.url));
@@ -52,7 +52,7 @@ fn embedder_of(database: &Named, opened: &VectorDb) -> Result<Arc<dyn Embedder>>
     Ok(embed::served(own, Some(opened.dimension()))?)
 }
 
-/// Searches one vector database. By words alone needs no embedder.
+/// Searches one vector database. Searching by words needs no embedder.
 pub fn find(database: &Named, query: &Query) -> Result<Found> {
     let opened = open_database(database)?;
     let embedder = match query.mode {

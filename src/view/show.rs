@@ -20,7 +20,7 @@ use serde::Serialize;
 use serde_json::Value;
 use std::borrow::Cow;
 
-/// Kinds of failures that are shown of a group.
+/// The maximum number of failure kinds shown for a group.
 const KINDS: usize = 20;
 
 #[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
@@ -29,9 +29,9 @@ pub struct GroupView {
     pub details: GroupDetails,
     /// Its status and progress, for people.
     pub words: String,
-    /// What it waits for, for people; null while it runs, and once it has ended.
+    /// What it waits for, for people; null while it runs and after it has ended.
     pub waits: Option<String>,
-    /// The failures, equal ones counted together; the most frequent first, at most 20 kinds.
+    /// The failures, with equal ones counted together; the most frequent first, at most 20 kinds.
     pub failure_kinds: Vec<FailureKind>,
 }
 
@@ -49,12 +49,12 @@ pub struct StepView {
     pub details: StepDetails,
     /// Its status and progress, for people.
     pub words: String,
-    /// The command, with its values. Values unknown outside an attempt stay as `{{ }}`; values from `env` and anything that
-    /// looks like a secret are masked. Null if the definition can't be read.
+    /// The command with its values filled in. Values that are unknown outside an attempt stay as `{{ }}`. Values from
+    /// `env` and anything that looks like a secret are masked. Null if the definition can't be read.
     pub command: Option<String>,
     /// Names of the variables that its `env` sets.
     pub variables: Vec<String>,
-    /// The step as in its workflow file; what looks like a secret is masked.
+    /// The step as in its workflow file; anything that looks like a secret is masked.
     pub step_definition: Value,
 }
 
@@ -68,7 +68,7 @@ pub struct DefinitionView {
     /// The version: SHA-256 over its canonical form.
     pub hash: String,
     pub created: Timestamp,
-    /// As in a workflow file; what looks like a secret is masked.
+    /// As in a workflow file; anything that looks like a secret is masked.
     pub definition: Value,
 }
 
@@ -95,7 +95,7 @@ pub fn show_run(engine: &Engine, id: RunId) -> Result<RunView> {
 pub fn show_step(engine: &Engine, id: StepId) -> Result<StepView> {
     let (details, stored, inputs) = engine.store().read(|tx| {
         let mut details = read::show_step(tx, id)?;
-        // Before anything is made of them.
+        // Masked before anything is built from them.
         details.params = masked(&details.params);
         let stored = definition::of_id(tx, details.definition_id)?;
         let inputs = inputs(tx, &details)?;
@@ -122,7 +122,7 @@ pub fn show_step(engine: &Engine, id: StepId) -> Result<StepView> {
 fn inputs(tx: &ReadTx, details: &StepDetails) -> crate::store::Result<Vec<(String, Input)>> {
     let input = |need: &read::StepNeed| {
         let value = output::of_step(tx, need.step)?.and_then(|it| it.value);
-        // As its attempt saw it: the value of one that did not complete is null.
+        // As its attempt sees them: an input that did not complete has the value null.
         let status = match need.status {
             Status::Skipped => Some("skipped"),
             Status::Failed => Some("failed"),
@@ -135,7 +135,7 @@ fn inputs(tx: &ReadTx, details: &StepDetails) -> crate::store::Result<Vec<(Strin
     details.needs.iter().filter(done).map(input).collect()
 }
 
-/// The values of a step that are known outside its attempts, whose directories are gone.
+/// The values of a step that are known outside of its attempts, whose directories are gone.
 fn values(details: &StepDetails, inputs: Vec<(String, Input)>) -> Values<'static> {
     let last = details.attempts_all.last();
     Values {
@@ -168,7 +168,7 @@ fn command(definition: &Definition, no: usize, values: &Values<'_>) -> Option<St
     })
 }
 
-/// The definition of this name, of this number (`d12`), or of a hash that begins so.
+/// The definition with this name or number (`d12`), or with a hash that begins with this text.
 pub fn show_definition(store: &Store, text: &str) -> Result<DefinitionView> {
     let found = store.read(|tx| definition::find(tx, text))?;
     let version = match <[definition::Version; 1]>::try_from(found) {
@@ -182,7 +182,7 @@ pub fn show_definition(store: &Store, text: &str) -> Result<DefinitionView> {
     };
     let definition = Definition::from_stored(&version.body, &hex::decode(&version.hash).unwrap_or_default());
     let name = definition.as_ref().map_or_else(|_| version.name.clone(), |it| it.name.clone());
-    // A definition that this version can't read is not shown as it is: it might have secrets.
+    // If this version can't read a definition, it is not shown, because it might contain secrets.
     let definition = definition.map_or(Value::Null, |it| it.written());
     let (number, hash, created) = (version.number, version.hash, version.created);
     Ok(DefinitionView { id: version.name, name, number, hash, created, definition })

@@ -1,4 +1,4 @@
-//! What runs, what waits, the workers, and each problem with the command that fixes it.
+//! What is running, what is waiting, the workers, and each problem with the command that fixes it.
 
 use super::{
     disk::{DiskView, disks, low_disk},
@@ -49,16 +49,17 @@ pub struct DaemonView {
 pub struct StatusView {
     #[schema(value_type = String)]
     pub home: PathBuf,
-    /// How a shell calls windlass for this home: `windlass`, or `windlass --home '/my home'` if this is not the user's default
-    /// home.
+    /// How to call windlass for this home in a shell: `windlass`, or `windlass --home '/my home'` if this is not the
+    /// user's default home.
     pub call: String,
-    /// Null: no daemon runs.
+    /// Null if no daemon is running.
     pub daemon: Option<DaemonView>,
     #[schema(value_type = u64)]
     pub disk_free: Bytes,
-    /// Whether that is enough for steps to start.
+    /// Whether there is enough free space for steps to start.
     pub disk_ok: bool,
-    /// The disk of the home, and that of the artifacts where it is another; `disk_free` is the least of them.
+    /// The disk of the home, and the disk of the artifacts if it is another. `disk_free` is the smaller value of the
+    /// two.
     pub disks: Vec<DiskView>,
     pub queues: Queues,
     /// Open groups.
@@ -69,15 +70,15 @@ pub struct StatusView {
     pub problems: Vec<Problem>,
 }
 
-/// Groups that are shown.
+/// How many groups are shown.
 const GROUPS: usize = 10;
 const RECENT: usize = 5;
-/// The number of steps that are due next and are checked for a shortage.
+/// How many of the steps that are due next are checked for a shortage.
 const PUT_OFF: usize = 200;
-/// A log that is longer than this gets a warning: it is emptied at a thousand pages unless there is a reader.
+/// A longer log gets a warning: it is emptied at a thousand pages unless a reader prevents that.
 const LONG_LOG: u64 = 8 << 20;
 
-/// `daemon`: who serves this home, as the caller knows it.
+/// `daemon` is the daemon of this home, as far as the caller knows.
 pub fn status(engine: &Engine, daemon: Option<DaemonView>) -> Result<StatusView> {
     let disk = engine.disk();
     let store = engine.store();
@@ -107,7 +108,7 @@ pub fn status(engine: &Engine, daemon: Option<DaemonView>) -> Result<StatusView>
     if let Some((text, first)) = waits_for_room(store, None)? {
         status.problems.push(Problem { text, command: Some(format!("windlass why {first}")) });
     }
-    // Of these few groups one row each is asked for, and found by its index.
+    // One indexed row per group, for these few groups only.
     for id in status.groups.iter().chain(&status.recent).map(|it| it.row.id) {
         if let Some(hook) = store.read(|tx| read::failed_hooks(tx, id, 1))?.pop() {
             let text = format!("hook {} ({}) of {id} failed: {}", hook.name, hook.event, hook.detail);
@@ -117,7 +118,8 @@ pub fn status(engine: &Engine, daemon: Option<DaemonView>) -> Result<StatusView>
     Ok(status)
 }
 
-/// That steps wait for room, of a group or of all, and the first of them. None: none does.
+/// A sentence about steps that wait for resources, in a group or in all, and the first of them. `None` if there are
+/// none.
 pub fn waits_for_room(store: &Store, group: Option<GroupId>) -> Result<Option<(String, StepId)>> {
     let mut found = store.read(|tx| read::put_off(tx, PUT_OFF))?;
     found.retain(|it| group.is_none_or(|group| it.group == group));
@@ -137,12 +139,12 @@ fn call(home: &Path, default: Option<PathBuf>) -> String {
     }
 }
 
-/// A reader keeps the log from being emptied; the warning names it.
+/// A reader can keep the log from being emptied; the warning names it.
 fn found_log(engine: &Engine, problem: &mut impl FnMut(String, Option<String>)) {
     let path = engine.store().path();
     let mut log = path.as_os_str().to_owned();
     log.push("-wal");
-    // Asked for its size only: nothing but SQLite opens it.
+    // This only reads the file's size: nothing but SQLite opens the log.
     let length = std::fs::metadata(log).map_or(0, |it| it.len());
     let readers = if length > LONG_LOG { wal_readers::staying(path) } else { Vec::new() };
     let Some(first) = readers.first() else { return };
@@ -155,7 +157,7 @@ fn found_log(engine: &Engine, problem: &mut impl FnMut(String, Option<String>)) 
     problem(text, Some(format!("ps -p {first}")));
 }
 
-/// A loss of the database, and the place of its report.
+/// A sentence about lost commits of the database, with the place of its report.
 pub fn lost_commits_words(dir: &Path, lost: Option<&LostCommits>) -> String {
     let kept = format!("a copy of the log is in {} (remove it when you have dealt with it)", dir.display());
     match lost {
@@ -182,7 +184,7 @@ fn problems(engine: &Engine, status: &StatusView) -> Vec<Problem> {
     if let Some(held) = writer_held(engine) {
         problem(held.text, Some(format!("ps -p {}", held.pid)));
     }
-    // Where the database can't be asked, the rest of the screen says so.
+    // If the database can't be read, the rest of the output says so.
     for text in strangers(engine).unwrap_or_default() {
         problem(text, Some("windlass locks".to_string()));
     }

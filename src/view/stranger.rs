@@ -1,4 +1,4 @@
-//! Other programs that keep windlass from its vector databases.
+//! Other programs that block windlass's access to its vector databases.
 
 use super::{database::databases_of, error::Result};
 use crate::{
@@ -9,10 +9,10 @@ use crate::{
 };
 use std::{collections::BTreeSet, path::PathBuf, thread, time::Duration};
 
-/// One that writes a document is gone after that.
+/// A program that is only writing one document is done after this time.
 const LOOK: Duration = Duration::from_millis(200);
 
-/// The program that has this vector database locked although it does not hold the database's key, as all of windlass does:
+/// A program that has this vector database locked but does not hold its key, as every windlass process would:
 /// `/home/ann/docs.db is locked by process 7 (python3)`.
 pub(super) fn of_database(engine: &Engine, key: &ResourceKey) -> Option<String> {
     let path = PathBuf::from(key.0.strip_prefix("vec:")?);
@@ -25,7 +25,7 @@ pub(super) fn of_database(engine: &Engine, key: &ResourceKey) -> Option<String> 
     (stranger() == Some(first)).then(|| format!("{} is locked by {}", path.display(), process_stat::in_words(first)))
 }
 
-/// The same of every vector database of the home, and of those elsewhere whose keys are held.
+/// The same for every vector database of the home, and for those elsewhere whose keys are held.
 pub(super) fn of_databases(engine: &Engine) -> Result<Vec<String>> {
     let mut keys: BTreeSet<String> =
         engine.store().read(resource_lock::list)?.into_iter().map(|row| row.key.0).collect();

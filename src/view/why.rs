@@ -1,4 +1,4 @@
-//! Why steps do not run, or failed: one step, or the steps that hold up a run or a group.
+//! Why steps do not run, or failed: a single step, or the steps that hold up a run or a group.
 
 use super::{
     error::Result,
@@ -34,7 +34,7 @@ pub struct Explained {
 #[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
 pub struct WhyView {
     pub steps: Vec<Explained>,
-    /// There are more steps like these.
+    /// Whether there are more steps like these.
     pub more: bool,
 }
 
@@ -61,7 +61,7 @@ impl Explained {
     }
 }
 
-/// A reason without its counters: the number of the try, and the time until the next.
+/// A reason without its counters, which are the number of the attempt and the time until the next.
 fn without_counters(reason: &Reason) -> String {
     if matches!(reason.code, "due" | "queue") {
         return String::new();
@@ -81,7 +81,7 @@ fn explain(engine: &Engine, step: StepId) -> Result<Explained> {
     Ok(Explained { reasons: reasons_for(engine, &facts), facts, alike: 0 })
 }
 
-/// Steps, each with how many others failed as it did.
+/// Steps, each with the number of others that failed in the same way.
 type HeldUp = Vec<(StepId, i64)>;
 
 fn of_subject(store: &Store, subject: Subject) -> Result<HeldUp> {
@@ -98,7 +98,7 @@ fn of_run(store: &Store, id: RunId) -> Result<Vec<StepId>> {
     if !failed.is_empty() {
         return Ok(failed);
     }
-    // What comes after the first step that is not done only waits for it.
+    // Everything after the first unfinished step is only waiting for that step.
     Ok(details.steps.iter().find(|it| it.status != Status::Completed).map(|it| it.id).into_iter().collect())
 }
 

@@ -1,4 +1,4 @@
-//! Times and counts as people read them, on every face.
+//! The wording of times and counts for people, in every output.
 
 use crate::model::{Millis, Timestamp};
 
@@ -37,12 +37,12 @@ pub fn relative(at: Timestamp, now: Timestamp) -> String {
     }
 }
 
-/// A moment with its date. `offset`: seconds east of UTC, None for UTC itself: `2026-11-29 08:30:00Z`,
-/// `2026-11-29 14:00:00+05:30`.
+/// A time with its date. `offset` is in seconds east of UTC, `None` for UTC itself: `2026-11-29 08:30:00Z`, `2026-11-29
+/// 14:00:00+05:30`.
 pub fn absolute(at: Timestamp, offset: Option<i64>) -> String {
     let seconds = at.0.div_euclid(1_000) + offset.unwrap_or(0);
     let (day, of_day) = (seconds.div_euclid(86_400), seconds.rem_euclid(86_400));
-    // Years begin in March and 400 of them are 146,097 days (Howard Hinnant, `civil_from_days`).
+    // Years begin in March, and 400 of them have 146,097 days (Howard Hinnant, `civil_from_days`).
     let shifted = day + 719_468;
     let (era, of_era) = (shifted.div_euclid(146_097), shifted.rem_euclid(146_097));
     let year = (of_era - of_era / 1_460 + of_era / 36_524 - of_era / 146_096) / 365;
@@ -61,7 +61,7 @@ pub fn absolute(at: Timestamp, offset: Option<i64>) -> String {
     format!("{year:04}-{month:02}-{date:02} {hour:02}:{minute:02}:{second:02}{zone}")
 }
 
-/// A word as a shell reads it back.
+/// Quotes a word for the shell, if necessary.
 pub fn quoted(word: &str) -> String {
     let is_plain = |it: char| it.is_ascii_alphanumeric() || "/._-+=:,@%".contains(it);
     match !word.is_empty() && word.chars().all(is_plain) {

@@ -7,7 +7,7 @@ use crate::{
     store::read::{GroupRow, RunDetails},
 };
 
-/// `PENDING (half done, waiting)`; the parts that are there.
+/// `PENDING (half done, waiting)`, with the non-empty parts.
 fn with_parts(status: Status, parts: &[String]) -> String {
     match parts.is_empty() {
         true => status.name().to_string(),
@@ -17,12 +17,12 @@ fn with_parts(status: Status, parts: &[String]) -> String {
 
 const NO_WORKER: &str = "waiting for a worker";
 
-/// The status of a group as people mean it, by the rule of `decide::status::shown`. `waits`: what it waits for.
+/// The status of a group for people, by the rule of `decide::status::shown`. `waits` is what it waits for.
 pub fn status_of_group(group: &GroupRow, waits: Option<&str>) -> Status {
     status::shown(group.status, group.running > 0 && waits != Some(NO_WORKER))
 }
 
-/// What an open group waits for; None while it simply runs.
+/// What an open group waits for; `None` if it is just running.
 pub fn waits(group: &GroupRow, workers: &[WorkerView]) -> Option<String> {
     let works = |it: &WorkerView| it.alive && it.row.scope.is_none_or(|scope| scope == group.id);
     let words = match group {
@@ -55,7 +55,7 @@ pub fn of_group(group: &GroupRow, workers: &[WorkerView]) -> String {
     with_parts(status, &parts)
 }
 
-/// `reasons`: why its first open step does not run.
+/// `reasons` says why its first open step does not run.
 pub fn of_run(run: &RunDetails, reasons: &[Reason]) -> String {
     let mut parts = Vec::new();
     if let Some(done @ 1..) = run.run.steps_done {
@@ -65,7 +65,7 @@ pub fn of_run(run: &RunDetails, reasons: &[Reason]) -> String {
     with_parts(run.run.status, &parts)
 }
 
-/// `reasons`: why it does not run.
+/// `reasons` says why it does not run.
 pub fn of_step(status: Status, reasons: &[Reason]) -> String {
     let parts: Vec<String> = waits_of_step(status, reasons).into_iter().collect();
     with_parts(status, &parts)

@@ -1,4 +1,4 @@
-//! Workers, and whether each is still alive.
+//! Workers, and whether each is alive.
 
 use super::error::Result;
 use crate::{
@@ -24,7 +24,7 @@ pub struct Workers {
     pub workers: Vec<WorkerView>,
 }
 
-/// Every worker that is registered, the dead ones too.
+/// Every registered worker, including dead ones.
 pub fn workers(store: &Store) -> Result<Workers> {
     let rows = store.read(worker::list)?;
     let alive = |row: WorkerRow| WorkerView { alive: process_stat::is_alive(&row.identity), row };

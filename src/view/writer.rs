@@ -16,13 +16,13 @@ pub struct WriterHeld {
     pub text: String,
 }
 
-/// Another program that has locked the database, or a windlass that was stopped in the middle of a transaction. A windlass
-/// that just writes is neither. Does not wait.
+/// Another program that has locked the database, or a windlass process that was stopped in the middle of a transaction.
+/// A windlass process that is just writing does not count. Does not wait.
 pub fn writer_held(engine: &Engine) -> Option<WriterHeld> {
     writer_held_at(engine.store().path())
 }
 
-/// The same of the database with this path.
+/// The same for the database at this path.
 pub fn writer_held_at(path: &Path) -> Option<WriterHeld> {
     let room = process_stat::who_holds_lock(&path.with_extension(WRITE_LOCK)).filter(|it| *it != std::process::id());
     let writer = wal_readers::writer(path);
