@@ -45,7 +45,7 @@ pub enum Error {
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 impl Error {
-    /// What went wrong, in one word.
+    /// The kind of the error.
     pub fn kind(&self) -> Kind {
         match self {
             Error::Settings(error) => error.kind(),
@@ -57,7 +57,7 @@ impl Error {
         }
     }
 
-    /// What the user can do next, if known.
+    /// What the user should do next, if known.
     pub fn hint(&self) -> Option<String> {
         match self {
             Error::Settings(error) => error.hint(),
@@ -75,8 +75,8 @@ impl Error {
     }
 }
 
-/// Makes the home directory, unless it is there; one that is made is its owner's alone. Refuses a home that is another
-/// user's in whole or in part, and a network file system.
+/// Creates the home directory if it does not exist, accessible only to its owner. Refuses a home that belongs to
+/// another user in whole or in part, and a network file system.
 pub fn prepare_home(settings: &Settings) -> Result<()> {
     judged_home(settings).map(drop)
 }
@@ -91,16 +91,16 @@ fn judged_home(settings: &Settings) -> Result<JudgedHome> {
     private::create_dir_all(&settings.home).map_err(failed)?;
     match found {
         Some(judged) => Ok(judged),
-        // It was made a moment ago, in a directory that may be another user's.
+        // It was created a moment ago, in a directory that may belong to another user.
         None => settings::check_home(&settings.home)?.ok_or_else(|| failed(io::ErrorKind::NotADirectory.into())),
     }
 }
 
-/// Opens the engine database, which is made at first use. On a full disk the ballast makes room for that.
+/// Opens the engine database, creating it at first use. On a full disk, the ballast makes space for that.
 pub fn store(settings: &Settings) -> Result<Store> {
     let judged = judged_home(settings)?;
     let opened = open_store(settings)?;
-    // SQLite opens its files by their paths.
+    // SQLite opens its files by path.
     judged.confirm()?;
     Ok(opened)
 }
@@ -120,14 +120,14 @@ fn open_store(settings: &Settings) -> Result<Store> {
     let ballast = Ballast::new(&settings.home.join(Ballast::NAME), settings.ballast, settings.disk_reserve);
     loop {
         match Store::open(&options, Arc::new(SystemClock)) {
-            // Even to read it takes some room beside the database, which is what the ballast is for.
+            // Even reading needs some space next to the database; the ballast is for such cases.
             Err(store::Error::DiskFull { .. }) if ballast.give_up()? => {}
             opened => return Ok(opened?),
         }
     }
 }
 
-/// The newest runs that vector databases know of; without documents there are none.
+/// The newest runs that vector databases know of. Without the feature for documents there are none.
 #[cfg(feature = "ingest")]
 use crate::ingest::newest_runs;
 #[cfg(not(feature = "ingest"))]
@@ -135,8 +135,8 @@ fn newest_runs(_home: &Path, _engine: &str, _databases: &[PathBuf]) -> Vec<store
     Vec::new()
 }
 
-/// Refuses to make an empty database where the home shows that there was one: files of its artifacts, vector databases, or a
-/// log with commits.
+/// Refuses to create an empty database if the home shows that there was one before: artifact files, vector databases,
+/// or a log with commits.
 fn refuse_lost_database(settings: &Settings) -> Result<()> {
     let path = settings.home.join(DATABASE);
     let length = path.metadata().map(|it| it.len()).ok();
@@ -144,7 +144,7 @@ fn refuse_lost_database(settings: &Settings) -> Result<()> {
         return Ok(());
     }
     let mut traces = Vec::new();
-    // A directory elsewhere may be another home's as well.
+    // A directory outside of the home may also belong to another home.
     let artifacts = settings.artifact_dir();
     if artifacts.starts_with(&settings.home)
         && holds(&artifacts, |it| it.path().is_dir() && holds(&it.path(), |_| true))
@@ -172,12 +172,12 @@ fn holds(dir: &Path, wanted: impl Fn(&fs::DirEntry) -> bool) -> bool {
     fs::read_dir(dir).is_ok_and(|entries| entries.flatten().any(|it| wanted(&it)))
 }
 
-/// Builds the engine of a home: its database, its artifacts, and every step kind there is.
+/// Builds the engine of a home: its database, its artifacts and all step kinds.
 pub fn engine(settings: &Settings, metrics: Arc<dyn Metrics>) -> Result<Engine> {
     engine_with(settings, registry(), metrics)
 }
 
-/// The same with step kinds of one's own: begin with `registry()` and register them.
+/// Like `engine`, with additional step kinds: start with `registry()` and register them.
 pub fn engine_with(settings: &Settings, kinds: Registry, metrics: Arc<dyn Metrics>) -> Result<Engine> {
     embed::use_keys(embed::Keys::of(settings));
     let store = store(settings)?;
@@ -196,7 +196,7 @@ pub fn engine_with(settings: &Settings, kinds: Registry, metrics: Arc<dyn Metric
     Ok(Engine::new(store, artifacts, kinds, options, metrics))
 }
 
-/// Every step kind by its name.
+/// Every step kind by name.
 pub fn registry() -> Registry {
     let mut kinds = Registry::default();
     engine::kind::register(&mut kinds);
