@@ -1,40 +1,40 @@
-//! Opening an engine, and handing it work.
+//! Opens an engine and submits work to it.
 
 use super::{Error, Group, Home, Kinds, Result, Submission, WorkerBuilder};
 use crate::{assembly, engine, model::GroupId, model::Kind, observe::NoMetrics, process};
 use std::{fmt, path::Path, sync::Arc};
 
-/// The engine of one home. Cheap to clone; any number of threads and processes may have the same home open.
+/// The engine of one home. Cheap to clone. Any number of threads and processes can have the same home open.
 #[derive(Clone)]
 pub struct Engine {
     pub(super) inner: engine::Engine,
 }
 
 impl Engine {
-    /// Opens the engine of a home, which is made at first use.
+    /// Opens the engine of a home, creating the home at first use.
     ///
     /// # Errors
     ///
-    /// A setting that is wrong, a directory that is not this user's own or on a network file system, a database of another
-    /// program or of a newer windlass, a disk without room.
+    /// A setting is invalid, the directory belongs to another user or is on a network file system, the database belongs
+    /// to another program or a newer windlass, or the disk is full.
     pub fn open(home: &Home, kinds: Kinds) -> Result<Engine> {
         let inner = assembly::engine_with(&home.load()?, kinds.registry, Arc::new(NoMetrics))?;
         Ok(Engine { inner })
     }
 
-    /// The directory that everything of it is in.
+    /// The home directory.
     pub fn home(&self) -> &Path {
         self.inner.home()
     }
 
-    /// Submits work. When this returns it is on disk: if the program were killed now, the next one that opens the home would
-    /// do it.
+    /// Submits work. When this returns, the work is on disk: if the program were killed now, the next one to open the
+    /// home would do it.
     ///
     /// # Errors
     ///
-    /// A workflow or a parameter that is wrong, a key that was used for other work, a full disk. After an error nothing was
-    /// submitted, with one exception: if the disk fails while the last byte is written, submit again with the same
-    /// [`key`](Submission::key), which makes one group however often it is asked for.
+    /// A workflow or a parameter is invalid, the key was used for other work, or the disk is full. After an error
+    /// nothing was submitted, with one exception: the disk may fail while the commit is being written. Submit again
+    /// with the same [`key`](Submission::key), which creates one group however often it is submitted.
     pub fn submit(&self, submission: Submission) -> Result<Group> {
         let submitted = self.inner.submit(submission.prepare(&self.inner)?)?;
         match submitted.gone {
@@ -46,17 +46,17 @@ impl Engine {
         }
     }
 
-    /// The group of this number, whoever submitted it.
+    /// The group with this number, whoever submitted it.
     ///
     /// # Errors
     ///
-    /// There is none, or the database can't be read.
+    /// It does not exist, or the database can't be read.
     pub fn group(&self, id: GroupId) -> Result<Group> {
         self.inner.group_end(id)?;
         Ok(Group { engine: self.clone(), id })
     }
 
-    /// A worker for its steps, of which `slots` run at once.
+    /// A worker that runs up to `slots` steps at a time.
     pub fn worker(&self, slots: usize) -> WorkerBuilder {
         WorkerBuilder::new(self.clone(), slots)
     }
@@ -73,12 +73,12 @@ impl fmt::Debug for Engine {
     }
 }
 
-/// To be called first in `main`, before a thread is started.
+/// Call this first in `main`, before starting any thread.
 ///
-/// windlass starts the running program again for some of its work: as the supervisor of each command (so that no process
-/// outlives its step), as the parser of a document, and for a step that took its process along the last time. In such a
-/// process this function does that work and ends the process; in any other it returns at once. `kinds` gives the step kinds
-/// of this program, which the last of those processes needs as well.
+/// windlass starts the running program again for some of its work: as the supervisor of each command (so that no
+/// process outlives its step), as the parser of a document, and for a step that crashed its process in an earlier
+/// attempt. In such a process this function does that work and ends the process; in any other it returns immediately.
+/// `kinds` returns the step kinds of this program, which the last of these roles needs.
 pub fn init(kinds: fn() -> Kinds) {
     let step = || engine::step_child::run_if_asked(|| kinds().registry);
     #[cfg(feature = "ingest")]
@@ -90,10 +90,10 @@ pub fn init(kinds: fn() -> Kinds) {
     }
 }
 
-/// Makes this process adopt what a command leaves behind that has killed its supervisor, so that it can be ended with its step
-/// (see `docs/decisions/060-orphans-of-a-killed-shim.md`).
+/// Makes this process adopt the processes of a command that has killed its supervisor, so that they can be ended with
+/// their step (see `docs/decisions/060-orphans-of-a-killed-shim.md`).
 ///
-/// Not for a program that starts daemons of its own: it would adopt, and could end, those as well.
+/// Do not use this in a program that starts daemons of its own: it would adopt, and could end, those too.
 pub fn adopt_orphans() {
     process::adopt_orphans();
 }

@@ -1,12 +1,12 @@
-//! One error for everything that a program asks of the engine.
+//! The error type of the library.
 
 use crate::model::Kind;
 use std::{error, fmt};
 
-/// What went wrong, in words for people.
+/// An error, in words for people.
 ///
-/// `Display` is one lower-case line without a full stop, [`source`](std::error::Error::source) leads to the cause, and
-/// [`hint`](Error::hint) says what to do next where that is known.
+/// `Display` is one lower-case line without a full stop, [`source`](std::error::Error::source) returns the cause, and
+/// [`hint`](Error::hint) says what to do next, if known.
 #[derive(Debug)]
 pub struct Error {
     message: String,
@@ -19,12 +19,12 @@ pub struct Error {
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 impl Error {
-    /// What sort of failure it is: the same sorts that the exit codes of the command stand for.
+    /// The kind of failure. The exit codes of the command distinguish the same kinds.
     pub fn kind(&self) -> Kind {
         self.kind
     }
 
-    /// What to do next, where that is known: `free some space, or lower disk_reserve`.
+    /// What to do next, if known: `free some space, or lower disk_reserve`.
     pub fn hint(&self) -> Option<&str> {
         self.hint.as_deref()
     }

@@ -1,4 +1,4 @@
-//! What was submitted, and what became of it.
+//! Submitted groups and their results.
 
 use super::{Engine, Error, Result, Workflow};
 use crate::{
@@ -12,10 +12,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// How many runs are read at once.
+/// How many runs to read at a time.
 const PAGE: usize = 100;
 
-/// One submission: a run for each of its items.
+/// One submission: a group with a run for each of its items.
 #[derive(Debug, Clone)]
 pub struct Group {
     pub(super) engine: Engine,
@@ -26,25 +26,25 @@ pub struct Group {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct GroupEnd {
-    /// `Completed`, `Failed` or `Cancelled`: the worst that became of a run.
+    /// `Completed`, `Failed` or `Cancelled`: the worst status of its runs.
     pub status: Status,
-    /// Runs that failed.
+    /// How many runs failed.
     pub failed: u64,
-    /// Runs that were cancelled.
+    /// How many runs were cancelled.
     pub cancelled: u64,
 }
 
-/// What became of one item.
+/// The state of one item.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct Run {
     /// Its number; `r12` in the output of the command.
     pub id: RunId,
-    /// Where it stands.
+    /// Its status.
     pub status: Status,
     /// The item as it was submitted.
     pub item: String,
-    /// What its last step produced; `None` while it is open, and where it produced nothing.
+    /// The value of its last step; `None` while the run is open, or if the step has no value.
     pub output: Option<Value>,
     /// Why it failed, or why its newest attempt did.
     pub reason: Option<String>,
@@ -60,15 +60,15 @@ impl Group {
     ///
     /// # Errors
     ///
-    /// It was pruned, or the database can't be read. So for the other functions here.
+    /// It was pruned, or the database can't be read. The same holds for the other functions here.
     pub fn end(&self) -> Result<Option<GroupEnd>> {
         Ok(self.engine.inner.group_end(self.id)?.map(GroupEnd::of))
     }
 
-    /// Waits until it has ended, whichever process works on it; `None` when the time is over first.
+    /// Waits until it has ended, whichever process works on it. Returns `None` after the timeout.
     ///
-    /// A program that works on it itself calls [`Worker::wait_for`](super::Worker::wait_for), which also returns when the
-    /// worker has to give up.
+    /// A program with a worker of its own should call [`Worker::wait_for`](super::Worker::wait_for), which also returns
+    /// when that worker has to give up.
     pub fn wait(&self, timeout: Option<Duration>) -> Result<Option<GroupEnd>> {
         self.wait_while(timeout, || false)
     }
@@ -86,49 +86,52 @@ impl Group {
         }
     }
 
-    /// Its runs in the order of the items, read page by page as the iterator goes on.
+    /// Its runs in the order of the items. The iterator reads them page by page.
     pub fn runs(&self) -> Runs {
         Runs { group: self.clone(), after: None, page: VecDeque::new(), all: false }
     }
 
-    /// Cancels it: waiting steps immediately, running ones are asked to stop. False: it had ended.
+    /// Cancels it. Waiting steps are cancelled immediately; running ones are asked to stop. Returns false if it had
+    /// already ended.
     pub fn cancel(&self) -> Result<bool> {
         Ok(self.engine.inner.cancel_group(self.id)?)
     }
 
-    /// Starts none of its steps until [`resume`](Group::resume); running ones finish. False: it was paused, or had ended.
+    /// Pauses it: running steps finish, and no step starts until [`resume`](Group::resume). Returns false if it was
+    /// already paused or had ended.
     pub fn pause(&self) -> Result<bool> {
         Ok(self.engine.inner.pause_group(self.id)?)
     }
 
-    /// Ends a pause. False: it was not paused.
+    /// Ends a pause. Returns false if it was not paused.
     pub fn resume(&self) -> Result<bool> {
         Ok(self.engine.inner.resume_group(self.id)?)
     }
 
-    /// Runs the steps that failed or were cancelled once more, in the same runs. False: there were none.
+    /// Retries the steps that failed or were cancelled, in the same runs. Returns false if there were none.
     pub fn retry(&self) -> Result<bool> {
         Ok(self.engine.inner.retry_group(self.id)?)
     }
 }
 
 impl Group {
-    /// Runs what failed or was cancelled once more, under a repaired workflow from now on. False: there was nothing.
+    /// Retries what failed or was cancelled, from now on with a corrected workflow. Returns false if there was nothing
+    /// to retry.
     ///
     /// # Errors
     ///
-    /// The names, needs or types of its steps are not those of the workflow before, or it is wrong.
+    /// The workflow is invalid, or the names, needs or types of its steps differ from those of the previous one.
     pub fn retry_with(&self, workflow: &Workflow) -> Result<bool> {
         let definition = Some(workflow.parse(&self.engine.inner)?);
         Ok(self.engine.inner.retry_group_as(self.id, &engine::Retry { definition, from: None })?)
     }
 
-    /// Runs all of its runs again from the step of this name, with everything behind it; what earlier steps produced is kept. False: it
-    /// has no runs.
+    /// Repeats all of its runs from the step with this name on, including all later steps. Results of earlier steps are
+    /// kept. Returns false if the group has no runs.
     ///
     /// # Errors
     ///
-    /// It has not ended, or has no such step.
+    /// The group has not ended, or has no such step.
     pub fn retry_from(&self, step: &str) -> Result<bool> {
         let how = engine::Retry { definition: None, from: Some(step.to_string()) };
         Ok(self.engine.inner.retry_group_as(self.id, &how)?)
@@ -141,7 +144,7 @@ impl GroupEnd {
     }
 }
 
-/// The runs of a group, in the order of its items. Made by [`Group::runs`].
+/// The runs of a group, in the order of its items. Created by [`Group::runs`].
 #[derive(Debug)]
 pub struct Runs {
     group: Group,

@@ -1,13 +1,13 @@
-//! Where an engine keeps everything, and its settings.
+//! The home of an engine, and its settings.
 
 use super::Result;
 use crate::settings::{self, Settings};
 use std::path::PathBuf;
 
-/// A directory that an engine keeps everything in, and the settings that hold for it.
+/// The directory with all of an engine's data, and the settings that apply to it.
 ///
-/// The settings are those of the command, described in `docs/configuration.md`: the defaults, then the file `windlass.toml` in
-/// the directory, then the environment (`WINDLASS_HEARTBEAT=5s`), then what [`set`](Home::set) says.
+/// The settings are the same as those of the command, described in `docs/configuration.md`: the defaults, then the file
+/// `windlass.toml` in the directory, then the environment (`WINDLASS_HEARTBEAT=5s`), then calls of [`set`](Home::set).
 #[derive(Debug, Clone)]
 pub struct Home {
     directory: PathBuf,
@@ -16,19 +16,19 @@ pub struct Home {
 }
 
 impl Home {
-    /// The home in this directory. It is made, for its owner alone, when an engine first opens it.
+    /// The home in this directory. It is created, accessible only to its owner, when an engine first opens it.
     pub fn at(directory: impl Into<PathBuf>) -> Home {
         Home { directory: directory.into(), overrides: Vec::new(), environment: true }
     }
 
-    /// Sets one setting by its name in `docs/configuration.md`, such as `("heartbeat", "5s")`; it outranks the file and the
-    /// environment. What is wrong with it is said by [`Engine::open`](super::Engine::open).
+    /// Sets one setting by its name in `docs/configuration.md`, such as `("heartbeat", "5s")`. It overrides the file
+    /// and the environment. [`Engine::open`](super::Engine::open) reports an invalid name or value.
     pub fn set(mut self, name: impl Into<String>, value: impl Into<String>) -> Home {
         self.overrides.push((name.into(), value.into()));
         self
     }
 
-    /// Reads no settings from the environment.
+    /// Ignores settings in the environment.
     pub fn without_environment(mut self) -> Home {
         self.environment = false;
         self

@@ -1,6 +1,7 @@
-//! The face of the crate for Rust programs: a home, an engine on it, workflows, step kinds, workers, results.
+//! The public interface for Rust programs: a home, its engine, workflows, step kinds, workers, results.
 //!
-//! May import: everything on the floors below. Never: has an item without documentation, or one that shows the database.
+//! May import: everything on the floors below. Never: has an item without documentation, or one that exposes the
+//! database.
 
 mod engine;
 mod error;

@@ -13,20 +13,21 @@ use std::{
     path::PathBuf,
 };
 
-/// A kind of step, written in Rust. `uses: NAME` in a workflow names it.
+/// A kind of step, written in Rust. A workflow names it with `uses: NAME`.
 ///
-/// A kind never sees the database: it reads its input and hands back a result, which the engine records once. After a crash
-/// an attempt runs again, so what it does outside should be harmless to repeat; [`StepContext::token`] and
-/// [`StepContext::run`] are good names for such work.
+/// A step kind never sees the database: it reads its input and returns a result, which the engine records once. After a
+/// crash the attempt runs again, so its external effects should be idempotent; [`StepContext::token`] and
+/// [`StepContext::run`] are good keys for them.
 pub trait StepKind: Send + Sync {
     /// Does the work of one attempt.
     ///
-    /// It runs on a thread of the worker. Long work looks at [`StepContext::is_cancelled`] at least every 100 ms and returns
-    /// when that is true; what it returns then does not count. A panic is an error that is retried.
+    /// It runs on a thread of the worker. Long work should check [`StepContext::is_cancelled`] at least every 100 ms
+    /// and return when it is true; the result is then ignored. A panic is an error, and the step is retried.
     fn run(&self, cx: &StepContext<'_>) -> StepResult;
 
-    /// Whether it can run in a process of its own, where nothing that this program has in memory is at hand. A step that was
-    /// running when its process died runs so the next time, where it takes nothing else along. True unless said otherwise.
+    /// Whether it can run in a separate process, without access to this program's memory. If a step was running when
+    /// its process crashed, its next attempt runs separately, so that it can't take anything else down. True by
+    /// default.
     fn can_run_in_child(&self) -> bool {
         true
     }
@@ -39,13 +40,13 @@ pub struct Kinds {
 }
 
 impl Kinds {
-    /// The built-in ones: commands, worker processes, `windlass/noop` and its like, and with the feature `ingest` those for
-    /// documents.
+    /// The built-in kinds: commands, worker processes, `windlass/noop` and the like and, with the feature `ingest`,
+    /// those for documents.
     pub fn builtin() -> Kinds {
         Kinds { registry: assembly::registry() }
     }
 
-    /// Adds one under a name such as `example/words`; it replaces one of the same name.
+    /// Adds a kind under a name such as `example/words`, replacing an existing one of the same name.
     pub fn with(mut self, name: &str, kind: impl StepKind + 'static) -> Kinds {
         self.registry.register(name, Adapter(kind));
         self
@@ -58,13 +59,13 @@ impl fmt::Debug for Kinds {
     }
 }
 
-/// What an attempt works with.
+/// The input of an attempt, and its access to the engine.
 pub struct StepContext<'a> {
     inner: &'a engine::StepContext<'a>,
 }
 
 impl StepContext<'_> {
-    /// The group, the run and the step that this is an attempt of.
+    /// The group, run and step of this attempt.
     pub fn ids(&self) -> (GroupId, RunId, StepId) {
         (self.inner.input.group, self.inner.input.run, self.inner.input.step)
     }
@@ -74,7 +75,7 @@ impl StepContext<'_> {
         self.inner.input.run
     }
 
-    /// The token of this attempt: no other attempt ever has the same.
+    /// The token of this attempt. No other attempt ever has the same.
     pub fn token(&self) -> Token {
         self.inner.input.token
     }
@@ -84,7 +85,7 @@ impl StepContext<'_> {
         self.inner.input.attempt
     }
 
-    /// The item of the run: a JSON object if it was submitted as one, else a string.
+    /// The item of the run: a JSON object if it was submitted as one, otherwise a string.
     pub fn item(&self) -> &Value {
         &self.inner.input.item
     }
@@ -94,21 +95,21 @@ impl StepContext<'_> {
         &self.inner.input.params
     }
 
-    /// `with:` of the step, its templates filled in.
+    /// `with:` of the step, with its templates rendered.
     pub fn with(&self) -> &Value {
         &self.inner.input.with
     }
 
-    /// What an earlier step of the run produced; `None` if it is not before this one or produced nothing.
+    /// The value of an earlier step of the run. `None` if the step is not before this one or has no value.
     pub fn input(&self, step: &str) -> Option<&Value> {
         self.inner.input.inputs.get(step)?.value.as_ref()
     }
 
-    /// Opens a file that an earlier step of the run left.
+    /// Opens a file of an earlier step of the run.
     ///
     /// # Errors
     ///
-    /// There is no such step or file (`NotFound`), or it is damaged or can't be read.
+    /// There is no such step or file (`NotFound`), or the file is damaged or can't be read.
     pub fn open_file(&self, step: &str, name: &str) -> io::Result<impl Read + use<>> {
         let files = self.inner.input.inputs.get(step).map(|output| &output.files[..]).unwrap_or_default();
         let artifact = files.iter().find(|(own, _)| own == name).map(|(_, artifact)| artifact);
@@ -117,26 +118,26 @@ impl StepContext<'_> {
         self.inner.artifacts.get(artifact).map_err(io::Error::other)
     }
 
-    /// Keeps a file with the result, for later steps and for people. Hand what this gives to [`StepResult::with_file`].
+    /// Stores a file for later steps and for people. Pass the result to [`StepResult::with_file`].
     ///
     /// # Errors
     ///
-    /// No room on the disk, or what `content` answers.
+    /// The disk is full, or reading `content` fails.
     pub fn keep(&self, content: impl Read) -> io::Result<Kept> {
         let put = self.inner.artifacts.put(content, "file").map_err(io::Error::other)?;
         Ok(Kept { artifact: put.artifact, guard: put.guard })
     }
 
-    /// An empty directory of this attempt alone. It is removed with everything in it when the attempt ends.
+    /// An empty directory for this attempt only. It is removed with its contents when the attempt ends.
     ///
     /// # Errors
     ///
-    /// It can't be made.
+    /// The directory can't be created.
     pub fn work_dir(&self) -> io::Result<PathBuf> {
         self.inner.work.create("work").map_err(io::Error::other)
     }
 
-    /// Whether the attempt is asked to stop: it was cancelled, its time is over, or the worker stops.
+    /// Whether the attempt should stop: it was cancelled, its time is over, or the worker is stopping.
     pub fn is_cancelled(&self) -> bool {
         self.inner.cancel.intent().is_some()
     }
@@ -148,32 +149,32 @@ impl fmt::Debug for StepContext<'_> {
     }
 }
 
-/// A file that is stored and not yet part of a result. Made by [`StepContext::keep`].
+/// A stored file that is not part of a result yet. Created by [`StepContext::keep`].
 #[derive(Debug)]
 pub struct Kept {
     artifact: ArtifactRef,
     guard: PutGuard,
 }
 
-/// What an attempt came to.
+/// The result of an attempt.
 #[derive(Debug)]
 pub struct StepResult {
     inner: engine::StepResult,
 }
 
 impl StepResult {
-    /// It succeeded and produced this value, or nothing.
+    /// Success, with this value or none.
     pub fn succeeded(value: impl Into<Option<Value>>) -> StepResult {
         StepResult { inner: engine::StepResult::succeeded(value.into()) }
     }
 
-    /// It failed in a way that may pass: it is tried again as often as `retries` of the step allows. `code` is a word for
-    /// programs (`network`), `message` is for people.
+    /// A temporary failure: the step is retried as often as its `retries` allows. `code` is a word for programs
+    /// (`network`), `message` is for people.
     pub fn retryable(code: &str, message: impl Into<String>) -> StepResult {
         StepResult { inner: engine::StepResult::retryable(code, message) }
     }
 
-    /// It failed for good: no further attempt would do better.
+    /// A permanent failure: a further attempt would not help.
     pub fn permanent(code: &str, message: impl Into<String>) -> StepResult {
         StepResult { inner: engine::StepResult::permanent(code, message) }
     }

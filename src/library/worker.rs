@@ -1,4 +1,4 @@
-//! Working on what was submitted, in this process.
+//! Runs submitted work in this process.
 
 use super::{Engine, Error, Group, GroupEnd, Result};
 use crate::{
@@ -7,7 +7,7 @@ use crate::{
 };
 use std::{collections::BTreeMap, fmt, time::Duration};
 
-/// How a worker is to work. Made by [`Engine::worker`].
+/// The options of a worker. Created by [`Engine::worker`].
 #[derive(Debug, Clone)]
 pub struct WorkerBuilder {
     engine: Engine,
@@ -19,13 +19,13 @@ impl WorkerBuilder {
         WorkerBuilder { engine, pools: BTreeMap::from([("*".to_string(), slots)]) }
     }
 
-    /// Steps of this type run in a pool of their own, `slots` at once.
+    /// Runs steps of this type in a pool of their own, up to `slots` at a time.
     pub fn pool(mut self, step_type: &str, slots: usize) -> WorkerBuilder {
         self.pools.insert(step_type.to_string(), slots);
         self
     }
 
-    /// Starts it: it claims steps from now on.
+    /// Starts the worker, which claims steps from now on.
     ///
     /// # Errors
     ///
@@ -36,17 +36,18 @@ impl WorkerBuilder {
     }
 }
 
-/// A worker of this process. Dropping it stops it at once; what was running runs again in another worker.
+/// A worker in this process. Dropping it stops it immediately; another worker runs its unfinished steps again.
 pub struct Worker {
     inner: engine::Worker,
 }
 
 impl Worker {
-    /// Waits until a group has ended; `None` when the time is over first.
+    /// Waits until a group has ended. Returns `None` after the timeout.
     ///
     /// # Errors
     ///
-    /// The worker has given up, for example because a newer windlass has changed the database, or the database can't be read.
+    /// The worker has given up, for example because a newer windlass has changed the database, or the database can't be
+    /// read.
     pub fn wait_for(&self, group: &Group, timeout: Option<Duration>) -> Result<Option<GroupEnd>> {
         let end = group.wait_while(timeout, || self.inner.fatal().is_some());
         match self.inner.fatal() {
@@ -55,7 +56,7 @@ impl Worker {
         }
     }
 
-    /// How many steps run now.
+    /// How many steps are running now.
     pub fn running(&self) -> usize {
         self.inner.running()
     }
@@ -69,8 +70,8 @@ impl Worker {
         Ok(self.inner.is_idle()?)
     }
 
-    /// Stops it: no step starts any more, running ones have `grace` to finish and are interrupted then. They lose nothing:
-    /// another worker runs them again.
+    /// Stops the worker: no more steps start, and running ones are interrupted after `grace`. Nothing is lost: another
+    /// worker runs them again.
     pub fn stop(self, grace: Duration) {
         self.inner.stop(Millis::from(grace));
     }

@@ -9,9 +9,9 @@ use crate::{
 use serde_json::{Map, Value, json};
 use std::{path::PathBuf, time::Duration};
 
-/// What is done with each item: steps, which may need each other.
+/// The steps to run for each item. Steps can need each other.
 ///
-/// It is checked when it is submitted: the kinds that it names are those of the engine.
+/// A workflow is checked on submission, since the engine has to know the step kinds that it names.
 #[derive(Debug, Clone)]
 pub struct Workflow {
     text: String,
@@ -19,12 +19,13 @@ pub struct Workflow {
 }
 
 impl Workflow {
-    /// A workflow in YAML, as `docs/workflows.md` describes it. `source` names it in messages: its file, for example.
+    /// A workflow in YAML, as described in `docs/workflows.md`. `source` names it in messages, for example with its
+    /// file name.
     pub fn from_yaml(text: impl Into<String>, source: impl Into<String>) -> Workflow {
         Workflow { text: text.into(), source: source.into() }
     }
 
-    /// A workflow of steps that are added one by one.
+    /// A workflow that is built step by step.
     pub fn builder(id: &str) -> WorkflowBuilder {
         WorkflowBuilder { fields: Map::from_iter([("id".to_string(), id.into())]), steps: Vec::new() }
     }
@@ -35,7 +36,7 @@ impl Workflow {
     }
 }
 
-/// Builds a [`Workflow`]. Every key of `docs/workflows.md` can be set; the commonest have functions of their own.
+/// Builds a [`Workflow`]. Every key of `docs/workflows.md` can be set; the most common ones have methods of their own.
 #[derive(Debug, Clone)]
 pub struct WorkflowBuilder {
     fields: Map<String, Value>,
@@ -48,14 +49,14 @@ impl WorkflowBuilder {
         self.set("name", name)
     }
 
-    /// Adds a step. One that says nothing of what it needs needs the step before it.
+    /// Adds a step. By default, a step needs the step before it.
     pub fn step(mut self, step: Step) -> WorkflowBuilder {
         self.steps.push(step);
         self
     }
 
-    /// Groups of workflows with the same name here do not overlap: a group waits until the one before it has ended. The name may be a
-    /// template over `params`.
+    /// Makes groups of workflows with the same name here run one after another: a group waits until the previous one
+    /// has ended. The name can be a template with `params`.
     pub fn concurrency(self, name: &str, policy: Concurrency) -> WorkflowBuilder {
         self.set("concurrency", json!({"group": name, "policy": policy.name()}))
     }
@@ -66,12 +67,12 @@ impl WorkflowBuilder {
         self
     }
 
-    /// The workflow.
+    /// Finishes the workflow.
     pub fn build(mut self) -> Workflow {
         let id = self.fields["id"].as_str().unwrap_or_default().to_string();
         let steps: Vec<Value> = self.steps.into_iter().map(|step| Value::Object(step.fields)).collect();
         self.fields.insert("steps".to_string(), steps.into());
-        // JSON is YAML: what is built here and what people write are read by the same rules.
+        // JSON is YAML, so the same parser checks built and hand-written workflows.
         Workflow { text: Value::Object(self.fields).to_string(), source: id }
     }
 }
@@ -83,69 +84,69 @@ pub struct Step {
 }
 
 impl Step {
-    /// A step that runs a shell command. `{{ item }}` and its like are filled in, each as one quoted word.
+    /// A step that runs a shell command. `{{ item }}` and the like are filled in, each as one quoted word.
     pub fn command(name: &str, command: &str) -> Step {
         Step { fields: Map::new() }.set("name", name).set("run", command)
     }
 
-    /// A step of a kind in Rust, by the name it was [registered](super::Kinds::with) under.
+    /// A step of a Rust step kind, by the name under which it was [registered](super::Kinds::with).
     pub fn kind(name: &str, kind: &str) -> Step {
         Step { fields: Map::new() }.set("name", name).set("uses", kind)
     }
 
-    /// A condition in a part of CEL, such as `item.pages > 3`: when it is false, the step is skipped.
+    /// Sets a condition in a subset of CEL, such as `item.pages > 3`. If it is false, the step is skipped.
     pub fn when(self, condition: &str) -> Step {
         self.set("when", condition)
     }
 
-    /// Runs it when a step that it needs failed, or was cancelled by a failure; else it is skipped.
+    /// Runs the step if a step that it needs failed, or was cancelled because of a failure; otherwise skips it.
     pub fn after_failure(self) -> Step {
         self.set("after", "failure")
     }
 
-    /// Runs it however the steps that it needs ended.
+    /// Runs the step however the steps that it needs ended.
     pub fn after_any(self) -> Step {
         self.set("after", "always")
     }
 
-    /// Its failure fails neither the run nor the steps that need it.
+    /// If the step fails, neither the run nor the steps that need it fail.
     pub fn allow_failure(self) -> Step {
         self.set("allow_failure", true)
     }
 
-    /// Runs it although the group, the run or a step that it needs is cancelled. For steps that follow failures.
+    /// Runs the step even if the group, the run or a step that it needs is cancelled. For steps that follow failures.
     pub fn run_on_cancel(self) -> Step {
         self.set("on_cancel", "run")
     }
 
-    /// The steps that must have ended before it.
+    /// The steps that must end before this one.
     pub fn needs<'a>(self, steps: impl IntoIterator<Item = &'a str>) -> Step {
         let steps: Vec<&str> = steps.into_iter().collect();
         self.set("needs", steps)
     }
 
-    /// What the step is given besides the item and the parameters: an object, whose texts may be templates.
+    /// Additional input of the step besides the item and the parameters: an object whose strings can be templates.
     pub fn with(self, value: Value) -> Step {
         self.set("with", value)
     }
 
-    /// How often it is tried again after a failure that may pass.
+    /// How often to retry the step after a temporary failure.
     pub fn retries(self, retries: u32) -> Step {
         self.set("retries", retries)
     }
 
-    /// How long one attempt may take.
+    /// The time limit of one attempt.
     pub fn timeout(self, timeout: Duration) -> Step {
         self.set("timeout", format!("{}ms", timeout.as_millis()))
     }
 
-    /// Steps with the same key never run at the same time, in whichever process. May be a template.
+    /// Steps with the same key never run at the same time, in any process. The key can be a template.
     pub fn resource_key(self, key: &str) -> Step {
         self.set("resource_key", key)
     }
 
-    /// Keeps its value, of any size, in the file `value` of its output directory, `{{ inputs.NAME.dir }}/value` for later steps.
-    /// Without it a value has at most 64 KiB.
+    /// Keeps the step's value, of any size, in the file `value` of its output directory, which later steps read as `{{
+    /// inputs.NAME.dir }}/value`. Without this, a value is limited to 64 KiB.
     pub fn value_in_file(self) -> Step {
         self.set("value", "file")
     }
@@ -171,7 +172,7 @@ pub struct Submission {
 }
 
 impl Submission {
-    /// One run for each item. An item that is a JSON object has fields, which templates can name; any other is a text.
+    /// One run for each item. If an item is a JSON object, templates can name its fields; any other item is a string.
     pub fn new<I: Into<String>>(workflow: &Workflow, items: impl IntoIterator<Item = I>) -> Submission {
         Submission {
             workflow: workflow.clone(),
@@ -185,12 +186,12 @@ impl Submission {
         }
     }
 
-    /// Parameters, as an object.
+    /// The parameters, as an object.
     pub fn params(self, params: Value) -> Submission {
         Submission { params, ..self }
     }
 
-    /// Where its commands start; the current directory unless said otherwise.
+    /// The working directory of its commands; by default, the current directory.
     pub fn directory(self, directory: impl Into<PathBuf>) -> Submission {
         Submission { directory: directory.into(), ..self }
     }
@@ -200,18 +201,18 @@ impl Submission {
         Submission { name: Some(name.into()), ..self }
     }
 
-    /// Submitting the same work again with the same key gives the same group.
+    /// Makes the submission idempotent: submitting the same work again with the same key returns the same group.
     pub fn key(self, key: impl Into<String>) -> Submission {
         Submission { key: Some(key.into()), ..self }
     }
 
-    /// Higher goes first; 0 unless said otherwise.
+    /// Groups with a higher priority go first. 0 by default.
     pub fn priority(self, priority: i64) -> Submission {
         Submission { priority, ..self }
     }
 
-    /// Its share beside other groups of its priority, from 1 to 1000; 1 unless said otherwise. A group of weight 3 gets three times
-    /// as many steps as one of weight 1 while both have steps to run.
+    /// Its share relative to other groups with the same priority, from 1 to 1000; 1 by default. A group with weight 3
+    /// gets three times as many steps as one with weight 1, while both have steps to run.
     pub fn weight(self, weight: i64) -> Submission {
         Submission { weight, ..self }
     }
