@@ -1,4 +1,4 @@
-//! The claim: the holder of the lock is the daemon of this home.
+//! The claim: whoever holds the lock is the daemon of this home.
 
 use super::{
     contact,
@@ -14,19 +14,19 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// How long a second daemon tries before it asks the first.
+/// How long a second daemon tries to get the lock before it contacts the first.
 const TRY: Duration = Duration::from_secs(1);
 const LOOK: Duration = Duration::from_millis(20);
-/// How long the holder may take to answer.
+/// How long the holder may take to answer one request.
 const ANSWER: Duration = Duration::from_secs(2);
-/// How long a holder that should answer may stay silent.
+/// How long a running holder may be silent.
 const HUNG: Duration = Duration::from_secs(10);
-/// How long one that stops may be silent: its server ends first, then the log is checkpointed.
+/// How long a stopping holder may be silent: its server ends before the log is checkpointed.
 const CLOSING: Duration = Duration::from_secs(30);
-/// How long a start may show no progress: every half second it reports what it is doing, and for how long.
+/// How long a start may show no progress. It reports what it is doing, and for how long, every half second.
 const STUCK: Duration = Duration::from_secs(60);
 
-/// The lock, held. It ends with the process; nothing unlocks it by hand.
+/// The held lock. It ends with the process; nothing unlocks it explicitly.
 #[derive(Debug)]
 pub struct Claim {
     _lock: FileLock,
@@ -35,7 +35,8 @@ pub struct Claim {
 }
 
 impl Claim {
-    /// Takes the lock, waiting for a holder that is going. `wait` is called with the reason, at most once a second, and may end it.
+    /// Takes the lock, waiting for a holder that is ending. `wait` is called with the reason at most once a second; an
+    /// error from it ends the wait.
     pub fn take(home: &Path, mut wait: impl FnMut(&str) -> Result<()>) -> Result<Claim> {
         let path = home.join(LOCK);
         let (begun, mut watch) = (Instant::now(), Watch::default());
@@ -59,26 +60,26 @@ impl Claim {
     fn try_take(path: &Path) -> Result<Option<Claim>> {
         let wrong = |source| Error::Io { action: "lock", path: path.to_path_buf(), source };
         let Some(lock) = FileLock::try_exclusive(path).map_err(wrong)? else { return Ok(None) };
-        // Between the open and the lock the file may have been removed: then no other process will find it.
+        // The file may have been removed between the open and the lock. Then no other process will find it.
         let claim =
             Claim { inode: lock.file().metadata().ok().map(|it| it.ino()), _lock: lock, path: path.to_path_buf() };
         if claim.is_lost() {
             return Ok(None);
         }
-        // A lock that does not exclude a second opener of the file excludes no process.
+        // If the lock does not exclude a second opener of the file, file locks do not work here.
         match FileLock::probe(path).map_err(wrong)? {
             LockState::Held => Ok(Some(claim)),
             LockState::Free => Err(Error::NoLocks { home: path.parent().unwrap_or(path).to_path_buf() }),
         }
     }
 
-    /// Whether the name refers to another file by now, so that another daemon could start.
+    /// Whether the path now refers to another file, so that another daemon could start.
     pub fn is_lost(&self) -> bool {
         fs::metadata(&self.path).map(|it| it.ino()).ok() != self.inode
     }
 }
 
-/// Waits until the holder of a home's lock is done with its start, if it is starting; who it is then.
+/// Waits while the holder of a home's lock is starting. Returns the holder.
 pub fn settled(home: &Path, mut wait: impl FnMut(&str) -> Result<()>) -> Result<Holder> {
     let mut watch = Watch::default();
     loop {
@@ -90,9 +91,9 @@ pub fn settled(home: &Path, mut wait: impl FnMut(&str) -> Result<()>) -> Result<
     }
 }
 
-/// A wait for a holder, as long as it shows progress.
+/// A wait for a holder that lasts as long as the holder shows progress.
 struct Watch {
-    /// What it showed last, and since when that has not changed.
+    /// The last sign of progress, and when it was first seen.
     shown: (String, Instant),
     said: Instant,
 }
@@ -107,7 +108,7 @@ impl Watch {
     fn wait(&mut self, holder: &Holder, look: Look, wait: &mut impl FnMut(&str) -> Result<()>) -> Result<()> {
         let (what, patience) = match look {
             Look::Starting(progress) => (progress, STUCK),
-            // It takes as long as its steps may.
+            // A stop takes as long as the running steps may take.
             Look::Stopping { answers: true } => ("is stopping".to_string(), Duration::MAX),
             Look::Stopping { answers: false } => ("is closing its database".to_string(), CLOSING),
             Look::Running | Look::Silent => ("waiting for an answer".to_string(), HUNG),
@@ -128,28 +129,28 @@ impl Watch {
     }
 }
 
-/// The holder of the lock of a home, as far as known.
+/// The holder of a home's lock, as far as known.
 pub struct Holder {
     pub info: Option<Info>,
     pub pid: Option<u32>,
     pub http: Option<String>,
 }
 
-/// What a look at the holder showed.
+/// The state of the holder.
 pub enum Look {
     /// It answers.
     Running,
     /// What it is doing, for people.
     Starting(String),
-    /// While it ends its steps it answers.
+    /// It still answers while its steps end.
     Stopping { answers: bool },
-    /// It should answer, and does not.
+    /// It should answer but does not.
     Silent,
 }
 
 impl Holder {
     pub fn of(home: &Path) -> Holder {
-        // The file may be of a former daemon: it counts only while that one lives.
+        // The file may be left over from an earlier daemon: it counts only while that daemon is alive.
         let info = Info::read(home).filter(|it| process_stat::is_alive(&it.identity));
         let by_lock = process_stat::who_holds_lock(&home.join(LOCK));
         let info = info.filter(|it| by_lock.is_none_or(|pid| pid == it.identity.pid));
@@ -169,14 +170,14 @@ impl Holder {
         }
     }
 
-    /// Whether it is this one that answers: an address that a former daemon has left may be another's by now.
+    /// Whether this holder itself answers: an address in an old file may belong to another program by now.
     fn answers(&self) -> bool {
         let health = self.http.as_deref().and_then(|it| contact::health(it, ANSWER));
         health.is_some_and(|it| self.pid.is_none_or(|pid| it["diagnostics"]["pid"] == pid))
     }
 
-    /// The pid of a holder of the lock that is not windlass. A daemon that is just ending does not look like one either:
-    /// then the lock does not name it any more.
+    /// The pid of a lock holder that is not windlass. A daemon that is just ending is not mistaken for one, because
+    /// then the lock no longer names it.
     pub fn stranger(&self, home: &Path) -> Option<u32> {
         let pid = self.pid.filter(|_| self.info.is_none())?;
         let strange = !process_stat::runs_this_program_with(pid, "serve");

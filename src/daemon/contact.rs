@@ -1,17 +1,17 @@
-//! Asking a running daemon.
+//! Sends requests to a running daemon.
 
 use super::files::{Info, read_port};
 use crate::settings::Secret;
 use serde_json::Value;
 use std::{path::Path, time::Duration};
 
-/// An answer of `/health`, at whichever status.
+/// The answer of `/health`, whatever its status.
 pub fn health(address: &str, patience: Duration) -> Option<Value> {
     let mut response = agent(patience).get(format!("http://{address}/health")).call().ok()?;
     response.body_mut().read_json().ok()
 }
 
-/// Sends a request without a body; the answer's JSON if the daemon agreed.
+/// Sends a request without a body. Returns the JSON of the answer if the request succeeded.
 pub fn post(address: &str, path: &str, token: &Secret, patience: Duration) -> Option<Value> {
     let request = agent(patience)
         .post(format!("http://{address}{path}"))
@@ -20,12 +20,12 @@ pub fn post(address: &str, path: &str, token: &Secret, patience: Duration) -> Op
     response.body_mut().read_json().ok()
 }
 
-/// Whether a one-time link has been opened, or can't be any more.
+/// Whether a one-time link has been opened or is otherwise no longer valid.
 pub fn is_spent(link: &str, patience: Duration) -> bool {
     agent(patience).head(link).call().is_ok_and(|it| it.status().as_u16() == 410)
 }
 
-/// Where the daemon of a home listens, as its files say.
+/// The address of a home's daemon, from its files.
 pub fn address(home: &Path) -> Option<String> {
     read_port(home).or_else(|| Info::read(home)?.http)
 }

@@ -1,4 +1,4 @@
-//! What can go wrong in the daemon's life, for people.
+//! Errors of the daemon, for people.
 
 use crate::{assembly, engine, http::token, model::Kind, os::error_kind::kind_of, store};
 use std::{io, net::SocketAddr, path::PathBuf};
@@ -25,7 +25,7 @@ pub enum Error {
     WeakToken { address: SocketAddr },
     #[error("file locks do not work in {}", home.display())]
     NoLocks { home: PathBuf },
-    /// Not an error for people; the exit code informs a supervisor.
+    /// Not an error for people: the exit code informs a service manager.
     #[error("windlass is already running ({holder})")]
     AlreadyRunning { holder: String, pid: Option<u32>, http: Option<String> },
     #[error("windlass holds its lock but does not answer ({holder})")]
@@ -49,7 +49,7 @@ pub enum Error {
 }
 
 impl Error {
-    /// What went wrong, in one word.
+    /// The kind of the error.
     pub fn kind(&self) -> Kind {
         match self {
             Error::Assembly(error) => error.kind(),
@@ -71,7 +71,7 @@ impl Error {
         }
     }
 
-    /// What the user can do next, if known.
+    /// What the user should do next, if known.
     pub fn hint(&self) -> Option<String> {
         match self {
             Error::Assembly(error) => error.hint(),

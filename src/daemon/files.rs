@@ -1,5 +1,5 @@
-//! The files that describe the daemon. Only the holder of the lock writes them, always in one piece: a temporary name, then a
-//! rename. They are information; the lock alone decides.
+//! The files that describe the daemon. Only the holder of the lock writes them, always atomically: under a temporary
+//! name, followed by a rename. They are only information; the lock alone decides.
 
 use crate::{
     model::{ProcessIdentity, Timestamp},
@@ -11,11 +11,11 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// Locked while the daemon is alive; never unlinked, always empty.
+/// Locked while the daemon is alive. Never unlinked, always empty.
 pub const LOCK: &str = "engine.db.lock";
 const INFO: &str = "serve.pid";
 const PORT: &str = "serve.port";
-/// The messages of a daemon in the background.
+/// The log of a daemon in the background.
 pub const LOG: &str = "serve.log";
 
 /// What the daemon is doing.
@@ -34,23 +34,23 @@ pub struct Info {
     #[serde(flatten)]
     pub identity: ProcessIdentity,
     pub version: String,
-    /// Differs from daemon to daemon, whatever their pids are.
+    /// Differs between daemons, whatever their pids are.
     pub nonce: String,
-    /// What a slow start is busy with.
+    /// What a slow start is doing at the moment.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub progress: Option<String>,
     /// The address of the page and the API, once it is bound.
     pub http: Option<String>,
-    /// The path of a local socket; this version has none.
+    /// The path of a local socket. This version has none.
     pub socket: Option<PathBuf>,
     pub since: Timestamp,
 }
 
 impl Info {
-    /// Of this process, at its start.
+    /// Describes this process, at its start.
     pub fn of_this_process(now: Timestamp) -> Info {
         let mut nonce = [0u8; 8];
-        // Without randomness pid and start time still distinguish one daemon from the next.
+        // Even without randomness, pid and start time distinguish one daemon from the next.
         let _ = getrandom::fill(&mut nonce);
         Info {
             phase: Phase::Starting,
@@ -64,7 +64,7 @@ impl Info {
         }
     }
 
-    /// `None`: absent, half-written or garbage.
+    /// Returns `None` if the file is missing, incomplete or invalid.
     pub fn read(home: &Path) -> Option<Info> {
         serde_json::from_slice(&ownership::read(&home.join(INFO)).ok()?).ok()
     }
@@ -84,7 +84,7 @@ pub fn write_port(home: &Path, address: &str) -> io::Result<()> {
     replace(&home.join(PORT), address)
 }
 
-/// Removes what a former daemon left, and its half-written files.
+/// Removes the files of an earlier daemon, including incomplete ones.
 pub fn remove(home: &Path) {
     for name in [PORT, INFO] {
         let _ = fs::remove_file(home.join(name));
@@ -92,7 +92,7 @@ pub fn remove(home: &Path) {
     }
 }
 
-/// Writes a file whole, for its owner alone. There is one writer, so one temporary name does.
+/// Writes a file atomically, accessible only to its owner. There is only one writer, so one temporary name is enough.
 fn replace(path: &Path, text: &str) -> io::Result<()> {
     let temporary = temporary(path);
     write_private(&temporary, text)?;

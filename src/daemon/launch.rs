@@ -1,4 +1,4 @@
-//! Starting the daemon in the background, and the one function through which other commands do so.
+//! Starts the daemon in the background. Other commands do so only through `ensure`.
 
 use super::{
     claim::{self, Look},
@@ -25,20 +25,20 @@ pub struct Started {
     pub link: String,
 }
 
-/// What `ensure` found or did.
+/// The result of `ensure`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Ensured {
-    /// It runs already, or is about to. Its address, when it is known.
+    /// It is running or about to. Has its address, if known.
     Running(Option<String>),
     Started(Started),
-    /// It is not running, and should not be started.
+    /// It is not running and should not be started.
     NotWanted,
 }
 
-/// Every automatic start of the daemon goes through here. `wanted` is the setting `autostart` and
-/// the command's own flags.
+/// Every automatic start of the daemon goes through here. `wanted` combines the setting `autostart` and the command's
+/// own flags.
 ///
-/// While a stop is under way nothing is started: `Error::JustStopped`.
+/// While a stop is in progress, nothing is started: `Error::JustStopped`.
 pub fn ensure(settings: &Settings, wanted: bool, mut say: impl FnMut(&str)) -> Result<Ensured> {
     let home = &settings.home;
     if home.is_dir() && claim::is_held(home)? {
@@ -62,7 +62,7 @@ pub fn ensure(settings: &Settings, wanted: bool, mut say: impl FnMut(&str)) -> R
     }
 }
 
-/// Starts the daemon in the background and waits until it is ready or has failed: then with its reason.
+/// Starts the daemon in the background. Waits until it is ready, or returns the reason for its failure.
 pub fn start(
     settings: &Settings,
     listen: Option<SocketAddr>,
@@ -96,7 +96,7 @@ pub fn start(
             Err(_) => {}
         }
     }
-    // It ended without a message: a crash, or a kill.
+    // It ended without a message, so it crashed or was killed.
     let code = child.wait().map_err(system("wait for windlass in the background"))?;
     let how = code.map_or("was killed".to_string(), |it| format!("ended with code {it}"));
     let reason = format!("it {how}; its log ends with:\n{}", log_file::tail(home));

@@ -1,4 +1,4 @@
-//! `serve.log`: the messages of a daemon in the background. It is kept short, with one older file.
+//! `serve.log`: the messages of a daemon in the background. Its size is limited, and one older file is kept.
 
 use super::files::LOG;
 use crate::os::ownership;
@@ -10,18 +10,18 @@ use std::{
     path::Path,
 };
 
-/// From this size on the file becomes the predecessor.
+/// From this size on, the file is rotated.
 const LONG: u64 = 8 << 20;
 
 pub fn open(home: &Path) -> io::Result<File> {
     ownership::open_to_write(&home.join(LOG), OpenOptions::new().append(true).create(true).mode(0o600))
 }
 
-/// Begins a new file when this one is long, or was taken away: a file without a name would grow unseen. From then on this
-/// process's messages go there.
+/// Starts a new file if this one is long or was deleted, since a deleted file would grow unnoticed. The messages of
+/// this process then go to the new file.
 pub fn keep_short(home: &Path) {
     let path = home.join(LOG);
-    // Where the messages go is what counts, whatever is at the path by now.
+    // Checks the file that messages actually go to, whatever is at the path now.
     let Ok(ours) = stdio::stderr().try_clone_to_owned().and_then(|it| File::from(it).metadata()) else { return };
     if !ours.is_file() {
         return;
@@ -33,7 +33,7 @@ pub fn keep_short(home: &Path) {
         false => open(home),
     };
     if let Ok(file) = begun {
-        // If that fails, messages continue in the old file.
+        // If this fails, messages continue to go to the old file.
         let _ = stdio::dup2_stderr(&file);
         let _ = stdio::dup2_stdout(&file);
     }

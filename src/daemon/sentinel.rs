@@ -1,7 +1,7 @@
-//! The shutdown sentinel, `serve.stopping`: while it is active nothing starts the daemon by itself.
+//! The shutdown sentinel, `serve.stopping`: while it is active, the daemon is not started automatically.
 //!
-//! It holds an absolute expiry, at most 30 s ahead. Expired, empty, corrupt or further away means absent: its writer
-//! died, and no clean-up is needed.
+//! It contains an absolute expiry time, at most 30 s ahead. If it is expired, empty, corrupt or further ahead, it
+//! counts as absent. Its writer may simply die; nothing needs to be cleaned up.
 
 use super::files::write_private;
 use crate::{
@@ -15,19 +15,19 @@ const LASTS: Millis = Millis::seconds(30);
 /// How often the stopping command renews it.
 pub const RENEW: Millis = Millis::seconds(10);
 
-/// Whether a stop is under way.
+/// Whether a stop is in progress.
 pub fn is_active(home: &Path, now: Timestamp) -> bool {
     let text = ownership::read_to_string(&home.join(FILE)).unwrap_or_default();
     text.trim().parse().is_ok_and(|expiry: i64| now.0 < expiry && expiry <= now.0.saturating_add(LASTS.0 as i64))
 }
 
-/// Begins a stop, or renews it.
+/// Begins a stop, or renews the sentinel.
 pub fn raise(home: &Path, now: Timestamp) -> io::Result<()> {
-    // Several may stop the daemon at once, so each writes under a name of its own.
+    // Several processes may stop the daemon at the same time, so each uses a temporary name of its own.
     let temporary = home.join(format!("{FILE}.{}", std::process::id()));
     let raised = write_private(&temporary, &(now + LASTS).0.to_string());
     raised.and_then(|()| fs::rename(&temporary, home.join(FILE))).inspect_err(|_| {
-        // Nothing is left of it on a full disk.
+        // On a full disk, nothing may be left behind.
         let _ = fs::remove_file(&temporary);
     })
 }
@@ -36,7 +36,7 @@ pub fn clear(home: &Path) {
     let _ = fs::remove_file(home.join(FILE));
 }
 
-/// Removes one that counts as absent, and what a writer that died left behind.
+/// Removes a sentinel that counts as absent, and temporary files of dead writers.
 pub fn sweep(home: &Path, now: Timestamp) {
     if !is_active(home, now) {
         clear(home);

@@ -1,4 +1,4 @@
-//! Workers, hooks, reaper and HTTP in one process, from the claim to the last checkpoint.
+//! Runs workers, hooks, reaper and HTTP in one process, from the claim to the last checkpoint.
 
 use super::{
     claim::Claim,
@@ -28,25 +28,25 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// Between two looks at what could end the daemon.
+/// How often to check for events that end the daemon.
 const LOOK: Duration = Duration::from_millis(500);
-/// The extension that the supervisor is asked for again and again during slow work.
+/// How much more time to request from the service manager, repeatedly, during slow work.
 const PATIENCE_OF_SUPERVISOR: Duration = Duration::from_secs(10);
-/// How long requests at work may take once everything else has stopped.
+/// How long active requests may take once everything else has stopped.
 const LAST_REQUESTS: Duration = Duration::from_secs(2);
-/// A token that may be shown to the network has at least this many bytes.
+/// The minimum length, in bytes, of a token on an address that the network can reach.
 const STRONG: usize = 16;
 
-/// How it was started.
+/// How the daemon was started.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Start {
-    /// By another command, not by a person: a stop that is under way comes first.
+    /// Whether another command started it, not a person. It then does not start while a stop is under way.
     pub by_itself: bool,
-    /// In the background: its messages go to a file, which is kept short.
+    /// Whether it runs in the background. Its messages then go to a log file of limited size.
     pub background: bool,
 }
 
-/// Serves until a signal, or a request, asks for a stop.
+/// Serves until a signal or a request stops it.
 pub fn run(settings: Settings, start: Start, starter: Starter) -> Result<()> {
     let signals = Signals::install().map_err(|source| Error::System { action: "listen for signals", source })?;
     let signals = Arc::new(signals);
@@ -70,7 +70,8 @@ pub fn run(settings: Settings, start: Start, starter: Starter) -> Result<()> {
     sentinel::sweep(&home, now);
     let started = Daemon::start(settings, claim.clone(), signals, supervisor, starter);
     let ended = started.and_then(|it| it.serve(start));
-    // In any case no process must find us from now on. While we hold the claim these are our files; without it another daemon's.
+    // No process may find this daemon from now on. While we hold the claim, the files are ours; without it, they belong
+    // to another daemon.
     if !claim.is_lost() {
         files::remove(&home);
     }
@@ -78,7 +79,7 @@ pub fn run(settings: Settings, start: Start, starter: Starter) -> Result<()> {
     ended
 }
 
-/// What runs.
+/// The running parts.
 struct Daemon {
     settings: Arc<Settings>,
     claim: Arc<Claim>,
@@ -132,12 +133,12 @@ impl Daemon {
         tracing::info!(%address, version = env!("CARGO_PKG_VERSION"), "ready");
         let link = format!("http://{}{}", from_here(address), app.access().one_time_path());
         starter(StartupEvent::Ready { pid: std::process::id(), http: address.to_string(), link });
-        // What only the start needed.
+        // Frees memory that only the start needed.
         limits::give_memory_back();
         Ok(Daemon { settings, claim, signals, supervisor, engine, worker, app, server, info })
     }
 
-    /// Runs until a stop is requested, or it can't continue.
+    /// Runs until a stop is requested or it can't continue.
     fn serve(self, start: Start) -> Result<()> {
         let tick = self.supervisor.watchdog().map_or(LOOK, |it| it.min(LOOK));
         let mut ended = Ok(());
@@ -169,7 +170,7 @@ impl Daemon {
         }
     }
 
-    /// Stops, and meanwhile reports its progress to the supervisor.
+    /// Stops, and reports its progress to the service manager.
     fn stop(&self) {
         self.supervisor.stopping();
         thread::scope(|scope| {
@@ -180,7 +181,7 @@ impl Daemon {
                     self.supervisor.alive();
                 }
             };
-            // Without a thread the stop reports no progress; it stops all the same.
+            // Without a thread, the stop reports no progress but still happens.
             let _ = threads::start_within(scope, "windlass-ending", None, end);
             self.end();
             drop(stopped);
@@ -195,7 +196,7 @@ impl Daemon {
         }
     }
 
-    /// Intake, steps, children, hooks; then the server, which reports all that; then the database.
+    /// Stops submissions, steps, children and hooks; then the server, which reports on all of that; then the database.
     fn end(&self) {
         self.app.begin_stop();
         let info = Info { phase: Phase::Stopping, ..self.info.clone() };
@@ -214,7 +215,7 @@ impl Daemon {
     }
 }
 
-/// The address for a client on this machine: "every address" is none that one can open.
+/// The address for clients on this machine. A wildcard address can't be connected to.
 pub fn from_here(address: SocketAddr) -> SocketAddr {
     let ip = match address.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),

@@ -1,4 +1,4 @@
-//! A start that reports its progress: to the files, to its starter, and to a supervisor.
+//! Reports the progress of a start: to the files, to the process that started it, and to a service manager.
 
 use super::{
     error::{Error, Result},
@@ -12,7 +12,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// What a starting daemon says to its starter. As JSON lines it is what goes through the pipe of a background start.
+/// What a starting daemon reports. In a background start, these go through the pipe as JSON lines.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "said", rename_all = "lowercase")]
 pub enum StartupEvent {
@@ -24,16 +24,16 @@ pub enum StartupEvent {
 
 pub type Starter = Arc<dyn Fn(StartupEvent) + Send + Sync>;
 
-/// Between two reports of a slow start.
+/// How often a slow start reports.
 const TELL: Duration = Duration::from_millis(500);
 
-/// Keeps `serve.pid`, and reports while one thing takes long. Dropping it ends its thread.
+/// Maintains `serve.pid`, and reports while one phase takes long. Dropping it ends its thread.
 pub struct Startup {
     reports: Arc<Reports>,
     threads: Threads,
 }
 
-/// What is reported while a start takes long.
+/// The reports while a start takes long.
 struct Reports {
     state: Mutex<State>,
     changed: Condvar,
@@ -62,12 +62,12 @@ impl Startup {
         Ok(Startup { reports, threads })
     }
 
-    /// The next phase, for people.
+    /// Announces the next phase, for people.
     pub fn busy_with(&self, what: impl Into<String>) {
         self.reports.lock().busy = Some((what.into(), Instant::now()));
     }
 
-    /// Ends the reports and writes the address and the phase `ready`; returns the info as written.
+    /// Ends the reports and writes the address and the phase `ready`. Returns the info as written.
     pub fn ready(self, address: &str) -> Result<Info> {
         self.end();
         let mut state = self.reports.lock();

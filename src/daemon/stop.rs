@@ -1,4 +1,4 @@
-//! Stopping the daemon: the sentinel first, then the request, then a wait for its *lock*. Its pid proves nothing.
+//! Stops the daemon: raises the sentinel, sends the request, then waits for the *lock*. A pid proves nothing.
 
 use super::{
     claim::{self, Holder},
@@ -20,22 +20,22 @@ use std::{
 };
 
 const LOOK: Duration = Duration::from_millis(20);
-/// How long the API may take to agree.
+/// How long the API may take to accept the request.
 const ANSWER: Duration = Duration::from_secs(2);
-/// How long a killed process may take to be gone.
+/// How long a killed process may take to disappear.
 const KILLED: Duration = Duration::from_secs(10);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stopped {
     NotRunning,
-    /// `forced`: it had to be killed.
+    /// `forced`: the daemon had to be killed.
     Ended {
         pid: Option<u32>,
         forced: bool,
     },
 }
 
-/// Stops the daemon of a home. After `grace` it is killed, with its group.
+/// Stops the daemon of a home. After `grace`, kills it and its process group.
 pub fn run(settings: &Settings, grace: Duration, mut say: impl FnMut(&str)) -> Result<Stopped> {
     let home = &settings.home;
     if !home.is_dir() || !claim::is_held(home)? {
@@ -62,14 +62,14 @@ pub fn run(settings: &Settings, grace: Duration, mut say: impl FnMut(&str)) -> R
     }
 }
 
-/// No daemon runs, so a sentinel that is left would only be in the way until it counts as absent.
+/// If no daemon is running, a leftover sentinel would only block starts until it expires.
 fn sentinel_of_nobody(home: &Path) {
     if home.is_dir() {
         sentinel::sweep(home, SystemClock.wall());
     }
 }
 
-/// The daemon to stop. One that takes over while we wait is another.
+/// The daemon to stop. If another one takes over in the meantime, it is not affected.
 struct Target {
     holder: Holder,
     /// Signalled only if its identity is certain.
@@ -81,12 +81,12 @@ impl Target {
         let holder = Holder::of(home);
         let process = match &holder.info {
             Some(info) => ProcessHandle::open(&info.identity),
-            // Its file is not there or not whole.
+            // Its file is missing or incomplete.
             None => holder.pid.and_then(process_stat::identity_of).and_then(|it| ProcessHandle::open(&it)),
         };
-        // A file may name any process: where the kernel reports the holder of the lock, only that one is signalled. It is read
-        // once we hold on to the process, so that it can't have changed in between. It can be missing just after a daemon
-        // was killed while it started a child; then the lock is free in a moment.
+        // A file can name any process, so if the kernel reports the holder of the lock, only that process is signalled.
+        // This reads the holder while the handle is open, so that the pid can't be reused in between. The holder can be
+        // missing just after a daemon was killed while starting a child; the lock is then about to become free.
         let lock = home.join(LOCK);
         let holds = |it: &ProcessHandle| process_stat::who_holds_lock(&lock) == Some(it.pid());
         let process = process.filter(|it| !process_stat::lock_holders_are_known() || holds(it));
@@ -99,7 +99,7 @@ impl Target {
         Ok(Target { holder, process })
     }
 
-    /// The API is the polite way, and the only one into another pid namespace.
+    /// The API is the polite way, and the only one that reaches another pid namespace.
     fn ask(&self, settings: &Settings) -> Result<()> {
         if self.holder.info.as_ref().is_some_and(|it| it.phase == Phase::Stopping) {
             return Ok(());
@@ -117,7 +117,7 @@ impl Target {
         }
     }
 
-    /// Whether the lock is free, or another process has it.
+    /// Whether the lock is free or held by another process.
     fn is_gone(&self, home: &Path) -> Result<bool> {
         if !claim::is_held(home)? {
             return Ok(true);
@@ -149,14 +149,14 @@ impl Target {
     }
 }
 
-/// The sentinel, active until this is dropped: also after an error.
+/// The sentinel, active until this is dropped, even after an error.
 struct Raised<'a> {
     home: &'a Path,
     at: Timestamp,
 }
 
 impl Raised<'_> {
-    /// A full disk or a home that can't be written is no reason to let the daemon run on.
+    /// If the sentinel can't be written, for example on a full disk, the daemon is stopped anyway.
     fn new<'a>(home: &'a Path, say: &mut impl FnMut(&str)) -> Raised<'a> {
         let at = SystemClock.wall();
         if let Err(error) = sentinel::raise(home, at) {
@@ -167,7 +167,7 @@ impl Raised<'_> {
 
     fn renew(&mut self) {
         let now = SystemClock.wall();
-        // Also when the wall clock was set back.
+        // Also renews after the wall clock was set back.
         if now.since(self.at) >= sentinel::RENEW || self.at.since(now) > Millis(0) {
             self.at = now;
             let _ = sentinel::raise(self.home, now);
