@@ -1,11 +1,11 @@
-//! Chance that can be repeated: the same seed, the same choices.
+//! Repeatable randomness: the same seed gives the same choices.
 
 /// SplitMix64 (Steele, Lea and Flood, "Fast splittable pseudorandom number generators", 2014).
 #[derive(Debug, Clone)]
 pub struct Chance(u64);
 
 impl Chance {
-    /// A stream of its own for each `(seed, purpose)`.
+    /// Creates a separate random sequence for each `(seed, purpose)`.
     pub fn new(seed: u64, purpose: u64) -> Chance {
         let mut chance = Chance(seed ^ purpose.wrapping_mul(0xD6E8_FEB8_6659_FD93));
         chance.next();
@@ -20,12 +20,12 @@ impl Chance {
         mixed ^ (mixed >> 31)
     }
 
-    /// From `low` up to `high`, which is included.
+    /// A number from `low` to `high`, both included.
     pub fn between(&mut self, low: u64, high: u64) -> u64 {
         low + self.next() % (high - low + 1)
     }
 
-    /// True in so many of a hundred cases.
+    /// True with a probability of `share` percent.
     pub fn percent(&mut self, share: u64) -> bool {
         self.next() % 100 < share
     }

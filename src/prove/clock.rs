@@ -1,4 +1,4 @@
-//! A wall clock that the nemesis can set, for the processes of a drill alone.
+//! A wall clock that the nemesis can set, for the processes of a drill only.
 
 use crate::{
     model::{Monotonic, Timestamp},
@@ -11,7 +11,7 @@ use std::{
     path::Path,
 };
 
-/// The machine's clocks, the wall clock shifted by what a shared file says in milliseconds.
+/// The machine's clocks, with the wall clock shifted by the milliseconds in a shared file.
 #[derive(Debug)]
 pub struct ShiftedClock(File);
 
@@ -29,7 +29,7 @@ impl ShiftedClock {
 impl Clock for ShiftedClock {
     fn wall(&self) -> Timestamp {
         let mut bytes = [0; 8];
-        // Nothing written yet: no shift.
+        // An empty file means no shift.
         let shift = self.0.read_exact_at(&mut bytes, 0).map_or(0, |()| i64::from_le_bytes(bytes));
         Timestamp(SystemClock.wall().0 + shift)
     }

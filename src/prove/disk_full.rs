@@ -1,5 +1,5 @@
-//! The role of a drill whose disk is filled: on a small disk in memory, in a process of its own that alone sees it. The
-//! disk of the user is never filled.
+//! Runs part of a drill on a disk that is filled: a small disk in memory, in a process that alone sees the disk. The
+//! user's disk is never filled.
 
 use super::{
     Error, Result, drill,
@@ -13,22 +13,22 @@ use crate::{model::ExitStatus, os::peer::Peer};
 use serde::{Deserialize, Serialize};
 use std::{ffi::OsString, fs, io, path::Path, time::Duration};
 
-/// The role of such a process.
+/// The role of that process.
 pub const NAME: &str = "filling";
 const OUTCOME: &str = "outcome.json";
-/// Kills bound what such a drill keeps in memory.
+/// Limits the memory that such a drill needs.
 const MOST_KILLS: usize = 100;
 const LOOK: Duration = Duration::from_millis(20);
 
-/// What became of it.
+/// The outcome of the process.
 #[derive(Debug, Serialize, Deserialize)]
 enum Outcome {
     Held(Box<Report>),
-    /// There is no small disk, for this reason.
+    /// No small disk is available, for this reason.
     Refused(String),
 }
 
-/// What of a drill is held on a disk that is filled.
+/// The part of a drill that runs on a filled disk.
 fn share(drill: &Drill) -> Drill {
     Drill {
         dir: drill.dir.join("filled"),
@@ -38,7 +38,7 @@ fn share(drill: &Drill) -> Drill {
     }
 }
 
-/// Holds a drill. A violation is a result, not an error; the directory stays as it is either way.
+/// Runs a drill. A violation is a result, not an error. The directory is kept in either case.
 pub fn run(drill: &Drill, tell: &mut dyn FnMut(Progress)) -> Result<Report> {
     let site = Site::create(&drill.dir)?;
     tell(Progress::Filling);
@@ -58,7 +58,7 @@ pub fn run(drill: &Drill, tell: &mut dyn FnMut(Progress)) -> Result<Report> {
     Ok(report)
 }
 
-/// Holds a drill on a small disk that is filled again and again; or the reason why there is none.
+/// Runs a drill on a small disk that is filled repeatedly, or returns the reason why there is none.
 fn on_small_disk(drill: &Drill) -> Result<Result<Report, String>> {
     fs::create_dir_all(&drill.dir).map_err(Error::io("create", &drill.dir))?;
     let text = serde_json::to_string(drill).map_err(io::Error::other);
@@ -84,7 +84,7 @@ fn on_small_disk(drill: &Drill) -> Result<Result<Report, String>> {
     })
 }
 
-/// The process of such a drill.
+/// The main function of the process with the small disk.
 pub fn play(text: &str) -> Result<()> {
     let drill: Drill = serde_json::from_str(text).map_err(io::Error::from).map_err(Error::io("read", "the drill"))?;
     let site = Site::create(&drill.dir)?;
@@ -93,7 +93,7 @@ pub fn play(text: &str) -> Result<()> {
         Ok(disk) => {
             let mut report = drill::hold(&drill, &site, Some(disk), &mut |_| {})?;
             if !report.verdict.is_sound() {
-                // The disk is gone with this process.
+                // The disk disappears with this process.
                 let kept = site.root().join("kept-home");
                 if let Err(error) = copy(&site.home(), &kept) {
                     let what = format!("failed to keep the home of the small disk in {}: {error}", kept.display());
@@ -108,7 +108,7 @@ pub fn play(text: &str) -> Result<()> {
     fs::write(&path, bytes).map_err(Error::io("write", &path))
 }
 
-/// Files and directories, nothing else.
+/// Copies files and directories, and nothing else.
 fn copy(from: &Path, to: &Path) -> io::Result<()> {
     fs::create_dir_all(to)?;
     for entry in fs::read_dir(from)? {

@@ -1,4 +1,4 @@
-//! A drill from its first process to its verdict.
+//! Runs a drill from its first process to its verdict.
 
 use super::{
     Error, Result, checker,
@@ -24,14 +24,14 @@ use crate::{
 use std::time::{Duration, Instant};
 
 const TICK: Duration = Duration::from_millis(5);
-/// How long the wall clock stays at a shift.
+/// How long the wall clock stays shifted.
 const SHIFTED: Duration = Duration::from_millis(400);
 const HOPELESS: usize = 10;
-/// Nothing that the drill does takes longer than this without an event.
+/// If no event occurs for this long, the drill is stalled.
 const STALLED: Duration = Duration::from_secs(30);
 const GOODBYE: Duration = Duration::from_secs(30);
 
-/// Holds a drill on a disk that may be filled, or is never.
+/// Runs a drill, on a disk that may be filled or on one that never is.
 pub(super) fn hold(
     drill: &Drill,
     site: &Site,
@@ -39,7 +39,7 @@ pub(super) fn hold(
     tell: &mut dyn FnMut(Progress),
 ) -> Result<Report> {
     let begun = Instant::now();
-    // Whatever a killed worker leaves running becomes ours, and so can be found.
+    // We adopt everything that a killed worker leaves running, and can therefore find it.
     let _ = spawn::adopt_orphans();
     let mut processes = Processes::new(site, drill.seed, drill.program.clone());
     let torment = Torment { site, drill, tell };
@@ -61,7 +61,7 @@ struct Torment<'a> {
 }
 
 impl Torment<'_> {
-    /// Keeps the processes coming and strikes them until enough were killed. Returns how often the clock was shifted.
+    /// Keeps starting and striking processes until enough have been killed. Returns how often the clock was shifted.
     fn run(self, processes: &mut Processes, mut disk: Option<&mut FillableDisk>, begun: Instant) -> Result<usize> {
         let mut nemesis = Nemesis::new(self.drill.seed, disk.is_some());
         let clock = self.site.clock()?;
@@ -74,7 +74,7 @@ impl Torment<'_> {
         let mut last = 0;
         let on = |processes: &Processes, disk: Option<&FillableDisk>| {
             let enough = processes.kills() >= self.drill.kills && disk.is_none_or(|it| it.fills > 0);
-            // Processes that end by themselves again and again make no drill: the verdict will say why.
+            // If processes keep ending by themselves, there is no point in continuing; the verdict will say why.
             !enough && processes.exits.iter().filter(|it| !it.expected).count() < HOPELESS
         };
         while on(processes, disk.as_deref()) && self.drill.at_most.is_none_or(|it| begun.elapsed() < it) {
@@ -130,8 +130,8 @@ impl Torment<'_> {
     }
 }
 
-/// Heals everything and runs the work to its end: stopped processes continue, clients leave, workers are complete. Then one last
-/// worker starts, which clears away what the dead left. Returns what did not end.
+/// Heals everything and lets the work finish: stopped processes continue, clients leave, and all workers run. Then a
+/// last worker starts, which cleans up after the dead ones. Returns what did not end.
 fn drain(site: &Site, drill: &Drill, processes: &mut Processes) -> Result<Option<String>> {
     let mut wrong = Vec::new();
     if !processes.dismiss(Role::Client, Instant::now() + GOODBYE)? {
@@ -145,7 +145,7 @@ fn drain(site: &Site, drill: &Drill, processes: &mut Processes) -> Result<Option
     processes.tend(true)?;
     wrong.extend(wait_for_end(&engine, 1, GOODBYE, processes)?);
     processes.dismiss(Role::Worker, Instant::now() + GOODBYE)?;
-    // Those who did not end are killed by now, and only have to be seen.
+    // The remaining ones have been killed and only need to be collected.
     while processes.living(Role::Worker) + processes.living(Role::Client) > 0 {
         processes.tend(true)?;
         std::thread::sleep(TICK);
@@ -154,7 +154,7 @@ fn drain(site: &Site, drill: &Drill, processes: &mut Processes) -> Result<Option
     Ok((!wrong.is_empty()).then(|| wrong.join("; ")))
 }
 
-/// Waits, with so many workers, until nothing is left to do. Says what is left when nothing happens any more.
+/// Waits, with this many workers, until nothing is left to do. If nothing happens any more, returns what is left.
 fn wait_for_end(
     engine: &Engine,
     workers: usize,
@@ -172,7 +172,7 @@ fn wait_for_end(
             let idle = idle::is_idle(tx, Scope::Everything)? && audit::unsealed(tx)?.is_empty();
             Ok((idle, worker::list(tx)?.len(), event::newest(tx)?))
         })?;
-        // A worker that has just registered has yet to sweep; those who died must be gone from the list.
+        // A worker that has just registered still has to clean up, and dead workers must disappear from the list.
         if idle && registered == workers {
             return Ok(None);
         }

@@ -1,4 +1,4 @@
-//! A small disk in memory that is filled and made free again.
+//! A small disk in memory that can be filled and freed again.
 
 use crate::{model::Bytes, os::SmallDisk};
 use std::{
@@ -7,10 +7,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// Room while the disk is not full. It is taken from memory as it is used.
+/// The free space while the disk is not full. It takes memory only as it is used.
 const ROOM: Bytes = Bytes::mib(256);
 
-/// A disk that can be filled, and until when it is full.
+/// A disk that can be filled, and the time until which it is full.
 #[derive(Debug)]
 pub struct FillableDisk {
     disk: SmallDisk,
@@ -23,7 +23,7 @@ impl FillableDisk {
         Ok(FillableDisk { disk: SmallDisk::mount(home, ROOM)?, full: None, fills: 0 })
     }
 
-    /// Leaves so many bytes for a while. A disk that is full already stays so for as long as was said.
+    /// Leaves only `left` bytes for a while. If the disk is already full, it stays full for the time originally set.
     pub fn fill(&mut self, time: Duration, left: Bytes) -> io::Result<()> {
         if self.full.is_none() {
             self.full = Some((Instant::now() + time, left));
@@ -33,7 +33,8 @@ impl FillableDisk {
         Ok(())
     }
 
-    /// Makes room when the time has come. Until then it takes what was given up, as another program would.
+    /// Frees the space again when the time is over. Until then, takes any space that is released, as another program
+    /// would.
     pub fn tend(&mut self) -> io::Result<()> {
         match self.full {
             Some((until, _)) if until <= Instant::now() => self.heal(),

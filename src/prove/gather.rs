@@ -1,4 +1,4 @@
-//! From what a drill leaves behind to its history.
+//! Builds the history of a drill from everything that the drill leaves behind.
 
 use super::{
     Error, Result,
@@ -19,7 +19,7 @@ use std::{
 };
 
 const BATCHES: usize = 1_000;
-/// How long the descendants of a killed worker may take to be gone.
+/// How long the descendants of a killed worker may take to disappear.
 const MOURNING: Duration = Duration::from_secs(5);
 
 /// Reads everything. All processes of the drill have ended.
@@ -100,7 +100,7 @@ fn names(dir: &Path) -> Result<Vec<String>> {
     }
 }
 
-/// Descendants of this process that still live: it adopts those whose parents were killed.
+/// The running descendants of this process, which adopts the children of killed processes.
 fn orphans() -> Vec<String> {
     let deadline = Instant::now() + MOURNING;
     loop {

@@ -1,4 +1,5 @@
-//! Everything that is known of a drill, as values: what the processes said, what became of them, what the database holds.
+//! Everything that is known about a drill, as values: what the processes logged, how they ended, and what the database
+//! contains.
 
 use super::{log::Record, role::Role};
 use crate::{
@@ -13,14 +14,14 @@ pub struct Exit {
     pub process: u32,
     pub role: Role,
     pub how: ExitStatus,
-    /// It lived at this time, and did nothing of its own any more after the moment that followed.
+    /// The process was alive at this time, and did nothing after the moment that followed.
     pub at: i64,
-    /// It was killed by us, or ended well after it was asked to.
+    /// Whether we killed it, or it ended successfully on request.
     pub expected: bool,
     pub windows: Vec<Window>,
 }
 
-/// A process stood still from before `from` (at most a moment) until `until`.
+/// A process was stopped from just before `from` until `until`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Stop {
     pub process: u32,
@@ -28,17 +29,17 @@ pub struct Stop {
     pub until: i64,
 }
 
-/// What the checker judges. Times are nanoseconds of the monotonic clock.
+/// The input of the checker. Times are nanoseconds of the monotonic clock.
 #[derive(Debug, Clone, Default)]
 pub struct History {
     pub seed: u64,
     pub records: Vec<Record>,
     pub exits: Vec<Exit>,
     pub stops: Vec<Stop>,
-    /// How often the disk was full for a while.
+    /// How often the disk was filled for a while.
     pub fills: usize,
     pub groups: Vec<GroupFact>,
-    /// Groups that were begun and neither sealed nor removed.
+    /// Groups that were begun but neither sealed nor removed.
     pub unsealed: Vec<GroupId>,
     pub steps: Vec<StepFact>,
     pub attempts: Vec<AttemptFact>,
@@ -48,12 +49,12 @@ pub struct History {
     pub artifacts: usize,
     /// Artifacts that differ from their rows, for people.
     pub damaged: Vec<String>,
-    /// What SQLite and the store itself find wrong.
+    /// Problems that SQLite and the store's own check found.
     pub findings: Vec<String>,
-    /// Temporary files that are left after a clean start.
+    /// Temporary files that remain after a clean start.
     pub leftovers: Vec<String>,
     /// Processes that outlived their workers.
     pub orphans: Vec<String>,
-    /// What was still open when patience ran out.
+    /// Work that was still open when patience ran out.
     pub undrained: Option<String>,
 }

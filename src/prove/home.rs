@@ -1,4 +1,4 @@
-//! Where a drill lives: its own home, the side log, the clock, the traces.
+//! The directory of a drill: its own home, the side log, the clock, the traces.
 
 use super::{Error, Result, clock::ShiftedClock, kind::Handler, log::Log};
 use crate::{
@@ -15,8 +15,8 @@ use std::{
     sync::Arc,
 };
 
-/// When a worker that is stopped counts as silent: long against what a busy machine does to a thread, short against the
-/// time that a drill takes.
+/// When a stopped worker counts as silent: long compared to scheduling delays on a busy machine, short compared to a
+/// drill.
 pub const SILENT_AFTER: Millis = Millis::seconds(4);
 
 /// The directory of a drill.
@@ -28,7 +28,7 @@ impl Site {
         Site(root.into())
     }
 
-    /// Makes the directory of a new drill. One that holds anything is refused.
+    /// Creates the directory of a new drill. Fails if it is not empty.
     pub fn create(root: &Path) -> Result<Site> {
         let site = Site(root.to_path_buf());
         for dir in [site.home(), site.0.join("trace"), site.0.join("out")] {
@@ -60,7 +60,7 @@ impl Site {
         self.0.join("trace").join(process.to_string())
     }
 
-    /// What a process prints.
+    /// The file with the output of a process.
     pub fn output(&self, process: u32) -> PathBuf {
         self.0.join("out").join(format!("{process}.log"))
     }
@@ -70,7 +70,7 @@ impl Site {
         ShiftedClock::open(&path).map_err(Error::io("open", path))
     }
 
-    /// An engine on the drill's home, with the step kind of drills.
+    /// An engine on the drill's home, with the step kind for drills.
     pub fn engine(&self, process: u32) -> Result<Engine> {
         let home = self.home();
         let clock: Arc<dyn Clock> = Arc::new(self.clock()?);

@@ -1,4 +1,4 @@
-//! The step kind of drills: says in the side log when it begins and ends, waits a little, leaves an artifact, fails where
+//! The step kind of drills. It logs its start and end in the side log, waits a little, leaves an artifact, and fails if
 //! its item says so.
 
 use super::{
@@ -13,7 +13,7 @@ use crate::{
 };
 use std::{io, time::Duration};
 
-/// How long a hook takes before it has done its work.
+/// How long a hook works.
 const HOOK: Duration = Duration::from_millis(4);
 
 pub struct Handler {
@@ -31,11 +31,11 @@ impl StepKind for Handler {
             Some(event) => self.hook(cx, event),
             None => self.step(cx),
         };
-        // Nothing was promised: the attempt is given back.
+        // The log could not be written, so nothing was promised: release the attempt.
         done.unwrap_or_else(|error| StepResult::ended(Outcome::Interrupted { reason: error.to_string() }))
     }
 
-    /// It writes into the side log of its process.
+    /// It writes to the side log of its process.
     fn can_run_in_child(&self) -> bool {
         false
     }
@@ -95,14 +95,14 @@ impl Handler {
     }
 }
 
-/// What is wrong with the artifacts of the steps before this one, if anything is.
+/// The problem with the artifacts of the earlier steps, if any.
 fn bad_input(cx: &StepContext, item: &Item) -> Option<String> {
     for (name, output) in &cx.input.inputs {
         for (_, file) in &output.files {
             match cx.artifacts.get_bytes(file) {
                 Ok(bytes) if bytes == item.content(name) => {}
                 Ok(_) => return Some(format!("the file of `{name}` is another one")),
-                // A disk that can't be read is no damage; the drill has no business with it.
+                // An unreadable disk is not damage, and not what this drill tests.
                 Err(artifact::Error::Io { .. }) => {}
                 Err(error) => return Some(format!("the file of `{name}`: {error}")),
             }

@@ -1,7 +1,7 @@
-//! The side log: what each process says it does, independent of the database that is on trial.
+//! The side log: what each process says that it does, independent of the database under test.
 //!
-//! One JSON object a line. A record is one append and one fsync; the line end before it keeps a record that was cut off by
-//! a kill on a line of its own.
+//! One JSON object per line. Each record is one append and one fsync. A record starts with a line break, so that a
+//! preceding record that a kill cut off is on a line of its own.
 
 use super::{Error, Result};
 use crate::model::{GroupId, RunId, StepId, Token, WorkerId};
@@ -12,15 +12,16 @@ use std::{
     path::Path,
 };
 
-/// One record. Times are nanoseconds of the monotonic clock; `process` is the number that the drill gave the process.
+/// One record. Times are nanoseconds of the monotonic clock; `process` is the number that the drill assigned to the
+/// process.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "is", rename_all = "snake_case")]
 pub enum Record {
-    /// The process goes by this worker id now.
+    /// The process now has this worker id.
     Worker { process: u32, worker: WorkerId },
-    /// A handler begins; `key` names what it must have for itself.
+    /// A handler begins; `key` is the key that it uses exclusively, if any.
     Start { process: u32, group: GroupId, run: RunId, step: StepId, token: Token, key: Option<String>, at: i64 },
-    /// A handler is done with its effects.
+    /// A handler has finished its effects.
     End { step: StepId, token: Token, end: HandlerEnd, at: i64 },
     /// A handler found an input artifact missing or damaged.
     BadInput { step: StepId, token: Token, what: String },
@@ -30,7 +31,7 @@ pub enum Record {
     Invoke { process: u32, number: u64, key: Option<String>, name: String, wrong: bool },
     /// The submission with this name was acknowledged.
     Accepted { process: u32, name: String, group: GroupId, new: bool },
-    /// It was refused or failed. `conflict`: because the key stands for other content. `full`: the disk was.
+    /// The submission was refused or failed. `conflict`: the key stands for other content. `full`: the disk was full.
     Refused { process: u32, name: String, conflict: bool, full: bool, error: String },
 }
 
@@ -39,11 +40,11 @@ pub enum Record {
 pub enum HandlerEnd {
     Done,
     Failed,
-    /// It is stopping.
+    /// The handler's worker is stopping.
     Stopped,
 }
 
-/// The log as one process writes it.
+/// The log of one process.
 #[derive(Debug)]
 pub struct Log(File);
 
@@ -52,7 +53,7 @@ impl Log {
         Ok(Log(OpenOptions::new().append(true).create(true).open(path)?))
     }
 
-    /// Appends a record; when this returns, it is on disk.
+    /// Appends a record. When this returns, the record is on disk.
     pub fn write(&self, record: &Record) -> io::Result<()> {
         let mut line = b"\n".to_vec();
         serde_json::to_writer(&mut line, record)?;
@@ -62,7 +63,7 @@ impl Log {
     }
 }
 
-/// All whole records in the order of the file. A line that is none was cut off by a kill: nothing of it was promised.
+/// All complete records, in file order. An incomplete line was cut off by a kill and promises nothing.
 pub fn read(path: &Path) -> Result<Vec<Record>> {
     match fs::read_to_string(path) {
         Ok(text) => Ok(text.lines().filter_map(|it| serde_json::from_str(it).ok()).collect()),

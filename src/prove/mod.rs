@@ -1,11 +1,14 @@
-//! The torture program: the real binary as several processes, a seeded nemesis, and a checker that trusts no other part.
+//! The torture program: the real binary as several processes, a seeded nemesis, and a checker that trusts no other
+//! part.
 //!
-//! One drill: processes of this program submit and work on one home in a fresh directory; the nemesis kills, stops and
-//! misleads them, and fills a disk that it has made; then all is healed, the work drains, and what is left is checked against what the processes said while
-//! they lived. Everything that they said is in one side log, written by one append and one fsync each.
+//! In a drill, processes of this program submit and run work in one home in a fresh directory. The nemesis kills, stops
+//! and misleads them, and fills a disk that it has made. Then everything is healed and the work drains. Finally the
+//! remaining state is checked against what the processes logged while they were alive. All logging goes to one side
+//! log, with one append and one fsync per record.
 //!
-//! `checker` is pure: a history in, a verdict out. `disk_full` runs the whole, `drill` its parts; `player` is what the tormented processes do.
-//! May import: everything on the floors below. Never: touches a home that it has not made.
+//! `checker` is pure: it turns a history into a verdict. `disk_full` runs a whole drill, `drill` its parts; `player` is
+//! the code of the processes under test. May import: everything on the floors below. Never: touches a home that it has
+//! not made.
 
 mod chance;
 mod checker;
@@ -38,7 +41,7 @@ use crate::{
 };
 use std::{io, path::PathBuf};
 
-/// Why a drill could not be held at all. A violation is no error.
+/// Why a drill could not run at all. A violation is not an error.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     #[error("failed to {action} {}", path.display())]
@@ -58,7 +61,7 @@ pub enum Error {
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 impl Error {
-    /// What went wrong, in one word.
+    /// The kind of the error.
     pub fn kind(&self) -> Kind {
         match self {
             Error::Io { source, .. } => kind_of(source),
@@ -70,7 +73,7 @@ impl Error {
         }
     }
 
-    /// What the user can do next, if known.
+    /// What the user should do next, if known.
     pub fn hint(&self) -> Option<String> {
         match self {
             Error::Io { .. } | Error::Filled { .. } => None,
@@ -81,7 +84,7 @@ impl Error {
         }
     }
 
-    /// Whether all it wants is room on the disk.
+    /// Whether it failed only because the disk was full.
     fn is_full(&self) -> bool {
         use crate::{artifact, store};
         match self {

@@ -1,4 +1,4 @@
-//! The schedule of faults: follows from the seed alone.
+//! The schedule of faults, derived from the seed alone.
 
 use super::{chance::Chance, home::SILENT_AFTER, role::Role, trace::Mine};
 use crate::{failpoint::Window, model::Bytes};
@@ -6,26 +6,26 @@ use std::time::Duration;
 
 const DAY: i64 = 86_400_000;
 
-/// One act of the nemesis. `of` picks among those who live: modulo their number.
+/// One action of the nemesis. `of` selects a running process, modulo their number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Act {
     Kill {
         role: Role,
         of: u64,
     },
-    /// Every worker at the same moment: no worker is left to reap.
+    /// Kills every worker at the same moment, so that none is left to reap.
     KillAllWorkers,
     Stop {
         role: Role,
         of: u64,
         time: Duration,
     },
-    /// The wall clock is this many milliseconds beside the truth for a while, then ahead by `after`.
+    /// Shifts the wall clock by this many milliseconds for a while, then leaves it ahead by `after`.
     Shift {
         by: i64,
         after: i64,
     },
-    /// The disk has only so much left for a while.
+    /// Leaves only this much space on the disk for a while.
     Fill {
         time: Duration,
         left: Bytes,
@@ -35,9 +35,9 @@ pub enum Act {
 #[derive(Debug)]
 pub struct Nemesis {
     chance: Chance,
-    /// The wall clock only gains in the end: what was due before stays due.
+    /// How far the wall clock is ahead. It only increases, so that everything due stays due.
     ahead: i64,
-    /// The disk may be filled.
+    /// Whether the disk may be filled.
     fills: bool,
 }
 
@@ -46,14 +46,14 @@ impl Nemesis {
         Nemesis { chance: Chance::new(seed, if fills { 4 } else { 3 }), ahead: 0, fills }
     }
 
-    /// What comes next, and how long to wait before it.
+    /// The next action, and how long to wait before it.
     pub fn next(&mut self) -> (Duration, Act) {
         let chance = &mut self.chance;
-        // Now and then some calm, in which a worker grows older than a second.
+        // Occasionally a calm period, in which a worker gets older than a second.
         let gap = if chance.percent(6) { chance.between(800, 2_500) } else { chance.between(30, 330) };
         let gap = Duration::from_millis(gap);
         if self.fills && chance.percent(25) {
-            // Some fills outlast the time after which a worker counts as silent.
+            // Some fills last longer than it takes until a worker counts as silent.
             let longest = if chance.percent(15) { 6_000 } else { 1_500 };
             let left = *chance.pick(&[0, 0, 4 << 10, 64 << 10, 700 << 10, 1_500 << 10]);
             let time = Duration::from_millis(chance.between(200, longest));
@@ -65,7 +65,8 @@ impl Nemesis {
             0..60 => Act::Kill { role, of },
             60..64 => Act::KillAllWorkers,
             64..86 => Act::Stop { role, of, time: Duration::from_millis(chance.between(5, 700)) },
-            // Just longer than silence: it wakes up while others run its steps again.
+            // Slightly longer than it takes to count as silent, so that the worker wakes up while others repeat its
+            // steps.
             86..95 => {
                 let time = SILENT_AFTER.duration() + Duration::from_millis(chance.between(100, 1_200));
                 Act::Stop { role: Role::Worker, of, time }
@@ -80,7 +81,7 @@ impl Nemesis {
         (gap, act)
     }
 
-    /// The mine that a new process carries, if it carries one. Windows that are narrow or rare are mined most.
+    /// The mine of a new process, if it gets one. Narrow or rare windows are mined most often.
     pub fn mine(&mut self, role: Role) -> Option<Mine> {
         let chance = &mut self.chance;
         if !chance.percent(if role == Role::Worker { 60 } else { 30 }) {

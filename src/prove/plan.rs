@@ -1,30 +1,30 @@
-//! What a drill is to do, and how far it is.
+//! The parameters of a drill, and its progress.
 
 use serde::{Deserialize, Serialize};
 use std::{path::PathBuf, time::Duration};
 
-/// What to do.
+/// The parameters.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Drill {
-    /// A directory that is empty or not there yet, on the disk that is to be proven.
+    /// An empty or missing directory on the disk to test.
     pub dir: PathBuf,
-    /// The windlass binary; None: this very program.
+    /// The windlass binary; `None`: this program itself.
     pub program: Option<PathBuf>,
     pub seed: u64,
-    /// Ends the torture when so many processes were killed.
+    /// Ends the torture after this many kills.
     pub kills: usize,
     pub workers: usize,
     pub clients: usize,
-    /// Ends the torture after this time, however many were killed.
+    /// Ends the torture after this time, whatever the number of kills.
     pub at_most: Option<Duration>,
-    /// How long the work that is left may take once all is healed.
+    /// How long the remaining work may take after everything is healed.
     pub patience: Duration,
 }
 
-/// How far a drill is.
+/// The progress of a drill.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Progress {
-    /// The drill on a disk that is filled, which is held first.
+    /// The drill on a disk that is filled, which runs first.
     Filling,
     Killed {
         done: usize,

@@ -1,4 +1,4 @@
-//! What the tormented processes do: a worker works, a client submits and logs the responses.
+//! The processes under test: a worker works; a client submits and logs the responses.
 
 use super::{
     Error, Result,
@@ -24,14 +24,14 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// Steps that a worker runs at once.
+/// How many steps a worker runs at a time.
 const ROOM: usize = 3;
 const LOOK: Duration = Duration::from_millis(20);
-/// Groups of its own that a client leaves open before it waits for them.
+/// How many of its own groups a client leaves open before it waits for them.
 const OPEN: usize = 6;
 const PATIENCE: Duration = Duration::from_secs(3);
 
-/// Plays a role when this process was started for one, and returns the exit code to end with.
+/// Plays a role if this process was started for one, and returns the exit code to end with.
 pub fn run_if_asked() -> Option<i32> {
     let mut words = env::args_os().skip(1);
     if words.next()? != WORD {
@@ -69,14 +69,15 @@ struct Player {
 
 impl Player {
     fn play(&self, role: Role, mine: Option<Mine>) -> Result<()> {
-        // The trace says that signals are heard from now on.
+        // The existence of the trace shows that signals are now handled.
         let signals = Signals::install().map_err(Error::io("listen for", "signals"))?;
         let path = self.site.trace(self.process);
         probe::install(Trace::create(&path, mine).map_err(Error::io("create", path))?);
         let log = self.site.log()?;
         loop {
             match self.begin(role, &log, &signals) {
-                // A process that can't even start on a full disk is started again, as under a supervisor. One that has started must stay.
+                // If a process can't even start on a full disk, try again, as a service manager would. Once started, it
+                // must keep running.
                 Err(error) if error.is_full() && !signals.wait(LOOK) => {}
                 Err(error) if error.is_full() => return Ok(()),
                 done => return done,
@@ -103,7 +104,7 @@ impl Player {
         let worker = Worker::start(engine, WorkerOptions { pools, scope: Scope::Everything })?;
         let mut known = None;
         while !signals.wait(LOOK) {
-            // The number changes when others took this worker for dead.
+            // The id changes if other workers considered this one dead.
             if known.replace(worker.id()) != Some(worker.id()) {
                 self.write(log, &Record::Worker { process: self.process, worker: worker.id() })?;
             }
@@ -136,7 +137,7 @@ impl Player {
     }
 }
 
-/// Goes on a little before where the clients were: what was unknown is asked again.
+/// Starts slightly before the position of earlier clients, to repeat submissions with an unknown outcome.
 fn first_number(records: &[Record]) -> u64 {
     let newest = records.iter().rev().find_map(|it| match it {
         Record::Invoke { number, .. } => Some(*number),
@@ -153,7 +154,7 @@ struct Client<'a> {
 }
 
 impl Client<'_> {
-    /// Submits work until the outcome is certain; once more with other content if `wrong_too`.
+    /// Submits work until the outcome is certain. If `wrong_too`, submits once more with other content.
     fn submit(&self, number: u64, wrong_too: bool) -> Result<Option<GroupId>> {
         let work = Work::of(self.role.seed, number);
         let name = match work.keyed {
@@ -166,7 +167,7 @@ impl Client<'_> {
             if group.is_some() && work.keyed && wrong_too {
                 self.ask(number, &name, &work, true)?;
             }
-            // Its builder lives, or is stopped: the key is not free and not done.
+            // The client that is building the group is alive or stopped, so the key is neither free nor done.
             if !again || begun.elapsed() > PATIENCE || self.signals.wait(LOOK) {
                 return Ok(group);
             }
@@ -200,7 +201,8 @@ impl Client<'_> {
                 let conflict = busy || matches!(error, engine::Error::Store(store::Error::Conflict { .. }));
                 let error = Error::from(error);
                 let full = error.is_full();
-                // Whether it is there is not known: it may be asked for again under its key, not without one.
+                // Whether the group exists is unknown. The submission can be repeated with its key, but not without
+                // one.
                 let again = busy || (full && work.keyed);
                 (Record::Refused { process, name, conflict, full, error: error.to_string() }, None, again)
             }

@@ -1,4 +1,4 @@
-//! The processes of a drill: started, struck, and seen to their ends.
+//! The processes of a drill: starts them, signals them, and waits for their ends.
 
 use super::{
     Error, Result,
@@ -22,18 +22,18 @@ use std::{
 const KILLED: ExitStatus = ExitStatus::Signal(9);
 const TERMINATED: ExitStatus = ExitStatus::Signal(15);
 
-/// A living process of the drill.
+/// A running process of the drill.
 struct Player {
     process: u32,
     role: Role,
     peer: Peer,
     stopped: Option<Standing>,
-    /// It was stopped or killed at this time.
+    /// When it was stopped or killed.
     struck: Option<i64>,
     asked: bool,
 }
 
-/// A process that is stopped, in nanoseconds of the monotonic clock.
+/// A stopped process, with times in nanoseconds of the monotonic clock.
 #[derive(Debug, Clone, Copy)]
 struct Standing {
     from: i64,
@@ -41,7 +41,8 @@ struct Standing {
 }
 
 impl Player {
-    /// One that is stopped for long is to wake up and find that others have its work.
+    /// A process that is stopped for long must survive, so that it can wake up and find that others have taken its
+    /// work.
     fn is_spared(&self) -> bool {
         self.stopped.is_some_and(|it| it.until - it.from > nanos(SILENT_AFTER.duration()))
     }
@@ -84,12 +85,12 @@ impl Processes {
         self.players.iter().filter(|it| it.role == role).count()
     }
 
-    /// Processes that were killed so far.
+    /// How many processes have been killed so far.
     pub fn kills(&self) -> usize {
         self.exits.iter().filter(|it| it.how == KILLED).count()
     }
 
-    /// Strikes the `of`th living process of a role, modulo their number.
+    /// Kills the `of`th running process of a role, modulo their number.
     pub fn kill(&mut self, role: Role, of: u64) -> Result<()> {
         let Some(player) = self.nth(role, of).filter(|it| !it.is_spared()) else { return Ok(()) };
         player.struck = Some(precise_now());
@@ -100,7 +101,7 @@ impl Processes {
         (0..self.living(role) as u64).try_for_each(|of| self.kill(role, of))
     }
 
-    /// Stops a process for a while, unless it is stopped already.
+    /// Stops a process for a while, unless it is already stopped.
     pub fn stop(&mut self, role: Role, of: u64, time: Duration) -> Result<()> {
         let Some(player) = self.nth(role, of).filter(|it| it.stopped.is_none()) else { return Ok(()) };
         let from = precise_now();
@@ -108,7 +109,7 @@ impl Processes {
         player.peer.strike(Blow::Stop).map_err(Error::io("stop", "a process"))
     }
 
-    /// Continues those whose time has come (or all), and collects those that have ended.
+    /// Continues the stopped processes that are due (or all of them), and collects those that have ended.
     pub fn tend(&mut self, wake_all: bool) -> Result<()> {
         let mut left = Vec::new();
         for mut player in std::mem::take(&mut self.players) {
@@ -129,7 +130,7 @@ impl Processes {
     fn saw_end(&mut self, player: Player, how: ExitStatus) {
         let trace = self.site.trace(player.process);
         let seen: WindowCounts = trace::read(&trace);
-        // It listens to signals before it begins its trace. Until then it is as if it had not been started.
+        // The process installs its signal handlers before it creates its trace. Until then, it counts as not started.
         let begun = trace.exists();
         if let Some(Standing { from, .. }) = player.stopped {
             self.stops.push(Stop { process: player.process, from, until: precise_now() });
@@ -148,7 +149,8 @@ impl Processes {
         });
     }
 
-    /// Asks everyone of a role to end, and waits until they have. False: some have not by the deadline, and are killed.
+    /// Asks all processes of a role to end and waits for them. Kills those that are still running at the deadline, and
+    /// returns false if there were any.
     pub fn dismiss(&mut self, role: Role, deadline: Instant) -> Result<bool> {
         self.tend(true)?;
         for player in self.players.iter_mut().filter(|it| it.role == role) {
@@ -180,7 +182,7 @@ mod tests {
     use super::*;
     use std::{fs, os::unix::fs::PermissionsExt};
 
-    /// How a process ends that is asked to end while it knows nothing of signals yet.
+    /// The end of a process that is asked to end before it handles signals.
     fn end(with_a_trace: bool) -> Exit {
         let dir = tempfile::tempdir().unwrap();
         let site = Site::create(&dir.path().join("drill")).unwrap();

@@ -1,11 +1,11 @@
-//! The roles of the processes of a drill, and how one is started.
+//! The roles of the processes in a drill, and how to start one.
 
 use super::trace::Mine;
 use std::path::Path;
 
-/// The first word of a tormented process.
+/// The first argument of a process under test.
 pub(super) const WORD: &str = "__prove";
-/// What a process of the drill is for.
+/// The role of a process in the drill.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Role {
     Worker,
@@ -21,7 +21,7 @@ impl Role {
     }
 }
 
-/// The arguments that start a role.
+/// The arguments that start a process in a role.
 pub fn arguments(role: Role, root: &Path, process: u32, seed: u64, mine: Option<Mine>) -> Vec<std::ffi::OsString> {
     let mut args = vec![WORD.into(), role.name().into(), root.into()];
     args.extend([process.to_string().into(), seed.to_string().into()]);

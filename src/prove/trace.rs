@@ -1,5 +1,6 @@
-//! What a process was doing when it died: a small file of its own, kept current without any fsync, since the page cache
-//! outlives the process. And mines: a process that kills itself at a chosen place, so that narrow windows are hit too.
+//! Records what a process was doing when it died, in a small file that is kept current without fsync, because the page
+//! cache outlives the process. Also mines: a process can kill itself at a chosen moment, so that narrow windows are hit
+//! too.
 
 use crate::{
     failpoint::probe::{Probe, Window},
@@ -18,7 +19,7 @@ use std::{
 
 const WINDOWS: usize = Window::ALL.len();
 
-/// Where a process kills itself: this long after it enters a window for the `nth` time.
+/// When a process kills itself: this long after it enters a window for the `nth` time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Mine {
     pub window: Window,
@@ -26,7 +27,7 @@ pub struct Mine {
     pub after: Duration,
 }
 
-/// As in an argument: `4:17:250`, window, time, microseconds.
+/// The form of an argument, `4:17:250`: window, count, microseconds.
 impl std::fmt::Display for Mine {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{}:{}:{}", self.window as usize, self.nth, self.after.as_micros())
@@ -44,21 +45,21 @@ impl FromStr for Mine {
     }
 }
 
-/// The probe of a tormented process.
+/// The probe of a process under test.
 pub struct Trace {
     file: File,
     counts: Mutex<[Count; WINDOWS]>,
     mine: Option<Mine>,
 }
 
-/// Threads that are in the window, and how often it was entered.
+/// The number of threads in the window, and how often it was entered.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Count {
     pub inside: u32,
     pub entered: u32,
 }
 
-/// What a trace file says: each window's counts, and when a mine went off.
+/// The content of a trace file: the counts of each window, and when a mine went off.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct WindowCounts {
     pub counts: [Count; WINDOWS],
@@ -79,7 +80,7 @@ impl Trace {
         let mut bytes = [0; 8];
         bytes[..4].copy_from_slice(&count.inside.to_le_bytes());
         bytes[4..].copy_from_slice(&count.entered.to_le_bytes());
-        // A mark that can't be written is missed in the report; the drill itself does not depend on it.
+        // If a mark can't be written, the report misses it; the drill itself does not depend on it.
         let _ = self.file.write_all_at(&bytes, 8 * window as u64);
         *count
     }
@@ -113,7 +114,7 @@ impl Probe for Trace {
     }
 }
 
-/// Reads the trace of a process, dead or alive; nothing seen where there is no file.
+/// Reads the trace of a process, dead or alive. Without a file, all counts are zero.
 pub fn read(path: &Path) -> WindowCounts {
     let bytes = fs::read(path).unwrap_or_default();
     let mut seen = WindowCounts::default();

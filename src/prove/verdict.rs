@@ -1,4 +1,4 @@
-//! What a drill found.
+//! The result of a drill.
 
 use super::{
     history::History,
@@ -11,7 +11,7 @@ use crate::{failpoint::Window, model::ExitStatus};
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
-/// What must hold, whatever happened.
+/// The conditions that must hold whatever happened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Invariant {
@@ -82,7 +82,7 @@ pub struct Violation {
     pub what: String,
 }
 
-/// What the checker says of a history.
+/// The checker's judgement of a history.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Verdict {
     pub violations: Vec<Violation>,
@@ -106,37 +106,38 @@ pub struct Report {
     pub kills: usize,
     pub kills_of_workers: usize,
     pub kills_of_clients: usize,
-    /// How many of the killed were in each window; one can be in several.
+    /// How many of the killed processes were in each window. A process can be in several.
     pub windows: BTreeMap<String, usize>,
-    /// The killed that were in no window.
+    /// How many killed processes were in no window.
     pub idle_kills: usize,
     pub stops: usize,
-    /// Stops that were longer than the time after which a worker counts as silent.
+    /// Stops longer than the time after which a worker counts as silent.
     pub long_stops: usize,
     pub clock_shifts: usize,
-    /// How often a small disk was filled under all processes, for a while.
+    /// How often a small disk was temporarily filled under all processes.
     pub fills: usize,
     /// Why no disk was filled, if none was.
     pub not_filled: Option<String>,
     pub submissions: usize,
-    /// Submissions whose client died before it got a response, or got the error of a full disk.
+    /// Submissions with an unknown outcome: the client died before it got a response, or got the error of a full disk.
     pub unknown: usize,
     /// Submissions whose client got the error of a full disk.
     pub told_full: usize,
     pub groups: usize,
     pub steps: usize,
-    /// Handlers that began, and those that were cut off.
+    /// The number of handlers that began, and of those that were cut off.
     pub attempts: usize,
     pub cut_off: usize,
-    /// Attempts that were taken from a dead or silent worker.
+    /// Attempts that were reaped from a dead or silent worker.
     pub reaped: usize,
     pub hooks: usize,
     pub artifacts: usize,
-    /// Seconds under torture, and with draining and checking.
+    /// Seconds of torture, and seconds in total, including draining and checking.
     pub tormented_s: f64,
     pub elapsed_s: f64,
-    /// With no violation in n kills, the rate of violations per kill is below this with 95 % confidence (the rule of three:
-    /// Hanley and Lippman-Hand, "If nothing goes wrong, is everything all right?", 1983). None where there is no bound.
+    /// With no violation in n kills, the rate of violations per kill is below this with 95 % confidence (the rule of
+    /// three: Hanley and Lippman-Hand, "If nothing goes wrong, is everything all right?", 1983). `None` if there is no
+    /// bound.
     pub rate_below: Option<f64>,
     pub verdict: Verdict,
 }
@@ -190,7 +191,7 @@ impl Report {
         }
     }
 
-    /// Both drills as one. `other` was held on a disk that was filled.
+    /// Merges two drills into one report. `other` ran on a disk that was filled.
     pub(super) fn join(&mut self, other: Report) {
         self.kills += other.kills;
         self.kills_of_workers += other.kills_of_workers;

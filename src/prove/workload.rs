@@ -1,4 +1,4 @@
-//! The work of a drill: workflows of every shape, submissions that follow from the seed, and what must become of them.
+//! The work of a drill: workflows of every shape, submissions derived from the seed, and their expected results.
 
 use super::chance::Chance;
 use crate::model::StepState;
@@ -11,15 +11,15 @@ pub enum Workflow {
     Chain,
     /// One, then two side by side, then one.
     Diamond,
-    /// Two steps that must have their key for themselves.
+    /// Two steps that need exclusive use of their key.
     Keyed,
-    /// A step that fails some times before it succeeds.
+    /// A step that fails a few times before it succeeds.
     Flaky,
-    /// A step that fails for good for some items.
+    /// A step that fails permanently for some items.
     Doomed,
     /// Steps and a group with hooks.
     Hooked,
-    /// A command with a child that it leaves behind.
+    /// A command that leaves a child process behind.
     Shell,
     /// So many runs that the submission takes several transactions.
     Wide,
@@ -51,7 +51,7 @@ impl Workflow {
         }
     }
 
-    /// As YAML.
+    /// The workflow as YAML.
     pub fn text(self) -> &'static str {
         match self {
             Workflow::Chain => {
@@ -144,12 +144,12 @@ steps:
         !matches!((self, no), (Workflow::Wide, _) | (Workflow::Shell, 0))
     }
 
-    /// Files that step `no` leaves.
+    /// How many files step `no` leaves.
     pub fn files(self, no: usize) -> i64 {
         i64::from(matches!((self, no), (Workflow::Chain, 0 | 2) | (Workflow::Diamond, 1 | 2)))
     }
 
-    /// What must become of step `no` for this item: its state and its attempts.
+    /// The expected end of step `no` for this item: its state and the number of attempts.
     pub fn fate(self, no: usize, item: &Item) -> (StepState, i64) {
         match (self, no) {
             (Workflow::Flaky, 0) => (StepState::Completed, i64::from(item.fail) + 1),
@@ -160,23 +160,24 @@ steps:
     }
 }
 
-/// An item of a run: how its steps behave.
+/// An item of a run, which says how its steps behave.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Item {
     pub id: String,
-    /// Microseconds that each step takes.
+    /// How long each step takes, in microseconds.
     pub sleep: u64,
-    /// The attempts that fail in a flaky workflow.
+    /// How many attempts fail in a flaky workflow.
     pub fail: u32,
     pub doomed: bool,
     /// The size of its files.
     pub bytes: usize,
-    /// What keyed steps need for themselves.
+    /// The key that keyed steps use exclusively.
     pub key: String,
 }
 
 impl Item {
-    /// What step `name` leaves for this item. The first items of all runs share content: their files are there already.
+    /// The content of the file that step `name` leaves for this item. The first items of all runs have the same
+    /// content, so their files exist already.
     pub fn content(&self, name: &str) -> Vec<u8> {
         let shared = self.id.ends_with("-0");
         let from = if shared { name } else { &self.id };
@@ -192,12 +193,12 @@ pub struct Work {
     pub workflow: Workflow,
     pub items: Vec<Item>,
     pub priority: i64,
-    /// Submitted under a key that all clients share.
+    /// Whether it is submitted under a key that all clients share.
     pub keyed: bool,
 }
 
 impl Work {
-    /// The work with this number, the same for every client and every checker.
+    /// The work with this number. It is the same for every client and checker.
     pub fn of(seed: u64, number: u64) -> Work {
         let mut chance = Chance::new(seed, 1_000 + number);
         let workflow = match chance.between(0, 99) {
@@ -219,7 +220,7 @@ impl Work {
         self.items.iter().map(|it| serde_json::to_string(it).unwrap_or_default()).collect()
     }
 
-    /// (failed, cancelled) runs.
+    /// The number of failed runs.
     pub fn failed_runs(&self) -> i64 {
         let doomed = self.items.iter().filter(|it| it.doomed && self.workflow == Workflow::Doomed);
         doomed.count() as i64

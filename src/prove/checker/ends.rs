@@ -1,4 +1,4 @@
-//! C: a group ends once, with its last step, as its runs say. And its hooks.
+//! Invariant C: a group ends exactly once, with its last step, and its counts match its runs. Its hooks run.
 
 use super::Known;
 use crate::{
@@ -56,7 +56,7 @@ fn end(group: &GroupFact, work: &Work, events: &[&Event], verdict: &mut Verdict)
     }
 }
 
-/// Each subscription has its row, done, and the hook was seen to run.
+/// Each subscription has exactly one row, the row is done, and the log shows that the hook ran.
 fn hooks(known: &Known, verdict: &mut Verdict) {
     let mut ran: HashMap<(GroupId, i64, &str), usize> = HashMap::new();
     for record in &known.history.records {

@@ -1,4 +1,5 @@
-//! B: a step is settled once, by its newest lease, after its work. And what leases must bring: exclusion, order.
+//! Invariant B: a step is settled once, by its newest lease, after its work. Also what leases guarantee: exclusion and
+//! order.
 
 use super::{Known, Start};
 use crate::{
@@ -41,7 +42,7 @@ fn settlements(known: &Known) -> HashMap<StepId, (usize, usize)> {
     counts
 }
 
-/// Each step ended as its item says, after as many attempts as that takes: interrupted ones are given back.
+/// Each step ended as its item specifies, after the right number of attempts. Interrupted attempts don't count.
 fn fate(step: &StepFact, work: &Work, counts: &HashMap<StepId, (usize, usize)>, verdict: &mut Verdict) {
     let Ok(item) = serde_json::from_str::<Item>(&step.item) else {
         return verdict.add(Invariant::Acknowledged, format!("{} has an item that was never submitted", step.id));
@@ -66,7 +67,7 @@ fn fate(step: &StepFact, work: &Work, counts: &HashMap<StepId, (usize, usize)>, 
     }
 }
 
-/// A completed step: its result is that of its newest lease, whose handler had come to its end.
+/// A completed step has the result of its newest lease, and the handler of that lease had finished.
 fn completion(known: &Known, step: &StepFact, work: &Work, verdict: &mut Verdict) {
     let mut wrong = |what: String| verdict.add(Invariant::CompletedOnce, format!("{}: {what}", step.id));
     let Some(token) = step.token else { return wrong("completed without a lease".into()) };
@@ -98,8 +99,8 @@ fn shared_leases(known: &Known, verdict: &mut Verdict) {
     }
 }
 
-/// Work under one key: a handler holds it from before it says that it begins until after it says that it has ended, or
-/// until its process is dead.
+/// Work under the same key must not overlap. A handler holds the key from before it logs its start until after it logs
+/// its end, or until its process is dead.
 fn overlaps(known: &Known, verdict: &mut Verdict) {
     let deaths: HashMap<u32, i64> = known.history.exits.iter().map(|it| (it.process, it.at)).collect();
     let mut by_key: BTreeMap<&str, Vec<(i64, i64, Start)>> = BTreeMap::new();
@@ -125,7 +126,7 @@ fn overlaps(known: &Known, verdict: &mut Verdict) {
     }
 }
 
-/// A step begins after what it needs has ended well.
+/// A step begins only after all steps that it needs have ended successfully.
 fn order(known: &Known, verdict: &mut Verdict) {
     let tokens: HashMap<StepId, Option<Token>> = known.history.steps.iter().map(|it| (it.id, it.token)).collect();
     for (step, work) in known.steps() {
@@ -143,7 +144,7 @@ fn order(known: &Known, verdict: &mut Verdict) {
     }
 }
 
-/// Only who was stopped may be taken for silent, and only who was killed for dead.
+/// Only a worker that was stopped may be considered silent, and only one that was killed may be considered dead.
 fn silence(known: &Known, verdict: &mut Verdict) {
     let history = known.history;
     let processes: HashMap<WorkerId, u32> = history
@@ -159,7 +160,7 @@ fn silence(known: &Known, verdict: &mut Verdict) {
     let was_stopped = |process| history.stops.iter().any(|it| it.process == process && it.until - it.from >= long);
     let was_killed = |process| history.exits.iter().any(|it| it.process == process && it.how == ExitStatus::Signal(9));
     for attempt in &history.attempts {
-        // A worker that died before it could say its number is not known.
+        // The id of a worker that died before it could log it is unknown.
         let Some(&process) = processes.get(&attempt.worker) else { continue };
         let why = |words: &str| attempt.detail.contains(words);
         let innocent = (why("fell silent") && !was_stopped(process)) || (why("worker died") && !was_killed(process));

@@ -1,7 +1,7 @@
-//! From a history to a verdict, in the manner of Jepsen's set and queue checkers: what was acknowledged must be there,
-//! what is there must have been asked for, and nothing may have happened twice.
+//! Checks a history and returns a verdict, like Jepsen's set and queue checkers: everything that was acknowledged must
+//! exist, everything that exists must have been submitted, and nothing may have happened twice.
 //!
-//! Pure: no clock, no disk, no chance.
+//! Pure: no clock, no disk, no randomness.
 
 mod ends;
 mod leases;
@@ -33,10 +33,10 @@ pub fn check(history: &History) -> Verdict {
     verdict
 }
 
-/// The history by the questions that are asked of it.
+/// The history, indexed for the checks.
 struct Known<'a> {
     history: &'a History,
-    /// By the name of a submission.
+    /// By the name of the submission.
     numbers: HashMap<&'a str, u64>,
     works: BTreeMap<GroupId, Work>,
     steps: BTreeMap<GroupId, Vec<&'a StepFact>>,
@@ -95,13 +95,13 @@ impl<'a> Known<'a> {
         self.works.get(&group).map(|it| it.workflow)
     }
 
-    /// Steps with the work that they belong to.
+    /// The steps, each with the work that it belongs to.
     fn steps(&self) -> impl Iterator<Item = (&'a StepFact, &Work)> {
         self.history.steps.iter().filter_map(|step| Some((step, self.works.get(&step.group)?)))
     }
 }
 
-/// What was found beside the records: the disk, the processes, the database as a whole.
+/// Findings besides the records: the disk, the processes, the database as a whole.
 fn surroundings(history: &History, verdict: &mut Verdict) {
     let told = [
         (Invariant::ArtifactsWhole, &history.damaged),

@@ -1,4 +1,5 @@
-//! A: what was acknowledged is there; what is there was asked for; a key stands for one group.
+//! Invariant A: everything that was acknowledged exists, everything that exists was submitted, and a key stands for one
+//! group.
 
 use super::Known;
 use crate::{
@@ -32,7 +33,7 @@ pub(super) fn check(known: &Known, verdict: &mut Verdict) {
 fn answers(known: &Known, verdict: &mut Verdict) {
     let mut groups: BTreeMap<&str, BTreeSet<GroupId>> = BTreeMap::new();
     let mut made: BTreeMap<&str, usize> = BTreeMap::new();
-    // A client asks one thing at a time, so an answer belongs to the last question of its process.
+    // A client has only one request at a time, so an answer belongs to the last request of its process.
     let mut wrong: BTreeMap<u32, bool> = BTreeMap::new();
     for record in &known.history.records {
         match record {
@@ -46,7 +47,7 @@ fn answers(known: &Known, verdict: &mut Verdict) {
                 groups.entry(name).or_default().insert(*group);
                 *made.entry(name).or_default() += usize::from(*new);
             }
-            // A disk that was full once may have been so just then.
+            // A disk that was filled at some time may have been full at that moment.
             Record::Refused { full: true, .. } if known.history.fills > 0 => {}
             Record::Refused { name, conflict: false, error, .. } => {
                 verdict.add(Invariant::Sound, format!("submission {name} failed on a healthy disk: {error}"));
@@ -77,7 +78,7 @@ fn answers(known: &Known, verdict: &mut Verdict) {
     }
 }
 
-/// A group is the whole of what was submitted.
+/// A group contains everything that was submitted.
 fn content(known: &Known, group: &GroupFact, work: &Work, verdict: &mut Verdict) {
     let mut differs = |what: &str| verdict.add(Invariant::Acknowledged, format!("{} has {what}", group.id));
     if group.workflow != work.workflow.id() {

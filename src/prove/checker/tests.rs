@@ -1,4 +1,4 @@
-//! A history in which all is well, and every way to spoil it.
+//! A correct history, and every way to break it.
 
 use super::*;
 use crate::{
@@ -25,7 +25,7 @@ fn token(step: StepId, attempt: i64) -> Token {
     Token(100 * step.0 + attempt)
 }
 
-/// One group of each of these shapes, submitted, worked on and ended as it should be.
+/// A history with one group of each of these workflows, submitted, run and ended correctly.
 fn sound(workflows: &[Workflow]) -> History {
     let mut history = History { seed: SEED, ..History::default() };
     history.records.push(Record::Worker { process: 1, worker: WorkerId(1) });
@@ -97,7 +97,7 @@ fn hook(history: &mut History, group: GroupId, step: Option<StepId>, event: &str
 
 const SHAPES: [Workflow; 5] = [Workflow::Chain, Workflow::Diamond, Workflow::Keyed, Workflow::Flaky, Workflow::Hooked];
 
-/// The invariants that are broken once a sound history was spoiled.
+/// The invariants that are violated after breaking a correct history.
 fn broken(spoil: impl FnOnce(&mut History)) -> Vec<Invariant> {
     let mut history = sound(&SHAPES);
     spoil(&mut history);
@@ -110,7 +110,7 @@ fn group_of(history: &History, workflow: Workflow) -> usize {
     history.groups.iter().position(|it| it.workflow == workflow.id()).unwrap()
 }
 
-/// The place of a step's fact.
+/// The index of a step's fact.
 fn step_of(history: &History, workflow: Workflow, no: usize) -> usize {
     let group = history.groups[group_of(history, workflow)].id;
     history.steps.iter().position(|it| it.group == group && it.no == no).unwrap()
@@ -178,7 +178,7 @@ fn a_refusal_must_have_a_reason() {
     };
     assert_eq!(broken(refuse(true, false, 0)), []);
     assert_eq!(broken(refuse(false, false, 0)), [Invariant::Sound]);
-    // A full disk is a reason where one was filled, and excuses nothing else.
+    // A full disk explains an error only if the drill filled a disk, and excuses nothing else.
     assert_eq!(broken(refuse(false, true, 1)), []);
     assert_eq!(broken(refuse(false, true, 0)), [Invariant::Sound]);
     assert_eq!(broken(refuse(false, false, 1)), [Invariant::Sound]);
@@ -250,7 +250,7 @@ fn keyed_work_must_not_overlap_even_if_its_process_is_killed() {
     let keyed = |it: &History| it.steps[step_of(it, Workflow::Keyed, 0)].clone();
     let rival = |it: &mut History, at: i64| {
         let StepFact { id: step, run, group, .. } = keyed(it);
-        // An attempt that was cut off: its process lived until 50 ns after it began.
+        // An attempt that was cut off: its process was alive until 50 ns after the attempt began.
         let key = Some("prove:1".to_string());
         let token = Token(1);
         it.records.push(Record::Start { process: 2, group, run, step, token, key, at });
