@@ -30,7 +30,7 @@ pub(in crate::store) fn insert_run(tx: &WriteTx, run: RunId, content: &ArtifactH
     Ok(())
 }
 
-/// Groups of a batch that run this workflow with these parameters, newest first.
+/// Groups of a batch with this workflow and these parameters, newest first.
 pub fn alike(tx: &ReadTx, batch: i64, definition: &str, params: &str) -> Result<Vec<GroupId>> {
     tx.rows(
         formatcp!(
@@ -44,7 +44,7 @@ pub fn alike(tx: &ReadTx, batch: i64, definition: &str, params: &str) -> Result<
     )
 }
 
-/// Whether one of these groups has a run of the content.
+/// Whether one of these groups has a run for the content.
 pub fn has_run(tx: &ReadTx, groups: &[GroupId], content: &ArtifactHash) -> Result<bool> {
     let found = tx.rows(
         "SELECT r.group_id FROM content_run c JOIN run r ON r.id = c.run_id WHERE c.sha256 = ?1",

@@ -1,4 +1,4 @@
-//! Table `document`: what `ingest` knows about each document of each vector database.
+//! Table `document`: what `ingest` knows about each document in each vector database.
 //!
 //! SQLite only: JSON functions.
 
@@ -18,16 +18,16 @@ fn state(code: i64) -> DocumentState {
     DocumentState::from_code(code).unwrap_or(DocumentState::AskRun)
 }
 
-/// A document as it was when it was submitted last. The vector database and the source are the caller's.
+/// A document as last submitted. The caller knows the vector database and the source.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DocumentRow {
     pub uri: String,
     pub sha256: ArtifactHash,
     /// In bytes.
     pub size: u64,
-    /// Nanoseconds since the Unix epoch; 0 if size and time alone can't show whether it has changed since.
+    /// Nanoseconds since the Unix epoch; 0 if size and time are not enough to detect a change.
     pub mtime: i64,
-    /// Hash of the parameters it was submitted with.
+    /// The hash of the parameters with which it was submitted.
     pub params: [u8; 32],
     pub run: Option<RunId>,
     pub state: DocumentState,
@@ -35,7 +35,7 @@ pub struct DocumentRow {
     pub reason: String,
 }
 
-/// A document that is submitted with a run.
+/// A document submitted with a run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Submitted {
     pub uri: String,
@@ -47,7 +47,7 @@ pub struct Submitted {
     pub params: [u8; 32],
 }
 
-/// The documents of a run: known as the run's from the moment when it can begin.
+/// The documents of a run. They are recorded as the run's when the run can begin.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RunDocuments {
     pub database: String,
@@ -55,11 +55,11 @@ pub struct RunDocuments {
     pub documents: Vec<Submitted>,
 }
 
-/// A row with the current state of its run.
+/// A row, and the current state of its run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Known {
     pub row: DocumentRow,
-    /// Its run exists and has not ended.
+    /// Whether its run exists and has not ended.
     pub running: bool,
     pub updated: Timestamp,
 }
@@ -69,13 +69,13 @@ pub struct Known {
 pub struct RunEnd {
     pub failed: bool,
     pub cancelled: bool,
-    /// What the failed step's last attempt left: `{"outcome": .., "message": .., "certificate": ..}`.
+    /// The detail of the failed step's last attempt: `{"outcome": .., "message": .., "certificate": ..}`.
     pub failure: Option<serde_json::Value>,
     /// The values of the completed steps that have one, in order.
     pub values: Vec<serde_json::Value>,
 }
 
-/// A run of a group with its item; `end` None while it is open.
+/// A run of a group, with its item; `end` is `None` while the run is open.
 #[derive(Debug, Clone, PartialEq)]
 pub struct GroupRun {
     pub run: RunId,
@@ -95,7 +95,7 @@ pub fn of_source(tx: &ReadTx, database: &str, source: &str) -> Result<BTreeMap<S
     Ok(rows.into_iter().map(|it| (it.row.uri.clone(), it)).collect())
 }
 
-/// Whether a document was submitted for a vector database.
+/// Whether a document has been submitted for a vector database.
 pub fn is_known(tx: &ReadTx, database: &str, source: &str, uri: &str) -> Result<bool> {
     let found = tx.row(
         "SELECT 1 FROM document WHERE database = ?1 AND source = ?2 AND uri = ?3",
@@ -118,8 +118,8 @@ fn document(row: &Row) -> Result<DocumentRow> {
     })
 }
 
-/// Writes documents; at most 1,000 a call. A row of a newer run stays as it is, and so does what was deleted since the run
-/// was submitted.
+/// Writes documents, at most 1,000 per call. Keeps rows of newer runs, and skips documents that were deleted after the
+/// run was submitted.
 pub fn upsert(tx: &WriteTx, database: &str, source: &str, rows: &[DocumentRow]) -> Result<()> {
     for row in rows {
         let run = row.run.map(|it| it.0);
@@ -153,7 +153,7 @@ const UPSERT: &str = "
        reason = excluded.reason, updated = excluded.updated, version = excluded.version
      WHERE excluded.version >= document.version";
 
-/// Records size and time of files that turned out to be unchanged; at most 1,000 a call.
+/// Records the size and time of files that turned out to be unchanged, at most 1,000 per call.
 pub fn refresh(tx: &WriteTx, database: &str, source: &str, rows: &[DocumentRow]) -> Result<()> {
     for row in rows {
         tx.execute(
@@ -165,7 +165,7 @@ pub fn refresh(tx: &WriteTx, database: &str, source: &str, rows: &[DocumentRow])
     Ok(())
 }
 
-/// Keeps the documents of a new run until it begins.
+/// Stores the documents of a new run until the run begins.
 pub(in crate::store) fn keep(tx: &WriteTx, run: RunId, of_run: &RunDocuments) -> Result<()> {
     let documents = serde_json::to_string(&of_run.documents).unwrap_or_default();
     tx.execute(
@@ -175,7 +175,7 @@ pub(in crate::store) fn keep(tx: &WriteTx, run: RunId, of_run: &RunDocuments) ->
     Ok(())
 }
 
-/// A run can begin: its documents are known as its own from here on. How many there are.
+/// Records the documents of a run that can now begin. Returns how many there are.
 pub(in crate::store) fn begin(tx: &WriteTx, run: RunId) -> Result<usize> {
     let kept = tx.row("SELECT database, source, documents FROM run_document WHERE run_id = ?1", [run.0], |row| {
         Ok((row.get::<String>(0)?, row.get::<String>(1)?, row.get::<String>(2)?))
@@ -217,8 +217,8 @@ impl std::fmt::Display for Superseded {
     }
 }
 
-/// Whether a newer version of the document was submitted after this run, or the document was deleted. None: the run's
-/// version is the current one, or the versions of this document are not counted.
+/// Whether a newer version of the document was submitted after this run, or the document was deleted. `None` if the
+/// run's version is the current one, or if versions of this document are not recorded.
 pub fn superseded(tx: &ReadTx, database: &str, source: &str, uri: &str, run: RunId) -> Result<Option<Superseded>> {
     let newer = tx.row(
         "SELECT version FROM document WHERE database = ?1 AND source = ?2 AND uri = ?3 AND version > ?4",
@@ -236,7 +236,7 @@ pub fn superseded(tx: &ReadTx, database: &str, source: &str, uri: &str, run: Run
     Ok(deleted.map(|()| Superseded::Deleted))
 }
 
-/// The content and the parameters that a document was submitted with last.
+/// The content and the parameters with which a document was last submitted.
 pub fn submitted_as(tx: &ReadTx, database: &str, source: &str, uri: &str) -> Result<Option<(ArtifactHash, [u8; 32])>> {
     tx.row(
         "SELECT sha256, params FROM document WHERE database = ?1 AND source = ?2 AND uri = ?3",
@@ -245,7 +245,7 @@ pub fn submitted_as(tx: &ReadTx, database: &str, source: &str, uri: &str) -> Res
     )
 }
 
-/// The groups of these runs, as far as they are there.
+/// The groups of these runs. Runs that no longer exist are skipped.
 pub fn groups_of(tx: &ReadTx, runs: &[RunId]) -> Result<Vec<GroupId>> {
     let mut groups = BTreeSet::new();
     for run in runs {
@@ -254,7 +254,7 @@ pub fn groups_of(tx: &ReadTx, runs: &[RunId]) -> Result<Vec<GroupId>> {
     Ok(groups.into_iter().map(GroupId).collect())
 }
 
-/// A document whose run has ended since it was submitted.
+/// A document whose run has ended since the document was submitted.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Unsettled {
     pub row: i64,
@@ -263,9 +263,9 @@ pub struct Unsettled {
     pub end: RunEnd,
 }
 
-/// Documents whose run has ended since they were submitted, from a row on.
+/// Documents whose run has ended since they were submitted, after a given row.
 ///
-/// A retry of a run makes its documents ask it again (`reopen`), so that only those that wait are looked at.
+/// A retry of a run makes its documents pending again (`reopen`), so only pending documents are scanned.
 pub fn unsettled(tx: &ReadTx, database: &str, after: i64, limit: usize) -> Result<Vec<Unsettled>> {
     let rows = tx.rows(UNSETTLED, params![database, after, limit as i64], |row| {
         Ok((row.get(0)?, RunId(row.get(1)?), row.get(2)?))
@@ -287,11 +287,11 @@ pub struct Settled {
     pub run: RunId,
     pub state: DocumentState,
     pub reason: String,
-    /// The content that was read, and its size, if it differs from the submitted one.
+    /// The content that was actually read, and its size, if it differs from the submitted content.
     pub content: Option<(ArtifactHash, u64)>,
 }
 
-/// Records the outcomes of documents. A row that was submitted again in the meantime stays unchanged.
+/// Records the outcomes of documents. A row that was submitted again in the meantime does not change.
 pub fn settle(tx: &WriteTx, ends: &[Settled]) -> Result<()> {
     for it in ends {
         tx.execute(
@@ -321,7 +321,7 @@ pub fn unfinished_groups(tx: &ReadTx, name: &str, database: &str) -> Result<Vec<
     )
 }
 
-/// Runs of a group and their items, after a run.
+/// Runs of a group and their items, after the given run.
 #[cfg(any(test, feature = "internals"))]
 pub fn items_of_group(tx: &ReadTx, group: GroupId, after: RunId, limit: usize) -> Result<Vec<(RunId, String)>> {
     tx.rows(
@@ -332,7 +332,7 @@ pub fn items_of_group(tx: &ReadTx, group: GroupId, after: RunId, limit: usize) -
     )
 }
 
-/// The runs of a group in the order of its items, after a run.
+/// The runs of a group in the order of its items, after the given run.
 pub fn runs_of_group(tx: &ReadTx, group: GroupId, after: RunId, limit: usize) -> Result<Vec<GroupRun>> {
     let runs = tx.rows(
         "SELECT r.id, i.item, r.ended IS NOT NULL FROM run r JOIN item i ON i.run_id = r.id
@@ -375,7 +375,7 @@ fn run_end(tx: &ReadTx, run: RunId) -> Result<RunEnd> {
     Ok(end)
 }
 
-/// A retried run decides again about its documents. `stored`: also about those that it has stored.
+/// A retried run decides again about its documents. `stored`: including the documents that it has stored.
 pub(in crate::store) fn reopen(tx: &WriteTx, run: RunId, stored: bool) -> Result<()> {
     tx.execute(
         formatcp!(
@@ -387,7 +387,7 @@ pub(in crate::store) fn reopen(tx: &WriteTx, run: RunId, stored: bool) -> Result
     Ok(())
 }
 
-/// Groups that have not ended and whose parameters name this vector database.
+/// Open groups whose parameters name this vector database.
 pub fn writers(tx: &ReadTx, database: &str) -> Result<Vec<GroupId>> {
     tx.rows(
         "SELECT g.id FROM run_group g JOIN group_detail d ON d.group_id = g.id

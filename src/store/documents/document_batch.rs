@@ -1,4 +1,4 @@
-//! Table `document_batch`: batches of documents, as clients of the ingestion API make them.
+//! Table `document_batch`: batches of documents, created by clients of the ingestion API.
 
 use crate::model::Timestamp;
 use crate::model::code::{DOCUMENT_EMPTY, DOCUMENT_STORED};
@@ -10,7 +10,7 @@ use crate::store::{
 };
 use const_format::formatcp;
 
-/// A batch. It is completed when every group that works on it has ended and no document came since.
+/// A batch. It is complete when every group that works on it has ended and no document has arrived since.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Batch {
     pub id: i64,
@@ -21,7 +21,7 @@ pub struct Batch {
     pub params: serde_json::Value,
 }
 
-/// Makes a batch; its id.
+/// Creates a batch and returns its id.
 pub fn insert(tx: &WriteTx, source: &str, name: &str) -> Result<i64> {
     tx.insert(
         "INSERT INTO document_batch(source, name, created, changed) VALUES (?1, ?2, ?3, ?3) RETURNING id",
@@ -29,20 +29,20 @@ pub fn insert(tx: &WriteTx, source: &str, name: &str) -> Result<i64> {
     )
 }
 
-/// A document of the batch came or changed.
+/// Records that a document of the batch arrived or changed.
 pub(in crate::store) fn touch(tx: &WriteTx, id: i64) -> Result<()> {
     tx.execute("UPDATE document_batch SET changed = ?2 WHERE id = ?1", params![id, tx.now().0])?;
     Ok(())
 }
 
-/// When a document of the batch came or changed last.
+/// When a document of the batch last arrived or changed.
 pub fn changed(tx: &ReadTx, id: i64) -> Result<Timestamp> {
     tx.row("SELECT changed FROM document_batch WHERE id = ?1", [id], |row| row.get(0).map(Timestamp))?
         .ok_or_else(|| Error::not_found(format!("batch {id}")))
 }
 
-/// Records that the groups of a batch cover all of its documents as of `changed`, because these changed and changed back. Does
-/// nothing if a document came or changed since.
+/// Records that the batch's groups cover all of its documents as of `changed`, because these changed and then changed
+/// back. Does nothing if a document has arrived or changed since.
 pub fn nothing_new(tx: &WriteTx, id: i64, changed: Timestamp) -> Result<()> {
     tx.execute(
         "UPDATE document_batch SET changed = min(changed, (SELECT max(d.created) FROM batch_group l
@@ -78,12 +78,13 @@ pub fn get(tx: &ReadTx, id: i64) -> Result<Batch> {
         .ok_or_else(|| Error::not_found(format!("batch {id}")))
 }
 
-/// Batches in the order in which they were made, behind the batch `after`.
+/// Batches in order of creation, after the batch `after`.
 pub fn list(tx: &ReadTx, after: i64, limit: usize) -> Result<Vec<Batch>> {
     tx.rows(&format!("SELECT {COLUMNS} WHERE b.id > ?1 ORDER BY b.id LIMIT ?2"), params![after, limit as i64], read)
 }
 
-/// (contents in a batch, those of them that some run has completed, whether or not that run is still remembered). Walks over the batch's documents.
+/// The number of contents in a batch, and how many of them some run has completed, even if that run has been pruned.
+/// Scans the batch's documents.
 pub fn progress(tx: &ReadTx, id: i64) -> Result<(i64, i64)> {
     let found = tx.row(
         formatcp!(

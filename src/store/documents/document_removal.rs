@@ -1,5 +1,5 @@
-//! Deleting documents that were given to the engine: their rows, and with the last document of a content the content, its runs
-//! and their output. Table `document_removal`: removals from vector databases that are still to be done.
+//! Deletes documents whose bytes the engine stores: their rows and, with the last document of a content, that content,
+//! its runs and their output. Table `document_removal`: removals from vector databases that are still pending.
 //!
 //! SQLite only: JSON functions.
 
@@ -15,7 +15,7 @@ use crate::store::{
 use serde::Serialize;
 use std::collections::BTreeSet;
 
-/// The numbers of deleted rows, by kind.
+/// The number of deleted rows, by kind.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct Removed {
     pub document_uris: i64,
@@ -51,9 +51,9 @@ pub struct Pending {
     at: i64,
 }
 
-/// Deletes a document, and its content when no other document has it. Returns the deleted rows, and the files that nothing
-/// refers to any more. None: there is no such document. Refused with a conflict while a run of the content is open. `home`: the
-/// canonical path of the home directory.
+/// Deletes a document, and its content if no other document has it. Returns the deleted rows, and the files that
+/// nothing refers to any more; `None` if there is no such document. Returns a conflict while a run of the content is
+/// open. `home` is the canonical path of the home directory.
 pub fn delete(tx: &WriteTx, home: &str, source: &str, uri: &str) -> Result<Option<(Removed, Vec<ArtifactHash>)>> {
     let found = tx.row("SELECT id, sha256 FROM document_uri WHERE source = ?1 AND uri = ?2", [source, uri], |row| {
         Ok((row.get::<i64>(0)?, ArtifactHash(row.get(1)?)))
@@ -77,18 +77,18 @@ pub fn delete(tx: &WriteTx, home: &str, source: &str, uri: &str) -> Result<Optio
     Ok(Some((removed, files)))
 }
 
-/// Vector databases that may hold a document: those that know it, and those that groups write to which have worked on its
-/// content.
+/// Vector databases that may contain a document: those where it is known, and those that are written by groups which
+/// have worked on its content.
 ///
-/// What a restored group of another home names counts only once a step of it has run here: until then nobody who may do so has
-/// said that it may be written to.
+/// If a group was restored from another home, its database counts only after one of its steps has run here. Until then,
+/// no authorised user has agreed to write to that database.
 fn databases_with(tx: &ReadTx, home: &str, source: &str, uri: &str, sha256: &ArtifactHash) -> Result<BTreeSet<String>> {
     let known = tx.rows(
         "SELECT database FROM document WHERE source = ?1 AND uri = ?2 UNION SELECT database FROM run_document",
         [source, uri],
         |row| row.get::<String>(0),
     )?;
-    // The token up to which all was done before this home was restored.
+    // The last token that was used before this home was restored.
     let restored = tx.row("SELECT value FROM counter WHERE id = 6", [], |row| row.get::<i64>(0))?;
     let named = tx.rows(
         "SELECT json_extract(d.params, '$.store.path'),
@@ -107,8 +107,8 @@ fn submitted_last(tx: &WriteTx) -> i64 {
     tx.memory().counters.run.current()
 }
 
-/// Deletes documents of one vector database: what runs that are submitted by now still store of them is refused. How many
-/// of them were known. At most 1,000 a call.
+/// Deletes documents of one vector database. Runs submitted before this can no longer store them. Returns how many were
+/// known. At most 1,000 per call.
 pub fn note(tx: &WriteTx, database: &str, source: &str, uris: &[String]) -> Result<usize> {
     let mut known = 0;
     for uri in uris {
@@ -130,7 +130,7 @@ pub(in crate::store) fn is_used(tx: &ReadTx, sha256: &ArtifactHash) -> Result<bo
     Ok(tx.row("SELECT 1 FROM document_uri WHERE sha256 = ?1 LIMIT 1", [sha256.0], |_| Ok(()))?.is_some())
 }
 
-/// Contents that no document refers to any longer, behind `after`.
+/// Contents after `after` that no document refers to any more.
 pub fn orphans(tx: &ReadTx, after: Option<ArtifactHash>, limit: usize) -> Result<Vec<ArtifactHash>> {
     let after = after.map_or(Vec::new(), |it| it.0.to_vec());
     tx.rows(
@@ -141,7 +141,7 @@ pub fn orphans(tx: &ReadTx, after: Option<ArtifactHash>, limit: usize) -> Result
     )
 }
 
-/// Deletes a content without documents, with its history. None: it is in use, or gone.
+/// Deletes a content without documents, and its history. Returns `None` if it is in use or does not exist.
 pub fn delete_orphan(tx: &WriteTx, sha256: &ArtifactHash) -> Result<Option<(Removed, Vec<ArtifactHash>)>> {
     let there = tx.row("SELECT 1 FROM content WHERE sha256 = ?1", [sha256.0], |_| Ok(()))?;
     if there.is_none() || is_used(tx, sha256)? {
@@ -167,7 +167,7 @@ fn remove_content(tx: &WriteTx, sha256: &ArtifactHash, removed: &mut Removed) ->
         return Err(Error::conflict(format!("{run} is processing the document: wait for it or cancel it first")));
     }
     let runs = tx.rows("SELECT run_id FROM content_run WHERE sha256 = ?1", [sha256.0], |row| row.get(0).map(RunId))?;
-    // A file of this machine with equal content may take the results up again.
+    // A local file with the same content may reuse the results.
     let elsewhere = tx.row(
         "SELECT 1 FROM document d WHERE d.sha256 = ?1
             AND NOT EXISTS (SELECT 1 FROM document_uri u WHERE u.source = d.source AND u.uri = d.uri) LIMIT 1",
@@ -206,7 +206,7 @@ pub fn pending(tx: &ReadTx, database: &str, limit: usize) -> Result<Vec<Pending>
     )
 }
 
-/// The newest run that had been submitted when a document of this source was removed last.
+/// The newest run that had been submitted when a document of this source was last removed.
 pub fn mark(tx: &ReadTx, database: &str, source: &str) -> Result<Option<RunId>> {
     let newest = tx.row(
         "SELECT max(version) FROM document_removal WHERE database = ?1 AND source = ?2",
@@ -216,7 +216,8 @@ pub fn mark(tx: &ReadTx, database: &str, source: &str) -> Result<Option<RunId>> 
     Ok(newest.flatten().map(RunId))
 }
 
-/// They are out of the vector database. A note that is newer than the caller's stays.
+/// Records that the documents have been removed from the vector database. A removal recorded after the caller's stays
+/// pending.
 pub fn done(tx: &WriteTx, database: &str, documents: &[Pending]) -> Result<()> {
     for it in documents {
         tx.execute(
@@ -228,15 +229,15 @@ pub fn done(tx: &WriteTx, database: &str, documents: &[Pending]) -> Result<()> {
     Ok(())
 }
 
-/// Keeps in the history who deleted a whole vector database.
+/// Records in the history who deleted a whole vector database.
 pub fn database_deleted(tx: &WriteTx, database: &str, documents: u64, by: &str) -> Result<()> {
     let noun = if documents == 1 { "document" } else { "documents" };
     let detail = format!("{database}: {documents} {noun} (by {by})");
     event::note_with(tx, EventKind::DatabaseDeleted, About::default(), detail)
 }
 
-/// Deletes the records of finished deletions that no run needs: every remaining run was submitted after them. At most `limit` a
-/// call; how many.
+/// Deletes the records of finished deletions that no run needs, because all remaining runs were submitted later.
+/// Returns how many, at most `limit` per call.
 pub fn forget(tx: &WriteTx, limit: usize) -> Result<usize> {
     tx.execute(
         "DELETE FROM document_removal WHERE (database, source, uri) IN (SELECT database, source, uri FROM document_removal

@@ -1,4 +1,4 @@
-//! Tables `document_uri`, `content` and `uri_history`: documents that were given to the engine as bytes.
+//! Tables `document_uri`, `content` and `uri_history`: documents that were passed to the engine as bytes.
 
 use crate::model::{ArtifactHash, ArtifactRef, Timestamp};
 use crate::store::{
@@ -9,47 +9,48 @@ use crate::store::{
     tx::{ReadTx, WriteTx},
 };
 
-/// A document: where its source has it, and which content it has now.
+/// A document: its place in its source, and its current content.
 #[derive(Debug, Clone, PartialEq)]
 pub struct DocumentUri {
     pub id: i64,
     pub source: String,
     pub uri: String,
     pub sha256: ArtifactHash,
-    /// Grows with each change of the content, from 1.
+    /// Increases with each change of the content, from 1.
     pub version: i64,
     pub batch: Option<i64>,
     /// The file name that helps to detect the type.
     pub name: String,
-    /// What its source says of this version.
+    /// The source's identifier of this version.
     pub etag: Option<String>,
     /// A JSON object.
     pub metadata: serde_json::Value,
-    /// Of the content, in bytes.
+    /// The size of the content, in bytes.
     pub size: u64,
     pub media_type: String,
     pub updated: Timestamp,
 }
 
-/// A document for the engine. Its bytes are already an artifact, whose guard the caller holds.
+/// A new document. Its bytes are already an artifact, and the caller holds its guard.
 #[derive(Debug, Clone)]
 pub struct NewDocument {
     pub source: String,
     pub uri: String,
     pub file: ArtifactRef,
     pub media_type: String,
-    /// It implies the type as well.
+    /// Also implies the type.
     pub name: String,
-    /// Whether the caller named the type. Otherwise the same content keeps the name that it has.
+    /// Whether the caller specified the type. If not, unchanged content keeps its current name.
     pub type_said: bool,
-    /// None: not given, and the same content keeps its present one. Likewise the metadata.
+    /// If `None`, unchanged content keeps its current value. The same goes for the metadata.
     pub etag: Option<String>,
     pub metadata: Option<serde_json::Value>,
-    /// None: it belongs to no batch.
+    /// `None`: it belongs to no batch.
     pub batch: Option<i64>,
 }
 
-/// Takes a document in. One that is known keeps its id and its batch, if it has one; other content raises its version.
+/// Stores a document. A known document keeps its id and, if it has one, its batch. Different content increases its
+/// version.
 pub fn put(tx: &WriteTx, new: &NewDocument) -> Result<DocumentUri> {
     if let Some(batch) = new.batch
         && !document_batch::exists(tx, batch)?
@@ -145,13 +146,13 @@ pub fn find(tx: &ReadTx, source: &str, uri: &str) -> Result<Option<DocumentUri>>
     tx.row(&format!("SELECT {COLUMNS} WHERE u.source = ?1 AND u.uri = ?2"), [source, uri], read)
 }
 
-/// Documents of a source by URI, behind the URI `after`.
+/// Documents of a source by URI, after the URI `after`.
 pub fn of_source(tx: &ReadTx, source: &str, after: &str, limit: usize) -> Result<Vec<DocumentUri>> {
     let sql = format!("SELECT {COLUMNS} WHERE u.source = ?1 AND u.uri > ?2 ORDER BY u.uri LIMIT ?3");
     tx.rows(&sql, params![source, after, limit as i64], read)
 }
 
-/// Documents of a batch by content, behind (content, id).
+/// Documents of a batch, by content, after (content, id).
 pub fn of_batch(tx: &ReadTx, batch: i64, after: Option<(ArtifactHash, i64)>, limit: usize) -> Result<Vec<DocumentUri>> {
     let sql = format!(
         "SELECT {COLUMNS} WHERE u.batch_id = ?1 AND (u.sha256, u.id) > (?2, ?3) ORDER BY u.sha256, u.id LIMIT ?4"
@@ -160,19 +161,19 @@ pub fn of_batch(tx: &ReadTx, batch: i64, after: Option<(ArtifactHash, i64)>, lim
     tx.rows(&sql, params![batch, hash, id, limit as i64], read)
 }
 
-/// The documents that have this content now, oldest first; at most 1,000.
+/// The documents that currently have this content, oldest first, at most 1,000.
 pub fn of_content(tx: &ReadTx, sha256: &ArtifactHash) -> Result<Vec<DocumentUri>> {
     tx.rows(&format!("SELECT {COLUMNS} WHERE u.sha256 = ?1 ORDER BY u.id LIMIT 1000"), [sha256.0], read)
 }
 
-/// (size in bytes, media type) of a content; None: the engine does not have it.
+/// The size in bytes and media type of a content; `None` if the engine does not have it.
 pub fn content(tx: &ReadTx, sha256: &ArtifactHash) -> Result<Option<(u64, String)>> {
     tx.row("SELECT size, media_type FROM content WHERE sha256 = ?1", [sha256.0], |row| {
         Ok((row.get::<i64>(0)? as u64, row.get(1)?))
     })
 }
 
-/// Notes what sources say of the version that the engine has: (uri, etag); at most 1,000 a call.
+/// Records the sources' identifiers for the current versions: (uri, etag), at most 1,000 per call.
 pub fn set_etags(tx: &WriteTx, source: &str, etags: &[(String, String)]) -> Result<()> {
     for (uri, etag) in etags {
         tx.execute("UPDATE document_uri SET etag = ?3 WHERE source = ?1 AND uri = ?2", params![source, uri, etag])?;

@@ -1,4 +1,4 @@
-//! What ingestion keeps: documents, their versions, batches and removals.
+//! What ingestion stores: documents, their versions, batches and removals.
 
 pub mod batch_group;
 pub mod document;

@@ -1,4 +1,4 @@
-//! Table `sync_state`: how far a client has come with a source.
+//! Table `sync_state`: how far a client has synchronised a source.
 
 use crate::model::Timestamp;
 use crate::store::{
@@ -29,7 +29,7 @@ pub fn get(tx: &ReadTx, source: &str) -> Result<Option<SyncState>> {
     })
 }
 
-/// Stores the sync state of the source. What `metadata` does not mention stays as it was.
+/// Stores the sync state of the source. Keys that `metadata` does not mention keep their values.
 pub fn put(
     tx: &WriteTx,
     source: &str,
@@ -48,7 +48,7 @@ pub fn put(
     get(tx, source)?.ok_or_else(|| Error::not_found(format!("the sync state of {source}")))
 }
 
-/// Forgets it. False: there was none.
+/// Removes the sync state. Returns false if there was none.
 pub fn remove(tx: &WriteTx, source: &str) -> Result<bool> {
     Ok(tx.execute("DELETE FROM sync_state WHERE source = ?1", [source])? == 1)
 }

@@ -17,18 +17,18 @@ use serde::Serialize;
 const MOST: i64 = 100_000;
 /// The maximum number of groups considered.
 const GROUPS: i64 = 1_000;
-/// The rate is computed from at most this many transactions, within at most this time in milliseconds.
+/// The rate is computed from at most this many transactions, in at most this many milliseconds.
 const BATCHES: i64 = 1_000;
 const WINDOW: i64 = 60_000;
 
 /// The steps that will be claimed before a given step.
 #[derive(Debug, Clone, PartialEq, Serialize, utoipa::ToSchema)]
 pub struct Ahead {
-    /// Steps that will be claimed before it, unless more work is submitted.
+    /// How many steps will be claimed before it, unless more work is submitted.
     pub steps: i64,
-    /// Whether there are more: counting stopped at a limit.
+    /// Whether there are more, because counting stopped at a limit.
     pub more: bool,
-    /// The groups with the most of these steps, at most three; may include the step's own group.
+    /// The groups with the most of these steps, at most three. Can include the step's own group.
     pub groups: Vec<GroupAhead>,
     /// Steps that started per minute, over the last minute. Null if at most one did.
     pub per_minute: Option<f64>,
@@ -41,7 +41,7 @@ pub struct GroupAhead {
     pub steps: i64,
 }
 
-/// Returns None if the step is not claimable.
+/// Returns `None` if the step is not claimable.
 pub(super) fn of(tx: &ReadTx, step: StepId) -> Result<Option<Ahead>> {
     let place = tx.row(
         "SELECT q.queue, q.priority, q.group_id FROM step s JOIN step_type t ON t.id = s.type_id
@@ -112,7 +112,7 @@ fn rate(tx: &ReadTx) -> Result<Option<f64>> {
     let recent = events.iter().filter(|it| it.1.at.0 > end.0 - WINDOW);
     let starts = recent.clone().filter(|it| it.1.kind == EventKind::StepStart).count();
     let begin = recent.clone().map(|it| it.1.at.0).min().unwrap_or(end.0);
-    // A burst shorter than a second says nothing about the rate.
+    // A burst shorter than a second does not determine a rate.
     let milliseconds = (end.0 - begin).max(1_000);
     Ok((starts > 1).then(|| starts as f64 * 60_000.0 / milliseconds as f64))
 }

@@ -1,11 +1,11 @@
-//! Everything that happened, as plain facts, for an independent checker. Reads whole tables.
+//! Everything that happened, as plain facts for an independent checker. Reads whole tables.
 
 use crate::model::code::{PHASE_BUILDING, PHASE_LIVE};
 use crate::model::{ArtifactHash, ArtifactRef, GroupId, HookState, RunId, StepId, StepState, Token, WorkerId};
 use crate::store::{error::Result, tx::ReadTx};
 use const_format::formatcp;
 
-/// A group. `name` is what it was submitted as.
+/// A group. `name` is the name of its submission.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GroupFact {
     pub id: GroupId,
@@ -19,7 +19,7 @@ pub struct GroupFact {
     pub key: Option<String>,
 }
 
-/// A step as its row has it.
+/// The row of a step.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StepFact {
     pub id: StepId,
@@ -35,7 +35,7 @@ pub struct StepFact {
     pub files: i64,
 }
 
-/// An attempt that left a row: it did not simply succeed.
+/// An attempt with a row, which means that it did not simply succeed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AttemptFact {
     pub step: StepId,
@@ -81,14 +81,14 @@ pub fn groups(tx: &ReadTx) -> Result<Vec<GroupFact>> {
     )
 }
 
-/// Groups that were never sealed: their submission was cut off.
+/// Groups that were never sealed because their submission was interrupted.
 pub fn unsealed(tx: &ReadTx) -> Result<Vec<GroupId>> {
     tx.rows(formatcp!("SELECT id FROM run_group WHERE phase > {PHASE_LIVE} AND phase = {PHASE_BUILDING}"), [], |row| {
         row.get(0).map(GroupId)
     })
 }
 
-/// Every step of the sealed groups, in the order of their ids.
+/// Every step of the sealed groups, sorted by id.
 pub fn steps(tx: &ReadTx) -> Result<Vec<StepFact>> {
     tx.rows(
         formatcp!(
@@ -147,7 +147,7 @@ pub fn artifacts(tx: &ReadTx) -> Result<Vec<ArtifactRef>> {
     })
 }
 
-/// The token that was given out last.
+/// The last token that was given out.
 #[cfg(any(test, feature = "internals"))]
 pub fn newest_token(tx: &ReadTx) -> Result<Token> {
     let value = tx.row("SELECT value FROM counter WHERE id = 1", [], |row| row.get(0))?;

@@ -1,4 +1,4 @@
-//! The failures of a group: step by step, and equal ones counted together.
+//! The failures of a group: step by step, and with equal ones counted together.
 //!
 //! SQLite only: JSON functions, columns beside `min`.
 
@@ -11,7 +11,7 @@ use crate::{
 use const_format::formatcp;
 use serde::Serialize;
 
-/// A failed step and why.
+/// A failed step and the reason.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct Failure {
     pub run: RunId,
@@ -26,8 +26,8 @@ pub struct Failure {
 
 const NO_WORD: &str = "failed without a message";
 
-/// Failed steps of a group in the order of submission, behind the run `after`: up to `limit` failed runs, each with all
-/// of its failed steps.
+/// The failed steps of a group in the order of submission, after the run `after`: up to `limit` failed runs, each with
+/// all of its failed steps.
 pub fn failures(tx: &ReadTx, group: GroupId, after: Option<RunId>, limit: usize) -> Result<Vec<Failure>> {
     let runs = tx.rows(
         "SELECT id FROM run WHERE group_id = ?1 AND id > ?2 AND failed > 0 ORDER BY id LIMIT ?3",
@@ -64,16 +64,16 @@ pub struct FailureKind {
     pub reason: String,
     /// How many runs failed with this reason.
     pub runs: i64,
-    /// The first of them.
+    /// The first of these steps.
     pub step: StepId,
     pub run: RunId,
     pub item: String,
 }
 
-/// The kinds of failures in a group, the most frequent first, at most `limit`. Reads only its failed steps.
+/// The kinds of failures in a group, the most frequent first, at most `limit`. Reads only the group's failed steps.
 pub fn failure_kinds(tx: &ReadTx, group: GroupId, limit: usize) -> Result<Vec<FailureKind>> {
     let allowed = serde_json::json!(may_fail(tx, group)?).to_string();
-    // With `min(s.id)` the other columns are those of the first step.
+    // With `min(s.id)`, SQLite takes the other columns from the row of the first step.
     let kinds = tx.rows(
         formatcp!(
             "SELECT min(s.id), s.run_id, count(*), a.detail
@@ -99,7 +99,7 @@ pub fn failure_kinds(tx: &ReadTx, group: GroupId, limit: usize) -> Result<Vec<Fa
     kinds.into_iter().map(whole).collect()
 }
 
-/// The numbers of the steps of a group that have `allow_failure`.
+/// The numbers of the steps of a group with `allow_failure`.
 fn may_fail(tx: &ReadTx, group: GroupId) -> Result<Vec<i64>> {
     tx.rows(
         "SELECT s.key FROM group_detail d JOIN definition w ON w.id = d.definition_id, json_each(w.shape, '$.steps') s

@@ -24,7 +24,7 @@ use const_format::formatcp;
 use serde::Serialize;
 use std::collections::{BTreeMap, HashMap};
 
-/// Which groups to list, newest first. `before`: where the last page ended.
+/// Which groups to list, newest first. `before` is the end of the last page.
 #[derive(Debug, Clone, Default)]
 pub struct GroupFilter {
     pub status: Option<Status>,
@@ -36,7 +36,7 @@ pub struct GroupFilter {
 pub struct GroupRow {
     pub id: GroupId,
     pub name: String,
-    /// The id of its workflow, as the file names it.
+    /// The id of its workflow, as in the workflow file.
     pub definition: String,
     pub status: Status,
     pub runs: i64,
@@ -48,28 +48,28 @@ pub struct GroupRow {
     pub running: i64,
     pub paused: bool,
     pub cancelling: bool,
-    /// Its submission has not been acknowledged yet.
+    /// Whether its submission has not been acknowledged yet.
     pub building: bool,
-    /// Its own `run` or `ingest` takes its steps first.
+    /// Whether its own `run` or `ingest` takes its steps first.
     pub scoped: bool,
     pub epoch: i64,
     pub priority: i64,
-    /// Its share relative to other groups of its priority.
+    /// Its share relative to other groups with its priority.
     pub weight: i64,
     pub created: Timestamp,
     pub ended: Option<Timestamp>,
-    /// The thing that a paused group waits for. Null: a user paused it, or it is not paused.
+    /// What the paused group waits for. Null: a user paused it, or it is not paused.
     pub paused_for: Option<String>,
-    /// Groups of one name here do not overlap. Null: it overlaps with any.
+    /// Groups with the same name here do not overlap. Null: it can overlap with any group.
     pub concurrency: Option<String>,
-    /// The group of the same `concurrency` that runs before it. Null: it has the turn, or has ended.
+    /// The group with the same `concurrency` that runs before it. Null: it has the turn, or has ended.
     pub waits_for: Option<GroupId>,
-    /// The paused type that keeps the group from starting any step.
+    /// A paused type that prevents the group from starting any step.
     #[serde(skip)]
     pub type_paused: Option<String>,
 }
 
-/// How many steps of a type have a status.
+/// The number of steps of a type with a status.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct TypeCount {
     pub step_type: String,
@@ -82,14 +82,14 @@ pub struct GroupDetails {
     #[serde(flatten)]
     pub group: GroupRow,
     pub definition_id: DefinitionId,
-    /// The versions of the workflow that its runs have, if a retry gave some of them another one; else empty.
+    /// The workflow versions of its runs, if a retry changed the version of some; otherwise empty.
     pub definitions: Vec<RunsOfDefinition>,
     pub params: serde_json::Value,
     pub directory: String,
     pub force: bool,
     pub runs_by_status: BTreeMap<Status, i64>,
     pub steps: Vec<TypeCount>,
-    /// Steps that FAILED and were allowed to: they do not fail their runs.
+    /// FAILED steps with `allow_failure`, which do not fail their runs.
     pub allowed_failures: i64,
     /// Newest first, at most 20.
     pub failed_hooks: Vec<FailedHook>,
@@ -143,7 +143,7 @@ fn read(row: &Row, running: &HashMap<GroupId, i64>) -> Result<GroupRow> {
     })
 }
 
-/// How many steps of each group run now.
+/// The number of running steps of each group.
 fn running(tx: &ReadTx) -> Result<HashMap<GroupId, i64>> {
     let counts = tx.rows("SELECT group_id, count(*) FROM lease GROUP BY group_id", [], |row| {
         Ok((GroupId(row.get(0)?), row.get::<i64>(1)?))
@@ -151,7 +151,8 @@ fn running(tx: &ReadTx) -> Result<HashMap<GroupId, i64>> {
     Ok(counts.into_iter().collect())
 }
 
-/// Groups whose claimable steps are all of paused types, each with one of these types. Reads them only if a type is paused.
+/// Groups whose claimable steps all have paused types, each with one of these types. Reads the groups only if a type is
+/// paused.
 fn held_by_type(tx: &ReadTx) -> Result<HashMap<GroupId, String>> {
     if tx.row("SELECT 1 FROM step_type WHERE paused = 1 LIMIT 1", [], |_| Ok(()))?.is_none() {
         return Ok(HashMap::new());
@@ -165,7 +166,7 @@ fn held_by_type(tx: &ReadTx) -> Result<HashMap<GroupId, String>> {
     Ok(held.into_iter().collect())
 }
 
-/// How long at least one step of a group was running, without the time in between. Reads all of its steps.
+/// How long at least one step of a group was running; the time in between does not count. Reads all of its steps.
 pub fn worked(tx: &ReadTx, id: GroupId) -> Result<Millis> {
     let Some((first, end)) = step_range(tx, id)? else { return Ok(Millis(0)) };
     let spans = tx.rows(
@@ -187,7 +188,7 @@ pub fn groups(tx: &ReadTx, filter: &GroupFilter) -> Result<Vec<GroupRow>> {
         Some(Status::Completed) => "g.ended IS NOT NULL AND g.failed = 0 AND g.cancelled = 0",
         Some(Status::Failed) => "g.ended IS NOT NULL AND g.failed > 0",
         Some(Status::Cancelled) => "g.ended IS NOT NULL AND g.failed = 0 AND g.cancelled > 0",
-        // Only steps are ever SKIPPED.
+        // Only steps can be SKIPPED.
         Some(Status::Skipped) => "0",
         // Distinguished below, among the few open groups.
         Some(Status::Pending | Status::Running | Status::Error) => "g.ended IS NULL",
@@ -206,7 +207,7 @@ pub fn groups(tx: &ReadTx, filter: &GroupFilter) -> Result<Vec<GroupRow>> {
     Ok(found)
 }
 
-/// A group with the counts of its runs and steps. Walks over all of its steps: not for polling.
+/// A group with the counts of its runs and steps. Scans all of its steps, so don't poll this.
 pub fn show_group(tx: &ReadTx, id: GroupId) -> Result<GroupDetails> {
     let running = running(tx)?;
     let sql = format!("SELECT {COLUMNS} WHERE g.id = ?1");
@@ -227,11 +228,11 @@ pub fn show_group(tx: &ReadTx, id: GroupId) -> Result<GroupDetails> {
     })
 }
 
-/// A version of a workflow, and how many runs of a group have it.
+/// A workflow version, and how many runs of a group have it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct RunsOfDefinition {
     pub definition_id: DefinitionId,
-    /// The id of the workflow, as its file names it.
+    /// The id of the workflow, as in its file.
     pub definition: String,
     pub runs: i64,
 }
@@ -267,7 +268,7 @@ fn runs_by_status(tx: &ReadTx, group: &GroupRow) -> Result<BTreeMap<Status, i64>
     Ok(counts.into_iter().filter(|it| it.1 > 0).collect())
 }
 
-/// Steps get their ids in the order of their runs, so those of a group are in one range, among few others.
+/// Steps get their ids in the order of their runs, so a group's steps are in one range, with few others in between.
 fn step_range(tx: &ReadTx, id: GroupId) -> Result<Option<(i64, i64)>> {
     let range = tx.row(
         "SELECT (SELECT first_step FROM run WHERE group_id = ?1 ORDER BY id LIMIT 1),

@@ -1,4 +1,4 @@
-//! Hooks that have failed for good.
+//! Hooks that have failed permanently.
 
 use crate::model::code::HOOK_FAILED;
 use crate::{
@@ -8,11 +8,11 @@ use crate::{
 use const_format::formatcp;
 use serde::Serialize;
 
-/// A hook that has no attempts left.
+/// A hook without attempts left.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct FailedHook {
     pub id: i64,
-    /// The event that it was subscribed to, such as `group_end`.
+    /// The event that it subscribes to, such as `group_end`.
     pub event: String,
     pub name: String,
     /// The run and the step of its event, if any.
@@ -32,7 +32,7 @@ pub(in crate::store) const FAILED: &str = formatcp!(
     FROM hook WHERE group_id = ?1 AND state = {HOOK_FAILED} ORDER BY id DESC LIMIT ?2"
 );
 
-/// The newest failed hooks of a group, at most `limit`. Costs the same however many hooks the group has.
+/// The newest failed hooks of a group, at most `limit`. The cost does not depend on the group's number of hooks.
 pub fn failed_hooks(tx: &ReadTx, group: GroupId, limit: usize) -> Result<Vec<FailedHook>> {
     let some = |id: i64| Some(id).filter(|it| *it > 0);
     tx.rows(FAILED, params![group.0, limit as i64], |row| {

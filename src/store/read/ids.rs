@@ -1,8 +1,8 @@
-//! Ids that begin with what is typed of them.
+//! Finds ids by their first digits, for completion.
 
 use crate::store::{error::Result, params::params, tx::ReadTx};
 
-/// What has ids of its own.
+/// The things that have ids.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Numbered {
     Group,
@@ -10,7 +10,7 @@ pub enum Numbered {
     Step,
 }
 
-/// Ids whose decimal digits begin with `digits`, the lowest first; without digits the highest ids first. At most `limit`.
+/// Ids whose decimal digits begin with `digits`, lowest first. Without digits, the highest ids first. At most `limit`.
 pub fn ids_beginning(tx: &ReadTx, of: Numbered, digits: &str, limit: usize) -> Result<Vec<i64>> {
     let table = match of {
         Numbered::Group => "run_group",
@@ -32,7 +32,7 @@ pub fn ids_beginning(tx: &ReadTx, of: Numbered, digits: &str, limit: usize) -> R
     Ok(found)
 }
 
-/// `1` is 1, 10 to 19, 100 to 199 and so on.
+/// `1` covers 1, 10 to 19, 100 to 199 and so on.
 fn ranges(digits: &str) -> Vec<(i64, i64)> {
     let mut ranges = Vec::new();
     let Some(number) = digits.parse::<i64>().ok().filter(|it| *it > 0 && !digits.starts_with(['0', '+'])) else {

@@ -1,4 +1,4 @@
-//! What people and programs read: groups, runs, steps, queues, and why a step does not run. Only reads; lists are paged
+//! What people and programs read: groups, runs, steps, queues, and why a step does not run. Read-only. Lists are paged
 //! by key, so that every page costs the same.
 
 mod ahead;

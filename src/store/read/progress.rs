@@ -1,4 +1,4 @@
-//! The progress of a group, cheap enough to be read five times a second.
+//! The progress of a group, cheap enough to read five times a second.
 //!
 //! SQLite only: JSON functions.
 
@@ -17,7 +17,8 @@ use const_format::formatcp;
 use serde::Serialize;
 use std::collections::HashMap;
 
-/// The counts that the engine keeps for each group: it reads two rows and the leases, whatever the size of the group.
+/// The counters that the engine maintains for each group. Reads two rows and the leases, whatever the size of the
+/// group.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct Progress {
     pub runs: i64,
@@ -63,7 +64,7 @@ pub fn step_names(tx: &ReadTx, id: GroupId) -> Result<Vec<String>> {
     )
 }
 
-/// The ends of the steps with one number in the workflow.
+/// How the steps with one number in the workflow ended.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct StepTally {
     pub name: String,
@@ -72,7 +73,7 @@ pub struct StepTally {
     pub skipped: i64,
 }
 
-/// Counts per step of the workflow. Counted once when it begins; from then on only the events that came since are read.
+/// Counts per step of the workflow. `begin` counts them once; after that, only new events are read.
 #[derive(Debug, Clone)]
 pub struct Tally {
     group: GroupId,
@@ -83,7 +84,7 @@ pub struct Tally {
 const BATCHES: usize = 10_000;
 
 impl Tally {
-    /// Walks over the group's steps once.
+    /// Counts the group's steps once.
     pub fn begin(tx: &ReadTx, id: GroupId) -> Result<Tally> {
         let names = step_names(tx, id)?;
         let mut steps: Vec<StepTally> =

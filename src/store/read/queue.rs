@@ -1,4 +1,4 @@
-//! Waiting and running steps, from the small tables and the partial indexes: never a scan of `step`.
+//! Waiting and running steps, from the small tables and the partial indexes; never scans `step`.
 //!
 //! SQLite only: `INDEXED BY`.
 
@@ -16,12 +16,12 @@ use std::collections::BTreeMap;
 pub struct TypeQueue {
     pub step_type: String,
     pub paused: bool,
-    /// It has its own pool.
+    /// Whether it has its own pool.
     pub own_lane: bool,
     /// Claimable now.
     pub ready: i64,
-    /// Would be claimable without a pause of the type or group; those already moved aside by a claim are counted only in
-    /// `Queues`.
+    /// Steps that would be claimable if the type or group were not paused. Those that a claim has already moved aside
+    /// are counted only in `Queues`.
     pub on_hold: i64,
     pub running: i64,
     /// Blocked behind the first step of a resource key.
@@ -30,16 +30,16 @@ pub struct TypeQueue {
 
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct Queues {
-    /// By name; types without waiting or running steps are omitted, unless they are paused.
+    /// Sorted by name. Omits types without waiting or running steps, unless they are paused.
     pub types: Vec<TypeQueue>,
-    /// Steps that wait for their due time, and the earliest of these times.
+    /// The number of steps that wait for their due time, and the earliest of these times.
     pub delayed: i64,
     pub next_due: Option<Timestamp>,
-    /// Those that are also paused, by group or type.
+    /// How many of them are also paused, by group or type.
     pub delayed_on_hold: i64,
     /// Steps of paused groups that a claim has moved aside.
     pub parked: i64,
-    /// Steps that would be claimable without a pause, including the parked ones.
+    /// Steps that would be claimable if nothing were paused, including those moved aside.
     pub on_hold: i64,
     pub groups_open: i64,
     pub groups_paused: i64,
@@ -80,7 +80,7 @@ pub fn queues(tx: &ReadTx) -> Result<Queues> {
     let parked = one(ALL_PAUSED)?;
     let paused = "SELECT EXISTS (SELECT 1 FROM step_type WHERE paused = 1)
                       OR EXISTS (SELECT 1 FROM run_group WHERE paused + cancelling > 0 AND paused = 1)";
-    // These are read only if something is paused.
+    // Read only if something is paused.
     let delayed_on_hold = if one(paused)? > 0 { one(DELAYED_ON_HOLD)? } else { 0 };
     Ok(Queues {
         on_hold: parked + types.iter().map(|it| it.on_hold).sum::<i64>(),
@@ -104,7 +104,7 @@ pub struct PutOff {
     pub reason: String,
 }
 
-/// Deferred steps among the `most` that are due next.
+/// The deferred steps among the `most` that are due next.
 pub fn put_off(tx: &ReadTx, most: usize) -> Result<Vec<PutOff>> {
     let waiting = tx.rows(PUT_OFF, [most as i64], |row| {
         Ok((StepId(row.get(0)?), GroupId(row.get(2)?), row.get::<Option<String>>(1)?))
@@ -126,7 +126,7 @@ pub fn oldest_running(tx: &ReadTx) -> Result<Option<(StepId, Timestamp)>> {
     })
 }
 
-/// By type: all that is claimable, and how much of it belongs to groups that are paused.
+/// By type: the number of claimable steps, and how many of them belong to paused groups.
 const READY: &str = "SELECT type_id, count(*),
        sum(group_id IN (SELECT id FROM run_group WHERE paused + cancelling > 0 AND paused = 1)) FROM ready GROUP BY type_id";
 pub(crate) const BLOCKED: &str = formatcp!(

@@ -1,4 +1,4 @@
-//! The result of each run of a group: statuses, values and reasons, many runs at once.
+//! The result of each run of a group, for many runs at once: statuses, values and reasons.
 //!
 //! SQLite only: JSON functions.
 
@@ -9,18 +9,18 @@ use crate::{
 };
 use std::collections::HashMap;
 
-/// A run with the status and the value of each of its steps, in the order of the workflow.
+/// A run, with the status and the value of each of its steps in the order of the workflow.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RunResult {
     pub run: RunRow,
     pub steps: Vec<(Status, Option<serde_json::Value>)>,
 }
 
-/// The results of the next runs behind `after`. Two statements for all of them, one more for each that failed.
+/// The results of the next runs after `after`. Takes two statements for all of them, plus one for each failed run.
 pub fn results(tx: &ReadTx, group: GroupId, after: Option<RunId>, limit: usize) -> Result<Vec<RunResult>> {
     let found = runs(tx, group, &RunFilter { status: None, after, limit })?;
     let (Some(first), Some(last)) = (found.first(), found.last()) else { return Ok(Vec::new()) };
-    // The steps of a group's runs are in the order of the runs.
+    // The steps of a group's runs have the same order as the runs.
     let rows = tx.rows(
         "SELECT v.run_id, v.status, o.value FROM step_status v JOIN step s ON s.id = v.id
            LEFT JOIN output o ON o.id = s.output_id

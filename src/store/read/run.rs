@@ -19,7 +19,7 @@ use crate::{
 use const_format::formatcp;
 use serde::Serialize;
 
-/// Which runs of a group to list, in the order of submission. `after`: where the last page ended.
+/// Which runs of a group to list, in the order of submission. `after` is the end of the last page.
 #[derive(Debug, Clone, Default)]
 pub struct RunFilter {
     pub status: Option<Status>,
@@ -36,7 +36,8 @@ pub struct RunRow {
     pub ended: Option<Timestamp>,
     /// The remark of its last step, such as `superseded by r12`.
     pub remark: Option<String>,
-    /// How many steps it has, and how many of them are COMPLETED or SKIPPED; the latter is counted while it is open.
+    /// How many steps it has, and how many of them are COMPLETED or SKIPPED. The latter is counted while the run is
+    /// open.
     pub step_count: i64,
     pub steps_done: Option<i64>,
     /// FAILED steps with `allow_failure`, which do not fail the run.
@@ -51,9 +52,9 @@ pub struct RunDetails {
     pub run: RunRow,
     pub definition: String,
     pub steps: Vec<StepRow>,
-    /// For each step, by its number, the numbers of the steps that it needs.
+    /// For each step, by number, the numbers of the steps that it needs.
     pub needs: Vec<Vec<i64>>,
-    /// For each step, by its number, after which ends of those steps it runs: `success`, `failure` or `always`.
+    /// For each step, by number, which ends of those steps start it: `success`, `failure` or `always`.
     pub after: Vec<After>,
     /// The output of its last step.
     pub output: Option<serde_json::Value>,
@@ -100,8 +101,8 @@ fn read(row: &Row) -> Result<RunRow> {
     })
 }
 
-/// The reason of a run that needs one: that of its first failed step without `allow_failure`, otherwise of the first step that
-/// will be retried.
+/// Adds the reason to a run that needs one: that of its first failed step without `allow_failure`, otherwise that of
+/// the first step that will be retried.
 fn with_reason(tx: &ReadTx, run: RunRow) -> Result<RunRow> {
     if !matches!(run.status, Status::Failed | Status::Error) {
         return Ok(run);
@@ -121,15 +122,15 @@ fn with_reason(tx: &ReadTx, run: RunRow) -> Result<RunRow> {
     Ok(RunRow { reason, ..run })
 }
 
-/// Runs of a group. The conditions in SQL select the candidates that `decide::status::of` confirms below: both must agree on
-/// when a run is RUNNING (it has a lease). If few runs have the status, it walks over the others.
+/// Runs of a group. The SQL conditions select candidates, and `decide::status::of` confirms them below. Both must agree
+/// on when a run is RUNNING (it has a lease). If few runs have the status, this scans over the others.
 pub fn runs(tx: &ReadTx, group: GroupId, filter: &RunFilter) -> Result<Vec<RunRow>> {
     let wanted = match filter.status {
         None => "1",
         Some(Status::Completed) => "r.ended IS NOT NULL AND r.failed = 0 AND r.cancelled = 0",
         Some(Status::Failed) => "r.ended IS NOT NULL AND r.failed > 0",
         Some(Status::Cancelled) => "r.ended IS NOT NULL AND r.failed = 0 AND r.cancelled > 0",
-        // Only steps are ever SKIPPED.
+        // Only steps can be SKIPPED.
         Some(Status::Skipped) => "0",
         Some(Status::Running) => "r.ended IS NULL AND r.id IN (SELECT run_id FROM lease)",
         Some(Status::Pending | Status::Error) => "r.ended IS NULL AND r.id NOT IN (SELECT run_id FROM lease)",
@@ -150,8 +151,8 @@ pub fn runs(tx: &ReadTx, group: GroupId, filter: &RunFilter) -> Result<Vec<RunRo
     }
 }
 
-/// Runs of a group, behind `after`, that have a step of a status which is rare among many; None for other statuses, of which
-/// any run may have a step. The cost grows with the result, not with the group.
+/// Runs of a group after `after` that have a step with a status that is rare in large groups. `None` for other
+/// statuses, since any run may have a step with those. The cost grows with the result, not with the group.
 pub fn runs_with_steps(
     tx: &ReadTx,
     group: GroupId,

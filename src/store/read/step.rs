@@ -32,13 +32,13 @@ pub struct StepRow {
     pub worker: Option<WorkerId>,
     pub started: Option<Timestamp>,
     pub ended: Option<Timestamp>,
-    /// Its result was taken from the cache.
+    /// Whether its result came from the cache.
     pub cached: bool,
     /// Why its newest attempt failed; None once it is COMPLETED.
     pub error: Option<String>,
 }
 
-/// A need of a step.
+/// A step that another step needs.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct StepNeed {
     pub step: StepId,
@@ -58,7 +58,7 @@ pub struct StepDetails {
     pub params: serde_json::Value,
     pub priority: i64,
     pub due: Timestamp,
-    /// An engine crashed while it ran: next time it runs in its own process.
+    /// Whether an engine crashed while it was running. Its next attempt runs in a separate process.
     pub suspect: bool,
     pub key: Option<String>,
     /// The current holder of the key, this step or another.
@@ -127,8 +127,8 @@ pub fn run_of_step(tx: &ReadTx, id: StepId) -> Result<RunId> {
     run.ok_or_else(|| Error::not_found(id))
 }
 
-/// The step whose result another took from the cache; None: that step is gone, or the result was not from the cache. Scans all
-/// steps.
+/// The step whose result another step took from the cache. `None` if that step has been pruned, or if the result did
+/// not come from the cache. Scans all steps.
 pub fn cached_from(tx: &ReadTx, id: StepId) -> Result<Option<StepId>> {
     tx.row(
         formatcp!(
@@ -164,7 +164,7 @@ pub(super) fn needs(tx: &ReadTx, id: StepId) -> Result<Vec<StepNeed>> {
         .collect()
 }
 
-/// Everything about a step.
+/// A step in full.
 pub fn show_step(tx: &ReadTx, id: StepId) -> Result<StepDetails> {
     let step = find(tx, id)?;
     let found = tx.row(

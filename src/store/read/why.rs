@@ -1,4 +1,4 @@
-//! The facts from which `why` explains that a step does not run, or failed.
+//! The facts from which `why` explains why a step does not run, or failed.
 //!
 //! SQLite only: JSON functions.
 
@@ -24,9 +24,9 @@ use serde::Serialize;
 pub struct KeyFacts {
     pub name: String,
     pub holder: Option<LockRow>,
-    /// The holder has ended, but a process that holds the key's file still blocks others.
+    /// The holder has ended, but a process still holds the file of the key and blocks others.
     pub file_only: bool,
-    /// The first step of the key's line, if it is another step.
+    /// The first step in the queue for the key, if it is another step.
     pub head: Option<StepId>,
 }
 
@@ -37,11 +37,11 @@ pub struct Taker {
     /// The type's name, or `*`.
     pub pool: String,
     pub size: i64,
-    /// Steps of all types that the worker runs.
+    /// How many steps of all types the worker is running.
     pub running: i64,
 }
 
-/// Another group has the turn.
+/// Another group that has the turn.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct Behind {
     pub group: GroupId,
@@ -54,29 +54,29 @@ pub struct Why {
     pub step: StepRow,
     pub run: RunId,
     pub group: GroupId,
-    /// Needs that have not ended; if the step itself has ended, needs that are neither COMPLETED nor SKIPPED.
+    /// Needs that have not ended. If the step itself has ended, needs that are neither COMPLETED nor SKIPPED.
     pub unmet: Vec<StepNeed>,
-    /// Set while it waits for this time.
+    /// Set while the step waits for this time.
     pub due: Option<Timestamp>,
-    /// Claimable: it only needs a worker.
+    /// Whether it is claimable and only needs a worker.
     pub ready: bool,
     /// The steps that will be claimed before it. Null: it is not claimable.
     pub ahead: Option<Ahead>,
     pub group_paused: bool,
-    /// The thing that the paused group waits for.
+    /// What the paused group waits for.
     pub group_waits_for: Option<String>,
-    /// Its group is being cancelled, and the step has no `on_cancel: run`.
+    /// Whether its group is being cancelled and the step has no `on_cancel: run`.
     pub group_cancelling: bool,
-    /// Its group is not acknowledged, or its first steps are not ready yet.
+    /// Whether its group is not acknowledged yet, or its first steps are not ready yet.
     pub group_opening: bool,
-    /// The group that must end before its own may start, and the concurrency group that both are in.
+    /// The group that must end before its own can start, and the name of their concurrency group.
     pub group_behind: Option<Behind>,
     pub type_paused: bool,
     pub key: Option<KeyFacts>,
     pub takers: Vec<Taker>,
-    /// The condition that skipped it, and the values that it saw.
+    /// The condition that skipped it, and the values of that condition.
     pub skipped: Option<Skip>,
-    /// A cancel was requested while it runs.
+    /// Whether a cancel was requested while it was running.
     pub cancel_asked: bool,
 }
 
@@ -142,7 +142,7 @@ pub fn why(tx: &ReadTx, id: StepId) -> Result<Why> {
     Ok(why)
 }
 
-/// The needs that hold a step up, or that ended it. A step that follows a failure needs no success.
+/// The needs that hold a step up or that ended it. A step that follows a failure needs no success.
 fn unmet(tx: &ReadTx, step: &StepRow) -> Result<Vec<StepNeed>> {
     let unmet = |need: &StepNeed| match step.status.is_terminal() {
         true => !matches!(need.status, Status::Completed | Status::Skipped),
@@ -151,7 +151,7 @@ fn unmet(tx: &ReadTx, step: &StepRow) -> Result<Vec<StepNeed>> {
     Ok(needs(tx, step.id)?.into_iter().filter(unmet).collect())
 }
 
-/// The steps that run again before it because a file was damaged count as unmet needs.
+/// Earlier steps that run again because a file was damaged count as unmet needs.
 fn add_recomputed(tx: &ReadTx, why: &mut Why) -> Result<()> {
     let again = tx.rows(
         formatcp!(
@@ -177,7 +177,7 @@ fn behind(tx: &ReadTx, group: GroupId) -> Result<Option<Behind>> {
     )
 }
 
-/// Live workers' pools for a type: its own pool, or `*` if there is none.
+/// The pools of live workers for a type: its own pool, or `*` if it has none.
 fn takers(tx: &ReadTx, step_type: &str, group: GroupId) -> Result<Vec<Taker>> {
     tx.rows(
         "SELECT w.id, p.key, p.value, (SELECT count(*) FROM lease l WHERE l.worker = w.id)

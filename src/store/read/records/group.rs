@@ -1,4 +1,4 @@
-//! Groups, flat.
+//! Groups as flat records.
 
 use super::tally::{self, COUNTS, Live};
 use crate::decide::status::{self, Facts};
@@ -12,7 +12,7 @@ use crate::{
 pub struct GroupRecord {
     pub id: GroupId,
     pub name: String,
-    /// The id of its workflow, as the file names it.
+    /// The id of its workflow, as in the workflow file.
     pub definition: String,
     /// The id of the parameter set, for a group of a batch.
     pub params: Option<String>,
@@ -57,12 +57,12 @@ fn select(tx: &ReadTx, condition: &str, params: impl Params) -> Result<Vec<Group
     })
 }
 
-/// A group; None: there is no such group.
+/// Returns `None` if there is no such group.
 pub fn group(tx: &ReadTx, id: GroupId) -> Result<Option<GroupRecord>> {
     Ok(select(tx, "g.id = ?1", [id.0])?.pop())
 }
 
-/// Groups, newest first, before the group `before`; of a batch, or all.
+/// Groups before the group `before`, newest first: of a batch, or all.
 pub fn groups(tx: &ReadTx, batch: Option<i64>, before: GroupId, limit: usize) -> Result<Vec<GroupRecord>> {
     let order = "ORDER BY g.id DESC LIMIT ?2";
     match batch {

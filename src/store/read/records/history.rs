@@ -1,4 +1,4 @@
-//! The history of one run: its start, the attempts of its steps, its hooks and its end, derived from their rows.
+//! The history of one run, derived from its rows: its start, the attempts of its steps, its hooks and its end.
 //!
 //! SQLite only: JSON functions.
 
@@ -18,7 +18,7 @@ use const_format::formatcp;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HistoryRecord {
     pub event: EventKind,
-    /// The hook that ran, or the step's name.
+    /// The hook that ran, or the name of the step.
     pub handler: Option<String>,
     pub group: GroupId,
     pub run: RunId,
@@ -29,7 +29,7 @@ pub struct HistoryRecord {
     pub message: Option<String>,
 }
 
-/// In the order of their starts; empty where there is no such run.
+/// In the order of their starts; empty if there is no such run.
 pub fn history(tx: &ReadTx, id: RunId) -> Result<Vec<HistoryRecord>> {
     let Some(run) = run::run(tx, id)? else { return Ok(Vec::new()) };
     let base = HistoryRecord {
@@ -61,7 +61,8 @@ pub fn history(tx: &ReadTx, id: RunId) -> Result<Vec<HistoryRecord>> {
     Ok(found)
 }
 
-/// How many records the histories of a group's runs have, once it has ended, with the hooks of the group itself.
+/// The number of records in the histories of a group's runs, once it has ended, including the hooks of the group
+/// itself.
 pub fn history_size(tx: &ReadTx, group: GroupId) -> Result<i64> {
     let count = |sql| Ok::<i64, Error>(tx.row(sql, [group.0], |row| row.get(0))?.unwrap_or(0));
     let runs = count("SELECT count(*) FROM run WHERE group_id = ?1")?;
@@ -69,12 +70,12 @@ pub fn history_size(tx: &ReadTx, group: GroupId) -> Result<i64> {
     Ok(2 * (runs + count(RECORDED)? + count(UNRECORDED)?) + hooks)
 }
 
-// Run by run over the range of its steps: through the view of all attempts each run would walk over every table.
+// One range of steps per run: with the view of all attempts, each run would scan every table.
 /// The attempts of a group that have a row.
 pub(crate) const RECORDED: &str = "SELECT count(*) FROM run r CROSS JOIN definition d ON d.id = r.definition_id
     CROSS JOIN attempt a ON a.step_id >= r.first_step AND a.step_id < r.first_step + json_array_length(d.shape, '$.steps')
     WHERE r.group_id = ?1";
-/// Those that succeeded, which only the step records.
+/// The attempts that succeeded, which only the step records.
 pub(crate) const UNRECORDED: &str = formatcp!(
     "SELECT count(*) FROM run r CROSS JOIN definition d ON d.id = r.definition_id
     CROSS JOIN step s ON s.id >= r.first_step AND s.id < r.first_step + json_array_length(d.shape, '$.steps')
@@ -82,7 +83,7 @@ pub(crate) const UNRECORDED: &str = formatcp!(
       AND NOT EXISTS (SELECT 1 FROM attempt a WHERE a.step_id = s.id AND a.token = s.token)"
 );
 
-/// The start of an attempt, and its end when it has one.
+/// The start of an attempt and, if it has ended, its end.
 fn of_attempt(base: &HistoryRecord, attempt: &Attempt) -> Vec<HistoryRecord> {
     let running = if attempt.ended.is_some() { Status::Completed } else { Status::Running };
     let start = HistoryRecord {

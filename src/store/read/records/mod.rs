@@ -1,8 +1,8 @@
-//! Groups, runs and steps for the ingestion API: in flat records, newest first, with totals from the counters
-//! that the engine keeps anyway. Only reads.
+//! Groups, runs and steps for the ingestion API: flat records, newest first, with totals from the counters that the
+//! engine maintains anyway. Read-only.
 //!
-//! Runs are ordered by (group, run). A page skips whole groups by their counts, so that what it costs does not depend on
-//! how much comes before it; within a group it walks an index.
+//! Runs are ordered by (group, run). A page skips whole groups by their counters, so its cost does not depend on its
+//! position; within a group it scans an index.
 
 mod group;
 mod history;

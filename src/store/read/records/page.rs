@@ -11,10 +11,10 @@ use crate::{
 };
 use const_format::formatcp;
 
-/// Which runs.
+/// Which runs to list.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Wanted {
-    /// Of the groups that work on this batch; None: all runs.
+    /// Runs of the groups that work on this batch; `None`: all runs.
     pub batch: Option<i64>,
     pub status: Option<Status>,
 }
@@ -25,7 +25,7 @@ impl Wanted {
     }
 }
 
-/// How many runs there are, from counters.
+/// The number of runs, from counters.
 pub fn total(tx: &ReadTx, wanted: &Wanted) -> Result<i64> {
     let live = Live::read(tx)?;
     let tally = match wanted.batch {
@@ -35,7 +35,7 @@ pub fn total(tx: &ReadTx, wanted: &Wanted) -> Result<i64> {
     Ok(wanted.of(&tally))
 }
 
-/// Up to `limit` runs behind the first `offset`.
+/// Up to `limit` runs after the first `offset`.
 pub fn page(tx: &ReadTx, wanted: &Wanted, offset: i64, limit: i64) -> Result<Vec<RunRecord>> {
     let live = Live::read(tx)?;
     let (mut offset, mut found) = (offset, Vec::new());
@@ -77,7 +77,7 @@ fn groups(tx: &ReadTx, batch: Option<i64>, before: i64) -> Result<Vec<(GroupId, 
     tx.rows(&sql, params![before, GROUPS, batch], |row| Ok((GroupId(row.get(0)?), tally::counts(row, 1)?)))
 }
 
-/// A piece of the runs of one group that have a status: `count` of them there are.
+/// A slice of the runs of one group with a status. There are `count` such runs.
 struct Part {
     group: GroupId,
     count: i64,
@@ -94,7 +94,7 @@ impl Part {
                 return Ok(runs.skip(self.offset as usize).take(self.limit as usize).collect());
             }
         };
-        // Read from the nearer end: otherwise deep pages of a large group would walk over most of it.
+        // Read from the nearer end: otherwise a late page of a large group would scan most of it.
         let rest = self.count - self.offset - self.limit;
         let (order, offset, limit) = match rest < self.offset {
             false => ("DESC", self.offset, self.limit),
@@ -110,14 +110,14 @@ impl Part {
     }
 }
 
-/// None: such runs are known from the small tables.
+/// Returns `None` if the small tables identify such runs.
 fn condition(status: Option<Status>) -> Option<&'static str> {
     Some(match status {
         None => "1",
         Some(Status::Completed) => "ended IS NOT NULL AND failed = 0 AND cancelled = 0",
         Some(Status::Failed) => "failed + cancelled > 0 AND failed > 0 AND ended IS NOT NULL",
         Some(Status::Cancelled) => "failed + cancelled > 0 AND failed = 0 AND ended IS NOT NULL",
-        // Only steps are ever SKIPPED.
+        // Only steps can be SKIPPED.
         Some(Status::Skipped) => "0",
         Some(Status::Pending) => {
             formatcp!(
@@ -129,10 +129,10 @@ fn condition(status: Option<Status>) -> Option<&'static str> {
     })
 }
 
-/// Before the newest run.
+/// The place before the newest run.
 pub const NEWEST: Place = (GroupId(i64::MAX - 1), RunId(i64::MAX));
 
-/// Up to `limit` runs that come behind a place; where to continue, None at the end. New runs move nothing.
+/// Up to `limit` runs after a place, and where to continue, `None` at the end. New runs don't shift the pages.
 pub fn older(tx: &ReadTx, wanted: &Wanted, from: Place, limit: usize) -> Result<(Vec<RunRecord>, Option<Place>)> {
     let live = Live::read(tx)?;
     let mut found: Vec<RunRecord> = Vec::new();

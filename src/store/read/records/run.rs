@@ -1,4 +1,4 @@
-//! One run, flat.
+//! Runs as flat records.
 //!
 //! SQLite only: JSON functions.
 
@@ -11,20 +11,20 @@ use crate::{
 use const_format::formatcp;
 use serde_json::Value;
 
-/// A place in the order of runs: what comes next is older.
+/// A place in the order of runs. The following runs are older.
 pub type Place = (GroupId, RunId);
 
 #[derive(Debug, Clone, PartialEq)]
 pub struct RunRecord {
     pub id: RunId,
     pub group: GroupId,
-    /// The id of its workflow, as the file names it.
+    /// The id of its workflow, as in the workflow file.
     pub definition: String,
     pub batch: Option<i64>,
     /// The id of the parameter set, for a run of a batch.
     pub params: Option<String>,
     pub item: String,
-    /// The document that it works on, if the item says so.
+    /// The document that it works on, if the item names one.
     pub content: Option<ArtifactHash>,
     pub source: Option<String>,
     pub priority: i64,
@@ -33,7 +33,7 @@ pub struct RunRecord {
     pub started: Option<Timestamp>,
     pub ended: Option<Timestamp>,
     pub status: Status,
-    /// Why it failed, or will be tried again.
+    /// Why it failed or will be retried.
     pub message: Option<String>,
 }
 
@@ -83,7 +83,7 @@ fn read(row: &Row) -> Result<(RunRecord, Option<StepId>)> {
     Ok((record, trouble))
 }
 
-/// A run; None: there is no such run.
+/// Returns `None` if there is no such run.
 pub fn run(tx: &ReadTx, id: RunId) -> Result<Option<RunRecord>> {
     let Some((record, trouble)) = tx.row(&format!("SELECT {COLUMNS} WHERE r.id = ?1"), [id.0], read)? else {
         return Ok(None);
@@ -95,7 +95,7 @@ pub fn run(tx: &ReadTx, id: RunId) -> Result<Option<RunRecord>> {
     Ok(Some(RunRecord { message, ..record }))
 }
 
-/// Some runs of the groups of a batch behind (group, run), and where to continue; None at the end.
+/// Some runs of the groups of a batch after (group, run), and where to continue, `None` at the end.
 pub fn runs_of_batch(
     tx: &ReadTx,
     batch: i64,

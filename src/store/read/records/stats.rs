@@ -1,4 +1,4 @@
-//! How long the steps of a group took, and how they ended. Walks over all of them: not for polling.
+//! How long the steps of a group took, and how they ended. Scans all of them, so don't poll this.
 //!
 //! SQLite only: JSON functions.
 
@@ -8,7 +8,7 @@ use crate::{
     store::{error::Result, tx::ReadTx},
 };
 
-/// Completed steps of one name; times in milliseconds.
+/// The completed steps of one name. Times are in milliseconds.
 #[derive(Debug, Clone, PartialEq)]
 pub struct DurationRecord {
     pub step: String,
@@ -16,7 +16,7 @@ pub struct DurationRecord {
     pub longest: i64,
     pub shortest: i64,
     pub total: i64,
-    /// Of the documents that they worked on, where the parser counted some.
+    /// The pages of the documents that they worked on, if the parser counted any.
     pub pages: Option<i64>,
     /// From the first start to the last end.
     pub wall: i64,
@@ -33,7 +33,7 @@ pub struct StepCount {
     pub pages: Option<i64>,
 }
 
-/// The pages of a run: the parse step's output says so. (run, pages)
+/// The number of pages of each run, from the output of the parse step: (run, pages).
 const PAGES: &str = "SELECT r.id AS run_id, max(CASE WHEN json_type(o.value, '$.pages') = 'integer'
         THEN json_extract(o.value, '$.pages') END) AS pages
    FROM run r JOIN definition w ON w.id = r.definition_id
@@ -44,7 +44,7 @@ const STEPS: &str = "run r CROSS JOIN definition w ON w.id = r.definition_id
    CROSS JOIN step s ON s.id >= r.first_step AND s.id < r.first_step + json_array_length(w.shape, '$.steps')
    LEFT JOIN pages p ON p.run_id = r.id";
 
-/// By step, in the order of the workflow.
+/// Per step, in the order of the workflow.
 pub fn durations(tx: &ReadTx, group: GroupId) -> Result<Vec<DurationRecord>> {
     let sql = format!(
         "WITH pages AS MATERIALIZED ({PAGES})
@@ -67,7 +67,7 @@ pub fn durations(tx: &ReadTx, group: GroupId) -> Result<Vec<DurationRecord>> {
     })
 }
 
-/// By step and status, in the order of the workflow.
+/// Per step and status, in the order of the workflow.
 pub fn step_counts(tx: &ReadTx, group: GroupId) -> Result<Vec<StepCount>> {
     let sql = format!(
         "WITH pages AS MATERIALIZED ({PAGES})

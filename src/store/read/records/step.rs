@@ -1,4 +1,4 @@
-//! Steps, flat.
+//! Steps as flat records.
 //!
 //! SQLite only: JSON functions.
 
@@ -15,19 +15,19 @@ pub struct StepRecord {
     pub no: i64,
     pub name: String,
     pub step_type: String,
-    /// The version of the workflow that it belongs to.
+    /// The version of its workflow.
     pub definition: i64,
     pub last: bool,
     pub created: Timestamp,
     pub priority: i64,
     pub started: Option<Timestamp>,
     pub ended: Option<Timestamp>,
-    /// Attempts that failed or crashed.
+    /// How many attempts failed or crashed.
     pub failures: i64,
-    /// Attempts after the first that it may take.
+    /// How many retries it may have.
     pub retries: i64,
     pub status: Status,
-    /// Why its newest attempt failed; None once it is COMPLETED.
+    /// Why its newest attempt failed; `None` once it is COMPLETED.
     pub message: Option<String>,
     pub worker: Option<WorkerId>,
 }
@@ -73,7 +73,7 @@ fn select(tx: &ReadTx, condition: &str, params: impl Params) -> Result<Vec<StepR
     steps.into_iter().map(with_message).collect()
 }
 
-/// The steps of a run in their order; empty where there is no such run.
+/// The steps of a run, in order; empty if there is no such run.
 pub fn steps_of_run(tx: &ReadTx, id: RunId) -> Result<Vec<StepRecord>> {
     match run::step_range(tx, id)? {
         Some((first, end)) => select(tx, "s.id >= ?1 AND s.id < ?2 ORDER BY s.id", [first.0, end.0]),
@@ -81,10 +81,11 @@ pub fn steps_of_run(tx: &ReadTx, id: RunId) -> Result<Vec<StepRecord>> {
     }
 }
 
-/// Ids that one call of `steps_with_status` looks at.
+/// How many ids one call of `steps_with_status` examines.
 const WINDOW: i64 = 5_000;
 
-/// Steps with a status, by id, among the next ids behind `after`; and where to continue, None at the end.
+/// Steps with a status, among the next ids after `after`, sorted by id. Also returns where to continue, `None` at the
+/// end.
 pub fn steps_with_status(tx: &ReadTx, status: Status, after: StepId) -> Result<(Vec<StepRecord>, Option<StepId>)> {
     let next = tx.row("SELECT min(id) FROM step WHERE id > ?1", [after.0], |row| row.get::<Option<i64>>(0))?;
     let Some(first) = next.flatten() else { return Ok((Vec::new(), None)) };

@@ -1,4 +1,4 @@
-//! How many runs of a group have which status, from the group's own counts and the small tables of live steps.
+//! The number of a group's runs by status, from the group's own counters and the small tables of live steps.
 
 use crate::model::code::{PHASE_BUILDING, PHASE_PRUNING, PHASE_REOPENING, STEP_COMPLETED};
 use crate::{
@@ -28,7 +28,7 @@ impl Tally {
             Status::Error => self.error,
             Status::Failed => self.failed,
             Status::Cancelled => self.cancelled,
-            // Only steps are ever SKIPPED.
+            // Only steps can be SKIPPED.
             Status::Skipped => 0,
         }
     }
@@ -47,7 +47,7 @@ impl Tally {
     }
 }
 
-/// The runs that run now or wait for another try, by group.
+/// The runs that are running or waiting for a retry, by group.
 #[derive(Debug, Default)]
 pub(super) struct Live {
     running: HashMap<GroupId, BTreeSet<RunId>>,
@@ -72,7 +72,7 @@ impl Live {
         Ok(live)
     }
 
-    /// Runs of a group that are RUNNING or in ERROR.
+    /// The runs of a group that are RUNNING or in ERROR.
     pub(super) fn of(&self, group: GroupId, status: Status) -> Option<&BTreeSet<RunId>> {
         match status {
             Status::Running => self.running.get(&group),
@@ -87,7 +87,7 @@ impl Live {
     }
 }
 
-/// Columns of a group from which its tally follows: runs, open, failed, cancelled.
+/// The columns of a group that determine its tally: runs, open, failed, cancelled.
 pub(super) const COUNTS: &str =
     formatcp!("d.runs, g.unfinished - (g.phase IN ({PHASE_BUILDING}, {PHASE_REOPENING})), g.failed, g.cancelled");
 
@@ -111,7 +111,7 @@ pub(super) fn counts(row: &Row, from: usize) -> Result<[i64; 4]> {
     Ok([row.get(from)?, row.get(from + 1)?, row.get(from + 2)?, row.get(from + 3)?])
 }
 
-/// All runs there are.
+/// The tally of all runs.
 pub(super) fn tally_of_all(tx: &ReadTx, live: &Live) -> Result<Tally> {
     let counted = tx.row(
         formatcp!(
@@ -127,7 +127,7 @@ pub(super) fn tally_of_all(tx: &ReadTx, live: &Live) -> Result<Tally> {
     Ok(of_counts(counted.unwrap_or_default(), running, error))
 }
 
-/// The runs of a group; None: there is no such group.
+/// The runs of a group; `None` if there is no such group.
 pub fn tally_of_group(tx: &ReadTx, group: GroupId) -> Result<Option<Tally>> {
     let sql = format!(
         "SELECT {COUNTS} FROM run_group g JOIN group_detail d ON d.group_id = g.id WHERE g.id = ?1
