@@ -1,8 +1,9 @@
-//! What a claim costs beside what is stored, and how fast steps are drained. `cargo bench --bench claim`.
+//! Measures the cost of a claim depending on the amount of stored data, and how fast steps are processed. `cargo bench
+//! --bench claim`.
 //!
-//! `WINDLASS_ROWS` (default 1,000,000) is the number of pending, of completed and of delayed steps in the large database;
-//! a tenth of it stands behind a held key. Rounds on the small and the large one alternate, since the machine's mood
-//! changes by the minute.
+//! `WINDLASS_ROWS` (default 1,000,000) is the number of pending, of completed and of delayed steps in the large
+//! database; a tenth of that number is blocked behind a held key. Rounds on the small and the large database alternate,
+//! since the speed of the machine varies from minute to minute.
 
 #[path = "../tests/support/house.rs"]
 mod house;
@@ -23,7 +24,7 @@ use windlass::{
 const CONSUMERS: usize = 64;
 const BATCH: usize = 100;
 const ROUNDS: usize = 200;
-/// Steps of one run in the large database, side by side: steps are what is measured, not runs.
+/// Steps of one run in the large database, in parallel: the benchmark measures steps, not runs.
 const WIDE: usize = 100;
 
 fn main() {
@@ -37,7 +38,8 @@ fn any(limit: usize) -> Claim {
     request(WORKER, Take::Others(Arc::new([])), Scope::Everything, limit)
 }
 
-/// Reads the processor time of the writer's thread after each commit: unlike the wall clock it does not tell of others.
+/// Reads the processor time of the writer's thread after each commit. Unlike the wall clock, other processes do not
+/// affect it.
 #[derive(Default)]
 struct Meter(AtomicI64);
 
@@ -52,19 +54,20 @@ impl Meter {
     fn of(store: &Store) -> Arc<Meter> {
         let meter = Arc::new(Meter::default());
         store.listen(meter.clone());
-        // The first commit sets it.
+        // The first commit initialises it.
         store.claim(any(0)).expect("the claim succeeds");
         meter
     }
 
-    /// Nanoseconds of processor time so far. The answer comes before the reading: an empty transaction waits for it.
+    /// The processor time so far, in nanoseconds. The answer arrives before the reading, so this waits for an empty
+    /// transaction.
     fn read(&self, store: &Store) -> i64 {
         store.claim(any(0)).expect("the claim succeeds");
         self.0.load(Ordering::SeqCst)
     }
 }
 
-/// The cost of a claimed step in databases with little and with much in them.
+/// The cost per claimed step in a small and in a large database.
 fn claims(rows: usize) {
     let small = Book::new();
     submit(&small, 1000, None);
@@ -96,7 +99,7 @@ fn claims(rows: usize) {
     );
 }
 
-/// The cost of a claimed step where many groups take turns, with little and with much in them.
+/// The cost per claimed step when many groups take turns, in a small and in a large database.
 fn groups(rows: usize) {
     const GROUPS: usize = 1000;
     let [small, large] = [GROUPS * WIDE / 100, rows].map(|steps| {
@@ -168,7 +171,8 @@ fn submit(book: &Book, steps: usize, key: Option<&str>) {
     book.submit_with(&shape, &items, 0, &vec![key; WIDE]);
 }
 
-/// Claims and settles exactly `count` steps with as many consumers as a busy engine has; the time it took.
+/// Claims and settles exactly `count` steps, with as many consumers as a busy engine has. Returns the time that it
+/// took.
 fn work(store: &Store, count: usize, how: impl Fn() -> Settlement + Sync) -> Duration {
     let left = AtomicUsize::new(count);
     // Permission to claim one more step.
@@ -190,7 +194,7 @@ fn work(store: &Store, count: usize, how: impl Fn() -> Settlement + Sync) -> Dur
     begun.elapsed()
 }
 
-/// Single-step runs at full durability, each consumer settling a step and claiming the next in one call.
+/// Single-step runs at full durability. Each consumer settles a step and claims the next one in one call.
 fn drain(steps: usize) {
     let book = Book::with(Durability::Full);
     let items = vec!["item"; steps];

@@ -1,11 +1,11 @@
-//! How well a search finds: nDCG@10 and recall@20 on the Cranfield collection, for each embedder and mode, the choice of the
-//! weight that fuses words and vectors, and the cosines from which each embedder's floor was chosen.
+//! Measures search quality: nDCG@10 and recall@20 on the Cranfield collection, for each embedder and mode. Also chooses
+//! the weight that fuses words and vectors, and prints the cosines from which each embedder's floor was chosen.
 //!
 //!     cargo bench --bench cranfield -- DIRECTORY      (holds cran.all.1400, cran.qry and cranqrel)
 //!
-//! A query's number in `cranqrel` is its place in `cran.qry`, counted from 1. The judgements run from 1 (a complete answer)
-//! to 4 (of minimum interest), the gain is 5 minus the judgement.
-//! Weights are chosen on four fifths of the queries and reported on the fifth, five times over.
+//! The number of a query in `cranqrel` is its position in `cran.qry`, counted from 1. Judgements range from 1 (a
+//! complete answer) to 4 (of minimal interest); the gain is 5 minus the judgement. Weights are chosen on four fifths of
+//! the queries and reported on the last fifth, five times.
 
 use std::{collections::HashMap, fs, path::Path, sync::Arc};
 use windlass::{
@@ -47,7 +47,8 @@ fn main() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// How near the nearest passage comes to questions that are answered here, that belong elsewhere, and that mean nothing.
+/// The cosine of the nearest passage for questions that are answered here, questions on other topics, and meaningless
+/// ones.
 fn floors(bench: &Bench<'_>) -> anyhow::Result<()> {
     let mut answered = Vec::new();
     for (at, text) in bench.queries.iter().enumerate() {
@@ -97,7 +98,7 @@ fn nearest(bench: &Bench<'_>, text: &str) -> anyhow::Result<Option<(String, f64)
     Ok(hit.map(|it| (it.uri, it.score)))
 }
 
-/// Words of 3 to 9 letters, the same for each seed.
+/// Words of 3 to 9 letters, determined by the seed.
 fn letters(seed: u64, words: u64) -> String {
     let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
     let mut drawn = |below: u64| {
@@ -139,7 +140,7 @@ impl Bench<'_> {
     }
 }
 
-/// Each query is scored under the weight that was best for the queries of the other folds.
+/// Scores each query with the weight that was best for the queries of the other folds.
 fn cross_validate(bench: &Bench<'_>) -> anyhow::Result<()> {
     let weights: Vec<f64> = (0..=12).map(|it| f64::from(it) * 0.05).collect();
     let runs = weights.iter().map(|it| bench.scores(Mode::Hybrid, Some(*it))).collect::<anyhow::Result<Vec<_>>>()?;
@@ -166,7 +167,7 @@ fn print(label: &str, scores: &[Score]) {
     println!("  {label:44} nDCG@10 {:.4}  recall@20 {:.4}", mean(|it| it.0), mean(|it| it.1));
 }
 
-/// (title, text) of each record: the text is the part `.W`.
+/// (title, text) of each record. The text is the field `.W`.
 fn records(file: &str) -> Vec<(String, String)> {
     let mut found = Vec::new();
     for record in format!("\n{file}").split("\n.I ").skip(1) {

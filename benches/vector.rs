@@ -1,6 +1,6 @@
-//! How fast a vector database takes documents in and finds neighbours.
+//! Measures how fast a vector database stores documents and finds neighbours.
 //!
-//!     cargo bench --bench vector -- [CHUNKS] [DIMENSION]      (100000 and 256 unless told)
+//!     cargo bench --bench vector -- [CHUNKS] [DIMENSION]      (100000 and 256 by default)
 
 use std::time::Instant;
 use windlass::{
@@ -13,7 +13,7 @@ const CHUNKS_OF_A_DOCUMENT: usize = 20;
 
 fn main() -> anyhow::Result<()> {
     let mut numbers = std::env::args().skip(1).filter_map(|it| it.parse().ok());
-    // `cargo test --all-targets` runs this too, without `--bench`: then a few chunks show that it works.
+    // `cargo test --all-targets` also runs this, without `--bench`. A few chunks then show that it works.
     let measured = std::env::args().any(|it| it == "--bench");
     let chunks: usize = numbers.next().unwrap_or(if measured { 100_000 } else { 200 });
     let dimension: usize = numbers.next().unwrap_or(256);
@@ -72,7 +72,7 @@ fn create(path: &std::path::Path, dimension: usize) -> anyhow::Result<VectorDb> 
     Ok(VectorDb::create_or_open_for_writing(path, &options, "bench:v1", dimension, &serde_json::json!({}))?)
 }
 
-/// The median of eleven runs, after one that warms up.
+/// The median of eleven runs, after a warm-up.
 fn timed<E: std::error::Error + Send + Sync + 'static>(
     what: &str,
     mut run: impl FnMut() -> Result<usize, E>,
@@ -102,14 +102,14 @@ fn embedding(random: &mut Random) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// A chunk of 150 words out of ten thousand, the first ones common.
+/// A chunk of 150 words from a vocabulary of ten thousand, in which the first ones are common.
 fn chunk(random: &mut Random) -> Chunk {
     let words: Vec<String> = (0..150).map(|_| format!("w{}", (10_000.0 * random.unit().powi(3)) as u32)).collect();
     let text = words.join(" ");
     Chunk { range: 0..text.len(), text, headings: Vec::new(), page: None, tokens: 150 }
 }
 
-/// SplitMix64: the same figures on every machine.
+/// SplitMix64, so that the data are the same on every machine.
 struct Random(u64);
 
 impl Random {

@@ -1,9 +1,10 @@
-//! What a step costs on a worker process: a round trip through the pool, against the same bytes through bare pipes.
+//! Measures the cost of a step on a worker process: a round trip through the pool, compared to the same bytes through
+//! bare pipes.
 //!
-//!     cargo bench --bench worker -- [ROUNDS]      (20000 unless told)
+//!     cargo bench --bench worker -- [ROUNDS]      (20000 by default)
 //!
-//! Needs python3. The bare echo reads a frame and writes it back, without a look inside: what the two processes and the
-//! kernel take at least.
+//! Needs python3. The bare echo reads a frame and writes it back without parsing: the minimum cost of two processes and
+//! the kernel.
 
 use serde_json::json;
 use std::{
@@ -36,7 +37,7 @@ while True:
     (length,) = struct.unpack('>I', header)
     os.write(1, header + os.read(0, length))
 ";
-/// The same with the JSON read and written, as any Python worker must.
+/// The same, but the JSON is parsed and written, as any Python worker must do.
 const BARE_JSON: &str = "
 import json, os, struct
 while True:

@@ -16,7 +16,7 @@ use std::{
 /// The binary that Cargo built for these tests.
 pub const WINDLASS: &str = env!("CARGO_BIN_EXE_windlass");
 
-/// The test program that runs.
+/// The running test program.
 pub fn this_program() -> PathBuf {
     std::env::current_exe().unwrap()
 }
@@ -28,46 +28,46 @@ pub fn example(name: &str) -> Command {
     Command::new(program)
 }
 
-/// All of the environment that a command inherits; nothing of it changes a setting.
+/// The environment variables that a command inherits. None of them changes a setting.
 const INHERITED: [&str; 4] = ["PATH", "HOME", "TMPDIR", "LLVM_PROFILE_FILE"];
 
-/// Children of an engine in this process (shims, parsers) are started from the binary.
+/// Makes an engine in this process start its children (shims, parsers) from the binary.
 pub fn use_for_children() {
     windlass::process::program::use_program(Path::new(WINDLASS));
 }
 
-/// A command of the binary: no stdin, and an environment of its own. Its methods are those of `Command`.
+/// A command of the binary, without stdin and with a minimal environment. Its methods are like those of `Command`.
 #[derive(Debug)]
 pub struct Windlass {
     command: Command,
     input: Option<Vec<u8>>,
 }
 
-/// How a command ended, in text.
+/// How a command ended, as text.
 #[derive(Debug)]
 pub struct Ended {
-    /// The exit code; the negative number of the signal that killed it.
+    /// The exit code, or the negated number of the signal that killed it.
     pub code: i32,
     pub out: String,
     pub err: String,
 }
 
 impl Windlass {
-    /// On this home.
+    /// Uses this home.
     pub fn on(home: impl AsRef<OsStr>) -> Windlass {
         let mut command = Windlass::bare();
         command.env("WINDLASS_HOME", home);
         command
     }
 
-    /// On no home that is named.
+    /// Names no home.
     pub fn bare() -> Windlass {
         Windlass::under(&[])
     }
 
     /// Started by another program: `strace -f`, or `sh -c` and a script in which it is `"$0"`.
     pub fn under(before: &[&str]) -> Windlass {
-        // Another build, to see how an older one behaves.
+        // Allows another build, to see how an older one behaves.
         let binary = std::env::var_os("WINDLASS_TEST_BINARY").unwrap_or(WINDLASS.into());
         let mut command = match before {
             [] => Command::new(binary),
@@ -84,7 +84,7 @@ impl Windlass {
         Windlass { command, input: None }
     }
 
-    /// The binary by another name: a link to it.
+    /// Runs the binary under another name, through a link.
     pub fn named(program: impl AsRef<OsStr>) -> Windlass {
         let mut named = Windlass { command: Command::new(program), input: None };
         for (name, value) in Windlass::bare().command.get_envs() {
@@ -94,7 +94,7 @@ impl Windlass {
         named
     }
 
-    /// This test program itself, which runs only the test of this name, ignored or not.
+    /// Runs this test program itself with only the test of this name, ignored or not.
     pub fn role(name: &str) -> Windlass {
         let mut command = Command::new(this_program());
         command.args(["--exact", name, "--include-ignored", "--nocapture"]).stdin(Stdio::null());
@@ -131,7 +131,7 @@ impl Windlass {
         self
     }
 
-    /// What it reads from stdin.
+    /// Sets its stdin.
     pub fn input(&mut self, text: impl AsRef<[u8]>) -> &mut Windlass {
         self.input = Some(text.as_ref().to_vec());
         self.stdin(Stdio::piped())
@@ -152,17 +152,17 @@ impl Windlass {
         self
     }
 
-    /// Both streams are thrown away.
+    /// Discards both streams.
     pub fn silent(&mut self) -> &mut Windlass {
         self.stdout(Stdio::null()).stderr(Stdio::null())
     }
 
-    /// Both streams go to pipes, for `Running::end`.
+    /// Pipes both streams, for `Running::end`.
     pub fn piped(&mut self) -> &mut Windlass {
         self.stdout(Stdio::piped()).stderr(Stdio::piped())
     }
 
-    /// What this type doesn't have: a user, a process group, a call before it starts.
+    /// The inner command, for things that this type lacks: a user, a process group, a call before it starts.
     pub fn inner(&mut self) -> &mut Command {
         &mut self.command
     }
@@ -176,7 +176,7 @@ impl Windlass {
         let mut running = Running(Some(self.command.spawn()?));
         if let Some(input) = self.input.take() {
             let mut pipe = running.stdin.take().unwrap();
-            // Whether it reads everything is its own affair.
+            // It need not read everything.
             thread::spawn(move || pipe.write_all(&input));
         }
         Ok(running)
@@ -199,7 +199,7 @@ impl Windlass {
         Ended::of(self.output().unwrap())
     }
 
-    /// Runs it; it must end with this code.
+    /// Runs it. It must end with this code.
     #[track_caller]
     pub fn ends(&mut self, code: i32) -> Ended {
         let ended = self.run();
@@ -207,13 +207,13 @@ impl Windlass {
         ended
     }
 
-    /// Runs it; it must succeed. Its stdout.
+    /// Runs it. It must succeed; returns its stdout.
     #[track_caller]
     pub fn ok(&mut self) -> String {
         self.ends(0).out
     }
 
-    /// Runs it with `--json`; it must succeed.
+    /// Runs it with `--json`. It must succeed.
     #[track_caller]
     pub fn json(&mut self) -> Value {
         let out = self.arg("--json").ok();
@@ -242,7 +242,7 @@ impl Ended {
 pub struct Running(Option<Child>);
 
 impl Running {
-    /// Of another program.
+    /// Starts another program.
     pub fn of(command: &mut Command) -> io::Result<Running> {
         command.spawn().map(|child| Running(Some(child)))
     }
@@ -251,7 +251,7 @@ impl Running {
         signal(self.id(), name);
     }
 
-    /// For a process that another program started: strace.
+    /// Signals the child of a wrapper such as strace.
     pub fn signal_child(&self, name: &str) {
         let pid = self.id();
         let children = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap();
@@ -259,7 +259,7 @@ impl Running {
         signal(child.parse().unwrap(), name);
     }
 
-    /// Waits for its end, at most so long.
+    /// Waits for its end, at most this long.
     #[track_caller]
     pub fn end(mut self, within: Duration) -> Ended {
         let deadline = Instant::now() + within;
@@ -304,7 +304,7 @@ pub fn signal(pid: u32, name: &str) {
     assert!(Command::new("kill").args([&format!("-{name}"), &pid.to_string()]).status().unwrap().success());
 }
 
-/// Waits until something holds, but not for ever.
+/// Waits until the condition holds, with a deadline.
 #[track_caller]
 pub fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
     let deadline = Instant::now() + Duration::from_secs(60);

@@ -17,10 +17,10 @@ use windlass::{
     },
 };
 
-/// The worker in whose name a `Book` claims.
+/// The worker that a `Book` claims for.
 pub const WORKER: WorkerId = WorkerId(1);
 
-/// An engine database that tests write into by hand.
+/// An engine database that tests write by hand.
 pub struct Book {
     pub store: Store,
     pub clock: Arc<MovableClock>,
@@ -28,14 +28,14 @@ pub struct Book {
     options: Options,
 }
 
-/// A workflow of steps that each need the one before.
+/// A workflow of steps that each need the previous one.
 pub fn chain(types: &[&str]) -> Shape {
     let needs = |no: usize| if no == 0 { vec![] } else { vec![no - 1] };
     let steps = types.iter().enumerate().map(|(no, it)| step(it, &needs(no))).collect();
     Shape { steps, hooks: vec![] }
 }
 
-/// `a`, then `b` and `c` side by side, then `d`.
+/// `a`, then `b` and `c` in parallel, then `d`.
 pub fn diamond() -> Shape {
     Shape { steps: vec![step("a", &[]), step("b", &[0]), step("c", &[0]), step("d", &[1, 2])], hooks: vec![] }
 }
@@ -63,7 +63,7 @@ pub fn completion() -> Settlement {
 }
 
 impl Book {
-    /// Fast: what is not synced is lost in a power cut only.
+    /// Fast, because only a power cut can lose what is not synced.
     pub fn new() -> Book {
         Book::with(Durability::Normal)
     }
@@ -72,7 +72,7 @@ impl Book {
         Book::inside(tempfile::tempdir().unwrap(), durability)
     }
 
-    /// In memory where the machine has a place for that: for thousands of books whose fsyncs are not what is tested.
+    /// In memory, if the machine has a place for that. For thousands of books in tests that do not depend on fsync.
     pub fn in_memory() -> Book {
         let memory = std::path::Path::new("/dev/shm");
         let directory = if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() };
@@ -88,7 +88,7 @@ impl Book {
         book
     }
 
-    /// Registers a worker that holds no liveness lock: these tests decide themselves when it is dead.
+    /// Registers a worker without a liveness lock: these tests decide themselves when it is dead.
     pub fn enrol(&self, id: WorkerId) {
         let (version, pools) = ("0".to_string(), "{}".to_string());
         let new = worker::NewWorker { identity: identity(), version, pools, scope: Scope::Everything };
@@ -112,7 +112,7 @@ impl Book {
         self.submit_group(shape, items, keys, |new| new.scoped = true).unwrap()
     }
 
-    /// A group without runs under an idempotency key.
+    /// Submits a group without runs under an idempotency key.
     pub fn submit_keyed(&self, key: &str, content: [u8; 32]) -> Result<GroupId> {
         self.submit_group(&chain(&["a"]), &[], &[], |new| new.key = Some((key.into(), content)))
     }
@@ -129,7 +129,7 @@ impl Book {
         Ok(id)
     }
 
-    /// Submits a group up to its seal; its runs with their first steps. Nothing of it is claimable yet.
+    /// Submits a group up to its seal. Returns its runs with their first steps. Nothing in it is claimable yet.
     pub fn build(
         &self,
         store: &Store,
@@ -184,18 +184,18 @@ impl Book {
         Ok((id, runs))
     }
 
-    /// Another process on the same file, as far as the store can tell.
+    /// Opens the same file again. To the store this looks like another process.
     pub fn open_again(&self) -> Store {
         Store::open(&self.options, self.clock.clone()).unwrap()
     }
 
-    /// Ends the store's writer and begins anew from what is on disk.
+    /// Ends the store's writer and starts a new one from the state on disk.
     pub fn restart(&mut self) {
         self.store.close();
         self.store = self.open_again();
     }
 
-    /// The one step that is claimable; `"*"` for any type.
+    /// Claims the only claimable step; `"*"` for any type.
     pub fn claim(&self, pool: &str) -> Claimed {
         self.claims(pool, 1).into_iter().next().expect("nothing is claimable")
     }
@@ -212,7 +212,7 @@ impl Book {
         self.store.claim(request(WORKER, take, scope, limit)).unwrap()
     }
 
-    /// What the pool `"*"` of a worker with these pools beside it takes.
+    /// The steps that the pool `"*"` claims for a worker that also has these pools.
     pub fn claims_others(&self, not: &[&str], limit: usize) -> Vec<Claimed> {
         let not: Arc<[TypeId]> = not.iter().map(|it| self.type_id(it)).collect();
         self.store.claim(request(WORKER, Take::Others(not), Scope::Everything, limit)).unwrap()
@@ -249,7 +249,8 @@ impl Book {
         self.settle(step, Settlement::Fail { crashed: false, record: record(why) })
     }
 
-    /// Gives back everything that a dead worker ran; the number of steps. The worker comes back under its number.
+    /// Reaps everything that a dead worker was running, and returns the number of steps. The worker registers again
+    /// under its old number.
     pub fn reap(&self, id: WorkerId) -> usize {
         self.reap_for(id, reap::Death::Died)
     }
@@ -317,7 +318,7 @@ impl Book {
         self.store.read(|tx| group::end(tx, id)).unwrap()
     }
 
-    /// How often something happened: `GROUP_END`.
+    /// How many events of this kind there are, such as `GROUP_END`.
     pub fn events(&self, kind: &str) -> usize {
         let events = self.store.read(|tx| event::after(tx, event::Cursor::default(), 1_000_000)).unwrap();
         events.iter().filter(|(_, it)| serde_json::to_value(it.kind).unwrap() == kind).count()
@@ -328,7 +329,7 @@ impl Book {
         counts.iter().find(|it| it.0 == table).unwrap_or_else(|| panic!("no table `{table}`")).1
     }
 
-    /// Panics unless every invariant of the layout holds.
+    /// Panics unless the database satisfies every invariant.
     #[track_caller]
     pub fn check(&self) {
         let found = self.store.read(check::check).unwrap();
@@ -342,7 +343,7 @@ impl Drop for Book {
     }
 }
 
-/// A claim as a consumer of this process would ask.
+/// A claim as a consumer of this process would make it.
 pub fn request(worker: WorkerId, take: Take, scope: Scope, limit: usize) -> Claim {
     let identity = serde_json::to_string(&identity()).unwrap();
     Claim {
@@ -366,7 +367,7 @@ pub fn identity() -> ProcessIdentity {
     }
 }
 
-/// A definition whose steps are named like their types.
+/// A definition with steps named like their types.
 pub fn new_definition(shape: &Shape) -> definition::NewDefinition {
     use sha2::Digest;
     let steps: Vec<_> = shape.steps.iter().map(|it| serde_json::json!({"name": it.step_type})).collect();

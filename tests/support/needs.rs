@@ -1,4 +1,4 @@
-//! What a test needs of the machine. A test that can't run says so in one form, and `scripts/check` counts those.
+//! Requirements of a test. A test that can't run reports this in one format, and `scripts/check` counts such tests.
 #![allow(dead_code)] // Each test program uses its own part of it.
 
 use std::{
@@ -8,7 +8,7 @@ use std::{
     thread,
 };
 
-/// Whether this program is here. If not, the test is noted as skipped.
+/// Whether this program is installed. If not, the test is recorded as skipped.
 #[must_use]
 pub fn needs(program: &str) -> bool {
     let found = std::env::var_os("PATH").is_some_and(|path| {
@@ -18,7 +18,7 @@ pub fn needs(program: &str) -> bool {
     found || skip(&format!("`{program}` is not installed"))
 }
 
-/// Whether this program succeeds here with these arguments. If not, the test is noted as skipped.
+/// Whether this program succeeds with these arguments. If not, the test is recorded as skipped.
 #[must_use]
 pub fn needs_working(program: &str, arguments: &[&str]) -> bool {
     let mut command = Command::new(program);
@@ -27,13 +27,14 @@ pub fn needs_working(program: &str, arguments: &[&str]) -> bool {
     works || skip(&format!("`{program} {}` does not work", arguments.join(" ")))
 }
 
-/// Whether this process is root's. If not, the test is noted as skipped.
+/// Whether this process runs as root. If not, the test is recorded as skipped.
 #[must_use]
 pub fn needs_root() -> bool {
     rustix::process::geteuid().is_root() || skip("only root can do this")
 }
 
-/// Notes that a test, or a part of it, is skipped, and why: on stderr and in the file that `TEST_SKIPPED` names. Always false.
+/// Records that a test, or a part of it, is skipped, and why: on stderr and in the file that `TEST_SKIPPED` names.
+/// Always returns false.
 pub fn skip(why: &str) -> bool {
     let line = format!("SKIPPED: {}: {why}\n", thread::current().name().unwrap_or("?"));
     eprint!("{line}");

@@ -1,4 +1,4 @@
-//! A home directory and a place to work in, gone with their test.
+//! A home directory and a working directory, removed after the test.
 #![allow(dead_code)] // Each test program uses its own part of it.
 
 use super::binary::{Ended, Running, Windlass, eventually};
@@ -13,7 +13,7 @@ use windlass::{
     store::{Options, Store, check},
 };
 
-/// Commands work in it, on the home `home` in it.
+/// Commands run in this directory, on the home `home` in it.
 #[derive(Debug)]
 pub struct Place {
     pub dir: tempfile::TempDir,
@@ -42,7 +42,7 @@ impl Place {
         self.home().join("engine.db")
     }
 
-    /// A file of this name, with its directories.
+    /// Writes a file with this name, creating its directories.
     pub fn write(&self, name: &str, content: &(impl AsRef<[u8]> + ?Sized)) {
         let path = self.path().join(name);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
@@ -57,7 +57,7 @@ impl Place {
         self.under(&[], arguments)
     }
 
-    /// The same, started by another program.
+    /// Like `windlass`, started by another program.
     pub fn under(&self, before: &[&str], arguments: &[&str]) -> Windlass {
         let mut command = Windlass::under(before);
         command.args(arguments).current_dir(self.path()).env("WINDLASS_HOME", self.home());
@@ -68,7 +68,7 @@ impl Place {
         Store::open(&Options::new(self.database()), Arc::new(SystemClock)).unwrap()
     }
 
-    /// Panics unless SQLite and the store find nothing wrong.
+    /// Panics if SQLite or the store's check finds a problem.
     #[track_caller]
     pub fn assert_sound(&self) {
         let store = self.store();
@@ -82,7 +82,7 @@ impl Place {
         self.command(arguments).run()
     }
 
-    /// A command that must succeed; its stdout.
+    /// Runs a command that must succeed, and returns its stdout.
     #[track_caller]
     pub fn ok(&self, arguments: &[&str]) -> String {
         self.command(arguments).ok()

@@ -1,5 +1,5 @@
-//! The fixture of tests that run a whole engine in their own process: a home of real files, real workers, and the real
-//! binary for what runs in a child.
+//! The fixture of tests that run a whole engine in their own process: a home on disk, real workers, and the real binary
+//! for child processes.
 #![allow(dead_code)] // Each test program uses its own part of it.
 
 use super::binary::use_for_children;
@@ -31,7 +31,7 @@ pub fn open_with(home: &Path, clock: Arc<dyn Clock>, options: impl FnOnce(Option
     made(home, clock, options, |_| ())
 }
 
-/// The same with kinds of the test's own.
+/// Like `open`, with additional kinds from the test.
 pub fn open_with_kinds(home: &Path, more: impl FnOnce(&mut Registry)) -> Engine {
     made(home, Arc::new(SystemClock), |it| it, more)
 }
@@ -53,7 +53,7 @@ fn made(
     Engine::new(Store::open(&at, clock).unwrap(), artifacts.unwrap(), kinds, options, Arc::new(NoMetrics))
 }
 
-/// Submits a workflow with these items, to run in the home itself.
+/// Submits a workflow with these items; its commands run in the home directory.
 pub fn submit(engine: &Engine, text: &str, items: &[&str]) -> GroupId {
     let definition = parse(text, "t.yaml", &KnownKinds::new(engine.kinds().names())).unwrap();
     let directory = engine.home().to_path_buf();
@@ -61,13 +61,13 @@ pub fn submit(engine: &Engine, text: &str, items: &[&str]) -> GroupId {
     engine.submit(Submission { directory, ..Submission::new(definition, items) }).unwrap().group
 }
 
-/// The same with the items `0`, `1`, `2`...
+/// Like `submit`, with the items `0`, `1`, `2`...
 pub fn submit_numbers(engine: &Engine, text: &str, count: usize) -> GroupId {
     let items: Vec<String> = (0..count).map(|it| it.to_string()).collect();
     submit(engine, text, &items.iter().map(String::as_str).collect::<Vec<_>>())
 }
 
-/// A worker on all steps.
+/// A worker for all steps.
 pub fn worker(engine: &Engine, size: usize) -> Worker {
     worker_on(engine, "*", size)
 }
@@ -77,7 +77,7 @@ pub fn worker_on(engine: &Engine, pool: &str, size: usize) -> Worker {
     Worker::start(engine, WorkerOptions { pools, scope: Scope::Everything }).unwrap()
 }
 
-/// Waits until the group has ended; how.
+/// Waits until the group has ended, and returns its status.
 #[track_caller]
 pub fn wait(engine: &Engine, worker: &Worker, group: GroupId) -> Status {
     match engine.wait_for_group(group, Some(Instant::now() + PATIENCE), || worker.fatal().is_some()).unwrap() {

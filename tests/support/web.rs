@@ -1,4 +1,4 @@
-//! The fixture of tests that talk HTTP: the real binary's `serve` on a free port, with a home of its own.
+//! The fixture of tests that use HTTP: `serve` of the real binary on a free port, with a home of its own.
 #![allow(dead_code)] // Each test program uses its own part of it.
 
 pub mod stream;
@@ -25,7 +25,7 @@ pub struct Web {
     home: Home,
 }
 
-/// A home directory that is gone with its last user.
+/// A home directory that is removed with its last user.
 pub enum Home {
     Own(tempfile::TempDir),
     Lent(PathBuf),
@@ -40,7 +40,7 @@ impl Home {
     }
 }
 
-/// An answer, read whole.
+/// A complete answer.
 #[derive(Debug)]
 pub struct Answer {
     pub status: u16,
@@ -60,12 +60,12 @@ impl Answer {
 }
 
 impl Web {
-    /// A daemon with a home of its own, and a token of its own making.
+    /// A daemon with a home and a token of its own.
     pub fn start() -> Web {
         Web::with("")
     }
 
-    /// The same, with these lines in `windlass.toml`.
+    /// Like `start`, with these lines in `windlass.toml`.
     pub fn with(settings: &str) -> Web {
         let home = tempfile::tempdir().unwrap();
         fs::write(home.path().join("windlass.toml"), settings).unwrap();
@@ -86,7 +86,7 @@ impl Web {
         Web::of(command, home)
     }
 
-    /// A daemon that this command starts, on a home that outlives it.
+    /// A daemon started by this command, on a home that outlives it.
     pub fn started_by(mut command: Windlass, home: &Path) -> Web {
         command.stdout(Stdio::piped());
         Web::of(command, Home::Lent(home.to_path_buf()))
@@ -98,7 +98,7 @@ impl Web {
         let mut line = String::new();
         lines.read_line(&mut line).unwrap();
         assert!(line.starts_with("http://"), "`serve` said `{line}` and {:?}", child.try_wait());
-        // Nobody reads what it says later; a full pipe must not stop it.
+        // Drains the rest of its output, because a full pipe would block it.
         std::thread::spawn(move || std::io::copy(&mut lines, &mut std::io::sink()));
         let (address, path) = line.trim().trim_start_matches("http://").split_once('/').unwrap();
         assert_eq!(path, "", "no link is printed into a pipe");
@@ -144,7 +144,7 @@ impl Web {
         self.send("POST", path, &headers, body.to_string().as_bytes())
     }
 
-    /// `body` is `a=1&b=2`.
+    /// `body` has the form `a=1&b=2`.
     pub fn post_form(&self, path: &str, body: &str) -> Answer {
         let headers = [("authorization", self.bearer()), ("content-type", "application/x-www-form-urlencoded".into())];
         let headers = headers.each_ref().map(|it| (it.0, it.1.as_str()));
@@ -155,14 +155,14 @@ impl Web {
         format!("Bearer {}", self.token)
     }
 
-    /// Signs in with a one-time path; the session, where it is let in.
+    /// Signs in with a one-time path. The answer has the session, if access was granted.
     pub fn open_session(&self, link: &str) -> Answer {
         let code = link.rsplit('/').next().unwrap();
         let body = serde_json::json!({"code": code}).to_string();
         self.send("POST", "/api/v1/session/open", &[("content-type", "application/json")], body.as_bytes())
     }
 
-    /// A request with exactly these headers; no token unless one of them is it.
+    /// A request with exactly these headers, and no token unless they contain it.
     pub fn send(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Answer {
         self.try_send(method, path, headers, body).unwrap_or_else(|error| panic!("{method} {path}: {error}"))
     }
@@ -194,7 +194,7 @@ impl Web {
         Ok(Answer { status: response.status().as_u16(), headers: response.headers().clone(), body: read })
     }
 
-    /// Asks with SIGTERM and waits for the end.
+    /// Sends SIGTERM and waits for the end.
     pub fn terminate(&mut self) -> ExitStatus {
         let pid = rustix::process::Pid::from_child(&self.child);
         rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
@@ -202,13 +202,13 @@ impl Web {
     }
 }
 
-/// Waits for a process to end, but not for ever.
+/// Waits for a process to end, with a deadline.
 #[track_caller]
 pub fn wait(child: &mut Child) -> ExitStatus {
     until("the process ends", || child.try_wait().unwrap())
 }
 
-/// Asks until there is an answer.
+/// Repeats `ask` until it returns a value.
 #[track_caller]
 pub fn until<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
     let deadline = Instant::now() + PATIENCE;

@@ -1,4 +1,4 @@
-//! The fixture of tests with worker processes: a Python worker that does what its item says.
+//! The fixture of tests with worker processes: a Python worker that runs the code in its item.
 #![allow(dead_code)] // Each test program uses its own part of it.
 
 use super::binary::{signal, use_for_children};
@@ -22,7 +22,7 @@ use windlass::{
     },
 };
 
-/// Runs the Python code of its item; `result` is the value. `at_finalize` is code for the end of the unit.
+/// Runs the Python code in its item; `result` is the value. `at_finalize` is code for the end of the unit.
 pub const WORKER: &str = r#"
 import os, signal, subprocess, sys, time
 from windlass_worker import Permanent, Retryable, finalize, run, step
@@ -103,7 +103,7 @@ impl House {
     }
 }
 
-/// What a step may say beside its code.
+/// Optional input of a step besides its code.
 pub struct Extra<'a> {
     pub unit: UnitOf,
     pub cancel: CancelToken,
@@ -140,7 +140,7 @@ pub fn work(code: &str) -> Work {
     }
 }
 
-/// Runs code as a step; waits when there is no worker for it yet.
+/// Runs code as a step, waiting until a worker is available.
 pub fn run_with(pool: &Pool, code: &str, extra: &Extra) -> Ran {
     let work = work(code);
     let deadline = Instant::now() + Duration::from_secs(60);
@@ -167,7 +167,7 @@ pub fn run(pool: &Pool, code: &str) -> Ran {
     run_with(pool, code, &Extra::default())
 }
 
-/// The value of code that succeeds.
+/// The value of code that must succeed.
 pub fn value(pool: &Pool, code: &str) -> Value {
     let ran = run(pool, code);
     assert_eq!(ran.outcome, Outcome::Succeeded, "{code}: {}", text(&ran.stderr.newest));

@@ -1,4 +1,4 @@
-//! A listener to `/api/v1/events`.
+//! A client of `/api/v1/events`.
 
 use super::{PATIENCE, Web};
 use serde_json::Value;
@@ -7,13 +7,13 @@ use std::{
     net::TcpStream,
 };
 
-/// A stream of events as it is sent.
+/// A stream of events.
 pub struct Stream(BufReader<Chunks>);
 
-/// A body in chunks, whose ends need not be those of lines.
+/// A chunked body. A chunk may end in the middle of a line.
 struct Chunks {
     socket: BufReader<TcpStream>,
-    /// Bytes of the present chunk that are still to come.
+    /// The number of bytes left in the current chunk.
     left: usize,
 }
 
@@ -50,7 +50,7 @@ impl Stream {
         Stream::over(TcpStream::connect(web.address).unwrap(), web, query, last)
     }
 
-    /// One that takes next to nothing unless it is read.
+    /// A client with a tiny receive buffer, which blocks the server unless the stream is read.
     pub fn narrow(web: &Web, query: &str) -> Stream {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let socket = tokio::net::TcpSocket::new_v4().unwrap();
@@ -84,7 +84,7 @@ impl Stream {
         line.trim_end().to_string()
     }
 
-    /// The next message; comments are passed over.
+    /// The next message; skips comments.
     pub fn next(&mut self) -> Message {
         let (mut id, mut event) = (None, None);
         loop {
@@ -99,7 +99,7 @@ impl Stream {
         }
     }
 
-    /// Reads on to an event of this kind; the cursors and kinds of all that came.
+    /// Reads up to an event of this kind. Returns the cursors and kinds of all events on the way.
     pub fn to(&mut self, kind: &str) -> Vec<(String, String)> {
         let mut seen = Vec::new();
         loop {
