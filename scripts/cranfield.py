@@ -1,14 +1,14 @@
 #!/usr/bin/env python3
-"""The quality of `windlass search`: nDCG@10 and recall@20 on the Cranfield collection, by words, by vectors and by both.
+"""Measures the quality of `windlass search`: nDCG@10 and recall@20 on the Cranfield collection, by words, by vectors and by both.
 
     scripts/cranfield.py DIRECTORY [--windlass target/release/windlass] [--embedder static]
 
-DIRECTORY holds cran.all.1400, cran.qry and cranqrel. Each abstract becomes one text file, is taken in with `windlass
-ingest` into a new home, and is looked for with `windlass search --json`. Needs nothing but Python.
+DIRECTORY holds cran.all.1400, cran.qry and cranqrel. Each abstract becomes one text file. The script ingests them
+into a new home with `windlass ingest` and searches them with `windlass search --json`. It needs only Python.
 
-Conventions: a query's number in cranqrel is its place in cran.qry, counted from 1. The judgements run from 1 (a complete
-answer) to 4 (of minimum interest); the gain is 5 minus the judgement. Several chunks of one document count once, at the
-place of the best. A search by words alone (BM25) is to reach about .52, and hybrid is not to fall below it.
+The number of a query in cranqrel is its position in cran.qry, counted from 1. Judgements range from 1 (a complete answer)
+to 4 (of minimal interest); the gain is 5 minus the judgement. Several chunks of one document count once, at the position of
+the best one. A search by words alone (BM25) should reach about .52, and hybrid should not be worse.
 """
 
 import argparse
@@ -22,11 +22,11 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 MODES = ("text", "vector", "hybrid")
-HITS = 60  # enough for 20 documents where a document has a few chunks
+HITS = 60  # enough for 20 documents with a few chunks each
 
 
 def records(text):
-    """The part .W of each record."""
+    """The field .W of each record."""
     found = []
     for record in ("\n" + text).split("\n.I ")[1:]:
         parts, part = {}, "I"

