@@ -7,7 +7,7 @@ const HEAD: &str = "\
 # Configuration
 
 windlass runs without any configuration. To change a setting, use `windlass.toml` in the home directory, an environment
-variable, or the command line; later ones win. `windlass settings` shows every value and where it came from.
+variable, or the command line; in this order, later ones take precedence. `windlass settings` shows every value and where it came from.
 
 ```toml
 keep = \"90d\"
@@ -21,9 +21,9 @@ parse = 4
 level = 10
 ```
 
-The home directory is `--home`, else `WINDLASS_HOME`, else the nearest `.windlass/` from the current directory upward
-(made by `windlass init`; one that you did not make needs `windlass trust` first), else the platform's data directory
-(`~/.local/share/windlass` on Linux). windlass refuses an unknown setting, and names the line and the closest name.
+The home directory is `--home`, or else `WINDLASS_HOME`, or else the nearest `.windlass/` in the current directory or its
+parents (`windlass init` creates one; if you did not create it, run `windlass trust` first), or else the platform's data
+directory (`~/.local/share/windlass` on Linux). windlass refuses an unknown setting, and names the line and the closest name.
 
 Durations are written `250ms`, `30s`, `10m`, `2h` or `30d`; sizes `512`, `64KiB`, `10MiB` or `1GiB`. In a variable, a table
 is written `parse=4,store=1`; its entries are merged with those of the file.

@@ -308,11 +308,11 @@ mod tests {
     const HEAD: &str = "\
 # Document formats
 
-windlass looks at the content of a file first, because endings lie, and at the name where the content leaves the format open.
-It reads these formats; a document of another one fails alone, with `no reader for` and its media type. A walk through a
-directory leaves out images, archives, programs and other files whose names say that there is nothing to read; name such a
-file itself, or match it with `--glob`, to have it read. Images are read with `tesseract`, if it is installed, or with
-[docling](workflows.md#reading-documents-with-docling), to which windlass sends the formats that it reads better.
+windlass detects the format of a file by its content, because extensions can lie, and by its name if the content is ambiguous.
+It reads the formats below. A document in another format fails alone, with `no reader for` and its media type. A walk through
+a directory skips images, archives, programs and other files with names that no reader accepts; to read such a file, name it
+explicitly or match it with `--glob`. Images are read with `tesseract`, if it is installed, or with
+[docling](workflows.md#reading-documents-with-docling). If docling is set up, windlass sends it the formats marked below.
 
 ";
 
