@@ -1,8 +1,8 @@
 //! A durable workflow engine for one machine: one directory, one SQLite file, no server.
 //!
-//! You submit work that has steps. A worker runs every step, and what was acknowledged survives `kill -9`, power cuts and full
-//! disks. The `windlass` command is made of this crate; a Rust program can have an engine of its own with it, with steps in
-//! Rust, in shell commands, and in worker processes of any language.
+//! You submit work that consists of steps, and a worker runs them. Acknowledged work survives `kill -9`, power cuts and
+//! full disks. The `windlass` command is built from this crate. A Rust program can embed an engine, with steps in Rust,
+//! in shell commands, and in worker processes in any language.
 //!
 //! # From submission to result
 //!
@@ -50,32 +50,32 @@
 //!
 //! # What is promised
 //!
-//! - [`Engine::submit`] returns when the work is on disk. An error means that nothing was submitted, or, after a failure of
-//!   the disk, that it is unknown: submit again with the same [`Submission::key`].
+//! - [`Engine::submit`] returns when the work is on disk. An error means that nothing was submitted. After a disk
+//!   failure the outcome may be unknown: submit again with the same [`Submission::key`].
 //! - A step runs at least once, and its completion counts once. After a crash an attempt runs again.
 //! - A group ends once, together with its last step.
 //!
-//! # Looking into it
+//! # Inspecting the work
 //!
-//! The home is the same directory that the command uses: `windlass --home squares list`, `why`, `ui` and the rest work on it,
-//! also while the program runs.
+//! The home is an ordinary home directory: `windlass --home squares list`, `why`, `ui` and all other commands work on
+//! it, even while the program is running.
 //!
 //! # Features
 //!
-//! All of them are on by default. A program that only wants the engine turns them off (`default-features = false`).
+//! All features are on by default. A program that needs only the engine can turn them off (`default-features = false`).
 //!
 //! - `ingest`: the step kinds that read, chunk, embed and store documents; `pdf` adds the reader of PDF.
 //! - `http`: the HTTP API and the page.
 //! - `cli`: the `windlass` command.
 //! - `https`: TLS for documents to fetch and embedding servers.
 #![cfg_attr(not(feature = "internals"), deny(missing_docs))]
-// What only the command uses is there for an embedder as well; the whole crate is checked with all features on.
+// Code that only the command uses is also compiled for embedders. The lints check it in builds with all features.
 #![cfg_attr(not(feature = "cli"), allow(dead_code))]
-// What a room shows to the crate's own tests alone.
+// Items that a room exports only for the crate's own tests.
 #![cfg_attr(not(feature = "internals"), allow(unused_imports))]
 
-// The rooms, ground floor first; one imports only from floors below (see `ARCHITECTURE.md`). They are open to this crate's own
-// tests alone, so that the compiler sees what nothing uses.
+// The rooms, from the lowest floor up. A room imports only from lower floors (see `ARCHITECTURE.md`). They are public
+// only for the crate's own tests, so that the compiler can find unused code.
 #[cfg(not(feature = "internals"))]
 mod artifact;
 #[cfg(feature = "internals")]
@@ -179,7 +179,7 @@ pub use model::{Concurrency, GroupId, Kind, RunId, Status, StepId, Token};
 #[cfg(feature = "cli")]
 #[doc(hidden)]
 pub fn command() -> i32 {
-    // First of all, since a shim and a parser must start fast.
+    // First, since a shim and a parser must start fast.
     process::shim::run_if_asked()
         .or_else(ingest::parser::run_if_asked)
         .or_else(|| engine::step_child::run_if_asked(assembly::registry))

@@ -147,7 +147,7 @@ states! {
 }
 
 states! {
-    /// What became of an instant of a schedule.
+    /// The outcome of a scheduled time.
     #[derive(utoipa::ToSchema)]
     #[serde(rename_all = "snake_case")]
     FiringState {

@@ -7,12 +7,12 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct ProcessIdentity {
     pub pid: u32,
-    /// Clock ticks since boot (Linux) or microseconds since the epoch (macOS); `None` if unknown.
+    /// Clock ticks since boot (Linux) or microseconds since the epoch (macOS); null if unknown.
     pub start_time: Option<u64>,
     pub boot_id: String,
-    /// Inode of the pid namespace; `None` if there is none.
+    /// Inode of the pid namespace; null if there is none.
     pub pid_namespace: Option<u64>,
-    /// Inode of the time namespace; `None` if there is none.
+    /// Inode of the time namespace; null if there is none.
     pub time_namespace: Option<u64>,
 }
 

@@ -1,5 +1,5 @@
 //! Messages on stderr. Writing can fail: the reader of a pipe is gone, a terminal was closed, the disk of a log is
-//! full. That must not end the process, as the macros of the standard library would.
+//! full. Such a failure must not end the process, as it would with the macros of the standard library.
 //!
 //! A message can contain text from other programs, so everything is escaped: it can't control the terminal or start a
 //! second line.

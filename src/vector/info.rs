@@ -11,7 +11,7 @@ pub struct Info {
     pub schema_version: i64,
     pub embedder: String,
     pub dimension: usize,
-    /// Where the model is served: `url`, `model`, and the name of its API key. `None` if it is built in.
+    /// Where the model is served: `url`, `model`, and the name of its API key. Null if it is built in.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub server: Option<serde_json::Value>,
     pub chunk_params: serde_json::Value,

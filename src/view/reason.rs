@@ -35,7 +35,7 @@ pub struct Seen {
     /// The program that has locked the vector database of the step's key without holding the key: what it has locked,
     /// and its name.
     pub database_locked: Option<String>,
-    /// Workers whose process is gone and whose steps no other worker has taken over yet.
+    /// Dead workers that still have steps which no other worker has taken over.
     pub dead: Vec<WorkerId>,
 }
 

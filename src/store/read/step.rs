@@ -34,7 +34,7 @@ pub struct StepRow {
     pub ended: Option<Timestamp>,
     /// Whether its result came from the cache.
     pub cached: bool,
-    /// Why its newest attempt failed; None once it is COMPLETED.
+    /// Why its newest attempt failed; null once it is COMPLETED.
     pub error: Option<String>,
 }
 

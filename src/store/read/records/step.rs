@@ -27,7 +27,7 @@ pub struct StepRecord {
     /// How many retries it may have.
     pub retries: i64,
     pub status: Status,
-    /// Why its newest attempt failed; `None` once it is COMPLETED.
+    /// Why its newest attempt failed; null once it is COMPLETED.
     pub message: Option<String>,
     pub worker: Option<WorkerId>,
 }
