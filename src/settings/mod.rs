@@ -167,7 +167,7 @@ settings! {
     read_open: bool = |_| false, "read_open",
         "Whether reading needs no token on loopback, for every user of this machine. Changes still need it.";
     hosts: Names = |_| Names::default(), "hosts",
-        "Host names of the page and the API behind a reverse proxy, beside this machine's addresses and `localhost`.";
+        "Host names of the page and the API behind a reverse proxy, in addition to this machine's addresses and `localhost`.";
     trust_proxy_headers: Addresses = |_| Addresses::default(), "trust_proxy_headers",
         "Addresses of proxies whose `X-Forwarded-User` is trusted: the user that it names has full access.";
     http_body: Bytes = |_| Bytes::mib(64), "http.body",
