@@ -38,7 +38,7 @@ pub enum Error {
     LockLost,
     #[error("windlass did not start: {reason}")]
     DidNotStart { reason: String, hint: Option<String>, exit: i32 },
-    #[error("the lock of this home is held by pid {pid}, which is not windlass as far as known")]
+    #[error("the lock of this home is held by pid {pid}, which does not appear to be windlass")]
     Stranger { pid: u32 },
     #[error("windlass ({holder}) did not end and can't be signalled from here")]
     OutOfReach { holder: String },

@@ -262,7 +262,7 @@ impl<'a> Watch<'a> {
         while !self.is_over() {
             if let Err(error) = self.turn(&mut buffer) {
                 // Without poll we can neither read nor wait. Dropping the shim kills its tree.
-                self.end.remarks.push(format!("lost sight of the command: {error}"));
+                self.end.remarks.push(format!("lost contact with the command: {error}"));
                 break;
             }
         }

@@ -180,7 +180,7 @@ pub(super) fn exchange(
     while !exchange.is_over() {
         if let Err(error) = exchange.turn() {
             // Without poll we can neither read nor wait.
-            exchange.reply.remarks.push(format!("lost sight of the worker: {error}"));
+            exchange.reply.remarks.push(format!("lost contact with the worker: {error}"));
             exchange.worker.handle.kill();
             exchange.worker.exit_info.get_or_insert_default();
             break;

@@ -16,7 +16,7 @@ pub enum Error {
     Flag { name: String, message: String, hint: Option<String> },
     #[error("failed to {action} {}", path.display())]
     Io { action: &'static str, path: PathBuf, source: io::Error },
-    #[error("no place for the home directory: neither HOME nor XDG_DATA_HOME is set")]
+    #[error("no home directory: neither HOME nor XDG_DATA_HOME is set")]
     NoHome,
     #[error("the name of the home directory {} is not UTF-8", home.display())]
     NotUtf8 { home: PathBuf },
@@ -28,7 +28,7 @@ pub enum Error {
     Untrusted { home: PathBuf },
     #[error("the file system of {} does not record when a directory was made, so no trust can be kept for it", home.display())]
     NoBirth { home: PathBuf },
-    #[error("no place for the list of trusted homes: neither HOME nor XDG_DATA_HOME is set")]
+    #[error("no directory for the list of trusted homes: neither HOME nor XDG_DATA_HOME is set")]
     NoMemory,
 }
 
@@ -60,7 +60,7 @@ impl Error {
                 let dir = home.parent().unwrap_or(home).to_string_lossy().replace('\'', "'\\''");
                 return Some(format!("inspect its settings and work, then trust it once: `windlass trust '{dir}'`"));
             }
-            Error::Replaced { .. } => "find out who may rename it: the directory above it should be yours alone",
+            Error::Replaced { .. } => "check who can rename it: only you should be able to write its parent directory",
             Error::Variable { .. } => "see `windlass settings` for the allowed values",
             Error::Io { .. } => "check the owner and the mode of the file",
             Error::NoHome => "name a directory with `--home` or WINDLASS_HOME",

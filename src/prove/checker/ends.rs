@@ -80,7 +80,7 @@ fn hooks(known: &Known, verdict: &mut Verdict) {
                 |what: &str| verdict.add(Invariant::HooksRun, format!("{event} of {id} (step {step}): {what}"));
             match rows.get(&subject).map(Vec::as_slice) {
                 Some([HookState::Done]) if ran.contains_key(&subject) => {}
-                Some([HookState::Done]) => wrong("is marked as done and never ran"),
+                Some([HookState::Done]) => wrong("is marked as done but never ran"),
                 Some([_]) => wrong("is not done"),
                 Some(_) => wrong("was queued more than once"),
                 None => wrong("was never queued"),

@@ -118,7 +118,7 @@ fn surroundings(history: &History, verdict: &mut Verdict) {
         }
     }
     for group in &history.unsealed {
-        verdict.add(Invariant::NothingLeft, format!("{group} was begun, and neither finished nor removed"));
+        verdict.add(Invariant::NothingLeft, format!("{group} was begun but neither finished nor removed"));
     }
     for exit in history.exits.iter().filter(|it| !it.expected) {
         let what = format!("{} {} ended by itself: {:?}", exit.role.name(), exit.process, exit.how);
