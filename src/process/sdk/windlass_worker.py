@@ -8,8 +8,8 @@
 
     run()
 
-What the function returns (anything that JSON can say) is the value of the step. Everything that it prints is in
-`windlass logs`. docs/workers.md of windlass describes the rest, and the protocol for other languages.
+The return value of the function (anything that JSON can represent) becomes the value of the step. Its output goes to
+`windlass logs`. docs/workers.md of windlass describes everything else, and the protocol for other languages.
 """
 
 import fcntl
@@ -41,13 +41,13 @@ class Failure(Exception):
 
 
 class Retryable(Failure):
-    """Trying again may help. Every other exception counts as this one too."""
+    """A retry may help. Exceptions of other types count as Retryable."""
 
     kind = "retryable"
 
 
 class Permanent(Failure):
-    """No retry can fix it."""
+    """A retry would not help."""
 
     retryable = False
     kind = "permanent"
@@ -77,13 +77,13 @@ def step(name=None):
 
 
 def finalize(function):
-    """Makes a function run at the end of every unit; the newest is called first. It may take what steps saw as `ctx.unit`."""
+    """Makes a function run at the end of every unit, the newest first. It may take one argument: the `ctx.unit` of the steps."""
     _finalizers.append(function)
     return function
 
 
 class Input:
-    """What an earlier step left behind: its value, and the directory with its files (None if it left none)."""
+    """The result of an earlier step: its value, and the directory with its files (None if it left none)."""
 
     def __init__(self, value, dir):
         self.value = value
@@ -102,7 +102,7 @@ class Input:
 
 
 class Artifacts:
-    """Files that the step leaves, and those of earlier steps."""
+    """The output files of the step, and those of earlier steps."""
 
     def __init__(self, out, inputs):
         self._out = out
@@ -110,12 +110,12 @@ class Artifacts:
 
     @property
     def out(self):
-        """The directory whose files become artifacts of the step. It is made when it is asked for."""
+        """The directory for files that become artifacts of the step. Created on first access."""
         os.makedirs(self._out, exist_ok=True)
         return self._out
 
     def path(self, name):
-        """Where to write a file that becomes an artifact of the step."""
+        """The path at which to write a file that becomes an artifact of the step."""
         path = os.path.normpath(os.path.join(self._out, name))
         if not path.startswith(os.path.join(self._out, "")):
             raise Permanent("%r is not the name of a file below the output directory" % name)
@@ -123,7 +123,7 @@ class Artifacts:
         return path
 
     def put(self, name, content):
-        """Leaves a file: bytes, a text, or an open file to copy. Returns its path."""
+        """Writes an artifact from bytes, text or an open file. Returns its path."""
         path = self.path(name)
         if isinstance(content, str):
             content = content.encode("utf-8")
@@ -139,7 +139,7 @@ class Artifacts:
         return path
 
     def get(self, step, name=None):
-        """The bytes of a file of an earlier step. The name may be left out when it left just one."""
+        """The bytes of a file of an earlier step. The name is optional if the step left exactly one file."""
         with open(self.find(step, name), "rb") as file:
             return file.read()
 
@@ -162,11 +162,11 @@ class Context:
     def __init__(self, request, channel, unit):
         self._channel = channel
         self._id = request["id"]
-        #: Printed names such as "g12", "r34", "s56". `step` is the same for every attempt: a key for idempotence.
+        #: Printed names such as "g12", "r34", "s56". `step` is the same for every attempt, so it works as an idempotency key.
         self.group = request["group"]
         self.run = request["run"]
         self.step = request["step"]
-        #: Which attempt this is, from 1, and a number that no other attempt ever had.
+        #: The number of the attempt, from 1, and a number that no other attempt ever has.
         self.attempt = request["attempt"]
         self.token = request["token"]
         self.handler = request["handler"]
@@ -178,9 +178,9 @@ class Context:
         self.inputs = {name: Input(it.get("value"), it.get("dir")) for name, it in inputs}
         self.artifact = Artifacts(request["out"], self.inputs)
         limit = request.get("deadline_ms")
-        #: A time of `time.monotonic()` after which the worker is stopped; None: there is no limit.
+        #: The `time.monotonic()` after which the worker is stopped; None if there is no limit.
         self.deadline = None if limit is None else time.monotonic() + limit / 1000
-        #: Shared by the steps of a unit, empty again after it.
+        #: Shared by the steps of a unit; empty at the start of the next unit.
         self.unit = unit
 
     def log(self, message, level="info"):
@@ -188,14 +188,14 @@ class Context:
         self._channel.send({"type": "log", "id": self._id, "level": level, "message": str(message)})
 
     def progress(self, done=None, total=None, message=None):
-        """Tells how far the step is."""
+        """Reports the progress of the step."""
         self._channel.send({"type": "progress", "id": self._id, "done": done, "total": total, "message": message})
 
 
 def _take_channel():
-    """The descriptors of the protocol, out of the reach of what user code starts: high numbers that close on exec.
+    """Takes the descriptors of the protocol and hides them from child processes: high numbers, close-on-exec.
 
-    Their variables go too, so that no grandchild takes them for its own.
+    Also removes their variables, so that no child process uses them.
     """
     numbers = os.environ.pop("WINDLASS_FDS", None)
     nonce = os.environ.pop("WINDLASS_NONCE", "")
@@ -206,7 +206,7 @@ def _take_channel():
 
 
 def _out_of_the_way(number):
-    """The same open file under a high number that closes on exec."""
+    """Moves a descriptor to a high number and makes it close-on-exec."""
     try:
         moved = fcntl.fcntl(number, fcntl.F_DUPFD_CLOEXEC, 100)
         os.close(number)
@@ -224,7 +224,7 @@ class _Channel:
         self.lock = threading.Lock()
         self.forked = False
         if hasattr(os, "register_at_fork"):
-            # A fork that does not exec would keep the pipes open, and could speak for us.
+            # A forked process without exec would keep the pipes open, and could send messages for us.
             os.register_at_fork(after_in_child=self.let_go)
 
     def let_go(self):
@@ -249,7 +249,7 @@ class _Channel:
                 view = view[os.write(self.answers, view):]
 
     def receive(self):
-        """The next request; None when the engine is gone."""
+        """The next request; None if the engine is gone."""
         header = self.requests.read(4)
         if len(header) < 4:
             return None
@@ -267,7 +267,7 @@ _statm = None
 
 
 def _resident_pages():
-    """Through a descriptor that stays open, unless a step has closed it."""
+    """Keeps the file open between calls, and reopens it if a step has closed it."""
     global _statm
     try:
         return int(os.pread(_statm, 128, 0).split()[1])
@@ -277,14 +277,14 @@ def _resident_pages():
 
 
 def _health():
-    """What this process uses now. None if the system can't provide it: a peak, such as ru_maxrss, would be wrong."""
+    """The current resource usage; None if the system can't provide it. A peak such as ru_maxrss would be wrong."""
     rss = fds = None
     try:
         rss = _resident_pages() * _PAGE
     except (OSError, ValueError, IndexError):
         pass
     try:
-        # Since Linux 6.2 the size of the folder is the number of descriptors; before it was 0.
+        # Since Linux 6.2, the size of this directory is the number of descriptors; before, it was 0.
         fds = os.stat("/proc/self/fd").st_size or len(os.listdir("/proc/self/fd")) - 1
     except OSError:
         try:
@@ -336,7 +336,7 @@ def _finalize(unit):
 
 
 def _failure(error):
-    """An exception in the words of the protocol. The line of the user's own code comes first."""
+    """Converts an exception to a failure of the protocol. The message names the line in the user's own code."""
     frames = error.__traceback__
     while frames is not None and frames.tb_frame.f_code.co_filename == __file__:
         frames = frames.tb_next
@@ -374,7 +374,7 @@ def _answer(request, channel, unit):
             raise Permanent("this library knows no request %r" % kind)
     except Exception as error:
         answer["failed"] = _failure(error)
-    # What was printed belongs to this step, so it goes out before the answer does.
+    # Flush the output before the answer, so that it goes to the log of this step.
     for stream in (sys.stdout, sys.stderr):
         try:
             stream.flush()
@@ -393,7 +393,7 @@ def _answer(request, channel, unit):
 
 
 def run():
-    """Serves requests until the engine has no more. Call it last."""
+    """Serves requests until there are no more. Call this last."""
     if _channel is None:
         sys.exit("this is a worker of windlass, which starts it: name it in `workers:` of a workflow file")
     _channel.send({"type": "hello", "nonce": _channel.nonce, "protocol": PROTOCOL, "pid": os.getpid()})
