@@ -14,7 +14,7 @@ pub struct Exit {
     pub process: u32,
     pub role: Role,
     pub how: ExitStatus,
-    /// The process was alive at this time, and did nothing after the moment that followed.
+    /// When it was killed or its mine went off, otherwise when its end was noticed. It may have run for a moment longer.
     pub at: i64,
     /// Whether we killed it, or it ended successfully on request.
     pub expected: bool,
