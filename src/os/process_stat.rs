@@ -184,8 +184,7 @@ mod linux {
         Some(Millis(stat.cpu_ticks * 1000 / system_constant(libc::_SC_CLK_TCK, 100)))
     }
 
-    /// User and system CPU time of all threads of a process, without its children. This takes a microsecond, whereas
-    /// `cpu_time` reads a file.
+    /// User and system CPU time of all threads of a process, without its children. Much faster than `cpu_time`.
     pub fn own_cpu_time(pid: u32) -> Option<Millis> {
         let mut clock = 0;
         let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
@@ -204,8 +203,7 @@ mod linux {
         }
     }
 
-    /// All processes below `pid`, parents before children. An orphan counts as a child of the subreaper that adopted
-    /// it.
+    /// All processes below `pid`, parents before children. An orphan is a child of the subreaper that adopted it.
     pub fn descendants(pid: u32) -> Vec<u32> {
         let mut below: HashMap<u32, Vec<u32>> = HashMap::new();
         for (child, parent) in parents() {
@@ -256,8 +254,7 @@ mod linux {
     #[derive(Debug, PartialEq)]
     pub(super) struct Holder {
         pub pid: u32,
-        /// False for some file systems, where /proc/locks and stat(2) report different devices. Also false for another
-        /// file with this inode number.
+        /// False for another file with this inode number. On some file systems also false for the file itself.
         pub same_device: bool,
     }
 
@@ -274,8 +271,7 @@ mod linux {
         held.collect()
     }
 
-    /// Whether the process has exactly this file open; `None` if we lack the permission to look. A process that has
-    /// ended has no open files.
+    /// Whether the process has exactly this file open, which is false if it has ended. `None` without permission.
     fn has_open(pid: u32, file: &fs::Metadata) -> Option<bool> {
         let open = match fs::read_dir(format!("/proc/{pid}/fd")) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Some(false),

@@ -14,7 +14,7 @@ pub struct Exit {
     pub process: u32,
     pub role: Role,
     pub how: ExitStatus,
-    /// When it was killed or its mine went off, otherwise when its end was noticed. It may have run for a moment longer.
+    /// When it was killed or its mine went off, otherwise when its end was noticed. It may have run a moment longer.
     pub at: i64,
     /// Whether we killed it, or it ended successfully on request.
     pub expected: bool,
