@@ -26,7 +26,7 @@ pub enum Error {
     Replaced { home: PathBuf },
     #[error("you did not make {} on this machine, so windlass reads and runs nothing in it", home.display())]
     Untrusted { home: PathBuf },
-    #[error("the file system of {} does not record when a directory was made, so no trust can be kept for it", home.display())]
+    #[error("the file system of {} does not store creation times, so this home can't be trusted", home.display())]
     NoBirth { home: PathBuf },
     #[error("no directory for the list of trusted homes: neither HOME nor XDG_DATA_HOME is set")]
     NoMemory,

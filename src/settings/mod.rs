@@ -131,7 +131,7 @@ settings! {
     durability: Durability = |_| Durability::Full, "durability",
         "`full`: acknowledged work survives a power cut. `normal`: a power cut may lose the newest commits, but corrupts nothing.";
     pools: Pools = Pools::default_for, "pools" as "parse = cores, store = 1, * = cores",
-        "How many steps of each type run at once (slots). `*` takes every type without its own pool; 0 runs none here.";
+        "How many steps of each type run at once (slots). `*` runs every type without a pool of its own; 0 runs none here.";
     heartbeat: Millis = |_| Millis::seconds(2), "heartbeat",
         "How often a worker records a heartbeat.";
     silent_after: Millis = |_| Millis::seconds(30), "silent_after",
@@ -145,13 +145,13 @@ settings! {
     history_limit: u64 = |_| 1_000, "history_limit",
         "How many recent events are kept in memory for the page and the API, at most 1000000.";
     artifact_dir: Option<PathBuf> = |_| None, "artifact_dir" as "`artifacts` in the home directory",
-        "Where artifacts are stored, for instance on a larger disk.";
+        "The directory for artifacts, for example on a larger disk.";
     output_limit: Option<Bytes> = |_| Some(Bytes::mib(10 << 10)), "output_limit",
         "The total size of the files that one step may leave in `$WINDLASS_OUT`, including holes. `none`: no limit.";
     disk_reserve: Bytes = |_| Bytes::mib(64), "disk_reserve",
         "How much disk space always stays free: below it no step is claimed and nothing is written.";
     ballast: Bytes = |_| Bytes::mib(16), "ballast",
-        "The size of a file that is released on a full disk, so that running work can finish. 0: none.";
+        "The size of a file that is released when the disk is full, so that running work can finish. 0: no file.";
     compression: Compression = |_| Compression::On, "compression.on",
         "Whether artifacts are compressed (with zstd, where that saves space).";
     compression_level: i64 = |_| 3, "compression.level",
@@ -159,19 +159,19 @@ settings! {
     compression_levels: Levels = |_| Levels::default(), "compression.levels" as "none",
         "Levels for single types of artifacts: `document` (uploads), `markdown`, `json`, `embeddings`, `output` (files of steps); 0 leaves a type uncompressed.";
     listen: SocketAddr = |_| SocketAddr::from(([127, 0, 0, 1], 8787)), "listen",
-        "The address of the page and the API. Other than on loopback, every request needs the token.";
-    api_token: Option<Secret> = |_| None, "api_token" as "made at first start",
-        "The token for the page and the API. Better kept in a file in the secrets directory.";
+        "The address of the page and the API. On other addresses than loopback, every request needs the token.";
+    api_token: Option<Secret> = |_| None, "api_token" as "created at first start",
+        "The token for the page and the API. It is safer in a file in the secrets directory.";
     api_open: bool = |_| false, "api_open",
-        "Whether the compatible API needs no token on loopback.";
+        "Whether the compatible API works without the token on loopback.";
     read_open: bool = |_| false, "read_open",
-        "Whether reading needs no token on loopback, for every user of this machine. Changes still need it.";
+        "Whether every user of this machine can read without the token on loopback. Changes still need the token.";
     hosts: Names = |_| Names::default(), "hosts",
-        "Host names of the page and the API behind a reverse proxy, in addition to this machine's addresses and `localhost`.";
+        "Host names for the page and the API behind a reverse proxy, in addition to this machine's addresses and `localhost`.";
     trust_proxy_headers: Addresses = |_| Addresses::default(), "trust_proxy_headers",
         "Addresses of proxies whose `X-Forwarded-User` is trusted: the user that it names has full access.";
     http_body: Bytes = |_| Bytes::mib(64), "http.body",
-        "The largest body of a request.";
+        "The maximum size of a request body.";
     autostart: bool = |_| false, "autostart",
         "Whether `submit`, `ingest --detach` and `ui` start the daemon if it is not running.";
     secrets_dir: Option<PathBuf> = |_| None, "secrets_dir" as "`secrets` in the home directory",
@@ -185,7 +185,7 @@ settings! {
     database: String = |_| "default".to_string(), "database",
         "The default vector database of `ingest` and `search`.";
     search_min_score: Option<Score> = |_| None, "search.min_score" as "depends on the embedder",
-        "The lowest cosine of a passage that has no word of the query; a search omits passages below it. 0: it omits none.";
+        "The minimum cosine of a passage that contains no word of the query; a search omits passages below it. 0: no minimum.";
     parameters: String = |_| "default".to_string(), "parameters",
         "The default parameter set.";
     embed_servers: Servers = |_| Servers::default(), "embed.servers" as "none",

@@ -32,7 +32,7 @@ pub enum Error {
     List { path: PathBuf, source: std::io::Error },
     #[error("no vector database `{name}`{}", if *is_empty { ": the file is empty" } else { "" })]
     NoDatabase { name: String, there: Vec<String>, is_empty: bool },
-    #[error("`{key}` was taken away, but {who} still holds the file lock {}: the next holder waits for it", path.display())]
+    #[error("`{key}` was released, but {who} still holds the file lock {}: the next holder waits for it", path.display())]
     StillLocked { key: String, who: String, path: PathBuf },
     #[error("the log of {step} is damaged")]
     DamagedLog { step: crate::model::StepId, source: std::io::Error },
