@@ -158,7 +158,7 @@ CREATE TABLE item(
 -- ---------------------------------------------------------------- steps
 
 -- state: 0 open (in `ready`, in `lease`, or waiting for a need), 1 delayed, 2 blocked behind another step of its key, 3 paused
--- with its group, 4 waits for a step of its run that runs again, -1 waits without a worker (for its children, a person, a signal);
+-- with its group, 4 waits for a step of its run that runs again, -1 waits without a worker (see `waiting`);
 -- 5 completed, 6 failed, 7 cancelled, 8 skipped. The last attempt is kept in place.
 -- outcome: see `attempt`; 1 succeeded, 9 succeeded from the cache.
 CREATE TABLE step(
@@ -239,6 +239,45 @@ CREATE TABLE lease(
   key_id    INTEGER,
   attempts  INTEGER NOT NULL
 ) STRICT;
+
+-- Steps in state -1: they wait for a time, a person, a signal or a group, and hold no lease, place or thread.
+-- kind: 1 a time, 2 an approval, 3 a signal, 4 the end of the group `children`. token, worker, started: of the attempt that began to
+-- wait; it ends with the step. due: when the waiting ends by itself; otherwise: what it does then, 1 complete, 2 fail.
+-- detail: a JSON object for people and for the end: {"ask": ...}.
+CREATE TABLE waiting(
+  step_id    INTEGER PRIMARY KEY,
+  run_id     INTEGER NOT NULL,
+  group_id   INTEGER NOT NULL,
+  kind       INTEGER NOT NULL CHECK (kind BETWEEN 1 AND 4),
+  token      INTEGER NOT NULL,
+  worker     INTEGER NOT NULL,
+  started    INTEGER NOT NULL,
+  due        INTEGER,
+  otherwise  INTEGER NOT NULL DEFAULT 2 CHECK (otherwise IN (1, 2)),
+  signal     TEXT    NOT NULL DEFAULT '',
+  children   INTEGER,
+  detail     TEXT    NOT NULL CHECK (json_valid(detail)),
+  CHECK ((kind = 3) = (signal <> '')),
+  CHECK ((kind = 4) = (children IS NOT NULL)),
+  CHECK (kind <> 1 OR due IS NOT NULL)
+) STRICT;
+CREATE INDEX waiting_due      ON waiting(due) WHERE due IS NOT NULL;
+CREATE INDEX waiting_group    ON waiting(group_id, run_id);
+CREATE INDEX waiting_signal   ON waiting(group_id, signal) WHERE signal <> '';
+CREATE INDEX waiting_kind     ON waiting(kind);
+CREATE INDEX waiting_children ON waiting(children) WHERE children IS NOT NULL;
+
+-- The newest signal of each name that a group, or a run of it, was sent. run_id 0: all of its runs. It is kept for steps that begin
+-- to wait for it later.
+CREATE TABLE signal(
+  group_id  INTEGER NOT NULL REFERENCES run_group(id),
+  run_id    INTEGER NOT NULL,
+  name      TEXT    NOT NULL,
+  value     TEXT CHECK (value IS NULL OR json_valid(value)),
+  who       TEXT    NOT NULL,
+  at        INTEGER NOT NULL,
+  PRIMARY KEY (group_id, run_id, name)
+) STRICT, WITHOUT ROWID;
 
 -- Every attempt that did not simply succeed, and every success that left stats.
 -- outcome: 1 succeeded 2 failed, retryable 3 failed for good 4 cancelled 5 timed out 6 resource limit 7 interrupted
@@ -563,7 +602,7 @@ CREATE INDEX content_run_run ON content_run(run_id);
 -- The status that people see.
 CREATE VIEW step_status AS
 SELECT s.id, s.run_id, s.group_id, s.no, s.type_id,
-       CASE WHEN l.step_id IS NOT NULL THEN 'RUNNING'
+       CASE WHEN l.step_id IS NOT NULL THEN 'RUNNING' WHEN s.state = -1 THEN 'WAITING'
             WHEN s.state = 5 THEN 'COMPLETED' WHEN s.state = 6 THEN 'FAILED' WHEN s.state = 7 THEN 'CANCELLED'
             WHEN s.state = 8 THEN 'SKIPPED'
             WHEN s.failures > 0 OR s.crashes > 0 THEN 'ERROR' ELSE 'PENDING' END AS status

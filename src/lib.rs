@@ -170,8 +170,8 @@ mod view;
 pub mod view;
 
 pub use library::{
-    Engine, Error, Group, GroupEnd, Home, Kept, Kinds, Result, Run, Runs, Step, StepContext, StepKind, StepResult,
-    Submission, Worker, WorkerBuilder, Workflow, WorkflowBuilder, adopt_orphans, init,
+    Engine, Error, Group, GroupEnd, Home, Kept, Kinds, Question, Result, Run, Runs, Step, StepContext, StepKind,
+    StepResult, Submission, Worker, WorkerBuilder, Workflow, WorkflowBuilder, adopt_orphans, init,
 };
 pub use model::{Concurrency, GroupId, Kind, RunId, Status, StepId, Token};
 

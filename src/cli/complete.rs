@@ -3,10 +3,10 @@
 use super::{CommandLine, context::Context, output::Output};
 use crate::{
     assembly,
-    model::{GroupId, RunId, Status, StepId},
+    model::{GroupId, RunId, Status, StepId, WaitKind},
     store::{
         Store, definition,
-        read::{self, GroupFilter, Numbered, StepDetails},
+        read::{self, GroupFilter, Numbered, StepDetails, WaitingFilter},
         resource_lock, schedule, step_type, worker,
     },
     view,
@@ -67,7 +67,7 @@ fn groups_of(store: &Store, typed: &str, open: bool) -> crate::store::Result<Can
     let mut rows = Vec::new();
     match (open, typed.strip_prefix('g').filter(|it| !it.is_empty())) {
         (true, _) => {
-            for status in [Status::Running, Status::Error, Status::Pending] {
+            for status in [Status::Running, Status::Waiting, Status::Error, Status::Pending] {
                 // Those that do not begin as typed are sorted out at the end, so none may be missing here.
                 rows.extend(listed(GroupFilter { status: Some(status), limit: OPEN, ..GroupFilter::default() })?);
             }
@@ -128,6 +128,15 @@ pub fn runs(current: &OsStr) -> Candidates {
 /// A group, a run or a step.
 pub fn work(current: &OsStr) -> Candidates {
     of_store(current, |store, typed| work_of(store, typed, false))
+}
+
+/// Steps that wait for an approval.
+pub fn approvals(current: &OsStr) -> Candidates {
+    of_store(current, |store, _| {
+        let filter = WaitingFilter { kind: Some(WaitKind::Approval), limit: OPEN, ..WaitingFilter::default() };
+        let waiting = store.read(|tx| read::waiting(tx, &filter))?;
+        Ok(waiting.into_iter().map(|it| candidate(it.wait.step, it.wait.detail.ask)).collect())
+    })
 }
 
 /// A group, a run, a step, a worker or a definition.

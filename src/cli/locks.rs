@@ -73,9 +73,13 @@ pub fn this_process() -> Holder {
 /// This user and process, for the history.
 pub fn this_user() -> String {
     let user = rustix::process::getuid().as_raw();
+    format!("{} (uid {user}), process {}", user_name(), std::process::id())
+}
+
+/// What this user is called on this machine.
+pub fn user_name() -> String {
     let name = std::env::var("USER").ok().filter(|it| !it.is_empty());
-    let name = ownership::name_of(user).or(name).unwrap_or_else(|| "a user".to_string());
-    format!("{name} (uid {user}), process {}", std::process::id())
+    ownership::name_of(rustix::process::getuid().as_raw()).or(name).unwrap_or_else(|| "a user".to_string())
 }
 
 pub fn wait_of(max_wait: Option<Millis>) -> LockWait {

@@ -5,6 +5,7 @@
 //!
 //! May import: everything on the floors below. Never: writes SQL or decides what the engine decides.
 
+mod approve;
 mod backup;
 mod cancel;
 mod complete;
@@ -31,6 +32,7 @@ mod pause;
 mod progress;
 mod prove;
 mod prune;
+mod reject;
 mod restore;
 mod resume;
 mod retry;
@@ -41,6 +43,7 @@ mod serve;
 mod settings;
 mod show;
 mod show_file;
+mod signal;
 mod status;
 mod stop;
 mod submit;
@@ -120,6 +123,9 @@ enum Command {
     Events(events::Args),
     Schedule(schedule::Args),
     Export(export::Args),
+    Approve(approve::Args),
+    Reject(reject::Args),
+    Signal(signal::Args),
     Cancel(cancel::Args),
     Retry(retry::Args),
     Pause(pause::Args),
@@ -199,6 +205,9 @@ impl Command {
             Command::Events(args) => args.run(cx),
             Command::Schedule(args) => args.run(cx),
             Command::Export(args) => args.run(cx),
+            Command::Approve(args) => args.run(cx),
+            Command::Reject(args) => args.run(cx),
+            Command::Signal(args) => args.run(cx),
             Command::Cancel(args) => args.run(cx),
             Command::Retry(args) => args.run(cx),
             Command::Pause(args) => args.run(cx),

@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     definition::{MASK, yaml_text},
-    model::{GroupId, RunId, Status, StepId, WorkerId},
+    model::{Answer, GroupId, RunId, Status, StepId, WorkerId},
     store::{attempt::Attempt, read},
     view::{self, StepView, words::status_of_group},
 };
@@ -296,6 +296,9 @@ pub fn show_attempt(cx: &Context, attempt: &Attempt) -> Result<()> {
         cx.when(attempt.started),
         out.paint(paint, outcome)
     ))?;
+    if let Some(words) = attempt.detail.as_ref().and_then(answered) {
+        out.line(format!("    {}", plain(&words)))?;
+    }
     let certificate = attempt.detail.as_ref().map_or(&Value::Null, |it| &it["certificate"]);
     for (name, value) in certificate.as_object().into_iter().flatten() {
         match (name.as_str(), value) {
@@ -321,6 +324,17 @@ pub fn show_attempt(cx: &Context, attempt: &Attempt) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// Who answered a step that waited. A rejection is its reason already.
+fn answered(detail: &Value) -> Option<String> {
+    let answer = serde_json::from_value::<Answer>(detail["answer"].clone()).ok().filter(|it| it.approved);
+    let asked = detail["asked"].as_str().map(|it| format!(" ({it})")).unwrap_or_default();
+    let signal = || {
+        let (name, by) = (detail["signal"]["name"].as_str()?, detail["signal"]["by"].as_str()?);
+        Some(format!("signal `{name}` from {by}"))
+    };
+    answer.map(|it| format!("{}{asked}", it.words())).or_else(signal)
 }
 
 fn worker(cx: &Context, id: WorkerId) -> Result<()> {

@@ -13,7 +13,7 @@ use crate::{
         files::Phase,
     },
     model::Timestamp,
-    store::read::Queues,
+    store::read::{Queues, Waits},
     view::{self, DaemonView, DiskView, ListedGroup, Problem, StatusView, words::status_of_group},
 };
 use std::path::Path;
@@ -132,6 +132,7 @@ fn show(cx: &Context, facts: &StatusView) -> Result<()> {
 
 fn waits(cx: &Context, queues: &Queues) -> Result<()> {
     let mut parts = delayed(queues, cx.now(), |at| cx.when(at));
+    parts.extend(waiting(&queues.waiting));
     if queues.on_hold > 0 {
         let are = if queues.on_hold == 1 { "is" } else { "are" };
         parts.push(format!("{} {are} paused", count(queues.on_hold as u64, "step")));
@@ -144,6 +145,20 @@ fn waits(cx: &Context, queues: &Queues) -> Result<()> {
         true => Ok(()),
         false => cx.output.line(format!("\n{}", parts.join("; "))),
     }
+}
+
+/// Steps that wait without a worker.
+fn waiting(waits: &Waits) -> Vec<String> {
+    let kinds = [
+        (waits.approval, "for an approval (`windlass list waiting`)"),
+        (waits.signal, "for a signal"),
+        (waits.time, "for a time"),
+        (waits.children, "for runs of their own"),
+    ];
+    let words = |(steps, what): (i64, &str)| {
+        format!("{} {} {what}", count(steps.unsigned_abs(), "step"), if steps == 1 { "waits" } else { "wait" })
+    };
+    kinds.into_iter().filter(|it| it.0 > 0).map(words).collect()
 }
 
 /// Steps that wait for their next try, and those of them that a pause would hold even then.

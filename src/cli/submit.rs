@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     assembly,
-    definition::{Action, Command, Definition, KnownKinds, parse},
+    definition::{Action, Command, Definition, KnownKinds, Values, parse},
     engine::{Submission, Submitted},
     os::{process_stat, regular_file},
     store,
@@ -284,5 +284,6 @@ fn action(action: &Action) -> String {
         Action::Run(Command::Argv(argv)) => argv.iter().map(|it| it.source()).collect::<Vec<_>>().join(" "),
         Action::Uses(kind) => format!("uses {kind}"),
         Action::Worker { worker, handler } => format!("worker {worker}, handler {handler}"),
+        Action::Wait(wait) => wait.shown(&Values::default()),
     }
 }

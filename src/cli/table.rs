@@ -38,7 +38,7 @@ impl<T: AsRef<str>> From<T> for Cell {
 pub fn status_paint(status: Status) -> Paint {
     match status {
         Status::Pending | Status::Skipped => Paint::Dim,
-        Status::Running => Paint::Busy,
+        Status::Running | Status::Waiting => Paint::Busy,
         Status::Completed => Paint::Good,
         Status::Error => Paint::Warn,
         Status::Failed => Paint::Bad,

@@ -1,6 +1,6 @@
 //! Pure verdicts: anything that can be decided from values, as functions with table tests.
 //!
-//! Owns: status, fairness, flow, retry, hook, outcome, schedule, start, recycle, liveness, admission, schema, links, address.
+//! Owns: status, fairness, flow, retry, hook, outcome, schedule, start, recycle, liveness, admission, schema, links, address, wait.
 //! May import: `model`. Never: does I/O, reads a clock, draws randomness; `now` and chance come in as arguments.
 
 pub mod address;
@@ -20,3 +20,4 @@ pub mod schedule;
 pub mod schema;
 pub mod start;
 pub mod status;
+pub mod wait;

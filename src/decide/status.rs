@@ -12,15 +12,18 @@ pub struct Facts {
     pub cancelled: bool,
     /// Work on it is under way: a step of the run runs; a step of the group runs, or a run of it has ended.
     pub under_way: bool,
+    /// A step of it waits without a worker.
+    pub waiting: bool,
     /// A step of the run failed and will be retried.
     pub to_be_retried: bool,
 }
 
-/// While it is open, RUNNING outranks ERROR outranks PENDING. Afterwards see [`ended`].
+/// While it is open, RUNNING outranks WAITING outranks ERROR outranks PENDING. Afterwards see [`ended`].
 pub fn of(facts: &Facts) -> Status {
     match facts {
         Facts { ended: true, failed, cancelled, .. } => ended(*failed, *cancelled),
         Facts { under_way: true, .. } => Status::Running,
+        Facts { waiting: true, .. } => Status::Waiting,
         Facts { to_be_retried: true, .. } => Status::Error,
         _ => Status::Pending,
     }
@@ -57,6 +60,8 @@ mod tests {
             (open, Status::Pending),
             (Facts { to_be_retried: true, ..open }, Status::Error),
             (Facts { to_be_retried: true, under_way: true, ..open }, Status::Running),
+            (Facts { waiting: true, to_be_retried: true, ..open }, Status::Waiting),
+            (Facts { waiting: true, under_way: true, ..open }, Status::Running),
             (Facts { failed: true, ..open }, Status::Pending),
             (Facts { failed: true, under_way: true, ..open }, Status::Running),
             (over, Status::Completed),
@@ -78,9 +83,11 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_status_is_terminal_exactly_when_the_whole_has_ended(bits in 0u8..32) {
+        fn a_status_is_terminal_exactly_when_the_whole_has_ended(bits in 0u8..64) {
             let bit = |at: u8| bits & (1 << at) != 0;
-            let facts = Facts { ended: bit(0), failed: bit(1), cancelled: bit(2), under_way: bit(3), to_be_retried: bit(4) };
+            let facts = Facts {
+                ended: bit(0), failed: bit(1), cancelled: bit(2), under_way: bit(3), to_be_retried: bit(4), waiting: bit(5),
+            };
             prop_assert_eq!(of(&facts).is_terminal(), facts.ended);
         }
     }

@@ -20,12 +20,13 @@ mod secret;
 mod shell;
 mod template;
 mod unquoted;
+mod wait;
 mod workflow;
 mod written;
 mod yaml;
 
 pub use canonical::{canonical_json, digest};
-pub use condition::{Condition, Facts};
+pub use condition::{Condition, Facts, Formula};
 pub use error::{Error, Result};
 pub use expression::{Expression, Input, Values};
 pub use parameters::{BUILTIN_PARAMETERS, ParameterSet, STAGES};
@@ -34,6 +35,7 @@ pub use read::{KnownKinds, WorkflowFile, parse, parse_file};
 pub use reads::Named;
 pub use secret::{MASK, is_secret_name, is_secret_variable, masked, masked_text};
 pub use template::{Part, Template, render_json};
+pub use wait::{Time, Wait, WaitLimit};
 pub use workflow::{
     Action, Background, Command, Definition, Env, HookDefinition, StepDefinition, StepLimits, Unit, ValueForm,
     WorkerDefinition, is_as_stored,

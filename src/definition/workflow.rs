@@ -7,6 +7,7 @@ use super::{
     error::{Error, Result},
     expression::{Expression, Values},
     template::Template,
+    wait::{Time, Wait},
 };
 use crate::{
     decide::retry::{Backoff, RetryPolicy},
@@ -88,6 +89,8 @@ pub enum Action {
     Uses(String),
     /// A unit of work for a long-lived worker process. `handler` defaults to the step's name.
     Worker { worker: String, handler: String },
+    /// Nothing runs: the step waits, and holds no worker meanwhile.
+    Wait(Wait),
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -326,7 +329,10 @@ impl Definition {
     pub fn asks_for_item(&self) -> Result<bool> {
         let templates = self.templates()?;
         let mut expressions = templates.iter().flat_map(|(_, it)| it.expressions());
-        let judged = self.steps.iter().any(|it| it.when.as_ref().is_some_and(Condition::asks_for_item));
+        let judged = self.steps.iter().any(|it| {
+            it.when.as_ref().is_some_and(Condition::asks_for_item)
+                || matches!(&it.action, Action::Wait(Wait::Until(Time::Formula(formula))) if formula.asks_for_item())
+        });
         Ok(judged || expressions.any(|it| matches!(it, Expression::Item(_))))
     }
 
@@ -439,8 +445,10 @@ impl From<Definition> for Stored {
 
 fn action_templates(action: &Action, env: &Env, with: &serde_json::Value) -> Result<Vec<Template>> {
     let mut found: Vec<Template> = env.values().flatten().cloned().collect();
-    if let Action::Run(command) = action {
-        found.extend_from_slice(command.templates());
+    match action {
+        Action::Run(command) => found.extend_from_slice(command.templates()),
+        Action::Wait(wait) => found.extend(wait.template().cloned()),
+        Action::Uses(_) | Action::Worker { .. } => (),
     }
     texts(with, &mut found)?;
     Ok(found)

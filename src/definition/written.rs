@@ -148,6 +148,7 @@ fn write_action(all: &mut Map<String, Value>, action: &Action, owner: &str) {
             }
             all.insert("worker".into(), json!(worker))
         }
+        Action::Wait(wait) => all.insert(wait.key().into(), wait.written()),
     };
 }
 
@@ -205,7 +206,7 @@ impl Command {
 }
 
 impl Template {
-    fn shown(&self, values: &Values<'_>, quote: impl Fn(&str) -> String) -> String {
+    pub(super) fn shown(&self, values: &Values<'_>, quote: impl Fn(&str) -> String) -> String {
         let part = |part: &Part| match part {
             Part::Text(text) => text.clone(),
             Part::Expression(Expression::Env(_)) => MASK.to_string(),
@@ -395,6 +396,21 @@ steps:
     uses: windlass/noop
     backoff: { initial: 2s }
     allow_failure: true
+  - name: ask
+    needs: [model]
+    approve: { ask: "Publish {{ item }}?", within: 7d, otherwise: approve }
+  - name: later
+    needs: [ask]
+    wait: 2h
+  - name: morning
+    needs: [ask]
+    wait_until: inputs.ask.value.at
+  - name: uploaded
+    needs: [ask]
+    signal: { name: uploaded, within: 1d, otherwise: continue }
+  - name: told
+    needs: [ask]
+    signal: told
   - name: sweep
     needs: [model, publish]
     run: [rm, -rf, work]

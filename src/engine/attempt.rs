@@ -12,6 +12,7 @@ use super::{
     step_child,
     step_kind::{StepContext, StepInput, StepKind, StepResult},
     task::Task,
+    waiting_step,
     work_dir::WorkDir,
 };
 use crate::{
@@ -74,6 +75,10 @@ pub(super) fn run(state: &WorkerState, claimed: &Claimed, cancel: &CancelToken) 
         return Attempted { settlement, guards: Vec::new(), key, step_type };
     }
     if let Some(settlement) = condition::judge(claimed, &task) {
+        return Attempted { settlement, guards: Vec::new(), key, step_type };
+    }
+    if let Action::Wait(wait) = &task.known.definition.steps[task.row.no].action {
+        let settlement = waiting_step::begin(claimed, &task, wait);
         return Attempted { settlement, guards: Vec::new(), key, step_type };
     }
     let cache_key = cache::key(state, &task, cancel);
@@ -151,6 +156,7 @@ fn gather(state: &WorkerState, claimed: &Claimed) -> Result<Task, Error> {
     }
     let with = match step.action {
         Action::Uses(_) => render_json(&step.with, &values)?,
+        Action::Wait(ref wait) => wait.render(&values)?.map_or(Value::Null, Value::from),
         _ => step.with.clone(),
     };
     let mut input = StepInput {
@@ -206,6 +212,7 @@ fn execute(
             None => StepResult::permanent("unknown_kind", format!("unknown step kind `{name}` in this windlass")),
         },
         Action::Worker { worker: name, handler } => worker::run(&cx, task.row.definition, name, handler),
+        Action::Wait(_) => StepResult::permanent("wait", "a step that waits runs nothing"),
     };
     result.damaged.extend(damage.found());
     result

@@ -36,7 +36,7 @@ pub(super) fn judge(claimed: &Claimed, task: &Task) -> Option<Settlement> {
     }
 }
 
-fn facts<'t>(task: &'t Task, step: &StepDefinition) -> Facts<'t> {
+pub(super) fn facts<'t>(task: &'t Task, step: &StepDefinition) -> Facts<'t> {
     let definition = &task.known.definition;
     let input = |&need: &usize| {
         let name = definition.steps[need].name.clone();

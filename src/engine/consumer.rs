@@ -173,6 +173,7 @@ fn counter(settlement: &Settlement) -> Counter {
         Settlement::Fail { .. } => Counter::StepFailed,
         Settlement::Release { .. } | Settlement::Blocked { .. } | Settlement::Recompute { .. } => Counter::StepReleased,
         Settlement::Cancelled { .. } => Counter::StepCancelled,
+        Settlement::Wait { .. } => Counter::StepWaiting,
     }
 }
 

@@ -163,7 +163,7 @@ fn run_one(state: &WorkerState, due: &hook::Hook) -> Result<HookEnd> {
             Some(kind) => attempt::here(&cx, &**kind),
             None => StepResult::permanent("unknown_kind", format!("unknown step kind `{name}` in this windlass")),
         },
-        Action::Worker { .. } => StepResult::permanent("worker", "a hook can't be a worker"),
+        Action::Worker { .. } | Action::Wait(_) => StepResult::permanent("worker", "a hook can't be a worker"),
     };
     state.attempts().remove(&lease);
     let outcome = result.report.outcome.bounded();

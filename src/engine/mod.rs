@@ -3,6 +3,7 @@
 //! May import: everything on the floors below. Never: writes SQL; decides without `decide`.
 
 mod adopt;
+mod answers;
 mod attempt;
 mod before;
 mod cache;
@@ -39,6 +40,7 @@ pub mod step_kind;
 mod submit;
 mod task;
 mod wait;
+mod waiting_step;
 mod watcher;
 mod work_dir;
 mod worker;

@@ -1,5 +1,5 @@
 //! Finishes what a dead process left half done: groups that were sealed but not opened, that no process will finish
-//! building, or whose retry, cancel or resume stopped between two transactions; temporary files and work directories.
+//! building, or whose retry, cancel, resume or signal stopped between two transactions; temporary files and work directories.
 
 use super::{Engine, error::Result, liveness_lock, tag_is_alive, work_dir};
 use crate::{
@@ -22,6 +22,7 @@ enum Half {
     Retried,
     Cancelled,
     Resumed,
+    Signalled,
 }
 
 /// What a worker has seen half done in its last looks.
@@ -58,13 +59,14 @@ impl Recovery {
 }
 
 fn list(engine: &Engine) -> Result<BTreeSet<(Half, GroupId)>> {
-    let (unopened, unsealed, retried, cancelled, resumed) = engine.store.read(|tx| {
+    let (unopened, unsealed, retried, cancelled, resumed, signalled) = engine.store.read(|tx| {
         Ok((
             group::unopened(tx)?,
             group::unsealed(tx)?,
             store::retry::unfinished(tx)?,
             store::cancel::unfinished(tx)?,
             store::pause::unfinished(tx)?,
+            store::answer::unfinished(tx)?,
         ))
     })?;
     let abandoned = |it: &(GroupId, Option<ProcessIdentity>)| {
@@ -77,6 +79,7 @@ fn list(engine: &Engine) -> Result<BTreeSet<(Half, GroupId)>> {
         (Half::Retried, retried),
         (Half::Cancelled, cancelled),
         (Half::Resumed, resumed),
+        (Half::Signalled, signalled),
     ];
     Ok(kinds.into_iter().flat_map(|(half, groups)| groups.into_iter().map(move |it| (half, it))).collect())
 }
@@ -93,6 +96,9 @@ fn finish(engine: &Engine, (half, group): (Half, GroupId)) -> Result<()> {
             }
         }
         Half::Resumed => while engine.store.write(move |tx| store::pause::resume_slice(tx, group, SLICE))? {},
+        Half::Signalled => {
+            while engine.store.write(move |tx| store::answer::release(tx, group, None, SLICE))? == SLICE {}
+        }
     }
     Ok(())
 }

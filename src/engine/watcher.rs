@@ -120,6 +120,8 @@ struct Watcher {
     watch: Watch,
     version: Option<i64>,
     next_due: Option<Timestamp>,
+    /// When the next wait is over.
+    next_wait: Option<Timestamp>,
     /// When the next schedule fires.
     next_firing: Option<Timestamp>,
     /// The other workers, read again when anything was committed.
@@ -157,6 +159,7 @@ impl Watcher {
             watch,
             version: None,
             next_due: None,
+            next_wait: None,
             next_firing: None,
             others: Vec::new(),
             locked: HashMap::new(),
@@ -180,7 +183,7 @@ impl Watcher {
         let late = now.since(self.planned);
         (self.pause, self.planned) = (TICK, now + TICK);
         self.look_at_commits(now)?;
-        self.due();
+        self.due()?;
         self.knock(now)?;
         if now.since(self.disk_asked) >= DISK {
             self.disk_asked = now;
@@ -248,12 +251,14 @@ impl Watcher {
         self.stirred = now;
         let store = &self.state.engine.store;
         let own = self.state.id();
-        let (next_due, next_firing, workers, asked, left) = store.read(|tx| {
+        let (next_due, next_wait, next_firing, workers, asked, left) = store.read(|tx| {
             let left = resource_lock::left_behind(tx)?;
             let next_firing = store::schedule::next_due(tx)?;
-            Ok((idle::next_due(tx)?, next_firing, store::worker::list(tx)?, idle::leases(tx, own)?, left))
+            let (next_due, next_wait) = (idle::next_due(tx)?, store::waiting::next_due(tx)?);
+            Ok((next_due, next_wait, next_firing, store::worker::list(tx)?, idle::leases(tx, own)?, left))
         })?;
         self.next_due = next_due;
+        self.next_wait = next_wait;
         self.next_firing = next_firing;
         self.locked.retain(|key, it| left.iter().any(|row| row.key == *key && row.token == it.token));
         for row in left {
@@ -303,7 +308,12 @@ impl Watcher {
         self.state.cancel_all(&lost, KillIntent::Shutdown);
     }
 
-    fn due(&mut self) {
+    fn due(&mut self) -> Result<()> {
+        if self.next_wait.is_some_and(|due| due <= self.state.engine.store.now()) {
+            // Every transaction first ends the waits that are over. All consumers may be busy, so this is one.
+            self.state.engine.store.write(|_| Ok(()))?;
+            self.next_wait = None;
+        }
         if self.next_due.is_some_and(|due| due <= self.state.engine.store.now()) {
             // The claim promotes due steps; its commit shows when the next one is due.
             self.next_due = None;
@@ -313,6 +323,7 @@ impl Watcher {
             self.next_firing = None;
             self.state.schedule_notify.ring();
         }
+        Ok(())
     }
 
     /// Checks whether the files of locked keys are free by now, each at growing intervals. If one is free, the next step with

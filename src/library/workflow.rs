@@ -94,6 +94,22 @@ impl Step {
         Step { fields: Map::new() }.set("name", name).set("uses", kind)
     }
 
+    /// A step that asks a person, and goes on once that is [approved](super::Engine::approve). It holds no slot meanwhile. The question
+    /// may be a template.
+    pub fn approve(name: &str, ask: &str) -> Step {
+        Step { fields: Map::new() }.set("name", name).set("approve", ask)
+    }
+
+    /// A step that waits, and holds no slot meanwhile.
+    pub fn wait(name: &str, time: Duration) -> Step {
+        Step { fields: Map::new() }.set("name", name).set("wait", format!("{}ms", time.as_millis()))
+    }
+
+    /// A step that waits for a [signal](super::Group::signal) to its group; it holds no slot meanwhile.
+    pub fn signal(name: &str, signal: &str) -> Step {
+        Step { fields: Map::new() }.set("name", name).set("signal", signal)
+    }
+
     /// Sets a condition in a subset of CEL, such as `item.pages > 3`. If it is false, the step is skipped.
     pub fn when(self, condition: &str) -> Step {
         self.set("when", condition)

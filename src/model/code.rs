@@ -52,6 +52,8 @@ states! {
     /// The state of a step. The tables `ready` and `lease` show whether an open step is waiting or running. States from
     /// `STEP_COMPLETED` on have ended; all earlier ones are live.
     StepState {
+        /// Waits for a time, a person, a signal or a group, without a worker: it has a row in `waiting`.
+        Waiting = -1, STEP_WAITING, "waiting", "waiting";
         /// Claimable, running, or waiting for its needs.
         Open = 0, STEP_OPEN, "open", "open";
         /// Waiting for its due time.
@@ -86,6 +88,31 @@ states! {
         Reopening = 2, PHASE_REOPENING, "reopening", "being retried";
         /// It is being removed, and is hidden.
         Pruning = 3, PHASE_PRUNING, "pruning", "being pruned";
+    }
+}
+
+states! {
+    /// What a step waits for that holds no worker.
+    #[derive(utoipa::ToSchema)]
+    #[serde(rename_all = "snake_case")]
+    WaitKind {
+        Time = 1, WAIT_TIME, "time", "a time";
+        /// A person who approves or rejects.
+        Approval = 2, WAIT_APPROVAL, "approval", "an approval";
+        Signal = 3, WAIT_SIGNAL, "signal", "a signal";
+        /// The end of a group of its own.
+        Children = 4, WAIT_CHILDREN, "children", "its children";
+    }
+}
+
+states! {
+    /// What happens when the time is up for which a step waits.
+    #[derive(utoipa::ToSchema)]
+    #[serde(rename_all = "snake_case")]
+    Otherwise {
+        /// The step completes.
+        Complete = 1, OTHERWISE_COMPLETE, "complete", "completes";
+        Fail = 2, OTHERWISE_FAIL, "fail", "fails";
     }
 }
 
@@ -177,9 +204,9 @@ mod tests {
 
     #[test]
     fn every_code_leads_back_to_its_state_and_no_other_number_does() {
-        for code in -1..12 {
+        for code in -2..12 {
             let state = StepState::from_code(code);
-            assert_eq!(state.map(StepState::code), (0..9).contains(&code).then_some(code));
+            assert_eq!(state.map(StepState::code), (-1..9).contains(&code).then_some(code));
             assert_eq!(state.is_some_and(StepState::is_terminal), (5..9).contains(&code));
         }
         assert!(AttemptOutcome::ALL.iter().all(|it| AttemptOutcome::from_code(it.code()) == Some(*it)));

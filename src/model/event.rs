@@ -45,6 +45,10 @@ events! {
     StepError, "step_error", false;
     StepReleased, "step_released", false;
     StepReaped, "step_reaped", false;
+    StepWaiting, "step_waiting", false;
+    ApprovalWanted, "approval_wanted", true;
+    StepAnswered, "step_answered", false;
+    Signal, "signal", false;
     Cancel, "cancel", false;
     Retry, "retry", false;
     Pause, "pause", false;
@@ -106,6 +110,6 @@ mod tests {
             assert_eq!(EventKind::from_name(kind.name()), Some(kind));
         }
         assert_eq!(EventKind::from_name("GROUP_END"), None);
-        assert_eq!(EventKind::hookable().count(), 8);
+        assert_eq!(EventKind::hookable().count(), 9);
     }
 }

@@ -4,6 +4,7 @@
 //! `serde` (also `hex` for printing hashes and `utoipa` for JSON schemas). Never: does I/O, reads a clock, or decides
 //! anything.
 
+pub mod answer;
 pub mod artifact;
 pub mod bounded;
 pub mod code;
@@ -25,9 +26,13 @@ pub mod step;
 pub mod time;
 pub mod worker;
 
+pub use answer::Answer;
 pub use artifact::{ArtifactHash, ArtifactRef};
 pub use bounded::bounded;
-pub use code::{AttemptOutcome, DocumentState, FiringState, GroupPhase, HolderKind, HookState, KeepReason, StepState};
+pub use code::{
+    AttemptOutcome, DocumentState, FiringState, GroupPhase, HolderKind, HookState, KeepReason, Otherwise, StepState,
+    WaitKind,
+};
 pub use concurrency::Concurrency;
 pub use document::{Chunk, HEADING_MAX, Heading, PageStart, ParsedDocument, shortened};
 pub use event::{Event, EventKind};

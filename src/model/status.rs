@@ -12,6 +12,8 @@ pub enum Status {
     Pending,
     /// At least one part of it is running.
     Running,
+    /// Waits for a time, a person, a signal or its children, and holds no worker.
+    Waiting,
     /// Ended successfully.
     Completed,
     /// Failed, and will be retried.
@@ -26,9 +28,10 @@ pub enum Status {
 
 impl Status {
     /// Every status, once.
-    pub const ALL: [Status; 7] = [
+    pub const ALL: [Status; 8] = [
         Status::Pending,
         Status::Running,
+        Status::Waiting,
         Status::Completed,
         Status::Error,
         Status::Failed,
@@ -46,6 +49,7 @@ impl Status {
         match self {
             Status::Pending => "PENDING",
             Status::Running => "RUNNING",
+            Status::Waiting => "WAITING",
             Status::Completed => "COMPLETED",
             Status::Error => "ERROR",
             Status::Failed => "FAILED",
@@ -68,7 +72,7 @@ impl FromStr for Status {
         let found = Status::ALL.into_iter().find(|it| it.name().eq_ignore_ascii_case(text));
         found.ok_or_else(|| {
             format!(
-                "`{text}` is not a status; use one of pending, running, completed, error, failed, cancelled, skipped"
+                "`{text}` is not a status; use one of pending, running, waiting, completed, error, failed, cancelled, skipped"
             )
         })
     }

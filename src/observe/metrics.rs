@@ -24,6 +24,8 @@ pub enum Counter {
     StepCached,
     /// Steps with a false condition. Label: step type.
     StepSkipped,
+    /// Those that began to wait for a time, a person, a signal or their children. Label: step type.
+    StepWaiting,
     WorkerReaped,
     LeaseLost,
     ResourceLockSwept,
@@ -89,7 +91,7 @@ pub struct NoMetrics;
 impl Metrics for NoMetrics {}
 
 impl Counter {
-    pub const ALL: [Counter; 20] = [
+    pub const ALL: [Counter; 21] = [
         Counter::ClaimAttempts,
         Counter::ClaimSuccess,
         Counter::ClaimIdle,
@@ -102,6 +104,7 @@ impl Counter {
         Counter::StepReleased,
         Counter::StepCached,
         Counter::StepSkipped,
+        Counter::StepWaiting,
         Counter::WorkerReaped,
         Counter::LeaseLost,
         Counter::ResourceLockSwept,
@@ -127,6 +130,7 @@ impl Counter {
             Counter::StepReleased => ("step_released", "Steps released without an outcome.", Some("type")),
             Counter::StepCached => ("step_cached", "Steps completed from the cache.", Some("type")),
             Counter::StepSkipped => ("step_skipped", "Steps skipped by their condition.", Some("type")),
+            Counter::StepWaiting => ("step_waiting", "Steps that began to wait without a worker.", Some("type")),
             Counter::WorkerReaped => ("worker_reaped", "Dead or silent workers whose steps were released.", None),
             Counter::LeaseLost => ("lease_lost", "Results dropped because their lease was lost.", None),
             Counter::ResourceLockSwept => ("resource_lock_swept", "Expired resource locks removed.", None),

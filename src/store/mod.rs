@@ -19,8 +19,8 @@ use db::{
 };
 pub use documents::{batch_group, document, document_batch, document_removal, document_uri, sync_state};
 pub use queue::{
-    artifact, attempt, cancel, claim, idle, input, kept_output, lease, output, pause, reap, resource_key,
-    resource_lock, retry, settle, step, step_cache, step_type, worker,
+    answer, artifact, attempt, cancel, claim, idle, input, kept_output, lease, output, pause, reap, resource_key,
+    resource_lock, retry, settle, step, step_cache, step_type, wait_end, waiting, worker,
 };
 use queue::{blocked, cancel_step, delayed, follow, hold, place, ready, recompute, redefine, turn};
 pub use read::{audit, records};

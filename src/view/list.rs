@@ -6,10 +6,10 @@ use super::{
     worker::{WorkerView, workers},
 };
 use crate::{
-    model::{GroupId, RunId, Status},
+    model::{GroupId, RunId, Status, StepId},
     store::{
         Store, group,
-        read::{self, GroupFilter, GroupRow, RunFilter, RunRow, StepRow},
+        read::{self, GroupFilter, GroupRow, RunFilter, RunRow, StepRow, WaitingFilter, WaitingStep},
     },
 };
 use serde::Serialize;
@@ -64,7 +64,21 @@ pub struct StepList {
     pub next: Option<RunId>,
 }
 
-/// Which steps to list: of a run, or of a group after the run `after`.
+/// Steps that wait without a worker, by id.
+#[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
+pub struct WaitingList {
+    pub waiting: Vec<WaitingStep>,
+    /// For `after`; null on the last page.
+    pub next: Option<StepId>,
+}
+
+pub fn waiting(store: &Store, filter: &WaitingFilter) -> Result<WaitingList> {
+    let waiting = store.read(|tx| read::waiting(tx, filter))?;
+    let next = waiting.last().filter(|_| waiting.len() == filter.limit).map(|it| it.wait.step);
+    Ok(WaitingList { waiting, next })
+}
+
+/// Which steps to list: of a run, or of a group behind the run `after`.
 #[derive(Debug, Clone, Default)]
 pub struct StepFilter {
     pub status: Option<Status>,

@@ -4,12 +4,14 @@ use super::{
     disk::low_disk,
     error::Result,
     stranger,
-    wording::{count, duration, number_of, relative},
+    wording::{count, duration, number_of, relative, wait_of},
     worker::workers,
 };
 use crate::{
     engine::Engine,
-    model::{GroupId, Holder, HolderKind, Millis, ResourceKey, Status, StepId, Timestamp, WorkerId},
+    model::{
+        GroupId, Holder, HolderKind, Millis, Otherwise, ResourceKey, Status, StepId, Timestamp, WaitKind, WorkerId,
+    },
     store::read::{self, Ahead, KeyFacts, Why},
 };
 use serde::Serialize;
@@ -92,7 +94,34 @@ pub fn reasons(why: &Why, seen: &Seen) -> Vec<Reason> {
         }
         Status::Skipped => vec![reason("skipped", skipped(why), None)],
         Status::Running => vec![running(why, seen)].into_iter().chain(database_locked(seen)).collect(),
+        Status::Waiting => vec![waits(why, seen)],
         Status::Pending | Status::Error => waiting(why, seen, &error),
+    }
+}
+
+/// A step that holds no worker while it waits.
+fn waits(why: &Why, seen: &Seen) -> Reason {
+    let Some(it) = &why.waits else { return reason("next", "its wait has just ended", None) };
+    let at = it.due.map(|due| relative(due, seen.now));
+    let until = |what: &str| at.as_ref().map(|at| format!("; it {what} {at}")).unwrap_or_default();
+    let ends = match it.otherwise {
+        Otherwise::Complete => until("completes"),
+        Otherwise::Fail => until("fails"),
+    };
+    let text = format!("it waits for {}", wait_of(it));
+    match it.kind {
+        WaitKind::Time => reason("wait_time", format!("{text}, {}", at.unwrap_or_default()), None),
+        WaitKind::Approval => {
+            reason("wait_approval", format!("{text}{ends}"), Some(format!("windlass approve {}", it.step)))
+        }
+        WaitKind::Signal => {
+            let command = format!("windlass signal {} {}", it.group, it.signal);
+            reason("wait_signal", format!("{text}{ends}"), Some(command))
+        }
+        WaitKind::Children => {
+            let group = it.children.unwrap_or(it.group);
+            reason("wait_children", text, Some(format!("windlass why {group}")))
+        }
     }
 }
 
@@ -297,6 +326,7 @@ mod tests {
             group_behind: None,
             type_paused: false,
             key: None,
+            waits: None,
             takers: vec![Taker { worker: WorkerId(7), pool: "*".into(), size: 2, running: 0 }],
             skipped: None,
             cancel_asked: false,

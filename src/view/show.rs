@@ -86,7 +86,7 @@ pub fn show_group(store: &Store, id: GroupId) -> Result<GroupView> {
 
 pub fn show_run(engine: &Engine, id: RunId) -> Result<RunView> {
     let details = engine.store().read(|tx| read::show_run(tx, id))?;
-    let waiting = matches!(details.run.status, Status::Pending | Status::Error);
+    let waiting = matches!(details.run.status, Status::Pending | Status::Waiting | Status::Error);
     let open = details.steps.iter().find(|it| waiting && !it.status.is_terminal());
     let reasons = open.map(|it| reasons_of(engine, it.id)).transpose()?.unwrap_or_default();
     Ok(RunView { words: words::of_run(&details, &reasons), details })
@@ -101,7 +101,7 @@ pub fn show_step(engine: &Engine, id: StepId) -> Result<StepView> {
         let inputs = inputs(tx, &details)?;
         Ok((details, stored, inputs))
     })?;
-    let waiting = matches!(details.step.status, Status::Pending | Status::Error);
+    let waiting = matches!(details.step.status, Status::Pending | Status::Waiting | Status::Error);
     let reasons = if waiting { reasons_of(engine, id)? } else { Vec::new() };
     let words = words::of_step(details.step.status, &reasons);
     let no = details.step.no as usize;
@@ -160,6 +160,7 @@ fn command(definition: &Definition, no: usize, values: &Values<'_>) -> Option<St
     Some(match &step.action {
         Action::Run(command) => masked_text(&command.shown(values, quoted)),
         Action::Uses(kind) => format!("{kind}{with}"),
+        Action::Wait(wait) => masked_text(&wait.shown(values)),
         Action::Worker { worker, handler } => {
             let words = definition.workers.get(worker).map(|it| it.command.iter().map(|it| quoted(it)));
             let program = words.map(|it| masked_text(&it.collect::<Vec<_>>().join(" "))).unwrap_or_default();

@@ -84,7 +84,7 @@ pub fn status(engine: &Engine, daemon: Option<DaemonView>) -> Result<StatusView>
     let store = engine.store();
     let newest = store.read(|tx| read::groups(tx, &GroupFilter { limit: GROUPS, ..GroupFilter::default() }))?;
     let mut groups = Vec::new();
-    for status in [Status::Running, Status::Pending] {
+    for status in [Status::Running, Status::Waiting, Status::Pending] {
         let filter = GroupFilter { status: Some(status), limit: GROUPS, before: None };
         groups.extend(store.read(|tx| read::groups(tx, &filter))?);
     }

@@ -111,7 +111,7 @@ fn of_group(store: &Store, id: GroupId) -> Result<HeldUp> {
         return Ok(failures.into_iter().map(|it| (it.step, it.runs - 1)).collect());
     }
     let mut found = Vec::new();
-    for status in [Status::Running, Status::Error, Status::Pending, Status::Cancelled] {
+    for status in [Status::Running, Status::Waiting, Status::Error, Status::Pending, Status::Cancelled] {
         let filter = RunFilter { status: Some(status), after: None, limit: STEPS + 1 - found.len() };
         for run in store.read(|tx| read::runs(tx, id, &filter))? {
             found.extend(of_run(store, run.id)?.into_iter().map(|it| (it, 0)));

@@ -1,6 +1,9 @@
 //! The wording of times and counts for people, in every output.
 
-use crate::model::{Millis, Timestamp};
+use crate::{
+    model::{Millis, Timestamp, WaitKind},
+    store::waiting::Waiting,
+};
 
 /// A length of time with at most two units: `1.2 s`, `3 m 20 s`, `5 h`, `2 d 4 h`.
 pub fn duration(time: Millis) -> String {
@@ -67,6 +70,16 @@ pub fn quoted(word: &str) -> String {
     match !word.is_empty() && word.chars().all(is_plain) {
         true => word.to_string(),
         false => format!("'{}'", word.replace('\'', r"'\''")),
+    }
+}
+
+/// What a step waits for: the signal `uploaded`.
+pub fn wait_of(it: &Waiting) -> String {
+    match it.kind {
+        WaitKind::Time => "its time".to_string(),
+        WaitKind::Approval => format!("an approval: {}", it.detail.ask),
+        WaitKind::Signal => format!("the signal `{}`", it.signal),
+        WaitKind::Children => format!("its runs in {}", it.children.unwrap_or(it.group)),
     }
 }
 

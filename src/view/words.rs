@@ -1,6 +1,10 @@
 //! The status and progress of a group, a run or a step, for people: `PENDING (312 of 1,006 done, waiting for a worker)`.
 
-use super::{reason::Reason, wording::number_of, worker::WorkerView};
+use super::{
+    reason::Reason,
+    wording::{count, number_of},
+    worker::WorkerView,
+};
 use crate::{
     decide::status,
     model::Status,
@@ -30,14 +34,22 @@ pub fn waits(group: &GroupRow, workers: &[WorkerView]) -> Option<String> {
         it if it.cancelling => Some("being cancelled"),
         it if it.building => Some("being submitted"),
         it if it.paused => Some("paused"),
+        GroupRow { approvals: steps @ 1.., running: 0, .. } => return Some(format!("{} an approval", waiting(*steps))),
         GroupRow { waits_for: Some(other), .. } => return Some(format!("waiting for {other}")),
         // The steps of a dead worker still count as running.
         it if (it.type_paused.is_none() || it.running > 0) && !workers.iter().any(works) => Some(NO_WORKER),
         it if it.running > 0 => None,
+        GroupRow { waiting: steps @ 1.., .. } => {
+            return Some(format!("{} a time, a signal or their runs", waiting(*steps)));
+        }
         GroupRow { type_paused: Some(name), .. } => return Some(format!("the type `{name}` is paused")),
         _ => Some("waiting"),
     };
     words.map(str::to_string)
+}
+
+fn waiting(steps: i64) -> String {
+    format!("{} {} for", count(steps.unsigned_abs(), "step"), if steps == 1 { "waits" } else { "wait" })
 }
 
 pub fn of_group(group: &GroupRow, workers: &[WorkerView]) -> String {
@@ -72,7 +84,7 @@ pub fn of_step(status: Status, reasons: &[Reason]) -> String {
 }
 
 fn waits_of_step(status: Status, reasons: &[Reason]) -> Option<String> {
-    if !matches!(status, Status::Pending | Status::Error) {
+    if !matches!(status, Status::Pending | Status::Waiting | Status::Error) {
         return None;
     }
     // The reason of its last failure is shown elsewhere.
@@ -106,6 +118,8 @@ mod tests {
             failed: 0,
             cancelled: 0,
             running: 0,
+            waiting: 0,
+            approvals: 0,
             paused: false,
             cancelling: false,
             building: false,
@@ -147,7 +161,15 @@ mod tests {
     #[test]
     fn a_group_says_how_far_it_is_and_what_it_waits_for() {
         type Change = fn(&mut GroupRow);
-        let table: [(Change, &str); 10] = [
+        let table: [(Change, &str); 12] = [
+            (
+                |it| (it.status, it.approvals, it.waiting) = (Status::Waiting, 2, 3),
+                "WAITING (312 of 1,006 done, 2 steps wait for an approval)",
+            ),
+            (
+                |it| (it.status, it.waiting, it.waits_for) = (Status::Waiting, 1, Some(GroupId(4))),
+                "WAITING (312 of 1,006 done, waiting for g4)",
+            ),
             (|_| (), "PENDING (312 of 1,006 done, waiting for a worker)"),
             (|it| it.ended_runs = 0, "PENDING (waiting for a worker)"),
             (|it| it.running = 2, "RUNNING (312 of 1,006 done)"),

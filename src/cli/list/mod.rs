@@ -3,6 +3,7 @@ mod documents;
 mod groups;
 mod runs;
 mod steps;
+mod waiting;
 mod workers;
 
 pub use groups::named as named_group;
@@ -13,7 +14,7 @@ use super::{context::Context, failure::Result};
 use crate::model::Status;
 use clap_complete::engine::ArgValueCompleter;
 
-/// List groups, runs, steps, workers, documents, definitions or params
+/// List groups, runs, steps, what waits, workers, documents, definitions or params
 ///
 /// Without a subcommand: groups, newest first.
 #[derive(Debug, clap::Args)]
@@ -30,6 +31,7 @@ enum What {
     Groups(groups::Groups),
     Runs(runs::Runs),
     Steps(steps::Steps),
+    Waiting(waiting::WaitingSteps),
     /// Registered workers and their steps
     Workers,
     Documents(documents::Documents),
@@ -42,7 +44,7 @@ enum What {
 /// Which part of a list.
 #[derive(Debug, Clone, clap::Args)]
 pub struct Page {
-    /// Only with this status: pending, running, completed, error, failed or cancelled
+    /// Only with this status: pending, running, waiting, completed, error, failed or cancelled
     #[arg(long, value_name = "STATUS", add = ArgValueCompleter::new(crate::cli::complete::statuses))]
     status: Option<Status>,
     /// Maximum number to list
@@ -62,6 +64,7 @@ impl Args {
             Some(What::Groups(groups)) => groups.run(cx),
             Some(What::Runs(runs)) => runs.run(cx),
             Some(What::Steps(steps)) => steps.run(cx),
+            Some(What::Waiting(steps)) => steps.run(cx),
             Some(What::Workers) => workers::list(cx),
             Some(What::Documents(documents)) => documents.run(cx),
             Some(What::Definitions) => definitions::definitions(cx),

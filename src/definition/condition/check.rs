@@ -11,7 +11,7 @@ use serde_json::Value;
 pub(super) const STATUSES: [&str; 4] = ["completed", "skipped", "failed", "cancelled"];
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Type {
+pub(super) enum Type {
     Bool,
     Number,
     Text,
@@ -47,6 +47,14 @@ pub(super) fn types(root: &Node) -> Result<(), Problem> {
     }
 }
 
+/// Refuses what can't be a text.
+pub(super) fn text(root: &Node) -> Result<(), Problem> {
+    match type_of(root)? {
+        Type::Text | Type::Unknown => Ok(()),
+        other => Err((format!("a text is wanted, this is {}", other.words()), None)),
+    }
+}
+
 pub(super) fn inputs(root: &Node, needs: &[&str]) -> Result<(), Problem> {
     let mut problem = None;
     walk(root, &mut |node| {
@@ -65,7 +73,7 @@ pub(super) fn inputs(root: &Node, needs: &[&str]) -> Result<(), Problem> {
     problem.map_or(Ok(()), Err)
 }
 
-fn type_of(node: &Node) -> Result<Type, Problem> {
+pub(super) fn type_of(node: &Node) -> Result<Type, Problem> {
     Ok(match node {
         Node::Literal(value) => match value {
             Value::Null => Type::Null,

@@ -5,6 +5,7 @@
 
 mod check;
 mod facts;
+mod formula;
 mod judge;
 mod parse;
 mod problem;
@@ -12,6 +13,7 @@ mod scan;
 
 use crate::definition::secret::{MASK, is_secret_name, masked};
 pub use facts::Facts;
+pub use formula::Formula;
 use parse::{InputField, Node, children, walk};
 use problem::Problem;
 use serde::{Deserialize, Serialize};

@@ -7,6 +7,7 @@ mod schedule;
 mod scope;
 mod step;
 mod text;
+mod wait;
 
 #[cfg(test)]
 mod tests;
@@ -79,6 +80,10 @@ const STEP: &[&str] = &[
     "after",
     "allow_failure",
     "on_cancel",
+    "approve",
+    "wait",
+    "wait_until",
+    "signal",
 ];
 
 /// A workflow, and what its file says of when it starts by itself.

@@ -130,6 +130,9 @@ impl Reader<'_> {
     ) -> Result<Action> {
         let (run, uses, worker) = (fields.get("run"), fields.get("uses"), fields.get("worker"));
         let what = if workers.is_some() { "step" } else { "hook" };
+        if let Some(wait) = self.wait(fields, scope)? {
+            return Ok(Action::Wait(wait));
+        }
         let handler = fields.get("handler").map(|it| self.source.name(it, "handler")).transpose()?;
         if let (Some(node), None) = (fields.get("handler"), worker) {
             return Err(self.source.refuse(node.line, "`handler` works only with `worker`", None));
@@ -149,7 +152,11 @@ impl Reader<'_> {
             }
             (None, None, None, _) => {
                 let message = format!("{what} `{name}` has nothing to do");
-                Err(self.source.refuse(line, message, Some("give it `run:`, `uses:` or, for a step, `worker:`")))
+                Err(self.source.refuse(
+                    line,
+                    message,
+                    Some("give it `run:`, `uses:` or, for a step, `worker:`, `approve:`, `wait:` or `signal:`"),
+                ))
             }
             _ => {
                 let message = format!("{what} `{name}` has more than one of `run`, `uses` and `worker`");

@@ -36,7 +36,7 @@ pub fn router() -> OpenApiRouter<App> {
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 struct Page {
-    /// Only groups with this status: PENDING, RUNNING, COMPLETED, FAILED or CANCELLED
+    /// Only groups with this status: PENDING, RUNNING, WAITING, COMPLETED, FAILED or CANCELLED
     #[param(value_type = Option<Status>, inline)]
     status: Option<String>,
     /// Only groups older than this one: `next` of the previous page

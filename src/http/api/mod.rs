@@ -18,6 +18,7 @@ mod schedules;
 mod search;
 mod steps;
 mod submit;
+mod waiting;
 
 pub use answer::{ErrorBody, RefusedBody};
 pub use body::JsonBody;
@@ -33,6 +34,7 @@ pub fn router() -> OpenApiRouter<App> {
         .merge(groups::router())
         .merge(runs::router())
         .merge(steps::router())
+        .merge(waiting::router())
         .merge(machine::router())
         .merge(schedules::router())
         .merge(locks::router())

@@ -58,7 +58,7 @@ fn of_run(engine: &Engine, id: RunId) -> Result<RunResult> {
             let unknown = || Outcome::permanent("failed", "the run failed; its attempts have been pruned");
             Err(failure(&outcome.unwrap_or_else(unknown)))
         }
-        Status::Pending | Status::Running | Status::Error => {
+        Status::Pending | Status::Running | Status::Waiting | Status::Error => {
             Err(Failure::conflict("the run has not ended").code("not_ended"))
         }
     }

@@ -262,15 +262,27 @@ export function put(element, ...children) {
   return element;
 }
 
-/** Asks before something is done. Resolves to null when it is not wanted, else to the text that was given (or ""). */
-export function confirm(question, details, action, { reason = false, danger = false } = {}) {
+/** The name under which this person answered last; kept in this browser, if it keeps anything. */
+function ownName(name) {
+  try {
+    if (name !== undefined) localStorage.setItem("windlass-name", name);
+    return name ?? localStorage.getItem("windlass-name") ?? "";
+  } catch {
+    return name ?? "";
+  }
+}
+
+/** Asks before something is done. Resolves to null when it is not wanted, else to the text that was given (or ""); with `who`, to {by, reason}. */
+export function confirm(question, details, action, { reason = false, who = false, danger = false } = {}) {
   return new Promise((done) => {
+    const name = who && h("input", { type: "text", required: true, pattern: ".*\\S.*", maxlength: 200, id: "who", autocomplete: "name", value: ownName() });
     const field = reason && h("input", { type: "text", required: true, pattern: ".*\\S.*", maxlength: 200, id: "reason", autocomplete: "off" });
     const form = h(
       "form",
       { method: "dialog" },
       h("h2", { id: "question" }, question),
       details.map((it) => h("p", {}, it)),
+      name && h("label", { for: "who" }, "Your name", name),
       field && h("label", { for: "reason" }, "Reason, for the history", field),
       h(
         "div",
@@ -282,10 +294,11 @@ export function confirm(question, details, action, { reason = false, danger = fa
     const dialog = h("dialog", { "aria-labelledby": "question" }, form);
     dialog.addEventListener("close", () => {
       dialog.remove();
-      done(dialog.returnValue === "yes" ? (field ? field.value : "") : null);
+      const answer = () => (name ? { by: ownName(name.value), reason: field ? field.value : "" } : field ? field.value : "");
+      done(dialog.returnValue === "yes" ? answer() : null);
     });
     document.body.append(dialog);
     dialog.showModal();
-    (field || form.querySelector(danger ? ".back" : "[type=submit]")).focus();
+    ((name && !name.value && name) || field || form.querySelector(danger ? ".back" : "[type=submit]")).focus();
   });
 }

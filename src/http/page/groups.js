@@ -3,7 +3,7 @@
 import { advice, bar, confirm, count, empty, h, label, number, put, status, table, titled, took, when, whenExactly } from "./dom.js";
 import { get, post, query, save } from "./wire.js";
 
-const STATUSES = ["RUNNING", "PENDING", "COMPLETED", "FAILED", "CANCELLED"];
+const STATUSES = ["RUNNING", "WAITING", "PENDING", "COMPLETED", "FAILED", "CANCELLED"];
 
 /** How far a group is: what completed, failed, was cancelled, and runs. */
 export function progress(group) {
@@ -193,7 +193,7 @@ export function groupView({ id, parameters, act, again }) {
       put(facts, factsOf(group));
       put(types, typeTable(group));
       put(hooked, group.failed_hooks.length > 0 && [h("h2", {}, "Failed hooks"), h("ul", {}, hooks(group.failed_hooks))]);
-      put(chosen, filters(["RUNNING", "PENDING", "ERROR", "COMPLETED", "FAILED", "CANCELLED"], wanted || "", (it) => href({ status: it })));
+      put(chosen, filters(["RUNNING", "WAITING", "PENDING", "ERROR", "COMPLETED", "FAILED", "CANCELLED"], wanted || "", (it) => href({ status: it })));
       const stuck = group.failed > 0 || (!ended && far.running === 0);
       const [found, fresh] = await Promise.all([
         get(`/api/v1/runs${query({ group: id, status: wanted, after, limit: 50 })}`, signal),
@@ -274,7 +274,7 @@ function typeTable(group) {
   const bars = [...types].map(([name, counts]) => {
     const all = counts.reduce((sum, it) => sum + it.count, 0);
     const label = counts.map((it) => `${number(it.count)} ${it.status.toLowerCase()}`).join(", ");
-    const order = ["COMPLETED", "SKIPPED", "FAILED", "CANCELLED", "ERROR", "RUNNING"];
+    const order = ["COMPLETED", "SKIPPED", "FAILED", "CANCELLED", "ERROR", "RUNNING", "WAITING"];
     const parts = order.map((it) => [it.toLowerCase(), (counts.find((one) => one.status === it)?.count || 0) / all]);
     return [h("div", { class: "type" }, h("span", { class: "text" }, name), bar(parts, `${name}: ${label}`), h("span", { class: "dim" }, label)), parts[0][1] === 1];
   });

@@ -113,7 +113,7 @@ export function stepView({ id, act }) {
       }
       put(trail, crumbs(h("a", { href: `#/g${step.group}` }, `g${step.group}`), h("a", { href: `#/r${step.run}` }, `r${step.run}`), `s${id}`));
       put(head, h("h1", { tabindex: -1 }, h("span", { class: "id" }, `s${id}`), " ", h("span", { class: "text" }, step.name)), status(step.status), step.cached ? h("span", { class: "flag" }, "from the cache") : null);
-      put(actions, stepButtons(step, act));
+      put(actions, stepButtons(step, act, explained.steps[0]?.facts.waits));
       put(why, reasonList(explained));
       put(facts, factsOf(step));
       // `n` counts from 1 again after every retry by hand.
@@ -135,7 +135,22 @@ function following(place, change) {
 const reasonList = (why) =>
   h("ul", {}, why.steps.flatMap((it) => it.reasons).map((it) => h("li", {}, advice(it))));
 
-function stepButtons(step, act) {
+/** Buttons for the answer to a step that waits for an approval. */
+function answers(step, waits, act) {
+  const asks = waits?.kind === "approval";
+  const answer = async (verb, done, options) => {
+    const given = await confirm(`${verb} s${step.id}?`, [waits.ask], verb, { who: true, ...options });
+    if (given === null) return;
+    const body = options.reason ? given : { by: given.by };
+    act(`${verb} s${step.id}`, () => post(`/api/v1/steps/${step.id}/${verb.toLowerCase()}`, body), () => `s${step.id} is ${done}.`);
+  };
+  return [
+    h("button", { type: "button", class: "primary", hidden: !asks, onclick: () => answer("Approve", "approved", {}) }, "Approve"),
+    h("button", { type: "button", class: "danger", hidden: !asks, onclick: () => answer("Reject", "rejected", { reason: true, danger: true }) }, "Reject"),
+  ];
+}
+
+function stepButtons(step, act, waits) {
   const open = !["COMPLETED", "FAILED", "CANCELLED", "SKIPPED"].includes(step.status);
   const cancel = async () => {
     const details = ["Steps that need it are cancelled too. If it is running, it gets a request to stop, then TERM."];
@@ -148,6 +163,7 @@ function stepButtons(step, act) {
   };
   const again = step.status === "FAILED" || step.status === "CANCELLED";
   return [
+    ...answers(step, waits, act),
     h("button", { type: "button", "data-key-of": "c", class: "danger", hidden: !open, onclick: cancel }, "Cancel"),
     h("button", { type: "button", "data-key-of": "t", hidden: !again, onclick: retry }, "Retry"),
   ];

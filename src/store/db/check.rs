@@ -3,7 +3,7 @@
 use crate::decide::flow::{self, End};
 use crate::model::code::{
     HOLDER_STEP, OUTCOME_INTERRUPTED, PHASE_BUILDING, PHASE_LIVE, PHASE_PRUNING, PHASE_REOPENING, STEP_BLOCKED,
-    STEP_COMPLETED, STEP_OPEN,
+    STEP_COMPLETED, STEP_OPEN, STEP_WAITING,
 };
 use crate::model::{After, DefinitionId, Shape, ShapeStep, StepState};
 use crate::store::{error::Result, params::params, tx::ReadTx};
@@ -138,6 +138,7 @@ const RULES: &[(&str, &str)] = &[
         "SELECT 'counter ' || id FROM counter c WHERE c.value < CASE c.id
             WHEN 1 THEN max(coalesce((SELECT max(token) FROM lease), 0), coalesce((SELECT max(token) FROM step), 0),
                             coalesce((SELECT max(token) FROM resource_lock), 0),
+                            coalesce((SELECT max(token) FROM waiting), 0),
                             coalesce((SELECT max(token) FROM attempt), 0), coalesce((SELECT max(token) FROM hook), 0))
             WHEN 2 THEN coalesce((SELECT max(id) FROM run_group), 0)
             WHEN 3 THEN coalesce((SELECT max(id) FROM run), 0)
@@ -186,6 +187,19 @@ const RULES: &[(&str, &str)] = &[
         "is claimable or runs, although its group waits for another of its concurrency group",
         "SELECT 's' || a.step_id FROM concurrency c JOIN concurrency b ON b.name = c.name AND b.no < c.no
            JOIN (SELECT step_id, group_id FROM ready UNION ALL SELECT step_id, group_id FROM lease) a ON a.group_id = c.group_id",
+    ),
+    (
+        "waits, but for nothing, or for something without waiting",
+        formatcp!("SELECT 's' || s.id FROM step s WHERE s.state = {STEP_WAITING} AND NOT EXISTS (SELECT 1 FROM waiting w
+            WHERE w.step_id = s.id AND w.run_id = s.run_id AND w.group_id = s.group_id)
+          UNION ALL SELECT 's' || w.step_id FROM waiting w LEFT JOIN step s ON s.id = w.step_id
+            WHERE s.id IS NULL OR s.state <> {STEP_WAITING}"),
+    ),
+    (
+        "was sent a signal, but is gone, or is a run of another group",
+        "SELECT 'g' || n.group_id FROM signal n LEFT JOIN run r ON r.id = n.run_id
+          WHERE NOT EXISTS (SELECT 1 FROM run_group g WHERE g.id = n.group_id)
+             OR (n.run_id > 0 AND r.group_id IS NOT n.group_id)",
     ),
     (
         "settled twice under one token",

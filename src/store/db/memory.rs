@@ -58,7 +58,7 @@ pub(in crate::store) struct Sums {
 #[derive(Debug, Default)]
 pub(in crate::store) struct Memory {
     pub counters: Counters,
-    /// The earliest due time of a delayed step.
+    /// The earliest due time of a delayed step or a wait.
     pub next_due: Option<Timestamp>,
     pub paused_groups: HashSet<GroupId>,
     pub cancelling_groups: HashSet<GroupId>,
@@ -149,11 +149,16 @@ impl Memory {
     }
 }
 
-/// When the first of the delayed steps is due.
+/// When the first of the delayed steps and of the waits is due.
 pub(in crate::store) fn earliest_due(tx: &ReadTx) -> Result<Option<Timestamp>> {
-    let sql = formatcp!("SELECT due FROM step WHERE state = {STEP_DELAYED} ORDER BY due LIMIT 1");
-    tx.row(sql, [], |row| row.get(0).map(Timestamp))
+    Ok(tx.row(EARLIEST, [], |row| row.get::<Option<i64>>(0))?.flatten().map(Timestamp))
 }
+
+/// One statement, because every change of another process leads to it.
+const EARLIEST: &str = formatcp!(
+    "SELECT min(due) FROM (SELECT * FROM (SELECT due FROM step WHERE state = {STEP_DELAYED} ORDER BY due LIMIT 1)
+       UNION ALL SELECT * FROM (SELECT due FROM waiting WHERE due IS NOT NULL ORDER BY due LIMIT 1))"
+);
 
 /// Groups that have the turn and are not opened to their last run.
 fn half_opened(tx: &ReadTx) -> Result<Vec<GroupId>> {

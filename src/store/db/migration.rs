@@ -9,7 +9,7 @@ use rusqlite::{Connection, TransactionBehavior, params};
 use std::path::Path;
 
 /// The schema version of this build.
-pub(in crate::store) const VERSION: i64 = 6;
+pub(in crate::store) const VERSION: i64 = 7;
 
 /// `wdls` in ASCII: distinguishes our files from other SQLite databases.
 const APPLICATION_ID: i64 = 0x7764_6c73;
@@ -26,6 +26,7 @@ const STEPS: &[&str] = &[
     include_str!("../../../scripts/upgrade/003-to-004.sql"),
     include_str!("../../../scripts/upgrade/004-to-005.sql"),
     include_str!("../../../scripts/upgrade/005-to-006.sql"),
+    include_str!("../../../scripts/upgrade/006-to-007.sql"),
 ];
 
 /// Creates the schema in an empty file, or brings an older one up; refuses a newer or a foreign one before writing.
@@ -136,6 +137,7 @@ mod tests {
         (1, include_str!("../../../tests/schemas/engine-001.sql")),
         (4, include_str!("../../../tests/schemas/engine-004.sql")),
         (5, include_str!("../../../tests/schemas/engine-005.sql")),
+        (6, include_str!("../../../tests/schemas/engine-006.sql")),
     ];
 
     fn open(path: &Path) -> Connection {

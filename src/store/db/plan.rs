@@ -5,6 +5,7 @@ use crate::store::{
     error::Result,
     lease, pause, read, ready, records, run, settle, turn,
     tx::{ReadTx, WriteTx},
+    waiting,
 };
 
 /// A statement of the hot path, its text as it runs, and every line of its `EXPLAIN QUERY PLAN`.
@@ -78,6 +79,20 @@ const HOT: &[HotStatement] = &[
     ),
     hot("end a chain", run::END_CHAIN, &["SEARCH run USING INTEGER PRIMARY KEY (rowid=?)"]),
     hot("due steps", delayed::DUE, &["SEARCH step USING COVERING INDEX step_delayed (due<?)"]),
+    hot("waits that are over", waiting::DUE, &["SEARCH waiting USING COVERING INDEX waiting_due (due<?)"]),
+    hot(
+        "the step that waits for a group",
+        waiting::OF_CHILDREN,
+        &["SEARCH waiting USING INDEX waiting_children (children=?)"],
+    ),
+    hot(
+        "steps that wait for a signal",
+        waiting::WITH_SIGNAL,
+        &[
+            "SEARCH w USING INDEX waiting_signal (group_id=?)",
+            "SEARCH n EXISTS USING PRIMARY KEY (group_id=? AND run_id=? AND name=?)",
+        ],
+    ),
     hot(
         "claimable step of a key",
         ready::HEAD,
@@ -142,6 +157,11 @@ const HOT: &[HotStatement] = &[
         "runs with skipped steps",
         read::WITH_SKIPPED,
         &["SEARCH step USING COVERING INDEX step_skipped (group_id=? AND run_id>?)"],
+    ),
+    hot(
+        "runs with waiting steps",
+        read::WITH_WAITING,
+        &["SEARCH waiting USING COVERING INDEX waiting_group (group_id=? AND run_id>?)"],
     ),
     hot(
         "runs with steps to be tried again",

@@ -1,7 +1,7 @@
 //! The hot verbs as values: what consumers ask of the writer thread.
 
 use crate::model::{ArtifactHash, GroupId, KeyId, Lease, Monotonic, RunId, Scope, Timestamp, TypeId, WorkerId};
-use crate::store::{attempt::Record, output::NewOutput};
+use crate::store::{attempt::Record, output::NewOutput, waiting::NewWait};
 use std::sync::Arc;
 
 /// Which steps a pool takes.
@@ -81,6 +81,10 @@ pub enum Settlement {
     },
     Cancelled {
         record: Record,
+    },
+    /// WAITING for a time, a person, a signal or a group, without a worker; the attempt ends with the wait.
+    Wait {
+        wait: NewWait,
     },
     /// Back to PENDING with the attempt given back, until the steps that made these files have made them again: they are
     /// damaged, or, with none named, being made again already. `otherwise`: no step of the run made them.

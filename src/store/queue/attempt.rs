@@ -3,7 +3,7 @@
 //! SQLite only: JSON functions, `OR IGNORE`.
 
 use crate::model::code::{OUTCOME_INTERRUPTED, OUTCOME_SKIPPED, STEP_COMPLETED};
-use crate::model::{AttemptOutcome, Outcome, StepId, Timestamp, Token, WorkerId};
+use crate::model::{Answer, AttemptOutcome, Outcome, StepId, Timestamp, Token, WorkerId};
 use crate::store::{
     error::Result,
     lease::Live,
@@ -26,6 +26,21 @@ impl Record {
     pub fn cancelled() -> Record {
         let detail = serde_json::json!({"outcome": Outcome::Cancelled, "certificate": {}}).to_string();
         Record { outcome: AttemptOutcome::Cancelled, detail, logs: Vec::new() }
+    }
+}
+
+impl Record {
+    /// Of a step that waited; `told` is merged into its detail.
+    pub(in crate::store) fn answered(outcome: &Outcome, told: Option<&serde_json::Value>) -> Record {
+        let words = outcome.to_string();
+        let mut detail = serde_json::json!({"outcome": outcome, "message": words, "certificate": {}});
+        for (name, value) in told.and_then(|it| it.as_object()).into_iter().flatten() {
+            detail[name] = value.clone();
+        }
+        if *outcome != Outcome::Succeeded {
+            detail["reason"] = words.into();
+        }
+        Record { outcome: outcome_of(outcome), detail: detail.to_string(), logs: Vec::new() }
     }
 }
 
@@ -203,6 +218,16 @@ pub fn skip_of(tx: &ReadTx, step: StepId) -> Result<Option<Skip>> {
     )?;
     let detail = detail.and_then(|it| serde_json::from_str::<serde_json::Value>(&it).ok());
     Ok(detail.and_then(|it| serde_json::from_value(it["condition"].clone()).ok()))
+}
+
+/// The answer that ended the newest attempt of a step, if a person gave one.
+pub fn answer_of(tx: &ReadTx, step: StepId) -> Result<Option<Answer>> {
+    let detail = tx.row(
+        "SELECT json_extract(detail, '$.answer') FROM (SELECT detail FROM attempt WHERE step_id = ?1 ORDER BY token DESC LIMIT 1)",
+        [step.0],
+        |row| row.get::<Option<String>>(0),
+    )?;
+    Ok(detail.flatten().and_then(|it| serde_json::from_str(&it).ok()))
 }
 
 /// Writes the success that lives in the columns of a step as an attempt of its own: the step runs again.

@@ -2,7 +2,7 @@
 
 use crate::model::code::{OUTCOME_CANCELLED, STEP_CANCELLED, STEP_COMPLETED};
 use crate::model::{StepId, StepState};
-use crate::store::{blocked, error::Result, params::params, ready, step::StepRow, tx::WriteTx};
+use crate::store::{blocked, error::Result, params::params, ready, step::StepRow, tx::WriteTx, waiting};
 use const_format::formatcp;
 
 /// Asks the worker of a running step to stop it. None: it does not run; false: it was asked before.
@@ -22,6 +22,7 @@ pub(in crate::store) fn ask(tx: &WriteTx, id: StepId) -> Result<Option<bool>> {
 
 /// A waiting step is CANCELLED immediately; if it was claimable, the next step that its key blocks becomes claimable.
 pub(in crate::store) fn end_waiting(tx: &WriteTx, row: &StepRow) -> Result<()> {
+    waiting::withdraw(tx, row)?;
     let was_ready = row.state == StepState::Open && ready::leave(tx, row)?;
     tx.execute(
         formatcp!(

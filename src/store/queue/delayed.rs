@@ -1,4 +1,4 @@
-//! Steps that wait for their due time.
+//! Steps that wait for their due time, and waits that are over.
 
 use crate::model::code::STEP_DELAYED;
 use crate::model::{StepId, StepState};
@@ -7,6 +7,7 @@ use crate::store::{
     memory, place,
     step::{StepRow, get, set_state},
     tx::WriteTx,
+    wait_end,
 };
 use const_format::formatcp;
 
@@ -25,6 +26,7 @@ pub(in crate::store) fn promote(tx: &WriteTx) -> Result<()> {
             place::place(tx, &StepRow { state: StepState::Open, ..step })?;
         }
     }
+    wait_end::expire(tx, PROMOTE)?;
     let next = memory::earliest_due(tx)?;
     let mut memory = tx.memory();
     memory.next_due = next;

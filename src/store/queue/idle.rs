@@ -1,13 +1,14 @@
 //! Whether anything is left to do, and when the next thing is due.
 
-use crate::model::code::{HOOK_RUNNING, STEP_BLOCKED, STEP_DELAYED};
+use crate::model::code::{HOOK_RUNNING, STEP_BLOCKED, STEP_DELAYED, WAIT_TIME};
 use crate::model::{Lease, Scope, StepId, Timestamp, Token, WorkerId};
 use crate::store::{error::Result, hook, memory, tx::ReadTx};
 use const_format::formatcp;
 
 /// Nothing ready, running, delayed or blocked in this scope, and no hook waits or runs.
 ///
-/// Steps that wait for a paused group or type, or for a need that is itself one of these, do not count by themselves.
+/// A step that waits for a time counts like a delayed one: it continues by itself. Steps that wait for a person, a signal, their
+/// children, a paused group or type, or a need that is itself one of these, do not count by themselves.
 pub fn is_idle(tx: &ReadTx, scope: Scope) -> Result<bool> {
     let busy = match scope {
         Scope::Everything => tx.row(
@@ -18,6 +19,7 @@ pub fn is_idle(tx: &ReadTx, scope: Scope) -> Result<bool> {
                  OR EXISTS (SELECT 1 FROM step WHERE state = {STEP_DELAYED})
                  OR EXISTS (SELECT 1 FROM step WHERE state = {STEP_BLOCKED}
                                AND type_id NOT IN (SELECT id FROM step_type WHERE paused))
+                 OR EXISTS (SELECT 1 FROM waiting WHERE kind = {WAIT_TIME})
                  OR EXISTS (SELECT 1 FROM group_detail WHERE opened < open_until)"
             ),
             [],
@@ -33,7 +35,7 @@ pub fn is_idle(tx: &ReadTx, scope: Scope) -> Result<bool> {
     Ok(hook::next_due(tx, scope)?.is_none() && hook::running(tx, scope)? == 0)
 }
 
-/// When the next delayed step or waiting hook is due.
+/// When the next delayed step, waiting step or hook is due.
 pub fn next_due(tx: &ReadTx) -> Result<Option<Timestamp>> {
     let step = memory::earliest_due(tx)?;
     let hook = hook::next_due(tx, Scope::Everything)?;

@@ -1,5 +1,6 @@
 //! The life of a step: ready, claimed, settled, delayed, blocked, paused, retried, cancelled; and what it needs for that.
 
+pub mod answer;
 pub mod artifact;
 pub mod attempt;
 pub(in crate::store) mod blocked;
@@ -28,4 +29,6 @@ pub mod step;
 pub mod step_cache;
 pub mod step_type;
 pub(in crate::store) mod turn;
+pub mod wait_end;
+pub mod waiting;
 pub mod worker;

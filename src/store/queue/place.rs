@@ -65,7 +65,8 @@ pub(in crate::store) fn place(tx: &WriteTx, step: &StepRow) -> Result<()> {
 
 /// The same for a step that was due already, whatever the wall clock says now.
 pub(in crate::store) fn place_due(tx: &WriteTx, step: &StepRow) -> Result<()> {
-    if step.state.is_terminal() {
+    // A wait ends by itself, paused or not; only a cancel ends it early.
+    if step.state.is_terminal() || step.state == StepState::Waiting {
         return Ok(());
     }
     if hold::holds_back(tx, step.group, step.run, step.id)? {

@@ -1,10 +1,11 @@
 //! How a step leaves its lease: complete, retry, fail, release, cancel. Every path is gated on the token.
 
+use crate::decide::wait::{self, End};
 use crate::model::code::{
     OUTCOME_CANCELLED, OUTCOME_SKIPPED, STEP_BLOCKED, STEP_CANCELLED, STEP_COMPLETED, STEP_DELAYED, STEP_OPEN,
     STEP_PAUSED, STEP_SKIPPED,
 };
-use crate::model::{AttemptOutcome, EventKind, Lease, OutputId, StepId, StepState, Timestamp};
+use crate::model::{AttemptOutcome, EventKind, Lease, Outcome, OutputId, StepId, StepState, Timestamp};
 use crate::store::{
     Held, attempt,
     error::Result,
@@ -12,13 +13,14 @@ use crate::store::{
     follow,
     lease::{self, Live},
     memory::KnownShape,
-    output,
+    output::{self, NewOutput},
     params::params,
     place,
     recompute::{self, Asked},
     request::Settlement,
     resource_lock, run, step, step_cache,
     tx::WriteTx,
+    waiting::{self, NewWait, WaitsFor},
 };
 use const_format::formatcp;
 use std::sync::Arc;
@@ -58,7 +60,7 @@ fn apply(tx: &WriteTx, live: &Live, settlement: &Settlement, asked: bool) -> Res
             attempt::record(tx, live, Some(record.as_ref().unwrap_or(&attempt::Record::cancelled())))?;
             cancelled(tx, live)?;
         }
-        Settlement::Recompute { .. } if asked => {
+        Settlement::Recompute { .. } | Settlement::Wait { .. } if asked => {
             attempt::record(tx, live, Some(&attempt::Record::cancelled()))?;
             cancelled(tx, live)?;
         }
@@ -100,22 +102,53 @@ fn apply(tx: &WriteTx, live: &Live, settlement: &Settlement, asked: bool) -> Res
             attempt::put_off(tx, live, Some(record))?;
             fail(tx, live, *crashed, record.outcome)?;
         }
-        Settlement::Release { due, record } => {
-            attempt::put_off(tx, live, record.as_ref())?;
-            event::note(tx, EventKind::StepReleased, About::attempt(live))?;
-            give_back(tx, live, *due, false)?;
-        }
-        Settlement::Blocked { record } => {
-            attempt::put_off(tx, live, Some(record))?;
-            event::note(tx, EventKind::StepReleased, About::attempt(live))?;
-            give_back(tx, live, live.due, false)?;
-        }
+        Settlement::Release { due, record } => release(tx, live, record.as_ref(), *due)?,
+        Settlement::Blocked { record } => release(tx, live, Some(record), live.due)?,
         Settlement::Cancelled { record } => {
             attempt::record(tx, live, Some(record))?;
             cancelled(tx, live)?;
         }
+        Settlement::Wait { wait } => begin_wait(tx, live, wait)?,
     }
     Ok(())
+}
+
+fn release(tx: &WriteTx, live: &Live, record: Option<&attempt::Record>, due: Timestamp) -> Result<()> {
+    attempt::put_off(tx, live, record)?;
+    event::note(tx, EventKind::StepReleased, About::attempt(live))?;
+    give_back(tx, live, due, false)
+}
+
+/// A step waits from now on, or goes on at once if what it waits for is there already.
+fn begin_wait(tx: &WriteTx, live: &Live, new: &NewWait) -> Result<()> {
+    if let WaitsFor::Signal(name) = &new.on
+        && let Some(signal) = waiting::signal(tx, live.group, live.run, name)?
+    {
+        return end_wait(tx, live, &End::Complete(signal.value.clone()), Some(&serde_json::json!({"signal": signal})));
+    }
+    if new.due.is_some_and(|due| due <= tx.now()) {
+        let (kind, signal) = (new.on.kind(), new.on.signal());
+        return end_wait(tx, live, &wait::time_is_up(kind, new.otherwise, new.detail.within, signal), None);
+    }
+    waiting::park(tx, live, new)
+}
+
+/// Ends a step that waited. `told`: what the record of its attempt keeps of the answer, as a JSON object.
+pub(in crate::store) fn end_wait(tx: &WriteTx, live: &Live, end: &End, told: Option<&serde_json::Value>) -> Result<()> {
+    match end {
+        End::Complete(value) => {
+            let output = value.as_ref().map(|it| NewOutput { value: Some(it.to_string()), ..NewOutput::default() });
+            let output = output.map(|it| output::insert(tx, &it)).transpose()?;
+            let record = told.map(|it| attempt::Record::answered(&Outcome::Succeeded, Some(it)));
+            attempt::record(tx, live, record.as_ref())?;
+            complete(tx, live, AttemptOutcome::Succeeded, output)
+        }
+        End::Fail(outcome) => {
+            let record = attempt::Record::answered(outcome, told);
+            attempt::record(tx, live, Some(&record))?;
+            fail(tx, live, false, record.outcome)
+        }
+    }
 }
 
 fn shape_of(tx: &WriteTx, live: &Live) -> Result<(Arc<KnownShape>, StepId)> {

@@ -10,7 +10,7 @@ use crate::decide::{
     elapsed,
     status::{self, Facts},
 };
-use crate::model::code::{PHASE_BUILDING, PHASE_LIVE, PHASE_PRUNING};
+use crate::model::code::{PHASE_BUILDING, PHASE_LIVE, PHASE_PRUNING, WAIT_APPROVAL};
 use crate::{
     model::{DefinitionId, GroupId, Millis, Status, Timestamp},
     store::{
@@ -46,6 +46,10 @@ pub struct GroupRow {
     pub cancelled: i64,
     /// Running steps.
     pub running: i64,
+    /// Steps that wait for a time, a person, a signal or their children, without a worker.
+    pub waiting: i64,
+    /// Those of them that wait for an approval.
+    pub approvals: i64,
     pub paused: bool,
     pub cancelling: bool,
     /// Whether its submission has not been acknowledged yet.
@@ -105,16 +109,19 @@ const COLUMNS: &str = formatcp!(
    JOIN definition w ON w.id = d.definition_id"
 );
 
-fn read(row: &Row, running: &HashMap<GroupId, i64>) -> Result<GroupRow> {
+fn read(row: &Row, steps: &Steps) -> Result<GroupRow> {
     let id = GroupId(row.get(0)?);
     let ended = row.get::<Option<i64>>(3)?.map(Timestamp);
     let (runs, open): (i64, i64) = (row.get(4)?, row.get(5)?);
     let (failed, cancelled): (i64, i64) = (row.get(6)?, row.get(7)?);
+    let count = |of: &HashMap<GroupId, i64>| of.get(&id).copied().unwrap_or(0);
+    let (running, waiting) = (count(&steps.running), count(&steps.waiting));
     let status = status::of(&Facts {
         ended: ended.is_some(),
         failed: failed > 0,
         cancelled: cancelled > 0,
-        under_way: running.contains_key(&id) || open < runs,
+        under_way: running > 0 || (open < runs && waiting == 0),
+        waiting: waiting > 0,
         to_be_retried: false,
     });
     Ok(GroupRow {
@@ -126,7 +133,9 @@ fn read(row: &Row, running: &HashMap<GroupId, i64>) -> Result<GroupRow> {
         ended_runs: runs - open,
         failed,
         cancelled,
-        running: running.get(&id).copied().unwrap_or(0),
+        running,
+        waiting,
+        approvals: count(&steps.approvals),
         paused: row.get(8)?,
         cancelling: row.get(9)?,
         building: row.get(10)?,
@@ -143,12 +152,27 @@ fn read(row: &Row, running: &HashMap<GroupId, i64>) -> Result<GroupRow> {
     })
 }
 
-/// The number of running steps of each group.
-fn running(tx: &ReadTx) -> Result<HashMap<GroupId, i64>> {
-    let counts = tx.rows("SELECT group_id, count(*) FROM lease GROUP BY group_id", [], |row| {
-        Ok((GroupId(row.get(0)?), row.get::<i64>(1)?))
-    })?;
-    Ok(counts.into_iter().collect())
+/// How many steps of each group run now, and wait without a worker.
+struct Steps {
+    running: HashMap<GroupId, i64>,
+    waiting: HashMap<GroupId, i64>,
+    approvals: HashMap<GroupId, i64>,
+}
+
+impl Steps {
+    fn read(tx: &ReadTx) -> Result<Steps> {
+        let counts = |sql: &str| -> Result<HashMap<GroupId, i64>> {
+            let counts = tx.rows(sql, [], |row| Ok((GroupId(row.get(0)?), row.get::<i64>(1)?)))?;
+            Ok(counts.into_iter().collect())
+        };
+        Ok(Steps {
+            running: counts("SELECT group_id, count(*) FROM lease GROUP BY group_id")?,
+            waiting: counts("SELECT group_id, count(*) FROM waiting GROUP BY group_id")?,
+            approvals: counts(formatcp!(
+                "SELECT group_id, count(*) FROM waiting WHERE kind = {WAIT_APPROVAL} GROUP BY group_id"
+            ))?,
+        })
+    }
 }
 
 /// Groups whose claimable steps all have paused types, each with one of these types. Reads the groups only if a type is
@@ -182,7 +206,7 @@ pub fn worked(tx: &ReadTx, id: GroupId) -> Result<Millis> {
 
 /// Groups, newest first. A group is RUNNING from its first start to its end.
 pub fn groups(tx: &ReadTx, filter: &GroupFilter) -> Result<Vec<GroupRow>> {
-    let running = running(tx)?;
+    let steps = Steps::read(tx)?;
     let wanted = match filter.status {
         None => "1",
         Some(Status::Completed) => "g.ended IS NOT NULL AND g.failed = 0 AND g.cancelled = 0",
@@ -191,13 +215,13 @@ pub fn groups(tx: &ReadTx, filter: &GroupFilter) -> Result<Vec<GroupRow>> {
         // Only steps can be SKIPPED.
         Some(Status::Skipped) => "0",
         // Distinguished below, among the few open groups.
-        Some(Status::Pending | Status::Running | Status::Error) => "g.ended IS NULL",
+        Some(Status::Pending | Status::Running | Status::Waiting | Status::Error) => "g.ended IS NULL",
     };
-    let open = matches!(filter.status, Some(Status::Pending | Status::Running | Status::Error));
+    let open = matches!(filter.status, Some(Status::Pending | Status::Running | Status::Waiting | Status::Error));
     let sql = format!("SELECT {COLUMNS} WHERE g.id < ?1 AND {wanted} ORDER BY g.id DESC LIMIT ?2");
     let before = filter.before.map_or(i64::MAX, |it| it.0);
     let limit = if open { i64::MAX } else { filter.limit as i64 };
-    let mut found = tx.rows(&sql, params![before, limit], |row| read(row, &running))?;
+    let mut found = tx.rows(&sql, params![before, limit], |row| read(row, &steps))?;
     let held = held_by_type(tx)?;
     found.iter_mut().for_each(|it| it.type_paused = held.get(&it.id).cloned());
     if open {
@@ -209,9 +233,9 @@ pub fn groups(tx: &ReadTx, filter: &GroupFilter) -> Result<Vec<GroupRow>> {
 
 /// A group with the counts of its runs and steps. Scans all of its steps, so don't poll this.
 pub fn show_group(tx: &ReadTx, id: GroupId) -> Result<GroupDetails> {
-    let running = running(tx)?;
+    let steps = Steps::read(tx)?;
     let sql = format!("SELECT {COLUMNS} WHERE g.id = ?1");
-    let group = tx.row(&sql, [id.0], |row| read(row, &running))?.ok_or_else(|| Error::not_found(id))?;
+    let group = tx.row(&sql, [id.0], |row| read(row, &steps))?.ok_or_else(|| Error::not_found(id))?;
     let detail = crate::store::group::detail(tx, id)?;
     let group = GroupRow { type_paused: held_by_type(tx)?.remove(&id), ..group };
     Ok(GroupDetails {
@@ -257,10 +281,18 @@ fn runs_by_status(tx: &ReadTx, group: &GroupRow) -> Result<BTreeMap<Status, i64>
     let running =
         tx.row("SELECT count(DISTINCT run_id) FROM lease WHERE group_id = ?1", [group.id.0], |row| row.get(0))?;
     let running = running.unwrap_or(0);
+    let waiting = tx.row(
+        "SELECT count(DISTINCT run_id) FROM waiting WHERE group_id = ?1
+            AND run_id NOT IN (SELECT run_id FROM lease WHERE group_id = ?1)",
+        [group.id.0],
+        |row| row.get(0),
+    )?;
+    let waiting = waiting.unwrap_or(0);
     let done = group.ended_runs - group.failed - group.cancelled;
     let counts = [
-        (Status::Pending, group.runs - group.ended_runs - running),
+        (Status::Pending, group.runs - group.ended_runs - running - waiting),
         (Status::Running, running),
+        (Status::Waiting, waiting),
         (Status::Completed, done),
         (Status::Failed, group.failed),
         (Status::Cancelled, group.cancelled),

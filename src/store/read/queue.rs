@@ -2,10 +2,13 @@
 //!
 //! SQLite only: `INDEXED BY`.
 
-use crate::model::code::{HOOK_RUNNING, HOOK_WAITING, STEP_BLOCKED, STEP_DELAYED, STEP_PAUSED};
+use crate::model::code::{
+    HOOK_RUNNING, HOOK_WAITING, STEP_BLOCKED, STEP_DELAYED, STEP_PAUSED, WAIT_APPROVAL, WAIT_CHILDREN, WAIT_SIGNAL,
+    WAIT_TIME,
+};
 use crate::{
     model::{GroupId, Outcome, StepId, Timestamp},
-    store::{error::Result, memory, tx::ReadTx},
+    store::{error::Result, tx::ReadTx},
 };
 use const_format::formatcp;
 use serde::Serialize;
@@ -43,8 +46,20 @@ pub struct Queues {
     pub on_hold: i64,
     pub groups_open: i64,
     pub groups_paused: i64,
+    /// Steps that wait without a worker.
+    pub waiting: Waits,
     pub hooks_waiting: i64,
     pub hooks_running: i64,
+}
+
+/// Steps that wait without a worker, by what they wait for.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, utoipa::ToSchema)]
+pub struct Waits {
+    pub time: i64,
+    pub approval: i64,
+    pub signal: i64,
+    /// Runs of a group of their own.
+    pub children: i64,
 }
 
 pub fn queues(tx: &ReadTx) -> Result<Queues> {
@@ -73,7 +88,9 @@ pub fn queues(tx: &ReadTx) -> Result<Queues> {
         }
     }
     let one = |sql: &str| -> Result<i64> { Ok(tx.row(sql, [], |row| row.get(0))?.unwrap_or(0)) };
-    let next_due = memory::earliest_due(tx)?;
+    let next_due = tx.row(NEXT_DELAYED, [], |row| row.get(0).map(Timestamp))?;
+    let waiting =
+        |kind: &str| -> Result<i64> { Ok(tx.row(&format!("{WAITING} {kind}"), [], |row| row.get(0))?.unwrap_or(0)) };
     let mut types: Vec<TypeQueue> = types.into_values().collect();
     types.retain(|it| it.paused || it.ready + it.on_hold + it.running + it.in_line > 0);
     types.sort_by(|one, other| one.step_type.cmp(&other.step_type));
@@ -91,6 +108,12 @@ pub fn queues(tx: &ReadTx) -> Result<Queues> {
         parked,
         groups_open: one("SELECT count(*) FROM run_group WHERE ended IS NULL")?,
         groups_paused: one("SELECT count(*) FROM run_group WHERE paused + cancelling > 0 AND paused = 1")?,
+        waiting: Waits {
+            time: waiting(formatcp!("{WAIT_TIME}"))?,
+            approval: waiting(formatcp!("{WAIT_APPROVAL}"))?,
+            signal: waiting(formatcp!("{WAIT_SIGNAL}"))?,
+            children: waiting(formatcp!("{WAIT_CHILDREN}"))?,
+        },
         hooks_waiting: one(formatcp!("SELECT count(*) FROM hook WHERE state = {HOOK_WAITING}"))?,
         hooks_running: one(formatcp!("SELECT count(*) FROM hook WHERE state = {HOOK_RUNNING}"))?,
     })
@@ -134,6 +157,8 @@ pub(crate) const BLOCKED: &str = formatcp!(
 );
 pub(crate) const DELAYED: &str =
     formatcp!("SELECT count(*) FROM step INDEXED BY step_delayed WHERE state = {STEP_DELAYED}");
+const NEXT_DELAYED: &str = formatcp!("SELECT due FROM step WHERE state = {STEP_DELAYED} ORDER BY due LIMIT 1");
+const WAITING: &str = "SELECT count(*) FROM waiting WHERE kind =";
 const DELAYED_ON_HOLD: &str = formatcp!(
     "SELECT count(*) FROM step INDEXED BY step_delayed WHERE state = {STEP_DELAYED}
         AND (group_id IN (SELECT id FROM run_group WHERE paused + cancelling > 0 AND paused = 1)

@@ -73,7 +73,9 @@ const COLUMNS: &str = formatcp!(
         AND s.id < r.first_step + json_array_length(w.shape, '$.steps') AND s.state IN ({STEP_COMPLETED}, {STEP_SKIPPED})) END,
     CASE WHEN w.shape LIKE '%\"allow_failure\"%' THEN (SELECT count(*) FROM step s WHERE s.id >= r.first_step
         AND s.id < r.first_step + json_array_length(w.shape, '$.steps') AND s.state = {STEP_FAILED}
-        AND json_extract(w.shape, '$.steps[' || s.no || '].allow_failure')) ELSE 0 END
+        AND json_extract(w.shape, '$.steps[' || s.no || '].allow_failure')) ELSE 0 END,
+    r.ended IS NULL AND EXISTS (SELECT 1 FROM waiting x WHERE x.step_id >= r.first_step
+        AND x.step_id < r.first_step + json_array_length(w.shape, '$.steps'))
    FROM run r JOIN definition w ON w.id = r.definition_id LEFT JOIN item i ON i.run_id = r.id"
 );
 
@@ -86,6 +88,7 @@ fn read(row: &Row) -> Result<RunRow> {
         cancelled: cancelled > 0,
         under_way: row.get(6)?,
         to_be_retried: row.get(7)?,
+        waiting: row.get(12)?,
     });
     Ok(RunRow {
         id: RunId(row.get(0)?),
@@ -133,6 +136,10 @@ pub fn runs(tx: &ReadTx, group: GroupId, filter: &RunFilter) -> Result<Vec<RunRo
         // Only steps can be SKIPPED.
         Some(Status::Skipped) => "0",
         Some(Status::Running) => "r.ended IS NULL AND r.id IN (SELECT run_id FROM lease)",
+        Some(Status::Waiting) => {
+            "r.ended IS NULL AND r.id IN (SELECT run_id FROM waiting WHERE group_id = r.group_id)
+                AND r.id NOT IN (SELECT run_id FROM lease)"
+        }
         Some(Status::Pending | Status::Error) => "r.ended IS NULL AND r.id NOT IN (SELECT run_id FROM lease)",
     };
     let sql = format!("SELECT {COLUMNS} WHERE r.group_id = ?1 AND r.id > ?2 AND {wanted} ORDER BY r.id LIMIT ?3");
@@ -166,6 +173,7 @@ pub fn runs_with_steps(
         Status::Skipped => WITH_SKIPPED,
         Status::Error => WITH_ERROR,
         Status::Running => WITH_RUNNING,
+        Status::Waiting => WITH_WAITING,
         Status::Pending | Status::Completed => return Ok(None),
     };
     let after = after.map_or(0, |it| it.0);
@@ -199,6 +207,9 @@ pub(in crate::store) const WITH_SKIPPED: &str = formatcp!(
 );
 const WITH_RUNNING: &str =
     "SELECT DISTINCT run_id FROM lease WHERE group_id = ?1 AND run_id > ?2 ORDER BY run_id LIMIT ?3";
+
+pub(in crate::store) const WITH_WAITING: &str =
+    "SELECT DISTINCT run_id FROM waiting WHERE group_id = ?1 AND run_id > ?2 ORDER BY run_id LIMIT ?3";
 
 /// A run with its steps.
 pub fn show_run(tx: &ReadTx, id: RunId) -> Result<RunDetails> {

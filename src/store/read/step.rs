@@ -76,7 +76,7 @@ const COLUMNS: &str = formatcp!(
     "s.id, s.no,
     coalesce(json_extract(w.body, '$.steps[' || s.no || '].name'), t.name), t.name, v.status,
     s.attempts + (l.step_id IS NOT NULL), s.failures, s.crashes, coalesce(l.worker, s.worker),
-    coalesce(l.started, s.started), s.ended, s.outcome = {OUTCOME_CACHED}
+    coalesce(l.started, s.started, (SELECT x.started FROM waiting x WHERE x.step_id = s.id)), s.ended, s.outcome = {OUTCOME_CACHED}
    FROM step s JOIN step_status v ON v.id = s.id JOIN run r ON r.id = s.run_id
    JOIN definition w ON w.id = r.definition_id JOIN step_type t ON t.id = s.type_id
    LEFT JOIN lease l ON l.step_id = s.id"

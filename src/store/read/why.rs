@@ -14,6 +14,7 @@ use crate::{
         ready,
         resource_lock::{self, LockRow},
         tx::ReadTx,
+        waiting::{self, Waiting},
     },
 };
 use const_format::formatcp;
@@ -73,6 +74,8 @@ pub struct Why {
     pub group_behind: Option<Behind>,
     pub type_paused: bool,
     pub key: Option<KeyFacts>,
+    /// Set while it is WAITING.
+    pub waits: Option<Waiting>,
     pub takers: Vec<Taker>,
     /// The condition that skipped it, and the values of that condition.
     pub skipped: Option<Skip>,
@@ -114,6 +117,7 @@ pub fn why(tx: &ReadTx, id: StepId) -> Result<Why> {
                     file_only: false,
                     head: None,
                 }),
+                waits: None,
                 takers: vec![],
                 skipped: None,
                 cancel_asked: row.get(12)?,
@@ -133,6 +137,9 @@ pub fn why(tx: &ReadTx, id: StepId) -> Result<Why> {
     add_recomputed(tx, &mut why)?;
     if why.ready {
         why.ahead = ahead::of(tx, id)?;
+    }
+    if why.step.status == Status::Waiting {
+        why.waits = waiting::get(tx, id)?;
     }
     if why.step.status == Status::Skipped {
         why.skipped = attempt::skip_of(tx, id)?;

@@ -149,6 +149,16 @@ pub fn slice(tx: &WriteTx, id: GroupId, outputs: Outputs, limit: usize, removed:
         tx.execute("DELETE FROM hook WHERE id = ?1", [hook])?;
         removed.hooks += 1;
     }
+    let signals =
+        tx.rows("SELECT run_id, name FROM signal WHERE group_id = ?1 LIMIT ?2", params![id.0, limit as i64], |row| {
+            Ok((row.get::<i64>(0)?, row.get::<String>(1)?))
+        })?;
+    for (run, name) in signals {
+        if !budget.spend(1) {
+            return Ok(true);
+        }
+        tx.execute("DELETE FROM signal WHERE group_id = ?1 AND run_id = ?2 AND name = ?3", params![id.0, run, name])?;
+    }
     if !budget.spend(2) {
         return Ok(true);
     }

@@ -58,6 +58,7 @@ pub(in crate::store) fn remove(
         }
     }
     tx.execute("DELETE FROM hook WHERE group_id = ?1 AND run_id = ?2", [group.0, run.0])?;
+    tx.execute("DELETE FROM signal WHERE group_id = ?1 AND run_id = ?2", [group.0, run.0])?;
     tx.execute("DELETE FROM item WHERE run_id = ?1", [run.0])?;
     tx.execute("UPDATE document SET run_id = NULL WHERE run_id = ?1", [run.0])?;
     tx.execute("DELETE FROM run WHERE id = ?1", [run.0])?;

@@ -40,6 +40,8 @@ fn select(tx: &ReadTx, condition: &str, params: impl Params) -> Result<Vec<Group
             failed: tally.failed > 0,
             cancelled: tally.cancelled > 0,
             under_way: tally.pending < tally.runs(),
+            // The ingestion API has no such status.
+            waiting: false,
             to_be_retried: false,
         });
         Ok(GroupRecord {

@@ -117,8 +117,8 @@ fn condition(status: Option<Status>) -> Option<&'static str> {
         Some(Status::Completed) => "ended IS NOT NULL AND failed = 0 AND cancelled = 0",
         Some(Status::Failed) => "failed + cancelled > 0 AND failed > 0 AND ended IS NOT NULL",
         Some(Status::Cancelled) => "failed + cancelled > 0 AND failed = 0 AND ended IS NOT NULL",
-        // Only steps can be SKIPPED.
-        Some(Status::Skipped) => "0",
+        // Only steps are ever SKIPPED; runs that are WAITING count as PENDING here.
+        Some(Status::Skipped | Status::Waiting) => "0",
         Some(Status::Pending) => {
             formatcp!(
                 "ended IS NULL AND id NOT IN (SELECT run_id FROM lease)

@@ -62,6 +62,8 @@ fn read(row: &Row) -> Result<(RunRecord, Option<StepId>)> {
         failed: failed > 0,
         cancelled: cancelled > 0,
         under_way: row.get(12)?,
+        // The ingestion API has no such status.
+        waiting: false,
         to_be_retried: trouble.is_some(),
     });
     let record = RunRecord {

@@ -28,8 +28,8 @@ impl Tally {
             Status::Error => self.error,
             Status::Failed => self.failed,
             Status::Cancelled => self.cancelled,
-            // Only steps can be SKIPPED.
-            Status::Skipped => 0,
+            // Only steps are ever SKIPPED; runs that are WAITING count as PENDING here.
+            Status::Skipped | Status::Waiting => 0,
         }
     }
 

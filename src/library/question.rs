@@ -1,0 +1,86 @@
+//! Steps that wait for people and signals, and the answers to them.
+
+use super::{Engine, Group, Result};
+use crate::{
+    model::{Answer, StepId, WaitKind},
+    store::{
+        read::{self, WaitingFilter},
+        waiting::Signal,
+    },
+};
+use serde_json::Value;
+
+/// How many questions are read at once.
+const PAGE: usize = 1_000;
+
+/// A step that waits for an approval.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Question {
+    /// Its number; `s56` in the output of the command.
+    pub step: StepId,
+    /// The item of its run.
+    pub item: String,
+    /// What it asks.
+    pub ask: String,
+}
+
+impl Group {
+    /// The steps of it that wait for an approval, in the order of the items.
+    ///
+    /// # Errors
+    ///
+    /// The database can't be read.
+    pub fn questions(&self) -> Result<Vec<Question>> {
+        let mut found = Vec::new();
+        let mut after = None;
+        loop {
+            let filter = WaitingFilter { kind: Some(WaitKind::Approval), group: Some(self.id), after, limit: PAGE };
+            let page = self.engine.inner.store().read(|tx| read::waiting(tx, &filter))?;
+            after = page.last().map(|it| it.wait.step);
+            let last = page.len() < PAGE;
+            found.extend(page.into_iter().map(|it| Question {
+                step: it.wait.step,
+                item: it.item,
+                ask: it.wait.detail.ask,
+            }));
+            if last {
+                return Ok(found);
+            }
+        }
+    }
+
+    /// Sends a signal to its steps that wait for it, now or later. False: it had got the same one before.
+    ///
+    /// # Errors
+    ///
+    /// It has ended, no step of it waits for a signal of this name, or the value is larger than 64 KiB.
+    pub fn signal(&self, name: &str, value: Option<Value>, by: &str) -> Result<bool> {
+        let engine = &self.engine.inner;
+        let (group, at) = (self.id, engine.store().now());
+        let signal = Signal { group, run: None, name: name.to_string(), value, by: by.to_string(), at };
+        Ok(engine.signal(signal)?.changed)
+    }
+}
+
+impl Engine {
+    /// Approves a step that waits for an approval; `value` becomes that of the step. False: it had got the same answer before.
+    ///
+    /// # Errors
+    ///
+    /// It waits for no approval, or has got another answer.
+    pub fn approve(&self, step: StepId, by: &str, value: Option<Value>) -> Result<bool> {
+        let answer = Answer { approved: true, by: by.to_string(), at: None, value, reason: String::new() };
+        Ok(self.inner.answer(step, answer)?.changed)
+    }
+
+    /// Rejects a step that waits for an approval: it fails with the reason. False: it had got the same answer before.
+    ///
+    /// # Errors
+    ///
+    /// It waits for no approval, or has got another answer; there is no reason.
+    pub fn reject(&self, step: StepId, by: &str, reason: &str) -> Result<bool> {
+        let answer = Answer { approved: false, by: by.to_string(), at: None, value: None, reason: reason.to_string() };
+        Ok(self.inner.answer(step, answer)?.changed)
+    }
+}
