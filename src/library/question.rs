@@ -10,7 +10,7 @@ use crate::{
 };
 use serde_json::Value;
 
-/// How many questions are read at once.
+/// How many questions to read at a time.
 const PAGE: usize = 1_000;
 
 /// A step that waits for an approval.
@@ -21,12 +21,12 @@ pub struct Question {
     pub step: StepId,
     /// The item of its run.
     pub item: String,
-    /// What it asks.
+    /// The question.
     pub ask: String,
 }
 
 impl Group {
-    /// The steps of it that wait for an approval, in the order of the items.
+    /// The steps of this group that wait for an approval, in the order of the items.
     ///
     /// # Errors
     ///
@@ -50,11 +50,12 @@ impl Group {
         }
     }
 
-    /// Sends a signal to its steps that wait for it, now or later. False: it had got the same one before.
+    /// Sends a signal to the steps of this group that wait for it, now or later. Returns false if the same signal had
+    /// already been sent.
     ///
     /// # Errors
     ///
-    /// It has ended, no step of it waits for a signal of this name, or the value is larger than 64 KiB.
+    /// The group has ended, none of its steps waits for a signal with this name, or the value is larger than 64 KiB.
     pub fn signal(&self, name: &str, value: Option<Value>, by: &str) -> Result<bool> {
         let engine = &self.engine.inner;
         let (group, at) = (self.id, engine.store().now());
@@ -64,21 +65,23 @@ impl Group {
 }
 
 impl Engine {
-    /// Approves a step that waits for an approval; `value` becomes that of the step. False: it had got the same answer before.
+    /// Approves a step that waits for an approval. `value` becomes the value of the step. Returns false if the step had
+    /// already got the same answer.
     ///
     /// # Errors
     ///
-    /// It waits for no approval, or has got another answer.
+    /// The step does not wait for an approval, or has already got another answer.
     pub fn approve(&self, step: StepId, by: &str, value: Option<Value>) -> Result<bool> {
         let answer = Answer { approved: true, by: by.to_string(), at: None, value, reason: String::new() };
         Ok(self.inner.answer(step, answer)?.changed)
     }
 
-    /// Rejects a step that waits for an approval: it fails with the reason. False: it had got the same answer before.
+    /// Rejects a step that waits for an approval. The step fails with the reason. Returns false if the step had already
+    /// got the same answer.
     ///
     /// # Errors
     ///
-    /// It waits for no approval, or has got another answer; there is no reason.
+    /// The step does not wait for an approval, has already got another answer, or `reason` is empty.
     pub fn reject(&self, step: StepId, by: &str, reason: &str) -> Result<bool> {
         let answer = Answer { approved: false, by: by.to_string(), at: None, value: None, reason: reason.to_string() };
         Ok(self.inner.answer(step, answer)?.changed)

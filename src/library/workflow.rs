@@ -94,18 +94,18 @@ impl Step {
         Step { fields: Map::new() }.set("name", name).set("uses", kind)
     }
 
-    /// A step that asks a person, and goes on once that is [approved](super::Engine::approve). It holds no slot meanwhile. The question
-    /// may be a template.
+    /// A step that asks a person a question, which can be a template, and waits without holding a slot. It completes when
+    /// it is [approved](super::Engine::approve).
     pub fn approve(name: &str, ask: &str) -> Step {
         Step { fields: Map::new() }.set("name", name).set("approve", ask)
     }
 
-    /// A step that waits, and holds no slot meanwhile.
+    /// A step that waits without holding a slot.
     pub fn wait(name: &str, time: Duration) -> Step {
         Step { fields: Map::new() }.set("name", name).set("wait", format!("{}ms", time.as_millis()))
     }
 
-    /// A step that waits for a [signal](super::Group::signal) to its group; it holds no slot meanwhile.
+    /// A step that waits for a [signal](super::Group::signal) to its group, without holding a slot.
     pub fn signal(name: &str, signal: &str) -> Step {
         Step { fields: Map::new() }.set("name", name).set("signal", signal)
     }

@@ -1,23 +1,23 @@
-//! The answer of a person to a step that waits for an approval.
+//! A person's answer to a step that waits for an approval.
 
 use super::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-/// Who approved or rejected a step, when, and with what.
+/// The answer to a step: who approved or rejected it, when, and with which value or reason.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Answer {
     /// False: it was rejected.
     pub approved: bool,
-    /// Who answered, as they call themselves.
+    /// The name that the person gave.
     pub by: String,
-    /// When the answer was taken; None before that.
+    /// When the answer was recorded; `None` before that.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub at: Option<Timestamp>,
-    /// What the approval says; it becomes the value of the step.
+    /// The value of the approval, which becomes the value of the step.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub value: Option<Value>,
-    /// Why it was rejected, or what goes with an approval; may be empty.
+    /// The reason of a rejection, or a comment on an approval. Can be empty.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub reason: String,
 }
@@ -32,7 +32,7 @@ impl Answer {
         }
     }
 
-    /// Whether both say the same, whenever that was.
+    /// Whether both answers are equal, ignoring their times.
     pub fn is_like(&self, other: &Answer) -> bool {
         let timeless = |it: &Answer| Answer { at: None, ..it.clone() };
         timeless(self) == timeless(other)

@@ -92,7 +92,7 @@ states! {
 }
 
 states! {
-    /// What a step waits for that holds no worker.
+    /// What a step waits for without holding a worker.
     #[derive(utoipa::ToSchema)]
     #[serde(rename_all = "snake_case")]
     WaitKind {
@@ -100,13 +100,13 @@ states! {
         /// A person who approves or rejects.
         Approval = 2, WAIT_APPROVAL, "approval", "an approval";
         Signal = 3, WAIT_SIGNAL, "signal", "a signal";
-        /// The end of a group of its own.
+        /// The end of its child group.
         Children = 4, WAIT_CHILDREN, "children", "its children";
     }
 }
 
 states! {
-    /// What happens when the time is up for which a step waits.
+    /// What happens when the waiting time of a step is over.
     #[derive(utoipa::ToSchema)]
     #[serde(rename_all = "snake_case")]
     Otherwise {

@@ -1,4 +1,4 @@
-//! Steps that wait without a worker, in a list.
+//! Lists steps that wait without a worker.
 //!
 //! SQLite only: JSON functions.
 
@@ -13,7 +13,7 @@ use crate::{
 };
 use serde::Serialize;
 
-/// Which waiting steps to list, by id. `after`: where the last page ended.
+/// Which waiting steps to list, sorted by id. `after` is the end of the last page.
 #[derive(Debug, Clone, Default)]
 pub struct WaitingFilter {
     pub kind: Option<WaitKind>,
@@ -31,7 +31,7 @@ pub struct WaitingStep {
     pub item: String,
 }
 
-/// Waiting steps in the order of their ids.
+/// Waiting steps, sorted by id.
 pub fn waiting(tx: &ReadTx, filter: &WaitingFilter) -> Result<Vec<WaitingStep>> {
     let (kind, group) = (filter.kind.map_or(0, WaitKind::code), filter.group.map_or(0, |it| it.0));
     let steps = tx.rows(

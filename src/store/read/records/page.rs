@@ -117,7 +117,7 @@ fn condition(status: Option<Status>) -> Option<&'static str> {
         Some(Status::Completed) => "ended IS NOT NULL AND failed = 0 AND cancelled = 0",
         Some(Status::Failed) => "failed + cancelled > 0 AND failed > 0 AND ended IS NOT NULL",
         Some(Status::Cancelled) => "failed + cancelled > 0 AND failed = 0 AND ended IS NOT NULL",
-        // Only steps are ever SKIPPED; runs that are WAITING count as PENDING here.
+        // Only steps can be SKIPPED. WAITING runs count as PENDING here.
         Some(Status::Skipped | Status::Waiting) => "0",
         Some(Status::Pending) => {
             formatcp!(
