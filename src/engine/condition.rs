@@ -3,6 +3,7 @@
 use super::{settlement, task::Task};
 use crate::{
     definition::{Facts, StepDefinition},
+    failpoint::{Failpoint, is_active},
     model::{AttemptOutcome, Millis, Outcome},
     store::{
         Claimed, Settlement,
@@ -24,6 +25,7 @@ pub(super) fn judge(claimed: &Claimed, task: &Task) -> Option<Settlement> {
     let saw = || Skip { when: condition.source().to_string(), values: condition.seen(&facts) };
     match condition.judge(&facts) {
         Ok(true) => None,
+        Ok(false) if is_active(Failpoint::SkippedStepRuns) => None,
         Ok(false) => Some(Settlement::Skip { record: skipped(&saw()) }),
         Err(error) => {
             let saw = saw();

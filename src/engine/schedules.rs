@@ -15,6 +15,7 @@ use crate::{
         recurrence::{self, Recurrence},
         schedule::{ItemsFrom, Schedule},
     },
+    failpoint::{Failpoint, is_active},
     model::{FiringState, GroupId, Kind, Millis, Status, Timestamp},
     observe::Counter,
     os::regular_file,
@@ -381,7 +382,11 @@ fn collector(name: &str, command: &str) -> Result<Definition> {
 }
 
 fn key(row: &ScheduleRow, instant: Timestamp) -> String {
-    format!("schedule:{}@{}", row.name, recurrence::rfc3339(instant))
+    let key = format!("schedule:{}@{}", row.name, recurrence::rfc3339(instant));
+    match is_active(Failpoint::DoubleFiring) {
+        true => format!("{key}#{}", std::process::id()),
+        false => key,
+    }
 }
 
 fn started(row: &ScheduleRow, instant: Timestamp, group: Option<GroupId>) -> FiringRow {

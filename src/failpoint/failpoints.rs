@@ -16,6 +16,10 @@ pub enum Failpoint {
     NoFileLock,
     /// An artifact is written under its final name, and existing content is trusted.
     ArtifactInPlace,
+    /// A step runs although its condition is false.
+    SkippedStepRuns,
+    /// Each process fires an instant under a submit key of its own.
+    DoubleFiring,
     /// A hook is marked as done before it runs.
     HookFirst,
     /// The database is written with `synchronous=OFF`. Only a power cut reveals it.
@@ -26,13 +30,15 @@ pub enum Failpoint {
 
 impl Failpoint {
     #[cfg(any(test, feature = "internals", feature = "planted-bugs"))]
-    pub const ALL: [(Failpoint, &'static str); 9] = [
+    pub const ALL: [(Failpoint, &'static str); 11] = [
         (Failpoint::UnfencedSettle, "unfenced-settle"),
         (Failpoint::DeferredBegin, "deferred-begin"),
         (Failpoint::WallClockReaper, "wall-clock-reaper"),
         (Failpoint::EarlyAnswer, "early-answer"),
         (Failpoint::NoFileLock, "no-file-lock"),
         (Failpoint::ArtifactInPlace, "artifact-in-place"),
+        (Failpoint::SkippedStepRuns, "skipped-step-runs"),
+        (Failpoint::DoubleFiring, "double-firing"),
         (Failpoint::HookFirst, "hook-first"),
         (Failpoint::SynchronousOff, "synchronous-off"),
         (Failpoint::ArtifactUnsynced, "artifact-unsynced"),

@@ -9,6 +9,7 @@ use super::{
     plan::{Drill, Progress},
     processes::Processes,
     role::Role,
+    schedule,
     verdict::Report,
 };
 use crate::{
@@ -43,6 +44,7 @@ pub(super) fn hold(
     let _ = spawn::adopt_orphans();
     let mut processes = Processes::new(site, drill.seed, drill.program.clone());
     let torment = Torment { site, drill, tell };
+    schedule::add(&site.engine(0)?, site.root())?;
     let shifts = torment.run(&mut processes, disk.as_mut(), begun)?;
     let tormented = begun.elapsed();
     tell(Progress::Draining);
@@ -138,6 +140,7 @@ fn drain(site: &Site, drill: &Drill, processes: &mut Processes) -> Result<Option
         wrong.push("a client did not stop on request".to_string());
     }
     let engine = site.engine(0)?;
+    schedule::pause(&engine)?;
     wrong.extend(wait_for_end(&engine, drill.workers, drill.patience, processes)?);
     if !processes.dismiss(Role::Worker, Instant::now() + GOODBYE)? {
         wrong.push("a worker did not stop on request".to_string());

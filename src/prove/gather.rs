@@ -50,6 +50,7 @@ pub fn gather(
             steps: audit::steps(tx)?,
             attempts: audit::attempts(tx)?,
             hooks: audit::hooks(tx)?,
+            firings: audit::firings(tx)?,
             events,
             findings,
             ..History::default()

@@ -5,7 +5,7 @@ use super::{log::Record, role::Role};
 use crate::{
     failpoint::probe::Window,
     model::{Event, ExitStatus, GroupId},
-    store::audit::{AttemptFact, GroupFact, HookFact, StepFact},
+    store::audit::{AttemptFact, FiringFact, GroupFact, HookFact, StepFact},
 };
 
 /// The end of a process.
@@ -44,6 +44,7 @@ pub struct History {
     pub steps: Vec<StepFact>,
     pub attempts: Vec<AttemptFact>,
     pub hooks: Vec<HookFact>,
+    pub firings: Vec<FiringFact>,
     /// In commit order.
     pub events: Vec<Event>,
     pub artifacts: usize,

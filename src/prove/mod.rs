@@ -26,6 +26,7 @@ mod plan;
 mod player;
 mod processes;
 mod role;
+mod schedule;
 mod trace;
 mod verdict;
 mod workload;

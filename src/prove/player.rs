@@ -7,6 +7,7 @@ use super::{
     home::Site,
     log::{self, Log, Record},
     role::{Role, WORD},
+    schedule,
     trace::{Mine, Trace},
     workload::Work,
 };
@@ -116,6 +117,19 @@ impl Player {
         Ok(())
     }
 
+    /// Fires the schedule beside the workers. An error other than of a full disk counts as one of a submission.
+    fn fire_again(&self, engine: &Engine, log: &Log) -> Result<()> {
+        let Err(error) = schedule::fire_again(engine) else { return Ok(()) };
+        // Another process is at the same instant.
+        if matches!(error.kind(), Kind::Conflict) || error.passes() {
+            return Ok(());
+        }
+        let error = Error::from(error);
+        let (full, name) = (error.is_full(), "the schedule".to_string());
+        let process = self.process;
+        self.write(log, &Record::Refused { process, name, conflict: false, full, error: error.to_string() })
+    }
+
     fn submit(&self, engine: &Engine, log: &Log, signals: &Signals) -> Result<()> {
         let mut chance = Chance::new(self.seed, 2_000_000 + u64::from(self.process));
         let mut open = VecDeque::new();
@@ -124,6 +138,9 @@ impl Player {
             let client = Client { role: self, engine, log, signals };
             if let Some(group) = client.submit(number, chance.percent(10))? {
                 open.push_back(group);
+            }
+            if chance.percent(15) {
+                self.fire_again(engine, log)?;
             }
             number += 1;
             signals.wait(Duration::from_millis(chance.between(0, 40)));

@@ -25,11 +25,12 @@ pub enum Invariant {
     Exclusive,
     Ordered,
     HooksRun,
+    FiresOnce,
     Alive,
 }
 
 impl Invariant {
-    pub const ALL: [Invariant; 11] = [
+    pub const ALL: [Invariant; 12] = [
         Invariant::Acknowledged,
         Invariant::CompletedOnce,
         Invariant::GroupEndsOnce,
@@ -40,6 +41,7 @@ impl Invariant {
         Invariant::Exclusive,
         Invariant::Ordered,
         Invariant::HooksRun,
+        Invariant::FiresOnce,
         Invariant::Alive,
     ];
 
@@ -55,6 +57,7 @@ impl Invariant {
             Invariant::Exclusive => 'X',
             Invariant::Ordered => 'O',
             Invariant::HooksRun => 'K',
+            Invariant::FiresOnce => 'T',
             Invariant::Alive => 'L',
         }
     }
@@ -71,6 +74,7 @@ impl Invariant {
             Invariant::Exclusive => "steps with the same resource key never overlapped",
             Invariant::Ordered => "no step started before its needs were done",
             Invariant::HooksRun => "every hook was queued once and ran",
+            Invariant::FiresOnce => "no instant of a schedule started two groups",
             Invariant::Alive => "all work ended once healed; no live process was declared dead",
         }
     }

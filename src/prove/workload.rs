@@ -4,6 +4,16 @@ use super::chance::Chance;
 use crate::model::StepState;
 use serde::{Deserialize, Serialize};
 
+const BRANCH: &str = "id: branch
+steps:
+  - { name: a, uses: windlass/prove }
+  - { name: b, uses: windlass/prove, needs: [a], when: item.doomed, with: { doomed: true } }
+  - { name: c, uses: windlass/prove, needs: [a], when: '!item.doomed', with: { file: true } }
+  - { name: d, uses: windlass/prove, needs: [b, c] }
+  - { name: e, uses: windlass/prove, needs: [b, c], after: failure }
+  - { name: f, uses: windlass/prove, needs: [d, e], after: always }
+";
+
 /// The shapes of work.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Workflow {
@@ -23,11 +33,15 @@ pub enum Workflow {
     Shell,
     /// So many runs that the submission takes several transactions.
     Wide,
+    /// Two branches of which one is skipped, and steps that run after a failure or in any case.
+    Branch,
+    /// What the schedule of a drill starts. Nobody submits it.
+    Tick,
 }
 
 impl Workflow {
     #[cfg(test)]
-    pub const ALL: [Workflow; 8] = [
+    pub const ALL: [Workflow; 10] = [
         Workflow::Chain,
         Workflow::Diamond,
         Workflow::Keyed,
@@ -36,6 +50,8 @@ impl Workflow {
         Workflow::Hooked,
         Workflow::Shell,
         Workflow::Wide,
+        Workflow::Branch,
+        Workflow::Tick,
     ];
 
     pub fn id(self) -> &'static str {
@@ -48,6 +64,8 @@ impl Workflow {
             Workflow::Hooked => "hooked",
             Workflow::Shell => "shell",
             Workflow::Wide => "wide",
+            Workflow::Branch => "branch",
+            Workflow::Tick => "tick",
         }
     }
 
@@ -115,6 +133,8 @@ steps:
 "
             }
             Workflow::Wide => "id: wide\nsteps: [{ name: a, uses: windlass/noop }]\n",
+            Workflow::Branch => BRANCH,
+            Workflow::Tick => "id: tick\nsteps: [{ name: a, uses: windlass/prove }]\n",
         }
     }
 
@@ -122,8 +142,9 @@ steps:
     pub fn needs(self, no: usize) -> &'static [usize] {
         match (self, no) {
             (_, 0) => &[],
-            (Workflow::Diamond, 2) => &[0],
-            (Workflow::Diamond, 3) => &[1, 2],
+            (Workflow::Diamond | Workflow::Branch, 2) => &[0],
+            (Workflow::Diamond | Workflow::Branch, 3) | (Workflow::Branch, 4) => &[1, 2],
+            (Workflow::Branch, 5) => &[3, 4],
             (_, 1) => &[0],
             (_, 2) => &[1],
             _ => &[2],
@@ -135,7 +156,8 @@ steps:
             Workflow::Chain | Workflow::Doomed => 3,
             Workflow::Diamond => 4,
             Workflow::Keyed | Workflow::Flaky | Workflow::Hooked | Workflow::Shell => 2,
-            Workflow::Wide => 1,
+            Workflow::Wide | Workflow::Tick => 1,
+            Workflow::Branch => 6,
         }
     }
 
@@ -146,12 +168,16 @@ steps:
 
     /// How many files step `no` leaves.
     pub fn files(self, no: usize) -> i64 {
-        i64::from(matches!((self, no), (Workflow::Chain, 0 | 2) | (Workflow::Diamond, 1 | 2)))
+        i64::from(matches!((self, no), (Workflow::Chain, 0 | 2) | (Workflow::Diamond, 1 | 2) | (Workflow::Branch, 2)))
     }
 
     /// The expected end of step `no` for this item: its state and the number of attempts.
     pub fn fate(self, no: usize, item: &Item) -> (StepState, i64) {
         match (self, no) {
+            (Workflow::Branch, 1) if item.doomed => (StepState::Failed, 1),
+            (Workflow::Branch, 2) if item.doomed => (StepState::Skipped, 0),
+            (Workflow::Branch, 3) if item.doomed => (StepState::Cancelled, 0),
+            (Workflow::Branch, 1 | 4) if !item.doomed => (StepState::Skipped, 0),
             (Workflow::Flaky, 0) => (StepState::Completed, i64::from(item.fail) + 1),
             (Workflow::Doomed, 1) if item.doomed => (StepState::Failed, 1),
             (Workflow::Doomed, 2) if item.doomed => (StepState::Cancelled, 0),
@@ -202,11 +228,12 @@ impl Work {
     pub fn of(seed: u64, number: u64) -> Work {
         let mut chance = Chance::new(seed, 1_000 + number);
         let workflow = match chance.between(0, 99) {
-            0..20 => Workflow::Chain,
-            20..38 => Workflow::Diamond,
-            38..56 => Workflow::Keyed,
-            56..68 => Workflow::Flaky,
-            68..80 => Workflow::Doomed,
+            0..17 => Workflow::Chain,
+            17..31 => Workflow::Diamond,
+            31..46 => Workflow::Keyed,
+            46..57 => Workflow::Flaky,
+            57..66 => Workflow::Doomed,
+            66..80 => Workflow::Branch,
             80..93 => Workflow::Hooked,
             93..98 => Workflow::Shell,
             _ => Workflow::Wide,
@@ -216,13 +243,21 @@ impl Work {
         Work { workflow, items, priority: chance.between(0, 2) as i64, keyed: chance.percent(75) }
     }
 
+    /// What a firing of the schedule starts.
+    pub fn of_schedule() -> Work {
+        let key = "prove:tick".to_string();
+        let item = Item { id: "tick-1".into(), sleep: 1_000, fail: 0, doomed: false, bytes: 0, key };
+        Work { workflow: Workflow::Tick, items: vec![item], priority: 0, keyed: true }
+    }
+
     pub fn item_texts(&self) -> Vec<String> {
         self.items.iter().map(|it| serde_json::to_string(it).unwrap_or_default()).collect()
     }
 
     /// The number of failed runs.
     pub fn failed_runs(&self) -> i64 {
-        let doomed = self.items.iter().filter(|it| it.doomed && self.workflow == Workflow::Doomed);
+        let fails = matches!(self.workflow, Workflow::Doomed | Workflow::Branch);
+        let doomed = self.items.iter().filter(|it| it.doomed && fails);
         doomed.count() as i64
     }
 }
@@ -268,7 +303,7 @@ mod tests {
         let all: Vec<Work> = (0..400).map(|it| Work::of(7, it)).collect();
         assert_eq!(all[5], Work::of(7, 5));
         assert_ne!(all[5], Work::of(8, 5));
-        for workflow in Workflow::ALL {
+        for workflow in Workflow::ALL.into_iter().filter(|it| *it != Workflow::Tick) {
             assert!(all.iter().any(|it| it.workflow == workflow), "{workflow:?}");
         }
     }

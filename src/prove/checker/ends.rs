@@ -50,7 +50,8 @@ fn end(group: &GroupFact, work: &Work, events: &[&Event], verdict: &mut Verdict)
         wrong("something happened before it started".into());
     }
     let after = events.iter().skip_while(|it| it.kind != EventKind::GroupEnd).skip(1);
-    let late = after.filter(|it| !matches!(it.kind, EventKind::HookEnd | EventKind::HookFailed));
+    let late =
+        after.filter(|it| !matches!(it.kind, EventKind::HookEnd | EventKind::HookFailed | EventKind::ScheduleFired));
     if let Some(event) = late.into_iter().next() {
         wrong(format!("{:?} came after its end", event.kind));
     }

@@ -18,6 +18,10 @@ pub(super) fn check(known: &Known, verdict: &mut Verdict) {
     let counts = settlements(known);
     for (step, work) in known.steps() {
         fate(step, work, &counts, verdict);
+        let runs = serde_json::from_str(&step.item).is_ok_and(|item| work.workflow.fate(step.no, &item).1 > 0);
+        if !runs && known.starts.contains_key(&step.id) {
+            verdict.add(Invariant::CompletedOnce, format!("{} must not run, and ran", step.id));
+        }
         if step.state == StepState::Completed && work.workflow.is_logged(step.no) {
             completion(known, step, work, verdict);
         }
@@ -126,18 +130,23 @@ fn overlaps(known: &Known, verdict: &mut Verdict) {
     }
 }
 
-/// A step begins only after all steps that it needs have ended successfully.
+/// A step begins only after each step that it needs has ended in the way its item says.
 fn order(known: &Known, verdict: &mut Verdict) {
     let tokens: HashMap<StepId, Option<Token>> = known.history.steps.iter().map(|it| (it.id, it.token)).collect();
     for (step, work) in known.steps() {
+        let Ok(item) = serde_json::from_str::<Item>(&step.item) else { continue };
         let first = StepId(step.id.0 - step.no as i64);
-        for &need in work.workflow.needs(step.no).iter().filter(|it| work.workflow.is_logged(**it)) {
-            let need = StepId(first.0 + need as i64);
+        for &no in work.workflow.needs(step.no).iter().filter(|it| work.workflow.is_logged(**it)) {
+            let wanted = match work.workflow.fate(no, &item).0 {
+                StepState::Completed => HandlerEnd::Done,
+                StepState::Failed => HandlerEnd::Failed,
+                _ => continue,
+            };
+            let need = StepId(first.0 + no as i64);
             let ended = tokens.get(&need).copied().flatten().and_then(|token| known.ends.get(&(need, token)));
             for start in known.starts.get(&step.id).into_iter().flatten() {
-                match ended {
-                    Some((HandlerEnd::Done, at)) if *at <= start.at => {}
-                    _ => verdict.add(Invariant::Ordered, format!("{} began before {need} was done", step.id)),
+                if !ended.is_some_and(|(end, at)| *end == wanted && *at <= start.at) {
+                    verdict.add(Invariant::Ordered, format!("{} began before {need} had ended", step.id));
                 }
             }
         }

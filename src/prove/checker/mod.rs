@@ -5,6 +5,7 @@
 
 mod ends;
 mod leases;
+mod schedules;
 mod submissions;
 #[cfg(test)]
 mod tests;
@@ -28,6 +29,7 @@ pub fn check(history: &History) -> Verdict {
     submissions::check(&known, &mut verdict);
     leases::check(&known, &mut verdict);
     ends::check(&known, &mut verdict);
+    schedules::check(&known, &mut verdict);
     surroundings(history, &mut verdict);
     verdict.violations.sort_by_key(|it| it.invariant);
     verdict
@@ -81,7 +83,9 @@ impl<'a> Known<'a> {
             }
         }
         for group in &history.groups {
-            if let Some(number) = known.numbers.get(group.name.as_str()) {
+            if group.workflow == Workflow::Tick.id() {
+                known.works.insert(group.id, Work::of_schedule());
+            } else if let Some(number) = known.numbers.get(group.name.as_str()) {
                 known.works.insert(group.id, Work::of(history.seed, *number));
             }
         }

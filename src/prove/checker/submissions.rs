@@ -7,7 +7,7 @@ use crate::{
     prove::{
         log::Record,
         verdict::{Invariant, Verdict},
-        workload::Work,
+        workload::{Work, Workflow},
     },
     store::audit::GroupFact,
 };
@@ -16,7 +16,8 @@ use std::collections::{BTreeMap, BTreeSet};
 pub(super) fn check(known: &Known, verdict: &mut Verdict) {
     answers(known, verdict);
     let mut by_name: BTreeMap<&str, Vec<&GroupFact>> = BTreeMap::new();
-    for group in &known.history.groups {
+    let submitted = |it: &&GroupFact| it.workflow != Workflow::Tick.id();
+    for group in known.history.groups.iter().filter(submitted) {
         by_name.entry(&group.name).or_default().push(group);
         match known.works.get(&group.id) {
             Some(work) => content(known, group, work, verdict),

@@ -7,7 +7,7 @@ use crate::{
         history::{Exit, Stop},
         role::Role,
     },
-    store::audit::{AttemptFact, GroupFact, HookFact},
+    store::audit::{AttemptFact, FiringFact, GroupFact, HookFact},
 };
 
 const SEED: u64 = 7;
@@ -71,7 +71,9 @@ fn complete(history: &mut History, work: &Work, group: GroupId, run: RunId, step
         let end = if token == lease { HandlerEnd::Done } else { HandlerEnd::Failed };
         history.records.push(Record::End { step, token, end, at: at + 5 });
     }
-    tell(history, EventKind::StepEnd, group, Some(step));
+    if state == StepState::Completed {
+        tell(history, EventKind::StepEnd, group, Some(step));
+    }
     if work.workflow == Workflow::Hooked {
         hook(history, group, Some(step), "step_end");
     }
@@ -83,7 +85,7 @@ fn complete(history: &mut History, work: &Work, group: GroupId, run: RunId, step
         item: work.item_texts()[0].clone(),
         state,
         attempts,
-        token: Some(lease),
+        token: (attempts > 0).then_some(lease),
         output: Some(format!("{{\"step\": {}, \"token\": {}}}", step.0, lease.0)),
         files: work.workflow.files(no),
     });
@@ -365,4 +367,64 @@ fn what_is_found_beside_the_records_counts() {
     assert_eq!(broken(exit(ExitStatus::Code(101), false)), [Sound]);
     let bad = Record::BadInput { step: StepId(1), token: Token(1), what: "torn".into() };
     assert_eq!(broken(|it| it.records.push(bad)), [ArtifactsWhole]);
+}
+
+#[test]
+fn an_instant_of_the_schedule_starts_one_group() {
+    use Invariant::*;
+    let ticked = |keys: &'static [Option<&str>]| {
+        move |it: &mut History| {
+            let work = Work::of_schedule();
+            for (at, key) in keys.iter().enumerate() {
+                let (group, run) = (GroupId(50 + at as i64), RunId(50 + at as i64));
+                tell(it, EventKind::GroupStart, group, None);
+                tell(it, EventKind::ItemStart, group, None);
+                complete(it, &work, group, run, StepId(500 + at as i64), 0);
+                tell(it, EventKind::ItemEnd, group, None);
+                tell(it, EventKind::GroupEnd, group, None);
+                let (workflow, name, key) = ("tick".to_string(), "tick".to_string(), key.map(str::to_string));
+                let (runs, failed, cancelled, epoch) = (1, 0, 0, 1);
+                it.groups.push(GroupFact {
+                    id: group,
+                    workflow,
+                    name,
+                    runs,
+                    ended: true,
+                    failed,
+                    cancelled,
+                    epoch,
+                    key,
+                });
+            }
+        }
+    };
+    assert_eq!(broken(ticked(&[Some("schedule:tick@1"), Some("schedule:tick@2")])), []);
+    assert_eq!(broken(ticked(&[Some("schedule:tick@1"), Some("schedule:tick@1#77")])), [FiresOnce]);
+    assert_eq!(broken(ticked(&[None])), [FiresOnce]);
+    let lost = |it: &mut History| it.firings.push(FiringFact { instant: Timestamp(1_000), group: Some(GroupId(77)) });
+    assert_eq!(broken(lost), [FiresOnce]);
+}
+
+#[test]
+fn a_skipped_step_did_not_run_and_the_others_went_on() {
+    use Invariant::*;
+    let branched = |spoil: fn(&mut History)| {
+        let mut history = sound(&[Workflow::Branch]);
+        spoil(&mut history);
+        let mut found: Vec<Invariant> = check(&history).violations.into_iter().map(|it| it.invariant).collect();
+        found.dedup();
+        found
+    };
+    assert_eq!(branched(|_| ()), []);
+    let ran = |it: &mut History| {
+        let at = step_of(it, Workflow::Branch, 1);
+        let (step, group, run) = (it.steps[at].id, it.steps[at].group, it.steps[at].run);
+        it.records.push(Record::Start { process: 1, group, run, step, token: Token(9_999), key: None, at: 1_000_000 });
+    };
+    assert_eq!(branched(ran), [CompletedOnce]);
+    let completed = |it: &mut History| {
+        let at = step_of(it, Workflow::Branch, 1);
+        it.steps[at].state = StepState::Completed;
+    };
+    assert_eq!(branched(completed), [CompletedOnce]);
 }

@@ -1,7 +1,9 @@
 //! Everything that happened, as plain facts for an independent checker. Reads whole tables.
 
 use crate::model::code::{PHASE_BUILDING, PHASE_LIVE};
-use crate::model::{ArtifactHash, ArtifactRef, GroupId, HookState, RunId, StepId, StepState, Token, WorkerId};
+use crate::model::{
+    ArtifactHash, ArtifactRef, GroupId, HookState, RunId, StepId, StepState, Timestamp, Token, WorkerId,
+};
 use crate::store::{error::Result, tx::ReadTx};
 use const_format::formatcp;
 
@@ -54,6 +56,13 @@ pub struct HookFact {
     pub step: Option<StepId>,
     pub epoch: i64,
     pub state: HookState,
+}
+
+/// An instant of a schedule that was dealt with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FiringFact {
+    pub instant: Timestamp,
+    pub group: Option<GroupId>,
 }
 
 pub fn groups(tx: &ReadTx) -> Result<Vec<GroupFact>> {
@@ -136,6 +145,13 @@ pub fn hooks(tx: &ReadTx) -> Result<Vec<HookFact>> {
             epoch: row.get(3)?,
             state: HookState::from_code(row.get(4)?).unwrap_or(HookState::Waiting),
         })
+    })
+}
+
+/// The firings of all schedules.
+pub fn firings(tx: &ReadTx) -> Result<Vec<FiringFact>> {
+    tx.rows("SELECT instant, group_id FROM firing ORDER BY schedule_id, instant", [], |row| {
+        Ok(FiringFact { instant: Timestamp(row.get(0)?), group: row.get::<Option<i64>>(1)?.map(GroupId) })
     })
 }
 
