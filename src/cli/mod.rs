@@ -60,9 +60,9 @@ mod work;
 mod worker;
 
 use crate::model::printable;
-use clap::Parser;
+use clap::{Parser, error::ErrorKind};
 use context::Context;
-use failure::{Exit, Result};
+use failure::{Exit, Failure, Result};
 use output::Output;
 use std::path::PathBuf;
 
@@ -153,6 +153,9 @@ pub fn main() -> i32 {
             // It repeats what was typed, which can be the name of a file.
             let typed = std::env::args_os().map(|it| it.to_string_lossy().into_owned());
             let shown: Vec<String> = typed.map(|it| printable::printable(&it).into_owned()).collect();
+            if error.kind() == ErrorKind::InvalidUtf8 {
+                return not_utf8();
+            }
             let error = CommandLine::try_parse_from(&shown).err().unwrap_or(error);
             let error = tip::tried(error, &shown, |it| CommandLine::try_parse_from(it));
             // A reader that went away while the help was printed is no error.
@@ -176,6 +179,16 @@ pub fn main() -> i32 {
             failure.exit.code()
         }
     }
+}
+
+/// Names the argument that is not UTF-8; clap only says that there is one.
+fn not_utf8() -> i32 {
+    let bad = std::env::args_os().skip(1).find(|it| it.to_str().is_none()).unwrap_or_default();
+    let bad = bad.to_string_lossy();
+    let failure = Failure::usage(format!("the argument `{}` is not UTF-8", printable::printable(&bad)))
+        .hint("rename the file, for example with `convmv`");
+    failure.report(false, false);
+    failure.exit.code()
 }
 
 impl Command {
@@ -231,7 +244,7 @@ impl Command {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::{CommandFactory, error::ErrorKind};
+    use clap::CommandFactory;
     use std::{fs, path::Path};
 
     #[test]

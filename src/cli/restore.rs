@@ -1,7 +1,7 @@
 use super::{
     backup::{tell, with_signal},
     context::Context,
-    failure::Result,
+    failure::{Failure, Result},
     wording::{count, plain, quoted},
 };
 use crate::{
@@ -31,6 +31,11 @@ pub struct Args {
 
 impl Args {
     pub fn run(self, cx: &Context) -> Result<()> {
+        if self.file.is_dir() {
+            let what = format!("{} is a directory; a backup is one file", self.file.display());
+            let inside = self.file.join("windlass.zip");
+            return Err(Failure::usage(what).hint(format!("name the file in it, such as {}", inside.display())));
+        }
         let signals = Signals::install()?;
         let home = cx.home()?.path;
         let is_new = !home.exists();

@@ -221,11 +221,8 @@ impl<'a> Source<'a> {
 const FOREIGN: &[(&[&str], &str, &str)] = &[
     (&["retry", "attempts", "max_attempts", "max_retries", "retry_policy", "retryStrategy"], "retries", ""),
     (&["depends_on", "dependsOn", "dependencies", "depends", "after", "requires", "require", "upstream"], "needs", ""),
-    (
-        &["command", "cmd", "script", "shell", "exec", "bash", "sh", "commands", "args", "entrypoint", "program"],
-        "run",
-        "",
-    ),
+    (&["command", "cmd", "script", "exec", "bash", "sh", "commands", "args", "entrypoint", "program"], "run", ""),
+    (&["shell"], "run", " with a list: `run: [bash, -c, \"...\"]`; a text runs in /bin/sh"),
     (&["env_vars", "environment", "envs", "variables", "vars"], "env", ""),
     (&["delay", "retry_delay", "retry_interval", "interval", "wait"], "backoff", ""),
     (&["timeout_seconds", "timeout_minutes", "timeout-minutes", "time_limit", "deadline"], "timeout", ""),

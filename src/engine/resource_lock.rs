@@ -106,7 +106,10 @@ impl Engine {
             if let Some(token) = self.take_row(key, holder)? {
                 break token;
             }
-            self.sweep_lock(key)?;
+            // The holder was gone: the row is free now.
+            if self.sweep_lock(key)? {
+                continue;
+            }
             if deadline.is_some_and(|it| Instant::now() >= it) {
                 let holder = self.holder_of(key)?.unwrap_or_else(|| "a process that has just ended".to_string());
                 return Err(Error::Locked { key: key.to_string(), holder });
