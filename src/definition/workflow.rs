@@ -14,7 +14,7 @@ use crate::{
     model::{After, Bytes, EventKind, Millis, WorkerLimits},
 };
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// The variables of a command. `None` passes the engine's own variable of that name on.
 pub type Env = BTreeMap<String, Option<Template>>;
@@ -317,6 +317,23 @@ impl Definition {
             }
         }
         Ok(())
+    }
+
+    /// The parameters that its templates and conditions read, in alphabetical order.
+    pub fn parameters(&self) -> Result<Vec<String>> {
+        let mut found: BTreeSet<String> = self
+            .steps
+            .iter()
+            .flat_map(|it| it.when.iter().flat_map(Condition::parameters))
+            .map(|it| it.to_string())
+            .collect();
+        for (_, template) in self.templates()? {
+            found.extend(template.expressions().filter_map(|it| match it {
+                Expression::Params(path) => path.first().cloned(),
+                _ => None,
+            }));
+        }
+        Ok(found.into_iter().collect())
     }
 
     /// Whether another step needs the one of this name, so that it can read what that left.

@@ -11,6 +11,7 @@ use support::web;
 mod connection;
 mod driver;
 mod looks;
+mod starting;
 mod telling;
 mod walking;
 mod working;

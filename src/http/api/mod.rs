@@ -19,6 +19,7 @@ mod search;
 mod steps;
 mod submit;
 mod waiting;
+mod workflows;
 
 pub use answer::{ErrorBody, RefusedBody};
 pub use body::JsonBody;
@@ -37,6 +38,7 @@ pub fn router() -> OpenApiRouter<App> {
         .merge(waiting::router())
         .merge(machine::router())
         .merge(schedules::router())
+        .merge(workflows::router())
         .merge(locks::router())
         .merge(search::router())
         .merge(events::router())

@@ -9,6 +9,7 @@ import { runView, stepView } from "./runs.js";
 import { scheduleView } from "./schedules.js";
 import { searchView } from "./search.js";
 import { door, signIn, signOut } from "./session.js";
+import { startView } from "./start.js";
 import { get, Refused, session } from "./wire.js";
 
 await signIn();
@@ -22,6 +23,8 @@ const TABS = [
   ["health", "Health", healthView],
   ["schedules", "Schedules", scheduleView],
 ];
+/** Views without a tab of their own: the tab that they belong to. */
+const OTHERS = { start: [startView, "groups", "Start a workflow"] };
 const THINGS = { g: [groupView, "groups"], r: [runView, "groups"], s: [stepView, "groups"] };
 
 const main = document.getElementById("main");
@@ -45,8 +48,9 @@ function place() {
 function route() {
   const [name, parameters] = place();
   const thing = /^([grs])([1-9]\d{0,14})$/.exec(name);
-  const tab = thing ? THINGS[thing[1]][1] : name;
-  const make = thing ? THINGS[thing[1]][0] : TABS.find((it) => it[0] === name)?.[2];
+  const other = Object.hasOwn(OTHERS, name) ? OTHERS[name] : null;
+  const tab = thing ? THINGS[thing[1]][1] : other ? other[1] : name;
+  const make = thing ? THINGS[thing[1]][0] : other ? other[0] : TABS.find((it) => it[0] === name)?.[2];
   for (const it of tabs.children) {
     if (it.dataset.tab === tab) it.setAttribute("aria-current", "page");
     else it.removeAttribute("aria-current");
@@ -56,7 +60,7 @@ function route() {
   clearTimeout(later);
   // A question belongs to the place where it was asked.
   for (const it of document.querySelectorAll("dialog[open]")) it.close("");
-  document.title = `${thing ? name : TABS.find((it) => it[0] === name)?.[1] || "Not found"} · windlass`;
+  document.title = `${thing ? name : other?.[2] || TABS.find((it) => it[0] === name)?.[1] || "Not found"} · windlass`;
   if (!make) {
     hide();
     nothing("Nothing here.");
@@ -287,6 +291,7 @@ const KEYS = {
   c: () => press("c"),
   t: () => press("t"),
   r: refresh,
+  s: () => go("#/start"),
   "/": () => {
     const field = main.querySelector("input[type=search]");
     if (field) field.focus();
@@ -302,12 +307,13 @@ const KEYS = {
 
 function help() {
   const rows = [
-    ["1 2 3 4 5 6", "a view"],
+    ["1 2 3 4 5 6 7", "a view"],
     ["j k", "next, previous row"],
     ["Enter", "open it"],
     ["u", "up: from a step to its run, its group, all groups"],
     ["n b", "next page, first page"],
     ["/", "search"],
+    ["s", "start a workflow"],
     ["p", "pause or resume"],
     ["c", "cancel"],
     ["t", "try again"],

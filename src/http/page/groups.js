@@ -66,7 +66,7 @@ export function groupList({ parameters }) {
     },
     async refresh(signal) {
       const { status: chosen, before } = parameters;
-      put(top, filters(STATUSES, chosen || "", (it) => href({ status: it })));
+      put(top, filters(STATUSES, chosen || "", (it) => href({ status: it })), h("a", { class: "button", href: "#/start" }, "Start a workflow"));
       const [found, state] = await Promise.all([
         get(`/api/v1/groups${query({ status: chosen, before, limit: 50 })}`, signal),
         before ? null : get("/api/v1/status", signal),

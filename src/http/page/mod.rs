@@ -42,6 +42,8 @@ const ASSETS: &[Asset] = &[
     ("graph.js", SCRIPT, include_str!("graph.js")),
     ("health.js", SCRIPT, include_str!("health.js")),
     ("machine.js", SCRIPT, include_str!("machine.js")),
+    ("start.js", SCRIPT, include_str!("start.js")),
+    ("timeline.js", SCRIPT, include_str!("timeline.js")),
     ("schedules.js", SCRIPT, include_str!("schedules.js")),
     ("session.js", SCRIPT, include_str!("session.js")),
     ("search.js", SCRIPT, include_str!("search.js")),

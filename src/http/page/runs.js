@@ -2,6 +2,7 @@
 
 import { advice, bytes, confirm, count, empty, h, label, number, put, status, table, titled, took, typed, value, whenExactly } from "./dom.js";
 import { graph } from "./graph.js";
+import { timeline } from "./timeline.js";
 import { get, now, parsed, post, query } from "./wire.js";
 
 const crumbs = (...parts) => h("nav", { class: "crumbs", "aria-label": "Where you are" }, parts.flatMap((it, at) => (at ? [" / ", it] : [it])));
@@ -11,6 +12,7 @@ export function runView({ id, act }) {
   const actions = h("div", { class: "actions" });
   const picture = h("div", { class: "graph" });
   const facts = h("dl", { class: "facts" });
+  const times = h("div");
   const rows = table(
     [["Step", "id"], ["Name", "grow"], ["Status", ""], ["Tries", "num"], ["Took", "num"], ["Worker", "num wide"], ["Why", "grow wide"]],
     (it) => it.id,
@@ -30,7 +32,7 @@ export function runView({ id, act }) {
   const draw = () => run && picture.clientWidth && put(picture, graph(run, picture.clientWidth));
   new ResizeObserver(draw).observe(picture);
   return {
-    element: h("section", {}, trail, head, actions, picture, rows, facts),
+    element: h("section", {}, trail, head, actions, picture, rows, times, facts),
     up: () => (run ? `#/g${run.group}` : "#/groups"),
     concerns: (digest) => !digest || !digest.runs || digest.runs.includes(id) || digest.kinds.includes("STEP_REAPED"),
     async refresh(signal) {
@@ -40,6 +42,7 @@ export function runView({ id, act }) {
       put(actions, buttons(run, act));
       draw();
       rows.show(run.steps);
+      put(times, timeline(run.steps));
       put(facts, runFacts(run));
     },
   };
