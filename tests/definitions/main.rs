@@ -409,7 +409,8 @@ fn examples(page: &str) -> Vec<(String, String)> {
 
 #[test]
 fn every_example_of_the_reference_is_read_and_the_bad_one_refused() {
-    let page = include_str!("../../docs/workflows.md");
+    let pages = [include_str!("../../docs/workflows.md"), include_str!("../../docs/coming-from.md")].concat();
+    let page = pages.as_str();
     let known = KnownKinds::new(["windlass/noop", "windlass/sleep", "windlass/fail", "windlass/store"]);
     let examples = examples(page);
     assert!(examples.len() >= 10);
