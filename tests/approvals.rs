@@ -296,7 +296,7 @@ fn wrong_waits_are_refused_at_submit_with_file_line_and_hint() {
         ("approve: { ask: x, otherwise: reject }", "`otherwise` without `within`"),
         ("approve: { ask: x, within: 7d, otherwise: maybe }", "write `reject` or `approve`"),
         ("approve: { ask: x, within: 0s }", "leaves no time for an answer"),
-        ("approve: '{{ out }}'", "`ask`"),
+        ("approve: '{{ out }}'", "`out` has no value here"),
         ("wait: soon", "is not a duration"),
         ("wait_until: soon", "soon"),
         ("wait_until: 1 + 2", "a text is wanted"),

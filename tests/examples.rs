@@ -183,6 +183,30 @@ fn words_are_counted_in_python_by_processes_that_are_started_once() {
 }
 
 #[test]
+fn the_approval_example_asks_and_publishes_what_is_approved() {
+    let bench = Bench::new();
+    let documents = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/documents");
+    let (winch, rope) = (documents.join("hand-winch.md"), documents.join("rope-and-load.txt"));
+    let to = bench.path("published");
+    let param = format!("to={}", to.display());
+    let items = ["--items", text(&winch), text(&rope), "--param", &param];
+    bench.ends(0, &[&["submit", "examples/approval.yaml"][..], &items].concat());
+    bench.ends(0, &["worker", "--until-idle"]);
+    let waiting = bench.json(&["list", "waiting", "--json"]);
+    let asked: Vec<&str> =
+        waiting["waiting"].as_array().unwrap().iter().map(|it| it["ask"].as_str().unwrap()).collect();
+    assert_eq!(asked.len(), 2, "{waiting}");
+    assert!(asked[0].starts_with("Publish ") && asked[0].ends_with(" words?"), "{asked:?}");
+    let step = |at: usize| format!("s{}", waiting["waiting"][at]["step"]);
+    bench.ends(0, &["approve", &step(0)]);
+    bench.ends(0, &["reject", &step(1), "--reason", "not yet"]);
+    bench.ends(0, &["worker", "--until-idle"]);
+    assert!(to.join("hand-winch.md").is_file());
+    assert!(!to.join("rope-and-load.txt").exists());
+    assert_eq!(bench.json(&["show", "g1", "--json"])["status"], "FAILED");
+}
+
+#[test]
 fn the_nightly_example_starts_by_itself_and_by_hand() {
     let bench = Bench::new();
     let added = bench.json(&["schedule", "add", "examples/nightly.yaml", "--json"]);

@@ -214,6 +214,7 @@ fn every_metric_is_fed() {
     it.run(remembered, 0);
     it.run(remembered, 0);
     it.run("- { name: never, run: 'echo 1', when: run.failed }\n", 0);
+    it.run("- { name: rest, wait: 1ms }\n", 0);
     // One schedule starts its workflow, and one has no items.
     for (name, items) in [("starts", "{ list: [x] }"), ("misses", "{ file: nothing.txt }")] {
         let text = format!(
@@ -251,6 +252,7 @@ fn every_metric_is_fed() {
         "windlass_step_failed_total{type=\"bad\"} 1",
         "windlass_step_cached_total{type=\"twice\"} 1",
         "windlass_step_skipped_total{type=\"never\"} 1",
+        "windlass_step_waiting_total{type=\"rest\"} 1",
         "windlass_artifacts_bytes_total{direction=\"in\"} 2",
         "windlass_step_duration_seconds_count{type=\"put\"} 1",
         "windlass_queue_wait_seconds_count{type=\"get\"} 1",

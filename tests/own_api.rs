@@ -73,6 +73,41 @@ fn long_numbers_in_a_body_keep_their_digits() {
 }
 
 #[test]
+fn steps_that_wait_are_listed_and_answered() {
+    let web = Web::start();
+    let flow = "id: asks\nsteps:\n  - { name: ask, approve: 'Publish {{ item }}?' }\n  - { name: go, signal: go }\n";
+    let group = submit(&web, &json!({"definition": flow, "items": ["a", "b"]}));
+    let waiting = |count: usize, kind: &str| {
+        until("the steps wait", || {
+            let found = web.get(&format!("/api/v1/waiting?for={kind}&group={group}")).json();
+            (found["waiting"].as_array().unwrap().len() == count).then_some(found)
+        })
+    };
+    let asked = waiting(2, "approval");
+    assert_eq!((&asked["waiting"][0]["ask"], &asked["waiting"][0]["name"]), (&json!("Publish a?"), &json!("ask")));
+    assert_eq!(web.get(&format!("/api/v1/groups/{group}")).json()["status"], "WAITING");
+    let approve = |by: &str| web.post_json("/api/v1/steps/1/approve", &json!({"by": by}));
+    assert_eq!((approve("anna").status, approve("anna").json()["changed"].clone()), (200, json!(false)));
+    let other = approve("bob");
+    assert_eq!(other.status, 409);
+    assert!(other.text().contains("s1 was approved by anna already"), "{}", other.text());
+    assert_eq!(web.post_json("/api/v1/steps/3/reject", &json!({"by": "bob"})).status, 422, "a reason is missing");
+    let rejected = web.post_json("/api/v1/steps/3/reject", &json!({"by": "bob", "reason": "no"}));
+    assert_eq!((rejected.status, &rejected.json()["approved"]), (200, &json!(false)));
+    waiting(1, "signal");
+    let signal = json!({"name": "go", "by": "anna", "value": 3});
+    let unknown = web.post_json(&format!("/api/v1/groups/{group}/signal"), &json!({"name": "gone", "by": "anna"}));
+    assert_eq!(unknown.status, 400, "{}", unknown.text());
+    let sent = web.post_json("/api/v1/runs/1/signal", &signal);
+    assert_eq!((sent.status, &sent.json()["released"]), (200, &json!(1)), "{}", sent.text());
+    let end = ended(&web, group);
+    assert_eq!((&end["status"], &end["failed"]), (&json!("FAILED"), &json!(1)));
+    assert_eq!(printed(&web, &["show", "s2"])["output"], 3);
+    assert_eq!(web.get("/api/v1/waiting?for=rain").status, 400);
+    assert_eq!(web.post_json("/api/v1/steps/99/approve", &json!({"by": "anna"})).status, 404);
+}
+
+#[test]
 fn what_cannot_be_understood_is_refused_with_its_reason() {
     let web = Web::start();
     for (body, reason) in [

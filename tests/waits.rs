@@ -11,7 +11,7 @@ use windlass::{
     decide::wait::End,
     model::{GroupId, Millis, Otherwise, Outcome, Scope, Status, StepId, Timestamp},
     store::{
-        Claimed, Held, Settlement, idle, prune, read, reap, wait_end,
+        Claimed, Held, Settlement, answer, idle, prune, read, reap, wait_end,
         waiting::{self, NewWait, WaitDetail, WaitsFor},
     },
 };
@@ -49,11 +49,6 @@ fn complete(book: &Book, step: &Claimed) -> bool {
 /// A transaction that does nothing but what every transaction does first.
 fn stir(book: &Book) {
     book.store.write(|_| Ok(())).unwrap();
-}
-
-fn waits(book: &Book, step: &Claimed) -> Option<waiting::Waiting> {
-    let id = step.lease.step;
-    book.store.read(|tx| waiting::get(tx, id)).unwrap()
 }
 
 #[test]
@@ -355,10 +350,76 @@ fn statuses_of_runs_and_groups_say_that_they_wait() {
     assert_eq!(book.store.read(|tx| read::groups(tx, &groups)).unwrap().len(), 1);
 }
 
+fn signal(book: &Book, group: GroupId, value: i64) -> answer::Sent {
+    let (value, at) = (Some(serde_json::json!(value)), book.now());
+    let signal = waiting::Signal { group, run: None, name: "go".into(), value, by: "anna".into(), at };
+    book.store.write(move |tx| answer::signal(tx, &signal)).unwrap()
+}
+
+fn for_a_signal() -> Settlement {
+    wait(WaitsFor::Signal("go".into()), None, Otherwise::Fail)
+}
+
+#[test]
+fn a_signal_that_a_crash_interrupts_is_finished_from_what_is_kept() {
+    let mut book = Book::new();
+    let items: Vec<String> = (0..300).map(|it| it.to_string()).collect();
+    let items: Vec<&str> = items.iter().map(String::as_str).collect();
+    let group = book.submit(&chain(&["a"]), &items);
+    for step in book.claims("*", 300) {
+        book.settle(&step, for_a_signal());
+    }
+    assert!(signal(&book, group, 1).changed);
+    assert_eq!(book.store.write(move |tx| answer::release(tx, group, Some("go"), 100)).unwrap(), 100);
+    book.restart();
+    assert_eq!(book.store.read(answer::unfinished).unwrap(), [group]);
+    while book.store.write(move |tx| answer::release(tx, group, None, 100)).unwrap() == 100 {}
+    assert!(book.ended(group));
+    assert!(book.store.read(answer::unfinished).unwrap().is_empty());
+    assert_eq!((book.count("waiting"), book.events("SIGNAL")), (0, 1));
+    book.check();
+}
+
+#[test]
+fn the_newest_value_of_a_signal_counts_for_steps_that_come_later() {
+    let book = Book::new();
+    let group = book.submit(&chain(&["a"]), &["x", "y"]);
+    assert!(!signal(&book, group, 1).replaced);
+    assert!(!signal(&book, group, 1).changed, "a repetition changes nothing");
+    let output = |step: &Claimed| {
+        let id = step.lease.step;
+        book.store.read(|tx| read::show_step(tx, id)).unwrap().output
+    };
+    let first = book.claim("*");
+    book.settle(&first, for_a_signal());
+    assert!(signal(&book, group, 2).replaced);
+    let second = book.claim("*");
+    book.settle(&second, for_a_signal());
+    assert_eq!((output(&first), output(&second)), (Some(1.into()), Some(2.into())));
+    assert!(book.ended(group));
+    book.check();
+}
+
+#[test]
+fn thousands_of_waiting_steps_are_in_no_place_that_a_claim_reads() {
+    let book = Book::new();
+    let items: Vec<String> = (0..3_000).map(|it| it.to_string()).collect();
+    let items: Vec<&str> = items.iter().map(String::as_str).collect();
+    book.submit(&chain(&["a"]), &items);
+    for step in book.claims("*", 3_000) {
+        book.settle(&step, for_a_person());
+    }
+    assert_eq!((book.count("waiting"), book.count("ready"), book.count("lease")), (3_000, 0, 0));
+    book.submit(&chain(&["a"]), &["new"]);
+    assert_eq!(book.item(&book.claim("*")), "new");
+    assert_eq!(book.store.read(idle::next_due).unwrap(), None, "nothing is to be looked at again");
+}
+
 #[test]
 fn a_pruned_group_leaves_no_signal() {
     let book = Book::new();
     let group = book.submit(&chain(&["a"]), &["x"]);
+    signal(&book, group, 1);
     book.complete(&book.claim("*"));
     assert!(book.ended(group));
     book.store.write(move |tx| prune::begin(tx, group)).unwrap();

@@ -38,6 +38,8 @@ pub struct Progress<'a> {
     last: Option<(read::Progress, Option<String>)>,
     /// Deferred steps of the group, for people, and when to look for them again.
     no_room: Option<String>,
+    /// A step of the group that waits for an approval, for people.
+    question: Option<String>,
     look_for_room: Instant,
 }
 
@@ -72,7 +74,7 @@ impl<'a> Progress<'a> {
 
     fn looking(engine: &'a Engine, group: GroupId, output: Output, look: Look, next: Instant) -> Progress<'a> {
         let look_for_room = Instant::now() + EVENTS;
-        Progress { engine, group, output, look, next, last: None, no_room: None, look_for_room }
+        Progress { engine, group, output, look, next, last: None, no_room: None, question: None, look_for_room }
     }
 
     /// Bars on a terminal, and nothing anywhere else.
@@ -91,6 +93,7 @@ impl<'a> Progress<'a> {
         }
         if now >= self.look_for_room && !matches!(self.look, Look::Silent) {
             self.no_room = view::waits_for_room(self.engine.store(), Some(self.group))?.map(|it| it.0);
+            self.question = view::question(self.engine.store(), self.group)?;
             self.look_for_room = Instant::now() + EVENTS;
         }
         let pause = match &mut self.look {
@@ -98,7 +101,7 @@ impl<'a> Progress<'a> {
             Look::Bars { tally, stages } => {
                 self.engine.store().read(|tx| tally.advance(tx))?;
                 count_in(tally, stages);
-                draw(stages, self.no_room.as_deref(), now, false);
+                draw(stages, self.no_room.as_deref().or(self.question.as_deref()), now, false);
                 LIVELY
             }
             Look::Events => {
@@ -128,7 +131,11 @@ impl<'a> Progress<'a> {
 
     fn tell(&mut self, words: impl Fn(GroupId, &read::Progress, Option<&str>) -> String) -> Result<()> {
         let group = self.group;
-        let seen = (self.engine.store().read(|tx| read::progress(tx, group))?, self.no_room.clone());
+        let below = match self.look {
+            Look::Events => self.no_room.clone(),
+            _ => self.no_room.clone().or(self.question.clone()),
+        };
+        let seen = (self.engine.store().read(|tx| read::progress(tx, group))?, below);
         if self.last.as_ref() != Some(&seen) {
             let said = words(group, &seen.0, seen.1.as_deref());
             self.last = Some(seen);

@@ -28,7 +28,11 @@ fn measure(registry: &Registry, observation: Option<&Observation>, pools: &[(Str
         let counts = [("ready", it.ready), ("running", it.running), ("blocked", it.in_line)];
         counts.map(|(status, count)| ([status, it.step_type.as_str()], count as f64))
     });
-    let of_all = queues.iter().flat_map(|it| [("delayed", it.delayed), ("paused", it.parked)]);
+    let of_all = queues.iter().flat_map(|it| {
+        let waits = it.waiting;
+        let waiting = waits.time + waits.approval + waits.signal + waits.children;
+        [("delayed", it.delayed), ("paused", it.parked), ("waiting", waiting)]
+    });
     registry.replace(Gauge::Steps, of_types.chain(of_all.map(|(status, count)| ([status, ""], count as f64))));
     registry.replace(Gauge::PoolBusy, pools.iter().map(|it| ([it.0.as_str()], it.1 as f64)));
     registry.replace(Gauge::PoolSize, pools.iter().map(|it| ([it.0.as_str()], it.2 as f64)));

@@ -2,11 +2,12 @@
 
 use super::{
     error::{Error, Result},
+    wording::wait_of,
     words,
     worker::{WorkerView, workers},
 };
 use crate::{
-    model::{GroupId, RunId, Status, StepId},
+    model::{GroupId, RunId, Status, StepId, WaitKind},
     store::{
         Store, group,
         read::{self, GroupFilter, GroupRow, RunFilter, RunRow, StepRow, WaitingFilter, WaitingStep},
@@ -76,6 +77,18 @@ pub fn waiting(store: &Store, filter: &WaitingFilter) -> Result<WaitingList> {
     let waiting = store.read(|tx| read::waiting(tx, filter))?;
     let next = waiting.last().filter(|_| waiting.len() == filter.limit).map(|it| it.wait.step);
     Ok(WaitingList { waiting, next })
+}
+
+/// That steps of a group wait for an approval, with the command that answers the first. None: none does.
+pub fn question(store: &Store, group: GroupId) -> Result<Option<String>> {
+    let filter =
+        WaitingFilter { kind: Some(WaitKind::Approval), group: Some(group), limit: 2, ..WaitingFilter::default() };
+    let found = store.read(|tx| read::waiting(tx, &filter))?;
+    let more = if found.len() > 1 { ", and more steps wait (`windlass list waiting`)" } else { "" };
+    Ok(found.first().map(|WaitingStep { wait, .. }| {
+        let step = wait.step;
+        format!("{step} waits for {}: `windlass approve {step}`{more}", wait_of(wait))
+    }))
 }
 
 /// Which steps to list: of a run, or of a group behind the run `after`.

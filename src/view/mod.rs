@@ -32,8 +32,8 @@ pub use export::{
     Export, ExportHead, ExportedRun, ExportedStep, Outcome, export_head, export_runs, outcomes, step_names,
 };
 pub use list::{
-    GroupList, ListedGroup, ListedStep, RunList, StepFilter, StepList, WaitingList, groups, newest_group, runs, steps,
-    waiting,
+    GroupList, ListedGroup, ListedStep, RunList, StepFilter, StepList, WaitingList, groups, newest_group, question,
+    runs, steps, waiting,
 };
 pub use lock::{Lock, Locks, force_release, is_file_locked, locks, strangers};
 pub use log::{LogText, Logs, log_of, logs, logs_until_now};

@@ -122,6 +122,7 @@ fn the_page_on_json_has_what_is_printed_and_nothing_else() {
     groups(it);
     skipping(it);
     repairing(it);
+    asking(it);
     schedules(it);
     waiting(it);
     running(it);
@@ -212,6 +213,27 @@ fn repairing(it: &mut Reading) {
     it.ends("run", &["run", "--resume", "g1"], 3);
     it.reads("retry", &["retry", "g1", "--with", "repair.yaml"]);
     assert_eq!(it.reads("show g12", &["show", "g1"])["definitions"][1]["runs"], 1);
+    it.home = "home";
+}
+
+/// Steps that wait for people and signals.
+fn asking(it: &mut Reading) {
+    it.home = "asking";
+    let flow = "id: ask\nsteps:\n  - { name: ask, approve: { ask: 'Go {{ item }}?', within: 7d } }\n  - { name: go, signal: go }\n";
+    it.place.write("ask.yaml", flow);
+    it.reads("submit", &["submit", "ask.yaml", "--items", "a", "b"]);
+    it.reads("worker", &["worker", "--until-idle"]);
+    let listed = it.reads("list waiting", &["list", "waiting"]);
+    assert_eq!(listed["waiting"][0]["ask"], "Go a?");
+    assert_eq!(it.reads("why", &["why", "s1"])["steps"][0]["facts"]["waits"]["within"], "7d");
+    it.reads("list groups", &["list", "groups"]);
+    it.reads("status", &["status"]);
+    it.reads("approve", &["approve", "s1", "--by", "anna", "--value", "[1]"]);
+    it.reads("reject", &["reject", "s3", "--reason", "no"]);
+    it.reads("signal", &["signal", "r1", "go", "--value", "2"]);
+    it.reads("worker", &["worker", "--until-idle"]);
+    it.reads("show s56", &["show", "s1"]);
+    it.reads("show s56", &["show", "s3"]);
     it.home = "home";
 }
 

@@ -36,6 +36,7 @@ fn op() -> impl Strategy<Value = Op> {
         2 => (pick(), 0..3usize).prop_map(|(group, slices)| Op::CancelGroup { group, slices }),
         1 => pick().prop_map(Op::CancelRun),
         1 => pick().prop_map(Op::CancelStep),
+        4 => (pick(), any::<bool>()).prop_map(|(step, completes)| Op::Answer { step, completes }),
         6 => (pick(), 0..3usize).prop_map(|(group, slices)| Op::RetryGroup { group, slices }),
         2 => pick().prop_map(Op::RetryRun),
         1 => pick().prop_map(Op::Open),
@@ -56,6 +57,7 @@ fn settling() -> impl Strategy<Value = Settling> {
         1 => Just(Settling::Release),
         1 => (-1000..2000i64).prop_map(Settling::ReleaseLater),
         1 => Just(Settling::Cancelled),
+        3 => (proptest::option::weighted(0.6, -500..3000i64), any::<bool>()).prop_map(|(until, completes)| Settling::Wait { until, completes }),
     ]
 }
 

@@ -45,7 +45,16 @@ pub struct Step {
     pub status: Status,
     pub attempts: i64,
     pub delayed: bool,
+    /// While it is WAITING.
+    pub wait: Option<Wait>,
     pub lease: Option<Lease>,
+}
+
+/// When a wait ends by itself, and whether its step completes then.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Wait {
+    pub due: Option<i64>,
+    pub completes: bool,
 }
 
 #[derive(Debug, Clone)]
@@ -104,6 +113,7 @@ pub enum Ending {
     Retry(i64),
     Release(Option<i64>),
     Cancelled,
+    Wait(Wait),
 }
 
 impl Model {
@@ -111,7 +121,33 @@ impl Model {
     pub fn tick(&mut self, now: i64) -> bool {
         self.now = now;
         let due = self.steps.values_mut().filter(|it| it.delayed && it.due <= now);
-        due.map(|it| it.delayed = false).count() > 0
+        let promoted = due.map(|it| it.delayed = false).count() > 0;
+        let over = |step: &Step| step.wait.and_then(|it| it.due).filter(|due| *due <= now);
+        let mut waits: Vec<(i64, i64)> = self.steps.iter().filter_map(|(id, it)| Some((over(it)?, *id))).collect();
+        waits.sort_unstable();
+        for (_, id) in &waits {
+            // The end of one may have cancelled the next.
+            if let Some(wait) = self.steps[id].wait {
+                self.end_wait(*id, wait.completes);
+            }
+        }
+        promoted || !waits.is_empty()
+    }
+
+    /// Ends a wait; false: the step does not wait.
+    pub fn end_wait(&mut self, id: i64, completes: bool) -> bool {
+        let step = self.steps.get_mut(&id).unwrap();
+        if step.wait.take().is_none() {
+            return false;
+        }
+        step.status = if completes { Status::Completed } else { Status::Failed };
+        step.attempts += 1;
+        self.after_end(id);
+        true
+    }
+
+    pub fn waiting(&self) -> Vec<i64> {
+        self.steps.iter().filter(|(_, it)| it.wait.is_some()).map(|it| *it.0).collect()
     }
 
     pub fn submit(&mut self, group: i64, runs: &[(i64, i64)], shape: &Shape, keys: &[Option<usize>], new: (i64, bool)) {
@@ -136,6 +172,7 @@ impl Model {
                     status: Status::Pending,
                     attempts: 0,
                     delayed: false,
+                    wait: None,
                     lease: None,
                 };
                 self.steps.insert(first + no as i64, step);
@@ -162,6 +199,7 @@ impl Model {
         self.open(id)
             && step.lease.is_none()
             && !step.delayed
+            && step.wait.is_none()
             && self.runs[&step.run].opened
             && step.needs.iter().all(|need| !self.open(*need))
             && if group.cancelling { step.on_cancel_run } else { !group.paused }
@@ -240,6 +278,7 @@ impl Model {
         self.open(id)
             && step.lease.is_none()
             && !step.delayed
+            && step.wait.is_none()
             && self.runs[&step.run].opened
             && step.needs.iter().all(|need| !self.open(*need))
     }
@@ -259,12 +298,12 @@ impl Model {
         // What is given back without a word leaves no trace.
         step.begun |= lease.asked || !matches!(ending, Ending::Release(_));
         let back = if step.status == Status::Error { Status::Error } else { Status::Pending };
-        step.attempts += i64::from(!matches!(ending, Ending::Release(_) | Ending::Skip));
+        step.attempts += i64::from(!matches!(ending, Ending::Release(_) | Ending::Skip | Ending::Wait(_)));
         match ending {
             Ending::Complete => step.status = Status::Completed,
             Ending::Fail => step.status = Status::Failed,
             Ending::Skip => step.status = Status::Skipped,
-            Ending::Retry(_) | Ending::Release(_) if lease.asked => step.status = Status::Cancelled,
+            Ending::Retry(_) | Ending::Release(_) | Ending::Wait(_) if lease.asked => step.status = Status::Cancelled,
             Ending::Cancelled => step.status = Status::Cancelled,
             Ending::Retry(due) => {
                 step.status = Status::Error;
@@ -277,6 +316,12 @@ impl Model {
                 step.delayed = due != lease.due && due > self.now;
                 step.due = due;
             }
+            // What is over already does not wait.
+            Ending::Wait(wait) if wait.due.is_some_and(|due| due <= self.now) => {
+                step.status = if wait.completes { Status::Completed } else { Status::Failed };
+                step.attempts += 1;
+            }
+            Ending::Wait(wait) => (step.status, step.wait) = (Status::Waiting, Some(wait)),
         }
         self.let_go(token);
         self.after_end(id);
@@ -349,7 +394,7 @@ impl Model {
             let skips = whole && step.after == After::Failure && !step.needs.iter().any(failed);
             let step = self.steps.get_mut(&dependent).unwrap();
             if ends {
-                (step.status, step.by_failure) = (Status::Cancelled, by_failure);
+                (step.status, step.by_failure, step.wait) = (Status::Cancelled, by_failure, None);
                 self.follow(dependent);
             } else if skips {
                 step.status = Status::Skipped;
@@ -388,7 +433,7 @@ impl Model {
         match &mut step.lease {
             Some(lease) => lease.asked = true,
             None => {
-                step.status = Status::Cancelled;
+                (step.status, step.wait) = (Status::Cancelled, None);
                 self.after_end(id);
             }
         }
@@ -406,7 +451,7 @@ impl Model {
             match &mut step.lease {
                 Some(lease) => lease.asked = true,
                 None => {
-                    step.status = Status::Cancelled;
+                    (step.status, step.wait) = (Status::Cancelled, None);
                     ended.push(id);
                 }
             }

@@ -2,16 +2,19 @@
 
 use crate::{
     house::{self, Book, chain, completion, diamond, record, request, step},
-    model::{Asked, Ending, Holder, KEYS, Model, Pool, TYPES},
+    model::{Asked, Ending, Holder, KEYS, Model, Pool, TYPES, Wait},
 };
 use std::{collections::BTreeSet, sync::Arc};
 use windlass::{
+    decide::wait::End,
     model::{
-        After, GroupId, HolderKind, Lease, Millis, Monotonic, ResourceKey, RunId, Scope, Shape, ShapeStep, StepId,
-        Timestamp, Token, WorkerId, lock,
+        After, GroupId, HolderKind, Lease, Millis, Monotonic, Otherwise, Outcome, ResourceKey, RunId, Scope, Shape,
+        ShapeStep, StepId, Timestamp, Token, WorkerId, lock,
     },
     store::{
-        Held, Settle, Settlement, Store, Take, cancel, event, group, pause, read, reap, resource_lock, retry, step_type,
+        Held, Settle, Settlement, Store, Take, cancel, event, group, pause, read, reap, resource_lock, retry,
+        step_type, wait_end,
+        waiting::{NewWait, WaitDetail, WaitsFor},
     },
 };
 
@@ -59,6 +62,11 @@ pub enum Op {
     },
     CancelRun(usize),
     CancelStep(usize),
+    /// Ends the wait of one of the steps that wait, in one of the two ways; one that does not wait does not care.
+    Answer {
+        step: usize,
+        completes: bool,
+    },
     RetryGroup {
         group: usize,
         slices: usize,
@@ -82,6 +90,11 @@ pub enum Settling {
     Release,
     ReleaseLater(i64),
     Cancelled,
+    /// Waits until this long from now, if at all, and completes then or fails.
+    Wait {
+        until: Option<i64>,
+        completes: bool,
+    },
 }
 
 pub struct World {
@@ -218,6 +231,15 @@ impl World {
                 };
                 self.write(move |tx| cancel::step(tx, StepId(id))).unwrap();
                 self.model.cancel_step(id);
+            }
+            Op::Answer { step, completes } => {
+                let waiting = self.model.waiting();
+                let any = self.model.steps.keys().nth(step % self.model.steps.len().max(1)).copied();
+                // Mostly one that waits.
+                let picked = if step % 5 > 0 { waiting.get(step % waiting.len().max(1)).copied() } else { any };
+                if let Some(id) = picked {
+                    self.answer(id, *completes);
+                }
             }
             Op::RetryRun(pick) => {
                 let Some(id) = self.model.runs.keys().nth(pick % self.model.runs.len().max(1)).copied() else { return };
@@ -395,6 +417,16 @@ impl World {
                 (Ending::Release(Some(due.0)), Settlement::Release { due, record: None })
             }
             Settling::Cancelled => (Ending::Cancelled, Settlement::Cancelled { record: record("stopped") }),
+            Settling::Wait { until, completes } => {
+                let due = until.map(|it| now + it);
+                let wait = NewWait {
+                    on: if due.is_some() { WaitsFor::Approval } else { WaitsFor::Signal("go".into()) },
+                    due: due.map(Timestamp),
+                    otherwise: if *completes { Otherwise::Complete } else { Otherwise::Fail },
+                    detail: WaitDetail::default(),
+                };
+                (Ending::Wait(Wait { due, completes: *completes }), Settlement::Wait { wait })
+            }
         };
         let mine = self.model.settle(lease.step.0, lease.token.0, ending);
         let next = request(WorkerId(worker + 10), Take::Others(Arc::new([])), Scope::Everything, 1);
@@ -408,6 +440,12 @@ impl World {
             false => assert_eq!(settled.next, []),
         }
         self.take_in(&settled.next, worker);
+    }
+
+    fn answer(&mut self, id: i64, completes: bool) {
+        let end = if completes { End::Complete(None) } else { End::Fail(Outcome::permanent("rejected", "no")) };
+        let ended = self.write(move |tx| wait_end::end(tx, StepId(id), &end, None)).unwrap();
+        assert_eq!(ended, self.model.end_wait(id, completes), "answer to s{id}");
     }
 
     fn reap(&mut self, worker: i64, death: reap::Death) {
@@ -503,8 +541,13 @@ impl World {
             self.book.clock.set_wall(Timestamp(latest.max(self.book.now().0)) + Millis(1));
             self.model.tick(self.book.now().0);
             let before = self.leases.len();
+            let waiting = self.model.waiting();
+            waiting.iter().for_each(|id| self.answer(*id, true));
             self.claim(0, 9, None, 3);
-            assert!(self.leases.len() > before, "open groups, but nothing is claimable: a step is stranded");
+            assert!(
+                self.leases.len() > before || !waiting.is_empty(),
+                "open groups, but nothing is claimable: a step is stranded"
+            );
             for at in before..self.leases.len() {
                 self.settle(at, &Settling::Complete, false);
             }

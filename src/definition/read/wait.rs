@@ -5,7 +5,9 @@ use crate::{
     definition::{
         condition::Formula,
         error::Result,
+        expression::Expression,
         recurrence::moment,
+        template::Template,
         wait::{Time, Wait, WaitLimit},
         yaml::{Fields, Node, Value},
     },
@@ -28,12 +30,22 @@ impl Reader<'_> {
                 return Err(self.source.refuse(at.line, message, Some("put the rest into a step of its own")));
             }
         }
-        Ok(Some(match key {
+        let wait = match key {
             "approve" => self.approve(node, scope)?,
             "wait" => self.wait_for(node, scope)?,
             "wait_until" => Wait::Until(self.wait_until(node, scope)?),
             _ => self.signal(node)?,
-        }))
+        };
+        // It has no directory, and no files are brought to it.
+        let is_file = |it: &&Expression| matches!(it, Expression::Out | Expression::InputDir(_));
+        let file = wait.template().and_then(|it: &Template| it.expressions().find(is_file).map(|it| it.to_string()));
+        match file {
+            Some(it) => {
+                let hint = "use `item`, `params` and `inputs.STEP.value`";
+                Err(self.source.refuse(node.line, format!("`{key}`: `{it}` has no value here"), Some(hint)))
+            }
+            None => Ok(Some(wait)),
+        }
     }
 
     fn approve(&self, node: &Node, scope: Scope<'_>) -> Result<Wait> {

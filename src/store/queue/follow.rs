@@ -167,6 +167,7 @@ pub(in crate::store) fn has_begun(tx: &ReadTx, first: StepId, count: usize) -> R
     let found = tx.row(
         "SELECT 1 FROM step s WHERE s.id >= ?1 AND s.id < ?2
             AND (s.attempts > 0 OR s.token IS NOT NULL OR EXISTS (SELECT 1 FROM lease l WHERE l.step_id = s.id)
+                 OR EXISTS (SELECT 1 FROM waiting x WHERE x.step_id = s.id)
                  OR EXISTS (SELECT 1 FROM attempt a WHERE a.step_id = s.id)) LIMIT 1",
         params![first.0, first.0 + count as i64],
         |_| Ok(()),
