@@ -28,6 +28,7 @@ CREATE TABLE counter(
 
 -- A workflow definition, versioned by the hash of its canonical form. `body` is that form as JSON; `shape` is what
 -- the store itself needs of it: {"steps": [{"type": "parse", "needs": []}, ...], "hooks": [{"event": "group_end", "name": "log"}, ...]}.
+-- The runs of all hooks have the same one, `windlass/hook`.
 CREATE TABLE definition(
   id       INTEGER PRIMARY KEY,
   hash     BLOB    NOT NULL UNIQUE CHECK (length(hash) = 32),
@@ -61,6 +62,7 @@ CREATE TABLE resource_key(
 -- phase: 0 live, 1 being built (unclaimable), 2 being re-opened by `retry`, 3 being pruned (nobody sees it any more).
 -- cancelling: set until the group has ended; nothing of it is claimed, and what completes starts no successor.
 -- `scope` is the group's own id while only `run` or `ingest` is meant to look for its steps first, else 0.
+-- A group below 0 has the hooks that tell of the group of the positive number. Nobody sees it; it is open while hooks are due.
 CREATE TABLE run_group(
   id          INTEGER PRIMARY KEY,
   unfinished  INTEGER NOT NULL CHECK (unfinished >= 0),
@@ -115,6 +117,12 @@ CREATE TABLE concurrency(
   replaces  INTEGER NOT NULL DEFAULT 0 CHECK (replaces IN (0, 1))
 ) STRICT;
 CREATE INDEX concurrency_name ON concurrency(name, no);
+
+-- The definition whose hooks tell of a group beside those of its workflow: the alerts that the settings had when it was submitted.
+CREATE TABLE group_alert(
+  group_id       INTEGER PRIMARY KEY REFERENCES run_group(id) ON DELETE CASCADE,
+  definition_id  INTEGER NOT NULL REFERENCES definition(id)
+) STRICT;
 
 -- Idempotency keys of submissions. They outlive the group that they made; `ended_as` tells how it had ended when it was
 -- pruned.
@@ -404,34 +412,21 @@ CREATE TABLE event_batch(
   body  TEXT    NOT NULL
 ) STRICT;
 
--- Hooks that are due, running or done; a row only where a hook is subscribed.
--- state: 0 waits, 1 running, 5 done, 6 failed. Unique per subscription, subject and epoch.
+-- What each hook tells of. A hook is a step, the only one of its run. The runs of the hooks that tell of group 12 are in a hidden
+-- group, -12, so that they neither keep group 12 open nor count in it. Unique per subscription, subject and epoch.
 CREATE TABLE hook(
-  id        INTEGER PRIMARY KEY,
-  event     TEXT    NOT NULL,
-  name      TEXT    NOT NULL,
-  no        INTEGER NOT NULL,       -- its place in the definition's list for this event
-  group_id  INTEGER NOT NULL,
-  run_id    INTEGER NOT NULL DEFAULT 0,
-  step_id   INTEGER NOT NULL DEFAULT 0,
-  epoch     INTEGER NOT NULL,
-  subject   INTEGER NOT NULL DEFAULT 0,   -- token of the attempt that it tells of, for step events
-  state     INTEGER NOT NULL DEFAULT 0 CHECK (state IN (0, 1, 5, 6)),
-  due       INTEGER NOT NULL,
-  attempts  INTEGER NOT NULL DEFAULT 0,
-  token     INTEGER,
-  worker    INTEGER,
-  started   INTEGER,
-  ended     INTEGER,
-  detail    TEXT    NOT NULL DEFAULT '',
-  definition_id  INTEGER NOT NULL DEFAULT 0,   -- whose hook it is; 0: the group's
-  UNIQUE (group_id, event, no, run_id, step_id, epoch, subject),
-  CHECK ((state >= 5) = (ended IS NOT NULL)),
-  CHECK ((state = 1) = (token IS NOT NULL))
+  id             INTEGER PRIMARY KEY,         -- the step that runs it
+  definition_id  INTEGER NOT NULL,            -- whose hook it is
+  no             INTEGER NOT NULL,            -- its place in that definition's list of hooks
+  event          TEXT    NOT NULL,
+  name           TEXT    NOT NULL,
+  group_id       INTEGER NOT NULL,
+  run_id         INTEGER NOT NULL DEFAULT 0,
+  step_id        INTEGER NOT NULL DEFAULT 0,
+  epoch          INTEGER NOT NULL,
+  subject        INTEGER NOT NULL DEFAULT 0,  -- token of the attempt that it tells of, for step events
+  UNIQUE (group_id, event, definition_id, no, run_id, step_id, epoch, subject)
 ) STRICT;
-CREATE INDEX hook_due     ON hook(due) WHERE state = 0;
-CREATE INDEX hook_running ON hook(worker) WHERE state = 1;
-CREATE INDEX hook_failed  ON hook(group_id) WHERE state = 6;   -- newest first by its row id
 
 -- ---------------------------------------------------------------- schedules
 

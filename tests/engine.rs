@@ -485,6 +485,7 @@ fn what_others_stop_between_two_slices_is_finished_by_a_worker_that_lives_alread
             key: None,
             builder: ended.clone(),
             of_batch: None,
+            alerts: None,
         };
         store::group::create(tx, &new)
     });

@@ -71,6 +71,7 @@ fn a_key_outlives_its_pruned_group() {
         key: Some(("nightly".into(), content)),
         builder: house::identity(),
         of_batch: None,
+        alerts: None,
     };
     let same = new([1; 32]);
     let found = book.store.write(move |tx| group::create(tx, &same)).unwrap();

@@ -373,14 +373,31 @@ fn why_names_what_a_step_waits_for() {
 fn a_hook_is_claimed_once_and_settled_by_its_token() {
     let book = Book::new();
     book.submit(&with_hook(chain(&["a"]), "item_start"), &["x", "y"]);
-    let hooks = book.store.write(|tx| hook::claim(tx, WORKER, Scope::Everything, 9)).unwrap();
+    book.open_pool("hooks");
+    let hooks = book.claims("hooks", 9);
     assert_eq!(hooks.len(), 2);
-    assert!(book.store.write(|tx| hook::claim(tx, WORKER, Scope::Everything, 9)).unwrap().is_empty());
-    assert_eq!(book.reap(WORKER), 0);
-    let stale = hooks[0].clone();
-    let held = book.store.write(move |tx| hook::settle(tx, &stale, &hook::HookEnd::Done(String::new()))).unwrap();
-    assert_eq!(held, Held::Lost);
-    assert_eq!(book.store.write(|tx| hook::claim(tx, WORKER, Scope::Everything, 9)).unwrap().len(), 2);
+    assert!(book.claims("hooks", 9).is_empty());
+    book.check();
+    assert_eq!(book.reap(WORKER), 2);
+    assert_eq!(book.complete(&hooks[0]), Held::Lost);
+    let again = book.claims("hooks", 9);
+    assert_eq!((again.len(), book.complete(&again[0]), book.fail(&again[1], "boom")), (2, Held::Yes, Held::Yes));
+    assert_eq!((book.events("HOOK_END"), book.events("HOOK_FAILED"), book.events("STEP_END")), (1, 1, 0));
+    book.check();
+}
+
+#[test]
+fn a_hook_is_in_the_scope_of_the_group_that_it_tells_of() {
+    let book = Book::new();
+    let shape = with_hook(chain(&["a"]), "item_start");
+    let (own, other) = (book.submit_scoped(&shape, &["x"], &[]), book.submit(&shape, &["y"]));
+    book.open_pool("hooks");
+    let of = |scope| book.claims_in(scope, "hooks", 9).iter().map(|it| it.group).collect::<Vec<_>>();
+    assert_eq!(of(Scope::Group(own)), [own.hooks()]);
+    assert_eq!(of(Scope::Group(other)), [], "it has no worker of its own");
+    book.store.write(move |tx| hook::adopt_slice(tx, other, StepId(0), 9)).unwrap();
+    assert_eq!(of(Scope::Group(other)), [other.hooks()]);
+    book.check();
 }
 
 #[test]

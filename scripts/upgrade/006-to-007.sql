@@ -1,4 +1,4 @@
--- From schema version 6 to 7: steps wait for times, people, signals and groups without a worker.
+-- From schema version 6 to 7: steps wait for times, people, signals and groups without a worker, and hooks are steps.
 -- windlass does this by itself. By hand, while nothing uses the home: sqlite3 engine.db < 006-to-007.sql
 BEGIN IMMEDIATE;
 DROP VIEW step_status;
@@ -40,5 +40,69 @@ SELECT s.id, s.run_id, s.group_id, s.no, s.type_id,
             WHEN s.state = 8 THEN 'SKIPPED'
             WHEN s.failures > 0 OR s.crashes > 0 THEN 'ERROR' ELSE 'PENDING' END AS status
   FROM step s LEFT JOIN lease l ON l.step_id = s.id;
+-- A hook is a step: the only one of a run, in a hidden group whose id is the negated id of the group that it tells of.
+ALTER TABLE hook RENAME TO old_hook;
+DROP INDEX hook_due;
+DROP INDEX hook_running;
+DROP INDEX hook_failed;
+CREATE TABLE hook(
+  id             INTEGER PRIMARY KEY,         -- the step that runs it
+  definition_id  INTEGER NOT NULL,            -- whose hook it is
+  no             INTEGER NOT NULL,            -- its place in that definition's list of hooks
+  event          TEXT    NOT NULL,
+  name           TEXT    NOT NULL,
+  group_id       INTEGER NOT NULL,
+  run_id         INTEGER NOT NULL DEFAULT 0,
+  step_id        INTEGER NOT NULL DEFAULT 0,
+  epoch          INTEGER NOT NULL,
+  subject        INTEGER NOT NULL DEFAULT 0,  -- token of the attempt that it tells of, for step events
+  UNIQUE (group_id, event, definition_id, no, run_id, step_id, epoch, subject)
+) STRICT;
+INSERT OR IGNORE INTO definition(hash, name, title, body, shape, created)
+SELECT x'720607c8d685fab88ffdfba43b7f233b814b72962134636ee79ffbb5e1f617a0', 'windlass/hook', 'windlass/hook',
+       '{"hooks":{},"id":"windlass/hook","name":"windlass/hook","steps":[{"action":{"uses":"windlass/noop"},"backoff":{"factor":2.0,"initial":"1s","jitter":0.2,"max":"5m"},"cache":null,"env":{},"limits":{"cpu":null,"memory":null,"open_files":null},"max_crashes":3,"name":"hook","needs":[],"permanent_exits":[],"resource_key":null,"retries":0,"step_type":"hooks","timeout":null,"unit":"step","with":null}],"workers":{}}',
+       '{"steps":[{"type":"hooks","needs":[]}],"hooks":[]}', 0
+ WHERE EXISTS (SELECT 1 FROM old_hook);
+INSERT OR IGNORE INTO step_type(name) SELECT 'hooks' WHERE EXISTS (SELECT 1 FROM old_hook);
+CREATE TABLE hook_number AS
+SELECT h.id AS hook, row_number() OVER (ORDER BY h.id) AS n,
+       (SELECT value FROM counter WHERE id = 3) + row_number() OVER (ORDER BY h.id) AS run,
+       (SELECT value FROM counter WHERE id = 4) + row_number() OVER (ORDER BY h.id) AS step,
+       (SELECT id FROM definition WHERE name = 'windlass/hook') AS definition
+  FROM old_hook h JOIN group_detail d ON d.group_id = h.group_id;
+INSERT INTO run_group(id, unfinished, failed, phase, ended)
+SELECT -g.id, sum(h.state < 5), sum(h.state = 6), CASE WHEN g.phase = 3 AND sum(h.state < 5) = 0 THEN 3 ELSE 0 END,
+       CASE WHEN sum(h.state < 5) = 0 THEN max(h.ended) END
+  FROM hook_number n JOIN old_hook h ON h.id = n.hook JOIN run_group g ON g.id = h.group_id GROUP BY g.id;
+INSERT INTO group_detail(group_id, definition_id, name, params, directory, priority, runs, opened, open_until, created)
+SELECT -d.group_id, n.definition, d.name, '{}', d.directory, d.priority, count(*), max(n.run), max(n.run), d.created
+  FROM hook_number n JOIN old_hook h ON h.id = n.hook JOIN group_detail d ON d.group_id = h.group_id GROUP BY d.group_id;
+INSERT INTO run(id, group_id, definition_id, first_step, unfinished, failed, ended)
+SELECT n.run, -h.group_id, n.definition, n.step, h.state < 5, h.state = 6, h.ended
+  FROM hook_number n JOIN old_hook h ON h.id = n.hook;
+INSERT INTO item(run_id, item) SELECT n.run, h.name FROM hook_number n JOIN old_hook h ON h.id = n.hook;
+INSERT INTO step(id, run_id, group_id, no, type_id, state, priority, due, unmet, scope, attempts, failures, started, ended, outcome)
+SELECT n.step, n.run, -h.group_id, 0, (SELECT id FROM step_type WHERE name = 'hooks'),
+       CASE WHEN h.state < 5 THEN 1 ELSE h.state END, d.priority, h.due, 0, -g.scope, max(h.attempts, 0),
+       CASE h.state WHEN 5 THEN 0 ELSE max(h.attempts, h.state = 6) END, h.started, h.ended,
+       CASE h.state WHEN 5 THEN 1 WHEN 6 THEN 3 END
+  FROM hook_number n JOIN old_hook h ON h.id = n.hook JOIN group_detail d ON d.group_id = -h.group_id
+  JOIN run_group g ON g.id = h.group_id;
+INSERT INTO attempt(step_id, n, token, worker, started, ended, outcome, detail)
+SELECT n.step, max(h.attempts, 1), 0, 0, coalesce(h.started, h.ended), h.ended, 3,
+       json_object('outcome', json_object('outcome', 'failed', 'retryable', json('false'), 'kind', 'hook', 'message', h.detail),
+                   'message', h.detail, 'certificate', json('{}'))
+  FROM hook_number n JOIN old_hook h ON h.id = n.hook WHERE h.state = 6;
+INSERT INTO hook(id, definition_id, no, event, name, group_id, run_id, step_id, epoch, subject)
+SELECT n.step, CASE h.definition_id WHEN 0 THEN d.definition_id ELSE h.definition_id END, h.no, h.event, h.name, h.group_id, h.run_id,
+       h.step_id, h.epoch, h.subject
+  FROM hook_number n JOIN old_hook h ON h.id = n.hook JOIN group_detail d ON d.group_id = h.group_id;
+UPDATE counter SET value = value + (SELECT count(*) FROM hook_number) WHERE id IN (3, 4);
+DROP TABLE hook_number;
+DROP TABLE old_hook;
+CREATE TABLE group_alert(
+  group_id       INTEGER PRIMARY KEY REFERENCES run_group(id) ON DELETE CASCADE,
+  definition_id  INTEGER NOT NULL REFERENCES definition(id)
+) STRICT;
 PRAGMA user_version = 7;
 COMMIT;

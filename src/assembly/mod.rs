@@ -4,6 +4,7 @@
 
 use crate::{
     artifact::{self, ArtifactOptions, ArtifactStore, Ballast},
+    definition::{self, Definition, KnownKinds},
     embed,
     engine::{self, Engine, Registry},
     model::Kind,
@@ -40,6 +41,8 @@ pub enum Error {
     Store(#[from] store::Error),
     #[error(transparent)]
     Artifact(#[from] artifact::Error),
+    #[error("the setting `alerts` is wrong")]
+    Alerts(#[source] definition::Error),
 }
 
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -54,6 +57,7 @@ impl Error {
             Error::Create { source, .. } => kind_of(source),
             Error::Store(error) => error.kind(),
             Error::Artifact(error) => error.kind(),
+            Error::Alerts(error) => error.kind(),
         }
     }
 
@@ -71,6 +75,7 @@ impl Error {
             Error::Create { .. } => Some("name another directory with `--home DIR`".to_string()),
             Error::Store(error) => error.hint().map(str::to_string),
             Error::Artifact(error) => error.hint().map(str::to_string),
+            Error::Alerts(error) => error.hint().map(|it| it.to_string()),
         }
     }
 }
@@ -184,7 +189,10 @@ pub fn engine_with(settings: &Settings, kinds: Registry, metrics: Arc<dyn Metric
     ownership::check_place(&settings.artifact_dir()).map_err(settings::Error::from)?;
     let artifacts =
         ArtifactStore::open(&settings.artifact_dir(), ArtifactOptions::from(settings), &engine::process_tag())?;
+    let alerts = alerts(settings, &kinds)?;
     let options = engine::Options {
+        alerts,
+        secrets: settings.secrets_dir(),
         heartbeat: settings.heartbeat,
         silent_after: settings.silent_after,
         lock_ttl: settings.lock_ttl,
@@ -194,6 +202,16 @@ pub fn engine_with(settings: &Settings, kinds: Registry, metrics: Arc<dyn Metric
         ..engine::Options::new(&settings.home)
     };
     Ok(Engine::new(store, artifacts, kinds, options, metrics))
+}
+
+/// The hooks that the settings have for every workflow.
+fn alerts(settings: &Settings, kinds: &Registry) -> Result<Option<Arc<Definition>>> {
+    if settings.alerts.0.is_empty() {
+        return Ok(None);
+    }
+    let text = serde_json::Value::Object(settings.alerts.0.clone()).to_string();
+    let known = KnownKinds::new(kinds.names());
+    Ok(definition::parse_alerts(&text, settings::FILE, &known).map_err(Error::Alerts)?.map(Arc::new))
 }
 
 /// Every step kind by name.

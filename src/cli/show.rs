@@ -141,6 +141,9 @@ fn group(cx: &Context, id: GroupId) -> Result<()> {
         let ended = cx.when(hook.ended);
         out.line(format!("  {mark}  {name}, {ended}, after {tries}: {}", plain(&hook.detail)))?;
     }
+    if let Some(hook) = details.failed_hooks.first() {
+        out.note(format!("its output: `windlass logs s{0}`; again: `windlass retry s{0}`", hook.id));
+    }
     show_kinds(cx, id, &found.failure_kinds)
 }
 

@@ -1,6 +1,6 @@
 //! Pure verdicts: anything that can be decided from values, as functions with table tests.
 //!
-//! Owns: status, fairness, flow, retry, hook, outcome, schedule, start, recycle, liveness, admission, schema, links, address, wait.
+//! Owns: status, fairness, flow, retry, outcome, schedule, start, recycle, liveness, admission, schema, links, address, wait.
 //! May import: `model`. Never: does I/O, reads a clock, draws randomness; `now` and chance come in as arguments.
 
 pub mod address;
@@ -8,7 +8,6 @@ pub mod admission;
 pub mod elapsed;
 pub mod fairness;
 pub mod flow;
-pub mod hook;
 pub mod inside;
 pub mod links;
 pub mod liveness;

@@ -1,7 +1,7 @@
 //! What may stand between `{{` and `}}`, and where its value comes from.
 
 use super::yaml::did_you_mean;
-use crate::model::{GroupId, RunId, StepId, Token};
+use crate::model::{GroupId, RunId, StepId, Token, Told};
 use serde_json::Value;
 use std::{borrow::Cow, collections::BTreeMap, fmt};
 
@@ -15,6 +15,8 @@ pub enum Expression {
     InputValue(String, Vec<String>),
     InputStatus(String),
     Group,
+    /// A fact about the group that a hook tells of.
+    GroupFact(GroupFact),
     Run,
     Step,
     Attempt,
@@ -23,6 +25,40 @@ pub enum Expression {
     Env(String),
     /// A text in quotes: the way to write `{{` itself.
     Literal(String),
+}
+
+/// What a hook can say of its group.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum GroupFact {
+    Name,
+    Status,
+    Failed,
+    Total,
+    Reasons,
+}
+
+impl GroupFact {
+    const ALL: [(GroupFact, &str); 5] = [
+        (GroupFact::Name, "name"),
+        (GroupFact::Status, "status"),
+        (GroupFact::Failed, "failed"),
+        (GroupFact::Total, "total"),
+        (GroupFact::Reasons, "reasons"),
+    ];
+
+    fn name(self) -> &'static str {
+        GroupFact::ALL.iter().find(|it| it.0 == self).map_or("", |it| it.1)
+    }
+
+    fn of(self, told: &Told) -> Value {
+        match self {
+            GroupFact::Name => told.name.as_str().into(),
+            GroupFact::Status => told.status.as_str().into(),
+            GroupFact::Failed => told.failed.into(),
+            GroupFact::Total => told.total.into(),
+            GroupFact::Reasons => told.reasons.as_str().into(),
+        }
+    }
 }
 
 /// What an earlier step left behind.
@@ -51,8 +87,8 @@ pub struct Values<'a> {
     pub step: Option<StepId>,
     pub attempt: Option<u32>,
     pub token: Option<Token>,
-    /// The event's name such as `GROUP_END`, for hooks.
-    pub event: Option<Cow<'a, str>>,
+    /// For hooks.
+    pub told: Option<Cow<'a, Told>>,
     /// The step's own declared variables.
     pub env: BTreeMap<String, String>,
 }
@@ -91,6 +127,13 @@ impl Expression {
             "item" => Ok(Expression::Item(path)),
             "params" => Ok(Expression::Params(path)),
             "out" => simple(Expression::Out, &path),
+            "group" if path.len() == 1 => match GroupFact::ALL.iter().find(|it| it.1 == path[0]) {
+                Some((fact, _)) => Ok(Expression::GroupFact(*fact)),
+                None => Err((
+                    format!("`group.{}` is not known", path[0]),
+                    Some(did_you_mean(&path[0], GroupFact::ALL.iter().map(|it| it.1))),
+                )),
+            },
             "group" => simple(Expression::Group, &path),
             "run" => simple(Expression::Run, &path),
             "step" => simple(Expression::Step, &path),
@@ -132,11 +175,12 @@ impl Expression {
             }
             Expression::Out => text(values.out.as_deref()),
             Expression::Group => text(values.group.map(|it| it.to_string()).as_deref()),
+            Expression::GroupFact(fact) => values.told.as_deref().map(|it| Cow::Owned(fact.of(it))),
             Expression::Run => text(values.run.map(|it| it.to_string()).as_deref()),
             Expression::Step => text(values.step.map(|it| it.to_string()).as_deref()),
             Expression::Attempt => number(values.attempt.map(i64::from)),
             Expression::Token => number(values.token.map(|it| it.0)),
-            Expression::Event => text(values.event.as_deref()),
+            Expression::Event => text(values.told.as_deref().map(|it| it.event.as_str())),
             Expression::Env(name) => text(values.env.get(name).map(String::as_str)),
             Expression::Literal(literal) => text(Some(literal)),
         };
@@ -191,6 +235,7 @@ impl fmt::Display for Expression {
             Expression::InputValue(step, names) => write!(f, "inputs.{step}.value{}", path(names)),
             Expression::InputStatus(step) => write!(f, "inputs.{step}.status"),
             Expression::Group => f.write_str("group"),
+            Expression::GroupFact(fact) => write!(f, "group.{}", fact.name()),
             Expression::Run => f.write_str("run"),
             Expression::Step => f.write_str("step"),
             Expression::Attempt => f.write_str("attempt"),

@@ -2,6 +2,7 @@
 //!
 //! May import: `model`, `decide`, `settings`. Never: reads the database or runs anything.
 
+mod asks;
 mod canonical;
 pub mod catalog;
 mod concurrency;
@@ -10,6 +11,7 @@ mod difference;
 mod error;
 mod expression;
 mod graph;
+mod hook;
 mod parameters;
 mod quote;
 mod read;
@@ -21,8 +23,10 @@ mod shell;
 mod template;
 mod unquoted;
 mod wait;
+pub mod webhook;
 mod workflow;
 mod written;
+mod written_worker;
 mod yaml;
 
 pub use canonical::{canonical_json, digest};
@@ -31,7 +35,7 @@ pub use error::{Error, Result};
 pub use expression::{Expression, Input, Values};
 pub use parameters::{BUILTIN_PARAMETERS, ParameterSet, STAGES};
 pub use parameters::{PARAMETERS, Parameter};
-pub use read::{KnownKinds, WorkflowFile, parse, parse_file};
+pub use read::{KnownKinds, WorkflowFile, parse, parse_alerts, parse_file};
 pub use reads::Named;
 pub use secret::{MASK, is_secret_name, is_secret_variable, masked, masked_text};
 pub use template::{Part, Template, render_json};

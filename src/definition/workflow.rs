@@ -7,14 +7,14 @@ use super::{
     error::{Error, Result},
     expression::{Expression, Values},
     template::Template,
-    wait::{Time, Wait},
+    wait::Wait,
 };
 use crate::{
     decide::retry::{Backoff, RetryPolicy},
     model::{After, Bytes, EventKind, Millis, WorkerLimits},
 };
 use serde::{Deserialize, Serialize};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 /// The variables of a command. `None` passes the engine's own variable of that name on.
 pub type Env = BTreeMap<String, Option<Template>>;
@@ -30,6 +30,8 @@ pub struct Definition {
     pub workers: BTreeMap<String, WorkerDefinition>,
     /// Its groups do not overlap with others of this name.
     pub concurrency: Option<Concurrency>,
+    /// Whether the alerts of the settings tell of its groups.
+    pub alerts: bool,
     successors: Vec<Vec<usize>>,
 }
 
@@ -52,6 +54,9 @@ pub struct StepDefinition {
     /// Passed to the step kind or worker; its texts are templates (`render_json`).
     pub with: serde_json::Value,
     pub env: Env,
+    /// Variables of the command with the names of the secrets that they have.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub secrets: BTreeMap<String, String>,
     /// Exit codes that no retry can fix.
     pub permanent_exits: Vec<i32>,
     /// Whether results are remembered; `None` leaves it to the step kind. Commands and workers: only if true.
@@ -157,13 +162,20 @@ impl Background {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct HookDefinition {
     pub name: String,
-    /// Never `Action::Worker`.
     pub action: Action,
     pub retries: u32,
     pub backoff: Backoff,
     pub timeout: Option<Millis>,
     pub with: serde_json::Value,
     pub env: Env,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub secrets: BTreeMap<String, String>,
+    /// As it is: there is no item when an event makes a hook due.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resource_key: Option<String>,
+    /// How often its process may crash; `None`: as often as that of a step.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_crashes: Option<u32>,
 }
 
 /// A long-lived worker process.
@@ -199,6 +211,16 @@ struct Stored {
     workers: BTreeMap<String, WorkerDefinition>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     concurrency: Option<Concurrency>,
+    #[serde(default = "yes", skip_serializing_if = "is_yes")]
+    alerts: bool,
+}
+
+fn yes() -> bool {
+    true
+}
+
+fn is_yes(it: &bool) -> bool {
+    *it
 }
 
 impl Definition {
@@ -220,7 +242,13 @@ impl Definition {
                 successors[*need].push(no);
             }
         }
-        Ok(Definition { id, name, steps, hooks, workers, concurrency: None, successors })
+        Ok(Definition { id, name, steps, hooks, workers, concurrency: None, alerts: true, successors })
+    }
+
+    /// Adds a step that needs no other.
+    pub(super) fn add_step(&mut self, step: StepDefinition) {
+        self.steps.push(step);
+        self.successors.push(Vec::new());
     }
 
     /// A workflow of one shell command, run for each item: what `windlass run --each` submits.
@@ -272,6 +300,9 @@ impl Definition {
                 "name": step.name, "action": step.action, "with": step.with, "env": step.env, "worker": worker,
                 "needs": needs,
             });
+            if !step.secrets.is_empty() {
+                what["secrets"] = serde_json::json!(step.secrets);
+            }
             if step.value == ValueForm::File {
                 what["value"] = serde_json::json!(step.value);
             }
@@ -319,38 +350,10 @@ impl Definition {
         Ok(())
     }
 
-    /// The parameters that its templates and conditions read, in alphabetical order.
-    pub fn parameters(&self) -> Result<Vec<String>> {
-        let mut found: BTreeSet<String> = self
-            .steps
-            .iter()
-            .flat_map(|it| it.when.iter().flat_map(Condition::parameters))
-            .map(|it| it.to_string())
-            .collect();
-        for (_, template) in self.templates()? {
-            found.extend(template.expressions().filter_map(|it| match it {
-                Expression::Params(path) => path.first().cloned(),
-                _ => None,
-            }));
-        }
-        Ok(found.into_iter().collect())
-    }
-
     /// Whether another step needs the one of this name, so that it can read what that left.
     pub fn is_needed(&self, name: &str) -> bool {
         let no = self.steps.iter().position(|it| it.name == name);
         no.is_some_and(|no| !self.successors[no].is_empty())
-    }
-
-    /// Whether a template asks for the item, so that a run without one makes no sense.
-    pub fn asks_for_item(&self) -> Result<bool> {
-        let templates = self.templates()?;
-        let mut expressions = templates.iter().flat_map(|(_, it)| it.expressions());
-        let judged = self.steps.iter().any(|it| {
-            it.when.as_ref().is_some_and(Condition::asks_for_item)
-                || matches!(&it.action, Action::Wait(Wait::Until(Time::Formula(formula))) if formula.asks_for_item())
-        });
-        Ok(judged || expressions.any(|it| matches!(it, Expression::Item(_))))
     }
 
     /// Whether a step can end otherwise than completed while those that need it go on.
@@ -359,7 +362,7 @@ impl Definition {
     }
 
     /// Every template, with who owns it.
-    fn templates(&self) -> Result<Vec<(String, Template)>> {
+    pub(super) fn templates(&self) -> Result<Vec<(String, Template)>> {
         let own = self.concurrency.iter().map(|it| ("`concurrency`".to_string(), it.group.clone()));
         let mut found: Vec<_> = own.collect();
         for step in &self.steps {
@@ -389,6 +392,7 @@ impl StepDefinition {
             max_crashes: 3,
             with: serde_json::Value::Null,
             env: BTreeMap::new(),
+            secrets: BTreeMap::new(),
             permanent_exits: Vec::new(),
             cache: None,
             cache_files: None,
@@ -448,15 +452,17 @@ impl TryFrom<Stored> for Definition {
             _ => Err(Error::Stored { what: "definition", message: format!("`{name}` is no event for hooks") }),
         });
         let hooks = hooks.collect::<Result<_>>()?;
-        let concurrency = stored.concurrency;
-        Ok(Definition { concurrency, ..Definition::new(stored.id, stored.name, stored.steps, hooks, stored.workers)? })
+        let (concurrency, alerts) = (stored.concurrency, stored.alerts);
+        let definition = Definition::new(stored.id, stored.name, stored.steps, hooks, stored.workers)?;
+        Ok(Definition { concurrency, alerts, ..definition })
     }
 }
 
 impl From<Definition> for Stored {
     fn from(it: Definition) -> Stored {
         let hooks = it.hooks.into_iter().map(|(event, hooks)| (event.name().to_string(), hooks)).collect();
-        Stored { id: it.id, name: it.name, steps: it.steps, hooks, workers: it.workers, concurrency: it.concurrency }
+        let (concurrency, alerts) = (it.concurrency, it.alerts);
+        Stored { id: it.id, name: it.name, steps: it.steps, hooks, workers: it.workers, concurrency, alerts }
     }
 }
 

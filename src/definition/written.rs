@@ -7,11 +7,12 @@ use super::{
     template::{Part, Template},
     workflow::{
         Action, Background, Command, Definition, Env, HookDefinition, StepDefinition, StepLimits, Unit, ValueForm,
-        WorkerDefinition,
     },
+    written_worker::written_worker,
 };
 use crate::decide::retry::Backoff;
 use serde_json::{Map, Value, json};
+use std::collections::BTreeMap;
 
 /// Of a hook; a step has none.
 const HOOK_RETRIES: u32 = 3;
@@ -27,6 +28,9 @@ impl Definition {
         }
         if let Some(it) = &self.concurrency {
             all.insert("concurrency".into(), json!({"group": it.group.source(), "policy": it.policy}));
+        }
+        if !self.alerts {
+            all.insert("alerts".into(), json!(false));
         }
         all.insert("steps".into(), (0..self.steps.len()).map(|no| self.written_step(no)).collect());
         if !self.hooks.is_empty() {
@@ -106,32 +110,28 @@ fn write_rest(all: &mut Map<String, Value>, step: &StepDefinition) {
     }
     write_patience(all, (step.retries, usual.retries), &step.backoff, step.timeout);
     write_with(all, &step.with, &step.env);
+    write_secrets(all, &step.secrets);
 }
 
-fn written_hook(hook: &HookDefinition) -> Map<String, Value> {
+/// Beside the other variables.
+fn write_secrets(all: &mut Map<String, Value>, secrets: &BTreeMap<String, String>) {
+    for (name, secret) in secrets {
+        all.entry("env").or_insert_with(|| json!({}))[name] = json!({"secret": secret});
+    }
+}
+
+pub(super) fn written_hook(hook: &HookDefinition) -> Map<String, Value> {
     let mut all = Map::from_iter([("name".to_string(), json!(hook.name))]);
     write_action(&mut all, &hook.action, &hook.name);
+    if let Some(key) = &hook.resource_key {
+        all.insert("resource_key".into(), json!(key));
+    }
+    if let Some(most) = hook.max_crashes {
+        all.insert("max_crashes".into(), json!(most));
+    }
     write_patience(&mut all, (hook.retries, HOOK_RETRIES), &hook.backoff, hook.timeout);
     write_with(&mut all, &hook.with, &hook.env);
-    all
-}
-
-fn written_worker(worker: &WorkerDefinition) -> Map<String, Value> {
-    let mut all = Map::from_iter([("command".to_string(), masked(&json!(worker.command)))]);
-    if worker.size != 1 {
-        all.insert("size".into(), json!(worker.size));
-    }
-    // What is left out follows the settings of the home that reads it; so all of them are said.
-    all.insert("limits".into(), json!(worker.limits));
-    if let Some(time) = worker.start_timeout {
-        all.insert("start_timeout".into(), json!(time));
-    }
-    if !worker.env.is_empty() {
-        let shown = |name: &str, it: &String| json!(if is_secret_variable(name, it) { MASK } else { it });
-        let masked =
-            worker.env.iter().map(|(name, it)| (name.clone(), it.as_ref().map_or(Value::Null, |it| shown(name, it))));
-        all.insert("env".into(), Value::Object(masked.collect()));
-    }
+    write_secrets(&mut all, &hook.secrets);
     all
 }
 

@@ -2,8 +2,8 @@
 
 use super::{Engine, error::Result};
 use crate::{
-    model::{GroupId, RunId},
-    store::group,
+    model::{GroupId, RunId, StepId},
+    store::{group, hook},
 };
 
 const RUNS: usize = 100;
@@ -13,6 +13,10 @@ impl Engine {
     pub fn adopt(&self, group: GroupId) -> Result<()> {
         let mut after = RunId(0);
         while let Some(last) = self.store.write(move |tx| group::adopt_slice(tx, group, after, RUNS))? {
+            after = last;
+        }
+        let mut after = StepId(0);
+        while let Some(last) = self.store.write(move |tx| hook::adopt_slice(tx, group, after, RUNS))? {
             after = last;
         }
         Ok(())

@@ -5,6 +5,7 @@ use super::{
     before::Before,
     cache, condition,
     error::Error,
+    hooks,
     item::item_value,
     resource_lock::{KeyGuard, StepKey},
     settlement,
@@ -23,10 +24,13 @@ use crate::{
     },
     definition::{Action, Values, render_json},
     engine::kind::{command, worker},
-    failpoint::probe::{self, Window},
+    failpoint::{
+        Failpoint, is_active,
+        probe::{self, Window},
+    },
     model::{KillIntent, Outcome, Timestamp},
     os::{CancelToken, threads},
-    store::{self, Claimed, Settlement, input},
+    store::{self, Claimed, Settle, Settlement, input},
 };
 use serde_json::Value;
 use std::{
@@ -88,12 +92,16 @@ pub(super) fn run(state: &WorkerState, claimed: &Claimed, cancel: &CancelToken) 
         let settlement = Settlement::Cached { output: hit, record: None };
         return Attempted { settlement, guards: Vec::new(), key, step_type };
     }
+    if claimed.group.is_of_hooks() && is_active(Failpoint::HookFirst) {
+        let settlement = Settlement::Complete { output: None, cache_key: None, record: None };
+        let _ = state.engine.store.settle(Settle { lease: claimed.lease, settlement, then: None });
+    }
     let mut result = execute(state, claimed, &task, cancel, key.as_ref());
     let guards = std::mem::take(&mut result.guards);
     if let Some(intent) = cancel.intent() {
         result.report.outcome = overrule(result.report.outcome, intent);
     }
-    if let Some(reason) = result.waits_for.take()
+    if let Some(reason) = result.waits_for.take().filter(|_| !claimed.group.is_of_hooks())
         && let Err(error) = state.engine.pause_group_for(claimed.group, &reason)
     {
         tracing::warn!(%error, group = %claimed.group, "the group could not be paused");
@@ -115,6 +123,10 @@ pub(super) fn run(state: &WorkerState, claimed: &Claimed, cancel: &CancelToken) 
 }
 
 fn gather(state: &WorkerState, claimed: &Claimed) -> Result<Task, Error> {
+    if claimed.group.is_of_hooks() { hooks::gather(state, claimed) } else { gather_step(state, claimed) }
+}
+
+fn gather_step(state: &WorkerState, claimed: &Claimed) -> Result<Task, Error> {
     let engine = &state.engine;
     let row = engine.store.read(|tx| input::read(tx, claimed.lease.step))?;
     let known = engine.catalog.definition(&engine.store, row.definition)?;
@@ -172,8 +184,10 @@ fn gather(state: &WorkerState, claimed: &Claimed) -> Result<Task, Error> {
         unfinished: before.unfinished.iter().map(|(name, it)| (name.clone(), it.to_string())).collect(),
         directory: PathBuf::from(&group.directory),
         home: engine.options.home.clone(),
+        secrets: engine.options.secrets.clone(),
         group_name: group.name.clone(),
         looked_up: Value::Null,
+        told: None,
     };
     if let Action::Uses(name) = &step.action
         && let Some(kind) = engine.kinds.get(name)
@@ -204,7 +218,7 @@ fn execute(
         work: &work,
         pools: &state.worker_pools,
     };
-    let _inside = probe::inside(Window::Effect);
+    let _inside = probe::inside(if claimed.group.is_of_hooks() { Window::Hook } else { Window::Effect });
     let mut result = match &step.action {
         Action::Run(command) => command::run(&cx, command, &step.env),
         Action::Uses(name) => match engine.kinds.get(name) {
@@ -224,7 +238,7 @@ fn in_child(engine: &Engine, cx: &StepContext, kind: &dyn StepKind, name: &str, 
     alone.then(|| step_child::run(engine, cx, name)).flatten()
 }
 
-/// Runs a kind in this process: it ends at its timeout, and its panic fails only that step or hook.
+/// Runs a kind in this process: it ends at its timeout, and its panic fails only that step.
 pub(super) fn here(cx: &StepContext, kind: &dyn StepKind) -> StepResult {
     with_deadline(cx, || {
         catch_unwind(AssertUnwindSafe(|| kind.run(cx))).unwrap_or_else(|panic| StepResult::panicked(&*panic))

@@ -13,18 +13,22 @@ use crate::{
 };
 use std::{
     sync::{Arc, atomic::Ordering},
-    time::Instant,
+    time::{Duration, Instant},
 };
+
+/// How often the pool of hooks looks while the last steps of a worker end.
+const LAST_LOOK: Duration = Duration::from_millis(20);
 
 pub(super) fn run(state: &Arc<WorkerState>, pool: usize) {
     let template = template(state, pool);
-    let notify = &state.pools[pool].notify;
+    let own = &state.pools[pool];
+    let notify = &own.notify;
     let mut next: Option<Claimed> = None;
-    while !state.is_draining() || next.is_some() {
+    while !state.is_over(own) || next.is_some() {
         let heard = notify.heard();
         let claimed = match next.take() {
             Some(claimed) => Some(claimed),
-            None if !state.has_room() => None,
+            None if !state.has_room() || !state.hooks_wait(own) => None,
             None => match claim(state, &template) {
                 Ok(claimed) => claimed,
                 Err(error) => {
@@ -36,6 +40,8 @@ pub(super) fn run(state: &Arc<WorkerState>, pool: usize) {
         let Some(claimed) = claimed else {
             if !state.is_draining() {
                 notify.wait(heard);
+            } else if !state.is_over(own) {
+                notify.wait_for(heard, LAST_LOOK);
             }
             continue;
         };
@@ -96,11 +102,11 @@ fn work(state: &WorkerState, pool: usize, claimed: Claimed, template: &Claim) ->
     let metrics = &state.engine.metrics;
     metrics.time(Histogram::QueueWait, &step_type, waited.duration());
     metrics.time(Histogram::StepDuration, &step_type, begun.elapsed());
-    let next = settle(state, &claimed, settlement, &step_type, template);
+    let next = settle(state, pool, &claimed, settlement, &step_type, template);
     // The rows of its artifacts are committed, so a sweep may look at the files again.
     drop(attempted.guards);
     state.attempts().remove(&claimed.lease);
-    state.pools[pool].busy.fetch_sub(1, Ordering::Relaxed);
+    state.pools[pool].busy.fetch_sub(1, Ordering::Release);
     state.busy.fetch_sub(1, Ordering::AcqRel);
     next
 }
@@ -108,6 +114,7 @@ fn work(state: &WorkerState, pool: usize, claimed: Claimed, template: &Claim) ->
 /// Settles and claims the next step. Retries as long as the disk is full, unless the worker stops.
 fn settle(
     state: &WorkerState,
+    pool: usize,
     claimed: &Claimed,
     settlement: Settlement,
     step_type: &str,
@@ -117,7 +124,7 @@ fn settle(
     let kind = counter(&settlement);
     let _inside = probe::inside(Window::Settle);
     loop {
-        let more = !state.is_draining() && state.has_room();
+        let more = !state.is_over(&state.pools[pool]) && state.has_room();
         let settle =
             Settle { lease: claimed.lease, settlement: settlement.clone(), then: more.then(|| fresh(state, template)) };
         match state.engine.store.settle(settle) {

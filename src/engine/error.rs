@@ -4,7 +4,7 @@ use crate::{
     artifact, definition, embed,
     model::{Kind, Outcome},
     os::{Shortage, error_kind::kind_of},
-    store,
+    settings, store,
 };
 use std::{io, path::PathBuf};
 
@@ -20,6 +20,8 @@ pub enum Error {
     Definition(#[from] definition::Error),
     #[error(transparent)]
     Embed(#[from] embed::Error),
+    #[error(transparent)]
+    Settings(#[from] settings::Error),
     #[error("failed to {action} {}", path.display())]
     Io { action: &'static str, path: PathBuf, source: io::Error },
     #[error("{what}")]
@@ -41,6 +43,7 @@ impl Error {
             Error::Artifact(error) => error.kind(),
             Error::Definition(error) => error.kind(),
             Error::Embed(error) => error.kind(),
+            Error::Settings(error) => error.kind(),
             Error::Io { source, .. } => kind_of(source),
             Error::Refused { kind, .. } => *kind,
             Error::TooLow { .. } => Kind::Failed,
@@ -96,6 +99,7 @@ impl Error {
             Error::Artifact(error) => error.hint().map(str::to_string),
             Error::Definition(error) => error.hint().map(str::to_string),
             Error::Embed(error) => error.hint().map(str::to_string),
+            Error::Settings(error) => error.hint(),
             Error::Refused { hint, .. } => hint.map(str::to_string),
             Error::Locked { .. } => Some("wait for it, or see `windlass locks`".to_string()),
             Error::TooLow { hint, .. } => Some(hint.to_string()),

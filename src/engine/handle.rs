@@ -3,6 +3,7 @@
 use super::{catalog, step_kind::StepKind};
 use crate::{
     artifact::{ArtifactStore, Ballast},
+    definition::Definition,
     model::{Bytes, GroupId, Millis, ProcessIdentity},
     observe::{Counter, Metrics},
     os::{disk_space, process_stat},
@@ -46,12 +47,19 @@ pub struct Options {
     /// How often a worker that takes every step checks whether something is due for pruning.
     pub prune_every: Millis,
     pub version: String,
+    /// Hooks for every group, of a definition without steps.
+    pub alerts: Option<Arc<Definition>>,
+    /// The directory with one file for each secret of this home.
+    pub secrets: PathBuf,
 }
 
 impl Options {
     pub fn new(home: impl Into<PathBuf>) -> Options {
+        let home = home.into();
         Options {
-            home: home.into(),
+            alerts: None,
+            secrets: home.join("secrets"),
+            home,
             heartbeat: Millis::seconds(2),
             silent_after: Millis::seconds(30),
             lock_ttl: Millis::seconds(60),

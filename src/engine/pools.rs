@@ -2,7 +2,7 @@
 
 use super::{Engine, error::Result, notify::Notify};
 use crate::{
-    model::TypeId,
+    model::{HOOK_TYPE, TypeId},
     store::{Take, claim, step_type},
 };
 use std::{
@@ -20,6 +20,8 @@ pub(super) struct Pool {
     pub take: Take,
     pub notify: Notify,
     pub busy: AtomicUsize,
+    /// The queue of hooks, if it runs those alone.
+    pub hooks: Option<TypeId>,
 }
 
 impl Pool {
@@ -31,11 +33,17 @@ impl Pool {
             typed.push((name.clone(), *size, id));
         }
         let own: Arc<[TypeId]> = typed.iter().map(|it| it.2).collect();
-        let pool =
-            |name: String, size, take| Pool { name, size, take, notify: Notify::default(), busy: AtomicUsize::new(0) };
-        let mut pools: Vec<Pool> = typed.into_iter().map(|(name, size, id)| pool(name, size, Take::Type(id))).collect();
+        let pool = |name: String, size, take, hooks| {
+            let (notify, busy) = (Notify::default(), AtomicUsize::new(0));
+            Pool { name, size, take, notify, busy, hooks }
+        };
+        let of_type = |(name, size, id): (String, usize, TypeId)| {
+            let hooks = (name == HOOK_TYPE).then_some(id);
+            pool(name, size, Take::Type(id), hooks)
+        };
+        let mut pools: Vec<Pool> = typed.into_iter().map(of_type).collect();
         if let Some(size) = sizes.get("*").filter(|it| **it > 0) {
-            pools.push(pool("*".into(), *size, Take::Others(own)));
+            pools.push(pool("*".into(), *size, Take::Others(own), None));
         }
         Ok(pools)
     }

@@ -8,7 +8,7 @@ use crate::{
     artifact,
     model::{GroupId, Timestamp},
     store::{
-        self, WriteTx, artifact as artifact_row, document_removal, kept_output,
+        self, WriteTx, artifact as artifact_row, document_removal, hook, kept_output,
         prune::{self, Outputs, Prunable, Removed},
         step_cache, vacuum,
     },
@@ -143,7 +143,9 @@ impl Engine {
     fn count_events(&self, before: Timestamp, pruned: &mut Pruned) -> Result<usize> {
         let gone = self.slice(move |tx| prune::events_slice(tx, before, SLICE))?;
         pruned.events += gone as u64;
-        Ok(gone)
+        let hooks = self.slice(move |tx| hook::prune_slice(tx, before, SLICE / 10))?;
+        pruned.removed.hooks += hooks as u64;
+        Ok(gone + hooks)
     }
 
     fn prune_group(

@@ -109,6 +109,8 @@ impl Engine {
         loop {
             match attempt() {
                 Err(Error::Store(store::Error::Conflict { .. })) if Instant::now() < deadline => {
+                    // A hook that was asked to stop needs a moment.
+                    std::thread::sleep(LOOK);
                     self.wait_until(deadline, || {
                         Ok(self.store.read(|tx| document_removal::open_runs(tx, content))?.is_empty())
                     })?;

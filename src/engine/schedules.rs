@@ -98,6 +98,7 @@ impl Engine {
     /// Adds a schedule, or replaces the one of the same name. True: it is new.
     pub fn add_schedule(&self, new: &ScheduledWorkflow) -> Result<bool> {
         new.definition.check_parameters(&new.params)?;
+        self.check_secrets(&new.definition)?;
         let asks = new.definition.asks_for_item()?;
         if asks && new.items_from.is_none() {
             let what =
@@ -175,7 +176,8 @@ impl Engine {
             Ok(found) => found,
             Err(error) => {
                 let (row, problem) = (row.clone(), error.to_string());
-                return Ok(self.store.write(move |tx| schedule::stop(tx, &row, &problem))?);
+                let alerts = self.alerts()?;
+                return Ok(self.store.write(move |tx| schedule::stop(tx, &row, &problem, alerts))?);
             }
         };
         let due: Vec<Timestamp> = newest_first(&recurrence, row.cursor, now)
@@ -342,8 +344,8 @@ impl Engine {
             FiringState::Failed | FiringState::Missed => Some(Counter::ScheduleMissed),
             FiringState::Collecting => None,
         };
-        let (row, noted) = (row.clone(), firing.clone());
-        let new = self.store.write(move |tx| schedule::note(tx, &row, &noted))?;
+        let (row, noted, alerts) = (row.clone(), firing.clone(), self.alerts()?);
+        let new = self.store.write(move |tx| schedule::note(tx, &row, &noted, alerts))?;
         if let Some(counter) = counter.filter(|_| new) {
             self.metrics.count(counter);
         }

@@ -13,7 +13,7 @@ use crate::{
     model::{KillIntent, Lease, Scope, WorkerId},
     observe::{Counter, Histogram},
     os::{CancelToken, Unpoisoned},
-    store::{Commit, CommitListener},
+    store::{Commit, CommitListener, hook},
 };
 use std::{
     collections::{BTreeMap, HashMap},
@@ -58,7 +58,6 @@ pub(super) struct WorkerState {
     pub failures_in_a_row: AtomicU64,
     pub disk_low: AtomicBool,
     pub fatal: Mutex<Option<String>>,
-    pub hook_notify: Notify,
     pub watcher_notify: Notify,
     /// Rung after every commit that the watcher sees.
     pub chore_notify: Notify,
@@ -85,6 +84,23 @@ impl WorkerState {
 
     pub(super) fn attempts(&self) -> MutexGuard<'_, HashMap<Lease, CancelToken>> {
         self.attempts.lock().unpoisoned()
+    }
+
+    /// Whether a consumer of a pool claims no more. Hooks that become due by the last steps run before the worker ends.
+    pub(super) fn is_over(&self, pool: &Pool) -> bool {
+        if !self.is_draining() || pool.hooks.is_none() || self.interrupted.load(Ordering::Acquire) {
+            return self.is_draining();
+        }
+        let steps = self.pools.iter().filter(|it| it.hooks.is_none());
+        let rests = steps.map(|it| it.busy.load(Ordering::Acquire)).sum::<usize>() == 0;
+        rests && (self.disk_low.load(Ordering::Relaxed) || !self.hooks_wait(pool))
+    }
+
+    /// Whether it is worth to claim for a pool: that of hooks asks with a read first, since most commits make none due.
+    pub(super) fn hooks_wait(&self, pool: &Pool) -> bool {
+        let Some(queue) = pool.hooks else { return true };
+        let store = &self.engine.store;
+        store.read(|tx| hook::may_wait(tx, queue, store.now())).unwrap_or(true)
     }
 
     pub(super) fn is_draining(&self) -> bool {
@@ -145,13 +161,11 @@ impl WorkerState {
 
     pub(super) fn ring(&self) {
         self.pools.iter().for_each(|it| it.notify.ring());
-        self.hook_notify.ring();
         self.watcher_notify.ring();
     }
 
     pub(super) fn ring_all(&self) {
         self.pools.iter().for_each(|it| it.notify.ring_all());
-        self.hook_notify.ring_all();
         self.watcher_notify.ring_all();
         self.chore_notify.ring_all();
         self.schedule_notify.ring_all();

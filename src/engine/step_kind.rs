@@ -3,7 +3,7 @@
 //! A kind never sees the database: it reads its input, writes artifacts, and reports. So it can run in a child as well.
 
 use super::{
-    error::{Error, Result},
+    error::{Error, Result, with_causes},
     outputs::{Collected, Until},
     work_dir::WorkDir,
     worker_pools::WorkerPools,
@@ -13,13 +13,18 @@ use crate::{
     definition::{Definition, StepDefinition},
     model::{
         ArtifactHash, ArtifactRef, AttemptStats, GroupId, Millis, Outcome, Report, RunId, StepId, StepState, Token,
+        Told,
     },
-    os::CancelToken,
+    os::{CancelToken, FileLock, LockState, ownership},
+    settings::{self, Secret},
     store::{self, Store, output::Output},
 };
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use std::{collections::BTreeMap, fs::File, path::PathBuf};
+use std::{collections::BTreeMap, fs::File, net::SocketAddr, path::PathBuf};
+
+/// What to do about a secret that is missing.
+pub(super) const NO_SECRET: &str = "write it to a file of this name in `secrets` in the home directory, with mode 600, or set the variable of this name";
 
 /// The context of a step: names to be idempotent by, its item, parameters, and the results of its predecessors.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -43,13 +48,40 @@ pub struct StepInput {
     /// Where its commands start.
     pub directory: PathBuf,
     pub home: PathBuf,
+    /// The directory with one file for each secret of the home.
+    #[serde(default)]
+    pub secrets: PathBuf,
     pub group_name: String,
     /// What the kind looked up for this attempt.
     #[serde(default)]
     pub looked_up: Value,
+    /// What a hook tells of. `group`, `run` and `step` are those of its event; 0 if it is of none.
+    #[serde(default)]
+    pub told: Option<Told>,
 }
 
 impl StepInput {
+    /// Where the daemon of the home listens, if one runs.
+    pub(super) fn daemon(&self) -> Option<SocketAddr> {
+        let claim = self.home.join("engine.db.lock");
+        if !matches!(FileLock::probe(&claim), Ok(LockState::Held)) {
+            return None;
+        }
+        ownership::read_to_string(&self.home.join("serve.port")).ok()?.trim().parse().ok()
+    }
+
+    /// The secret of this name. An error in words, with what to do, if there is none.
+    pub(super) fn secret(&self, name: &str) -> Result<Secret> {
+        match settings::secret_of_step(&self.secrets, name) {
+            Ok(Some(secret)) => Ok(secret),
+            Ok(None) => Err(Error::refused(format!("the secret `{name}` is not set"), Some(NO_SECRET))),
+            Err(error) => {
+                let hint = error.hint().map(|it| format!("; {it}")).unwrap_or_default();
+                Err(Error::refused(format!("{}{hint}", with_causes(&error)), None))
+            }
+        }
+    }
+
     /// The status of a step that this one needs; `None`: it completed.
     pub(super) fn status_of(&self, step: &str) -> Option<&'static str> {
         let name = self.unfinished.get(step)?;

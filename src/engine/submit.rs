@@ -4,14 +4,16 @@ use super::{
     Engine, cache_files,
     error::{Error, Result},
     item::item_value,
+    step_kind::NO_SECRET,
 };
 use crate::{
     decide::fairness::MAX_WEIGHT,
     definition::{Action, Definition, StepDefinition, Values, digest},
     embed,
     failpoint::probe::{self, Window},
-    model::{ArtifactHash, Concurrency, GroupId, Kind, RunId, Shape, ShapeHook, ShapeStep, Status},
+    model::{ArtifactHash, Concurrency, DefinitionId, GroupId, Kind, RunId, Shape, ShapeHook, ShapeStep, Status},
     os::{Unpoisoned, process_stat},
+    settings,
     store::{
         self, Store, WriteTx,
         batch_group::OfBatch,
@@ -111,10 +113,8 @@ impl Engine {
         if let Some(url) = submission.params["embed"]["url"].as_str() {
             embed::pair(url, submission.params["embed"]["key"].as_str())?;
         }
-        if submission.directory.to_str().is_none() {
-            let what = format!("the name of the directory {} is not UTF-8", submission.directory.display());
-            return Err(Error::refused(what, Some("start from another directory")));
-        }
+        check_directory(&submission)?;
+        self.check_secrets(definition)?;
         check_weight(submission.weight)?;
         check_length("key", submission.key.as_deref().unwrap_or_default())?;
         for group in self.given_up().clone() {
@@ -136,6 +136,7 @@ impl Engine {
             key: submission.key.clone().map(|key| (key, content(&submission))),
             builder: (*self.identity).clone(),
             of_batch: submission.of_batch.clone(),
+            alerts: if submission.definition.alerts { self.alerts()? } else { None },
         };
         let rows_per_run = 4 + submission.definition.steps.len();
         let slice = (SLICE_ROWS / rows_per_run).max(1);
@@ -223,7 +224,29 @@ impl Engine {
         self.given_up.lock().unpoisoned()
     }
 
-    pub(super) fn intern(&self, definition: &Definition) -> Result<crate::model::DefinitionId> {
+    /// Refuses a workflow with a secret that this machine does not have.
+    pub(super) fn check_secrets(&self, definition: &Definition) -> Result<()> {
+        let alerts = self.options.alerts.iter().filter(|_| definition.alerts).flat_map(|it| it.secrets());
+        for (owner, name) in definition.secrets().into_iter().chain(alerts) {
+            if settings::secret_of_step(&self.options.secrets, &name)?.is_none() {
+                let what = format!("the secret `{name}` of {owner} is not set");
+                return Err(Error::refused(what, Some(NO_SECRET)));
+            }
+        }
+        Ok(())
+    }
+
+    /// The definition whose hooks are the alerts of the settings.
+    pub(super) fn alerts(&self) -> Result<Option<DefinitionId>> {
+        let Some(definition) = &self.options.alerts else { return Ok(None) };
+        if let Some(known) = self.catalog.alerts.get() {
+            return Ok(Some(*known));
+        }
+        let id = self.intern(definition)?;
+        Ok(Some(*self.catalog.alerts.get_or_init(|| id)))
+    }
+
+    pub(super) fn intern(&self, definition: &Definition) -> Result<DefinitionId> {
         let new = NewDefinition {
             hash: definition.hash(),
             name: definition.id.clone(),
@@ -279,6 +302,14 @@ fn turn(submission: &Submission) -> Result<Option<Turn>> {
     Ok(Some(Turn { name, policy: it.policy }))
 }
 
+fn check_directory(submission: &Submission) -> Result<()> {
+    if submission.directory.to_str().is_some() {
+        return Ok(());
+    }
+    let what = format!("the name of the directory {} is not UTF-8", submission.directory.display());
+    Err(Error::refused(what, Some("start from another directory")))
+}
+
 /// Refuses a NUL where a command would get it: no argument and no variable can have one. It may be written as `\u0000` in an
 /// item that is a JSON object.
 fn check_texts(submission: &Submission) -> Result<()> {
@@ -324,10 +355,8 @@ pub(super) fn shape(definition: &Definition) -> Shape {
         on_cancel_run: it.on_cancel_run,
     };
     let steps = definition.steps.iter().map(step);
-    let hooks = definition
-        .hooks
-        .iter()
-        .flat_map(|(event, hooks)| hooks.iter().map(move |hook| ShapeHook { event: *event, name: hook.name.clone() }));
+    let hooks = definition.hooks.iter().flat_map(|(event, hooks)| hooks.iter().map(move |it| (*event, it)));
+    let hooks = hooks.map(|(event, it)| ShapeHook { event, name: it.name.clone(), key: it.resource_key.clone() });
     Shape { steps: steps.collect(), hooks: hooks.collect() }
 }
 

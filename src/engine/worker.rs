@@ -15,7 +15,7 @@ use super::{
     worker_pools::WorkerPools,
 };
 use crate::{
-    model::{KillIntent, Millis, Scope, WorkerId},
+    model::{HOOK_TYPE, KillIntent, Millis, Scope, WorkerId},
     os::{Unpoisoned, threads::Threads},
     process::pool::WorkerHealth,
     store::{self, reap::Death},
@@ -40,11 +40,12 @@ pub struct Worker {
 
 impl Worker {
     /// Takes a liveness lock, registers, and starts to claim.
-    pub fn start(engine: &Engine, options: WorkerOptions) -> Result<Worker> {
+    pub fn start(engine: &Engine, mut options: WorkerOptions) -> Result<Worker> {
         if options.pools.values().all(|size| *size == 0) {
             let what = "a worker needs at least one pool with a slot".to_string();
             return Err(Error::refused(what, Some("give one with `--pool '*=2'`")));
         }
+        options.pools.entry(HOOK_TYPE.into()).or_insert(hooks::PLACES);
         check_needs(Needs::Work)?;
         engine.restore_ballast();
         let pools = Pool::open_all(engine, &options.pools)?;
@@ -64,7 +65,6 @@ impl Worker {
             failures_in_a_row: AtomicU64::new(0),
             disk_low: AtomicBool::new(!engine.disk().enough),
             fatal: Mutex::default(),
-            hook_notify: Notify::default(),
             watcher_notify: Notify::default(),
             chore_notify: Notify::default(),
             schedule_notify: Notify::default(),
@@ -78,7 +78,6 @@ impl Worker {
         // Nothing is claimed before others can see which thread beats.
         let _ = beats.recv();
         worker.spawn(&worker.keepers, "windlass-watcher".into(), move |state| watcher::run(&state, &pools))?;
-        worker.spawn(&worker.consumers, "windlass-hooks".into(), |state| hooks::run(&state))?;
         if options.scope == Scope::Everything {
             worker.spawn(&worker.consumers, "windlass-upkeep".into(), |state| retention::run(&state))?;
             worker.spawn(&worker.consumers, "windlass-chores".into(), |state| chores::run(&state))?;
@@ -144,7 +143,7 @@ impl Worker {
         self.state.disk_low.load(Ordering::Relaxed)
     }
 
-    /// Nothing of its scope is ready, running or delayed, and no hook is due.
+    /// Nothing of its scope is ready, running or delayed.
     pub fn is_idle(&self) -> Result<bool> {
         if self.state.busy.load(Ordering::Acquire) > 0 {
             return Ok(false);

@@ -138,16 +138,6 @@ states! {
 }
 
 states! {
-    /// The state of a hook.
-    HookState {
-        Waiting = 0, HOOK_WAITING, "waiting", "waiting";
-        Running = 1, HOOK_RUNNING, "running", "running";
-        Done = 5, HOOK_DONE, "done", "done";
-        Failed = 6, HOOK_FAILED, "failed", "failed";
-    }
-}
-
-states! {
     /// What ingestion knows about a document in a vector database.
     #[serde(rename_all = "snake_case")]
     DocumentState {
@@ -210,7 +200,6 @@ mod tests {
             assert_eq!(state.is_some_and(StepState::is_terminal), (5..9).contains(&code));
         }
         assert!(AttemptOutcome::ALL.iter().all(|it| AttemptOutcome::from_code(it.code()) == Some(*it)));
-        assert_eq!(HookState::from_code(2), None);
         assert_eq!(DocumentState::from_code(5), Some(DocumentState::Stored));
     }
 }

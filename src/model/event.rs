@@ -35,12 +35,15 @@ macro_rules! events {
 events! {
     GroupStart, "group_start", true;
     GroupEnd, "group_end", true;
+    GroupCompleted, "group_completed", true;
+    GroupFailed, "group_failed", true;
     ItemStart, "item_start", true;
     ItemEnd, "item_end", true;
     ItemFailed, "item_failed", true;
     StepStart, "step_start", true;
     StepEnd, "step_end", true;
     StepFailed, "step_failed", true;
+    StepQuarantined, "step_quarantined", true;
     StepSkipped, "step_skipped", false;
     StepError, "step_error", false;
     StepReleased, "step_released", false;
@@ -58,7 +61,7 @@ events! {
     HookEnd, "hook_end", false;
     HookFailed, "hook_failed", false;
     ScheduleFired, "schedule_fired", false;
-    ScheduleMissed, "schedule_missed", false;
+    ScheduleMissed, "schedule_missed", true;
 }
 
 impl EventKind {
@@ -87,6 +90,22 @@ pub mod by_name {
     }
 }
 
+/// What a hook tells of: its event, and the group as it is when the hook runs.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Told {
+    /// Such as `group_end`.
+    pub event: String,
+    /// The name of the group; for an event of a schedule, that of the schedule.
+    pub name: String,
+    /// Such as `FAILED`; empty for an event of a schedule.
+    pub status: String,
+    /// Runs that failed, and all runs.
+    pub failed: i64,
+    pub total: i64,
+    /// Why: of a group its distinct reasons with their counts, of a run or a step its own, of a schedule its problem.
+    pub reasons: String,
+}
+
 /// One event. `detail` is a short text for people, empty if the kind is enough.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Event {
@@ -110,6 +129,6 @@ mod tests {
             assert_eq!(EventKind::from_name(kind.name()), Some(kind));
         }
         assert_eq!(EventKind::from_name("GROUP_END"), None);
-        assert_eq!(EventKind::hookable().count(), 9);
+        assert_eq!(EventKind::hookable().count(), 13);
     }
 }

@@ -54,3 +54,24 @@ id!(/// A row of `output`.
     OutputId);
 id!(/// A lease token, from a counter that only grows: never reused.
     Token);
+
+impl GroupId {
+    /// Stands for the group of events that are about none: a schedule's.
+    pub const NONE: GroupId = GroupId(i64::MAX);
+
+    /// The hidden group of the hooks that tell of this group. They are steps of it, so that they neither keep this group open nor
+    /// count in it.
+    pub const fn hooks(self) -> GroupId {
+        GroupId(-self.0)
+    }
+
+    /// Whether its steps are hooks.
+    pub const fn is_of_hooks(self) -> bool {
+        self.0 < 0
+    }
+
+    /// The group that people see: that of which its hooks tell, or itself.
+    pub const fn owner(self) -> GroupId {
+        if self.0 == GroupId::NONE.hooks().0 { GroupId(0) } else { GroupId(self.0.abs()) }
+    }
+}

@@ -30,19 +30,18 @@ pub use answer::Answer;
 pub use artifact::{ArtifactHash, ArtifactRef};
 pub use bounded::bounded;
 pub use code::{
-    AttemptOutcome, DocumentState, FiringState, GroupPhase, HolderKind, HookState, KeepReason, Otherwise, StepState,
-    WaitKind,
+    AttemptOutcome, DocumentState, FiringState, GroupPhase, HolderKind, KeepReason, Otherwise, StepState, WaitKind,
 };
 pub use concurrency::Concurrency;
 pub use document::{Chunk, HEADING_MAX, Heading, PageStart, ParsedDocument, shortened};
-pub use event::{Event, EventKind};
+pub use event::{Event, EventKind, Told};
 pub use group::Scope;
 pub use ids::{ArtifactId, DefinitionId, GroupId, KeyId, OutputId, RunId, StepId, Token, TypeId, WorkerId};
 pub use kind::Kind;
 pub use lock::{Holder, ResourceKey};
 pub use nearest::nearest;
 pub use outcome::{AttemptStats, ExitStatus, KillIntent, Outcome, REMARK, Report, ResourceLimit};
-pub use shape::{After, Shape, ShapeHook, ShapeStep};
+pub use shape::{After, HOOK_TYPE, Shape, ShapeHook, ShapeStep};
 pub use size::Bytes;
 pub use status::Status;
 pub use step::Lease;

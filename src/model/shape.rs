@@ -3,6 +3,9 @@
 use super::EventKind;
 use serde::{Deserialize, Serialize};
 
+/// The type of every hook, and the name of the pool that runs them.
+pub const HOOK_TYPE: &str = "hooks";
+
 /// The steps of a definition as a graph. A step can only need earlier steps.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Shape {
@@ -64,6 +67,9 @@ pub struct ShapeHook {
     #[serde(with = "super::event::by_name")]
     pub event: EventKind,
     pub name: String,
+    /// The resource key that it takes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key: Option<String>,
 }
 
 impl Shape {

@@ -4,6 +4,7 @@ use super::{
     capture::Captured,
     handle::{Launch, NOT_BEGUN, ShimHandle, start_error},
     live::Live,
+    mask::Masker,
     wire::{ShimConfig, ShimEvent},
 };
 use crate::{
@@ -63,6 +64,8 @@ pub struct ChildSpec {
     pub capture: Bytes,
     /// A directory for output that a follower reads while the command runs (`live`). It may not exist yet.
     pub live: Option<PathBuf>,
+    /// Secrets that the command knows: in what is kept of its output they are masked.
+    pub secrets: Vec<String>,
     /// Receives stdout, which is then not captured.
     pub stdout_file: Option<File>,
     /// Inherited as descriptors 3, 4, ... The shim keeps no copies.
@@ -129,6 +132,7 @@ impl ChildSpec {
             background: false,
             capture: Bytes::mib(1),
             live: None,
+            secrets: Vec::new(),
             stdout_file: None,
             given_fds: Vec::new(),
             kept_fds: Vec::new(),
@@ -220,6 +224,7 @@ struct Watch<'a> {
     phase: Phase,
     began: Instant,
     live: Option<Live>,
+    maskers: [Masker; 2],
     /// Whether the shim has reported if the command runs.
     reported: bool,
     end: ChildEnd,
@@ -254,7 +259,8 @@ impl<'a> Watch<'a> {
         let (pipes, phase) = ([out, Some(err)], Phase::Running);
         let live = spec.live.as_ref().map(|it| Live::new(it, began));
         let end = ChildEnd::default();
-        Ok(Watch { spec, cancel, wake, handle, pipes, phase, began, live, reported: false, end })
+        let maskers = [Masker::new(&spec.secrets), Masker::new(&spec.secrets)];
+        Ok(Watch { spec, cancel, wake, handle, pipes, phase, began, live, maskers, reported: false, end })
     }
 
     fn until_the_end(mut self) -> ChildEnd {
@@ -341,14 +347,17 @@ impl<'a> Watch<'a> {
 
     fn read(&mut self, stream: usize, buffer: &mut [u8]) {
         let Some(pipe) = &mut self.pipes[stream] else { return };
-        match pipe.read(buffer) {
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => (),
-            Ok(0) | Err(_) => self.pipes[stream] = None,
-            Ok(count) => {
-                let captured = if stream == 0 { &mut self.end.stdout } else { &mut self.end.stderr };
-                captured.push(&buffer[..count], self.spec.capture);
+        let masker = &mut self.maskers[stream];
+        let shown = match pipe.read(buffer) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => return,
+            Ok(0) | Err(_) => {
+                self.pipes[stream] = None;
+                masker.finish().into()
             }
-        }
+            Ok(count) => masker.feed(&buffer[..count]),
+        };
+        let captured = if stream == 0 { &mut self.end.stdout } else { &mut self.end.stderr };
+        captured.push(&shown, self.spec.capture);
     }
 
     fn cancelled(&mut self) {

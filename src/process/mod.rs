@@ -17,6 +17,7 @@ pub mod foreground;
 mod guard;
 pub mod handle;
 pub mod live;
+mod mask;
 pub mod pool;
 pub mod program;
 pub mod protocol;

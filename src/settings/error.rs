@@ -16,6 +16,8 @@ pub enum Error {
     Flag { name: String, message: String, hint: Option<String> },
     #[error("failed to {action} {}", path.display())]
     Io { action: &'static str, path: PathBuf, source: io::Error },
+    #[error("other users can read the secret {}", path.display())]
+    Exposed { path: PathBuf },
     #[error("no home directory: neither HOME nor XDG_DATA_HOME is set")]
     NoHome,
     #[error("the name of the home directory {} is not UTF-8", home.display())]
@@ -39,7 +41,7 @@ impl Error {
     pub fn kind(&self) -> Kind {
         match self {
             Error::Ownership(error) => error.kind(),
-            Error::Untrusted { .. } | Error::Replaced { .. } => Kind::Denied,
+            Error::Untrusted { .. } | Error::Replaced { .. } | Error::Exposed { .. } => Kind::Denied,
             Error::Io { source, .. } => kind_of(source),
             Error::File { .. }
             | Error::Variable { .. }
@@ -60,6 +62,7 @@ impl Error {
                 let dir = home.parent().unwrap_or(home).to_string_lossy().replace('\'', "'\\''");
                 return Some(format!("inspect its settings and work, then trust it once: `windlass trust '{dir}'`"));
             }
+            Error::Exposed { path } => return Some(format!("make it yours alone: `chmod 600 '{}'`", path.display())),
             Error::Replaced { .. } => "check who can rename it: only you should be able to write its parent directory",
             Error::Variable { .. } => "see `windlass settings` for the allowed values",
             Error::Io { .. } => "check the owner and the mode of the file",

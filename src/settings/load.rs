@@ -30,6 +30,13 @@ const OTHER_VARIABLES: &[&str] = &[
     "WINDLASS_PARAMS",
     "WINDLASS_OUT",
     "WINDLASS_INPUTS",
+    "WINDLASS_EVENT",
+    "WINDLASS_GROUP_NAME",
+    "WINDLASS_GROUP_STATUS",
+    "WINDLASS_GROUP_FAILED",
+    "WINDLASS_GROUP_TOTAL",
+    "WINDLASS_GROUP_REASONS",
+    "WINDLASS_URL",
 ];
 
 /// Loads the settings of a home directory. A missing file counts as empty.

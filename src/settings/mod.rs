@@ -3,6 +3,7 @@
 //! One table (`settings!` below) drives loading, `windlass settings` and `docs/configuration.md`. May import: `model`,
 //! `os`. Never: is read again after start; values are passed on.
 
+mod alerts;
 mod error;
 mod guard;
 mod home;
@@ -11,8 +12,10 @@ mod load;
 mod portable;
 #[cfg(any(test, feature = "internals"))]
 mod reference;
+mod secrets;
 mod trust;
 
+pub use alerts::Alerts;
 pub use error::{Error, Result};
 pub use guard::{check_home, vet};
 pub use home::{Home, HomeInputs, HomeOrigin, JudgedHome, PROJECT, UNFINISHED_RESTORE, find_home, platform_data_dir};
@@ -21,6 +24,7 @@ pub use load::load;
 pub use portable::{Ported, portable};
 #[cfg(any(test, feature = "internals"))]
 pub use reference::markdown;
+pub use secrets::{is_secret_file_name, secret_of_step};
 pub use trust::{Trusted, TrustedHome};
 
 use crate::{
@@ -131,7 +135,7 @@ settings! {
     durability: Durability = |_| Durability::Full, "durability",
         "`full`: acknowledged work survives a power cut. `normal`: a power cut may lose the newest commits, but corrupts nothing.";
     pools: Pools = Pools::default_for, "pools" as "parse = cores, store = 1, * = cores",
-        "How many steps of each type run at once (slots). `*` runs every type without a pool of its own; 0 runs none here.";
+        "How many steps of each type run at once (slots). `*` runs every type without a pool of its own; 0 runs none here. `hooks` runs hooks: 2 unless set.";
     heartbeat: Millis = |_| Millis::seconds(2), "heartbeat",
         "How often a worker records a heartbeat.";
     silent_after: Millis = |_| Millis::seconds(30), "silent_after",
@@ -190,6 +194,8 @@ settings! {
         "The default parameter set.";
     embed_servers: Servers = |_| Servers::default(), "embed.servers" as "none",
         "Addresses of embedding servers, each with the name of its API key (or an empty string): the servers that a search of a vector database from elsewhere may use, and that a restored group may send a key to.";
+    alerts: Alerts = |_| Alerts::default(), "alerts" as "none",
+        "Hooks for every workflow, by event, as a workflow file has them: `[[alerts.group_failed]]`. A workflow with `alerts: false` has none.";
     log_level: String = |_| "info".to_string(), "log.level",
         "The log level: `error`, `warn`, `info`, `debug`, `trace`, or a filter such as `windlass::engine=debug`.";
     log_format: LogFormat = |_| LogFormat::Human, "log.format",

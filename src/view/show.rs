@@ -104,14 +104,22 @@ pub fn show_step(engine: &Engine, id: StepId) -> Result<StepView> {
     let waiting = matches!(details.step.status, Status::Pending | Status::Waiting | Status::Error);
     let reasons = if waiting { reasons_of(engine, id)? } else { Vec::new() };
     let words = words::of_step(details.step.status, &reasons);
-    let no = details.step.no as usize;
-    let definition = Definition::from_stored(&stored.body, &stored.hash).ok();
+    let mut no = details.step.no as usize;
+    let mut definition = Definition::from_stored(&stored.body, &stored.hash).ok();
+    if let Some(hook) = &details.hook {
+        definition = definition.and_then(|it| it.with_hook(hook.no));
+        no = definition.as_ref().map_or(0, |it| it.steps.len() - 1);
+    }
     let values = values(&details, inputs);
     let command = definition.as_ref().and_then(|it| command(it, no, &values));
     let step = definition.as_ref().and_then(|it| it.steps.get(no));
     Ok(StepView {
         variables: step.map(|it| variables(&it.env)).unwrap_or_default(),
-        step_definition: definition.as_ref().map_or(Value::Null, |it| it.written_step(no)),
+        step_definition: match (&definition, &details.hook) {
+            (Some(it), Some(hook)) => it.written_hook(hook.no),
+            (Some(it), None) => it.written_step(no),
+            (None, _) => Value::Null,
+        },
         details,
         words,
         command,
@@ -143,8 +151,10 @@ fn values(details: &StepDetails, inputs: Vec<(String, Input)>) -> Values<'static
         params: Some(Cow::Owned(details.params.clone())),
         inputs: inputs.into_iter().collect(),
         group: Some(details.group),
-        run: Some(details.run),
-        step: Some(details.step.id),
+        run: Some(details.hook.as_ref().map_or(details.run, |it| it.run.unwrap_or(RunId(0)))),
+        step: Some(details.hook.as_ref().map_or(details.step.id, |it| it.step.unwrap_or(StepId(0)))),
+        // The rest of what it was told is known only when it runs.
+        told: None,
         attempt: last.map(|it| it.n as u32),
         token: last.map(|it| it.token),
         ..Values::default()

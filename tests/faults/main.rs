@@ -264,6 +264,7 @@ fn a_worker_that_finds_the_disk_full_at_its_first_look_stays_and_looks_again() {
                 key: None,
                 builder: builder.clone(),
                 of_batch: None,
+                alerts: None,
             };
             group::create(tx, &new).map(drop)
         };

@@ -7,7 +7,7 @@ use windlass::{
         ArtifactHash, ArtifactRef, GroupId, Holder, HolderKind, Millis, Monotonic, ResourceKey, RunId, Scope, StepId,
     },
     store::{
-        Result, Settle, Settlement, Store, Take, cancel, claim, definition, document, group, hook, kept_output,
+        Result, Settle, Settlement, Store, Take, cancel, claim, definition, document, group, kept_output,
         output::NewOutput, pause, prune, reap, resource_lock, retry, step_cache, step_type, worker,
     },
 };
@@ -50,8 +50,11 @@ pub const VERBS: &[Verb] = &[
         |book| {
             book.submit_with(&with_hook(chain(&["a", "b"]), "step_start"), &["x", "y"], 0, &[Some("k"), None]);
             book.submit(&chain(&["c"]), &["z"]);
-            act(|store| {
-                let claimed = store.claim(request(WORKER, Take::Others(Arc::new([])), Scope::Everything, 5))?;
+            // As every worker, it has a pool for hooks alone.
+            let hooks = book.store.write(|tx| step_type::intern(tx, "hooks")).unwrap();
+            book.open_pool("hooks");
+            act(move |store| {
+                let claimed = store.claim(request(WORKER, Take::Others(Arc::new([hooks])), Scope::Everything, 5))?;
                 assert_eq!(claimed.len(), 2);
                 Ok(())
             })
@@ -320,14 +323,9 @@ pub const VERBS: &[Verb] = &[
         "hook",
         |book| {
             book.submit(&with_hook(chain(&["a"]), "group_start"), &["x"]);
-            act(|store| {
-                store.write(|tx| {
-                    for it in hook::claim(tx, WORKER, Scope::Everything, 9)? {
-                        hook::settle(tx, &it, &hook::HookEnd::Done("told".into()))?;
-                    }
-                    Ok(())
-                })
-            })
+            book.open_pool("hooks");
+            let hook = book.claim("hooks");
+            act(move |store| store.settle(Settle { lease: hook.lease, settlement: completion(), then: None }).map(drop))
         },
         |book| assert_eq!(book.events("HOOK_END"), 1),
     ),
@@ -386,6 +384,7 @@ fn submit(book: &Book) -> Act {
                 key,
                 builder: house::identity(),
                 of_batch: None,
+                alerts: None,
             };
             let group::Created::New(id) = group::create(tx, &new)? else {
                 panic!("a failed submit left its key behind")

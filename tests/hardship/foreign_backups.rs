@@ -175,11 +175,19 @@ fn a_due_hook_of_a_group_that_is_not_at_work_does_not_run_after_a_restore() {
     case.place.ok(&["run", "hooked.yaml"]);
     fs::remove_file(&ran).unwrap();
     for due in [
-        "UPDATE hook SET state = 0, ended = NULL, attempts = 0",
-        "UPDATE hook SET state = 1, ended = NULL, token = 1, worker = 99",
-        "UPDATE hook SET state = 0, ended = NULL, group_id = 77",
+        "",
+        "INSERT INTO lease(step_id, token, worker, started, type_id, run_id, group_id, due, attempts)
+           SELECT id, 1, 99, 1, type_id, run_id, group_id, due, 0 FROM step WHERE group_id < 0;
+         INSERT INTO worker(id, identity, boot_id, version, schema, pools, registered)
+           SELECT 99, 'null', '', '0', user_version, '{}', 1 FROM pragma_user_version;
+         UPDATE step SET state = 0 WHERE group_id < 0;",
     ] {
-        let ended = case.restored(due);
+        let due = format!(
+            "UPDATE run_group SET ended = NULL, unfinished = 1 WHERE id < 0;
+             UPDATE run SET ended = NULL, unfinished = 1 WHERE group_id < 0;
+             UPDATE step SET state = 1, ended = NULL, attempts = 0, outcome = NULL WHERE group_id < 0; {due}"
+        );
+        let ended = case.restored(&due);
         assert!(ended.code == 0 && ended.err.contains("will not run: group_end shout of g"), "{due}: {ended:?}");
         assert_eq!(case.in_new(&["worker", "--until-idle"]).code, 0);
         assert!(!ran.exists(), "{due}");

@@ -7,8 +7,8 @@ use std::{
 };
 use windlass::{
     model::{
-        EventKind, GroupId, Monotonic, ProcessIdentity, RunId, Scope, Shape, ShapeHook, ShapeStep, Status, StepId,
-        Timestamp, TypeId, WorkerId,
+        EventKind, GroupId, HOOK_TYPE, Monotonic, ProcessIdentity, RunId, Scope, Shape, ShapeHook, ShapeStep, Status,
+        StepId, Timestamp, TypeId, WorkerId,
     },
     os::MovableClock,
     store::{
@@ -46,7 +46,7 @@ pub fn step(step_type: &str, needs: &[usize]) -> ShapeStep {
 
 pub fn with_hook(shape: Shape, event: &str) -> Shape {
     Shape {
-        hooks: vec![ShapeHook { event: EventKind::from_name(event).unwrap(), name: format!("on {event}") }],
+        hooks: vec![ShapeHook { event: EventKind::from_name(event).unwrap(), name: format!("on {event}"), key: None }],
         ..shape
     }
 }
@@ -155,6 +155,7 @@ impl Book {
             key: None,
             builder: identity(),
             of_batch: None,
+            alerts: None,
         };
         change(&mut new);
         let id = match store.write(move |tx| group::create(tx, &new))? {
@@ -206,7 +207,12 @@ impl Book {
 
     pub fn claims_in(&self, scope: Scope, pool: &str, limit: usize) -> Vec<Claimed> {
         let take = match pool {
-            "*" => Take::Others(Arc::new([])),
+            // As that of every worker, whose hooks have a pool of their own.
+            "*" => {
+                let hooks = self.store.read(|tx| step_type::find(tx, HOOK_TYPE)).unwrap();
+                hooks.iter().for_each(|_| self.open_pool(HOOK_TYPE));
+                Take::Others(hooks.into_iter().collect())
+            }
             name => Take::Type(self.type_id(name)),
         };
         self.store.claim(request(WORKER, take, scope, limit)).unwrap()

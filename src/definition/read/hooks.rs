@@ -8,14 +8,30 @@ use super::{
 use crate::{
     definition::{
         error::Result,
-        workflow::{HookDefinition, WorkerDefinition},
+        webhook::{self, Webhook},
+        workflow::{Action, HookDefinition, WorkerDefinition},
         yaml::{Fields, Node, Value},
     },
     model::{EventKind, Millis, WorkerLimits},
 };
 use std::collections::BTreeMap;
 
-const HOOK: &[&str] = &["name", "run", "uses", "retries", "backoff", "timeout", "with", "env"];
+const HOOK: &[&str] = &[
+    "name",
+    "run",
+    "uses",
+    "worker",
+    "handler",
+    "resource_key",
+    "retries",
+    "backoff",
+    "timeout",
+    "max_crashes",
+    "with",
+    "env",
+];
+
+type Workers = BTreeMap<String, WorkerDefinition>;
 
 impl Reader<'_> {
     pub(super) fn workers(&self, fields: &Fields<'_>) -> Result<BTreeMap<String, WorkerDefinition>> {
@@ -78,7 +94,11 @@ impl Reader<'_> {
         Ok(limits)
     }
 
-    pub(super) fn hooks(&self, fields: &Fields<'_>) -> Result<BTreeMap<EventKind, Vec<HookDefinition>>> {
+    pub(super) fn hooks(
+        &self,
+        fields: &Fields<'_>,
+        workers: &Workers,
+    ) -> Result<BTreeMap<EventKind, Vec<HookDefinition>>> {
         let mut hooks = BTreeMap::new();
         let Some(node) = fields.get("hooks") else { return Ok(hooks) };
         let known: Vec<&str> = EventKind::hookable().map(EventKind::name).collect();
@@ -86,12 +106,12 @@ impl Reader<'_> {
         for (key, node) in self.source.map(node, "hooks")? {
             let Some(event) = EventKind::from_name(&key.name) else { continue };
             let listed = self.source.list(node, &key.name)?;
-            hooks.insert(event, listed.iter().map(|it| self.hook(it)).collect::<Result<_>>()?);
+            hooks.insert(event, listed.iter().map(|it| self.hook(it, workers)).collect::<Result<_>>()?);
         }
         Ok(hooks)
     }
 
-    pub(super) fn hook(&self, node: &Node) -> Result<HookDefinition> {
+    fn hook(&self, node: &Node, workers: &Workers) -> Result<HookDefinition> {
         let fields = self.source.fields(node, "a hook", HOOK)?;
         let named = fields.get("name");
         let named = named.ok_or_else(|| self.source.refuse(node.line, "the hook has no `name`", None))?;
@@ -100,8 +120,33 @@ impl Reader<'_> {
         let foreign = foreign(&env);
         let scope = Scope { env: &declared, foreign: &foreign, ..Scope::of(Place::Hook) };
         self.check_env(&fields, &env, scope)?;
-        let action = self.action(&name, &fields, node.line, scope, None)?;
+        let action = self.action(&name, &fields, node.line, scope, workers)?;
         let (retries, backoff, timeout) = self.patience(&fields, 3)?;
-        Ok(HookDefinition { action, retries, backoff, timeout, with: self.with(&fields, scope)?, env, name })
+        let max_crashes = fields.get("max_crashes").map(|it| self.max_crashes(it)).transpose()?;
+        let resource_key = fields.get("resource_key").map(|it| self.hook_key(it)).transpose()?;
+        let with = self.with(&fields, scope)?;
+        self.check_webhook(&fields, &action, &with)?;
+        let secrets = self.secrets(&fields, &action)?;
+        Ok(HookDefinition { action, retries, backoff, timeout, with, env, secrets, name, resource_key, max_crashes })
+    }
+
+    pub(super) fn check_webhook(&self, fields: &Fields<'_>, action: &Action, with: &serde_json::Value) -> Result<()> {
+        if !matches!(action, Action::Uses(kind) if kind == webhook::KIND) {
+            return Ok(());
+        }
+        let line = fields.get("with").or(fields.get("uses")).map_or(1, |it| it.line);
+        Webhook::of(with)
+            .map(drop)
+            .map_err(|message| self.source.refuse(line, format!("`{}`: {message}", webhook::KIND), Some(webhook::HINT)))
+    }
+
+    /// A hook becomes due in the transaction of its event, where no template is rendered.
+    fn hook_key(&self, node: &Node) -> Result<String> {
+        let key = self.source.text(node, "resource_key")?;
+        if key.contains("{{") {
+            let hint = "write a key without `{{ }}`; a key with values can be that of a step";
+            return Err(self.source.refuse(node.line, "the `resource_key` of a hook can't have values", Some(hint)));
+        }
+        Ok(key)
     }
 }

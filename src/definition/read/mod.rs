@@ -53,7 +53,7 @@ impl KnownKinds {
 const MOST_STEPS: usize = 1_000;
 /// As many as the name of a group may have: it is called so when it has no name of its own.
 const TITLE_BYTES: usize = 1 << 10;
-const TOP: &[&str] = &["id", "name", "steps", "hooks", "workers", "concurrency", "schedule", "items_from"];
+const TOP: &[&str] = &["id", "name", "steps", "hooks", "workers", "concurrency", "alerts", "schedule", "items_from"];
 const STEP: &[&str] = &[
     "name",
     "run",
@@ -116,11 +116,29 @@ pub fn parse_file(text: &str, file_name: &str, known: &KnownKinds) -> Result<Wor
         Some(node) => reader.steps(node, &workers)?,
         None => return Err(reader.source.refuse(root.line, "`steps` is missing", Some("a workflow has at least one"))),
     };
-    let hooks = reader.hooks(&fields)?;
+    let hooks = reader.hooks(&fields, &workers)?;
     let mut definition = Definition::new(id, name, steps, hooks, workers)?;
     definition.concurrency = reader.concurrency(&fields)?;
+    if let Some(node) = fields.get("alerts") {
+        definition.alerts = reader.source.bool(node, "alerts")?;
+    }
     Ok(WorkflowFile { definition, schedule: reader.schedule(&fields)?, items_from: reader.items_from(&fields)? })
 }
+
+/// Reads hooks by event, in YAML or JSON, as a definition without steps; None without hooks. `file_name` is only for messages.
+pub fn parse_alerts(text: &str, file_name: &str, known: &KnownKinds) -> Result<Option<Definition>> {
+    let root = yaml::read(&format!("{{\"hooks\": {text}}}"), file_name)?;
+    let reader = Reader { source: Source { file: file_name }, known };
+    let fields = reader.source.fields(&root, "`alerts`", &["hooks"])?;
+    let hooks = reader.hooks(&fields, &BTreeMap::new())?;
+    if hooks.is_empty() {
+        return Ok(None);
+    }
+    Definition::new(ALERTS.into(), ALERTS.into(), Vec::new(), hooks, BTreeMap::new()).map(Some)
+}
+
+/// The id of the definition with the alerts; that of no workflow has a slash.
+const ALERTS: &str = "windlass/alerts";
 
 /// Refuses what a command outside of any file can't use: there are no earlier steps and no variables.
 pub fn check_alone(command: &Template) -> Result<()> {

@@ -42,8 +42,9 @@ impl Scope<'_> {
                 let hint = "this is rendered at submit: use `item` and `params`";
                 Err((format!("`{}` has no value here", root()), Some(hint.into())))
             }
-            Expression::Event if self.place == Place::Step => {
-                Err(("`event` has a value only in hooks".into(), Some("use `group`, `run`, `step` or `item`".into())))
+            Expression::Event | Expression::GroupFact(_) if self.place == Place::Step => {
+                let hint = "use `group`, `run`, `step` or `item`";
+                Err((format!("`{expression}` has a value only in hooks"), Some(hint.into())))
             }
             Expression::Out
             | Expression::InputDir(_)
@@ -52,7 +53,8 @@ impl Scope<'_> {
             | Expression::Token
                 if self.place == Place::Hook =>
             {
-                let hint = "a hook has `group`, `run`, `step`, `event`, `item`, `params` and `env`";
+                let hint = "a hook has `group`, `group.status`, `group.name`, `group.failed`, `group.total`, `group.reasons`, `run`, \
+                            `step`, `event`, `item`, `params` and `env`";
                 Err((format!("`{}` has no value in a hook", root()), Some(hint.into())))
             }
             Expression::InputDir(step) | Expression::InputValue(step, _) | Expression::InputStatus(step)

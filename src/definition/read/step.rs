@@ -14,7 +14,7 @@ use crate::{
         workflow::{Action, Background, Command, StepDefinition, StepLimits, Unit, ValueForm, WorkerDefinition},
         yaml::{Fields, Node, Value, did_you_mean},
     },
-    model::Millis,
+    model::{HOOK_TYPE, Millis},
 };
 use std::collections::BTreeMap;
 
@@ -39,12 +39,17 @@ impl Reader<'_> {
         let scope =
             Scope { place: Place::Step, needs: &needed, in_files: &in_files, env: &declared, foreign: &foreign };
         self.check_env(fields, &env, scope)?;
-        let mut step = StepDefinition::new(name, self.action(name, fields, *line, scope, Some(workers))?);
+        let mut step = StepDefinition::new(name, self.action(name, fields, *line, scope, workers)?);
         step.with = self.with(fields, scope)?;
+        self.check_webhook(fields, &step.action, &step.with)?;
         step.needs = needs.iter().map(|it| place[*it]).collect();
         step.needs.sort_unstable();
         if let Some(node) = fields.get("type") {
             step.step_type = self.source.name(node, "type")?;
+        }
+        if step.step_type == HOOK_TYPE {
+            let hint = "the pool of this name runs hooks: give the step another `type:`";
+            return Err(self.source.refuse(*line, format!("step `{name}` has the type `{HOOK_TYPE}`"), Some(hint)));
         }
         if let Some(node) = fields.get("resource_key") {
             let scope = Scope::of(Place::Submit);
@@ -52,7 +57,7 @@ impl Reader<'_> {
         }
         (step.retries, step.backoff, step.timeout) = self.patience(fields, step.retries)?;
         if let Some(node) = fields.get("max_crashes") {
-            step.max_crashes = self.source.count(node, "max_crashes", 1_000)?.max(1) as u32;
+            step.max_crashes = self.max_crashes(node)?;
         }
         if let Some(node) = fields.get("permanent_exits") {
             let codes = self.source.list(node, "permanent_exits")?.iter();
@@ -77,7 +82,16 @@ impl Reader<'_> {
         }
         self.flow(fields, &mut step, &needed)?;
         step.env = env;
+        step.secrets = self.secrets(fields, &step.action)?;
+        if let (false, ValueForm::File, Some(node)) = (step.secrets.is_empty(), step.value, fields.get("value")) {
+            let message = "a step with a secret can't have `value: file`: what it prints could not be masked";
+            return Err(self.source.refuse(node.line, message, Some("remove `value: file`")));
+        }
         Ok(step)
+    }
+
+    pub(super) fn max_crashes(&self, node: &Node) -> Result<u32> {
+        Ok(self.source.count(node, "max_crashes", 1_000)?.max(1) as u32)
     }
 
     /// `retries`, `backoff` and `timeout`, which steps and hooks share.
@@ -126,10 +140,10 @@ impl Reader<'_> {
         fields: &Fields<'_>,
         line: u64,
         scope: Scope<'_>,
-        workers: Option<&BTreeMap<String, WorkerDefinition>>,
+        workers: &BTreeMap<String, WorkerDefinition>,
     ) -> Result<Action> {
         let (run, uses, worker) = (fields.get("run"), fields.get("uses"), fields.get("worker"));
-        let what = if workers.is_some() { "step" } else { "hook" };
+        let what = if scope.place == Place::Hook { "hook" } else { "step" };
         if let Some(wait) = self.wait(fields, scope)? {
             return Ok(Action::Wait(wait));
         }
@@ -137,25 +151,25 @@ impl Reader<'_> {
         if let (Some(node), None) = (fields.get("handler"), worker) {
             return Err(self.source.refuse(node.line, "`handler` works only with `worker`", None));
         }
-        match (run, uses, worker, workers) {
-            (Some(node), None, None, _) => Ok(Action::Run(self.command(node, scope)?)),
-            (None, Some(node), None, _) => self.uses(node),
-            (None, None, Some(node), Some(workers)) => {
+        match (run, uses, worker) {
+            (Some(node), None, None) => Ok(Action::Run(self.command(node, scope)?)),
+            (None, Some(node), None) => self.uses(node),
+            (None, None, Some(node)) => {
                 let worker = self.source.text(node, "worker")?;
                 if !workers.contains_key(&worker) {
                     let hint =
                         format!("add it to `workers:`; {}", did_you_mean(&worker, workers.keys().map(|it| &**it)));
-                    let message = format!("step `{name}` uses the worker `{worker}`, which is not defined");
+                    let message = format!("{what} `{name}` uses the worker `{worker}`, which is not defined");
                     return Err(self.source.refuse(node.line, message, Some(&hint)));
                 }
                 Ok(Action::Worker { worker, handler: handler.unwrap_or_else(|| name.to_string()) })
             }
-            (None, None, None, _) => {
+            (None, None, None) => {
                 let message = format!("{what} `{name}` has nothing to do");
                 Err(self.source.refuse(
                     line,
                     message,
-                    Some("give it `run:`, `uses:` or, for a step, `worker:`, `approve:`, `wait:` or `signal:`"),
+                    Some("give it `run:`, `uses:`, `worker:` or, for a step, `approve:`, `wait:` or `signal:`"),
                 ))
             }
             _ => {

@@ -4,12 +4,15 @@ use super::{
     Reader,
     scope::{Problem, Scope},
 };
-use crate::definition::{
-    error::Result,
-    shell,
-    template::Template,
-    workflow::{Env, texts},
-    yaml::{Fields, Key, Node, Value},
+use crate::{
+    definition::{
+        error::Result,
+        shell,
+        template::Template,
+        workflow::{Action, Env, texts},
+        yaml::{Fields, Key, Node, Value},
+    },
+    settings::is_secret_file_name,
 };
 use std::collections::BTreeMap;
 
@@ -53,6 +56,9 @@ impl Reader<'_> {
         if let Some(node) = fields.get("env") {
             for (key, value) in self.source.map(node, "env")? {
                 self.variable_name(key)?;
+                if matches!(value.value, Value::Map(_)) {
+                    continue;
+                }
                 let template = match value.value {
                     Value::Null => None,
                     _ => Some(self.at(value.line, Template::parse(&self.source.text(value, &key.name)?))?),
@@ -62,6 +68,29 @@ impl Reader<'_> {
         }
         let declared = env.keys().cloned().collect();
         Ok((env, declared))
+    }
+
+    /// The variables that are secrets: `TOKEN: { secret: GITHUB_TOKEN }`.
+    pub(super) fn secrets(&self, fields: &Fields<'_>, action: &Action) -> Result<BTreeMap<String, String>> {
+        let mut secrets = BTreeMap::new();
+        let Some(node) = fields.get("env") else { return Ok(secrets) };
+        for (key, value) in self.source.map(node, "env")?.iter().filter(|it| matches!(it.1.value, Value::Map(_))) {
+            let named = self.source.fields(value, "a variable", &["secret"])?;
+            let hint = "write `{ secret: NAME }`, with letters, digits, `_` and `-`";
+            let node = named.get("secret");
+            let node =
+                node.ok_or_else(|| self.source.refuse(value.line, "the variable has no `secret`", Some(hint)))?;
+            let name = self.source.text(node, "secret")?;
+            if !is_secret_file_name(&name) {
+                return Err(self.source.refuse(node.line, "this is not the name of a secret", Some(hint)));
+            }
+            if !matches!(action, Action::Run(_)) {
+                let hint = "pass it to a worker with the worker's own `env`";
+                return Err(self.source.refuse(node.line, "a secret in `env` works only with `run`", Some(hint)));
+            }
+            secrets.insert(key.name.clone(), name);
+        }
+        Ok(secrets)
     }
 
     pub(super) fn variable_name(&self, key: &Key) -> Result<()> {

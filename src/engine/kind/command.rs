@@ -17,34 +17,40 @@ use std::{borrow::Cow, collections::BTreeMap, env, ffi::OsString, os::fd::OwnedF
 
 /// The variables of our environment that a command inherits; its definition names all others.
 const PASSED_ON: [&str; 4] = ["PATH", "HOME", "LANG", "TMPDIR"];
+/// A line of a secret that is masked by itself has this many bytes at least.
+const LINE: usize = 8;
 /// A variable larger than this can't be passed to a program.
 const MOST_VARIABLE: usize = 120 << 10;
 
-/// Runs a step's command.
+/// Runs the command of a step or a hook.
 pub fn run(cx: &StepContext, command: &Command, env: &Env) -> StepResult {
-    attempt(cx, command, env, None).unwrap_or_else(|error| StepResult::not_run(&error, false))
+    attempt(cx, command, env).unwrap_or_else(|error| StepResult::not_run(&error, false))
 }
 
-/// Runs a hook's command, which may ask for the event's name.
-pub fn run_for_event(cx: &StepContext, command: &Command, env: &Env, event: &str) -> StepResult {
-    attempt(cx, command, env, Some(event)).unwrap_or_else(|error| StepResult::not_run(&error, false))
-}
-
-fn attempt(cx: &StepContext, command: &Command, env: &Env, event: Option<&str>) -> Result<StepResult> {
+fn attempt(cx: &StepContext, command: &Command, env: &Env) -> Result<StepResult> {
     let out = cx.work.create(OUT)?;
     let inputs = inputs(cx, true)?;
-    let mut values = values(cx.input, &out, &inputs, event);
+    let mut values = values(cx.input, &out, &inputs);
     let extra = render_env(env, &values)?;
     values.env = extra.clone();
     let argv = command.argv(&values)?;
     let mut spec = ChildSpec::new(argv.into_iter().map(OsString::from).collect(), cx.input.directory.clone());
     spec.env = environment(cx.input, &out, &inputs, &extra)?;
+    for (variable, name) in &cx.step.secrets {
+        let secret = cx.input.secret(name)?;
+        spec.env.retain(|it| it.0 != variable.as_str());
+        spec.env.push((variable.into(), secret.reveal().into()));
+        spec.secrets.push(secret.reveal().to_string());
+        // A program may print such a secret line by line.
+        let lines = secret.reveal().lines().map(str::trim).filter(|it| it.len() >= LINE && *it != secret.reveal());
+        spec.secrets.extend(lines.map(str::to_string));
+    }
     spec.live = Some(cx.work.root().to_path_buf());
     spec.limits.memory = cx.step.limits.memory;
     spec.limits.open_files = cx.step.limits.open_files;
     spec.limits.cpu = cx.step.limits.cpu;
     spec.limits.wall = cx.step.timeout;
-    if cx.step.value == ValueForm::File && event.is_none() {
+    if cx.step.value == ValueForm::File {
         spec.stdout_file = Some(value::create_file(&out)?);
     }
     spec.background = cx.step.background == Background::Allow;
@@ -57,7 +63,7 @@ fn attempt(cx: &StepContext, command: &Command, env: &Env, event: Option<&str>) 
         spec.kept_fds.push(OwnedFd::from(lock));
     }
     let end = process::run(&spec, cx.cancel);
-    finish(cx, end, event.is_none())
+    finish(cx, end)
 }
 
 /// The declared variables with their values.
@@ -105,7 +111,6 @@ pub(super) fn values<'a>(
     input: &'a StepInput,
     out: &'a std::path::Path,
     inputs: &BTreeMap<String, Input>,
-    event: Option<&'a str>,
 ) -> Values<'a> {
     Values {
         item: Some(Cow::Borrowed(&input.item)),
@@ -117,7 +122,7 @@ pub(super) fn values<'a>(
         step: Some(input.step),
         attempt: Some(input.attempt),
         token: Some(input.token),
-        event: event.map(Cow::Borrowed),
+        told: input.told.as_ref().map(Cow::Borrowed),
         env: BTreeMap::new(),
     }
 }
@@ -161,6 +166,18 @@ fn environment(
         ("WINDLASS_OUT", out.to_string_lossy().into_owned()),
         ("WINDLASS_INPUTS", inputs.to_string()),
     ];
+    let url = input.daemon().map(|it| ("WINDLASS_URL", format!("http://{it}")));
+    let told = input.told.as_ref().map(|it| {
+        [
+            ("WINDLASS_EVENT", it.event.clone()),
+            ("WINDLASS_GROUP_NAME", it.name.clone()),
+            ("WINDLASS_GROUP_STATUS", it.status.clone()),
+            ("WINDLASS_GROUP_FAILED", it.failed.to_string()),
+            ("WINDLASS_GROUP_TOTAL", it.total.to_string()),
+            ("WINDLASS_GROUP_REASONS", it.reasons.clone()),
+        ]
+    });
+    let own = own.into_iter().chain(url).chain(told.into_iter().flatten());
     let mut all = environment_passed_on();
     for (name, value) in own.into_iter().chain(extra.iter().map(|(name, value)| (name.as_str(), value.clone()))) {
         if value.contains('\0') {
@@ -181,18 +198,16 @@ fn environment(
     Ok(all)
 }
 
-/// `is_step`: a hook has no value.
-fn finish(cx: &StepContext, end: ChildEnd, is_step: bool) -> Result<StepResult> {
+fn finish(cx: &StepContext, end: ChildEnd) -> Result<StepResult> {
     let outcome = process::outcome(&end, &cx.step.permanent_exits);
     let certificate = process::attempt_stats(&end);
     let mut result = StepResult::ended(outcome).with_stats(certificate);
     result.logs = vec![printed(1, &end.stdout), printed(2, &end.stderr)];
-    if result.report.outcome == Outcome::Succeeded {
+    // A hook has no result.
+    if result.report.outcome == Outcome::Succeeded && cx.input.told.is_none() {
         let until = Until::of(cx.cancel, cx.step.timeout, end.wall);
         result.keep(cx.work.collect(OUT, cx.artifacts, until), until);
-        if is_step {
-            value::keep_printed(cx, &mut result, &end.stdout);
-        }
+        value::keep_printed(cx, &mut result, &end.stdout);
     }
     if result.report.outcome == (Outcome::TimedOut { after: Millis(0) }) {
         result.report.outcome = Outcome::TimedOut { after: end.wall };

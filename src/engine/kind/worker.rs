@@ -66,12 +66,21 @@ fn pool_spec(cx: &StepContext, worker: &str) -> Option<PoolSpec> {
     let definition = cx.definition.workers.get(worker)?;
     let mut env = environment_passed_on();
     env.push(("WINDLASS_HOME".into(), cx.input.home.clone().into()));
+    env.extend(cx.input.daemon().map(|it| ("WINDLASS_URL".into(), format!("http://{it}").into())));
     for (name, value) in &definition.env {
         let value = value.clone().map(Into::into).or_else(|| env::var_os(name));
         env.retain(|it| it.0 != name.as_str());
         env.extend(value.map(|it| (name.into(), it)));
     }
-    let handlers = steps_of(cx.definition, worker).map(|(_, it)| handler_of(it).to_string()).collect();
+    let mut handlers: Vec<String> = steps_of(cx.definition, worker).map(|(_, it)| handler_of(it).to_string()).collect();
+    for hook in cx.definition.hooks.values().flatten() {
+        if let Action::Worker { worker: its, handler } = &hook.action
+            && its == worker
+            && !handlers.contains(handler)
+        {
+            handlers.push(handler.clone());
+        }
+    }
     Some(PoolSpec {
         name: worker.to_string(),
         size: definition.size as usize,
@@ -123,7 +132,7 @@ fn unit(cx: &StepContext, worker: &str) -> UnitOf {
 
 fn work(cx: &StepContext, handler: &str, out: &Path) -> Result<Work> {
     let inputs = inputs(cx, false)?;
-    let mut values = values(cx.input, out, &inputs, None);
+    let mut values = values(cx.input, out, &inputs);
     values.env = render_env(&cx.step.env, &values)?;
     let with: Value = render_json(&cx.step.with, &values)?;
     let input = cx.input;

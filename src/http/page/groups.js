@@ -114,7 +114,7 @@ function reasons(why, id, link) {
 const hooks = (failed) =>
   failed.map((it) => {
     const name = it.step ? `s${it.step}` : it.run && `r${it.run}`;
-    return h("li", { "data-key": it.id }, "hook ", h("span", { class: "text" }, it.name), ` (${it.event})`, name && [" of ", h("a", { href: `#/${name}` }, name)], " failed ", when(it.ended), ": ", label(it.detail));
+    return h("li", { "data-key": it.id }, h("a", { href: `#/s${it.id}` }, "hook"), " ", h("span", { class: "text" }, it.name), ` (${it.event})`, name && [" of ", h("a", { href: `#/${name}` }, name)], " failed ", when(it.ended), ": ", label(it.detail));
   });
 
 /** How many are not shown. */

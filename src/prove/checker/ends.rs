@@ -2,7 +2,7 @@
 
 use super::Known;
 use crate::{
-    model::{Event, EventKind, GroupId, HookState, StepState},
+    model::{Event, EventKind, GroupId, StepState},
     prove::{
         log::Record,
         verdict::{Invariant, Verdict},
@@ -65,7 +65,7 @@ fn hooks(known: &Known, verdict: &mut Verdict) {
             *ran.entry((*group, step.map_or(0, |it| it.0), event)).or_default() += 1;
         }
     }
-    let mut rows: BTreeMap<(GroupId, i64, &str), Vec<HookState>> = BTreeMap::new();
+    let mut rows: BTreeMap<(GroupId, i64, &str), Vec<StepState>> = BTreeMap::new();
     for hook in &known.history.hooks {
         let subject = (hook.group, hook.step.map_or(0, |it| it.0), hook.event.as_str());
         rows.entry(subject).or_default().push(hook.state);
@@ -80,8 +80,8 @@ fn hooks(known: &Known, verdict: &mut Verdict) {
             let mut wrong =
                 |what: &str| verdict.add(Invariant::HooksRun, format!("{event} of {id} (step {step}): {what}"));
             match rows.get(&subject).map(Vec::as_slice) {
-                Some([HookState::Done]) if ran.contains_key(&subject) => {}
-                Some([HookState::Done]) => wrong("is marked as done but never ran"),
+                Some([StepState::Completed]) if ran.contains_key(&subject) => {}
+                Some([StepState::Completed]) => wrong("is marked as done but never ran"),
                 Some([_]) => wrong("is not done"),
                 Some(_) => wrong("was queued more than once"),
                 None => wrong("was never queued"),

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::{
-    model::{Event, EventKind, ExitStatus, HookState, RunId, StepState, Timestamp, WorkerId},
+    model::{Event, EventKind, ExitStatus, RunId, StepState, Timestamp, WorkerId},
     prove::{
         history::{Exit, Stop},
         role::Role,
@@ -94,7 +94,7 @@ fn complete(history: &mut History, work: &Work, group: GroupId, run: RunId, step
 fn hook(history: &mut History, group: GroupId, step: Option<StepId>, event: &str) {
     let event = event.to_string();
     history.records.push(Record::Hook { group, step, event: event.clone(), token: Token(1), at: 0 });
-    history.hooks.push(HookFact { group, event, step, epoch: 1, state: HookState::Done });
+    history.hooks.push(HookFact { group, event, step, epoch: 1, state: StepState::Completed });
 }
 
 const SHAPES: [Workflow; 5] = [Workflow::Chain, Workflow::Diamond, Workflow::Keyed, Workflow::Flaky, Workflow::Hooked];
@@ -322,7 +322,7 @@ fn a_group_must_end_once_and_last() {
 fn a_hook_must_be_queued_once_and_run() {
     use Invariant::HooksRun;
     assert_eq!(broken(|it| drop_records(it, |it| matches!(it, Record::Hook { step: None, .. }))), [HooksRun]);
-    assert_eq!(broken(|it| it.hooks[0].state = HookState::Waiting), [HooksRun]);
+    assert_eq!(broken(|it| it.hooks[0].state = StepState::Open), [HooksRun]);
     assert_eq!(broken(|it| it.hooks.clear()), [HooksRun]);
     assert_eq!(broken(|it| it.hooks.push(it.hooks[0].clone())), [HooksRun]);
     assert_eq!(broken(|it| it.hooks[0].group = GroupId(1)), [HooksRun]);

@@ -125,7 +125,7 @@ pub fn open_groups(tx: &ReadTx) -> Result<Vec<OpenGroup>> {
         formatcp!(
             "SELECT g.id, d.name, g.unfinished - (g.phase > {PHASE_LIVE}) FROM run_group g
                   JOIN group_detail d ON d.group_id = g.id
-          WHERE g.ended IS NULL AND (g.paused = 0 OR d.paused_for <> '') ORDER BY g.id"
+          WHERE g.ended IS NULL AND g.id > 0 AND (g.paused = 0 OR d.paused_for <> '') ORDER BY g.id"
         ),
         [],
         |row| Ok(OpenGroup { group: GroupId(row.get(0)?), name: row.get(1)?, runs: row.get(2)? }),

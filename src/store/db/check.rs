@@ -134,12 +134,21 @@ const RULES: &[(&str, &str)] = &[
                   AND phase IN ({PHASE_LIVE}, {PHASE_PRUNING}))"),
     ),
     (
+        "is a hook without a step of its own, or in another group than that of its hooks",
+        formatcp!("SELECT 'hook ' || h.id FROM hook h LEFT JOIN step s ON s.id = h.id LEFT JOIN run_group g ON g.id = -h.group_id
+          WHERE coalesce(g.phase, {PHASE_LIVE}) < {PHASE_PRUNING} AND (s.id IS NULL OR s.group_id <> CASE h.group_id WHEN 0 THEN -9223372036854775807 ELSE -h.group_id END)"),
+    ),
+    (
+        "is a step of a group of hooks, but no hook",
+        "SELECT 's' || s.id FROM step s WHERE s.group_id < 0 AND NOT EXISTS (SELECT 1 FROM hook h WHERE h.id = s.id)",
+    ),
+    (
         "is behind the issued numbers",
         "SELECT 'counter ' || id FROM counter c WHERE c.value < CASE c.id
             WHEN 1 THEN max(coalesce((SELECT max(token) FROM lease), 0), coalesce((SELECT max(token) FROM step), 0),
                             coalesce((SELECT max(token) FROM resource_lock), 0),
                             coalesce((SELECT max(token) FROM waiting), 0),
-                            coalesce((SELECT max(token) FROM attempt), 0), coalesce((SELECT max(token) FROM hook), 0))
+                            coalesce((SELECT max(token) FROM attempt), 0))
             WHEN 2 THEN coalesce((SELECT max(id) FROM run_group), 0)
             WHEN 3 THEN coalesce((SELECT max(id) FROM run), 0)
             WHEN 4 THEN coalesce((SELECT max(id) FROM step), 0)

@@ -4,7 +4,7 @@
 
 use crate::decide::fairness::Turn;
 use crate::model::code::{STEP_COMPLETED, STEP_DELAYED};
-use crate::model::{DefinitionId, Event, GroupId, Shape, StepId, Timestamp, TypeId};
+use crate::model::{DefinitionId, Event, GroupId, HOOK_TYPE, Shape, StepId, Timestamp, TypeId};
 use crate::store::{
     counter::{self, Counters},
     error::{Error, Result},
@@ -70,6 +70,9 @@ pub(in crate::store) struct Memory {
     pub shapes: HashMap<DefinitionId, Arc<KnownShape>>,
     /// Whether any definition has hooks: most databases have none, which saves a query.
     pub any_hooks: bool,
+    /// The type of hooks, if it is known, and the definition of their runs, once one was due.
+    pub hook_type: Option<TypeId>,
+    pub hook_definition: Option<DefinitionId>,
     /// Whether any group has a place in a concurrency group.
     pub concurrency: bool,
     /// Groups whose turn came, as far as they are not opened to their last run.
@@ -105,9 +108,11 @@ impl Memory {
         memory.cancel_requests.extend(tx.rows("SELECT step_id FROM cancel_request", [], step)?);
         let recomputing = formatcp!("SELECT id FROM step WHERE recomputed > 0 AND state < {STEP_COMPLETED}");
         memory.recomputing.extend(tx.rows(recomputing, [], step)?);
-        memory.types.extend(tx.rows("SELECT id, queue, paused FROM step_type", [], |row| {
-            Ok((TypeId(row.get(0)?), KnownType { queue: row.get(1)?, paused: row.get(2)? }))
-        })?);
+        let types = tx.rows("SELECT id, queue, paused, name = ?1 FROM step_type", [HOOK_TYPE], |row| {
+            Ok((TypeId(row.get(0)?), KnownType { queue: row.get(1)?, paused: row.get(2)? }, row.get::<bool>(3)?))
+        })?;
+        memory.hook_type = types.iter().find(|it| it.2).map(|it| it.0);
+        memory.types.extend(types.into_iter().map(|(id, known, _)| (id, known)));
         let hooks = "SELECT 1 FROM definition WHERE json_array_length(shape, '$.hooks') > 0 LIMIT 1";
         memory.any_hooks = tx.row(hooks, [], |_| Ok(()))?.is_some();
         memory.concurrency = tx.row("SELECT 1 FROM concurrency LIMIT 1", [], |_| Ok(()))?.is_some();

@@ -174,7 +174,15 @@ const HOT: &[HotStatement] = &[
         &["SCAN step USING COVERING INDEX step_blocked", "USE TEMP B-TREE FOR GROUP BY"],
     ),
     hot("delayed steps", read::DELAYED, &["SCAN step USING COVERING INDEX step_delayed"]),
-    hot("failed hooks of a group", read::FAILED_HOOKS_OF_GROUP, &["SEARCH hook USING INDEX hook_failed (group_id=?)"]),
+    hot(
+        "failed hooks of a group",
+        read::FAILED_HOOKS_OF_GROUP,
+        &[
+            "SEARCH r USING INDEX run_lost (group_id=?)",
+            "SEARCH h USING INTEGER PRIMARY KEY (rowid=?)",
+            "SEARCH s USING INTEGER PRIMARY KEY (rowid=?)",
+        ],
+    ),
     hot("paused steps", read::ALL_PAUSED, &["SCAN step USING COVERING INDEX step_paused"]),
 ];
 

@@ -4,11 +4,12 @@
 //! SQLite only: JSON functions.
 
 use crate::decide::inside::is_inside;
-use crate::model::code::{HOOK_FAILED, HOOK_RUNNING, HOOK_WAITING, STEP_COMPLETED};
-use crate::model::{EventKind, GroupId};
+use crate::model::GroupId;
+use crate::model::code::STEP_COMPLETED;
 use crate::store::{
+    cancel,
     error::Result,
-    event::{self, About},
+    hook,
     params::params,
     pause,
     tx::{ReadTx, WriteTx},
@@ -20,9 +21,6 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// The number of groups read by one statement.
 const PAGE: usize = 1_000;
-
-/// Why a hook that was due in the copy does not run.
-const NOT_TAKEN_OVER: &str = "it came with a backup, and its group was not at work";
 
 /// The things outside its home that a copy refers to.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -180,8 +178,10 @@ fn hold_keys(tx: &WriteTx, home: &str, elsewhere: &mut Elsewhere) -> Result<()> 
         .filter(|(_, path)| !is_inside(path, home))
         .collect();
     elsewhere.databases.extend(keys.values().cloned());
-    let live =
-        formatcp!("SELECT DISTINCT key_id, group_id FROM step WHERE state < {STEP_COMPLETED} AND key_id IS NOT NULL");
+    let live = formatcp!(
+        "SELECT DISTINCT key_id, group_id FROM step WHERE state < {STEP_COMPLETED} AND key_id IS NOT NULL
+                AND group_id > 0"
+    );
     let live = tx.rows(live, [], |row| Ok((row.get::<i64>(0)?, GroupId(row.get(1)?))))?;
     let (mut used, all) = (BTreeSet::new(), live.into_iter().filter(|(key, _)| keys.contains_key(key)));
     for (key, group) in all {
@@ -195,30 +195,13 @@ fn hold_keys(tx: &WriteTx, home: &str, elsewhere: &mut Elsewhere) -> Result<()> 
     Ok(())
 }
 
-/// Ends the hooks that are due although their group is not at work, since users could not see that they will run. Returns them.
+/// Cancels the hooks that are due although their group is not at work, since users could not see that they will run. Returns them.
 pub fn end_hooks(tx: &WriteTx) -> Result<Vec<DueHooks>> {
-    let due = tx.rows(DUE_HOOKS, [], |row| {
-        let hooks = DueHooks { group: GroupId(row.get(0)?), event: row.get(1)?, name: row.get(2)?, hooks: row.get(3)? };
-        Ok(hooks)
-    })?;
-    for it in &due {
-        tx.execute(
-            formatcp!(
-                "UPDATE hook SET state = {HOOK_FAILED}, ended = ?4, detail = ?5, token = NULL, worker = NULL
-                  WHERE group_id = ?1 AND event = ?2 AND name = ?3 AND state IN ({HOOK_WAITING}, {HOOK_RUNNING})"
-            ),
-            params![it.group.0, it.event, it.name, tx.now().0, NOT_TAKEN_OVER],
-        )?;
-        let detail = format!("{}: {NOT_TAKEN_OVER}", it.name);
-        event::note_with(tx, EventKind::HookFailed, About::group(it.group), detail)?;
+    let mut counts: BTreeMap<(GroupId, String, String), i64> = BTreeMap::new();
+    for (it, id) in hook::due_beside_work(tx)? {
+        cancel::step(tx, id)?;
+        *counts.entry((it.group, it.event, it.name)).or_default() += 1;
     }
-    Ok(due)
+    let hooks = |((group, event, name), hooks)| DueHooks { group, event, name, hooks };
+    Ok(counts.into_iter().map(hooks).collect())
 }
-
-const DUE_HOOKS: &str = formatcp!(
-    "SELECT h.group_id, h.event, h.name, count(*) FROM hook h
-       LEFT JOIN run_group g ON g.id = h.group_id LEFT JOIN group_detail d ON d.group_id = h.group_id
-      WHERE h.state IN ({HOOK_WAITING}, {HOOK_RUNNING})
-        AND (d.group_id IS NULL OR g.ended IS NOT NULL OR (g.paused = 1 AND d.paused_for = ''))
-      GROUP BY h.group_id, h.event, h.name ORDER BY h.group_id, h.event, h.name"
-);

@@ -105,8 +105,9 @@ fn candidates(tx: &WriteTx, claim: &Claim, queues: &[i64], limit: usize) -> Resu
 /// The next steps of one queue.
 fn of_queue(tx: &WriteTx, scope: Scope, queue: i64, limit: usize) -> Result<Vec<ReadyRow>> {
     if let Scope::Group(group) = scope {
-        let Some(priority) = turn::priority_of(tx, group)? else { return Ok(Vec::new()) };
-        return ready::of_scope(tx, (queue, priority, group), limit);
+        let is_hooks = tx.memory().hook_type.is_some_and(|it| it.0 == queue);
+        let hooks = if is_hooks { of_group_alone(tx, group.hooks(), queue, limit)? } else { Vec::new() };
+        return if hooks.is_empty() { of_group_alone(tx, group, queue, limit) } else { Ok(hooks) };
     }
     let mut window = limit;
     loop {
@@ -128,6 +129,11 @@ fn of_queue(tx: &WriteTx, scope: Scope, queue: i64, limit: usize) -> Result<Vec<
         // These groups have fewer steps than are wanted: the next ones come before what another queue has at a lower priority.
         window *= 2;
     }
+}
+
+fn of_group_alone(tx: &WriteTx, group: GroupId, queue: i64, limit: usize) -> Result<Vec<ReadyRow>> {
+    let Some(priority) = turn::priority_of(tx, group)? else { return Ok(Vec::new()) };
+    ready::of_scope(tx, (queue, priority, group), limit)
 }
 
 /// Up to `limit` steps of these groups, each in its turn. A group whose turn comes and that has none is forgotten.

@@ -1,11 +1,11 @@
 //! Whether anything is left to do, and when the next thing is due.
 
-use crate::model::code::{HOOK_RUNNING, STEP_BLOCKED, STEP_DELAYED, WAIT_TIME};
+use crate::model::code::{STEP_BLOCKED, STEP_DELAYED, WAIT_TIME};
 use crate::model::{Lease, Scope, StepId, Timestamp, Token, WorkerId};
-use crate::store::{error::Result, hook, memory, tx::ReadTx};
+use crate::store::{error::Result, memory, params::params, tx::ReadTx};
 use const_format::formatcp;
 
-/// Nothing ready, running, delayed or blocked in this scope, and no hook waits or runs.
+/// Nothing ready, running, delayed or blocked in this scope. Hooks are steps.
 ///
 /// A step that waits for a time counts like a delayed one: it continues by itself. Steps that wait for a person, a signal, their
 /// children, a paused group or type, or a need that is itself one of these, do not count by themselves.
@@ -25,21 +25,18 @@ pub fn is_idle(tx: &ReadTx, scope: Scope) -> Result<bool> {
             [],
             |row| row.get::<bool>(0),
         )?,
-        Scope::Group(group) => {
-            tx.row("SELECT ended IS NULL FROM run_group WHERE id = ?1", [group.0], |row| row.get(0))?
-        }
+        Scope::Group(group) => tx.row(
+            "SELECT 1 FROM run_group WHERE id IN (?1, ?2) AND ended IS NULL LIMIT 1",
+            params![group.0, group.hooks().0],
+            |_| Ok(true),
+        )?,
     };
-    if busy.unwrap_or(false) {
-        return Ok(false);
-    }
-    Ok(hook::next_due(tx, scope)?.is_none() && hook::running(tx, scope)? == 0)
+    Ok(!busy.unwrap_or(false))
 }
 
-/// When the next delayed step, waiting step or hook is due.
+/// When the next delayed or waiting step is due.
 pub fn next_due(tx: &ReadTx) -> Result<Option<Timestamp>> {
-    let step = memory::earliest_due(tx)?;
-    let hook = hook::next_due(tx, Scope::Everything)?;
-    Ok(step.into_iter().chain(hook).min())
+    memory::earliest_due(tx)
 }
 
 /// Which of a worker's leases are gone (reaped), and which have a requested cancel.
@@ -49,17 +46,13 @@ pub struct Asked {
     pub live: Vec<Lease>,
 }
 
-/// The state of the leases of a worker, including those of its running hooks (step 0 if a hook belongs to no step).
+/// The state of the leases of a worker.
 pub fn leases(tx: &ReadTx, worker: WorkerId) -> Result<Asked> {
     let rows = tx.rows(
-        formatcp!(
-            "SELECT l.step_id, l.token, c.step_id IS NOT NULL OR g.cancelling FROM lease l
+        "SELECT l.step_id, l.token, c.step_id IS NOT NULL OR g.cancelling FROM lease l
            LEFT JOIN cancel_request c ON c.step_id = l.step_id AND c.token = l.token
            JOIN run_group g ON g.id = l.group_id
-          WHERE l.worker = ?1
-         UNION ALL
-         SELECT step_id, token, 0 FROM hook WHERE worker = ?1 AND state = {HOOK_RUNNING}"
-        ),
+          WHERE l.worker = ?1",
         [worker.0],
         |row| Ok((Lease { step: StepId(row.get(0)?), token: Token(row.get(1)?) }, row.get::<bool>(2)?)),
     )?;

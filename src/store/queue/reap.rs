@@ -5,7 +5,7 @@ use crate::store::{
     attempt,
     error::Result,
     event::{self, About},
-    hook, lease, resource_lock, settle,
+    lease, resource_lock, settle,
     tx::WriteTx,
     worker,
 };
@@ -36,7 +36,7 @@ impl Death {
 /// Gives back up to `limit` steps of a worker, and at last removes it. Returns the steps given back; fewer than
 /// `limit` means that the worker is gone.
 ///
-/// One transaction: leases cleared, locks released, hooks due again, events. A silent worker's resource locks stay until
+/// One transaction: leases cleared, locks released, events. A silent worker's resource locks stay until
 /// its file locks are free (`resource_lock::sweep`).
 pub fn reap(tx: &WriteTx, id: WorkerId, death: Death, limit: usize) -> Result<Vec<StepId>> {
     let lives = lease::of_worker(tx, id, limit)?;
@@ -67,7 +67,6 @@ pub fn reap(tx: &WriteTx, id: WorkerId, death: Death, limit: usize) -> Result<Ve
         reaped.push(live.lease.step);
     }
     if lives.len() < limit {
-        hook::reap(tx, id)?;
         worker::leave(tx, id)?;
     }
     Ok(reaped)

@@ -264,6 +264,10 @@ fn end(tx: &WriteTx, live: &Live, state: StepState, outcome: AttemptOutcome, cra
 fn fail(tx: &WriteTx, live: &Live, crashed: bool, outcome: AttemptOutcome) -> Result<()> {
     end(tx, live, StepState::Failed, outcome, crashed)?;
     event::note(tx, EventKind::StepFailed, About::attempt(live))?;
+    // A crash fails a step only when it was one too many.
+    if crashed {
+        event::implied(tx, EventKind::StepQuarantined, About::attempt(live))?;
+    }
     end_with_dependents(tx, live, run::Ended { steps: 1, failed: true, cancelled: false })
 }
 

@@ -1,6 +1,6 @@
 //! Table `step_type`: interned types and their queues.
 
-use crate::model::TypeId;
+use crate::model::{HOOK_TYPE, TypeId};
 use crate::store::{
     error::Result,
     memory::KnownType,
@@ -13,7 +13,11 @@ pub fn intern(tx: &WriteTx, name: &str) -> Result<TypeId> {
         return Ok(id);
     }
     let id = TypeId(tx.insert("INSERT INTO step_type(name) VALUES (?1) RETURNING id", [name])?);
-    tx.memory().types.insert(id, KnownType { queue: 0, paused: false });
+    let mut memory = tx.memory();
+    memory.types.insert(id, KnownType { queue: 0, paused: false });
+    if name == HOOK_TYPE {
+        memory.hook_type = Some(id);
+    }
     Ok(id)
 }
 

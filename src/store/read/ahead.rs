@@ -58,7 +58,7 @@ pub(super) fn of(tx: &ReadTx, step: StepId) -> Result<Option<Ahead>> {
         params![queue, priority, GROUPS],
         turn,
     )?;
-    let mut groups = vec![GroupAhead { group: GroupId(group), steps: own }];
+    let mut groups = vec![GroupAhead { group: GroupId(group).owner(), steps: own }];
     if let Some(ours) = tx.row(
         "SELECT priority, tag, group_id, weight FROM turn WHERE queue = ?1 AND priority = ?2 AND group_id = ?3",
         [queue, priority, group],
@@ -76,7 +76,7 @@ pub(super) fn of(tx: &ReadTx, step: StepId) -> Result<Option<Ahead>> {
             if before > 0 {
                 let steps = count(tx, (queue, other.priority, other.group), i64::MAX, before)?;
                 left -= steps;
-                groups.push(GroupAhead { group: GroupId(other.group), steps });
+                groups.push(GroupAhead { group: GroupId(other.group).owner(), steps });
             }
         }
     }

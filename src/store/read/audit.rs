@@ -1,9 +1,7 @@
 //! Everything that happened, as plain facts for an independent checker. Reads whole tables.
 
 use crate::model::code::{PHASE_BUILDING, PHASE_LIVE};
-use crate::model::{
-    ArtifactHash, ArtifactRef, GroupId, HookState, RunId, StepId, StepState, Timestamp, Token, WorkerId,
-};
+use crate::model::{ArtifactHash, ArtifactRef, GroupId, RunId, StepId, StepState, Timestamp, Token, WorkerId};
 use crate::store::{error::Result, tx::ReadTx};
 use const_format::formatcp;
 
@@ -55,7 +53,7 @@ pub struct HookFact {
     pub event: String,
     pub step: Option<StepId>,
     pub epoch: i64,
-    pub state: HookState,
+    pub state: StepState,
 }
 
 /// An instant of a schedule that was dealt with.
@@ -71,7 +69,7 @@ pub fn groups(tx: &ReadTx) -> Result<Vec<GroupFact>> {
             "SELECT g.id, w.name, d.name, d.runs, g.ended IS NOT NULL, g.failed, g.cancelled, g.epoch,
                 (SELECT k.key FROM submit_key k WHERE k.group_id = g.id)
            FROM run_group g JOIN group_detail d ON d.group_id = g.id JOIN definition w ON w.id = d.definition_id
-          WHERE g.phase <> {PHASE_BUILDING} ORDER BY g.id"
+          WHERE g.phase <> {PHASE_BUILDING} AND g.id > 0 ORDER BY g.id"
         ),
         [],
         |row| {
@@ -104,7 +102,7 @@ pub fn steps(tx: &ReadTx) -> Result<Vec<StepFact>> {
             "SELECT s.id, s.run_id, s.group_id, s.no, i.item, s.state, s.attempts, s.token, o.value,
                 (SELECT count(*) FROM output_file f WHERE f.output_id = s.output_id)
            FROM step s JOIN item i ON i.run_id = s.run_id JOIN run_group g ON g.id = s.group_id
-           LEFT JOIN output o ON o.id = s.output_id WHERE g.phase <> {PHASE_BUILDING} ORDER BY s.id"
+           LEFT JOIN output o ON o.id = s.output_id WHERE g.phase <> {PHASE_BUILDING} AND g.id > 0 ORDER BY s.id"
         ),
         [],
         |row| {
@@ -125,7 +123,9 @@ pub fn steps(tx: &ReadTx) -> Result<Vec<StepFact>> {
 }
 
 pub fn attempts(tx: &ReadTx) -> Result<Vec<AttemptFact>> {
-    tx.rows("SELECT step_id, token, worker, outcome, detail FROM attempt ORDER BY step_id, token", [], |row| {
+    let sql = "SELECT step_id, token, worker, outcome, detail FROM attempt WHERE step_id NOT IN (SELECT id FROM hook)
+                ORDER BY step_id, token";
+    tx.rows(sql, [], |row| {
         Ok(AttemptFact {
             step: StepId(row.get(0)?),
             token: Token(row.get(1)?),
@@ -137,13 +137,15 @@ pub fn attempts(tx: &ReadTx) -> Result<Vec<AttemptFact>> {
 }
 
 pub fn hooks(tx: &ReadTx) -> Result<Vec<HookFact>> {
-    tx.rows("SELECT group_id, event, step_id, epoch, state FROM hook ORDER BY id", [], |row| {
+    let sql =
+        "SELECT h.group_id, h.event, h.step_id, h.epoch, s.state FROM hook h JOIN step s ON s.id = h.id ORDER BY h.id";
+    tx.rows(sql, [], |row| {
         Ok(HookFact {
             group: GroupId(row.get(0)?),
             event: row.get(1)?,
             step: Some(row.get::<i64>(2)?).filter(|it| *it > 0).map(StepId),
             epoch: row.get(3)?,
-            state: HookState::from_code(row.get(4)?).unwrap_or(HookState::Waiting),
+            state: StepState::from_code(row.get(4)?).unwrap_or(StepState::Open),
         })
     })
 }

@@ -218,7 +218,7 @@ pub fn groups(tx: &ReadTx, filter: &GroupFilter) -> Result<Vec<GroupRow>> {
         Some(Status::Pending | Status::Running | Status::Waiting | Status::Error) => "g.ended IS NULL",
     };
     let open = matches!(filter.status, Some(Status::Pending | Status::Running | Status::Waiting | Status::Error));
-    let sql = format!("SELECT {COLUMNS} WHERE g.id < ?1 AND {wanted} ORDER BY g.id DESC LIMIT ?2");
+    let sql = format!("SELECT {COLUMNS} WHERE g.id < ?1 AND g.id > 0 AND {wanted} ORDER BY g.id DESC LIMIT ?2");
     let before = filter.before.map_or(i64::MAX, |it| it.0);
     let limit = if open { i64::MAX } else { filter.limit as i64 };
     let mut found = tx.rows(&sql, params![before, limit], |row| read(row, &steps))?;

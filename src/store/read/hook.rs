@@ -1,9 +1,9 @@
 //! Hooks that have failed permanently.
 
-use crate::model::code::HOOK_FAILED;
+use crate::model::code::STEP_FAILED;
 use crate::{
     model::{GroupId, RunId, StepId, Timestamp},
-    store::{error::Result, params::params, tx::ReadTx},
+    store::{attempt, error::Result, params::params, tx::ReadTx},
 };
 use const_format::formatcp;
 use serde::Serialize;
@@ -11,6 +11,7 @@ use serde::Serialize;
 /// A hook without attempts left.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct FailedHook {
+    /// The number of the step that it is: `windlass logs` and `why` take it.
     pub id: i64,
     /// The event that it subscribes to, such as `group_end`.
     pub event: String,
@@ -28,14 +29,15 @@ pub struct FailedHook {
 pub const FAILED_HOOKS: usize = 20;
 
 pub(in crate::store) const FAILED: &str = formatcp!(
-    "SELECT id, event, name, run_id, step_id, attempts, ended, detail
-    FROM hook WHERE group_id = ?1 AND state = {HOOK_FAILED} ORDER BY id DESC LIMIT ?2"
+    "SELECT s.id, h.event, h.name, h.run_id, h.step_id, s.attempts, s.ended
+       FROM run r CROSS JOIN hook h ON h.id = r.first_step CROSS JOIN step s ON s.id = h.id
+      WHERE r.group_id = ?1 AND r.failed + r.cancelled > 0 AND s.state = {STEP_FAILED} ORDER BY r.id DESC LIMIT ?2"
 );
 
 /// The newest failed hooks of a group, at most `limit`. The cost does not depend on the group's number of hooks.
 pub fn failed_hooks(tx: &ReadTx, group: GroupId, limit: usize) -> Result<Vec<FailedHook>> {
     let some = |id: i64| Some(id).filter(|it| *it > 0);
-    tx.rows(FAILED, params![group.0, limit as i64], |row| {
+    let found = tx.rows(FAILED, params![group.hooks().0, limit as i64], |row| {
         Ok(FailedHook {
             id: row.get(0)?,
             event: row.get(1)?,
@@ -44,7 +46,12 @@ pub fn failed_hooks(tx: &ReadTx, group: GroupId, limit: usize) -> Result<Vec<Fai
             step: some(row.get(4)?).map(StepId),
             attempts: row.get(5)?,
             ended: Timestamp(row.get(6)?),
-            detail: row.get(7)?,
+            detail: String::new(),
         })
-    })
+    })?;
+    let reason = |hook: FailedHook| {
+        let detail = attempt::last_reason(tx, StepId(hook.id))?.unwrap_or_default();
+        Ok(FailedHook { detail, ..hook })
+    };
+    found.into_iter().map(reason).collect()
 }

@@ -18,7 +18,12 @@ pub fn ids_beginning(tx: &ReadTx, of: Numbered, digits: &str, limit: usize) -> R
         Numbered::Step => "step",
     };
     if digits.is_empty() {
-        return tx.rows(&format!("SELECT id FROM {table} ORDER BY id DESC LIMIT ?1"), [limit as i64], |row| row.get(0));
+        // Groups of hooks are below 0.
+        return tx.rows(
+            &format!("SELECT id FROM {table} WHERE id > 0 ORDER BY id DESC LIMIT ?1"),
+            [limit as i64],
+            |row| row.get(0),
+        );
     }
     let sql = format!("SELECT id FROM {table} WHERE id BETWEEN ?1 AND ?2 ORDER BY id LIMIT ?3");
     let mut found = Vec::new();

@@ -28,6 +28,6 @@ pub use queue::{PutOff, Queues, TypeQueue, Waits, oldest_running, put_off, queue
 pub use result::{RunResult, results};
 pub use run::{RunDetails, RunFilter, RunRow, runs, runs_with_steps, show_run};
 pub(in crate::store) use run::{WITH_CANCELLED, WITH_ERROR, WITH_FAILED, WITH_SKIPPED, WITH_WAITING};
-pub use step::{StepDetails, StepNeed, StepRow, cached_from, run_of_step, show_step, status_of_step};
+pub use step::{OfHook, StepDetails, StepNeed, StepRow, cached_from, run_of_step, show_step, status_of_step};
 pub use waiting::{WaitingFilter, WaitingStep, waiting};
 pub use why::{KeyFacts, Taker, Why, why};

@@ -3,11 +3,10 @@
 //! SQLite only: `INDEXED BY`.
 
 use crate::model::code::{
-    HOOK_RUNNING, HOOK_WAITING, STEP_BLOCKED, STEP_DELAYED, STEP_PAUSED, WAIT_APPROVAL, WAIT_CHILDREN, WAIT_SIGNAL,
-    WAIT_TIME,
+    STEP_BLOCKED, STEP_DELAYED, STEP_PAUSED, WAIT_APPROVAL, WAIT_CHILDREN, WAIT_SIGNAL, WAIT_TIME,
 };
 use crate::{
-    model::{GroupId, Outcome, StepId, Timestamp},
+    model::{GroupId, HOOK_TYPE, Outcome, StepId, Timestamp},
     store::{error::Result, tx::ReadTx},
 };
 use const_format::formatcp;
@@ -92,6 +91,11 @@ pub fn queues(tx: &ReadTx) -> Result<Queues> {
     let waiting =
         |kind: &str| -> Result<i64> { Ok(tx.row(&format!("{WAITING} {kind}"), [], |row| row.get(0))?.unwrap_or(0)) };
     let mut types: Vec<TypeQueue> = types.into_values().collect();
+    let hooks = types.iter().find(|it| it.step_type == HOOK_TYPE).cloned().unwrap_or_default();
+    let due_hooks = "SELECT EXISTS (SELECT 1 FROM run_group WHERE id < 0 AND ended IS NULL)";
+    let delayed_hooks = if one(due_hooks)? > 0 { one(DELAYED_HOOKS)? } else { 0 };
+    // They are counted apart.
+    types.retain(|it| it.step_type != HOOK_TYPE || it.paused);
     types.retain(|it| it.paused || it.ready + it.on_hold + it.running + it.in_line > 0);
     types.sort_by(|one, other| one.step_type.cmp(&other.step_type));
     let parked = one(ALL_PAUSED)?;
@@ -102,11 +106,11 @@ pub fn queues(tx: &ReadTx) -> Result<Queues> {
     Ok(Queues {
         on_hold: parked + types.iter().map(|it| it.on_hold).sum::<i64>(),
         types,
-        delayed: one(DELAYED)?,
+        delayed: one(DELAYED)? - delayed_hooks,
         next_due,
         delayed_on_hold,
         parked,
-        groups_open: one("SELECT count(*) FROM run_group WHERE ended IS NULL")?,
+        groups_open: one("SELECT count(*) FROM run_group WHERE ended IS NULL AND id > 0")?,
         groups_paused: one("SELECT count(*) FROM run_group WHERE paused + cancelling > 0 AND paused = 1")?,
         waiting: Waits {
             time: waiting(formatcp!("{WAIT_TIME}"))?,
@@ -114,8 +118,8 @@ pub fn queues(tx: &ReadTx) -> Result<Queues> {
             signal: waiting(formatcp!("{WAIT_SIGNAL}"))?,
             children: waiting(formatcp!("{WAIT_CHILDREN}"))?,
         },
-        hooks_waiting: one(formatcp!("SELECT count(*) FROM hook WHERE state = {HOOK_WAITING}"))?,
-        hooks_running: one(formatcp!("SELECT count(*) FROM hook WHERE state = {HOOK_RUNNING}"))?,
+        hooks_waiting: hooks.ready + hooks.on_hold + hooks.in_line + delayed_hooks,
+        hooks_running: hooks.running,
     })
 }
 
@@ -135,7 +139,7 @@ pub fn put_off(tx: &ReadTx, most: usize) -> Result<Vec<PutOff>> {
     let found = waiting.into_iter().filter_map(|(step, group, detail)| {
         let detail: serde_json::Value = serde_json::from_str(&detail?).ok()?;
         match serde_json::from_value(detail.get("outcome")?.clone()).ok()? {
-            Outcome::NoRoom { reason, .. } => Some(PutOff { step, group, reason }),
+            Outcome::NoRoom { reason, .. } => Some(PutOff { step, group: group.owner(), reason }),
             _ => None,
         }
     });
@@ -159,6 +163,8 @@ pub(crate) const DELAYED: &str =
     formatcp!("SELECT count(*) FROM step INDEXED BY step_delayed WHERE state = {STEP_DELAYED}");
 const NEXT_DELAYED: &str = formatcp!("SELECT due FROM step WHERE state = {STEP_DELAYED} ORDER BY due LIMIT 1");
 const WAITING: &str = "SELECT count(*) FROM waiting WHERE kind =";
+const DELAYED_HOOKS: &str =
+    formatcp!("SELECT count(*) FROM step INDEXED BY step_delayed WHERE state = {STEP_DELAYED} AND group_id < 0");
 const DELAYED_ON_HOLD: &str = formatcp!(
     "SELECT count(*) FROM step INDEXED BY step_delayed WHERE state = {STEP_DELAYED}
         AND (group_id IN (SELECT id FROM run_group WHERE paused + cancelling > 0 AND paused = 1)

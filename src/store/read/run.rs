@@ -92,7 +92,7 @@ fn read(row: &Row) -> Result<RunRow> {
     });
     Ok(RunRow {
         id: RunId(row.get(0)?),
-        group: GroupId(row.get(1)?),
+        group: GroupId(row.get::<i64>(1)?).owner(),
         item: row.get(2)?,
         status,
         ended,

@@ -8,7 +8,7 @@ use crate::{
     store::{
         attempt::{self, Attempt},
         error::{Error, Result},
-        output,
+        hook, output,
         resource_lock::{self, LockRow},
         row::Row,
         run,
@@ -38,6 +38,19 @@ pub struct StepRow {
     pub error: Option<String>,
 }
 
+/// The event behind a hook.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
+pub struct OfHook {
+    /// Such as `group_end`.
+    pub event: String,
+    /// The run and the step of the event, if any.
+    pub run: Option<RunId>,
+    pub step: Option<StepId>,
+    /// Its place among the hooks of its definition.
+    #[serde(skip)]
+    pub no: usize,
+}
+
 /// A step that another step needs.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct StepNeed {
@@ -52,6 +65,9 @@ pub struct StepDetails {
     pub step: StepRow,
     pub run: RunId,
     pub group: GroupId,
+    /// The event behind it, if it is a hook.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hook: Option<OfHook>,
     pub definition: String,
     pub definition_id: DefinitionId,
     pub item: String,
@@ -74,7 +90,8 @@ pub struct StepDetails {
 
 const COLUMNS: &str = formatcp!(
     "s.id, s.no,
-    coalesce(json_extract(w.body, '$.steps[' || s.no || '].name'), t.name), t.name, v.status,
+    CASE WHEN s.group_id < 0 THEN (SELECT h.name FROM hook h WHERE h.id = s.id)
+         ELSE coalesce(json_extract(w.body, '$.steps[' || s.no || '].name'), t.name) END, t.name, v.status,
     s.attempts + (l.step_id IS NOT NULL), s.failures, s.crashes, coalesce(l.worker, s.worker),
     coalesce(l.started, s.started, (SELECT x.started FROM waiting x WHERE x.step_id = s.id)), s.ended, s.outcome = {OUTCOME_CACHED}
    FROM step s JOIN step_status v ON v.id = s.id JOIN run r ON r.id = s.run_id
@@ -178,7 +195,7 @@ pub fn show_step(tx: &ReadTx, id: StepId) -> Result<StepDetails> {
             Ok(StepDetails {
                 step,
                 run: RunId(row.get(0)?),
-                group: GroupId(row.get(1)?),
+                group: GroupId(row.get::<i64>(1)?).owner(),
                 definition: row.get(2)?,
                 definition_id: DefinitionId(row.get(3)?),
                 item: row.get(4)?,
@@ -188,6 +205,7 @@ pub fn show_step(tx: &ReadTx, id: StepId) -> Result<StepDetails> {
                 suspect: row.get(8)?,
                 key: row.get(9)?,
                 lock: None,
+                hook: None,
                 needs: vec![],
                 attempts_all: vec![],
                 output: None,
@@ -197,6 +215,21 @@ pub fn show_step(tx: &ReadTx, id: StepId) -> Result<StepDetails> {
         },
     )?;
     let mut details = found.ok_or_else(|| Error::not_found(id))?;
+    if let Some(hook) = hook::of_step(tx, id)? {
+        let owner = "SELECT w.name, d.params, coalesce(i.item, '') FROM definition w, group_detail d
+                       LEFT JOIN item i ON i.run_id = ?3 WHERE w.id = ?1 AND d.group_id = ?2";
+        let run = hook.run.map_or(0, |it| it.0);
+        let owner = tx.row(owner, [hook.definition.0, hook.group.0, run], |row| {
+            Ok((row.get::<String>(0)?, row.get::<String>(1)?, row.get::<String>(2)?))
+        })?;
+        if let Some((definition, params, item)) = owner {
+            details.definition = definition;
+            details.definition_id = hook.definition;
+            details.params = serde_json::from_str(&params).unwrap_or_default();
+            details.item = item;
+        }
+        details.hook = Some(OfHook { event: hook.event, run: hook.run, step: hook.step, no: hook.no });
+    }
     details.lock = match &details.key {
         Some(key) => resource_lock::holder_of(tx, key)?,
         None => None,

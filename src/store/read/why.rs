@@ -145,6 +145,7 @@ pub fn why(tx: &ReadTx, id: StepId) -> Result<Why> {
         why.skipped = attempt::skip_of(tx, id)?;
     }
     why.group_behind = behind(tx, why.group)?;
+    why.group = why.group.owner();
     why.takers = takers(tx, &why.step.step_type, why.group)?;
     Ok(why)
 }

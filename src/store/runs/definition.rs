@@ -105,7 +105,8 @@ pub struct Listed {
 pub fn list(tx: &ReadTx) -> Result<Vec<Listed>> {
     // With `max(id)` the other columns are those of the newest version.
     let sql =
-        "SELECT name, title, count(*), created, lower(hex(hash)), max(id) FROM definition GROUP BY name ORDER BY name";
+        "SELECT name, title, count(*), created, lower(hex(hash)), max(id) FROM definition WHERE name NOT GLOB 'windlass/*'
+          GROUP BY name ORDER BY name";
     tx.rows(sql, [], |row| {
         Ok(Listed {
             id: row.get(0)?,
@@ -164,7 +165,8 @@ pub fn find(tx: &ReadTx, text: &str) -> Result<Vec<Version>> {
 /// The newest version of every definition, by name.
 pub fn newest(tx: &ReadTx) -> Result<Vec<Stored>> {
     tx.rows(
-        "SELECT id, body, hash FROM definition WHERE id IN (SELECT max(id) FROM definition GROUP BY name) ORDER BY name",
+        "SELECT id, body, hash FROM definition WHERE name NOT GLOB 'windlass/*'
+            AND id IN (SELECT max(id) FROM definition GROUP BY name) ORDER BY name",
         [],
         stored,
     )

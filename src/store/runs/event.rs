@@ -4,6 +4,7 @@
 use crate::model::{DefinitionId, Event, EventKind, GroupId, RunId, StepId, Timestamp, Token};
 use crate::store::{
     error::{Error, Result},
+    hook::{self, Subject},
     lease::Live,
     params::params,
     sequence,
@@ -55,37 +56,66 @@ pub(in crate::store) fn note(tx: &WriteTx, kind: EventKind, about: About) -> Res
 /// The same, with a short text for people.
 pub(in crate::store) fn note_with(tx: &WriteTx, kind: EventKind, about: About, detail: String) -> Result<()> {
     let About { group, run, step, .. } = about;
+    if group.is_some_and(GroupId::is_of_hooks) {
+        let event = hook::event_of(tx, kind, step)?;
+        tx.memory().events.extend(event);
+        return Ok(());
+    }
     tx.memory().events.push(Event { at: tx.now(), kind, group, run, step, detail });
+    queue_hooks(tx, kind, about)
+}
+
+/// Records the end of a group, which implies that it has completed or failed; one that was cancelled did neither.
+pub(in crate::store) fn group_ended(tx: &WriteTx, group: GroupId) -> Result<()> {
+    note(tx, EventKind::GroupEnd, About::group(group))?;
+    if !tx.memory().any_hooks || group.is_of_hooks() {
+        return Ok(());
+    }
+    let counts = "SELECT failed, cancelled FROM run_group WHERE id = ?1";
+    let counts = tx.row(counts, [group.0], |row| Ok((row.get::<i64>(0)?, row.get::<i64>(1)?)))?;
+    match counts.unwrap_or((0, 0)) {
+        (0, 0) => implied(tx, EventKind::GroupCompleted, About::group(group)),
+        (0, _) => Ok(()),
+        _ => implied(tx, EventKind::GroupFailed, About::group(group)),
+    }
+}
+
+/// Queues the hooks that are subscribed to an event that another event implies: a group that ended has failed or completed. The history
+/// has only the other one.
+pub(in crate::store) fn implied(tx: &WriteTx, kind: EventKind, about: About) -> Result<()> {
     queue_hooks(tx, kind, about)
 }
 
 fn queue_hooks(tx: &WriteTx, kind: EventKind, about: About) -> Result<()> {
     let Some(group) = about.group.filter(|_| kind.has_hooks() && tx.memory().any_hooks) else { return Ok(()) };
+    if group.is_of_hooks() {
+        return Ok(());
+    }
     let run = about.run.map_or(0, |run| run.0);
-    let definition = "SELECT coalesce((SELECT definition_id FROM run WHERE id = ?2), definition_id) FROM group_detail
-                       WHERE group_id = ?1";
-    let found = tx.row(definition, [group.0, run], |row| row.get(0).map(DefinitionId))?;
-    let Some(definition) = found else { return Ok(()) };
-    let shape = tx.memory().shape(tx, definition)?;
-    for (no, hook) in shape.shape.hooks.iter().enumerate().filter(|(_, hook)| hook.event == kind) {
-        tx.execute(
-            "INSERT INTO hook(event, name, no, group_id, run_id, step_id, epoch, subject, due, definition_id)
-             SELECT ?1, ?2, ?3, id, ?5, ?6, epoch, ?7, ?8, ?9 FROM run_group WHERE id = ?4",
-            params![
-                kind.name(),
-                hook.name,
-                no as i64,
-                group.0,
-                run,
-                about.step.map_or(0, |step| step.0),
-                about.token.map_or(0, |token| token.0),
-                tx.now().0,
-                definition.0
-            ],
-        )?;
-        tx.memory().woke = true;
+    // Those of its workflow, then the alerts that it was submitted with.
+    let definitions = "SELECT coalesce((SELECT definition_id FROM run WHERE id = ?2), definition_id) FROM group_detail
+                        WHERE group_id = ?1
+                       UNION ALL SELECT definition_id FROM group_alert WHERE group_id = ?1";
+    let subject = Subject { group, run: about.run, step: about.step, token: about.token, schedule: None };
+    for definition in tx.rows(definitions, [group.0, run], |row| row.get(0).map(DefinitionId))? {
+        hook::queue_all(tx, definition, kind, &subject)?;
     }
     Ok(())
+}
+
+/// Records that a schedule missed an instant, and queues the hooks of its workflow and the alerts.
+pub(in crate::store) fn schedule_missed(
+    tx: &WriteTx,
+    schedule: i64,
+    definitions: impl IntoIterator<Item = DefinitionId>,
+    group: Option<GroupId>,
+    detail: String,
+) -> Result<()> {
+    let kind = EventKind::ScheduleMissed;
+    tx.memory().events.push(Event { at: tx.now(), kind, group, run: None, step: None, detail });
+    let none = GroupId::NONE;
+    let subject = Subject { group: none, run: None, step: None, token: None, schedule: Some(schedule) };
+    definitions.into_iter().try_for_each(|it| hook::queue_all(tx, it, kind, &subject))
 }
 
 /// Writes the events of the transaction.

@@ -46,6 +46,8 @@ pub struct NewGroup {
     pub scoped: bool,
     /// The idempotency key and the hash of the submission.
     pub key: Option<(String, [u8; 32])>,
+    /// The definition whose hooks tell of it beside those of its workflow.
+    pub alerts: Option<DefinitionId>,
     /// The process that builds it: while it is alive, no other process changes an unsealed group.
     pub builder: ProcessIdentity,
     /// The batch of documents that it works on.
@@ -127,6 +129,9 @@ pub fn create(tx: &WriteTx, new: &NewGroup) -> Result<Created> {
     )?;
     if let Some(turn) = &new.concurrency {
         concurrency::enter(tx, group, turn)?;
+    }
+    if let Some(alerts) = new.alerts {
+        tx.execute("INSERT INTO group_alert(group_id, definition_id) VALUES (?1, ?2)", [group.0, alerts.0])?;
     }
     if let Some(of) = &new.of_batch {
         batch_group::insert(tx, group, of)?;
@@ -342,7 +347,6 @@ pub fn sweep_unsealed(tx: &WriteTx, group: GroupId, limit: usize) -> Result<bool
     if runs.len() == limit {
         return Ok(true);
     }
-    tx.execute("DELETE FROM hook WHERE group_id = ?1", [group.0])?;
     tx.execute("DELETE FROM submit_key WHERE group_id = ?1", [group.0])?;
     give_turn(tx, group)?;
     tx.execute("DELETE FROM group_detail WHERE group_id = ?1", [group.0])?;
@@ -379,7 +383,7 @@ pub(in crate::store) fn apply_sums(tx: &WriteTx) -> Result<()> {
 fn group_ended(tx: &WriteTx, group: GroupId) -> Result<()> {
     tx.memory().cancelling_groups.remove(&group);
     tx.memory().paused_groups.remove(&group);
-    event::note(tx, EventKind::GroupEnd, About::group(group))?;
+    event::group_ended(tx, group)?;
     give_turn(tx, group)
 }
 

@@ -1,158 +1,285 @@
-//! Table `hook`: durable hooks. There is a row only if a hook is subscribed: `event::note` queues it with the event, and it
-//! runs later.
+//! Table `hook`: what each hook tells of. A hook is the only step of a run of its own, so the engine claims, runs, retries and
+//! settles it as any step.
+//!
+//! The runs of the hooks that tell of group 12 are in a hidden group, -12: they neither keep group 12 open nor count in it, and they
+//! run although it has ended or is cancelled. `event` makes a hook due in the transaction of the event.
 
-use crate::model::code::{HOOK_RUNNING, HOOK_WAITING};
-use crate::model::{DefinitionId, EventKind, GroupId, HookState, RunId, Scope, StepId, Timestamp, Token, WorkerId};
+use crate::model::code::PHASE_LIVE;
+use crate::model::{
+    DefinitionId, Event, EventKind, GroupId, HOOK_TYPE, RunId, Shape, ShapeHook, ShapeStep, StepId, Timestamp, Token,
+    TypeId,
+};
 use crate::store::{
-    error::Result,
-    event::{self, About},
+    attempt,
+    definition::{self, NewDefinition},
+    error::{Error, Result},
+    memory,
     params::params,
+    place, resource_key,
     row::Row,
+    step::{self, NewStep},
+    step_type,
     tx::{ReadTx, WriteTx},
-    worker,
 };
 use const_format::formatcp;
 
-/// A hook that a worker may run.
+/// The definition that the runs of all hooks have. What a hook does is in the definition of the workflow that it belongs to.
+pub const DEFINITION: &str = "windlass/hook";
+/// Its canonical JSON, and the hash of it; `scripts/upgrade/006-to-007.sql` has both.
+pub const BODY: &str = concat!(
+    r#"{"hooks":{},"id":"windlass/hook","name":"windlass/hook","steps":[{"action":{"uses":"windlass/noop"},"backoff":{"factor":2.0,"initial":"1s","jitter":0.2,"max":"5m"},"cache":null,"env":{},"#,
+    r#""limits":{"cpu":null,"memory":null,"open_files":null},"max_crashes":3,"name":"hook","needs":[],"permanent_exits":[],"resource_key":null,"retries":0,"step_type":"hooks","timeout":null,"unit":"step","with":null}],"workers":{}}"#
+);
+pub const HASH: [u8; 32] = [
+    0x72, 0x06, 0x07, 0xc8, 0xd6, 0x85, 0xfa, 0xb8, 0x8f, 0xfd, 0xfb, 0xa4, 0x3b, 0x7f, 0x23, 0x3b, 0x81, 0x4b, 0x72,
+    0x96, 0x21, 0x34, 0x63, 0x6e, 0xe7, 0x9f, 0xfb, 0xb5, 0xe1, 0xf6, 0x17, 0xa0,
+];
+
+/// A hook: whose it is, and what it tells of.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Hook {
-    pub id: i64,
-    pub name: String,
-    /// Its place in the definition's list of hooks.
+    /// The definition that has it, and its place in that definition's list of hooks.
+    pub definition: DefinitionId,
     pub no: usize,
-    /// The definition of that list; None: the group's.
-    pub definition: Option<DefinitionId>,
+    pub event: String,
+    pub name: String,
+    /// The group, and for events of one the run and the step, that it tells of. 0: it tells of a schedule.
     pub group: GroupId,
     pub run: Option<RunId>,
     pub step: Option<StepId>,
-    pub attempts: i64,
-    pub token: Token,
+    /// The token of the attempt, or the schedule, that it tells of.
+    pub subject: i64,
 }
 
-/// Claims due hooks of a scope, at most `limit`; each under a fresh token. None for a worker that was reaped meanwhile.
-pub fn claim(tx: &WriteTx, id: WorkerId, scope: Scope, limit: usize) -> Result<Vec<Hook>> {
-    if !worker::is_registered(tx, id)? {
-        return Ok(Vec::new());
-    }
-    let group = scope_number(scope);
-    let due = tx.rows(
-        formatcp!(
-            "SELECT id, name, no, group_id, run_id, step_id, attempts, definition_id FROM hook
-          WHERE state = {HOOK_WAITING} AND due <= ?1 AND (?2 = 0 OR group_id = ?2) ORDER BY due, id LIMIT ?3"
-        ),
-        params![tx.now().0, group, limit as i64],
-        read,
-    )?;
-    let mut claimed = Vec::new();
-    for hook in due {
-        let token = tx.next_token();
-        tx.execute(
-            formatcp!(
-                "UPDATE hook SET state = {HOOK_RUNNING}, token = ?2, worker = ?3, started = ?4, attempts = attempts + 1
-              WHERE id = ?1 AND state = {HOOK_WAITING}"
-            ),
-            params![hook.id, token.0, id.0, tx.now().0],
-        )?;
-        claimed.push(Hook { token, attempts: hook.attempts + 1, ..hook });
-    }
-    Ok(claimed)
-}
-
-fn scope_number(scope: Scope) -> i64 {
-    match scope {
-        Scope::Everything => 0,
-        Scope::Group(group) => group.0,
-    }
-}
+const COLUMNS: &str = "definition_id, no, event, name, group_id, run_id, step_id, subject";
 
 fn read(row: &Row) -> Result<Hook> {
     let some = |id: i64| Some(id).filter(|it| *it > 0);
     Ok(Hook {
-        id: row.get(0)?,
-        name: row.get(1)?,
-        no: row.get::<i64>(2)? as usize,
-        definition: some(row.get(7)?).map(DefinitionId),
-        group: GroupId(row.get(3)?),
-        run: some(row.get(4)?).map(RunId),
-        step: some(row.get(5)?).map(StepId),
-        attempts: row.get(6)?,
-        token: Token(0),
+        definition: DefinitionId(row.get(0)?),
+        no: row.get::<i64>(1)? as usize,
+        event: row.get(2)?,
+        name: row.get(3)?,
+        group: GroupId(row.get(4)?),
+        run: some(row.get(5)?).map(RunId),
+        step: some(row.get(6)?).map(StepId),
+        subject: row.get(7)?,
     })
 }
 
-/// How a hook's attempt ended.
-#[derive(Debug, Clone)]
-pub enum HookEnd {
-    Done(String),
-    /// Again at this time, for this reason.
-    RetryAt(Timestamp, String),
-    Failed(String),
-    /// Given back unspent.
-    Released,
-    /// Given back unspent until this time, for this reason.
-    PutOff(Timestamp, String),
+/// The hook that a step is; None: it is none.
+pub fn of_step(tx: &ReadTx, id: StepId) -> Result<Option<Hook>> {
+    tx.row(formatcp!("SELECT {COLUMNS} FROM hook WHERE id = ?1"), [id.0], read)
 }
 
-/// Settles a hook, if `token` still holds it.
-pub fn settle(tx: &WriteTx, hook: &Hook, end: &HookEnd) -> Result<crate::store::Held> {
-    let (state, due, detail, ended, spent): (_, _, _, _, i64) = match end {
-        HookEnd::Done(detail) => (HookState::Done, None, detail.as_str(), true, 0),
-        HookEnd::Failed(detail) => (HookState::Failed, None, detail.as_str(), true, 0),
-        HookEnd::RetryAt(due, detail) => (HookState::Waiting, Some(due.0), detail.as_str(), false, 0),
-        HookEnd::Released => (HookState::Waiting, None, "", false, 1),
-        HookEnd::PutOff(due, reason) => (HookState::Waiting, Some(due.0), reason.as_str(), false, 1),
+/// Whether a hook may be claimable: one is in the queue, or a step is due.
+pub fn may_wait(tx: &ReadTx, queue: TypeId, now: Timestamp) -> Result<bool> {
+    let ready = tx.row("SELECT 1 FROM ready WHERE queue = ?1 LIMIT 1", [queue.0], |_| Ok(()))?;
+    Ok(ready.is_some() || memory::earliest_due(tx)?.is_some_and(|due| due <= now))
+}
+
+/// The subject of a hook that becomes due.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::store) struct Subject {
+    pub group: GroupId,
+    pub run: Option<RunId>,
+    pub step: Option<StepId>,
+    /// Of the attempt, for an event of one.
+    pub token: Option<Token>,
+    /// For an event of one; the group is `GroupId::NONE` then.
+    pub schedule: Option<i64>,
+}
+
+/// Makes the hooks of a definition due that are subscribed to an event.
+pub(in crate::store) fn queue_all(tx: &WriteTx, id: DefinitionId, kind: EventKind, of: &Subject) -> Result<()> {
+    let shape = tx.memory().shape(tx, id)?;
+    let subscribed = shape.shape.hooks.iter().enumerate().filter(|(_, it)| it.event == kind);
+    subscribed.into_iter().try_for_each(|(no, it)| queue(tx, (id, no, it), of))
+}
+
+/// Makes hook `no` of a definition due.
+fn queue(tx: &WriteTx, (definition, no, hook): (DefinitionId, usize, &ShapeHook), of: &Subject) -> Result<()> {
+    let (own_definition, step_type) = known(tx)?;
+    let (priority, scope) = open(tx, of.group, own_definition)?;
+    let (run, id) = {
+        let mut memory = tx.memory();
+        (RunId(memory.counters.run.next()), StepId(memory.counters.step.next()))
     };
-    let changed = tx.execute(
-        formatcp!(
-            "UPDATE hook SET state = ?3, due = coalesce(?4, due), detail = ?5, ended = ?6, token = NULL, worker = NULL,
-                attempts = attempts - ?7 WHERE id = ?1 AND token = ?2 AND state = {HOOK_RUNNING}"
-        ),
-        params![hook.id, hook.token.0, state.code(), due, detail, ended.then_some(tx.now().0), spent],
+    let hooks = of.group.hooks();
+    tx.execute(
+        "INSERT INTO run(id, group_id, definition_id, first_step, unfinished) VALUES (?1, ?2, ?3, ?4, 1)",
+        params![run.0, hooks.0, own_definition.0, id.0],
     )?;
-    if changed == 0 {
-        return Ok(crate::store::Held::Lost);
+    tx.execute("INSERT INTO item(run_id, item) VALUES (?1, ?2)", params![run.0, hook.name])?;
+    // A missed instant is reported once, so the number of its hook is as good as an epoch.
+    let epoch = tx.row("SELECT epoch FROM run_group WHERE id = ?1", [of.group.0], |row| row.get(0))?.unwrap_or(id.0);
+    tx.execute(
+        "INSERT INTO hook(id, definition_id, event, name, no, group_id, run_id, step_id, epoch, subject)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
+        params![
+            id.0,
+            definition.0,
+            hook.event.name(),
+            hook.name,
+            no as i64,
+            hooks.owner().0,
+            of.run.map_or(0, |run| run.0),
+            of.step.map_or(0, |step| step.0),
+            epoch,
+            of.schedule.unwrap_or(of.token.map_or(0, |token| token.0))
+        ],
+    )?;
+    let key = hook.key.as_deref().map(|it| resource_key::intern(tx, it)).transpose()?;
+    let (due, no, unmet) = (tx.now(), 0, 0);
+    step::insert(tx, id, &NewStep { run, group: hooks, no, step_type, priority, due, unmet, key, scope })?;
+    tx.execute(
+        "UPDATE group_detail SET runs = runs + 1, opened = ?2, open_until = ?2 WHERE group_id = ?1",
+        [hooks.0, run.0],
+    )?;
+    place::enter(tx, id, step_type).map(|_| ())
+}
+
+/// The definition and the type of hooks, which come with the first one.
+fn known(tx: &WriteTx) -> Result<(DefinitionId, TypeId)> {
+    let (definition, step_type) = {
+        let memory = tx.memory();
+        (memory.hook_definition, memory.hook_type)
+    };
+    if let (Some(definition), Some(step_type)) = (definition, step_type) {
+        return Ok((definition, step_type));
     }
-    let about = About { group: Some(hook.group), run: hook.run, step: hook.step, token: None };
-    match end {
-        HookEnd::Done(_) => event::note_with(tx, EventKind::HookEnd, about, hook.name.clone())?,
-        HookEnd::Failed(why) => {
-            event::note_with(tx, EventKind::HookFailed, about, format!("{}: {why}", hook.name))?;
+    let steps = vec![ShapeStep { step_type: HOOK_TYPE.into(), ..ShapeStep::default() }];
+    let new = NewDefinition {
+        hash: HASH,
+        name: DEFINITION.into(),
+        title: DEFINITION.into(),
+        body: BODY.into(),
+        shape: Shape { steps, hooks: vec![] },
+    };
+    let (definition, step_type) = (definition::intern(tx, &new)?, step_type::intern(tx, HOOK_TYPE)?);
+    tx.memory().hook_definition = Some(definition);
+    Ok((definition, step_type))
+}
+
+/// Counts one open run more in the group of hooks of a group; makes it with its first. Returns its priority and scope.
+fn open(tx: &WriteTx, owner: GroupId, definition: DefinitionId) -> Result<(i64, i64)> {
+    let hooks = owner.hooks();
+    // Its steps are in the scope that those of the other group have now.
+    let opened = tx.execute(
+        formatcp!(
+            "UPDATE run_group SET unfinished = unfinished + 1, ended = NULL WHERE id = ?1 AND phase = {PHASE_LIVE}"
+        ),
+        [hooks.0],
+    )?;
+    if opened == 0 {
+        tx.execute(formatcp!("INSERT INTO run_group(id, unfinished, phase) VALUES (?1, 1, {PHASE_LIVE})"), [hooks.0])?;
+        tx.execute(
+            "INSERT INTO group_detail(group_id, definition_id, name, params, directory, priority, created)
+             SELECT -?1, ?2, '', '{}', '', coalesce((SELECT priority FROM group_detail WHERE group_id = ?1), 0), ?3",
+            params![owner.0, definition.0, tx.now().0],
+        )?;
+    }
+    if owner == GroupId::NONE {
+        return Ok((0, 0));
+    }
+    let place = "SELECT d.priority, -g.scope FROM run_group g JOIN group_detail d ON d.group_id = g.id WHERE g.id = ?1";
+    tx.row(place, [owner.0], |row| Ok((row.get(0)?, row.get(1)?)))?.ok_or_else(|| Error::not_found(owner))
+}
+
+/// What an event about a step that is a hook says of the group that the hook tells of: its end, or nothing.
+pub(in crate::store) fn event_of(tx: &WriteTx, kind: EventKind, id: Option<StepId>) -> Result<Option<Event>> {
+    if !matches!(kind, EventKind::StepEnd | EventKind::StepFailed | EventKind::Cancel) {
+        return Ok(None);
+    }
+    let Some(id) = id else { return Ok(None) };
+    let Some(hook) = of_step(tx, id)? else { return Ok(None) };
+    let (kind, detail) = match kind {
+        EventKind::StepEnd => (EventKind::HookEnd, hook.name),
+        EventKind::StepFailed => {
+            let reason = attempt::last_reason(tx, id)?.unwrap_or_default();
+            (EventKind::HookFailed, format!("{}: {reason}", hook.name))
         }
-        HookEnd::RetryAt(..) | HookEnd::Released | HookEnd::PutOff(..) => tx.memory().woke = true,
-    }
-    Ok(crate::store::Held::Yes)
+        // One that runs was only asked to stop.
+        _ if step::get(tx, id)?.is_some_and(|it| !it.state.is_terminal()) => return Ok(None),
+        _ => (EventKind::HookFailed, format!("{}: cancelled", hook.name)),
+    };
+    let group = Some(hook.group).filter(|it| it.0 > 0);
+    Ok(Some(Event { at: tx.now(), kind, group, run: hook.run, step: hook.step, detail }))
 }
 
-/// Hooks of a dead worker become due again; the attempt counts, since its effect may have happened.
-pub(in crate::store) fn reap(tx: &WriteTx, worker: WorkerId) -> Result<usize> {
-    let changed = tx.execute(
-        formatcp!(
-            "UPDATE hook SET state = {HOOK_WAITING}, token = NULL, worker = NULL WHERE worker = ?1
-                  AND state = {HOOK_RUNNING}"
-        ),
-        [worker.0],
-    )?;
-    tx.memory().woke |= changed > 0;
-    Ok(changed)
+/// The step of a hook, its run, and whether it runs now.
+pub(in crate::store) struct Own {
+    pub step: StepId,
+    pub run: RunId,
+    pub runs: bool,
 }
 
-/// When the next waiting hook of a scope is due; None when none waits.
-pub fn next_due(tx: &ReadTx, scope: Scope) -> Result<Option<Timestamp>> {
-    tx.row(
-        formatcp!("SELECT min(due) FROM hook WHERE state = {HOOK_WAITING} AND (?1 = 0 OR group_id = ?1)"),
-        [scope_number(scope)],
-        |row| row.get::<Option<i64>>(0),
+/// The hooks that report on a run.
+pub(in crate::store) fn of_run(tx: &ReadTx, group: GroupId, run: RunId) -> Result<Vec<Own>> {
+    tx.rows(
+        "SELECT h.id, s.run_id, EXISTS (SELECT 1 FROM lease l WHERE l.step_id = h.id) FROM hook h JOIN step s ON s.id = h.id
+          WHERE h.group_id = ?1 AND h.run_id = ?2",
+        [group.0, run.0],
+        |row| Ok(Own { step: StepId(row.get(0)?), run: RunId(row.get(1)?), runs: row.get(2)? }),
     )
-    .map(|it| it.flatten().map(Timestamp))
 }
 
-/// Hooks of a scope that run now.
-pub fn running(tx: &ReadTx, scope: Scope) -> Result<i64> {
-    Ok(tx
-        .row(
-            formatcp!("SELECT count(*) FROM hook WHERE state = {HOOK_RUNNING} AND (?1 = 0 OR group_id = ?1)"),
-            [scope_number(scope)],
-            |row| row.get(0),
-        )?
-        .unwrap_or(0))
+/// Deletes a hook that does not run, and takes it out of the counts of its hidden group.
+pub(in crate::store) fn remove(tx: &WriteTx, group: GroupId, run: RunId, id: StepId) -> Result<()> {
+    if tx.row("SELECT 1 FROM run WHERE id = ?1 AND ended IS NULL", [run.0], |_| Ok(()))?.is_some() {
+        tx.sum(group.hooks(), |sums| sums.ended += 1);
+    }
+    tx.execute(
+        "UPDATE run_group SET failed = failed - (SELECT failed > 0 FROM run WHERE id = ?2),
+                cancelled = cancelled - (SELECT failed = 0 AND cancelled > 0 FROM run WHERE id = ?2) WHERE id = ?1",
+        [group.hooks().0, run.0],
+    )?;
+    tx.execute("UPDATE group_detail SET runs = runs - 1 WHERE group_id = ?1", [group.hooks().0])?;
+    for sql in [
+        "DELETE FROM attempt_log WHERE step_id = ?1",
+        "DELETE FROM attempt WHERE step_id = ?1",
+        "DELETE FROM step WHERE id = ?1",
+        "DELETE FROM hook WHERE id = ?1",
+    ] {
+        tx.execute(sql, [id.0])?;
+    }
+    tx.execute("DELETE FROM item WHERE run_id = ?1", [run.0])?;
+    tx.execute("DELETE FROM run WHERE id = ?1", [run.0])?;
+    Ok(())
 }
+
+/// Deletes hooks that tell of schedules and ended by then; a group's go with it. How many. Fewer than `limit`: no more are left.
+pub fn prune_slice(tx: &WriteTx, before: Timestamp, limit: usize) -> Result<usize> {
+    let ended = tx.rows(
+        "SELECT id, first_step FROM run WHERE group_id = ?1 AND ended <= ?2 ORDER BY id LIMIT ?3",
+        params![GroupId::NONE.hooks().0, before.0, limit as i64],
+        |row| Ok((RunId(row.get(0)?), StepId(row.get(1)?))),
+    )?;
+    ended.iter().try_for_each(|(run, id)| remove(tx, GroupId::NONE, *run, *id))?;
+    Ok(ended.len())
+}
+
+/// Gives the open hooks of a group, behind a step, its scope. Returns where to continue, None at the end; begin with step 0.
+pub fn adopt_slice(tx: &WriteTx, group: GroupId, after: StepId, limit: usize) -> Result<Option<StepId>> {
+    let open = tx.rows(OPEN, params![group.hooks().0, after.0, limit as i64], |row| row.get(0).map(StepId))?;
+    for id in &open {
+        place::adopt(tx, *id, group.hooks())?;
+    }
+    Ok(open.last().filter(|_| open.len() == limit).copied())
+}
+
+const OPEN: &str =
+    "SELECT first_step FROM run WHERE group_id = ?1 AND ended IS NULL AND first_step > ?2 ORDER BY id LIMIT ?3";
+
+/// Due hooks of groups that have ended or that a user paused, and of schedules; each with its step.
+pub(in crate::store) fn due_beside_work(tx: &ReadTx) -> Result<Vec<(Hook, StepId)>> {
+    tx.rows(DUE_BESIDE_WORK, [], |row| Ok((read(row)?, StepId(row.get(8)?))))
+}
+
+const DUE_BESIDE_WORK: &str = formatcp!(
+    "SELECT h.definition_id, h.no, h.event, h.name, h.group_id, h.run_id, h.step_id, h.subject, h.id
+       FROM run_group o JOIN run r ON r.group_id = o.id AND r.ended IS NULL JOIN hook h ON h.id = r.first_step
+       LEFT JOIN run_group g ON g.id = h.group_id LEFT JOIN group_detail d ON d.group_id = h.group_id
+      WHERE o.id < 0 AND o.ended IS NULL AND (d.group_id IS NULL OR g.ended IS NOT NULL OR (g.paused = 1 AND d.paused_for = ''))
+      ORDER BY h.id"
+);

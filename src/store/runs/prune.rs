@@ -7,7 +7,7 @@
 //! SQLite only: JSON functions.
 
 use crate::decide::status;
-use crate::model::code::{HOLDER_STEP, HOOK_RUNNING, HOOK_WAITING, PHASE_LIVE, PHASE_PRUNING};
+use crate::model::code::{HOLDER_STEP, PHASE_LIVE, PHASE_PRUNING};
 use crate::model::{GroupId, KeepReason, OutputId, Status, Timestamp};
 use crate::store::{
     budget::Budget,
@@ -48,10 +48,10 @@ pub struct Removed {
 /// Groups that may be pruned once they are old enough: a hook that is due or running, or a lock of one of its steps, keeps a
 /// group.
 const FREE: &str = formatcp!(
-    "g.ended IS NOT NULL AND g.phase = {PHASE_LIVE}
-    AND NOT EXISTS (SELECT 1 FROM hook h WHERE h.group_id = g.id AND h.state IN ({HOOK_WAITING}, {HOOK_RUNNING}))
+    "g.ended IS NOT NULL AND g.phase = {PHASE_LIVE} AND g.id > 0
+    AND NOT EXISTS (SELECT 1 FROM run_group h WHERE h.id = -g.id AND h.ended IS NULL)
     AND NOT EXISTS (SELECT 1 FROM resource_lock l JOIN step s ON s.id = l.holder
-                     WHERE l.holder_kind = {HOLDER_STEP} AND s.group_id = g.id)"
+                     WHERE l.holder_kind = {HOLDER_STEP} AND s.group_id IN (g.id, -g.id))"
 );
 
 const PRUNABLE: &str = "SELECT g.id, d.name, g.failed, g.cancelled, d.runs,
@@ -100,7 +100,9 @@ pub fn one(tx: &ReadTx, id: GroupId) -> Result<Prunable> {
 /// Groups whose deletion is not finished.
 pub fn unfinished(tx: &ReadTx) -> Result<Vec<GroupId>> {
     tx.rows(
-        formatcp!("SELECT id FROM run_group WHERE phase > {PHASE_LIVE} AND phase = {PHASE_PRUNING} ORDER BY id"),
+        formatcp!(
+            "SELECT id FROM run_group WHERE phase > {PHASE_LIVE} AND phase = {PHASE_PRUNING} AND id > 0 ORDER BY id"
+        ),
         [],
         |row| row.get(0).map(GroupId),
     )
@@ -112,6 +114,7 @@ pub fn begin(tx: &WriteTx, id: GroupId) -> Result<bool> {
     if tx.execute(&sql, [id.0])? == 0 {
         return Ok(false);
     }
+    tx.execute(formatcp!("UPDATE run_group SET phase = {PHASE_PRUNING} WHERE id = ?1"), [id.hooks().0])?;
     let (failed, cancelled) = tx
         .row("SELECT failed, cancelled FROM run_group WHERE id = ?1", [id.0], |row| Ok((row.get(0)?, row.get(1)?)))?
         .unwrap_or((0, 0));
@@ -134,20 +137,15 @@ pub fn slice(tx: &WriteTx, id: GroupId, outputs: Outputs, limit: usize, removed:
         return Ok(false);
     }
     let mut budget = Budget::of(limit);
-    while let Some(run) = next_run(tx, id)? {
-        if !remove_run(tx, &run, outputs, &mut budget, removed)? {
-            return Ok(true);
-        }
+    if !remove_runs(tx, id, outputs, &mut budget, removed)? {
+        return Ok(true);
     }
-    let hooks = tx.rows("SELECT id FROM hook WHERE group_id = ?1 LIMIT ?2", params![id.0, limit as i64], |row| {
-        row.get::<i64>(0)
-    })?;
-    for hook in hooks {
-        if !budget.spend(1) {
-            return Ok(true);
-        }
-        tx.execute("DELETE FROM hook WHERE id = ?1", [hook])?;
-        removed.hooks += 1;
+    let mut hooks = Removed::default();
+    let all = remove_runs(tx, id.hooks(), Outputs::Remove, &mut budget, &mut hooks)?;
+    removed.hooks += hooks.runs;
+    removed.logs += hooks.logs;
+    if !all {
+        return Ok(true);
     }
     let signals =
         tx.rows("SELECT run_id, name FROM signal WHERE group_id = ?1 LIMIT ?2", params![id.0, limit as i64], |row| {
@@ -162,9 +160,27 @@ pub fn slice(tx: &WriteTx, id: GroupId, outputs: Outputs, limit: usize, removed:
     if !budget.spend(2) {
         return Ok(true);
     }
-    tx.execute("DELETE FROM group_detail WHERE group_id = ?1", [id.0])?;
-    tx.execute("DELETE FROM run_group WHERE id = ?1", [id.0])?;
+    for id in [id, id.hooks()] {
+        tx.execute("DELETE FROM group_detail WHERE group_id = ?1", [id.0])?;
+        tx.execute("DELETE FROM run_group WHERE id = ?1", [id.0])?;
+    }
     Ok(false)
+}
+
+/// False: the budget is spent, and some are left.
+fn remove_runs(
+    tx: &WriteTx,
+    group: GroupId,
+    outputs: Outputs,
+    budget: &mut Budget,
+    removed: &mut Removed,
+) -> Result<bool> {
+    while let Some(run) = next_run(tx, group)? {
+        if !remove_run(tx, &run, outputs, budget, removed)? {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 /// A run to delete, its steps first.
@@ -221,6 +237,9 @@ fn remove_run(tx: &WriteTx, run: &RunOf, outputs: Outputs, budget: &mut Budget, 
     }
     if !budget.spend(2) {
         return Ok(false);
+    }
+    if run.group < 0 {
+        tx.execute("DELETE FROM hook WHERE id = ?1", [run.first])?;
     }
     tx.execute("DELETE FROM item WHERE run_id = ?1", [run.id])?;
     tx.execute("DELETE FROM run WHERE id = ?1", [run.id])?;

@@ -7,10 +7,12 @@ use crate::model::{ArtifactHash, ArtifactId, GroupId, OutputId, RunId};
 use crate::store::{
     artifact,
     budget::Budget,
+    cancel_step,
     error::{Error, Result},
+    hook,
     output::{self, Released},
     params::params,
-    records,
+    records, step,
     tx::WriteTx,
 };
 
@@ -44,6 +46,7 @@ pub(in crate::store) fn remove(
     let Some((group, (first, end), (failed, cancelled))) = found else {
         return Err(Error::conflict(format!("{run} has not ended: wait for it or cancel it first")));
     };
+    remove_hooks(tx, group, run)?;
     let mut gone = Gone { steps: 0, history: records::history(tx, run)?.len() as i64 };
     for step in first..end {
         tx.execute("DELETE FROM attempt WHERE step_id = ?1", [step])?;
@@ -57,7 +60,6 @@ pub(in crate::store) fn remove(
             }
         }
     }
-    tx.execute("DELETE FROM hook WHERE group_id = ?1 AND run_id = ?2", [group.0, run.0])?;
     tx.execute("DELETE FROM signal WHERE group_id = ?1 AND run_id = ?2", [group.0, run.0])?;
     tx.execute("DELETE FROM item WHERE run_id = ?1", [run.0])?;
     tx.execute("UPDATE document SET run_id = NULL WHERE run_id = ?1", [run.0])?;
@@ -68,6 +70,21 @@ pub(in crate::store) fn remove(
     )?;
     tx.execute("UPDATE group_detail SET runs = runs - 1 WHERE group_id = ?1", [group.0])?;
     Ok(gone)
+}
+
+/// Deletes the hooks of a run. One that runs is a conflict.
+fn remove_hooks(tx: &WriteTx, group: GroupId, run: RunId) -> Result<()> {
+    for hook in hook::of_run(tx, group, run)? {
+        if hook.runs {
+            let what = format!("a hook of {run} runs: wait for it, or cancel it with `windlass cancel {}`", hook.step);
+            return Err(Error::conflict(what));
+        }
+        if let Some(row) = step::get(tx, hook.step)? {
+            cancel_step::end_waiting(tx, &row)?;
+        }
+        hook::remove(tx, group, hook.run, hook.step)?;
+    }
+    Ok(())
 }
 
 /// Drops one reference to an output, and deletes the output with the last one.

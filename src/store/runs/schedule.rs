@@ -129,6 +129,12 @@ pub fn get(tx: &ReadTx, name: &str) -> Result<ScheduleRow> {
     find(tx, name)?.ok_or_else(|| Error::not_found(format!("schedule `{name}`")))
 }
 
+/// The schedule of this number.
+pub fn of_id(tx: &ReadTx, id: i64) -> Result<ScheduleRow> {
+    let found = tx.row(&format!("SELECT {COLUMNS} FROM schedule WHERE id = ?1"), [id], read)?;
+    found.ok_or_else(|| Error::not_found("the schedule, which was removed,"))
+}
+
 /// All schedules by their names.
 pub fn all(tx: &ReadTx) -> Result<Vec<ScheduleRow>> {
     tx.rows(&format!("SELECT {COLUMNS} FROM schedule ORDER BY name"), [], read)
@@ -177,7 +183,9 @@ pub fn collecting(tx: &ReadTx) -> Result<Vec<(ScheduleRow, FiringRow)>> {
 
 /// Records the outcome of an instant. If it was missed or failed, an event reports it, and it remains the schedule's problem
 /// until the next instant starts. False: it was already recorded.
-pub fn note(tx: &WriteTx, schedule: &ScheduleRow, firing: &FiringRow) -> Result<bool> {
+///
+/// `alerts`: the definition whose hooks tell of it beside those of the workflow.
+pub fn note(tx: &WriteTx, schedule: &ScheduleRow, firing: &FiringRow, alerts: Option<DefinitionId>) -> Result<bool> {
     let before = tx.row(
         "SELECT state, group_id FROM firing WHERE schedule_id = ?1 AND instant = ?2",
         [schedule.id, firing.instant.0],
@@ -216,7 +224,8 @@ pub fn note(tx: &WriteTx, schedule: &ScheduleRow, firing: &FiringRow) -> Result<
         FiringState::Failed | FiringState::Missed => {
             tx.execute("UPDATE schedule SET problem = ?2 WHERE id = ?1", params![schedule.id, firing.detail])?;
             let detail = format!("{}: {}", schedule.name, firing.detail);
-            event::note_with(tx, EventKind::ScheduleMissed, about, detail)?;
+            let definitions = [schedule.definition].into_iter().chain(alerts);
+            event::schedule_missed(tx, schedule.id, definitions, firing.group, detail)?;
         }
     }
     Ok(true)
@@ -240,12 +249,13 @@ pub fn advance(
 }
 
 /// A schedule that can't be read does not fire until it is added again.
-pub fn stop(tx: &WriteTx, schedule: &ScheduleRow, problem: &str) -> Result<()> {
+pub fn stop(tx: &WriteTx, schedule: &ScheduleRow, problem: &str, alerts: Option<DefinitionId>) -> Result<()> {
     tx.execute(
         "UPDATE schedule SET due = NULL, problem = ?2 WHERE id = ?1 AND cursor = ?3",
         params![schedule.id, problem, schedule.cursor.0],
     )?;
-    event::note_with(tx, EventKind::ScheduleMissed, About::default(), format!("{}: {problem}", schedule.name))
+    let definitions = [schedule.definition].into_iter().chain(alerts);
+    event::schedule_missed(tx, schedule.id, definitions, None, format!("{}: {problem}", schedule.name))
 }
 
 /// Stops it from firing. False: it is already paused.

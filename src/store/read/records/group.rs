@@ -29,7 +29,7 @@ fn select(tx: &ReadTx, condition: &str, params: impl Params) -> Result<Vec<Group
     let sql = format!(
         "SELECT g.id, d.name, w.name, l.params, l.batch_id, d.created, g.ended, {COUNTS}
            FROM run_group g JOIN group_detail d ON d.group_id = g.id JOIN definition w ON w.id = d.definition_id
-           LEFT JOIN batch_group l ON l.group_id = g.id WHERE g.phase < {PHASE_PRUNING} AND {condition}"
+           LEFT JOIN batch_group l ON l.group_id = g.id WHERE g.id > 0 AND g.phase < {PHASE_PRUNING} AND {condition}"
     );
     tx.rows(&sql, params, |row| {
         let id = GroupId(row.get(0)?);

@@ -5,7 +5,7 @@
 use super::{run, step};
 use crate::model::code::STEP_COMPLETED;
 use crate::{
-    model::{EventKind, GroupId, HookState, RunId, Status, StepId, Timestamp},
+    model::{EventKind, GroupId, RunId, Status, StepId, Timestamp},
     store::{
         attempt::{self, Attempt},
         error::{Error, Result},
@@ -108,33 +108,41 @@ fn of_attempt(base: &HistoryRecord, attempt: &Attempt) -> Vec<HistoryRecord> {
     vec![start, end]
 }
 
+/// A hook that will be tried again is PENDING.
 fn hooks(tx: &ReadTx, base: &HistoryRecord) -> Result<Vec<HistoryRecord>> {
     let read = |row: &Row| {
         let event: String = row.get(0)?;
-        let status = match HookState::from_code(row.get(3)?) {
-            Some(HookState::Waiting) => Status::Pending,
-            Some(HookState::Running) => Status::Running,
-            Some(HookState::Done) => Status::Completed,
-            Some(HookState::Failed) | None => Status::Failed,
+        let status = match row.get::<String>(3)?.parse().unwrap_or(Status::Pending) {
+            Status::Error => Status::Pending,
+            Status::Cancelled => Status::Failed,
+            status => status,
         };
-        let detail: String = row.get(6)?;
-        Ok(HistoryRecord {
+        let record = HistoryRecord {
             event: event_of(&event),
             handler: Some(row.get(1)?),
             step: Some(row.get::<i64>(2)?).filter(|it| *it > 0).map(StepId),
             status,
             started: Timestamp(row.get(4)?),
             ended: row.get::<Option<i64>>(5)?.map(Timestamp),
-            message: Some(detail).filter(|it| !it.is_empty()),
             ..base.clone()
-        })
+        };
+        Ok((StepId(row.get(6)?), record))
     };
-    tx.rows(
-        "SELECT event, name, step_id, state, coalesce(started, due), ended, detail FROM hook
-          WHERE group_id = ?1 AND run_id = ?2 ORDER BY id",
+    let found = tx.rows(
+        "SELECT h.event, h.name, h.step_id, v.status, coalesce(l.started, s.started, s.due), s.ended, h.id
+           FROM hook h JOIN step s ON s.id = h.id JOIN step_status v ON v.id = h.id LEFT JOIN lease l ON l.step_id = h.id
+          WHERE h.group_id = ?1 AND h.run_id = ?2 ORDER BY h.id",
         [base.group.0, base.run.0],
         read,
-    )
+    )?;
+    let with_reason = |(id, record): (StepId, HistoryRecord)| {
+        let message = match record.status {
+            Status::Completed => None,
+            _ => attempt::last_reason(tx, id)?,
+        };
+        Ok(HistoryRecord { message, ..record })
+    };
+    found.into_iter().map(with_reason).collect()
 }
 
 fn event_of(name: &str) -> EventKind {

@@ -72,7 +72,7 @@ fn groups(tx: &ReadTx, batch: Option<i64>, before: i64) -> Result<Vec<(GroupId, 
     };
     let sql = format!(
         "SELECT g.id, {COUNTS} FROM {from} JOIN group_detail d ON d.group_id = g.id
-          WHERE g.id < ?1 AND g.phase < {PHASE_PRUNING} AND ?3 IS ?3 ORDER BY g.id DESC LIMIT ?2"
+          WHERE g.id < ?1 AND g.id > 0 AND g.phase < {PHASE_PRUNING} AND ?3 IS ?3 ORDER BY g.id DESC LIMIT ?2"
     );
     tx.rows(&sql, params![before, GROUPS, batch], |row| Ok((GroupId(row.get(0)?), tally::counts(row, 1)?)))
 }

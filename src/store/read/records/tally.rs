@@ -58,11 +58,12 @@ impl Live {
     pub(super) fn read(tx: &ReadTx) -> Result<Live> {
         let pair = |row: &Row| Ok((GroupId(row.get(0)?), RunId(row.get(1)?)));
         let mut live = Live::default();
-        for (group, run) in tx.rows("SELECT group_id, run_id FROM lease", [], pair)? {
+        for (group, run) in tx.rows("SELECT group_id, run_id FROM lease WHERE group_id > 0", [], pair)? {
             live.running.entry(group).or_default().insert(run);
         }
         let error = formatcp!(
-            "SELECT DISTINCT group_id, run_id FROM step WHERE failures + crashes > 0 AND state < {STEP_COMPLETED}"
+            "SELECT DISTINCT group_id, run_id FROM step WHERE failures + crashes > 0
+                AND state < {STEP_COMPLETED} AND group_id > 0"
         );
         for (group, run) in tx.rows(error, [], pair)? {
             if !live.running.get(&group).is_some_and(|it| it.contains(&run)) {
@@ -118,7 +119,7 @@ pub(super) fn tally_of_all(tx: &ReadTx, live: &Live) -> Result<Tally> {
             "SELECT coalesce(sum(d.runs), 0), coalesce(sum(g.unfinished - (g.phase IN ({PHASE_BUILDING},
                   {PHASE_REOPENING}))), 0),
                 coalesce(sum(g.failed), 0), coalesce(sum(g.cancelled), 0)
-           FROM run_group g JOIN group_detail d ON d.group_id = g.id WHERE g.phase < {PHASE_PRUNING}"
+           FROM run_group g JOIN group_detail d ON d.group_id = g.id WHERE g.id > 0 AND g.phase < {PHASE_PRUNING}"
         ),
         [],
         |row| counts(row, 0),
