@@ -192,6 +192,7 @@ CREATE TABLE step(
   ended      INTEGER,
   outcome    INTEGER,
   output_id  INTEGER,
+  demand_id  INTEGER,                               -- the resources that it takes; NULL: none
   CHECK ((state >= 5) = (ended IS NOT NULL)),
   CHECK (state <> 5 OR outcome IS NOT NULL)
 ) STRICT;
@@ -202,10 +203,11 @@ CREATE INDEX step_error   ON step(group_id, run_id) WHERE failures + crashes > 0
 CREATE INDEX step_lost    ON step(group_id, state, run_id) WHERE state IN (6, 7);   -- rare among many
 CREATE INDEX step_skipped ON step(group_id, run_id) WHERE state = 8;
 CREATE INDEX step_recomputing ON step(id) WHERE recomputed > 0 AND state < 5;
+CREATE INDEX step_demand  ON step(demand_id) WHERE demand_id IS NOT NULL;
 
 -- Claimable steps. Everything a claim needs is in the row. A group's steps are claimed in the order of their ids, which is that of
 -- the age of their runs: a run that has begun goes before those that have not, and a step that comes back takes its old place.
--- queue: 0, or the type's id when the type has a pool of its own.
+-- queue: 0, or the type's id when the type has a pool of its own; negative: steps of a `line`, which take resources.
 CREATE TABLE ready(
   queue     INTEGER NOT NULL,
   priority  INTEGER NOT NULL,
@@ -401,6 +403,87 @@ CREATE TABLE resource_lock(
   boot_id      TEXT    NOT NULL,
   deadline     INTEGER NOT NULL
 ) STRICT;
+
+-- ---------------------------------------------------------------- counted resources and rates
+
+-- kind: 1 counted: steps take units of it while they run; 2 a rate: it counts the starts of steps.
+-- capacity: how many units there are; of a rate, the most starts that a step asks to be counted.
+-- source: who says the capacity: 0 nobody, 1 the machine, 2 a workflow, 3 the settings.
+-- held: units of running steps; of a rate, the number of its last start. excess: units held above a capacity that was lowered.
+-- due: when to look again whether steps that wait for it may start; NULL: when units come back.
+CREATE TABLE resource(
+  id        INTEGER PRIMARY KEY,
+  kind      INTEGER NOT NULL CHECK (kind IN (1, 2)),
+  name      TEXT    NOT NULL,
+  capacity  INTEGER NOT NULL CHECK (capacity >= 0),
+  source    INTEGER NOT NULL DEFAULT 0 CHECK (source BETWEEN 0 AND 3),
+  held      INTEGER NOT NULL DEFAULT 0 CHECK (held >= 0),
+  excess    INTEGER NOT NULL DEFAULT 0 CHECK (excess >= 0),
+  due       INTEGER,
+  UNIQUE (kind, name)
+) STRICT;
+CREATE INDEX resource_due ON resource(due) WHERE due IS NOT NULL;
+
+-- What a step takes, all or nothing. Steps that take the same share a row. body: its parts as JSON, to find it by.
+CREATE TABLE demand(
+  id    INTEGER PRIMARY KEY,
+  body  TEXT    NOT NULL UNIQUE CHECK (json_valid(body))
+) STRICT;
+
+-- units: NULL: what was learnt of the step's type. per: of a rate, the window in milliseconds in which `units` steps start at most.
+CREATE TABLE demand_part(
+  demand_id    INTEGER NOT NULL REFERENCES demand(id) ON DELETE CASCADE,
+  resource_id  INTEGER NOT NULL REFERENCES resource(id),
+  units        INTEGER,
+  per          INTEGER,
+  PRIMARY KEY (demand_id, resource_id)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX demand_part_resource ON demand_part(resource_id);
+
+-- The units that a running step holds.
+CREATE TABLE holding(
+  step_id      INTEGER NOT NULL,
+  resource_id  INTEGER NOT NULL REFERENCES resource(id),
+  units        INTEGER NOT NULL,
+  PRIMARY KEY (step_id, resource_id)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX holding_resource ON holding(resource_id, step_id);
+
+-- The steps of one demand and one type wait in one line: in `ready`, in a queue whose number is that of the line, negative. A claim
+-- looks at open lines only. A line is closed when what it needs is not there; lacks: the resource that was missing.
+-- since: when it was closed; stays until one of its steps starts. offered: when it was opened after that. The row outlives the
+-- line's last step until a claim finds the line empty.
+CREATE TABLE line(
+  id         INTEGER PRIMARY KEY,
+  demand_id  INTEGER NOT NULL REFERENCES demand(id),
+  type_id    INTEGER NOT NULL,
+  queue      INTEGER NOT NULL,
+  open       INTEGER NOT NULL DEFAULT 1 CHECK (open IN (0, 1)),
+  lacks      INTEGER,
+  since      INTEGER,
+  offered    INTEGER,
+  UNIQUE (demand_id, type_id),
+  CHECK (open = 1 OR (lacks IS NOT NULL AND since IS NOT NULL))
+) STRICT;
+CREATE INDEX line_open ON line(queue, id) WHERE open = 1;
+
+-- The lines with a `since`, for each resource that they need: who came first.
+CREATE TABLE line_wait(
+  resource_id  INTEGER NOT NULL,
+  since        INTEGER NOT NULL,
+  line_id      INTEGER NOT NULL REFERENCES line(id),
+  PRIMARY KEY (resource_id, since, line_id)
+) STRICT, WITHOUT ROWID;
+
+-- The last starts under a rate, as many as its `capacity`. monotonic: milliseconds of boot `boot`.
+CREATE TABLE rate_start(
+  resource_id  INTEGER NOT NULL REFERENCES resource(id) ON DELETE CASCADE,
+  no           INTEGER NOT NULL,
+  at           INTEGER NOT NULL,
+  monotonic    INTEGER NOT NULL,
+  boot         TEXT    NOT NULL,
+  PRIMARY KEY (resource_id, no)
+) STRICT, WITHOUT ROWID;
 
 -- ---------------------------------------------------------------- what happened
 

@@ -130,6 +130,21 @@ fn a_branch_joins_and_its_clean_up_always_runs() {
 }
 
 #[test]
+fn limits_are_kept_and_everything_is_converted() {
+    let bench = Bench::new();
+    let (one, two, to) = (bench.path("one.txt"), bench.path("two.txt"), bench.path("limits"));
+    fs::write(&one, "one\n").unwrap();
+    fs::write(&two, "two\n").unwrap();
+    let param = format!("to={}", text(&to));
+    let words = ["run", "examples/limits.yaml", "--param", "host=example.org", "--param", &param, "--items"];
+    bench.ends(0, &[&words[..], &[text(&one), text(&two)]].concat());
+    assert_eq!(fs::read_to_string(to.join("r1.txt")).unwrap(), "ONE\n");
+    let list = bench.json(&["list", "resources", "--json"]);
+    let server = list["resources"].as_array().unwrap().iter().find(|it| it["name"] == "server:example.org").unwrap();
+    assert_eq!((server["capacity"].as_i64(), server["held"].as_i64()), (Some(3), Some(0)));
+}
+
+#[test]
 fn one_missing_file_fails_alone_and_is_named() {
     let bench = Bench::new();
     let (files, list) = bench.files(4);

@@ -1,4 +1,5 @@
--- From schema version 6 to 7: steps wait for times, people, signals and groups without a worker, and hooks are steps.
+-- From schema version 6 to 7: steps wait for times, people, signals and groups without a worker, take resources and start at rates,
+-- and hooks are steps.
 -- windlass does this by itself. By hand, while nothing uses the home: sqlite3 engine.db < 006-to-007.sql
 BEGIN IMMEDIATE;
 DROP VIEW step_status;
@@ -104,5 +105,65 @@ CREATE TABLE group_alert(
   group_id       INTEGER PRIMARY KEY REFERENCES run_group(id) ON DELETE CASCADE,
   definition_id  INTEGER NOT NULL REFERENCES definition(id)
 ) STRICT;
+ALTER TABLE step ADD COLUMN demand_id INTEGER;
+CREATE INDEX step_demand  ON step(demand_id) WHERE demand_id IS NOT NULL;
+CREATE TABLE resource(
+  id        INTEGER PRIMARY KEY,
+  kind      INTEGER NOT NULL CHECK (kind IN (1, 2)),
+  name      TEXT    NOT NULL,
+  capacity  INTEGER NOT NULL CHECK (capacity >= 0),
+  source    INTEGER NOT NULL DEFAULT 0 CHECK (source BETWEEN 0 AND 3),
+  held      INTEGER NOT NULL DEFAULT 0 CHECK (held >= 0),
+  excess    INTEGER NOT NULL DEFAULT 0 CHECK (excess >= 0),
+  due       INTEGER,
+  UNIQUE (kind, name)
+) STRICT;
+CREATE INDEX resource_due ON resource(due) WHERE due IS NOT NULL;
+CREATE TABLE demand(
+  id    INTEGER PRIMARY KEY,
+  body  TEXT    NOT NULL UNIQUE CHECK (json_valid(body))
+) STRICT;
+CREATE TABLE demand_part(
+  demand_id    INTEGER NOT NULL REFERENCES demand(id) ON DELETE CASCADE,
+  resource_id  INTEGER NOT NULL REFERENCES resource(id),
+  units        INTEGER,
+  per          INTEGER,
+  PRIMARY KEY (demand_id, resource_id)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX demand_part_resource ON demand_part(resource_id);
+CREATE TABLE holding(
+  step_id      INTEGER NOT NULL,
+  resource_id  INTEGER NOT NULL REFERENCES resource(id),
+  units        INTEGER NOT NULL,
+  PRIMARY KEY (step_id, resource_id)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX holding_resource ON holding(resource_id, step_id);
+CREATE TABLE line(
+  id         INTEGER PRIMARY KEY,
+  demand_id  INTEGER NOT NULL REFERENCES demand(id),
+  type_id    INTEGER NOT NULL,
+  queue      INTEGER NOT NULL,
+  open       INTEGER NOT NULL DEFAULT 1 CHECK (open IN (0, 1)),
+  lacks      INTEGER,
+  since      INTEGER,
+  offered    INTEGER,
+  UNIQUE (demand_id, type_id),
+  CHECK (open = 1 OR (lacks IS NOT NULL AND since IS NOT NULL))
+) STRICT;
+CREATE INDEX line_open ON line(queue, id) WHERE open = 1;
+CREATE TABLE line_wait(
+  resource_id  INTEGER NOT NULL,
+  since        INTEGER NOT NULL,
+  line_id      INTEGER NOT NULL REFERENCES line(id),
+  PRIMARY KEY (resource_id, since, line_id)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE rate_start(
+  resource_id  INTEGER NOT NULL REFERENCES resource(id) ON DELETE CASCADE,
+  no           INTEGER NOT NULL,
+  at           INTEGER NOT NULL,
+  monotonic    INTEGER NOT NULL,
+  boot         TEXT    NOT NULL,
+  PRIMARY KEY (resource_id, no)
+) STRICT, WITHOUT ROWID;
 PRAGMA user_version = 7;
 COMMIT;

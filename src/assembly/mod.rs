@@ -121,7 +121,8 @@ fn open_store(settings: &Settings) -> Result<Store> {
         [engine::numbers_in(&home), newest_runs(&home, engine, databases)].concat()
     });
     let path = settings.home.join(DATABASE);
-    let options = store::Options { durability, issued: Some(issued), ..store::Options::new(path) };
+    let fair_after = settings.fair_after;
+    let options = store::Options { durability, fair_after, issued: Some(issued), ..store::Options::new(path) };
     let ballast = Ballast::new(&settings.home.join(Ballast::NAME), settings.ballast, settings.disk_reserve);
     loop {
         match Store::open(&options, Arc::new(SystemClock)) {
@@ -199,6 +200,7 @@ pub fn engine_with(settings: &Settings, kinds: Registry, metrics: Arc<dyn Metric
         disk_reserve: settings.disk_reserve,
         ballast: settings.ballast,
         keep: settings.keep,
+        resources: settings.resources.0.clone(),
         ..engine::Options::new(&settings.home)
     };
     Ok(Engine::new(store, artifacts, kinds, options, metrics))

@@ -1,6 +1,7 @@
 //! Pure verdicts: anything that can be decided from values, as functions with table tests.
 //!
-//! Owns: status, fairness, flow, retry, outcome, schedule, start, recycle, liveness, admission, schema, links, address, wait.
+//! Owns: status, fairness, flow, retry, outcome, resource, schedule, start, recycle, liveness, admission, schema, links,
+//! address, wait.
 //! May import: `model`. Never: does I/O, reads a clock, draws randomness; `now` and chance come in as arguments.
 
 pub mod address;
@@ -14,6 +15,7 @@ pub mod liveness;
 pub mod outcome;
 pub mod recycle;
 pub mod rerun;
+pub mod resource;
 pub mod retry;
 pub mod schedule;
 pub mod schema;

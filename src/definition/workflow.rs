@@ -6,12 +6,13 @@ use super::{
     condition::Condition,
     error::{Error, Result},
     expression::{Expression, Values},
+    resources::Takes,
     template::Template,
     wait::Wait,
 };
 use crate::{
     decide::retry::{Backoff, RetryPolicy},
-    model::{After, Bytes, EventKind, Millis, WorkerLimits},
+    model::{After, Bytes, CapacityOf, EventKind, Millis, WorkerLimits},
 };
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -32,6 +33,8 @@ pub struct Definition {
     pub concurrency: Option<Concurrency>,
     /// Whether the alerts of the settings tell of its groups.
     pub alerts: bool,
+    /// How many units there are of what its steps take.
+    pub capacity: CapacityOf,
     successors: Vec<Vec<usize>>,
 }
 
@@ -46,6 +49,8 @@ pub struct StepDefinition {
     pub step_type: String,
     /// Rendered at submit, so it may use `item` and `params` only.
     pub resource_key: Option<Template>,
+    #[serde(default, skip_serializing_if = "Takes::is_empty")]
+    pub takes: Takes,
     /// Attempts after the first.
     pub retries: u32,
     pub backoff: Backoff,
@@ -213,6 +218,8 @@ struct Stored {
     concurrency: Option<Concurrency>,
     #[serde(default = "yes", skip_serializing_if = "is_yes")]
     alerts: bool,
+    #[serde(default, skip_serializing_if = "CapacityOf::is_empty")]
+    capacity: CapacityOf,
 }
 
 fn yes() -> bool {
@@ -242,7 +249,8 @@ impl Definition {
                 successors[*need].push(no);
             }
         }
-        Ok(Definition { id, name, steps, hooks, workers, concurrency: None, alerts: true, successors })
+        let (concurrency, capacity, alerts) = (None, CapacityOf::default(), true);
+        Ok(Definition { id, name, steps, hooks, workers, concurrency, capacity, alerts, successors })
     }
 
     /// Adds a step that needs no other.
@@ -386,6 +394,7 @@ impl StepDefinition {
             needs: Vec::new(),
             step_type: name.to_string(),
             resource_key: None,
+            takes: Takes::default(),
             retries: 0,
             backoff: Backoff::default(),
             timeout: None,
@@ -421,6 +430,7 @@ impl StepDefinition {
     fn templates(&self) -> Result<Vec<Template>> {
         let mut found = action_templates(&self.action, &self.env, &self.with)?;
         found.extend(self.resource_key.clone());
+        found.extend(self.takes.templates().cloned());
         found.extend(self.cache_files.iter().flatten().cloned());
         Ok(found)
     }
@@ -452,17 +462,17 @@ impl TryFrom<Stored> for Definition {
             _ => Err(Error::Stored { what: "definition", message: format!("`{name}` is no event for hooks") }),
         });
         let hooks = hooks.collect::<Result<_>>()?;
-        let (concurrency, alerts) = (stored.concurrency, stored.alerts);
+        let (concurrency, capacity, alerts) = (stored.concurrency, stored.capacity, stored.alerts);
         let definition = Definition::new(stored.id, stored.name, stored.steps, hooks, stored.workers)?;
-        Ok(Definition { concurrency, alerts, ..definition })
+        Ok(Definition { concurrency, capacity, alerts, ..definition })
     }
 }
 
 impl From<Definition> for Stored {
     fn from(it: Definition) -> Stored {
         let hooks = it.hooks.into_iter().map(|(event, hooks)| (event.name().to_string(), hooks)).collect();
-        let (concurrency, alerts) = (it.concurrency, it.alerts);
-        Stored { id: it.id, name: it.name, steps: it.steps, hooks, workers: it.workers, concurrency, alerts }
+        let (concurrency, capacity, alerts) = (it.concurrency, it.capacity, it.alerts);
+        Stored { id: it.id, name: it.name, steps: it.steps, hooks, workers: it.workers, concurrency, capacity, alerts }
     }
 }
 

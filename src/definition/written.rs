@@ -3,6 +3,7 @@
 use super::{
     expression::{Expression, Values},
     quote::quote,
+    resources::written_capacity,
     secret::{MASK, is_secret_variable, masked, masked_text},
     template::{Part, Template},
     workflow::{
@@ -31,6 +32,9 @@ impl Definition {
         }
         if !self.alerts {
             all.insert("alerts".into(), json!(false));
+        }
+        if !self.capacity.is_empty() {
+            all.insert("capacity".into(), written_capacity(&self.capacity));
         }
         all.insert("steps".into(), (0..self.steps.len()).map(|no| self.written_step(no)).collect());
         if !self.hooks.is_empty() {
@@ -72,6 +76,7 @@ fn write_rest(all: &mut Map<String, Value>, step: &StepDefinition) {
     if let Some(key) = &step.resource_key {
         put("resource_key", json!(key.source()));
     }
+    step.takes.written().into_iter().for_each(|(name, value)| put(name, value));
     if step.max_crashes != usual.max_crashes {
         put("max_crashes", json!(step.max_crashes));
     }

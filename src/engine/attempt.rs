@@ -56,6 +56,9 @@ impl Attempted {
 }
 
 pub(super) fn run(state: &WorkerState, claimed: &Claimed, cancel: &CancelToken) -> Attempted {
+    if let Some(reason) = &claimed.impossible {
+        return Attempted::bare(impossible(reason));
+    }
     let key = match claimed.key.map(|key| StepKey::take(state, claimed, key)) {
         None => None,
         Some(Ok(StepKey::Held(key))) => Some(key),
@@ -270,6 +273,13 @@ fn with_deadline(cx: &StepContext, run: impl FnOnce() -> StepResult) -> StepResu
         result.report.outcome = overrule(result.report.outcome, intent);
     }
     result
+}
+
+/// A step that takes more of a resource than there is: its capacity was lowered after the submit.
+fn impossible(reason: &str) -> Settlement {
+    let what = format!("{reason}: raise it in the settings or submit with a smaller request, then retry");
+    let outcome = Outcome::permanent("resources", what).bounded();
+    Settlement::Fail { crashed: false, record: settlement::record(&outcome, &Default::default(), Vec::new()) }
 }
 
 fn blocked(state: &WorkerState, claimed: &Claimed, reason: String) -> Settlement {

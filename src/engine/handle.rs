@@ -4,7 +4,7 @@ use super::{catalog, step_kind::StepKind};
 use crate::{
     artifact::{ArtifactStore, Ballast},
     definition::Definition,
-    model::{Bytes, GroupId, Millis, ProcessIdentity},
+    model::{Bytes, CapacityOf, GroupId, Millis, ProcessIdentity},
     observe::{Counter, Metrics},
     os::{disk_space, process_stat},
     store::Store,
@@ -44,6 +44,8 @@ pub struct Options {
     pub ballast: Bytes,
     /// How long a group is kept after its end.
     pub keep: Millis,
+    /// Capacities of resources.
+    pub resources: CapacityOf,
     /// How often a worker that takes every step checks whether something is due for pruning.
     pub prune_every: Millis,
     pub version: String,
@@ -66,6 +68,7 @@ impl Options {
             disk_reserve: Bytes::mib(64),
             ballast: Bytes::mib(16),
             keep: Millis(30 * 86_400_000),
+            resources: CapacityOf::default(),
             prune_every: Millis::minutes(60),
             version: env!("CARGO_PKG_VERSION").to_string(),
         }

@@ -29,6 +29,7 @@ mod pools;
 mod prune;
 mod recovery;
 mod removal;
+mod reserve;
 mod resource_lock;
 mod retention;
 mod retry;

@@ -6,9 +6,9 @@ use super::{
 };
 use crate::{
     artifact,
-    model::{GroupId, Timestamp},
+    model::{DemandId, GroupId, Timestamp},
     store::{
-        self, WriteTx, artifact as artifact_row, document_removal, hook, kept_output,
+        self, WriteTx, artifact as artifact_row, capacity, document_removal, hook, kept_output,
         prune::{self, Outputs, Prunable, Removed},
         step_cache, vacuum,
     },
@@ -88,6 +88,7 @@ impl Engine {
         let mut pruned = Pruned { bytes_before: pages * size, ..Pruned::default() };
         let done = self.prune_rows(what, go_on, &mut pruned)?
             && self.forget_deletions(go_on)?
+            && self.forget_demands(go_on)?
             && self.sweep_files(go_on, &mut pruned)?
             && {
                 while self.slice(|tx| vacuum::slice(tx, VACUUM, SPARE))? && go_on() {}
@@ -98,6 +99,18 @@ impl Engine {
         pruned.bytes_after = pages * size;
         self.restore_ballast();
         Ok(pruned)
+    }
+
+    /// Removes what no step takes any more, and the resources that nothing takes.
+    fn forget_demands(&self, go_on: &dyn Fn() -> bool) -> Result<bool> {
+        let mut after = Some(DemandId(0));
+        while let Some(from) = after {
+            after = self.slice(move |tx| capacity::sweep(tx, from, SLICE))?;
+            if !go_on() {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     /// Removes the records of document deletions that no run needs any more.

@@ -4,6 +4,7 @@
 use super::{
     Engine,
     error::{Error, Result},
+    reserve::Reserve,
     submit::keys_of,
 };
 use crate::{
@@ -11,7 +12,7 @@ use crate::{
     model::{DefinitionId, GroupId, RunId, StepId},
     store::{
         self, definition, group,
-        retry::{self, Again, Keys},
+        retry::{self, Again, Keys, Takes},
         run, step,
     },
 };
@@ -124,10 +125,12 @@ impl Engine {
     fn check_keys(&self, id: GroupId, new: &Definition, all: bool) -> Result<()> {
         let params = self.store.read(|tx| group::detail(tx, id))?.params;
         let mut after = RunId(0);
-        while new.steps.iter().any(|it| it.resource_key.is_some()) {
+        let mut reserve = Reserve::new(self, new);
+        while reserve.is_needed() || new.steps.iter().any(|it| it.resource_key.is_some()) {
             let items = self.store.read(|tx| retry::items(tx, id, after, all, SLICE))?;
             for (_, item) in &items {
                 keys_of(new, item, &params)?;
+                reserve.demands(item, &params)?;
             }
             match items.last() {
                 Some((last, _)) => after = *last,
@@ -142,14 +145,22 @@ impl Engine {
         let Some((definition, items)) = self.store.read(|tx| retry::to_open(tx, id, SLICE))? else { return Ok(None) };
         let params = self.store.read(|tx| group::detail(tx, id))?.params;
         let new = self.catalog.definition(&self.store, definition)?;
-        let keys = items.iter().map(|(run, item)| Ok((*run, keys_of(&new.definition, item, &params)?)));
-        keys.collect::<Result<Keys>>().map(Some)
+        let mut reserve = Reserve::new(self, &new.definition);
+        let mut keys = Keys::new();
+        for (run, item) in &items {
+            let takes =
+                Takes { keys: keys_of(&new.definition, item, &params)?, demands: reserve.demands(item, &params)? };
+            keys.insert(*run, takes);
+        }
+        Ok(Some(keys))
     }
 
-    fn keys_of_run(&self, group: GroupId, id: RunId, how: &Retry) -> Result<Option<Vec<Option<String>>>> {
+    fn keys_of_run(&self, group: GroupId, id: RunId, how: &Retry) -> Result<Option<Takes>> {
         let Some(new) = &how.definition else { return Ok(None) };
         let (detail, item) = self.store.read(|tx| Ok((group::detail(tx, group)?, run::item(tx, id)?)))?;
-        keys_of(new, &item.unwrap_or_default(), &detail.params).map(Some)
+        let item = item.unwrap_or_default();
+        let demands = Reserve::new(self, new).demands(&item, &detail.params)?;
+        Ok(Some(Takes { keys: keys_of(new, &item, &detail.params)?, demands }))
     }
 
     /// The workflow file of a group, if by now it says something else than at the submit, and than the definition in use, `used`.

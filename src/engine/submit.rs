@@ -4,6 +4,7 @@ use super::{
     Engine, cache_files,
     error::{Error, Result},
     item::item_value,
+    reserve::Reserve,
     step_kind::NO_SECRET,
 };
 use crate::{
@@ -121,7 +122,7 @@ impl Engine {
             // The disk may still be full.
             let _ = self.sweep_unsealed(group);
         }
-        let runs = render_keys(&submission)?;
+        let runs = self.render_runs(&submission)?;
         let new = NewGroup {
             definition: self.intern(&submission.definition)?,
             name: submission.name.clone().unwrap_or_else(|| submission.definition.name.clone()),
@@ -222,6 +223,24 @@ impl Engine {
 
     fn given_up(&self) -> MutexGuard<'_, BTreeSet<GroupId>> {
         self.given_up.lock().unpoisoned()
+    }
+
+    /// The resource key of each step of each run, and what it takes of resources: rendered now, so that it never changes.
+    fn render_runs(&self, submission: &Submission) -> Result<Vec<NewRun>> {
+        let keyed = submission.definition.steps.iter().any(|it| it.resource_key.is_some());
+        let mut reserve = Reserve::new(self, &submission.definition);
+        let mut runs = Vec::with_capacity(submission.items.len());
+        for (no, item) in submission.items.iter().enumerate() {
+            let keys = match keyed {
+                true => keys_of(&submission.definition, item, &submission.params)?,
+                false => Vec::new(),
+            };
+            let demands = reserve.demands(item, &submission.params)?;
+            let content = submission.of_batch.as_ref().and_then(|_| content_of(item));
+            let documents = submission.documents.get(no).cloned();
+            runs.push(NewRun { item: item.clone(), keys, demands, content, documents });
+        }
+        Ok(runs)
     }
 
     /// Refuses a workflow with a secret that this machine does not have.
@@ -358,21 +377,6 @@ pub(super) fn shape(definition: &Definition) -> Shape {
     let hooks = definition.hooks.iter().flat_map(|(event, hooks)| hooks.iter().map(move |it| (*event, it)));
     let hooks = hooks.map(|(event, it)| ShapeHook { event, name: it.name.clone(), key: it.resource_key.clone() });
     Shape { steps: steps.collect(), hooks: hooks.collect() }
-}
-
-/// The resource key of each step of each run: rendered now, so that it never changes.
-fn render_keys(submission: &Submission) -> Result<Vec<NewRun>> {
-    let keyed = submission.definition.steps.iter().any(|it| it.resource_key.is_some());
-    let mut runs = Vec::with_capacity(submission.items.len());
-    for (no, item) in submission.items.iter().enumerate() {
-        let keys = match keyed {
-            true => keys_of(&submission.definition, item, &submission.params)?,
-            false => Vec::new(),
-        };
-        let content = submission.of_batch.as_ref().and_then(|_| content_of(item));
-        runs.push(NewRun { item: item.clone(), keys, content, documents: submission.documents.get(no).cloned() });
-    }
-    Ok(runs)
 }
 
 /// The resource key of each step for one item.

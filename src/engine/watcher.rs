@@ -33,6 +33,8 @@ use std::{
 
 /// How often to check for commits of other processes.
 const TICK: Millis = Millis(100);
+/// A wall clock that goes back further was set.
+const SET_BACK: Millis = Millis(500);
 /// The same once nothing has happened for `QUIET`: every check wakes the processor.
 const IDLE_TICK: Millis = Millis(200);
 const QUIET: Millis = Millis::seconds(2);
@@ -135,6 +137,8 @@ struct Watcher {
     recovered: bool,
     /// When interrupted work was last searched for.
     recovery_looked: Monotonic,
+    /// The wall clock at the last tick: whether it was set back since.
+    wall: Timestamp,
     /// Until the next tick.
     pause: Millis,
     planned: Monotonic,
@@ -152,6 +156,7 @@ impl Watcher {
     fn new(state: Arc<WorkerState>, pools: BTreeMap<String, usize>) -> Result<Watcher> {
         let watch = state.engine.store.watch()?;
         let now = state.engine.store.clock().monotonic();
+        let wall = state.engine.store.now();
         let long_ago = Monotonic(i64::MIN / 2);
         Ok(Watcher {
             state,
@@ -167,6 +172,7 @@ impl Watcher {
             recovery: Recovery::default(),
             recovered: false,
             recovery_looked: now,
+            wall,
             pause: TICK,
             planned: now,
             stirred: now,
@@ -182,6 +188,7 @@ impl Watcher {
         let now = self.state.engine.store.clock().monotonic();
         let late = now.since(self.planned);
         (self.pause, self.planned) = (TICK, now + TICK);
+        self.look_at_clock()?;
         self.look_at_commits(now)?;
         self.due()?;
         self.knock(now)?;
@@ -213,6 +220,17 @@ impl Watcher {
         }
         if self.is_quiet(now) {
             (self.pause, self.planned) = (IDLE_TICK, now + IDLE_TICK);
+        }
+        Ok(())
+    }
+
+    /// Steps that wait for a rate wait by the monotonic clock. The time that was written for them is of the wall clock, and would come
+    /// too late once that was set back.
+    fn look_at_clock(&mut self) -> Result<()> {
+        let wall = self.state.engine.store.now();
+        let was = std::mem::replace(&mut self.wall, wall);
+        if wall.0 < was.0 - SET_BACK.0 as i64 && self.next_due.is_some() {
+            self.state.engine.store.write(store::capacity::look_at_all)?;
         }
         Ok(())
     }

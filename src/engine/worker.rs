@@ -48,6 +48,7 @@ impl Worker {
         options.pools.entry(HOOK_TYPE.into()).or_insert(hooks::PLACES);
         check_needs(Needs::Work)?;
         engine.restore_ballast();
+        engine.configure_resources()?;
         let pools = Pool::open_all(engine, &options.pools)?;
         let membership = watcher::register(engine, &options)?;
         let state = Arc::new(WorkerState {

@@ -22,6 +22,8 @@ pub enum Failpoint {
     DoubleFiring,
     /// A hook is marked as done before it runs.
     HookFirst,
+    /// A step takes units of a resource although they are held.
+    CapacityExceeded,
     /// The database is written with `synchronous=OFF`. Only a power cut reveals it.
     SynchronousOff,
     /// An artifact is renamed into place before it is on disk. Only a power cut reveals it.
@@ -30,7 +32,7 @@ pub enum Failpoint {
 
 impl Failpoint {
     #[cfg(any(test, feature = "internals", feature = "planted-bugs"))]
-    pub const ALL: [(Failpoint, &'static str); 11] = [
+    pub const ALL: [(Failpoint, &'static str); 12] = [
         (Failpoint::UnfencedSettle, "unfenced-settle"),
         (Failpoint::DeferredBegin, "deferred-begin"),
         (Failpoint::WallClockReaper, "wall-clock-reaper"),
@@ -40,6 +42,7 @@ impl Failpoint {
         (Failpoint::SkippedStepRuns, "skipped-step-runs"),
         (Failpoint::DoubleFiring, "double-firing"),
         (Failpoint::HookFirst, "hook-first"),
+        (Failpoint::CapacityExceeded, "capacity-exceeded"),
         (Failpoint::SynchronousOff, "synchronous-off"),
         (Failpoint::ArtifactUnsynced, "artifact-unsynced"),
     ];

@@ -61,6 +61,13 @@ impl WorkflowBuilder {
         self.set("concurrency", json!({"group": name, "policy": policy.name()}))
     }
 
+    /// How many units there are of a resource that its steps take; `api:*` stands for all whose names begin with `api:`.
+    pub fn capacity(mut self, resource: &str, units: u64) -> WorkflowBuilder {
+        let all = self.fields.entry("capacity").or_insert_with(|| json!({}));
+        all[resource] = written_units(resource, units);
+        self
+    }
+
     /// Sets any other key of a workflow, such as `params` or `hooks`.
     pub fn set(mut self, key: &str, value: impl Into<Value>) -> WorkflowBuilder {
         self.fields.insert(key.to_string(), value.into());
@@ -161,6 +168,21 @@ impl Step {
         self.set("resource_key", key)
     }
 
+    /// Takes units of a resource while it runs, all that it asks for or none: it starts when they are free. For `memory` and `scratch`
+    /// a unit is a byte. The name may be a template.
+    pub fn resource(mut self, name: &str, units: u64) -> Step {
+        let all = self.fields.entry("resources").or_insert_with(|| json!({}));
+        all[name] = written_units(name, units);
+        self
+    }
+
+    /// At most `starts` steps with this name start in any period of this length. The name may be a template.
+    pub fn rate(mut self, name: &str, starts: u32, per: Duration) -> Step {
+        let all = self.fields.entry("rate").or_insert_with(|| json!({}));
+        all[name] = json!(format!("{starts}/{}ms", per.as_millis()));
+        self
+    }
+
     /// Keeps the step's value, of any size, in the file `value` of its output directory, which later steps read as `{{
     /// inputs.NAME.dir }}/value`. Without this, a value is limited to 64 KiB.
     pub fn value_in_file(self) -> Step {
@@ -171,6 +193,14 @@ impl Step {
     pub fn set(mut self, key: &str, value: impl Into<Value>) -> Step {
         self.fields.insert(key.to_string(), value.into());
         self
+    }
+}
+
+/// As a workflow file has it: what counts bytes needs a unit.
+fn written_units(resource: &str, units: u64) -> Value {
+    match resource {
+        "memory" | "scratch" => json!(format!("{units}B")),
+        _ => json!(units),
     }
 }
 

@@ -164,6 +164,31 @@ states! {
 }
 
 states! {
+    /// What a resource counts.
+    #[derive(utoipa::ToSchema)]
+    #[serde(rename_all = "snake_case")]
+    ResourceKind {
+        /// Units that a step takes while it runs.
+        Counted = 1, RESOURCE_COUNTED, "counted", "counted";
+        /// Starts of steps within a window of time.
+        Rate = 2, RESOURCE_RATE, "rate", "a rate";
+    }
+}
+
+states! {
+    /// Who says how many units of a resource there are.
+    #[derive(utoipa::ToSchema)]
+    #[serde(rename_all = "snake_case")]
+    CapacitySource {
+        /// Nobody: there is one.
+        Default = 0, CAPACITY_DEFAULT, "default", "the default";
+        Machine = 1, CAPACITY_MACHINE, "machine", "the machine";
+        Workflow = 2, CAPACITY_WORKFLOW, "workflow", "a workflow";
+        Settings = 3, CAPACITY_SETTINGS, "settings", "the settings";
+    }
+}
+
+states! {
     /// The outcome of a scheduled time.
     #[derive(utoipa::ToSchema)]
     #[serde(rename_all = "snake_case")]

@@ -48,6 +48,10 @@ id!(/// A row of `step_type`: an interned step type.
     TypeId);
 id!(/// A row of `resource_key`: an interned resource key.
     KeyId);
+id!(/// A row of `resource`: a counted resource, or a rate.
+    ResourceId);
+id!(/// A row of `demand`: what a step takes.
+    DemandId);
 id!(/// A row of `artifact`.
     ArtifactId);
 id!(/// A row of `output`.

@@ -19,6 +19,7 @@ pub mod nearest;
 pub mod number;
 pub mod outcome;
 pub mod printable;
+pub mod resource;
 pub mod shape;
 pub mod size;
 pub mod status;
@@ -30,17 +31,21 @@ pub use answer::Answer;
 pub use artifact::{ArtifactHash, ArtifactRef};
 pub use bounded::bounded;
 pub use code::{
-    AttemptOutcome, DocumentState, FiringState, GroupPhase, HolderKind, KeepReason, Otherwise, StepState, WaitKind,
+    AttemptOutcome, CapacitySource, DocumentState, FiringState, GroupPhase, HolderKind, KeepReason, Otherwise,
+    ResourceKind, StepState, WaitKind,
 };
 pub use concurrency::Concurrency;
 pub use document::{Chunk, HEADING_MAX, Heading, PageStart, ParsedDocument, shortened};
 pub use event::{Event, EventKind, Told};
 pub use group::Scope;
-pub use ids::{ArtifactId, DefinitionId, GroupId, KeyId, OutputId, RunId, StepId, Token, TypeId, WorkerId};
+pub use ids::{
+    ArtifactId, DefinitionId, DemandId, GroupId, KeyId, OutputId, ResourceId, RunId, StepId, Token, TypeId, WorkerId,
+};
 pub use kind::Kind;
 pub use lock::{Holder, ResourceKey};
 pub use nearest::nearest;
 pub use outcome::{AttemptStats, ExitStatus, KillIntent, Outcome, REMARK, Report, ResourceLimit};
+pub use resource::{Capacity, CapacityOf, Rate, units_text};
 pub use shape::{After, HOOK_TYPE, Shape, ShapeHook, ShapeStep};
 pub use size::Bytes;
 pub use status::Status;

@@ -22,6 +22,12 @@ pub fn free(dir: &Path) -> io::Result<Bytes> {
     Ok(Bytes(room.f_bavail.saturating_mul(room.f_frsize)))
 }
 
+/// The size of the file system of `dir`, or of its nearest existing parent.
+pub fn size(dir: &Path) -> io::Result<Bytes> {
+    let place = statvfs(&nearest_existing(dir))?;
+    Ok(Bytes(place.f_blocks.saturating_mul(place.f_frsize)))
+}
+
 /// Whether two directories, or their nearest existing parents, are on different file systems.
 pub fn is_other(one: &Path, other: &Path) -> bool {
     let device = |dir: &Path| nearest_existing(dir).metadata().ok().map(|it| it.dev());

@@ -17,6 +17,7 @@ pub mod folder;
 pub mod interrupted;
 pub mod leader;
 pub mod limits;
+pub mod machine;
 pub mod ownership;
 pub mod peer;
 pub mod private;

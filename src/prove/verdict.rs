@@ -23,6 +23,7 @@ pub enum Invariant {
     NothingLeft,
     Sound,
     Exclusive,
+    Within,
     Ordered,
     HooksRun,
     FiresOnce,
@@ -30,7 +31,7 @@ pub enum Invariant {
 }
 
 impl Invariant {
-    pub const ALL: [Invariant; 12] = [
+    pub const ALL: [Invariant; 13] = [
         Invariant::Acknowledged,
         Invariant::CompletedOnce,
         Invariant::GroupEndsOnce,
@@ -39,6 +40,7 @@ impl Invariant {
         Invariant::NothingLeft,
         Invariant::Sound,
         Invariant::Exclusive,
+        Invariant::Within,
         Invariant::Ordered,
         Invariant::HooksRun,
         Invariant::FiresOnce,
@@ -55,6 +57,7 @@ impl Invariant {
             Invariant::NothingLeft => 'F',
             Invariant::Sound => 'G',
             Invariant::Exclusive => 'X',
+            Invariant::Within => 'U',
             Invariant::Ordered => 'O',
             Invariant::HooksRun => 'K',
             Invariant::FiresOnce => 'T',
@@ -72,6 +75,7 @@ impl Invariant {
             Invariant::NothingLeft => "nothing partly written is left after a restart",
             Invariant::Sound => "the database is sound; every response and every exit was clean",
             Invariant::Exclusive => "steps with the same resource key never overlapped",
+            Invariant::Within => "no more units of a resource were in use than there are",
             Invariant::Ordered => "no step started before its needs were done",
             Invariant::HooksRun => "every hook was queued once and ran",
             Invariant::FiresOnce => "no instant of a schedule started two groups",

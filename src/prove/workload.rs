@@ -14,6 +14,16 @@ steps:
   - { name: f, uses: windlass/prove, needs: [d, e], after: always }
 ";
 
+/// How many units there are of what `Workflow::Limited` takes.
+pub const SLOTS: i64 = 3;
+
+const LIMITED: &str = "id: limited
+capacity: { slots: 3 }
+steps:
+  - { name: a, uses: windlass/prove, resources: { slots: '{{ item.units }}' } }
+  - { name: b, uses: windlass/prove, resources: { slots: '{{ item.units }}' } }
+";
+
 /// The shapes of work.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Workflow {
@@ -23,6 +33,8 @@ pub enum Workflow {
     Diamond,
     /// Two steps that need exclusive use of their key.
     Keyed,
+    /// Steps that take units of one resource, of which there are `SLOTS`.
+    Limited,
     /// A step that fails a few times before it succeeds.
     Flaky,
     /// A step that fails permanently for some items.
@@ -41,10 +53,11 @@ pub enum Workflow {
 
 impl Workflow {
     #[cfg(test)]
-    pub const ALL: [Workflow; 10] = [
+    pub const ALL: [Workflow; 11] = [
         Workflow::Chain,
         Workflow::Diamond,
         Workflow::Keyed,
+        Workflow::Limited,
         Workflow::Flaky,
         Workflow::Doomed,
         Workflow::Hooked,
@@ -59,6 +72,7 @@ impl Workflow {
             Workflow::Chain => "chain",
             Workflow::Diamond => "diamond",
             Workflow::Keyed => "keyed",
+            Workflow::Limited => "limited",
             Workflow::Flaky => "flaky",
             Workflow::Doomed => "doomed",
             Workflow::Hooked => "hooked",
@@ -96,6 +110,7 @@ steps:
   - { name: b, uses: windlass/prove, resource_key: '{{ item.key }}' }
 "
             }
+            Workflow::Limited => LIMITED,
             Workflow::Flaky => {
                 "id: flaky
 steps:
@@ -155,7 +170,7 @@ steps:
         match self {
             Workflow::Chain | Workflow::Doomed => 3,
             Workflow::Diamond => 4,
-            Workflow::Keyed | Workflow::Flaky | Workflow::Hooked | Workflow::Shell => 2,
+            Workflow::Keyed | Workflow::Limited | Workflow::Flaky | Workflow::Hooked | Workflow::Shell => 2,
             Workflow::Wide | Workflow::Tick => 1,
             Workflow::Branch => 6,
         }
@@ -199,6 +214,9 @@ pub struct Item {
     pub bytes: usize,
     /// The key that keyed steps use exclusively.
     pub key: String,
+    /// The units that limited steps take.
+    #[serde(default)]
+    pub units: i64,
 }
 
 impl Item {
@@ -230,8 +248,9 @@ impl Work {
         let workflow = match chance.between(0, 99) {
             0..17 => Workflow::Chain,
             17..31 => Workflow::Diamond,
-            31..46 => Workflow::Keyed,
-            46..57 => Workflow::Flaky,
+            31..41 => Workflow::Keyed,
+            41..48 => Workflow::Limited,
+            48..57 => Workflow::Flaky,
             57..66 => Workflow::Doomed,
             66..80 => Workflow::Branch,
             80..93 => Workflow::Hooked,
@@ -246,7 +265,7 @@ impl Work {
     /// What a firing of the schedule starts.
     pub fn of_schedule() -> Work {
         let key = "prove:tick".to_string();
-        let item = Item { id: "tick-1".into(), sleep: 1_000, fail: 0, doomed: false, bytes: 0, key };
+        let item = Item { id: "tick-1".into(), sleep: 1_000, fail: 0, doomed: false, bytes: 0, key, units: 1 };
         Work { workflow: Workflow::Tick, items: vec![item], priority: 0, keyed: true }
     }
 
@@ -274,6 +293,7 @@ fn item(chance: &mut Chance, number: u64, no: u64) -> Item {
         doomed: chance.percent(40),
         bytes: *chance.pick(&[0, 10, 3_000, 60_000, 700_000, 700_000]),
         key: format!("prove:{}", chance.between(0, 2)),
+        units: chance.between(1, SLOTS as u64) as i64,
     }
 }
 

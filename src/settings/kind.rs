@@ -1,6 +1,6 @@
 //! The kinds of values of settings: how each is parsed and displayed.
 
-use crate::model::{Bytes, Millis, artifact::kind, nearest};
+use crate::model::{Bytes, CapacityOf, Millis, artifact::kind, nearest, resource::parse_units, units_text};
 use std::{
     collections::BTreeMap,
     fmt,
@@ -81,6 +81,10 @@ impl Pools {
     }
 }
 
+/// Capacities of resources by name.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Capacities(pub CapacityOf);
+
 /// zstd levels by type of artifact.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Levels(pub BTreeMap<String, i64>);
@@ -157,6 +161,23 @@ impl Raw<'_> {
                 let text = self.text()?;
                 let words = text.split(',').map(str::trim).filter(|it| !it.is_empty() && *it != "none");
                 Ok(words.map(str::to_string).collect())
+            }
+        }
+    }
+
+    /// The entries of a table of texts or numbers, or of a text such as `gpu=2,memory=12GiB`.
+    fn pairs(&self, example: &str) -> Result<Vec<(String, String)>, String> {
+        match self {
+            Raw::Toml(DeValue::Table(table)) => {
+                let text = |value| Raw::Toml(value).text();
+                table.iter().map(|(key, value)| Ok((key.get_ref().to_string(), text(value.get_ref())?))).collect()
+            }
+            Raw::Toml(_) => Err(format!("must be a table such as `{example}`")),
+            Raw::Text(text) => {
+                let words = text.split(',').map(str::trim).filter(|it| !it.is_empty());
+                let wrong = |it: &str| format!("`{it}` must have the form `gpu=2`");
+                let pairs = words.map(|it| it.rsplit_once('=').ok_or_else(|| wrong(it)));
+                pairs.map(|it| it.map(|(name, units)| (name.trim().to_string(), units.trim().to_string()))).collect()
             }
         }
     }
@@ -295,6 +316,34 @@ impl Setting for Pools {
 
     fn accept(&mut self, newer: Pools) {
         self.0.extend(newer.0);
+    }
+}
+
+impl Setting for Capacities {
+    const KIND: &'static str = "a table of numbers or sizes";
+    const IS_MAP: bool = true;
+
+    fn read(raw: &Raw<'_>) -> Result<Capacities, String> {
+        let sized = |(name, units): (String, String)| match name.is_empty() {
+            true => Err("a resource has no name".to_string()),
+            false => parse_units(&name, &units).map(|units| (name, units)),
+        };
+        raw.pairs("{ gpu = 2, memory = \"12GiB\" }")?
+            .into_iter()
+            .map(sized)
+            .collect::<Result<_, _>>()
+            .map(CapacityOf)
+            .map(Capacities)
+    }
+
+    fn show(&self) -> String {
+        let shown: BTreeMap<String, String> =
+            self.0.0.iter().map(|(name, units)| (name.clone(), units_text(name, *units))).collect();
+        show_map(&shown)
+    }
+
+    fn accept(&mut self, newer: Capacities) {
+        self.0.0.extend(newer.0.0);
     }
 }
 

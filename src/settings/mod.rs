@@ -19,7 +19,9 @@ pub use alerts::Alerts;
 pub use error::{Error, Result};
 pub use guard::{check_home, vet};
 pub use home::{Home, HomeInputs, HomeOrigin, JudgedHome, PROJECT, UNFINISHED_RESTORE, find_home, platform_data_dir};
-pub use kind::{Addresses, Choice, Compression, Durability, Levels, LogFormat, Names, Pools, Score, Secret, Servers};
+pub use kind::{
+    Addresses, Capacities, Choice, Compression, Durability, Levels, LogFormat, Names, Pools, Score, Secret, Servers,
+};
 pub use load::load;
 pub use portable::{Ported, portable};
 #[cfg(any(test, feature = "internals"))]
@@ -136,6 +138,10 @@ settings! {
         "`full`: acknowledged work survives a power cut. `normal`: a power cut may lose the newest commits, but corrupts nothing.";
     pools: Pools = Pools::default_for, "pools" as "parse = cores, store = 1, * = cores",
         "How many steps of each type run at once (slots). `*` runs every type without a pool of its own; 0 runs none here. `hooks` runs hooks: 2 unless set.";
+    resources: Capacities = |_| Capacities::default(), "resources" as "the machine's `memory`, `cpu` and `scratch`",
+        "How many units there are of resources that steps share. `api:*` stands for all names that begin with `api:`. Outranks the `capacity` of workflows.";
+    fair_after: Millis = |_| Millis::seconds(30), "fair_after",
+        "How long a step waits at the head of the line for a resource before no other step takes that resource first.";
     heartbeat: Millis = |_| Millis::seconds(2), "heartbeat",
         "How often a worker records a heartbeat.";
     silent_after: Millis = |_| Millis::seconds(30), "silent_after",

@@ -19,10 +19,12 @@ use db::{
 };
 pub use documents::{batch_group, document, document_batch, document_removal, document_uri, sync_state};
 pub use queue::{
-    answer, artifact, attempt, cancel, claim, idle, input, kept_output, lease, output, pause, reap, resource_key,
-    resource_lock, retry, settle, step, step_cache, step_type, wait_end, waiting, worker,
+    answer, artifact, attempt, cancel, capacity, claim, idle, input, kept_output, lease, output, pause, reap,
+    resource_key, resource_lock, retry, settle, step, step_cache, step_type, wait_end, waiting, worker,
 };
-use queue::{blocked, cancel_step, delayed, follow, hold, place, ready, recompute, redefine, turn};
+use queue::{
+    blocked, cancel_step, delayed, demand, follow, hold, line, place, rate, ready, recompute, redefine, resource, turn,
+};
 pub use read::{audit, records};
 pub use runs::{concurrency, definition, event, group, hook, prune, run, run_removal, schedule, submit_key};
 

@@ -13,6 +13,7 @@ mod list;
 mod lock;
 mod log;
 mod reason;
+mod resource;
 mod schedule;
 mod search;
 mod show;
@@ -38,6 +39,7 @@ pub use list::{
 pub use lock::{Lock, Locks, force_release, is_file_locked, locks, strangers};
 pub use log::{LogText, Logs, log_of, logs, logs_until_now};
 pub use reason::{Reason, Seen};
+pub use resource::{ResourceList, resources};
 pub use schedule::{FiringView, ScheduleView, Schedules, firing_view, schedules, show_schedule};
 pub use search::{Found, find};
 pub use show::{DefinitionView, GroupView, RunView, StepView, show_definition, show_group, show_run, show_step};

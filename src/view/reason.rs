@@ -10,7 +10,8 @@ use super::{
 use crate::{
     engine::Engine,
     model::{
-        GroupId, Holder, HolderKind, Millis, Otherwise, ResourceKey, Status, StepId, Timestamp, WaitKind, WorkerId,
+        GroupId, Holder, HolderKind, Millis, Otherwise, Rate, ResourceKey, Status, StepId, Timestamp, WaitKind,
+        WorkerId, units_text,
     },
     store::read::{self, Ahead, KeyFacts, Why},
 };
@@ -199,7 +200,7 @@ fn waiting(why: &Why, seen: &Seen, error: &str) -> Vec<Reason> {
     if let Some(due) = why.due.filter(|it| it.0 > seen.now.0) {
         found.push(reason("due", format!("it is due {}", relative(due, seen.now)), None));
     }
-    found.extend(why.key.as_ref().and_then(|it| key(it, why, seen)));
+    found.extend(why.key.as_ref().and_then(|it| key(it, why, seen)).into_iter().chain(lacks(why, seen)));
     found.extend(database_locked(seen));
     if why.unmet.is_empty() {
         let wanting = for_want_of_workers(why, seen);
@@ -242,6 +243,31 @@ fn key(key: &KeyFacts, why: &Why, seen: &Seen) -> Option<Reason> {
     Some(reason("in_line", format!("{head} is ahead of it for `{}`", key.name), Some(format!("windlass why {head}"))))
 }
 
+/// The resource that is missing, and who has it.
+fn lacks(why: &Why, seen: &Seen) -> Option<Reason> {
+    let lacks = why.lacks.as_ref()?;
+    let (it, name) = (&lacks.resource, &lacks.resource.name);
+    let list = Some("windlass list resources".to_string());
+    if let Some(per) = lacks.per {
+        let rate = Rate { starts: lacks.units.unwrap_or(1), per: Millis(per.max(0) as u64) };
+        let next = it.next.filter(|next| next.0 > seen.now.0);
+        let next = next.map_or("in a moment".to_string(), |next| relative(next, seen.now));
+        return Some(reason("rate", format!("`{name}` allows {rate}; the next step may start {next}"), list));
+    }
+    let needed = lacks.units.map_or("some".to_string(), |units| units_text(name, units));
+    let (held, capacity) = (units_text(name, it.held), units_text(name, it.capacity));
+    let mut text = format!("it needs {needed} of `{name}`: {held} of {capacity} are in use");
+    if !it.holders.is_empty() {
+        let shown: Vec<String> = it.holders.iter().take(3).map(|by| by.step.to_string()).collect();
+        let more = if it.holders.len() > 3 { " and others" } else { "" };
+        text.push_str(&format!(" by {}{more}", shown.join(", ")));
+    }
+    if let Some(first) = lacks.behind {
+        text.push_str(&format!("; {first} has waited longer"));
+    }
+    Some(reason("resource", text, list))
+}
+
 /// What will be claimed before it, and how long that takes at the current rate, unless the queue is not moving.
 fn ahead(ahead: &Ahead, own: GroupId, stands: bool) -> Reason {
     let least = if ahead.more { "at least " } else { "" };
@@ -281,7 +307,8 @@ fn for_want_of_workers(why: &Why, seen: &Seen) -> Option<Reason> {
         .iter()
         .map(|it| format!("all slots of pool `{}` are busy ({} of {} on {})", it.pool, it.running, it.size, it.worker))
         .collect();
-    (why.ready && full).then(|| reason("pool_full", pools.join("; "), Some("windlass list workers".to_string())))
+    (why.ready && why.lacks.is_none() && full)
+        .then(|| reason("pool_full", pools.join("; "), Some("windlass list workers".to_string())))
 }
 
 #[cfg(test)]
@@ -327,6 +354,7 @@ mod tests {
             type_paused: false,
             key: None,
             waits: None,
+            lacks: None,
             takers: vec![Taker { worker: WorkerId(7), pool: "*".into(), size: 2, running: 0 }],
             skipped: None,
             cancel_asked: false,

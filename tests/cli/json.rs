@@ -41,7 +41,7 @@ id: gate
 workers: { py: { command: [python3, worker.py], size: 1, limits: { rss: 1GiB, fds: 200, age: 10m } } }
 steps:
   - { name: hold, run: 'echo begun; touch {{ item }}.began; until [ -e go ]; do sleep 0.05; done', resource_key: shared }
-  - { name: serve, worker: py, needs: [] }
+  - { name: serve, worker: py, needs: [], resources: { gate: 1 }, rate: { begins: 9/1h } }
   - { name: after, uses: windlass/noop, needs: [hold, serve] }
 "#;
 
@@ -314,6 +314,8 @@ fn running(it: &mut Reading) {
         it.ends("logs", &["logs", &name], 0);
     }
     it.reads("list runs", &["list", "runs", "--group", "g3"]);
+    let shared = it.reads("list resources", &["list", "resources"]);
+    assert_eq!(shared["resources"][0]["holders"].as_array().map(Vec::len), Some(1), "{shared}");
     let held = it.reads("locks", &["locks"]);
     assert_eq!(held["locks"][0]["key"], "shared", "{held}");
     it.place.write("go", "");

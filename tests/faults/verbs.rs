@@ -392,6 +392,7 @@ fn submit(book: &Book) -> Act {
             let run = |item: &str| group::NewRun {
                 item: item.into(),
                 keys: vec![None, Some("k".into())],
+                demands: vec![],
                 content: None,
                 documents: None,
             };

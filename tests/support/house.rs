@@ -12,8 +12,9 @@ use windlass::{
     },
     os::MovableClock,
     store::{
-        Claim, Claimed, Durability, Held, Options, Result, Settle, Settlement, Store, Take, attempt, cancel, check,
-        claim, definition, event, group, input, pause, read, reap, retry, step_type, worker,
+        Claim, Claimed, Durability, Held, Options, Result, Settle, Settlement, Store, Take, attempt, cancel,
+        capacity::NewDemand, check, claim, definition, event, group, input, pause, read, reap, retry, step_type,
+        worker,
     },
 };
 
@@ -124,7 +125,19 @@ impl Book {
         keys: &[Option<&str>],
         change: impl FnOnce(&mut group::NewGroup),
     ) -> Result<GroupId> {
-        let (id, _) = self.build(&self.store, shape, items, keys, change)?;
+        self.submit_taking(shape, items, keys, &[], change)
+    }
+
+    /// `takes`: what each step takes of resources.
+    pub fn submit_taking(
+        &self,
+        shape: &Shape,
+        items: &[&str],
+        keys: &[Option<&str>],
+        takes: &[Option<NewDemand>],
+        change: impl FnOnce(&mut group::NewGroup),
+    ) -> Result<GroupId> {
+        let (id, _) = self.build_taking(&self.store, shape, items, keys, takes, change)?;
         while self.store.write(move |tx| group::open_slice(tx, id, 100))? {}
         Ok(id)
     }
@@ -136,6 +149,18 @@ impl Book {
         shape: &Shape,
         items: &[&str],
         keys: &[Option<&str>],
+        change: impl FnOnce(&mut group::NewGroup),
+    ) -> Result<(GroupId, Vec<(RunId, StepId)>)> {
+        self.build_taking(store, shape, items, keys, &[], change)
+    }
+
+    fn build_taking(
+        &self,
+        store: &Store,
+        shape: &Shape,
+        items: &[&str],
+        keys: &[Option<&str>],
+        takes: &[Option<NewDemand>],
         change: impl FnOnce(&mut group::NewGroup),
     ) -> Result<(GroupId, Vec<(RunId, StepId)>)> {
         let shape = shape.clone();
@@ -168,8 +193,13 @@ impl Book {
             }
         };
         let keys: Vec<Option<String>> = keys.iter().map(|it| it.map(String::from)).collect();
-        let new =
-            |item: &&str| group::NewRun { item: item.to_string(), keys: keys.clone(), content: None, documents: None };
+        let new = |item: &&str| group::NewRun {
+            item: item.to_string(),
+            keys: keys.clone(),
+            demands: takes.to_vec(),
+            content: None,
+            documents: None,
+        };
         let all: Vec<group::NewRun> = items.iter().map(new).collect();
         let mut runs = Vec::new();
         for slice in all.chunks(100) {

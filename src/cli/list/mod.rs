@@ -1,6 +1,7 @@
 mod definitions;
 mod documents;
 mod groups;
+mod resources;
 mod runs;
 mod steps;
 mod waiting;
@@ -14,7 +15,7 @@ use super::{context::Context, failure::Result};
 use crate::model::Status;
 use clap_complete::engine::ArgValueCompleter;
 
-/// List groups, runs, steps, what waits, workers, documents, definitions or params
+/// List groups, runs, steps, what waits, resources, workers, documents, definitions or params
 ///
 /// Without a subcommand: groups, newest first.
 #[derive(Debug, clap::Args)]
@@ -32,6 +33,7 @@ enum What {
     Runs(runs::Runs),
     Steps(steps::Steps),
     Waiting(waiting::WaitingSteps),
+    Resources(resources::Resources),
     /// Registered workers and their steps
     Workers,
     Documents(documents::Documents),
@@ -65,6 +67,7 @@ impl Args {
             Some(What::Runs(runs)) => runs.run(cx),
             Some(What::Steps(steps)) => steps.run(cx),
             Some(What::Waiting(steps)) => steps.run(cx),
+            Some(What::Resources(resources)) => resources.run(cx),
             Some(What::Workers) => workers::list(cx),
             Some(What::Documents(documents)) => documents.run(cx),
             Some(What::Definitions) => definitions::definitions(cx),

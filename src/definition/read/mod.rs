@@ -3,6 +3,7 @@
 mod concurrency;
 mod flow;
 mod hooks;
+mod resources;
 mod schedule;
 mod scope;
 mod step;
@@ -53,7 +54,8 @@ impl KnownKinds {
 const MOST_STEPS: usize = 1_000;
 /// As many as the name of a group may have: it is called so when it has no name of its own.
 const TITLE_BYTES: usize = 1 << 10;
-const TOP: &[&str] = &["id", "name", "steps", "hooks", "workers", "concurrency", "alerts", "schedule", "items_from"];
+const TOP: &[&str] =
+    &["id", "name", "steps", "hooks", "workers", "concurrency", "capacity", "alerts", "schedule", "items_from"];
 const STEP: &[&str] = &[
     "name",
     "run",
@@ -63,6 +65,8 @@ const STEP: &[&str] = &[
     "needs",
     "type",
     "resource_key",
+    "resources",
+    "rate",
     "retries",
     "backoff",
     "timeout",
@@ -122,6 +126,7 @@ pub fn parse_file(text: &str, file_name: &str, known: &KnownKinds) -> Result<Wor
     if let Some(node) = fields.get("alerts") {
         definition.alerts = reader.source.bool(node, "alerts")?;
     }
+    definition.capacity = reader.capacity(&fields)?;
     Ok(WorkflowFile { definition, schedule: reader.schedule(&fields)?, items_from: reader.items_from(&fields)? })
 }
 

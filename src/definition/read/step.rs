@@ -55,6 +55,7 @@ impl Reader<'_> {
             let scope = Scope::of(Place::Submit);
             step.resource_key = Some(self.template(node, "resource_key", scope)?);
         }
+        step.takes = self.takes(fields)?;
         (step.retries, step.backoff, step.timeout) = self.patience(fields, step.retries)?;
         if let Some(node) = fields.get("max_crashes") {
             step.max_crashes = self.max_crashes(node)?;

@@ -12,6 +12,7 @@ mod groups;
 mod locks;
 mod machine;
 mod openapi;
+mod resources;
 mod retry;
 mod runs;
 mod schedules;
@@ -40,6 +41,7 @@ pub fn router() -> OpenApiRouter<App> {
         .merge(schedules::router())
         .merge(workflows::router())
         .merge(locks::router())
+        .merge(resources::router())
         .merge(search::router())
         .merge(events::router())
         // The server takes no more of any body than the setting `http.body`.

@@ -9,6 +9,7 @@ mod schedules;
 mod submissions;
 #[cfg(test)]
 mod tests;
+mod units;
 
 use super::{
     history::History,
@@ -30,6 +31,7 @@ pub fn check(history: &History) -> Verdict {
     leases::check(&known, &mut verdict);
     ends::check(&known, &mut verdict);
     schedules::check(&known, &mut verdict);
+    units::check(&known, &mut verdict);
     surroundings(history, &mut verdict);
     verdict.violations.sort_by_key(|it| it.invariant);
     verdict

@@ -428,3 +428,21 @@ fn a_skipped_step_did_not_run_and_the_others_went_on() {
     };
     assert_eq!(branched(completed), [CompletedOnce]);
 }
+
+#[test]
+fn units_are_summed_over_claims_and_ends() {
+    let within =
+        |history: &History| check(history).violations.iter().filter(|it| it.invariant == Invariant::Within).count();
+    let mut history = sound(&[Workflow::Limited, Workflow::Limited]);
+    let steps: Vec<(GroupId, StepId)> = history.steps.iter().map(|it| (it.group, it.id)).collect();
+    history.events.clear();
+    for (group, step) in &steps {
+        tell(&mut history, EventKind::StepStart, *group, Some(*step));
+        tell(&mut history, EventKind::StepReaped, *group, Some(*step));
+        tell(&mut history, EventKind::StepStart, *group, Some(*step));
+        tell(&mut history, EventKind::StepEnd, *group, Some(*step));
+    }
+    assert_eq!(within(&history), 0, "one after the other");
+    history.events.retain(|it| it.kind == EventKind::StepStart);
+    assert!(within(&history) > 0, "four at a time, and there are {}", crate::prove::workload::SLOTS);
+}

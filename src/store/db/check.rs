@@ -2,8 +2,8 @@
 
 use crate::decide::flow::{self, End};
 use crate::model::code::{
-    HOLDER_STEP, OUTCOME_INTERRUPTED, PHASE_BUILDING, PHASE_LIVE, PHASE_PRUNING, PHASE_REOPENING, STEP_BLOCKED,
-    STEP_COMPLETED, STEP_OPEN, STEP_WAITING,
+    HOLDER_STEP, OUTCOME_INTERRUPTED, PHASE_BUILDING, PHASE_LIVE, PHASE_PRUNING, PHASE_REOPENING, RESOURCE_COUNTED,
+    RESOURCE_RATE, STEP_BLOCKED, STEP_COMPLETED, STEP_OPEN, STEP_WAITING,
 };
 use crate::model::{After, DefinitionId, Shape, ShapeStep, StepState};
 use crate::store::{error::Result, params::params, tx::ReadTx};
@@ -60,7 +60,9 @@ const RULES: &[(&str, &str)] = &[
           WHERE s.id IS NULL OR s.state <> {STEP_OPEN} OR q.priority <> s.priority OR q.due <> s.due
           OR q.type_id <> s.type_id
              OR q.run_id <> s.run_id OR q.group_id <> s.group_id OR q.scope <> s.scope OR q.key_id IS NOT s.key_id
-             OR q.attempts <> s.attempts OR q.queue NOT IN (0, t.queue)"),
+             OR q.attempts <> s.attempts OR (s.demand_id IS NULL AND q.queue NOT IN (0, t.queue))
+             OR (s.demand_id IS NOT NULL AND q.queue IS NOT (SELECT -l.id FROM line l
+                    WHERE l.demand_id = s.demand_id AND l.type_id = s.type_id))"),
     ),
     (
         "is live, but its group has ended or is gone",
@@ -111,6 +113,52 @@ const RULES: &[(&str, &str)] = &[
             AND NOT EXISTS (SELECT 1 FROM lease l WHERE l.step_id = k.holder AND l.token = k.token AND l.key_id = k.key_id)
             AND NOT EXISTS (SELECT 1 FROM attempt a WHERE a.step_id = k.holder AND a.token = k.token
             AND a.outcome = {OUTCOME_INTERRUPTED})"),
+    ),
+    (
+        "has other units in use than its holders hold",
+        formatcp!("SELECT 'resource ' || r.name FROM resource r WHERE r.kind = {RESOURCE_COUNTED}
+            AND r.held <> (SELECT coalesce(sum(h.units), 0) FROM holding h WHERE h.resource_id = r.id)"),
+    ),
+    (
+        "has more units in use than there are",
+        formatcp!("SELECT 'resource ' || name FROM resource WHERE kind = {RESOURCE_COUNTED} AND held > capacity + excess"),
+    ),
+    (
+        "holds units of a resource, but is not running",
+        "SELECT 's' || h.step_id FROM holding h WHERE NOT EXISTS (SELECT 1 FROM lease l WHERE l.step_id = h.step_id)",
+    ),
+    (
+        "holds other units than it takes",
+        "SELECT 's' || h.step_id FROM holding h JOIN step s ON s.id = h.step_id
+           LEFT JOIN demand_part p ON p.demand_id = s.demand_id AND p.resource_id = h.resource_id
+          WHERE p.demand_id IS NULL OR p.per IS NOT NULL OR (p.units IS NOT NULL AND p.units <> h.units)",
+    ),
+    (
+        "holds a part of what it takes",
+        "SELECT 's' || s.id FROM step s JOIN (SELECT step_id, count(*) AS n FROM holding GROUP BY step_id) h ON h.step_id = s.id
+          WHERE h.n < (SELECT count(*) FROM demand_part p
+            WHERE p.demand_id = s.demand_id AND p.per IS NULL AND p.units > 0)",
+    ),
+    (
+        "has a demand that is gone",
+        "SELECT 's' || s.id FROM step s WHERE s.demand_id IS NOT NULL
+            AND NOT EXISTS (SELECT 1 FROM demand d WHERE d.id = s.demand_id)",
+    ),
+    (
+        "is claimed from another queue than its type",
+        "SELECT 'line ' || l.id FROM line l JOIN step_type t ON t.id = l.type_id WHERE l.queue <> t.queue",
+    ),
+    (
+        "waits, but not among those that wait for a resource, or the other way round",
+        "SELECT 'line ' || l.id FROM line l WHERE (l.since IS NOT NULL)
+            <> EXISTS (SELECT 1 FROM line_wait w JOIN demand_part p ON p.resource_id = w.resource_id AND p.demand_id = l.demand_id
+                        WHERE w.line_id = l.id AND w.since = l.since)",
+    ),
+    (
+        "is closed although nothing that it lacks is in use, and no other is before it",
+        formatcp!("SELECT 'line ' || l.id FROM line l JOIN resource r ON r.id = l.lacks
+          WHERE l.open = 0 AND r.due IS NULL AND (r.kind = {RESOURCE_RATE} OR (r.held = 0
+            AND l.id = (SELECT w.line_id FROM line_wait w WHERE w.resource_id = r.id ORDER BY w.since, w.line_id LIMIT 1)))"),
     ),
     (
         "was asked to stop, but is not running under that lease",
@@ -304,7 +352,8 @@ fn shape_of(tx: &ReadTx, definition: DefinitionId) -> Result<Shape> {
 fn steps_of(tx: &ReadTx, run: &RunRow, shape: &Shape) -> Result<Vec<StepFacts>> {
     tx.rows(
         "SELECT s.id, s.run_id, s.group_id, s.no, t.name, s.state, s.unmet, s.recomputed > 0,
-                EXISTS (SELECT 1 FROM ready q WHERE q.queue IN (0, t.queue) AND q.priority = s.priority
+                EXISTS (SELECT 1 FROM ready q WHERE q.queue IN (0, t.queue, -coalesce((SELECT l.id FROM line l
+                               WHERE l.demand_id = s.demand_id AND l.type_id = s.type_id), 0)) AND q.priority = s.priority
                            AND q.group_id = s.group_id AND q.step_id = s.id),
                 EXISTS (SELECT 1 FROM lease l WHERE l.step_id = s.id)
            FROM step s JOIN step_type t ON t.id = s.type_id WHERE s.id >= ?1 AND s.id < ?2 ORDER BY s.id",

@@ -4,7 +4,10 @@
 
 use crate::decide::fairness::Turn;
 use crate::model::code::{STEP_COMPLETED, STEP_DELAYED};
-use crate::model::{DefinitionId, Event, GroupId, HOOK_TYPE, Shape, StepId, Timestamp, TypeId};
+use crate::model::{
+    Capacity, DefinitionId, DemandId, Event, GroupId, HOOK_TYPE, Millis, ResourceId, ResourceKind, Shape, StepId,
+    Timestamp, TypeId,
+};
 use crate::store::{
     counter::{self, Counters},
     error::{Error, Result},
@@ -13,7 +16,7 @@ use crate::store::{
 };
 use const_format::formatcp;
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{BTreeMap, HashMap, HashSet},
     sync::Arc,
 };
 
@@ -34,6 +37,23 @@ pub(in crate::store) struct KnownType {
     /// That it waits in; 0: the shared one.
     pub queue: i64,
     pub paused: bool,
+}
+
+/// What a demand takes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(in crate::store) struct KnownDemand {
+    /// Rates come first.
+    pub parts: Vec<KnownPart>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::store) struct KnownPart {
+    pub resource: ResourceId,
+    pub kind: ResourceKind,
+    /// Of a rate: the most starts in a window. None: what was learnt of the step's type.
+    pub units: Option<i64>,
+    /// The window of a rate.
+    pub per: Millis,
 }
 
 /// The cached state of the table `turn`.
@@ -58,7 +78,7 @@ pub(in crate::store) struct Sums {
 #[derive(Debug, Default)]
 pub(in crate::store) struct Memory {
     pub counters: Counters,
-    /// The earliest due time of a delayed step or a wait.
+    /// The earliest due time of a delayed step or a wait, or when a resource is looked at.
     pub next_due: Option<Timestamp>,
     pub paused_groups: HashSet<GroupId>,
     pub cancelling_groups: HashSet<GroupId>,
@@ -75,6 +95,14 @@ pub(in crate::store) struct Memory {
     pub hook_definition: Option<DefinitionId>,
     /// Whether any group has a place in a concurrency group.
     pub concurrency: bool,
+    /// Whether any step waits in the line of a resource: most databases have none, which saves queries.
+    pub lines: bool,
+    /// The line that a step was last taken from.
+    pub last_line: i64,
+    /// Running steps that hold units of a resource.
+    pub holders: HashSet<StepId>,
+    pub demands: HashMap<DemandId, Arc<KnownDemand>>,
+    pub demand_ids: HashMap<(String, BTreeMap<String, Capacity>), DemandId>,
     /// Groups whose turn came, as far as they are not opened to their last run.
     pub opening: Vec<GroupId>,
     // Of the running transaction only.
@@ -116,6 +144,8 @@ impl Memory {
         let hooks = "SELECT 1 FROM definition WHERE json_array_length(shape, '$.hooks') > 0 LIMIT 1";
         memory.any_hooks = tx.row(hooks, [], |_| Ok(()))?.is_some();
         memory.concurrency = tx.row("SELECT 1 FROM concurrency LIMIT 1", [], |_| Ok(()))?.is_some();
+        memory.lines = tx.row("SELECT 1 FROM line LIMIT 1", [], |_| Ok(()))?.is_some();
+        memory.holders.extend(tx.rows("SELECT step_id FROM holding", [], step)?);
         if memory.concurrency {
             memory.opening = half_opened(tx)?;
         }
@@ -154,7 +184,7 @@ impl Memory {
     }
 }
 
-/// When the first of the delayed steps and of the waits is due.
+/// When the first of the delayed steps and of the waits is due, or a resource is looked at.
 pub(in crate::store) fn earliest_due(tx: &ReadTx) -> Result<Option<Timestamp>> {
     Ok(tx.row(EARLIEST, [], |row| row.get::<Option<i64>>(0))?.flatten().map(Timestamp))
 }
@@ -162,7 +192,8 @@ pub(in crate::store) fn earliest_due(tx: &ReadTx) -> Result<Option<Timestamp>> {
 /// One statement, because every change of another process leads to it.
 const EARLIEST: &str = formatcp!(
     "SELECT min(due) FROM (SELECT * FROM (SELECT due FROM step WHERE state = {STEP_DELAYED} ORDER BY due LIMIT 1)
-       UNION ALL SELECT * FROM (SELECT due FROM waiting WHERE due IS NOT NULL ORDER BY due LIMIT 1))"
+       UNION ALL SELECT * FROM (SELECT due FROM waiting WHERE due IS NOT NULL ORDER BY due LIMIT 1)
+       UNION ALL SELECT * FROM (SELECT due FROM resource WHERE due IS NOT NULL ORDER BY due LIMIT 1))"
 );
 
 /// Groups that have the turn and are not opened to their last run.

@@ -49,6 +49,8 @@ pub struct Options {
     pub durability: Durability,
     /// How long a writer waits for its turn before it gets an error that names the holder.
     pub patience: Duration,
+    /// How long a step waits at the head of a resource's line before nothing that needs the resource passes it.
+    pub fair_after: crate::model::Millis,
     /// Connections of the read pool.
     pub readers: u32,
     /// Finds numbers of this engine outside the database, which must never be issued again.
@@ -61,6 +63,7 @@ impl Options {
             path: path.into(),
             durability: Durability::Full,
             patience: Duration::from_secs(30),
+            fair_after: crate::model::Millis::seconds(30),
             readers: 8,
             issued: None,
         }

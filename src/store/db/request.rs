@@ -38,6 +38,8 @@ pub struct Claimed {
     pub attempt: u32,
     pub started: Timestamp,
     pub due: Timestamp,
+    /// It takes more of a resource than there is: the sentence that says so. It has been given nothing, and must fail.
+    pub impossible: Option<String>,
 }
 
 /// How a step leaves its lease.

@@ -2,7 +2,7 @@
 
 pub use crate::store::read_tx::ReadTx;
 
-use crate::model::{GroupId, Timestamp, Token};
+use crate::model::{GroupId, Millis, Monotonic, Timestamp, Token};
 use crate::store::{
     error::{Error, Result},
     memory::{Memory, Sums},
@@ -19,7 +19,15 @@ use std::{
 pub struct WriteTx<'a> {
     read: ReadTx<'a>,
     memory: &'a RefCell<Memory>,
-    now: Timestamp,
+    times: Times,
+}
+
+/// The clocks at the start of a transaction, and how long a line of a resource waits before nothing passes it.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::store) struct Times {
+    pub wall: Timestamp,
+    pub monotonic: Monotonic,
+    pub fair_after: Millis,
 }
 
 impl<'a> Deref for WriteTx<'a> {
@@ -31,13 +39,21 @@ impl<'a> Deref for WriteTx<'a> {
 }
 
 impl<'a> WriteTx<'a> {
-    pub(in crate::store) fn new(conn: &'a Connection, memory: &'a RefCell<Memory>, now: Timestamp) -> WriteTx<'a> {
-        WriteTx { read: ReadTx::new(conn), memory, now }
+    pub(in crate::store) fn new(conn: &'a Connection, memory: &'a RefCell<Memory>, times: Times) -> WriteTx<'a> {
+        WriteTx { read: ReadTx::new(conn), memory, times }
     }
 
     /// The wall clock at the start of the transaction.
     pub fn now(&self) -> Timestamp {
-        self.now
+        self.times.wall
+    }
+
+    pub(in crate::store) fn monotonic(&self) -> Monotonic {
+        self.times.monotonic
+    }
+
+    pub(in crate::store) fn fair_after(&self) -> Millis {
+        self.times.fair_after
     }
 
     /// Runs a statement; the number of rows that it changed.

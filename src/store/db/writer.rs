@@ -12,7 +12,7 @@ use crate::store::{
     presence::Presence,
     reply::{self, Answer, lock},
     request::Request,
-    tx::{ReadTx, WriteTx},
+    tx::{ReadTx, Times, WriteTx},
 };
 use crate::{
     failpoint::{
@@ -265,7 +265,9 @@ impl Writer {
             done.extend(first.take().map(refused));
             return Err(error);
         }
-        let tx = WriteTx::new(conn, &self.memory, self.clock.wall());
+        let fair_after = self.options.fair_after;
+        let times = Times { wall: self.clock.wall(), monotonic: self.clock.monotonic(), fair_after };
+        let tx = WriteTx::new(conn, &self.memory, times);
         batch::work(&tx, &self.shared, first, done)?;
         batch::finish(&tx)?;
         if is_active(Failpoint::EarlyAnswer) {

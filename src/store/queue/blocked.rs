@@ -75,7 +75,7 @@ pub(in crate::store) fn unblock_next(tx: &WriteTx, key: KeyId, step_type: TypeId
     }
     let next = tx.row(NEXT_STEP, params![key.0, step_type.0, scope], |row| row.get(0).map(StepId))?;
     match next.map(|id| get(tx, id)).transpose()?.flatten() {
-        Some(step) => make_ready(tx, step.state, &ReadyRow::of(tx, &step)),
+        Some(step) => make_ready(tx, step.state, &ReadyRow::of(tx, &step)?),
         None => Ok(()),
     }
 }

@@ -11,9 +11,10 @@ use crate::store::{
     blocked,
     error::Result,
     event::{self, About},
-    hold, lease, pause,
+    hold, lease, line, pause,
     ready::{self, ReadyRow},
     request::{Claim, Claimed, Take},
+    resource::{self, Asked},
     resource_lock, step_type, turn,
     tx::WriteTx,
     worker,
@@ -23,6 +24,8 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 pub use crate::store::ready::Place;
 
 const MOVES: usize = 256;
+/// Lines of one queue that a claim looks at.
+const LINES: usize = 16;
 
 /// Claims up to `claim.limit` steps, best first. All or nothing: an error leaves the transaction to be rolled back.
 pub(in crate::store) fn claim(tx: &WriteTx, claim: &Claim) -> Result<Vec<Claimed>> {
@@ -30,14 +33,14 @@ pub(in crate::store) fn claim(tx: &WriteTx, claim: &Claim) -> Result<Vec<Claimed
     if !worker::is_registered(tx, claim.worker)? {
         return Ok(Vec::new());
     }
-    let queues = queues(tx, &claim.take);
+    let own = queues(tx, &claim.take);
     let mut claimed = Vec::new();
     let mut moves = 0;
     // Claims of each queue, priority and group that are not in its tag yet.
     let mut served = BTreeMap::new();
     while claimed.len() < claim.limit && moves < MOVES {
         let wanted = claim.limit - claimed.len();
-        let candidates = candidates(tx, claim, &queues, wanted)?;
+        let candidates = candidates(tx, claim, &with_lines(tx, &own)?, wanted)?;
         if candidates.is_empty() {
             break;
         }
@@ -81,6 +84,17 @@ fn queues(tx: &WriteTx, take: &Take) -> Vec<i64> {
     }
 }
 
+/// The queues, with the lines of steps that take resources, as far as these are there.
+fn with_lines(tx: &WriteTx, own: &[i64]) -> Result<Vec<i64>> {
+    let mut queues = own.to_vec();
+    if tx.memory().lines {
+        for queue in own {
+            queues.extend(line::open_of(tx, *queue, LINES)?.into_iter().map(line::queue_of));
+        }
+    }
+    Ok(queues)
+}
+
 /// The steps to try, in claim order; may be empty.
 fn candidates(tx: &WriteTx, claim: &Claim, queues: &[i64], limit: usize) -> Result<Vec<ReadyRow>> {
     if let [queue] = queues {
@@ -90,6 +104,12 @@ fn candidates(tx: &WriteTx, claim: &Claim, queues: &[i64], limit: usize) -> Resu
     let mut found = Vec::new();
     for (at, queue) in queues.iter().enumerate() {
         let rows = of_queue(tx, claim.scope, *queue, limit)?;
+        if rows.is_empty()
+            && let Some(id) = line::of_queue(*queue)
+            && let Some(line) = line::get(tx, id)?
+        {
+            resource::remove_line_if_empty(tx, &line)?;
+        }
         let mut position = 0;
         let mut priority = None;
         for row in rows {
@@ -165,6 +185,7 @@ fn in_turn(tx: &WriteTx, queue: i64, turns: &[Turn], limit: usize) -> Result<Vec
 }
 
 /// The result for one candidate.
+#[allow(clippy::large_enum_variant)]
 enum Taken {
     Step(Claimed),
     /// Its key is held: it is blocked.
@@ -175,8 +196,9 @@ enum Taken {
 
 /// Takes one candidate, or moves it out of the way.
 fn take(tx: &WriteTx, claim: &Claim, row: &ReadyRow) -> Result<Taken> {
+    let line = line::of_queue(row.queue).map(|id| line::get(tx, id)).transpose()?.flatten();
     let queue = tx.memory().queue(row.step_type);
-    if queue != row.queue {
+    if line.is_none() && queue != row.queue {
         ready::change_queue(tx, row, queue)?;
         return Ok(Taken::Moved);
     }
@@ -184,6 +206,15 @@ fn take(tx: &WriteTx, claim: &Claim, row: &ReadyRow) -> Result<Taken> {
         pause::pause_step(tx, row)?;
         return Ok(Taken::Moved);
     }
+    let grant = match line.map(|it| resource::ask(tx, &it)).transpose()? {
+        None => None,
+        Some(Asked::Granted(grant)) => Some(grant),
+        Some(Asked::Lacks(lacks, until)) => {
+            let Some(line) = line else { return Ok(Taken::Moved) };
+            resource::close_line(tx, &line, lacks, until)?;
+            return Ok(Taken::Moved);
+        }
+    };
     let token = tx.next_token();
     if let Some(key) = row.key
         && !resource_lock::take_for_step(tx, key, row.step, token, claim)?
@@ -194,6 +225,9 @@ fn take(tx: &WriteTx, claim: &Claim, row: &ReadyRow) -> Result<Taken> {
     }
     ready::delete(tx, row)?;
     lease::insert(tx, row, token, claim.worker)?;
+    if let (Some(line), Some(grant)) = (&line, &grant) {
+        resource::take(tx, line, row.step, grant)?;
+    }
     let about = About { token: Some(token), ..About::step(row.group, row.run, row.step) };
     event::note(tx, EventKind::StepStart, about)?;
     Ok(Taken::Step(Claimed {
@@ -205,6 +239,7 @@ fn take(tx: &WriteTx, claim: &Claim, row: &ReadyRow) -> Result<Taken> {
         attempt: row.attempts as u32 + 1,
         started: tx.now(),
         due: Timestamp(row.due),
+        impossible: grant.and_then(|it| it.impossible),
     }))
 }
 

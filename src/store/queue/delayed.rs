@@ -4,7 +4,7 @@ use crate::model::code::STEP_DELAYED;
 use crate::model::{StepId, StepState};
 use crate::store::{
     error::Result,
-    memory, place,
+    memory, place, resource,
     step::{StepRow, get, set_state},
     tx::WriteTx,
     wait_end,
@@ -27,6 +27,7 @@ pub(in crate::store) fn promote(tx: &WriteTx) -> Result<()> {
         }
     }
     wait_end::expire(tx, PROMOTE)?;
+    resource::look_at_due(tx)?;
     let next = memory::earliest_due(tx)?;
     let mut memory = tx.memory();
     memory.next_due = next;

@@ -16,6 +16,8 @@ pub fn is_idle(tx: &ReadTx, scope: Scope) -> Result<bool> {
                 "SELECT EXISTS (SELECT 1 FROM ready WHERE queue = 0) OR EXISTS (SELECT 1 FROM lease)
                  OR EXISTS (SELECT 1 FROM step_type t WHERE t.queue > 0 AND NOT t.paused
                                AND EXISTS (SELECT 1 FROM ready WHERE ready.queue = t.queue))
+                 OR EXISTS (SELECT 1 FROM line l JOIN step_type t ON t.id = l.type_id
+                             WHERE NOT t.paused AND EXISTS (SELECT 1 FROM ready WHERE ready.queue = -l.id))
                  OR EXISTS (SELECT 1 FROM step WHERE state = {STEP_DELAYED})
                  OR EXISTS (SELECT 1 FROM step WHERE state = {STEP_BLOCKED}
                                AND type_id NOT IN (SELECT id FROM step_type WHERE paused))
@@ -34,7 +36,7 @@ pub fn is_idle(tx: &ReadTx, scope: Scope) -> Result<bool> {
     Ok(!busy.unwrap_or(false))
 }
 
-/// When the next delayed or waiting step is due.
+/// When the next delayed or waiting step is due, or the next resource is looked at.
 pub fn next_due(tx: &ReadTx) -> Result<Option<Timestamp>> {
     memory::earliest_due(tx)
 }

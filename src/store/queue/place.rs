@@ -72,7 +72,7 @@ pub(in crate::store) fn place_due(tx: &WriteTx, step: &StepRow) -> Result<()> {
     if hold::holds_back(tx, step.group, step.run, step.id)? {
         return set_state(tx, step.id, StepState::Paused);
     }
-    let row = ReadyRow::of(tx, step);
+    let row = ReadyRow::of(tx, step)?;
     let Some(key) = step.key else { return blocked::make_ready(tx, step.state, &row) };
     match ready::head(tx, key, step.step_type, step.scope)? {
         Some(head) if !row.outranks(&head) => set_state(tx, step.id, StepState::Blocked),

@@ -4,10 +4,12 @@
 //! row repeats the columns of its step that a claim needs, so a claim reads only this table.
 
 use crate::model::code::STEP_OPEN;
-use crate::model::{GroupId, KeyId, RunId, StepId, TypeId};
+use crate::model::{DemandId, GroupId, KeyId, RunId, StepId, TypeId};
 use crate::store::{
     error::Result,
+    line,
     params::params,
+    resource,
     row::Row,
     step::StepRow,
     turn,
@@ -32,10 +34,14 @@ pub(in crate::store) struct ReadyRow {
 }
 
 impl ReadyRow {
-    /// The row of a step that becomes claimable.
-    pub(in crate::store) fn of(tx: &WriteTx, step: &StepRow) -> ReadyRow {
-        ReadyRow {
-            queue: tx.memory().queue(step.step_type),
+    /// The row of a step that becomes claimable. A step that takes resources is in their line.
+    pub(in crate::store) fn of(tx: &WriteTx, step: &StepRow) -> Result<ReadyRow> {
+        let queue = match step.demand {
+            Some(demand) => line::queue_of(line::enter(tx, demand, step.step_type)?),
+            None => tx.memory().queue(step.step_type),
+        };
+        Ok(ReadyRow {
+            queue,
             priority: step.priority,
             due: step.due,
             step: step.id,
@@ -45,7 +51,7 @@ impl ReadyRow {
             scope: step.scope,
             key: step.key,
             attempts: step.attempts,
-        }
+        })
     }
 
     /// Whether this step gets the key that both need before the other step does: higher priority first, then earlier
@@ -111,7 +117,8 @@ pub(in crate::store) fn insert(tx: &WriteTx, row: &ReadyRow) -> Result<()> {
     Ok(())
 }
 
-/// Makes an open step without a key claimable, in one statement. Returns false if it is not open or has a key.
+/// Makes an open step without a key and without resources claimable, in one statement. Returns false if it is not open, or has
+/// either.
 pub(in crate::store) fn enter(tx: &WriteTx, id: StepId, queue: i64) -> Result<bool> {
     let entered = tx.change(ENTER, [id.0, queue], |row| Ok((row.get(0)?, GroupId(row.get(1)?))))?;
     let Some((priority, group)) = entered else { return Ok(false) };
@@ -124,7 +131,8 @@ pub(in crate::store) fn enter(tx: &WriteTx, id: StepId, queue: i64) -> Result<bo
 pub(in crate::store) const ENTER: &str = formatcp!(
     "INSERT INTO ready({COLUMNS})
      SELECT ?2, priority, group_id, id, due, type_id, run_id, scope, key_id, attempts
-       FROM step WHERE id = ?1 AND state = {STEP_OPEN} AND key_id IS NULL RETURNING priority, group_id"
+       FROM step WHERE id = ?1 AND state = {STEP_OPEN} AND key_id IS NULL AND demand_id IS NULL
+     RETURNING priority, group_id"
 );
 
 pub(in crate::store) fn delete(tx: &WriteTx, row: &ReadyRow) -> Result<()> {
@@ -139,6 +147,9 @@ pub(in crate::store) const DELETE: &str =
 /// Removes a step from whichever queue it is in; returns false if it is in none. For the rare verbs that know only the
 /// step. If the step was ahead of blocked steps, the caller must unblock the next one.
 pub(in crate::store) fn leave(tx: &WriteTx, step: &StepRow) -> Result<bool> {
+    if let Some(demand) = step.demand {
+        return leave_line(tx, step, demand);
+    }
     let queue = tx.memory().queue(step.step_type);
     for queue in [queue, 0] {
         if tx.execute(DELETE, [queue, step.priority, step.group.0, step.id.0])? > 0 {
@@ -146,6 +157,16 @@ pub(in crate::store) fn leave(tx: &WriteTx, step: &StepRow) -> Result<bool> {
         }
     }
     Ok(false)
+}
+
+fn leave_line(tx: &WriteTx, step: &StepRow, demand: DemandId) -> Result<bool> {
+    let Some(id) = line::find(tx, demand, step.step_type)? else { return Ok(false) };
+    let left = tx.execute(DELETE, [line::queue_of(id), step.priority, step.group.0, step.id.0])? > 0;
+    // A closed line without a step would keep a place that nobody needs.
+    if left && let Some(line) = line::get(tx, id)?.filter(|it| !it.open) {
+        resource::remove_line_if_empty(tx, &line)?;
+    }
+    Ok(left)
 }
 
 /// Moves a row into another queue.

@@ -5,7 +5,7 @@ use crate::store::{
     attempt,
     error::Result,
     event::{self, About},
-    lease, resource_lock, settle,
+    lease, resource, resource_lock, settle,
     tx::WriteTx,
     worker,
 };
@@ -45,6 +45,7 @@ pub fn reap(tx: &WriteTx, id: WorkerId, death: Death, limit: usize) -> Result<Ve
         if lease::take(tx, live.lease)?.is_none() {
             continue;
         }
+        resource::give_back(tx, live.lease.step)?;
         let asked = tx.memory().cancel_requests.remove(&live.lease.step);
         if asked {
             tx.execute("DELETE FROM cancel_request WHERE step_id = ?1", [live.lease.step.0])?;

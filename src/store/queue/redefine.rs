@@ -2,6 +2,7 @@
 
 use crate::model::{DefinitionId, RunId, StepId};
 use crate::store::{
+    capacity::{self, NewDemand},
     error::{Error, Result},
     memory::KnownShape,
     params::params,
@@ -29,20 +30,26 @@ pub(in crate::store) fn redefine(
     Ok((first, before, shape))
 }
 
-/// The resource keys of steps that are opened again, before they are put in place.
-pub(in crate::store) fn set_keys(
-    tx: &WriteTx,
-    first: StepId,
-    again: &[usize],
-    keys: Option<&Vec<Option<String>>>,
-) -> Result<()> {
-    let Some(keys) = keys else { return Ok(()) };
+/// What each step of a run takes.
+#[derive(Debug, Clone, Default)]
+pub struct Takes {
+    /// Its rendered resource key.
+    pub keys: Vec<Option<String>>,
+    /// Its resources; empty: no step takes any.
+    pub demands: Vec<Option<NewDemand>>,
+}
+
+/// What steps take that are opened again, before they are put in place.
+pub(in crate::store) fn set_keys(tx: &WriteTx, first: StepId, again: &[usize], takes: Option<&Takes>) -> Result<()> {
+    let Some(takes) = takes else { return Ok(()) };
     for &no in again {
-        let key = match keys.get(no) {
+        let demand = capacity::of_step(tx, &takes.demands, no)?.map(|it| it.0);
+        let key = match takes.keys.get(no) {
             Some(Some(key)) => Some(resource_key::intern(tx, key)?.0),
             _ => None,
         };
-        tx.execute("UPDATE step SET key_id = ?2 WHERE id = ?1", params![first.0 + no as i64, key])?;
+        let id = first.0 + no as i64;
+        tx.execute("UPDATE step SET key_id = ?2, demand_id = ?3 WHERE id = ?1", params![id, key, demand])?;
     }
     Ok(())
 }

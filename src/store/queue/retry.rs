@@ -36,11 +36,13 @@ pub struct Again {
     pub from: Option<usize>,
 }
 
+pub use crate::store::redefine::Takes;
+
 /// Runs with their items.
 pub type Items = Vec<(RunId, String)>;
 
-/// The resource key of each step of a run under its new definition.
-pub type Keys = BTreeMap<RunId, Vec<Option<String>>>;
+/// What the steps of a run take under its new definition.
+pub type Keys = BTreeMap<RunId, Takes>;
 
 /// `group_again` for what failed or was cancelled.
 #[cfg(any(test, feature = "internals"))]
@@ -201,7 +203,7 @@ pub fn run(tx: &WriteTx, id: RunId) -> Result<usize> {
 
 /// Re-opens one run that has ended, and its group when that has ended. Returns how many steps are PENDING again; 0: nothing of it
 /// failed or was cancelled. Refused while the run is live, or its group is being cancelled, built or re-opened.
-pub fn run_again(tx: &WriteTx, id: RunId, again: Again, keys: Option<&Vec<Option<String>>>) -> Result<usize> {
+pub fn run_again(tx: &WriteTx, id: RunId, again: Again, keys: Option<&Takes>) -> Result<usize> {
     let facts = facts(tx, id)?;
     let group = facts.group;
     if !facts.ended {
@@ -220,14 +222,7 @@ pub fn run_again(tx: &WriteTx, id: RunId, again: Again, keys: Option<&Vec<Option
 /// one on. What waits for nothing becomes claimable.
 ///
 /// `opened`: false when the run's group has not started it yet, and will.
-fn reopen(
-    tx: &WriteTx,
-    run: RunId,
-    group: GroupId,
-    opened: bool,
-    how: Again,
-    keys: Option<&Vec<Option<String>>>,
-) -> Result<usize> {
+fn reopen(tx: &WriteTx, run: RunId, group: GroupId, opened: bool, how: Again, keys: Option<&Takes>) -> Result<usize> {
     let (first, before, shape) = redefine(tx, run, how.definition)?;
     let graph = Graph { group, run, first, shape: &shape, opened };
     let facts = graph.facts(tx)?;
@@ -324,12 +319,7 @@ pub fn step(tx: &WriteTx, id: StepId) -> Result<usize> {
 ///
 /// Refused while it is open, while a step that it needs has not completed, when a step that follows it has begun, and where
 /// `run` is; under another definition also while its run is live.
-pub fn step_again(
-    tx: &WriteTx,
-    id: StepId,
-    definition: Option<DefinitionId>,
-    keys: Option<&Vec<Option<String>>>,
-) -> Result<usize> {
+pub fn step_again(tx: &WriteTx, id: StepId, definition: Option<DefinitionId>, keys: Option<&Takes>) -> Result<usize> {
     let row = step::get(tx, id)?.ok_or_else(|| Error::not_found(id))?;
     if matches!(row.state, StepState::Completed | StepState::Skipped) {
         return Ok(0);

@@ -18,7 +18,7 @@ use crate::store::{
     place,
     recompute::{self, Asked},
     request::Settlement,
-    resource_lock, run, step, step_cache,
+    resource, resource_lock, run, step, step_cache,
     tx::WriteTx,
     waiting::{self, NewWait, WaitsFor},
 };
@@ -33,6 +33,7 @@ pub(in crate::store) fn settle(tx: &WriteTx, lease: Lease, settlement: &Settleme
         tx.memory().lost_leases += 1;
         return Ok(Held::Lost);
     };
+    resource::give_back(tx, lease.step)?;
     let asked = tx.memory().cancel_requests.remove(&lease.step);
     if asked {
         tx.execute("DELETE FROM cancel_request WHERE step_id = ?1", [lease.step.0])?;

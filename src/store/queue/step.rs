@@ -1,7 +1,7 @@
 //! Table `step`: one step of a run. Where a live step waits is in the file of that place: `ready`, `delayed`, `blocked`, `pause`.
 
 use crate::model::code::{STEP_COMPLETED, STEP_OPEN};
-use crate::model::{DefinitionId, GroupId, KeyId, RunId, StepId, StepState, Timestamp, TypeId};
+use crate::model::{DefinitionId, DemandId, GroupId, KeyId, RunId, StepId, StepState, Timestamp, TypeId};
 use crate::store::{
     error::Result,
     params::params,
@@ -24,6 +24,7 @@ pub(in crate::store) struct StepRow {
     pub key: Option<KeyId>,
     pub scope: i64,
     pub attempts: i64,
+    pub demand: Option<DemandId>,
 }
 
 /// A new step.
@@ -38,13 +39,14 @@ pub(in crate::store) struct NewStep {
     pub unmet: usize,
     pub key: Option<KeyId>,
     pub scope: i64,
+    pub demand: Option<DemandId>,
 }
 
 pub(in crate::store) fn insert(tx: &WriteTx, id: StepId, new: &NewStep) -> Result<()> {
     tx.execute(
         formatcp!(
-            "INSERT INTO step(id, run_id, group_id, no, type_id, state, priority, due, unmet, key_id, scope)
-             VALUES (?1, ?2, ?3, ?4, ?5, {STEP_OPEN}, ?6, ?7, ?8, ?9, ?10)"
+            "INSERT INTO step(id, run_id, group_id, no, type_id, state, priority, due, unmet, key_id, scope, demand_id)
+             VALUES (?1, ?2, ?3, ?4, ?5, {STEP_OPEN}, ?6, ?7, ?8, ?9, ?10, ?11)"
         ),
         params![
             id.0,
@@ -56,7 +58,8 @@ pub(in crate::store) fn insert(tx: &WriteTx, id: StepId, new: &NewStep) -> Resul
             new.due.0,
             new.unmet as i64,
             new.key.map(|it| it.0),
-            new.scope
+            new.scope,
+            new.demand.map(|it| it.0)
         ],
     )?;
     Ok(())
@@ -71,7 +74,7 @@ pub fn owners(tx: &ReadTx, id: StepId) -> Result<Option<(GroupId, RunId)>> {
 
 pub(in crate::store) fn get(tx: &ReadTx, id: StepId) -> Result<Option<StepRow>> {
     tx.row(
-        "SELECT id, run_id, group_id, no, type_id, state, priority, due, key_id, scope, attempts
+        "SELECT id, run_id, group_id, no, type_id, state, priority, due, key_id, scope, attempts, demand_id
            FROM step WHERE id = ?1",
         [id.0],
         read,
@@ -91,6 +94,7 @@ fn read(row: &Row) -> Result<StepRow> {
         key: row.get::<Option<i64>>(8)?.map(KeyId),
         scope: row.get(9)?,
         attempts: row.get(10)?,
+        demand: row.get::<Option<i64>>(11)?.map(DemandId),
     })
 }
 

@@ -3,6 +3,7 @@
 use crate::model::{HOOK_TYPE, TypeId};
 use crate::store::{
     error::Result,
+    line,
     memory::KnownType,
     params::params,
     tx::{ReadTx, WriteTx},
@@ -50,6 +51,9 @@ pub fn open_queue(tx: &WriteTx, id: TypeId) -> Result<bool> {
         && let Some(known) = tx.memory().types.get_mut(&id)
     {
         known.queue = id.0;
+    }
+    if changed == 1 {
+        line::change_queue(tx, id, id.0)?;
     }
     Ok(tx.row("SELECT moving FROM step_type WHERE id = ?1", [id.0], |row| row.get(0))?.unwrap_or(false))
 }

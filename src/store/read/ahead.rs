@@ -45,7 +45,8 @@ pub struct GroupAhead {
 pub(super) fn of(tx: &ReadTx, step: StepId) -> Result<Option<Ahead>> {
     let place = tx.row(
         "SELECT q.queue, q.priority, q.group_id FROM step s JOIN step_type t ON t.id = s.type_id
-           JOIN ready q ON q.queue IN (0, t.queue) AND q.priority = s.priority AND q.group_id = s.group_id AND q.step_id = s.id
+           JOIN ready q ON q.queue IN (0, t.queue, -coalesce((SELECT l.id FROM line l
+                WHERE l.demand_id = s.demand_id AND l.type_id = s.type_id), 0)) AND q.priority = s.priority AND q.group_id = s.group_id AND q.step_id = s.id
           WHERE s.id = ?1",
         [step.0],
         |row| Ok((row.get::<i64>(0)?, row.get::<i64>(1)?, row.get::<i64>(2)?)),

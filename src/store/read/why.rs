@@ -3,6 +3,7 @@
 //! SQLite only: JSON functions.
 
 use super::ahead::{self, Ahead};
+use super::resource::{self, Lacks};
 use super::step::{StepNeed, StepRow, find, needs};
 use crate::model::code::{PHASE_BUILDING, STEP_COMPLETED, STEP_RECOMPUTE};
 use crate::{
@@ -76,6 +77,8 @@ pub struct Why {
     pub key: Option<KeyFacts>,
     /// Set while it is WAITING.
     pub waits: Option<Waiting>,
+    /// The resource that it waits for.
+    pub lacks: Option<Lacks>,
     pub takers: Vec<Taker>,
     /// The condition that skipped it, and the values of that condition.
     pub skipped: Option<Skip>,
@@ -89,8 +92,9 @@ pub fn why(tx: &ReadTx, id: StepId) -> Result<Why> {
         formatcp!("SELECT s.run_id, s.group_id, CASE s.state WHEN 1 THEN s.due END, s.scope, s.key_id, s.type_id, k.name, g.paused,
                 g.cancelling AND NOT coalesce((SELECT json_extract(w.shape, '$.steps[' || s.no || '].on_cancel_run')
                     FROM definition w WHERE w.id = d.definition_id), 0), g.phase = {PHASE_BUILDING} OR d.opened < s.run_id, t.paused,
-                EXISTS (SELECT 1 FROM ready q WHERE q.queue IN (0, t.queue) AND q.priority = s.priority
-                           AND q.group_id = s.group_id AND q.step_id = s.id),
+                EXISTS (SELECT 1 FROM ready q WHERE q.queue IN (0, t.queue, -coalesce((SELECT l.id FROM line l
+                               WHERE l.demand_id = s.demand_id AND l.type_id = s.type_id), 0))
+                           AND q.priority = s.priority AND q.group_id = s.group_id AND q.step_id = s.id),
                 EXISTS (SELECT 1 FROM cancel_request c WHERE c.step_id = s.id),
                 CASE WHEN g.paused = 1 AND d.paused_for <> '' THEN d.paused_for END
            FROM step s JOIN run_group g ON g.id = s.group_id JOIN group_detail d ON d.group_id = s.group_id
@@ -118,6 +122,7 @@ pub fn why(tx: &ReadTx, id: StepId) -> Result<Why> {
                     head: None,
                 }),
                 waits: None,
+                lacks: None,
                 takers: vec![],
                 skipped: None,
                 cancel_asked: row.get(12)?,
@@ -136,6 +141,7 @@ pub fn why(tx: &ReadTx, id: StepId) -> Result<Why> {
     }
     add_recomputed(tx, &mut why)?;
     if why.ready {
+        why.lacks = resource::lacks(tx, id)?;
         why.ahead = ahead::of(tx, id)?;
     }
     if why.step.status == Status::Waiting {

@@ -10,6 +10,7 @@ use crate::model::{
 };
 use crate::store::{
     batch_group::{self, OfBatch},
+    capacity::{self, NewDemand},
     concurrency::{self, Turn},
     definition,
     document::{self, RunDocuments},
@@ -73,6 +74,8 @@ pub enum Created {
 pub struct NewRun {
     pub item: String,
     pub keys: Vec<Option<String>>,
+    /// What each step takes of resources; empty: no step takes any.
+    pub demands: Vec<Option<NewDemand>>,
     /// The content that it works on, for a group of a batch.
     pub content: Option<ArtifactHash>,
     /// The rows for the table `document`.
@@ -211,6 +214,7 @@ pub fn add_runs(tx: &WriteTx, group: GroupId, runs: &[NewRun]) -> Result<Option<
                 unmet: kind.needs.len(),
                 key,
                 scope,
+                demand: capacity::of_step(tx, &new.demands, no)?,
             };
             step::insert(tx, StepId(first.0 + no as i64), &new)?;
         }

@@ -131,7 +131,11 @@ fn queue(tx: &WriteTx, (definition, no, hook): (DefinitionId, usize, &ShapeHook)
     )?;
     let key = hook.key.as_deref().map(|it| resource_key::intern(tx, it)).transpose()?;
     let (due, no, unmet) = (tx.now(), 0, 0);
-    step::insert(tx, id, &NewStep { run, group: hooks, no, step_type, priority, due, unmet, key, scope })?;
+    step::insert(
+        tx,
+        id,
+        &NewStep { run, group: hooks, no, step_type, priority, due, unmet, key, scope, demand: None },
+    )?;
     tx.execute(
         "UPDATE group_detail SET runs = runs + 1, opened = ?2, open_until = ?2 WHERE group_id = ?1",
         [hooks.0, run.0],

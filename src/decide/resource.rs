@@ -1,0 +1,177 @@
+//! Counted resources and rates: which capacity counts, who has to wait, and when a rate allows the next start.
+//!
+//! Steps that take the same, and are of one type, wait in one line. A step takes all that it needs in the transaction that claims
+//! it, and nothing while it waits. So no step holds one resource while it waits for another, and there is no deadlock. A line that
+//! has waited for `fair_after` is overdue: no line that came after it takes anything that it needs. Lines are overdue in the order
+//! in which they began to wait, so the first overdue line waits for running steps only, and these end.
+
+use crate::model::{Capacity, CapacitySource, Millis, Monotonic, Rate, Timestamp};
+
+/// How long an overdue line has the first right to what came free for it. After that others may take it: perhaps no worker runs its
+/// steps.
+pub const OFFER: Millis = Millis::seconds(5);
+
+/// The capacity of a resource, from what is said of it now and what was in force before. The settings outrank a workflow; a workflow
+/// outranks earlier ones and the machine. Where nobody says anything, what was in force stays, and a new resource has one unit.
+pub fn capacity(
+    settings: Option<i64>,
+    workflow: Option<i64>,
+    machine: Option<i64>,
+    before: Option<Capacity>,
+) -> Capacity {
+    let of = |units, source| Capacity { units, source };
+    match (settings, workflow, before, machine) {
+        (Some(units), ..) => of(units, CapacitySource::Settings),
+        (None, Some(units), ..) => of(units, CapacitySource::Workflow),
+        (None, None, Some(before), _) if before.source == CapacitySource::Workflow => before,
+        (None, None, _, Some(units)) => of(units, CapacitySource::Machine),
+        (None, None, ..) => of(1, CapacitySource::Default),
+    }
+}
+
+/// How many units may be held above the capacity: those that were held when it was lowered, until they are given back.
+pub fn excess(held: i64, capacity: i64) -> i64 {
+    (held - capacity).max(0)
+}
+
+/// A line that waits: since when, and its number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Waits {
+    pub since: i64,
+    pub line: i64,
+}
+
+/// Whether a line has waited for so long that nothing passes it. A time in the future is one from before the clock was set back.
+pub fn is_overdue(waits: Waits, now: Timestamp, fair_after: Millis) -> bool {
+    waits.since > now.0 || now.0 - waits.since >= fair_after.0 as i64
+}
+
+/// Whether a line must leave a resource to the line that has waited longest for it. `own`: since when it waits itself, if it does.
+pub fn is_behind(line: i64, own: Option<i64>, first: Option<Waits>, now: Timestamp, fair_after: Millis) -> bool {
+    let Some(first) = first.filter(|it| it.line != line && is_overdue(*it, now, fair_after)) else { return false };
+    match own.map(|since| Waits { since, line }) {
+        Some(own) if is_overdue(own, now, fair_after) => first < own,
+        _ => true,
+    }
+}
+
+/// When a step started, by all clocks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Start {
+    pub at: Timestamp,
+    pub monotonic: Monotonic,
+    /// Whether that was in this boot.
+    pub this_boot: bool,
+}
+
+/// How long ago a step started at least. Within a boot the monotonic clock says it, which nobody can set. A start of an earlier boot
+/// is as old as this boot, and as the wall clock says.
+pub fn age(start: &Start, now: Timestamp, monotonic: Monotonic) -> Millis {
+    let age = match start.this_boot {
+        true => monotonic.0 - start.monotonic.0,
+        false => monotonic.0.max(now.0 - start.at.0),
+    };
+    Millis(age.max(0) as u64)
+}
+
+/// How long to wait until a rate allows the next start; zero: now. `before`: the start that is as many starts back as the rate has in
+/// a window, if there were so many. So no window of the length `per`, wherever it begins, has more starts than the rate says.
+pub fn wait(rate: Rate, before: Option<&Start>, now: Timestamp, monotonic: Monotonic) -> Millis {
+    let Some(before) = before else { return Millis(0) };
+    Millis(rate.per.0.saturating_sub(age(before, now, monotonic).0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const NOW: Timestamp = Timestamp(1_000_000);
+    const FAIR: Millis = Millis(30_000);
+
+    #[test]
+    fn the_settings_outrank_a_workflow_and_what_nobody_says_stays() {
+        let was = |units, source| Some(Capacity { units, source });
+        use CapacitySource::{Default, Machine, Settings, Workflow};
+        for (settings, workflow, machine, before, units, source) in [
+            (Some(2), Some(4), Some(9), None, 2, Settings),
+            (None, Some(4), Some(9), None, 4, Workflow),
+            (None, Some(4), None, was(8, Workflow), 4, Workflow),
+            (None, None, None, was(8, Workflow), 8, Workflow),
+            (None, None, Some(9), was(8, Workflow), 8, Workflow),
+            (None, None, Some(9), was(8, Machine), 9, Machine),
+            (None, None, None, was(8, Settings), 1, Default),
+            (None, None, Some(9), None, 9, Machine),
+            (None, None, None, None, 1, Default),
+        ] {
+            let found = capacity(settings, workflow, machine, before);
+            assert_eq!(
+                (found.units, found.source),
+                (units, source),
+                "{settings:?} {workflow:?} {machine:?} {before:?}"
+            );
+        }
+        assert_eq!((excess(5, 3), excess(3, 3), excess(0, 3)), (2, 0, 0));
+    }
+
+    #[test]
+    fn nothing_passes_a_line_that_is_overdue() {
+        let first = |since| Some(Waits { since, line: 1 });
+        let (old, fresh) = (NOW.0 - 30_000, NOW.0 - 29_999);
+        for (line, own, first, behind, why) in [
+            (2, None, None, false, "nobody waits"),
+            (2, None, first(fresh), false, "not overdue yet"),
+            (2, None, first(old), true, "overdue"),
+            (1, Some(old), first(old), false, "itself"),
+            (2, Some(old), first(old), true, "the lower number was first"),
+            (2, Some(old - 1), first(old), false, "it has waited longer"),
+            (2, Some(fresh), first(old), true, "it is not overdue"),
+            (2, None, first(NOW.0 + 5), true, "the clock was set back"),
+        ] {
+            assert_eq!(is_behind(line, own, first, NOW, FAIR), behind, "{why}");
+        }
+    }
+
+    #[test]
+    fn the_age_of_a_start_does_not_follow_the_wall_clock() {
+        let start = |at: i64, monotonic: i64, this_boot| Start {
+            at: Timestamp(at),
+            monotonic: Monotonic(monotonic),
+            this_boot,
+        };
+        for (start, age_is, why) in [
+            (start(0, 4_000, true), 1_000, "the monotonic clock counts"),
+            (start(NOW.0 + 9_000, 4_000, true), 1_000, "set back"),
+            (start(NOW.0 - 7_000, 99_000, false), 7_000, "an earlier boot: the wall clock"),
+            (start(NOW.0 + 9_000, 99_000, false), 5_000, "set back in between: as old as the boot"),
+        ] {
+            assert_eq!(age(&start, NOW, Monotonic(5_000)).0, age_is, "{why}");
+        }
+        let rate = Rate { starts: 2, per: Millis(3_000) };
+        assert_eq!(wait(rate, None, NOW, Monotonic(5_000)).0, 0);
+        assert_eq!(wait(rate, Some(&start(0, 4_000, true)), NOW, Monotonic(5_000)).0, 2_000);
+        assert_eq!(wait(rate, Some(&start(0, 2_000, true)), NOW, Monotonic(5_000)).0, 0);
+    }
+
+    proptest! {
+        /// Whenever somebody asks, no window of the rate's length has more starts than it allows.
+        #[test]
+        fn no_window_has_more_starts_than_the_rate(starts in 1i64..5, per in 1u64..50, pauses in prop::collection::vec(0i64..20, 1..80)) {
+            let rate = Rate { starts, per: Millis(per) };
+            let (mut now, mut log): (i64, Vec<i64>) = (0, Vec::new());
+            for pause in pauses {
+                now += pause;
+                let before = log.len().checked_sub(starts as usize).map(|at| Start {
+                    at: Timestamp(-now), monotonic: Monotonic(log[at]), this_boot: true,
+                });
+                if wait(rate, before.as_ref(), Timestamp(0), Monotonic(now)).0 == 0 {
+                    log.push(now);
+                }
+            }
+            for (at, begin) in log.iter().enumerate() {
+                let within = log[at..].iter().filter(|it| **it < begin + per as i64).count();
+                prop_assert!(within as i64 <= starts);
+            }
+        }
+    }
+}
