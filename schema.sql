@@ -485,6 +485,28 @@ CREATE TABLE rate_start(
   PRIMARY KEY (resource_id, no)
 ) STRICT, WITHOUT ROWID;
 
+-- The peak memory of the last attempts of a type, numbered.
+CREATE TABLE memory_peak(
+  type_id  INTEGER NOT NULL,
+  no       INTEGER NOT NULL,
+  bytes    INTEGER NOT NULL,
+  PRIMARY KEY (type_id, no)
+) STRICT, WITHOUT ROWID;
+
+-- How many attempts of a type were measured, and the bytes that a step of it reserves.
+CREATE TABLE memory_learned(
+  type_id   INTEGER PRIMARY KEY,
+  measured  INTEGER NOT NULL,
+  reserve   INTEGER NOT NULL
+) STRICT;
+
+-- Steps that were killed for memory: the bytes that they reserve next time. used: they have.
+CREATE TABLE memory_retry(
+  step_id  INTEGER PRIMARY KEY,
+  bytes    INTEGER NOT NULL,
+  used     INTEGER NOT NULL DEFAULT 0 CHECK (used IN (0, 1))
+) STRICT;
+
 -- ---------------------------------------------------------------- what happened
 
 -- One row per transaction that made something happen: a JSON array of events in commit order. The cursor of a reader is

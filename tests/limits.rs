@@ -188,6 +188,22 @@ fn no_window_of_a_rate_has_more_starts_and_why_says_when_the_next_comes() {
 }
 
 #[test]
+fn what_steps_use_is_learnt_and_shown() {
+    let place = Place::new();
+    place.write("home/windlass.toml", "learn = true\n");
+    place.write("flow.yaml", "id: a\nsteps: [{ name: a, run: 'sleep 0.4' }]\n");
+    place.ok(&["run", "flow.yaml", "--items", "1", "2"]);
+    let types = place.json(&["list", "types"]);
+    let it = &types["types"][0];
+    assert!(it["measured"].as_i64() >= Some(1) && it["reserves"].as_i64() > Some(0), "{types}");
+    let shown = place.ok(&["list", "types"]);
+    assert!(shown.contains("KiB") || shown.contains("MiB"), "{shown}");
+    place.ok(&["run", "flow.yaml", "--items", "1", "2"]);
+    assert_eq!(resource(&place, "memory")["source"], "machine");
+    place.assert_sound();
+}
+
+#[test]
 fn a_retry_under_a_repaired_workflow_takes_what_that_says() {
     let place = Place::new();
     let flow = |name: &str, units: &str, exit: u8| {

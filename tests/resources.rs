@@ -14,6 +14,7 @@ use windlass::{
     store::{
         Claimed, Held, Settlement,
         capacity::NewDemand,
+        learned,
         read::{self, ResourceRow},
         reap::Death,
     },
@@ -351,6 +352,49 @@ fn three_processes_share_a_rate_and_a_capacity() {
     assert_eq!(claim(10), 1, "the fifth start of the window");
     book.check();
     stores.iter().for_each(windlass::store::Store::close);
+}
+
+#[test]
+fn a_type_reserves_what_its_steps_have_used() {
+    let book = Book::new();
+    let learnt = NewDemand {
+        units: BTreeMap::from([("memory".to_string(), None)]),
+        capacities: BTreeMap::from([("memory".to_string(), workflow(1_000))]),
+        ..NewDemand::default()
+    };
+    submit(&book, &learnt, 40);
+    let first = book.claims("*", 3);
+    assert_eq!((first.len(), resource(&book, "memory").held), (3, 0), "nothing is known yet");
+    let step_type = first[0].step_type;
+    let note = |bytes: i64| book.store.write(move |tx| learned::note(tx, &[(step_type, bytes)])).unwrap();
+    note(300);
+    first.iter().for_each(|it| _ = book.complete(it));
+    let fitting = book.claims("*", 10);
+    assert_eq!((fitting.len(), resource(&book, "memory").held), (3, 990), "as many as fit");
+    book.check();
+    let types = book.store.read(learned::types).unwrap();
+    assert_eq!((types[0].measured, types[0].reserves), (1, Some(330)));
+    // The first is killed for memory.
+    let killed = fitting[0].lease.step;
+    let again = || Settlement::Retry { due: book.now(), crashed: false, record: record("killed") };
+    let double = || book.store.write(move |tx| learned::double(tx, killed, 1)).unwrap();
+    double();
+    book.settle(&fitting[0], again());
+    assert!(book.claims("*", 1).is_empty(), "660 do not fit beside 660");
+    book.complete(&fitting[1]);
+    let twice = book.claim("*");
+    assert_eq!((twice.lease.step, resource(&book, "memory").held), (killed, 990));
+    double();
+    book.settle(&twice, again());
+    book.complete(&fitting[2]);
+    assert_eq!((book.claim("*").lease.step, resource(&book, "memory").held), (killed, 330), "once");
+    // Where one step has used more than there is, each reserves all of it.
+    for _ in 0..200 {
+        note(5_000_000);
+    }
+    assert_eq!(book.count("memory_peak"), 200);
+    assert!(book.claims("*", 5).is_empty());
+    book.check();
 }
 
 /// One thing that happens.

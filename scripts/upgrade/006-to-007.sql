@@ -165,5 +165,21 @@ CREATE TABLE rate_start(
   boot         TEXT    NOT NULL,
   PRIMARY KEY (resource_id, no)
 ) STRICT, WITHOUT ROWID;
+CREATE TABLE memory_peak(
+  type_id  INTEGER NOT NULL,
+  no       INTEGER NOT NULL,
+  bytes    INTEGER NOT NULL,
+  PRIMARY KEY (type_id, no)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE memory_learned(
+  type_id   INTEGER PRIMARY KEY,
+  measured  INTEGER NOT NULL,
+  reserve   INTEGER NOT NULL
+) STRICT;
+CREATE TABLE memory_retry(
+  step_id  INTEGER PRIMARY KEY,
+  bytes    INTEGER NOT NULL,
+  used     INTEGER NOT NULL DEFAULT 0 CHECK (used IN (0, 1))
+) STRICT;
 PRAGMA user_version = 7;
 COMMIT;

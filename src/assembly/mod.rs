@@ -201,6 +201,7 @@ pub fn engine_with(settings: &Settings, kinds: Registry, metrics: Arc<dyn Metric
         ballast: settings.ballast,
         keep: settings.keep,
         resources: settings.resources.0.clone(),
+        learn: settings.learn,
         ..engine::Options::new(&settings.home)
     };
     Ok(Engine::new(store, artifacts, kinds, options, metrics))

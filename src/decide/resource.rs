@@ -81,6 +81,16 @@ pub fn wait(rate: Rate, before: Option<&Start>, now: Timestamp, monotonic: Monot
     Millis(rate.per.0.saturating_sub(age(before, now, monotonic).0))
 }
 
+/// What a type of steps reserves, from the peaks of its last attempts: the 95th percentile (nearest rank) and a tenth.
+/// None: nothing is known.
+pub fn learned(peaks: &[i64]) -> Option<i64> {
+    let mut sorted = peaks.to_vec();
+    sorted.sort_unstable();
+    let rank = (sorted.len() * 95).div_ceil(100);
+    let at = *sorted.get(rank.checked_sub(1)?)?;
+    Some(at + at / 10)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -151,6 +161,17 @@ mod tests {
         assert_eq!(wait(rate, None, NOW, Monotonic(5_000)).0, 0);
         assert_eq!(wait(rate, Some(&start(0, 4_000, true)), NOW, Monotonic(5_000)).0, 2_000);
         assert_eq!(wait(rate, Some(&start(0, 2_000, true)), NOW, Monotonic(5_000)).0, 0);
+    }
+
+    #[test]
+    fn a_reservation_is_the_95th_percentile_and_a_tenth() {
+        assert_eq!(learned(&[]), None);
+        assert_eq!(learned(&[100]), Some(110));
+        let most: Vec<i64> = (1..=200).collect();
+        assert_eq!(learned(&most), Some(190 + 19));
+        let mut one_large = vec![100; 199];
+        one_large.push(100_000);
+        assert_eq!(learned(&one_large), Some(110), "one outlier in 200 does not count");
     }
 
     proptest! {

@@ -28,8 +28,8 @@ use crate::{
         Failpoint, is_active,
         probe::{self, Window},
     },
-    model::{KillIntent, Outcome, Timestamp},
-    os::{CancelToken, threads},
+    model::{KillIntent, Outcome, Report, ResourceLimit, Timestamp},
+    os::{CancelToken, Unpoisoned, threads},
     store::{self, Claimed, Settle, Settlement, input},
 };
 use serde_json::Value;
@@ -101,6 +101,9 @@ pub(super) fn run(state: &WorkerState, claimed: &Claimed, cancel: &CancelToken) 
     }
     let mut result = execute(state, claimed, &task, cancel, key.as_ref());
     let guards = std::mem::take(&mut result.guards);
+    if state.engine.options.learn {
+        learn(state, claimed, &result.report);
+    }
     if let Some(intent) = cancel.intent() {
         result.report.outcome = overrule(result.report.outcome, intent);
     }
@@ -273,6 +276,21 @@ fn with_deadline(cx: &StepContext, run: impl FnOnce() -> StepResult) -> StepResu
         result.report.outcome = overrule(result.report.outcome, intent);
     }
     result
+}
+
+/// Notes how much memory the attempt used. A step that was killed for memory reserves more the next time.
+fn learn(state: &WorkerState, claimed: &Claimed, report: &Report) {
+    let Some(peak) = report.certificate.peak_rss.and_then(|it| i64::try_from(it.0).ok()) else { return };
+    state.peaks.lock().unpoisoned().push((claimed.step_type, peak));
+    // The kernel kills with signal 9 when the machine has no memory left.
+    let killed = matches!(
+        report.outcome,
+        Outcome::ResourceLimit { limit: ResourceLimit::Memory, .. } | Outcome::Crashed { signal: Some(9), .. }
+    );
+    let step = claimed.lease.step;
+    if killed && let Err(error) = state.engine.store.write(move |tx| store::learned::double(tx, step, peak)) {
+        tracing::debug!(%error, %step, "how much memory it needs could not be noted");
+    }
 }
 
 /// A step that takes more of a resource than there is: its capacity was lowered after the submit.

@@ -46,6 +46,8 @@ pub struct Options {
     pub keep: Millis,
     /// Capacities of resources.
     pub resources: CapacityOf,
+    /// Whether steps without a reservation of memory reserve what steps of their type have used.
+    pub learn: bool,
     /// How often a worker that takes every step checks whether something is due for pruning.
     pub prune_every: Millis,
     pub version: String,
@@ -69,6 +71,7 @@ impl Options {
             ballast: Bytes::mib(16),
             keep: Millis(30 * 86_400_000),
             resources: CapacityOf::default(),
+            learn: false,
             prune_every: Millis::minutes(60),
             version: env!("CARGO_PKG_VERSION").to_string(),
         }

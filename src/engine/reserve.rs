@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     decide::resource::capacity,
-    definition::{Definition, Rendered, Values},
+    definition::{Action, Definition, Rendered, StepDefinition, Values},
     model::{Capacity, CapacityOf, CapacitySource, ResourceId, units_text},
     os::{disk_space, machine},
     store::capacity::{self as stored, NewDemand},
@@ -18,6 +18,7 @@ use std::{borrow::Cow, collections::BTreeMap};
 
 /// Resources whose capacities one transaction changes at most.
 const SLICE: usize = 500;
+const MEMORY: &str = "memory";
 
 /// The capacities for the steps of one definition.
 pub(super) struct Reserve<'a> {
@@ -34,7 +35,12 @@ impl<'a> Reserve<'a> {
 
     /// Whether any step takes anything.
     pub fn is_needed(&self) -> bool {
-        self.definition.steps.iter().any(|it| !it.takes.is_empty())
+        self.definition.steps.iter().any(|it| !it.takes.is_empty() || self.learns(it))
+    }
+
+    /// Whether what a step uses is measured: it runs in processes of its own.
+    fn learns(&self, step: &StepDefinition) -> bool {
+        self.engine.options.learn && !matches!(step.action, Action::Uses(_))
     }
 
     /// What each step takes for an item. Refuses what is larger than a capacity.
@@ -49,12 +55,12 @@ impl<'a> Reserve<'a> {
         let mut demands = Vec::with_capacity(definition.steps.len());
         for step in &definition.steps {
             let rendered = step.takes.render(&values)?;
-            demands.push(self.demand(&step.name, rendered)?);
+            demands.push(self.demand(step, rendered)?);
         }
         Ok(demands)
     }
 
-    fn demand(&mut self, step: &str, rendered: Rendered) -> Result<Option<NewDemand>> {
+    fn demand(&mut self, step: &StepDefinition, rendered: Rendered) -> Result<Option<NewDemand>> {
         let mut demand = NewDemand { rates: rendered.rates, ..NewDemand::default() };
         for (name, units) in rendered.units {
             let (capacity, new) = self.capacity(&name)?;
@@ -64,7 +70,7 @@ impl<'a> Reserve<'a> {
                     CapacitySource::Default => String::new(),
                     source => format!(", as {} says", source.words()),
                 };
-                let what = format!("step `{step}` needs {asked} of `{name}`, but its capacity is {there}{says}");
+                let what = format!("step `{}` needs {asked} of `{name}`, but its capacity is {there}{says}", step.name);
                 let hint =
                     "ask for less, or raise it with `capacity:` in the workflow or `[resources]` in the settings";
                 return Err(Error::refused(what, Some(hint)));
@@ -73,6 +79,13 @@ impl<'a> Reserve<'a> {
                 demand.capacities.insert(name.clone(), capacity);
             }
             demand.units.insert(name, Some(units));
+        }
+        if self.learns(step) && !demand.units.contains_key(MEMORY) {
+            let (capacity, new) = self.capacity(MEMORY)?;
+            if new {
+                demand.capacities.insert(MEMORY.to_string(), capacity);
+            }
+            demand.units.insert(MEMORY.to_string(), None);
         }
         Ok(Some(demand).filter(|it| !it.is_empty()))
     }
@@ -97,7 +110,7 @@ impl Engine {
     /// The units of the resources that the machine has by itself: bytes of memory and of disk, and processors.
     fn machine_has(&self, name: &str) -> Option<i64> {
         let bytes = match name {
-            "memory" => machine::memory()?,
+            MEMORY => machine::memory()?,
             "scratch" => disk_space::size(&self.options.home).ok()?,
             "cpu" => return i64::try_from(machine::processors()).ok(),
             _ => return None,

@@ -10,7 +10,7 @@ use super::{
     worker_pools::WorkerPools,
 };
 use crate::{
-    model::{KillIntent, Lease, Scope, WorkerId},
+    model::{KillIntent, Lease, Scope, TypeId, WorkerId},
     observe::{Counter, Histogram},
     os::{CancelToken, Unpoisoned},
     store::{Commit, CommitListener, hook},
@@ -58,6 +58,8 @@ pub(super) struct WorkerState {
     pub failures_in_a_row: AtomicU64,
     pub disk_low: AtomicBool,
     pub fatal: Mutex<Option<String>>,
+    /// Peak memory of attempts that ended, which the watcher notes. Empty unless the engine learns.
+    pub peaks: Mutex<Vec<(TypeId, i64)>>,
     pub watcher_notify: Notify,
     /// Rung after every commit that the watcher sees.
     pub chore_notify: Notify,

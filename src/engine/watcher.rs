@@ -16,7 +16,7 @@ use crate::{
     failpoint::{Failpoint, is_active},
     model::{KillIntent, Millis, Monotonic, ResourceKey, Scope, ThreadLook, ThreadState, Timestamp, Token, WorkerId},
     observe::Counter,
-    os::{LockState, boot_id, process_stat, thread_stat},
+    os::{LockState, Unpoisoned, boot_id, process_stat, thread_stat},
     store::{
         self, Watch, idle,
         reap::Death,
@@ -107,6 +107,8 @@ pub(super) fn run(state: &Arc<WorkerState>, pools: &BTreeMap<String, usize>) {
         }
         std::thread::sleep(watcher.pause.duration());
     }
+    // What the last steps used; the work itself is settled.
+    let _ = watcher.note_peaks();
 }
 
 /// When the file of a locked key is tried next.
@@ -208,6 +210,7 @@ impl Watcher {
         }
         if now.since(self.told) >= TELL {
             self.told = now;
+            self.note_peaks()?;
             self.tell_processes()?;
         }
         if !self.recovered {
@@ -243,6 +246,14 @@ impl Watcher {
             && self.locked.is_empty()
             && self.next_due.is_none_or(|due| due > soon)
             && self.state.attempts().is_empty()
+    }
+
+    fn note_peaks(&self) -> Result<()> {
+        let peaks = std::mem::take(&mut *self.state.peaks.lock().unpoisoned());
+        if peaks.is_empty() {
+            return Ok(());
+        }
+        Ok(self.state.engine.store.write(move |tx| store::learned::note(tx, &peaks))?)
     }
 
     /// Only while there is work: an idle worker writes only the start or end of one of its processes.

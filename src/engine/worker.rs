@@ -66,6 +66,7 @@ impl Worker {
             failures_in_a_row: AtomicU64::new(0),
             disk_low: AtomicBool::new(!engine.disk().enough),
             fatal: Mutex::default(),
+            peaks: Mutex::default(),
             watcher_notify: Notify::default(),
             chore_notify: Notify::default(),
             schedule_notify: Notify::default(),

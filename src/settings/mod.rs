@@ -142,6 +142,8 @@ settings! {
         "How many units there are of resources that steps share. `api:*` stands for all names that begin with `api:`. Outranks the `capacity` of workflows.";
     fair_after: Millis = |_| Millis::seconds(30), "fair_after",
         "How long a step waits at the head of the line for a resource before no other step takes that resource first.";
+    learn: bool = |_| false, "learn",
+        "Whether steps that name no `memory` reserve what earlier steps of their type used: the 95th percentile of the last 200 attempts, and a tenth.";
     heartbeat: Millis = |_| Millis::seconds(2), "heartbeat",
         "How often a worker records a heartbeat.";
     silent_after: Millis = |_| Millis::seconds(30), "silent_after",

@@ -19,7 +19,7 @@ use db::{
 };
 pub use documents::{batch_group, document, document_batch, document_removal, document_uri, sync_state};
 pub use queue::{
-    answer, artifact, attempt, cancel, capacity, claim, idle, input, kept_output, lease, output, pause, reap,
+    answer, artifact, attempt, cancel, capacity, claim, idle, input, kept_output, learned, lease, output, pause, reap,
     resource_key, resource_lock, retry, settle, step, step_cache, step_type, wait_end, waiting, worker,
 };
 use queue::{

@@ -39,7 +39,7 @@ pub use list::{
 pub use lock::{Lock, Locks, force_release, is_file_locked, locks, strangers};
 pub use log::{LogText, Logs, log_of, logs, logs_until_now};
 pub use reason::{Reason, Seen};
-pub use resource::{ResourceList, resources};
+pub use resource::{ResourceList, TypeList, resources, types};
 pub use schedule::{FiringView, ScheduleView, Schedules, firing_view, schedules, show_schedule};
 pub use search::{Found, find};
 pub use show::{DefinitionView, GroupView, RunView, StepView, show_definition, show_group, show_run, show_step};

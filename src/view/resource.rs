@@ -5,10 +5,22 @@ use crate::{
     model::ResourceKind,
     store::{
         Store,
+        learned::{self, TypeRow},
         read::{self, ResourceRow},
     },
 };
 use serde::Serialize;
+
+/// Step types, by name.
+#[derive(Debug, Clone, Serialize, utoipa::ToSchema)]
+pub struct TypeList {
+    pub types: Vec<TypeRow>,
+}
+
+/// Every step type, with what was learnt of it.
+pub fn types(store: &Store) -> Result<TypeList> {
+    Ok(TypeList { types: store.read(learned::types)? })
+}
 
 /// Counted resources and rates, by kind and name.
 #[derive(Debug, Clone, Serialize, utoipa::ToSchema)]

@@ -314,6 +314,7 @@ fn running(it: &mut Reading) {
         it.ends("logs", &["logs", &name], 0);
     }
     it.reads("list runs", &["list", "runs", "--group", "g3"]);
+    it.reads("list types", &["list", "types"]);
     let shared = it.reads("list resources", &["list", "resources"]);
     assert_eq!(shared["resources"][0]["holders"].as_array().map(Vec::len), Some(1), "{shared}");
     let held = it.reads("locks", &["locks"]);

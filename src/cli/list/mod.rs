@@ -4,6 +4,7 @@ mod groups;
 mod resources;
 mod runs;
 mod steps;
+mod types;
 mod waiting;
 mod workers;
 
@@ -15,7 +16,7 @@ use super::{context::Context, failure::Result};
 use crate::model::Status;
 use clap_complete::engine::ArgValueCompleter;
 
-/// List groups, runs, steps, what waits, resources, workers, documents, definitions or params
+/// List groups, runs, steps, what waits, resources, types, workers, documents, definitions or params
 ///
 /// Without a subcommand: groups, newest first.
 #[derive(Debug, clap::Args)]
@@ -34,6 +35,8 @@ enum What {
     Steps(steps::Steps),
     Waiting(waiting::WaitingSteps),
     Resources(resources::Resources),
+    /// Step types, and the memory that their steps reserve
+    Types,
     /// Registered workers and their steps
     Workers,
     Documents(documents::Documents),
@@ -68,6 +71,7 @@ impl Args {
             Some(What::Steps(steps)) => steps.run(cx),
             Some(What::Waiting(steps)) => steps.run(cx),
             Some(What::Resources(resources)) => resources.run(cx),
+            Some(What::Types) => types::list(cx),
             Some(What::Workers) => workers::list(cx),
             Some(What::Documents(documents)) => documents.run(cx),
             Some(What::Definitions) => definitions::definitions(cx),

@@ -4,7 +4,7 @@ use super::{answer::Refused, groups::Paused};
 use crate::{
     http::{App, Failure, Result},
     store::read::{self, Queues},
-    view::{self, StatusView, Workers},
+    view::{self, StatusView, TypeList, Workers},
 };
 use axum::{
     Json,
@@ -17,6 +17,7 @@ pub fn router() -> OpenApiRouter<App> {
         .routes(routes!(status))
         .routes(routes!(workers))
         .routes(routes!(queues))
+        .routes(routes!(types))
         .routes(routes!(pause))
         .routes(routes!(resume))
 }
@@ -38,6 +39,12 @@ async fn workers(State(app): State<App>) -> Result<Json<Workers>> {
 #[utoipa::path(get, path = "/api/v1/queues", tag = "machine", responses((status = 200, body = Queues), Refused))]
 async fn queues(State(app): State<App>) -> Result<Json<Queues>> {
     Ok(Json(app.blocking(|engine| engine.store().read(read::queues)).await?))
+}
+
+/// Step types, and the memory that their steps reserve
+#[utoipa::path(get, path = "/api/v1/types", tag = "machine", responses((status = 200, body = TypeList), Refused))]
+async fn types(State(app): State<App>) -> Result<Json<TypeList>> {
+    Ok(Json(app.blocking(|engine| view::types(engine.store())).await?))
 }
 
 /// Pauses a step type: running steps continue, no new ones start

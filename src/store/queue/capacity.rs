@@ -6,6 +6,7 @@ use crate::model::{Capacity, CapacitySource, DemandId, Millis, Rate, ResourceId}
 use crate::store::{
     demand::REMEMBERED,
     error::{Error, Result},
+    learned,
     params::params,
     resource,
     tx::{ReadTx, WriteTx},
@@ -202,6 +203,7 @@ pub fn sweep(tx: &WriteTx, after: DemandId, limit: usize) -> Result<Option<Deman
     if ids.len() == limit {
         return Ok(ids.last().copied());
     }
+    learned::sweep(tx)?;
     sweep_resources(tx, limit)?;
     Ok(None)
 }

@@ -206,7 +206,7 @@ fn take(tx: &WriteTx, claim: &Claim, row: &ReadyRow) -> Result<Taken> {
         pause::pause_step(tx, row)?;
         return Ok(Taken::Moved);
     }
-    let grant = match line.map(|it| resource::ask(tx, &it)).transpose()? {
+    let grant = match line.map(|it| resource::ask(tx, &it, Some(row.step))).transpose()? {
         None => None,
         Some(Asked::Granted(grant)) => Some(grant),
         Some(Asked::Lacks(lacks, until)) => {

@@ -15,6 +15,7 @@ pub(in crate::store) mod hold;
 pub mod idle;
 pub mod input;
 pub mod kept_output;
+pub mod learned;
 pub mod lease;
 pub(in crate::store) mod line;
 pub mod output;

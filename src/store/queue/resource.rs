@@ -9,6 +9,7 @@ use crate::model::{Rate, ResourceId, ResourceKind, StepId, Timestamp, TypeId, un
 use crate::store::{
     demand,
     error::Result,
+    learned,
     line::{self, LineRow},
     memory::KnownPart,
     params::params,
@@ -39,14 +40,14 @@ pub(in crate::store) enum Asked {
     Lacks(ResourceId, Option<Timestamp>),
 }
 
-/// Whether what a line's steps need is there. Changes nothing.
-pub(in crate::store) fn ask(tx: &WriteTx, line: &LineRow) -> Result<Asked> {
+/// Whether what a line's steps need is there. `step`: the one that would take it, if that is known. Changes nothing.
+pub(in crate::store) fn ask(tx: &WriteTx, line: &LineRow, step: Option<StepId>) -> Result<Asked> {
     let demand = demand::known(tx, line.demand)?;
     let mut grant = Grant::default();
     for part in &demand.parts {
         match part.kind {
             ResourceKind::Counted => {
-                let Some(units) = units_of(tx, part, line.step_type)?.filter(|it| *it > 0) else { continue };
+                let Some(units) = units_of(tx, part, line.step_type, step)?.filter(|it| *it > 0) else { continue };
                 let (name, capacity, held) = state(tx, part.resource)?;
                 if units > capacity {
                     let (units, capacity) = (units_text(&name, units), units_text(&name, capacity));
@@ -76,8 +77,14 @@ fn rate_of(part: &KnownPart) -> Rate {
 }
 
 /// The units that a part of a demand means; None: nothing is known of this type yet.
-fn units_of(_tx: &WriteTx, part: &KnownPart, _step_type: TypeId) -> Result<Option<i64>> {
-    Ok(part.units)
+fn units_of(tx: &WriteTx, part: &KnownPart, step_type: TypeId, step: Option<StepId>) -> Result<Option<i64>> {
+    if part.units.is_some() {
+        return Ok(part.units);
+    }
+    let Some(learned) = learned::reserve(tx, step_type, step)? else { return Ok(None) };
+    // What was learnt is a guess: a machine that has less runs one at a time.
+    let (_, capacity, _) = state(tx, part.resource)?;
+    Ok(Some(learned.min(capacity)))
 }
 
 pub(in crate::store) fn state(tx: &ReadTx, id: ResourceId) -> Result<(String, i64, i64)> {
@@ -101,6 +108,9 @@ pub(in crate::store) fn take(tx: &WriteTx, line: &LineRow, step: StepId, grant: 
             "INSERT INTO holding(step_id, resource_id, units) VALUES (?1, ?2, ?3)",
             [step.0, resource.0, *units],
         )?;
+    }
+    if demand::known(tx, line.demand)?.parts.iter().any(|it| it.units.is_none()) {
+        learned::started(tx, step)?;
     }
     for resource in &grant.rates {
         rate::note(tx, *resource)?;
@@ -186,7 +196,7 @@ pub(in crate::store) fn freed(tx: &WriteTx, resource: ResourceId) -> Result<()> 
         let demand = demand::known(tx, line.demand)?;
         let Some(part) = demand.parts.iter().find(|it| it.resource == resource) else { continue };
         let units = match part.kind {
-            ResourceKind::Counted => units_of(tx, part, line.step_type)?.unwrap_or(0),
+            ResourceKind::Counted => units_of(tx, part, line.step_type, None)?.unwrap_or(0),
             ResourceKind::Rate => 1,
         };
         let offered = offered.entry(line.queue).or_insert(0);
@@ -206,7 +216,7 @@ pub(in crate::store) fn freed(tx: &WriteTx, resource: ResourceId) -> Result<()> 
         if !fits_too {
             continue;
         }
-        match ask(tx, &line)? {
+        match ask(tx, &line, None)? {
             Asked::Granted(_) => {
                 line::offer(tx, line.id)?;
                 *offered += units;

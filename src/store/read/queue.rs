@@ -26,7 +26,7 @@ pub struct TypeQueue {
     /// are counted only in `Queues`.
     pub on_hold: i64,
     pub running: i64,
-    /// Blocked behind the first step of a resource key.
+    /// Blocked behind the first step of a resource key, or waiting for units of a resource or for a rate.
     pub in_line: i64,
 }
 
@@ -80,6 +80,11 @@ pub fn queues(tx: &ReadTx) -> Result<Queues> {
     };
     count("SELECT type_id, count(*) FROM lease GROUP BY type_id", |it| &mut it.running)?;
     count(BLOCKED, |it| &mut it.in_line)?;
+    for (id, count) in tx.rows(WITHOUT_UNITS, [], |row| Ok((row.get::<i64>(0)?, row.get::<i64>(1)?)))? {
+        if let Some(queue) = types.get_mut(&id) {
+            queue.in_line += count;
+        }
+    }
     for (id, all, held) in tx.rows(READY, [], |row| Ok((row.get::<i64>(0)?, row.get(1)?, row.get(2)?)))? {
         if let Some(queue) = types.get_mut(&id) {
             queue.on_hold = if queue.paused { all } else { held };
@@ -155,7 +160,11 @@ pub fn oldest_running(tx: &ReadTx) -> Result<Option<(StepId, Timestamp)>> {
 
 /// By type: the number of claimable steps, and how many of them belong to paused groups.
 const READY: &str = "SELECT type_id, count(*),
-       sum(group_id IN (SELECT id FROM run_group WHERE paused + cancelling > 0 AND paused = 1)) FROM ready GROUP BY type_id";
+       sum(group_id IN (SELECT id FROM run_group WHERE paused + cancelling > 0 AND paused = 1)) FROM ready
+  WHERE queue >= 0 OR -queue IN (SELECT id FROM line WHERE open = 1) GROUP BY type_id";
+/// By type: the steps that wait for units of a resource, or for a rate.
+const WITHOUT_UNITS: &str =
+    "SELECT l.type_id, count(*) FROM line l JOIN ready q ON q.queue = -l.id WHERE l.open = 0 GROUP BY l.type_id";
 pub(crate) const BLOCKED: &str = formatcp!(
     "SELECT type_id, count(*) FROM step INDEXED BY step_blocked WHERE state = {STEP_BLOCKED} GROUP BY type_id"
 );
